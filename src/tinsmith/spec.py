@@ -92,6 +92,60 @@ class Hyper:
 
 
 @dataclass(frozen=True)
+class TowerSizes:
+    """Of a vision transformer; a tower may add its own in a subclass.
+
+    patch: pixels a side of a patch; side: positions a side of the table of learned positions, which is square.
+    act: what the feed-forward applies, "gelu" (exact) or "gelu_tanh"."""
+
+    layers: int
+    dim: int
+    ffn_dim: int
+    heads: int
+    patch: int
+    side: int
+    norm_eps: float
+    act: str
+
+
+@dataclass(frozen=True)
+class ConnectorSizes:
+    """Of what turns a tower's states into the language model's embeddings; a connector may add its own.
+
+    merge: patches a side of the square that becomes one token; dim: the language model's width."""
+
+    merge: int
+    dim: int
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """How a picture becomes a tower's pixels; the rule that cuts it is the subclass (vision/pictures.py).
+
+    filter: of the resize, as Pillow names it: "bilinear", "bicubic" or "lanczos"; mean, std: of red, green and
+    blue, of values from 0 to 1."""
+
+    filter: str
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+
+
+@dataclass(frozen=True)
+class Vision:
+    """A checkpoint's vision half. tower, connector: names of modules of vision/; tensors by role, those of the
+    connector with `connector.` before it; tokens: ids by the connector's word for what they stand for, of which
+    `image` is the placeholder that each of an image's tokens has in a prompt."""
+
+    tower: str
+    sizes: TowerSizes
+    connector: str
+    joint: ConnectorSizes
+    tensors: dict[str, Tensor]
+    tokens: dict[str, int]
+    pictures: Pictures
+
+
+@dataclass(frozen=True)
 class Spec:
     family: str
     hyper: Hyper
@@ -106,8 +160,10 @@ class Spec:
     named_templates: dict[str, str] = field(default_factory=dict)
     # The SHA-256 of the checkpoint that the weights were made from, in hexadecimal, where the file says it.
     source: str | None = None
+    # None for a model of text alone.
+    vision: Vision | None = None
 
     @property
     def parameters(self) -> int:
-        """How many there are."""
+        """How many the language model has."""
         return sum(tensor.rows * tensor.inputs for tensor in self.tensors.values())

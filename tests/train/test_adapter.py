@@ -16,8 +16,8 @@ from tiny_training import make_spec
 from tinsmith import cli, models
 from tinsmith.errors import FormatError, InputError, UnsupportedError
 from tinsmith.formats import gguf
+from tinsmith.layouts import columns_in_order, rows_in_order
 from tinsmith.models.family import TensorName, by_name
-from tinsmith.models.layouts import columns_in_order, rows_in_order
 from tinsmith.spec import Spec, Tensor
 from tinsmith.train import adapter, adapter_gguf
 from tinsmith.train.merge import merge

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,13 +23,16 @@ __all__ = [
     "load",
     "save_gguf",
     "save_hf",
+    "save_mmproj",
 ]
 
 # The functions import their format when called: formats/ builds on models.spec, whose package this is.
 
 
-def load(path: str | Path) -> Spec:
+def load(path: str | Path, mmproj: str | Path | None = None) -> Spec:
     """Reads a base model: a GGUF file, or a Hugging Face folder of config.json, tokenizer.json and safetensors.
+
+    mmproj: the GGUF file of the vision half that belongs to a GGUF file; a folder has its own.
 
     Tensor data are slices of the mapped file where its layout allows, so the file must stay while they are in
     use.
@@ -36,6 +40,10 @@ def load(path: str | Path) -> Spec:
     family, weight format or feature that tinsmith does not have.
     """
     path = Path(path)
+    if mmproj is not None and path.is_dir():
+        raise InputError(
+            f"{mmproj}: {path} is a folder, which has its own vision half; an mmproj is for a .gguf"
+        )
     if path.is_dir():
         from tinsmith.models.hf_spec import load_hf
 
@@ -48,7 +56,12 @@ def load(path: str | Path) -> Spec:
         )
     from tinsmith.models.gguf_spec import load_gguf
 
-    return load_gguf(path)
+    spec = load_gguf(path)
+    if mmproj is None:
+        return spec
+    from tinsmith.models.mmproj import load as load_mmproj
+
+    return replace(spec, vision=load_mmproj(mmproj, spec.hyper, spec.tokenizer))
 
 
 def save_gguf(
@@ -81,6 +94,17 @@ def gguf_header(spec: Spec, elsewhere: Collection[str]) -> bytes:
     from tinsmith.models.gguf_spec import header
 
     return header(spec, elsewhere)
+
+
+def save_mmproj(spec: Spec, path: str | Path) -> None:
+    """Writes the model's vision half as the GGUF file that llama.cpp's mtmd takes beside the language model's,
+    atomically, each tensor in the format that it has.
+
+    Raises UnsupportedError for a model without one.
+    """
+    from tinsmith.models.mmproj import save
+
+    save(spec, path)
 
 
 def save_hf(spec: Spec, folder: str | Path) -> None:

@@ -10,8 +10,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from tinsmith import layouts
 from tinsmith.errors import UnsupportedError
-from tinsmith.models import decoder, layouts
+from tinsmith.models import decoder
 from tinsmith.models.family import Fields, TensorName, shortest_float32
 from tinsmith.spec import Hyper
 

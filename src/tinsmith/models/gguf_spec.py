@@ -43,7 +43,7 @@ def load_gguf(path: str | Path) -> Spec:
         if key.startswith("general.") and key.removeprefix("general.") not in _OF_THE_FILE
     }
     names, notes = without_ignored(file.tensors, family.ignored_in_gguf(hyper))
-    tensors = _tensors(file, names, family.tensors(hyper))
+    tensors = read_tensors(file, names, family.tensors(hyper))
     notes += family.notes(hyper)
     source = source_of(file)
     return Spec(family.name, hyper, tensors, tokenizer, template, general, notes, named, source)
@@ -62,6 +62,10 @@ def _family(file: gguf.Gguf) -> tuple[Family, Hyper]:
     architecture = meta.get("general.architecture")
     if not isinstance(architecture, str):
         raise FormatError(f"{file.path}: no general.architecture; the file is not a language model")
+    if architecture == "clip":
+        raise UnsupportedError(
+            f"{file.path}: this is a vision half (mmproj); give the language model's file, and this one with it"
+        )
     family = by_gguf_architecture(architecture, str(file.path))
     try:
         return family, family.hyper_from_gguf(meta, tied="output.weight" not in file.tensors)
@@ -87,7 +91,8 @@ def _vectors(file: gguf.Gguf) -> dict[str, list[float]]:
     }
 
 
-def _tensors(file: gguf.Gguf, present: list[str], names: list[TensorName]) -> dict[str, Tensor]:
+def read_tensors(file: gguf.Gguf, present: list[str], names: list[TensorName]) -> dict[str, Tensor]:
+    """By role. present: the file's tensors that must all be among `names`."""
     surplus = sorted(set(present) - {part.gguf for name in names for part in name.gguf_parts})
     if surplus:
         raise UnsupportedError(
@@ -146,7 +151,7 @@ class Encode(Protocol):
 
 def save(spec: Spec, path: str | Path, extra_metadata: Mapping[str, Any], encode: Encode | None) -> None:
     names = by_name(spec.family).tensors(spec.hyper)
-    file_type = encode.file_type if encode else _file_type(spec)
+    file_type = encode.file_type if encode else in_file_type(spec.tensors)
     gguf.write(path, _metadata(spec, file_type, extra_metadata), _stored(spec, names, encode))
 
 
@@ -160,7 +165,7 @@ def header(spec: Spec, elsewhere: Collection[str]) -> bytes:
     """The file that `save` would write, up to its first tensor; then a file of no metadata with those tensors
     whose roles are not among `elsewhere`."""
     names = by_name(spec.family).tensors(spec.hyper)
-    first = gguf.header(_metadata(spec, _file_type(spec), {}), _stored(spec, names, None))
+    first = gguf.header(_metadata(spec, in_file_type(spec.tensors), {}), _stored(spec, names, None))
     rest = _stored(spec, [name for name in names if name.role not in elsewhere], None)
     return first + gguf.to_bytes({}, rest)
 
@@ -179,7 +184,7 @@ def read_header(
 
 def _metadata(spec: Spec, file_type: int, extra: Mapping[str, Any]) -> dict[str, gguf.Value]:
     family = by_name(spec.family)
-    metadata = _general(spec, family.gguf_architecture)
+    metadata = general(spec, family.gguf_architecture, "model", spec.tensors)
     metadata |= family.hyper_to_gguf(spec.hyper)
     metadata["general.file_type"] = file_type
     metadata |= _gguf_tokenizer.write(spec.tokenizer)
@@ -198,8 +203,22 @@ def _metadata(spec: Spec, file_type: int, extra: Mapping[str, Any]) -> dict[str,
 
 
 def _stored(spec: Spec, names: Sequence[TensorName], encode: Encode | None) -> list[gguf.Tensor]:
+    if encode is None:
+        return stored_tensors(spec.tensors, names)
     placed = [(name, name.file_order) for name in names]
-    written = encode(spec, placed) if encode else _as_they_are(spec, placed)
+    return _in_gguf(placed, encode(spec, placed))
+
+
+def stored_tensors(tensors: Mapping[str, Tensor], names: Sequence[TensorName]) -> list[gguf.Tensor]:
+    """Those of a role, in the formats that they have."""
+    placed = [(name, name.file_order) for name in names]
+    return _in_gguf(placed, _as_they_are(tensors, placed))
+
+
+def _in_gguf(
+    placed: Sequence[tuple[TensorName, Sequence[int]]],
+    written: Iterable[tuple[str, Buffer | Iterable[Buffer]]],
+) -> list[gguf.Tensor]:
     return [
         gguf.Tensor(part.gguf, gguf.tensor_type(format), part.gguf_shape, piece)
         for (name, _), (format, data) in zip(placed, written, strict=True)
@@ -242,10 +261,10 @@ def in_spec_order(name: TensorName, data: Buffer, width: int) -> bytes:
 
 
 def _as_they_are(
-    spec: Spec, names: Sequence[tuple[TensorName, Sequence[int]]]
+    tensors: Mapping[str, Tensor], names: Sequence[tuple[TensorName, Sequence[int]]]
 ) -> Iterator[tuple[str, Buffer | Iterator[Buffer]]]:
     for name, order in names:
-        tensor = spec.tensors[name.role]
+        tensor = tensors[name.role]
         width = memoryview(tensor.data).nbytes // tensor.rows
         yield tensor.format, (tensor.data if len(order) == 1 else _runs(tensor.data, width, order))
 
@@ -256,11 +275,14 @@ def _runs(data: Buffer, width: int, order: Sequence[int]) -> Iterator[Buffer]:
         yield b"".join(view[base + row * width : base + (row + 1) * width] for row in order)
 
 
-def _general(spec: Spec, architecture: str) -> dict[str, Any]:
-    given = {f"general.{key}": value for key, value in spec.general.items() if key not in _OF_THE_FILE}
-    parameters = sum(tensor.rows * tensor.inputs for tensor in spec.tensors.values())
+def general(spec: Spec, architecture: str, type: str, tensors: Mapping[str, Tensor]) -> dict[str, Any]:
+    """The `general.*` of a file with these tensors, which are the model's or a part of it."""
+    # A label that was given is the whole model's.
+    skip = _OF_THE_FILE | ({"size_label"} if type != "model" else set())
+    given = {f"general.{key}": value for key, value in spec.general.items() if key not in skip}
+    parameters = sum(tensor.rows * tensor.inputs for tensor in tensors.values())
     label = {"general.size_label": _size_label(parameters)}
-    return {"general.architecture": architecture, "general.type": "model"} | label | given
+    return {"general.architecture": architecture, "general.type": type} | label | given
 
 
 def _size_label(parameters: int) -> str:
@@ -271,9 +293,10 @@ def _size_label(parameters: int) -> str:
     return str(parameters)
 
 
-def _file_type(spec: Spec) -> int:
+def in_file_type(tensors: Mapping[str, Tensor]) -> int:
+    """`general.file_type` of these tensors, by role."""
     sizes: Counter[str] = Counter()
-    for role, tensor in spec.tensors.items():
+    for role, tensor in tensors.items():
         # Embeddings often keep a wider format and do not give a file its name.
         if tensor.rows > 1 and role not in ("embed", "head"):
             sizes[tensor.format] += tensor.rows * tensor.inputs

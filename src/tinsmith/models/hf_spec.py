@@ -2,28 +2,22 @@
 
 from __future__ import annotations
 
-import json
 import re
-import struct
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from tinsmith.errors import FormatError, UnsupportedError
 from tinsmith.formats import safetensors
-from tinsmith.models import language_part
+from tinsmith.models import language_part, vision_part
 from tinsmith.models.experts import one_by_one
-from tinsmith.models.family import Family, TensorName, by_name, without_ignored
-from tinsmith.spec import Buffer, Hyper, Spec, Tensor
-from tinsmith.system.files import write_text
+from tinsmith.models.family import Family, by_name, without_ignored
+from tinsmith.models.folder_tensors import FLOATS, GENERAL, read_tensor, stored_tensors, write_json
+from tinsmith.spec import Hyper, Spec, Tensor
 from tinsmith.tokenizer import tokenizer_json
 
 Change = Callable[[Mapping[str, safetensors.Tensor]], dict[str, safetensors.Tensor]]
-# Weight formats that safetensors has, and what transformers calls them.
-_FLOATS = {"F32": "float32", "F16": "float16", "BF16": "bfloat16"}
-# Where config.json keeps Spec.general; transformers carries unknown keys along.
-_GENERAL = "gguf_general"
 # Tables that old checkpoints carry, though they follow from the config.
 _DERIVED = re.compile(r".*\.rotary_emb\.inv_freq|.*\.attn\.(masked_)?bias")
 
@@ -40,7 +34,8 @@ def load_hf(folder: Path) -> Spec:
         raise UnsupportedError(
             f"{path}: quantization_config is not supported; give the float model, or a GGUF file"
         )
-    family = language_part.family_of(config, str(architectures[0]), str(path))
+    whole, architecture = config, str(architectures[0])
+    family = language_part.family_of(config, architecture, str(path))
     config = language_part.config_of(config)
     stand_in = family.stand_in(config)
     if stand_in:
@@ -49,18 +44,25 @@ def load_hf(folder: Path) -> Spec:
         hyper = family.hyper_from_hf(config)
     except (FormatError, UnsupportedError) as error:
         raise type(error)(f"{folder}: {error}") from error
-    tensors, notes = _tensors(folder, family, hyper, stand_in.changed if stand_in else one_by_one)
+    in_folder = safetensors.read_folder(folder)
     tokenizer, template = tokenizer_json.read(folder, hyper.vocab)
+    vision, seen = vision_part.read(folder, whole, architecture, hyper.dim, tokenizer, in_folder)
+    in_folder = {name: stored for name, stored in in_folder.items() if name not in seen}
+    change = stand_in.changed if stand_in else one_by_one
+    tensors, notes = _tensors(folder, family, hyper, change, in_folder)
     notes += family.notes(hyper) + (stand_in.notes if stand_in else ())
     general, named = _general(folder, config), tokenizer_json.named_templates(folder)
-    return Spec(family.name, hyper, tensors, tokenizer, template, general, notes, named)
+    return Spec(family.name, hyper, tensors, tokenizer, template, general, notes, named, vision=vision)
 
 
 def _tensors(
-    folder: Path, family: Family, hyper: Hyper, change: Change
+    folder: Path,
+    family: Family,
+    hyper: Hyper,
+    change: Change,
+    in_folder: Mapping[str, safetensors.Tensor],
 ) -> tuple[dict[str, Tensor], tuple[str, ...]]:
     names = family.tensors(hyper)
-    in_folder = safetensors.read_folder(folder)
     own, others = language_part.names_of(in_folder)
     stored = change({name: in_folder[given] for name, given in own.items()})
     for name in names:  # before a name is made for each of the experts that the config speaks of
@@ -80,48 +82,12 @@ def _tensors(
             f"{folder}: tensor {surplus[0]!r} is not one of the family's ({len(surplus)} such); "
             "the model has a part that tinsmith does not compute"
         )
-    tensors = {name.role: _tensor(folder, name, stored) for name in names if name.hf}
+    tensors = {name.role: read_tensor(folder, name, stored) for name in names if name.hf}
     return tensors | family.derive(hyper), notes
 
 
-def _tensor(folder: Path, name: TensorName, stored: Mapping[str, safetensors.Tensor]) -> Tensor:
-    parts = [_part(folder, part, name.folder_shape, stored[part]) for part in name.folder_names]
-    format = parts[0].dtype
-    if any(part.dtype != format for part in parts):
-        raise UnsupportedError(
-            f"{folder}: the experts of {name.hf!r} are of several types; convert them to one"
-        )
-    pieces = [part.data for part in parts if isinstance(part.data, Buffer)]
-    data = pieces[0] if len(pieces) == 1 else b"".join(pieces)
-    if name.all_rows == 1:
-        return name.from_folder(Tensor("F32", 1, name.inputs, _float32(format, data)))
-    return name.from_folder(Tensor(format, name.all_rows, name.inputs, data))
-
-
-def _part(folder: Path, name: str, shape: tuple[int, ...], stored: safetensors.Tensor) -> safetensors.Tensor:
-    if stored.shape != shape:
-        raise FormatError(f"{folder}: tensor {name!r} has shape {stored.shape}; config.json says {shape}")
-    if stored.dtype not in _FLOATS:
-        raise UnsupportedError(
-            f"{folder}: tensor {name!r} is {stored.dtype}, not supported; supported: {', '.join(_FLOATS)}"
-        )
-    return stored
-
-
-def _float32(dtype: str, data: Buffer) -> Buffer:
-    """Exact; for the short vectors only."""
-    if dtype == "F32":
-        return data
-    count = len(data) // 2
-    if dtype == "F16":
-        return struct.pack(f"<{count}f", *struct.unpack(f"<{count}e", data))
-    wide = bytearray(4 * count)
-    wide[2::4], wide[3::4] = data[0::2], data[1::2]
-    return bytes(wide)
-
-
 def _general(folder: Path, config: dict[str, Any]) -> dict[str, Any]:
-    kept = config.get(_GENERAL)
+    kept = config.get(GENERAL)
     if isinstance(kept, dict):
         return kept
     general: dict[str, Any] = {"name": folder.resolve().name}
@@ -138,32 +104,25 @@ def _general(folder: Path, config: dict[str, Any]) -> dict[str, Any]:
 def save(spec: Spec, folder: Path) -> None:
     family = by_name(spec.family)
     names = [name for name in family.tensors(spec.hyper) if name.hf]
-    for name in names:
-        tensor = spec.tensors[name.role]
-        if tensor.format not in _FLOATS:
+    every = [(role, tensor) for half in (spec, spec.vision) if half for role, tensor in half.tensors.items()]
+    for role, tensor in every:
+        if tensor.format not in FLOATS:
             raise UnsupportedError(
-                f"{name.role} is {tensor.format}; a folder holds {', '.join(_FLOATS)}; dequantize first"
+                f"{role} is {tensor.format}; a folder holds {', '.join(FLOATS)}; dequantize first"
             )
     tokenizer = spec.tokenizer
     named = {f"{key}_token_id": getattr(tokenizer, key) for key in ("bos", "eos", "pad")}
-    dtype = _FLOATS[spec.tensors["embed"].format]
-    config = family.hyper_to_hf(spec.hyper) | {"torch_dtype": dtype, _GENERAL: spec.general} | named
+    dtype = FLOATS[spec.tensors["embed"].format]
+    config = family.hyper_to_hf(spec.hyper) | {"torch_dtype": dtype, GENERAL: spec.general} | named
     generation = {"eos_token_id": list(tokenizer.end_tokens)} if tokenizer.end_tokens else {}
-    stored = {part: tensor for name in names for part, tensor in _stored(name, spec.tensors[name.role])}
+    stored = {part: tensor for name in names for part, tensor in stored_tensors(name, spec.tensors[name.role])}
+    if spec.vision:
+        config = vision_part.config_of(spec.vision, config)
+        stored = vision_part.stored(spec.vision, stored)
     safetensors.write(folder / safetensors.SINGLE, stored, {"format": "pt"})
     tokenizer_json.write(folder, tokenizer, spec.chat_template, spec.hyper.context, spec.named_templates)
-    _dump(folder / "generation_config.json", named | generation)
+    if spec.vision:
+        vision_part.write_processor(spec.vision, tokenizer, folder)
+    write_json(folder / "generation_config.json", named | generation)
     # Last, since a folder without it is not taken for a model.
-    _dump(folder / "config.json", config)
-
-
-def _stored(name: TensorName, tensor: Tensor) -> Iterator[tuple[str, safetensors.Tensor]]:
-    tensor = name.to_folder(tensor)
-    data = memoryview(tensor.data)
-    size = len(data) // len(name.folder_names)
-    for k, part in enumerate(name.folder_names):
-        yield part, safetensors.Tensor(tensor.format, name.folder_shape, data[k * size : (k + 1) * size])
-
-
-def _dump(path: Path, table: dict[str, Any]) -> None:
-    write_text(path, json.dumps(table, indent=2, sort_keys=True) + "\n")
+    write_json(folder / "config.json", config)

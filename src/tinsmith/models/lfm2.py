@@ -31,6 +31,7 @@ class Lfm2(decoder.Decoder):
     model_type: ClassVar[str] = "lfm2"
     hf_architectures: ClassVar[tuple[str, ...]] = ("Lfm2ForCausalLM",)
     gguf_architecture: ClassVar[str] = "lfm2"
+    text_models: ClassVar[tuple[str, ...]] = ("lfm2",)
     hyper: ClassVar[type[Hyper]] = Lfm2Hyper
     defaults: ClassVar[Mapping[str, Any]] = {
         "block_auto_adjust_ff_dim": True,

@@ -10,9 +10,9 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Protocol
 
+from tinsmith import layouts
 from tinsmith.errors import FormatError, UnsupportedError
 from tinsmith.formats.weights import to_float32
-from tinsmith.models import layouts
 from tinsmith.models.family import Fields, TensorName
 
 if TYPE_CHECKING:

@@ -11,9 +11,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from tinsmith import layouts
 from tinsmith.errors import FormatError, UnsupportedError
 from tinsmith.formats.weights import to_float32
-from tinsmith.models import decoder, layouts
+from tinsmith.models import decoder
 from tinsmith.models.family import Change, Fields, TensorName
 from tinsmith.models.gemma2 import offset
 from tinsmith.spec import Hyper, Tensor

@@ -1,0 +1,157 @@
+"""A vision half as the file that llama.cpp's mtmd reads beside a language model's, usually called mmproj.
+
+What clip's metadata lack, which is how pictures are cut and which tokens stand for them, llama.cpp has built in
+by projector; a file of ours says it as well, in JSON under OWN.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+from tinsmith.errors import FormatError, UnsupportedError
+from tinsmith.fields import Fields, shortest_float32
+from tinsmith.formats import gguf
+from tinsmith.formats.weights import to_float32
+from tinsmith.models.gguf_spec import general, in_file_type, read_tensors, stored_tensors
+from tinsmith.spec import Hyper, Spec, Tensor, Tokenizer, TowerSizes, Vision
+from tinsmith.tensor_names import TensorName
+from tinsmith.vision.facts import pictures_from_facts
+from tinsmith.vision.parts import Connector, Tower, by_projector, parts_of, tensors_of, tokens_of, towers
+from tinsmith.vision.pictures import three
+
+ARCHITECTURE = "clip"
+OWN = "tinsmith.vision"
+_VISION = "clip.vision."
+_PROJECTORS = ("clip.vision.projector_type", "clip.projector_type")
+# (TowerSizes' field, clip's key)
+_COUNTS = (
+    ("layers", "block_count"),
+    ("dim", "embedding_length"),
+    ("ffn_dim", "feed_forward_length"),
+    ("heads", "attention.head_count"),
+    ("patch", "patch_size"),
+)
+_NORMAL = ("mean", "std")
+_EPS = "attention.layer_norm_epsilon"
+# What llama.cpp computes with as it lies: in a half-width format it stops at these, or is wrong.
+_WIDE = ("patch", "positions", "connector.project_t")
+
+
+def load(path: str | Path, hyper: Hyper, tokenizer: Tokenizer) -> Vision:
+    """hyper, tokenizer: of the language model that the file is for. Raises FormatError and UnsupportedError."""
+    file = gguf.read(path)
+    meta = {key: entry.value for key, entry in file.metadata.items()}
+    if meta.get("general.architecture") != ARCHITECTURE:
+        raise FormatError(f"{path}: general.architecture is not {ARCHITECTURE!r}; give a vision half (mmproj)")
+    projector = next((meta[key] for key in _PROJECTORS if key in meta), None)
+    connector = by_projector(str(projector), str(path))
+    try:
+        vision = _without_tensors(meta, connector, hyper, tokenizer, file)
+    except (FormatError, UnsupportedError) as error:
+        raise type(error)(f"{path}: {error}") from error
+    names = _as_named(tensors_of(vision), file, vision.sizes)
+    return replace(vision, tensors=read_tensors(file, list(file.tensors), names))
+
+
+def _without_tensors(
+    meta: Mapping[str, Any], connector: Connector, hyper: Hyper, tokenizer: Tokenizer, file: gguf.Gguf
+) -> Vision:
+    fields = Fields(meta, "metadata", _VISION)
+    Fields(meta, "metadata").refuse("clip.has_vision_encoder", True)
+    Fields(meta, "metadata").refuse("clip.has_audio_encoder", False)
+    if fields.count("projection_dim") != hyper.dim:
+        raise FormatError(f"{fields.named('projection_dim')}; the language model's width is {hyper.dim}")
+    tower = towers()[connector.tower]
+    sizes = _sizes(meta, fields, tower)
+    joint = connector.from_gguf(
+        fields, {name: tensor.shape for name, tensor in file.tensors.items()}, hyper.dim
+    )
+    own = _own(meta)
+    tokens = tokens_of(connector, own.get("tokens", {}), tokenizer, OWN)
+    usual = {key: [shortest_float32(x) for x in three(fields, f"image_{key}")] for key in _NORMAL}
+    facts = own.get("pictures", usual | connector.usual_pictures(fields, sizes, joint))
+    pictures = pictures_from_facts(connector.rule, facts, OWN)
+    return Vision(connector.tower, sizes, connector.name, joint, {}, tokens, pictures)
+
+
+def _sizes(meta: Mapping[str, Any], fields: Fields, tower: Tower) -> TowerSizes:
+    if not meta.get("clip.use_gelu"):
+        raise UnsupportedError("clip.use_gelu is not set; supported is GELU by tanh alone")
+    deepstack = fields.get("is_deepstack_layers", [])
+    if any(deepstack):
+        raise UnsupportedError(f"{fields.named('is_deepstack_layers')}; deepstack is not supported")
+    known: dict[str, Any] = {name: fields.count(key) for name, key in _COUNTS}
+    known["side"] = fields.count("image_size") // known["patch"]
+    known["norm_eps"] = shortest_float32(fields.real(_EPS))
+    return tower.sizes(**known, act="gelu_tanh")
+
+
+def _own(meta: Mapping[str, Any]) -> dict[str, Any]:
+    try:
+        own = json.loads(meta.get(OWN, "{}"))
+    except (TypeError, ValueError) as error:
+        raise FormatError(f"{OWN} is not JSON: {error}") from None
+    if not isinstance(own, dict) or not all(isinstance(part, dict) for part in own.values()):
+        raise FormatError(f"{OWN} must be an object of objects")
+    return own
+
+
+def _as_named(names: list[TensorName], file: gguf.Gguf, sizes: TowerSizes) -> list[TensorName]:
+    """Files of 2025 and before have the names of the feed-forward's two matrices swapped, which their shapes
+    show; so llama.cpp reads them."""
+    shape = (sizes.dim, sizes.ffn_dim)
+    first = file.tensors.get("v.blk.0.ffn_down.weight")
+    if first is None or first.shape != shape or sizes.dim == sizes.ffn_dim:
+        return names
+    swapped = {".ffn_up.": ".ffn_down.", ".ffn_down.": ".ffn_up."}
+    return [
+        replace(name, gguf=name.gguf.replace(word, swapped[word]))
+        if (word := next((one for one in swapped if one in name.gguf), ""))
+        else name
+        for name in names
+    ]
+
+
+def save(spec: Spec, path: str | Path) -> None:
+    vision = spec.vision
+    if vision is None:
+        raise UnsupportedError("the model has no vision half to write; give a checkpoint that has one")
+    vision = replace(vision, tensors={role: _wide(role, t) for role, t in vision.tensors.items()})
+    names = tensors_of(vision)
+    gguf.write(path, _metadata(spec, vision), stored_tensors(vision.tensors, names))
+
+
+def _wide(role: str, tensor: Tensor) -> Tensor:
+    if role not in _WIDE or tensor.format == "F32" or (role != "positions" and tensor.format == "F16"):
+        return tensor
+    return to_float32(tensor)
+
+
+def _metadata(spec: Spec, vision: Vision) -> dict[str, gguf.Value]:
+    tower, connector = parts_of(vision)
+    sizes, pictures = vision.sizes, vision.pictures
+    if sizes.act != "gelu_tanh":
+        raise UnsupportedError(f"tower {tower.name} has {sizes.act}; llama.cpp computes GELU by tanh alone")
+    own = {"tokens": vision.tokens, "pictures": asdict(pictures)}
+    table: dict[str, Any] = {name: getattr(sizes, field) for field, name in _COUNTS} | {
+        _EPS: sizes.norm_eps,
+        "image_size": sizes.side * sizes.patch,
+        **{f"image_{key}": list(getattr(pictures, key)) for key in _NORMAL},
+        "projection_dim": vision.joint.dim,
+        connector.merge_key: vision.joint.merge,
+        **connector.pictures_to_gguf(pictures),
+    }
+    metadata = {
+        **general(spec, ARCHITECTURE, "mmproj", vision.tensors),
+        "general.file_type": in_file_type(vision.tensors),
+        "clip.has_vision_encoder": True,
+        "clip.projector_type": connector.projector,
+        "clip.use_gelu": True,
+        **{_VISION + key: value for key, value in table.items()},
+        OWN: json.dumps(own, sort_keys=True),
+    }
+    return {key: gguf.value(given) for key, given in metadata.items()}

@@ -1,0 +1,74 @@
+"""A vision half's facts as plain values, without its tensors: what a manifest or a file's metadata hold."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, fields
+from typing import Any
+
+from tinsmith.errors import FormatError
+from tinsmith.spec import Pictures, Vision
+from tinsmith.vision.parts import connectors, parts_of, towers
+
+
+def to_facts(vision: Vision) -> dict[str, Any]:
+    """By the names of Vision's fields."""
+    return {
+        "tower": vision.tower,
+        "sizes": asdict(vision.sizes),
+        "connector": vision.connector,
+        "joint": asdict(vision.joint),
+        "tokens": dict(vision.tokens),
+        "pictures": asdict(vision.pictures),
+    }
+
+
+def from_facts(facts: Mapping[str, Any], where: str) -> Vision:
+    """The inverse of to_facts. Raises FormatError for what is missing or of a wrong type."""
+    tower, connector = facts.get("tower"), facts.get("connector")
+    if tower not in towers() or connector not in connectors():
+        raise FormatError(f"{where}: tower {tower!r} and connector {connector!r} are not both known")
+    tokens = facts.get("tokens")
+    if not isinstance(tokens, dict) or not all(type(token) is int for token in tokens.values()):
+        raise FormatError(f"{where}: tokens is {tokens!r}; it must be a table of token ids")
+    vision = Vision(
+        tower,
+        _made(towers()[tower].sizes, facts.get("sizes"), f"{where}: sizes"),
+        connector,
+        _made(connectors()[connector].joint, facts.get("joint"), f"{where}: joint"),
+        {},
+        dict(tokens),
+        pictures_from_facts(connectors()[connector].rule, facts.get("pictures"), f"{where}: pictures"),
+    )
+    parts_of(vision)
+    return vision
+
+
+def pictures_from_facts(rule: type[Pictures], facts: Any, where: str) -> Pictures:
+    pictures: Pictures = _made(rule, facts, where)
+    return pictures
+
+
+def _made(kind: Any, facts: Any, where: str) -> Any:
+    """An instance of a dataclass whose fields are numbers, words, truths, or three numbers."""
+    if not isinstance(facts, Mapping):
+        raise FormatError(f"{where} is {facts!r}; it must be a table")
+    wanted = {field.name: str(field.type) for field in fields(kind)}
+    if facts.keys() != wanted.keys():
+        odd = sorted(facts.keys() ^ wanted.keys())
+        raise FormatError(f"{where}: has not the fields of {kind.__name__}: {', '.join(map(str, odd))}")
+    return kind(**{name: _value(facts[name], word, f"{where}: {name}") for name, word in wanted.items()})
+
+
+def _value(given: Any, word: str, where: str) -> Any:
+    if word == "bool" and isinstance(given, bool):
+        return given
+    if word == "str" and isinstance(given, str):
+        return given
+    if word == "int" and type(given) is int and given > 0:
+        return given
+    if word == "float" and type(given) in (int, float) and 0 < given < float("inf"):
+        return float(given)
+    if word.startswith("tuple") and isinstance(given, (list, tuple)) and len(given) == 3:
+        return tuple(_value(one, "float", where) for one in given)
+    raise FormatError(f"{where} is {given!r}; it must be {word}")

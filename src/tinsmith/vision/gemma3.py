@@ -1,0 +1,99 @@
+"""Gemma 3's connector: the mean of a square of neighbouring patches becomes one token; an RMS norm, and one
+matrix takes that to the language model's width."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from math import isqrt
+from typing import Any, ClassVar
+
+from tinsmith.errors import FormatError
+from tinsmith.fields import Fields
+from tinsmith.layouts import minus_one, plus_one
+from tinsmith.spec import ConnectorSizes, Pictures, TowerSizes
+from tinsmith.tensor_names import TensorName
+from tinsmith.vision.parts import CONFIG, Connector
+from tinsmith.vision.pictures import Square, common_from_hf, within
+
+
+class Gemma3(Connector):
+    """The norm's epsilon is the tower's."""
+
+    name: ClassVar[str] = "gemma3"
+    tower: ClassVar[str] = "siglip"
+    hf_architectures: ClassVar[tuple[str, ...]] = ("Gemma3ForConditionalGeneration",)
+    model_type: ClassVar[str] = "gemma3"
+    hf_tower: ClassVar[tuple[str, ...]] = (
+        "vision_tower.vision_model.",
+        "model.vision_tower.vision_model.",
+        "vision_tower.",
+        "model.vision_tower.",
+    )
+    hf_connector: ClassVar[tuple[str, ...]] = ("multi_modal_projector.", "model.multi_modal_projector.")
+    hf_language: ClassVar[str] = "language_model.model."
+    hf_head: ClassVar[str] = "language_model.lm_head.weight"
+    rule: ClassVar[type[Pictures]] = Square
+    token_keys: ClassVar[Mapping[str, str]] = {
+        "image": "image_token_index",
+        "begin": "boi_token_index",
+        "end": "eoi_token_index",
+    }
+    token_texts: ClassVar[Mapping[str, str]] = {
+        "image": "<image_soft_token>",
+        "begin": "<start_of_image>",
+        "end": "<end_of_image>",
+    }
+    tokenizer_keys: ClassVar[Mapping[str, str]] = {
+        "image": "image_token",
+        "begin": "boi_token",
+        "end": "eoi_token",
+    }
+    projector: ClassVar[str] = "gemma3"
+    merge: ClassVar[int] = 4
+
+    def from_hf(self, config: Mapping[str, Any], sizes: TowerSizes, dim: int) -> ConnectorSizes:
+        fields = Fields(config, CONFIG)
+        side = isqrt(fields.count("mm_tokens_per_image", 256))
+        if sizes.side % side:
+            raise FormatError(
+                f"{fields.named('mm_tokens_per_image')}; its root must divide the tower's {sizes.side} patches "
+                "a side"
+            )
+        return ConnectorSizes(sizes.side // side, dim)
+
+    def to_hf(self, sizes: TowerSizes, joint: ConnectorSizes) -> dict[str, Any]:
+        return {"mm_tokens_per_image": (sizes.side // joint.merge) ** 2}
+
+    def pictures_from_hf(self, processor: Fields, sizes: TowerSizes, joint: ConnectorSizes) -> Square:
+        processor.refuse("do_pan_and_scan", False)
+        edge = sizes.side * sizes.patch
+        size = within(processor, "size")
+        size.refuse("height", edge)
+        size.refuse("width", edge)
+        return Square(**common_from_hf(processor), edge=edge)
+
+    def pictures_to_hf(self, pictures: Square, sizes: TowerSizes, joint: ConnectorSizes) -> dict[str, Any]:
+        return {
+            "image_processor_type": "Gemma3ImageProcessor",
+            "processor_class": "Gemma3Processor",
+            "size": {"height": pictures.edge, "width": pictures.edge},
+        }
+
+    def processor_to_hf(self, sizes: TowerSizes, joint: ConnectorSizes) -> dict[str, Any]:
+        return {"image_seq_length": (sizes.side // joint.merge) ** 2}
+
+    def usual_pictures(self, fields: Fields, sizes: TowerSizes, joint: ConnectorSizes) -> dict[str, Any]:
+        return {"filter": "bilinear", "edge": sizes.side * sizes.patch}
+
+    def tensors(self, sizes: TowerSizes, joint: ConnectorSizes) -> list[TensorName]:
+        """The matrix is as both kinds of file have it: a column an output, a row an input."""
+        soft = TensorName("connector.norm", "mm_soft_emb_norm.weight", "mm.soft_emb_norm.weight", 1, sizes.dim)
+        names = ("mm_input_projection_weight", "mm.input_projection.weight")
+        return [
+            TensorName("connector.project_t", *names, sizes.dim, joint.dim),
+            replace(soft, from_hf=plus_one, to_hf=minus_one),
+        ]
+
+
+connector = Gemma3()

@@ -1,0 +1,85 @@
+"""Idefics3's connector, which SmolVLM and SmolVLM2 have too: a square of neighbouring patches becomes one
+token, their states side by side (pixel shuffle), and one matrix takes that to the language model's width."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+from tinsmith.fields import Fields
+from tinsmith.spec import ConnectorSizes, Pictures, TowerSizes
+from tinsmith.tensor_names import TensorName
+from tinsmith.vision.parts import CONFIG, Connector
+from tinsmith.vision.pictures import Tiles, common_from_hf, within
+
+
+class Idefics3(Connector):
+    name: ClassVar[str] = "idefics3"
+    tower: ClassVar[str] = "siglip"
+    hf_architectures: ClassVar[tuple[str, ...]] = (
+        "Idefics3ForConditionalGeneration",
+        "SmolVLMForConditionalGeneration",
+    )
+    model_type: ClassVar[str] = "idefics3"
+    hf_tower: ClassVar[tuple[str, ...]] = ("model.vision_model.",)
+    hf_connector: ClassVar[tuple[str, ...]] = ("model.connector.",)
+    hf_language: ClassVar[str] = "model.text_model."
+    vision_defaults: ClassVar[Mapping[str, Any]] = {
+        "hidden_size": 1152,
+        "num_attention_heads": 16,
+        "patch_size": 32,
+    }
+    vision_type: ClassVar[str | None] = "idefics3_vision"
+    rule: ClassVar[type[Pictures]] = Tiles
+    token_keys: ClassVar[Mapping[str, str]] = {"image": "image_token_id"}
+    token_texts: ClassVar[Mapping[str, str]] = {
+        "image": "<image>",
+        "around": "<fake_token_around_image>",
+        "whole": "<global-img>",
+    }
+    projector: ClassVar[str] = "idefics3"
+    merge: ClassVar[int] = 2
+
+    def from_hf(self, config: Mapping[str, Any], sizes: TowerSizes, dim: int) -> ConnectorSizes:
+        return ConnectorSizes(Fields(config, CONFIG).count("scale_factor", self.merge), dim)
+
+    def to_hf(self, sizes: TowerSizes, joint: ConnectorSizes) -> dict[str, Any]:
+        return {"scale_factor": joint.merge}
+
+    def pictures_from_hf(self, processor: Fields, sizes: TowerSizes, joint: ConnectorSizes) -> Tiles:
+        return Tiles(
+            **common_from_hf(processor),
+            edge=within(processor, "max_image_size").count("longest_edge"),
+            longest=within(processor, "size").count("longest_edge"),
+            split=bool(processor.get("do_image_splitting", True)),
+        )
+
+    def pictures_to_hf(self, pictures: Tiles, sizes: TowerSizes, joint: ConnectorSizes) -> dict[str, Any]:
+        return {
+            "do_image_splitting": pictures.split,
+            "do_pad": True,
+            "image_processor_type": "Idefics3ImageProcessor",
+            "max_image_size": {"longest_edge": pictures.edge},
+            "processor_class": "Idefics3Processor",
+            "size": {"longest_edge": pictures.longest},
+        }
+
+    def processor_to_hf(self, sizes: TowerSizes, joint: ConnectorSizes) -> dict[str, Any]:
+        return {"image_seq_len": (sizes.side // joint.merge) ** 2}
+
+    def usual_pictures(self, fields: Fields, sizes: TowerSizes, joint: ConnectorSizes) -> dict[str, Any]:
+        edge = sizes.side * sizes.patch
+        longest = fields.count("preproc_image_size", edge)
+        return {"filter": "lanczos", "edge": edge, "longest": longest, "split": True}
+
+    def pictures_to_gguf(self, pictures: Tiles) -> dict[str, Any]:
+        return {"preproc_image_size": pictures.longest}
+
+    def tensors(self, sizes: TowerSizes, joint: ConnectorSizes) -> list[TensorName]:
+        """In a token's inputs the patches follow one another by rows of the square."""
+        inputs = sizes.dim * joint.merge**2
+        names = ("modality_projection.proj.weight", "mm.model.fc.weight")
+        return [TensorName("connector.project", *names, joint.dim, inputs)]
+
+
+connector = Idefics3()

@@ -1,0 +1,138 @@
+"""LFM2-VL's connector: a square of neighbouring patches becomes one token, their states side by side (pixel
+unshuffle); a layer norm, which some leave out, and two matrices with an exact GELU between take that to the
+language model's width."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from tinsmith.errors import FormatError
+from tinsmith.fields import Fields
+from tinsmith.spec import ConnectorSizes, Pictures, TowerSizes
+from tinsmith.tensor_names import TensorName
+from tinsmith.vision.parts import CONFIG, Connector, Shapes
+from tinsmith.vision.pictures import Natural, common_from_hf
+from tinsmith.vision.siglip import linear, norm
+
+# torch.nn.LayerNorm's own, which no config changes.
+NORM_EPS = 1e-5
+_NORM = "mm.input_norm.weight"
+_UP = "mm.1.weight"
+
+
+@dataclass(frozen=True)
+class Lfm2Sizes(ConnectorSizes):
+    """hidden: between the two matrices; norm: there is a layer norm before them; bias: both have one."""
+
+    hidden: int
+    norm: bool
+    bias: bool
+
+
+class Lfm2(Connector):
+    name: ClassVar[str] = "lfm2"
+    tower: ClassVar[str] = "siglip2"
+    joint: ClassVar[type[ConnectorSizes]] = Lfm2Sizes
+    hf_architectures: ClassVar[tuple[str, ...]] = ("Lfm2VlForConditionalGeneration",)
+    model_type: ClassVar[str] = "lfm2_vl"
+    hf_tower: ClassVar[tuple[str, ...]] = ("model.vision_tower.vision_model.", "model.vision_tower.")
+    hf_connector: ClassVar[tuple[str, ...]] = ("model.multi_modal_projector.",)
+    hf_language: ClassVar[str] = "model.language_model."
+    rule: ClassVar[type[Pictures]] = Natural
+    token_keys: ClassVar[Mapping[str, str]] = {"image": "image_token_id"}
+    token_texts: ClassVar[Mapping[str, str]] = {
+        "image": "<image>",
+        "begin": "<|image_start|>",
+        "end": "<|image_end|>",
+        "thumbnail": "<|img_thumbnail|>",
+    }
+    projector: ClassVar[str] = "lfm2"
+    merge: ClassVar[int] = 2
+
+    def from_hf(self, config: Mapping[str, Any], sizes: TowerSizes, dim: int) -> Lfm2Sizes:
+        fields = Fields(config, CONFIG)
+        fields.refuse("projector_hidden_act", "gelu")
+        fields.refuse("vision_feature_layer", -1)
+        return Lfm2Sizes(
+            merge=fields.count("downsample_factor", self.merge),
+            dim=dim,
+            hidden=fields.count("projector_hidden_size", 2560),
+            norm=bool(fields.get("projector_use_layernorm", True)),
+            bias=bool(fields.get("projector_bias", True)),
+        )
+
+    def to_hf(self, sizes: TowerSizes, joint: Lfm2Sizes) -> dict[str, Any]:
+        return {
+            "downsample_factor": joint.merge,
+            "projector_bias": joint.bias,
+            "projector_hidden_act": "gelu",
+            "projector_hidden_size": joint.hidden,
+            "projector_use_layernorm": joint.norm,
+        }
+
+    def from_gguf(self, fields: Fields, shapes: Shapes, dim: int) -> Lfm2Sizes:
+        if len(shapes.get(_UP, ())) != 2:
+            raise FormatError(f"tensor {_UP!r} is missing or not a matrix; the file is incomplete")
+        merge = fields.count(self.merge_key, self.merge)
+        return Lfm2Sizes(merge, dim, shapes[_UP][1], _NORM in shapes, "mm.1.bias" in shapes)
+
+    def pictures_from_hf(self, processor: Fields, sizes: TowerSizes, joint: Lfm2Sizes) -> Natural:
+        processor.refuse("encoder_patch_size", sizes.patch)
+        processor.refuse("downsample_factor", joint.merge)
+        return Natural(
+            **common_from_hf(processor),
+            edge=processor.count("tile_size", 512),
+            split=bool(processor.get("do_image_splitting", True)),
+            thumbnail=bool(processor.get("use_thumbnail", True)),
+            min_tiles=processor.count("min_tiles", 2),
+            max_tiles=processor.count("max_tiles", 10),
+            min_tokens=processor.count("min_image_tokens", 64),
+            max_tokens=processor.count("max_image_tokens", 256),
+            tolerance=processor.real("max_pixels_tolerance", 2.0),
+        )
+
+    def pictures_to_hf(self, pictures: Natural, sizes: TowerSizes, joint: Lfm2Sizes) -> dict[str, Any]:
+        return {
+            "do_image_splitting": pictures.split,
+            "do_pad": True,
+            "downsample_factor": joint.merge,
+            "encoder_patch_size": sizes.patch,
+            "image_processor_type": "Lfm2VlImageProcessor",
+            "max_image_tokens": pictures.max_tokens,
+            "max_pixels_tolerance": pictures.tolerance,
+            "max_tiles": pictures.max_tiles,
+            "min_image_tokens": pictures.min_tokens,
+            "min_tiles": pictures.min_tiles,
+            "processor_class": "Lfm2VlProcessor",
+            "size": {"height": pictures.edge, "width": pictures.edge},
+            "tile_size": pictures.edge,
+            "use_thumbnail": pictures.thumbnail,
+        }
+
+    def usual_pictures(self, fields: Fields, sizes: TowerSizes, joint: Lfm2Sizes) -> dict[str, Any]:
+        return {
+            "filter": "bilinear",
+            "edge": 512,
+            "split": True,
+            "thumbnail": True,
+            "min_tiles": 2,
+            "max_tiles": 10,
+            "min_tokens": 64,
+            "max_tokens": 256,
+            "tolerance": 2.0,
+        }
+
+    def tensors(self, sizes: TowerSizes, joint: Lfm2Sizes) -> list[TensorName]:
+        inputs = sizes.dim * joint.merge**2
+        names = norm("connector.norm", "layer_norm", "mm.input_norm", inputs) if joint.norm else []
+        for role, hf, gguf, rows, width in (
+            ("connector.up", "linear_1", "mm.1", joint.hidden, inputs),
+            ("connector.down", "linear_2", "mm.2", joint.dim, joint.hidden),
+        ):
+            names += linear(role, hf, gguf, rows, width)[: 2 if joint.bias else 1]
+        return names
+
+
+connector = Lfm2()

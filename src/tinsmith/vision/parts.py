@@ -1,0 +1,186 @@
+"""What a tower and a connector must say of themselves, and the registry of those there are.
+
+A tower is one module of this folder with an instance of Tower named `tower`, a connector one with an instance
+of Connector named `connector`. A connector knows which tower it joins, since the checkpoints that have it do.
+Adding a module adds the part; no table lists them. GGUF's names and metadata are those of llama.cpp's clip:
+a file of its own beside the language model's, usually called mmproj.
+"""
+
+from __future__ import annotations
+
+import pkgutil
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import replace
+from functools import cache
+from importlib import import_module
+from typing import Any, ClassVar
+
+from tinsmith.errors import FormatError, UnsupportedError
+from tinsmith.fields import Fields
+from tinsmith.spec import ConnectorSizes, Pictures, Tokenizer, TowerSizes, Vision
+from tinsmith.tensor_names import TensorName
+
+CONFIG = "config.json"
+# Innermost dimension first, as GGUF has it, by a tensor's name.
+Shapes = Mapping[str, tuple[int, ...]]
+
+
+class Tower(ABC):
+    """A vision transformer. Its tensors' hf is relative to where a checkpoint keeps the tower; their gguf is
+    whole. Readers raise FormatError for what is missing or nonsensical, UnsupportedError for what the graph
+    does not compute."""
+
+    name: ClassVar[str]
+    # Of the vision_config.
+    model_type: ClassVar[str]
+    sizes: ClassVar[type[TowerSizes]] = TowerSizes
+
+    @abstractmethod
+    def from_hf(self, config: Mapping[str, Any]) -> TowerSizes:
+        """From a config's vision_config."""
+
+    @abstractmethod
+    def to_hf(self, sizes: Any) -> dict[str, Any]:
+        """The vision_config but for its model_type."""
+
+    @abstractmethod
+    def tensors(self, sizes: Any) -> list[TensorName]:
+        """Every tensor at this size, in the order a file has them."""
+
+
+class Connector(ABC):
+    """What follows a tower. Its tensors' roles begin with `connector.`; their hf is relative to
+    hf_connector."""
+
+    name: ClassVar[str]
+    tower: ClassVar[str]
+    joint: ClassVar[type[ConnectorSizes]] = ConnectorSizes
+    # The first is written, all are read.
+    hf_architectures: ClassVar[tuple[str, ...]]
+    model_type: ClassVar[str]
+    # Where a folder keeps tower, connector and language model: what their tensors' names begin with. As above.
+    hf_tower: ClassVar[tuple[str, ...]]
+    hf_connector: ClassVar[tuple[str, ...]]
+    hf_language: ClassVar[str]
+    hf_head: ClassVar[str] = "lm_head.weight"
+    # What the architectures' own config class has for what a vision_config leaves out, and what it calls the
+    # tower, where that is not the tower's own model_type.
+    vision_defaults: ClassVar[Mapping[str, Any]] = {}
+    vision_type: ClassVar[str | None] = None
+    # Its rule for pictures.
+    rule: ClassVar[type[Pictures]]
+    # Tokens by the connector's words: as vocabularies have them, and config.json's keys of their ids where it
+    # has such. Only `image` must be there.
+    token_texts: ClassVar[Mapping[str, str]]
+    token_keys: ClassVar[Mapping[str, str]]
+    # What the processor's class asks the tokenizer for, by the connector's words of the tokens.
+    tokenizer_keys: ClassVar[Mapping[str, str]] = {}
+    # clip.projector_type, and which key of clip.vision has `merge` with what it is without.
+    projector: ClassVar[str]
+    merge_key: ClassVar[str] = "projector.scale_factor"
+    merge: ClassVar[int]
+
+    @abstractmethod
+    def from_hf(self, config: Mapping[str, Any], sizes: TowerSizes, dim: int) -> ConnectorSizes:
+        """From the whole config of a checkpoint whose language model is `dim` wide."""
+
+    @abstractmethod
+    def to_hf(self, sizes: TowerSizes, joint: Any) -> dict[str, Any]:
+        """The keys of the whole config that are the connector's."""
+
+    def processor_to_hf(self, sizes: TowerSizes, joint: Any) -> dict[str, Any]:
+        """What processor_config.json says beside its class."""
+        return {}
+
+    def from_gguf(self, fields: Fields, shapes: Shapes, dim: int) -> ConnectorSizes:
+        """From metadata without clip.vision before their keys."""
+        return ConnectorSizes(fields.count(self.merge_key, self.merge), dim)
+
+    @abstractmethod
+    def pictures_from_hf(self, processor: Fields, sizes: TowerSizes, joint: Any) -> Pictures:
+        """From preprocessor_config.json."""
+
+    @abstractmethod
+    def pictures_to_hf(self, pictures: Any, sizes: TowerSizes, joint: Any) -> dict[str, Any]:
+        """The whole preprocessor_config.json but for mean, std and filter."""
+
+    @abstractmethod
+    def usual_pictures(self, fields: Fields, sizes: TowerSizes, joint: Any) -> dict[str, Any]:
+        """The rule's fields but mean and std, as llama.cpp takes them: from metadata without clip.vision before
+        their keys, and from what it has built in for the projector."""
+
+    def pictures_to_gguf(self, pictures: Any) -> dict[str, Any]:
+        """Metadata of pictures that llama.cpp reads, without clip.vision before their keys."""
+        return {}
+
+    @abstractmethod
+    def tensors(self, sizes: TowerSizes, joint: Any) -> list[TensorName]:
+        """Every tensor at this size, in the order a file has them."""
+
+
+@cache
+def towers() -> dict[str, Tower]:
+    return {part.name: part for part in _parts("tower", Tower)}
+
+
+@cache
+def connectors() -> dict[str, Connector]:
+    return {part.name: part for part in _parts("connector", Connector)}
+
+
+def by_architecture(architecture: str) -> Connector | None:
+    """The connector of a Hugging Face architecture; None where it has no vision half that is known."""
+    return next((one for one in connectors().values() if architecture in one.hf_architectures), None)
+
+
+def by_projector(projector: str, where: str) -> Connector:
+    """The connector of a GGUF file's clip.projector_type."""
+    for one in connectors().values():
+        if one.projector == projector:
+            return one
+    known = ", ".join(one.projector for one in connectors().values())
+    raise UnsupportedError(f"{where}: clip.projector_type {projector!r} is not supported; supported: {known}")
+
+
+def tokens_of(
+    connector: Connector, given: Mapping[str, Any], tokenizer: Tokenizer, where: str
+) -> dict[str, int]:
+    """Ids by the connector's words: those that are given, and of the others those that the vocabulary has."""
+    ids = {text: token for token, text in enumerate(tokenizer.tokens)}
+    found = {word: ids[text] for word, text in connector.token_texts.items() if text in ids}
+    fields = Fields(given, where)
+    found |= {word: fields.count(word) for word in connector.token_texts if given.get(word) is not None}
+    if "image" not in found or max(found.values()) >= len(tokenizer.tokens):
+        raise FormatError(
+            f"{where}: no token {connector.token_texts['image']!r} for an image's place, or one that is "
+            f"outside the vocabulary of {len(tokenizer.tokens)}"
+        )
+    return {word: found[word] for word in connector.token_texts if word in found}
+
+
+def parts_of(vision: Vision) -> tuple[Tower, Connector]:
+    if vision.tower not in towers() or vision.connector not in connectors():
+        raise UnsupportedError(
+            f"tower {vision.tower!r} with connector {vision.connector!r} is not supported; towers: "
+            f"{', '.join(towers())}; connectors: {', '.join(connectors())}"
+        )
+    return towers()[vision.tower], connectors()[vision.connector]
+
+
+def tensors_of(vision: Vision) -> list[TensorName]:
+    """Of tower and connector, with their whole names."""
+    tower, connector = parts_of(vision)
+    own = _within(connector.hf_tower[0], tower.tensors(vision.sizes))
+    return own + _within(connector.hf_connector[0], connector.tensors(vision.sizes, vision.joint))
+
+
+def _within(prefix: str, names: list[TensorName]) -> list[TensorName]:
+    return [replace(name, hf=prefix + name.hf) for name in names]
+
+
+def _parts(name: str, kind: type) -> list[Any]:
+    package = import_module("tinsmith.vision")
+    modules = (import_module(f"{package.__name__}.{m.name}") for m in pkgutil.iter_modules(package.__path__))
+    found = (getattr(module, name, None) for module in modules)
+    return sorted((part for part in found if isinstance(part, kind)), key=lambda part: part.name)

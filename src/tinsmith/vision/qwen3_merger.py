@@ -1,0 +1,92 @@
+"""Qwen3-VL's patch merger as Qwen3.5 has it: each patch's state goes through a layer norm; a square of
+neighbours becomes one token, their states side by side; and two matrices with an exact GELU between take that
+to the language model's width. The tower gives its patches in the order of these squares."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+from tinsmith.fields import Fields
+from tinsmith.spec import ConnectorSizes, Pictures, TowerSizes
+from tinsmith.tensor_names import TensorName
+from tinsmith.vision.parts import Connector
+from tinsmith.vision.pictures import Bounded, common_from_hf, within
+from tinsmith.vision.qwen3_vl import FRAMES
+from tinsmith.vision.siglip import CONFIG, linear, norm
+
+
+class Qwen3Merger(Connector):
+    """The norm's epsilon is the tower's."""
+
+    name: ClassVar[str] = "qwen3_merger"
+    tower: ClassVar[str] = "qwen3_vl"
+    hf_architectures: ClassVar[tuple[str, ...]] = ("Qwen3_5ForConditionalGeneration",)
+    model_type: ClassVar[str] = "qwen3_5"
+    hf_tower: ClassVar[tuple[str, ...]] = ("model.visual.",)
+    hf_connector: ClassVar[tuple[str, ...]] = ("model.visual.merger.",)
+    hf_language: ClassVar[str] = "model.language_model."
+    rule: ClassVar[type[Pictures]] = Bounded
+    token_keys: ClassVar[Mapping[str, str]] = {
+        "image": "image_token_id",
+        "begin": "vision_start_token_id",
+        "end": "vision_end_token_id",
+    }
+    token_texts: ClassVar[Mapping[str, str]] = {
+        "image": "<|image_pad|>",
+        "begin": "<|vision_start|>",
+        "end": "<|vision_end|>",
+    }
+    projector: ClassVar[str] = "qwen3vl_merger"
+    merge_key: ClassVar[str] = "spatial_merge_size"
+    merge: ClassVar[int] = 2
+
+    def from_hf(self, config: Mapping[str, Any], sizes: TowerSizes, dim: int) -> ConnectorSizes:
+        fields = Fields(config["vision_config"], CONFIG)
+        fields.refuse("out_hidden_size", dim)
+        return ConnectorSizes(fields.count("spatial_merge_size", self.merge), dim)
+
+    def to_hf(self, sizes: TowerSizes, joint: ConnectorSizes) -> dict[str, Any]:
+        return {"vision_config": {"out_hidden_size": joint.dim, "spatial_merge_size": joint.merge}}
+
+    def pictures_from_hf(self, processor: Fields, sizes: TowerSizes, joint: ConnectorSizes) -> Bounded:
+        processor.refuse("patch_size", sizes.patch)
+        processor.refuse("merge_size", joint.merge)
+        processor.refuse("temporal_patch_size", FRAMES)
+        size = within(processor, "size")
+        return Bounded(
+            **common_from_hf(processor),
+            min_pixels=size.count("shortest_edge"),
+            max_pixels=size.count("longest_edge"),
+        )
+
+    def pictures_to_hf(self, pictures: Bounded, sizes: TowerSizes, joint: ConnectorSizes) -> dict[str, Any]:
+        return {
+            "image_processor_type": "Qwen2VLImageProcessor",
+            "merge_size": joint.merge,
+            "patch_size": sizes.patch,
+            "processor_class": "Qwen3VLProcessor",
+            "size": {"shortest_edge": pictures.min_pixels, "longest_edge": pictures.max_pixels},
+            "temporal_patch_size": FRAMES,
+        }
+
+    def usual_pictures(self, fields: Fields, sizes: TowerSizes, joint: ConnectorSizes) -> dict[str, Any]:
+        """A file without bounds has llama.cpp's, 8 to 4096 tokens."""
+        area = (sizes.patch * joint.merge) ** 2
+        return {
+            "filter": "bicubic",
+            "min_pixels": fields.count("image_min_pixels", 8 * area),
+            "max_pixels": fields.count("image_max_pixels", 4096 * area),
+        }
+
+    def pictures_to_gguf(self, pictures: Bounded) -> dict[str, Any]:
+        return {"image_min_pixels": pictures.min_pixels, "image_max_pixels": pictures.max_pixels}
+
+    def tensors(self, sizes: TowerSizes, joint: ConnectorSizes) -> list[TensorName]:
+        inputs = sizes.dim * joint.merge**2
+        names = norm("connector.norm", "norm", "v.post_ln", sizes.dim)
+        names += linear("connector.up", "linear_fc1", "mm.0", inputs, inputs)
+        return names + linear("connector.down", "linear_fc2", "mm.2", joint.dim, inputs)
+
+
+connector = Qwen3Merger()

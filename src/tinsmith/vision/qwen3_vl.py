@@ -1,0 +1,121 @@
+"""Qwen3-VL's vision transformer as Qwen3.5 has it (Bai et al. 2025): patches of two frames with learned
+positions, resized to the picture's shape (bilinear), and rotary ones of row and column; layers with the norm
+first, biases everywhere, q, k and v in one matrix. A still picture is two equal frames."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any, ClassVar
+
+from tinsmith.fields import Fields
+from tinsmith.layouts import rows_in_order
+from tinsmith.spec import Tensor, TowerSizes
+from tinsmith.tensor_names import TensorName
+from tinsmith.vision.parts import Tower
+from tinsmith.vision.siglip import ACTS, CONFIG, checked, linear, norm
+from tinsmith.vision.siglip2 import square_side
+
+# Fixed in the model's code.
+NORM_EPS = 1e-6
+FRAMES = 2
+
+
+class Qwen3Vl(Tower):
+    name: ClassVar[str] = "qwen3_vl"
+    model_type: ClassVar[str] = "qwen3_5_vision"
+    defaults: ClassVar[Mapping[str, Any]] = {
+        "depth": 27,
+        "hidden_act": "gelu_pytorch_tanh",
+        "hidden_size": 1152,
+        "intermediate_size": 4304,
+        "num_heads": 16,
+        "num_position_embeddings": 2304,
+        "patch_size": 16,
+    }
+
+    def from_hf(self, config: Mapping[str, Any]) -> TowerSizes:
+        fields = Fields({**self.defaults, **config}, CONFIG)
+        fields.refuse("in_channels", 3)
+        fields.refuse("temporal_patch_size", FRAMES)
+        fields.refuse("hidden_act", *ACTS)
+        fields.refuse("deepstack_visual_indexes", [])
+        return checked(
+            TowerSizes(
+                layers=fields.count("depth"),
+                dim=fields.count("hidden_size"),
+                ffn_dim=fields.count("intermediate_size"),
+                heads=fields.count("num_heads"),
+                patch=fields.count("patch_size"),
+                side=square_side(fields, "num_position_embeddings"),
+                norm_eps=NORM_EPS,
+                act=ACTS[fields.get("hidden_act")],
+            )
+        )
+
+    def to_hf(self, sizes: TowerSizes) -> dict[str, Any]:
+        return {
+            "depth": sizes.layers,
+            "hidden_act": next(name for name, act in ACTS.items() if act == sizes.act),
+            "hidden_size": sizes.dim,
+            "in_channels": 3,
+            "intermediate_size": sizes.ffn_dim,
+            "num_heads": sizes.heads,
+            "num_position_embeddings": sizes.side**2,
+            "patch_size": sizes.patch,
+            "temporal_patch_size": FRAMES,
+        }
+
+    def tensors(self, sizes: TowerSizes) -> list[TensorName]:
+        """Of `patch` the first rows see the first frame, the others the second."""
+        dim, p = sizes.dim, sizes.patch
+        patch = TensorName("patch", "patch_embed.proj.weight", "v.patch_embd.weight", FRAMES * dim, 3 * p * p)
+        names = [
+            replace(
+                patch,
+                hf_shape=(dim, 3, FRAMES, p, p),
+                gguf_more=("v.patch_embd.weight.1",),
+                gguf_dims=(p, p, 3, dim),
+                from_hf=frames_apart,
+                to_hf=frames_together,
+            ),
+            TensorName("patch_bias", "patch_embed.proj.bias", "v.patch_embd.bias", 1, dim),
+            TensorName("positions", "pos_embed.weight", "v.position_embd.weight", sizes.side**2, dim),
+        ]
+        for i in range(sizes.layers):
+            for name in layer(sizes):
+                hf, gguf = f"blocks.{i}.{name.hf}", f"v.blk.{i}.{name.gguf}"
+                names.append(replace(name, role=f"layers.{i}.{name.role}", hf=hf, gguf=gguf))
+        return names
+
+
+def layer(sizes: TowerSizes) -> list[TensorName]:
+    """The rows of qkv are q's, then k's, then v's."""
+    dim = sizes.dim
+    names = norm("attn_norm", "norm1", "ln1", dim)
+    names += linear("qkv", "attn.qkv", "attn_qkv", 3 * dim, dim)
+    names += linear("o", "attn.proj", "attn_out", dim, dim)
+    names += norm("ffn_norm", "norm2", "ln2", dim)
+    names += linear("up", "mlp.linear_fc1", "ffn_up", sizes.ffn_dim, dim)
+    return names + linear("down", "mlp.linear_fc2", "ffn_down", dim, sizes.ffn_dim)
+
+
+def frames_apart(tensor: Tensor) -> Tensor:
+    """From (dim, channel, frame, pixels) to (frame, dim, channel, pixels)."""
+    pairs = tensor.rows // FRAMES * 3
+    return _in_order(tensor, [pair * FRAMES + frame for frame in range(FRAMES) for pair in range(pairs)])
+
+
+def frames_together(tensor: Tensor) -> Tensor:
+    """The inverse of frames_apart."""
+    pairs = tensor.rows // FRAMES * 3
+    return _in_order(tensor, [frame * pairs + pair for pair in range(pairs) for frame in range(FRAMES)])
+
+
+def _in_order(tensor: Tensor, order: list[int]) -> Tensor:
+    """Of len(order) equal runs, the i-th is the tensor's order[i]."""
+    flat = replace(tensor, rows=len(order), inputs=tensor.rows * tensor.inputs // len(order))
+    return replace(tensor, data=rows_in_order(flat, order).data)
+
+
+tower = Qwen3Vl()

@@ -1,0 +1,51 @@
+"""SigLIP 2's vision transformer in the NaFlex form (Tschannen et al. 2025): SigLIP's, over patches of pictures
+of any shape, to which the table of positions is resized (bilinear, with antialias)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from math import isqrt
+from typing import Any, ClassVar
+
+from tinsmith.errors import FormatError
+from tinsmith.fields import Fields
+from tinsmith.layouts import columns_in_order
+from tinsmith.spec import TowerSizes
+from tinsmith.tensor_names import TensorName
+from tinsmith.vision.siglip import Siglip
+
+
+class Siglip2(Siglip):
+    name: ClassVar[str] = "siglip2"
+    model_type: ClassVar[str] = "siglip2_vision_model"
+    defaults: ClassVar[Mapping[str, Any]] = {**Siglip.defaults, "num_patches": 256}
+
+    def side_from_hf(self, fields: Fields, patch: int) -> int:
+        return square_side(fields, "num_patches")
+
+    def side_to_hf(self, sizes: TowerSizes) -> dict[str, Any]:
+        return {"num_patches": sizes.side**2}
+
+    def patch(self, sizes: TowerSizes) -> TensorName:
+        """A folder's inputs are one pixel after the other, of each the channels."""
+        area, inputs = sizes.patch**2, 3 * sizes.patch**2
+        by_channel = [i % area * 3 + i // area for i in range(inputs)]
+        by_pixel = [i % 3 * area + i // 3 for i in range(inputs)]
+        return replace(
+            super().patch(sizes),
+            hf_shape=(sizes.dim, inputs),
+            from_hf=lambda tensor: columns_in_order(tensor, by_channel, 1),
+            to_hf=lambda tensor: columns_in_order(tensor, by_pixel, 1),
+        )
+
+
+def square_side(fields: Fields, key: str) -> int:
+    """The side of a square table of so many positions."""
+    count = fields.count(key)
+    if isqrt(count) ** 2 != count:
+        raise FormatError(f"{fields.named(key)}; it must be a square")
+    return isqrt(count)
+
+
+tower = Siglip2()

@@ -1,0 +1,144 @@
+"""Random tiny vision-language models by transformers' own classes, as folders that it wrote."""
+
+from __future__ import annotations
+
+import json
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tiny_models import config_of, tiny_tokenizer
+from transformers_models import CHATML, IDS, scatter
+
+from tinsmith.tokenizer import tokenizer_json
+
+TOWER: dict[str, Any] = {
+    "hidden_size": 64,
+    "intermediate_size": 96,
+    "num_attention_heads": 2,
+    "num_hidden_layers": 2,
+}
+IMAGE = 100  # the id of the placeholder
+# As Lfm2VlImageProcessor writes it, which can't be made without torchvision.
+LFM2_PROCESSOR: dict[str, Any] = {
+    "do_image_splitting": True,
+    "do_normalize": True,
+    "do_pad": True,
+    "do_rescale": True,
+    "do_resize": True,
+    "downsample_factor": 2,
+    "encoder_patch_size": 8,
+    "image_mean": [0.5, 0.5, 0.5],
+    "image_processor_type": "Lfm2VlImageProcessor",
+    "image_std": [0.5, 0.5, 0.5],
+    "max_image_tokens": 16,
+    "max_pixels_tolerance": 2.0,
+    "max_tiles": 4,
+    "min_image_tokens": 4,
+    "min_tiles": 2,
+    "resample": 2,
+    "rescale_factor": 1 / 255,
+    "size": {"height": 32, "width": 32},
+    "tile_size": 32,
+    "use_thumbnail": True,
+}
+
+
+def smolvlm(transformers: Any) -> tuple[Any, Any]:
+    config = transformers.SmolVLMConfig(
+        text_config=transformers.LlamaConfig(**config_of("llama") | IDS),
+        vision_config=transformers.SmolVLMVisionConfig(**TOWER, image_size=32, patch_size=8).to_dict(),
+        scale_factor=2,
+        image_token_id=IMAGE,
+        tie_word_embeddings=config_of("llama").get("tie_word_embeddings", False),
+    )
+    processor = transformers.SmolVLMImageProcessor(
+        size={"longest_edge": 64}, max_image_size={"longest_edge": 32}
+    )
+    return transformers.SmolVLMForConditionalGeneration(config), processor
+
+
+def lfm2_vl(transformers: Any, **changes: Any) -> tuple[Any, Any]:
+    config = transformers.Lfm2VlConfig(
+        text_config=transformers.Lfm2Config(**config_of("lfm2") | IDS),
+        vision_config=transformers.Siglip2VisionConfig(
+            **TOWER, num_patches=16, patch_size=8, vision_use_head=False
+        ),
+        downsample_factor=2,
+        image_token_id=IMAGE,
+        projector_hidden_size=48,
+        **changes,
+    )
+    return transformers.Lfm2VlForConditionalGeneration(config), LFM2_PROCESSOR
+
+
+def lfm2_vl_bare(transformers: Any) -> tuple[Any, Any]:
+    return lfm2_vl(transformers, projector_bias=False, projector_use_layernorm=False)
+
+
+def gemma3(transformers: Any) -> tuple[Any, Any]:
+    config = transformers.Gemma3Config(
+        text_config=transformers.Gemma3TextConfig(**config_of("gemma3") | IDS),
+        vision_config=transformers.SiglipVisionConfig(
+            **TOWER, image_size=32, patch_size=8, vision_use_head=False
+        ),
+        mm_tokens_per_image=4,
+        boi_token_index=98,
+        eoi_token_index=99,
+        image_token_index=IMAGE,
+        **IDS,
+    )
+    processor = transformers.Gemma3ImageProcessor(size={"height": 32, "width": 32}, image_seq_length=4)
+    return transformers.Gemma3ForConditionalGeneration(config), processor
+
+
+def qwen35(transformers: Any) -> tuple[Any, Any]:
+    text = transformers.Qwen3_5TextConfig(**config_of("qwen35") | IDS)
+    config = transformers.Qwen3_5Config(
+        text_config=text.to_dict(),
+        vision_config={
+            "depth": 2,
+            "hidden_size": 64,
+            "intermediate_size": 96,
+            "num_heads": 2,
+            "num_position_embeddings": 16,
+            "out_hidden_size": text.hidden_size,
+            "patch_size": 8,
+        },
+        image_token_id=IMAGE,
+        vision_start_token_id=98,
+        vision_end_token_id=99,
+        tie_word_embeddings=config_of("qwen35").get("tie_word_embeddings", False),
+    )
+    processor = transformers.Qwen2VLImageProcessor(
+        patch_size=8, size={"shortest_edge": 256, "longest_edge": 4096}
+    )
+    return transformers.Qwen3_5ForConditionalGeneration(config), processor
+
+
+CASES: dict[str, Callable[[Any], tuple[Any, Any]]] = {
+    "smolvlm": smolvlm,
+    "lfm2_vl": lfm2_vl,
+    "lfm2_vl_bare": lfm2_vl_bare,
+    "gemma3": gemma3,
+    "qwen35": qwen35,
+}
+
+
+def save_random(case: str, folder: Path) -> Any:
+    """Writes the folder of a case; the model of random weights that is in it, float32."""
+    torch, transformers = pytest.importorskip("torch"), pytest.importorskip("transformers")
+    torch.manual_seed(zlib.crc32(case.encode()))
+    model, processor = CASES[case](transformers)
+    scatter(model)
+    model.eval()
+    model.save_pretrained(folder)
+    if isinstance(processor, dict):
+        (folder / "preprocessor_config.json").write_text(json.dumps(processor), encoding="utf-8")
+    else:
+        processor.save_pretrained(folder)
+    text = json.loads((folder / "config.json").read_text())["text_config"]
+    tokenizer_json.write(folder, tiny_tokenizer(text["vocab_size"]), CHATML, text["max_position_embeddings"])
+    return model
