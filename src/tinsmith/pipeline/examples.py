@@ -189,11 +189,22 @@ def _copied(picture: Picture, folder: Path) -> Picture:
     if picture.path is not None and Path(picture.path).parent == home:
         return picture
     place = home / f"{picture.digest}{picture.suffix()}"
-    if not place.exists():
+    if not place.exists() or files.sha256_file(place) != picture.digest:
         picture.pixels()  # what is damaged is no example
-        with files.atomic_write(place) as file:
-            file.write(picture.bytes())
+        _keep(place, picture.bytes())
     return replace(picture, path=str(place), data=None)
+
+
+def _keep(place: Path, data: bytes) -> None:
+    """Writes a picture without waiting for the disk, which for thousands takes long: its name says what its
+    bytes must be, and whoever takes it again looks."""
+    temporary = place.with_name(f"{place.name}.part")
+    try:
+        place.parent.mkdir(parents=True, exist_ok=True)
+        temporary.write_bytes(data)
+        temporary.replace(place)
+    except OSError as error:
+        raise files.write_fault(place, error) from error
 
 
 def pictures_digest(path: Path, named: Named) -> str | None:

@@ -144,6 +144,11 @@ class Scratch:
     heads: int | None = _key(whole(1, 256), None)
     kv_heads: int | None = _key(whole(1, 256), None)
     feed_forward: int | None = _key(multiple(32, 32, 65_536), None)
+    picture: int = _key(whole(8, 4096), ScratchOptions.picture)
+    patch: int = _key(whole(2, 64), ScratchOptions.patch)
+    merge: int = _key(whole(1, 8), ScratchOptions.merge)
+    tower_layers: int = _key(whole(1, 256), ScratchOptions.tower_layers)
+    tower_hidden: int = _key(multiple(32, 32, 8192), ScratchOptions.tower_hidden)
 
 
 @dataclass(frozen=True, kw_only=True)

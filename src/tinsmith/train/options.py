@@ -139,7 +139,10 @@ class TrainOptions:
 @dataclass(frozen=True)
 class ScratchOptions:
     """The sizes of a new model: about so many parameters, or where hidden is stated the layers and widths, None
-    for what follows from these. vocabulary: tokens at most; context: tokens of the longest text."""
+    for what follows from these. vocabulary: tokens at most; context: tokens of the longest text.
+
+    Where the examples have pictures: picture: pixels a side that each is scaled to; patch: of a patch; merge:
+    patches a side of the square that becomes a token; tower_layers, tower_hidden: of the tower."""
 
     parameters: int = 5_000_000
     vocabulary: int = 2048
@@ -149,6 +152,11 @@ class ScratchOptions:
     heads: int | None = None
     kv_heads: int | None = None
     feed_forward: int | None = None
+    picture: int = 64
+    patch: int = 8
+    merge: int = 2
+    tower_layers: int = 4
+    tower_hidden: int = 128
 
 
 @dataclass(frozen=True)
