@@ -174,6 +174,7 @@ typedef struct tin_model_info {
     int32_t bos, eos;     /* token ids, or -1 */
     uint64_t fingerprint; /* of the whole file's contents: equal for equal files */
     const char *isa;      /* instruction set in use */
+    uint32_t dim;         /* floats of a row that may take the place of a token's embedding; 0: none may */
 } tin_model_info;
 
 /* Fills in *info. It cannot fail. */
@@ -435,6 +436,11 @@ typedef struct tin_session_options {
      * are spread over the session. */
     uint32_t checkpoints;
     uint32_t adapter_rank; /* room for adapters: what their ranks add up to at most; 0: it takes none */
+    /* Room for what is given in the place of tokens' embeddings (tin_embedded): the session keeps it, so
+     * that nothing of the caller's has to stay. Most images at once, and most rows of them all, each of
+     * dim (tin_model_info) floats; 0: it takes none. */
+    uint32_t images;
+    uint32_t image_rows;
 } tin_session_options;
 
 /* Bytes of memory that tin_session_create needs, the same on every machine; 0 on failure
@@ -474,11 +480,47 @@ enum {
 TIN_API tin_status tin_session_adapter(tin_session *session, const tin_adapter *adapter, float scale,
                                        uint32_t flags, tin_error *error);
 
+/* What a session's tokens hold at positions whose rows are given. It is no token: where it stands
+ * without a tin_embedded it is an id out of range. */
+#define TIN_EMBEDDED (-1)
+
+/* Rows in the place of tokens' embeddings: an image's, or those of a tile of it. They go into the model
+ * as they are, after what the model does with a token's own embedding (some scale it).
+ *
+ * An image is there whole or not at all: to rewind to a position inside it is to rewind to its first. In
+ * a model whose rows of one image see each other it is computed in one pass, and only the last
+ * logit_rows of its rows may have logits. */
+typedef struct tin_embedded {
+    uint32_t at;      /* its first place among the tokens it is given with */
+    uint32_t count;   /* of rows, and of TIN_EMBEDDED from there on */
+    uint32_t columns; /* of the image's rows of places, in reading order; it divides count */
+    /* [count][dim] float32, copied by the call. NULL: they are those that the session has there with this
+     * digest (tin_session_replace_embedded). */
+    const float *rows;
+    /* Says which rows these are: two images of one digest are the same to a session, its copies and
+     * its saved bytes. A SHA-256 of what the rows were made from. */
+    uint8_t digest[32];
+} tin_embedded;
+
 /* Queues tokens behind those already there, and ends a generation. All or nothing.
  *
  * Errors: ARGUMENT (an id out of range), CONTEXT, STATE (its guesses are under way in a batch). */
 TIN_API tin_status tin_session_append(tin_session *session, const int32_t *tokens, uint32_t count,
                                       tin_error *error);
+
+/* As tin_session_append, with rows in the place of the tokens that are TIN_EMBEDDED.
+ *
+ * embedded  [embedded_count], in the order of their places, of which no two overlap; NULL for none
+ *
+ * Errors: also ARGUMENT (embedded and TIN_EMBEDDED do not fit each other; no rows; an image whose rows see each
+ * other has more than the session's chunk), MEMORY (no room for so many images or rows). */
+TIN_API tin_status tin_session_append_embedded(tin_session *session, const int32_t *tokens, uint32_t count,
+                                               const tin_embedded *embedded, uint32_t embedded_count,
+                                               tin_error *error);
+
+/* Fills in *embedded: the k-th image among the session's tokens, its rows as the session keeps them until it
+ * is changed. 0 past the last, else 1. */
+TIN_API int tin_session_embedded(const tin_session *session, uint32_t k, tin_embedded *embedded);
 
 /* Forgets every token from `position` on, computed or queued, ends a generation and drops work
  * under way. To cancel, rewind to tin_session_position.
@@ -490,7 +532,7 @@ TIN_API tin_status tin_session_rewind(tin_session *session, uint32_t position, t
 /* Makes room in a full context: forgets `drop` tokens from position `keep` on and queues those
  * behind them again, so that everything is as in a session that never had them.
  *
- * Errors: as tin_session_rewind. */
+ * Errors: as tin_session_rewind; ARGUMENT (it would keep a part of an image). */
 TIN_API tin_status tin_session_shift(tin_session *session, uint32_t keep, uint32_t drop, tin_error *error);
 
 /* Makes `tokens` the session's tokens. The beginning that they share with the present ones is not
@@ -501,6 +543,20 @@ TIN_API tin_status tin_session_shift(tin_session *session, uint32_t keep, uint32
  * changed). */
 TIN_API tin_status tin_session_replace(tin_session *session, const int32_t *tokens, uint32_t count,
                                        tin_error *error);
+
+/* As tin_session_replace, with rows in the place of the tokens that are TIN_EMBEDDED. An image that the
+ * session has at the same place behind the same beginning, with the same digest, needs no rows and is
+ * not computed again.
+ *
+ * Errors: also as tin_session_append_embedded. Nothing is changed then, but as tin_session_replace. */
+TIN_API tin_status tin_session_replace_embedded(tin_session *session, const int32_t *tokens, uint32_t count,
+                                                const tin_embedded *embedded, uint32_t embedded_count,
+                                                tin_error *error);
+
+/* How many of these tokens, from the first on, the session has: those whose rows tin_session_replace_embedded
+ * does not need. */
+TIN_API uint32_t tin_session_shared(const tin_session *session, const int32_t *tokens, uint32_t count,
+                                    const tin_embedded *embedded, uint32_t embedded_count);
 
 /* Asks for the logits of every token from `position` on, as well as those of the last queued one,
  * which are always made. Holds until it is called again; a new session asks for none (UINT32_MAX).
@@ -816,16 +872,17 @@ TIN_API tin_status tin_session_route(const tin_session *session, const tin_route
 /* Makes `to` what `from` was when it had its first `count` tokens (at most all; UINT32_MAX takes
  * all): a fork, or the reuse of a prompt computed once. What `to` held is forgotten. What has been
  * computed is copied; the last token is queued again, so that the next step gives its logits. Both
- * must be of one model and kv_type, and have the same adapters at the same scales.
+ * must be of one model and kv_type, and have the same adapters at the same scales. Rows that were given are
+ * copied too; a `count` inside an image is that of its beginning.
  *
- * Errors: ARGUMENT, CONTEXT (`to` is too small), STATE (work under way in a batch; or attention has
+ * Errors: ARGUMENT, MEMORY (no room for its images), CONTEXT (`to` is too small), STATE (work under way in a batch; or attention has
  * a window, and the cache no longer holds what is needed). */
 TIN_API tin_status tin_session_copy(tin_session *to, const tin_session *from, uint32_t count, tin_error *error);
 
 /* Bytes that tin_session_save would write now. */
 TIN_API size_t tin_session_save_size(const tin_session *session);
 
-/* Writes tokens and caches to `out`: the same state gives the same bytes. A generation is not part
+/* Writes tokens, given rows and caches to `out`: the same state gives the same bytes. A generation is not part
  * of it: call tin_session_generate again, with what is left of max_tokens, and the same tokens
  * follow.
  *
@@ -837,7 +894,7 @@ TIN_API tin_status tin_session_save(const tin_session *session, void *out, size_
  * is as it was.
  *
  * Errors: FORMAT (damaged, cut short), VERSION, ARGUMENT (another model, kv_type or adapters), CONTEXT,
- * STATE. */
+ * MEMORY (no room for its images), STATE. */
 TIN_API tin_status tin_session_restore(tin_session *session, const void *data, size_t size, tin_error *error);
 
 /* Says in under a second whether this device keeps the bit contract for this model: runs the
@@ -847,6 +904,64 @@ TIN_API tin_status tin_session_restore(tin_session *session, const void *data, s
  * Errors: UNSUPPORTED (other logits, or tin_selfcheck failed), FORMAT (no self-test in the file),
  * CONTEXT, STATE (another kv_type than TIN_KV_F16, adapters, or work under way in a batch). */
 TIN_API tin_status tin_session_selftest(tin_session *session, tin_error *error);
+
+/* ---- Images: what a model with eyes makes of them ------------------------------------------ */
+
+/* A model's tower and connector at work on one image at a time: of its patches they make states, which
+ * stand in a session where a token's embedding would. It belongs to one thread at a time. */
+typedef struct tin_vision tin_vision;
+
+/* What a tower takes and makes. */
+typedef struct tin_vision_info {
+    uint32_t patch;   /* floats of a patch */
+    uint32_t side;    /* of the square of patches that make one state */
+    uint32_t patches; /* most patches of an image */
+    uint32_t width;   /* floats of a state: those of a token's embedding */
+    uint64_t weight_bytes;
+} tin_vision_info;
+
+/* Fills in *info. UNSUPPORTED for a model that sees no images. */
+TIN_API tin_status tin_vision_describe(const tin_model *model, tin_vision_info *info);
+
+/* What a vision is made for; all 0 for the model's own. */
+typedef struct tin_vision_options {
+    uint32_t patches;             /* most patches of an image; 0 for as many as the model takes */
+    const tin_executor *executor; /* as in tin_session_options */
+    uint64_t (*clock_ns)(void *); /* for tin_vision_step's budget; NULL when no budget is ever given */
+    void *clock_context;          /* passed to clock_ns */
+} tin_vision_options;
+
+/* Bytes of memory that tin_vision_create needs: all that images of so many patches take, beside the
+ * weights. 0 on failure (ARGUMENT; UNSUPPORTED for a model that sees no images). */
+TIN_API size_t tin_vision_size(const tin_model *model, const tin_vision_options *options, tin_error *error);
+
+/* Makes a vision in `memory`, which stays the caller's.
+ *
+ * Errors: ARGUMENT, UNSUPPORTED, MEMORY. */
+TIN_API tin_status tin_vision_create(const tin_model *model, const tin_vision_options *options, void *memory,
+                                     size_t memory_size, tin_vision **vision, tin_error *error);
+
+/* Begins an image of height by width patches; the one before is given up.
+ *
+ * patches  [height * width][tin_vision_info.patch] floats, patches in rows from the top left, which must
+ *          stay there until the image is done; within a patch, as the model was trained
+ *
+ * Errors: ARGUMENT (no patches, more than there is room for, not a multiple of the side). */
+TIN_API tin_status tin_vision_begin(tin_vision *vision, const float *patches, uint32_t height, uint32_t width,
+                                    tin_error *error);
+
+/* Goes on with the image until its states are made or the budget is spent, as tin_step does. Returns
+ * TIN_STEP_DONE, TIN_STEP_PENDING, TIN_STEP_IDLE where none was begun, or a negative status (STATE: a
+ * budget without a clock).
+ *
+ * budget_ns  nanoseconds; 0: no bound */
+TIN_API int32_t tin_vision_step(tin_vision *vision, uint64_t budget_ns);
+
+/* The image's states, [*count][width] floats, squares in rows from the top left; they are there until
+ * the next image begins. NULL, and a *count of 0, before they are made.
+ *
+ * count  NULL or where their number goes */
+TIN_API const float *tin_vision_states(const tin_vision *vision, uint32_t *count);
 
 /* ---- Many sessions at once ---------------------------------------------------------------- */
 
@@ -878,7 +993,8 @@ TIN_API tin_status tin_batch_create(const tin_model *model, const tin_batch_opti
 /* Steps `count` sessions of the batch's model together, until one has an event or the budget is
  * spent. Returns how many events are neither PENDING nor IDLE, so 0 when the budget is spent or
  * nothing is queued, or a negative status (STATE: a budget without a clock; ARGUMENT: a session of
- * another model, one that is under way elsewhere, or one whose adapters the batch has no room for).
+ * another model, one that is under way elsewhere, or one whose adapters the batch has no room for, or an
+ * image whose rows see each other and are more than the batch's rows).
  *
  * The logits belong to the batch. They are valid until its next pass, whichever sessions that is
  * for (tin_session_sample and tin_session_generate then fail with STATE), and no longer than its

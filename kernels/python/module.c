@@ -102,6 +102,8 @@ static const struct {
     {"PROGRAM_VERSION", TINI_PROGRAM_VERSION},
     {"MODEL_ROOM", TINI_MODEL_ROOM},
     {"SESSION_ROOM", TINI_SESSION_ROOM},
+    {"SPAN_ROOM", sizeof(tini_span)},
+    {"EMBEDDED", TIN_EMBEDDED},
     {"BLOCK_ROOM", TINI_BLOCK_ROOM},
     {"POINTER_ROOM", TINI_POINTER_ROOM},
     {"KV_TILE", TINI_KV_TILE},
@@ -173,15 +175,17 @@ static int execute(PyObject *module) {
     state->constraint_type = (PyTypeObject *)PyType_FromModuleAndSpec(module, &core_constraint_spec, NULL);
     state->adapter_type = (PyTypeObject *)PyType_FromModuleAndSpec(module, &core_adapter_spec, NULL);
     state->router_type = (PyTypeObject *)PyType_FromModuleAndSpec(module, &core_router_spec, NULL);
+    state->vision_type = (PyTypeObject *)PyType_FromModuleAndSpec(module, &core_vision_spec, NULL);
     if (!state->model_type || !state->session_type || !state->batch_type || !state->constraint_type ||
-        !state->adapter_type || !state->router_type)
+        !state->adapter_type || !state->router_type || !state->vision_type)
         return -1;
     if (PyModule_AddObjectRef(module, "Model", (PyObject *)state->model_type) ||
         PyModule_AddObjectRef(module, "Session", (PyObject *)state->session_type) ||
         PyModule_AddObjectRef(module, "Batch", (PyObject *)state->batch_type) ||
         PyModule_AddObjectRef(module, "Constraint", (PyObject *)state->constraint_type) ||
         PyModule_AddObjectRef(module, "Adapter", (PyObject *)state->adapter_type) ||
-        PyModule_AddObjectRef(module, "Router", (PyObject *)state->router_type))
+        PyModule_AddObjectRef(module, "Router", (PyObject *)state->router_type) ||
+        PyModule_AddObjectRef(module, "Vision", (PyObject *)state->vision_type))
         return -1;
     if (PyModule_AddFunctions(module, functions) || PyModule_AddFunctions(module, core_block_functions) ||
         PyModule_AddFunctions(module, core_constraint_functions) ||
@@ -201,6 +205,7 @@ static int traverse(PyObject *module, visitproc visit, void *arg) {
     Py_VISIT(state->constraint_type);
     Py_VISIT(state->adapter_type);
     Py_VISIT(state->router_type);
+    Py_VISIT(state->vision_type);
     return 0;
 }
 
@@ -213,6 +218,7 @@ static int clear(PyObject *module) {
     Py_CLEAR(state->constraint_type);
     Py_CLEAR(state->adapter_type);
     Py_CLEAR(state->router_type);
+    Py_CLEAR(state->vision_type);
     return 0;
 }
 

@@ -9,12 +9,13 @@
 
 typedef struct core_state {
     PyObject *fault; /* tinsmith.errors.RuntimeFault */
-    PyTypeObject *model_type, *session_type, *batch_type, *constraint_type, *adapter_type, *router_type;
+    PyTypeObject *model_type, *session_type, *batch_type, *constraint_type, *adapter_type, *router_type,
+        *vision_type;
 } core_state;
 
 extern struct PyModuleDef core_module;
 extern PyType_Spec core_model_spec, core_session_spec, core_batch_spec, core_constraint_spec, core_adapter_spec,
-    core_router_spec;
+    core_router_spec, core_vision_spec;
 extern PyMethodDef core_block_functions[], core_constraint_functions[], core_measure_functions[],
     core_seal_functions[], core_train_functions[];
 
@@ -106,6 +107,12 @@ void core_session_set_busy(core_session *session, int busy);
 /* Methods of a session, in router.c. */
 PyObject *core_session_state(core_session *session, PyObject *unused);
 PyObject *core_session_route(core_session *session, PyObject *router);
+
+/* In images.c. */
+PyObject *core_session_append(core_session *session, PyObject *args);
+PyObject *core_session_replace(core_session *session, PyObject *args);
+PyObject *core_session_shared(core_session *session, PyObject *args);
+PyObject *core_session_images(core_session *session, PyObject *unused);
 
 /* Of a session with `compute`: TIN_STEP_*, or negative with an exception. The caller has set it busy. */
 int32_t core_outside_step(core_session *session);

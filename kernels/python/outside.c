@@ -20,7 +20,7 @@ static PyObject *token_list(const int32_t *tokens, uint32_t count) {
 static int compute_pass(core_session *self) {
     tin_session *s = self->session;
     uint32_t rows = s->logit_rows, vocab = s->model->program.header->vocab;
-    PyObject *tokens = token_list(s->tokens, s->position + s->rows);
+    PyObject *tokens = token_list(s->input.tokens, s->position + s->rows);
     PyObject *logits = tokens ? PyObject_CallFunction(self->compute, "NI", tokens, rows) : NULL;
     Py_buffer view;
     if (!logits || PyObject_GetBuffer(logits, &view, PyBUF_SIMPLE)) {

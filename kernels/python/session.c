@@ -6,17 +6,19 @@
 #include <string.h>
 
 static PyObject *session_new(PyTypeObject *type, PyObject *args, PyObject *keywords) {
-    static char *names[] = {"model",   "context",     "chunk",   "logit_rows",   "threads", "kv_type",
-                            "batched", "checkpoints", "compute", "adapter_rank", NULL};
+    static char *names[] = {"model",   "context",    "chunk",       "logit_rows", "threads",
+                            "kv_type", "batched",    "checkpoints", "compute",    "adapter_rank",
+                            "images",  "image_rows", NULL};
     core_state *state = PyType_GetModuleState(type);
     PyObject *model, *compute = Py_None;
     unsigned context = 0, chunk = 0, logit_rows = 1, threads = 1, kv_type = TIN_KV_F16, checkpoints = 0,
-             adapter_rank = 0;
+             adapter_rank = 0, images = 0, image_rows = 0;
     int batched = 0;
-    if (!PyArg_ParseTupleAndKeywords(args, keywords, "O!|O&O&O&O&O&pO&OO&:Session", names, state->model_type,
-                                     &model, core_uint32, &context, core_uint32, &chunk, core_uint32,
-                                     &logit_rows, core_uint32, &threads, core_uint32, &kv_type, &batched,
-                                     core_uint32, &checkpoints, &compute, core_uint32, &adapter_rank))
+    if (!PyArg_ParseTupleAndKeywords(args, keywords, "O!|O&O&O&O&O&pO&OO&O&O&:Session", names,
+                                     state->model_type, &model, core_uint32, &context, core_uint32, &chunk,
+                                     core_uint32, &logit_rows, core_uint32, &threads, core_uint32, &kv_type,
+                                     &batched, core_uint32, &checkpoints, &compute, core_uint32, &adapter_rank,
+                                     core_uint32, &images, core_uint32, &image_rows))
         return NULL;
     allocfunc alloc = (allocfunc)PyType_GetSlot(type, Py_tp_alloc);
     core_session *self = (core_session *)alloc(type, 0);
@@ -41,6 +43,8 @@ static PyObject *session_new(PyTypeObject *type, PyObject *args, PyObject *keywo
         .clock_ns = core_monotonic_ns,
         .checkpoints = checkpoints,
         .adapter_rank = adapter_rank,
+        .images = images,
+        .image_rows = image_rows,
     };
     self->size = tin_session_size(self->model->model, &options, &error);
     if (!self->size) {
@@ -89,34 +93,6 @@ void core_session_set_busy(core_session *self, int busy) {
     self->busy = busy;
     if (self->constraint)
         self->constraint->busy = busy;
-}
-
-typedef tin_status take_tokens(tin_session *, const int32_t *, uint32_t, tin_error *);
-
-static PyObject *give_tokens(core_session *self, PyObject *tokens, take_tokens *take) {
-    uint32_t count;
-    int32_t *ids = core_token_ids(tokens, 0, &count);
-    if (!ids)
-        return NULL;
-    /* Only now: the sequence may have run Python code, and so other threads. */
-    if (core_session_refuse_busy(self)) {
-        PyMem_Free(ids);
-        return NULL;
-    }
-    tin_error error;
-    tin_status status = take(self->session, ids, count, &error);
-    PyMem_Free(ids);
-    if (status)
-        return core_raise(self->model->fault, &error);
-    Py_RETURN_NONE;
-}
-
-static PyObject *session_append(core_session *self, PyObject *tokens) {
-    return give_tokens(self, tokens, tin_session_append);
-}
-
-static PyObject *session_replace(core_session *self, PyObject *tokens) {
-    return give_tokens(self, tokens, tin_session_replace);
 }
 
 static PyObject *session_rewind(core_session *self, PyObject *args) {
@@ -535,9 +511,15 @@ static PyObject *session_size(core_session *self, PyObject *unused) {
 }
 
 static PyMethodDef methods[] = {
-    {"append", (PyCFunction)session_append, METH_O, "append(ids): queues tokens"},
-    {"replace", (PyCFunction)session_replace, METH_O,
-     "replace(ids): makes these the session's tokens; what they share with those it has is kept"},
+    {"append", (PyCFunction)core_session_append, METH_VARARGS,
+     "append(ids, images=()): queues tokens. images: (at, count, columns, digest, rows) of each among them, "
+     "whose ids are EMBEDDED; rows: float32 [count][dim], or None where the session has it"},
+    {"replace", (PyCFunction)core_session_replace, METH_VARARGS,
+     "replace(ids, images=()): makes these the session's tokens; what they share with those it has is kept"},
+    {"shared", (PyCFunction)core_session_shared, METH_VARARGS,
+     "shared(ids, images=()) -> how many of these tokens, from the first on, are the session's"},
+    {"images", (PyCFunction)core_session_images, METH_NOARGS,
+     "images() -> [(at, count, columns, digest)] of those among its tokens"},
     {"rewind", (PyCFunction)session_rewind, METH_VARARGS,
      "rewind(position): forgets every token from there on"},
     {"adapter", (PyCFunction)session_adapter, METH_VARARGS,
@@ -603,7 +585,8 @@ static PyMethodDef methods[] = {
 
 static PyType_Slot slots[] = {
     {Py_tp_doc, "Session(model, context=0, chunk=0, logit_rows=1, threads=1, kv_type=KV_F16, batched=False, "
-                "checkpoints=0, compute=None, adapter_rank=0); 0 takes the model's own. compute(ids, rows) -> "
+                "checkpoints=0, compute=None, adapter_rank=0, images=0, image_rows=0); 0 takes the model's "
+                "own. compute(ids, rows) -> "
                 "the float32 logits of the last `rows` of all these tokens, where another runtime computes "
                 "them; step then takes no budget."},
     {Py_tp_new, session_new},

@@ -1,7 +1,8 @@
 """What a family computes: ops over named values, before any device is known.
 
 A family's `graph(hyper, g)` calls the methods of GraphBuilder; each adds one op and returns its output, a Value
-of shape (tokens, width). The op kinds are those of kernels/ops.def.
+of shape (tokens, width). So do a tower's and a connector's, whose values are of shape (patches, width) and, once
+patches are merged, (states, width). The op kinds are those of kernels/ops.def.
 """
 
 from __future__ import annotations
@@ -16,16 +17,20 @@ from tinsmith.errors import UnsupportedError
 from tinsmith.formats.weights import to_float32
 from tinsmith.spec import Tensor
 
-# In the order of TINI_ACT_*: what `gated` does to its gate. "gelu" is the form by tanh.
-ACTIVATIONS = ("silu", "gelu", "sigmoid", "none")
+# In the order of TINI_ACT_*: what `gated` does to its gate. "gelu" is the form by tanh, "gelu_erf" the exact one.
+ACTIVATIONS = ("silu", "gelu", "sigmoid", "none", "gelu_erf")
+# In the order of TINI_GRID_*: how a table of positions is resized (kernels/core/vm/program.h).
+GRIDS = ("nearest", "corners", "smooth")
 
 
 @dataclass(eq=False)
 class Value:
-    """Working memory: a row of `width` elements a token. type: "F32", or "Q8" (int8 blocks with a scale)."""
+    """Working memory: a row of `width` elements a token. type: "F32", or "Q8" (int8 blocks with a scale).
+    share: of how many of the program's rows it has one, after patches were merged."""
 
     width: int
     type: str = "F32"
+    share: int = 1
 
 
 @dataclass(eq=False)
@@ -39,7 +44,7 @@ class Op:
     cache: int | None = None  # of the op's cache, or of its state
     u: tuple[int, ...] = ()
     f: tuple[float, ...] = ()
-    logit_rows: bool = False  # only the rows whose logits are wanted
+    logit_rows: bool = False  # only the rows whose logits are wanted, or those of merged patches
 
 
 @dataclass(frozen=True)
@@ -73,8 +78,10 @@ class Graph:
 class GraphBuilder:
     """The op vocabulary as a family writes it. tensors: a spec's, by role."""
 
-    def __init__(self, tensors: Mapping[str, Tensor]) -> None:
+    def __init__(self, tensors: Mapping[str, Tensor], images: bool = False) -> None:
+        """images: whether rows of images come among the tokens; what a family says of them counts only then."""
         self.graph = Graph(dict(tensors))
+        self.images = images
 
     def _add(self, op: Op) -> None:
         self.graph.ops.append(op)
@@ -98,6 +105,12 @@ class GraphBuilder:
         self._add(Op("NORM", [x, residual], [out], [weight], u=(heads,), f=(eps,)))
         return out
 
+    def layer_norm(self, x: Value, weight: str, bias: str, eps: float) -> Value:
+        """x less its mean, divided by its deviation, times weight + bias."""
+        out = Value(x.width)
+        self._add(Op("NORM", [x, None], [out], [weight, bias], u=(1,), f=(eps,)))
+        return out
+
     def matmul(self, x: Value, weight: str, *, residual: Value | None = None, bias: str | None = None) -> Value:
         """x · weightᵀ (+ bias) (+ residual)."""
         out = Value(self.graph.tensors[weight].rows)
@@ -111,17 +124,33 @@ class GraphBuilder:
         self._add(Op("MATMUL", [x], [*outs], slots))
         return tuple(outs)
 
-    def rope_table(self, frequencies: Sequence[float], factor: float = 1.0) -> Value:
-        """Cosines and sines of position * frequency, for `rope`, times a factor."""
+    def rope_table(
+        self, frequencies: Sequence[float], factor: float = 1.0, streams: Sequence[int] | None = None
+    ) -> Value:
+        """Cosines and sines of position * frequency, for `rope`, times a factor. streams: of each frequency, whether
+        an image's row has the position of its time (0), its row (1) or its column (2); without, its own."""
         out = Value(2 * len(frequencies))
-        name = self.constant(f"rope.{sum(op.kind == 'ROPE_TABLE' for op in self.graph.ops)}", frequencies)
-        self._add(Op("ROPE_TABLE", [], [out], [name], f=(factor,)))
+        number = sum(op.kind == "ROPE_TABLE" for op in self.graph.ops)
+        names: list[str | None] = [self.constant(f"rope.{number}", frequencies)]
+        if streams is not None and self.images:
+            names.append(self.constant(f"rope.{number}.streams", streams))
+        self._add(Op("ROPE_TABLE", [], [out], names, f=(factor,)))
         return out
 
     def rope(self, x: Value, table: Value, heads: int) -> Value:
         """Rotary position embedding of each head's first values, in place: pairs (i, i + half)."""
         self._add(Op("ROPE", [x, table], [x], u=(heads,)))
         return x
+
+    def patch_rope_table(self, rows: Sequence[float], columns: Sequence[float]) -> Value:
+        """As rope_table, by a patch's place: first frequencies of its row, then those of its column."""
+        out = Value(2 * (len(rows) + len(columns)))
+        names: list[str | None] = [
+            self.constant("rope.patches", [*rows, *columns]),
+            self.constant("rope.streams", [1.0] * len(rows) + [2.0] * len(columns)),
+        ]
+        self._add(Op("ROPE_TABLE", [], [out], names, f=(1.0,)))
+        return out
 
     def cache(self, heads: int, head_dim: int, window: int = 0) -> int:
         self.graph.caches.append(Cache(heads, head_dim, window))
@@ -130,17 +159,26 @@ class GraphBuilder:
     def kv_append(self, cache: int, key: Value, value: Value) -> None:
         self._add(Op("KV_APPEND", [key, value], cache=cache))
 
-    def attention(self, cache: int, query: Value, heads: int, scale: float, cap: float = 0.0) -> Value:
+    def attention(
+        self, cache: int, query: Value, heads: int, scale: float, cap: float = 0.0, *, images: bool = False
+    ) -> Value:
         """Causal attention of `heads` query heads over the cache, which already holds these tokens. cap:
-        scores s become cap * tanh(s / cap)."""
+        scores s become cap * tanh(s / cap). images: what is of one image sees all of it."""
         out = Value(query.width)
-        self._add(Op("ATTENTION", [query], [out], cache=cache, u=(heads,), f=(scale, cap)))
+        numbers = (heads, 1) if images and self.images else (heads,)
+        self._add(Op("ATTENTION", [query], [out], cache=cache, u=numbers, f=(scale, cap)))
         return out
 
     def gated(self, gate: Value, up: Value, act: str = "silu") -> Value:
         """act(gate) * up, act one of ACTIVATIONS."""
         out = Value(gate.width)
         self._add(Op("GATED", [gate, up], [out], u=(ACTIVATIONS.index(act),)))
+        return out
+
+    def act(self, x: Value, act: str) -> Value:
+        """act(x), act one of ACTIVATIONS."""
+        out = Value(x.width)
+        self._add(Op("GATED", [x, None], [out], u=(ACTIVATIONS.index(act),)))
         return out
 
     def route(self, logits: Value, chosen: int, *, normalize: bool, scale: float = 1.0) -> Value:
@@ -269,3 +307,26 @@ class GraphBuilder:
     def logits(self, x: Value, head: str, *, cap: float = 0.0, scale: float = 1.0) -> None:
         """x · headᵀ, times scale, then capped as attention's scores."""
         self._add(Op("LOGITS", [x], [], [head], f=(cap, scale)))
+
+    def patches(self, width: int) -> Value:
+        """The pixels of each patch: floats [row][column][red, green, blue]."""
+        out = Value(width)
+        self._add(Op("PATCHES", [], [out]))
+        return out
+
+    def positions(self, x: Value, table: str, grid: str) -> Value:
+        """x + a row of the table of each patch's place: one a place of a square, resized to the image, grid one
+        of GRIDS."""
+        out = Value(x.width)
+        self._add(Op("POSITION", [x], [out], [table], u=(GRIDS.index(grid),)))
+        return out
+
+    def merge(self, x: Value, side: int, *, mean: bool = False) -> Value:
+        """Of each square of side by side patches, all rows joined, or their mean. What follows is of squares."""
+        out = Value(x.width if mean else x.width * side**2)
+        self._add(Op("MERGE", [x], [out], u=(side, int(mean))))
+        return out
+
+    def states(self, x: Value) -> None:
+        """What a tower ends in."""
+        self._add(Op("STATES", [x], []))

@@ -10,6 +10,7 @@ import math
 import struct
 from collections.abc import Callable, Sequence
 
+from tinsmith.errors import UnsupportedError
 from tinsmith.spec import Tensor
 
 _BYTES = {"F32": 4, "F16": 2, "BF16": 2}
@@ -49,6 +50,16 @@ def rows_in_order(tensor: Tensor, order: Sequence[int]) -> Tensor:
     return Tensor(tensor.format, tensor.rows, tensor.inputs, data)
 
 
+def row_range(tensor: Tensor, begin: int, count: int) -> Tensor:
+    """Some rows of a matrix in any format, or elements of a vector."""
+    view = memoryview(tensor.data).cast("B")
+    width = len(view) // (tensor.rows if tensor.rows > 1 else tensor.inputs)
+    data = view[begin * width : (begin + count) * width]
+    if tensor.rows == 1:
+        return Tensor(tensor.format, 1, count, data)
+    return Tensor(tensor.format, count, tensor.inputs, data)
+
+
 def columns_in_order(tensor: Tensor, order: Sequence[int], run: int) -> Tensor:
     """In each row, run i of `run` columns is the tensor's run order[i]; in float formats."""
     view = memoryview(tensor.data).cast("B")
@@ -59,3 +70,14 @@ def columns_in_order(tensor: Tensor, order: Sequence[int], run: int) -> Tensor:
         for part in order
     )
     return Tensor(tensor.format, tensor.rows, tensor.inputs, data)
+
+
+def transposed(tensor: Tensor) -> Tensor:
+    """Row i is the tensor's column i; in float formats."""
+    if tensor.format not in _BYTES:
+        raise UnsupportedError(
+            f"a matrix of {tensor.format} can't be transposed; supported: {', '.join(_BYTES)}"
+        )
+    values = memoryview(tensor.data).cast("B").cast({4: "I", 2: "H"}[_BYTES[tensor.format]])
+    data = b"".join(values[column :: tensor.inputs].tobytes() for column in range(tensor.inputs))
+    return Tensor(tensor.format, tensor.inputs, tensor.rows, data)

@@ -129,6 +129,10 @@ class Pictures:
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
 
+    def patches(self, patch: int, merge: int) -> int:
+        """Most of an image that it cuts, with patches of `patch` pixels a side, `merge` a side a token."""
+        raise NotImplementedError
+
 
 @dataclass(frozen=True)
 class Vision:

@@ -10,10 +10,10 @@ import pytest
 from tiny_models import HALVES, drawn, tiny_tokenizer
 
 from tinsmith import _core
-from tinsmith.compiler.build import pack_weights
 from tinsmith.compiler.passes import lower
 from tinsmith.compiler.program import write_program
 from tinsmith.compiler.selftest import logits_digest
+from tinsmith.compiler.weights import pack_weights
 from tinsmith.errors import UnsupportedError
 from tinsmith.formats import tin
 from tinsmith.formats.weights import WEIGHT_FORMATS

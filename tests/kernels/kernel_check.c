@@ -45,6 +45,19 @@ static void check_tini_rms_norm_fn(tini_rms_norm_fn *scalar, tini_rms_norm_fn *v
     }
 }
 
+static void check_tini_layer_norm_fn(tini_layer_norm_fn *scalar, tini_layer_norm_fn *vector) {
+    for (uint32_t k = 0; k < 300; k++) {
+        uint32_t n = k < 100 ? 1 + k : k < 250 ? 1 + below(70) : 500 + below(200);
+        const float *x = spread_floats(X, n), *weight = spread_floats(Y, n), *bias = spread_floats(WEIGHTS, n);
+        float *a = copy_floats(OUT, x, n), *b = copy_floats(OTHER, x, n);
+        CASE("%u values, %s", n, k % 2 ? "in place" : "apart");
+        scalar(a, k % 2 ? a : x, weight, bias, n, 1e-6f);
+        vector(b, k % 2 ? b : x, weight, bias, n, 1e-6f);
+        same(a, b, n * sizeof(float));
+        check_canaries();
+    }
+}
+
 static void check_tini_gate_fn(tini_gate_fn *scalar, tini_gate_fn *vector) {
     static const float edges[] = {87.3f, 88.0f, 88.1f, 0.0f, 3e38f, 1e-40f, 1.0f};
     for (uint32_t k = 0; k < 200; k++) {
@@ -154,7 +167,7 @@ static void check_tini_kv_append_fn(tini_kv_append_fn *scalar, tini_kv_append_fn
 static void check_attention(tini_attention_fn *scalar, tini_attention_fn *vector, tini_attention a,
                             uint32_t head_dim) {
     const struct cache *c = cache_of_kernel();
-    uint32_t last = a.position + a.rows - 1, first = tini_attention_first(&a, a.position);
+    uint32_t last = tini_attention_last(&a, a.position + a.rows - 1), first = tini_attention_first(&a, a.position);
     uint32_t capacity = (last / TINI_KV_TILE + 1 - (a.window ? first / TINI_KV_TILE : 0)) * TINI_KV_TILE;
     uint32_t in_place = below(2), wide = (a.heads + below(2)) * head_dim;
     tini_kv kv = place_cache(c, KEYS, VALUES, capacity, a.window ? capacity : last + 1, head_dim);
@@ -167,8 +180,8 @@ static void check_attention(tini_attention_fn *scalar, tini_attention_fn *vector
     size_t n = (a.rows - 1) * (size_t)wide + a.heads * head_dim;
     const float *q = spread_floats(X, n);
     float *outs[2] = {copy_floats(OUT, q, n), copy_floats(OTHER, q, n)};
-    CASE("rows %u, heads %u, head_dim %u, position %u, window %u, capacity %u, %s", a.rows, a.heads, head_dim,
-         a.position, a.window, capacity, in_place ? "in place" : "apart");
+    CASE("rows %u, heads %u, head_dim %u, position %u, window %u, until %u, capacity %u, %s", a.rows, a.heads,
+         head_dim, a.position, a.window, a.until, capacity, in_place ? "in place" : "apart");
     a.q_stride = a.out_stride = wide;
     for (int k = 0; k < 2; k++) {
         a.out = outs[k];
@@ -195,6 +208,8 @@ static void check_tini_attention_fn(tini_attention_fn *scalar, tini_attention_fn
                                 .window = windows[(k + n / 2) % COUNT(windows)],
                                 .scale = 0.125f,
                                 .cap = (k + n) % 4 ? 0.0f : 2.5f};
+            if ((k + n) % 3 == 0) /* some of the rows, all of them and those after them */
+                a.until = a.position + below(90);
             if (head_dim > 80 && k % 3 != n % 3)
                 continue;
             check_attention(scalar, vector, a, head_dim);

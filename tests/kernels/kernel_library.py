@@ -94,6 +94,7 @@ class Attention(ctypes.Structure):
         ("heads", ctypes.c_uint32),
         ("position", ctypes.c_uint32),
         ("window", ctypes.c_uint32),
+        ("until", ctypes.c_uint32),
         ("scale", ctypes.c_float),
         ("cap", ctypes.c_float),
     )
@@ -286,6 +287,13 @@ class Library:
     ) -> None:
         self.kernel("rms_norm", isa)(_pointer(out), _pointer(x), _pointer(weight), x.size, ctypes.c_float(eps))
 
+    def layer_norm(
+        self, out: np.ndarray, x: np.ndarray, affine: np.ndarray, eps: float, isa: str = "scalar"
+    ) -> None:
+        """affine: [2][n], weight and bias."""
+        pointers = (_pointer(out), _pointer(x), _pointer(affine[0]), _pointer(affine[1]))
+        self.kernel("layer_norm", isa)(*pointers, x.size, ctypes.c_float(eps))
+
     def gate(self, op: str, out: np.ndarray, gate: np.ndarray, up: np.ndarray, isa: str = "scalar") -> None:
         self.kernel(op, isa)(_pointer(out), _pointer(gate), _pointer(up), out.size)
 
@@ -309,11 +317,12 @@ class Library:
         isa: str = "scalar",
         window: int = 0,
         cap: float = 0.0,
+        until: int = 0,
     ) -> None:
         """q, out: [rows, heads, head_dim], rows strided at will."""
         a = Attention(
             _pointer(q), _pointer(out), q.strides[0] // 4, out.strides[0] // 4,
-            len(q), q.shape[1], position, window, scale, cap,
+            len(q), q.shape[1], position, window, until, scale, cap,
         )  # fmt: skip
         self.kernel(op, isa)(ctypes.byref(kv), ctypes.byref(a))
 

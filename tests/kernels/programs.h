@@ -56,15 +56,19 @@ static tini_program_header head;
 static const uint32_t block_of[] = {TIN_FORMATS(BLOCK_OF, , )};
 #undef BLOCK_OF
 
+/* Of a tower: the side of the squares that it merges (0: a program of text), the width of a patch, and of how many rows
+ * the values at hand have one. */
+static uint32_t side, patch, share;
+
 /* A value of that shape: one that is there already, now and then, so that ops hand on what they made. */
 static uint32_t value(uint32_t type, uint32_t width) {
     for (uint32_t tries = 0; tries < 4 && head.values && one_in(3); tries++) {
         uint32_t k = below(head.values);
-        if (values[k].type == type && values[k].width == width)
+        if (values[k].type == type && values[k].width == width && values[k].share == share)
             return k;
     }
-    const tini_value v = {.type = type, .width = width};
-    uint64_t bytes = (tini_row_bytes(&v) + TIN_ALIGNMENT - 1) / TIN_ALIGNMENT * TIN_ALIGNMENT;
+    const tini_value v = {.type = (uint16_t)type, .share = (uint16_t)share, .width = width};
+    uint64_t bytes = (tini_arena_bytes(&v) + TIN_ALIGNMENT - 1) / TIN_ALIGNMENT * TIN_ALIGNMENT;
     head.row_bytes = bytes > head.row_bytes ? bytes : head.row_bytes;
     values[head.values] = v;
     return head.values++;
@@ -146,6 +150,8 @@ static int make_norm(tini_op *o) {
     o->out[0] = floats(width);
     o->tensor[0] = vector(each);
     if (one_in(2))
+        o->tensor[1] = vector(each);
+    if (one_in(2))
         o->in[1] = floats(width);
     if (width % TINI_BLOCK == 0 && one_in(2))
         o->out[1] = quantized(width);
@@ -183,6 +189,8 @@ static int make_matmul(tini_op *o) {
 static int make_rope_table(tini_op *o) {
     uint32_t half = from_to(1, 70);
     o->tensor[0] = vector(half);
+    if (one_in(2))
+        o->tensor[1] = vector(half);
     o->out[0] = floats(2 * half);
     return 1;
 }
@@ -207,6 +215,7 @@ static int make_kv_append(tini_op *o) {
 static int make_attention(tini_op *o) {
     o->cache = below(head.caches);
     o->u[0] = caches[o->cache].heads * from_to(1, 7);
+    o->u[1] = below(2);
     o->in[0] = floats(o->u[0] * caches[o->cache].head_dim);
     o->out[0] = floats(o->u[0] * caches[o->cache].head_dim);
     return 1;
@@ -216,7 +225,8 @@ static int make_gated(tini_op *o) {
     uint32_t width = one_in(2) ? from_to(1, 130) : TINI_BLOCK * from_to(1, 9);
     o->u[0] = below(TINI_ACT_COUNT);
     o->in[0] = floats(width);
-    o->in[1] = floats(width);
+    if (one_in(2))
+        o->in[1] = floats(width);
     o->out[0] = floats(width);
     if (width % TINI_BLOCK == 0 && one_in(2))
         o->out[1] = quantized(width);
@@ -358,6 +368,39 @@ static int make_expert_gather(tini_op *o) {
     return 1;
 }
 
+static int make_patches(tini_op *o) {
+    o->out[0] = floats(patch);
+    return 1;
+}
+
+static int make_position(tini_op *o) {
+    static const uint32_t float_formats[] = {TINI_FORMAT_F32, TINI_FORMAT_F16, TINI_FORMAT_BF16};
+    uint32_t grid = from_to(2, 9), width = from_to(1, 90);
+    o->u[0] = below(TINI_GRID_COUNT);
+    o->tensor[0] = tensor(float_formats[below(3)], grid * grid, width);
+    o->in[0] = floats(width);
+    o->out[0] = floats(width);
+    return 1;
+}
+
+/* From here on, values are of squares. */
+static int make_merge(tini_op *o) {
+    uint32_t width = from_to(1, 90);
+    o->u[0] = side;
+    o->u[1] = below(2);
+    share = 1;
+    o->in[0] = floats(width);
+    share = side * side;
+    width *= o->u[1] ? 1 : side * side;
+    o->out[0] = apart(TINI_VALUE_F32, width, o->in, 1);
+    return 1;
+}
+
+static int make_states(tini_op *o) {
+    o->in[0] = floats(head.vocab);
+    return 1;
+}
+
 static int (*const makers[])(tini_op *) = {
 #define MAKER(number, NAME, name) [number] = make_##name,
     TIN_OPS(MAKER)};
@@ -372,6 +415,8 @@ static void add_op(uint32_t kind) {
     }
     for (uint32_t k = 0; k < 6; k++)
         o.tensor[k] = TINI_NONE;
+    if (side)
+        o.flags = kind == TINI_OP_MERGE || kind == TINI_OP_STATES || share > 1 ? TINI_FLAG_LOGIT_ROWS : 0;
     if (makers[kind](&o)) {
         ops[head.ops++] = o;
         made[kind]++;
@@ -392,23 +437,58 @@ static void make_caches(void) {
                                  .columns = TINI_TILE * from_to(1, 5)};
 }
 
-static void make_program(uint32_t vocab) {
+static void begin_program(uint32_t vocab, uint32_t context, uint32_t chunk) {
     head = (tini_program_header){.magic = TINI_PROGRAM_MAGIC,
                                  .version = TINI_PROGRAM_VERSION,
                                  .name_bytes = 1,
                                  .vocab = vocab,
-                                 .context = from_to(1, 200),
-                                 .chunk = from_to(1, 20)};
+                                 .context = context,
+                                 .chunk = chunk};
     make_caches();
-    add_op(TINI_OP_EMBED);
-    for (uint32_t k = from_to(1, 24); k; k--)
-        add_op(below(TINI_OP_COUNT));
-    add_op(TINI_OP_LOGITS);
+}
+
+static void place_values(void) {
     head.row_bytes += TIN_ALIGNMENT * below(8);
     for (uint32_t k = 0; k < head.values; k++) { /* anywhere, so over each other */
-        uint32_t places = (uint32_t)((head.row_bytes - tini_row_bytes(&values[k])) / TIN_ALIGNMENT);
+        uint32_t places = (uint32_t)((head.row_bytes - tini_arena_bytes(&values[k])) / TIN_ALIGNMENT);
         values[k].offset = (uint64_t)TIN_ALIGNMENT * (one_in(6) ? places : below(places + 1));
     }
+}
+
+static void make_program(uint32_t vocab) {
+    side = patch = share = 0;
+    begin_program(vocab, from_to(1, 200), from_to(1, 20));
+    add_op(TINI_OP_EMBED);
+    for (uint32_t k = from_to(1, 24); k; k--)
+        add_op(below(TINI_OP_PATCHES)); /* which and those after it are towers' */
+    add_op(TINI_OP_LOGITS);
+    place_values();
+}
+
+/* The ops of `kinds`, `count` of them, by chance. */
+static void add_some(const uint32_t *kinds, uint32_t count) {
+    for (uint32_t k = below(10); k; k--)
+        add_op(kinds[below(count)]);
+}
+
+static void make_tower(void) {
+    static const uint32_t kinds[] = {TINI_OP_NORM, TINI_OP_QUANTIZE, TINI_OP_MATMUL,     TINI_OP_GATED,
+                                     TINI_OP_ADD,  TINI_OP_SLICE,    TINI_OP_SCALE,      TINI_OP_POSITION,
+                                     TINI_OP_ROPE, TINI_OP_PATCHES,  TINI_OP_ROPE_TABLE, TINI_OP_KV_APPEND,
+                                     TINI_OP_ATTENTION};
+    uint32_t patches = from_to(1, 40);
+    side = one_in(4) ? 1 : from_to(2, 3);
+    patch = from_to(1, 60);
+    share = 1;
+    begin_program(from_to(1, 200), patches, patches);
+    head.states = 0;
+    add_op(TINI_OP_PATCHES);
+    add_op(TINI_OP_POSITION);
+    add_some(kinds, 13);
+    add_op(TINI_OP_MERGE);
+    add_some(kinds, 7);
+    add_op(TINI_OP_STATES);
+    place_values();
 }
 
 #endif

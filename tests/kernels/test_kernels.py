@@ -112,6 +112,15 @@ def rms_norm_tests(lib: Library, rng: np.random.Generator, op: str, isa: str) ->
         assert outs[0].tobytes() == outs[1].tobytes(), n
 
 
+def layer_norm_tests(lib: Library, rng: np.random.Generator, op: str, isa: str) -> None:
+    for n in (*range(1, 49), 64, 65, 576, 1152):
+        x, affine = rng.normal(1, 2, n).astype(f32), guarded(spread(rng, 2, n))
+        outs = [guarded(x), guarded(x)]
+        lib.layer_norm(outs[0], outs[0], affine, 1e-6)
+        lib.layer_norm(outs[1], outs[1], affine, 1e-6, isa)
+        assert outs[0].tobytes() == outs[1].tobytes(), n
+
+
 def gate_tests(lib: Library, rng: np.random.Generator, op: str, isa: str) -> None:
     edge = np.array([-87.3, 87.3, 88.0, -88.0, 88.1, -88.1, 0.0, -0.0, 3e38, -3e38, 1e-40], f32)
     edge = np.concatenate([edge, np.nextafter(edge, f32(np.inf)), np.nextafter(edge, f32(-np.inf))])
@@ -166,10 +175,11 @@ def check_attention(
     position: int,
     window: int,
     cap: float = 0.0,
+    until: int = 0,
 ) -> None:
     """shape: rows, heads, head_dim. What no row sees is NaN, or 8 bits with a scale of NaN."""
     rows, heads, head_dim = shape
-    last = position + rows - 1
+    last = max(position + rows, until) - 1
     seen_from = max(0, position - window + 1) if window else 0
     first_tile = seen_from // 64 if window else 0  # a ring just large enough, of whole tiles
     kind = op.removeprefix("attention_")
@@ -180,7 +190,7 @@ def check_attention(
     wide = spread(rng, rows, heads + 1, head_dim)
     outs = [guarded(wide), guarded(wide)]
     for out, name in zip(outs, ("scalar", isa), strict=True):
-        lib.attention(cache.kv, out[:, :heads], out[:, :heads], position, 0.125, op, name, window, cap)
+        lib.attention(cache.kv, out[:, :heads], out[:, :heads], position, 0.125, op, name, window, cap, until)
     assert outs[0].tobytes() == outs[1].tobytes(), (shape, position, window)
     assert np.isfinite(outs[0]).all()
 
@@ -194,6 +204,7 @@ def attention_tests(lib: Library, rng: np.random.Generator, op: str, isa: str) -
             if shape[0] * shape[1] * shape[2] < 20_000:
                 check_attention(lib, rng, op, isa, shape, position, 0)
         shape = (rows[k % len(rows)], 1 + k % 5, head_dims[k % 4])
+        check_attention(lib, rng, op, isa, shape, position, 0, until=position + 7 * k)
         check_attention(lib, rng, op, isa, shape, position, (1, 20, 64, 100)[k % 4], (0.0, 2.5)[k // 4 % 2])
 
 
@@ -229,6 +240,7 @@ TESTS = {
     "tini_matmul_fn": matmul_tests,
     "tini_quantize_q8_fn": quantize_q8_tests,
     "tini_rms_norm_fn": rms_norm_tests,
+    "tini_layer_norm_fn": layer_norm_tests,
     "tini_gate_fn": gate_tests,
     "tini_rope_fn": rope_tests,
     "tini_kv_append_fn": kv_append_tests,

@@ -1,6 +1,7 @@
 """The scalar kernels, which define every result, against NumPy: the same float32 steps give the same bits, and
 float64 bounds the error of what has no such steps."""
 
+import math
 from typing import NamedTuple
 
 import gguf
@@ -201,10 +202,21 @@ def test_rms_norm(lib, rng, n):
     assert np.allclose(out, exact, rtol=1e-6, atol=0)
 
 
+@pytest.mark.parametrize("n", [1, 15, 16, 17, 576])
+def test_layer_norm(lib, rng, n):
+    x, affine = rng.normal(2, 3, n).astype(f32), rng.normal(1, 0.2, (2, n)).astype(f32)
+    out = np.zeros(n, f32)
+    lib.layer_norm(out, x, affine, 1e-6)
+    wide = x.astype(np.float64)
+    exact = (wide - wide.mean()) / np.sqrt(wide.var() + 1e-6) * affine[0] + affine[1]
+    assert np.allclose(out, exact, rtol=0, atol=4e-6)
+
+
 GATES = {
     "silu_mul": lambda x: x / (1 + np.exp(-x)),
     "sigmoid_mul": lambda x: 1 / (1 + np.exp(-x)),
     "gelu_mul": lambda x: 0.5 * x * (1 + np.tanh(np.sqrt(2 / np.pi) * (x + 0.044715 * x**3))),
+    "gelu_erf_mul": lambda x: 0.5 * x * np.array([math.erfc(-v / math.sqrt(2)) for v in x]),
 }
 
 
@@ -214,12 +226,18 @@ def test_gates_are_near_exact(lib, rng, op):
     out = np.zeros_like(gate)
     lib.gate(op, out, gate, up)
     # Far below zero gelu's argument to exp is large, and float64's tanh leaves the oracle few digits.
-    atol = 2e-6 if op == "gelu_mul" else 0
+    atol = 2e-6 if op.startswith("gelu") else 0
     assert np.allclose(out, GATES[op](gate.astype(np.float64)) * up, rtol=4 * 2.0**-23, atol=atol)
 
 
 @pytest.mark.parametrize(
-    ("op", "wanted"), [("silu_mul", [0, 0, 200]), ("gelu_mul", [0, 0, 200]), ("sigmoid_mul", [0, 0, 1])]
+    ("op", "wanted"),
+    [
+        ("silu_mul", [0, 0, 200]),
+        ("gelu_mul", [0, 0, 200]),
+        ("gelu_erf_mul", [0, 0, 200]),
+        ("sigmoid_mul", [0, 0, 1]),
+    ],
 )
 def test_gates_far_out(lib, op, wanted):
     gate = np.array([-200.0, -3e38, 200.0], f32)
@@ -297,6 +315,23 @@ def test_attention_is_softmax_attention(lib, rng, kind, error, position, window)
     weights = np.exp(scores - scores.max(axis=1, keepdims=True))
     want = weights / weights.sum(axis=1, keepdims=True) @ v[first:].astype(np.float64)
     assert np.abs(out - want).max() < error
+
+
+@pytest.mark.parametrize("kind", ["f16", "q8"])
+def test_attention_sees_the_rest_of_an_image(lib, rng, kind):
+    """Rows at 3 to 5 of which all see 0 to 69, and one at 80 that sees what is before it."""
+    cache = empty_cache(kind, 128, 32, 0xFF)
+    rows = rng.normal(0, 1, (2, 81, 32)).astype(f32)
+    for position in range(81):
+        lib.kv_append(cache.kv, position, rows[0, position], rows[1, position], f"kv_append_{kind}")
+    q = rng.normal(0, 2, (3, 1, 32)).astype(f32)
+    for position, seen in ((3, 70), (80, 81)):
+        out = np.zeros_like(q)
+        count = min(3, 81 - position)
+        lib.attention(cache.kv, q[:count], out[:count], position, 0.25, f"attention_{kind}", until=70)
+        weights = np.exp(q[:count, 0].astype(np.float64) @ rows[0, :seen].T * 0.25)
+        want = weights / weights.sum(axis=1, keepdims=True) @ rows[1, :seen]
+        assert np.abs(out[:count, 0] - want).max() < (0.002 if kind == "f16" else 0.03)
 
 
 @pytest.mark.parametrize("kind", ["f16", "q8"])

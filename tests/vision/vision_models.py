@@ -20,6 +20,7 @@ TOWER: dict[str, Any] = {
     "num_attention_heads": 2,
     "num_hidden_layers": 2,
 }
+PATCH = 8
 IMAGE = 100  # the id of the placeholder
 # As Lfm2VlImageProcessor writes it, which can't be made without torchvision.
 LFM2_PROCESSOR: dict[str, Any] = {
@@ -29,7 +30,7 @@ LFM2_PROCESSOR: dict[str, Any] = {
     "do_rescale": True,
     "do_resize": True,
     "downsample_factor": 2,
-    "encoder_patch_size": 8,
+    "encoder_patch_size": PATCH,
     "image_mean": [0.5, 0.5, 0.5],
     "image_processor_type": "Lfm2VlImageProcessor",
     "image_std": [0.5, 0.5, 0.5],
@@ -49,7 +50,7 @@ LFM2_PROCESSOR: dict[str, Any] = {
 def smolvlm(transformers: Any) -> tuple[Any, Any]:
     config = transformers.SmolVLMConfig(
         text_config=transformers.LlamaConfig(**config_of("llama") | IDS),
-        vision_config=transformers.SmolVLMVisionConfig(**TOWER, image_size=32, patch_size=8).to_dict(),
+        vision_config=transformers.SmolVLMVisionConfig(**TOWER, image_size=32, patch_size=PATCH).to_dict(),
         scale_factor=2,
         image_token_id=IMAGE,
         tie_word_embeddings=config_of("llama").get("tie_word_embeddings", False),
@@ -64,7 +65,7 @@ def lfm2_vl(transformers: Any, **changes: Any) -> tuple[Any, Any]:
     config = transformers.Lfm2VlConfig(
         text_config=transformers.Lfm2Config(**config_of("lfm2") | IDS),
         vision_config=transformers.Siglip2VisionConfig(
-            **TOWER, num_patches=16, patch_size=8, vision_use_head=False
+            **TOWER, num_patches=16, patch_size=PATCH, vision_use_head=False
         ),
         downsample_factor=2,
         image_token_id=IMAGE,
@@ -82,7 +83,7 @@ def gemma3(transformers: Any) -> tuple[Any, Any]:
     config = transformers.Gemma3Config(
         text_config=transformers.Gemma3TextConfig(**config_of("gemma3") | IDS),
         vision_config=transformers.SiglipVisionConfig(
-            **TOWER, image_size=32, patch_size=8, vision_use_head=False
+            **TOWER, image_size=32, patch_size=PATCH, vision_use_head=False
         ),
         mm_tokens_per_image=4,
         boi_token_index=98,
@@ -105,7 +106,7 @@ def qwen35(transformers: Any) -> tuple[Any, Any]:
             "num_heads": 2,
             "num_position_embeddings": 16,
             "out_hidden_size": text.hidden_size,
-            "patch_size": 8,
+            "patch_size": PATCH,
         },
         image_token_id=IMAGE,
         vision_start_token_id=98,
@@ -113,7 +114,7 @@ def qwen35(transformers: Any) -> tuple[Any, Any]:
         tie_word_embeddings=config_of("qwen35").get("tie_word_embeddings", False),
     )
     processor = transformers.Qwen2VLImageProcessor(
-        patch_size=8, size={"shortest_edge": 256, "longest_edge": 4096}
+        patch_size=PATCH, size={"shortest_edge": 256, "longest_edge": 4096}
     )
     return transformers.Qwen3_5ForConditionalGeneration(config), processor
 
@@ -142,3 +143,31 @@ def save_random(case: str, folder: Path) -> Any:
     text = json.loads((folder / "config.json").read_text())["text_config"]
     tokenizer_json.write(folder, tiny_tokenizer(text["vocab_size"]), CHATML, text["max_position_embeddings"])
     return model
+
+
+def features(case: str, model: Any, pixels: Any) -> Any:
+    """What transformers' model puts in the place of a picture's tokens: float32 [tokens, width]. pixels: float32
+    [height, width, 3], normalized, of whole tokens."""
+    np, torch = pytest.importorskip("numpy"), pytest.importorskip("torch")
+    height, width = (edge // PATCH for edge in pixels.shape[:2])
+    cut = pixels.reshape(height, PATCH, width, PATCH, 3)
+    if case.startswith("lfm2"):
+        rows = cut.transpose(0, 2, 1, 3, 4).reshape(1, height * width, -1)
+        given = rows, [[height, width]], np.ones((1, height * width), np.int64)
+    elif case == "qwen35":  # patches by squares of 2 by 2, each as two equal frames
+        rows = cut.reshape(height // 2, 2, PATCH, width // 2, 2, PATCH, 3).transpose(0, 3, 1, 4, 6, 2, 5)
+        given = (
+            np.repeat(rows[:, :, :, :, :, None], 2, axis=5).reshape(height * width, -1),
+            [[1, height, width]],
+        )
+    else:
+        whole = pixels.transpose(2, 0, 1)[None]
+        given = (whole[None] if case == "smolvlm" else whole,)
+    with torch.no_grad():
+        out = model.model.get_image_features(*(torch.tensor(np.ascontiguousarray(one)) for one in given))
+    states = (
+        torch.cat(list(out.pooler_output))
+        if isinstance(out.pooler_output, (list, tuple))
+        else out.pooler_output
+    )
+    return states.reshape(-1, states.shape[-1]).numpy()

@@ -53,10 +53,21 @@ typedef void tini_quantize_q8_fn(tini_q8 *out, const float *x, uint32_t n);
 /* out[n] = (x[n] * (1 / sqrt(mean(x^2) + eps))) * weight[n]; out may be x. */
 typedef void tini_rms_norm_fn(float *out, const float *x, const float *weight, uint32_t n, float eps);
 
-/* What a GATED op does to its gate; NONE leaves it. */
-enum { TINI_ACT_SILU = 0, TINI_ACT_GELU = 1, TINI_ACT_SIGMOID = 2, TINI_ACT_NONE = 3, TINI_ACT_COUNT };
+/* out[n] = ((x - mean(x)) * (1 / sqrt(mean((x - mean(x))^2) + eps))) * weight[n] + bias[n]; out may be x. */
+typedef void tini_layer_norm_fn(float *out, const float *x, const float *weight, const float *bias, uint32_t n,
+                                float eps);
 
-/* out[n] = act(gate) * up, act being silu, gelu (by tanh) or sigmoid; out may be gate or up. */
+/* What a GATED op does to its gate; NONE leaves it. GELU is the form by tanh, GELU_ERF the exact one. */
+enum {
+    TINI_ACT_SILU = 0,
+    TINI_ACT_GELU = 1,
+    TINI_ACT_SIGMOID = 2,
+    TINI_ACT_NONE = 3,
+    TINI_ACT_GELU_ERF = 4,
+    TINI_ACT_COUNT
+};
+
+/* out[n] = act(gate) * up, act being silu, gelu, sigmoid or exact gelu; out may be gate or up. */
 typedef void tini_gate_fn(float *out, const float *gate, const float *up, uint32_t n);
 
 /* Rotates, in place, the first 2 * half values of each head of one row x[heads][head_dim]: the pair
@@ -92,7 +103,7 @@ typedef void tini_kv_append_fn(const tini_kv *kv, uint32_t position, const float
 
 /* Attention of `heads` query heads that share one key-value head, for `rows` queries at consecutive positions
  * from `position` on. Row r sees the positions up to its own, position + r; with a window, the last `window` of
- * them.
+ * them; and those after it that lie below `until`.
  *
  * q, out   [rows][heads][head_dim] f32, rows q_stride and out_stride FLOATS apart; out may be q with one stride
  */
@@ -102,6 +113,7 @@ typedef struct tini_attention {
     size_t q_stride, out_stride;
     uint32_t rows, heads, position;
     uint32_t window; /* 0: all */
+    uint32_t until;  /* positions of the cache that every row sees, with those of its own: an image's; 0: none */
     float scale;
     float cap; /* scores s become cap * tanh(s / cap); 0: as they are */
 } tini_attention;
@@ -109,6 +121,11 @@ typedef struct tini_attention {
 /* The first position that the query at `position` sees. */
 static inline uint32_t tini_attention_first(const tini_attention *a, uint32_t position) {
     return a->window && position >= a->window ? position + 1 - a->window : 0;
+}
+
+/* The last one. */
+static inline uint32_t tini_attention_last(const tini_attention *a, uint32_t position) {
+    return position < a->until ? a->until - 1 : position;
 }
 
 typedef void tini_attention_fn(const tini_kv *kv, const tini_attention *a);

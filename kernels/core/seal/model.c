@@ -1,5 +1,6 @@
 #include "model.h"
 #include "../base/error.h"
+#include "../vm/input.h"
 #include "../vm/recurrent.h"
 #include "prompts.h"
 
@@ -34,6 +35,46 @@ static tin_status open_trie(tin_model *model, tin_error *error) {
     const uint8_t *data = tini_zip_find(&model->zip, "trie.bin", &size);
     model->trie = (tini_trie){0};
     return data ? tini_trie_open(&model->trie, data, size, error) : TIN_OK;
+}
+
+/* The tower and the connector, which a model without eyes lacks. */
+static tin_status open_tower(tin_model *model, tin_error *error) {
+    static const char *const names[] = {"vision/program.bin", "vision/weights.bin"};
+    const uint8_t *data[2];
+    size_t sizes[2];
+    model->tower = (tini_program){0};
+    for (uint32_t k = 0; k < 2; k++) {
+        data[k] = tini_zip_find(&model->zip, names[k], &sizes[k]);
+        if (!k && !data[k])
+            return TIN_OK;
+        if (!data[k] || (uintptr_t)data[k] % TIN_ALIGNMENT)
+            return tini_fail(error, TIN_ERR_FORMAT, "the tin has no %s, or it is not aligned", names[k]);
+    }
+    tin_error wrong;
+    tin_status status = tini_program_open(&model->tower, data[0], sizes[0], data[1], sizes[1], &wrong);
+    return status ? tini_fail(error, status, "vision/%s", wrong.text) : TIN_OK;
+}
+
+/* Floats of a token's embedding; 0 where the program has no table of them. */
+static uint32_t embedding_width(const tini_program *p) {
+    for (uint32_t k = 0; k < p->header->ops; k++)
+        if (p->ops[k].kind == TINI_OP_EMBED)
+            return p->values[p->ops[k].out[0]].width;
+    return 0;
+}
+
+static tin_status check_tower(const tin_model *model, tin_error *error) {
+    if (model->program.side)
+        return tini_fail(error, TIN_ERR_FORMAT, "program.bin ends in states, as a tower does, and not in logits");
+    if (!model->tower.header)
+        return TIN_OK;
+    if (!model->tower.side)
+        return tini_fail(error, TIN_ERR_FORMAT, "vision/program.bin ends in logits, and not in states");
+    uint32_t width = embedding_width(&model->program);
+    if (model->tower.header->vocab != width)
+        return tini_fail(error, TIN_ERR_FORMAT, "vision/program.bin makes states of %u floats; embeddings have %u",
+                         model->tower.header->vocab, width);
+    return TIN_OK;
 }
 
 /* The text of the self-test, which a file made in memory lacks. */
@@ -71,7 +112,9 @@ tin_status tini_model_agrees(const tin_model *model, tin_error *error) {
     if (model->trie.header && model->trie.header->vocab != vocab)
         return tini_fail(error, TIN_ERR_FORMAT, "trie.bin is of %u tokens and tokenizer.bin has %u",
                          model->trie.header->vocab, vocab);
-    tin_status status = tini_turns_agree(&model->turns, tokenizer, error);
+    tin_status status = check_tower(model, error);
+    if (!status)
+        status = tini_turns_agree(&model->turns, tokenizer, error);
     return status ? status : check_selftest(model, error);
 }
 
@@ -105,6 +148,8 @@ static tin_status open_model(tin_model *model, const void *file, size_t size, ti
             return tini_fail(error, TIN_ERR_FORMAT, "%s is not aligned; was the tin zipped again?", names[k]);
     }
     status = tini_program_open(&model->program, data[0], sizes[0], data[1], sizes[1], error);
+    if (!status)
+        status = open_tower(model, error);
     if (!status)
         status = tini_tokenizer_open(&model->tokenizer, data[2], sizes[2], error);
     if (!status)
@@ -142,6 +187,7 @@ tin_status tin_model_create(const void *file, size_t size, const char *isa, void
 
 void tin_model_describe(const tin_model *model, tin_model_info *info) {
     const tini_program_header *h = model->program.header;
+    const tini_tensor *table = tini_input_table(&model->program);
     uint64_t kv = 0;
     for (uint32_t k = 0; k < h->caches; k++)
         kv += (uint64_t)model->program.caches[k].heads * model->program.caches[k].head_dim * 4;
@@ -158,6 +204,7 @@ void tin_model_describe(const tin_model *model, tin_model_info *info) {
         .eos = model->tokenizer.eos,
         .fingerprint = tini_zip_fingerprint(&model->zip),
         .isa = model->kernels->isa,
+        .dim = table ? table->inputs : 0,
     };
 }
 

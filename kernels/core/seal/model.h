@@ -12,6 +12,7 @@
 struct tin_model {
     tini_zip zip;
     tini_program program;
+    tini_program tower; /* header NULL: the file has none */
     tini_tokenizer tokenizer;
     tini_turns turns;
     tini_trie trie; /* header NULL: the file has none */
@@ -28,6 +29,7 @@ _Static_assert(sizeof(tin_model) <= TINI_MODEL_ROOM, "room of a model");
  *   vocabulary   program.bin, tokenizer.bin, trie.bin: one number
  *   token ids    turns.bin's are control tokens of tokenizer.bin; selftest.bin's are below the vocabulary
  *   context      selftest.bin's prompts fit program.bin's
+ *   kind         program.bin is of text, vision/program.bin a tower whose states are as wide as that's embeddings
  *
  * Two are compared elsewhere: bytes of weights.bin by tini_program_open, which takes both entries; and the bytes of
  * trie.bin's tokens by tini_trie_check, when the first constraint is made. A constraint.bin has no number of the others:

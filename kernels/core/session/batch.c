@@ -113,9 +113,12 @@ static void gather_members(tin_batch *b, tin_session *const *sessions, uint32_t 
         int prompt = !goes_on(s);
         if (prompt && most > slice)
             most = slice;
+        uint32_t least = tini_session_least(s);
+        if (most < least && least <= rows) /* an image is not cut; the others' turn comes */
+            most = least;
         if (!most || !tini_session_offer(s, most, logit_rows))
             continue;
-        slice -= prompt ? s->rows : 0;
+        slice -= !prompt ? 0 : s->rows < slice ? s->rows : slice;
         rows -= s->rows;
         logit_rows -= s->logit_rows;
         s->running = &b->pass; /* a session that is given twice has one part */
@@ -203,7 +206,8 @@ int32_t tin_batch_step(tin_batch *b, tin_session *const *sessions, uint32_t coun
     for (uint32_t k = 0; k < count; k++)
         if (!sessions[k] || sessions[k]->model != b->model ||
             (sessions[k]->running && sessions[k]->running != &b->pass) ||
-            tini_adapters_rank(&sessions[k]->adapters) > b->options.adapter_rank)
+            tini_adapters_rank(&sessions[k]->adapters) > b->options.adapter_rank ||
+            tini_input_widest(&sessions[k]->input) > b->options.rows)
             return TIN_ERR_ARGUMENT;
     tini_budget budget = tini_budget_begin(b->options.clock_ns, b->options.clock_context, budget_ns);
     int worked = 0;

@@ -105,10 +105,10 @@ tin_status tin_session_constrain(tin_session *s, tin_constraint *constraint, tin
 
 /* The end of the latest earlier place whose last `length` tokens are the session's last; 0 when there is none. */
 static uint32_t find_match(const tin_session *s, uint32_t length) {
-    const int32_t *last = s->tokens + s->count - length;
+    const int32_t *last = s->input.tokens + s->count - length;
     for (uint32_t end = s->count; end-- > length;) {
         uint32_t k = 0;
-        while (k < length && s->tokens[end - length + k] == last[k])
+        while (k < length && last[k] != TIN_EMBEDDED && s->input.tokens[end - length + k] == last[k])
             k++;
         if (k == length)
             return end;
@@ -143,11 +143,13 @@ static void guess(tin_session *s) {
     for (uint32_t length = LONGEST_MATCH; !from && length >= SHORTEST_MATCH && most; length--)
         if (s->count > length)
             from = find_match(s, length);
-    if (!from || (s->constraint && !allowed_next(s, s->tokens[from])))
+    for (uint32_t k = 0; from && k < most; k++) /* an image's rows are not guessed */
+        most = s->input.tokens[from + k] == TIN_EMBEDDED ? k : most;
+    if (!from || !most || (s->constraint && !allowed_next(s, s->input.tokens[from])))
         return;
     /* A match may reach into what is guessed: a repetition goes on. */
     for (uint32_t k = 0; k < most; k++)
-        s->tokens[s->count + k] = s->tokens[from + k];
+        s->input.tokens[s->count + k] = s->input.tokens[from + k];
     s->count += most;
     s->guesses = most;
 }
@@ -159,7 +161,7 @@ static int take_forced(tin_session *s, choice *c, int32_t *token) {
             s->finish = TIN_FINISH_END;
             return 0;
         }
-        int64_t count = tin_constraint_forced(s->constraint, s->tokens, c->at, c->tokens, FORCED_MAX);
+        int64_t count = tin_constraint_forced(s->constraint, s->input.tokens, c->at, c->tokens, FORCED_MAX);
         if (count < 0)
             s->finish = TIN_FINISH_CONSTRAINT;
         c->forced = count > 0 ? (uint32_t)count : 0;
@@ -193,7 +195,7 @@ static int next_token(tin_session *s, choice *c, int32_t *token) {
         s->ready.partial = 1;
     }
     c->used += c->used + 1 == c->at;
-    *token = tini_sample(&s->sampling, c->row, vocab, mask, s->tokens, c->at, c->at, s->scratch);
+    *token = tini_sample(&s->sampling, c->row, vocab, mask, s->input.tokens, c->at, c->at, s->scratch);
     double share = 0;
     if (*token >= 0 && (s->sampling.measure || tini_record_shares(s->record)))
         share = tini_log_share(c->row, vocab, mask, (uint32_t)*token);
@@ -215,7 +217,7 @@ static void place(tin_session *s, choice *c, int32_t token) {
         s->finish = TIN_FINISH_CONSTRAINT;
         return;
     }
-    if (c->guesses && s->tokens[c->at] == token) {
+    if (c->guesses && s->input.tokens[c->at] == token) {
         c->guesses--;
         c->right++;
         c->row = tini_session_row(s, c->at);
@@ -225,7 +227,7 @@ static void place(tin_session *s, choice *c, int32_t token) {
         if (s->position > c->at)
             s->position = c->at;
     }
-    s->tokens[c->at++] = token;
+    s->input.tokens[c->at++] = token;
     s->sampling.answered++;
     if (--s->left)
         return;

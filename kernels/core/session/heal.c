@@ -37,7 +37,7 @@ tin_status tin_session_heal(tin_session *s, tin_error *error) {
     for (uint32_t k = 1; k <= HEALED_TOKENS && k < known; k++) {
         uint32_t more;
         int control;
-        int32_t token = s->tokens[known - k];
+        int32_t token = s->input.tokens[known - k];
         const char *piece = tin_token_text(s->model, token, &more, &control);
         if (!piece || !more || control || tin_token_is_end(s->model, token) || more > sizeof text - length)
             break;

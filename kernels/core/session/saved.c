@@ -1,8 +1,10 @@
 /* A session handed to another one, or to bytes and back. Saved bytes, little-endian, without gaps:
  *
  *   saved_header
- *   shape    uint64, of the adapters under which it was computed; in version 3, where there were any
+ *   shape    uint64, of the adapters under which it was computed; in version 3, where there were any, and in version 4
+ *   images   uint32, and so many saved_image; in version 4, where there were any
  *   tokens   int32 [count]
+ *   rows     float32, of the images
  *   caches   as tini_caches_save writes them, of the first `position` tokens
  *   states   as tini_states_save writes them, after `position` tokens
  */
@@ -16,8 +18,8 @@
 TINI_REGION_COLD
 
 #define SAVED_MAGIC "TINSTATE"
-/* Sessions that had no adapter are written in the version that knew none, the one before. */
-enum { SAVED_VERSION = 3, SAVED_PLAIN = 2 };
+/* A session is written in the first version that knew what it has: images, adapters, neither. */
+enum { SAVED_VERSION = 4, SAVED_SHAPED = 3, SAVED_PLAIN = 2 };
 
 typedef struct saved_header {
     char magic[8];
@@ -27,7 +29,34 @@ typedef struct saved_header {
     uint32_t position, count;
 } saved_header;
 
-_Static_assert(sizeof(saved_header) == 40, "layout of a saved session");
+typedef struct saved_image {
+    uint32_t at, count, columns;
+    uint8_t digest[32];
+} saved_image;
+
+_Static_assert(sizeof(saved_header) == 40 && sizeof(saved_image) == 44, "layout of a saved session");
+
+/* What is before the caches in a saved session's body, and where. */
+typedef struct saved_parts {
+    uint64_t shape;
+    uint32_t images, rows; /* rows: of all images */
+    size_t image_at, tokens_at, rows_at, caches_at;
+} saved_parts;
+
+/* Sets the places; version 4 where there are images. */
+static void place_parts(saved_parts *p, const tin_session *s, uint32_t count) {
+    p->image_at = p->shape || p->images ? sizeof p->shape : 0;
+    p->tokens_at = p->image_at + (p->images ? sizeof p->images + (size_t)p->images * sizeof(saved_image) : 0);
+    p->rows_at = p->tokens_at + (size_t)count * sizeof(int32_t);
+    p->caches_at = p->rows_at + (size_t)p->rows * s->input.width * sizeof(float);
+}
+
+static saved_parts parts_of(const tin_session *s, uint32_t count) {
+    saved_parts p = {.shape = s->shape};
+    tini_input_counts(&s->input, count, &p.images, &p.rows);
+    place_parts(&p, s, count);
+    return p;
+}
 
 /* Of the first `count` tokens, those that need no logits again: the last one does. */
 static uint32_t computed_of(const tin_session *s, uint32_t count) {
@@ -39,7 +68,7 @@ static uint32_t computed_of(const tin_session *s, uint32_t count) {
 /* Of them, those whose caches and states are handed on. */
 static uint32_t handed_of(const tin_session *s, uint32_t count) {
     uint32_t computed = computed_of(s, count);
-    return tini_states_newest(&s->states, computed < s->position ? computed : s->position);
+    return tini_session_start(s, computed < s->position ? computed : s->position);
 }
 
 tin_status tin_session_copy(tin_session *to, const tin_session *from, uint32_t count, tin_error *error) {
@@ -53,11 +82,15 @@ tin_status tin_session_copy(tin_session *to, const tin_session *from, uint32_t c
                          "the sessions have other adapters, so what one computed is not the other's");
     if (count > all)
         return tini_fail(error, TIN_ERR_ARGUMENT, "%u tokens; the session to copy has %u", count, all);
+    count = tini_input_edge(&from->input, count);
     if (count > tini_session_context(to))
         return tini_fail(error, TIN_ERR_CONTEXT, "%u tokens do not fit the session's context of %u", count,
                          tini_session_context(to));
-    uint32_t position = handed_of(from, count);
-    tin_status status = tini_session_check_window(from, position, error);
+    uint32_t position = handed_of(from, count), images, rows;
+    tini_input_counts(&from->input, count, &images, &rows);
+    tin_status status = tini_session_check_images(to, images, rows, tini_input_widest(&from->input), error);
+    if (!status)
+        status = tini_session_check_window(from, position, error);
     if (!status)
         status = tini_session_check_free(to, error);
     if (!status)
@@ -65,7 +98,7 @@ tin_status tin_session_copy(tin_session *to, const tin_session *from, uint32_t c
     if (status)
         return status;
     tini_session_reset(to, 0, count);
-    memcpy(to->tokens, from->tokens, (size_t)count * sizeof *to->tokens);
+    tini_input_copy(&to->input, &from->input, count);
     tini_caches_copy(&to->caches, &from->caches, position);
     tini_states_copy(&to->states, &from->states, position);
     to->position = position;
@@ -76,18 +109,33 @@ tin_status tin_session_copy(tin_session *to, const tin_session *from, uint32_t c
 }
 
 /* Bytes behind the header. */
-static uint64_t saved_bytes(const tin_session *s, uint64_t shape, uint32_t position, uint32_t count) {
-    return (shape ? sizeof shape : 0) + (uint64_t)count * sizeof(int32_t) +
-           tini_caches_saved_bytes(&s->caches, position) + tini_states_saved_bytes(&s->states, position);
+static uint64_t saved_bytes(const tin_session *s, const saved_parts *p, uint32_t position) {
+    return p->caches_at + tini_caches_saved_bytes(&s->caches, position) +
+           tini_states_saved_bytes(&s->states, position);
 }
 
 size_t tin_session_save_size(const tin_session *s) {
     uint32_t count = tini_session_known(s);
-    return (size_t)(sizeof(saved_header) + saved_bytes(s, s->shape, handed_of(s, count), count));
+    saved_parts p = parts_of(s, count);
+    return (size_t)(sizeof(saved_header) + saved_bytes(s, &p, handed_of(s, count)));
 }
 
 static uint64_t saved_check(const saved_header *h, const uint8_t *body, size_t size) {
     return tini_hash(body, size, (uint64_t)h->position << 32 | h->count);
+}
+
+static void save_images(const tin_session *s, const saved_parts *p, uint8_t *body) {
+    if (!p->images)
+        return;
+    memcpy(body + p->image_at, &p->images, sizeof p->images);
+    uint8_t *at = body + p->image_at + sizeof p->images;
+    for (uint32_t k = 0; k < p->images; k++, at += sizeof(saved_image)) {
+        const tini_span *span = &s->input.spans[k];
+        saved_image image = {span->first, span->count, span->columns, {0}};
+        memcpy(image.digest, span->digest, sizeof image.digest);
+        memcpy(at, &image, sizeof image);
+    }
+    memcpy(body + p->rows_at, s->input.rows, p->caches_at - p->rows_at);
 }
 
 tin_status tin_session_save(const tin_session *s, void *out, size_t size, tin_error *error) {
@@ -102,45 +150,101 @@ tin_status tin_session_save(const tin_session *s, void *out, size_t size, tin_er
     status = tini_session_check_window(s, position, error);
     if (status)
         return status;
-    saved_header h = {.version = s->shape ? SAVED_VERSION : SAVED_PLAIN,
+    saved_parts p = parts_of(s, count);
+    saved_header h = {.version = p.images  ? SAVED_VERSION
+                                 : p.shape ? SAVED_SHAPED
+                                           : SAVED_PLAIN,
                       .kv_type = s->options.kv_type,
                       .position = position,
                       .count = count};
     memcpy(h.magic, SAVED_MAGIC, sizeof h.magic);
     h.fingerprint = tini_zip_fingerprint(&s->model->zip);
-    uint8_t *body = (uint8_t *)out + sizeof h, *at = body;
-    size_t token_bytes = (size_t)count * sizeof *s->tokens;
-    if (s->shape) {
-        memcpy(at, &s->shape, sizeof s->shape);
-        at += sizeof s->shape;
-    }
-    memcpy(at, s->tokens, token_bytes);
-    tini_caches_save(&s->caches, position, at + token_bytes);
-    tini_states_save(&s->states, position, at + token_bytes + tini_caches_saved_bytes(&s->caches, position));
+    uint8_t *body = (uint8_t *)out + sizeof h, *caches = body + p.caches_at;
+    memcpy(body, &p.shape, p.image_at);
+    save_images(s, &p, body);
+    memcpy(body + p.tokens_at, s->input.tokens, (size_t)count * sizeof *s->input.tokens);
+    tini_caches_save(&s->caches, position, caches);
+    tini_states_save(&s->states, position, caches + tini_caches_saved_bytes(&s->caches, position));
     h.check = saved_check(&h, body, needed - sizeof h);
     memcpy(out, &h, sizeof h);
     return TIN_OK;
 }
 
-/* size: of the body. *shape gets what it was computed under. */
+/* Reads what a saved session has before its tokens. */
+static tin_status read_parts(const tin_session *s, const saved_header *h, const uint8_t *body, size_t size,
+                             saved_parts *p, tin_error *error) {
+    *p = (saved_parts){0};
+    size_t fixed = (h->version >= SAVED_SHAPED ? sizeof p->shape : 0) +
+                   (h->version == SAVED_VERSION ? sizeof p->images : 0);
+    if (size < fixed)
+        return tini_fail(error, TIN_ERR_FORMAT, "the saved session is cut short");
+    if (h->version >= SAVED_SHAPED)
+        memcpy(&p->shape, body, sizeof p->shape);
+    if (h->version == SAVED_VERSION)
+        memcpy(&p->images, body + sizeof p->shape, sizeof p->images);
+    if ((h->version == SAVED_SHAPED && !p->shape) || (h->version == SAVED_VERSION && !p->images) ||
+        p->images > (size - fixed) / sizeof(saved_image))
+        return tini_fail(error, TIN_ERR_FORMAT, "the saved session is damaged");
+    uint64_t rows = 0;
+    uint32_t widest = 0;
+    for (uint32_t k = 0; k < p->images; k++) {
+        saved_image image;
+        memcpy(&image, body + fixed + k * sizeof image, sizeof image);
+        rows += image.count;
+        widest = image.count > widest ? image.count : widest;
+    }
+    p->rows = rows < UINT32_MAX ? (uint32_t)rows : UINT32_MAX;
+    tin_status status = tini_session_check_images(s, p->images, p->rows, widest, error);
+    if (!status)
+        place_parts(p, s, h->count);
+    return status;
+}
+
+/* The k-th image of a saved session, without its rows. */
+static tin_embedded saved_image_at(const saved_parts *p, const uint8_t *body, uint32_t k) {
+    saved_image image;
+    memcpy(&image, body + p->image_at + sizeof p->images + k * sizeof image, sizeof image);
+    tin_embedded embedded = {.at = image.at, .count = image.count, .columns = image.columns};
+    memcpy(embedded.digest, image.digest, sizeof image.digest);
+    return embedded;
+}
+
+/* Whether each token is the vocabulary's, or an image's where one is. */
+static int are_tokens(const tin_session *s, const saved_parts *p, const uint8_t *body, uint32_t count) {
+    uint32_t k = 0;
+    for (uint32_t i = 0; i <= p->images; i++) {
+        tin_embedded image = {.at = count};
+        if (i < p->images) {
+            image = saved_image_at(p, body, i);
+            if (image.at < k || image.at > count || !image.count || image.count > count - image.at ||
+                !image.columns || image.count % image.columns)
+                return 0;
+        }
+        for (uint32_t end = image.at + image.count; k < end; k++) {
+            int32_t token;
+            memcpy(&token, body + p->tokens_at + k * sizeof token, sizeof token);
+            if (k < image.at ? token < 0 || (uint32_t)token >= s->model->program.header->vocab
+                             : token != TIN_EMBEDDED)
+                return 0;
+        }
+    }
+    return 1;
+}
+
+/* size: of the body. *p gets what is before its caches. */
 static tin_status check_saved(const tin_session *s, const saved_header *h, const uint8_t *body, size_t size,
-                              uint64_t *shape, tin_error *error) {
+                              saved_parts *p, tin_error *error) {
     if (memcmp(h->magic, SAVED_MAGIC, sizeof h->magic))
         return tini_fail(error, TIN_ERR_FORMAT, "these bytes are not a saved session");
-    if (h->version != SAVED_VERSION && h->version != SAVED_PLAIN)
+    if (h->version > SAVED_VERSION || h->version < SAVED_PLAIN)
         return tini_other_version(error, "the saved session", h->version, SAVED_VERSION,
                                   "append its tokens to a new session");
     if (h->fingerprint != tini_zip_fingerprint(&s->model->zip))
         return tini_fail(error, TIN_ERR_ARGUMENT, "the session was saved with another model");
-    *shape = 0;
-    if (h->version == SAVED_VERSION) {
-        if (size < sizeof *shape)
-            return tini_fail(error, TIN_ERR_FORMAT, "the saved session is cut short");
-        memcpy(shape, body, sizeof *shape);
-        if (!*shape)
-            return tini_fail(error, TIN_ERR_FORMAT, "the saved session is damaged");
-    }
-    if (!tini_session_is_shaped(s, *shape))
+    tin_status status = read_parts(s, h, body, size, p, error);
+    if (status)
+        return status;
+    if (!tini_session_is_shaped(s, p->shape))
         return tini_fail(error, TIN_ERR_ARGUMENT,
                          "the session was saved with other adapters; set those first, or append its tokens");
     if (h->kv_type != s->options.kv_type)
@@ -151,20 +255,17 @@ static tin_status check_saved(const tin_session *s, const saved_header *h, const
                          h->count, tini_session_context(s));
     if (h->position > h->count || (h->count && h->position == h->count))
         return tini_fail(error, TIN_ERR_FORMAT, "the saved session is damaged");
-    uint64_t expected = saved_bytes(s, *shape, h->position, h->count);
+    uint64_t expected = saved_bytes(s, p, h->position);
     if (size != expected)
         return tini_fail(error, TIN_ERR_FORMAT,
                          "the saved session has %llu bytes after its header; %llu are due",
                          (unsigned long long)size, (unsigned long long)expected);
     if (saved_check(h, body, size) != h->check)
         return tini_fail(error, TIN_ERR_FORMAT, "the saved session is damaged");
-    for (uint32_t k = 0; k < h->count; k++) {
-        int32_t token;
-        memcpy(&token, body + (*shape ? sizeof *shape : 0) + k * sizeof token, sizeof token);
-        if (token < 0 || (uint32_t)token >= s->model->program.header->vocab)
-            return tini_fail(error, TIN_ERR_FORMAT,
-                             "the saved session has a token that is not in the vocabulary");
-    }
+    if (!are_tokens(s, p, body, h->count))
+        return tini_fail(
+            error, TIN_ERR_FORMAT,
+            "the saved session has a token that is not in the vocabulary, or an image out of place");
     return TIN_OK;
 }
 
@@ -174,23 +275,28 @@ tin_status tin_session_restore(tin_session *s, const void *data, size_t size, ti
         return tini_fail(error, TIN_ERR_FORMAT, "the saved session is cut short");
     memcpy(&h, data, sizeof h);
     const uint8_t *body = (const uint8_t *)data + sizeof h;
-    uint64_t shape = 0;
-    tin_status status = check_saved(s, &h, body, size - sizeof h, &shape, error);
+    saved_parts p;
+    tin_status status = check_saved(s, &h, body, size - sizeof h, &p, error);
     if (!status)
         status = tini_session_check_free(s, error);
     if (!status)
         status = tini_generate_end(s, error);
     if (status)
         return status;
-    tini_session_reset(s, 0, h.count);
-    body += shape ? sizeof shape : 0;
-    size_t token_bytes = (size_t)h.count * sizeof *s->tokens;
-    memcpy(s->tokens, body, token_bytes);
-    tini_caches_restore(&s->caches, h.position, body + token_bytes);
-    tini_states_restore(&s->states, h.position,
-                        body + token_bytes + tini_caches_saved_bytes(&s->caches, h.position));
+    tini_session_reset(s, 0, 0);
+    s->count = h.count;
+    memcpy(s->input.tokens, body + p.tokens_at, (size_t)h.count * sizeof *s->input.tokens);
+    for (uint32_t k = 0; k < p.images; k++) {
+        tin_embedded image = saved_image_at(&p, body, k);
+        tini_input_add(&s->input, image.at, &image);
+    }
+    if (p.images)
+        memcpy(s->input.rows, body + p.rows_at, p.caches_at - p.rows_at);
+    const uint8_t *caches = body + p.caches_at;
+    tini_caches_restore(&s->caches, h.position, caches);
+    tini_states_restore(&s->states, h.position, caches + tini_caches_saved_bytes(&s->caches, h.position));
     s->position = s->again = h.position;
-    s->shape = h.position ? shape : s->adapted;
+    s->shape = h.position ? p.shape : s->adapted;
     s->high = s->restored = h.position;
     return TIN_OK;
 }

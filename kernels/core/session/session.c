@@ -11,7 +11,7 @@ TINI_REGION_COLD
 
 /* Places of a session's parts in its block of memory. */
 typedef struct session_layout {
-    uint64_t offsets, pass, caches, slots, states, tokens, scratch, total;
+    uint64_t offsets, pass, caches, slots, states, tokens, spans, rows, scratch, total;
 } session_layout;
 
 static tin_status resolve_options(const tin_model *model, const tin_session_options *given,
@@ -43,6 +43,15 @@ static tin_status resolve_options(const tin_model *model, const tin_session_opti
     if (options->adapter_rank > TINI_MOST_ADAPTERS * TINI_MOST_RANK)
         return tini_fail(error, TIN_ERR_ARGUMENT, "room for adapters of rank %u; at most %u",
                          options->adapter_rank, TINI_MOST_ADAPTERS * TINI_MOST_RANK);
+    if ((options->images || options->image_rows) && !tini_input_table(&model->program))
+        return tini_fail(
+            error, TIN_ERR_UNSUPPORTED,
+            "room for images; the model has no one table of embeddings that given rows take the place of");
+    if (options->images > options->image_rows || options->image_rows > options->context)
+        return tini_fail(error, TIN_ERR_ARGUMENT,
+                         "room for %u images of %u rows in all; an image has a row at least, and a row is a "
+                         "position of the context of %u",
+                         options->images, options->image_rows, options->context);
     if (options->executor && (!options->executor->run || !options->executor->threads))
         return tini_fail(error, TIN_ERR_ARGUMENT, "the executor has no run function or no threads");
     return TIN_OK;
@@ -66,10 +75,22 @@ static tini_states plan_states(const tin_model *model, const tin_session_options
     };
 }
 
+static tini_input plan_input(const tin_model *model, const tin_session_options *options) {
+    const tini_program *p = &model->program;
+    return (tini_input){
+        .width = options->image_rows ? tini_input_table(p)->inputs : 0,
+        .most_spans = options->images,
+        .most_rows = options->image_rows,
+        .whole = tini_program_sees_images(p) ? options->chunk : 0,
+        .graded = (uint32_t)tini_program_grades_images(p),
+    };
+}
+
 static session_layout plan_session(const tin_model *model, const tin_session_options *options) {
     const tini_program_header *h = model->program.header;
     tini_caches caches = plan_caches(model, options);
     tini_states states = plan_states(model, options);
+    tini_input input = plan_input(model, options);
     session_layout l = {0};
     tini_take(&l.total, TINI_SESSION_ROOM);
     l.offsets = tini_take(&l.total, (uint64_t)h->caches * sizeof(uint64_t));
@@ -81,6 +102,8 @@ static session_layout plan_session(const tin_model *model, const tin_session_opt
     l.slots = tini_take(&l.total, states.bytes ? states.slots * sizeof(uint32_t) : 0);
     l.states = tini_take(&l.total, states.bytes * states.slots);
     l.tokens = tini_take(&l.total, (uint64_t)options->context * sizeof(int32_t));
+    l.spans = tini_take(&l.total, (uint64_t)input.most_spans * sizeof(tini_span));
+    l.rows = tini_take(&l.total, (uint64_t)input.most_rows * input.width * sizeof(float));
     l.scratch = tini_take(&l.total, tini_sample_scratch(h->vocab));
     return l;
 }
@@ -133,7 +156,10 @@ tin_status tin_session_create(const tin_model *model, const tin_session_options 
                         base + l.pass);
     s->pass.kernels = model->kernels;
     s->pass.executor = options.executor;
-    s->tokens = (int32_t *)(void *)(base + l.tokens);
+    s->input = plan_input(model, &options);
+    s->input.tokens = (int32_t *)(void *)(base + l.tokens);
+    s->input.spans = (tini_span *)(void *)(base + l.spans);
+    s->input.rows = (float *)(void *)(base + l.rows);
     s->scratch = base + l.scratch;
     *out = s;
     return TIN_OK;
@@ -147,8 +173,17 @@ tin_status tini_session_check_free(const tin_session *s, tin_error *error) {
     return TIN_OK;
 }
 
+uint32_t tini_session_start(const tin_session *s, uint32_t position) {
+    for (uint32_t before = UINT32_MAX; before != position;) {
+        before = position;
+        position =
+            tini_states_newest(&s->states, s->input.whole ? tini_input_edge(&s->input, position) : position);
+    }
+    return position;
+}
+
 tin_status tini_session_check_window(const tin_session *s, uint32_t position, tin_error *error) {
-    if (tini_caches_hold(&s->caches, tini_states_newest(&s->states, position), s->high, s->restored))
+    if (tini_caches_hold(&s->caches, tini_session_start(s, position), s->high, s->restored))
         return TIN_OK;
     return tini_fail(
         error, TIN_ERR_STATE,
@@ -157,7 +192,7 @@ tin_status tini_session_check_window(const tin_session *s, uint32_t position, ti
 }
 
 void tini_session_go_back(tin_session *s, uint32_t position) {
-    s->position = tini_states_newest(&s->states, position);
+    s->position = tini_session_start(s, position);
     if (s->position)
         return;
     s->high = s->restored = 0;
@@ -169,6 +204,7 @@ void tini_session_go_back(tin_session *s, uint32_t position) {
 
 void tini_session_reset(tin_session *s, uint32_t position, uint32_t count) {
     tini_session_drop(s);
+    tini_input_cut(&s->input, count);
     tini_states_forget(&s->states, position);
     s->again = position;
     tini_session_go_back(s, position);
@@ -176,25 +212,123 @@ void tini_session_reset(tin_session *s, uint32_t position, uint32_t count) {
     tini_session_give_up(s);
 }
 
-tin_status tin_session_append(tin_session *s, const int32_t *tokens, uint32_t count, tin_error *error) {
+tin_status tini_session_check_images(const tin_session *s, uint32_t images, uint32_t rows, uint32_t widest,
+                                     tin_error *error) {
+    if (images > s->input.most_spans || rows > s->input.most_rows)
+        return tini_fail(error, TIN_ERR_MEMORY,
+                         "%u images of %u rows in all; the session has room for %u of %u", images, rows,
+                         s->input.most_spans, s->input.most_rows);
+    if (s->input.whole && widest > s->input.whole)
+        return tini_fail(
+            error, TIN_ERR_ARGUMENT,
+            "an image of %u rows, which see each other; the session computes %u at once: make it with "
+            "a larger chunk",
+            widest, s->input.whole);
+    return TIN_OK;
+}
+
+/* Whether the images lie where the tokens say so, in order; and have rows, from token `from` on. */
+static tin_status check_images(const tin_session *s, const int32_t *tokens, uint32_t count, uint32_t from,
+                               const tin_embedded *images, uint32_t image_count, tin_error *error) {
+    uint32_t at = 0, end = 0;
+    for (uint32_t k = 0; k < image_count; k++) {
+        const tin_embedded *image = &images[k];
+        if (!image->count || image->at < end || image->at > count || image->count > count - image->at ||
+            !image->columns || image->count % image->columns)
+            return tini_fail(error, TIN_ERR_ARGUMENT,
+                             "image %u: %u rows, %u in a row, at token %u; images follow one another among the "
+                             "%u tokens, in whole rows",
+                             k, image->count, image->columns, image->at, count);
+        tin_status status = tini_session_check_images(s, 0, 0, image->count, error);
+        if (status)
+            return status;
+        end = image->at + image->count;
+        if (!image->rows && end > from)
+            return tini_fail(error, TIN_ERR_ARGUMENT, "image %u has no rows, and the session does not have it",
+                             k);
+    }
+    for (uint32_t k = 0; k < count; k++) {
+        while (at < image_count && images[at].at + images[at].count <= k)
+            at++;
+        if ((tokens[k] == TIN_EMBEDDED) != (at < image_count && images[at].at <= k))
+            return tini_fail(
+                error, TIN_ERR_ARGUMENT,
+                "token %u is %d; TIN_EMBEDDED (%d) stands for each row of an image, and for nothing else", k,
+                tokens[k], TIN_EMBEDDED);
+    }
+    return TIN_OK;
+}
+
+static tin_status check_tokens(const tin_session *s, const int32_t *tokens, uint32_t count, tin_error *error) {
     uint32_t vocab = s->model->program.header->vocab;
-    if (count && !tokens)
-        return tini_fail(error, TIN_ERR_ARGUMENT, "no tokens");
+    for (uint32_t k = 0; k < count; k++)
+        if (tokens[k] != TIN_EMBEDDED && (tokens[k] < 0 || (uint32_t)tokens[k] >= vocab))
+            return tini_fail(error, TIN_ERR_ARGUMENT, "token %d is not in the vocabulary of %u", tokens[k],
+                             vocab);
+    return TIN_OK;
+}
+
+/* Whether there is room behind the first `held` positions for the images of those given that have a token from `from` on. */
+static tin_status check_room(const tin_session *s, uint32_t held, uint32_t from, const tin_embedded *images,
+                             uint32_t image_count, tin_error *error) {
+    uint32_t spans, rows;
+    tini_input_counts(&s->input, held, &spans, &rows);
+    for (uint32_t k = 0; k < image_count; k++)
+        if (images[k].at >= from) {
+            spans++;
+            rows += images[k].count;
+        }
+    return tini_session_check_images(s, spans, rows, 0, error);
+}
+
+/* Queues what of the tokens and images, which are checked, is from token `from` on. */
+static void queue(tin_session *s, const int32_t *tokens, uint32_t count, uint32_t from,
+                  const tin_embedded *images, uint32_t image_count) {
+    if (from < count)
+        memcpy(s->input.tokens + s->count, tokens + from, (size_t)(count - from) * sizeof *tokens);
+    for (uint32_t k = 0; k < image_count; k++)
+        if (images[k].at >= from)
+            tini_input_add(&s->input, s->count + images[k].at - from, &images[k]);
+    s->count += count - from;
+    tini_session_give_up(s);
+}
+
+tin_status tin_session_append_embedded(tin_session *s, const int32_t *tokens, uint32_t count,
+                                       const tin_embedded *images, uint32_t image_count, tin_error *error) {
+    if ((count && !tokens) || (image_count && !images))
+        return tini_fail(error, TIN_ERR_ARGUMENT, "no tokens, or none of the images");
     tin_status status = tini_generate_end(s, error);
     if (status)
         return status;
     if (count > tini_session_context(s) - s->count)
         return tini_fail(error, TIN_ERR_CONTEXT, "%u tokens and %u more do not fit the session's context of %u",
                          s->count, count, tini_session_context(s));
-    for (uint32_t k = 0; k < count; k++)
-        if (tokens[k] < 0 || (uint32_t)tokens[k] >= vocab)
-            return tini_fail(error, TIN_ERR_ARGUMENT, "token %d is not in the vocabulary of %u", tokens[k],
-                             vocab);
-    if (count)
-        memcpy(s->tokens + s->count, tokens, (size_t)count * sizeof *tokens);
-    s->count += count;
-    tini_session_give_up(s);
-    return TIN_OK;
+    status = check_tokens(s, tokens, count, error);
+    if (!status)
+        status = check_images(s, tokens, count, 0, images, image_count, error);
+    if (!status)
+        status = check_room(s, s->count, 0, images, image_count, error);
+    if (!status)
+        queue(s, tokens, count, 0, images, image_count);
+    return status;
+}
+
+tin_status tin_session_append(tin_session *s, const int32_t *tokens, uint32_t count, tin_error *error) {
+    return tin_session_append_embedded(s, tokens, count, NULL, 0, error);
+}
+
+int tin_session_embedded(const tin_session *s, uint32_t k, tin_embedded *embedded) {
+    if (k >= s->input.span_count)
+        return 0;
+    const tini_span *span = &s->input.spans[k];
+    *embedded = (tin_embedded){
+        .at = span->first,
+        .count = span->count,
+        .columns = span->columns,
+        .rows = s->input.rows + (size_t)span->row * s->input.width,
+    };
+    memcpy(embedded->digest, span->digest, sizeof span->digest);
+    return 1;
 }
 
 tin_status tin_session_rewind(tin_session *s, uint32_t position, tin_error *error) {
@@ -206,6 +340,7 @@ tin_status tin_session_rewind(tin_session *s, uint32_t position, tin_error *erro
     if (position > s->count)
         return tini_fail(error, TIN_ERR_ARGUMENT, "position %u is past the session's %u tokens", position,
                          s->count);
+    position = tini_input_edge(&s->input, position);
     uint32_t computed = tini_session_computed(s);
     computed = computed < position ? computed : position;
     status = tini_session_check_window(s, computed, error);
@@ -214,19 +349,45 @@ tin_status tin_session_rewind(tin_session *s, uint32_t position, tin_error *erro
     return status;
 }
 
-tin_status tin_session_replace(tin_session *s, const int32_t *tokens, uint32_t count, tin_error *error) {
-    if (count && !tokens)
-        return tini_fail(error, TIN_ERR_ARGUMENT, "no tokens");
+uint32_t tin_session_shared(const tin_session *s, const int32_t *tokens, uint32_t count,
+                            const tin_embedded *images, uint32_t image_count) {
+    return tini_input_shared(&s->input, tini_session_known(s), tokens, count, images, image_count);
+}
+
+/* How many of the first `same` tokens need no computing: where nothing follows them, the last one does. */
+static uint32_t computed_of(const tin_session *s, uint32_t same, uint32_t count) {
+    uint32_t computed = tini_session_computed(s);
+    computed = computed < same ? computed : same;
+    computed -= computed && computed == count;
+    return tini_session_check_window(s, computed, NULL) ? 0 : computed;
+}
+
+tin_status tin_session_replace_embedded(tin_session *s, const int32_t *tokens, uint32_t count,
+                                        const tin_embedded *images, uint32_t image_count, tin_error *error) {
+    if ((count && !tokens) || (image_count && !images))
+        return tini_fail(error, TIN_ERR_ARGUMENT, "no tokens, or none of the images");
     if (count > tini_session_context(s))
         return tini_fail(error, TIN_ERR_CONTEXT, "%u tokens do not fit the session's context of %u", count,
                          tini_session_context(s));
-    uint32_t held = tini_session_known(s), computed = tini_session_computed(s), same = 0;
-    while (same < held && same + 1 < count && s->tokens[same] == tokens[same])
-        same++;
-    if (tini_session_check_window(s, same < computed ? same : computed, NULL))
-        same = 0;
-    tin_status status = tin_session_rewind(s, same, error);
-    return status ? status : tin_session_append(s, count ? tokens + same : NULL, count - same, error);
+    uint32_t same = tin_session_shared(s, tokens, count, images, image_count);
+    tin_status status = check_images(s, tokens, count, same, images, image_count, error);
+    if (!status)
+        status = check_room(s, same, same, images, image_count, error);
+    if (!status)
+        status = tini_session_check_free(s, error);
+    if (!status)
+        status = tini_generate_end(s, error);
+    if (status)
+        return status;
+    tini_session_reset(s, computed_of(s, same, count), same);
+    status = check_tokens(s, tokens + same, count - same, error);
+    if (!status)
+        queue(s, tokens, count, same, images, image_count);
+    return status;
+}
+
+tin_status tin_session_replace(tin_session *s, const int32_t *tokens, uint32_t count, tin_error *error) {
+    return tin_session_replace_embedded(s, tokens, count, NULL, 0, error);
 }
 
 tin_status tin_session_shift(tin_session *s, uint32_t keep, uint32_t drop, tin_error *error) {
@@ -234,6 +395,9 @@ tin_status tin_session_shift(tin_session *s, uint32_t keep, uint32_t drop, tin_e
     if (keep > count || drop > count - keep)
         return tini_fail(error, TIN_ERR_ARGUMENT, "can't drop %u tokens from position %u on; there are %u",
                          drop, keep, count);
+    if (tini_input_inside(&s->input, keep) || tini_input_inside(&s->input, keep + drop))
+        return tini_fail(error, TIN_ERR_ARGUMENT,
+                         "can't drop %u tokens from position %u on: a part of an image would stay", drop, keep);
     uint32_t computed = tini_session_computed(s);
     computed = computed < keep ? computed : keep;
     if (tini_session_check_window(s, computed, NULL))
@@ -243,7 +407,7 @@ tin_status tin_session_shift(tin_session *s, uint32_t keep, uint32_t drop, tin_e
         status = tini_generate_end(s, error);
     if (status)
         return status;
-    memmove(s->tokens + keep, s->tokens + keep + drop, (size_t)(count - keep - drop) * sizeof *s->tokens);
+    tini_input_drop(&s->input, keep, drop, count);
     tini_session_reset(s, computed, count - drop);
     return TIN_OK;
 }
@@ -253,6 +417,23 @@ tin_status tin_session_want_logits(tin_session *s, uint32_t position, tin_error 
         return tini_fail(error, TIN_ERR_STATE, "a chunk is under way; step to its end first");
     s->wanted = position;
     return TIN_OK;
+}
+
+uint32_t tini_session_least(const tin_session *s) {
+    uint32_t at = tini_input_span(&s->input, s->position);
+    if (!s->input.whole || at == s->input.span_count || s->input.spans[at].first != s->position)
+        return 1;
+    return s->input.spans[at].count;
+}
+
+/* The end of a pass that would come inside an image whose rows see each other: behind it where it is the first thing, and
+ * where that is not too much, else before it. */
+static uint32_t whole_end(const tin_session *s, uint32_t end, uint32_t rows) {
+    const tini_span *image = s->input.whole ? tini_input_inside(&s->input, end) : NULL;
+    if (!image)
+        return end;
+    int fits = image->first == s->position && image->count <= rows;
+    return fits ? image->first + image->count : image->first;
 }
 
 uint32_t tini_session_offer(tin_session *s, uint32_t rows, uint32_t logit_rows) {
@@ -276,14 +457,16 @@ uint32_t tini_session_offer(tin_session *s, uint32_t rows, uint32_t logit_rows) 
         end = from + logit_rows;
     if (generating && from < end && end < s->count)
         end = from; /* guesses and what they follow are checked in one pass */
+    end = whole_end(s, end, rows);
     s->rows = end - s->position;
     s->logit_rows = from < end ? end - from : end == s->count;
+    s->logit_rows = s->logit_rows < logit_rows ? s->logit_rows : logit_rows;
     return s->rows;
 }
 
 void tini_session_add(tin_session *s, tini_pass *pass, int logits) {
     uint32_t skipped = logits ? s->rows - s->logit_rows : 0, position = s->position + skipped;
-    tini_pass_add(pass, &s->caches, &s->states, &s->adapters, s->tokens + position, position,
+    tini_pass_add(pass, &s->caches, &s->states, &s->adapters, &s->input, position,
                   logits ? s->logit_rows : s->rows - s->logit_rows);
 }
 
@@ -295,7 +478,7 @@ static void ask_logits(tin_session *s, tini_pass *pass) {
     uint32_t at = s->count - s->guesses, first = s->position + s->rows - s->logit_rows;
     int choosing =
         s->phase != TINI_READING && s->constraint && s->left && first + 1 == at && s->wanted >= s->count;
-    if (!choosing || !tini_constraint_tiles(s->constraint, s->tokens + at, s->guesses, s->left,
+    if (!choosing || !tini_constraint_tiles(s->constraint, s->input.tokens + at, s->guesses, s->left,
                                             tini_session_context(s) - at, pass->tile_bits))
         pass->every_tile = 1;
     else if (!s->guesses)
@@ -378,7 +561,7 @@ int32_t tini_session_event(tin_session *s) {
         return TIN_STEP_PENDING;
     if (s->phase == TINI_FOLLOWING && s->announced < s->count - s->guesses) {
         s->told = s->announced;
-        s->token = s->tokens[s->announced++];
+        s->token = s->input.tokens[s->announced++];
         return TIN_STEP_TOKEN;
     }
     if (s->phase == TINI_FOLLOWING && s->finish) {
@@ -454,7 +637,7 @@ int32_t tin_session_sample(tin_session *s, const tin_sampling *sampling) {
     const float *row = tini_session_row(s, length - 1);
     if (!sampling)
         return tini_argmax(row, vocab, NULL);
-    return tini_sample(sampling, row, vocab, NULL, s->tokens, length, length, s->scratch);
+    return tini_sample(sampling, row, vocab, NULL, s->input.tokens, length, length, s->scratch);
 }
 
 uint32_t tin_session_position(const tin_session *s, uint32_t *count, const int32_t **tokens) {
@@ -462,7 +645,7 @@ uint32_t tin_session_position(const tin_session *s, uint32_t *count, const int32
     if (count)
         *count = known;
     if (tokens)
-        *tokens = s->tokens;
+        *tokens = s->input.tokens;
     uint32_t computed = tini_session_computed(s);
     return computed < known ? computed : known;
 }

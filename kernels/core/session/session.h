@@ -31,9 +31,9 @@ struct tin_session {
     tin_session_options options; /* with defaults filled in */
     tini_caches caches;
     tini_states states;
-    tini_pass pass;  /* for tin_step; without memory when options.batched */
-    int32_t *tokens; /* [options.context]: computed, then queued, then guessed */
-    void *scratch;   /* for sampling */
+    tini_pass pass;   /* for tin_step; without memory when options.batched */
+    tini_input input; /* its tokens [options.context]: computed, then queued, then guessed */
+    void *scratch;    /* for sampling */
 
     tini_adapters adapters;
     uint64_t adapted;  /* hash of them, 0 for none */
@@ -73,12 +73,15 @@ struct tin_session {
 
 /* What a session's block keeps for it, whatever a pointer's size: a session takes the same bytes on every machine, so that
  * the memory of a 32-bit device is known where its model is built. */
-#define TINI_SESSION_ROOM 1152u
+#define TINI_SESSION_ROOM 1216u
 _Static_assert(sizeof(tin_session) <= TINI_SESSION_ROOM, "room of a session");
 
 /* How a pass takes up a session's queue, of which at most `rows` tokens, and at most `logit_rows` with logits: sets
  * session->rows and ->logit_rows and returns the former; 0 when nothing is queued or nothing fits. */
 uint32_t tini_session_offer(tin_session *session, uint32_t rows, uint32_t logit_rows);
+
+/* How many rows a pass must have for any of them: 1, or those of the image that comes next, where they see each other. */
+uint32_t tini_session_least(const tin_session *session);
 
 /* Adds what was offered to the pass: the rows without logits, then, once all sessions have done so, those with. */
 void tini_session_add(tin_session *session, tini_pass *pass, int logits);
@@ -117,6 +120,10 @@ static inline uint32_t tini_session_known(const tin_session *session) {
  * are computed again. */
 void tini_session_reset(tin_session *session, uint32_t position, uint32_t count);
 
+/* Where what is computed up to `position` can be gone on from, at most there: a state is at hand, and an image whose rows see
+ * each other is not cut. */
+uint32_t tini_session_start(const tin_session *session, uint32_t position);
+
 /* The token at `position`, the last computed, is computed again, for its logits. */
 void tini_session_remake(tin_session *session, uint32_t position);
 
@@ -125,6 +132,10 @@ void tini_session_go_back(tin_session *session, uint32_t position);
 
 /* STATE when a batch has the session. */
 tin_status tini_session_check_free(const tin_session *session, tin_error *error);
+/* MEMORY when there is no room for so many images, with so many rows in all; ARGUMENT when the one with the most is too wide
+ * for a pass of the session, where its rows see each other. */
+tin_status tini_session_check_images(const tin_session *session, uint32_t images, uint32_t rows,
+                                     uint32_t widest, tin_error *error);
 /* STATE when caches with a window no longer hold what going on at `position` needs. */
 tin_status tini_session_check_window(const tin_session *session, uint32_t position, tin_error *error);
 

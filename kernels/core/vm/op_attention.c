@@ -7,16 +7,34 @@ static uint64_t work_rope_table(const tini_run *r) {
     return (uint64_t)TINI_BLOCK_ROWS * 64 * tini_tensor_of(r, r->op->tensor[0])->inputs;
 }
 
+/* A token's, or in a stream an image's; of a tower, a patch's row (1) or column (2). */
+static uint32_t rotary_position(const tini_run *r, const tini_block *block, uint32_t k, uint32_t stream) {
+    if (r->pass->program->side) {
+        const uint32_t width = r->pass->image->width, patch = block->position + k;
+        return stream == 1 ? patch / width : stream == 2 ? patch % width : patch;
+    }
+    return block->caches->before +
+           tini_input_rotary(block->input, block->span, tini_block_place(block) + k, stream);
+}
+
+/* A file may say anything. */
+static uint32_t stream_at(float number) {
+    return number == 1.0f ? 1 : number == 2.0f ? 2 : 0;
+}
+
 static void run_rope_table(const tini_run *r, uint32_t item, uint32_t end) {
-    const float *frequency = tini_vector_of(r, r->op->tensor[0]);
+    const float *frequency = tini_vector_of(r, r->op->tensor[0]), *streams = tini_vector_of(r, r->op->tensor[1]);
     uint32_t half = tini_tensor_of(r, r->op->tensor[0])->inputs;
     for (; item < end; item++) {
         const tini_block *block = tini_block_of(r, item);
         for (uint32_t k = 0; k < block->rows; k++) {
             float *table = tini_value_at(r, r->op->out[0], block->row + k);
-            float position = (float)(block->position + k);
+            float positions[3];
+            for (uint32_t stream = 0; stream < 3; stream++)
+                positions[stream] = (float)rotary_position(r, block, k, stream);
             for (uint32_t i = 0; i < half; i++)
-                tini_sin_cos(position * frequency[i], &table[half + i], &table[i]);
+                tini_sin_cos(positions[streams ? stream_at(streams[i]) : 0] * frequency[i], &table[half + i],
+                             &table[i]);
             tini_scale_row(table, 2 * half, r->op->f[0]);
         }
     }
@@ -70,12 +88,23 @@ static uint32_t items_attention(const tini_run *r) {
     return tini_block_items(r) * (r->op->u[0] / attention_group(r));
 }
 
+/* Positions that the block's rows see even where they come after them; 0: none. */
+static uint32_t seen_until(const tini_run *r, const tini_block *block) {
+    if (!r->op->u[1])
+        return 0;
+    if (r->pass->program->side)
+        return r->pass->rows;
+    const tini_span *image = tini_block_image(block);
+    return image ? block->caches->before + image->first + image->count : 0;
+}
+
 static uint64_t work_attention(const tini_run *r) {
     const tini_cache *c = &r->pass->program->caches[r->op->cache];
     uint64_t most = 0;
     for (uint32_t k = 0; k < tini_block_items(r); k++) {
         const tini_block *block = tini_block_of(r, k);
-        uint32_t seen = block->position + block->rows;
+        uint32_t seen = block->position + block->rows, until = seen_until(r, block);
+        seen = seen < until ? until : seen;
         if (c->window && seen > c->window)
             seen = c->window;
         uint64_t work = (uint64_t)block->rows * seen;
@@ -85,10 +114,10 @@ static uint64_t work_attention(const tini_run *r) {
 }
 
 /* How many blocks from `block` on, at most `most`, are rows that follow each other in one session. */
-static uint32_t joined_blocks(const tini_block *block, uint32_t most, uint32_t *rows) {
-    uint32_t count = 1;
+static uint32_t joined_blocks(const tini_run *r, const tini_block *block, uint32_t most, uint32_t *rows) {
+    uint32_t count = 1, until = seen_until(r, block);
     *rows = block->rows;
-    while (count < most && block[count].caches == block->caches &&
+    while (count < most && block[count].caches == block->caches && seen_until(r, &block[count]) == until &&
            block[count].position == block->position + *rows)
         *rows += block[count++].rows;
     return count;
@@ -101,7 +130,7 @@ static void run_attention(const tini_run *r, uint32_t item, uint32_t end) {
     while (item < end) {
         uint32_t head = item / blocks * group, left = blocks - item % blocks;
         const tini_block *block = tini_block_of(r, item % blocks);
-        item += joined_blocks(block, left < end - item ? left : end - item, &rows);
+        item += joined_blocks(r, block, left < end - item ? left : end - item, &rows);
         tini_kv kv = tini_caches_at(block->caches, op->cache, head / (op->u[0] / c->heads));
         tini_attention a = {
             .q = (const float *)tini_value_at(r, op->in[0], block->row) + head * c->head_dim,
@@ -112,6 +141,7 @@ static void run_attention(const tini_run *r, uint32_t item, uint32_t end) {
             .heads = group,
             .position = block->position,
             .window = c->window,
+            .until = seen_until(r, block),
             .scale = op->f[0],
             .cap = op->f[1],
         };

@@ -13,10 +13,17 @@ static void run_embed(const tini_run *r, uint32_t item, uint32_t end) {
     const tini_tensor *t = tini_tensor_of(r, r->op->tensor[0]);
     for (; item < end; item++) {
         const tini_block *block = tini_block_of(r, item);
+        const tini_span *image = tini_block_image(block);
         for (uint32_t k = 0; k < block->rows; k++) {
             float *out = tini_value_at(r, r->op->out[0], block->row + k);
-            tini_unpack_row(t->format, out, tini_weights_of(r, r->op->tensor[0]), (uint32_t)block->tokens[k],
-                            t->inputs);
+            const uint32_t place = tini_block_place(block) + k;
+            if (image) {
+                const float *rows = block->input->rows + (size_t)image->row * t->inputs;
+                memcpy(out, rows + (size_t)(place - image->first) * t->inputs, t->inputs * sizeof *out);
+                continue;
+            }
+            tini_unpack_row(t->format, out, tini_weights_of(r, r->op->tensor[0]),
+                            (uint32_t)block->input->tokens[place], t->inputs);
             tini_scale_row(out, t->inputs, r->op->f[0]);
         }
     }
@@ -26,17 +33,21 @@ const tini_op_functions tini_functions_embed = {tini_block_items, work_embed, ru
 
 static void run_norm(const tini_run *r, uint32_t item, uint32_t end) {
     const tini_op *op = r->op;
+    const tini_kernels *kernels = r->pass->kernels;
+    const float *weight = tini_vector_of(r, op->tensor[0]), *bias = tini_vector_of(r, op->tensor[1]);
     uint32_t width = tini_value_width(r, op->in[0]), heads = op->u[0] ? op->u[0] : 1, n = width / heads;
     for (uint32_t row = r->begin + item; row < r->begin + end; row++) {
         float *out = tini_value_at(r, op->out[0], row);
         const float *x = tini_value_at(r, op->in[0], row);
         for (uint32_t head = 0; head < heads; head++)
-            r->pass->kernels->rms_norm(out + head * n, x + head * n, tini_vector_of(r, op->tensor[0]), n,
-                                       op->f[0]);
+            if (bias)
+                kernels->layer_norm(out + head * n, x + head * n, weight, bias, n, op->f[0]);
+            else
+                kernels->rms_norm(out + head * n, x + head * n, weight, n, op->f[0]);
         if (op->in[1] != TINI_NONE)
             tini_add_row(out, tini_value_at(r, op->in[1], row), out, width, 1.0f);
         if (op->out[1] != TINI_NONE)
-            r->pass->kernels->quantize_q8(tini_value_at(r, op->out[1], row), out, width);
+            kernels->quantize_q8(tini_value_at(r, op->out[1], row), out, width);
     }
 }
 
@@ -61,8 +72,18 @@ static tini_gate_fn *gate_of(const tini_run *r) {
         [TINI_ACT_GELU] = kernels->gelu_mul,
         [TINI_ACT_SIGMOID] = kernels->sigmoid_mul,
         [TINI_ACT_NONE] = tini_mul_row,
+        [TINI_ACT_GELU_ERF] = kernels->gelu_erf_mul,
     };
     return acts[r->op->u[0]];
+}
+
+/* Without a gate: one times a number is that number, so the kernels need no other form. */
+static void run_ungated(tini_gate_fn *gate, float *out, const float *x, uint32_t width) {
+    float ones[64];
+    for (uint32_t i = 0; i < 64; i++)
+        ones[i] = 1.0f;
+    for (uint32_t i = 0; i < width; i += 64)
+        gate(out + i, x + i, ones, width - i < 64 ? width - i : 64);
 }
 
 static void run_gated(const tini_run *r, uint32_t item, uint32_t end) {
@@ -71,7 +92,10 @@ static void run_gated(const tini_run *r, uint32_t item, uint32_t end) {
     tini_gate_fn *gate = gate_of(r);
     for (uint32_t row = r->begin + item; row < r->begin + end; row++) {
         float *out = tini_value_at(r, op->out[0], row);
-        gate(out, tini_value_at(r, op->in[0], row), tini_value_at(r, op->in[1], row), width);
+        if (op->in[1] == TINI_NONE)
+            run_ungated(gate, out, tini_value_at(r, op->in[0], row), width);
+        else
+            gate(out, tini_value_at(r, op->in[0], row), tini_value_at(r, op->in[1], row), width);
         if (op->out[1] != TINI_NONE)
             r->pass->kernels->quantize_q8(tini_value_at(r, op->out[1], row), out, width);
     }

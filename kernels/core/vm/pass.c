@@ -80,27 +80,58 @@ static void add_group(tini_pass *pass, const tini_adapters *adapters, uint32_t r
         pass->groups[pass->group_count++] = (tini_shared_rows){adapters, pass->rows, rows};
 }
 
+/* Where the image ends that `position` is in, or the text before the next one; *span goes on to that one. */
+static uint32_t input_border(const tini_input *input, uint32_t *span, uint32_t position) {
+    const tini_span *at = input->spans + *span;
+    if (*span < input->span_count && position == at->first + at->count)
+        ++*span, ++at;
+    if (*span == input->span_count)
+        return UINT32_MAX;
+    return position < at->first ? at->first : at->first + at->count;
+}
+
 uint32_t tini_pass_add(tini_pass *pass, const tini_caches *caches, tini_states *states,
-                       const tini_adapters *adapters, const int32_t *tokens, uint32_t position, uint32_t rows) {
+                       const tini_adapters *adapters, const tini_input *input, uint32_t position, uint32_t rows) {
     uint32_t first = pass->rows;
     if (states->bytes)
         add_run(pass, states, rows);
     if (adapters->count && rows && pass->groups) /* where they add to matrices, there is room for them */
         add_group(pass, adapters, rows);
-    for (uint32_t done = 0; done < rows; done += TINI_BLOCK_ROWS) {
-        uint32_t left = rows - done;
+    for (uint32_t done = 0, span = tini_input_span(input, position); done < rows;) {
+        uint32_t end = input_border(input, &span, position + done), left = end - (position + done);
+        left = left < rows - done ? left : rows - done;
+        left = left < TINI_BLOCK_ROWS ? left : TINI_BLOCK_ROWS;
         pass->blocks[pass->block_count++] = (tini_block){
             .caches = caches,
-            .tokens = tokens + done,
+            .input = input,
             .row = first + done,
-            .rows = left < TINI_BLOCK_ROWS ? left : TINI_BLOCK_ROWS,
+            .rows = left,
             .position = caches->before + position + done,
+            .span = span,
         };
+        done += left;
     }
     pass->rows += rows;
     if (pass->logit_block != UINT32_MAX)
         pass->logit_rows += rows;
     return first;
+}
+
+void tini_pass_see(tini_pass *pass, const tini_caches *caches, const tini_image *image) {
+    uint32_t rows = image->height * image->width;
+    tini_pass_begin(pass);
+    pass->image = image;
+    for (; pass->rows < rows; pass->rows += TINI_BLOCK_ROWS) {
+        uint32_t left = rows - pass->rows;
+        pass->blocks[pass->block_count++] = (tini_block){
+            .caches = caches,
+            .row = pass->rows,
+            .rows = left < TINI_BLOCK_ROWS ? left : TINI_BLOCK_ROWS,
+            .position = pass->rows,
+        };
+    }
+    pass->rows = rows;
+    pass->logit_rows = image->states;
 }
 
 /* How many of `items` to do next. Half of the time that is left by what items of this kind took, so that a wrong

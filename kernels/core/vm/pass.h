@@ -5,6 +5,7 @@
 
 #include "../base/isa.h"
 #include "adapter.h"
+#include "input.h"
 #include "kv.h"
 #include "program.h"
 #include "recurrent.h"
@@ -12,19 +13,39 @@
 /* Rows of a block: what attention takes at once. */
 #define TINI_BLOCK_ROWS 4u
 
-/* Consecutive rows of one session, at most TINI_BLOCK_ROWS. */
+/* Consecutive rows of one session, at most TINI_BLOCK_ROWS; all of one image, or none. */
 typedef struct tini_block {
     const tini_caches *caches;
-    const int32_t *tokens; /* of these rows */
-    uint32_t row, rows;    /* first row in the pass, and how many */
-    uint32_t position;     /* of the first row, behind a prefix */
+    const tini_input *input;
+    uint32_t row, rows; /* first row in the pass, and how many */
+    uint32_t position;  /* of the first row, behind a prefix */
+    uint32_t span;      /* the first of input's that ends behind it */
 } tini_block;
+
+/* What a tower sees: height by width patches, [height * width] rows of floats, and how many states they make. */
+typedef struct tini_image {
+    const float *patches;
+    uint32_t height, width, states;
+} tini_image;
 
 /* Consecutive rows with the same adapters, which share the reading of these. */
 typedef struct tini_shared_rows {
     const tini_adapters *adapters;
     uint32_t row, rows;
 } tini_shared_rows;
+
+/* The place of a block's first row among its input's. */
+static inline uint32_t tini_block_place(const tini_block *block) {
+    return block->position - block->caches->before;
+}
+
+/* The image that a block's rows are of, or NULL. */
+static inline const tini_span *tini_block_image(const tini_block *block) {
+    const tini_input *input = block->input;
+    if (block->span == input->span_count || input->spans[block->span].first > tini_block_place(block))
+        return NULL;
+    return &input->spans[block->span];
+}
 
 /* What memory is planned for, whatever a pointer's size: bytes of a block or a group, and of a pointer. */
 #define TINI_BLOCK_ROOM 32u
@@ -38,7 +59,8 @@ typedef struct tini_pass {
     const tini_kernels *kernels;
     const tin_executor *executor; /* or NULL */
     uint8_t *arena;
-    float *logits;      /* [most_logits][vocab] */
+    float *logits;      /* [most_logits][vocab]; a tower's states */
+    const tini_image *image; /* of a tower */
     tini_block *blocks; /* [most_rows] */
     tini_states **runs; /* [most_rows] of the sessions with rows in the pass, where the program has states */
     /* Where rows may have adapters whose ranks together are at most `rank`: [most_rows], and of up to three matrices the
@@ -89,7 +111,10 @@ uint64_t tini_pass_place(tini_pass *pass, const tini_program *program, uint32_t 
 void tini_pass_begin(tini_pass *pass);
 void tini_pass_logits_begin(tini_pass *pass);
 uint32_t tini_pass_add(tini_pass *pass, const tini_caches *caches, tini_states *states,
-                       const tini_adapters *adapters, const int32_t *tokens, uint32_t position, uint32_t rows);
+                       const tini_adapters *adapters, const tini_input *input, uint32_t position, uint32_t rows);
+
+/* Begins a pass of a tower: all patches of an image, which stays there. caches: of the tower. */
+void tini_pass_see(tini_pass *pass, const tini_caches *caches, const tini_image *image);
 
 /* Which logits a row is for, as bits of pass->tile_bits, has been gathered, or pass->every_tile set, by all that have rows
  * with logits: none of the others is computed. */

@@ -14,7 +14,7 @@ _Static_assert(sizeof(tini_op) == 96, "layout of program.bin");
 _Static_assert(sizeof(tini_q8) == 40, "layout of quantized activations");
 
 /* Bounds that keep every size product, and their sum in a session, far from overflow. */
-enum { MAX_DIM = 1 << 20, MAX_CONTEXT = 1 << 24, MAX_HEADS = 1024, MAX_ITEMS = 1 << 20 };
+enum { MAX_DIM = 1 << 20, MAX_CONTEXT = 1 << 24, MAX_HEADS = 1024, MAX_ITEMS = 1 << 20, MAX_SIDE = 64 };
 static const uint64_t max_row = (uint64_t)1 << 28, max_position = (uint64_t)1 << 32; /* bytes */
 
 static const struct {
@@ -94,6 +94,8 @@ static const char *tini_check_norm(const checker *c) {
     uint32_t heads = c->op->u[0] ? c->op->u[0] : 1;
     if (heads > MAX_HEADS || in->width % heads || !is_vector(c, 0, in->width / heads))
         return "its weight's width is not that of the input's heads";
+    if (c->op->tensor[1] != TINI_NONE && !is_vector(c, 1, in->width / heads))
+        return "its bias's width is not that of the input's heads";
     if (c->op->in[1] != TINI_NONE && !is_f32(c, c->op->in[1], in->width))
         return "its residual's width is not the input's";
     return is_q8_or_none(c, c->op->out[1], in->width) ? NULL
@@ -128,8 +130,24 @@ static const char *tini_check_rope_table(const checker *c) {
     const tini_tensor *t = tensor(c, 0);
     if (!t || !is_vector(c, 0, t->inputs))
         return "needs a vector of frequencies";
+    if (c->op->tensor[1] != TINI_NONE && !is_vector(c, 1, t->inputs))
+        return "its streams are not one a frequency";
     return is_f32(c, c->op->out[0], 2 * t->inputs) ? NULL
                                                    : "its output is not twice as wide as its frequencies";
+}
+
+int tini_program_sees_images(const tini_program *p) {
+    for (uint32_t k = 0; k < p->header->ops; k++)
+        if (p->ops[k].kind == TINI_OP_ATTENTION && p->ops[k].u[1])
+            return 1;
+    return 0;
+}
+
+int tini_program_grades_images(const tini_program *p) {
+    for (uint32_t k = 0; k < p->header->ops; k++)
+        if (p->ops[k].kind == TINI_OP_ROPE_TABLE && p->ops[k].tensor[1] != TINI_NONE)
+            return 1;
+    return 0;
 }
 
 static const char *tini_check_rope(const checker *c) {
@@ -163,6 +181,8 @@ static const char *tini_check_attention(const checker *c) {
     uint32_t heads = c->op->u[0];
     if (!kv || !heads || heads > MAX_HEADS || heads % kv->heads)
         return "its heads do not fit its cache";
+    if (c->op->u[1] > 1)
+        return "who sees whom among an image's rows is unknown";
     uint32_t width = heads * kv->head_dim;
     return is_f32(c, c->op->in[0], width) && is_f32(c, c->op->out[0], width) ? NULL : "its query does not fit";
 }
@@ -229,8 +249,8 @@ static const char *tini_check_scan(const checker *c) {
 
 static const char *tini_check_gated(const checker *c) {
     const tini_value *gate = value(c, c->op->in[0]);
-    if (!gate || !is_f32(c, c->op->in[0], gate->width) || !is_f32(c, c->op->in[1], gate->width) ||
-        !is_f32(c, c->op->out[0], gate->width))
+    if (!gate || !is_f32(c, c->op->in[0], gate->width) || !is_f32(c, c->op->out[0], gate->width) ||
+        (c->op->in[1] != TINI_NONE && !is_f32(c, c->op->in[1], gate->width)))
         return "needs floats of one width";
     if (c->op->u[0] >= TINI_ACT_COUNT)
         return "its activation is unknown";
@@ -323,6 +343,93 @@ static const char *tini_check_slice(const checker *c) {
     return c->op->in[0] != c->op->out[0] ? NULL : "can't work in place";
 }
 
+static const char *tini_check_patches(const checker *c) {
+    return is_f32(c, c->op->out[0], c->p->patch) ? NULL
+                                                 : "needs floats as wide as those of every other such op";
+}
+
+/* The side of a square of that area, at least 1; 0: none. */
+static uint32_t side_of(uint32_t area) {
+    uint32_t side = 1;
+    while (side < TINI_MAX_CHUNK && side * side < area)
+        side++;
+    return side * side == area ? side : 0;
+}
+
+static const char *tini_check_position(const checker *c) {
+    const tini_tensor *t = tensor(c, 0);
+    if (!t || t->rows == 1 || formats[t->format].activations != TINI_VALUE_F32 || !side_of(t->rows))
+        return "needs a table of floats with a row for each place of a square";
+    if (!is_f32(c, c->op->in[0], t->inputs) || !is_f32(c, c->op->out[0], t->inputs))
+        return "needs floats as wide as its table";
+    return c->op->u[0] < TINI_GRID_COUNT ? NULL : "resizes in an unknown way";
+}
+
+static const char *tini_check_merge(const checker *c) {
+    const tini_value *in = value(c, c->op->in[0]);
+    uint32_t side = c->op->u[0];
+    if (!side || side != c->p->side || c->op->u[1] > 1)
+        return "needs the side of every other such op";
+    uint64_t width = in ? (uint64_t)in->width * (c->op->u[1] ? 1 : side * side) : 0;
+    if (!in || width > MAX_DIM || !is_f32(c, c->op->in[0], in->width) ||
+        !is_f32(c, c->op->out[0], (uint32_t)width))
+        return "its output's width is not that of what it merges";
+    return c->op->in[0] != c->op->out[0] ? NULL : "can't work in place";
+}
+
+static const char *tini_check_states(const checker *c) {
+    return is_f32(c, c->op->in[0], c->p->header->vocab) ? NULL : "needs floats as wide as the header says";
+}
+
+/* Which programs may have an op: of text, towers, or both; and of a tower, whether with merged patches. */
+static int of_tower(uint32_t kind) {
+    return kind == TINI_OP_PATCHES || kind == TINI_OP_POSITION || kind == TINI_OP_MERGE ||
+           kind == TINI_OP_STATES;
+}
+
+static int of_both(uint32_t kind, int merged) {
+    switch (kind) {
+    case TINI_OP_NORM:
+    case TINI_OP_QUANTIZE:
+    case TINI_OP_MATMUL:
+    case TINI_OP_GATED:
+    case TINI_OP_ADD:
+    case TINI_OP_SLICE:
+    case TINI_OP_SCALE:
+        return 1;
+    case TINI_OP_ROPE_TABLE:
+    case TINI_OP_ROPE:
+    case TINI_OP_KV_APPEND:
+    case TINI_OP_ATTENTION:
+        return !merged;
+    default:
+        return 0;
+    }
+}
+
+/* Whether a value has a row for every row that the op goes over. */
+static int has_rows(const checker *c, uint32_t id, uint32_t share) {
+    const tini_value *v = value(c, id);
+    return !v || (v->share ? v->share : 1u) == share;
+}
+
+/* That the op belongs into its program, and that its values have as many rows as it goes over. */
+static const char *check_rows(const checker *c) {
+    const tini_op *op = c->op;
+    int merged = op->flags & TINI_FLAG_LOGIT_ROWS;
+    uint32_t side = c->p->side, share = side && merged ? side * side : 1;
+    if (side ? !of_tower(op->kind) && !of_both(op->kind, merged) : of_tower(op->kind))
+        return side ? "has no place in a tower, or not there" : "has no place in a program of text";
+    if (side && (op->kind == TINI_OP_PATCHES || op->kind == TINI_OP_POSITION) && merged)
+        return "is for patches that are not merged";
+    if ((op->kind == TINI_OP_MERGE || op->kind == TINI_OP_STATES) && !merged)
+        return "must be marked to make merged patches";
+    for (uint32_t k = 0; k < 4; k++)
+        if (!has_rows(c, op->in[k], op->kind == TINI_OP_MERGE ? 1 : share) || !has_rows(c, op->out[k], share))
+            return "has values with another number of rows";
+    return NULL;
+}
+
 static const struct {
     const char *name;
     const char *(*check)(const checker *);
@@ -380,7 +487,7 @@ static tin_status check_memory(const tini_program *p, tin_error *error) {
             (v->type == TINI_VALUE_Q8 && v->width % TINI_BLOCK))
             return tini_fail(error, TIN_ERR_FORMAT, "program.bin: value %u has an impossible type or width", k);
         if (v->offset % TIN_ALIGNMENT || v->offset > h->row_bytes ||
-            h->row_bytes - v->offset < tini_row_bytes(v))
+            h->row_bytes - v->offset < tini_arena_bytes(v))
             return tini_fail(error, TIN_ERR_FORMAT, "program.bin: value %u reaches past the arena", k);
     }
     uint64_t position = 0;
@@ -404,6 +511,28 @@ static tin_status check_memory(const tini_program *p, tin_error *error) {
     return TIN_OK;
 }
 
+/* Of a tower: the side of what it merges, 1 where nothing is, and the width of its patches. */
+static tin_status read_tower(tini_program *p, tin_error *error) {
+    const tini_program_header *h = p->header;
+    p->side = p->patch = 0;
+    if (!h->ops || (p->ops[h->ops - 1].kind != TINI_OP_LOGITS && p->ops[h->ops - 1].kind != TINI_OP_STATES))
+        return tini_fail(error, TIN_ERR_FORMAT, "program.bin ends neither in logits nor in states");
+    if (p->ops[h->ops - 1].kind == TINI_OP_LOGITS)
+        return TIN_OK;
+    p->side = 1;
+    for (uint32_t k = 0; k < h->ops; k++) {
+        const tini_op *op = &p->ops[k];
+        if (op->kind == TINI_OP_MERGE)
+            p->side = op->u[0];
+        if (op->kind == TINI_OP_PATCHES && op->out[0] < h->values)
+            p->patch = p->values[op->out[0]].width;
+    }
+    if (!p->patch || !p->side || p->side > MAX_SIDE || h->context > TINI_MAX_CHUNK || h->chunk != h->context ||
+        h->states || h->vocab > MAX_DIM)
+        return tini_fail(error, TIN_ERR_FORMAT, "program.bin is an impossible tower");
+    return TIN_OK;
+}
+
 tin_status tini_program_open(tini_program *p, const uint8_t *data, size_t size, const uint8_t *weights,
                              size_t weight_size, tin_error *error) {
     const tini_program_header *h = (const tini_program_header *)(const void *)data;
@@ -423,6 +552,8 @@ tin_status tini_program_open(tini_program *p, const uint8_t *data, size_t size, 
     status = check_tensors(p, weight_size, error);
     if (!status)
         status = check_memory(p, error);
+    if (!status)
+        status = read_tower(p, error);
     for (uint32_t k = 0; !status && k < h->ops; k++) {
         checker c = {p, &p->ops[k]};
         if (c.op->kind >= TINI_OP_COUNT)
@@ -430,12 +561,12 @@ tin_status tini_program_open(tini_program *p, const uint8_t *data, size_t size, 
                              "program.bin: op %u is of kind %u, unknown to this runtime; take a newer one", k,
                              c.op->kind);
         const char *wrong = kinds[c.op->kind].check(&c);
+        if (!wrong)
+            wrong = check_rows(&c);
         if (wrong)
             status = tini_fail(error, TIN_ERR_FORMAT, "program.bin: op %u (%s) %s", k, kinds[c.op->kind].name,
                                wrong);
     }
-    if (!status && (!h->ops || p->ops[h->ops - 1].kind != TINI_OP_LOGITS))
-        status = tini_fail(error, TIN_ERR_FORMAT, "program.bin does not end in logits");
     return status;
 }
 

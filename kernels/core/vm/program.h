@@ -26,16 +26,24 @@ enum tini_op_kind { TIN_OPS(TINI_OP_ID) TINI_OP_COUNT };
 
 enum { TINI_VALUE_F32 = 0, TINI_VALUE_Q8 = 1 };
 
-/* Only the rows whose logits were asked for are needed from this op on. */
+/* Only the rows whose logits were asked for are needed from this op on; in a tower, the rows are those of merged patches. */
 enum { TINI_FLAG_LOGIT_ROWS = 1 };
+
+/* How a POSITION op resizes its grid of n places a side to h (or w) patches a side.
+ *
+ *   NEAREST  patch i has the place floor(i * n / h)
+ *   CORNERS  linear between the two places next to i * (n - 1) / (h - 1), so that corners keep theirs (1 patch: the first)
+ *   SMOOTH   linear with antialiasing, as PyTorch and Pillow resize: of the places k near c = (i + 1/2) * n / h, weights
+ *            1 - |k + 1/2 - c| / max(n / h, 1) where that is positive, divided by their sum */
+enum { TINI_GRID_NEAREST = 0, TINI_GRID_CORNERS = 1, TINI_GRID_SMOOTH = 2, TINI_GRID_COUNT };
 
 typedef struct tini_program_header {
     char magic[8];
     uint32_t version;
     uint32_t tensors, values, caches, ops, name_bytes;
-    uint32_t vocab;   /* rows of the logits op's tensor */
-    uint32_t context; /* most positions */
-    uint32_t chunk;   /* rows computed at once where a session asks for no other number */
+    uint32_t vocab;   /* rows of the logits op's tensor; a tower's: the width of its states */
+    uint32_t context; /* most positions; a tower's: most patches of an image */
+    uint32_t chunk;   /* rows computed at once where a session asks for no other number; a tower's: as context */
     uint32_t states;
     uint64_t row_bytes; /* of the arena, for every row computed at once */
     uint64_t weight_bytes;
@@ -49,7 +57,8 @@ typedef struct tini_tensor {
 } tini_tensor;
 
 typedef struct tini_value {
-    uint32_t type;  /* TINI_VALUE_* */
+    uint16_t type;  /* TINI_VALUE_* */
+    uint16_t share; /* of how many rows of the arena it has one; 0: 1 */
     uint32_t width; /* elements a row; a multiple of 32 for Q8 */
     uint64_t offset;
 } tini_value;
@@ -76,7 +85,8 @@ typedef struct tini_op {
     float f[4];
 } tini_op;
 
-/* A checked program: the parts, in place. */
+/* A checked program: the parts, in place. A program of text ends in LOGITS, a tower in STATES: of an image's patches, all
+ * in one pass, it makes a state for each `side` by `side` of them. */
 typedef struct tini_program {
     const tini_program_header *header;
     const tini_tensor *tensors;
@@ -86,11 +96,17 @@ typedef struct tini_program {
     const tini_op *ops;
     const char *names;
     const uint8_t *weights;
+    uint32_t side;  /* of the square of patches that make one state; 0: a program of text */
+    uint32_t patch; /* of a tower: floats of a patch */
 } tini_program;
 
 /* Checks everything: afterwards every op can run without a test. */
 tin_status tini_program_open(tini_program *program, const uint8_t *data, size_t size, const uint8_t *weights,
                              size_t weight_size, tin_error *error);
+
+/* Whether rows of one image see each other, and whether they have rotary positions by their places in it. */
+int tini_program_sees_images(const tini_program *program);
+int tini_program_grades_images(const tini_program *program);
 
 /* Packed bytes of a tensor; 0 when the format or the shape is not possible. */
 uint64_t tini_tensor_bytes(uint32_t format, uint32_t rows, uint32_t inputs);
@@ -101,6 +117,12 @@ uint32_t tini_format_activations(uint32_t format);
 /* Bytes of one row of a value. */
 static inline size_t tini_row_bytes(const tini_value *v) {
     return v->type == TINI_VALUE_F32 ? (size_t)v->width * 4 : (size_t)v->width / 32 * 40;
+}
+
+/* Bytes of a value in an arena for one row. */
+static inline size_t tini_arena_bytes(const tini_value *v) {
+    size_t share = v->share ? v->share : 1;
+    return (tini_row_bytes(v) + share - 1) / share;
 }
 
 #endif

@@ -15,6 +15,7 @@
     TIN_FORMATS(TINI_HAS_MATMUL, X, avx2) \
     X(quantize_q8, avx2)                  \
     X(rms_norm, avx2)                     \
+    X(layer_norm, avx2)                   \
     X(silu_mul, avx2)                     \
     X(gelu_mul, avx2)                     \
     X(sigmoid_mul, avx2)                  \

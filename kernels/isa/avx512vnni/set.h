@@ -13,6 +13,7 @@
     TIN_FORMATS(TINI_HAS_MATMUL, X, avx512vnni) \
     X(quantize_q8, avx512vnni)                  \
     X(rms_norm, avx512vnni)                     \
+    X(layer_norm, avx512vnni)                   \
     X(silu_mul, avx512vnni)                     \
     X(gelu_mul, avx512vnni)                     \
     X(sigmoid_mul, avx512vnni)                  \

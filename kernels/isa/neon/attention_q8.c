@@ -57,8 +57,9 @@ TINI_INLINE void tini_neon_values_q8(tini_neon_state *s, const uint8_t *values, 
 
 TINI_INLINE void tini_neon_heads_q8(const tini_kv *kv, const tini_attention *a, uint32_t row, uint32_t head,
                                     const uint32_t heads, tini_matmul_fn *matmul) {
-    const uint32_t head_dim = kv->head_dim, position = a->position + row;
-    const uint32_t first = tini_attention_first(a, position), blocks = head_dim / TINI_BLOCK;
+    const uint32_t head_dim = kv->head_dim, blocks = head_dim / TINI_BLOCK;
+    const uint32_t first = tini_attention_first(a, a->position + row),
+                   last = tini_attention_last(a, a->position + row);
     const size_t bytes = tini_kv_place_bytes(TIN_KV_Q8, head_dim);
     tini_q8 query[TINI_NEON_OUTPUTS / TINI_BLOCK]; /* [head][block] */
     tini_neon_state s;
@@ -66,9 +67,9 @@ TINI_INLINE void tini_neon_heads_q8(const tini_kv *kv, const tini_attention *a, 
         tini_quantize_q8_neon(query + h * blocks, a->q + row * a->q_stride + (size_t)(head + h) * head_dim,
                               head_dim);
     tini_neon_start(&s, heads, head_dim);
-    for (uint32_t base = first - first % TINI_KV_TILE; base <= position; base += TINI_KV_TILE) {
+    for (uint32_t base = first - first % TINI_KV_TILE; base <= last; base += TINI_KV_TILE) {
         uint32_t begin = first > base ? first - base : 0;
-        uint32_t end = position + 1 - base < TINI_KV_TILE ? position + 1 - base : TINI_KV_TILE;
+        uint32_t end = last + 1 - base < TINI_KV_TILE ? last + 1 - base : TINI_KV_TILE;
         size_t place = base % kv->capacity;
         tini_matmul m = {.weights = (const uint8_t *)kv->keys + place * bytes,
                          .x = query,

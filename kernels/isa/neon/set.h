@@ -15,6 +15,7 @@
     TIN_FORMATS(TINI_HAS_MATMUL, X, neon) \
     X(quantize_q8, neon)                  \
     X(rms_norm, neon)                     \
+    X(layer_norm, neon)                   \
     X(silu_mul, neon)                     \
     X(gelu_mul, neon)                     \
     X(sigmoid_mul, neon)                  \

@@ -95,7 +95,8 @@ TINI_INLINE void tini_wasm_gather(tini_wasm_state *s, const uint16_t *values, ui
 
 TINI_INLINE void tini_wasm_attend(const tini_kv *kv, const tini_attention *a, uint32_t row, uint32_t head,
                                   const uint32_t heads) {
-    uint32_t head_dim = kv->head_dim, position = a->position + row, first = tini_attention_first(a, position);
+    const uint32_t head_dim = kv->head_dim, first = tini_attention_first(a, a->position + row);
+    const uint32_t last = tini_attention_last(a, a->position + row);
     const float *q = a->q + row * a->q_stride + (size_t)head * head_dim;
     float *out = a->out + row * a->out_stride + (size_t)head * head_dim;
     tini_wasm_state s;
@@ -104,9 +105,9 @@ TINI_INLINE void tini_wasm_attend(const tini_kv *kv, const tini_attention *a, ui
         memset(s.lanes[h], 0, sizeof s.lanes[h]);
         s.maximum[h] = -TINI_INFINITY;
     }
-    for (uint32_t base = first - first % TINI_KV_TILE; base <= position; base += TINI_KV_TILE) {
+    for (uint32_t base = first - first % TINI_KV_TILE; base <= last; base += TINI_KV_TILE) {
         uint32_t begin = first > base ? first - base : 0;
-        uint32_t end = position + 1 - base < TINI_KV_TILE ? position + 1 - base : TINI_KV_TILE;
+        uint32_t end = last + 1 - base < TINI_KV_TILE ? last + 1 - base : TINI_KV_TILE;
         size_t place = base % kv->capacity;
         const uint16_t *keys = (const uint16_t *)kv->keys + place * head_dim,
                        *values = (const uint16_t *)kv->values + place * head_dim;

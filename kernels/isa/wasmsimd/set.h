@@ -14,6 +14,7 @@
     TIN_FORMATS(TINI_HAS_MATMUL, X, wasmsimd) \
     X(quantize_q8, wasmsimd)                  \
     X(rms_norm, wasmsimd)                     \
+    X(layer_norm, wasmsimd)                   \
     X(silu_mul, wasmsimd)                     \
     X(gelu_mul, wasmsimd)                     \
     X(sigmoid_mul, wasmsimd)                  \

@@ -17,8 +17,8 @@ void tini_queries_take(tini_queries *s, const tini_kv *kv, const tini_attention 
     for (uint32_t i = 0; i < s->count; i++) {
         uint32_t row = (from + i) / a->heads, head = (from + i) % a->heads;
         s->q[i] = a->q + row * a->q_stride + (size_t)head * s->head_dim;
-        s->last[i] = a->position + row;
-        s->first[i] = tini_attention_first(a, s->last[i]);
+        s->last[i] = tini_attention_last(a, a->position + row);
+        s->first[i] = tini_attention_first(a, a->position + row);
     }
     for (uint32_t i = 0; i < TINI_QUERIES; i++)
         s->maximum[i] = -TINI_INFINITY;

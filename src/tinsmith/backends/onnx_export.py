@@ -12,6 +12,7 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Sequence
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -119,7 +120,7 @@ def _build(spec: Spec, precision: str, options: Sequence[str], scratch: Path, ma
     # The builder runs in another folder than this process.
     scratch, made = scratch.resolve(), made.resolve()
     source = scratch / "hf"
-    models.save_hf(quant.apply(spec, "F32"), source)
+    models.save_hf(quant.apply(replace(spec, vision=None), "F32"), source)
     edits = prepare(source)
     wanted = PRECISIONS[precision]
     extra = [*_OPTIONS, *_FOR.get(precision, ()), *options]

@@ -44,6 +44,7 @@ PARAMETERS = [
         metavar="F",
         help="which inputs of a MODEL matter, by tinsmith imatrix",
     ),
+    option("--mmproj", File(".gguf"), metavar="F", help="the vision half of a MODEL that is a GGUF file"),
     option("--context", Whole(0), default=0, metavar="N", help="tokens a session holds, for a MODEL (0: all)"),
     option("--name", metavar="NAME", help="what the files are called, for a MODEL (default: as the model)"),
     option(
@@ -82,12 +83,13 @@ def run(args: Args) -> int:
 
     devices = [targets.find(name) for name in args.targets]
     if args.source.endswith(".toml"):
-        stated = ("formats", "context", "name", "date", "imatrix", "schema", "tools", "grammar")
+        stated = ("formats", "context", "name", "date", "imatrix", "mmproj", "schema", "tools", "grammar")
         if any(getattr(args, name) for name in stated):
             raise InputError(
                 f"{args.source}: a recipe states formats, context and name itself, in [build] and [output], "
                 "a date in [data], what an answer may be in [constraint], and weighs inputs by its training "
-                "data; leave out --format, --context, --name, --date, --imatrix, --schema, --tools, --grammar"
+                "data; leave out --format, --context, --name, --date, --imatrix, --mmproj, --schema, --tools, "
+                "--grammar"
             )
         budgets = _budget.given(args)
         if budgets:
@@ -133,7 +135,7 @@ def _from_model(args: Args) -> list[Path]:
     constraint = _constraint(args)
     importance = imatrix.read(args.imatrix) if args.imatrix else {}
     path = hub.pull(args.source)
-    spec = models.load(path)
+    spec = models.load(path, args.mmproj)
     spec = replace(spec, chat_template=dated(spec.chat_template, args.date))
     display, out, name = progress.display(), args.out or Path(), args.name or _name(path)
     manifest, bill = shipping.origin(args.source, path, spec, name)
@@ -155,7 +157,7 @@ def _from_model(args: Args) -> list[Path]:
         work = _budget.work_folder(args, out / name)
         weights[AUTO] = _budget.search(args, spec, work, display, None, room, devices).weights(weighed)
     built = shipping.build_files(spec, out, weights.values(), display, extra)
-    return [file for pair in built.values() for file in pair]
+    return shipping.all_files(spec, built)
 
 
 def _formats(args: Args, devices: Sequence[Target]) -> list[str]:

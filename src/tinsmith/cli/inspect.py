@@ -5,16 +5,20 @@ from __future__ import annotations
 import json
 from collections import Counter
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from tinsmith.cli._command import Args, argument, flag
+from tinsmith.cli._command import Args, argument, flag, option
 from tinsmith.cli._types import File
 from tinsmith.errors import InputError, one_line
+
+if TYPE_CHECKING:
+    from tinsmith.spec import Vision
 
 HELP = "what is inside a .tin, a .gguf or a Hugging Face folder"
 SECTION = "measure"
 PARAMETERS = [
     argument("file", "FILE", File(".tin", ".gguf"), help="a .tin, a .gguf or a Hugging Face folder"),
+    option("--mmproj", File(".gguf"), metavar="F", help="the vision half of a .gguf, to be shown with it"),
     flag("--json", help="as JSON"),
 ]
 
@@ -23,7 +27,7 @@ def run(args: Args) -> int:
     path = Path(args.file)
     if not path.exists():
         raise InputError(f"{path}: no such file; give a .tin, a .gguf or a Hugging Face folder")
-    facts = _tin(path) if path.suffix == ".tin" else _base(path)
+    facts = _tin(path) if path.suffix == ".tin" else _base(path, args.mmproj)
     if args.json:
         print(json.dumps(facts, indent=1, ensure_ascii=False))
     else:
@@ -42,12 +46,12 @@ def _tin(path: Path) -> dict[str, Any]:
     return {"file": str(path), "kind": "tin", "bytes": path.stat().st_size, **manifest, "entries": entries}
 
 
-def _base(path: Path) -> dict[str, Any]:
+def _base(path: Path, mmproj: Path | None) -> dict[str, Any]:
     from dataclasses import asdict
 
     from tinsmith import models
 
-    spec = models.load(path)
+    spec = models.load(path, mmproj)
     files = [path] if path.is_file() else [file for file in path.iterdir() if file.is_file()]
     return {
         "file": str(path),
@@ -65,6 +69,17 @@ def _base(path: Path) -> dict[str, Any]:
             "end_tokens": [spec.tokenizer.tokens[token] for token in spec.tokenizer.end_tokens],
         },
         "chat_template": spec.chat_template,
+        **({"vision": _vision(spec.vision)} if spec.vision else {}),
+    }
+
+
+def _vision(vision: Vision) -> dict[str, Any]:
+    from tinsmith.vision.facts import to_facts
+
+    tensors = vision.tensors.values()
+    return to_facts(vision) | {
+        "parameters": sum(tensor.rows * tensor.inputs for tensor in tensors),
+        "tensors": dict(Counter(tensor.format for tensor in tensors)),
     }
 
 

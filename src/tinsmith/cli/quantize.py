@@ -112,4 +112,8 @@ def _folder(
     spec = models.load(source)
     name, mix = (preset, None) if isinstance(preset, str) else (preset.name, preset)
     weights = shipping.Weights(name, mix, shipping.by_role(spec, importance), feedback)
-    shipping.write_gguf(spec, out, weights, progress.display(), threads)
+    display = progress.display()
+    shipping.write_gguf(spec, out, weights, display, threads)
+    shipping.write_mmproj(spec, out, weights)
+    if spec.vision:
+        display.line(f"the vision half: {shipping.mmproj_of(out)}")

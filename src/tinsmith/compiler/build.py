@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,28 +15,29 @@ from tinsmith.chat.turn_probes import compile_turns
 from tinsmith.chat.turns import Turns
 from tinsmith.compiler import selftest
 from tinsmith.compiler.passes import lower
-from tinsmith.compiler.program import Place, Program, read_tensors, write_program
+from tinsmith.compiler.program import Program, read_tensors, write_program
+from tinsmith.compiler.vision import vision_entries
+from tinsmith.compiler.weights import pack_weights
 from tinsmith.errors import FormatError, TinsmithError, UnsupportedError
 from tinsmith.formats import tin
 from tinsmith.formats.tin import TEMPLATE, TURNS
 from tinsmith.graph import Graph, GraphBuilder
 from tinsmith.models import family, gguf_header
-from tinsmith.spec import Buffer, Spec, Tensor, Tokenizer
-from tinsmith.system.files import forget
-from tinsmith.system.parallel import in_order
+from tinsmith.spec import Spec, Tensor, Tokenizer
 from tinsmith.tokenizer import packed as tokenizer_file
 
 # Tokens computed at once. More amortize the reading of weights further; the arena grows with them.
 CHUNK = 64
 # With a mixture of experts, each of which sees a few of them only.
 EXPERT_CHUNK = 256
+# Where rows of one image see each other they are computed at once: gemma3's images are of 256.
+IMAGE_CHUNK = 256
 # The GGUF file of the same model but for the tensors in weights.bin: what `export --gguf` begins with.
 GGUF_HEADER = "gguf.bin"
-_PIECE = 1 << 21  # weights packed by one task
 
 
 def compile_graph(spec: Spec) -> Graph:
-    builder = GraphBuilder(spec.tensors)
+    builder = GraphBuilder(spec.tensors, images=spec.vision is not None)
     family.by_name(spec.family).graph(spec.hyper, builder)
     lower(builder.graph)
     return builder.graph
@@ -94,7 +94,11 @@ def _compile(
         ("weights.bin", tin.Pieces(program.weight_bytes, pack_weights(graph, program, advance))),
     ]
     text, facts = text_entries(spec.tokenizer, spec.chat_template, str(spec.general.get("name", "")))
-    return entries + text, _manifest(spec, graph, program) | facts
+    entries += text
+    if spec.vision is not None:
+        seen, more = vision_entries(spec.vision, advance)
+        entries, facts = entries + seen, facts | more
+    return entries, _manifest(spec, graph, program) | facts
 
 
 def _program(spec: Spec) -> tuple[Graph, Program]:
@@ -166,38 +170,10 @@ def shape_of(tensor: Tensor) -> tuple[str, int, int]:
     return tensor.format, tensor.rows, tensor.inputs
 
 
-def pack_weights(
-    graph: Graph, program: Program, advance: Callable[[int], None] | None = None
-) -> Iterator[Buffer]:
-    """weights.bin in pieces, packed ahead on all cores: whole tiles of a matrix, a vector, padding."""
-    parts = [part for place in program.places for part in _parts(graph.tensors[place.name], place)]
-    for tensor, packed in zip(
-        [tensor for tensor, _ in parts], in_order(task for _, task in parts), strict=True
-    ):
-        yield packed
-        forget(tensor.data)
-        if advance is not None:
-            advance(memoryview(packed).nbytes)
-
-
-def _parts(tensor: Tensor, place: Place) -> Iterator[tuple[Tensor, Callable[[], Buffer]]]:
-    def packed(begin: int, rows: int, padding: int) -> Buffer:
-        data = memoryview(tensor.data).cast("B")
-        width = len(data) // tensor.rows
-        piece = data[begin * width : (begin + rows) * width]
-        if tensor.rows > 1:
-            return _core.pack(tensor.format, piece, rows, tensor.inputs) + bytes(padding)
-        return bytes(piece) + bytes(padding)
-
-    step = max(1, _PIECE // tensor.inputs // _core.TILE) * _core.TILE
-    for begin in range(0, tensor.rows, step):
-        rows = min(step, tensor.rows - begin)
-        padding = -place.bytes % _core.ALIGNMENT if begin + rows == tensor.rows else 0
-        yield tensor, partial(packed, begin, rows, padding)
-
-
 def _chunk(graph: Graph) -> int:
-    return EXPERT_CHUNK if any(op.kind == "EXPERT_MATMUL" for op in graph.ops) else CHUNK
+    if any(op.kind == "EXPERT_MATMUL" for op in graph.ops):
+        return EXPERT_CHUNK
+    return IMAGE_CHUNK if any(op.kind == "ATTENTION" and op.u[1:] == (1,) for op in graph.ops) else CHUNK
 
 
 def _manifest(spec: Spec, graph: Graph, program: Program) -> dict[str, Any]:

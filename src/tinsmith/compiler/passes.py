@@ -11,7 +11,15 @@ from tinsmith.graph import Graph, Op, Value
 # Ops whose second output is the quantized form of the first.
 _QUANTIZES = ("NORM", "GATED")
 # Ops whose first output may take the place of this input: each reads an element before it writes there.
-_IN_PLACE = {"MATMUL": 1, "GATED": 0, "ATTENTION": 0, "ADD": 0, "SCALE": 0, "EXPERT_SUM": 2}
+_IN_PLACE = {
+    "MATMUL": 1,
+    "GATED": 0,
+    "ATTENTION": 0,
+    "ADD": 0,
+    "SCALE": 0,
+    "EXPERT_SUM": 2,
+    "POSITION": 0,
+}
 # Ops that must see every row, since later tokens read what they keep.
 _REMEMBERS = ("KV_APPEND", "CONV", "DELTA", "SCAN")
 _Q8_BLOCK, _Q8_BYTES = 32, 40
@@ -20,7 +28,14 @@ _Q8_BLOCK, _Q8_BYTES = 32, 40
 def lower(graph: Graph) -> None:
     """All passes, in order."""
     quantize_activations(graph)
-    mark_logit_rows(graph)
+    if is_tower(graph):
+        mark_merged(graph)
+    else:
+        mark_logit_rows(graph)
+
+
+def is_tower(graph: Graph) -> bool:
+    return graph.ops[-1].kind == "STATES"
 
 
 def quantize_activations(graph: Graph) -> None:
@@ -92,8 +107,22 @@ def mark_logit_rows(graph: Graph) -> None:
         op.logit_rows = True
 
 
+def mark_merged(graph: Graph) -> None:
+    """From where a tower's patches are merged on, there is a row a square."""
+    last = len(graph.ops) - 1
+    first = next((k for k, op in enumerate(graph.ops) if op.kind == "MERGE"), last)
+    side = 1 if first == last else graph.ops[first].u[0]
+    for op in graph.ops[first:]:
+        op.logit_rows = True
+        for value in op.outputs:
+            if value is not None:
+                value.share = side**2
+
+
 def row_bytes(value: Value) -> int:
-    return value.width * 4 if value.type == "F32" else value.width // _Q8_BLOCK * _Q8_BYTES
+    """In an arena for one row."""
+    bytes = value.width * 4 if value.type == "F32" else value.width // _Q8_BLOCK * _Q8_BYTES
+    return -(-bytes // value.share)
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from tinsmith.system.files import map_file
 
 _HEADER = struct.Struct("<8s10I2Q")
 _TENSOR = struct.Struct("<4I2Q")
-_VALUE = struct.Struct("<2IQ")
+_VALUE = struct.Struct("<2HIQ")
 _CACHE = struct.Struct("<4I")
 _STATE = struct.Struct("<4I")
 _OP = struct.Struct("<2I4I4I6I1I3I4f")
@@ -156,7 +156,7 @@ def read_program(data: Buffer) -> Listing:
         types = {number: name for name, number in _TYPES.items()}
         return Listing(
             by_name,
-            [(types[number], width) for number, width, _ in parts.take(_VALUE, values)],
+            [(types[number], width) for number, _, width, _ in parts.take(_VALUE, values)],
             [Cache(*fields[:3]) for fields in parts.take(_CACHE, caches)],
             [State(*fields[:3]) for fields in parts.take(_STATE, states)],
             [_step(fields) for fields in parts.take(_OP, ops)],
@@ -213,7 +213,7 @@ def _place(graph: Graph, names: list[str]) -> tuple[list[Place], int]:
 
 
 def _values(values: list[Value], plan: Plan) -> list[bytes]:
-    return [_VALUE.pack(_TYPES[value.type], value.width, plan.offsets[value]) for value in values]
+    return [_VALUE.pack(_TYPES[value.type], value.share, value.width, plan.offsets[value]) for value in values]
 
 
 def _encode(op: Op, values: dict[Value, int], tensors: dict[str, int]) -> bytes:

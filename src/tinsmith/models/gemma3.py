@@ -147,7 +147,7 @@ class Gemma3(decoder.Decoder):
             k = g.norm(k, f"{layer}.k_norm", h.norm_eps, heads=h.kv_heads)
             cache = g.cache(h.kv_heads, h.head_dim, window=window)
             g.kv_append(cache, g.rope(k, table, h.kv_heads), v)
-            y = g.attention(cache, g.rope(q, table, h.heads), h.heads, h.query_scalar**-0.5)
+            y = g.attention(cache, g.rope(q, table, h.heads), h.heads, h.query_scalar**-0.5, images=True)
             x = g.norm(g.matmul(y, f"{layer}.o"), f"{layer}.attn_post_norm", h.norm_eps, residual=x)
             y = g.norm(x, f"{layer}.ffn_norm", h.norm_eps)
             gate, up = g.matmuls(y, f"{layer}.gate", f"{layer}.up")

@@ -46,11 +46,11 @@ def load_hf(folder: Path) -> Spec:
         raise type(error)(f"{folder}: {error}") from error
     in_folder = safetensors.read_folder(folder)
     tokenizer, template = tokenizer_json.read(folder, hyper.vocab)
-    vision, seen = vision_part.read(folder, whole, architecture, hyper.dim, tokenizer, in_folder)
+    vision, seen, unseen = vision_part.read(folder, whole, architecture, hyper.dim, tokenizer, in_folder)
     in_folder = {name: stored for name, stored in in_folder.items() if name not in seen}
     change = stand_in.changed if stand_in else one_by_one
-    tensors, notes = _tensors(folder, family, hyper, change, in_folder)
-    notes += family.notes(hyper) + (stand_in.notes if stand_in else ())
+    tensors, notes = _tensors(folder, family, hyper, change, in_folder, vision=vision is not None)
+    notes += unseen + family.notes(hyper) + (stand_in.notes if stand_in else ())
     general, named = _general(folder, config), tokenizer_json.named_templates(folder)
     return Spec(family.name, hyper, tensors, tokenizer, template, general, notes, named, vision=vision)
 
@@ -61,6 +61,8 @@ def _tensors(
     hyper: Hyper,
     change: Change,
     in_folder: Mapping[str, safetensors.Tensor],
+    *,
+    vision: bool,
 ) -> tuple[dict[str, Tensor], tuple[str, ...]]:
     names = family.tensors(hyper)
     own, others = language_part.names_of(in_folder)
@@ -71,7 +73,7 @@ def _tensors(
         if missing is not None:
             raise FormatError(f"{folder}: tensor {missing!r} is missing; the folder is incomplete")
     present, notes = without_ignored([*stored, *others], family.ignored_in_folder(hyper))
-    notes += language_part.notes_of(others.intersection(present))
+    notes += language_part.notes_of(others.intersection(present), vision=vision)
     present = [name for name in present if name not in others]
     known = {part for name in names for part in name.folder_names}
     surplus = sorted(name for name in set(present) - known if not _DERIVED.fullmatch(name))

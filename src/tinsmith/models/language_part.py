@@ -44,6 +44,7 @@ def names_of(stored: Iterable[str]) -> tuple[dict[str, str], set[str]]:
     return own, set(names) - set(own.values())
 
 
-def notes_of(left_out: Collection[str]) -> tuple[str, ...]:
-    """What to tell the user of them."""
-    return (f"all but the language model is left out: text only ({len(left_out)} tensors)",) if left_out else ()
+def notes_of(left_out: Collection[str], *, vision: bool) -> tuple[str, ...]:
+    """What to tell the user of them. vision: a vision half is kept."""
+    kept, only = ("language model and vision half", "") if vision else ("language model", ": text only")
+    return (f"all but the {kept} is left out{only} ({len(left_out)} tensors)",) if left_out else ()

@@ -20,7 +20,16 @@ from tinsmith.models.gguf_spec import general, in_file_type, read_tensors, store
 from tinsmith.spec import Hyper, Spec, Tensor, Tokenizer, TowerSizes, Vision
 from tinsmith.tensor_names import TensorName
 from tinsmith.vision.facts import pictures_from_facts
-from tinsmith.vision.parts import Connector, Tower, by_projector, parts_of, tensors_of, tokens_of, towers
+from tinsmith.vision.parts import (
+    Connector,
+    Tower,
+    by_projector,
+    checked,
+    parts_of,
+    tensors_of,
+    tokens_of,
+    towers,
+)
 from tinsmith.vision.pictures import three
 
 ARCHITECTURE = "clip"
@@ -75,7 +84,7 @@ def _without_tensors(
     usual = {key: [shortest_float32(x) for x in three(fields, f"image_{key}")] for key in _NORMAL}
     facts = own.get("pictures", usual | connector.usual_pictures(fields, sizes, joint))
     pictures = pictures_from_facts(connector.rule, facts, OWN)
-    return Vision(connector.tower, sizes, connector.name, joint, {}, tokens, pictures)
+    return checked(Vision(connector.tower, sizes, connector.name, joint, {}, tokens, pictures), "metadata")
 
 
 def _sizes(meta: Mapping[str, Any], fields: Fields, tower: Tower) -> TowerSizes:
@@ -133,6 +142,7 @@ def _wide(role: str, tensor: Tensor) -> Tensor:
 
 def _metadata(spec: Spec, vision: Vision) -> dict[str, gguf.Value]:
     tower, connector = parts_of(vision)
+    connector.check_gguf(vision.joint)
     sizes, pictures = vision.sizes, vision.pictures
     if sizes.act != "gelu_tanh":
         raise UnsupportedError(f"tower {tower.name} has {sizes.act}; llama.cpp computes GELU by tanh alone")

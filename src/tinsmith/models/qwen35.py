@@ -7,7 +7,7 @@ Yang et al., "Gated Delta Networks: Improving Mamba2 with Delta Rule", 2024.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -167,7 +167,7 @@ class Qwen35(decoder.Decoder):
 
     def graph(self, h: Qwen35Hyper, g: GraphBuilder) -> None:  # type: ignore[override]
         x = g.embed("embed")
-        table = g.rope_table(decoder.frequencies(h.rope_base, h.rope_dim))
+        table = g.rope_table(decoder.frequencies(h.rope_base, h.rope_dim), streams=streams(h.sections))
         for i in range(h.layers):
             layer = f"layers.{i}"
             y = g.norm(x, f"{layer}.attn_norm", h.norm_eps)
@@ -187,6 +187,12 @@ class Qwen35(decoder.Decoder):
 def recurrent(h: Qwen35Hyper, layer: int) -> bool:
     """Whether the layer is linear attention."""
     return (layer + 1) % h.period != 0
+
+
+def streams(sections: Sequence[int]) -> list[int]:
+    """Which of an image row's three positions turns each pair, as interleaved: time, row, column in turn, the last two
+    only in the first sections[1] and sections[2] turns."""
+    return [k % 3 if k % 3 and k < 3 * sections[k % 3] else 0 for k in range(sum(sections))]
 
 
 def gated_attention(h: Qwen35Hyper, g: GraphBuilder, layer: str, y: Value, table: Value) -> Value:

@@ -13,7 +13,16 @@ from tinsmith.formats.safetensors import Tensor as Stored
 from tinsmith.models.folder_tensors import GENERAL, read_tensor, stored_tensors, write_json
 from tinsmith.spec import Tokenizer, Vision
 from tinsmith.tokenizer.tokenizer_json import read_json
-from tinsmith.vision.parts import CONFIG, Connector, by_architecture, parts_of, tensors_of, tokens_of, towers
+from tinsmith.vision.parts import (
+    CONFIG,
+    Connector,
+    by_architecture,
+    checked,
+    parts_of,
+    tensors_of,
+    tokens_of,
+    towers,
+)
 from tinsmith.vision.pictures import PROCESSOR, common_to_hf
 
 # Files that state how pictures are cut, and the key under which the newer one has it.
@@ -34,14 +43,16 @@ def read(
     dim: int,
     tokenizer: Tokenizer,
     in_folder: Mapping[str, Stored],
-) -> tuple[Vision | None, set[str]]:
-    """The vision half, and the names of its tensors in the folder; None where the folder has none that is
-    known, or does not say how pictures are cut. dim: the language model's width."""
+) -> tuple[Vision | None, set[str], tuple[str, ...]]:
+    """The vision half, the names of its tensors in the folder, and what to tell the user; None where the folder
+    has none that is known, or does not say how pictures are cut. dim: the language model's width."""
     connector = by_architecture(architecture)
     own = _own(connector, in_folder) if connector else {}
     processor = _processor(folder)
-    if connector is None or not own or processor is None:
-        return None, set()
+    if connector is None or not own:
+        return None, set(), ()
+    if processor is None:
+        return None, set(), (f"no {PROCESSOR}, which says how pictures are cut: text only",)
     try:
         vision = _without_tensors(connector, config, dim, tokenizer, processor)
     except (FormatError, UnsupportedError) as error:
@@ -54,7 +65,7 @@ def read(
         )
     stored = {name: in_folder[given] for name, given in own.items()}
     tensors = {name.role: read_tensor(folder, name, stored) for name in names}
-    return replace(vision, tensors=tensors), {own[name.hf] for name in names}
+    return replace(vision, tensors=tensors), {own[name.hf] for name in names}, ()
 
 
 def config_of(vision: Vision, text: Mapping[str, Any]) -> dict[str, Any]:
@@ -118,7 +129,7 @@ def _without_tensors(
     given = {word: config.get(key) for word, key in connector.token_keys.items()}
     tokens = tokens_of(connector, given, tokenizer, CONFIG)
     pictures = connector.pictures_from_hf(Fields(processor, PROCESSOR), sizes, joint)
-    return Vision(connector.tower, sizes, connector.name, joint, {}, tokens, pictures)
+    return checked(Vision(connector.tower, sizes, connector.name, joint, {}, tokens, pictures), CONFIG)
 
 
 def _own(connector: Connector, in_folder: Mapping[str, Stored]) -> dict[str, str]:

@@ -93,7 +93,8 @@ def make(run: Run, needs: Needs) -> Made[Built]:
         tins={name: tin.name for name, (_, tin) in ordered.items()},
         front=front,
     )
-    return Made([path for pair in ordered.values() for path in pair], facts)
+    halves = [half for gguf, _ in ordered.values() if (half := shipping.mmproj_of(gguf)).exists()]
+    return Made([path for pair in ordered.values() for path in pair] + halves, facts)
 
 
 def origins(run: Run, needs: Needs) -> list[Origin]:

@@ -25,7 +25,7 @@ _Q8_BLOCK, _Q8_BYTES = 32, 40  # inputs of a block of activations, and what it t
 @dataclass(frozen=True)
 class Options:
     """As tin_session_options: 0 is the model's own context and chunk. checkpoints: recurrent states kept
-    besides. adapter_rank: room for adapters."""
+    besides. adapter_rank: room for adapters. images, image_rows: room for images among the tokens."""
 
     context: int = 0
     chunk: int = 0
@@ -33,6 +33,8 @@ class Options:
     kv: str = "f16"
     checkpoints: int = 0
     adapter_rank: int = 0
+    images: int = 0
+    image_rows: int = 0
 
 
 @dataclass(frozen=True)
@@ -75,6 +77,8 @@ def session(program: Listing, options: Options) -> Session:
     rest = _aligned(_core.SESSION_ROOM) + _aligned(8 * len(program.caches)) + _aligned(4 * context)
     rest += _aligned(_SAMPLING * program.vocab + _SAMPLING_FIXED) + blocks
     rest += _low_rank_bytes(chunk, options.adapter_rank)
+    rest += _aligned(_core.SPAN_ROOM * options.images)
+    rest += _aligned(4 * options.image_rows * embedding_width(program))
     return Session(
         context,
         chunk,
@@ -84,6 +88,14 @@ def session(program: Listing, options: Options) -> Session:
         logits=logits,
         rest=rest,
     )
+
+
+def embedding_width(program: Listing) -> int:
+    """Of a row that takes the place of a token's embedding; 0 where none may (kernels/core/vm/input.c)."""
+    tables = [step.tensors[0] for step in program.ops if step.kind == "EMBED"]
+    if len(tables) != 1 or tables[0] is None:
+        return 0
+    return list(program.tensors.values())[tables[0]].inputs
 
 
 def _low_rank_bytes(chunk: int, rank: int) -> int:

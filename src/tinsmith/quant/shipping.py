@@ -21,7 +21,7 @@ from tinsmith.system.progress import Display, transfer
 if TYPE_CHECKING:
     from tinsmith.quant.model import Feedback
     from tinsmith.quant.presets import Mix
-    from tinsmith.spec import Buffer, Spec
+    from tinsmith.spec import Buffer, Spec, Tensor
 
 Messages = Sequence[Mapping[str, Any]]
 
@@ -74,7 +74,8 @@ def build_files(
     tins: Path | None = None,
 ) -> dict[str, tuple[Path, Path]]:
     """A GGUF and a tin of a prepared spec in each of the formats: `<name>-q8_0.gguf` and `<name>-q8_0.tin` for
-    Q8_0. tins: a folder for these, where it is another."""
+    Q8_0; and the vision half, if there is one, as `mmproj-<name>-q8_0.gguf` beside it. tins: a folder for
+    these, where it is another."""
     name, built = spec.general["name"], {}
     for note in spec.notes:
         display.line(f"{name}: {note}")
@@ -94,6 +95,7 @@ def _build_pair(spec: Spec, gguf: Path, tin: Path, weights: Weights, display: Di
 
     notes = [*spec.notes, *write_gguf(spec, gguf, weights, display)]
     stored = dataclasses.replace(spec, tensors=models.load(gguf).tensors)
+    stored = write_mmproj(stored, gguf, weights)
     facts = {**extra.manifest, "weights": weights.name, **({"notes": notes} if notes else {})}
     entries = dict(extra.entries)
     if extra.bill is not None:
@@ -135,7 +137,7 @@ def write_gguf(spec: Spec, path: Path, weights: Weights, display: Display, threa
     from tinsmith import models, quant
 
     label = weights.mix.name if weights.mix else weights.name
-    with transfer(display, label, _bytes(spec)) as advance:
+    with transfer(display, label, _bytes(spec.tensors)) as advance:
         encode = quant.encoder(
             spec,
             weights.formats,
@@ -150,17 +152,44 @@ def write_gguf(spec: Spec, path: Path, weights: Weights, display: Display, threa
     return list(encode.notes)
 
 
+def all_files(spec: Spec, built: Mapping[str, tuple[Path, Path]]) -> list[Path]:
+    """What build_files made, with the vision halves if the model has one."""
+    halves = [mmproj_of(gguf) for gguf, _ in built.values()] if spec.vision else []
+    return [file for pair in built.values() for file in pair] + halves
+
+
+def mmproj_of(gguf: Path) -> Path:
+    """Where the vision half of a model's file is, if it has one."""
+    return gguf.with_name(f"mmproj-{gguf.name}")
+
+
+def write_mmproj(spec: Spec, gguf: Path, weights: Weights) -> Spec:
+    """The vision half in these formats beside the model's file; the spec that has it so. Nothing, and no file,
+    for a model without one."""
+    from tinsmith import models
+    from tinsmith.quant import vision
+
+    path = mmproj_of(gguf)
+    if spec.vision is None:
+        path.unlink(missing_ok=True)
+        return spec
+    spec = dataclasses.replace(spec, vision=vision.apply(spec.vision, weights.formats))
+    models.save_mmproj(spec, path)
+    return spec
+
+
 def pack(
     spec: Spec, path: Path, preset: str, display: Display, entries: dict[str, bytes], facts: dict[str, Any]
 ) -> None:
     from tinsmith import compiler
 
-    with transfer(display, f"pack {preset}", _bytes(spec)) as advance:
+    total = _bytes(spec.tensors) + (_bytes(spec.vision.tensors) if spec.vision else 0)
+    with transfer(display, f"pack {preset}", total) as advance:
         compiler.build_tin(spec, path, entries=entries, manifest=facts, advance=advance)
 
 
-def _bytes(spec: Spec) -> int:
-    return sum(memoryview(tensor.data).nbytes for tensor in spec.tensors.values())
+def _bytes(tensors: Mapping[str, Tensor]) -> int:
+    return sum(memoryview(tensor.data).nbytes for tensor in tensors.values())
 
 
 def licenses(base: Path) -> dict[str, bytes]:

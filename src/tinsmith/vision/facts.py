@@ -8,7 +8,7 @@ from typing import Any
 
 from tinsmith.errors import FormatError
 from tinsmith.spec import Pictures, Vision
-from tinsmith.vision.parts import connectors, parts_of, towers
+from tinsmith.vision.parts import checked, connectors, towers
 
 
 def to_facts(vision: Vision) -> dict[str, Any]:
@@ -19,7 +19,7 @@ def to_facts(vision: Vision) -> dict[str, Any]:
         "connector": vision.connector,
         "joint": asdict(vision.joint),
         "tokens": dict(vision.tokens),
-        "pictures": asdict(vision.pictures),
+        "pictures": {"rule": _rule(type(vision.pictures))} | asdict(vision.pictures),
     }
 
 
@@ -40,13 +40,19 @@ def from_facts(facts: Mapping[str, Any], where: str) -> Vision:
         dict(tokens),
         pictures_from_facts(connectors()[connector].rule, facts.get("pictures"), f"{where}: pictures"),
     )
-    parts_of(vision)
-    return vision
+    return checked(vision, where)
 
 
 def pictures_from_facts(rule: type[Pictures], facts: Any, where: str) -> Pictures:
-    pictures: Pictures = _made(rule, facts, where)
+    if isinstance(facts, Mapping) and facts.get("rule", _rule(rule)) != _rule(rule):
+        raise FormatError(f"{where}: rule is {facts['rule']!r}; it must be {_rule(rule)!r}")
+    own = {key: value for key, value in facts.items() if key != "rule"} if isinstance(facts, Mapping) else facts
+    pictures: Pictures = _made(rule, own, where)
     return pictures
+
+
+def _rule(kind: type[Pictures]) -> str:
+    return kind.__name__.lower()
 
 
 def _made(kind: Any, facts: Any, where: str) -> Any:

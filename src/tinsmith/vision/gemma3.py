@@ -6,15 +6,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from math import isqrt
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from tinsmith.errors import FormatError
 from tinsmith.fields import Fields
-from tinsmith.layouts import minus_one, plus_one
+from tinsmith.layouts import minus_one, plus_one, transposed
 from tinsmith.spec import ConnectorSizes, Pictures, TowerSizes
 from tinsmith.tensor_names import TensorName
 from tinsmith.vision.parts import CONFIG, Connector
 from tinsmith.vision.pictures import Square, common_from_hf, within
+
+if TYPE_CHECKING:
+    from tinsmith.graph import GraphBuilder, Value
 
 
 class Gemma3(Connector):
@@ -55,7 +58,7 @@ class Gemma3(Connector):
     def from_hf(self, config: Mapping[str, Any], sizes: TowerSizes, dim: int) -> ConnectorSizes:
         fields = Fields(config, CONFIG)
         side = isqrt(fields.count("mm_tokens_per_image", 256))
-        if sizes.side % side:
+        if not sizes.side or sizes.side % side:
             raise FormatError(
                 f"{fields.named('mm_tokens_per_image')}; its root must divide the tower's {sizes.side} patches "
                 "a side"
@@ -94,6 +97,11 @@ class Gemma3(Connector):
             TensorName("connector.project_t", *names, sizes.dim, joint.dim),
             replace(soft, from_hf=plus_one, to_hf=minus_one),
         ]
+
+    def graph(self, sizes: TowerSizes, joint: ConnectorSizes, g: GraphBuilder, x: Value) -> Value:
+        g.graph.tensors["connector.project"] = transposed(g.graph.tensors["connector.project_t"])
+        x = g.norm(g.merge(x, joint.merge, mean=True), "connector.norm", sizes.norm_eps)
+        return g.matmul(x, "connector.project")
 
 
 connector = Gemma3()

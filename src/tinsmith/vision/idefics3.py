@@ -4,13 +4,16 @@ token, their states side by side (pixel shuffle), and one matrix takes that to t
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from tinsmith.fields import Fields
 from tinsmith.spec import ConnectorSizes, Pictures, TowerSizes
 from tinsmith.tensor_names import TensorName
 from tinsmith.vision.parts import CONFIG, Connector
 from tinsmith.vision.pictures import Tiles, common_from_hf, within
+
+if TYPE_CHECKING:
+    from tinsmith.graph import GraphBuilder, Value
 
 
 class Idefics3(Connector):
@@ -80,6 +83,9 @@ class Idefics3(Connector):
         inputs = sizes.dim * joint.merge**2
         names = ("modality_projection.proj.weight", "mm.model.fc.weight")
         return [TensorName("connector.project", *names, joint.dim, inputs)]
+
+    def graph(self, sizes: TowerSizes, joint: ConnectorSizes, g: GraphBuilder, x: Value) -> Value:
+        return g.matmul(g.merge(x, joint.merge), "connector.project")
 
 
 connector = Idefics3()

@@ -6,15 +6,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from tinsmith.errors import FormatError
+from tinsmith.errors import FormatError, UnsupportedError
 from tinsmith.fields import Fields
 from tinsmith.spec import ConnectorSizes, Pictures, TowerSizes
 from tinsmith.tensor_names import TensorName
 from tinsmith.vision.parts import CONFIG, Connector, Shapes
 from tinsmith.vision.pictures import Natural, common_from_hf
 from tinsmith.vision.siglip import linear, norm
+
+if TYPE_CHECKING:
+    from tinsmith.graph import GraphBuilder, Value
 
 # torch.nn.LayerNorm's own, which no config changes.
 NORM_EPS = 1e-5
@@ -78,6 +81,12 @@ class Lfm2(Connector):
         merge = fields.count(self.merge_key, self.merge)
         return Lfm2Sizes(merge, dim, shapes[_UP][1], _NORM in shapes, "mm.1.bias" in shapes)
 
+    def check_gguf(self, joint: Lfm2Sizes) -> None:
+        if not joint.bias:
+            raise UnsupportedError(
+                "projector_bias is false; llama.cpp reads LFM2-VL's connector with biases alone"
+            )
+
     def pictures_from_hf(self, processor: Fields, sizes: TowerSizes, joint: Lfm2Sizes) -> Natural:
         processor.refuse("encoder_patch_size", sizes.patch)
         processor.refuse("downsample_factor", joint.merge)
@@ -133,6 +142,14 @@ class Lfm2(Connector):
         ):
             names += linear(role, hf, gguf, rows, width)[: 2 if joint.bias else 1]
         return names
+
+    def graph(self, sizes: TowerSizes, joint: Lfm2Sizes, g: GraphBuilder, x: Value) -> Value:
+        biases = ("connector.up_bias", "connector.down_bias") if joint.bias else (None, None)
+        x = g.merge(x, joint.merge)
+        if joint.norm:
+            x = g.layer_norm(x, "connector.norm", "connector.norm_bias", NORM_EPS)
+        x = g.act(g.matmul(x, "connector.up", bias=biases[0]), "gelu_erf")
+        return g.matmul(x, "connector.down", bias=biases[1])
 
 
 connector = Lfm2()

@@ -14,14 +14,19 @@ from collections.abc import Mapping
 from dataclasses import replace
 from functools import cache
 from importlib import import_module
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from tinsmith.errors import FormatError, UnsupportedError
 from tinsmith.fields import Fields
 from tinsmith.spec import ConnectorSizes, Pictures, Tokenizer, TowerSizes, Vision
 from tinsmith.tensor_names import TensorName
 
+if TYPE_CHECKING:
+    from tinsmith.graph import GraphBuilder, Value
+
 CONFIG = "config.json"
+# Of a tower.
+_MOST = {"layers": 1024, "patch": 256, "side": 1024, "heads": 1024}
 # Innermost dimension first, as GGUF has it, by a tensor's name.
 Shapes = Mapping[str, tuple[int, ...]]
 
@@ -47,6 +52,10 @@ class Tower(ABC):
     @abstractmethod
     def tensors(self, sizes: Any) -> list[TensorName]:
         """Every tensor at this size, in the order a file has them."""
+
+    @abstractmethod
+    def graph(self, sizes: Any, g: GraphBuilder) -> Value:
+        """The states of an image's patches; tensors go by their roles."""
 
 
 class Connector(ABC):
@@ -97,6 +106,9 @@ class Connector(ABC):
         """From metadata without clip.vision before their keys."""
         return ConnectorSizes(fields.count(self.merge_key, self.merge), dim)
 
+    def check_gguf(self, joint: Any) -> None:
+        """UnsupportedError for what llama.cpp does not read."""
+
     @abstractmethod
     def pictures_from_hf(self, processor: Fields, sizes: TowerSizes, joint: Any) -> Pictures:
         """From preprocessor_config.json."""
@@ -117,6 +129,10 @@ class Connector(ABC):
     @abstractmethod
     def tensors(self, sizes: TowerSizes, joint: Any) -> list[TensorName]:
         """Every tensor at this size, in the order a file has them."""
+
+    @abstractmethod
+    def graph(self, sizes: TowerSizes, joint: Any, g: GraphBuilder, x: Value) -> Value:
+        """The language model's embeddings of a tower's states."""
 
 
 @cache
@@ -166,6 +182,23 @@ def parts_of(vision: Vision) -> tuple[Tower, Connector]:
             f"{', '.join(towers())}; connectors: {', '.join(connectors())}"
         )
     return towers()[vision.tower], connectors()[vision.connector]
+
+
+def checked(vision: Vision, where: str) -> Vision:
+    """Itself. Raises FormatError for sizes that no tower has: a file may say anything, and by them names are
+    made before its tensors are looked at."""
+    sizes = vision.sizes
+    for name, most in _MOST.items():
+        given = getattr(sizes, name)
+        if not 0 < given <= most:
+            raise FormatError(f"{where}: a vision tower of {name} {given}; it must be from 1 to {most}")
+    if sizes.dim % sizes.heads:
+        raise FormatError(f"{where}: the tower's width {sizes.dim} is no multiple of its {sizes.heads} heads")
+    if not 0 < vision.joint.merge <= sizes.side:
+        raise FormatError(
+            f"{where}: {vision.joint.merge} patches a side make a token; it must be from 1 to {sizes.side}"
+        )
+    return vision
 
 
 def tensors_of(vision: Vision) -> list[TensorName]:

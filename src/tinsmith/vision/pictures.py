@@ -7,10 +7,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from tinsmith import _core
 from tinsmith.errors import FormatError, UnsupportedError
 from tinsmith.fields import Fields
 from tinsmith.spec import Pictures
 
+# Of an image, in kernels/core/vm/program.h: TINI_MAX_CHUNK.
+MOST_PATCHES = _core.MAX_CHUNK
 PROCESSOR = "preprocessor_config.json"
 # Pillow's numbers of its filters.
 FILTERS = {1: "lanczos", 2: "bilinear", 3: "bicubic"}
@@ -22,6 +25,9 @@ class Square(Pictures):
 
     edge: int
 
+    def patches(self, patch: int, merge: int) -> int:
+        return (self.edge // patch) ** 2
+
 
 @dataclass(frozen=True)
 class Tiles(Pictures):
@@ -32,6 +38,9 @@ class Tiles(Pictures):
     edge: int
     longest: int
     split: bool
+
+    def patches(self, patch: int, merge: int) -> int:
+        return (self.edge // patch) ** 2
 
 
 @dataclass(frozen=True)
@@ -50,6 +59,9 @@ class Natural(Pictures):
     max_tokens: int
     tolerance: float
 
+    def patches(self, patch: int, merge: int) -> int:
+        return max((self.edge // patch) ** 2, self.max_tokens * merge**2)
+
 
 @dataclass(frozen=True)
 class Bounded(Pictures):
@@ -58,6 +70,10 @@ class Bounded(Pictures):
 
     min_pixels: int
     max_pixels: int
+
+    def patches(self, patch: int, merge: int) -> int:
+        """What the runtime takes at once bounds them too."""
+        return min(self.max_pixels // (patch * merge) ** 2, MOST_PATCHES // merge**2) * merge**2
 
 
 def common_from_hf(processor: Fields) -> dict[str, Any]:

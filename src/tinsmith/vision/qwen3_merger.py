@@ -1,11 +1,12 @@
 """Qwen3-VL's patch merger as Qwen3.5 has it: each patch's state goes through a layer norm; a square of
 neighbours becomes one token, their states side by side; and two matrices with an exact GELU between take that
-to the language model's width. The tower gives its patches in the order of these squares."""
+to the language model's width. Where transformers has patches in the order of these squares, the runtime has
+them by rows, which changes no state."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from tinsmith.fields import Fields
 from tinsmith.spec import ConnectorSizes, Pictures, TowerSizes
@@ -14,6 +15,9 @@ from tinsmith.vision.parts import Connector
 from tinsmith.vision.pictures import Bounded, common_from_hf, within
 from tinsmith.vision.qwen3_vl import FRAMES
 from tinsmith.vision.siglip import CONFIG, linear, norm
+
+if TYPE_CHECKING:
+    from tinsmith.graph import GraphBuilder, Value
 
 
 class Qwen3Merger(Connector):
@@ -87,6 +91,11 @@ class Qwen3Merger(Connector):
         names = norm("connector.norm", "norm", "v.post_ln", sizes.dim)
         names += linear("connector.up", "linear_fc1", "mm.0", inputs, inputs)
         return names + linear("connector.down", "linear_fc2", "mm.2", joint.dim, inputs)
+
+    def graph(self, sizes: TowerSizes, joint: ConnectorSizes, g: GraphBuilder, x: Value) -> Value:
+        x = g.merge(g.layer_norm(x, "connector.norm", "connector.norm_bias", sizes.norm_eps), joint.merge)
+        x = g.act(g.matmul(x, "connector.up", bias="connector.up_bias"), "gelu_erf")
+        return g.matmul(x, "connector.down", bias="connector.down_bias")
 
 
 connector = Qwen3Merger()

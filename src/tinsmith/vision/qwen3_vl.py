@@ -6,19 +6,23 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from tinsmith.fields import Fields
-from tinsmith.layouts import rows_in_order
+from tinsmith.layouts import row_range, rows_in_order
 from tinsmith.spec import Tensor, TowerSizes
 from tinsmith.tensor_names import TensorName
 from tinsmith.vision.parts import Tower
-from tinsmith.vision.siglip import ACTS, CONFIG, checked, linear, norm
+from tinsmith.vision.siglip import ACTS, CONFIG, by_pixel, layers, linear, norm
 from tinsmith.vision.siglip2 import square_side
+
+if TYPE_CHECKING:
+    from tinsmith.graph import GraphBuilder, Value
 
 # Fixed in the model's code.
 NORM_EPS = 1e-6
 FRAMES = 2
+ROPE_BASE = 10000.0
 
 
 class Qwen3Vl(Tower):
@@ -40,17 +44,15 @@ class Qwen3Vl(Tower):
         fields.refuse("temporal_patch_size", FRAMES)
         fields.refuse("hidden_act", *ACTS)
         fields.refuse("deepstack_visual_indexes", [])
-        return checked(
-            TowerSizes(
-                layers=fields.count("depth"),
-                dim=fields.count("hidden_size"),
-                ffn_dim=fields.count("intermediate_size"),
-                heads=fields.count("num_heads"),
-                patch=fields.count("patch_size"),
-                side=square_side(fields, "num_position_embeddings"),
-                norm_eps=NORM_EPS,
-                act=ACTS[fields.get("hidden_act")],
-            )
+        return TowerSizes(
+            layers=fields.count("depth"),
+            dim=fields.count("hidden_size"),
+            ffn_dim=fields.count("intermediate_size"),
+            heads=fields.count("num_heads"),
+            patch=fields.count("patch_size"),
+            side=square_side(fields, "num_position_embeddings"),
+            norm_eps=NORM_EPS,
+            act=ACTS[fields.get("hidden_act")],
         )
 
     def to_hf(self, sizes: TowerSizes) -> dict[str, Any]:
@@ -87,6 +89,29 @@ class Qwen3Vl(Tower):
                 hf, gguf = f"blocks.{i}.{name.hf}", f"v.blk.{i}.{name.gguf}"
                 names.append(replace(name, role=f"layers.{i}.{name.role}", hf=hf, gguf=gguf))
         return names
+
+    def graph(self, sizes: TowerSizes, g: GraphBuilder) -> Value:
+        patch, patches = g.graph.tensors["patch"], g.patches(3 * sizes.patch**2)
+        x = None
+        for frame in range(FRAMES):
+            g.graph.tensors[f"patch.{frame}"] = by_pixel(row_range(patch, frame * sizes.dim, sizes.dim))
+            x = g.matmul(patches, f"patch.{frame}", residual=x, bias=None if frame else "patch_bias")
+        assert x is not None
+        x = g.positions(x, "positions", "corners")
+        for i in range(sizes.layers):
+            split_qkv(g.graph.tensors, f"layers.{i}.", sizes.dim)
+        # A quarter of a head's values, in pairs with those half a head on, turn by the patch's row, the next
+        # quarter by its column.
+        head_dim = sizes.dim // sizes.heads
+        turns = [ROPE_BASE ** (-4 * i / head_dim) for i in range(head_dim // 4)]
+        return layers(sizes, g, x, g.patch_rope_table(turns, turns))
+
+
+def split_qkv(tensors: dict[str, Tensor], at: str, dim: int) -> None:
+    """The runtime multiplies by q, k and v at once, and has the products apart."""
+    for suffix in ("", "_bias"):
+        for n, role in enumerate("qkv"):
+            tensors[f"{at}{role}{suffix}"] = row_range(tensors[f"{at}qkv{suffix}"], n * dim, dim)
 
 
 def layer(sizes: TowerSizes) -> list[TensorName]:

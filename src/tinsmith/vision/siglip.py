@@ -5,16 +5,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from tinsmith.errors import FormatError
 from tinsmith.fields import Fields
-from tinsmith.spec import TowerSizes
+from tinsmith.layouts import columns_in_order
+from tinsmith.spec import Tensor, TowerSizes
 from tinsmith.tensor_names import TensorName
 from tinsmith.vision.parts import Tower
 
+if TYPE_CHECKING:
+    from tinsmith.graph import GraphBuilder, Value
+
 CONFIG = "config.json: vision_config"
 ACTS = {"gelu_pytorch_tanh": "gelu_tanh", "gelu": "gelu"}
+GRAPH_ACTS = {"gelu_tanh": "gelu", "gelu": "gelu_erf"}  # as graph.ACTIVATIONS has them
 # (role, in a folder, in GGUF) of a layer's matrices: each has a bias.
 _ATTENTION = (
     ("q", "self_attn.q_proj", "attn_q"),
@@ -25,7 +29,10 @@ _ATTENTION = (
 
 
 class Siglip(Tower):
+    """grid: how the table of positions is resized, of graph.GRIDS."""
+
     name: ClassVar[str] = "siglip"
+    grid: ClassVar[str] = "nearest"
     model_type: ClassVar[str] = "siglip_vision_model"
     defaults: ClassVar[Mapping[str, Any]] = {
         "hidden_size": 768,
@@ -43,17 +50,15 @@ class Siglip(Tower):
         fields.refuse("num_channels", 3)
         fields.refuse("hidden_act", *ACTS)
         patch = fields.count("patch_size")
-        return checked(
-            self.sizes(
-                layers=fields.count("num_hidden_layers"),
-                dim=fields.count("hidden_size"),
-                ffn_dim=fields.count("intermediate_size"),
-                heads=fields.count("num_attention_heads"),
-                patch=patch,
-                side=self.side_from_hf(fields, patch),
-                norm_eps=fields.real("layer_norm_eps"),
-                act=ACTS[fields.get("hidden_act")],
-            )
+        return TowerSizes(
+            layers=fields.count("num_hidden_layers"),
+            dim=fields.count("hidden_size"),
+            ffn_dim=fields.count("intermediate_size"),
+            heads=fields.count("num_attention_heads"),
+            patch=patch,
+            side=self.side_from_hf(fields, patch),
+            norm_eps=fields.real("layer_norm_eps"),
+            act=ACTS[fields.get("hidden_act")],
         )
 
     def side_from_hf(self, fields: Fields, patch: int) -> int:
@@ -95,6 +100,39 @@ class Siglip(Tower):
                 names.append(replace(name, role=f"layers.{i}.{name.role}", hf=hf, gguf=gguf))
         return [*names, *norm("post_norm", "post_layernorm", "v.post_ln", dim)]
 
+    def graph(self, sizes: TowerSizes, g: GraphBuilder) -> Value:
+        g.graph.tensors["patch"] = by_pixel(g.graph.tensors["patch"])
+        x = g.matmul(g.patches(3 * sizes.patch**2), "patch", bias="patch_bias")
+        x = layers(sizes, g, g.positions(x, "positions", self.grid))
+        return g.layer_norm(x, "post_norm", "post_norm_bias", sizes.norm_eps)
+
+
+def by_pixel(weight: Tensor) -> Tensor:
+    """The runtime takes a patch as pictures have it, pixel by pixel; a convolution, channel by channel."""
+    area = weight.inputs // 3
+    return columns_in_order(weight, [i % 3 * area + i // 3 for i in range(weight.inputs)], 1)
+
+
+def layers(sizes: TowerSizes, g: GraphBuilder, x: Value, table: Value | None = None) -> Value:
+    """The norm first, then attention of all patches to all, or the feed-forward. table: queries and keys are
+    rotated by it."""
+    heads, head_dim, eps = sizes.heads, sizes.dim // sizes.heads, sizes.norm_eps
+    cache = g.cache(heads, head_dim)  # every layer's, one after the other
+    for i in range(sizes.layers):
+        at = f"layers.{i}."
+        h = g.layer_norm(x, f"{at}attn_norm", f"{at}attn_norm_bias", eps)
+        roles = [f"{at}{role}" for role in "qkv"]
+        q, k, v = g.matmuls(h, *roles, biases=[f"{role}_bias" for role in roles])
+        if table is not None:
+            q, k = g.rope(q, table, heads), g.rope(k, table, heads)
+        g.kv_append(cache, k, v)
+        h = g.attention(cache, q, heads, head_dim**-0.5, images=True)
+        x = g.matmul(h, f"{at}o", residual=x, bias=f"{at}o_bias")
+        h = g.layer_norm(x, f"{at}ffn_norm", f"{at}ffn_norm_bias", eps)
+        h = g.act(g.matmul(h, f"{at}up", bias=f"{at}up_bias"), GRAPH_ACTS[sizes.act])
+        x = g.matmul(h, f"{at}down", residual=x, bias=f"{at}down_bias")
+    return x
+
 
 def layer(sizes: TowerSizes) -> list[TensorName]:
     dim = sizes.dim
@@ -116,14 +154,6 @@ def norm(role: str, hf: str, gguf: str, dim: int) -> list[TensorName]:
     """A layer norm's weight and bias."""
     weight = TensorName(role, f"{hf}.weight", f"{gguf}.weight", 1, dim)
     return [weight, TensorName(f"{role}_bias", f"{hf}.bias", f"{gguf}.bias", 1, dim)]
-
-
-def checked(sizes: TowerSizes) -> TowerSizes:
-    if sizes.dim % sizes.heads:
-        raise FormatError(f"{CONFIG}: hidden_size {sizes.dim} is not a multiple of {sizes.heads} heads")
-    if not sizes.side:
-        raise FormatError(f"{CONFIG}: image_size is below patch_size {sizes.patch}; it must hold a patch")
-    return sizes
 
 
 tower = Siglip()

@@ -18,6 +18,7 @@ from tinsmith.vision.siglip import Siglip
 
 class Siglip2(Siglip):
     name: ClassVar[str] = "siglip2"
+    grid: ClassVar[str] = "smooth"
     model_type: ClassVar[str] = "siglip2_vision_model"
     defaults: ClassVar[Mapping[str, Any]] = {**Siglip.defaults, "num_patches": 256}
 

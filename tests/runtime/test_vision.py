@@ -1,0 +1,127 @@
+"""Towers and connectors against transformers' own, and their bits against their own bits."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+
+import numpy as np
+import pytest
+from vision_models import CASES, save_random
+
+from tinsmith import _core, models
+from tinsmith.compiler.build import build_image
+from tinsmith.errors import RuntimeFault
+from tinsmith.runtime.vision import Vision
+
+PATCH, SIDE = 8, 2
+# Patches of an image: down and across. Some towers take one shape only.
+SHAPES = {"smolvlm": [(4, 4)], "gemma3": [(4, 4)]}
+ANY_SHAPES = [(4, 4), (2, 6), (8, 4)]
+
+Seen = Callable[[str], tuple[Any, memoryview]]
+
+
+@pytest.fixture(scope="module")
+def seen(tmp_path_factory: pytest.TempPathFactory) -> Seen:
+    """By case: transformers' model, and the tin's image."""
+
+    @cache
+    def of(case: str) -> tuple[Any, memoryview]:
+        folder = tmp_path_factory.mktemp(case)
+        model = save_random(case, folder)
+        return model, build_image(models.load(folder))
+
+    return of
+
+
+def some_pixels(height: int, width: int) -> np.ndarray:
+    """[channels][rows][columns] of so many patches."""
+    return np.random.default_rng(height).normal(0, 1, (3, height * PATCH, width * PATCH)).astype(np.float32)
+
+
+def patches_of(pixels: np.ndarray) -> np.ndarray:
+    """As the runtime takes them: [patch][row][column][channel]."""
+    c, h, w = pixels.shape
+    cut = pixels.reshape(c, h // PATCH, PATCH, w // PATCH, PATCH).transpose(1, 3, 2, 4, 0)
+    return np.ascontiguousarray(cut).reshape(-1, PATCH * PATCH * c)
+
+
+def squares_of(pixels: np.ndarray) -> np.ndarray:
+    """As Qwen's processor has them: square after square, [channel][frame][row][column] of each patch."""
+    c, h, w = pixels.shape
+    step = SIDE * PATCH
+    cut = pixels.reshape(c, h // step, SIDE, PATCH, w // step, SIDE, PATCH).transpose(1, 4, 2, 5, 0, 3, 6)
+    return np.repeat(cut.reshape(-1, c, 1, PATCH * PATCH), 2, axis=2).reshape(-1, 2 * c * PATCH * PATCH)
+
+
+def features(model: Any, case: str, pixels: np.ndarray) -> np.ndarray:
+    """transformers' states of an image."""
+    torch = pytest.importorskip("torch")
+    height, width = (size // PATCH for size in pixels.shape[1:])
+    see = model.model.get_image_features
+    with torch.no_grad():
+        if case == "smolvlm":
+            out = see(torch.tensor(pixels)[None, None])
+        elif case == "gemma3":
+            out = see(torch.tensor(pixels)[None])
+        elif case == "qwen35":
+            out = see(torch.tensor(squares_of(pixels)), torch.tensor([[1, height, width]]))
+        else:
+            ones, shape = torch.ones(1, height * width), torch.tensor([[height, width]])
+            out = see(torch.tensor(patches_of(pixels))[None], shape, ones)
+    states = out.pooler_output if hasattr(out, "pooler_output") else out
+    return np.asarray(states[0] if isinstance(states, (list, tuple)) or states.ndim == 3 else states)
+
+
+def our_states(vision: Vision, pixels: np.ndarray) -> np.ndarray:
+    height, width = (size // PATCH for size in pixels.shape[1:])
+    states = vision.see(patches_of(pixels), height, width)
+    return np.frombuffer(states, np.float32).reshape(-1, vision.width)
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_states_are_those_of_transformers(seen: Seen, case: str) -> None:
+    model, image = seen(case)
+    vision = Vision(_core.Model(image))
+    for shape in SHAPES.get(case, ANY_SHAPES):
+        pixels = some_pixels(*shape)
+        theirs, ours = features(model, case, pixels), our_states(vision, pixels)
+        assert ours.shape == theirs.shape
+        worst, reach = float(np.abs(ours - theirs).max()), float(theirs.max() - theirs.min())
+        print(f"{case} {shape}: worst {worst:.3g} of {reach:.3g}, {worst / reach:.2g}")
+        assert worst <= 1e-3 * reach
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_the_bits_are_those_of_any_set_threads_and_slices(seen: Seen, case: str) -> None:
+    _, image = seen(case)
+    pixels = some_pixels(*SHAPES.get(case, ANY_SHAPES)[-1])
+    height, width = (size // PATCH for size in pixels.shape[1:])
+    want = our_states(Vision(_core.Model(image, "scalar")), pixels).tobytes()
+    for isa in _core.isa_names():
+        core = _core.Model(image, isa)
+        assert our_states(Vision(core), pixels).tobytes() == want
+        # In memory for no more than the image, on two threads, in slices, after another image.
+        vision = Vision(core, patches=height * width, threads=2)
+        assert vision.memory <= Vision(core).memory
+        vision.see(patches_of(pixels * 3), height, width)
+        vision.begin(patches_of(pixels), height, width)
+        assert vision.states == b""
+        steps = 1
+        while not vision.step(1000):
+            steps += 1
+        assert steps > 1 and vision.states == want
+
+
+def test_what_it_can_not_see_is_refused(seen: Seen) -> None:
+    vision = Vision(_core.Model(seen("qwen35")[1]), patches=16)
+    for height, width, said in ((3, 4, "squares of 2 by 2"), (4, 6, "room for 16"), (0, 4, "no patches")):
+        with pytest.raises(RuntimeFault, match=said):
+            vision.begin(np.zeros((height * width, vision.patch), np.float32), height, width)
+    with pytest.raises(RuntimeFault, match="192 floats each"):
+        vision.begin(np.zeros((4, 191), np.float32), 2, 2)
+    assert not vision.step() and vision.states == b""
+    with pytest.raises(RuntimeFault, match="at most 64"):
+        Vision(_core.Model(seen("qwen35")[1]), patches=128)

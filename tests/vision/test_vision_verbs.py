@@ -1,0 +1,59 @@
+"""Vision halves through inspect, build, quantize and merge."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import random_adapters
+
+from tinsmith import cli, models
+from tinsmith.formats.tin import Tin
+from tinsmith.quant import vision as quantized
+from tinsmith.train.merge import merge
+from tinsmith.vision.facts import to_facts
+
+
+def shell(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
+    assert cli.main(list(arguments)) == 0
+    return capsys.readouterr().out
+
+
+def test_build_writes_both_halves_in_a_format(
+    folder_of: Callable[[str], Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    spec = models.load(folder_of("gemma3"))
+    assert spec.vision is not None
+    given = ["--name", "m", "--format", "q8_0", "--out", str(tmp_path)]
+    printed = shell(capsys, "build", str(folder_of("gemma3")), *given).splitlines()
+    model, tin, half = (tmp_path / name for name in ("m-q8_0.gguf", "m-q8_0.tin", "mmproj-m-q8_0.gguf"))
+    assert printed == [str(model), str(tin), str(half)]
+    assert models.load(model, half).vision == quantized.apply(spec.vision, "Q8_0")
+    assert Tin(tin).manifest["vision"].items() >= json.loads(json.dumps(to_facts(spec.vision))).items()
+    again = ["--name", "m", "--format", "q8_0", "--out", str(tmp_path / "again")]
+    shell(capsys, "build", str(model), "--mmproj", str(half), *again)
+    assert (tmp_path / "again" / half.name).read_bytes() == half.read_bytes()
+    shown = json.loads(shell(capsys, "inspect", str(model), "--mmproj", str(half), "--json"))["vision"]
+    assert shown["tower"] == "siglip"
+    assert shown["tensors"]["Q8_0"] > shown["tensors"]["F32"] / 8
+    assert "vision" not in json.loads(shell(capsys, "inspect", str(model), "--json"))
+
+
+def test_quantize_of_a_folder_keeps_the_vision_half(
+    folder_of: Callable[[str], Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "m.gguf"
+    assert cli.main(["quantize", str(folder_of("smolvlm")), str(out), "--type", "f16"]) == 0
+    assert "mmproj-m.gguf" in capsys.readouterr().err
+    assert models.load(out, tmp_path / "mmproj-m.gguf").vision is not None
+
+
+def test_merging_an_adapter_keeps_the_vision_half(folder_of: Callable[[str], Path], tmp_path: Path) -> None:
+    spec = models.load(folder_of("smolvlm"))
+    random_adapters.folder(spec, tmp_path / "adapter")
+    merged = merge(spec, tmp_path / "adapter")
+    assert merged.tensors["layers.0.q"] != spec.tensors["layers.0.q"]
+    models.save_hf(merged, tmp_path / "merged")
+    assert models.load(tmp_path / "merged").vision == spec.vision
