@@ -16,11 +16,12 @@ import tinsmith
 from tinsmith import models
 from tinsmith.data.pictures import Picture
 from tinsmith.data.readers import Example
-from tinsmith.errors import DataError, InputError
+from tinsmith.errors import DataError, InputError, UnsupportedError
 from tinsmith.spec import Spec
-from tinsmith.train import network, run, scratch
+from tinsmith.train import adapter, methods, network, run, scratch
 from tinsmith.train.eyes import Eyes, Places
 from tinsmith.train.job import Job
+from tinsmith.train.merge import merge
 from tinsmith.train.options import ScratchOptions, TrainOptions
 from tinsmith.train.sequences import shared_prefix
 
@@ -101,6 +102,40 @@ def test_it_learns_from_pictures_and_transformers_sees_the_same(
         ]
     )
     assert (ours - wanted).abs().max() < 1e-3 * wanted.abs().max()
+
+
+@pytest.mark.parametrize("parts", [("connector",), ("language", "tower")])
+def test_an_adapter_changes_the_parts_that_are_chosen_and_is_merged(
+    parts: tuple[str, ...], start: Spec, encode: Any, shown: list[Example], tmp_path: Path
+) -> None:
+    options = TrainOptions(
+        task="chat", epochs=1, learning_rate=1e-2, rank=4, rough=None, parts=parts, threads=1
+    )
+    given = replace(job(start, encode, shown[:8], shown[8:10], tmp_path), options=options, is_new=False)
+    result = run.train("lora", given)
+    merged = merge(start, result.folder)
+    assert start.vision and merged.vision
+    changed = {
+        part: any(old[role].data != new[role].data for role in old if role.startswith("connector.") == is_joint)
+        for part, old, new, is_joint in (
+            ("language", start.tensors, merged.tensors, False),
+            ("connector", start.vision.tensors, merged.vision.tensors, True),
+            ("tower", start.vision.tensors, merged.vision.tensors, False),
+        )
+    }
+    assert {part for part, is_changed in changed.items() if is_changed} == set(parts)
+    trainee = methods.by_name("lora").trainee(given)
+    trainee.take_mean([result.folder])
+    sequences = given.tokenization()(shown[:2])
+    whole = network.whole(merged)
+    with torch.no_grad():
+        adapted = trainee.network.answer_losses(trainee.network.pack(sequences, 0))[0]
+        assert torch.allclose(adapted, whole.answer_losses(whole.pack(sequences, 0))[0], atol=2e-2)
+    with pytest.raises(UnsupportedError, match="changes the vision half too, which only a merge does"):
+        adapter.read(result.folder, start)
+    blind = replace(given, spec=replace(start, vision=None), examples=[Example("a", "b")], validation=[])
+    with pytest.raises(InputError, match="the base has no vision half; leave it out, or take one that has"):
+        methods.by_name("lora").trainee(blind)
 
 
 def test_a_prompt_has_the_tokens_that_idefics3_has(start: Spec, shown: list[Example]) -> None:

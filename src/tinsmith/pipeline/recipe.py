@@ -49,6 +49,7 @@ from tinsmith.train.options import (
     MADE_EPOCHS,
     MADE_SEEDS,
     MOMENTS,
+    PARTS,
     POLICY_LOSSES,
     RANK_SCALES,
     RETRAIN_AUTO,
@@ -197,6 +198,7 @@ class Train:
     rank: int = _key(whole(1, 1024), 16)
     ranks: dict[str, int] | None = _key(RANKS, None)  # noqa: RUF009, a default of None
     rank_scale: str = _key(choice(RANK_SCALES), TrainOptions.rank_scale)
+    parts: tuple[str, ...] = _key(some_of(PARTS, least=1), TrainOptions.parts)
     alpha: float = _key(number(0.001, 10_000), 32.0)
     dropout: float = _key(number(0, 0.9), 0.0)
     targets: tuple[str, ...] | str = _key(TARGETS, "auto")

@@ -101,6 +101,10 @@ class Network:
         return labelled
 
     @property
+    def sees(self) -> bool:
+        return hasattr(self.trunk, EYES)
+
+    @property
     def eyes(self) -> Any:
         """The vision half, which is part of the trunk."""
         return self.trunk.get_submodule(EYES)
