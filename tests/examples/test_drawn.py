@@ -10,6 +10,7 @@ from test_small import EXAMPLES, load, rows
 
 from tinsmith.constraint import makers
 from tinsmith.data.shapes import open_examples
+from tinsmith.pipeline import recipes
 from tinsmith.prepare.allowed import Checker, bytes_model
 
 pytest.importorskip("sklearn")
@@ -62,3 +63,9 @@ def test_receipts_say_what_their_texts_do(tmp_path: Path, monkeypatch: pytest.Mo
     (first, *_) = rows(tmp_path / "a" / "test.jsonl")
     assert first["part"] == json.loads(first["output"])["kind"] and "input" not in first
     assert sample.wrapped("a " * 40).count("\n") == 1
+
+
+@pytest.mark.parametrize("name", ["digits", "receipts"])
+def test_the_recipe_loads(name: str) -> None:
+    loaded = recipes.load(EXAMPLES / name / "recipe.toml")
+    assert loaded.name == name and loaded.train.seeds == 1

@@ -26,7 +26,7 @@ CONNECTORS = ("idefics3",)  # whose torch modules are known here
 
 
 class Sight:
-    """How a vision half sees pictures. tokens: of one tile."""
+    """How a vision half sees pictures. tokens: of one tile; splits: whether a picture may be several."""
 
     def __init__(self, vision: Vision) -> None:
         if vision.connector not in CONNECTORS:
@@ -43,6 +43,7 @@ class Sight:
         self.processor = Idefics3ImageProcessorPil(
             **{name: given[name] for name in names}, resample=resample, do_rescale=False, do_normalize=False
         )
+        self.splits = bool(given["do_image_splitting"])
         self.tokens = (vision.sizes.side // vision.joint.merge) ** 2
         self.mean, self.std = (torch.tensor(three).view(1, 3, 1, 1) for three in (facts.mean, facts.std))
         self._kept: dict[Picture, tuple[Tensor, int, int]] = {}
@@ -140,6 +141,8 @@ class Places:
     def _tokens(self, picture: Picture) -> str:
         around, tokens = self.texts["around"], self.texts["image"] * self.sight.tokens
         whole = around + self.texts["whole"] + tokens + around
+        if not self.sight.splits:
+            return whole
         _, rows, columns = self.sight.tiles(picture)
         if not rows:
             return whole
