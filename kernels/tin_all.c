@@ -42,7 +42,18 @@
 #include "core/text/turns.c"
 #include "core/text/unicode.c"
 #include "core/text/unigram.c"
+#ifndef TIN_NO_VISION
+#include "core/vision/inflate.c"
+#include "core/vision/jpeg.c"
+#include "core/vision/jpeg_rows.c"
+#include "core/vision/jpeg_scan.c"
+#include "core/vision/picture.c"
+#include "core/vision/pixels.c"
+#include "core/vision/png.c"
+#include "core/vision/resample.c"
 #include "core/vision/tower.c"
+#include "core/vision/views.c"
+#endif
 #include "core/vm/adapter.c"
 #include "core/vm/embed.c"
 #include "core/vm/experts.c"

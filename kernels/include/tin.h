@@ -1014,6 +1014,115 @@ TIN_API void tin_batch_slice(tin_batch *batch, uint32_t rows);
 /* Drops the work under way; its sessions are free, and their tokens are queued again. */
 TIN_API void tin_batch_cancel(tin_batch *batch);
 
+/* ---- Pictures ----------------------------------------------------------------------------- */
+
+/* Not there in a build without pictures (TIN_NO_VISION), which is some 30 KB smaller. A program that links the
+ * static library has them only where it calls them. */
+#ifndef TIN_NO_VISION
+
+/* What a picture's file says before its pixels are read. */
+typedef struct tin_picture_info {
+    uint32_t width, height; /* pixels, as it stands once turned as its EXIF says */
+    size_t rgb;             /* bytes of its pixels: width * height * 3 */
+    size_t memory;          /* bytes that tin_picture_read works in */
+} tin_picture_info;
+
+/* Reads the header of a PNG or JPEG file: every PNG, of an animated one the still picture; every Huffman-coded JPEG of 8
+ * bits, progressive too, grey, in colours or in inks. The file may be hostile. Any thread may call.
+ *
+ * file  the whole file's `size` bytes
+ * most  the bytes that its pixels and the reading may take together: the caller's bound, so that a small
+ *       file that claims a large picture is refused here
+ * info  written on success
+ *
+ * Errors: ARGUMENT (nothing given), FORMAT (damaged or cut short), UNSUPPORTED (neither PNG nor JPEG, or of a
+ * kind that is not read), MEMORY (more than `most`). */
+TIN_API tin_status tin_picture_look(const void *file, size_t size, uint64_t most, tin_picture_info *info,
+                                    tin_error *error);
+
+/* Reads the pixels: those that Pillow reads and Hugging Face's image processors see, bit for bit. What is
+ * transparent lies over white; 16 bits become their upper 8; the picture is turned as its EXIF says. Colour
+ * profiles are not applied. Any thread may call.
+ *
+ * memory, memory_size  at least info.memory bytes, aligned to TIN_ALIGNMENT; free again afterwards
+ * rgb, rgb_size        at least info.rgb bytes: uint8[height][width][3]. On an error parts may be written
+ *
+ * Errors: as tin_picture_look; MEMORY (a block too small or misaligned). */
+TIN_API tin_status tin_picture_read(const void *file, size_t size, void *memory, size_t memory_size, uint8_t *rgb,
+                                    size_t rgb_size, tin_error *error);
+
+/* How a picture is resized, by Pillow's numbers: its filters, with antialiasing, in its fixed-point arithmetic.
+ * Shrinking torchvision's way differs by at most 1 in 255 (docs/vision.md). */
+enum { TIN_FILTER_LANCZOS = 1, TIN_FILTER_BILINEAR = 2, TIN_FILTER_BICUBIC = 3 };
+
+/* How a picture is cut into tiles, by the image processor that does it so. */
+enum {
+    TIN_TILING_PLAIN = 1,    /* resized to width x height; Gemma 3, SigLIP */
+    TIN_TILING_IDEFICS3 = 2, /* to `edge`, to whole tiles, and all of it in one more; Idefics3, SmolVLM */
+    TIN_TILING_LFM2 = 3,     /* as SMART where it is small, else tiles and a thumbnail; LFM2-VL */
+    TIN_TILING_SMART = 4     /* to multiples of `factor` within a number of pixels; Qwen */
+};
+
+/* What an image processor's configuration says. What a tiling does not name it does not read. */
+typedef struct tin_pixels_rules {
+    double scale;                    /* of a byte, before mean and std: 1 / 255 */
+    float mean[3], std[3];           /* value = ((float)(byte * scale) - mean) / std */
+    uint32_t tiling, filter;         /* TIN_TILING_*, TIN_FILTER_* */
+    uint32_t patch;                  /* pixels along a patch */
+    uint32_t merge;                  /* patches come in blocks of merge x merge; 1: row by row */
+    uint32_t frames;                 /* how often a row has each channel's plane: 1, Qwen's 2 */
+    uint32_t width, height;          /* PLAIN: pixels */
+    uint32_t edge;                   /* IDEFICS3: pixels along the longer side */
+    uint32_t tile;                   /* IDEFICS3, LFM2: pixels along a tile */
+    uint32_t min_tiles, max_tiles;   /* LFM2; IDEFICS3 has no tiles where max_tiles is 1 */
+    uint32_t thumbnail;              /* LFM2: all of the picture after its tiles */
+    uint32_t factor;                 /* LFM2, SMART: pixels that both sides are a multiple of */
+    uint32_t min_pixels, max_pixels; /* LFM2, SMART: of the resized picture */
+    float tolerance;                 /* LFM2: it is large above max_pixels * tolerance */
+} tin_pixels_rules;
+
+#define TIN_MAX_VIEWS 3
+
+/* The picture at one size. */
+typedef struct tin_pixels_view {
+    uint32_t width, height; /* pixels */
+    uint32_t across, down;  /* tiles, all of one size; 0: it is only what later views are made of */
+    uint32_t from;          /* what it is resized from: 0 the picture, k views[k - 1] */
+} tin_pixels_view;
+
+typedef struct tin_pixels_plan {
+    uint32_t width, height; /* of the picture */
+    uint32_t rows, columns; /* patches, of all tiles; floats of each */
+    uint32_t tiles;
+    uint32_t count; /* of views */
+    tin_pixels_view views[TIN_MAX_VIEWS];
+    size_t memory; /* bytes that tin_pixels_make works in */
+} tin_pixels_plan;
+
+/* What the rules make of a picture of that size. Any thread may call.
+ *
+ * plan  written on success
+ *
+ * Errors: ARGUMENT (a size, or rules that fit no tower), UNSUPPORTED (too long and narrow), MEMORY (more than
+ * this machine can address). */
+TIN_API tin_status tin_pixels_size(const tin_pixels_rules *rules, uint32_t width, uint32_t height,
+                                   tin_pixels_plan *plan, tin_error *error);
+
+/* Makes the patches: resizes, cuts, normalizes. A camera's or a frame buffer's pixels are read where they lie.
+ * The same bits on every machine. Any thread may call.
+ *
+ * rgb, stride          uint8[height][width][3], rows `stride` bytes apart
+ * memory, memory_size  at least plan.memory bytes, aligned to TIN_ALIGNMENT
+ * rows, count          at least plan.rows * plan.columns floats: tile after tile, left to right, then down;
+ *                      each its patches in the order that merge says; a patch is [3][frames][patch][patch]
+ *
+ * Errors: as tin_pixels_size; ARGUMENT (no pixels, or a stride below a row), MEMORY (a block too small or
+ * misaligned). */
+TIN_API tin_status tin_pixels_make(const tin_pixels_rules *rules, const uint8_t *rgb, size_t stride,
+                                   uint32_t width, uint32_t height, void *memory, size_t memory_size, float *rows,
+                                   size_t count, tin_error *error);
+#endif
+
 #ifdef __cplusplus
 }
 #endif

@@ -50,8 +50,8 @@ static PyObject *model_info(core_model *self, PyObject *unused) {
     (void)unused;
     tin_model_info info;
     tin_model_describe(self->model, &info);
-    return Py_BuildValue("{s:I,s:I,s:I,s:I,s:K,s:K,s:K,s:K,s:i,s:i,s:K,s:s,s:I}", "vocab", info.vocab, "context",
-                         info.context, "chunk", info.chunk, "layers", info.layers, "weight_bytes",
+    return Py_BuildValue("{s:I,s:I,s:I,s:I,s:K,s:K,s:K,s:K,s:i,s:i,s:K,s:s,s:I}", "vocab", info.vocab,
+                         "context", info.context, "chunk", info.chunk, "layers", info.layers, "weight_bytes",
                          (unsigned long long)info.weight_bytes, "arena_bytes",
                          (unsigned long long)info.arena_bytes, "kv_bytes", (unsigned long long)info.kv_bytes,
                          "state_bytes", (unsigned long long)info.state_bytes, "bos", info.bos, "eos", info.eos,

@@ -190,6 +190,7 @@ static int execute(PyObject *module) {
     if (PyModule_AddFunctions(module, functions) || PyModule_AddFunctions(module, core_block_functions) ||
         PyModule_AddFunctions(module, core_constraint_functions) ||
         PyModule_AddFunctions(module, core_measure_functions) ||
+        PyModule_AddFunctions(module, core_picture_functions) ||
         PyModule_AddFunctions(module, core_seal_functions) ||
         PyModule_AddFunctions(module, core_train_functions))
         return -1;

@@ -17,7 +17,7 @@ extern struct PyModuleDef core_module;
 extern PyType_Spec core_model_spec, core_session_spec, core_batch_spec, core_constraint_spec, core_adapter_spec,
     core_router_spec, core_vision_spec;
 extern PyMethodDef core_block_functions[], core_constraint_functions[], core_measure_functions[],
-    core_seal_functions[], core_train_functions[];
+    core_picture_functions[], core_seal_functions[], core_train_functions[];
 
 /* Raises RuntimeFault(name of the status, text). Returns NULL. */
 PyObject *core_raise(PyObject *fault, const tin_error *error);

@@ -1,8 +1,8 @@
 """What a family computes: ops over named values, before any device is known.
 
 A family's `graph(hyper, g)` calls the methods of GraphBuilder; each adds one op and returns its output, a Value
-of shape (tokens, width). So do a tower's and a connector's, whose values are of shape (patches, width) and, once
-patches are merged, (states, width). The op kinds are those of kernels/ops.def.
+of shape (tokens, width). So do a tower's and a connector's, whose values are of shape (patches, width) and,
+once patches are merged, (states, width). The op kinds are those of kernels/ops.def.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from tinsmith.errors import UnsupportedError
 from tinsmith.formats.weights import to_float32
 from tinsmith.spec import Tensor
 
-# In the order of TINI_ACT_*: what `gated` does to its gate. "gelu" is the form by tanh, "gelu_erf" the exact one.
+# In the order of TINI_ACT_*: what `gated` does to its gate. "gelu" is the form by tanh, "gelu_erf" the exact.
 ACTIVATIONS = ("silu", "gelu", "sigmoid", "none", "gelu_erf")
 # In the order of TINI_GRID_*: how a table of positions is resized (kernels/core/vm/program.h).
 GRIDS = ("nearest", "corners", "smooth")
@@ -127,8 +127,8 @@ class GraphBuilder:
     def rope_table(
         self, frequencies: Sequence[float], factor: float = 1.0, streams: Sequence[int] | None = None
     ) -> Value:
-        """Cosines and sines of position * frequency, for `rope`, times a factor. streams: of each frequency, whether
-        an image's row has the position of its time (0), its row (1) or its column (2); without, its own."""
+        """Cosines and sines of position * frequency, for `rope`, times a factor. streams: of each frequency,
+        whether an image's row has the position of its time (0), its row (1) or its column (2); else its own."""
         out = Value(2 * len(frequencies))
         number = sum(op.kind == "ROPE_TABLE" for op in self.graph.ops)
         names: list[str | None] = [self.constant(f"rope.{number}", frequencies)]
@@ -322,7 +322,7 @@ class GraphBuilder:
         return out
 
     def merge(self, x: Value, side: int, *, mean: bool = False) -> Value:
-        """Of each square of side by side patches, all rows joined, or their mean. What follows is of squares."""
+        """Of each square of side by side patches all rows joined, or their mean; what follows is of squares."""
         out = Value(x.width if mean else x.width * side**2)
         self._add(Op("MERGE", [x], [out], u=(side, int(mean))))
         return out

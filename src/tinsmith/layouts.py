@@ -78,6 +78,7 @@ def transposed(tensor: Tensor) -> Tensor:
         raise UnsupportedError(
             f"a matrix of {tensor.format} can't be transposed; supported: {', '.join(_BYTES)}"
         )
-    values = memoryview(tensor.data).cast("B").cast({4: "I", 2: "H"}[_BYTES[tensor.format]])
+    view = memoryview(tensor.data).cast("B")
+    values = view.cast("I") if _BYTES[tensor.format] == 4 else view.cast("H")
     data = b"".join(values[column :: tensor.inputs].tobytes() for column in range(tensor.inputs))
     return Tensor(tensor.format, tensor.inputs, tensor.rows, data)

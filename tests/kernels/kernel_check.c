@@ -167,7 +167,8 @@ static void check_tini_kv_append_fn(tini_kv_append_fn *scalar, tini_kv_append_fn
 static void check_attention(tini_attention_fn *scalar, tini_attention_fn *vector, tini_attention a,
                             uint32_t head_dim) {
     const struct cache *c = cache_of_kernel();
-    uint32_t last = tini_attention_last(&a, a.position + a.rows - 1), first = tini_attention_first(&a, a.position);
+    uint32_t last = tini_attention_last(&a, a.position + a.rows - 1),
+             first = tini_attention_first(&a, a.position);
     uint32_t capacity = (last / TINI_KV_TILE + 1 - (a.window ? first / TINI_KV_TILE : 0)) * TINI_KV_TILE;
     uint32_t in_place = below(2), wide = (a.heads + below(2)) * head_dim;
     tini_kv kv = place_cache(c, KEYS, VALUES, capacity, a.window ? capacity : last + 1, head_dim);

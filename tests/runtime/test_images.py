@@ -1,6 +1,6 @@
-"""Rows given in the place of tokens' embeddings: where they are the tokens' own, the bits are those of the tokens; and
-whatever a session with images forgets, hands on or leaves half done, what follows has the bits of one that computed
-the same in one go."""
+"""Rows given in the place of tokens' embeddings: where they are the tokens' own, the bits are those of the
+tokens; and whatever a session with images forgets, hands on or leaves half done, what follows has the bits of
+one that computed the same in one go."""
 
 from __future__ import annotations
 
@@ -314,7 +314,7 @@ def test_what_is_refused() -> None:
         (ids, [(2, 4, 0, digest, rows)], "in whole rows"),
         (ids, [(5, 4, 2, digest, rows)], "follow one another"),
         (ids, [(2, 4, 2, digest, None)], "has no rows"),
-        (ids + ids, images + [(9, 4, 2, digest, rows)], "room for 1 of 6"),
+        ([*ids, *ids], [*images, (9, 4, 2, digest, rows)], "room for 1 of 6"),
         ([-1] * 8, [(0, 8, 2, digest, rows + rows)], "room for 1 of 6"),
     ):
         for take in (session.append, session.replace):

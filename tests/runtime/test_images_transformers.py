@@ -1,4 +1,4 @@
-"""What an image's rows see and where they stand, beside transformers' own: gemma3's rows that see each other, and
+"""What an image's rows see and where they stand, beside transformers' own: gemma3's that see each other, and
 qwen35's positions by time, row and column."""
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ np, torch = pytest.importorskip("numpy"), pytest.importorskip("torch")
 
 CONTEXT = 160
 LOGITS, PENDING, IDLE = _core.STEP_LOGITS, _core.STEP_PENDING, _core.STEP_IDLE
-# Where images begin, and their rows and columns: of the 120 positions, one is longer than gemma3's window of 40.
+# Where images begin, and their rows and columns; of the 120 positions, one has more than gemma3's window of 40.
 PLACES = ((3, 4, 5), (25, 5, 2), (37, 2, 3), (50, 6, 8))
 ROWS = 120
 

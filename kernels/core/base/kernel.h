@@ -113,7 +113,7 @@ typedef struct tini_attention {
     size_t q_stride, out_stride;
     uint32_t rows, heads, position;
     uint32_t window; /* 0: all */
-    uint32_t until;  /* positions of the cache that every row sees, with those of its own: an image's; 0: none */
+    uint32_t until; /* positions of the cache that every row sees, with those of its own: an image's; 0: none */
     float scale;
     float cap; /* scores s become cap * tanh(s / cap); 0: as they are */
 } tini_attention;

@@ -65,14 +65,16 @@ static uint32_t embedding_width(const tini_program *p) {
 
 static tin_status check_tower(const tin_model *model, tin_error *error) {
     if (model->program.side)
-        return tini_fail(error, TIN_ERR_FORMAT, "program.bin ends in states, as a tower does, and not in logits");
+        return tini_fail(error, TIN_ERR_FORMAT,
+                         "program.bin ends in states, as a tower does, and not in logits");
     if (!model->tower.header)
         return TIN_OK;
     if (!model->tower.side)
         return tini_fail(error, TIN_ERR_FORMAT, "vision/program.bin ends in logits, and not in states");
     uint32_t width = embedding_width(&model->program);
     if (model->tower.header->vocab != width)
-        return tini_fail(error, TIN_ERR_FORMAT, "vision/program.bin makes states of %u floats; embeddings have %u",
+        return tini_fail(error, TIN_ERR_FORMAT,
+                         "vision/program.bin makes states of %u floats; embeddings have %u",
                          model->tower.header->vocab, width);
     return TIN_OK;
 }

@@ -29,7 +29,8 @@ static tin_status resolve_vision(const tin_model *model, const tin_vision_option
     const tini_program *tower = &model->tower;
     *options = given ? *given : (tin_vision_options){0};
     if (!tower->header)
-        return tini_fail(error, TIN_ERR_UNSUPPORTED, "the model sees no images: the tin has no vision/program.bin");
+        return tini_fail(error, TIN_ERR_UNSUPPORTED,
+                         "the model sees no images: the tin has no vision/program.bin");
     if (!options->patches)
         options->patches = tower->header->context;
     if (options->patches > tower->header->context)
@@ -115,8 +116,8 @@ tin_status tin_vision_begin(tin_vision *v, const float *patches, uint32_t height
         return tini_fail(error, TIN_ERR_ARGUMENT, "no patches");
     if (height % side || width % side)
         return tini_fail(error, TIN_ERR_ARGUMENT,
-                         "an image of %u by %u patches; the model merges squares of %u by %u", height, width, side,
-                         side);
+                         "an image of %u by %u patches; the model merges squares of %u by %u", height, width,
+                         side, side);
     if (count > v->options.patches)
         return tini_fail(error, TIN_ERR_ARGUMENT, "an image of %u by %u patches; there is room for %u", height,
                          width, v->options.patches);

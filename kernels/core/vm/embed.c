@@ -66,7 +66,7 @@ void tini_add_unpacked(uint32_t format, float *out, const uint8_t *packed, uint3
     const size_t bytes = format == TINI_FORMAT_F32 ? 4 : 2;
     packed += row / TINI_TILE * TINI_TILE * inputs * bytes + row % TINI_TILE * bytes;
     for (uint32_t i = 0; i < inputs; i++, packed += TINI_TILE * bytes) {
-        float x = format == TINI_FORMAT_F32 ? tini_load_f32(packed)
+        float x = format == TINI_FORMAT_F32   ? tini_load_f32(packed)
                   : format == TINI_FORMAT_F16 ? tini_f16_to_f32(tini_load_u16(packed))
                                               : tini_bf16_to_f32(tini_load_u16(packed));
         out[i] = out[i] + weight * x;

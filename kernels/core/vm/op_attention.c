@@ -23,7 +23,8 @@ static uint32_t stream_at(float number) {
 }
 
 static void run_rope_table(const tini_run *r, uint32_t item, uint32_t end) {
-    const float *frequency = tini_vector_of(r, r->op->tensor[0]), *streams = tini_vector_of(r, r->op->tensor[1]);
+    const float *frequency = tini_vector_of(r, r->op->tensor[0]),
+                *streams = tini_vector_of(r, r->op->tensor[1]);
     uint32_t half = tini_tensor_of(r, r->op->tensor[0])->inputs;
     for (; item < end; item++) {
         const tini_block *block = tini_block_of(r, item);

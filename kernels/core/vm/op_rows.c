@@ -68,10 +68,8 @@ static uint64_t work_gated(const tini_run *r) {
 static tini_gate_fn *gate_of(const tini_run *r) {
     const tini_kernels *kernels = r->pass->kernels;
     tini_gate_fn *const acts[TINI_ACT_COUNT] = {
-        [TINI_ACT_SILU] = kernels->silu_mul,
-        [TINI_ACT_GELU] = kernels->gelu_mul,
-        [TINI_ACT_SIGMOID] = kernels->sigmoid_mul,
-        [TINI_ACT_NONE] = tini_mul_row,
+        [TINI_ACT_SILU] = kernels->silu_mul,         [TINI_ACT_GELU] = kernels->gelu_mul,
+        [TINI_ACT_SIGMOID] = kernels->sigmoid_mul,   [TINI_ACT_NONE] = tini_mul_row,
         [TINI_ACT_GELU_ERF] = kernels->gelu_erf_mul,
     };
     return acts[r->op->u[0]];

@@ -10,7 +10,8 @@ TINI_REGION_SCALAR
 static void run_patches(const tini_run *r, uint32_t item, uint32_t end) {
     const size_t width = r->pass->program->patch;
     for (uint32_t row = r->begin + item; row < r->begin + end; row++)
-        memcpy(tini_value_at(r, r->op->out[0], row), r->pass->image->patches + row * width, width * sizeof(float));
+        memcpy(tini_value_at(r, r->op->out[0], row), r->pass->image->patches + row * width,
+               width * sizeof(float));
 }
 
 static uint64_t work_patches(const tini_run *r) {

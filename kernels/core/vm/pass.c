@@ -91,7 +91,8 @@ static uint32_t input_border(const tini_input *input, uint32_t *span, uint32_t p
 }
 
 uint32_t tini_pass_add(tini_pass *pass, const tini_caches *caches, tini_states *states,
-                       const tini_adapters *adapters, const tini_input *input, uint32_t position, uint32_t rows) {
+                       const tini_adapters *adapters, const tini_input *input, uint32_t position,
+                       uint32_t rows) {
     uint32_t first = pass->rows;
     if (states->bytes)
         add_run(pass, states, rows);

@@ -59,9 +59,9 @@ typedef struct tini_pass {
     const tini_kernels *kernels;
     const tin_executor *executor; /* or NULL */
     uint8_t *arena;
-    float *logits;      /* [most_logits][vocab]; a tower's states */
+    float *logits;           /* [most_logits][vocab]; a tower's states */
     const tini_image *image; /* of a tower */
-    tini_block *blocks; /* [most_rows] */
+    tini_block *blocks;      /* [most_rows] */
     tini_states **runs; /* [most_rows] of the sessions with rows in the pass, where the program has states */
     /* Where rows may have adapters whose ranks together are at most `rank`: [most_rows], and of up to three matrices the
      * rows' products with A, as floats and as q8. */
@@ -111,7 +111,8 @@ uint64_t tini_pass_place(tini_pass *pass, const tini_program *program, uint32_t 
 void tini_pass_begin(tini_pass *pass);
 void tini_pass_logits_begin(tini_pass *pass);
 uint32_t tini_pass_add(tini_pass *pass, const tini_caches *caches, tini_states *states,
-                       const tini_adapters *adapters, const tini_input *input, uint32_t position, uint32_t rows);
+                       const tini_adapters *adapters, const tini_input *input, uint32_t position,
+                       uint32_t rows);
 
 /* Begins a pass of a tower: all patches of an image, which stays there. caches: of the tower. */
 void tini_pass_see(tini_pass *pass, const tini_caches *caches, const tini_image *image);

@@ -43,7 +43,7 @@ typedef struct tini_program_header {
     uint32_t tensors, values, caches, ops, name_bytes;
     uint32_t vocab;   /* rows of the logits op's tensor; a tower's: the width of its states */
     uint32_t context; /* most positions; a tower's: most patches of an image */
-    uint32_t chunk;   /* rows computed at once where a session asks for no other number; a tower's: as context */
+    uint32_t chunk; /* rows computed at once where a session asks for no other number; a tower's: as context */
     uint32_t states;
     uint64_t row_bytes; /* of the arena, for every row computed at once */
     uint64_t weight_bytes;

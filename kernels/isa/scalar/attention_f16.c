@@ -15,8 +15,8 @@ TINI_REGION_REFERENCE
  *
  * and at last out[d] = acc[d] * (1 / the sum of l by tini_sum16). Keys and values widen exactly to float32; exp
  * is tini_exp, so the first tile's alpha is 0, and 1 exactly where the maximum stays. */
-static void tini_attention_head(const tini_kv *kv, const float *q, float *out, uint32_t first,
-                                uint32_t last, float scale, float cap) {
+static void tini_attention_head(const tini_kv *kv, const float *q, float *out, uint32_t first, uint32_t last,
+                                float scale, float cap) {
     float acc[TINI_HEAD_DIM] = {0}, lanes[16] = {0}, weights[TINI_KV_TILE];
     float maximum = -TINI_INFINITY;
     uint32_t head_dim = kv->head_dim;
@@ -60,7 +60,8 @@ void tini_attention_f16_scalar(const tini_kv *kv, const tini_attention *a) {
         for (uint32_t head = 0; head < a->heads; head++)
             tini_attention_head(kv, a->q + r * a->q_stride + head * kv->head_dim,
                                 a->out + r * a->out_stride + head * kv->head_dim,
-                                tini_attention_first(a, position), tini_attention_last(a, position), a->scale, a->cap);
+                                tini_attention_first(a, position), tini_attention_last(a, position), a->scale,
+                                a->cap);
     }
 }
 

@@ -7,8 +7,8 @@ TINI_REGION_REFERENCE
  *
  *     score[p] = (sum over blocks in order, from 0, of (float)(sum of q of query and key) * (d * s)) * scale
  *     acc[e]   = acc[e] * alpha, then + (w[p] * d) * (float)q[e] for each p, in order */
-static void tini_attention_head_q8(const tini_kv *kv, const float *q, float *out, uint32_t first,
-                                   uint32_t last, float scale, float cap) {
+static void tini_attention_head_q8(const tini_kv *kv, const float *q, float *out, uint32_t first, uint32_t last,
+                                   float scale, float cap) {
     float acc[TINI_HEAD_DIM] = {0}, lanes[16] = {0}, weights[TINI_KV_TILE];
     float maximum = -TINI_INFINITY;
     uint32_t head_dim = kv->head_dim, blocks = head_dim / TINI_BLOCK;
@@ -59,7 +59,8 @@ void tini_attention_q8_scalar(const tini_kv *kv, const tini_attention *a) {
         for (uint32_t head = 0; head < a->heads; head++)
             tini_attention_head_q8(kv, a->q + r * a->q_stride + head * kv->head_dim,
                                    a->out + r * a->out_stride + head * kv->head_dim,
-                                   tini_attention_first(a, position), tini_attention_last(a, position), a->scale, a->cap);
+                                   tini_attention_first(a, position), tini_attention_last(a, position),
+                                   a->scale, a->cap);
     }
 }
 

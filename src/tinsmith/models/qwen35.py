@@ -190,8 +190,8 @@ def recurrent(h: Qwen35Hyper, layer: int) -> bool:
 
 
 def streams(sections: Sequence[int]) -> list[int]:
-    """Which of an image row's three positions turns each pair, as interleaved: time, row, column in turn, the last two
-    only in the first sections[1] and sections[2] turns."""
+    """Which of an image row's three positions turns each pair, as interleaved: time, row, column in turn, the
+    last two only in the first sections[1] and sections[2] turns."""
     return [k % 3 if k % 3 and k < 3 * sections[k % 3] else 0 for k in range(sum(sections))]
 
 
