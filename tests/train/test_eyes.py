@@ -13,11 +13,14 @@ import torch
 from PIL import Image, ImageDraw
 
 import tinsmith
-from tinsmith import models
+from tinsmith import _core, models
+from tinsmith.compiler import build_image
 from tinsmith.data.pictures import Picture
 from tinsmith.data.readers import Example
 from tinsmith.errors import DataError, InputError, UnsupportedError
+from tinsmith.runtime import Model
 from tinsmith.spec import Spec
+from tinsmith.tasks import by_name
 from tinsmith.train import adapter, methods, network, run, scratch
 from tinsmith.train.eyes import Eyes, Places
 from tinsmith.train.job import Job
@@ -157,6 +160,25 @@ def test_a_prompt_has_the_tokens_that_idefics3_has(start: Spec, shown: list[Exam
     assert written == f"{rows[0]}\n{rows[1]}\n\n{whole}"
     with torch.no_grad():
         assert Eyes(cut)([picture]).shape == (5 * 4, TINY.hidden)
+
+
+def test_a_prompt_in_training_is_that_of_a_run_and_so_are_its_answers(
+    start: Spec, encode: Any, shown: list[Example], tmp_path: Path
+) -> None:
+    image = build_image(start)
+    model = Model(_core.Model(image), image, threads=1)
+    examples = [shown[0], replace(shown[1], input=""), replace(shown[2], images=shown[2].images * 2)]
+    sequences = job(start, encode, [], [], tmp_path).tokenization()(examples)
+    whole = network.whole(start)
+    for example, sequence in zip(examples, sequences, strict=True):
+        asked = by_name("chat").messages(example)
+        prompt = model.render(asked)
+        assert len(prompt) == len(sequence.prompt)
+        same = [ours == theirs for ours, theirs in zip(prompt, sequence.prompt, strict=True)]
+        assert [place for place, is_same in enumerate(same) if not is_same] == list(sequence.seen)
+        with torch.no_grad():
+            likeliest = int(whole.answer_losses(whole.pack([sequence], 0))[1][0])
+        assert model.chat(asked, max_tokens=1, temperature=0).token_ids[:1] == [likeliest]
 
 
 def test_packed_or_padded_pictures_stay_with_their_sequences(

@@ -33,6 +33,7 @@ SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff", "
 MOST_BYTES = 1 << 28  # of a file
 MOST_PIXELS = 1 << 26
 _FORM = 'a path, {"path": "…"}, {"bytes": …}, or a list of these'
+_ORIENTATION, _TURNED = 0x0112, (5, 6, 7, 8)  # EXIF's tag, and its values of pictures that lie on their side
 _BEHIND = (255, 255, 255)  # what is seen through a picture that is not opaque, as Idefics3's processor has it
 
 
@@ -75,6 +76,13 @@ class Picture:
         with self._opened() as image:
             width, height = image.size
             return width, height
+
+    def upright_size(self) -> tuple[int, int]:
+        """As the pixels have it, turned as EXIF says; of the header alone."""
+        with self._opened() as image:
+            width, height = image.size
+            turned = image.getexif().get(_ORIENTATION, 1) in _TURNED
+        return (height, width) if turned else (width, height)
 
     def suffix(self) -> str:
         """That its file should have, by its header."""
