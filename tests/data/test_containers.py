@@ -158,14 +158,14 @@ def test_texts_with_an_answer_of_each(tmp_path: Path) -> None:
     (tmp_path / "a.json").write_text('{\n "total": 3\n}')
     assert pairs(tmp_path) == [("Total 3 EUR", '{"total":3}')]
     (tmp_path / "b.txt").write_text("Total 4 EUR")
-    with pytest.raises(DataError, match=r"b\.txt: b\.json is missing; put the answer beside its text"):
+    with pytest.raises(DataError, match=r"b\.txt: b\.json is missing; put the answer beside it"):
         pairs(tmp_path)
 
 
 def test_texts_with_a_list_of_labels(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("some text")
     (tmp_path / "labels.csv").write_text("file,label\na.txt,yes\na,no\n../a.txt,out\n")
-    with pytest.raises(DataError, match=r'labels\.csv:4: "file": there is no text \.\./a\.txt in'):
+    with pytest.raises(DataError, match=r'labels\.csv:4: "file": there is no file \.\./a\.txt in'):
         pairs(tmp_path)
     (tmp_path / "labels.csv").write_text("file,label\na.txt,yes\na,no\n")
     assert pairs(tmp_path) == [("some text", "yes"), ("some text", "no")]

@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 from tiny_models import tiny_spec
 
 from tinsmith import cli, models
+from tinsmith.data import picture_changes
 from tinsmith.errors import DataError, InputError, RecipeError
 from tinsmith.models import family
 from tinsmith.pipeline import augmentation, data, stages
@@ -233,3 +235,36 @@ def test_the_report_shows_some_beside_their_origin(folder: Path) -> None:
         row = json.loads(lines[shown["line"] - 1])
         assert shown["from"] == {key: row[key] for key in ("input", "output")}
         assert shown["made"]["input"] in page.replace("&#34;", '"')
+
+
+def test_pictures_are_changed_and_some_are_shown(folder: Path) -> None:
+    (folder / "pictures").mkdir()
+    for split, levels in (("train", range(40, 240, 20)), ("validation", (30,)), ("test", (25,))):
+        lines = []
+        for level in levels:
+            image = Image.new("RGB", (24, 16), (level, level, level))
+            image.paste((0, 0, 0), (3, 2, 9, 9))
+            image.save(folder / "pictures" / f"{level}.png")
+            heat = call("Heat", area="attic", to=level)
+            lines.append(
+                json.dumps({"image": f"pictures/{level}.png", "input": "attic", "output": heat}) + "\n"
+            )
+        (folder / f"{split}.jsonl").write_text("".join(lines))
+    run = made(folder)
+    found, train = facts(run), data.examples(run, "train")
+    assert found and found.rows == 2 * len(train) and not found.sources  # what a picture shows stays
+    assert set(found.pictures) <= set(picture_changes.KINDS) and sum(found.pictures.values()) >= found.rows
+    for variant in data.augmented(run):
+        for row in variant:
+            was = train[row.about["from"] - 1]
+            assert (row.input, row.output) == (was.input, was.output)
+            assert row.images[0].digest == was.images[0].digest
+            assert [kind for kind, _ in row.images[0].change] and row.images[0].pixels().size == (24, 16)
+    sheet = Image.open(run.folder / augmentation.SHEET)
+    assert sheet.size == (8 + 168 * 3, 8 + 168 * len(train))  # each beside its two variants
+    (folder / "pictures" / "40.png").write_bytes((folder / "pictures" / "60.png").read_bytes())
+    assert data.examples(made(folder), "train")[0].images[0].digest == train[1].images[0].digest
+    run = made(folder, 'augment_pictures = ["blur"]')
+    found = facts(run)
+    assert found and found.pictures == {"blur": 2 * len(train)}
+    assert facts(made(folder, "augment_pictures = []")) is None

@@ -89,7 +89,7 @@ def test_good_rows_are_let_be(tmp_path: Path) -> None:
     report = look(tmp_path, calls(), table=tools(tmp_path))
     assert report.findings == {}
     assert report.data.task.name == "call"
-    assert set(report.skipped) == {"leak", "too_long", "truncated"}
+    assert set(report.skipped) == {"leak", "picture_leak", "too_long", "truncated"}
 
 
 @pytest.mark.parametrize(

@@ -65,7 +65,11 @@ def augment(
     maker = _Maker(train, values, lists or {}, tokens)
     made = Augmented(slots=maker.counts())
     taken = {normalize(example.input) for example in train}
-    shares = _shares([bool(slots) for slots in maker.slots.of], labels or [None] * len(train))
+    # What a picture shows stays: another value in the answer would be a wrong one.
+    has_slots = [
+        bool(slots) and not example.images for example, slots in zip(train, maker.slots.of, strict=True)
+    ]
+    shares = _shares(has_slots, labels or [None] * len(train))
     for variant in range(variants):
         made.rows.append([])
         for i, share in enumerate(shares):

@@ -6,8 +6,8 @@
 part of a test set that the example belongs to, `turns` are those of the conversation before the input, `role`
 says that the input is the result of a tool ("tool"), where it is not the user's, `group` names what the example
 is one of (a document, a customer) and must not be parted from, `passage` is a text that the answer follows from
-and the input leaves out, `about` holds whatever the author wants to note. tinsmith.data.shapes reads what
-others write.
+and the input leaves out, `image` names the picture that the input is about, or several (the input may then be
+missing), `about` holds whatever the author wants to note. tinsmith.data.shapes reads what others write.
 """
 
 from __future__ import annotations
@@ -17,11 +17,13 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, get_args
 
+from tinsmith.data import pictures
+from tinsmith.data.pictures import Picture
 from tinsmith.errors import DataError
 from tinsmith.system import reading
 
 _FORM = 'each line is one object such as {"input": "…", "output": "…"}'
-KEYS = ("input", "output", "accept", "part", "turns", "role", "group", "passage", "about")
+KEYS = ("input", "output", "accept", "part", "turns", "role", "group", "passage", "image", "about")
 Role = Literal["system", "user", "assistant", "tool"]
 ROLES: tuple[Role, ...] = get_args(Role)
 
@@ -56,7 +58,8 @@ class Turn:
 class Example:
     """input and output are stripped: a space copied from a template's edge is never meant. turns: those before
     the input; the first may be a system message, which stands in place of the recipe's; role: whose the input
-    is; passage: what a teacher is shown before the input."""
+    is; passage: what a teacher is shown before the input; images: what is shown with the input, which may then
+    be empty."""
 
     input: str
     output: str
@@ -67,12 +70,14 @@ class Example:
     role: Role = "user"
     group: str | None = field(default=None, compare=False)
     passage: str | None = None
+    images: tuple[Picture, ...] = ()
     where: Where | None = field(default=None, compare=False)
 
     @property
     def asked(self) -> str:
-        """All that the answer follows from: the turns, and the input."""
-        return "\n".join([*(turn.content for turn in self.turns), self.input])
+        """All that the answer follows from: the turns, the input, and what its pictures are known by."""
+        shown = (picture.known_by for picture in self.images)
+        return "\n".join([*(turn.content for turn in self.turns), self.input, *shown])
 
     @property
     def with_passage(self) -> Example:
@@ -80,9 +85,14 @@ class Example:
         return replace(self, input=f"{self.passage}\n\n{self.input}") if self.passage else self
 
 
-def as_row(example: Example) -> dict[str, Any]:
-    """An example in our own shape, without what says nothing."""
-    row = asdict(replace(example, where=None))
+def as_row(example: Example, folder: Path | None = None) -> dict[str, Any]:
+    """An example in our own shape, without what says nothing. folder: of the row's file, from which pictures
+    are named."""
+    row = asdict(replace(example, where=None, images=()))
+    images = [picture.as_value(folder) for picture in example.images]
+    row["image"] = images[0] if len(images) == 1 else tuple(images)
+    if images and not example.input:
+        del row["input"]
     return {
         key: value for key, value in row.items() if value not in (None, ()) and (key, value) != ("role", "user")
     }
@@ -135,8 +145,9 @@ def decoded(line: bytes, path: Path, number: int) -> str:
     return text
 
 
-def example(row: dict[str, Any], where: Where) -> Example:
-    """Of a row in our own shape, whose keys are KEYS."""
+def example(row: dict[str, Any], where: Where, shown: bool = False) -> Example:
+    """Of a row in our own shape, whose keys are KEYS. shown: whether pictures that the row does not have here
+    are shown with it."""
     accept = row.get("accept", [])
     if not isinstance(accept, list) or not all(isinstance(text, str) for text in accept):
         raise DataError(f'{where}: "accept" must be a list of texts, got {reading.kind(accept)}')
@@ -146,8 +157,9 @@ def example(row: dict[str, Any], where: Where) -> Example:
             raise DataError(f'{where}: "{key}" must be a text, got {reading.kind(row[key])}')
     if not isinstance(about, dict):
         raise DataError(f'{where}: "about" must be an object, got {reading.kind(about)}')
+    images = pictures.of_value(row.get("image"), Path(where.path).parent, where, "image")
     return Example(
-        input=text_of(row, "input", where),
+        input=text_of(row, "input", where) if row.get("input") or not (images or shown) else "",
         output=text_of(row, "output", where),
         accept=tuple(text.strip() for text in accept),
         part=row.get("part"),
@@ -156,6 +168,7 @@ def example(row: dict[str, Any], where: Where) -> Example:
         role=_role(row.get("role", "user"), where),
         group=row.get("group"),
         passage=row.get("passage"),
+        images=images,
         where=where,
     )
 

@@ -161,8 +161,8 @@ def with_turns(prompt: Messages, example: Example) -> Messages:
     if not example.turns:
         return prompt
     turns: Messages = [{"role": turn.role, "content": turn.content} for turn in example.turns]
-    own = turns.pop(0)["content"] if turns and turns[0]["role"] == "system" else ""
-    told = prompt[0]["content"] if prompt[0]["role"] == "system" else ""
+    own = str(turns.pop(0)["content"]) if turns and turns[0]["role"] == "system" else ""
+    told = str(prompt[0]["content"]) if prompt[0]["role"] == "system" else ""
     shown = prompt[1:-1] if told else prompt[:-1]
     asked: Message = {"role": example.role, "content": prompt[-1]["content"]}
     return [*_opening(own, told), *shown, *turns, asked]

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import random
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tinsmith import tasks
 from tinsmith.chat.tool_formats import read_tools
+from tinsmith.data import picture_changes
 from tinsmith.data.augment import LIST, augment
 from tinsmith.data.leaves import ITEM
+from tinsmith.data.picture_sheet import sheet
 from tinsmith.data.readers import Example
 from tinsmith.data.row_tools import has_rows, tools_of_rows
 from tinsmith.data.splits import normalize, shared_inputs
@@ -19,11 +22,14 @@ from tinsmith.errors import ConstraintError, DataError, InputError
 from tinsmith.system import files, reading
 
 if TYPE_CHECKING:
+    from tinsmith.data.pictures import Picture
     from tinsmith.pipeline.recipe import Recipe
     from tinsmith.pipeline.run import Run
 
 FILE = "data/augmented.jsonl"
 OFF_TOPIC = "off topic"
+SHEET = "data/pictures.png"  # some changed pictures
+SHEET_WIDTH = 6  # of them in a row, with the first
 SHOWN = 10  # made examples in a report
 
 
@@ -31,18 +37,19 @@ SHOWN = 10  # made examples in a report
 class Augmentation:
     """rows: examples made; variants: of each example, at most; slots: values found that can be substituted, by
     argument; sources: values filled in, by where they are from, and inputs that are off topic; shared: of each
-    split, how many inputs were made too."""
+    split, how many inputs were made too; pictures: changes of pictures, by kind."""
 
     rows: int
     variants: int
     slots: dict[str, int]
     sources: dict[str, int]
     shared: dict[str, int]
+    pictures: dict[str, int] = field(default_factory=dict)
 
 
-def inputs(recipe: Recipe) -> dict[str, Any]:
-    """Beside the table [data], what decides which examples are made."""
-    if not is_wanted(recipe):
+def inputs(recipe: Recipe, has_pictures: bool) -> dict[str, Any]:
+    """Beside the table [data], what decides which examples are made. has_pictures: whether the examples do."""
+    if not (is_wanted(recipe) or (has_pictures and picture_kinds(recipe))):
         return {}
     path = recipe.resolve(recipe.data.off_topic) if recipe.data.off_topic else None
     lists = lists_file(recipe) if recipe.data.augment_lists else None
@@ -102,6 +109,9 @@ def make(
             )
         rows += [example for variant in made.rows for example in variant]
         slots, sources = dict(sorted(made.slots.items())), dict(sorted(made.sources.items()))
+    changed = changed_pictures(recipe, train)
+    counts = Counter(kind for row in changed for kind in row.about["changed"])
+    rows = sorted([*rows, *changed], key=lambda row: int(row.about["variant"]))
     if recipe.data.off_topic:
         further = off_topic(recipe, train)
         rows = sorted([*rows, *further], key=lambda row: int(row.about["variant"]))
@@ -110,7 +120,49 @@ def make(
         return None
     run.display.line(f"data: {len(rows):,} further examples made, in {FILE}")
     shared = {split: len(shared_inputs(rows, splits[split])) for split in ("validation", "test")}
-    return rows, Augmentation(len(rows), variants(recipe), slots, sources, shared)
+    return rows, Augmentation(len(rows), variants(recipe), slots, sources, shared, dict(counts))
+
+
+def picture_kinds(recipe: Recipe) -> tuple[str, ...]:
+    """What is done to pictures; everything, where the recipe does not say."""
+    stated = recipe.data.augment_pictures
+    return picture_changes.KINDS if stated is None else stated
+
+
+def changed_pictures(recipe: Recipe, train: Sequence[Example]) -> list[Example]:
+    """In each variant every example that has pictures once, these changed as a camera would."""
+    kinds, rows = picture_kinds(recipe), []
+    for variant in range(variants(recipe) if kinds else 0):
+        for number, example in enumerate(train, 1):
+            if not example.images:
+                continue
+            rng = random.Random(f"{recipe.train.seed} {variant} {number} pictures")
+            images = tuple(
+                replace(picture, change=picture_changes.draw(kinds, picture.size(), rng))
+                for picture in example.images
+            )
+            changed = sorted({kind for picture in images for kind, _ in picture.change})
+            about = {"from": number, "variant": variant, "changed": changed}
+            rows.append(replace(example, images=images, about=about, where=None))
+    return rows
+
+
+def show_pictures(run: Run, rows: Sequence[Example], train: Sequence[Example]) -> list[Path]:
+    """Draws some of the changed pictures, in a row each after the one that they were made of, for a person to
+    look at."""
+    made: dict[int, list[Picture]] = {}
+    for row in rows:
+        if "changed" in row.about:
+            made.setdefault(row.about["from"], []).append(row.images[0])
+    chosen = sorted(made)[:: max(1, -(-len(made) // SHOWN))]
+    if not chosen:
+        return []
+    path = run.folder / SHEET
+    lines = [[train[number - 1].images[0], *made[number][: SHEET_WIDTH - 1]] for number in chosen]
+    with files.atomic_write(path) as file:
+        sheet(lines).save(file, "PNG")
+    run.display.line(f"data: some of the pictures that were changed are in {SHEET}")
+    return [path]
 
 
 def tokens_of(base: Path) -> list[str]:

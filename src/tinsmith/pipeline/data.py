@@ -23,6 +23,7 @@ from tinsmith.pipeline.examples import (
     columns,
     digest,
     named_paths,
+    pictures_digest,
     read_examples,
     write_examples,
 )
@@ -90,14 +91,16 @@ def model_data(made: Record[Data]) -> dict[str, str]:
 
 
 def inputs(run: Run, needs: Nothing) -> dict[str, Any]:
-    recipe = run.recipe
+    recipe, named = run.recipe, columns(run.recipe)
     read = [*named_paths(recipe).values(), *sources.stated(recipe).values()]
+    shown = [pictures_digest(path, named) for path in read]
     return {
         **origin(recipe),
         "data": dataclasses.asdict(recipe.data),
         "sources": [digest(path) for path in read],
+        **({"pictures": shown} if any(shown) else {}),
         **({"seed": recipe.train.seed} if recipe.scratch else {}),
-        **augmentation.inputs(recipe),
+        **augmentation.inputs(recipe, any(shown)),
         **update.inputs(recipe),
         "constraint": dataclasses.asdict(recipe.constraint),
         "constraint_source": constraint.source_digest(recipe),
@@ -155,6 +158,7 @@ def make(run: Run, needs: Nothing) -> Made[Data]:
     if further is not None:
         outputs.append(run.folder / augmentation.FILE)
         write_examples(outputs[-1], further[0])
+        outputs += augmentation.show_pictures(run, further[0], splits["train"])
     facts = Data(
         base=base,
         constraint=sealed.facts if sealed is not None else None,

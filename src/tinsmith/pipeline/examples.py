@@ -6,7 +6,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,12 +16,14 @@ from tinsmith.errors import DataError
 from tinsmith.system import files, reading
 
 if TYPE_CHECKING:
+    from tinsmith.data.pictures import Picture
     from tinsmith.data.readers import Example
     from tinsmith.data.shapes import Named, Opened
     from tinsmith.pipeline.recipe import Recipe
     from tinsmith.pipeline.run import Run
     from tinsmith.tasks import Task
 
+PICTURES = "pictures"  # beside a run's examples
 DIVISION = "data/splits.json"  # the split of each input, by its key
 
 
@@ -56,7 +58,7 @@ def columns(recipe: Recipe) -> Named:
     from tinsmith.data.shapes import Named
 
     data = recipe.data
-    return Named(data.shape, data.input or (), data.output, data.group, data.author)
+    return Named(data.shape, data.input or (), data.output, data.group, data.author, data.image or ())
 
 
 def read(run: Run) -> Read:
@@ -173,10 +175,54 @@ def _write(run: Run, drawn: Mapping[str, Any], kept: Mapping[str, str], division
 
 
 def write_examples(path: Path, examples: Sequence[Example]) -> None:
+    """As JSON lines. Pictures are copied to a folder beside the file, each once, under its SHA-256."""
     from tinsmith.data.readers import as_row
 
-    rows = map(as_row, examples)
+    folder = path.parent
+    own = (replace(one, images=tuple(_copied(shown, folder) for shown in one.images)) for one in examples)
+    rows = [as_row(one, folder) for one in own]
     files.write_text(path, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
+
+
+def _copied(picture: Picture, folder: Path) -> Picture:
+    home = (folder / PICTURES).absolute()
+    if picture.path is not None and Path(picture.path).parent == home:
+        return picture
+    place = home / f"{picture.digest}{picture.suffix()}"
+    if not place.exists() or files.sha256_file(place) != picture.digest:
+        picture.pixels()  # what is damaged is no example
+        _keep(place, picture.bytes())
+    return replace(picture, path=str(place), data=None)
+
+
+def _keep(place: Path, data: bytes) -> None:
+    """Writes a picture without waiting for the disk, which for thousands takes long: its name says what its
+    bytes must be, and whoever takes it again looks."""
+    temporary = place.with_name(f"{place.name}.part")
+    try:
+        place.parent.mkdir(parents=True, exist_ok=True)
+        temporary.write_bytes(data)
+        temporary.replace(place)
+    except OSError as error:
+        raise files.write_fault(place, error) from error
+
+
+def pictures_digest(path: Path, named: Named) -> str | None:
+    """SHA-256 of the pictures that a file's rows name; None where they name none, or one can't be read yet."""
+    import hashlib
+
+    from tinsmith.data.shapes import open_examples
+
+    if not path.is_file():
+        return None
+    try:
+        opened = open_examples(path, named=named)
+        if not opened.reading.images:
+            return None
+        told = "".join(picture.digest for example in opened for picture in example.images)
+    except DataError:
+        return None  # said where the data is read
+    return hashlib.sha256(told.encode()).hexdigest()
 
 
 def digest(path: Path) -> str | None:

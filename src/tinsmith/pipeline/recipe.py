@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from tinsmith import targets, tasks
-from tinsmith.data import shapes
+from tinsmith.data import picture_changes, shapes
 from tinsmith.errors import RecipeError, UnsupportedError
 from tinsmith.format_names import AUTO, DEFAULTS, FORMATS
 from tinsmith.pipeline import compare_tables
@@ -49,6 +49,7 @@ from tinsmith.train.options import (
     MADE_EPOCHS,
     MADE_SEEDS,
     MOMENTS,
+    PARTS,
     POLICY_LOSSES,
     RANK_SCALES,
     RETRAIN_AUTO,
@@ -75,7 +76,7 @@ SCRATCH_METHOD = "full"
 # Keys of [data] that say how examples are divided where a split is not given.
 DIVIDING_KEYS = ("validation_share", "test_share", "split_seed", "near", "group")
 # Keys of [data] that say how its training examples are used.
-EXAMPLE_KEYS = ("limit", "augment", "augment_variants", "augment_lists", "off_topic")
+EXAMPLE_KEYS = ("limit", "augment", "augment_variants", "augment_lists", "augment_pictures", "off_topic")
 SHAPE_KEYS = ("layers", "hidden", "heads", "kv_heads", "feed_forward")
 CHOICES = Kind(
     f'"{LABELS}" or a list of texts',
@@ -144,6 +145,11 @@ class Scratch:
     heads: int | None = _key(whole(1, 256), None)
     kv_heads: int | None = _key(whole(1, 256), None)
     feed_forward: int | None = _key(multiple(32, 32, 65_536), None)
+    picture: int = _key(whole(8, 4096), ScratchOptions.picture)
+    patch: int = _key(whole(2, 64), ScratchOptions.patch)
+    merge: int = _key(whole(1, 8), ScratchOptions.merge)
+    tower_layers: int = _key(whole(1, 256), ScratchOptions.tower_layers)
+    tower_hidden: int = _key(multiple(32, 32, 8192), ScratchOptions.tower_hidden)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -160,6 +166,7 @@ class Data:
     input: tuple[str, ...] | None = _key(COLUMNS, None)
     output: str | None = _key(TEXT, None)
     author: str | None = _key(TEXT, None)
+    image: tuple[str, ...] | None = _key(COLUMNS, None)
     text: str | None = _key(TEXT, None)
     pairs: str | None = _key(TEXT, None)
     validation_pairs: str | None = _key(TEXT, None)
@@ -178,6 +185,7 @@ class Data:
     augment: bool | None = _key(FLAG, None)
     augment_variants: int | str = _key(TIMES, "auto")
     augment_lists: bool = _key(FLAG, False)
+    augment_pictures: tuple[str, ...] | None = _key(some_of(picture_changes.KINDS, least=0), None)
     off_topic: str | None = _key(TEXT, None)
     off_topic_output: str | None = _key(TEXT, None)
     off_topic_share: float = _key(number(0.001, 1), 0.05)
@@ -190,6 +198,7 @@ class Train:
     rank: int = _key(whole(1, 1024), 16)
     ranks: dict[str, int] | None = _key(RANKS, None)  # noqa: RUF009, a default of None
     rank_scale: str = _key(choice(RANK_SCALES), TrainOptions.rank_scale)
+    parts: tuple[str, ...] = _key(some_of(PARTS, least=1), TrainOptions.parts)
     alpha: float = _key(number(0.001, 10_000), 32.0)
     dropout: float = _key(number(0, 0.9), 0.0)
     targets: tuple[str, ...] | str = _key(TARGETS, "auto")
@@ -580,8 +589,10 @@ class RecipeFile(TomlFile):
         off = data.augment is False or not task.has_values
         if off and data.augment_lists:
             raise self.error("data", "augment_lists", "nothing is substituted here; leave it out")
-        if off and not data.off_topic and "augment_variants" in given:
-            raise self.error("data", "augment_variants", "nothing is made here; leave it out")
+        if off and not (data.off_topic or data.augment_pictures) and "augment_variants" in given:
+            raise self.error(
+                "data", "augment_variants", "nothing is made here; leave it out, or give augment_pictures"
+            )
         sources = (tables["constraint"].source, *(key for key in ("tools", "schema") if getattr(data, key)))
         if data.augment_lists and not {"tools", "schema"} & set(sources):
             raise self.error(

@@ -178,6 +178,7 @@ def before(run: Run, needs: Needs) -> dict[str, Any]:
             "targets": "auto",
             "ranks": None,
             "rank_scale": TrainOptions.rank_scale,
+            "parts": TrainOptions.parts,
             "method": "full" if run.recipe.scratch else methods.DEFAULT,
             "average": 0.0,
             "rough": "auto",

@@ -25,8 +25,11 @@ DEFAULT = "call"  # of a recipe that states no task
 
 
 class Message(TypedDict):
+    """content: a text, or where pictures are shown parts: of each picture {"type": "image", "path": …}, and
+    then {"type": "text", "text": …} where there is a text."""
+
     role: Literal["system", "user", "assistant", "tool"]
-    content: str
+    content: str | list[dict[str, Any]]
 
 
 @dataclass(frozen=True)
@@ -135,7 +138,7 @@ class Task(ABC):
         own stands in its place."""
         turns: list[Message] = [{"role": turn.role, "content": turn.content} for turn in example.turns]
         own = turns[:1] if turns and turns[0]["role"] == "system" else []
-        asked: list[Message] = [*turns[len(own) :], {"role": example.role, "content": example.input}]
+        asked: list[Message] = [*turns[len(own) :], {"role": example.role, "content": _content(example)}]
         given: list[Message] = [{"role": "system", "content": system}] if system else []
         return [*(own or given), *asked]
 
@@ -177,6 +180,13 @@ class Task(ABC):
         value; None where none is stated.
         """
         return {}
+
+
+def _content(example: Example) -> str | list[dict[str, Any]]:
+    if not example.images:
+        return example.input
+    shown: list[dict[str, Any]] = [{"type": "image", "path": picture.path} for picture in example.images]
+    return [*shown, {"type": "text", "text": example.input}] if example.input else shown
 
 
 @cache

@@ -19,6 +19,7 @@ from tinsmith.spec import Hyper, Spec, Tensor
 from tinsmith.system import files, reading
 
 CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
+VISION_WEIGHTS = "vision_model.safetensors"  # of an adapter that changes the vision half too
 PREFIX_CONFIG, PREFIX_WEIGHTS = "prefix_config.json", "prefix_model.safetensors"  # of a prefix's folder
 TEMPLATE = "chat_template.jinja"  # the one that the adapter was trained under
 BASE = "base.json"  # {"sha256": that of the files of the base that it was trained on}
@@ -137,19 +138,23 @@ def digest_of(folder: Path, names: Sequence[str] = (CONFIG, WEIGHTS)) -> str:
     return hashlib.sha256("".join(digests).encode()).hexdigest()
 
 
-def read(folder: Path, spec: Spec) -> Adapter:
-    """The adapter in a folder, for the base `spec`, of which only family and sizes are looked at."""
-    return of_base(folder, by_name(spec.family), spec.hyper)
+def read(folder: Path, spec: Spec, *, with_vision: bool = False) -> Adapter:
+    """The adapter in a folder, for the base `spec`, of which only family and sizes are looked at. with_vision:
+    as for of_base."""
+    return of_base(folder, by_name(spec.family), spec.hyper, with_vision=with_vision)
 
 
-def of_base(folder: Path, family: Family, hyper: Hyper) -> Adapter:
-    """The adapter in a folder, for a base of that family and sizes.
+def of_base(folder: Path, family: Family, hyper: Hyper, *, with_vision: bool = False) -> Adapter:
+    """The adapter in a folder, for a base of that family and sizes: what it changes of the language model.
+    with_vision: whoever asks takes what it changes of a vision half too; else one that does is refused.
 
     Raises InputError when the folder holds none or one of another base, FormatError when its file is damaged,
     UnsupportedError when the adapter is not plain LoRA.
     """
     if find_spec("numpy") is None:
         raise MissingExtraError("numpy", "train")
+    if not with_vision and (folder / VISION_WEIGHTS).exists():
+        raise UnsupportedError(f"{folder}: changes the vision half too, which only a merge does; merge it")
     config = _config(folder / CONFIG)
     every = [name for name in family.tensors(hyper) if name.hf]
     names = {name.hf.removesuffix(".weight"): name for name in every if not name.experts}

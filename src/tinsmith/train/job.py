@@ -88,9 +88,12 @@ class Job:
         for part in parts:
             rows = [[one.prompt, one.answer, *([one.forced] if one.forced else ())] for one in part]
             digest.update(json.dumps(rows).encode())
-        for role, tensor in sorted(self.spec.tensors.items()):
-            digest.update(f"{role} {tensor.format} {tensor.rows} {tensor.inputs}".encode())
-            digest.update(tensor.data)
+            shown = [picture.known_by for one in part for picture in one.pictures]
+            digest.update(json.dumps(shown).encode() if shown else b"")
+        for tensors in (self.spec.tensors, self.spec.vision.tensors if self.spec.vision else {}):
+            for role, tensor in sorted(tensors.items()):
+                digest.update(f"{role} {tensor.format} {tensor.rows} {tensor.inputs}".encode())
+                digest.update(tensor.data)
         if self.start:
             digest.update(adapter.digest_of(self.start).encode())
         return digest.hexdigest()

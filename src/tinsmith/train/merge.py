@@ -8,7 +8,7 @@ from pathlib import Path
 from tinsmith.chat.chat_template import DIGEST, digest
 from tinsmith.models.family import TensorName, by_name
 from tinsmith.spec import Spec, Tensor
-from tinsmith.train import adapter
+from tinsmith.train import adapter, eyes_adapter
 from tinsmith.train.tensors import from_float32, from_folder, to_float32, to_folder
 
 
@@ -19,7 +19,8 @@ def merge(spec: Spec, adapter_dir: Path) -> Spec:
     has that one, and its digest. Raises InputError when it is none or belongs to another base,
     FormatError when its file is damaged, UnsupportedError when the adapter is not plain LoRA.
     """
-    given = adapter.read(Path(adapter_dir), spec)
+    given = adapter.read(Path(adapter_dir), spec, with_vision=True)
+    vision = spec.vision and eyes_adapter.merge(spec.vision, Path(adapter_dir))
     merged: dict[str, Tensor] = {}
     for name in by_name(spec.family).tensors(spec.hyper):
         if name.role not in spec.tensors:
@@ -27,7 +28,7 @@ def merge(spec: Spec, adapter_dir: Path) -> Spec:
         merged[name.role] = merged_tensor(name, spec.tensors[name.role], given.factors.get(name.role))
     notes, template = spec.notes + given.notes, adapter.template(Path(adapter_dir))
     if template is None:
-        return replace(spec, tensors=merged, notes=notes, source=None)
+        return replace(spec, tensors=merged, notes=notes, source=None, vision=vision)
     if spec.named_templates:
         notes += (f"the chat templates {', '.join(spec.named_templates)} are left out: none was trained under",)
     return replace(
@@ -37,6 +38,7 @@ def merge(spec: Spec, adapter_dir: Path) -> Spec:
         chat_template=template,
         named_templates={},
         source=None,
+        vision=vision,
         general={**spec.general, DIGEST: digest(template)},
     )
 

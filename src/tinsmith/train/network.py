@@ -30,6 +30,7 @@ from tinsmith.train.packing import Packing, pack, pad
 from tinsmith.train.sequences import TokenSequence
 from tinsmith.train.tensors import to_folder
 
+EYES = "eyes"  # the module of a trunk that sees pictures
 # Linear layers that are not adapted, by model type: peft refuses those whose kernels pass its layers by, and
 # llama.cpp takes no adapter of what is computed before the layers.
 _UNADAPTED = {"falcon_h1": {"out_proj"}, "gemma4_text": {"per_layer_model_projection"}}
@@ -94,10 +95,30 @@ class Network:
         """What the head is applied to at each labelled position; [labels, dim]."""
         with quiet():
             states = self.trunk(
-                input_ids=packing.tokens, position_ids=packing.positions, use_cache=False, packing=packing
+                **self.given(packing), position_ids=packing.positions, use_cache=False, packing=packing
             ).last_hidden_state
         labelled: Tensor = states.flatten(0, 1).index_select(0, packing.labelled)
         return labelled
+
+    @property
+    def sees(self) -> bool:
+        return hasattr(self.trunk, EYES)
+
+    @property
+    def eyes(self) -> Any:
+        """The vision half, which is part of the trunk."""
+        return self.trunk.get_submodule(EYES)
+
+    def given(self, packing: Packing) -> dict[str, Tensor]:
+        """The trunk's input: tokens, or where pictures are shown embeddings [rows, width, dim], with the
+        pictures' rows in the places of their tokens."""
+        if packing.seen is None:
+            return {"input_ids": packing.tokens}
+        model: Any = self.trunk
+        embeddings = model.get_input_embeddings()(packing.tokens)
+        rows = self.eyes(packing.pictures).to(embeddings.dtype)
+        flat = embeddings.flatten(0, 1).index_put((packing.seen,), rows)
+        return {"inputs_embeds": flat.view_as(embeddings)}
 
     def logits(self, states: Tensor) -> Tensor:
         """What the head makes of states [rows, dim], float32 [rows, vocabulary]."""
@@ -147,7 +168,21 @@ def whole(spec: Spec, device: torch.device = CPU) -> Whole:
         for path, module in base.named_modules()
         if isinstance(module, nn.Linear) and module is not head
     }
-    return Whole(base, base.base_model, head.weight, linears, mixing.install(base), *after_head(base.config))
+    packs = mixing.install(base)
+    open_eyes(spec, base).requires_grad_(True)
+    return Whole(base, base.base_model, head.weight, linears, packs, *after_head(base.config))
+
+
+def open_eyes(spec: Spec, base: Any) -> nn.Module:
+    """Gives a model that has a vision half its tower and connector, frozen, as a module of its trunk; another
+    has an empty one."""
+    if spec.vision is None:
+        return nn.Module()
+    from tinsmith.train.eyes import Eyes
+
+    eyes = Eyes(spec.vision).to(next(base.parameters()).device)
+    base.base_model.add_module(EYES, eyes)
+    return eyes
 
 
 def after_head(config: Any) -> tuple[float, float | None]:
@@ -201,6 +236,7 @@ def build(
         module.forward = partial(_plain_forward, module)
     if device.type == "cpu":
         fused.install(base, matrices if packs and not (targets or others) else None)
+    open_eyes(spec, base)
     head = packed.weight_of(base.get_output_embeddings())
     if isinstance(head, Blocks):
         head.dtype = matrices

@@ -30,15 +30,21 @@ AUTO_DEVICE = "auto"
 TORCH_DEVICES = ("cuda", "mps", "cpu")  # in the order in which "auto" takes them
 
 
+# What an adapter may change: the language model, and of a vision half its tower and its connector.
+LANGUAGE = "language"
+PARTS = (LANGUAGE, "connector", "tower")
+
+
 @dataclass(frozen=True)
 class TrainOptions:
     """task, system: a task's name, and the recipe's system prompt; learning_rate: None to choose by the
     model's size; ranks: of the linear layers that have another one, by name; rank_scale: of RANK_SCALES;
-    batch_tokens: tokens in a batch, without the prefix that prompts share; max_length: tokens of the longest
-    example allowed; patience: epochs without improvement after which training stops, 0 for never; warmup: the
-    share of steps in which the learning rate rises; floor: the share of it that is left at the end; rough:
-    the preset or the mix whose errors the adapter learns to live with, None for none; only_rough: in every
-    step, and in validation, not in every other step; targets: the linear layers to adapt, by their names in
+    parts: of PARTS, those that an adapter changes; batch_tokens: tokens in a batch, without the prefix that
+    prompts share; max_length: tokens of the longest example allowed; patience: epochs without improvement
+    after which training stops, 0 for never; warmup: the share of steps in which the learning rate rises;
+    floor: the share of it that is left at the end; rough: the preset or the mix whose errors the adapter
+    learns to live with, None for none; only_rough: in every step, and in validation, not in every other step;
+    targets: the linear layers to adapt, by their names in
     transformers, none for all; average: the share of the steps over which weights are averaged, beside the
     latest ones, 0 for none; seeds: runs, each with another seed, of which the best or the mean is kept;
     offset: which of these this one is: what is drawn anew in each follows from run_seed, what is held out
@@ -66,6 +72,7 @@ class TrainOptions:
     rank: int = 16
     ranks: Mapping[str, int] = field(default_factory=dict)
     rank_scale: str = PLAIN
+    parts: tuple[str, ...] = (LANGUAGE,)
     alpha: float = 32.0
     dropout: float = 0.0
     label_smoothing: float = 0.0
@@ -139,7 +146,10 @@ class TrainOptions:
 @dataclass(frozen=True)
 class ScratchOptions:
     """The sizes of a new model: about so many parameters, or where hidden is stated the layers and widths, None
-    for what follows from these. vocabulary: tokens at most; context: tokens of the longest text."""
+    for what follows from these. vocabulary: tokens at most; context: tokens of the longest text.
+
+    Where the examples have pictures: picture: pixels a side that each is scaled to; patch: of a patch; merge:
+    patches a side of the square that becomes a token; tower_layers, tower_hidden: of the tower."""
 
     parameters: int = 5_000_000
     vocabulary: int = 2048
@@ -149,6 +159,11 @@ class ScratchOptions:
     heads: int | None = None
     kv_heads: int | None = None
     feed_forward: int | None = None
+    picture: int = 64
+    patch: int = 8
+    merge: int = 2
+    tower_layers: int = 4
+    tower_hidden: int = 128
 
 
 @dataclass(frozen=True)

@@ -11,12 +11,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
 from tinsmith.train.sequences import TokenSequence
+
+if TYPE_CHECKING:
+    from tinsmith.data.pictures import Picture
 
 # A packed row is filled to a multiple of this: products of matrices are compiled for each height that they
 # meet, and of a thousand heights none would be met again.
@@ -40,6 +43,8 @@ class Packing:
     owner    [labels]: the number of the sequence
     spans    for each sequence where, in the input flattened, what follows the prefix begins and ends
     extents  int32 [sequences (one more with a prefix), 2]: the same, after those of the prefix
+    pictures of all sequences, in order; seen [their tokens]: the indices, in the input flattened, of the tokens
+             that stand for them, in order; None where there are none
     """
 
     tokens: Tensor
@@ -56,6 +61,8 @@ class Packing:
     filler: int
     sequences: int
     longest: int
+    pictures: tuple[Picture, ...] = ()
+    seen: Tensor | None = None
 
     @property
     def is_padded(self) -> bool:
@@ -123,6 +130,7 @@ def _packing(
     targets: list[int] = []
     owner: list[int] = []
     spans: list[tuple[int, int]] = []
+    seen: list[int] = []
     parts = torch.zeros(tokens.numel(), dtype=torch.long)
     for number, (sequence, begin) in enumerate(zip(batch, starts, strict=True)):
         end = begin + len(sequence) - shared
@@ -131,6 +139,7 @@ def _packing(
         places[number] = begin
         places[number, : end - begin] = torch.arange(begin, end)
         valid[number, : end - begin] = True
+        seen += [begin - shared + place for place in sequence.seen]
         learned, first = sequence.learned, end - len(sequence.answer)
         labelled += [first + place for place in learned]
         targets += [sequence.answer[place] for place in learned]
@@ -147,6 +156,8 @@ def _packing(
         owner=torch.tensor(owner),
         spans=tuple(spans),
         extents=torch.tensor([(0, shared), *spans] if shared else spans, dtype=torch.int32),
+        pictures=tuple(picture for sequence in batch for picture in sequence.pictures),
+        seen=torch.tensor(seen) if seen else None,
         shared=shared,
         filler=filler,
         sequences=len(batch),

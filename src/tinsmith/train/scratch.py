@@ -3,22 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from tinsmith.data.readers import Example
-from tinsmith.errors import MissingExtraError
+from tinsmith.errors import InputError, MissingExtraError
 from tinsmith.models import family
-from tinsmith.spec import Spec, Tensor
+from tinsmith.spec import ConnectorSizes, Spec, Tensor, Tokenizer, TowerSizes, Vision
 from tinsmith.train.options import ScratchOptions
 from tinsmith.train.shape import shape
 from tinsmith.train.vocabulary import train_tokenizer
+from tinsmith.vision.idefics3 import connector
+from tinsmith.vision.parts import tensors_of, tokens_of
+from tinsmith.vision.pictures import Tiles
 
 if TYPE_CHECKING:
-    from tinsmith.models.llama import LlamaHyper
+    from tinsmith.tensor_names import TensorName
 
 # ChatML, written so that nothing but the roles and their texts is in it.
 TEMPLATE = (
     "{% for m in messages %}{{ '<|im_start|>' + m['role'] + '\n' + m['content'] + '<|im_end|>\n' }}{% endfor %}"
+    "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
+)
+# The same of contents that may be parts, with Idefics3's placeholder for a picture.
+SEEING_TEMPLATE = (
+    "{% for m in messages %}{{ '<|im_start|>' + m['role'] + '\n' }}"
+    "{% if m['content'] is string %}{{ m['content'] }}{% else %}"
+    "{% for part in m['content'] %}{{ '<image>' if part['type'] == 'image' else part['text'] }}{% endfor %}"
+    "{% endif %}{{ '<|im_end|>\n' }}{% endfor %}"
     "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
 )
 
@@ -32,9 +44,33 @@ def start(
     values of about the size that it takes; norms are 1. Raises InputError where the shape is impossible,
     MissingExtraError without numpy or tokenizers.
     """
-    tokenizer = train_tokenizer(_texts(examples, texts, system), given.vocabulary)
+    sees = any(example.images for example in examples)
+    more = tuple(connector.token_texts.values()) if sees else ()
+    tokenizer = train_tokenizer(_texts(examples, texts, system), given.vocabulary, more)
     hyper = shape(given, len(tokenizer.tokens))
-    return Spec("llama", hyper, _weights(hyper, seed), tokenizer, TEMPLATE, {"name": name})
+    weights = _drawn(family.by_name("llama").tensors(hyper), seed)
+    template = SEEING_TEMPLATE if sees else TEMPLATE
+    vision = start_vision(given, hyper.dim, tokenizer, seed) if sees else None
+    return Spec("llama", hyper, weights, tokenizer, template, {"name": name}, vision=vision)
+
+
+def start_vision(given: ScratchOptions, dim: int, tokenizer: Tokenizer, seed: int) -> Vision:
+    """An untrained tower and connector for a language model of a width. Raises InputError for a picture that
+    is not cut into whole tokens."""
+    side = given.picture // given.patch
+    if given.picture % (given.patch * given.merge):
+        raise InputError(
+            f"[scratch] picture = {given.picture} is no multiple of patch * merge, which is "
+            f"{given.patch * given.merge}; give one"
+        )
+    wide = given.tower_hidden
+    sizes = TowerSizes(given.tower_layers, wide, 4 * wide, wide // 32, given.patch, side, 1e-6, "gelu_tanh")
+    half = (0.5, 0.5, 0.5)
+    pictures = Tiles("lanczos", half, half, edge=given.picture, longest=given.picture, split=False)
+    tokens = tokens_of(connector, {}, tokenizer, "the new tokenizer")
+    joint = ConnectorSizes(given.merge, dim)
+    empty = Vision(connector.tower, sizes, connector.name, joint, {}, tokens, pictures)
+    return replace(empty, tensors=_drawn(tensors_of(empty), seed + 1))
 
 
 def _texts(examples: Sequence[Example], texts: Sequence[str], system: str) -> Iterator[str]:
@@ -48,7 +84,8 @@ def _texts(examples: Sequence[Example], texts: Sequence[str], system: str) -> It
     yield from texts
 
 
-def _weights(hyper: LlamaHyper, seed: int) -> dict[str, Tensor]:
+def _drawn(names: Sequence[TensorName], seed: int) -> dict[str, Tensor]:
+    """As `start` says; biases are 0."""
     try:
         import numpy as np
 
@@ -57,9 +94,10 @@ def _weights(hyper: LlamaHyper, seed: int) -> dict[str, Tensor]:
         raise MissingExtraError(error.name or "numpy", "train") from None
     chance = np.random.default_rng(seed)
     weights = {}
-    for name in family.by_name("llama").tensors(hyper):
+    for name in names:
         if name.rows == 1:
-            weights[name.role] = from_float32(np.ones((1, name.inputs), np.float32))
+            fill = np.float32(not name.role.endswith("_bias"))
+            weights[name.role] = from_float32(np.full((1, name.inputs), fill, np.float32))
         else:
             drawn = chance.standard_normal((name.rows, name.inputs), np.float32)
             weights[name.role] = from_float32(drawn / np.float32(name.inputs**0.5))

@@ -5,13 +5,17 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Sequence, Sized
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from tinsmith.chat.chat_template import render, special_tokens, thinking_switch
 from tinsmith.data.readers import Example
 from tinsmith.errors import DataError, InputError
 from tinsmith.spec import Spec, Tokenizer
 from tinsmith.tasks import Message, by_name
+
+if TYPE_CHECKING:
+    from tinsmith.data.pictures import Picture
+    from tinsmith.train.eyes import Places
 
 Encode = Callable[[str], list[int]]
 # Which places of an answer's tokens must come, after a prompt.
@@ -22,11 +26,14 @@ Item = TypeVar("Item", bound=Sized)
 @dataclass(frozen=True)
 class TokenSequence:
     """prompt: what the model is given; answer: what it should write, with the token that ends it; forced:
-    places of the answer's tokens that are not learned, since they must come."""
+    places of the answer's tokens that are not learned, since they must come; pictures: that the prompt shows;
+    seen: places of the prompt's tokens that stand for them, each of which gets one of their rows."""
 
     prompt: tuple[int, ...]
     answer: tuple[int, ...]
     forced: tuple[int, ...] = ()
+    pictures: tuple[Picture, ...] = ()
+    seen: tuple[int, ...] = ()
 
     def __len__(self) -> int:
         """Tokens that the model reads: the last one of the answer is only predicted."""
@@ -67,6 +74,11 @@ class Tokenization:
         self.task = by_name(task)
         self.system = system
         self.max_length, self.limit, self.forced = max_length, limit, forced
+        self.places: Places | None = None
+        if spec.vision is not None:
+            from tinsmith.train.eyes import Places
+
+            self.places = Places(spec)
 
     def __call__(self, examples: Sequence[Example]) -> list[TokenSequence]:
         return [sequence for _, sequence in self.learned(examples)]
@@ -117,12 +129,32 @@ class Tokenization:
                 "before it; use a template that writes the answer as it is"
                 + (", or state [data] thinking" if thinking_switch(self.template) else "")
             )
+        if example.images:
+            prompt, whole = self._with_pictures(example, number, prompt, whole)
         answer = self.encode(whole[len(prompt) :])
         end = next((place for place, token in enumerate(answer) if token in self.ends), None)
         if end is None:
             raise DataError(f"example {number}: no end token of the base ends the answer in the chat template")
         given, wanted = tuple(self.encode(prompt)), tuple(answer[: end + 1])
-        return TokenSequence(given, wanted, self.forced(given, wanted) if self.forced else ())
+        forced = self.forced(given, wanted) if self.forced else ()
+        if not (example.images and self.places):
+            return TokenSequence(given, wanted, forced)
+        seen = tuple(place for place, token in enumerate(given) if token == self.places.image)
+        return TokenSequence(given, wanted, forced, example.images, seen)
+
+    def _with_pictures(self, example: Example, number: int, prompt: str, whole: str) -> tuple[str, str]:
+        """The prompt, and it with its answer, where each picture's tokens stand in its place."""
+        if self.places is None:
+            raise DataError(
+                f"example {number} shows a picture, and the base sees none; take a base with a tower"
+            )
+        written = self.places.written(prompt, example.images)
+        if written is None:
+            raise DataError(
+                f"example {number}: the base's chat template, or the example, does not write one "
+                f"{self.places.texts['image']} for each of {len(example.images)} pictures"
+            )
+        return written, written + whole[len(prompt) :]
 
     def _render(self, messages: list[Message], *, generate: bool) -> str:
         return render(self.template, messages, generate=generate, tokens=self.tokens)
@@ -147,7 +179,10 @@ def shared_prefix(sequences: Sequence[TokenSequence]) -> tuple[int, ...]:
     """The tokens that every prompt begins with, short of the whole of any prompt."""
     first = min(sequence.prompt for sequence in sequences)
     last = max(sequence.prompt for sequence in sequences)
-    limit = min(len(sequence.prompt) for sequence in sequences) - 1
+    # A picture's tokens are the same whatever it shows.
+    limit = min(
+        min(len(one.prompt) - 1, *one.seen[:1]) if one.seen else len(one.prompt) - 1 for one in sequences
+    )
     length = 0
     while length < limit and first[length] == last[length]:
         length += 1

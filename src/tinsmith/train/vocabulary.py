@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from tinsmith.errors import MissingExtraError
@@ -15,9 +15,9 @@ LEAST = len(CONTROL) + 256  # every byte is a token, so that any text can be enc
 _ROUND = 32  # the vocabulary is the rows of a matrix, which are packed in tiles
 
 
-def train_tokenizer(texts: Iterable[str], size: int) -> Tokenizer:
+def train_tokenizer(texts: Iterable[str], size: int, more: Sequence[str] = ()) -> Tokenizer:
     """At most `size` tokens, fewer where the texts hold fewer pairs to merge, with unused ones up to a multiple
-    of 32.
+    of 32. more: texts of further control tokens.
 
     Words are cut as SmolLM's tokenizer cuts them: digits one by one, then GPT-2's pattern. The same texts in
     the same order give the same tokens. Raises MissingExtraError without `tokenizers`.
@@ -33,21 +33,22 @@ def train_tokenizer(texts: Iterable[str], size: int) -> Tokenizer:
     )
     trainer = trainers.BpeTrainer(
         vocab_size=size,
-        special_tokens=list(CONTROL),
+        special_tokens=[*CONTROL, *more],
         initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
         show_progress=False,
     )
     made.train_from_iterator(texts, trainer)
-    return _tokenizer(json.loads(made.to_str())["model"], size)
+    return _tokenizer(json.loads(made.to_str())["model"], size, len(CONTROL) + len(more))
 
 
-def _tokenizer(model: dict[str, Any], size: int) -> Tokenizer:
+def _tokenizer(model: dict[str, Any], size: int, control: int) -> Tokenizer:
+    """control: how many of the first tokens are."""
     tokens = sorted(model["vocab"], key=model["vocab"].__getitem__)
     unused = min(-len(tokens) % _ROUND, max(0, size - len(tokens)))
     end, _, turn_end = range(len(CONTROL))
     return Tokenizer(
         tokens=[*tokens, *(f"[unused{number}]" for number in range(unused))],
-        types=["control"] * len(CONTROL) + ["normal"] * (len(tokens) - len(CONTROL)) + ["unused"] * unused,
+        types=["control"] * control + ["normal"] * (len(tokens) - control) + ["unused"] * unused,
         merges=[
             (pair.split(" ")[0], pair.split(" ")[1]) if isinstance(pair, str) else tuple(pair)
             for pair in model["merges"]

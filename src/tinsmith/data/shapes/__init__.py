@@ -26,8 +26,10 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
+from tinsmith.data import pictures
 from tinsmith.data.containers import Row
 from tinsmith.data.containers.folders import Source, sources
+from tinsmith.data.pictures import Picture
 from tinsmith.data.readers import Example, Where
 from tinsmith.errors import DataError
 from tinsmith.system import reading
@@ -56,35 +58,46 @@ class Wanted(Protocol):
 class Named:
     """What a recipe's [data] says of the columns. input: several are joined by blank lines; of a shape of
     chats, the column of the turns; group: of what an example is one of, and is not to be parted from; author:
-    of posts, the one whose answers are examples."""
+    of posts, the one whose answers are examples; image: columns of pictures."""
 
     shape: str | None = None
     input: tuple[str, ...] = ()
     output: str | None = None
     group: str | None = None
     author: str | None = None
+    image: tuple[str, ...] = ()
+
+    def images(self, columns: Sequence[str]) -> list[str]:
+        """Those of these columns that hold pictures."""
+        return [name for name in columns if name in (self.image or pictures.COLUMNS)]
 
 
 @dataclass(frozen=True)
 class Reading:
     """A way to read rows of some columns. input: the columns joined to the input; optional: those of them that
-    may be empty or missing; more: the shape's further columns."""
+    may be empty or missing; more: the shape's further columns; images: those of pictures, in any shape."""
 
     shape: Shape
     input: tuple[str, ...]
     output: str | None = None
     optional: tuple[str, ...] = ()
     more: tuple[str, ...] = ()
+    images: tuple[str, ...] = ()
 
     @property
     def columns(self) -> frozenset[str]:
-        return frozenset(name for name in (*self.input, self.output, *self.more) if name)
+        return frozenset(name for name in (*self.input, self.output, *self.more, *self.images) if name)
+
+    def shows(self, values: Values) -> bool:
+        """Whether a row has pictures."""
+        return any(values.get(name) not in (None, "", []) for name in self.images)
 
     def __str__(self) -> str:
         names = ", ".join(f'"{name}"' for name in self.input)
-        given = names if len(self.input) == 1 else f"[{names}]"
-        wanted = f', output = "{self.output}"' if self.output else ""
-        return f"{self.shape.name} (input = {given}{wanted})"
+        given = [f"input = {names if len(self.input) == 1 else f'[{names}]'}"] if self.input else []
+        wanted = [f'output = "{self.output}"'] if self.output else []
+        shown = [f"image = {', '.join(self.images)}"] if self.images else []
+        return f"{self.shape.name} ({', '.join((*given, *wanted, *shown))})"
 
 
 class Shape(ABC):
@@ -149,6 +162,8 @@ class Opened:
             return row.values
         try:
             example = self.reading.shape.example(row.values, self.reading, row.where, self.task)
+            if self.reading.images:
+                example = replace(example, images=_images(row, self.reading.images))
             if self.named.group is None:
                 return example
             return replace(example, group=text(row.values, self.named.group, row.where, self.task))
@@ -166,7 +181,8 @@ class Opened:
             roles = ", ".join(turn.role for turn in one.turns)
             before = f"(after {roles}) " if roles else ""
             place = "" if one.where is None else f"{one.where.place}: "
-            lines.append(f"  {place}{before}{_shown(one.input)} → {_shown(one.output)}")
+            seen = "".join(f"[{'x'.join(map(str, picture.size()))} pixels] " for picture in one.images)
+            lines.append(f"  {place}{before}{seen}{_shown(one.input)} → {_shown(one.output)}")
         return lines
 
 
@@ -201,7 +217,7 @@ def open_examples(
 
 def _reading(path: Path, columns: Sequence[str], rows: Sequence[Values], named: Named) -> Reading:
     listed = ", ".join(columns)
-    for name in (*named.input, named.output, named.group):
+    for name in (*named.input, named.output, named.group, *named.image):
         if name is not None and name not in columns:
             raise DataError(f'{path}: has no column "{name}", which [data] names; its columns are {listed}')
     if named.shape is not None and named.shape not in names():
@@ -209,7 +225,7 @@ def _reading(path: Path, columns: Sequence[str], rows: Sequence[Values], named: 
     tried = [shape for shape in shapes() if named.shape in (None, shape.name)]
     found = [reading for shape in tried for reading in shape.readings(columns, rows, named)]
     if len(found) == 1:
-        return found[0]
+        return replace(found[0], images=tuple(named.images(columns)))
     if found:
         ways = " or ".join(map(str, found))
         raise DataError(f"{path}: could be {ways}; say in [data] which: shape, input, output")
@@ -237,6 +253,25 @@ def text(
     if is_output or not isinstance(value, dict | list):
         return _written(value, column, where, task)
     raise DataError(f'{where}: "{column}" must be a text, got {_kind(value)}')
+
+
+def _images(row: Row, columns: Sequence[str]) -> tuple[Picture, ...]:
+    """A row's pictures, each looked at. Raises DataError, with the row's place, for one that is missing, is
+    none or is too large."""
+    assert not isinstance(row.values, DataError)
+    found: list[Picture] = []
+    for column in columns:
+        for picture in pictures.of_value(row.values.get(column), _folder(row.where), row.where, column):
+            try:
+                picture.size()
+            except DataError as fault:
+                raise DataError(f'{row.where}: "{column}": {fault}') from None
+            found.append(picture)
+    return tuple(found)
+
+
+def _folder(where: Where) -> Path:
+    return Path(where.path).parent
 
 
 def _written(value: Any, column: str, where: Where, task: Wanted | None) -> str:

@@ -8,6 +8,8 @@ from typing import ClassVar
 from tinsmith.data.readers import Example, Turn, Where
 from tinsmith.data.shapes import SYSTEM, Named, Reading, Shape, Values, Wanted, text
 
+_ASKS = ("input", "question", "prompt", "query", "source", "instruction", "messages", "conversations")
+
 
 class Pairs(Shape):
     """outputs: names of their columns."""
@@ -41,7 +43,7 @@ def pair(values: Values, reading: Reading, where: Where, task: Wanted | None) ->
     given = [
         text(values, column, where)
         for column in reading.input
-        if column not in reading.optional or not _is_blank(values.get(column))
+        if column not in reading.optional or not is_blank(values.get(column))
     ]
     return Example(
         input="\n\n".join(given),
@@ -51,11 +53,16 @@ def pair(values: Values, reading: Reading, where: Where, task: Wanted | None) ->
     )
 
 
+def asks(columns: Sequence[str]) -> bool:
+    """Whether one of them asks for an answer in some shape: a picture's label then is not all there is."""
+    return any(name.strip().lower() in _ASKS for name in columns)
+
+
 def system(values: Values, where: Where) -> tuple[Turn, ...]:
     """The row's own system message, where it has one."""
-    column = next((name for name in SYSTEM if not _is_blank(values.get(name))), None)
+    column = next((name for name in SYSTEM if not is_blank(values.get(name))), None)
     return () if column is None else (Turn("system", text(values, column, where)),)
 
 
-def _is_blank(value: object) -> bool:
+def is_blank(value: object) -> bool:
     return value is None or (isinstance(value, str) and not value.strip())

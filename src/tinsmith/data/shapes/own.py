@@ -10,7 +10,7 @@ from tinsmith.data import readers
 from tinsmith.data.readers import Example, Where
 from tinsmith.data.shapes import Named, Reading, Shape, Values, Wanted, text
 from tinsmith.data.shapes._chats import check_turns
-from tinsmith.data.shapes._pairs import system
+from tinsmith.data.shapes._pairs import asks, is_blank, system
 from tinsmith.errors import DataError
 
 
@@ -20,10 +20,13 @@ class Own(Shape):
     def readings(self, columns: Sequence[str], rows: Sequence[Values], named: Named) -> list[Reading]:
         if (named.input or ("input",), named.output or "output") != (("input",), "output"):
             return []
-        if not {"input", "output"} <= set(columns) or "instruction" in columns:
+        asked = ("input",) if "input" in columns else ()
+        if "output" not in columns or "instruction" in columns or not (asked or named.images(columns)):
+            return []
+        if not asked and asks(columns):
             return []
         more = tuple(name for name in columns if name in readers.KEYS)
-        return [Reading(self, ("input",), "output", more=more)]
+        return [Reading(self, asked, "output", more=more)]
 
     def example(self, values: Values, reading: Reading, where: Where, task: Wanted | None) -> Example:
         for key in values:
@@ -34,9 +37,11 @@ class Own(Shape):
                     f"{', '.join(readers.KEYS)}"
                 )
         own = {key: value for key, value in values.items() if key in readers.KEYS and value is not None}
-        own["input"] = text(values, "input", where)
+        own.pop("image", None)  # whoever opened the file reads it
+        if not (is_blank(values.get("input")) and reading.shows(values)):
+            own["input"] = text(values, "input", where)
         own["output"] = text(values, "output", where, task, is_output=True)
-        example = readers.example(own, where)
+        example = readers.example({"input": "", **own}, where, shown=reading.shows(values))
         return check_turns(replace(example, turns=system(values, where) + example.turns), where, task)
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
 
@@ -60,10 +60,16 @@ def _pairs(data: Data) -> Iterator[Pair]:
         for rows in by_split.values():
             yield from (Pair(rows[0], row, True) for row in rows[1:])
         yield from (Pair(a, b, True) for k, a in enumerate(heads) for b in heads[k + 1 :])
-    for one, other in _near(list(groups), data.task.is_free):
+    # Of pictures the question may be the same in all; picture_leak compares what they show.
+    texts = [key for key, rows in groups.items() if not _has_pictures(data, rows)]
+    for one, other in _near(texts, data.task.is_free):
         for a in groups[one].values():
             for b in groups[other].values():
                 yield Pair(min(a[0], b[0]), max(a[0], b[0]), False)
+
+
+def _has_pictures(data: Data, by_split: Mapping[str, list[int]]) -> bool:
+    return any(data.rows[i].example.images for rows in by_split.values() for i in rows)
 
 
 def _near(texts: Sequence[tuple[str, str]], free: bool) -> list[tuple[tuple[str, str], tuple[str, str]]]:

@@ -29,6 +29,11 @@ def quoted(text: str, most: int = 60) -> str:
     return f'"{line if len(line) <= most else line[: most - 1] + "…"}"'
 
 
+def asked(example: Example) -> str:
+    """What asks, for a message: the input, or where there is none its pictures."""
+    return quoted(example.input or ", ".join(picture.name for picture in example.images))
+
+
 def changed(example: Example, name: str, text: str) -> Example:
     """With another text for its input or output."""
     return replace(example, input=text) if name == "input" else replace(example, output=text)

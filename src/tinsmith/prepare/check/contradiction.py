@@ -6,7 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator
 
 from tinsmith.prepare.check import Check, Finding, drop
-from tinsmith.prepare.check._texts import quoted
+from tinsmith.prepare.check._texts import asked, quoted
 from tinsmith.prepare.check.label_typo import meant
 from tinsmith.prepare.check.rows import Data, answer
 
@@ -45,7 +45,7 @@ class Contradiction(Check):
         first, also = data.rows[others[0]], tuple(data.rows[other].where for other in others)
         most = "which most have, " if is_minority else ""
         message = (
-            f"{quoted(data.rows[row].example.input)} is answered {quoted(data.rows[row].example.output)}, and "
+            f"{asked(data.rows[row].example)} is answered {quoted(data.rows[row].example.output)}, and "
             f"{quoted(first.example.output)}, {most}at {first.where}"
         )
         return self.at(data, row, message, drop(), also=also)

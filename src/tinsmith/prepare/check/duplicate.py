@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from tinsmith.prepare.check import Check, Finding, drop
 from tinsmith.prepare.check._near import pairs
-from tinsmith.prepare.check._texts import quoted
+from tinsmith.prepare.check._texts import asked
 from tinsmith.prepare.check.rows import Data
 
 
@@ -22,7 +22,7 @@ class Duplicate(Check):
             first, second = data.rows[pair.first], data.rows[pair.second]
             if pair.same and first.split == second.split and pair.second not in seen:
                 seen.add(pair.second)
-                message = f"{quoted(second.example.input)} stands at {first.where} too, with the same output"
+                message = f"{asked(second.example)} stands at {first.where} too, with the same output"
                 yield self.at(data, pair.second, message, drop(), also=(first.where,))
 
 

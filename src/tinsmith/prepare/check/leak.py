@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from tinsmith.data.splits import SPLITS
 from tinsmith.prepare.check import Check, Finding, Severity, drop
 from tinsmith.prepare.check._near import pairs
-from tinsmith.prepare.check._texts import quoted
+from tinsmith.prepare.check._texts import asked
 from tinsmith.prepare.check.rows import Data
 
 
@@ -28,9 +28,7 @@ class Leak(Check):
         for row, found in sorted(held.items()):
             other, word = found[0]
             there = data.rows[other]
-            message = (
-                f"{quoted(data.rows[row].example.input)} {word} the {there.split} example at {there.where}"
-            )
+            message = f"{asked(data.rows[row].example)} {word} the {there.split} example at {there.where}"
             also = tuple(dict.fromkeys(data.rows[one].where for one, _ in found))
             severity: Severity = "error" if word == "is" else "warning"
             yield self.at(data, row, message, drop(), also=also, severity=severity)

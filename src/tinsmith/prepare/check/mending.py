@@ -78,9 +78,9 @@ def _once(data: Data, findings: Iterable[Finding]) -> tuple[list[Row], list[Chan
     return rows, changes
 
 
-def written(example: Example) -> dict[str, Any]:
-    """An example as a file has it."""
-    return {key: value for key, value in as_row(example).items() if value != {}}
+def written(example: Example, folder: Path | None = None) -> dict[str, Any]:
+    """An example as a file has it. folder: the file's."""
+    return {key: value for key, value in as_row(example, folder).items() if value != {}}
 
 
 def write(report: Report, out: Path, kept: Collection[str] = ()) -> tuple[list[Path], list[Change]]:
@@ -92,7 +92,7 @@ def write(report: Report, out: Path, kept: Collection[str] = ()) -> tuple[list[P
     rows, changes = mend(report, kept)
     made = []
     for path, place in paths.items():
-        own = [written(row.example) for row in rows if row.path == path]
+        own = [written(row.example, place.parent) for row in rows if row.path == path]
         made += [place, _changes(place)]
         files.write_text(place, _lines(own))
         files.write_text(made[-1], _lines(asdict(one) for one in changes if _is_of(one, path)))

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from tinsmith.prepare.check import Check, Finding, drop
 from tinsmith.prepare.check._near import pairs
-from tinsmith.prepare.check._texts import quoted
+from tinsmith.prepare.check._texts import asked
 from tinsmith.prepare.check.rows import Data
 
 
@@ -23,9 +23,7 @@ class NearDuplicate(Check):
             first, second = data.rows[pair.first], data.rows[pair.second]
             if not pair.same and first.split == second.split and pair.second not in seen:
                 seen.add(pair.second)
-                message = (
-                    f"{quoted(second.example.input)} is nearly {quoted(first.example.input)} at {first.where}"
-                )
+                message = f"{asked(second.example)} is nearly {asked(first.example)} at {first.where}"
                 yield self.at(data, pair.second, message, drop(), also=(first.where,))
 
 

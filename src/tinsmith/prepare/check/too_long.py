@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from tinsmith.prepare.check import Check, Finding, drop
-from tinsmith.prepare.check._texts import quoted
+from tinsmith.prepare.check._texts import asked
 from tinsmith.prepare.check.rows import Data
 
 
@@ -22,7 +22,7 @@ class TooLong(Check):
         for i, row in enumerate(data.rows):
             tokens = data.base.tokens(row.example, data.task)
             if tokens > data.length:
-                message = f"{tokens:,} tokens, of at most {data.length:,}: {quoted(row.example.input)}"
+                message = f"{tokens:,} tokens, of at most {data.length:,}: {asked(row.example)}"
                 yield self.at(data, i, message, drop())
 
 

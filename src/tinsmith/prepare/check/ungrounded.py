@@ -36,7 +36,7 @@ class Ungrounded(Check):
         found = [
             one
             for i, row in enumerate(data.rows)
-            if data.values[i] is not None
+            if data.values[i] is not None and not row.example.images
             for one in _leaves(i, row.example.asked, data.task.values(row.example.output))
         ]
         seen: Counter[object] = Counter()

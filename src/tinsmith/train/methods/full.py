@@ -79,7 +79,12 @@ class ModelTrainee(Trainee):
         from tinsmith import models
         from tinsmith.train import network
 
-        held = network.weights(models.load(folder))
+        spec = models.load(folder)
+        held = network.weights(spec)
+        if spec.vision:
+            from tinsmith.train import eyes
+
+            held |= eyes.weights(spec.vision, f"model.{network.EYES}.")
         return {name: held[name] for name in self.parameters()}
 
     def trained(self) -> Spec:
@@ -95,7 +100,8 @@ class ModelTrainee(Trainee):
                 tensors[name.role] = from_folder(name, stored[name.hf].cpu().numpy())
         template = self.spec.chat_template
         general = {**self.spec.general, **({DIGEST: digest(template)} if template else {})}
-        return replace(self.spec, tensors=tensors, general=general)
+        vision = self.network.eyes.trained() if self.spec.vision else None
+        return replace(self.spec, tensors=tensors, general=general, vision=vision)
 
 
 def in_8_bits(options: TrainOptions, parameters: int) -> bool:

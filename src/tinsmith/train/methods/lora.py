@@ -8,9 +8,9 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING
 
 from tinsmith.errors import InputError
-from tinsmith.train import adapter
+from tinsmith.train import adapter, eyes_adapter
 from tinsmith.train.methods import OPEN_TOKENS, Method
-from tinsmith.train.options import RSLORA
+from tinsmith.train.options import LANGUAGE, RSLORA
 from tinsmith.train.rules import default_learning_rate
 from tinsmith.train.trainee import Trainee
 
@@ -21,9 +21,14 @@ if TYPE_CHECKING:
 
     from tinsmith.quant.presets import Mix
     from tinsmith.train.job import Job
+    from tinsmith.train.network import Network
+    from tinsmith.train.options import TrainOptions
     from tinsmith.train.rough import Rough
 
 FOLDER = "adapter"
+# Where the network's module that sees pictures lies within peft's wrapper.
+EYES = "eyes"
+EYES_PREFIX = f"base_model.model.model.{EYES}."
 FEEDBACK_TURNS = 2  # checkpoints from one making of rough weights with error feedback to the next
 FIRST_BATCHES = 8  # of training data, whose inputs are weighed before there is a validation
 KEYS = (
@@ -40,13 +45,27 @@ KEYS = (
 class Lora(Method):
     name = "lora"
     folder = FOLDER
-    keys = (*KEYS, "label_smoothing", OPEN_TOKENS)
+    keys = (*KEYS, "parts", "label_smoothing", OPEN_TOKENS)
     what = "an adapter"
     starts = True
     replays = True
 
     def trainee(self, job: Job) -> Trainee:
         return AdapterTrainee(job)
+
+
+def _choose(network: Network, options: TrainOptions) -> None:
+    """Freezes what the options leave as it is, and gives a vision half that they name factors of its own.
+    Raises InputError for a base without one."""
+    if tuple(options.parts) != (LANGUAGE,) and not network.sees:
+        raise InputError("[train] parts: the base has no vision half; leave it out, or take one that has")
+    if network.sees:
+        alpha, rslora = options.alpha, options.rank_scale == RSLORA
+        eyes_adapter.install(network.eyes, options.parts, options.rank, alpha, options.dropout, rslora)
+    if LANGUAGE not in options.parts:
+        for module in network.linears.values():
+            module.lora_A.requires_grad_(False)
+            module.lora_B.requires_grad_(False)
 
 
 class AdapterTrainee(Trainee):
@@ -79,6 +98,7 @@ class AdapterTrainee(Trainee):
             rank_pattern=wide.ranks,
             use_rslora=options.rank_scale == RSLORA,
         )
+        _choose(adapted, wide)
         if job.start:
             start.load(adapted, spec, job.start, count)
         self.template, self.base_sha256 = spec.chat_template, job.base_sha256
@@ -160,7 +180,10 @@ class AdapterTrainee(Trainee):
 
         with atomic_folder(self.result, replaces=self.marker) as fresh:
             try:
-                self.network.model.save_pretrained(str(fresh), save_embedding_layers=False)
+                held = self.network.model.state_dict()
+                language = {name: value for name, value in held.items() if f".{EYES}." not in name}
+                self.network.model.save_pretrained(str(fresh), state_dict=language, save_embedding_layers=False)
+                eyes_adapter.save(self.network, fresh)
             except (OSError, SafetensorError) as error:  # a full disk, by either of its writers
                 raise InputError(
                     f"{self.result}: cannot write: {error}; free some space and run it again"
@@ -176,7 +199,8 @@ class AdapterTrainee(Trainee):
         from safetensors.torch import load_file
 
         held = load_file(folder / adapter.WEIGHTS)
-        return {f"{name.removesuffix('.weight')}.default.weight": value for name, value in held.items()}
+        language = {f"{name.removesuffix('.weight')}.default.weight": value for name, value in held.items()}
+        return language | eyes_adapter.stored(folder, EYES_PREFIX)
 
     def take_mean(self, folders: Sequence[Path]) -> None:
         import torch
