@@ -4,6 +4,7 @@ give."""
 from __future__ import annotations
 
 import ctypes
+import itertools
 import os
 import platform
 import re
@@ -89,6 +90,22 @@ def test_what_is_kept_is_not_made_again(tmp_path: Path, monkeypatch: pytest.Monk
     with pytest.raises(ZeroDivisionError):
         zig.kept("b.o", [], lambda path: path.write_text("part") and 1 // 0)
     assert sorted(path.name for path in tmp_path.rglob("*.*")) == ["a.o", "a.o"]
+
+
+def test_a_unit_is_made_again_where_what_it_may_include_changed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(sources.folder(), tmp_path / "kernels")
+    monkeypatch.setattr(sources, "folder", lambda: tmp_path / "kernels")
+    (kernels,) = [unit for unit in sources.kernels() if "isa/scalar/set.c" in unit.sources]
+    units = [sources.core(), kernels, sources.host()]
+    seen = [list(map(sources.digest.__wrapped__, units))]
+    for name in ("core/vm/pass.c", "isa/scalar/set.c", "host/answer.c", "core/base/kernel.h", "kernels.def"):
+        with (tmp_path / "kernels" / name).open("a") as file:
+            file.write("\n")
+        seen.append(list(map(sources.digest.__wrapped__, units)))
+    changes = [[a != b for a, b in zip(*two, strict=True)] for two in itertools.pairwise(seen)]
+    assert changes == [[True, False, False], [False, True, False], [False, False, True], [True] * 3, [True] * 3]
 
 
 def test_a_compiler_s_fault_is_one_line(tmp_path: Path) -> None:

@@ -6,12 +6,14 @@ import importlib.util
 import json
 import sys
 import tomllib
+from importlib.metadata import version
 from itertools import combinations
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import pytest
+from kept import digest, kept
 
 from tinsmith.data.readers import Example, read_jsonl
 from tinsmith.data.splits import normalize, shared_inputs
@@ -36,9 +38,13 @@ def sampler() -> ModuleType:
 
 
 @pytest.fixture(scope="module")
-def data(sampler: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[Example]]:
-    folder = tmp_path_factory.mktemp("home")
-    assert sampler.main(["--out", str(folder)]) == 0
+def data(sampler: ModuleType) -> dict[str, list[Example]]:
+    def make(path: Path) -> None:
+        assert sampler.main(["--out", str(path)]) == 0
+
+    # The same sources and packages give the same bytes: test_the_seed_decides.
+    inputs = [digest(*sorted(HOME.glob("*.py")), HOME / "home.toml"), *map(version, sampler.PACKAGES)]
+    folder = kept("home", inputs, make)
     licenses = (folder / "LICENSES.txt").read_text()
     assert "home-assistant-intents" in licenses
     assert licenses.count("Apache-2.0") >= 2

@@ -10,19 +10,16 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 KERNELS = ROOT / "kernels"
-SOURCES = [*sorted(KERNELS.glob("core/*/*.c")), *sorted(KERNELS.glob("isa/*/*.c"))]
 STRICT = ["-std=c11", "-Wall", "-Wextra", "-Werror", "-ffp-contract=off"]
 
 
 def test_clang_compiles_every_kernel_without_a_warning() -> None:
+    """As one source, which takes a tenth of the time; one by one they are compiled in test_safety.py."""
     clang = shutil.which("clang") or shutil.which("clang-19")
     if clang is None:
         pytest.skip("clang is not installed")
-    sources = [
-        *SOURCES,
-        *(path for part in ("pack", "train", "writer") for path in sorted(KERNELS.glob(f"{part}/*.c"))),
-    ]
-    subprocess.run([clang, *STRICT, "-fsyntax-only", *sources], check=True)
+    others = [path for part in ("pack", "train", "writer") for path in sorted(KERNELS.glob(f"{part}/*.c"))]
+    subprocess.run([clang, *STRICT, "-fsyntax-only", KERNELS / "tin_all.c", *others], check=True)
 
 
 def test_unsafe_float_flags_are_refused(tmp_path: Path) -> None:

@@ -1,20 +1,20 @@
-"""C programs of the tests: the objects that several are made of are compiled once for the tree as it is,
-whichever test or process asks first."""
+"""C programs of the tests: the objects that several are made of are compiled once for the text that a compiler
+reads, whichever test, process or run asks first."""
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import os
-import shutil
 import subprocess
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from pathlib import Path
 
+from kept import kept
+
 ROOT = Path(__file__).parents[2]
 KERNELS = ROOT / "kernels"
-HELD = ROOT / "build" / "test-objects"
 STRICT = ("-std=c11", "-Wall", "-Wextra", "-Werror", "-ffp-contract=off")
 _LINKING = ("-I", "-pthread", "-shared")  # no matter to the kernels' sources
 TOOL = ("-O1", "-DTIN_SCALAR_ONLY", "-DTIN_NO_POOL")  # a program where only what it says matters
@@ -31,19 +31,21 @@ def program(output: Path, sources: Sequence[Path], *flags: str) -> Path:
     return output
 
 
-def object_of(source: Path, *flags: str) -> Path:
-    """One of the kernels' sources, compiled."""
+def object_of(source: Path, *flags: str, by: str | None = None) -> Path:
+    """One of the kernels' sources, compiled. by: a compiler, CC unless given."""
     own = [flag for flag in flags if not flag.startswith(_LINKING) and not flag.endswith(".c")]
-    command = [compiler(), *STRICT, *own, "-c", str(source)]
-    name = hashlib.sha256("\0".join(command).encode()).hexdigest()[:16]
-    made = _folder() / f"{source.stem}-{name}.o"
-    with made.with_suffix(".lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not made.exists():
-            part = made.with_suffix(".part")
-            subprocess.run([*command, "-o", part], check=True)
-            part.replace(made)
-    return made
+    command = [by or compiler(), *STRICT, *own]
+
+    def make(path: Path) -> None:
+        subprocess.run([*command, "-c", source, "-o", path], check=True)
+
+    return kept(f"{source.stem}.o", [*command, read_by(command, source)], make)
+
+
+def objects(by: str, sources: Sequence[Path], *flags: str) -> list[Path]:
+    """Several, two at a time."""
+    with ThreadPoolExecutor(2) as pool:
+        return list(pool.map(lambda source: object_of(source, *flags, by=by), sources))
 
 
 def core() -> Path:
@@ -55,16 +57,12 @@ def compiler() -> str:
     return os.environ.get("CC", "cc")
 
 
+def read_by(command: Sequence[str], source: Path) -> str:
+    """A digest of what a compiler compiles: its version, and the source with all that it includes."""
+    text = subprocess.run([*command, "-E", source], capture_output=True, check=True).stdout
+    return hashlib.sha256(version(command[0]) + text).hexdigest()
+
+
 @cache
-def _folder() -> Path:
-    """Of this tree's objects; those of others go."""
-    digest = hashlib.sha256()
-    for path in sorted(path for path in KERNELS.rglob("*") if path.is_file()):
-        digest.update(f"{path}\0".encode() + path.read_bytes())
-    digest.update(subprocess.run([compiler(), "--version"], capture_output=True, check=True).stdout)
-    folder = HELD / digest.hexdigest()[:16]
-    folder.mkdir(parents=True, exist_ok=True)
-    for other in HELD.iterdir():
-        if other != folder:
-            shutil.rmtree(other, ignore_errors=True)
-    return folder
+def version(program: str) -> bytes:
+    return subprocess.run([program, "--version"], capture_output=True, check=True).stdout

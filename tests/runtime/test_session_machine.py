@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from effort import EFFORT
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
@@ -560,4 +561,4 @@ def test_any_calls_in_any_order(name: str) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["plain", "windowed", "recurrent"])
 def test_any_calls_in_any_order_for_minutes(name: str) -> None:
-    explore(name, 2000, 60)
+    explore(name, 700 * EFFORT, 60)

@@ -35,11 +35,12 @@ def folder() -> Path:
 
 
 @cache
-def digest() -> str:
-    """SHA-256 of every source's name and content, in hexadecimal."""
-    hasher = hashlib.sha256()
+def digest(unit: Unit) -> str:
+    """SHA-256, in hexadecimal, of all that a unit is or may include: the sources in its sources' folders, and
+    every header and list."""
+    hasher, folders = hashlib.sha256(), {(folder() / name).parent for name in unit.sources}
     for path in sorted(folder().rglob("*")):
-        if path.is_file():
+        if path.is_file() and (path.suffix != ".c" or path.parent in folders):
             content = path.read_bytes()
             hasher.update(f"{path.relative_to(folder()).as_posix()}\0{len(content)}\0".encode() + content)
     return hasher.hexdigest()

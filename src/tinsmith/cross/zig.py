@@ -94,13 +94,12 @@ def _check() -> None:
 
 
 def kept(name: str, inputs: object, make: Callable[[Path], None]) -> Path:
-    """The file `name` made of `inputs` (JSON values), of the C sources and of this zig: from the cache, or by
-    `make`.
+    """The file `name` made of `inputs` (JSON values) and of this zig: from the cache, or by `make`.
 
     It lies in a folder of its own, to which `make` may add files that belong to it. The cache is `cross/` in
     TINSMITH_CACHE; zig's own is ZIG_GLOBAL_CACHE_DIR.
     """
-    key = json.dumps([version(), sources.digest(), name, inputs], sort_keys=True)
+    key = json.dumps([version(), name, inputs], sort_keys=True)
     folder = cache_folder() / "cross" / hashlib.sha256(key.encode()).hexdigest()[:32]
     if not (folder / name).exists():
         try:
@@ -128,7 +127,7 @@ def _object(machine: Machine, unit: sources.Unit, flags: Sequence[str]) -> Path:
         run("cc", *options, f"-I{here}", f"-I{here / 'include'}", "-c", text, "-o", path)
         text.unlink()
 
-    return kept(f"{unit.name}.o", [options, list(unit.sources)], make)
+    return kept(f"{unit.name}.o", [options, list(unit.sources), sources.digest(unit)], make)
 
 
 def link(machine: Machine, name: str, parts: Sequence[Path], *flags: str) -> Path:
