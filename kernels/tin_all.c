@@ -42,6 +42,7 @@
 #include "core/text/turns.c"
 #include "core/text/unicode.c"
 #include "core/text/unigram.c"
+#ifndef TIN_NO_VISION
 #include "core/vision/inflate.c"
 #include "core/vision/jpeg.c"
 #include "core/vision/jpeg_rows.c"
@@ -52,6 +53,7 @@
 #include "core/vision/resample.c"
 #include "core/vision/tower.c"
 #include "core/vision/views.c"
+#endif
 #include "core/vm/adapter.c"
 #include "core/vm/embed.c"
 #include "core/vm/experts.c"

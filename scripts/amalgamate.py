@@ -15,6 +15,7 @@ import argparse
 import re
 import sys
 from collections import defaultdict
+from itertools import groupby
 from pathlib import Path
 
 KERNELS = Path(__file__).resolve().parents[1] / "kernels"
@@ -60,9 +61,14 @@ def listed() -> list[str]:
 
 
 def write_list() -> None:
+    """What a program may leave out by a macro stands between its #ifndef and #endif."""
     lines = ALL.read_text("utf-8").splitlines()
     head = lines[: next(i for i, line in enumerate(lines) if line.startswith("#include"))]
-    ALL.write_text("\n".join([*head, *(f'#include "{name}"' for name in sources())]) + "\n", "utf-8")
+    listed: list[str] = []
+    for optional, names in groupby(sources(), lambda name: name.startswith("core/vision/")):
+        includes = [f'#include "{name}"' for name in names]
+        listed += ["#ifndef TIN_NO_VISION", *includes, "#endif"] if optional else includes
+    ALL.write_text("\n".join([*head, *listed]) + "\n", "utf-8")
 
 
 class Amalgam:

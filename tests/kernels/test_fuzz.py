@@ -16,7 +16,8 @@ from tokenizer_kinds import tiny
 from tinsmith.tokenizer.packed import MODELS
 
 CORPUS = Path(__file__).with_name("corpus")
-FUZZERS = ["image", "text", "restore", "chat", "constraint", "seal"]
+FUZZERS = ["image", "text", "restore", "chat", "constraint", "seal", "picture"]
+LONGEST = {"picture": 700}  # bytes of an input
 RECURRENT = ["lfm2", "qwen35_moe"]  # families with recurrent states; the second with experts too
 FLAGS = [*safety.SANITIZE, "-fsanitize=float-cast-overflow", "-DTIN_NO_POOL"]
 
@@ -88,7 +89,13 @@ def fuzz(core: list[Path], tmp_path: Path, name: str, tin: Path) -> None:
     shutil.copytree(CORPUS / name, corpus)
     artifacts = Path(os.environ.get("TINSMITH_FUZZ_ARTIFACTS", tmp_path))
     artifacts.mkdir(parents=True, exist_ok=True)
-    options = ["-seed=1", "-max_total_time=25", "-max_len=400", "-timeout=20", "-rss_limit_mb=2500"]
+    options = [
+        "-seed=1",
+        "-max_total_time=25",
+        f"-max_len={LONGEST.get(name, 400)}",
+        "-timeout=20",
+        "-rss_limit_mb=2500",
+    ]
     # A process's peak memory, which libFuzzer limits, begins with that of what started it: here a shell's.
     shell = ["sh", "-c", '"$0" "$@"; exit $?']
     done = subprocess.run(

@@ -1,7 +1,12 @@
 #include "jpeg.h"
 #include "../base/memory.h"
+#include "../base/region.h"
+#include "jpeg_rows.h"
+#include "jpeg_scan.h"
 
 #include <string.h>
+
+TINI_REGION_COLD
 
 const uint8_t tini_jpeg_zigzag[64] = {0,  1,  8,  16, 9,  2,  3,  10, 17, 24, 32, 25, 18, 11, 4,  5,
                                       12, 19, 26, 33, 40, 48, 41, 34, 27, 20, 13, 6,  7,  14, 21, 28,
@@ -332,3 +337,5 @@ tin_status tini_jpeg_read(const tini_picture *p, void *memory, const tini_sink *
     tini_jpeg_rows(s, sink);
     return TIN_OK;
 }
+
+TINI_REGION_END

@@ -57,16 +57,4 @@ tin_status tini_jpeg_read(const tini_picture *p, void *memory, const tini_sink *
 
 int tini_jpeg_fail(tini_jpeg *s, const char *fault);
 
-/* Makes the code of DHT's counts and symbols; 0 where they make none. */
-int tini_jpeg_make_code(tini_jpeg_code *code, const uint8_t counts[16], const uint8_t *symbols);
-
-/* Reads the scan whose header has been read, s->at at its data, into blocks or planes. 0: a fault. */
-int tini_jpeg_scan(tini_jpeg *s);
-
-/* The samples of a block: to[8][8], rows `stride` apart. block: int16[64] in rows, not yet multiplied by table. */
-void tini_jpeg_transform(const int16_t *block, const uint16_t *table, uint8_t *to, size_t stride);
-
-/* Writes all rows in colour. */
-void tini_jpeg_rows(tini_jpeg *s, const tini_sink *sink);
-
 #endif

@@ -1,5 +1,4 @@
-/* From coefficients to samples, and from samples to rows of RGB. */
-#include "jpeg.h"
+#include "jpeg_rows.h"
 
 #include <string.h>
 

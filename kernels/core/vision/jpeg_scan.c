@@ -1,5 +1,5 @@
-/* The entropy-coded data of a scan: T.81, annexes F (sequential) and G (progressive). */
-#include "jpeg.h"
+#include "jpeg_scan.h"
+#include "jpeg_rows.h"
 
 #include <string.h>
 

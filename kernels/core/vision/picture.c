@@ -1,9 +1,12 @@
 #include "picture.h"
 #include "../base/error.h"
+#include "../base/region.h"
 #include "jpeg.h"
 #include "png.h"
 
 #include <string.h>
+
+TINI_REGION_COLD
 
 tin_status tini_picture_fail(tin_error *error, tin_status status, const char *what) {
     return tini_fail(error, status, "the picture can't be read: %s; save it again as a PNG or JPEG file", what);
@@ -103,3 +106,5 @@ tin_status tin_picture_read(const void *file, size_t size, void *memory, size_t 
     return p.file[0] == 0xFF ? tini_jpeg_read(&p, memory, &sink, error)
                              : tini_png_read(&p, memory, &sink, error);
 }
+
+TINI_REGION_END

@@ -1,10 +1,13 @@
-#include "pixels.h"
+/* What a vision tower reads of a picture: its views, resized, cut into patches, normalized. */
 #include "../base/error.h"
 #include "../base/memory.h"
 #include "../base/region.h"
 #include "resample.h"
+#include "views.h"
 
 #include <string.h>
+
+enum { PIXELS_EDGE = 32768 }; /* the longest that a view may be */
 
 typedef struct pixels_layout {
     uint64_t row, values, resample, kept[TIN_MAX_VIEWS], total;
@@ -56,7 +59,7 @@ static tin_status pixels_count(const tin_pixels_rules *rules, uint32_t width, ui
     plan->columns = 3 * rules->frames * rules->patch * rules->patch;
     for (uint32_t k = 0; k < plan->count; k++) {
         const tin_pixels_view *view = plan->views + k;
-        if (!pixels_between(view->width, 1, TINI_VIEW_EDGE) || !pixels_between(view->height, 1, TINI_VIEW_EDGE))
+        if (!pixels_between(view->width, 1, PIXELS_EDGE) || !pixels_between(view->height, 1, PIXELS_EDGE))
             return tini_fail(error, TIN_ERR_UNSUPPORTED,
                              "the picture of %u x %u is too long and narrow for this model; crop it", width,
                              height);

@@ -1,14 +1,14 @@
-/* Into which views the image processors of Hugging Face's transformers 5.24 cut a picture: their arithmetic, in double
- * where theirs is. */
+#include "views.h"
 #include "../base/error.h"
 #include "../base/region.h"
-#include "pixels.h"
 
 #include <string.h>
 
 TINI_REGION_SCALAR
 
-double tini_sqrt_double(double x) {
+/* The square root, correctly rounded, of a finite x that is 0 or no less than 2^-1000. In integers: a machine without
+ * double arithmetic would take it from libm. */
+static double view_sqrt(double x) {
     uint64_t bits, root = 0, rest = 0;
     memcpy(&bits, &x, sizeof bits);
     if (!bits)
@@ -66,11 +66,11 @@ static void view_smart(const tin_pixels_rules *rules, uint32_t least, uint32_t w
     uint64_t area = (uint64_t)w * h;
     double size = (double)((uint64_t)width * height);
     if (area > rules->max_pixels) {
-        double beta = tini_sqrt_double(size / rules->max_pixels);
+        double beta = view_sqrt(size / rules->max_pixels);
         h = view_most(factor, (uint32_t)(height / beta / factor) * factor);
         w = view_most(factor, (uint32_t)(width / beta / factor) * factor);
     } else if (area < rules->min_pixels) {
-        double beta = tini_sqrt_double(rules->min_pixels / size);
+        double beta = view_sqrt(rules->min_pixels / size);
         h = view_ceil(height * beta / factor) * factor;
         w = view_ceil(width * beta / factor) * factor;
     }

@@ -7,12 +7,15 @@ compares contents with. What does not agree is left out of the table, with the r
 
 from __future__ import annotations
 
+import contextlib
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import date as Date
 from functools import cache, lru_cache
 from itertools import pairwise, product
+from typing import Any
 
 from tinsmith.chat import chat_template, jinja_process
 from tinsmith.chat.chat_template import Messages, Tools
@@ -53,6 +56,9 @@ _TOOL = (
     [_U, _A, _U, _A, _T, _A, _T, _T, _A],
 )
 
+# What a template that knows of such asks each part of a content.
+_PARTS = re.compile(r"""\[['"]type['"]\]|\.type\b""")
+
 Probe = tuple[Messages, bool]  # a conversation, and whether an answer is to be generated
 
 
@@ -86,10 +92,10 @@ def _turns(
     tools: str | None,
     date: Date | None,
 ) -> Turns:
-    def compiled(thinking: bool | None) -> TurnTable:
+    def compiled(thinking: bool | None, parts: bool = False) -> TurnTable:
         @cache
         def rendered(shape: tuple[tuple[str, str], ...], generate: bool) -> str | InputError:
-            messages = [{"role": role, "content": content} for role, content in shape]
+            messages = [{"role": role, "content": _content(content, parts)} for role, content in shape]
             try:
                 return chat_template.render(
                     template,
@@ -112,6 +118,9 @@ def _turns(
         try:
             return _compiled(show, _words(template), control)
         except UnsupportedError as error:
+            if not parts and _PARTS.search(template):
+                with contextlib.suppress(UnsupportedError):
+                    return compiled(thinking, parts=True)
             raise UnsupportedError(f"the chat template is not a table of turns: {error}") from None
 
     with jinja_process.within(SECONDS):
@@ -120,6 +129,11 @@ def _turns(
             return Turns(default)
         on, off = compiled(True), compiled(False)
     return Turns(default) if on == off else Turns(default, on, off)
+
+
+def _content(text: str, parts: bool) -> Any:
+    """As a template takes it that sees a content as texts and images alone."""
+    return [{"type": "text", "text": text}] if parts else text
 
 
 def _compiled(show: Show, words: Sequence[str], control: Sequence[str]) -> TurnTable:

@@ -29,6 +29,13 @@ UNSURE = 0.7
 PARAMETERS = [
     *_model.PARAMETERS,
     argument("prompt", "PROMPT", required=False, help="without it: a chat, one line a turn"),
+    option(
+        "--image",
+        File(),
+        metavar="P",
+        multiple=True,
+        help="a picture that PROMPT is about; several come in order",
+    ),
     _asked.ADAPTER,
     flag("--route", help="with the adapter that FILE's router chooses by PROMPT; with none of them, no answer"),
     _asked.SYSTEM,
@@ -71,6 +78,8 @@ def run(args: Args) -> int:
         args.thinking = direct(skill)
     if args.route and (args.prompt is None or args.adapter):
         raise InputError("--route chooses the adapter by PROMPT: give that, and no --adapter")
+    if args.image and (args.prompt is None or args.raw):
+        raise InputError("--image comes with a PROMPT that the chat template writes: give that, without --raw")
     if args.prompt is None:
         return _chat(model, args, options, box)
     route = _route(model, args, args.prompt) if args.route else None
@@ -99,7 +108,7 @@ def run(args: Args) -> int:
 def _route(model: Model, args: Args, prompt: str) -> Route:
     if args.raw:
         return model.route(model.tokenize(prompt, special=True, bos=True))
-    return model.route([*_system(args), {"role": "user", "content": prompt}])
+    return model.route([*_system(args), {"role": "user", "content": _content(args, prompt)}])
 
 
 def _told(route: Route) -> dict[str, Any]:
@@ -193,7 +202,15 @@ def _tools(model: Model, args: Args) -> Toolbox:
 def _tokens(model: Model, args: Args, prompt: str, box: Toolbox | None) -> list[int]:
     if args.raw:
         return model.tokenize(prompt, special=True, bos=True)
-    return _render(model, args, [*_system(args), {"role": "user", "content": prompt}], box)
+    return _render(model, args, [*_system(args), {"role": "user", "content": _content(args, prompt)}], box)
+
+
+def _content(args: Args, prompt: str) -> Any:
+    """Of the user's message: the pictures, then what is asked."""
+    if not args.image:
+        return prompt
+    pictures = [{"type": "image", "path": path} for path in args.image]
+    return [*pictures, {"type": "text", "text": prompt}]
 
 
 def _opened(model: Model, args: Args) -> bool:
@@ -201,7 +218,7 @@ def _opened(model: Model, args: Args) -> bool:
     return not args.raw and model.skill_of(args.adapter).templates.table(args.thinking).opens_thoughts
 
 
-def _render(model: Model, args: Args, messages: list[dict[str, str]], box: Toolbox | None) -> list[int]:
+def _render(model: Model, args: Args, messages: list[dict[str, Any]], box: Toolbox | None) -> list[int]:
     """The conversation in tokens, with the tools that were given."""
     if box is None:
         return model.render(messages, thinking=args.thinking, adapter=args.adapter)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
-from tinsmith.checks import token_ids
 from tinsmith.constraint.functions import is_type, value_of
 from tinsmith.errors import InputError
+from tinsmith.runtime.images import checked
 from tinsmith.system import reading
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ def tokens_of(model: Loaded, prompt: Prompt, adapter: Chosen = None) -> list[int
         if not skill.can_chat:
             return model.tokenize(prompt, special=True, bos=True)
     elif prompt and isinstance(prompt[0], int):
-        return token_ids(cast("Sequence[int]", prompt), model.core.info()["vocab"])
+        return checked(cast("Sequence[int]", prompt), model.core.info()["vocab"])
     return model.render(conversation(prompt), thinking=direct(skill), adapter=adapter)
 
 

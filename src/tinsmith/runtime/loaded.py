@@ -16,6 +16,7 @@ from tinsmith.runtime.adapters import Adapters, Applied, Chosen, Words, prefix_o
 from tinsmith.runtime.constraint_pool import Pool
 from tinsmith.runtime.engine import Conversation
 from tinsmith.runtime.generation import Completion, Generation, Sampling
+from tinsmith.runtime.images import checked
 from tinsmith.runtime.sessions import Sessions
 from tinsmith.runtime.skill import Own, Skill
 from tinsmith.system.cores import usable_cores
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from tinsmith.chat.tool_formats import Tool, ToolFormat
     from tinsmith.constraint import Constraint
     from tinsmith.runtime.engine import Engine
+    from tinsmith.runtime.sight import Sight
     from tinsmith.spec import Buffer
 
 Message = Mapping[str, Any]
@@ -78,7 +80,9 @@ class Loaded:
         self.engine = engine
         self._sessions = Sessions(
             core.info()["context"],
-            lambda context, rank: self._new_session(context, checkpoints=CHECKPOINTS, rank=rank),
+            lambda context, rank, rows: self._new_session(
+                context, checkpoints=CHECKPOINTS, rank=rank, rows=rows
+            ),
             conversations if engine is None else 1,
         )
         self.constraints = Pool(core)
@@ -164,6 +168,18 @@ class Loaded:
         return memoryview(rows).cast("f", (len(tokens), info["vocab"]))
 
     @cached_property
+    def sight(self) -> Sight:
+        """What it sees pictures with. Raises InputError where the file has nothing of the kind."""
+        from tinsmith.runtime.sight import Sight
+
+        facts = self.tin.manifest.get("vision")
+        if facts is None or self.engine is not None:
+            raise InputError(
+                "this model sees no images: its file has no vision half that runs here; ask by text"
+            )
+        return Sight(self.core, facts, self.threads)
+
+    @cached_property
     def _vocab(self) -> int:
         return int(self.core.info()["vocab"])
 
@@ -177,9 +193,10 @@ class Loaded:
         return self.adapters.applied(adapter)
 
     def _new_session(
-        self, context: int, chunk: int | None = None, checkpoints: int = 0, rank: int = 0
+        self, context: int, chunk: int | None = None, checkpoints: int = 0, rank: int = 0, rows: int = 0
     ) -> tuple[_core.Session, Callable[[Applied], None]]:
-        """A session that can give the logits of a whole chunk at once, and what puts adapters on it."""
+        """A session that can give the logits of a whole chunk at once, and what puts adapters on it. rows: room
+        for images' rows."""
         size, outside = chunk or self._chunk, None if self.engine is None else Conversation(self.engine)
         session = _core.Session(
             self.core,
@@ -191,6 +208,8 @@ class Loaded:
             checkpoints=checkpoints,
             compute=None if outside is None else outside.logits,
             adapter_rank=rank if outside is None else 0,
+            images=rows,
+            image_rows=rows,
         )
         return session, partial(put_on, session) if outside is None else outside.put_on
 
@@ -254,12 +273,16 @@ class Loaded:
         thinking: as `chat`. adapter: as `generate`; one that brings a chat template is asked by that.
 
         The tokens are those of the rendered text as a whole, but that contents can't smuggle in control tokens:
-        what a message says is text.
+        what a message says is text. A user's content may be a list of texts and images, as in `chat`.
         """
-        from tinsmith.runtime.messages import written
+        from tinsmith.runtime.messages import texts_of, written
 
         skill = self.skill_of(adapter)
-        table, conversation = skill.templates.table(thinking), written(messages, skill.tool_format)
+        table, conversation = skill.templates.table(thinking), texts_of(written(messages, skill.tool_format))
+        if conversation is None:
+            from tinsmith.runtime.pictured import rendered
+
+            return rendered(self.sight, written(messages, skill.tool_format), table, generate)
         table.check(conversation, generate)
         turns = [
             (ROLES.index(turn["role"]), turn["content"].encode("utf-8", "surrogatepass"))
@@ -380,7 +403,7 @@ class Loaded:
         if isinstance(prompt, str):
             tokens = self.tokenize(prompt, special=True, bos=True)
         else:
-            tokens = token_ids(prompt, self._vocab)
+            tokens = checked(prompt, self._vocab)
         if not tokens:
             raise InputError("the prompt is empty; give at least one token")
         return tokens

@@ -42,3 +42,33 @@ def _call(call: Any, number: int) -> Call:
     if not isinstance(name, str) or not isinstance(arguments, dict):
         raise InputError(f"message {number}: a tool call has a name, and arguments that are an object")
     return Call(name, arguments)
+
+
+def parts_of(content: Any, where: str) -> list[Message]:
+    """A content's parts. Raises InputError for what is none."""
+    if isinstance(content, str):
+        return [{"type": "text", "text": content}]
+    parts = list(content) if isinstance(content, Sequence) else []
+    for part in parts:
+        kind = part.get("type") if isinstance(part, Mapping) else None
+        if kind == "text" and isinstance(part.get("text"), str):
+            continue
+        if kind not in ("image", "image_url"):
+            raise InputError(f"{where}: a part of a content is a text or an image, got {part!r:.60}")
+    if not parts:
+        raise InputError(f"{where}: content must be a text, or a list of texts and images")
+    return parts
+
+
+def texts_of(messages: Sequence[Message]) -> list[Message] | None:
+    """Messages whose contents are lists of texts alone, with these joined; None where there is an image."""
+    plain = []
+    for number, message in enumerate(messages, 1):
+        content = message.get("content")
+        if isinstance(content, list | tuple):
+            parts = parts_of(content, f"message {number}")
+            if any(part["type"] != "text" for part in parts):
+                return None
+            message = {**message, "content": "".join(part["text"] for part in parts)}
+        plain.append(message)
+    return plain

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 from tinsmith import _core
 from tinsmith.errors import RuntimeFault
 from tinsmith.runtime.adapters import Applied, put_on
+from tinsmith.runtime.images import begin, held
 from tinsmith.runtime.prefix import shared
 from tinsmith.runtime.sessions import WORTH_KEEPING, Lease
 
@@ -64,7 +65,7 @@ class Place(Generic[_Job]):
 
     def leave(self) -> None:
         """The job is over; what was computed stays. Its session must not be under way."""
-        computed, tokens = self.session.tokens()
+        computed, tokens = held(self.session)
         try:
             self.session.rewind(computed)
         except RuntimeFault:  # a window's ring has lost what going on there needs
@@ -127,5 +128,5 @@ class Places(Generic[_Job]):
         _, tokens = place.session.tokens()
         if len(tokens) <= len(place.held) and (place.cut is None or length < place.cut):
             with contextlib.suppress(RuntimeFault):  # it is under way; then that part is computed twice
-                place.session.replace(place.held[:length])
+                begin(place.session, place.held, length)
                 place.cut = length

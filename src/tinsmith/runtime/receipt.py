@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from tinsmith import _core
 from tinsmith.errors import FormatError, InputError, UnsupportedError
 from tinsmith.runtime.choice import Choice
+from tinsmith.runtime.images import Pictured
 from tinsmith.runtime.many import generate_many
 
 if TYPE_CHECKING:
@@ -66,8 +67,8 @@ class Receipt:
         """For JSON: the values by name, lists where a name may come several times, and the digest."""
         told: dict[str, Any] = {"adapter": [], "bias": [], "stop": []}
         for name, value in self.lines:
-            if name in ("adapter", "bias", "stop"):
-                told[name].append(value)
+            if name in ("adapter", "bias", "stop", "image"):
+                told.setdefault(name, []).append(value)
             else:
                 told[name] = value
         return {**told, "digest": self.digest}
@@ -88,13 +89,15 @@ class Receipt:
 _QUESTION = (
     *("tinsmith-receipt", "file", "kv", "adapter", "template", "constraint", "temperature", "top_p", "min_p"),
     *("repetition_penalty", "presence_penalty", "frequency_penalty", "top_k", "bias", "seed", "max_tokens"),
-    *("stop", "input"),
+    *("stop", "input", "image"),
 )
 _ANSWER = ("output", "finish", "logits")
 
 
 def _told(names: Iterable[str], told: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
     for name in names:
+        if name == "image" and name not in told:  # a prompt of text
+            continue
         for value in told[name] if isinstance(told[name], list) else [told[name]]:
             if not isinstance(value, str):
                 raise TypeError(f"{name} is {value!r}")
@@ -116,6 +119,11 @@ def question(model: Loaded, asked: Asked) -> Question:
     lines.append(("max_tokens", str(int(asked.max_tokens))))
     lines += [("stop", text.encode("utf-8", "surrogatepass").hex()) for text in sorted({*asked.stop} - {""})]
     lines.append(("input", _tokens(asked.tokens)))
+    if isinstance(asked.tokens, Pictured):
+        lines += [
+            ("image", f"{at} {image.count} {image.columns} {image.digest.hex()}")
+            for at, image in asked.tokens.images
+        ]
     return Question(tuple(lines))
 
 
@@ -192,7 +200,8 @@ def _bits(value: float) -> str:
 
 
 def _tokens(tokens: Sequence[int]) -> str:
-    return hashlib.sha256(struct.pack(f"<{len(tokens)}i", *tokens)).hexdigest()
+    ids = tokens.ids if isinstance(tokens, Pictured) else tokens
+    return hashlib.sha256(struct.pack(f"<{len(ids)}i", *ids)).hexdigest()
 
 
 @lru_cache(maxsize=64)

@@ -9,11 +9,12 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from tinsmith import _core
-from tinsmith.checks import real, token_ids, whole
+from tinsmith.checks import real, whole
 from tinsmith.errors import InputError, RuntimeFault, TinsmithError, UnsupportedError
 from tinsmith.runtime.adapters import Applied, prefix_of, rank_of
 from tinsmith.runtime.choice import MOST_TOPS, Choice, choice_of, record
 from tinsmith.runtime.generation import FINISH, Answer, Completion, Finish, Sampling, check_max_tokens
+from tinsmith.runtime.images import begin, checked, rows_in
 from tinsmith.runtime.loaded import CHECKPOINTS
 from tinsmith.runtime.places import Place, Places
 
@@ -110,6 +111,7 @@ class Scheduler:
         self._most = whole("places", places, 1)
         self.context = whole("context", info["context"] if context is None else context, 1, info["context"])
         self._short = self.context < info["context"]
+        self._image_rows = self.context if "vision" in model.tin.manifest else 0
         known = (one.rank for one in model.adapters.values()) if rank is None else (rank,)
         self.rank = max(known, default=0)
         rows = whole("pass_tokens", info["chunk"] if pass_tokens is None else pass_tokens, 1, _core.MAX_CHUNK)
@@ -135,6 +137,8 @@ class Scheduler:
             batched=True,
             checkpoints=CHECKPOINTS,
             adapter_rank=self.rank,
+            images=self._image_rows,
+            image_rows=self._image_rows,
         )
         session.record(MOST_TOPS)  # memory for it is planned too
         return session
@@ -154,7 +158,9 @@ class Scheduler:
         vocab = self._model.core.info()["vocab"]
         whole("tops", asked.tops, 0, MOST_TOPS)
         asked.sampling.check(vocab)
-        tokens = token_ids(asked.tokens, vocab)
+        tokens = checked(asked.tokens, vocab)
+        if rows_in(tokens) > self._image_rows:
+            raise InputError("this model sees no images; ask by text")
         room = self.context - prefix_of(asked.applied)
         if not 0 < len(tokens) <= room:
             raise InputError(f"a prompt of {len(tokens)} tokens; give 1 to {room}")
@@ -247,7 +253,7 @@ class Scheduler:
             return
         place.hold_to(asked.constraint, self._model.constraints)
         record(place.session, asked.record, asked.tops)
-        place.session.replace(job.tokens)
+        begin(place.session, job.tokens)
         job.cached_tokens = place.session.computed()
         self._generate(place, job)
         place.held, place.started = job.tokens, True
@@ -262,7 +268,7 @@ class Scheduler:
         """Takes up what has come. Whether that is news."""
         if event == _core.STEP_LOGITS and place.cut is not None:
             place.cut = None
-            place.session.replace(job.tokens)
+            begin(place.session, job.tokens)
             self._generate(place, job)
         elif event == _core.STEP_TOKEN:
             token = place.session.token()

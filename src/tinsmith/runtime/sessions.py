@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from tinsmith import _core
 from tinsmith.errors import InputError, RuntimeFault
 from tinsmith.runtime.adapters import Applied, prefix_of, rank_of
+from tinsmith.runtime.images import begin, held, rows_in
 from tinsmith.runtime.prefix import shared
 
 # What a rewound session forgets is computed again; fewer tokens than this are not worth a session of their own.
@@ -48,13 +49,14 @@ class Lease:
 
 
 class _Entry:
-    """applied: the adapters that shape what the session holds; rank: what it has room for."""
+    """applied: the adapters that shape what the session holds; rank, rows: what it has room for."""
 
-    def __init__(self, session: _core.Session, wear: Wear, context: int, rank: int) -> None:
+    def __init__(self, session: _core.Session, wear: Wear, context: int, rank: int, rows: int) -> None:
         self.session = session
         self._wear = wear
         self.context = context
         self.rank = rank
+        self.rows = rows
         self.applied: Applied = ()
         self.lease = Lease(session)
 
@@ -82,10 +84,10 @@ class Sessions:
     """
 
     def __init__(
-        self, limit: int, make: Callable[[int, int], tuple[_core.Session, Wear]], most: int = 4
+        self, limit: int, make: Callable[[int, int, int], tuple[_core.Session, Wear]], most: int = 4
     ) -> None:
-        """limit: the model's context. make: a session with the context and adapter_rank that it is given, and
-        what puts adapters on it."""
+        """limit: the model's context. make: a session with the context, adapter_rank and image_rows that it is
+        given, and what puts adapters on it."""
         self._limit = limit
         self._make = make
         self._most = most
@@ -104,13 +106,14 @@ class Sessions:
         """
         wanted = min(self._limit, prefix_of(applied) + len(prompt) + room)
         best, same, loses = self._closest(prompt, applied)
-        fits = best is not None and best.context >= wanted
+        rows = rows_in(prompt)
+        fits = best is not None and best.context >= wanted and best.rows >= rows
         if best is not None and fits and (loses < WORTH_KEEPING or self._most == 1):
             taken = best
             self._sessions.remove(best)
             lease = taken.take()
         else:
-            taken = self._other(best, wanted, rank_of(applied))
+            taken = self._other(best, wanted, rank_of(applied), rows)
             lease = taken.take()
             taken.put_on(applied)
             if best is not None:
@@ -121,7 +124,7 @@ class Sessions:
                 if outgrown or len(self._sessions) >= self._most:
                     self._sessions.remove(best)
         self._sessions.append(taken)
-        taken.session.replace(prompt)
+        begin(taken.session, prompt)
         taken.session.want_logits(2**32 - 1)
         return lease
 
@@ -132,20 +135,21 @@ class Sessions:
         for entry in self._sessions:
             if entry.applied != applied:
                 continue
-            computed, held = entry.session.tokens()
-            same = shared(prompt, held[:computed])
+            computed, tokens = held(entry.session)
+            same = shared(prompt, tokens[:computed])
             if best is None or same >= most:
                 best, most, loses = entry, same, computed - same
         return best, most, loses
 
-    def _other(self, keep: _Entry | None, wanted: int, rank: int) -> _Entry:
+    def _other(self, keep: _Entry | None, wanted: int, rank: int, rows: int) -> _Entry:
         """A session that fits and is not `keep`: a new one, or the one that was unused for longest."""
         if len(self._sessions) >= self._most:
             oldest = next((entry for entry in self._sessions if entry is not keep), None)
             if oldest is not None:
                 self._sessions.remove(oldest)
-                if oldest.context >= wanted and oldest.rank >= rank:
+                if oldest.context >= wanted and oldest.rank >= rank and oldest.rows >= rows:
                     return oldest
         # Powers of two, so that a growing conversation is not moved at every turn.
         context = min(self._limit, max(512, 1 << (wanted - 1).bit_length()))
-        return _Entry(*self._make(context, rank), context, rank)
+        rows = context if rows else 0
+        return _Entry(*self._make(context, rank, rows), context, rank, rows)

@@ -3,13 +3,13 @@ token, their states side by side (pixel shuffle), and one matrix takes that to t
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from tinsmith.fields import Fields
 from tinsmith.spec import ConnectorSizes, Pictures, TowerSizes
 from tinsmith.tensor_names import TensorName
-from tinsmith.vision.parts import CONFIG, Connector
+from tinsmith.vision.parts import CONFIG, Connector, View
 from tinsmith.vision.pictures import Tiles, common_from_hf, within
 
 if TYPE_CHECKING:
@@ -44,6 +44,18 @@ class Idefics3(Connector):
     }
     projector: ClassVar[str] = "idefics3"
     merge: ClassVar[int] = 2
+    dropped: ClassVar[str] = " "
+
+    def written(self, word: Mapping[str, str], views: Sequence[View]) -> str:
+        text, around = "", word["around"]
+        if len(views) > 1:
+            tiles = views[0]
+            for row in range(tiles.down):
+                for column in range(tiles.across):
+                    text += f"{around}<row_{row + 1}_col_{column + 1}>" + word["image"] * tiles.tokens
+                text += "\n"
+            text += "\n"
+        return text + around + word["whole"] + word["image"] * views[-1].tokens + around
 
     def from_hf(self, config: Mapping[str, Any], sizes: TowerSizes, dim: int) -> ConnectorSizes:
         return ConnectorSizes(Fields(config, CONFIG).count("scale_factor", self.merge), dim)

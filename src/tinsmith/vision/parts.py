@@ -10,11 +10,11 @@ from __future__ import annotations
 
 import pkgutil
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cache
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from tinsmith.errors import FormatError, UnsupportedError
 from tinsmith.fields import Fields
@@ -29,6 +29,14 @@ CONFIG = "config.json"
 _MOST = {"layers": 1024, "patch": 256, "side": 1024, "heads": 1024}
 # Innermost dimension first, as GGUF has it, by a tensor's name.
 Shapes = Mapping[str, tuple[int, ...]]
+
+
+class View(NamedTuple):
+    """A picture at one size: `across` by `down` tiles, each of `tokens` states."""
+
+    across: int
+    down: int
+    tokens: int
 
 
 class Tower(ABC):
@@ -92,6 +100,8 @@ class Connector(ABC):
     projector: ClassVar[str]
     merge_key: ClassVar[str] = "projector.scale_factor"
     merge: ClassVar[int]
+    # What a chat template leaves out before a content that begins with an image.
+    dropped: ClassVar[str] = ""
 
     @abstractmethod
     def from_hf(self, config: Mapping[str, Any], sizes: TowerSizes, dim: int) -> ConnectorSizes:
@@ -113,6 +123,11 @@ class Connector(ABC):
         """The inverse of from_gguf, where tensors do not say it. UnsupportedError for what llama.cpp does not
         read."""
         return {self.merge_key: joint.merge}
+
+    def written(self, word: Mapping[str, str], views: Sequence[View]) -> str:
+        """An image in a prompt, as its processor writes it, the image token for each state. word: the tokens'
+        texts by what they stand for; views: tiles first, where there are such, then the whole picture."""
+        return word["begin"] + word["image"] * views[0].tokens + word["end"]
 
     @abstractmethod
     def pictures_from_hf(self, processor: Fields, sizes: TowerSizes, joint: Any) -> Pictures:

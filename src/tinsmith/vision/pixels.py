@@ -1,0 +1,107 @@
+"""What makes a picture's patches of a rule for pictures: tin_pixels_rules of tin.h, and what comes of them."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from tinsmith import _core
+from tinsmith.errors import UnsupportedError
+from tinsmith.spec import Vision
+from tinsmith.vision.parts import View
+from tinsmith.vision.pictures import FILTERS, Bounded, Natural, Square, Tiles
+
+_PLAIN, _IDEFICS3, _LFM2, _SMART = 1, 2, 3, 4  # TIN_TILING_*
+_FIELDS = (
+    *("tiling", "filter", "patch", "merge", "frames", "width", "height", "edge", "tile", "min_tiles"),
+    *("max_tiles", "thumbnail", "factor", "min_pixels", "max_pixels"),
+)
+
+
+def rules(vision: Vision, most: int) -> bytes:
+    """tin_pixels_rules. most: patches of an image."""
+    patch, pictures = vision.sizes.patch, vision.pictures
+    number = next(number for number, name in FILTERS.items() if name == pictures.filter)
+    told = {"filter": number, "patch": patch, "merge": 1, "frames": 1, **_tiling(vision, most)}
+    numbers = [told.get(name, 0) for name in _FIELDS]
+    tolerance = pictures.tolerance if isinstance(pictures, Natural) else 0.0
+    return struct.pack("<d6f15If", 1 / 255, *pictures.mean, *pictures.std, *numbers, tolerance)
+
+
+def _tiling(vision: Vision, most: int) -> Mapping[str, int]:
+    patch, pictures = vision.sizes.patch, vision.pictures
+    factor = patch * vision.joint.merge
+    if isinstance(pictures, Square):
+        return {"tiling": _PLAIN, "width": pictures.edge, "height": pictures.edge}
+    if isinstance(pictures, Tiles):
+        tiles = 0 if pictures.split else 1
+        return {"tiling": _IDEFICS3, "edge": pictures.longest, "tile": pictures.edge, "max_tiles": tiles}
+    if isinstance(pictures, Natural):
+        return {
+            "tiling": _LFM2,
+            "tile": pictures.edge,
+            "min_tiles": pictures.min_tiles if pictures.split else 1,
+            "max_tiles": pictures.max_tiles if pictures.split else 1,
+            "thumbnail": int(pictures.thumbnail),
+            "factor": factor,
+            "min_pixels": pictures.min_tokens * factor**2,
+            "max_pixels": pictures.max_tokens * factor**2,
+        }
+    if isinstance(pictures, Bounded):
+        largest = min(pictures.max_pixels, most * patch**2)
+        return {
+            "tiling": _SMART,
+            "factor": factor,
+            "min_pixels": pictures.min_pixels,
+            "max_pixels": largest,
+        }
+    raise UnsupportedError(f"pictures by {type(pictures).__name__} are not cut by this version")
+
+
+@dataclass(frozen=True)
+class Tile:
+    """height by width patches, the first of all tiles' being `first`."""
+
+    first: int
+    height: int
+    width: int
+
+
+@dataclass(frozen=True)
+class Cut:
+    """How a picture is cut: its views, and all their tiles in order."""
+
+    views: list[View]
+    tiles: list[Tile]
+
+
+def cut(vision: Vision, rule: bytes, width: int, height: int) -> Cut:
+    """Of a picture of so many pixels. Raises RuntimeFault for one that is too long and narrow."""
+    patch, merge = vision.sizes.patch, vision.joint.merge
+    views, tiles, first = [], [], 0
+    for wide, high, across, down in _core.pixels_plan(rule, width, height)[3]:
+        tile = (high // down // patch, wide // across // patch)
+        views.append(View(across, down, tile[0] * tile[1] // merge**2))
+        for _ in range(across * down):
+            tiles.append(Tile(first, *tile))
+            first += tile[0] * tile[1]
+    return Cut(views, tiles)
+
+
+def patches(rule: bytes, rgb: bytes, width: int, height: int, size: int) -> Iterator[memoryview]:
+    """Each patch of all tiles as the tower takes it: `size` floats, pixel by pixel."""
+    made = memoryview(_core.pixels(rule, rgb, 3 * width, width, height)).cast("f")
+    area = size // 3
+    for first in range(0, len(made), size):
+        yield by_pixel(made[first : first + size], area)
+
+
+def by_pixel(patch: memoryview[float], area: int) -> memoryview:
+    """Of a patch that is channel by channel."""
+    from array import array
+
+    turned = array("f", bytes(4 * 3 * area))
+    for channel in range(3):
+        turned[channel::3] = array("f", patch[channel * area : (channel + 1) * area])
+    return memoryview(turned).cast("B")
