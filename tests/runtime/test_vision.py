@@ -75,7 +75,7 @@ def features(model: Any, case: str, pixels: np.ndarray) -> np.ndarray:
             out = see(torch.tensor(pixels)[None, None])
         elif case == "gemma3":
             out = see(torch.tensor(pixels)[None])
-        elif case == "qwen35":
+        elif case.startswith("qwen35"):
             out = see(torch.tensor(squares_of(pixels)), torch.tensor([[1, height, width]]))
         else:
             ones, shape = torch.ones(1, height * width), torch.tensor([[height, width]])

@@ -95,9 +95,9 @@ def gemma3(transformers: Any) -> tuple[Any, Any]:
     return transformers.Gemma3ForConditionalGeneration(config), processor
 
 
-def qwen35(transformers: Any) -> tuple[Any, Any]:
-    text = transformers.Qwen3_5TextConfig(**config_of("qwen35") | IDS)
-    config = transformers.Qwen3_5Config(
+def qwen35(transformers: Any, case: str = "qwen35", kind: str = "Qwen3_5") -> tuple[Any, Any]:
+    text = getattr(transformers, f"{kind}TextConfig")(**config_of(case) | IDS)
+    config = getattr(transformers, f"{kind}Config")(
         text_config=text.to_dict(),
         vision_config={
             "depth": 2,
@@ -111,12 +111,16 @@ def qwen35(transformers: Any) -> tuple[Any, Any]:
         image_token_id=IMAGE,
         vision_start_token_id=98,
         vision_end_token_id=99,
-        tie_word_embeddings=config_of("qwen35").get("tie_word_embeddings", False),
+        tie_word_embeddings=config_of(case).get("tie_word_embeddings", False),
     )
     processor = transformers.Qwen2VLImageProcessor(
         patch_size=PATCH, size={"shortest_edge": 256, "longest_edge": 4096}
     )
-    return transformers.Qwen3_5ForConditionalGeneration(config), processor
+    return getattr(transformers, f"{kind}ForConditionalGeneration")(config), processor
+
+
+def qwen35_moe(transformers: Any) -> tuple[Any, Any]:
+    return qwen35(transformers, "qwen35_moe", "Qwen3_5Moe")
 
 
 CASES: dict[str, Callable[[Any], tuple[Any, Any]]] = {
@@ -125,6 +129,7 @@ CASES: dict[str, Callable[[Any], tuple[Any, Any]]] = {
     "lfm2_vl_bare": lfm2_vl_bare,
     "gemma3": gemma3,
     "qwen35": qwen35,
+    "qwen35_moe": qwen35_moe,
 }
 
 
@@ -154,7 +159,7 @@ def features(case: str, model: Any, pixels: Any) -> Any:
     if case.startswith("lfm2"):
         rows = cut.transpose(0, 2, 1, 3, 4).reshape(1, height * width, -1)
         given = rows, [[height, width]], np.ones((1, height * width), np.int64)
-    elif case == "qwen35":  # patches by squares of 2 by 2, each as two equal frames
+    elif case.startswith("qwen35"):  # patches by squares of 2 by 2, each as two equal frames
         rows = cut.reshape(height // 2, 2, PATCH, width // 2, 2, PATCH, 3).transpose(0, 3, 1, 4, 6, 2, 5)
         given = (
             np.repeat(rows[:, :, :, :, :, None], 2, axis=5).reshape(height * width, -1),

@@ -71,6 +71,8 @@ def read(
 def config_of(vision: Vision, text: Mapping[str, Any]) -> dict[str, Any]:
     """The config.json of the whole, whose language model has the config `text`."""
     tower, connector = parts_of(vision)
+    written = connector.hf_written
+    architecture, whole, seeing = written.get(str(text.get("model_type")), written[""])
     own = connector.to_hf(vision.sizes, vision.joint)
     sizes = tower.to_hf(vision.sizes) | own.pop("vision_config", {})
     keys = {key: vision.tokens[word] for word, key in connector.token_keys.items() if word in vision.tokens}
@@ -78,10 +80,10 @@ def config_of(vision: Vision, text: Mapping[str, Any]) -> dict[str, Any]:
         **{key: text[key] for key in _SHARED if key in text},
         **own,
         **keys,
-        "architectures": [connector.hf_architectures[0]],
-        "model_type": connector.model_type,
+        "architectures": [architecture],
+        "model_type": whole,
         "text_config": {key: value for key, value in text.items() if key not in _WHOLE},
-        "vision_config": {**sizes, "model_type": connector.vision_type or tower.model_type},
+        "vision_config": {**sizes, "model_type": seeing},
     }
 
 

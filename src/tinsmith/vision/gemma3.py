@@ -26,7 +26,9 @@ class Gemma3(Connector):
     name: ClassVar[str] = "gemma3"
     tower: ClassVar[str] = "siglip"
     hf_architectures: ClassVar[tuple[str, ...]] = ("Gemma3ForConditionalGeneration",)
-    model_type: ClassVar[str] = "gemma3"
+    hf_written: ClassVar[Mapping[str, tuple[str, str, str]]] = {
+        "": ("Gemma3ForConditionalGeneration", "gemma3", "siglip_vision_model"),
+    }
     hf_tower: ClassVar[tuple[str, ...]] = (
         "vision_tower.vision_model.",
         "model.vision_tower.vision_model.",

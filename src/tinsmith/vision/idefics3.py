@@ -23,7 +23,9 @@ class Idefics3(Connector):
         "Idefics3ForConditionalGeneration",
         "SmolVLMForConditionalGeneration",
     )
-    model_type: ClassVar[str] = "idefics3"
+    hf_written: ClassVar[Mapping[str, tuple[str, str, str]]] = {
+        "": ("Idefics3ForConditionalGeneration", "idefics3", "idefics3_vision"),
+    }
     hf_tower: ClassVar[tuple[str, ...]] = ("model.vision_model.",)
     hf_connector: ClassVar[tuple[str, ...]] = ("model.connector.",)
     hf_language: ClassVar[str] = "model.text_model."
@@ -32,7 +34,6 @@ class Idefics3(Connector):
         "num_attention_heads": 16,
         "patch_size": 32,
     }
-    vision_type: ClassVar[str | None] = "idefics3_vision"
     rule: ClassVar[type[Pictures]] = Tiles
     token_keys: ClassVar[Mapping[str, str]] = {"image": "image_token_id"}
     filter: ClassVar[str] = "lanczos"

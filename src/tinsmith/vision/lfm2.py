@@ -39,7 +39,9 @@ class Lfm2(Connector):
     tower: ClassVar[str] = "siglip2"
     joint: ClassVar[type[ConnectorSizes]] = Lfm2Sizes
     hf_architectures: ClassVar[tuple[str, ...]] = ("Lfm2VlForConditionalGeneration",)
-    model_type: ClassVar[str] = "lfm2_vl"
+    hf_written: ClassVar[Mapping[str, tuple[str, str, str]]] = {
+        "": ("Lfm2VlForConditionalGeneration", "lfm2_vl", "siglip2_vision_model"),
+    }
     hf_tower: ClassVar[tuple[str, ...]] = ("model.vision_tower.vision_model.", "model.vision_tower.")
     hf_connector: ClassVar[tuple[str, ...]] = ("model.multi_modal_projector.",)
     hf_language: ClassVar[str] = "model.language_model."

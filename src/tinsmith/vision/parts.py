@@ -45,8 +45,6 @@ class Tower(ABC):
     does not compute."""
 
     name: ClassVar[str]
-    # Of the vision_config.
-    model_type: ClassVar[str]
     sizes: ClassVar[type[TowerSizes]] = TowerSizes
 
     @abstractmethod
@@ -77,18 +75,18 @@ class Connector(ABC):
     name: ClassVar[str]
     tower: ClassVar[str]
     joint: ClassVar[type[ConnectorSizes]] = ConnectorSizes
-    # The first is written, all are read.
+    # Those that are read; and as they are written, by the language model's model_type, "" for any other: the
+    # architecture, the model_type of the whole and that of the vision_config.
     hf_architectures: ClassVar[tuple[str, ...]]
-    model_type: ClassVar[str]
-    # Where a folder keeps tower, connector and language model: what their tensors' names begin with. As above.
+    hf_written: ClassVar[Mapping[str, tuple[str, str, str]]]
+    # Where a folder keeps tower, connector and language model: what their tensors' names begin with. The
+    # first is written, all are read.
     hf_tower: ClassVar[tuple[str, ...]]
     hf_connector: ClassVar[tuple[str, ...]]
     hf_language: ClassVar[str]
     hf_head: ClassVar[str] = "lm_head.weight"
-    # What the architectures' own config class has for what a vision_config leaves out, and what it calls the
-    # tower, where that is not the tower's own model_type.
+    # What the architectures' own config class has for what a vision_config leaves out.
     vision_defaults: ClassVar[Mapping[str, Any]] = {}
-    vision_type: ClassVar[str | None] = None
     # Its rule for pictures, and the filter of the resize where a file does not say.
     rule: ClassVar[type[Pictures]]
     filter: ClassVar[str]

@@ -25,8 +25,14 @@ class Qwen3Merger(Connector):
 
     name: ClassVar[str] = "qwen3_merger"
     tower: ClassVar[str] = "qwen3_vl"
-    hf_architectures: ClassVar[tuple[str, ...]] = ("Qwen3_5ForConditionalGeneration",)
-    model_type: ClassVar[str] = "qwen3_5"
+    hf_architectures: ClassVar[tuple[str, ...]] = (
+        "Qwen3_5ForConditionalGeneration",
+        "Qwen3_5MoeForConditionalGeneration",
+    )
+    hf_written: ClassVar[Mapping[str, tuple[str, str, str]]] = {
+        "": ("Qwen3_5ForConditionalGeneration", "qwen3_5", "qwen3_5_vision"),
+        "qwen3_5_moe_text": ("Qwen3_5MoeForConditionalGeneration", "qwen3_5_moe", "qwen3_5_moe_vision"),
+    }
     hf_tower: ClassVar[tuple[str, ...]] = ("model.visual.",)
     hf_connector: ClassVar[tuple[str, ...]] = ("model.visual.merger.",)
     hf_language: ClassVar[str] = "model.language_model."

@@ -27,7 +27,6 @@ ROPE_BASE = 10000.0
 
 class Qwen3Vl(Tower):
     name: ClassVar[str] = "qwen3_vl"
-    model_type: ClassVar[str] = "qwen3_5_vision"
     defaults: ClassVar[Mapping[str, Any]] = {
         "depth": 27,
         "hidden_act": "gelu_pytorch_tanh",

@@ -33,7 +33,6 @@ class Siglip(Tower):
 
     name: ClassVar[str] = "siglip"
     grid: ClassVar[str] = "nearest"
-    model_type: ClassVar[str] = "siglip_vision_model"
     defaults: ClassVar[Mapping[str, Any]] = {
         "hidden_size": 768,
         "intermediate_size": 3072,

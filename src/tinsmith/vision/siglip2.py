@@ -18,7 +18,6 @@ from tinsmith.vision.siglip import Siglip, by_channel, by_pixel
 class Siglip2(Siglip):
     name: ClassVar[str] = "siglip2"
     grid: ClassVar[str] = "smooth"
-    model_type: ClassVar[str] = "siglip2_vision_model"
     defaults: ClassVar[Mapping[str, Any]] = {**Siglip.defaults, "num_patches": 256}
 
     def side_from_hf(self, fields: Fields, patch: int) -> int:
