@@ -119,6 +119,8 @@ class Items:
             return _messages(values.get("messages"), where), None
         if self.way == "input-output":
             example = readers.asked({key: value for key, value in values.items() if key in readers.KEYS}, where)
+            if self.settings.raw and example.images:
+                raise DataError(f"{where}: a picture is shown in a chat template, and --raw applies none")
             if self.settings.raw:
                 return example.input, None
             task = tasks.by_name(tasks.DEFAULT)

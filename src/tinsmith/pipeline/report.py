@@ -19,6 +19,7 @@ from tinsmith.evaluate.answers import Answer, read_answers
 from tinsmith.pipeline import augmentation, curves, data, facts, update
 from tinsmith.pipeline.build import Built
 from tinsmith.pipeline.data import Data
+from tinsmith.pipeline.examples import PICTURES
 from tinsmith.pipeline.measure import (
     TUNED,
     Measured,
@@ -268,6 +269,7 @@ def worst(
     return [
         {
             "input": items[i].input,
+            **_pictures(items[i]),
             "expected": items[i].output,
             "answered": answers[i].text.strip(),
             "part": items[i].part,
@@ -275,6 +277,12 @@ def worst(
         }
         for i in wrong[:WORST]
     ]
+
+
+def _pictures(example: Example) -> dict[str, list[str]]:
+    """Of an example with pictures, the paths of the run's copies from its folder, where the page lies too."""
+    names = [f"data/{PICTURES}/{Path(one.path).name}" for one in example.images if one.path]
+    return {"pictures": names} if names else {}
 
 
 def _kind(task: Task, grade: Grade) -> str:

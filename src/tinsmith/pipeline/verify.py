@@ -7,7 +7,7 @@ The same weights must give the same logits bit for bit, whichever file they come
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from tinsmith.pipeline import build, data
@@ -59,8 +59,10 @@ def make(run: Run, needs: Needs) -> Made[Verified]:
 
 
 def check_prompts(run: Run) -> list[list[Message]]:
-    """The first validation examples as the model sees them, with their answers."""
+    """The first validation examples as the model sees them, with their answers; without their pictures, which
+    the GGUF of a language model alone can't see."""
     return [
-        [*data.conversation(run, example), {"role": "assistant", "content": example.output}]
+        [*data.conversation(run, blind), {"role": "assistant", "content": example.output}]
         for example in data.examples(run, "validation")[:CHECK_PROMPTS]
+        for blind in [replace(example, images=())]
     ]

@@ -25,8 +25,8 @@ DEFAULT = "call"  # of a recipe that states no task
 
 
 class Message(TypedDict):
-    """content: a text, or where pictures are shown parts: of each picture {"type": "image", "path": …}, and
-    then {"type": "text", "text": …} where there is a text."""
+    """content: a text, or where pictures are shown parts: of each picture {"type": "image"} with its "path"
+    or "bytes", and then {"type": "text", "text": …} where there is a text."""
 
     role: Literal["system", "user", "assistant", "tool"]
     content: str | list[dict[str, Any]]
@@ -185,7 +185,10 @@ class Task(ABC):
 def _content(example: Example) -> str | list[dict[str, Any]]:
     if not example.images:
         return example.input
-    shown: list[dict[str, Any]] = [{"type": "image", "path": picture.path} for picture in example.images]
+    shown: list[dict[str, Any]] = [
+        {"type": "image", "path": picture.path} if picture.path else {"type": "image", "bytes": picture.data}
+        for picture in example.images
+    ]
     return [*shown, {"type": "text", "text": example.input}] if example.input else shown
 
 

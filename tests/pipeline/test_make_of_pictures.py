@@ -1,0 +1,67 @@
+"""A recipe whose examples have pictures, from nothing to the sealed file that sees, and its report."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+from PIL import Image, ImageDraw
+
+import tinsmith
+from tinsmith import cli, models
+from tinsmith.constraint.makers import choices
+
+RECIPE = """\
+[scratch]
+layers = 1
+hidden = 32
+vocabulary = 288
+context = 48
+picture = 32
+tower_layers = 1
+tower_hidden = 32
+[data]
+train = "train.jsonl"
+validation = "validation.jsonl"
+test = "test.jsonl"
+task = "classify"
+[train]
+epochs = 1
+learning_rate = 0.005
+[build]
+formats = ["Q8_0"]
+[eval]
+baselines = []
+bootstrap = 100
+threads = 1
+"""
+
+
+@pytest.mark.slow
+def test_a_sealed_file_answers_about_pictures(tmp_path: Path) -> None:
+    for split, count in {"train": 16, "validation": 4, "test": 6}.items():
+        lines = []
+        for n in range(count):
+            image = Image.new("RGB", (40, 30), (200, 200, 150 + 4 * n))
+            x = 22 * (n % 2)
+            ImageDraw.Draw(image).rectangle((x, 8, x + 16, 22), fill=(0, n, 30 * (split == "test")))
+            image.save(tmp_path / f"{split}{n}.png")
+            lines.append(json.dumps({"image": f"{split}{n}.png", "label": ("left", "right")[n % 2]}) + "\n")
+        (tmp_path / f"{split}.jsonl").write_text("".join(lines))
+    (tmp_path / "sides.toml").write_text(RECIPE)
+    run = tmp_path / "run"
+    assert cli.main(["make", str(tmp_path / "sides.toml"), "--out", str(run)]) == 0
+    report = json.loads((run / "report.json").read_text())
+    assert report["systems"]["shipped_q8_0_constrained"]["valid"] == 1
+    assert sum(report["augmentation"]["pictures"].values()) > 0
+    page = (run / "report.html").read_text()
+    for error in report["errors"]:
+        assert all((run / name).is_file() and f'src="{name}"' in page for name in error["pictures"])
+    assert re.search(r"Pictures were changed: \w+ \d+", page)
+    assert models.load(run / "trained").vision is not None
+    (tin,) = run.glob("*.tin")
+    shown = {"role": "user", "content": [{"type": "image", "path": str(tmp_path / "test0.png")}]}
+    answer = tinsmith.load(tin, threads=1).chat([shown], constraint=choices(["left", "right"]))
+    assert answer.text in ("left", "right")
