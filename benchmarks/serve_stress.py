@@ -92,7 +92,9 @@ class Stress:
             outcome = "hung"
         except httpx.TransportError as error:
             outcome = f"transport {type(error).__name__}"
-        self.counts[f"{kind} {outcome}" if outcome not in ("wrong", "hung") else outcome] += 1
+        self.counts[f"{kind} {outcome}"] += 1
+        if outcome in ("wrong", "hung"):
+            self.counts[outcome] += 1
 
     def _body(self, number: int, **more: Any) -> dict[str, Any]:
         messages = [{"role": "user", "content": self.prompts[number]}]

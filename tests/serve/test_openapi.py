@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 import schemathesis
@@ -13,7 +14,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis.errors import Unsatisfiable
 from schemathesis import Case, GenerationMode, checks
 from schemathesis.specs.openapi import checks as openapi_checks
-from served import Running, running
+from served import ASKED, Running, running
 
 from tinsmith.serve import app
 from tinsmith.serve.limits import Limits
@@ -68,3 +69,21 @@ def test_nothing_goes_against_the_document(small: Running) -> None:
     assert held(document, max(1, CASES // (2 * len(operations)))) > 0.5 * CASES
     assert small.idle()
     assert small.house.shelf.served[0].worker.failed == 0
+
+
+@pytest.mark.parametrize(
+    ("path", "given"),
+    [
+        ("/v1/chat/completions", {"messages": ASKED}),
+        ("/v1/completions", {"prompt": "in"}),
+        ("/v1/responses", {"input": "in"}),
+        ("/v1/messages", {"messages": ASKED, "max_tokens": 4}),
+        ("/api/chat", {"messages": ASKED}),
+        ("/api/generate", {"prompt": "in"}),
+    ],
+)
+def test_streams_are_as_the_document_has_them(small: Running, path: str, given: dict[str, Any]) -> None:
+    document = schemathesis.openapi.from_url(f"{small.url}/openapi.json")
+    body = {"model": "tiny", "stream": True, **given}
+    case = document[path]["POST"].Case(body=body, media_type="application/json")
+    assert case.call_and_validate(checks=CHECKS, timeout=30).status_code == 200

@@ -50,9 +50,10 @@ def _operation(one: Endpoint, path: str, schemas: dict[str, Any], models: Sequen
     answer: dict[str, Any] = {}
     if one.reply is not None:
         answer["application/json"] = {"schema": one.reply}
-    for media in (one.text, one.stream):
-        if media:
-            answer[media] = {"schema": {"type": "string"}}
+    if one.text:
+        answer[one.text] = {"schema": {"type": "string"}}
+    if one.stream:
+        answer[one.stream] = {}  # OpenAPI 3.1 has no words for events; readers differ on what a schema is of
     operation: dict[str, Any] = {
         "summary": one.summary,
         "operationId": re.sub(r"\W+", "_", f"{one.method} {path}".strip("/ ")).strip("_").lower(),
