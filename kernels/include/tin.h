@@ -1048,8 +1048,8 @@ TIN_API tin_status tin_picture_look(const void *file, size_t size, uint64_t most
  * rgb, rgb_size        at least info.rgb bytes: uint8[height][width][3]. On an error parts may be written
  *
  * Errors: as tin_picture_look; MEMORY (a block too small or misaligned). */
-TIN_API tin_status tin_picture_read(const void *file, size_t size, void *memory, size_t memory_size, uint8_t *rgb,
-                                    size_t rgb_size, tin_error *error);
+TIN_API tin_status tin_picture_read(const void *file, size_t size, void *memory, size_t memory_size,
+                                    uint8_t *rgb, size_t rgb_size, tin_error *error);
 
 /* How a picture is resized, by Pillow's numbers: its filters, with antialiasing, in its fixed-point arithmetic.
  * Shrinking torchvision's way differs by at most 1 in 255 (docs/vision.md). */
@@ -1119,8 +1119,8 @@ TIN_API tin_status tin_pixels_size(const tin_pixels_rules *rules, uint32_t width
  * Errors: as tin_pixels_size; ARGUMENT (no pixels, or a stride below a row), MEMORY (a block too small or
  * misaligned). */
 TIN_API tin_status tin_pixels_make(const tin_pixels_rules *rules, const uint8_t *rgb, size_t stride,
-                                   uint32_t width, uint32_t height, void *memory, size_t memory_size, float *rows,
-                                   size_t count, tin_error *error);
+                                   uint32_t width, uint32_t height, void *memory, size_t memory_size,
+                                   float *rows, size_t count, tin_error *error);
 #endif
 
 #ifdef __cplusplus
