@@ -107,7 +107,7 @@ def test_saved_sessions_go_on_or_are_refused(version: tuple[str, Path]) -> None:
         other = unpacked(READ_TINS[0], folder / "other")
         session = MAKER.session_of(tinsmith.load(tins(other)["run"]))
         with pytest.raises(
-            RuntimeFault, match=r"session was written by version 1; this runtime reads 3; append"
+            RuntimeFault, match=r"session was written by version 1; this runtime reads 4; append"
         ):
             session.restore((folder / "run.session").read_bytes())
         return

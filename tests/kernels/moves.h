@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { PLAYERS = 3, LIMITS = 2, TEXT = 96, MOST_TOKENS = 256, MESSAGES = 3, TOPS = 3 };
+enum { PLAYERS = 3, LIMITS = 2, TEXT = 96, MOST_TOKENS = 256, MESSAGES = 3, TOPS = 3, IMAGES = 3, ROWS = 8 };
 
 /* A model that asks for more than this is not played: it is what the file asks for, but more than a test has. */
 enum { MOVES_LIMIT = 1 << 26 };
@@ -52,6 +52,7 @@ typedef struct table {
     size_t record_size[PLAYERS];
     uint8_t *saved; /* room for any player's state */
     size_t saved_size;
+    float *rows;   /* [ROWS][dim], of every image; NULL where the model takes none */
     void *scratch; /* for tin_tokenize and tin_chat */
     size_t scratch_size;
     uint64_t now, tick; /* the clock, and how far it goes each time it is read */
@@ -70,6 +71,7 @@ static inline void table_free(table *t) {
     for (uint32_t k = 0; k < PLAYERS; k++)
         free(t->records[k]);
     free(t->saved);
+    free(t->rows);
     free(t->scratch);
 }
 
@@ -99,6 +101,12 @@ static inline int table_create(table *t, const tin_model *model, const tin_execu
     t->model = model;
     tin_model_describe(model, &t->info);
     uint32_t context = t->info.context < 160 ? t->info.context : 160;
+    int sees = t->info.dim && (uint64_t)t->info.dim * context < MOVES_LIMIT / 16;
+    if (sees) {
+        t->rows = moves_aligned((size_t)ROWS * t->info.dim * sizeof(float));
+        for (size_t k = 0; k < (size_t)ROWS * t->info.dim; k++)
+            t->rows[k] = (float)(k * 7 % 13) - 6;
+    }
     uint32_t kv_type = kind & 1 ? TIN_KV_Q8 : TIN_KV_F16, chunk = kind & 2 ? 5 : 16;
     for (uint32_t k = 0; k < PLAYERS; k++) {
         tin_session_options options = {.context = k == 1 ? (context + 1) / 2 : context,
@@ -109,7 +117,9 @@ static inline int table_create(table *t, const tin_model *model, const tin_execu
                                        .executor = k == 1 ? NULL : executor,
                                        .clock_ns = table_clock,
                                        .clock_context = t,
-                                       .checkpoints = k};
+                                       .checkpoints = k,
+                                       .images = sees ? IMAGES + 1 : 0,
+                                       .image_rows = sees ? IMAGES * ROWS : 0};
         size_t size = tin_session_size(model, &options, NULL);
         if (!size || size > MOVES_LIMIT)
             return 0;
@@ -209,6 +219,38 @@ static void move_text(table *t, script *s, tin_session *player) {
         tin_session_append(player, tokens, (uint32_t)count, NULL);
 }
 
+/* Images in the places of some tokens; how many. */
+static uint32_t next_images(const table *t, script *s, int32_t *tokens, uint32_t count, tin_embedded *images) {
+    uint32_t made = 0;
+    for (uint32_t at = next_byte(s) % 8; t->rows && made < IMAGES && at < count; at += next_byte(s) % 8) {
+        uint32_t shape = next_byte(s), columns = 1 + shape % 4, rows = columns * (1 + (shape >> 2) % 2);
+        if (rows > count - at)
+            break;
+        images[made] = (tin_embedded){.at = at, .count = rows, .columns = columns};
+        images[made].rows = shape & 128 ? NULL : t->rows;
+        images[made++].digest[0] = shape >> 6 & 1;
+        for (; rows; rows--)
+            tokens[at++] = TIN_EMBEDDED;
+    }
+    return made;
+}
+
+static void move_images(const table *t, script *s, tin_session *player) {
+    int32_t tokens[MOST_TOKENS];
+    tin_embedded images[IMAGES] = {{0}};
+    uint32_t count = next_tokens(t, s, tokens), made = next_images(t, s, tokens, count, images);
+    uint32_t same = tin_session_shared(player, tokens, count, images, made);
+    if (same > count)
+        abort();
+    if (next_byte(s) & 1)
+        tin_session_replace_embedded(player, tokens, count, images, made, NULL);
+    else
+        tin_session_append_embedded(player, tokens, count, images, made, NULL);
+    for (uint32_t k = 0; tin_session_embedded(player, k, images); k++)
+        if (!images->rows || !images->count)
+            abort();
+}
+
 static void move_chat(table *t, script *s, tin_session *player) {
     char text[MESSAGES][TEXT];
     tin_message messages[MESSAGES];
@@ -288,9 +330,11 @@ static int play_move(table *t, script *s) {
     tin_sampling sampling;
     switch (move % 21) {
     case 0:
-    case 1:
         count = next_tokens(t, s, tokens);
         tin_session_append(player, tokens, count, NULL);
+        break;
+    case 1:
+        move_images(t, s, player);
         break;
     case 2:
         t->tick = 100;

@@ -13,9 +13,16 @@ static void fix_check(uint8_t *saved, size_t size) {
     memcpy(saved + CHECK, &check, sizeof check);
 }
 
-/* A session of `count` tokens as bytes, in t->saved; its size. */
-static size_t save_some(table *t, uint32_t count) {
+/* A session of `count` tokens, behind images or not, as bytes, in t->saved; its size. */
+static size_t save_some(table *t, uint32_t count, int seen) {
     tin_session *s = t->players[0];
+    if (seen && t->rows)
+        for (uint32_t k = 0; k < 2; k++) {
+            const int32_t tokens[] = {1, TIN_EMBEDDED, TIN_EMBEDDED, TIN_EMBEDDED, TIN_EMBEDDED};
+            const tin_embedded image = {.at = 1, .count = 4, .columns = 2, .rows = t->rows};
+            if (tin_session_append_embedded(s, tokens, 5, &image, 1, NULL))
+                abort();
+        }
     for (uint32_t k = 0; k < count; k++) {
         int32_t token = (int32_t)(k * 7 % t->info.vocab);
         if (tin_session_append(s, &token, 1, NULL))
@@ -38,7 +45,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         if (!table_create(&t, base_model, &fuzz_executor, bits & 2))
             abort();
     }
-    size_t whole = save_some(&t, next_byte(&s) % 40);
+    size_t whole = save_some(&t, next_byte(&s) % 40, bits >> 6 & 1);
     uint8_t *copy = exact_copy(t.saved, whole);
     patch_all(&s, copy, bits & 4 ? whole : HEADER);
     patch_all(&s, copy + HEADER, whole - HEADER);

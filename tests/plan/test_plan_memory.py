@@ -20,6 +20,7 @@ SOME = [
     Options(context=64, kv="q8"),
     Options(context=80, chunk=7, adapter_rank=48),
     Options(adapter_rank=32),
+    Options(context=64, images=3, image_rows=20),
 ]
 
 
@@ -36,6 +37,8 @@ def test_a_session_takes_what_is_planned(case: str) -> None:
             "kv_type": memory.KV_TYPES.index(options.kv),
             "checkpoints": options.checkpoints,
             "adapter_rank": options.adapter_rank,
+            "images": options.images,
+            "image_rows": options.image_rows,
         }
         try:
             size = _core.Session(core, **given).size()

@@ -15,8 +15,8 @@ import pytest
 from transformers_models import CHATML
 from vision_models import IMAGE, save_random
 
-from tinsmith import _core, models
-from tinsmith.compiler import build_image
+from tinsmith import _core, cli, models
+from tinsmith.compiler import build_image, build_tin
 from tinsmith.constraint.makers import choices
 from tinsmith.errors import InputError
 from tinsmith.models import Spec
@@ -289,12 +289,13 @@ def test_what_is_refused(made: Made) -> None:
     _, spec, model = made("smolvlm")
     pixels = photo(50, 40)
     image = {"type": "image", "pixels": pixels}
+    halves = [{"type": "text", "text": text} for text in ("<ima", "ge>")]
     for messages, said in (
         ([{"role": "user", "content": [{"type": "sound"}]}], "a text or an image"),
         ([{"role": "user", "content": []}], "list of texts and images"),
         ([{"role": "user", "content": [image, {"type": "text", "text": "<image>"}]}], "means something"),
         (
-            [{"role": "user", "content": [image, *({"type": "text", "text": t} for t in ("<ima", "ge>"))]}],
+            [{"role": "user", "content": [image, *halves]}],
             "means",
         ),
         ([{"role": "user", "content": [{"type": "image"}]}], "has one of path"),
@@ -310,3 +311,17 @@ def test_what_is_refused(made: Made) -> None:
     blind = build_image(replace(spec, vision=None))
     with pytest.raises(InputError, match="sees no images"):
         Model(_core.Model(blind), blind, threads=1).render(asking(pixels))
+
+
+def test_run_with_pictures(made: Made, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    _, spec, model = made("smolvlm")
+    build_tin(spec, tmp_path / "a.tin")
+    for name, seed in (("a", 1), ("b", 2)):
+        (tmp_path / f"{name}.png").write_bytes(png(photo(50, 40, seed)))
+    pictures = [word for name in "ab" for word in ("--image", str(tmp_path / f"{name}.png"))]
+    words = ["run", str(tmp_path / "a.tin"), "what is the thing?", *pictures, "--max-tokens", "6"]
+    assert cli.main([*words, "--json"]) == 0
+    wanted = model.chat(asking(photo(50, 40, 1), photo(50, 40, 2)), max_tokens=6)
+    assert json.loads(capsys.readouterr().out)["token_ids"] == wanted.token_ids
+    assert cli.main([*words, "--raw"]) == 2
+    assert "--image comes with" in capsys.readouterr().err

@@ -209,15 +209,18 @@ static tin_embedded saved_image_at(const saved_parts *p, const uint8_t *body, ui
     return embedded;
 }
 
-/* Whether each token is the vocabulary's, or an image's where one is. */
-static int are_tokens(const tin_session *s, const saved_parts *p, const uint8_t *body, uint32_t count) {
-    uint32_t k = 0;
+/* Whether each token is the vocabulary's, or an image's where one is; and what is computed ends in no image that is computed
+ * in one pass. */
+static int are_tokens(const tin_session *s, const saved_parts *p, const uint8_t *body, const saved_header *h) {
+    uint32_t k = 0, count = h->count;
     for (uint32_t i = 0; i <= p->images; i++) {
         tin_embedded image = {.at = count};
         if (i < p->images) {
             image = saved_image_at(p, body, i);
             if (image.at < k || image.at > count || !image.count || image.count > count - image.at ||
                 !image.columns || image.count % image.columns)
+                return 0;
+            if (s->input.whole && image.at < h->position && h->position - image.at < image.count)
                 return 0;
         }
         for (uint32_t end = image.at + image.count; k < end; k++) {
@@ -262,7 +265,7 @@ static tin_status check_saved(const tin_session *s, const saved_header *h, const
                          (unsigned long long)size, (unsigned long long)expected);
     if (saved_check(h, body, size) != h->check)
         return tini_fail(error, TIN_ERR_FORMAT, "the saved session is damaged");
-    if (!are_tokens(s, p, body, h->count))
+    if (!are_tokens(s, p, body, h))
         return tini_fail(
             error, TIN_ERR_FORMAT,
             "the saved session has a token that is not in the vocabulary, or an image out of place");

@@ -80,6 +80,10 @@ def run(args: Args) -> int:
         raise InputError("--route chooses the adapter by PROMPT: give that, and no --adapter")
     if args.image and (args.prompt is None or args.raw):
         raise InputError("--image comes with a PROMPT that the chat template writes: give that, without --raw")
+    if args.image and args.log_unsure is not None:
+        raise InputError(
+            "--log-unsure writes rows of text, which would lack the --image; leave one of them out"
+        )
     if args.prompt is None:
         return _chat(model, args, options, box)
     route = _route(model, args, args.prompt) if args.route else None

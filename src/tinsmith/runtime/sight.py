@@ -36,8 +36,8 @@ class Picture:
 
 def picture_of(part: Mapping[str, Any], where: str) -> Picture:
     """Of a message's part: its "path", "bytes" (a PNG's or JPEG's), "pixels" (a buffer of uint8 [height, width,
-    3], such as a NumPy array), or "image_url" with a data: URL. Raises InputError for another, FormatError for one
-    that can't be read."""
+    3], such as a NumPy array), or "image_url" with a data: URL. Raises InputError for another, FormatError for
+    one that can't be read."""
     given = [key for key in ("path", "bytes", "pixels", "image_url") if part.get(key) is not None]
     if len(given) != 1:
         raise InputError(
