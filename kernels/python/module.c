@@ -4,6 +4,7 @@
 #include "core/base/kernel.h"
 #include "core/vm/program.h"
 #include "core/session/session.h"
+#include "core/vision/tower.h"
 
 PyObject *core_raise(PyObject *fault, const tin_error *error) {
     PyObject *arguments = Py_BuildValue("(ss)", tin_status_name(error->status), error->text);
@@ -103,6 +104,7 @@ static const struct {
     {"MODEL_ROOM", TINI_MODEL_ROOM},
     {"SESSION_ROOM", TINI_SESSION_ROOM},
     {"SPAN_ROOM", sizeof(tini_span)},
+    {"VISION_ROOM", TINI_VISION_ROOM},
     {"EMBEDDED", TIN_EMBEDDED},
     {"BLOCK_ROOM", TINI_BLOCK_ROOM},
     {"POINTER_ROOM", TINI_POINTER_ROOM},

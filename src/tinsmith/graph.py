@@ -128,7 +128,8 @@ class GraphBuilder:
         self, frequencies: Sequence[float], factor: float = 1.0, streams: Sequence[int] | None = None
     ) -> Value:
         """Cosines and sines of position * frequency, for `rope`, times a factor. streams: of each frequency,
-        whether an image's row has the position of its time (0), its row (1) or its column (2); else its own."""
+        whether an image's row has the position of its time (0), its row (1) or its column (2); without, its
+        own."""
         out = Value(2 * len(frequencies))
         number = sum(op.kind == "ROPE_TABLE" for op in self.graph.ops)
         names: list[str | None] = [self.constant(f"rope.{number}", frequencies)]

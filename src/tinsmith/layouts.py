@@ -42,6 +42,15 @@ def _mapped(tensor: Tensor, change: Callable[[float], float]) -> Tensor:
     return Tensor("F32", tensor.rows, tensor.inputs, struct.pack(f"<{count}f", *map(change, values)))
 
 
+def joined(parts: Sequence[Tensor]) -> Tensor:
+    """The rows of matrices of one format, or the elements of vectors, one after the other."""
+    data = b"".join(part.data for part in parts)
+    first = parts[0]
+    if first.rows == 1:
+        return Tensor(first.format, 1, sum(part.inputs for part in parts), data)
+    return Tensor(first.format, sum(part.rows for part in parts), first.inputs, data)
+
+
 def rows_in_order(tensor: Tensor, order: Sequence[int]) -> Tensor:
     """Row i is the tensor's row order[i]; in any format, since rows stay whole."""
     view = memoryview(tensor.data).cast("B")

@@ -293,6 +293,10 @@ def test_what_is_refused(made: Made) -> None:
         ([{"role": "user", "content": [{"type": "sound"}]}], "a text or an image"),
         ([{"role": "user", "content": []}], "list of texts and images"),
         ([{"role": "user", "content": [image, {"type": "text", "text": "<image>"}]}], "means something"),
+        (
+            [{"role": "user", "content": [image, *({"type": "text", "text": t} for t in ("<ima", "ge>"))]}],
+            "means",
+        ),
         ([{"role": "user", "content": [{"type": "image"}]}], "has one of path"),
         (
             [{"role": "user", "content": [{"type": "image_url", "image_url": "http://a/b.png"}]}],

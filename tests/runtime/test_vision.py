@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import cache
 from typing import Any
 
@@ -12,26 +13,34 @@ from vision_models import CASES, save_random
 
 from tinsmith import _core, models
 from tinsmith.compiler.build import build_image
+from tinsmith.compiler.program import read_program
+from tinsmith.compiler.vision import PROGRAM, WEIGHTS
 from tinsmith.errors import RuntimeFault
+from tinsmith.formats.tin import Tin
+from tinsmith.plan import contents
+from tinsmith.plan.memory import vision_bytes
+from tinsmith.quant import vision as quant_vision
 from tinsmith.runtime.vision import Vision
+from tinsmith.spec import Spec
 
 PATCH, SIDE = 8, 2
 # Patches of an image: down and across. Some towers take one shape only.
 SHAPES = {"smolvlm": [(4, 4)], "gemma3": [(4, 4)]}
 ANY_SHAPES = [(4, 4), (2, 6), (8, 4)]
 
-Seen = Callable[[str], tuple[Any, memoryview]]
+Seen = Callable[[str], tuple[Any, Spec, memoryview]]
 
 
 @pytest.fixture(scope="module")
 def seen(tmp_path_factory: pytest.TempPathFactory) -> Seen:
-    """By case: transformers' model, and the tin's image."""
+    """By case: transformers' model, its spec, and the tin's image."""
 
     @cache
-    def of(case: str) -> tuple[Any, memoryview]:
+    def of(case: str) -> tuple[Any, Spec, memoryview]:
         folder = tmp_path_factory.mktemp(case)
         model = save_random(case, folder)
-        return model, build_image(models.load(folder))
+        spec = models.load(folder)
+        return model, spec, build_image(spec)
 
     return of
 
@@ -83,7 +92,7 @@ def our_states(vision: Vision, pixels: np.ndarray) -> np.ndarray:
 
 @pytest.mark.parametrize("case", CASES)
 def test_states_are_those_of_transformers(seen: Seen, case: str) -> None:
-    model, image = seen(case)
+    model, _, image = seen(case)
     vision = Vision(_core.Model(image))
     for shape in SHAPES.get(case, ANY_SHAPES):
         pixels = some_pixels(*shape)
@@ -96,7 +105,7 @@ def test_states_are_those_of_transformers(seen: Seen, case: str) -> None:
 
 @pytest.mark.parametrize("case", CASES)
 def test_the_bits_are_those_of_any_set_threads_and_slices(seen: Seen, case: str) -> None:
-    _, image = seen(case)
+    _, _, image = seen(case)
     pixels = some_pixels(*SHAPES.get(case, ANY_SHAPES)[-1])
     height, width = (size // PATCH for size in pixels.shape[1:])
     want = our_states(Vision(_core.Model(image, "scalar")), pixels).tobytes()
@@ -115,8 +124,34 @@ def test_the_bits_are_those_of_any_set_threads_and_slices(seen: Seen, case: str)
         assert steps > 1 and vision.states == want
 
 
+@pytest.mark.parametrize("case", ["smolvlm", "lfm2_vl", "qwen35"])
+def test_a_quantized_tower_is_near_and_keeps_its_bits(seen: Seen, case: str) -> None:
+    _, spec, image = seen(case)
+    assert spec.vision is not None
+    pixels = some_pixels(4, 4)
+    whole = our_states(Vision(_core.Model(image)), pixels)
+    quantized = build_image(replace(spec, vision=quant_vision.apply(spec.vision, "Q8_0")))
+    states = [our_states(Vision(_core.Model(quantized, isa)), pixels) for isa in _core.isa_names()]
+    assert 0 < np.abs(states[0] - whole).max() < 0.03 * np.ptp(whole)
+    assert all(one.tobytes() == states[0].tobytes() for one in states)
+
+
+@pytest.mark.parametrize("case", ["smolvlm", "gemma3", "qwen35"])
+def test_memory_is_as_planned(seen: Seen, case: str) -> None:
+    _, spec, image = seen(case)
+    file = Tin(image)
+    tower = read_program(file.entry(PROGRAM))
+    for patches in (4, 12, 16):
+        assert vision_bytes(tower, patches) == Vision(_core.Model(image), patches=patches).memory
+    assert vision_bytes(tower) == Vision(_core.Model(image)).memory
+    planned = contents.Base(spec).contents()
+    assert planned.tower == tower
+    assert all(planned.entries[name] == len(file.entry(name)) for name in (PROGRAM, WEIGHTS))
+    assert contents.Base(spec).contents("Q8_0").weights < planned.weights
+
+
 def test_what_it_can_not_see_is_refused(seen: Seen) -> None:
-    vision = Vision(_core.Model(seen("qwen35")[1]), patches=16)
+    vision = Vision(_core.Model(seen("qwen35")[2]), patches=16)
     for height, width, said in ((3, 4, "squares of 2 by 2"), (4, 6, "room for 16"), (0, 4, "no patches")):
         with pytest.raises(RuntimeFault, match=said):
             vision.begin(np.zeros((height * width, vision.patch), np.float32), height, width)
@@ -124,4 +159,4 @@ def test_what_it_can_not_see_is_refused(seen: Seen) -> None:
         vision.begin(np.zeros((4, 191), np.float32), 2, 2)
     assert not vision.step() and vision.states == b""
     with pytest.raises(RuntimeFault, match="at most 64"):
-        Vision(_core.Model(seen("qwen35")[1]), patches=128)
+        Vision(_core.Model(seen("qwen35")[2]), patches=128)

@@ -69,6 +69,16 @@ def test_a_folder_that_does_not_say_how_pictures_are_cut_is_text_only(
     assert any("preprocessor_config.json" in note and "text only" in note for note in spec.notes)
 
 
+def test_the_newer_file_of_a_processor_is_read_too(folder_of: Callable[[str], Path], tmp_path: Path) -> None:
+    folder = copied(folder_of("qwen35"), tmp_path)
+    older = folder / "preprocessor_config.json"
+    table = json.loads(older.read_text())
+    table.pop("resample")
+    older.unlink()
+    (folder / "processor_config.json").write_text(json.dumps({"image_processor": table}))
+    assert models.load(folder).vision == models.load(folder_of("qwen35")).vision
+
+
 def in_json(name: str, change: Callable[[dict[str, Any]], Any]) -> Callable[[Path], None]:
     def changed(folder: Path) -> None:
         table = json.loads((folder / name).read_text())

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import random_adapters
+from vision_models import CASES
 
 from tinsmith import cli, models
+from tinsmith.compiler.build import build_image
+from tinsmith.compiler.unpack import vision_of
 from tinsmith.formats.tin import Tin
 from tinsmith.quant import vision as quantized
 from tinsmith.train.merge import merge
@@ -32,6 +36,9 @@ def test_build_writes_both_halves_in_a_format(
     assert printed == [str(model), str(tin), str(half)]
     assert models.load(model, half).vision == quantized.apply(spec.vision, "Q8_0")
     assert Tin(tin).manifest["vision"].items() >= json.loads(json.dumps(to_facts(spec.vision))).items()
+    out = tmp_path / "back.gguf"
+    shell(capsys, "export", str(tin), "--gguf", str(out))
+    assert (tmp_path / "mmproj-back.gguf").read_bytes() == half.read_bytes()
     again = ["--name", "m", "--format", "q8_0", "--out", str(tmp_path / "again")]
     shell(capsys, "build", str(model), "--mmproj", str(half), *again)
     assert (tmp_path / "again" / half.name).read_bytes() == half.read_bytes()
@@ -39,6 +46,15 @@ def test_build_writes_both_halves_in_a_format(
     assert shown["tower"] == "siglip"
     assert shown["tensors"]["Q8_0"] > shown["tensors"]["F32"] / 8
     assert "vision" not in json.loads(shell(capsys, "inspect", str(model), "--json"))
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_a_tin_gives_every_tensor_back(case: str, folder_of: Callable[[str], Path]) -> None:
+    spec = models.load(folder_of(case))
+    assert spec.vision is not None
+    for vision in (spec.vision, quantized.apply(spec.vision, "Q8_0")):
+        tin = Tin(build_image(dataclasses.replace(spec, vision=vision)))
+        assert vision_of(tin) == vision
 
 
 def test_quantize_of_a_folder_keeps_the_vision_half(

@@ -146,8 +146,8 @@ def save_random(case: str, folder: Path) -> Any:
 
 
 def features(case: str, model: Any, pixels: Any) -> Any:
-    """What transformers' model puts in the place of a picture's tokens: float32 [tokens, width]. pixels: float32
-    [height, width, 3], normalized, of whole tokens."""
+    """What transformers' model puts in the place of a picture's tokens: float32 [tokens, width]. pixels:
+    float32 [height, width, 3], normalized, of whole tokens."""
     np, torch = pytest.importorskip("numpy"), pytest.importorskip("torch")
     height, width = (edge // PATCH for edge in pixels.shape[:2])
     cut = pixels.reshape(height, PATCH, width, PATCH, 3)

@@ -259,7 +259,7 @@ static tin_status check_images(const tin_session *s, const int32_t *tokens, uint
     return TIN_OK;
 }
 
-static tin_status check_tokens(const tin_session *s, const int32_t *tokens, uint32_t count, tin_error *error) {
+static tin_status check_ids(const tin_session *s, const int32_t *tokens, uint32_t count, tin_error *error) {
     uint32_t vocab = s->model->program.header->vocab;
     for (uint32_t k = 0; k < count; k++)
         if (tokens[k] != TIN_EMBEDDED && (tokens[k] < 0 || (uint32_t)tokens[k] >= vocab))
@@ -303,7 +303,7 @@ tin_status tin_session_append_embedded(tin_session *s, const int32_t *tokens, ui
     if (count > tini_session_context(s) - s->count)
         return tini_fail(error, TIN_ERR_CONTEXT, "%u tokens and %u more do not fit the session's context of %u",
                          s->count, count, tini_session_context(s));
-    status = check_tokens(s, tokens, count, error);
+    status = check_ids(s, tokens, count, error);
     if (!status)
         status = check_images(s, tokens, count, 0, images, image_count, error);
     if (!status)
@@ -355,7 +355,7 @@ uint32_t tin_session_shared(const tin_session *s, const int32_t *tokens, uint32_
 }
 
 /* How many of the first `same` tokens need no computing: where nothing follows them, the last one does. */
-static uint32_t computed_of(const tin_session *s, uint32_t same, uint32_t count) {
+static uint32_t computed_after(const tin_session *s, uint32_t same, uint32_t count) {
     uint32_t computed = tini_session_computed(s);
     computed = computed < same ? computed : same;
     computed -= computed && computed == count;
@@ -379,8 +379,8 @@ tin_status tin_session_replace_embedded(tin_session *s, const int32_t *tokens, u
         status = tini_generate_end(s, error);
     if (status)
         return status;
-    tini_session_reset(s, computed_of(s, same, count), same);
-    status = check_tokens(s, tokens + same, count - same, error);
+    tini_session_reset(s, computed_after(s, same, count), same);
+    status = check_ids(s, tokens + same, count - same, error);
     if (!status)
         queue(s, tokens, count, same, images, image_count);
     return status;

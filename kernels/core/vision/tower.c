@@ -6,10 +6,6 @@
 
 TINI_REGION_COLD
 
-/* What tin_vision_size counts for the struct itself, whatever a pointer's size. */
-#define TINI_VISION_ROOM 512u
-_Static_assert(sizeof(tin_vision) <= TINI_VISION_ROOM, "room of a vision");
-
 tin_status tin_vision_describe(const tin_model *model, tin_vision_info *info) {
     const tini_program *tower = &model->tower;
     if (!tower->header)

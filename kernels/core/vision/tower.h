@@ -15,6 +15,10 @@ struct tin_vision {
     int32_t stage;    /* TINI_TOWER_* */
 };
 
+/* What tin_vision_size counts for the struct itself, whatever a pointer's size. */
+#define TINI_VISION_ROOM 512u
+_Static_assert(sizeof(tin_vision) <= TINI_VISION_ROOM, "room of a vision");
+
 enum { TINI_TOWER_IDLE, TINI_TOWER_SEEING, TINI_TOWER_SEEN };
 
 #endif

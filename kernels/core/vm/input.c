@@ -17,7 +17,7 @@ const tini_tensor *tini_input_table(const tini_program *p) {
     return table;
 }
 
-static uint32_t end_of(const tini_span *span) {
+static uint32_t span_end(const tini_span *span) {
     return span->first + span->count;
 }
 
@@ -25,7 +25,7 @@ uint32_t tini_input_span(const tini_input *input, uint32_t position) {
     uint32_t low = 0, high = input->span_count;
     while (low < high) {
         uint32_t middle = (low + high) / 2;
-        if (end_of(&input->spans[middle]) > position)
+        if (span_end(&input->spans[middle]) > position)
             high = middle;
         else
             low = middle + 1;
@@ -81,7 +81,7 @@ static uint32_t spared_by(const tini_input *input, const tini_span *span) {
 }
 
 /* Puts right what follows from the spans before it, from number `at` on. */
-static void settle(tini_input *input, uint32_t at) {
+static void settle_spans(tini_input *input, uint32_t at) {
     for (; at < input->span_count; at++) {
         tini_span *span = &input->spans[at];
         const tini_span *before = at ? span - 1 : NULL;
@@ -106,14 +106,14 @@ void tini_input_drop(tini_input *input, uint32_t keep, uint32_t drop, uint32_t c
     input->row_count -= rows_behind - rows;
     for (uint32_t k = spans; k < input->span_count; k++)
         input->spans[k].first -= drop;
-    settle(input, spans);
+    settle_spans(input, spans);
 }
 
 void tini_input_add(tini_input *input, uint32_t first, const tin_embedded *given) {
     tini_span *span = &input->spans[input->span_count++];
     *span = (tini_span){.first = first, .count = given->count, .columns = given->columns};
     memcpy(span->digest, given->digest, sizeof span->digest);
-    settle(input, input->span_count - 1);
+    settle_spans(input, input->span_count - 1);
     if (given->rows)
         memcpy(input->rows + (size_t)span->row * input->width, given->rows,
                (size_t)span->count * input->width * sizeof *input->rows);

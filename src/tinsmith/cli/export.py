@@ -95,10 +95,13 @@ def _onnx(args: Args, out: Path) -> None:
 
 
 def _gguf(args: Args, out: Path) -> None:
-    from tinsmith.compiler.unpack import write_gguf
+    from tinsmith.compiler.unpack import write_gguf, write_mmproj
     from tinsmith.formats.tin import Tin
+    from tinsmith.quant.shipping import mmproj_of
     from tinsmith.system import progress
 
-    size = Tin(args.file).entry("weights.bin").nbytes
-    with progress.transfer(progress.display(), "unpack", size) as advance:
+    size, display = Tin(args.file).entry("weights.bin").nbytes, progress.display()
+    with progress.transfer(display, "unpack", size) as advance:
         write_gguf(args.file, out, advance)
+    if write_mmproj(args.file, mmproj_of(out)):
+        display.line(f"the vision half: {mmproj_of(out)}")

@@ -82,6 +82,7 @@ def _lines(plan: Plan) -> list[str]:
         ("logits", session.logits, "of one token"),
         ("rest", session.rest, "tokens, sampling, the session's own"),
         ("session", session.bytes, "tin_session_size; of tinsmith.load: " + f"{plan.python_session:,}"),
+        *([("image", memory.vision, "the tower's at work on one, tin_vision_size")] if memory.vision else []),
         ("code", memory.code, "of the runtime, about, with all its instruction sets"),
         ("RAM", memory.ram, f"of {plan.ram:,} a model may use"),
     ]

@@ -1,8 +1,9 @@
-"""A tin back to the GGUF file of the same model, byte for byte what models.save_gguf writes of it."""
+"""A tin back to the GGUF files of the same model, byte for byte what models.save_gguf and save_mmproj write."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 from math import lcm, prod
 from pathlib import Path
@@ -10,12 +11,16 @@ from pathlib import Path
 from tinsmith import _core
 from tinsmith.compiler.build import GGUF_HEADER
 from tinsmith.compiler.program import Packed, checked, read_tensors
+from tinsmith.compiler.vision import PROGRAM, WEIGHTS
 from tinsmith.errors import FormatError
 from tinsmith.formats import gguf
 from tinsmith.formats.tin import Tin
-from tinsmith.models.gguf_spec import read_header, read_words
-from tinsmith.spec import Buffer, Tokenizer
+from tinsmith.models import mmproj
+from tinsmith.models.gguf_spec import general_of, read_header, read_words
+from tinsmith.spec import Buffer, Tensor, Tokenizer, Vision
 from tinsmith.system.parallel import in_order
+from tinsmith.vision.facts import from_facts
+from tinsmith.vision.parts import parts_of, tensors_of
 
 _PIECE = 1 << 21  # weights unpacked by one task
 
@@ -51,6 +56,47 @@ def write_gguf(source: str | Path, target: str | Path, advance: Callable[[int], 
         return gguf.Tensor(tensor.name, tensor.type, tensor.shape, pieces)
 
     gguf.write(target, before.metadata, map(stored, before.tensors.values()))
+
+
+def write_mmproj(source: str | Path, target: str | Path) -> bool:
+    """Writes the vision half as the file that it is beside write_gguf's; whether there is one. Raises what
+    write_gguf does."""
+    file = Tin(source)
+    file.verify()
+    vision = vision_of(file)
+    if vision is not None:
+        mmproj.write(vision, general_of(read_header(*_header(file))[0]), target)
+    return vision is not None
+
+
+def vision_of(file: Tin) -> Vision | None:
+    """The vision half that a tin was built from, tensor by tensor what it was; None for a tin without one. The
+    tin is one that is verified."""
+    facts = file.manifest.get("vision")
+    if facts is None:
+        return None
+    where = f"{file.where}: manifest.json: vision"
+    vision = from_facts({key: value for key, value in facts.items() if key != "patches"}, where)
+    weights = file.entry(WEIGHTS)
+    tensors = {
+        role: _whole(held, weights[held.offset : held.offset + held.bytes])
+        for role, held in read_tensors(file.entry(PROGRAM)).items()
+    }
+    tower, connector = parts_of(vision)
+    try:
+        tower.from_graph(vision.sizes, tensors)
+        connector.from_graph(vision.joint, tensors)
+        own = {name.role: tensors[name.role] for name in tensors_of(vision)}
+    except KeyError as error:
+        raise FormatError(
+            f"{file.where}: tensor {error} of the vision half is missing; build it again"
+        ) from None
+    return replace(vision, tensors=own)
+
+
+def _whole(held: Packed, data: memoryview) -> Tensor:
+    rows = b"".join(_pieces(held, data, range(held.rows), (0,), None))
+    return Tensor(held.format, held.rows, held.inputs, rows)
 
 
 def words_of(file: Tin) -> tuple[Tokenizer, str | None]:

@@ -37,16 +37,20 @@ def load_gguf(path: str | Path) -> Spec:
         raise type(error)(f"{path}: {error}") from error
     if len(tokenizer.tokens) != hyper.vocab:
         raise FormatError(f"{path}: {len(tokenizer.tokens)} tokens for a vocabulary of {hyper.vocab}")
-    general = {
-        key.removeprefix("general."): value
-        for key, value in meta.items()
-        if key.startswith("general.") and key.removeprefix("general.") not in _OF_THE_FILE
-    }
     names, notes = without_ignored(file.tensors, family.ignored_in_gguf(hyper))
     tensors = read_tensors(file, names, family.tensors(hyper))
     notes += family.notes(hyper)
     source = source_of(file)
-    return Spec(family.name, hyper, tensors, tokenizer, template, general, notes, named, source)
+    return Spec(family.name, hyper, tensors, tokenizer, template, general_of(file), notes, named, source)
+
+
+def general_of(file: gguf.Gguf) -> dict[str, Any]:
+    """Spec.general."""
+    return {
+        key.removeprefix("general."): entry.value
+        for key, entry in file.metadata.items()
+        if key.startswith("general.") and key.removeprefix("general.") not in _OF_THE_FILE
+    }
 
 
 def source_of(file: gguf.Gguf) -> str | None:
@@ -184,7 +188,7 @@ def read_header(
 
 def _metadata(spec: Spec, file_type: int, extra: Mapping[str, Any]) -> dict[str, gguf.Value]:
     family = by_name(spec.family)
-    metadata = general(spec, family.gguf_architecture, "model", spec.tensors)
+    metadata = general(spec.general, family.gguf_architecture, "model", spec.tensors)
     metadata |= family.hyper_to_gguf(spec.hyper)
     metadata["general.file_type"] = file_type
     metadata |= _gguf_tokenizer.write(spec.tokenizer)
@@ -275,11 +279,14 @@ def _runs(data: Buffer, width: int, order: Sequence[int]) -> Iterator[Buffer]:
         yield b"".join(view[base + row * width : base + (row + 1) * width] for row in order)
 
 
-def general(spec: Spec, architecture: str, type: str, tensors: Mapping[str, Tensor]) -> dict[str, Any]:
-    """The `general.*` of a file with these tensors, which are the model's or a part of it."""
+def general(
+    about: Mapping[str, Any], architecture: str, type: str, tensors: Mapping[str, Tensor]
+) -> dict[str, Any]:
+    """The `general.*` of a file with these tensors, which are the model's or a part of it. about: as
+    Spec.general."""
     # A label that was given is the whole model's.
     skip = _OF_THE_FILE | ({"size_label"} if type != "model" else set())
-    given = {f"general.{key}": value for key, value in spec.general.items() if key not in skip}
+    given = {f"general.{key}": value for key, value in about.items() if key not in skip}
     parameters = sum(tensor.rows * tensor.inputs for tensor in tensors.values())
     label = {"general.size_label": _size_label(parameters)}
     return {"general.architecture": architecture, "general.type": type} | label | given

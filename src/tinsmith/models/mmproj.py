@@ -129,9 +129,14 @@ def save(spec: Spec, path: str | Path) -> None:
     vision = spec.vision
     if vision is None:
         raise UnsupportedError("the model has no vision half to write; give a checkpoint that has one")
+    write(vision, spec.general, path)
+
+
+def write(vision: Vision, about: Mapping[str, Any], path: str | Path) -> None:
+    """about: Spec.general of the model that it is of."""
     vision = replace(vision, tensors={role: _wide(role, t) for role, t in vision.tensors.items()})
     names = tensors_of(vision)
-    gguf.write(path, _metadata(spec, vision), stored_tensors(vision.tensors, names))
+    gguf.write(path, _metadata(vision, about), stored_tensors(vision.tensors, names))
 
 
 def _wide(role: str, tensor: Tensor) -> Tensor:
@@ -140,9 +145,8 @@ def _wide(role: str, tensor: Tensor) -> Tensor:
     return to_float32(tensor)
 
 
-def _metadata(spec: Spec, vision: Vision) -> dict[str, gguf.Value]:
+def _metadata(vision: Vision, about: Mapping[str, Any]) -> dict[str, gguf.Value]:
     tower, connector = parts_of(vision)
-    connector.check_gguf(vision.joint)
     sizes, pictures = vision.sizes, vision.pictures
     if sizes.act != "gelu_tanh":
         raise UnsupportedError(f"tower {tower.name} has {sizes.act}; llama.cpp computes GELU by tanh alone")
@@ -152,11 +156,11 @@ def _metadata(spec: Spec, vision: Vision) -> dict[str, gguf.Value]:
         "image_size": sizes.side * sizes.patch,
         **{f"image_{key}": list(getattr(pictures, key)) for key in _NORMAL},
         "projection_dim": vision.joint.dim,
-        connector.merge_key: vision.joint.merge,
+        **connector.to_gguf(vision.joint),
         **connector.pictures_to_gguf(pictures),
     }
     metadata = {
-        **general(spec, ARCHITECTURE, "mmproj", vision.tensors),
+        **general(about, ARCHITECTURE, "mmproj", vision.tensors),
         "general.file_type": in_file_type(vision.tensors),
         "clip.has_vision_encoder": True,
         "clip.projector_type": connector.projector,

@@ -10,22 +10,24 @@ from pathlib import Path
 from typing import Any
 
 from tinsmith import __version__
+from tinsmith.compiler import vision
 from tinsmith.compiler.program import Listing, checked, read_program
 from tinsmith.errors import InputError
 from tinsmith.formats import tin
 from tinsmith.runtime.adapters import FOLDER as ADAPTER_FOLDER
-from tinsmith.spec import Spec
+from tinsmith.spec import Spec, Tensor
 
 # What the runtime reads of a tin; the rest is for people and tools.
-READ = ("program.bin", "weights.bin", "tokenizer.bin", "trie.bin", "turns.bin", tin.CONSTRAINT)
+WEIGHTS = ("weights.bin", vision.WEIGHTS)
+READ = ("program.bin", "tokenizer.bin", "trie.bin", "turns.bin", tin.CONSTRAINT, vision.PROGRAM)
 _SELFTEST = 256  # its two prompts and digests are a few hundred bytes, of a page that is theirs
 
 
 @dataclass(frozen=True)
 class Contents:
-    """name: the model's; format: its preset, or the format of most weights; program: its ops; entries: bytes of
-    each entry; file: bytes of the whole file, `exact` where it was read and not predicted; adapter_rank: the
-    highest of its adapters, 0 for none."""
+    """name: the model's; format: its preset, or the format of most weights; program: its ops; tower: those of
+    its tower, where it sees; entries: bytes of each entry; file: bytes of the whole file, `exact` where it was
+    read and not predicted; adapter_rank: the highest of its adapters, 0 for none."""
 
     name: str
     format: str
@@ -34,13 +36,19 @@ class Contents:
     file: int
     exact: bool
     adapter_rank: int = 0
+    tower: Listing | None = None
+
+    @property
+    def weights(self) -> int:
+        """Bytes of them, the tower's too."""
+        return sum(self.entries.get(name, 0) for name in WEIGHTS)
 
     @property
     def tables(self) -> int:
         """Bytes of what the runtime reads beside the weights: program, vocabulary, chat template, constraint,
         adapters."""
         read = [name for name in self.entries if name in READ or name.startswith(ADAPTER_FOLDER)]
-        return sum(self.entries[name] for name in read if name != "weights.bin")
+        return sum(self.entries[name] for name in read)
 
 
 def of_tin(path: Path) -> Contents:
@@ -55,6 +63,7 @@ def of_tin(path: Path) -> Contents:
         file.bytes,
         True,
         max((facts.get("rank", 0) for facts in manifest.get(tin.ADAPTERS, {}).values()), default=0),
+        read_program(file.entry(vision.PROGRAM)) if vision.PROGRAM in file.names else None,
     )
 
 
@@ -99,8 +108,14 @@ class Base:
             for role, held in listing.tensors.items()
             if role in spec.tensors and held[:3] == build.shape_of(spec.tensors[role])
         }
+        tower = None
+        if spec.vision is not None:
+            seen = vision.compile_vision(spec.vision)[1]
+            tower = read_program(seen.data)
+            entries |= {vision.PROGRAM: len(seen.data), vision.WEIGHTS: seen.weight_bytes}
         entries |= {"selftest.bin": _SELFTEST, build.GGUF_HEADER: len(gguf_header(spec, packed)), **self.more}
-        return Contents(self.name, preset or most(listing), listing, entries, _file_bytes(spec, entries), False)
+        size = _file_bytes(spec, entries)
+        return Contents(self.name, preset or most(listing), listing, entries, size, False, tower=tower)
 
     def _text(self) -> dict[str, int]:
         from tinsmith.compiler import build
@@ -117,20 +132,31 @@ class Base:
 def in_formats(spec: Spec, preset: str) -> Spec:
     """The base as it would be in a preset's formats; converted tensors are all zeros, which take no memory."""
     from tinsmith import quant
+    from tinsmith.quant.vision import formats_of
+
+    made = dataclasses.replace(spec, tensors=_zeros(spec.tensors, quant.encoder(spec, preset).formats))
+    if spec.vision is None:
+        return made
+    seen = dataclasses.replace(
+        spec.vision, tensors=_zeros(spec.vision.tensors, formats_of(spec.vision, preset))
+    )
+    return dataclasses.replace(made, vision=seen)
+
+
+def _zeros(tensors: dict[str, Tensor], chosen: dict[str, str]) -> dict[str, Tensor]:
     from tinsmith.formats.weights import weight_format
 
-    chosen = quant.encoder(spec, preset).formats
     sizes = {}
     for role, name in chosen.items():
-        kind, tensor = weight_format(name), spec.tensors[role]
+        kind, tensor = weight_format(name), tensors[role]
         if name != tensor.format:
             sizes[role] = tensor.rows * (tensor.inputs // kind.block) * kind.bytes
     zeros = memoryview(mmap.mmap(-1, max(sizes.values(), default=1)))
-    tensors = {
-        role: dataclasses.replace(spec.tensors[role], format=chosen[role], data=zeros[:size])
+    made = {
+        role: dataclasses.replace(tensors[role], format=chosen[role], data=zeros[:size])
         for role, size in sizes.items()
     }
-    return dataclasses.replace(spec, tensors=spec.tensors | tensors)
+    return tensors | made
 
 
 def _file_bytes(spec: Spec, entries: dict[str, int]) -> int:

@@ -131,6 +131,17 @@ def kv_bytes(program: Listing, context: int, chunk: int, kv: str) -> int:
     return total
 
 
+def vision_bytes(tower: Listing, patches: int = 0) -> int:
+    """tin_vision_size: of images of so many patches, 0 for the model's most (kernels/core/vision/tower.c)."""
+    patches = patches or tower.context
+    side = next((step.u[0] for step in tower.ops if step.kind == "MERGE"), 1)
+    tiles = -(-tower.vocab // _core.TILE)
+    room = _aligned(_core.VISION_ROOM) + _aligned(8 * len(tower.caches))
+    room += _aligned(tower.row_bytes * patches) + _aligned(4 * tower.vocab * (patches // side**2))
+    room += _aligned(_core.BLOCK_ROOM * patches) + _aligned(4 * tiles) + _aligned(4 * -(-tiles // 32))
+    return room + _aligned(kv_bytes(tower, patches, patches, "f16"))
+
+
 def states_bytes(program: Listing) -> int:
     """Of all recurrent states, once."""
     return sum(4 * state.heads * state.rows * state.columns for state in program.states)
@@ -138,15 +149,17 @@ def states_bytes(program: Listing) -> int:
 
 @dataclass(frozen=True)
 class Memory:
-    """Bytes on a device. file: of the tin; weights and tables of it: what is read at run time. model: the
-    loaded model's own. firmware: what an image keeps besides, its stack among it. code: of the runtime, about.
-    ram: of all that must be in memory; storage: of the file."""
+    """Bytes on a device. file: of the tin; weights and tables of it: what is read at run time, a tower's with
+    them. model: the loaded model's own. vision: what an image takes on its way through the tower. firmware:
+    what an image of firmware keeps besides, its stack among it. code: of the runtime, about. ram: of all that
+    must be in memory; storage: of the file."""
 
     file: int
     weights: int
     tables: int
     model: int
     session: Session
+    vision: int
     firmware: int
     code: int
     ram: int
@@ -162,7 +175,8 @@ def of(contents: Contents, options: Options, *, arch: str, in_place: bool, firmw
     planned = session(contents.program, options)
     own = STACK + _aligned(_STATICS + _TOKEN * planned.context) if firmware else 0
     own += adapter_bytes(contents.program) if firmware and options.adapter_rank else 0
-    weights = contents.entries["weights.bin"]
+    weights = contents.weights
+    vision = vision_bytes(contents.tower) if contents.tower else 0
     # A system maps the file and holds the pages that are read; without one, all of it is loaded.
     held = 0 if in_place else contents.file if arch == "wasm32" else weights + contents.tables
     return Memory(
@@ -171,8 +185,9 @@ def of(contents: Contents, options: Options, *, arch: str, in_place: bool, firmw
         tables=contents.tables,
         model=_core.MODEL_ROOM,
         session=planned,
+        vision=vision,
         firmware=own,
         code=code,
-        ram=held + _core.MODEL_ROOM + planned.bytes + own,
+        ram=held + _core.MODEL_ROOM + planned.bytes + vision + own,
         storage=contents.file,
     )

@@ -15,19 +15,23 @@ _WHOLE = ("patch", "positions", "connector.project_t")
 _WIDE = ("F32", "F16")
 
 
-def apply(vision: Vision, preset: str | presets.Mix) -> Vision:
-    """One that has its format is taken as it is. A mix, which is of the language model's tensors, counts as the
-    preset that its file type names."""
+def formats_of(vision: Vision, preset: str | presets.Mix) -> dict[str, str]:
+    """By role. A mix, which is of the language model's tensors, counts as the preset that its file type has."""
     if isinstance(preset, presets.Mix):
         preset = next(name for name, one in presets.PRESETS.items() if one.file_type == preset.file_type)
     names = tensors_of(vision)
     # Layers' parts go by the names that a language model's have.
     shapes = [presets.Shape(name.gguf.removeprefix("v."), name.all_rows, name.inputs) for name in names]
     chosen, _ = presets.formats(preset, shapes)
-    jobs = [
-        Job(name.role, vision.tensors[name.role], _format(name, vision.tensors[name.role], given))
+    return {
+        name.role: _format(name, vision.tensors[name.role], given)
         for name, given in zip(names, chosen, strict=True)
-    ]
+    }
+
+
+def apply(vision: Vision, preset: str | presets.Mix) -> Vision:
+    """One that has its format is taken as it is."""
+    jobs = [Job(role, vision.tensors[role], name) for role, name in formats_of(vision, preset).items()]
     made = converted(jobs)
     return replace(vision, tensors={job.name: tensor for job, tensor in zip(jobs, made, strict=True)})
 

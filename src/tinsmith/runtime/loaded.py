@@ -22,7 +22,6 @@ from tinsmith.runtime.skill import Own, Skill
 from tinsmith.system.cores import usable_cores
 
 if TYPE_CHECKING:
-    import re
     from pathlib import Path
 
     from tinsmith.chat.tool_formats import Tool, ToolFormat
@@ -180,17 +179,6 @@ class Loaded:
             )
         return Sight(self.core, facts, self.threads)
 
-    def control_text(self, text: str) -> str | None:
-        """The first control token's text that a text holds."""
-        found = self._control.search(text) if self._control else None
-        return found[0] if found else None
-
-    @cached_property
-    def _control(self) -> re.Pattern[str] | None:
-        from tinsmith.runtime.pictured import control_pattern
-
-        return control_pattern(self.core)
-
     @cached_property
     def _vocab(self) -> int:
         return int(self.core.info()["vocab"])
@@ -294,7 +282,7 @@ class Loaded:
         if conversation is None:
             from tinsmith.runtime.pictured import rendered
 
-            return rendered(self, written(messages, skill.tool_format), table, generate)
+            return rendered(self.sight, written(messages, skill.tool_format), table, generate)
         table.check(conversation, generate)
         turns = [
             (ROLES.index(turn["role"]), turn["content"].encode("utf-8", "surrogatepass"))

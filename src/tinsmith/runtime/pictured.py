@@ -2,27 +2,21 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from tinsmith import _core
 from tinsmith.chat.turns import TurnTable, stripped
 from tinsmith.errors import InputError
 from tinsmith.runtime.images import Image, Pictured
 from tinsmith.runtime.messages import Message, parts_of
 from tinsmith.runtime.sight import Sight, picture_of
 
-if TYPE_CHECKING:
-    from tinsmith.runtime.loaded import Loaded
-
 _MARK = "\U0010fffd"  # stands for a picture in a content; the last of Unicode's private characters
 
 
-def rendered(model: Loaded, messages: Sequence[Message], table: TurnTable, generate: bool) -> list[int]:
+def rendered(sight: Sight, messages: Sequence[Message], table: TurnTable, generate: bool) -> list[int]:
     """The tokens of the rendered text as a whole. What a message says is text: one that has a control token's
     text in it is refused, for it would be read as that. Raises InputError."""
-    sight = model.sight
     contents, pictures = [], []
     for number, message in enumerate(messages, 1):
         parts = parts_of(message.get("content"), f"message {number}")
@@ -31,20 +25,20 @@ def rendered(model: Loaded, messages: Sequence[Message], table: TurnTable, gener
         content = ""
         for part in parts:
             if part["type"] == "text":
-                _check(model, part["text"], number)
+                _refuse(_MARK if _MARK in part["text"] else None, number)
                 content += stripped(part["text"], strip) if len(parts) > 1 else part["text"]
                 continue
             if message.get("role") != "user":
                 raise InputError(f"message {number}: only a user's message has images")
             pictures.append(picture_of(part, f"message {number}"))
             content += _MARK
+        _refuse(sight.control(content), number)
         contents.append({**message, "content": content})
     text, images = _written(sight, table.pieces(contents, generate), pictures)
-    return Pictured(sight.placed(model.core.tokenize(text.encode(), _core.TEXT_SPECIAL), images))
+    return Pictured(sight.placed(sight.tokenize(text), images))
 
 
-def _check(model: Loaded, text: str, number: int) -> None:
-    found = _MARK if _MARK in text else model.control_text(text)
+def _refuse(found: str | None, number: int) -> None:
     if found:
         raise InputError(
             f"message {number}: its content holds {found!r}, which beside images means something to the model; "
@@ -68,14 +62,3 @@ def _written(sight: Sight, pieces: Any, pictures: Sequence[Any]) -> tuple[str, l
             text += shown + more
             images += tiles
     return text, images
-
-
-def control_pattern(core: _core.Model) -> re.Pattern[str] | None:
-    """Of the texts of all control tokens."""
-    texts = {
-        data.decode("utf-8", "replace")
-        for data, control, _ in map(core.token, range(core.info()["vocab"]))
-        if control
-    }
-    known = sorted(texts - {""}, key=len, reverse=True)
-    return re.compile("|".join(map(re.escape, known))) if known else None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -46,7 +47,8 @@ def picture_of(part: Mapping[str, Any], where: str) -> Picture:
     if kind == "pixels":
         return _of_pixels(value, where)
     if kind == "path":
-        value, where = reading.read_bytes(Path(value)), f"{where}: {value}"
+        where = f"{where}: {value!s}"
+        value = reading.read_bytes(Path(value))
     elif kind == "image_url":
         value = _of_url(value, where)
     if not isinstance(value, bytes | bytearray | memoryview):
@@ -102,6 +104,21 @@ class Sight:
     @cached_property
     def _rule(self) -> bytes:
         return pixels.rules(self.vision, self._tower.patches)
+
+    def tokenize(self, text: str) -> list[int]:
+        """Control tokens written in it are taken as such."""
+        return self._core.tokenize(text.encode("utf-8", "surrogatepass"), _core.TEXT_SPECIAL)
+
+    def control(self, text: str) -> str | None:
+        """The first control token's text that a text holds."""
+        found = self._control.search(text)
+        return found[0] if found else None
+
+    @cached_property
+    def _control(self) -> re.Pattern[str]:
+        tokens = map(self._core.token, range(self._core.info()["vocab"]))
+        texts = {data.decode("utf-8", "replace") for data, control, _ in tokens if control and data}
+        return re.compile("|".join(map(re.escape, sorted(texts, key=len, reverse=True))))
 
     def look(self, picture: Picture) -> tuple[str, list[Image]]:
         """The text that stands for it, the image token for each row; and its tiles, one after the other."""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from tinsmith.errors import FormatError
 from tinsmith.fields import Fields
 from tinsmith.layouts import minus_one, plus_one, transposed
-from tinsmith.spec import ConnectorSizes, Pictures, TowerSizes
+from tinsmith.spec import ConnectorSizes, Pictures, Tensor, TowerSizes
 from tinsmith.tensor_names import TensorName
 from tinsmith.vision.parts import CONFIG, Connector, View
 from tinsmith.vision.pictures import Square, common_from_hf, within
@@ -42,6 +42,7 @@ class Gemma3(Connector):
         "begin": "boi_token_index",
         "end": "eoi_token_index",
     }
+    filter: ClassVar[str] = "bilinear"
     token_texts: ClassVar[Mapping[str, str]] = {
         "image": "<image_soft_token>",
         "begin": "<start_of_image>",
@@ -77,7 +78,7 @@ class Gemma3(Connector):
         size = within(processor, "size")
         size.refuse("height", edge)
         size.refuse("width", edge)
-        return Square(**common_from_hf(processor), edge=edge)
+        return Square(**common_from_hf(processor, self.filter), edge=edge)
 
     def pictures_to_hf(self, pictures: Square, sizes: TowerSizes, joint: ConnectorSizes) -> dict[str, Any]:
         return {
@@ -90,7 +91,7 @@ class Gemma3(Connector):
         return {"image_seq_length": (sizes.side // joint.merge) ** 2}
 
     def usual_pictures(self, fields: Fields, sizes: TowerSizes, joint: ConnectorSizes) -> dict[str, Any]:
-        return {"filter": "bilinear", "edge": sizes.side * sizes.patch}
+        return {"filter": self.filter, "edge": sizes.side * sizes.patch}
 
     def tensors(self, sizes: TowerSizes, joint: ConnectorSizes) -> list[TensorName]:
         """The matrix is as both kinds of file have it: a column an output, a row an input."""
@@ -100,6 +101,9 @@ class Gemma3(Connector):
             TensorName("connector.project_t", *names, sizes.dim, joint.dim),
             replace(soft, from_hf=plus_one, to_hf=minus_one),
         ]
+
+    def from_graph(self, joint: ConnectorSizes, tensors: dict[str, Tensor]) -> None:
+        tensors["connector.project_t"] = transposed(tensors.pop("connector.project"))
 
     def graph(self, sizes: TowerSizes, joint: ConnectorSizes, g: GraphBuilder, x: Value) -> Value:
         g.graph.tensors["connector.project"] = transposed(g.graph.tensors["connector.project_t"])

@@ -35,6 +35,7 @@ class Idefics3(Connector):
     vision_type: ClassVar[str | None] = "idefics3_vision"
     rule: ClassVar[type[Pictures]] = Tiles
     token_keys: ClassVar[Mapping[str, str]] = {"image": "image_token_id"}
+    filter: ClassVar[str] = "lanczos"
     token_texts: ClassVar[Mapping[str, str]] = {
         "image": "<image>",
         "around": "<fake_token_around_image>",
@@ -63,7 +64,7 @@ class Idefics3(Connector):
 
     def pictures_from_hf(self, processor: Fields, sizes: TowerSizes, joint: ConnectorSizes) -> Tiles:
         return Tiles(
-            **common_from_hf(processor),
+            **common_from_hf(processor, self.filter),
             edge=within(processor, "max_image_size").count("longest_edge"),
             longest=within(processor, "size").count("longest_edge"),
             split=bool(processor.get("do_image_splitting", True)),
@@ -85,7 +86,7 @@ class Idefics3(Connector):
     def usual_pictures(self, fields: Fields, sizes: TowerSizes, joint: ConnectorSizes) -> dict[str, Any]:
         edge = sizes.side * sizes.patch
         longest = fields.count("preproc_image_size", edge)
-        return {"filter": "lanczos", "edge": edge, "longest": longest, "split": True}
+        return {"filter": self.filter, "edge": edge, "longest": longest, "split": True}
 
     def pictures_to_gguf(self, pictures: Tiles) -> dict[str, Any]:
         return {"preproc_image_size": pictures.longest}

@@ -45,6 +45,7 @@ class Lfm2(Connector):
     hf_language: ClassVar[str] = "model.language_model."
     rule: ClassVar[type[Pictures]] = Natural
     token_keys: ClassVar[Mapping[str, str]] = {"image": "image_token_id"}
+    filter: ClassVar[str] = "bilinear"
     token_texts: ClassVar[Mapping[str, str]] = {
         "image": "<image>",
         "begin": "<|image_start|>",
@@ -92,17 +93,18 @@ class Lfm2(Connector):
         merge = fields.count(self.merge_key, self.merge)
         return Lfm2Sizes(merge, dim, shapes[_UP][1], _NORM in shapes, "mm.1.bias" in shapes)
 
-    def check_gguf(self, joint: Lfm2Sizes) -> None:
+    def to_gguf(self, joint: Lfm2Sizes) -> dict[str, Any]:
         if not joint.bias:
             raise UnsupportedError(
-                "projector_bias is false; llama.cpp reads LFM2-VL's connector with biases alone"
+                "projector_bias is false; llama.cpp reads the connector of LFM2-VL with biases alone"
             )
+        return super().to_gguf(joint)
 
     def pictures_from_hf(self, processor: Fields, sizes: TowerSizes, joint: Lfm2Sizes) -> Natural:
         processor.refuse("encoder_patch_size", sizes.patch)
         processor.refuse("downsample_factor", joint.merge)
         return Natural(
-            **common_from_hf(processor),
+            **common_from_hf(processor, self.filter),
             edge=processor.count("tile_size", 512),
             split=bool(processor.get("do_image_splitting", True)),
             thumbnail=bool(processor.get("use_thumbnail", True)),
@@ -133,7 +135,7 @@ class Lfm2(Connector):
 
     def usual_pictures(self, fields: Fields, sizes: TowerSizes, joint: Lfm2Sizes) -> dict[str, Any]:
         return {
-            "filter": "bilinear",
+            "filter": self.filter,
             "edge": 512,
             "split": True,
             "thumbnail": True,

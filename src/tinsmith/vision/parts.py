@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from tinsmith.errors import FormatError, UnsupportedError
 from tinsmith.fields import Fields
-from tinsmith.spec import ConnectorSizes, Pictures, Tokenizer, TowerSizes, Vision
+from tinsmith.spec import ConnectorSizes, Pictures, Tensor, Tokenizer, TowerSizes, Vision
 from tinsmith.tensor_names import TensorName
 
 if TYPE_CHECKING:
@@ -65,6 +65,10 @@ class Tower(ABC):
     def graph(self, sizes: Any, g: GraphBuilder) -> Value:
         """The states of an image's patches; tensors go by their roles."""
 
+    @abstractmethod
+    def from_graph(self, sizes: Any, tensors: dict[str, Tensor]) -> None:
+        """Puts back the tensors that the graph made others of."""
+
 
 class Connector(ABC):
     """What follows a tower. Its tensors' roles begin with `connector.`; their hf is relative to
@@ -85,8 +89,9 @@ class Connector(ABC):
     # tower, where that is not the tower's own model_type.
     vision_defaults: ClassVar[Mapping[str, Any]] = {}
     vision_type: ClassVar[str | None] = None
-    # Its rule for pictures.
+    # Its rule for pictures, and the filter of the resize where a file does not say.
     rule: ClassVar[type[Pictures]]
+    filter: ClassVar[str]
     # Tokens by the connector's words: as vocabularies have them, and config.json's keys of their ids where it
     # has such. Only `image` must be there.
     token_texts: ClassVar[Mapping[str, str]]
@@ -116,13 +121,15 @@ class Connector(ABC):
         """From metadata without clip.vision before their keys."""
         return ConnectorSizes(fields.count(self.merge_key, self.merge), dim)
 
+    def to_gguf(self, joint: Any) -> dict[str, Any]:
+        """The inverse of from_gguf, where tensors do not say it. UnsupportedError for what llama.cpp does not
+        read."""
+        return {self.merge_key: joint.merge}
+
     def written(self, word: Mapping[str, str], views: Sequence[View]) -> str:
         """An image in a prompt, as its processor writes it, the image token for each state. word: the tokens'
         texts by what they stand for; views: tiles first, where there are such, then the whole picture."""
         return word["begin"] + word["image"] * views[0].tokens + word["end"]
-
-    def check_gguf(self, joint: Any) -> None:
-        """UnsupportedError for what llama.cpp does not read."""
 
     @abstractmethod
     def pictures_from_hf(self, processor: Fields, sizes: TowerSizes, joint: Any) -> Pictures:
@@ -148,6 +155,9 @@ class Connector(ABC):
     @abstractmethod
     def graph(self, sizes: TowerSizes, joint: Any, g: GraphBuilder, x: Value) -> Value:
         """The language model's embeddings of a tower's states."""
+
+    def from_graph(self, joint: Any, tensors: dict[str, Tensor]) -> None:  # noqa: B027 (most make none)
+        """Puts back the tensors that the graph made others of."""
 
 
 @cache

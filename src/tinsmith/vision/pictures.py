@@ -17,6 +17,7 @@ MOST_PATCHES = _core.MAX_CHUNK
 PROCESSOR = "preprocessor_config.json"
 # Pillow's numbers of its filters.
 FILTERS = {1: "lanczos", 2: "bilinear", 3: "bicubic"}
+_NUMBERS = {name: number for number, name in FILTERS.items()}
 
 
 @dataclass(frozen=True)
@@ -76,13 +77,13 @@ class Bounded(Pictures):
         return min(self.max_pixels // (patch * merge) ** 2, MOST_PATCHES // merge**2) * merge**2
 
 
-def common_from_hf(processor: Fields) -> dict[str, Any]:
-    """What all processors say: filter, mean and std."""
+def common_from_hf(processor: Fields, filter: str) -> dict[str, Any]:
+    """What all processors say: filter, mean and std. filter: of the processor's class, for a file without."""
     for key in ("do_resize", "do_rescale", "do_normalize", "do_convert_rgb"):
         processor.refuse(key, True)
     if abs(processor.real("rescale_factor", 1 / 255) * 255 - 1) > 1e-6:
         raise UnsupportedError(f"{processor.named('rescale_factor')}, which is not supported; supported: 1/255")
-    given = processor.get("resample")
+    given = processor.get("resample", _NUMBERS[filter])
     if given not in FILTERS:
         known = ", ".join(f"{number} ({name})" for number, name in FILTERS.items())
         raise UnsupportedError(f"{processor.named('resample')}, which is not supported; supported: {known}")
@@ -99,7 +100,7 @@ def common_to_hf(pictures: Pictures) -> dict[str, Any]:
         "do_resize": True,
         "image_mean": list(pictures.mean),
         "image_std": list(pictures.std),
-        "resample": next(number for number, name in FILTERS.items() if name == pictures.filter),
+        "resample": _NUMBERS[pictures.filter],
         "rescale_factor": 1 / 255,
     }
 

@@ -36,6 +36,7 @@ class Qwen3Merger(Connector):
         "begin": "vision_start_token_id",
         "end": "vision_end_token_id",
     }
+    filter: ClassVar[str] = "bicubic"
     token_texts: ClassVar[Mapping[str, str]] = {
         "image": "<|image_pad|>",
         "begin": "<|vision_start|>",
@@ -59,7 +60,7 @@ class Qwen3Merger(Connector):
         processor.refuse("temporal_patch_size", FRAMES)
         size = within(processor, "size")
         return Bounded(
-            **common_from_hf(processor),
+            **common_from_hf(processor, self.filter),
             min_pixels=size.count("shortest_edge"),
             max_pixels=size.count("longest_edge"),
         )
@@ -78,7 +79,7 @@ class Qwen3Merger(Connector):
         """A file without bounds has llama.cpp's, 8 to 4096 tokens."""
         area = (sizes.patch * joint.merge) ** 2
         return {
-            "filter": "bicubic",
+            "filter": self.filter,
             "min_pixels": fields.count("image_min_pixels", 8 * area),
             "max_pixels": fields.count("image_max_pixels", 4096 * area),
         }

@@ -9,11 +9,11 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from tinsmith.fields import Fields
-from tinsmith.layouts import row_range, rows_in_order
+from tinsmith.layouts import joined, row_range, rows_in_order
 from tinsmith.spec import Tensor, TowerSizes
 from tinsmith.tensor_names import TensorName
 from tinsmith.vision.parts import Tower
-from tinsmith.vision.siglip import ACTS, CONFIG, by_pixel, layers, linear, norm
+from tinsmith.vision.siglip import ACTS, CONFIG, by_channel, by_pixel, layers, linear, norm
 from tinsmith.vision.siglip2 import square_side
 
 if TYPE_CHECKING:
@@ -105,6 +105,14 @@ class Qwen3Vl(Tower):
         head_dim = sizes.dim // sizes.heads
         turns = [ROPE_BASE ** (-4 * i / head_dim) for i in range(head_dim // 4)]
         return layers(sizes, g, x, g.patch_rope_table(turns, turns))
+
+    def from_graph(self, sizes: TowerSizes, tensors: dict[str, Tensor]) -> None:
+        frames = [by_channel(tensors.pop(f"patch.{frame}")) for frame in range(FRAMES)]
+        tensors["patch"] = joined(frames)
+        for i in range(sizes.layers):
+            for suffix in ("", "_bias"):
+                parts = [tensors.pop(f"layers.{i}.{role}{suffix}") for role in "qkv"]
+                tensors[f"layers.{i}.qkv{suffix}"] = joined(parts)
 
 
 def split_qkv(tensors: dict[str, Tensor], at: str, dim: int) -> None:

@@ -106,11 +106,20 @@ class Siglip(Tower):
         x = layers(sizes, g, g.positions(x, "positions", self.grid))
         return g.layer_norm(x, "post_norm", "post_norm_bias", sizes.norm_eps)
 
+    def from_graph(self, sizes: TowerSizes, tensors: dict[str, Tensor]) -> None:
+        tensors["patch"] = by_channel(tensors["patch"])
+
 
 def by_pixel(weight: Tensor) -> Tensor:
     """The runtime takes a patch as pictures have it, pixel by pixel; a convolution, channel by channel."""
     area = weight.inputs // 3
     return columns_in_order(weight, [i % 3 * area + i // 3 for i in range(weight.inputs)], 1)
+
+
+def by_channel(weight: Tensor) -> Tensor:
+    """The inverse of by_pixel."""
+    area = weight.inputs // 3
+    return columns_in_order(weight, [i % area * 3 + i // area for i in range(weight.inputs)], 1)
 
 
 def layers(sizes: TowerSizes, g: GraphBuilder, x: Value, table: Value | None = None) -> Value:

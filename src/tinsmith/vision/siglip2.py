@@ -10,10 +10,9 @@ from typing import Any, ClassVar
 
 from tinsmith.errors import FormatError
 from tinsmith.fields import Fields
-from tinsmith.layouts import columns_in_order
 from tinsmith.spec import TowerSizes
 from tinsmith.tensor_names import TensorName
-from tinsmith.vision.siglip import Siglip
+from tinsmith.vision.siglip import Siglip, by_channel, by_pixel
 
 
 class Siglip2(Siglip):
@@ -30,15 +29,9 @@ class Siglip2(Siglip):
 
     def patch(self, sizes: TowerSizes) -> TensorName:
         """A folder's inputs are one pixel after the other, of each the channels."""
-        area, inputs = sizes.patch**2, 3 * sizes.patch**2
-        by_channel = [i % area * 3 + i // area for i in range(inputs)]
-        by_pixel = [i % 3 * area + i // 3 for i in range(inputs)]
-        return replace(
-            super().patch(sizes),
-            hf_shape=(sizes.dim, inputs),
-            from_hf=lambda tensor: columns_in_order(tensor, by_channel, 1),
-            to_hf=lambda tensor: columns_in_order(tensor, by_pixel, 1),
-        )
+        inputs = 3 * sizes.patch**2
+        name = replace(super().patch(sizes), hf_shape=(sizes.dim, inputs))
+        return replace(name, from_hf=by_channel, to_hf=by_pixel)
 
 
 def square_side(fields: Fields, key: str) -> int:
