@@ -433,7 +433,8 @@ def test_the_program_of_the_book_says_what_python_says(shown: Path, tin: Path, t
 @pytest.mark.parametrize("prefix", ["static"], indirect=True)
 def test_a_program_has_no_pictures_where_it_calls_for_none(prefix: Path, tmp_path: Path) -> None:
     source, program = tmp_path / "use.c", tmp_path / "use"
-    source.write_text('#include "tin.h"\nint main(void) { return tin_selfcheck(0) || tin_model_size(0, 0, 0); }\n')
+    body = "int main(void) { return tin_selfcheck(0) || tin_model_size(0, 0, 0); }"
+    source.write_text(f'#include "tin.h"\n{body}\n')
     run(tool("gcc", "cc"), f"-I{prefix / 'include'}", source, library(prefix), "-o", program, "-pthread")
     names = run("nm", program)
     assert "tini_sha256_add" in names
