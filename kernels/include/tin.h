@@ -921,6 +921,7 @@ TIN_API tin_status tin_session_selftest(tin_session *session, tin_error *error);
 
 /* ---- Images: what a model with eyes makes of them ------------------------------------------ */
 
+#ifndef TIN_NO_VISION
 /* A model's tower and connector at work on one image at a time: of its patches they make states, which
  * stand in a session where a token's embedding would. It belongs to one thread at a time. */
 typedef struct tin_vision tin_vision;
@@ -976,6 +977,7 @@ TIN_API int32_t tin_vision_step(tin_vision *vision, uint64_t budget_ns);
  *
  * count  NULL or where their number goes */
 TIN_API const float *tin_vision_states(const tin_vision *vision, uint32_t *count);
+#endif
 
 /* ---- Many sessions at once ---------------------------------------------------------------- */
 
@@ -1030,8 +1032,8 @@ TIN_API void tin_batch_cancel(tin_batch *batch);
 
 /* ---- Pictures ----------------------------------------------------------------------------- */
 
-/* Not there in a build without pictures (TIN_NO_VISION), which is some 30 KB smaller. A program that links the
- * static library has them only where it calls them. */
+/* Neither these nor the images above are in a build without them (TIN_NO_VISION). A program that links the static
+ * library has them only where it calls them. */
 #ifndef TIN_NO_VISION
 
 /* What a picture's file says before its pixels are read. */
@@ -1066,7 +1068,7 @@ TIN_API tin_status tin_picture_read(const void *file, size_t size, void *memory,
                                     uint8_t *rgb, size_t rgb_size, tin_error *error);
 
 /* How a picture is resized, by Pillow's numbers: its filters, with antialiasing, in its fixed-point arithmetic.
- * Shrinking torchvision's way differs by at most 1 in 255 (docs/vision.md). */
+ * How far torchvision's are from them, docs/vision.md says. */
 enum { TIN_FILTER_LANCZOS = 1, TIN_FILTER_BILINEAR = 2, TIN_FILTER_BICUBIC = 3 };
 
 /* How a picture is cut into tiles, by the image processor that does it so. */

@@ -125,7 +125,7 @@ def pictures() -> Iterator[tuple[str, bytes]]:
     for orientation in range(1, 9):
         for kind in ("JPEG", "PNG"):
             yield f"{kind} turned {orientation}", saved(image, kind, exif=turned(orientation))
-    for depth, kind, channels in [
+    for depth, colour, channels in [
         (1, 0, 1),
         (2, 0, 1),
         (8, 0, 1),
@@ -135,7 +135,7 @@ def pictures() -> Iterator[tuple[str, bytes]]:
         (8, 4, 2),
         (16, 6, 4),
     ]:
-        yield f"interlaced {depth} {kind}", interlaced(13, 21, depth, kind, channels)
+        yield f"interlaced {depth} {colour}", interlaced(13, 21, depth, colour, channels)
     for factors in FACTORS:
         for width, height in [(2, 5), (23, 17), (31, 32)]:
             yield f"jpeg {' '.join(factors)} {width}x{height}", sampled(width, height, factors)

@@ -305,7 +305,7 @@ def test_the_two_files_give_the_digests_of_the_module(
 @pytest.mark.parametrize(
     ("cc", "options"),
     [
-        (["gcc"], ["-O0", "-DTIN_NO_POOL"]),
+        (["gcc"], ["-O0", "-DTIN_NO_POOL", "-DTIN_NO_VISION"]),
         (["gcc-14", "gcc"], ["-Wpedantic"]),
         (["clang-19", "clang"], ["-O0"]),
     ],
@@ -316,6 +316,8 @@ def test_the_files_compile_without_a_warning(
 ) -> None:
     for name in ("tin", "tin_host"):
         run(tool(*cc), *STRICT, *options, "-c", amalgam / f"{name}.c", "-o", tmp_path / f"{name}.o")
+    has = "tin_picture_read" in run("nm", "-g", "--defined-only", tmp_path / "tin.o")
+    assert has == ("-DTIN_NO_VISION" not in options)
 
 
 @pytest.mark.slow
@@ -425,6 +427,18 @@ def test_the_program_of_the_book_says_what_python_says(shown: Path, tin: Path, t
 
 
 # ---- Size ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("prefix", ["static"], indirect=True)
+def test_a_program_has_no_pictures_where_it_calls_for_none(prefix: Path, tmp_path: Path) -> None:
+    source, program = tmp_path / "use.c", tmp_path / "use"
+    body = "int main(void) { return tin_selfcheck(0) || tin_model_size(0, 0, 0); }"
+    source.write_text(f'#include "tin.h"\n{body}\n')
+    run(tool("gcc", "cc"), f"-I{prefix / 'include'}", source, library(prefix), "-o", program, "-pthread")
+    names = run("nm", program)
+    assert "tini_sha256_add" in names
+    assert not re.search(r"tini?_(jpeg|png|picture|pixels|resample|inflate)", names)
 
 
 @pytest.mark.parametrize("prefix", ["shared"], indirect=True)

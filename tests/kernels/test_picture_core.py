@@ -103,7 +103,9 @@ def plain(number: int, width: int, height: int) -> bytes:
 
 
 def resized(image: np.ndarray, number: int, width: int, height: int) -> np.ndarray:
-    rows = _core.pixels(plain(number, width, height), image, image.strides[0], image.shape[1], image.shape[0])
+    rows = _core.pixels(
+        plain(number, width, height), image.data, image.strides[0], image.shape[1], image.shape[0]
+    )
     return np.frombuffer(rows, np.float32).reshape(height, width, 3)
 
 
@@ -129,8 +131,8 @@ def test_rows_lie_where_the_stride_says() -> None:
     whole = noise(40, 30)
     part = whole[5:25, 8:28]
     rgb = whole.reshape(-1)[5 * 120 + 24 :]
-    rows = _core.pixels(plain(2, 10, 10), rgb, 120, 20, 20)
+    rows = _core.pixels(plain(2, 10, 10), rgb.data, 120, 20, 20)
     theirs = np.asarray(Image.fromarray(part).resize((10, 10), 2))
     assert (np.frombuffer(rows, np.float32).reshape(10, 10, 3) == theirs).all()
     with pytest.raises(ValueError, match="take more"):
-        _core.pixels(plain(2, 10, 10), rgb[: 19 * 120 + 59], 120, 20, 20)
+        _core.pixels(plain(2, 10, 10), rgb[: 19 * 120 + 59].data, 120, 20, 20)

@@ -1,5 +1,5 @@
-"""Writes lfm2_views.json: how the LFM2-VL processor of transformers cuts pictures of some sizes, by its usual settings. It
-needs torchvision, which the tests do not.
+"""Writes lfm2_views.json: how the LFM2-VL processor of transformers cuts pictures of some sizes, by its usual
+settings. It needs torchvision, which the tests do not.
 
     python tests/vision/lfm2_views.py
 """

@@ -54,7 +54,9 @@ def ours(rule: bytes, image: np.ndarray) -> np.ndarray:
     """float32[patches][floats]."""
     height, width, _ = image.shape
     columns = _core.pixels_plan(rule, width, height)[1]
-    return np.frombuffer(_core.pixels(rule, image, 3 * width, width, height), np.float32).reshape(-1, columns)
+    return np.frombuffer(_core.pixels(rule, image.data, 3 * width, width, height), np.float32).reshape(
+        -1, columns
+    )
 
 
 def patches(planes: np.ndarray, patch: int = PATCH) -> np.ndarray:
