@@ -75,6 +75,7 @@ def session(program: Listing, options: Options) -> Session:
     rest = _aligned(_core.SESSION_ROOM) + _aligned(8 * len(program.caches)) + _aligned(4 * context)
     rest += _aligned(_SAMPLING * program.vocab + _SAMPLING_FIXED) + blocks
     rest += _low_rank_bytes(chunk, options.adapter_rank)
+    rest += _aligned(_core.DRAFTER_ROOM) if options.logit_rows > 1 else 0
     return Session(
         context,
         chunk,
