@@ -430,7 +430,7 @@ def test_the_program_of_the_book_says_what_python_says(shown: Path, tin: Path, t
 @pytest.mark.parametrize("prefix", ["shared"], indirect=True)
 def test_the_stripped_library_is_small(prefix: Path) -> None:
     """With the kernels of every instruction set."""
-    assert library(prefix).stat().st_size <= 416_500
+    assert library(prefix).stat().st_size <= 421_500
 
 
 def test_the_stripped_library_is_small_on_arm(amalgam: Path, tmp_path: Path) -> None:
@@ -438,4 +438,4 @@ def test_the_stripped_library_is_small_on_arm(amalgam: Path, tmp_path: Path) -> 
     flags += ["-fno-asynchronous-unwind-tables", "-fno-unwind-tables"]  # as CMakeLists.txt has it
     built = tmp_path / "libtin.so"
     run(*zig(), "-target", "aarch64-linux-musl", *flags, *STRICT, amalgam / "tin.c", "-o", built)
-    assert built.stat().st_size <= 354_000
+    assert built.stat().st_size <= 358_500
