@@ -70,8 +70,8 @@ LLAMA = {
 
 
 def small_tin(path: Path, preset: str = "Q4_0", name: str = "llama") -> Path:
-    """A model that chats, has a constraint and a draft table; signed, with the signature and the public key beside
-    it. A llama has one layer, and heads for both kinds of cache."""
+    """A model that chats, has a constraint and a draft table; signed, with the signature and the public key
+    beside it. A llama has one layer, and heads for both kinds of cache."""
     sizes = LLAMA if name == "llama" else {}
     spec = replace(tiny_spec(name, max_position_embeddings=256, **sizes), chat_template=THINKING)
     answer = compile_gbnf(ANSWER).data
