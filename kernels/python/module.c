@@ -106,6 +106,7 @@ static const struct {
     {"SPAN_ROOM", sizeof(tini_span)},
     {"VISION_ROOM", TINI_VISION_ROOM},
     {"EMBEDDED", TIN_EMBEDDED},
+    {"DRAFTER_ROOM", TINI_DRAFTER_ROOM},
     {"BLOCK_ROOM", TINI_BLOCK_ROOM},
     {"POINTER_ROOM", TINI_POINTER_ROOM},
     {"KV_TILE", TINI_KV_TILE},

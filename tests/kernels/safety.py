@@ -12,7 +12,8 @@ import pytest
 from test_chat_template import THINKING
 from tiny_models import in_format, tiny_spec
 
-from tinsmith import compiler, quant
+from tinsmith import _core, compiler, quant
+from tinsmith.compiler import drafts
 from tinsmith.constraint.gbnf import compile_gbnf
 from tinsmith.formats import minisign
 from tinsmith.models import Tokenizer, family
@@ -64,12 +65,15 @@ LLAMA = {
 
 
 def small_tin(path: Path, preset: str = "Q4_0", name: str = "llama") -> Path:
-    """A model that chats and has a constraint; signed, with the signature and the public key beside it. A llama
-    has one layer, and heads for both kinds of cache."""
+    """A model that chats, has a constraint and a draft table; signed, with the signature and the public key
+    beside it. A llama has one layer, and heads for both kinds of cache."""
     sizes = LLAMA if name == "llama" else {}
     spec = replace(tiny_spec(name, max_position_embeddings=256, **sizes), chat_template=THINKING)
     answer = compile_gbnf(ANSWER).data
-    compiler.build_tin(quant.apply(spec, preset), path, entries={"grammar/answer.bin": answer})
+    model = _core.Model(compiler.build_image(spec))
+    said = [([k, 2 * k, 3 * k + 1], [k % 5, 3, k % 7, 9, 9, k]) for k in range(60)]
+    entries = {"grammar/answer.bin": answer, "drafts/answer.bin": drafts.learn(model, said)}
+    compiler.build_tin(quant.apply(spec, preset), path, entries=entries)
     key = minisign.SecretKey(b"fuzz key", bytes(32))
     Path(f"{path}.minisig").write_text(minisign.sign(path, key), "utf-8")
     Path(f"{path}.key").write_text(key.public, "utf-8")

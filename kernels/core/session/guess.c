@@ -11,6 +11,9 @@ enum { LONGEST_MATCH = 3, SHORTEST_MATCH = 2, FIRST_STRETCH = 2, LONGEST_REST = 
  * memory, rows of a small pass cost an eighth and less (benchmarks/answers.py). */
 enum { ROW_COST = 32, CERTAIN = 256, MOST_DRAFTED = 16 };
 
+/* How good guesses of a table are held to be before any was checked: some seven are made at most. */
+enum { UNTRIED = 192 };
+
 uint32_t tini_tokens_left(const tin_session *s, uint32_t at) {
     uint32_t room = tini_session_context(s) - at;
     return s->left < room ? s->left : room;
@@ -18,7 +21,7 @@ uint32_t tini_tokens_left(const tin_session *s, uint32_t at) {
 
 void tini_guess_by(tin_session *s, const tini_draft *table) {
     if (s->drafter->table.header != table->header)
-        s->trust = CERTAIN;
+        s->trust = UNTRIED;
     s->drafter->table = *table;
 }
 

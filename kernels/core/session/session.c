@@ -494,7 +494,7 @@ static void ask_logits(tin_session *s, tini_pass *pass) {
 }
 
 void tini_session_begin(tin_session *s, tini_pass *pass) {
-    pass->sessions++;
+    pass->sessions = pass == &s->pass ? 1 : pass->sessions + 1;
     ask_logits(s, pass);
     s->stale = 0;
     uint32_t end = s->position + s->rows;

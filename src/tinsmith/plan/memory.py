@@ -79,6 +79,7 @@ def session(program: Listing, options: Options) -> Session:
     rest += _low_rank_bytes(chunk, options.adapter_rank)
     rest += _aligned(_core.SPAN_ROOM * options.images)
     rest += _aligned(4 * options.image_rows * embedding_width(program))
+    rest += _aligned(_core.DRAFTER_ROOM) if options.logit_rows > 1 else 0
     return Session(
         context,
         chunk,
