@@ -238,7 +238,8 @@ function Session:complete(words, most_tokens)
   return checked(self, C.tinhost_complete(self.handle, words, most_tokens))
 end
 
---- Goes on with the answer for about so many microseconds; 0 or nothing: until there is more of it. Returns what is
+--- Goes on with the answer for about so many microseconds; 0 or nothing: until there is more of it. Once a frame: what
+-- has no room in one step begins the next, whatever room that has. Returns what is
 -- new ("" for nothing), and whether the answer is complete, as it is too where none is under way.
 function Session:step(budget_us)
   local event = C.tinhost_step(self.handle, budget_us or 0)

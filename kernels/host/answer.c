@@ -171,9 +171,10 @@ static int32_t generate(tinhost_session *s, const int32_t *tokens, int64_t count
         return s->error.status = TIN_ERR_CONTEXT;
     }
     int32_t status = tin_session_replace(s->core, tokens, (uint32_t)count, &s->error);
+    /* What is guessed is chosen in one go. The likeliest token takes microseconds, a drawn one up to a millisecond. */
+    uint32_t lookup = s->sampling.temperature > 0 ? 0 : TINI_HOST_LOOKUP;
     if (!status)
-        status =
-            tin_session_generate(s->core, &s->sampling, (uint32_t)most_tokens, TINI_HOST_LOOKUP, &s->error);
+        status = tin_session_generate(s->core, &s->sampling, (uint32_t)most_tokens, lookup, &s->error);
     s->under_way = !status;
     return status;
 }
@@ -358,6 +359,8 @@ int32_t tinhost_step(tinhost_session *s, int64_t budget_us) {
             return finish(s);
         else if (event < 0)
             return broken(s, event);
+        else /* a new step would do what has no room in this one */
+            break;
         if (now)
             now = tini_now_ns();
         else if (*s->piece)

@@ -7,10 +7,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from effort import EFFORT
 from test_chat_template import SMOLLM
 from tiny_models import tiny_spec
 
-from tinsmith import cli, compiler, quant
+from tinsmith import cli, compiler, models, quant
 from tinsmith.models import family
 
 
@@ -29,6 +30,20 @@ def smol_tin(base_gguf: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("smol")
     assert cli.main(["build", str(base_gguf), "--format", "q4_0", "--name", "smol", "--out", str(folder)]) == 0
     return folder / "smol-q4_0.tin"
+
+
+@pytest.fixture(scope="session")
+def cut_tin(base_gguf: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """SmolLM2-135M-Instruct in Q4_0 with the first 6 of its 30 layers; all of them with TINSMITH_EFFORT=5. They
+    are alike in shape, and emulators take minutes for all."""
+    whole = models.load(base_gguf)
+    layers = min(whole.hyper.layers, 6 * EFFORT)
+    past = {f"layers.{k}." for k in range(layers, whole.hyper.layers)}
+    tensors = {role: one for role, one in whole.tensors.items() if not role.startswith(tuple(past))}
+    spec = replace(whole, hyper=replace(whole.hyper, layers=layers), tensors=tensors)
+    path = tmp_path_factory.mktemp("cut") / "cut.tin"
+    compiler.build_tin(quant.apply(spec, "Q4_0"), path)
+    return path
 
 
 @pytest.fixture(autouse=True)

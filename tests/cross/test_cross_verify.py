@@ -93,9 +93,7 @@ def test_the_program_of_a_device_says_what_a_damaged_file_is(tiny_tin: Path, tmp
 
 
 @pytest.mark.slow
-def test_smollm2_gives_the_same_bits_on_every_device(
-    smol_tin: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_smollm2_gives_the_same_bits_on_every_device(cut_tin: Path, capsys: pytest.CaptureFixture[str]) -> None:
     need("qemu-aarch64", "qemu-riscv64", "wine", "arm-none-eabi-gcc", "qemu-system-arm")
     devices = [
         "raspberrypi-4",
@@ -107,9 +105,9 @@ def test_smollm2_gives_the_same_bits_on_every_device(
         "cortex-m55",
     ]
     capsys.readouterr()
-    assert cli.main(["verify", str(smol_tin), "--json", "--target", *devices]) == 0
+    assert cli.main(["verify", str(cut_tin), "--json", "--target", *devices]) == 0
     printed = json.loads(capsys.readouterr().out)
-    expected = sealed(smol_tin)
+    expected = sealed(cut_tin)
     assert printed["targets"] == {
         device: dict.fromkeys(targets.load(device).cpu.isa, expected) for device in devices
     }

@@ -21,9 +21,9 @@ print(count, (peak() - before) * 1024)
 """
 
 
-def write(path: Path, size: int) -> int:
-    """A file of about so many bytes; how many rows it has."""
-    text = "some words of a row " * 50
+def write(path: Path, size: int, words: int = 50) -> int:
+    """A file of about so many bytes; how many rows it has, of 20 bytes times `words`."""
+    text = "some words of a row " * words
     rows = size // len(text)
     with path.open("w") as file:
         if path.suffix == ".csv":
@@ -70,7 +70,8 @@ def test_nor_with_a_parquet_file(tmp_path: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["a.jsonl", "a.json", "a.csv"])
 def test_a_gibibyte_in_flat_memory(name: str, tmp_path: Path) -> None:
-    rows = write(tmp_path / name, 1024 * MIB)
+    """Of 262,000 rows, so that what kept 32 bytes of each would show."""
+    rows = write(tmp_path / name, 1024 * MIB, 204)
     count, more = grown(tmp_path / name)
     (tmp_path / name).unlink()
     assert count == rows

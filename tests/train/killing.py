@@ -63,7 +63,7 @@ CASES = {
         "grpo",
         data='[constraint]\nchoices = ["0", "1", "2", "3", "4", "5", "6"]',
         train="prompts = 7\niterations = 2\nkl_weight = 0.01\nlearning_rate = 0.005",
-        epochs=14,
+        epochs=8,
     ),
     "distill": Case("distill", train='teacher = "teacher"', epochs=16),
     "context distillation": Case("distill", train='teacher = "base"\nshots = 2', epochs=16),

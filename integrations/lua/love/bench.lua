@@ -30,12 +30,13 @@ return function(character, frames, budget_us, about)
       character:hear(told[answers % #told + 1])
       begins[#begins + 1] = (now() - begun) * 1e6
     end
+    if frame % 2 == 0 then idle[#idle + 1] = spin(budget_us, now) end -- neither is always the first after the wait
     local begun = now()
-    tokens = tokens + character:think(budget_us, now)
+    tokens = tokens + character:think(budget_us)
     local took = (now() - begun) * 1e6
     character:settle()
     if took >= budget_us then past[#past + 1] = took - budget_us end -- else it had nothing more to do
-    idle[#idle + 1] = spin(budget_us, now)
+    if frame % 2 == 1 then idle[#idle + 1] = spin(budget_us, now) end
     collectgarbage "step"
     if due > now() then sleep(due - now()) else due = now() end
   end

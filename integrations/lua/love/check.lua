@@ -19,7 +19,7 @@ return function(tin, options)
   local function told(pip, words)
     pip:hear(words)
     while pip.thinks do
-      pip:think(500, love.timer.getTime)
+      pip:think(500)
       pip:settle()
     end
     return pip.place .. ": " .. pip.said
@@ -28,11 +28,11 @@ return function(tin, options)
   told(pip, "The flowers are dry.")
   local saved = pip:save()
   pip:hear "No, wait."
-  pip:think(200, love.timer.getTime)
+  pip:think(200)
   pip:hush()
   pip:restore(saved)
   pip:hear "No, wait."
-  pip:think(200, love.timer.getTime)
+  pip:think(200)
   local first = told(pip, "Go to the gate.")
   local other = assert(Character.new(model))
   assert(other:restore(saved))

@@ -45,7 +45,7 @@ end
 
 function love.update(dt)
   local begun = love.timer.getTime()
-  pip:think(BUDGET_US, love.timer.getTime)
+  pip:think(BUDGET_US)
   local took = love.timer.getTime() - begun
   pip:settle()
   frames[#frames + 1] = { model = took * 1000, frame = dt * 1000 }

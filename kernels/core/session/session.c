@@ -622,7 +622,7 @@ int32_t tin_step(tin_session *s, uint64_t budget_ns) {
         if (!s->running) {
             uint64_t spent = tini_budget_spent(&budget);
             start_pass(s);
-            s->choice_ns += tini_budget_spent(&budget) - spent; /* its mask is a part of the next choice */
+            s->chosen_ns += tini_budget_spent(&budget) - spent; /* its mask is a part of the next choice */
         }
         if (!tini_pass_run(&s->pass, &budget))
             return TIN_STEP_PENDING;

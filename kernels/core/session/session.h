@@ -53,7 +53,8 @@ struct tin_session {
 
     /* A generation; see generate.c. */
     int32_t phase;
-    uint64_t choice_ns;     /* what choosing took last time */
+    uint64_t chosen_ns;     /* what choosing took last time, and its mask */
+    uint64_t choice_ns;     /* and what before; see generate.c */
     double log_probability; /* of its choices */
     tin_sampling sampling;
     struct tini_record *record; /* of its choices, or NULL */

@@ -40,8 +40,8 @@ def write(core: Path, platform: str, folder: Path) -> Path:
     return archive(path, contents, info)
 
 
-def archive(path: Path, contents: Mapping[str, bytes], info: str) -> Path:
-    """Writes a wheel. info: its folder of metadata, whose RECORD is made here."""
+def archive(path: Path, contents: Mapping[str, bytes], info: str, level: int = 9) -> Path:
+    """Writes a wheel. info: its folder of metadata, whose RECORD is made here; level: zlib's."""
     record = "".join(f"{name},sha256={digest(data)},{len(data)}\n" for name, data in contents.items())
     contents = {**contents, f"{info}/RECORD": (record + f"{info}/RECORD,,\n").encode()}
     with files.atomic_write(path) as file, zipfile.ZipFile(file, "w") as written:
@@ -49,7 +49,7 @@ def archive(path: Path, contents: Mapping[str, bytes], info: str) -> Path:
             entry = zipfile.ZipInfo(name, DATE)
             entry.create_system = 3  # Unix: the next line is a mode
             entry.external_attr = (0o755 if name.endswith((".so", ".pyd")) else 0o644) << 16
-            written.writestr(entry, data, zipfile.ZIP_DEFLATED, 9)
+            written.writestr(entry, data, zipfile.ZIP_DEFLATED, level)
     return path
 
 

@@ -40,15 +40,11 @@ end
 --- Thinks for about so many microseconds. Returns the call once it is there: its name and its arguments.
 function Mind:think(budget_us)
   if not self.thinks then return end
-  local stop = core.get_us_time() + budget_us
-  repeat
-    local _, done = assert(self.session:step(math.max(1, stop - core.get_us_time())))
-    if done then
-      self.thinks = false
-      local call = core.parse_json(self.session:answer())
-      return call.name, call.arguments
-    end
-  until core.get_us_time() >= stop
+  local _, done = assert(self.session:step(budget_us))
+  if not done then return end
+  self.thinks = false
+  local call = core.parse_json(self.session:answer())
+  return call.name, call.arguments
 end
 
 function Mind:save() return self.session:save() end
