@@ -68,6 +68,13 @@ def session(program: Listing, options: Options) -> Session:
         raise InputError(f"a chunk of {chunk} tokens; 1 to {_core.MAX_CHUNK} are computed at once")
     if not 0 < options.logit_rows <= chunk:
         raise InputError(f"{options.logit_rows} rows of logits; a chunk has 1 to {chunk}")
+    if options.images > options.image_rows or options.image_rows > context:
+        raise InputError(
+            f"room for {options.images} images of {options.image_rows} rows in all; an image has a row, "
+            f"and a row is a position of the context of {context}"
+        )
+    if options.image_rows and not embedding_width(program):
+        raise UnsupportedError("room for images; the model has no one table of embeddings that they go beside")
     state = states_bytes(program)
     slots = 2 + options.checkpoints if state else 0
     logits = _aligned(4 * options.logit_rows * program.vocab)
