@@ -267,10 +267,12 @@ static tin_status check_images(const tin_session *s, const int32_t *tokens, uint
     return TIN_OK;
 }
 
-static tin_status check_ids(const tin_session *s, const int32_t *tokens, uint32_t count, tin_error *error) {
+/* embedded: whether TIN_EMBEDDED may stand among them. */
+static tin_status check_ids(const tin_session *s, const int32_t *tokens, uint32_t count, int embedded,
+                            tin_error *error) {
     uint32_t vocab = s->model->program.header->vocab;
     for (uint32_t k = 0; k < count; k++)
-        if (tokens[k] != TIN_EMBEDDED && (tokens[k] < 0 || (uint32_t)tokens[k] >= vocab))
+        if ((tokens[k] != TIN_EMBEDDED || !embedded) && (tokens[k] < 0 || (uint32_t)tokens[k] >= vocab))
             return tini_fail(error, TIN_ERR_ARGUMENT, "token %d is not in the vocabulary of %u", tokens[k],
                              vocab);
     return TIN_OK;
@@ -311,7 +313,7 @@ tin_status tin_session_append_embedded(tin_session *s, const int32_t *tokens, ui
     if (count > tini_session_context(s) - s->count)
         return tini_fail(error, TIN_ERR_CONTEXT, "%u tokens and %u more do not fit the session's context of %u",
                          s->count, count, tini_session_context(s));
-    status = check_ids(s, tokens, count, error);
+    status = check_ids(s, tokens, count, image_count != 0, error);
     if (!status)
         status = check_images(s, tokens, count, 0, images, image_count, error);
     if (!status)
@@ -388,7 +390,7 @@ tin_status tin_session_replace_embedded(tin_session *s, const int32_t *tokens, u
     if (status)
         return status;
     tini_session_reset(s, computed_after(s, same, count), same);
-    status = check_ids(s, tokens + same, count - same, error);
+    status = check_ids(s, tokens + same, count - same, image_count != 0, error);
     if (!status)
         queue(s, tokens, count, same, images, image_count);
     return status;
