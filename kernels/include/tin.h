@@ -1081,15 +1081,15 @@ enum {
 
 /* What an image processor's configuration says. What a tiling does not name it does not read. */
 typedef struct tin_pixels_rules {
-    double scale;                    /* of a byte, before mean and std: 1 / 255 */
-    float mean[3], std[3];           /* value = ((float)(byte * scale) - mean) / std */
-    uint32_t tiling, filter;         /* TIN_TILING_*, TIN_FILTER_* */
-    uint32_t patch;                  /* pixels along a patch */
-    uint32_t merge;                  /* patches come in blocks of merge x merge; 1: row by row */
-    uint32_t frames;                 /* how often a row has each channel's plane: 1, Qwen's 2; 0: pixel by pixel */
-    uint32_t width, height;          /* PLAIN: pixels */
-    uint32_t edge;                   /* IDEFICS3: pixels along the longer side */
-    uint32_t tile;                   /* IDEFICS3, LFM2: pixels along a tile */
+    double scale;            /* of a byte, before mean and std: 1 / 255 */
+    float mean[3], std[3];   /* value = ((float)(byte * scale) - mean) / std */
+    uint32_t tiling, filter; /* TIN_TILING_*, TIN_FILTER_* */
+    uint32_t patch;          /* pixels along a patch */
+    uint32_t merge;          /* patches come in blocks of merge x merge; 1: row by row */
+    uint32_t frames;         /* how often a row has each channel's plane: 1, Qwen's 2; 0: pixel by pixel */
+    uint32_t width, height;  /* PLAIN: pixels */
+    uint32_t edge;           /* IDEFICS3: pixels along the longer side */
+    uint32_t tile;           /* IDEFICS3, LFM2: pixels along a tile */
     uint32_t min_tiles, max_tiles;   /* LFM2; IDEFICS3 has no tiles where max_tiles is 1 */
     uint32_t thumbnail;              /* LFM2: all of the picture after its tiles */
     uint32_t factor;                 /* LFM2, SMART: pixels that both sides are a multiple of */
