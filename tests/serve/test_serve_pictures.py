@@ -7,6 +7,7 @@ import struct
 import threading
 import zlib
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
 
@@ -23,7 +24,7 @@ from tinsmith import models
 from tinsmith.compiler import build_tin
 from tinsmith.runtime.receipt import recomputed
 from tinsmith.runtime.scheduler import Asked
-from tinsmith.serve.eyes import Eyes
+from tinsmith.serve.eyes import Eyes, Left
 from tinsmith.serve.limits import Limits
 
 pytest.importorskip("numpy"), pytest.importorskip("torch"), pytest.importorskip("PIL")
@@ -40,7 +41,7 @@ def seeing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     spec = with_words("smolvlm", models.load(folder))
     build_tin(spec, folder / "eyes.tin")
     build_tin(replace(spec, vision=None), folder / "blind.tin")
-    with running([folder / "eyes.tin", folder / "blind.tin"], LIMITS, places=2, context=256) as made:
+    with running([folder / "eyes.tin", folder / "blind.tin"], LIMITS, places=2, context=512) as made:
         yield made
 
 
@@ -197,6 +198,15 @@ def test_what_was_seen_is_not_seen_again(seeing: Running, monkeypatch: pytest.Mo
     assert (eyes.waiting, eyes.held) == (0, 0)
 
 
+def test_several_at_once(seeing: Running) -> None:
+    alone = seeing.alone["eyes"]
+    seeds = [11, 12, 13, 11, 14]
+    wanted = [alone.chat(asking(photo(50, 40, seed)), max_tokens=8).text for seed in seeds]
+    with ThreadPoolExecutor(len(seeds)) as pool:
+        asked = pool.map(lambda seed: post(seeing, "/v1/chat/completions", chat(url(coded(seed)))), seeds)
+        assert [one.json()["choices"][0]["message"]["content"] for one in asked] == wanted
+
+
 def test_what_is_kept_is_bounded(seeing: Running) -> None:
     model = seeing.alone["eyes"]
     prompts = [model.render(asking(photo(50, 40, seed))) for seed in (1, 2, 1)]
@@ -205,6 +215,10 @@ def test_what_is_kept_is_bounded(seeing: Running) -> None:
     for prompt in prompts:
         eyes.see(prompt, "", threading.Event())  # type: ignore[arg-type]
         assert eyes._size <= size
+    left = threading.Event()
+    left.set()
+    with pytest.raises(Left):
+        eyes.see(prompts[0], "", left)  # type: ignore[arg-type]
     eyes.close()
     assert [image.rows for _, image in prompts[0].images] == [  # type: ignore[attr-defined]
         image.rows
@@ -222,7 +236,6 @@ def test_too_much_under_way_is_refused_for_now(seeing: Running) -> None:
 
 
 HTTP, FILE = "http://127.0.0.1:1/a.png", "file:///etc/passwd"
-TOO_BIG = "MiB|bytes"
 
 
 @pytest.mark.parametrize(
@@ -244,8 +257,8 @@ TOO_BIG = "MiB|bytes"
             "input.0.content.0",
             "only a user's",
         ),
-        ("/v1/messages", anthropics(block(type="url", url=HTTP)), "source", "source"),
-        ("/v1/messages", anthropics(block(type="file", file_id="f")), "source", "source"),
+        ("/v1/messages", anthropics(block(type="url", url=HTTP)), "source", "nothing is fetched"),
+        ("/v1/messages", anthropics(block(type="file", file_id="f")), "source", "no files are kept"),
         ("/v1/messages", anthropics(block(data=HTTP)), "messages.0.content.0.source.data", "base64"),
         ("/v1/messages", anthropics(block(data=coded()), model="blind"), "source.data", "sees no"),
         ("/api/chat", ollamas(HTTP), "messages.0.images.0", "base64"),

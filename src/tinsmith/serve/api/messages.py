@@ -6,7 +6,8 @@ import secrets
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict, Field, field_validator
+from pydantic_core import PydanticCustomError
 from starlette.responses import Response
 
 from tinsmith.serve.api.messages_stream import CONTENT, events, said, stop_reason, usage_of
@@ -48,6 +49,16 @@ class ImageBlock(Body):
     type: Literal["image"]
     source: ImageSource
     cache_control: Cached | None = None
+
+    @field_validator("source", mode="before")
+    @classmethod
+    def _here(cls, source: Any) -> Any:
+        kind = source.get("type") if isinstance(source, dict) else None
+        if kind in ("url", "file"):
+            raise PydanticCustomError(
+                "elsewhere", f"{kind}: nothing is fetched, and no files are kept; give base64"
+            )
+        return source
 
 
 class ThinkingBlock(Body):
