@@ -8,40 +8,30 @@ import threading
 import zlib
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import httpx
 import ollama
 import openai
 import pytest
-from pictured_models import asking, photo, png, with_words
+from pictured_models import asking, photo, png
 from served import ASKED, Running, running
 from test_openai_chat import FORM, LIGHT
-from vision_models import save_random
 
-from tinsmith import models
-from tinsmith.compiler import build_tin
 from tinsmith.runtime.receipt import recomputed
 from tinsmith.runtime.scheduler import Asked
 from tinsmith.serve.eyes import Eyes, Left
 from tinsmith.serve.limits import Limits
 
-pytest.importorskip("numpy"), pytest.importorskip("torch"), pytest.importorskip("PIL")
-
 TEXT = "what is the thing?"
-LIMITS = Limits(pictures=2, picture=1 << 20)
+LIMITS = Limits(pictures=2, picture=1 << 20, pixels=1 << 20)
 
 
 @pytest.fixture(scope="module")
-def seeing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+def seeing(eyes: Path) -> Iterator[Running]:
     """A model that sees, and the same without eyes."""
-    folder = tmp_path_factory.mktemp("seeing")
-    save_random("smolvlm", folder)
-    spec = with_words("smolvlm", models.load(folder))
-    build_tin(spec, folder / "eyes.tin")
-    build_tin(replace(spec, vision=None), folder / "blind.tin")
-    with running([folder / "eyes.tin", folder / "blind.tin"], LIMITS, places=2, context=512) as made:
+    with running([eyes, eyes.with_name("blind.tin")], LIMITS, places=2, context=512) as made:
         yield made
 
 
@@ -247,6 +237,12 @@ HTTP, FILE = "http://127.0.0.1:1/a.png", "file:///etc/passwd"
         ("/v1/chat/completions", chat(url("?")), "messages.0.content.0.image_url.url", "base64"),
         ("/v1/chat/completions", chat(url("AAAA")), "messages.0.content.0.image_url.url", "PNG"),
         ("/v1/chat/completions", chat(url(bomb())), "messages.0.content.0.image_url.url", "300"),
+        (
+            "/v1/chat/completions",
+            chat(*[url(base64.b64encode(png(photo(450, 450) * 0)).decode())] * 2),
+            "messages.0.content.1.image_url.url",
+            "bytes",
+        ),
         ("/v1/chat/completions", chat(url(), url(), url()), "messages.0.content.2.image_url.url", "give 2"),
         ("/v1/chat/completions", chat(url(), model="blind"), "messages.0.content.0.image_url.url", "sees no"),
         ("/v1/responses", responses({"type": "input_image", "image_url": HTTP}), "image_url", "fetched"),

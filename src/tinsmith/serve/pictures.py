@@ -14,6 +14,7 @@ from tinsmith.serve.faults import Refused
 
 if TYPE_CHECKING:
     from tinsmith.runtime.sight import Picture
+    from tinsmith.serve.limits import Limits
 
 Message = Mapping[str, Any]
 
@@ -72,15 +73,18 @@ def content_of(parts: Sequence[dict[str, Any]]) -> str | list[dict[str, Any]]:
     return "".join(part["text"] for part in parts)
 
 
-def read(messages: Sequence[Message], most: int) -> list[Message]:
+def read(messages: Sequence[Message], limits: Limits) -> list[Message]:
     """The messages with their pictures read. Raises Refused."""
-    return [
-        message
-        if isinstance(message["content"], str)
-        else {**message, "content": [_read(part, most) for part in message["content"]]}
-        for message in messages
-    ]
-
-
-def _read(part: dict[str, Any], most: int) -> dict[str, Any]:
-    return part if part["type"] == "text" else {"type": "image", "pixels": part["sent"].picture(most)}
+    known, left = list[Message](), limits.pixels
+    for message in messages:
+        content = message["content"]
+        if not isinstance(content, str):
+            parts = []
+            for part in content:
+                if part["type"] == "image":
+                    picture = part["sent"].picture(min(limits.picture, left))
+                    part, left = {"type": "image", "pixels": picture}, left - len(picture.rgb)
+                parts.append(part)
+            message = {**message, "content": parts}
+        known.append(message)
+    return known

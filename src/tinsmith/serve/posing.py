@@ -83,7 +83,7 @@ async def _beside(
         raise Refused(400, f"{param}: {len(sent)} pictures; give {limits.pictures} at most", param)
 
     def looked(left: Event) -> T:
-        messages = pictures.read(question.messages, limits.picture)
+        messages = pictures.read(question.messages, limits)
         return work(replace(question, messages=messages), left)
 
     return await eyes.do(looked)
