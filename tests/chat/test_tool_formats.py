@@ -206,6 +206,14 @@ def test_gemma_is_prompted_as_its_guide_has_it() -> None:
     assert lines[-1] == question
 
 
+def test_tools_stand_before_the_pictures_of_the_first_message() -> None:
+    parts = [{"type": "image", "path": "a.png"}, {"type": "text", "text": " so "}]
+    known = by_name("gemma3")
+    [asked] = known.messages(TOOLS, [{"role": "user", "content": parts}])
+    [plain] = known.messages(TOOLS, [{"role": "user", "content": ""}])
+    assert asked["content"] == [{"type": "text", "text": plain["content"]}, *parts]
+
+
 def test_gemma_may_fence_its_json() -> None:
     text = '```json\n{"name": "switch_lights", "parameters": {"on": true}}\n```'
     assert by_name("gemma3").parse(text, TOOLS) == [Call("switch_lights", {"on": True})]

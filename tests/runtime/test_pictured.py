@@ -12,7 +12,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from transformers_models import CHATML
+from pictured_models import asking, photo, png, with_words
 from vision_models import IMAGE, save_random
 
 from tinsmith import _core, cli, models
@@ -31,19 +31,6 @@ pytest.importorskip("PIL")
 
 CASES = ("smolvlm", "lfm2_vl", "gemma3", "qwen35")
 PATCH = 8
-# Ids of the tiny vocabulary that no text of ASCII needs, and what they are here, by the connector's words.
-WORDS = {
-    "smolvlm": {"image": "<image>", "around": "<fake_token_around_image>", "whole": "<global-img>"},
-    "lfm2_vl": {
-        "image": "<image>",
-        "begin": "<|image_start|>",
-        "end": "<|image_end|>",
-        "thumbnail": "<|img_thumbnail|>",
-    },
-    "gemma3": {"image": "<image_soft_token>", "begin": "<start_of_image>", "end": "<end_of_image>"},
-    "qwen35": {"image": "<|image_pad|>", "begin": "<|vision_start|>", "end": "<|vision_end|>"},
-}
-ROWS = {"smolvlm": "<row_{}_col_{}>", "lfm2_vl": "<|img_row_{}_col_{}|>"}
 CHATML_PARTS = (
     "{% for m in messages %}{{ '<|im_start|>' + m['role'] + '\n' }}"
     "{% for p in m['content'] %}{% if p['type'] == 'image' %}{{ '<image>' }}{% elif p['type'] == 'text' %}"
@@ -52,24 +39,6 @@ CHATML_PARTS = (
 )
 
 Made = Callable[[str], tuple[Any, Spec, Model]]
-
-
-def with_words(case: str, spec: Spec) -> Spec:
-    """The spec with the case's tokens in its vocabulary."""
-    assert spec.vision is not None
-    tokens, types = list(spec.tokenizer.tokens), list(spec.tokenizer.types)
-
-    ids = {"image": IMAGE, "begin": 98, "end": 99}
-    for at, (word, text) in enumerate(WORDS[case].items()):
-        ids.setdefault(word, 150 + at)
-        tokens[ids[word]], types[ids[word]] = text, "control"
-    for number in range(9 if case in ROWS else 0):
-        at = 160 + number
-        tokens[at], types[at] = ROWS[case].format(number // 3 + 1, number % 3 + 1), "control"
-
-    vision = replace(spec.vision, tokens={word: ids[word] for word in WORDS[case]})
-    tokenizer = replace(spec.tokenizer, tokens=tokens, types=types)
-    return replace(spec, tokenizer=tokenizer, vision=vision, chat_template=CHATML)
 
 
 @pytest.fixture(scope="module")
@@ -85,26 +54,6 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
         return theirs, spec, Model(_core.Model(image), image, threads=2)
 
     return of
-
-
-def photo(width: int, height: int, seed: int = 1) -> Any:
-    """uint8 [height, width, 3]."""
-    return np.random.default_rng(seed).integers(0, 256, (height, width, 3)).astype(np.uint8)
-
-
-def png(pixels: Any) -> bytes:
-    import io
-
-    from PIL import Image as Pillow
-
-    out = io.BytesIO()
-    Pillow.fromarray(pixels).save(out, "PNG")
-    return out.getvalue()
-
-
-def asking(*pictures: Any, text: str = "what is the thing?") -> list[dict[str, Any]]:
-    parts = [{"type": "image", "pixels": one} for one in pictures]
-    return [{"role": "user", "content": [*parts, {"type": "text", "text": text}]}]
 
 
 def split(model: Model, pixels: Any) -> tuple[Any, list[Any]]:

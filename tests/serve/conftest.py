@@ -11,11 +11,14 @@ import ollama
 import openai
 import pytest
 import random_adapters
+from pictured_models import with_words
 from served import CONTEXT, Running, running
 from test_chat_template import THINKING
 from tiny_models import in_format, tiny_spec
 from transformers_models import CHATML
+from vision_models import save_random
 
+from tinsmith import models
 from tinsmith.compiler import build_tin
 from tinsmith.formats.router import ENTRY, Router
 from tinsmith.models import family
@@ -52,3 +55,15 @@ def chatgpt(server: Running) -> openai.OpenAI:
 @pytest.fixture(scope="session")
 def llama(server: Running) -> ollama.Client:
     return ollama.Client(host=server.url)
+
+
+@pytest.fixture(scope="session")
+def eyes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny model that sees; blind.tin beside it is the same without eyes."""
+    pytest.importorskip("PIL")
+    folder = tmp_path_factory.mktemp("eyes")
+    save_random("smolvlm", folder)
+    spec = with_words("smolvlm", models.load(folder))
+    build_tin(spec, folder / "eyes.tin")
+    build_tin(replace(spec, vision=None), folder / "blind.tin")
+    return folder / "eyes.tin"

@@ -47,6 +47,7 @@ def test_models(chatgpt: openai.OpenAI, server: Running) -> None:
         "context": CONTEXT,
         "can_chat": True,
         "template": True,
+        "sees": False,
     }
     assert listed[0].model_extra == {"tinsmith": about}
     assert chatgpt.models.retrieve("tiny:a").id == "tiny:a"

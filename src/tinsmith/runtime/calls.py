@@ -82,6 +82,9 @@ def prompt_of(
     if not box.format.controls:
         return model.render(with_tools, thinking=direct(skill), adapter=adapter)
     for message in messages:
+        if not isinstance(message["content"], str):
+            named = box.format.name
+            raise InputError(f"the format {named} has no room for images; leave them or the tools out")
         if any(model.core.token(token)[1] for token in model.tokenize(message["content"], special=True)):
             raise InputError(
                 f"a message holds the text of a control token, which the format {box.format.name} can't tell "

@@ -34,10 +34,10 @@ class Picture:
     rgb: bytes
 
 
-def picture_of(part: Mapping[str, Any], where: str) -> Picture:
+def picture_of(part: Mapping[str, Any], where: str, most: int = MOST_BYTES) -> Picture:
     """Of a message's part: its "path", "bytes" (a PNG's or JPEG's), "pixels" (a buffer of uint8 [height, width,
-    3], such as a NumPy array), or "image_url" with a data: URL. Raises InputError for another, FormatError for
-    one that can't be read."""
+    3], such as a NumPy array, or a Picture), or "image_url" with a data: URL. most: bytes that reading it may
+    take. Raises InputError for another, FormatError for one that can't be read."""
     given = [key for key in ("path", "bytes", "pixels", "image_url") if part.get(key) is not None]
     if len(given) != 1:
         raise InputError(
@@ -54,12 +54,14 @@ def picture_of(part: Mapping[str, Any], where: str) -> Picture:
     if not isinstance(value, bytes | bytearray | memoryview):
         raise InputError(f"{where}: bytes of an image are {type(value).__name__}; give a PNG's or JPEG's bytes")
     try:
-        return Picture(*_core.picture_read(value, MOST_BYTES))
+        return Picture(*_core.picture_read(value, most))
     except RuntimeFault as fault:
         raise FormatError(f"{where}: {fault}") from None
 
 
 def _of_pixels(value: Any, where: str) -> Picture:
+    if isinstance(value, Picture):
+        return value
     view = memoryview(value)
     if view.format != "B" or view.ndim != 3 or view.shape is None or view.shape[2] != 3 or not view.nbytes:
         raise InputError(
@@ -100,6 +102,11 @@ class Sight:
     @cached_property
     def _tower(self) -> Vision:
         return Vision(self._core, threads=self._threads)
+
+    @property
+    def memory(self) -> int:
+        """Bytes that seeing takes, which are planned now at the latest."""
+        return self._tower.memory
 
     @cached_property
     def _rule(self) -> bytes:

@@ -11,15 +11,16 @@ from typing import TYPE_CHECKING
 
 from tinsmith.chat.tool_formats import Call
 from tinsmith.errors import InputError
-from tinsmith.runtime.adapters import prefix_of
 from tinsmith.runtime.calls import Toolbox
 from tinsmith.runtime.choice import Choice
 from tinsmith.runtime.generation import Completion, Route
+from tinsmith.runtime.images import Pictured
 from tinsmith.runtime.receipt import receipt
 from tinsmith.runtime.scheduler import Asked
 from tinsmith.serve import slices
 from tinsmith.serve.faults import Refused
 from tinsmith.serve.parts import CallPart, CallParts, Part, Parts, openings
+from tinsmith.serve.pictures import sent_in
 from tinsmith.serve.posing import pose
 from tinsmith.serve.question import Question
 
@@ -133,21 +134,15 @@ async def ask(house: House, question: Question) -> Answers:
     if target.routed:
         if question.prompt is not None:
             raise Refused(400, f"{target.name} chooses by a conversation; name the adapter", "model")
+        if sent_in(question.messages):
+            raise Refused(400, f"{target.name} chooses by texts alone; name the adapter", "model")
         route = await worker.between(lambda: slices.route(target.served, question.messages))
         target = replace(target, adapter=route.task)
         if route.task is None:
             return Answers(target, [], 0, route)
     posed = await pose(house, question, target)
-    tokens, constraint = posed.tokens, posed.constraint
+    tokens, constraint, room = posed.tokens, posed.constraint, posed.room
     applied = model.applied(target.adapter)
-    room = worker.context - prefix_of(applied) - len(tokens)
-    if room < 1:
-        raise Refused(
-            400,
-            f"the prompt has {len(tokens)} tokens, and the context holds {worker.context}; shorten it",
-            "prompt" if question.prompt is not None else "messages",
-            code="context_length_exceeded",
-        )
     least = model.least(constraint, target.adapter)
     seed = question.seed
     if seed is None:
@@ -170,6 +165,8 @@ async def ask(house: House, question: Question) -> Answers:
     for k in range(question.count):
         drawn = replace(asked, sampling=replace(asked.sampling, seed=(seed + k) % (1 << 64)))
         ticket = house.submit(worker, drawn)
+        if isinstance(tokens, Pictured) and target.served.eyes is not None:
+            target.served.eyes.hold(tokens, ticket)
         first = partial(house.metrics.began, target.served.name)
         running.append(Answering(replace(question, target=target), ticket, posed.opened, posed.box, first))
     return Answers(target, running, seed, route)

@@ -12,7 +12,9 @@ class Limits:
     answers: to one request (n). inputs: texts of one request for embeddings, or prompts. streams: requests of
     one key at once; queue: of all, beyond those that have a place. reading: seconds for a request's head, and
     again for its body; writing: seconds for which a client may take nothing of its answer. connections: at
-    once."""
+    once. pictures: of one request; picture: bytes that reading one may take; pixels: of all of them, read.
+    rows: bytes of what a file's tower made of pictures, for questions under way; seen: bytes of it that are
+    kept for those who ask again."""
 
     body: int = 4 << 20
     schema: int = 64 << 10
@@ -26,3 +28,8 @@ class Limits:
     reading: float = 20.0
     writing: float = 30.0
     connections: int = 1024
+    pictures: int = 16
+    picture: int = 64 << 20
+    pixels: int = 256 << 20
+    rows: int = 1 << 30
+    seen: int = 128 << 20

@@ -3,30 +3,40 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from tinsmith.chat.tool_formats import Tool, by_name, read_tools
 from tinsmith.constraint.makers import anything
+from tinsmith.runtime.adapters import prefix_of
 from tinsmith.runtime.asking import check_room, direct
 from tinsmith.runtime.calls import Toolbox, control_token, prompt_of
+from tinsmith.runtime.images import Pictured
+from tinsmith.serve import pictures
 from tinsmith.serve.faults import Refused
 
 if TYPE_CHECKING:
+    from threading import Event
+
     from tinsmith.constraint import Constraint
     from tinsmith.runtime.skill import Own
     from tinsmith.serve.house import House
     from tinsmith.serve.question import Offer, Question
     from tinsmith.serve.shelf import Target
 
+T = TypeVar("T")
+
 
 @dataclass(frozen=True)
 class Posed:
-    """A question made ready. tokens: its prompt's; opened: they begin the answer's thoughts. constraint: what
-    it asks for; the target's skill knows what "own" is."""
+    """A question made ready. tokens: its prompt's, with the rows of its images; opened: they begin the answer's
+    thoughts; room: what they leave of the context. constraint: what it asks for; the target's skill knows what
+    "own" is."""
 
     tokens: list[int]
     opened: bool
+    room: int
     box: Toolbox | None
     constraint: Constraint | Own | None
 
@@ -47,17 +57,63 @@ async def pose(house: House, question: Question, target: Target) -> Posed:
         constraint = await house.compiler.compiled(
             question.scope, question.form.param, {"schema": question.form.schema}
         )
-    tokens, opened = await asyncio.to_thread(_rendered, question, target, box, constraint)
-    return Posed(tokens, opened, box, constraint)
+
+    def made(read: Question, left: Event | None) -> tuple[list[int], bool, int]:
+        tokens, opened = _rendered(read, target, box, constraint)
+        room = _room(read, target, tokens)
+        if left is not None and isinstance(tokens, Pictured) and target.served.eyes is not None:
+            target.served.eyes.see(tokens, question.scope, left)
+        return tokens, opened, room
+
+    return Posed(*await _beside(house, question, target, made), box, constraint)
 
 
-def counted_prompt(question: Question) -> int:
+async def _beside(
+    house: House, question: Question, target: Target, work: Callable[[Question, Event | None], T]
+) -> T:
+    """What the work makes of a question, in a thread beside the event loop. With pictures, which are read
+    there, that is the one of the model's eyes, and the work is told when nobody waits for it any more."""
+    sent, limits, eyes = pictures.sent_in(question.messages), house.limits, target.served.eyes
+    if not sent:
+        return await asyncio.to_thread(work, question, None)
+    if eyes is None:
+        raise Refused(400, f"{sent[0].param}: {target.name} sees no pictures; ask by text", sent[0].param)
+    if len(sent) > limits.pictures:
+        param = sent[limits.pictures].param
+        raise Refused(400, f"{param}: {len(sent)} pictures; give {limits.pictures} at most", param)
+
+    def looked(left: Event) -> T:
+        messages = pictures.read(question.messages, limits)
+        return work(replace(question, messages=messages), left)
+
+    return await eyes.do(looked)
+
+
+def _room(question: Question, target: Target, tokens: list[int]) -> int:
+    """Tokens that an answer may have. Raises Refused where that is none."""
+    most = target.served.worker.context
+    room = most - prefix_of(target.served.model.applied(target.adapter)) - len(tokens)
+    if room < 1:
+        raise Refused(
+            400,
+            f"the prompt has {len(tokens)} tokens, and the context holds {most}; shorten it",
+            "prompt" if question.prompt is not None else "messages",
+            code="context_length_exceeded",
+        )
+    return room
+
+
+async def counted_prompt(house: House, question: Question) -> int:
     """Tokens of a question's prompt, which is not asked."""
     target, box, offer = question.target, None, question.offer
     if offer is not None and offer.choice != "none":
         box = Toolbox(by_name(target.skill.tool_format), read_tools(offer.tools), {}, anything())
     constraint: Constraint | Own | None = anything() if question.form else None if question.free else "own"
-    return len(_rendered(question, target, box, constraint)[0])
+
+    def count(read: Question, _: Event | None) -> int:
+        return len(_rendered(read, target, box, constraint)[0])
+
+    return await _beside(house, question, target, count)
 
 
 def offered(offer: Offer, target: Target) -> dict[str, Any]:

@@ -51,7 +51,7 @@ def behind(
 ) -> tuple[House, uvicorn.Server]:
     import uvicorn
 
-    served = [shelf.Served(path, model, places, context, limits.queue) for path, model in models]
+    served = [shelf.Served(path, model, places, context, limits) for path, model in models]
     house = House(shelf.Shelf(served), limits)
     made = app.make(house, guard, origins)
     return house, uvicorn.Server(server.config(made, limits, **(tls or {})))

@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 from tinsmith.errors import InputError
 from tinsmith.formats.router import ENTRY
+from tinsmith.serve.eyes import Eyes
 from tinsmith.serve.faults import Refused
 from tinsmith.serve.worker import Worker
 
 if TYPE_CHECKING:
     from tinsmith.runtime.loaded import Loaded
     from tinsmith.runtime.skill import Skill
+    from tinsmith.serve.limits import Limits
 
 AUTO = "auto"
 CONTEXT = 4096  # most tokens of a conversation, where the model has more and nobody says otherwise
@@ -35,13 +37,14 @@ class Target:
 
 
 class Served:
-    """A model file, and the thread that computes with it."""
+    """A model file, and the thread that computes with it. eyes: None where it has none."""
 
-    def __init__(self, path: Path, model: Loaded, places: int, context: int | None, queue: int) -> None:
+    def __init__(self, path: Path, model: Loaded, places: int, context: int | None, limits: Limits) -> None:
         """context: most tokens of a conversation; None: the model's, and CONTEXT at most."""
         self.name, self.path, self.model = path.stem.replace(":", "-"), path, model
         most = model.info.context
-        self.worker = Worker(self.name, model, places, min(context or CONTEXT, most), queue)
+        self.eyes = Eyes(model, limits) if "vision" in model.tin.manifest else None
+        self.worker = Worker(self.name, model, places, min(context or CONTEXT, most), limits.queue)
         self.created = int(path.stat().st_mtime)
         self.digest = model.digest  # of the whole file: worked out now, and not at the first answer
 
@@ -72,6 +75,7 @@ class Served:
             "context": self.worker.context,
             "can_chat": skill.can_chat,
             "template": skill.can_chat,
+            "sees": self.eyes is not None,
         }
 
 
@@ -98,6 +102,8 @@ class Shelf:
 
     def close(self) -> None:
         for one in self.served:
+            if one.eyes is not None:
+                one.eyes.close()
             one.worker.close()
 
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from tinsmith import _core
+from tinsmith.runtime.images import begin
 from tinsmith.runtime.routing import Router, tokens_of
 from tinsmith.serve.faults import Refused
 
@@ -18,13 +19,15 @@ if TYPE_CHECKING:
 _BUDGET = 20_000_000  # ns
 
 
-def _begun(served: Served, tokens: Sequence[int], param: str, adapter: str | None = None) -> _core.Session:
-    """A session for the tokens, of the base or under an adapter. Nothing of it comes from earlier prompts: how
-    long it takes says nothing of what others asked."""
-    most = served.worker.context
-    if not 0 < len(tokens) < most:
-        raise Refused(400, f"{len(tokens)} tokens; give 1 to {most - 1}", param, code="context_length_exceeded")
-    session = served.model.open_session(tokens, 1, adapter)
+def _begun(
+    served: Served, tokens: Sequence[int], param: str, adapter: str | None = None, more: int = 0
+) -> _core.Session:
+    """A session for the tokens and so many more, of the base or under an adapter. Nothing of it comes from
+    earlier prompts: how long it takes says nothing of what others asked."""
+    most, count = served.worker.context, len(tokens) + more
+    if not 0 < count < most:
+        raise Refused(400, f"{count} tokens; give 1 to {most - 1}", param, code="context_length_exceeded")
+    session = served.model.open_session(tokens, 1 + more, adapter)
     session.rewind(0)
     return session
 
@@ -57,9 +60,11 @@ def mean_state(served: Served, tokens: Sequence[int]) -> Sliced:
     yield [value / len(tokens) for value in sums]
 
 
-def logits(served: Served, tokens: Sequence[int], adapter: str | None) -> Sliced:
-    """Of the token behind these, float32, as bytes."""
-    for session in _computed(_begun(served, tokens, "tokens", adapter), tokens):
+def logits(served: Served, prompt: Sequence[int], tokens: Sequence[int], adapter: str | None) -> Sliced:
+    """Of the token behind a prompt and these, float32, as bytes."""
+    begun = _begun(served, prompt, "tokens", adapter, len(tokens))
+    begin(begun, prompt)
+    for session in _computed(begun, tokens):
         yield None if session is None else session.logits()[1]
 
 

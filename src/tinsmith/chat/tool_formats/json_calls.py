@@ -135,7 +135,12 @@ def _before_first_user(instruction: str, messages: Sequence[Message]) -> list[Me
     result = list(messages)
     for number, message in enumerate(result):
         if message["role"] == "user":
-            result[number] = {"role": "user", "content": instruction + message["content"].strip()}
+            said: Any = message["content"]
+            if isinstance(said, list):  # of texts and images
+                said = [{"type": "text", "text": instruction}, *said]
+            else:
+                said = instruction + said.strip()
+            result[number] = {"role": "user", "content": said}
             return result
     raise InputError("tools are listed in the first user message, and the conversation has none; add one")
 

@@ -15,6 +15,7 @@ from starlette.responses import Response
 from tinsmith.serve.api.openai_parts import (
     AutoNoneRequired,
     FunctionTool,
+    ImagePart,
     JsonObject,
     JsonSchema,
     Plain,
@@ -30,6 +31,7 @@ from tinsmith.serve.endpoint import RECEIPT, SSE, Call, Endpoint, Json, Stream, 
 from tinsmith.serve.fields import Body, Count, Drawing, Effort, Name, Ours, Seed, Stop, Tops, thinking
 from tinsmith.serve.gathering import Gathered, counted, gather, logprob, merged, shown
 from tinsmith.serve.parts import CallPart
+from tinsmith.serve.pictures import content_of, of_url
 from tinsmith.serve.question import Offer, Question
 from tinsmith.serve.sampling import sampling, seed
 
@@ -61,7 +63,7 @@ class System(Body):
 
 class User(Body):
     role: Literal["user"]
-    content: Texts
+    content: str | list[Annotated[TextPart | ImagePart, Field(discriminator="type")]]
 
 
 class Assistant(Body):
@@ -137,9 +139,11 @@ class ChatBody(Drawing):
 def _messages(given: Sequence[Any]) -> list[dict[str, Any]]:
     """As the runtime takes them."""
     messages = []
-    for one in given:
+    for number, one in enumerate(given):
         role = "system" if one.role == "developer" else one.role
-        message: dict[str, Any] = {"role": role, "content": text_of(one.content)}
+        seen = role == "user" and not isinstance(one.content, str)
+        content = _seen(one.content, number) if seen else text_of(one.content)
+        message: dict[str, Any] = {"role": role, "content": content}
         if role == "assistant":
             message["content"] = message["content"] or one.refusal or ""
             if one.tool_calls:
@@ -148,6 +152,18 @@ def _messages(given: Sequence[Any]) -> list[dict[str, Any]]:
                 message["reasoning_content"] = one.reasoning_content
         messages.append(message)
     return merged_system(messages)
+
+
+def _seen(parts: Sequence[TextPart | ImagePart], number: int) -> str | list[dict[str, Any]]:
+    where = f"messages.{number}.content"
+    return content_of(
+        [
+            {"type": "text", "text": part.text}
+            if isinstance(part, TextPart)
+            else of_url(part.image_url.url, f"{where}.{k}.image_url.url").part
+            for k, part in enumerate(parts)
+        ]
+    )
 
 
 def _offer(body: ChatBody) -> Offer | None:

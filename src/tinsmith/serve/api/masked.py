@@ -47,8 +47,8 @@ async def masked(call: Call, body: MaskedBody) -> Response:
     held = target.skill.held_to(posed.constraint)
     if held is None:
         return Json({"allowed": None, "masked": []})
-    tokens = [*posed.tokens, *before]
-    row = await target.served.worker.between(partial(slices.logits, target.served, tokens, target.adapter))
+    asked = partial(slices.logits, target.served, posed.tokens, before, target.adapter)
+    row = await target.served.worker.between(asked)
     return Json(await asyncio.to_thread(_likeliest, model, held, before, row))
 
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import secrets
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict, Field, field_validator
+from pydantic_core import PydanticCustomError
 from starlette.responses import Response
 
 from tinsmith.serve.api.messages_stream import CONTENT, events, said, stop_reason, usage_of
@@ -17,6 +17,7 @@ from tinsmith.serve.endpoint import RECEIPT, SSE, Call, Endpoint, Json, Stream, 
 from tinsmith.serve.faults import Refused
 from tinsmith.serve.fields import Body, Count, Name, Ours, Share, TopK
 from tinsmith.serve.gathering import gather
+from tinsmith.serve.pictures import Sent, content_of
 from tinsmith.serve.posing import counted_prompt
 from tinsmith.serve.question import Form, Offer, Question
 from tinsmith.serve.sampling import sampling
@@ -34,6 +35,30 @@ class TextBlock(Body):
     text: str
     cache_control: Cached | None = None
     citations: Annotated[list[Any], Field(max_length=0)] | None = None
+
+
+class ImageSource(Body):
+    """data: in base64; nothing is fetched, and no files are kept."""
+
+    type: Literal["base64"]
+    media_type: Literal["image/png", "image/jpeg"]
+    data: str
+
+
+class ImageBlock(Body):
+    type: Literal["image"]
+    source: ImageSource
+    cache_control: Cached | None = None
+
+    @field_validator("source", mode="before")
+    @classmethod
+    def _here(cls, source: Any) -> Any:
+        kind = source.get("type") if isinstance(source, dict) else None
+        if kind in ("url", "file"):
+            raise PydanticCustomError(
+                "elsewhere", f"{kind}: nothing is fetched, and no files are kept; give base64"
+            )
+        return source
 
 
 class ThinkingBlock(Body):
@@ -58,7 +83,7 @@ class ResultBlock(Body):
     cache_control: Cached | None = None
 
 
-Block = Annotated[TextBlock | ThinkingBlock | UseBlock | ResultBlock, Field(discriminator="type")]
+Block = Annotated[TextBlock | ImageBlock | ThinkingBlock | UseBlock | ResultBlock, Field(discriminator="type")]
 
 
 class Message(Body):
@@ -167,7 +192,7 @@ def _messages(body: CountBody) -> list[dict[str, Any]]:
 def _turn(role: str, blocks: Sequence[Any], where: str) -> list[dict[str, Any]]:
     texts = "".join(one.text for one in blocks if isinstance(one, TextBlock))
     if role == "assistant":
-        misplaced: Any = (ResultBlock,)
+        misplaced: Any = (ResultBlock, ImageBlock)
         message: dict[str, Any] = {"role": "assistant", "content": texts}
         calls = [
             {"type": "function", "function": {"name": one.name, "arguments": one.input}}
@@ -181,7 +206,16 @@ def _turn(role: str, blocks: Sequence[Any], where: str) -> list[dict[str, Any]]:
     else:
         misplaced = (UseBlock, ThinkingBlock)
         turn = [_result(one) for one in blocks if isinstance(one, ResultBlock)]
-        turn += [{"role": "user", "content": texts}] if texts or not turn else []
+        said = content_of(
+            [
+                {"type": "text", "text": one.text}
+                if isinstance(one, TextBlock)
+                else Sent(one.source.data, f"{where}.{k}.source.data").part
+                for k, one in enumerate(blocks)
+                if isinstance(one, TextBlock | ImageBlock)
+            ]
+        )
+        turn += [{"role": "user", "content": said}] if said or not turn else []
     wrong = next((one.type for one in blocks if isinstance(one, misplaced)), None)
     if wrong is not None:
         raise Refused(400, f"{where}: a message of the {role} holds no {wrong}", "messages")
@@ -263,7 +297,7 @@ async def create(call: Call, body: MessagesBody) -> Response:
 
 async def count(call: Call, body: CountBody) -> Response:
     question = _question(call, body)
-    return Json({"input_tokens": await asyncio.to_thread(counted_prompt, question)})
+    return Json({"input_tokens": await counted_prompt(call.house, question)})
 
 
 _REPLY = {

@@ -19,11 +19,11 @@ from tinsmith.serve.endpoint import NDJSON, RECEIPT, Call, Endpoint, Json, Strea
 from tinsmith.serve.faults import Refused, ollama
 from tinsmith.serve.fields import Body, Name, Penalty, Repetition, Seed, Share, Stop, Temperature, TopK, Tops
 from tinsmith.serve.gathering import Gathered, counted, gather, logprob, merged
+from tinsmith.serve.pictures import Sent, content_of
 from tinsmith.serve.question import Form, Question
 from tinsmith.serve.sampling import sampling, seed
 from tinsmith.serve.shelf import Target
 
-NoImages = Annotated[list[str], Field(max_length=0)]  # clients send the empty list
 Write = Callable[[str, str, list[dict[str, Any]]], dict[str, Any]]  # text, thoughts, calls
 
 
@@ -73,13 +73,14 @@ class Called(Body):
 
 
 class Message(Body):
-    """tool_name, tool_call_id: the message stands behind its call."""
+    """images: in base64; they stand before the content. tool_name, tool_call_id: the message stands behind its
+    call."""
 
     role: Literal["system", "user", "assistant", "tool"]
     content: str | None = None
     thinking: str | None = None
     tool_calls: list[Called] | None = None
-    images: NoImages | None = None
+    images: list[str] | None = None
     tool_name: str | None = None
     tool_call_id: str | None = None
 
@@ -95,10 +96,12 @@ class ChatBody(Asking):
 
 
 class GenerateBody(Asking):
+    """images: in base64; they stand before the prompt."""
+
     prompt: str | None = None
     system: str | None = None
     raw: bool | None = None
-    images: NoImages | None = None
+    images: list[str] | None = None
 
 
 class ShowBody(Body):
@@ -134,8 +137,12 @@ def _question(call: Call, body: Asking, **more: Any) -> Question:
 
 def _messages(given: Sequence[Message]) -> list[dict[str, Any]]:
     messages = []
-    for one in given:
-        message: dict[str, Any] = {"role": one.role, "content": one.content or ""}
+    for number, one in enumerate(given):
+        where = f"messages.{number}.images"
+        if one.images and one.role != "user":
+            raise Refused(400, f"{where}: only a user's message has pictures", where)
+        content = _content(one.images, one.content or "", where)
+        message: dict[str, Any] = {"role": one.role, "content": content}
         if one.tool_calls:
             message["tool_calls"] = [
                 {
@@ -148,6 +155,11 @@ def _messages(given: Sequence[Message]) -> list[dict[str, Any]]:
             message["reasoning_content"] = one.thinking
         messages.append(message)
     return messages
+
+
+def _content(images: Sequence[str] | None, text: str, where: str) -> str | list[dict[str, Any]]:
+    shown = [Sent(data, f"{where}.{k}").part for k, data in enumerate(images or ())]
+    return content_of([*shown, {"type": "text", "text": text}])
 
 
 async def chat(call: Call, body: ChatBody) -> Response:
@@ -170,14 +182,16 @@ async def generate(call: Call, body: GenerateBody) -> Response:
     def write(text: str, thoughts: str, calls: list[dict[str, Any]]) -> dict[str, Any]:
         return {"response": text} | ({"thinking": thoughts} if thoughts else {})
 
-    if not body.prompt:
+    if not body.prompt and not body.images:
         return _loaded(call, body, write)
     if body.raw and body.system is not None:
         raise Refused(400, "system is the chat template's, which raw leaves out", "system")
+    if body.raw and body.images:
+        raise Refused(400, "images stand where the chat template has them, which raw leaves out", "images")
     if body.raw:
-        return await _answered(call, body, _question(call, body, prompt=body.prompt), write)
+        return await _answered(call, body, _question(call, body, prompt=body.prompt or ""), write)
     system = [{"role": "system", "content": body.system}] if body.system else []
-    messages = [*system, {"role": "user", "content": body.prompt}]
+    messages = [*system, {"role": "user", "content": _content(body.images, body.prompt or "", "images")}]
     return await _answered(call, body, _question(call, body, messages=messages), write)
 
 
@@ -294,7 +308,7 @@ async def tags(call: Call, _: Any) -> Response:
 async def show(call: Call, body: ShowBody) -> Response:
     target = call.house.shelf.find(body.model)
     info, skill = target.served.model.info, target.skill
-    can = ["completion", "embedding"]
+    can = ["completion", "embedding", *(["vision"] if target.served.eyes else [])]
     if skill.can_chat:
         can += ["tools", *(["thinking"] if skill.templates.thinking is not None else [])]
     made = datetime.datetime.fromtimestamp(target.served.created, datetime.UTC)

@@ -21,6 +21,18 @@ class TextPart(Body):
     text: str
 
 
+class ImageUrl(Body):
+    """url: data:image/png;base64,… or a JPEG's; nothing is fetched. detail: changes nothing."""
+
+    url: str
+    detail: Literal["auto", "low", "high"] | None = None
+
+
+class ImagePart(Body):
+    type: Literal["image_url"]
+    image_url: ImageUrl
+
+
 class FunctionOf(Body):
     """strict: it is kept to its schema in any case."""
 

@@ -68,6 +68,7 @@ def _about(target: Target) -> dict[str, Any]:
         "plan": {
             "weights_bytes": info.bytes,
             "conversations_bytes": worker.memory,
+            "eyes_bytes": served.eyes.memory if served.eyes else 0,
             "context": worker.context,
             "places": worker.places,
             "threads": info.threads,

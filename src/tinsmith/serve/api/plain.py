@@ -91,6 +91,7 @@ _MODEL = {
         "context": int,
         "can_chat": bool,
         "template": bool,
+        "sees": bool,
     },
 }
 ENDPOINTS = [

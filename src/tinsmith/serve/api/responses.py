@@ -19,7 +19,9 @@ from tinsmith.serve.api.openai_parts import (
 from tinsmith.serve.api.responses_events import events
 from tinsmith.serve.asking import ask
 from tinsmith.serve.endpoint import RECEIPT, SSE, Call, Endpoint, Json, Stream, failed_sse, like, sse_events
+from tinsmith.serve.faults import Refused
 from tinsmith.serve.fields import Body, Count, Effort, Name, Ours, Share, Temperature, Tops, thinking
+from tinsmith.serve.pictures import content_of, of_url
 from tinsmith.serve.question import Form, Question
 from tinsmith.serve.sampling import sampling
 
@@ -29,6 +31,16 @@ Status = Literal["in_progress", "completed", "incomplete"]
 class InputText(Body):
     type: Literal["input_text"]
     text: str
+
+
+class InputImage(Body):
+    """image_url: data:image/png;base64,… or a JPEG's; nothing is fetched. detail: changes nothing. file_id: is
+    refused, for no files are kept."""
+
+    type: Literal["input_image"]
+    image_url: str | None = None
+    detail: Literal["auto", "low", "high"] | None = None
+    file_id: str | None = None
 
 
 class OutputText(Body):
@@ -48,7 +60,9 @@ class Said(Body):
 
     type: Literal["message"] = "message"
     role: Literal["user", "system", "developer", "assistant"]
-    content: str | list[Annotated[InputText | OutputText | RefusalText, Field(discriminator="type")]]
+    content: (
+        str | list[Annotated[InputText | InputImage | OutputText | RefusalText, Field(discriminator="type")]]
+    )
     id: str | None = None
     status: Status | None = None
 
@@ -165,15 +179,33 @@ def _messages(body: ResponsesBody) -> list[dict[str, Any]]:
         messages.append({"role": "system", "content": body.instructions})
     if isinstance(body.input, str):
         return [*messages, {"role": "user", "content": body.input}]
-    for item in body.input:
+    for number, item in enumerate(body.input):
         if isinstance(item, Returned):
             messages.append({"role": "tool", "content": text_of(item.output), "tool_call_id": item.call_id})
         elif isinstance(item, Said) and item.role != "assistant":
             role = "user" if item.role == "user" else "system"
-            messages.append({"role": role, "content": text_of(item.content)})
+            messages.append({"role": role, "content": _content(item, number)})
         else:
-            _add(_assistants(messages), item)
+            _add(_assistants(messages), item, number)
     return merged_system(messages)
+
+
+def _content(item: Said, number: int) -> str | list[dict[str, Any]]:
+    if isinstance(item.content, str):
+        return item.content
+    parts = []
+    for k, part in enumerate(item.content):
+        if not isinstance(part, InputImage):
+            parts.append({"type": "text", "text": text_of([part])})
+            continue
+        where = f"input.{number}.content.{k}"
+        if item.role != "user":
+            raise Refused(400, f"{where}: only a user's message has pictures", where)
+        if part.file_id is not None:
+            where += ".file_id"
+            raise Refused(400, f"{where}: no files are kept; give the picture itself as image_url", where)
+        parts.append(of_url(part.image_url or "", f"{where}.image_url").part)
+    return content_of(parts)
 
 
 def _assistants(messages: list[dict[str, Any]]) -> dict[str, Any]:
@@ -183,9 +215,9 @@ def _assistants(messages: list[dict[str, Any]]) -> dict[str, Any]:
     return messages[-1]
 
 
-def _add(message: dict[str, Any], item: Said | Called | Thought) -> None:
+def _add(message: dict[str, Any], item: Said | Called | Thought, number: int) -> None:
     if isinstance(item, Said):
-        message["content"] += text_of(item.content)
+        message["content"] += _content(item, number)
     elif isinstance(item, Called):
         call = {"type": "function", "function": {"name": item.name, "arguments": item.arguments}}
         message.setdefault("tool_calls", []).append(call)

@@ -7,29 +7,30 @@ const chat = {
   // The messages before a turn, as one side knows them: where it gave no answer, the other's stands.
   before(turn, side) {
     const earlier = this.turns.slice(0, this.turns.indexOf(turn));
-    const told = earlier.map((one) => [one.prompt, (one.sides[side] ?? one.sides[0]).messages]).filter(([, said]) => said.length);
-    return [...settings.system(), ...told.flatMap(([prompt, said]) => [{ role: "user", content: prompt }, ...said])];
+    const told = earlier.map((one) => [contentOf(one), (one.sides[side] ?? one.sides[0]).messages]).filter(([, answers]) => answers.length);
+    return [...settings.system(), ...told.flatMap(([asked, answers]) => [{ role: "user", content: asked }, ...answers])];
   },
 
   body(turn, side, parts) {
     const { model, messages } = turn.sides[side];
     return {
       model,
-      messages: [...this.before(turn, side), { role: "user", content: turn.prompt }, ...messages],
+      messages: [...this.before(turn, side), { role: "user", content: contentOf(turn) }, ...messages],
       stream: true,
       stream_options: { include_usage: true },
       ...parts,
     };
   },
 
-  async ask(prompt, models, parts) {
-    const turn = { prompt, sides: models.map((model) => ({ model, messages: [] })) };
+  async ask(prompt, pictures, models, parts) {
+    const turn = { prompt, pictures, sides: models.map((model) => ({ model, messages: [] })) };
     this.turns.push(turn);
     turn.answers = make("div", { class: "answers" });
     turn.verdict = make("p", { class: "same", hidden: "" });
-    const heading = make("h2", { class: "prompt" }, prompt);
+    const heading = make("h2", { class: "prompt" }, prompt || "Without a text");
     document.querySelectorAll(".again").forEach((one) => one.remove());
-    find("#turns").append(make("section", { class: "turn", "aria-label": `Turn ${this.turns.length}` }, heading, turn.answers, turn.verdict));
+    const shown = pictures.length ? [make("p", { class: "shown" }, ...pictures.map(thumbnail))] : [];
+    find("#turns").append(make("section", { class: "turn", "aria-label": `Turn ${this.turns.length}` }, heading, ...shown, turn.answers, turn.verdict));
     for (const [side, { model }] of turn.sides.entries()) {
       const box = make("article", { "aria-label": `Answer of ${model}` }, make("h3", {}, model));
       turn.sides[side].box = box;

@@ -1,0 +1,90 @@
+"""Pictures in requests: their bytes stand there themselves. Nothing is fetched, and nothing read from disk."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from tinsmith.errors import InputError
+from tinsmith.runtime.sight import picture_of
+from tinsmith.serve.faults import Refused
+
+if TYPE_CHECKING:
+    from tinsmith.runtime.sight import Picture
+    from tinsmith.serve.limits import Limits
+
+Message = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Sent:
+    """data: a PNG's or JPEG's bytes in base64. param: the field that they came in."""
+
+    data: str
+    param: str
+
+    @property
+    def part(self) -> dict[str, Any]:
+        """Of a message's content, until it is read."""
+        return {"type": "image", "sent": self}
+
+    def picture(self, most: int) -> Picture:
+        """most: bytes that reading it may take. Raises Refused."""
+        try:
+            data = base64.b64decode(self.data, validate=True)
+        except (binascii.Error, ValueError) as error:
+            raise Refused(400, f"{self.param}: no base64: {error}", self.param) from None
+        try:
+            return picture_of({"bytes": data}, self.param, most)
+        except InputError as error:
+            raise Refused(400, str(error), self.param) from None
+
+
+def of_url(url: str, param: str) -> Sent:
+    """Raises Refused for any that is no data: URL in base64."""
+    head, comma, data = url.partition(",")
+    if not comma or not head.startswith("data:") or not head.endswith(";base64"):
+        raise Refused(
+            400,
+            f"{param}: {url[:40]!r} is no data: URL in base64, and nothing is fetched; give "
+            "data:image/png;base64,… with the picture itself",
+            param,
+        )
+    return Sent(data, param)
+
+
+def sent_in(messages: Sequence[Message]) -> list[Sent]:
+    return [
+        part["sent"]
+        for message in messages
+        if isinstance(message.get("content"), list)
+        for part in message["content"]
+        if part["type"] == "image"
+    ]
+
+
+def content_of(parts: Sequence[dict[str, Any]]) -> str | list[dict[str, Any]]:
+    """As the runtime takes it: a text where there is no picture."""
+    if any(part["type"] != "text" for part in parts):
+        return list(parts)
+    return "".join(part["text"] for part in parts)
+
+
+def read(messages: Sequence[Message], limits: Limits) -> list[Message]:
+    """The messages with their pictures read. Raises Refused."""
+    known, left = list[Message](), limits.pixels
+    for message in messages:
+        content = message["content"]
+        if not isinstance(content, str):
+            parts = []
+            for part in content:
+                if part["type"] == "image":
+                    picture = part["sent"].picture(min(limits.picture, left))
+                    part, left = {"type": "image", "pixels": picture}, left - len(picture.rgb)
+                parts.append(part)
+            message = {**message, "content": parts}
+        known.append(message)
+    return known
