@@ -6,8 +6,8 @@ takes the 1,797 digits that scikit-learn ships (the test part of the UCI set Opt
 Digits: 8 x 8 pixels of 17 levels); writes train.jsonl, validation.jsonl, test.jsonl and pictures/. Every sheet
 was filled in with the same digits in the same order, by which its beginning is found: the first nine sheets are
 learned from, the tenth is validated on, the last four are tested on, and no digit of theirs is ever learned.
-A number begins at the left, as in the field of a form. What is learned from is slanted, stretched and pressed on
-more or less as well, each digit another way each time, since 13 people are few; the rest is not.
+A number begins at the left, as in the field of a form. What is learned from is slanted, stretched and pressed
+on more or less as well, each digit another way each time, since 13 people are few; the rest is not.
 The same seed gives the same bytes with the same Pillow.
 """
 
