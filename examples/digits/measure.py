@@ -58,7 +58,7 @@ def measured(folder: Path, examples: Sequence[Example]) -> dict[str, dict[str, f
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    here = Path(__file__).parent / "runs" / "digits"
+    here = Path("runs") / "digits"  # where make leaves it
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--model", type=Path, default=here / "trained")
     parser.add_argument("--test", type=Path, default=here / "data" / "test.jsonl")

@@ -216,6 +216,16 @@ def test_what_cannot_be_shown_is_said(start: Spec, encode: Any, shown: list[Exam
         scratch.start(replace(TINY, picture=40), shown, [], "", 0, "tiny")
 
 
+def test_levels_are_those_of_the_pictures(start: Spec, shown: list[Example]) -> None:
+    levels = torch.stack(
+        [torch.tensor(list(one.images[0].pixels().tobytes())).view(-1, 3) / 255 for one in shown]
+    ).flatten(0, 1)
+    assert start.vision
+    pictures = start.vision.pictures
+    assert pictures.mean == pytest.approx(levels.mean(0).tolist(), abs=1e-4)
+    assert pictures.std == pytest.approx(levels.std(0, correction=0).tolist(), abs=1e-4)
+
+
 def test_the_folder_says_how_pictures_are_cut(start: Spec, tmp_path: Path) -> None:
     models.save_hf(start, tmp_path)
     again = models.load(tmp_path)

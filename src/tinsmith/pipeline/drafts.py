@@ -15,8 +15,9 @@ if TYPE_CHECKING:
 
 def of_recipe(recipe: Recipe, train: Sequence[Example], spec: Spec) -> bytes | None:
     """None where the recipe wants none, there are no examples, or the base can't chat. spec: the base with the
-    chat template that ships."""
-    if not recipe.build.draft_table or not train:
+    chat template that ships. An answer to a picture is not guessed from the words around it."""
+    told = [row for row in train if not row.images]
+    if not recipe.build.draft_table or not told:
         return None
     from tinsmith import _core
     from tinsmith.compiler import build_words, drafts
@@ -30,6 +31,6 @@ def of_recipe(recipe: Recipe, train: Sequence[Example], spec: Spec) -> bytes | N
     task, system = tasks.by_name(recipe.data.task), recipe.data.system
     answers = [
         (model.render(task.messages(row, system)), [*model.tokenize(row.output), model.end_token])
-        for row in drafts.spread(train)
+        for row in drafts.spread(told)
     ]
     return drafts.learn(model.core, answers)

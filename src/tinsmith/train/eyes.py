@@ -61,7 +61,8 @@ class Sight:
             return self._kept[picture]
         image = picture.pixels()
         made = _core.pixels(self.rule, image.tobytes(), 3 * image.width, *image.size)
-        found = torch.frombuffer(bytearray(made), dtype=torch.float32).view(-1, 3 * self.vision.sizes.patch**2)
+        inner = torch.frombuffer(bytearray(made), dtype=torch.float32).view(-1, self.vision.sizes.patch**2, 3)
+        found = inner.transpose(1, 2).flatten(1)  # the core has the three of a pixel side by side
         self._bytes += found.nbytes
         if self._bytes <= KEPT:
             self._kept[picture] = found

@@ -18,7 +18,12 @@ from tinsmith.vision.parts import tensors_of, tokens_of
 from tinsmith.vision.pictures import Tiles
 
 if TYPE_CHECKING:
+    from tinsmith.data.pictures import Picture
     from tinsmith.tensor_names import TensorName
+
+LOOKED_AT = 256  # pictures at most, for their mean and deviation
+FLATTEST = 0.05  # deviation, of pictures that are nearly one colour
+Colour = tuple[float, float, float]
 
 # ChatML, written so that nothing but the roles and their texts is in it.
 TEMPLATE = (
@@ -44,19 +49,21 @@ def start(
     values of about the size that it takes; norms are 1. Raises InputError where the shape is impossible,
     MissingExtraError without numpy or tokenizers.
     """
-    sees = any(example.images for example in examples)
-    more = tuple(connector.token_texts.values()) if sees else ()
+    shown = [picture for example in examples for picture in example.images]
+    more = tuple(connector.token_texts.values()) if shown else ()
     tokenizer = train_tokenizer(_texts(examples, texts, system), given.vocabulary, more)
     hyper = shape(given, len(tokenizer.tokens))
     weights = _drawn(family.by_name("llama").tensors(hyper), seed)
-    template = SEEING_TEMPLATE if sees else TEMPLATE
-    vision = start_vision(given, hyper.dim, tokenizer, seed) if sees else None
+    template = SEEING_TEMPLATE if shown else TEMPLATE
+    vision = start_vision(given, hyper.dim, tokenizer, seed, shown) if shown else None
     return Spec("llama", hyper, weights, tokenizer, template, {"name": name}, vision=vision)
 
 
-def start_vision(given: ScratchOptions, dim: int, tokenizer: Tokenizer, seed: int) -> Vision:
-    """An untrained tower and connector for a language model of a width. Raises InputError for a picture that
-    is not cut into whole tokens."""
+def start_vision(
+    given: ScratchOptions, dim: int, tokenizer: Tokenizer, seed: int, shown: Sequence[Picture]
+) -> Vision:
+    """An untrained tower and connector for a language model of a width, and for pictures like those shown.
+    Raises InputError for a picture that is not cut into whole tokens, DataError for a damaged one."""
     side = given.picture // given.patch
     if given.picture % (given.patch * given.merge):
         raise InputError(
@@ -65,12 +72,31 @@ def start_vision(given: ScratchOptions, dim: int, tokenizer: Tokenizer, seed: in
         )
     wide = given.tower_hidden
     sizes = TowerSizes(given.tower_layers, wide, 4 * wide, wide // 32, given.patch, side, 1e-6, "gelu_tanh")
-    half = (0.5, 0.5, 0.5)
-    pictures = Tiles("lanczos", half, half, edge=given.picture, longest=given.picture, split=False)
+    mean, deviation = _levels(shown)
+    pictures = Tiles("lanczos", mean, deviation, edge=given.picture, longest=given.picture, split=False)
     tokens = tokens_of(connector, {}, tokenizer, "the new tokenizer")
     joint = ConnectorSizes(given.merge, dim)
     empty = Vision(connector.tower, sizes, connector.name, joint, {}, tokens, pictures)
     return replace(empty, tensors=_drawn(tensors_of(empty), seed + 1))
+
+
+def _levels(shown: Sequence[Picture]) -> tuple[Colour, Colour]:
+    """Mean and deviation of red, green and blue over some of the pictures, of 1.
+
+    With a half for both, pages of light paper are nearly the same rows, whatever is written on them, and for
+    thousands of pictures nothing but the answers' shares is learned."""
+    try:
+        import numpy as np
+    except ImportError as error:
+        raise MissingExtraError(error.name or "numpy", "train") from None
+    sums = np.zeros((2, 3))
+    for picture in (some := shown[:: -(-len(shown) // LOOKED_AT)]):
+        levels = np.asarray(picture.pixels(), np.float64) / 255
+        sums += levels.mean((0, 1)), (levels**2).mean((0, 1))
+    mean, square = sums / len(some)
+    deviation = np.sqrt(np.maximum(square - mean**2, FLATTEST**2))
+    red, green, blue = zip(mean.round(4).tolist(), deviation.round(4).tolist(), strict=True)
+    return (red[0], green[0], blue[0]), (red[1], green[1], blue[1])
 
 
 def _texts(examples: Sequence[Example], texts: Sequence[str], system: str) -> Iterator[str]:
