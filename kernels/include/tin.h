@@ -1106,6 +1106,7 @@ typedef struct tin_pixels_view {
     uint32_t from;          /* what it is resized from: 0 the picture, k views[k - 1] */
 } tin_pixels_view;
 
+/* What tin_pixels_make makes of a picture. */
 typedef struct tin_pixels_plan {
     uint32_t width, height; /* of the picture */
     uint32_t rows, columns; /* patches, of all tiles; floats of each */

@@ -79,7 +79,7 @@ NEEDS = {
     "docs/for/clients.md": ("langchain_openai", "litellm", "llama_index"),
 }
 SERVED = "http://127.0.0.1:8080"  # where a page's Python asks a server
-SHIPPED_BY_PIP = {"llama-cpp-python"}
+SHIPPED_BY_PIP = {"llama-cpp-python", "scikit-learn"}
 
 # What a fragment of C may use that the program around it has.
 AROUND = {

@@ -217,7 +217,7 @@ def ggufs(source: random.Random, folder: Path) -> None:
     gguf.write(path, metadata, list(file.tensors.values()))
     if source.random() < 0.3:
         path.write_bytes(damaged(source, path.read_bytes()))
-    tried(lambda: shown(inspect._base(path)))
+    tried(lambda: shown(inspect._base(path, None)))
     answered(path)
 
 

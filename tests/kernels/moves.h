@@ -172,7 +172,7 @@ static void look_at(table *t, const tin_session *s) {
 }
 
 /* Any id of the vocabulary, and now and then one just outside. */
-static uint32_t next_tokens(table *t, script *s, int32_t *tokens) {
+static uint32_t next_tokens(const table *t, script *s, int32_t *tokens) {
     uint32_t count = next_byte(s) % 24;
     for (uint32_t k = 0; k < count; k++) {
         uint32_t byte = next_byte(s);

@@ -43,8 +43,8 @@ OP = Addition(
     edits={
         "kernels/ops.def": [
             (
-                "one number */\n\n#endif",
-                "one number */ \\\n    X(20, NEGATE, negate)\n\n#endif",
+                "states = in0 */\n\n#endif",
+                "states = in0 */ \\\n    X(24, NEGATE, negate)\n\n#endif",
             )
         ],
         "kernels/core/vm/program.c": [

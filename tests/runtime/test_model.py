@@ -84,7 +84,7 @@ def test_conversations_take_turns_without_computing_again(model: Model) -> None:
 
     def spy(self: Generation, core: _core.Model, sessions: Sessions, prompt: list[int], *rest: Any) -> None:
         begin(self, core, sessions, prompt, *rest)
-        computed.append(self._session.tokens()[0])
+        computed.append(self.session.tokens()[0])
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Generation, "__init__", spy)

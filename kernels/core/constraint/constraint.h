@@ -47,9 +47,6 @@ struct tin_constraint {
 int tini_constraint_tiles(tin_constraint *c, const int32_t *guesses, uint32_t count, uint32_t left,
                           uint32_t room, uint32_t *tiles);
 
-/* Tokens in which the text can be ended from here; TINI_NO_END: too many to tell. */
-uint32_t tini_constraint_distance(const tin_constraint *c);
-
 /* Whether these tokens may come next, and `left` ones, these among them, can end the text. The constraint stays where it
  * stands. */
 int tini_constraint_fits(tin_constraint *c, const int32_t *tokens, uint32_t count, uint32_t left);

@@ -41,4 +41,7 @@ enum {
 /* UNSUPPORTED, and why, when the matcher has met its limits. */
 tin_status tini_matcher_trouble(tini_matcher *m, tin_error *error);
 
+/* Tokens in which the text can be ended from here; TINI_NO_END: too many to tell. */
+uint32_t tini_constraint_distance(const tin_constraint *c);
+
 #endif

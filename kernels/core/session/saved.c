@@ -278,7 +278,7 @@ tin_status tin_session_restore(tin_session *s, const void *data, size_t size, ti
         return tini_fail(error, TIN_ERR_FORMAT, "the saved session is cut short");
     memcpy(&h, data, sizeof h);
     const uint8_t *body = (const uint8_t *)data + sizeof h;
-    saved_parts p;
+    saved_parts p = {0};
     tin_status status = check_saved(s, &h, body, size - sizeof h, &p, error);
     if (!status)
         status = tini_session_check_free(s, error);

@@ -162,10 +162,15 @@ class Adapters(Mapping[str, AdapterInfo]):
             raise InputError(f"{prefixes[0]} is a prefix, which has no other scale than 1; leave it out")
         return tuple((opened[name], scale) for name, scale in scales.items())
 
+    def has(self, applied: Applied) -> bool:
+        """Whether all of them are of these."""
+        own = {id(adapter) for adapter in self._open.values()}
+        return all(id(adapter) in own for adapter, _ in applied)
+
     def chosen(self, applied: Applied) -> dict[str, float]:
         """By name, what `applied` gave. Raises InputError for one that is none of these."""
         names = {id(adapter): name for name, adapter in self._open.items()}
-        if not all(id(adapter) in names for adapter, _ in applied):
+        if not self.has(applied):
             raise InputError("an adapter that is none of the model's; take it from model.applied")
         return {names[id(adapter)]: scale for adapter, scale in applied}
 

@@ -398,8 +398,9 @@ class Loaded:
 
     def guess(self, session: _core.Session, applied: Applied) -> None:
         """Has a session guess by the draft table that the first of these adapters brings; for none, by the
-        file's."""
-        session.draft(self.adapters.skill(self.adapters.chosen(applied)).draft if self.drafts else None)
+        file's; for one that is none of the file's, by no table."""
+        drafts = self.drafts and self.adapters.has(applied)
+        session.draft(self.adapters.skill(self.adapters.chosen(applied)).draft if drafts else None)
 
     def least(self, constraint: Constraint | Own | None, adapter: Chosen = None) -> float | None:
         """The logarithm of the probability from which on an answer is given, of those that are free or held to
