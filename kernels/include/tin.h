@@ -1097,6 +1097,7 @@ typedef struct tin_pixels_rules {
     float tolerance;                 /* LFM2: it is large above max_pixels * tolerance */
 } tin_pixels_rules;
 
+/* Most sizes of one picture. */
 #define TIN_MAX_VIEWS 3
 
 /* The picture at one size. */
