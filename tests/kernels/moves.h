@@ -152,7 +152,7 @@ static void look_at(table *t, const tin_session *s) {
     if (tin_session_position(s, &count, &tokens) > count)
         abort();
     for (uint32_t k = 0; k < count; k++)
-        if (tokens[k] < 0 || (uint32_t)tokens[k] >= t->info.vocab)
+        if (tokens[k] != TIN_EMBEDDED && (tokens[k] < 0 || (uint32_t)tokens[k] >= t->info.vocab))
             abort();
     const float *logits = tin_session_logits(s, &rows, &first);
     for (size_t k = 0; logits && k < (size_t)rows * t->info.vocab; k++)
