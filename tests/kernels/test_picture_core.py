@@ -17,6 +17,7 @@ from odd_pictures import noise, saved
 from PIL import Image
 
 from tinsmith import _core
+from tinsmith.data.pictures import Picture
 from tinsmith.errors import RuntimeFault
 
 LIMIT = 1 << 26
@@ -37,6 +38,12 @@ def test_pictures_are_read_as_pillow_reads_them() -> None:
         assert ours.shape == theirs.shape, name
         assert (ours == theirs).all(), name
     assert count > 200
+
+
+def test_training_sees_the_pixels_that_the_runtime_sees() -> None:
+    for name, data in odd_pictures.pictures():
+        image = Picture(data=data).pixels()
+        assert (*image.size, image.tobytes()) == _core.picture_read(data, 1 << 26), name
 
 
 @pytest.mark.parametrize(

@@ -251,11 +251,28 @@ static int look_ahead(tin_constraint *c, int32_t token) {
     return 1;
 }
 
+/* Where a constraint stood before it looked ahead. */
+typedef struct standpoint {
+    tini_config_list now;
+    uint32_t frames, prefix_at;
+    int32_t state;
+} standpoint;
+
+static standpoint stand(const tin_constraint *c) {
+    return (standpoint){c->now, c->matcher.frame_count, c->prefix_at, c->state};
+}
+
+static void go_back(tin_constraint *c, const standpoint *from) {
+    c->now = from->now;
+    c->prefix_at = from->prefix_at;
+    c->state = from->state;
+    tini_frames_drop(&c->matcher, from->frames);
+    tini_matcher_trouble(&c->matcher, NULL);
+}
+
 int tini_constraint_tiles(tin_constraint *c, const int32_t *guesses, uint32_t count, uint32_t left,
                           uint32_t room, uint32_t *tiles) {
-    const tini_config_list now = c->now;
-    const uint32_t floor = c->matcher.frame_count, prefix_at = c->prefix_at;
-    const int32_t state = c->state;
+    const standpoint here = stand(c);
     const uint32_t *mask;
     int good = 1;
     for (uint32_t k = 0; k < left; k++) {
@@ -269,27 +286,17 @@ int tini_constraint_tiles(tin_constraint *c, const int32_t *guesses, uint32_t co
         if (!look_ahead(c, guesses[k]))
             break;
     }
-    c->now = now;
-    c->prefix_at = prefix_at;
-    c->state = state;
-    tini_frames_drop(&c->matcher, floor);
-    tini_matcher_trouble(&c->matcher, NULL);
+    go_back(c, &here);
     return good;
 }
 
 int tini_constraint_fits(tin_constraint *c, const int32_t *tokens, uint32_t count, uint32_t left) {
-    const tini_config_list now = c->now;
-    const uint32_t floor = c->matcher.frame_count, prefix_at = c->prefix_at;
-    const int32_t state = c->state;
+    const standpoint here = stand(c);
     int good = count <= left;
     for (uint32_t k = 0; k < count && good; k++)
         good = look_ahead(c, tokens[k]);
     good = good && tini_constraint_distance(c) <= left - count;
-    c->now = now;
-    c->prefix_at = prefix_at;
-    c->state = state;
-    tini_frames_drop(&c->matcher, floor);
-    tini_matcher_trouble(&c->matcher, NULL);
+    go_back(c, &here);
     return good;
 }
 

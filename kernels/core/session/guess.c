@@ -7,8 +7,8 @@ TINI_REGION_COLD
 /* What followed is looked up by the last 3 tokens, or else the last 2. */
 enum { LONGEST_MATCH = 3, SHORTEST_MATCH = 2, FIRST_STRETCH = 2, LONGEST_REST = 15 };
 
-/* Of 256: what a row more of a pass costs where that was not measured, of a pass of one row. Where decoding waits for
- * memory, rows of a small pass cost an eighth and less (benchmarks/answers.py). */
+/* Of 256: what a row more of a pass costs, of a pass of one row, where that was not measured. An eighth is assumed: the
+ * weights are read once for all rows of a small pass. */
 enum { ROW_COST = 32, CERTAIN = 256, MOST_DRAFTED = 16 };
 
 /* How good guesses of a table are held to be before any was checked: some seven are made at most. */

@@ -279,11 +279,12 @@ class Loaded:
         from tinsmith.runtime.messages import texts_of, written
 
         skill = self.skill_of(adapter)
-        table, conversation = skill.templates.table(thinking), texts_of(written(messages, skill.tool_format))
+        table, given = skill.templates.table(thinking), written(messages, skill.tool_format)
+        conversation = texts_of(given)
         if conversation is None:
             from tinsmith.runtime.pictured import rendered
 
-            return rendered(self.sight, written(messages, skill.tool_format), table, generate)
+            return rendered(self.sight, given, table, generate)
         table.check(conversation, generate)
         turns = [
             (ROLES.index(turn["role"]), turn["content"].encode("utf-8", "surrogatepass"))

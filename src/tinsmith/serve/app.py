@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import sys
 import traceback
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -101,14 +101,7 @@ class _Door:
         except Exception as error:
             await self._refuse(error, request, send)
             return
-        work = asyncio.create_task(self._work(call, body, send))
-        leaving = asyncio.create_task(left(receive))
-        try:
-            await asyncio.wait({work, leaving}, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            work.cancel()
-            leaving.cancel()
-            await asyncio.gather(work, leaving, return_exceptions=True)
+        await until_left(self._work(call, body, send), receive)
 
     async def _work(self, call: Call, body: object, send: Send) -> None:
         request = call.request
@@ -144,8 +137,18 @@ def patient(send: Send, seconds: float) -> Send:
     return sent
 
 
-async def left(receive: Receive) -> None:
-    """Until the client is gone; the request's body was read."""
+async def until_left(work: Coroutine[Any, Any, None], receive: Receive) -> None:
+    """Does the work, or as much of it as comes before the client is gone; the request's body was read."""
+    tasks = [asyncio.create_task(work), asyncio.create_task(_left(receive))]
+    try:
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def _left(receive: Receive) -> None:
     while (await receive())["type"] != "http.disconnect":
         pass
 

@@ -3,7 +3,6 @@ model as it came; what is of all models is put together."""
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import Sequence
 from contextlib import aclosing
@@ -14,7 +13,7 @@ from starlette.responses import Response
 
 from tinsmith.errors import InputError
 from tinsmith.serve import metrics, openapi
-from tinsmith.serve.app import ENDPOINTS, left, logged, patient
+from tinsmith.serve.app import ENDPOINTS, logged, patient, until_left
 from tinsmith.serve.endpoint import Json
 from tinsmith.serve.faults import Refused, refusal, shape_of
 from tinsmith.serve.hands import Hand, kept
@@ -58,14 +57,7 @@ class Front:
             await response(scope, receive, send)
             return
         assert hand is not None
-        work = asyncio.create_task(self._passed(hand, request, body, whose, send))
-        leaving = asyncio.create_task(left(receive))
-        try:
-            await asyncio.wait({work, leaving}, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            work.cancel()
-            leaving.cancel()
-            await asyncio.gather(work, leaving, return_exceptions=True)
+        await until_left(self._passed(hand, request, body, whose, send), receive)
 
     def _refused(self, path: str, error: Exception) -> Response:
         logged(error)
