@@ -134,10 +134,10 @@ static int jpeg_luma(const tini_jpeg *s) {
 void tini_jpeg_rows(tini_jpeg *s, const tini_sink *sink) {
     int luma = s->parts > 1 && jpeg_luma(s);
     for (uint32_t y = 0; y < s->height; y++) {
-        const uint8_t *rows[4] = {0};
+        const uint8_t *rows[4] = {jpeg_row(s, s->part, y)};
         uint8_t *to = sink->at + (ptrdiff_t)y * sink->down;
-        for (uint32_t k = 0; k < s->parts; k++)
-            rows[k] = jpeg_row(s, s->part + k, y);
+        for (uint32_t k = 1; k < 4; k++)
+            rows[k] = k < s->parts ? jpeg_row(s, s->part + k, y) : rows[0];
         for (uint32_t x = 0; x < s->width; x++, to += sink->across) {
             if (s->parts == 1) {
                 to[0] = to[1] = to[2] = rows[0][x];

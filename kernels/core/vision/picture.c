@@ -50,7 +50,7 @@ static tin_status picture_open(tini_picture *p, const void *file, size_t size, t
 
 tin_status tin_picture_look(const void *file, size_t size, uint64_t most, tin_picture_info *info,
                             tin_error *error) {
-    tini_picture p;
+    tini_picture p = {0};
     tin_status status = picture_open(&p, file, size, error);
     if (status)
         return status;
@@ -89,7 +89,7 @@ static tini_sink picture_sink(const tini_picture *p, uint8_t *rgb) {
 
 tin_status tin_picture_read(const void *file, size_t size, void *memory, size_t memory_size, uint8_t *rgb,
                             size_t rgb_size, tin_error *error) {
-    tini_picture p;
+    tini_picture p = {0};
     tin_status status = picture_open(&p, file, size, error);
     if (status)
         return status;
@@ -103,6 +103,8 @@ tin_status tin_picture_read(const void *file, size_t size, void *memory, size_t 
                          (unsigned long long)(memory ? memory_size : 0), (unsigned long long)p.memory,
                          (uint32_t)TIN_ALIGNMENT);
     tini_sink sink = picture_sink(&p, rgb);
+    /* What was opened has bytes. */
+    /* NOLINTNEXTLINE(clang-analyzer-core.NullDereference) */
     return p.file[0] == 0xFF ? tini_jpeg_read(&p, memory, &sink, error)
                              : tini_png_read(&p, memory, &sink, error);
 }

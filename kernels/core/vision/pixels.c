@@ -79,7 +79,7 @@ static tin_status pixels_count(const tin_pixels_rules *rules, uint32_t width, ui
         plan->tiles += view->across * view->down;
         rows += (uint64_t)x * y * view->across * view->down;
     }
-    if (rows > UINT32_MAX / plan->columns)
+    if (!plan->columns || rows > UINT32_MAX / plan->columns)
         return tini_fail(error, TIN_ERR_UNSUPPORTED,
                          "the picture of %u x %u makes too many patches; make it smaller", width, height);
     plan->rows = (uint32_t)rows;
@@ -195,7 +195,7 @@ static void pixels_cut(const tin_pixels_rules *rules, const tin_pixels_view *vie
 tin_status tin_pixels_make(const tin_pixels_rules *rules, const uint8_t *rgb, size_t stride, uint32_t width,
                            uint32_t height, void *memory, size_t memory_size, float *rows, size_t count,
                            tin_error *error) {
-    tin_pixels_plan plan;
+    tin_pixels_plan plan = {0};
     tin_status status = tin_pixels_size(rules, width, height, &plan, error);
     if (status)
         return status;

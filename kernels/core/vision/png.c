@@ -237,7 +237,7 @@ static uint32_t png_byte(const png *s, uint32_t sample) {
 
 /* Pixel x of a row as RGB, over white where it is transparent. */
 static int png_colour(png *s, const uint8_t *row, size_t x, uint8_t *rgb) {
-    uint32_t sample[4], alpha = 255;
+    uint32_t sample[4] = {0}, alpha = 255;
     for (uint32_t k = 0; k < s->form.channels; k++)
         sample[k] = png_sample(s, row, x * s->form.channels + k);
     if (s->form.kind == PNG_PALETTE) {
@@ -295,8 +295,9 @@ tin_status tini_png_read(const tini_picture *p, void *memory, const tini_sink *s
         for (int k = 0; k < 2; k++)
             rows[k] = (uint8_t *)memory + tini_take(&total, row);
         tini_inflate_begin(&s->inflate, png_more, s);
+        const uint8_t (*pass)[4] = s->form.interlaced ? adam7 : all;
         uint32_t passes = s->form.interlaced ? 7 : 1, k = 0;
-        while (k < passes && png_pass(s, p, s->form.interlaced ? adam7[k] : all[k], rows, sink))
+        while (k < passes && png_pass(s, p, pass[k], rows, sink))
             k++;
         if (k == passes && tini_inflate_end(&s->inflate))
             return TIN_OK;

