@@ -65,15 +65,16 @@ static void jpeg_twice_across(const uint8_t *in, uint32_t width, uint8_t *out) {
     out[2 * width - 1] = in[width - 1];
 }
 
-/* The same in both directions: near is the row that counts three times. */
-static void jpeg_twice_both(const uint8_t *near, const uint8_t *far, uint32_t width, uint8_t *out) {
-    int before, here = near[0] * 3 + far[0], after = near[1] * 3 + far[1];
+/* The same in both directions: own is the row that counts three times. (Windows calls nothing near or far: its headers
+ * define both.) */
+static void jpeg_twice_both(const uint8_t *own, const uint8_t *beside, uint32_t width, uint8_t *out) {
+    int before, here = own[0] * 3 + beside[0], after = own[1] * 3 + beside[1];
     out[0] = (uint8_t)((here * 4 + 8) >> 4);
     out[1] = (uint8_t)((here * 3 + after + 7) >> 4);
     for (uint32_t x = 1; x + 1 < width; x++) {
         before = here;
         here = after;
-        after = near[x + 1] * 3 + far[x + 1];
+        after = own[x + 1] * 3 + beside[x + 1];
         out[2 * x] = (uint8_t)((here * 3 + before + 8) >> 4);
         out[2 * x + 1] = (uint8_t)((here * 3 + after + 7) >> 4);
     }
@@ -85,24 +86,24 @@ static void jpeg_twice_both(const uint8_t *near, const uint8_t *far, uint32_t wi
 static const uint8_t *jpeg_row(const tini_jpeg *s, const tini_jpeg_part *part, uint32_t y) {
     uint32_t h = s->most_h / part->h, v = s->most_v / part->v, row = y / v, other = y & 1 ? row + 1 : row - 1;
     size_t stride = (size_t)part->across * 8;
-    const uint8_t *near = part->plane + row * stride;
+    const uint8_t *own = part->plane + row * stride;
     if (v == 2) {
         other = y == 0 ? 0 : other >= part->height ? part->height - 1 : other;
     }
-    const uint8_t *far = v == 2 ? part->plane + other * stride : near;
+    const uint8_t *beside = v == 2 ? part->plane + other * stride : own;
     uint8_t *out = part->row;
     if (h == 1 && v == 1)
-        return near;
+        return own;
     if (h == 1 && v == 2) {
         for (uint32_t x = 0; x < part->width; x++)
-            out[x] = (uint8_t)((near[x] * 3 + far[x] + (y & 1 ? 2 : 1)) >> 2);
+            out[x] = (uint8_t)((own[x] * 3 + beside[x] + (y & 1 ? 2 : 1)) >> 2);
     } else if (h == 2 && v == 1 && part->width > 2) {
-        jpeg_twice_across(near, part->width, out);
+        jpeg_twice_across(own, part->width, out);
     } else if (h == 2 && v == 2 && part->width > 2) {
-        jpeg_twice_both(near, far, part->width, out);
+        jpeg_twice_both(own, beside, part->width, out);
     } else {
         for (uint32_t x = 0; x < s->width; x++)
-            out[x] = near[x / h];
+            out[x] = own[x / h];
     }
     return out;
 }
