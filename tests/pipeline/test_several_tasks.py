@@ -18,7 +18,9 @@ from tinsmith import cli, models
 from tinsmith.errors import DataError, InputError
 from tinsmith.models import family
 from tinsmith.pipeline import recipes
-from tinsmith.pipeline.skills import stages
+from tinsmith.pipeline.run import Run
+from tinsmith.pipeline.skills import adapters, stages
+from tinsmith.plan import contents
 from tinsmith.system import files, progress
 
 CHATML = (
@@ -184,6 +186,29 @@ def test_what_is_compared_stands_beside_the_adapters(made: Path) -> None:
     page = (made / "report.html").read_text(encoding="utf-8")
     assert "One adapter for all, Q8_0" in page
     assert 'href="tasks/mood/report.html"' in page
+
+
+def test_what_the_tasks_add_is_known_before_they_are_trained(made: Path, folder: Path) -> None:
+    sizes, rank = adapters.planned(Run(recipes.load(folder / "two.toml"), made, progress.PlainDisplay()))
+    held = contents.of_tin(made / "two-q8_0.tin")
+    assert sizes == {
+        name: size for name, size in held.entries.items() if name.startswith(("adapter/", "router"))
+    }
+    assert rank == held.adapter_rank
+
+
+def test_a_file_that_adapters_make_too_large_is_refused_before_training(
+    made: Path, folder: Path, tmp_path: Path
+) -> None:
+    held = contents.of_tin(made / "two-f16.tin")
+    added = sum(size for name, size in held.entries.items() if name.startswith("adapter/"))
+    board = 'inherits = "raspberrypi-5"\n[memory]\nstorage = {}\n[source]\nmemory = "a test"\n'
+    (folder / "board.toml").write_text(board.format(held.file - added // 2))
+    small = RECIPE.replace("[build]\n", '[build]\ntarget = "board.toml"\n')
+    (folder / "small.toml").write_text(small + '[output]\nname = "two"\n')
+    with pytest.raises(InputError, match="F16 .* does not fit board: the file takes"):
+        stages.make(recipes.load(folder / "small.toml"), tmp_path / "run", progress.PlainDisplay())
+    assert not list((tmp_path / "run").rglob("adapter_model.safetensors"))
 
 
 def test_what_is_up_to_date_is_left(made: Path, folder: Path, capfd: pytest.CaptureFixture[str]) -> None:

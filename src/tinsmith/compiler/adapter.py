@@ -58,8 +58,7 @@ def compile_adapter(
             has = "no such matrix" if held is None else f"{[held.rows, held.inputs]}"
             raise InputError(f"the adapter changes {name}, {[one.outputs, one.inputs]}; the model has {has}")
         rank = -(-one.rank // _core.TILE) * _core.TILE
-        unit = max(_core.TILE, weight_format(format).block)
-        width = -(-rank // unit) * unit
+        width = room_of(rank, format)
         a_format = format if one.inputs % weight_format(format).block == 0 else "F16"
         a = _packed(a_format, _filled(one.a, 1, rank - one.rank, one.inputs), rank, one.inputs)
         b_rows = _filled(one.b, one.outputs, width - one.rank, 1) + bytes(4 * (rows - one.outputs) * width)
@@ -75,6 +74,25 @@ def compile_adapter(
     header = _HEADER.pack(_MAGIC, _VERSION, len(names), len(text), 0, len(packed), source)
     before = b"".join([header, *heads, text])
     return before + bytes(-len(before) % _core.ALIGNMENT) + bytes(packed)
+
+
+def room_of(rank: int, format: str) -> int:
+    """What factors of that rank take of a session's adapter_rank."""
+    unit = max(_core.TILE, weight_format(format).block)
+    return -(-rank // unit) * unit
+
+
+def planned_factors(
+    shapes: Mapping[str, tuple[int, int, int]], program: Listing, format: str = FORMATS[0]
+) -> tuple[int, int]:
+    """Bytes of an adapter of such outputs, inputs and ranks by the name of the program's tensor, and what it
+    takes of a session's adapter_rank."""
+    zeros = {
+        name: LowRank(outputs, inputs, rank, 1.0, bytes(4 * rank * inputs), bytes(4 * outputs * rank))
+        for name, (outputs, inputs, rank) in shapes.items()
+    }
+    most = max((rank for _, _, rank in shapes.values()), default=0)
+    return len(compile_adapter(zeros, program, format)), room_of(most, format)
 
 
 def factors_of(data: Buffer, where: str) -> dict[str, LowRank]:
@@ -104,8 +122,7 @@ def _name_at(text: bytes, begin: int) -> str:
 def _factors(packed: memoryview, head: tuple[Any, ...]) -> LowRank:
     _, inputs, rows, rank, a_number, b_number, scale, _, a_begin, b_begin = head
     formats = {one.number: name for name, one in WEIGHT_FORMATS.items()}
-    unit = max(_core.TILE, weight_format(formats[b_number]).block)
-    width = -(-rank // unit) * unit
+    width = room_of(rank, formats[b_number])
     a = _unpacked(formats[a_number], packed[a_begin:], rank, inputs)
     b = memoryview(_unpacked(formats[b_number], packed[b_begin:], rows, width))
     own = b"".join(b[4 * row * width : 4 * (row * width + rank)] for row in range(rows))
@@ -127,14 +144,27 @@ def compile_prefix(
 
     Raises InputError where they are not the program's.
     """
-    sizes = [8 * one.heads * length * one.head_dim for one in program.caches]
-    sizes += [4 * one.heads * one.rows * one.columns for one in program.states]
+    sizes = [*_cache_sizes(length, program), *_state_sizes(program)]
     if [memoryview(one).nbytes for one in (*caches, *states)] != sizes or len(caches) != len(program.caches):
         raise InputError("the prefix has other layers or heads than the model; give the one of its base")
     counts = length, len(caches), len(states)
     header = _PREFIX_HEADER.pack(_PREFIX_MAGIC, _PREFIX_VERSION, *counts, 0, source)
     before = header + kept_shapes(program.caches, program.states)
     return b"".join([before, bytes(-len(before) % _core.ALIGNMENT), *states, *caches])
+
+
+def planned_prefix(length: int, program: Listing) -> int:
+    """Bytes of a prefix of so many tokens."""
+    caches, states = map(bytes, _cache_sizes(length, program)), map(bytes, _state_sizes(program))
+    return len(compile_prefix(length, [*caches], [*states], program))
+
+
+def _cache_sizes(length: int, program: Listing) -> list[int]:
+    return [8 * one.heads * length * one.head_dim for one in program.caches]
+
+
+def _state_sizes(program: Listing) -> list[int]:
+    return [4 * one.heads * one.rows * one.columns for one in program.states]
 
 
 def _filled(data: Buffer, rows: int, more: int, width: int) -> bytes:

@@ -49,6 +49,13 @@ class Router:
         floats = [*self.weights, *self.bias, *self.least]
         return header + struct.pack(f"<{len(floats)}f", *floats) + names
 
+    @classmethod
+    def bytes_of(cls, tasks: Sequence[str], dim: int) -> int:
+        """Of one that is fitted to these tasks, with a row for none of them."""
+        rows = len(tasks) + 1
+        floats = cls(tuple(tasks), dim, [0.0] * (rows * dim), [0.0] * rows, [0.0] * len(tasks))
+        return len(floats.pack())
+
     def renamed(self, old: str, new: str) -> Router:
         return replace(self, tasks=tuple(new if name == old else name for name in self.tasks))
 

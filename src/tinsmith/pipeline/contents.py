@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,16 +24,19 @@ MEASURED = 4096  # bytes that metrics add to a bill of materials, at most
 SOURCE_BYTES = 32
 
 
-def check_target(run: Run, made: Record[Data]) -> None:
+def check_target(
+    run: Run, made: Record[Data], more: Mapping[str, int] | None = None, adapter_rank: int = 0
+) -> None:
     """Raises InputError where what the recipe builds would not fit its targets: before anything is trained,
-    since the base says how large all of it will be."""
+    since the base says how large all of it will be. more: bytes of adapters and what goes with them, by entry;
+    adapter_rank: the highest of them."""
     from tinsmith import models
     from tinsmith.plan import fit
 
     spec = models.load(made.facts.base.path)
     sizes = {BILL: len(bill(run, made).encode()) + MEASURED, RECIPE: run.recipe.path.stat().st_size}
-    context = context_of(run, spec)
-    fit.check(_planned(run, made, spec, sizes), run.recipe.build.formats, context, devices(run))
+    base = _planned(run, made, spec, {**sizes, **(more or {})}, adapter_rank)
+    fit.check(base, run.recipe.build.formats, context_of(run, spec), devices(run))
 
 
 def room(run: Run, made: Record[Data], spec: Spec) -> int | None:
@@ -42,13 +46,14 @@ def room(run: Run, made: Record[Data], spec: Spec) -> int | None:
     return fit.room(_planned(run, made, spec, {}), context_of(run, spec), devices(run))
 
 
-def _planned(run: Run, made: Record[Data], spec: Spec, more: dict[str, int]) -> Base:
+def _planned(run: Run, made: Record[Data], spec: Spec, more: dict[str, int], adapter_rank: int = 0) -> Base:
     """The base with what is added to it. more: bytes of further entries."""
     from tinsmith.plan.contents import Base
 
     sizes = {name: len(content) for name, content in entries(run, made).items()}
     spec = dataclasses.replace(spec, source="0" * 64)  # of what is merged, which is not known yet
-    return Base(spec, run.recipe.name, context_of(run, spec), {**sizes, SOURCE: SOURCE_BYTES, **more})
+    sizes = {**sizes, SOURCE: SOURCE_BYTES, **more}
+    return Base(spec, run.recipe.name, context_of(run, spec), sizes, adapter_rank)
 
 
 def devices(run: Run) -> list[Target]:

@@ -79,11 +79,17 @@ class Base:
     """A base model whose files are predicted in any format. What has to do with text is compiled once."""
 
     def __init__(
-        self, spec: Spec, name: str = "", context: int = 0, entries: dict[str, int] | None = None
+        self,
+        spec: Spec,
+        name: str = "",
+        context: int = 0,
+        entries: dict[str, int] | None = None,
+        adapter_rank: int = 0,
     ) -> None:
         """context: tokens that a session holds at most, 0 for the base's own; entries: bytes of further
-        ones."""
+        ones; adapter_rank: the highest of the adapters among them."""
         self.spec = spec
+        self.adapter_rank = adapter_rank
         self.name = name or str(spec.general.get("name", ""))
         self.more = dict(entries or {})
         if context > spec.hyper.context:
@@ -115,7 +121,8 @@ class Base:
             entries |= {vision.PROGRAM: len(seen.data), vision.WEIGHTS: seen.weight_bytes}
         entries |= {"selftest.bin": _SELFTEST, build.GGUF_HEADER: len(gguf_header(spec, packed)), **self.more}
         size = _file_bytes(spec, entries)
-        return Contents(self.name, preset or most(listing), listing, entries, size, False, tower=tower)
+        kind, rank = preset or most(listing), self.adapter_rank
+        return Contents(self.name, kind, listing, entries, size, False, rank, tower)
 
     def _text(self) -> dict[str, int]:
         from tinsmith.compiler import build

@@ -26,6 +26,7 @@ from tinsmith.train import attention, fused, mixing, packed
 from tinsmith.train.blocks import Blocks, times_matrix, times_matrix_transposed
 from tinsmith.train.devices import CPU, has_fast_bfloat16
 from tinsmith.train.head import AnswerLoss
+from tinsmith.train.options import TrainOptions
 from tinsmith.train.packing import Packing, pack, pad
 from tinsmith.train.sequences import TokenSequence
 from tinsmith.train.tensors import to_folder
@@ -326,20 +327,10 @@ def _lora_forward(module: Any, x: Tensor, *, narrow: bool) -> Tensor:
 def base_model(spec: Spec, attend: str = attention.NAME, keep_packed: bool = False) -> Any:
     """transformers' model of the spec, frozen, every weight float32 but those that stay in blocks (packed.py).
     attend: the name of its attention."""
-    from transformers import AutoConfig, AutoModelForCausalLM
-
     attention.register()
-    settings = family.by_name(spec.family).hyper_to_hf(spec.hyper)
-    # A family's own defaults of these may lie outside of the vocabulary.
-    settings |= {f"{key}_token_id": getattr(spec.tokenizer, key) for key in ("bos", "eos", "pad")}
-    try:
-        config = AutoConfig.for_model(settings.pop("model_type"), **settings)
-    except ValueError as error:
-        text = " ".join(str(error).split())
-        raise InputError(f"{spec.family} needs a newer transformers, or another config: {text}") from None
+    config = _config(spec)
     with quiet():
-        with torch.device("meta"):
-            bare = AutoModelForCausalLM.from_config(config)
+        bare = _bare(config)
         kept = packed.places(bare, spec) if keep_packed else []
         kind = packed.hollow(type(bare), kept) if kept else type(bare)
         model, report = kind.from_pretrained(
@@ -356,6 +347,39 @@ def base_model(spec: Spec, attend: str = attention.NAME, keep_packed: bool = Fal
     packed.fill(model, spec, kept)
     model.requires_grad_(False)
     return model
+
+
+def adapted(spec: Spec, options: TrainOptions) -> dict[str, tuple[int, int, int]]:
+    """Outputs, inputs and rank of the layers that an adapter is of, by role; no weight is read."""
+    with quiet():
+        base = _bare(_config(spec))
+    roles = {name.hf: name.role for name in family.by_name(spec.family).tensors(spec.hyper)}
+    shapes = {}
+    for path in sorted(_targets(spec.family, base, options.targets)):
+        layer, rank = base.get_submodule(path), options.ranks.get(path.rpartition(".")[2], options.rank)
+        shapes[roles[f"{path}.weight"]] = (layer.out_features, layer.in_features, rank)
+    return shapes
+
+
+def _bare(config: Any) -> Any:
+    """transformers' model, without weights."""
+    from transformers import AutoModelForCausalLM
+
+    with torch.device("meta"):
+        return AutoModelForCausalLM.from_config(config)
+
+
+def _config(spec: Spec) -> Any:
+    from transformers import AutoConfig
+
+    settings = family.by_name(spec.family).hyper_to_hf(spec.hyper)
+    # A family's own defaults of these may lie outside of the vocabulary.
+    settings |= {f"{key}_token_id": getattr(spec.tokenizer, key) for key in ("bos", "eos", "pad")}
+    try:
+        return AutoConfig.for_model(settings.pop("model_type"), **settings)
+    except ValueError as error:
+        text = " ".join(str(error).split())
+        raise InputError(f"{spec.family} needs a newer transformers, or another config: {text}") from None
 
 
 def weights(spec: Spec, elsewhere: Collection[str] = ()) -> dict[str, Tensor]:

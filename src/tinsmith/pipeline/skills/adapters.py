@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from tinsmith.compiler.adapter import FORMATS
+from tinsmith.formats.router import ENTRY, Router
 from tinsmith.pipeline import build, contents, stages, training
 from tinsmith.pipeline import data as alone
 from tinsmith.pipeline.build import Built
@@ -17,8 +18,9 @@ from tinsmith.pipeline.run import Made, Record, Run
 from tinsmith.pipeline.skills import data, router
 from tinsmith.quant import shipping
 from tinsmith.quant.shipping import Extra
+from tinsmith.runtime.adapters import entry, folder
 from tinsmith.system import files
-from tinsmith.train import adapter_tin
+from tinsmith.train import adapter_tin, methods
 
 FOLDER = "skilled"  # of a run: the tins, before they are measured
 
@@ -83,6 +85,29 @@ def add(run: Run, source: Path, out: Path, measured: Mapping[str, Mapping[str, A
         folder = one.folder / training.folder_name(one.recipe)
         adapter_tin.add(source, name, folder, out, FORMATS[0], extra(one, (measured or {}).get(name, {})))
         source = out
+
+
+def planned(run: Run) -> tuple[dict[str, int], int]:
+    """Bytes of what the tasks add to the base's tin, by entry and at most, and the highest of their parts of a
+    session's adapter_rank: before they are trained."""
+    from tinsmith import models
+    from tinsmith.compiler import build as compiler
+    from tinsmith.compiler.program import read_program
+
+    spec = models.load(run.done(stages.DATA).facts.base.path)
+    program, template = read_program(compiler.program_of(spec)), spec.chat_template
+    sizes, highest = {ENTRY: Router.bytes_of(list(run.recipe.tasks), spec.hyper.dim)}, 0
+    for name, one in data.runs(run).items():
+        train = training.options(one.recipe, made=bool(alone.augmented(one)))
+        method = methods.by_name(one.recipe.train.method)
+        sizes[entry(name)], rank = method.beside(spec, train, program)
+        brought = dict(extra(one, {}).entries)
+        settled, own = (alone.settled(of.recipe, template) for of in (one, run)) if template else ("", "")
+        if settled != own:
+            brought |= compiler.template_entries(spec.tokenizer, settled, name)[0]
+        sizes |= {f"{folder(name)}{at}": len(held) for at, held in brought.items()}
+        highest = max(highest, rank)
+    return sizes, highest
 
 
 def extra(one: Run, measured: Mapping[str, Any]) -> Extra:

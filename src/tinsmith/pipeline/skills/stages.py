@@ -41,14 +41,14 @@ def make(
     assert recipe.router  # of a recipe with tasks
     compares = goal in MEASURED and recipe.router.compare
     with opened(recipe, folder or stages.default_folder(recipe), display) as run:
+        if recipe.build.target:
+            _check_target(run, display)
         for name, one in recipe.tasks.items():
             display.line(f"task {name}:")
             merges = compares and methods.by_name(one.train.method).merges
             of_task = goal if merges or goal == DATA.name else TRAIN
             stages.make(one, data.folder_of(run.folder, name), display, of_task, log)
         run.update(STAGES, [DATA.name])
-        if recipe.build.target:
-            contents.check_target(run, run.done(DATA))
         if compares:
             display.line("one adapter for all tasks:")
             every = recipes.joint(recipe, run.folder)
@@ -57,3 +57,11 @@ def make(
         if goal in (BUILD.name, EVALUATE.name):
             seal.place_unsealed(run, run.done(ADAPTERS), run.record(SEAL))
         return run
+
+
+def _check_target(run: Run, display: Display) -> None:
+    """Raises InputError where the file of all tasks would not fit, before any of them is trained."""
+    for name, one in run.recipe.tasks.items():
+        stages.make(one, data.folder_of(run.folder, name), display, DATA.name)
+    run.update(STAGES, [DATA.name])
+    contents.check_target(run, run.done(DATA), *adapters.planned(run))

@@ -18,6 +18,8 @@ from tinsmith.errors import InputError, UnsupportedError
 from tinsmith.train.options import TrainOptions
 
 if TYPE_CHECKING:
+    from tinsmith.compiler.program import Listing
+    from tinsmith.spec import Spec
     from tinsmith.train.job import Job
     from tinsmith.train.trainee import Trainee
 
@@ -54,6 +56,14 @@ class Method(ABC):
     @abstractmethod
     def trainee(self, job: Job) -> Trainee:
         """What the loop trains. Raises InputError or DataError for a job that does not fit."""
+
+    def beside(self, spec: Spec, options: TrainOptions, program: Listing) -> tuple[int, int]:
+        """Bytes that what is trained takes in a tin beside its base, at most, and its part of a session's
+        adapter_rank; found before it is trained."""
+        from tinsmith.compiler.adapter import planned_factors
+        from tinsmith.train import network
+
+        return planned_factors(network.adapted(spec, options.widened(options.seeds)), program)
 
     def check(self, job: Job) -> None:
         """Raises InputError for a job that has nothing to learn or to validate on."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+from tinsmith.compiler.adapter import planned_prefix
 from tinsmith.errors import InputError
 from tinsmith.train.methods import Method
 from tinsmith.train.prefix_bin import CONFIG, WEIGHTS
@@ -16,7 +17,10 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
+    from tinsmith.compiler.program import Listing
+    from tinsmith.spec import Spec
     from tinsmith.train.job import Job
+    from tinsmith.train.options import TrainOptions
 
 FOLDER = "prefix"
 
@@ -30,6 +34,9 @@ class Prefix(Method):
 
     def trainee(self, job: Job) -> PrefixTrainee:
         return PrefixTrainee(job)
+
+    def beside(self, spec: Spec, options: TrainOptions, program: Listing) -> tuple[int, int]:
+        return planned_prefix(options.prefix_length, program), 0
 
 
 class PrefixTrainee(Trainee):
