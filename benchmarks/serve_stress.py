@@ -50,15 +50,18 @@ class Stress:
     async def run(self, clients_: int, requests: int) -> dict[str, Any]:
         before = self.server.memory
         left = iter(range(requests))
-        async with clients() as client:
 
-            async def one(number: int) -> None:
-                chance = random.Random(number)
+        async def one(number: int) -> None:
+            # A pool of its own: httpx gives one idle connection to all that wait in a shared one, and whoever
+            # loses that race again and again waits for minutes, with a server that has nothing to do.
+            chance = random.Random(number)
+            async with clients() as client:
                 for _ in left:
                     await self._ask(client, chance)
 
-            await asyncio.gather(*map(one, range(clients_)))
-            half = self.server.memory
+        await asyncio.gather(*map(one, range(clients_)))
+        half = self.server.memory
+        async with clients() as client:
             for _ in range(600):
                 told = (await client.get(f"{self.server.url}/metrics")).text
                 busy = [
