@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+import shutil
 import socket
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import httpx
@@ -73,6 +75,8 @@ def ours(file: str, *options: str) -> Iterator[Server]:
             said = process.stderr.readline()
             found = re.search(r"serving ([^,\s]+).* at (http://[\d.]+:\d+)", said)
             assert found, said + process.stderr.read()
+            # What it says is passed on: with a full pipe it would stop.
+            Thread(target=shutil.copyfileobj, args=(process.stderr, sys.stderr), daemon=True).start()
             yield Server(found[2], found[1], process)
         finally:
             process.terminate()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import socket
 import threading
@@ -18,6 +19,7 @@ from served import ASKED, CONTEXT, Running, post, raw, running
 
 from tinsmith import cli
 from tinsmith.errors import InputError
+from tinsmith.serve import app
 from tinsmith.serve.guard import is_loopback, read_keys
 from tinsmith.serve.limits import Limits
 
@@ -165,6 +167,24 @@ def test_who_leaves_takes_the_answer_along(server: Running) -> None:
             assert worker.open
         assert server.idle(2)
     assert worker.cancelled == before + 2
+
+
+def test_others_have_their_turn_after_each_message() -> None:
+    """Where many pieces came at once, they went to a client that was gone, with a warning for each: filled
+    pipes of who reads none stopped the server."""
+    order: list[object] = []
+
+    async def send(message: object) -> None:
+        order.append(message)
+        asyncio.get_running_loop().call_soon(order.append, "others")
+
+    async def pieces() -> None:
+        sent = app.patient(send, 1)
+        for number in range(2):
+            await sent({"type": "http.response.body", "number": number})
+
+    asyncio.run(pieces())
+    assert [one if isinstance(one, str) else "a piece" for one in order] == ["a piece", "others"] * 2
 
 
 def test_a_schema_that_takes_long_delays_nobody(files: list[Path]) -> None:
