@@ -6,10 +6,11 @@
 MODEL is a .tin, a .gguf or a name that `tinsmith pull` knows. JSON on stdout:
 
 overshoot   of `slices` steps with a budget of 1 ms, prompts of 512 tokens and 64 generated ones in turn: by how
-            many milliseconds a step came back after its budget (percentiles of all steps that spent it); `spin`,
-            the same of a loop that only looks at the clock, in turn with them; `beyond`, the first less the second;
-            `prompt_tok_s`, how fast prompts came along. --taken: cores on which `loops` other processes spin
-            meanwhile; --frame: a step begins every so many milliseconds, and the process sleeps in between
+            many milliseconds a step came back after its budget (percentiles of all steps that spent it);
+            `spin`, the same of a loop that only looks at the clock, in turn with them; `beyond`, the first less
+            the second; `prompt_tok_s`, how fast prompts came along. --taken: cores on which `loops` other
+            processes spin meanwhile; --frame: a step begins every so many milliseconds, and the process sleeps
+            in between
 sliced      tokens a second with budgets of 2 ms over those without, prompt and generation, medians of `repeat`
             alternating runs
 batch       tokens a second that five sessions generate together over what one does alone, likewise; each has
