@@ -122,6 +122,11 @@ const (
 	ThinkNot
 )
 
+// Pace bounds the percent of the time, 1 to 100, that the session's threads work where a step has no budget.
+func (s *Session) Pace(percent int) error {
+	return s.check(C.tinhost_pace(s.handle, C.int32_t(percent)))
+}
+
 // Think turns the switch of the model's template.
 func (s *Session) Think(mode Thinking) error {
 	return s.check(C.tinhost_think(s.handle, C.int32_t(mode)))

@@ -40,6 +40,7 @@ int32_t tinhost_adapter(tinhost_session *session, const char *name, double scale
 int32_t tinhost_constrained(tinhost_session *session, int32_t on);
 int32_t tinhost_sampling(tinhost_session *session, double temperature, double top_p, double repetition,
                          int64_t seed);
+int32_t tinhost_pace(tinhost_session *session, int32_t percent);
 int32_t tinhost_think(tinhost_session *session, int32_t mode);
 int32_t tinhost_say(tinhost_session *session, int32_t role, const char *text);
 int32_t tinhost_forget(tinhost_session *session, int32_t k);
@@ -195,6 +196,9 @@ function Session:sampling(options)
   return checked(self, C.tinhost_sampling(self.handle, options.temperature or 0, options.top_p or 1,
                                           options.repetition or 1, options.seed or 0))
 end
+
+--- Percent of the time, 1 to 100, that its threads work at most where a step has no budget; 100 to begin with.
+function Session:pace(percent) return checked(self, C.tinhost_pace(self.handle, percent)) end
 
 --- Whether the model thinks before it answers: true, false, or nil for what its template has.
 function Session:think(on)

@@ -136,6 +136,11 @@ class Session {
     this.#checked(native.sampling(this.#open, temperature, topP, repetition, BigInt(seed)));
   }
 
+  /** @param {number} percent */
+  pace(percent) {
+    this.#checked(native.pace(this.#open, percent));
+  }
+
   /** @param {boolean=} first */
   think(first) {
     this.#checked(native.think(this.#open, first === undefined ? 0 : first ? 1 : 2));

@@ -32,17 +32,16 @@ static int open_pool(tinhost_session *s, uint32_t threads, tin_session_options *
         return 0;
     }
 #else
-    size_t need = threads > 1 ? tin_pool_size(threads) : 0;
-    if (threads > 1 && !need) {
+    threads = threads ? threads : 1;
+    size_t need = tin_pool_size(threads);
+    if (!need) {
         tini_host_fail(s, TIN_ERR_ARGUMENT, "threads are 1 to 64");
         return 0;
     }
-    if (need) {
-        s->pool_memory = tini_block_take(need);
-        if (!s->pool_memory.data || tin_pool_create(threads, s->pool_memory.data, need, &s->pool, &s->error))
-            return 0;
-        options->executor = tin_pool_executor(s->pool);
-    }
+    s->pool_memory = tini_block_take(need);
+    if (!s->pool_memory.data || tin_pool_create(threads, s->pool_memory.data, need, &s->pool, &s->error))
+        return 0;
+    options->executor = tin_pool_executor(s->pool);
 #endif
     return 1;
 }
@@ -212,6 +211,21 @@ int32_t tinhost_sampling(tinhost_session *s, double temperature, double top_p, d
     s->sampling.top_p = (float)top_p;
     s->sampling.repetition_penalty = (float)repetition;
     s->sampling.seed = (uint64_t)seed;
+    return TIN_OK;
+}
+
+int32_t tinhost_pace(tinhost_session *s, int32_t percent) {
+    int32_t status = tini_host_ready(s);
+    if (status)
+        return status;
+    if (percent < 1 || percent > 100)
+        return tini_host_fail(s, TIN_ERR_ARGUMENT, "a pace is 1 to 100 percent");
+#ifdef TIN_NO_POOL
+    if (percent < 100)
+        return tini_host_fail(s, TIN_ERR_UNSUPPORTED, "this build can't sleep; give 100");
+#else
+    tin_pool_pace(s->pool, (uint32_t)percent);
+#endif
     return TIN_OK;
 }
 

@@ -293,6 +293,8 @@ typedef struct tin_executor {
     /* Calls job(argument, k) once for every k < count, on any threads, in any order, and returns
      * when all of them have returned. */
     void (*run)(void *context, uint32_t count, void (*job)(void *argument, uint32_t k), void *argument);
+    /* The same within a budget of less than 40 ms, where a thread that may be late had better not begin; NULL: `run` does both. */
+    void (*run_in_time)(void *context, uint32_t count, void (*job)(void *argument, uint32_t k), void *argument);
 } tin_executor;
 
 /* The pool is optional, for POSIX systems and Windows. Builds without threads (WebAssembly, bare
@@ -312,7 +314,9 @@ TIN_API size_t tin_pool_size(uint32_t threads);
 
 /* Makes a pool in `memory` and starts its threads: one fewer than `threads`, and no more than
  * there are processors for, since more would only wait for each other. Between jobs they spin for
- * some 100 microseconds, then sleep. Nothing allocates after this.
+ * some 100 microseconds, then sleep. Nothing allocates after this. A thread that the system puts aside
+ * in the middle of its work holds up the others: within a budget of less than 40 ms one that did so
+ * rests for 0.2 to 25 s, and works again once it has run for 25 ms on its own without being put aside.
  *
  * The child of a fork has none of the threads. There the pool still works, on the calling thread
  * alone and with the same bits, and may be destroyed; a session that another thread had under way
@@ -328,6 +332,15 @@ TIN_API tin_status tin_pool_create(uint32_t threads, void *memory, size_t memory
 /* Stops and joins the threads. Any thread may call, while no session runs on the pool. NULL does
  * nothing. */
 TIN_API void tin_pool_destroy(tin_pool *pool);
+
+/* Bounds the share of the time that the pool's threads, the caller's among them, spend at work where a
+ * step has no budget, or one of 40 ms and more: they work for a while, then all sleep in proportion, some
+ * milliseconds at a time. It leaves other threads the processor, and a battery or a small case cool. No bit
+ * changes. Within a shorter budget nothing sleeps: there the host's budget is the pace.
+ *
+ * percent  1 to 100; a pool begins with 100. Out of range: the nearer end. Takes effect at the next step; not
+ *          to be called while a session runs on the pool */
+TIN_API void tin_pool_pace(tin_pool *pool, uint32_t percent);
 
 /* The pool's executor, valid as long as the pool. Its `threads` is how many really work. One
  * session at a time may run on it. */

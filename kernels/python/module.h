@@ -41,14 +41,14 @@ typedef struct core_model {
     PyObject *fault;
 } core_model;
 
-/* A pool of threads in memory of its own; all NULL for one thread. */
+/* A pool of threads in memory of its own; all NULL for one thread that never sleeps. */
 typedef struct core_pool {
     tin_pool *pool;
     void *memory;
 } core_pool;
 
-/* 0, or -1 with an exception. */
-int core_pool_start(core_pool *pool, unsigned threads, PyObject *fault);
+/* 0, or -1 with an exception. pace: as tin_pool_pace takes it. */
+int core_pool_start(core_pool *pool, unsigned threads, unsigned pace, PyObject *fault);
 void core_pool_stop(core_pool *pool);
 const tin_executor *core_pool_executor(const core_pool *pool);
 

@@ -8,17 +8,17 @@
 static PyObject *session_new(PyTypeObject *type, PyObject *args, PyObject *keywords) {
     static char *names[] = {"model",   "context",    "chunk",       "logit_rows", "threads",
                             "kv_type", "batched",    "checkpoints", "compute",    "adapter_rank",
-                            "images",  "image_rows", NULL};
+                            "images",  "image_rows", "pace",        NULL};
     core_state *state = PyType_GetModuleState(type);
     PyObject *model, *compute = Py_None;
     unsigned context = 0, chunk = 0, logit_rows = 1, threads = 1, kv_type = TIN_KV_F16, checkpoints = 0,
-             adapter_rank = 0, images = 0, image_rows = 0;
+             adapter_rank = 0, images = 0, image_rows = 0, pace = 100;
     int batched = 0;
-    if (!PyArg_ParseTupleAndKeywords(args, keywords, "O!|O&O&O&O&O&pO&OO&O&O&:Session", names,
+    if (!PyArg_ParseTupleAndKeywords(args, keywords, "O!|O&O&O&O&O&pO&OO&O&O&O&:Session", names,
                                      state->model_type, &model, core_uint32, &context, core_uint32, &chunk,
                                      core_uint32, &logit_rows, core_uint32, &threads, core_uint32, &kv_type,
                                      &batched, core_uint32, &checkpoints, &compute, core_uint32, &adapter_rank,
-                                     core_uint32, &images, core_uint32, &image_rows))
+                                     core_uint32, &images, core_uint32, &image_rows, core_uint32, &pace))
         return NULL;
     allocfunc alloc = (allocfunc)PyType_GetSlot(type, Py_tp_alloc);
     core_session *self = (core_session *)alloc(type, 0);
@@ -31,7 +31,7 @@ static PyObject *session_new(PyTypeObject *type, PyObject *args, PyObject *keywo
     self->adapters = PyList_New(0);
     if (!self->adapters)
         goto failed;
-    if (core_pool_start(&self->pool, threads, self->model->fault))
+    if (core_pool_start(&self->pool, threads, pace, self->model->fault))
         goto failed;
     tin_session_options options = {
         .context = context,

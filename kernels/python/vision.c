@@ -13,19 +13,19 @@ typedef struct core_vision {
 } core_vision;
 
 static PyObject *vision_new(PyTypeObject *type, PyObject *args, PyObject *keywords) {
-    static char *names[] = {"model", "patches", "threads", NULL};
+    static char *names[] = {"model", "patches", "threads", "pace", NULL};
     core_state *state = PyType_GetModuleState(type);
     PyObject *model;
-    unsigned patches = 0, threads = 1;
-    if (!PyArg_ParseTupleAndKeywords(args, keywords, "O!|O&O&:Vision", names, state->model_type, &model,
-                                     core_uint32, &patches, core_uint32, &threads))
+    unsigned patches = 0, threads = 1, pace = 100;
+    if (!PyArg_ParseTupleAndKeywords(args, keywords, "O!|O&O&O&:Vision", names, state->model_type, &model,
+                                     core_uint32, &patches, core_uint32, &threads, core_uint32, &pace))
         return NULL;
     allocfunc alloc = (allocfunc)PyType_GetSlot(type, Py_tp_alloc);
     core_vision *self = (core_vision *)alloc(type, 0);
     if (!self)
         return NULL;
     self->model = (core_model *)Py_NewRef(model);
-    if (core_pool_start(&self->pool, threads, self->model->fault))
+    if (core_pool_start(&self->pool, threads, pace, self->model->fault))
         goto failed;
     tin_vision_options options = {
         .patches = patches,

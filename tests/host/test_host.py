@@ -78,7 +78,7 @@ def answer(session: Session, text: str = "who?", most: int = 16, **steps: int) -
 
 
 def test_every_function_of_the_header_is_there(host: Any) -> None:
-    assert len(hosts.functions()) == 40
+    assert len(hosts.functions()) == 41
     assert host.session_open.argtypes[-1] is ctypes.c_int64
 
 
@@ -192,6 +192,9 @@ def test_thoughts_that_the_prompt_opens_stay_in_the_conversation(host: Any, tmp_
 
 def test_saved_and_copied_sessions_go_on_alike(host: Any, model: Any, session: Session) -> None:
     session.adapter("a", 0.5)
+    with pytest.raises(Refused, match="1 to 100"):
+        session.pace(0)
+    session.pace(60)  # of the first only: no bit changes
     first = answer(session)
     saved = session.saved()
     wanted = answer(session, "why?")

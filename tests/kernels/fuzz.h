@@ -91,7 +91,7 @@ static void backwards(void *context, uint32_t count, void (*job)(void *, uint32_
         job(argument, count);
 }
 
-static const tin_executor fuzz_executor = {NULL, 3, backwards};
+static const tin_executor fuzz_executor = {.threads = 3, .run = backwards};
 
 /* Copies to a block of just that size, so that reading past it is seen. */
 static inline uint8_t *exact_copy(const uint8_t *data, size_t size) {

@@ -1,5 +1,6 @@
 /* pool_stress jobs: what the pool promises of jobs of any size, with more threads than there are processors.
- * pool_stress sessions TIN: the same logits with pools of 1, 2, 3 and 8 threads, and from two sessions at once.
+ * pool_stress sessions TIN: the same logits with pools of 1, 2, 3 and 8 threads, in slices and at a pace, from
+ * executors that run jobs backwards or late, and from two sessions at once.
  * pool_stress forks COUNT: children that are forked off between jobs go on alone and destroy the pool.
  * Exits with 1 and a line on stderr at the first failure. What the threads write is not atomic: under
  * ThreadSanitizer, a unit run twice or a result seen too early is a race. */
@@ -8,9 +9,11 @@
 
 #include <pthread.h>
 #include <sched.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -23,6 +26,22 @@ int sched_getaffinity(pid_t process, size_t size, cpu_set_t *set) {
     memset(set, 0, size);
     for (int k = 0; k < MOST_THREADS; k++)
         CPU_SET(k, set);
+    return 0;
+}
+
+/* Likewise: where `ticking`, each thread has a time of its own, that passes only as it is looked at. What the pool makes
+ * of time then does not depend on what else this machine does. */
+static atomic_int ticking;
+static atomic_uint looks; /* of the caller */
+static _Thread_local int calling;
+
+int clock_gettime(clockid_t clock, struct timespec *t) {
+    static _Thread_local uint64_t ticks;
+    if (!ticking)
+        return (int)syscall(SYS_clock_gettime, clock, t);
+    uint64_t ns = ++ticks * 50000;
+    looks += (unsigned)calling;
+    *t = (struct timespec){(time_t)(ns / 1000000000), (long)(ns % 1000000000)};
     return 0;
 }
 
@@ -154,6 +173,7 @@ static void refusals(void) {
 typedef struct crowd {
     pthread_t caller;
     int slow;             /* whether all but the caller are */
+    unsigned looks;       /* as the job began */
     uint8_t by_other[64]; /* whether another ran the unit */
 } crowd;
 
@@ -199,9 +219,80 @@ static void a_slow_worker_rests(void) {
     free(memory);
 }
 
+/* The worker's units take until the caller has looked at the clock for long enough to go to sleep; the caller's give the
+ * worker time to come. */
+static void late_unit(void *argument, uint32_t k) {
+    crowd *c = argument;
+    c->by_other[k] = !pthread_equal(pthread_self(), c->caller);
+    if (!c->slow)
+        return;
+    while (c->by_other[k] && looks - c->looks < 3)
+        pause_us(100);
+    pause_us(c->by_other[k] ? 1000 : 20);
+}
+
+/* One job within a budget: whether the worker had a part of it. */
+static int others_had(const tin_executor *executor, crowd *c) {
+    c->looks = looks;
+    executor->run_in_time(executor->context, 8, late_unit, c);
+    int any = 0;
+    for (uint32_t k = 0; k < 8; k++)
+        any |= c->by_other[k];
+    return any;
+}
+
+/* Within budgets a worker that was late once rests for 0.2 s, then passes its trial, since it is its units that sleep. */
+static void a_late_worker_rests_at_once(void) {
+    void *memory;
+    ticking = calling = 1;
+    tin_pool *pool = create(2, &memory);
+    const tin_executor *executor = tin_pool_executor(pool);
+    crowd c = {.caller = pthread_self(), .slow = 1};
+    while (!others_had(executor, &c)) {
+    }
+    for (uint64_t start = now_ms(); now_ms() - start < 190;)
+        CHECK(!others_had(executor, &c), "the worker does not rest");
+    c.slow = 0;
+    for (uint64_t start = now_ms(); !others_had(executor, &c);)
+        CHECK(now_ms() - start < 60000, "the worker rests for good");
+    tin_pool_destroy(pool);
+    ticking = 0;
+    free(memory);
+}
+
+static uint64_t used_us(clockid_t clock) {
+    struct timespec t;
+    clock_gettime(clock, &t);
+    return (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_nsec / 1000;
+}
+
+/* A quarter of the time is worked, by every thread; the rest is slept, and not spun. */
+static void a_pace_is_kept(void) {
+    void *memory;
+    tin_pool *pool = create(2, &memory);
+    const tin_executor *executor = tin_pool_executor(pool);
+    tin_pool_pace(pool, 25);
+    crowd c = {.caller = pthread_self()};
+    uint64_t own = used_us(CLOCK_THREAD_CPUTIME_ID), all = used_us(CLOCK_PROCESS_CPUTIME_ID), start = now_ms(),
+             ms;
+    do
+        executor->run(executor->context, 64, crowded_unit, &c);
+    while ((ms = now_ms() - start) < 400);
+    own = used_us(CLOCK_THREAD_CPUTIME_ID) - own;
+    all = used_us(CLOCK_PROCESS_CPUTIME_ID) - all;
+    CHECK(own <= ms * 1000 * 28 / 100, "the caller worked %llu of %llu us", (unsigned long long)own,
+          (unsigned long long)ms * 1000);
+    CHECK(all - own <= ms * 1000 * 35 / 100, "the worker ran %llu of %llu us", (unsigned long long)(all - own),
+          (unsigned long long)ms * 1000);
+    tin_pool_destroy(pool);
+    free(memory);
+}
+
 static int jobs(uint32_t each) {
     refusals();
     a_slow_worker_rests();
+    a_late_worker_rests_at_once();
+    a_pace_is_kept();
     for (uint32_t threads = 1; threads <= MOST_THREADS; threads++) {
         void *memory;
         tin_pool *pool = create(threads, &memory);
@@ -218,15 +309,58 @@ static int jobs(uint32_t each) {
 typedef struct talk {
     const tin_model *model;
     uint32_t threads, vocab;
-    float *logits; /* [TOKENS][vocab] */
+    float *logits;                /* [TOKENS][vocab] */
+    const tin_executor *executor; /* in place of a pool, or NULL */
+    uint64_t budget_ns;
+    uint32_t percent; /* of the pool's pace; 0: none */
 } talk;
+
+static uint64_t clock_ns(void *unused) {
+    (void)unused;
+    return used_us(CLOCK_MONOTONIC) * 1000;
+}
+
+/* Two executors that a host could have: one job after the other, the last first; or a helper that comes late and has
+ * the odd ones, the last first, while the caller is through with its own. */
+typedef struct part {
+    uint32_t count;
+    void (*job)(void *, uint32_t);
+    void *argument;
+} part;
+
+static void run_backwards(void *runs, uint32_t count, void (*job)(void *, uint32_t), void *argument) {
+    ++*(uint32_t *)runs;
+    while (count--)
+        job(argument, count);
+}
+
+static void *come_late(void *argument) {
+    const part *p = argument;
+    pause_us(100);
+    for (uint32_t k = p->count; k--;)
+        if (k % 2)
+            p->job(p->argument, k);
+    return NULL;
+}
+
+static void run_late(void *runs, uint32_t count, void (*job)(void *, uint32_t), void *argument) {
+    ++*(uint32_t *)runs;
+    part p = {count, job, argument};
+    pthread_t helper;
+    CHECK(!pthread_create(&helper, NULL, come_late, &p), "no thread");
+    for (uint32_t k = 0; k < count; k += 2)
+        job(argument, k);
+    pthread_join(helper, NULL);
+}
 
 /* A prompt, then greedy tokens; the newest logits of every step. */
 static void *decode(void *argument) {
     const talk *t = argument;
     void *pool_memory;
     tin_pool *pool = create(t->threads, &pool_memory);
-    tin_session_options options = {.executor = tin_pool_executor(pool), .chunk = 8};
+    tin_pool_pace(pool, t->percent ? t->percent : 100);
+    tin_session_options options = {
+        .executor = t->executor ? t->executor : tin_pool_executor(pool), .chunk = 8, .clock_ns = clock_ns};
     tin_error error;
     size_t size = tin_session_size(t->model, &options, &error);
     CHECK(size, "%s", error.text);
@@ -238,7 +372,11 @@ static void *decode(void *argument) {
         prompt[k] = 5 + 7 * k;
     CHECK(!tin_session_append(session, prompt, 16, &error), "%s", error.text);
     for (uint32_t k = 0; k < TOKENS; k++) {
-        CHECK(tin_step(session, 0) == TIN_STEP_LOGITS, "step %u", k);
+        int32_t event;
+        do
+            event = tin_step(session, t->budget_ns);
+        while (event == TIN_STEP_PENDING && t->budget_ns);
+        CHECK(event == TIN_STEP_LOGITS, "step %u", k);
         uint32_t rows;
         const float *row = tin_session_logits(session, &rows, NULL);
         memcpy(t->logits + (size_t)k * t->vocab, row + (size_t)(rows - 1) * t->vocab, t->vocab * sizeof *row);
@@ -273,18 +411,41 @@ static int sessions(const char *path) {
     tin_model_info info;
     tin_model_describe(model, &info);
     size_t bytes = (size_t)TOKENS * info.vocab * sizeof(float);
-    talk one = {model, 1, info.vocab, block(bytes)};
+    talk one = {.model = model, .threads = 1, .vocab = info.vocab, .logits = block(bytes)};
     decode(&one);
     static const uint32_t counts[] = {2, 3, MOST_THREADS};
     for (size_t k = 0; k < sizeof counts / sizeof *counts; k++) {
         uint32_t threads = counts[k];
-        talk many = {model, threads, info.vocab, block(bytes)};
+        talk many = one;
+        many.threads = threads;
+        many.logits = block(bytes);
         decode(&many);
         CHECK(!memcmp(one.logits, many.logits, bytes), "%u threads give other bits", threads);
         free(many.logits);
     }
-    talk pair[2] = {{model, 2, info.vocab, block(bytes)}, {model, 3, info.vocab, block(bytes)}};
+    uint32_t runs[2] = {0};
+    const tin_executor hosts[] = {{.context = &runs[0], .threads = 4, .run = run_backwards},
+                                  {.context = &runs[1], .threads = 2, .run = run_late}};
+    const talk ways[] = {
+        {.threads = 1, .executor = &hosts[0]}, {.threads = 1, .executor = &hosts[0], .budget_ns = 30000},
+        {.threads = 1, .executor = &hosts[1]}, {.threads = 3, .budget_ns = 30000},
+        {.threads = 1, .percent = 50},         {.threads = 2, .percent = 50}};
+    for (size_t k = 0; k < sizeof ways / sizeof *ways; k++) {
+        talk way = ways[k];
+        way.model = model;
+        way.vocab = info.vocab;
+        way.logits = block(bytes);
+        decode(&way);
+        CHECK(!memcmp(one.logits, way.logits, bytes), "way %zu gives other bits", k);
+        free(way.logits);
+    }
+    CHECK(runs[0] && runs[1], "no work was shared");
+    talk pair[2] = {one, one};
     pthread_t threads[2];
+    for (uint32_t k = 0; k < 2; k++) {
+        pair[k].threads = 2 + k;
+        pair[k].logits = block(bytes);
+    }
     for (int k = 0; k < 2; k++)
         CHECK(!pthread_create(&threads[k], NULL, decode, &pair[k]), "no thread");
     for (int k = 0; k < 2; k++) {

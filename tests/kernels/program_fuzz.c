@@ -47,7 +47,7 @@ static void backwards(void *context, uint32_t count, void (*job)(void *, uint32_
         job(argument, count);
 }
 
-static const tin_executor shuffled = {NULL, 3, backwards};
+static const tin_executor shuffled = {.threads = 3, .run = backwards};
 
 static const tini_kernels *any_kernels(void) {
     uint32_t sets = 0;

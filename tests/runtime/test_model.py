@@ -245,8 +245,8 @@ def test_tin_and_gguf_of_one_model_give_the_same_bits(spec: Spec, tmp_path: Path
 def test_sessions_of_one_model_run_on_several_threads(model: Model) -> None:
     answers: list[list[int]] = []
 
-    def work() -> None:
-        session = _core.Session(model.core, context=128, threads=2)
+    def work(number: int) -> None:
+        session = _core.Session(model.core, context=128, threads=1 + number % 2, pace=100 if number else 60)
         tokens = list(PROMPT)
         session.append(tokens)
         for _ in range(20):
@@ -255,7 +255,7 @@ def test_sessions_of_one_model_run_on_several_threads(model: Model) -> None:
             session.append(tokens[-1:])
         answers.append(tokens)
 
-    threads = [threading.Thread(target=work) for _ in range(4)]
+    threads = [threading.Thread(target=work, args=(number,)) for number in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -275,6 +275,8 @@ def test_load_refuses_with_a_reason(tmp_path: Path, spec: Spec) -> None:
         tinsmith.load(tmp_path / "m.tin", isa="pentium")
     with pytest.raises(InputError, match="1 to 64"):
         tinsmith.load(tmp_path / "m.tin", threads=0)
+    with pytest.raises(InputError, match="1 to 100"):
+        tinsmith.load(tmp_path / "m.tin", pace=0)
     with pytest.raises(InputError, match="give one of f16, q8"):
         tinsmith.load(tmp_path / "m.tin", kv="q4")
     with pytest.raises(UnsupportedError, match="not whole blocks of 32"):

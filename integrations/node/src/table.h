@@ -158,6 +158,15 @@ static napi_value call_sampling(napi_env env, napi_callback_info info) {
     return int_out(env, result);
 }
 
+static napi_value call_pace(napi_env env, napi_callback_info info) {
+    napi_value in[2];
+    if (!arguments(env, info, in, 2)) return NULL;
+    tinhost_session *session = session_in(env, in[0]);
+    int32_t percent = int_in(env, in[1]);
+    int32_t result = raised(env) ? 0 : tinhost_pace(session, percent);
+    return int_out(env, result);
+}
+
 static napi_value call_think(napi_env env, napi_callback_info info) {
     napi_value in[2];
     if (!arguments(env, info, in, 2)) return NULL;
@@ -385,6 +394,7 @@ static const struct {
     {"adapter", call_adapter},
     {"constrained", call_constrained},
     {"sampling", call_sampling},
+    {"pace", call_pace},
     {"think", call_think},
     {"say", call_say},
     {"forget", call_forget},

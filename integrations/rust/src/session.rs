@@ -113,6 +113,11 @@ impl Session {
         self.check(unsafe { sys::tinhost_sampling(self.handle, temperature, top_p, repetition, seed) }).map(drop)
     }
 
+    /// Percent of the time, 1 to 100, that its threads work at most where a step has no budget.
+    pub fn pace(&mut self, percent: i32) -> Result<()> {
+        self.check(unsafe { sys::tinhost_pace(self.handle, percent) }).map(drop)
+    }
+
     /// Some(true): the model thinks first; Some(false): it does not; None: its template decides.
     pub fn think(&mut self, first: Option<bool>) -> Result<()> {
         let mode = first.map_or(0, |first| if first { 1 } else { 2 });

@@ -207,6 +207,16 @@ static inline uint64_t tini_now_ns(void) {
 #endif
 }
 
+/* Sleeps for about so long; less where a signal comes. */
+static inline void tini_nap(uint64_t ns) {
+#ifdef _WIN32
+    Sleep((DWORD)((ns + 999999) / 1000000));
+#else
+    struct timespec t = {(time_t)(ns / 1000000000u), (long)(ns % 1000000000u)};
+    nanosleep(&t, NULL);
+#endif
+}
+
 /* The processor that this thread runs on, or UINT32_MAX where the system does not tell. */
 static inline uint32_t tini_processor(void) {
 #ifdef __linux__

@@ -50,15 +50,18 @@ static void run_job(void *argument, uint32_t job) {
     run_part(argument, job);
 }
 
-void tini_op_run(const tini_pass *pass, uint32_t first, uint32_t count, uint64_t work) {
+void tini_op_run(const tini_pass *pass, uint32_t first, uint32_t count, uint64_t work, int in_time) {
     tini_run r = op_at_hand(pass);
     r.first = first;
     r.count = count;
-    r.jobs = 1;
-    if (r.threads > 1 && work * count > TINI_WORTH_SHARING)
-        r.jobs = count < r.threads * TINI_JOBS_A_THREAD ? count : r.threads * TINI_JOBS_A_THREAD;
-    if (r.jobs > 1)
-        pass->executor->run(pass->executor->context, r.jobs, run_job, &r);
-    else
+    uint32_t most = r.threads > 1 ? r.threads * TINI_JOBS_A_THREAD : 1;
+    r.jobs = count < most ? count : most;
+    const tin_executor *executor = pass->executor;
+    if (executor && work * count > TINI_WORTH_SHARING)
+        (in_time && executor->run_in_time ? executor->run_in_time : executor->run)(executor->context, r.jobs,
+                                                                                   run_job, &r);
+    else {
+        r.jobs = 1;
         run_part(&r, 0);
+    }
 }

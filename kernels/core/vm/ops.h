@@ -8,7 +8,7 @@
 /* Items: the smallest parts of the op at hand, by output elements; and about how many multiply-adds each takes. */
 uint32_t tini_op_items(const tini_pass *pass, uint64_t *work);
 
-/* Computes `count` of them from `first` on, on the pass's executor. */
-void tini_op_run(const tini_pass *pass, uint32_t first, uint32_t count, uint64_t work);
+/* Computes `count` of them from `first` on, on the pass's executor; in_time: it must not be late. */
+void tini_op_run(const tini_pass *pass, uint32_t first, uint32_t count, uint64_t work, int in_time);
 
 #endif

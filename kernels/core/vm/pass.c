@@ -7,6 +7,9 @@
 /* Rows of a small pass: those of a session with guesses. */
 enum { SMALL_ROWS = 17 };
 
+/* A budget below that is a part of some frame: a thread that the system puts aside would make it late. */
+#define FRAME_NS UINT64_C(40000000)
+
 uint64_t tini_pass_place(tini_pass *pass, const tini_program *program, uint32_t rows, uint32_t logit_rows,
                          uint32_t rank, uint8_t *memory) {
     uint64_t total = 0;
@@ -177,7 +180,7 @@ static int run_stage(tini_pass *pass, const tini_budget *budget, uint64_t *spent
                 return 0;
             count = fit ? fit : 1;
         }
-        tini_op_run(pass, pass->item, count, work);
+        tini_op_run(pass, pass->item, count, work, budget->clock_ns && budget->ns < FRAME_NS);
         pass->item += count;
         *idle = 0;
         if (budget->clock_ns) {

@@ -30,6 +30,13 @@ PARAMETERS = [
     ),
     option("--threads", Whole(), metavar="N", help="threads that work on one step (default: the cores)"),
     option(
+        "--pace",
+        Whole(),
+        default=100,
+        metavar="P",
+        help="percent of the time that they work at most, asleep for the rest (default: 100)",
+    ),
+    option(
         "--isa",
         Word(isas),
         metavar="S",
@@ -61,6 +68,7 @@ def open_model(args: Args, date: str | None = None) -> Model:
     return load(
         args.file,
         threads=args.threads,
+        pace=args.pace,
         isa=args.isa,
         kv=args.kv,
         backend=args.backend,

@@ -62,6 +62,7 @@ class Loaded:
         image: Buffer,
         threads: int | None,
         *,
+        pace: int = 100,
         kv_type: int = _core.KV_F16,
         conversations: int = 4,
         engine: Engine | None = None,
@@ -76,6 +77,7 @@ class Loaded:
         self._image, self._source = image, source
         self.tin = Tin(image)
         self.threads = threads or usable_cores()
+        self.pace = pace
         self.kv_type = kv_type
         self.engine = engine
         self._sessions = Sessions(
@@ -178,7 +180,7 @@ class Loaded:
             raise InputError(
                 "this model sees no images: its file has no vision half that runs here; ask by text"
             )
-        return Sight(self.core, facts, self.threads)
+        return Sight(self.core, facts, self.threads, self.pace)
 
     @cached_property
     def _vocab(self) -> int:
@@ -211,6 +213,7 @@ class Loaded:
             adapter_rank=rank if outside is None else 0,
             images=rows,
             image_rows=rows,
+            pace=self.pace if self.engine is None else 100,
         )
         return session, partial(put_on, session) if outside is None else outside.put_on
 

@@ -33,6 +33,7 @@ def load(
     path: str | Path,
     *,
     threads: int | None = None,
+    pace: int = 100,
     isa: str | None = None,
     kv: str = "f16",
     conversations: int = 4,
@@ -46,7 +47,10 @@ def load(
     """Opens a .tin, or compiles a .gguf of a supported family, or a Hugging Face folder, in memory; or opens an
     ONNX model in onnxruntime.
 
-    threads: how many work on one step; None takes the cores this process may use. isa: an instruction set by
+    threads: how many work on one step; None takes the cores this process may use. pace:
+    percent of the time that they work at most, asleep for the rest, so that they leave others the cores and a
+    battery its charge; answers come later, and are the same. What `Model.begin` computes in slices has the
+    slices for its pace. isa: an instruction set by
     name; None takes that of the environment's TIN_FORCE_ISA, or the best one this processor runs. kv: how keys
     and values are kept, "f16", or "q8" in about half the memory, with results of its own. conversations: how
     many the model remembers, so that they may take turns without computing anything again; each takes memory
@@ -65,6 +69,7 @@ def load(
     path = Path(path)
     if threads is not None:
         threads = whole("threads", threads, 1, 64)
+    pace = whole("pace", pace, 1, 100)
     gpu_layers = whole("gpu_layers", gpu_layers, -1)
     if not path.exists():
         raise InputError(f"{path}: no such file; give a .tin, a .gguf, an .onnx or a Hugging Face folder")
@@ -72,13 +77,15 @@ def load(
         backend = backend_for(path)
     if gpu_layers and backend != "llama.cpp":
         raise InputError(f"gpu_layers is for the back end llama.cpp; this is {backend}")
+    if pace < 100 and backend != NATIVE:
+        raise InputError(f"pace is of the native runtime; this is {backend}")
     if key is not None and (backend != NATIVE or not _is_tin(path)):
         raise InputError(f"{path}: only a .tin is signed; give one, or no key")
     if key is None and (min_version is not None or now is not None):
         raise InputError("min_version and now are asked of a signature; give key, whose it must be")
     if backend == NATIVE:
         check = None if key is None else partial(_check_signature, key, min_version, now)
-        return _native(path, threads, isa, kv, conversations, date, check)
+        return _native(path, threads, pace, isa, kv, conversations, date, check)
     if isa is not None or kv != "f16":
         raise InputError(f"isa and kv are for the native runtime; leave them out for {backend}")
     return _outside(backend, path, threads, {"gpu_layers": gpu_layers} if gpu_layers else {}, date)
@@ -114,6 +121,7 @@ def _outside(backend: str, path: Path, threads: int | None, options: dict[str, A
 def _native(
     path: Path,
     threads: int | None,
+    pace: int,
     isa: str | None,
     kv: str,
     conversations: int,
@@ -142,7 +150,7 @@ def _native(
             image = build_image(replace(spec, chat_template=dated(spec.chat_template, date)))
         finally:
             jinja_process.close()  # a loaded model renders from its table
-    return of_image(image, path, threads, isa, kv, conversations, words, source)
+    return of_image(image, path, threads, isa, kv, conversations, words, source, pace)
 
 
 def of_image(
@@ -154,6 +162,7 @@ def of_image(
     conversations: int = 4,
     words: Words | None = None,
     source: Path | None = None,
+    pace: int = 100,
 ) -> Model:
     """The model of a tin's bytes, which stay as they are while it is in use. path: what errors call it. The
     rest as `load`; words and source as Loaded."""
@@ -174,7 +183,7 @@ def of_image(
         except RuntimeFault as fault:
             raise UnsupportedError(f"{path}: {fault}") from fault
     kept: dict[str, Any] = {"conversations": conversations, "words": words, "source": source}
-    return Model(core, image, threads, kv_type=KV_TYPES[kv], **kept)
+    return Model(core, image, threads, pace=pace, kv_type=KV_TYPES[kv], **kept)
 
 
 def _check_signature(

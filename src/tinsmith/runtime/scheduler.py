@@ -120,7 +120,9 @@ class Scheduler:
         known = (one.rank for one in model.adapters.values()) if rank is None else (rank,)
         self.rank = max(known, default=0)
         rows = whole("pass_tokens", info["chunk"] if pass_tokens is None else pass_tokens, 1, _core.MAX_CHUNK)
-        self._batch = _core.Batch(model.core, rows=rows, threads=model.threads, adapter_rank=self.rank)
+        self._batch = _core.Batch(
+            model.core, rows=rows, threads=model.threads, adapter_rank=self.rank, pace=model.pace
+        )
         self._rows, self._delay = rows, None if delay is None else real("delay", delay, 0, 1e6)
         self._slice = 0 if delay is None else min(rows, _SLICE[1])
         self._batch.slice(self._slice)

@@ -90,9 +90,9 @@ def _of_url(value: Any, where: str) -> bytes:
 class Sight:
     """A model's tower, and how its prompts have images."""
 
-    def __init__(self, core: _core.Model, facts: Mapping[str, Any], threads: int) -> None:
+    def __init__(self, core: _core.Model, facts: Mapping[str, Any], threads: int, pace: int) -> None:
         """facts: the manifest's of its vision. Raises FormatError where they are damaged."""
-        self._core, self._threads = core, threads
+        self._core, self._threads, self._pace = core, threads, pace
         self.vision = from_facts(facts, "manifest.json: vision")
         self.connector = connectors()[self.vision.connector]
         self.word = {
@@ -101,7 +101,7 @@ class Sight:
 
     @cached_property
     def _tower(self) -> Vision:
-        return Vision(self._core, threads=self._threads)
+        return Vision(self._core, threads=self._threads, pace=self._pace)
 
     @property
     def memory(self) -> int:

@@ -13,8 +13,8 @@ class Vision:
     patch: floats of a patch, [row][column][red, green, blue]; side: of the square of patches that makes a
     state; width: floats of a state; memory: bytes that were planned and are all that it takes."""
 
-    def __init__(self, core: _core.Model, *, patches: int = 0, threads: int = 1) -> None:
-        self._core = _core.Vision(core, patches, threads)
+    def __init__(self, core: _core.Model, *, patches: int = 0, threads: int = 1, pace: int = 100) -> None:
+        self._core = _core.Vision(core, patches, threads, pace)
         info = self._core.info()
         self.patch, self.side, self.width = info["patch"], info["side"], info["width"]
         self.patches = patches or info["patches"]

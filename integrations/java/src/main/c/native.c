@@ -141,6 +141,14 @@ JNIEXPORT jint JNICALL Java_tinsmith_runtime_Native_sampling(JNIEnv *env, jclass
     return result;
 }
 
+JNIEXPORT jint JNICALL Java_tinsmith_runtime_Native_pace(JNIEnv *env, jclass self, jlong session_, jint percent_) {
+    (void)self;
+    tinhost_session *session = (tinhost_session *)(intptr_t)session_;
+    int32_t percent = percent_;
+    int32_t result = raised(env) ? 0 : tinhost_pace(session, percent);
+    return result;
+}
+
 JNIEXPORT jint JNICALL Java_tinsmith_runtime_Native_think(JNIEnv *env, jclass self, jlong session_, jint mode_) {
     (void)self;
     tinhost_session *session = (tinhost_session *)(intptr_t)session_;

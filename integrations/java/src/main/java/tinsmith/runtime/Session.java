@@ -77,6 +77,11 @@ public final class Session implements AutoCloseable {
         call(handle -> Native.sampling(handle, temperature, topP, repetition, seed));
     }
 
+    /** Percent of the time, 1 to 100, that its threads work at most where a step has no budget. */
+    public void pace(int percent) {
+        call(handle -> Native.pace(handle, percent));
+    }
+
     /** TRUE: the model thinks first; FALSE: it does not; null: its template decides. */
     public void think(Boolean first) {
         call(handle -> Native.think(handle, first == null ? 0 : first ? 1 : 2));
