@@ -40,10 +40,17 @@ uint32_t tini_op_items(const tini_pass *pass, uint64_t *work) {
     return functions->items(&r);
 }
 
+static uint32_t items_at_once(const tini_run *r) {
+    return r->pass->stage && r->op->kind == TINI_OP_MATMUL && r->end - r->begin >= TINI_MANY_ROWS
+               ? TINI_ITEMS_AT_ONCE
+               : 1;
+}
+
 static void run_part(const tini_run *r, uint32_t job) {
-    uint32_t from = (uint32_t)((uint64_t)r->count * job / r->jobs),
-             to = (uint32_t)((uint64_t)r->count * (job + 1) / r->jobs);
-    functions_of(r)->run(r, r->first + from, r->first + to);
+    uint32_t step = items_at_once(r), steps = (r->count + step - 1) / step,
+             from = (uint32_t)((uint64_t)steps * job / r->jobs) * step,
+             to = (uint32_t)((uint64_t)steps * (job + 1) / r->jobs) * step;
+    functions_of(r)->run(r, r->first + from, r->first + (to < r->count ? to : r->count));
 }
 
 static void run_job(void *argument, uint32_t job) {
@@ -55,8 +62,10 @@ void tini_op_run(const tini_pass *pass, uint32_t first, uint32_t count, uint64_t
     r.first = first;
     r.count = count;
     r.jobs = 1;
-    if (r.threads > 1 && work * count > TINI_WORTH_SHARING)
-        r.jobs = count < r.threads * TINI_JOBS_A_THREAD ? count : r.threads * TINI_JOBS_A_THREAD;
+    if (r.threads > 1 && work * count > TINI_WORTH_SHARING) {
+        uint32_t steps = (count + items_at_once(&r) - 1) / items_at_once(&r);
+        r.jobs = steps < r.threads * TINI_JOBS_A_THREAD ? steps : r.threads * TINI_JOBS_A_THREAD;
+    }
     if (r.jobs > 1)
         pass->executor->run(pass->executor->context, r.jobs, run_job, &r);
     else
