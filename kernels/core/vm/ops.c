@@ -40,10 +40,17 @@ uint32_t tini_op_items(const tini_pass *pass, uint64_t *work) {
     return functions->items(&r);
 }
 
+static uint32_t items_at_once(const tini_run *r) {
+    return r->pass->stage && r->op->kind == TINI_OP_MATMUL && r->end - r->begin >= TINI_MANY_ROWS
+               ? TINI_ITEMS_AT_ONCE
+               : 1;
+}
+
 static void run_part(const tini_run *r, uint32_t job) {
-    uint32_t from = (uint32_t)((uint64_t)r->count * job / r->jobs),
-             to = (uint32_t)((uint64_t)r->count * (job + 1) / r->jobs);
-    functions_of(r)->run(r, r->first + from, r->first + to);
+    uint32_t step = items_at_once(r), steps = (r->count + step - 1) / step,
+             from = (uint32_t)((uint64_t)steps * job / r->jobs) * step,
+             to = (uint32_t)((uint64_t)steps * (job + 1) / r->jobs) * step;
+    functions_of(r)->run(r, r->first + from, r->first + (to < r->count ? to : r->count));
 }
 
 static void run_job(void *argument, uint32_t job) {
@@ -54,8 +61,9 @@ void tini_op_run(const tini_pass *pass, uint32_t first, uint32_t count, uint64_t
     tini_run r = op_at_hand(pass);
     r.first = first;
     r.count = count;
+    uint32_t steps = (count + items_at_once(&r) - 1) / items_at_once(&r);
     uint32_t most = r.threads > 1 ? r.threads * TINI_JOBS_A_THREAD : 1;
-    r.jobs = count < most ? count : most;
+    r.jobs = steps < most ? steps : most;
     const tin_executor *executor = pass->executor;
     if (executor && work * count > TINI_WORTH_SHARING)
         (in_time && executor->run_in_time ? executor->run_in_time : executor->run)(executor->context, r.jobs,

@@ -5,6 +5,9 @@
 
 #include "pass.h"
 
+/* A matmul's kernels take so many tiles at once where there are many rows; parts end between such, where they can. */
+enum { TINI_ITEMS_AT_ONCE = 4, TINI_MANY_ROWS = 48 };
+
 /* Items: the smallest parts of the op at hand, by output elements; and about how many multiply-adds each takes. */
 uint32_t tini_op_items(const tini_pass *pass, uint64_t *work);
 

@@ -179,6 +179,8 @@ static int run_stage(tini_pass *pass, const tini_budget *budget, uint64_t *spent
             if (!fit && !*idle)
                 return 0;
             count = fit ? fit : 1;
+            if (count > TINI_ITEMS_AT_ONCE && count < items - pass->item)
+                count -= count % TINI_ITEMS_AT_ONCE;
         }
         tini_op_run(pass, pass->item, count, work, budget->clock_ns && budget->ns < FRAME_NS);
         pass->item += count;

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from tinsmith.errors import FormatError
 from tinsmith.formats.model_files import model_digest
+from tinsmith.spec import Spec
 
 
 def fingerprint(path: Path) -> str:
@@ -52,3 +53,24 @@ def as_gguf(path: Path) -> Path:
     from tinsmith.compiler.unpack import write_gguf
 
     return cached("gguf", f"{fingerprint(path)}.gguf", lambda out: write_gguf(path, out))
+
+
+def as_spec(path: Path) -> Spec:
+    """The model of a .gguf, a .tin or a folder, with the vision half that a tin or a folder has.
+
+    Raises as `as_gguf`, and as models.load.
+    """
+    from tinsmith import models
+
+    if path.is_dir():
+        return models.load(path)
+    gguf = as_gguf(path)
+    spec = models.load(gguf)
+    if gguf == path:
+        return spec
+    from tinsmith.compiler.unpack import vision_of
+    from tinsmith.formats.tin import Tin
+
+    file = Tin(path)
+    file.verify()
+    return replace(spec, vision=vision_of(file))

@@ -103,7 +103,7 @@ class _Keeper:
             return None
         if name not in self._packed:
             names = [f"{name}.blocks", f"{name}.scales"]
-            self._graph.initializer.extend(map(numpy_helper.from_array, _pack(tensors), names))
+            self._graph.initializer.extend(map(numpy_helper.from_array, packed(tensors), names))
             self._packed[name] = names
         return BITS[tensors[0].format], rows, inputs
 
@@ -140,7 +140,7 @@ def _array(values: list[int]) -> Any:
     return numpy.array(values, numpy.int64)
 
 
-def _pack(tensors: list[Tensor]) -> tuple[Any, Any]:
+def packed(tensors: list[Tensor]) -> tuple[Any, Any]:
     """uint8 [rows, blocks, bytes] and float32 scales [rows, blocks]."""
     import numpy
 

@@ -17,6 +17,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from tinsmith.backends import onnx_vision
 from tinsmith.backends.onnx_blocks import BITS, keep_blocks
 from tinsmith.backends.onnx_engine import CONFIG, FACTS, try_out
 from tinsmith.backends.onnx_families import builder_architecture, prepare
@@ -80,8 +81,9 @@ def _architecture(spec: Spec) -> str:
     return name
 
 
-def export(spec: Spec, folder: str | Path, precision: str, options: Sequence[str] = ()) -> None:
-    """Writes the model as a folder of model.onnx, its data, genai_config.json and the tokenizer.
+def export(spec: Spec, folder: str | Path, precision: str, options: Sequence[str] = ()) -> list[str]:
+    """Writes the model as a folder of model.onnx, its data, genai_config.json and the tokenizer, and of a model
+    that sees vision.onnx and its data. Returns what was left out, a line each.
 
     The folder appears when it is complete. One that an earlier export wrote is replaced. precision: of
     PRECISIONS: int4 and int8 are blocks of 32 whose products take activations as int8; fp16 are float16
@@ -99,7 +101,18 @@ def export(spec: Spec, folder: str | Path, precision: str, options: Sequence[str
         if precision == "same":
             _keep(made, spec)
         try_out(made)
+        notes = _see(spec, made, precision)
         write_text(made / FACTS, json.dumps(_facts(spec, precision), indent=2) + "\n")
+    return notes
+
+
+def _see(spec: Spec, made: Path, precision: str) -> list[str]:
+    if spec.vision is None:
+        return []
+    if reason := onnx_vision.why_not(spec.vision):
+        return [f"ONNX: without its vision half: {reason}"]
+    onnx_vision.export(spec.vision, made, precision)
+    return []
 
 
 def _facts(spec: Spec, precision: str) -> dict[str, Any]:

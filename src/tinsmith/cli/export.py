@@ -17,7 +17,7 @@ PARAMETERS = [
         "FILE",
         File(".gguf", ".tin"),
         required=False,
-        help="a .gguf or a Hugging Face folder; for --gguf a .tin",
+        help="a .gguf, a .tin or a Hugging Face folder; for --gguf a .tin",
     ),
     *one_of(
         option("--onnx", Folder(), metavar="OUT", help="a folder for onnxruntime and onnxruntime-genai"),
@@ -86,12 +86,11 @@ def _adapter(args: Args, out: Path) -> None:
 
 
 def _onnx(args: Args, out: Path) -> None:
-    from tinsmith import models
-    from tinsmith.backends.files import as_gguf
+    from tinsmith.backends.files import as_spec
     from tinsmith.backends.onnx_export import export
 
-    source = Path(args.file)
-    export(models.load(as_gguf(source) if source.is_file() else source), out, args.precision or "int4")
+    for note in export(as_spec(Path(args.file)), out, args.precision or "int4"):
+        print(note, file=sys.stderr)
 
 
 def _gguf(args: Args, out: Path) -> None:

@@ -11,7 +11,7 @@ from tinsmith.compiler.program import Program, write_program
 from tinsmith.compiler.weights import pack_weights
 from tinsmith.errors import UnsupportedError
 from tinsmith.formats import tin
-from tinsmith.graph import Graph, GraphBuilder
+from tinsmith.graph import Graph, GraphBuilder, Value
 from tinsmith.spec import Vision
 from tinsmith.vision.facts import to_facts
 from tinsmith.vision.parts import parts_of
@@ -19,17 +19,23 @@ from tinsmith.vision.parts import parts_of
 PROGRAM, WEIGHTS = "vision/program.bin", "vision/weights.bin"
 
 
-def compile_vision(vision: Vision) -> tuple[Graph, Program]:
-    """All patches of an image go through a tower at once: its context is its chunk."""
+def graph_of(vision: Vision) -> tuple[Graph, Value]:
+    """What tower and connector compute, as they say it, and the states that it ends in."""
     tower, connector = parts_of(vision)
-    most = vision.pictures.patches(vision.sizes.patch, vision.joint.merge)
-    if most > _core.MAX_CHUNK:
-        raise UnsupportedError(f"images of {most} patches; the native runtime takes at most {_core.MAX_CHUNK}")
     builder = GraphBuilder(vision.tensors, images=True)
     x = connector.graph(vision.sizes, vision.joint, builder, tower.graph(vision.sizes, builder))
     builder.states(x)
-    lower(builder.graph)
-    return builder.graph, write_program(builder.graph, vocab=x.width, context=most, chunk=most)
+    return builder.graph, x
+
+
+def compile_vision(vision: Vision) -> tuple[Graph, Program]:
+    """All patches of an image go through a tower at once: its context is its chunk."""
+    most = vision.pictures.patches(vision.sizes.patch, vision.joint.merge)
+    if most > _core.MAX_CHUNK:
+        raise UnsupportedError(f"images of {most} patches; the native runtime takes at most {_core.MAX_CHUNK}")
+    graph, states = graph_of(vision)
+    lower(graph)
+    return graph, write_program(graph, vocab=states.width, context=most, chunk=most)
 
 
 def vision_entries(
