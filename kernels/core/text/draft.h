@@ -29,7 +29,7 @@
 enum {
     TINI_DRAFT_TOKENS = 256, /* of the prompt's end, behind its last image, that are looked at, */
     TINI_DRAFT_TEXT = 2048,  /* and the bytes of their text, at most */
-    TINI_DRAFT_SEEN = 6,     /* keys of a place, but for those with tokens of the prompt */
+    TINI_DRAFT_SEEN = 7,     /* keys of a place, but for those with tokens of the prompt */
     TINI_DRAFT_NOWHERE = 0xFFFF
 };
 
@@ -49,6 +49,7 @@ typedef struct tini_draft {
  * does not. */
 typedef struct tini_copying {
     uint32_t end, length, slot;
+    uint32_t shape; /* hash of the answer so far, with each stretch that it copied as one thing */
 } tini_copying;
 
 /* The end of a prompt, and how far the answer has got. */

@@ -14,7 +14,7 @@ from typing import TypeVar
 
 from tinsmith import _core
 
-MOST = 16384  # rules of a table: 128 KiB
+MOST = 1 << 20  # rules of a table: 128 KiB
 MOST_ANSWERS = 4000  # that one is learned from
 
 _MAGIC, _VERSION = 0x46524454, 1
@@ -30,7 +30,9 @@ Answer = tuple[Sequence[int], Sequence[int]]  # tokens of a prompt, and of what 
 
 def learn(model: _core.Model, answers: Sequence[Answer], most: int = MOST) -> bytes:
     """The table of these answers, with at most `most` rules."""
-    plain = _counted(model, answers, frozenset())
+    every = _counted(model, answers, frozenset(), frozenset())
+    settled = frozenset(key for key, seen in every.items() if not _is_open(seen) and seen.total() - seen[_COPY] >= _FEW)
+    plain = _counted(model, answers, frozenset(), settled)
     cued = frozenset(key for key, seen in plain.items() if _is_open(seen))
     rules, parents = {}, {}
     for key, seen in plain.items():
@@ -38,7 +40,7 @@ def learn(model: _core.Model, answers: Sequence[Answer], most: int = MOST) -> by
             token, right, cases = _likeliest(seen)
             parents[key] = right / (cases + 1)
             rules[key] = (right, _rule(token, right, cases) | (_CUED if key in cued else 0))
-    for (key, parent), seen in _joined(model, answers, cued).items():
+    for (key, parent), seen in _joined(model, answers, cued, settled).items():
         token, right, cases = _likeliest(seen)
         gained = right / (cases + 1) - parents.get(parent, 0)
         if right >= _LEAST and gained > _SURER and key not in rules:
@@ -64,18 +66,20 @@ def _likeliest(seen: Counter[int]) -> tuple[int, int, int]:
     return token, right, cases
 
 
-def _counted(model: _core.Model, answers: Sequence[Answer], cued: frozenset[int]) -> dict[int, Counter[int]]:
+def _counted(model: _core.Model, answers: Sequence[Answer], cued: frozenset[int], settled: frozenset[int]) -> dict[int, Counter[int]]:
     """By key the tokens that followed, and in how many cases copying would have given them."""
     found: defaultdict[int, Counter[int]] = defaultdict(Counter)
     for prompt, answer in answers:
         for token, places in zip(answer, _core.draft_seen(model, prompt, answer, cued), strict=True):
             for key, copied, _ in places:
                 found[key].update((token, _COPY) if copied == token else (token,))
+                if key in settled:
+                    break
     return found
 
 
 def _joined(
-    model: _core.Model, answers: Sequence[Answer], cued: frozenset[int]
+    model: _core.Model, answers: Sequence[Answer], cued: frozenset[int], settled: frozenset[int]
 ) -> dict[tuple[int, int], Counter[int]]:
     """As _counted, of keys with a token of the prompt and the key that it was joined to. A token that a prompt
     has several times counts once."""
@@ -85,6 +89,8 @@ def _joined(
             parent, joined = 0, dict[tuple[int, int], bool]()
             for key, copied, cue in places:
                 if not cue:
+                    if parent in settled:
+                        break
                     parent = key
                 else:
                     joined[key, parent] = joined.get((key, parent), False) or copied == token
