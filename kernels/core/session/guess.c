@@ -130,10 +130,10 @@ static void draft(ahead *a) {
     for (; d->known < s->count; d->known++)
         d->copying = tini_drafter_follow(d, d->copying, s->input.tokens, d->known);
     tini_copying copying = d->copying;
-    uint32_t chance = CERTAIN * CERTAIN, sure, rows;
+    uint32_t chance = CERTAIN * s->trust, sure, rows;
     s->expected = 0;
     while (a->at < a->end && (rows = put_drafted(a, copying, &sure))) {
-        chance = chance / CERTAIN * sure / CERTAIN * s->trust;
+        chance = chance / CERTAIN * sure;
         if (chance < least_chance(s, rows) * CERTAIN) {
             s->trust += a->at == s->count;
             break;
