@@ -123,7 +123,7 @@ def test_a_constraint_and_a_table_are_a_constraint_alone(case: str) -> None:
 
 @pytest.mark.parametrize("case", CASES)
 def test_what_must_come_is_put_between_guesses(case: str) -> None:
-    """A choice, what it brings and the next choice in one pass, with the logits that choices have one by one."""
+    """A choice, what it brings and the next choice in one pass, by the logits of choices one by one."""
     core, chosen, passes = made(case)[1], {}, {}
     held = compile_regex("(red|green|blue) on (sand|wood|iron) by (day|night)").data
 
