@@ -1,9 +1,9 @@
 """Draft tables: guesses of an answer's next tokens, learned from a task's answers (kernels/core/text/draft.h).
 
 A rule says which token followed what was seen, or that the prompt's words are copied there, and in how many of
-256 cases. What is seen comes the most particular first; what that settles is not counted for the rest. Where what
-was seen leaves more than one token likely, rules join it with each token of the prompt's end, of which the surest
-that fits is taken (decision lists: Yarowsky 1994).
+256 cases. What is seen comes the most particular first; what that settles is not counted for the rest. Where
+what was seen leaves more than one token likely, rules join it with each token of the prompt's end, of which the
+surest that fits is taken (decision lists: Yarowsky 1994).
 """
 
 from __future__ import annotations
