@@ -121,6 +121,37 @@ def test_a_constraint_and_a_table_are_a_constraint_alone(case: str) -> None:
         assert generated(session, 12, 4) == answers[0]
 
 
+@pytest.mark.parametrize("case", CASES)
+def test_what_must_come_is_put_between_guesses(case: str) -> None:
+    """A choice, what it brings and the next choice in one pass, by the logits of choices one by one."""
+    core, chosen, passes = made(case)[1], {}, {}
+    held = compile_regex("(red|green|blue) on (sand|wood|iron) by (day|night)").data
+
+    def choices(prompt: list[int], data: bytes | None, lookup: int, budget: int) -> list[tuple[Any, ...]]:
+        session, told = asked(case, prompt, data), []
+        session.record(0)
+        session.constrain(_core.Constraint(core, held))
+        for _ in range(2):  # and once more, from what its end left
+            session.replace(prompt)
+            session.generate(40, lookup)
+            while (event := session.step(budget)) != DONE:
+                if event == TOKEN:
+                    told.append((session.token(), *session.choice()[:2]))
+        passes[data] = session.passes()
+        session.constrain(None)
+        session.append(prompt[:1])
+        assert generated(session, 2) == generated(asked(case, session.tokens()[1][:-2], None), 2)
+        return told
+
+    for prompt in prompts(core):
+        chosen = choices(prompt, None, 0, 0)
+        learned = drafts.learn(core, [(prompt, [token for token, *_ in chosen[: len(chosen) // 2]])] * 3)
+        for budget in (0, 20_000):
+            assert choices(prompt, learned, 4, budget) == chosen
+        assert choices(prompt, table(case), 4, 0) == chosen
+        assert passes[learned] <= 0.4 * passes[None]
+
+
 def test_words_of_the_prompt_are_copied() -> None:
     """A rule learned from some words copies others, which may be of several tokens."""
     image = build_image(tiny_spec("llama"))
@@ -156,7 +187,7 @@ def test_a_file_brings_its_own_table(tmp_path: Path) -> None:
 
 def packed(vocab: int, rules: dict[int, int]) -> bytes:
     keys = sorted(rules)
-    head = struct.pack("<8I", 0x46524454, 1, vocab, len(keys), 0, 0, 0, 0)
+    head = struct.pack("<8I", 0x46524454, 2, vocab, len(keys), 0, 0, 0, 0)
     return head + struct.pack(f"<{2 * len(keys)}I", *keys, *(rules[key] for key in keys))
 
 

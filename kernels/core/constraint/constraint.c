@@ -237,10 +237,10 @@ static void add_tiles(const tin_constraint *c, const uint32_t *mask, uint32_t *t
     }
 }
 
-/* As tin_constraint_accept, where the frames of before stay. */
-static int look_ahead(tin_constraint *c, int32_t token) {
+int tini_constraint_ahead(tin_constraint *c, int32_t token) {
     uint8_t room[4];
     uint32_t length, prefix_at = c->prefix_at;
+    c->matcher.work = 0;
     const uint8_t *bytes = tini_trie_bytes(c->tokenizer, (uint32_t)token, room, &length);
     tini_config_list list = c->now;
     if (tini_token_is_end(c->tokenizer, token) || !bytes || !take_bytes(c, bytes, length, &list, &prefix_at))
@@ -251,18 +251,11 @@ static int look_ahead(tin_constraint *c, int32_t token) {
     return 1;
 }
 
-/* Where a constraint stood before it looked ahead. */
-typedef struct standpoint {
-    tini_config_list now;
-    uint32_t frames, prefix_at;
-    int32_t state;
-} standpoint;
-
-static standpoint stand(const tin_constraint *c) {
-    return (standpoint){c->now, c->matcher.frame_count, c->prefix_at, c->state};
+tini_standpoint tini_constraint_stand(const tin_constraint *c) {
+    return (tini_standpoint){c->now, c->matcher.frame_count, c->prefix_at, c->state};
 }
 
-static void go_back(tin_constraint *c, const standpoint *from) {
+void tini_constraint_back(tin_constraint *c, const tini_standpoint *from) {
     c->now = from->now;
     c->prefix_at = from->prefix_at;
     c->state = from->state;
@@ -270,33 +263,34 @@ static void go_back(tin_constraint *c, const standpoint *from) {
     tini_matcher_trouble(&c->matcher, NULL);
 }
 
-int tini_constraint_tiles(tin_constraint *c, const int32_t *guesses, uint32_t count, uint32_t left,
-                          uint32_t room, uint32_t *tiles) {
-    const standpoint here = stand(c);
+int tini_constraint_tiles(tin_constraint *c, const int32_t *guesses, uint32_t count, uint64_t due,
+                          uint32_t left, uint32_t room, uint32_t *tiles) {
+    const tini_standpoint here = tini_constraint_stand(c);
     const uint32_t *mask;
     int good = 1;
     for (uint32_t k = 0; k < left; k++) {
-        good = !tin_constraint_mask(c, left < room ? left - k : room - k, &mask, NULL);
-        if (!good)
-            break;
-        add_tiles(c, mask, tiles);
-        if (k == count || k == room || !(mask[guesses[k] >> 5] >> (guesses[k] & 31) & 1))
-            break;
-        c->matcher.work = 0;
-        if (!look_ahead(c, guesses[k]))
+        if (k == count || !(due >> k & 1)) {
+            good = !tin_constraint_mask(c, left < room ? left - k : room - k, &mask, NULL);
+            if (!good)
+                break;
+            add_tiles(c, mask, tiles);
+            if (k == count || k == room || !(mask[guesses[k] >> 5] >> (guesses[k] & 31) & 1))
+                break;
+        }
+        if (!tini_constraint_ahead(c, guesses[k]))
             break;
     }
-    go_back(c, &here);
+    tini_constraint_back(c, &here);
     return good;
 }
 
 int tini_constraint_fits(tin_constraint *c, const int32_t *tokens, uint32_t count, uint32_t left) {
-    const standpoint here = stand(c);
+    const tini_standpoint here = tini_constraint_stand(c);
     int good = count <= left;
     for (uint32_t k = 0; k < count && good; k++)
-        good = look_ahead(c, tokens[k]);
+        good = tini_constraint_ahead(c, tokens[k]);
     good = good && tini_constraint_distance(c) <= left - count;
-    go_back(c, &here);
+    tini_constraint_back(c, &here);
     return good;
 }
 

@@ -40,12 +40,25 @@ struct tin_constraint {
     size_t scratch_size;
 };
 
+/* Where a constraint stands, for it to go back there after looking ahead. */
+typedef struct tini_standpoint {
+    tini_config_list now;
+    uint32_t frames, prefix_at;
+    int32_t state;
+} tini_standpoint;
+
+tini_standpoint tini_constraint_stand(const tin_constraint *c);
+/* As tin_constraint_accept, where the frames of before stay, and nothing of an end; 0: it may not come. */
+int tini_constraint_ahead(tin_constraint *c, int32_t token);
+void tini_constraint_back(tin_constraint *c, const tini_standpoint *from);
+
 /* Sets the bits of the tiles of TINI_TILE tokens in which one may come next, and next behind the first of the guesses, and
- * so on, up to one that is not allowed. tiles: [(vocab + TINI_TILE - 1) / TINI_TILE] bits. The constraint stays where it
- * stands; the last mask does not. left: tokens that may still be chosen, at least 1; room: places that there are for them,
- * behind which one is still chosen, without a bound. 0 where the constraint has met its limits. */
-int tini_constraint_tiles(tin_constraint *c, const int32_t *guesses, uint32_t count, uint32_t left,
-                          uint32_t room, uint32_t *tiles);
+ * so on, up to one that is not allowed; but for guess k where bit k of `due` says that nothing else may come there. tiles:
+ * [(vocab + TINI_TILE - 1) / TINI_TILE] bits. The constraint stays where it stands; the last mask does not. left: tokens
+ * that may still be chosen, at least 1; room: places that there are for them, behind which one is still chosen, without a
+ * bound. 0 where the constraint has met its limits. */
+int tini_constraint_tiles(tin_constraint *c, const int32_t *guesses, uint32_t count, uint64_t due,
+                          uint32_t left, uint32_t room, uint32_t *tiles);
 
 /* Whether these tokens may come next, and `left` ones, these among them, can end the text. The constraint stays where it
  * stands. */

@@ -6,17 +6,14 @@
 
 TINI_REGION_COLD
 
-/* Forced tokens that are asked for at once; where there are more, the rest follows. */
-enum { FORCED_MAX = 64 };
-
 /* What choosing has in hand. */
 typedef struct choice {
     const float *row;           /* the logits that the next token is chosen by, or NULL */
     uint32_t at;                /* where the next token comes to stand */
-    uint32_t used;              /* rows of logits below it were each chosen by, from the first one on */
+    uint32_t first, used;       /* rows of logits that were each chosen by, the last of them */
     uint32_t guesses, right;    /* from `at` on, those that may still be right; those that were */
     uint32_t forced, forced_at; /* how many are known, and the next one */
-    int32_t tokens[FORCED_MAX];
+    int32_t tokens[TINI_FORCED_MAX];
 } choice;
 
 tin_status tini_generate_end(tin_session *s, tin_error *error) {
@@ -104,13 +101,17 @@ tin_status tin_session_constrain(tin_session *s, tin_constraint *constraint, tin
 
 /* Takes the next token of a forced run, if there is one; ends the generation when nothing but the end can follow. */
 static int take_forced(tin_session *s, choice *c, int32_t *token) {
+    if (c->guesses) { /* which were made with what must come */
+        *token = s->input.tokens[c->at];
+        return s->due >> c->right & 1;
+    }
     if (c->forced_at == c->forced) {
         if (tin_constraint_state(s->constraint) == TIN_CONSTRAINT_MUST_END) {
             s->finish = TIN_FINISH_END;
             return 0;
         }
         int64_t count = tin_constraint_forced(s->constraint, s->input.tokens, c->at, tini_tokens_left(s, c->at),
-                                              c->tokens, FORCED_MAX);
+                                              c->tokens, TINI_FORCED_MAX);
         if (count < 0)
             s->finish = TIN_FINISH_CONSTRAINT;
         c->forced = count > 0 ? (uint32_t)count : 0;
@@ -143,7 +144,8 @@ static int next_token(tin_session *s, choice *c, int32_t *token) {
         tini_mask_logits(tini_session_row(s, c->at - 1), vocab, mask);
         s->ready.partial = 1;
     }
-    c->used += c->used + 1 == c->at;
+    c->first = c->used + 1 == c->at ? c->first : c->at - 1;
+    c->used = c->at;
     *token = tini_sample(&s->sampling, c->row, vocab, mask, s->input.tokens, c->at, c->at, s->scratch);
     double share = 0;
     if (*token >= 0 && (s->sampling.measure || tini_record_shares(s->record)))
@@ -188,7 +190,8 @@ static void place(tin_session *s, choice *c, int32_t token) {
 
 static void choose(tin_session *s) {
     uint32_t guesses = s->guesses;
-    choice c = {.at = s->count - guesses, .used = s->count - guesses - 1, .guesses = guesses};
+    choice c = {.at = s->count - guesses, .guesses = guesses};
+    c.first = c.used = c.at - 1;
     c.row = tini_session_row(s, c.at - 1);
     const int had_row = c.row != NULL;
     if (s->position == s->count && !c.row) /* a batch has written others in their place */
@@ -202,9 +205,10 @@ static void choose(tin_session *s) {
     s->guesses = 0;
     s->position = s->position < c.at ? s->position : c.at;
     tini_session_keep_rows(s, s->position);
-    if (had_row && s->ready.partial && c.used < s->position) { /* a row that none was chosen by lacks logits */
+    if (had_row && s->ready.partial) { /* a row that none was chosen by lacks logits */
         tini_session_keep_rows(s, c.used);
-        if (s->position == s->count)
+        tini_session_skip_rows(s, c.first);
+        if (c.used < s->position && s->position == s->count)
             tini_session_remake(s, s->count - 1);
     }
     if (guesses) {

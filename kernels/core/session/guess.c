@@ -7,6 +7,8 @@ TINI_REGION_COLD
 /* What followed is looked up by the last 3 tokens, or else the last 2. */
 enum { LONGEST_MATCH = 3, SHORTEST_MATCH = 2, FIRST_STRETCH = 2, LONGEST_REST = 15 };
 
+enum { MOST_GUESSES = 64 }; /* a bit each of session->due */
+
 /* Of 256: what a row more of a pass costs, of a pass of one row, where that was not measured. An eighth is assumed: the
  * weights are read once for all rows of a small pass. */
 enum { ROW_COST = 32, CERTAIN = 256, MOST_DRAFTED = 16 };
@@ -46,83 +48,146 @@ static uint32_t find_match(const tin_session *s, uint32_t length) {
     return 0;
 }
 
-static int is_set(const uint32_t *bits, int32_t token) {
-    return bits && bits[token / 32] >> token % 32 & 1;
-}
-
-/* Which tokens the constraint allows next; NULL where that can't be known. It is kept for choosing. */
-static const uint32_t *allowed_next(tin_session *s) {
-    if (tin_constraint_mask(s->constraint, tini_tokens_left(s, s->count), &s->allowed, NULL))
-        s->allowed = NULL;
-    return s->allowed;
-}
-
-/* The least chance, of 256, that a guess must have. A right one costs its row now and not later, and spares the session's
- * share of a pass; a wrong one costs a row. So chance (cost + share) > cost. */
-static uint32_t least_chance(const tin_session *s) {
-    uint32_t cost = (s->row_cost ? s->row_cost : ROW_COST) * (s->beside ? s->beside : 1);
-    return CERTAIN * cost / (cost + CERTAIN);
-}
-
-/* Those by the draft table; how many. Where bad luck alone keeps them from being made, it slowly turns. */
-static uint32_t draft(tin_session *s, uint32_t most, const uint32_t *mask) {
-    tini_drafter *d = s->drafter;
-    for (; d->known < s->count; d->known++)
-        d->copying = tini_drafter_follow(d, d->copying, s->input.tokens, d->known);
-    tini_copying copying = d->copying;
-    uint32_t chance = CERTAIN * CERTAIN, made = 0, sure, at = s->count, worth = least_chance(s);
-    for (s->expected = 0; made < most; made++) {
-        int32_t token = tini_drafter_guess(d, copying, s->input.tokens, at, made ? NULL : mask, &sure);
-        if (token < 0 || tini_token_is_end(d->tokenizer, token) || sure < worth)
-            break;
-        chance = chance / CERTAIN * sure / CERTAIN * s->trust;
-        if (chance < worth * CERTAIN) {
-            s->trust += !made;
-            break;
-        }
-        s->expected += chance;
-        s->input.tokens[at] = token;
-        copying = tini_drafter_follow(d, copying, s->input.tokens, at++);
-    }
-    return made;
-}
-
-/* Those that followed earlier, up to an image. A match may reach into what is guessed: a repetition goes on. */
-static uint32_t look_up(tin_session *s, uint32_t most) {
-    uint32_t from = 0;
-    for (uint32_t length = LONGEST_MATCH; !from && length >= SHORTEST_MATCH && most; length--)
-        if (s->count > length)
-            from = find_match(s, length);
-    if (!from || s->input.tokens[from] == TIN_EMBEDDED ||
-        (s->constraint && !is_set(s->allowed ? s->allowed : allowed_next(s), s->input.tokens[from])))
-        return 0;
-    if (s->resting) {
-        s->resting--;
-        return 0;
-    }
-    uint32_t made = 0;
-    for (; made < most && s->input.tokens[from + made] != TIN_EMBEDDED; made++)
-        s->input.tokens[s->count + made] = s->input.tokens[from + made];
-    return made;
-}
-
 static uint32_t least(uint32_t a, uint32_t b) {
     return a < b ? a : b;
 }
 
-void tini_guess(tin_session *s) {
-    uint32_t most = least(tini_session_context(s) - s->count, least(s->left, s->options.logit_rows - 1));
-    int drafted = s->drafter && s->drafter->table.header;
-    if (!s->lookup || !most || !tini_states_may_guess(&s->states))
+/* Guesses in the making: behind the session's tokens up to `at`, where the next comes, and before `end`. Its constraint has
+ * gone ahead with them. */
+typedef struct ahead {
+    tin_session *s;
+    uint32_t at, end;
+} ahead;
+
+/* Puts what must come behind tokens[at - 1], which the constraint has taken. Where it then ends; 0: there is no room for it,
+ * or the text ends with it. */
+static uint32_t put_forced(const ahead *a, uint32_t at) {
+    tin_session *s = a->s;
+    int32_t tokens[TINI_FORCED_MAX];
+    for (;;) {
+        if (tin_constraint_state(s->constraint) == TIN_CONSTRAINT_MUST_END)
+            return 0;
+        uint32_t left = least(s->left - (at - s->count), tini_session_context(s) - at);
+        int64_t count =
+            tin_constraint_forced(s->constraint, s->input.tokens, at, left, tokens, TINI_FORCED_MAX);
+        if (!count)
+            return at;
+        if (count < 0 || count > a->end - at)
+            return 0;
+        for (int64_t k = 0; k < count; k++) {
+            if (!tini_constraint_ahead(s->constraint, tokens[k]))
+                return 0;
+            s->due |= (uint64_t)1 << (at - s->count);
+            s->input.tokens[at++] = tokens[k];
+        }
+    }
+}
+
+/* Puts the token where the next guess comes, and what must come behind it: only with that are there logits to choose by.
+ * How many that are; 0 where it may not come, or would be for nothing. */
+static uint32_t put_guess(const ahead *a, int32_t token) {
+    tin_session *s = a->s;
+    if (token < 0 || tini_token_is_end(&s->model->tokenizer, token))
+        return 0;
+    s->input.tokens[a->at] = token;
+    if (!s->constraint)
+        return 1;
+    const tini_standpoint here = tini_constraint_stand(s->constraint);
+    uint32_t end = 0;
+    s->due &= ((uint64_t)1 << (a->at - s->count)) - 1;
+    if (tini_constraint_ahead(s->constraint, token))
+        end = put_forced(a, a->at + 1);
+    if (!end)
+        tini_constraint_back(s->constraint, &here);
+    return end ? end - a->at : 0;
+}
+
+/* The least chance, of 256, that guesses of so many rows must have. Right ones cost their rows now and not later, and spare
+ * the session's share of a pass; wrong ones cost them. So chance (cost + share) > cost. */
+static uint32_t least_chance(const tin_session *s, uint32_t rows) {
+    uint32_t cost = (s->row_cost ? s->row_cost : ROW_COST) * (s->beside ? s->beside : 1) * rows;
+    return CERTAIN * cost / (cost + CERTAIN);
+}
+
+/* Puts what the draft table says, *sure of 256; as put_guess. */
+static uint32_t put_drafted(const ahead *a, tini_copying copying, uint32_t *sure) {
+    tin_session *s = a->s;
+    const uint32_t *mask = NULL;
+    uint32_t worth = least_chance(s, 1);
+    int32_t token = tini_drafter_guess(s->drafter, copying, s->input.tokens, a->at, NULL, sure);
+    uint32_t rows = *sure < worth ? 0 : put_guess(a, token);
+    uint32_t left = least(s->left - (a->at - s->count), tini_session_context(s) - a->at);
+    if (rows || *sure < worth || !s->constraint || tin_constraint_mask(s->constraint, left, &mask, NULL))
+        return rows;
+    token = tini_drafter_guess(s->drafter, copying, s->input.tokens, a->at, mask, sure);
+    return *sure < worth ? 0 : put_guess(a, token);
+}
+
+/* Those by the draft table. Where bad luck alone keeps them from being made, it slowly turns. */
+static void draft(ahead *a) {
+    tin_session *s = a->s;
+    tini_drafter *d = s->drafter;
+    for (; d->known < s->count; d->known++)
+        d->copying = tini_drafter_follow(d, d->copying, s->input.tokens, d->known);
+    tini_copying copying = d->copying;
+    uint32_t chance = CERTAIN * s->trust, sure, rows;
+    s->expected = 0;
+    while (a->at < a->end && (rows = put_drafted(a, copying, &sure))) {
+        chance = chance / CERTAIN * sure;
+        if (chance < least_chance(s, rows) * CERTAIN) {
+            s->trust += a->at == s->count;
+            break;
+        }
+        s->expected += chance * rows;
+        for (; rows; rows--, a->at++)
+            copying = tini_drafter_follow(d, copying, s->input.tokens, a->at);
+    }
+}
+
+/* At most so many that followed earlier, up to an image. A match may reach into what is guessed: a repetition goes on. */
+static void look_up(ahead *a, uint32_t most) {
+    tin_session *s = a->s;
+    const int32_t *tokens = s->input.tokens;
+    uint32_t from = 0;
+    for (uint32_t length = LONGEST_MATCH; !from && length >= SHORTEST_MATCH; length--)
+        if (s->count > length)
+            from = find_match(s, length);
+    if (!from)
         return;
-    uint32_t made = 0;
-    if (drafted && (!s->constraint || allowed_next(s)))
-        made = draft(s, least(most, MOST_DRAFTED), s->allowed);
-    s->drafted = made != 0;
-    if (!made)
-        made = look_up(s, least(most, least(s->lookup, s->stretch)));
-    s->count += made;
-    s->guesses = made;
+    if (s->resting) {
+        s->resting--;
+        return;
+    }
+    for (int goes_on = 1; goes_on && most && a->at < a->end && tokens[from] != TIN_EMBEDDED; most--) {
+        uint32_t rows = put_guess(a, tokens[from]);
+        goes_on = rows != 0;
+        for (uint32_t end = a->at + rows; a->at < end; a->at++)
+            goes_on &= tokens[from++] == tokens[a->at];
+    }
+}
+
+void tini_guess(tin_session *s) {
+    uint32_t room = tini_session_context(s) - s->count;
+    room = least(least(room, MOST_GUESSES), least(s->left, s->options.logit_rows) - 1);
+    if (!s->lookup || !room || !tini_states_may_guess(&s->states))
+        return;
+    ahead a = {s, s->count, s->count + room};
+    tini_standpoint here;
+    s->due = 0;
+    if (s->constraint)
+        here = tini_constraint_stand(s->constraint);
+    if (s->drafter && s->drafter->table.header) {
+        a.end = s->count + least(room, MOST_DRAFTED);
+        draft(&a);
+        a.end = s->count + room;
+    }
+    s->drafted = a.at != s->count;
+    if (!s->drafted)
+        look_up(&a, least(s->lookup, s->stretch));
+    if (s->constraint)
+        tini_constraint_back(s->constraint, &here);
+    s->guesses = a.at - s->count;
+    s->count = a.at;
 }
 
 void tini_guess_checked(tin_session *s, uint32_t guesses, uint32_t right) {

@@ -9,6 +9,9 @@
 #include "../text/draft.h"
 #include "session.h"
 
+/* Forced tokens that are asked for at once; where there are more, the rest follows. */
+enum { TINI_FORCED_MAX = 64 };
+
 /* Tokens that may still be chosen; 0, which is no bound for a mask, where the next one only shows that the context is
  * full. */
 uint32_t tini_tokens_left(const tin_session *session, uint32_t at);

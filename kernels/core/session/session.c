@@ -488,7 +488,7 @@ static void ask_logits(tin_session *s, tini_pass *pass) {
     uint32_t at = s->count - s->guesses, first = s->position + s->rows - s->logit_rows;
     int choosing =
         s->phase != TINI_READING && s->constraint && s->left && first + 1 == at && s->wanted >= s->count;
-    if (!choosing || !tini_constraint_tiles(s->constraint, s->input.tokens + at, s->guesses, s->left,
+    if (!choosing || !tini_constraint_tiles(s->constraint, s->input.tokens + at, s->guesses, s->due, s->left,
                                             tini_session_context(s) - at, pass->tile_bits))
         pass->every_tile = 1;
     else if (!s->guesses)
@@ -570,6 +570,14 @@ float *tini_session_row(const tin_session *s, uint32_t position) {
 void tini_session_keep_rows(tin_session *s, uint32_t end) {
     uint32_t kept = end > s->ready.first ? end - s->ready.first : 0;
     s->ready.rows = s->ready.rows < kept ? s->ready.rows : kept;
+}
+
+void tini_session_skip_rows(tin_session *s, uint32_t first) {
+    uint32_t skipped = first > s->ready.first ? first - s->ready.first : 0;
+    skipped = skipped < s->ready.rows ? skipped : s->ready.rows;
+    s->ready.logits += (size_t)skipped * s->model->program.header->vocab;
+    s->ready.first += skipped;
+    s->ready.rows -= skipped;
 }
 
 void tini_session_give_up(tin_session *s) {

@@ -61,6 +61,7 @@ struct tin_session {
     uint32_t left;              /* tokens that may still be chosen */
     uint32_t announced;         /* tokens before this one were announced */
     /* Guesses; see guess.c. */
+    uint64_t due; /* bit k: nothing else may come there than guess k, where those before it are right */
     struct tini_drafter *drafter; /* NULL where there is one row of logits: no room for guesses */
     uint32_t trust, expected;  /* of 256, how good those of its table are; how many of the last, times 65,536 */
     uint32_t beside, row_cost; /* of its last pass: the sessions in it, and tini_pass_row_cost */
@@ -101,8 +102,9 @@ void tini_session_drop(tin_session *session);
 
 /* The logits of the token at `position`, [vocab]; NULL when they are not at hand. */
 float *tini_session_row(const tin_session *session, uint32_t position);
-/* Gives up those of the tokens from `end` on; all of them. */
+/* Gives up those of the tokens from `end` on; of those before `first`; all of them. */
 void tini_session_keep_rows(tin_session *session, uint32_t end);
+void tini_session_skip_rows(tin_session *session, uint32_t first);
 void tini_session_give_up(tin_session *session);
 
 /* TIN_STEP_* of what is at hand; PENDING when a pass must run. */

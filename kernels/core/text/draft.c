@@ -7,7 +7,7 @@
 
 TINI_REGION_COLD
 
-enum { BEGINNING = -1, COPIED_LONGEST = 16 };
+enum { BEGINNING = -1, COPIED = -2, COPIED_LONGEST = 16 };
 
 /* ---- The table ---- */
 
@@ -130,26 +130,34 @@ tini_copying tini_drafter_follow(const tini_drafter *d, tini_copying copying, co
                                  uint32_t at) {
     uint32_t length, place = TINI_DRAFT_NOWHERE;
     const uint8_t *text = tini_token_bytes(d->tokenizer, tokens[at], &length);
-    if (!length)
-        return (tini_copying){0};
-    if (copying.length)
+    if (length && copying.length)
         place = find_word(d, d->text + copying.end - copying.length, copying.length, text, length);
     if (place != TINI_DRAFT_NOWHERE) {
         copying.length += length;
         copying.end = place + copying.length;
         return copying;
     }
-    if (begins_word(*text))
+    if (length && begins_word(*text))
         place = find_word(d, text, 0, text, length);
     if (place == TINI_DRAFT_NOWHERE)
-        return (tini_copying){0};
-    return (tini_copying){.end = place + length, .length = length, .slot = hash_last(d, tokens, at, 2)};
+        return (tini_copying){.shape = join(copying.shape, (uint32_t)tokens[at])};
+    return (tini_copying){
+        .end = place + length,
+        .length = length,
+        .slot = hash_last(d, tokens, at, 2),
+        .shape = join(copying.shape, (uint32_t)COPIED),
+    };
 }
 
 uint32_t tini_drafter_see(const tini_drafter *d, tini_copying copying, const int32_t *tokens, uint32_t at,
                           tini_seen seen[TINI_DRAFT_SEEN]) {
     uint32_t count = 0;
-    for (uint32_t length = 1; length <= 4; length *= 2) {
+    seen[count++] = (tini_seen){
+        .key = join(32, copying.shape),
+        .copied = copying.length ? copying.end : TINI_DRAFT_NOWHERE,
+        .cued = 1,
+    };
+    for (uint32_t length = 4; length; length /= 2) {
         uint32_t key = hash_last(d, tokens, at, length);
         if (key)
             seen[count++] = (tini_seen){key, TINI_DRAFT_NOWHERE, 1};

@@ -3,7 +3,8 @@
  * A draft table maps what is seen at a place of an answer to the token that followed there in training, or to copying: the
  * next token is then what the prompt's text goes on with. What is seen is a key of 32 bits:
  *
- *   - the last 1, 2 or 4 tokens of the answer, with its beginning as one of them;
+ *   - the answer's shape: all of its tokens, with each stretch that it copied from the prompt as one thing;
+ *   - the last 4, 2 or 1 tokens of the answer, with its beginning as one of them;
  *   - each of these, where the table says so, with each token of the prompt's end: a decision list (Yarowsky 1994), of
  *     which the surest rule that fits is taken. Such a rule may say that the words behind its token are copied;
  *   - while the answer copies words: what would be copied next, where the copy began (the two tokens before it), or both.
@@ -22,14 +23,14 @@
 #include "tokenizer.h"
 
 #define TINI_DRAFT_MAGIC 0x46524454u /* "TDRF" */
-#define TINI_DRAFT_VERSION 1u
+#define TINI_DRAFT_VERSION 2u
 #define TINI_DRAFT_COPY 0x3FFFFFu
 #define TINI_DRAFT_CUED 0x400000u /* there are rules of this key with tokens of the prompt */
 
 enum {
     TINI_DRAFT_TOKENS = 256, /* of the prompt's end, behind its last image, that are looked at, */
     TINI_DRAFT_TEXT = 2048,  /* and the bytes of their text, at most */
-    TINI_DRAFT_SEEN = 6,     /* keys of a place, but for those with tokens of the prompt */
+    TINI_DRAFT_SEEN = 7,     /* keys of a place, but for those with tokens of the prompt */
     TINI_DRAFT_NOWHERE = 0xFFFF
 };
 
@@ -46,9 +47,10 @@ typedef struct tini_draft {
 } tini_draft;
 
 /* Where an answer copies: text[end - length .. end) was copied last, behind two tokens with the hash `slot`. length 0: it
- * does not. */
+ * does not. And the answer's shape. */
 typedef struct tini_copying {
     uint32_t end, length, slot;
+    uint32_t shape; /* hash */
 } tini_copying;
 
 /* The end of a prompt, and how far the answer has got. */
@@ -83,7 +85,7 @@ void tini_drafter_begin(tini_drafter *d, const int32_t *tokens, uint32_t count);
 tini_copying tini_drafter_follow(const tini_drafter *d, tini_copying copying, const int32_t *tokens,
                                  uint32_t at);
 
-/* What is seen before tokens[at]; how much. With token k of the prompt's end, of tini_drafter->count, added to it. */
+/* What is seen before tokens[at], the most particular first; how much. With token k of the prompt's end, of tini_drafter->count, added to it. */
 uint32_t tini_drafter_see(const tini_drafter *d, tini_copying copying, const int32_t *tokens, uint32_t at,
                           tini_seen seen[TINI_DRAFT_SEEN]);
 tini_seen tini_drafter_cue(const tini_drafter *d, tini_seen seen, const int32_t *tokens, uint32_t k);

@@ -1,8 +1,9 @@
 """Draft tables: guesses of an answer's next tokens, learned from a task's answers (kernels/core/text/draft.h).
 
 A rule says which token followed what was seen, or that the prompt's words are copied there, and in how many of
-256 cases. Where what was seen leaves more than one token likely, rules join it with each token of the prompt's
-end, of which the surest that fits is taken (decision lists: Yarowsky 1994).
+256 cases. What is seen comes the most particular first; what that settles is not counted for the rest. Where
+what was seen leaves more than one token likely, rules join it with each token of the prompt's end, of which the
+surest that fits is taken (decision lists: Yarowsky 1994).
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from tinsmith import _core
 MOST = 16384  # rules of a table: 128 KiB
 MOST_ANSWERS = 4000  # that one is learned from
 
-_MAGIC, _VERSION = 0x46524454, 1
+_MAGIC, _VERSION = 0x46524454, 2
 _COPY, _CUED = 0x3FFFFF, 0x400000
 # A rule is of at least so many cases; one with a token of the prompt must be so much surer than that without.
 _LEAST, _SURER = 2, 0.02
@@ -30,7 +31,9 @@ Answer = tuple[Sequence[int], Sequence[int]]  # tokens of a prompt, and of what 
 
 def learn(model: _core.Model, answers: Sequence[Answer], most: int = MOST) -> bytes:
     """The table of these answers, with at most `most` rules."""
-    plain = _counted(model, answers, frozenset())
+    alone = _counted(model, answers, frozenset())
+    settled = frozenset(key for key, seen in alone.items() if _is_settled(seen))
+    plain = _counted(model, answers, settled)
     cued = frozenset(key for key, seen in plain.items() if _is_open(seen))
     rules, parents = {}, {}
     for key, seen in plain.items():
@@ -38,7 +41,7 @@ def learn(model: _core.Model, answers: Sequence[Answer], most: int = MOST) -> by
             token, right, cases = _likeliest(seen)
             parents[key] = right / (cases + 1)
             rules[key] = (right, _rule(token, right, cases) | (_CUED if key in cued else 0))
-    for (key, parent), seen in _joined(model, answers, cued).items():
+    for (key, parent), seen in _joined(model, answers, cued, settled).items():
         token, right, cases = _likeliest(seen)
         gained = right / (cases + 1) - parents.get(parent, 0)
         if right >= _LEAST and gained > _SURER and key not in rules:
@@ -52,9 +55,13 @@ def spread(rows: Sequence[T]) -> list[T]:
     return [rows[k * len(rows) // count] for k in range(count)]
 
 
-def _is_open(seen: Counter[int]) -> bool:
+def _is_settled(seen: Counter[int]) -> bool:
     _, right, cases = _likeliest(seen)
-    return cases >= _FEW and right < _SETTLED * cases
+    return cases >= _FEW and right >= _SETTLED * cases
+
+
+def _is_open(seen: Counter[int]) -> bool:
+    return not _is_settled(seen) and seen.total() - seen[_COPY] >= _FEW
 
 
 def _likeliest(seen: Counter[int]) -> tuple[int, int, int]:
@@ -64,18 +71,21 @@ def _likeliest(seen: Counter[int]) -> tuple[int, int, int]:
     return token, right, cases
 
 
-def _counted(model: _core.Model, answers: Sequence[Answer], cued: frozenset[int]) -> dict[int, Counter[int]]:
-    """By key the tokens that followed, and in how many cases copying would have given them."""
+def _counted(model: _core.Model, answers: Sequence[Answer], settled: frozenset[int]) -> dict[int, Counter[int]]:
+    """By key the tokens that followed, and in how many cases copying would have given them. A key that comes
+    behind a settled one of the same place does not count it: it is asked where those before it do not know."""
     found: defaultdict[int, Counter[int]] = defaultdict(Counter)
     for prompt, answer in answers:
-        for token, places in zip(answer, _core.draft_seen(model, prompt, answer, cued), strict=True):
+        for token, places in zip(answer, _core.draft_seen(model, prompt, answer, frozenset()), strict=True):
             for key, copied, _ in places:
                 found[key].update((token, _COPY) if copied == token else (token,))
+                if key in settled:
+                    break
     return found
 
 
 def _joined(
-    model: _core.Model, answers: Sequence[Answer], cued: frozenset[int]
+    model: _core.Model, answers: Sequence[Answer], cued: frozenset[int], settled: frozenset[int]
 ) -> dict[tuple[int, int], Counter[int]]:
     """As _counted, of keys with a token of the prompt and the key that it was joined to. A token that a prompt
     has several times counts once."""
@@ -85,6 +95,8 @@ def _joined(
             parent, joined = 0, dict[tuple[int, int], bool]()
             for key, copied, cue in places:
                 if not cue:
+                    if parent in settled:
+                        break
                     parent = key
                 else:
                     joined[key, parent] = joined.get((key, parent), False) or copied == token
