@@ -56,6 +56,12 @@ static inline tini_layout tini_layout_of(int format) {
     case TINI_FORMAT_Q2_K:
         layout = (tini_layout){.scales = 0, .low = {16, 32}, .halves = 80};
         break;
+    case TINI_FORMAT_IQ4_XS:
+        layout = (tini_layout){.scales = 2, .low = {8, 16}};
+        break;
+    case TINI_FORMAT_TQ2_0:
+        layout = (tini_layout){.low = {0, 32}, .halves = 64};
+        break;
     }
     switch (format) {
 #define TINI_FORMAT_SIZES(a, b, id, gguf, NAME, name, block_inputs, block_bytes, ...) \

@@ -23,7 +23,7 @@ static const struct floats {
     {"f32", FLOAT32, 0, 64},  {"f16", FLOAT16, 0, 32},    {"bf16", BFLOAT16, 0, 32}, {"q8_0", FLOAT16, 0, 32},
     {"q4_0", FLOAT16, 0, 32}, {"q4_1", FLOAT16, 0, 64},   {"q5_0", FLOAT16, 0, 32},  {"q5_1", FLOAT16, 0, 64},
     {"q4_k", FLOAT16, 0, 64}, {"q5_k", FLOAT16, 0, 64},   {"q6_k", FLOAT16, 0, 32},  {"q3_k", FLOAT16, 0, 32},
-    {"q2_k", FLOAT16, 0, 64}, {"iq4_nl", FLOAT16, 0, 32},
+    {"q2_k", FLOAT16, 0, 64}, {"iq4_nl", FLOAT16, 0, 32},  {"iq4_xs", FLOAT16, 0, 32}, {"tq2_0", FLOAT16, 0, 32},
 };
 
 static uint16_t random_half(void) {

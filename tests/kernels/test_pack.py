@@ -79,6 +79,10 @@ def numbers(name: str, blocks: np.ndarray) -> np.ndarray:
         return plane(FORMATS[name].bytes - 16, 4, 16)
     if name in ("q5_0", "q5_1"):
         return plane(FORMATS[name].bytes - 16, 4, 16) | plane(FORMATS[name].bytes - 20, 1, 1) << 4
+    if name == "iq4_xs":
+        return plane(8, 4, 16)
+    if name == "tq2_0":
+        return plane(0, 2, 32)
     if name == "q4_k":
         return plane(16, 4, 32)
     if name == "q5_k":
@@ -90,7 +94,7 @@ def numbers(name: str, blocks: np.ndarray) -> np.ndarray:
 
 # Where the small scales and minimums begin and how many bytes they take; the planes of a sub-block: how many
 # bits, from which one on.
-SCALES = {"q4_k": (4, 12), "q5_k": (4, 12), "q6_k": (192, 16), "q3_k": (96, 12), "q2_k": (0, 16)}
+SCALES = {"q4_k": (4, 12), "q5_k": (4, 12), "q6_k": (192, 16), "q3_k": (96, 12), "q2_k": (0, 16), "iq4_xs": (2, 6)}
 PLANES = {
     "q8_0": [(8, 0)],
     "q5_0": [(1, 4), (4, 0)],
@@ -99,6 +103,7 @@ PLANES = {
     "q6_k": [(2, 4), (4, 0)],
     "q3_k": [(1, 2), (2, 0)],
     "q2_k": [(2, 0)],
+    "tq2_0": [(2, 0)],
 }
 
 

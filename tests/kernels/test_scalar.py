@@ -82,10 +82,11 @@ SCALES_OF_ONE = {
     "q6_k": (192, bytes([1] * 16)),
     "q3_k": (96, bytes([0x11] * 8 + [0xAA] * 4)),
     "q2_k": (0, bytes([1] * 16)),
+    "iq4_xs": (2, bytes([0xAA] * 2 + [0x11] * 4)),
 }
 # Bytes that make every weight one value, and that value.
-FLAT = {"q4_k": 0x11, "q5_k": 0xFF, "q6_k": 0xFF, "q3_k": 0, "q2_k": 0x55}
-FLAT_VALUE = {"q4_k": 1, "q5_k": 31, "q6_k": 31, "q3_k": -4, "q2_k": 1}
+FLAT = {"q4_k": 0x11, "q5_k": 0xFF, "q6_k": 0xFF, "q3_k": 0, "q2_k": 0x55, "iq4_xs": 0x88}
+FLAT_VALUE = {"q4_k": 1, "q5_k": 31, "q6_k": 31, "q3_k": -4, "q2_k": 1, "iq4_xs": 1}
 
 
 @pytest.mark.parametrize("name", QUANTIZED)
@@ -106,6 +107,8 @@ def test_quantized_matmul_is_the_stated_steps(lib, rng, name):
         if name in ("q4_k", "q5_k"):
             want += parts.sum(axis=2).astype(f32) * ((d * w.scale[:, b, 0].astype(f32)) * scale)
             want -= (w.dmin[None, :, b] * w.minimum[:, b, 0].astype(f32)) * (scale * total)
+        elif name == "iq4_xs":
+            want += parts.sum(axis=2).astype(f32) * ((d * w.scale[:, b, 0].astype(f32)) * scale)
         elif name == "q2_k":
             least = (half.sum(axis=2) @ w.minimum[:, b].T).astype(f32)
             dot = (parts * w.scale[None, :, b]).sum(axis=2).astype(f32)

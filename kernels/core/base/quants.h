@@ -115,6 +115,11 @@ TINI_INLINE tini_group tini_group_in(const uint8_t *scale, const uint32_t stride
             0};
     case TINI_FORMAT_Q2_K:
         return (tini_group){scale[g * stride] & 15, scale[g * stride] >> 4};
+    case TINI_FORMAT_IQ4_XS:
+        return (tini_group){((scale[(2 + s / 2) * stride] >> s % 2 * 4 & 15) |
+                             (scale[s / 4 * stride] >> s % 4 * 2 & 3) << 4) -
+                                32,
+                            0};
     }
     return (tini_group){1, 1};
 }

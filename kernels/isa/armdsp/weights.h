@@ -53,7 +53,7 @@ TINI_INLINE float tini_arm_add(float y, const uint8_t *w, uint32_t s, uint32_t l
     if (kind.scales) {
         const tini_group group = tini_group_in(scales, TINI_TILE, 2 * s, format);
         y = y + (float)sum * (d * (float)group.scale * x->scale);
-        return y - minimum * (float)group.minimum * x->scaled;
+        return kind.halves == 4 ? y - minimum * (float)group.minimum * x->scaled : y;
     }
     y = y + (float)sum * (d * x->scale);
     return kind.halves == 4 ? y + minimum * x->scaled : y;

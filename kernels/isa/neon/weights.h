@@ -104,6 +104,10 @@ TINI_INLINE void tini_neon_small(tini_neon_block *block, const uint8_t *p, uint3
         block->d = vmulq_f32(block->d, tini_neon_bytes(scale));
         /* The scalar takes this term off; adding its negative gives the same bits. */
         block->minimum = vnegq_f32(vmulq_f32(block->minimum, tini_neon_bytes(minimum)));
+    } else if (format == TINI_FORMAT_IQ4_XS) {
+        uint32_t low = tini_neon_four(p + 16 * (2 + s / 2)) >> s % 2 * 4 & 0x0f0f0f0fu;
+        uint32_t high = tini_neon_four(p + 16 * (s / 4)) >> s % 4 * 2 & 0x03030303u;
+        block->d = vmulq_f32(block->d, vsubq_f32(tini_neon_bytes(low | high << 4), vdupq_n_f32(32.0f)));
     } else if (tini_scales_by_half(format)) {
         for (uint32_t half = 0; half < 2; half++) {
             uint32_t g = 2 * s + half, four = tini_neon_four(p + 16 * (format == TINI_FORMAT_Q3_K ? g % 8 : g));

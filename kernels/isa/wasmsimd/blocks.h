@@ -201,13 +201,14 @@ TINI_INLINE void tini_wasm_dot(v128_t *sums, const uint8_t *w, const tini_wasm_x
     } else if (way == TINI_WASM_NIBBLES) {
         tini_wasm_dot_nibbles(sums, w, x, quads, columns);
     } else if (way == TINI_WASM_NUMBERS) {
+        const uint32_t back = (uint32_t)(tini_wasm_taken_off(format) - tini_kind_of(format).offset);
         tini_wasm_dot_numbers(sums, w, x, 0, 8, 0, quads, columns);
         TINI_WASM_UNROLL
         for (uint32_t k = 0; k < quads * columns; k++) {
             sums[k] = wasm_i32x4_extadd_pairwise_i16x8(sums[k]);
-            if (format != TINI_FORMAT_Q5_0) /* whose numbers have no offset: put it back */
+            if (back) /* more was taken off than the format's offset */
                 sums[k] =
-                    wasm_i32x4_add(sums[k], wasm_i32x4_splat((int32_t)(16u * (uint32_t)x[k % columns].sum)));
+                    wasm_i32x4_add(sums[k], wasm_i32x4_splat((int32_t)(back * (uint32_t)x[k % columns].sum)));
         }
     } else {
         v128_t last[4];

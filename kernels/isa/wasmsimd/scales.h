@@ -28,7 +28,7 @@ TINI_INLINE tini_wasm_way tini_wasm_way_of(const int format) {
         return TINI_WASM_BYTES;
     if (tini_scales_by_half(format))
         return TINI_WASM_HALVES;
-    return kind.high ? TINI_WASM_NUMBERS : TINI_WASM_NIBBLES;
+    return kind.high || kind.low != 4 ? TINI_WASM_NUMBERS : TINI_WASM_NIBBLES;
 }
 
 TINI_INLINE int tini_wasm_unpacks(const int format) {
@@ -135,6 +135,11 @@ TINI_INLINE void tini_wasm_read_scales(tini_wasm_scales *s, const uint8_t *w, ui
         tini_wasm_small_k(&scale, &minimum, small, sub);
         tini_wasm_multiply(s->d, scale);
         tini_wasm_multiply(s->minimum, minimum);
+    } else if (format == TINI_FORMAT_IQ4_XS) {
+        v128_t low = wasm_u16x8_shr(wasm_v128_load(small + 16 * (2 + sub / 2)), sub % 2 * 4);
+        v128_t high = wasm_u16x8_shr(wasm_v128_load(small + 16 * (sub / 4)), sub % 4 * 2);
+        low = wasm_v128_or(tini_wasm_bits(low, 0, 15), wasm_i16x8_shl(tini_wasm_bits(high, 0, 3), 4));
+        tini_wasm_multiply(s->d, wasm_i8x16_sub(low, wasm_i8x16_const_splat(32)));
     } else if (tini_wasm_way_of(format) == TINI_WASM_HALVES) {
         v128_t first, last;
         if (format == TINI_FORMAT_Q3_K) {

@@ -56,9 +56,9 @@ TINI_INLINE TINI_SET(scales) TINI_SET(load_scales)(const uint8_t *head, const ti
                                             : TINI_SET(pairs)(first, last, -kind.offset);
     } else if (kind.scales) {
         f.d = TINI_SET(times)(f.d, TINI_SET(small_floats)(small->scale[s] + rows * part));
-        /* y - m * t is y + (-m) * t, bit for bit. */
-        f.minimum = TINI_SET(times)(TINI_SET(negative)(f.minimum),
-                                    TINI_SET(small_floats)(small->minimum[s] + rows * part));
+        if (kind.halves == 4) /* y - m * t is y + (-m) * t, bit for bit. */
+            f.minimum = TINI_SET(times)(TINI_SET(negative)(f.minimum),
+                                        TINI_SET(small_floats)(small->minimum[s] + rows * part));
     }
     return f;
 }
