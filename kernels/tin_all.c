@@ -8,6 +8,7 @@
 #define _GNU_SOURCE
 #endif
 #include "core/base/error.c"
+#include "core/base/grids.c"
 #include "core/base/isa.c"
 #include "core/constraint/automaton.c"
 #include "core/constraint/constraint.c"
@@ -148,6 +149,11 @@
 #include "isa/scalar/matmul_bf16.c"
 #include "isa/scalar/matmul_f16.c"
 #include "isa/scalar/matmul_f32.c"
+#include "isa/scalar/matmul_iq2_s.c"
+#include "isa/scalar/matmul_iq2_xs.c"
+#include "isa/scalar/matmul_iq2_xxs.c"
+#include "isa/scalar/matmul_iq3_s.c"
+#include "isa/scalar/matmul_iq3_xxs.c"
 #include "isa/scalar/matmul_iq4_nl.c"
 #include "isa/scalar/matmul_iq4_xs.c"
 #include "isa/scalar/matmul_q2_k.c"
@@ -160,6 +166,7 @@
 #include "isa/scalar/matmul_q5_k.c"
 #include "isa/scalar/matmul_q6_k.c"
 #include "isa/scalar/matmul_q8_0.c"
+#include "isa/scalar/matmul_tq1_0.c"
 #include "isa/scalar/matmul_tq2_0.c"
 #include "isa/scalar/quantize_q8.c"
 #include "isa/scalar/rms_norm.c"

@@ -99,6 +99,10 @@ int tini_quantize_feedback(int format, uint8_t *gguf, float *x, uint32_t rows, u
                 int status = tini_quantize_block(tries, format, block, part, cost + at);
                 if (status)
                     return status;
+                if (tini_kind_of(format).words) {
+                    tini_round_words(format, block, part, error + (row - first) * n, cost + at, own, inputs);
+                    continue;
+                }
                 tini_quants w;
                 tini_quants_from_gguf(&w, block, format);
                 tini_round_block(format, &w, part, error + (row - first) * n, own, inputs);

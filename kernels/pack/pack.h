@@ -11,6 +11,9 @@
  *                scales, 16 bytes, one a row;
  *                for each 32 inputs in order, a sub-block: its planes
  *
+ * tq1_0, iq3_s, iq3_xxs, iq2_s, iq2_xs and iq2_xxs have, in the place of the last two, the GGUF block's other bytes as they
+ * are, as words of 4: byte 4 * row + t of the k-th 64 bytes is byte 4k + t of that row (core/base/words.h says what they are).
+ *
  * A plane of `bits` bits holds part of 32 inputs of 16 rows in `bits` vectors of 64 bytes. Group g is the inputs
  * 4g .. 4g + 3, g = 0..7; byte 4 * row + t of vector g % bits holds input 4g + t of that row, from bit
  * g / bits * bits on. The planes of a sub-block, in this order (numbers are unsigned, the lowest value is 0):

@@ -52,6 +52,12 @@ def numbers(name: str, blocks: np.ndarray, rows: int) -> Numbers:
     halves = [np.repeat(half.reshape(rows, -1), each, axis=1) for half in halves]
     ones = with_halves(1, 0)
     scaled = decoded(ones).astype(np.int64)
+    if name in ODD_SCALES:
+        scale = odd_scales(name, blocks).reshape(rows, -1, 2)
+        unit = ODD_SCALES[name]
+        whole = decoded(with_halves(1 / unit)).astype(np.int64)
+        q = (whole.reshape(*scale.shape, 16) // scale[..., None]).reshape(whole.shape)
+        return Numbers(q, scale, np.ones_like(scale), halves[0] * f32(unit), None)
     shape = (*scaled.shape[:2], 2)
     scale = minimum = np.ones(shape, np.int64)
     q = scaled
@@ -69,6 +75,21 @@ def numbers(name: str, blocks: np.ndarray, rows: int) -> Numbers:
         if len(halves) == 2:
             minimum = -decoded(with_halves(0, 1)).astype(np.int64)[:, :, ::16]
     return Numbers(q, scale, minimum, halves[0], halves[1] if len(halves) == 2 else None)
+
+
+# What a block's scale is counted in, of formats whose small scales are odd numbers up to 31.
+ODD_SCALES = {"iq3_s": 1.0, "iq3_xxs": 0.25, "iq2_s": 0.125, "iq2_xs": 0.125, "iq2_xxs": 0.125}
+
+
+def odd_scales(name: str, blocks: np.ndarray) -> np.ndarray:
+    """[blocks, 8, 2], as ggml's structs state them: four bits at the end of a block, or above signs."""
+    if name in ("iq3_xxs", "iq2_xxs"):
+        words = np.ascontiguousarray(blocks[:, 66:] if name == "iq3_xxs" else blocks[:, 2:]).view(np.uint32)
+        bits = (words if name == "iq3_xxs" else words[:, 1::2]) >> 28
+    else:
+        last = blocks[:, -4 if name == "iq3_s" else -8 :, None]
+        bits = (last >> np.array([0, 4], np.uint8) & 15).reshape(len(blocks), -1)
+    return np.repeat(2 * bits.astype(np.int64) + 1, 16 // bits.shape[1], axis=1).reshape(len(blocks), 8, 2)
 
 
 def range_of_halves(name: str) -> list[int]:
@@ -107,7 +128,7 @@ def test_quantized_matmul_is_the_stated_steps(lib, rng, name):
         if name in ("q4_k", "q5_k"):
             want += parts.sum(axis=2).astype(f32) * ((d * w.scale[:, b, 0].astype(f32)) * scale)
             want -= (w.dmin[None, :, b] * w.minimum[:, b, 0].astype(f32)) * (scale * total)
-        elif name == "iq4_xs":
+        elif name in ("iq4_xs", "iq3_s", "iq3_xxs", "iq2_xxs"):
             want += parts.sum(axis=2).astype(f32) * ((d * w.scale[:, b, 0].astype(f32)) * scale)
         elif name == "q2_k":
             least = (half.sum(axis=2) @ w.minimum[:, b].T).astype(f32)

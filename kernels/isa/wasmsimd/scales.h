@@ -32,7 +32,7 @@ TINI_INLINE tini_wasm_way tini_wasm_way_of(const int format) {
 }
 
 TINI_INLINE int tini_wasm_unpacks(const int format) {
-    return format != TINI_FORMAT_Q8_0 && tini_wasm_way_of(format) != TINI_WASM_NIBBLES;
+    return tini_kind_of(format).low != 8 && tini_wasm_way_of(format) != TINI_WASM_NIBBLES;
 }
 
 /* What is taken off the numbers so that 16-bit sums fit; also where the format's own offset is 0. */
@@ -118,6 +118,24 @@ TINI_INLINE v128_t tini_wasm_small_q3(const uint8_t *small, uint32_t g) {
     low = wasm_v128_and(wasm_u16x8_shr(low, g / 8 * 4), wasm_i8x16_const_splat(15));
     high = wasm_v128_and(wasm_u16x8_shr(high, g / 4 * 2), wasm_i8x16_const_splat(3));
     return wasm_i8x16_sub(wasm_v128_or(low, wasm_i16x8_shl(high, 4)), wasm_i8x16_const_splat(32));
+}
+
+/* Of sub-block `sub` of the packed block w, one of words; wide[8][64]: its numbers. */
+TINI_INLINE void tini_wasm_widen(tini_wasm_scales *s, uint8_t *wide, const uint8_t *w, uint32_t sub,
+                                 const int format) {
+    int8_t scale[2][TINI_TILE];
+    tini_widen(wide, scale[0], w + 2 * TINI_TILE, sub, TINI_TILE, format);
+    const v128_t first = wasm_v128_load(scale[0]), last = wasm_v128_load(scale[1]);
+    tini_wasm_halves(w, s->d);
+    tini_wasm_halves(w + 16, s->d + 2);
+    for (uint32_t q = 0; q < 4; q++)
+        s->d[q] = wasm_f32x4_mul(s->d[q], wasm_f32x4_splat(tini_unit(format)));
+    if (!tini_scales_by_half(format)) {
+        tini_wasm_multiply(s->d, first);
+        return;
+    }
+    tini_wasm_lanes(s->first, first, first);
+    tini_wasm_lanes(s->last, last, last);
 }
 
 /* Of sub-block `sub` of the packed block w. */

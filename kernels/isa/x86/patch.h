@@ -43,6 +43,8 @@ TINI_INLINE TINI_SET(scales) TINI_SET(load_scales)(const uint8_t *head, const ti
     const uint32_t rows = TINI_TILE / TINI_PARTS;
     TINI_SET(scales) f;
     f.d = TINI_SET(halves)(head + 2 * rows * part);
+    if (tini_unit(format) != 1.0f)
+        f.d = TINI_SET(times)(f.d, TINI_SET(spread_f32)(tini_unit(format)));
     f.first = f.last = f.pair = TINI_SET(spread_i32)(0);
     f.minimum = TINI_SET(spread_f32)(0.0f);
     if (kind.halves == 4)
@@ -53,8 +55,8 @@ TINI_INLINE TINI_SET(scales) TINI_SET(load_scales)(const uint8_t *head, const ti
         f.last = TINI_SET(scale)(last);
         f.pair = format == TINI_FORMAT_Q2_K ? TINI_SET(pairs)(small->minimum[2 * s] + rows * part,
                                                               small->minimum[2 * s + 1] + rows * part, 1)
-                                            : TINI_SET(pairs)(first, last, -kind.offset);
-    } else if (kind.scales) {
+                                            : TINI_SET(pairs)(first, last, -TINI_SET(offset)(format));
+    } else if (kind.scales || kind.words) {
         f.d = TINI_SET(times)(f.d, TINI_SET(small_floats)(small->scale[s] + rows * part));
         if (kind.halves == 4) /* y - m * t is y + (-m) * t, bit for bit. */
             f.minimum = TINI_SET(times)(TINI_SET(negative)(f.minimum),
@@ -94,7 +96,8 @@ TINI_INLINE void TINI_SET(patch)(const tini_matmul *m, uint32_t tile, uint32_t t
     const uint32_t registers = tiles * TINI_PARTS, subs = kind.inputs / TINI_BLOCK,
                    blocks = m->inputs / kind.inputs;
     const size_t block_bytes = TINI_TILE * tini_kind_bytes(&kind), tile_bytes = blocks * block_bytes;
-    const size_t sub_bytes = 64 * (kind.low + kind.high), head_bytes = TINI_TILE * (kind.halves + kind.scales);
+    const size_t head_bytes = TINI_TILE * (kind.halves + kind.scales),
+                 sub_bytes = (block_bytes - head_bytes) / subs;
     /* Blocks that memory is asked for ahead of use, on into the next tiles: the hardware's own guesses lose their way
      * among a super-block's parts, and between two tiles. */
     const uint32_t far = (4095 + (uint32_t)block_bytes) / (uint32_t)block_bytes;
@@ -116,6 +119,16 @@ TINI_INLINE void TINI_SET(patch)(const tini_matmul *m, uint32_t tile, uint32_t t
         for (uint32_t s = 0; s < subs; s++, p += sub_bytes) {
             TINI_SET(scales) f[4];
             TINI_SET(sums) sum[4][4];
+            const uint8_t *planes[2];
+            uint8_t wide[2][64 * 8];
+            TINI_UNROLL for (uint32_t k = 0; k < tiles; k++) planes[k] = p + k * tile_bytes;
+            for (uint32_t k = 0; k < (kind.words ? tiles : 0); k++) {
+                int8_t scale[2][TINI_TILE];
+                tini_widen(wide[k], scale[0], w + k * tile_bytes + head_bytes, s, TINI_TILE, format);
+                memcpy(small[k].scale[tini_scales_by_half(format) ? 2 * s : s], scale,
+                       tini_scales_by_half(format) ? 2 * TINI_TILE : TINI_TILE);
+                planes[k] = wide[k];
+            }
             TINI_UNROLL for (uint32_t k = 0; k < registers; k++) f[k] = TINI_SET(load_scales)(
                 w + k / TINI_PARTS * tile_bytes, &small[k / TINI_PARTS], s, k % TINI_PARTS, format);
             for (uint32_t k = 0; k < (t ? 0 : tiles); k++)
@@ -131,7 +144,7 @@ TINI_INLINE void TINI_SET(patch)(const tini_matmul *m, uint32_t tile, uint32_t t
                 const uint32_t j = tini_scales_by_half(format) ? i : i / 2 + i % 2 * 4;
                 TINI_INTS four[4];
                 TINI_UNROLL for (uint32_t k = 0; k < registers; k++) four[k] = TINI_SET(four)(
-                    p + k / TINI_PARTS * tile_bytes + 64 / TINI_PARTS * (k % TINI_PARTS), j, format);
+                    planes[k / TINI_PARTS] + 64 / TINI_PARTS * (k % TINI_PARTS), j, format);
                 TINI_UNROLL for (uint32_t c = 0; c < columns; c++) {
                     int32_t q;
                     memcpy(&q, x[c]->q + 4 * j, 4);

@@ -291,6 +291,12 @@ def unpack_by_torch(data: Tensor, format: str, column: int, columns: int) -> Ten
     rows, data = len(data), data[:, begin:end].contiguous()
     if format in _PLAIN:
         return data.view(_PLAIN[format]).float()
+    if _layout(format)["words"]:  # looked up in tables that the core has
+        held = data.cpu()
+        out = torch.empty(rows, columns)
+        part = (0, rows, 0, columns)
+        _core.values(format, buffer(held), rows, columns, None, buffer(out), False, *part)
+        return out.to(data.device)
     blocks, layout = data.view(-1, kind.bytes), _layout(format)
     numbers = _plane(blocks, layout["low"], kind.block) ^ layout["flip"]
     if layout["high"][1]:
