@@ -18,7 +18,7 @@ typedef struct tini_layout {
     /* Of formats that read q8 activations; the sizes of these parts are tini_kind's. */
     uint32_t halves, scales;
     tini_plane low, high; /* low: of formats of words, where these begin */
-    uint8_t flip; /* XORed onto the numbers of the low plane */
+    uint8_t flip;         /* XORed onto the numbers of the low plane */
 } tini_layout;
 
 /* All zero when the format is unknown. */

@@ -143,7 +143,8 @@ static int tini_quantize_super_codes(const tini_tries *tries, tini_quants *out, 
 }
 
 /* TQ2_0: x ~ d q, q one of -1, 0 and 1. */
-static int tini_quantize_ternary(const tini_tries *tries, tini_quants *out, const float *x, const float *weight) {
+static int tini_quantize_ternary(const tini_tries *tries, tini_quants *out, const float *x,
+                                 const float *weight) {
     const float fit = tini_fit_ternary(tries, x, weight, 256), inverse = tini_inverse(tini_half_round(fit));
     out->half[0] = tini_f32_to_f16(fit);
     for (uint32_t i = 0; i < 256; i++)

@@ -52,7 +52,8 @@ static void tini_half_costs(float cost[256], const tini_grid *grid, const float 
         for (uint32_t level = grid->levels; level-- > 0;) {
             for (uint32_t k = 0; k < before; k++) {
                 const uint32_t code = codes[k] | level << grid->bits * i;
-                cost[code] = cost[codes[k]] + each[i][level]; /* level 0, which is the code itself, comes last */
+                cost[code] =
+                    cost[codes[k]] + each[i][level]; /* level 0, which is the code itself, comes last */
                 if (level)
                     codes[count++] = code;
             }
@@ -288,9 +289,8 @@ int tini_quantize_words(const tini_tries *tries, int format, uint8_t *out, const
     uint8_t *words = out + layout.low.at;
     float d = 0.0f;
     memset(out, 0, layout.bytes);
-    const int status = format == TINI_FORMAT_TQ1_0
-                           ? tini_quantize_trits(tries, words, x, weight, &d)
-                           : tini_quantize_points(format, words, x, weight, share, &d);
+    const int status = format == TINI_FORMAT_TQ1_0 ? tini_quantize_trits(tries, words, x, weight, &d)
+                                                   : tini_quantize_points(format, words, x, weight, share, &d);
     const uint16_t half = tini_f32_to_f16(d);
     out[layout.halves] = (uint8_t)half;
     out[layout.halves + 1] = (uint8_t)(half >> 8);

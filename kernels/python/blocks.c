@@ -188,7 +188,8 @@ static PyObject *block_layout(PyObject *module, PyObject *name) {
     return Py_BuildValue("{sIsIsIsIs(III)s(III)sisBsIsy#}", "halves", at.halves, "half_bytes", kind.halves,
                          "scales", at.scales, "scale_bytes", kind.scales, "low", at.low.at, kind.low,
                          at.low.stride, "high", at.high.at, kind.high, at.high.stride, "offset", kind.offset,
-                         "flip", at.flip, "words", kind.words, "codes", kind.codes, (Py_ssize_t)(kind.codes ? 16 : 0));
+                         "flip", at.flip, "words", kind.words, "codes", kind.codes,
+                         (Py_ssize_t)(kind.codes ? 16 : 0));
 }
 
 static PyObject *quantize(PyObject *module, PyObject *args, PyObject *keywords) {

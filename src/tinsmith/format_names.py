@@ -14,4 +14,7 @@ DEFAULTS = ("F16", "Q8_0", "Q4_0")  # of a build that states none
 
 def file_type(format: str) -> int:
     """Of a file whose weights mostly have one format of `formats.weights`: for some, of the medium mix."""
-    return FILE_TYPES[format if format in FILE_TYPES else f"{format}_M"]
+    # The file type IQ2_S is mostly IQ2_XS.
+    return FILE_TYPES[
+        format if format in FILE_TYPES and format != "IQ2_S" else f"{format.removesuffix('_S')}_M"
+    ]

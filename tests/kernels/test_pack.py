@@ -95,7 +95,14 @@ def numbers(name: str, blocks: np.ndarray) -> np.ndarray:
 
 # Where the small scales and minimums begin and how many bytes they take; the planes of a sub-block: how many
 # bits, from which one on.
-SCALES = {"q4_k": (4, 12), "q5_k": (4, 12), "q6_k": (192, 16), "q3_k": (96, 12), "q2_k": (0, 16), "iq4_xs": (2, 6)}
+SCALES = {
+    "q4_k": (4, 12),
+    "q5_k": (4, 12),
+    "q6_k": (192, 16),
+    "q3_k": (96, 12),
+    "q2_k": (0, 16),
+    "iq4_xs": (2, 6),
+}
 PLANES = {
     "q8_0": [(8, 0)],
     "q5_0": [(1, 4), (4, 0)],

@@ -57,7 +57,7 @@ TINI_INLINE size_t tini_kind_bytes(const tini_kind *kind) {
 /* One row's block. */
 typedef struct tini_quants {
     uint16_t half[2];
-    uint8_t scale[16]; /* of formats of words: each 16 inputs' own */
+    uint8_t scale[16];      /* of formats of words: each 16 inputs' own */
     uint8_t q[TINI_QUANTS]; /* unsigned: before the offset is taken off, or the place in the table */
 } tini_quants;
 
@@ -155,10 +155,10 @@ TINI_INLINE tini_group tini_group_in(const uint8_t *scale, const uint32_t stride
     case TINI_FORMAT_Q2_K:
         return (tini_group){scale[g * stride] & 15, scale[g * stride] >> 4};
     case TINI_FORMAT_IQ4_XS:
-        return (tini_group){((scale[(2 + s / 2) * stride] >> s % 2 * 4 & 15) |
-                             (scale[s / 4 * stride] >> s % 4 * 2 & 3) << 4) -
-                                32,
-                            0};
+        return (tini_group){
+            ((scale[(2 + s / 2) * stride] >> s % 2 * 4 & 15) | (scale[s / 4 * stride] >> s % 4 * 2 & 3) << 4) -
+                32,
+            0};
     }
     return (tini_group){1, 1};
 }
@@ -171,7 +171,8 @@ TINI_INLINE tini_group tini_group_of(const uint8_t *scale, uint32_t g, const int
 TINI_INLINE void tini_quants_floats(float *out, const tini_quants *w, const int format) {
     const tini_kind kind = tini_kind_of(format);
     const int super = kind.inputs > TINI_BLOCK;
-    float d = tini_unit(format) * tini_f16_to_f32(w->half[0]), minimum = kind.halves == 4 ? tini_f16_to_f32(w->half[1]) : 0.0f;
+    float d = tini_unit(format) * tini_f16_to_f32(w->half[0]),
+          minimum = kind.halves == 4 ? tini_f16_to_f32(w->half[1]) : 0.0f;
     for (uint32_t i = 0; i < kind.inputs; i += 16) {
         tini_group group = tini_group_of(w->scale, i / 16, format);
         float scale = super ? d * (float)group.scale : d;

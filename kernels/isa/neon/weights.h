@@ -155,8 +155,7 @@ TINI_INLINE tini_neon_block tini_neon_load_as(const uint8_t *p, uint32_t s, uint
     tini_neon_small(&block, p + TINI_TILE * kind.halves + 4 * quarter, s, format);
     TINI_NEON_UNROLL
     for (int g = 0; g < 8; g++) {
-        uint8x16_t w =
-            kind.words ? vld1q_u8(wide + 16 * g) : tini_neon_plane(low, g, (int)kind.low, 0);
+        uint8x16_t w = kind.words ? vld1q_u8(wide + 16 * g) : tini_neon_plane(low, g, (int)kind.low, 0);
         if (kind.high)
             w = vorrq_u8(w, tini_neon_plane(high, g, (int)kind.high, (int)kind.low));
         if (kind.low == 8 && !raw)

@@ -6,7 +6,8 @@
 
 TINI_REGION_SCALAR
 
-TINI_INLINE float tini_words_add(float y, const tini_quants *w, uint32_t s, const tini_q8 *x, const int format) {
+TINI_INLINE float tini_words_add(float y, const tini_quants *w, uint32_t s, const tini_q8 *x,
+                                 const int format) {
     const tini_group group = tini_group_of(w->scale, 2 * s, format);
     const int32_t sum = tini_dot(w->q + TINI_BLOCK * s, x->q, TINI_BLOCK, 128);
     const float d = tini_unit(format) * tini_f16_to_f32(w->half[0]);

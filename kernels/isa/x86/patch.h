@@ -143,8 +143,8 @@ TINI_INLINE void TINI_SET(patch)(const tini_matmul *m, uint32_t tile, uint32_t t
                 /* Both nibbles of a byte one after the other, unless halves are summed apart. */
                 const uint32_t j = tini_scales_by_half(format) ? i : i / 2 + i % 2 * 4;
                 TINI_INTS four[4];
-                TINI_UNROLL for (uint32_t k = 0; k < registers; k++) four[k] = TINI_SET(four)(
-                    planes[k / TINI_PARTS] + 64 / TINI_PARTS * (k % TINI_PARTS), j, format);
+                TINI_UNROLL for (uint32_t k = 0; k < registers; k++) four[k] =
+                    TINI_SET(four)(planes[k / TINI_PARTS] + 64 / TINI_PARTS * (k % TINI_PARTS), j, format);
                 TINI_UNROLL for (uint32_t c = 0; c < columns; c++) {
                     int32_t q;
                     memcpy(&q, x[c]->q + 4 * j, 4);

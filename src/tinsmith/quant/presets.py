@@ -283,7 +283,7 @@ def formats(
     for shape, part in zip(shapes, parts, strict=True):
         wanted = _wanted(preset, shape, part, Place(seen[part], counts[part], group, weighed), tied)
         seen[part] += 1
-        given = _fitting(wanted, shape.inputs)
+        given = _fitting(wanted, shape.inputs, _is_head(shape, tied))
         if given != wanted:
             fallbacks[wanted, given, shape.inputs] += 1
         chosen.append(given)
@@ -313,13 +313,17 @@ def _wanted(preset: Preset, shape: Shape, part: str, place: Place, tied: bool) -
     rule = next((rule for rule in preset.rules if rule.part == part and rule.where(place)), None)
     if rule:
         return rule.format
-    if shape.name == "output.weight" or (shape.name in _TABLES and tied):
+    if _is_head(shape, tied):
         return preset.head
     return preset.embedding if shape.name in _TABLES else preset.matrices
 
 
-def _fitting(wanted: str, inputs: int) -> str:
-    for given in (wanted, _NARROW.get(wanted)):
+def _is_head(shape: Shape, tied: bool) -> bool:
+    return shape.name == "output.weight" or (shape.name in _TABLES and tied)
+
+
+def _fitting(wanted: str, inputs: int, head: bool) -> str:
+    for given in (wanted, "Q8_0" if head else _NARROW.get(wanted)):
         if given and inputs % weight_format(given).block == 0:
             return given
     return _NARROWEST
