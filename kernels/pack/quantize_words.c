@@ -344,7 +344,7 @@ void tini_round_words(int format, uint8_t *block, float *x, float *error, const 
     const uint32_t n = tini_group_inputs(format);
     tini_points points;
     for (uint32_t at = 0; at < 256; at += 8) {
-        const int32_t scale = tini_words_scale(words, 4, at / 32, at / 16 % 2, format);
+        const uint32_t scale = tini_words_scale(words, 4, at / 32, at / 16 % 2, format);
         points.bits[at / n] = (uint8_t)(scale / 2);
         tini_round_points(&grid, &points, values, x, cost, d * (float)scale, at);
         tini_lose(x, values, error, factor, inputs, at, at + 8);

@@ -14,6 +14,7 @@ enum {
     TINI_GRID_END = TINI_GRID_IQ3_S + 512
 };
 
-extern const uint16_t tini_grids[TINI_GRID_END];
+/* One more, which a gather of 32 bits reads with the last. */
+extern const uint16_t tini_grids[TINI_GRID_END + 1];
 
 #endif

@@ -42,8 +42,8 @@ TINI_INLINE float tini_arm_add(float y, const uint8_t *w, uint32_t s, uint32_t l
     if (tini_scales_by_half(format)) {
         tini_group a, b;
         if (kind.words) {
-            a = (tini_group){tini_words_scale(words, 4 * TINI_TILE, s, 0, format), 0};
-            b = (tini_group){tini_words_scale(words, 4 * TINI_TILE, s, 1, format), 0};
+            a = (tini_group){(int32_t)tini_words_scale(words, 4 * TINI_TILE, s, 0, format), 0};
+            b = (tini_group){(int32_t)tini_words_scale(words, 4 * TINI_TILE, s, 1, format), 0};
         } else {
             a = tini_group_in(scales, TINI_TILE, 2 * s, format);
             b = tini_group_in(scales, TINI_TILE, 2 * s + 1, format);
