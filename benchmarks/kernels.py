@@ -46,6 +46,7 @@ def build(folder: Path, compiler: str) -> Library:
     sources = [
         *sorted(kernels.glob("isa/*/*.c")),
         kernels / "core/base/isa.c",
+        kernels / "core/base/grids.c",
         *sorted(kernels.glob("pack/*.c")),
     ]
     flags = ["-std=c11", "-O3", "-ffp-contract=off", "-shared", "-fPIC"]

@@ -26,12 +26,17 @@ TINI_INLINE void tini_quants_from_gguf(tini_quants *out, const uint8_t *block, c
     const tini_layout layout = tini_layout_of(format);
     memcpy(out->half, block + layout.halves, kind.halves);
     memcpy(out->scale, block + layout.scales, kind.scales);
+    if (kind.words) {
+        tini_quants_from_words(out, block + layout.low.at, layout.low.stride, format);
+        return;
+    }
     tini_plane_read(out->q, block + layout.low.at, kind.inputs, kind.low, layout.low.stride);
     tini_plane_add(out->q, block + layout.high.at, kind.inputs, kind.high, layout.high.stride, kind.low);
     for (uint32_t i = 0; layout.flip && i < kind.inputs; i++)
         out->q[i] ^= layout.flip;
 }
 
+/* Not of formats of words. */
 TINI_INLINE void tini_quants_to_gguf(uint8_t *block, const tini_quants *w, const int format) {
     const tini_kind kind = tini_kind_of(format);
     const tini_layout layout = tini_layout_of(format);

@@ -46,7 +46,8 @@ TINI_REGION_SCALAR
 static void tini_round_block(int format, tini_quants *w, float *x, float *error, const float *factor,
                              uint32_t inputs) {
     const tini_kind kind = tini_kind_of(format);
-    const float high = (float)((1u << (kind.low + kind.high)) - 1u), d = tini_f16_to_f32(w->half[0]);
+    const uint32_t levels = format == TINI_FORMAT_TQ2_0 ? 3u : 1u << (kind.low + kind.high);
+    const float high = (float)(levels - 1u), d = tini_f16_to_f32(w->half[0]);
     float lowest[TINI_QUANTS], next[TINI_QUANTS];
     memset(w->q, 0, kind.inputs);
     tini_quants_floats(lowest, w, format);
@@ -56,8 +57,9 @@ static void tini_round_block(int format, tini_quants *w, float *x, float *error,
         const float *row = factor + (size_t)i * inputs, step = next[i] - lowest[i];
         float value;
         if (kind.codes) {
-            w->q[i] = (uint8_t)tini_nearest_code(x[i] * tini_inverse(d));
-            value = d * (float)kind.codes[w->q[i]];
+            const float scale = kind.scales ? d * (float)tini_group_of(w->scale, i / 16, format).scale : d;
+            w->q[i] = (uint8_t)tini_nearest_code(x[i] * tini_inverse(scale));
+            value = scale * (float)kind.codes[w->q[i]];
         } else {
             const float level = tini_level((x[i] - lowest[i]) * tini_inverse(step), 0.0f, high);
             w->q[i] = (uint8_t)level;
@@ -97,6 +99,10 @@ int tini_quantize_feedback(int format, uint8_t *gguf, float *x, uint32_t rows, u
                 int status = tini_quantize_block(tries, format, block, part, cost + at);
                 if (status)
                     return status;
+                if (tini_kind_of(format).words) {
+                    tini_round_words(format, block, part, error + (row - first) * n, cost + at, own, inputs);
+                    continue;
+                }
                 tini_quants w;
                 tini_quants_from_gguf(&w, block, format);
                 tini_round_block(format, &w, part, error + (row - first) * n, own, inputs);

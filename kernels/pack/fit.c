@@ -63,7 +63,8 @@ TINI_REGION_SCALAR
 TINI_REGION_END
 
 static const tini_tries tini_tries_scalar = {tini_try_scales_scalar, tini_try_lines_scalar,
-                                             tini_try_points_scalar, tini_try_codes_scalar};
+                                             tini_try_points_scalar, tini_try_codes_scalar,
+                                             tini_try_code_points_scalar};
 
 #if TIN_HAVE_AVX2
 TINI_REGION_AVX2
@@ -73,7 +74,7 @@ TINI_REGION_AVX2
 TINI_REGION_END
 
 static const tini_tries tini_tries_avx2 = {tini_try_scales_avx2, tini_try_lines_avx2, tini_try_points_avx2,
-                                           tini_try_codes_avx2};
+                                           tini_try_codes_avx2, tini_try_code_points_avx2};
 #endif
 
 const tini_tries *tini_tries_here(void) {
@@ -127,6 +128,20 @@ float tini_fit_codes(const tini_tries *tries, const float *x, const float *weigh
     }
     tini_finer(inverse, tries->codes(x, weight, inverse, n));
     return tries->codes(x, weight, inverse, n);
+}
+
+/* Scales from the largest value down, each a sixth below the one before; then twice finer ones. */
+float tini_fit_ternary(const tini_tries *tries, const float *x, const float *weight, uint32_t n) {
+    const float extreme = tini_abs(tini_extreme(x, n));
+    float inverse[TINI_TRIES];
+    if (!(extreme > 1e-30f))
+        return 0.0f;
+    inverse[0] = 1.0f / extreme;
+    for (uint32_t c = 1; c < TINI_TRIES; c++)
+        inverse[c] = inverse[c - 1] * 1.2f;
+    for (uint32_t round = 0; round < 2; round++)
+        tini_finer(inverse, tries->scales(x, weight, inverse, n, -1.0f, 1.0f));
+    return tries->scales(x, weight, inverse, n, -1.0f, 1.0f);
 }
 
 float tini_center(float *x, const float *weight, uint32_t n) {

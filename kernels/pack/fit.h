@@ -25,6 +25,7 @@ typedef struct tini_tries {
     uint32_t (*points)(const float *x, const float *weight, const float *d, const float *from, uint32_t n,
                        float low, float high);
     float (*codes)(const float *x, const float *weight, const float *inverse, uint32_t n);
+    uint32_t (*code_points)(const float *x, const float *weight, const float *d, uint32_t n);
 } tini_tries;
 
 /* For the best set that this machine runs. */
@@ -35,6 +36,9 @@ float tini_fit_scale(const tini_tries *tries, const float *x, const float *weigh
 
 /* The d of x ~ d times one of tini_iq4_nl. */
 float tini_fit_codes(const tini_tries *tries, const float *x, const float *weight, uint32_t n);
+
+/* The d of x ~ d q, q one of -1, 0 and 1. */
+float tini_fit_ternary(const tini_tries *tries, const float *x, const float *weight, uint32_t n);
 
 /* x[n] becomes x less its weighted mean, which is returned. */
 float tini_center(float *x, const float *weight, uint32_t n);
@@ -80,6 +84,15 @@ TINI_INLINE uint32_t tini_nearest_code(float t) {
     for (uint32_t k = 0; k < 15; k++)
         code += t > tini_code_middle(k);
     return code;
+}
+
+/* The value in tini_iq4_nl nearest to t. */
+TINI_INLINE float tini_code_value(float t) {
+    float q = tini_iq4_nl[0];
+    TINI_UNROLL
+    for (uint32_t k = 0; k < 15; k++)
+        q += t > tini_code_middle(k) ? (float)(tini_iq4_nl[k + 1] - tini_iq4_nl[k]) : 0.0f;
+    return q;
 }
 
 TINI_REGION_END

@@ -17,8 +17,8 @@ typedef struct tini_layout {
     uint32_t bytes;  /* GGUF bytes a block */
     /* Of formats that read q8 activations; the sizes of these parts are tini_kind's. */
     uint32_t halves, scales;
-    tini_plane low, high;
-    uint8_t flip; /* XORed onto the numbers of the low plane */
+    tini_plane low, high; /* low: of formats of words, where these begin */
+    uint8_t flip;         /* XORed onto the numbers of the low plane */
 } tini_layout;
 
 /* All zero when the format is unknown. */
@@ -55,6 +55,22 @@ static inline tini_layout tini_layout_of(int format) {
         break;
     case TINI_FORMAT_Q2_K:
         layout = (tini_layout){.scales = 0, .low = {16, 32}, .halves = 80};
+        break;
+    case TINI_FORMAT_IQ4_XS:
+        layout = (tini_layout){.scales = 2, .low = {8, 16}};
+        break;
+    case TINI_FORMAT_TQ2_0:
+        layout = (tini_layout){.low = {0, 32}, .halves = 64};
+        break;
+    case TINI_FORMAT_TQ1_0:
+        layout = (tini_layout){.low = {0, 4}, .halves = 52};
+        break;
+    case TINI_FORMAT_IQ3_S:
+    case TINI_FORMAT_IQ3_XXS:
+    case TINI_FORMAT_IQ2_S:
+    case TINI_FORMAT_IQ2_XS:
+    case TINI_FORMAT_IQ2_XXS:
+        layout = (tini_layout){.low = {2, 4}};
         break;
     }
     switch (format) {

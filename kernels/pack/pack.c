@@ -41,12 +41,28 @@ TINI_INLINE void tini_quants_to_tile(uint8_t *tile, const tini_quants *w, uint32
     }
 }
 
+TINI_INLINE void tini_words_to_tile(uint8_t *tile, uint32_t lane, const uint8_t *block, const int format) {
+    const tini_layout layout = tini_layout_of(format);
+    memcpy(tile + 2 * lane, block + layout.halves, 2);
+    for (uint32_t k = 0; k < tini_kind_of(format).words; k++)
+        memcpy(tile + TINI_TILE * (2 + 4 * k) + 4 * lane, block + layout.low.at + 4 * k, 4);
+}
+
+TINI_INLINE void tini_words_from_tile(uint8_t *block, const uint8_t *tile, uint32_t lane, const int format) {
+    const tini_layout layout = tini_layout_of(format);
+    memcpy(block + layout.halves, tile + 2 * lane, 2);
+    for (uint32_t k = 0; k < tini_kind_of(format).words; k++)
+        memcpy(block + layout.low.at + 4 * k, tile + TINI_TILE * (2 + 4 * k) + 4 * lane, 4);
+}
+
 /* The formats that read f32 activations have blocks of one number, which stays whole. */
 TINI_INLINE void tini_row_to_tile(uint8_t *tile, uint32_t lane, const uint8_t *row, size_t row_bytes,
                                   const int format) {
     const uint32_t bytes = tini_layout_of(format).bytes;
     for (size_t at = 0; at < row_bytes; at += bytes, tile += TINI_TILE * bytes) {
-        if (tini_kind_of(format).inputs) {
+        if (tini_kind_of(format).words) {
+            tini_words_to_tile(tile, lane, row + at, format);
+        } else if (tini_kind_of(format).inputs) {
             tini_quants w;
             tini_quants_from_gguf(&w, row + at, format);
             tini_quants_to_tile(tile, &w, lane, format);
@@ -60,7 +76,9 @@ TINI_INLINE void tini_row_from_tile(uint8_t *row, size_t row_bytes, const uint8_
                                     const int format) {
     const uint32_t bytes = tini_layout_of(format).bytes;
     for (size_t at = 0; at < row_bytes; at += bytes, tile += TINI_TILE * bytes) {
-        if (tini_kind_of(format).inputs) {
+        if (tini_kind_of(format).words) {
+            tini_words_from_tile(row + at, tile, lane, format);
+        } else if (tini_kind_of(format).inputs) {
             tini_quants w;
             tini_quants_from_tile(&w, tile, lane, format);
             tini_quants_to_gguf(row + at, &w, format);

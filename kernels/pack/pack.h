@@ -7,20 +7,23 @@
  *   f16, bf16    16 halves, one a row
  *   others       16 float16 scales;
  *                q4_1, q5_1, q4_k, q5_k, q2_k: 16 float16 minimums;
- *                q4_k, q5_k, q3_k, q6_k, q2_k: for each of the GGUF block's 12 or 16 bytes of small scales, 16
- *                bytes, one a row;
+ *                q4_k, q5_k, q3_k, q6_k, q2_k, iq4_xs: for each of the GGUF block's 12, 16 or 6 bytes of small
+ *                scales, 16 bytes, one a row;
  *                for each 32 inputs in order, a sub-block: its planes
+ *
+ * tq1_0, iq3_s, iq3_xxs, iq2_s, iq2_xs and iq2_xxs have, in the place of the last two, the GGUF block's other bytes as they
+ * are, as words of 4: byte 4 * row + t of the k-th 64 bytes is byte 4k + t of that row (core/base/words.h says what they are).
  *
  * A plane of `bits` bits holds part of 32 inputs of 16 rows in `bits` vectors of 64 bytes. Group g is the inputs
  * 4g .. 4g + 3, g = 0..7; byte 4 * row + t of vector g % bits holds input 4g + t of that row, from bit
  * g / bits * bits on. The planes of a sub-block, in this order (numbers are unsigned, the lowest value is 0):
  *
  *   q8_0                     8 bits: w + 128
- *   q4_0, q4_1, q4_k, iq4_nl 4 bits (one and, or one shift and one and, give a group of 16 rows)
+ *   q4_0, q4_1, q4_k, iq4_nl, iq4_xs 4 bits (one and, or one shift and one and, give a group of 16 rows)
  *   q5_0, q5_1, q5_k         1 bit: bit 4 of the numbers; 4 bits: bits 0..3
  *   q6_k                     2 bits: bits 4 and 5; 4 bits: bits 0..3
  *   q3_k                     1 bit: bit 2; 2 bits: bits 0 and 1
- *   q2_k                     2 bits
+ *   q2_k, tq2_0              2 bits
  *
  * So a vector kernel unpacks a group with at most two shifts, two ands and an or, for all 16 rows: the high bits
  * of group g come to their place by one shift of the same 64 bytes for every g, and no bit crosses a byte, so that
@@ -33,6 +36,7 @@
  *                minimums 0..3 = B & 63, 4..7 = (C >> 4 & 15) | (B >> 2 & 48)
  *   q3_k         scales 0..3 = (A & 15) | (C << 4 & 48), 4..7 = (B & 15) | (C << 2 & 48), 8..11 = (A >> 4 & 15) |
  *                (C & 48), 12..15 = (B >> 4 & 15) | (C >> 2 & 48), each less 32
+ *   iq4_xs       scale s = (byte 2 + s / 2 >> 4 (s % 2) & 15) | (byte s / 4 >> 2 (s % 4) & 3) << 4, less 32
  *   q6_k, q2_k   byte g is that of inputs 16g .. 16g + 15: a signed scale; a scale (low) and a minimum (high)
  *
  * The mapping is a bijection on whole tensors: unpack(pack(x)) == x, byte for byte.

@@ -1,4 +1,4 @@
-/* Floats to GGUF blocks: those of 1 and of 32 inputs; quantize_k.c makes those of 256. */
+/* Floats to GGUF blocks: those of 1 and of 32 inputs; quantize_k.c and quantize_words.c make those of 256. */
 #include "pack.h"
 #include "blocks.h"
 #include "quantize.h"
@@ -117,7 +117,7 @@ static void tini_store_numbers(uint8_t *out, const tini_quants *w, int format) {
     switch (format) {
 #define TINI_FORMAT_STORE(a, b, id, gguf, NAME, name, block, ...) \
     case id:                                                      \
-        if (block > 1)                                            \
+        if (block > 1 && !tini_kind_of(id).words)                 \
             tini_quants_to_gguf(out, w, id);                      \
         break;
         TIN_FORMATS(TINI_FORMAT_STORE, , )
@@ -138,6 +138,8 @@ int tini_quantize_block(const tini_tries *tries, int format, uint8_t *out, const
     const uint32_t group = inputs == TINI_BLOCK ? TINI_BLOCK : tini_group_inputs(format);
     for (uint32_t i = 0; i < inputs; i += group)
         share[i / group] = tini_weigh(weight + i, importance ? importance + i : NULL, group);
+    if (tini_kind_of(format).words)
+        return tini_quantize_words(tries, format, out, x, weight, share);
     tini_quants w;
     int status = tini_quantize_numbers(tries, format, &w, x, weight, share);
     if (status == 0)

@@ -1,4 +1,4 @@
-/* Floats to the super-blocks of the K formats: each group's own scale (and minimum) first, as if it could be any number;
+/* Floats to blocks of 256. Those of the K formats, and IQ4_XS: each group's own scale (and minimum) first, as if it could be any number;
  * then the super-block's, that suits those of the groups that matter; then each group's small whole ones, by trying those around the first. */
 #include "quantize.h"
 
@@ -116,6 +116,42 @@ static int tini_quantize_scales(const tini_tries *tries, tini_quants *out, const
     return tini_half_overflows(unit) ? -2 : 0;
 }
 
+/* IQ4_XS: x ~ d scale times one of tini_iq4_nl, in groups of 32; scale from -32 to 31. */
+static int tini_quantize_super_codes(const tini_tries *tries, tini_quants *out, const float *x,
+                                     const float *weight, const float *share) {
+    float fit[8];
+    for (uint32_t g = 0; g < 8; g++)
+        fit[g] = tini_fit_codes(tries, x + 32 * g, weight + 32 * g, 32);
+    const float unit = tini_fit_unit(tries, fit, share, 8, -32.0f, 31.0f, -32.0f), d = tini_half_round(unit);
+    out->half[0] = tini_f32_to_f16(unit);
+    memset(out->scale, 0, 6);
+    for (uint32_t g = 0; g < 8; g++) {
+        float scales[TINI_TRIES], step[TINI_TRIES];
+        float middle = tini_level(fit[g] * tini_inverse(d), -32.0f, 31.0f);
+        for (uint32_t c = 0; c < TINI_TRIES; c++) {
+            scales[c] = tini_bounded(middle + (float)c - 8.0f, -32.0f, 31.0f);
+            step[c] = scales[c] * d;
+        }
+        uint32_t best = tries->code_points(x + 32 * g, weight + 32 * g, step, 32);
+        uint32_t scale = (uint32_t)(int32_t)(scales[best] + 32.0f);
+        out->scale[2 + g / 2] |= (uint8_t)((scale & 15) << g % 2 * 4);
+        out->scale[g / 4] |= (uint8_t)(scale >> 4 << g % 4 * 2);
+        for (uint32_t i = 32 * g; i < 32 * g + 32; i++)
+            out->q[i] = (uint8_t)tini_nearest_code(x[i] * tini_inverse(step[best]));
+    }
+    return tini_half_overflows(unit) ? -2 : 0;
+}
+
+/* TQ2_0: x ~ d q, q one of -1, 0 and 1. */
+static int tini_quantize_ternary(const tini_tries *tries, tini_quants *out, const float *x,
+                                 const float *weight) {
+    const float fit = tini_fit_ternary(tries, x, weight, 256), inverse = tini_inverse(tini_half_round(fit));
+    out->half[0] = tini_f32_to_f16(fit);
+    for (uint32_t i = 0; i < 256; i++)
+        out->q[i] = (uint8_t)(tini_level(x[i] * inverse, -1.0f, 1.0f) + 1.0f);
+    return tini_half_overflows(fit) ? -2 : 0;
+}
+
 int tini_quantize_super(const tini_tries *tries, int format, tini_quants *out, const float *x,
                         const float *weight, const float *share) {
     int status = -1;
@@ -134,6 +170,10 @@ int tini_quantize_super(const tini_tries *tries, int format, tini_quants *out, c
         memcpy(scale, out->scale, 16);
         tini_store_sixes(out->scale, scale);
         break;
+    case TINI_FORMAT_IQ4_XS:
+        return tini_quantize_super_codes(tries, out, x, weight, share);
+    case TINI_FORMAT_TQ2_0:
+        return tini_quantize_ternary(tries, out, x, weight);
     }
     return status;
 }

@@ -25,10 +25,7 @@ static float TINI_TRY(codes)(const float *x, const float *weight, const float *i
         const float wx = weight[i] * x[i];
         TINI_TOGETHER
         for (uint32_t c = 0; c < TINI_TRIES; c++) {
-            float t = x[i] * inverse[c], q = tini_iq4_nl[0];
-            TINI_UNROLL
-            for (uint32_t k = 0; k < 15; k++)
-                q += t > tini_code_middle(k) ? (float)(tini_iq4_nl[k + 1] - tini_iq4_nl[k]) : 0.0f;
+            float q = tini_code_value(x[i] * inverse[c]);
             xq[c] += wx * q;
             qq[c] += weight[i] * q * q;
         }
@@ -67,6 +64,22 @@ static uint32_t TINI_TRY(points)(const float *x, const float *weight, const floa
         for (uint32_t c = 0; c < TINI_TRIES; c++) {
             float q = tini_level((x[i] - from[c]) * inverse[c], low, high);
             float e = x[i] - (d[c] * q + from[c]);
+            gain[c] -= weight[i] * e * e;
+        }
+    }
+    return tini_largest(gain);
+}
+
+/* Of the tries x ~ d times one of tini_iq4_nl, the one with the least sum of weight times squared error. */
+static uint32_t TINI_TRY(code_points)(const float *x, const float *weight, const float *d, uint32_t n) {
+    float inverse[TINI_TRIES], gain[TINI_TRIES] = {0};
+    TINI_TOGETHER
+    for (uint32_t c = 0; c < TINI_TRIES; c++)
+        inverse[c] = tini_inverse(d[c]);
+    for (uint32_t i = 0; i < n; i++) {
+        TINI_TOGETHER
+        for (uint32_t c = 0; c < TINI_TRIES; c++) {
+            float e = x[i] - d[c] * tini_code_value(x[i] * inverse[c]);
             gain[c] -= weight[i] * e * e;
         }
     }

@@ -18,6 +18,16 @@ TINI_INLINE void tini_store_value(uint8_t *out, const int narrow, uint32_t i, fl
         memcpy(out + 4 * (size_t)i, &bits, 4);
 }
 
+/* A block's values by way of its numbers. */
+TINI_INLINE void tini_store_block(uint8_t *out, const int narrow, const uint8_t *block, const int format) {
+    tini_quants w;
+    float values[TINI_QUANTS];
+    tini_quants_from_gguf(&w, block, format);
+    tini_quants_floats(values, &w, format);
+    for (uint32_t i = 0; i < tini_kind_of(format).inputs; i++)
+        tini_store_value(out, narrow, i, values[i]);
+}
+
 TINI_INLINE float tini_plain_value(const uint8_t *at, const int format) {
     if (format == TINI_FORMAT_F32)
         return tini_load_f32(at);

@@ -70,6 +70,10 @@ TINI_INLINE void TINI_OF(tini_block_values)(uint8_t *out, const int narrow, cons
                                             const int format) {
     const tini_kind kind = tini_kind_of(format);
     const tini_layout layout = tini_layout_of(format);
+    if (kind.words) {
+        tini_store_block(out, narrow, block, format);
+        return;
+    }
     const uint32_t step = tini_scales_by_half(format) ? TINI_BLOCK / 2 : TINI_BLOCK;
     float d = tini_f16_to_f32(tini_load_u16(block + layout.halves)), minimum = 0.0f;
     if (kind.halves == 4)
@@ -93,12 +97,7 @@ TINI_INLINE void TINI_OF(tini_block_values)(uint8_t *out, const int narrow, cons
 #else
 TINI_INLINE void TINI_OF(tini_block_values)(uint8_t *out, const int narrow, const uint8_t *block,
                                             const int format) {
-    tini_quants w;
-    float values[TINI_QUANTS];
-    tini_quants_from_gguf(&w, block, format);
-    tini_quants_floats(values, &w, format);
-    for (uint32_t i = 0; i < tini_kind_of(format).inputs; i++)
-        tini_store_value(out, narrow, i, values[i]);
+    tini_store_block(out, narrow, block, format);
 }
 #endif
 

@@ -185,10 +185,11 @@ static PyObject *block_layout(PyObject *module, PyObject *name) {
         return NULL;
     const tini_layout at = tini_layout_of(format);
     const tini_kind kind = tini_kind_of(format);
-    return Py_BuildValue("{sIsIsIsIs(III)s(III)sisBsy#}", "halves", at.halves, "half_bytes", kind.halves,
+    return Py_BuildValue("{sIsIsIsIs(III)s(III)sisBsIsy#}", "halves", at.halves, "half_bytes", kind.halves,
                          "scales", at.scales, "scale_bytes", kind.scales, "low", at.low.at, kind.low,
                          at.low.stride, "high", at.high.at, kind.high, at.high.stride, "offset", kind.offset,
-                         "flip", at.flip, "codes", kind.codes, (Py_ssize_t)(kind.codes ? 16 : 0));
+                         "flip", at.flip, "words", kind.words, "codes", kind.codes,
+                         (Py_ssize_t)(kind.codes ? 16 : 0));
 }
 
 static PyObject *quantize(PyObject *module, PyObject *args, PyObject *keywords) {

@@ -26,6 +26,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 SOURCES = [
     *sorted(KERNELS.glob("isa/*/*.c")),
     KERNELS / "core/base/isa.c",
+    KERNELS / "core/base/grids.c",
     KERNELS / "core/vm/embed.c",
     *sorted(KERNELS.glob("pack/*.c")),
 ]

@@ -159,7 +159,7 @@ FORMATS = {line.name: line for line in formats()}
 
 def halves_at(name: str) -> list[int]:
     """Where a block's float16 values stand in GGUF: the scale, then the minimum."""
-    first = {"q6_k": 208, "q3_k": 108, "q2_k": 80}.get(name, 0)
+    first = {"q6_k": 208, "q3_k": 108, "q2_k": 80, "tq2_0": 64, "tq1_0": 52}.get(name, 0)
     return [first, first + 2] if name in ("q4_1", "q5_1", "q4_k", "q5_k", "q2_k") else [first]
 
 

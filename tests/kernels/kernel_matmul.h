@@ -20,10 +20,14 @@ static const struct floats {
     enum { FLOAT32, FLOAT16, BFLOAT16 } type;
     uint32_t begin, end;
 } floats[] = {
-    {"f32", FLOAT32, 0, 64},  {"f16", FLOAT16, 0, 32},    {"bf16", BFLOAT16, 0, 32}, {"q8_0", FLOAT16, 0, 32},
-    {"q4_0", FLOAT16, 0, 32}, {"q4_1", FLOAT16, 0, 64},   {"q5_0", FLOAT16, 0, 32},  {"q5_1", FLOAT16, 0, 64},
-    {"q4_k", FLOAT16, 0, 64}, {"q5_k", FLOAT16, 0, 64},   {"q6_k", FLOAT16, 0, 32},  {"q3_k", FLOAT16, 0, 32},
-    {"q2_k", FLOAT16, 0, 64}, {"iq4_nl", FLOAT16, 0, 32},
+    {"f32", FLOAT32, 0, 64},     {"f16", FLOAT16, 0, 32},    {"bf16", BFLOAT16, 0, 32},
+    {"q8_0", FLOAT16, 0, 32},    {"q4_0", FLOAT16, 0, 32},   {"q4_1", FLOAT16, 0, 64},
+    {"q5_0", FLOAT16, 0, 32},    {"q5_1", FLOAT16, 0, 64},   {"q4_k", FLOAT16, 0, 64},
+    {"q5_k", FLOAT16, 0, 64},    {"q6_k", FLOAT16, 0, 32},   {"q3_k", FLOAT16, 0, 32},
+    {"q2_k", FLOAT16, 0, 64},    {"iq4_nl", FLOAT16, 0, 32}, {"iq4_xs", FLOAT16, 0, 32},
+    {"tq2_0", FLOAT16, 0, 32},   {"tq1_0", FLOAT16, 0, 32},  {"iq3_s", FLOAT16, 0, 32},
+    {"iq3_xxs", FLOAT16, 0, 32}, {"iq2_s", FLOAT16, 0, 32},  {"iq2_xs", FLOAT16, 0, 32},
+    {"iq2_xxs", FLOAT16, 0, 32},
 };
 
 static uint16_t random_half(void) {

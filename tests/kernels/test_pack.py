@@ -12,6 +12,7 @@ from kernel_library import FORMATS, KERNELS, Library, halves_at, random_blocks
 f32 = np.float32
 NAMES = list(FORMATS)
 BLOCKS = ["q8_0", "q4_0", "q4_1", "q5_0", "q5_1"]
+WORDS = ["tq1_0", "iq3_s", "iq3_xxs", "iq2_s", "iq2_xs", "iq2_xxs"]
 Q8 = [name for name, line in FORMATS.items() if line.activations == "q8"]
 
 
@@ -79,6 +80,10 @@ def numbers(name: str, blocks: np.ndarray) -> np.ndarray:
         return plane(FORMATS[name].bytes - 16, 4, 16)
     if name in ("q5_0", "q5_1"):
         return plane(FORMATS[name].bytes - 16, 4, 16) | plane(FORMATS[name].bytes - 20, 1, 1) << 4
+    if name == "iq4_xs":
+        return plane(8, 4, 16)
+    if name == "tq2_0":
+        return plane(0, 2, 32)
     if name == "q4_k":
         return plane(16, 4, 32)
     if name == "q5_k":
@@ -90,7 +95,14 @@ def numbers(name: str, blocks: np.ndarray) -> np.ndarray:
 
 # Where the small scales and minimums begin and how many bytes they take; the planes of a sub-block: how many
 # bits, from which one on.
-SCALES = {"q4_k": (4, 12), "q5_k": (4, 12), "q6_k": (192, 16), "q3_k": (96, 12), "q2_k": (0, 16)}
+SCALES = {
+    "q4_k": (4, 12),
+    "q5_k": (4, 12),
+    "q6_k": (192, 16),
+    "q3_k": (96, 12),
+    "q2_k": (0, 16),
+    "iq4_xs": (2, 6),
+}
 PLANES = {
     "q8_0": [(8, 0)],
     "q5_0": [(1, 4), (4, 0)],
@@ -99,6 +111,7 @@ PLANES = {
     "q6_k": [(2, 4), (4, 0)],
     "q3_k": [(1, 2), (2, 0)],
     "q2_k": [(2, 0)],
+    "tq2_0": [(2, 0)],
 }
 
 
@@ -112,6 +125,11 @@ def test_packed_places(lib: Library, rng: np.random.Generator, name: str) -> Non
         want = [np.ascontiguousarray(data[:, b, at : at + 2]).reshape(-1) for at in halves_at(name)]
         first, count = SCALES.get(name, (0, 0))
         want.append(data[:, b, first : first + count].T.reshape(-1))
+        if name in WORDS:
+            words = np.delete(data[:, b], [halves_at(name)[0] + k for k in range(2)], axis=1)
+            want.append(words.reshape(16, -1, 4).transpose(1, 0, 2).reshape(-1))
+            assert np.array_equal(packed[b], np.concatenate(want))
+            continue
         for sub in np.split(numbers(name, data[:, b]), line.block // 32, axis=1):
             groups = sub.reshape(16, 8, 4)
             for bits, shift in PLANES.get(name, [(4, 0)]):
@@ -257,7 +275,7 @@ def scalar_lib(tmp_path_factory: pytest.TempPathFactory) -> Library:
     folder = tmp_path_factory.mktemp("scalar")
     none = folder / "none.c"
     none.write_text("const void *tini_kernels_select(const char *isa) { (void)isa; return 0; }\n")
-    sources = sorted(KERNELS.glob("pack/*.c"))
+    sources = [*sorted(KERNELS.glob("pack/*.c")), KERNELS / "core/base/grids.c"]
     flags = ["-std=c11", "-O2", "-shared", "-fPIC"]
     subprocess.run(["cc", *flags, *map(str, sources), str(none), "-o", str(folder / "scalar.so")], check=True)
     scalar = Library.__new__(Library)

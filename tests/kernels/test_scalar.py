@@ -52,6 +52,12 @@ def numbers(name: str, blocks: np.ndarray, rows: int) -> Numbers:
     halves = [np.repeat(half.reshape(rows, -1), each, axis=1) for half in halves]
     ones = with_halves(1, 0)
     scaled = decoded(ones).astype(np.int64)
+    if name in ODD_SCALES:
+        scale = odd_scales(name, blocks).reshape(rows, -1, 2)
+        unit = ODD_SCALES[name]
+        whole = decoded(with_halves(1 / unit)).astype(np.int64)
+        q = (whole.reshape(*scale.shape, 16) // scale[..., None]).reshape(whole.shape)
+        return Numbers(q, scale, np.ones_like(scale), halves[0] * f32(unit), None)
     shape = (*scaled.shape[:2], 2)
     scale = minimum = np.ones(shape, np.int64)
     q = scaled
@@ -71,6 +77,21 @@ def numbers(name: str, blocks: np.ndarray, rows: int) -> Numbers:
     return Numbers(q, scale, minimum, halves[0], halves[1] if len(halves) == 2 else None)
 
 
+# What a block's scale is counted in, of formats whose small scales are odd numbers up to 31.
+ODD_SCALES = {"iq3_s": 1.0, "iq3_xxs": 0.25, "iq2_s": 0.125, "iq2_xs": 0.125, "iq2_xxs": 0.125}
+
+
+def odd_scales(name: str, blocks: np.ndarray) -> np.ndarray:
+    """[blocks, 8, 2], as ggml's structs state them: four bits at the end of a block, or above signs."""
+    if name in ("iq3_xxs", "iq2_xxs"):
+        words = np.ascontiguousarray(blocks[:, 66:] if name == "iq3_xxs" else blocks[:, 2:]).view(np.uint32)
+        bits = (words if name == "iq3_xxs" else words[:, 1::2]) >> 28
+    else:
+        last = blocks[:, -4 if name == "iq3_s" else -8 :, None]
+        bits = (last >> np.array([0, 4], np.uint8) & 15).reshape(len(blocks), -1)
+    return np.repeat(2 * bits.astype(np.int64) + 1, 16 // bits.shape[1], axis=1).reshape(len(blocks), 8, 2)
+
+
 def range_of_halves(name: str) -> list[int]:
     return [at + k for at in halves_at(name) for k in range(2)]
 
@@ -82,10 +103,11 @@ SCALES_OF_ONE = {
     "q6_k": (192, bytes([1] * 16)),
     "q3_k": (96, bytes([0x11] * 8 + [0xAA] * 4)),
     "q2_k": (0, bytes([1] * 16)),
+    "iq4_xs": (2, bytes([0xAA] * 2 + [0x11] * 4)),
 }
 # Bytes that make every weight one value, and that value.
-FLAT = {"q4_k": 0x11, "q5_k": 0xFF, "q6_k": 0xFF, "q3_k": 0, "q2_k": 0x55}
-FLAT_VALUE = {"q4_k": 1, "q5_k": 31, "q6_k": 31, "q3_k": -4, "q2_k": 1}
+FLAT = {"q4_k": 0x11, "q5_k": 0xFF, "q6_k": 0xFF, "q3_k": 0, "q2_k": 0x55, "iq4_xs": 0x88}
+FLAT_VALUE = {"q4_k": 1, "q5_k": 31, "q6_k": 31, "q3_k": -4, "q2_k": 1, "iq4_xs": 1}
 
 
 @pytest.mark.parametrize("name", QUANTIZED)
@@ -106,6 +128,8 @@ def test_quantized_matmul_is_the_stated_steps(lib, rng, name):
         if name in ("q4_k", "q5_k"):
             want += parts.sum(axis=2).astype(f32) * ((d * w.scale[:, b, 0].astype(f32)) * scale)
             want -= (w.dmin[None, :, b] * w.minimum[:, b, 0].astype(f32)) * (scale * total)
+        elif name in ("iq4_xs", "iq3_s", "iq3_xxs", "iq2_xxs"):
+            want += parts.sum(axis=2).astype(f32) * ((d * w.scale[:, b, 0].astype(f32)) * scale)
         elif name == "q2_k":
             least = (half.sum(axis=2) @ w.minimum[:, b].T).astype(f32)
             dot = (parts * w.scale[None, :, b]).sum(axis=2).astype(f32)

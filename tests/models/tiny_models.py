@@ -6,9 +6,11 @@ A test that takes the fixture or parameter `case` is run for every config there 
 
 from __future__ import annotations
 
+import ctypes
 import json
 import random
 import struct
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import cache, lru_cache
 from pathlib import Path
@@ -107,7 +109,26 @@ HALVES = {
     "Q3_K": (108,),
     "Q2_K": (80, 82),
     "IQ4_NL": (0,),
+    "IQ4_XS": (0,),
+    "TQ2_0": (64,),
+    "TQ1_0": (52,),
+    "IQ3_S": (0,),
+    "IQ3_XXS": (0,),
+    "IQ2_S": (0,),
+    "IQ2_XS": (0,),
+    "IQ2_XXS": (0,),
 }
+
+
+def even_importance(sizes: Mapping[str, int]) -> Any:
+    """llama.cpp's importance matrix with 1 for each input of these tensors: some formats it makes with one alone."""
+    import llama_cpp as llama
+
+    entries = [
+        llama.llama_model_imatrix_data(name.encode(), (ctypes.c_float * inputs)(*[1.0] * inputs), inputs)
+        for name, inputs in sizes.items()
+    ]
+    return (llama.llama_model_imatrix_data * (len(entries) + 1))(*entries)
 
 
 def small(tensor: Tensor) -> bool:

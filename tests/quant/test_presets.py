@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from tiny_models import cases, config_of, tiny_spec, tiny_tokenizer
+from tiny_models import cases, config_of, even_importance, tiny_spec, tiny_tokenizer
 
 from tinsmith import _core, format_names, models, quant
 from tinsmith.errors import FormatError, UnsupportedError
@@ -101,9 +101,15 @@ def held_to_llama_cpp(spec: Spec, preset: str, folder: Path) -> None:
     models.save_gguf(spec, folder / "f32.gguf")
     options = llama.llama_model_quantize_default_params()
     options.ftype, options.nthread = quant.PRESETS[preset].file_type, 1
+    importance: dict[str, bytes] = {}
+    if preset.startswith("IQ2") or preset == "IQ3_XXS":
+        inputs = {name: tensor.shape[0] for name, tensor in gguf.read(folder / "f32.gguf").tensors.items()}
+        matrix = even_importance(inputs)
+        options.imatrix = matrix
+        importance = {role: struct.pack("f", 1.0) * tensor.inputs for role, tensor in spec.tensors.items()}
     paths = [str(folder / name).encode() for name in ("f32.gguf", "theirs.gguf")]
     assert llama.llama_model_quantize(*paths, ctypes.byref(options)) == 0
-    models.save_gguf(spec, folder / "ours.gguf", encode=quant.encoder(spec, preset))
+    models.save_gguf(spec, folder / "ours.gguf", encode=quant.encoder(spec, preset, importance))
     ours, theirs = (gguf.read(folder / f"{name}.gguf") for name in ("ours", "theirs"))
     assert {name: tensor.type.name for name, tensor in ours.tensors.items()} == {
         name: tensor.type.name for name, tensor in theirs.tensors.items()

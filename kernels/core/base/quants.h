@@ -5,6 +5,7 @@
 #include "formats.h"
 #include "kernel.h"
 #include "math.h"
+#include "words.h"
 
 #define TINI_QUANTS 256u /* most inputs of a block */
 
@@ -21,7 +22,11 @@ typedef struct tini_kind {
     uint32_t low, high;  /* bits an input in the two planes: a number is low | high << low's bits */
     int32_t offset;      /* taken off that number */
     const int8_t *codes; /* or else the number is the place of a value in this table */
+    uint32_t words;      /* of 4 bytes, where there are no planes but what widening makes (words.h) */
 } tini_kind;
+
+#define TINI_KIND_WORDS(block, bytes, halves, scales, low, high) \
+    (halves && bytes != halves + scales + block / 8 * (low + high) ? (bytes - halves) / 4 : 0)
 
 /* For formats that read q8 activations; all zero for the others. */
 TINI_INLINE tini_kind tini_kind_of(int format) {
@@ -29,21 +34,30 @@ TINI_INLINE tini_kind tini_kind_of(int format) {
 #define TINI_KIND_CASE(a, b, id, gguf, NAME, name, block, bytes, activations, halves, scales, low, high, \
                        offset, codes)                                                                    \
     case id:                                                                                             \
-        return (tini_kind){halves ? block : 0, halves, scales, low, high, offset, codes};
+        return (tini_kind){halves ? block : 0,                                                           \
+                           halves,                                                                       \
+                           scales,                                                                       \
+                           low,                                                                          \
+                           high,                                                                         \
+                           offset,                                                                       \
+                           codes,                                                                        \
+                           TINI_KIND_WORDS(block, bytes, halves, scales, low, high)};
         TIN_FORMATS(TINI_KIND_CASE, , )
     }
-    return (tini_kind){0, 0, 0, 0, 0, 0, NULL};
+    return (tini_kind){0, 0, 0, 0, 0, 0, NULL, 0};
 }
 
 /* Bytes of one row's block; TINI_TILE times that in a tile. */
 TINI_INLINE size_t tini_kind_bytes(const tini_kind *kind) {
+    if (kind->words)
+        return kind->halves + 4 * kind->words;
     return kind->halves + kind->scales + kind->inputs / 8 * (kind->low + kind->high);
 }
 
 /* One row's block. */
 typedef struct tini_quants {
     uint16_t half[2];
-    uint8_t scale[16];
+    uint8_t scale[16];      /* of formats of words: each 16 inputs' own */
     uint8_t q[TINI_QUANTS]; /* unsigned: before the offset is taken off, or the place in the table */
 } tini_quants;
 
@@ -70,6 +84,20 @@ TINI_INLINE void tini_plane_add(uint8_t *q, const uint8_t *plane, uint32_t input
                 q[i + l] = (uint8_t)(q[i + l] | (plane[l] >> shift & mask) << low);
 }
 
+/* A row's block of words. */
+TINI_INLINE void tini_quants_from_words(tini_quants *out, const uint8_t *words, const uint32_t stride,
+                                        const int format) {
+    for (uint32_t s = 0; s < TINI_QUANTS / TINI_BLOCK; s++) {
+        for (uint32_t h = 0; h < 4; h++) {
+            uint32_t pair[2];
+            tini_pair(pair, words, stride, s, h, format);
+            memcpy(out->q + TINI_BLOCK * s + 8 * h, pair, 8);
+        }
+        for (uint32_t half = 0; half < 2; half++)
+            out->scale[2 * s + half] = (uint8_t)tini_words_scale(words, stride, s, half, format);
+    }
+}
+
 /* The block of row `lane` of a tile. */
 TINI_INLINE void tini_quants_from_tile(tini_quants *out, const uint8_t *tile, uint32_t lane, const int format) {
     const tini_kind kind = tini_kind_of(format);
@@ -77,6 +105,10 @@ TINI_INLINE void tini_quants_from_tile(tini_quants *out, const uint8_t *tile, ui
         out->half[k] = tini_load_u16(tile + 2 * lane);
     for (uint32_t k = 0; k < kind.scales; k++, tile += TINI_TILE)
         out->scale[k] = tile[lane];
+    if (kind.words) {
+        tini_quants_from_words(out, tile + 4 * lane, 4 * TINI_TILE, format);
+        return;
+    }
     uint8_t fours[64]; /* 32 at most; compilers that do not see which bits go together count more */
     for (uint32_t i = 0; i < kind.inputs; i += TINI_BLOCK) {
         for (uint32_t k = 0; k < kind.high + kind.low; k++, tile += 4 * TINI_TILE)
@@ -88,7 +120,8 @@ TINI_INLINE void tini_quants_from_tile(tini_quants *out, const uint8_t *tile, ui
 
 /* Whether the first and the last 16 inputs of a sub-block have scales of their own. */
 TINI_INLINE int tini_scales_by_half(const int format) {
-    return format == TINI_FORMAT_Q6_K || format == TINI_FORMAT_Q3_K || format == TINI_FORMAT_Q2_K;
+    return format == TINI_FORMAT_Q6_K || format == TINI_FORMAT_Q3_K || format == TINI_FORMAT_Q2_K ||
+           format == TINI_FORMAT_IQ2_S || format == TINI_FORMAT_IQ2_XS;
 }
 
 /* The small scale of inputs 16g .. 16g + 15, 1 where the format has none, and what multiplies the minimum. */
@@ -108,6 +141,12 @@ TINI_INLINE tini_group tini_group_in(const uint8_t *scale, const uint32_t stride
         return (tini_group){(scale[(s + 4) * stride] & 15) | (scale[(s - 4) * stride] >> 2 & 48),
                             scale[(s + 4) * stride] >> 4 | (scale[s * stride] >> 2 & 48)};
     case TINI_FORMAT_Q6_K:
+    case TINI_FORMAT_TQ1_0:
+    case TINI_FORMAT_IQ3_S:
+    case TINI_FORMAT_IQ3_XXS:
+    case TINI_FORMAT_IQ2_S:
+    case TINI_FORMAT_IQ2_XS:
+    case TINI_FORMAT_IQ2_XXS:
         return (tini_group){(int8_t)scale[g * stride], 0};
     case TINI_FORMAT_Q3_K:
         return (tini_group){
@@ -115,6 +154,11 @@ TINI_INLINE tini_group tini_group_in(const uint8_t *scale, const uint32_t stride
             0};
     case TINI_FORMAT_Q2_K:
         return (tini_group){scale[g * stride] & 15, scale[g * stride] >> 4};
+    case TINI_FORMAT_IQ4_XS:
+        return (tini_group){
+            ((scale[(2 + s / 2) * stride] >> s % 2 * 4 & 15) | (scale[s / 4 * stride] >> s % 4 * 2 & 3) << 4) -
+                32,
+            0};
     }
     return (tini_group){1, 1};
 }
@@ -127,7 +171,8 @@ TINI_INLINE tini_group tini_group_of(const uint8_t *scale, uint32_t g, const int
 TINI_INLINE void tini_quants_floats(float *out, const tini_quants *w, const int format) {
     const tini_kind kind = tini_kind_of(format);
     const int super = kind.inputs > TINI_BLOCK;
-    float d = tini_f16_to_f32(w->half[0]), minimum = kind.halves == 4 ? tini_f16_to_f32(w->half[1]) : 0.0f;
+    float d = tini_unit(format) * tini_f16_to_f32(w->half[0]),
+          minimum = kind.halves == 4 ? tini_f16_to_f32(w->half[1]) : 0.0f;
     for (uint32_t i = 0; i < kind.inputs; i += 16) {
         tini_group group = tini_group_of(w->scale, i / 16, format);
         float scale = super ? d * (float)group.scale : d;

@@ -129,6 +129,11 @@ TINI_INLINE void tini_armdsp_block(float acc[TINI_TILE], const uint8_t *w, uint3
     const uint8_t *high =
         w + TINI_TILE * (kind.halves + kind.scales) + 4 * TINI_TILE * s * (kind.low + kind.high);
     const uint8_t *low = high + 4 * TINI_TILE * kind.high;
+    uint8_t wide[8 * 4 * TINI_TILE];
+    if (kind.words) {
+        tini_widen_numbers(wide, w + TINI_TILE * kind.halves, s, TINI_TILE, format);
+        low = high = wide;
+    }
     for (uint32_t lane = 0; lane < TINI_TILE; lane += TINI_ARMDSP_ROWS) {
         int32_t sums[2][TINI_ARMDSP_ROWS] = {{0}, {0}};
         tini_armdsp_rows(sums, low + 4 * lane, high + 4 * lane, x, format);

@@ -178,7 +178,13 @@ TINI_INLINE __m256i tini_avx2_dot_total(const tini_avx2_sums *sum, __m256i first
 #define TINI_TILES 1
 #define TINI_BEGINS 0
 #define TINI_LEAST 3
+#define TINI_WORDS tini_avx2_u32
+#define TINI_LOOK_UP(place)                                                                              \
+    ((tini_avx2_u32)_mm256_i32gather_epi32((const int *)(const void *)tini_grids, (__m256i)(place), 2) & \
+     0xffffu)
 #include "../x86/patch.h"
+#undef TINI_WORDS
+#undef TINI_LOOK_UP
 #undef TINI_SET
 #undef TINI_PARTS
 #undef TINI_TILES

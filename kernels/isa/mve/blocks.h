@@ -27,7 +27,7 @@ TINI_INLINE uint8x16_t tini_mve_plane(const uint8_t *plane, const uint32_t half,
     return vandq_u8(vreinterpretq_u8_u32(vshlq_u32(words, down)), vdupq_n_u8((uint8_t)((1u << bits) - 1u)));
 }
 
-/* The sum of 16 weights times 16 activations. The weights are unsigned but for q8_0's, whose bytes here are taken as
+/* The sum of 16 weights times 16 activations. The weights are unsigned but for those of 8 bits, whose bytes here are taken as
  * w - 128, and the values of codes. */
 TINI_INLINE int32_t tini_mve_dot(const uint8_t *low, const uint8_t *high, const uint32_t half, int8x16_t x,
                                  const int format) {
@@ -37,7 +37,7 @@ TINI_INLINE int32_t tini_mve_dot(const uint8_t *low, const uint8_t *high, const 
         const uint8x16_t up = tini_mve_plane(high, half, kind.high);
         w = vorrq_u8(w, kind.low == 4 ? vshlq_n_u8(up, 4) : vshlq_n_u8(up, 2));
     }
-    if (format == TINI_FORMAT_Q8_0)
+    if (kind.low == 8)
         w = veorq_u8(w, vdupq_n_u8(128));
     if (kind.codes)
         return vmladavq_s8(vldrbq_gather_offset_s8(kind.codes, w), x);
@@ -55,8 +55,13 @@ TINI_INLINE void tini_mve_block(float acc[TINI_TILE], const uint8_t *w, uint32_t
     tini_arm_about about = {x->scale, x->scale * (float)x->sum, x->sum, 0};
     if (tini_scales_by_half(format))
         about.head = vaddvq_s8(head);
-    if (format == TINI_FORMAT_Q8_0) /* the offset is taken off already */
-        about.sum = 0;
+    if (kind.low == 8) /* the offset is taken off already */
+        about.sum = about.head = 0;
+    _Alignas(4) uint8_t wide[8 * 4 * TINI_TILE];
+    if (kind.words) {
+        tini_widen_numbers(wide, w + TINI_TILE * kind.halves, s, TINI_TILE, format);
+        low = high = wide;
+    }
     for (uint32_t lane = 0; lane < TINI_TILE; lane++, low += 4, high += 4) {
         int32_t first = tini_mve_dot(low, high, 0, head, format);
         int32_t last = tini_mve_dot(low, high, 1, tail, format);

@@ -25,8 +25,8 @@ typedef struct tini_neon_block {
 
 /* What unpacked weights exceed the format's by: the sum of w * q is the unpacked sum less offset times the sum of q. */
 TINI_INLINE uint32_t tini_neon_offset(const int format) {
-    return format == TINI_FORMAT_Q8_0 || tini_scales_by_half(format) ? 0
-                                                                     : (uint32_t)tini_kind_of(format).offset;
+    const tini_kind kind = tini_kind_of(format);
+    return kind.low == 8 || tini_scales_by_half(format) ? 0 : (uint32_t)kind.offset;
 }
 
 TINI_INLINE uint8x16_t tini_neon_right(uint8x16_t x, const int bits) {
@@ -104,7 +104,11 @@ TINI_INLINE void tini_neon_small(tini_neon_block *block, const uint8_t *p, uint3
         block->d = vmulq_f32(block->d, tini_neon_bytes(scale));
         /* The scalar takes this term off; adding its negative gives the same bits. */
         block->minimum = vnegq_f32(vmulq_f32(block->minimum, tini_neon_bytes(minimum)));
-    } else if (tini_scales_by_half(format)) {
+    } else if (format == TINI_FORMAT_IQ4_XS) {
+        uint32_t low = tini_neon_four(p + 16 * (2 + s / 2)) >> s % 2 * 4 & 0x0f0f0f0fu;
+        uint32_t high = tini_neon_four(p + 16 * (s / 4)) >> s % 4 * 2 & 0x03030303u;
+        block->d = vmulq_f32(block->d, vsubq_f32(tini_neon_bytes(low | high << 4), vdupq_n_f32(32.0f)));
+    } else if (tini_scales_by_half(format) && !tini_kind_of(format).words) {
         for (uint32_t half = 0; half < 2; half++) {
             uint32_t g = 2 * s + half, four = tini_neon_four(p + 16 * (format == TINI_FORMAT_Q3_K ? g % 8 : g));
             if (format == TINI_FORMAT_Q6_K) {
@@ -121,7 +125,19 @@ TINI_INLINE void tini_neon_small(tini_neon_block *block, const uint8_t *p, uint3
     }
 }
 
-/* p: the tile's block; its sub-block s; rows 4 * quarter .. 4 * quarter + 3. raw: q8_0's bytes stay unsigned, which
+/* wide[8][16]: the numbers of sub-block s of four rows, whose words begin at p, and their small scales in block. */
+TINI_INLINE void tini_neon_widen(tini_neon_block *block, uint8_t *wide, const uint8_t *p, uint32_t s,
+                                 const int format) {
+    int8_t scale[2][4];
+    tini_widen(wide, scale[0], p, s, 4, format);
+    block->d = vmulq_n_f32(block->d, tini_unit(format));
+    for (uint32_t half = 0; half < 2; half++)
+        block->small[half] = tini_neon_signed_bytes(tini_neon_four((const uint8_t *)scale[half]));
+    if (!tini_scales_by_half(format))
+        block->d = vmulq_f32(block->d, block->small[0]);
+}
+
+/* p: the tile's block; its sub-block s; rows 4 * quarter .. 4 * quarter + 3. raw: bytes of 8 bits stay unsigned, which
  * makes their offset 128. */
 TINI_INLINE tini_neon_block tini_neon_load_as(const uint8_t *p, uint32_t s, uint32_t quarter, const int format,
                                               const int raw) {
@@ -130,21 +146,24 @@ TINI_INLINE tini_neon_block tini_neon_load_as(const uint8_t *p, uint32_t s, uint
                          16 * quarter + 64 * kind.high;
     const uint8_t *high = low - 64 * kind.high;
     tini_neon_block block;
+    uint8_t wide[8 * 16];
     block.d = tini_neon_halves(p + 8 * quarter);
+    if (kind.words)
+        tini_neon_widen(&block, wide, p + TINI_TILE * kind.halves + 16 * quarter, s, format);
     if (kind.halves == 4)
         block.minimum = tini_neon_halves(p + 2 * TINI_TILE + 8 * quarter);
     tini_neon_small(&block, p + TINI_TILE * kind.halves + 4 * quarter, s, format);
     TINI_NEON_UNROLL
     for (int g = 0; g < 8; g++) {
-        uint8x16_t w = tini_neon_plane(low, g, (int)kind.low, 0);
+        uint8x16_t w = kind.words ? vld1q_u8(wide + 16 * g) : tini_neon_plane(low, g, (int)kind.low, 0);
         if (kind.high)
             w = vorrq_u8(w, tini_neon_plane(high, g, (int)kind.high, (int)kind.low));
-        if (format == TINI_FORMAT_Q8_0 && !raw)
+        if (kind.low == 8 && !raw)
             w = veorq_u8(w, vdupq_n_u8(0x80));
         block.w[g] = vreinterpretq_s8_u8(w);
         if (kind.codes)
             block.w[g] = vqtbl1q_s8(vld1q_s8(kind.codes), w);
-        if (tini_scales_by_half(format) && kind.offset)
+        if (tini_scales_by_half(format) && kind.offset && kind.low != 8)
             block.w[g] = vsubq_s8(block.w[g], vdupq_n_s8((int8_t)kind.offset));
     }
     return block;

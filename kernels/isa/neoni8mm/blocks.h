@@ -1,8 +1,8 @@
 /* Matmul with 8-bit activations by SMMLA: two rows' eight inputs times two columns' eight inputs, added into four
  * int32. Two groups of four inputs, zipped by 32-bit lanes, are eight inputs of two rows. A single column goes by dot
- * product. q8_0's bytes stay unsigned: USMMLA and USDOT take them.
+ * product. Bytes of 8 bits stay unsigned: USMMLA and USDOT take them.
  *
- * Bits equal the scalar's: integer sums are exact (q8_0's reach 32 * 255 * 127 = 1,036,320, below 2^22), and lanes hold
+ * Bits equal the scalar's: integer sums are exact (those of 8 bits reach 32 * 255 * 127 = 1,036,320, below 2^22), and lanes hold
  * (row, column) pairs, each with its own product of scales, multiply and add (../neon/weights.h). */
 #ifndef TINI_NEONI8MM_BLOCKS_H
 #define TINI_NEONI8MM_BLOCKS_H
@@ -15,7 +15,7 @@ enum { TINI_NEONI8MM_PAIRS = 4 };
 TINI_REGION_NEONI8MM
 
 TINI_INLINE uint32_t tini_neoni8mm_offset(const int format) {
-    return format == TINI_FORMAT_Q8_0 ? 128 : tini_neon_offset(format);
+    return tini_kind_of(format).low == 8 ? 128 : tini_neon_offset(format);
 }
 
 /* Four rows of a sub-block: rows 2i and 2i + 1 in pair i, their inputs 8k .. 8k + 7 in w[i][k]. */
@@ -66,7 +66,7 @@ TINI_INLINE void tini_neoni8mm_add_block(float32x4_t acc[2], const tini_neoni8mm
     for (int pair = 0; pair < 2; pair++) {
         int32x4_t sum = begin;
         for (int k = 0; k < 4; k++) {
-            if (format == TINI_FORMAT_Q8_0)
+            if (tini_kind_of(format).low == 8)
                 sum = vusmmlaq_s32(sum, vreinterpretq_u8_s8(block->w[pair][k]), q[k]);
             else
                 sum = vmmlaq_s32(sum, block->w[pair][k], q[k]);
@@ -116,7 +116,7 @@ TINI_INLINE void tini_neoni8mm_panel(const tini_matmul *m, uint32_t tile, uint32
 }
 
 TINI_INLINE int32x4_t tini_neoni8mm_four(int32x4_t sum, const int8x16_t w[4], int8x16_t q, const int format) {
-    if (format == TINI_FORMAT_Q8_0) {
+    if (tini_kind_of(format).low == 8) {
         sum = vusdotq_laneq_s32(sum, vreinterpretq_u8_s8(w[0]), q, 0);
         sum = vusdotq_laneq_s32(sum, vreinterpretq_u8_s8(w[1]), q, 1);
         sum = vusdotq_laneq_s32(sum, vreinterpretq_u8_s8(w[2]), q, 2);

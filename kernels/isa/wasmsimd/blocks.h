@@ -68,6 +68,12 @@ TINI_INLINE void tini_wasm_prepare(tini_wasm_x *out, const tini_q8 *x, const int
         out->pairs[2] = low_odd;
         out->pairs[3] = high_odd;
         out->start[0] = (int32_t)(0u - 128u * (uint32_t)x->sum);
+        if (tini_scales_by_half(format)) {
+            v128_t head = tini_wasm_pair_sum(wasm_i16x8_add(low_even, low_odd));
+            int32_t sum = wasm_i32x4_extract_lane(wasm_i32x4_extadd_pairwise_i16x8(head), 0);
+            out->start[1] = (int32_t)((uint32_t)out->start[0] + 128u * (uint32_t)sum);
+            out->start[0] = (int32_t)(0u - 128u * (uint32_t)sum);
+        }
         return;
     }
     if (way == TINI_WASM_NIBBLES) {
@@ -105,14 +111,16 @@ TINI_INLINE void tini_wasm_prepare(tini_wasm_x *out, const tini_q8 *x, const int
     }
 }
 
-/* sums[quads][columns]: 32-bit sums of a sub-block by `quads` times four rows. */
-TINI_INLINE void tini_wasm_dot_bytes(v128_t *sums, const uint8_t *w, const tini_wasm_x *x, const uint32_t quads,
+/* sums[quads][columns]: 32-bit sums by `quads` times four rows, of the groups [begin, end) of 4 inputs; half: whose start they
+ * have. */
+TINI_INLINE void tini_wasm_dot_bytes(v128_t *sums, const uint8_t *w, const tini_wasm_x *x, uint32_t begin,
+                                     uint32_t end, const uint32_t half, const uint32_t quads,
                                      const uint32_t columns) {
     const v128_t byte = wasm_i16x8_const_splat(0xff);
     for (uint32_t c = 0; c < columns; c++)
         for (uint32_t q = 0; q < quads; q++)
-            sums[q * columns + c] = wasm_i32x4_splat(x[c].start[0]);
-    for (uint32_t i = 0; i < 8; i++) {
+            sums[q * columns + c] = wasm_i32x4_splat(x[c].start[half]);
+    for (uint32_t i = begin; i < end; i++) {
         v128_t even[4], odd[4];
         for (uint32_t q = 0; q < quads; q++) {
             v128_t bytes = wasm_v128_load(w + 64 * i + 16 * q);
@@ -196,18 +204,29 @@ TINI_INLINE void tini_wasm_dot_numbers(v128_t *sums, const uint8_t *w, const tin
 TINI_INLINE void tini_wasm_dot(v128_t *sums, const uint8_t *w, const tini_wasm_x *x, const tini_wasm_scales *s,
                                uint32_t first, const uint32_t quads, const uint32_t columns, const int format) {
     const tini_wasm_way way = tini_wasm_way_of(format);
-    if (way == TINI_WASM_BYTES) {
-        tini_wasm_dot_bytes(sums, w, x, quads, columns);
+    if (way == TINI_WASM_BYTES && tini_scales_by_half(format)) {
+        v128_t last[8];
+        tini_wasm_dot_bytes(sums, w, x, 0, 4, 0, quads, columns);
+        tini_wasm_dot_bytes(last, w, x, 4, 8, 1, quads, columns);
+        TINI_WASM_UNROLL
+        for (uint32_t k = 0; k < quads * columns; k++) {
+            uint32_t q = first + k / columns; /* a scale is twice in 32 bits */
+            sums[k] = wasm_i32x4_add(wasm_i32x4_mul(sums[k], wasm_i32x4_shr(s->first[q], 16)),
+                                     wasm_i32x4_mul(last[k], wasm_i32x4_shr(s->last[q], 16)));
+        }
+    } else if (way == TINI_WASM_BYTES) {
+        tini_wasm_dot_bytes(sums, w, x, 0, 8, 0, quads, columns);
     } else if (way == TINI_WASM_NIBBLES) {
         tini_wasm_dot_nibbles(sums, w, x, quads, columns);
     } else if (way == TINI_WASM_NUMBERS) {
+        const uint32_t back = (uint32_t)(tini_wasm_taken_off(format) - tini_kind_of(format).offset);
         tini_wasm_dot_numbers(sums, w, x, 0, 8, 0, quads, columns);
         TINI_WASM_UNROLL
         for (uint32_t k = 0; k < quads * columns; k++) {
             sums[k] = wasm_i32x4_extadd_pairwise_i16x8(sums[k]);
-            if (format != TINI_FORMAT_Q5_0) /* whose numbers have no offset: put it back */
+            if (back) /* more was taken off than the format's offset */
                 sums[k] =
-                    wasm_i32x4_add(sums[k], wasm_i32x4_splat((int32_t)(16u * (uint32_t)x[k % columns].sum)));
+                    wasm_i32x4_add(sums[k], wasm_i32x4_splat((int32_t)(back * (uint32_t)x[k % columns].sum)));
         }
     } else {
         v128_t last[4];
@@ -275,7 +294,7 @@ TINI_INLINE void tini_wasm_patch(const tini_matmul *m, uint32_t tile, uint32_t t
     const uint32_t step = TINI_WASM_PREPARED / columns / 8 * 8 / subs;
     const size_t block_bytes = TINI_TILE * tini_kind_bytes(&kind),
                  header = TINI_TILE * (kind.halves + kind.scales);
-    const size_t sub_bytes = 64 * (kind.low + kind.high);
+    const size_t sub_bytes = kind.words ? 0 : 64 * (kind.low + kind.high);
     v128_t acc[TINI_WASM_GROUP][4 * TINI_WASM_COLUMNS];
     tini_wasm_x x[TINI_WASM_PREPARED];
     for (uint32_t k = 0; k < tiles; k++)
@@ -291,8 +310,12 @@ TINI_INLINE void tini_wasm_patch(const tini_matmul *m, uint32_t tile, uint32_t t
             for (uint32_t b = 0; b < count; b++, w += block_bytes) {
                 for (uint32_t sub = 0; sub < subs; sub++) {
                     tini_wasm_scales s;
-                    tini_wasm_read_scales(&s, w, sub, format);
-                    tini_wasm_add_block(acc[k], w + header + sub * sub_bytes, &s,
+                    uint8_t wide[8 * 64];
+                    if (kind.words)
+                        tini_wasm_widen(&s, wide, w, sub, format);
+                    else
+                        tini_wasm_read_scales(&s, w, sub, format);
+                    tini_wasm_add_block(acc[k], kind.words ? wide : w + header + sub * sub_bytes, &s,
                                         x + (b * subs + sub) * columns, columns, width, format);
                 }
             }

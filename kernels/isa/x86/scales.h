@@ -48,6 +48,16 @@ TINI_INLINE void tini_avx2_small(tini_small *small, const uint8_t *p, const int 
                                   32);
         }
     }
+    if (format == TINI_FORMAT_IQ4_XS) {
+        for (int k = 0; k < 4; k++) { /* each store's second half is written again by the next */
+            __m256i low = tini_avx2_bytes(p + TINI_TILE * (k + 2));
+            __m256i high = tini_avx2_bits(tini_avx2_bytes(p + TINI_TILE * (k / 2)), k % 2 * 4, 15);
+            tini_avx2_store_small(small->scale[2 * k], tini_avx2_bits(low, 0, 15), tini_avx2_bits(high, 0, 3),
+                                  32);
+            tini_avx2_store_small(small->scale[2 * k + 1], tini_avx2_bits(low, 4, 15),
+                                  tini_avx2_bits(high, 2, 3), 32);
+        }
+    }
     if (format == TINI_FORMAT_Q4_K || format == TINI_FORMAT_Q5_K) {
         for (int k = 0; k < 4; k += 2) {
             __m256i a = tini_avx2_bytes(p + TINI_TILE * k), b = tini_avx2_bytes(p + TINI_TILE * (k + 4));

@@ -84,6 +84,16 @@ class Mix:
         return file_type(common)
 
 
+def _around_two_bits(finer: str, *, output: bool = False) -> tuple[Rule, ...]:
+    """Of the presets of IQ2; output: whether attention's outputs are finer too."""
+    return (
+        Rule("attn_v", "Q4_K", lambda place: place.group >= 4),
+        Rule("attn_v", finer),
+        Rule("ffn_down", finer, _first_eighth),
+        *((Rule("attn_output", finer),) if output else ()),
+    )
+
+
 PRESETS = {
     "F32": Preset(FILE_TYPES["F32"], "F32", "F32", "F32"),
     "F16": Preset(FILE_TYPES["F16"], "F16", "F16", "F16"),
@@ -144,6 +154,16 @@ PRESETS = {
             Rule("ffn_down", "Q5_K", lambda place: _first_eighth(place) and not place.weighed),
         ),
     ),
+    "IQ4_XS": Preset(
+        FILE_TYPES["IQ4_XS"],
+        "IQ4_XS",
+        "Q6_K",
+        "IQ4_XS",
+        (
+            Rule("attn_v", "Q5_K", lambda place: place.group >= 4),
+            Rule("ffn_down", "Q5_K", lambda place: _first_eighth(place) and not place.weighed),
+        ),
+    ),
     "Q3_K_L": Preset(
         FILE_TYPES["Q3_K_L"],
         "Q3_K",
@@ -177,6 +197,41 @@ PRESETS = {
             Rule("attn_output", "Q3_K"),
         ),
     ),
+    "IQ3_M": Preset(
+        FILE_TYPES["IQ3_M"],
+        "IQ3_S",
+        "Q6_K",
+        "IQ3_S",
+        (
+            Rule("attn_v", "Q4_K"),
+            Rule("ffn_down", "Q4_K", _first_eighth),
+            Rule("attn_output", "Q4_K"),
+        ),
+    ),
+    "IQ3_S": Preset(
+        FILE_TYPES["IQ3_S"], "IQ3_S", "Q6_K", "IQ3_S", (Rule("attn_v", "Q4_K", lambda place: place.group >= 4),)
+    ),
+    "IQ3_XXS": Preset(
+        FILE_TYPES["IQ3_XXS"],
+        "IQ3_XXS",
+        "Q5_K",
+        "IQ3_S",
+        (
+            Rule("attn_v", "Q4_K", lambda place: place.group >= 4),
+            Rule("attn_v", "IQ3_S", lambda place: not place.weighed),
+            Rule("attn_k", "IQ2_S"),
+            Rule("attn_q", "IQ2_S"),
+            Rule("ffn_down", "Q4_K", lambda place: _first_eighth(place) and not place.weighed),
+            Rule("ffn_down", "Q3_K", lambda place: not place.weighed),
+            Rule("attn_output", "IQ3_S"),
+        ),
+    ),
+    "IQ2_M": Preset(FILE_TYPES["IQ2_M"], "IQ2_S", "Q5_K", "IQ3_S", _around_two_bits("IQ3_S", output=True)),
+    "IQ2_S": Preset(FILE_TYPES["IQ2_S"], "IQ2_XS", "Q5_K", "IQ3_S", _around_two_bits("IQ3_S", output=True)),
+    "IQ2_XS": Preset(FILE_TYPES["IQ2_XS"], "IQ2_XS", "Q5_K", "Q2_K", _around_two_bits("Q2_K")),
+    "IQ2_XXS": Preset(FILE_TYPES["IQ2_XXS"], "IQ2_XXS", "Q5_K", "Q2_K", _around_two_bits("Q2_K")),
+    "TQ2_0": Preset(FILE_TYPES["TQ2_0"], "TQ2_0", "Q6_K", "Q4_K"),
+    "TQ1_0": Preset(FILE_TYPES["TQ1_0"], "TQ1_0", "Q6_K", "Q4_K"),
 }
 
 # Small, and costly where they are wrong: the weights of short convolutions and those that choose experts.
@@ -192,7 +247,11 @@ _SAME = {"attn_qkv": "attn_v"}
 _EXPERTS = re.compile(r"_(exps|shexp)$")
 # What takes a format's place in rows that are no multiple of its 256 inputs: the next finer one with blocks of
 # 32.
-_NARROW = {"Q2_K": "Q4_0", "Q3_K": "Q4_0", "Q4_K": "Q5_0", "Q5_K": "Q5_1", "Q6_K": "Q8_0"}
+_NARROW = {
+    "Q2_K": "Q4_0", "Q3_K": "Q4_0", "Q4_K": "Q5_0", "Q5_K": "Q5_1", "Q6_K": "Q8_0",
+    **dict.fromkeys(("IQ4_XS", "IQ3_S", "IQ3_XXS", "IQ2_S", "IQ2_XS", "IQ2_XXS"), "IQ4_NL"),
+    **dict.fromkeys(("TQ2_0", "TQ1_0"), "Q4_0"),
+}  # fmt: skip
 _NARROWEST = "F16"  # for rows that are no multiple of 32 either
 
 
@@ -224,7 +283,7 @@ def formats(
     for shape, part in zip(shapes, parts, strict=True):
         wanted = _wanted(preset, shape, part, Place(seen[part], counts[part], group, weighed), tied)
         seen[part] += 1
-        given = _fitting(wanted, shape.inputs)
+        given = _fitting(wanted, shape.inputs, _is_head(shape, tied))
         if given != wanted:
             fallbacks[wanted, given, shape.inputs] += 1
         chosen.append(given)
@@ -254,13 +313,17 @@ def _wanted(preset: Preset, shape: Shape, part: str, place: Place, tied: bool) -
     rule = next((rule for rule in preset.rules if rule.part == part and rule.where(place)), None)
     if rule:
         return rule.format
-    if shape.name == "output.weight" or (shape.name in _TABLES and tied):
+    if _is_head(shape, tied):
         return preset.head
     return preset.embedding if shape.name in _TABLES else preset.matrices
 
 
-def _fitting(wanted: str, inputs: int) -> str:
-    for given in (wanted, _NARROW.get(wanted)):
+def _is_head(shape: Shape, tied: bool) -> bool:
+    return shape.name == "output.weight" or (shape.name in _TABLES and tied)
+
+
+def _fitting(wanted: str, inputs: int, head: bool) -> str:
+    for given in (wanted, "Q8_0" if head else _NARROW.get(wanted)):
         if given and inputs % weight_format(given).block == 0:
             return given
     return _NARROWEST

@@ -291,6 +291,12 @@ def unpack_by_torch(data: Tensor, format: str, column: int, columns: int) -> Ten
     rows, data = len(data), data[:, begin:end].contiguous()
     if format in _PLAIN:
         return data.view(_PLAIN[format]).float()
+    if _layout(format)["words"]:  # looked up in tables that the core has
+        held = data.cpu()
+        out = torch.empty(rows, columns)
+        part = (0, rows, 0, columns)
+        _core.values(format, buffer(held), rows, columns, None, buffer(out), False, *part)
+        return out.to(data.device)
     blocks, layout = data.view(-1, kind.bytes), _layout(format)
     numbers = _plane(blocks, layout["low"], kind.block) ^ layout["flip"]
     if layout["high"][1]:
@@ -331,6 +337,12 @@ def _groups(packed: Tensor, format: str) -> tuple[Tensor, Tensor]:
         return packed.contiguous().view(torch.int8).float(), packed[:, :0].float()
     if format == "Q2_K":
         return (packed & 15).float(), (packed >> 4).float()
+    if format == "IQ4_XS":
+        shifts = torch.tensor([0, 4], dtype=torch.uint8, device=packed.device)
+        low = (packed[:, 2:, None] >> shifts & 15).flatten(1)
+        shifts = torch.tensor([0, 2, 4, 6], dtype=torch.uint8, device=packed.device)
+        high = (packed[:, :2, None] >> shifts & 3).flatten(1)
+        return (low | high << 4).float() - 32, packed[:, :0].float()
     first, second, third = packed[:, :4], packed[:, 4:8], packed[:, 8:12]
     if format == "Q3_K":
         low = [first & 15, second & 15, first >> 4, second >> 4]

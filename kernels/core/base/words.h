@@ -1,0 +1,74 @@
+/* Formats of words: blocks whose numbers are looked up or computed, not read from planes of bits.
+ *
+ * But for its float16 scale, a row's block is `words` words of 4 bytes, in GGUF's order and little-endian: `stride` bytes apart,
+ * 4 in GGUF and 4 * TINI_TILE in a tile. Below, s is a sub-block of 32 inputs and pair h = 0 .. 3 its inputs 8h .. 8h + 7.
+ *
+ *   tq1_0    five trits a byte, the first at the top of byte * 3^n mod 256, of inputs 32 apart in words 0 .. 7 and 16 apart
+ *            in words 8 .. 11, and four a byte of inputs 4 apart in word 12
+ *   iq3_s    words 0 .. 15: a byte for each 4 inputs, the lower 8 bits of a grid point's place; 16, 17: the ninth bits; 18 ..
+ *            25: signs; 26: a scale of 4 bits a sub-block
+ *   iq3_xxs  0 .. 15: places; 16 .. 23, one a sub-block: four times 7 signs, a scale of 4 bits
+ *   iq2_s    0 .. 7: a byte for each 8 inputs; 8 .. 15: signs; 16, 17: the places' bits 8 and 9; 18, 19: two scales a sub-block
+ *   iq2_xs   0 .. 15: two halves, each 9 bits of place and 7 of signs; 16, 17: two scales a sub-block
+ *   iq2_xxs  two words a sub-block: four places; four times 7 signs, a scale of 4 bits
+ *
+ * Where 8 inputs have 7 bits of signs, the number of minuses is even. A scale is 2 b + 1 for its bits b. */
+#ifndef TINI_WORDS_H
+#define TINI_WORDS_H
+
+#include <string.h>
+
+#include "formats.h"
+#include "grids.h"
+#include "kernel.h"
+
+TINI_REGION_SCALAR
+
+/* d is what the small scales multiply: of these formats, some count in fractions. */
+TINI_INLINE float tini_unit(const int format) {
+    switch (format) {
+    case TINI_FORMAT_IQ2_XXS:
+    case TINI_FORMAT_IQ2_XS:
+    case TINI_FORMAT_IQ2_S:
+        return 0.125f;
+    case TINI_FORMAT_IQ3_XXS:
+        return 0.25f;
+    }
+    return 1.0f;
+}
+
+#define TINI_WORDS uint32_t
+#define TINI_WORDS_OF(name) tini_##name
+#define TINI_LOOK_UP(place) tini_grids[place]
+#include "words_lanes.h"
+#undef TINI_WORDS
+#undef TINI_WORDS_OF
+#undef TINI_LOOK_UP
+
+/* Sub-block s of `rows` rows of a tile, as a plane of 8 bits: w[8][rows][4], plus 128. words: the first row's. */
+TINI_INLINE void tini_widen_numbers(uint8_t *w, const uint8_t *words, uint32_t s, const uint32_t rows,
+                                    const int format) {
+    TINI_UNROLL
+    for (uint32_t h = 0; h < 4; h++) {
+        for (uint32_t row = 0; row < rows; row++) {
+            uint32_t pair[2];
+            tini_pair(pair, words + 4 * row, 4 * TINI_TILE, s, h, format);
+            memcpy(w + 4 * (2 * h * rows + row), &pair[0], 4);
+            memcpy(w + 4 * ((2 * h + 1) * rows + row), &pair[1], 4);
+        }
+    }
+}
+
+/* And its small scales: scale[2][rows], of each half. */
+TINI_INLINE void tini_widen(uint8_t *w, int8_t *scale, const uint8_t *words, uint32_t s, const uint32_t rows,
+                            const int format) {
+    tini_widen_numbers(w, words, s, rows, format);
+    for (uint32_t half = 0; half < 2; half++)
+        for (uint32_t row = 0; row < rows; row++)
+            scale[half * rows + row] =
+                (int8_t)tini_words_scale(words + 4 * row, 4 * TINI_TILE, s, half, format);
+}
+
+TINI_REGION_END
+
+#endif
