@@ -1200,10 +1200,13 @@ TIN_API tin_status tin_sight_create(const tin_model *model, const tin_message *m
 /* Fills in *info. It cannot fail. */
 TIN_API void tin_sight_describe(const tin_sight *sight, tin_sight_info *info);
 
+/* The conversation's tokens, tin_sight_info.tokens of them, with TIN_EMBEDDED for each of its images' rows. */
+TIN_API const int32_t *tin_sight_tokens(const tin_sight *sight);
+
 /* Makes the conversation the session's tokens, as tin_session_replace_embedded does, and queues its images as they are
  * seen; those that the session has already are not seen again. Returns TIN_STEP_DONE when all is queued,
- * TIN_STEP_PENDING when the budget is spent, or a negative status; nothing else may change the session in between. A
- * picture is resized and cut in one go, whatever the budget; the tower stops between any two parts of an op.
+ * TIN_STEP_PENDING when the budget is spent, or a negative status; nothing else may change the session in between. Resizing
+ * stops between two rows of pixels, the tower between any two parts of an op.
  *
  * session    of the sight's model
  * budget_ns  nanoseconds; 0: no bound

@@ -1,6 +1,7 @@
 #include "../base/error.h"
 #include "../base/memory.h"
 #include "../seal/sha256.h"
+#include "pixels.h"
 #include "tower.h"
 #include "written.h"
 
@@ -28,11 +29,12 @@ struct tin_sight {
     void *work; /* of tin_pixels_make */
     size_t patches_size, work_size;
     uint32_t next; /* image to be seen */
-    uint32_t cut;  /* picture whose patches are there; TINI_NONE: none */
-    int stage;     /* SIGHT_* */
+    uint32_t cut;  /* picture whose patches are there, or are being made; TINI_NONE: none */
+    tini_pixels pixels;
+    int stage; /* SIGHT_* */
 };
 
-enum { SIGHT_BEGUN, SIGHT_CUTTING, SIGHT_SEEING, SIGHT_DONE };
+enum { SIGHT_BEGUN, SIGHT_NEXT, SIGHT_CUTTING, SIGHT_SEEING, SIGHT_DONE };
 
 /* What the conversation takes: tokens of the model's context at most; most of one picture, and of one image. */
 typedef struct sight_plan {
@@ -228,6 +230,10 @@ void tin_sight_describe(const tin_sight *s, tin_sight_info *info) {
     *info = (tin_sight_info){.tokens = s->count, .images = s->image_count, .image_rows = s->rows};
 }
 
+const int32_t *tin_sight_tokens(const tin_sight *s) {
+    return s->tokens;
+}
+
 /* Where what stands before image k ends, and all of it with the last. */
 static uint32_t sight_place(const tin_sight *s, uint32_t k) {
     return k < s->image_count ? s->images[k].at : s->count;
@@ -242,22 +248,31 @@ static tin_status begin_session(tin_sight *s, tin_session *session, tin_error *e
     return tin_session_replace_embedded(session, s->tokens, sight_place(s, s->next), s->images, s->next, error);
 }
 
-/* Begins to see the next image. */
-static tin_status begin_image(tin_sight *s, tin_error *error) {
+/* The picture of the next image. */
+static uint32_t next_picture(const tin_sight *s) {
     uint32_t k = s->picture_count - 1;
     while (s->pictures[k].first > s->next)
         k--;
+    return k;
+}
+
+/* Begins to cut the next image's picture, unless its patches are there. */
+static tin_status begin_cutting(tin_sight *s, tin_error *error) {
+    uint32_t k = next_picture(s);
     const tin_picture *picture = &s->pictures[k].pixels;
-    tin_pixels_plan plan;
-    tin_status status = tini_written_plan(&s->written, s->model, picture, &plan, error);
-    if (!status && s->cut != k)
-        status = tin_pixels_make(&s->written.header->rules, picture->rgb, picture->stride, picture->width,
-                                 picture->height, s->work, s->work_size, s->patches, s->patches_size, error);
-    if (status)
-        return status;
-    s->cut = k;
-    tini_tile tile = tini_written_tile(&s->written, &plan, s->next - s->pictures[k].first);
-    return tin_vision_begin(s->vision, s->patches + (size_t)tile.first * plan.columns, tile.height, tile.width,
+    if (s->cut == k)
+        return TIN_OK;
+    tin_status status =
+        tini_pixels_begin(&s->pixels, &s->written.header->rules, picture->rgb, picture->stride, picture->width,
+                          picture->height, s->work, s->work_size, s->patches, s->patches_size, error);
+    s->cut = status ? TINI_NONE : k;
+    return status;
+}
+
+static tin_status begin_seeing(tin_sight *s, tin_error *error) {
+    const tin_pixels_plan *plan = &s->pixels.plan;
+    tini_tile tile = tini_written_tile(&s->written, plan, s->next - s->pictures[s->cut].first);
+    return tin_vision_begin(s->vision, s->patches + (size_t)tile.first * plan->columns, tile.height, tile.width,
                             error);
 }
 
@@ -278,32 +293,52 @@ static uint64_t time_left(const tin_sight *s, uint64_t begun, uint64_t budget_ns
     return !budget_ns ? UINT64_MAX : spent < budget_ns ? budget_ns - spent : 0;
 }
 
+/* A part of the work, which takes about `left` nanoseconds at most; TIN_STEP_PENDING, or why it ended. */
+static int32_t sight_part(tin_sight *s, tin_session *session, uint64_t left, tin_error *error) {
+    tin_status status = TIN_OK;
+    int32_t event;
+    switch (s->stage) {
+    case SIGHT_BEGUN:
+        status = begin_session(s, session, error);
+        s->stage += !status;
+        return status;
+    case SIGHT_NEXT:
+        if (s->next == s->image_count) {
+            s->stage = SIGHT_DONE;
+            return TIN_STEP_DONE;
+        }
+        status = begin_cutting(s, error);
+        s->stage += !status;
+        return status;
+    case SIGHT_CUTTING:
+        if (tini_pixels_row(&s->pixels))
+            return TIN_STEP_PENDING;
+        status = begin_seeing(s, error);
+        s->stage += !status;
+        return status;
+    case SIGHT_SEEING:
+        event = tin_vision_step(s->vision, left < UINT64_MAX ? left : 0);
+        if (event != TIN_STEP_DONE)
+            return event;
+        status = end_image(s, session, error);
+        s->stage = status ? SIGHT_SEEING : SIGHT_NEXT;
+        return status;
+    default:
+        return TIN_STEP_DONE;
+    }
+}
+
 int32_t tin_sight_step(tin_sight *s, tin_session *session, uint64_t budget_ns, tin_error *error) {
     if (budget_ns && !s->options.clock_ns)
         return tini_fail(error, TIN_ERR_STATE, "a budget, and no clock");
     uint64_t begun = budget_ns ? s->options.clock_ns(s->options.clock_context) : 0;
-    tin_status status = s->stage == SIGHT_BEGUN ? begin_session(s, session, error) : TIN_OK;
-    if (!status && s->stage == SIGHT_BEGUN)
-        s->stage = SIGHT_CUTTING;
-    while (!status && s->stage != SIGHT_DONE && s->next < s->image_count) {
-        uint64_t left = time_left(s, begun, budget_ns);
-        if (!left)
-            return TIN_STEP_PENDING;
-        if (s->stage == SIGHT_CUTTING) {
-            status = begin_image(s, error);
-            s->stage = status ? SIGHT_CUTTING : SIGHT_SEEING;
-            continue;
-        }
-        int32_t event = tin_vision_step(s->vision, budget_ns ? left : 0);
-        if (event != TIN_STEP_DONE)
-            return event;
-        status = end_image(s, session, error);
-        s->stage = status ? SIGHT_SEEING : SIGHT_CUTTING;
-    }
-    if (status)
-        return status;
-    s->stage = SIGHT_DONE;
-    return TIN_STEP_DONE;
+    uint64_t left = budget_ns ? budget_ns : UINT64_MAX;
+    int32_t event;
+    do {
+        event = sight_part(s, session, left, error);
+        left = time_left(s, begun, budget_ns);
+    } while (event == TIN_STEP_PENDING && left);
+    return event;
 }
 
 TINI_REGION_END
