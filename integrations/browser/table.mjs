@@ -21,6 +21,8 @@ export const FUNCTIONS = {
   sampling: ["tinhost_sampling", "int", ["session", "double", "double", "double", "long"]],
   think: ["tinhost_think", "int", ["session", "int"]],
   say: ["tinhost_say", "int", ["session", "int", "text"]],
+  picture: ["tinhost_picture", "int", ["session", "data", "long"]],
+  pixels: ["tinhost_pixels", "int", ["session", "data", "long", "int", "int", "int"]],
   forget: ["tinhost_forget", "int", ["session", "int"]],
   messages: ["tinhost_messages", "int", ["session"]],
   message: ["tinhost_message", "text", ["session", "int"]],
