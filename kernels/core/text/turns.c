@@ -84,24 +84,6 @@ tin_status tini_turns_open(tini_turns *view, const uint8_t *data, size_t size, t
     return status;
 }
 
-/* The tokens of a conversation, as they are made. Template and contents between two control tokens are ONE run of
- * plain text: the tokens are those of the rendered text. */
-struct tini_turn_sink {
-    const tini_tokenizer *tokenizer;
-    const tini_turn_pictures *pictures; /* NULL: there are none */
-    const tini_turns *turns;
-    uint32_t table;
-    uint8_t *run;           /* NULL: only measure */
-    size_t length, longest; /* of the run under way, and of the longest */
-    int32_t *tokens;
-    size_t capacity;
-    int64_t count;
-    int32_t before; /* the control token before the run, or -1 */
-    void *scratch;
-    size_t scratch_size;
-    tin_error *error;
-};
-
 typedef struct span {
     const uint8_t *data;
     size_t length;

@@ -123,7 +123,23 @@ tin_status tini_turns_agree(const tini_turns *turns, const tini_tokenizer *token
 
 /* ---- With pictures: vision/sight.c ---- */
 
-typedef struct tini_turn_sink tini_turn_sink;
+/* The tokens of a conversation, as they are made. Template and contents between two control tokens are ONE run of
+ * plain text: the tokens are those of the rendered text. */
+typedef struct tini_turn_sink {
+    const tini_tokenizer *tokenizer;
+    const struct tini_turn_pictures *pictures; /* NULL: there are none */
+    const tini_turns *turns;
+    uint32_t table;
+    uint8_t *run;           /* NULL: only measure */
+    size_t length, longest; /* of the run under way, and of the longest */
+    int32_t *tokens;
+    size_t capacity;
+    int64_t count;
+    int32_t before; /* the control token before the run, or -1 */
+    void *scratch;
+    size_t scratch_size;
+    tin_error *error;
+} tini_turn_sink;
 
 /* Pictures, and what writes one: the k-th before a content. */
 typedef struct tini_turn_pictures {
