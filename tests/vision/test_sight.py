@@ -4,10 +4,14 @@ in slices or in one go, on every instruction set; and files that say odd things 
 from __future__ import annotations
 
 import hashlib
+import importlib.util
 import os
+import shutil
 import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +61,60 @@ def conversation(pictures: list[Path]) -> list[dict[str, Any]]:
 def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
     core = c_programs.object_of(c_programs.KERNELS / "tin_all.c", "-O1", "-DTIN_NO_POOL")
     return c_programs.program(tmp_path_factory.mktemp("sight") / "sight", [HERE / "sight.c"], str(core))
+
+
+@pytest.fixture(scope="module")
+def elsewhere(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, Path, list[Path]], str]:
+    """What the program prints of a model and pictures, by the name of a processor, on that."""
+    if importlib.util.find_spec("ziglang") is None or shutil.which("qemu-aarch64") is None:
+        pytest.skip("ziglang or qemu-aarch64 (Debian: qemu-user) is not installed")
+    wasmtime = pytest.importorskip("wasmtime")
+    folder = tmp_path_factory.mktemp("elsewhere")
+    zig = [sys.executable, "-m", "ziglang", "cc", "-std=c11", "-O1", "-DTIN_NO_POOL"]
+    sources = [HERE / "sight.c", c_programs.KERNELS / "tin_all.c"]
+
+    @cache
+    def program(name: str, *target: str) -> Path:
+        subprocess.run([*zig, "-target", *target, *sources, "-o", folder / name], check=True)
+        return folder / name
+
+    def run(processor: str, tin: Path, pictures: list[Path]) -> str:
+        if processor.startswith("cortex"):
+            there = ["qemu-aarch64", "-cpu", processor, program("arm64", "aarch64-linux-musl")]
+            return subprocess.check_output([*there, tin, "-", "0", *pictures], text=True)
+        for path in (tin, *pictures):
+            shutil.copy(path, folder)
+        engine = wasmtime.Engine()
+        linker, store, wasi = wasmtime.Linker(engine), wasmtime.Store(engine), wasmtime.WasiConfig()
+        linker.define_wasi()
+        wasi.argv = ["sight", tin.name, "-", "0", *(path.name for path in pictures)]
+        wasi.preopen_dir(str(folder), ".")
+        wasi.stdout_file = str(folder / "said")
+        store.set_wasi(wasi)
+        wasm = program(processor, "wasm32-wasi", "-mcpu=generic+simd128")
+        module = wasmtime.Module(engine, wasm.read_bytes())
+        linker.instantiate(store, module).exports(store)["_start"](store)
+        return (folder / "said").read_text()
+
+    return run
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("processor", ["cortex-a72", "cortex-a76", "wasmsimd"])
+def test_a_file_of_a_picture_gives_the_same_logits_everywhere(
+    folder_of: Callable[[str], Path],
+    elsewhere: Callable[[str, Path, list[Path]], str],
+    program: Path,
+    pictures: list[Path],
+    processor: str,
+    tmp_path: Path,
+) -> None:
+    """From the bytes of PNG files, by each family's decoder, cutting, tower, connector and language model."""
+    for case in CASES:
+        built(folder_of, case, tmp_path / "m.tin")
+        here = subprocess.check_output([program, tmp_path / "m.tin", "-", "0", *pictures], text=True)
+        assert here.count("logits") == 2
+        assert elsewhere(processor, tmp_path / "m.tin", pictures) == here, case
 
 
 @pytest.mark.parametrize("case", CASES)
