@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import os
-import struct
 import subprocess
-import zlib
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +13,7 @@ from typing import Any
 import c_programs
 import pytest
 import random_adapters
-from tiny_models import in_format, tiny_spec, with_eyes
+from tiny_models import in_format, png_of, tiny_spec, with_eyes
 from transformers_models import CHATML
 
 import host as hosts
@@ -269,7 +267,7 @@ def test_pictures_are_answered_about_as_python_does(host: Any, seeing: Path) -> 
     saved = session.saved()
     other.restore(saved, len(saved))
     for one in (session, other):
-        one.picture(png := _png(pixels[1]), len(png))
+        one.picture(png := png_of(pixels[1], 40, 30), len(png))
         one.pixels(pixels[0], len(pixels[0]), 40, 30, 3)
         assert answer(one, "and here?", 8)["text"] == then.text
         assert one.digest() == then.digest
@@ -288,17 +286,6 @@ def test_pictures_are_answered_about_as_python_does(host: Any, seeing: Path) -> 
     host.close(model)
 
 
-def _png(rgb: bytes) -> bytes:
-    def chunk(kind: bytes, data: bytes) -> bytes:
-        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-
-    lines = b"".join(b"\0" + rgb[k : k + 120] for k in range(0, len(rgb), 120))
-    head = struct.pack(">2I5B", 40, 30, 8, 2, 0, 0, 0)
-    return (
-        b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", zlib.compress(lines)) + chunk(b"IEND", b"")
-    )
-
-
 def test_a_picture_that_can_not_be_seen_is_refused(host: Any, model: Any, seeing: Path) -> None:
     blind, opened = Session(host, model), host.open(str(seeing).encode(), None)
     sees = Session(host, opened)
@@ -307,7 +294,7 @@ def test_a_picture_that_can_not_be_seen_is_refused(host: Any, model: Any, seeing
         (sees, lambda one: one.pixels(bytes(12), 12, 2, 3, 3), "height rows of width pixels"),
         (sees, lambda one: one.pixels(bytes(12), 12, 3, 2, 2), "height rows of width pixels"),
         (sees, lambda one: one.picture(b"GIF89a", 6), "neither PNG nor JPEG"),
-        (sees, lambda one: one.picture(png := _png(bytes(3600))[:60], len(png)), "can't be read"),
+        (sees, lambda one: one.picture(png := png_of(bytes(3600), 40, 30)[:60], len(png)), "can't be read"),
     ):
         with pytest.raises(Refused, match=said):
             call(session)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import random
 import struct
+import zlib
 from dataclasses import replace
 from functools import cache, lru_cache
 from pathlib import Path
@@ -103,6 +104,15 @@ def with_eyes(spec: Spec) -> Spec:
     }
     tokenizer = replace(spec.tokenizer, tokens=tokens, types=types)
     return replace(spec, tokenizer=tokenizer, vision=replace(empty, tensors=tensors))
+
+
+def png_of(rgb: bytes, width: int, height: int) -> bytes:
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    lines = (b"\0" + rgb[row * width * 3 : (row + 1) * width * 3] for row in range(height))
+    head = chunk(b"IHDR", struct.pack(">2I5B", width, height, 8, 2, 0, 0, 0))
+    return b"\x89PNG\r\n\x1a\n" + head + chunk(b"IDAT", zlib.compress(b"".join(lines))) + chunk(b"IEND", b"")
 
 
 def _mean(name: TensorName) -> float:
