@@ -54,8 +54,10 @@
 #include "core/vision/pixels.c"
 #include "core/vision/png.c"
 #include "core/vision/resample.c"
+#include "core/vision/sight.c"
 #include "core/vision/tower.c"
 #include "core/vision/views.c"
+#include "core/vision/written.c"
 #endif
 #include "core/vm/adapter.c"
 #include "core/vm/embed.c"

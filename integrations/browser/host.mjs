@@ -199,6 +199,16 @@ export class Session {
     this.#checked(this.host.say(this.handle, number, text));
   }
 
+  // A PNG's or JPEG's bytes, or an ImageData, before the text of the user's message that comes next.
+  picture(given) {
+    const { host, handle } = this;
+    this.#checked(
+      given instanceof Uint8Array
+        ? host.picture(handle, given, given.length)
+        : host.pixels(handle, new Uint8Array(given.data.buffer, given.data.byteOffset, given.data.byteLength), given.data.byteLength, given.width, given.height, 4),
+    );
+  }
+
   forget(k = 0) {
     this.#checked(this.host.forget(this.handle, k));
   }

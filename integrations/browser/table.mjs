@@ -22,6 +22,8 @@ export const FUNCTIONS = {
   pace: ["tinhost_pace", "int", ["session", "int"]],
   think: ["tinhost_think", "int", ["session", "int"]],
   say: ["tinhost_say", "int", ["session", "int", "text"]],
+  picture: ["tinhost_picture", "int", ["session", "data", "long"]],
+  pixels: ["tinhost_pixels", "int", ["session", "data", "long", "int", "int", "int"]],
   forget: ["tinhost_forget", "int", ["session", "int"]],
   messages: ["tinhost_messages", "int", ["session"]],
   message: ["tinhost_message", "text", ["session", "int"]],

@@ -141,6 +141,11 @@ export class Session {
     return this.#call("say", role, text);
   }
 
+  // A PNG's or JPEG's bytes, or an ImageData, before the text of the user's message that comes next.
+  picture(given) {
+    return this.#call("picture", given);
+  }
+
   forget(k = 0) {
     return this.#call("forget", k);
   }

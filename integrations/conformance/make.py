@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT / "tests" / "models"))
 
 import random_adapters  # noqa: E402
-from tiny_models import in_format, tiny_spec  # noqa: E402
+from tiny_models import in_format, png_of, tiny_spec, with_eyes  # noqa: E402
 from transformers_models import CHATML  # noqa: E402
 
 import tinsmith  # noqa: E402
@@ -76,6 +76,26 @@ def make_tiny(tin: Path) -> Path:
     return tin
 
 
+def make_eyes(tin: Path) -> Path:
+    """As make_tiny, in floats, with a tower and a connector of random weights."""
+    sizes = {"hidden_size": 64, "intermediate_size": 96, "max_position_embeddings": 1024}
+    build_tin(with_eyes(replace(tiny_spec(family.by_name("llama"), **sizes), chat_template=CHATML)), tin)
+    return tin
+
+
+def picture_case(tin: Path) -> dict[str, Any]:
+    """A question about a picture, which is written beside the file."""
+    rgb = bytes((7 * at + at // 50) % 256 for at in range(48 * 36 * 3))
+    picture = tin.with_name("picture.png")
+    picture.write_bytes(png_of(rgb, 48, 36))
+    asked = [{"type": "image", "path": picture}, {"type": "text", "text": "What is it?"}]
+    answer = tinsmith.load(tin, threads=2).chat(
+        [{"role": "user", "content": asked}], max_tokens=24, record=True
+    )
+    told = {"text": "What is it?", "max_tokens": 24, "expect": expected(answer)}
+    return {"name": "picture", "file": tin.name, "picture": picture.name, **told}
+
+
 def expected(answer: Completion) -> dict[str, Any]:
     return {
         "text": answer.text,
@@ -117,11 +137,13 @@ def cases(tin: Path) -> list[dict[str, Any]]:
 
 def make(folder: Path) -> None:
     plain, tiny = make_plain(folder), make_tiny(folder / "tiny.tin")
+    pictures = [picture_case(make_eyes(folder / "eyes.tin"))]
     for name in ("other", "maker"):
         run("sign", "--generate", folder / name, "--no-password")
     run("sign", plain, "--key", folder / "maker.key")
     keys = {name: (folder / f"{name}.pub").read_text().split()[-1] for name in ("maker", "other")}
     made = {"files": {"plain": plain.name, "tiny": tiny.name}, "keys": keys, "cases": cases(plain)}
+    made |= {"pictures": pictures}
     (folder / "cases.json").write_text(json.dumps(made, indent=2) + "\n")
 
 

@@ -73,6 +73,16 @@ class Runner:
         session.close()
         return found, then
 
+    def picture(self, case: dict[str, Any]) -> str:
+        model, file = self.open(str(self.tins / case["file"])), (self.tins / case["picture"]).read_bytes()
+        session = Session(self.host, model, 512)
+        session.picture(file, len(file))
+        session.ask(case["text"], case["max_tokens"])
+        found = session.steps()
+        session.close()
+        self.host.close(model)
+        return "passed" if found == case["expect"] else f"{found} is not {case['expect']}"
+
     def refused(self, case: dict[str, Any]) -> dict[str, Any]:
         keys = {f"{name}.pub": key for name, key in self.given["keys"].items()}
         try:
@@ -98,6 +108,7 @@ def main() -> int:
     library, tins, out = map(Path, sys.argv[1:])
     runner = Runner(library, tins)
     results = {case["name"]: runner.check(case) for case in runner.given["cases"]}
+    results |= {case["name"]: runner.picture(case) for case in runner.given["pictures"]}
     runner.host.close(runner.model)
     version = sys.version.split()[0]
     out.write_text(json.dumps({"host": "ctypes", "version": version, "cases": results}, indent=2) + "\n")

@@ -181,6 +181,20 @@ namespace Tinsmith
             Check(Native.tinhost_say(handle, (int)role, Utf8.Write(text)));
         }
 
+        /// Puts a picture, a PNG or JPEG file's bytes, before the text of the user's message that comes next.
+        public void Picture(byte[] file)
+        {
+            if (file == null) throw new ArgumentNullException("file");
+            Check(Native.tinhost_picture(handle, file, file.LongLength));
+        }
+
+        /// As Picture, of pixels: rows of 3 bytes a pixel (RGB), or 4 (RGBA).
+        public void Pixels(byte[] pixels, int width, int height, int channels)
+        {
+            if (pixels == null) throw new ArgumentNullException("pixels");
+            Check(Native.tinhost_pixels(handle, pixels, pixels.LongLength, width, height, channels));
+        }
+
         /// Forgets all messages from the k-th on, and the answer under way.
         public void Forget(int k = 0)
         {
@@ -444,6 +458,8 @@ namespace Tinsmith
         [DllImport(Library, CallingConvention = C)] internal static extern int tinhost_pace(SessionHandle session, int percent);
         [DllImport(Library, CallingConvention = C)] internal static extern int tinhost_think(SessionHandle session, int mode);
         [DllImport(Library, CallingConvention = C)] internal static extern int tinhost_say(SessionHandle session, int role, byte[] text);
+        [DllImport(Library, CallingConvention = C)] internal static extern int tinhost_picture(SessionHandle session, byte[] file, long size);
+        [DllImport(Library, CallingConvention = C)] internal static extern int tinhost_pixels(SessionHandle session, byte[] pixels, long size, int width, int height, int channels);
         [DllImport(Library, CallingConvention = C)] internal static extern int tinhost_forget(SessionHandle session, int k);
         [DllImport(Library, CallingConvention = C)] internal static extern int tinhost_messages(SessionHandle session);
         [DllImport(Library, CallingConvention = C)] internal static extern IntPtr tinhost_message(SessionHandle session, int k);

@@ -1,6 +1,6 @@
 -- The ten cases of integrations/conformance, through tin.lua, in whatever host gives what it takes:
 --   conformance(tin, given, folder, { host = "lua", version = "…" }) -> results to write as JSON, how many failed
--- given: what cases.json says. folder: has the tins.
+-- given: what cases.json says. folder: has the tins. about.open: in the place of io.open, where that is locked away
 return function(tin, given, folder, about)
   local finishes = { "stop", "length", "context", "constraint" }
   local model = assert(tin.open(folder .. "/" .. given.files.plain))
@@ -102,11 +102,24 @@ return function(tin, given, folder, about)
 
   function cases.memory(case) refused(case, model:session { context = 512, most_bytes = case.most_bytes }) end
 
+  function cases.picture(case)
+    local sees = assert(tin.open(folder .. "/" .. case.file))
+    local session = assert(sees:session { context = 512 })
+    local file = assert((about.open or io.open)(folder .. "/" .. case.picture, "rb"))
+    assert(session:picture(file:read "*a"))
+    file:close()
+    assert(session:ask(case.text, case.max_tokens))
+    assert(session:wait())
+    same(session, case.expect)
+  end
+
   local results, failed = {}, 0
-  for _, case in ipairs(given.cases) do
-    local good, why = pcall(assert(cases[case.name], case.name), case)
-    results[case.name] = good and "passed" or tostring(why)
-    failed = failed + (good and 0 or 1)
+  for _, list in ipairs { given.cases, given.pictures } do
+    for _, case in ipairs(list) do
+      local good, why = pcall(assert(cases[case.name], case.name), case)
+      results[case.name] = good and "passed" or tostring(why)
+      failed = failed + (good and 0 or 1)
+    end
   end
   model:close()
   return { host = about.host, version = about.version, cases = results }, failed

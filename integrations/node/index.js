@@ -153,6 +153,16 @@ class Session {
     this.#checked(native.say(this.#open, number, text));
   }
 
+  /** @param {Uint8Array} file */
+  picture(file) {
+    this.#checked(native.picture(this.#open, file, BigInt(file.length)));
+  }
+
+  /** @param {Uint8Array} pixels @param {number} width @param {number} height @param {number} channels */
+  pixels(pixels, width, height, channels = 4) {
+    this.#checked(native.pixels(this.#open, pixels, BigInt(pixels.length), width, height, channels));
+  }
+
   forget(k = 0) {
     this.#checked(native.forget(this.#open, k));
   }

@@ -25,6 +25,8 @@ export interface Native {
   pace(session: SessionHandle, percent: number): number;
   think(session: SessionHandle, mode: number): number;
   say(session: SessionHandle, role: number, text: string | null): number;
+  picture(session: SessionHandle, file: Uint8Array, size: bigint): number;
+  pixels(session: SessionHandle, pixels: Uint8Array, size: bigint, width: number, height: number, channels: number): number;
   forget(session: SessionHandle, k: number): number;
   messages(session: SessionHandle): number;
   message(session: SessionHandle, k: number): string | null;

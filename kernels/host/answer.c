@@ -74,8 +74,20 @@ int32_t tinhost_say(tinhost_session *s, int32_t role, const char *text) {
     char *copied = tini_host_copied(text);
     if (!copied)
         return tini_host_fail(s, TIN_ERR_MEMORY, "there is no memory for another message");
-    s->talks[s->talk_count++] = (tini_talk){role, copied};
+    tini_talk talk = {.role = role, .text = copied};
+    if (role == TIN_ROLE_USER) {
+        talk.pictures = s->waiting.pictures;
+        talk.picture_count = s->waiting.picture_count;
+        s->waiting = (tini_talk){0};
+    }
+    s->talks[s->talk_count++] = talk;
     return TIN_OK;
+}
+
+static void drop_last(tinhost_session *s) {
+    tini_talk *talk = &s->talks[--s->talk_count];
+    free(talk->text);
+    tini_host_drop_pictures(talk);
 }
 
 int32_t tinhost_messages(const tinhost_session *s) {
@@ -98,8 +110,9 @@ int32_t tinhost_forget(tinhost_session *s, int32_t k) {
     if (k < 0 || k > s->talk_count)
         return tini_host_fail(s, TIN_ERR_ARGUMENT, "there are not so many messages");
     tini_host_drop_answer(s); /* it may be one of them */
+    tini_host_drop_pictures(&s->waiting);
     while (s->talk_count > k)
-        free(s->talks[--s->talk_count].text);
+        drop_last(s);
     return TIN_OK;
 }
 
@@ -113,6 +126,8 @@ void tini_host_drop_answer(tinhost_session *s) {
     if (!s->handed_over)
         free(s->lead);
     s->handed_over = 0;
+    tini_block_drop(&s->seeing);
+    s->sight = NULL;
     s->bytes = NULL;
     s->lead = s->text = s->piece = NULL;
     s->byte_count = s->whole = s->text_length = 0;
@@ -152,6 +167,8 @@ static int opens_thoughts(const tinhost_session *s, const int32_t *tokens, int64
         uint32_t length;
         int control;
         const char *text = tin_token_text(s->model->core, tokens[k], &length, &control);
+        if (!text) /* a picture's */
+            return 0;
         while (length && !kept && strchr(" \n\r\t", text[length - 1]))
             length--;
         for (; length && kept < sizeof end; kept++)
@@ -160,45 +177,57 @@ static int opens_thoughts(const tinhost_session *s, const int32_t *tokens, int64
     return kept >= LEAD && !memcmp(end + sizeof end - LEAD, OPENING, LEAD);
 }
 
+/* TIN_OK where so many tokens leave room for one more. */
+static int32_t fits(tinhost_session *s, int64_t count) {
+    if ((uint64_t)count < s->context)
+        return TIN_OK;
+    snprintf(s->error.text, sizeof s->error.text,
+             "the prompt has %lld tokens, and the session room for %u; forget messages, or open it with more",
+             (long long)count, s->context);
+    return s->error.status = TIN_ERR_CONTEXT;
+}
+
+/* Goes on from the session's tokens. */
+static int32_t go_on(tinhost_session *s, int32_t most_tokens) {
+    /* What is guessed is chosen in one go. The likeliest token takes microseconds, a drawn one up to a millisecond. */
+    uint32_t lookup = s->sampling.temperature > 0 ? 0 : TINI_HOST_LOOKUP;
+    return tin_session_generate(s->core, &s->sampling, (uint32_t)most_tokens, lookup, &s->error);
+}
+
 static int32_t generate(tinhost_session *s, const int32_t *tokens, int64_t count, int32_t most_tokens) {
     if (count < 0)
         return s->error.status;
-    if ((uint64_t)count >= s->context) {
-        snprintf(
-            s->error.text, sizeof s->error.text,
-            "the prompt has %lld tokens, and the session room for %u; forget messages, or open it with more",
-            (long long)count, s->context);
-        return s->error.status = TIN_ERR_CONTEXT;
-    }
-    int32_t status = tin_session_replace(s->core, tokens, (uint32_t)count, &s->error);
-    /* What is guessed is chosen in one go. The likeliest token takes microseconds, a drawn one up to a millisecond. */
-    uint32_t lookup = s->sampling.temperature > 0 ? 0 : TINI_HOST_LOOKUP;
+    int32_t status = fits(s, count);
     if (!status)
-        status = tin_session_generate(s->core, &s->sampling, (uint32_t)most_tokens, lookup, &s->error);
+        status = tin_session_replace(s->core, tokens, (uint32_t)count, &s->error);
+    if (!status)
+        status = go_on(s, most_tokens);
     s->under_way = !status;
     return status;
 }
 
-/* The prompt's tokens by the chat template of the first adapter, or of the file; [count] to be freed, NULL on failure. */
-static int32_t *render(tinhost_session *s, int64_t *count) {
+/* By the chat template of the first adapter, or of the file. */
+static tini_manner manner_of(const tinhost_session *s) {
     const tini_skill *skill = s->applied_count ? s->applied[0] : s->model->skills;
     const void *turns = skill->name ? skill->turns : NULL;
-    size_t n = (size_t)s->talk_count, size = turns ? skill->turns_size : 0;
-    uint32_t flags = TIN_CHAT_ANSWER | (uint32_t)s->think * TIN_CHAT_THINK;
-    tin_message *messages = malloc((n + 1) * sizeof *messages);
-    for (size_t k = 0; messages && k < n; k++)
-        messages[k] = (tin_message){(uint32_t)s->talks[k].role, s->talks[k].text, strlen(s->talks[k].text)};
+    return (tini_manner){TIN_CHAT_ANSWER | (uint32_t)s->think * TIN_CHAT_THINK, turns,
+                         turns ? skill->turns_size : 0};
+}
+
+/* The prompt's tokens; [count] to be freed, NULL on failure. */
+static int32_t *render(tinhost_session *s, const tin_message *messages, int64_t *count) {
+    const tini_manner how = manner_of(s);
+    const tin_model *model = s->model->core;
+    uint32_t n = (uint32_t)s->talk_count;
     *count = -1;
-    size_t need =
-        messages ? tin_template_scratch(s->model->core, turns, size, messages, (uint32_t)n, &s->error) : 0;
+    size_t need = tin_template_scratch(model, how.turns, how.turns_size, messages, n, &s->error);
     void *scratch = need ? malloc(need) : NULL;
     int32_t *tokens = malloc(s->context * sizeof *tokens);
     if (need && scratch && tokens)
-        *count = tin_template_chat(s->model->core, turns, size, messages, (uint32_t)n, flags, tokens,
-                                   s->context, scratch, need, &s->error);
-    else if (!messages || need)
+        *count = tin_template_chat(model, how.turns, how.turns_size, messages, n, how.flags, tokens, s->context,
+                                   scratch, need, &s->error);
+    else if (need)
         tini_host_fail(s, TIN_ERR_MEMORY, "there is no memory for the prompt");
-    free(messages);
     free(scratch);
     return tokens;
 }
@@ -218,12 +247,37 @@ static int32_t prepare(tinhost_session *s, int32_t most_tokens, int is_message) 
     return make_room(s, most_tokens, is_message);
 }
 
+/* Its pictures are seen first. */
+static int32_t begin_seeing(tinhost_session *s, const tin_message *messages, int32_t most_tokens) {
+    const int32_t *tokens;
+    int64_t count = tini_host_look(s, messages, manner_of(s), &tokens);
+    if (count < 0)
+        return (int32_t)count;
+    s->opened = opens_thoughts(s, tokens, count);
+    s->most_tokens = most_tokens;
+    int32_t status = fits(s, count);
+    s->under_way = !status;
+    return status;
+}
+
 static int32_t begin_talk(tinhost_session *s, int32_t most_tokens) {
-    int64_t count;
-    int32_t *tokens = render(s, &count);
-    s->opened = count > 0 && (uint64_t)count < s->context && opens_thoughts(s, tokens, count);
-    int32_t status = generate(s, tokens, count, most_tokens);
-    free(tokens);
+    size_t n = (size_t)s->talk_count;
+    tin_message *messages = malloc((n + 1) * sizeof *messages);
+    if (!messages)
+        return tini_host_fail(s, TIN_ERR_MEMORY, "there is no memory for the prompt");
+    for (size_t k = 0; k < n; k++)
+        messages[k] = (tin_message){(uint32_t)s->talks[k].role, s->talks[k].text, strlen(s->talks[k].text)};
+    int32_t status;
+    if (tini_host_pictures(s)) {
+        status = begin_seeing(s, messages, most_tokens);
+    } else {
+        int64_t count;
+        int32_t *tokens = render(s, messages, &count);
+        s->opened = count > 0 && (uint64_t)count < s->context && opens_thoughts(s, tokens, count);
+        status = generate(s, tokens, count, most_tokens);
+        free(tokens);
+    }
+    free(messages);
     return status;
 }
 
@@ -240,7 +294,7 @@ int32_t tinhost_ask(tinhost_session *s, const char *text, int32_t most_tokens) {
         return status;
     status = tinhost_begin(s, most_tokens);
     if (status)
-        free(s->talks[--s->talk_count].text);
+        drop_last(s);
     return status;
 }
 
@@ -329,7 +383,7 @@ static int32_t finish(tinhost_session *s) {
         memmove(s->lead, text, strlen(text) + 1);
         s->text = s->lead + (s->opened ? LEAD : 0);
         s->piece = s->text + piece;
-        s->talks[s->talk_count++] = (tini_talk){TIN_ROLE_ASSISTANT, s->lead};
+        s->talks[s->talk_count++] = (tini_talk){.role = TIN_ROLE_ASSISTANT, .text = s->lead};
         s->handed_over = 1;
     }
     return TINHOST_DONE;
@@ -350,6 +404,14 @@ int32_t tinhost_step(tinhost_session *s, int64_t budget_us) {
         return TINHOST_IDLE;
     uint64_t now = budget_us > 0 ? tini_now_ns() : 0,
              end = now + (uint64_t)(budget_us > 0 ? budget_us : 0) * 1000;
+    if (s->sight) {
+        int32_t event = tini_host_see(s, end - now);
+        if (event == TIN_STEP_PENDING)
+            return TINHOST_PENDING;
+        if (event < 0 || (event = go_on(s, s->most_tokens)) < 0)
+            return broken(s, event);
+        now = now ? tini_now_ns() : 0;
+    }
     while (!now || now < end) {
         int32_t event = tin_step(s->core, end - now);
         if (event == TIN_STEP_TOKEN) {
@@ -401,5 +463,6 @@ void tinhost_cancel(tinhost_session *s) {
     if (!s || !s->under_way)
         return;
     tin_session_rewind(s->core, tin_session_position(s->core, NULL, NULL), NULL);
+    s->sight = NULL;
     s->under_way = 0;
 }

@@ -49,9 +49,12 @@ typedef struct tini_held {
     tin_constraint *made;
 } tini_held;
 
+/* A message, and the pictures that stand before its text, each with pixels of its own. */
 typedef struct tini_talk {
     int32_t role;
     char *text;
+    tin_picture *pictures; /* [picture_count] */
+    int32_t picture_count;
 } tini_talk;
 
 struct tinhost_session {
@@ -62,6 +65,7 @@ struct tinhost_session {
     tin_pool *pool;
 #endif
     tin_session *core;
+    const tin_executor *executor; /* or NULL */
     uint32_t context;
 
     const tini_skill *applied[TINI_HOST_ADAPTERS];
@@ -73,6 +77,11 @@ struct tinhost_session {
 
     tini_talk *talks; /* [talk_room] */
     int32_t talk_count, talk_room;
+    tini_talk waiting; /* its pictures are the next message's of the user */
+
+    struct tin_sight *sight; /* of the conversation that is being seen before its answer begins, or NULL */
+    tini_block seeing;
+    int32_t most_tokens; /* of that answer */
 
     /* The answer: bytes as they come, of which `whole` were made characters in `text`. */
     int under_way, is_message, opened,
@@ -101,6 +110,7 @@ tini_skill *tini_host_skill(const tinhost_model *model, const char *name);
 void tini_host_hold(tinhost_model *model);
 
 /* ---- session.c */
+uint64_t tini_host_clock(void *unused);
 int32_t tini_host_apply(tinhost_session *session, const tini_skill *skill, double scale);
 void tini_host_bare(tinhost_session *session); /* takes off all adapters */
 
@@ -112,6 +122,25 @@ void tini_host_drop_held(tini_held *held);
 /* ---- options.c: what tinhost_choose chooses from, as a constraint: a trie of the options' bytes */
 int32_t tini_host_options(tinhost_session *session, const char *options);
 void tini_host_drop_options(tinhost_session *session);
+
+/* ---- pictures.c */
+void tini_host_drop_pictures(tini_talk *talk);
+int tini_host_copy_pictures(tini_talk *to, const tini_talk *from); /* 0: no memory */
+int32_t tini_host_pictures(const tinhost_session *session);        /* of all messages */
+int tini_host_sees(const tin_model *model);
+
+/* How a conversation is written: TIN_CHAT_*, and the template of an adapter or NULL. */
+typedef struct tini_manner {
+    uint32_t flags;
+    const void *turns;
+    size_t turns_size;
+} tini_manner;
+
+/* Makes session->sight of the messages, as many as session->talks. *tokens: as many as are returned; a status below 0. */
+int64_t tini_host_look(tinhost_session *session, const tin_message *messages, tini_manner manner,
+                       const int32_t **tokens);
+/* Goes on with it, as tin_sight_step; 0: no bound. */
+int32_t tini_host_see(tinhost_session *session, uint64_t budget_ns);
 
 /* ---- answer.c */
 

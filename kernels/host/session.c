@@ -19,7 +19,7 @@ int32_t tinhost_status(const tinhost_session *session) {
 
 /* ---- Opening ---- */
 
-static uint64_t clock_ns(void *unused) {
+uint64_t tini_host_clock(void *unused) {
     (void)unused;
     return tini_now_ns();
 }
@@ -51,7 +51,10 @@ static int open_core(tinhost_session *s, uint32_t adapters, int64_t most_bytes, 
     tin_model_info *info = &s->model->info;
     options->adapter_rank = adapters * s->model->rank;
     options->logit_rows = TINI_HOST_LOOKUP + 1 < info->chunk ? TINI_HOST_LOOKUP + 1 : info->chunk;
-    options->clock_ns = clock_ns;
+    options->clock_ns = tini_host_clock;
+    if (tini_host_sees(model)) /* every token may be a row of a picture, and every row a picture */
+        options->images = options->image_rows = s->context;
+    s->executor = options->executor;
     size_t need = tin_session_size(model, options, &s->error);
     if (!need)
         return 0;
@@ -113,8 +116,11 @@ void tinhost_session_close(tinhost_session *s) {
         return;
     tini_host_drop_answer(s);
     tini_host_drop_options(s);
-    for (int32_t k = 0; k < s->talk_count; k++)
+    tini_host_drop_pictures(&s->waiting);
+    for (int32_t k = 0; k < s->talk_count; k++) {
         free(s->talks[k].text);
+        tini_host_drop_pictures(&s->talks[k]);
+    }
     free(s->talks);
     for (uint32_t k = 0; s->held && k < s->model->skill_count; k++)
         tini_host_drop_held(&s->held[k]);

@@ -1045,6 +1045,15 @@ TIN_API void tin_batch_cancel(tin_batch *batch);
 
 /* ---- Pictures ----------------------------------------------------------------------------- */
 
+/* A picture of a conversation: pixels of a camera or a frame buffer where they lie, or those that tin_picture_read
+ * wrote. */
+typedef struct tin_picture {
+    const uint8_t *rgb; /* uint8[height][width][3], rows `stride` bytes apart */
+    size_t stride;
+    uint32_t width, height;
+    uint32_t message; /* before whose content it stands, counted from 0: one of a user */
+} tin_picture;
+
 /* Neither these nor the images above are in a build without them (TIN_NO_VISION). A program that links the static
  * library has them only where it calls them. */
 #ifndef TIN_NO_VISION
@@ -1153,6 +1162,70 @@ TIN_API tin_status tin_pixels_size(const tin_pixels_rules *rules, uint32_t width
 TIN_API tin_status tin_pixels_make(const tin_pixels_rules *rules, const uint8_t *rgb, size_t stride,
                                    uint32_t width, uint32_t height, void *memory, size_t memory_size,
                                    float *rows, size_t count, tin_error *error);
+
+/* A conversation with pictures on its way into a session: it is written as the model was trained to see it, and each
+ * image of it that the session has not seen goes through the tower. It belongs to one thread at a time. */
+typedef struct tin_sight tin_sight;
+
+/* How a conversation is written and seen. Zeros are good defaults. */
+typedef struct tin_sight_options {
+    const tin_picture
+        *pictures;          /* in the order in which they stand; their pixels must stay until all are seen */
+    uint32_t picture_count; /* of them */
+    uint32_t flags;         /* TIN_CHAT_* */
+    const void *turns;      /* another chat template than the file's, as in tin_template_chat; or NULL */
+    size_t turns_size;      /* its bytes */
+    const tin_executor *executor; /* as in tin_session_options */
+    uint64_t (*clock_ns)(void *); /* for tin_sight_step's budget; NULL when no budget is ever given */
+    void *clock_context;          /* passed to clock_ns */
+} tin_sight_options;
+
+/* What a conversation takes of a session. */
+typedef struct tin_sight_info {
+    uint32_t tokens;     /* of its context */
+    uint32_t images;     /* of the room that tin_session_options.images states: a picture is one or more */
+    uint32_t image_rows; /* and of its image_rows */
+} tin_sight_info;
+
+/* Bytes of memory that tin_sight_create needs: all that seeing these pictures takes, beside the weights. It depends on
+ * the template, the sizes of the pictures and the lengths of the texts alone. 0 on failure.
+ *
+ * messages, count  as in tin_chat
+ * options          NULL for all 0
+ *
+ * Errors: as tin_sight_create, but for MEMORY. */
+TIN_API size_t tin_sight_size(const tin_model *model, const tin_message *messages, uint32_t count,
+                              const tin_sight_options *options, tin_error *error);
+
+/* Writes the conversation as tokens, and reads each picture once, for its digest. What messages say is text, as in
+ * tin_chat. Any thread may call.
+ *
+ * messages     may go afterwards
+ * memory       aligned; stays the caller's
+ * memory_size  bytes, at least tin_sight_size
+ *
+ * Errors: as tin_chat and tin_pixels_size; UNSUPPORTED (a model that sees no images, or whose file does not say how
+ * pictures are written), FORMAT, VERSION, CONTEXT (more tokens than the model's context). */
+TIN_API tin_status tin_sight_create(const tin_model *model, const tin_message *messages, uint32_t count,
+                                    const tin_sight_options *options, void *memory, size_t memory_size,
+                                    tin_sight **sight, tin_error *error);
+
+/* Fills in *info. It cannot fail. */
+TIN_API void tin_sight_describe(const tin_sight *sight, tin_sight_info *info);
+
+/* The conversation's tokens, tin_sight_info.tokens of them, with TIN_EMBEDDED for each of its images' rows. */
+TIN_API const int32_t *tin_sight_tokens(const tin_sight *sight);
+
+/* Makes the conversation the session's tokens, as tin_session_replace_embedded does, and queues its images as they are
+ * seen; those that the session has already are not seen again. Returns TIN_STEP_DONE when all is queued,
+ * TIN_STEP_PENDING when the budget is spent, or a negative status; nothing else may change the session in between. Resizing
+ * stops between two rows of pixels, the tower between any two parts of an op.
+ *
+ * session    of the sight's model
+ * budget_ns  nanoseconds; 0: no bound
+ *
+ * Errors: as tin_session_replace_embedded; STATE (a budget without a clock). */
+TIN_API int32_t tin_sight_step(tin_sight *sight, tin_session *session, uint64_t budget_ns, tin_error *error);
 #endif
 
 #ifdef __cplusplus

@@ -13,7 +13,7 @@ from typing import Any
 import c_programs
 import pytest
 import random_adapters
-from tiny_models import in_format, tiny_spec
+from tiny_models import in_format, png_of, tiny_spec, with_eyes
 from transformers_models import CHATML
 
 import host as hosts
@@ -24,6 +24,7 @@ from tinsmith.compiler import build_tin
 from tinsmith.constraint.makers import choices, schema
 from tinsmith.formats import minisign
 from tinsmith.models import family
+from tinsmith.runtime.sight import Picture
 
 SOURCES = [KERNELS / "tin_all.c", KERNELS / "host" / "tin_host.c"]
 FLAGS = ("-O1", "-DTIN_SCALAR_ONLY", f"-I{KERNELS / 'include'}", "-pthread")
@@ -78,7 +79,7 @@ def answer(session: Session, text: str = "who?", most: int = 16, **steps: int) -
 
 
 def test_every_function_of_the_header_is_there(host: Any) -> None:
-    assert len(hosts.functions()) == 41
+    assert len(hosts.functions()) == 43
     assert host.session_open.argtypes[-1] is ctypes.c_int64
 
 
@@ -220,6 +221,91 @@ def test_saved_and_copied_sessions_go_on_alike(host: Any, model: Any, session: S
         with pytest.raises(Refused):
             session.restore(wrong, len(wrong))
         assert (session.saved(), session.messages()) == (held, messages)
+
+
+@pytest.fixture(scope="module")
+def seeing(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model that sees."""
+    path = tmp_path_factory.mktemp("seeing") / "eyes.tin"
+    sizes = {"hidden_size": 64, "intermediate_size": 96, "max_position_embeddings": 512}
+    spec = replace(tiny_spec(family.by_name("llama"), **sizes), chat_template=CHATML)
+    build_tin(with_eyes(spec), path)
+    return path
+
+
+def test_pictures_are_answered_about_as_python_does(host: Any, seeing: Path) -> None:
+    python = tinsmith.load(seeing, isa="scalar")
+    pixels = [bytes((7 * k * (at + 3) + at // 5) % 256 for at in range(40 * 30 * 3)) for k in (1, 2)]
+    first, second = (Picture(40, 30, one) for one in pixels)
+    messages: list[dict[str, Any]] = [
+        {"role": "user", "content": [{"type": "image", "pixels": first}, {"type": "text", "text": "who?"}]}
+    ]
+    wanted = python.chat(messages, max_tokens=8, record=True)
+    messages += [
+        {"role": "assistant", "content": wanted.text},
+        {
+            "role": "user",
+            "content": [
+                {"type": "image", "pixels": second},
+                {"type": "image", "pixels": first},
+                {"type": "text", "text": "and here?"},
+            ],
+        },
+    ]
+    then = python.chat(messages, max_tokens=8, record=True)
+
+    model = host.open(str(seeing).encode(), None)
+    session, other = Session(host, model), Session(host, model, threads=2)
+    rgba = b"".join(pixels[0][k : k + 3] + b"\xff" for k in range(0, len(pixels[0]), 3))
+    session.pixels(rgba, len(rgba), 40, 30, 4)
+    session.ask("who?", 8)
+    slices = 0
+    while session.step(1) == hosts.PENDING:
+        slices += 1
+    assert slices > 20  # the tower is stepped as the answer is
+    while session.step(0) != hosts.DONE:
+        pass
+    assert (session.digest(), session.answer().decode()) == (wanted.digest, wanted.text)
+
+    saved = session.saved()
+    other.restore(saved, len(saved))
+    for one in (session, other):
+        one.picture(png := png_of(pixels[1], 40, 30), len(png))
+        one.pixels(pixels[0], len(pixels[0]), 40, 30, 3)
+        assert answer(one, "and here?", 8)["text"] == then.text
+        assert one.digest() == then.digest
+    assert other.messages() == 4
+    third = Session(host, model)
+    third.copy(other.handle)
+    third.forget(2)
+    third.picture(png, len(png))
+    third.pixels(pixels[0], len(pixels[0]), 40, 30, 3)
+    assert answer(third, "and here?", 8)["text"] == then.text
+    for cut in (40, 3000):  # within a message, within its picture
+        with pytest.raises(Refused, match="damaged, or cut short"):
+            third.restore(saved[:cut], cut)
+    for one in (session, other, third):
+        one.close()
+    host.close(model)
+
+
+def test_a_picture_that_can_not_be_seen_is_refused(host: Any, model: Any, seeing: Path) -> None:
+    blind, opened = Session(host, model), host.open(str(seeing).encode(), None)
+    sees = Session(host, opened)
+    for session, call, said in (
+        (blind, lambda one: one.pixels(bytes(12), 12, 2, 2, 3), "sees no pictures"),
+        (sees, lambda one: one.pixels(bytes(12), 12, 2, 3, 3), "height rows of width pixels"),
+        (sees, lambda one: one.pixels(bytes(12), 12, 3, 2, 2), "height rows of width pixels"),
+        (sees, lambda one: one.picture(b"GIF89a", 6), "neither PNG nor JPEG"),
+        (sees, lambda one: one.picture(png := png_of(bytes(3600), 40, 30)[:60], len(png)), "can't be read"),
+    ):
+        with pytest.raises(Refused, match=said):
+            call(session)
+    answer(sees, "who?", 4)  # of text alone, since no picture was taken
+    assert sees.messages() == 2
+    blind.close()
+    sees.close()
+    host.close(opened)
 
 
 def test_what_is_refused_says_why(host: Any, tin: Path, model: Any, session: Session, tmp_path: Path) -> None:

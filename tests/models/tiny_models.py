@@ -10,6 +10,7 @@ import ctypes
 import json
 import random
 import struct
+import zlib
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import cache, lru_cache
@@ -20,6 +21,9 @@ from tinsmith import _core
 from tinsmith.formats.weights import weight_format
 from tinsmith.models import Spec, Tensor, Tokenizer
 from tinsmith.models.family import Family, TensorName, by_hf_architecture
+from tinsmith.spec import ConnectorSizes, TowerSizes, Vision
+from tinsmith.vision.parts import tensors_of
+from tinsmith.vision.pictures import Tiles
 
 FOLDER = Path(__file__).parent
 
@@ -82,6 +86,35 @@ def tiny_spec(case: Family | str, **changes: Any) -> Spec:
         tensors[name.role] = Tensor("F32", count, name.inputs, data)
     general = {"name": "tiny", "license": "apache-2.0", "languages": ["en"]}
     return Spec(family.name, hyper, tensors, tiny_tokenizer(hyper.vocab), "{{ messages }}", general)
+
+
+def with_eyes(spec: Spec) -> Spec:
+    """With a random tower and connector, which cut pictures into tiles of 32 pixels a side, 4 rows each."""
+    tokens, types = list(spec.tokenizer.tokens), list(spec.tokenizer.types)
+    words = {"image": "<image>", "around": "<fake_token_around_image>", "whole": "<global-img>"}
+    ids = {word: 150 + k for k, word in enumerate(words)}  # which no text of ASCII needs
+    rows = [f"<row_{k // 2 + 1}_col_{k % 2 + 1}>" for k in range(4)]
+    for at, text in enumerate((*words.values(), *rows), 150):
+        tokens[at], types[at] = text, "control"
+    sizes = TowerSizes(2, 64, 96, 2, 8, 4, 1e-6, "gelu_tanh")
+    rule = Tiles("lanczos", (0.5,) * 3, (0.5,) * 3, edge=32, longest=64, split=True)
+    empty = Vision("siglip", sizes, "idefics3", ConnectorSizes(2, spec.hyper.dim), {}, ids, rule)
+    names = tensors_of(empty)
+    drawn = _floats("eyes", tuple((name.rows * name.inputs, _mean(name)) for name in names))
+    tensors = {
+        name.role: Tensor("F32", name.rows, name.inputs, data) for name, data in zip(names, drawn, strict=True)
+    }
+    tokenizer = replace(spec.tokenizer, tokens=tokens, types=types)
+    return replace(spec, tokenizer=tokenizer, vision=replace(empty, tensors=tensors))
+
+
+def png_of(rgb: bytes, width: int, height: int) -> bytes:
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    lines = (b"\0" + rgb[row * width * 3 : (row + 1) * width * 3] for row in range(height))
+    head = chunk(b"IHDR", struct.pack(">2I5B", width, height, 8, 2, 0, 0, 0))
+    return b"\x89PNG\r\n\x1a\n" + head + chunk(b"IDAT", zlib.compress(b"".join(lines))) + chunk(b"IEND", b"")
 
 
 def _mean(name: TensorName) -> float:

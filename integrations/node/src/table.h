@@ -187,6 +187,29 @@ static napi_value call_say(napi_env env, napi_callback_info info) {
     return int_out(env, result);
 }
 
+static napi_value call_picture(napi_env env, napi_callback_info info) {
+    napi_value in[3];
+    if (!arguments(env, info, in, 3)) return NULL;
+    tinhost_session *session = session_in(env, in[0]);
+    void *file = data_in(env, in[1]);
+    int64_t size = long_in(env, in[2]);
+    int32_t result = raised(env) ? 0 : tinhost_picture(session, file, size);
+    return int_out(env, result);
+}
+
+static napi_value call_pixels(napi_env env, napi_callback_info info) {
+    napi_value in[6];
+    if (!arguments(env, info, in, 6)) return NULL;
+    tinhost_session *session = session_in(env, in[0]);
+    void *pixels = data_in(env, in[1]);
+    int64_t size = long_in(env, in[2]);
+    int32_t width = int_in(env, in[3]);
+    int32_t height = int_in(env, in[4]);
+    int32_t channels = int_in(env, in[5]);
+    int32_t result = raised(env) ? 0 : tinhost_pixels(session, pixels, size, width, height, channels);
+    return int_out(env, result);
+}
+
 static napi_value call_forget(napi_env env, napi_callback_info info) {
     napi_value in[2];
     if (!arguments(env, info, in, 2)) return NULL;
@@ -397,6 +420,8 @@ static const struct {
     {"pace", call_pace},
     {"think", call_think},
     {"say", call_say},
+    {"picture", call_picture},
+    {"pixels", call_pixels},
     {"forget", call_forget},
     {"messages", call_messages},
     {"message", call_message},

@@ -130,6 +130,19 @@ impl Session {
         self.check(unsafe { sys::tinhost_say(self.handle, role as i32, text.as_ptr()) }).map(drop)
     }
 
+    /// Puts a picture, a PNG or JPEG file's bytes, before the text of the user's message that comes next.
+    pub fn picture(&mut self, file: &[u8]) -> Result<()> {
+        self.check(unsafe { sys::tinhost_picture(self.handle, file.as_ptr().cast(), file.len() as i64) }).map(drop)
+    }
+
+    /// As `picture`, of pixels: rows of 3 bytes a pixel (RGB), or 4 (RGBA).
+    pub fn pixels(&mut self, pixels: &[u8], width: u32, height: u32, channels: u32) -> Result<()> {
+        let side = |value: u32| i32::try_from(value).unwrap_or(0);
+        let (width, height, channels) = (side(width), side(height), side(channels));
+        let (data, size) = (pixels.as_ptr().cast(), pixels.len() as i64);
+        self.check(unsafe { sys::tinhost_pixels(self.handle, data, size, width, height, channels) }).map(drop)
+    }
+
     /// Forgets all messages from the k-th on.
     pub fn forget(&mut self, k: usize) -> Result<()> {
         let k = i32::try_from(k).map_err(|_| Error::argument(format!("there is no message {k}")))?;

@@ -33,6 +33,8 @@ extern "C" {
     pub fn tinhost_pace(session: *mut Session, percent: i32) -> i32;
     pub fn tinhost_think(session: *mut Session, mode: i32) -> i32;
     pub fn tinhost_say(session: *mut Session, role: i32, text: *const c_char) -> i32;
+    pub fn tinhost_picture(session: *mut Session, file: *const c_void, size: i64) -> i32;
+    pub fn tinhost_pixels(session: *mut Session, pixels: *const c_void, size: i64, width: i32, height: i32, channels: i32) -> i32;
     pub fn tinhost_forget(session: *mut Session, k: i32) -> i32;
     pub fn tinhost_messages(session: *mut Session) -> i32;
     pub fn tinhost_message(session: *mut Session, k: i32) -> *const c_char;

@@ -63,6 +63,22 @@ static size_t find_special(const tini_tokenizer *view, const uint8_t *text, size
     return length;
 }
 
+size_t tini_special_control(const tini_tokenizer *view, const uint8_t *text, size_t at, size_t length,
+                            int32_t *token, size_t *behind) {
+    while (at < length) {
+        const tini_special *raw = match_special(view, text + at, length - at, (wanted){1, 0});
+        const tini_special *special =
+            raw ? raw : match_special(view, text + at, length - at, (wanted){1, TINI_SPECIAL_NORMALIZED});
+        if (special && tini_token_is_control(view, (int32_t)special->token)) {
+            *token = (int32_t)special->token;
+            *behind = at + special->length;
+            return at;
+        }
+        at += special ? special->length : 1;
+    }
+    return length;
+}
+
 /* Bytes of white space that text[length] begins, or ends, with. */
 static size_t space_before(const uint8_t *text, size_t length) {
     size_t left = length;

@@ -27,6 +27,11 @@ int64_t tini_tokenize(const tini_tokenizer *view, const char *text, size_t lengt
 void tini_special_strip(const tini_tokenizer *view, int32_t before, int32_t after, const uint8_t **text,
                         size_t *length);
 
+/* The first control token written in text[length] at or after `at`: its place, and in *token and *behind which it is
+ * and where it ends; `length` where there is none. */
+size_t tini_special_control(const tini_tokenizer *view, const uint8_t *text, size_t at, size_t length,
+                            int32_t *token, size_t *behind);
+
 /* ---- For those who write a piece's tokens: bpe.c, unigram.c ---- */
 
 typedef struct tini_token_sink {

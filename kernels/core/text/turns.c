@@ -84,29 +84,12 @@ tin_status tini_turns_open(tini_turns *view, const uint8_t *data, size_t size, t
     return status;
 }
 
-/* The tokens of a conversation, as they are made. Template and contents between two control tokens are ONE run of
- * plain text: the tokens are those of the rendered text. */
-typedef struct turn_sink {
-    const tini_tokenizer *tokenizer;
-    const tini_turns *turns;
-    uint32_t table;
-    uint8_t *run;           /* NULL: only measure */
-    size_t length, longest; /* of the run under way, and of the longest */
-    int32_t *tokens;
-    size_t capacity;
-    int64_t count;
-    int32_t before; /* the control token before the run, or -1 */
-    void *scratch;
-    size_t scratch_size;
-    tin_error *error;
-} turn_sink;
-
 typedef struct span {
     const uint8_t *data;
     size_t length;
 } span;
 
-static tin_status put_plain(turn_sink *out, span text) {
+static tin_status put_plain(tini_turn_sink *out, span text) {
     if (text.length > TINI_TEXT_MAX - out->length)
         return tini_fail(out->error, TIN_ERR_ARGUMENT, "a message of more than %u bytes", TINI_TEXT_MAX);
     if (out->run && text.length)
@@ -116,7 +99,7 @@ static tin_status put_plain(turn_sink *out, span text) {
 }
 
 /* `behind`: the control token behind the run, or -1. */
-static void end_run(turn_sink *out, int32_t behind) {
+static void end_run(tini_turn_sink *out, int32_t behind) {
     if (out->length > out->longest)
         out->longest = out->length;
     if (out->run) {
@@ -133,7 +116,47 @@ static void end_run(turn_sink *out, int32_t behind) {
     out->before = behind;
 }
 
-static tin_status put_text(turn_sink *out, uint32_t text) {
+static void put_token(tini_turn_sink *out, int32_t token) {
+    if ((uint64_t)out->count < out->capacity)
+        out->tokens[out->count] = token;
+    out->count++;
+}
+
+tin_status tini_turn_put(tini_turn_sink *out, const uint8_t *text, size_t length) {
+    size_t at = 0, behind = 0;
+    tin_status status = TIN_OK;
+    while (at < length && !status) {
+        int32_t token;
+        size_t place = tini_special_control(out->tokenizer, text, at, length, &token, &behind);
+        status = put_plain(out, (span){text + at, place - at});
+        at = place;
+        if (place == length || status)
+            break;
+        end_run(out, token);
+        put_token(out, token);
+        at = behind;
+    }
+    return status;
+}
+
+int64_t tini_turn_rows(tini_turn_sink *out, int32_t image, uint32_t count) {
+    end_run(out, image);
+    int64_t first = out->count;
+    for (uint32_t k = 0; k < count; k++)
+        put_token(out, TIN_EMBEDDED);
+    return first;
+}
+
+void tini_turn_drop(tini_turn_sink *out, const uint8_t *text, size_t length) {
+    if (out->run && length <= out->length && !memcmp(out->run + out->length - length, text, length))
+        out->length -= length;
+}
+
+int tini_turn_measures(const tini_turn_sink *out) {
+    return !out->run;
+}
+
+static tin_status put_text(tini_turn_sink *out, uint32_t text) {
     const tini_turns *turns = out->turns;
     const uint32_t *first = turns->first + out->table * TINI_TURN_TEXTS + text;
     for (uint32_t k = first[0]; k < first[1]; k++) {
@@ -144,9 +167,7 @@ static tin_status put_text(turn_sink *out, uint32_t text) {
         if (turns->parts[k].token < 0)
             continue;
         end_run(out, turns->parts[k].token);
-        if ((uint64_t)out->count < out->capacity)
-            out->tokens[out->count] = turns->parts[k].token;
-        out->count++;
+        put_token(out, turns->parts[k].token);
     }
     return TIN_OK;
 }
@@ -198,7 +219,7 @@ static span text_after(span text, size_t length) {
 }
 
 /* An assistant's content, its thoughts treated as they are where it stands. */
-static tin_status put_answer(turn_sink *out, span content, uint32_t place) {
+static tin_status put_answer(tini_turn_sink *out, span content, uint32_t place) {
     const tini_turn_rules *rules = &out->turns->rules[out->table];
     const span opening = {(const uint8_t *)"<think>", 7}, closing = {(const uint8_t *)"</think>", 8};
     uint32_t mode = rules->flags & TINI_TURNS_THOUGHTS ? rules->modes[place] : TINI_THINK_RAW;
@@ -225,7 +246,7 @@ static tin_status put_answer(turn_sink *out, span content, uint32_t place) {
 }
 
 /* As Python's json.dumps(content, ensure_ascii=False) writes it, without the quotes. */
-static tin_status put_escaped(turn_sink *out, span content) {
+static tin_status put_escaped(tini_turn_sink *out, span content) {
     static const char names[] = "\"\\\b\f\n\r\t", letters[] = "\"\\bfnrt", hex[] = "0123456789abcdef";
     tin_status status = TIN_OK;
     for (size_t k = 0; k < content.length && !status; k++) {
@@ -255,7 +276,7 @@ typedef struct conversation {
     uint32_t asked, answered;
 } conversation;
 
-static span content_of(const turn_sink *out, conversation c, uint32_t k) {
+static span content_of(const tini_turn_sink *out, conversation c, uint32_t k) {
     static const uint32_t slots[] = {TINI_SLOT_SYSTEM, TINI_SLOT_USER, TINI_SLOT_ASSISTANT, TINI_SLOT_TOOL};
     const tin_message *m = &c.messages[k];
     int first = m->role == TIN_ROLE_USER && k && c.messages[k - 1].role == TIN_ROLE_SYSTEM;
@@ -264,7 +285,7 @@ static span content_of(const turn_sink *out, conversation c, uint32_t k) {
 }
 
 /* A message that no conversation has there. */
-static tin_status check_place(const turn_sink *out, conversation c, uint32_t k) {
+static tin_status check_place(const tini_turn_sink *out, conversation c, uint32_t k) {
     const tin_message *m = &c.messages[k];
     uint32_t before = k ? c.messages[k - 1].role : TIN_ROLE_SYSTEM;
     if (m->role > TIN_ROLE_TOOL)
@@ -283,8 +304,41 @@ static tin_status check_place(const turn_sink *out, conversation c, uint32_t k) 
                                     : TIN_OK;
 }
 
+static int has_pictures(const tini_turn_sink *out, uint32_t message) {
+    const tini_turn_pictures *pictures = out->pictures;
+    for (uint32_t k = 0; pictures && k < pictures->count; k++)
+        if (pictures->pictures[k].message == message)
+            return 1;
+    return 0;
+}
+
+static tin_status check_pictures(const tini_turn_sink *out, conversation c) {
+    const tini_turn_pictures *pictures = out->pictures;
+    for (uint32_t k = 0; pictures && k < pictures->count; k++) {
+        uint32_t at = pictures->pictures[k].message;
+        if (at >= c.count || c.messages[at].role != TIN_ROLE_USER)
+            return tini_fail(
+                out->error, TIN_ERR_ARGUMENT,
+                "picture %u stands before message %u; it must be one of the user's, of %u messages", k + 1,
+                at + 1, c.count);
+        if (k && at < pictures->pictures[k - 1].message)
+            return tini_fail(out->error, TIN_ERR_ARGUMENT, "picture %u stands before the one given before it",
+                             k + 1);
+    }
+    return TIN_OK;
+}
+
+static tin_status put_pictures(tini_turn_sink *out, uint32_t message) {
+    const tini_turn_pictures *pictures = out->pictures;
+    tin_status status = TIN_OK;
+    for (uint32_t k = 0, n = 0; pictures && k < pictures->count && !status; k++)
+        if (pictures->pictures[k].message == message)
+            status = pictures->put(pictures->context, out, &pictures->pictures[k], n++);
+    return status;
+}
+
 /* A message that the template does not take there. */
-static tin_status check_taken(const turn_sink *out, conversation c, uint32_t k) {
+static tin_status check_taken(const tini_turn_sink *out, conversation c, uint32_t k) {
     const tini_turns *turns = out->turns;
     uint32_t flags = turns->rules[out->table].flags, role = c.messages[k].role;
     uint32_t before = k ? c.messages[k - 1].role : TIN_ROLE_ASSISTANT;
@@ -305,7 +359,8 @@ static tin_status check_taken(const turn_sink *out, conversation c, uint32_t k) 
         const tini_turn_word *word = &turns->words[n];
         span text = {turns->text + word->begin, word->length};
         if (word->table == out->table && word->role == role &&
-            (word->length ? find_text(content, text, 0) < content.length : !content.length))
+            (word->length ? find_text(content, text, 0) < content.length
+                          : !content.length && !has_pictures(out, k)))
             return tini_fail(
                 out->error, TIN_ERR_UNSUPPORTED,
                 "message %u: its content means something to the chat template; template.json has it "
@@ -315,7 +370,7 @@ static tin_status check_taken(const turn_sink *out, conversation c, uint32_t k) 
     return TIN_OK;
 }
 
-static tin_status put_message(turn_sink *out, conversation c, uint32_t k, int first) {
+static tin_status put_message(tini_turn_sink *out, conversation c, uint32_t k, int first) {
     static const uint32_t opening[] = {TINI_TURN_START_SYSTEM, TINI_TURN_OPEN_USER, TINI_TURN_OPEN_ASSISTANT,
                                        TINI_TURN_OPEN_TOOL};
     const tini_turn_rules *rules = &out->turns->rules[out->table];
@@ -325,6 +380,8 @@ static tin_status put_message(turn_sink *out, conversation c, uint32_t k, int fi
     else if (role == TIN_ROLE_TOOL && c.messages[k - 1].role == TIN_ROLE_TOOL)
         text = TINI_TURN_BETWEEN_TOOLS;
     tin_status status = put_text(out, text);
+    if (!status)
+        status = put_pictures(out, k);
     if (status)
         return status;
     span content = content_of(out, c, k);
@@ -340,8 +397,8 @@ static tin_status put_message(turn_sink *out, conversation c, uint32_t k, int fi
     return status || together ? status : put_text(out, TINI_TURN_END_SYSTEM + role);
 }
 
-static tin_status put_conversation(turn_sink *out, conversation c, int answer) {
-    tin_status status = TIN_OK;
+static tin_status put_conversation(tini_turn_sink *out, conversation c, int answer) {
+    tin_status status = check_pictures(out, c);
     for (uint32_t k = 0; k < c.count && !status; k++) {
         status = check_place(out, c, k);
         if (!status)
@@ -406,24 +463,28 @@ static tin_status pick_table(const tini_turns *turns, uint32_t flags, uint32_t *
 }
 
 /* The bytes of the longest run of plain text that the sink gets; it gets none yet. */
-static tin_status measure(const turn_sink *out, conversation c, int answer, size_t *longest) {
+static tin_status measure(const tini_turn_sink *out, conversation c, int answer, size_t *longest) {
     if (!c.count || !c.messages)
         return tini_fail(out->error, TIN_ERR_ARGUMENT, "no messages");
-    turn_sink sink = *out;
+    tini_turn_sink sink = *out;
     tin_status status = put_conversation(&sink, c, answer);
     *longest = sink.longest;
     return status;
 }
 
-size_t tin_template_scratch(const tin_model *model, const void *data, size_t size, const tin_message *messages,
-                            uint32_t count, tin_error *error) {
+size_t tini_turns_scratch(const tin_model *model, const void *data, size_t size, const tin_message *messages,
+                          uint32_t count, const tini_turn_pictures *pictures, tin_error *error) {
     conversation c = {.messages = messages, .count = count};
     size_t longest = 0, length = 0;
     int taken = 0;
     tini_turns turns;
     if (pick_turns(model, data, size, &turns, error))
         return 0;
-    turn_sink sink = {.tokenizer = tini_model_tokenizer(model), .turns = &turns, .before = -1, .error = error};
+    tini_turn_sink sink = {.tokenizer = tini_model_tokenizer(model),
+                           .pictures = pictures,
+                           .turns = &turns,
+                           .before = -1,
+                           .error = error};
     for (; sink.table < turns.header->tables; sink.table++)
         for (int answer = 0; answer < 2; answer++)
             if (!measure(&sink, c, answer, &length)) {
@@ -442,9 +503,9 @@ size_t tin_template_scratch(const tin_model *model, const void *data, size_t siz
     return 0;
 }
 
-int64_t tin_template_chat(const tin_model *model, const void *data, size_t size, const tin_message *messages,
-                          uint32_t count, uint32_t flags, int32_t *tokens, size_t capacity, void *scratch,
-                          size_t scratch_size, tin_error *error) {
+int64_t tini_turns_chat(const tin_model *model, const void *data, size_t size, const tin_message *messages,
+                        uint32_t count, const tini_turn_pictures *pictures, uint32_t flags, int32_t *tokens,
+                        size_t capacity, void *scratch, size_t scratch_size, tin_error *error) {
     const uint32_t both = TIN_CHAT_THINK | TIN_CHAT_DIRECT, known = TIN_CHAT_ANSWER | both;
     if ((capacity && !tokens) || (flags & ~known) || (flags & both) == both)
         return tini_fail(error, TIN_ERR_ARGUMENT, "no place for the tokens, or an unknown flag");
@@ -452,7 +513,11 @@ int64_t tin_template_chat(const tin_model *model, const void *data, size_t size,
     int answer = (flags & TIN_CHAT_ANSWER) != 0;
     size_t longest = 0;
     tini_turns turns;
-    turn_sink out = {.tokenizer = tini_model_tokenizer(model), .turns = &turns, .before = -1, .error = error};
+    tini_turn_sink out = {.tokenizer = tini_model_tokenizer(model),
+                          .pictures = pictures,
+                          .turns = &turns,
+                          .before = -1,
+                          .error = error};
     tin_status status = pick_turns(model, data, size, &turns, error);
     if (!status)
         status = pick_table(&turns, flags, &out.table, error);
@@ -471,6 +536,18 @@ int64_t tin_template_chat(const tin_model *model, const void *data, size_t size,
     out.scratch_size = (size_t)room;
     status = put_conversation(&out, c, answer);
     return status ? status : out.count;
+}
+
+size_t tin_template_scratch(const tin_model *model, const void *data, size_t size, const tin_message *messages,
+                            uint32_t count, tin_error *error) {
+    return tini_turns_scratch(model, data, size, messages, count, NULL, error);
+}
+
+int64_t tin_template_chat(const tin_model *model, const void *data, size_t size, const tin_message *messages,
+                          uint32_t count, uint32_t flags, int32_t *tokens, size_t capacity, void *scratch,
+                          size_t scratch_size, tin_error *error) {
+    return tini_turns_chat(model, data, size, messages, count, NULL, flags, tokens, capacity, scratch,
+                           scratch_size, error);
 }
 
 size_t tin_chat_scratch(const tin_model *model, const tin_message *messages, uint32_t count, tin_error *error) {

@@ -121,6 +121,50 @@ tin_status tini_turns_open(tini_turns *view, const uint8_t *data, size_t size, t
 /* Whether its tokens are control tokens of the tokenizer. Errors: FORMAT. */
 tin_status tini_turns_agree(const tini_turns *turns, const tini_tokenizer *tokenizer, tin_error *error);
 
+/* ---- With pictures: vision/sight.c ---- */
+
+/* The tokens of a conversation, as they are made. Template and contents between two control tokens are ONE run of
+ * plain text: the tokens are those of the rendered text. */
+typedef struct tini_turn_sink {
+    const tini_tokenizer *tokenizer;
+    const struct tini_turn_pictures *pictures; /* NULL: there are none */
+    const tini_turns *turns;
+    uint32_t table;
+    uint8_t *run;           /* NULL: only measure */
+    size_t length, longest; /* of the run under way, and of the longest */
+    int32_t *tokens;
+    size_t capacity;
+    int64_t count;
+    int32_t before; /* the control token before the run, or -1 */
+    void *scratch;
+    size_t scratch_size;
+    tin_error *error;
+} tini_turn_sink;
+
+/* Pictures, and what writes one: the k-th before a content. */
+typedef struct tini_turn_pictures {
+    const tin_picture *pictures;
+    uint32_t count;
+    tin_status (*put)(void *context, tini_turn_sink *sink, const tin_picture *picture, uint32_t k);
+    void *context;
+} tini_turn_pictures;
+
+/* As tin_template_scratch and tin_template_chat, with pictures; NULL: there are none. */
+size_t tini_turns_scratch(const tin_model *model, const void *turns, size_t size, const tin_message *messages,
+                          uint32_t count, const tini_turn_pictures *pictures, tin_error *error);
+int64_t tini_turns_chat(const tin_model *model, const void *turns, size_t size, const tin_message *messages,
+                        uint32_t count, const tini_turn_pictures *pictures, uint32_t flags, int32_t *tokens,
+                        size_t capacity, void *scratch, size_t scratch_size, tin_error *error);
+
+/* Text of the file's, in which control tokens count. */
+tin_status tini_turn_put(tini_turn_sink *sink, const uint8_t *text, size_t length);
+/* TIN_EMBEDDED `count` times, where `image` would stand. Returns the place of the first, which is right where the sink
+ * is not one that only measures. */
+int64_t tini_turn_rows(tini_turn_sink *sink, int32_t image, uint32_t count);
+/* Takes the text from the end of what was put since the last control token, where that ends so. */
+void tini_turn_drop(tini_turn_sink *sink, const uint8_t *text, size_t length);
+int tini_turn_measures(const tini_turn_sink *sink);
+
 /* A model's, from seal/model.c. */
 const tini_turns *tini_model_turns(const tin_model *model);
 

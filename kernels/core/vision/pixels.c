@@ -2,16 +2,12 @@
 #include "../base/error.h"
 #include "../base/memory.h"
 #include "../base/region.h"
-#include "resample.h"
+#include "pixels.h"
 #include "views.h"
 
 #include <string.h>
 
 enum { PIXELS_EDGE = 32768 }; /* the longest that a view may be */
-
-typedef struct pixels_layout {
-    uint64_t row, values, resample, kept[TIN_MAX_VIEWS], total;
-} pixels_layout;
 
 static int pixels_between(uint32_t value, uint32_t least, uint32_t most) {
     return value >= least && value <= most;
@@ -101,8 +97,8 @@ static void pixels_source(const tin_pixels_plan *plan, uint32_t k, uint32_t *wid
     *height = from ? plan->views[from - 1].height : plan->height;
 }
 
-static pixels_layout pixels_place(const tin_pixels_rules *rules, const tin_pixels_plan *plan) {
-    pixels_layout at = {0};
+static tini_pixels_layout pixels_place(const tin_pixels_rules *rules, const tin_pixels_plan *plan) {
+    tini_pixels_layout at = {0};
     uint64_t most = 0, row = 0;
     at.values = tini_take(&at.total, 3 * 256 * sizeof(float));
     for (uint32_t k = 0; k < plan->count; k++) {
@@ -192,9 +188,9 @@ static void pixels_cut(const tin_pixels_rules *rules, const tin_pixels_view *vie
     }
 }
 
-tin_status tin_pixels_make(const tin_pixels_rules *rules, const uint8_t *rgb, size_t stride, uint32_t width,
-                           uint32_t height, void *memory, size_t memory_size, float *rows, size_t count,
-                           tin_error *error) {
+tin_status tini_pixels_begin(tini_pixels *p, const tin_pixels_rules *rules, const uint8_t *rgb, size_t stride,
+                             uint32_t width, uint32_t height, void *memory, size_t memory_size, float *rows,
+                             size_t count, tin_error *error) {
     tin_pixels_plan plan = {0};
     tin_status status = tin_pixels_size(rules, width, height, &plan, error);
     if (status)
@@ -209,28 +205,54 @@ tin_status tin_pixels_make(const tin_pixels_rules *rules, const uint8_t *rgb, si
             "room for %llu floats and %llu bytes of memory; the picture makes %llu in %llu, aligned to %u",
             (unsigned long long)(rows ? count : 0), (unsigned long long)(memory ? memory_size : 0),
             (unsigned long long)wanted, (unsigned long long)plan.memory, (uint32_t)TIN_ALIGNMENT);
-    pixels_layout at = pixels_place(rules, &plan);
-    uint8_t *base = memory;
-    float *values = (float *)(void *)(base + at.values);
-    pixels_values(rules, values);
-    for (uint32_t k = 0; k < plan.count; k++) {
-        const tin_pixels_view *view = plan.views + k;
-        uint32_t from_width, from_height;
-        pixels_source(&plan, k, &from_width, &from_height);
-        tini_resample r;
-        tini_resample_begin(&r, rules->filter, view->from ? base + at.kept[view->from - 1] : rgb,
-                            view->from ? (size_t)from_width * 3 : stride, from_width, from_height, view->width,
-                            view->height, base + at.resample);
-        int kept = pixels_kept(&plan, k);
-        for (uint32_t y = 0; y < view->height; y++) {
-            uint8_t *row = kept ? base + at.kept[k] + (size_t)y * view->width * 3 : base + at.row;
-            tini_resample_row(&r, y, row);
-            if (view->across)
-                pixels_cut(rules, view, row, y, values, rows);
-        }
-        if (view->across)
-            rows += (size_t)pixels_grid(rules, view->width, view->across) *
-                    pixels_grid(rules, view->height, view->down) * view->across * view->down * plan.columns;
-    }
+    *p =
+        (tini_pixels){.rules = rules, .rgb = rgb, .stride = stride, .plan = plan, .base = memory, .rows = rows};
+    p->at = pixels_place(rules, &plan);
+    p->values = (float *)(void *)(p->base + p->at.values);
+    pixels_values(rules, p->values);
     return TIN_OK;
+}
+
+/* Prepares the view whose rows come next. */
+static void pixels_begin_view(tini_pixels *p) {
+    const tin_pixels_view *view = p->plan.views + p->view;
+    uint32_t width, height;
+    pixels_source(&p->plan, p->view, &width, &height);
+    tini_resample_begin(&p->resample, p->rules->filter,
+                        view->from ? p->base + p->at.kept[view->from - 1] : p->rgb,
+                        view->from ? (size_t)width * 3 : p->stride, width, height, view->width, view->height,
+                        p->base + p->at.resample);
+}
+
+int tini_pixels_row(tini_pixels *p) {
+    if (p->view == p->plan.count)
+        return 0;
+    const tin_pixels_view *view = p->plan.views + p->view;
+    if (!p->y)
+        pixels_begin_view(p);
+    size_t kept = (size_t)p->y * view->width * 3;
+    uint8_t *row = p->base + (pixels_kept(&p->plan, p->view) ? p->at.kept[p->view] + kept : p->at.row);
+    tini_resample_row(&p->resample, p->y, row);
+    if (view->across)
+        pixels_cut(p->rules, view, row, p->y, p->values, p->rows);
+    if (++p->y < view->height)
+        return 1;
+    if (view->across)
+        p->rows += (size_t)pixels_grid(p->rules, view->width, view->across) *
+                   pixels_grid(p->rules, view->height, view->down) * view->across * view->down *
+                   p->plan.columns;
+    p->view++;
+    p->y = 0;
+    return 1;
+}
+
+tin_status tin_pixels_make(const tin_pixels_rules *rules, const uint8_t *rgb, size_t stride, uint32_t width,
+                           uint32_t height, void *memory, size_t memory_size, float *rows, size_t count,
+                           tin_error *error) {
+    tini_pixels p;
+    tin_status status =
+        tini_pixels_begin(&p, rules, rgb, stride, width, height, memory, memory_size, rows, count, error);
+    while (!status && tini_pixels_row(&p))
+        continue;
+    return status;
 }

@@ -96,7 +96,7 @@ def _compile(
     text, facts = text_entries(spec.tokenizer, spec.chat_template, str(spec.general.get("name", "")))
     entries += text
     if spec.vision is not None:
-        seen, more = vision_entries(spec.vision, advance)
+        seen, more = vision_entries(spec.vision, spec.tokenizer, advance)
         entries, facts = entries + seen, facts | more
     return entries, _manifest(spec, graph, program) | facts
 

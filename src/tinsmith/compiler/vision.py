@@ -1,7 +1,9 @@
-"""A checkpoint's vision half to a second program in the tin, and its weights."""
+"""A checkpoint's vision half to a second program in the tin, its weights, and how pictures are cut and
+written."""
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Callable
 from typing import Any
 
@@ -12,11 +14,14 @@ from tinsmith.compiler.weights import pack_weights
 from tinsmith.errors import UnsupportedError
 from tinsmith.formats import tin
 from tinsmith.graph import Graph, GraphBuilder, Value
-from tinsmith.spec import Vision
+from tinsmith.spec import Tokenizer, Vision
+from tinsmith.tokenizer.packed import token_text
+from tinsmith.vision import pixels
 from tinsmith.vision.facts import to_facts
 from tinsmith.vision.parts import parts_of
 
-PROGRAM, WEIGHTS = "vision/program.bin", "vision/weights.bin"
+PROGRAM, WEIGHTS, PICTURES = "vision/program.bin", "vision/weights.bin", "vision/pictures.bin"
+_MAGIC, _VERSION = 0x53434950, 1  # kernels/core/vision/written.h
 
 
 def graph_of(vision: Vision) -> tuple[Graph, Value]:
@@ -30,7 +35,7 @@ def graph_of(vision: Vision) -> tuple[Graph, Value]:
 
 def compile_vision(vision: Vision) -> tuple[Graph, Program]:
     """All patches of an image go through a tower at once: its context is its chunk."""
-    most = vision.pictures.patches(vision.sizes.patch, vision.joint.merge)
+    most = most_patches(vision)
     if most > _core.MAX_CHUNK:
         raise UnsupportedError(f"images of {most} patches; the native runtime takes at most {_core.MAX_CHUNK}")
     graph, states = graph_of(vision)
@@ -38,14 +43,39 @@ def compile_vision(vision: Vision) -> tuple[Graph, Program]:
     return graph, write_program(graph, vocab=states.width, context=most, chunk=most)
 
 
+def most_patches(vision: Vision) -> int:
+    """Of an image."""
+    return vision.pictures.patches(vision.sizes.patch, vision.joint.merge)
+
+
+def pictures_entries(vision: Vision, tokenizer: Tokenizer) -> dict[str, bytes]:
+    """How pictures are cut, and written in a prompt (kernels/core/vision/written.h). None where the vocabulary
+    lacks a token that they are written with."""
+    _, connector = parts_of(vision)
+    word = {
+        name: token_text(tokenizer.tokens[token], tokenizer.types[token], tokenizer.model).decode(
+            "utf-8", "replace"
+        )
+        for name, token in vision.tokens.items()
+    }
+    try:
+        texts = [text.encode() for text in (*connector.texts(word), connector.dropped)]
+    except KeyError:
+        return {}
+    head = struct.pack("<2I", _MAGIC, _VERSION) + pixels.rules(vision, most_patches(vision))
+    lengths = struct.pack(f"<i{len(texts)}I", vision.tokens["image"], *map(len, texts))
+    return {PICTURES: head + lengths + b"".join(texts)}
+
+
 def vision_entries(
-    vision: Vision, advance: Callable[[int], None] | None = None
+    vision: Vision, tokenizer: Tokenizer, advance: Callable[[int], None] | None = None
 ) -> tuple[list[tuple[str, tin.Data]], dict[str, Any]]:
     """The entries that images are seen with, and their part of the manifest."""
     graph, program = compile_vision(vision)
+    most = most_patches(vision)
     entries: list[tuple[str, tin.Data]] = [
         (PROGRAM, program.data),
         (WEIGHTS, tin.Pieces(program.weight_bytes, pack_weights(graph, program, advance))),
+        *pictures_entries(vision, tokenizer).items(),
     ]
-    most = vision.pictures.patches(vision.sizes.patch, vision.joint.merge)
     return entries, {"vision": to_facts(vision) | {"patches": most}}

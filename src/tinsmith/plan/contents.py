@@ -19,7 +19,10 @@ from tinsmith.spec import Spec, Tensor
 
 # What the runtime reads of a tin; the rest is for people and tools.
 WEIGHTS = ("weights.bin", vision.WEIGHTS)
-READ = ("program.bin", "tokenizer.bin", "trie.bin", "turns.bin", tin.CONSTRAINT, tin.DRAFT, vision.PROGRAM)
+READ = (
+    *("program.bin", "tokenizer.bin", "trie.bin", "turns.bin", tin.CONSTRAINT, tin.DRAFT),
+    *(vision.PROGRAM, vision.PICTURES),
+)
 _SELFTEST = 256  # its two prompts and digests are a few hundred bytes, of a page that is theirs
 
 
@@ -119,6 +122,8 @@ class Base:
             seen = vision.compile_vision(spec.vision)[1]
             tower = read_program(seen.data)
             entries |= {vision.PROGRAM: len(seen.data), vision.WEIGHTS: seen.weight_bytes}
+            pictures = vision.pictures_entries(spec.vision, spec.tokenizer)
+            entries |= {name: len(data) for name, data in pictures.items()}
         entries |= {"selftest.bin": _SELFTEST, build.GGUF_HEADER: len(gguf_header(spec, packed)), **self.more}
         size = _file_bytes(spec, entries)
         kind, rank = preset or most(listing), self.adapter_rank

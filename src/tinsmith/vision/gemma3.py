@@ -3,7 +3,7 @@ matrix takes that to the language model's width."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from math import isqrt
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -13,7 +13,7 @@ from tinsmith.fields import Fields
 from tinsmith.layouts import minus_one, plus_one, transposed
 from tinsmith.spec import ConnectorSizes, Pictures, Tensor, TowerSizes
 from tinsmith.tensor_names import TensorName
-from tinsmith.vision.parts import CONFIG, Connector, View
+from tinsmith.vision.parts import CONFIG, Connector, Written
 from tinsmith.vision.pictures import Square, common_from_hf, within
 
 if TYPE_CHECKING:
@@ -58,8 +58,8 @@ class Gemma3(Connector):
     projector: ClassVar[str] = "gemma3"
     merge: ClassVar[int] = 4
 
-    def written(self, word: Mapping[str, str], views: Sequence[View]) -> str:
-        return "\n\n" + super().written(word, views) + "\n\n"
+    def texts(self, word: Mapping[str, str]) -> Written:
+        return Written("\n\n" + word["begin"], word["end"] + "\n\n")
 
     def from_hf(self, config: Mapping[str, Any], sizes: TowerSizes, dim: int) -> ConnectorSizes:
         fields = Fields(config, CONFIG)

@@ -3,13 +3,13 @@ token, their states side by side (pixel shuffle), and one matrix takes that to t
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from tinsmith.fields import Fields
 from tinsmith.spec import ConnectorSizes, Pictures, TowerSizes
 from tinsmith.tensor_names import TensorName
-from tinsmith.vision.parts import CONFIG, Connector, View
+from tinsmith.vision.parts import CONFIG, Connector, Written
 from tinsmith.vision.pictures import Tiles, common_from_hf, within
 
 if TYPE_CHECKING:
@@ -46,16 +46,19 @@ class Idefics3(Connector):
     merge: ClassVar[int] = 2
     dropped: ClassVar[str] = " "
 
-    def written(self, word: Mapping[str, str], views: Sequence[View]) -> str:
-        text, around = "", word["around"]
-        if len(views) > 1:
-            tiles = views[0]
-            for row in range(tiles.down):
-                for column in range(tiles.across):
-                    text += f"{around}<row_{row + 1}_col_{column + 1}>" + word["image"] * tiles.tokens
-                text += "\n"
-            text += "\n"
-        return text + around + word["whole"] + word["image"] * views[-1].tokens + around
+    def texts(self, word: Mapping[str, str]) -> Written:
+        around = word["around"]
+        return Written(
+            alone=around + word["whole"],
+            alone_end=around,
+            row=around + "<row_",
+            column="_col_",
+            tile=">",
+            row_end="\n",
+            tiles_end="\n",
+            whole=around + word["whole"],
+            tiled_end=around,
+        )
 
     def from_hf(self, config: Mapping[str, Any], sizes: TowerSizes, dim: int) -> ConnectorSizes:
         return ConnectorSizes(Fields(config, CONFIG).count("scale_factor", self.merge), dim)

@@ -4,7 +4,7 @@ language model's width."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -12,7 +12,7 @@ from tinsmith.errors import FormatError, UnsupportedError
 from tinsmith.fields import Fields
 from tinsmith.spec import ConnectorSizes, Pictures, TowerSizes
 from tinsmith.tensor_names import TensorName
-from tinsmith.vision.parts import CONFIG, Connector, Shapes, View
+from tinsmith.vision.parts import CONFIG, Connector, Shapes, Written
 from tinsmith.vision.pictures import Natural, common_from_hf
 from tinsmith.vision.siglip import linear, norm
 
@@ -57,16 +57,17 @@ class Lfm2(Connector):
     projector: ClassVar[str] = "lfm2"
     merge: ClassVar[int] = 2
 
-    def written(self, word: Mapping[str, str], views: Sequence[View]) -> str:
-        tiles, text = views[0], ""
-        if tiles.across * tiles.down == 1:
-            return super().written(word, views)
-        for row in range(tiles.down):
-            for column in range(tiles.across):
-                text += f"<|img_row_{row + 1}_col_{column + 1}|>" + word["image"] * tiles.tokens
-        if len(views) > 1:
-            text += word["thumbnail"] + word["image"] * views[1].tokens
-        return word["begin"] + text + word["end"]
+    def texts(self, word: Mapping[str, str]) -> Written:
+        return Written(
+            alone=word["begin"],
+            alone_end=word["end"],
+            tiled=word["begin"],
+            row="<|img_row_",
+            column="_col_",
+            tile="|>",
+            whole=word["thumbnail"],
+            tiled_end=word["end"],
+        )
 
     def from_hf(self, config: Mapping[str, Any], sizes: TowerSizes, dim: int) -> Lfm2Sizes:
         fields = Fields(config, CONFIG)

@@ -39,6 +39,23 @@ class View(NamedTuple):
     tokens: int
 
 
+class Written(NamedTuple):
+    """The texts of a picture in a prompt, the image token for each state between them. One that is cut into
+    tiles: tiled; for each tile row, its number, column, its number, tile; row_end behind a row of tiles,
+    tiles_end behind all; whole, where the whole picture follows; tiled_end. Any other: alone, alone_end."""
+
+    alone: str
+    alone_end: str
+    tiled: str = ""
+    row: str = ""
+    column: str = ""
+    tile: str = ""
+    row_end: str = ""
+    tiles_end: str = ""
+    whole: str = ""
+    tiled_end: str = ""
+
+
 class Tower(ABC):
     """A vision transformer. Its tensors' hf is relative to where a checkpoint keeps the tower; their gguf is
     whole. Readers raise FormatError for what is missing or nonsensical, UnsupportedError for what the graph
@@ -124,10 +141,25 @@ class Connector(ABC):
         read."""
         return {self.merge_key: joint.merge}
 
+    def texts(self, word: Mapping[str, str]) -> Written:
+        """How its processor writes a picture. word: the tokens' texts by what they stand for."""
+        return Written(word["begin"], word["end"])
+
     def written(self, word: Mapping[str, str], views: Sequence[View]) -> str:
-        """An image in a prompt, as its processor writes it, the image token for each state. word: the tokens'
-        texts by what they stand for; views: tiles first, where there are such, then the whole picture."""
-        return word["begin"] + word["image"] * views[0].tokens + word["end"]
+        """A picture in a prompt, the image token for each state. views: tiles first, where there are such, then
+        the whole picture. kernels/core/vision/written.c writes the same."""
+        texts, image, first = self.texts(word), word["image"], views[0]
+        if len(views) == 1 and first.across * first.down == 1:
+            return texts.alone + image * first.tokens + texts.alone_end
+        text = texts.tiled
+        for row in range(1, first.down + 1):
+            for column in range(1, first.across + 1):
+                text += f"{texts.row}{row}{texts.column}{column}{texts.tile}" + image * first.tokens
+            text += texts.row_end
+        text += texts.tiles_end
+        if len(views) > 1:
+            text += texts.whole + image * views[1].tokens
+        return text + texts.tiled_end
 
     @abstractmethod
     def pictures_from_hf(self, processor: Fields, sizes: TowerSizes, joint: Any) -> Pictures:

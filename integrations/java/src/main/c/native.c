@@ -167,6 +167,27 @@ JNIEXPORT jint JNICALL Java_tinsmith_runtime_Native_say(JNIEnv *env, jclass self
     return result;
 }
 
+JNIEXPORT jint JNICALL Java_tinsmith_runtime_Native_picture(JNIEnv *env, jclass self, jlong session_, jobject file_, jlong size_) {
+    (void)self;
+    tinhost_session *session = (tinhost_session *)(intptr_t)session_;
+    void *file = block(env, file_);
+    int64_t size = size_;
+    int32_t result = raised(env) ? 0 : tinhost_picture(session, file, size);
+    return result;
+}
+
+JNIEXPORT jint JNICALL Java_tinsmith_runtime_Native_pixels(JNIEnv *env, jclass self, jlong session_, jobject pixels_, jlong size_, jint width_, jint height_, jint channels_) {
+    (void)self;
+    tinhost_session *session = (tinhost_session *)(intptr_t)session_;
+    void *pixels = block(env, pixels_);
+    int64_t size = size_;
+    int32_t width = width_;
+    int32_t height = height_;
+    int32_t channels = channels_;
+    int32_t result = raised(env) ? 0 : tinhost_pixels(session, pixels, size, width, height, channels);
+    return result;
+}
+
 JNIEXPORT jint JNICALL Java_tinsmith_runtime_Native_forget(JNIEnv *env, jclass self, jlong session_, jint k_) {
     (void)self;
     tinhost_session *session = (tinhost_session *)(intptr_t)session_;

@@ -26,6 +26,8 @@ final class Native {
     static native int pace(long session, int percent);
     static native int think(long session, int mode);
     static native int say(long session, int role, byte[] text);
+    static native int picture(long session, ByteBuffer file, long size);
+    static native int pixels(long session, ByteBuffer pixels, long size, int width, int height, int channels);
     static native int forget(long session, int k);
     static native int messages(long session);
     static native byte[] message(long session, int k);

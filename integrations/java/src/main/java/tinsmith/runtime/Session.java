@@ -93,6 +93,22 @@ public final class Session implements AutoCloseable {
         call(handle -> Native.say(handle, role.ordinal(), bytes));
     }
 
+    /** Puts a picture, a PNG or JPEG file's bytes, before the text of the user's message that comes next. */
+    public void picture(ByteBuffer file) {
+        ByteBuffer direct = direct(file);
+        call(handle -> Native.picture(handle, direct, direct.capacity()));
+    }
+
+    /** As picture, of pixels: rows of 3 bytes a pixel (RGB), or 4 (RGBA). */
+    public void pixels(ByteBuffer pixels, int width, int height, int channels) {
+        ByteBuffer direct = direct(pixels);
+        call(handle -> Native.pixels(handle, direct, direct.capacity(), width, height, channels));
+    }
+
+    private static ByteBuffer direct(ByteBuffer given) {
+        return given.isDirect() ? given.slice() : ByteBuffer.allocateDirect(given.remaining()).put(given.duplicate());
+    }
+
     /** Forgets all messages from the k-th on. */
     public void forget(int k) {
         call(handle -> Native.forget(handle, k));
@@ -222,9 +238,7 @@ public final class Session implements AutoCloseable {
 
     /** What {@link #save} wrote for a session of the same file, on any machine. On failure nothing changes. */
     public void restore(ByteBuffer saved) {
-        ByteBuffer direct = saved.isDirect()
-                ? saved.slice()
-                : ByteBuffer.allocateDirect(saved.remaining()).put(saved.duplicate());
+        ByteBuffer direct = direct(saved);
         call(handle -> Native.restore(handle, direct, direct.capacity()));
     }
 

@@ -1,0 +1,165 @@
+/* A conversation with three pictures, as tin_sight brings it into a session: sight FILE.tin ISA BUDGET_NS PNG PNG PNG prints its
+ * tokens, its images and the digest of its last logits. sight FILE.tin - damage N PNG PNG PNG damages vision/pictures.bin N times. */
+#include "../../kernels/core/seal/sha256.h"
+#include "../../kernels/core/session/session.h"
+#include "../../kernels/include/tin.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { CONTEXT = 512, MOST = 1 << 26 };
+static tin_error error;
+static uint64_t now;
+static uint32_t pending;
+static tin_picture pictures[3];
+
+static void check(int good) {
+    if (!good)
+        exit(fprintf(stderr, "error: %s\n", error.text) ? 1 : 2);
+}
+
+static void *block(size_t size) {
+    check(size != 0);
+    void *memory = aligned_alloc(TIN_ALIGNMENT, (size + TIN_ALIGNMENT - 1) / TIN_ALIGNMENT * TIN_ALIGNMENT);
+    return memset(memory, 0, size);
+}
+
+static void *read_file(const char *path, size_t *size) {
+    FILE *file = fopen(path, "rb");
+    check(file && !fseek(file, 0, SEEK_END));
+    *size = (size_t)ftell(file);
+    void *data = block(*size);
+    rewind(file);
+    check(fread(data, 1, *size, file) == *size && !fclose(file));
+    return data;
+}
+
+/* Each row of pixels stands 5 bytes behind the one before, as in a larger frame. */
+static tin_picture picture_of(const char *path, uint32_t message) {
+    size_t size;
+    const void *file = read_file(path, &size);
+    tin_picture_info info;
+    check(!tin_picture_look(file, size, MOST, &info, &error));
+    uint8_t *rgb = block(info.rgb);
+    check(!tin_picture_read(file, size, block(info.memory), info.memory, rgb, info.rgb, &error));
+    size_t row = (size_t)info.width * 3, stride = row + 5;
+    uint8_t *frame = block(stride * info.height);
+    for (uint32_t y = 0; y < info.height; y++)
+        memcpy(frame + y * stride, rgb + y * row, row);
+    return (tin_picture){frame, stride, info.width, info.height, message};
+}
+
+static uint64_t ticks(void *unused) {
+    (void)unused;
+    return now += 1000;
+}
+
+static tin_sight *see(const tin_model *model, tin_session *session, const tin_message *messages, uint32_t count,
+                      uint64_t budget) {
+    const tin_sight_options how = {
+        .pictures = pictures, .picture_count = count > 1 ? 3 : 2, .flags = TIN_CHAT_ANSWER, .clock_ns = ticks};
+    size_t size = tin_sight_size(model, messages, count, &how, &error);
+    tin_sight *sight;
+    check(size && !tin_sight_create(model, messages, count, &how, block(size), size, &sight, &error));
+    int32_t event;
+    while ((event = tin_sight_step(sight, session, budget, &error)) == TIN_STEP_PENDING)
+        pending++;
+    check(event == TIN_STEP_DONE);
+    return sight;
+}
+
+static tin_session *session_of(const tin_model *model) {
+    const tin_session_options options = {.context = CONTEXT, .images = 32, .image_rows = 400};
+    tin_session *session;
+    size_t size = tin_session_size(model, &options, &error);
+    check(size && !tin_session_create(model, &options, block(size), size, &session, &error));
+    return session;
+}
+
+static void print_hex(const uint8_t *digest) {
+    for (int k = 0; k < 32; k++)
+        printf("%02x", digest[k]);
+    puts("");
+}
+
+static void print_logits(const tin_model *model, tin_session *session) {
+    tin_model_info info;
+    tin_model_describe(model, &info);
+    check(tin_step(session, 0) == TIN_STEP_LOGITS);
+    tini_sha256 hash = tini_sha256_begin();
+    uint8_t digest[32];
+    tini_sha256_add(&hash, tin_session_logits(session, NULL, NULL), info.vocab * sizeof(float));
+    tini_sha256_end(&hash, digest);
+    printf("logits ");
+    print_hex(digest);
+}
+
+static void damage(const tin_model *model, tin_session *session, const tin_message *messages, uint32_t times) {
+    const void *data;
+    size_t size;
+    check(!tin_model_entry(model, "vision/pictures.bin", &data, &size));
+    uint8_t *bytes = (uint8_t *)(uintptr_t)data, *kept = memcpy(block(size), data, size), *memory = block(MOST);
+    uint32_t seed = 1, done = 0;
+    for (uint32_t k = 0; k < times; k++) {
+        for (int n = 0; n < 2; n++) {
+            seed = seed * 1664525u + 1013904223u;
+            static const uint8_t odd[] = {0, 1, 2, 7, 64, 127, 128, 255};
+            bytes[(seed >> 8) % size] = odd[seed >> 29];
+        }
+        tin_sight *sight;
+        const tin_sight_options how = {.pictures = pictures, .picture_count = 2};
+        size_t need = tin_sight_size(model, messages, 1, &how, &error);
+        if (need && need <= MOST && !tin_sight_create(model, messages, 1, &how, memory, need, &sight, &error))
+            done += tin_sight_step(sight, session, 0, &error) == TIN_STEP_DONE;
+        memcpy(bytes, kept, size);
+    }
+    printf("%u of %u still seen\n", done, times);
+}
+
+int main(int argc, char **argv) {
+    check(argc == 8 || argc == 7);
+    size_t size;
+    void *file = read_file(argv[1], &size);
+    tin_model *model;
+    const char *isa = strcmp(argv[2], "-") ? argv[2] : NULL;
+    size_t need = tin_model_size(file, size, &error);
+    check(need && !tin_model_create(file, size, isa, block(need), need, &model, &error));
+    for (int k = 0; k < 3; k++)
+        pictures[k] = picture_of(argv[argc - 3 + k], k < 2 ? 0 : 2);
+    const tin_message messages[] = {{TIN_ROLE_USER, " what is it? ", 13},
+                                    {TIN_ROLE_ASSISTANT, "the thing", 9},
+                                    {TIN_ROLE_USER, "and here?", 9}};
+    tin_session *session = session_of(model);
+    if (!strcmp(argv[3], "damage"))
+        return damage(model, session, messages, (uint32_t)atoi(argv[4])), 0;
+    uint64_t budget = strtoull(argv[3], NULL, 10);
+    see(model, session, messages, 1, budget);
+    check(tin_step(session, 0) == TIN_STEP_LOGITS);
+    uint32_t first = pending;
+    tin_sight *sight = see(model, session, messages, 3, budget);
+    printf("calls %u %u\n", first, pending - first);
+    tin_sight_info info;
+    tin_sight_describe(sight, &info);
+    printf("takes %u %u %u\ntokens", info.tokens, info.images, info.image_rows);
+    for (uint32_t k = 0; k < session->count; k++)
+        printf(" %d", (int)session->input.tokens[k]);
+    puts("");
+    tin_embedded image;
+    for (uint32_t k = 0; tin_session_embedded(session, k, &image); k++) {
+        printf("image %u %u %u ", image.at, image.count, image.columns);
+        print_hex(image.digest);
+    }
+    print_logits(model, session);
+    session = session_of(model);
+    see(model, session, messages, 3, 0);
+    print_logits(model, session);
+    for (uint32_t k = 0; k < 3; k += 2) { /* the assistant's; before the one that was given before it */
+        pictures[2].message = 1 - k / 2;
+        pictures[0].message = k;
+        const tin_sight_options how = {.pictures = pictures, .picture_count = 3};
+        check(!tin_sight_size(model, messages, 3, &how, &error));
+        puts(error.text);
+    }
+    return 0;
+}

@@ -1,0 +1,198 @@
+"""Pictures in a conversation by the C library alone: the tokens, images and logits that Python's runtime has,
+in slices or in one go, on every instruction set; and files that say odd things of pictures."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import c_programs
+import pytest
+from pictured_models import photo, png, with_words
+
+from tinsmith import _core, models
+from tinsmith.compiler import build_image
+from tinsmith.runtime import Model
+from tinsmith.runtime.images import Pictured
+
+np = pytest.importorskip("numpy")
+pytest.importorskip("torch")
+pytest.importorskip("PIL")
+
+CASES = ("smolvlm", "lfm2_vl", "gemma3", "qwen35")
+HERE = Path(__file__).parent
+SIZES = ((50, 40), (90, 40), (33, 61))
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    folder = tmp_path_factory.mktemp("pictures")
+    paths = [folder / f"{k}.png" for k in range(3)]
+    for k, (path, size) in enumerate(zip(paths, SIZES, strict=True)):
+        path.write_bytes(png(photo(*size, k)))
+    return paths
+
+
+def built(folder_of: Callable[[str], Path], case: str, path: Path) -> Model:
+    image = build_image(with_words(case, models.load(folder_of(case))))
+    path.write_bytes(image)
+    return Model(_core.Model(image), image, threads=1)
+
+
+def conversation(pictures: list[Path]) -> list[dict[str, Any]]:
+    first, second, third = ({"type": "image", "path": path} for path in pictures)
+    return [
+        {"role": "user", "content": [first, second, {"type": "text", "text": " what is it? "}]},
+        {"role": "assistant", "content": "the thing"},
+        {"role": "user", "content": [third, {"type": "text", "text": "and here?"}]},
+    ]
+
+
+@pytest.fixture(scope="module")
+def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    core = c_programs.object_of(c_programs.KERNELS / "tin_all.c", "-O1", "-DTIN_NO_POOL")
+    return c_programs.program(tmp_path_factory.mktemp("sight") / "sight", [HERE / "sight.c"], str(core))
+
+
+@pytest.fixture(scope="module")
+def elsewhere(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, Path, list[Path]], str]:
+    """What the program prints of a model and pictures, by the name of a processor, on that."""
+    if importlib.util.find_spec("ziglang") is None or shutil.which("qemu-aarch64") is None:
+        pytest.skip("ziglang or qemu-aarch64 (Debian: qemu-user) is not installed")
+    wasmtime = pytest.importorskip("wasmtime")
+    folder = tmp_path_factory.mktemp("elsewhere")
+    zig = [sys.executable, "-m", "ziglang", "cc", "-std=c11", "-O1", "-DTIN_NO_POOL"]
+    sources = [HERE / "sight.c", c_programs.KERNELS / "tin_all.c"]
+
+    @cache
+    def program(name: str, *target: str) -> Path:
+        subprocess.run([*zig, "-target", *target, *sources, "-o", folder / name], check=True)
+        return folder / name
+
+    def run(processor: str, tin: Path, pictures: list[Path]) -> str:
+        if processor.startswith("cortex"):
+            there = ["qemu-aarch64", "-cpu", processor, program("arm64", "aarch64-linux-musl")]
+            return subprocess.check_output([*there, tin, "-", "0", *pictures], text=True)
+        for path in (tin, *pictures):
+            shutil.copy(path, folder)
+        engine = wasmtime.Engine()
+        linker, store, wasi = wasmtime.Linker(engine), wasmtime.Store(engine), wasmtime.WasiConfig()
+        linker.define_wasi()
+        wasi.argv = ["sight", tin.name, "-", "0", *(path.name for path in pictures)]
+        wasi.preopen_dir(str(folder), ".")
+        wasi.stdout_file = str(folder / "said")
+        store.set_wasi(wasi)
+        wasm = program(processor, "wasm32-wasi", "-mcpu=generic+simd128")
+        module = wasmtime.Module(engine, wasm.read_bytes())
+        linker.instantiate(store, module).exports(store)["_start"](store)
+        return (folder / "said").read_text()
+
+    return run
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("processor", ["cortex-a72", "cortex-a76", "wasmsimd"])
+def test_a_file_of_a_picture_gives_the_same_logits_everywhere(
+    folder_of: Callable[[str], Path],
+    elsewhere: Callable[[str, Path, list[Path]], str],
+    program: Path,
+    pictures: list[Path],
+    processor: str,
+    tmp_path: Path,
+) -> None:
+    """From the bytes of PNG files, by each family's decoder, cutting, tower, connector and language model."""
+    for case in CASES:
+        built(folder_of, case, tmp_path / "m.tin")
+        here = subprocess.check_output([program, tmp_path / "m.tin", "-", "0", *pictures], text=True)
+        assert here.count("logits") == 2
+        assert elsewhere(processor, tmp_path / "m.tin", pictures) == here, case
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_the_c_library_sees_what_python_sees(
+    folder_of: Callable[[str], Path], program: Path, pictures: list[Path], case: str, tmp_path: Path
+) -> None:
+    model = built(folder_of, case, tmp_path / "m.tin")
+    prompt = model.render(conversation(pictures))
+    assert isinstance(prompt, Pictured)
+    session = model.open_session(prompt, 8)
+    assert session.step() == _core.STEP_LOGITS
+    logits = hashlib.sha256(session.logits()[1]).hexdigest()
+    images = [f"image {at} {image.count} {image.columns} {image.digest.hex()}" for at, image in prompt.images]
+    rows = sum(image.count for _, image in prompt.images)
+    wanted = [
+        f"takes {len(prompt)} {len(images)} {rows}",
+        "tokens " + " ".join(map(str, prompt.ids)),
+        *images,
+        *[f"logits {logits}"] * 2,
+        "picture 3 stands before message 2; it must be one of the user's, of 3 messages",
+        "picture 2 stands before the one given before it",
+    ]
+    sets = [name for name in _core.isa_names() if name]
+    for isa, budget in (("-", 0), ("-", 2500), *((name, 0) for name in sets)):
+        told = subprocess.check_output([program, tmp_path / "m.tin", isa, str(budget), *pictures], text=True)
+        calls, *lines = told.splitlines()
+        assert lines == wanted, (isa, budget)
+        first, rest = map(int, calls.split()[1:])
+        # What the first turn saw is not seen again, or the second would take more calls.
+        assert (first > rest > 0) == (budget > 0), calls
+
+
+def test_files_that_say_odd_things_of_pictures(
+    folder_of: Callable[[str], Path], pictures: list[Path], tmp_path: Path
+) -> None:
+    program = c_programs.program(
+        tmp_path / "sight", [HERE / "sight.c", c_programs.KERNELS / "tin_all.c"], *c_programs.SANITIZED
+    )
+    built(folder_of, "lfm2_vl", tmp_path / "m.tin")
+    command = [program, tmp_path / "m.tin", "-", "damage", "300", *pictures]
+    told = subprocess.check_output(command, text=True, env={**os.environ, "ASAN_OPTIONS": "detect_leaks=0"})
+    assert 0 < int(told.split()[0]) < 300, told
+
+
+def test_the_example_answers_as_python_does(
+    folder_of: Callable[[str], Path], pictures: list[Path], tmp_path: Path
+) -> None:
+    model = built(folder_of, "qwen35", tmp_path / "m.tin")
+    sources = [c_programs.ROOT / "examples" / "c" / "see.c", c_programs.KERNELS / "tin_all.c"]
+    flags = ("-O1", "-DTIN_NO_POOL", f"-I{c_programs.KERNELS / 'include'}")
+    program = c_programs.program(tmp_path / "see", sources, *flags)
+    parts = [{"type": "image", "path": pictures[0]}, {"type": "text", "text": "what is the thing?"}]
+    answer = model.chat([{"role": "user", "content": parts}], max_tokens=64)
+    command = [program, tmp_path / "m.tin", pictures[0], "what is the thing?"]
+    told = subprocess.check_output(command, stderr=subprocess.DEVNULL)
+    assert told == b"".join(_text(model, token) for token in answer.token_ids) + b"\n"
+    cut = tmp_path / "cut.png"
+    cut.write_bytes(pictures[0].read_bytes()[:20])
+    done = subprocess.run([program, tmp_path / "m.tin", cut, "what?"], capture_output=True, text=True)
+    assert (done.returncode, done.stderr[:33]) == (1, "error: the picture can't be read:")
+
+
+def _text(model: Model, token: int) -> bytes:
+    data, control, _ = model.core.token(token)
+    return b"" if control else data
+
+
+def test_a_picture_where_none_can_be_is_refused(
+    folder_of: Callable[[str], Path], pictures: list[Path], program: Path, tmp_path: Path
+) -> None:
+    """A model that sees none, and one whose file does not say how they are written."""
+    spec = with_words("qwen35", models.load(folder_of("qwen35")))
+    assert spec.vision is not None
+    mute = replace(spec.vision, tokens={"image": spec.vision.tokens["image"]})
+    for odd, complaint in ((None, "sees no images"), (mute, "vision/pictures.bin")):
+        (tmp_path / "m.tin").write_bytes(build_image(replace(spec, vision=odd)))
+        done = subprocess.run(
+            [program, tmp_path / "m.tin", "-", "0", *pictures], capture_output=True, text=True
+        )
+        assert done.returncode == 1
+        assert complaint in done.stderr
