@@ -160,6 +160,17 @@ static int opens_thoughts(const tinhost_session *s, const int32_t *tokens, int64
     return kept >= LEAD && !memcmp(end + sizeof end - LEAD, OPENING, LEAD);
 }
 
+/* Guesses are by the table of the skill that answers, or by none. */
+static int32_t guess_by_skill(tinhost_session *s) {
+    const tini_skill *skill = s->applied_count ? s->applied[0] : s->model->skills;
+    if (skill == s->drafting || !s->model->drafts)
+        return TIN_OK;
+    int32_t status = tin_session_draft(s->core, skill->draft, skill->draft_size, &s->error);
+    if (!status)
+        s->drafting = skill;
+    return status;
+}
+
 static int32_t generate(tinhost_session *s, const int32_t *tokens, int64_t count, int32_t most_tokens) {
     if (count < 0)
         return s->error.status;
@@ -173,6 +184,8 @@ static int32_t generate(tinhost_session *s, const int32_t *tokens, int64_t count
     int32_t status = tin_session_replace(s->core, tokens, (uint32_t)count, &s->error);
     /* What is guessed is chosen in one go. The likeliest token takes microseconds, a drawn one up to a millisecond. */
     uint32_t lookup = s->sampling.temperature > 0 ? 0 : TINI_HOST_LOOKUP;
+    if (!status)
+        status = guess_by_skill(s);
     if (!status)
         status = tin_session_generate(s->core, &s->sampling, (uint32_t)most_tokens, lookup, &s->error);
     s->under_way = !status;
