@@ -56,11 +56,11 @@ def load(
     "onnxruntime" (of an .onnx or its folder; anything else is first exported as float32 into the cache folder).
     None takes onnxruntime for an ONNX model and native for all others. isa, kv, conversations and most_bytes
     are of native alone. gpu_layers: how many layers llama.cpp puts on a GPU, -1 for all. date: what a chat
-    template that writes the date takes for today, as 2026-11-25; a .tin's was stated when it was built. key: a public key of minisign, itself ("RW…") or its
-    file: the .tin must be signed by its owner, in the .minisig beside it, and be that very file, or not a
-    weight of it is used. Nobody may write to the file while it is open. min_version, now: with a key, refuse a
-    signature that states an older version, or none, or whose not-after is over on the day `now`; where only one
-    of them is given, now is today and any version will do.
+    template that writes the date takes for today, as 2026-11-25; a .tin's was stated when it was built. key: a
+    public key of minisign, itself ("RW…") or its file: the .tin must be signed by its owner, in the .minisig
+    beside it, and be that very file, or not a weight of it is used. Nobody may write to the file while it is
+    open. min_version, now: with a key, refuse a signature that states an older version, or none, or whose
+    not-after is over on the day `now`; where only one of them is given, now is today and any version will do.
     Raises InputError for a missing file, FormatError for a damaged one, SignatureError for one that is not
     signed by `key`, UnsupportedError for a family, format or instruction set that is not there.
     """
