@@ -100,21 +100,24 @@ set_up() {
     export PATH="$PWD/.venv/bin:$PATH"
 }
 
+# What becomes of a want: here tests are skipped (which CI forbids); integrations/common.sh has it fail.
+lacking() { say "set-up: $1; the tests that need it are skipped"; }
+
 # Installs Debian packages that give a command, where that is possible: `debian COMMAND PACKAGE...`.
 debian() {
     local command=$1
     shift
     command -v "$command" >/dev/null && return
     if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then
-        say "set-up: $command is not installed; the tests that need it are skipped"
+        lacking "$command is not installed"
         return
     fi
     say "set-up: Debian packages: $*"
     local log
     log=$(mktemp)
-    if ! { apt-get update && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends "$@"; } >"$log" 2>&1; then
+    if ! { apt-get update && DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=300 install -y --no-install-recommends "$@"; } >"$log" 2>&1; then
         tail -n 3 "$log" >&2
-        say "set-up: $* could not be installed; the tests that need $command are skipped"
+        lacking "$* could not be installed, for $command"
     fi
     rm -f "$log"
 }

@@ -176,6 +176,10 @@ static int open_skill(tinhost_model *model, tini_skill *skill) {
     snprintf(name, room, "%s%s%sgrammar/answer.bin", folder, own, slash);
     if (tin_model_entry(model->core, name, &skill->answer, &skill->answer_size))
         skill->answer = NULL;
+    snprintf(name, room, "%s%s%sdrafts/answer.bin", folder, own, slash);
+    if (tin_model_entry(model->core, name, &skill->draft, &skill->draft_size))
+        skill->draft = NULL;
+    model->drafts |= skill->draft != NULL;
     int good = 1;
     if (skill->name) {
         const void *data;

@@ -8,7 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { TINI_HOST_ADAPTERS = 8, TINI_HOST_LOOKUP = 4 };
+/* LOOKUP: most guesses by what stands earlier. DRAFTED: those that a draft table may make, of which it says how many. */
+enum { TINI_HOST_ADAPTERS = 8, TINI_HOST_LOOKUP = 4, TINI_HOST_DRAFTED = 16 };
 
 /* Zeros, aligned as tin.h asks. data is NULL where there is no memory. */
 typedef struct tini_block {
@@ -24,8 +25,8 @@ typedef struct tini_skill {
     char *name; /* NULL for the file's own */
     tin_adapter *adapter;
     tini_block memory;
-    const void *turns, *answer; /* entries, or NULL */
-    size_t turns_size, answer_size;
+    const void *turns, *answer, *draft; /* entries, or NULL */
+    size_t turns_size, answer_size, draft_size;
 } tini_skill;
 
 struct tinhost_model {
@@ -40,6 +41,7 @@ struct tinhost_model {
     tini_skill *skills; /* [skill_count], the file's own first */
     uint32_t skill_count;
     uint32_t rank, longest; /* the highest of its adapters; bytes of its longest token */
+    int drafts;             /* whether a skill has a draft table */
     char *entry;            /* the last that tinhost_entry gave */
 };
 
@@ -71,7 +73,8 @@ struct tinhost_session {
     const tini_skill *applied[TINI_HOST_ADAPTERS];
     double scales[TINI_HOST_ADAPTERS];
     uint32_t applied_count;
-    tini_held *held; /* [skill_count] */
+    const tini_skill *drafting; /* whose draft table the session has */
+    tini_held *held;            /* [skill_count] */
     int32_t constrained, think;
     tin_sampling sampling;
 

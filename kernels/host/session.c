@@ -50,7 +50,8 @@ static int open_core(tinhost_session *s, uint32_t adapters, int64_t most_bytes, 
     const tin_model *model = s->model->core;
     tin_model_info *info = &s->model->info;
     options->adapter_rank = adapters * s->model->rank;
-    options->logit_rows = TINI_HOST_LOOKUP + 1 < info->chunk ? TINI_HOST_LOOKUP + 1 : info->chunk;
+    uint32_t rows = 1 + (uint32_t)(s->model->drafts ? TINI_HOST_DRAFTED : TINI_HOST_LOOKUP);
+    options->logit_rows = rows < info->chunk ? rows : info->chunk;
     options->clock_ns = tini_host_clock;
     if (tini_host_sees(model)) /* every token may be a row of a picture, and every row a picture */
         options->images = options->image_rows = s->context;
@@ -89,6 +90,7 @@ tinhost_session *tinhost_session_open(tinhost_model *model, int32_t context, int
     }
     tini_host_hold(model);
     s->model = model;
+    s->drafting = model->skills;
     if (context < 0 || threads < 0 || adapters < 0 || adapters > TINI_HOST_ADAPTERS) {
         tini_host_fail(s, TIN_ERR_ARGUMENT, "context and threads are at least 0, and adapters 0 to 8");
         return s;

@@ -3,22 +3,25 @@
 #include "core/session/sampler.h"
 #include "core/session/selftest.h"
 
+#include <stdio.h>
 #include <string.h>
 
 static PyObject *session_new(PyTypeObject *type, PyObject *args, PyObject *keywords) {
     static char *names[] = {"model",   "context",    "chunk",       "logit_rows", "threads",
                             "kv_type", "batched",    "checkpoints", "compute",    "adapter_rank",
-                            "images",  "image_rows", "pace",        NULL};
+                            "images",  "image_rows", "pace",        "most_bytes", NULL};
     core_state *state = PyType_GetModuleState(type);
     PyObject *model, *compute = Py_None;
     unsigned context = 0, chunk = 0, logit_rows = 1, threads = 1, kv_type = TIN_KV_F16, checkpoints = 0,
              adapter_rank = 0, images = 0, image_rows = 0, pace = 100;
     int batched = 0;
-    if (!PyArg_ParseTupleAndKeywords(args, keywords, "O!|O&O&O&O&O&pO&OO&O&O&O&:Session", names,
+    unsigned long long most_bytes = 0; /* 0: any */
+    if (!PyArg_ParseTupleAndKeywords(args, keywords, "O!|O&O&O&O&O&pO&OO&O&O&O&K:Session", names,
                                      state->model_type, &model, core_uint32, &context, core_uint32, &chunk,
                                      core_uint32, &logit_rows, core_uint32, &threads, core_uint32, &kv_type,
                                      &batched, core_uint32, &checkpoints, &compute, core_uint32, &adapter_rank,
-                                     core_uint32, &images, core_uint32, &image_rows, core_uint32, &pace))
+                                     core_uint32, &images, core_uint32, &image_rows, core_uint32, &pace,
+                                     &most_bytes))
         return NULL;
     allocfunc alloc = (allocfunc)PyType_GetSlot(type, Py_tp_alloc);
     core_session *self = (core_session *)alloc(type, 0);
@@ -48,6 +51,13 @@ static PyObject *session_new(PyTypeObject *type, PyObject *args, PyObject *keywo
     };
     self->size = tin_session_size(self->model->model, &options, &error);
     if (!self->size) {
+        core_raise(self->model->fault, &error);
+        goto failed;
+    }
+    if (most_bytes && self->size > most_bytes) {
+        error.status = TIN_ERR_MEMORY;
+        snprintf(error.text, sizeof error.text, "a session of %u tokens takes %zu bytes, and may take %llu",
+                 context, self->size, most_bytes);
         core_raise(self->model->fault, &error);
         goto failed;
     }

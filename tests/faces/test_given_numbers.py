@@ -66,6 +66,7 @@ FACES: dict[str, tuple[Callable[[Model, Any], Any], tuple[Any, ...]]] = {
 OPTIONS: dict[str, tuple[Any, ...]] = {
     "threads": tuple(n for n in (*COUNTS, 65) if n is not None),
     "conversations": COUNTS,
+    "most_bytes": (-1, *COUNTS[5:]),
     "gpu_layers": (-2, *(n for n in COUNTS[2:] if n != 0)),
 }
 

@@ -20,7 +20,7 @@ import host as hosts
 import tinsmith
 from host import KERNELS, Refused, Session
 from tinsmith import Model
-from tinsmith.compiler import build_tin
+from tinsmith.compiler import build_tin, drafts
 from tinsmith.constraint.makers import choices, schema
 from tinsmith.formats import minisign
 from tinsmith.models import family
@@ -29,6 +29,7 @@ from tinsmith.runtime.sight import Picture
 SOURCES = [KERNELS / "tin_all.c", KERNELS / "host" / "tin_host.c"]
 FLAGS = ("-O1", "-DTIN_SCALAR_ONLY", f"-I{KERNELS / 'include'}", "-pthread")
 KEY = minisign.SecretKey(b"tinsmith", bytes(range(32)))
+SIZES = {"hidden_size": 64, "intermediate_size": 96, "max_position_embeddings": 512}
 ASKED = {"role": "user", "content": "who?"}
 
 
@@ -42,8 +43,7 @@ def host(tmp_path_factory: pytest.TempPathFactory) -> Any:
 def tin(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Held to an enumeration, with two adapters, the second with a constraint of its own."""
     path = tmp_path_factory.mktemp("tins") / "tiny.tin"
-    sizes = {"hidden_size": 64, "intermediate_size": 96, "max_position_embeddings": 512}
-    spec = in_format(replace(tiny_spec(family.by_name("llama"), **sizes), chat_template=CHATML), "Q8_0")
+    spec = in_format(replace(tiny_spec(family.by_name("llama"), **SIZES), chat_template=CHATML), "Q8_0")
     build_tin(spec, path)
     entries = {f"adapter/{name}.bin": random_adapters.compiled(path, seed=k) for k, name in enumerate("ab")}
     entries["grammar/answer.bin"] = schema({"enum": ["yes", "no", "yesterday"]}).data
@@ -101,6 +101,39 @@ def test_answers_and_adapters_are_those_of_python(python: Model, session: Sessio
     wanted = python.chat([ASKED], max_tokens=16, adapter={"a": 0.5, "b": 0.25}, constraint=None, **drawn)
     assert answer(session)["text"] == wanted.text  # bytes that are no UTF-8 among them
     assert "\N{REPLACEMENT CHARACTER}" in wanted.text
+
+
+def test_guesses_are_by_the_table_of_the_skill_that_answers(host: Any, tin: Path, tmp_path: Path) -> None:
+    """More of them at once than are looked up where there is none; they spare passes, and change no bit."""
+    plain, path = tinsmith.load(tin, isa="scalar"), tmp_path / "drafts.tin"
+    prompt, said = plain.render([ASKED]), {}
+    for name in (None, "a"):
+        said[name] = plain.generate(prompt, max_tokens=40, adapter=name, constraint=None).token_ids
+    assert said[None] != said["a"]
+    entries = {name: plain.core.entry(name) for name in ("adapter/a.bin", "adapter/b.bin")}
+    entries["drafts/answer.bin"] = drafts.learn(plain.core, [(prompt, said[None])] * 20)
+    entries["adapter/a/drafts/answer.bin"] = drafts.learn(plain.core, [(prompt, said["a"])] * 20)
+    spec = in_format(replace(tiny_spec(family.by_name("llama"), **SIZES), chat_template=CHATML), "Q8_0")
+    build_tin(spec, path, entries=entries)
+    found: dict[Path, list[Any]] = {tin: [], path: []}
+    passes: dict[Path, list[int]] = {tin: [], path: []}
+    for one in found:
+        model = host.open(str(one).encode(), None)
+        session = Session(host, model)
+        host.close(model)
+        session.constrained(0)
+        for name in (None, "a", "b", None):
+            session.forget(0)
+            session.adapter(None, 0.0)
+            session.adapter(name, 1.0)
+            found[one].append(answer(session, most=40))
+            passes[one].append(session.passes())
+        session.close()
+    assert found[path] == found[tin]
+    assert [a["tokens"] for a in found[tin]] == [40] * 4
+    print(passes)
+    for k in (0, 1, 3):
+        assert passes[path][k] < 40 / 5 < passes[tin][k]
 
 
 def test_a_conversation_goes_on(python: Model, session: Session) -> None:
@@ -371,6 +404,79 @@ def test_texts_go_on_without_a_template(python: Model, session: Session) -> None
     session.complete("the th", 12)
     assert session.steps()["text"] == python.generate("the th", max_tokens=12, constraint=None).text
     assert session.messages() == 0
+
+
+SLICES = r"""
+#include "tin_host.h"
+#include "tin.h"
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+
+enum { SLICE = 300000, SLICES = 50 };
+static uint64_t now = 1, done; /* nothing but the slices takes time */
+int __wrap_clock_gettime(clockid_t id, struct timespec *to) {
+    (void)id;
+    *to = (struct timespec){(time_t)(now / 1000000000), (long)(now % 1000000000)};
+    return 0;
+}
+
+/* The core, as if a token were so many slices of so many nanoseconds: as it promises, some of it is done in any
+ * call, and the next only where it fits. */
+int32_t __real_tin_step(tin_session *session, uint64_t budget_ns);
+int32_t __wrap_tin_step(tin_session *session, uint64_t budget_ns) {
+    for (uint64_t spent = 0;;) {
+        now += SLICE;
+        spent += SLICE;
+        if (++done % SLICES == 0)
+            return __real_tin_step(session, 0);
+        if (budget_ns && spent + SLICE > budget_ns)
+            return TIN_STEP_PENDING;
+    }
+}
+
+int main(int argc, char **argv) {
+    tinhost_model *model = tinhost_open(argv[1], NULL);
+    tinhost_session *s = tinhost_session_open(model, 256, 1, 0, 0);
+    tinhost_close(model);
+    for (int k = 2; k < argc; k++) {
+        uint64_t longest[2] = {0}; /* microseconds, of steps that waited and of those with a piece */
+        done = 0;
+        tinhost_forget(s, 0);
+        tinhost_constrained(s, 0);
+        if (tinhost_ask(s, "who?", 20))
+            return 1;
+        for (int event = TINHOST_PENDING; event != TINHOST_DONE;) {
+            uint64_t begun = now;
+            int32_t tokens = tinhost_tokens(s);
+            event = tinhost_step(s, atoll(argv[k]));
+            if (event < 0)
+                return 2;
+            uint64_t *most = &longest[event == TINHOST_DONE || tinhost_tokens(s) > tokens];
+            uint64_t took = (now - begun) / 1000;
+            *most = took > *most ? took : *most;
+        }
+        printf("%llu %llu %lld\n", (unsigned long long)longest[0], (unsigned long long)longest[1],
+               (long long)tinhost_digest(s));
+    }
+    tinhost_session_close(s);
+    return 0;
+}
+"""
+
+
+def test_a_step_is_over_once_the_core_has_no_room(tin: Path, session: Session, tmp_path: Path) -> None:
+    """A core of known slices, and a clock that they alone move: what another call would begin does not fit."""
+    source = tmp_path / "slices.c"
+    source.write_text(SLICES)
+    wraps = [f"-Wl,--wrap={name}" for name in ("clock_gettime", "tin_step")]
+    program = c_programs.program(tmp_path / "slices", [source, *SOURCES], *FLAGS, "-fPIC", *wraps)
+    done = subprocess.run([program, tin, "1", "1000", "5000"], capture_output=True, text=True, check=True)
+    session.constrained(0)
+    digest = answer(session, most=20)["digest"]
+    told = [line.split() for line in done.stdout.splitlines()]
+    # A slice is the least, and the first of the next token may be one too many.
+    assert told == [["300", "300", digest], ["900", "1200", digest], ["4800", "5100", digest]]
 
 
 PROGRAM = r"""

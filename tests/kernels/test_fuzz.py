@@ -6,6 +6,8 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 import c_programs
@@ -19,32 +21,40 @@ from tinsmith.tokenizer.packed import MODELS
 CORPUS = Path(__file__).with_name("corpus")
 FUZZERS = ["image", "text", "restore", "chat", "constraint", "seal", "picture"]
 LONGEST = {"picture": 700}  # bytes of an input
+Fuzzer = Callable[[str], Path]
 RECURRENT = ["lfm2", "qwen35_moe"]  # families with recurrent states; the second with experts too
 
 
 @pytest.fixture(scope="module")
-def core() -> list[Path]:
-    return safety.objects(safety.clang(), *safety.SANITIZE, "-DTIN_NO_POOL", "-fsanitize=fuzzer-no-link")
+def fuzzer(tmp_path_factory: pytest.TempPathFactory) -> Fuzzer:
+    """A fuzzer's program by its name, linked once."""
+    folder, flags = tmp_path_factory.mktemp("fuzzers"), [*safety.SANITIZE, "-DTIN_NO_POOL"]
+    core = safety.objects(safety.clang(), *flags, "-fsanitize=fuzzer-no-link")
+
+    def link(name: str) -> Path:
+        return safety.link(safety.clang(), folder / name, f"{name}_fuzz.c", core, *flags, "-fsanitize=fuzzer")
+
+    return cache(link)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", FUZZERS)
-def test_fuzzer_finds_nothing(core: list[Path], tmp_path: Path, name: str) -> None:
+def test_fuzzer_finds_nothing(fuzzer: Fuzzer, tmp_path: Path, name: str) -> None:
     """A crash, a leak, a hang or an abort of the harness leaves its input in $TINSMITH_FUZZ_ARTIFACTS."""
-    fuzz(core, tmp_path, name, safety.small_tin(tmp_path / "small.tin"))
+    fuzz(fuzzer, tmp_path, name, safety.small_tin(tmp_path / "small.tin"))
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("model", MODELS)
-def test_text_of_each_tokenizer(core: list[Path], tmp_path: Path, model: str) -> None:
-    fuzz(core, tmp_path, "text", safety.text_tin(tmp_path / "text.tin", tiny(model)))
+def test_text_of_each_tokenizer(fuzzer: Fuzzer, tmp_path: Path, model: str) -> None:
+    fuzz(fuzzer, tmp_path, "text", safety.text_tin(tmp_path / "text.tin", tiny(model)))
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("family", RECURRENT)
 @pytest.mark.parametrize("name", ["image", "restore"])
-def test_states_and_experts(core: list[Path], tmp_path: Path, name: str, family: str) -> None:
-    fuzz(core, tmp_path, name, safety.small_tin(tmp_path / "small.tin", "Q8_0", family))
+def test_states_and_experts(fuzzer: Fuzzer, tmp_path: Path, name: str, family: str) -> None:
+    fuzz(fuzzer, tmp_path, name, safety.small_tin(tmp_path / "small.tin", "Q8_0", family))
 
 
 def play_programs(program: Path, tin: Path, seed: int, count: int) -> None:
@@ -81,9 +91,8 @@ def test_programs_that_keep_the_rules_are_safe_on_every_set(tmp_path: Path) -> N
         play_programs(program, tin, seed, 1_000 * EFFORT)
 
 
-def fuzz(core: list[Path], tmp_path: Path, name: str, tin: Path) -> None:
-    flags = [*safety.SANITIZE, "-DTIN_NO_POOL", "-fsanitize=fuzzer"]
-    program = safety.link(safety.clang(), tmp_path / name, f"{name}_fuzz.c", core, *flags)
+def fuzz(fuzzer: Fuzzer, tmp_path: Path, name: str, tin: Path) -> None:
+    program = fuzzer(name)
     corpus = tmp_path / "corpus"
     shutil.copytree(CORPUS / name, corpus)
     artifacts = Path(os.environ.get("TINSMITH_FUZZ_ARTIFACTS", tmp_path))

@@ -210,6 +210,16 @@ def sanitized() -> list[Path]:
     return safety.objects(safety.clang(), *safety.SANITIZE)
 
 
+@pytest.fixture(scope="module")
+def sanitized_digest(folder: Path, sanitized: list[Path]) -> Path:
+    return safety.link(safety.clang(), folder / "digest", "digest.c", sanitized, *safety.SANITIZE)
+
+
+@pytest.fixture(scope="module")
+def sanitized_memory(folder: Path, sanitized: list[Path]) -> Path:
+    return safety.link(safety.clang(), folder / "memory", "memory_check.c", sanitized, *safety.SANITIZE)
+
+
 def run_sanitized(*command: str | Path) -> str:
     done = subprocess.run(command, capture_output=True, text=True, env=SANITIZED, timeout=400)
     assert done.returncode == 0, done.stderr[-4000:]
@@ -225,9 +235,9 @@ def test_every_kernel_under_sanitizers(folder: Path, sanitized: list[Path]) -> N
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["F32", "F16", "BF16", "Q8_0", "Q4_0", "Q4_1", *HALVES])
-def test_every_format_under_sanitizers(folder: Path, sanitized: list[Path], name: str) -> None:
+def test_every_format_under_sanitizers(folder: Path, sanitized_digest: Path, name: str) -> None:
     """The digest program on one and three threads, whole and in slices."""
-    program = safety.link(safety.clang(), folder / "digest", "digest.c", sanitized, *safety.SANITIZE)
+    program = sanitized_digest
     tin = safety.format_tin(folder / f"{name}.tin", name)
     want = run_sanitized(program, tin, "--count", "60")
     for more in (["--threads", "3"], ["--slices"], ["--chunk", "7", "--threads", "3"]):
@@ -236,9 +246,9 @@ def test_every_format_under_sanitizers(folder: Path, sanitized: list[Path], name
 
 @pytest.mark.slow
 @pytest.mark.parametrize("preset", ["Q4_0", "F16"])
-def test_sessions_under_sanitizers(folder: Path, sanitized: list[Path], preset: str) -> None:
+def test_sessions_under_sanitizers(folder: Path, sanitized_memory: Path, preset: str) -> None:
     """What memory_check refuses, and its session of 250 tokens."""
-    program = safety.link(safety.clang(), folder / "memory", "memory_check.c", sanitized, *safety.SANITIZE)
+    program = sanitized_memory
     tin = safety.small_tin(folder / f"{preset}.tin", preset)
     assert run_sanitized(program, tin)
     assert run_sanitized(program, tin, "blocks") == "all refused\n"

@@ -16,7 +16,7 @@ from kept import kept
 ROOT = Path(__file__).parents[2]
 KERNELS = ROOT / "kernels"
 STRICT = ("-std=c11", "-Wall", "-Wextra", "-Werror", "-ffp-contract=off")
-_LINKING = ("-I", "-pthread", "-shared")  # no matter to the kernels' sources
+_LINKING = ("-I", "-pthread", "-shared", "-Wl,")  # no matter to the kernels' sources
 TOOL = ("-O1", "-DTIN_SCALAR_ONLY", "-DTIN_NO_POOL")  # a program where only what it says matters
 # One where what it touches matters, too. float-cast-overflow is in no group: what such a conversion gives
 # differs between processors.

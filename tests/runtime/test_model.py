@@ -285,6 +285,19 @@ def test_load_refuses_with_a_reason(tmp_path: Path, spec: Spec) -> None:
         tinsmith.load(tmp_path / "m.tin", conversations=0)
 
 
+def test_a_conversation_may_take_so_much_memory(tmp_path: Path, spec: Spec) -> None:
+    """One that would grow beyond it is refused, and the others go on."""
+    build_tin(spec, tmp_path / "m.tin")
+    free = tinsmith.load(tmp_path / "m.tin", threads=1)
+    wanted = free.generate("the", max_tokens=4).text
+    size = free.open_session([1], 1).size()
+    bound = tinsmith.load(tmp_path / "m.tin", threads=1, most_bytes=size)
+    assert bound.generate("the", max_tokens=4).text == wanted
+    for most in (1000, size - 1):
+        with pytest.raises(RuntimeFault, match=rf"takes {size} bytes, and may take {most}$"):
+            tinsmith.load(tmp_path / "m.tin", threads=1, most_bytes=most).generate("the", max_tokens=4)
+
+
 def test_the_environment_may_force_an_instruction_set(
     tmp_path: Path, spec: Spec, monkeypatch: pytest.MonkeyPatch
 ) -> None:

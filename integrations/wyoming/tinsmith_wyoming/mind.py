@@ -10,7 +10,7 @@ from threading import Event
 from typing import Any
 
 from tinsmith.runtime.answerer import Answer, Answerer, Question
-from tinsmith.runtime.generation import Sampling
+from tinsmith.runtime.generation import LOOKUP, Sampling
 
 _CONVERSATIONS = 32  # that are remembered, by their names
 _TURNS = 8  # of each
@@ -25,7 +25,7 @@ class Asking:
     tools: Sequence[Mapping[str, Any]] = ()
     free: bool = False
     max_tokens: int = 256
-    sampling: Sampling = field(default_factory=lambda: Sampling(lookup=4))
+    sampling: Sampling = field(default_factory=lambda: Sampling(lookup=LOOKUP))
 
 
 class Mind:

@@ -65,6 +65,7 @@ class Loaded:
         pace: int = 100,
         kv_type: int = _core.KV_F16,
         conversations: int = 4,
+        most_bytes: int = 0,
         engine: Engine | None = None,
         words: Words | None = None,
         sealed: Tin | None = None,
@@ -79,6 +80,7 @@ class Loaded:
         self.threads = threads or usable_cores()
         self.pace = pace
         self.kv_type = kv_type
+        self._most_bytes = most_bytes
         self.engine = engine
         self._sessions = Sessions(
             core.info()["context"],
@@ -214,6 +216,7 @@ class Loaded:
             images=rows,
             image_rows=rows,
             pace=self.pace if self.engine is None else 100,
+            most_bytes=self._most_bytes,
         )
         return session, partial(put_on, session) if outside is None else outside.put_on
 
@@ -360,7 +363,7 @@ class Loaded:
         adapter = options.pop("adapter", None)
         kept = options.pop("record", False), options.pop("tops", 0)
         sure = self.least(constraint, adapter) is not None
-        sampling = Sampling(**{"lookup": 4, "sure": sure, **options})
+        sampling = Sampling(**{"lookup": LOOKUP, "sure": sure, **options})
         return self._generation(prompt, max_tokens, sampling, stop, None, constraint, heal, adapter, *kept)
 
     def _generation(

@@ -37,6 +37,7 @@ def load(
     isa: str | None = None,
     kv: str = "f16",
     conversations: int = 4,
+    most_bytes: int = 0,
     backend: str | None = None,
     gpu_layers: int = 0,
     date: str | None = None,
@@ -54,15 +55,16 @@ def load(
     name; None takes that of the environment's TIN_FORCE_ISA, or the best one this processor runs. kv: how keys
     and values are kept, "f16", or "q8" in about half the memory, with results of its own. conversations: how
     many the model remembers, so that they may take turns without computing anything again; each takes memory
-    for its caches. backend: what computes: "native", "llama.cpp" (of a .gguf) or "onnxruntime" (of an .onnx or
-    its folder; anything else is first exported as float32 into the cache folder). None takes onnxruntime for an
-    ONNX model and native for all others. isa, kv and conversations are of native alone. gpu_layers: how many
-    layers llama.cpp puts on a GPU, -1 for all. date: what a chat template that writes the date takes for today,
-    as 2026-11-25; a .tin's was stated when it was built. key: a public key of minisign, itself ("RW…") or its
-    file: the .tin must be signed by its owner, in the .minisig beside it, and be that very file, or not a
-    weight of it is used. Nobody may write to the file while it is open. min_version, now: with a key, refuse a
-    signature that states an older version, or none, or whose not-after is over on the day `now`; where only one
-    of them is given, now is today and any version will do.
+    for its caches. most_bytes: that each of these may take, 0 for any: one that would grow beyond it is refused
+    before it takes any, with RuntimeFault. backend: what computes: "native", "llama.cpp" (of a .gguf) or
+    "onnxruntime" (of an .onnx or its folder; anything else is first exported as float32 into the cache folder).
+    None takes onnxruntime for an ONNX model and native for all others. isa, kv, conversations and most_bytes
+    are of native alone. gpu_layers: how many layers llama.cpp puts on a GPU, -1 for all. date: what a chat
+    template that writes the date takes for today, as 2026-11-25; a .tin's was stated when it was built. key: a
+    public key of minisign, itself ("RW…") or its file: the .tin must be signed by its owner, in the .minisig
+    beside it, and be that very file, or not a weight of it is used. Nobody may write to the file while it is
+    open. min_version, now: with a key, refuse a signature that states an older version, or none, or whose
+    not-after is over on the day `now`; where only one of them is given, now is today and any version will do.
     Raises InputError for a missing file, FormatError for a damaged one, SignatureError for one that is not
     signed by `key`, UnsupportedError for a family, format or instruction set that is not there.
     """
@@ -85,9 +87,9 @@ def load(
         raise InputError("min_version and now are asked of a signature; give key, whose it must be")
     if backend == NATIVE:
         check = None if key is None else partial(_check_signature, key, min_version, now)
-        return _native(path, threads, pace, isa, kv, conversations, date, check)
-    if isa is not None or kv != "f16":
-        raise InputError(f"isa and kv are for the native runtime; leave them out for {backend}")
+        return _native(path, threads, pace, isa, kv, conversations, date, check, most_bytes)
+    if isa is not None or kv != "f16" or most_bytes:
+        raise InputError(f"isa, kv and most_bytes are for the native runtime; leave them out for {backend}")
     return _outside(backend, path, threads, {"gpu_layers": gpu_layers} if gpu_layers else {}, date)
 
 
@@ -127,6 +129,7 @@ def _native(
     conversations: int,
     date: str | None,
     check: Callable[[Path, memoryview], None] | None,
+    most_bytes: int,
 ) -> Model:
     if is_onnx(path):
         raise InputError(f"{path}: the native runtime reads no ONNX; take the back end onnxruntime")
@@ -150,7 +153,7 @@ def _native(
             image = build_image(replace(spec, chat_template=dated(spec.chat_template, date)))
         finally:
             jinja_process.close()  # a loaded model renders from its table
-    return of_image(image, path, threads, isa, kv, conversations, words, source, pace)
+    return of_image(image, path, threads, isa, kv, conversations, words, source, pace, most_bytes)
 
 
 def of_image(
@@ -163,6 +166,7 @@ def of_image(
     words: Words | None = None,
     source: Path | None = None,
     pace: int = 100,
+    most_bytes: int = 0,
 ) -> Model:
     """The model of a tin's bytes, which stay as they are while it is in use. path: what errors call it. The
     rest as `load`; words and source as Loaded."""
@@ -182,7 +186,13 @@ def of_image(
             _core.Session(core, context=1, chunk=1, kv_type=KV_TYPES[kv])
         except RuntimeFault as fault:
             raise UnsupportedError(f"{path}: {fault}") from fault
-    kept: dict[str, Any] = {"conversations": conversations, "words": words, "source": source}
+    most_bytes = whole("most_bytes", most_bytes, 0, 2**64 - 1)
+    kept: dict[str, Any] = {
+        "conversations": conversations,
+        "most_bytes": most_bytes,
+        "words": words,
+        "source": source,
+    }
     return Model(core, image, threads, pace=pace, kv_type=KV_TYPES[kv], **kept)
 
 

@@ -59,7 +59,7 @@ class Local:
     def _answer(self, question: Question, unwanted: Event) -> Answer | None:
         from tinsmith.errors import TinsmithError
         from tinsmith.runtime.answerer import Question as Asked
-        from tinsmith.runtime.generation import Sampling
+        from tinsmith.runtime.generation import LOOKUP, Sampling
 
         if self._answerer is None:
             return None
@@ -76,7 +76,7 @@ class Local:
                 top_p=question.top_p,
                 repetition_penalty=question.repetition_penalty,
                 seed=question.seed,
-                lookup=4,
+                lookup=LOOKUP,
             ),
         )
         try:

@@ -12,7 +12,7 @@ from tinsmith.constraint import makers
 from tinsmith.errors import InputError, RuntimeFault
 from tinsmith.runtime.asking import finished, tokens_of
 from tinsmith.runtime.calls import Toolbox, prompt_of, read_calls, toolbox
-from tinsmith.runtime.generation import Completion, Sampling
+from tinsmith.runtime.generation import LOOKUP, Completion, Sampling
 from tinsmith.runtime.receipt import receipt
 from tinsmith.runtime.scheduler import Asked, Job, Scheduler
 from tinsmith.system import reading
@@ -108,7 +108,7 @@ class Mind:
                 top_p=question.top_p or 1.0,
                 repetition_penalty=question.repetition_penalty or 1.0,
                 seed=question.seed,
-                lookup=4,
+                lookup=LOOKUP,
             ),
             record=True,
         )
