@@ -23,7 +23,7 @@ Argument = tuple[tuple[str, ...], bool]  # a path, and whether the values are te
 # as words or follow from other words ("half an hour"), so of these it is a share of the distinct values.
 COPIED_TEXTS, COPIED_NUMBERS = 0.95, 0.8
 SEVERAL = 3  # distinct values that an argument must be seen with
-RECURS = 2  # times that a class's values are seen, on average
+DISTINCT = 0.8  # of an argument's values: the share of distinct ones up to which they are classes
 ENOUGH = 10  # values by which an argument is judged alone; with fewer, together with those of the same key
 # Of the inputs that a text stands in: the share in which it must be a value, to be one where it stands once,
 # and where it stands more often than the output has it.
@@ -61,7 +61,7 @@ class Seen:
     @property
     def recurs(self) -> bool:
         """Whether its values come again, as those of a class do; days and sums hardly do."""
-        return self.rows < ENOUGH or RECURS * len(self.values) <= self.rows
+        return self.rows < ENOUGH or len(self.values) <= DISTINCT * self.rows
 
     def copies(self, is_text: bool) -> bool:
         if len(self.copied_values) < SEVERAL:
