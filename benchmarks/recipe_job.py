@@ -32,11 +32,12 @@ def job(recipe: Recipe, out: Path, examples: int | None = None, base: Path | Non
     if spec.chat_template is not None:
         spec = replace(spec, chat_template=data.settled(recipe, spec.chat_template))
     train, validation = (data.read_examples(file, recipe.data.task)[:examples] for file in splits.values())
+    train = train[: recipe.data.limit or None]
     return Job(
         spec=spec,
-        examples=train[: recipe.data.limit or None],
+        examples=train,
         validation=validation,
-        options=training.options(recipe),
+        options=training.options(recipe, labelled=recipe.labelled(len(train))),
         out_dir=out,
         encode=lambda text: model.tokenize(text, special=True),
     )

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from tinsmith.errors import RecipeError
-from tinsmith.pipeline import recipe
+from tinsmith.pipeline import recipe, training
+from tinsmith.train.options import TrainOptions
 
 SMALLEST = """\
 [base]
@@ -31,6 +32,20 @@ def test_the_smallest_recipe_takes_the_defaults(tmp_path: Path) -> None:
     assert loaded.build.formats == ("F16", "Q8_0", "Q4_0")
     assert loaded.train.learning_rate == "auto"
     assert loaded.resolve(loaded.data.train) == tmp_path / "train.jsonl"
+
+
+@pytest.mark.parametrize(
+    ("task", "chosen"),
+    [("call", (8, 2, 3)), ("extract", (8, 2, 3)), ("classify", (8, 2, 6)), ("chat", (8, 2, 3))],
+)
+def test_auto_of_300_examples(tmp_path: Path, task: str, chosen: tuple[int, int, int]) -> None:
+    """Epochs and seeds where further examples are made, and epochs where none are; all else is the same."""
+    loaded = recipe.load(write(tmp_path, f'{SMALLEST}task = "{task}"\n'))
+    made, plain = (training.options(loaded, made=made, labelled=loaded.labelled(300)) for made in (True, False))
+    assert (made.epochs, made.seeds, plain.epochs) == chosen
+    rest = TrainOptions(task=task, rough=None)
+    assert made == dataclasses.replace(rest, epochs=made.epochs, seeds=made.seeds)
+    assert plain == dataclasses.replace(rest, epochs=plain.epochs)
 
 
 def test_values_are_taken(tmp_path: Path) -> None:

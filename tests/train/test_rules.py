@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from tinsmith.train.rules import SHORT_RUN, default_learning_rate, default_scratch_rate
+from tinsmith.train.rules import SHORT_RUN, default_label_epochs, default_learning_rate, default_scratch_rate
 
 
 @pytest.mark.parametrize(
@@ -24,3 +24,7 @@ def test_the_rate_that_is_chosen_falls_with_the_size() -> None:
     rates = [default_scratch_rate(size, 100)[0] for size in (50_000, 1_000_000, 5_000_000, 15_000_000)]
     assert rates == sorted(rates, reverse=True)
     assert "5.0 million new parameters" in default_scratch_rate(5_000_000, 100)[1]
+
+
+def test_few_labels_are_read_more_often() -> None:
+    assert [default_label_epochs(count) for count in (1, 100, 300, 450, 600, 5000)] == [8, 8, 6, 4, 3, 3]

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import random
+import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -33,6 +34,7 @@ NEAR, OWN = 3.0, 6.0  # what it weighs that two texts share a neighbour, or thei
 SURE = 0.8  # how sure its neighbours must make a text's argument for it to be new as a whole
 MOST, FINEST = 10**9, 6  # of numbers that are drawn: size and decimals, so that floats hold them
 TRIES = 4  # at a variant of an example, before it has none
+DIGITS = "0123456789"
 
 SEEN, NUMBER, NEW_WORDS, LIST = "seen", "number", "new words", "list"
 
@@ -151,7 +153,7 @@ class _Maker:
         return frozenset(
             (leaf.path, leaf.value)
             for leaf in values(example.output)
-            if argument(leaf) not in self.slots.copied
+            if argument(leaf) not in self.slots.copied and self.slots.seen[argument(leaf)].recurs
         )
 
     @staticmethod
@@ -269,6 +271,9 @@ class _Maker:
             inner = [j for j in content if j != last] or (content if is_sure else [])
             content = [rng.choice(inner)] if inner else []
         for j in content:
+            if any(letter.isdigit() for letter in parts[j]):
+                parts[j] = re.sub(r"\d", lambda digit: rng.choice(DIGITS), parts[j])
+                continue
             word = self._word(place.argument, j == last, rng) if last else self._invented(rng)
             if word is None or word in place.carrier or word in parts:
                 return None

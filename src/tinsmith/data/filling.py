@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from itertools import cycle
 
 from tinsmith.data.leaves import replaced
 from tinsmith.data.readers import Example
-from tinsmith.data.slots import Slot, Value, pattern, title, words
+from tinsmith.data.slots import GAP, Slot, Value, pattern, title, words
 
 
 @dataclass(frozen=True)
@@ -65,7 +67,8 @@ def _count(text: str, value: str) -> int:
 
 
 def _said(text: str, slot: Slot, value: Value) -> str | None:
-    """The new value as the input says the old one: in its case, without its sign, with as many decimals.
+    """The new value as the input says the old one: in its case, with its gaps, without its sign, with as many
+    decimals.
 
     None where it says it in several ways, or after an article that does not suit the new one.
     """
@@ -73,16 +76,24 @@ def _said(text: str, slot: Slot, value: Value) -> str | None:
     if len(ways) > 1:
         return None
     old = ways.pop()
+    gaps = GAP.findall(old) if isinstance(slot.value, str) else []
+    old = GAP.sub(" ", old)
     if not isinstance(value, str):
         number = abs(value) if slot.negated else value
         digits = max(decimals(number), len(old.partition(".")[2]))
         return str(number) if isinstance(number, int) else f"{number:.{digits}f}"
     for way in (str, str.lower, str.upper, _capitalized, str.title):
-        if way(str(slot.value)) == old:
-            new = way(value)
+        if GAP.sub(" ", way(str(slot.value))) == old:
+            new = _gapped(way(value), gaps)
             fits = neighbours(text, slot)[0] not in ("a", "an") or _has_vowel(old) == _has_vowel(new)
             return new if fits else None
     return None
+
+
+def _gapped(text: str, gaps: Sequence[str]) -> str:
+    """With these gaps between its words, in turn, where there are any."""
+    wide = cycle(gaps or " ")
+    return GAP.sub(lambda gap: next(wide), text)
 
 
 def decimals(number: int | float) -> int:

@@ -23,10 +23,12 @@ Argument = tuple[tuple[str, ...], bool]  # a path, and whether the values are te
 # as words or follow from other words ("half an hour"), so of these it is a share of the distinct values.
 COPIED_TEXTS, COPIED_NUMBERS = 0.95, 0.8
 SEVERAL = 3  # distinct values that an argument must be seen with
+DISTINCT = 0.8  # of an argument's values: the share of distinct ones up to which they are classes
 ENOUGH = 10  # values by which an argument is judged alone; with fewer, together with those of the same key
 # Of the inputs that a text stands in: the share in which it must be a value, to be one where it stands once,
 # and where it stands more often than the output has it.
 MEANT, ALWAYS_MEANT = 0.5, 0.95
+GAP = re.compile(r"\s+")  # between a value's words; an input may have wider ones, or line ends
 
 
 @dataclass(frozen=True)
@@ -55,6 +57,11 @@ class Seen:
     copied: int = 0
     values: Counter[Value] = field(default_factory=Counter)
     copied_values: set[Value] = field(default_factory=set)
+
+    @property
+    def recurs(self) -> bool:
+        """Whether its values come again, as those of a class do; days and sums hardly do."""
+        return self.rows < ENOUGH or len(self.values) <= DISTINCT * self.rows
 
     def copies(self, is_text: bool) -> bool:
         if len(self.copied_values) < SEVERAL:
@@ -115,10 +122,11 @@ def _spans(text: str, value: Value) -> tuple[list[Span], bool]:
 
 @cache
 def pattern(value: Value) -> re.Pattern[str]:
-    """Where a value stands: a text between word boundaries in any case, a number in digits that is no part of a
-    longer one, a date, a fraction or a word."""
+    """Where a value stands: a text between word boundaries, in any case and with any gaps; a number in digits
+    that is no part of a longer one, a date, a fraction or a word."""
     if isinstance(value, str):
-        return re.compile(rf"(?<!\w){re.escape(value)}(?!\w)", re.IGNORECASE)
+        words = r"\s+".join(map(re.escape, GAP.split(value)))
+        return re.compile(rf"(?<!\w){words}(?!\w)", re.IGNORECASE)
     zeros = "0*" if isinstance(value, float) else ""
     return re.compile(rf"(?<![\w.-])(?<!\d[,/:]){re.escape(str(value))}{zeros}(?!\w)(?![.,/:-]\d)")
 

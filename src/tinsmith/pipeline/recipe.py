@@ -60,6 +60,7 @@ from tinsmith.train.options import (
     ScratchOptions,
     TrainOptions,
 )
+from tinsmith.train.rules import default_label_epochs
 
 BUDGETS = ("max_size", "bits", "memory", "speed", "min_accuracy")
 BASELINES = ("zero_shot", "few_shot", "retrieval", "nearest")
@@ -235,16 +236,18 @@ class Train:
     seeds: int | str = _key(TIMES, "auto")
     device: str = _key(choice((AUTO_DEVICE, *TORCH_DEVICES)), AUTO_DEVICE)
 
-    def passes(self, made: bool, further: bool = False) -> int:
+    def passes(self, made: bool, further: bool = False, labelled: int = 0) -> int:
         """Over the training examples. made: whether others were made of them; further: whether they come on top
-        of what an adapter knows."""
+        of what an adapter knows; labelled: how many there are, where their answers are labels alone."""
         if isinstance(self.epochs, int):
             return self.epochs
         if own := methods.by_name(self.method).passes:
             return own
         if further:
             return UPDATE_EPOCHS
-        return MADE_EPOCHS if made else EPOCHS
+        if made:
+            return MADE_EPOCHS
+        return default_label_epochs(labelled) if labelled and self.method == methods.DEFAULT else EPOCHS
 
     def runs(self, made: bool, further: bool = False) -> int:
         """That differ by their seed; made, further: as for passes."""
@@ -379,6 +382,10 @@ class Recipe:
                 {name: t.model_digest for name, t in self.tasks.items()},
             ]
         return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
+
+    def labelled(self, examples: int) -> int:
+        """Of so many examples, how many have labels alone for answers."""
+        return examples if tasks.by_name(self.data.task).weighs == "options" else 0
 
     def resolve(self, relative: str) -> Path:
         """A path that the recipe states, taken from the recipe's folder."""

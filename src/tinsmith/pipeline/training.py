@@ -98,8 +98,8 @@ def inputs(run: Run, needs: Needs) -> dict[str, Any]:
     teacher = teacher_path(run.recipe, base.path)
     # What was trained stays, wherever it was: another device is no other model.
     made = needs.data.facts.augmentation is not None
-    stated_train = run.recipe.train
-    counts = {"epochs": stated_train.passes(made), "seeds": stated_train.runs(made)}
+    stated_train, labelled = run.recipe.train, run.recipe.labelled(needs.data.facts.counts["train"])
+    counts = {"epochs": stated_train.passes(made, labelled=labelled), "seeds": stated_train.runs(made)}
     train = {**dataclasses.asdict(stated_train), **counts}
     return {
         "train": {key: value for key, value in train.items() if key != "device"},
@@ -330,7 +330,13 @@ def job_of(run: Run, made: Record[Data], spec: Spec, preparation: Preparation | 
         spec=spec,
         examples=data.examples(run, "train"),
         validation=data.examples(run, "validation"),
-        options=options(run.recipe, preset, made=bool(variants), goes_on=made.facts.new is None),
+        options=options(
+            run.recipe,
+            preset,
+            made=bool(variants),
+            goes_on=made.facts.new is None,
+            labelled=run.recipe.labelled(made.facts.counts["train"]),
+        ),
         out_dir=run.folder,
         encode=encode,
         variants=variants,
@@ -382,13 +388,18 @@ def plan(run: Run, needs: Needs, job: Job) -> Plan:
 
 
 def options(
-    recipe: Recipe, preset: str | Mix | None = None, made: bool = False, *, goes_on: bool = False
+    recipe: Recipe,
+    preset: str | Mix | None = None,
+    made: bool = False,
+    *,
+    goes_on: bool = False,
+    labelled: int = 0,
 ) -> TrainOptions:
-    """[train] as training takes it, where "auto" is what is left out. preset: what training prepares for; made:
-    as for Train.passes; goes_on: from the adapter of [update], if there is one."""
+    """[train] as training takes it, where "auto" is what is left out. preset: what training prepares for; made,
+    labelled: as for Train.passes; goes_on: from the adapter of [update], if there is one."""
     update = recipe.update if goes_on else None
     further = update is not None and update.data is not None
-    counts = {"epochs": recipe.train.passes(made, further), "seeds": recipe.train.runs(made, further)}
+    counts = {"epochs": recipe.train.passes(made, further, labelled), "seeds": recipe.train.runs(made, further)}
     values = {**dataclasses.asdict(recipe.train), **counts}
     if update:
         gentle = methods.by_name(recipe.train.method).gentle

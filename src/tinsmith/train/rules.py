@@ -1,13 +1,16 @@
-"""The learning rates that training takes where none is stated, and why, in words."""
+"""The learning rates and epochs that training takes where none are stated, and the rates' reasons in words."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
 
+from tinsmith.train.options import EPOCHS, MADE_EPOCHS
+
 # From a model's parameters and a run's steps to a rate, and the reason in words.
 Rule = Callable[[int, int], tuple[float, str]]
 
+LABELS_READ = 1800  # examples in all epochs, by which a few labels are learned
 SHORT_RUN = 190  # steps, for which no rate has to be lower
 
 
@@ -52,6 +55,11 @@ def default_learning_rate(parameters: int, steps: int) -> tuple[float, str]:
     rate = min(4e-3, 2.5e-3 * math.sqrt(135e6 / parameters)) * math.sqrt(SHORT_RUN / max(steps, SHORT_RUN))
     rate = float(f"{rate:.2g}")
     return rate, _chosen(rate, parameters, steps)
+
+
+def default_label_epochs(examples: int) -> int:
+    """Passes over so many examples whose answers are labels: each teaches little, so few are read often."""
+    return max(EPOCHS, min(MADE_EPOCHS, round(LABELS_READ / examples)))
 
 
 def _chosen(rate: float, parameters: int, steps: int) -> str:
