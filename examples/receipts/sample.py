@@ -77,8 +77,8 @@ def printed(text: str, font: Path, rng: random.Random) -> Image.Image:
     return page
 
 
-def photographed(page: Image.Image, rng: random.Random) -> Image.Image:
-    """Folded, askew on a table, lit from one side, a little out of focus and grainy."""
+def photographed(page: Image.Image, rng: random.Random, turn: float = 3) -> Image.Image:
+    """Folded, askew on a table by so many degrees at most, lit from one side, out of focus a little, grainy."""
     levels = np.asarray(page, np.float32)
     for _ in range(rng.randint(0, 2)):
         levels = _folded(levels, rng)
@@ -86,7 +86,7 @@ def photographed(page: Image.Image, rng: random.Random) -> Image.Image:
     edge = rng.randint(4, 16)
     levels = np.pad(levels, edge, constant_values=table)
     image = Image.fromarray(np.clip(levels, 0, 255).astype(np.uint8))
-    image = image.rotate(rng.uniform(-3, 3), Image.Resampling.BICUBIC, fillcolor=table)
+    image = image.rotate(rng.uniform(-turn, turn), Image.Resampling.BICUBIC, fillcolor=table)
     image = image.filter(ImageFilter.GaussianBlur(rng.uniform(0, 0.8)))
     levels = np.asarray(image, np.float32)
     side = np.linspace(rng.uniform(0.7, 1), rng.uniform(0.7, 1), levels.shape[1], dtype=np.float32)
