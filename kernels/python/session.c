@@ -16,12 +16,11 @@ static PyObject *session_new(PyTypeObject *type, PyObject *args, PyObject *keywo
              adapter_rank = 0, images = 0, image_rows = 0, pace = 100;
     int batched = 0;
     unsigned long long most_bytes = 0; /* 0: any */
-    if (!PyArg_ParseTupleAndKeywords(args, keywords, "O!|O&O&O&O&O&pO&OO&O&O&O&K:Session", names,
-                                     state->model_type, &model, core_uint32, &context, core_uint32, &chunk,
-                                     core_uint32, &logit_rows, core_uint32, &threads, core_uint32, &kv_type,
-                                     &batched, core_uint32, &checkpoints, &compute, core_uint32, &adapter_rank,
-                                     core_uint32, &images, core_uint32, &image_rows, core_uint32, &pace,
-                                     &most_bytes))
+    if (!PyArg_ParseTupleAndKeywords(
+            args, keywords, "O!|O&O&O&O&O&pO&OO&O&O&O&K:Session", names, state->model_type, &model, core_uint32,
+            &context, core_uint32, &chunk, core_uint32, &logit_rows, core_uint32, &threads, core_uint32,
+            &kv_type, &batched, core_uint32, &checkpoints, &compute, core_uint32, &adapter_rank, core_uint32,
+            &images, core_uint32, &image_rows, core_uint32, &pace, &most_bytes))
         return NULL;
     allocfunc alloc = (allocfunc)PyType_GetSlot(type, Py_tp_alloc);
     core_session *self = (core_session *)alloc(type, 0);
