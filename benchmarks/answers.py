@@ -261,7 +261,7 @@ def ours(args: argparse.Namespace, held: Any) -> dict[str, Contestant]:
     return made
 
 
-def llama_cpp(args: argparse.Namespace, schema: dict[str, Any], end: int) -> dict[str, Contestant]:
+def llama_cpp(args: argparse.Namespace, schema: dict[str, Any], _: int) -> dict[str, Contestant]:
     import llama_cpp
 
     plain = "enum" in schema  # labels are written without quotes
@@ -273,6 +273,7 @@ def llama_cpp(args: argparse.Namespace, schema: dict[str, Any], end: int) -> dic
             str(args.gguf), n_ctx=1024, n_threads=args.threads, n_threads_batch=args.threads, verbose=False
         )
 
+        vocab = llama_cpp.llama_model_get_vocab(peer._model.model)
         if way == "grammar":
             grammar = (
                 llama_cpp.LlamaGrammar.from_string(rule, verbose=False)
@@ -280,10 +281,10 @@ def llama_cpp(args: argparse.Namespace, schema: dict[str, Any], end: int) -> dic
                 else llama_cpp.LlamaGrammar.from_json_schema(json.dumps(schema), verbose=False)
             )
 
-        def ask(prompt: list[int], peer: Any = peer, grammar: Any = grammar) -> Said:
+        def ask(prompt: list[int], peer: Any = peer, grammar: Any = grammar, vocab: Any = vocab) -> Said:
             tokens = []
             for token in peer.generate(prompt, temp=0.0, grammar=grammar):
-                if token == end or len(tokens) == args.max_tokens:
+                if llama_cpp.llama_vocab_is_eog(vocab, token) or len(tokens) == args.max_tokens:
                     break
                 tokens.append(token)
             return Said(peer.detokenize(tokens).decode("utf-8", "replace"), len(tokens), len(tokens) + 1)

@@ -152,6 +152,27 @@ def test_what_must_come_is_put_between_guesses(case: str) -> None:
         assert passes[learned] <= 0.4 * passes[None]
 
 
+@pytest.mark.parametrize("case", CASES)
+def test_a_guess_that_is_not_worth_it_leaves_no_trace(case: str) -> None:
+    """Its token may come, but what it brings makes it too dear: what stands earlier is guessed instead."""
+    core = made(case)[1]
+    held = compile_regex("([xy]a[xy]bb[xy]cc[xy]d){6}").data
+
+    def answer(prompt: list[int], data: bytes | None, lookup: int) -> list[int]:
+        session = asked(case, prompt, data)
+        session.constrain(_core.Constraint(core, held))
+        return generated(session, 100, lookup)
+
+    for prompt in prompts(core):
+        plain = answer(prompt, None, 0)
+        learned = drafts.learn(core, [(prompt, plain)] * 3)
+        count = struct.unpack_from("<I", learned, 12)[0]
+        rules = struct.unpack_from(f"<{count}I", learned, 32 + 4 * count)
+        for sure in (40, 60, 90, 120):
+            faint = struct.pack(f"<{count}I", *(rule & 0xFFFFFF | sure << 24 for rule in rules))
+            assert answer(prompt, learned[: 32 + 4 * count] + faint, 4) == plain
+
+
 def test_words_of_the_prompt_are_copied() -> None:
     """A rule learned from some words copies others, which may be of several tokens."""
     image = build_image(tiny_spec("llama"))

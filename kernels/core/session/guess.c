@@ -182,6 +182,8 @@ void tini_guess(tin_session *s) {
         a.end = s->count + room;
     }
     s->drafted = a.at != s->count;
+    if (s->constraint) /* from what was not worth it, too */
+        tini_constraint_back(s->constraint, &here);
     if (!s->drafted)
         look_up(&a, least(s->lookup, s->stretch));
     if (s->constraint)
