@@ -72,7 +72,7 @@ def one_file(folder: Path, name: str) -> Path:
 
 
 def one_core(folder: Path) -> Path:
-    """The core as one source, which is compiled in a seventh of the time: zig is slow to start for each of many.
+    """The core as one source, compiled in a seventh of the time: zig is slow to start for each of many.
     test_the_library_is_small compiles each by itself."""
     path = folder / "core.c"
     lines = (KERNELS / "tin_all.c").read_text(encoding="utf-8").splitlines()
