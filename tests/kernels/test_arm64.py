@@ -72,8 +72,8 @@ def one_file(folder: Path, name: str) -> Path:
 
 
 def one_core(folder: Path) -> Path:
-    """The core as one source: of its 65 files, zig takes most of the time to start. test_the_library_is_small
-    compiles each by itself."""
+    """The core as one source, compiled in a seventh of the time: zig is slow to start for each of many.
+    test_the_library_is_small compiles each by itself."""
     path = folder / "core.c"
     lines = (KERNELS / "tin_all.c").read_text(encoding="utf-8").splitlines()
     path.write_text("\n".join(line for line in lines if line.startswith('#include "core/')) + "\n")

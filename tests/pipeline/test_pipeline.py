@@ -283,12 +283,13 @@ def test_made_again_nothing_runs(folder: Path, made: Path, capsys: pytest.Captur
 
 
 def test_a_changed_evaluation_trains_nothing(
-    folder: Path, made: Path, capsys: pytest.CaptureFixture[str]
+    folder: Path, made: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    changed = folder / "home.toml"
+    changed, out = folder / "home.toml", tmp_path / "run"
+    shutil.copytree(made, out)
     changed.write_text(RECIPE + "bootstrap = 500\n")
     try:
-        assert cli.main(make(folder)) == 0
+        assert cli.main(["make", str(changed), "--out", str(out)]) == 0
     finally:
         changed.write_text(RECIPE)
     lines = capsys.readouterr().err.splitlines()
