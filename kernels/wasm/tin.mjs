@@ -106,19 +106,46 @@ export class Model {
   // answer begins.
   render(messages, adapter = undefined) {
     const { turns } = adapter ?? { turns: NOTHING };
-    const contents = messages.map((message) => this.put(this.encoder.encode(message.content)));
-    const words = new Uint32Array(3 * messages.length);
-    messages.forEach((message, k) => {
-      const role = ROLES[message.role];
-      if (role === undefined) throw new Error(`role ${message.role}; there are ${Object.keys(ROLES).join(", ")}`);
-      words.set([role, contents[k], this.encoder.encode(message.content).length], 3 * k);
-    });
-    try {
-      return this.tokens(new Uint8Array(words.buffer), (data, length, into, room) =>
+    return this.with(messages, (words) =>
+      this.tokens(words, (data, length, into, room) =>
         this.core.tinw_chat(this.address, turns.address, turns.size, data, messages.length, into, room),
-      );
+      ),
+    );
+  }
+
+  // What a call makes of messages as the core has them, whose contents lie there meanwhile.
+  with(messages, call) {
+    const contents = messages.map((message) => this.put(this.encoder.encode(message.content)));
+    try {
+      const words = new Uint32Array(3 * messages.length);
+      messages.forEach((message, k) => {
+        const role = ROLES[message.role];
+        if (role === undefined) throw new Error(`role ${message.role}; there are ${Object.keys(ROLES).join(", ")}`);
+        words.set([role, contents[k], this.encoder.encode(message.content).length], 3 * k);
+      });
+      return call(new Uint8Array(words.buffer));
     } finally {
       for (const address of contents) this.core.tinw_free(address);
+    }
+  }
+
+  // The words of a picture before a message's content: of a PNG's or JPEG's bytes, or of an ImageData.
+  picture(given, message) {
+    const file = given instanceof Uint8Array;
+    const data = this.put(file ? given : new Uint8Array(given.data.buffer, given.data.byteOffset, given.data.byteLength));
+    if (!file) {
+      const { width, height } = given;
+      if (given.data.length !== 4 * width * height) throw new Error("pixels are width * height * 4 bytes");
+      this.core.tinw_rgb(data, width * height);
+      return [data, 3 * width, width, height, message];
+    }
+    const place = this.put(new Uint8Array(5 * WORD));
+    try {
+      this.number(this.core.tinw_picture(data, given.length, place));
+      return [...new Uint32Array(this.bytes(place, 4 * WORD).slice().buffer), message];
+    } finally {
+      this.core.tinw_free(data);
+      this.core.tinw_free(place);
     }
   }
 
@@ -236,10 +263,34 @@ export class Session {
     }
   }
 
-  // Pieces of the answer to messages ({ role, content }). What they share with the session's tokens is not computed again.
+  // Pieces of the answer to messages ({ role, content, pictures }). What they share with the session's tokens is not
+  // computed again. pictures: before a user's content, bytes (Uint8Array) of PNG or JPEG files, or ImageData.
   chat(messages, options) {
     const [adapter] = this.adapters;
+    if (messages.some(({ pictures }) => pictures?.length)) {
+      this.see(messages, adapter?.turns ?? NOTHING);
+      return this.generate(null, options);
+    }
     return this.generate(this.model.render(messages, adapter), options);
+  }
+
+  // Makes messages with pictures the session's tokens, and sees what it has not seen.
+  see(messages, turns) {
+    const { model } = this;
+    const seen = [];
+    try {
+      messages.forEach(({ pictures = [] }, k) => pictures.forEach((one) => seen.push(model.picture(one, k))));
+      const list = model.put(new Uint8Array(Uint32Array.from(seen.flat()).buffer));
+      model.with(messages, (words) => {
+        const data = model.put(words);
+        const [one, two] = [turns.address, turns.size];
+        const status = model.core.tinw_see(model.address, this.address, one, two, data, messages.length, list, seen.length);
+        for (const address of [data, list]) model.core.tinw_free(address);
+        model.number(status);
+      });
+    } finally {
+      for (const [rgb] of seen) model.core.tinw_free(rgb);
+    }
   }
 
   // Pieces of the text that follows a text.
@@ -247,13 +298,13 @@ export class Session {
     return this.generate(this.model.tokenize(text), options);
   }
 
-  // Pieces of the text that follows tokens. temperature 0 takes the likeliest; the same seed gives the same text. free:
+  // Pieces of the text that follows tokens; null: the session's own. temperature 0 takes the likeliest; the same seed gives the same text. free:
   // the answer is not held to the constraint of the adapter or the file.
   *generate(tokens, { maxTokens = 256, temperature = 0, topP = 1, seed = 0, free = false } = {}) {
     const { model } = this;
     model.number(model.core.tinw_constrain(this.address, free ? 0 : this.constraint()));
-    const ids = model.put(new Uint8Array(Int32Array.from(tokens).buffer));
-    const begun = model.core.tinw_generate(this.address, ids, tokens.length, maxTokens, temperature, topP, seed);
+    const ids = tokens === null ? 0 : model.put(new Uint8Array(Int32Array.from(tokens).buffer));
+    const begun = model.core.tinw_generate(this.address, ids, tokens?.length ?? 0, maxTokens, temperature, topP, seed);
     model.core.tinw_free(ids);
     model.number(begun);
     const decoder = new TextDecoder();

@@ -8,11 +8,12 @@
 #include "../include/tin.h"
 
 #include "../core/seal/sha256.h"
+#include "../core/vision/picture.h"
 
 #include <string.h>
 
 #define EXPORT(name) __attribute__((export_name(#name)))
-enum { PAGE = 65536, END = -100 };
+enum { PAGE = 65536, END = -100, MOST_BYTES = 1 << 28 /* that a picture may take while it is read */ };
 
 static tin_error error;
 
@@ -181,6 +182,9 @@ EXPORT(tinw_constrain) int32_t tinw_constrain(tin_session *session, tin_constrai
 EXPORT(tinw_session)
 tin_session *tinw_session(const tin_model *model, uint32_t context, uint32_t rows, uint32_t rank) {
     tin_session_options options = {.context = context, .logit_rows = rows, .adapter_rank = rank};
+    tin_vision_info sees;
+    if (!tin_vision_describe(model, &sees)) /* every token may be a row of a picture, and every row a picture */
+        options.images = options.image_rows = context ? context : tinw_context(model);
     size_t need = tin_session_size(model, &options, &error);
     void *memory = need && need <= UINT32_MAX ? tinw_alloc((uint32_t)need) : NULL;
     tin_session *session = NULL;
@@ -219,12 +223,62 @@ int32_t tinw_chat(const tin_model *model, const void *turns, uint32_t size, cons
     return (int32_t)tokens;
 }
 
-/* Makes the tokens the session's, and begins a generation. temperature 0 takes the likeliest. */
+/* Reads a PNG or JPEG file; picture->rgb is of tinw_alloc then. */
+EXPORT(tinw_picture) int32_t tinw_picture(const void *file, uint32_t size, tin_picture *picture) {
+    tin_picture_info info;
+    tin_status status = tin_picture_look(file, size, MOST_BYTES, &info, &error);
+    if (status)
+        return status;
+    uint8_t *rgb = tinw_alloc((uint32_t)info.rgb), *memory = tinw_alloc((uint32_t)info.memory);
+    status = rgb && memory ? tin_picture_read(file, size, memory, info.memory, rgb, info.rgb, &error)
+                           : TIN_ERR_MEMORY;
+    tinw_free(memory);
+    if (status)
+        tinw_free(rgb);
+    else
+        *picture = (tin_picture){rgb, (size_t)info.width * 3, info.width, info.height, 0};
+    return status;
+}
+
+/* RGBA to RGB, over white, in its place. */
+EXPORT(tinw_rgb) void tinw_rgb(uint8_t *pixels, uint32_t count) {
+    uint8_t *to = pixels;
+    for (; count--; pixels += 4, to += 3) {
+        const uint8_t alpha = pixels[3], from[3] = {pixels[0], pixels[1], pixels[2]};
+        for (int c = 0; c < 3; c++)
+            to[c] = tini_over_white(from[c], alpha);
+    }
+}
+
+/* As tinw_chat, with pictures: the messages become the session's tokens, seen. */
+EXPORT(tinw_see)
+int32_t tinw_see(const tin_model *model, tin_session *session, const void *turns, uint32_t size,
+                 const tin_message *messages, uint32_t count, const tin_picture *pictures,
+                 uint32_t picture_count) {
+    const tin_sight_options how = {.pictures = pictures,
+                                   .picture_count = picture_count,
+                                   .flags = TIN_CHAT_ANSWER,
+                                   .turns = turns,
+                                   .turns_size = size};
+    size_t need = tin_sight_size(model, messages, count, &how, &error);
+    void *memory = need ? tinw_alloc((uint32_t)need) : NULL;
+    if (!memory)
+        return error.status ? error.status : TIN_ERR_MEMORY;
+    tin_sight *sight;
+    int32_t event = tin_sight_create(model, messages, count, &how, memory, need, &sight, &error);
+    if (!event)
+        event = tin_sight_step(sight, session, 0, &error);
+    tinw_free(memory);
+    return event < 0 ? event : TIN_OK;
+}
+
+/* Makes the tokens the session's, and begins a generation; NULL: goes on from those that it has. temperature 0 takes the
+ * likeliest. */
 EXPORT(tinw_generate)
 int32_t tinw_generate(tin_session *session, const int32_t *tokens, uint32_t count, uint32_t most,
                       float temperature, float top_p, uint32_t seed) {
     tin_sampling sampling = {.temperature = temperature, .top_p = top_p, .repetition_penalty = 1, .seed = seed};
-    tin_status status = tin_session_replace(session, tokens, count, &error);
+    tin_status status = tokens ? tin_session_replace(session, tokens, count, &error) : TIN_OK;
     return status ? status : tin_session_generate(session, &sampling, most, 0, &error);
 }
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import random_adapters
 from random_adapters import random_adapter, random_prefix
-from tiny_models import tiny_spec
+from tiny_models import png_of, tiny_spec, with_eyes
 from transformers_models import CHATML
 
 import tinsmith
@@ -25,6 +25,7 @@ from tinsmith.formats.router import ENTRY, Router
 from tinsmith.formats.tin import Tin
 from tinsmith.models import family
 from tinsmith.quant.shipping import Extra
+from tinsmith.runtime.sight import Picture
 from tinsmith.system import progress
 from tinsmith.train import adapter_tin
 
@@ -224,6 +225,49 @@ def test_an_adapter_of_the_file_is_asked_and_held_in_node(folder: Path, tmp_path
     }
     assert answer("lamps").endswith("lamp")
     assert answer("doors").endswith("door")
+
+
+SEES = """
+import { readFile } from "node:fs/promises";
+import { load } from "./tin.mjs";
+
+const [path, picture] = process.argv.slice(2);
+const model = await load(await readFile(path));
+const data = Uint8ClampedArray.from({ length: 800 }, (_, k) => (k % 4 === 3 ? 255 : k % 251));
+const pictures = [new Uint8Array(await readFile(picture)), { width: 20, height: 10, data }];
+const session = model.session({ context: 300 });
+const messages = [{ role: "user", content: "which lamp?", pictures }];
+const found = { answer: [...session.chat(messages, { maxTokens: 12 })].join("") };
+try {
+  session.chat([{ role: "user", content: "and here?", pictures: [new Uint8Array(9)] }]);
+} catch (error) {
+  found.refused = error.message;
+}
+console.log(JSON.stringify(found));
+"""
+
+
+def test_pictures_are_seen_in_node_as_in_python(folder: Path, tmp_path: Path) -> None:
+    node = shutil.which("node")
+    if node is None:
+        pytest.skip("node is not installed (Debian: apt-get install nodejs)")
+    (folder / "sees.mjs").write_text(SEES)
+    spec = replace(tiny_spec("llama", hidden_size=64, intermediate_size=96), chat_template=CHATML)
+    path, picture = tmp_path / "sees.tin", tmp_path / "picture.png"
+    build_tin(with_eyes(spec), path)
+    picture.write_bytes(png_of(bytes(7 * k % 256 for k in range(40 * 30 * 3)), 40, 30))
+    done = subprocess.run([node, folder / "sees.mjs", path, picture], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    pixels = Picture(20, 10, bytes(k % 251 for k in range(800) if k % 4 != 3))
+    parts: list[dict[str, object]] = [
+        {"type": "image", "path": picture},
+        {"type": "image", "pixels": pixels},
+        {"type": "text", "text": "which lamp?"},
+    ]
+    answer = tinsmith.load(path).chat([{"role": "user", "content": parts}], max_tokens=12).text
+    told = json.loads(done.stdout)
+    assert told["answer"] == answer
+    assert "neither PNG nor JPEG" in told["refused"]
 
 
 def test_the_module_is_small(folder: Path) -> None:

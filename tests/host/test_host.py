@@ -492,17 +492,21 @@ void *__wrap_malloc(size_t n) { return fails() ? NULL : __real_malloc(n); }
 void *__wrap_calloc(size_t n, size_t m) { return fails() ? NULL : __real_calloc(n, m); }
 void *__wrap_realloc(void *p, size_t n) { return fails() ? NULL : __real_realloc(p, n); }
 
-/* A life: two answers, a choice, a saved and a copied session. 0 where something failed. */
-static int live(const char *path) {
+/* A life: two answers, a choice, a saved and a copied session; about a picture, where the model sees and has no
+ * adapter. 0 where something failed. */
+static int live(const char *path, int sees) {
+    static const unsigned char pixels[16] = {1, 2, 3, 4};
     tinhost_model *model = tinhost_open(path, NULL);
-    tinhost_session *a = tinhost_session_open(model, 128, 2, 2, 0);
-    tinhost_session *b = tinhost_session_open(model, 128, 0, 0, 0);
+    tinhost_session *a = tinhost_session_open(model, 256, 2, 2, 0);
+    tinhost_session *b = tinhost_session_open(model, 256, 0, 0, 0);
     tinhost_close(model);
-    int good = !tinhost_say(a, 0, "be") && !tinhost_ask(a, "who?", 9);
+    int good = !tinhost_say(a, 0, "be") && (!sees || !tinhost_pixels(a, pixels, 16, 2, 2, 4)) &&
+               !tinhost_ask(a, "who?", 9);
     long before = taken;
     for (int event = 0; good && event != TINHOST_DONE; good = event >= 0 && taken == before)
         event = tinhost_step(a, 100);
-    good = good && !tinhost_adapter(a, "a", 1) && !tinhost_say(a, 1, "one") && !tinhost_choose(a, "x\nyes\ny");
+    good = good && !tinhost_adapter(a, sees ? NULL : "a", 1) && !tinhost_say(a, 1, "one") &&
+           !tinhost_choose(a, "x\nyes\ny");
     if (good) {
         before = taken;
         while (tinhost_step(a, 0) != TINHOST_DONE) {
@@ -513,6 +517,8 @@ static int live(const char *path) {
     good = good && saved && !tinhost_save(a, saved, tinhost_save_size(a)) &&
            !tinhost_restore(b, saved, tinhost_save_size(a)) && !tinhost_copy(b, a) && !tinhost_forget(a, 1) &&
            tinhost_entry(model, "manifest.json");
+    if (!good && left < 0)
+        fprintf(stderr, "%s; %s\n", tinhost_error(a), tinhost_error(b));
     free(saved);
     tinhost_session_close(b);
     tinhost_session_close(a);
@@ -520,13 +526,13 @@ static int live(const char *path) {
 }
 
 int main(int argc, char **argv) {
-    (void)argc;
-    if (!live(argv[1]))
+    int sees = argc > 2;
+    if (!live(argv[1], sees))
         return 2;
     long all = taken, passed = 0;
     for (long k = 0; k < all; k++) {
         left = k;
-        passed += live(argv[1]);
+        passed += live(argv[1], sees);
     }
     printf("%ld %ld\n", all, passed);
     return 0;
@@ -534,7 +540,7 @@ int main(int argc, char **argv) {
 """
 
 
-def test_every_allocation_may_fail(tin: Path, tmp_path: Path) -> None:
+def test_every_allocation_may_fail(tin: Path, seeing: Path, tmp_path: Path) -> None:
     """No leak, no crash, and no memory taken by a step; and nothing goes on without what it asked for."""
     source = tmp_path / "life.c"
     source.write_text(PROGRAM)
@@ -542,8 +548,9 @@ def test_every_allocation_may_fail(tin: Path, tmp_path: Path) -> None:
     flags = [*FLAGS, "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all", *wraps]
     program = c_programs.program(tmp_path / "life", [source, *SOURCES], *flags)
     environment = os.environ | {"ASAN_OPTIONS": "detect_leaks=1"}
-    done = subprocess.run([program, tin], env=environment, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr[-3000:]
-    all_of_them, passed = map(int, done.stdout.split())
-    assert all_of_them > 30
-    assert passed <= 1  # to shrink what a message keeps
+    for arguments in ([tin], [seeing, "sees"]):
+        done = subprocess.run([program, *arguments], env=environment, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr[-3000:]
+        all_of_them, passed = map(int, done.stdout.split())
+        assert all_of_them > 30
+        assert passed <= 1  # to shrink what a message keeps
