@@ -51,7 +51,10 @@ def test_slices_give_the_answer_of_one_generation(model: Model, options: str, se
         pieces = read(answer, seconds)
         assert same(answer.completion, whole)
         assert "".join(pieces) == whole.text
-        assert len(pieces) == 1 if seconds == math.inf else len(pieces) > 1 or options == "forced"
+        if seconds == math.inf:
+            assert len(pieces) == 1
+        elif seconds < 50e-6:  # which is enough for a choice on a fast machine
+            assert len(pieces) > 1 or options == "forced"
 
 
 def test_a_question_is_a_users_message(model: Model) -> None:
