@@ -88,9 +88,9 @@ TINI_INLINE void TINI_SET(panel_rows)(float *sums, const uint8_t *weights, size_
 /* Once for all formats. tiles: 1, 2 or TINI_TILES. */
 static void TINI_SET(panel_all)(float *sums, const uint8_t *weights, size_t tile_bytes, const uint8_t *x,
                                 size_t x_stride, uint32_t inputs, uint32_t rows, uint32_t tiles) {
-    if (tiles == 1)
+    if (TINI_TILES > 1 && tiles == 1)
         TINI_SET(panel_rows)(sums, weights, tile_bytes, x, x_stride, inputs, rows, 1);
-    else if (tiles < TINI_TILES)
+    else if (TINI_TILES > 2 && tiles == 2)
         TINI_SET(panel_rows)(sums, weights, tile_bytes, x, x_stride, inputs, rows, 2);
     else
         TINI_SET(panel_rows)(sums, weights, tile_bytes, x, x_stride, inputs, rows, TINI_TILES);
