@@ -115,7 +115,8 @@ def definitions(path: Path) -> set[str]:
     names |= {name for what, name in macros if what == "define"} - {
         name for what, name in macros if what == "undef"
     }
-    return {name for name in names if name.isidentifier()}
+    # TINI_SET(name) is another name for each set that includes the file.
+    return {name for name in names if name.isidentifier()} - {"TINI_SET"}
 
 
 def clashes(files: set[Path]) -> dict[str, list[str]]:

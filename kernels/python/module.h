@@ -57,6 +57,8 @@ uint64_t core_monotonic_ns(void *unused);
 /* What has no bound is computed in slices of that length; signals are looked after between them. So few tokens are
  * done at once: a slice takes looking at the clock, which a model of a few microseconds a token would feel. */
 #define CORE_SLICE_NS UINT64_C(50000000)
+/* A tower's: its matmuls are of many rows, and lose where a slice ends between their tiles. */
+#define CORE_VISION_SLICE_NS (4 * CORE_SLICE_NS)
 enum { CORE_FEW_TOKENS = 16 };
 
 typedef struct core_constraint {

@@ -103,7 +103,7 @@ static PyObject *vision_step(core_vision *self, PyObject *args) {
     int32_t event;
     self->busy = 1;
     do {
-        Py_BEGIN_ALLOW_THREADS event = tin_vision_step(self->vision, budget ? budget : CORE_SLICE_NS);
+        Py_BEGIN_ALLOW_THREADS event = tin_vision_step(self->vision, budget ? budget : CORE_VISION_SLICE_NS);
         Py_END_ALLOW_THREADS
     } while (event == TIN_STEP_PENDING && !budget && !PyErr_CheckSignals());
     self->busy = 0;

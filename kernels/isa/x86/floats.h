@@ -42,14 +42,9 @@ TINI_INLINE void TINI_SET(float_patch)(const tini_matmul *m, uint32_t tile, uint
     TINI_SET(store)(m, tile * TINI_PARTS, t, y, registers, columns);
 }
 
-enum { TINI_SET(INPUTS) = 128, TINI_SET(COLUMNS) = 48 };
-
-/* What lies in the nearest cache for a range of inputs and rows of x: weights, widened once for all of them, [tile][input][16],
- * and the sums of the inputs so far, [row][tile][16]. */
-typedef struct TINI_SET(panel) {
-    _Alignas(64) float weights[TINI_TILES * TINI_SET(INPUTS) * TINI_TILE];
-    _Alignas(64) float sums[TINI_SET(COLUMNS) * TINI_TILES * TINI_TILE];
-} TINI_SET(panel);
+/* The inputs and rows of x that weights are widened for at once, and stay in the nearest cache. */
+#define TINI_INPUTS 128
+#define TINI_COLUMNS 48
 
 /* Floats by `tiles` tiles and `columns` rows of x: sums = sums + weights * x, input by input. Strides are in bytes. */
 TINI_INLINE void TINI_SET(panel_add)(float *sums, const uint8_t *weights, size_t tile_bytes, const uint8_t *x,
@@ -88,9 +83,9 @@ TINI_INLINE void TINI_SET(panel_rows)(float *sums, const uint8_t *weights, size_
 /* Once for all formats. tiles: 1, 2 or TINI_TILES. */
 static void TINI_SET(panel_all)(float *sums, const uint8_t *weights, size_t tile_bytes, const uint8_t *x,
                                 size_t x_stride, uint32_t inputs, uint32_t rows, uint32_t tiles) {
-    if (tiles == 1)
+    if (TINI_TILES > 1 && tiles == 1)
         TINI_SET(panel_rows)(sums, weights, tile_bytes, x, x_stride, inputs, rows, 1);
-    else if (tiles < TINI_TILES)
+    else if (TINI_TILES > 2 && tiles == 2)
         TINI_SET(panel_rows)(sums, weights, tile_bytes, x, x_stride, inputs, rows, 2);
     else
         TINI_SET(panel_rows)(sums, weights, tile_bytes, x, x_stride, inputs, rows, TINI_TILES);
@@ -99,28 +94,29 @@ static void TINI_SET(panel_all)(float *sums, const uint8_t *weights, size_t tile
 /* All rows of x by `tiles` tiles, 1, 2 or TINI_TILES. Floats are taken where they lie, and all inputs at once. */
 TINI_INLINE void TINI_SET(float_panels)(const tini_matmul *m, uint32_t tile, uint32_t tiles, const int format) {
     const uint32_t registers = tiles * TINI_PARTS, lanes = TINI_TILE / TINI_PARTS;
-    const int wide = format == TINI_FORMAT_F32;
-    const size_t input_bytes = TINI_TILE * (wide ? 4 : 2), tile_bytes = m->inputs * input_bytes;
+    const int floats = format == TINI_FORMAT_F32;
+    const size_t input_bytes = TINI_TILE * (floats ? 4 : 2), tile_bytes = m->inputs * input_bytes;
     const uint8_t *w = m->weights + tile * tile_bytes;
-    TINI_SET(panel) p; /* large: not cleared */
+    _Alignas(64) float wide[TINI_TILES * TINI_INPUTS * TINI_TILE];  /* [tile][input][16], large: not cleared */
+    _Alignas(64) float sums[TINI_COLUMNS * TINI_TILES * TINI_TILE]; /* [row][tile][16], of the inputs so far */
     for (uint32_t t = 0, rows; t < m->rows; t += rows) {
         const uint8_t *x = (const uint8_t *)m->x + t * m->x_stride;
-        rows = m->rows - t < TINI_SET(COLUMNS) ? m->rows - t : TINI_SET(COLUMNS);
-        memset(p.sums, 0, (size_t)rows * tiles * TINI_TILE * sizeof *p.sums);
-        if (wide)
-            TINI_SET(panel_all)(p.sums, w, tile_bytes, x, m->x_stride, m->inputs, rows, tiles);
-        for (uint32_t from = 0, inputs; from < (wide ? 0 : m->inputs); from += inputs) {
-            inputs = m->inputs - from < TINI_SET(INPUTS) ? m->inputs - from : TINI_SET(INPUTS);
-            float *to = p.weights;
+        rows = m->rows - t < TINI_COLUMNS ? m->rows - t : TINI_COLUMNS;
+        memset(sums, 0, (size_t)rows * tiles * TINI_TILE * sizeof *sums);
+        if (floats)
+            TINI_SET(panel_all)(sums, w, tile_bytes, x, m->x_stride, m->inputs, rows, tiles);
+        for (uint32_t from = 0, inputs; from < (floats ? 0 : m->inputs); from += inputs) {
+            inputs = m->inputs - from < TINI_INPUTS ? m->inputs - from : TINI_INPUTS;
+            float *to = wide;
             for (uint32_t k = 0; k < tiles; k++)
                 for (uint32_t i = 0; i < inputs * TINI_PARTS; i++, to += lanes)
                     TINI_SET(store_f32)(to, TINI_SET(weights)(w + k * tile_bytes + from * input_bytes +
                                                                   i * (input_bytes / TINI_PARTS),
                                                               format));
-            TINI_SET(panel_all)(p.sums, (const uint8_t *)p.weights, inputs * TINI_TILE * sizeof(float),
+            TINI_SET(panel_all)(sums, (const uint8_t *)wide, inputs * TINI_TILE * sizeof(float),
                                 x + from * sizeof(float), m->x_stride, inputs, rows, tiles);
         }
-        TINI_SET(store)(m, tile * TINI_PARTS, t, (const TINI_FLOATS *)(const void *)p.sums, registers, rows);
+        TINI_SET(store)(m, tile * TINI_PARTS, t, (const TINI_FLOATS *)(const void *)sums, registers, rows);
     }
 }
 
@@ -145,4 +141,6 @@ TINI_INLINE void TINI_SET(matmul_f32)(const tini_matmul *m, uint32_t tile, uint3
     }
 }
 
+#undef TINI_INPUTS
+#undef TINI_COLUMNS
 #undef TINI_FLOATS

@@ -81,9 +81,9 @@ def _architecture(spec: Spec) -> str:
     return name
 
 
-def export(spec: Spec, folder: str | Path, precision: str, options: Sequence[str] = ()) -> list[str]:
+def export(spec: Spec, folder: str | Path, precision: str, options: Sequence[str] = ()) -> None:
     """Writes the model as a folder of model.onnx, its data, genai_config.json and the tokenizer, and of a model
-    that sees vision.onnx and its data. Returns what was left out, a line each.
+    that sees vision.onnx and its data, unless onnx_vision.why_not has a reason.
 
     The folder appears when it is complete. One that an earlier export wrote is replaced. precision: of
     PRECISIONS: int4 and int8 are blocks of 32 whose products take activations as int8; fp16 are float16
@@ -101,18 +101,9 @@ def export(spec: Spec, folder: str | Path, precision: str, options: Sequence[str
         if precision == "same":
             _keep(made, spec)
         try_out(made)
-        notes = _see(spec, made, precision)
+        if spec.vision is not None and not onnx_vision.why_not(spec.vision):
+            onnx_vision.export(spec.vision, made, precision)
         write_text(made / FACTS, json.dumps(_facts(spec, precision), indent=2) + "\n")
-    return notes
-
-
-def _see(spec: Spec, made: Path, precision: str) -> list[str]:
-    if spec.vision is None:
-        return []
-    if reason := onnx_vision.why_not(spec.vision):
-        return [f"ONNX: without its vision half: {reason}"]
-    onnx_vision.export(spec.vision, made, precision)
-    return []
 
 
 def _facts(spec: Spec, precision: str) -> dict[str, Any]:

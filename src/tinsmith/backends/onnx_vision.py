@@ -145,7 +145,7 @@ class _Writer:
         names = [
             self._constant(f"{role}.{part}", a) for part, a in zip(("blocks", "scales"), arrays, strict=True)
         ]
-        more = {"K": tensor.inputs, "N": tensor.rows, "bits": BITS[tensor.format]}
+        more: dict[str, Any] = {"K": tensor.inputs, "N": tensor.rows, "bits": BITS[tensor.format]}
         more |= {"block_size": BLOCK, "accuracy_level": 4}
         return self._node("MatMulNBits", [x, *names], _MICROSOFT, **more)
 

@@ -88,9 +88,12 @@ def _adapter(args: Args, out: Path) -> None:
 def _onnx(args: Args, out: Path) -> None:
     from tinsmith.backends.files import as_spec
     from tinsmith.backends.onnx_export import export
+    from tinsmith.backends.onnx_vision import why_not
 
-    for note in export(as_spec(Path(args.file)), out, args.precision or "int4"):
-        print(note, file=sys.stderr)
+    spec = as_spec(Path(args.file))
+    export(spec, out, args.precision or "int4")
+    if spec.vision is not None and (reason := why_not(spec.vision)):
+        print(f"ONNX: without its vision half: {reason}", file=sys.stderr)
 
 
 def _gguf(args: Args, out: Path) -> None:
