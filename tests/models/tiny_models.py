@@ -154,7 +154,7 @@ HALVES = {
 
 
 def even_importance(sizes: Mapping[str, int]) -> Any:
-    """llama.cpp's importance matrix with 1 for each input of these tensors: some formats it makes with one alone."""
+    """llama.cpp's importance matrix with 1 for each input of these tensors: it refuses some formats without."""
     import llama_cpp as llama
 
     entries = [

@@ -24,9 +24,13 @@ def theirs() -> Callable[..., bytes]:
     llama_cpp = pytest.importorskip("llama_cpp")
     library = ctypes.CDLL(str(min((Path(llama_cpp.__file__).parent / "lib").glob("*ggml-base*"))))
     library.ggml_quantize_chunk.restype = ctypes.c_size_t
+    library.ggml_quantize_requires_imatrix.restype = ctypes.c_bool
 
     def quantize(name: str, x: np.ndarray, importance: np.ndarray | None) -> bytes:
         out = np.zeros(x.nbytes, np.uint8)
+        library.ggml_quantize_init(weight_format(name).gguf)  # tables of some formats
+        if library.ggml_quantize_requires_imatrix(weight_format(name).gguf) and importance is None:
+            importance = np.ones(x.shape[1], np.float32)
         pointers = [None if a is None else ctypes.c_void_p(a.ctypes.data) for a in (x, out, importance)]
         counts = [ctypes.c_int64(count) for count in (0, *x.shape)]
         size = library.ggml_quantize_chunk(weight_format(name).gguf, *pointers[:2], *counts, pointers[2])

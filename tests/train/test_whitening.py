@@ -43,7 +43,9 @@ def vision(shown: list[Picture]) -> Vision:
 
 
 def rows(vision: Vision, shown: list[Picture], bias: bool = True) -> Tensor:
-    held = {role: torch.from_numpy(tensors.to_float32(vision.tensors[role])) for role in ("patch", "patch_bias")}
+    held = {
+        role: torch.from_numpy(tensors.to_float32(vision.tensors[role])) for role in ("patch", "patch_bias")
+    }
     found: Tensor = Sight(vision).patches(shown).flatten(0, 1) @ held["patch"].T
     return found + held["patch_bias"] if bias else found
 

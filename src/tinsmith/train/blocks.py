@@ -331,6 +331,10 @@ def _plane(blocks: Tensor, plane: tuple[int, int, int], inputs: int) -> Tensor:
     return (runs >> shifts & (1 << bits) - 1).reshape(len(blocks), inputs)
 
 
+def _shifts(packed: Tensor, bits: int) -> Tensor:
+    return torch.arange(0, 8, bits, dtype=torch.uint8, device=packed.device)
+
+
 def _groups(packed: Tensor, format: str) -> tuple[Tensor, Tensor]:
     """Each group's small scale, and what multiplies the minimum, from a block's 12 or 16 bytes."""
     if format == "Q6_K":
@@ -338,11 +342,9 @@ def _groups(packed: Tensor, format: str) -> tuple[Tensor, Tensor]:
     if format == "Q2_K":
         return (packed & 15).float(), (packed >> 4).float()
     if format == "IQ4_XS":
-        shifts = torch.tensor([0, 4], dtype=torch.uint8, device=packed.device)
-        low = (packed[:, 2:, None] >> shifts & 15).flatten(1)
-        shifts = torch.tensor([0, 2, 4, 6], dtype=torch.uint8, device=packed.device)
-        high = (packed[:, :2, None] >> shifts & 3).flatten(1)
-        return (low | high << 4).float() - 32, packed[:, :0].float()
+        nibbles = (packed[:, 2:, None] >> _shifts(packed, 4) & 15).flatten(1)
+        tops = (packed[:, :2, None] >> _shifts(packed, 2) & 3).flatten(1)
+        return (nibbles | tops << 4).float() - 32, packed[:, :0].float()
     first, second, third = packed[:, :4], packed[:, 4:8], packed[:, 8:12]
     if format == "Q3_K":
         low = [first & 15, second & 15, first >> 4, second >> 4]
