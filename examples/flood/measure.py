@@ -3,8 +3,9 @@ the run's models.
 
     python measure.py [--run runs/flood]
 
-prints JSON: of each system and each part of the test set, the share that is right of flooded, of cars, of light,
-and of all three at once. The regressions, one a field, see each picture as 24 x 18 pixels of three colours.
+prints JSON: of each system and each part of the test set, the share that is right of flooded, of cars, of
+light, and of all three at once. The regressions, one a field, see each picture as 24 x 18 pixels of three
+colours.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from tinsmith.data.readers import Example, read_jsonl
+from tinsmith.evaluate.answers import read_answers
 from tinsmith.tasks import by_name
 
 FIELDS = "flooded", "cars", "light"
@@ -61,8 +63,7 @@ def answered(run: Path) -> dict[str, Said]:
     """What the run's models answered; nothing where that is no object."""
     parse, found = by_name("extract").parse, {}
     for path in sorted((run / "eval").glob("*.jsonl")):
-        rows = path.read_text(encoding="utf-8").splitlines()
-        found[path.stem] = [parse(json.loads(row)["text"]) or {} for row in rows]
+        found[path.stem] = [parse(answer.text) or {} for answer in read_answers(path)]
     return found
 
 

@@ -4,10 +4,10 @@ JSON what is there to see.
     python sample.py --out data [--seed 1] [--scenes 6000]
 
 writes train.jsonl, validation.jsonl (200), test.jsonl (800), schema.json and pictures/. A place is a camera and
-what stands around its road: there is one for every 15 scenes that are learned from, 20 others are validated on. Of
-the test set half is of 40 places that nothing was learned of ("new"), half of learned ones in weather of their own
-("known"). A road is flooded where water lies over its whole width; a wet road, puddles, and water beside it are
-not that. The same seed gives the same bytes with the same numpy and Pillow.
+what stands around its road: there is one for every 15 scenes that are learned from, 20 others are validated on.
+Of the test set half is of 40 places that nothing was learned of ("new"), half of learned ones in weather of
+their own ("known"). A road is flooded where water lies over its whole width; a wet road, puddles, and water
+beside it are not that. The same seed gives the same bytes with the same numpy and Pillow.
 """
 
 from __future__ import annotations
@@ -58,8 +58,8 @@ class Thing:
 
 @dataclass(frozen=True)
 class Place:
-    """A camera's height over the road and way from its middle, the road's bend and half its width, in metres; its
-    horizon and focal length in pixels; how high the skyline is in each column."""
+    """A camera's height over the road and way from its middle, the road's bend and half its width, in metres;
+    its horizon and focal length in pixels; how high the skyline is in each column."""
 
     height: float
     horizon: float

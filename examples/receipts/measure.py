@@ -2,9 +2,10 @@
 
     python measure.py --run runs/slips [--schema slips/slips.json] [--read read/test.jsonl]
 
-prints JSON: of each system the share of fields that are right and that of answers that are right as a whole, with
-95 % intervals (the answers drawn anew 2,000 times, each with all its fields), and the share of each field. Values
-are compared as the schema says. read: what ocr.py read off the strips of slips.py, which rules turn into answers.
+prints JSON: of each system the share of fields that are right and that of answers that are right as a whole,
+with 95 % intervals (the answers drawn anew 2,000 times, each with all its fields), and the share of each field.
+Values are compared as the schema says. read: what ocr.py read off the strips of slips.py, which rules turn into
+answers.
 """
 
 from __future__ import annotations
@@ -15,23 +16,17 @@ import re
 import sys
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from tinsmith.data.readers import Example, read_jsonl
+from tinsmith.evaluate.answers import Answer, read_answers
 from tinsmith.tasks import by_name
 
 DRAWS = 2000
 SIGNS = {"€": "EUR", "$": "USD", "£": "GBP"}
-
-
-@dataclass
-class Answer:
-    text: str
-    options = expected_log_probability = expected_tokens = None
 
 
 def by_rules(text: str) -> str:
@@ -53,7 +48,7 @@ def measured(answers: Sequence[str], test: Sequence[Example], schema: Any) -> di
     task, items = by_name("extract"), []
     right, expected = Counter[str](), Counter[str]()
     for text, example in zip(answers, test, strict=True):
-        found = task.measures([Answer(text)], [example], schema=schema)
+        found = task.measures([Answer(0, text, None, None, None, "stop")], [example], schema=schema)
         hits = {name: round(row["recall"] * row["expected"]) for name, row in found["rows"].items()}
         right.update(hits)
         expected.update({name: row["expected"] for name, row in found["rows"].items()})
@@ -82,7 +77,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     test = read_jsonl(options.run / "data" / "test.jsonl")
     answers = {}
     for path in sorted((options.run / "eval").glob("*.jsonl")):
-        answers[path.stem] = [json.loads(row)["text"] for row in path.read_text(encoding="utf-8").splitlines()]
+        answers[path.stem] = [answer.text for answer in read_answers(path)]
     if options.read:
         answers["tesseract and rules"] = [by_rules(one.input) for one in read_jsonl(options.read)]
     schema = json.loads(options.schema.read_text(encoding="utf-8"))

@@ -16,6 +16,7 @@ from test_small import EXAMPLES, load, rows
 
 from tinsmith.constraint import makers
 from tinsmith.data.shapes import open_examples
+from tinsmith.evaluate.answers import Answer, AnswerFile
 from tinsmith.pipeline import recipes
 from tinsmith.prepare.allowed import Checker, bytes_model
 
@@ -133,8 +134,10 @@ def test_fields_of_scenes_are_counted(tmp_path: Path, capsys: pytest.CaptureFixt
         json.dumps({**one, "cars": 9}) if number < 12 else json.dumps(one) for number, one in enumerate(wanted)
     ]
     (tmp_path / "eval").mkdir()
-    lines = [json.dumps({"text": text}) for text in (*answers[:-1], "no object")]
-    (tmp_path / "eval" / "shipped.jsonl").write_text("\n".join(lines))
+    file = AnswerFile(tmp_path / "eval" / "shipped.jsonl", "a job")
+    for number, text in enumerate((*answers[:-1], "no object")):
+        file.add(Answer(number, text, [], 0, 0.0, "stop"))
+    file.close()
     assert measure.main(["--run", str(tmp_path)]) == 0
     found = json.loads(capsys.readouterr().out)
     assert found["shipped"]["known"] == {"flooded": 1, "cars": 0.5, "light": 1, "all": 0.5}
@@ -201,6 +204,7 @@ def test_pictures_are_given_to_tesseract_at_once(tmp_path: Path, monkeypatch: py
     [
         ("digits/recipe.toml", "digits"),
         ("flood/recipe.toml", "flood"),
+        ("receipts/ocr.toml", "ocr"),
         ("receipts/recipe.toml", "receipts"),
         ("receipts/small.toml", "slips"),
     ],
