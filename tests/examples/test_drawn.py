@@ -204,6 +204,7 @@ def test_pictures_are_given_to_tesseract_at_once(tmp_path: Path, monkeypatch: py
     [
         ("digits/recipe.toml", "digits"),
         ("flood/recipe.toml", "flood"),
+        ("receipts/ocr.toml", "ocr"),
         ("receipts/recipe.toml", "receipts"),
         ("receipts/small.toml", "slips"),
     ],

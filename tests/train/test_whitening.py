@@ -61,8 +61,8 @@ def test_rows_are_centred_and_no_component_outweighs_the_others(vision: Vision, 
 
 
 def test_it_is_whitening_as_torch_has_it(vision: Vision, shown: list[Picture]) -> None:
-    """The weights are drawn ones times V / sqrt(variance + FAINT²): what is left of them, for components that vary
-    at all, has the deviation 1 / sqrt(components)."""
+    """The weights are drawn ones times V / sqrt(variance + FAINT²): what is left of them, for components that
+    vary at all, has the deviation 1 / sqrt(components)."""
     patches = Sight(vision).patches(shown).flatten(0, 1).double()
     variance, components = torch.linalg.eigh(patches.T.cov(correction=0))
     weights = torch.from_numpy(tensors.to_float32(vision.tensors["patch"])).double()
