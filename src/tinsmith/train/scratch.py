@@ -72,19 +72,12 @@ def start_vision(
         )
     wide = given.tower_hidden
     sizes = TowerSizes(given.tower_layers, wide, 4 * wide, wide // 32, given.patch, side, 1e-6, "gelu_tanh")
-    mean, deviation = _levels(shown)  # which says so where numpy is missing
-    from tinsmith.train.whitening import first_layer
-
+    mean, deviation = _levels(shown)
     pictures = Tiles("lanczos", mean, deviation, edge=given.picture, longest=given.picture, split=False)
     tokens = tokens_of(connector, {}, tokenizer, "the new tokenizer")
     joint = ConnectorSizes(given.merge, dim)
     empty = Vision(connector.tower, sizes, connector.name, joint, {}, tokens, pictures)
-    drawn = _drawn(tensors_of(empty), seed + 1)
-    return replace(empty, tensors=drawn | first_layer(empty, _some(shown), seed + 2))
-
-
-def _some(shown: Sequence[Picture]) -> Sequence[Picture]:
-    return shown[:: -(-len(shown) // LOOKED_AT)]
+    return replace(empty, tensors=_drawn(tensors_of(empty), seed + 1))
 
 
 def _levels(shown: Sequence[Picture]) -> tuple[Colour, Colour]:
@@ -97,7 +90,7 @@ def _levels(shown: Sequence[Picture]) -> tuple[Colour, Colour]:
     except ImportError as error:
         raise MissingExtraError(error.name or "numpy", "train") from None
     sums = np.zeros((2, 3))
-    for picture in (some := _some(shown)):
+    for picture in (some := shown[:: -(-len(shown) // LOOKED_AT)]):
         levels = np.asarray(picture.pixels(), np.float64) / 255
         sums += levels.mean((0, 1)), (levels**2).mean((0, 1))
     mean, square = sums / len(some)
