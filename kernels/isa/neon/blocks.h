@@ -9,6 +9,7 @@
 #ifndef TINI_NEON_BLOCKS_H
 #define TINI_NEON_BLOCKS_H
 
+#include "../scalar/words.h"
 #include "store.h"
 #include "weights.h"
 
@@ -122,7 +123,13 @@ TINI_INLINE void tini_neon_patch(const tini_matmul *m, uint32_t tile, uint32_t f
     }
 }
 
+TINI_NOINLINE void tini_neon_matmul_wide(const tini_matmul *m, uint32_t tile, uint32_t tile_end);
+
 TINI_INLINE void tini_neon_matmul_q8(const tini_matmul *m, uint32_t tile, uint32_t tile_end, const int format) {
+    if (tini_kind_of(format).words) {
+        tini_words_matmul(m, tile, tile_end, format, tini_widen, tini_neon_matmul_wide);
+        return;
+    }
     tile_end = tini_tile_limit(m, tile_end);
     for (; tile < tile_end; tile++) {
         uint32_t t = 0;
@@ -132,6 +139,10 @@ TINI_INLINE void tini_neon_matmul_q8(const tini_matmul *m, uint32_t tile, uint32
         for (; t < m->rows; t++)
             tini_neon_patch(m, tile, 0, t, 2, 1, format);
     }
+}
+
+TINI_NOINLINE void tini_neon_matmul_wide(const tini_matmul *m, uint32_t tile, uint32_t tile_end) {
+    tini_neon_matmul_q8(m, tile, tile_end, TINI_FORMAT_WIDE);
 }
 
 TINI_REGION_END

@@ -7,6 +7,7 @@
 
 #include "../neon/store.h"
 #include "../neon/weights.h"
+#include "../scalar/words.h"
 
 enum { TINI_NEONDOT_COLUMNS = 12 };
 
@@ -90,8 +91,14 @@ TINI_INLINE void tini_neondot_stream(const tini_matmul *m, uint32_t tile, uint32
     tini_neon_store(m, tile * TINI_TILE, 4, t, 0, out, 4);
 }
 
+TINI_NOINLINE void tini_neondot_matmul_wide(const tini_matmul *m, uint32_t tile, uint32_t tile_end);
+
 TINI_INLINE void tini_neondot_matmul_q8(const tini_matmul *m, uint32_t tile, uint32_t tile_end,
                                         const int format) {
+    if (tini_kind_of(format).words) {
+        tini_words_matmul(m, tile, tile_end, format, tini_widen, tini_neondot_matmul_wide);
+        return;
+    }
     tile_end = tini_tile_limit(m, tile_end);
     for (; tile < tile_end; tile++) {
         uint32_t t = 0;
@@ -104,6 +111,10 @@ TINI_INLINE void tini_neondot_matmul_q8(const tini_matmul *m, uint32_t tile, uin
         for (; t < m->rows; t++)
             tini_neondot_stream(m, tile, t, format);
     }
+}
+
+TINI_NOINLINE void tini_neondot_matmul_wide(const tini_matmul *m, uint32_t tile, uint32_t tile_end) {
+    tini_neondot_matmul_q8(m, tile, tile_end, TINI_FORMAT_WIDE);
 }
 
 TINI_REGION_END
