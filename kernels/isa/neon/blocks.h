@@ -130,6 +130,7 @@ TINI_INLINE void tini_neon_matmul_q8(const tini_matmul *m, uint32_t tile, uint32
         tini_words_matmul(m, tile, tile_end, format, tini_widen, tini_neon_matmul_wide);
         return;
     }
+    const uint32_t alone = format == TINI_FORMAT_WIDE ? 1 : 2; /* halves of a tile at once, of one row of x */
     tile_end = tini_tile_limit(m, tile_end);
     for (; tile < tile_end; tile++) {
         uint32_t t = 0;
@@ -137,7 +138,8 @@ TINI_INLINE void tini_neon_matmul_q8(const tini_matmul *m, uint32_t tile, uint32
             for (uint32_t half = 0; half < 2; half++)
                 tini_neon_patch(m, tile, half, t, 1, 4, format);
         for (; t < m->rows; t++)
-            tini_neon_patch(m, tile, 0, t, 2, 1, format);
+            for (uint32_t half = 0; half < 2; half += alone)
+                tini_neon_patch(m, tile, half, t, alone, 1, format);
     }
 }
 

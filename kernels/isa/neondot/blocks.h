@@ -102,14 +102,17 @@ TINI_INLINE void tini_neondot_matmul_q8(const tini_matmul *m, uint32_t tile, uin
     tile_end = tini_tile_limit(m, tile_end);
     for (; tile < tile_end; tile++) {
         uint32_t t = 0;
-        for (; t + TINI_NEONDOT_COLUMNS <= m->rows; t += TINI_NEONDOT_COLUMNS)
+        for (; format != TINI_FORMAT_WIDE && t + TINI_NEONDOT_COLUMNS <= m->rows; t += TINI_NEONDOT_COLUMNS)
             for (uint32_t quarter = 0; quarter < 4; quarter++)
                 tini_neondot_panel(m, tile, quarter, t, TINI_NEONDOT_COLUMNS, format);
         for (; t + 4 <= m->rows; t += 4)
             for (uint32_t quarter = 0; quarter < 4; quarter++)
                 tini_neondot_panel(m, tile, quarter, t, 4, format);
-        for (; t < m->rows; t++)
+        for (; format != TINI_FORMAT_WIDE && t < m->rows; t++)
             tini_neondot_stream(m, tile, t, format);
+        for (; t < m->rows; t++)
+            for (uint32_t quarter = 0; quarter < 4; quarter++)
+                tini_neondot_panel(m, tile, quarter, t, 1, format);
     }
 }
 

@@ -331,13 +331,15 @@ TINI_INLINE void tini_wasm_matmul_q8(const tini_matmul *m, uint32_t tile, uint32
         return;
     }
     const tini_wasm_way way = tini_wasm_way_of(format);
-    const uint32_t width = way == TINI_WASM_BYTES || way == TINI_WASM_NIBBLES ? 4 : 2;
+    const uint32_t width = format == TINI_FORMAT_WIDE                           ? 1
+                           : way == TINI_WASM_BYTES || way == TINI_WASM_NIBBLES ? 4
+                                                                                : 2;
     tile_end = tini_tile_limit(m, tile_end);
     for (uint32_t tiles; tile < tile_end; tile += tiles) {
         tiles = tile_end - tile < TINI_WASM_GROUP ? tile_end - tile : TINI_WASM_GROUP;
         for (uint32_t t = 0, columns; t < m->rows; t += columns) {
             columns = m->rows - t < TINI_WASM_COLUMNS ? m->rows - t : TINI_WASM_COLUMNS;
-            if (columns >= width) {
+            if (width == 1 || columns >= width) {
                 columns -= columns % width;
                 tini_wasm_patch(m, tile, tiles, t, columns, width, format);
             } else {
