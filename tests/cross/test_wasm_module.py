@@ -228,7 +228,7 @@ def test_an_adapter_of_the_file_is_asked_and_held_in_node(folder: Path, tmp_path
 
 def test_the_module_is_small(folder: Path) -> None:
     print(f"tin.wasm: {(folder / 'tin.wasm').stat().st_size} bytes")
-    assert (folder / "tin.wasm").stat().st_size < 428_000
+    assert (folder / "tin.wasm").stat().st_size < 451_500  # 428,000 before the eight formats of few bits
 
 
 def test_build_puts_the_runtime_beside_the_model(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -272,7 +272,10 @@ def scalar_lib(tmp_path_factory: pytest.TempPathFactory) -> Library:
     folder = tmp_path_factory.mktemp("scalar")
     none = folder / "none.c"
     none.write_text("const void *tini_kernels_select(const char *isa) { (void)isa; return 0; }\n")
-    sources = [*sorted(KERNELS.glob("pack/*.c")), *(KERNELS / f"core/base/{name}.c" for name in ("grids", "words"))]
+    sources = [
+        *sorted(KERNELS.glob("pack/*.c")),
+        *(KERNELS / f"core/base/{name}.c" for name in ("grids", "words")),
+    ]
     flags = ["-std=c11", "-O2", "-shared", "-fPIC"]
     subprocess.run(["cc", *flags, *map(str, sources), str(none), "-o", str(folder / "scalar.so")], check=True)
     scalar = Library.__new__(Library)

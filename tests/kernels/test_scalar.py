@@ -77,8 +77,16 @@ def numbers(name: str, blocks: np.ndarray, rows: int) -> Numbers:
     return Numbers(q, scale, minimum, halves[0], halves[1] if len(halves) == 2 else None)
 
 
-# What a block's scale is counted in, of formats of words; small scales are odd numbers up to 31, the ternary ones' 1.
-ODD_SCALES = {"tq2_0": 1.0, "tq1_0": 1.0, "iq3_s": 1.0, "iq3_xxs": 0.25, "iq2_s": 0.125, "iq2_xs": 0.125, "iq2_xxs": 0.125}
+# What a block's scale is counted in, of formats of words; small scales are odd numbers up to 31, or 1.
+ODD_SCALES = {
+    "tq2_0": 1.0,
+    "tq1_0": 1.0,
+    "iq3_s": 1.0,
+    "iq3_xxs": 0.25,
+    "iq2_s": 0.125,
+    "iq2_xs": 0.125,
+    "iq2_xxs": 0.125,
+}
 
 
 def odd_scales(name: str, blocks: np.ndarray) -> np.ndarray:

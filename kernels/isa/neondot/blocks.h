@@ -110,7 +110,7 @@ TINI_INLINE void tini_neondot_matmul_q8(const tini_matmul *m, uint32_t tile, uin
                 tini_neondot_panel(m, tile, quarter, t, 4, format);
         for (; format != TINI_FORMAT_WIDE && t < m->rows; t++)
             tini_neondot_stream(m, tile, t, format);
-        for (; t < m->rows; t++)
+        for (; format == TINI_FORMAT_WIDE && t < m->rows; t++)
             for (uint32_t quarter = 0; quarter < 4; quarter++)
                 tini_neondot_panel(m, tile, quarter, t, 1, format);
     }
