@@ -141,7 +141,8 @@ def test_linux_on_arm64_with_either_libc(tmp_path: Path) -> None:
         assert made[f"{folder}/libtin.a"].read_bytes().startswith(b"!<arch>\n")
         given, _ = symbols(made[f"{folder}/libtin.so"])
         assert given == DECLARED
-        assert made[f"{folder}/libtin.so"].stat().st_size < 414_000
+        # 414,000 before the eight formats of few bits
+        assert made[f"{folder}/libtin.so"].stat().st_size < 445_000
         assert symbols(made[f"{folder}/libtinhost.so"])[0] == DECLARED | HOST
     program = made["bin/tin"]
     assert program.stat().st_mode & 0o111
