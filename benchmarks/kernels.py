@@ -47,6 +47,7 @@ def build(folder: Path, compiler: str) -> Library:
         *sorted(kernels.glob("isa/*/*.c")),
         kernels / "core/base/isa.c",
         kernels / "core/base/grids.c",
+        kernels / "core/base/words.c",
         *sorted(kernels.glob("pack/*.c")),
     ]
     flags = ["-std=c11", "-O3", "-ffp-contract=off", "-shared", "-fPIC"]

@@ -27,7 +27,7 @@ TINI_INLINE void tini_quants_from_gguf(tini_quants *out, const uint8_t *block, c
     memcpy(out->half, block + layout.halves, kind.halves);
     memcpy(out->scale, block + layout.scales, kind.scales);
     if (kind.words) {
-        tini_quants_from_words(out, block + layout.low.at, layout.low.stride, format);
+        tini_widen_row(out->q, out->scale, block + layout.low.at, layout.low.stride, format);
         return;
     }
     tini_plane_read(out->q, block + layout.low.at, kind.inputs, kind.low, layout.low.stride);

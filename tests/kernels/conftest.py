@@ -27,6 +27,7 @@ SOURCES = [
     *sorted(KERNELS.glob("isa/*/*.c")),
     KERNELS / "core/base/isa.c",
     KERNELS / "core/base/grids.c",
+    KERNELS / "core/base/words.c",
     KERNELS / "core/vm/embed.c",
     *sorted(KERNELS.glob("pack/*.c")),
 ]

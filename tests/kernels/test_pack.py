@@ -12,7 +12,7 @@ from kernel_library import FORMATS, KERNELS, Library, halves_at, random_blocks
 f32 = np.float32
 NAMES = list(FORMATS)
 BLOCKS = ["q8_0", "q4_0", "q4_1", "q5_0", "q5_1"]
-WORDS = ["tq1_0", "iq3_s", "iq3_xxs", "iq2_s", "iq2_xs", "iq2_xxs"]
+WORDS = ["tq2_0", "tq1_0", "iq3_s", "iq3_xxs", "iq2_s", "iq2_xs", "iq2_xxs"]
 Q8 = [name for name, line in FORMATS.items() if line.activations == "q8"]
 
 
@@ -82,8 +82,6 @@ def numbers(name: str, blocks: np.ndarray) -> np.ndarray:
         return plane(FORMATS[name].bytes - 16, 4, 16) | plane(FORMATS[name].bytes - 20, 1, 1) << 4
     if name == "iq4_xs":
         return plane(8, 4, 16)
-    if name == "tq2_0":
-        return plane(0, 2, 32)
     if name == "q4_k":
         return plane(16, 4, 32)
     if name == "q5_k":
@@ -111,7 +109,6 @@ PLANES = {
     "q6_k": [(2, 4), (4, 0)],
     "q3_k": [(1, 2), (2, 0)],
     "q2_k": [(2, 0)],
-    "tq2_0": [(2, 0)],
 }
 
 
@@ -275,7 +272,10 @@ def scalar_lib(tmp_path_factory: pytest.TempPathFactory) -> Library:
     folder = tmp_path_factory.mktemp("scalar")
     none = folder / "none.c"
     none.write_text("const void *tini_kernels_select(const char *isa) { (void)isa; return 0; }\n")
-    sources = [*sorted(KERNELS.glob("pack/*.c")), KERNELS / "core/base/grids.c"]
+    sources = [
+        *sorted(KERNELS.glob("pack/*.c")),
+        *(KERNELS / f"core/base/{name}.c" for name in ("grids", "words")),
+    ]
     flags = ["-std=c11", "-O2", "-shared", "-fPIC"]
     subprocess.run(["cc", *flags, *map(str, sources), str(none), "-o", str(folder / "scalar.so")], check=True)
     scalar = Library.__new__(Library)

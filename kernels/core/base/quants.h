@@ -28,6 +28,14 @@ typedef struct tini_kind {
 #define TINI_KIND_WORDS(block, bytes, halves, scales, low, high) \
     (halves && bytes != halves + scales + block / 8 * (low + high) ? (bytes - halves) / 4 : 0)
 
+/* switch (format) { TIN_FORMATS(TINI_WORDS_CASE, call, ) }: call(format) with a constant, if it is one of words. */
+#define TINI_WORDS_CASE(call, b, id, gguf, NAME, name, block, bytes, activations, halves, scales, low, high, \
+                        ...)                                                                                 \
+    case id:                                                                                                 \
+        if (TINI_KIND_WORDS(block, bytes, halves, scales, low, high))                                        \
+            call(id);                                                                                        \
+        break;
+
 /* For formats that read q8 activations; all zero for the others. */
 TINI_INLINE tini_kind tini_kind_of(int format) {
     switch (format) {
@@ -43,6 +51,8 @@ TINI_INLINE tini_kind tini_kind_of(int format) {
                            codes,                                                                        \
                            TINI_KIND_WORDS(block, bytes, halves, scales, low, high)};
         TIN_FORMATS(TINI_KIND_CASE, , )
+    case TINI_FORMAT_WIDE:
+        return (tini_kind){TINI_QUANTS, TINI_WIDE_HALVES, TINI_WIDE_SCALES, 8, 0, 128, NULL, 0};
     }
     return (tini_kind){0, 0, 0, 0, 0, 0, NULL, 0};
 }
@@ -84,20 +94,6 @@ TINI_INLINE void tini_plane_add(uint8_t *q, const uint8_t *plane, uint32_t input
                 q[i + l] = (uint8_t)(q[i + l] | (plane[l] >> shift & mask) << low);
 }
 
-/* A row's block of words. */
-TINI_INLINE void tini_quants_from_words(tini_quants *out, const uint8_t *words, const uint32_t stride,
-                                        const int format) {
-    for (uint32_t s = 0; s < TINI_QUANTS / TINI_BLOCK; s++) {
-        for (uint32_t h = 0; h < 4; h++) {
-            uint32_t pair[2];
-            tini_pair(pair, words, stride, s, h, format);
-            memcpy(out->q + TINI_BLOCK * s + 8 * h, pair, 8);
-        }
-        for (uint32_t half = 0; half < 2; half++)
-            out->scale[2 * s + half] = (uint8_t)tini_words_scale(words, stride, s, half, format);
-    }
-}
-
 /* The block of row `lane` of a tile. */
 TINI_INLINE void tini_quants_from_tile(tini_quants *out, const uint8_t *tile, uint32_t lane, const int format) {
     const tini_kind kind = tini_kind_of(format);
@@ -106,7 +102,7 @@ TINI_INLINE void tini_quants_from_tile(tini_quants *out, const uint8_t *tile, ui
     for (uint32_t k = 0; k < kind.scales; k++, tile += TINI_TILE)
         out->scale[k] = tile[lane];
     if (kind.words) {
-        tini_quants_from_words(out, tile + 4 * lane, 4 * TINI_TILE, format);
+        tini_widen_row(out->q, out->scale, tile + 4 * lane, 4 * TINI_TILE, format);
         return;
     }
     uint8_t fours[64]; /* 32 at most; compilers that do not see which bits go together count more */
@@ -121,7 +117,7 @@ TINI_INLINE void tini_quants_from_tile(tini_quants *out, const uint8_t *tile, ui
 /* Whether the first and the last 16 inputs of a sub-block have scales of their own. */
 TINI_INLINE int tini_scales_by_half(const int format) {
     return format == TINI_FORMAT_Q6_K || format == TINI_FORMAT_Q3_K || format == TINI_FORMAT_Q2_K ||
-           format == TINI_FORMAT_IQ2_S || format == TINI_FORMAT_IQ2_XS;
+           format == TINI_FORMAT_WIDE;
 }
 
 /* The small scale of inputs 16g .. 16g + 15, 1 where the format has none, and what multiplies the minimum. */
@@ -141,12 +137,14 @@ TINI_INLINE tini_group tini_group_in(const uint8_t *scale, const uint32_t stride
         return (tini_group){(scale[(s + 4) * stride] & 15) | (scale[(s - 4) * stride] >> 2 & 48),
                             scale[(s + 4) * stride] >> 4 | (scale[s * stride] >> 2 & 48)};
     case TINI_FORMAT_Q6_K:
+    case TINI_FORMAT_TQ2_0:
     case TINI_FORMAT_TQ1_0:
     case TINI_FORMAT_IQ3_S:
     case TINI_FORMAT_IQ3_XXS:
     case TINI_FORMAT_IQ2_S:
     case TINI_FORMAT_IQ2_XS:
     case TINI_FORMAT_IQ2_XXS:
+    case TINI_FORMAT_WIDE:
         return (tini_group){(int8_t)scale[g * stride], 0};
     case TINI_FORMAT_Q3_K:
         return (tini_group){

@@ -3,6 +3,7 @@
  * But for its float16 scale, a row's block is `words` words of 4 bytes, in GGUF's order and little-endian: `stride` bytes apart,
  * 4 in GGUF and 4 * TINI_TILE in a tile. Below, s is a sub-block of 32 inputs and pair h = 0 .. 3 its inputs 8h .. 8h + 7.
  *
+ *   tq2_0    two bits, plus 1, of the inputs 32 apart in a byte: words 0 .. 7 have sub-blocks 0 .. 3, 8 .. 15 the others
  *   tq1_0    five trits a byte, the first at the top of byte * 3^n mod 256, of inputs 32 apart in words 0 .. 7 and 16 apart
  *            in words 8 .. 11, and four a byte of inputs 4 apart in word 12
  *   iq3_s    words 0 .. 15: a byte for each 4 inputs, the lower 8 bits of a grid point's place; 16, 17: the ninth bits; 18 ..
@@ -12,7 +13,10 @@
  *   iq2_xs   0 .. 15: two halves, each 9 bits of place and 7 of signs; 16, 17: two scales a sub-block
  *   iq2_xxs  two words a sub-block: four places; four times 7 signs, a scale of 4 bits
  *
- * Where 8 inputs have 7 bits of signs, the number of minuses is even. A scale is 2 b + 1 for its bits b. */
+ * Where 8 inputs have 7 bits of signs, the number of minuses is even. A scale is 2 b + 1 for its bits b. Where a format has one
+ * a sub-block, or none, both halves of the sub-block have it, or 1.
+ *
+ * A matmul widens a block at a time to numbers of 8 bits (isa/scalar/words.c), so that an instruction set has one for all. */
 #ifndef TINI_WORDS_H
 #define TINI_WORDS_H
 
@@ -24,7 +28,7 @@
 
 TINI_REGION_SCALAR
 
-/* d is what the small scales multiply: of these formats, some count in fractions. */
+/* What d is multiplied by: some of these formats count in fractions of it. */
 TINI_INLINE float tini_unit(const int format) {
     switch (format) {
     case TINI_FORMAT_IQ2_XXS:
@@ -45,30 +49,23 @@ TINI_INLINE float tini_unit(const int format) {
 #undef TINI_WORDS_OF
 #undef TINI_LOOK_UP
 
-/* Sub-block s of `rows` rows of a tile, as a plane of 8 bits: w[8][rows][4], plus 128. words: the first row's. */
-TINI_INLINE void tini_widen_numbers(uint8_t *w, const uint8_t *words, uint32_t s, const uint32_t rows,
-                                    const int format) {
-    TINI_UNROLL
-    for (uint32_t h = 0; h < 4; h++) {
-        for (uint32_t row = 0; row < rows; row++) {
-            uint32_t pair[2];
-            tini_pair(pair, words + 4 * row, 4 * TINI_TILE, s, h, format);
-            memcpy(w + 4 * (2 * h * rows + row), &pair[0], 4);
-            memcpy(w + 4 * ((2 * h + 1) * rows + row), &pair[1], 4);
-        }
-    }
-}
-
-/* And its small scales: scale[2][rows], of each half. */
-TINI_INLINE void tini_widen(uint8_t *w, int8_t *scale, const uint8_t *words, uint32_t s, const uint32_t rows,
-                            const int format) {
-    tini_widen_numbers(w, words, s, rows, format);
-    for (uint32_t half = 0; half < 2; half++)
-        for (uint32_t row = 0; row < rows; row++)
-            scale[half * rows + row] =
-                (int8_t)tini_words_scale(words + 4 * row, 4 * TINI_TILE, s, half, format);
-}
-
 TINI_REGION_END
+
+/* q: the numbers of a row's block, plus 128; scale: the small scale of each 16. */
+void tini_widen_row(uint8_t *q, uint8_t *scale, const uint8_t *words, uint32_t stride, int format);
+
+/* What matmuls read instead: a format of planes as the others are, though no file has it. A row's block is its float16 scale, a
+ * byte for each small scale and one for each number, plus 128. */
+enum {
+    TINI_FORMAT_WIDE = TINI_FORMAT_COUNT,
+    TINI_WIDE_HALVES = 2,
+    TINI_WIDE_SCALES = 16,
+    TINI_WIDE_BYTES = 2 + 16 + 256
+};
+
+/* wide, words: a tile's block, but for its float16 scales. */
+typedef void tini_widen_fn(uint8_t *wide, const uint8_t *words, int format);
+
+void tini_widen(uint8_t *wide, const uint8_t *words, int format);
 
 #endif

@@ -7,6 +7,7 @@
 
 #include <arm_acle.h>
 
+#include "../scalar/words.h"
 #include "weights.h"
 
 TINI_REGION_ARMDSP
@@ -129,11 +130,6 @@ TINI_INLINE void tini_armdsp_block(float acc[TINI_TILE], const uint8_t *w, uint3
     const uint8_t *high =
         w + TINI_TILE * (kind.halves + kind.scales) + 4 * TINI_TILE * s * (kind.low + kind.high);
     const uint8_t *low = high + 4 * TINI_TILE * kind.high;
-    uint8_t wide[8 * 4 * TINI_TILE];
-    if (kind.words) {
-        tini_widen_numbers(wide, w + TINI_TILE * kind.halves, s, TINI_TILE, format);
-        low = high = wide;
-    }
     for (uint32_t lane = 0; lane < TINI_TILE; lane += TINI_ARMDSP_ROWS) {
         int32_t sums[2][TINI_ARMDSP_ROWS] = {{0}, {0}};
         tini_armdsp_rows(sums, low + 4 * lane, high + 4 * lane, x, format);
@@ -144,8 +140,14 @@ TINI_INLINE void tini_armdsp_block(float acc[TINI_TILE], const uint8_t *w, uint3
     }
 }
 
+TINI_NOINLINE void tini_armdsp_matmul_wide(const tini_matmul *m, uint32_t tile, uint32_t tile_end);
+
 TINI_INLINE void tini_armdsp_matmul_q8(const tini_matmul *m, uint32_t tile, uint32_t tile_end,
                                        const int format) {
+    if (tini_kind_of(format).words) {
+        tini_words_matmul(m, tile, tile_end, format, tini_widen, tini_armdsp_matmul_wide);
+        return;
+    }
     const tini_kind kind = tini_kind_of(format);
     const uint32_t blocks = m->inputs / kind.inputs, subs = kind.inputs / TINI_BLOCK;
     const size_t block_bytes = TINI_TILE * tini_kind_bytes(&kind);
@@ -164,6 +166,10 @@ TINI_INLINE void tini_armdsp_matmul_q8(const tini_matmul *m, uint32_t tile, uint
             tini_tile_store(m, tile, t, acc);
         }
     }
+}
+
+TINI_NOINLINE void tini_armdsp_matmul_wide(const tini_matmul *m, uint32_t tile, uint32_t tile_end) {
+    tini_armdsp_matmul_q8(m, tile, tile_end, TINI_FORMAT_WIDE);
 }
 
 TINI_REGION_END

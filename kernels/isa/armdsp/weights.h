@@ -35,19 +35,12 @@ TINI_INLINE float tini_arm_add(float y, const uint8_t *w, uint32_t s, uint32_t l
     const tini_kind kind = tini_kind_of(format);
     const uint32_t offset = (uint32_t)kind.offset;
     const uint8_t *scales = w + TINI_TILE * kind.halves + lane;
-    const uint8_t *words = w + TINI_TILE * kind.halves + 4 * lane;
-    float d = tini_unit(format) * tini_arm_half(w + 2 * lane), minimum = 0.0f;
+    float d = tini_arm_half(w + 2 * lane), minimum = 0.0f;
     if (kind.halves == 4)
         minimum = tini_arm_half(w + 2 * TINI_TILE + 2 * lane);
     if (tini_scales_by_half(format)) {
-        tini_group a, b;
-        if (kind.words) {
-            a = (tini_group){(int32_t)tini_words_scale(words, 4 * TINI_TILE, s, 0, format), 0};
-            b = (tini_group){(int32_t)tini_words_scale(words, 4 * TINI_TILE, s, 1, format), 0};
-        } else {
-            a = tini_group_in(scales, TINI_TILE, 2 * s, format);
-            b = tini_group_in(scales, TINI_TILE, 2 * s + 1, format);
-        }
+        const tini_group a = tini_group_in(scales, TINI_TILE, 2 * s, format);
+        const tini_group b = tini_group_in(scales, TINI_TILE, 2 * s + 1, format);
         const uint32_t head = (uint32_t)x->head, tail = (uint32_t)x->sum - head;
         const uint32_t one = (uint32_t)first - offset * head, other = (uint32_t)last - offset * tail;
         int32_t sum = (int32_t)((uint32_t)a.scale * one + (uint32_t)b.scale * other);
@@ -62,8 +55,6 @@ TINI_INLINE float tini_arm_add(float y, const uint8_t *w, uint32_t s, uint32_t l
         y = y + (float)sum * (d * (float)group.scale * x->scale);
         return kind.halves == 4 ? y - minimum * (float)group.minimum * x->scaled : y;
     }
-    if (kind.words)
-        d = d * (float)tini_words_scale(words, 4 * TINI_TILE, s, 0, format);
     y = y + (float)sum * (d * x->scale);
     return kind.halves == 4 ? y + minimum * x->scaled : y;
 }

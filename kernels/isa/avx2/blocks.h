@@ -17,8 +17,10 @@
 #include "../../core/base/kernel.h"
 #include "../../core/base/formats.h"
 #include "../scalar/tile.h"
+#include "../scalar/words.h"
 #include "../x86/scales.h"
 #include "store.h"
+#include "widen.h"
 
 TINI_REGION_AVX2
 
@@ -178,13 +180,9 @@ TINI_INLINE __m256i tini_avx2_dot_total(const tini_avx2_sums *sum, __m256i first
 #define TINI_TILES 1
 #define TINI_BEGINS 0
 #define TINI_LEAST 3
-#define TINI_WORDS tini_avx2_u32
-#define TINI_LOOK_UP(place)                                                                              \
-    ((tini_avx2_u32)_mm256_i32gather_epi32((const int *)(const void *)tini_grids, (__m256i)(place), 2) & \
-     0xffffu)
+#define TINI_WIDEN tini_avx2_widen
 #include "../x86/patch.h"
-#undef TINI_WORDS
-#undef TINI_LOOK_UP
+#undef TINI_WIDEN
 #undef TINI_SET
 #undef TINI_PARTS
 #undef TINI_TILES

@@ -8,9 +8,11 @@
 
 #include "../../core/base/kernel.h"
 #include "../../core/base/formats.h"
+#include "../scalar/words.h"
 #include "../x86/scales.h"
 #include "../scalar/tile.h"
 #include "store.h"
+#include "widen.h"
 
 TINI_REGION_AVX512VNNI
 
@@ -150,11 +152,9 @@ TINI_INLINE __m512i tini_avx512_dot_total(const tini_avx512_sums *sum, __m512i f
 #define TINI_TILES 2
 #define TINI_BEGINS 1
 #define TINI_LEAST 2
-#define TINI_WORDS tini_avx512_u32
-#define TINI_LOOK_UP(place) ((tini_avx512_u32)_mm512_i32gather_epi32((__m512i)(place), tini_grids, 2) & 0xffffu)
+#define TINI_WIDEN tini_avx512_widen
 #include "../x86/patch.h"
-#undef TINI_WORDS
-#undef TINI_LOOK_UP
+#undef TINI_WIDEN
 #undef TINI_SET
 #undef TINI_PARTS
 #undef TINI_TILES

@@ -158,13 +158,7 @@ TINI_INLINE void tini_avxvnni_store(const tini_matmul *m, uint32_t unit, uint32_
 #define TINI_TILES 1
 #define TINI_BEGINS 1
 #define TINI_LEAST 3
-#define TINI_WORDS tini_avxvnni_u32
-#define TINI_LOOK_UP(place)                                                                                 \
-    ((tini_avxvnni_u32)_mm256_i32gather_epi32((const int *)(const void *)tini_grids, (__m256i)(place), 2) & \
-     0xffffu)
 #include "../x86/patch.h"
-#undef TINI_WORDS
-#undef TINI_LOOK_UP
 #undef TINI_SET
 #undef TINI_PARTS
 #undef TINI_TILES

@@ -5,7 +5,10 @@
 
 TINI_REGION_AVXVNNI
 
-TIN_FORMATS(TINI_SMALL_MATMUL, avxvnni, tini_avxvnni_matmul)
+#define TINI_AVXVNNI_MATMUL(set, function, id, gguf, NAME, name, ...) \
+    TINI_UNLESS(TINI_OF_WORDS_##name)                                 \
+    (TINI_SMALL_MATMUL(set, function, id, gguf, NAME, name, __VA_ARGS__))
+TIN_FORMATS(TINI_AVXVNNI_MATMUL, avxvnni, tini_avxvnni_matmul)
 
 TINI_REGION_END
 #endif

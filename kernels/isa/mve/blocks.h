@@ -8,6 +8,7 @@
 #include <arm_mve.h>
 
 #include "../armdsp/weights.h"
+#include "../scalar/words.h"
 
 TINI_REGION_MVE
 
@@ -57,11 +58,6 @@ TINI_INLINE void tini_mve_block(float acc[TINI_TILE], const uint8_t *w, uint32_t
         about.head = vaddvq_s8(head);
     if (kind.low == 8) /* the offset is taken off already */
         about.sum = about.head = 0;
-    _Alignas(4) uint8_t wide[8 * 4 * TINI_TILE];
-    if (kind.words) {
-        tini_widen_numbers(wide, w + TINI_TILE * kind.halves, s, TINI_TILE, format);
-        low = high = wide;
-    }
     for (uint32_t lane = 0; lane < TINI_TILE; lane++, low += 4, high += 4) {
         int32_t first = tini_mve_dot(low, high, 0, head, format);
         int32_t last = tini_mve_dot(low, high, 1, tail, format);
@@ -69,7 +65,13 @@ TINI_INLINE void tini_mve_block(float acc[TINI_TILE], const uint8_t *w, uint32_t
     }
 }
 
+TINI_NOINLINE void tini_mve_matmul_wide(const tini_matmul *m, uint32_t tile, uint32_t tile_end);
+
 TINI_INLINE void tini_mve_matmul_q8(const tini_matmul *m, uint32_t tile, uint32_t tile_end, const int format) {
+    if (tini_kind_of(format).words) {
+        tini_words_matmul(m, tile, tile_end, format, tini_widen, tini_mve_matmul_wide);
+        return;
+    }
     const tini_kind kind = tini_kind_of(format);
     const uint32_t blocks = m->inputs / kind.inputs, subs = kind.inputs / TINI_BLOCK;
     const size_t block_bytes = TINI_TILE * tini_kind_bytes(&kind);
@@ -85,6 +87,10 @@ TINI_INLINE void tini_mve_matmul_q8(const tini_matmul *m, uint32_t tile, uint32_
             tini_tile_store(m, tile, t, acc);
         }
     }
+}
+
+TINI_NOINLINE void tini_mve_matmul_wide(const tini_matmul *m, uint32_t tile, uint32_t tile_end) {
+    tini_mve_matmul_q8(m, tile, tile_end, TINI_FORMAT_WIDE);
 }
 
 TINI_REGION_END

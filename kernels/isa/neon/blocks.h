@@ -9,6 +9,7 @@
 #ifndef TINI_NEON_BLOCKS_H
 #define TINI_NEON_BLOCKS_H
 
+#include "../scalar/words.h"
 #include "store.h"
 #include "weights.h"
 
@@ -122,7 +123,14 @@ TINI_INLINE void tini_neon_patch(const tini_matmul *m, uint32_t tile, uint32_t f
     }
 }
 
+TINI_NOINLINE void tini_neon_matmul_wide(const tini_matmul *m, uint32_t tile, uint32_t tile_end);
+
 TINI_INLINE void tini_neon_matmul_q8(const tini_matmul *m, uint32_t tile, uint32_t tile_end, const int format) {
+    if (tini_kind_of(format).words) {
+        tini_words_matmul(m, tile, tile_end, format, tini_widen, tini_neon_matmul_wide);
+        return;
+    }
+    const uint32_t alone = format == TINI_FORMAT_WIDE ? 1 : 2; /* halves of a tile at once, of one row of x */
     tile_end = tini_tile_limit(m, tile_end);
     for (; tile < tile_end; tile++) {
         uint32_t t = 0;
@@ -130,8 +138,13 @@ TINI_INLINE void tini_neon_matmul_q8(const tini_matmul *m, uint32_t tile, uint32
             for (uint32_t half = 0; half < 2; half++)
                 tini_neon_patch(m, tile, half, t, 1, 4, format);
         for (; t < m->rows; t++)
-            tini_neon_patch(m, tile, 0, t, 2, 1, format);
+            for (uint32_t half = 0; half < 2; half += alone)
+                tini_neon_patch(m, tile, half, t, alone, 1, format);
     }
+}
+
+TINI_NOINLINE void tini_neon_matmul_wide(const tini_matmul *m, uint32_t tile, uint32_t tile_end) {
+    tini_neon_matmul_q8(m, tile, tile_end, TINI_FORMAT_WIDE);
 }
 
 TINI_REGION_END

@@ -108,10 +108,10 @@ TINI_INLINE void tini_neon_small(tini_neon_block *block, const uint8_t *p, uint3
         uint32_t low = tini_neon_four(p + 16 * (2 + s / 2)) >> s % 2 * 4 & 0x0f0f0f0fu;
         uint32_t high = tini_neon_four(p + 16 * (s / 4)) >> s % 4 * 2 & 0x03030303u;
         block->d = vmulq_f32(block->d, vsubq_f32(tini_neon_bytes(low | high << 4), vdupq_n_f32(32.0f)));
-    } else if (tini_scales_by_half(format) && !tini_kind_of(format).words) {
+    } else if (tini_scales_by_half(format)) {
         for (uint32_t half = 0; half < 2; half++) {
             uint32_t g = 2 * s + half, four = tini_neon_four(p + 16 * (format == TINI_FORMAT_Q3_K ? g % 8 : g));
-            if (format == TINI_FORMAT_Q6_K) {
+            if (format == TINI_FORMAT_Q6_K || format == TINI_FORMAT_WIDE) {
                 block->small[half] = tini_neon_signed_bytes(four);
             } else if (format == TINI_FORMAT_Q2_K) {
                 block->small[half] = tini_neon_bytes(four & 0x0f0f0f0fu);
@@ -125,18 +125,6 @@ TINI_INLINE void tini_neon_small(tini_neon_block *block, const uint8_t *p, uint3
     }
 }
 
-/* wide[8][16]: the numbers of sub-block s of four rows, whose words begin at p, and their small scales in block. */
-TINI_INLINE void tini_neon_widen(tini_neon_block *block, uint8_t *wide, const uint8_t *p, uint32_t s,
-                                 const int format) {
-    int8_t scale[2][4];
-    tini_widen(wide, scale[0], p, s, 4, format);
-    block->d = vmulq_n_f32(block->d, tini_unit(format));
-    for (uint32_t half = 0; half < 2; half++)
-        block->small[half] = tini_neon_signed_bytes(tini_neon_four((const uint8_t *)scale[half]));
-    if (!tini_scales_by_half(format))
-        block->d = vmulq_f32(block->d, block->small[0]);
-}
-
 /* p: the tile's block; its sub-block s; rows 4 * quarter .. 4 * quarter + 3. raw: bytes of 8 bits stay unsigned, which
  * makes their offset 128. */
 TINI_INLINE tini_neon_block tini_neon_load_as(const uint8_t *p, uint32_t s, uint32_t quarter, const int format,
@@ -146,16 +134,13 @@ TINI_INLINE tini_neon_block tini_neon_load_as(const uint8_t *p, uint32_t s, uint
                          16 * quarter + 64 * kind.high;
     const uint8_t *high = low - 64 * kind.high;
     tini_neon_block block;
-    uint8_t wide[8 * 16];
     block.d = tini_neon_halves(p + 8 * quarter);
-    if (kind.words)
-        tini_neon_widen(&block, wide, p + TINI_TILE * kind.halves + 16 * quarter, s, format);
     if (kind.halves == 4)
         block.minimum = tini_neon_halves(p + 2 * TINI_TILE + 8 * quarter);
     tini_neon_small(&block, p + TINI_TILE * kind.halves + 4 * quarter, s, format);
     TINI_NEON_UNROLL
     for (int g = 0; g < 8; g++) {
-        uint8x16_t w = kind.words ? vld1q_u8(wide + 16 * g) : tini_neon_plane(low, g, (int)kind.low, 0);
+        uint8x16_t w = tini_neon_plane(low, g, (int)kind.low, 0);
         if (kind.high)
             w = vorrq_u8(w, tini_neon_plane(high, g, (int)kind.high, (int)kind.low));
         if (kind.low == 8 && !raw)

@@ -7,6 +7,7 @@
 
 #include "../neon/store.h"
 #include "../neon/weights.h"
+#include "../scalar/words.h"
 
 enum { TINI_NEONDOT_COLUMNS = 12 };
 
@@ -90,20 +91,33 @@ TINI_INLINE void tini_neondot_stream(const tini_matmul *m, uint32_t tile, uint32
     tini_neon_store(m, tile * TINI_TILE, 4, t, 0, out, 4);
 }
 
+TINI_NOINLINE void tini_neondot_matmul_wide(const tini_matmul *m, uint32_t tile, uint32_t tile_end);
+
 TINI_INLINE void tini_neondot_matmul_q8(const tini_matmul *m, uint32_t tile, uint32_t tile_end,
                                         const int format) {
+    if (tini_kind_of(format).words) {
+        tini_words_matmul(m, tile, tile_end, format, tini_widen, tini_neondot_matmul_wide);
+        return;
+    }
     tile_end = tini_tile_limit(m, tile_end);
     for (; tile < tile_end; tile++) {
         uint32_t t = 0;
-        for (; t + TINI_NEONDOT_COLUMNS <= m->rows; t += TINI_NEONDOT_COLUMNS)
+        for (; format != TINI_FORMAT_WIDE && t + TINI_NEONDOT_COLUMNS <= m->rows; t += TINI_NEONDOT_COLUMNS)
             for (uint32_t quarter = 0; quarter < 4; quarter++)
                 tini_neondot_panel(m, tile, quarter, t, TINI_NEONDOT_COLUMNS, format);
         for (; t + 4 <= m->rows; t += 4)
             for (uint32_t quarter = 0; quarter < 4; quarter++)
                 tini_neondot_panel(m, tile, quarter, t, 4, format);
-        for (; t < m->rows; t++)
+        for (; format != TINI_FORMAT_WIDE && t < m->rows; t++)
             tini_neondot_stream(m, tile, t, format);
+        for (; format == TINI_FORMAT_WIDE && t < m->rows; t++)
+            for (uint32_t quarter = 0; quarter < 4; quarter++)
+                tini_neondot_panel(m, tile, quarter, t, 1, format);
     }
+}
+
+TINI_NOINLINE void tini_neondot_matmul_wide(const tini_matmul *m, uint32_t tile, uint32_t tile_end) {
+    tini_neondot_matmul_q8(m, tile, tile_end, TINI_FORMAT_WIDE);
 }
 
 TINI_REGION_END

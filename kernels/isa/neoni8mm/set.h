@@ -17,10 +17,9 @@
 #define TINI_NEONI8MM_LEAVES_q6_k TINI_LISTED
 #define TINI_NEONI8MM_LEAVES_q3_k TINI_LISTED
 #define TINI_NEONI8MM_LEAVES_q2_k TINI_LISTED
-#define TINI_NEONI8MM_LEAVES_iq2_s TINI_LISTED
-#define TINI_NEONI8MM_LEAVES_iq2_xs TINI_LISTED
 #define TINI_NEONI8MM_HAS(X, set, id, gguf, NAME, name, block, bytes, activations, ...) \
-    TINI_ONLY_##activations(TINI_UNLESS(TINI_NEONI8MM_LEAVES_##name)(X(matmul_##name, set)))
+    TINI_UNLESS(TINI_NEONI8MM_LEAVES_##name)                                            \
+    (TINI_HAS_PLANES_MATMUL(X, set, id, gguf, NAME, name, block, bytes, activations, ))
 #define TIN_KERNELS_neoni8mm(X) TIN_FORMATS(TINI_NEONI8MM_HAS, X, neoni8mm)
 
 #define TIN_RATE_neoni8mm 20.0, 7.0, 3.0

@@ -47,8 +47,10 @@ TINI_REGION_END
     void tini_matmul_##name##_##set(const tini_matmul *m, uint32_t tile_begin, uint32_t tile_end) { \
         function##_##activations(m, tile_begin, tile_end, TINI_FORMAT_##NAME);                      \
     }
-/* Of those that read q8. */
+/* Of those that read q8, and of those but for formats of words. */
 #define TINI_Q8_MATMUL(set, function, id, gguf, NAME, name, block, bytes, activations, ...) \
     TINI_ONLY_##activations(TINI_MATMUL(set, function, id, gguf, NAME, name, block, bytes, activations, ))
+#define TINI_PLANES_MATMUL(set, function, id, gguf, NAME, name, ...) \
+    TINI_UNLESS(TINI_OF_WORDS_##name)(TINI_Q8_MATMUL(set, function, id, gguf, NAME, name, __VA_ARGS__))
 
 #endif

@@ -19,6 +19,7 @@
 #ifndef TINI_WASMSIMD_BLOCKS_H
 #define TINI_WASMSIMD_BLOCKS_H
 
+#include "../scalar/words.h"
 #include "scales.h"
 
 /* Blocks of activations prepared at once, of all columns, tiles that share them, and rows of x worked on together. */
@@ -294,7 +295,7 @@ TINI_INLINE void tini_wasm_patch(const tini_matmul *m, uint32_t tile, uint32_t t
     const uint32_t step = TINI_WASM_PREPARED / columns / 8 * 8 / subs;
     const size_t block_bytes = TINI_TILE * tini_kind_bytes(&kind),
                  header = TINI_TILE * (kind.halves + kind.scales);
-    const size_t sub_bytes = kind.words ? 0 : 64 * (kind.low + kind.high);
+    const size_t sub_bytes = 64 * (kind.low + kind.high);
     v128_t acc[TINI_WASM_GROUP][4 * TINI_WASM_COLUMNS];
     tini_wasm_x x[TINI_WASM_PREPARED];
     for (uint32_t k = 0; k < tiles; k++)
@@ -310,12 +311,8 @@ TINI_INLINE void tini_wasm_patch(const tini_matmul *m, uint32_t tile, uint32_t t
             for (uint32_t b = 0; b < count; b++, w += block_bytes) {
                 for (uint32_t sub = 0; sub < subs; sub++) {
                     tini_wasm_scales s;
-                    uint8_t wide[8 * 64];
-                    if (kind.words)
-                        tini_wasm_widen(&s, wide, w, sub, format);
-                    else
-                        tini_wasm_read_scales(&s, w, sub, format);
-                    tini_wasm_add_block(acc[k], kind.words ? wide : w + header + sub * sub_bytes, &s,
+                    tini_wasm_read_scales(&s, w, sub, format);
+                    tini_wasm_add_block(acc[k], w + header + sub * sub_bytes, &s,
                                         x + (b * subs + sub) * columns, columns, width, format);
                 }
             }
@@ -326,15 +323,23 @@ TINI_INLINE void tini_wasm_patch(const tini_matmul *m, uint32_t tile, uint32_t t
             tini_wasm_store(m, tile + k, t + c, acc[k] + 4 * c);
 }
 
+TINI_NOINLINE void tini_wasm_matmul_wide(const tini_matmul *m, uint32_t tile, uint32_t tile_end);
+
 TINI_INLINE void tini_wasm_matmul_q8(const tini_matmul *m, uint32_t tile, uint32_t tile_end, const int format) {
+    if (tini_kind_of(format).words) {
+        tini_words_matmul(m, tile, tile_end, format, tini_widen, tini_wasm_matmul_wide);
+        return;
+    }
     const tini_wasm_way way = tini_wasm_way_of(format);
-    const uint32_t width = way == TINI_WASM_BYTES || way == TINI_WASM_NIBBLES ? 4 : 2;
+    const uint32_t width = format == TINI_FORMAT_WIDE                           ? 1
+                           : way == TINI_WASM_BYTES || way == TINI_WASM_NIBBLES ? 4
+                                                                                : 2;
     tile_end = tini_tile_limit(m, tile_end);
     for (uint32_t tiles; tile < tile_end; tile += tiles) {
         tiles = tile_end - tile < TINI_WASM_GROUP ? tile_end - tile : TINI_WASM_GROUP;
         for (uint32_t t = 0, columns; t < m->rows; t += columns) {
             columns = m->rows - t < TINI_WASM_COLUMNS ? m->rows - t : TINI_WASM_COLUMNS;
-            if (columns >= width) {
+            if (width == 1 || columns >= width) {
                 columns -= columns % width;
                 tini_wasm_patch(m, tile, tiles, t, columns, width, format);
             } else {
@@ -342,6 +347,10 @@ TINI_INLINE void tini_wasm_matmul_q8(const tini_matmul *m, uint32_t tile, uint32
             }
         }
     }
+}
+
+TINI_NOINLINE void tini_wasm_matmul_wide(const tini_matmul *m, uint32_t tile, uint32_t tile_end) {
+    tini_wasm_matmul_q8(m, tile, tile_end, TINI_FORMAT_WIDE);
 }
 
 TINI_REGION_END

@@ -16,7 +16,7 @@ typedef enum tini_wasm_way {
 /* Of a sub-block, four rows a register. */
 typedef struct tini_wasm_scales {
     v128_t d[4], minimum[4];  /* q4_k, q5_k: with the small scale and minimum */
-    v128_t first[4], last[4]; /* HALVES: small scales of each 16 inputs, twice a row in 16-bit lanes */
+    v128_t first[4], last[4]; /* small scales of each 16 inputs, twice a row in 16-bit lanes */
     v128_t minimums[4];       /* q2_k: small minimums, both of a row in its two 16-bit lanes */
 } tini_wasm_scales;
 
@@ -120,24 +120,6 @@ TINI_INLINE v128_t tini_wasm_small_q3(const uint8_t *small, uint32_t g) {
     return wasm_i8x16_sub(wasm_v128_or(low, wasm_i16x8_shl(high, 4)), wasm_i8x16_const_splat(32));
 }
 
-/* Of sub-block `sub` of the packed block w, one of words; wide[8][64]: its numbers. */
-TINI_INLINE void tini_wasm_widen(tini_wasm_scales *s, uint8_t *wide, const uint8_t *w, uint32_t sub,
-                                 const int format) {
-    int8_t scale[2][TINI_TILE];
-    tini_widen(wide, scale[0], w + 2 * TINI_TILE, sub, TINI_TILE, format);
-    const v128_t first = wasm_v128_load(scale[0]), last = wasm_v128_load(scale[1]);
-    tini_wasm_halves(w, s->d);
-    tini_wasm_halves(w + 16, s->d + 2);
-    for (uint32_t q = 0; q < 4; q++)
-        s->d[q] = wasm_f32x4_mul(s->d[q], wasm_f32x4_splat(tini_unit(format)));
-    if (!tini_scales_by_half(format)) {
-        tini_wasm_multiply(s->d, first);
-        return;
-    }
-    tini_wasm_lanes(s->first, first, first);
-    tini_wasm_lanes(s->last, last, last);
-}
-
 /* Of sub-block `sub` of the packed block w. */
 TINI_INLINE void tini_wasm_read_scales(tini_wasm_scales *s, const uint8_t *w, uint32_t sub, const int format) {
     const tini_kind kind = tini_kind_of(format);
@@ -158,7 +140,7 @@ TINI_INLINE void tini_wasm_read_scales(tini_wasm_scales *s, const uint8_t *w, ui
         v128_t high = wasm_u16x8_shr(wasm_v128_load(small + 16 * (sub / 4)), sub % 4 * 2);
         low = wasm_v128_or(tini_wasm_bits(low, 0, 15), wasm_i16x8_shl(tini_wasm_bits(high, 0, 3), 4));
         tini_wasm_multiply(s->d, wasm_i8x16_sub(low, wasm_i8x16_const_splat(32)));
-    } else if (tini_wasm_way_of(format) == TINI_WASM_HALVES) {
+    } else if (tini_scales_by_half(format)) {
         v128_t first, last;
         if (format == TINI_FORMAT_Q3_K) {
             first = tini_wasm_small_q3(small, 2 * sub);
