@@ -46,7 +46,8 @@ TINI_REGION_SCALAR
 static void tini_round_block(int format, tini_quants *w, float *x, float *error, const float *factor,
                              uint32_t inputs) {
     const tini_kind kind = tini_kind_of(format);
-    const float high = (float)((1u << (kind.low + kind.high)) - 1u), d = tini_f16_to_f32(w->half[0]);
+    const uint32_t levels = format == TINI_FORMAT_TQ2_0 ? 3u : 1u << (kind.low + kind.high);
+    const float high = (float)(levels - 1u), d = tini_f16_to_f32(w->half[0]);
     float lowest[TINI_QUANTS], next[TINI_QUANTS];
     memset(w->q, 0, kind.inputs);
     tini_quants_floats(lowest, w, format);

@@ -60,7 +60,7 @@ static inline tini_layout tini_layout_of(int format) {
         layout = (tini_layout){.scales = 2, .low = {8, 16}};
         break;
     case TINI_FORMAT_TQ2_0:
-        layout = (tini_layout){.low = {0, 4}, .halves = 64};
+        layout = (tini_layout){.low = {0, 32}, .halves = 64};
         break;
     case TINI_FORMAT_TQ1_0:
         layout = (tini_layout){.low = {0, 4}, .halves = 52};

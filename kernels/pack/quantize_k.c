@@ -142,6 +142,16 @@ static int tini_quantize_super_codes(const tini_tries *tries, tini_quants *out, 
     return tini_half_overflows(unit) ? -2 : 0;
 }
 
+/* TQ2_0: x ~ d q, q one of -1, 0 and 1. */
+static int tini_quantize_ternary(const tini_tries *tries, tini_quants *out, const float *x,
+                                 const float *weight) {
+    const float fit = tini_fit_ternary(tries, x, weight, 256), inverse = tini_inverse(tini_half_round(fit));
+    out->half[0] = tini_f32_to_f16(fit);
+    for (uint32_t i = 0; i < 256; i++)
+        out->q[i] = (uint8_t)(tini_level(x[i] * inverse, -1.0f, 1.0f) + 1.0f);
+    return tini_half_overflows(fit) ? -2 : 0;
+}
+
 int tini_quantize_super(const tini_tries *tries, int format, tini_quants *out, const float *x,
                         const float *weight, const float *share) {
     int status = -1;
@@ -162,6 +172,8 @@ int tini_quantize_super(const tini_tries *tries, int format, tini_quants *out, c
         break;
     case TINI_FORMAT_IQ4_XS:
         return tini_quantize_super_codes(tries, out, x, weight, share);
+    case TINI_FORMAT_TQ2_0:
+        return tini_quantize_ternary(tries, out, x, weight);
     }
     return status;
 }

@@ -260,18 +260,8 @@ static int tini_quantize_points(int format, uint8_t *words, const float *given, 
     return tini_half_overflows(*d) ? -2 : 0;
 }
 
-static int tini_is_ternary(int format) {
-    return format == TINI_FORMAT_TQ1_0 || format == TINI_FORMAT_TQ2_0;
-}
-
-/* Of the digits 0, 1 and 2 of 256 inputs. TQ1_0's in a byte are the first after the point of byte / 256 to the base of 3. */
-static void tini_store_trits(uint8_t *bytes, const uint8_t *digits, int format) {
-    if (format == TINI_FORMAT_TQ2_0) {
-        memset(bytes, 0, 64);
-        for (uint32_t i = 0; i < 256; i++)
-            tini_put(bytes, i / 128 * 32 + i % 32, digits[i], i / 32 % 4 * 2);
-        return;
-    }
+/* Of the digits 0, 1 and 2 of 256 inputs. Those in a byte are the first after the point of byte / 256 to the base of 3. */
+static void tini_store_trits(uint8_t *bytes, const uint8_t *digits) {
     for (uint32_t k = 0; k < 52; k++) {
         const uint32_t count = k < 48 ? 5 : 4, apart = k < 32 ? 32 : k < 48 ? 16 : 4;
         const uint32_t first = k < 32 ? k : k < 48 ? 160 + k - 32 : 240 + k - 48;
@@ -282,14 +272,14 @@ static void tini_store_trits(uint8_t *bytes, const uint8_t *digits, int format) 
     }
 }
 
-static int tini_quantize_trits(const tini_tries *tries, int format, uint8_t *bytes, const float *x,
-                               const float *weight, float *d) {
+static int tini_quantize_trits(const tini_tries *tries, uint8_t *bytes, const float *x, const float *weight,
+                               float *d) {
     uint8_t digits[256];
     *d = tini_fit_ternary(tries, x, weight, 256);
     const float inverse = tini_inverse(tini_half_round(*d));
     for (uint32_t i = 0; i < 256; i++)
         digits[i] = (uint8_t)(tini_level(x[i] * inverse, -1.0f, 1.0f) + 1.0f);
-    tini_store_trits(bytes, digits, format);
+    tini_store_trits(bytes, digits);
     return tini_half_overflows(*d) ? -2 : 0;
 }
 
@@ -299,8 +289,8 @@ int tini_quantize_words(const tini_tries *tries, int format, uint8_t *out, const
     uint8_t *words = out + layout.low.at;
     float d = 0.0f;
     memset(out, 0, layout.bytes);
-    const int status = tini_is_ternary(format) ? tini_quantize_trits(tries, format, words, x, weight, &d)
-                                               : tini_quantize_points(format, words, x, weight, share, &d);
+    const int status = format == TINI_FORMAT_TQ1_0 ? tini_quantize_trits(tries, words, x, weight, &d)
+                                                   : tini_quantize_points(format, words, x, weight, share, &d);
     const uint16_t half = tini_f32_to_f16(d);
     out[layout.halves] = (uint8_t)half;
     out[layout.halves + 1] = (uint8_t)(half >> 8);
@@ -340,14 +330,14 @@ void tini_round_words(int format, uint8_t *block, float *x, float *error, const 
     uint8_t *words = block + layout.low.at, digits[256];
     const float d = tini_f16_to_f32(tini_load_u16(block + layout.halves)) * tini_unit(format);
     float values[256];
-    if (tini_is_ternary(format)) {
+    if (format == TINI_FORMAT_TQ1_0) {
         for (uint32_t i = 0; i < 256; i++) {
             const float level = tini_level(x[i] * tini_inverse(d), -1.0f, 1.0f);
             digits[i] = (uint8_t)(level + 1.0f);
             values[i] = level * d;
             tini_lose(x, values, error, factor, inputs, i, i + 1);
         }
-        tini_store_trits(words, digits, format);
+        tini_store_trits(words, digits);
         return;
     }
     const tini_grid grid = tini_grid_of(format);

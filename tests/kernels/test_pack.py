@@ -12,7 +12,7 @@ from kernel_library import FORMATS, KERNELS, Library, halves_at, random_blocks
 f32 = np.float32
 NAMES = list(FORMATS)
 BLOCKS = ["q8_0", "q4_0", "q4_1", "q5_0", "q5_1"]
-WORDS = ["tq2_0", "tq1_0", "iq3_s", "iq3_xxs", "iq2_s", "iq2_xs", "iq2_xxs"]
+WORDS = ["tq1_0", "iq3_s", "iq3_xxs", "iq2_s", "iq2_xs", "iq2_xxs"]
 Q8 = [name for name, line in FORMATS.items() if line.activations == "q8"]
 
 
@@ -82,6 +82,8 @@ def numbers(name: str, blocks: np.ndarray) -> np.ndarray:
         return plane(FORMATS[name].bytes - 16, 4, 16) | plane(FORMATS[name].bytes - 20, 1, 1) << 4
     if name == "iq4_xs":
         return plane(8, 4, 16)
+    if name == "tq2_0":
+        return plane(0, 2, 32)
     if name == "q4_k":
         return plane(16, 4, 32)
     if name == "q5_k":
@@ -109,6 +111,7 @@ PLANES = {
     "q6_k": [(2, 4), (4, 0)],
     "q3_k": [(1, 2), (2, 0)],
     "q2_k": [(2, 0)],
+    "tq2_0": [(2, 0)],
 }
 
 

@@ -77,21 +77,13 @@ def numbers(name: str, blocks: np.ndarray, rows: int) -> Numbers:
     return Numbers(q, scale, minimum, halves[0], halves[1] if len(halves) == 2 else None)
 
 
-# What a block's scale is counted in, of formats of words; small scales are odd numbers up to 31, or 1.
-ODD_SCALES = {
-    "tq2_0": 1.0,
-    "tq1_0": 1.0,
-    "iq3_s": 1.0,
-    "iq3_xxs": 0.25,
-    "iq2_s": 0.125,
-    "iq2_xs": 0.125,
-    "iq2_xxs": 0.125,
-}
+# What a block's scale is counted in, of formats of words; small scales are odd numbers up to 31, tq1_0's 1.
+ODD_SCALES = {"tq1_0": 1.0, "iq3_s": 1.0, "iq3_xxs": 0.25, "iq2_s": 0.125, "iq2_xs": 0.125, "iq2_xxs": 0.125}
 
 
 def odd_scales(name: str, blocks: np.ndarray) -> np.ndarray:
     """[blocks, 8, 2], as ggml's structs state them: four bits at the end of a block, or above signs."""
-    if name in ("tq2_0", "tq1_0"):
+    if name == "tq1_0":
         return np.ones((len(blocks), 8, 2), np.int64)
     if name in ("iq3_xxs", "iq2_xxs"):
         words = np.ascontiguousarray(blocks[:, 66:] if name == "iq3_xxs" else blocks[:, 2:]).view(np.uint32)

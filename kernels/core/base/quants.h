@@ -137,7 +137,6 @@ TINI_INLINE tini_group tini_group_in(const uint8_t *scale, const uint32_t stride
         return (tini_group){(scale[(s + 4) * stride] & 15) | (scale[(s - 4) * stride] >> 2 & 48),
                             scale[(s + 4) * stride] >> 4 | (scale[s * stride] >> 2 & 48)};
     case TINI_FORMAT_Q6_K:
-    case TINI_FORMAT_TQ2_0:
     case TINI_FORMAT_TQ1_0:
     case TINI_FORMAT_IQ3_S:
     case TINI_FORMAT_IQ3_XXS:

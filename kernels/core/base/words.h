@@ -3,7 +3,6 @@
  * But for its float16 scale, a row's block is `words` words of 4 bytes, in GGUF's order and little-endian: `stride` bytes apart,
  * 4 in GGUF and 4 * TINI_TILE in a tile. Below, s is a sub-block of 32 inputs and pair h = 0 .. 3 its inputs 8h .. 8h + 7.
  *
- *   tq2_0    two bits, plus 1, of the inputs 32 apart in a byte: words 0 .. 7 have sub-blocks 0 .. 3, 8 .. 15 the others
  *   tq1_0    five trits a byte, the first at the top of byte * 3^n mod 256, of inputs 32 apart in words 0 .. 7 and 16 apart
  *            in words 8 .. 11, and four a byte of inputs 4 apart in word 12
  *   iq3_s    words 0 .. 15: a byte for each 4 inputs, the lower 8 bits of a grid point's place; 16, 17: the ninth bits; 18 ..

@@ -115,13 +115,6 @@ TINI_INLINE void TINI_WORDS_OF(pair_levels)(TINI_WORDS levels[2], const uint8_t 
 /* The numbers of pair h, four a word, plus 128. */
 TINI_INLINE void TINI_WORDS_OF(pair)(TINI_WORDS out[2], const uint8_t *words, const uint32_t stride, uint32_t s,
                                      uint32_t h, const int format) {
-    if (format == TINI_FORMAT_TQ2_0) {
-        for (uint32_t k = 0; k < 2; k++) {
-            const TINI_WORDS fours = TINI_WORDS_OF(word)(words, s / 4 * 8 + 2 * h + k, stride);
-            out[k] = (fours >> 2 * (s % 4) & 0x03030303u) + 0x7f7f7f7fu;
-        }
-        return;
-    }
     if (format == TINI_FORMAT_TQ1_0) {
         out[0] = TINI_WORDS_OF(trits_four)(words, stride, s, 2 * h);
         out[1] = TINI_WORDS_OF(trits_four)(words, stride, s, 2 * h + 1);
@@ -138,7 +131,6 @@ TINI_INLINE TINI_WORDS TINI_WORDS_OF(words_scale)(const uint8_t *words, const ui
                                                   uint32_t half, const int format) {
     TINI_WORDS bits = {0};
     switch (format) {
-    case TINI_FORMAT_TQ2_0:
     case TINI_FORMAT_TQ1_0:
         break;
     case TINI_FORMAT_IQ3_S:
