@@ -38,6 +38,15 @@ threads = 1
 """
 
 
+@pytest.fixture
+def float32(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a bfloat16 product rounds is another where a part is another."""
+    from tinsmith.train import devices, network
+
+    for module in (devices, network):
+        monkeypatch.setattr(module, "has_fast_bfloat16", lambda device: False)
+
+
 @pytest.fixture(autouse=True)
 def one_thread() -> Any:
     threads = torch.get_num_threads()

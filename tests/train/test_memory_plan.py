@@ -29,15 +29,6 @@ OPTIONS = TrainOptions(epochs=2, rank=4, learning_rate=5e-3, batch_tokens=200, r
 CUDA = torch.device("cuda")
 
 
-@pytest.fixture
-def float32(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What a bfloat16 product rounds is another where a part is another."""
-    from tinsmith.train import devices
-
-    for module in (devices, network):
-        monkeypatch.setattr(module, "has_fast_bfloat16", lambda device: False)
-
-
 def largest(trainee: Trainee) -> Any:
     return max(trainee.epochs[0], key=len)
 
