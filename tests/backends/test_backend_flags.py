@@ -21,7 +21,7 @@ def test_what_is_unknown_or_does_not_fit_is_one_line(gguf: str, capsys: pytest.C
     for arguments, message in (
         (["--backend", "tensorflow"], "known: native, llama.cpp, onnxruntime"),
         (["--gpu-layers", "4"], "gpu_layers is for the back end llama.cpp; this is native"),
-        (["--backend", "llama.cpp", "--isa", "scalar"], "isa and kv are for the native runtime"),
+        (["--backend", "llama.cpp", "--isa", "scalar"], "isa, kv and most_bytes are for the native runtime"),
     ):
         assert cli.main(["run", gguf, "hello", *arguments]) == 2
         error = capsys.readouterr().err

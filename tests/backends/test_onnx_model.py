@@ -169,7 +169,7 @@ def test_a_damaged_folder_is_one_line(folder: Path, tmp_path: Path, kind: str) -
 def test_options_of_another_back_end_are_refused(folder: Path) -> None:
     with pytest.raises(InputError, match="llama.cpp"):
         tinsmith.load(folder, gpu_layers=3)
-    with pytest.raises(InputError, match="isa and kv"):
+    with pytest.raises(InputError, match="isa, kv and most_bytes"):
         tinsmith.load(folder, kv="q8")
     with pytest.raises(InputError, match="reads no ONNX"):
         tinsmith.load(folder, backend="native")

@@ -22,6 +22,7 @@ def test_planned_memory_is_measured_memory() -> None:
     for name, row in rows.items():
         memory = row["memory"]
         assert memory["planned_session"] == memory["session_size"], name
-        assert memory["ram_ratio"] == pytest.approx(1, abs=0.01), name
-        assert memory["session_ratio"] == pytest.approx(1, abs=0.01), name
+        # Of 14 MB at least; the process itself takes some 150 KB the while.
+        assert memory["ram_ratio"] == pytest.approx(1, abs=0.015), name
+        assert memory["session_ratio"] == pytest.approx(1, abs=0.015), name
         assert row["decode"]["planned_over_measured"] > 0

@@ -37,6 +37,9 @@ OPTIONS = TrainOptions(
 )
 
 
+pytestmark = pytest.mark.usefixtures("float32")
+
+
 @pytest.fixture(scope="module")
 def shown(tmp_path_factory: pytest.TempPathFactory) -> list[Example]:
     """A dark square, in one of four corners, which the answer names."""
@@ -107,7 +110,6 @@ def test_it_learns_from_pictures_and_transformers_sees_the_same(
     assert (ours - wanted).abs().max() < 1e-3 * wanted.abs().max()
 
 
-@pytest.mark.usefixtures("float32")
 @pytest.mark.parametrize("parts", [("connector",), ("language", "tower")])
 def test_an_adapter_changes_the_parts_that_are_chosen_and_is_merged(
     parts: tuple[str, ...], start: Spec, encode: Any, shown: list[Example], tmp_path: Path
@@ -182,7 +184,6 @@ def test_a_prompt_in_training_is_that_of_a_run_and_so_are_its_answers(
         assert model.chat(asked, max_tokens=1, temperature=0).token_ids[:1] == [likeliest]
 
 
-@pytest.mark.usefixtures("float32")
 def test_packed_or_padded_pictures_stay_with_their_sequences(
     start: Spec, encode: Any, shown: list[Example], tmp_path: Path
 ) -> None:

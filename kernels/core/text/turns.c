@@ -129,7 +129,6 @@ tin_status tini_turn_put(tini_turn_sink *out, const uint8_t *text, size_t length
         int32_t token;
         size_t place = tini_special_control(out->tokenizer, text, at, length, &token, &behind);
         status = put_plain(out, (span){text + at, place - at});
-        at = place;
         if (place == length || status)
             break;
         end_run(out, token);

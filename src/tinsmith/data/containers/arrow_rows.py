@@ -44,8 +44,9 @@ class Arrow(Container):
 def _parquet(path: Path) -> tuple[Any, Iterator[Any]]:
     import pyarrow.parquet as pq
 
-    file = pq.ParquetFile(path)
-    return file.schema_arrow, file.iter_batches(batch_size=_BATCH)
+    # What is read ahead would stay in memory, all of it.
+    file = pq.ParquetFile(path, pre_buffer=False)
+    return file.schema_arrow, file.iter_batches(batch_size=_BATCH, use_threads=False)
 
 
 def _stream(path: Path) -> tuple[Any, Iterator[Any]]:
