@@ -249,7 +249,7 @@ int tini_pixels_row(tini_pixels *p) {
 tin_status tin_pixels_make(const tin_pixels_rules *rules, const uint8_t *rgb, size_t stride, uint32_t width,
                            uint32_t height, void *memory, size_t memory_size, float *rows, size_t count,
                            tin_error *error) {
-    tini_pixels p;
+    tini_pixels p = {0};
     tin_status status =
         tini_pixels_begin(&p, rules, rgb, stride, width, height, memory, memory_size, rows, count, error);
     while (!status && tini_pixels_row(&p))
