@@ -49,6 +49,8 @@ static void tini_round_block(int format, tini_quants *w, float *x, float *error,
     const uint32_t levels = format == TINI_FORMAT_TQ2_0 ? 3u : 1u << (kind.low + kind.high);
     const float high = (float)(levels - 1u), d = tini_f16_to_f32(w->half[0]);
     float lowest[TINI_QUANTS], next[TINI_QUANTS];
+    TINI_FILLED(&lowest);
+    TINI_FILLED(&next);
     memset(w->q, 0, kind.inputs);
     tini_quants_floats(lowest, w, format);
     memset(w->q, 1, kind.inputs);
@@ -57,7 +59,8 @@ static void tini_round_block(int format, tini_quants *w, float *x, float *error,
         const float *row = factor + (size_t)i * inputs, step = next[i] - lowest[i];
         float value;
         if (kind.codes) {
-            const float scale = kind.scales ? d * (float)tini_group_of(w->scale, i / 16, format).scale : d;
+            const tini_group group = tini_group_of(w->scale, i / 16, format);
+            const float scale = kind.scales ? d * (float)group.scale : d;
             w->q[i] = (uint8_t)tini_nearest_code(x[i] * tini_inverse(scale));
             value = scale * (float)kind.codes[w->q[i]];
         } else {

@@ -22,6 +22,7 @@ TINI_INLINE void tini_store_value(uint8_t *out, const int narrow, uint32_t i, fl
 TINI_INLINE void tini_store_block(uint8_t *out, const int narrow, const uint8_t *block, const int format) {
     tini_quants w;
     float values[TINI_QUANTS];
+    TINI_FILLED(&values);
     tini_quants_from_gguf(&w, block, format);
     tini_quants_floats(values, &w, format);
     for (uint32_t i = 0; i < tini_kind_of(format).inputs; i++)
