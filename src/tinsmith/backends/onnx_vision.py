@@ -98,10 +98,10 @@ class _Writer:
         import numpy
         from onnx import TensorProto
 
-        if role in self._stored:
-            return f"{role}.wide" if f"{role}.wide" in {node.name for node in self._nodes} else role
         tensor = self._graph.tensors[role]
         is_half = tensor.format == "F16"
+        if role in self._stored:
+            return f"{role}.wide" if is_half else role
         data, kind = (tensor.data, numpy.float16) if is_half else (to_float32(tensor).data, numpy.float32)
         array = numpy.frombuffer(data, kind).reshape(tensor.rows, tensor.inputs)
         array = array[0] if tensor.rows == 1 else numpy.ascontiguousarray(array.T) if turned else array

@@ -41,7 +41,7 @@ def make(
     assert recipe.router  # of a recipe with tasks
     compares = goal in MEASURED and recipe.router.compare
     with opened(recipe, folder or stages.default_folder(recipe), display) as run:
-        if recipe.build.target:
+        if recipe.build.target and goal != DATA.name:
             _check_target(run, display)
         for name, one in recipe.tasks.items():
             display.line(f"task {name}:")
