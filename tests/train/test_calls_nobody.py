@@ -40,7 +40,7 @@ def without_network() -> list[str]:
 def reached(log: Path) -> list[str]:
     """The calls that name an internet address, but for a bind: urllib3 asks so, when it is imported, whether
     this machine's loopback has IPv6."""
-    return [line for line in log.read_text().splitlines() if re.match(r"\d+ +(?!socket|bind).*AF_INET", line)]
+    return [line for line in log.read_text().splitlines() if re.match(r"\d+ +(?! |socket|bind).*AF_INET", line)]
 
 
 @pytest.mark.slow

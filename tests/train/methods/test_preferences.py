@@ -170,7 +170,7 @@ def test_a_recipe_learns_from_preferences(
     assert "% preferred" in capsys.readouterr().err
     assert (folder / "run" / "small-q8_0.tin").exists()
     state = json.loads((folder / "run" / "run.json").read_text())
-    assert state["stages"]["train"]["facts"]["note"].endswith("validated on 4 of 12 preferences")
+    assert "; validated on 4 of 12 preferences" in state["stages"]["train"]["facts"]["note"]
     write(folder / "p.jsonl", rows[:-1])
     assert cli.main(["train", str(small_recipe), "--out", str(folder / "run")]) == 0
     assert "train: up to date" not in capsys.readouterr().err
