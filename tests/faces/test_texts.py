@@ -25,7 +25,7 @@ from tinsmith.errors import TinsmithError
 from tinsmith.evaluate import remote
 from tinsmith.evaluate.answers import AnswerFile
 from tinsmith.formats import imatrix, minisign, safetensors, tin
-from tinsmith.pipeline import constraint, recipe
+from tinsmith.pipeline import constraint, recipe, recipe_tables
 from tinsmith.pipeline import data as pipeline_data
 from tinsmith.pipeline import run as engine
 from tinsmith.search import sensitivity, text
@@ -160,7 +160,7 @@ def of_recipe(source: str) -> Callable[[Path, bytes], Any]:
     def face(at: Path, value: bytes) -> Any:
         whole = b"[" + value + b"]" if source == "tools" else b'{"const": ' + value + b"}"
         (at / "face.json").write_bytes(whole)
-        return constraint.seal(recipe.Constraint(**{source: "face.json"}), at)
+        return constraint.seal(recipe_tables.Constraint(**{source: "face.json"}), at)
 
     return face
 

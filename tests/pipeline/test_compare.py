@@ -20,7 +20,7 @@ from tinsmith.errors import DataError, InputError
 from tinsmith.evaluate.answers import Answer
 from tinsmith.evaluate.systems import Outcome
 from tinsmith.models import family
-from tinsmith.pipeline import recipe, recipes
+from tinsmith.pipeline import recipe, recipe_tables, recipes
 from tinsmith.pipeline.compare import asking, change, settings, weak
 
 RECIPE = """\
@@ -304,7 +304,7 @@ def test_a_part_of_the_examples_is_held_to_the_labels_of_all(tmp_path: Path) -> 
     (tmp_path / "home.toml").write_text(text.replace('system = "home"', 'task = "classify"'))
     loaded = recipe.load(tmp_path / "home.toml")
     splits = {split: tmp_path / split for split in NUMBERS}
-    assert loaded.constraint.choices == recipe.LABELS
+    assert loaded.constraint.choices == recipe_tables.LABELS
     small = settings.settings(loaded, small=True)
     trained = settings.of_training(loaded, "base.gguf", splits, frozenset(("odd", "even", "none")), small)
     assert trained.constraint.choices == ("even", "none", "odd")

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tinsmith.errors import RecipeError
-from tinsmith.pipeline import recipe, training
+from tinsmith.pipeline import recipe, recipe_tables, training
 from tinsmith.train.options import TrainOptions
 
 SMALLEST = """\
@@ -110,7 +110,7 @@ FROM_SCRATCH = SMALLEST.replace('[base]\nmodel = "base.gguf"\n', "[scratch]\n")
 def test_a_model_from_scratch(tmp_path: Path) -> None:
     loaded = recipe.load(write(tmp_path, FROM_SCRATCH))
     assert loaded.base is None
-    assert loaded.scratch == recipe.Scratch()
+    assert loaded.scratch == recipe_tables.Scratch()
     assert loaded.eval.baselines == ("nearest",)
     shaped = recipe.load(
         write(tmp_path, FROM_SCRATCH.replace("[data]", "layers = 4\nhidden = 96\n[data]\ntext = 'a.txt'"))
@@ -235,7 +235,7 @@ def test_the_model_digest_ignores_evaluation(tmp_path: Path) -> None:
 def test_every_key_and_default_is_documented() -> None:
     text = (Path(__file__).parents[2] / "docs" / "recipe.md").read_text(encoding="utf-8")
     sections = dict(re.findall(r"^## \[(\w+)\]\n(.*?)(?=^## )", text, flags=re.M | re.S))
-    tables = {**recipe.TABLES, "router": recipe.Router}
+    tables = {**recipe_tables.TABLES, "router": recipe_tables.Router}
     assert set(sections) == set(tables)
     for table, cls in tables.items():
         documented = dict(re.findall(r"^\| `(\w+)` \| (.*?) \|", sections[table], flags=re.M))

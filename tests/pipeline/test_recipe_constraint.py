@@ -19,7 +19,7 @@ from tinsmith.errors import ConstraintError, DataError, FormatError, InputError,
 from tinsmith.models import family
 from tinsmith.pipeline import constraint as constraints
 from tinsmith.pipeline import recipe
-from tinsmith.pipeline.recipe import Constraint
+from tinsmith.pipeline.recipe_tables import Constraint
 from tinsmith.prepare.allowed import Checker
 
 TOOLS = [

@@ -97,7 +97,8 @@ def test_the_loss_of_a_step_is_smoothed_cross_entropy(
     monkeypatch.setattr(kind, "answer_states", note)
     options = replace(OPTIONS, label_smoothing=0.3, epochs=1)
     result = train(method, spec, examples, examples[:6], options, tmp_path)
-    steps = wanted[-result.steps :]  # where a process holds much, what a step takes is measured before the first
+    # Where a process holds much, what a step takes is measured before the first one.
+    steps = wanted[-result.steps :]
     assert [loss for _, loss in result.curve] == pytest.approx([float(one) for one in steps], abs=0.02)
 
 

@@ -10,7 +10,7 @@ from tinsmith.cli._command import Args, flag, option
 from tinsmith.cli._types import File, Folder, Number, Size
 from tinsmith.errors import InputError
 from tinsmith.format_names import AUTO
-from tinsmith.pipeline.recipe import BUDGETS
+from tinsmith.pipeline.recipe_tables import BUDGETS
 
 if TYPE_CHECKING:
     from tinsmith.search.budget import Budget

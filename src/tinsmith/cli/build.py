@@ -170,9 +170,9 @@ def _formats(args: Args, devices: Sequence[Target]) -> list[str]:
 
 
 def _constraint(args: Args) -> Sealed | None:
-    from tinsmith.pipeline import constraint, recipe
+    from tinsmith.pipeline import constraint, recipe_tables
 
-    table = recipe.Constraint(schema=args.schema, tools=args.tools, grammar=args.grammar)
+    table = recipe_tables.Constraint(schema=args.schema, tools=args.tools, grammar=args.grammar)
     return constraint.seal(table, Path()) if table.source else None
 
 

@@ -14,8 +14,8 @@ from tinsmith.data.splits import LEARNED, SPLITS
 from tinsmith.errors import DataError, OfflineError
 from tinsmith.pipeline import constraint, data
 from tinsmith.pipeline.examples import columns, named_paths
-from tinsmith.pipeline.recipe import Constraint as Table
 from tinsmith.pipeline.recipe import Recipe
+from tinsmith.pipeline.recipe_tables import Constraint as Table
 from tinsmith.prepare.check import base as bases
 from tinsmith.prepare.check.rows import Data, Fault, Files, Row, guess_task, read
 from tinsmith.prepare.check.rules import Rules

@@ -13,8 +13,9 @@ from tinsmith.constraint import makers
 from tinsmith.data.row_tools import has_rows, tools_of_rows
 from tinsmith.errors import ConstraintError, DataError, InputError
 from tinsmith.formats.tin import CONSTRAINT
-from tinsmith.pipeline.recipe import LABELS, SOURCES, Recipe
-from tinsmith.pipeline.recipe import Constraint as Table
+from tinsmith.pipeline.recipe import Recipe
+from tinsmith.pipeline.recipe_tables import LABELS, SOURCES
+from tinsmith.pipeline.recipe_tables import Constraint as Table
 from tinsmith.prepare.allowed import Checker
 from tinsmith.system import files, reading
 

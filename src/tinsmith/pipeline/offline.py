@@ -28,7 +28,8 @@ from tinsmith.data.containers import arrow_rows
 from tinsmith.errors import InputError, TinsmithError
 from tinsmith.formats import minisign, sbom
 from tinsmith.pipeline import recipes, stages
-from tinsmith.pipeline.recipe import Recipe, RecipeFile
+from tinsmith.pipeline.recipe import Recipe
+from tinsmith.pipeline.recipe_file import RecipeFile
 from tinsmith.pipeline.skills import stages as several
 from tinsmith.system import children, reading
 from tinsmith.system.files import sha256_file

@@ -10,7 +10,9 @@ from typing import Any
 from tinsmith.errors import InputError
 from tinsmith.format_names import AUTO
 from tinsmith.pipeline import recipe
-from tinsmith.pipeline.recipe import NO_ROUGH, Constraint, Data, Output, Recipe, RecipeFile, Router, Train
+from tinsmith.pipeline.recipe import Recipe
+from tinsmith.pipeline.recipe_file import RecipeFile
+from tinsmith.pipeline.recipe_tables import NO_ROUGH, Constraint, Data, Output, Router, Train
 from tinsmith.tables import NAME, nearest, show
 from tinsmith.train import methods
 

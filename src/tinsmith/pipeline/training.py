@@ -11,7 +11,8 @@ from tinsmith.formats.model_files import model_digest
 from tinsmith.pipeline import data, roughest, sources, update
 from tinsmith.pipeline.augmentation import OFF_TOPIC
 from tinsmith.pipeline.data import Data
-from tinsmith.pipeline.recipe import SEARCH, SEARCH_BUDGET, Recipe
+from tinsmith.pipeline.recipe import Recipe
+from tinsmith.pipeline.recipe_tables import SEARCH, SEARCH_BUDGET
 from tinsmith.pipeline.run import Made, Record, Run, digest_of
 from tinsmith.pipeline.training_progress import Progress
 from tinsmith.system import files

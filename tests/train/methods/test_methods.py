@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from tinsmith.errors import UnsupportedError
-from tinsmith.pipeline.recipe import Data, Train
+from tinsmith.pipeline.recipe_tables import Data, Train
 from tinsmith.train import methods
 
 

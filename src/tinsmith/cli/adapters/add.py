@@ -50,10 +50,10 @@ def run(args: Args) -> int:
 
 
 def _extra(args: Args) -> Extra:
-    from tinsmith.pipeline import constraint, recipe
+    from tinsmith.pipeline import constraint, recipe_tables
     from tinsmith.quant.shipping import Extra
 
-    table = recipe.Constraint(schema=args.schema, tools=args.tools, grammar=args.grammar)
+    table = recipe_tables.Constraint(schema=args.schema, tools=args.tools, grammar=args.grammar)
     held = constraint.seal(table, Path()) if table.source else None
     facts = {"constraint": held.facts} if held else {}
     return Extra(held.entries if held else {}, facts | ({"license": args.license} if args.license else {}))

@@ -85,7 +85,7 @@ def run(args: Args) -> int:
 
 
 def _data(args: Args) -> Data:
-    from tinsmith.pipeline import checking, recipe
+    from tinsmith.pipeline import checking, recipe, recipe_tables
 
     recipes = [file for file in args.files if file.endswith(".toml")]
     files = [("train", Path(file)) for file in args.files]
@@ -93,7 +93,7 @@ def _data(args: Args) -> Data:
     if recipes and (len(args.files) > 1 or more or args.recipe):
         raise InputError(f"{recipes[0]}: a recipe names its own data; give it alone, or files with --recipe")
     if not recipes and not args.recipe:
-        table = recipe.Constraint(schema=args.schema, tools=args.tools)
+        table = recipe_tables.Constraint(schema=args.schema, tools=args.tools)
         return checking.of_files([*files, *more], args.task, table, args.labels, args.base, args.length)
     for name in ("task", "schema", "tools", "labels", "base"):
         if getattr(args, name) is not None:

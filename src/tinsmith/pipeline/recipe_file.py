@@ -1,0 +1,288 @@
+"""A recipe's file read and checked: what no single key shows is checked here."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from typing import Any
+
+from tinsmith import targets, tasks
+from tinsmith.errors import RecipeError, UnsupportedError
+from tinsmith.format_names import AUTO
+from tinsmith.pipeline import compare_tables
+from tinsmith.pipeline.compare_tables import Compare
+from tinsmith.pipeline.recipe_tables import (
+    BASE_KEYS,
+    BUDGETS,
+    DIVIDING_KEYS,
+    EXAMPLE_KEYS,
+    LABELS,
+    NO_ROUGH,
+    OPTIONAL,
+    REWARD,
+    SCRATCH_METHOD,
+    SEARCH,
+    SHAPE_KEYS,
+    SOURCES,
+    TABLES,
+    TFIDF,
+    Build,
+    Eval,
+)
+from tinsmith.tables import TomlFile
+from tinsmith.train import methods, rewards
+from tinsmith.train.options import BASE_TEACHER, DPO
+
+
+class RecipeFile(TomlFile):
+    fault = RecipeError
+    kind = "recipe"
+
+    @property
+    def sha256(self) -> str:
+        return hashlib.sha256(self.raw).hexdigest()
+
+    def tables(self) -> dict[str, Any]:
+        given = self.given
+        self.check_names(TABLES, given)
+        origin = self._origin(given)
+        tables: dict[str, Any] = {
+            name: self.table(name, cls, given.get(name, {}))
+            for name, cls in TABLES.items()
+            if name not in OPTIONAL or name == origin or (name == "update" and name in given)
+        }
+        tables |= {name: None for name in OPTIONAL if name not in tables}
+        if origin == "scratch":
+            self._check_scratch(given)
+            tables["train"] = dataclasses.replace(tables["train"], method=SCRATCH_METHOD)
+            if "baselines" not in given.get("eval", {}):
+                tables["eval"] = dataclasses.replace(tables["eval"], baselines=("nearest",))
+        self._check_method(given, tables["train"].method)
+        self._check_splits(given.get("data", {}))
+        if tables["data"].train is None:
+            tables["eval"] = self._without_examples(given, tables["eval"])
+        if tables["build"].target:
+            tables["build"] = self._for_target(tables["build"], "formats" in given["build"])
+        self._check_augment(given.get("data", {}), tables)
+        self._check_update(given.get("update", {}), tables["train"].method)
+        self._check_build(tables["build"])
+        self._check_task(tables)
+        self._check_answers(given, tables)
+        tables["compare"] = self._listed(tables["compare"])
+        return tables
+
+    def _check_task(self, tables: dict[str, Any]) -> None:
+        data = tables["data"]
+        source = tasks.by_name(data.task).source
+        if data.show_tools and not data.tools:
+            raise self.error("data", "show_tools", "there are no tools to show; give them in tools")
+        if TFIDF in tables["eval"].baselines and source != "choices":
+            raise self.error(
+                "eval", "baselines", f'"{TFIDF}" learns labels; the task {data.task} has none, leave it out'
+            )
+        if data.schema and source != "schema":
+            raise self.error(
+                "data", "schema", f"the answers of the task {data.task} are no JSON by a schema; leave it out"
+            )
+        rough, built = tables["train"].rough, tables["build"].formats
+        if rough not in ("auto", NO_ROUGH, *built):
+            raise self.error(
+                "train", "rough", f"is none of [build] formats, {', '.join(built)}; give one of them"
+            )
+
+    def _check_answers(self, given: dict[str, Any], tables: dict[str, Any]) -> None:
+        """What holds them and what needs that go together."""
+        for key in ("open_tokens_only", "constrained"):
+            if getattr(tables["train"], key) and not tables["constraint"].source:
+                raise self.error("train", key, "there is no constraint; give [constraint]")
+        if tables["constraint"].free and len(given["constraint"]) > 1:
+            raise self.error("constraint", "free", "other keys hold the answer to something; give one of them")
+        if "constraint" in given and not tables["constraint"].free:
+            self._check_constraint(given["constraint"], tables["data"].task)
+            if tables["data"].thinking:
+                raise self.error(
+                    "data", "thinking", "a constraint says what the whole answer may be; leave out one of them"
+                )
+
+    def _listed(self, compare: Compare) -> Compare:
+        """With its [[compare.endpoint]] and [[compare.answers]] read, each a table of its own."""
+        read = {
+            name: tuple(
+                self.table(f"compare.{name} {place}", cls, entry)
+                for place, entry in enumerate(getattr(compare, name), 1)
+            )
+            for name, cls in compare_tables.LISTED.items()
+        }
+        compare = dataclasses.replace(compare, endpoint=read["endpoint"], answers=read["answers"])
+        known = compare_tables.names(compare)
+        for name in known:
+            if known.count(name) > 1:
+                raise self.error(
+                    "compare", None, f'two systems are called "{name}"; give each a name of its own'
+                )
+        stated = compare.changed not in (compare_tables.AUTO, compare_tables.NONE)
+        if stated != (compare.changed_train is not None):
+            raise self.error(
+                "compare", "changed", "a file goes with changed_train, what retrieval finds then; give both"
+            )
+        return compare
+
+    def _for_target(self, build: Build, stated: bool) -> Build:
+        """With the targets' own formats where the recipe states none."""
+        try:
+            devices = [targets.find(name, self.path.parent) for name in build.target]
+        except UnsupportedError as error:
+            raise self.error("build", "target", str(error)) from None
+        return build if stated else dataclasses.replace(build, formats=tuple(targets.formats(devices)))
+
+    def _origin(self, given: dict[str, Any]) -> str:
+        """Which of the tables that say what training starts from is there."""
+        if "base" in given and "scratch" in given:
+            raise self.error("scratch", None, "[base] is given too; give one of them")
+        return "scratch" if "scratch" in given else "base"
+
+    def _check_scratch(self, given: dict[str, Any]) -> None:
+        """Checks what no single key shows about a recipe without a base."""
+        stated = [key for key in SHAPE_KEYS if key in given["scratch"]]
+        if stated and "parameters" in given["scratch"]:
+            raise self.error("scratch", "parameters", f"follow from {', '.join(stated)}; give one or the other")
+        for key in ("layers", "hidden"):
+            if stated and key not in stated:
+                raise self.error("scratch", key, f"missing; it goes with {stated[0]}")
+        if given.get("train", {}).get("method", SCRATCH_METHOD) != SCRATCH_METHOD:
+            raise self.error("train", "method", f'[scratch] trains by "{SCRATCH_METHOD}"; leave it out')
+        for key in BASE_KEYS:
+            if key in given.get("data", {}):
+                raise self.error("data", key, "is for a base; [scratch] has none; leave it out")
+        for name in given.get("eval", {}).get("baselines", []):
+            if name != "nearest":
+                raise self.error(
+                    "eval", "baselines", f'"{name}" prompts a base; without one there is "nearest" alone'
+                )
+
+    def _check_method(self, given: dict[str, Any], name: str) -> None:
+        """Keys of another method say that something else was meant."""
+        method = methods.by_name(name)
+        every = [methods.by_name(one) for one in methods.names()]
+        for table, own in (("train", "keys"), ("data", "reads")):
+            for key in given.get(table, {}):
+                readers = [f'"{one.name}"' for one in every if key in getattr(one, own)]
+                if readers and key not in getattr(method, own):
+                    raise self.error(
+                        table, key, f'is for method {", ".join(readers)}; this one is "{name}", leave it out'
+                    )
+        for table, key in method.needs:
+            if key not in given.get(table, {}):
+                raise self.error(table, key, f'missing; method "{name}" learns from it')
+        train = given.get("train", {})
+        for name in REWARD.read(train.get("reward", {})):
+            place = rewards.of_function(name)
+            if place and not (self.path.parent / place[0]).is_file():
+                raise self.error(
+                    "train", "reward", f"{place[0]} is no file; give one that has the function {place[1]}"
+                )
+        if name == "grpo" and train.get("learning_rate") == SEARCH:
+            raise self.error("train", "learning_rate", f'"{SEARCH}" compares losses, not rewards; state a rate')
+        if name == "grpo" and "beta" in train and train.get("policy_loss") != DPO:
+            raise self.error("train", "beta", f'is for policy_loss = "{DPO}"; leave it out, or give kl_weight')
+        if "shots" in train and train.get("teacher") != BASE_TEACHER:
+            raise self.error("train", "shots", f'is for teacher = "{BASE_TEACHER}"; leave it out')
+
+    def _check_splits(self, given: dict[str, Any]) -> None:
+        """Splits that are not given are made of the training examples."""
+        missing = [split for split in ("validation", "test") if split not in given]
+        if missing and "train" not in given:
+            raise self.error("data", missing[0], "missing; give it, or train to make it of")
+        for key in DIVIDING_KEYS:
+            split = key.removesuffix("_share")
+            if key in given and (not missing or (split in given and key.endswith("_share"))):
+                raise self.error("data", key, "nothing is divided by it; leave it out")
+
+    def _without_examples(self, given: dict[str, Any], settings: Eval) -> Eval:
+        """[eval] of a recipe that has no training examples; raises for what is made of these."""
+        for key in EXAMPLE_KEYS:
+            if given["data"].get(key):
+                raise self.error("data", key, "is about the examples of train; give them, or leave this out")
+        if given.get("eval", {}).get("baselines"):
+            raise self.error("eval", "baselines", "are made from [data] train; give it, or leave this out")
+        if given.get("constraint", {}).get("choices") == LABELS:
+            raise self.error(
+                "constraint", "choices", f'"{LABELS}" are those of [data] train; give it, or list the choices'
+            )
+        build = given.get("build", {})
+        if AUTO in build.get("formats", ()) and "calibration" not in build:
+            raise self.error("build", "calibration", f'missing; "{AUTO}" has no [data] train to measure on')
+        return dataclasses.replace(settings, baselines=())
+
+    def _check_augment(self, given: dict[str, Any], tables: dict[str, Any]) -> None:
+        """Checks that there is something to make where the recipe speaks of it."""
+        data, task = tables["data"], tasks.by_name(tables["data"].task)
+        if data.augment and not task.has_values:
+            known = ", ".join(one.name for one in tasks.tasks() if one.has_values)
+            raise self.error("data", "augment", f"is for the tasks {known}; this one is {data.task}")
+        off = data.augment is False or not task.has_values
+        if off and data.augment_lists:
+            raise self.error("data", "augment_lists", "nothing is substituted here; leave it out")
+        if off and not (data.off_topic or data.augment_pictures) and "augment_variants" in given:
+            raise self.error(
+                "data", "augment_variants", "nothing is made here; leave it out, or give augment_pictures"
+            )
+        sources = (tables["constraint"].source, *(key for key in ("tools", "schema") if getattr(data, key)))
+        if data.augment_lists and not {"tools", "schema"} & set(sources):
+            raise self.error(
+                "data", "augment_lists", "there are no lists; give tools or schema, here or in [constraint]"
+            )
+        for key in ("off_topic_output", "off_topic_share"):
+            if key in given and not data.off_topic:
+                raise self.error("data", key, "goes with off_topic; give both, or neither")
+        if data.off_topic:
+            wanted = data.off_topic_output
+            if wanted is None:
+                raise self.error("data", "off_topic_output", "missing; give the answer to what is off topic")
+            if task.parse(wanted) is None:
+                raise self.error(
+                    "data", "off_topic_output", f"not a valid output of the task {data.task}: {wanted}"
+                )
+
+    def _check_update(self, given: dict[str, Any], name: str) -> None:
+        if not given:
+            return
+        method = methods.by_name(name)
+        every = [methods.by_name(one) for one in methods.names()]
+        for key, can in (("adapter", "starts"), ("data", "replays")):
+            if key in given and not getattr(method, can):
+                known = ", ".join(f'"{one.name}"' for one in every if getattr(one, can))
+                raise self.error("update", key, f'is for method {known}; this one is "{name}", leave it out')
+        for key in ("validation", "test", "replay", "retrain"):
+            if key in given and "data" not in given:
+                raise self.error("update", key, "goes with data, the new examples; give both, or neither")
+
+    def _check_build(self, build: Build) -> None:
+        """Budgets and the format that they are for go together."""
+        stated = [key for key in BUDGETS if getattr(build, key) is not None]
+        if AUTO in build.formats and not stated and not build.target:
+            raise self.error("build", "formats", f'"{AUTO}" needs a budget; give target, {", ".join(BUDGETS)}')
+        for key in (*stated, "bandwidth", "calibration"):
+            if AUTO not in build.formats and getattr(build, key) is not None:
+                raise self.error("build", key, f'is for the format "{AUTO}"; add it, or leave this out')
+        if build.speed is None and build.bandwidth is not None:
+            raise self.error("build", "bandwidth", "is for speed; give it, or leave this out")
+        if build.speed is not None and build.bandwidth is None and not build.target:
+            raise self.error("build", "speed", "follows from bandwidth; give that, or a target")
+
+    def _check_constraint(self, given: dict[str, Any], task: str) -> None:
+        """Checks what no single key shows: there is one source, and the other keys apply to it."""
+        sources = [key for key in SOURCES if key in given]
+        if len(sources) != 1:
+            key = sources[1] if sources else None
+            what = f"{' and '.join(sources)} are given" if sources else "says nothing of the answer"
+            raise self.error("constraint", key, f"{what}; give one of {', '.join(SOURCES)}")
+        with_labels = [one.name for one in tasks.tasks() if one.constraint.get("choices") == LABELS]
+        if given.get("choices") == LABELS and task not in with_labels:
+            known = ", ".join(with_labels)
+            raise self.error("constraint", "choices", f'"{LABELS}" is for the task {known}; this one is {task}')
+        for key, needs in (("spacing", ("schema", "tools")), ("format", ("tools",))):
+            if key in given and sources[0] not in needs:
+                raise self.error(
+                    "constraint", key, f"says nothing about {sources[0]}; it goes with {' or '.join(needs)}"
+                )

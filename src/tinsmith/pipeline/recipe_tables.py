@@ -1,0 +1,327 @@
+"""The tables of a recipe, but those of `tinsmith compare`: each is one dataclass, and each of its keys one
+field with the values it takes. docs/recipe.md says what they do."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from tinsmith import tasks
+from tinsmith.data import picture_changes, shapes
+from tinsmith.format_names import AUTO, DEFAULTS, FORMATS
+from tinsmith.pipeline.compare_tables import Compare, Prices
+from tinsmith.tables import (
+    ANY_TEXT,
+    ARGV,
+    DATE,
+    FLAG,
+    NAME,
+    SIZE,
+    TEXT,
+    Kind,
+    choice,
+    is_text,
+    is_whole,
+    multiple,
+    number,
+    one_or_more,
+    some_of,
+    whole,
+)
+from tinsmith.tables import key as _key
+from tinsmith.train import methods, rewards
+from tinsmith.train.options import (
+    AUTO_DEVICE,
+    EPOCHS,
+    MADE_EPOCHS,
+    MADE_SEEDS,
+    MOMENTS,
+    PARTS,
+    POLICY_LOSSES,
+    RANK_SCALES,
+    RETRAIN_AUTO,
+    RETRAINS,
+    SCALES,
+    TORCH_DEVICES,
+    UPDATE_EPOCHS,
+    ScratchOptions,
+    TrainOptions,
+)
+from tinsmith.train.rules import default_label_epochs
+
+BUDGETS = ("max_size", "bits", "memory", "speed", "min_accuracy")
+BASELINES = ("zero_shot", "few_shot", "retrieval", "nearest")
+TFIDF = "tfidf"  # a baseline of tasks with labels alone
+KEEPS = ("auto", "packed", "float")
+SPACINGS = ("compact", "spaced", "free")
+SOURCES = ("schema", "tools", "grammar", "regex", "choices")
+LABELS = "labels"
+ORIGINS = ("base", "scratch")  # the tables that say what training starts from
+OPTIONAL = (*ORIGINS, "update")
+# Keys that a model trained from scratch has no use for: there is no base.
+BASE_KEYS = ("thinking", "date", "show_tools")
+SCRATCH_METHOD = "full"
+# Keys of [data] that say how examples are divided where a split is not given.
+DIVIDING_KEYS = ("validation_share", "test_share", "split_seed", "near", "group")
+# Keys of [data] that say how its training examples are used.
+EXAMPLE_KEYS = ("limit", "augment", "augment_variants", "augment_lists", "augment_pictures", "off_topic")
+SHAPE_KEYS = ("layers", "hidden", "heads", "kv_heads", "feed_forward")
+CHOICES = Kind(
+    f'"{LABELS}" or a list of texts',
+    lambda v: v == LABELS or (isinstance(v, list) and bool(v) and all(is_text(word) for word in v)),
+)
+DEVICES = one_or_more("a target's name, or the path of a TOML file")
+COLUMNS = one_or_more("a column's name")
+SEARCH, SEARCH_BUDGET = "search", 0.5
+NO_ROUGH = "none"
+RATE = Kind(
+    f'"auto", "{SEARCH}" or a number above 0, at most 1',
+    lambda v: v in ("auto", SEARCH) or ((isinstance(v, float) or is_whole(v)) and 0 < v <= 1),
+)
+TIMES = Kind(
+    '"auto" or a whole number from 1 to 1000', lambda v: v == "auto" or (is_whole(v) and 1 <= v <= 1000)
+)
+WEIGHT = Kind(
+    '"auto" or a number from 0.001 to 1000',
+    lambda v: v == "auto" or ((isinstance(v, float) or is_whole(v)) and 0.001 <= v <= 1000),
+)
+RANKS = Kind(
+    "a table of ranks from 1 to 1024 by the names of linear layers, such as { q_proj = 32 }",
+    lambda v: (
+        isinstance(v, dict) and bool(v) and all(is_whole(rank) and 1 <= rank <= 1024 for rank in v.values())
+    ),
+)
+_RULES = ", ".join(f'"{name}"' for name in rewards.NAMES)
+REWARD = Kind(
+    f'{_RULES}, a function such as "rewards.py:score", or a table of these with weights above 0, at most 1000',
+    lambda v: (
+        bool(v) and all(_is_reward(name) for name in v) and all(_is_weight(weight) for weight in v.values())
+        if isinstance(v, dict)
+        else _is_reward(v)
+    ),
+    lambda v: v if isinstance(v, dict) else {v: 1.0},
+)
+ADAPTER = Kind("the folder of the adapter to go on from (--from)", is_text)
+TARGETS = Kind(
+    '"auto" or a list of names of linear layers, such as ["q_proj", "v_proj"]',
+    lambda v: v == "auto" or (isinstance(v, list) and bool(v) and all(is_text(word) for word in v)),
+)
+
+
+def _is_reward(name: Any) -> bool:
+    return isinstance(name, str) and (name in rewards.NAMES or rewards.of_function(name) is not None)
+
+
+def _is_weight(value: Any) -> bool:
+    return (isinstance(value, float) or is_whole(value)) and 0 < value <= 1000
+
+
+@dataclass(frozen=True)
+class Base:
+    model: str = _key(TEXT)
+    revision: str | None = _key(TEXT, None)
+    keep: Literal["auto", "packed", "float"] = _key(choice(KEEPS), "auto")
+
+
+@dataclass(frozen=True)
+class Scratch:
+    parameters: int = _key(whole(10_000, 1_000_000_000), ScratchOptions.parameters)
+    vocabulary: int = _key(multiple(32, 288, 65_536), ScratchOptions.vocabulary)
+    context: int = _key(whole(16, 1_000_000), ScratchOptions.context)
+    layers: int | None = _key(whole(1, 256), None)
+    hidden: int | None = _key(multiple(32, 32, 8192), None)
+    heads: int | None = _key(whole(1, 256), None)
+    kv_heads: int | None = _key(whole(1, 256), None)
+    feed_forward: int | None = _key(multiple(32, 32, 65_536), None)
+    picture: int = _key(whole(8, 4096), ScratchOptions.picture)
+    patch: int = _key(whole(2, 64), ScratchOptions.patch)
+    merge: int = _key(whole(1, 8), ScratchOptions.merge)
+    tower_layers: int = _key(whole(1, 256), ScratchOptions.tower_layers)
+    tower_hidden: int = _key(multiple(32, 32, 8192), ScratchOptions.tower_hidden)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Data:
+    train: str | None = _key(TEXT, None)
+    validation: str | None = _key(TEXT, None)
+    test: str | None = _key(TEXT, None)
+    validation_share: float = _key(number(0.001, 0.9), 0.1)
+    test_share: float = _key(number(0.001, 0.9), 0.2)
+    split_seed: int = _key(whole(0, 2**31 - 1), 0)
+    near: float = _key(number(0.5, 1), 0.8)
+    group: str | None = _key(TEXT, None)
+    shape: str | None = _key(choice(shapes.names()), None)
+    input: tuple[str, ...] | None = _key(COLUMNS, None)
+    output: str | None = _key(TEXT, None)
+    author: str | None = _key(TEXT, None)
+    image: tuple[str, ...] | None = _key(COLUMNS, None)
+    text: str | None = _key(TEXT, None)
+    pairs: str | None = _key(TEXT, None)
+    validation_pairs: str | None = _key(TEXT, None)
+    ratings: str | None = _key(TEXT, None)
+    validation_ratings: str | None = _key(TEXT, None)
+    task: str = _key(choice(tasks.names()), tasks.DEFAULT)
+    system: str = _key(ANY_TEXT, "")
+    thinking: bool | None = _key(FLAG, None)
+    date: str | None = _key(DATE, None)
+    limit: int = _key(whole(0, 10_000_000), 0)
+    tools: str | None = _key(TEXT, None)
+    schema: str | None = _key(TEXT, None)
+    show_tools: bool = _key(FLAG, False)
+    command: tuple[str, ...] | None = _key(ARGV, None)
+    licenses: str | None = _key(TEXT, None)
+    augment: bool | None = _key(FLAG, None)
+    augment_variants: int | str = _key(TIMES, "auto")
+    augment_lists: bool = _key(FLAG, False)
+    augment_pictures: tuple[str, ...] | None = _key(some_of(picture_changes.KINDS, least=0), None)
+    off_topic: str | None = _key(TEXT, None)
+    off_topic_output: str | None = _key(TEXT, None)
+    off_topic_share: float = _key(number(0.001, 1), 0.05)
+
+
+@dataclass(frozen=True)
+class Train:
+    method: str = _key(choice(methods.names()), methods.DEFAULT)
+    epochs: int | str = _key(TIMES, "auto")
+    rank: int = _key(whole(1, 1024), 16)
+    ranks: dict[str, int] | None = _key(RANKS, None)  # noqa: RUF009, a default of None
+    rank_scale: str = _key(choice(RANK_SCALES), TrainOptions.rank_scale)
+    parts: tuple[str, ...] = _key(some_of(PARTS, least=1), TrainOptions.parts)
+    alpha: float = _key(number(0.001, 10_000), 32.0)
+    dropout: float = _key(number(0, 0.9), 0.0)
+    targets: tuple[str, ...] | str = _key(TARGETS, "auto")
+    label_smoothing: float = _key(number(0, 0.9), TrainOptions.label_smoothing)
+    noise: float = _key(number(0, 1000), TrainOptions.noise)
+    learning_rate: float | str = _key(RATE, "auto")
+    search_budget: float = _key(number(0.01, 1), SEARCH_BUDGET)
+    batch_tokens: int = _key(whole(16, 1_000_000), 640)
+    max_length: int = _key(whole(8, 1_000_000), 512)
+    patience: int = _key(whole(0, 1000), 0)
+    average: float = _key(number(0, 1), 0.0)
+    rough: str = _key(choice(("auto", NO_ROUGH, *FORMATS, AUTO)), "auto")
+    open_tokens_only: bool = _key(FLAG, False)
+    beta: float = _key(number(0.001, 100), TrainOptions.beta)
+    good_weight: float | str = _key(WEIGHT, "auto")
+    teacher: str | None = _key(TEXT, None)
+    shots: int = _key(whole(1, 100), TrainOptions.shots)
+    teacher_top: int = _key(whole(1, 100_000), TrainOptions.teacher_top)
+    temperature: float = _key(number(0.01, 100), TrainOptions.temperature)
+    teacher_weight: float = _key(number(0, 1), TrainOptions.teacher_weight)
+    prefix_length: int = _key(whole(1, 10_000), TrainOptions.prefix_length)
+    reward: dict[str, float] | None = _key(REWARD, None)  # noqa: RUF009, a default of None
+    rollouts: int = _key(whole(2, 1024), TrainOptions.rollouts)
+    prompts: int = _key(whole(1, 100_000), TrainOptions.prompts)
+    iterations: int = _key(whole(1, 100), TrainOptions.iterations)
+    policy_loss: str = _key(choice(POLICY_LOSSES), TrainOptions.policy_loss)
+    scale_rewards: str = _key(choice(SCALES), TrainOptions.scale_rewards)
+    epsilon: float = _key(number(0.001, 1), TrainOptions.epsilon)
+    epsilon_high: float | None = _key(number(0.001, 100), None)
+    kl_weight: float = _key(number(0, 100), TrainOptions.kl_weight)
+    constrained: bool | None = _key(FLAG, None)
+    moments: str = _key(choice(MOMENTS), TrainOptions.moments)
+    seed: int = _key(whole(0, 2**31 - 1), 0)
+    seeds: int | str = _key(TIMES, "auto")
+    device: str = _key(choice((AUTO_DEVICE, *TORCH_DEVICES)), AUTO_DEVICE)
+
+    def passes(self, made: bool, further: bool = False, labelled: int = 0) -> int:
+        """Over the training examples. made: whether others were made of them; further: whether they come on top
+        of what an adapter knows; labelled: how many there are, where their answers are labels alone."""
+        if isinstance(self.epochs, int):
+            return self.epochs
+        if own := methods.by_name(self.method).passes:
+            return own
+        if further:
+            return UPDATE_EPOCHS
+        if made:
+            return MADE_EPOCHS
+        return default_label_epochs(labelled) if labelled and self.method == methods.DEFAULT else EPOCHS
+
+    def runs(self, made: bool, further: bool = False) -> int:
+        """That differ by their seed; made, further: as for passes."""
+        if isinstance(self.seeds, int):
+            return self.seeds
+        return MADE_SEEDS if made and not further and self.method == methods.DEFAULT else 1
+
+
+@dataclass(frozen=True)
+class Update:
+    adapter: str = _key(ADAPTER)
+    data: str | None = _key(TEXT, None)
+    validation: str | None = _key(TEXT, None)
+    test: str | None = _key(TEXT, None)
+    learning_rate: float | str = _key(RATE, "auto")
+    replay: float = _key(number(0.01, 0.9), TrainOptions.replay)
+    retrain: str = _key(choice(RETRAINS), RETRAIN_AUTO)
+
+
+@dataclass(frozen=True)
+class Constraint:
+    schema: str | None = _key(TEXT, None)
+    tools: str | None = _key(TEXT, None)
+    grammar: str | None = _key(TEXT, None)
+    regex: str | None = _key(TEXT, None)
+    choices: tuple[str, ...] | str | None = _key(CHOICES, None)
+    spacing: Literal["compact", "spaced", "free"] = _key(choice(SPACINGS), "compact")
+    format: str = _key(TEXT, "json")
+    free: bool = _key(FLAG, False)
+
+    @property
+    def source(self) -> str | None:
+        """The key that says what an answer may be; None where the recipe states nothing of it."""
+        return next((key for key in SOURCES if getattr(self, key) is not None), None)
+
+
+@dataclass(frozen=True)
+class Build:
+    formats: tuple[str, ...] = _key(some_of((*FORMATS, AUTO), least=1), DEFAULTS)
+    context: int = _key(whole(0, 1_000_000), 0)
+    target: tuple[str, ...] = _key(DEVICES, ())
+    max_size: int | None = _key(SIZE, None)
+    bits: float | None = _key(number(1, 16), None)
+    memory: int | None = _key(SIZE, None)
+    speed: float | None = _key(number(0.001, 1_000_000), None)
+    bandwidth: int | None = _key(SIZE, None)
+    min_accuracy: float | None = _key(number(0, 1), None)
+    calibration: str | None = _key(TEXT, None)
+    draft_table: bool = _key(FLAG, True)
+
+
+@dataclass(frozen=True)
+class Eval:
+    baselines: tuple[str, ...] = _key(some_of((*BASELINES, TFIDF), least=0), BASELINES)
+    baseline_limit: int = _key(whole(0, 10_000_000), 100)
+    limit: int = _key(whole(0, 10_000_000), 0)
+    shots: int = _key(whole(1, 100), 5)
+    max_tokens: int = _key(whole(1, 100_000), 96)
+    threads: int = _key(whole(0, 1024), 0)
+    bootstrap: int = _key(whole(100, 1_000_000), 2000)
+    seed: int = _key(whole(0, 2**31 - 1), 0)
+    error: float | None = _key(number(0, 1), None)
+
+
+@dataclass(frozen=True)
+class Output:
+    name: str | None = _key(NAME, None)
+
+
+@dataclass(frozen=True)
+class Router:
+    off_topic: str = _key(TEXT)
+    test: str | None = _key(TEXT, None)
+    examples: int = _key(whole(2, 100_000), 300)
+    compare: bool = _key(FLAG, True)
+
+
+TABLES: dict[str, type[Any]] = {
+    "base": Base,
+    "scratch": Scratch,
+    "data": Data,
+    "train": Train,
+    "update": Update,
+    "constraint": Constraint,
+    "build": Build,
+    "eval": Eval,
+    "output": Output,
+    "compare": Compare,
+    "prices": Prices,
+}
