@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Prints, as Markdown, host by case of integrations/conformance and what addons take, as the last runs found it.
+"""Prints, as Markdown, host by case of integrations/conformance and what addons take, as the last runs had it.
 
     scripts/conformance_table.py FOLDER     reads FOLDER/*/conformance.json and weight.json
 
