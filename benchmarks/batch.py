@@ -188,17 +188,21 @@ def kills(bench: Bench) -> dict[str, Any]:
 
 
 def memory(bench: Bench) -> dict[str, Any]:
-    """Peak of the proportional set sizes of the command and its workers, in bytes."""
-    found = {}
+    """Peak of the proportional set sizes of the command and its workers, in bytes; and how fast they were."""
+    found, rate = {}, {}
     for count in (bench.args.items, bench.args.items * bench.args.times):
-        running = bench.start(bench.given(count), bench.folder / f"memory-{count}.jsonl")
+        given, started = bench.given(count), time.perf_counter()
+        running = bench.start(given, bench.folder / f"memory-{count}.jsonl")
         most = 0
         while running.poll() is None:
             most = max(most, _held(running.pid))
             time.sleep(0.05)
+        if running.returncode not in (0, 1):
+            raise SystemExit(f"tinsmith batch ended with {running.returncode}")
         found[str(count)] = most
+        rate[str(count)] = round(count / (time.perf_counter() - started), 2)
     few, many = found.values()
-    return {"peak_bytes": found, "ratio": round(many / few, 4)}
+    return {"peak_bytes": found, "ratio": round(many / few, 4), "items_per_second": rate}
 
 
 def _held(group: int) -> int:
