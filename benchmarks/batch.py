@@ -218,6 +218,7 @@ def _held(group: int) -> int:
 
 def on_ray(bench: Bench) -> dict[str, Any]:
     """Seconds of the same batch by two processes and by an actor on each of two nodes, with their loading."""
+    import ray as _ray
     from ray.cluster_utils import Cluster
 
     from tinsmith.batch import crew, ray
@@ -245,6 +246,7 @@ def on_ray(bench: Bench) -> dict[str, Any]:
 
     timed("workers", lambda settings: crew.Workers(job(settings), count))
     timed("actors", lambda settings: ray.Cluster(job(settings), nodes.address, count))
+    _ray.shutdown()
     nodes.shutdown()
     same = len({(bench.folder / f"{name}.jsonl").read_bytes() for name in seconds}) == 1
     return {**{name: round(one, 2) for name, one in seconds.items()}, "same_bytes": same}
