@@ -1,10 +1,11 @@
 """`tinsmith batch` beside plain loops; killed at random moments; its memory; on Ray.
 
     python benchmarks/batch.py home-5m-q8_0.tin [--items 1000] [--max-tokens 48] [--system home]
-        [--gguf home-5m-q8_0.gguf]     and a loop over llama-cpp-python, --peer items of it
+        [--many 1000]                  so many of the items by one generate_many (default: all)
+        [--gguf home-5m-q8_0.gguf]     and a loop over llama-cpp-python, --peer items of it, as of generate
         [--kills 20]                   SIGKILL so often, and the bytes of OUT beside an undisturbed run's
         [--times 100]                  peak memory of so many times the items beside that of --items
-        [--ray]                        the same items by as many actors on a local cluster
+        [--ray]                        the same items by two workers, and by an actor on each of two local nodes
         [--size 100000000]             what so many items take, by the rate and the bytes of --items
 
 Items are commands for a home, made by number; --in takes a file's own. batch's time is the whole command's,
@@ -42,6 +43,7 @@ ROOMS = (
     "cellar",
     "porch",
 )
+STORE = 1 << 28  # bytes of objects that a node of Ray holds
 FORMS = (
     "turn on the {room} light at {n} percent",
     "set the thermostat in the {room} to {n} degrees",
@@ -123,18 +125,24 @@ def rates(bench: Bench) -> dict[str, Any]:
     counts = json.loads(out.with_name(f"{out.name}.journal").read_text().splitlines()[-1])["counts"]
     texts = [json.loads(line)["input"] for line in given.read_text(encoding="utf-8").splitlines()]
     model = tinsmith.load(args.file)
-    prompts = [model.render(bench.messages(text)) for text in texts]
+    prompts = [model.render(bench.messages(text)) for text in texts[: args.many]]
     started = time.perf_counter()
     many = model.generate_many(prompts, max_tokens=args.max_tokens)
     plain = time.perf_counter() - started
+    looped = prompts[: args.peer]
+    started = time.perf_counter()
+    for prompt in looped:
+        model.generate(prompt, max_tokens=args.max_tokens)
+    loop = time.perf_counter() - started
     rows = [json.loads(line) for line in out.read_text(encoding="utf-8").splitlines()]
     found = {
         "items": len(texts),
         "tokens": counts["tokens"],
         "answered_by_an_equal_item": counts["known"],
         "batch": round(len(texts) / seconds, 2),
-        "generate_many": round(len(texts) / plain, 2),
-        "equal_to_generate_many": [row.get("text") for row in rows] == [one.text for one in many],
+        "generate_many": round(len(many) / plain, 2),
+        "generate": round(len(looped) / loop, 2),
+        "equal_to_generate_many": [row.get("text") for row in rows[: len(many)]] == [one.text for one in many],
     }
     if args.gguf:
         found["llama_cpp"] = round(_llama(bench, texts[: args.peer]), 2)
@@ -180,17 +188,21 @@ def kills(bench: Bench) -> dict[str, Any]:
 
 
 def memory(bench: Bench) -> dict[str, Any]:
-    """Peak of the proportional set sizes of the command and its workers, in bytes."""
-    found = {}
+    """Peak of the proportional set sizes of the command and its workers, in bytes; and how fast they were."""
+    found, rate = {}, {}
     for count in (bench.args.items, bench.args.items * bench.args.times):
-        running = bench.start(bench.given(count), bench.folder / f"memory-{count}.jsonl")
+        given, started = bench.given(count), time.perf_counter()
+        running = bench.start(given, bench.folder / f"memory-{count}.jsonl")
         most = 0
         while running.poll() is None:
             most = max(most, _held(running.pid))
             time.sleep(0.05)
+        if running.returncode not in (0, 1):
+            raise SystemExit(f"tinsmith batch ended with {running.returncode}")
         found[str(count)] = most
+        rate[str(count)] = round(count / (time.perf_counter() - started), 2)
     few, many = found.values()
-    return {"peak_bytes": found, "ratio": round(many / few, 4)}
+    return {"peak_bytes": found, "ratio": round(many / few, 4), "items_per_second": rate}
 
 
 def _held(group: int) -> int:
@@ -205,14 +217,21 @@ def _held(group: int) -> int:
 
 
 def on_ray(bench: Bench) -> dict[str, Any]:
-    """Seconds of the same batch by processes of this machine and by as many actors, with their loading."""
+    """Seconds of the same batch by two processes and by an actor on each of two nodes, with their loading."""
+    import ray as _ray
+    from ray.cluster_utils import Cluster
+
     from tinsmith.batch import crew, ray
     from tinsmith.batch.run import Batch, run
     from tinsmith.batch.settings import Settings
     from tinsmith.system.progress import Silent
 
-    args, given, count = bench.args, bench.given(bench.args.items), usable_cores()
-    ray.connect("local")
+    args, given, count = bench.args, bench.given(bench.args.items), 2
+    os.environ["RAY_AUTH_MODE"] = "disabled"
+    nodes = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "object_store_memory": STORE})
+    nodes.add_node(num_cpus=1, object_store_memory=STORE)
+    nodes.wait_for_nodes()
+    ray.connect(nodes.address)
     settings = Settings(max_tokens=args.max_tokens, system=args.system or None)
     seconds = {}
 
@@ -226,7 +245,9 @@ def on_ray(bench: Bench) -> dict[str, Any]:
         return crew.Job(Path(args.file), settings, {}, {}, retry=2)
 
     timed("workers", lambda settings: crew.Workers(job(settings), count))
-    timed("actors", lambda settings: ray.Cluster(job(settings), "local", count))
+    timed("actors", lambda settings: ray.Cluster(job(settings), nodes.address, count))
+    _ray.shutdown()
+    nodes.shutdown()
     same = len({(bench.folder / f"{name}.jsonl").read_bytes() for name in seconds}) == 1
     return {**{name: round(one, 2) for name, one in seconds.items()}, "same_bytes": same}
 
@@ -238,6 +259,7 @@ def main() -> int:
     parser.add_argument("--items", type=int, default=500)
     parser.add_argument("--max-tokens", type=int, default=48)
     parser.add_argument("--system", default="")
+    parser.add_argument("--many", type=int)
     parser.add_argument("--gguf")
     parser.add_argument("--peer", type=int, default=100)
     parser.add_argument("--kills", type=int, default=0)

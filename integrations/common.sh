@@ -3,6 +3,7 @@
 #   WORK         a folder of its own, kept between runs: .venv/hosts/NAME
 #   TINS         the tins of integrations/conformance, and cases.json
 #   native DIR   libtinhost.so, tin.c, tin_host.c and their headers in DIR, made once for the sources as they are
+#   beside PATH..., added TIN CONTEXT COMMAND...   what the addon takes, for the table of hosts: see weigh.py
 #   say, fail, debian COMMAND PACKAGE... and the rest of scripts/lib.sh, and .venv's programs on PATH
 HERE=$(cd "$(dirname "$0")" && pwd)
 ROOT=$(cd "$HERE/../.." && pwd)
@@ -40,3 +41,7 @@ native() {
     mkdir -p "$1"
     cp .venv/hosts/native/{libtinhost.so,tin.c,tin.h,tin_host.c,tin_host.h} "$1"
 }
+
+weigh() { python "$ROOT/integrations/weigh.py" "$@" >&2 || fail "the addon takes too much (see above)"; }
+beside() { weigh "$WORK" beside "$@"; }
+added() { weigh "$WORK" added "$@"; }

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""Prints, as Markdown, host by case of integrations/conformance, as each host's last run found it.
+"""Prints, as Markdown, host by case of integrations/conformance and what addons take, as the last runs had it.
 
-    scripts/conformance_table.py FOLDER     reads FOLDER/*/conformance.json
+    scripts/conformance_table.py FOLDER     reads FOLDER/*/conformance.json and weight.json
 
 A case that did not pass has a number, and its line below the table; one that a host did not report has a dash.
 Exits with 1 where any is not passed.
@@ -36,6 +36,21 @@ def table(reports: list[dict[str, Any]]) -> tuple[str, bool]:
     return "\n".join([*lines, *(["", *faults] if faults else [])]), whole
 
 
+def weights(found: dict[str, dict[str, int]]) -> str:
+    """Kilobytes and mebibytes. found: by host, what integrations/weigh.py keeps."""
+    lines = [
+        "| addon | beside the library, KB | memory beside the file, MiB | a session as planned, MiB |",
+        "| --- | --- | --- | --- |",
+    ]
+    for name, weight in sorted(found.items()):
+        cells = [
+            f"{weight[key] / unit:.1f}" if key in weight else "–"
+            for key, unit in (("beside", 1000), ("added", 1 << 20), ("planned", 1 << 20))
+        ]
+        lines.append(f"| {name} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
 def main() -> int:
     if len(sys.argv) != 2:
         print(__doc__, file=sys.stderr)
@@ -46,6 +61,12 @@ def main() -> int:
         return 2
     text, whole = table([json.loads(path.read_text("utf-8")) for path in found])
     print(text)
+    weighed = {
+        path.parent.name: json.loads(path.read_text("utf-8"))
+        for path in Path(sys.argv[1]).glob("*/weight.json")
+    }
+    if weighed:
+        print(f"\n{weights(weighed)}")
     return 0 if whole else 1
 
 

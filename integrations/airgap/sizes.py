@@ -1,10 +1,10 @@
-"""sizes.py FOLDER: what each package of a repository takes beside the library, compressed; at most 1 MB."""
+"""sizes.py FOLDER: what each package of a repository takes beside the library, as compressed; at most 1 MB."""
 
+import lzma
 import subprocess
 import sys
 import tarfile
 import tempfile
-import zlib
 from pathlib import Path
 
 MOST = 1_000_000
@@ -22,7 +22,7 @@ for package in sorted(Path(sys.argv[1]).glob("*.deb")):
                 for one in archive
                 if one.isfile() and not one.name.endswith(LIBRARY)
             ]
-    size = len(zlib.compress(b"".join(rest), 9))
+    size = len(lzma.compress(b"".join(rest), preset=9))
     print(f"{size:>9,} {package.name}, beside the library")
     if size > MOST:
         sys.exit(f"{package.name}: {size:,} bytes beside the library; at most {MOST:,}")

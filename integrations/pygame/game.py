@@ -95,11 +95,11 @@ class Game:
         begins: list[float] = []
         gc.disable()  # as a game does that cares: what is garbage is collected in the waiting
         begun = time.perf_counter()
-        for k in range(frames):
+        for _ in range(frames):
             pygame.event.pump()
             if not self.helmsman.thinks:
                 now = time.perf_counter()
-                self.helmsman.hear(ORDERS[k % len(ORDERS)])
+                self.helmsman.hear(ORDERS[len(begins) % len(ORDERS)])
                 begins.append(time.perf_counter() - now)
             late = self.frame()
             if late is not None:

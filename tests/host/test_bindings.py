@@ -48,3 +48,11 @@ def test_the_table_of_hosts_numbers_what_failed() -> None:
         '1. lua, free: "Wit" is not "Witness"',
     ]
     assert conformance_table.table([{"host": "go", "cases": {"answer": "passed"}}])[1]
+
+
+def test_the_table_of_what_addons_take() -> None:
+    weighed = {"lua": {"beside": 21400}, "go": {"beside": 9940, "added": 3 << 20, "planned": 5 << 19}}
+    assert conformance_table.weights(weighed).splitlines()[2:] == [
+        "| go | 9.9 | 3.0 | 2.5 |",
+        "| lua | 21.4 | – | – |",
+    ]

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from itertools import count
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -76,6 +76,20 @@ def test_a_slice_is_what_the_step_is_given(model: Model, monkeypatch: pytest.Mon
         answer.step_for(slice_ns / 1e9)
         assert given and max(given) < slice_ns and given == sorted(given, reverse=True)
         assert len(given) <= slice_ns // 1000
+
+
+def test_what_does_not_fit_the_rest_of_a_slice_waits_for_the_next() -> None:
+    """The core puts a choice off that would come too late; asked again at once, it would make it."""
+
+    class Run:
+        deadline = 0
+
+        def pieces(self) -> Iterator[str]:
+            yield from ("", "a", "", "b")
+
+    answer = stepped.Stepped(cast(Any, Run()), True)
+    assert [answer.step_for(100) for _ in range(3)] == ["a", "b", ""]
+    assert answer.done
 
 
 def test_little_is_done_in_a_slice(model: Model) -> None:

@@ -6,6 +6,7 @@ from __future__ import annotations
 import gzip
 import hashlib
 import io
+import lzma
 import tempfile
 from collections.abc import Iterable
 from datetime import UTC, datetime
@@ -107,14 +108,15 @@ def write(package: Package, control: str, file: BinaryIO) -> None:
         about |= {"postinst": _COMPILE.encode(), "prerm": _CLEAN.encode()}
     file.write(b"!<arch>\n")
     _member(file, "debian-binary", io.BytesIO(b"2.0\n"))
-    for name, held in (("control.tar.gz", about), ("data.tar.gz", files)):
+    for name, held in (("control.tar", about), ("data.tar", files)):
         with tempfile.TemporaryFile() as packed:
             # Weights do not get smaller: they are stored.
-            level = 0 if any(one.endswith(".tin") for one in held) else 9
-            with gzip.GzipFile("", "wb", level, packed, mtime=0) as written:
+            stored = any(one.endswith(".tin") for one in held)
+            packing = gzip.GzipFile("", "wb", 0, packed, mtime=0) if stored else lzma.LZMAFile(packed, "wb")
+            with packing as written:
                 tar.write_tree(held, cast(BinaryIO, written), "./")
             packed.seek(0)
-            _member(file, name, cast(BinaryIO, packed))
+            _member(file, f"{name}.{'gz' if stored else 'xz'}", cast(BinaryIO, packed))
 
 
 def _member(file: BinaryIO, name: str, data: BinaryIO) -> None:

@@ -57,7 +57,7 @@ class Stepped:
 
     def _advance(self, seconds: float) -> str:
         self._run.deadline = time.perf_counter_ns() + max(1, int(seconds * 1e9))
-        new = []
+        new = [""]
         while not self._ended:
             try:
                 new.append(next(self._pieces))
@@ -66,6 +66,7 @@ class Stepped:
             except BaseException:
                 self._ended = self._lost = True
                 raise
-            if time.perf_counter_ns() >= self._run.deadline:
+            # Nothing new: what comes next does not fit into the rest, and would be begun if asked again.
+            if not new[-1] or time.perf_counter_ns() >= self._run.deadline:
                 break
         return "".join(new)
