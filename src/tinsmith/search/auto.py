@@ -13,7 +13,7 @@ from typing import Any
 
 from tinsmith import models
 from tinsmith.errors import InputError
-from tinsmith.formats.weights import weight_format
+from tinsmith.formats.weights import in_gguf, weight_format
 from tinsmith.quant.assign import Choice, Tight, assign
 from tinsmith.quant.presets import Mix
 from tinsmith.search import grams, sensitivity, text
@@ -30,12 +30,14 @@ _POINTS = 12  # of the front
 @dataclass(frozen=True)
 class Options:
     """tokens: that losses are measured on; gram_tokens: that inputs are seen on, for error feedback and output
-    errors; feedback: blocks with error feedback; thorough: every format of every tensor is measured."""
+    errors; feedback: blocks with error feedback; thorough: every format of every tensor is measured; gguf: the
+    file is a GGUF, which has no formats of tins alone."""
 
     tokens: int = 1024
     gram_tokens: int = grams.TOKENS
     feedback: bool = True
     thorough: bool = False
+    gguf: bool = False
 
 
 @dataclass(frozen=True)
@@ -82,7 +84,10 @@ class Search:
         overhead: int | None = None,
     ) -> None:
         self.spec, self.display = spec, display
-        self.candidates = sensitivity.matrices(spec)
+        self.candidates = {
+            role: [name for name in names if not options.gguf or in_gguf(name) == name]
+            for role, names in sensitivity.matrices(spec).items()
+        }
         judged = text.windows(spec, calibration, options.tokens)
         self.model, self.grams = grams.of_text(spec, calibration, display, options.gram_tokens)
         self.feedback = grams.Feedback(self.model, self.grams) if options.feedback else None
