@@ -104,6 +104,6 @@ def search(
 
     wanted = budget(args, room, devices)
     ids = text.tokens(spec, text.read(args.calibration))
-    options = auto.Options(thorough=args.thorough, gguf=gguf)
+    options = auto.Options(thorough=args.thorough, gguf=gguf or args.max_size is not None)
     measured = auto.Search(spec, ids, folder, display, options, overhead=overhead)
     return choice.of_search(measured, wanted, display)

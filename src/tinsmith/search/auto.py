@@ -31,7 +31,7 @@ _POINTS = 12  # of the front
 class Options:
     """tokens: that losses are measured on; gram_tokens: that inputs are seen on, for error feedback and output
     errors; feedback: blocks with error feedback; thorough: every format of every tensor is measured; gguf: the
-    file is a GGUF, which has no formats of tins alone."""
+    file that counts is a GGUF, without formats of tins alone, as it must be for a budget of max_size."""
 
     tokens: int = 1024
     gram_tokens: int = grams.TOKENS
@@ -42,9 +42,9 @@ class Options:
 
 @dataclass(frozen=True)
 class Point:
-    """One assignment: formats by role; size: bytes of the file; bits: a weight of its matrices; loss: the sum
-    of its tensors' losses; kl: what it loses when all are changed together, measured on the same text, or
-    None."""
+    """One assignment: formats by role; size: bytes of the file (a format of tins alone counts as it does
+    there); bits: a weight of its matrices; loss: the sum of its tensors' losses; kl: what it loses when all are
+    changed together, measured on the same text, or None."""
 
     formats: dict[str, str]
     size: int
