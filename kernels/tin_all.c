@@ -159,6 +159,7 @@
 #include "isa/scalar/matmul_iq2_xxs.c"
 #include "isa/scalar/matmul_iq3_s.c"
 #include "isa/scalar/matmul_iq3_xxs.c"
+#include "isa/scalar/matmul_iq3_nl.c"
 #include "isa/scalar/matmul_iq4_nl.c"
 #include "isa/scalar/matmul_iq4_xs.c"
 #include "isa/scalar/matmul_q2_k.c"

@@ -61,8 +61,8 @@ static void tini_round_block(int format, tini_quants *w, float *x, float *error,
         if (kind.codes) {
             const tini_group group = tini_group_of(w->scale, i / 16, format);
             const float scale = kind.scales ? d * (float)group.scale : d;
-            w->q[i] = (uint8_t)tini_nearest_code(x[i] * tini_inverse(scale));
-            value = scale * (float)kind.codes[w->q[i]];
+            w->q[i] = tini_nearest_code(x[i] * tini_inverse(scale), &kind);
+            value = scale * (float)tini_whole(w->q[i], &kind);
         } else {
             const float level = tini_level((x[i] - lowest[i]) * tini_inverse(step), 0.0f, high);
             w->q[i] = (uint8_t)level;

@@ -117,17 +117,19 @@ float tini_fit_scale(const tini_tries *tries, const float *x, const float *weigh
     return tries->scales(x, weight, inverse, n, low, -low - 1.0f);
 }
 
-float tini_fit_codes(const tini_tries *tries, const float *x, const float *weight, uint32_t n) {
-    const float extreme = tini_extreme(x, n);
+float tini_fit_codes(const tini_tries *tries, const float *x, const float *weight, uint32_t n, int format) {
+    const tini_kind kind = tini_kind_of(format);
+    const float extreme = tini_extreme(x, n), low = (float)tini_whole(0, &kind),
+                high = (float)tini_whole(tini_last_code(&kind), &kind), step = 5.0f * low / -127.0f;
     float inverse[TINI_TRIES];
     if (!(tini_abs(extreme) > 1e-30f))
         return 0.0f;
     for (uint32_t c = 0; c < 8; c++) {
-        inverse[c] = (5.0f * (float)c - 142.0f) / extreme;
-        inverse[c + 8] = (128.0f - 5.0f * (float)c) / extreme;
+        inverse[c] = (low + step * ((float)c - 3.0f)) / extreme;
+        inverse[c + 8] = (high - step * ((float)c - 3.0f)) / extreme;
     }
-    tini_finer(inverse, tries->codes(x, weight, inverse, n));
-    return tries->codes(x, weight, inverse, n);
+    tini_finer(inverse, tries->codes(x, weight, inverse, n, format));
+    return tries->codes(x, weight, inverse, n, format);
 }
 
 /* Scales from the largest value down, each a sixth below the one before; then twice finer ones. */

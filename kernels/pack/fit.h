@@ -24,7 +24,7 @@ typedef struct tini_tries {
                        uint32_t n, float low, float high, int below);
     uint32_t (*points)(const float *x, const float *weight, const float *d, const float *from, uint32_t n,
                        float low, float high);
-    float (*codes)(const float *x, const float *weight, const float *inverse, uint32_t n);
+    float (*codes)(const float *x, const float *weight, const float *inverse, uint32_t n, int format);
     uint32_t (*code_points)(const float *x, const float *weight, const float *d, uint32_t n);
 } tini_tries;
 
@@ -34,8 +34,8 @@ const tini_tries *tini_tries_here(void);
 /* The d of x ~ d q, q from low to -low - 1. weight: with a sum over 0. */
 float tini_fit_scale(const tini_tries *tries, const float *x, const float *weight, uint32_t n, float low);
 
-/* The d of x ~ d times one of tini_iq4_nl. */
-float tini_fit_codes(const tini_tries *tries, const float *x, const float *weight, uint32_t n);
+/* The d of x ~ d times one of the values of a format's codes. */
+float tini_fit_codes(const tini_tries *tries, const float *x, const float *weight, uint32_t n, int format);
 
 /* The d of x ~ d q, q one of -1, 0 and 1. */
 float tini_fit_ternary(const tini_tries *tries, const float *x, const float *weight, uint32_t n);
@@ -73,25 +73,33 @@ TINI_INLINE int tini_half_overflows(float x) {
     return !(tini_abs(x) < 65520.0f);
 }
 
-/* Between two neighbours of tini_iq4_nl. */
-TINI_INLINE float tini_code_middle(uint32_t k) {
-    return 0.5f * (float)(tini_iq4_nl[k] + tini_iq4_nl[k + 1]);
+/* The last code of a format that has some. */
+TINI_INLINE uint8_t tini_last_code(const tini_kind *kind) {
+    return (uint8_t)((1u << (kind->low + kind->high)) - 1);
 }
 
-/* The place in tini_iq4_nl nearest to t. */
-TINI_INLINE uint32_t tini_nearest_code(float t) {
-    uint32_t code = 0;
-    for (uint32_t k = 0; k < 15; k++)
-        code += t > tini_code_middle(k);
+/* Between a code's value and the next. */
+TINI_INLINE float tini_code_middle(uint8_t code, const tini_kind *kind) {
+    return 0.5f * (float)(tini_whole(code, kind) + tini_whole((uint8_t)(code + 1), kind));
+}
+
+/* The code whose value is nearest to t. */
+TINI_INLINE uint8_t tini_nearest_code(float t, const tini_kind *kind) {
+    uint8_t code = 0;
+    for (uint8_t k = 0; k < tini_last_code(kind); k++)
+        code = (uint8_t)(code + (t > tini_code_middle(k, kind)));
     return code;
 }
 
-/* The value in tini_iq4_nl nearest to t. */
-TINI_INLINE float tini_code_value(float t) {
-    float q = tini_iq4_nl[0];
+/* That value. */
+TINI_INLINE float tini_code_value(float t, const int format) {
+    const tini_kind kind = tini_kind_of(format);
+    float q = (float)tini_whole(0, &kind);
     TINI_UNROLL
-    for (uint32_t k = 0; k < 15; k++)
-        q += t > tini_code_middle(k) ? (float)(tini_iq4_nl[k + 1] - tini_iq4_nl[k]) : 0.0f;
+    for (uint8_t k = 0; k < tini_last_code(&kind); k++)
+        q += t > tini_code_middle(k, &kind)
+                 ? (float)(tini_whole((uint8_t)(k + 1), &kind) - tini_whole(k, &kind))
+                 : 0.0f;
     return q;
 }
 

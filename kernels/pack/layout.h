@@ -38,6 +38,9 @@ static inline tini_layout tini_layout_of(int format) {
     case TINI_FORMAT_Q5_0:
         layout = (tini_layout){.high = {2, 1}, .low = {6, 16}};
         break;
+    case TINI_FORMAT_IQ3_NL:
+        layout = (tini_layout){.high = {2, 1}, .low = {6, 8}};
+        break;
     case TINI_FORMAT_Q5_1:
         layout = (tini_layout){.high = {4, 1}, .low = {8, 16}};
         break;

@@ -154,6 +154,33 @@ int tini_unpack(int format, uint8_t *gguf, const uint8_t *packed, uint32_t rows,
     return 0;
 }
 
+int tini_restate(int to, uint8_t *out, int from, const uint8_t *gguf, uint32_t rows, uint32_t inputs) {
+    const tini_kind source = tini_kind_of(from), target = tini_kind_of(to);
+    const size_t size = tini_gguf_size(from, rows, inputs);
+    if (size == 0 || tini_gguf_size(to, rows, inputs) == 0 || source.inputs != TINI_BLOCK ||
+        target.inputs != TINI_BLOCK || source.halves != target.halves)
+        return -1;
+    const uint32_t none = 256;
+    uint32_t places[256];
+    for (uint32_t k = 0; k < 256; k++)
+        places[k] = none;
+    for (uint32_t q = 0; q < 1u << (target.low + target.high); q++)
+        places[(uint8_t)tini_whole((uint8_t)q, &target)] = q;
+    for (const uint8_t *end = gguf + size; gguf < end;
+         gguf += tini_kind_bytes(&source), out += tini_kind_bytes(&target)) {
+        tini_quants w;
+        tini_quants_from_gguf(&w, gguf, from);
+        for (uint32_t i = 0; i < TINI_BLOCK; i++) {
+            const uint32_t place = places[(uint8_t)tini_whole(w.q[i], &source)];
+            if (place == none)
+                return -2;
+            w.q[i] = (uint8_t)place;
+        }
+        tini_quants_to_gguf(out, &w, to);
+    }
+    return 0;
+}
+
 int tini_dequantize(int format, float *out, const uint8_t *gguf, uint32_t rows, uint32_t inputs) {
     size_t bytes = tini_gguf_size(format, rows, inputs);
     if (bytes == 0)

@@ -22,7 +22,7 @@
  *   q4_0, q4_1, q4_k, iq4_nl, iq4_xs 4 bits (one and, or one shift and one and, give a group of 16 rows)
  *   q5_0, q5_1, q5_k         1 bit: bit 4 of the numbers; 4 bits: bits 0..3
  *   q6_k                     2 bits: bits 4 and 5; 4 bits: bits 0..3
- *   q3_k                     1 bit: bit 2; 2 bits: bits 0 and 1
+ *   q3_k, iq3_nl             1 bit: bit 2; 2 bits: bits 0 and 1
  *   q2_k, tq2_0              2 bits
  *
  * So a vector kernel unpacks a group with at most two shifts, two ands and an or, for all 16 rows: the high bits
@@ -65,6 +65,10 @@ int tini_pack(int format, uint8_t *packed, const uint8_t *gguf, uint32_t rows, u
 /* Tiles back to GGUF rows; row_order as given to tini_pack. */
 int tini_unpack(int format, uint8_t *gguf, const uint8_t *packed, uint32_t rows, uint32_t inputs,
                 const uint32_t *row_order);
+
+/* Blocks as those of another format that hold the same weights. Returns 0; -1 where a size is 0 or the formats differ in
+ * more than their numbers; -2 where a weight is none of `to`'s. */
+int tini_restate(int to, uint8_t *out, int from, const uint8_t *gguf, uint32_t rows, uint32_t inputs);
 
 /* GGUF blocks to floats, exactly as llama.cpp defines the formats. */
 int tini_dequantize(int format, float *out, const uint8_t *gguf, uint32_t rows, uint32_t inputs);

@@ -57,12 +57,14 @@ static int tini_quantize_line(const tini_tries *tries, tini_quants *out, const f
     return tini_half_overflows(line.d) || tini_half_overflows(line.minimum) ? -2 : 0;
 }
 
-static int tini_quantize_codes(const tini_tries *tries, tini_quants *out, const float *x, const float *weight) {
-    const float fit = tini_fit_codes(tries, x, weight, TINI_BLOCK);
+static int tini_quantize_codes(const tini_tries *tries, int format, tini_quants *out, const float *x,
+                               const float *weight) {
+    const tini_kind kind = tini_kind_of(format);
+    const float fit = tini_fit_codes(tries, x, weight, TINI_BLOCK, format);
     const float inverse = tini_inverse(tini_half_round(fit));
     out->half[0] = tini_f32_to_f16(fit);
     for (uint32_t i = 0; i < TINI_BLOCK; i++)
-        out->q[i] = (uint8_t)tini_nearest_code(x[i] * inverse);
+        out->q[i] = tini_nearest_code(x[i] * inverse, &kind);
     return tini_half_overflows(fit) ? -2 : 0;
 }
 
@@ -108,7 +110,8 @@ static int tini_quantize_numbers(const tini_tries *tries, int format, tini_quant
     case TINI_FORMAT_Q5_1:
         return tini_quantize_line(tries, out, x, weight, 31.0f);
     case TINI_FORMAT_IQ4_NL:
-        return tini_quantize_codes(tries, out, x, weight);
+    case TINI_FORMAT_IQ3_NL:
+        return tini_quantize_codes(tries, format, out, x, weight);
     }
     return tini_quantize_super(tries, format, out, x, weight, share);
 }

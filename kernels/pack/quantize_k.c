@@ -116,12 +116,13 @@ static int tini_quantize_scales(const tini_tries *tries, tini_quants *out, const
     return tini_half_overflows(unit) ? -2 : 0;
 }
 
-/* IQ4_XS: x ~ d scale times one of tini_iq4_nl, in groups of 32; scale from -32 to 31. */
+/* IQ4_XS: x ~ d scale times a value of IQ4_NL's codes, in groups of 32; scale from -32 to 31. */
 static int tini_quantize_super_codes(const tini_tries *tries, tini_quants *out, const float *x,
                                      const float *weight, const float *share) {
+    const tini_kind kind = tini_kind_of(TINI_FORMAT_IQ4_XS);
     float fit[8];
     for (uint32_t g = 0; g < 8; g++)
-        fit[g] = tini_fit_codes(tries, x + 32 * g, weight + 32 * g, 32);
+        fit[g] = tini_fit_codes(tries, x + 32 * g, weight + 32 * g, 32, TINI_FORMAT_IQ4_XS);
     const float unit = tini_fit_unit(tries, fit, share, 8, -32.0f, 31.0f, -32.0f), d = tini_half_round(unit);
     out->half[0] = tini_f32_to_f16(unit);
     memset(out->scale, 0, 6);
@@ -137,7 +138,7 @@ static int tini_quantize_super_codes(const tini_tries *tries, tini_quants *out, 
         out->scale[2 + g / 2] |= (uint8_t)((scale & 15) << g % 2 * 4);
         out->scale[g / 4] |= (uint8_t)(scale >> 4 << g % 4 * 2);
         for (uint32_t i = 32 * g; i < 32 * g + 32; i++)
-            out->q[i] = (uint8_t)tini_nearest_code(x[i] * tini_inverse(step[best]));
+            out->q[i] = tini_nearest_code(x[i] * tini_inverse(step[best]), &kind);
     }
     return tini_half_overflows(unit) ? -2 : 0;
 }

@@ -18,19 +18,26 @@ static float TINI_TRY(scales)(const float *x, const float *weight, const float *
     return tini_best_scale(xq, qq);
 }
 
-/* As scales, with q from tini_iq4_nl. */
-static float TINI_TRY(codes)(const float *x, const float *weight, const float *inverse, uint32_t n) {
+TINI_INLINE float TINI_TRY(codes_of)(const float *x, const float *weight, const float *inverse, uint32_t n,
+                                     const int format) {
     float xq[TINI_TRIES] = {0}, qq[TINI_TRIES] = {0};
     for (uint32_t i = 0; i < n; i++) {
         const float wx = weight[i] * x[i];
         TINI_TOGETHER
         for (uint32_t c = 0; c < TINI_TRIES; c++) {
-            float q = tini_code_value(x[i] * inverse[c]);
+            float q = tini_code_value(x[i] * inverse[c], format);
             xq[c] += wx * q;
             qq[c] += weight[i] * q * q;
         }
     }
     return tini_best_scale(xq, qq);
+}
+
+/* As scales, with q from the values of codes. */
+static float TINI_TRY(codes)(const float *x, const float *weight, const float *inverse, uint32_t n,
+                             int format) {
+    return format == TINI_FORMAT_IQ3_NL ? TINI_TRY(codes_of)(x, weight, inverse, n, TINI_FORMAT_IQ3_NL)
+                                        : TINI_TRY(codes_of)(x, weight, inverse, n, TINI_FORMAT_IQ4_NL);
 }
 
 /* As scales, for lines: q = level((x - from) * inverse). The line is for x + mean; x's own weighted mean is 0. */
@@ -70,7 +77,7 @@ static uint32_t TINI_TRY(points)(const float *x, const float *weight, const floa
     return tini_largest(gain);
 }
 
-/* Of the tries x ~ d times one of tini_iq4_nl, the one with the least sum of weight times squared error. */
+/* Of the tries x ~ d times a value of IQ4_NL's codes, the one with the least sum of weight times squared error. */
 static uint32_t TINI_TRY(code_points)(const float *x, const float *weight, const float *d, uint32_t n) {
     float inverse[TINI_TRIES], gain[TINI_TRIES] = {0};
     TINI_TOGETHER
@@ -79,7 +86,7 @@ static uint32_t TINI_TRY(code_points)(const float *x, const float *weight, const
     for (uint32_t i = 0; i < n; i++) {
         TINI_TOGETHER
         for (uint32_t c = 0; c < TINI_TRIES; c++) {
-            float e = x[i] - d[c] * tini_code_value(x[i] * inverse[c]);
+            float e = x[i] - d[c] * tini_code_value(x[i] * inverse[c], TINI_FORMAT_IQ4_NL);
             gain[c] -= weight[i] * e * e;
         }
     }

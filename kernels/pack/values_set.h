@@ -8,7 +8,7 @@ typedef int32_t TINI_OF(tini_wholes) __attribute__((vector_size(4 * TINI_LANES))
 typedef uint32_t TINI_OF(tini_patterns) __attribute__((vector_size(4 * TINI_LANES)));
 typedef float TINI_OF(tini_floats) __attribute__((vector_size(4 * TINI_LANES)));
 
-TINI_INLINE TINI_OF(tini_wholes) TINI_OF(tini_code_lanes)(const int8_t *codes, TINI_OF(tini_wholes) place) {
+TINI_INLINE TINI_OF(tini_wholes) TINI_OF(tini_code_lanes)(const uint8_t *codes, TINI_OF(tini_wholes) place) {
     TINI_OF(tini_wholes) first = {0};
 #if TINI_LANES == 4 || defined(__clang__)
     for (uint32_t k = 0; k < TINI_LANES; k++)
@@ -35,6 +35,16 @@ TINI_INLINE TINI_OF(tini_halves)
     }
     const uint32_t run = stride * (8 / bits);
     TINI_OF(tini_bytes) bytes;
+#if TINI_LANES > 8
+    if (stride == 8) { /* the same bytes twice, for the next bits */
+        TINI_OF(tini_halves) from;
+        for (int k = 0; k < TINI_LANES; k++)
+            from[k] = (uint16_t)((i + (uint32_t)k) % run / stride * bits);
+        memcpy(&bytes, plane, 8);
+        memcpy((uint8_t *)&bytes + 8, plane, 8);
+        return __builtin_convertvector(bytes, TINI_OF(tini_halves)) >> from & (uint16_t)((1u << bits) - 1);
+    }
+#endif
     memcpy(&bytes, plane + i / run * stride + i % stride, sizeof bytes);
     TINI_OF(tini_halves) wide = __builtin_convertvector(bytes, TINI_OF(tini_halves));
     return bits == 8 ? wide : wide >> (uint16_t)(i % run / stride * bits) & (uint16_t)((1u << bits) - 1);
@@ -51,7 +61,7 @@ TINI_INLINE TINI_OF(tini_wholes)
     /* In two steps from bytes: GCC takes lanes apart where a step is wider than twofold. */
     TINI_OF(tini_wholes) whole = __builtin_convertvector(n ^ layout.flip, TINI_OF(tini_wholes));
     if (kind.codes)
-        return TINI_OF(tini_code_lanes)(kind.codes, whole);
+        whole = TINI_OF(tini_code_lanes)(kind.codes, whole);
     return whole - kind.offset;
 }
 

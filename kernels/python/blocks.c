@@ -120,6 +120,34 @@ static PyObject *unpack(PyObject *module, PyObject *args, PyObject *keywords) {
     return repack(args, keywords, 0);
 }
 
+static PyObject *restate(PyObject *module, PyObject *args) {
+    (void)module;
+    request r = {.extra.obj = NULL};
+    const char *to, *from;
+    if (!PyArg_ParseTuple(args, "ssy*O&O&", &to, &from, &r.data, core_uint32, &r.rows, core_uint32, &r.inputs))
+        return NULL;
+    int wanted = format_id(to);
+    r.format = wanted < 0 ? wanted : format_id(from);
+    if (r.format < 0) {
+        release(&r);
+        return NULL;
+    }
+    PyObject *out =
+        result(&r, tini_gguf_size(r.format, r.rows, r.inputs), tini_gguf_size(wanted, r.rows, r.inputs));
+    if (!out)
+        return NULL;
+    uint8_t *at = (uint8_t *)PyBytes_AsString(out);
+    int status;
+    Py_BEGIN_ALLOW_THREADS status = tini_restate(wanted, at, r.format, r.data.buf, r.rows, r.inputs);
+    Py_END_ALLOW_THREADS release(&r);
+    if (status) {
+        Py_DECREF(out);
+        PyErr_Format(PyExc_ValueError, "%s does not hold these weights of %s", to, from);
+        return NULL;
+    }
+    return out;
+}
+
 static PyObject *dequantize(PyObject *module, PyObject *args, PyObject *keywords) {
     (void)module;
     request r;
@@ -256,6 +284,9 @@ PyMethodDef core_block_functions[] = {
      "unpack(format, tiles, rows, inputs, row_order=None) -> GGUF rows: the inverse of pack"},
     {"dequantize", (PyCFunction)(void (*)(void))dequantize, METH_VARARGS | METH_KEYWORDS,
      "dequantize(format, data, rows, inputs) -> float32 bytes [rows][inputs]"},
+    {"restate", restate, METH_VARARGS,
+     "restate(to, format, data, rows, inputs) -> the rows in another format whose blocks can hold the same "
+     "weights"},
     {"block_layout", block_layout, METH_O,
      "block_layout(format) -> where a GGUF block's parts are, in bytes: halves, scales; planes as (byte, bits, "
      "stride); what is taken off the numbers, and before that XORed onto them; the values they name, if any"},

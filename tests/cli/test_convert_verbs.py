@@ -8,10 +8,15 @@ from pathlib import Path
 import pytest
 from tiny_models import tiny_spec
 
+import tinsmith
 from tinsmith import cli, models, quant
 from tinsmith.compiler import build_tin
+from tinsmith.compiler.program import read_tensors
 from tinsmith.formats import gguf
+from tinsmith.formats.tin import Tin
 from tinsmith.models import Spec, family
+
+NARROW = {"hidden_size": 96, "intermediate_size": 96, "num_attention_heads": 6}
 
 
 @pytest.fixture(scope="module")
@@ -63,6 +68,10 @@ def test_an_importance_matrix_is_used(spec: Spec, tmp_path: Path, capsys: pytest
         (["--type", "q8_0", "--threads", "-1"], "--threads -1: give a whole number, at least 0"),
         (["--type", "q8_0", "--imatrix", "gone.dat"], "gone.dat: no such file"),
         (["--type", "q8_0"], "gone.gguf: no such file"),
+        (
+            ["--type", "iq3_nl"],
+            "IQ3_NL is a format of tins, and GGUF holds its weights as Q4_0; for a tin, and that",
+        ),
     ],
 )
 def test_what_cannot_be_is_one_line(
@@ -71,6 +80,20 @@ def test_what_cannot_be_is_one_line(
     assert cli.main(["quantize", "gone.gguf", str(tmp_path / "out.gguf"), *given]) == 2
     assert why in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
+
+
+def test_a_tins_own_format_is_exact_in_its_gguf(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    models.save_gguf(tiny_spec(family.by_name("llama"), **NARROW), tmp_path / "base.gguf")
+    folder = tmp_path / "built"
+    shell(capsys, "build", str(tmp_path / "base.gguf"), "--format", "iq3_nl", "--out", str(folder))
+    made, sealed = folder / "base-iq3_nl.gguf", folder / "base-iq3_nl.tin"
+    assert {t.type.name for t in gguf.read(made).tensors.values()} == {"F32", "Q4_0", "Q5_0", "Q8_0"}
+    held = read_tensors(Tin(sealed).entry("program.bin")).values()
+    assert {one.format for one in held} == {"F32", "Q4_0", "Q5_0", "Q8_0", "IQ3_NL"}
+    assert tinsmith.load(sealed).logits([5, 6, 7]) == tinsmith.load(made).logits([5, 6, 7])
+    _, errors = shell(capsys, "export", str(sealed), "--gguf", str(tmp_path / "after.gguf"))
+    assert "GGUF has no IQ3_NL: Q4_0 there, the same weights, in 9 of" in errors
+    assert (tmp_path / "after.gguf").read_bytes() == made.read_bytes()
 
 
 def test_a_tin_is_exported_as_its_gguf(spec: Spec, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -13,14 +13,18 @@ from tinsmith import models
 from tinsmith.compiler import build_tin
 from tinsmith.compiler.unpack import write_gguf
 from tinsmith.errors import FormatError
-from tinsmith.formats import tin
+from tinsmith.formats import tin, weights
 from tinsmith.formats.weights import WEIGHT_FORMATS
 from tinsmith.models import Spec, family
 
 
 def returned(spec: Spec, folder: Path) -> None:
     models.save_gguf(spec, folder / "before.gguf")
-    build_tin(replace(spec, tensors=models.load(folder / "before.gguf").tensors), folder / "m.tin")
+    tensors = {
+        role: weights.in_format(tensor, spec.tensors[role].format)
+        for role, tensor in models.load(folder / "before.gguf").tensors.items()
+    }
+    build_tin(replace(spec, tensors=tensors), folder / "m.tin")
     write_gguf(folder / "m.tin", folder / "after.gguf")
     assert (folder / "after.gguf").read_bytes() == (folder / "before.gguf").read_bytes()
 

@@ -12,7 +12,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import gguf
 import numpy as np
+from gguf import quants
 
 KERNELS = Path(__file__).resolve().parents[2] / "kernels"
 Q8 = np.dtype([("scale", "<f4"), ("sum", "<i4"), ("q", "i1", 32)])
@@ -171,6 +173,22 @@ def random_blocks(
     for at in halves_at(name):
         blocks[:, at : at + 2] = halves(count).astype(np.float16)[:, None].view(np.uint8)
     return blocks
+
+
+IQ3_NL = np.array([0, 3, 5, 7, 8, 10, 12, 15], np.uint8)  # its numbers, as Q4_0 has them
+
+
+def iq3_nl_codes(blocks: np.ndarray) -> np.ndarray:
+    high = np.unpackbits(blocks[:, 2:6], axis=1, bitorder="little")
+    return np.concatenate([blocks[:, 6:] >> shift & 3 for shift in (0, 2, 4, 6)], axis=1) | high << 2
+
+
+def decoded(name: str, blocks: np.ndarray) -> np.ndarray:
+    """By gguf, of blocks [count, bytes]; those that it has not as blocks of Q4_0."""
+    if name == "iq3_nl":
+        q = IQ3_NL[iq3_nl_codes(blocks)]
+        blocks = np.concatenate([blocks[:, :2], q[:, :16] | q[:, 16:] << 4], axis=1)
+    return quants.dequantize(blocks, gguf.GGMLQuantizationType(FORMATS[name].gguf))
 
 
 def guarded(array: np.ndarray, offset: int = 0) -> np.ndarray:

@@ -27,7 +27,7 @@ static const struct floats {
     {"q2_k", FLOAT16, 0, 64},    {"iq4_nl", FLOAT16, 0, 32}, {"iq4_xs", FLOAT16, 0, 32},
     {"tq2_0", FLOAT16, 0, 32},   {"tq1_0", FLOAT16, 0, 32},  {"iq3_s", FLOAT16, 0, 32},
     {"iq3_xxs", FLOAT16, 0, 32}, {"iq2_s", FLOAT16, 0, 32},  {"iq2_xs", FLOAT16, 0, 32},
-    {"iq2_xxs", FLOAT16, 0, 32},
+    {"iq2_xxs", FLOAT16, 0, 32}, {"iq3_nl", FLOAT16, 0, 32},
 };
 
 static uint16_t random_half(void) {

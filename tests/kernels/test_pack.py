@@ -7,7 +7,7 @@ import gguf
 import numpy as np
 import pytest
 from gguf import quants
-from kernel_library import FORMATS, KERNELS, Library, halves_at, random_blocks
+from kernel_library import FORMATS, KERNELS, Library, decoded, halves_at, iq3_nl_codes, random_blocks
 
 f32 = np.float32
 NAMES = list(FORMATS)
@@ -88,6 +88,8 @@ def numbers(name: str, blocks: np.ndarray) -> np.ndarray:
         return plane(16, 4, 32)
     if name == "q5_k":
         return plane(48, 4, 32) | plane(16, 1, 32) << 4
+    if name == "iq3_nl":
+        return iq3_nl_codes(blocks)
     if name == "q6_k":
         return plane(0, 4, 64) | plane(128, 2, 32) << 4
     return plane(32, 2, 32) | plane(0, 1, 32) << 2 if name == "q3_k" else plane(16, 2, 32)
@@ -110,6 +112,7 @@ PLANES = {
     "q5_k": [(1, 4), (4, 0)],
     "q6_k": [(2, 4), (4, 0)],
     "q3_k": [(1, 2), (2, 0)],
+    "iq3_nl": [(1, 2), (2, 0)],
     "q2_k": [(2, 0)],
     "tq2_0": [(2, 0)],
 }
@@ -183,7 +186,7 @@ def test_dequantizing_agrees_with_gguf(lib: Library, rng: np.random.Generator, n
 def test_dequantizing_any_bits_agrees_with_gguf(lib: Library, rng: np.random.Generator, name: str) -> None:
     line = FORMATS[name]
     blocks = random_blocks(rng, name, 400, lambda n: rng.normal(0, 1, n) * 10.0 ** rng.integers(-7, 4, n))
-    want = quants.dequantize(blocks, kind(name))
+    want = decoded(name, blocks)
     assert lib.dequantize(name, blocks, 400, line.block).tobytes() == want.tobytes()
 
 

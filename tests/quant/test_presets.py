@@ -77,6 +77,14 @@ def test_rows_that_no_blocks_divide_take_the_next_finer_format_and_a_note() -> N
     )
 
 
+def test_a_format_of_tins_is_said_to_be_another_in_gguf() -> None:
+    narrow = tiny_spec(family.by_name("llama"), hidden_size=96, intermediate_size=48, num_attention_heads=6)
+    assert any(
+        "GGUF has no IQ3_NL: Q4_0 there, the same weights" in note
+        for note in quant.apply(narrow, "IQ3_NL").notes
+    )
+
+
 def test_what_cannot_be_is_refused_by_name(spec: Spec) -> None:
     with pytest.raises(UnsupportedError, match="Q9_9.*known: F32, F16, BF16, Q8_0, .*Q2_K"):
         quant.apply(spec, "Q9_9")
@@ -91,8 +99,8 @@ def test_the_recipe_knows_every_preset() -> None:
     assert set(format_names.FORMATS) == set(quant.PRESETS)
 
 
-# Mixed on purpose otherwise: finer in attention.
-MIXES = [name for name in quant.PRESETS if name not in ("Q4_0", "F32", "F16", "BF16")]
+# Mixed on purpose otherwise: finer in attention, or ours.
+MIXES = [name for name in quant.PRESETS if name not in ("Q4_0", "IQ3_NL", "F32", "F16", "BF16")]
 
 
 def held_to_llama_cpp(spec: Spec, preset: str, folder: Path) -> None:

@@ -44,7 +44,7 @@ def spec(request: pytest.FixtureRequest) -> Spec:
 
 @pytest.fixture(scope="module")
 def search(spec: Spec, words: str, tmp_path_factory: pytest.TempPathFactory) -> auto.Search:
-    return made(spec, words, tmp_path_factory.mktemp("search"))
+    return made(spec, words, tmp_path_factory.mktemp("search"), gguf=True)
 
 
 def made(spec: Spec, words: str, folder: Path, **options: Any) -> auto.Search:
@@ -128,6 +128,14 @@ def test_budgets_are_kept(search: auto.Search, budget: Budget) -> None:
     assert budget.bits is None or point.bits <= budget.bits
     assert budget.memory is None or sum(held.values()) <= budget.memory
     assert budget.speed is None or budget.bandwidth is None or read * budget.speed <= budget.bandwidth
+
+
+def test_a_tin_has_formats_that_a_gguf_has_not(spec: Spec, search: auto.Search, words: str) -> None:
+    three = Budget(bits=4.2)
+    with pytest.raises(InputError, match=r"no choice of formats keeps 4.2 bits a weight"):
+        search.choose(three)
+    point = made(spec, words, search.losses.path.parent).choose(three)
+    assert "IQ3_NL" in point.formats.values() and point.bits <= 4.2
 
 
 def test_the_file_is_as_large_as_was_said_and_holds_the_choice(

@@ -9,20 +9,23 @@
 
 #define TINI_QUANTS 256u /* most inputs of a block */
 
-/* IQ4_NL's sixteen values, from GGUF. */
-static const int8_t tini_iq4_nl[16] = {-127, -104, -83, -65, -49, -35, -22, -10,
-                                       1,    13,   25,  38,  53,  69,  89,  113};
+/* IQ4_NL's sixteen values, from GGUF, plus 128. */
+static const uint8_t tini_iq4_nl[16] = {1,   24,  45,  63,  79,  93,  106, 118,
+                                        129, 141, 153, 166, 181, 197, 217, 241};
+
+/* IQ3_NL's eight: those of Q4_0's sixteen numbers that leave the least error. */
+static const uint8_t tini_iq3_nl[16] = {0, 3, 5, 7, 8, 10, 12, 15};
 
 /* What a block holds of one row, in bytes or bits. A block of q8 activations multiplies 32 inputs, a sub-block:
  * 4 * bits bytes of each plane. */
 typedef struct tini_kind {
     uint32_t inputs;
-    uint32_t halves;     /* bytes of float16: the scale, then the minimum */
-    uint32_t scales;     /* bytes of small scales and minimums */
-    uint32_t low, high;  /* bits an input in the two planes: a number is low | high << low's bits */
-    int32_t offset;      /* taken off that number */
-    const int8_t *codes; /* or else the number is the place of a value in this table */
-    uint32_t words;      /* of 4 bytes, where there are no planes but what widening makes (words.h) */
+    uint32_t halves;      /* bytes of float16: the scale, then the minimum */
+    uint32_t scales;      /* bytes of small scales and minimums */
+    uint32_t low, high;   /* bits an input in the two planes: a number is low | high << low's bits */
+    int32_t offset;       /* taken off that number; 128: the weights are of 8 bits */
+    const uint8_t *codes; /* or off that in its place in this table of 16 */
+    uint32_t words;       /* of 4 bytes, where there are no planes but what widening makes (words.h) */
 } tini_kind;
 
 #define TINI_KIND_WORDS(block, bytes, halves, scales, low, high) \
@@ -68,7 +71,7 @@ TINI_INLINE size_t tini_kind_bytes(const tini_kind *kind) {
 typedef struct tini_quants {
     uint16_t half[2];
     uint8_t scale[16];      /* of formats of words: each 16 inputs' own */
-    uint8_t q[TINI_QUANTS]; /* unsigned: before the offset is taken off, or the place in the table */
+    uint8_t q[TINI_QUANTS]; /* unsigned: before the offset is taken off, or the place in the table of codes */
 } tini_quants;
 
 TINI_REGION_SCALAR
@@ -173,6 +176,11 @@ TINI_INLINE tini_group tini_group_of(const uint8_t *scale, uint32_t g, const int
     return tini_group_in(scale, 1, g, format);
 }
 
+/* What a number stands for, in units of its scale. */
+TINI_INLINE int32_t tini_whole(uint8_t q, const tini_kind *kind) {
+    return (int32_t)(kind->codes ? kind->codes[q & 15] : q) - kind->offset;
+}
+
 /* The numbers that a block stands for, as llama.cpp computes them: (d * scale) * q, and what the minimum adds. */
 TINI_INLINE void tini_quants_floats(float *out, const tini_quants *w, const int format) {
     const tini_kind kind = tini_kind_of(format);
@@ -184,7 +192,7 @@ TINI_INLINE void tini_quants_floats(float *out, const tini_quants *w, const int 
         float scale = super ? d * (float)group.scale : d;
         float least = super ? -(minimum * (float)group.minimum) : minimum;
         for (uint32_t k = i; k < i + 16; k++) {
-            int32_t q = kind.codes ? kind.codes[w->q[k] & 15] : (int32_t)w->q[k] - kind.offset;
+            int32_t q = tini_whole(w->q[k], &kind);
             out[k] = kind.halves == 4 ? scale * (float)q + least : scale * (float)q;
         }
     }

@@ -49,9 +49,9 @@ TINI_INLINE uint32_t tini_armdsp_plane(const uint8_t *plane, uint32_t g, const u
     return tini_armdsp_word(plane + 4 * TINI_TILE * (g % bits)) >> g / bits * bits & mask;
 }
 
-/* The values of two of four codes, as int16. */
-TINI_INLINE uint32_t tini_armdsp_values(const int8_t *codes, uint32_t places) {
-    return (uint16_t)codes[places & 15] | (uint32_t)(uint16_t)codes[places >> 16 & 15] << 16;
+/* The numbers of two of four codes, as int16. */
+TINI_INLINE uint32_t tini_armdsp_numbers(const uint8_t *codes, uint32_t places) {
+    return codes[places & 15] | (uint32_t)codes[places >> 16 & 15] << 16;
 }
 
 /* *sum + the products of two bytes of a word, or two halves of its bytes, which `take` gets from %2 to %0 as int16.
@@ -117,8 +117,8 @@ TINI_INLINE void tini_armdsp_rows(int32_t sums[2][TINI_ARMDSP_ROWS], const uint8
                 tini_armdsp_bytes(&sum[k], four, x->even[g], x->odd[g]);
                 continue;
             }
-            sum[k] = __smlad((int16x2_t)tini_armdsp_values(kind.codes, four), x->even[g], sum[k]);
-            sum[k] = __smlad((int16x2_t)tini_armdsp_values(kind.codes, four >> 8), x->odd[g], sum[k]);
+            sum[k] = __smlad((int16x2_t)tini_armdsp_numbers(kind.codes, four), x->even[g], sum[k]);
+            sum[k] = __smlad((int16x2_t)tini_armdsp_numbers(kind.codes, four >> 8), x->odd[g], sum[k]);
         }
     }
 }

@@ -2,10 +2,10 @@
  *
  * VPMADDUBSW multiplies unsigned weights by signed activations, at least -127, and adds pairs into int16:
  *
- *   4 bits and fewer  a pair is at most 2 * 15 * 127 = 3,810; a block's eight, 30,480, fit int16
+ *   4 bits and fewer  (and the numbers of IQ3_NL's codes) a pair is at most 2 * 15 * 127 = 3,810; a block's eight, 30,480, fit int16
  *   5 bits            2 * 31 * 127 = 7,874; four, 31,496
  *   6 bits            2 * 63 * 127 = 16,002; two, 32,004
- *   8 bits, codes     the weight's sign moves to the activation: |w| * (sign(w) * x). A pair reaches 2 * 128 * 127 = 32,512.
+ *   8 bits            (and the numbers of IQ4_NL's codes) the weight's sign moves to the activation: |w| * (sign(w) * x). A pair reaches 2 * 128 * 127 = 32,512.
  *                     (|-128| is 128 as an unsigned byte; an activation is never -128, so negating it is exact.)
  *
  * So many are added before VPMADDWD widens them to int32, multiplying by the half's small scale where there is one. */
@@ -36,7 +36,7 @@ typedef struct tini_avx2_sums {
 
 /* Weights whose sign moves to the activations. */
 TINI_INLINE int tini_avx2_is_signed(const int format) {
-    return tini_kind_of(format).low == 8 || tini_kind_of(format).codes;
+    return tini_kind_of(format).offset == 128;
 }
 
 /* How many products of pairs int16 holds. */
@@ -142,9 +142,11 @@ TINI_INLINE __m256i tini_avx2_eight_bits(__m256i w) {
     return _mm256_xor_si256(w, _mm256_set1_epi8(-128));
 }
 
-TINI_INLINE __m256i tini_avx2_values(__m256i w, const int8_t *codes) {
-    __m128i values = _mm_loadu_si128((const __m128i *)(const void *)codes);
-    return _mm256_shuffle_epi8(_mm256_broadcastsi128_si256(values), w);
+TINI_INLINE __m256i tini_avx2_numbers(__m256i w, const tini_kind *kind) {
+    __m128i numbers = _mm_loadu_si128((const __m128i *)(const void *)kind->codes);
+    if (kind->offset == 128)
+        numbers = _mm_xor_si128(numbers, _mm_set1_epi8(-128));
+    return _mm256_shuffle_epi8(_mm256_broadcastsi128_si256(numbers), w);
 }
 
 TINI_INLINE void tini_avx2_begin(tini_avx2_sums *sum, int32_t value) {

@@ -111,19 +111,18 @@ TINI_INLINE __m512i tini_avx512_pairs(const int8_t *a, const int8_t *b, int fact
     return _mm512_mullo_epi16(_mm512_cvtepi8_epi16(bytes), _mm512_set1_epi16((int16_t)factor));
 }
 
-/* Eight-bit weights are stored unsigned, and the values of codes are taken 128 higher. */
+/* Eight-bit weights are stored unsigned. */
 TINI_INLINE int tini_avx512_offset(const int format) {
-    return tini_kind_of(format).codes ? 128 : tini_kind_of(format).offset;
+    return tini_kind_of(format).offset;
 }
 
 TINI_INLINE __m512i tini_avx512_eight_bits(__m512i w) {
     return w;
 }
 
-TINI_INLINE __m512i tini_avx512_values(__m512i w, const int8_t *codes) {
-    __m128i values = _mm_loadu_si128((const __m128i *)(const void *)codes);
-    values = _mm_xor_si128(values, _mm_set1_epi8(-128));
-    return _mm512_shuffle_epi8(_mm512_broadcast_i32x4(values), w);
+TINI_INLINE __m512i tini_avx512_numbers(__m512i w, const tini_kind *kind) {
+    __m128i numbers = _mm_loadu_si128((const __m128i *)(const void *)kind->codes);
+    return _mm512_shuffle_epi8(_mm512_broadcast_i32x4(numbers), w);
 }
 
 TINI_INLINE void tini_avx512_begin(tini_avx512_sums *sum, int32_t value) {

@@ -108,19 +108,18 @@ TINI_INLINE __m256i tini_avxvnni_pairs(const int8_t *a, const int8_t *b, int fac
     return _mm256_mullo_epi16(_mm256_cvtepi8_epi16(bytes), _mm256_set1_epi16((int16_t)factor));
 }
 
-/* Eight-bit weights are stored unsigned, and the values of codes are taken 128 higher. */
+/* Eight-bit weights are stored unsigned. */
 TINI_INLINE int tini_avxvnni_offset(const int format) {
-    return tini_kind_of(format).codes ? 128 : tini_kind_of(format).offset;
+    return tini_kind_of(format).offset;
 }
 
 TINI_INLINE __m256i tini_avxvnni_eight_bits(__m256i w) {
     return w;
 }
 
-TINI_INLINE __m256i tini_avxvnni_values(__m256i w, const int8_t *codes) {
-    __m128i values = _mm_loadu_si128((const __m128i *)(const void *)codes);
-    values = _mm_xor_si128(values, _mm_set1_epi8(-128));
-    return _mm256_shuffle_epi8(_mm256_broadcastsi128_si256(values), w);
+TINI_INLINE __m256i tini_avxvnni_numbers(__m256i w, const tini_kind *kind) {
+    __m128i numbers = _mm_loadu_si128((const __m128i *)(const void *)kind->codes);
+    return _mm256_shuffle_epi8(_mm256_broadcastsi128_si256(numbers), w);
 }
 
 TINI_INLINE void tini_avxvnni_begin(tini_avxvnni_sums *sum, int32_t value) {

@@ -28,8 +28,8 @@ TINI_INLINE uint8x16_t tini_mve_plane(const uint8_t *plane, const uint32_t half,
     return vandq_u8(vreinterpretq_u8_u32(vshlq_u32(words, down)), vdupq_n_u8((uint8_t)((1u << bits) - 1u)));
 }
 
-/* The sum of 16 weights times 16 activations. The weights are unsigned but for those of 8 bits, whose bytes here are taken as
- * w - 128, and the values of codes. */
+/* The sum of 16 weights times 16 activations. The weights are unsigned but for those of 8 bits, which here are taken as
+ * w - 128. */
 TINI_INLINE int32_t tini_mve_dot(const uint8_t *low, const uint8_t *high, const uint32_t half, int8x16_t x,
                                  const int format) {
     const tini_kind kind = tini_kind_of(format);
@@ -38,10 +38,10 @@ TINI_INLINE int32_t tini_mve_dot(const uint8_t *low, const uint8_t *high, const 
         const uint8x16_t up = tini_mve_plane(high, half, kind.high);
         w = vorrq_u8(w, kind.low == 4 ? vshlq_n_u8(up, 4) : vshlq_n_u8(up, 2));
     }
-    if (kind.low == 8)
-        w = veorq_u8(w, vdupq_n_u8(128));
     if (kind.codes)
-        return vmladavq_s8(vldrbq_gather_offset_s8(kind.codes, w), x);
+        w = vldrbq_gather_offset_u8(kind.codes, w);
+    if (kind.offset == 128)
+        w = veorq_u8(w, vdupq_n_u8(128));
     return vmladavq_s8(vreinterpretq_s8_u8(w), x);
 }
 
@@ -56,7 +56,7 @@ TINI_INLINE void tini_mve_block(float acc[TINI_TILE], const uint8_t *w, uint32_t
     tini_arm_about about = {x->scale, x->scale * (float)x->sum, x->sum, 0};
     if (tini_scales_by_half(format))
         about.head = vaddvq_s8(head);
-    if (kind.low == 8) /* the offset is taken off already */
+    if (kind.offset == 128) /* the offset is taken off already */
         about.sum = about.head = 0;
     for (uint32_t lane = 0; lane < TINI_TILE; lane++, low += 4, high += 4) {
         int32_t first = tini_mve_dot(low, high, 0, head, format);

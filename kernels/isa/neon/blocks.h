@@ -42,13 +42,13 @@ TINI_INLINE void tini_neon_products(int16x8_t *a, int16x8_t *b, const int8x16_t 
 
 /* How many groups' products an int16 lane holds. */
 TINI_INLINE int tini_neon_chain(const int format, const int groups) {
-    return tini_kind_of(format).low == 8 || tini_kind_of(format).codes ? 2 : groups;
+    return tini_kind_of(format).offset == 128 ? 2 : groups;
 }
 
 /* Whether it holds twice as many. */
 TINI_INLINE int tini_neon_roomy(const int format) {
     const tini_kind kind = tini_kind_of(format);
-    return (tini_scales_by_half(format) && kind.low != 8) || (kind.low == 4 && kind.high == 0 && !kind.codes);
+    return kind.offset != 128 && (tini_scales_by_half(format) || kind.low + kind.high <= 4);
 }
 
 /* begin + the four rows' sums of w * q, over groups [0, groups). */

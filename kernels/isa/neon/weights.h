@@ -26,7 +26,7 @@ typedef struct tini_neon_block {
 /* What unpacked weights exceed the format's by: the sum of w * q is the unpacked sum less offset times the sum of q. */
 TINI_INLINE uint32_t tini_neon_offset(const int format) {
     const tini_kind kind = tini_kind_of(format);
-    return kind.low == 8 || tini_scales_by_half(format) ? 0 : (uint32_t)kind.offset;
+    return kind.offset == 128 || tini_scales_by_half(format) ? 0 : (uint32_t)kind.offset;
 }
 
 TINI_INLINE uint8x16_t tini_neon_right(uint8x16_t x, const int bits) {
@@ -125,6 +125,10 @@ TINI_INLINE void tini_neon_small(tini_neon_block *block, const uint8_t *p, uint3
     }
 }
 
+TINI_INLINE uint8x16_t tini_neon_signed(uint8x16_t x, const int wanted) {
+    return wanted ? veorq_u8(x, vdupq_n_u8(0x80)) : x;
+}
+
 /* p: the tile's block; its sub-block s; rows 4 * quarter .. 4 * quarter + 3. raw: bytes of 8 bits stay unsigned, which
  * makes their offset 128. */
 TINI_INLINE tini_neon_block tini_neon_load_as(const uint8_t *p, uint32_t s, uint32_t quarter, const int format,
@@ -143,11 +147,11 @@ TINI_INLINE tini_neon_block tini_neon_load_as(const uint8_t *p, uint32_t s, uint
         uint8x16_t w = tini_neon_plane(low, g, (int)kind.low, 0);
         if (kind.high)
             w = vorrq_u8(w, tini_neon_plane(high, g, (int)kind.high, (int)kind.low));
-        if (kind.low == 8 && !raw)
-            w = veorq_u8(w, vdupq_n_u8(0x80));
-        block.w[g] = vreinterpretq_s8_u8(w);
         if (kind.codes)
-            block.w[g] = vqtbl1q_s8(vld1q_s8(kind.codes), w);
+            w = vqtbl1q_u8(tini_neon_signed(vld1q_u8(kind.codes), kind.offset == 128 && !raw), w);
+        else
+            w = tini_neon_signed(w, kind.low == 8 && !raw);
+        block.w[g] = vreinterpretq_s8_u8(w);
         if (tini_scales_by_half(format) && kind.offset && kind.low != 8)
             block.w[g] = vsubq_s8(block.w[g], vdupq_n_s8((int8_t)kind.offset));
     }

@@ -15,7 +15,7 @@ enum { TINI_NEONI8MM_PAIRS = 4 };
 TINI_REGION_NEONI8MM
 
 TINI_INLINE uint32_t tini_neoni8mm_offset(const int format) {
-    return tini_kind_of(format).low == 8 ? 128 : tini_neon_offset(format);
+    return tini_kind_of(format).offset == 128 ? 128 : tini_neon_offset(format);
 }
 
 /* Four rows of a sub-block: rows 2i and 2i + 1 in pair i, their inputs 8k .. 8k + 7 in w[i][k]. */
@@ -66,7 +66,7 @@ TINI_INLINE void tini_neoni8mm_add_block(float32x4_t acc[2], const tini_neoni8mm
     for (int pair = 0; pair < 2; pair++) {
         int32x4_t sum = begin;
         for (int k = 0; k < 4; k++) {
-            if (tini_kind_of(format).low == 8)
+            if (tini_kind_of(format).offset == 128)
                 sum = vusmmlaq_s32(sum, vreinterpretq_u8_s8(block->w[pair][k]), q[k]);
             else
                 sum = vmmlaq_s32(sum, block->w[pair][k], q[k]);
@@ -116,7 +116,7 @@ TINI_INLINE void tini_neoni8mm_panel(const tini_matmul *m, uint32_t tile, uint32
 }
 
 TINI_INLINE int32x4_t tini_neoni8mm_four(int32x4_t sum, const int8x16_t w[4], int8x16_t q, const int format) {
-    if (tini_kind_of(format).low == 8) {
+    if (tini_kind_of(format).offset == 128) {
         sum = vusdotq_laneq_s32(sum, vreinterpretq_u8_s8(w[0]), q, 0);
         sum = vusdotq_laneq_s32(sum, vreinterpretq_u8_s8(w[1]), q, 1);
         sum = vusdotq_laneq_s32(sum, vreinterpretq_u8_s8(w[2]), q, 2);

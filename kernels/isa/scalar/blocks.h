@@ -18,6 +18,15 @@ TINI_INLINE int32_t tini_dot(const uint8_t *w, const int8_t *q, uint32_t count, 
     return sum;
 }
 
+/* The sum of (codes[w[i]] - offset) * q[i]. */
+TINI_INLINE int32_t tini_dot_codes(const uint8_t *w, const uint8_t *codes, const int8_t *q, uint32_t count,
+                                   int32_t offset) {
+    int32_t sum = 0;
+    for (uint32_t i = 0; i < count; i++)
+        sum += ((int32_t)codes[w[i]] - offset) * q[i];
+    return sum;
+}
+
 TINI_INLINE int32_t tini_sum(const int8_t *q, uint32_t count) {
     int32_t sum = 0;
     for (uint32_t i = 0; i < count; i++)

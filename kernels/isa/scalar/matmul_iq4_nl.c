@@ -4,12 +4,10 @@ TINI_REGION_REFERENCE
 
 /* y = 0; for each block in order: y = y + (float)(sum of value[w] * q) * (d * scale), w in 0..15.
  *
- * value is tini_iq4_nl, within -127..113. The integer sum is exact. d is the weights' float16 scale, scale the
+ * value is tini_iq4_nl less 128, within -127..113. The integer sum is exact. d is the weights' float16 scale, scale the
  * activations'. */
 TINI_INLINE float tini_iq4_nl_add(float y, const tini_quants *w, uint32_t s, const tini_q8 *x) {
-    int32_t sum = 0;
-    for (uint32_t i = 0; i < TINI_BLOCK; i++)
-        sum += tini_iq4_nl[w->q[TINI_BLOCK * s + i]] * x->q[i];
+    int32_t sum = tini_dot_codes(w->q + TINI_BLOCK * s, tini_iq4_nl, x->q, TINI_BLOCK, 128);
     return y + (float)sum * (tini_f16_to_f32(w->half[0]) * x->scale);
 }
 

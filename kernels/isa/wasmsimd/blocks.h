@@ -3,14 +3,13 @@
  *
  * Bits equal the scalar's, because every integer sum is exact and floats are one lane a row, as in the scalar loop.
  *
- *   bytes    q8_0, and the values of codes: w + 128. The low byte of L by a mask and the high one by a shift go through
- *            i32x4.dot_i16x8_s; the sum starts at -128 times that of the activations.
+ *   bytes    8 bits: w + 128. The low byte of L by a mask and the high one by a shift go through i32x4.dot_i16x8_s; the sum starts at -128 times that of the activations.
  *   nibbles  q4: with the nibbles n0 .. n3 of L in order and their activations x0 .. x3, n0 x0 + n1 x1 + n2 x2 + n3 x3
  *            equals L y0 + (L >> 4) y1 + (L >> 8) y2 + (L >> 12) y3, where y0 = x0 and yk = xk - 16 x(k - 1): the
  *            shifted lanes need no masks. Multiplications wrap at 16 bits, which is exact as the lane's sum over a
  *            block fits: 16 products of at most 15 * 127 reach 30,480. q4_0 takes 4 times the sum of the block's 32
  *            activations off in each of a row's two lanes, which leaves at most 16 * 11 * 127 + 16 * 4 * 127 = 30,480.
- *   numbers  5, 6, 3 and 2 bits: put into bytes first. b0 x0 + b1 x1 = L y0 + (L >> 8) y1 with y0 = x0 and
+ *   numbers  5, 6, 3 and 2 bits, and codes: put into bytes first. b0 x0 + b1 x1 = L y0 + (L >> 8) y1 with y0 = x0 and
  *            y1 = x1 - 256 x0, wrapping as above. A lane's sum starts at -offset times the sum of its own activations:
  *            16 * 16 * 127 for 5 bits, and 8 * 32 * 127 for the 16 inputs that share a scale of 6 bits, are 32,512.
  *

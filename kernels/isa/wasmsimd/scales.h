@@ -24,7 +24,7 @@ TINI_REGION_WASMSIMD
 
 TINI_INLINE tini_wasm_way tini_wasm_way_of(const int format) {
     const tini_kind kind = tini_kind_of(format);
-    if (kind.low == 8 || kind.codes)
+    if (kind.offset == 128)
         return TINI_WASM_BYTES;
     if (tini_scales_by_half(format))
         return TINI_WASM_HALVES;
@@ -55,12 +55,11 @@ TINI_INLINE v128_t tini_wasm_bits(v128_t bytes, const int from, const int mask) 
     return wasm_v128_and(moved, wasm_i8x16_splat((int8_t)mask));
 }
 
-/* out[8][64]: a sub-block's numbers as bytes, group by group as q8_0 has them; codes: their values + 128. */
+/* out[8][64]: a sub-block's numbers as bytes, group by group as q8_0 has them. */
 TINI_INLINE void tini_wasm_unpack(uint8_t *out, const uint8_t *planes, const int format) {
     const tini_kind kind = tini_kind_of(format);
     const int low = (int)kind.low, high = (int)kind.high;
-    const v128_t values =
-        kind.codes ? wasm_v128_xor(wasm_v128_load(kind.codes), wasm_i8x16_const_splat(-128)) : (v128_t){0};
+    const v128_t numbers = kind.codes ? wasm_v128_load(kind.codes) : (v128_t){0};
     for (uint32_t q = 0; q < 4; q++) {
         const uint8_t *from = planes + 16 * q;
         TINI_PRAGMA(clang loop unroll(full))
@@ -73,7 +72,7 @@ TINI_INLINE void tini_wasm_unpack(uint8_t *out, const uint8_t *planes, const int
                 bytes = wasm_v128_or(bytes, top);
             }
             if (kind.codes)
-                bytes = wasm_i8x16_swizzle(values, bytes);
+                bytes = wasm_i8x16_swizzle(numbers, bytes);
             wasm_v128_store(out + 64 * g + 16 * q, bytes);
         }
     }

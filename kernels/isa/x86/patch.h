@@ -34,7 +34,7 @@ TINI_INLINE TINI_INTS TINI_SET(four)(const uint8_t *p, const uint32_t i, const i
         plane = TINI_SET(right)(plane, (int)i / high * high - low);
         w = TINI_SET(or_and)(w, plane, TINI_SET(spread_byte)(((1 << high) - 1) << low));
     }
-    return kind.codes ? TINI_SET(values)(w, kind.codes) : w;
+    return kind.codes ? TINI_SET(numbers)(w, &kind) : w;
 }
 
 /* The scales of sub-block s. head: the tile's block; part: which register of the tile. */

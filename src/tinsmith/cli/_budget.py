@@ -96,13 +96,14 @@ def search(
     overhead: int | None,
     room: int | None = None,
     devices: Sequence[Target] = (),
+    gguf: bool = False,
 ) -> Chosen:
     """Finds what the flags ask for, and shows the front. overhead: as for Search; room, devices: as for
-    budget."""
+    budget; gguf: as in its Options."""
     from tinsmith.search import auto, choice, text
 
     wanted = budget(args, room, devices)
     ids = text.tokens(spec, text.read(args.calibration))
-    options = auto.Options(thorough=args.thorough)
+    options = auto.Options(thorough=args.thorough, gguf=gguf or args.max_size is not None)
     measured = auto.Search(spec, ids, folder, display, options, overhead=overhead)
     return choice.of_search(measured, wanted, display)

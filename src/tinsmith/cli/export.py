@@ -97,13 +97,18 @@ def _onnx(args: Args, out: Path) -> None:
 
 
 def _gguf(args: Args, out: Path) -> None:
+    from tinsmith.compiler.program import read_tensors
     from tinsmith.compiler.unpack import write_gguf, write_mmproj
     from tinsmith.formats.tin import Tin
+    from tinsmith.quant.presets import notes_of_gguf
     from tinsmith.quant.shipping import mmproj_of
     from tinsmith.system import progress
 
     size, display = Tin(args.file).entry("weights.bin").nbytes, progress.display()
     with progress.transfer(display, "unpack", size) as advance:
         write_gguf(args.file, out, advance)
+    tensors = read_tensors(Tin(args.file).entry("program.bin"))
+    for note in notes_of_gguf([held.format for held in tensors.values()]):
+        display.line(note)
     if write_mmproj(args.file, mmproj_of(out)):
         display.line(f"the vision half: {mmproj_of(out)}")

@@ -36,9 +36,11 @@ PARAMETERS = [
 
 def run(args: Args) -> int:
     from tinsmith.formats import imatrix
+    from tinsmith.quant import presets
 
     preset = args.type
     _budget.check(args, [preset])
+    presets.check_gguf(preset)
     importance = imatrix.read(args.imatrix) if args.imatrix else {}
     source = Path(args.source)
     if args.calibration:
@@ -64,7 +66,8 @@ def _calibrated(source: Path, preset: str, importance: dict[str, bytes], args: A
     overhead = None if source.is_dir() else files.overhead(gguf.read(source))
     formats: str | Mix = preset
     if preset == AUTO:
-        chosen = _budget.search(args, spec, _budget.work_folder(args, args.out), display, overhead)
+        work = _budget.work_folder(args, args.out)
+        chosen = _budget.search(args, spec, work, display, overhead, gguf=True)
         formats, feedback = chosen.mix, chosen.feedback
     else:
         ids = text.tokens(spec, text.read(args.calibration))

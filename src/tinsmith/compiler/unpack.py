@@ -15,6 +15,7 @@ from tinsmith.compiler.vision import PROGRAM, WEIGHTS
 from tinsmith.errors import FormatError
 from tinsmith.formats import gguf
 from tinsmith.formats.tin import Tin
+from tinsmith.formats.weights import in_gguf, restated
 from tinsmith.models import mmproj
 from tinsmith.models.gguf_spec import general_of, read_header, read_words
 from tinsmith.spec import Buffer, Tensor, Tokenizer, Vision
@@ -44,7 +45,7 @@ def write_gguf(source: str | Path, target: str | Path, advance: Callable[[int], 
         held = packed.get(name.role) if name else None
         if name is None or held is None:
             raise FormatError(f"{source}: tensor {tensor.name!r} is not in the tin; build it again")
-        if (held.format, name.all_rows * held.inputs) != (tensor.type.name, prod(tensor.shape)):
+        if (in_gguf(held.format), name.all_rows * held.inputs) != (tensor.type.name, prod(tensor.shape)):
             raise FormatError(
                 f"{source}: {GGUF_HEADER} and program.bin disagree on {tensor.name!r}; build it again"
             )
@@ -52,7 +53,8 @@ def write_gguf(source: str | Path, target: str | Path, advance: Callable[[int], 
             raise FormatError(f"{source}: tensor {tensor.name!r} lies outside of weights.bin; build it again")
         data = weights[held.offset : held.offset + held.bytes]
         rows = range(name.first_row, min(name.first_row + name.all_rows, held.rows))
-        pieces = _pieces(held, data, rows, name.file_order, advance)
+        packed_pieces = _pieces(held, data, rows, name.file_order, advance)
+        pieces = (restated(piece, held.format, tensor.type.name) for piece in packed_pieces)
         return gguf.Tensor(tensor.name, tensor.type, tensor.shape, pieces)
 
     gguf.write(target, before.metadata, map(stored, before.tensors.values()))

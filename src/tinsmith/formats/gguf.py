@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, NoReturn
 
 from tinsmith.errors import FormatError, UnsupportedError
-from tinsmith.formats.weights import WEIGHT_FORMATS
+from tinsmith.formats.weights import WEIGHT_FORMATS, in_gguf
 from tinsmith.system.files import atomic_write, map_file
 
 Buffer = bytes | bytearray | memoryview
@@ -66,7 +66,11 @@ _OTHERS = (
     TensorType(40, "NVFP4", 64, 36),
     TensorType(41, "Q1_0", 128, 18),
 )
-_WEIGHTS = (TensorType(kind.gguf, name, kind.block, kind.bytes) for name, kind in WEIGHT_FORMATS.items())
+_WEIGHTS = (
+    TensorType(kind.gguf, name, kind.block, kind.bytes)
+    for name, kind in WEIGHT_FORMATS.items()
+    if in_gguf(name) == name
+)
 TENSOR_TYPES = tuple(sorted((*_OTHERS, *_WEIGHTS), key=lambda kind: kind.id))
 _TYPE_BY_ID = {kind.id: kind for kind in TENSOR_TYPES}
 _TYPE_BY_NAME = {kind.name: kind for kind in TENSOR_TYPES}

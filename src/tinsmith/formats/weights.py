@@ -6,12 +6,12 @@ from typing import NamedTuple
 
 from tinsmith import _core
 from tinsmith.errors import UnsupportedError
-from tinsmith.spec import Tensor
+from tinsmith.spec import Buffer, Tensor
 
 
 class WeightFormat(NamedTuple):
-    """number: the core's; gguf: GGUF's type number; block: inputs a block, bytes: of such a block;
-    activations: what a matmul reads beside the weights, "f32" or "q8"."""
+    """number: the core's; gguf: GGUF's type number, or that of `in_gguf`; block: inputs a block, bytes: of such
+    a block; activations: what a matmul reads beside the weights, "f32" or "q8"."""
 
     number: int
     gguf: int
@@ -27,6 +27,27 @@ def weight_format(name: str) -> WeightFormat:
     if name not in WEIGHT_FORMATS:
         raise UnsupportedError(f"weight format {name!r} is not known; known: {', '.join(WEIGHT_FORMATS)}")
     return WEIGHT_FORMATS[name]
+
+
+_OF_GGUF = {kind.gguf: name for name, kind in reversed(WEIGHT_FORMATS.items())}
+
+
+def in_gguf(name: str) -> str:
+    """The format that a GGUF file holds these weights in: the same, but for a format of tins alone."""
+    return _OF_GGUF[weight_format(name).gguf]
+
+
+def restated(data: Buffer, format: str, to: str) -> Buffer:
+    """Blocks as those of another format that hold the same weights."""
+    if format == to:
+        return data
+    kind = weight_format(format)
+    return _core.restate(to, format, data, 1, memoryview(data).nbytes // kind.bytes * kind.block)
+
+
+def in_format(tensor: Tensor, format: str) -> Tensor:
+    """The same weights, as a tensor of another format that can hold them."""
+    return Tensor(format, tensor.rows, tensor.inputs, restated(tensor.data, tensor.format, format))
 
 
 def packed_bytes(name: str, rows: int, inputs: int) -> int:

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 from tinsmith.errors import FormatError, UnsupportedError
 from tinsmith.format_names import file_type
 from tinsmith.formats import gguf
-from tinsmith.formats.weights import WEIGHT_FORMATS
+from tinsmith.formats.weights import WEIGHT_FORMATS, in_gguf, restated
 from tinsmith.models.family import Family, TensorName, by_gguf_architecture, by_name, without_ignored
 from tinsmith.spec import Buffer, Hyper, Spec, Tensor, Tokenizer
 from tinsmith.tokenizer import gguf_keys as _gguf_tokenizer
@@ -225,9 +225,19 @@ def _in_gguf(
 ) -> list[gguf.Tensor]:
     return [
         gguf.Tensor(part.gguf, gguf.tensor_type(format), part.gguf_shape, piece)
-        for (name, _), (format, data) in zip(placed, written, strict=True)
+        for (name, _), (format, data) in zip(placed, map(_as_gguf_has_it, written), strict=True)
         for part, piece in zip(name.gguf_parts, _in_parts(data, format, name), strict=True)
     ]
+
+
+def _as_gguf_has_it(
+    written: tuple[str, Buffer | Iterable[Buffer]],
+) -> tuple[str, Buffer | Iterable[Buffer]]:
+    format, data = written
+    held = in_gguf(format)
+    if held == format:
+        return written
+    return held, (restated(piece, format, held) for piece in ([data] if isinstance(data, Buffer) else data))
 
 
 def _in_parts(data: Buffer | Iterable[Buffer], format: str, name: TensorName) -> list[Any]:

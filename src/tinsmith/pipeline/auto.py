@@ -50,12 +50,13 @@ def choose(run: Run, made: Record[Data], spec: Spec, folder: Path, merged: Float
     stays.
     """
     from tinsmith.search import choice
-    from tinsmith.search.auto import Search
+    from tinsmith.search.auto import Options, Search
     from tinsmith.search.budget import Budget
 
     stated = dataclasses.asdict(run.recipe.build)
     names = [field.name for field in dataclasses.fields(Budget)]
-    search = Search(spec, calibration(run, spec), folder, run.display)
+    options = Options(gguf=stated["max_size"] is not None)
+    search = Search(spec, calibration(run, spec), folder, run.display, options)
     accuracy = None
     if stated["min_accuracy"] is not None and merged is not None:
         accuracy = _Answers(run, merged, spec, search).accuracy

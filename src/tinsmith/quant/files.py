@@ -38,6 +38,8 @@ def quantize(
     and gives what is called with those that were converted. Tensors that have their format already keep their
     bytes. Raises FormatError for a damaged file or a weight that no block holds, UnsupportedError for a preset
     or a tensor's type that is not known."""
+    if isinstance(preset, str):
+        presets.check_gguf(preset)
     file = gguf.read(source)
     if Path(target).exists() and Path(target).samefile(source):
         raise InputError(f"{target}: is the file that is read; give another name for what is written")

@@ -70,6 +70,7 @@ def encoder(
     group = spec.hyper.heads // spec.hyper.kv_heads
     chosen, notes = presets.formats(preset, shapes, group=group, weighed=bool(importance))
     formats = {name.role: given for name, given in zip(names, chosen, strict=True)}
+    notes += presets.notes_of_gguf(chosen)
     file_type = presets.find(preset).file_type
     return Encoder(formats, file_type, notes, importance or {}, threads, advance, feedback)
 

@@ -2,7 +2,7 @@
 
 A tensor is identified by its name in GGUF, which is the same in every family. The mixes of the K presets are
 llama.cpp's, but for its exceptions for 8 experts: what a preset's name promises about size and quality there,
-it promises here. Q4_0 is finer than there in attention.
+it promises here. Q4_0 is finer than there in attention; IQ3_NL is ours.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from tinsmith.errors import UnsupportedError
 from tinsmith.format_names import FILE_TYPES, file_type
-from tinsmith.formats.weights import weight_format
+from tinsmith.formats.weights import in_gguf, weight_format
 
 
 class Shape(NamedTuple):
@@ -94,6 +94,12 @@ def _around_two_bits(finer: str, *, output: bool = False) -> tuple[Rule, ...]:
     )
 
 
+_AROUND_FOUR_BITS = (  # of the presets of IQ4
+    Rule("attn_v", "Q5_K", lambda place: place.group >= 4),
+    Rule("ffn_down", "Q5_K", lambda place: _first_eighth(place) and not place.weighed),
+)
+
+
 PRESETS = {
     "F32": Preset(FILE_TYPES["F32"], "F32", "F32", "F32"),
     "F16": Preset(FILE_TYPES["F16"], "F16", "F16", "F16"),
@@ -144,26 +150,8 @@ PRESETS = {
             Rule("per_layer_token_embd.weight", "Q4_0"),  # as large as all else, and no sum of many products
         ),
     ),
-    "IQ4_NL": Preset(
-        FILE_TYPES["IQ4_NL"],
-        "IQ4_NL",
-        "Q6_K",
-        "IQ4_NL",
-        (
-            Rule("attn_v", "Q5_K", lambda place: place.group >= 4),
-            Rule("ffn_down", "Q5_K", lambda place: _first_eighth(place) and not place.weighed),
-        ),
-    ),
-    "IQ4_XS": Preset(
-        FILE_TYPES["IQ4_XS"],
-        "IQ4_XS",
-        "Q6_K",
-        "IQ4_XS",
-        (
-            Rule("attn_v", "Q5_K", lambda place: place.group >= 4),
-            Rule("ffn_down", "Q5_K", lambda place: _first_eighth(place) and not place.weighed),
-        ),
-    ),
+    "IQ4_NL": Preset(FILE_TYPES["IQ4_NL"], "IQ4_NL", "Q6_K", "IQ4_NL", _AROUND_FOUR_BITS),
+    "IQ4_XS": Preset(FILE_TYPES["IQ4_XS"], "IQ4_XS", "Q6_K", "IQ4_XS", _AROUND_FOUR_BITS),
     "Q3_K_L": Preset(
         FILE_TYPES["Q3_K_L"],
         "Q3_K",
@@ -185,6 +173,17 @@ PRESETS = {
         ),
     ),
     "Q3_K_S": Preset(FILE_TYPES["Q3_K_S"], "Q3_K", "Q6_K", "Q3_K"),
+    "IQ3_NL": Preset(
+        FILE_TYPES["IQ3_NL"],
+        "IQ3_NL",
+        "Q6_K",
+        "IQ3_NL",
+        (
+            Rule("attn_v", "Q5_0"),
+            Rule("attn_output", "Q4_0"),
+            Rule("ffn_down", "Q4_0"),
+        ),
+    ),
     "Q2_K": Preset(
         FILE_TYPES["Q2_K"],
         "Q2_K",
@@ -264,6 +263,16 @@ def find(name: str | Mix) -> Preset | Mix:
     return PRESETS[name]
 
 
+def check_gguf(name: str) -> None:
+    """Raises UnsupportedError for a preset of a format that GGUF has not."""
+    matrices = PRESETS[name].matrices if name in PRESETS else ""
+    if matrices and in_gguf(matrices) != matrices:
+        raise UnsupportedError(
+            f"{name} is a format of tins, and GGUF holds its weights as {in_gguf(matrices)}; for a tin, and "
+            f"that GGUF: tinsmith build MODEL --format {name.lower()}"
+        )
+
+
 def formats(
     name: str | Mix, shapes: Sequence[Shape], *, group: int = 1, weighed: bool = False
 ) -> tuple[list[str], tuple[str, ...]]:
@@ -293,6 +302,15 @@ def formats(
         for (wanted, given, inputs), count in sorted(fallbacks.items())
     )
     return chosen, notes
+
+
+def notes_of_gguf(formats: Sequence[str]) -> tuple[str, ...]:
+    """A line for every format of a model's tensors that GGUF has not."""
+    return tuple(
+        f"GGUF has no {name}: {in_gguf(name)} there, the same weights, in {count} of {len(formats)} tensors"
+        for name, count in sorted(Counter(formats).items())
+        if in_gguf(name) != name
+    )
 
 
 def _part(name: str) -> str:

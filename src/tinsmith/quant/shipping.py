@@ -15,11 +15,12 @@ from tinsmith.errors import FormatError, InputError
 from tinsmith.formats.model_files import model_digest
 from tinsmith.formats.sbom import Bill, Source
 from tinsmith.formats.tin import BILL, Tin
+from tinsmith.formats.weights import in_format
 from tinsmith.system import files
 from tinsmith.system.progress import Display, transfer
 
 if TYPE_CHECKING:
-    from tinsmith.quant.model import Feedback
+    from tinsmith.quant.model import Encoder, Feedback
     from tinsmith.quant.presets import Mix
     from tinsmith.spec import Buffer, Spec, Tensor
 
@@ -93,8 +94,12 @@ def build_files(
 def _build_pair(spec: Spec, gguf: Path, tin: Path, weights: Weights, display: Display, extra: Extra) -> None:
     from tinsmith import models
 
-    notes = [*spec.notes, *write_gguf(spec, gguf, weights, display)]
-    stored = dataclasses.replace(spec, tensors=models.load(gguf).tensors)
+    encode = write_gguf(spec, gguf, weights, display)
+    notes = [*spec.notes, *encode.notes]
+    tensors = {
+        role: in_format(tensor, encode.formats[role]) for role, tensor in models.load(gguf).tensors.items()
+    }
+    stored = dataclasses.replace(spec, tensors=tensors)
     stored = write_mmproj(stored, gguf, weights)
     facts = {**extra.manifest, "weights": weights.name, **({"notes": notes} if notes else {})}
     entries = dict(extra.entries)
@@ -131,9 +136,9 @@ def by_role(spec: Spec, importance: Mapping[str, Buffer]) -> dict[str, Buffer]:
     return {name.role: importance[name.gguf] for name in names if name.gguf in importance}
 
 
-def write_gguf(spec: Spec, path: Path, weights: Weights, display: Display, threads: int = 0) -> list[str]:
-    """The model in these formats, converted piece by piece on all cores; what was chosen otherwise than by its
-    name, a line each, also shown. threads: as for quant.encoder."""
+def write_gguf(spec: Spec, path: Path, weights: Weights, display: Display, threads: int = 0) -> Encoder:
+    """The model in these formats, converted piece by piece on all cores; by what, whose notes are also shown.
+    threads: as for quant.encoder."""
     from tinsmith import models, quant
 
     label = weights.mix.name if weights.mix else weights.name
@@ -149,7 +154,7 @@ def write_gguf(spec: Spec, path: Path, weights: Weights, display: Display, threa
         models.save_gguf(spec, path, encode=encode)
     for note in encode.notes:
         display.line(f"{label}: {note}")
-    return list(encode.notes)
+    return encode
 
 
 def all_files(spec: Spec, built: Mapping[str, tuple[Path, Path]]) -> list[Path]:

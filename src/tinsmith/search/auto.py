@@ -13,7 +13,7 @@ from typing import Any
 
 from tinsmith import models
 from tinsmith.errors import InputError
-from tinsmith.formats.weights import weight_format
+from tinsmith.formats.weights import in_gguf, weight_format
 from tinsmith.quant.assign import Choice, Tight, assign
 from tinsmith.quant.presets import Mix
 from tinsmith.search import grams, sensitivity, text
@@ -30,19 +30,21 @@ _POINTS = 12  # of the front
 @dataclass(frozen=True)
 class Options:
     """tokens: that losses are measured on; gram_tokens: that inputs are seen on, for error feedback and output
-    errors; feedback: blocks with error feedback; thorough: every format of every tensor is measured."""
+    errors; feedback: blocks with error feedback; thorough: every format of every tensor is measured; gguf: the
+    file that counts is a GGUF, without formats of tins alone, as it must be for a budget of max_size."""
 
     tokens: int = 1024
     gram_tokens: int = grams.TOKENS
     feedback: bool = True
     thorough: bool = False
+    gguf: bool = False
 
 
 @dataclass(frozen=True)
 class Point:
-    """One assignment: formats by role; size: bytes of the file; bits: a weight of its matrices; loss: the sum
-    of its tensors' losses; kl: what it loses when all are changed together, measured on the same text, or
-    None."""
+    """One assignment: formats by role; size: bytes of the file (a format of tins alone counts as it does
+    there); bits: a weight of its matrices; loss: the sum of its tensors' losses; kl: what it loses when all are
+    changed together, measured on the same text, or None."""
 
     formats: dict[str, str]
     size: int
@@ -82,7 +84,10 @@ class Search:
         overhead: int | None = None,
     ) -> None:
         self.spec, self.display = spec, display
-        self.candidates = sensitivity.matrices(spec)
+        self.candidates = {
+            role: [name for name in names if not options.gguf or in_gguf(name) == name]
+            for role, names in sensitivity.matrices(spec).items()
+        }
         judged = text.windows(spec, calibration, options.tokens)
         self.model, self.grams = grams.of_text(spec, calibration, display, options.gram_tokens)
         self.feedback = grams.Feedback(self.model, self.grams) if options.feedback else None
