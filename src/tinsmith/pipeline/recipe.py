@@ -134,6 +134,16 @@ class Base:
     model: str = _key(TEXT)
     revision: str | None = _key(TEXT, None)
     keep: Literal["auto", "packed", "float"] = _key(choice(KEEPS), "auto")
+    mmproj: str | None = _key(TEXT, None)
+
+    @property
+    def stated(self) -> dict[str, Any]:
+        """By key, for digests: those of before `mmproj` stay what they are."""
+        return {
+            key: value
+            for key, value in dataclasses.asdict(self).items()
+            if key != "mmproj" or value is not None
+        }
 
 
 @dataclass(frozen=True)
@@ -374,8 +384,10 @@ class Recipe:
     def model_digest(self) -> str:
         """SHA-256 of the values that decide the model: every table but [eval], [output], [compare] and
         [prices]."""
-        tables = (self.base or self.scratch, self.data, self.train, self.constraint, self.build, self.update)
+        tables = (self.scratch, self.data, self.train, self.constraint, self.build, self.update)
         values: list[Any] = [dataclasses.asdict(table) for table in tables if table]
+        if self.base:
+            values.insert(0, self.base.stated)
         if self.router:
             values += [
                 dataclasses.asdict(self.router),
