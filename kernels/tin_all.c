@@ -47,6 +47,7 @@
 #include "core/text/unicode.c"
 #include "core/text/unigram.c"
 #ifndef TIN_NO_VISION
+#include "core/vision/eyes.c"
 #include "core/vision/inflate.c"
 #include "core/vision/jpeg.c"
 #include "core/vision/jpeg_rows.c"

@@ -5,15 +5,23 @@
  *
  *   TIN_FILE_BYTES, TIN_CONTEXT, TIN_CHUNK    of the tin, and of the session it gets
  *   TIN_SESSION_BYTES                         tin_session_size of that
- *   TIN_ADAPTER_RANK, TIN_ADAPTER_BYTES       room for any one of the tin's adapters; 0: it has none */
+ *   TIN_ADAPTER_RANK, TIN_ADAPTER_BYTES       room for any one of the tin's adapters; 0: it has none
+ *   TIN_EYES_BYTES                            what the picture of its self-test takes, where the session is otherwise; 0: it
+ *                                             has none, or there is no room for it */
 #include "../core/seal/model.h"
 #include "../core/seal/sha256.h"
+#include "../core/vision/eyes.h"
 #include "board.h"
 #include "tin.h"
 
 #include <string.h>
 
-enum { PROMPT_BYTES = 1024, LINE_BYTES = 320, ENTRY_BYTES = 160 };
+enum {
+    PROMPT_BYTES = 1024,
+    LINE_BYTES = 320,
+    ENTRY_BYTES = 160,
+    BLOCK_BYTES = TIN_SESSION_BYTES > TIN_EYES_BYTES ? TIN_SESSION_BYTES : TIN_EYES_BYTES
+};
 
 extern const uint8_t image_flash[];
 extern uint8_t image_code_bytes[], image_static_bytes[]; /* numbers: their addresses */
@@ -22,7 +30,7 @@ uint32_t image_stack_used(void);
 uint64_t image_ticks(void);
 
 static _Alignas(TIN_ALIGNMENT) uint8_t model_block[TINI_MODEL_ROOM];
-static __attribute__((section(".session"), aligned(TIN_ALIGNMENT))) uint8_t session_block[TIN_SESSION_BYTES];
+static __attribute__((section(".session"), aligned(TIN_ALIGNMENT))) uint8_t session_block[BLOCK_BYTES];
 #if TIN_ADAPTER_RANK
 static _Alignas(TIN_ALIGNMENT) uint8_t adapter_block[TIN_ADAPTER_BYTES];
 #endif
@@ -166,6 +174,38 @@ static void digest_logits(tin_session *session, uint32_t vocab, uint8_t digest[3
     tini_sha256_end(&hash, digest);
 }
 
+static void put_digest(const char *isa, uint32_t number, const uint8_t digest[32], const char *what) {
+    put("digest ");
+    put(isa);
+    put(" ");
+    put_number(number);
+    put(" ");
+    put_hex(digest, 32);
+    put(" ");
+    put(what);
+    put("\n");
+}
+
+/* Whether the picture's logits are those that the tin was sealed with, printed as a prompt's of that number. The session is
+ * lost. */
+static int see(const tin_model *model, const char *isa, uint32_t number) {
+#if TIN_EYES_BYTES
+    const void *test;
+    size_t size;
+    uint8_t digest[TINI_EYES_DIGEST];
+    check(tin_model_entry(model, TINI_EYES_ENTRY, &test, &size));
+    memset(session_block, 0, sizeof session_block);
+    check(tini_eyes_digest(model, test, size, session_block, sizeof session_block, digest, &error));
+    int equal = !memcmp(digest, ((const tini_eyes_header *)test)->digest, sizeof digest);
+    put_digest(isa, number, digest, equal ? "equal" : "differs");
+    flush();
+    return equal;
+#else
+    (void)model, (void)isa, (void)number;
+    return 1;
+#endif
+}
+
 /* Whether every prompt's logits are those that the tin was sealed with; prints "digest ISA PROMPT HEX equal" and "ticks ISA
  * PROMPT TOKENS CLOCKS", the processor's own, which tell the speed. Under an adapter "digest ISA PROMPT HEX adapter": those
  * that it was sealed with are in the manifest, for the host to compare. */
@@ -200,13 +240,7 @@ static int selftest(const char *isa, const char *adapter) {
         uint64_t ticks = image_ticks() - begin;
         int equal = !memcmp(digest, data + at, sizeof digest);
         good += equal || adapter;
-        put("digest ");
-        put(isa);
-        put(" ");
-        put_number(k);
-        put(" ");
-        put_hex(digest, sizeof digest);
-        put(adapter ? " adapter\n" : equal ? " equal\n" : " differs\n");
+        put_digest(isa, k, digest, adapter ? "adapter" : equal ? "equal" : "differs");
         put("ticks ");
         put(isa);
         put(" ");
@@ -220,7 +254,8 @@ static int selftest(const char *isa, const char *adapter) {
         at += sizeof digest;
     }
     tested++;
-    return prompts && good == prompts;
+    int seen = adapter || see(model, isa, prompts);
+    return seen && prompts && good == prompts;
 }
 
 /* ---- an answer ---- */

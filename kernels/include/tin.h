@@ -1226,6 +1226,21 @@ TIN_API const int32_t *tin_sight_tokens(const tin_sight *sight);
  *
  * Errors: as tin_session_replace_embedded; STATE (a budget without a clock). */
 TIN_API int32_t tin_sight_step(tin_sight *sight, tin_session *session, uint64_t budget_ns, tin_error *error);
+
+/* Bytes of memory that tin_sight_selftest needs, a session and the tower among them: far fewer than a whole picture
+ * takes. 0 on failure: as tin_sight_selftest, but for MEMORY. */
+TIN_API size_t tin_sight_selftest_size(const tin_model *model, tin_error *error);
+
+/* Says whether this device keeps the bit contract for this model's eyes: reads the small picture that the file carries,
+ * lets the model see it, and compares the digest of the logits with that in the file. Any thread may call.
+ *
+ * memory       aligned, zeros; free again afterwards
+ * memory_size  bytes, at least tin_sight_selftest_size
+ *
+ * Errors: UNSUPPORTED (other logits, tin_selfcheck failed, a model that sees no images, or a file without a picture),
+ * FORMAT, VERSION, MEMORY. */
+TIN_API tin_status tin_sight_selftest(const tin_model *model, void *memory, size_t memory_size,
+                                      tin_error *error);
 #endif
 
 #ifdef __cplusplus

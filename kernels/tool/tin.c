@@ -19,6 +19,7 @@
 #endif
 #include "../core/seal/minisign.h"
 #include "../core/seal/sha256.h"
+#include "../core/vision/eyes.h"
 #include "../include/tin.h"
 
 #include <stdarg.h>
@@ -220,12 +221,40 @@ static void logits_digest(const tin_model *model, const uint8_t *tokens, uint32_
     free(memory.start);
 }
 
+/* The line of a prompt. Returns whether its digest differs from the file's. */
+static int print_digest(const tin_model *model, uint32_t prompt, const uint8_t digest[32],
+                        const void *expected) {
+    tin_model_info info;
+    tin_model_describe(model, &info);
+    int equal = memcmp(digest, expected, 32) == 0;
+    printf("%s %u ", info.isa, (unsigned)prompt);
+    for (size_t i = 0; i < 32; i++)
+        printf("%02x", digest[i]);
+    puts(equal ? " equal" : " different");
+    fflush(stdout);
+    return !equal;
+}
+
+/* The picture of a file that has one; it counts as one more prompt. */
+static int verify_eyes(const tin_model *model, uint32_t prompt) {
+    const void *test;
+    size_t size;
+    if (tin_model_entry(model, TINI_EYES_ENTRY, &test, &size))
+        return 0;
+    tin_error error;
+    uint8_t digest[TINI_EYES_DIGEST];
+    size_t need = tini_eyes_size(model, test, size, &error);
+    block memory = make_block(need);
+    if (!need || tini_eyes_digest(model, test, size, memory.data, need, digest, &error))
+        fail("%s", error.text);
+    free(memory.start);
+    return print_digest(model, prompt, digest, ((const tini_eyes_header *)test)->digest);
+}
+
 /* The model's self-test on its instruction set. Returns how many prompts differ. selftest.bin: core/seal/prompts.h. */
 static int verify_set(const tin_model *model) {
-    tin_model_info info;
     const void *data;
     size_t size;
-    tin_model_describe(model, &info);
     if (tin_model_entry(model, "selftest.bin", &data, &size))
         fail("the file has no self-test; build it again");
     const uint8_t *p = data, *end = p + size;
@@ -241,16 +270,10 @@ static int verify_set(const tin_model *model) {
         uint8_t digest[32];
         logits_digest(model, p + 4, count, digest);
         p += 4 + 4 * (size_t)count;
-        int equal = memcmp(digest, p, sizeof digest) == 0;
+        different += print_digest(model, k, digest, p);
         p += sizeof digest;
-        printf("%s %u ", info.isa, (unsigned)k);
-        for (size_t i = 0; i < sizeof digest; i++)
-            printf("%02x", digest[i]);
-        puts(equal ? " equal" : " different");
-        fflush(stdout);
-        different += !equal;
     }
-    return different;
+    return different + verify_eyes(model, prompts);
 }
 
 static int verify(const void *file, size_t size, const char *isa) {

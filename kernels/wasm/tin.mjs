@@ -11,6 +11,7 @@
 const ROLES = { system: 0, user: 1, assistant: 2, tool: 3 };
 const WORD = 4; // bytes of a number or an address
 const DIGEST = 32;
+const [EYES, EYES_DIGEST] = ["vision/selftest.bin", 112]; // where its header has the digest (kernels/core/vision/eyes.h)
 const ROUTE = 4 * WORD; // tin_route
 const END = -100;
 const TURNS = "turns.bin";
@@ -149,7 +150,8 @@ export class Model {
     }
   }
 
-  // The file's self-test by this module: [{ expected, found }] of hexadecimal SHA-256s, one for each prompt.
+  // The file's self-test by this module: [{ expected, found }] of hexadecimal SHA-256s, one for each prompt, and one for
+  // the picture of a file that has one.
   selftest() {
     const data = new DataView(this.entry("selftest.bin").buffer);
     const results = [];
@@ -160,21 +162,31 @@ export class Model {
       const expected = hexadecimal(new Uint8Array(data.buffer, at - DIGEST, DIGEST));
       results.push({ expected, found: this.digest(tokens) });
     }
+    const { address, size } = this.place(EYES);
+    if (size) {
+      const expected = hexadecimal(this.bytes(address + EYES_DIGEST, DIGEST));
+      results.push({ expected, found: this.digested((into) => this.core.tinw_eyes(this.address, into)) });
+    }
     return results;
   }
 
   // The SHA-256 of the logits of every position of the tokens.
   digest(tokens) {
     const ids = this.put(new Uint8Array(Int32Array.from(tokens).buffer));
-    const into = this.some(this.core.tinw_alloc(DIGEST));
-    this.number(this.core.tinw_digest(this.address, ids, tokens.length, into));
-    const text = hexadecimal(this.bytes(into, DIGEST));
+    const text = this.digested((into) => this.core.tinw_digest(this.address, ids, tokens.length, into));
     this.core.tinw_free(ids);
-    this.core.tinw_free(into);
     return text;
   }
 
   // ---- What follows is this file's own: memory and errors ----
+
+  digested(call) {
+    const into = this.some(this.core.tinw_alloc(DIGEST));
+    this.number(call(into));
+    const text = hexadecimal(this.bytes(into, DIGEST));
+    this.core.tinw_free(into);
+    return text;
+  }
 
   // Where a named entry of the file lies, and its bytes; 0 where there is none.
   place(name) {

@@ -8,6 +8,7 @@
 #include "../include/tin.h"
 
 #include "../core/seal/sha256.h"
+#include "../core/vision/eyes.h"
 #include "../core/vision/picture.h"
 
 #include <string.h>
@@ -343,4 +344,18 @@ int32_t tinw_digest(const tin_model *model, const int32_t *tokens, uint32_t coun
     tini_sha256_end(&hash, digest);
     tinw_free(session);
     return event < 0 ? event : TIN_OK;
+}
+
+/* The same, of the picture in the file's self-test: of the positions behind it. */
+EXPORT(tinw_eyes) int32_t tinw_eyes(const tin_model *model, uint8_t *digest) {
+    const void *test = NULL;
+    size_t size = 0;
+    tin_model_entry(model, TINI_EYES_ENTRY, &test, &size);
+    size_t need = tini_eyes_size(model, test, size, &error);
+    void *memory = need && need <= UINT32_MAX ? tinw_alloc((uint32_t)need) : NULL;
+    if (!memory)
+        return error.status ? error.status : TIN_ERR_MEMORY;
+    tin_status status = tini_eyes_digest(model, test, size, memory, need, digest, &error);
+    tinw_free(memory);
+    return status;
 }

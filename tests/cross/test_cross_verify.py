@@ -19,7 +19,10 @@ from tinsmith.system import progress
 
 
 def sealed(tin: Path) -> list[str]:
-    return [digest for _, digest in selftest.read(Tin(tin).entry("selftest.bin"))]
+    """The digests of its self-test: of its prompts, and of the picture where it has one."""
+    file = Tin(tin)
+    seen = [bytes(file.entry(selftest.EYES)[112:144]).hex()] if selftest.EYES in file.names else []
+    return [digest for _, digest in selftest.read(file.entry("selftest.bin"))] + seen
 
 
 def need(*programs: str) -> None:
@@ -70,7 +73,9 @@ def test_boards_run_their_image(tiny_tin: Path, capsys: pytest.CaptureFixture[st
 def test_other_bits_are_told_with_device_and_prompt(tiny_tin: Path) -> None:
     expected = sealed(tiny_tin)
     with pytest.raises(RuntimeFault, match=r"wasm32: prompt 1 .* by scalar"):
-        verify.verify(tiny_tin, targets.load("wasm32"), [expected[0], "0" * 64], progress.display())
+        verify.verify(
+            tiny_tin, targets.load("wasm32"), [expected[0], "0" * 64, expected[2]], progress.display()
+        )
 
 
 def test_a_device_that_nothing_emulates(tiny_tin: Path) -> None:

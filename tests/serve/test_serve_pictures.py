@@ -25,7 +25,7 @@ from tinsmith.serve.eyes import Eyes, Left
 from tinsmith.serve.limits import Limits
 
 TEXT = "what is the thing?"
-LIMITS = Limits(pictures=2, picture=1 << 20, pixels=1 << 20)
+LIMITS = Limits(pictures=2, picture=1 << 20, pixels=350_000)
 
 
 @pytest.fixture(scope="module")
@@ -241,7 +241,7 @@ HTTP, FILE = "http://127.0.0.1:1/a.png", "file:///etc/passwd"
             "/v1/chat/completions",
             chat(*[url(base64.b64encode(png(photo(450, 450) * 0)).decode())] * 2),
             "messages.0.content.1.image_url.url",
-            "bytes",
+            "405,000 pixels in all with this picture; give 350,000 at most",
         ),
         ("/v1/chat/completions", chat(url(), url(), url()), "messages.0.content.2.image_url.url", "give 2"),
         ("/v1/chat/completions", chat(url(), model="blind"), "messages.0.content.0.image_url.url", "sees no"),

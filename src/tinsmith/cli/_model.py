@@ -21,6 +21,13 @@ KEY = option(
     help="refuse a .tin that the owner of this minisign key did not sign: RW…, or a .pub file (default: the "
     "environment's TINSMITH_KEY, if set)",
 )
+PACE = option(
+    "--pace",
+    Whole(),
+    default=100,
+    metavar="P",
+    help="percent of the time that they work at most, asleep for the rest (default: 100)",
+)
 PARAMETERS = [
     argument(
         "file",
@@ -29,13 +36,7 @@ PARAMETERS = [
         help="a .tin, a .gguf, an .onnx or a Hugging Face folder",
     ),
     option("--threads", Whole(), metavar="N", help="threads that work on one step (default: the cores)"),
-    option(
-        "--pace",
-        Whole(),
-        default=100,
-        metavar="P",
-        help="percent of the time that they work at most, asleep for the rest (default: 100)",
-    ),
+    PACE,
     option(
         "--isa",
         Word(isas),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from importlib.util import find_spec
 
+from tinsmith.cli import _model
 from tinsmith.cli._command import Args, argument, flag, option
 from tinsmith.cli._types import File, Number, Size, Whole, Word, isas
 from tinsmith.errors import InputError, MissingExtraError
@@ -19,6 +20,7 @@ PARAMETERS = [
     option("--host", default="127.0.0.1", metavar="H", help="address to listen at (default: 127.0.0.1)"),
     option("--port", Whole(), default=8080, metavar="N", help="port (default: 8080; 0: a free one)"),
     option("--threads", Whole(1), metavar="N", help="threads that work on one step (default: the cores)"),
+    _model.PACE,
     option("--isa", Word(isas), metavar="S", help="instruction set (default: the best this processor runs)"),
     option(
         "--kv", Word(("f16", "q8")), default="f16", metavar="T", help="keys and values: f16 (default) or q8"
@@ -97,6 +99,30 @@ PARAMETERS = [
         help="bytes of a schema or of tools (default: 64KiB)",
     ),
     option(
+        "--max-pictures",
+        Whole(0),
+        default=16,
+        group=LIMITS,
+        metavar="N",
+        help="pictures of a request (default: 16)",
+    ),
+    option(
+        "--max-picture",
+        Size(),
+        default="64MiB",
+        group=LIMITS,
+        metavar="B",
+        help="bytes that reading one may take (default: 64MiB)",
+    ),
+    option(
+        "--max-pixels",
+        Whole(1),
+        default=80_000_000,
+        group=LIMITS,
+        metavar="N",
+        help="pixels of all pictures of a request (default: 80000000)",
+    ),
+    option(
         "--compile-seconds",
         Number(),
         default=5.0,
@@ -139,8 +165,11 @@ def run(args: Args) -> int:
         tokens=args.max_tokens,
         streams=args.streams,
         queue=args.queue,
+        pictures=args.max_pictures,
+        picture=args.max_picture,
+        pixels=args.max_pixels,
     )
-    loading = {"threads": args.threads, "isa": args.isa, "kv": args.kv, "key": args.key}
+    loading = {"threads": args.threads, "pace": args.pace, "isa": args.isa, "kv": args.kv, "key": args.key}
     return serving.serve(
         args.files,
         loading,

@@ -16,7 +16,7 @@ from tinsmith.chat.turns import Turns
 from tinsmith.compiler import selftest
 from tinsmith.compiler.passes import lower
 from tinsmith.compiler.program import Program, read_tensors, write_program
-from tinsmith.compiler.vision import vision_entries
+from tinsmith.compiler.vision import most_patches, vision_entries
 from tinsmith.compiler.weights import pack_weights
 from tinsmith.errors import FormatError, TinsmithError, UnsupportedError
 from tinsmith.formats import tin
@@ -74,8 +74,12 @@ def build_tin(
             # A graph may hold a tensor in another shape than the file.
             if role in spec.tensors and held[:3] == shape_of(spec.tensors[role])
         }
+        model = _core.Model(image)
+        tests = [("selftest.bin", selftest.make(model))]
+        if spec.vision is not None:
+            tests.append((selftest.EYES, selftest.make_eyes(model, spec.vision, most_patches(spec.vision))))
         return [
-            ("selftest.bin", selftest.make(_core.Model(image))),
+            *tests,
             (GGUF_HEADER, gguf_header(spec, packed)),
             *(entries or {}).items(),
         ]

@@ -2,6 +2,10 @@
 
 Little-endian: "TINTEST1", uint32 prompts; for each: uint32 tokens, int32 ids, and the SHA-256 of the float32
 logits of every position, shape (tokens, vocabulary).
+
+Of a model that sees, vision/selftest.bin has a picture in a prompt too (kernels/core/vision/eyes.h):
+selftest.png, made one image of few patches whatever the model's own rule, so that it takes little time and
+memory anywhere.
 """
 
 from __future__ import annotations
@@ -9,12 +13,18 @@ from __future__ import annotations
 import hashlib
 import struct
 from collections.abc import Iterator
+from pathlib import Path
 
 from tinsmith import _core
 from tinsmith.errors import FormatError, RuntimeFault
-from tinsmith.spec import Buffer
+from tinsmith.spec import Buffer, Vision
+from tinsmith.vision import pixels
 
+EYES = "vision/selftest.bin"
 _MAGIC = b"TINTEST1"
+_EYES_MAGIC, _EYES_VERSION = 0x53455945, 1
+_DIGEST = slice(112, 144)  # in vision/selftest.bin
+_DOWN, _ACROSS = 2, 3  # squares of patches that make a state, where a tower takes so many
 _PROMPTS = ("The quick brown fox jumps over the lazy dog.", '1 + 2 = 3; {"name": "tin"}\n')
 
 
@@ -52,6 +62,20 @@ def make(model: _core.Model) -> bytes:
     return b"".join(parts)
 
 
+def make_eyes(model: _core.Model, vision: Vision, most: int) -> bytes:
+    """vision/selftest.bin of a model that sees. most: patches of an image."""
+    side = vision.joint.merge
+    across = min(_ACROSS, most // side**2)
+    down = min(_DOWN, most // side**2 // across)
+    picture = Path(__file__).with_name("selftest.png").read_bytes()
+    tokens = model.tokenize("In the picture ") + [_core.EMBEDDED] * (down * across)
+    tokens += model.tokenize(" there is a red sun.")
+    head = struct.pack("<2I", _EYES_MAGIC, _EYES_VERSION) + pixels.resized(vision, down * side, across * side)
+    head += struct.pack("<2I", len(tokens), len(picture))
+    body = struct.pack(f"<{len(tokens)}i", *tokens) + picture
+    return head + model.eyes(head + bytes(32) + body)[1] + body
+
+
 def of_adapter(model: _core.Model, adapter: _core.Adapter) -> list[str]:
     """The digests of the prompts' logits under an adapter, in the order of the model's own self-test. Raises
     FormatError for a tin without one."""
@@ -59,7 +83,8 @@ def of_adapter(model: _core.Model, adapter: _core.Adapter) -> list[str]:
 
 
 def check(model: _core.Model) -> list[str]:
-    """The digest of each prompt's logits, computed here and equal to what the model's tin was sealed with.
+    """The digest of each prompt's logits, computed here and equal to what the model's tin was sealed with; last
+    that of the picture, where the tin has one.
 
     Raises FormatError for a tin without a self-test, RuntimeFault where a digest is another or the build does
     not keep the bit contract.
@@ -68,16 +93,29 @@ def check(model: _core.Model) -> list[str]:
     _core.selfcheck()
     digests = []
     for number, (tokens, sealed) in enumerate(prompts):
-        digest = logits_digest(model, tokens)
-        if digest != sealed:
-            isa = model.info()["isa"]
-            raise RuntimeFault(
-                "TIN_ERR_UNSUPPORTED",
-                f"prompt {number} of the self-test gives the logits {digest[:12]} by {isa} here, "
-                f"and {sealed[:12]} where the file was sealed; report this, with the processor's name",
-            )
-        digests.append(digest)
+        digests.append(_held(model, f"prompt {number}", logits_digest(model, tokens), sealed))
+    test = eyes(model)
+    if test is not None:
+        digests.append(_held(model, "the picture", model.eyes(test)[1].hex(), test[_DIGEST].hex()))
     return digests
+
+
+def eyes(model: _core.Model) -> bytes | None:
+    """vision/selftest.bin; None for a tin without."""
+    try:
+        return model.entry(EYES)
+    except KeyError:
+        return None
+
+
+def _held(model: _core.Model, what: str, digest: str, sealed: str) -> str:
+    if digest != sealed:
+        raise RuntimeFault(
+            "TIN_ERR_UNSUPPORTED",
+            f"{what} of the self-test gives the logits {digest[:12]} by {model.info()['isa']} here, "
+            f"and {sealed[:12]} where the file was sealed; report this, with the processor's name",
+        )
+    return digest
 
 
 def _sealed(model: _core.Model) -> list[tuple[list[int], str]]:

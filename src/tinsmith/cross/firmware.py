@@ -18,12 +18,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
 
-from tinsmith import plan
+from tinsmith import _core, plan
+from tinsmith.compiler import selftest
 from tinsmith.cross import sources
 from tinsmith.errors import InputError, UnsupportedError
 from tinsmith.plan.contents import Contents, of_tin
 from tinsmith.plan.memory import STACK, adapter_bytes
-from tinsmith.system.files import atomic_write, write_fault
+from tinsmith.system.files import atomic_write, map_file, write_fault
 from tinsmith.system.progress import Display
 from tinsmith.targets import Firmware, Region, Target
 
@@ -46,11 +47,12 @@ _SECONDS = 3600
 @dataclass(frozen=True)
 class Image:
     """elf: with symbols, for a debugger or an emulator; binary: the same bytes to be written to `code`; sizes:
-    bytes by use, as the image itself prints them."""
+    bytes by use, as the image itself prints them; sees: its self-test has the tin's picture."""
 
     elf: Path
     binary: Path
     sizes: dict[str, int]
+    sees: bool = False
 
 
 @dataclass(frozen=True)
@@ -82,6 +84,10 @@ def image(tin: Path, target: Target, out: Path, display: Display, *, context: in
     planned = _memory_of(contents, target, context, chunk)
     if planned.ram > firmware.ram.size:
         _refuse(contents, target, context, chunk)
+    eyes = _eyes_bytes(tin)
+    if planned.ram - planned.vision + max(eyes - planned.session.bytes, 0) > firmware.ram.size:
+        eyes = 0
+        display.line(f"{target.name}: no room for the picture of the self-test, which is left out")
     numbers = {
         "TIN_FILE_BYTES": contents.file,
         "TIN_CONTEXT": context,
@@ -89,6 +95,7 @@ def image(tin: Path, target: Target, out: Path, display: Display, *, context: in
         "TIN_SESSION_BYTES": planned.session.bytes,
         "TIN_ADAPTER_RANK": contents.adapter_rank,
         "TIN_ADAPTER_BYTES": adapter_bytes(contents.program) if contents.adapter_rank else 0,
+        "TIN_EYES_BYTES": eyes,
     }
     display.line(f"{target.name}: an image for {tin.name}, context {context}")
     with tempfile.TemporaryDirectory() as folder:
@@ -100,7 +107,7 @@ def image(tin: Path, target: Target, out: Path, display: Display, *, context: in
     sizes = _sizes(out / "firmware.elf", numbers)
     with atomic_write(out / "firmware.json") as file:
         file.write((json.dumps(sizes, indent=2) + "\n").encode())
-    return Image(out / "firmware.elf", out / "firmware.bin", sizes)
+    return Image(out / "firmware.elf", out / "firmware.bin", sizes, eyes > 0)
 
 
 def run(built: Image, tin: Path, target: Target, words: Iterable[str] = (), options: Iterable[str] = ()) -> str:
@@ -172,6 +179,13 @@ def _firmware(target: Target) -> Firmware:
     return target.firmware
 
 
+def _eyes_bytes(tin: Path) -> int:
+    """What the picture of a tin's self-test takes, at most; 0 where it has none."""
+    model = _core.Model(map_file(tin))
+    test = selftest.eyes(model)
+    return 0 if test is None else model.eyes(test)[0]
+
+
 def longest_context(contents: Contents, target: Target, chunk: int) -> int:
     """As many positions as the target's ram holds, at most its default and the model's own.
 
@@ -233,7 +247,7 @@ def _sizes(elf: Path, numbers: dict[str, int]) -> dict[str, int]:
     words = [line.split() for line in done.splitlines()]
     value = {line[-1]: int(line[0], 16) for line in words}
     size = {line[-1]: int(line[1], 16) for line in words if len(line) == 4}
-    session, model = numbers["TIN_SESSION_BYTES"], size["model_block"]
+    session, model = max(numbers["TIN_SESSION_BYTES"], numbers["TIN_EYES_BYTES"]), size["model_block"]
     return {
         "code_bytes": value["image_code_bytes"],
         "file_bytes": numbers["TIN_FILE_BYTES"],

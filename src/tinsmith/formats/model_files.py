@@ -1,4 +1,4 @@
-"""A model as files: one GGUF file, or a Hugging Face folder."""
+"""A model as files: one GGUF file, a folder of such a file and its vision half, or a Hugging Face folder."""
 
 from __future__ import annotations
 
@@ -8,10 +8,21 @@ from pathlib import Path
 from tinsmith.system import files
 
 
+def gguf_pair(folder: Path) -> tuple[Path, Path] | None:
+    """The language model and the vision half (mmproj…) of a folder whose GGUF files are these two."""
+    ggufs = [] if (folder / "config.json").exists() else sorted(folder.glob("*.gguf"))
+    halves = [one for one in ggufs if one.name.startswith("mmproj")]
+    if len(ggufs) != 2 or len(halves) != 1:
+        return None
+    return ggufs[ggufs[0] == halves[0]], halves[0]
+
+
 def model_files(path: Path) -> list[Path]:
     """The file, or those of the folder that a model is read from."""
     if path.is_file():
         return [path]
+    if pair := gguf_pair(path):
+        return sorted(pair)
     return sorted(file for file in path.iterdir() if file.suffix in (".json", ".safetensors", ".jinja"))
 
 

@@ -99,7 +99,7 @@ def _lock(cache: Path) -> Path:
 def _local(name: str | Path) -> Path:
     path = Path(name)
     if path.is_dir():
-        if not (path / "config.json").exists():
+        if not (path / "config.json").exists() and not any(path.glob("mmproj*.gguf")):
             raise InputError(f"{path}: no config.json; give a Hugging Face folder or a .gguf file")
     elif path.is_file():
         with path.open("rb") as file:

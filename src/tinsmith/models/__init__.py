@@ -32,7 +32,8 @@ __all__ = [
 def load(path: str | Path, mmproj: str | Path | None = None) -> Spec:
     """Reads a base model: a GGUF file, or a Hugging Face folder of config.json, tokenizer.json and safetensors.
 
-    mmproj: the GGUF file of the vision half that belongs to a GGUF file; a folder has its own.
+    mmproj: the GGUF file of the vision half that belongs to a GGUF file; a folder has its own, also one of just
+    these two files.
 
     Tensor data are slices of the mapped file where its layout allows, so the file must stay while they are in
     use.
@@ -45,8 +46,11 @@ def load(path: str | Path, mmproj: str | Path | None = None) -> Spec:
             f"{mmproj}: {path} is a folder, which has its own vision half; an mmproj is for a .gguf"
         )
     if path.is_dir():
+        from tinsmith.formats.model_files import gguf_pair
         from tinsmith.models.hf_spec import load_hf
 
+        if pair := gguf_pair(path):
+            return load(*pair)
         return load_hf(path)
     if not path.exists():
         raise InputError(f"{path}: no such file or folder; give a .gguf file or a Hugging Face folder")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -43,7 +45,8 @@ if TYPE_CHECKING:
 LICENSES = "data/LICENSES.txt"
 ANSWER = "data/answer.bin"  # the constraint, compiled
 DRAFT = "data/draft.bin"  # the draft table
-NEW_BASE = "base"  # an untrained model
+NEW_BASE = "base"  # an untrained model, or a GGUF file with its vision half
+PAIRED = "mmproj.gguf"
 
 
 @dataclass(frozen=True)
@@ -112,7 +115,7 @@ def inputs(run: Run, needs: Nothing) -> dict[str, Any]:
 def origin(recipe: Recipe) -> dict[str, Any]:
     """What training starts from, as the recipe says it."""
     if recipe.base:
-        return {"base": dataclasses.asdict(recipe.base)}
+        return {"base": recipe.base.stated}
     assert recipe.scratch  # the recipe's reader saw to it
     return {"scratch": dataclasses.asdict(recipe.scratch)}
 
@@ -288,6 +291,8 @@ def find_base(run: Run) -> Base:
             revision=given.revision,
             progress=lambda done, total: bar.update(done / 1e6, "MB", total / 1e6 if total else None),
         )
+    if given.mmproj:
+        path = paired(run, path, run.recipe.resolve(given.mmproj))
     spec = models.load(path)
     chat_template.check(spec, str(path))
     template = None if spec.chat_template is None else settled(run.recipe, spec.chat_template)
@@ -304,6 +309,29 @@ def find_base(run: Run) -> Base:
         license=spec.general.get("license"),
         template=None if template is None else chat_template.digest(template),
     )
+
+
+def paired(run: Run, model: Path, half: Path) -> Path:
+    """A folder, in the run's, of a language model's GGUF file and its vision half: a base that sees."""
+    from tinsmith import hub
+
+    where = f"{run.recipe.path}: [base] mmproj"
+    if not half.is_file():
+        raise InputError(f"{where}: {half}: no such file; give the .gguf of the vision half")
+    if model.is_dir():
+        raise InputError(
+            f"{where}: {model} is a folder, which has its own vision half; an mmproj is for a .gguf"
+        )
+    folder, licenses = run.folder / NEW_BASE, hub.license_text(model)
+    with files.atomic_folder(folder, PAIRED) as draft:
+        for source, name in ((model, "model.gguf"), (half, PAIRED)):
+            try:
+                os.link(source.resolve(), draft / name)
+            except OSError:  # on another disk
+                shutil.copyfile(source, draft / name)
+        if licenses:
+            (draft / "LICENSE").write_bytes(licenses)
+    return folder
 
 
 def new_base(run: Run, examples: Sequence[Example]) -> Base:

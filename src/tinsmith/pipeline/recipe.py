@@ -62,8 +62,10 @@ class Recipe:
     def model_digest(self) -> str:
         """SHA-256 of the values that decide the model: every table but [eval], [output], [compare] and
         [prices]."""
-        tables = (self.base or self.scratch, self.data, self.train, self.constraint, self.build, self.update)
+        tables = (self.scratch, self.data, self.train, self.constraint, self.build, self.update)
         values: list[Any] = [dataclasses.asdict(table) for table in tables if table]
+        if self.base:
+            values.insert(0, self.base.stated)
         if self.router:
             values += [
                 dataclasses.asdict(self.router),

@@ -3,6 +3,7 @@ field with the values it takes. docs/recipe.md says what they do."""
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -121,6 +122,16 @@ class Base:
     model: str = _key(TEXT)
     revision: str | None = _key(TEXT, None)
     keep: Literal["auto", "packed", "float"] = _key(choice(KEEPS), "auto")
+    mmproj: str | None = _key(TEXT, None)
+
+    @property
+    def stated(self) -> dict[str, Any]:
+        """By key, for digests: those of before `mmproj` stay what they are."""
+        return {
+            key: value
+            for key, value in dataclasses.asdict(self).items()
+            if key != "mmproj" or value is not None
+        }
 
 
 @dataclass(frozen=True)

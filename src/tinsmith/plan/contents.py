@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from tinsmith import __version__
-from tinsmith.compiler import vision
+from tinsmith.compiler import selftest, vision
 from tinsmith.compiler.program import Listing, checked, read_program
 from tinsmith.errors import InputError
 from tinsmith.formats import tin
@@ -24,6 +24,7 @@ READ = (
     *(vision.PROGRAM, vision.PICTURES),
 )
 _SELFTEST = 256  # its two prompts and digests are a few hundred bytes, of a page that is theirs
+_EYES = 600  # a header, some thirty tokens and a small picture
 
 
 @dataclass(frozen=True)
@@ -123,7 +124,7 @@ class Base:
             tower = read_program(seen.data)
             entries |= {vision.PROGRAM: len(seen.data), vision.WEIGHTS: seen.weight_bytes}
             pictures = vision.pictures_entries(spec.vision, spec.tokenizer)
-            entries |= {name: len(data) for name, data in pictures.items()}
+            entries |= {name: len(data) for name, data in pictures.items()} | {selftest.EYES: _EYES}
         entries |= {"selftest.bin": _SELFTEST, build.GGUF_HEADER: len(gguf_header(spec, packed)), **self.more}
         size = _file_bytes(spec, entries)
         kind, rank = preset or most(listing), self.adapter_rank

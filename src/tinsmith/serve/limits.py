@@ -12,7 +12,7 @@ class Limits:
     answers: to one request (n). inputs: texts of one request for embeddings, or prompts. streams: requests of
     one key at once; queue: of all, beyond those that have a place. reading: seconds for a request's head, and
     again for its body; writing: seconds for which a client may take nothing of its answer. connections: at
-    once. pictures: of one request; picture: bytes that reading one may take; pixels: of all of them, read.
+    once. pictures: of one request; picture: bytes that reading one may take; pixels: of all of them.
     rows: bytes of what a file's tower made of pictures, for questions under way; seen: bytes of it that are
     kept for those who ask again."""
 
@@ -30,6 +30,6 @@ class Limits:
     connections: int = 1024
     pictures: int = 16
     picture: int = 64 << 20
-    pixels: int = 256 << 20
+    pixels: int = 80_000_000
     rows: int = 1 << 30
     seen: int = 128 << 20

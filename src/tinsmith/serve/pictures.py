@@ -82,8 +82,14 @@ def read(messages: Sequence[Message], limits: Limits) -> list[Message]:
             parts = []
             for part in content:
                 if part["type"] == "image":
-                    picture = part["sent"].picture(min(limits.picture, left))
-                    part, left = {"type": "image", "pixels": picture}, left - len(picture.rgb)
+                    picture, param = part["sent"].picture(limits.picture), part["sent"].param
+                    left -= picture.width * picture.height
+                    if left < 0:
+                        said = (
+                            f"{limits.pixels - left:,} pixels in all with this picture; give {limits.pixels:,}"
+                        )
+                        raise Refused(400, f"{param}: {said} at most", param)
+                    part = {"type": "image", "pixels": picture}
                 parts.append(part)
             message = {**message, "content": parts}
         known.append(message)

@@ -21,9 +21,19 @@ _FIELDS = (
 
 def rules(vision: Vision, most: int) -> bytes:
     """tin_pixels_rules. most: patches of an image."""
-    patch, pictures = vision.sizes.patch, vision.pictures
+    return _packed(vision, _tiling(vision, most))
+
+
+def resized(vision: Vision, down: int, across: int) -> bytes:
+    """tin_pixels_rules by which any picture becomes one image of so many patches."""
+    patch = vision.sizes.patch
+    return _packed(vision, {"tiling": _PLAIN, "width": across * patch, "height": down * patch})
+
+
+def _packed(vision: Vision, tiling: Mapping[str, int]) -> bytes:
+    pictures = vision.pictures
     number = next(number for number, name in FILTERS.items() if name == pictures.filter)
-    told = {"filter": number, "patch": patch, "merge": 1, "frames": 0, **_tiling(vision, most)}
+    told = {"filter": number, "patch": vision.sizes.patch, "merge": 1, "frames": 0, **tiling}
     numbers = [told.get(name, 0) for name in _FIELDS]
     tolerance = pictures.tolerance if isinstance(pictures, Natural) else 0.0
     return struct.pack("<d6f15If", 1 / 255, *pictures.mean, *pictures.std, *numbers, tolerance)

@@ -1,0 +1,80 @@
+"""A base that sees as two GGUF files: a folder of both, or [base] mmproj."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from test_chat_template import SMOLLM
+from tiny_models import png_of, tiny_spec, with_eyes
+
+from tinsmith import models
+from tinsmith.errors import TinsmithError
+from tinsmith.pipeline import recipes, stages
+from tinsmith.spec import Spec
+from tinsmith.system import progress
+
+RECIPE = """\
+[base]
+model = "base.gguf"
+mmproj = "half.gguf"
+[data]
+task = "chat"
+train = "rows.jsonl"
+validation = "rows.jsonl"
+test = "rows.jsonl"
+"""
+
+
+def write_pair(folder: Path, model: str, half: str, width: int = 64) -> Spec:
+    spec = with_eyes(tiny_spec("llama", hidden_size=width, intermediate_size=96))
+    spec = replace(spec, chat_template=SMOLLM)
+    models.save_gguf(spec, folder / model)
+    models.save_mmproj(spec, folder / half)
+    return spec
+
+
+def data_stage(folder: Path) -> Path:
+    """Of a recipe that has the pair; the base's place as the run has it."""
+    (folder / "shown.png").write_bytes(png_of(bytes(range(192)), 8, 8))
+    row = json.dumps({"image": "shown.png", "input": "what is it?", "output": "the thing"})
+    (folder / "rows.jsonl").write_text(row + "\n")
+    (folder / "recipe.toml").write_text(RECIPE)
+    run = stages.make(recipes.load(folder / "recipe.toml"), folder / "run", progress.display(), "data")
+    return Path(run.done(stages.DATA).facts.base.path)
+
+
+def test_a_folder_of_a_pair_sees(tmp_path: Path) -> None:
+    spec = write_pair(tmp_path, "m.gguf", "mmproj-m.gguf")
+    read = models.load(tmp_path)
+    assert read.vision is not None and spec.vision is not None
+    assert {role: bytes(one.data) for role, one in read.vision.tensors.items()} == {
+        role: bytes(one.data) for role, one in spec.vision.tensors.items()
+    }
+    write_pair(tmp_path, "other.gguf", "mmproj-other.gguf")
+    with pytest.raises(TinsmithError, match="config.json"):  # which half is whose?
+        models.load(tmp_path)
+
+
+def test_a_recipe_names_both(tmp_path: Path) -> None:
+    write_pair(tmp_path, "base.gguf", "half.gguf")
+    place = data_stage(tmp_path)
+    assert models.load(place).vision is not None
+    assert sorted(file.name for file in place.iterdir()) == ["mmproj.gguf", "model.gguf"]
+    recipe = recipes.load(tmp_path / "recipe.toml")
+    assert recipe.base is not None
+    assert recipe.base.stated["mmproj"] == "half.gguf"
+    # A recipe without is what it was before the key was there.
+    assert "mmproj" not in replace(recipe.base, mmproj=None).stated
+
+
+def test_what_fits_not_together_is_told(tmp_path: Path) -> None:
+    write_pair(tmp_path, "wide.gguf", "half.gguf", width=96)
+    write_pair(tmp_path, "base.gguf", "other.gguf")
+    with pytest.raises(TinsmithError, match=r"mmproj.*projection_dim.* 96.*width is 64"):
+        data_stage(tmp_path)
+    (tmp_path / "half.gguf").unlink()
+    with pytest.raises(TinsmithError, match=r"recipe.toml: \[base\] mmproj: .*half.gguf: no such file"):
+        data_stage(tmp_path)
