@@ -47,6 +47,7 @@ class FalconH1Hyper(Hyper):
     state_head_dim: int
     state_dim: int
     taps: int
+    state_groups: int = 1
 
 
 class FalconH1(decoder.Decoder):
@@ -77,7 +78,7 @@ class FalconH1(decoder.Decoder):
         if all(one == 1 for numbers in given.values() for one in numbers):
             return None
         fields = Fields({**self.defaults, **config}, decoder.CONFIG)
-        width, states = _width(fields), fields.count("mamba_d_state")
+        width, states = _width(fields), fields.count("mamba_d_state") * fields.count("mamba_n_groups")
         tied = bool(config.get("tie_word_embeddings", False))
         # A tied model whose two multipliers differ has a head of its own.
         tied = tied and given["embedding_multiplier"] == given["lm_head_multiplier"]

@@ -37,6 +37,7 @@ class GraniteHybridHyper(GraniteHyper):
     state_head_dim: int
     state_dim: int
     taps: int
+    state_groups: int = 1
 
 
 class GraniteHybrid(decoder.Decoder):
@@ -55,6 +56,7 @@ class GraniteHybrid(decoder.Decoder):
         "num_local_experts": (0,),
         "hidden_act": ("silu", "swish"),
         "attention_bias": (False,),
+        "mamba_n_groups": (1,),  # beyond it transformers norms a row, and llama.cpp each group of it
         **mamba2.ONLY,
     }
 
@@ -99,6 +101,7 @@ class GraniteHybrid(decoder.Decoder):
     def more_from_gguf(self, fields: Fields, h: dict[str, Any]) -> dict[str, Any]:
         fields.refuse("layers", h["layers"])
         fields.refuse("rope.scaling.type", "none")
+        fields.refuse("ssm.group_count", 1)
         width = fields.count("ssm.inner_size")
         if width % h["dim"]:
             raise FormatError(

@@ -1,5 +1,5 @@
 """The selective state update of Mamba-2 as families have it in a layer: a gate, a short convolution over x, B
-and C, and the states; with one group, of which all heads share B and C.
+and C, and the states. The heads of a group share B and C.
 
 Dao and Gu, "Transformers are SSMs: Generalized Models and Efficient Algorithms Through Structured State Space
 Duality", 2024.
@@ -26,15 +26,14 @@ DEFAULTS = {
     "mamba_expand": 2,
 }
 ONLY: dict[str, tuple[Any, ...]] = {
-    "mamba_n_groups": (1,),
     "mamba_conv_bias": (True,),
     "mamba_proj_bias": (False,),
 }
 
 
 class Mamba2Hyper(Protocol):
-    """state_heads heads of state_head_dim elements over states of state_dim, behind a convolution of `taps`
-    tokens."""
+    """state_heads heads of state_head_dim elements over states of state_dim, in state_groups groups, behind a
+    convolution of `taps` tokens."""
 
     @property
     def dim(self) -> int: ...
@@ -46,6 +45,8 @@ class Mamba2Hyper(Protocol):
     def state_dim(self) -> int: ...
     @property
     def taps(self) -> int: ...
+    @property
+    def state_groups(self) -> int: ...
 
 
 def inner(h: Mamba2Hyper) -> int:
@@ -55,7 +56,7 @@ def inner(h: Mamba2Hyper) -> int:
 
 def channels(h: Mamba2Hyper) -> int:
     """That are convolved: x, B and C."""
-    return inner(h) + 2 * h.state_dim
+    return inner(h) + 2 * h.state_groups * h.state_dim
 
 
 def hyper_from_hf(fields: Fields, width: int) -> dict[str, int]:
@@ -74,6 +75,7 @@ def hyper_from_hf(fields: Fields, width: int) -> dict[str, int]:
         "state_head_dim": head_dim,
         "state_dim": fields.count("mamba_d_state"),
         "taps": fields.count("mamba_d_conv"),
+        "state_groups": fields.count("mamba_n_groups"),
     }
 
 
@@ -82,12 +84,12 @@ def hyper_to_hf(h: Mamba2Hyper) -> dict[str, Any]:
         "mamba_d_conv": h.taps,
         "mamba_d_head": h.state_head_dim,
         "mamba_d_state": h.state_dim,
+        "mamba_n_groups": h.state_groups,
         "mamba_n_heads": h.state_heads,
     }
 
 
 def hyper_from_gguf(fields: Fields) -> dict[str, int]:
-    fields.refuse("ssm.group_count", 1)
     heads, width = fields.count("ssm.time_step_rank"), fields.count("ssm.inner_size")
     if width % heads:
         raise FormatError(f"{fields.where}: ssm.inner_size {width} is not whole ssm.time_step_rank {heads}")
@@ -96,13 +98,14 @@ def hyper_from_gguf(fields: Fields) -> dict[str, int]:
         "state_head_dim": width // heads,
         "state_dim": fields.count("ssm.state_size"),
         "taps": fields.count("ssm.conv_kernel"),
+        "state_groups": fields.count("ssm.group_count", 1),
     }
 
 
 def hyper_to_gguf(h: Mamba2Hyper) -> dict[str, int]:
     return {
         "ssm.conv_kernel": h.taps,
-        "ssm.group_count": 1,
+        "ssm.group_count": h.state_groups,
         "ssm.inner_size": inner(h),
         "ssm.state_size": h.state_dim,
         "ssm.time_step_rank": h.state_heads,
@@ -115,6 +118,8 @@ def check(h: Mamba2Hyper, where: str) -> None:
             f"{where}: Mamba-2 heads of {h.state_head_dim} over states of {h.state_dim}; supported: multiples "
             "of 16"
         )
+    if h.state_heads % h.state_groups:
+        raise UnsupportedError(f"{where}: {h.state_heads} Mamba-2 heads are not whole {h.state_groups} groups")
     if h.taps < 2:
         raise UnsupportedError(f"{where}: a convolution of {h.taps} tokens; supported: 2 and more")
 
@@ -126,7 +131,7 @@ def mixed(h: Mamba2Hyper, g: GraphBuilder, layer: str, y: Value) -> Value:
     steps = g.slice(parts, width + channels(h), h.state_heads)
     x = g.conv(g.slice(parts, width, channels(h)), f"{layer}.conv", act="silu", bias=f"{layer}.conv_bias")
     names = {"rate": f"{layer}.rate", "bias": f"{layer}.dt_bias", "skip": f"{layer}.skip"}
-    return g.gated(gate, g.scan(x, steps, **names, groups=1, state_dim=h.state_dim))
+    return g.gated(gate, g.scan(x, steps, **names, groups=h.state_groups, state_dim=h.state_dim))
 
 
 def tensors(h: Mamba2Hyper, out: str) -> list[TensorName]:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 SSE, NDJSON = "text/event-stream", "application/x-ndjson"
 RECEIPT = "x-tinsmith-receipt"
+DONE = b"data: [DONE]\n\n"  # the last piece of OpenAI's streams
 
 
 @dataclass(frozen=True)
@@ -104,11 +105,15 @@ def sse(value: Any, event: str | None = None) -> bytes:
     return (f"event: {event}\n" if event else "").encode() + f"data: {data}\n\n".encode()
 
 
-async def sse_events(stream: AsyncGenerator[dict[str, Any], None]) -> AsyncGenerator[bytes, None]:
+async def sse_events(
+    stream: AsyncGenerator[dict[str, Any], None], last: bytes = b""
+) -> AsyncGenerator[bytes, None]:
     """Each by its type."""
     async with aclosing(stream) as events:
         async for event in events:
             yield sse(event, event["type"])
+    if last:
+        yield last
 
 
 def failed_sse(path: str, event: str | None = None) -> Callable[[Refused], bytes]:

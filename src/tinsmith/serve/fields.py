@@ -70,7 +70,7 @@ Tops = Annotated[int, Field(ge=0, le=20)]
 Token = Annotated[int, Field(ge=0, le=2**31 - 1)]
 Bias = dict[Annotated[str, Field(pattern=r"^[0-9]{1,9}$")], Annotated[float, Field(ge=-100, le=100)]]
 Name = Annotated[str, Field(min_length=1, max_length=200)]
-Effort = Literal["none", "minimal", "low", "medium", "high"]
+Effort = Literal["none", "minimal", "low", "medium", "high", "xhigh"]
 Stop = str | Annotated[list[str], Field(max_length=16)]
 
 

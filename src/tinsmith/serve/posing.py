@@ -120,14 +120,14 @@ def offered(offer: Offer, target: Target) -> dict[str, Any]:
     """What the compiler is asked for."""
     known: list[Tool] = read_tools(offer.tools)
     model, format = target.served.model, by_name(target.skill.tool_format)
-    named = offer.choice not in ("auto", "required")
-    if named and all(tool.name != offer.choice for tool in known):
-        raise Refused(
-            400, f"tool_choice names {offer.choice[:80]!r}, which is none of the tools", "tool_choice"
-        )
+    names = {tool.name for tool in known}
+    may = names if offer.callable is None else set(offer.callable)
+    if may - names:
+        other = min(may - names)[:80]
+        raise Refused(400, f"tool_choice names {other!r}, which is none of the tools", "tool_choice")
     controls = {text: control_token(model, text) for text in (*format.controls, format.mark) if text}
     return {
-        "tools": [tool.declared for tool in known if not named or tool.name == offer.choice],
+        "tools": [tool.declared for tool in known if tool.name in may],
         "format": format.name,
         "parallel": format.several if offer.parallel is None else offer.parallel,
         "none": offer.choice == "auto",

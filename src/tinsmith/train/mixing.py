@@ -78,8 +78,9 @@ def gated_delta(layer: Any, x: Tensor, packing: Packing) -> Tensor:
 
 
 def selective_state(layer: Any, x: Tensor, packing: Packing) -> Tensor:
-    """Mamba-2 with one group, [width, dim] to the same."""
-    inner, states = layer.intermediate_size, layer.ssm_state_size
+    """Mamba-2, [width, dim] to the same."""
+    inner, groups = layer.intermediate_size, layer.n_groups
+    states, each = groups * layer.ssm_state_size, layer.num_heads // groups
     gate, mixed, steps = layer.in_proj(x).split([inner, inner + 2 * states, layer.num_heads], -1)
     steps = functional.softplus(steps.float() + layer.dt_bias)
     rates = -layer.A_log.float().exp() * steps
@@ -91,6 +92,9 @@ def selective_state(layer: Any, x: Tensor, packing: Packing) -> Tensor:
     for number, (rate, step) in enumerate(pieces):
         value, before, after = mixed[number].split([inner, states, states], -1)  # type: ignore[no-untyped-call]
         value = value[0].unflatten(-1, (layer.num_heads, -1)).permute(2, 0, 1, 3)
+        if groups > 1:
+            split = (rows[0].unflatten(-1, (groups, -1)).permute(2, 0, 1, 3) for rows in (before, after))
+            before, after = (rows.repeat_interleave(each, 0) for rows in split)
         go_on = number + 1 < len(pieces)
         out, state = state_update(
             value, before, after, rate.permute(2, 0, 1), step.permute(2, 0, 1), state, go_on
@@ -269,12 +273,12 @@ def state_update(
     state: Tensor | None,
     go_on: bool,
 ) -> tuple[Tensor, Tensor | None]:
-    """Mamba-2's S[t] = exp(rate) S[t-1] + b^T (step x), out[t] = c S[t], of which all heads share b and c.
+    """Mamba-2's S[t] = exp(rate) S[t-1] + b^T (step x), out[t] = c S[t].
 
-    value (x) [heads, sequences, length, width]; before, after (b, c) [1, sequences, length, states]; rates, at
-    most 0, and steps [heads, sequences, length], float32; state [heads, 1 or sequences, states, width], or None
-    for zeros. To out, like value, and where it is to go on the last state. Within a chunk it is attention whose
-    scores decay: Dao and Gu, "Transformers are SSMs", 2024, section 6.
+    value (x) [heads, sequences, length, width]; before, after (b, c) [1 or heads, sequences, length, states];
+    rates, at most 0, and steps [heads, sequences, length], float32; state [heads, 1 or sequences, states,
+    width], or None for zeros. To out, like value, and where it is to go on the last state. Within a chunk it is
+    attention whose scores decay: Dao and Gu, "Transformers are SSMs", 2024, section 6.
     """
     parts = []
     length = value.shape[2]

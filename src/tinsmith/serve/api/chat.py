@@ -27,7 +27,7 @@ from tinsmith.serve.api.openai_parts import (
     text_of,
 )
 from tinsmith.serve.asking import Answers, End, Piece, ask
-from tinsmith.serve.endpoint import RECEIPT, SSE, Call, Endpoint, Json, Stream, failed_sse, like, sse
+from tinsmith.serve.endpoint import DONE, RECEIPT, SSE, Call, Endpoint, Json, Stream, failed_sse, like, sse
 from tinsmith.serve.fields import Body, Count, Drawing, Effort, Name, Ours, Seed, Stop, Tops, thinking
 from tinsmith.serve.gathering import Gathered, counted, gather, logprob, merged, shown
 from tinsmith.serve.parts import CallPart
@@ -309,7 +309,7 @@ async def _streamed(
     counted = usage_of(call, answers, whole)
     if usage:
         yield sse({**head, "choices": [], "usage": counted})
-    yield b"data: [DONE]\n\n"
+    yield DONE
 
 
 def _deltas(body: ChatBody, answers: Answers, piece: Piece) -> list[tuple[dict[str, Any], dict[str, Any]]]:

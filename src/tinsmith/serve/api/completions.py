@@ -15,7 +15,7 @@ from tinsmith.checks import token_ids
 from tinsmith.serve.api.chat import USAGE, StreamOptions
 from tinsmith.serve.api.openai_parts import answer_facts
 from tinsmith.serve.asking import Answering, Answers, End, ask
-from tinsmith.serve.endpoint import RECEIPT, SSE, Call, Endpoint, Json, Stream, failed_sse, like, sse
+from tinsmith.serve.endpoint import DONE, RECEIPT, SSE, Call, Endpoint, Json, Stream, failed_sse, like, sse
 from tinsmith.serve.faults import Refused
 from tinsmith.serve.fields import Count, Drawing, Name, Ours, Seed, Stop, Token
 from tinsmith.serve.gathering import Gathered, counted, gather, logprob, merged
@@ -188,7 +188,7 @@ async def _streamed(
     counts = _usage(call, asked, whole)
     if usage:
         yield sse({**head, "choices": [], "usage": counts})
-    yield b"data: [DONE]\n\n"
+    yield DONE
 
 
 _REPLY = {

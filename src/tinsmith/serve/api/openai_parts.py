@@ -14,6 +14,7 @@ from tinsmith.serve.gathering import Gathered
 from tinsmith.serve.question import Form, Offer
 
 AutoNoneRequired = Literal["auto", "none", "required"]
+Detail = Literal["auto", "high"]  # a picture is seen in full
 
 
 class TextPart(Body):
@@ -22,10 +23,10 @@ class TextPart(Body):
 
 
 class ImageUrl(Body):
-    """url: data:image/png;base64,… or a JPEG's; nothing is fetched. detail: changes nothing."""
+    """url: data:image/png;base64,… or a JPEG's; nothing is fetched."""
 
     url: str
-    detail: Literal["auto", "low", "high"] | None = None
+    detail: Detail | None = None
 
 
 class ImagePart(Body):
@@ -99,13 +100,18 @@ def offer(tools: Sequence[FunctionTool] | None, choice: str | None, parallel: bo
     return offer_of(declared, choice, parallel)
 
 
-def offer_of(declared: Sequence[dict[str, Any]], choice: str | None, parallel: bool | None) -> Offer | None:
+def offer_of(
+    declared: Sequence[dict[str, Any]],
+    choice: str | None,
+    parallel: bool | None,
+    allowed: Sequence[str] | None = None,
+) -> Offer | None:
     """declared: tools in the shape of chat's. Raises Refused for a choice without tools."""
     if not declared:
-        if choice not in (None, "none", "auto"):
+        if choice not in (None, "none", "auto") or allowed:
             raise Refused(400, "tool_choice is given, and no tools are", "tool_choice")
         return None
-    return Offer(declared, choice or "auto", parallel)
+    return Offer(declared, choice or "auto", parallel, allowed)
 
 
 def answer_facts(answers: Answers, whole: Sequence[Gathered]) -> dict[str, Any]:

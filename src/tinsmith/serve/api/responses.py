@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
 from pydantic import Discriminator, Field, Tag
@@ -10,19 +9,20 @@ from starlette.responses import Response
 
 from tinsmith.serve.api.openai_parts import (
     AutoNoneRequired,
+    Detail,
     JsonObject,
     Plain,
     merged_system,
     offer_of,
     text_of,
 )
-from tinsmith.serve.api.responses_events import events
+from tinsmith.serve.api.responses_events import Events
 from tinsmith.serve.asking import ask
-from tinsmith.serve.endpoint import RECEIPT, SSE, Call, Endpoint, Json, Stream, failed_sse, like, sse_events
+from tinsmith.serve.endpoint import DONE, RECEIPT, SSE, Call, Endpoint, Json, Stream, like, sse, sse_events
 from tinsmith.serve.faults import Refused
-from tinsmith.serve.fields import Body, Count, Effort, Name, Ours, Share, Temperature, Tops, thinking
+from tinsmith.serve.fields import Body, Count, Effort, Name, Ours, Penalty, Share, Temperature, Tops, thinking
 from tinsmith.serve.pictures import content_of, of_url
-from tinsmith.serve.question import Form, Question
+from tinsmith.serve.question import Form, Offer, Question
 from tinsmith.serve.sampling import sampling
 
 Status = Literal["in_progress", "completed", "incomplete"]
@@ -34,12 +34,12 @@ class InputText(Body):
 
 
 class InputImage(Body):
-    """image_url: data:image/png;base64,… or a JPEG's; nothing is fetched. detail: changes nothing. file_id: is
-    refused, for no files are kept."""
+    """image_url: data:image/png;base64,… or a JPEG's; nothing is fetched. file_id: is refused, for no files are
+    kept."""
 
     type: Literal["input_image"]
     image_url: str | None = None
-    detail: Literal["auto", "low", "high"] | None = None
+    detail: Detail | None = None
     file_id: str | None = None
 
 
@@ -56,13 +56,14 @@ class RefusalText(Body):
 
 
 class Said(Body):
-    """A message."""
+    """A message. phase: changes nothing; templates have no word for it."""
 
     type: Literal["message"] = "message"
     role: Literal["user", "system", "developer", "assistant"]
     content: (
         str | list[Annotated[InputText | InputImage | OutputText | RefusalText, Field(discriminator="type")]]
     )
+    phase: Literal["commentary", "final_answer"] | None = None
     id: str | None = None
     status: Status | None = None
 
@@ -93,6 +94,7 @@ class Thought(Body):
     type: Literal["reasoning"]
     summary: Annotated[list[Any], Field(max_length=0)] | None = None
     content: list[ReasoningText] | None = None
+    encrypted_content: None = None
     id: str | None = None
     status: Status | None = None
 
@@ -126,6 +128,14 @@ class Chosen(Body):
     name: Name
 
 
+class Allowed(Body):
+    """Of the tools that the model is told of, those that it may call."""
+
+    type: Literal["allowed_tools"]
+    tools: Annotated[list[Chosen], Field(min_length=1)]
+    mode: AutoNoneRequired = "auto"
+
+
 class SchemaFormat(Body):
     """strict: it is kept in any case."""
 
@@ -138,10 +148,16 @@ class SchemaFormat(Body):
 
 class Text(Body):
     format: Annotated[Plain | JsonObject | SchemaFormat, Field(discriminator="type")] | None = None
+    verbosity: Literal["medium"] | None = None
 
 
 class Reasoning(Body):
     effort: Effort | None = None
+    summary: None = None
+
+
+class StreamOptions(Body):
+    include_obfuscation: Literal[False] | None = None
 
 
 class ResponsesBody(Body):
@@ -153,14 +169,19 @@ class ResponsesBody(Body):
     max_output_tokens: Count | None = None
     temperature: Temperature | None = None
     top_p: Share | None = None
+    presence_penalty: Penalty | None = None
+    frequency_penalty: Penalty | None = None
     top_logprobs: Tops | None = None
     include: list[Literal["message.output_text.logprobs"]] | None = None
     tools: list[Function] | None = None
-    tool_choice: AutoNoneRequired | Chosen | None = None
+    tool_choice: AutoNoneRequired | Chosen | Allowed | None = None
     parallel_tool_calls: bool | None = None
+    max_tool_calls: None = None
+    previous_response_id: None = None
     text: Text | None = None
     reasoning: Reasoning | None = None
     stream: bool | None = None
+    stream_options: StreamOptions | None = None
     store: Literal[False] | None = None
     background: Literal[False] | None = None
     truncation: Literal["disabled"] | None = None
@@ -232,22 +253,27 @@ def _form(body: ResponsesBody) -> Form | None:
     return Form({"type": "object"}, "text.format") if isinstance(given, JsonObject) else None
 
 
-def _declared(tools: Sequence[Function]) -> list[dict[str, Any]]:
-    return [
+def _offer(body: ResponsesBody) -> Offer | None:
+    declared = [
         {"type": "function", "function": tool.model_dump(exclude_none=True, exclude={"strict", "type"})}
-        for tool in tools
+        for tool in body.tools or ()
     ]
+    choice, allowed = body.tool_choice, None
+    if isinstance(choice, Allowed):
+        allowed = [one.name for one in choice.tools]
+        choice = choice.mode
+    chosen = choice.name if isinstance(choice, Chosen) else choice
+    return offer_of(declared, chosen, body.parallel_tool_calls, allowed)
 
 
 async def respond(call: Call, body: ResponsesBody) -> Response:
     target = call.house.shelf.find(body.model)
-    chosen = body.tool_choice.name if isinstance(body.tool_choice, Chosen) else body.tool_choice
     logprobs = bool(body.include) or body.top_logprobs is not None
     question = Question(
         target,
         _messages(body),
         thinking=thinking(body.reasoning.effort if body.reasoning else None, None),
-        offer=offer_of(_declared(body.tools or ()), chosen, body.parallel_tool_calls),
+        offer=_offer(body),
         form=_form(body),
         free=(body.tinsmith or Ours()).free,
         sampling=sampling(target.served.model, body),
@@ -257,33 +283,42 @@ async def respond(call: Call, body: ResponsesBody) -> Response:
         scope=call.scope,
     )
     answers = await ask(call.house, question)
-    stream = events(call, answers, _head(body), logprobs)
+    events = Events(call, answers, _head(body), logprobs)
     if body.stream:
-        failed = failed_sse(call.request.url.path, "error")
-        return Stream(answers, sse_events(stream), SSE, failed)
+        return Stream(
+            answers,
+            sse_events(events.all(), DONE),
+            SSE,
+            lambda fault: b"".join(sse(event, event["type"]) for event in events.failed(fault)) + DONE,
+        )
     last: dict[str, Any] = {}
-    async for event in stream:
+    async for event in events.all():
         last = event
     receipt = last["response"]["tinsmith"].get("receipt")
     return Json(last["response"], headers={RECEIPT: receipt} if receipt else None)
 
 
 def _head(body: ResponsesBody) -> dict[str, Any]:
-    """What an answer repeats of the request."""
-    tools = [{"strict": True, **tool.model_dump(exclude_none=True)} for tool in body.tools or ()]
-    choice = body.tool_choice
-    text = body.text.model_dump(exclude_none=True, by_alias=True) if body.text else {}
+    """What an answer repeats of the request: every field, and where it was left out what held in its place."""
+    tools = [tool.model_dump() for tool in body.tools or ()]
+    choice, form = body.tool_choice, body.text.format if body.text else None
+    text = form.model_dump(by_alias=True) if form else {"type": "text"}
+    for one in (*tools, *([text] if isinstance(form, SchemaFormat) else ())):
+        one["strict"] = True if one["strict"] is None else one["strict"]
     return {
         "instructions": body.instructions,
         "max_output_tokens": body.max_output_tokens,
+        "max_tool_calls": None,
         "metadata": body.metadata or {},
         "parallel_tool_calls": body.parallel_tool_calls is not False,
         "previous_response_id": None,
         "reasoning": {"effort": body.reasoning.effort if body.reasoning else None, "summary": None},
         "store": False,
         "temperature": body.temperature or 0.0,
-        "text": {"format": {"type": "text"}, **text},
-        "tool_choice": choice.model_dump() if isinstance(choice, Chosen) else choice or "auto",
+        "text": {"format": text, "verbosity": "medium"},
+        "presence_penalty": body.presence_penalty or 0.0,
+        "frequency_penalty": body.frequency_penalty or 0.0,
+        "tool_choice": choice.model_dump() if isinstance(choice, Body) else choice or "auto",
         "tools": tools,
         "top_logprobs": body.top_logprobs or 0,
         "top_p": 1.0 if body.top_p is None else body.top_p,
@@ -291,6 +326,8 @@ def _head(body: ResponsesBody) -> dict[str, Any]:
         "background": False,
         "service_tier": "default",
         "user": body.user,
+        "safety_identifier": body.safety_identifier,
+        "prompt_cache_key": body.prompt_cache_key,
     }
 
 

@@ -6,17 +6,21 @@ import secrets
 import time
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import aclosing
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from tinsmith.serve.api.openai_parts import answer_facts
+from tinsmith.serve.faults import openai
 from tinsmith.serve.gathering import Gathered, counted, logprob, merged
 
 if TYPE_CHECKING:
     from tinsmith.serve.asking import Answers
     from tinsmith.serve.endpoint import Call
+    from tinsmith.serve.faults import Refused
     from tinsmith.serve.parts import CallPart
 
 Event = dict[str, Any]
+Kind = Literal["text", "thinking", "refusal"]
+_PARTS = {"text": "output_text", "thinking": "reasoning_text", "refusal": "refusal"}  # what they are of
 
 
 class _Writer:
@@ -25,7 +29,7 @@ class _Writer:
     def __init__(self, model: Any, logprobs: bool) -> None:
         self.output: list[dict[str, Any]] = []
         self._model, self._logprobs = model, logprobs
-        self._open: str | None = None  # the kind of the item that grows
+        self._open: Kind | Literal["call"] | None = None  # of the item that grows
 
     @property
     def _place(self) -> dict[str, Any]:
@@ -36,51 +40,46 @@ class _Writer:
         """Whether there is more than thoughts."""
         return any(item["type"] != "reasoning" for item in self.output)
 
-    def add(self, kind: str, text: str, choices: list[Any]) -> Iterator[Event]:
+    def add(self, kind: Kind, text: str, choices: list[Any]) -> Iterator[Event]:
         if self._open != kind:
             yield from self.close()
             yield from self._begin(kind)
         part = self.output[-1]["content"][0]
-        part["text"] += text
-        event = {**self._place, "content_index": 0, "delta": text}
+        part[_field(kind)] += text
+        event = {"type": f"response.{part['type']}.delta", **self._place, "content_index": 0, "delta": text}
         if kind == "text":
             rows = [logprob(self._model, one) for one in choices] if self._logprobs else []
             part["logprobs"] += rows
-            yield {"type": "response.output_text.delta", **event, "logprobs": rows}
-        else:
-            yield {"type": "response.reasoning_text.delta", **event}
+            event["logprobs"] = rows
+        yield event
 
-    def _begin(self, kind: str) -> Iterator[Event]:
+    def _begin(self, kind: Kind) -> Iterator[Event]:
         self._open = kind
-        item: dict[str, Any]
+        head = {"id": _id("rs"), "type": "reasoning", "summary": []}
+        if kind != "thinking":
+            head = {"id": _id("msg"), "type": "message", "role": "assistant"}
+        part: dict[str, Any] = {"type": _PARTS[kind], _field(kind): ""}
         if kind == "text":
-            item = {"id": _id("msg"), "type": "message", "role": "assistant"}
-            part = {"type": "output_text", "text": "", "annotations": [], "logprobs": []}
-        else:
-            item = {"id": _id("rs"), "type": "reasoning", "summary": []}
-            part = {"type": "reasoning_text", "text": ""}
-        item |= {"status": "in_progress", "content": []}
-        self.output.append(item)
-        yield {"type": "response.output_item.added", "output_index": len(self.output) - 1, "item": _copy(item)}
-        item["content"].append(part)
+            part |= {"annotations": [], "logprobs": []}
+        yield self._added({**head, "status": "in_progress", "content": []})
+        self.output[-1]["content"].append(part)
         yield {"type": "response.content_part.added", **self._place, "content_index": 0, "part": _copy(part)}
 
     def close(self, status: str = "completed") -> Iterator[Event]:
         """Ends the item that grows."""
-        if self._open is None:
+        kind, self._open = self._open, None
+        if kind is None:
             return
-        if self._open == "call":
-            yield from self._close_call(status)
-            return
-        item, place = self.output[-1], {**self._place, "content_index": 0}
-        part, item["status"] = item["content"][0], status
-        if self._open == "text":
-            more = {"text": part["text"], "logprobs": part["logprobs"]}
-            yield {"type": "response.output_text.done", **place, **more}
+        item = self.output[-1]
+        item["status"] = status
+        if kind == "call":
+            done = {"name": item["name"], "arguments": item["arguments"]}
+            yield {"type": "response.function_call_arguments.done", **self._place, **done}
         else:
-            yield {"type": "response.reasoning_text.done", **place, "text": part["text"]}
-        self._open = None
-        yield {"type": "response.content_part.done", **place, "part": _copy(part)}
+            part, place = item["content"][0], {**self._place, "content_index": 0}
+            done = {name: value for name, value in part.items() if name not in ("type", "annotations")}
+            yield {"type": f"response.{part['type']}.done", **place, **done}
+            yield {"type": "response.content_part.done", **place, "part": _copy(part)}
         yield {"type": "response.output_item.done", "output_index": len(self.output) - 1, "item": _copy(item)}
 
     def call(self, part: CallPart) -> Iterator[Event]:
@@ -88,27 +87,24 @@ class _Writer:
             yield from self.close()
             self._open = "call"
             item = {"id": _id("fc"), "type": "function_call", "call_id": _id("call"), "name": part.name}
-            item |= {"arguments": "", "status": "in_progress"}
-            self.output.append(item)
-            index = len(self.output) - 1
-            yield {"type": "response.output_item.added", "output_index": index, "item": _copy(item)}
+            yield self._added({**item, "arguments": "", "status": "in_progress"})
         self.output[-1]["arguments"] += part.arguments
         yield {"type": "response.function_call_arguments.delta", **self._place, "delta": part.arguments}
         if part.whole:
             yield from self.close()
 
-    def _close_call(self, status: str) -> Iterator[Event]:
-        item, self._open = self.output[-1], None
-        item["status"] = status
-        done = {"name": item["name"], "arguments": item["arguments"]}
-        yield {"type": "response.function_call_arguments.done", **self._place, **done}
-        yield {"type": "response.output_item.done", "output_index": len(self.output) - 1, "item": _copy(item)}
+    def _added(self, item: dict[str, Any]) -> Event:
+        self.output.append(item)
+        return {
+            "type": "response.output_item.added",
+            "output_index": len(self.output) - 1,
+            "item": _copy(item),
+        }
 
-    def refuse(self, why: str) -> None:
-        """Of a prompt that the router took for no task."""
-        part = {"type": "refusal", "refusal": why}
-        message = {"id": _id("msg"), "type": "message", "role": "assistant", "status": "completed"}
-        self.output.append({**message, "content": [part]})
+
+def _field(kind: Kind) -> str:
+    """Where a part has its text."""
+    return "refusal" if kind == "refusal" else "text"
 
 
 def _id(kind: str) -> str:
@@ -120,50 +116,67 @@ def _copy(value: dict[str, Any]) -> dict[str, Any]:
     return {key: list(inner) if isinstance(inner, list) else inner for key, inner in value.items()}
 
 
-async def events(
-    call: Call, answers: Answers, head: dict[str, Any], logprobs: bool
-) -> AsyncGenerator[Event, None]:
+class Events:
     """head: what the answer repeats of the request."""
-    number = -1
-    response: dict[str, Any] = {
-        "id": _id("resp"),
-        "object": "response",
-        "created_at": int(time.time()),
-        "completed_at": None,
-        "status": "in_progress",
-        "error": None,
-        "incomplete_details": None,
-        "model": answers.target.name,
-        "output": [],
-        "usage": None,
-        **head,
-    }
 
-    def numbered(event: Event) -> Event:
-        nonlocal number
-        number += 1
-        return {**event, "sequence_number": number}
+    def __init__(self, call: Call, answers: Answers, head: dict[str, Any], logprobs: bool) -> None:
+        self._call, self._answers, self._number = call, answers, -1
+        self._writer = _Writer(answers.target.served.model, logprobs)
+        self._response: dict[str, Any] = {
+            "id": _id("resp"),
+            "object": "response",
+            "created_at": int(time.time()),
+            "completed_at": None,
+            "status": "in_progress",
+            "error": None,
+            "incomplete_details": None,
+            "model": answers.target.name,
+            "output": [],
+            "usage": None,
+            **head,
+        }
 
-    yield numbered({"type": "response.created", "response": dict(response)})
-    yield numbered({"type": "response.in_progress", "response": dict(response)})
-    writer, whole = _Writer(answers.target.served.model, logprobs), Gathered()
-    if not answers.running:
-        writer.refuse(answers.route.why if answers.route else "")
-    async with aclosing(merged(answers.running)) as pieces:
-        async for _, event in pieces:
-            whole.add(event)
-            for made in _written(writer, event, whole):
-                yield numbered(made)
-    cut = whole.end is not None and whole.end.finish != "stop"
-    response |= {
-        "status": "incomplete" if cut else "completed",
-        "completed_at": int(time.time()),
-        "incomplete_details": {"reason": "max_output_tokens"} if cut else None,
-        "output": writer.output,
-        "usage": _usage(call, answers, whole),
-        "tinsmith": answer_facts(answers, [whole] if whole.end else []),
-    }
-    yield numbered({"type": f"response.{response['status']}", "response": response})
+    async def all(self) -> AsyncGenerator[Event, None]:
+        for kind in ("created", "in_progress"):
+            yield self._numbered({"type": f"response.{kind}", "response": dict(self._response)})
+        whole, answers = Gathered(), self._answers
+        if not answers.running:
+            for made in self._refused(answers.route.why if answers.route else ""):
+                yield self._numbered(made)
+        async with aclosing(merged(answers.running)) as pieces:
+            async for _, event in pieces:
+                whole.add(event)
+                for made in _written(self._writer, event, whole):
+                    yield self._numbered(made)
+        cut = whole.end is not None and whole.end.finish != "stop"
+        yield self._ended(
+            "incomplete" if cut else "completed",
+            completed_at=int(time.time()),
+            incomplete_details={"reason": "max_output_tokens"} if cut else None,
+            usage=_usage(self._call, answers, whole),
+            tinsmith=answer_facts(answers, [whole] if whole.end else []),
+        )
+
+    def failed(self, fault: Refused) -> Iterator[Event]:
+        """In place of those that are not there yet."""
+        for made in self._writer.close("incomplete"):
+            yield self._numbered(made)
+        said = openai(fault)["error"]
+        yield self._numbered({"type": "error", "error": said})
+        yield self._ended("failed", error={"code": said["code"] or said["type"], "message": said["message"]})
+
+    def _refused(self, why: str) -> Iterator[Event]:
+        """Of a prompt that the router took for no task."""
+        yield from self._writer.add("refusal", why, [])
+        yield from self._writer.close()
+
+    def _ended(self, status: str, **more: Any) -> Event:
+        self._response |= {"status": status, "output": self._writer.output, **more}
+        return self._numbered({"type": f"response.{status}", "response": self._response})
+
+    def _numbered(self, event: Event) -> Event:
+        self._number += 1
+        return {**event, "sequence_number": self._number}
 
 
 def _written(writer: _Writer, event: Any, whole: Gathered) -> Iterator[Event]:
@@ -175,9 +188,10 @@ def _written(writer: _Writer, event: Any, whole: Gathered) -> Iterator[Event]:
         for part in event.calls:
             yield from writer.call(part)
         return
-    if not writer.said:
+    cut = whole.end.finish != "stop"
+    if not writer.output or not (writer.said or cut):
         yield from writer.add("text", "", [])
-    yield from writer.close("completed" if whole.end.finish == "stop" else "incomplete")
+    yield from writer.close("incomplete" if cut else "completed")
 
 
 def _usage(call: Call, answers: Answers, whole: Gathered) -> dict[str, Any]:
