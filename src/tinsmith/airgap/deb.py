@@ -110,13 +110,18 @@ def write(package: Package, control: str, file: BinaryIO) -> None:
     _member(file, "debian-binary", io.BytesIO(b"2.0\n"))
     for name, held in (("control.tar", about), ("data.tar", files)):
         with tempfile.TemporaryFile() as packed:
-            # Weights do not get smaller: they are stored.
             stored = any(one.endswith(".tin") for one in held)
-            packing = gzip.GzipFile("", "wb", 0, packed, mtime=0) if stored else lzma.LZMAFile(packed, "wb")
-            with packing as written:
-                tar.write_tree(held, cast(BinaryIO, written), "./")
+            with _packing(cast(BinaryIO, packed), stored) as written:
+                tar.write_tree(held, written, "./")
             packed.seek(0)
             _member(file, f"{name}.{'gz' if stored else 'xz'}", cast(BinaryIO, packed))
+
+
+def _packing(file: BinaryIO, stored: bool) -> BinaryIO:
+    """stored: weights are, which do not get smaller."""
+    if stored:
+        return cast(BinaryIO, gzip.GzipFile("", "wb", 0, file, mtime=0))
+    return cast(BinaryIO, lzma.LZMAFile(file, "wb"))
 
 
 def _member(file: BinaryIO, name: str, data: BinaryIO) -> None:
