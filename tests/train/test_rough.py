@@ -58,7 +58,7 @@ def wide_spec() -> Spec:
 def mixed(spec: Spec) -> Mix:
     """Formats that differ from tensor to tensor."""
     names = [name.gguf for name in by_name(spec.family).tensors(spec.hyper)]
-    kinds = ["Q4_0", "Q8_0", "Q5_1", "F16", "IQ4_NL"]
+    kinds = ["Q4_0", "Q8_0", "Q5_1", "F16", "IQ4_NL", "IQ3_NL"]
     return Mix("AUTO", {name: kinds[k % len(kinds)] for k, name in enumerate(names)})
 
 

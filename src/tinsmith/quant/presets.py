@@ -176,13 +176,9 @@ PRESETS = {
     "IQ3_NL": Preset(
         FILE_TYPES["IQ3_NL"],
         "IQ3_NL",
-        "Q6_K",
+        "Q4_0",
         "IQ3_NL",
-        (
-            Rule("attn_v", "Q5_0"),
-            Rule("attn_output", "Q4_0"),
-            Rule("ffn_down", "Q4_0"),
-        ),
+        tuple(Rule(part, "Q4_0") for part in ("attn_k", "attn_v", "attn_output", "ffn_down")),
     ),
     "Q2_K": Preset(
         FILE_TYPES["Q2_K"],
