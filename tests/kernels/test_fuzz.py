@@ -45,6 +45,11 @@ def test_fuzzer_finds_nothing(fuzzer: Fuzzer, tmp_path: Path, name: str) -> None
 
 
 @pytest.mark.slow
+def test_conversations_with_pictures(fuzzer: Fuzzer, tmp_path: Path) -> None:
+    fuzz(fuzzer, tmp_path, "sight", safety.eyes_tin(tmp_path / "eyes.tin"))
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("model", MODELS)
 def test_text_of_each_tokenizer(fuzzer: Fuzzer, tmp_path: Path, model: str) -> None:
     fuzz(fuzzer, tmp_path, "text", safety.text_tin(tmp_path / "text.tin", tiny(model)))

@@ -7,7 +7,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from test_chat_template import SMOLLM
 from tiny_models import png_of, tiny_spec, with_eyes
 
 from tinsmith import models
@@ -15,6 +14,7 @@ from tinsmith.errors import TinsmithError
 from tinsmith.pipeline import recipes, stages
 from tinsmith.spec import Spec
 from tinsmith.system import progress
+from tinsmith.train.scratch import SEEING_TEMPLATE
 
 RECIPE = """\
 [base]
@@ -30,7 +30,7 @@ test = "rows.jsonl"
 
 def write_pair(folder: Path, model: str, half: str, width: int = 64) -> Spec:
     spec = with_eyes(tiny_spec("llama", hidden_size=width, intermediate_size=96))
-    spec = replace(spec, chat_template=SMOLLM)
+    spec = replace(spec, chat_template=SEEING_TEMPLATE)
     models.save_gguf(spec, folder / model)
     models.save_mmproj(spec, folder / half)
     return spec

@@ -192,6 +192,49 @@ int32_t session_ask(session *it, const var *question, int calling) {
     return status;
 }
 
+int32_t session_picture(session *it, const var *file) {
+    size_t size = 0;
+    char *data = var_as_bytes(file, &size);
+    session_enter(it);
+    int32_t status = ready(it, data);
+    if (!status && tinhost_picture(it->it, data, (int64_t)size))
+        status = session_failed_call(it);
+    free(data);
+    session_leave(it);
+    return status;
+}
+
+static int64_t number_of(var *object, const char *method) {
+    var result;
+    int64_t number = var_call(object, method, NULL, 0, &result) ? var_as_int(&result) : 0;
+    var_drop(&result);
+    return number;
+}
+
+int32_t session_pixels(session *it, const var *image) {
+    enum { RGB8 = 4, RGBA8 = 5 }; /* of the engine's Image.Format */
+    var object, bytes;
+    var_copy(&object, image);
+    int64_t width = number_of(&object, "get_width"), height = number_of(&object, "get_height");
+    int64_t format = number_of(&object, "get_format"), channels = format == RGB8 ? 3 : 4;
+    var_call(&object, "get_data", NULL, 0, &bytes);
+    size_t size = 0, wanted = (size_t)(width * height * channels);
+    char *data = var_as_bytes(&bytes, &size);
+    session_enter(it);
+    int32_t status = ready(it, data);
+    if (!status && format != RGB8 && format != RGBA8)
+        status = session_failed(it, TIN_ERR_ARGUMENT,
+                                "TinSession: pixels takes an Image of RGB8 or RGBA8; convert it before");
+    else if (!status && tinhost_pixels(it->it, data, (int64_t)(size > wanted ? wanted : size), (int32_t)width,
+                                       (int32_t)height, (int32_t)channels)) /* behind them may be mipmaps */
+        status = session_failed_call(it);
+    free(data);
+    var_drop(&bytes);
+    var_drop(&object);
+    session_leave(it);
+    return status;
+}
+
 /* Keeps the options, and gives them as lines; NULL where one is no single line. By malloc. */
 static char *lines_of(session *it, const var *options) {
     forget_options(it);

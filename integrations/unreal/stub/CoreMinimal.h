@@ -56,6 +56,10 @@ class FString {
 #define UTF8_TO_TCHAR(text) (stub::wide(text).c_str())
 #define TCHAR_TO_UTF8(text) (stub::narrow(text).c_str())
 
+struct FColor {
+    uint8 B, G, R, A;
+};
+
 template <class T> class TArray {
   public:
     TArray() = default;

@@ -98,6 +98,29 @@ void refusals() {
          "too little memory is enough");
 }
 
+/* A picture of 48 by 36, whose pixels are as integrations/conformance/make.py writes them, as a file and as a render target has it. */
+void sees() {
+    std::ifstream file(content + "/picture.png", std::ios::binary);
+    TArray<uint8> bytes;
+    for (std::istreambuf_iterator<char> at(file), end; at != end; ++at)
+        bytes.Add(static_cast<uint8>(*at));
+    TArray<FColor> colors;
+    const auto drawn = [](int k) { return static_cast<uint8>((7 * k + k / 50) % 256); };
+    for (int k = 0; k < 3 * 48 * 36; k += 3)
+        colors.Add({drawn(k + 2), drawn(k + 1), drawn(k), 255});
+    UTinComponent *eyes = born(TEXT("eyes.tin"));
+    eyes->Brief = TEXT("");
+    listener heard(*eyes);
+    must(!eyes->Picture({1, 2, 3}) && !heard.failure.IsEmpty(), "what is no picture is taken");
+    must(!eyes->Pixels(colors, 47) && !eyes->Pixels(colors, 0), "rows of another width are taken");
+    for (bool pixels : {false, true}) {
+        must(eyes->Forget() && (pixels ? eyes->Pixels(colors, 48) : eyes->Picture(bytes)), "it sees nothing");
+        must(eyes->Ask(TEXT("What is it?")) && ticks(*eyes) > 1, "it does not answer");
+        std::printf("%s %lld\n", stub::narrow(*heard.answer).c_str(),
+                    static_cast<long long>(eyes->GetDigest()));
+    }
+}
+
 } // namespace
 
 int main(int, char **argv) {
@@ -145,6 +168,7 @@ int main(int, char **argv) {
          "two options that are the same are taken");
     must(two->Forget() && two->Ask(asked) && ticks(*two) > 0 && second.answer == alone,
          "what was not said stays");
+    sees();
     one->EndPlay(EEndPlayReason::Quit);
     stub::objects.clear();
     return 0;

@@ -120,9 +120,9 @@ def _is_weight(value: Any) -> bool:
 @dataclass(frozen=True)
 class Base:
     model: str = _key(TEXT)
+    mmproj: str | None = _key(TEXT, None)
     revision: str | None = _key(TEXT, None)
     keep: Literal["auto", "packed", "float"] = _key(choice(KEEPS), "auto")
-    mmproj: str | None = _key(TEXT, None)
 
     @property
     def stated(self) -> dict[str, Any]:

@@ -216,13 +216,45 @@ static int passes(const char *tins, thing *model, const variant *given, const va
     return good;
 }
 
+static char *read_all(const char *path, size_t *size) {
+    FILE *file = fopen(path, "rb");
+    if (!file)
+        exit(2);
+    fseek(file, 0, SEEK_END);
+    *size = (size_t)ftell(file);
+    rewind(file);
+    char *all = calloc(*size + 1, 1);
+    if (fread(all, 1, *size, file) != *size)
+        exit(2);
+    fclose(file);
+    return all;
+}
+
+static int sees(const char *tins, const variant *given) {
+    char path[512];
+    size_t size;
+    snprintf(path, sizeof path, "%s/%s", tins, text_at(given, "file"));
+    thing *model = model_of(path, ""), *session = session_of(model, given);
+    snprintf(path, sizeof path, "%s/%s", tins, text_at(given, "picture"));
+    char *file = read_all(path, &size);
+    int good = !number(session, "picture", of_thing(GDX_BYTES, thing_bytes(GDX_BYTES, file, size)));
+    free(file);
+    ask(session, text_at(given, "text"));
+    run(session, 0, 1 << 20);
+    good = same(session, at(given, "expect")) && good;
+    thing_drop(session);
+    thing_drop(model);
+    return good;
+}
+
 static void conformance(const char *tins, thing *model, const variant *all, const char *out) {
     FILE *file = fopen(out, "w");
-    thing *cases = at(all, "cases")->is.it;
+    thing *cases = at(all, "cases")->is.it, *pictures = at(all, "pictures")->is.it;
     fprintf(file, "{\"host\": \"gdextension\", \"version\": \"interface 4.2, host.c\", \"cases\": {");
-    for (size_t k = 0; k < cases->size; k++) {
-        const char *name = text_at(&cases->items[k], "name");
-        int good = passes(tins, model, &cases->items[k], at(all, "keys"));
+    for (size_t k = 0; k < cases->size + pictures->size; k++) {
+        const variant *given = k < cases->size ? &cases->items[k] : &pictures->items[k - cases->size];
+        const char *name = text_at(given, "name");
+        int good = k < cases->size ? passes(tins, model, given, at(all, "keys")) : sees(tins, given);
         check(name, good);
         if (!good)
             fprintf(stderr, "%s: %s\n", name, found_wrong);
@@ -352,15 +384,6 @@ static void by_resources(const variant *all, const variant *given) {
     thing_drop(session);
 }
 
-static char *read_all(const char *path) {
-    FILE *file = fopen(path, "rb");
-    char *all = calloc(1, 1 << 20);
-    if (!file || !fread(all, 1, (1 << 20) - 1, file))
-        exit(2);
-    fclose(file);
-    return all;
-}
-
 int main(int argc, char **argv) {
     if (argc != 4)
         return 2;
@@ -383,7 +406,8 @@ int main(int argc, char **argv) {
 
     char path[512];
     snprintf(path, sizeof path, "%s/cases.json", argv[2]);
-    char *cases = read_all(path);
+    size_t size;
+    char *cases = read_all(path, &size);
     variant all;
     if (!json(cases, &all))
         return 1;

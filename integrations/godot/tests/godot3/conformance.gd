@@ -17,6 +17,8 @@ func _init():
 	var results = {}
 	for case in given.cases:
 		results[case.name] = check(model, case)
+	for case in given.pictures:
+		results[case.name] = picture(case)
 	var version = Engine.get_version_info()
 	var out = File.new()
 	out.open(OS.get_environment("OUT"), File.WRITE)
@@ -106,6 +108,29 @@ func refused(model, case):
 	if status == case.expect.status and case.expect.says in says:
 		return "passed"
 	return "status %d, %s" % [status, says]
+
+
+# The file, and its pixels as the engine reads them; a picture that is none is refused.
+func picture(case):
+	var model = opened(tins.plus_file(case.file))
+	var file = File.new()
+	file.open(tins.plus_file(case.picture), File.READ)
+	var bytes = file.get_buffer(file.get_len())
+	var image = Image.new()
+	image.load_png_from_buffer(bytes)
+	for way in ["picture", "pixels"]:
+		var session = session_of(model, case)
+		if session.picture("not a picture".to_utf8()) == 0:
+			return "what is no picture was taken"
+		if session.call(way, bytes if way == "picture" else image) != 0:
+			return "%s: %s" % [way, session.error()]
+		session.ask(case.text)
+		run(session)
+		var wrong = found(session, case.expect)
+		session.free()
+		if wrong:
+			return "%s: %s" % [way, wrong]
+	return "passed"
 
 
 func check(model, case):

@@ -51,6 +51,24 @@ bool UTinComponent::Open()
 	return true;
 }
 
+bool UTinComponent::Picture(const TArray<uint8>& Bytes)
+{
+	Cancel();
+	return Open() && Held(Session->picture(tin::bytes(Bytes.GetData(), static_cast<std::size_t>(Bytes.Num()))));
+}
+
+bool UTinComponent::Pixels(const TArray<FColor>& Colors, int32 Width)
+{
+	Cancel();
+	std::vector<uint8> Rows;
+	Rows.reserve(4 * static_cast<std::size_t>(Colors.Num()));
+	for (const FColor& Color : Colors)
+	{
+		Rows.insert(Rows.end(), {Color.R, Color.G, Color.B, Color.A});
+	}
+	return Open() && Held(Session->pixels({Rows.data(), Rows.size()}, Width, Width > 0 ? Colors.Num() / Width : 0, 4));
+}
+
 bool UTinComponent::Ask(const FString& Text)
 {
 	Cancel();

@@ -80,6 +80,14 @@ public:
 	UPROPERTY(BlueprintAssignable, Category = "tinsmith")
 	FTinText OnFailed;
 
+	/** Shows a PNG or JPEG file to a character that sees: before the text that is said next. */
+	UFUNCTION(BlueprintCallable, Category = "tinsmith")
+	bool Picture(const TArray<uint8>& Bytes);
+
+	/** Shows pixels, such as a render target's (ReadPixels), in rows of Width. */
+	UFUNCTION(BlueprintCallable, Category = "tinsmith")
+	bool Pixels(const TArray<FColor>& Colors, int32 Width);
+
 	/** Says a text to the character, which answers. */
 	UFUNCTION(BlueprintCallable, Category = "tinsmith")
 	bool Ask(const FString& Text);
