@@ -617,7 +617,9 @@ enum {
  * (STATE: a budget without a clock, or the session belongs to a batch). */
 TIN_API int32_t tin_step(tin_session *session, uint64_t budget_ns);
 
-/* The token of the last TIN_STEP_TOKEN. It is already in the session: do not append it. */
+/* The token of the last TIN_STEP_TOKEN. It is already in the session: do not append it. After TIN_STEP_DONE
+ * with TIN_FINISH_END, the token that ended the generation, which is not in the session; -1 where none was chosen,
+ * since the constraint left nothing but the end. */
 TIN_API int32_t tin_session_token(const tin_session *session);
 
 /* Why a generation ended. */

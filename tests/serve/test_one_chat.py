@@ -14,7 +14,7 @@ from tinsmith.batch import openai
 from tinsmith.batch.settings import Settings
 from tinsmith.errors import TinsmithError
 from tinsmith.runtime.generation import LOOKUP, Sampling
-from tinsmith.serve.api.chat import ChatBody
+from tinsmith.serve.api.chat_body import ChatBody
 from tinsmith.serve.fields import read
 from tinsmith.serve.sampling import sampling, seed
 

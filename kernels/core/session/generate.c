@@ -66,6 +66,7 @@ tin_status tin_session_generate(tin_session *s, const tin_sampling *sampling, ui
     s->healing = 0;
     s->sampling = *chosen;
     s->finish = TIN_FINISH_NONE;
+    s->end = -1;
     s->left = max_tokens;
     s->announced = s->count;
     tini_guess_begin(s, lookup);
@@ -155,9 +156,10 @@ static int next_token(tin_session *s, choice *c, int32_t *token) {
     s->log_probability += s->sampling.measure ? share : 0;
     if (*token < 0)
         s->finish = TIN_FINISH_CONSTRAINT; /* the mask is empty */
-    else if (tin_token_is_end(s->model, *token))
+    else if (tin_token_is_end(s->model, *token)) {
         s->finish = TIN_FINISH_END;
-    else if (c->at == tini_session_context(s))
+        s->end = *token;
+    } else if (c->at == tini_session_context(s))
         s->finish = TIN_FINISH_CONTEXT;
     return !s->finish;
 }

@@ -597,6 +597,7 @@ int32_t tini_session_event(tin_session *s) {
     if (s->phase == TINI_FOLLOWING && s->finish) {
         s->phase = TINI_READING;
         s->told = s->finish == TIN_FINISH_END ? s->count : TINI_NONE;
+        s->token = s->end;
         return TIN_STEP_DONE;
     }
     int fresh = s->ready.fresh;

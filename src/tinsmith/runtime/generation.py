@@ -76,7 +76,7 @@ class Completion:
     model chose, the end among them, each of those that were allowed there; those that the constraint left no
     choice of count nothing. least: the one from which on the file was sealed to answer. route: the adapter
     that the router chose, and how sure it was, where it was asked. choices: what each token was chosen by,
-    where that was to be kept."""
+    where that was to be kept. end: the end token, where a scheduler's answer chose one."""
 
     text: str
     token_ids: list[int]
@@ -89,6 +89,7 @@ class Completion:
     least: float | None = None
     route: Route | None = None
     choices: tuple[Choice, ...] = ()
+    end: int | None = None
 
     @property
     def sure(self) -> bool | None:

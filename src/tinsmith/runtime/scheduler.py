@@ -287,11 +287,12 @@ class Scheduler:
                 self._end(place, job, "stop")
             return True
         elif event == _core.STEP_DONE:
-            self._end(place, job, FINISH[place.session.finish()])
+            end = place.session.token() if place.session.finish() == _core.FINISH_END else -1
+            self._end(place, job, FINISH[place.session.finish()], None if end < 0 else end)
             return True
         return False
 
-    def _end(self, place: Place[Job], job: Job, finish: Finish) -> None:
+    def _end(self, place: Place[Job], job: Job, finish: Finish, end: int | None = None) -> None:
         job._pieces.append(job._answer.end())
         asked, answer, session = job.asked, job._answer, place.session
         job.completion = Completion(
@@ -304,6 +305,7 @@ class Scheduler:
             log_probability=session.log_probability() if asked.sure else None,
             least=asked.least,
             choices=tuple(job.choices),
+            end=end,
         )
 
     def _free(self, place: Place[Job]) -> None:

@@ -18,7 +18,18 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
 from tinsmith.serve import openapi
-from tinsmith.serve.api import chat, completions, embeddings, masked, messages, ollama, ours, plain, responses
+from tinsmith.serve.api import (
+    chat,
+    completions,
+    embeddings,
+    masked,
+    messages,
+    ollama,
+    ollama_models,
+    ours,
+    plain,
+    responses,
+)
 from tinsmith.serve.endpoint import RECEIPT, Call, Endpoint, Json
 from tinsmith.serve.faults import Refused, refusal, shape_of
 from tinsmith.serve.fields import read
@@ -30,7 +41,7 @@ if TYPE_CHECKING:
     from tinsmith.serve.guard import Guard
     from tinsmith.serve.house import House
 
-MODULES = (chat, completions, responses, embeddings, messages, ollama, ours, masked, plain)
+MODULES = (chat, completions, responses, embeddings, messages, ollama, ollama_models, ours, masked, plain)
 ENDPOINTS: list[Endpoint] = [endpoint for module in MODULES for endpoint in module.ENDPOINTS]
 
 

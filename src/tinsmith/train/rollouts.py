@@ -37,8 +37,8 @@ CONCURRENCY = 32
 
 @dataclass(frozen=True)
 class Drawn:
-    """tokens: with the end that the chat template writes, where the answer ended; log_probability: of its
-    choices, by the runtime, before temperature."""
+    """tokens: with the end that was chosen, where the answer ended; log_probability: of its choices, by the
+    runtime, before temperature."""
 
     text: str
     tokens: tuple[int, ...]
@@ -75,7 +75,8 @@ class Sampler:
     def draw(
         self, prompts: Sequence[Sequence[int]], end: int, temperature: float = 0.0, seeds: Sequence[int] = ()
     ) -> list[Drawn]:
-        """An answer a prompt. end: the token that ends one; seeds: one a prompt, with a temperature."""
+        """An answer a prompt. end: the token that ends one where nothing else could follow, so that none was
+        chosen; seeds: one a prompt, with a temperature."""
         asked = [
             Asked(
                 prompt,
@@ -91,7 +92,7 @@ class Sampler:
         return [
             Drawn(
                 one.text,
-                (*one.token_ids, *((end,) if one.finish == "stop" else ())),
+                (*one.token_ids, *((end if one.end is None else one.end,) if one.finish == "stop" else ())),
                 one.log_probability or 0.0,
             )
             for one in answers

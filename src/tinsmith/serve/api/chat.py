@@ -7,168 +7,19 @@ import secrets
 import time
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
-from typing import Annotated, Any, Literal
+from typing import Any
 
-from pydantic import Field
 from starlette.responses import Response
 
-from tinsmith.serve.api.openai_parts import (
-    AutoNoneRequired,
-    FunctionTool,
-    ImagePart,
-    JsonObject,
-    JsonSchema,
-    Plain,
-    TextPart,
-    answer_facts,
-    form,
-    merged_system,
-    offer,
-    text_of,
-)
+from tinsmith.serve.api.chat_body import ChatBody, messages_of, offer_in
+from tinsmith.serve.api.openai_parts import answer_facts, form
 from tinsmith.serve.asking import Answers, End, Piece, ask
 from tinsmith.serve.endpoint import DONE, RECEIPT, SSE, Call, Endpoint, Json, Stream, failed_sse, like, sse
-from tinsmith.serve.fields import Body, Count, Drawing, Effort, Name, Ours, Seed, Stop, Tops, thinking
+from tinsmith.serve.fields import Ours, thinking
 from tinsmith.serve.gathering import Gathered, counted, gather, logprob, merged, shown
 from tinsmith.serve.parts import CallPart
-from tinsmith.serve.pictures import content_of, of_url
-from tinsmith.serve.question import Offer, Question
+from tinsmith.serve.question import Question
 from tinsmith.serve.sampling import sampling, seed
-
-
-class Function(Body):
-    name: Name
-    arguments: str
-
-
-class ToolCall(Body):
-    id: str
-    type: Literal["function"] = "function"
-    function: Function
-    index: int | None = None
-
-
-class RefusalPart(Body):
-    type: Literal["refusal"]
-    refusal: str
-
-
-Texts = str | list[TextPart]
-
-
-class System(Body):
-    role: Literal["system", "developer"]
-    content: Texts
-
-
-class User(Body):
-    role: Literal["user"]
-    content: str | list[Annotated[TextPart | ImagePart, Field(discriminator="type")]]
-
-
-class Assistant(Body):
-    """annotations, audio, function_call: as answers of OpenAI's have them, and empty."""
-
-    role: Literal["assistant"]
-    content: str | list[TextPart | RefusalPart] | None = None
-    tool_calls: list[ToolCall] | None = None
-    reasoning_content: str | None = None
-    refusal: str | None = None
-    annotations: Annotated[list[Any], Field(max_length=0)] | None = None
-    audio: None = None
-    function_call: None = None
-
-
-class Tool(Body):
-    role: Literal["tool"]
-    content: Texts
-    tool_call_id: str
-    name: str | None = None
-
-
-Message = Annotated[System | User | Assistant | Tool, Field(discriminator="role")]
-
-
-class NamedFunction(Body):
-    name: Name
-
-
-class NamedChoice(Body):
-    type: Literal["function"]
-    function: NamedFunction
-
-
-class StreamOptions(Body):
-    include_usage: bool = False
-
-
-class TemplateSwitch(Body):
-    enable_thinking: bool | None = None
-
-
-class ChatBody(Drawing):
-    """user, metadata, safety_identifier, prompt_cache_key: change nothing, and are not kept."""
-
-    model: Name
-    messages: Annotated[list[Message], Field(min_length=1)]
-    max_tokens: Count | None = None
-    max_completion_tokens: Count | None = None
-    n: Annotated[int, Field(ge=1, le=128)] | None = None
-    seed: Seed | None = None
-    stop: Stop | None = None
-    stream: bool | None = None
-    stream_options: StreamOptions | None = None
-    logprobs: bool | None = None
-    top_logprobs: Tops | None = None
-    tools: list[FunctionTool] | None = None
-    tool_choice: AutoNoneRequired | NamedChoice | None = None
-    parallel_tool_calls: bool | None = None
-    response_format: Annotated[Plain | JsonObject | JsonSchema, Field(discriminator="type")] | None = None
-    reasoning_effort: Effort | None = None
-    chat_template_kwargs: TemplateSwitch | None = None
-    modalities: list[Literal["text"]] | None = None
-    store: Literal[False] | None = None
-    service_tier: Literal["auto", "default"] | None = None
-    user: str | None = None
-    safety_identifier: str | None = None
-    prompt_cache_key: str | None = None
-    metadata: dict[str, str] | None = None
-    tinsmith: Ours | None = None
-
-
-def _messages(given: Sequence[Any]) -> list[dict[str, Any]]:
-    """As the runtime takes them."""
-    messages = []
-    for number, one in enumerate(given):
-        role = "system" if one.role == "developer" else one.role
-        seen = role == "user" and not isinstance(one.content, str)
-        content = _seen(one.content, number) if seen else text_of(one.content)
-        message: dict[str, Any] = {"role": role, "content": content}
-        if role == "assistant":
-            message["content"] = message["content"] or one.refusal or ""
-            if one.tool_calls:
-                message["tool_calls"] = [call.model_dump(exclude={"index"}) for call in one.tool_calls]
-            if one.reasoning_content is not None:
-                message["reasoning_content"] = one.reasoning_content
-        messages.append(message)
-    return merged_system(messages)
-
-
-def _seen(parts: Sequence[TextPart | ImagePart], number: int) -> str | list[dict[str, Any]]:
-    where = f"messages.{number}.content"
-    return content_of(
-        [
-            {"type": "text", "text": part.text}
-            if isinstance(part, TextPart)
-            else of_url(part.image_url.url, f"{where}.{k}.image_url.url").part
-            for k, part in enumerate(parts)
-        ]
-    )
-
-
-def _offer(body: ChatBody) -> Offer | None:
-    chosen = body.tool_choice.function.name if isinstance(body.tool_choice, NamedChoice) else body.tool_choice
-    return offer(body.tools, chosen, body.parallel_tool_calls)
 
 
 def question(call: Call, body: ChatBody) -> Question:
@@ -177,9 +28,9 @@ def question(call: Call, body: ChatBody) -> Question:
     answers = call.house.count(body.n)
     return Question(
         target,
-        _messages(body.messages),
+        messages_of(body.messages),
         thinking=thinking(body.reasoning_effort, switch.enable_thinking if switch else None),
-        offer=_offer(body),
+        offer=offer_in(body),
         form=form(body.response_format, "response_format"),
         free=ours.free,
         sampling=sampling(target.served.model, body),

@@ -12,7 +12,8 @@ from pydantic import Field
 from starlette.responses import Response
 
 from tinsmith.checks import token_ids
-from tinsmith.serve.api.chat import USAGE, StreamOptions
+from tinsmith.serve.api.chat import USAGE
+from tinsmith.serve.api.chat_body import StreamOptions
 from tinsmith.serve.api.openai_parts import answer_facts
 from tinsmith.serve.asking import Answering, Answers, End, ask
 from tinsmith.serve.endpoint import DONE, RECEIPT, SSE, Call, Endpoint, Json, Stream, failed_sse, like, sse

@@ -16,6 +16,7 @@ from tinsmith.checks import token_ids
 from tinsmith.errors import RuntimeFault
 from tinsmith.serve import slices
 from tinsmith.serve.api import chat
+from tinsmith.serve.api.chat_body import ChatBody
 from tinsmith.serve.endpoint import Call, Endpoint, Json, like
 from tinsmith.serve.faults import Refused
 from tinsmith.serve.fields import Body, Token
@@ -32,7 +33,7 @@ _SHOWN = 8
 class MaskedBody(Body):
     """chat: what was asked. tokens: of the answer, up to the place."""
 
-    chat: chat.ChatBody
+    chat: ChatBody
     tokens: Annotated[list[Token], Field(max_length=1 << 16, default_factory=list)]
 
 

@@ -1,4 +1,4 @@
-"""Ollama's /api/chat, /api/generate, /api/tags, /api/show and /api/version."""
+"""Ollama's /api/chat and /api/generate."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 from starlette.responses import Response
 
-from tinsmith import _core
 from tinsmith.serve.api.openai_parts import FunctionOf, answer_facts, offer_of
 from tinsmith.serve.asking import Answers, Piece, ask
 from tinsmith.serve.endpoint import NDJSON, RECEIPT, Call, Endpoint, Json, Stream, like
@@ -102,11 +101,6 @@ class GenerateBody(Asking):
     system: str | None = None
     raw: bool | None = None
     images: list[str] | None = None
-
-
-class ShowBody(Body):
-    model: Name
-    verbose: bool | None = None
 
 
 def _question(call: Call, body: Asking, **more: Any) -> Question:
@@ -275,64 +269,6 @@ def _facts(call: Call, answers: Answers, whole: Sequence[Gathered]) -> dict[str,
     }
 
 
-def _details(target: Target) -> dict[str, Any]:
-    info = target.served.model.info
-    formats = sorted(info.formats, key=lambda name: info.formats[name], reverse=True)
-    return {
-        "parent_model": target.served.name if target.adapter else "",
-        "format": target.served.path.suffix.lstrip("."),
-        "family": info.family,
-        "families": [info.family],
-        "parameter_size": f"{info.parameters / 1e6:.1f}M",
-        "quantization_level": formats[0] if formats else "",
-    }
-
-
-async def tags(call: Call, _: Any) -> Response:
-    rows = []
-    for target in call.house.shelf:
-        made = datetime.datetime.fromtimestamp(target.served.created, datetime.UTC)
-        rows.append(
-            {
-                "name": target.name,
-                "model": target.name,
-                "modified_at": made.isoformat().replace("+00:00", "Z"),
-                "size": target.served.model.info.bytes,
-                "digest": target.served.digest,
-                "details": _details(target),
-            }
-        )
-    return Json({"models": rows})
-
-
-async def show(call: Call, body: ShowBody) -> Response:
-    target = call.house.shelf.find(body.model)
-    info, skill = target.served.model.info, target.skill
-    can = ["completion", "embedding", *(["vision"] if target.served.eyes else [])]
-    if skill.can_chat:
-        can += ["tools", *(["thinking"] if skill.templates.thinking is not None else [])]
-    made = datetime.datetime.fromtimestamp(target.served.created, datetime.UTC)
-    return Json(
-        {
-            "modified_at": made.isoformat().replace("+00:00", "Z"),
-            "template": "",
-            "modelfile": "",
-            "parameters": "",
-            "details": _details(target),
-            "model_info": {
-                "general.architecture": info.family,
-                "general.parameter_count": info.parameters,
-                f"{info.family}.context_length": target.served.worker.context,
-            },
-            "capabilities": can,
-        }
-    )
-
-
-async def version(call: Call, _: Any) -> Response:
-    return Json({"version": _core.VERSION})
-
-
 _TIMES = {
     "done": bool,
     "done_reason": ("stop", "length", "load"),
@@ -343,16 +279,9 @@ _TIMES = {
 }
 _CHAT = {"model": str, "created_at": str, "message": {"role": "assistant", "content": str}, **_TIMES}
 _GENERATE = {"model": str, "created_at": str, "response": str, **_TIMES}
-_TAGS = {
-    "models": [{"name": str, "model": str, "modified_at": str, "size": int, "digest": str, "details": dict}]
-}
-_SHOW = {"details": dict, "model_info": dict, "capabilities": [str]}
 ENDPOINTS = [
     Endpoint("POST", "/api/chat", "Answers a conversation", chat, ChatBody, like(_CHAT), stream=NDJSON),
     Endpoint(
         "POST", "/api/generate", "Answers a prompt", generate, GenerateBody, like(_GENERATE), stream=NDJSON
     ),
-    Endpoint("GET", "/api/tags", "The models", tags, reply=like(_TAGS)),
-    Endpoint("POST", "/api/show", "What a model is", show, ShowBody, like(_SHOW)),
-    Endpoint("GET", "/api/version", "The version", version, reply=like({"version": str})),
 ]
