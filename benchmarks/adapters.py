@@ -9,8 +9,9 @@ sessions: all of them under one adapter, or each under one of eight adapters, wh
 can't know to be alike. --llama measures llama.cpp with the same adapter in the same rounds.
 
 Everything runs once in each round, in turns, and a figure is the median over the rounds; swaps are timed one by
-one in the middle of a generation, with what was computed kept. Prints one line of JSON: milliseconds a swap,
-tokens a second, and `ratios` of each pair in the same round, as the median.
+one in the middle of a generation, with what was computed kept, and those of prefixes without what is computed
+again. Prints one line of JSON: milliseconds a swap, tokens a second, and `ratios` of each pair in the same
+round, as the median.
 """
 
 from __future__ import annotations
@@ -29,11 +30,14 @@ import tinsmith
 from tinsmith import _core
 from tinsmith.bench import llama
 from tinsmith.bench.engine import filler
+from tinsmith.compiler.adapter import compile_prefix
+from tinsmith.compiler.program import read_program
 from tinsmith.runtime import Model
 from tinsmith.train import adapter_bin, adapter_gguf
 
 BATCH = 8
 SWAPS = 200
+PREFIX = 64  # tokens
 
 
 def main() -> int:
@@ -95,6 +99,7 @@ def main() -> int:
         "formats": model.info.formats,
         "adapter": {format: model.adapters[f"{format} 0"].bytes for format in adapter_bin.FORMATS},
         "swap_ms": swaps(model, args),
+        "prefix_swap_ms": prefix_swaps(model, args),
         "tokens_per_second": {name: round(statistics.median(each), 1) for name, each in rates.items()},
         "ratios": {
             name: round(statistics.median(a / b for a, b in zip(rates[one], rates[other], strict=True)), 3)
@@ -185,6 +190,36 @@ def swaps(model: Model, args: argparse.Namespace) -> dict[str, float]:
         taken.append(1e3 * (time.perf_counter() - began))
         session.append([1])
         finish(session)
+    return {"median": round(statistics.median(taken), 4), "worst": round(max(taken), 4)}
+
+
+def prefix_swaps(model: Model, args: argparse.Namespace) -> dict[str, float]:
+    """Milliseconds from one prefix of PREFIX random tokens to another, without what is then computed again."""
+    import numpy as np
+
+    program, chance = read_program(model.tin.entry("program.bin")), np.random.default_rng(0)
+    prefixes = []
+    for name in ("one", "other"):
+        caches, states = (
+            [chance.standard_normal(shape, np.float32).tobytes() for shape in shapes]
+            for shapes in (
+                [(2, one.heads, PREFIX, one.head_dim) for one in program.caches],
+                [(one.heads, one.rows, one.columns) for one in program.states],
+            )
+        )
+        model.adapters.add(name, compile_prefix(PREFIX, caches, states, program))
+        prefixes.append(model.adapters.opened(name))
+    session = _core.Session(model.core, context=args.prompt + PREFIX + 8, threads=args.threads)
+    session.adapter(prefixes[0], 1.0)
+    taken = []
+    for number in range(SWAPS):
+        session.rewind(0)
+        session.append(filler(8, model.info.vocab))
+        finish(session)
+        began = time.perf_counter()
+        session.adapter(prefixes[number % 2], 0.0)
+        session.adapter(prefixes[1 - number % 2], 1.0)
+        taken.append(1e3 * (time.perf_counter() - began))
     return {"median": round(statistics.median(taken), 4), "worst": round(max(taken), 4)}
 
 
