@@ -157,9 +157,8 @@ static int tini_quantize_numbers(""",
         ],
         "kernels/formats.def": [
             (
-                "256, 66, q8, 2, 0, 8, 0, 128, NULL)\n",
-                "256, 66, q8, 2, 0, 8, 0, 128, NULL) \\\n"
-                "    X(a, b, 22, 99, TOY8, toy8, 32, 34, q8, 2, 0, 8, 0, 128, NULL)\n",
+                "1, 8, tini_iq3_nl)\n",
+                "1, 8, tini_iq3_nl) \\\n    X(a, b, 23, 99, TOY8, toy8, 32, 34, q8, 2, 0, 8, 0, 128, NULL)\n",
             )
         ],
         "src/tinsmith/format_names.py": [('"Q2_K": 10,\n', '"Q2_K": 10,\n    "TOY8": 99,\n')],

@@ -12,9 +12,9 @@ import pytest
 
 from tinsmith import _core
 from tinsmith.formats import gguf
-from tinsmith.formats.weights import WEIGHT_FORMATS, weight_format
+from tinsmith.formats.weights import WEIGHT_FORMATS, in_gguf, weight_format
 
-FITTED = [name for name, kind in WEIGHT_FORMATS.items() if kind.block > 1]
+FITTED = [name for name, kind in WEIGHT_FORMATS.items() if kind.block > 1 and in_gguf(name) == name]
 TENSORS = ("token_embd", "blk.3.attn_q", "blk.11.attn_v", "blk.20.ffn_gate", "blk.29.ffn_down")
 
 

@@ -151,6 +151,19 @@ def test_rows_that_blocks_do_not_divide_are_refused() -> None:
         _core.pack("Q4_K", bytes(3 * 288 // 256 * 144), 3, 288)
 
 
+def test_weights_that_a_format_has_not_are_refused() -> None:
+    floats = np.linspace(-1, 1, 64, dtype=np.float32).tobytes()
+    three = _core.quantize("IQ3_NL", floats, 2, 32)
+    four = _core.restate("Q4_0", "IQ3_NL", three, 2, 32)
+    assert _core.dequantize("Q4_0", four, 2, 32) == _core.dequantize("IQ3_NL", three, 2, 32)
+    assert _core.restate("IQ3_NL", "Q4_0", four, 2, 32) == three
+    for format in ("Q4_0", "Q4_1", "Q4_K"):
+        shape = (1, 256) if format == "Q4_K" else (2, 32)
+        blocks = bytes(range(144)) if format == "Q4_K" else _core.quantize(format, floats, *shape)
+        with pytest.raises(ValueError, match=f"IQ3_NL does not hold these weights of {format}"):
+            _core.restate("IQ3_NL", format, blocks, *shape)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("file_type", ["Q4_K_M", "Q2_K", "IQ4_NL"])
 def test_mixed_file_of_the_base(base_gguf: Path, tmp_path: Path, file_type: str) -> None:

@@ -8,7 +8,6 @@ import pytest
 import torch
 from tiny_training import PAIRS, encode, killed_and_resumed, make_spec, train
 
-from tinsmith import models
 from tinsmith.data.readers import Example
 from tinsmith.errors import FormatError, InputError
 from tinsmith.format_names import FORMATS
@@ -78,8 +77,8 @@ def shipped(
     """The tensors of the file that is built of the base with the network's adapter."""
     built.model.save_pretrained(str(folder / "adapter"), save_embedding_layers=False)
     merged = merge(spec, folder / "adapter")
-    shipping.write_gguf(merged, folder / "built.gguf", weights, PlainDisplay())
-    return dict(models.load(folder / "built.gguf").tensors)
+    encode = shipping.write_gguf(merged, folder / "built.gguf", weights, PlainDisplay())
+    return shipping.written(folder / "built.gguf", encode)
 
 
 def assert_ships(rough: Rough, file: Mapping[str, SpecTensor]) -> None:

@@ -2,11 +2,13 @@
  *
  * VPMADDUBSW multiplies unsigned weights by signed activations, at least -127, and adds pairs into int16:
  *
- *   4 bits and fewer  (and the numbers of IQ3_NL's codes) a pair is at most 2 * 15 * 127 = 3,810; a block's eight, 30,480, fit int16
+ *   4 bits and fewer  a pair is at most 2 * 15 * 127 = 3,810; a block's eight, 30,480, fit int16
  *   5 bits            2 * 31 * 127 = 7,874; four, 31,496
  *   6 bits            2 * 63 * 127 = 16,002; two, 32,004
- *   8 bits            (and the numbers of IQ4_NL's codes) the weight's sign moves to the activation: |w| * (sign(w) * x). A pair reaches 2 * 128 * 127 = 32,512.
+ *   8 bits            the weight's sign moves to the activation: |w| * (sign(w) * x). A pair reaches 2 * 128 * 127 = 32,512.
  *                     (|-128| is 128 as an unsigned byte; an activation is never -128, so negating it is exact.)
+ *
+ * Codes count as the numbers they stand for: IQ3_NL's as 4 bits, IQ4_NL's as 8.
  *
  * So many are added before VPMADDWD widens them to int32, multiplying by the half's small scale where there is one. */
 #ifndef TINI_AVX2_BLOCKS_H

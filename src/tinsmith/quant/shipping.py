@@ -92,20 +92,23 @@ def build_files(
 
 
 def _build_pair(spec: Spec, gguf: Path, tin: Path, weights: Weights, display: Display, extra: Extra) -> None:
-    from tinsmith import models
-
     encode = write_gguf(spec, gguf, weights, display)
     notes = [*spec.notes, *encode.notes]
-    tensors = {
-        role: in_format(tensor, encode.formats[role]) for role, tensor in models.load(gguf).tensors.items()
-    }
-    stored = dataclasses.replace(spec, tensors=tensors)
+    stored = dataclasses.replace(spec, tensors=written(gguf, encode))
     stored = write_mmproj(stored, gguf, weights)
     facts = {**extra.manifest, "weights": weights.name, **({"notes": notes} if notes else {})}
     entries = dict(extra.entries)
     if extra.bill is not None:
         entries[BILL] = itemized(extra.bill, weights.name, files.sha256_file(gguf), stored).encode()
     pack(stored, tin, weights.name, display, entries, facts)
+
+
+def written(path: Path, encode: Encoder) -> dict[str, Tensor]:
+    """The tensors of a file that write_gguf made by this, in its formats, which GGUF may not have."""
+    from tinsmith import models
+
+    tensors = models.load(path).tensors
+    return {role: in_format(tensor, encode.formats[role]) for role, tensor in tensors.items()}
 
 
 def origin(given: str, path: Path, spec: Spec, name: str) -> tuple[dict[str, Any], Bill]:
