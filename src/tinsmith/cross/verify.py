@@ -176,9 +176,13 @@ class _Guest:
 def _by_board(tin: Path, target: Target, display: Display) -> list[Ran]:
     """By a firmware image for this tin, on the board that qemu plays."""
     from tinsmith.cross import firmware
+    from tinsmith.plan.contents import of_tin
 
     prompts = selftest.read(_core.Model(map_file(tin)).entry("selftest.bin"))
     longest = max(len(tokens) for tokens, _ in prompts)
+    contents = of_tin(tin)
+    if contents.constraint:
+        longest = min(longest + firmware.HELD, contents.program.context)
     with tempfile.TemporaryDirectory() as folder:
         image = firmware.image(tin, target, Path(folder), display, context=longest)
         return [Ran(*result) for result in firmware.measure(image, tin, target).digests.items()]
