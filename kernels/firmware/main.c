@@ -1,17 +1,22 @@
-/* An image that runs one tin from memory-mapped flash: without a prompt, the tin's self-test on every instruction set of
- * the image (after "/selftest SET", on that one); with one, the model's answer. "/adapter NAME PROMPT" answers under an
- * adapter of the tin, and "/adapter NAME" runs the self-test's prompts under it. It never allocates: the blocks below, of
- * the sizes that the build knew, are all the memory there is, and weights and factors are read where they lie.
+/* An image that runs one tin from memory-mapped flash: without a prompt, the tin's self-test and those of its adapters
+ * on every instruction set of the image (after "/selftest SET", on that one); with one, the model's answer, held to the
+ * tin's constraint. "/adapter NAME PROMPT" answers under an adapter of the tin, and "/adapter NAME" runs its self-test
+ * alone. It never allocates: the blocks below, of the sizes that the build knew, are all the memory there is, and weights
+ * and factors are read where they lie.
  *
  *   TIN_FILE_BYTES, TIN_CONTEXT, TIN_CHUNK    of the tin, and of the session it gets
  *   TIN_SESSION_BYTES                         tin_session_size of that
  *   TIN_ADAPTER_RANK, TIN_ADAPTER_BYTES       room for any one of the tin's adapters; 0: it has none
+ *   TIN_CONSTRAINT_BYTES, TIN_CONSTRAINT_MASKS  room for any one of its constraints, with so many masks; 0: it has none
+ *   TIN_HELD_TOKENS                           of the self-test's answer that is held to a constraint, at most
  *   TIN_EYES_BYTES                            what the picture of its self-test takes, where the session is otherwise; 0: it
- *                                             has none, or there is no room for it */
+ *                                             has none, or there is no room for it
+ *   sealed.h                                  SEALED: of the model and of each adapter, what the self-test must find */
 #include "../core/seal/model.h"
 #include "../core/seal/sha256.h"
 #include "../core/vision/eyes.h"
 #include "board.h"
+#include "sealed.h"
 #include "tin.h"
 
 #include <string.h>
@@ -34,6 +39,14 @@ static __attribute__((section(".session"), aligned(TIN_ALIGNMENT))) uint8_t sess
 #if TIN_ADAPTER_RANK
 static _Alignas(TIN_ALIGNMENT) uint8_t adapter_block[TIN_ADAPTER_BYTES];
 #endif
+#if TIN_CONSTRAINT_BYTES
+static _Alignas(TIN_ALIGNMENT) uint8_t constraint_block[TIN_CONSTRAINT_BYTES];
+#endif
+/* adapter: NULL for none. logits: the digests of its prompts, one behind the other; NULL: the tin's own entry has them.
+ * held: the digest of the tokens of an answer that is held to the constraint; NULL: there is none. In hexadecimal. */
+static const struct {
+    const char *adapter, *logits, *held;
+} sealed[] = {SEALED};
 static int32_t tokens[TIN_CONTEXT];
 static char line[LINE_BYTES], prompt[PROMPT_BYTES];
 static size_t written;
@@ -78,11 +91,9 @@ static void put_line(const char *name, uint32_t value) {
     flush();
 }
 
-static void put_hex(const uint8_t *bytes, size_t count) {
-    for (size_t i = 0; i < count; i++) {
-        char pair[2] = {"0123456789abcdef"[bytes[i] >> 4], "0123456789abcdef"[bytes[i] & 15]};
-        put_bytes(pair, 2);
-    }
+static void write_hex(const uint8_t digest[32], char text[64]) {
+    for (size_t i = 0; i < 64; i++)
+        text[i] = "0123456789abcdef"[digest[i / 2] >> (i % 2 ? 0 : 4) & 15];
 }
 
 static _Noreturn void stop(const char *what) {
@@ -139,6 +150,24 @@ static void put_adapter(const tin_model *model, tin_session *session, const char
 #endif
 }
 
+/* Holds answers to what the adapter brings, or the tin. */
+static void put_constraint(const tin_model *model, tin_session *session, const char *adapter) {
+#if TIN_CONSTRAINT_BYTES
+    static const char name[] = "grammar/answer.bin";
+    const tin_constraint_options options = {.masks = TIN_CONSTRAINT_MASKS};
+    size_t size;
+    const void *data = find_entry(model, adapter, "/grammar/answer.bin", &size);
+    if (!data && tin_model_entry(model, name, &data, &size))
+        return;
+    tin_constraint *constraint;
+    check(tin_constraint_create(model, data, size, &options, constraint_block, sizeof constraint_block,
+                                &constraint, &error));
+    check(tin_session_constrain(session, constraint, &error));
+#else
+    (void)model, (void)session, (void)adapter;
+#endif
+}
+
 /* adapter: NULL for none. */
 static tin_session *open_session(const tin_model *model, const char *adapter) {
     const tin_session_options options = {
@@ -174,16 +203,66 @@ static void digest_logits(tin_session *session, uint32_t vocab, uint8_t digest[3
     tini_sha256_end(&hash, digest);
 }
 
-static void put_digest(const char *isa, uint32_t number, const uint8_t digest[32], const char *what) {
-    put("digest ");
+static void put_adapter_name(const char *adapter) {
+    if (adapter) {
+        put(" ");
+        put(adapter);
+    }
+    put("\n");
+    flush();
+}
+
+/* Prints "WHAT ISA NUMBER HEX equal", and the adapter. expected: HEX, where it is equal. */
+static int put_digest(const char *what, const char *isa, uint32_t number, const uint8_t digest[32],
+                      const char *expected, const char *adapter) {
+    char text[64];
+    write_hex(digest, text);
+    int equal = !memcmp(text, expected, sizeof text);
+    put(what);
+    put(" ");
     put(isa);
     put(" ");
     put_number(number);
     put(" ");
-    put_hex(digest, 32);
-    put(" ");
-    put(what);
-    put("\n");
+    put_bytes(text, sizeof text);
+    put(equal ? " equal" : " differs");
+    put_adapter_name(adapter);
+    return equal;
+}
+
+/* The next prompt of the self-test, to `tokens`; its digest behind it is passed over. */
+static uint32_t read_tokens(const uint8_t *data, size_t size, size_t *at, const uint8_t **digest) {
+    uint32_t count = read_number(data, size, at);
+    if (count > TIN_CONTEXT)
+        stop("a prompt of the self-test is longer than the image's context");
+    for (uint32_t i = 0; i < count; i++)
+        tokens[i] = (int32_t)read_number(data, size, at);
+    if (size - *at < 32)
+        stop("selftest.bin is cut short");
+    *digest = data + *at;
+    *at += 32;
+    return count;
+}
+
+/* Whether the tokens of an answer to the prompt, held to the constraint, are those that the build had. */
+static int test_held(const tin_model *model, tin_session *session, uint32_t count, const char *isa, size_t k) {
+    const char *adapter = sealed[k].adapter;
+    put_constraint(model, session, adapter);
+    check(tin_session_rewind(session, 0, &error));
+    check(tin_session_append(session, tokens, count, &error));
+    check(tin_session_generate(session, NULL, TIN_HELD_TOKENS, 0, &error));
+    tini_sha256 hash = tini_sha256_begin();
+    uint32_t made = 0;
+    int32_t event;
+    while ((event = tin_step(session, 0)) == TIN_STEP_TOKEN) {
+        int32_t token = tin_session_token(session);
+        tini_sha256_add(&hash, &token, sizeof token);
+        made++;
+    }
+    check(event < 0 ? event : TIN_OK);
+    uint8_t digest[32];
+    tini_sha256_end(&hash, digest);
+    return put_digest("held", isa, made, digest, sealed[k].held, adapter);
 }
 
 /* Whether the picture's logits are those that the tin was sealed with, printed as a prompt's of that number. The session is
@@ -193,23 +272,23 @@ static int see(const tin_model *model, const char *isa, uint32_t number) {
     const void *test;
     size_t size;
     uint8_t digest[TINI_EYES_DIGEST];
+    char expected[64];
     check(tin_model_entry(model, TINI_EYES_ENTRY, &test, &size));
     memset(session_block, 0, sizeof session_block);
     check(tini_eyes_digest(model, test, size, session_block, sizeof session_block, digest, &error));
-    int equal = !memcmp(digest, ((const tini_eyes_header *)test)->digest, sizeof digest);
-    put_digest(isa, number, digest, equal ? "equal" : "differs");
-    flush();
-    return equal;
+    write_hex(((const tini_eyes_header *)test)->digest, expected);
+    return put_digest("digest", isa, number, digest, expected, NULL);
 #else
     (void)model, (void)isa, (void)number;
     return 1;
 #endif
 }
 
-/* Whether every prompt's logits are those that the tin was sealed with; prints "digest ISA PROMPT HEX equal" and "ticks ISA
- * PROMPT TOKENS CLOCKS", the processor's own, which tell the speed. Under an adapter "digest ISA PROMPT HEX adapter": those
- * that it was sealed with are in the manifest, for the host to compare. */
-static int selftest(const char *isa, const char *adapter) {
+/* Whether every prompt's logits, and an answer that is held to the constraint, are those that were sealed. Prints "digest
+ * ISA PROMPT HEX equal" and "ticks ISA PROMPT TOKENS CLOCKS", the processor's own, which tell the speed, and "held ISA
+ * TOKENS HEX equal"; the adapter's name at the end of each. */
+static int selftest(const char *isa, size_t k) {
+    const char *adapter = sealed[k].adapter;
     tin_model *model = open_model(isa);
     tin_session *session = open_session(model, adapter);
     tin_model_info info;
@@ -219,18 +298,12 @@ static int selftest(const char *isa, const char *adapter) {
     const void *entry;
     size_t size, at = 8;
     check(tin_model_entry(model, "selftest.bin", &entry, &size));
-    const uint8_t *data = entry;
+    const uint8_t *data = entry, *theirs;
     if (size < at || memcmp(data, "TINTEST1", 8))
         stop("selftest.bin is no self-test");
-    uint32_t prompts = read_number(data, size, &at), good = 0;
-    for (uint32_t k = 0; k < prompts; k++) {
-        uint32_t count = read_number(data, size, &at);
-        if (count > TIN_CONTEXT)
-            stop("a prompt of the self-test is longer than the image's context");
-        for (uint32_t i = 0; i < count; i++)
-            tokens[i] = (int32_t)read_number(data, size, &at);
-        if (size - at < 32)
-            stop("selftest.bin is cut short");
+    uint32_t prompts = read_number(data, size, &at), good = 0, count = 0;
+    for (uint32_t n = 0; n < prompts; n++) {
+        count = read_tokens(data, size, &at, &theirs);
         uint8_t digest[32];
         uint64_t begin = image_ticks();
         check(tin_session_rewind(session, 0, &error));
@@ -238,24 +311,26 @@ static int selftest(const char *isa, const char *adapter) {
         check(tin_session_want_logits(session, 0, &error));
         digest_logits(session, info.vocab, digest);
         uint64_t ticks = image_ticks() - begin;
-        int equal = !memcmp(digest, data + at, sizeof digest);
-        good += equal || adapter;
-        put_digest(isa, k, digest, adapter ? "adapter" : equal ? "equal" : "differs");
+        char expected[64];
+        if (sealed[k].logits)
+            memcpy(expected, sealed[k].logits + (size_t)64 * n, sizeof expected);
+        else
+            write_hex(theirs, expected);
+        good += (uint32_t)put_digest("digest", isa, n, digest, expected, adapter);
         put("ticks ");
         put(isa);
         put(" ");
-        put_number(k);
+        put_number(n);
         put(" ");
         put_number(count);
         put(" ");
         put_number(ticks);
-        put("\n");
-        flush();
-        at += sizeof digest;
+        put_adapter_name(adapter);
     }
     tested++;
+    int held = !prompts || !sealed[k].held || test_held(model, session, count, isa, k);
     int seen = adapter || see(model, isa, prompts);
-    return seen && prompts && good == prompts;
+    return prompts && good == prompts && held && seen;
 }
 
 /* ---- an answer ---- */
@@ -284,6 +359,7 @@ static void answer(const char *adapter, const char *text) {
     tin_model *model = open_model(NULL);
     uint32_t count = read_prompt(model, adapter, text);
     tin_session *session = open_session(model, adapter);
+    put_constraint(model, session, adapter);
     check(tin_session_append(session, tokens, count, &error));
     check(tin_session_generate(session, NULL, TIN_CONTEXT - count, 0, &error));
     int32_t event;
@@ -310,6 +386,7 @@ static void report(void) {
     put_line("chunk", TIN_CHUNK);
     put_line("session_bytes", sizeof session_block);
     put_line("adapter_rank", TIN_ADAPTER_RANK);
+    put_line("constraint_bytes", TIN_CONSTRAINT_BYTES);
     put_line("model_bytes", sizeof model_block);
     put_line("static_bytes", statics - (uint32_t)sizeof model_block);
     put_line("stack_bytes", stack);
@@ -323,6 +400,10 @@ static char *behind(char *text, const char *word) {
     if (strncmp(text, word, length))
         return NULL;
     return text + length + (text[length] == ' ');
+}
+
+static int is_name(const char *given, const char *name) {
+    return name && !strcmp(given, name);
 }
 
 int main(void) {
@@ -340,12 +421,14 @@ int main(void) {
     check(tin_selfcheck(&error));
     int good = 1;
     const char *isa;
-    for (uint32_t k = 0; (isa = tin_isa_name(k)) != NULL; k++)
-        if (!only || !*only || !strcmp(only, isa))
-            good &= selftest(isa, adapter);
+    for (uint32_t i = 0; (isa = tin_isa_name(i)) != NULL; i++)
+        for (size_t k = 0; k < sizeof sealed / sizeof *sealed; k++)
+            if ((!only || !*only || !strcmp(only, isa)) && (!adapter || is_name(adapter, sealed[k].adapter)))
+                good &= selftest(isa, k);
     report();
     if (!tested)
-        stop("the image has no instruction set of that name");
+        stop(adapter ? "the image knows no adapter of that name"
+                     : "the image has no instruction set of that name");
     put(good ? "selftest ok\n" : "selftest failed: other logits here than where the file was made\n");
     flush();
     return !good;

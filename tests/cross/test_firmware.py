@@ -18,7 +18,8 @@ from tinsmith.chat.chat_template import with_system
 from tinsmith.compiler import selftest
 from tinsmith.cross import firmware, verify
 from tinsmith.errors import InputError, UnsupportedError
-from tinsmith.plan.contents import of_tin
+from tinsmith.formats.tin import CONSTRAINT
+from tinsmith.plan.contents import MASKS, of_tin
 from tinsmith.quant import files, model
 from tinsmith.system.files import map_file
 from tinsmith.system.progress import PlainDisplay
@@ -115,26 +116,36 @@ def test_an_image_answers_as_this_machine_does(tin: Path, built: Builder) -> Non
 
 @pytest.mark.parametrize("board", BOARDS)
 def test_an_adapter_in_flash_gives_the_bits_of_this_machine(tmp_path: Path, board: str) -> None:
-    """Its factors are used where they lie, its logits are those that it was sealed with, and it is asked as it
-    was trained."""
+    """Its factors are used where they lie, its self-test is the image's too, and it is asked as it was trained;
+    what it brings, or the file, holds its answers."""
     target, path = targets.load(board), tmp_path / "held.tin"
     shape = {"hidden_size": 64, "intermediate_size": 96, "max_position_embeddings": 512}
     spec = replace(model.apply(tiny_spec("llama", **shape), "Q8_0"), chat_template=CHATML)
-    compiler.build_tin(spec, path)
-    for name, rank, template in (("lamps", 6, with_system(CHATML, "Name a lamp.")), ("doors", 20, None)):
+    compiler.build_tin(spec, path, entries={CONSTRAINT: tinsmith.regex("[ab]{9}[cd]{9}").data})
+    own = {CONSTRAINT: tinsmith.choices(["left turn", "right turn", "no turn"]).data}
+    for name, rank, template, brought in (
+        ("lamps", 6, with_system(CHATML, "Name a lamp."), adapter_tin.Extra()),
+        ("doors", 20, None, adapter_tin.Extra(entries=own)),
+    ):
         folder = random_adapters.folder(spec, tmp_path / name, template, rank=rank)
-        adapter_tin.add(path, name, folder, path, "Q8_0")
+        adapter_tin.add(path, name, folder, path, "Q8_0", brought)
     image = firmware.image(path, target, tmp_path / board, PlainDisplay(), context=96)
     core, held = _core.Model(map_file(path)), adapter_tin.listed(path)
-    seen = {tuple(digests(path))}
-    for name in held:
-        report = firmware.measure(image, path, target, adapter=name)
-        assert report.digests == {isa: held[name]["selftest"] for isa in target.cpu.isa}
-        seen.add(tuple(held[name]["selftest"]))
-    assert len(seen) == 3
-    assert firmware.measure(image, path, target).digests == {isa: digests(path) for isa in target.cpu.isa}
+    report = firmware.measure(image, path, target)
+    expected = {"": digests(path), **{name: held[name]["selftest"] for name in held}}
+    assert {"": report.digests, **report.adapters} == {
+        name: {isa: each for isa in target.cpu.isa} for name, each in expected.items()
+    }
+    assert len({tuple(each) for each in expected.values()}) == 3
+    assert set(report.held) == {"", "lamps", "doors"}
+    assert all(
+        set(found) == set(target.cpu.isa) and len(set(found.values())) == 1 for found in report.held.values()
+    )
+    assert len({*report.held[""].values(), *report.held["doors"].values()}) == 2
     used = report.sizes.pop("stack_used")
     assert report.sizes == image.sizes and 0 < used < report.sizes["stack_bytes"] // 2
+    masked = _core.Constraint(core, core.entry(CONSTRAINT), masks=MASKS).size()
+    assert report.sizes["constraint_bytes"] >= masked
     assert report.sizes["adapter_rank"] == 32
     session = _core.Session(core, context=96, chunk=report.sizes["chunk"], adapter_rank=32)
     planned = plan.memory_of(of_tin(path), target, plan.Options(context=96))
@@ -152,10 +163,21 @@ def test_an_adapter_in_flash_gives_the_bits_of_this_machine(tmp_path: Path, boar
         assert firmware.run(image, path, target, words) == text.decode("utf-8", "replace") + "\n"
     with pytest.raises(InputError, match="the file has no adapter of that name"):
         firmware.run(image, path, target, ["/adapter", "gates", "which lamp"])
+    # Another adapter under the name, of the same length: what the image was built for is not found.
+    other = tmp_path / "other.tin"
+    data = bytearray(path.read_bytes())
+    entry = bytes(core.entry("adapter/doors.bin"))
+    at = data.index(entry) + len(entry) // 2
+    data[at : at + 64] = bytes(one ^ 1 for one in data[at : at + 64])
+    other.write_bytes(data)
+    with pytest.raises(InputError, match="selftest failed"):
+        firmware.run(image, other, target, ["/adapter", "doors"])
 
 
 def test_an_image_without_adapters_says_so(tin: Path, built: Builder) -> None:
     with pytest.raises(InputError, match="the image was built for a file without adapters"):
+        firmware.run(built("cortex-m7"), tin, targets.load("cortex-m7"), ["/adapter", "lamps", "on"])
+    with pytest.raises(InputError, match="the image knows no adapter of that name"):
         firmware.run(built("cortex-m7"), tin, targets.load("cortex-m7"), ["/adapter", "lamps"])
 
 

@@ -8,8 +8,10 @@ do not hold.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
+import struct
 import subprocess
 import tempfile
 from bisect import bisect_left
@@ -18,12 +20,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
 
+import tinsmith
 from tinsmith import _core, plan
 from tinsmith.compiler import selftest
 from tinsmith.cross import sources
 from tinsmith.errors import InputError, UnsupportedError
-from tinsmith.plan.contents import Contents, of_tin
+from tinsmith.formats.tin import ADAPTERS
+from tinsmith.plan.contents import MASKS, Contents, of_tin
 from tinsmith.plan.memory import STACK, adapter_bytes
+from tinsmith.runtime import Model
 from tinsmith.system.files import atomic_write, map_file, write_fault
 from tinsmith.system.progress import Display
 from tinsmith.targets import Firmware, Region, Target
@@ -42,6 +47,7 @@ _FLAGS = (
 )  # fmt: skip
 _SOURCES = ("tin_all.c", "firmware/start.c", "firmware/semihosting.c", "firmware/main.c")
 _SECONDS = 3600
+HELD = 64  # tokens of the self-test's answer under the constraint, at most
 
 
 @dataclass(frozen=True)
@@ -57,10 +63,13 @@ class Image:
 
 @dataclass(frozen=True)
 class Report:
-    """What an image printed about its self-test. digests: of every prompt, by instruction set; ticks: their
-    tokens, and the processor's clocks; sizes: bytes by use."""
+    """What an image printed about its self-test. digests: of every prompt, by instruction set; adapters: the
+    same by adapter; held: of the tokens of an answer that is held to the constraint, by adapter ("" for none)
+    and set; ticks: the prompts' tokens, and the processor's clocks; sizes: bytes by use."""
 
     digests: dict[str, list[str]]
+    adapters: dict[str, dict[str, list[str]]]
+    held: dict[str, dict[str, str]]
     ticks: dict[str, tuple[int, int]]
     sizes: dict[str, int]
 
@@ -96,9 +105,13 @@ def image(tin: Path, target: Target, out: Path, display: Display, *, context: in
         "TIN_ADAPTER_RANK": contents.adapter_rank,
         "TIN_ADAPTER_BYTES": adapter_bytes(contents.program) if contents.adapter_rank else 0,
         "TIN_EYES_BYTES": eyes,
+        "TIN_CONSTRAINT_BYTES": contents.constraint,
+        "TIN_CONSTRAINT_MASKS": MASKS,
+        "TIN_HELD_TOKENS": HELD,
     }
     display.line(f"{target.name}: an image for {tin.name}, context {context}")
     with tempfile.TemporaryDirectory() as folder:
+        (Path(folder) / "sealed.h").write_text(_sealed(tin, context))
         _compile(Path(folder), firmware, [f"-D{name}={value}" for name, value in numbers.items()])
         names = [path.name for path in sorted(Path(folder).iterdir())]
         for name in names:
@@ -147,25 +160,23 @@ def board_options(target: Target, elf: Path, words: Iterable[str]) -> list[str]:
     ]  # fmt: skip
 
 
-def measure(
-    built: Image, tin: Path, target: Target, isa: str = "", options: Iterable[str] = (), adapter: str = ""
-) -> Report:
-    """The tin's self-test on the board: of one instruction set, or of all that the image has; or of all, under
-    an adapter of the tin."""
-    words = ["/adapter", adapter] if adapter else ["/selftest", isa] if isa else []
-    digests: dict[str, list[str]] = {}
-    ticks: dict[str, tuple[int, int]] = {}
-    sizes: dict[str, int] = {}
-    for line in run(built, tin, target, words, options).splitlines():
+def measure(built: Image, tin: Path, target: Target, isa: str = "", options: Iterable[str] = ()) -> Report:
+    """The tin's self-test and its adapters' on the board: of one instruction set, or of all that the image
+    has. Raises InputError where what the board finds is not what was sealed."""
+    told = Report({}, {}, {}, {}, {})
+    for line in run(built, tin, target, ["/selftest", isa] if isa else [], options).splitlines():
         match line.split():
-            case ["digest", name, _, hexadecimal, _]:
-                digests.setdefault(name, []).append(hexadecimal)
+            case ["digest", name, _, hexadecimal, _, *adapter]:
+                found = told.adapters.setdefault(adapter[0], {}) if adapter else told.digests
+                found.setdefault(name, []).append(hexadecimal)
+            case ["held", name, _, hexadecimal, _, *adapter]:
+                told.held.setdefault("".join(adapter), {})[name] = hexadecimal
             case ["ticks", name, _, tokens, clocks]:
-                before = ticks.get(name, (0, 0))
-                ticks[name] = (before[0] + int(tokens), before[1] + int(clocks))
+                before = told.ticks.get(name, (0, 0))
+                told.ticks[name] = (before[0] + int(tokens), before[1] + int(clocks))
             case [name, value] if value.isdigit():
-                sizes[name] = int(value)
-    return Report(digests, ticks, sizes)
+                told.sizes[name] = int(value)
+    return told
 
 
 # ---- building ----
@@ -214,7 +225,7 @@ def _compile(folder: Path, firmware: Firmware, defines: Sequence[str]) -> None:
     kernels = sources.folder()
     shutil.copy(kernels / "firmware" / "image.ld", folder)
     (folder / "memory.ld").write_text(_memory(firmware))
-    flags = [*firmware.gcc_cpu, *_FLAGS, *defines, "-DTIN_NO_POOL", f"-I{kernels / 'include'}"]
+    flags = [*firmware.gcc_cpu, *_FLAGS, *defines, "-DTIN_NO_POOL", f"-I{kernels / 'include'}", "-I."]
     flags.append(f"-ffile-prefix-map={kernels}=kernels")
     objects = [f"{Path(source).stem}.o" for source in _SOURCES]
     for source, made in zip(_SOURCES, objects, strict=True):
@@ -226,6 +237,33 @@ def _compile(folder: Path, firmware: Firmware, defines: Sequence[str]) -> None:
     _checked(folder, OBJCOPY, "-O", "binary", "firmware.elf", "firmware.bin")
     for made in objects:
         (folder / made).unlink()
+
+
+def _sealed(tin: Path, context: int) -> str:
+    """What the self-test must find: of the model, whose digests are in the file's own entry, and of each
+    adapter, whose are in the manifest, which the image can't read."""
+    loaded = tinsmith.load(tin, threads=1)
+    *_, (prompt, _) = selftest.read(loaded.core.entry("selftest.bin"))
+
+    def row(adapter: str | None, digests: Sequence[str]) -> str:
+        held = loaded.skill_of(adapter).constraint and len(prompt) + HELD <= context
+        words = (adapter, "".join(digests), _held(loaded, prompt, adapter) if held else "")
+        return "{" + ", ".join(json.dumps(word) if word else "NULL" for word in words) + "}"
+
+    # A prefix has no factors to lie in flash.
+    adapters = {
+        name: facts for name, facts in loaded.tin.manifest.get(ADAPTERS, {}).items() if facts.get("rank")
+    }
+    rows = [row(None, ()), *(row(name, facts["selftest"]) for name, facts in adapters.items())]
+    return f"#define SEALED {', '.join(rows)}\n"
+
+
+def _held(loaded: Model, prompt: Sequence[int], adapter: str | None) -> str:
+    """The digest of an answer's tokens; "" where the constraint can't be kept in so few."""
+    answer = loaded.generate(prompt, adapter=adapter, max_tokens=HELD, lookup=0)
+    if answer.finish != "stop":
+        return ""
+    return hashlib.sha256(struct.pack(f"<{len(answer.token_ids)}i", *answer.token_ids)).hexdigest()
 
 
 def _memory(firmware: Firmware) -> str:
@@ -255,6 +293,7 @@ def _sizes(elf: Path, numbers: dict[str, int]) -> dict[str, int]:
         "chunk": numbers["TIN_CHUNK"],
         "session_bytes": session,
         "adapter_rank": numbers["TIN_ADAPTER_RANK"],
+        "constraint_bytes": numbers["TIN_CONSTRAINT_BYTES"],
         "model_bytes": model,
         "static_bytes": value["image_static_bytes"] - model,
         "stack_bytes": STACK,

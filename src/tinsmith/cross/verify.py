@@ -183,9 +183,12 @@ class _Guest:
 def _by_board(tin: Path, target: Target, display: Display) -> list[Ran]:
     """By a firmware image for this tin, on the board that qemu plays."""
     from tinsmith.cross import firmware
+    from tinsmith.plan.contents import of_tin
 
-    model = _core.Model(map_file(tin))
+    model, contents = _core.Model(map_file(tin)), of_tin(tin)
     longest = max(len(tokens) for tokens, _ in selftest.read(model.entry("selftest.bin")))
+    if contents.constraint:
+        longest = min(longest + firmware.HELD, contents.program.context)
     with tempfile.TemporaryDirectory() as folder:
         image = firmware.image(tin, target, Path(folder), display, context=longest)
         blind = selftest.eyes(model) is not None and not image.sees

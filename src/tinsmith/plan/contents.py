@@ -9,13 +9,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tinsmith import __version__
+from tinsmith import __version__, _core
 from tinsmith.compiler import selftest, vision
 from tinsmith.compiler.program import Listing, checked, read_program
 from tinsmith.errors import InputError
 from tinsmith.formats import tin
 from tinsmith.runtime.adapters import FOLDER as ADAPTER_FOLDER
 from tinsmith.spec import Spec, Tensor
+from tinsmith.system.files import map_file
 
 # What the runtime reads of a tin; the rest is for people and tools.
 WEIGHTS = ("weights.bin", vision.WEIGHTS)
@@ -23,6 +24,7 @@ READ = (
     *("program.bin", "tokenizer.bin", "trie.bin", "turns.bin", tin.CONSTRAINT, tin.DRAFT),
     *(vision.PROGRAM, vision.PICTURES),
 )
+MASKS = 4  # that firmware keeps of a constraint
 _SELFTEST = 256  # its two prompts and digests are a few hundred bytes, of a page that is theirs
 _EYES = 600  # a header, some thirty tokens and a small picture
 
@@ -31,7 +33,8 @@ _EYES = 600  # a header, some thirty tokens and a small picture
 class Contents:
     """name: the model's; format: its preset, or the format of most weights; program: its ops; tower: those of
     its tower, where it sees; entries: bytes of each entry; file: bytes of the whole file, `exact` where it was
-    read and not predicted; adapter_rank: the highest of its adapters, 0 for none."""
+    read and not predicted; adapter_rank: the highest of its adapters, 0 for none; constraint: bytes that the
+    largest of its constraints takes in firmware, 0 for none, or where it was predicted."""
 
     name: str
     format: str
@@ -41,6 +44,7 @@ class Contents:
     exact: bool
     adapter_rank: int = 0
     tower: Listing | None = None
+    constraint: int = 0
 
     @property
     def weights(self) -> int:
@@ -68,7 +72,16 @@ def of_tin(path: Path) -> Contents:
         True,
         max((facts.get("rank", 0) for facts in manifest.get(tin.ADAPTERS, {}).values()), default=0),
         read_program(file.entry(vision.PROGRAM)) if vision.PROGRAM in file.names else None,
+        _constraint_bytes(path, file),
     )
+
+
+def _constraint_bytes(path: Path, file: tin.Tin) -> int:
+    found = [name for name in file.names if name == tin.CONSTRAINT or name.endswith(f"/{tin.CONSTRAINT}")]
+    if not found:
+        return 0
+    core = _core.Model(map_file(path))
+    return max(_core.Constraint(core, file.entry(name), masks=MASKS).size() for name in found)
 
 
 def most(program: Listing) -> str:

@@ -15,7 +15,7 @@ _SAMPLING = 16  # bytes a token of the vocabulary that choosing one takes, and w
 _SAMPLING_FIXED = 2048 * 8
 # What firmware (kernels/firmware) keeps in RAM besides: its stack, the texts it reads and writes, and the
 # prompt's tokens.
-STACK = 8 << 10
+STACK = 12 << 10
 _STATICS = 1612
 _TOKEN = 4
 _ADAPTER = 64  # an open adapter's own, whatever a pointer's size
@@ -183,6 +183,7 @@ def of(contents: Contents, options: Options, *, arch: str, in_place: bool, firmw
     planned = session(contents.program, options)
     own = STACK + _aligned(_STATICS + _TOKEN * planned.context) if firmware else 0
     own += adapter_bytes(contents.program) if firmware and options.adapter_rank else 0
+    own += _aligned(contents.constraint) if firmware else 0
     weights = contents.weights
     vision = vision_bytes(contents.tower) if contents.tower else 0
     # A system maps the file and holds the pages that are read; without one, all of it is loaded.
