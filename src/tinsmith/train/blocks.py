@@ -304,7 +304,7 @@ def unpack_by_torch(data: Tensor, format: str, column: int, columns: int) -> Ten
     if layout["codes"]:
         codes = torch.frombuffer(bytearray(layout["codes"]), dtype=torch.uint8).to(data.device)
         numbers = codes[numbers.long()]
-    whole = numbers.float() - layout["offset"]
+    whole: Tensor = numbers.float() - layout["offset"]
     halves = blocks[:, layout["halves"] :][:, : layout["half_bytes"]].contiguous().view(torch.float16).float()
     scale, least = halves[:, :1], halves[:, 1:]
     if layout["scale_bytes"]:
