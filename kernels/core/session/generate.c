@@ -191,8 +191,8 @@ static void place(tin_session *s, choice *c, int32_t token) {
 }
 
 static void choose(tin_session *s) {
-    uint32_t guesses = s->guesses;
-    choice c = {.at = s->count - guesses, .guesses = guesses};
+    uint32_t guesses = s->guesses, at = s->count - guesses;
+    choice c = {.at = at, .guesses = guesses};
     c.first = c.used = c.at - 1;
     c.row = tini_session_row(s, c.at - 1);
     const int had_row = c.row != NULL;
@@ -213,10 +213,9 @@ static void choose(tin_session *s) {
         if (c.used < s->position && s->position == s->count)
             tini_session_remake(s, s->count - 1);
     }
-    if (guesses) {
-        tini_guess_checked(s, guesses, c.right);
+    tini_guess_checked(s, at, guesses, c.right);
+    if (guesses)
         tini_session_leave_guesses(s);
-    }
     if (!s->finish)
         tini_guess(s);
 }

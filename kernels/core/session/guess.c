@@ -9,12 +9,13 @@ enum { LONGEST_MATCH = 3, SHORTEST_MATCH = 2, FIRST_STRETCH = 2, LONGEST_REST = 
 
 enum { MOST_GUESSES = 64 }; /* a bit each of session->due */
 
-/* Of 256: what a row more of a pass costs, of a pass of one row, where that was not measured. An eighth is assumed: the
- * weights are read once for all rows of a small pass. */
-enum { ROW_COST = 32, CERTAIN = 256, MOST_DRAFTED = 16 };
+/* Of 256: what a row more of a pass costs, of a pass of one row, where that was not measured: the weights are read once for
+ * all rows of a small pass. */
+enum { ROW_COST = 40, CERTAIN = 256 };
 
-/* How good guesses of a table are held to be before any was checked: some seven are made at most. */
-enum { UNTRIED = 192 };
+/* How many of 256 guesses are held to come true before any was seen to, of those that a table is sure of and of others; how
+ * many at most, since a table may be too modest; and over how many of the last ones it is judged. */
+enum { UNTRIED = 192, UNTRIED_LOOKUP = 128, MOST_TRUST = 288, MEMORY = 16 };
 
 uint32_t tini_tokens_left(const tin_session *s, uint32_t at) {
     uint32_t room = tini_session_context(s) - at;
@@ -23,14 +24,24 @@ uint32_t tini_tokens_left(const tin_session *s, uint32_t at) {
 
 void tini_guess_by(tin_session *s, const tini_draft *table) {
     if (s->drafter->table.header != table->header)
-        s->trust = UNTRIED;
+        s->drafter->trust = UNTRIED;
     s->drafter->table = *table;
+}
+
+/* Nothing was said that could be judged. */
+static void forget(tin_session *s) {
+    s->said = -1;
+    s->drafted = 0;
+    if (s->drafter)
+        s->drafter->said = -1;
 }
 
 void tini_guess_begin(tin_session *s, uint32_t lookup) {
     s->lookup = lookup;
     s->stretch = FIRST_STRETCH;
     s->rest = s->resting = 0;
+    s->luck = UNTRIED_LOOKUP;
+    forget(s);
     if (lookup && s->drafter && s->drafter->table.header)
         tini_drafter_begin(s->drafter, s->input.tokens, s->count);
 }
@@ -46,6 +57,15 @@ static uint32_t find_match(const tin_session *s, uint32_t length) {
             return end;
     }
     return 0;
+}
+
+/* Where what followed the session's last tokens earlier begins; 0: nowhere. */
+static uint32_t find_earlier(const tin_session *s) {
+    uint32_t from = 0;
+    for (uint32_t length = LONGEST_MATCH; !from && length >= SHORTEST_MATCH; length--)
+        if (s->count > length)
+            from = find_match(s, length);
+    return from;
 }
 
 static uint32_t least(uint32_t a, uint32_t b) {
@@ -123,41 +143,39 @@ static uint32_t put_drafted(const ahead *a, tini_copying copying, uint32_t *sure
     return *sure < worth ? 0 : put_guess(a, token);
 }
 
-/* Those by the draft table. Where bad luck alone keeps them from being made, it slowly turns. */
-static void draft(ahead *a) {
+/* Those by the draft table. How many choices they are expected to spare, times 65,536. */
+static uint32_t draft(ahead *a) {
     tin_session *s = a->s;
     tini_drafter *d = s->drafter;
     for (; d->known < s->count; d->known++)
         d->copying = tini_drafter_follow(d, d->copying, s->input.tokens, d->known);
     tini_copying copying = d->copying;
-    uint32_t chance = CERTAIN * s->trust, sure, rows;
-    s->expected = 0;
+    uint32_t chance = CERTAIN * CERTAIN, expected = 0, sure, rows;
     while (a->at < a->end && (rows = put_drafted(a, copying, &sure))) {
-        chance = chance / CERTAIN * sure;
-        if (chance < least_chance(s, rows) * CERTAIN) {
-            s->trust += a->at == s->count;
+        if (a->at == s->count) /* whether it is then made or not */
+            d->said = s->input.tokens[a->at];
+        d->sure[a->at - s->count] = (uint8_t)sure;
+        chance = chance / CERTAIN * least(sure * d->trust / CERTAIN, CERTAIN - 1);
+        if (chance < least_chance(s, rows) * CERTAIN)
             break;
-        }
-        s->expected += chance * rows;
+        expected += chance;
         for (; rows; rows--, a->at++)
             copying = tini_drafter_follow(d, copying, s->input.tokens, a->at);
     }
+    return expected;
+}
+
+/* The same of so many by what followed earlier. */
+static uint32_t expected_of(uint32_t luck, uint32_t guesses) {
+    uint32_t chance = CERTAIN * CERTAIN, expected = 0;
+    while (guesses--)
+        expected += chance = chance / CERTAIN * luck;
+    return expected;
 }
 
 /* At most so many that followed earlier, up to an image. A match may reach into what is guessed: a repetition goes on. */
-static void look_up(ahead *a, uint32_t most) {
-    tin_session *s = a->s;
-    const int32_t *tokens = s->input.tokens;
-    uint32_t from = 0;
-    for (uint32_t length = LONGEST_MATCH; !from && length >= SHORTEST_MATCH; length--)
-        if (s->count > length)
-            from = find_match(s, length);
-    if (!from)
-        return;
-    if (s->resting) {
-        s->resting--;
-        return;
-    }
+static void look_up(ahead *a, uint32_t from, uint32_t most) {
+    const int32_t *tokens = a->s->input.tokens;
     for (int goes_on = 1; goes_on && most && a->at < a->end && tokens[from] != TIN_EMBEDDED; most--) {
         uint32_t rows = put_guess(a, tokens[from]);
         goes_on = rows != 0;
@@ -167,8 +185,9 @@ static void look_up(ahead *a, uint32_t most) {
 }
 
 void tini_guess(tin_session *s) {
-    uint32_t room = tini_session_context(s) - s->count;
+    uint32_t room = tini_session_context(s) - s->count, expected = 0;
     room = least(least(room, MOST_GUESSES), least(s->left, s->options.logit_rows) - 1);
+    forget(s);
     if (!s->lookup || !room || !tini_states_may_guess(&s->states))
         return;
     ahead a = {s, s->count, s->count + room};
@@ -177,27 +196,57 @@ void tini_guess(tin_session *s) {
     if (s->constraint)
         here = tini_constraint_stand(s->constraint);
     if (s->drafter && s->drafter->table.header) {
-        a.end = s->count + least(room, MOST_DRAFTED);
-        draft(&a);
+        a.end = s->count + least(room, TINI_DRAFT_MOST);
+        expected = draft(&a);
         a.end = s->count + room;
     }
-    s->drafted = a.at != s->count;
     if (s->constraint) /* from what was not worth it, too */
         tini_constraint_back(s->constraint, &here);
-    if (!s->drafted)
-        look_up(&a, least(s->lookup, s->stretch));
-    if (s->constraint)
-        tini_constraint_back(s->constraint, &here);
+    uint32_t from = find_earlier(s), most = from ? least(s->lookup, s->stretch) : 0;
+    if (from)
+        s->said = s->input.tokens[from];
+    if (from && s->resting) {
+        s->resting--;
+        most = 0;
+    }
+    s->drafted = a.at != s->count && expected >= expected_of(s->luck, most);
+    if (!s->drafted) {
+        a.at = s->count;
+        look_up(&a, from, most);
+        if (s->constraint)
+            tini_constraint_back(s->constraint, &here);
+    }
     s->guesses = a.at - s->count;
     s->count = a.at;
 }
 
-void tini_guess_checked(tin_session *s, uint32_t guesses, uint32_t right) {
-    if (s->drafted) {
-        int well = 2 * right >= s->expected / CERTAIN / CERTAIN && right;
-        s->trust = well ? s->trust + (CERTAIN - s->trust + 1) / 2 : s->trust / 2;
+/* How many of 256 come true: as was held before, and as `came` of those that were expected to hoped / 256 times. */
+static uint32_t judged(uint32_t held, uint32_t hoped, uint32_t came) {
+    uint32_t cases = MEMORY * CERTAIN + hoped;
+    return (CERTAIN * (MEMORY * held + CERTAIN * came) + cases / 2) / cases;
+}
+
+/* What each says of the next token is judged, guessed or not: to see whether it came true costs nothing. */
+static void judge(tin_session *s, int32_t token, uint32_t guesses, uint32_t right) {
+    tini_drafter *d = s->drafter;
+    if (s->said >= 0)
+        s->luck = judged(s->luck, CERTAIN, s->said == token);
+    if (!d || d->said < 0)
         return;
-    }
+    uint32_t hoped = d->sure[0], came = d->said == token;
+    for (uint32_t k = 1; s->drafted && k <= right && k < guesses; k++)
+        if (!(s->due >> k & 1)) {
+            hoped += d->sure[k];
+            came += k < right;
+        }
+    d->trust = least(judged(d->trust, hoped, came), MOST_TRUST);
+}
+
+void tini_guess_checked(tin_session *s, uint32_t at, uint32_t guesses, uint32_t right) {
+    if (at < s->count)
+        judge(s, s->input.tokens[at], guesses, right);
+    if (s->drafted || !guesses)
+        return;
     if (!right) /* and the longer, the oftener that was so */
         s->rest = least(2 * s->rest + (s->stretch == 1), LONGEST_REST);
     else

@@ -2,7 +2,7 @@
  * earlier in the session (prompt lookup: Saxena 2023).
  *
  * A guess costs a row of a pass. As many are made as are likely enough to be right for that: by what the table says of each,
- * and by how those before did, so that text that guesses do not fit is hardly slower. */
+ * and by how often that came true, so that text that guesses do not fit is hardly slower. */
 #ifndef TINI_GUESS_H
 #define TINI_GUESS_H
 
@@ -22,7 +22,7 @@ void tini_guess_by(tin_session *session, const tini_draft *table);
 void tini_guess_begin(tin_session *session, uint32_t lookup);
 /* Puts guesses behind the session's tokens. */
 void tini_guess(tin_session *session);
-/* Of the last guesses, the first `right` were. */
-void tini_guess_checked(tin_session *session, uint32_t guesses, uint32_t right);
+/* Tokens were chosen from `at` on. Of so many guesses for them, the first `right` were. */
+void tini_guess_checked(tin_session *session, uint32_t at, uint32_t guesses, uint32_t right);
 
 #endif

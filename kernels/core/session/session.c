@@ -166,6 +166,7 @@ tin_status tin_session_create(const tin_model *model, const tin_session_options 
     s->scratch = base + l.scratch;
     if (options.logit_rows > 1) {
         s->drafter = (tini_drafter *)(void *)(base + l.drafter);
+        memset(s->drafter, 0, sizeof *s->drafter);
         s->drafter->tokenizer = &model->tokenizer;
         tini_guess_by(s, &model->draft);
     }

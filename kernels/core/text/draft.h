@@ -30,6 +30,7 @@
 enum {
     TINI_DRAFT_TOKENS = 256, /* of the prompt's end, behind its last image, that are looked at, */
     TINI_DRAFT_TEXT = 2048,  /* and the bytes of their text, at most */
+    TINI_DRAFT_MOST = 16,    /* guesses at once */
     TINI_DRAFT_SEEN = 7,     /* keys of a place, but for those with tokens of the prompt */
     TINI_DRAFT_NOWHERE = 0xFFFF
 };
@@ -61,6 +62,10 @@ typedef struct tini_drafter {
     uint32_t known; /* its tokens before this one were followed */
     uint32_t count; /* tokens of the prompt that are looked at: the last ones before `begin` */
     tini_copying copying;
+    uint32_t trust; /* of 256 guesses that should come true, how many do; see session/guess.c */
+    int32_t said;   /* what the table says the next token is; -1: nothing */
+    uint8_t
+        sure[TINI_DRAFT_MOST]; /* how sure of 256 it was of that, and of what it says of each place behind */
     uint8_t text[TINI_DRAFT_TEXT];
     uint16_t begins[TINI_DRAFT_TOKENS + 1]; /* where in the text each of them begins, and the end */
 } tini_drafter;
