@@ -17,15 +17,7 @@ TINI_INLINE void tini_fetch(const void *p, size_t bytes) {
 
 /* Where outputs of `rows` rows of x from row t on go, and what is added to them: one row's are far from the next one's,
  * where the hardware does not guess. */
-TINI_INLINE void tini_fetch_outputs(const tini_matmul *m, uint32_t tile, uint32_t t, uint32_t tiles,
-                                    uint32_t rows) {
-    const size_t first = (size_t)tile * TINI_TILE, bytes = tiles * TINI_TILE * sizeof(float);
-    for (const uint32_t end = m->rows - t < rows ? m->rows : t + rows; t < end; t++) {
-        tini_fetch(m->out + t * m->out_stride + first, bytes);
-        if (m->residual)
-            tini_fetch(m->residual + t * m->residual_stride + first, bytes);
-    }
-}
+void tini_fetch_outputs(const tini_matmul *m, uint32_t tile, uint32_t t, uint32_t tiles, uint32_t rows);
 
 TINI_REGION_END
 
