@@ -196,5 +196,6 @@
 #include "isa/wasmsimd/sigmoid_mul.c"
 #include "isa/wasmsimd/silu_mul.c"
 #include "isa/x86/attention.c"
+#include "isa/x86/fetch.c"
 #include "isa/x86/queries.c"
 #include "core/session/pool.c"

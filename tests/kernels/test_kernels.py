@@ -91,6 +91,8 @@ def matmul_tests(lib: Library, rng: np.random.Generator, op: str, isa: str) -> N
             width = inputs[(outputs + rows) % len(inputs)]
             case = matmul_case(lib, rng, name, rows, width, outputs)
             check_matmul(lib, rng, op, isa, case, in_place=rows % 2 == 0)
+    if block == 1:  # more rows and inputs than weights are widened for at once
+        check_matmul(lib, rng, op, isa, matmul_case(lib, rng, name, 101, 130, 65), in_place=True)
 
 
 def quantize_q8_tests(lib: Library, rng: np.random.Generator, op: str, isa: str) -> None:

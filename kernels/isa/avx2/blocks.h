@@ -20,6 +20,7 @@
 #include "../../core/base/formats.h"
 #include "../scalar/tile.h"
 #include "../scalar/words.h"
+#include "../x86/fetch.h"
 #include "../x86/scales.h"
 #include "store.h"
 #include "widen.h"

@@ -3,6 +3,7 @@
 #define TINI_AVX2_GATE_H
 
 #include "../../core/base/kernel.h"
+#include "../x86/fetch.h"
 #include "exp.h"
 
 TINI_REGION_AVX2
@@ -14,6 +15,7 @@ TINI_INLINE uint32_t tini_avx2_gate(float *out, const float *gate, const float *
     uint32_t i = 0;
     for (; i + 8 <= n; i += 8) {
         __m256 g = _mm256_loadu_ps(gate + i), x = g;
+        tini_fetch(gate + i + TINI_FETCH_AHEAD / 4, 64);
         if (act == TINI_ACT_GELU)
             x = _mm256_mul_ps(g, _mm256_add_ps(a, _mm256_mul_ps(b, _mm256_mul_ps(g, g))));
         __m256 factor = _mm256_div_ps(act == TINI_ACT_SIGMOID ? one : g,

@@ -9,6 +9,7 @@
 #include "../../core/base/kernel.h"
 #include "../../core/base/formats.h"
 #include "../scalar/words.h"
+#include "../x86/fetch.h"
 #include "../x86/scales.h"
 #include "../scalar/tile.h"
 #include "store.h"

@@ -2,6 +2,7 @@
 #ifndef TINI_AVX512VNNI_GATE_H
 #define TINI_AVX512VNNI_GATE_H
 
+#include "../x86/fetch.h"
 #include "exp.h"
 #include "rows.h"
 
@@ -13,6 +14,7 @@ TINI_INLINE void tini_avx512_gate(float *out, const float *gate, const float *up
     const __m512 a = _mm512_set1_ps(TINI_GELU_A), b = _mm512_set1_ps(TINI_GELU_B);
     for (uint32_t i = 0; i < n; i += 16) {
         __mmask16 lanes = tini_avx512_first(n - i);
+        tini_fetch(gate + i + TINI_FETCH_AHEAD / 4, 64);
         __m512 g = _mm512_maskz_loadu_ps(lanes, gate + i), x = g;
         if (act == TINI_ACT_GELU)
             x = _mm512_mul_ps(g, _mm512_add_ps(a, _mm512_mul_ps(b, _mm512_mul_ps(g, g))));

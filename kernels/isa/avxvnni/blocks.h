@@ -8,6 +8,7 @@
 
 #include "../../core/base/kernel.h"
 #include "../../core/base/formats.h"
+#include "../x86/fetch.h"
 #include "../x86/scales.h"
 #include "../avx2/store.h"
 #include "../scalar/tile.h"

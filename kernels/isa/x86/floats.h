@@ -42,9 +42,10 @@ TINI_INLINE void TINI_SET(float_patch)(const tini_matmul *m, uint32_t tile, uint
     TINI_SET(store)(m, tile * TINI_PARTS, t, y, registers, columns);
 }
 
-/* The inputs and rows of x that weights are widened for at once, and stay in the nearest cache. */
+/* The inputs that weights are widened for at once, which stay in the nearest cache, and the rows of x that they serve: more rows
+ * widen them less often, and sums of all of them must fit a thread's stack (docs/c-api.md). */
 #define TINI_INPUTS 128
-#define TINI_COLUMNS 48
+#define TINI_COLUMNS 96
 
 /* Floats by `tiles` tiles and `columns` rows of x: sums = sums + weights * x, input by input. Strides are in bytes. */
 TINI_INLINE void TINI_SET(panel_add)(float *sums, const uint8_t *weights, size_t tile_bytes, const uint8_t *x,
@@ -103,6 +104,7 @@ TINI_INLINE void TINI_SET(float_panels)(const tini_matmul *m, uint32_t tile, uin
         const uint8_t *x = (const uint8_t *)m->x + t * m->x_stride;
         rows = m->rows - t < TINI_COLUMNS ? m->rows - t : TINI_COLUMNS;
         memset(sums, 0, (size_t)rows * tiles * TINI_TILE * sizeof *sums);
+        tini_fetch_outputs(m, tile, t, tiles, rows);
         if (floats)
             TINI_SET(panel_all)(sums, w, tile_bytes, x, m->x_stride, m->inputs, rows, tiles);
         for (uint32_t from = 0, inputs; from < (floats ? 0 : m->inputs); from += inputs) {

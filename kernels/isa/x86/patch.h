@@ -107,6 +107,8 @@ TINI_INLINE void TINI_SET(patch)(const tini_matmul *m, uint32_t tile, uint32_t t
         x[c] = tini_row_q8(m, t + c < m->rows ? t + c : t);
         TINI_UNROLL for (uint32_t k = 0; k < registers; k++) acc[k][c] = TINI_SET(spread_f32)(0.0f);
     }
+    if (columns > 1)
+        tini_fetch_outputs(m, tile, t, tiles, columns);
     for (uint32_t b = 0; b < blocks; b++, w += block_bytes) {
         tini_small small[2];
         for (uint32_t k = 0; k < (kind.scales ? tiles : 0); k++)

@@ -71,12 +71,6 @@ TINI_INLINE void tini_avx2_small(tini_small *small, const uint8_t *p, const int 
     }
 }
 
-/* Asks for the cache lines from p on. Reads nothing: p may lie past the weights. */
-TINI_INLINE void tini_fetch(const uint8_t *p, size_t bytes) {
-    for (size_t line = 0; line < bytes; line += 64)
-        _mm_prefetch((const char *)p + line, _MM_HINT_T0);
-}
-
 /* In the first 32 bits: the sums of q[0 .. 15] and q[16 .. 31], as a pair of int16. */
 TINI_INLINE __m128i tini_avx2_half_sums(const int8_t *q) {
     const __m256i top = _mm256_set1_epi8(-128); /* q + 128 is unsigned */
