@@ -11,6 +11,7 @@ import pytest
 from tinsmith.errors import FormatError, InputError, TinsmithError, UnsupportedError
 from tinsmith.formats import gguf
 from tinsmith.formats.gguf import Tensor, Value, ValueType
+from tinsmith.formats.weights import in_gguf
 
 oracle = pytest.importorskip("gguf")
 
@@ -94,6 +95,8 @@ def test_tensor_types_cover_formats_def() -> None:
     rows = re.findall(r"^    X\(a, b, \d+, (\d+), (\w+), \w+, (\d+), (\d+)", listed, re.MULTILINE)
     assert rows
     for number, name, block, size in rows:
+        if in_gguf(name) != name:
+            continue  # of tins alone
         assert gguf.tensor_type(name) == gguf.TensorType(int(number), name, int(block), int(size))
 
 

@@ -79,11 +79,15 @@ static tin_status plan_eyes(eyes *e, const tin_model *model, tin_error *error) {
 
 static tin_status open_eyes(eyes *e, const tin_model *model, const void *data, size_t size, tin_error *error) {
     const tini_eyes_header *h = data;
-    if (!model->tower.header)
-        return tini_fail(error, TIN_ERR_UNSUPPORTED,
-                         "the model sees no images: the tin has no vision/program.bin");
-    if (!data)
-        return tini_fail(error, TIN_ERR_UNSUPPORTED, "the tin has no %s; build it again", TINI_EYES_ENTRY);
+    if (!model->tower.header || !data) {
+        if (model->tower.header)
+            tini_fail(error, TIN_ERR_UNSUPPORTED, "the tin has no %s; build it again", TINI_EYES_ENTRY);
+        else
+            tini_fail(error, TIN_ERR_UNSUPPORTED,
+                      "the model sees no images: the tin has no vision/program.bin");
+        return TIN_ERR_UNSUPPORTED;
+    }
+    *e = (eyes){.head = h, .side = model->tower.side};
     if ((uintptr_t)data % sizeof(uint64_t) || size < sizeof *h || h->magic != TINI_EYES_MAGIC)
         return tini_fail(error, TIN_ERR_FORMAT, "%s does not begin as one", TINI_EYES_ENTRY);
     if (h->version != TINI_EYES_VERSION)
@@ -91,7 +95,7 @@ static tin_status open_eyes(eyes *e, const tin_model *model, const void *data, s
     const uint64_t tokens = (uint64_t)h->tokens * sizeof(int32_t);
     if (sizeof *h + tokens + h->picture != size || h->tokens > model->program.header->context)
         return eyes_damaged(error);
-    *e = (eyes){.head = h, .tokens = (const void *)(h + 1), .side = model->tower.side};
+    e->tokens = (const void *)(h + 1);
     e->file = (const uint8_t *)(h + 1) + tokens;
     tin_status status = plan_image(e, model, error);
     return status ? status : plan_eyes(e, model, error);
