@@ -114,4 +114,4 @@ def fuzz(fuzzer: Fuzzer, tmp_path: Path, name: str, tin: Path) -> None:
     )
     assert done.returncode == 0, done.stderr[-6000:]
     units = [line for line in done.stderr.splitlines() if line.startswith("stat::number_of_executed_units")]
-    assert int(units[0].split()[-1]) > 1000
+    assert int(units[0].split()[-1]) > 200  # of the slowest program, where two share a core
