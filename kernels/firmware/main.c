@@ -230,7 +230,7 @@ static int put_digest(const char *what, const char *isa, uint32_t number, const 
     return equal;
 }
 
-/* The next prompt of the self-test, to `tokens`; its digest behind it is passed over. */
+/* The next prompt of the self-test, to `tokens`, and the digest behind it. */
 static uint32_t read_tokens(const uint8_t *data, size_t size, size_t *at, const uint8_t **digest) {
     uint32_t count = read_number(data, size, at);
     if (count > TIN_CONTEXT)

@@ -62,10 +62,9 @@ typedef struct tini_drafter {
     uint32_t known; /* its tokens before this one were followed */
     uint32_t count; /* tokens of the prompt that are looked at: the last ones before `begin` */
     tini_copying copying;
-    uint32_t trust; /* of 256 guesses that should come true, how many do; see session/guess.c */
-    int32_t said;   /* what the table says the next token is; -1: nothing */
-    uint8_t
-        sure[TINI_DRAFT_MOST]; /* how sure of 256 it was of that, and of what it says of each place behind */
+    uint32_t trust;                /* of 256 guesses that should come true, how many do; see session/guess.c */
+    int32_t said;                  /* what the table says the next token is; -1: nothing */
+    uint8_t sure[TINI_DRAFT_MOST]; /* how sure of 256 it is of that, and of each place behind */
     uint8_t text[TINI_DRAFT_TEXT];
     uint16_t begins[TINI_DRAFT_TOKENS + 1]; /* where in the text each of them begins, and the end */
 } tini_drafter;

@@ -14,12 +14,13 @@ from tinsmith.serve.api.openai_parts import (
     JsonObject,
     JsonSchema,
     Plain,
+    Remarks,
     TextPart,
     merged_system,
     offer,
     text_of,
 )
-from tinsmith.serve.fields import Body, Count, Drawing, Effort, Name, Ours, Seed, Stop, Tops
+from tinsmith.serve.fields import Body, Count, Drawing, Effort, Name, Seed, Stop, Tops
 from tinsmith.serve.pictures import content_of, of_url
 from tinsmith.serve.question import Offer
 
@@ -94,9 +95,7 @@ class TemplateSwitch(Body):
     enable_thinking: bool | None = None
 
 
-class ChatBody(Drawing):
-    """user, metadata, safety_identifier, prompt_cache_key: change nothing, and are not kept."""
-
+class ChatBody(Drawing, Remarks):
     model: Name
     messages: Annotated[list[Message], Field(min_length=1)]
     max_tokens: Count | None = None
@@ -115,13 +114,6 @@ class ChatBody(Drawing):
     reasoning_effort: Effort | None = None
     chat_template_kwargs: TemplateSwitch | None = None
     modalities: list[Literal["text"]] | None = None
-    store: Literal[False] | None = None
-    service_tier: Literal["auto", "default"] | None = None
-    user: str | None = None
-    safety_identifier: str | None = None
-    prompt_cache_key: str | None = None
-    metadata: dict[str, str] | None = None
-    tinsmith: Ours | None = None
 
 
 def messages_of(given: Sequence[Any]) -> list[dict[str, Any]]:

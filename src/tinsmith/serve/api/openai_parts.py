@@ -9,12 +9,25 @@ from pydantic import Field
 
 from tinsmith.serve.asking import Answers
 from tinsmith.serve.faults import Refused
-from tinsmith.serve.fields import Body, Name
+from tinsmith.serve.fields import Body, Name, Ours
 from tinsmith.serve.gathering import Gathered
 from tinsmith.serve.question import Form, Offer
 
 AutoNoneRequired = Literal["auto", "none", "required"]
 Detail = Literal["auto", "high"]  # a picture is seen in full
+
+
+class Remarks(Body):
+    """What chats and responses may say besides. user, metadata, safety_identifier, prompt_cache_key: change
+    nothing, and are not kept."""
+
+    store: Literal[False] | None = None
+    service_tier: Literal["auto", "default"] | None = None
+    user: str | None = None
+    safety_identifier: str | None = None
+    prompt_cache_key: str | None = None
+    metadata: dict[str, str] | None = None
+    tinsmith: Ours | None = None
 
 
 class TextPart(Body):

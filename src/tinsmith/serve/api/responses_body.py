@@ -9,14 +9,17 @@ from pydantic import Discriminator, Field, Tag
 from tinsmith.serve.api.openai_parts import (
     AutoNoneRequired,
     Detail,
+    FunctionOf,
     JsonObject,
     Plain,
+    Remarks,
+    SchemaOf,
     merged_system,
     offer_of,
     text_of,
 )
 from tinsmith.serve.faults import Refused
-from tinsmith.serve.fields import Body, Count, Effort, Name, Ours, Penalty, Share, Temperature, Tops
+from tinsmith.serve.fields import Body, Count, Effort, Name, Penalty, Share, Temperature, Tops
 from tinsmith.serve.pictures import content_of, of_url
 from tinsmith.serve.question import Form, Offer
 
@@ -108,14 +111,8 @@ Item = Annotated[
 ]
 
 
-class Function(Body):
-    """strict: it is kept to its schema in any case."""
-
+class Function(FunctionOf):
     type: Literal["function"]
-    name: Name
-    description: str | None = None
-    parameters: dict[str, Any] | None = None
-    strict: bool | None = None
 
 
 class Chosen(Body):
@@ -131,14 +128,8 @@ class Allowed(Body):
     mode: AutoNoneRequired = "auto"
 
 
-class SchemaFormat(Body):
-    """strict: it is kept in any case."""
-
+class SchemaFormat(SchemaOf):
     type: Literal["json_schema"]
-    name: Annotated[str, Field(min_length=1, max_length=64)]
-    schema_: Annotated[dict[str, Any], Field(alias="schema")]
-    description: str | None = None
-    strict: bool | None = None
 
 
 class Text(Body):
@@ -155,9 +146,7 @@ class StreamOptions(Body):
     include_obfuscation: Literal[False] | None = None
 
 
-class ResponsesBody(Body):
-    """user, metadata, safety_identifier, prompt_cache_key: change nothing, and are not kept."""
-
+class ResponsesBody(Remarks):
     model: Name
     input: str | Annotated[list[Item], Field(min_length=1)]
     instructions: str | None = None
@@ -177,15 +166,8 @@ class ResponsesBody(Body):
     reasoning: Reasoning | None = None
     stream: bool | None = None
     stream_options: StreamOptions | None = None
-    store: Literal[False] | None = None
     background: Literal[False] | None = None
     truncation: Literal["disabled"] | None = None
-    service_tier: Literal["auto", "default"] | None = None
-    user: str | None = None
-    safety_identifier: str | None = None
-    prompt_cache_key: str | None = None
-    metadata: dict[str, str] | None = None
-    tinsmith: Ours | None = None
 
 
 def messages_of(body: ResponsesBody) -> list[dict[str, Any]]:
