@@ -32,6 +32,7 @@
 #include "core/session/record.c"
 #include "core/session/router.c"
 #include "core/session/sampler.c"
+#include "core/session/search.c"
 #include "core/session/saved.c"
 #include "core/session/selfcheck.c"
 #include "core/session/selftest.c"

@@ -9,18 +9,19 @@
 static PyObject *session_new(PyTypeObject *type, PyObject *args, PyObject *keywords) {
     static char *names[] = {"model",   "context",    "chunk",       "logit_rows", "threads",
                             "kv_type", "batched",    "checkpoints", "compute",    "adapter_rank",
-                            "images",  "image_rows", "pace",        "most_bytes", NULL};
+                            "images",  "image_rows", "pace",        "most_bytes", "candidates",
+                            NULL};
     core_state *state = PyType_GetModuleState(type);
     PyObject *model, *compute = Py_None;
     unsigned context = 0, chunk = 0, logit_rows = 1, threads = 1, kv_type = TIN_KV_F16, checkpoints = 0,
-             adapter_rank = 0, images = 0, image_rows = 0, pace = 100;
+             adapter_rank = 0, images = 0, image_rows = 0, pace = 100, candidates = 0;
     int batched = 0;
     unsigned long long most_bytes = 0; /* 0: any */
     if (!PyArg_ParseTupleAndKeywords(
-            args, keywords, "O!|O&O&O&O&O&pO&OO&O&O&O&K:Session", names, state->model_type, &model, core_uint32,
+            args, keywords, "O!|O&O&O&O&O&pO&OO&O&O&O&KO&:Session", names, state->model_type, &model, core_uint32,
             &context, core_uint32, &chunk, core_uint32, &logit_rows, core_uint32, &threads, core_uint32,
             &kv_type, &batched, core_uint32, &checkpoints, &compute, core_uint32, &adapter_rank, core_uint32,
-            &images, core_uint32, &image_rows, core_uint32, &pace, &most_bytes))
+            &images, core_uint32, &image_rows, core_uint32, &pace, &most_bytes, core_uint32, &candidates))
         return NULL;
     allocfunc alloc = (allocfunc)PyType_GetSlot(type, Py_tp_alloc);
     core_session *self = (core_session *)alloc(type, 0);
@@ -47,6 +48,7 @@ static PyObject *session_new(PyTypeObject *type, PyObject *args, PyObject *keywo
         .adapter_rank = adapter_rank,
         .images = images,
         .image_rows = image_rows,
+        .candidates = candidates,
     };
     self->size = tin_session_size(self->model->model, &options, &error);
     if (!self->size) {
@@ -214,17 +216,19 @@ static PyObject *session_generate(core_session *self, PyObject *args, PyObject *
                             "frequency_penalty",
                             "answered",
                             "biases",
+                            "search",
                             NULL};
     tin_sampling sampling = {.repetition_penalty = 1, .top_p = 1};
     unsigned long long seed = 0;
     unsigned max_tokens, lookup = 0, top_k = 0, repeat_last = 0;
     int measure = 0;
     PyObject *given = Py_None;
-    if (!PyArg_ParseTupleAndKeywords(args, keywords, "O&|O&fO&fffO&KpffO&O:generate", names, core_uint32,
+    if (!PyArg_ParseTupleAndKeywords(args, keywords, "O&|O&fO&fffO&KpffO&OO&:generate", names, core_uint32,
                                      &max_tokens, core_uint32, &lookup, &sampling.temperature, core_uint32,
                                      &top_k, &sampling.top_p, &sampling.min_p, &sampling.repetition_penalty,
                                      core_uint32, &repeat_last, &seed, &measure, &sampling.presence_penalty,
-                                     &sampling.frequency_penalty, core_uint32, &sampling.answered, &given))
+                                     &sampling.frequency_penalty, core_uint32, &sampling.answered, &given,
+                                     core_uint32, &sampling.search))
         return NULL;
     sampling.measure = (uint32_t)measure;
     sampling.top_k = top_k;

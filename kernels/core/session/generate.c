@@ -3,6 +3,7 @@
 #include "guess.h"
 #include "record.h"
 #include "sampler.h"
+#include "search.h"
 
 TINI_REGION_COLD
 
@@ -13,6 +14,7 @@ typedef struct choice {
     uint32_t first, used;       /* rows of logits that were each chosen by, the last of them */
     uint32_t guesses, right;    /* from `at` on, those that may still be right; those that were */
     uint32_t forced, forced_at; /* how many are known, and the next one */
+    uint32_t same;              /* tokens that stayed where another beginning was taken up; TINI_NONE: none was */
     int32_t tokens[TINI_FORCED_MAX];
 } choice;
 
@@ -48,6 +50,14 @@ tin_status tin_session_generate(tin_session *s, const tin_sampling *sampling, ui
                          "repetition_penalty > 0, penalties and biases numbers, their tokens the model's");
     if (!max_tokens)
         return tini_fail(error, TIN_ERR_ARGUMENT, "max_tokens is 0");
+    if (chosen->search && !(s->constraint && s->search && tini_sampling_plain(chosen)))
+        return tini_fail(error, TIN_ERR_ARGUMENT,
+                         "a search needs a constraint, a session with candidates, and temperature 0 without "
+                         "penalties and biases");
+    if (chosen->search && s->record)
+        return tini_fail(error, TIN_ERR_ARGUMENT,
+                         "a search weighs whole answers and keeps no record of its choices: take the record "
+                         "away, or do not search");
     uint32_t healing = s->healing;
     tin_status status = tini_generate_end(s, error);
     if (status)
@@ -69,6 +79,7 @@ tin_status tin_session_generate(tin_session *s, const tin_sampling *sampling, ui
     s->end = -1;
     s->left = max_tokens;
     s->announced = s->count;
+    tini_search_begin(s, chosen->search);
     tini_guess_begin(s, lookup);
     s->passes = 0;
     s->log_probability = 0;
@@ -126,6 +137,23 @@ static int take_forced(tin_session *s, choice *c, int32_t *token) {
     return !s->finish;
 }
 
+/* A token by the logits at hand, with the logarithm of its share where that is counted. Negative: the mask is empty. */
+static int32_t sampled(tin_session *s, const choice *c, const uint32_t *mask, double *share) {
+    uint32_t vocab = s->model->program.header->vocab;
+    if (s->constraint && s->wanted >= s->count &&
+        s->ready.pass->tile_bits) { /* another runtime's stay as they came */
+        tini_mask_logits(tini_session_row(s, c->at - 1), vocab, mask);
+        s->ready.partial = 1;
+    }
+    int32_t token =
+        tini_sample(&s->sampling, c->row, vocab, mask, s->input.tokens, c->at, c->at, s->scratch);
+    if (token >= 0 && (s->sampling.measure || tini_record_shares(s->record)))
+        *share = tini_log_share(c->row, vocab, mask, (uint32_t)token);
+    if (token >= 0 && s->record)
+        tini_record_add(s->record, c->at, c->row, vocab, mask, (uint32_t)token, *share);
+    return token;
+}
+
 /* The next token, forced or of the logits at hand. 0 when there is none, or the generation ends. */
 static int next_token(tin_session *s, choice *c, int32_t *token) {
     const uint32_t *mask =
@@ -139,20 +167,12 @@ static int next_token(tin_session *s, choice *c, int32_t *token) {
         s->finish = TIN_FINISH_CONSTRAINT;
         return 0;
     }
-    uint32_t vocab = s->model->program.header->vocab;
-    if (s->constraint && s->wanted >= s->count &&
-        s->ready.pass->tile_bits) { /* another runtime's stay as they came */
-        tini_mask_logits(tini_session_row(s, c->at - 1), vocab, mask);
-        s->ready.partial = 1;
-    }
     c->first = c->used + 1 == c->at ? c->first : c->at - 1;
     c->used = c->at;
-    *token = tini_sample(&s->sampling, c->row, vocab, mask, s->input.tokens, c->at, c->at, s->scratch);
     double share = 0;
-    if (*token >= 0 && (s->sampling.measure || tini_record_shares(s->record)))
-        share = tini_log_share(c->row, vocab, mask, (uint32_t)*token);
-    if (*token >= 0 && s->record)
-        tini_record_add(s->record, c->at, c->row, vocab, mask, (uint32_t)*token, share);
+    *token = tini_searches(s)
+                 ? tini_search_choose(s, c->row, s->model->program.header->vocab, mask, &share)
+                 : sampled(s, c, mask, &share);
     s->log_probability += s->sampling.measure ? share : 0;
     if (*token < 0)
         s->finish = TIN_FINISH_CONSTRAINT; /* the mask is empty */
@@ -181,6 +201,8 @@ static void place(tin_session *s, choice *c, int32_t token) {
             s->position = c->at;
     }
     s->input.tokens[c->at++] = token;
+    if (tini_searches(s))
+        tini_search_place(s, token);
     s->sampling.answered++;
     if (--s->left)
         return;
@@ -190,9 +212,29 @@ static void place(tin_session *s, choice *c, int32_t token) {
                                                   : TIN_FINISH_CONSTRAINT;
 }
 
+/* Takes up another beginning, where a search has a likelier one. */
+static void turn(tin_session *s, choice *c) {
+    uint32_t same, end = tini_searches(s) ? tini_search_turn(s, c->at, &same) : 0;
+    if (!end)
+        return;
+    c->at = end;
+    c->same = same < c->same ? same : c->same;
+    c->row = NULL;
+    c->guesses = c->forced = c->forced_at = 0;
+}
+
+/* What was computed of tokens that are no longer there is forgotten. */
+static void turned(tin_session *s, uint32_t same) {
+    uint32_t computed = tini_session_computed(s);
+    computed = computed < same ? computed : same;
+    tini_session_reset(s, tini_session_check_window(s, computed, NULL) ? 0 : computed, s->count);
+    if (s->drafter && s->drafter->table.header)
+        tini_drafter_begin(s->drafter, s->input.tokens, s->search->begin);
+}
+
 static void choose(tin_session *s) {
     uint32_t guesses = s->guesses, at = s->count - guesses;
-    choice c = {.at = at, .guesses = guesses};
+    choice c = {.at = at, .guesses = guesses, .same = TINI_NONE};
     c.first = c.used = c.at - 1;
     c.row = tini_session_row(s, c.at - 1);
     const int had_row = c.row != NULL;
@@ -200,8 +242,13 @@ static void choose(tin_session *s) {
         tini_session_remake(s, c.at - 1);
     int32_t token;
     tini_record_begin(s->record);
-    while (!s->finish && next_token(s, &c, &token))
-        place(s, &c, token);
+    while (!s->finish) {
+        if (next_token(s, &c, &token))
+            place(s, &c, token);
+        else if (!s->finish)
+            break;
+        turn(s, &c);
+    }
     s->allowed = NULL;
     s->count = c.at;
     s->guesses = 0;
@@ -216,6 +263,8 @@ static void choose(tin_session *s) {
     tini_guess_checked(s, at, guesses, c.right);
     if (guesses)
         tini_session_leave_guesses(s);
+    if (c.same != TINI_NONE)
+        turned(s, c.same);
     if (!s->finish)
         tini_guess(s);
 }

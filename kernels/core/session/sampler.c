@@ -443,6 +443,11 @@ int tini_sampling_allowed(const tin_sampling *s, uint32_t vocab) {
            in_range(s->frequency_penalty, -FLT_MAX, FLT_MAX);
 }
 
+int tini_sampling_plain(const tin_sampling *s) {
+    return !(s->temperature > 0) && !s->bias_count && s->repetition_penalty == 1 && s->presence_penalty == 0 &&
+           s->frequency_penalty == 0;
+}
+
 int32_t tini_sample(const tin_sampling *sampling, const float *logits, uint32_t vocab, const uint32_t *mask,
                     const int32_t *history, uint32_t history_length, uint64_t position, void *scratch) {
     const tin_sampling *s = sampling;

@@ -6,6 +6,7 @@
 #include "generate.h"
 #include "guess.h"
 #include "sampler.h"
+#include "search.h"
 
 #include <string.h>
 
@@ -13,7 +14,7 @@ TINI_REGION_COLD
 
 /* Places of a session's parts in its block of memory. */
 typedef struct session_layout {
-    uint64_t offsets, pass, caches, slots, states, tokens, spans, rows, scratch, drafter, total;
+    uint64_t offsets, pass, caches, slots, states, tokens, spans, rows, scratch, drafter, candidates, total;
 } session_layout;
 
 static tin_status resolve_options(const tin_model *model, const tin_session_options *given,
@@ -108,6 +109,7 @@ static session_layout plan_session(const tin_model *model, const tin_session_opt
     l.rows = tini_take(&l.total, (uint64_t)input.most_rows * input.width * sizeof(float));
     l.scratch = tini_take(&l.total, tini_sample_scratch(h->vocab));
     l.drafter = tini_take(&l.total, options->logit_rows > 1 ? TINI_DRAFTER_ROOM : 0);
+    l.candidates = tini_take(&l.total, tini_search_bytes(options->candidates));
     return l;
 }
 
@@ -164,6 +166,10 @@ tin_status tin_session_create(const tin_model *model, const tin_session_options 
     s->input.spans = (tini_span *)(void *)(base + l.spans);
     s->input.rows = (float *)(void *)(base + l.rows);
     s->scratch = base + l.scratch;
+    if (options.candidates) {
+        s->search = (tini_search *)(void *)(base + l.candidates);
+        *s->search = (tini_search){.room = options.candidates};
+    }
     if (options.logit_rows > 1) {
         s->drafter = (tini_drafter *)(void *)(base + l.drafter);
         memset(s->drafter, 0, sizeof *s->drafter);
@@ -486,6 +492,10 @@ static void ask_logits(tin_session *s, tini_pass *pass) {
     s->allowed = NULL;
     if (!s->logit_rows || pass->every_tile)
         return;
+    if (tini_searches(s) && s->phase != TINI_READING) { /* what is not allowed has its share, too */
+        pass->every_tile = 1;
+        return;
+    }
     uint32_t at = s->count - s->guesses, first = s->position + s->rows - s->logit_rows;
     int choosing =
         s->phase != TINI_READING && s->constraint && s->left && first + 1 == at && s->wanted >= s->count;
@@ -590,7 +600,8 @@ int32_t tini_session_event(tin_session *s) {
     s->told = TINI_NONE;
     if (s->running || s->phase == TINI_CHOOSING)
         return TIN_STEP_PENDING;
-    if (s->phase == TINI_FOLLOWING && s->announced < s->count - s->guesses) {
+    int searching = tini_searches(s) && !s->finish; /* nothing is settled before all of it is */
+    if (s->phase == TINI_FOLLOWING && !searching && s->announced < s->count - s->guesses) {
         s->told = s->announced;
         s->token = s->input.tokens[s->announced++];
         return TIN_STEP_TOKEN;

@@ -71,6 +71,7 @@ struct tin_session {
     int drafted;                  /* the last ones were the table's */
     int32_t token, finish;
     int32_t end;     /* that the generation was ended by; -1: none was chosen */
+    struct tini_search *search; /* what it may look for the likeliest answer with, or NULL; see search.h */
     uint32_t told;   /* where the last event's token stands, the end's too; TINI_NONE: it was of none */
     uint32_t passes; /* that made logits in it */
 
@@ -83,7 +84,7 @@ struct tin_session {
 
 /* What a session's block keeps for it, whatever a pointer's size: a session takes the same bytes on every machine, so that
  * the memory of a 32-bit device is known where its model is built. */
-#define TINI_SESSION_ROOM 1280u
+#define TINI_SESSION_ROOM 1344u
 _Static_assert(sizeof(tin_session) <= TINI_SESSION_ROOM, "room of a session");
 
 /* How a pass takes up a session's queue, of which at most `rows` tokens, and at most `logit_rows` with logits: sets

@@ -1,0 +1,141 @@
+#include "search.h"
+#include "sampler.h"
+
+TINI_REGION_COLD
+
+/* Of a candidate: it is a part of what was gone on with; it might be gone on with; it is complete, and ends by this finish. */
+enum { TAKEN = 0, OPEN = 1, COMPLETE = 2 };
+
+enum { CHOICES = 8 }; /* of a choice: the one that is taken, and others that are left behind */
+
+/* What is less likely than this is not left behind: e^-16. */
+static const double LEAST = -16;
+
+void tini_search_begin(tin_session *s, uint32_t most) {
+    tini_search *search = s->search;
+    if (!search)
+        return;
+    search->most = most;
+    search->begin = s->count;
+    search->left = s->left;
+    search->tip = TINI_NONE;
+    search->count = 0;
+    search->score = 0;
+    search->over = 0;
+}
+
+/* Adds one that follows the tip; 0 where there is no room, and then no more is. The last is kept for a complete one, which
+ * would be lost. */
+static int leave_behind(tin_session *s, double score, double sure, int32_t token, uint32_t length, uint32_t state) {
+    tini_search *search = s->search;
+    search->over |= search->count + (state < COMPLETE) >= search->room;
+    if (search->over)
+        return 0;
+    search->all[search->count++] = (tini_candidate){score, sure, token, search->tip, length, state};
+    return 1;
+}
+
+static uint32_t tip_length(const tini_search *search) {
+    return search->tip == TINI_NONE ? 0 : search->all[search->tip].length;
+}
+
+int32_t tini_search_choose(tin_session *s, const float *logits, uint32_t vocab, const uint32_t *mask,
+                           double *share) {
+    tini_search *search = s->search;
+    tin_top tops[CHOICES];
+    uint32_t count = tini_log_shares(logits, vocab, mask, tops, CHOICES);
+    if (!count)
+        return TIN_ERR_STATE;
+    double first = tops[0].log_probability;
+    double own = count > 1 ? tini_log_share(logits, vocab, NULL, (uint32_t)tops[0].token) : 0;
+    for (uint32_t k = 1; k < count; k++) {
+        double score = search->score + own + (tops[k].log_probability - first);
+        double sure = s->sampling.measure ? s->log_probability + tops[k].log_probability : 0;
+        if (score > LEAST)
+            leave_behind(s, score, sure, tops[k].token, tip_length(search) + 1, OPEN);
+    }
+    search->score += own;
+    *share = first;
+    return tops[0].token;
+}
+
+void tini_search_place(tin_session *s, int32_t token) {
+    tini_search *search = s->search;
+    if (leave_behind(s, search->score, s->log_probability, token, tip_length(search) + 1, TAKEN))
+        search->tip = search->count - 1;
+}
+
+/* The likeliest that is likelier than what is at hand, the first of equals; TINI_NONE: none is. */
+static uint32_t likeliest(const tin_session *s) {
+    const tini_search *search = s->search;
+    int dead = s->finish == TIN_FINISH_CONSTRAINT;
+    uint32_t best = TINI_NONE;
+    double most = search->score;
+    for (uint32_t k = 0; k < search->count; k++) {
+        const tini_candidate *c = &search->all[k];
+        if (c->state == TAKEN || (search->over && c->state == OPEN) || !(c->score > most || dead))
+            continue;
+        best = k;
+        most = c->score;
+        dead = 0;
+    }
+    return best;
+}
+
+/* What is at hand may be come back to. */
+static void leave_tip(tin_session *s) {
+    tini_search *search = s->search;
+    if (!s->finish && search->tip != TINI_NONE)
+        search->all[search->tip].state = OPEN;
+    else if (s->finish && s->finish != TIN_FINISH_CONSTRAINT)
+        leave_behind(s, search->score, s->log_probability, s->end, tip_length(search), COMPLETE + (uint32_t)s->finish);
+}
+
+/* Puts the tokens of the candidate and those before it; where the first of them that were not there stands. */
+static uint32_t put_beginning(tin_session *s, uint32_t candidate, uint32_t at) {
+    const tini_search *search = s->search;
+    uint32_t same = at;
+    for (uint32_t k = candidate; k != TINI_NONE; k = search->all[k].before) {
+        uint32_t place = search->begin + search->all[k].length - 1;
+        if (place >= at || s->input.tokens[place] != search->all[k].token)
+            same = place < same ? place : same;
+        s->input.tokens[place] = search->all[k].token;
+    }
+    return same;
+}
+
+/* The constraint stands behind the session's tokens up to `end`. It took them before, so it takes them again. */
+static void constrain_again(tin_session *s, uint32_t end) {
+    tin_status status = tin_constraint_begin(s->constraint, s->prefix, s->healed, NULL);
+    for (uint32_t k = s->search->begin; k < end && !status; k++)
+        status = tin_constraint_accept(s->constraint, s->input.tokens[k], NULL);
+    if (status)
+        s->finish = TIN_FINISH_CONSTRAINT;
+}
+
+uint32_t tini_search_turn(tin_session *s, uint32_t at, uint32_t *same) {
+    tini_search *search = s->search;
+    search->over |= s->passes >= search->most;
+    uint32_t chosen = likeliest(s);
+    if (chosen == TINI_NONE)
+        return 0;
+    leave_tip(s);
+    tini_candidate *c = &search->all[chosen];
+    int complete = c->state >= COMPLETE;
+    s->finish = complete ? (int32_t)(c->state - COMPLETE) : TIN_FINISH_NONE;
+    s->end = complete ? c->token : -1;
+    c->state = TAKEN;
+    search->tip = complete ? c->before : chosen;
+    search->score = c->score;
+    s->log_probability = c->sure;
+    s->left = search->left - c->length;
+    s->allowed = NULL;
+    uint32_t end = search->begin + c->length;
+    *same = put_beginning(s, search->tip, at);
+    *same = *same < end ? *same : end;
+    if (!complete)
+        constrain_again(s, end);
+    return end;
+}
+
+TINI_REGION_END
