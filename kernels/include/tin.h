@@ -416,14 +416,6 @@ typedef struct tin_sampling {
     uint32_t answered;
     uint32_t bias_count;
     const tin_bias *biases; /* [bias_count], which must stay as long as the generation; or NULL */
-    /* Under a constraint, the most evaluations of the model to look for the likeliest answer that it allows; 0 takes
-     * token by token. What the model would write but may not is then weighed, too: a choice that leads to where only
-     * the unlikely may follow is taken back, as long as another beginning is likelier by the model's own softmax, over
-     * all tokens. Exact (best-first search) where the evaluations and the session's candidates suffice; else the best
-     * beginning found is gone on with. Tokens are given once the answer is complete. Needs temperature 0 without
-     * penalties and biases, and a session that keeps no record; its logits are whole. */
-    uint32_t search;
-    uint32_t reserved;
 } tin_sampling;
 
 /* How keys and values are kept. The two types give different logits; each keeps the bit
@@ -462,8 +454,9 @@ typedef struct tin_session_options {
      * dim (tin_model_info) floats; 0: it takes none. */
     uint32_t images;
     uint32_t image_rows;
-    /* Room for the beginnings that a generation's search weighs (tin_sampling), of 32 bytes: about 9 for each token of
-     * an answer, and as many for each time that it takes one back; 0: it can't search. */
+    /* Room for the beginnings that are weighed where a constraint has answers looked for (tin_session_constrain), of 40
+     * bytes each: a few for each token of an answer, and for each that is taken back. 0: 512 where a constraint of the
+     * model's file does, else none. */
     uint32_t candidates;
 } tin_session_options;
 

@@ -216,19 +216,17 @@ static PyObject *session_generate(core_session *self, PyObject *args, PyObject *
                             "frequency_penalty",
                             "answered",
                             "biases",
-                            "search",
                             NULL};
     tin_sampling sampling = {.repetition_penalty = 1, .top_p = 1};
     unsigned long long seed = 0;
     unsigned max_tokens, lookup = 0, top_k = 0, repeat_last = 0;
     int measure = 0;
     PyObject *given = Py_None;
-    if (!PyArg_ParseTupleAndKeywords(args, keywords, "O&|O&fO&fffO&KpffO&OO&:generate", names, core_uint32,
+    if (!PyArg_ParseTupleAndKeywords(args, keywords, "O&|O&fO&fffO&KpffO&O:generate", names, core_uint32,
                                      &max_tokens, core_uint32, &lookup, &sampling.temperature, core_uint32,
                                      &top_k, &sampling.top_p, &sampling.min_p, &sampling.repetition_penalty,
                                      core_uint32, &repeat_last, &seed, &measure, &sampling.presence_penalty,
-                                     &sampling.frequency_penalty, core_uint32, &sampling.answered, &given,
-                                     core_uint32, &sampling.search))
+                                     &sampling.frequency_penalty, core_uint32, &sampling.answered, &given))
         return NULL;
     sampling.measure = (uint32_t)measure;
     sampling.top_k = top_k;

@@ -33,6 +33,7 @@ struct tini_trie;
 
 #define TINI_CONSTRAINT_MAGIC 0x4E4F4354u /* "TCON" */
 #define TINI_CONSTRAINT_VERSION 1u
+#define TINI_CONSTRAINT_SEARCHES 2u /* version 1 but for `search`, which a runtime of before would not obey */
 #define TINI_NO_STATE 0xFFFFu
 #define TINI_NO_END 0xFFFFFFFFu
 
@@ -42,8 +43,14 @@ typedef struct tini_constraint_header {
     uint32_t start;    /* the first state */
     uint32_t depth;    /* most frames on the stack; TINI_NO_END where recursion has no bound */
     uint32_t shortest; /* bytes of the shortest text; that is the first state's distance */
-    uint32_t reserved[8];
+    uint32_t search;   /* of TINI_CONSTRAINT_SEARCHES: how often choices are taken back for a likelier answer */
+    uint32_t reserved[7];
 } tini_constraint_header;
+
+/* How often it may be gone back for the likeliest answer; 0: it is taken token by token. */
+static inline uint32_t tini_constraint_search(const tini_constraint_header *header) {
+    return header->version == TINI_CONSTRAINT_SEARCHES ? header->search : 0;
+}
 
 typedef struct tini_constraint_state {
     uint32_t first_call; /* behind those of the states before */

@@ -1,5 +1,6 @@
 #include "model.h"
 #include "../base/error.h"
+#include "../constraint/automaton.h"
 #include "../vm/input.h"
 #include "../vm/recurrent.h"
 #include "prompts.h"
@@ -225,6 +226,23 @@ tin_status tin_model_entry(const tin_model *model, const char *name, const void 
         return TIN_ERR_ARGUMENT;
     *data = tini_zip_find(&model->zip, name, size);
     return *data ? TIN_OK : TIN_ERR_ARGUMENT;
+}
+
+int tini_model_searches(const tin_model *model) {
+    static const char name[] = "grammar/answer.bin";
+    tini_zip_entry entry;
+    size_t offset = model->zip.directory;
+    for (uint32_t k = 0; k < model->zip.entries && tini_zip_next(&model->zip, &offset, &entry); k++) {
+        tini_constraint_header header;
+        size_t folder = entry.name_length - (sizeof name - 1);
+        if (entry.name_length < sizeof name - 1 || memcmp(entry.name + folder, name, sizeof name - 1) ||
+            (folder && entry.name[folder - 1] != '/') || entry.size < sizeof header)
+            continue;
+        memcpy(&header, entry.data, sizeof header);
+        if (tini_constraint_search(&header))
+            return 1;
+    }
+    return 0;
 }
 
 TINI_REGION_END

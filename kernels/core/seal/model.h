@@ -39,4 +39,7 @@ _Static_assert(sizeof(tin_model) <= TINI_MODEL_ROOM, "room of a model");
  * FORMAT. */
 tin_status tini_model_agrees(const tin_model *model, tin_error *error);
 
+/* Whether a constraint of the file, its own or an adapter's, has answers looked for. */
+int tini_model_searches(const tin_model *model);
+
 #endif

@@ -50,14 +50,13 @@ tin_status tin_session_generate(tin_session *s, const tin_sampling *sampling, ui
                          "repetition_penalty > 0, penalties and biases numbers, their tokens the model's");
     if (!max_tokens)
         return tini_fail(error, TIN_ERR_ARGUMENT, "max_tokens is 0");
-    if (chosen->search && !(s->constraint && s->search && tini_sampling_plain(chosen)))
+    uint32_t search = s->constraint && tini_sampling_plain(chosen)
+                          ? tini_constraint_search(s->constraint->matcher.automaton.header)
+                          : 0;
+    if (search && !s->search)
         return tini_fail(error, TIN_ERR_ARGUMENT,
-                         "a search needs a constraint, a session with candidates, and temperature 0 without "
-                         "penalties and biases");
-    if (chosen->search && s->record)
-        return tini_fail(error, TIN_ERR_ARGUMENT,
-                         "a search weighs whole answers and keeps no record of its choices: take the record "
-                         "away, or do not search");
+                         "the constraint has answers looked for, and the session has no room for candidates: "
+                         "make it with some");
     uint32_t healing = s->healing;
     tin_status status = tini_generate_end(s, error);
     if (status)
@@ -79,7 +78,7 @@ tin_status tin_session_generate(tin_session *s, const tin_sampling *sampling, ui
     s->end = -1;
     s->left = max_tokens;
     s->announced = s->count;
-    tini_search_begin(s, chosen->search);
+    tini_search_begin(s, search);
     tini_guess_begin(s, lookup);
     s->passes = 0;
     s->log_probability = 0;
@@ -137,8 +136,8 @@ static int take_forced(tin_session *s, choice *c, int32_t *token) {
     return !s->finish;
 }
 
-/* A token by the logits at hand, with the logarithm of its share where that is counted. Negative: the mask is empty. */
-static int32_t sampled(tin_session *s, const choice *c, const uint32_t *mask, double *share) {
+/* A token by the logits at hand; negative: the mask is empty. */
+static int32_t sampled(tin_session *s, const choice *c, const uint32_t *mask) {
     uint32_t vocab = s->model->program.header->vocab;
     if (s->constraint && s->wanted >= s->count &&
         s->ready.pass->tile_bits) { /* another runtime's stay as they came */
@@ -147,10 +146,12 @@ static int32_t sampled(tin_session *s, const choice *c, const uint32_t *mask, do
     }
     int32_t token =
         tini_sample(&s->sampling, c->row, vocab, mask, s->input.tokens, c->at, c->at, s->scratch);
+    double share = 0;
     if (token >= 0 && (s->sampling.measure || tini_record_shares(s->record)))
-        *share = tini_log_share(c->row, vocab, mask, (uint32_t)token);
+        share = tini_log_share(c->row, vocab, mask, (uint32_t)token);
     if (token >= 0 && s->record)
-        tini_record_add(s->record, c->at, c->row, vocab, mask, (uint32_t)token, *share);
+        tini_record_add(s->record, c->at, c->row, vocab, mask, (uint32_t)token, share);
+    s->log_probability += s->sampling.measure ? share : 0;
     return token;
 }
 
@@ -169,11 +170,7 @@ static int next_token(tin_session *s, choice *c, int32_t *token) {
     }
     c->first = c->used + 1 == c->at ? c->first : c->at - 1;
     c->used = c->at;
-    double share = 0;
-    *token = tini_searches(s)
-                 ? tini_search_choose(s, c->row, s->model->program.header->vocab, mask, &share)
-                 : sampled(s, c, mask, &share);
-    s->log_probability += s->sampling.measure ? share : 0;
+    *token = tini_searches(s) ? tini_search_choose(s, c->row, mask) : sampled(s, c, mask);
     if (*token < 0)
         s->finish = TIN_FINISH_CONSTRAINT; /* the mask is empty */
     else if (tin_token_is_end(s->model, *token)) {

@@ -56,7 +56,7 @@ uint32_t tini_allowed(const uint32_t *mask, uint32_t vocab);
  * penalties numbers, biases of tokens below vocab, all finite but a bias of -infinity. */
 int tini_sampling_allowed(const tin_sampling *sampling, uint32_t vocab);
 
-/* Whether they take the likeliest token by the logits as they are; filters then change nothing. */
+/* Whether they take the likeliest token by the logits as they are. */
 int tini_sampling_plain(const tin_sampling *sampling);
 
 /* Bytes of scratch, aligned to 8, that tini_sample needs. */

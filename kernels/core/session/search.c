@@ -8,8 +8,30 @@ enum { TAKEN = 0, OPEN = 1, COMPLETE = 2 };
 
 enum { CHOICES = 8 }; /* of a choice: the one that is taken, and others that are left behind */
 
-/* What is less likely than this is not left behind: e^-16. */
-static const double LEAST = -16;
+/* What is less likely than this is not left behind: e^-10. */
+static const double LEAST = -10;
+
+/* Adds one that follows the tip; 0 where there is no room, and then no more is. The last is kept for a complete one, which
+ * would be lost. */
+static int leave_behind(tin_session *s, tini_candidate candidate) {
+    tini_search *search = s->search;
+    search->over |= search->count + (candidate.state < COMPLETE) >= search->room;
+    if (search->over)
+        return 0;
+    candidate.before = search->tip;
+    candidate.length = search->tip == TINI_NONE ? 0 : search->all[search->tip].length;
+    candidate.length += candidate.state < COMPLETE;
+    search->all[search->count++] = candidate;
+    return 1;
+}
+
+/* The beginning at hand has this score and so on. */
+static void stand(tin_session *s, double score, double sure, tini_chosen by) {
+    s->search->score = score;
+    s->search->sure = sure;
+    s->search->by = by;
+    s->log_probability = s->sampling.measure ? sure : 0;
+}
 
 void tini_search_begin(tin_session *s, uint32_t most) {
     tini_search *search = s->search;
@@ -19,50 +41,43 @@ void tini_search_begin(tin_session *s, uint32_t most) {
     search->begin = s->count;
     search->left = s->left;
     search->tip = TINI_NONE;
-    search->count = 0;
-    search->score = 0;
+    search->count = search->turns = 0;
     search->over = 0;
+    stand(s, 0, 0, (tini_chosen){0, 1});
 }
 
-/* Adds one that follows the tip; 0 where there is no room, and then no more is. The last is kept for a complete one, which
- * would be lost. */
-static int leave_behind(tin_session *s, double score, double sure, int32_t token, uint32_t length, uint32_t state) {
-    tini_search *search = s->search;
-    search->over |= search->count + (state < COMPLETE) >= search->room;
-    if (search->over)
-        return 0;
-    search->all[search->count++] = (tini_candidate){score, sure, token, search->tip, length, state};
-    return 1;
-}
-
-static uint32_t tip_length(const tini_search *search) {
-    return search->tip == TINI_NONE ? 0 : search->all[search->tip].length;
-}
-
-int32_t tini_search_choose(tin_session *s, const float *logits, uint32_t vocab, const uint32_t *mask,
-                           double *share) {
+int32_t tini_search_choose(tin_session *s, const float *logits, const uint32_t *mask) {
     tini_search *search = s->search;
     tin_top tops[CHOICES];
+    uint32_t vocab = s->model->program.header->vocab, allowed = tini_allowed(mask, vocab);
     uint32_t count = tini_log_shares(logits, vocab, mask, tops, CHOICES);
     if (!count)
         return TIN_ERR_STATE;
-    double first = tops[0].log_probability;
-    double own = count > 1 ? tini_log_share(logits, vocab, NULL, (uint32_t)tops[0].token) : 0;
+    double first = tops[0].log_probability, score = search->score;
+    if (allowed > 1)
+        score += tini_log_share(logits, vocab, NULL, (uint32_t)tops[0].token);
     for (uint32_t k = 1; k < count; k++) {
-        double score = search->score + own + (tops[k].log_probability - first);
-        double sure = s->sampling.measure ? s->log_probability + tops[k].log_probability : 0;
-        if (score > LEAST)
-            leave_behind(s, score, sure, tops[k].token, tip_length(search) + 1, OPEN);
+        tini_candidate other = {
+            .score = score + (tops[k].log_probability - first),
+            .sure = search->sure + tops[k].log_probability,
+            .by = {logits[tops[k].token], allowed},
+            .token = tops[k].token,
+            .state = OPEN,
+        };
+        if (other.score > LEAST)
+            leave_behind(s, other);
     }
-    search->score += own;
-    *share = first;
+    tini_chosen by = {allowed > 1 ? logits[tops[0].token] : 0, allowed};
+    stand(s, score, search->sure + (allowed > 1 ? first : 0), by);
     return tops[0].token;
 }
 
 void tini_search_place(tin_session *s, int32_t token) {
     tini_search *search = s->search;
-    if (leave_behind(s, search->score, s->log_probability, token, tip_length(search) + 1, TAKEN))
+    tini_candidate placed = {search->score, search->sure, search->by, token, 0, 0, TAKEN};
+    if (leave_behind(s, placed))
         search->tip = search->count - 1;
+    search->by = (tini_chosen){0, 1}; /* until the next choice */
 }
 
 /* The likeliest that is likelier than what is at hand, the first of equals; TINI_NONE: none is. */
@@ -87,8 +102,10 @@ static void leave_tip(tin_session *s) {
     tini_search *search = s->search;
     if (!s->finish && search->tip != TINI_NONE)
         search->all[search->tip].state = OPEN;
-    else if (s->finish && s->finish != TIN_FINISH_CONSTRAINT)
-        leave_behind(s, search->score, s->log_probability, s->end, tip_length(search), COMPLETE + (uint32_t)s->finish);
+    else if (s->finish && s->finish != TIN_FINISH_CONSTRAINT) {
+        uint32_t state = COMPLETE + (uint32_t)s->finish;
+        leave_behind(s, (tini_candidate){search->score, search->sure, search->by, s->end, 0, 0, state});
+    }
 }
 
 /* Puts the tokens of the candidate and those before it; where the first of them that were not there stands. */
@@ -115,10 +132,11 @@ static void constrain_again(tin_session *s, uint32_t end) {
 
 uint32_t tini_search_turn(tin_session *s, uint32_t at, uint32_t *same) {
     tini_search *search = s->search;
-    search->over |= s->passes >= search->most;
+    search->over |= search->turns == search->most;
     uint32_t chosen = likeliest(s);
     if (chosen == TINI_NONE)
         return 0;
+    search->turns++;
     leave_tip(s);
     tini_candidate *c = &search->all[chosen];
     int complete = c->state >= COMPLETE;
@@ -126,8 +144,7 @@ uint32_t tini_search_turn(tin_session *s, uint32_t at, uint32_t *same) {
     s->end = complete ? c->token : -1;
     c->state = TAKEN;
     search->tip = complete ? c->before : chosen;
-    search->score = c->score;
-    s->log_probability = c->sure;
+    stand(s, c->score, c->sure, complete ? c->by : (tini_chosen){0, 1});
     s->left = search->left - c->length;
     s->allowed = NULL;
     uint32_t end = search->begin + c->length;
@@ -136,6 +153,22 @@ uint32_t tini_search_turn(tin_session *s, uint32_t at, uint32_t *same) {
     if (!complete)
         constrain_again(s, end);
     return end;
+}
+
+tin_choice tini_search_choice(const tin_session *s, uint32_t place) {
+    const tini_search *search = s->search;
+    tini_chosen by = search->by;
+    double sure = search->sure, before = sure;
+    uint32_t k = search->tip;
+    if (k != TINI_NONE && place < search->begin + search->all[k].length) {
+        while (search->all[k].length > place - search->begin + 1)
+            k = search->all[k].before;
+        by = search->all[k].by;
+        sure = search->all[k].sure;
+        k = search->all[k].before;
+    }
+    before = k == TINI_NONE ? 0 : search->all[k].sure;
+    return (tin_choice){.log_probability = sure - before, .logit = by.logit, .allowed = by.allowed};
 }
 
 TINI_REGION_END

@@ -5,17 +5,26 @@
  * A beginning of an answer is as likely as the product of its choices in the model's own softmax, over all tokens; those
  * that had to come count nothing. An answer is never likelier than its beginnings, so the likeliest beginning is gone on
  * with, and the first one that is complete is the answer (best-first search: Dijkstra 1959, over the trie of what is
- * allowed). Each choice leaves a few others behind, for which there is planned room; where that is full, or the answer has
- * taken its evaluations, the beginning at hand is gone on with to its end. */
+ * allowed). Each choice leaves a few others behind, for which there is planned room; where that is full, or was gone back
+ * to often enough, the beginning at hand is gone on with to its end. */
 #ifndef TINI_SEARCH_H
 #define TINI_SEARCH_H
 
 #include "session.h"
 
+enum { TINI_CANDIDATES = 512 }; /* of a session, where nobody says how many */
+
+/* By what a token was chosen: tin_choice, without alternatives. */
+typedef struct tini_chosen {
+    float logit;
+    uint32_t allowed; /* 1: it had to come */
+} tini_chosen;
+
 /* A token of a beginning, or one that might have been chosen. */
 typedef struct tini_candidate {
     double score; /* of the beginning up to here: the logarithm of its probability */
-    double sure;  /* and among the tokens that were allowed: session->log_probability */
+    double sure;  /* and among the tokens that were allowed: session->log_probability, where that is measured */
+    tini_chosen by;
     int32_t token;
     uint32_t before; /* the one that it follows; TINI_NONE: the prompt */
     uint32_t length; /* tokens of the beginning */
@@ -23,17 +32,17 @@ typedef struct tini_candidate {
 } tini_candidate;
 
 typedef struct tini_search {
-    double score; /* of the beginning at hand */
+    double score, sure; /* of the beginning at hand */
+    tini_chosen by;     /* its last choice, the end's too */
     uint32_t room, count;
-    uint32_t most;        /* evaluations; 0: the generation is none that searches */
+    uint32_t most, turns; /* how often it may take up another beginning, and did; most 0: it does not search */
     uint32_t begin, left; /* where the answer begins, and the tokens that it may have */
     uint32_t tip;         /* the last token's candidate; TINI_NONE: none was chosen yet */
     uint32_t over;        /* whether the beginning at hand is gone on with to its end */
-    uint32_t reserved;
     tini_candidate all[]; /* [room] */
 } tini_search;
 
-_Static_assert(sizeof(tini_search) == 40 && sizeof(tini_candidate) == 32, "the same room on every machine");
+_Static_assert(sizeof(tini_search) == 56 && sizeof(tini_candidate) == 40, "the same room on every machine");
 
 /* Of a session with room for so many. */
 static inline uint64_t tini_search_bytes(uint32_t candidates) {
@@ -45,13 +54,12 @@ static inline int tini_searches(const tin_session *session) {
     return session->search && session->search->most;
 }
 
-/* A generation begins; most: evaluations for it, 0: it is none that searches. */
+/* A generation begins; most: how often it may take up another beginning, 0: it does not search. */
 void tini_search_begin(tin_session *session, uint32_t most);
 
-/* As tini_sample, greedily: the likeliest token of the mask, whose choice counts from now on; *share: the logarithm of its
- * probability among the allowed. The others are left behind. */
-int32_t tini_search_choose(tin_session *session, const float *logits, uint32_t vocab, const uint32_t *mask,
-                           double *share);
+/* As tini_sample, greedily: the likeliest token of the mask, whose choice counts from now on. The next ones are left
+ * behind. */
+int32_t tini_search_choose(tin_session *session, const float *logits, const uint32_t *mask);
 
 /* The token, chosen or forced, stands behind the beginning. */
 void tini_search_place(tin_session *session, int32_t token);
@@ -60,5 +68,8 @@ void tini_search_place(tin_session *session, int32_t token);
  * constraint and what else depends on them are set, and session->finish where it is complete. Where the tokens then end,
  * *same of them as before; 0 where the one at hand stays. */
 uint32_t tini_search_turn(tin_session *session, uint32_t at, uint32_t *same);
+
+/* By what the answer's token was chosen that stands at `place`, or its end; what one that had to come was. */
+tin_choice tini_search_choice(const tin_session *session, uint32_t place);
 
 #endif

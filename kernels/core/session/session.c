@@ -27,6 +27,8 @@ static tin_status resolve_options(const tin_model *model, const tin_session_opti
         options->chunk = h->chunk;
     if (!options->logit_rows)
         options->logit_rows = 1;
+    if (!options->candidates && tini_model_searches(model))
+        options->candidates = TINI_CANDIDATES;
     if (options->context > h->context)
         return tini_fail(error, TIN_ERR_ARGUMENT, "a context of %u tokens; the model has at most %u",
                          options->context, h->context);

@@ -8,14 +8,15 @@ GBNF, Lark ──────────────────┘
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
+from tinsmith.checks import whole
 from tinsmith.errors import FormatError
 
-MAGIC, VERSION, NO_END = 0x4E4F4354, 1, 0xFFFFFFFF
-# magic, version, states, classes, calls, start, depth, shortest
-HEADER = struct.Struct("<8I32x")
+MAGIC, VERSION, SEARCHES, NO_END = 0x4E4F4354, 1, 2, 0xFFFFFFFF
+# magic, version, states, classes, calls, start, depth, shortest, search
+HEADER = struct.Struct("<9I28x")
 
 Spacing = Literal["compact", "spaced", "free"]
 Kind = Literal["schema", "tools", "choices", "regex", "gbnf", "lark"]
@@ -38,5 +39,20 @@ class Constraint:
         known = next((one for one in get_args(Kind) if one == kind), None)
         if known is None or len(data) < HEADER.size or HEADER.unpack_from(data)[0] != MAGIC:
             raise FormatError("not a compiled constraint; build the file again")
-        _, _, states, _, _, _, depth, shortest = HEADER.unpack_from(data)
+        _, _, states, _, _, _, depth, shortest, _ = HEADER.unpack_from(data)
         return cls(known, data, states, None if depth == NO_END else depth, shortest)
+
+    @property
+    def search(self) -> int:
+        """How often choices are taken back for a likelier answer, at most; 0: it is taken token by token."""
+        _, version, *_, search = HEADER.unpack_from(self.data)
+        return search if version == SEARCHES else 0
+
+    def with_search(self, turns: int) -> Constraint:
+        """The same, with another `search`: choices that lead to where only the unlikely may follow are then taken
+        back, as long as another answer is likelier by the model's own softmax (best-first search). Tokens come once
+        the answer is complete. Holds at temperature 0 without penalties and biases."""
+        turns = whole("turns", turns, 0, NO_END)
+        magic, _, *counts, _ = HEADER.unpack_from(self.data)
+        header = HEADER.pack(magic, SEARCHES if turns else VERSION, *counts, turns)
+        return replace(self, data=header + self.data[HEADER.size :])

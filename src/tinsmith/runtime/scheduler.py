@@ -13,7 +13,16 @@ from tinsmith.checks import real, whole
 from tinsmith.errors import InputError, RuntimeFault, TinsmithError, UnsupportedError
 from tinsmith.runtime.adapters import Applied, prefix_of, rank_of
 from tinsmith.runtime.choice import MOST_TOPS, Choice, choice_of, record
-from tinsmith.runtime.generation import FINISH, LOOKUP, Answer, Completion, Finish, Sampling, check_max_tokens
+from tinsmith.runtime.generation import (
+    CANDIDATES,
+    FINISH,
+    LOOKUP,
+    Answer,
+    Completion,
+    Finish,
+    Sampling,
+    check_max_tokens,
+)
 from tinsmith.runtime.images import begin, checked, rows_in
 from tinsmith.runtime.loaded import CHECKPOINTS
 from tinsmith.runtime.places import Place, Places
@@ -146,6 +155,7 @@ class Scheduler:
             adapter_rank=self.rank,
             images=self._image_rows,
             image_rows=self._image_rows,
+            candidates=CANDIDATES,
         )
         session.record(MOST_TOPS)  # memory for it is planned too
         return session
