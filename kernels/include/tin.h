@@ -454,10 +454,7 @@ typedef struct tin_session_options {
      * dim (tin_model_info) floats; 0: it takes none. */
     uint32_t images;
     uint32_t image_rows;
-    /* Room for the beginnings that are weighed where a constraint has answers looked for (tin_session_constrain), of 40
-     * bytes each: a few for each token of an answer, and for each that is taken back. 0: 512 where a constraint of the
-     * model's file does, else none. */
-    uint32_t candidates;
+    uint32_t searches; /* 1: room for constraints that have answers looked for, as there is where one of the file's does */
 } tin_session_options;
 
 /* Bytes of memory that tin_session_create needs, the same on every machine; 0 on failure

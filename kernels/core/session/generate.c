@@ -55,8 +55,8 @@ tin_status tin_session_generate(tin_session *s, const tin_sampling *sampling, ui
                           : 0;
     if (search && !s->search)
         return tini_fail(error, TIN_ERR_ARGUMENT,
-                         "the constraint has answers looked for, and the session has no room for candidates: "
-                         "make it with some");
+                         "the constraint has answers looked for, and the session has no room for that: make it "
+                         "with `searches`");
     uint32_t healing = s->healing;
     tin_status status = tini_generate_end(s, error);
     if (status)

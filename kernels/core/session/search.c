@@ -8,14 +8,14 @@ enum { TAKEN = 0, OPEN = 1, COMPLETE = 2 };
 
 enum { CHOICES = 8 }; /* of a choice: the one that is taken, and others that are left behind */
 
-/* What is less likely than this is not left behind: e^-10. */
+/* What is less likely than this, of the one that is taken, is not left behind: e^-10. */
 static const double LEAST = -10;
 
 /* Adds one that follows the tip; 0 where there is no room, and then no more is. The last is kept for a complete one, which
  * would be lost. */
 static int leave_behind(tin_session *s, tini_candidate candidate) {
     tini_search *search = s->search;
-    search->over |= search->count + (candidate.state < COMPLETE) >= search->room;
+    search->over |= search->count + (candidate.state < COMPLETE) >= TINI_CANDIDATES;
     if (search->over)
         return 0;
     candidate.before = search->tip;
@@ -62,9 +62,9 @@ int32_t tini_search_choose(tin_session *s, const float *logits, const uint32_t *
             .sure = search->sure + tops[k].log_probability,
             .by = {logits[tops[k].token], allowed},
             .token = tops[k].token,
-            .state = OPEN,
+            .state = tin_token_is_end(s->model, tops[k].token) ? COMPLETE + TIN_FINISH_END : OPEN,
         };
-        if (other.score > LEAST)
+        if (other.score - score > LEAST)
             leave_behind(s, other);
     }
     tini_chosen by = {allowed > 1 ? logits[tops[0].token] : 0, allowed};

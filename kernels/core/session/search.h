@@ -12,7 +12,9 @@
 
 #include "session.h"
 
-enum { TINI_CANDIDATES = 512 }; /* of a session, where nobody says how many */
+/* Room for so many, the same everywhere: where it is full decides what is found. A few stay of each token of an answer,
+ * and of each that is taken back. */
+enum { TINI_CANDIDATES = 256 };
 
 /* By what a token was chosen: tin_choice, without alternatives. */
 typedef struct tini_chosen {
@@ -34,20 +36,16 @@ typedef struct tini_candidate {
 typedef struct tini_search {
     double score, sure; /* of the beginning at hand */
     tini_chosen by;     /* its last choice, the end's too */
-    uint32_t room, count;
+    uint32_t count;
     uint32_t most, turns; /* how often it may take up another beginning, and did; most 0: it does not search */
     uint32_t begin, left; /* where the answer begins, and the tokens that it may have */
     uint32_t tip;         /* the last token's candidate; TINI_NONE: none was chosen yet */
     uint32_t over;        /* whether the beginning at hand is gone on with to its end */
-    tini_candidate all[]; /* [room] */
+    uint32_t reserved;
+    tini_candidate all[TINI_CANDIDATES];
 } tini_search;
 
-_Static_assert(sizeof(tini_search) == 56 && sizeof(tini_candidate) == 40, "the same room on every machine");
-
-/* Of a session with room for so many. */
-static inline uint64_t tini_search_bytes(uint32_t candidates) {
-    return candidates ? sizeof(tini_search) + (uint64_t)candidates * sizeof(tini_candidate) : 0;
-}
+_Static_assert(sizeof(tini_search) == 56 + 40 * TINI_CANDIDATES, "the same room on every machine");
 
 /* Whether the generation is one. */
 static inline int tini_searches(const tin_session *session) {

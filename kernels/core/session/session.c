@@ -14,7 +14,7 @@ TINI_REGION_COLD
 
 /* Places of a session's parts in its block of memory. */
 typedef struct session_layout {
-    uint64_t offsets, pass, caches, slots, states, tokens, spans, rows, scratch, drafter, candidates, total;
+    uint64_t offsets, pass, caches, slots, states, tokens, spans, rows, scratch, drafter, search, total;
 } session_layout;
 
 static tin_status resolve_options(const tin_model *model, const tin_session_options *given,
@@ -27,8 +27,7 @@ static tin_status resolve_options(const tin_model *model, const tin_session_opti
         options->chunk = h->chunk;
     if (!options->logit_rows)
         options->logit_rows = 1;
-    if (!options->candidates && tini_model_searches(model))
-        options->candidates = TINI_CANDIDATES;
+    options->searches |= (uint32_t)tini_model_searches(model);
     if (options->context > h->context)
         return tini_fail(error, TIN_ERR_ARGUMENT, "a context of %u tokens; the model has at most %u",
                          options->context, h->context);
@@ -111,7 +110,7 @@ static session_layout plan_session(const tin_model *model, const tin_session_opt
     l.rows = tini_take(&l.total, (uint64_t)input.most_rows * input.width * sizeof(float));
     l.scratch = tini_take(&l.total, tini_sample_scratch(h->vocab));
     l.drafter = tini_take(&l.total, options->logit_rows > 1 ? TINI_DRAFTER_ROOM : 0);
-    l.candidates = tini_take(&l.total, tini_search_bytes(options->candidates));
+    l.search = tini_take(&l.total, options->searches ? sizeof(tini_search) : 0);
     return l;
 }
 
@@ -168,9 +167,9 @@ tin_status tin_session_create(const tin_model *model, const tin_session_options 
     s->input.spans = (tini_span *)(void *)(base + l.spans);
     s->input.rows = (float *)(void *)(base + l.rows);
     s->scratch = base + l.scratch;
-    if (options.candidates) {
-        s->search = (tini_search *)(void *)(base + l.candidates);
-        *s->search = (tini_search){.room = options.candidates};
+    if (options.searches) {
+        s->search = (tini_search *)(void *)(base + l.search);
+        s->search->most = 0;
     }
     if (options.logit_rows > 1) {
         s->drafter = (tini_drafter *)(void *)(base + l.drafter);

@@ -128,12 +128,12 @@ def seal(table: Table, folder: Path, task: Task | None = None, outputs: Sequence
         compiled = makers.regex(value)
     else:
         compiled = _compile_choices(value, task, outputs)
-    facts |= {key: v for key, v in asdict(compiled).items() if key != "data"}
+    facts |= {key: v for key, v in asdict(compiled).items() if key != "data"} | {"search": table.search}
     if source in ("schema", "tools"):
         facts["spacing"] = table.spacing
     if source == "tools":
         facts["format"] = table.format
-    return Sealed(compiled.data, facts)
+    return Sealed(compiled.with_search(table.search).data, facts)
 
 
 def _compile_choices(value: Any, task: Task | None, outputs: Sequence[str]) -> Constraint:

@@ -73,7 +73,8 @@ CHOICES = Kind(
 )
 DEVICES = one_or_more("a target's name, or the path of a TOML file")
 COLUMNS = one_or_more("a column's name")
-SEARCH, SEARCH_BUDGET = "search", 0.5
+SEARCH, SEARCH_BUDGET = "search", 0.5  # of learning rates
+SEARCH_TURNS = 16  # of an answer under a constraint
 NO_ROUGH = "none"
 RATE = Kind(
     f'"auto", "{SEARCH}" or a number above 0, at most 1',
@@ -274,6 +275,7 @@ class Constraint:
     choices: tuple[str, ...] | str | None = _key(CHOICES, None)
     spacing: Literal["compact", "spaced", "free"] = _key(choice(SPACINGS), "compact")
     format: str = _key(TEXT, "json")
+    search: int = _key(whole(0, 1_000_000), SEARCH_TURNS)
     free: bool = _key(FLAG, False)
 
     @property

@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from tinsmith.runtime.constraint_pool import Pool
 
 LOOKUP = 4  # guesses of next tokens at once, where nobody says how many
-CANDIDATES = 512  # beginnings that a session weighs for an answer that is looked for (Constraint.with_search)
 Finish = Literal["stop", "length", "context", "constraint", "none"]
 
 _NOWHERE = 2**32 - 1

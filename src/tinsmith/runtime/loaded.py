@@ -15,7 +15,7 @@ from tinsmith.formats.tin import Tin
 from tinsmith.runtime.adapters import Adapters, Applied, Chosen, Words, prefix_of, put_on, rank_of
 from tinsmith.runtime.constraint_pool import Pool
 from tinsmith.runtime.engine import Conversation
-from tinsmith.runtime.generation import CANDIDATES, LOOKUP, Completion, Generation, Sampling
+from tinsmith.runtime.generation import LOOKUP, Completion, Generation, Sampling
 from tinsmith.runtime.images import checked
 from tinsmith.runtime.sessions import Sessions
 from tinsmith.runtime.skill import Own, Skill
@@ -217,7 +217,7 @@ class Loaded:
             image_rows=rows,
             pace=self.pace if self.engine is None else 100,
             most_bytes=self._most_bytes,
-            candidates=CANDIDATES,
+            searches=True,
         )
         return session, partial(put_on, session) if outside is None else outside.put_on
 

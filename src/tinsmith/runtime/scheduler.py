@@ -14,7 +14,6 @@ from tinsmith.errors import InputError, RuntimeFault, TinsmithError, Unsupported
 from tinsmith.runtime.adapters import Applied, prefix_of, rank_of
 from tinsmith.runtime.choice import MOST_TOPS, Choice, choice_of, record
 from tinsmith.runtime.generation import (
-    CANDIDATES,
     FINISH,
     LOOKUP,
     Answer,
@@ -155,7 +154,7 @@ class Scheduler:
             adapter_rank=self.rank,
             images=self._image_rows,
             image_rows=self._image_rows,
-            candidates=CANDIDATES,
+            searches=True,
         )
         session.record(MOST_TOPS)  # memory for it is planned too
         return session

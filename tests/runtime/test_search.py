@@ -1,0 +1,275 @@
+"""Answers that are looked for as a whole: the likeliest of those that a constraint allows, however computed."""
+
+from __future__ import annotations
+
+import heapq
+import math
+from array import array
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from functools import cache
+from typing import Any
+
+import pytest
+from plain_sessions import DONE, PENDING, TOKEN, fed, row
+from tiny_models import tiny_spec
+
+import tinsmith
+from tinsmith import _core
+from tinsmith.compiler import build_image, build_tin
+from tinsmith.constraint import Constraint
+from tinsmith.constraint.choices import compile_choices
+from tinsmith.constraint.regex import compile_regex
+from tinsmith.errors import RuntimeFault
+from tinsmith.formats.tin import CONSTRAINT
+from tinsmith.train.tensors import from_float32, to_float32
+
+SHARPER = 8
+ROOM, LEFT_BEHIND, LEAST, CANDIDATES = 24, 8, -10.0, 256
+CASES = ("llama", "qwen35", "lfm2", "falcon_h1", "gemma3")
+TEXTS = ["lamp", "lantern", "lake", "light on", "light off", "on", "off", "often", "a", "ab", "abc", "the lake"]
+KINDS: dict[str, Constraint] = {
+    "choices": compile_choices(TEXTS),
+    "pairs": compile_regex(r"(kitchen|kit|garage|garden) (red|rose|green|great) (on|off|often)"),
+    "open": compile_regex(r"[a-c]{1,6}"),
+}
+
+
+@cache
+def image(case: str) -> memoryview:
+    """Of a model to which some tokens are far likelier than others."""
+    spec = tiny_spec(case)
+    norm = from_float32(SHARPER * to_float32(spec.tensors["final_norm"]))
+    return build_image(replace(spec, tensors={**spec.tensors, "final_norm": norm}))
+
+
+@cache
+def made(case: str) -> _core.Model:
+    return _core.Model(image(case))
+
+
+def held(case: str, kind: str, turns: int = 1000) -> _core.Constraint:
+    return _core.Constraint(made(case), KINDS[kind].with_search(turns).data)
+
+
+Given = tuple[list[int], int, float]
+
+
+def answered(
+    case: str,
+    kind: str,
+    prompt: Sequence[int],
+    turns: int = 1000,
+    lookup: int = 0,
+    budget: int = 0,
+    **options: Any,
+) -> Given:
+    """Tokens, the end's or -1, and how likely the answer is among what is allowed."""
+    session = _core.Session(
+        made(case), **{"context": 256, "logit_rows": 9, "checkpoints": 1, "searches": True, **options}
+    )
+    session.append(prompt)
+    return finished(session, held(case, kind, turns), lookup, budget)
+
+
+def finished(session: _core.Session, constraint: _core.Constraint, lookup: int = 0, budget: int = 0) -> Given:
+    session.constrain(constraint)
+    session.generate(ROOM, lookup, measure=True)
+    tokens = []
+    while (event := session.step(budget)) != DONE:
+        if event == TOKEN:
+            tokens.append(session.token())
+        else:
+            assert event == PENDING
+    assert session.finish() == _core.FINISH_END
+    return tokens, session.token(), session.log_probability()
+
+
+@dataclass(order=True)
+class Beginning:
+    less: float
+    made: int
+    tokens: list[int] = field(compare=False)
+    sure: float = field(compare=False)
+    end: int | None = field(compare=False, default=None)
+
+
+def looked_for(case: str, kind: str, prompt: Sequence[int]) -> tuple[list[int], int, float, int]:
+    """The same by a queue of beginnings, each computed from nothing. The last: how often it went back."""
+    model, constraint = made(case), held(case, kind)
+    queue, number, turns, before = [Beginning(0.0, 0, [], 0.0)], 1, -1, None
+    while True:
+        one = heapq.heappop(queue)
+        turns += before is None or one.tokens[: len(before)] != before
+        if one.end is not None:
+            return one.tokens, one.end, one.sure, turns
+        constraint.begin()
+        for token in one.tokens:
+            constraint.accept(token)
+        tokens = list(one.tokens)
+        while constraint.state() != _core.CONSTRAINT_MUST_END:
+            run = constraint.forced([*prompt, *tokens], ROOM - len(tokens))
+            if not run:
+                break
+            for token in run:
+                constraint.accept(token)
+            tokens += run
+        before = tokens
+        if constraint.state() == _core.CONSTRAINT_MUST_END:
+            heapq.heappush(queue, Beginning(one.less, number, tokens, one.sure, -1))
+            number += 1
+            continue
+        mask = int.from_bytes(constraint.mask(ROOM - len(tokens)), "little")
+        logits = array("f", fed(model, [*prompt, *tokens]).logits()[1])
+        allowed = [k for k in range(len(logits)) if mask >> k & 1]
+        best = sorted(allowed, key=lambda k: (-logits[k], k))[:LEFT_BEHIND]
+        whole, among = total(logits), total([logits[k] for k in allowed])
+        for rank, token in enumerate(best):
+            less = one.less - (logits[token] - whole if len(allowed) > 1 else 0)
+            if rank and logits[token] - logits[best[0]] <= LEAST:
+                continue
+            end = token if model.token(token)[2] else None
+            longer = tokens if end is not None else [*tokens, token]
+            sure = one.sure + (logits[token] - among if len(allowed) > 1 else 0)
+            heapq.heappush(queue, Beginning(less, number, longer, sure, end))
+            number += 1
+        assert number < CANDIDATES
+
+
+def total(logits: Sequence[float]) -> float:
+    most = max(logits)
+    return most + math.log(sum(math.exp(value - most) for value in logits))
+
+
+def prompts(case: str) -> list[list[int]]:
+    return [row(made(case), 9, seed) for seed in range(1, 7)]
+
+
+ASKED = [(kind, seed) for kind in KINDS for seed in range(6)]
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_the_likeliest_answer_is_found(case: str) -> None:
+    """As by a search that computes every beginning anew; guesses and slices change nothing."""
+    turned, others = 0, 0
+    for kind, seed in ASKED:
+        prompt = prompts(case)[seed]
+        tokens, end, sure, turns = looked_for(case, kind, prompt)
+        given = answered(case, kind, prompt)
+        assert given[:2] == (tokens, end)
+        assert given[2] == pytest.approx(sure, abs=1e-4)
+        assert answered(case, kind, prompt, lookup=6) == given
+        assert answered(case, kind, prompt, lookup=6, budget=1, chunk=3, logit_rows=3, threads=2) == given
+        turned += turns
+        others += given != answered(case, kind, prompt, turns=0)
+    assert turned > 10
+    assert others > 3
+
+
+def test_every_instruction_set_finds_the_same() -> None:
+    prompt = prompts("llama")[0]
+    wanted = answered("llama", "choices", prompt)
+    for isa in _core.isa_names():
+        model = _core.Model(image("llama"), isa)
+        session = _core.Session(model, context=64, searches=True)
+        session.append(prompt)
+        assert finished(session, _core.Constraint(model, KINDS["choices"].with_search(1000).data)) == wanted
+
+
+def test_a_batch_finds_the_same() -> None:
+    case = "qwen35"
+    model = made(case)
+    batch = _core.Batch(model, rows=24, logit_rows=24)
+    members = []
+    for kind, seed in ASKED[:6]:
+        session = _core.Session(model, context=64, batched=True, searches=True, logit_rows=4, checkpoints=1)
+        batch.add(session)
+        session.append(prompts(case)[seed])
+        session.constrain(held(case, kind))
+        session.generate(ROOM, 4, measure=True)
+        members.append((session, kind, seed, []))
+    going = len(members)
+    while going:
+        for k, event in enumerate(batch.step()):
+            if event == TOKEN:
+                members[k][3].append(members[k][0].token())
+            going -= event == DONE
+    for session, kind, seed, tokens in members:
+        given = (tokens, session.token(), session.log_probability())
+        assert given == answered(case, kind, prompts(case)[seed])
+
+
+def test_it_goes_back_as_often_as_it_may() -> None:
+    """And then on with the beginning at hand; an answer that is not finished leaves nothing behind."""
+    case = "falcon_h1"
+    found = {
+        turns: [answered(case, kind, prompts(case)[seed], turns) for kind, seed in ASKED]
+        for turns in (0, 1, 1000)
+    }
+    assert found[0] != found[1] != found[1000]
+    kind = ASKED[1][0]
+    session = _core.Session(made(case), context=64, searches=True)
+    session.append(prompts(case)[1])
+    session.constrain(held(case, kind))
+    for steps in range(1, 12):
+        session.generate(ROOM)
+        for _ in range(steps):
+            if session.step(1) != PENDING:
+                break
+        session.replace(prompts(case)[1])
+        assert session.tokens()[1] == prompts(case)[1]
+    assert finished(session, held(case, kind)) == found[1000][1]
+
+
+def test_what_each_token_was_chosen_by() -> None:
+    case = "llama"
+    for kind, seed in ASKED:
+        session = _core.Session(made(case), context=64, searches=True)
+        session.record(0)
+        session.append(prompts(case)[seed])
+        session.constrain(held(case, kind))
+        session.generate(ROOM, measure=True)
+        tokens, sure = [], 0.0
+        while (event := session.step()) in (TOKEN, DONE):
+            allowed, logit, share, tops = session.choice()
+            assert not tops
+            if event == DONE and session.token() < 0:
+                break
+            if event == TOKEN:
+                tokens.append(session.token())
+            sure += share
+            if allowed > 1:
+                before = [*prompts(case)[seed], *tokens[: len(tokens) - (event == TOKEN)]]
+                assert array("f", fed(made(case), before).logits()[1])[session.token()] == logit
+            if event == DONE:
+                break
+        assert sure == pytest.approx(session.log_probability(), abs=1e-9)
+
+
+def test_a_constraint_says_whether_it_searches() -> None:
+    plain = KINDS["choices"]
+    assert (plain.search, plain.with_search(9).search, plain.with_search(9).with_search(0)) == (0, 9, plain)
+    case, prompt = "llama", prompts("llama")[0]
+    session = _core.Session(made(case), context=64)
+    session.append(prompt)
+    session.constrain(held(case, "choices"))
+    with pytest.raises(RuntimeFault, match="no room for that: make it with `searches`"):
+        session.generate(ROOM)
+    session.generate(ROOM, temperature=0.7, seed=3)  # which draws, and looks for nothing
+    assert session.step() == TOKEN
+
+
+def test_a_file_s_own_constraint_is_obeyed_everywhere(tmp_path: Any) -> None:
+    """Its sessions have the room; one answer and many at once are looked for."""
+    spec = tiny_spec("llama")
+    texts = [f"number {n}" for n in range(6)]
+    sealed = {n: tmp_path / f"{n}.tin" for n in (0, 16)}
+    for turns, path in sealed.items():
+        data = KINDS["choices"].with_search(turns).data
+        build_tin(spec, path, entries={CONSTRAINT: data}, manifest={"constraint": {"kind": "choices"}})
+    sizes = {n: _core.Session(tinsmith.load(path).core, context=64).size() for n, path in sealed.items()}
+    assert sizes[16] - sizes[0] == 56 + 40 * CANDIDATES + 8  # rounded up to 64
+    model = tinsmith.load(sealed[16])
+    alone = [model.generate(text, max_tokens=ROOM).text for text in texts]
+    assert [one.text for one in model.generate_many(texts, max_tokens=ROOM)] == alone
+    assert all(text in TEXTS for text in alone)
