@@ -454,7 +454,8 @@ typedef struct tin_session_options {
      * dim (tin_model_info) floats; 0: it takes none. */
     uint32_t images;
     uint32_t image_rows;
-    uint32_t searches; /* 1: room for constraints that have answers looked for, as there is where one of the file's does */
+    uint32_t
+        searches; /* 1: room for constraints that have answers looked for, as there is where one of the file's does */
 } tin_session_options;
 
 /* Bytes of memory that tin_session_create needs, the same on every machine; 0 on failure

@@ -7,10 +7,9 @@
 #include <string.h>
 
 static PyObject *session_new(PyTypeObject *type, PyObject *args, PyObject *keywords) {
-    static char *names[] = {"model",   "context",    "chunk",       "logit_rows", "threads",
-                            "kv_type", "batched",    "checkpoints", "compute",    "adapter_rank",
-                            "images",  "image_rows", "pace",        "most_bytes", "searches",
-                            NULL};
+    static char *names[] = {
+        "model",   "context",      "chunk",  "logit_rows", "threads", "kv_type",    "batched",  "checkpoints",
+        "compute", "adapter_rank", "images", "image_rows", "pace",    "most_bytes", "searches", NULL};
     core_state *state = PyType_GetModuleState(type);
     PyObject *model, *compute = Py_None;
     unsigned context = 0, chunk = 0, logit_rows = 1, threads = 1, kv_type = TIN_KV_F16, checkpoints = 0,
@@ -18,10 +17,10 @@ static PyObject *session_new(PyTypeObject *type, PyObject *args, PyObject *keywo
     int batched = 0, searches = 0;
     unsigned long long most_bytes = 0; /* 0: any */
     if (!PyArg_ParseTupleAndKeywords(
-            args, keywords, "O!|O&O&O&O&O&pO&OO&O&O&O&Kp:Session", names, state->model_type, &model, core_uint32,
-            &context, core_uint32, &chunk, core_uint32, &logit_rows, core_uint32, &threads, core_uint32,
-            &kv_type, &batched, core_uint32, &checkpoints, &compute, core_uint32, &adapter_rank, core_uint32,
-            &images, core_uint32, &image_rows, core_uint32, &pace, &most_bytes, &searches))
+            args, keywords, "O!|O&O&O&O&O&pO&OO&O&O&O&Kp:Session", names, state->model_type, &model,
+            core_uint32, &context, core_uint32, &chunk, core_uint32, &logit_rows, core_uint32, &threads,
+            core_uint32, &kv_type, &batched, core_uint32, &checkpoints, &compute, core_uint32, &adapter_rank,
+            core_uint32, &images, core_uint32, &image_rows, core_uint32, &pace, &most_bytes, &searches))
         return NULL;
     allocfunc alloc = (allocfunc)PyType_GetSlot(type, Py_tp_alloc);
     core_session *self = (core_session *)alloc(type, 0);

@@ -14,7 +14,7 @@ typedef struct choice {
     uint32_t first, used;       /* rows of logits that were each chosen by, the last of them */
     uint32_t guesses, right;    /* from `at` on, those that may still be right; those that were */
     uint32_t forced, forced_at; /* how many are known, and the next one */
-    uint32_t same;              /* tokens that stayed where another beginning was taken up; TINI_NONE: none was */
+    uint32_t same; /* tokens that stayed where another beginning was taken up; TINI_NONE: none was */
     int32_t tokens[TINI_FORCED_MAX];
 } choice;
 
@@ -144,8 +144,7 @@ static int32_t sampled(tin_session *s, const choice *c, const uint32_t *mask) {
         tini_mask_logits(tini_session_row(s, c->at - 1), vocab, mask);
         s->ready.partial = 1;
     }
-    int32_t token =
-        tini_sample(&s->sampling, c->row, vocab, mask, s->input.tokens, c->at, c->at, s->scratch);
+    int32_t token = tini_sample(&s->sampling, c->row, vocab, mask, s->input.tokens, c->at, c->at, s->scratch);
     double share = 0;
     if (token >= 0 && (s->sampling.measure || tini_record_shares(s->record)))
         share = tini_log_share(c->row, vocab, mask, (uint32_t)token);

@@ -70,7 +70,7 @@ struct tin_session {
     uint32_t rest, resting;       /* how often to leave them out after bad luck, and how often still */
     int drafted;                  /* the last ones were the table's */
     int32_t token, finish;
-    int32_t end;     /* that the generation was ended by; -1: none was chosen */
+    int32_t end;                /* that the generation was ended by; -1: none was chosen */
     struct tini_search *search; /* what it may look for the likeliest answer with, or NULL; see search.h */
     uint32_t told;   /* where the last event's token stands, the end's too; TINI_NONE: it was of none */
     uint32_t passes; /* that made logits in it */

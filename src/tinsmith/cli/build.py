@@ -65,6 +65,13 @@ PARAMETERS = [
             help="a grammar (.gbnf or .lark) of a MODEL's answers",
         ),
     ),
+    option(
+        "--search",
+        Whole(0),
+        default=0,
+        metavar="N",
+        help="how often an answer under it may be gone back for a likelier one (default: 0)",
+    ),
     option("--out", Folder(), metavar="DIR", help="for the files (default: runs/<recipe name>, or here)"),
     option(
         "--target",
@@ -83,13 +90,24 @@ def run(args: Args) -> int:
 
     devices = [targets.find(name) for name in args.targets]
     if args.source.endswith(".toml"):
-        stated = ("formats", "context", "name", "date", "imatrix", "mmproj", "schema", "tools", "grammar")
+        stated = (
+            "formats",
+            "context",
+            "name",
+            "date",
+            "imatrix",
+            "mmproj",
+            "schema",
+            "tools",
+            "grammar",
+            "search",
+        )
         if any(getattr(args, name) for name in stated):
             raise InputError(
                 f"{args.source}: a recipe states formats, context and name itself, in [build] and [output], "
                 "a date in [data], what an answer may be in [constraint], and weighs inputs by its training "
                 "data; leave out --format, --context, --name, --date, --imatrix, --mmproj, --schema, --tools, "
-                "--grammar"
+                "--grammar, --search"
             )
         budgets = _budget.given(args)
         if budgets:
@@ -172,7 +190,9 @@ def _formats(args: Args, devices: Sequence[Target]) -> list[str]:
 def _constraint(args: Args) -> Sealed | None:
     from tinsmith.pipeline import constraint, recipe_tables
 
-    table = recipe_tables.Constraint(schema=args.schema, tools=args.tools, grammar=args.grammar)
+    table = recipe_tables.Constraint(
+        schema=args.schema, tools=args.tools, grammar=args.grammar, search=args.search
+    )
     return constraint.seal(table, Path()) if table.source else None
 
 

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from tinsmith import _core
 from tinsmith.checks import whole
+from tinsmith.errors import InputError
+
+if TYPE_CHECKING:
+    from tinsmith.constraint import Constraint
 
 MOST_TOPS = 64
 
@@ -25,9 +30,18 @@ class Choice:
     tops: tuple[tuple[int, float], ...] = ()
 
 
+def check_tops(tops: int, constraint: Constraint | None, plain: bool) -> None:
+    """plain: whether the likeliest token is taken. Raises InputError for alternatives that nobody keeps."""
+    whole("tops", tops, 0, MOST_TOPS)
+    if tops and plain and constraint is not None and constraint.search:
+        raise InputError(
+            "an answer that is looked for as a whole keeps no alternatives of its tokens; leave out tops, or give "
+            "the constraint with_search(0)"
+        )
+
+
 def record(session: _core.Session, wanted: bool, tops: int) -> None:
     """Has the session keep what it chooses by, or not. tops: alternatives of each choice."""
-    tops = whole("tops", tops, 0, MOST_TOPS)
     session.record(tops if wanted or tops else None)
 
 

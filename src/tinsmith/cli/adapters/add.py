@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tinsmith.cli._command import Args, argument, one_of, option
-from tinsmith.cli._types import File, Folder, Word
+from tinsmith.cli._types import File, Folder, Whole, Word
 from tinsmith.cli.adapters._out import FILE, OUT, done, out_of
 
 if TYPE_CHECKING:
@@ -36,6 +36,13 @@ PARAMETERS = [
             "--grammar", File(".gbnf", ".lark"), metavar="F", help="a grammar (.gbnf or .lark) of its answers"
         ),
     ),
+    option(
+        "--search",
+        Whole(0),
+        default=0,
+        metavar="N",
+        help="how often an answer under it may be gone back for a likelier one (default: 0)",
+    ),
     option("--license", metavar="L", help="of the adapter: an SPDX name, for the manifest and the SBOM"),
     OUT,
 ]
@@ -53,7 +60,9 @@ def _extra(args: Args) -> Extra:
     from tinsmith.pipeline import constraint, recipe_tables
     from tinsmith.quant.shipping import Extra
 
-    table = recipe_tables.Constraint(schema=args.schema, tools=args.tools, grammar=args.grammar)
+    table = recipe_tables.Constraint(
+        schema=args.schema, tools=args.tools, grammar=args.grammar, search=args.search
+    )
     held = constraint.seal(table, Path()) if table.source else None
     facts = {"constraint": held.facts} if held else {}
     return Extra(held.entries if held else {}, facts | ({"license": args.license} if args.license else {}))
