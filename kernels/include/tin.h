@@ -801,6 +801,12 @@ TIN_API int32_t tin_constraint_state(const tin_constraint *constraint);
 /* Holds the session's generations to a constraint, from the next one on, each from the constraint's
  * beginning; NULL lifts it. Ends a generation.
  *
+ * A constraint may have answers looked for: at temperature 0 without penalties and biases, a choice that leads to
+ * where only the unlikely may follow is then taken back, a number of times that the constraint says, as long as
+ * another beginning of an answer is likelier by the model's own softmax, over all tokens. tin_step gives no token
+ * before the answer is complete; then all, with what they were chosen by (tin_session_choice), but for
+ * alternatives. The session needs room for it (tin_session_options).
+ *
  * Logits stay as they are: tokens that are not allowed are simply not chosen. Tokens that must come
  * next are taken without evaluating the model for each: they count against max_tokens, and tin_step
  * still returns TIN_STEP_TOKEN for every one. When nothing but the end can follow, the generation

@@ -253,7 +253,7 @@ def test_a_job_that_fails_leaves_the_others_alone(model: Model) -> None:
 
 def test_memory_is_planned(model: Model) -> None:
     small, large = Scheduler(model, places=2, kept=0), Scheduler(model, places=6, kept=0)
-    session = _core.Session(model.core, context=512, logit_rows=64, batched=True)
+    session = _core.Session(model.core, context=512, logit_rows=64, batched=True, searches=True)
     session.record(64)
     assert large.memory - small.memory == 4 * session.size()
     assert Scheduler(model, places=2, kept=4).memory == large.memory

@@ -30,10 +30,11 @@ PREFIXED, PREFIX = 3, 23  # which of the adapters is a prefix, and how long: pas
 NONE = 2**32 - 1
 PENDING, LOGITS, IDLE = _core.STEP_PENDING, _core.STEP_LOGITS, _core.STEP_IDLE
 TOKEN, DONE = _core.STEP_TOKEN, _core.STEP_DONE
-PATTERNS = (
-    "in the beginning there was[a-z ]{0,9}",
-    "the (yes|no|thing)( (yes|no|in the end))*",
-    r"[\s\S]*",
+CONSTRAINTS = (
+    compile_regex("in the beginning there was[a-z ]{0,9}"),
+    compile_regex("the (yes|no|thing)( (yes|no|in the end))*"),
+    compile_regex("(the |then |there )?(yes|yet|no|not|none)( (yes|no|in the end))*").with_search(6),
+    compile_regex(r"[\s\S]*"),
 )
 OPTIONS: tuple[dict[str, Any], ...] = (  # of the machine's three sessions
     {"chunk": 16, "logit_rows": 8, "checkpoints": 2},
@@ -73,7 +74,7 @@ class Oracle:
             self.adapters.append(_core.Adapter(self.core, aligned(compiled(image, rank=rank, seed=seed))))
         self.adapters.append(_core.Adapter(self.core, aligned(random_prefix(image, PREFIX))))
         self.vocab: int = self.core.info()["vocab"]
-        self.constraints = [compile_regex(pattern).data for pattern in PATTERNS]
+        self.constraints = [constraint.data for constraint in CONSTRAINTS]
         prompts = [[(7 * k * k + n) % 100 for k in range(9)] for n in range(8)]
         told = [(tokens, generated(self.fresh(0, tokens), 30)) for tokens in prompts]
         self.table = drafts.learn(self.core, told)
@@ -81,7 +82,9 @@ class Oracle:
         self._runs: dict[Any, Any] = {}
 
     def fresh(self, adapter: int, tokens: Sequence[int], **options: Any) -> _core.Session:
-        session = _core.Session(self.core, context=CONTEXT, chunk=64, adapter_rank=RANK, **options)
+        session = _core.Session(
+            self.core, context=CONTEXT, chunk=64, adapter_rank=RANK, searches=True, **options
+        )
         session.adapter(self.adapters[adapter])
         session.append(tokens)
         return session
@@ -151,7 +154,7 @@ class Player:
     """What the machine knows of a session."""
 
     def __init__(self, core: _core.Model, table: bytes, options: dict[str, Any]) -> None:
-        self.session = _core.Session(core, context=CONTEXT, adapter_rank=RANK, **options)
+        self.session = _core.Session(core, context=CONTEXT, adapter_rank=RANK, searches=True, **options)
         self.session.draft(table)
         self.adapter = 0
         self.alone = not options.get("batched")
@@ -335,7 +338,7 @@ class Sessions(RuleBasedStateMachine):
             assert player.visible() is None
             assert player.session.save() == saved
 
-    @rule(k=players, which=st.sampled_from((None, *range(len(PATTERNS)))))
+    @rule(k=players, which=st.sampled_from((None, *range(len(CONSTRAINTS)))))
     def constrain(self, k: int, which: int | None) -> None:
         player = self.players[k]
         if which is not None and any(
@@ -396,7 +399,7 @@ class Sessions(RuleBasedStateMachine):
 
     @rule(
         k=players,
-        which=st.integers(0, len(PATTERNS) - 1),
+        which=st.integers(0, len(CONSTRAINTS) - 1),
         most=st.integers(2, 30),
         lookup=st.sampled_from((0, 4)),
         budget=budgets,

@@ -90,18 +90,8 @@ def run(args: Args) -> int:
 
     devices = [targets.find(name) for name in args.targets]
     if args.source.endswith(".toml"):
-        stated = (
-            "formats",
-            "context",
-            "name",
-            "date",
-            "imatrix",
-            "mmproj",
-            "schema",
-            "tools",
-            "grammar",
-            "search",
-        )
+        held = ("schema", "tools", "grammar", "search")
+        stated = ("formats", "context", "name", "date", "imatrix", "mmproj", *held)
         if any(getattr(args, name) for name in stated):
             raise InputError(
                 f"{args.source}: a recipe states formats, context and name itself, in [build] and [output], "

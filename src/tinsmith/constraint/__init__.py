@@ -49,9 +49,9 @@ class Constraint:
         return search if version == SEARCHES else 0
 
     def with_search(self, turns: int) -> Constraint:
-        """The same, with another `search`: choices that lead to where only the unlikely may follow are then taken
-        back, as long as another answer is likelier by the model's own softmax (best-first search). Tokens come once
-        the answer is complete. Holds at temperature 0 without penalties and biases."""
+        """The same, with another `search`: choices that lead to where only the unlikely may follow are then
+        taken back, as long as another answer is likelier by the model's own softmax (best-first search). Tokens
+        come once the answer is complete. Holds at temperature 0 without penalties and biases."""
         turns = whole("turns", turns, 0, NO_END)
         magic, _, *counts, _ = HEADER.unpack_from(self.data)
         header = HEADER.pack(magic, SEARCHES if turns else VERSION, *counts, turns)

@@ -35,8 +35,8 @@ def check_tops(tops: int, constraint: Constraint | None, plain: bool) -> None:
     whole("tops", tops, 0, MOST_TOPS)
     if tops and plain and constraint is not None and constraint.search:
         raise InputError(
-            "an answer that is looked for as a whole keeps no alternatives of its tokens; leave out tops, or give "
-            "the constraint with_search(0)"
+            "an answer that is looked for as a whole keeps no alternatives of its tokens; leave out tops, or "
+            "give the constraint with_search(0)"
         )
 
 
