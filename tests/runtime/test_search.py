@@ -246,6 +246,43 @@ def test_what_each_token_was_chosen_by() -> None:
         assert sure == pytest.approx(session.log_probability(), abs=1e-9)
 
 
+@pytest.mark.parametrize("lookup", [0, 6])
+def test_a_long_answer_is_settled_and_goes_on(lookup: int) -> None:
+    """Without room for more candidates: its tokens then come one by one, chosen as without a search."""
+    case, room = "llama", 330
+    constraint = compile_regex("[ab]{60}( [ab]{60}){4}")
+    session = _core.Session(made(case), context=400, searches=True, logit_rows=7)
+    session.record(0)
+    session.append(prompts(case)[0])
+    session.constrain(_core.Constraint(made(case), constraint.with_search(1000).data))
+    session.generate(room, lookup, measure=True)
+    tokens, passes, sure = [], [], 0.0
+    while session.step() == TOKEN:
+        allowed, logit, share, _ = session.choice()
+        if allowed > 1:
+            before = [*prompts(case)[0], *tokens]
+            assert array("f", fed(made(case), before).logits()[1])[session.token()] == logit
+        tokens.append(session.token())
+        passes.append(session.passes())
+        sure += share
+    text = b"".join(made(case).token(token)[0] for token in tokens).decode()
+    assert [len(part) for part in text.split()] == [60] * 5
+    assert passes[0] == passes[3] < passes[-1]
+    assert sure == pytest.approx(session.log_probability(), abs=1e-6)
+    greedy = fed(made(case), [*prompts(case)[0], *tokens[:200]])
+    constraint_at = _core.Constraint(made(case), constraint.data)
+    constraint_at.begin()
+    for token in tokens[:200]:
+        constraint_at.accept(token)
+    for token in tokens[200:]:
+        mask = int.from_bytes(constraint_at.mask(), "little")
+        logits = array("f", greedy.logits()[1])
+        assert token == max((k for k in range(len(logits)) if mask >> k & 1), key=lambda k: (logits[k], -k))
+        constraint_at.accept(token)
+        greedy.append([token])
+        greedy.step()
+
+
 def test_a_constraint_says_whether_it_searches() -> None:
     plain = KINDS["choices"]
     assert (plain.search, plain.with_search(9).search, plain.with_search(9).with_search(0)) == (0, 9, plain)

@@ -219,10 +219,10 @@ static void turn(tin_session *s, choice *c) {
     c->guesses = c->forced = c->forced_at = 0;
 }
 
-/* What was computed of tokens that are no longer there is forgotten. */
+/* What was computed of tokens that are no longer there is forgotten; the last one is queued again, for its logits. */
 static void turned(tin_session *s, uint32_t same) {
-    uint32_t computed = tini_session_computed(s);
-    computed = computed < same ? computed : same;
+    uint32_t computed = tini_session_computed(s), most = same < s->count ? same : s->count - 1;
+    computed = computed < most ? computed : most;
     tini_session_reset(s, tini_session_check_window(s, computed, NULL) ? 0 : computed, s->count);
     if (s->drafter && s->drafter->table.header)
         tini_drafter_begin(s->drafter, s->input.tokens, s->search->begin);

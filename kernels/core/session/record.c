@@ -74,7 +74,7 @@ tin_status tin_session_choice(const tin_session *s, tin_choice *choice, tin_erro
         return tini_fail(error, TIN_ERR_STATE,
                          s->record ? "the last step gave no token"
                                    : "the session keeps no choices: give it a record first");
-    if (tini_searches(s))
+    if (s->search && s->search->most)
         *choice = tini_search_choice(s, s->told);
     for (uint32_t k = 0; k < s->record->count; k++)
         if (s->record->entries[k].at == s->told)

@@ -8,15 +8,16 @@ enum { TAKEN = 0, OPEN = 1, COMPLETE = 2 };
 
 enum { CHOICES = 8 }; /* of a choice: the one that is taken, and others that are left behind */
 
+enum { SPARE = 2 }; /* of the room: a token at hand, and a complete beginning */
+
 /* What is less likely than this, of the one that is taken, is not left behind: e^-10. */
 static const double LEAST = -10;
 
-/* Adds one that follows the tip; 0 where there is no room, and then no more is. The last is kept for a complete one, which
- * would be lost. */
-static int leave_behind(tin_session *s, tini_candidate candidate) {
+/* Adds one that follows the tip, where there is room, of which the last is for what must not be lost: those at hand. */
+static int leave_behind(tin_session *s, tini_candidate candidate, uint32_t spare) {
     tini_search *search = s->search;
-    search->over |= search->count + (candidate.state < COMPLETE) >= TINI_CANDIDATES;
-    if (search->over)
+    search->over |= search->count + spare >= TINI_CANDIDATES;
+    if (search->count + spare >= TINI_CANDIDATES)
         return 0;
     candidate.before = search->tip;
     candidate.length = search->tip == TINI_NONE ? 0 : search->all[search->tip].length;
@@ -42,7 +43,7 @@ void tini_search_begin(tin_session *s, uint32_t most) {
     search->left = s->left;
     search->tip = TINI_NONE;
     search->count = search->turns = 0;
-    search->over = 0;
+    search->over = search->settled = 0;
     stand(s, 0, 0, (tini_chosen){0, 1});
 }
 
@@ -65,7 +66,7 @@ int32_t tini_search_choose(tin_session *s, const float *logits, const uint32_t *
             .state = tin_token_is_end(s->model, tops[k].token) ? COMPLETE + TIN_FINISH_END : OPEN,
         };
         if (other.score - score > LEAST)
-            leave_behind(s, other);
+            leave_behind(s, other, SPARE);
     }
     tini_chosen by = {allowed > 1 ? logits[tops[0].token] : 0, allowed};
     stand(s, score, search->sure + (allowed > 1 ? first : 0), by);
@@ -75,8 +76,9 @@ int32_t tini_search_choose(tin_session *s, const float *logits, const uint32_t *
 void tini_search_place(tin_session *s, int32_t token) {
     tini_search *search = s->search;
     tini_candidate placed = {search->score, search->sure, search->by, token, 0, 0, TAKEN};
-    if (leave_behind(s, placed))
+    if (leave_behind(s, placed, 0))
         search->tip = search->count - 1;
+    search->over |= search->count + SPARE >= TINI_CANDIDATES;
     search->by = (tini_chosen){0, 1}; /* until the next choice */
 }
 
@@ -104,7 +106,7 @@ static void leave_tip(tin_session *s) {
         search->all[search->tip].state = OPEN;
     else if (s->finish && s->finish != TIN_FINISH_CONSTRAINT) {
         uint32_t state = COMPLETE + (uint32_t)s->finish;
-        leave_behind(s, (tini_candidate){search->score, search->sure, search->by, s->end, 0, 0, state});
+        leave_behind(s, (tini_candidate){search->score, search->sure, search->by, s->end, 0, 0, state}, 0);
     }
 }
 
@@ -134,6 +136,7 @@ uint32_t tini_search_turn(tin_session *s, uint32_t at, uint32_t *same) {
     tini_search *search = s->search;
     search->over |= search->turns == search->most;
     uint32_t chosen = likeliest(s);
+    search->settled = search->over;
     if (chosen == TINI_NONE)
         return 0;
     search->turns++;
@@ -158,7 +161,7 @@ uint32_t tini_search_turn(tin_session *s, uint32_t at, uint32_t *same) {
 tin_choice tini_search_choice(const tin_session *s, uint32_t place) {
     const tini_search *search = s->search;
     tini_chosen by = search->by;
-    double sure = search->sure, before = sure;
+    double sure = search->sure;
     uint32_t k = search->tip;
     if (k != TINI_NONE && place < search->begin + search->all[k].length) {
         while (search->all[k].length > place - search->begin + 1)
@@ -167,7 +170,7 @@ tin_choice tini_search_choice(const tin_session *s, uint32_t place) {
         sure = search->all[k].sure;
         k = search->all[k].before;
     }
-    before = k == TINI_NONE ? 0 : search->all[k].sure;
+    double before = k == TINI_NONE ? 0 : search->all[k].sure;
     return (tin_choice){.log_probability = sure - before, .logit = by.logit, .allowed = by.allowed};
 }
 

@@ -40,16 +40,16 @@ typedef struct tini_search {
     uint32_t most, turns; /* how often it may take up another beginning, and did; most 0: it does not search */
     uint32_t begin, left; /* where the answer begins, and the tokens that it may have */
     uint32_t tip;         /* the last token's candidate; TINI_NONE: none was chosen yet */
-    uint32_t over;        /* whether the beginning at hand is gone on with to its end */
-    uint32_t reserved;
+    uint32_t over;    /* what is at hand is the last that is taken up, but for what is complete and likelier */
+    uint32_t settled; /* it is gone on with to its end as without a search */
     tini_candidate all[TINI_CANDIDATES];
 } tini_search;
 
 _Static_assert(sizeof(tini_search) == 56 + 40 * TINI_CANDIDATES, "the same room on every machine");
 
-/* Whether the generation is one. */
+/* Whether the generation is one, and may still take up another beginning. */
 static inline int tini_searches(const tin_session *session) {
-    return session->search && session->search->most;
+    return session->search && session->search->most && !session->search->settled;
 }
 
 /* A generation begins; most: how often it may take up another beginning, 0: it does not search. */
@@ -67,7 +67,8 @@ void tini_search_place(tin_session *session, int32_t token);
  * *same of them as before; 0 where the one at hand stays. */
 uint32_t tini_search_turn(tin_session *session, uint32_t at, uint32_t *same);
 
-/* By what the answer's token was chosen that stands at `place`, or its end; what one that had to come was. */
+/* By what the answer's token was chosen that stands at `place`, or its end, where that was before it was settled; else
+ * what one that had to come was. */
 tin_choice tini_search_choice(const tin_session *session, uint32_t place);
 
 #endif
