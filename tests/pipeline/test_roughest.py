@@ -164,8 +164,7 @@ def test_auto_s_file_beside_another_has_its_own(folder: Path) -> None:
     show, out = progress.PlainDisplay(), folder / "joined"
     stages.make(load(folder, ["Q4_0"]), out, show, goal="train")
     before = (out / "rough" / WEIGHTS).stat().st_mtime_ns
-    joined = load(folder, ["Q8_0", "AUTO", "Q4_0", "Q4_1"], build="bits = 4.7")
-    run = stages.make(joined, out, show, goal="build")
+    run = stages.make(load(folder, ["Q8_0", "AUTO", "Q4_0", "Q4_1"], build="bits = 4.7"), out, show, goal="build")
     assert (out / "rough" / WEIGHTS).stat().st_mtime_ns == before
     assert origins(run) == [
         ("merged", ["Q8_0"]),

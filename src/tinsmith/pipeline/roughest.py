@@ -1,8 +1,7 @@
 """Which of the files that ship training prepares for: the roughest preset's, and AUTO's.
 
 What is right under a preset's errors is right under smaller ones; AUTO's are of another kind. Its formats are
-chosen from the base then, since there is nothing else yet, and settled from the trained model when it is
-built."""
+chosen from the base then, since there is nothing else yet, and settled from the trained model when it is built."""
 
 from __future__ import annotations
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tinsmith.format_names import AUTO
 from tinsmith.formats.model_files import model_digest
+from tinsmith.format_names import AUTO
 from tinsmith.pipeline import data, roughest, sources, update
 from tinsmith.pipeline.augmentation import OFF_TOPIC
 from tinsmith.pipeline.data import Data
