@@ -114,11 +114,6 @@ def test_the_adapter_of_rough_files_is_told(document: dict[str, Any]) -> None:
     page = report.html(document)
     assert "went on from the first one under the errors of Q4_0: 40 steps" in page
     assert "50.0, 62.5 % exact after its epochs" in page
-    assert "AUTO" not in page
-    document["train"]["rough_auto"] = {"format": "AUTO", "steps": 41, "seconds": 70.5, "validations": rows}
-    assert "file has an adapter of its own, which went on from the first one under the errors of AUTO: 41 steps" in (
-        report.html(document)
-    )
 
 
 def test_splits_that_were_made_are_told(document: dict[str, Any]) -> None:

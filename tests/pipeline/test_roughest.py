@@ -1,4 +1,4 @@
-"""What a recipe's training prepares for: the roughest preset that it builds, and AUTO."""
+"""What a recipe's training prepares for: the roughest of the files that it builds."""
 
 from __future__ import annotations
 
@@ -14,8 +14,7 @@ from tiny_models import tiny_spec
 from tinsmith import models, quant
 from tinsmith.errors import RecipeError
 from tinsmith.models import family
-from tinsmith.pipeline import build, recipe, roughest, stages, training
-from tinsmith.pipeline.run import Run
+from tinsmith.pipeline import build, recipe, roughest, stages
 from tinsmith.quant import convert
 from tinsmith.system import progress
 from tinsmith.train import importance, merge, rough_adapter
@@ -96,15 +95,15 @@ def test_a_format_that_is_not_built_is_refused(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("formats", "bits", "train", "wanted"),
     [
-        (["AUTO"], 6.5, "", ["AUTO"]),
-        (["Q4_0", "AUTO"], 4.7, "", ["Q4_0", "AUTO"]),
-        (["Q4_0", "AUTO"], 9.5, "", ["Q4_0"]),
-        (["Q8_0", "AUTO"], 9.5, "", []),
-        (["AUTO"], 6.5, 'method = "prefix"', []),
+        (["AUTO"], 6.5, "", "AUTO"),
+        (["Q4_0", "AUTO"], 4.7, "", "AUTO"),
+        (["Q4_0", "AUTO"], 7.5, "", "Q4_0"),
+        (["Q8_0", "AUTO"], 9.5, "", None),
+        (["AUTO"], 6.5, 'method = "prefix"', None),
     ],
 )
 def test_training_takes_auto_s_formats_from_the_base(
-    folder: Path, formats: list[str], bits: float, train: str, wanted: list[str]
+    folder: Path, formats: list[str], bits: float, train: str, wanted: str | None
 ) -> None:
     out = folder / f"run-{'-'.join(formats)}-{bits:g}-{bool(train)}"
     run = stages.make(
@@ -112,13 +111,13 @@ def test_training_takes_auto_s_formats_from_the_base(
     )
     facts = run.done(stages.TRAIN).facts
     assert "under the errors" not in facts.note
-    made = training.rough_adapters(run, facts)
-    assert [rough.format for rough, _ in made] == wanted
-    assert len({(folder / "adapter_model.safetensors").read_bytes() for _, folder in made}) == len(wanted)
-    for rough, _ in made:
-        found = re.search(r"; every step under the errors of (\w+), made anew every (\d+) steps", rough.note)
-        assert found and found[1] == rough.format
-        assert found[2] == ("100" if rough.format == "AUTO" else "50")
+    assert (facts.rough.format if facts.rough else None) == wanted
+    if facts.rough:
+        found = re.search(
+            r"; every step under the errors of (\w+), made anew every (\d+) steps", facts.rough.note
+        )
+        assert found and found[1] == wanted
+        assert found[2] == ("100" if wanted == "AUTO" else "50")
     assert (out / "search" / "base" / "sensitivity.json").exists() is ("prefix" not in train)
 
 
@@ -152,25 +151,8 @@ def test_a_format_that_is_stated_is_built_from_what_was_prepared_for_it(folder: 
         progress.PlainDisplay(),
         goal="build",
     )
-    assert origins(run) == [("merged", ["F16"]), ("merged-rough", ["Q8_0"])]
-
-
-def origins(run: Run) -> list[tuple[str, list[str]]]:
-    return [(origin.merged.name, origin.formats) for origin in build.origins(run, run.given(stages.BUILD))]
-
-
-def test_auto_s_file_beside_another_has_its_own(folder: Path) -> None:
-    """The other's is not trained again for that."""
-    show, out = progress.PlainDisplay(), folder / "joined"
-    stages.make(load(folder, ["Q4_0"]), out, show, goal="train")
-    before = (out / "rough" / WEIGHTS).stat().st_mtime_ns
-    run = stages.make(load(folder, ["Q8_0", "AUTO", "Q4_0", "Q4_1"], build="bits = 4.7"), out, show, goal="build")
-    assert (out / "rough" / WEIGHTS).stat().st_mtime_ns == before
-    assert origins(run) == [
-        ("merged", ["Q8_0"]),
-        ("merged-rough", ["Q4_0", "Q4_1"]),
-        ("merged-rough-auto", ["AUTO"]),
-    ]
+    names = [(origin.merged.name, origin.formats) for origin in build.origins(run, run.given(stages.BUILD))]
+    assert names == [("merged", ["F16"]), ("merged-rough", ["Q8_0"])]
 
 
 def test_what_was_trained_first_is_not_trained_again(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,6 +17,7 @@ from tinsmith.pipeline.merge import Merged
 from tinsmith.pipeline.run import Made, Record, Run
 from tinsmith.pipeline.training import Trained
 from tinsmith.quant import shipping
+from tinsmith.train import rough_adapter
 from tinsmith.train.importance import NAME as IMPORTANCE
 
 UNSEALED = "unsealed"  # the tins' folder, in the run's: the seal stage writes those that ship, beside the GGUFs
@@ -63,16 +64,11 @@ def digests(built: Record[Built]) -> dict[str, str]:
 def inputs(run: Run, needs: Needs) -> dict[str, Any]:
     base_license = hub.license_text(Path(needs.data.facts.base.path))
     trained = training.folder_name(run.recipe)
-    seen = needs.train.digests
-    roughs = {
-        f"{place.replace('-', '_')}_importance": seen[name]
-        for place in training.ROUGH_FOLDERS
-        if (name := f"{place}/{trained}/{IMPORTANCE}") in seen
-    }
+    rough = needs.train.digests.get(f"{rough_adapter.FOLDER}/{trained}/{IMPORTANCE}")
     return {
         "merged": needs.merge.digests,
-        "importance": seen[f"{trained}/{IMPORTANCE}"],
-        **roughs,
+        "importance": needs.train.digests[f"{trained}/{IMPORTANCE}"],
+        **({"rough_importance": rough} if rough else {}),
         "build": dataclasses.asdict(run.recipe.build),
         **auto.inputs(run, needs.data),
         "name": run.recipe.name,
@@ -103,17 +99,16 @@ def make(run: Run, needs: Needs) -> Made[Built]:
 
 
 def origins(run: Run, needs: Needs) -> list[Origin]:
-    """One, and one more for each adapter that files of rough weights have for themselves."""
-    recipe, merged = run.recipe, needs.merge.facts
-    found = []
-    digests = (merged.rough_sha256, merged.rough_auto_sha256)
-    for digest, (rough, adapter) in zip(digests, training.rough_adapters(run, needs.train.facts), strict=False):
-        assert digest
-        formats = [name for name in recipe.build.formats if roughest.serves(recipe, rough.format, name)]
-        found.append(Origin(merge.rough_folder(run, adapter), digest, adapter, formats))
-    rest = [name for name in recipe.build.formats if not any(name in origin.formats for origin in found)]
-    first = Origin(run.folder / merge.FOLDER, merged.sha256, run.folder / training.folder_name(recipe), rest)
-    return [origin for origin in (first, *found) if origin.formats]
+    """One, or where files of rough weights have an adapter of their own, two."""
+    formats, merged = run.recipe.build.formats, needs.merge.facts
+    rough = [name for name in formats if merged.rough_sha256 and roughest.is_rough(run.recipe, name)]
+    others = [name for name in formats if name not in rough]
+    found = [
+        Origin(run.folder / merge.FOLDER, merged.sha256, run.folder / training.folder_name(run.recipe), others)
+    ]
+    if merged.rough_sha256:
+        found.append(Origin(run.folder / merge.ROUGH, merged.rough_sha256, training.rough_folder(run), rough))
+    return [origin for origin in found if origin.formats]
 
 
 def files_of(

@@ -1,5 +1,5 @@
-"""The merge stage: the float32 model, base and adapter in one, as a Hugging Face folder; and one more for each
-adapter that files of rough weights have for themselves.
+"""The merge stage: the float32 model, base and adapter in one, as a Hugging Face folder; and a second one where
+files of rough weights have an adapter of their own.
 
 Its chat template is the one that it was trained under, the recipe's system message its default.
 """
@@ -20,7 +20,7 @@ from tinsmith.pipeline.training import Trained
 if TYPE_CHECKING:
     from tinsmith.spec import Spec
 
-FOLDER = "merged"  # in the run's
+FOLDER, ROUGH = "merged", "merged-rough"  # in the run's
 
 
 @dataclass(frozen=True)
@@ -31,11 +31,10 @@ class Needs:
 
 @dataclass(frozen=True)
 class Merged:
-    """sha256: of the folder's files together; rough_sha256, rough_auto_sha256: of the others'."""
+    """sha256: of the folder's files together; rough_sha256: of the second one's."""
 
     sha256: str
     rough_sha256: str | None = None
-    rough_auto_sha256: str | None = None
 
 
 def inputs(run: Run, needs: Needs) -> dict[str, Any]:
@@ -54,15 +53,11 @@ def make(run: Run, needs: Needs) -> Made[Merged]:
         models.save_hf(dataclasses.replace(whole, general=general), folder)
         return Made(model_files(folder), Merged(model_digest(folder)))
     spec = models.load(needs.data.facts.base.path)
-    made = [merged(run, spec, trained, folder)]
-    for _, adapter in training.rough_adapters(run, needs.train.facts):
-        made.append(merged(run, spec, adapter, rough_folder(run, adapter)))
-    return Made([path for paths, _ in made for path in paths], Merged(*(digest for _, digest in made)))
-
-
-def rough_folder(run: Run, adapter: Path) -> Path:
-    """Of the model with an adapter for files of rough weights, merged-rough or merged-rough-auto."""
-    return run.folder / f"{FOLDER}-{adapter.parent.name}"
+    outputs, digest = merged(run, spec, trained, folder)
+    if needs.train.facts.rough is None:
+        return Made(outputs, Merged(digest))
+    more, rough_digest = merged(run, spec, training.rough_folder(run), run.folder / ROUGH)
+    return Made([*outputs, *more], Merged(digest, rough_digest))
 
 
 def merged(run: Run, base: Spec, trained: Path, folder: Path) -> tuple[list[Path], str]:

@@ -1,7 +1,7 @@
-"""Which of the files that ship training prepares for: the roughest preset's, and AUTO's.
+"""Which of the files that ship training prepares for: the roughest.
 
-What is right under a preset's errors is right under smaller ones; AUTO's are of another kind. Its formats are
-chosen from the base then, since there is nothing else yet, and settled from the trained model when it is built."""
+What is right under its errors is right under smaller ones. AUTO's formats are chosen from the base then, since
+there is nothing else yet, and settled from the trained model when it is built."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ ENOUGH_BITS = 8  # a weight, which need no preparation
 
 
 def formats(recipe: Recipe) -> list[str]:
-    """What is prepared for, the preset first; none where nothing is."""
+    """The preset and AUTO, of which the rougher is prepared for; none where nothing is."""
     stated, built = recipe.train.rough, recipe.build.formats
     if stated != "auto":
         return [] if stated == NO_ROUGH else [stated]
@@ -40,12 +40,6 @@ def formats(recipe: Recipe) -> list[str]:
 def is_rough(recipe: Recipe, name: str) -> bool:
     """Whether a file in this format is one of those that training prepares for, if it does for any."""
     return name in (AUTO, recipe.train.rough) or _nominal(name) < ENOUGH_BITS
-
-
-def serves(recipe: Recipe, prepared: str, name: str) -> bool:
-    """Whether a file is made from the adapter that was prepared for `prepared`, if there is one."""
-    alone = recipe.train.rough != "auto"
-    return is_rough(recipe, name) and (alone or (name == AUTO) == (prepared == AUTO))
 
 
 def _nominal(preset: str) -> float:
@@ -60,21 +54,20 @@ def inputs(run: Run, made: Record[Data]) -> Any:
     if AUTO not in names:
         return names[0] if names else None
     build = dataclasses.asdict(run.recipe.build)
-    each = {"each": True} if len(names) > 1 else {}  # older versions prepared for the rougher of the two alone
-    return {"formats": names, **each, "build": build, **auto.inputs(run, made)}
+    return {"formats": names, "build": build, **auto.inputs(run, made)}
 
 
-def choose(run: Run, made: Record[Data], spec: Spec) -> list[Preparation]:
-    """What training prepares for, AUTO last and with the error feedback that its blocks are made with.
+def choose(run: Run, made: Record[Data], spec: Spec) -> Preparation | None:
+    """What training prepares for, AUTO with the error feedback that its blocks are made with; None for nothing.
 
     spec: the base, with the template that it is trained under."""
     from tinsmith.train.tensors import from_float32, to_float32
 
     recipe = run.recipe
-    names = formats(recipe) if "rough" in methods.by_name(recipe.train.method).keys else []
-    presets = [Preparation(name) for name in names if name != AUTO]
-    if AUTO not in names:
-        return presets
+    names = formats(recipe)
+    reads = "rough" in methods.by_name(recipe.train.method).keys
+    if not reads or AUTO not in names:
+        return Preparation(names[0]) if names and reads else None
     # The merged model, as it is before training.
     floats = {role: from_float32(to_float32(tensor)) for role, tensor in spec.tensors.items()}
     exact = dataclasses.replace(spec, tensors=floats)
@@ -84,7 +77,22 @@ def choose(run: Run, made: Record[Data], spec: Spec) -> list[Preparation]:
         run.display.line("train: AUTO's formats, as the base has them; build settles them")
         chosen = auto.choose(run, made, exact, run.folder / auto.FOLDER / FOLDER)
     mix, bits = together.from_first((chosen.mix, chosen.bits) if chosen else None) or ("", 0.0)
+    preset = next((name for name in names if name != AUTO and _bits(exact, name) < bits), None)
+    if preset is not None:
+        return Preparation(preset)
     if bits >= ENOUGH_BITS:
-        return presets
+        return None
     feedback = chosen.feedback if chosen else auto.feedback(run, exact)
-    return [*presets, Preparation(mix, feedback, auto.inputs(run, made)["calibration"] if feedback else "")]
+    return Preparation(mix, feedback, auto.inputs(run, made)["calibration"] if feedback else "")
+
+
+def _bits(spec: Spec, preset: str) -> float:
+    """Of a weight of the matrices, on average."""
+    from tinsmith import quant
+
+    total = weights = 0.0
+    for role, name in quant.encoder(spec, preset).formats.items():
+        kind, count = weight_format(name), spec.tensors[role].rows * spec.tensors[role].inputs
+        if name != "F32":
+            total, weights = total + 8 * count * kind.bytes / kind.block, weights + count
+    return total / weights

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tinsmith.formats.model_files import model_digest
-from tinsmith.format_names import AUTO
 from tinsmith.pipeline import data, roughest, sources, update
 from tinsmith.pipeline.augmentation import OFF_TOPIC
 from tinsmith.pipeline.data import Data
@@ -49,8 +48,7 @@ if TYPE_CHECKING:
     from tinsmith.train.update import Plan
 
 
-FINISHED = "trained.json"  # in a run's folder, and in each of the next: what was trained, and from what
-ROUGH_FOLDERS = ("rough", "rough-auto")  # the latter for AUTO's file beside others
+FINISHED = "trained.json"  # in a run's folder: what was trained first, and from what
 
 
 @dataclass(frozen=True)
@@ -75,8 +73,7 @@ class Trained:
     """note: how the learning rate was chosen; tokens, seconds: of all steps, of every seed; curve: the loss
     after each, of the best seed; trials: of learning rates, the best last; seeds: of several runs, the mean
     last; update: what became of an adapter that learned new examples; rough: an adapter of its own for files of
-    rough weights; rough_auto: and one for AUTO's, where both ship; rollouts: of each step, where answers are
-    drawn."""
+    rough weights; rollouts: of each step, where answers are drawn."""
 
     learning_rate: float
     note: str
@@ -89,7 +86,6 @@ class Trained:
     seeds: list[Seeded] = field(default_factory=list)
     update: Updated | None = None
     rough: Rough | None = None
-    rough_auto: Rough | None = None
     rollouts: list[Rolled] = field(default_factory=list)
 
 
@@ -220,8 +216,7 @@ def make(run: Run, needs: Needs) -> Made[Trained]:
     from tinsmith.train import together
 
     together.call()
-    result, outcome, roughs = train(run, needs)
-    rough, rough_auto, *_ = [*roughs, None, None]
+    result, outcome, rough = train(run, needs)
     facts = Trained(
         learning_rate=result.learning_rate,
         note=result.note,
@@ -234,21 +229,18 @@ def make(run: Run, needs: Needs) -> Made[Trained]:
         seeds=result.seeds,
         update=outcome,
         rough=rough,
-        rough_auto=rough_auto,
         rollouts=result.rollouts,
     )
-    folders = [result.folder, *(folder for _, folder in rough_adapters(run, facts))]
+    folders = [result.folder, *([rough_folder(run)] if rough else [])]
     return Made(sorted(path for folder in folders for path in folder.iterdir() if path.is_file()), facts)
 
 
-def rough_adapters(run: Run, trained: Trained) -> list[tuple[Rough, Path]]:
-    """Those that files of rough weights have for themselves, with their folders."""
-    name = folder_name(run.recipe)
-    both = zip((trained.rough, trained.rough_auto), ROUGH_FOLDERS, strict=True)
-    return [(rough, run.folder / place / name) for rough, place in both if rough]
+def rough_folder(run: Run) -> Path:
+    """Of the adapter for files of rough weights."""
+    return run.folder / rough_adapter.FOLDER / folder_name(run.recipe)
 
 
-def train(run: Run, needs: Needs) -> tuple[TrainResult, Updated | None, list[Rough]]:
+def train(run: Run, needs: Needs) -> tuple[TrainResult, Updated | None, Rough | None]:
     from tinsmith import models
 
     spec = models.load(needs.data.facts.base.path)
@@ -257,15 +249,13 @@ def train(run: Run, needs: Needs) -> tuple[TrainResult, Updated | None, list[Rou
     if spec.chat_template is not None:
         spec = dataclasses.replace(spec, chat_template=data.settled(run.recipe, spec.chat_template))
     with run.display.bar("train", 1) as bar:
-        preparations = roughest.choose(run, needs.data, spec)
+        preparation = roughest.choose(run, needs.data, spec)
         # What a method holds to would move along with what it begins as.
-        if methods.by_name(run.recipe.train.method).has_reference:
-            one = preparations[0] if preparations else None
-            return *first(run, needs, bar, job_of(run, needs.data, spec, one)), []
+        if preparation is None or methods.by_name(run.recipe.train.method).has_reference:
+            return *first(run, needs, bar, job_of(run, needs.data, spec, preparation)), None
         job = job_of(run, needs.data, spec)
         result, outcome = first(run, needs, bar, job)
-        places = zip(ROUGH_FOLDERS, preparations, strict=False)
-        return result, outcome, [prepared(run, needs, bar, job, result, *each) for each in places]
+        return result, outcome, prepared(run, bar, job, result, preparation)
 
 
 def first(run: Run, needs: Needs, bar: Bar, job: Job) -> tuple[TrainResult, Updated | None]:
@@ -282,21 +272,12 @@ def first(run: Run, needs: Needs, bar: Bar, job: Job) -> tuple[TrainResult, Upda
     return finished.once(run.folder / FINISHED, digest_of(decisive), train_one), None
 
 
-def prepared(
-    run: Run, needs: Needs, bar: Bar, job: Job, result: TrainResult, place: str, preparation: Preparation
-) -> Rough:
-    """The adapter for files of rough weights, in a folder of the run's."""
-    name, folder = preparation.name, run.folder / place
-
-    def train_one() -> TrainResult:
-        run.display.line(f"train: an adapter of its own for files of rough weights ({name}), from the first")
-        further = rough_adapter.job_of(job, result, preparation, folder)
-        return trained(run, bar, further, run.folder / logs.FOLDER / place)
-
-    decisive = inputs(run, needs)
-    if name != AUTO:
-        decisive["rough"] = name
-    second = finished.once(folder / FINISHED, digest_of(decisive), train_one)
+def prepared(run: Run, bar: Bar, job: Job, result: TrainResult, preparation: Preparation) -> Rough:
+    """The adapter for files of rough weights."""
+    name = preparation.preset if isinstance(preparation.preset, str) else preparation.preset.name
+    run.display.line(f"train: an adapter of its own for files of rough weights ({name}), from the first")
+    further = rough_adapter.job_of(job, result, preparation)
+    second = trained(run, bar, further, run.folder / logs.FOLDER / rough_adapter.FOLDER)
     return Rough(name, second.note, second.steps, second.seconds, second.validations)
 
 

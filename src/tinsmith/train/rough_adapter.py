@@ -1,5 +1,5 @@
 """An adapter of its own for the files whose weights are rough: it begins as the one that was trained, and goes
-on under the errors of one of them alone.
+on under the errors of their roughest alone.
 
 One adapter that half of the steps prepare for them costs the other files answers
 (docs/decisions/an-adapter-for-rough-weights.md)."""
@@ -7,7 +7,6 @@ One adapter that half of the steps prepare for them costs the other files answer
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tinsmith.train.options import TrainResult
@@ -17,6 +16,7 @@ if TYPE_CHECKING:
     from tinsmith.quant.presets import Mix
     from tinsmith.train.job import Job
 
+FOLDER = "rough"  # in a run's
 SHARE = 0.25  # of the first adapter's epochs, and of its rate: it has learned its task
 
 
@@ -28,12 +28,8 @@ class Preparation:
     feedback: Feedback | None = None
     feedback_of: str = ""
 
-    @property
-    def name(self) -> str:
-        return self.preset if isinstance(self.preset, str) else self.preset.name
 
-
-def job_of(job: Job, first: TrainResult, preparation: Preparation, out_dir: Path) -> Job:
+def job_of(job: Job, first: TrainResult, preparation: Preparation) -> Job:
     """What goes on from the first adapter, with the same examples."""
     options = job.options
     epochs = max(1, round(SHARE * options.epochs))
@@ -41,7 +37,7 @@ def job_of(job: Job, first: TrainResult, preparation: Preparation, out_dir: Path
         job,
         start=first.folder,
         known=(),
-        out_dir=out_dir,
+        out_dir=job.out_dir / FOLDER,
         kept_dir=job.kept,
         feedback=preparation.feedback,
         feedback_of=preparation.feedback_of,

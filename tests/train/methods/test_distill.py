@@ -203,7 +203,7 @@ def test_the_teacher_is_asked_once_for_all_runs_of_a_job(
         teacher=teacher,
     )
     first = run.train("distill", job, lambda event: None)
-    second = rough_adapter.job_of(job, first, rough_adapter.Preparation("Q4_0"), tmp_path / "rough")
+    second = rough_adapter.job_of(job, first, rough_adapter.Preparation("Q4_0"))
     run.train("distill", second, lambda event: None)
     assert len(asked) == len(set(asked)) == len(examples) + 16
 
