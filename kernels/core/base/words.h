@@ -40,13 +40,71 @@ TINI_INLINE float tini_unit(const int format) {
     return 1.0f;
 }
 
+/* What the points of a format are chosen from. */
+typedef struct tini_grid {
+    const uint16_t *points; /* as grids.c has them */
+    uint32_t count, bits;   /* points, and bits of a level in one: 2 of eight inputs, or 4 of four */
+    uint8_t values[16];     /* what each level stands for, plus 128 */
+} tini_grid;
+
+/* What four levels, a byte each, stand for: 8, 25, 43; 4, 12, .. 52, 62; 1, 3, .. 15. */
+TINI_INLINE uint32_t tini_level_values(uint32_t levels, const int format) {
+    switch (format) {
+    case TINI_FORMAT_IQ3_S:
+        return levels * 2 + 0x01010101u;
+    case TINI_FORMAT_IQ3_XXS:
+        return levels * 8 + 0x04040404u + ((levels & levels >> 1 & levels >> 2 & 0x01010101u) << 1);
+    }
+    return levels * 17 + 0x08080808u + (levels >> 1 & 0x01010101u);
+}
+
+/* No bits where the format has none. */
+TINI_INLINE tini_grid tini_grid_of(const int format) {
+    tini_grid grid = {tini_grids, 0, 0, {0}};
+    switch (format) {
+#define TINI_GRID_CASE(NAME, size, width)        \
+    case TINI_FORMAT_##NAME:                            \
+        grid.points = tini_grids + TINI_GRID_##NAME;    \
+        grid.count = size;                            \
+        grid.bits = width;                         \
+        break;
+        TINI_GRID_CASE(IQ2_XXS, 256, 2)
+        TINI_GRID_CASE(IQ2_XS, 512, 2)
+        TINI_GRID_CASE(IQ2_S, 1024, 2)
+        TINI_GRID_CASE(IQ3_XXS, 256, 4)
+        TINI_GRID_CASE(IQ3_S, 512, 4)
+#undef TINI_GRID_CASE
+    }
+    for (uint32_t k = 0; k < 1u << grid.bits; k++)
+        grid.values[k] = (uint8_t)(128 + tini_level_values(k, format));
+    return grid;
+}
+
+/* The points in the places of their places. */
+TINI_INLINE void tini_look_up(uint16_t *points, const uint32_t count, const tini_grid *grid) {
+    for (uint32_t i = 0; i < count; i++)
+        points[i] = grid->points[points[i]];
+}
+
+/* No byte carries into the next. */
+TINI_INLINE uint32_t tini_negate(uint32_t values, uint32_t signs, uint32_t g) {
+    const uint32_t minus = (signs >> 4 * g & 15) * 0x00204081u & 0x01010101u;
+    return (values ^ minus * 255) + minus;
+}
+
 #define TINI_WORDS uint32_t
 #define TINI_WORDS_OF(name) tini_##name
-#define TINI_LOOK_UP(place) tini_grids[place]
+#define TINI_EACH
+#define TINI_SELECT(mask, a, b) (((a) & (mask)) | ((b) & ~(mask)))
+#define TINI_VALUES(levels, grid, format) (tini_level_values(levels, format) + 0x80808080u)
+#define TINI_NEGATE tini_negate
 #include "words_lanes.h"
 #undef TINI_WORDS
 #undef TINI_WORDS_OF
-#undef TINI_LOOK_UP
+#undef TINI_EACH
+#undef TINI_SELECT
+#undef TINI_VALUES
+#undef TINI_NEGATE
 
 TINI_REGION_END
 

@@ -1,33 +1,96 @@
-/* What each set's widen.c includes, with
+/* What each set's widen.c includes, with what words_lanes.h wants and
  *
- * TINI_WIDEN_SET(name)          a name of the set
- * TINI_WORDS, TINI_BYTES  vectors of words, and of as many bytes
- * TINI_LOOK_UP(place)     tini_grids at each place (core/base/words_lanes.h) */
+ * TINI_WIDEN_SET(name)  a name of the set
+ * TINI_LOOK_UP          as tini_look_up
+ *
+ * and its function `store_bytes`, which stores the low byte of each word. */
 
+enum { TINI_SUBS = TINI_QUANTS / TINI_BLOCK };
+
+/* A block's parts, of each row. */
+typedef struct tini_parts {
+    _Alignas(64) uint16_t places[TINI_SUBS * 4][2 * TINI_TILE];
+    uint16_t points[TINI_SUBS * 4][2 * TINI_TILE];
+    uint32_t signs[TINI_SUBS][TINI_TILE];
+} tini_parts;
+
+#define TINI_LANES (sizeof(TINI_WORDS) / sizeof(uint32_t))
+#define TINI_EACH TINI_UNROLL
 #define TINI_WORDS_OF(name) TINI_WIDEN_SET(name)
 #include "../../core/base/words_lanes.h"
 #undef TINI_WORDS_OF
 
-TINI_INLINE void TINI_WIDEN_SET(widen_rows)(uint8_t *scales, uint8_t *numbers, const uint8_t *words,
-                                            const int format) {
-    for (uint32_t s = 0; s < TINI_QUANTS / TINI_BLOCK; s++) {
-        for (uint32_t half = 0; half < 2; half++, scales += TINI_TILE) {
-            const TINI_BYTES scale =
-                __builtin_convertvector(TINI_WIDEN_SET(words_scale)(words, 64, s, half, format), TINI_BYTES);
-            memcpy(scales, &scale, sizeof scale);
-        }
-        for (uint32_t h = 0; h < 4; h++, numbers += 128) {
-            TINI_WORDS pair[2];
-            TINI_WIDEN_SET(pair)(pair, words, 64, s, h, format);
-            memcpy(numbers, &pair[0], sizeof pair[0]);
-            memcpy(numbers + 64, &pair[1], sizeof pair[1]);
+TINI_INLINE void TINI_WIDEN_SET(take_apart)(tini_parts *parts, uint8_t *scales, const uint8_t *words,
+                                            const uint32_t bits, const int format) {
+    for (uint32_t s = 0; s < TINI_SUBS; s++) {
+        for (uint32_t row = 0; row < TINI_TILE; row += TINI_LANES) {
+            const uint8_t *at = words + 4 * row;
+            TINI_UNROLL for (uint32_t half = 0; half < 2; half++)
+                TINI_WIDEN_SET(store_bytes)(scales + TINI_TILE * (2 * s + half) + row,
+                                            TINI_WIDEN_SET(words_scale)(at, 64, s, half, format));
+            TINI_UNROLL for (uint32_t k = 0; k < bits; k++) {
+                const TINI_WORDS places = TINI_WIDEN_SET(places)(at, 64, s, k / 2 * 4 + k % 2, format);
+                memcpy(parts->places[bits * s + k] + 2 * row, &places, sizeof places);
+            }
+            const TINI_WORDS signs = TINI_WIDEN_SET(signs)(at, 64, s, format);
+            memcpy(parts->signs[s] + row, &signs, sizeof signs);
         }
     }
 }
 
-/* The format is asked for again and again, but only once for so many rows: six loops would take a kilobyte each. */
-void TINI_WIDEN_SET(widen)(uint8_t *wide, const uint8_t *words, int format) {
-    uint8_t *numbers = wide + TINI_TILE * TINI_WIDE_SCALES;
-    for (uint32_t row = 0; row < TINI_TILE; row += sizeof(TINI_BYTES))
-        TINI_WIDEN_SET(widen_rows)(wide + row, numbers + 4 * row, words + 4 * row, format);
+TINI_INLINE void TINI_WIDEN_SET(put_together)(uint8_t *numbers, const tini_parts *parts, const tini_grid *grid,
+                                              const uint32_t bits) {
+    for (uint32_t s = 0; s < TINI_SUBS; s++, numbers += 8 * 4 * TINI_TILE) {
+        for (uint32_t row = 0; row < TINI_TILE; row += TINI_LANES) {
+            TINI_WORDS point[4], signs, out[8];
+            TINI_UNROLL for (uint32_t k = 0; k < bits; k++)
+                memcpy(&point[k], parts->points[bits * s + k] + 2 * row, sizeof point[k]);
+            memcpy(&signs, parts->signs[s] + row, sizeof signs);
+            TINI_WIDEN_SET(numbers)(out, point, signs, grid, bits, 0);
+            TINI_UNROLL for (uint32_t g = 0; g < 8; g++)
+                memcpy(numbers + 4 * (TINI_TILE * g + row), &out[g], sizeof out[g]);
+        }
+    }
 }
+
+TINI_INLINE void TINI_WIDEN_SET(widen_trits)(uint8_t *scales, uint8_t *numbers, const uint8_t *words) {
+    memset(scales, 1, TINI_TILE * TINI_WIDE_SCALES);
+    for (uint32_t s = 0; s < TINI_SUBS; s++) {
+        for (uint32_t g = 0; g < 8; g++, numbers += 4 * TINI_TILE) {
+            for (uint32_t row = 0; row < TINI_TILE; row += TINI_LANES) {
+                const TINI_WORDS four = TINI_WIDEN_SET(trits_four)(words + 4 * row, 64, s, g);
+                memcpy(numbers + 4 * row, &four, sizeof four);
+            }
+        }
+    }
+}
+
+void TINI_WIDEN_SET(widen)(uint8_t *wide, const uint8_t *words, int format) {
+    const tini_grid grid = tini_grid_of(format);
+    uint8_t *numbers = wide + TINI_TILE * TINI_WIDE_SCALES;
+    tini_parts parts;
+    const tini_kind kind = tini_kind_of(format);
+    tini_fetch(words + 4096, TINI_TILE * tini_kind_bytes(&kind));
+    switch (format) {
+#define TINI_TAKE(NAME, bits)                                                         \
+    case TINI_FORMAT_##NAME:                                                          \
+        TINI_WIDEN_SET(take_apart)(&parts, wide, words, bits, TINI_FORMAT_##NAME);    \
+        break;
+        TINI_TAKE(IQ3_S, 4)
+        TINI_TAKE(IQ3_XXS, 4)
+        TINI_TAKE(IQ2_S, 2)
+        TINI_TAKE(IQ2_XS, 2)
+        TINI_TAKE(IQ2_XXS, 2)
+#undef TINI_TAKE
+    default:
+        TINI_WIDEN_SET(widen_trits)(wide, numbers, words);
+        return;
+    }
+    TINI_LOOK_UP(parts.points[0], parts.places[0], TINI_SUBS * grid.bits * 2 * TINI_TILE, &grid);
+    if (grid.bits == 2)
+        TINI_WIDEN_SET(put_together)(numbers, &parts, &grid, 2);
+    else
+        TINI_WIDEN_SET(put_together)(numbers, &parts, &grid, 4);
+}
+#undef TINI_EACH
+#undef TINI_LANES
