@@ -187,7 +187,7 @@ static void tini_put(uint8_t *words, uint32_t byte, uint32_t bits, uint32_t left
         words[byte] = (uint8_t)(words[byte] | (bits & 255));
 }
 
-/* The inverse of tini_numbers and tini_words_scale. words: zeros. */
+/* The inverse of tini_sub_numbers and tini_words_scale. words: zeros. */
 static void tini_store_points(uint8_t *words, const tini_points *p, int format) {
     for (uint32_t k = 0; k < 32; k++) {
         const uint32_t s = k / 4, h = k % 4, seven = p->signs[k] & 127u;

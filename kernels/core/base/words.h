@@ -88,8 +88,8 @@ TINI_INLINE void tini_look_up(uint16_t *points, const uint32_t count, const tini
 
 /* No byte carries into the next. */
 TINI_INLINE uint32_t tini_negate(uint32_t values, uint32_t signs, uint32_t g) {
-    const uint32_t minus = (signs >> 4 * g & 15) * 0x00204081u & 0x01010101u;
-    return (values ^ minus * 255) + minus;
+    const uint32_t flip = ((signs >> 4 * g & 15) * 0x00204081u & 0x01010101u) * 127;
+    return ((values - 0x80808080u) ^ flip) + (0x80808080u - flip);
 }
 
 #define TINI_WORDS uint32_t
@@ -119,6 +119,14 @@ enum {
     TINI_WIDE_SCALES = 16,
     TINI_WIDE_BYTES = 2 + 16 + 256
 };
+
+/* A tile's block before its points and signs are numbers: of each sub-block, as words_lanes.h has them. */
+enum { TINI_SUBS = 256 / TINI_BLOCK };
+typedef struct tini_parts {
+    _Alignas(64) uint16_t places[TINI_SUBS * 4][2 * TINI_TILE];
+    uint16_t points[TINI_SUBS * 4][2 * TINI_TILE];
+    uint32_t signs[TINI_SUBS][TINI_TILE];
+} tini_parts;
 
 /* wide, words: a tile's block, but for its float16 scales. */
 typedef void tini_widen_fn(uint8_t *wide, const uint8_t *words, int format);

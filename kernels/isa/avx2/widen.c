@@ -3,7 +3,6 @@
 #include <immintrin.h>
 
 #include "../../core/base/quants.h"
-#include "../x86/fetch.h"
 #include "widen.h"
 
 TINI_REGION_AVX2
@@ -52,10 +51,14 @@ TINI_INLINE tini_avx2_words tini_avx2_negate(tini_avx2_words values, tini_avx2_w
 #define TINI_WIDEN_SET(name) tini_avx2_##name
 #define TINI_WORDS tini_avx2_words
 #define TINI_SELECT(mask, a, b) (((a) & (mask)) | ((b) & ~(mask)))
-#define TINI_LOOK_UP tini_avx2_look_up
 #define TINI_VALUES(levels, grid, format) tini_avx2_values(levels, grid)
 #define TINI_NEGATE tini_avx2_negate
-#include "../x86/widen.h"
+#include "../scalar/widen.h"
+#undef TINI_WIDEN_SET
+#undef TINI_WORDS
+#undef TINI_SELECT
+#undef TINI_VALUES
+#undef TINI_NEGATE
 
 TINI_REGION_END
 #endif

@@ -3,7 +3,6 @@
 #include <immintrin.h>
 
 #include "../../core/base/quants.h"
-#include "../x86/fetch.h"
 #include "widen.h"
 
 TINI_REGION_AVX512VNNI
@@ -58,10 +57,14 @@ TINI_INLINE tini_avx512_words tini_avx512_negate(tini_avx512_words values, tini_
 #define TINI_WORDS tini_avx512_words
 #define TINI_SELECT(mask, a, b) \
     ((TINI_WORDS)_mm512_ternarylogic_epi32(_mm512_set1_epi32((int)(mask)), (__m512i)(a), (__m512i)(b), 0xca))
-#define TINI_LOOK_UP tini_avx512_look_up
 #define TINI_VALUES(levels, grid, format) tini_avx512_values(levels, grid)
 #define TINI_NEGATE tini_avx512_negate
-#include "../x86/widen.h"
+#include "../scalar/widen.h"
+#undef TINI_WIDEN_SET
+#undef TINI_WORDS
+#undef TINI_SELECT
+#undef TINI_VALUES
+#undef TINI_NEGATE
 
 TINI_REGION_END
 #endif

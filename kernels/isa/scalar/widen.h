@@ -1,18 +1,9 @@
-/* What each set's widen.c includes, with what words_lanes.h wants and
+/* tini_widen by vectors: what a set's widen.c includes, with what core/base/words_lanes.h wants and
  *
  * TINI_WIDEN_SET(name)  a name of the set
- * TINI_LOOK_UP          as tini_look_up
  *
- * and its function `store_bytes`, which stores the low byte of each word. */
-
-enum { TINI_SUBS = TINI_QUANTS / TINI_BLOCK };
-
-/* A block's parts, of each row. */
-typedef struct tini_parts {
-    _Alignas(64) uint16_t places[TINI_SUBS * 4][2 * TINI_TILE];
-    uint16_t points[TINI_SUBS * 4][2 * TINI_TILE];
-    uint32_t signs[TINI_SUBS][TINI_TILE];
-} tini_parts;
+ * and two functions of such names: `look_up` puts the points of the grid that are at `count` places, a multiple of 32, and
+ * `store_bytes` stores the low byte of each word. The numbers are the scalar's. */
 
 #define TINI_LANES (sizeof(TINI_WORDS) / sizeof(uint32_t))
 #define TINI_EACH TINI_UNROLL
@@ -20,6 +11,7 @@ typedef struct tini_parts {
 #include "../../core/base/words_lanes.h"
 #undef TINI_WORDS_OF
 
+/* A loop for each format, as it is short. */
 TINI_INLINE void TINI_WIDEN_SET(take_apart)(tini_parts *parts, uint8_t *scales, const uint8_t *words,
                                             const uint32_t bits, const int format) {
     for (uint32_t s = 0; s < TINI_SUBS; s++) {
@@ -40,13 +32,13 @@ TINI_INLINE void TINI_WIDEN_SET(take_apart)(tini_parts *parts, uint8_t *scales, 
 
 TINI_INLINE void TINI_WIDEN_SET(put_together)(uint8_t *numbers, const tini_parts *parts, const tini_grid *grid,
                                               const uint32_t bits) {
-    for (uint32_t s = 0; s < TINI_SUBS; s++, numbers += 8 * 4 * TINI_TILE) {
+    for (uint32_t s = 0; s < TINI_SUBS; s++, numbers += TINI_BLOCK * TINI_TILE) {
         for (uint32_t row = 0; row < TINI_TILE; row += TINI_LANES) {
             TINI_WORDS point[4], signs, out[8];
             TINI_UNROLL for (uint32_t k = 0; k < bits; k++)
                 memcpy(&point[k], parts->points[bits * s + k] + 2 * row, sizeof point[k]);
             memcpy(&signs, parts->signs[s] + row, sizeof signs);
-            TINI_WIDEN_SET(numbers)(out, point, signs, grid, bits, 0);
+            TINI_WIDEN_SET(sub_numbers)(out, point, signs, grid, bits, 0);
             TINI_UNROLL for (uint32_t g = 0; g < 8; g++)
                 memcpy(numbers + 4 * (TINI_TILE * g + row), &out[g], sizeof out[g]);
         }
@@ -66,27 +58,29 @@ TINI_INLINE void TINI_WIDEN_SET(widen_trits)(uint8_t *scales, uint8_t *numbers, 
 }
 
 void TINI_WIDEN_SET(widen)(uint8_t *wide, const uint8_t *words, int format) {
+    enum { AHEAD = 4096 }; /* bytes, where memory is asked for; it may lie past the end */
+    const tini_kind kind = tini_kind_of(format);
     const tini_grid grid = tini_grid_of(format);
     uint8_t *numbers = wide + TINI_TILE * TINI_WIDE_SCALES;
     tini_parts parts;
-    const tini_kind kind = tini_kind_of(format);
-    tini_fetch(words + 4096, TINI_TILE * tini_kind_bytes(&kind));
+    for (size_t line = 0; line < TINI_TILE * tini_kind_bytes(&kind); line += 64)
+        __builtin_prefetch(words + AHEAD + line);
     switch (format) {
-#define TINI_TAKE(NAME, bits)                                                         \
-    case TINI_FORMAT_##NAME:                                                          \
-        TINI_WIDEN_SET(take_apart)(&parts, wide, words, bits, TINI_FORMAT_##NAME);    \
+#define TINI_TAKE_APART(NAME, bits)                                               \
+    case TINI_FORMAT_##NAME:                                                      \
+        TINI_WIDEN_SET(take_apart)(&parts, wide, words, bits, TINI_FORMAT_##NAME); \
         break;
-        TINI_TAKE(IQ3_S, 4)
-        TINI_TAKE(IQ3_XXS, 4)
-        TINI_TAKE(IQ2_S, 2)
-        TINI_TAKE(IQ2_XS, 2)
-        TINI_TAKE(IQ2_XXS, 2)
-#undef TINI_TAKE
+        TINI_TAKE_APART(IQ3_S, 4)
+        TINI_TAKE_APART(IQ3_XXS, 4)
+        TINI_TAKE_APART(IQ2_S, 2)
+        TINI_TAKE_APART(IQ2_XS, 2)
+        TINI_TAKE_APART(IQ2_XXS, 2)
+#undef TINI_TAKE_APART
     default:
         TINI_WIDEN_SET(widen_trits)(wide, numbers, words);
         return;
     }
-    TINI_LOOK_UP(parts.points[0], parts.places[0], TINI_SUBS * grid.bits * 2 * TINI_TILE, &grid);
+    TINI_WIDEN_SET(look_up)(parts.points[0], parts.places[0], TINI_SUBS * grid.bits * 2 * TINI_TILE, &grid);
     if (grid.bits == 2)
         TINI_WIDEN_SET(put_together)(numbers, &parts, &grid, 2);
     else
