@@ -63,8 +63,8 @@ typedef struct tini_found {
 } tini_found;
 
 /* The points for the n inputs of a group; x: less its signs. */
-static tini_found tini_find_points(const tini_lattice *grid, uint16_t *places, const float *x, const float *weight,
-                                   uint32_t n, float scale) {
+static tini_found tini_find_points(const tini_lattice *grid, uint16_t *places, const float *x,
+                                   const float *weight, uint32_t n, float scale) {
     tini_found found = {0.0f, 0.0f, 0.0f};
     const uint32_t half = grid->inputs / 2, mask = (1u << grid->bits) - 1u;
     for (uint32_t at = 0; at < n; at += grid->inputs) {

@@ -62,11 +62,11 @@ TINI_INLINE uint32_t tini_level_values(uint32_t levels, const int format) {
 TINI_INLINE tini_grid tini_grid_of(const int format) {
     tini_grid grid = {tini_grids, 0, 0, {0}};
     switch (format) {
-#define TINI_GRID_CASE(NAME, size, width)        \
-    case TINI_FORMAT_##NAME:                            \
-        grid.points = tini_grids + TINI_GRID_##NAME;    \
-        grid.count = size;                            \
-        grid.bits = width;                         \
+#define TINI_GRID_CASE(NAME, size, width)            \
+    case TINI_FORMAT_##NAME:                         \
+        grid.points = tini_grids + TINI_GRID_##NAME; \
+        grid.count = size;                           \
+        grid.bits = width;                           \
         break;
         TINI_GRID_CASE(IQ2_XXS, 256, 2)
         TINI_GRID_CASE(IQ2_XS, 512, 2)

@@ -91,12 +91,13 @@ TINI_INLINE void TINI_WORDS_OF(levels)(TINI_WORDS out[2], TINI_WORDS e, TINI_WOR
 /* The numbers of a sub-block, plus 128: inputs 4g .. 4g + 3 in word g. point: looked up at places 0 and 1, and 4 and 5; bits: of
  * a level. */
 TINI_INLINE void TINI_WORDS_OF(sub_numbers)(TINI_WORDS out[8], const TINI_WORDS *point, TINI_WORDS signs,
-                                        const tini_grid *grid, const uint32_t bits, const int format) {
+                                            const tini_grid *grid, const uint32_t bits, const int format) {
     (void)grid, (void)format;
     TINI_WORDS level[4];
     TINI_UNROLL for (uint32_t k = 0; k < bits; k += 2) TINI_WORDS_OF(levels)(level + k, point[k], point[k + 1]);
     TINI_EACH for (uint32_t g = 0; g < 8; g++) {
-        const TINI_WORDS four = level[g * bits / 8] >> bits * (g % (8 / bits)) & 0x01010101u * ((1u << bits) - 1);
+        const TINI_WORDS four =
+            level[g * bits / 8] >> bits * (g % (8 / bits)) & 0x01010101u * ((1u << bits) - 1);
         out[g] = TINI_NEGATE(TINI_VALUES(four, grid, format), signs, g);
     }
 }

@@ -12,8 +12,8 @@ typedef uint32_t tini_avx2_words __attribute__((vector_size(32)));
 TINI_INLINE void tini_avx2_store_bytes(uint8_t *to, tini_avx2_words words) {
     const __m256i low = _mm256_set1_epi32(0x0c080400);
     const __m256i fours = _mm256_shuffle_epi8((__m256i)words, low);
-    _mm_storel_epi64((__m128i *)(void *)to, _mm_unpacklo_epi32(_mm256_castsi256_si128(fours),
-                                                               _mm256_extracti128_si256(fours, 1)));
+    _mm_storel_epi64((__m128i *)(void *)to,
+                     _mm_unpacklo_epi32(_mm256_castsi256_si128(fours), _mm256_extracti128_si256(fours, 1)));
 }
 
 /* One by one: gathers are no faster. */
@@ -39,9 +39,8 @@ TINI_INLINE tini_avx2_words tini_avx2_values(tini_avx2_words levels, const tini_
 }
 
 TINI_INLINE tini_avx2_words tini_avx2_negate(tini_avx2_words values, tini_avx2_words signs, const uint32_t g) {
-    const __m256i bytes = _mm256_broadcastsi128_si256(_mm_set_epi32(
-        0x0c0c0c0c + (int)(g / 2 * 0x01010101), 0x08080808 + (int)(g / 2 * 0x01010101),
-        0x04040404 + (int)(g / 2 * 0x01010101), (int)(g / 2 * 0x01010101)));
+    const __m128i first = _mm_set_epi32(0x0c0c0c0c, 0x08080808, 0x04040404, 0);
+    const __m256i bytes = _mm256_broadcastsi128_si256(_mm_add_epi8(first, _mm_set1_epi8((char)(g / 2))));
     const __m256i bits = _mm256_set1_epi32(g % 2 ? (int)0x80402010 : 0x08040201);
     const __m256i minus =
         _mm256_cmpeq_epi8(_mm256_and_si256(_mm256_shuffle_epi8((__m256i)signs, bytes), bits), bits);

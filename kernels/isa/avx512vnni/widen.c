@@ -45,12 +45,12 @@ TINI_INLINE tini_avx512_words tini_avx512_values(tini_avx512_words levels, const
 
 TINI_INLINE tini_avx512_words tini_avx512_negate(tini_avx512_words values, tini_avx512_words signs,
                                                  const uint32_t g) {
-    const __m512i bytes = _mm512_broadcast_i32x4(_mm_set_epi32(
-        0x0c0c0c0c + (int)(g / 2 * 0x01010101), 0x08080808 + (int)(g / 2 * 0x01010101),
-        0x04040404 + (int)(g / 2 * 0x01010101), (int)(g / 2 * 0x01010101)));
+    const __m128i first = _mm_set_epi32(0x0c0c0c0c, 0x08080808, 0x04040404, 0);
+    const __m512i bytes = _mm512_broadcast_i32x4(_mm_add_epi8(first, _mm_set1_epi8((char)(g / 2))));
     const __m512i bits = _mm512_set1_epi32(g % 2 ? (int)0x80402010 : 0x08040201);
     const __mmask64 minus = _mm512_test_epi8_mask(_mm512_shuffle_epi8((__m512i)signs, bytes), bits);
-    return (tini_avx512_words)_mm512_mask_sub_epi8((__m512i)values, minus, _mm512_setzero_si512(), (__m512i)values);
+    return (tini_avx512_words)_mm512_mask_sub_epi8((__m512i)values, minus, _mm512_setzero_si512(),
+                                                   (__m512i)values);
 }
 
 #define TINI_WIDEN_SET(name) tini_avx512_##name

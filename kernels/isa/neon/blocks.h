@@ -12,6 +12,7 @@
 #include "../scalar/words.h"
 #include "store.h"
 #include "weights.h"
+#include "widen.h"
 
 TINI_REGION_NEON
 

@@ -16,8 +16,8 @@ TINI_INLINE void tini_neon_store_bytes(uint8_t *to, tini_neon_words words) {
 
 TINI_INLINE void tini_neon_look_up(uint16_t *points, const uint16_t *places, uint32_t count,
                                    const tini_grid *grid) {
-    for (uint32_t i = 0; i < count; i++)
-        points[i] = grid->points[places[i]];
+    for (uint32_t i = 0; i < count; i += 8, points += 8, places += 8)
+        TINI_UNROLL for (uint32_t k = 0; k < 8; k++) points[k] = grid->points[places[k]];
 }
 
 TINI_INLINE tini_neon_words tini_neon_values(tini_neon_words levels, const tini_grid *grid) {

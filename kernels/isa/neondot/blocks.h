@@ -7,6 +7,7 @@
 
 #include "../neon/store.h"
 #include "../neon/weights.h"
+#include "../neon/widen.h"
 #include "../scalar/words.h"
 
 enum { TINI_NEONDOT_COLUMNS = 12 };

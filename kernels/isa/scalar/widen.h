@@ -66,8 +66,8 @@ void TINI_WIDEN_SET(widen)(uint8_t *wide, const uint8_t *words, int format) {
     for (size_t line = 0; line < TINI_TILE * tini_kind_bytes(&kind); line += 64)
         __builtin_prefetch(words + AHEAD + line);
     switch (format) {
-#define TINI_TAKE_APART(NAME, bits)                                               \
-    case TINI_FORMAT_##NAME:                                                      \
+#define TINI_TAKE_APART(NAME, bits)                                                \
+    case TINI_FORMAT_##NAME:                                                       \
         TINI_WIDEN_SET(take_apart)(&parts, wide, words, bits, TINI_FORMAT_##NAME); \
         break;
         TINI_TAKE_APART(IQ3_S, 4)
