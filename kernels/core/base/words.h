@@ -80,12 +80,6 @@ TINI_INLINE tini_grid tini_grid_of(const int format) {
     return grid;
 }
 
-/* The points in the places of their places. */
-TINI_INLINE void tini_look_up(uint16_t *points, const uint32_t count, const tini_grid *grid) {
-    for (uint32_t i = 0; i < count; i++)
-        points[i] = grid->points[points[i]];
-}
-
 /* No byte carries into the next. */
 TINI_INLINE uint32_t tini_negate(uint32_t values, uint32_t signs, uint32_t g) {
     const uint32_t flip = ((signs >> 4 * g & 15) * 0x00204081u & 0x01010101u) * 127;

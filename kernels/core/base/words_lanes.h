@@ -1,11 +1,11 @@
 /* words.h for one word, or for those of as many rows as a vector has lanes: included with
  *
- * TINI_WORDS                   uint32_t, or a vector of them
- * TINI_WORDS_OF(name)          a name for it
- * TINI_EACH                    before loops over few of them
- * TINI_SELECT(mask, a, b)      the bits of a where mask has them, else those of b
- * TINI_VALUES(levels, grid, format)  what a byte's level stands for, plus 128
- * TINI_NEGATE(values, signs, g) four numbers plus 128, the i-th less 128 where bit 4 g + i of the signs is set */
+ * TINI_WORDS                         uint32_t, or a vector of them
+ * TINI_WORDS_OF(name)                a name for it
+ * TINI_EACH                          before a loop over a sub-block's words: TINI_UNROLL, or nothing
+ * TINI_SELECT(mask, a, b)            bits of a where the mask has them, else of b
+ * TINI_VALUES(levels, grid, format)  what the level in each byte stands for, plus 128
+ * TINI_NEGATE(values, signs, g)      those, negative in byte i where bit 4 g + i of the signs is set, plus 128 */
 
 TINI_INLINE TINI_WORDS TINI_WORDS_OF(word)(const uint8_t *words, uint32_t k, const uint32_t stride) {
     TINI_WORDS word;
@@ -61,8 +61,8 @@ TINI_INLINE TINI_WORDS TINI_WORDS_OF(signs)(const uint8_t *words, const uint32_t
                                       (first << 3 & 0x7f000000));
 }
 
-/* The places in their grid of points k and k + 2 of sub-block s, one in each half; k: 0 or 1, or with points of four inputs
- * also 4 or 5. */
+/* The places in their grid of points k and k + 2 of sub-block s, in the lower and the upper half; k is 0 or 1, or where points
+ * have four inputs 4 or 5 too. */
 TINI_INLINE TINI_WORDS TINI_WORDS_OF(places)(const uint8_t *words, const uint32_t stride, uint32_t s,
                                              const uint32_t k, const int format) {
     if (format == TINI_FORMAT_IQ2_XS) {
@@ -80,16 +80,17 @@ TINI_INLINE TINI_WORDS TINI_WORDS_OF(places)(const uint8_t *words, const uint32_
     return place | (high << (8 - bits * k) & mask) | (high << (24 - bits * (k + 2)) & mask << 16);
 }
 
-/* Of the points e, a and b, and o, the next ones: their levels in order, byte i of the first for inputs i of both a's, from bit 4
- * on of the second's. */
-TINI_INLINE void TINI_WORDS_OF(levels)(TINI_WORDS out[2], TINI_WORDS e, TINI_WORDS o) {
-    const TINI_WORDS low = TINI_SELECT(0x0f0f0f0fu, e, o << 4), high = TINI_SELECT(0x0f0f0f0fu, e >> 4, o);
+/* Entries k and k + 2, and k + 1 and k + 3, to bytes in the order of inputs: byte i of the first word has in its lower half
+ * entry k's levels of input i (and 4 + i), in its upper half entry k + 1's. */
+TINI_INLINE void TINI_WORDS_OF(levels)(TINI_WORDS out[2], TINI_WORDS even, TINI_WORDS odd) {
+    const TINI_WORDS low = TINI_SELECT(0x0f0f0f0fu, even, odd << 4);
+    const TINI_WORDS high = TINI_SELECT(0x0f0f0f0fu, even >> 4, odd);
     out[0] = TINI_SELECT(0xffffu, low, high << 16);
     out[1] = TINI_SELECT(0xffffu, low >> 16, high);
 }
 
-/* The numbers of a sub-block, plus 128: inputs 4g .. 4g + 3 in word g. point: looked up at places 0 and 1, and 4 and 5; bits: of
- * a level. */
+/* A sub-block's numbers plus 128, inputs 4g .. 4g + 3 in word g, of its signs and of the entries at its places. bits: of a
+ * level. */
 TINI_INLINE void TINI_WORDS_OF(sub_numbers)(TINI_WORDS out[8], const TINI_WORDS *point, TINI_WORDS signs,
                                             const tini_grid *grid, const uint32_t bits, const int format) {
     (void)grid, (void)format;
