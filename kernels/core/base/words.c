@@ -8,7 +8,7 @@ TINI_INLINE void widen_row(uint8_t *q, uint8_t *scale, const uint8_t *words, uin
                            const int format) {
     const tini_grid grid = tini_grid_of(format);
     for (uint32_t s = 0; s < TINI_QUANTS / TINI_BLOCK; s++) {
-        uint32_t point[4], fours[8];
+        uint32_t point[4] = {0}, fours[8];
         if (grid.bits) {
             TINI_UNROLL for (uint32_t k = 0; k < grid.bits; k++) {
                 point[k] = tini_places(words, stride, s, k / 2 * 4 + k % 2, format);
