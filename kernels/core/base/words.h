@@ -86,6 +86,11 @@ TINI_INLINE uint32_t tini_negate(uint32_t values, uint32_t signs, uint32_t g) {
     return ((values - 0x80808080u) ^ flip) + (0x80808080u - flip);
 }
 
+/* Whether both halves of a sub-block have one small scale. */
+TINI_INLINE int tini_scales_are_even(const int format) {
+    return format != TINI_FORMAT_IQ2_S && format != TINI_FORMAT_IQ2_XS;
+}
+
 #define TINI_WORDS uint32_t
 #define TINI_WORDS_OF(name) tini_##name
 #define TINI_EACH
@@ -109,6 +114,7 @@ void tini_widen_row(uint8_t *q, uint8_t *scale, const uint8_t *words, uint32_t s
  * byte for each small scale and one for each number, plus 128. */
 enum {
     TINI_FORMAT_WIDE = TINI_FORMAT_COUNT,
+    TINI_FORMAT_EVEN, /* the same, where both scales of each sub-block are one */
     TINI_WIDE_HALVES = 2,
     TINI_WIDE_SCALES = 16,
     TINI_WIDE_BYTES = 2 + 16 + 256
