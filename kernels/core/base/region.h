@@ -89,4 +89,11 @@
 #define TINI_UNROLL
 #endif
 
+/* Before a loop of few rounds that is not worth vectors, which clang makes of it even where size counts. */
+#if defined(__clang__)
+#define TINI_NO_VECTORS TINI_PRAGMA(clang loop vectorize(disable))
+#else
+#define TINI_NO_VECTORS
+#endif
+
 #endif

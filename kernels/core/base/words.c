@@ -14,7 +14,7 @@ TINI_INLINE void widen_row(uint8_t *q, uint8_t *scale, const uint8_t *words, uin
                 point[k] = tini_places(words, stride, s, k / 2 * 4 + k % 2, format);
                 point[k] = grid.points[point[k] & 0xffff] | (uint32_t)grid.points[point[k] >> 16] << 16;
             }
-            tini_sub_numbers(fours, point, tini_signs(words, stride, s, format), &grid, grid.bits, format);
+            tini_sub_numbers(fours, point, tini_signs(words, stride, s, format), NULL, grid.bits, format);
         }
         for (uint32_t g = 0; g < (grid.bits ? 0 : 8u); g++)
             fours[g] = tini_trits_four(words, stride, s, g);

@@ -44,7 +44,6 @@ TINI_INLINE float tini_unit(const int format) {
 typedef struct tini_grid {
     const uint16_t *points; /* as grids.c has them */
     uint32_t count, bits;   /* points, and bits of a level in one: 2 of eight inputs, or 4 of four */
-    uint8_t values[16];     /* what each level stands for, plus 128 */
 } tini_grid;
 
 /* What four levels, a byte each, stand for: 8, 25, 43; 4, 12, .. 52, 62; 1, 3, .. 15. */
@@ -60,7 +59,7 @@ TINI_INLINE uint32_t tini_level_values(uint32_t levels, const int format) {
 
 /* No bits where the format has none. */
 TINI_INLINE tini_grid tini_grid_of(const int format) {
-    tini_grid grid = {tini_grids, 0, 0, {0}};
+    tini_grid grid = {tini_grids, 0, 0};
     switch (format) {
 #define TINI_GRID_CASE(NAME, size, width)            \
     case TINI_FORMAT_##NAME:                         \
@@ -75,8 +74,6 @@ TINI_INLINE tini_grid tini_grid_of(const int format) {
         TINI_GRID_CASE(IQ3_S, 512, 4)
 #undef TINI_GRID_CASE
     }
-    for (uint32_t k = 0; k < 1u << grid.bits; k++)
-        grid.values[k] = (uint8_t)(128 + tini_level_values(k, format));
     return grid;
 }
 
@@ -93,9 +90,9 @@ TINI_INLINE int tini_scales_are_even(const int format) {
 
 #define TINI_WORDS uint32_t
 #define TINI_WORDS_OF(name) tini_##name
-#define TINI_EACH
+#define TINI_EACH TINI_NO_VECTORS
 #define TINI_SELECT(mask, a, b) (((a) & (mask)) | ((b) & ~(mask)))
-#define TINI_VALUES(levels, grid, format) (tini_level_values(levels, format) + 0x80808080u)
+#define TINI_VALUES(levels, table, format) (tini_level_values(levels, format) + 0x80808080u)
 #define TINI_NEGATE tini_negate
 #include "words_lanes.h"
 #undef TINI_WORDS

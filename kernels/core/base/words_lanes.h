@@ -2,9 +2,9 @@
  *
  * TINI_WORDS                         uint32_t, or a vector of them
  * TINI_WORDS_OF(name)                a name for it
- * TINI_EACH                          before a loop over a sub-block's words: TINI_UNROLL, or nothing
+ * TINI_EACH                          before a loop over a sub-block's words: TINI_UNROLL, or TINI_NO_VECTORS
  * TINI_SELECT(mask, a, b)            bits of a where the mask has them, else of b
- * TINI_VALUES(levels, grid, format)  what the level in each byte stands for, plus 128
+ * TINI_VALUES(levels, table, format) what the level in each byte stands for, plus 128; the table: that of each level
  * TINI_NEGATE(values, signs, g)      those, negative in byte i where bit 4 g + i of the signs is set, plus 128 */
 
 TINI_INLINE TINI_WORDS TINI_WORDS_OF(word)(const uint8_t *words, uint32_t k, const uint32_t stride) {
@@ -92,14 +92,14 @@ TINI_INLINE void TINI_WORDS_OF(levels)(TINI_WORDS out[2], TINI_WORDS even, TINI_
 /* A sub-block's numbers plus 128, inputs 4g .. 4g + 3 in word g, of its signs and of the entries at its places. bits: of a
  * level. */
 TINI_INLINE void TINI_WORDS_OF(sub_numbers)(TINI_WORDS out[8], const TINI_WORDS *point, TINI_WORDS signs,
-                                            const tini_grid *grid, const uint32_t bits, const int format) {
-    (void)grid, (void)format;
+                                            const uint8_t *table, const uint32_t bits, const int format) {
+    (void)table, (void)format;
     TINI_WORDS level[4];
     TINI_UNROLL for (uint32_t k = 0; k < bits; k += 2) TINI_WORDS_OF(levels)(level + k, point[k], point[k + 1]);
     TINI_EACH for (uint32_t g = 0; g < 8; g++) {
         const TINI_WORDS four =
             level[g * bits / 8] >> bits * (g % (8 / bits)) & 0x01010101u * ((1u << bits) - 1);
-        out[g] = TINI_NEGATE(TINI_VALUES(four, grid, format), signs, g);
+        out[g] = TINI_NEGATE(TINI_VALUES(four, table, format), signs, g);
     }
 }
 

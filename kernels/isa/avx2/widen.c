@@ -33,8 +33,8 @@ TINI_INLINE void tini_avx2_look_up(uint16_t *points, const uint16_t *places, uin
     }
 }
 
-TINI_INLINE tini_avx2_words tini_avx2_values(tini_avx2_words levels, const tini_grid *grid) {
-    const __m128i values = _mm_loadu_si128((const __m128i *)(const void *)grid->values);
+TINI_INLINE tini_avx2_words tini_avx2_values(tini_avx2_words levels, const uint8_t *table) {
+    const __m128i values = _mm_loadu_si128((const __m128i *)(const void *)table);
     return (tini_avx2_words)_mm256_shuffle_epi8(_mm256_broadcastsi128_si256(values), (__m256i)levels);
 }
 
@@ -50,7 +50,7 @@ TINI_INLINE tini_avx2_words tini_avx2_negate(tini_avx2_words values, tini_avx2_w
 #define TINI_WIDEN_SET(name) tini_avx2_##name
 #define TINI_WORDS tini_avx2_words
 #define TINI_SELECT(mask, a, b) (((a) & (mask)) | ((b) & ~(mask)))
-#define TINI_VALUES(levels, grid, format) tini_avx2_values(levels, grid)
+#define TINI_VALUES(levels, table, format) tini_avx2_values(levels, table)
 #define TINI_NEGATE tini_avx2_negate
 #include "../scalar/widen.h"
 #undef TINI_WIDEN_SET

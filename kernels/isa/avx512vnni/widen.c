@@ -38,8 +38,8 @@ TINI_INLINE void tini_avx512_look_up(uint16_t *points, const uint16_t *places, u
     }
 }
 
-TINI_INLINE tini_avx512_words tini_avx512_values(tini_avx512_words levels, const tini_grid *grid) {
-    const __m128i values = _mm_loadu_si128((const __m128i *)(const void *)grid->values);
+TINI_INLINE tini_avx512_words tini_avx512_values(tini_avx512_words levels, const uint8_t *table) {
+    const __m128i values = _mm_loadu_si128((const __m128i *)(const void *)table);
     return (tini_avx512_words)_mm512_shuffle_epi8(_mm512_broadcast_i32x4(values), (__m512i)levels);
 }
 
@@ -57,7 +57,7 @@ TINI_INLINE tini_avx512_words tini_avx512_negate(tini_avx512_words values, tini_
 #define TINI_WORDS tini_avx512_words
 #define TINI_SELECT(mask, a, b) \
     ((TINI_WORDS)_mm512_ternarylogic_epi32(_mm512_set1_epi32((int)(mask)), (__m512i)(a), (__m512i)(b), 0xca))
-#define TINI_VALUES(levels, grid, format) tini_avx512_values(levels, grid)
+#define TINI_VALUES(levels, table, format) tini_avx512_values(levels, table)
 #define TINI_NEGATE tini_avx512_negate
 #include "../scalar/widen.h"
 #undef TINI_WIDEN_SET

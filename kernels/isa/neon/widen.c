@@ -20,8 +20,8 @@ TINI_INLINE void tini_neon_look_up(uint16_t *points, const uint16_t *places, uin
         TINI_UNROLL for (uint32_t k = 0; k < 8; k++) points[k] = grid->points[places[k]];
 }
 
-TINI_INLINE tini_neon_words tini_neon_values(tini_neon_words levels, const tini_grid *grid) {
-    return (tini_neon_words)vqtbl1q_u8(vld1q_u8(grid->values), (uint8x16_t)levels);
+TINI_INLINE tini_neon_words tini_neon_values(tini_neon_words levels, const uint8_t *table) {
+    return (tini_neon_words)vqtbl1q_u8(vld1q_u8(table), (uint8x16_t)levels);
 }
 
 TINI_INLINE tini_neon_words tini_neon_negate(tini_neon_words values, tini_neon_words signs, const uint32_t g) {
@@ -35,7 +35,7 @@ TINI_INLINE tini_neon_words tini_neon_negate(tini_neon_words values, tini_neon_w
 #define TINI_WIDEN_SET(name) tini_neon_##name
 #define TINI_WORDS tini_neon_words
 #define TINI_SELECT(mask, a, b) (((a) & (mask)) | ((b) & ~(mask)))
-#define TINI_VALUES(levels, grid, format) tini_neon_values(levels, grid)
+#define TINI_VALUES(levels, table, format) tini_neon_values(levels, table)
 #define TINI_NEGATE tini_neon_negate
 #include "../scalar/widen.h"
 #undef TINI_WIDEN_SET

@@ -30,7 +30,7 @@ TINI_INLINE void TINI_WIDEN_SET(take_apart)(tini_parts *parts, uint8_t *scales, 
     }
 }
 
-TINI_INLINE void TINI_WIDEN_SET(put_together)(uint8_t *numbers, const tini_parts *parts, const tini_grid *grid,
+TINI_INLINE void TINI_WIDEN_SET(put_together)(uint8_t *numbers, const tini_parts *parts, const uint8_t *table,
                                               const uint32_t bits) {
     for (uint32_t s = 0; s < TINI_SUBS; s++, numbers += TINI_BLOCK * TINI_TILE) {
         for (uint32_t row = 0; row < TINI_TILE; row += TINI_LANES) {
@@ -38,7 +38,7 @@ TINI_INLINE void TINI_WIDEN_SET(put_together)(uint8_t *numbers, const tini_parts
             TINI_UNROLL for (uint32_t k = 0; k < bits; k++)
                 memcpy(&point[k], parts->points[bits * s + k] + 2 * row, sizeof point[k]);
             memcpy(&signs, parts->signs[s] + row, sizeof signs);
-            TINI_WIDEN_SET(sub_numbers)(out, point, signs, grid, bits, 0);
+            TINI_WIDEN_SET(sub_numbers)(out, point, signs, table, bits, 0);
             TINI_UNROLL for (uint32_t g = 0; g < 8; g++)
                 memcpy(numbers + 4 * (TINI_TILE * g + row), &out[g], sizeof out[g]);
         }
@@ -62,7 +62,10 @@ void TINI_WIDEN_SET(widen)(uint8_t *wide, const uint8_t *words, int format) {
     const tini_kind kind = tini_kind_of(format);
     const tini_grid grid = tini_grid_of(format);
     uint8_t *numbers = wide + TINI_TILE * TINI_WIDE_SCALES;
+    uint8_t table[16];
     tini_parts parts;
+    for (uint32_t level = 0; level < sizeof table; level++)
+        table[level] = (uint8_t)(128 + tini_level_values(level, format));
     for (size_t line = 0; line < TINI_TILE * tini_kind_bytes(&kind); line += 64)
         __builtin_prefetch(words + AHEAD + line);
     switch (format) {
@@ -82,9 +85,9 @@ void TINI_WIDEN_SET(widen)(uint8_t *wide, const uint8_t *words, int format) {
     }
     TINI_WIDEN_SET(look_up)(parts.points[0], parts.places[0], TINI_SUBS * grid.bits * 2 * TINI_TILE, &grid);
     if (grid.bits == 2)
-        TINI_WIDEN_SET(put_together)(numbers, &parts, &grid, 2);
+        TINI_WIDEN_SET(put_together)(numbers, &parts, table, 2);
     else
-        TINI_WIDEN_SET(put_together)(numbers, &parts, &grid, 4);
+        TINI_WIDEN_SET(put_together)(numbers, &parts, table, 4);
 }
 #undef TINI_EACH
 #undef TINI_LANES

@@ -186,7 +186,7 @@ TINI_INLINE void TINI_SET(matmul_q8)(const tini_matmul *m, uint32_t tile, uint32
     while (tile < tile_end) {
         const uint32_t tiles =
             format < TINI_FORMAT_WIDE && m->rows >= TINI_LEAST && tile + TINI_TILES <= tile_end ? TINI_TILES
-                                                                                                 : 1;
+                                                                                                : 1;
         uint32_t t = 0;
         for (; t + TINI_LEAST <= m->rows; t += 4) {
             if (tiles == TINI_TILES)
