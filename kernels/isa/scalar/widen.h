@@ -62,10 +62,7 @@ void TINI_WIDEN_SET(widen)(uint8_t *wide, const uint8_t *words, int format) {
     const tini_kind kind = tini_kind_of(format);
     const tini_grid grid = tini_grid_of(format);
     uint8_t *numbers = wide + TINI_TILE * TINI_WIDE_SCALES;
-    uint8_t table[16];
     tini_parts parts;
-    for (uint32_t level = 0; level < sizeof table; level++)
-        table[level] = (uint8_t)(128 + tini_level_values(level, format));
     for (size_t line = 0; line < TINI_TILE * tini_kind_bytes(&kind); line += 64)
         __builtin_prefetch(words + AHEAD + line);
     switch (format) {
@@ -83,6 +80,9 @@ void TINI_WIDEN_SET(widen)(uint8_t *wide, const uint8_t *words, int format) {
         TINI_WIDEN_SET(widen_trits)(wide, numbers, words);
         return;
     }
+    const uint32_t values[4] = {tini_level_values(0x03020100, format) + 0x80808080u,
+                                tini_level_values(0x07060504, format) + 0x80808080u};
+    const uint8_t *table = (const uint8_t *)values;
     TINI_WIDEN_SET(look_up)(parts.points[0], parts.places[0], TINI_SUBS * grid.bits * 2 * TINI_TILE, &grid);
     if (grid.bits == 2)
         TINI_WIDEN_SET(put_together)(numbers, &parts, table, 2);
