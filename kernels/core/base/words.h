@@ -90,7 +90,7 @@ TINI_INLINE int tini_scales_are_even(const int format) {
 
 #define TINI_WORDS uint32_t
 #define TINI_WORDS_OF(name) tini_##name
-#define TINI_EACH TINI_NO_VECTORS
+#define TINI_EACH TINI_ROLLED
 #define TINI_SELECT(mask, a, b) (((a) & (mask)) | ((b) & ~(mask)))
 #define TINI_VALUES(levels, table, format) (tini_level_values(levels, format) + 0x80808080u)
 #define TINI_NEGATE tini_negate

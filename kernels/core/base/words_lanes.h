@@ -2,7 +2,7 @@
  *
  * TINI_WORDS                         uint32_t, or a vector of them
  * TINI_WORDS_OF(name)                a name for it
- * TINI_EACH                          before a loop over a sub-block's words: TINI_UNROLL, or TINI_NO_VECTORS
+ * TINI_EACH                          before a loop over a sub-block's words: TINI_UNROLL or TINI_ROLLED
  * TINI_SELECT(mask, a, b)            bits of a where the mask has them, else of b
  * TINI_VALUES(levels, table, format) what the level in each byte stands for, plus 128; the table: that of each level
  * TINI_NEGATE(values, signs, g)      those, negative in byte i where bit 4 g + i of the signs is set, plus 128 */
