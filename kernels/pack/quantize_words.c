@@ -24,7 +24,7 @@ static tini_lattice tini_lattice_of(int format) {
     const uint32_t apart = grid.bits == 2 ? 6 : 4, first = grid.bits == 2 ? 0x00cc : 0x00f0;
     tini_lattice lattice = {
         .count = grid.count,
-        .inputs = 16 / grid.bits,
+        .inputs = grid.bits == 2 ? 8 : 4,
         .bits = grid.bits,
         .levels = grid.bits == 2 ? 3 : 8,
         .even = format != TINI_FORMAT_IQ2_S && format != TINI_FORMAT_IQ3_S,
