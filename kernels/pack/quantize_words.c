@@ -9,42 +9,38 @@
 
 TINI_REGION_SCALAR
 
-typedef struct tini_grid {
-    const uint16_t *points;
+/* A grid, and what else a format makes of it. */
+typedef struct tini_lattice {
+    uint16_t points[1024]; /* the first level lowest */
     uint32_t count;
     uint32_t inputs, bits; /* of a point, and of a level in it */
     uint32_t levels, top;  /* how many, and the value of the last */
     uint8_t values[8];
     int even; /* minuses among 8 inputs */
-} tini_grid;
+} tini_lattice;
 
-#define TINI_GRID_OF(name, points, inputs, bits, levels, even) \
-    {tini_grids + TINI_GRID_##name, points, inputs, bits, levels, 0, {0}, even}
-
-static tini_grid tini_grid_of(int format) {
-    tini_grid grid = TINI_GRID_OF(IQ2_S, 1024, 8, 2, 3, 0);
-    switch (format) {
-    case TINI_FORMAT_IQ2_XXS:
-        grid = (tini_grid)TINI_GRID_OF(IQ2_XXS, 256, 8, 2, 3, 1);
-        break;
-    case TINI_FORMAT_IQ2_XS:
-        grid = (tini_grid)TINI_GRID_OF(IQ2_XS, 512, 8, 2, 3, 1);
-        break;
-    case TINI_FORMAT_IQ3_XXS:
-        grid = (tini_grid)TINI_GRID_OF(IQ3_XXS, 256, 4, 4, 8, 1);
-        break;
-    case TINI_FORMAT_IQ3_S:
-        grid = (tini_grid)TINI_GRID_OF(IQ3_S, 512, 4, 4, 8, 0);
-        break;
+static tini_lattice tini_lattice_of(int format) {
+    const tini_grid grid = tini_grid_of(format);
+    const uint32_t apart = grid.bits == 2 ? 6 : 4, first = grid.bits == 2 ? 0x00cc : 0x00f0;
+    tini_lattice lattice = {
+        .count = grid.count,
+        .inputs = grid.bits == 2 ? 8 : 4,
+        .bits = grid.bits,
+        .levels = grid.bits == 2 ? 3 : 8,
+        .even = format != TINI_FORMAT_IQ2_S && format != TINI_FORMAT_IQ3_S,
+    };
+    for (uint32_t k = 0; k < grid.count; k++) { /* places whose bits in reverse are others change with those */
+        const uint32_t point = grid.points[k], change = (point ^ point >> apart) & first;
+        lattice.points[k] = (uint16_t)(point ^ change ^ change << apart);
     }
-    for (uint32_t k = 0; k < grid.levels; k++)
-        grid.values[k] = (uint8_t)tini_level_values(k, format);
-    grid.top = grid.values[grid.levels - 1];
-    return grid;
+    for (uint32_t k = 0; k < lattice.levels; k++)
+        lattice.values[k] = (uint8_t)tini_level_values(k, format);
+    lattice.top = lattice.values[lattice.levels - 1];
+    return lattice;
 }
 
 /* cost[byte of a point] of half its inputs; each[input][level]. */
-static void tini_half_costs(float cost[256], const tini_grid *grid, const float (*each)[8]) {
+static void tini_half_costs(float cost[256], const tini_lattice *grid, const float (*each)[8]) {
     uint32_t codes[81] = {0}, count = 1;
     cost[0] = 0.0f;
     for (uint32_t i = 0; i < grid->inputs / 2; i++) {
@@ -67,8 +63,8 @@ typedef struct tini_found {
 } tini_found;
 
 /* The points for the n inputs of a group; x: less its signs. */
-static tini_found tini_find_points(const tini_grid *grid, uint16_t *places, const float *x, const float *weight,
-                                   uint32_t n, float scale) {
+static tini_found tini_find_points(const tini_lattice *grid, uint16_t *places, const float *x,
+                                   const float *weight, uint32_t n, float scale) {
     tini_found found = {0.0f, 0.0f, 0.0f};
     const uint32_t half = grid->inputs / 2, mask = (1u << grid->bits) - 1u;
     for (uint32_t at = 0; at < n; at += grid->inputs) {
@@ -99,7 +95,7 @@ static tini_found tini_find_points(const tini_grid *grid, uint16_t *places, cons
 }
 
 /* The scale for n inputs that may have any levels. */
-static float tini_fit_levels(const tini_grid *grid, const float *x, const float *weight, uint32_t n) {
+static float tini_fit_levels(const tini_lattice *grid, const float *x, const float *weight, uint32_t n) {
     float extreme = 0.0f, xq[TINI_TRIES] = {0}, qq[TINI_TRIES] = {0}, step = 0.0f, most = -1.0f;
     for (uint32_t i = 0; i < n; i++)
         extreme = x[i] > extreme ? x[i] : extreme;
@@ -124,7 +120,7 @@ static float tini_fit_levels(const tini_grid *grid, const float *x, const float 
 }
 
 /* And where they must be points, of three around it. */
-static float tini_fit_points(const tini_grid *grid, const float *x, const float *weight, uint32_t n) {
+static float tini_fit_points(const tini_lattice *grid, const float *x, const float *weight, uint32_t n) {
     const float free = tini_fit_levels(grid, x, weight, n);
     float best = 0.0f, most = 0.0f;
     uint16_t places[8];
@@ -191,7 +187,7 @@ static void tini_put(uint8_t *words, uint32_t byte, uint32_t bits, uint32_t left
         words[byte] = (uint8_t)(words[byte] | (bits & 255));
 }
 
-/* The inverse of tini_pair and tini_words_scale. words: zeros. */
+/* The inverse of tini_sub_numbers and tini_words_scale. words: zeros. */
 static void tini_store_points(uint8_t *words, const tini_points *p, int format) {
     for (uint32_t k = 0; k < 32; k++) {
         const uint32_t s = k / 4, h = k % 4, seven = p->signs[k] & 127u;
@@ -230,7 +226,7 @@ static void tini_store_points(uint8_t *words, const tini_points *p, int format) 
 
 static int tini_quantize_points(int format, uint8_t *words, const float *given, const float *weight,
                                 const float *share, float *d) {
-    const tini_grid grid = tini_grid_of(format);
+    const tini_lattice grid = tini_lattice_of(format);
     const uint32_t n = tini_group_inputs(format), groups = 256 / n;
     float x[256], fit[16];
     tini_points points = {{0}, {0}, {0}};
@@ -309,7 +305,7 @@ static void tini_lose(float *x, const float *values, float *error, const float *
 }
 
 /* The numbers of 8 inputs from x + at on. */
-static void tini_round_points(const tini_grid *grid, tini_points *points, float *values, const float *x,
+static void tini_round_points(const tini_lattice *grid, tini_points *points, float *values, const float *x,
                               const float *cost, float scale, uint32_t at) {
     const uint32_t mask = (1u << grid->bits) - 1u;
     uint16_t *places = points->place + at / grid->inputs;
@@ -340,7 +336,7 @@ void tini_round_words(int format, uint8_t *block, float *x, float *error, const 
         tini_store_trits(words, digits);
         return;
     }
-    const tini_grid grid = tini_grid_of(format);
+    const tini_lattice grid = tini_lattice_of(format);
     const uint32_t n = tini_group_inputs(format);
     tini_points points;
     for (uint32_t at = 0; at < 256; at += 8) {

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -213,6 +214,20 @@ def test_a_worker_that_dies_is_replaced_and_too_many_end_the_run(tiny_tin: Path,
     assert lines(job, 1) == lines(job, 0)
     with pytest.raises(RuntimeFault, match=r"a worker died \(signal 9\)"):
         lines(job, 2)
+
+
+def test_whoever_computes_keeps_the_pace(
+    tiny_tin: Path, batch: Run, asked: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    job = crew.Job(tiny_tin, Settings(max_tokens=3), {"pace": 30}, {}, digest="d")
+    of_image = replace(job, image=tiny_tin).load(threads=1)
+    assert [job.load(threads=1).pace, of_image.pace, of_image.digest] == [30, 30, "d"]
+    one, two = (asked.with_name(f"{name}.jsonl") for name in ("one", "two"))
+    batch(asked, one)
+    batch(asked, two, "--pace", 50)
+    assert one.read_bytes() == two.read_bytes()
+    assert batch(asked, asked.with_name("three.jsonl"), "--pace", 0) == 2
+    assert "pace is 0" in capsys.readouterr().err
 
 
 def test_what_keeps_a_worker_from_answering_is_said(tiny_tin: Path, batch: Run, tmp_path: Path) -> None:

@@ -14,7 +14,8 @@ enum {
     TINI_GRID_END = TINI_GRID_IQ3_S + 512
 };
 
-/* One more, which a gather of 32 bits reads with the last. */
-extern const uint16_t tini_grids[TINI_GRID_END + 1];
+/* Of IQ2_XXS, IQ2_XS and IQ2_S an entry is eight levels of two bits, of IQ3_XXS and IQ3_S four of four. Level i stands at place i
+ * with its bits in reverse, 0 lowest: so two entries become bytes in few steps (words_lanes.h). */
+extern const uint16_t tini_grids[TINI_GRID_END];
 
 #endif

@@ -55,6 +55,7 @@ TINI_INLINE tini_kind tini_kind_of(int format) {
                            TINI_KIND_WORDS(block, bytes, halves, scales, low, high)};
         TIN_FORMATS(TINI_KIND_CASE, , )
     case TINI_FORMAT_WIDE:
+    case TINI_FORMAT_EVEN:
         return (tini_kind){TINI_QUANTS, TINI_WIDE_HALVES, TINI_WIDE_SCALES, 8, 0, 128, NULL, 0};
     }
     return (tini_kind){0, 0, 0, 0, 0, 0, NULL, 0};
@@ -156,6 +157,7 @@ TINI_INLINE tini_group tini_group_in(const uint8_t *scale, const uint32_t stride
     case TINI_FORMAT_IQ2_XS:
     case TINI_FORMAT_IQ2_XXS:
     case TINI_FORMAT_WIDE:
+    case TINI_FORMAT_EVEN:
         return (tini_group){(int8_t)scale[g * stride], 0};
     case TINI_FORMAT_Q3_K:
         return (tini_group){

@@ -89,4 +89,13 @@
 #define TINI_UNROLL
 #endif
 
+/* Before a loop that shall stay one, at any level: for size. */
+#if defined(__clang__)
+#define TINI_ROLLED TINI_PRAGMA(clang loop vectorize(disable) unroll(disable))
+#elif defined(__GNUC__)
+#define TINI_ROLLED TINI_PRAGMA(GCC unroll 1)
+#else
+#define TINI_ROLLED
+#endif
+
 #endif

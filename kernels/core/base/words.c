@@ -6,12 +6,19 @@ TINI_REGION_SCALAR
 
 TINI_INLINE void widen_row(uint8_t *q, uint8_t *scale, const uint8_t *words, uint32_t stride,
                            const int format) {
+    const tini_grid grid = tini_grid_of(format);
     for (uint32_t s = 0; s < TINI_QUANTS / TINI_BLOCK; s++) {
-        for (uint32_t h = 0; h < 4; h++) {
-            uint32_t pair[2];
-            tini_pair(pair, words, stride, s, h, format);
-            memcpy(q + TINI_BLOCK * s + 8 * h, pair, 8);
+        uint32_t point[4] = {0}, fours[8];
+        if (grid.bits) {
+            TINI_UNROLL for (uint32_t k = 0; k < grid.bits; k++) {
+                point[k] = tini_places(words, stride, s, k / 2 * 4 + k % 2, format);
+                point[k] = grid.points[point[k] & 0xffff] | (uint32_t)grid.points[point[k] >> 16] << 16;
+            }
+            tini_sub_numbers(fours, point, tini_signs(words, stride, s, format), NULL, grid.bits, format);
         }
+        for (uint32_t g = 0; g < (grid.bits ? 0 : 8u); g++)
+            fours[g] = tini_trits_four(words, stride, s, g);
+        memcpy(q + TINI_BLOCK * s, fours, sizeof fours);
         for (uint32_t half = 0; half < 2; half++)
             scale[2 * s + half] = (uint8_t)tini_words_scale(words, stride, s, half, format);
     }

@@ -135,13 +135,15 @@ TINI_INLINE void tini_avx512_begin(tini_avx512_sums *sum, int32_t value) {
 TINI_INLINE void tini_avx512_dot(tini_avx512_sums *sum, __m512i w, __m512i q, const uint32_t i, __m512i scale,
                                  const int format) {
     (void)scale;
-    const uint32_t half = tini_scales_by_half(format) && i >= 4;
+    const uint32_t half = (tini_scales_by_half(format) || format == TINI_FORMAT_EVEN) && i >= 4;
     sum->half[half] = _mm512_dpbusd_epi32(sum->half[half], w, q);
 }
 
 /* The sum, or that of the halves times their scales. */
 TINI_INLINE __m512i tini_avx512_dot_total(const tini_avx512_sums *sum, __m512i first, __m512i last,
                                           const int format) {
+    if (format == TINI_FORMAT_EVEN)
+        return _mm512_mullo_epi32(_mm512_add_epi32(sum->half[0], sum->half[1]), first);
     if (!tini_scales_by_half(format))
         return sum->half[0];
     return _mm512_add_epi32(_mm512_mullo_epi32(sum->half[0], first), _mm512_mullo_epi32(sum->half[1], last));
@@ -153,8 +155,10 @@ TINI_INLINE __m512i tini_avx512_dot_total(const tini_avx512_sums *sum, __m512i f
 #define TINI_BEGINS 1
 #define TINI_LEAST 2
 #define TINI_WIDEN tini_avx512_widen
+#define TINI_EVENS 1
 #include "../x86/patch.h"
 #undef TINI_WIDEN
+#undef TINI_EVENS
 #undef TINI_SET
 #undef TINI_PARTS
 #undef TINI_TILES

@@ -12,6 +12,7 @@
 #include "../scalar/words.h"
 #include "store.h"
 #include "weights.h"
+#include "widen.h"
 
 TINI_REGION_NEON
 
@@ -127,7 +128,7 @@ TINI_NOINLINE void tini_neon_matmul_wide(const tini_matmul *m, uint32_t tile, ui
 
 TINI_INLINE void tini_neon_matmul_q8(const tini_matmul *m, uint32_t tile, uint32_t tile_end, const int format) {
     if (tini_kind_of(format).words) {
-        tini_words_matmul(m, tile, tile_end, format, tini_widen, tini_neon_matmul_wide);
+        tini_words_matmul(m, tile, tile_end, format, tini_neon_widen, tini_neon_matmul_wide);
         return;
     }
     const uint32_t alone = format == TINI_FORMAT_WIDE ? 1 : 2; /* halves of a tile at once, of one row of x */

@@ -7,6 +7,7 @@
 
 #include "../neon/store.h"
 #include "../neon/weights.h"
+#include "../neon/widen.h"
 #include "../scalar/words.h"
 
 enum { TINI_NEONDOT_COLUMNS = 12 };
@@ -96,7 +97,7 @@ TINI_NOINLINE void tini_neondot_matmul_wide(const tini_matmul *m, uint32_t tile,
 TINI_INLINE void tini_neondot_matmul_q8(const tini_matmul *m, uint32_t tile, uint32_t tile_end,
                                         const int format) {
     if (tini_kind_of(format).words) {
-        tini_words_matmul(m, tile, tile_end, format, tini_widen, tini_neondot_matmul_wide);
+        tini_words_matmul(m, tile, tile_end, format, tini_neon_widen, tini_neondot_matmul_wide);
         return;
     }
     tile_end = tini_tile_limit(m, tile_end);

@@ -39,7 +39,8 @@ void tini_words_matmul(const tini_matmul *m, uint32_t tile, uint32_t tile_end, i
     for (; tile < tile_end; tile++) {
         for (uint32_t t = 0; t < m->rows; t += TOGETHER) {
             const uint8_t *w = m->weights + tile * blocks * block_bytes;
-            _Alignas(32) uint8_t block[TINI_TILE * TINI_WIDE_BYTES];
+            _Alignas(64) uint8_t room[32 + TINI_TILE * TINI_WIDE_BYTES];
+            uint8_t *const block = room + 32; /* what is behind the halves begins a cache line */
             float y[TOGETHER][TINI_TILE] = {{0}};
             tini_matmul part = {
                 .weights = block,

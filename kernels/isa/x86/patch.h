@@ -5,6 +5,7 @@
  * TINI_TILES       tiles that a patch of four columns takes
  * TINI_BEGINS      1 where sums begin with what the offset takes off, and functions begin with `begin`
  * TINI_WIDEN       widens for it (core/base/words.h), unless the set leaves formats of words to its parent
+ * TINI_EVENS       with that: 1 where it gains by a loop for TINI_FORMAT_EVEN
  * TINI_LEAST       rows of x for which it pays, with columns that count for nothing in the place of the others
  *
  * Bits equal the scalar's: integer sums are exact in any order (see the set for its dot product), and floats are one
@@ -55,6 +56,8 @@ TINI_INLINE TINI_SET(scales) TINI_SET(load_scales)(const uint8_t *head, const ti
         f.pair = format == TINI_FORMAT_Q2_K ? TINI_SET(pairs)(small->minimum[2 * s] + rows * part,
                                                               small->minimum[2 * s + 1] + rows * part, 1)
                                             : TINI_SET(pairs)(first, last, -TINI_SET(offset)(format));
+    } else if (format == TINI_FORMAT_EVEN) {
+        f.first = f.last = TINI_SET(scale)(small->scale[2 * s] + rows * part);
     } else if (kind.scales) {
         f.d = TINI_SET(times)(f.d, TINI_SET(small_floats)(small->scale[s] + rows * part));
         if (kind.halves == 4) /* y - m * t is y + (-m) * t, bit for bit. */
@@ -99,7 +102,7 @@ TINI_INLINE void TINI_SET(patch)(const tini_matmul *m, uint32_t tile, uint32_t t
     /* Blocks that memory is asked for ahead of use, on into the next tiles: the hardware's own guesses lose their way
      * among a super-block's parts, and between two tiles. */
     const uint32_t far = (4095 + (uint32_t)block_bytes) / (uint32_t)block_bytes;
-    const uint32_t asks = t || format == TINI_FORMAT_WIDE ? 0 : tiles;
+    const uint32_t asks = t || format >= TINI_FORMAT_WIDE ? 0 : tiles;
     const uint8_t *w = m->weights + tile * tile_bytes;
     const tini_q8 *x[4];
     TINI_FLOATS acc[4][4];
@@ -163,20 +166,27 @@ TINI_INLINE void TINI_SET(patch)(const tini_matmul *m, uint32_t tile, uint32_t t
 
 #ifdef TINI_WIDEN
 TINI_NOINLINE void TINI_SET(matmul_wide)(const tini_matmul *m, uint32_t tile, uint32_t tile_end);
+#if TINI_EVENS
+TINI_NOINLINE void TINI_SET(matmul_even)(const tini_matmul *m, uint32_t tile, uint32_t tile_end);
+#endif
 #endif
 
 TINI_INLINE void TINI_SET(matmul_q8)(const tini_matmul *m, uint32_t tile, uint32_t tile_end, const int format) {
 #ifdef TINI_WIDEN
     if (tini_kind_of(format).words) {
-        tini_words_matmul(m, tile, tile_end, format, TINI_WIDEN, TINI_SET(matmul_wide));
+        tini_matmul_fn *wide = TINI_SET(matmul_wide);
+#if TINI_EVENS
+        wide = tini_scales_are_even(format) ? TINI_SET(matmul_even) : wide;
+#endif
+        tini_words_matmul(m, tile, tile_end, format, TINI_WIDEN, wide);
         return;
     }
 #endif
     tile_end = tini_tile_limit(m, tile_end);
     while (tile < tile_end) {
         const uint32_t tiles =
-            format != TINI_FORMAT_WIDE && m->rows >= TINI_LEAST && tile + TINI_TILES <= tile_end ? TINI_TILES
-                                                                                                 : 1;
+            format < TINI_FORMAT_WIDE && m->rows >= TINI_LEAST && tile + TINI_TILES <= tile_end ? TINI_TILES
+                                                                                                : 1;
         uint32_t t = 0;
         for (; t + TINI_LEAST <= m->rows; t += 4) {
             if (tiles == TINI_TILES)
@@ -195,6 +205,12 @@ TINI_INLINE void TINI_SET(matmul_q8)(const tini_matmul *m, uint32_t tile, uint32
 TINI_NOINLINE void TINI_SET(matmul_wide)(const tini_matmul *m, uint32_t tile, uint32_t tile_end) {
     TINI_SET(matmul_q8)(m, tile, tile_end, TINI_FORMAT_WIDE);
 }
+
+#if TINI_EVENS
+TINI_NOINLINE void TINI_SET(matmul_even)(const tini_matmul *m, uint32_t tile, uint32_t tile_end) {
+    TINI_SET(matmul_q8)(m, tile, tile_end, TINI_FORMAT_EVEN);
+}
+#endif
 #endif
 
 #undef TINI_INTS

@@ -26,7 +26,7 @@ TINI_INLINE void tini_avx2_store_small(void *to, __m256i low, __m256i high, cons
 
 /* p: the bytes of the scales, [k][row]. */
 TINI_INLINE void tini_avx2_small(tini_small *small, const uint8_t *p, const int format) {
-    if (format == TINI_FORMAT_Q6_K || format == TINI_FORMAT_WIDE)
+    if (format == TINI_FORMAT_Q6_K || format >= TINI_FORMAT_WIDE)
         memcpy(small->scale, p, sizeof small->scale);
     if (format == TINI_FORMAT_Q2_K) {
         for (int k = 0; k < 16; k += 2) {

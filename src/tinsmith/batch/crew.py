@@ -25,6 +25,7 @@ from tinsmith.system import children, files
 if TYPE_CHECKING:
     from tinsmith.batch.settings import Settings
     from tinsmith.runtime import Model
+    from tinsmith.spec import Buffer
 
 _GIVEN = 2  # windows that a worker has at a time: one to work on, one to go on with
 
@@ -47,14 +48,19 @@ class Job:
 
     def load(self, threads: int | None = None) -> Model:
         from tinsmith.runtime import load
-        from tinsmith.runtime.opening import of_image
 
         if self.image is not None:
-            isa, kv = self.opening.get("isa"), self.opening.get("kv") or "f16"
-            model = of_image(files.map_file(self.image), self.file.name, threads, isa, kv)
-            model.digest = self.digest
-            return self.with_adapters(model)
+            return self.of_image(files.map_file(self.image), threads)
         return self.with_adapters(load(self.file, threads=threads, **self.opening))
+
+    def of_image(self, image: Buffer, threads: int | None) -> Model:
+        from tinsmith.runtime.opening import of_image
+
+        given = {name: self.opening.get(name) for name in ("isa", "kv", "pace")}
+        opening = {name: value for name, value in given.items() if value is not None}
+        model = of_image(image, self.file.name, threads, **opening)
+        model.digest = self.digest
+        return self.with_adapters(model)
 
     def with_adapters(self, model: Model) -> Model:
         for name, path in self.more.items():

@@ -70,13 +70,8 @@ class Shared:
     digest: str
 
     def answers(self) -> Answers:
-        from tinsmith.runtime.opening import of_image
-
-        opening = {name: self.job.opening.get(name) for name in ("isa", "kv")}
-        kv = opening["kv"] or "f16"
-        model = of_image(_mapped(_ray().get(self.image)), self.job.file.name, 1, opening["isa"], kv)
-        model.digest = self.digest
-        return self.job.answers(self.job.with_adapters(model))
+        job = replace(self.job, digest=self.digest)
+        return job.answers(job.of_image(_mapped(_ray().get(self.image)), threads=1))
 
 
 def share(job: Job) -> Shared:

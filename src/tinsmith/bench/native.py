@@ -33,7 +33,8 @@ class Native:
         self._tokens = filler(prompt, self._model.info.vocab)
         room = depth + max(prompt, generate)
         self._held, self._session = (
-            _core.Session(self._model.core, context=room, threads=threads) for _ in range(2)
+            _core.Session(self._model.core, context=room, threads=threads, pace=self._model.pace)
+            for _ in range(2)
         )
         if depth:
             self._held.append(filler(depth, self._model.info.vocab))
@@ -71,8 +72,8 @@ def _finish(session: _core.Session) -> None:
     assert computed == _core.STEP_LOGITS
 
 
-def open_model(path: Path, isa: str | None) -> Native:
-    return Native(load(path, isa=isa))
+def open_model(path: Path, isa: str | None, pace: int = 100) -> Native:
+    return Native(load(path, isa=isa, pace=pace))
 
 
 def main_format(model: Model) -> str:

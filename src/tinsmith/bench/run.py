@@ -21,7 +21,7 @@ _MOST_THREADS = 64
 @dataclass(frozen=True)
 class Options:
     """prompt, generate and depths in tokens; repeat: measurements of each, of which the median counts; isa:
-    what the native engine is held to, None for the best."""
+    what the native engine is held to, None for the best; pace: percent of the time that its threads work."""
 
     threads: Sequence[int] = (1, 2)
     prompt: int = 512
@@ -30,6 +30,7 @@ class Options:
     against: Sequence[str] = ()
     repeat: int = 5
     isa: str | None = None
+    pace: int = 100
 
 
 @dataclass
@@ -53,7 +54,9 @@ def run(path: Path, options: Options, display: progress.Display) -> dict[str, An
         workers: dict[str, Worker] = {}
         for name in (NATIVE, *options.against):
             display.line(f"bench: opening {name}")
-            workers[name] = stack.enter_context(Worker(name, find_source(name, path), options.isa))
+            workers[name] = stack.enter_context(
+                Worker(name, find_source(name, path), options.isa, options.pace)
+            )
             for depth in options.depths:
                 check_room(workers[name].opened["context"], depth, options.prompt, options.generate)
         facts = {name: worker.opened["facts"] for name, worker in workers.items()}
@@ -68,7 +71,12 @@ def run(path: Path, options: Options, display: progress.Display) -> dict[str, An
     limit = _limits(measured)
     _compare_with(rows, limit)
     about = {**machine.describe(), "isa": facts[NATIVE]["isa"], **limit}
-    settings = {"prompt": options.prompt, "generate": options.generate, "repeat": options.repeat}
+    settings = {
+        "prompt": options.prompt,
+        "generate": options.generate,
+        "repeat": options.repeat,
+        "pace": options.pace,
+    }
     return {"rows": rows, "ratios": _ratios(rows), "machine": about, "engines": facts, "settings": settings}
 
 

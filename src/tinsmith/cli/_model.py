@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tinsmith.cli._command import Args, argument, option
+from tinsmith.cli._command import Args, Option, argument, option
 from tinsmith.cli._types import File, Whole, Word, backends, isas
 
 if TYPE_CHECKING:
@@ -21,13 +21,21 @@ KEY = option(
     help="refuse a .tin that the owner of this minisign key did not sign: RW…, or a .pub file (default: the "
     "environment's TINSMITH_KEY, if set)",
 )
-PACE = option(
-    "--pace",
-    Whole(),
-    default=100,
-    metavar="P",
-    help="percent of the time that they work at most, asleep for the rest (default: 100)",
-)
+
+
+def pace(group: str = "") -> Option:
+    """After the option that says how many work."""
+    return option(
+        "--pace",
+        Whole(),
+        default=100,
+        group=group,
+        metavar="P",
+        help="percent of the time that they work at most, asleep for the rest (default: 100)",
+    )
+
+
+PACE = pace()
 PARAMETERS = [
     argument(
         "file",

@@ -88,6 +88,7 @@ PARAMETERS = [
     option(
         "--places", Whole(1), default=8, group=WORK, metavar="N", help="answers at a time in each (default: 8)"
     ),
+    _model.pace(WORK),
     option(
         "--ray",
         group=WORK,
@@ -146,7 +147,7 @@ def _merged(folder: Path | None, display: Display) -> Iterator[None]:
 
 def opening(args: Args) -> dict[str, Any]:
     """As tinsmith.load takes it."""
-    return {"isa": args.isa, "kv": args.kv, "date": args.date, "key": args.key}
+    return {"isa": args.isa, "kv": args.kv, "date": args.date, "key": args.key, "pace": args.pace}
 
 
 def _job(args: Args) -> Job:

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
+from tinsmith.cli import _model
 from tinsmith.cli._command import Args, argument, flag, option
 from tinsmith.cli._types import File, Texts, Whole, Wholes, Word, isas
 
@@ -18,6 +19,7 @@ SECTION = "measure"
 PARAMETERS = [
     argument("file", "FILE", File(".gguf", ".tin"), help="a .gguf or a .tin"),
     option("--threads", Wholes(), metavar="1,2", help="numbers of threads (default: 1 and the cores)"),
+    _model.PACE,
     option("--prompt", Whole(), default=512, metavar="N", help="tokens computed at once (default: 512)"),
     option("--generate", Whole(), default=64, metavar="N", help="tokens decoded one by one (default: 64)"),
     option(
@@ -52,6 +54,7 @@ def run(args: Args) -> int:
         against=_once(args.against or []),
         repeat=args.repeat,
         isa=args.isa,
+        pace=args.pace,
     )
     result = bench.run(Path(args.file), options, progress.display())
     print(json.dumps(result, indent=1) if args.json else report(result))
