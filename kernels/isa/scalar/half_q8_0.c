@@ -1,0 +1,7 @@
+#include "half.h"
+
+TINI_REGION_REFERENCE
+
+TINI_HALF_Q8_0(scalar)
+
+TINI_REGION_END
