@@ -1,10 +1,14 @@
 #include "op_low_rank.h"
+#include "../base/memory.h"
 #include "op_matmul.h"
 
 TINI_REGION_REFERENCE
 
 /* Ranks of an item: what q8 has in a block, so that an item can round its own. */
 enum { RANKS = TINI_BLOCK };
+
+/* Bytes that are asked for at once. */
+enum { MOST_ASKED = 1 << 16 };
 
 /* One product A x: of a group's rows that the op computes, with one adapter's factors of one of the op's matrices. */
 typedef struct product {
@@ -172,19 +176,39 @@ static void run_item(const tini_run *r, const product *p, uint32_t item, const u
     }
 }
 
+/* The run of the matmul op after this one; 0 where there is none. */
+static int later_matmul(const tini_run *r, tini_run *later) {
+    const tini_program *program = r->pass->program;
+    *later = *r;
+    while (++later->op < program->ops + program->header->ops)
+        if (later->op->kind == TINI_OP_MATMUL)
+            return 1;
+    return 0;
+}
+
 /* Which factor is read next, so that memory is asked for it in time: a factor by itself is over before it comes. First B of
- * the op's matrices from the k-th on; behind the last, the first A of a later op. */
+ * the op's matrices from the k-th on; behind the last, the first A of the op after it. */
 static const uint8_t *next_b(const tini_run *r, uint32_t k) {
+    tini_run later;
     product p;
     for (; k < 3; k++)
         if (next_product(&(products){.r = r, .only = k}, &p))
             return b_of(&p);
-    const tini_program *program = r->pass->program;
-    tini_run later = *r;
-    while (++later.op < program->ops + program->header->ops)
-        if (later.op->kind == TINI_OP_MATMUL)
-            return next_product(&(products){.r = &later, .only = TINI_NONE}, &p) ? a_of(&p) : NULL;
-    return NULL;
+    return later_matmul(r, &later) && next_product(&(products){.r = &later, .only = TINI_NONE}, &p) ? a_of(&p)
+                                                                                                    : NULL;
+}
+
+void tini_low_rank_ask(const tini_run *r) {
+    tini_run later;
+    products at = {.r = &later, .only = TINI_NONE};
+    product p;
+    uint64_t left = later_matmul(r, &later) ? MOST_ASKED : 0;
+    while (left && next_product(&at, &p)) {
+        uint64_t bytes = tini_tensor_bytes(p.factors->a_format, p.factors->rank, p.factors->inputs);
+        bytes = bytes < left ? bytes : left;
+        tini_ask(a_of(&p), bytes);
+        left -= bytes;
+    }
 }
 
 static void run_low_rank(const tini_run *r, uint32_t item, uint32_t end) {

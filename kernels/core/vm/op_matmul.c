@@ -60,8 +60,11 @@ static void run_each(const tini_run *r, uint32_t item, uint32_t item_end,
 /* What adapters add comes last, of all tensors: these mostly lie one behind the other, and memory reads them in one go. */
 static void run_matmul(const tini_run *r, uint32_t item, uint32_t item_end) {
     run_each(r, item, item_end, run_tiles);
-    if (r->pass->group_count)
-        run_each(r, item, item_end, tini_low_rank_add);
+    if (!r->pass->group_count)
+        return;
+    run_each(r, item, item_end, tini_low_rank_add);
+    if (item_end == items_matmul(r))
+        tini_low_rank_ask(r);
 }
 
 const tini_op_functions tini_functions_matmul = {items_matmul, tini_matmul_work, run_matmul};

@@ -168,34 +168,14 @@ TINI_INLINE void TINI_SET(patch)(const tini_matmul *m, uint32_t tile, uint32_t t
     TINI_SET(store)(m, tile * TINI_PARTS, t, y, registers, m->rows - t < columns ? m->rows - t : columns);
 }
 
-/* All rows of x. */
-TINI_INLINE void TINI_SET(patches)(const tini_matmul *m, uint32_t tile, uint32_t tile_end, const int format,
-                                   const uint32_t fours) {
-    tile_end = tini_tile_limit(m, tile_end);
-    while (tile < tile_end) {
-        const uint32_t tiles =
-            format != TINI_FORMAT_WIDE && m->rows >= TINI_LEAST && tile + TINI_TILES <= tile_end ? TINI_TILES
-                                                                                                 : 1;
-        uint32_t t = 0;
-        for (; t + TINI_LEAST <= m->rows; t += 4) {
-            if (tiles == TINI_TILES)
-                TINI_SET(patch)(m, tile, t, TINI_TILES, 4, format, fours);
-            else
-                TINI_SET(patch)(m, tile, t, 1, 4, format, fours);
-        }
-        for (; t < m->rows; t++)
-            for (uint32_t k = 0; k < tiles; k++)
-                TINI_SET(patch)(m, tile + k, t, 1, 1, format, fours);
-        tile += tiles;
-    }
-}
-
-/* half_q8_0. A tile has too little work for one row to go by itself. */
-TINI_INLINE void TINI_SET(half_q8)(const tini_matmul *m, uint32_t tile, uint32_t tile_end) {
+/* half_q8_0. Tiles of one row go four registers at a time: one by itself has too little work. More rows have enough to make
+ * blocks whole. */
+TINI_INLINE void TINI_SET(half_q8)(const tini_matmul *m, uint32_t tile, uint32_t tile_end,
+                                   tini_matmul_fn *whole) {
     tile_end = tini_tile_limit(m, tile_end);
     for (; m->rows == 1 && tile + 4 / TINI_PARTS <= tile_end; tile += 4 / TINI_PARTS)
         TINI_SET(patch)(m, tile, 0, 4 / TINI_PARTS, 1, TINI_FORMAT_Q8_0, 4);
-    TINI_SET(patches)(m, tile, tile_end, TINI_FORMAT_Q8_0, 4);
+    tini_half_as_whole(m, tile, tile_end, whole);
 }
 
 #ifdef TINI_WIDEN
@@ -209,7 +189,23 @@ TINI_INLINE void TINI_SET(matmul_q8)(const tini_matmul *m, uint32_t tile, uint32
         return;
     }
 #endif
-    TINI_SET(patches)(m, tile, tile_end, format, 8);
+    tile_end = tini_tile_limit(m, tile_end);
+    while (tile < tile_end) {
+        const uint32_t tiles =
+            format != TINI_FORMAT_WIDE && m->rows >= TINI_LEAST && tile + TINI_TILES <= tile_end ? TINI_TILES
+                                                                                                 : 1;
+        uint32_t t = 0;
+        for (; t + TINI_LEAST <= m->rows; t += 4) {
+            if (tiles == TINI_TILES)
+                TINI_SET(patch)(m, tile, t, TINI_TILES, 4, format, 8);
+            else
+                TINI_SET(patch)(m, tile, t, 1, 4, format, 8);
+        }
+        for (; t < m->rows; t++)
+            for (uint32_t k = 0; k < tiles; k++)
+                TINI_SET(patch)(m, tile + k, t, 1, 1, format, 8);
+        tile += tiles;
+    }
 }
 
 #ifdef TINI_WIDEN
