@@ -143,11 +143,11 @@ def _halved(packed: bytes) -> bytes:
     return b"".join(packed[at : at + _HALF] for at in range(0, len(packed), _WHOLE))
 
 
-def _whole(halves: memoryview, rows: int) -> bytes:
+def _whole(halves: memoryview, rows: int) -> memoryview:
     end, zeros = -(-rows // _core.TILE) * _HALF, bytes(_WHOLE - _HALF)
     if len(halves) < end:
         raise ValueError("factors that end too soon")
-    return b"".join(bytes(halves[at : at + _HALF]) + zeros for at in range(0, end, _HALF))
+    return memoryview(b"".join(bytes(halves[at : at + _HALF]) + zeros for at in range(0, end, _HALF)))
 
 
 def _unpacked(format: str, data: memoryview, rows: int, inputs: int) -> bytes:
