@@ -68,6 +68,7 @@ class Matmul(ctypes.Structure):
         ("out", ctypes.c_void_p),
         ("residual", ctypes.c_void_p),
         ("bias", ctypes.c_void_p),
+        ("next", ctypes.c_void_p),
         ("x_stride", ctypes.c_size_t),
         ("out_stride", ctypes.c_size_t),
         ("residual_stride", ctypes.c_size_t),
@@ -288,7 +289,7 @@ class Library:
         tiles: tuple[int, int] | None = None,
     ) -> None:
         m = Matmul(
-            _pointer(weights), _pointer(x), _pointer(out), _pointer(residual), _pointer(bias),
+            _pointer(weights), _pointer(x), _pointer(out), _pointer(residual), _pointer(bias), None,
             x.strides[0], out.strides[0] // 4, 0 if residual is None else residual.strides[0] // 4,
             len(x), inputs, outputs,
         )  # fmt: skip

@@ -14,6 +14,9 @@ static const struct format {
     {#name, inputs, bytes, READS_##activations},
     TIN_FORMATS(A_FORMAT, , )};
 
+/* half_q8_0's: 16 of 32 inputs are there. */
+static const struct format half = {"half_q8_0", TINI_BLOCK, 18, READS_q8};
+
 /* The bytes of a tile's block (pack/pack.h) that are floats, which must be finite; the others take any bits. */
 static const struct floats {
     const char *format;
@@ -27,7 +30,7 @@ static const struct floats {
     {"q2_k", FLOAT16, 0, 64},    {"iq4_nl", FLOAT16, 0, 32}, {"iq4_xs", FLOAT16, 0, 32},
     {"tq2_0", FLOAT16, 0, 32},   {"tq1_0", FLOAT16, 0, 32},  {"iq3_s", FLOAT16, 0, 32},
     {"iq3_xxs", FLOAT16, 0, 32}, {"iq2_s", FLOAT16, 0, 32},  {"iq2_xs", FLOAT16, 0, 32},
-    {"iq2_xxs", FLOAT16, 0, 32}, {"iq3_nl", FLOAT16, 0, 32},
+    {"iq2_xxs", FLOAT16, 0, 32}, {"iq3_nl", FLOAT16, 0, 32}, {"half_q8_0", FLOAT16, 0, 32},
 };
 
 static uint16_t random_half(void) {
@@ -87,6 +90,15 @@ static void random_q8(tini_q8 *x, uint32_t blocks) {
     }
 }
 
+/* The last 16 inputs are zeros. */
+static void halve_q8(tini_q8 *x) {
+    x->sum = 0;
+    for (uint32_t i = 0; i < TINI_BLOCK; i++) {
+        x->q[i] = i < TINI_BLOCK / 2 ? x->q[i] : 0;
+        x->sum += x->q[i];
+    }
+}
+
 /* rows rows of x, each followed by `gap` blocks (or floats) of NaN bits. */
 static void random_rows(const struct format *f, tini_matmul *m, uint32_t gap) {
     uint32_t q8 = f->reads == READS_q8, n = q8 ? m->inputs / TINI_BLOCK : m->inputs;
@@ -97,7 +109,9 @@ static void random_rows(const struct format *f, tini_matmul *m, uint32_t gap) {
     for (uint32_t t = 0; t < m->rows; t++, x += m->x_stride) {
         if (q8)
             random_q8((tini_q8 *)(void *)x, n);
-        else
+        if (f == &half)
+            halve_q8((tini_q8 *)(void *)x);
+        if (!q8)
             for (uint32_t i = 0; i < n; i++)
                 ((float *)(void *)x)[i] = spread();
     }
@@ -109,6 +123,7 @@ static void check_matmul(const struct format *f, tini_matmul_fn *scalar, tini_ma
     tini_matmul m = {.rows = rows, .inputs = blocks * f->inputs, .outputs = outputs};
     m.weights = random_weights(f, outputs, blocks);
     random_rows(f, &m, gap);
+    m.next = below(2) ? (const uint8_t *)m.x : NULL; /* changes nothing */
     m.bias = below(2) ? spread_floats(Y, outputs) : NULL;
     m.out_stride = outputs + below(2) * (1 + below(5));
     size_t n = (rows - 1) * m.out_stride + outputs;
@@ -152,6 +167,13 @@ static void check_tini_matmul_fn(tini_matmul_fn *scalar, tini_matmul_fn *vector)
             check_matmul(f, scalar, vector, rows[r], blocks, outputs[o]);
         }
     }
+}
+
+static void check_tini_half_fn(tini_half_fn *scalar, tini_half_fn *vector) {
+    static const uint32_t outputs[] = {1, 15, 16, 17, 48, 64, 65, 145};
+    for (uint32_t o = 0; o < COUNT(outputs); o++)
+        for (uint32_t rows = 1; rows < 10; rows++)
+            check_matmul(&half, scalar, vector, rows, 1, outputs[o]);
 }
 
 #endif

@@ -95,6 +95,22 @@ def matmul_tests(lib: Library, rng: np.random.Generator, op: str, isa: str) -> N
         check_matmul(lib, rng, op, isa, matmul_case(lib, rng, name, 101, 130, 65), in_place=True)
 
 
+def half_tests(lib: Library, rng: np.random.Generator, op: str, isa: str) -> None:
+    """Beside matmul_q8_0 of the whole blocks, in which any weights may meet the zeros."""
+    for outputs in (1, 15, 16, 17, 33, 64, 79, 145):
+        for rows in (*range(1, 10), 17):
+            whole = matmul_case(lib, rng, "q8_0", rows, 32, outputs)
+            whole.x["q"][..., 16:] = 0
+            whole.x["sum"][:] = whole.x["q"].sum(-1)
+            tiles = np.asarray(whole.weights).reshape(-1, 34 * 16)
+            weights, wanted = guarded(tiles[:, : 18 * 16]), guarded(spread(rng, rows, outputs))
+            lib.matmul("matmul_q8_0", "scalar", whole.weights, whole.x, wanted, 32, outputs, bias=whole.bias)
+            for name in ("scalar", isa):
+                out = guarded(np.full_like(wanted, np.nan))
+                lib.matmul(op, name, weights, whole.x, out, 32, outputs, bias=whole.bias)
+                assert out.tobytes() == wanted.tobytes(), (name, rows, outputs)
+
+
 def quantize_q8_tests(lib: Library, rng: np.random.Generator, op: str, isa: str) -> None:
     x = spread(rng, 64, 96) * f32(10) ** rng.integers(-38, 36, (64, 1)).astype(f32)
     x[0], x[1], x[2, :] = 0, 1e-31, 3e38
@@ -240,6 +256,7 @@ def delta_tests(lib: Library, rng: np.random.Generator, op: str, isa: str) -> No
 
 TESTS = {
     "tini_matmul_fn": matmul_tests,
+    "tini_half_fn": half_tests,
     "tini_quantize_q8_fn": quantize_q8_tests,
     "tini_rms_norm_fn": rms_norm_tests,
     "tini_layer_norm_fn": layer_norm_tests,

@@ -98,7 +98,7 @@ class Adapted:
 
         base = save_random("qwen3", folder)
         spec = in_format(models.load(folder), "Q4_0")
-        self.image, self.vocab = build_image(spec), spec.hyper.vocab
+        self.folder, self.image, self.vocab = folder, build_image(spec), spec.hyper.vocab
         self.data: list[memoryview] = []
         for number, (rank, format) in enumerate(((6, "Q8_0"), (32, "Q8_0"), (20, "F16"))):
             base = with_adapter(base, folder / str(number), rank, number).unload()
@@ -119,6 +119,37 @@ def session_of(model: _core.Model, *applied: tuple[_core.Adapter, float], **opti
     for adapter, scale in applied:
         session.adapter(adapter, scale)
     return session
+
+
+def test_whole_blocks_of_the_first_format_give_the_same(
+    adapted: Adapted, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from tinsmith.compiler import adapter
+    from tinsmith.train import adapter_bin
+
+    with monkeypatch.context() as before:
+        before.setattr(adapter, "is_half", lambda rank, format: False)
+        before.setattr(adapter, "_VERSION", 1)
+        first = adapter_bin.compiled(adapted.folder / "0", Tin(adapted.image))
+    assert len(first) > len(adapted.data[0])
+    assert adapter.factors_of(first, "") == adapter.factors_of(bytes(adapted.data[0]), "")
+    for isa in ("scalar", None):
+        model, adapters = adapted.model(isa)
+        digests = {
+            logits(session_of(model, (one, 0.75)), TOKENS, adapted.vocab).tobytes()
+            for one in (adapters[0], _core.Adapter(model, aligned(first)))
+        }
+        assert len(digests) == 1
+        with pytest.raises(RuntimeFault, match="no halves to leave out"):
+            _core.Adapter(model, aligned(halved(first)))
+
+
+def halved(data: bytes) -> bytes:
+    """The adapter with factors that are said to be half, of a rank or a format that has no halves."""
+    held = bytearray(data)
+    held[64 + 12 : 64 + 16] = (32).to_bytes(4, "little")
+    held[64 + 28 : 64 + 32] = (1).to_bytes(4, "little")
+    return bytes(held)
 
 
 def rows_of(session: _core.Session, budget: int = 0) -> bytes:
@@ -332,7 +363,7 @@ def test_damaged_adapters(adapted: Adapted) -> None:
         rows_of(session)
     assert refused > 500
     # An infinity: the last number of an F16 factor, and the first scale of a Q8_0 factor's last tile.
-    for data, at in ((adapted.data[2], -1), (adapted.data[0], 1 - 34 * 16)):
+    for data, at in ((adapted.data[2], -1), (adapted.data[0], 1 - 18 * 16)):
         poisoned = bytearray(data)
         poisoned[at] = 0x7C
         with pytest.raises(RuntimeFault, match="not finite"):

@@ -32,6 +32,7 @@ typedef struct tini_q8 {
  * out       [rows] f32, rows out_stride FLOATS apart
  * residual  as out, rows residual_stride floats apart, or NULL; may be the same memory as out
  * bias      [outputs] f32 or NULL
+ * next      what is read after the weights, which memory may be asked for before their end; NULL: what lies behind them
  */
 typedef struct tini_matmul {
     const uint8_t *weights;
@@ -39,6 +40,7 @@ typedef struct tini_matmul {
     float *out;
     const float *residual;
     const float *bias;
+    const uint8_t *next;
     size_t x_stride, out_stride, residual_stride;
     uint32_t rows, inputs, outputs;
 } tini_matmul;
@@ -46,6 +48,12 @@ typedef struct tini_matmul {
 /* Computes output rows of the tiles [tile_begin, tile_end): outputs 16 * tile_begin up to
  * min(16 * tile_end, outputs). Never writes past `outputs`. */
 typedef void tini_matmul_fn(const tini_matmul *m, uint32_t tile_begin, uint32_t tile_end);
+
+/* matmul_q8_0 of 32 inputs, of which the last 16 are zeros in every row of x and left out in the weights: of each tile the first
+ * TINI_HALF_BYTES. */
+typedef void tini_half_fn(const tini_matmul *m, uint32_t tile_begin, uint32_t tile_end);
+
+#define TINI_HALF_BYTES (18u * TINI_TILE)
 
 /* out[n / 32] = blocks of x[n]; n a multiple of 32. */
 typedef void tini_quantize_q8_fn(tini_q8 *out, const float *x, uint32_t n);

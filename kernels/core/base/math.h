@@ -106,16 +106,26 @@ TINI_INLINE float tini_exp(float x) {
 
 /* The normal distribution, (1 + erf(x / sqrt(2))) / 2, within 4e-7 for any x: with z = |x| / sqrt(2) and
  * t = 1 / (1 + 0.45 z), half of erfc(z) is exp(-z^2) * t * P(t) / 2, P a minimax fit whose own relative error is 3e-7. */
+#define TINI_NORMAL_Z (0x1.6a09e6p-1f)
+#define TINI_NORMAL_T (0x1.cccccep-2f)
+#define TINI_NORMAL_P0 (0x1.0402c6p-2f)
+#define TINI_NORMAL_P1 (0x1.039a58p-2f)
+#define TINI_NORMAL_P2 (0x1.d4907cp-3f)
+#define TINI_NORMAL_P3 (0x1.7db3d4p-3f)
+#define TINI_NORMAL_P4 (0x1.6bd306p-5f)
+#define TINI_NORMAL_P5 (0x1.a2ec68p-3f)
+#define TINI_NORMAL_P6 (-0x1.e73200p-3f)
+#define TINI_NORMAL_P7 (0x1.0fa4eep-4f)
 TINI_INLINE float tini_normal(float x) {
-    float z = tini_abs(x) * 0x1.6a09e6p-1f, t = 1.0f / (1.0f + 0x1.cccccep-2f * z);
-    float p = 0x1.0fa4eep-4f;
-    p = p * t - 0x1.e73200p-3f;
-    p = p * t + 0x1.a2ec68p-3f;
-    p = p * t + 0x1.6bd306p-5f;
-    p = p * t + 0x1.7db3d4p-3f;
-    p = p * t + 0x1.d4907cp-3f;
-    p = p * t + 0x1.039a58p-2f;
-    p = p * t + 0x1.0402c6p-2f;
+    float z = tini_abs(x) * TINI_NORMAL_Z, t = 1.0f / (1.0f + TINI_NORMAL_T * z);
+    float p = TINI_NORMAL_P7;
+    p = p * t + TINI_NORMAL_P6;
+    p = p * t + TINI_NORMAL_P5;
+    p = p * t + TINI_NORMAL_P4;
+    p = p * t + TINI_NORMAL_P3;
+    p = p * t + TINI_NORMAL_P2;
+    p = p * t + TINI_NORMAL_P1;
+    p = p * t + TINI_NORMAL_P0;
     float tail = 0.5f * (tini_exp(-(z * z)) * (p * t));
     return x < 0.0f ? tail : 1.0f - tail;
 }

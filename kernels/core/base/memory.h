@@ -11,4 +11,14 @@ static inline uint64_t tini_take(uint64_t *total, uint64_t bytes) {
     return offset;
 }
 
+/* Asks for what is read soon, where the compiler can say so. None of it is read. */
+static inline void tini_ask(const void *p, uint64_t bytes) {
+#if (defined(__GNUC__) || defined(__clang__)) && (defined(__x86_64__) || defined(__aarch64__))
+    for (uint64_t line = 0; line < bytes; line += 64)
+        __builtin_prefetch((const char *)p + line);
+#else
+    (void)p, (void)bytes;
+#endif
+}
+
 #endif

@@ -39,17 +39,16 @@ static int is_factor_format(uint32_t format) {
     return format == TINI_FORMAT_F16 || format == TINI_FORMAT_Q8_0;
 }
 
-/* Whether `rows` x `inputs` in that format lie in the factors at that offset. */
-static int lies_inside(const tin_adapter *adapter, uint64_t offset, uint32_t format, uint32_t rows,
-                       uint32_t inputs) {
-    uint64_t bytes = tini_tensor_bytes(format, rows, inputs);
+/* Whether so many bytes lie in the factors at that offset. */
+static int lies_inside(const tin_adapter *adapter, uint64_t offset, uint64_t bytes) {
     return bytes && offset % TIN_ALIGNMENT == 0 && offset <= adapter->bytes && bytes <= adapter->bytes - offset;
 }
 
 /* Whether all of a packed factor's numbers are finite: float16 has all ones for an exponent where one is not. */
-static int is_finite(const uint8_t *packed, uint32_t format, uint64_t bytes) {
-    const uint64_t halves = 2 * TINI_TILE,
-                   tile = format == TINI_FORMAT_F16 ? halves : halves + TINI_TILE * TINI_BLOCK;
+static int is_finite(const uint8_t *packed, uint32_t format, uint32_t half, uint64_t bytes) {
+    const uint64_t halves = 2 * TINI_TILE, tile = format == TINI_FORMAT_F16 ? halves
+                                                  : half                    ? TINI_HALF_BYTES
+                                                                            : halves + TINI_TILE * TINI_BLOCK;
     for (uint64_t at = 0; at < bytes; at += tile)
         for (uint64_t k = 1; k < halves; k += 2)
             if ((packed[at + k] & 0x7c) == 0x7c)
@@ -73,12 +72,15 @@ static tin_status check_factors(const tin_adapter *adapter, const tini_factors *
         return tini_fail(error, TIN_ERR_FORMAT,
                          "the adapter's factors of %s have rank %u; it must be a multiple of %u, at most %u",
                          name, f->rank, TINI_TILE, TINI_MOST_RANK);
-    uint32_t width = tini_factors_width(f);
-    if (!lies_inside(adapter, f->a, f->a_format, f->rank, f->inputs) ||
-        !lies_inside(adapter, f->b, f->b_format, f->outputs, width))
+    if (f->half > 1 || (f->half && (f->b_format != TINI_FORMAT_Q8_0 || f->rank != TINI_TILE)))
+        return tini_fail(error, TIN_ERR_FORMAT, "the adapter's factors of %s have no halves to leave out",
+                         name);
+    const uint64_t a_bytes = tini_tensor_bytes(f->a_format, f->rank, f->inputs),
+                   b_bytes = tini_factors_b_bytes(f, f->outputs);
+    if (!lies_inside(adapter, f->a, a_bytes) || !lies_inside(adapter, f->b, b_bytes))
         return tini_fail(error, TIN_ERR_FORMAT, "the adapter's factors of %s reach past its end", name);
-    if (!is_finite(adapter->data + f->a, f->a_format, tini_tensor_bytes(f->a_format, f->rank, f->inputs)) ||
-        !is_finite(adapter->data + f->b, f->b_format, tini_tensor_bytes(f->b_format, f->outputs, width)))
+    if (!is_finite(adapter->data + f->a, f->a_format, 0, a_bytes) ||
+        !is_finite(adapter->data + f->b, f->b_format, f->half, b_bytes))
         return tini_fail(error, TIN_ERR_FORMAT, "the adapter's factors of %s hold numbers that are not finite",
                          name);
     if (!(f->scale > -TINI_MOST_SCALE && f->scale < TINI_MOST_SCALE))
@@ -90,7 +92,7 @@ static tin_status check_factors(const tin_adapter *adapter, const tini_factors *
 static tin_status check_sizes(const tini_adapter_header *h, size_t size, tin_error *error) {
     if (size < sizeof *h || memcmp(h->magic, TINI_ADAPTER_MAGIC, sizeof h->magic))
         return tini_fail(error, TIN_ERR_FORMAT, "these bytes are not an adapter");
-    if (h->version != TINI_ADAPTER_VERSION)
+    if (!h->version || h->version > TINI_ADAPTER_VERSION)
         return tini_other_version(error, "the adapter", h->version, TINI_ADAPTER_VERSION,
                                   "write it again with this version");
     if (!h->count || h->count >= UINT16_MAX || h->name_bytes > size || h->factor_bytes > size)

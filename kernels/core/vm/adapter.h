@@ -11,7 +11,8 @@
  * set, B t is added to that, where t = (A x) * (scale * the session's scale), rounded to q8 where B's format reads that.
  * Each product is one of the matrix kernels', in their order of sums. Where A's format reads another kind of input than
  * W's does, x is converted, TINI_PIECE inputs at a time, and t is the sum of the pieces' products, in order. A rank is
- * filled up with rows of zeros to whole tiles of A, and with zeros of t to whole blocks of B. */
+ * filled up with rows of zeros to whole tiles of A, and with zeros of t to whole blocks of B. Of a rank of 16 those are half of
+ * every block of a B in Q8_0, which leaves that half out (half_q8_0 of base/kernel.h). */
 #ifndef TINI_ADAPTER_H
 #define TINI_ADAPTER_H
 
@@ -19,8 +20,8 @@
 #include "program.h"
 
 #define TINI_ADAPTER_MAGIC "TINADPT"
-#define TINI_ADAPTER_VERSION 1u
-#define TINI_SOURCE 32u /* bytes of a SHA-256 */
+#define TINI_ADAPTER_VERSION 2u /* and 1, which has no halves */
+#define TINI_SOURCE 32u         /* bytes of a SHA-256 */
 /* Inputs that are converted at once, on the stack; a multiple of what any format has in a block. */
 #define TINI_PIECE 256u
 #define TINI_MOST_RANK 1024u
@@ -42,7 +43,7 @@ typedef struct tini_factors {
     uint32_t rank; /* a multiple of TINI_TILE */
     uint32_t a_format, b_format;
     float scale;
-    uint32_t reserved;
+    uint32_t half; /* 1: B's blocks lack their last 16 inputs, as the rank is 16; or 0 */
     uint64_t a, b; /* offsets into the factors, multiples of TIN_ALIGNMENT */
 } tini_factors;
 
@@ -90,6 +91,12 @@ typedef struct tini_adapters {
 static inline uint32_t tini_factors_width(const tini_factors *f) {
     uint32_t unit = f->b_format == TINI_FORMAT_F16 ? TINI_TILE : TINI_BLOCK;
     return (f->rank + unit - 1) / unit * unit;
+}
+
+/* Packed bytes of B's first `outputs`. */
+static inline uint64_t tini_factors_b_bytes(const tini_factors *f, uint32_t outputs) {
+    return f->half ? (outputs + (uint64_t)TINI_TILE - 1) / TINI_TILE * TINI_HALF_BYTES
+                   : tini_tensor_bytes(f->b_format, outputs, tini_factors_width(f));
 }
 
 /* The factors of a tensor of the program; NULL where the adapter has none. */

@@ -1,10 +1,14 @@
 #include "op_low_rank.h"
+#include "../base/memory.h"
 #include "op_matmul.h"
 
 TINI_REGION_REFERENCE
 
 /* Ranks of an item: what q8 has in a block, so that an item can round its own. */
 enum { RANKS = TINI_BLOCK };
+
+/* Bytes that are asked for at once. */
+enum { MOST_ASKED = 1 << 16 };
 
 /* One product A x: of a group's rows that the op computes, with one adapter's factors of one of the op's matrices. */
 typedef struct product {
@@ -55,6 +59,14 @@ static int next_product(products *at, product *out) {
             }
     }
     return 0;
+}
+
+static const uint8_t *a_of(const product *p) {
+    return p->adapter->data + p->factors->a;
+}
+
+static const uint8_t *b_of(const product *p) {
+    return p->adapter->data + p->factors->b;
 }
 
 static uint32_t product_items(const product *p) {
@@ -108,7 +120,7 @@ static void multiply_converted(const tini_run *r, const product *p, uint32_t fir
         for (uint32_t k = tile; k < tile_end; k++) {
             float *out = p->low + (size_t)first * p->width + (size_t)k * TINI_TILE;
             tini_matmul m = {
-                .weights = p->adapter->data + f->a + k * tini_tensor_bytes(f->a_format, TINI_TILE, f->inputs) +
+                .weights = a_of(p) + k * tini_tensor_bytes(f->a_format, TINI_TILE, f->inputs) +
                            tini_tensor_bytes(f->a_format, TINI_TILE, at), /* of 0 inputs: 0 */
                 .x = &x,
                 .out = out,
@@ -125,7 +137,8 @@ static void multiply_converted(const tini_run *r, const product *p, uint32_t fir
     }
 }
 
-static void multiply(const tini_run *r, const product *p, uint32_t tile, uint32_t tile_end) {
+static void multiply(const tini_run *r, const product *p, uint32_t tile, uint32_t tile_end,
+                     const uint8_t *next) {
     const tini_factors *f = p->factors;
     if (r->pass->program->values[r->op->in[0]].type != tini_format_activations(f->a_format)) {
         for (uint32_t row = 0; row < p->rows; row += ROWS)
@@ -133,9 +146,10 @@ static void multiply(const tini_run *r, const product *p, uint32_t tile, uint32_
         return;
     }
     tini_matmul m = {
-        .weights = p->adapter->data + f->a,
+        .weights = a_of(p),
         .x = tini_value_at(r, r->op->in[0], p->row),
         .out = p->low,
+        .next = next,
         .x_stride = tini_value_row_bytes(r, r->op->in[0]),
         .out_stride = p->width,
         .rows = p->rows,
@@ -145,10 +159,10 @@ static void multiply(const tini_run *r, const product *p, uint32_t tile, uint32_
     tini_matmul_of(r, f->a_format)(&m, tile, tile_end);
 }
 
-static void run_item(const tini_run *r, const product *p, uint32_t item) {
+static void run_item(const tini_run *r, const product *p, uint32_t item, const uint8_t *next) {
     const tini_factors *f = p->factors;
     uint32_t begin = item * RANKS, end = begin + RANKS < f->rank ? begin + RANKS : f->rank;
-    multiply(r, p, begin / TINI_TILE, end / TINI_TILE);
+    multiply(r, p, begin / TINI_TILE, end / TINI_TILE, next);
     for (uint32_t row = 0; row < p->rows; row++) {
         float *low = p->low + (size_t)row * p->width;
         for (uint32_t k = begin; k < end; k++)
@@ -162,28 +176,70 @@ static void run_item(const tini_run *r, const product *p, uint32_t item) {
     }
 }
 
+/* The run of the matmul op after this one; 0 where there is none. */
+static int later_matmul(const tini_run *r, tini_run *later) {
+    const tini_program *program = r->pass->program;
+    *later = *r;
+    while (++later->op < program->ops + program->header->ops)
+        if (later->op->kind == TINI_OP_MATMUL)
+            return 1;
+    return 0;
+}
+
+/* Which factor is read next, so that memory is asked for it in time: a factor by itself is over before it comes. First B of
+ * the op's matrices from the k-th on; behind the last, the first A of the op after it. */
+static const uint8_t *next_b(const tini_run *r, uint32_t k) {
+    tini_run later;
+    product p;
+    for (; k < 3; k++)
+        if (next_product(&(products){.r = r, .only = k}, &p))
+            return b_of(&p);
+    return later_matmul(r, &later) && next_product(&(products){.r = &later, .only = TINI_NONE}, &p) ? a_of(&p)
+                                                                                                    : NULL;
+}
+
+void tini_low_rank_ask(const tini_run *r) {
+    tini_run later;
+    products at = {.r = &later, .only = TINI_NONE};
+    product p;
+    uint64_t left = later_matmul(r, &later) ? MOST_ASKED : 0;
+    while (left && next_product(&at, &p)) {
+        uint64_t bytes = tini_tensor_bytes(p.factors->a_format, p.factors->rank, p.factors->inputs);
+        bytes = bytes < left ? bytes : left;
+        tini_ask(a_of(&p), bytes);
+        left -= bytes;
+    }
+}
+
 static void run_low_rank(const tini_run *r, uint32_t item, uint32_t end) {
     products at = {.r = r, .only = TINI_NONE};
-    product p;
-    for (uint32_t first = 0; first < end && next_product(&at, &p); first += product_items(&p))
+    product p, after;
+    int more = next_product(&at, &p);
+    for (uint32_t first = 0; first < end && more; p = after) {
+        more = next_product(&at, &after);
+        const uint8_t *next = more ? a_of(&after) : next_b(r, 0);
         for (uint32_t k = item > first ? item - first : 0; k < product_items(&p) && first + k < end; k++)
-            run_item(r, &p, k);
+            run_item(r, &p, k, next);
+        first += product_items(&p);
+    }
 }
 
 const tini_op_functions tini_low_rank = {items_low_rank, work_low_rank, run_low_rank};
 
 void tini_low_rank_add(const tini_run *r, uint32_t k, uint32_t tile_begin, uint32_t tile_end) {
     products at = {.r = r, .only = k};
-    product p;
-    while (next_product(&at, &p)) {
+    product p, after;
+    for (int more = next_product(&at, &p); more; p = after) {
+        more = next_product(&at, &after);
         const tini_factors *f = p.factors;
         int is_q8 = tini_format_activations(f->b_format) == TINI_VALUE_Q8;
         float *out = tini_value_at(r, r->op->out[k], p.row);
         tini_matmul m = {
-            .weights = p.adapter->data + f->b,
+            .weights = b_of(&p),
             .x = is_q8 ? (const void *)p.low_q8 : p.low,
             .out = out,
             .residual = out,
+            .next = more ? b_of(&after) : next_b(r, k + 1),
             .x_stride = is_q8 ? p.width / TINI_BLOCK * sizeof(tini_q8) : p.width * sizeof(float),
             .out_stride = f->outputs,
             .residual_stride = f->outputs,
@@ -191,7 +247,7 @@ void tini_low_rank_add(const tini_run *r, uint32_t k, uint32_t tile_begin, uint3
             .inputs = p.width,
             .outputs = f->outputs,
         };
-        tini_matmul_of(r, f->b_format)(&m, tile_begin, tile_end);
+        (f->half ? r->pass->kernels->half_q8_0 : tini_matmul_of(r, f->b_format))(&m, tile_begin, tile_end);
     }
 }
 

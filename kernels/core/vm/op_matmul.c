@@ -26,31 +26,45 @@ uint64_t tini_matmul_work(const tini_run *r) {
     return (uint64_t)(r->end - r->begin) * TINI_TILE * tini_tensor_of(r, r->op->tensor[0])->inputs;
 }
 
-static void run_matmul(const tini_run *r, uint32_t item, uint32_t item_end) {
+static void run_tiles(const tini_run *r, uint32_t k, uint32_t tile_begin, uint32_t tile_end) {
     const tini_op *op = r->op;
+    const tini_tensor *t = tini_tensor_of(r, op->tensor[k]);
+    const tini_matmul m = {
+        .weights = tini_weights_of(r, op->tensor[k]),
+        .x = tini_value_at(r, op->in[0], r->begin),
+        .out = tini_value_at(r, op->out[k], r->begin),
+        .residual = k == 0 && op->in[1] != TINI_NONE ? tini_value_at(r, op->in[1], r->begin) : NULL,
+        .bias = tini_vector_of(r, op->tensor[3 + k]),
+        .x_stride = tini_value_row_bytes(r, op->in[0]),
+        .out_stride = t->rows,
+        .residual_stride = t->rows,
+        .rows = r->end - r->begin,
+        .inputs = t->inputs,
+        .outputs = t->rows,
+    };
+    tini_matmul_of(r, t->format)(&m, tile_begin, tile_end);
+}
+
+/* Has `run` do the tiles that the items are, of one tensor after the other. */
+static void run_each(const tini_run *r, uint32_t item, uint32_t item_end,
+                     void (*run)(const tini_run *r, uint32_t k, uint32_t tile_begin, uint32_t tile_end)) {
     for (uint32_t k = 0, first = 0; k < 3 && first < item_end; k++) {
-        uint32_t n = tensor_tiles(r, op->tensor[k]);
+        uint32_t n = tensor_tiles(r, r->op->tensor[k]);
         uint32_t from = item > first ? item - first : 0, to = item_end - first < n ? item_end - first : n;
-        if (n && from < to) {
-            const tini_tensor *t = tini_tensor_of(r, op->tensor[k]);
-            tini_matmul m = {
-                .weights = tini_weights_of(r, op->tensor[k]),
-                .x = tini_value_at(r, op->in[0], r->begin),
-                .out = tini_value_at(r, op->out[k], r->begin),
-                .residual = k == 0 && op->in[1] != TINI_NONE ? tini_value_at(r, op->in[1], r->begin) : NULL,
-                .bias = tini_vector_of(r, op->tensor[3 + k]),
-                .x_stride = tini_value_row_bytes(r, op->in[0]),
-                .out_stride = t->rows,
-                .residual_stride = t->rows,
-                .rows = r->end - r->begin,
-                .inputs = t->inputs,
-                .outputs = t->rows,
-            };
-            tini_matmul_of(r, t->format)(&m, from, to);
-            tini_low_rank_add(r, k, from, to);
-        }
+        if (n && from < to)
+            run(r, k, from, to);
         first += n;
     }
+}
+
+/* What adapters add comes last, of all tensors: these mostly lie one behind the other, and memory reads them in one go. */
+static void run_matmul(const tini_run *r, uint32_t item, uint32_t item_end) {
+    run_each(r, item, item_end, run_tiles);
+    if (!r->pass->group_count)
+        return;
+    run_each(r, item, item_end, tini_low_rank_add);
+    if (item_end == items_matmul(r))
+        tini_low_rank_ask(r);
 }
 
 const tini_op_functions tini_functions_matmul = {items_matmul, tini_matmul_work, run_matmul};

@@ -11,7 +11,7 @@
 
 #define TINI_REGION_ARMDSP TINI_REGION_SCALAR
 
-#define TIN_KERNELS_armdsp(X) TIN_FORMATS(TINI_HAS_Q8_MATMUL, X, armdsp)
+#define TIN_KERNELS_armdsp(X) TIN_FORMATS(TINI_HAS_Q8_MATMUL, X, armdsp) X(half_q8_0, armdsp)
 
 #define TIN_RATE_armdsp 0.6, 0.6, 0.3
 

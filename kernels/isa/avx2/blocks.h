@@ -18,6 +18,7 @@
 
 #include "../../core/base/kernel.h"
 #include "../../core/base/formats.h"
+#include "../scalar/half.h"
 #include "../scalar/tile.h"
 #include "../scalar/words.h"
 #include "../x86/fetch.h"

@@ -32,6 +32,14 @@ TINI_INLINE __m256 tini_avx2_exp(__m256 x) {
     return _mm256_andnot_ps(below, y);
 }
 
+#define TINI_LANES __m256
+#define TINI_LANES_NORMAL tini_avx2_normal
+#define TINI_LANES_EXP tini_avx2_exp
+#include "../../core/base/normal_lanes.h"
+#undef TINI_LANES
+#undef TINI_LANES_NORMAL
+#undef TINI_LANES_EXP
+
 TINI_REGION_END
 
 #endif

@@ -18,8 +18,10 @@ TINI_INLINE uint32_t tini_avx2_gate(float *out, const float *gate, const float *
         tini_fetch(gate + i + TINI_FETCH_AHEAD / 4, 64);
         if (act == TINI_ACT_GELU)
             x = _mm256_mul_ps(g, _mm256_add_ps(a, _mm256_mul_ps(b, _mm256_mul_ps(g, g))));
-        __m256 factor = _mm256_div_ps(act == TINI_ACT_SIGMOID ? one : g,
-                                      _mm256_add_ps(one, tini_avx2_exp(_mm256_xor_ps(x, sign))));
+        __m256 factor = act == TINI_ACT_GELU_ERF
+                            ? _mm256_mul_ps(g, tini_avx2_normal(g))
+                            : _mm256_div_ps(act == TINI_ACT_SIGMOID ? one : g,
+                                            _mm256_add_ps(one, tini_avx2_exp(_mm256_xor_ps(x, sign))));
         _mm256_storeu_ps(out + i, _mm256_mul_ps(factor, _mm256_loadu_ps(up + i)));
     }
     return i;

@@ -13,12 +13,14 @@
 
 #define TIN_KERNELS_avx2(X)               \
     TIN_FORMATS(TINI_HAS_MATMUL, X, avx2) \
+    X(half_q8_0, avx2)                    \
     X(quantize_q8, avx2)                  \
     X(rms_norm, avx2)                     \
     X(layer_norm, avx2)                   \
     X(silu_mul, avx2)                     \
     X(gelu_mul, avx2)                     \
     X(sigmoid_mul, avx2)                  \
+    X(gelu_erf_mul, avx2)                 \
     X(rope, avx2)                         \
     X(kv_append_f16, avx2)                \
     X(kv_append_q8, avx2)                 \

@@ -11,6 +11,7 @@
 #include "../scalar/words.h"
 #include "../x86/fetch.h"
 #include "../x86/scales.h"
+#include "../scalar/half.h"
 #include "../scalar/tile.h"
 #include "store.h"
 #include "widen.h"

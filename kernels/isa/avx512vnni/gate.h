@@ -18,8 +18,10 @@ TINI_INLINE void tini_avx512_gate(float *out, const float *gate, const float *up
         __m512 g = _mm512_maskz_loadu_ps(lanes, gate + i), x = g;
         if (act == TINI_ACT_GELU)
             x = _mm512_mul_ps(g, _mm512_add_ps(a, _mm512_mul_ps(b, _mm512_mul_ps(g, g))));
-        __m512 factor = _mm512_div_ps(act == TINI_ACT_SIGMOID ? one : g,
-                                      _mm512_add_ps(one, tini_avx512_exp(_mm512_xor_ps(x, sign))));
+        __m512 factor = act == TINI_ACT_GELU_ERF
+                            ? _mm512_mul_ps(g, tini_avx512_normal(g))
+                            : _mm512_div_ps(act == TINI_ACT_SIGMOID ? one : g,
+                                            _mm512_add_ps(one, tini_avx512_exp(_mm512_xor_ps(x, sign))));
         _mm512_mask_storeu_ps(out + i, lanes, _mm512_mul_ps(factor, _mm512_maskz_loadu_ps(lanes, up + i)));
     }
 }

@@ -11,12 +11,14 @@
 
 #define TIN_KERNELS_avx512vnni(X)               \
     TIN_FORMATS(TINI_HAS_MATMUL, X, avx512vnni) \
+    X(half_q8_0, avx512vnni)                    \
     X(quantize_q8, avx512vnni)                  \
     X(rms_norm, avx512vnni)                     \
     X(layer_norm, avx512vnni)                   \
     X(silu_mul, avx512vnni)                     \
     X(gelu_mul, avx512vnni)                     \
     X(sigmoid_mul, avx512vnni)                  \
+    X(gelu_erf_mul, avx512vnni)                 \
     X(rope, avx512vnni)                         \
     X(attention_f16, avx512vnni)                \
     X(attention_q8, avx512vnni)                 \

@@ -11,6 +11,7 @@
 #include "../x86/fetch.h"
 #include "../x86/scales.h"
 #include "../avx2/store.h"
+#include "../scalar/half.h"
 #include "../scalar/tile.h"
 
 TINI_REGION_AVXVNNI

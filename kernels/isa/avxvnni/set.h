@@ -14,7 +14,7 @@
 #define TINI_AVXVNNI_FEATURES "avx2,f16c,avxvnni"
 #define TINI_REGION_AVXVNNI TINI_TARGET(TINI_AVXVNNI_FEATURES)
 
-#define TIN_KERNELS_avxvnni(X) TIN_FORMATS(TINI_HAS_PLANES_MATMUL, X, avxvnni)
+#define TIN_KERNELS_avxvnni(X) TIN_FORMATS(TINI_HAS_PLANES_MATMUL, X, avxvnni) X(half_q8_0, avxvnni)
 
 #define TIN_RATE_avxvnni 36.0, 24.0, 8.0
 

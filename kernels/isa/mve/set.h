@@ -15,7 +15,7 @@
 
 #define TINI_REGION_MVE TINI_REGION_SCALAR
 
-#define TIN_KERNELS_mve(X) TIN_FORMATS(TINI_HAS_Q8_MATMUL, X, mve)
+#define TIN_KERNELS_mve(X) TIN_FORMATS(TINI_HAS_Q8_MATMUL, X, mve) X(half_q8_0, mve)
 
 #define TIN_RATE_mve 1.0, 1.0, 0.3
 

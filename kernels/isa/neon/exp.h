@@ -31,6 +31,14 @@ TINI_INLINE float32x4_t tini_neon_exp(float32x4_t x) {
     return vbslq_f32(vcltq_f32(x, vdupq_n_f32(TINI_EXP_LOWEST)), vdupq_n_f32(0.0f), y);
 }
 
+#define TINI_LANES float32x4_t
+#define TINI_LANES_NORMAL tini_neon_normal
+#define TINI_LANES_EXP tini_neon_exp
+#include "../../core/base/normal_lanes.h"
+#undef TINI_LANES
+#undef TINI_LANES_NORMAL
+#undef TINI_LANES_EXP
+
 TINI_REGION_END
 
 #endif

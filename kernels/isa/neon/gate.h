@@ -15,8 +15,9 @@ TINI_INLINE uint32_t tini_neon_gate(float *out, const float *gate, const float *
         float32x4_t g = vld1q_f32(gate + i), x = g;
         if (act == TINI_ACT_GELU)
             x = vmulq_f32(g, vaddq_f32(a, vmulq_f32(b, vmulq_f32(g, g))));
-        float32x4_t factor =
-            vdivq_f32(act == TINI_ACT_SIGMOID ? one : g, vaddq_f32(one, tini_neon_exp(vnegq_f32(x))));
+        float32x4_t factor = act == TINI_ACT_GELU_ERF ? vmulq_f32(g, tini_neon_normal(g))
+                                                      : vdivq_f32(act == TINI_ACT_SIGMOID ? one : g,
+                                                                  vaddq_f32(one, tini_neon_exp(vnegq_f32(x))));
         vst1q_f32(out + i, vmulq_f32(factor, vld1q_f32(up + i)));
     }
     return i;

@@ -13,12 +13,14 @@
 
 #define TIN_KERNELS_neon(X)               \
     TIN_FORMATS(TINI_HAS_MATMUL, X, neon) \
+    X(half_q8_0, neon)                    \
     X(quantize_q8, neon)                  \
     X(rms_norm, neon)                     \
     X(layer_norm, neon)                   \
     X(silu_mul, neon)                     \
     X(gelu_mul, neon)                     \
     X(sigmoid_mul, neon)                  \
+    X(gelu_erf_mul, neon)                 \
     X(rope, neon)                         \
     X(kv_append_f16, neon)                \
     X(kv_append_q8, neon)                 \

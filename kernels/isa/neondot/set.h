@@ -15,6 +15,7 @@
 
 #define TIN_KERNELS_neondot(X)                  \
     TIN_FORMATS(TINI_HAS_Q8_MATMUL, X, neondot) \
+    X(half_q8_0, neondot)                       \
     X(attention_q8, neondot)
 
 #define TIN_RATE_neondot 12.0, 7.0, 3.0

@@ -20,7 +20,7 @@
 #define TINI_NEONI8MM_HAS(X, set, id, gguf, NAME, name, block, bytes, activations, ...) \
     TINI_UNLESS(TINI_NEONI8MM_LEAVES_##name)                                            \
     (TINI_HAS_PLANES_MATMUL(X, set, id, gguf, NAME, name, block, bytes, activations, ))
-#define TIN_KERNELS_neoni8mm(X) TIN_FORMATS(TINI_NEONI8MM_HAS, X, neoni8mm)
+#define TIN_KERNELS_neoni8mm(X) TIN_FORMATS(TINI_NEONI8MM_HAS, X, neoni8mm) X(half_q8_0, neoni8mm)
 
 #define TIN_RATE_neoni8mm 20.0, 7.0, 3.0
 

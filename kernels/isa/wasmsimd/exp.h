@@ -32,6 +32,16 @@ TINI_INLINE v128_t tini_wasm_exp(v128_t x) {
     return wasm_v128_andnot(y, below);
 }
 
+typedef float tini_wasm_lanes __attribute__((vector_size(16)));
+
+#define TINI_LANES tini_wasm_lanes
+#define TINI_LANES_NORMAL tini_wasm_normal
+#define TINI_LANES_EXP(x) ((TINI_LANES)tini_wasm_exp((v128_t)(x)))
+#include "../../core/base/normal_lanes.h"
+#undef TINI_LANES
+#undef TINI_LANES_NORMAL
+#undef TINI_LANES_EXP
+
 TINI_REGION_END
 
 #endif

@@ -12,12 +12,14 @@
 
 #define TIN_KERNELS_wasmsimd(X)               \
     TIN_FORMATS(TINI_HAS_MATMUL, X, wasmsimd) \
+    X(half_q8_0, wasmsimd)                    \
     X(quantize_q8, wasmsimd)                  \
     X(rms_norm, wasmsimd)                     \
     X(layer_norm, wasmsimd)                   \
     X(silu_mul, wasmsimd)                     \
     X(gelu_mul, wasmsimd)                     \
     X(sigmoid_mul, wasmsimd)                  \
+    X(gelu_erf_mul, wasmsimd)                 \
     X(rope, wasmsimd)                         \
     X(kv_append_f16, wasmsimd)                \
     X(attention_f16, wasmsimd)                \

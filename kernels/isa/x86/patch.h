@@ -91,19 +91,24 @@ TINI_INLINE TINI_FLOATS TINI_SET(add_block)(TINI_FLOATS acc, TINI_INTS sum, cons
 }
 
 /* `tiles` tiles by `columns` rows of x, in step: enough chains of sums to hide a product's latency. Each weight is
- * loaded and unpacked once for all columns, each activation broadcast once for all registers. */
+ * loaded and unpacked once for all columns, each activation broadcast once for all registers. fours: of 4 inputs each, that a
+ * sub-block's weights have: 8, or 4 in halves. */
 TINI_INLINE void TINI_SET(patch)(const tini_matmul *m, uint32_t tile, uint32_t t, const uint32_t tiles,
-                                 const uint32_t columns, const int format) {
+                                 const uint32_t columns, const int format, const uint32_t fours) {
     const tini_kind kind = tini_kind_of(format);
     const uint32_t registers = tiles * TINI_PARTS, subs = kind.inputs / TINI_BLOCK,
                    blocks = m->inputs / kind.inputs;
-    const size_t block_bytes = TINI_TILE * tini_kind_bytes(&kind), tile_bytes = blocks * block_bytes;
-    const size_t sub_bytes = 64 * (kind.low + kind.high), head_bytes = TINI_TILE * (kind.halves + kind.scales);
+    const size_t sub_bytes = 8 * fours * (kind.low + kind.high);
+    const size_t block_bytes = fours < 8 ? TINI_HALF_BYTES : TINI_TILE * tini_kind_bytes(&kind),
+                 tile_bytes = blocks * block_bytes, head_bytes = TINI_TILE * (kind.halves + kind.scales);
     /* Blocks that memory is asked for ahead of use, on into the next tiles: the hardware's own guesses lose their way
      * among a super-block's parts, and between two tiles. */
     const uint32_t far = (4095 + (uint32_t)block_bytes) / (uint32_t)block_bytes;
     const uint32_t asks = t || format >= TINI_FORMAT_WIDE ? 0 : tiles;
     const uint8_t *w = m->weights + tile * tile_bytes;
+    /* How far what is asked for lies beyond where it would, from the weights' end on: factors are too short to go without. */
+    const uintptr_t end = (uintptr_t)m->weights + (m->outputs + TINI_TILE - 1) / TINI_TILE * tile_bytes;
+    const uintptr_t jump = format == TINI_FORMAT_Q8_0 && m->next ? (uintptr_t)m->next - end : 0;
     const tini_q8 *x[4];
     TINI_FLOATS acc[4][4];
     TINI_UNROLL for (uint32_t c = 0; c < columns; c++) {
@@ -117,25 +122,27 @@ TINI_INLINE void TINI_SET(patch)(const tini_matmul *m, uint32_t tile, uint32_t t
         for (uint32_t k = 0; k < (kind.scales ? tiles : 0); k++)
             tini_avx2_small(&small[k], w + k * tile_bytes + TINI_TILE * kind.halves, format);
         const uint8_t *p = w + head_bytes;
-        const size_t ahead = far * block_bytes + (b + far < blocks ? 0 : (tiles - 1) * tile_bytes);
+        const size_t ahead =
+            far * block_bytes + (blocks == 1 || b + far < blocks ? 0 : (tiles - 1) * tile_bytes);
         for (uint32_t k = 0; k < asks; k++)
-            tini_fetch(w + k * tile_bytes + ahead, head_bytes);
+            tini_fetch_past(w + k * tile_bytes + ahead, head_bytes, end, jump);
         for (uint32_t s = 0; s < subs; s++, p += sub_bytes) {
             TINI_SET(scales) f[4];
             TINI_SET(sums) sum[4][4];
-            TINI_UNROLL for (uint32_t k = 0; k < registers; k++) f[k] = TINI_SET(load_scales)(
-                w + k / TINI_PARTS * tile_bytes, &small[k / TINI_PARTS], s, k % TINI_PARTS, format);
+            TINI_UNROLL for (uint32_t k = 0; k < registers; k++) f[k] =
+                TINI_SET(load_scales)(w + k / TINI_PARTS * tile_bytes, &small[kind.scales ? k / TINI_PARTS : 0],
+                                      s, k % TINI_PARTS, format);
             for (uint32_t k = 0; k < asks; k++)
-                tini_fetch(p + k * tile_bytes + ahead, sub_bytes);
+                tini_fetch_past(p + k * tile_bytes + ahead, sub_bytes, end, jump);
             if (TINI_BEGINS) {
                 const uint32_t offset = tini_scales_by_half(format) ? 0 : (uint32_t)TINI_SET(offset)(format);
                 TINI_UNROLL for (uint32_t c = 0; c < columns; c++)
                     TINI_UNROLL for (uint32_t k = 0; k < registers; k++)
                         TINI_SET(begin)(&sum[k][c], (int32_t)(0u - offset * (uint32_t)x[c]->sum));
             }
-            TINI_UNROLL for (uint32_t i = 0; i < 8; i++) {
+            TINI_UNROLL for (uint32_t i = 0; i < fours; i++) {
                 /* Both nibbles of a byte one after the other, unless halves are summed apart. */
-                const uint32_t j = tini_scales_by_half(format) ? i : i / 2 + i % 2 * 4;
+                const uint32_t j = tini_scales_by_half(format) || fours < 8 ? i : i / 2 + i % 2 * 4;
                 TINI_INTS four[4];
                 TINI_UNROLL for (uint32_t k = 0; k < registers; k++) four[k] = TINI_SET(four)(
                     p + k / TINI_PARTS * tile_bytes + 64 / TINI_PARTS * (k % TINI_PARTS), j, format);
@@ -164,6 +171,16 @@ TINI_INLINE void TINI_SET(patch)(const tini_matmul *m, uint32_t tile, uint32_t t
     TINI_SET(store)(m, tile * TINI_PARTS, t, y, registers, m->rows - t < columns ? m->rows - t : columns);
 }
 
+/* half_q8_0. Tiles of one row go four registers at a time: one by itself has too little work. More rows have enough to make
+ * blocks whole. */
+TINI_INLINE void TINI_SET(half_q8)(const tini_matmul *m, uint32_t tile, uint32_t tile_end,
+                                   tini_matmul_fn *whole) {
+    tile_end = tini_tile_limit(m, tile_end);
+    for (; m->rows == 1 && tile + 4 / TINI_PARTS <= tile_end; tile += 4 / TINI_PARTS)
+        TINI_SET(patch)(m, tile, 0, 4 / TINI_PARTS, 1, TINI_FORMAT_Q8_0, 4);
+    tini_half_as_whole(m, tile, tile_end, whole);
+}
+
 #ifdef TINI_WIDEN
 TINI_NOINLINE void TINI_SET(matmul_wide)(const tini_matmul *m, uint32_t tile, uint32_t tile_end);
 #if TINI_EVENS
@@ -190,13 +207,13 @@ TINI_INLINE void TINI_SET(matmul_q8)(const tini_matmul *m, uint32_t tile, uint32
         uint32_t t = 0;
         for (; t + TINI_LEAST <= m->rows; t += 4) {
             if (tiles == TINI_TILES)
-                TINI_SET(patch)(m, tile, t, TINI_TILES, 4, format);
+                TINI_SET(patch)(m, tile, t, TINI_TILES, 4, format, 8);
             else
-                TINI_SET(patch)(m, tile, t, 1, 4, format);
+                TINI_SET(patch)(m, tile, t, 1, 4, format, 8);
         }
         for (; t < m->rows; t++)
             for (uint32_t k = 0; k < tiles; k++)
-                TINI_SET(patch)(m, tile + k, t, 1, 1, format);
+                TINI_SET(patch)(m, tile + k, t, 1, 1, format, 8);
         tile += tiles;
     }
 }

@@ -19,7 +19,9 @@ FORMATS = ("Q8_0", "F16")  # that factors may have
 _HEADER = struct.Struct("<8s4IQ32s")
 _FACTORS = struct.Struct("<6IfI2Q")
 _MAGIC = b"TINADPT\0"
-_VERSION = 1
+_VERSION = 2
+_READ = (1, _VERSION)  # 1 leaves nothing out
+_WHOLE, _HALF = 34 * _core.TILE, 18 * _core.TILE  # bytes of a tile of B in Q8_0, of 32 inputs and of 16
 _PREFIX_HEADER = struct.Struct("<8s4IQ32s")
 _PREFIX_MAGIC = b"TINPREF\0"
 _PREFIX_VERSION = 1
@@ -62,14 +64,16 @@ def compile_adapter(
         a_format = format if one.inputs % weight_format(format).block == 0 else "F16"
         a = _packed(a_format, _filled(one.a, 1, rank - one.rank, one.inputs), rank, one.inputs)
         b_rows = _filled(one.b, one.outputs, width - one.rank, 1) + bytes(4 * (rows - one.outputs) * width)
-        b = _packed(format, b_rows, rows, width)
+        b, half = _packed(format, b_rows, rows, width), is_half(rank, format)
+        if half:
+            b = _halved(b)
         places = []
         for part in (a, b):
             packed += bytes(-len(packed) % _core.ALIGNMENT)
             places.append(len(packed))
             packed += part
         numbers = (weight_format(one).number for one in (a_format, format))
-        heads.append(_FACTORS.pack(len(text), one.inputs, rows, rank, *numbers, one.scale, 0, *places))
+        heads.append(_FACTORS.pack(len(text), one.inputs, rows, rank, *numbers, one.scale, half, *places))
         text += name.encode() + b"\0"
     header = _HEADER.pack(_MAGIC, _VERSION, len(names), len(text), 0, len(packed), source)
     before = b"".join([header, *heads, text])
@@ -80,6 +84,11 @@ def room_of(rank: int, format: str) -> int:
     """What factors of that rank take of a session's adapter_rank."""
     unit = max(_core.TILE, weight_format(format).block)
     return -(-rank // unit) * unit
+
+
+def is_half(rank: int, format: str) -> bool:
+    """Whether B leaves out the last 16 inputs of its blocks, where `rank` has nothing."""
+    return format == "Q8_0" and rank == _core.TILE
 
 
 def planned_factors(
@@ -108,7 +117,7 @@ def factors_of(data: Buffer, where: str) -> dict[str, LowRank]:
         text = bytes(held[begin : begin + text_bytes])
         begin += text_bytes
         packed = held[begin + -begin % _core.ALIGNMENT :]
-        if (magic, version, len(packed)) != (_MAGIC, _VERSION, size):
+        if (magic, len(packed)) != (_MAGIC, size) or version not in _READ:
             raise ValueError("its header")
         return {_name_at(text, head[0]): _factors(packed, head) for head in heads}
     except (struct.error, ValueError, KeyError, RuntimeFault) as fault:
@@ -120,13 +129,25 @@ def _name_at(text: bytes, begin: int) -> str:
 
 
 def _factors(packed: memoryview, head: tuple[Any, ...]) -> LowRank:
-    _, inputs, rows, rank, a_number, b_number, scale, _, a_begin, b_begin = head
+    _, inputs, rows, rank, a_number, b_number, scale, half, a_begin, b_begin = head
     formats = {one.number: name for name, one in WEIGHT_FORMATS.items()}
     width = room_of(rank, formats[b_number])
     a = _unpacked(formats[a_number], packed[a_begin:], rank, inputs)
-    b = memoryview(_unpacked(formats[b_number], packed[b_begin:], rows, width))
+    b_packed = _whole(packed[b_begin:], rows) if half else packed[b_begin:]
+    b = memoryview(_unpacked(formats[b_number], b_packed, rows, width))
     own = b"".join(b[4 * row * width : 4 * (row * width + rank)] for row in range(rows))
     return LowRank(rows, inputs, rank, scale, a, own)
+
+
+def _halved(packed: bytes) -> bytes:
+    return b"".join(packed[at : at + _HALF] for at in range(0, len(packed), _WHOLE))
+
+
+def _whole(halves: memoryview, rows: int) -> memoryview:
+    end, zeros = -(-rows // _core.TILE) * _HALF, bytes(_WHOLE - _HALF)
+    if len(halves) < end:
+        raise ValueError("factors that end too soon")
+    return memoryview(b"".join(bytes(halves[at : at + _HALF]) + zeros for at in range(0, end, _HALF)))
 
 
 def _unpacked(format: str, data: memoryview, rows: int, inputs: int) -> bytes:
