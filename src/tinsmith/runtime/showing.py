@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 from tinsmith.errors import InputError
 from tinsmith.runtime.messages import Message
-from tinsmith.runtime.sight import Picture, picture_of
 
 if TYPE_CHECKING:
     from tinsmith.runtime.loaded import Loaded
     from tinsmith.runtime.picture_limits import PictureLimits
+    from tinsmith.runtime.sight import Picture
 
 
 def within(model: Loaded, messages: Sequence[Message], limits: PictureLimits) -> list[Message]:
@@ -29,6 +29,7 @@ def within(model: Loaded, messages: Sequence[Message], limits: PictureLimits) ->
     _ = model.sight  # before anything is read
     if len(shown) > limits.pictures:
         raise InputError(limits.too_many(len(shown), f"message {shown[limits.pictures]}"))
+    from tinsmith.runtime.sight import picture_of
 
     def read(part: Message, number: int) -> tuple[Picture, str]:
         return picture_of(part, f"message {number}", limits.picture), f"message {number}"
