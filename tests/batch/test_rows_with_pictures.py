@@ -115,6 +115,21 @@ def test_a_row_past_the_bounds_fails_and_the_run_goes_on(eyes: Path, tiny_tin: P
     assert "sees no images" in made[-1]["error"]
 
 
+def test_requests_in_openais_shape_show_pictures(eyes: Path, tmp_path: Path) -> None:
+    shown, low = asking(url(drawn(1))), asking(url(drawn(1)))
+    low[0]["content"][0]["image_url"]["detail"] = "low"
+    kept = asking({"path": str(tmp_path / "a.png")})  # of this machine, which a request never says
+    lines = [{"custom_id": str(k), "body": {"messages": one}} for k, one in enumerate((shown, low, kept))]
+    given = tmp_path / "in.jsonl"
+    given.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    code, (answered, seen_less, of_path) = batch(eyes, given, "--workers", 1)
+    assert code == 1
+    wanted = tinsmith.load(eyes, threads=1).chat(shown, max_tokens=4)
+    assert answered["response"]["body"]["choices"][0]["message"]["content"] == wanted.text
+    assert "seen in full" in seen_less["error"]["message"]
+    assert "'image'; text and image_url" in of_path["error"]["message"]
+
+
 def test_pixels_wait_in_their_files(eyes: Path, tmp_path: Path) -> None:
     """Not in memory; and a picture that changes meanwhile is found."""
     path = tmp_path / "a.png"
