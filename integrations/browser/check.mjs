@@ -29,6 +29,7 @@ export async function smooth() {
 export async function kept() {
   const url = new URL("/tiny.tin", location).href;
   const found = [];
+  await forget(url); // the cases have opened it
   const once = async (options) => {
     const model = await open(url, options);
     model.close();
