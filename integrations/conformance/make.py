@@ -83,17 +83,32 @@ def make_eyes(tin: Path) -> Path:
     return tin
 
 
-def picture_case(tin: Path) -> dict[str, Any]:
-    """A question about a picture, which is written beside the file."""
-    rgb = bytes((7 * at + at // 50) % 256 for at in range(48 * 36 * 3))
-    picture = tin.with_name("picture.png")
-    picture.write_bytes(png_of(rgb, 48, 36))
-    asked = [{"type": "image", "path": picture}, {"type": "text", "text": "What is it?"}]
+def picture_cases(folder: Path) -> list[dict[str, Any]]:
+    """A question about a picture, which is written to the folder, and pictures that are refused."""
+    width, height = 48, 36
+    rgb = bytes((7 * at + at // 50) % 256 for at in range(width * height * 3))
+    whole, tin = png_of(rgb, width, height), make_eyes(folder / "eyes.tin")
+    large = png_of(b"", 20000, 20000)  # 40 KB, that say to be 1.2 GB
+    files = {"picture.png": whole, "picture.rgb": rgb, "cut.png": whole[: len(whole) // 2], "large.png": large}
+    for name, data in files.items():
+        (folder / name).write_bytes(data)
+    asked = [{"type": "image", "path": folder / "picture.png"}, {"type": "text", "text": "What is it?"}]
     answer = tinsmith.load(tin, threads=2).chat(
         [{"role": "user", "content": asked}], max_tokens=24, record=True
     )
+    shown = {"picture": "picture.png", "pixels": "picture.rgb", "width": width, "height": height}
     told = {"text": "What is it?", "max_tokens": 24, "expect": expected(answer)}
-    return {"name": "picture", "file": tin.name, "picture": picture.name, **told}
+    return [
+        {"name": "picture", "file": tin.name, **shown, **told},
+        *(
+            {"name": name, "file": file, "picture": picture, "expect": {"status": status, "says": says}}
+            for name, file, picture, status, says in (
+                ("damaged", tin.name, "cut.png", -2, "it is cut short"),
+                ("large", tin.name, "large.png", -5, "the picture of 20000 x 20000 takes"),
+                ("blind", "tiny.tin", "picture.png", -4, "sees no"),
+            )
+        ),
+    ]
 
 
 def expected(answer: Completion) -> dict[str, Any]:
@@ -137,13 +152,15 @@ def cases(tin: Path) -> list[dict[str, Any]]:
 
 def make(folder: Path) -> None:
     plain, tiny = make_plain(folder), make_tiny(folder / "tiny.tin")
-    pictures = [picture_case(make_eyes(folder / "eyes.tin"))]
     for name in ("other", "maker"):
         run("sign", "--generate", folder / name, "--no-password")
     run("sign", plain, "--key", folder / "maker.key")
     keys = {name: (folder / f"{name}.pub").read_text().split()[-1] for name in ("maker", "other")}
-    made = {"files": {"plain": plain.name, "tiny": tiny.name}, "keys": keys, "cases": cases(plain)}
-    made |= {"pictures": pictures}
+    made = {
+        "files": {"plain": plain.name, "tiny": tiny.name},
+        "keys": keys,
+        "cases": [*cases(plain), *picture_cases(folder)],
+    }
     (folder / "cases.json").write_text(json.dumps(made, indent=2) + "\n")
 
 

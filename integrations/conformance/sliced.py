@@ -14,6 +14,10 @@ import tinsmith
 from tinsmith.errors import TinsmithError
 
 
+def asking(picture: dict[str, Any], text: str) -> list[dict[str, Any]]:
+    return [{"role": "user", "content": [{"type": "image", **picture}, {"type": "text", "text": text}]}]
+
+
 class Cases:
     def __init__(self, tins: Path, frame: Callable[[], object]) -> None:
         """frame: what the host does between two slices."""
@@ -38,11 +42,11 @@ class Cases:
         found = expected(answer)
         assert found == {name: wanted[name] for name in found}, found
 
-    def refused(self, case: dict[str, Any], **options: Any) -> None:
+    def refused(self, case: dict[str, Any], asked: Any = "hello", **options: Any) -> None:
         """By opening the file, or the first question."""
         try:
             model = tinsmith.load(self.tins / case.get("file", self.path.name), **options)
-            model.begin("hello", max_tokens=1)
+            model.begin(asked, max_tokens=1)
         except TinsmithError as error:
             assert case["expect"]["says"] in str(error) and "\n" not in str(error), error
         else:
@@ -88,6 +92,20 @@ class Cases:
 
     def memory(self, case: dict[str, Any]) -> None:
         self.refused(case, threads=1, most_bytes=case["most_bytes"])
+
+    def picture(self, case: dict[str, Any]) -> None:
+        """Of the picture's file, and of its pixels."""
+        model = tinsmith.load(self.tins / case["file"], threads=1)
+        rgb = (self.tins / case["pixels"]).read_bytes()
+        pixels = memoryview(rgb).cast("B", (case["height"], case["width"], 3))
+        for way in ({"path": self.tins / case["picture"]}, {"pixels": pixels}):
+            answer = model.begin(asking(way, case["text"]), max_tokens=case["max_tokens"], record=True)
+            self.same(self.played(answer), case["expect"])
+
+    def unseen(self, case: dict[str, Any]) -> None:
+        self.refused(case, asking({"path": self.tins / case["picture"]}, "?"), threads=1)
+
+    damaged = large = blind = unseen
 
     def results(self) -> dict[str, str]:
         found = {}

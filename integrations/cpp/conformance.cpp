@@ -1,4 +1,4 @@
-/* The ten conformance cases through tin.hpp: conformance FOLDER OUT.json HOST VERSION. It leaves with 1 where one fails. */
+/* The conformance cases through tin.hpp: conformance FOLDER OUT.json HOST VERSION. It leaves with 1 where one fails. */
 #include "tin.hpp"
 #include <cstdio>
 #include <fstream>
@@ -155,6 +155,37 @@ verdict keys(const json &c, const std::string &file) {
     return failed(tin::model::open_memory(image, text_of(file + ".minisig"), text_of(c["right"])));
 }
 
+/* A session of the case's own file, for a picture. */
+tin::result<tin::session> sees(const json &c) {
+    auto eyes = tin::model::open(path(c["file"]));
+    if (!eyes)
+        return eyes.error();
+    return eyes->session(room());
+}
+
+/* By the picture's file, and by its pixels. */
+verdict pictured(const json &c) {
+    const std::string file = text_of(c["picture"]), rgb = text_of(c["pixels"]);
+    for (bool is_file : {true, false}) {
+        auto s = sees(c);
+        if (!s)
+            return failed(s);
+        auto shown = is_file ? s->picture(file) : s->pixels(rgb, c["width"], c["height"], 3);
+        if (!shown)
+            return failed(shown);
+        if (auto said = s->say(tin::role::user, c["text"].get<std::string>()); !said)
+            return failed(said);
+        if (verdict v = answer(*s, c, c["expect"]); !v.empty())
+            return v;
+    }
+    return "";
+}
+
+verdict unseen(const json &c) {
+    auto s = sees(c);
+    return s ? refused(c["expect"], s->picture(text_of(c["picture"]))) : failed(s);
+}
+
 verdict talk(const tin::model &model, const json &c) {
     const std::string name = c["name"];
     auto opened = model.session(room());
@@ -205,6 +236,8 @@ verdict run(const json &all, const tin::model &model, const json &c) {
         needs.most_bytes = c["most_bytes"];
         return refused(c["expect"], model.session(needs));
     }
+    if (c.contains("picture"))
+        return c.contains("pixels") ? pictured(c) : unseen(c);
     return talk(model, c);
 }
 

@@ -1,4 +1,4 @@
--- The ten cases of integrations/conformance, through tin.lua, in whatever host gives what it takes:
+-- The cases of integrations/conformance, through tin.lua, in whatever host gives what it takes:
 --   conformance(tin, given, folder, { host = "lua", version = "…" }) -> results to write as JSON, how many failed
 -- given: what cases.json says. folder: has the tins. about.open: in the place of io.open, where that is locked away
 return function(tin, given, folder, about)
@@ -102,24 +102,37 @@ return function(tin, given, folder, about)
 
   function cases.memory(case) refused(case, model:session { context = 512, most_bytes = case.most_bytes }) end
 
-  function cases.picture(case)
-    local sees = assert(tin.open(folder .. "/" .. case.file))
-    local session = assert(sees:session { context = 512 })
-    local file = assert((about.open or io.open)(folder .. "/" .. case.picture, "rb"))
-    assert(session:picture(file:read "*a"))
-    file:close()
-    assert(session:ask(case.text, case.max_tokens))
-    assert(session:wait())
-    same(session, case.expect)
+  local function sees(case)
+    return assert(assert(tin.open(folder .. "/" .. case.file)):session { context = 512 })
   end
 
-  local results, failed = {}, 0
-  for _, list in ipairs { given.cases, given.pictures } do
-    for _, case in ipairs(list) do
-      local good, why = pcall(assert(cases[case.name], case.name), case)
-      results[case.name] = good and "passed" or tostring(why)
-      failed = failed + (good and 0 or 1)
+  local function bytes(name)
+    local file = assert((about.open or io.open)(folder .. "/" .. name, "rb"))
+    local all = file:read "*a"
+    file:close()
+    return all
+  end
+
+  -- By the picture's file, and by its pixels.
+  function cases.picture(case)
+    for _, way in ipairs { "picture", "pixels" } do
+      local session = sees(case)
+      if way == "picture" then assert(session:picture(bytes(case.picture)))
+      else assert(session:pixels(bytes(case.pixels), case.width, case.height, 3)) end
+      assert(session:ask(case.text, case.max_tokens))
+      assert(session:wait())
+      same(session, case.expect)
     end
+  end
+
+  local function unseen(case) refused(case, sees(case):picture(bytes(case.picture))) end
+  cases.damaged, cases.large, cases.blind = unseen, unseen, unseen
+
+  local results, failed = {}, 0
+  for _, case in ipairs(given.cases) do
+    local good, why = pcall(assert(cases[case.name], case.name), case)
+    results[case.name] = good and "passed" or tostring(why)
+    failed = failed + (good and 0 or 1)
   end
   model:close()
   return { host = about.host, version = about.version, cases = results }, failed

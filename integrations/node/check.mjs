@@ -1,4 +1,4 @@
-// node --expose-gc check.mjs TINS OUT: the ten cases; that the loop is never blocked; errors; handles that are collected.
+// node --expose-gc check.mjs TINS OUT: the cases of integrations/conformance; that the loop is never blocked; errors; handles that are collected.
 import assert from "node:assert/strict";
 import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
@@ -8,10 +8,11 @@ import { Model, TinError } from "./index.js";
 
 const [tins, out] = process.argv.slice(2);
 const given = JSON.parse(await readFile(join(tins, "cases.json"), "utf8"));
-const cases = await conformance((file, options) => Model.open(join(tins, file), options), given);
+const path = (file) => join(tins, file);
+const cases = await conformance((file, options) => Model.open(path(file), options), given, (file) => readFile(path(file)));
 await writeFile(out, JSON.stringify({ host: "node", version: process.version, cases }) + "\n");
 console.log(cases);
-assert.equal(Object.keys(cases).length, 10);
+assert.notEqual(Object.keys(cases).length, 0);
 for (const [name, result] of Object.entries(cases)) assert.equal(result, "passed", name);
 
 // Two sessions answer at once while timers of the loop go on.

@@ -1,15 +1,17 @@
-// The ten cases of integrations/conformance, over the API that node's addon and the page's module share. open(file, options)
-// opens a file of the tins' folder. Gives what conformance.json has under "cases".
+// The cases of integrations/conformance, over the API that node's addon and the page's module share. open(file, options)
+// opens a file of the tins' folder, read(file) gives its bytes. Gives what conformance.json has under "cases".
 
 const FINISHES = [null, "end", "length", "context", "constraint"];
-const STATUSES = { "-1": "ARGUMENT", "-5": "MEMORY", "-9": "SIGNATURE" };
+const STATUSES = { "-1": "ARGUMENT", "-2": "FORMAT", "-4": "UNSUPPORTED", "-5": "MEMORY", "-9": "SIGNATURE" };
 
-export async function conformance(open, given) {
+export async function conformance(open, given, read) {
   const model = await open(given.files.plain);
   const results = {};
   for (const one of given.cases) {
     try {
-      results[one.name] = one.expect.status ? await refused(one, open, given, model) : await answered(one, model);
+      if (one.expect.status) results[one.name] = await refused(one, open, given, model, read);
+      else if (one.picture) results[one.name] = await pictured(one, open, read);
+      else results[one.name] = await answered(one, model);
     } catch (error) {
       results[one.name] = `${error.name}: ${error.message}`;
     }
@@ -84,12 +86,39 @@ async function answered(one, model) {
   return same(found, one.then ? [one.expect, one.then] : [one.expect]);
 }
 
+// By the picture's file, and by its pixels; a page has these as an ImageData.
+async function pictured(one, open, read) {
+  const { width, height } = one;
+  const rgb = await read(one.pixels);
+  const ways = [
+    async (session) => session.picture(await read(one.picture)),
+    (session) => (session.pixels ? session.pixels(rgb, width, height, 3) : session.picture(imageOf(rgb, width, height))),
+  ];
+  const model = await open(one.file);
+  const found = [];
+  for (const show of ways) {
+    const session = await model.session({ context: 512 });
+    await show(session);
+    await session.say("user", one.text);
+    found.push(await answer(session, one));
+    await session.close();
+  }
+  model.close();
+  return same(found, [one.expect, one.expect]);
+}
+
+function imageOf(rgb, width, height) {
+  const rgba = new Uint8ClampedArray(width * height * 4).fill(255);
+  for (let k = 0; k < width * height; k++) rgba.set(rgb.subarray(3 * k, 3 * k + 3), 4 * k);
+  return new ImageData(rgba, width, height);
+}
+
 function same(found, wanted) {
   const [a, b] = [found, wanted].map((value) => JSON.stringify(value));
   return a === b ? "passed" : `${a} is not ${b}`;
 }
 
-async function refused(one, open, given, model) {
+async function refused(one, open, given, model, read) {
   const key = (field) => given.keys[one[field].replace(".pub", "")];
   const attempts = {
     missing: () => open(one.file),
@@ -98,9 +127,17 @@ async function refused(one, open, given, model) {
       await open(given.files.plain, { key: key("wrong") });
     },
     memory: () => model.session({ mostBytes: one.most_bytes }),
+    picture: async () => {
+      const sees = await open(one.file);
+      try {
+        await (await sees.session({ context: 512 })).picture(await read(one.picture));
+      } finally {
+        sees.close();
+      }
+    },
   };
   try {
-    await attempts[one.name]();
+    await attempts[one.picture ? "picture" : one.name]();
   } catch (error) {
     const says = one.name === "key" ? "" : one.expect.says; // bytes have no name
     return error.code === STATUSES[one.expect.status] && error.message.includes(says) ? "passed" : String(error);

@@ -53,12 +53,13 @@ def test_requests_are_answered_in_openais_shape(batch: Run, tiny_tin: Path, tmp_
         request("odd", best_of=3),
         request("n", n=2),
         request("image", messages=[{"role": "user", "content": [{"type": "image_url", "image_url": {}}]}]),
+        request("sound", messages=[{"role": "user", "content": [{"type": "input_audio"}]}]),
         request("parts", messages=[{"role": "user", "content": [{"type": "text", "text": "q"}]}], max_tokens=3),
     ]
     given.write_text("\n".join(lines))
     assert batch(given, out) == 1
     made = {row["custom_id"]: row for row in rows(out)}
-    assert list(made) == ["plain", "json", "tool", "drawn", "banned", "odd", "n", "image", "parts"]
+    assert list(made) == ["plain", "json", "tool", "drawn", "banned", "odd", "n", "image", "sound", "parts"]
     bodies = {name: row["response"]["body"] for name, row in made.items() if row["error"] is None}
     alone = tinsmith.load(tiny_tin, threads=1).chat([{"role": "user", "content": "q"}], max_tokens=3)
     plain = bodies["plain"]["choices"][0]
@@ -73,7 +74,8 @@ def test_requests_are_answered_in_openais_shape(batch: Run, tiny_tin: Path, tmp_
     assert bodies["banned"]["choices"][0]["message"]["content"] != plain["message"]["content"]
     assert '"best_of" is not supported' in made["odd"]["error"]["message"]
     assert '"n" may only be 1' in made["n"]["error"]["message"]
-    assert "only text is answered" in made["image"]["error"]["message"]
+    assert "sees no images" in made["image"]["error"]["message"]
+    assert "text and image_url are answered" in made["sound"]["error"]["message"]
     assert batch(given, out, "--check") == 0
 
 

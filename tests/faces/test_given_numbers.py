@@ -16,6 +16,7 @@ from tinsmith.batch.settings import Settings
 from tinsmith.errors import InputError, TinsmithError
 from tinsmith.evaluate.perplexity import perplexity
 from tinsmith.runtime import Model
+from tinsmith.runtime.picture_limits import PictureLimits
 from tinsmith.system.progress import display
 
 PROMPT = [1, 2, 3]
@@ -61,6 +62,7 @@ FACES: dict[str, tuple[Callable[[Model, Any], Any], tuple[Any, ...]]] = {
     "token_bytes": (lambda m, n: m.token_bytes(n), TOKENS),
     "batch": (lambda m, n: Settings(max_tokens=n), COUNTS),
     "sample": (lambda m, n: Settings(sample=n), COUNTS[1:]),
+    "pictures": (lambda m, n: PictureLimits(n, n, n), COUNTS[1:]),
     "context": (lambda m, n: perplexity(m, "the thing " * 20, n, display()), COUNTS),
 }
 OPTIONS: dict[str, tuple[Any, ...]] = {

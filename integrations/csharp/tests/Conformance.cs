@@ -1,4 +1,4 @@
-// The ten conformance cases through Tin.cs: Conformance.exe FOLDER OUT.json VERSION. It leaves with 1 where one fails.
+// The conformance cases through Tin.cs: Conformance.exe FOLDER OUT.json VERSION. It leaves with 1 where one fails.
 using System;
 using System.Collections.Generic;
 using System.IO;
@@ -148,6 +148,35 @@ static class Conformance
         }
     }
 
+    /// A session of the case's own file, for a picture.
+    static TinSession Sees(Map c)
+    {
+        using (TinModel eyes = TinModel.Open(Path.Combine(folder, (string)c["file"]))) return eyes.Session(Context);
+    }
+
+    static byte[] Bytes(Map c, string field)
+    {
+        return File.ReadAllBytes(Path.Combine(folder, (string)c[field]));
+    }
+
+    /// By the picture's file, and by its pixels.
+    static void Pictured(Map c)
+    {
+        foreach (bool isFile in new[] { true, false })
+            using (TinSession s = Sees(c))
+            {
+                if (isFile) s.Picture(Bytes(c, "picture"));
+                else s.Pixels(Bytes(c, "pixels"), (int)c["width"], (int)c["height"], 3);
+                s.Say(TinRole.User, (string)c["text"]);
+                Answer(s, c, c["expect"]);
+            }
+    }
+
+    static void Unseen(Map c)
+    {
+        using (TinSession s = Sees(c)) Refused(c["expect"], () => s.Picture(Bytes(c, "picture")));
+    }
+
     static void Run(TinModel model, Map c)
     {
         switch ((string)c["name"])
@@ -160,6 +189,14 @@ static class Conformance
                 break;
             case "memory":
                 Refused(c["expect"], () => model.Session(mostBytes: (int)c["most_bytes"]).Dispose());
+                break;
+            case "picture":
+                Pictured(c);
+                break;
+            case "damaged":
+            case "large":
+            case "blind":
+                Unseen(c);
                 break;
             default:
                 Talk(model, c);

@@ -1,4 +1,4 @@
-"""The ten cases of integrations/conformance in the form that fits a home: by its flows and services, against
+"""Ten of the cases of integrations/conformance in the form that fits a home: by its flows and services, against
 what Python answers in this process."""
 
 from __future__ import annotations

@@ -144,7 +144,7 @@ class Answers:
         for key, (completion, digest) in held.items():
             opened.known += 1
             self._answer(wanted.pop(key), completion, digest)
-        return sorted(wanted.values(), key=lambda one: one.question.tokens)
+        return sorted(wanted.values(), key=lambda one: one.question.order)
 
     def _feed(self) -> None:
         """Keeps the scheduler's queue as long as it has places: the rest waits here, in less memory."""

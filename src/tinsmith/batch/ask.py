@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 from array import array
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, cast
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 from tinsmith import tasks
 from tinsmith.batch import openai
@@ -14,15 +15,18 @@ from tinsmith.batch.settings import Held, Settings
 from tinsmith.errors import InputError
 from tinsmith.runtime.asking import check_room, direct
 from tinsmith.runtime.generation import LOOKUP, Sampling
+from tinsmith.runtime.images import Pictured, later
 from tinsmith.runtime.scheduler import Asked
+from tinsmith.runtime.showing import within
 
 if TYPE_CHECKING:
-    from tinsmith.batch.items import Item
+    from tinsmith.batch.items import Item, Messages
     from tinsmith.chat.tool_formats import Call
     from tinsmith.constraint import Constraint
     from tinsmith.runtime import Model
     from tinsmith.runtime.calls import Toolbox
     from tinsmith.runtime.generation import Completion
+    from tinsmith.runtime.messages import Message
 
 _ROLES = {"developer": "system"}  # OpenAI's newer names of roles
 _CONSTRAINTS = 64  # of requests, that are kept
@@ -38,9 +42,9 @@ class Question:
     opened: bool = False
 
     @property
-    def tokens(self) -> array[int]:
-        """The prompt's, four bytes each; they order as lists do."""
-        return cast("array[int]", self.asked.tokens)
+    def order(self) -> tuple[bool, Sequence[int]]:
+        """By which prompts that begin alike stand together; those with pictures, which are lists, are last."""
+        return isinstance(self.asked.tokens, Pictured), self.asked.tokens
 
 
 class Asker:
@@ -80,9 +84,15 @@ class Asker:
             tokens = self.model.tokenize(item.asked, special=True, bos=True)
             return Question(self._asked(tokens, self.settings, self.constraint))
         thinking = self._thinking(self.constraint)
-        tokens = self.model.render(item.asked, thinking=thinking, adapter=self.adapter)
+        tokens = _made(partial(self._rendered, item.asked, thinking))
         opened = self.skill.templates.table(thinking).opens_thoughts
         return Question(self._asked(tokens, self.settings, self.constraint), opened=opened)
+
+    def _rendered(self, messages: Messages, thinking: bool | None) -> list[int]:
+        return self.model.render(self._shown(messages), thinking=thinking, adapter=self.adapter)
+
+    def _shown(self, messages: Messages) -> list[Message]:
+        return within(self.model, messages, self.settings.pictures)
 
     def _thinking(self, constraint: Constraint | None) -> bool | None:
         """Under a constraint there is no room for thoughts."""
@@ -91,16 +101,16 @@ class Asker:
 
     def _requested(self, messages: Any, body: Mapping[str, Any]) -> Question:
         settings, tools = openai.settings_of(body, self.settings)
-        texts = [_plain(one) for one in messages]
+        told = [_plain(one) for one in messages]
         if tools is not None:
             from tinsmith.runtime.calls import prompt_of, toolbox
 
             box = toolbox(self.model, tools.tools, None, tools.parallel, tools.none, self.adapter)
-            tokens = prompt_of(self.model, texts, box, adapter=self.adapter)
+            tokens = _made(lambda: prompt_of(self.model, self._shown(told), box, adapter=self.adapter))
             return Question(self._asked(tokens, settings, box.constraint), box)
         constraint = self.constraint if settings.held is self.settings.held else self._held(settings.held)
         thinking = self._thinking(constraint)
-        tokens = self.model.render(texts, thinking=thinking, adapter=self.adapter)
+        tokens = _made(partial(self._rendered, told, thinking))
         opened = self.skill.templates.table(thinking).opens_thoughts
         return Question(self._asked(tokens, settings, constraint), opened=opened)
 
@@ -108,7 +118,7 @@ class Asker:
         if not tokens:
             raise InputError("the prompt is empty; there is nothing to continue")
         return Asked(
-            array("i", tokens),
+            tokens if isinstance(tokens, Pictured) else array("i", tokens),  # four bytes each
             self.applied,
             constraint,
             max_tokens=settings.max_tokens,
@@ -164,23 +174,43 @@ def _sampling(settings: Settings) -> Sampling:
     return Sampling(**options)
 
 
+def _made(render: Callable[[], list[int]]) -> list[int]:
+    """The prompt. Pixels of its pictures are not kept: `render` makes it anew where they are wanted."""
+    tokens = render()
+    if isinstance(tokens, Pictured):
+        later(tokens, render)
+    return tokens
+
+
 def _plain(message: Mapping[str, Any]) -> dict[str, Any]:
     role = message.get("role")
-    return {**message, "role": _ROLES.get(str(role), role), "content": _text(message)}
+    return {**message, "role": _ROLES.get(str(role), role), "content": _content(message)}
 
 
-def _text(message: Mapping[str, Any]) -> str:
-    """A message's content, the texts of its parts joined."""
+def _content(message: Mapping[str, Any]) -> str | list[dict[str, Any]]:
+    """A message's; of parts without a picture, their texts joined."""
     content = message.get("content")
     if isinstance(content, list):
-        kinds = [one.get("type") if isinstance(one, dict) else None for one in content]
-        odd = next((kind for kind in kinds if kind != "text"), None)
-        if odd is not None or None in kinds:
-            raise InputError(f"a part of a message is of the type {odd!r}; only text is answered")
-        return "".join(str(one.get("text", "")) for one in content)
+        parts = [_part(one) for one in content]
+        if any(part["type"] != "text" for part in parts):
+            return parts
+        return "".join(part["text"] for part in parts)
     if content is not None and not isinstance(content, str):
         raise InputError("a message's content must be a text or a list of parts")
     return content or ""
+
+
+def _part(part: Any) -> dict[str, Any]:
+    kind = part.get("type") if isinstance(part, dict) else None
+    if kind == "text":
+        return {"type": kind, "text": str(part.get("text", ""))}
+    if kind != "image_url":
+        raise InputError(f"a part of a message is of the type {kind!r}; text and image_url are answered")
+    url = part.get("image_url")
+    detail = url.get("detail") if isinstance(url, dict) else None
+    if detail not in (None, "auto", "high"):
+        raise InputError(f'"detail" is {detail!r:.40}; a picture is seen in full: give auto or high')
+    return {"type": kind, "image_url": url}
 
 
 def _calls(model: Model, question: Question, completion: Completion) -> list[Call] | None:

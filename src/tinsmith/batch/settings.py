@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from tinsmith.checks import whole
 from tinsmith.errors import ConstraintError, InputError
+from tinsmith.runtime.picture_limits import PictureLimits
 from tinsmith.system import reading
 
 Shape = Literal["rows", "openai"]
@@ -42,8 +43,8 @@ class Settings:
     expression over a row's columns (tinsmith.batch.where); sample: so many rows at random, drawn by `seed`;
     limit: the first so many of those; 0 is all. adapters: names and scales. task: an adapter of the file, or a
     kind of answer (tinsmith.tasks), by which answers are parsed. shape: of OUT's rows; None: as IN's are.
-    system: the message before those of rows that have none of their own. raw: prompts are continued, without a
-    chat template. options: of tinsmith.runtime.generation.Sampling, by name.
+    system: the message before those of rows that have none of their own. pictures: of one row. raw: prompts are
+    continued, without a chat template. options: of tinsmith.runtime.generation.Sampling, by name.
     """
 
     input: tuple[str, ...] = ()
@@ -55,6 +56,7 @@ class Settings:
     task: str | None = None
     adapters: Mapping[str, float] | None = None
     system: str | None = None
+    pictures: PictureLimits = field(default_factory=PictureLimits)
     raw: bool = False
     thinking: bool | None = None
     held: Held = Held()
@@ -86,6 +88,7 @@ class Settings:
             )
         try:
             lists = {name: tuple(table[name]) for name in ("input", "stop")}
-            return cls(**{**table, **lists, "held": Held(**table["held"])})
+            held, pictures = Held(**table["held"]), PictureLimits(**table["pictures"])
+            return cls(**{**table, **lists, "held": held, "pictures": pictures})
         except TypeError as error:
             raise InputError(f"{where}: its settings are damaged: {error}") from None

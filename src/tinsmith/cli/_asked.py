@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from tinsmith.cli._command import flag, one_of, option
-from tinsmith.cli._types import File, Number, Texts, Whole
+from tinsmith.cli._command import Args, Option, flag, one_of, option
+from tinsmith.cli._types import File, Number, Size, Texts, Whole
+from tinsmith.runtime.picture_limits import PictureLimits
 
 PENALTIES = ("repetition_penalty", "presence_penalty", "frequency_penalty")
 SAMPLING = ("temperature", "top_k", "top_p", "min_p", *PENALTIES, "seed")
@@ -59,3 +60,39 @@ HELD = one_of(
     option("--regex", group=ANSWER, metavar="R", help="a text that matches as a whole"),
     flag("--free", group=ANSWER, help="anything, whatever FILE says"),
 )
+
+
+def picture_options(of: str, group: str = "") -> list[Option]:
+    """Those of PictureLimits. of: what has the pictures."""
+    most = PictureLimits()
+    mebibytes = f"{most.picture >> 20}MiB"
+    return [
+        option(
+            "--max-pictures",
+            Whole(0),
+            default=most.pictures,
+            group=group,
+            metavar="N",
+            help=f"pictures of {of} (default: {most.pictures})",
+        ),
+        option(
+            "--max-picture",
+            Size(),
+            default=mebibytes,
+            group=group,
+            metavar="B",
+            help=f"bytes that reading one may take (default: {mebibytes})",
+        ),
+        option(
+            "--max-pixels",
+            Whole(1),
+            default=most.pixels,
+            group=group,
+            metavar="N",
+            help=f"pixels of all pictures of {of} (default: {most.pixels})",
+        ),
+    ]
+
+
+def picture_limits(args: Args) -> PictureLimits:
+    return PictureLimits(args.max_pictures, args.max_picture, args.max_pixels)

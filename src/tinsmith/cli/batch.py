@@ -53,6 +53,7 @@ PARAMETERS = [
     ),
     option("--sample", Whole(1), group=ROWS, metavar="N", help="so many of them at random, drawn by --seed"),
     option("--limit", Whole(1), group=ROWS, metavar="N", help="the first N of those"),
+    *_asked.picture_options("a row", ROWS),
     option(
         "--task",
         Word(tasks),
@@ -178,6 +179,7 @@ def _settings(args: Args, adapters: dict[str, float] | None) -> Settings:
         task=args.task,
         adapters=adapters,
         system=args.system,
+        pictures=_asked.picture_limits(args),
         raw=args.raw,
         thinking=args.thinking,
         held=_held(args),

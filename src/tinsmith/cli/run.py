@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from tinsmith.runtime import Constraint, Model
     from tinsmith.runtime.calls import Toolbox
     from tinsmith.runtime.generation import Completion, Route
+    from tinsmith.runtime.messages import Message
 
 HELP = "answer a prompt, or chat, with a model file"
 SECTION = "run"
@@ -36,6 +38,7 @@ PARAMETERS = [
         multiple=True,
         help="a picture that PROMPT is about; several come in order",
     ),
+    *_asked.picture_options("PROMPT"),
     _asked.ADAPTER,
     flag("--route", help="with the adapter that FILE's router chooses by PROMPT; with none of them, no answer"),
     _asked.SYSTEM,
@@ -112,7 +115,7 @@ def run(args: Args) -> int:
 def _route(model: Model, args: Args, prompt: str) -> Route:
     if args.raw:
         return model.route(model.tokenize(prompt, special=True, bos=True))
-    return model.route([*_system(args), {"role": "user", "content": _content(args, prompt)}])
+    return model.route(_messages(model, args, prompt))
 
 
 def _told(route: Route) -> dict[str, Any]:
@@ -206,15 +209,19 @@ def _tools(model: Model, args: Args) -> Toolbox:
 def _tokens(model: Model, args: Args, prompt: str, box: Toolbox | None) -> list[int]:
     if args.raw:
         return model.tokenize(prompt, special=True, bos=True)
-    return _render(model, args, [*_system(args), {"role": "user", "content": _content(args, prompt)}], box)
+    return _render(model, args, _messages(model, args, prompt), box)
 
 
-def _content(args: Args, prompt: str) -> Any:
-    """Of the user's message: the pictures, then what is asked."""
+def _messages(model: Model, args: Args, prompt: str) -> Sequence[Message]:
+    """What is asked: the pictures, then the prompt."""
+    asked: dict[str, Any] = {"role": "user", "content": prompt}
     if not args.image:
-        return prompt
+        return [*_system(args), asked]
+    from tinsmith.runtime.showing import within
+
     pictures = [{"type": "image", "path": path} for path in args.image]
-    return [*pictures, {"type": "text", "text": prompt}]
+    asked["content"] = [*pictures, {"type": "text", "text": prompt}]
+    return within(model, [*_system(args), asked], _asked.picture_limits(args))
 
 
 def _opened(model: Model, args: Args) -> bool:
@@ -222,7 +229,7 @@ def _opened(model: Model, args: Args) -> bool:
     return not args.raw and model.skill_of(args.adapter).templates.table(args.thinking).opens_thoughts
 
 
-def _render(model: Model, args: Args, messages: list[dict[str, Any]], box: Toolbox | None) -> list[int]:
+def _render(model: Model, args: Args, messages: Sequence[Message], box: Toolbox | None) -> list[int]:
     """The conversation in tokens, with the tools that were given."""
     if box is None:
         return model.render(messages, thinking=args.thinking, adapter=args.adapter)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from importlib.util import find_spec
 
-from tinsmith.cli import _model
+from tinsmith.cli import _asked, _model
 from tinsmith.cli._command import Args, argument, flag, option
 from tinsmith.cli._types import File, Number, Size, Whole, Word, isas
 from tinsmith.errors import InputError, MissingExtraError
@@ -98,30 +98,7 @@ PARAMETERS = [
         metavar="B",
         help="bytes of a schema or of tools (default: 64KiB)",
     ),
-    option(
-        "--max-pictures",
-        Whole(0),
-        default=16,
-        group=LIMITS,
-        metavar="N",
-        help="pictures of a request (default: 16)",
-    ),
-    option(
-        "--max-picture",
-        Size(),
-        default="64MiB",
-        group=LIMITS,
-        metavar="B",
-        help="bytes that reading one may take (default: 64MiB)",
-    ),
-    option(
-        "--max-pixels",
-        Whole(1),
-        default=80_000_000,
-        group=LIMITS,
-        metavar="N",
-        help="pixels of all pictures of a request (default: 80000000)",
-    ),
+    *_asked.picture_options("a request", LIMITS),
     option(
         "--compile-seconds",
         Number(),

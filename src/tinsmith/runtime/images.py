@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 from tinsmith import _core
 from tinsmith.checks import token_ids
+from tinsmith.errors import InputError
 
 _ROWS = 1 << 32  # more than an image has
 
@@ -72,6 +73,23 @@ class Pictured(list[int]):
             parts.append(self[at] if image is None else image)
             at += 1 if image is None else image.count
         return Pictured(parts)
+
+
+def later(prompt: Pictured, again: Callable[[], Any]) -> None:
+    """Lets go of the pictures' pixels, which rows are made from: `again` gives the prompt anew where a session
+    needs rows. Raises InputError then where that is another one."""
+
+    def make(number: int) -> bytes:
+        anew = again()
+        if anew != prompt:
+            raise InputError("a picture is another than when it was first read; ask again")
+        for (_, image), (_, fresh) in zip(prompt.images, anew.images, strict=True):
+            image.rows = rows = fresh.rows
+            image.make = partial(bytes, rows)  # and no more by the prompt, which has the image
+        return prompt.images[number][1].rows
+
+    for number, (_, image) in enumerate(prompt.images):
+        image.make = partial(make, number)
 
 
 def checked(prompt: Iterable[Any], vocab: int) -> list[int]:

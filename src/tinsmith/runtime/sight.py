@@ -37,7 +37,7 @@ class Picture:
 def picture_of(part: Mapping[str, Any], where: str, most: int = MOST_BYTES) -> Picture:
     """Of a message's part: its "path", "bytes" (a PNG's or JPEG's), "pixels" (a buffer of uint8 [height, width,
     3], such as a NumPy array, or a Picture), or "image_url" with a data: URL. most: bytes that reading it may
-    take. Raises InputError for another, FormatError for one that can't be read."""
+    take, and its file have. Raises InputError for another, FormatError for one that can't be read."""
     given = [key for key in ("path", "bytes", "pixels", "image_url") if part.get(key) is not None]
     if len(given) != 1:
         raise InputError(
@@ -48,7 +48,7 @@ def picture_of(part: Mapping[str, Any], where: str, most: int = MOST_BYTES) -> P
         return _of_pixels(value, where)
     if kind == "path":
         where = f"{where}: {value!s}"
-        value = reading.read_bytes(Path(value))
+        value = reading.read_bytes(Path(value), most=most)
     elif kind == "image_url":
         value = _of_url(value, where)
     if not isinstance(value, bytes | bytearray | memoryview):

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from tinsmith.runtime.picture_limits import PictureLimits
+
 
 @dataclass(frozen=True)
-class Limits:
+class Limits(PictureLimits):
     """body: bytes of a request's. schema: bytes of a JSON Schema, or of all tools. automaton: bytes of what is
     compiled of it; compiling: seconds for that. tokens: of an answer at most; None: what its context holds.
     answers: to one request (n). inputs: texts of one request for embeddings, or prompts. streams: requests of
     one key at once; queue: of all, beyond those that have a place. reading: seconds for a request's head, and
     again for its body; writing: seconds for which a client may take nothing of its answer. connections: at
-    once. pictures: of one request; picture: bytes that reading one may take; pixels: of all of them.
+    once. Of pictures, a request is one question.
     rows: bytes of what a file's tower made of pictures, for questions under way; seen: bytes of it that are
     kept for those who ask again."""
 
@@ -28,8 +30,5 @@ class Limits:
     reading: float = 20.0
     writing: float = 30.0
     connections: int = 1024
-    pictures: int = 16
-    picture: int = 64 << 20
-    pixels: int = 80_000_000
     rows: int = 1 << 30
     seen: int = 128 << 20

@@ -9,12 +9,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from tinsmith.errors import InputError
+from tinsmith.runtime.showing import read_all
 from tinsmith.runtime.sight import picture_of
 from tinsmith.serve.faults import Refused
 
 if TYPE_CHECKING:
+    from tinsmith.runtime.picture_limits import PictureLimits
     from tinsmith.runtime.sight import Picture
-    from tinsmith.serve.limits import Limits
 
 Message = Mapping[str, Any]
 
@@ -32,15 +33,12 @@ class Sent:
         return {"type": "image", "sent": self}
 
     def picture(self, most: int) -> Picture:
-        """most: bytes that reading it may take. Raises Refused."""
+        """most: bytes that reading it may take. Raises InputError."""
         try:
             data = base64.b64decode(self.data, validate=True)
         except (binascii.Error, ValueError) as error:
-            raise Refused(400, f"{self.param}: no base64: {error}", self.param) from None
-        try:
-            return picture_of({"bytes": data}, self.param, most)
-        except InputError as error:
-            raise Refused(400, str(error), self.param) from None
+            raise InputError(f"{self.param}: no base64: {error}") from None
+        return picture_of({"bytes": data}, self.param, most)
 
 
 def of_url(url: str, param: str) -> Sent:
@@ -73,24 +71,16 @@ def content_of(parts: Sequence[dict[str, Any]]) -> str | list[dict[str, Any]]:
     return "".join(part["text"] for part in parts)
 
 
-def read(messages: Sequence[Message], limits: Limits) -> list[Message]:
+def read(messages: Sequence[Message], limits: PictureLimits) -> list[Message]:
     """The messages with their pictures read. Raises Refused."""
-    known, left = list[Message](), limits.pixels
-    for message in messages:
-        content = message["content"]
-        if not isinstance(content, str):
-            parts = []
-            for part in content:
-                if part["type"] == "image":
-                    picture, param = part["sent"].picture(limits.picture), part["sent"].param
-                    left -= picture.width * picture.height
-                    if left < 0:
-                        said = (
-                            f"{limits.pixels - left:,} pixels in all with this picture; give {limits.pixels:,}"
-                        )
-                        raise Refused(400, f"{param}: {said} at most", param)
-                    part = {"type": "image", "pixels": picture}
-                parts.append(part)
-            message = {**message, "content": parts}
-        known.append(message)
-    return known
+    param = ""
+
+    def picture(part: Message, _: int) -> tuple[Picture, str]:
+        nonlocal param
+        param = part["sent"].param
+        return part["sent"].picture(limits.picture), param
+
+    try:
+        return read_all(messages, limits, picture)
+    except InputError as error:
+        raise Refused(400, str(error), param) from None

@@ -80,7 +80,7 @@ async def _beside(
         raise Refused(400, f"{sent[0].param}: {target.name} sees no pictures; ask by text", sent[0].param)
     if len(sent) > limits.pictures:
         param = sent[limits.pictures].param
-        raise Refused(400, f"{param}: {len(sent)} pictures; give {limits.pictures} at most", param)
+        raise Refused(400, limits.too_many(len(sent), param), param)
 
     def looked(left: Event) -> T:
         messages = pictures.read(question.messages, limits)
