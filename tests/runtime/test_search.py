@@ -309,4 +309,8 @@ def test_a_file_s_own_constraint_is_obeyed_everywhere(tmp_path: Any) -> None:
     model = tinsmith.load(sealed[16])
     alone = [model.generate(text, max_tokens=ROOM).text for text in texts]
     assert [one.text for one in model.generate_many(texts, max_tokens=ROOM)] == alone
+    shown = model.generate(texts[0], max_tokens=ROOM, tops=3, sure=True)
+    assert shown.text == alone[0]
+    assert not any(choice.tops for choice in shown.choices)
+    assert any(choice.log_probability < 0 for choice in shown.choices)
     assert all(text in TEXTS for text in alone)

@@ -3,14 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from tinsmith import _core
 from tinsmith.checks import whole
-from tinsmith.errors import InputError
-
-if TYPE_CHECKING:
-    from tinsmith.constraint import Constraint
 
 MOST_TOPS = 64
 
@@ -20,7 +15,8 @@ class Choice:
     """One token of an answer. forced: the constraint left no other. allowed: how many tokens might have been
     chosen; None: the whole vocabulary. logit: its own, 0 where forced. log_probability: its natural logarithm
     among those allowed, before biases, penalties and temperature; 0 where forced, or not asked for. tops: the
-    likeliest allowed tokens, with the same of theirs; none where forced."""
+    likeliest allowed tokens, with the same of theirs; none where forced, or where the answer was looked for as a
+    whole (Constraint.with_search)."""
 
     token: int
     forced: bool
@@ -30,18 +26,9 @@ class Choice:
     tops: tuple[tuple[int, float], ...] = ()
 
 
-def check_tops(tops: int, constraint: Constraint | None, plain: bool) -> None:
-    """plain: whether the likeliest token is taken. Raises InputError for alternatives that nobody keeps."""
-    whole("tops", tops, 0, MOST_TOPS)
-    if tops and plain and constraint is not None and constraint.search:
-        raise InputError(
-            "an answer that is looked for as a whole keeps no alternatives of its tokens; leave out tops, or "
-            "give the constraint with_search(0)"
-        )
-
-
 def record(session: _core.Session, wanted: bool, tops: int) -> None:
     """Has the session keep what it chooses by, or not. tops: alternatives of each choice."""
+    tops = whole("tops", tops, 0, MOST_TOPS)
     session.record(tops if wanted or tops else None)
 
 

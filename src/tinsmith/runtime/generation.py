@@ -16,7 +16,7 @@ from tinsmith.chat.turns import split_answer
 from tinsmith.checks import INT32, UINT64, real, token_ids, whole
 from tinsmith.errors import InputError
 from tinsmith.runtime.adapters import Applied, prefix_of
-from tinsmith.runtime.choice import Choice, check_tops, choice_of, record
+from tinsmith.runtime.choice import Choice, choice_of, record
 from tinsmith.runtime.sessions import TAKEN, Sessions
 
 if TYPE_CHECKING:
@@ -301,7 +301,6 @@ class Generation:
         if draft is not None and (recorded or tops):
             raise InputError("a draft's tokens are not chosen but checked; leave out the draft, or the record")
         sampling.check(model.info()["vocab"])
-        check_tops(tops, constraint, sampling.plain)
         if draft is not None and (constraint is not None or heal):
             raise InputError("a draft is of a free answer: give constraint=None, without heal, or leave it off")
         self._started = time.perf_counter()

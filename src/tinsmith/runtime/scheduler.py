@@ -12,7 +12,7 @@ from tinsmith import _core
 from tinsmith.checks import real, whole
 from tinsmith.errors import InputError, RuntimeFault, TinsmithError, UnsupportedError
 from tinsmith.runtime.adapters import Applied, prefix_of, rank_of
-from tinsmith.runtime.choice import MOST_TOPS, Choice, check_tops, choice_of, record
+from tinsmith.runtime.choice import MOST_TOPS, Choice, choice_of, record
 from tinsmith.runtime.generation import (
     FINISH,
     LOOKUP,
@@ -172,7 +172,7 @@ class Scheduler:
         """Queues a prompt; first come, first served. Raises InputError for one that can never fit."""
         check_max_tokens(asked.max_tokens)
         vocab = self._model.core.info()["vocab"]
-        check_tops(asked.tops, asked.constraint, asked.sampling.plain)
+        whole("tops", asked.tops, 0, MOST_TOPS)
         asked.sampling.check(vocab)
         tokens = checked(asked.tokens, vocab)
         if rows_in(tokens) > self._image_rows:
