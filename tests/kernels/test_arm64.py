@@ -37,7 +37,7 @@ SETS = ["scalar", "neon", "neondot", "neoni8mm"]
 PROCESSORS = {"cortex-a72": 2, "cortex-a76": 3, "max,pauth=off": 4}
 TOKENS = 100
 STRICT = ["-std=c11", "-Wall", "-Wextra", "-Werror", f"-I{KERNELS}"]
-LIMIT = 514_000  # bytes of the stripped library; of it what widens grids by vectors 4,400
+LIMIT = 520_000  # bytes of the stripped library; of it what widens grids by vectors 4,400
 
 pytestmark = [
     pytest.mark.skipif(
