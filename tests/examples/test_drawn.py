@@ -147,6 +147,7 @@ def test_fields_of_scenes_are_counted(tmp_path: Path, capsys: pytest.CaptureFixt
 
 def test_strips_of_slips_are_read_by_rules_as_they_are_written(tmp_path: Path) -> None:
     sys.path.insert(0, str(EXAMPLES / "receipts"))
+    sys.modules.pop("sample", None)  # another example's
     try:
         slips, measure = (load(EXAMPLES / "receipts" / f"{name}.py") for name in ("slips", "measure"))
     finally:

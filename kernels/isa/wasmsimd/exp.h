@@ -32,9 +32,9 @@ TINI_INLINE v128_t tini_wasm_exp(v128_t x) {
     return wasm_v128_andnot(y, below);
 }
 
-typedef float tini_wasm_lanes __attribute__((vector_size(16)));
+typedef float tini_wasm_floats4 __attribute__((vector_size(16)));
 
-#define TINI_LANES tini_wasm_lanes
+#define TINI_LANES tini_wasm_floats4
 #define TINI_LANES_NORMAL tini_wasm_normal
 #define TINI_LANES_EXP(x) ((TINI_LANES)tini_wasm_exp((v128_t)(x)))
 #include "../../core/base/normal_lanes.h"

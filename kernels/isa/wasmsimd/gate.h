@@ -17,7 +17,7 @@ TINI_INLINE uint32_t tini_wasm_gate(float *out, const float *gate, const float *
         if (act == TINI_ACT_GELU)
             x = wasm_f32x4_mul(g, wasm_f32x4_add(a, wasm_f32x4_mul(b, wasm_f32x4_mul(g, g))));
         v128_t factor = act == TINI_ACT_GELU_ERF
-                            ? wasm_f32x4_mul(g, (v128_t)tini_wasm_normal((tini_wasm_lanes)g))
+                            ? wasm_f32x4_mul(g, (v128_t)tini_wasm_normal((tini_wasm_floats4)g))
                             : wasm_f32x4_div(act == TINI_ACT_SIGMOID ? one : g,
                                              wasm_f32x4_add(one, tini_wasm_exp(wasm_f32x4_neg(x))));
         wasm_v128_store(out + i, wasm_f32x4_mul(factor, wasm_v128_load(up + i)));
