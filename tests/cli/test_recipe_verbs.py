@@ -34,6 +34,12 @@ def test_build_seals_a_schema_into_a_model(tmp_path: Path, capsys: pytest.Captur
     assert cli.main(words) == 0
     answer = tinsmith.load(capsys.readouterr().out.split()[-1]).generate("age", max_tokens=8)
     assert answer.text in ("7", "8", "9")
+    assert cli.main([*words, "--search", "3"]) == 0
+    held = tinsmith.load(capsys.readouterr().out.split()[-1]).skill.constraint
+    assert held
+    assert held.search == 3
+    assert cli.main([*words[:4], "--search", "3"]) == 2
+    assert "--search 3: give --schema, --tools or --grammar" in capsys.readouterr().err
     schema.write_text('{"type": "integer", "minimum": "7"}')
     assert cli.main(words) == 2
     assert "age.json: #/minimum" in capsys.readouterr().err

@@ -25,8 +25,8 @@ def fed(model: _core.Model, tokens: Sequence[int], **options: Any) -> _core.Sess
 def generated(
     session: _core.Session, count: int, lookup: int = 0, budget: int = 0, **options: Any
 ) -> list[int]:
-    names = ("temperature", "top_k", "top_p", "min_p", "repetition_penalty", "repeat_last", "seed")
-    defaults = (0.0, 0, 1.0, 0.0, 1.0, 0, 0)
+    names = ("temperature", "top_k", "top_p", "min_p", "repetition_penalty", "repeat_last", "seed", "measure")
+    defaults = (0.0, 0, 1.0, 0.0, 1.0, 0, 0, False)
     session.generate(count, lookup, *(options.get(n, d) for n, d in zip(names, defaults, strict=True)))
     tokens = []
     while (event := session.step(budget)) != DONE:

@@ -11,7 +11,7 @@ from functools import cache
 from typing import Any
 
 import pytest
-from plain_sessions import DONE, PENDING, TOKEN, fed, row
+from plain_sessions import DONE, PENDING, TOKEN, fed, generated, row
 from tiny_models import tiny_spec
 
 import tinsmith
@@ -74,13 +74,7 @@ def answered(
 
 def finished(session: _core.Session, constraint: _core.Constraint, lookup: int = 0, budget: int = 0) -> Given:
     session.constrain(constraint)
-    session.generate(ROOM, lookup, measure=True)
-    tokens = []
-    while (event := session.step(budget)) != DONE:
-        if event == TOKEN:
-            tokens.append(session.token())
-        else:
-            assert event == PENDING
+    tokens = generated(session, ROOM, lookup, budget, measure=True)
     assert session.finish() == _core.FINISH_END
     return tokens, session.token(), session.log_probability()
 

@@ -2,6 +2,7 @@
 #if TIN_HAVE_AVX512VNNI
 #include <immintrin.h>
 
+#include "../../core/base/memory.h"
 #include "../../core/base/quants.h"
 #include "widen.h"
 

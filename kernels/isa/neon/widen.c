@@ -2,6 +2,7 @@
 #if TIN_HAVE_NEON
 #include <arm_neon.h>
 
+#include "../../core/base/memory.h"
 #include "../../core/base/quants.h"
 #include "widen.h"
 

@@ -63,8 +63,7 @@ void TINI_WIDEN_SET(widen)(uint8_t *wide, const uint8_t *words, int format) {
     const tini_grid grid = tini_grid_of(format);
     uint8_t *numbers = wide + TINI_TILE * TINI_WIDE_SCALES;
     tini_parts parts;
-    for (size_t line = 0; line < TINI_TILE * tini_kind_bytes(&kind); line += 64)
-        __builtin_prefetch(words + AHEAD + line);
+    tini_ask(words + AHEAD, TINI_TILE * tini_kind_bytes(&kind));
     switch (format) {
 #define TINI_TAKE_APART(NAME, bits)                                                \
     case TINI_FORMAT_##NAME:                                                       \

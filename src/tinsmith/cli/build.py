@@ -8,15 +8,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tinsmith.cli import _budget, _recipe
-from tinsmith.cli._command import Args, argument, one_of, option
+from tinsmith.cli import _budget, _constrained, _recipe
+from tinsmith.cli._command import Args, argument, option
 from tinsmith.cli._types import Device, File, Folder, Format, Whole, base_names
 from tinsmith.errors import InputError
 from tinsmith.format_names import AUTO, DEFAULTS, FORMATS
 from tinsmith.formats.tin import BILL, SOURCE
 
 if TYPE_CHECKING:
-    from tinsmith.pipeline.constraint import Sealed
     from tinsmith.quant.shipping import Extra
     from tinsmith.spec import Spec
     from tinsmith.targets import Target
@@ -50,28 +49,7 @@ PARAMETERS = [
     option(
         "--date", metavar="D", help="what a MODEL's chat template takes for today, where it writes the date"
     ),
-    *one_of(
-        option("--schema", File(".json"), metavar="F", help="a JSON Schema that every answer of a MODEL obeys"),
-        option(
-            "--tools",
-            File(".json"),
-            metavar="F",
-            help="a list of tools: every answer of a MODEL is a call of one",
-        ),
-        option(
-            "--grammar",
-            File(".gbnf", ".lark"),
-            metavar="F",
-            help="a grammar (.gbnf or .lark) of a MODEL's answers",
-        ),
-    ),
-    option(
-        "--search",
-        Whole(0),
-        default=0,
-        metavar="N",
-        help="how often an answer under it may be gone back for a likelier one (default: 0)",
-    ),
+    *_constrained.options("a MODEL's"),
     option("--out", Folder(), metavar="DIR", help="for the files (default: runs/<recipe name>, or here)"),
     option(
         "--target",
@@ -90,7 +68,7 @@ def run(args: Args) -> int:
 
     devices = [targets.find(name) for name in args.targets]
     if args.source.endswith(".toml"):
-        held = ("schema", "tools", "grammar", "search")
+        held = (*_constrained.SOURCES, "search")
         stated = ("formats", "context", "name", "date", "imatrix", "mmproj", *held)
         if any(getattr(args, name) for name in stated):
             raise InputError(
@@ -140,7 +118,7 @@ def _from_model(args: Args) -> list[Path]:
 
     devices = [targets.find(name) for name in args.targets]
     formats = _formats(args, devices)
-    constraint = _constraint(args)
+    constraint = _constrained.sealed(args)
     importance = imatrix.read(args.imatrix) if args.imatrix else {}
     path = hub.pull(args.source)
     spec = models.load(path, args.mmproj)
@@ -175,15 +153,6 @@ def _formats(args: Args, devices: Sequence[Target]) -> list[str]:
     formats = list(args.formats or targets.formats(devices) or DEFAULTS)
     _budget.check(args, formats)
     return formats
-
-
-def _constraint(args: Args) -> Sealed | None:
-    from tinsmith.pipeline import constraint, recipe_tables
-
-    table = recipe_tables.Constraint(
-        schema=args.schema, tools=args.tools, grammar=args.grammar, search=args.search
-    )
-    return constraint.seal(table, Path()) if table.source else None
 
 
 def _fitted(

@@ -13,15 +13,7 @@ from tinsmith.checks import real, whole
 from tinsmith.errors import InputError, RuntimeFault, TinsmithError, UnsupportedError
 from tinsmith.runtime.adapters import Applied, prefix_of, rank_of
 from tinsmith.runtime.choice import MOST_TOPS, Choice, choice_of, record
-from tinsmith.runtime.generation import (
-    FINISH,
-    LOOKUP,
-    Answer,
-    Completion,
-    Finish,
-    Sampling,
-    check_max_tokens,
-)
+from tinsmith.runtime.generation import FINISH, LOOKUP, Answer, Completion, Finish, Sampling, check_max_tokens
 from tinsmith.runtime.images import begin, checked, rows_in
 from tinsmith.runtime.loaded import CHECKPOINTS
 from tinsmith.runtime.places import Place, Places

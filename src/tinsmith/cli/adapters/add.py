@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tinsmith.cli._command import Args, argument, one_of, option
-from tinsmith.cli._types import File, Folder, Whole, Word
+from tinsmith.cli import _constrained
+from tinsmith.cli._command import Args, argument, option
+from tinsmith.cli._types import Folder, Word
 from tinsmith.cli.adapters._out import FILE, OUT, done, out_of
 
 if TYPE_CHECKING:
@@ -29,20 +29,7 @@ PARAMETERS = [
         metavar="F",
         help="what the factors are rounded to: q8_0 (default) or f16",
     ),
-    *one_of(
-        option("--schema", File(".json"), metavar="F", help="a JSON Schema that its answers obey"),
-        option("--tools", File(".json"), metavar="F", help="a list of tools: its answers are calls of one"),
-        option(
-            "--grammar", File(".gbnf", ".lark"), metavar="F", help="a grammar (.gbnf or .lark) of its answers"
-        ),
-    ),
-    option(
-        "--search",
-        Whole(0),
-        default=0,
-        metavar="N",
-        help="how often an answer under it may be gone back for a likelier one (default: 0)",
-    ),
+    *_constrained.options("its"),
     option("--license", metavar="L", help="of the adapter: an SPDX name, for the manifest and the SBOM"),
     OUT,
 ]
@@ -57,12 +44,8 @@ def run(args: Args) -> int:
 
 
 def _extra(args: Args) -> Extra:
-    from tinsmith.pipeline import constraint, recipe_tables
     from tinsmith.quant.shipping import Extra
 
-    table = recipe_tables.Constraint(
-        schema=args.schema, tools=args.tools, grammar=args.grammar, search=args.search
-    )
-    held = constraint.seal(table, Path()) if table.source else None
+    held = _constrained.sealed(args)
     facts = {"constraint": held.facts} if held else {}
     return Extra(held.entries if held else {}, facts | ({"license": args.license} if args.license else {}))
