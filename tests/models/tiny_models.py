@@ -11,7 +11,7 @@ import json
 import random
 import struct
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cache, lru_cache
 from pathlib import Path
@@ -88,14 +88,19 @@ def tiny_spec(case: Family | str, **changes: Any) -> Spec:
     return Spec(family.name, hyper, tensors, tiny_tokenizer(hyper.vocab), "{{ messages }}", general)
 
 
+def with_controls(tokenizer: Tokenizer, words: Sequence[str]) -> Tokenizer:
+    """With these control tokens from 150 on, in place of bytes that no text of ASCII needs."""
+    tokens, types = list(tokenizer.tokens), list(tokenizer.types)
+    for at, word in enumerate(words, 150):
+        tokens[at], types[at] = word, "control"
+    return replace(tokenizer, tokens=tokens, types=types)
+
+
 def with_eyes(spec: Spec) -> Spec:
     """With a random tower and connector, which cut pictures into tiles of 32 pixels a side, 4 rows each."""
-    tokens, types = list(spec.tokenizer.tokens), list(spec.tokenizer.types)
     words = {"image": "<image>", "around": "<fake_token_around_image>", "whole": "<global-img>"}
-    ids = {word: 150 + k for k, word in enumerate(words)}  # which no text of ASCII needs
+    ids = {word: 150 + k for k, word in enumerate(words)}
     rows = [f"<row_{k // 2 + 1}_col_{k % 2 + 1}>" for k in range(4)]
-    for at, text in enumerate((*words.values(), *rows), 150):
-        tokens[at], types[at] = text, "control"
     sizes = TowerSizes(2, 64, 96, 2, 8, 4, 1e-6, "gelu_tanh")
     rule = Tiles("lanczos", (0.5,) * 3, (0.5,) * 3, edge=32, longest=64, split=True)
     empty = Vision("siglip", sizes, "idefics3", ConnectorSizes(2, spec.hyper.dim), {}, ids, rule)
@@ -104,7 +109,7 @@ def with_eyes(spec: Spec) -> Spec:
     tensors = {
         name.role: Tensor("F32", name.rows, name.inputs, data) for name, data in zip(names, drawn, strict=True)
     }
-    tokenizer = replace(spec.tokenizer, tokens=tokens, types=types)
+    tokenizer = with_controls(spec.tokenizer, (*words.values(), *rows))
     return replace(spec, tokenizer=tokenizer, vision=replace(empty, tensors=tensors))
 
 

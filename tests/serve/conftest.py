@@ -1,4 +1,4 @@
-"""Two tiny models behind a server: one with adapters and a router, one that thinks and calls as Qwen does."""
+"""Two tiny models behind a server: one with adapters and a router, one that thinks, calls and fills in as Qwen does."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import random_adapters
 from pictured_models import with_words
 from served import CONTEXT, Running, running
 from test_chat_template import THINKING
-from tiny_models import in_format, tiny_spec
+from tiny_models import in_format, tiny_spec, with_controls
 from transformers_models import CHATML
 from vision_models import save_random
 
@@ -22,6 +22,7 @@ from tinsmith import models
 from tinsmith.compiler import build_tin
 from tinsmith.formats.router import ENTRY, Router
 from tinsmith.models import family
+from tinsmith.runtime.filling import MARKS
 
 
 @pytest.fixture(scope="session")
@@ -37,7 +38,8 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     weights = [chance.gauss(0, 1) / 8 for _ in range(rows * 64)]
     router = Router(("a", "b"), 64, weights, [0.0] * rows, [0.2, 0.2])
     build_tin(spec, tiny, entries={**skills, ENTRY: router.pack()})
-    build_tin(replace(spec, chat_template=THINKING + "{# <tool_call> tells the format of calls #}"), thinker)
+    thinking = replace(spec, chat_template=THINKING + "{# <tool_call> tells the format of calls #}")
+    build_tin(replace(thinking, tokenizer=with_controls(spec.tokenizer, MARKS[0])), thinker)
     return [tiny, thinker]
 
 

@@ -51,6 +51,9 @@ def test_generate(server: Running, llama: ollama.Client) -> None:
     raw = llama.generate("tiny", "in the", raw=True, options=options, stream=True)
     assert "".join(piece.response or "" for piece in raw) == model.generate("in the", **own).text
     assert llama.generate("tiny").done_reason == "load"
+    thinker = server.alone["thinker"]
+    filled = llama.generate("thinker", "in the", suffix=" thin", options=FEW)
+    assert filled.response == thinker.generate(thinker.infill_prompt("in the", " thin"), max_tokens=8).text
 
 
 def test_tools_and_forms(server: Running, llama: ollama.Client) -> None:
@@ -73,7 +76,7 @@ def test_tools_and_forms(server: Running, llama: ollama.Client) -> None:
         ({"options": {"mirostat": 1}}, "options.mirostat"),
         ({"options": {"num_ctx": 1 << 20}}, "num_ctx"),
         ({"template": "{{ .Prompt }}"}, "template"),
-        ({"suffix": "x"}, "suffix"),
+        ({"suffix": "x"}, "fill in a middle"),
         ({"images": ["aGk="]}, "images"),
         ({"context": [1]}, "context"),
         ({"format": {"type": "intege"}}, "is no type"),

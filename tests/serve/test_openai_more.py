@@ -92,9 +92,24 @@ def test_prompts_are_continued(server: Running, chatgpt: openai.OpenAI) -> None:
     assert text == "in the" + model.generate(tokens, max_tokens=5).text
     raw = chatgpt.completions.with_raw_response.create(model="tiny", prompt="in", max_tokens=2)
     Completion.model_validate_json(raw.text)
-    for refused in ({"suffix": "x"}, {"best_of": 3}, {"echo": True, "logprobs": 1}, {"prompt": [9999]}):
+    control = chatgpt.completions.create(model="tiny", prompt="<|im_start|>in", max_tokens=5)
+    assert control.usage and control.usage.prompt_tokens == 2
+    assert control.choices[0].text == model.generate("<|im_start|>in", max_tokens=5).text
+    for refused in ({"suffix": "x", "prompt": [5]}, {"best_of": 3}, {"echo": True, "logprobs": 1}, {"prompt": [9999]}):
         with pytest.raises(openai.BadRequestError, match=next(iter(refused))):
             chatgpt.completions.create(**{"model": "tiny", "prompt": "in", **refused})
+
+
+def test_a_middle_is_filled_in(server: Running, chatgpt: openai.OpenAI) -> None:
+    model = server.alone["thinker"]
+    prompt = model.infill_prompt("in the", " thin<|im_end|>")
+    expected = model.generate(prompt, max_tokens=5).text
+    given = {"prompt": "in the", "suffix": " thin<|im_end|>", "max_tokens": 5}
+    answer = chatgpt.completions.create(model="thinker", echo=True, **given)
+    assert answer.choices[0].text == "in the" + expected
+    assert answer.usage and answer.usage.prompt_tokens == len(prompt)
+    with pytest.raises(openai.BadRequestError, match="did not learn to fill in a middle"):
+        chatgpt.completions.create(model="tiny", **given)
 
 
 def test_embeddings_are_the_last_states(server: Running, chatgpt: openai.OpenAI) -> None:

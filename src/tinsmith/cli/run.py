@@ -43,6 +43,7 @@ PARAMETERS = [
     flag("--route", help="with the adapter that FILE's router chooses by PROMPT; with none of them, no answer"),
     _asked.SYSTEM,
     flag("--raw", help="continue the prompt, without chat template"),
+    option("--suffix", metavar="TEXT", help="with --raw: what stands between PROMPT and TEXT"),
     _asked.THINK,
     option("--date", metavar="D", help="what a template that writes the date takes for today"),
     *_asked.SAMPLED,
@@ -81,6 +82,8 @@ def run(args: Args) -> int:
         args.thinking = direct(skill)
     if args.route and (args.prompt is None or args.adapter):
         raise InputError("--route chooses the adapter by PROMPT: give that, and no --adapter")
+    if args.suffix is not None and (args.prompt is None or not args.raw or args.route):
+        raise InputError("--suffix is what follows a text: give PROMPT and --raw, and no --route")
     if args.image and (args.prompt is None or args.raw):
         raise InputError("--image comes with a PROMPT that the chat template writes: give that, without --raw")
     if args.image and args.log_unsure is not None:
@@ -207,6 +210,8 @@ def _tools(model: Model, args: Args) -> Toolbox:
 
 
 def _tokens(model: Model, args: Args, prompt: str, box: Toolbox | None) -> list[int]:
+    if args.suffix is not None:
+        return model.infill_prompt(prompt, args.suffix)
     if args.raw:
         return model.tokenize(prompt, special=True, bos=True)
     return _render(model, args, _messages(model, args, prompt), box)

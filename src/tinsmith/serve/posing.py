@@ -141,8 +141,12 @@ def _rendered(
 ) -> tuple[list[int], bool]:
     """The prompt in tokens, and whether it begins the answer's thoughts."""
     model, skill, prompt = target.served.model, target.skill, question.prompt
+    if question.suffix is not None:
+        if not isinstance(prompt, str):
+            raise Refused(400, "suffix stands behind a text; this prompt is tokens", "suffix")
+        return model.infill_prompt(prompt, question.suffix), False
     if prompt is not None:
-        return (model.tokenize(prompt, bos=True) if isinstance(prompt, str) else list(prompt)), False
+        return (model.tokenize(prompt, special=True, bos=True) if isinstance(prompt, str) else list(prompt)), False
     check_room(skill, question.thinking, constraint)
     thinking = question.thinking
     if box is not None:

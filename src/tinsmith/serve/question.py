@@ -43,13 +43,14 @@ class Form:
 @dataclass(frozen=True)
 class Question:
     """messages: a conversation, whose pictures are not read yet, or prompt: a text or tokens that are
-    continued. thinking: None: as the template has it. free: without the constraint that the file brings.
+    continued, up to `suffix` where there is one. thinking: None: as the template has it. free: without the constraint that the file brings.
     sampling: but for the seed; seed: None: drawn. count: answers. max_tokens: None: what is left of the
     context. tops: alternatives of each token. record: choices are wanted."""
 
     target: Target
     messages: Sequence[Message] = ()
     prompt: str | Sequence[int] | None = None
+    suffix: str | None = None
     thinking: bool | None = None
     offer: Offer | None = None
     form: Form | None = None

@@ -27,12 +27,14 @@ Tokens = Annotated[list[Token], Field(min_length=1)]
 
 
 class CompletionsBody(Drawing):
-    """user: changes nothing, and is not kept. Control tokens that are written in a prompt are taken as such."""
+    """user: changes nothing, and is not kept. Control tokens that are written in a prompt are taken as such,
+    beside a suffix as text."""
 
     model: Name
     prompt: (
         str | Annotated[list[str], Field(min_length=1)] | Tokens | Annotated[list[Tokens], Field(min_length=1)]
     )
+    suffix: str | None = None
     max_tokens: Count | None = None
     n: Annotated[int, Field(ge=1, le=128)] | None = None
     best_of: Literal[1] | None = None
@@ -66,6 +68,7 @@ async def complete(call: Call, body: CompletionsBody) -> Response:
             question = Question(
                 target,
                 prompt=taken,
+                suffix=body.suffix,
                 free=(body.tinsmith or Ours()).free,
                 sampling=sampling(model, body),
                 seed=seed(body.seed),

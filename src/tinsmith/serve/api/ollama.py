@@ -95,9 +95,10 @@ class ChatBody(Asking):
 
 
 class GenerateBody(Asking):
-    """images: in base64; they stand before the prompt."""
+    """images: in base64; they stand before the prompt. suffix: what the answer stands before; a prompt with one is raw."""
 
     prompt: str | None = None
+    suffix: str | None = None
     system: str | None = None
     raw: bool | None = None
     images: list[str] | None = None
@@ -176,14 +177,16 @@ async def generate(call: Call, body: GenerateBody) -> Response:
     def write(text: str, thoughts: str, calls: list[dict[str, Any]]) -> dict[str, Any]:
         return {"response": text} | ({"thinking": thoughts} if thoughts else {})
 
-    if not body.prompt and not body.images:
+    if not body.prompt and not body.images and not body.suffix:
         return _loaded(call, body, write)
-    if body.raw and body.system is not None:
-        raise Refused(400, "system is the chat template's, which raw leaves out", "system")
-    if body.raw and body.images:
-        raise Refused(400, "images stand where the chat template has them, which raw leaves out", "images")
-    if body.raw:
-        return await _answered(call, body, _question(call, body, prompt=body.prompt or ""), write)
+    raw = "suffix" if body.suffix else "raw" if body.raw else None
+    if raw and body.system is not None:
+        raise Refused(400, f"system is the chat template's, which {raw} leaves out", "system")
+    if raw and body.images:
+        raise Refused(400, f"images stand where the chat template has them, which {raw} leaves out", "images")
+    if raw:
+        text = _question(call, body, prompt=body.prompt or "", suffix=body.suffix or None)
+        return await _answered(call, body, text, write)
     system = [{"role": "system", "content": body.system}] if body.system else []
     messages = [*system, {"role": "user", "content": _content(body.images, body.prompt or "", "images")}]
     return await _answered(call, body, _question(call, body, messages=messages), write)

@@ -1,0 +1,33 @@
+"""The prompt for what stands between two texts (fill in the middle: Bavarian et al., arXiv 2207.14255)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tinsmith.errors import UnsupportedError
+
+if TYPE_CHECKING:
+    from tinsmith.runtime.loaded import Loaded
+
+# The words before the text before, before the text behind it, and before the middle, as vocabularies have them.
+MARKS = (
+    ("<|fim_prefix|>", "<|fim_suffix|>", "<|fim_middle|>"),  # Qwen2.5 and later, CodeGemma, Granite 4
+    ("<fim_prefix>", "<fim_suffix>", "<fim_middle>"),  # StarCoder, Granite 3
+    ("<｜fim▁begin｜>", "<｜fim▁hole｜>", "<｜fim▁end｜>"),  # noqa: RUF001  DeepSeek Coder
+    ("<|prefix|>", "<|suffix|>", "<|middle|>"),  # Falcon-H1's coders
+)
+
+
+def infill_prompt(model: Loaded, before: str, behind: str) -> list[int]:
+    """See Model.infill_prompt."""
+    for marks in MARKS:
+        ids = [model.tokenize(mark, special=True) for mark in marks]
+        if all(len(one) == 1 for one in ids):
+            (first,), (second,), (third,) = ids
+            start = model.tokenize("", bos=True)
+            return [*start, first, *model.tokenize(before), second, *model.tokenize(behind), third]
+    known = ", ".join(marks[0] for marks in MARKS)
+    raise UnsupportedError(
+        f"{model.info.name} did not learn to fill in a middle: its vocabulary has none of {known}; take a base "
+        "whose has, such as Qwen2.5-Coder"
+    )
