@@ -1,4 +1,4 @@
-"""Two tiny models behind a server: one with adapters and a router, one that thinks, calls and fills in as Qwen does."""
+"""Two tiny models behind a server: one with adapters and a router, one that thinks, calls, fills in as Qwen."""
 
 from __future__ import annotations
 

@@ -95,7 +95,8 @@ def test_prompts_are_continued(server: Running, chatgpt: openai.OpenAI) -> None:
     control = chatgpt.completions.create(model="tiny", prompt="<|im_start|>in", max_tokens=5)
     assert control.usage and control.usage.prompt_tokens == 2
     assert control.choices[0].text == model.generate("<|im_start|>in", max_tokens=5).text
-    for refused in ({"suffix": "x", "prompt": [5]}, {"best_of": 3}, {"echo": True, "logprobs": 1}, {"prompt": [9999]}):
+    tokens_before = {"suffix": "x", "prompt": [5]}
+    for refused in (tokens_before, {"best_of": 3}, {"echo": True, "logprobs": 1}, {"prompt": [9999]}):
         with pytest.raises(openai.BadRequestError, match=next(iter(refused))):
             chatgpt.completions.create(**{"model": "tiny", "prompt": "in", **refused})
 

@@ -145,8 +145,10 @@ def _rendered(
         if not isinstance(prompt, str):
             raise Refused(400, "suffix stands behind a text; this prompt is tokens", "suffix")
         return model.infill_prompt(prompt, question.suffix), False
+    if isinstance(prompt, str):
+        return model.tokenize(prompt, special=True, bos=True), False
     if prompt is not None:
-        return (model.tokenize(prompt, special=True, bos=True) if isinstance(prompt, str) else list(prompt)), False
+        return list(prompt), False
     check_room(skill, question.thinking, constraint)
     thinking = question.thinking
     if box is not None:

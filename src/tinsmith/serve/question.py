@@ -43,9 +43,9 @@ class Form:
 @dataclass(frozen=True)
 class Question:
     """messages: a conversation, whose pictures are not read yet, or prompt: a text or tokens that are
-    continued, up to `suffix` where there is one. thinking: None: as the template has it. free: without the constraint that the file brings.
-    sampling: but for the seed; seed: None: drawn. count: answers. max_tokens: None: what is left of the
-    context. tops: alternatives of each token. record: choices are wanted."""
+    continued, up to `suffix` where there is one. thinking: None: as the template has it. free: without the
+    constraint that the file brings. sampling: but for the seed; seed: None: drawn. count: answers. max_tokens:
+    None: what is left of the context. tops: alternatives of each token. record: choices are wanted."""
 
     target: Target
     messages: Sequence[Message] = ()

@@ -95,7 +95,8 @@ class ChatBody(Asking):
 
 
 class GenerateBody(Asking):
-    """images: in base64; they stand before the prompt. suffix: what the answer stands before; a prompt with one is raw."""
+    """images: in base64; they stand before the prompt. suffix: what the answer stands before; a prompt with one
+    is raw."""
 
     prompt: str | None = None
     suffix: str | None = None
