@@ -19,7 +19,7 @@ MARKS = (
 
 
 def infill_prompt(model: Loaded, before: str, behind: str) -> list[int]:
-    """See Model.infill_prompt."""
+    """See Loaded.infill_prompt."""
     for marks in MARKS:
         ids = [model.tokenize(mark, special=True) for mark in marks]
         if all(len(one) == 1 for one in ids):

@@ -135,6 +135,15 @@ class Loaded:
             text.encode("utf-8", "surrogatepass") if isinstance(text, str) else text, flags
         )
 
+    def infill_prompt(self, before: str, behind: str) -> list[int]:
+        """The prompt for what stands between two texts, such as code at a cursor: for `generate`, `stream` and
+        `generate_many`. Control tokens that are written in the texts are none. A constraint that the file
+        brings is of other answers: give `constraint=None`. Raises UnsupportedError where the vocabulary has no
+        tokens for that."""
+        from tinsmith.runtime.filling import infill_prompt
+
+        return infill_prompt(self, before, behind)
+
     def detokenize(self, ids: Sequence[int], *, special: bool = False) -> str:
         """The text of tokens, bytes that are not UTF-8 replaced. special: with the text of control tokens."""
         pieces = map(self.core.token, token_ids(ids, self._vocab, "the text"))

@@ -118,15 +118,6 @@ class Model(Loaded):
         tokens, opened = asked(self, prompt, thinking, options)
         return Stepped(self.answering(tokens, **options), opened)
 
-    def infill_prompt(self, before: str, behind: str) -> list[int]:
-        """The prompt for what stands between two texts, such as code at a cursor: for `generate`, `stream` and
-        `generate_many`. Control tokens that are written in the texts are none. A constraint that the file
-        brings is of other answers: give `constraint=None`. Raises UnsupportedError where the vocabulary has no
-        tokens for that."""
-        from tinsmith.runtime.filling import infill_prompt
-
-        return infill_prompt(self, before, behind)
-
     @cached_property
     def _router(self) -> Router:
         """The file's. Raises InputError where it has none, FormatError where it is damaged."""
