@@ -136,7 +136,7 @@ def test_pixels_wait_in_their_files(eyes: Path, tmp_path: Path) -> None:
     path.write_bytes(drawn(1))
     asker = Asker(tinsmith.load(eyes, threads=1), Settings())
     before = pictures_alive()
-    tokens = asker.question(Item(1, 1, asking({"path": str(path)}, url(drawn(2))))).asked.tokens
+    tokens = asker.questions(Item(1, 1, asking({"path": str(path)}, url(drawn(2)))))[0].asked.tokens
     assert isinstance(tokens, Pictured)
     assert pictures_alive() == before
     path.write_bytes(drawn(3))

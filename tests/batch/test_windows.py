@@ -51,7 +51,8 @@ def test_requests_are_answered_in_openais_shape(batch: Run, tiny_tin: Path, tmp_
         request("drawn", temperature=1.5, seed=3),
         request("banned", max_tokens=3, logit_bias=BAN),
         request("odd", best_of=3),
-        request("n", n=2),
+        request("several", n=2, temperature=1.5, seed=3, logprobs=True, top_logprobs=2, max_tokens=3),
+        request("alone", n=200),
         request("image", messages=[{"role": "user", "content": [{"type": "image_url", "image_url": {}}]}]),
         request("sound", messages=[{"role": "user", "content": [{"type": "input_audio"}]}]),
         request("parts", messages=[{"role": "user", "content": [{"type": "text", "text": "q"}]}], max_tokens=3),
@@ -59,7 +60,19 @@ def test_requests_are_answered_in_openais_shape(batch: Run, tiny_tin: Path, tmp_
     given.write_text("\n".join(lines))
     assert batch(given, out) == 1
     made = {row["custom_id"]: row for row in rows(out)}
-    assert list(made) == ["plain", "json", "tool", "drawn", "banned", "odd", "n", "image", "sound", "parts"]
+    assert list(made) == [
+        "plain",
+        "json",
+        "tool",
+        "drawn",
+        "banned",
+        "odd",
+        "several",
+        "alone",
+        "image",
+        "sound",
+        "parts",
+    ]
     bodies = {name: row["response"]["body"] for name, row in made.items() if row["error"] is None}
     alone = tinsmith.load(tiny_tin, threads=1).chat([{"role": "user", "content": "q"}], max_tokens=3)
     plain = bodies["plain"]["choices"][0]
@@ -73,7 +86,18 @@ def test_requests_are_answered_in_openais_shape(batch: Run, tiny_tin: Path, tmp_
     assert call["name"] == "go" and json.loads(call["arguments"])["on"] in ("a", "b")
     assert bodies["banned"]["choices"][0]["message"]["content"] != plain["message"]["content"]
     assert '"best_of" is not supported' in made["odd"]["error"]["message"]
-    assert '"n" may only be 1' in made["n"]["error"]["message"]
+    assert '"n" must be a whole number from 1 to 128' in made["alone"]["error"]["message"]
+    several = bodies["several"]["choices"]
+    assert [one["index"] for one in several] == [0, 1]
+    for k, one in enumerate(several):
+        drawn = {"temperature": 1.5, "seed": 3 + k, "record": True, "tops": 2, "max_tokens": 3}
+        expected = tinsmith.load(tiny_tin, threads=1).chat([{"role": "user", "content": "q"}], **drawn)
+        assert one["message"]["content"] == expected.text
+        for token, choice in zip(one["logprobs"]["content"], expected.choices, strict=True):
+            assert token["logprob"] == choice.log_probability
+            assert [top["logprob"] for top in token["top_logprobs"]] == [value for _, value in choice.tops]
+    assert plain["logprobs"] is None
+    assert len(bodies["several"]["tinsmith"]["receipt"].split(",")) == 2
     assert "sees no images" in made["image"]["error"]["message"]
     assert "text and image_url are answered" in made["sound"]["error"]["message"]
     assert batch(given, out, "--check") == 0

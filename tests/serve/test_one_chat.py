@@ -32,11 +32,11 @@ def test_what_a_batch_takes_the_server_takes() -> None:
         {"temperature": 0.7, "top_p": 0.9, "seed": 3, "presence_penalty": -1.0, "frequency_penalty": 2},
         {"top_k": 5, "min_p": 0.1, "repetition_penalty": 1.5, "stop": "x"},
         {"stop": ["x", "y"], "max_tokens": 5, "max_completion_tokens": 7, "logit_bias": {"3": -100}},
-        {"n": 1, "stream": False, "logprobs": False, "user": "u", "metadata": {"a": "b"}},
+        {"n": 3, "stream": False, "logprobs": True, "top_logprobs": 2, "user": "u", "metadata": {"a": "b"}},
     ],
 )
 def test_they_read_the_same(files: list[Path], given: dict[str, Any]) -> None:
-    made, tools = openai.settings_of({**ASKED, **given}, Settings())
+    made, tools, shown = openai.settings_of({**ASKED, **given}, Settings())
     body = read(ChatBody, {**ASKED, **given})
     drawn = replace(sampling(tinsmith.load(files[0]), body), seed=seed(body.seed) or 0)
     assert Sampling(**{"lookup": LOOKUP, **made.options}) == drawn
@@ -44,10 +44,19 @@ def test_they_read_the_same(files: list[Path], given: dict[str, Any]) -> None:
         assert made.max_tokens == (body.max_completion_tokens or body.max_tokens or Settings().max_tokens)
     assert list(made.stop) == ([body.stop] if isinstance(body.stop, str) else body.stop or [])
     assert tools is None
+    assert shown == openai.Shown(body.n or 1, (body.top_logprobs or 0) if body.logprobs else None)
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"audio": {}}, {"stop": 3}, {"logit_bias": {"x": 1}}, {"response_format": {"type": "xml"}}]
+    "wrong",
+    [
+        {"audio": {}},
+        {"stop": 3},
+        {"logit_bias": {"x": 1}},
+        {"response_format": {"type": "xml"}},
+        {"n": 0},
+        {"top_logprobs": 21},
+    ],
 )
 def test_they_refuse_the_same(wrong: dict[str, Any]) -> None:
     named = next(iter(wrong))

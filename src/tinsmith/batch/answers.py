@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from tinsmith.batch.ask import Asker, Question
+from tinsmith.batch.ask import Answer, Asker, Question
 from tinsmith.errors import RuntimeFault, TinsmithError
 from tinsmith.runtime.adapters import prefix_of, rank_of
 from tinsmith.runtime.receipt import Lines, question, receipt
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from tinsmith.batch.items import Item
     from tinsmith.batch.settings import Settings
     from tinsmith.runtime import Model
+    from tinsmith.runtime.choice import Choice
     from tinsmith.runtime.generation import Completion
 
 PLACES = 8  # answers that one model computes at a time
@@ -55,11 +56,13 @@ class Done:
 
 @dataclass
 class _Open:
-    """A window that is being answered. lines: None where an answer is missing."""
+    """A window that is being answered. lines: None where an answer is missing. answers: to the questions of
+    items that are not complete."""
 
     window: Window
     lines: list[bytes | None]
     missing: int
+    answers: dict[int, list[Answer | None]] = field(default_factory=dict)
     failed: int = 0
     tokens: int = 0
     known: int = 0
@@ -67,12 +70,13 @@ class _Open:
 
 @dataclass
 class _Wanted:
-    """A question, the items that ask it, and how often it may still be tried."""
+    """A question, the items that ask it, each with the number of the question among its own, and how often it
+    may still be tried."""
 
     question: Question
     key: Key
     tries: int
-    items: list[tuple[_Open, int]] = field(default_factory=list)
+    items: list[tuple[_Open, int, int]] = field(default_factory=list)
 
 
 class Answers:
@@ -115,19 +119,22 @@ class Answers:
     def add(self, window: Window) -> None:
         opened = _Open(window, [None] * len(window.items), len(window.items))
         self._open.append(opened)
-        wanted: dict[str, _Wanted] = {}
+        wanted: dict[tuple[str, int | None], _Wanted] = {}
         for k, item in enumerate(window.items):
             try:
-                asking = self._asker.question(item)
-                key = question(self._model, asking.asked)
+                asking = self._asker.questions(item)
+                keys = [question(self._model, one.asked) for one in asking]
             except TinsmithError as fault:
                 self._fail(opened, k, str(fault))
                 continue
-            if key.digest not in wanted:
-                wanted[key.digest] = _Wanted(asking, self._lean(key), self._retry)
-            else:
-                opened.known += 1
-            wanted[key.digest].items.append((opened, k))
+            opened.answers[k] = [None] * len(asking)
+            for number, (one, key) in enumerate(zip(asking, keys, strict=True)):
+                sort = key.digest, one.asked.tops if one.shown else None
+                if sort not in wanted:
+                    wanted[sort] = _Wanted(one, self._lean(key), self._retry)
+                else:
+                    opened.known += 1
+                wanted[sort].items.append((opened, k, number))
         self._ready.extend(self._unknown(opened, wanted))
         self._feed()
 
@@ -138,12 +145,14 @@ class Answers:
             self._heads.clear()
         return Key((*self._heads.setdefault(head, head), key.lines[-1]))
 
-    def _unknown(self, opened: _Open, wanted: dict[str, _Wanted]) -> list[_Wanted]:
-        """Those that the cache can't answer, prompts that begin alike beside each other."""
-        held = self._cache.get(wanted) if self._cache and wanted else {}
+    def _unknown(self, opened: _Open, wanted: dict[tuple[str, int | None], _Wanted]) -> list[_Wanted]:
+        """Those that the cache can't answer, prompts that begin alike beside each other. It does not know what
+        tokens were chosen by."""
+        plain = {digest: one for (digest, shown), one in wanted.items() if shown is None}
+        held = self._cache.get(plain) if self._cache and plain else {}
         for key, (completion, digest) in held.items():
             opened.known += 1
-            self._answer(wanted.pop(key), completion, digest)
+            self._answer(wanted.pop((key, None)), completion, digest)
         return sorted(wanted.values(), key=lambda one: one.question.order)
 
     def _feed(self) -> None:
@@ -164,7 +173,7 @@ class Answers:
         try:
             self._jobs[self._scheduler.add(wanted.question.asked)] = wanted
         except TinsmithError as fault:
-            for opened, k in wanted.items:
+            for opened, k, _ in wanted.items:
                 self._fail(opened, k, str(fault))
 
     def step(self) -> list[Done]:
@@ -185,7 +194,7 @@ class Answers:
                 wanted.tries -= 1
                 self._ready.appendleft(wanted)
                 return
-            for opened, k in wanted.items:
+            for opened, k, _ in wanted.items:
                 self._fail(opened, k, str(job.error))
         elif job.completion is not None:
             wanted = self._jobs.pop(job)
@@ -193,26 +202,39 @@ class Answers:
             made = receipt(self._model, wanted.key, completion, job.choices).digest
             if self._cache:
                 self._cache.put(wanted.key.digest, completion, made)
-            self._answer(wanted, completion, made)
+            self._answer(wanted, completion, made, job.choices)
 
-    def _answer(self, wanted: _Wanted, completion: Completion, digest: str) -> None:
+    def _answer(
+        self, wanted: _Wanted, completion: Completion, digest: str, choices: Sequence[Choice] = ()
+    ) -> None:
         if wanted.question.opened:
             completion = replace(completion, opened=True)
-        for opened, k in wanted.items:
-            try:
-                row = self._asker.row(opened.window.items[k], wanted.question, completion, digest)
-            except TinsmithError as fault:
-                self._fail(opened, k, str(fault))
+        for opened, k, number in wanted.items:
+            if opened.lines[k] is not None:  # another answer of the item's failed
                 continue
-            opened.tokens += len(completion.token_ids)
-            self._write(opened, k, row)
+            opened.answers[k][number] = Answer(wanted.question, completion, digest, choices)
+            made = [one for one in opened.answers[k] if one is not None]
+            if len(made) == len(opened.answers[k]):
+                self._complete(opened, k, made)
+
+    def _complete(self, opened: _Open, k: int, answers: Sequence[Answer]) -> None:
+        try:
+            row = self._asker.row(opened.window.items[k], answers)
+        except TinsmithError as fault:
+            self._fail(opened, k, str(fault))
+            return
+        opened.tokens += sum(len(one.completion.token_ids) for one in answers)
+        self._write(opened, k, row)
 
     def _fail(self, opened: _Open, k: int, reason: str) -> None:
+        if opened.lines[k] is not None:
+            return
         opened.failed += 1
         self._write(opened, k, self._asker.fault(opened.window.items[k], reason))
 
     @staticmethod
     def _write(opened: _Open, k: int, row: dict[str, Any]) -> None:
+        opened.answers.pop(k, None)
         opened.lines[k] = json.dumps(row, ensure_ascii=False).encode("utf-8", "backslashreplace") + b"\n"
         opened.missing -= 1
 

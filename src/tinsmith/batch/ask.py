@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from array import array
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from tinsmith.constraint import Constraint
     from tinsmith.runtime import Model
     from tinsmith.runtime.calls import Toolbox
+    from tinsmith.runtime.choice import Choice
     from tinsmith.runtime.generation import Completion
     from tinsmith.runtime.messages import Message
 
@@ -35,16 +36,27 @@ _CONSTRAINTS = 64  # of requests, that are kept
 @dataclass(frozen=True)
 class Question:
     """asked: as the scheduler takes it. box: the tools of its own request. opened: whether the prompt begins
-    the answer's thoughts."""
+    the answer's thoughts. shown: whether its row says what its tokens were chosen by."""
 
     asked: Asked
     box: Toolbox | None = None
     opened: bool = False
+    shown: bool = False
 
     @property
     def order(self) -> tuple[bool, Sequence[int]]:
         """By which prompts that begin alike stand together; those with pictures, which are lists, are last."""
         return isinstance(self.asked.tokens, Pictured), self.asked.tokens
+
+
+@dataclass(frozen=True)
+class Answer:
+    """choices: what its tokens were chosen by; none where it was not computed."""
+
+    question: Question
+    completion: Completion
+    receipt: str
+    choices: Sequence[Choice] = ()
 
 
 class Asker:
@@ -74,12 +86,13 @@ class Asker:
         if settings.task is not None:
             self.task = tasks.by_name(task) if task else _task_of(self.constraint)
 
-    def question(self, item: Item) -> Question:
-        """Raises a TinsmithError that says why the item can't be asked."""
+    def questions(self, item: Item) -> list[Question]:
+        """One for each of its answers. Raises a TinsmithError that says why the item can't be asked."""
         if item.fault is not None:
             raise InputError(item.fault)
-        if item.body is not None:
-            return self._requested(item.asked, item.body)
+        return [self._question(item)] if item.body is None else self._requested(item.asked, item.body)
+
+    def _question(self, item: Item) -> Question:
         if isinstance(item.asked, str):
             tokens = self.model.tokenize(item.asked, special=True, bos=True)
             return Question(self._asked(tokens, self.settings, self.constraint))
@@ -99,8 +112,13 @@ class Asker:
         given = self.settings.thinking
         return direct(self.skill) if given is None and constraint is not None else given
 
-    def _requested(self, messages: Any, body: Mapping[str, Any]) -> Question:
-        settings, tools = openai.settings_of(body, self.settings)
+    def _requested(self, messages: Any, body: Mapping[str, Any]) -> list[Question]:
+        settings, tools, shown = openai.settings_of(body, self.settings)
+        first = self._posed(messages, settings, tools)
+        first = replace(first, asked=replace(first.asked, tops=shown.tops or 0), shown=shown.tops is not None)
+        return [_drawn(first, number) for number in range(shown.count)]
+
+    def _posed(self, messages: Any, settings: Settings, tools: openai.Tools | None) -> Question:
         told = [_plain(one) for one in messages]
         if tools is not None:
             from tinsmith.runtime.calls import prompt_of, toolbox
@@ -153,15 +171,20 @@ class Asker:
                 return makers.regex(held.of)
         return makers.grammar(held.of, "lark" if held.kind == "lark" else "gbnf")
 
-    def row(self, item: Item, question: Question, completion: Completion, receipt: str) -> dict[str, Any]:
-        """The row of OUT."""
+    def row(self, item: Item, answers: Sequence[Answer]) -> dict[str, Any]:
+        """The row of OUT, of the answers to the item's questions."""
         if self.settings.shape == "openai":
-            calls = _calls(self.model, question, completion)
-            return openai.answer(item.name, item.body, completion, calls, receipt)
-        table = {"item": item.name, "text": completion.text, "finish": completion.finish, "receipt": receipt}
+            return openai.answer(self.model, item.name, item.body, [self._read(one) for one in answers])
+        completion, receipts = answers[0].completion, ",".join(one.receipt for one in answers)
+        table = {"item": item.name, "text": completion.text, "finish": completion.finish, "receipt": receipts}
         if self.task is not None:
             table["value"] = self.task.parse(completion.text)
         return table
+
+    def _read(self, answer: Answer) -> openai.Answered:
+        question, completion = answer.question, answer.completion
+        calls = _calls(self.model, question, completion)
+        return openai.Answered(completion, answer.receipt, calls, answer.choices if question.shown else None)
 
     def fault(self, item: Item, reason: str) -> dict[str, Any]:
         if self.settings.shape == "openai":
@@ -172,6 +195,13 @@ class Asker:
 def _sampling(settings: Settings) -> Sampling:
     options: dict[str, Any] = {"lookup": LOOKUP, **settings.options}
     return Sampling(**options)
+
+
+def _drawn(question: Question, number: int) -> Question:
+    """The same by another seed: of several answers to a request, the one of that number."""
+    sampling = question.asked.sampling
+    drawn = replace(sampling, seed=sampling.seed + number)
+    return replace(question, asked=replace(question.asked, sampling=drawn)) if number else question
 
 
 def _made(render: Callable[[], list[int]]) -> list[int]:

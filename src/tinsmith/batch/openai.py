@@ -7,30 +7,29 @@ is not known here is refused by its name, in its line's error.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from tinsmith.errors import InputError
+from tinsmith.runtime.choice import logprob
 from tinsmith.system import reading
 
 if TYPE_CHECKING:
     from tinsmith.batch.settings import Held, Settings
     from tinsmith.chat.tool_formats import Call
+    from tinsmith.runtime.choice import Choice
     from tinsmith.runtime.generation import Completion
+    from tinsmith.runtime.loaded import Loaded
 
 _SAMPLING = ("temperature", "top_p", "seed", "presence_penalty", "frequency_penalty")
 _OWN = ("top_k", "min_p", "repetition_penalty")  # beyond OpenAI's, by our names
 _SAID = ("model", "user", "metadata", "store", "safety_identifier", "service_tier")  # change no answer
-_ONE = {
-    "n": 1,
-    "stream": False,
-    "logprobs": False,
-    "top_logprobs": 0,
-}  # their only value here
+_ONE = {"stream": False}  # their only value here
+_SHOWN = {"n": (1, 128), "top_logprobs": (0, 20)}  # from, to
 _REST = ("messages", "max_tokens", "max_completion_tokens", "stop", "logit_bias", "response_format")
 _TOOLS = ("tools", "tool_choice", "parallel_tool_calls")
-_KNOWN = (*_SAMPLING, *_OWN, *_SAID, *_ONE, *_REST, *_TOOLS)
+_KNOWN = (*_SAMPLING, *_OWN, *_SAID, *_ONE, *_SHOWN, "logprobs", *_REST, *_TOOLS)
 _FINISH = {"stop": "stop", "length": "length", "context": "length", "constraint": "length"}
 
 
@@ -43,7 +42,26 @@ class Tools:
     none: bool
 
 
-def settings_of(body: Mapping[str, Any], common: Settings) -> tuple[Settings, Tools | None]:
+@dataclass(frozen=True)
+class Shown:
+    """count: answers, by seeds that follow each other. tops: alternatives of each token, with their
+    probabilities; None: neither was asked for."""
+
+    count: int = 1
+    tops: int | None = None
+
+
+@dataclass(frozen=True)
+class Answered:
+    """choices: what its tokens were chosen by, where that is shown. calls: None where it made none."""
+
+    completion: Completion
+    receipt: str
+    calls: list[Call] | None
+    choices: Sequence[Choice] | None
+
+
+def settings_of(body: Mapping[str, Any], common: Settings) -> tuple[Settings, Tools | None, Shown]:
     """What a request says beyond its messages, over what all are asked with. Raises InputError for a parameter
     that is unknown, or of a value that it can't have."""
     given = {name: value for name, value in body.items() if value is not None}
@@ -62,7 +80,20 @@ def settings_of(body: Mapping[str, Any], common: Settings) -> tuple[Settings, To
     tools = _tools(given)
     if "response_format" in given and tools is None:
         made = replace(made, held=_held(given["response_format"], common.held))
-    return made, tools
+    return made, tools, _shown(given)
+
+
+def _shown(given: Mapping[str, Any]) -> Shown:
+    for name, (least, most) in _SHOWN.items():
+        value = given.get(name, least)
+        if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
+            raise InputError(f'"{name}" must be a whole number from {least} to {most}, got {str(value)[:40]}')
+    wanted, tops = given.get("logprobs", False), given.get("top_logprobs", 0)
+    if not isinstance(wanted, bool):
+        raise InputError(f'"logprobs" must be true or false, got {reading.kind(wanted)}')
+    if tops and not wanted:
+        raise InputError('"top_logprobs" comes with "logprobs": true')
+    return Shown(given.get("n", 1), tops if wanted else None)
 
 
 def _stop(given: Mapping[str, Any], common: Settings) -> tuple[str, ...]:
@@ -111,37 +142,44 @@ def _tools(given: Mapping[str, Any]) -> Tools | None:
 
 
 def answer(
-    name: str | int,
-    body: Mapping[str, Any] | None,
-    completion: Completion,
-    calls: list[Call] | None,
-    receipt: str,
+    model: Loaded, name: str | int, body: Mapping[str, Any] | None, answers: Sequence[Answered]
 ) -> dict[str, Any]:
-    """The line of an answer. It says nothing of when or how it was computed: equal answers are equal bytes."""
+    """The line of a request's answers. It says nothing of when or how they were computed: equal answers are
+    equal bytes."""
+    first, count = answers[0], sum(len(one.completion.token_ids) for one in answers)
+    asked = first.completion.prompt_tokens
+    own = {"text": first.completion.text, "finish": first.completion.finish}
+    table = {
+        "id": f"chatcmpl-{first.receipt[:24]}",
+        "object": "chat.completion",
+        "created": 0,
+        "model": str((body or {}).get("model", "tinsmith")),
+        "choices": [_choice(model, one, index) for index, one in enumerate(answers)],
+        "usage": {"prompt_tokens": asked, "completion_tokens": count, "total_tokens": asked + count},
+        "tinsmith": {**own, "receipt": ",".join(one.receipt for one in answers)},
+    }
+    response = {"status_code": 200, "request_id": f"req_{first.receipt[:24]}", "body": table}
+    return {
+        "id": f"batch_req_{first.receipt[:24]}",
+        "custom_id": str(name),
+        "response": response,
+        "error": None,
+    }
+
+
+def _choice(model: Loaded, one: Answered, index: int) -> dict[str, Any]:
+    completion, logprobs = one.completion, None
     message: dict[str, Any] = {"role": "assistant", "content": completion.content, "refusal": None}
     if completion.thinking is not None:
         message["reasoning_content"] = completion.thinking
     finish = _FINISH[completion.finish]
-    if calls:
-        message |= {"content": None, "tool_calls": [_call(one, k, receipt) for k, one in enumerate(calls)]}
+    if one.calls:
+        made = [_call(call, k, one.receipt) for k, call in enumerate(one.calls)]
+        message |= {"content": None, "tool_calls": made}
         finish = "tool_calls"
-    count = len(completion.token_ids)
-    usage = {
-        "prompt_tokens": completion.prompt_tokens,
-        "completion_tokens": count,
-        "total_tokens": completion.prompt_tokens + count,
-    }
-    table = {
-        "id": f"chatcmpl-{receipt[:24]}",
-        "object": "chat.completion",
-        "created": 0,
-        "model": str((body or {}).get("model", "tinsmith")),
-        "choices": [{"index": 0, "message": message, "logprobs": None, "finish_reason": finish}],
-        "usage": usage,
-        "tinsmith": {"text": completion.text, "finish": completion.finish, "receipt": receipt},
-    }
-    response = {"status_code": 200, "request_id": f"req_{receipt[:24]}", "body": table}
-    return {"id": f"batch_req_{receipt[:24]}", "custom_id": str(name), "response": response, "error": None}
+    if one.choices is not None:
+        logprobs = {"content": [logprob(model.core, choice) for choice in one.choices], "refusal": None}
+    return {"index": index, "message": message, "logprobs": logprobs, "finish_reason": finish}
 
 
 def _call(call: Call, number: int, receipt: str) -> dict[str, Any]:

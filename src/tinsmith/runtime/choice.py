@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from tinsmith import _core
 from tinsmith.checks import whole
 
 MOST_TOPS = 64
+LEAST = -9999.0  # what OpenAI writes of a probability that is as good as none
 
 
 @dataclass(frozen=True)
@@ -37,3 +39,21 @@ def choice_of(session: _core.Session, token: int, constrained: bool) -> Choice:
     allowed, logit, log_probability, tops = session.choice()
     known = allowed if constrained else None
     return Choice(token, allowed == 1, known, logit, log_probability, tops)
+
+
+def logprob(core: _core.Model, choice: Choice) -> dict[str, Any]:
+    """A token and its alternatives as OpenAI's chat writes them."""
+    return {
+        **token_shown(core, choice.token, choice.log_probability),
+        "top_logprobs": [token_shown(core, token, value) for token, value in choice.tops],
+    }
+
+
+def token_shown(core: _core.Model, token: int, value: float) -> dict[str, Any]:
+    """value: the logarithm of its probability."""
+    data = core.token(token)[0]
+    return {
+        "token": data.decode("utf-8", "replace"),
+        "logprob": max(value, LEAST),
+        "bytes": list(data),
+    }

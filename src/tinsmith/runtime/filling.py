@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
 
 from tinsmith.errors import UnsupportedError
-
-if TYPE_CHECKING:
-    from tinsmith.runtime.loaded import Loaded
 
 # The words before the text before, before the text behind it, and before the middle, as vocabularies have them.
 MARKS = (
@@ -18,16 +15,16 @@ MARKS = (
 )
 
 
-def infill_prompt(model: Loaded, before: str, behind: str) -> list[int]:
-    """See Loaded.infill_prompt."""
+def infill_prompt(tokenize: Callable[..., list[int]], before: str, behind: str) -> list[int]:
+    """See Loaded.infill_prompt; tokenize: as its."""
     for marks in MARKS:
-        ids = [model.tokenize(mark, special=True) for mark in marks]
+        ids = [tokenize(mark, special=True) for mark in marks]
         if all(len(one) == 1 for one in ids):
             (first,), (second,), (third,) = ids
-            start = model.tokenize("", bos=True)
-            return [*start, first, *model.tokenize(before), second, *model.tokenize(behind), third]
+            start = tokenize("", bos=True)
+            return [*start, first, *tokenize(before), second, *tokenize(behind), third]
     known = ", ".join(marks[0] for marks in MARKS)
     raise UnsupportedError(
-        f"{model.info.name} did not learn to fill in a middle: its vocabulary has none of {known}; take a base "
+        f"the model did not learn to fill in a middle: its vocabulary has none of {known}; take a base "
         "whose has, such as Qwen2.5-Coder"
     )

@@ -142,7 +142,7 @@ class Loaded:
         tokens for that."""
         from tinsmith.runtime.filling import infill_prompt
 
-        return infill_prompt(self, before, behind)
+        return infill_prompt(self.tokenize, before, behind)
 
     def detokenize(self, ids: Sequence[int], *, special: bool = False) -> str:
         """The text of tokens, bytes that are not UTF-8 replaced. special: with the text of control tokens."""

@@ -1,4 +1,4 @@
-"""Answers taken as a whole, or several at once as they come; and a token's probability as JSON has it."""
+"""Answers taken as a whole, or several at once as they come; and how a token was chosen, as JSON."""
 
 from __future__ import annotations
 
@@ -9,14 +9,13 @@ from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from tinsmith.runtime.choice import token_shown
 from tinsmith.serve.asking import Answering, Answers, End, Piece
 
 if TYPE_CHECKING:
     from tinsmith.runtime.choice import Choice
     from tinsmith.runtime.loaded import Loaded
     from tinsmith.serve.endpoint import Call
-
-LEAST = -9999.0  # what OpenAI writes of a probability that is as good as none
 
 
 @dataclass
@@ -107,27 +106,9 @@ async def _pump(
         events.put_nowait((number, error))
 
 
-def logprob(model: Loaded, choice: Choice) -> dict[str, Any]:
-    """A token and its alternatives as OpenAI's chat writes them."""
-    return {
-        **token_shown(model, choice.token, choice.log_probability),
-        "top_logprobs": [token_shown(model, token, value) for token, value in choice.tops],
-    }
-
-
-def token_shown(model: Loaded, token: int, value: float) -> dict[str, Any]:
-    """value: the logarithm of its probability."""
-    data = model.core.token(token)[0]
-    return {
-        "token": data.decode("utf-8", "replace"),
-        "logprob": max(value, LEAST),
-        "bytes": list(data),
-    }
-
-
 def shown(model: Loaded, choice: Choice) -> dict[str, Any]:
     """How a token was chosen, for people to look at."""
-    one = token_shown(model, choice.token, choice.log_probability)
+    one = token_shown(model.core, choice.token, choice.log_probability)
     return {
         "token": choice.token,
         "text": one["token"],
@@ -136,6 +117,7 @@ def shown(model: Loaded, choice: Choice) -> dict[str, Any]:
         "allowed": choice.allowed,
         "logprob": one["logprob"],
         "top": [
-            [other["token"], other["logprob"]] for other in (token_shown(model, *top) for top in choice.tops)
+            [other["token"], other["logprob"]]
+            for other in (token_shown(model.core, *top) for top in choice.tops)
         ],
     }

@@ -11,12 +11,13 @@ from typing import Any
 
 from starlette.responses import Response
 
+from tinsmith.runtime.choice import logprob
 from tinsmith.serve.api.chat_body import ChatBody, messages_of, offer_in
 from tinsmith.serve.api.openai_parts import answer_facts, form
 from tinsmith.serve.asking import Answers, End, Piece, ask
 from tinsmith.serve.endpoint import DONE, RECEIPT, SSE, Call, Endpoint, Json, Stream, failed_sse, like, sse
 from tinsmith.serve.fields import Ours, thinking
-from tinsmith.serve.gathering import Gathered, counted, gather, logprob, merged, shown
+from tinsmith.serve.gathering import Gathered, counted, gather, merged, shown
 from tinsmith.serve.parts import CallPart
 from tinsmith.serve.question import Question
 from tinsmith.serve.sampling import sampling, seed
@@ -114,7 +115,7 @@ def _logprobs(body: ChatBody, answers: Answers, choices: Sequence[Any]) -> dict[
     if not body.logprobs:
         return None
     model = answers.target.served.model
-    return {"content": [logprob(model, one) for one in choices], "refusal": None}
+    return {"content": [logprob(model.core, one) for one in choices], "refusal": None}
 
 
 def finish(end: End) -> str:

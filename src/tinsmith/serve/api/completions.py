@@ -12,6 +12,7 @@ from pydantic import Field
 from starlette.responses import Response
 
 from tinsmith.checks import token_ids
+from tinsmith.runtime.choice import logprob
 from tinsmith.serve.api.chat import USAGE
 from tinsmith.serve.api.chat_body import StreamOptions
 from tinsmith.serve.api.openai_parts import answer_facts
@@ -19,7 +20,7 @@ from tinsmith.serve.asking import Answering, Answers, End, ask
 from tinsmith.serve.endpoint import DONE, RECEIPT, SSE, Call, Endpoint, Json, Stream, failed_sse, like, sse
 from tinsmith.serve.faults import Refused
 from tinsmith.serve.fields import Count, Drawing, Name, Ours, Seed, Stop, Token
-from tinsmith.serve.gathering import Gathered, counted, gather, logprob, merged
+from tinsmith.serve.gathering import Gathered, counted, gather, merged
 from tinsmith.serve.question import Question
 from tinsmith.serve.sampling import sampling, seed
 
@@ -129,7 +130,7 @@ def _choice(
     finished = None if end is None else "stop" if end.finish == "stop" else "length"
     logprobs = None
     if body.logprobs is not None:
-        rows = [logprob(one.question.target.served.model, choice) for choice in choices]
+        rows = [logprob(one.question.target.served.model.core, choice) for choice in choices]
         logprobs = {
             "tokens": [row["token"] for row in rows],
             "token_logprobs": [row["logprob"] for row in rows],

@@ -14,13 +14,13 @@ from starlette.responses import Response
 from tinsmith import _core
 from tinsmith.checks import token_ids
 from tinsmith.errors import RuntimeFault
+from tinsmith.runtime.choice import token_shown
 from tinsmith.serve import slices
 from tinsmith.serve.api import chat
 from tinsmith.serve.api.chat_body import ChatBody
 from tinsmith.serve.endpoint import Call, Endpoint, Json, like
 from tinsmith.serve.faults import Refused
 from tinsmith.serve.fields import Body, Token
-from tinsmith.serve.gathering import token_shown
 from tinsmith.serve.posing import pose
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ def _likeliest(model: Loaded, held: Constraint, before: list[int], row: bytes) -
     shown = nlargest(_SHOWN, others, key=lambda token: (logits[token], -token))
     return {
         "allowed": len(logits) - len(others),
-        "masked": [{"id": one, **token_shown(model, one, logits[one] - whole)} for one in shown],
+        "masked": [{"id": one, **token_shown(model.core, one, logits[one] - whole)} for one in shown],
     }
 
 

@@ -12,12 +12,13 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 from starlette.responses import Response
 
+from tinsmith.runtime.choice import logprob
 from tinsmith.serve.api.openai_parts import FunctionOf, answer_facts, offer_of
 from tinsmith.serve.asking import Answers, Piece, ask
 from tinsmith.serve.endpoint import NDJSON, RECEIPT, Call, Endpoint, Json, Stream, like
 from tinsmith.serve.faults import Refused, ollama
 from tinsmith.serve.fields import Body, Name, Penalty, Repetition, Seed, Share, Stop, Temperature, TopK, Tops
-from tinsmith.serve.gathering import Gathered, counted, gather, logprob, merged
+from tinsmith.serve.gathering import Gathered, counted, gather, merged
 from tinsmith.serve.pictures import Sent, content_of
 from tinsmith.serve.question import Form, Question
 from tinsmith.serve.sampling import sampling, seed
@@ -252,7 +253,7 @@ def _calls(whole: Gathered) -> list[dict[str, Any]]:
 def _logprobs(body: Asking, answers: Answers, choices: Sequence[Any]) -> dict[str, Any]:
     if not body.logprobs or not choices:
         return {}
-    return {"logprobs": [logprob(answers.target.served.model, one) for one in choices]}
+    return {"logprobs": [logprob(answers.target.served.model.core, one) for one in choices]}
 
 
 def _facts(call: Call, answers: Answers, whole: Sequence[Gathered]) -> dict[str, Any]:

@@ -8,9 +8,10 @@ from collections.abc import AsyncGenerator, Iterator
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Any, Literal
 
+from tinsmith.runtime.choice import logprob
 from tinsmith.serve.api.openai_parts import answer_facts
 from tinsmith.serve.faults import openai
-from tinsmith.serve.gathering import Gathered, counted, logprob, merged
+from tinsmith.serve.gathering import Gathered, counted, merged
 
 if TYPE_CHECKING:
     from tinsmith.serve.asking import Answers
@@ -48,7 +49,7 @@ class _Writer:
         part[_field(kind)] += text
         event = {"type": f"response.{part['type']}.delta", **self._place, "content_index": 0, "delta": text}
         if kind == "text":
-            rows = [logprob(self._model, one) for one in choices] if self._logprobs else []
+            rows = [logprob(self._model.core, one) for one in choices] if self._logprobs else []
             part["logprobs"] += rows
             event["logprobs"] = rows
         yield event
