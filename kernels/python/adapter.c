@@ -6,36 +6,18 @@ static PyObject *adapter_new(PyTypeObject *type, PyObject *args, PyObject *keywo
     PyObject *model, *data;
     if (!PyArg_ParseTupleAndKeywords(args, keywords, "O!O:Adapter", names, state->model_type, &model, &data))
         return NULL;
-    allocfunc alloc = (allocfunc)PyType_GetSlot(type, Py_tp_alloc);
-    core_adapter *self = (core_adapter *)alloc(type, 0);
+    core_adapter *self = (core_adapter *)core_part_new(type, model, data);
     if (!self)
         return NULL;
-    self->model = (core_model *)Py_NewRef(model);
-    if (PyObject_GetBuffer(data, &self->data, PyBUF_SIMPLE))
-        goto failed;
+    const tin_model *core = self->part.model->model;
+    const void *bytes = self->part.data.buf;
+    size_t length = (size_t)self->part.data.len;
     tin_error error;
-    size_t size = tin_adapter_size(self->model->model, self->data.buf, (size_t)self->data.len, &error);
-    void *block = size ? core_aligned(size, &self->memory) : NULL;
-    if (!size || (block && tin_adapter_open(self->model->model, self->data.buf, (size_t)self->data.len, block,
-                                            size, &self->adapter, &error)))
-        core_raise(self->model->fault, &error);
-    if (!self->adapter)
-        goto failed;
-    return (PyObject *)self;
-failed:
-    Py_DECREF(self);
-    return NULL;
-}
-
-static void adapter_dealloc(core_adapter *self) {
-    PyTypeObject *type = Py_TYPE((PyObject *)self);
-    PyMem_Free(self->memory);
-    if (self->data.obj)
-        PyBuffer_Release(&self->data);
-    Py_XDECREF((PyObject *)self->model);
-    freefunc release = (freefunc)PyType_GetSlot(type, Py_tp_free);
-    release(self);
-    Py_DECREF(type);
+    self->part.size = tin_adapter_size(core, bytes, length, &error);
+    void *block = core_part_block(&self->part);
+    int opened =
+        block && !tin_adapter_open(core, bytes, length, block, self->part.size, &self->adapter, &error);
+    return core_part_made(&self->part, opened, &error);
 }
 
 static PyObject *adapter_info(core_adapter *self, PyObject *unused) {
@@ -56,7 +38,7 @@ static PyType_Slot slots[] = {
     {Py_tp_doc,
      "Adapter(model, data): a compiled adapter for sessions of that model; data is aligned to ALIGNMENT"},
     {Py_tp_new, adapter_new},
-    {Py_tp_dealloc, adapter_dealloc},
+    {Py_tp_dealloc, core_part_dealloc},
     {Py_tp_methods, methods},
     {0, NULL},
 };

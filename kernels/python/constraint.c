@@ -13,38 +13,19 @@ static PyObject *constraint_new(PyTypeObject *type, PyObject *args, PyObject *ke
     if (!PyArg_ParseTupleAndKeywords(args, keywords, "O!O|O&O&:Constraint", names, state->model_type, &model,
                                      &data, core_uint32, &depth, core_uint32, &masks))
         return NULL;
-    allocfunc alloc = (allocfunc)PyType_GetSlot(type, Py_tp_alloc);
-    core_constraint *self = (core_constraint *)alloc(type, 0);
+    core_constraint *self = (core_constraint *)core_part_new(type, model, data);
     if (!self)
         return NULL;
-    self->model = (core_model *)Py_NewRef(model);
-    if (PyObject_GetBuffer(data, &self->data, PyBUF_SIMPLE))
-        goto failed;
+    const tin_model *core = self->part.model->model;
+    const void *bytes = self->part.data.buf;
+    size_t length = (size_t)self->part.data.len;
     tin_error error;
     tin_constraint_options options = {.depth = depth, .masks = masks};
-    const tin_model *core = self->model->model;
-    self->size = tin_constraint_size(core, self->data.buf, (size_t)self->data.len, &options, &error);
-    void *block = self->size ? core_aligned(self->size, &self->memory) : NULL;
-    if (!self->size || (block && tin_constraint_create(core, self->data.buf, (size_t)self->data.len, &options,
-                                                       block, self->size, &self->constraint, &error)))
-        core_raise(self->model->fault, &error);
-    if (!self->constraint)
-        goto failed;
-    return (PyObject *)self;
-failed:
-    Py_DECREF(self);
-    return NULL;
-}
-
-static void constraint_dealloc(core_constraint *self) {
-    PyTypeObject *type = Py_TYPE((PyObject *)self);
-    PyMem_Free(self->memory);
-    if (self->data.obj)
-        PyBuffer_Release(&self->data);
-    Py_XDECREF((PyObject *)self->model);
-    freefunc release = (freefunc)PyType_GetSlot(type, Py_tp_free);
-    release(self);
-    Py_DECREF(type);
+    self->part.size = tin_constraint_size(core, bytes, length, &options, &error);
+    void *block = core_part_block(&self->part);
+    int opened = block && !tin_constraint_create(core, bytes, length, &options, block, self->part.size,
+                                                 &self->constraint, &error);
+    return core_part_made(&self->part, opened, &error);
 }
 
 int core_constraint_refuse_busy(const core_constraint *self) {
@@ -62,13 +43,13 @@ static PyObject *constraint_begin(core_constraint *self, PyObject *args) {
         return NULL;
     tin_error error;
     if (tin_constraint_begin(self->constraint, prefix, (size_t)length, &error))
-        return core_raise(self->model->fault, &error);
+        return core_raise(self->part.model->fault, &error);
     Py_RETURN_NONE;
 }
 
 static size_t mask_size(const core_constraint *self) {
     tin_model_info info;
-    tin_model_describe(self->model->model, &info);
+    tin_model_describe(self->part.model->model, &info);
     return (info.vocab + 31) / 32 * sizeof(uint32_t);
 }
 
@@ -79,7 +60,7 @@ static PyObject *constraint_mask(core_constraint *self, PyObject *args) {
     const uint32_t *mask;
     tin_error error;
     if (tin_constraint_mask(self->constraint, left, &mask, &error))
-        return core_raise(self->model->fault, &error);
+        return core_raise(self->part.model->fault, &error);
     return PyBytes_FromStringAndSize((const char *)mask, (Py_ssize_t)mask_size(self));
 }
 
@@ -96,7 +77,7 @@ static PyObject *constraint_mask_into(core_constraint *self, PyObject *args) {
         const uint32_t *mask;
         tin_error error;
         if (tin_constraint_mask(self->constraint, left, &mask, &error)) {
-            core_raise(self->model->fault, &error);
+            core_raise(self->part.model->fault, &error);
         } else {
             memcpy(out.buf, mask, size);
             done = 1;
@@ -114,7 +95,7 @@ static PyObject *constraint_accept(core_constraint *self, PyObject *args) {
         return NULL;
     tin_error error;
     if (tin_constraint_accept(self->constraint, token, &error))
-        return core_raise(self->model->fault, &error);
+        return core_raise(self->part.model->fault, &error);
     Py_RETURN_NONE;
 }
 
@@ -152,7 +133,7 @@ static PyObject *constraint_state(core_constraint *self, PyObject *unused) {
 
 static PyObject *constraint_size(core_constraint *self, PyObject *unused) {
     (void)unused;
-    return PyLong_FromSize_t(self->size);
+    return PyLong_FromSize_t(self->part.size);
 }
 
 static PyMethodDef methods[] = {
@@ -176,7 +157,7 @@ static PyType_Slot slots[] = {
      "Constraint(model, data, depth=0, masks=0): where an answer stands in a constraint.bin; 0 takes "
      "what the constraint needs."},
     {Py_tp_new, constraint_new},
-    {Py_tp_dealloc, constraint_dealloc},
+    {Py_tp_dealloc, core_part_dealloc},
     {Py_tp_methods, methods},
     {0, NULL},
 };

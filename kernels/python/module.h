@@ -61,27 +61,36 @@ uint64_t core_monotonic_ns(void *unused);
 #define CORE_VISION_SLICE_NS (4 * CORE_SLICE_NS)
 enum { CORE_FEW_TOKENS = 16 };
 
-typedef struct core_constraint {
+/* What a file brings for a model: the bytes of it, and memory that they are opened in. */
+typedef struct core_part {
     PyObject_HEAD core_model *model;
     Py_buffer data;
-    tin_constraint *constraint;
     void *memory;
-    size_t size;
+    size_t size; /* of that */
+} core_part;
+
+/* A new one that holds both; or NULL with an exception. */
+core_part *core_part_new(PyTypeObject *type, PyObject *model, PyObject *data);
+/* What it is opened in, of part->size bytes; NULL where that is 0, or with an exception. */
+void *core_part_block(core_part *part);
+/* The part as it is opened, or what it failed at: an exception that is set, else the error. */
+PyObject *core_part_made(core_part *part, int opened, const tin_error *error);
+void core_part_dealloc(core_part *part);
+
+typedef struct core_constraint {
+    core_part part;
+    tin_constraint *constraint;
     int busy; /* set, under the GIL, while a step uses it without */
 } core_constraint;
 
 typedef struct core_adapter {
-    PyObject_HEAD core_model *model;
-    Py_buffer data;
+    core_part part;
     tin_adapter *adapter;
-    void *memory;
 } core_adapter;
 
 typedef struct core_router {
-    PyObject_HEAD core_model *model;
-    Py_buffer data;
+    core_part part;
     tin_router *router;
-    void *memory;
 } core_router;
 
 typedef struct core_session {

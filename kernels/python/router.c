@@ -8,36 +8,17 @@ static PyObject *router_new(PyTypeObject *type, PyObject *args, PyObject *keywor
     PyObject *model, *data;
     if (!PyArg_ParseTupleAndKeywords(args, keywords, "O!O:Router", names, state->model_type, &model, &data))
         return NULL;
-    allocfunc alloc = (allocfunc)PyType_GetSlot(type, Py_tp_alloc);
-    core_router *self = (core_router *)alloc(type, 0);
+    core_router *self = (core_router *)core_part_new(type, model, data);
     if (!self)
         return NULL;
-    self->model = (core_model *)Py_NewRef(model);
-    if (PyObject_GetBuffer(data, &self->data, PyBUF_SIMPLE))
-        goto failed;
+    const tin_model *core = self->part.model->model;
+    const void *bytes = self->part.data.buf;
+    size_t length = (size_t)self->part.data.len;
     tin_error error;
-    size_t size = tin_router_size(self->model->model, self->data.buf, (size_t)self->data.len, &error);
-    void *block = size ? core_aligned(size, &self->memory) : NULL;
-    if (!size || (block && tin_router_open(self->model->model, self->data.buf, (size_t)self->data.len, block,
-                                           size, &self->router, &error)))
-        core_raise(self->model->fault, &error);
-    if (!self->router)
-        goto failed;
-    return (PyObject *)self;
-failed:
-    Py_DECREF(self);
-    return NULL;
-}
-
-static void router_dealloc(core_router *self) {
-    PyTypeObject *type = Py_TYPE((PyObject *)self);
-    PyMem_Free(self->memory);
-    if (self->data.obj)
-        PyBuffer_Release(&self->data);
-    Py_XDECREF((PyObject *)self->model);
-    freefunc release = (freefunc)PyType_GetSlot(type, Py_tp_free);
-    release(self);
-    Py_DECREF(type);
+    self->part.size = tin_router_size(core, bytes, length, &error);
+    void *block = core_part_block(&self->part);
+    int opened = block && !tin_router_open(core, bytes, length, block, self->part.size, &self->router, &error);
+    return core_part_made(&self->part, opened, &error);
 }
 
 static PyObject *router_info(core_router *self, PyObject *unused) {
@@ -65,7 +46,7 @@ static PyMethodDef methods[] = {
 static PyType_Slot slots[] = {
     {Py_tp_doc, "Router(model, data): of that model's prompts; data is aligned to ALIGNMENT"},
     {Py_tp_new, router_new},
-    {Py_tp_dealloc, router_dealloc},
+    {Py_tp_dealloc, core_part_dealloc},
     {Py_tp_methods, methods},
     {0, NULL},
 };
