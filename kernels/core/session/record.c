@@ -34,7 +34,7 @@ static uint64_t plan_record(const tin_session *s, uint32_t tops, uint64_t *entri
     uint64_t total = 0, rows = s->options.logit_rows;
     tini_take(&total, sizeof(tini_record));
     *entries = tini_take(&total, rows * sizeof(tini_entry));
-    *all = tini_take(&total, rows * tops * sizeof(tin_top));
+    *all = tini_take(&total, (rows + 1) * tops * sizeof(tin_top));
     return total;
 }
 
@@ -74,11 +74,14 @@ tin_status tin_session_choice(const tin_session *s, tin_choice *choice, tin_erro
         return tini_fail(error, TIN_ERR_STATE,
                          s->record ? "the last step gave no token"
                                    : "the session keeps no choices: give it a record first");
-    if (s->search && s->search->most)
-        *choice = tini_search_choice(s, s->told);
-    for (uint32_t k = 0; k < s->record->count; k++)
-        if (s->record->entries[k].at == s->told)
-            *choice = s->record->entries[k].choice;
+    const tini_record *record = s->record;
+    if (s->search && s->search->most) {
+        tin_top *tops = record->all + (size_t)record->rows * record->tops;
+        *choice = tini_search_choice(s, s->told, tops, record->tops);
+    }
+    for (uint32_t k = 0; k < record->count; k++)
+        if (record->entries[k].at == s->told)
+            *choice = record->entries[k].choice;
     return TIN_OK;
 }
 

@@ -158,20 +158,49 @@ uint32_t tini_search_turn(tin_session *s, uint32_t at, uint32_t *same) {
     return end;
 }
 
-tin_choice tini_search_choice(const tin_session *s, uint32_t place) {
-    const tini_search *search = s->search;
-    tini_chosen by = search->by;
-    double sure = search->sure;
+/* The candidate that is the answer's token there; TINI_NONE: its end stands there. */
+static uint32_t candidate_of(const tini_search *search, uint32_t place) {
     uint32_t k = search->tip;
-    if (k != TINI_NONE && place < search->begin + search->all[k].length) {
-        while (search->all[k].length > place - search->begin + 1)
-            k = search->all[k].before;
-        by = search->all[k].by;
-        sure = search->all[k].sure;
+    if (k == TINI_NONE || place >= search->begin + search->all[k].length)
+        return TINI_NONE;
+    while (search->all[k].length > place - search->begin + 1)
         k = search->all[k].before;
-    }
-    double before = k == TINI_NONE ? 0 : search->all[k].sure;
-    return (tin_choice){.log_probability = sure - before, .logit = by.logit, .allowed = by.allowed};
+    return k;
+}
+
+/* Puts a token where it belongs among tops[count] of at most `most`; how many there are then. */
+static uint32_t put_top(tin_top *tops, uint32_t count, uint32_t most, tin_top one) {
+    uint32_t at = count;
+    for (; at && (one.log_probability > tops[at - 1].log_probability ||
+                  (one.log_probability == tops[at - 1].log_probability && one.token < tops[at - 1].token));
+         at--)
+        if (at < most)
+            tops[at] = tops[at - 1];
+    if (at < most)
+        tops[at] = one;
+    return count < most ? count + 1 : most;
+}
+
+tin_choice tini_search_choice(const tin_session *s, uint32_t place, tin_top *tops, uint32_t most) {
+    const tini_search *search = s->search;
+    const uint32_t k = candidate_of(search, place);
+    const tini_candidate *c = k == TINI_NONE ? NULL : &search->all[k];
+    const uint32_t before = c ? c->before : search->tip;
+    const tini_chosen by = c ? c->by : search->by;
+    const int32_t token = c ? c->token : s->end;
+    const double from = before == TINI_NONE ? 0 : search->all[before].sure;
+    tin_choice choice = {.log_probability = (c ? c->sure : search->sure) - from,
+                         .logit = by.logit,
+                         .allowed = by.allowed,
+                         .tops = tops};
+    if (by.allowed < 2 || !most)
+        return choice;
+    choice.top_count = put_top(tops, 0, most, (tin_top){choice.log_probability, token, 0});
+    for (uint32_t j = 0; j < search->count; j++)
+        if (search->all[j].before == before && search->all[j].token != token)
+            choice.top_count = put_top(tops, choice.top_count, most,
+                                       (tin_top){search->all[j].sure - from, search->all[j].token, 0});
+    return choice;
 }
 
 TINI_REGION_END

@@ -16,7 +16,7 @@
  * and of each that is taken back. */
 enum { TINI_CANDIDATES = 256 };
 
-/* By what a token was chosen: tin_choice, without alternatives. */
+/* By what a token was chosen; its alternatives are the candidates beside it. */
 typedef struct tini_chosen {
     float logit;
     uint32_t allowed; /* 1: it had to come */
@@ -68,7 +68,7 @@ void tini_search_place(tin_session *session, int32_t token);
 uint32_t tini_search_turn(tin_session *session, uint32_t at, uint32_t *same);
 
 /* By what the answer's token was chosen that stands at `place`, or its end, where that was before it was settled; else
- * what one that had to come was. */
-tin_choice tini_search_choice(const tin_session *session, uint32_t place);
+ * what one that had to come was. Its alternatives, in tops[most], are those that were left behind with it. */
+tin_choice tini_search_choice(const tin_session *session, uint32_t place, tin_top *tops, uint32_t most);
 
 #endif
