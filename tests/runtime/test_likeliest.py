@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+import json
 import math
 from array import array
 from collections.abc import Sequence
@@ -15,7 +16,7 @@ from plain_sessions import DONE, PENDING, TOKEN, fed, generated, row
 from tiny_models import tiny_spec
 
 import tinsmith
-from tinsmith import _core
+from tinsmith import _core, cli
 from tinsmith.compiler import build_image, build_tin
 from tinsmith.constraint import Constraint
 from tinsmith.constraint.choices import compile_choices
@@ -331,3 +332,34 @@ def test_a_file_s_own_constraint_is_obeyed_everywhere(tmp_path: Any) -> None:
     assert any(len(choice.tops) > 1 for choice in shown.choices)
     assert any(choice.log_probability < 0 for choice in shown.choices)
     assert all(text in TEXTS for text in alone)
+
+
+def test_a_search_is_asked_for_with_what_an_answer_may_be(
+    tmp_path: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """From Python, the command line and a batch; 0 takes a file's own away."""
+    path = tmp_path / "own.tin"
+    entries = {CONSTRAINT: KINDS["choices"].with_search(16).data}
+    spec = replace(tiny_spec("llama"), chat_template="{% for m in messages %}{{ m['content'] }}{% endfor %}")
+    build_tin(spec, path, entries=entries, manifest={"constraint": {"kind": "choices"}})
+    model = tinsmith.load(path)
+    asked, number, said = "number 1", {"type": "integer", "minimum": 1, "maximum": 999}, set()
+    for turns in (0, 16):
+        plain = KINDS["choices"].with_search(turns)
+        own = model.generate(asked, constraint=plain, max_tokens=ROOM).text
+        run = ["run", str(path), asked, "--raw", "--max-tokens", str(ROOM), "--search", str(turns)]
+        assert cli.main(run) == 0
+        assert capsys.readouterr().out == own + "\n"
+        given, out = tmp_path / "in.txt", tmp_path / f"{turns}.jsonl"
+        given.write_text(asked)
+        batch = ["batch", str(path), str(given), str(out), "--raw", "--workers", "1", "--search", str(turns)]
+        assert cli.main([*batch, "--max-tokens", str(ROOM)]) == 0
+        assert json.loads(out.read_text())["text"] == own
+        held = tinsmith.schema(number).with_search(turns)
+        value = model.json(asked, number, search=turns, max_tokens=ROOM)
+        assert str(value) == model.chat([{"role": "user", "content": asked}], constraint=held).text
+        said |= {own, value}
+    assert len(said) == 4
+    capsys.readouterr()
+    assert cli.main(["run", str(path), asked, "--raw", "--free", "--search", "3"]) == 2
+    assert "a search looks within what a constraint allows" in capsys.readouterr().err

@@ -38,6 +38,20 @@ def joined(chunks: list[Any], index: int = 0) -> str:
     return "".join(choice.delta.content or "" for choice in choices)
 
 
+def test_a_form_is_looked_for_where_that_is_asked(chatgpt: openai.OpenAI, server: Running) -> None:
+    said = set()
+    for turns in (0, 1000):
+        held = tinsmith.schema(SCHEMA).with_search(turns)
+        expected = server.alone["tiny"].chat(ASKED, constraint=held, max_tokens=60).text
+        extra = {"tinsmith": {"search": turns}}
+        given = ask(chatgpt, response_format=FORM, max_tokens=60, extra_body=extra)
+        assert given.choices[0].message.content == expected
+        said.add(expected)
+    assert len(said) == 2
+    with pytest.raises(openai.BadRequestError, match="a search looks within"):
+        ask(chatgpt, extra_body={"tinsmith": {"search": 3}})
+
+
 def test_models(chatgpt: openai.OpenAI, server: Running) -> None:
     listed = list(chatgpt.models.list())
     assert [one.id for one in listed] == ["tiny", "tiny:a", "tiny:b", "tiny:auto", "thinker", "auto"]

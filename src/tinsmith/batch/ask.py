@@ -125,7 +125,8 @@ class Asker:
 
             box = toolbox(self.model, tools.tools, None, tools.parallel, tools.none, self.adapter)
             tokens = _made(lambda: prompt_of(self.model, self._shown(told), box, adapter=self.adapter))
-            return Question(self._asked(tokens, settings, box.constraint), box)
+            held = self.skill.held_to(box.constraint, self.settings.held.search)
+            return Question(self._asked(tokens, settings, held), box)
         constraint = self.constraint if settings.held is self.settings.held else self._held(settings.held)
         thinking = self._thinking(constraint)
         tokens = _made(partial(self._rendered, told, thinking))
@@ -148,12 +149,12 @@ class Asker:
     def _held(self, held: Held) -> Constraint | None:
         """Made once for requests that are held to the same."""
         if held.kind in ("own", "free"):
-            return self.skill.constraint if held.kind == "own" else None
+            return self.skill.held_to("own" if held.kind == "own" else None, held.search)
         key = json.dumps([held.kind, held.of], sort_keys=True)
         self._made[key] = made = self._made.pop(key, None) or self._compiled(held)
         if len(self._made) > _CONSTRAINTS:
             del self._made[next(iter(self._made))]
-        return made
+        return self.skill.held_to(made, held.search)
 
     def _compiled(self, held: Held) -> Constraint:
         from tinsmith.constraint import makers

@@ -113,15 +113,13 @@ def _bias(given: Any) -> dict[int, float]:
 
 
 def _held(format: Any, common: Held) -> Held:
-    from tinsmith.batch.settings import Held
-
     kind = format.get("type") if isinstance(format, dict) else None
     if kind == "text":
         return common
     if kind == "json_object":
-        return Held("schema", True)
+        return replace(common, kind="schema", of=True)
     if kind == "json_schema" and isinstance(format.get("json_schema"), dict):
-        return Held("schema", format["json_schema"].get("schema", True))
+        return replace(common, kind="schema", of=format["json_schema"].get("schema", True))
     raise InputError('"response_format" must be {"type": "text" | "json_object" | "json_schema", …}')
 
 

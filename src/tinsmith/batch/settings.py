@@ -20,10 +20,12 @@ KINDS = ("own", "free", "schema", "tools", "grammar", "lark", "choices", "regex"
 @dataclass(frozen=True)
 class Held:
     """What answers may be. kind: of KINDS, "own" being what the file says; of: a schema or tools as JSON, a
-    grammar, an expression, texts; None for "own" and "free"."""
+    grammar, an expression, texts; None for "own" and "free". search: how often one may be gone back for a
+    likelier one; None: as the file says, else never."""
 
     kind: str = "own"
     of: Any = None
+    search: int | None = None
 
     @classmethod
     def of_file(cls, kind: str, path: str) -> Held:

@@ -34,6 +34,13 @@ SAMPLED = [
     option("--seed", Whole(), default=0, metavar="N", help="the same seed gives the same answer"),
     option("--stop", multiple=True, metavar="T", help="end the answer before this text"),
 ]
+SEARCH = option(
+    "--search",
+    Whole(0),
+    group=ANSWER,
+    metavar="N",
+    help="how often an answer may be gone back for a likelier one (default: as FILE says, else 0)",
+)
 HELD = one_of(
     option("--schema", File(".json"), group=ANSWER, metavar="FILE", help="JSON that satisfies a JSON Schema"),
     option(

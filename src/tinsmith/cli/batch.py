@@ -67,6 +67,7 @@ PARAMETERS = [
     option("--date", metavar="D", help="what a template that writes the date takes for today"),
     *_asked.SAMPLED,
     *_asked.HELD,
+    _asked.SEARCH,
     option(
         "--shape",
         Word(("rows", "openai")),
@@ -182,7 +183,7 @@ def _settings(args: Args, adapters: dict[str, float] | None) -> Settings:
         pictures=_asked.picture_limits(args),
         raw=args.raw,
         thinking=args.thinking,
-        held=_held(args),
+        held=replace(_held(args), search=args.search),
         max_tokens=args.max_tokens,
         stop=tuple(args.stop),
         options=sampling,

@@ -48,6 +48,7 @@ PARAMETERS = [
     option("--date", metavar="D", help="what a template that writes the date takes for today"),
     *_asked.SAMPLED,
     *_asked.HELD,
+    _asked.SEARCH,
     flag("--json", help="print text, token_ids, seconds … as JSON"),
     option(
         "--log-unsure",
@@ -77,6 +78,8 @@ def run(args: Args) -> int:
     options["constraint"] = box.constraint if box else _constraint(args)
     options["sure"] = True if args.json or args.log_unsure is not None else None
     skill = model.skill_of(args.adapter)
+    if args.search is not None:
+        options["constraint"] = skill.held_to(options["constraint"], args.search)
     check_room(skill, args.thinking, options["constraint"])
     if args.thinking is None and not args.raw and options["constraint"] not in (None, "own"):
         args.thinking = direct(skill)

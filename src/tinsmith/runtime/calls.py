@@ -103,6 +103,7 @@ def call(
     none: bool,
     format: str | None,
     show: bool | None,
+    search: int,
     options: dict[str, Any],
 ) -> list[Call]:
     """Model.call."""
@@ -112,7 +113,7 @@ def call(
     if execute and missing:
         raise InputError(f"{', '.join(missing)} can't be executed: give Python functions, or leave execute off")
     tokens = prompt_of(model, prompt, box, show, adapter)
-    answer = model.generate(tokens, constraint=box.constraint, **options)
+    answer = model.generate(tokens, constraint=box.constraint.with_search(search), **options)
     calls = read_calls(model, answer, box)
     if execute:
         for one in calls:

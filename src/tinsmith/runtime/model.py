@@ -143,13 +143,14 @@ class Model(Loaded):
 
         return [memoryview(computed(self, prompt).state()).cast("f") for prompt in prompts]
 
-    def json(self, prompt: Prompt, schema: Any = None, **options: Any) -> Any:
+    def json(self, prompt: Prompt, schema: Any = None, *, search: int | None = None, **options: Any) -> Any:
         """The answer as a value that satisfies a schema: of a type given as schema (a dataclass, a pydantic
         model, a TypedDict, list[int] …), else as json.loads gives it.
 
         prompt: a question, messages, or token ids. The schema is not shown to the model: say in the prompt what
-        is wanted. None: the file's own constraint where it is one of JSON, else any JSON. options: as
-        `generate`. Raises ConstraintError for what can't be enforced, InputError where the answer did not end.
+        is wanted. None: the file's own constraint where it is one of JSON, else any JSON. search: how often the
+        answer may be gone back for a likelier one, as Constraint.with_search. options: as `generate`. Raises
+        ConstraintError for what can't be enforced, InputError where the answer did not end.
         """
         from tinsmith.constraint import makers
         from tinsmith.runtime.asking import json_answer
@@ -157,7 +158,8 @@ class Model(Loaded):
         own = self.skill_of(options.get("adapter")).constraint
         if schema is not None or own is None:
             own = self._made("schema", True if schema is None else schema, makers.schema)
-        return json_answer(self, prompt, schema, own, options)
+        held = own if search is None else own.with_search(search)
+        return json_answer(self, prompt, schema, held, options)
 
     def _made(self, kind: str, what: Any, make: Callable[[Any], Constraint]) -> Constraint:
         """A constraint made once for the same thing."""
@@ -201,6 +203,7 @@ class Model(Loaded):
         none: bool = False,
         format: str | None = None,
         show: bool | None = None,
+        search: int = 0,
         **options: Any,
     ) -> list[Call]:
         """The calls that the model answers with.
@@ -209,8 +212,9 @@ class Model(Loaded):
         calls instead of one. none: the answer may make no call; the list is then empty. execute: calls the
         functions; what one returns is in its Call's `result`, what it raises in `error`. format: how calls are
         written, by name; None: as the model was trained. show: whether the prompt lists the tools; None:
-        unless the file has tools of its own. prompt: a question, messages, or token ids, which are taken as
-        they are. options: as `generate`.
+        unless the file has tools of its own. search: how often the answer may be gone back for a likelier one,
+        as Constraint.with_search. prompt: a question, messages, or token ids, which are taken as they are.
+        options: as `generate`.
         """
         from tinsmith.runtime.calls import call
 
@@ -223,6 +227,7 @@ class Model(Loaded):
             none=none,
             format=format,
             show=show,
+            search=search,
             options=options,
         )
 

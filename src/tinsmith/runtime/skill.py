@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from tinsmith.chat.turns import Turns
 from tinsmith.constraint.makers import of_entry
-from tinsmith.errors import FormatError, UnsupportedError
+from tinsmith.errors import FormatError, InputError, UnsupportedError
 from tinsmith.formats.tin import CONSTRAINT, DRAFT, TEMPLATE, TURNS, Tin
 
 if TYPE_CHECKING:
@@ -87,8 +87,15 @@ class Skill:
             return self._base.tool_format
         return str(self._facts.get("constraint", {}).get("format") or self._facts.get("tools", "json"))
 
-    def held_to(self, given: Constraint | Own | None) -> Constraint | None:
-        return self.constraint if given == "own" else given
+    def held_to(self, given: Constraint | Own | None, search: int | None = None) -> Constraint | None:
+        """search: in place of the constraint's own (Constraint.with_search). Raises InputError where there is
+        nothing to search within."""
+        held = self.constraint if given == "own" else given
+        if search is None:
+            return held
+        if held is None:
+            raise InputError("a search looks within what a constraint allows, and these answers are free")
+        return held.with_search(search)
 
     def least(self, given: Constraint | Own | None) -> float | None:
         """The logarithm of the probability from which on an answer is given, of those that are free or held to

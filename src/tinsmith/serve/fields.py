@@ -53,10 +53,16 @@ def _lower(text: str) -> str:
 
 class Ours(Body):
     """Extensions. choices: how each token was chosen stands in the answer. free: without the constraint that
-    the file brings."""
+    the file brings. search: how often an answer under a constraint may be gone back for a likelier one."""
 
     choices: bool = False
     free: bool = False
+    search: Annotated[int, Field(ge=0, le=2**31 - 1)] | None = None
+
+    @property
+    def held(self) -> dict[str, Any]:
+        """Of a Question."""
+        return {"free": self.free, "search": self.search}
 
 
 Temperature = Annotated[float, Field(ge=0, le=2)]

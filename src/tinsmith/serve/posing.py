@@ -57,6 +57,8 @@ async def pose(house: House, question: Question, target: Target) -> Posed:
         constraint = await house.compiler.compiled(
             question.scope, question.form.param, {"schema": question.form.schema}
         )
+    if question.search is not None:
+        constraint = skill.held_to(constraint, question.search)
 
     def made(read: Question, left: Event | None) -> tuple[list[int], bool, int]:
         tokens, opened = _rendered(read, target, box, constraint)

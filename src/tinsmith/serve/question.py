@@ -44,8 +44,9 @@ class Form:
 class Question:
     """messages: a conversation, whose pictures are not read yet, or prompt: a text or tokens that are
     continued, up to `suffix` where there is one. thinking: None: as the template has it. free: without the
-    constraint that the file brings. sampling: but for the seed; seed: None: drawn. count: answers. max_tokens:
-    None: what is left of the context. tops: alternatives of each token. record: choices are wanted."""
+    constraint that the file brings. search: in place of the constraint's own. sampling: but for the seed; seed:
+    None: drawn. count: answers. max_tokens: None: what is left of the context. tops: alternatives of each
+    token. record: choices are wanted."""
 
     target: Target
     messages: Sequence[Message] = ()
@@ -55,6 +56,7 @@ class Question:
     offer: Offer | None = None
     form: Form | None = None
     free: bool = False
+    search: int | None = None
     sampling: Sampling = field(default_factory=lambda: Sampling(lookup=LOOKUP))
     seed: int | None = None
     count: int = 1

@@ -33,7 +33,7 @@ def question(call: Call, body: ChatBody) -> Question:
         thinking=thinking(body.reasoning_effort, switch.enable_thinking if switch else None),
         offer=offer_in(body),
         form=form(body.response_format, "response_format"),
-        free=ours.free,
+        **ours.held,
         sampling=sampling(target.served.model, body),
         seed=seed(body.seed),
         count=answers,

@@ -70,7 +70,7 @@ async def complete(call: Call, body: CompletionsBody) -> Response:
                 target,
                 prompt=taken,
                 suffix=body.suffix,
-                free=(body.tinsmith or Ours()).free,
+                **(body.tinsmith or Ours()).held,
                 sampling=sampling(model, body),
                 seed=seed(body.seed),
                 count=count,

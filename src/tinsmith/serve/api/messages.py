@@ -268,7 +268,7 @@ async def create(call: Call, body: MessagesBody) -> Response:
         sampling=sampling(model, body),
         max_tokens=call.house.tokens(body.max_tokens),
         stop=body.stop_sequences or (),
-        free=(body.tinsmith or Ours()).free,
+        **(body.tinsmith or Ours()).held,
     )
     answers = await ask(call.house, question)
     head: dict[str, Any] = {

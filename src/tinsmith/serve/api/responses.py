@@ -30,7 +30,7 @@ async def respond(call: Call, body: ResponsesBody) -> Response:
         thinking=thinking(body.reasoning.effort if body.reasoning else None, None),
         offer=offer_in(body),
         form=form_in(body),
-        free=(body.tinsmith or Ours()).free,
+        **(body.tinsmith or Ours()).held,
         sampling=sampling(target.served.model, body),
         max_tokens=call.house.tokens(body.max_output_tokens, "max_output_tokens"),
         tops=body.top_logprobs or 0,
