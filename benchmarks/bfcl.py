@@ -1,7 +1,7 @@
 """`model.call` on BFCL's simple and multiple categories, scored by the rules of the package itself.
 
     python benchmarks/bfcl.py bfcl_eval.whl MODEL [--format F] [--items 100] [--threads 2]
-        [--max-tokens 256] [--seed 0] [--half]
+        [--max-tokens 256] [--search 16] [--seed 0] [--half]
     python benchmarks/bfcl.py bfcl_eval.whl --write DIR
 
 Every item is one question and its functions; the answer is one call, greedy, under the constraint that the
@@ -145,6 +145,7 @@ def main() -> int:
     parser.add_argument("--items", type=int, default=100, help="a category; 0 for all")
     parser.add_argument("--threads", type=int)
     parser.add_argument("--max-tokens", type=int, default=256)
+    parser.add_argument("--search", type=int, default=0, help="as Model.call")
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
     if args.write:
@@ -154,7 +155,7 @@ def main() -> int:
         parser.error("give a model, or --write")
     model = tinsmith.load(args.model, threads=args.threads)
     check = checker(args.wheel)
-    options: dict[str, Any] = {"max_tokens": args.max_tokens}
+    options: dict[str, Any] = {"max_tokens": args.max_tokens, "search": args.search}
     if args.format:
         options["format"] = args.format
     print(json.dumps({name: score(model, check, args, word, options) for name, word in CATEGORIES.items()}))
