@@ -220,5 +220,9 @@ def of(path: Path, preset: str | None = None, context: int = 0, *, mtp: bool = F
             raise InputError(
                 f"{path}: a tin keeps its format {contents.format}; plan its GGUF or folder for {preset}"
             )
+        if mtp and contents.mtp is None:
+            raise InputError(
+                f"{path}: a tin has the layer that predicts a further token, or not: this one has none"
+            )
         return contents
     return Base(models.load(path, mtp=mtp), path.stem, context).contents(preset)
