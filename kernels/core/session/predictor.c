@@ -7,8 +7,8 @@
 
 TINI_REGION_COLD
 
-/* Guesses left out after bad luck, so that they cost little where they are of no use. */
-enum { REST = 15 };
+/* Guesses left out after bad luck, at first and at most, so that they cost little where they are of no use. */
+enum { FIRST_PAUSE = 15, LONGEST_PAUSE = 63 };
 
 typedef struct predictor_layout {
     uint64_t states, pass, total;
@@ -120,8 +120,11 @@ void tini_predictor_checked(tin_session *s, int right) {
     tini_predictor *p = s->predictor;
     p->luck = tini_guess_judged(p->luck, TINI_CERTAIN, right != 0);
     p->made = 0;
-    if (!tini_guess_pays(s, p->luck, p->cost))
-        p->resting = REST;
+    if (tini_guess_pays(s, p->luck, p->cost))
+        p->rest = 0;
+    else if (p->rest < LONGEST_PAUSE)
+        p->rest += p->rest + 1 > FIRST_PAUSE ? p->rest + 1 : FIRST_PAUSE;
+    p->resting = p->rest;
 }
 
 TINI_REGION_END

@@ -14,11 +14,11 @@ typedef struct tini_predictor {
     tini_caches caches; /* the session's last */
     tini_states states; /* its own: two slots, the hidden state at hand in the first */
     uint32_t at[2];
-    uint32_t cost;    /* of 256: what a guess reads of the weights, of what a pass reads */
-    uint32_t luck;    /* of 256 guesses, how many came true */
-    uint32_t resting; /* how many are left out after bad luck */
-    int due;          /* one is under way */
-    int made;         /* the last guess is its */
+    uint32_t cost;          /* of 256: what a guess reads of the weights, of what a pass reads */
+    uint32_t luck;          /* of 256 guesses, how many came true */
+    uint32_t rest, resting; /* how many are left out after bad luck, and how many still */
+    int due;                /* one is under way */
+    int made;               /* the last guess is its */
 } tini_predictor;
 
 #define TINI_PREDICTOR_ROOM 640u
