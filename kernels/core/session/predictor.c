@@ -1,7 +1,6 @@
 #include "predictor.h"
 #include "../base/memory.h"
 #include "guess.h"
-#include "sampler.h"
 
 #include <string.h>
 
@@ -9,6 +8,16 @@ TINI_REGION_COLD
 
 /* Guesses left out after bad luck, at first and at most, so that they cost little where they are of no use. */
 enum { FIRST_PAUSE = 15, LONGEST_PAUSE = 63 };
+
+/* A guess is looked for among the first tokens of the vocabulary, a share of it or at least so many, and those of the session:
+ * byte pairs have their ids by how early they were merged, so by how often they occur. The head is what most of a guess costs. */
+enum { SHARE = 4, LEAST_LIKELY = 4096 };
+
+static uint32_t likely_tokens(const tin_model *model) {
+    uint32_t vocab = model->program.header->vocab, share = vocab / SHARE;
+    share = share > LEAST_LIKELY ? share : LEAST_LIKELY;
+    return share < vocab ? share : vocab;
+}
 
 typedef struct predictor_layout {
     uint64_t states, pass, total;
@@ -27,13 +36,16 @@ uint64_t tini_predictor_bytes(const tin_model *model, const tin_session_options 
     return model->mtp.header && !options->batched && options->logit_rows > 1 ? plan(model).total : 0;
 }
 
-/* Bytes of the weights that a token goes through. */
-static uint64_t bytes_read(const tini_program *p) {
+/* Bytes of the weights that a token goes through, with so many of the head's rows. */
+static uint64_t bytes_read(const tini_program *p, uint32_t tokens) {
     uint64_t total = 0;
     for (uint32_t k = 0; k < p->header->ops; k++)
-        for (uint32_t i = 0; i < 6 && p->ops[k].kind != TINI_OP_EMBED; i++)
-            if (p->ops[k].tensor[i] < p->header->tensors)
-                total += p->tensors[p->ops[k].tensor[i]].bytes;
+        for (uint32_t i = 0; i < 6 && p->ops[k].kind != TINI_OP_EMBED; i++) {
+            if (p->ops[k].tensor[i] >= p->header->tensors)
+                continue;
+            const tini_tensor *t = &p->tensors[p->ops[k].tensor[i]];
+            total += p->ops[k].kind == TINI_OP_LOGITS ? t->bytes / t->rows * tokens : t->bytes;
+        }
     return total;
 }
 
@@ -41,7 +53,8 @@ tini_predictor *tini_predictor_create(const tin_session *s, uint8_t *memory) {
     const tin_model *model = s->model;
     predictor_layout l = plan(model);
     tini_predictor *p = (tini_predictor *)(void *)memory;
-    uint64_t own = bytes_read(&model->mtp), all = bytes_read(&model->program);
+    uint64_t own = bytes_read(&model->mtp, likely_tokens(model)),
+             all = bytes_read(&model->program, model->program.header->vocab);
     memset(p, 0, sizeof *p);
     p->states = (tini_states){
         .program = &model->mtp,
@@ -66,11 +79,41 @@ static const float *newest_hidden(const tin_session *s) {
     return tini_states_of(&s->states, s->position, s->states.program->header->states - 1);
 }
 
-/* Which logits are wanted: all, or those that the constraint allows; 0 where it does not say. */
-static int ask(tin_session *s, tini_pass *pass) {
-    pass->every_tile = !s->constraint;
-    return !s->constraint || tini_constraint_tiles(s->constraint, NULL, 0, 0, s->left,
-                                                   tini_session_context(s) - s->count, pass->tile_bits);
+/* Which tiles of logits are wanted: those that the constraint allows, and where they are more than the likely tokens', of
+ * these; 0 where it does not say. */
+static int ask(const tin_session *s, tini_pass *pass) {
+    uint32_t *bits = pass->tile_bits, tiles = (s->model->program.header->vocab + TINI_TILE - 1) / TINI_TILE;
+    uint32_t likely = (likely_tokens(s->model) + TINI_TILE - 1) / TINI_TILE, allowed = 0;
+    if (!s->constraint)
+        memset(bits, 0xFF, (tiles + 31) / 32 * sizeof *bits);
+    else if (!tini_constraint_tiles(s->constraint, NULL, 0, 0, s->left, tini_session_context(s) - s->count,
+                                    bits))
+        return 0;
+    for (uint32_t tile = 0; tile < tiles; tile++)
+        allowed += bits[tile >> 5] >> (tile & 31) & 1;
+    if (allowed <= likely)
+        return 1;
+    for (uint32_t tile = likely; tile < tiles; tile++)
+        bits[tile >> 5] &= ~((uint32_t)1 << (tile & 31));
+    for (uint32_t k = 0; k < s->count; k++) {
+        uint32_t tile = (uint32_t)s->input.tokens[k] / TINI_TILE;
+        if (s->input.tokens[k] != TIN_EMBEDDED)
+            bits[tile >> 5] |= (uint32_t)1 << (tile & 31);
+    }
+    return 1;
+}
+
+/* The likeliest of the tokens whose logits were made and whose bit is set in the mask, where there is one; -1: none is. */
+static int32_t likely_guess(const tini_pass *pass, const uint32_t *mask) {
+    const float *logits = pass->logits;
+    int32_t best = -1;
+    for (uint32_t k = 0; k < pass->tile_count; k++) {
+        uint32_t first = pass->tile_list[k] * TINI_TILE, vocab = pass->program->header->vocab;
+        for (uint32_t token = first; token < first + TINI_TILE && token < vocab; token++)
+            if ((!mask || mask[token >> 5] >> (token & 31) & 1) && (best < 0 || logits[token] > logits[best]))
+                best = (int32_t)token;
+    }
+    return best;
 }
 
 int tini_predictor_begin(tin_session *s, uint32_t expected) {
@@ -111,8 +154,7 @@ int tini_predictor_run(tin_session *s, const tini_budget *budget) {
     p->due = 0;
     if (s->constraint && tin_constraint_mask(s->constraint, tini_tokens_left(s, s->count), &mask, NULL))
         return 1;
-    int32_t token = tini_argmax(p->pass.logits, s->model->program.header->vocab, mask);
-    p->made = tini_guess_put(s, token);
+    p->made = tini_guess_put(s, likely_guess(&p->pass, mask));
     return 1;
 }
 

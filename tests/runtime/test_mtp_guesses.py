@@ -109,6 +109,26 @@ def test_what_is_guessed_is_what_the_layer_says(made: Any) -> None:
     assert 3 <= sum(right) <= 9
 
 
+def test_it_is_looked_for_among_likely_tokens_and_those_that_were_said() -> None:
+    """Of a vocabulary of many more."""
+    made = predicting_spec(main=KNOWN, layer=KNOWN, vocab=9000)
+    right, unlikely = 0, 0
+    layer = predictions_image(made)
+    model, says = _core.Model(build_image(made)), Model(_core.Model(layer), layer, threads=1)
+    for prompt in prompts(12):
+        tokens = plainly(model, prompt, 3)
+        session = asked(prompt, model)
+        assert generated(session, 3, 1) == tokens
+        logits = np.asarray(says.logits([*prompt, tokens[0]]))[-1]
+        said = {token // 16 for token in [*prompt, tokens[0]]}
+        likely = [token for token in range(9000) if token < 4096 or token // 16 in said]
+        guess = max(likely, key=lambda token: logits[token])
+        assert session.passes() == (2 if guess == tokens[1] else 3)
+        right += guess == tokens[1]
+        unlikely += logits.argmax() == tokens[1] != guess
+    assert right > 2 < unlikely
+
+
 @pytest.mark.parametrize("options", [{}, SAMPLED], ids=["greedy", "sampled"])
 @pytest.mark.parametrize(("case", "main"), [("qwen35", FITS), ("qwen35", ERRS), ("qwen35_moe", FITS)])
 def test_generation_is_plain_decoding(case: str, main: float, options: dict[str, Any]) -> None:
