@@ -152,11 +152,11 @@ def _formats(args: Args, devices: Sequence[Target]) -> list[str]:
     from tinsmith import targets
 
     formats = list(args.formats or targets.formats(devices) or DEFAULTS)
-    _budget.check(args, formats)
     if args.mtp and AUTO in formats:
         raise InputError(
             f"--mtp: {AUTO} measures what weights do to logits, and guesses change none; name a format"
         )
+    _budget.check(args, formats)
     return formats
 
 
