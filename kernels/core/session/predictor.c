@@ -119,7 +119,7 @@ static int32_t likely_guess(const tini_pass *pass, const uint32_t *mask) {
 int tini_predictor_begin(tin_session *s, uint32_t expected) {
     static const tini_adapters none;
     tini_predictor *p = s->predictor;
-    if (!p || expected >= TINI_CERTAIN * p->luck)
+    if (!p || (expected && expected + TINI_CERTAIN * p->cost >= TINI_CERTAIN * p->luck))
         return 0;
     const float *hidden = newest_hidden(s);
     if (!hidden)

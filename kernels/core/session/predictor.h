@@ -30,8 +30,8 @@ uint64_t tini_predictor_bytes(const tin_model *model, const tin_session_options 
 /* Makes it there. */
 tini_predictor *tini_predictor_create(const tin_session *session, uint8_t *memory);
 
-/* Begins a guess of what follows the token chosen last, where that is likelier to be worth it than others, which are expected
- * to spare so many choices, times 65,536: 1; else 0. */
+/* Begins a guess of what follows the token chosen last, where that is expected to spare more, less what it costs, than others
+ * do, which are expected to spare so many choices, times 65,536: 1; else 0. */
 int tini_predictor_begin(tin_session *session, uint32_t expected);
 /* Goes on with it; 0 when the budget is spent, else the guess is made, or there is none. */
 int tini_predictor_run(tin_session *session, const tini_budget *budget);
