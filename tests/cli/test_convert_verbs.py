@@ -127,5 +127,7 @@ def test_a_layer_that_predicts_further_is_kept_where_asked_for(
         for more in ([], ["--mtp"])
     ]
     assert json.loads(planned[1])["memory"]["weights"] > json.loads(planned[0])["memory"]["weights"]
+    told = json.loads(shell(capsys, "inspect", str(tmp_path / "base.gguf"), "--json")[0])
+    assert told["notes"] == ["the multi-token prediction layers are left out (15 tensors)"]
     assert cli.main([*given, "--format", "auto", "--bits", "5"]) == 2
     assert "--mtp: AUTO measures what weights do to logits" in capsys.readouterr().err

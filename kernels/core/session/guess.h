@@ -1,5 +1,5 @@
 /* Guesses of the tokens that a generation chooses next: by the session's draft table, or else what followed the last tokens
- * earlier in the session (prompt lookup: Saxena 2023).
+ * earlier in the session (prompt lookup: Saxena 2023), or by the model itself (predictor.h).
  *
  * A guess costs a row of a pass. As many are made as are likely enough to be right for that: by what the table says of each,
  * and by how often that came true, so that text that guesses do not fit is hardly slower. */
