@@ -6,8 +6,9 @@
 
 TINI_REGION_COLD
 
-/* Guesses left out after bad luck, at first and at most, so that they cost little where they are of no use. */
-enum { FIRST_PAUSE = 15, LONGEST_PAUSE = 63 };
+/* Guesses left out after bad luck, at first and at most, so that they cost little where they are of no use; and as how many of
+ * others each is judged, so that this is soon known. */
+enum { FIRST_PAUSE = 15, LONGEST_PAUSE = 63, WEIGHT = 4 };
 
 /* A guess is looked for among the first tokens of the vocabulary, a share of it or at least so many, and those of the session:
  * byte pairs have their ids by how early they were merged, so by how often they occur. The head is what most of a guess costs. */
@@ -160,7 +161,7 @@ int tini_predictor_run(tin_session *s, const tini_budget *budget) {
 
 void tini_predictor_checked(tin_session *s, int right) {
     tini_predictor *p = s->predictor;
-    p->luck = tini_guess_judged(p->luck, TINI_CERTAIN, right != 0);
+    p->luck = tini_guess_judged(p->luck, WEIGHT * TINI_CERTAIN, right ? WEIGHT : 0);
     p->made = 0;
     if (tini_guess_pays(s, p->luck, p->cost))
         p->rest = 0;
