@@ -157,9 +157,11 @@ def padded_tokenizer(vocab: int) -> Tokenizer:
     return Tokenizer(tokens + unused, types, [], "smollm", 1, 2, 0, 2, add_bos=False, end_tokens=(2,))
 
 
-def random_spec(shape: str, name: str, layers: int | None = None) -> Spec:
-    """layers: so many instead of the shape's."""
+def random_spec(shape: str, name: str, layers: int | None = None, *, mtp: bool = False) -> Spec:
+    """layers: so many instead of the shape's. mtp: with a layer that predicts a further token."""
     kind, config = SHAPES[shape]
+    if mtp:
+        config = {**config, "mtp_num_hidden_layers": 1}
     if layers is not None:
         config = {**config, "num_hidden_layers": layers}
     model = family.by_name(kind)
@@ -177,8 +179,9 @@ def main() -> int:
     parser.add_argument("shape", choices=SHAPES)
     parser.add_argument("format", choices=[name.lower() for name in SPREAD])
     parser.add_argument("out")
+    parser.add_argument("--mtp", action="store_true", help="with a layer that predicts a further token")
     args = parser.parse_args()
-    models.save_gguf(random_spec(args.shape, args.format.upper()), args.out)
+    models.save_gguf(random_spec(args.shape, args.format.upper(), mtp=args.mtp), args.out)
     return 0
 
 

@@ -3,7 +3,7 @@
 #include "core/vm/experts.h"
 #include "core/base/kernel.h"
 #include "core/vm/program.h"
-#include "core/session/session.h"
+#include "core/session/predictor.h"
 #include "core/vision/tower.h"
 
 PyObject *core_raise(PyObject *fault, const tin_error *error) {
@@ -107,6 +107,7 @@ static const struct {
     {"VISION_ROOM", TINI_VISION_ROOM},
     {"EMBEDDED", TIN_EMBEDDED},
     {"DRAFTER_ROOM", TINI_DRAFTER_ROOM},
+    {"PREDICTOR_ROOM", TINI_PREDICTOR_ROOM},
     {"BLOCK_ROOM", TINI_BLOCK_ROOM},
     {"POINTER_ROOM", TINI_POINTER_ROOM},
     {"KV_TILE", TINI_KV_TILE},

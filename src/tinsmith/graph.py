@@ -246,6 +246,18 @@ class GraphBuilder:
         self._add(Op("SLICE", [x], [out], u=(groups, begin)))
         return out
 
+    def join(self, x: Value, y: Value) -> Value:
+        """The elements of x, then those of y."""
+        out = Value(x.width + y.width)
+        self._add(Op("JOIN", [x, y], [out]))
+        return out
+
+    def before(self, x: Value) -> Value:
+        """x as it was at the token before; zeros at the first one. Its width is a multiple of 16."""
+        taps = struct.pack("<2f", 1.0, 0.0) * x.width
+        self.graph.tensors["before"] = Tensor("F32", x.width, 2, taps)
+        return self.conv(x, "before")
+
     def _state(self, heads: int, rows: int, columns: int) -> int:
         self.graph.states.append(State(heads, rows, columns))
         return len(self.graph.states) - 1

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import struct
 from pathlib import Path
 
 import pytest
+from predicting import predicting_spec
 from tiny_models import tiny_spec
 
 import tinsmith
@@ -105,3 +107,27 @@ def test_a_tin_is_exported_as_its_gguf(spec: Spec, tmp_path: Path, capsys: pytes
     given = ["--gguf", str(tmp_path / "x.gguf"), "--precision", "int4"]
     assert cli.main(["export", str(tmp_path / "m.tin"), *given]) == 2
     assert "--precision goes with --onnx" in capsys.readouterr().err
+
+
+def test_a_layer_that_predicts_further_is_kept_where_asked_for(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    models.save_gguf(predicting_spec(), tmp_path / "base.gguf")
+    given = ["build", str(tmp_path / "base.gguf"), "--format", "q8_0", "--out", str(tmp_path), "--mtp"]
+    shell(capsys, *given, "--name", "with")
+    shell(capsys, *given[:-1], "--name", "without")
+    files = {name: Tin(tmp_path / f"{name}-q8_0.tin") for name in ("with", "without")}
+    assert "mtp/program.bin" in files["with"].names and "mtp/program.bin" not in files["without"].names
+    kept = models.load(tmp_path / "with-q8_0.gguf", mtp=True)
+    assert {kept.tensors[f"mtp.{part}"].format for part in ("fc", "q", "down")} == {"Q8_0"}
+    both = [tinsmith.load(tmp_path / f"{name}-q8_0.tin").logits([5, 6, 7]) for name in files]
+    assert both[0] == both[1]
+    planned = [
+        shell(capsys, "plan", str(tmp_path / "base.gguf"), "--target", "generic-x86_64-v3", "--json", *more)[0]
+        for more in ([], ["--mtp"])
+    ]
+    assert json.loads(planned[1])["memory"]["weights"] > json.loads(planned[0])["memory"]["weights"]
+    told = json.loads(shell(capsys, "inspect", str(tmp_path / "base.gguf"), "--json")[0])
+    assert told["notes"] == ["the multi-token prediction layers are left out (15 tensors)"]
+    assert cli.main([*given, "--format", "auto", "--bits", "5"]) == 2
+    assert "--mtp: AUTO measures what weights do to logits" in capsys.readouterr().err

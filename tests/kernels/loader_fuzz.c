@@ -22,7 +22,7 @@ static void *aligned(size_t size) {
 }
 
 static void compute(const tin_model *model) {
-    tin_session_options options = {.context = 16};
+    tin_session_options options = {.context = 16, .chunk = 8, .logit_rows = 3, .checkpoints = 1};
     size_t size = tin_session_size(model, &options, NULL);
     if (!size || size > SESSION_LIMIT)
         return;
@@ -35,6 +35,9 @@ static void compute(const tin_model *model) {
             uint32_t length;
             int control;
             tin_token_text(model, tin_session_sample(session, &sampling), &length, &control);
+            int32_t event = tin_session_generate(session, NULL, 4, 2, NULL);
+            while (event >= 0 && event != TIN_STEP_DONE)
+                event = tin_step(session, 0);
         }
     }
     free(memory);
@@ -103,8 +106,11 @@ static size_t pick(const uint8_t *file, size_t size, const tin_model *model) {
     case 0:
     case 1:
     case 2:
-    case 3:
         tin_model_entry(model, "program.bin", &part, &length);
+        break;
+    case 3:
+        if (tin_model_entry(model, "mtp/program.bin", &part, &length) != TIN_OK)
+            tin_model_entry(model, "program.bin", &part, &length);
         break;
     case 4:
         tin_model_entry(model, "tokenizer.bin", &part, &length);

@@ -266,6 +266,14 @@ static int make_slice(tini_op *o) {
     return 1;
 }
 
+static int make_join(tini_op *o) {
+    uint32_t first = from_to(1, 200), second = from_to(1, 200);
+    o->in[0] = floats(first);
+    o->in[1] = floats(second);
+    o->out[0] = apart(TINI_VALUE_F32, first + second, o->in, 2);
+    return 1;
+}
+
 static int fits_conv(const tini_state *s) {
     return s->heads == 1;
 }
@@ -459,8 +467,10 @@ static void make_program(uint32_t vocab) {
     side = patch = share = 0;
     begin_program(vocab, from_to(1, 200), from_to(1, 20));
     add_op(TINI_OP_EMBED);
-    for (uint32_t k = from_to(1, 24); k; k--)
-        add_op(below(TINI_OP_PATCHES)); /* which and those after it are towers' */
+    for (uint32_t k = from_to(1, 24); k; k--) {
+        uint32_t kind = below(TINI_OP_PATCHES + 1); /* it and the three after it are towers' */
+        add_op(kind < TINI_OP_PATCHES ? kind : TINI_OP_JOIN);
+    }
     add_op(TINI_OP_LOGITS);
     place_values();
 }

@@ -43,8 +43,8 @@ OP = Addition(
     edits={
         "kernels/ops.def": [
             (
-                "states = in0 */\n\n#endif",
-                "states = in0 */ \\\n    X(24, NEGATE, negate)\n\n#endif",
+                "in0, then in1 */\n\n#endif",
+                "in0, then in1 */ \\\n    X(25, NEGATE, negate)\n\n#endif",
             )
         ],
         "kernels/core/vm/program.c": [

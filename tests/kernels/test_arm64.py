@@ -37,7 +37,9 @@ SETS = ["scalar", "neon", "neondot", "neoni8mm"]
 PROCESSORS = {"cortex-a72": 2, "cortex-a76": 3, "max,pauth=off": 4}
 TOKENS = 100
 STRICT = ["-std=c11", "-Wall", "-Wextra", "-Werror", f"-I{KERNELS}"]
-LIMIT = 520_000  # bytes of the stripped library; of it what widens grids by vectors 4,400
+LIMIT = (
+    524_000  # bytes of the stripped library; of it what widens grids by vectors 4,400, a layer's guesses 3,600
+)
 
 pytestmark = [
     pytest.mark.skipif(

@@ -43,7 +43,7 @@ def compiled(
     factors = {
         role: LowRank(held.rows, held.inputs, rank, 0.1, floats(rank * held.inputs), floats(rank * held.rows))
         for role, held in program.tensors.items()
-        if role.rpartition(".")[2] in layers
+        if role.startswith("layers.") and role.rpartition(".")[2] in layers
     }
     return adapter.compile_adapter(factors, program, format)
 

@@ -126,6 +126,7 @@ def test_a_device_is_a_budget(folder: Path, tmp_path: Path, short: str) -> None:
             "speed: follows from bandwidth; give that, or a target",
         ),
         (('"150kB"', '"many"'), r'max_size: got "many"; allowed is a size'),
+        (("bits = 6.5", r"bits = 6.5\nmtp = true"), r"mtp: goes with formats that are named"),
     ],
 )
 def test_what_a_recipe_can_not_say(folder: Path, tmp_path: Path, changed: tuple[str, str], why: str) -> None:

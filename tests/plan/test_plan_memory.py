@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from predicting import predicting_spec
 from tiny_models import cases, tiny_spec
 
 from tinsmith import _core, compiler, models, plan, targets
@@ -24,11 +25,13 @@ SOME = [
 ]
 
 
-@pytest.mark.parametrize("case", cases())
+@pytest.mark.parametrize("case", [*cases(), "mtp"])
 def test_a_session_takes_what_is_planned(case: str) -> None:
-    spec = tiny_spec(case)
+    spec = predicting_spec() if case == "mtp" else tiny_spec(case)
     core = _core.Model(compiler.build_image(spec))
-    program = contents.Base(spec).contents().program
+    planned = contents.Base(spec).contents()
+    program, mtp = planned.program, planned.mtp
+    assert (mtp is not None) == (case == "mtp")
     for options in SOME:
         given = {
             "context": options.context,
@@ -44,9 +47,9 @@ def test_a_session_takes_what_is_planned(case: str) -> None:
             size = _core.Session(core, **given).size()
         except Exception:
             with pytest.raises((InputError, UnsupportedError)):
-                memory.session(program, options)
+                memory.session(program, options, mtp)
         else:
-            assert memory.session(program, options).bytes == size
+            assert memory.session(program, options, mtp).bytes == size
 
 
 @pytest.mark.parametrize("preset", [None, "Q8_0", "Q4_0", "Q4_K_M", "F16"])
@@ -54,7 +57,7 @@ def test_a_file_is_foretold_without_building_it(preset: str | None, tmp_path: Pa
     from tinsmith.quant import shipping
     from tinsmith.system import progress
 
-    spec = tiny_spec("qwen35")
+    spec = predicting_spec()
     predicted = contents.Base(spec, "x").contents(preset)
     if preset is None:
         compiler.build_tin(spec, tmp_path / "x.tin")
@@ -66,6 +69,8 @@ def test_a_file_is_foretold_without_building_it(preset: str | None, tmp_path: Pa
     assert there.exact and not predicted.exact
     assert there.entries["weights.bin"] == predicted.entries["weights.bin"]
     assert there.program == predicted.program
+    assert predicted.mtp
+    assert there.mtp == predicted.mtp
     assert there.tables == predicted.tables
     assert abs(there.file - predicted.file) <= 2 * 4096
     if preset is not None:

@@ -15,6 +15,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 from plain_sessions import generated
+from predicting import predicting_spec
 from random_adapters import compiled, random_prefix
 from tiny_models import tiny_spec
 
@@ -49,7 +50,7 @@ WINDOW = "is no longer there"
 
 def made(name: str) -> memoryview:
     if name == "recurrent":
-        return build_image(tiny_spec("qwen35"))
+        return build_image(predicting_spec(main=0.1))
     plain = graph.GraphBuilder.cache
 
     def cache_of(self: graph.GraphBuilder, heads: int, head_dim: int) -> int:

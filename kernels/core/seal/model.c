@@ -64,6 +64,36 @@ static tin_status open_tower(tin_model *model, tin_error *error) {
     return status ? tini_fail(error, status, "vision/%s", wrong.text) : TIN_OK;
 }
 
+/* The layer that predicts a token more, which most models lack. Its weights stand among the others. */
+static tin_status open_mtp(tin_model *model, const uint8_t *weights, size_t weight_size, tin_error *error) {
+    size_t size;
+    const uint8_t *data = tini_zip_find(&model->zip, "mtp/program.bin", &size);
+    model->mtp = (tini_program){0};
+    if (!data)
+        return TIN_OK;
+    if ((uintptr_t)data % TIN_ALIGNMENT)
+        return tini_fail(error, TIN_ERR_FORMAT, "mtp/program.bin is not aligned; was the tin zipped again?");
+    tin_error wrong;
+    tin_status status = tini_program_open(&model->mtp, data, size, weights, weight_size, &wrong);
+    return status ? tini_fail(error, status, "mtp/%s", wrong.text) : TIN_OK;
+}
+
+static tin_status check_mtp(const tin_model *model, tin_error *error) {
+    const tini_program *p = &model->program, *mtp = &model->mtp;
+    if (!mtp->header)
+        return TIN_OK;
+    if (mtp->side || mtp->header->vocab != p->header->vocab)
+        return tini_fail(error, TIN_ERR_FORMAT, "mtp/program.bin does not end in program.bin's %u logits",
+                         p->header->vocab);
+    if (mtp->header->caches != 1 || mtp->header->states != 1 || !p->header->caches || !p->header->states ||
+        memcmp(mtp->caches, p->caches + p->header->caches - 1, sizeof *mtp->caches) ||
+        memcmp(mtp->states, p->states + p->header->states - 1, sizeof *mtp->states))
+        return tini_fail(
+            error, TIN_ERR_FORMAT,
+            "mtp/program.bin does not keep what the last cache and the last state of program.bin do");
+    return TIN_OK;
+}
+
 /* Floats of a token's embedding; 0 where the program has no table of them. */
 static uint32_t embedding_width(const tini_program *p) {
     for (uint32_t k = 0; k < p->header->ops; k++)
@@ -125,6 +155,8 @@ tin_status tini_model_agrees(const tin_model *model, tin_error *error) {
                          model->trie.header->vocab, vocab);
     tin_status status = check_tower(model, error);
     if (!status)
+        status = check_mtp(model, error);
+    if (!status)
         status = tini_turns_agree(&model->turns, tokenizer, error);
     return status ? status : check_selftest(model, error);
 }
@@ -161,6 +193,8 @@ static tin_status open_model(tin_model *model, const void *file, size_t size, ti
     status = tini_program_open(&model->program, data[0], sizes[0], data[1], sizes[1], error);
     if (!status)
         status = open_tower(model, error);
+    if (!status)
+        status = open_mtp(model, data[1], sizes[1], error);
     if (!status)
         status = tini_tokenizer_open(&model->tokenizer, data[2], sizes[2], error);
     if (!status)

@@ -14,6 +14,7 @@ struct tin_model {
     tini_zip zip;
     tini_program program;
     tini_program tower; /* header NULL: the file has none */
+    tini_program mtp;   /* as is the layer that predicts a token more (multi-token prediction) */
     tini_tokenizer tokenizer;
     tini_turns turns;
     tini_trie trie;   /* header NULL: the file has none */
@@ -22,15 +23,16 @@ struct tin_model {
 };
 
 /* What tin_model_size says, whatever a pointer's size. */
-#define TINI_MODEL_ROOM 512u
+#define TINI_MODEL_ROOM 576u
 _Static_assert(sizeof(tin_model) <= TINI_MODEL_ROOM, "room of a model");
 
 /* Compares every number that two entries of a file both hold, once and here: the entries' own checks (tini_*_open) look
  * at one entry each, and what runs later believes them all.
  *
- *   vocabulary   program.bin, tokenizer.bin, trie.bin: one number
+ *   vocabulary   program.bin, mtp/program.bin, tokenizer.bin, trie.bin: one number
  *   token ids    turns.bin's are control tokens of tokenizer.bin; selftest.bin's are below the vocabulary
  *   context      selftest.bin's prompts fit program.bin's
+ *   kept         mtp/program.bin keeps what the last of program.bin's caches and the last of its states do
  *   kind         program.bin is of text, vision/program.bin a tower whose states are as wide as that's embeddings
  *
  * What drafts/answer.bin says of tokens is compared by tini_draft_open. Two are compared elsewhere: bytes of weights.bin by tini_program_open, which takes both entries; and the bytes of

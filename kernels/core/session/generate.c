@@ -1,6 +1,7 @@
 #include "generate.h"
 #include "../base/error.h"
 #include "guess.h"
+#include "predictor.h"
 #include "record.h"
 #include "sampler.h"
 #include "search.h"
@@ -20,6 +21,7 @@ typedef struct choice {
 
 tin_status tini_generate_end(tin_session *s, tin_error *error) {
     uint32_t known = tini_session_known(s);
+    tini_predictor_drop(s);
     if (known < s->count) {
         tin_status status = tini_session_check_free(s, error);
         if (status)

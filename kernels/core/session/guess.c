@@ -1,6 +1,7 @@
 #include "guess.h"
 #include "../base/error.h"
 #include "generate.h"
+#include "predictor.h"
 
 TINI_REGION_COLD
 
@@ -11,11 +12,11 @@ enum { MOST_GUESSES = 64 }; /* a bit each of session->due */
 
 /* Of 256: what a row more of a pass costs, of a pass of one row, where that was not measured: the weights are read once for
  * all rows of a small pass. */
-enum { ROW_COST = 40, CERTAIN = 256 };
+enum { ROW_COST = 40, CERTAIN = TINI_CERTAIN };
 
-/* How many of 256 guesses are held to come true before any was seen to, of those that a table is sure of and of others; how
- * many at most, since a table may be too modest; and over how many of the last ones it is judged. */
-enum { UNTRIED = 192, UNTRIED_LOOKUP = 128, MOST_TRUST = 288, MEMORY = 16 };
+/* How many of 256 guesses are held to come true before any was seen to, of those that stood earlier; how many at most, since
+ * a table may be too modest; and over how many of the last ones it is judged. */
+enum { UNTRIED_LOOKUP = 128, MOST_TRUST = 288, MEMORY = 16 };
 
 uint32_t tini_tokens_left(const tin_session *s, uint32_t at) {
     uint32_t room = tini_session_context(s) - at;
@@ -24,7 +25,7 @@ uint32_t tini_tokens_left(const tin_session *s, uint32_t at) {
 
 void tini_guess_by(tin_session *s, const tini_draft *table) {
     if (s->drafter->table.header != table->header)
-        s->drafter->trust = UNTRIED;
+        s->drafter->trust = TINI_UNTRIED;
     s->drafter->table = *table;
 }
 
@@ -32,6 +33,9 @@ void tini_guess_by(tin_session *s, const tini_draft *table) {
 static void forget(tin_session *s) {
     s->said = -1;
     s->drafted = 0;
+    tini_predictor_drop(s);
+    if (s->predictor)
+        s->predictor->made = 0;
     if (s->drafter)
         s->drafter->said = -1;
 }
@@ -122,11 +126,21 @@ static uint32_t put_guess(const ahead *a, int32_t token) {
     return end ? end - a->at : 0;
 }
 
+/* What so many rows cost, of 256 of the session's share of a pass. */
+static uint32_t cost_of(const tin_session *s, uint32_t rows) {
+    return (s->row_cost ? s->row_cost : ROW_COST) * (s->beside ? s->beside : 1) * rows;
+}
+
 /* The least chance, of 256, that guesses of so many rows must have. Right ones cost their rows now and not later, and spare
  * the session's share of a pass; wrong ones cost them. So chance (cost + share) > cost. */
 static uint32_t least_chance(const tin_session *s, uint32_t rows) {
-    uint32_t cost = (s->row_cost ? s->row_cost : ROW_COST) * (s->beside ? s->beside : 1) * rows;
+    uint32_t cost = cost_of(s, rows);
     return CERTAIN * cost / (cost + CERTAIN);
+}
+
+int tini_guess_pays(const tin_session *s, uint32_t chance, uint32_t making) {
+    uint32_t cost = cost_of(s, 1);
+    return chance * (cost + CERTAIN) > CERTAIN * (cost + making);
 }
 
 /* Puts what the draft table says, *sure of 256; as put_guess. */
@@ -210,6 +224,10 @@ void tini_guess(tin_session *s) {
         most = 0;
     }
     s->drafted = a.at != s->count && expected >= expected_of(s->luck, most);
+    if (tini_predictor_begin(s, s->drafted ? expected : expected_of(s->luck, most))) {
+        s->drafted = 0;
+        return;
+    }
     if (!s->drafted) {
         a.at = s->count;
         look_up(&a, from, most);
@@ -220,8 +238,21 @@ void tini_guess(tin_session *s) {
     s->count = a.at;
 }
 
-/* How many of 256 come true: as was held before, and as `came` of those that were expected to hoped / 256 times. */
-static uint32_t judged(uint32_t held, uint32_t hoped, uint32_t came) {
+int tini_guess_put(tin_session *s, int32_t token) {
+    const uint32_t room = least(tini_session_context(s) - s->count, s->options.logit_rows - 1);
+    const ahead a = {s, s->count, s->count + least(room, MOST_GUESSES)};
+    tini_standpoint here;
+    if (s->constraint)
+        here = tini_constraint_stand(s->constraint);
+    s->due = 0;
+    s->guesses = put_guess(&a, token);
+    if (s->constraint)
+        tini_constraint_back(s->constraint, &here);
+    s->count += s->guesses;
+    return s->guesses != 0;
+}
+
+uint32_t tini_guess_judged(uint32_t held, uint32_t hoped, uint32_t came) {
     uint32_t cases = MEMORY * CERTAIN + hoped;
     return (CERTAIN * (MEMORY * held + CERTAIN * came) + cases / 2) / cases;
 }
@@ -230,7 +261,7 @@ static uint32_t judged(uint32_t held, uint32_t hoped, uint32_t came) {
 static void judge(tin_session *s, int32_t token, uint32_t guesses, uint32_t right) {
     tini_drafter *d = s->drafter;
     if (s->said >= 0)
-        s->luck = judged(s->luck, CERTAIN, s->said == token);
+        s->luck = tini_guess_judged(s->luck, CERTAIN, s->said == token);
     if (!d || d->said < 0)
         return;
     uint32_t hoped = d->sure[0], came = d->said == token;
@@ -239,12 +270,16 @@ static void judge(tin_session *s, int32_t token, uint32_t guesses, uint32_t righ
             hoped += d->sure[k];
             came += k < right;
         }
-    d->trust = least(judged(d->trust, hoped, came), MOST_TRUST);
+    d->trust = least(tini_guess_judged(d->trust, hoped, came), MOST_TRUST);
 }
 
 void tini_guess_checked(tin_session *s, uint32_t at, uint32_t guesses, uint32_t right) {
     if (at < s->count)
         judge(s, s->input.tokens[at], guesses, right);
+    if (guesses && s->predictor && s->predictor->made) {
+        tini_predictor_checked(s, right != 0);
+        return;
+    }
     if (s->drafted || !guesses)
         return;
     if (!right) /* and the longer, the oftener that was so */

@@ -1,5 +1,5 @@
 /* Guesses of the tokens that a generation chooses next: by the session's draft table, or else what followed the last tokens
- * earlier in the session (prompt lookup: Saxena 2023).
+ * earlier in the session (prompt lookup: Saxena 2023), or by the model itself (predictor.h).
  *
  * A guess costs a row of a pass. As many are made as are likely enough to be right for that: by what the table says of each,
  * and by how often that came true, so that text that guesses do not fit is hardly slower. */
@@ -12,6 +12,9 @@
 /* Forced tokens that are asked for at once; where there are more, the rest follows. */
 enum { TINI_FORCED_MAX = 64 };
 
+/* Chances are of 256; how many of guesses are held to come true before any was seen to. */
+enum { TINI_CERTAIN = 256, TINI_UNTRIED = 192 };
+
 /* Tokens that may still be chosen; 0, which is no bound for a mask, where the next one only shows that the context is
  * full. */
 uint32_t tini_tokens_left(const tin_session *session, uint32_t at);
@@ -22,6 +25,12 @@ void tini_guess_by(tin_session *session, const tini_draft *table);
 void tini_guess_begin(tin_session *session, uint32_t lookup);
 /* Puts guesses behind the session's tokens. */
 void tini_guess(tin_session *session);
+/* Puts that one, and what must come behind it; 0 where it may not come, or would be for nothing. */
+int tini_guess_put(tin_session *session, int32_t token);
+/* Whether a guess with that chance is worth its row, and what making it takes besides, of 256 of a pass. */
+int tini_guess_pays(const tin_session *session, uint32_t chance, uint32_t making);
+/* How many of 256 come true: as was held before, and as `came` of those that were expected to hoped / 256 times. */
+uint32_t tini_guess_judged(uint32_t held, uint32_t hoped, uint32_t came);
 /* Tokens were chosen from `at` on. Of so many guesses for them, the first `right` were. */
 void tini_guess_checked(tin_session *session, uint32_t at, uint32_t guesses, uint32_t right);
 

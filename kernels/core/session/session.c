@@ -5,6 +5,7 @@
 #include "../vm/prefix.h"
 #include "generate.h"
 #include "guess.h"
+#include "predictor.h"
 #include "sampler.h"
 #include "search.h"
 
@@ -14,7 +15,8 @@ TINI_REGION_COLD
 
 /* Places of a session's parts in its block of memory. */
 typedef struct session_layout {
-    uint64_t offsets, pass, caches, slots, states, tokens, spans, rows, scratch, drafter, search, total;
+    uint64_t offsets, pass, caches, slots, states, tokens, spans, rows, scratch, drafter, predictor, search,
+        total;
 } session_layout;
 
 static tin_status resolve_options(const tin_model *model, const tin_session_options *given,
@@ -110,6 +112,7 @@ static session_layout plan_session(const tin_model *model, const tin_session_opt
     l.rows = tini_take(&l.total, (uint64_t)input.most_rows * input.width * sizeof(float));
     l.scratch = tini_take(&l.total, tini_sample_scratch(h->vocab));
     l.drafter = tini_take(&l.total, options->logit_rows > 1 ? TINI_DRAFTER_ROOM : 0);
+    l.predictor = tini_take(&l.total, tini_predictor_bytes(model, options));
     l.search = tini_take(&l.total, options->searches ? sizeof(tini_search) : 0);
     return l;
 }
@@ -177,6 +180,8 @@ tin_status tin_session_create(const tin_model *model, const tin_session_options 
         s->drafter->tokenizer = &model->tokenizer;
         tini_guess_by(s, &model->draft);
     }
+    if (tini_predictor_bytes(model, &options))
+        s->predictor = tini_predictor_create(s, base + l.predictor);
     *out = s;
     return TIN_OK;
 }
@@ -509,6 +514,7 @@ static void ask_logits(tin_session *s, tini_pass *pass) {
 
 void tini_session_begin(tin_session *s, tini_pass *pass) {
     pass->sessions = pass == &s->pass ? 1 : pass->sessions + 1;
+    tini_predictor_drop(s);
     ask_logits(s, pass);
     s->stale = 0;
     uint32_t end = s->position + s->rows;
@@ -643,6 +649,11 @@ int32_t tin_step(tin_session *s, uint64_t budget_ns) {
             return event;
         if (worked && tini_budget_spent(&budget) > budget.ns)
             return TIN_STEP_PENDING;
+        if (!s->running && tini_predictor_due(s)) {
+            if (!tini_predictor_run(s, &budget))
+                return TIN_STEP_PENDING;
+            continue;
+        }
         if (!s->running) {
             uint64_t spent = tini_budget_spent(&budget);
             start_pass(s);

@@ -62,13 +62,14 @@ struct tin_session {
     uint32_t announced;         /* tokens before this one were announced */
     /* Guesses; see guess.c. */
     uint64_t due; /* bit k: nothing else may come there than guess k, where those before it are right */
-    struct tini_drafter *drafter; /* NULL where there is one row of logits: no room for guesses */
-    int32_t said;                 /* by what followed earlier the next token is this one; -1: nothing did */
-    uint32_t luck;                /* of 256, how often that came true */
-    uint32_t beside, row_cost;    /* of its last pass: the sessions in it, and tini_pass_row_cost */
-    uint32_t lookup, stretch;     /* most others, and how many the last ones make worth trying */
-    uint32_t rest, resting;       /* how often to leave them out after bad luck, and how often still */
-    int drafted;                  /* the last ones were the table's */
+    struct tini_drafter *drafter;     /* NULL where there is one row of logits: no room for guesses */
+    struct tini_predictor *predictor; /* NULL where the model has no layer for it, or the session no room */
+    int32_t said;                     /* by what followed earlier the next token is this one; -1: nothing did */
+    uint32_t luck;                    /* of 256, how often that came true */
+    uint32_t beside, row_cost;        /* of its last pass: the sessions in it, and tini_pass_row_cost */
+    uint32_t lookup, stretch;         /* most others, and how many the last ones make worth trying */
+    uint32_t rest, resting;           /* how often to leave them out after bad luck, and how often still */
+    int drafted;                      /* the last ones were the table's */
     int32_t token, finish;
     int32_t end;                /* that the generation was ended by; -1: none was chosen */
     struct tini_search *search; /* what it may look for the likeliest answer with, or NULL; see search.h */

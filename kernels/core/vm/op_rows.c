@@ -1,4 +1,4 @@
-/* Ops that take each row by itself: embeddings, norms, gates, sums, scales and slices. */
+/* Ops that take each row by itself: embeddings, norms, gates, sums, scales, slices and joins. */
 #include "op.h"
 #include "../base/rows.h"
 #include "embed.h"
@@ -138,3 +138,15 @@ static void run_slice(const tini_run *r, uint32_t item, uint32_t end) {
 }
 
 const tini_op_functions tini_functions_slice = {tini_row_items, tini_norm_work, run_slice};
+
+static void run_join(const tini_run *r, uint32_t item, uint32_t end) {
+    const tini_op *op = r->op;
+    uint32_t first = tini_value_width(r, op->in[0]), second = tini_value_width(r, op->in[1]);
+    for (uint32_t row = r->begin + item; row < r->begin + end; row++) {
+        float *out = tini_value_at(r, op->out[0], row);
+        memmove(out, tini_value_at(r, op->in[0], row), first * sizeof *out); /* as in run_slice */
+        memmove(out + first, tini_value_at(r, op->in[1], row), second * sizeof *out);
+    }
+}
+
+const tini_op_functions tini_functions_join = {tini_row_items, tini_norm_work, run_join};

@@ -343,6 +343,15 @@ static const char *tini_check_slice(const checker *c) {
     return c->op->in[0] != c->op->out[0] ? NULL : "can't work in place";
 }
 
+static const char *tini_check_join(const checker *c) {
+    const uint32_t *in = c->op->in, out = c->op->out[0];
+    const tini_value *x = value(c, in[0]), *y = value(c, in[1]);
+    if (!x || !y || !is_f32(c, in[0], x->width) || !is_f32(c, in[1], y->width) ||
+        !is_f32(c, out, x->width + y->width))
+        return "needs floats, its output as wide as its inputs together";
+    return in[0] != out && in[1] != out ? NULL : "can't work in place";
+}
+
 static const char *tini_check_patches(const checker *c) {
     return is_f32(c, c->op->out[0], c->p->patch) ? NULL
                                                  : "needs floats as wide as those of every other such op";

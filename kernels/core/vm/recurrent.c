@@ -51,6 +51,12 @@ static uint32_t slot_of(const tini_states *s, uint32_t position) {
     return position ? k : TINI_NONE;
 }
 
+const float *tini_states_of(const tini_states *s, uint32_t position, uint32_t state) {
+    if (!position || tini_states_newest(s, position) != position)
+        return NULL;
+    return tini_states_at(s, slot_of(s, position), state);
+}
+
 /* What is lost with a slot when states of `next` - 1 and `next` tokens are about to be there: for how many positions some
  * more tokens would have to be computed again, times how many. */
 static uint64_t loss(const tini_states *s, uint32_t slot, uint32_t next) {

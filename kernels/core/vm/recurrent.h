@@ -44,6 +44,9 @@ float *tini_states_at(const tini_states *states, uint32_t slot, uint32_t state);
 /* That before the first token; NULL for zeros. */
 const float *tini_states_first(const tini_states *states, uint32_t state);
 
+/* A state after `position` tokens; NULL where those are not at hand. */
+const float *tini_states_of(const tini_states *states, uint32_t position, uint32_t state);
+
 /* The most tokens, up to `position`, whose states are at hand; 0 always is. Without states, `position`. */
 uint32_t tini_states_newest(const tini_states *states, uint32_t position);
 

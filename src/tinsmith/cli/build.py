@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tinsmith.cli import _budget, _constrained, _recipe
-from tinsmith.cli._command import Args, argument, option
+from tinsmith.cli._command import Args, argument, flag, option
 from tinsmith.cli._types import Device, File, Folder, Format, Whole, base_names
 from tinsmith.errors import InputError
 from tinsmith.format_names import AUTO, DEFAULTS, FORMATS
@@ -44,6 +44,7 @@ PARAMETERS = [
         help="which inputs of a MODEL matter, by tinsmith imatrix",
     ),
     option("--mmproj", File(".gguf"), metavar="F", help="the vision half of a MODEL that is a GGUF file"),
+    flag("--mtp", help="keep a MODEL's layer that predicts a further token: answers take fewer passes"),
     option("--context", Whole(0), default=0, metavar="N", help="tokens a session holds, for a MODEL (0: all)"),
     option("--name", metavar="NAME", help="what the files are called, for a MODEL (default: as the model)"),
     option(
@@ -69,13 +70,13 @@ def run(args: Args) -> int:
     devices = [targets.find(name) for name in args.targets]
     if args.source.endswith(".toml"):
         held = (*_constrained.SOURCES, "search")
-        stated = ("formats", "context", "name", "date", "imatrix", "mmproj", *held)
+        stated = ("formats", "context", "name", "date", "imatrix", "mmproj", "mtp", *held)
         if any(getattr(args, name) for name in stated):
             raise InputError(
                 f"{args.source}: a recipe states formats, context and name itself, in [build] and [output], "
                 "a date in [data], what an answer may be in [constraint], and weighs inputs by its training "
-                "data; leave out --format, --context, --name, --date, --imatrix, --mmproj, --schema, --tools, "
-                "--grammar, --search"
+                "data; leave out --format, --context, --name, --date, --imatrix, --mmproj, --mtp, --schema, "
+                "--tools, --grammar, --search"
             )
         budgets = _budget.given(args)
         if budgets:
@@ -121,7 +122,7 @@ def _from_model(args: Args) -> list[Path]:
     constraint = _constrained.sealed(args)
     importance = imatrix.read(args.imatrix) if args.imatrix else {}
     path = hub.pull(args.source)
-    spec = models.load(path, args.mmproj)
+    spec = models.load(path, args.mmproj, mtp=args.mtp)
     spec = replace(spec, chat_template=dated(spec.chat_template, args.date))
     display, out, name = progress.display(), args.out or Path(), args.name or _name(path)
     manifest, bill = shipping.origin(args.source, path, spec, name)
@@ -151,6 +152,10 @@ def _formats(args: Args, devices: Sequence[Target]) -> list[str]:
     from tinsmith import targets
 
     formats = list(args.formats or targets.formats(devices) or DEFAULTS)
+    if args.mtp and AUTO in formats:
+        raise InputError(
+            f"--mtp: {AUTO} measures what weights do to logits, and guesses change none; name a format"
+        )
     _budget.check(args, formats)
     return formats
 

@@ -70,6 +70,7 @@ def _base(path: Path, mmproj: Path | None) -> dict[str, Any]:
         },
         "chat_template": spec.chat_template,
         **({"vision": _vision(spec.vision)} if spec.vision else {}),
+        **({"notes": list(spec.notes)} if spec.notes else {}),
     }
 
 

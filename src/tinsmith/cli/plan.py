@@ -30,6 +30,7 @@ PARAMETERS = [
         help="of `tinsmith targets`, a TOML file, or host: this machine",
     ),
     option("--format", Format(), metavar="F", help="weight format (default: as MODEL is)"),
+    flag("--mtp", help="with the layer that predicts a further token, as build --mtp keeps it"),
     option(
         "--context",
         Whole(0),
@@ -62,7 +63,8 @@ def made(args: Args) -> Plan:
         raise InputError("--threads is for --target host; a target states its cores")
     target = host.target(args.threads) if on_host else targets.find(args.target)
     path = Path(args.model)
-    model = contents.of(path if path.suffix == ".tin" and path.is_file() else hub.pull(args.model), args.format)
+    given = path if path.suffix == ".tin" and path.is_file() else hub.pull(args.model)
+    model = contents.of(given, args.format, mtp=args.mtp)
     options = plan.Options(context=plan.context_of(model, target, args.context), chunk=args.chunk, kv=args.kv)
     rates = host.rates(model.program, target.cpu.cores) if on_host else None
     return plan.make(model, target, options, depth=args.depth, rates=rates)

@@ -13,7 +13,7 @@ from tinsmith.chat import chat_template, tool_formats
 from tinsmith.chat import packed as turns_file
 from tinsmith.chat.turn_probes import compile_turns
 from tinsmith.chat.turns import Turns
-from tinsmith.compiler import selftest
+from tinsmith.compiler import mtp, selftest
 from tinsmith.compiler.passes import lower
 from tinsmith.compiler.program import Program, read_tensors, write_program
 from tinsmith.compiler.vision import most_patches, vision_entries
@@ -92,9 +92,10 @@ def _compile(
 ) -> tuple[list[tuple[str, tin.Data]], dict[str, Any]]:
     """The entries that a model runs from, and its part of the manifest."""
     chat_template.check(spec, str(spec.general.get("name", "the model")))
-    graph, program = _program(spec)
+    graph, program, more = _programs(spec)
     entries: list[tuple[str, tin.Data]] = [
         ("program.bin", program.data),
+        *((name, further.data) for name, further in more.items()),
         ("weights.bin", tin.Pieces(program.weight_bytes, pack_weights(graph, program, advance))),
     ]
     text, facts = text_entries(spec.tokenizer, spec.chat_template, str(spec.general.get("name", "")))
@@ -105,18 +106,31 @@ def _compile(
     return entries, _manifest(spec, graph, program) | facts
 
 
-def _program(spec: Spec) -> tuple[Graph, Program]:
+def _programs(spec: Spec) -> tuple[Graph, Program, dict[str, Program]]:
+    """The model's, and by entry a further one that reads its weights."""
     vocab = len(spec.tokenizer.tokens)
     if vocab != spec.hyper.vocab:
         raise FormatError(f"the tokenizer has {vocab} tokens and the model {spec.hyper.vocab}")
     graph = compile_graph(spec)
+    layer = mtp.add_mtp(spec, graph)
     context = family.by_name(spec.family).context(spec.hyper)
-    return graph, write_program(graph, vocab=vocab, context=context, chunk=_chunk(graph))
+    tensors = mtp.both_tensors(graph, layer)
+    program = write_program(graph, vocab=vocab, context=context, chunk=_chunk(graph), tensors=tensors)
+    if layer is None:
+        return graph, program, {}
+    return graph, program, {mtp.PROGRAM: mtp.write_mtp(layer, vocab=vocab, context=context, tensors=tensors)}
+
+
+def programs_of(spec: Spec) -> dict[str, bytes]:
+    """program.bin, and what else the model's weights are read by, for which of the tensors only the shapes and
+    formats count."""
+    _, program, more = _programs(spec)
+    return {"program.bin": program.data} | {name: further.data for name, further in more.items()}
 
 
 def program_of(spec: Spec) -> bytes:
-    """program.bin alone, for which of the tensors only the shapes and formats count."""
-    return _program(spec)[1].data
+    """program.bin alone."""
+    return programs_of(spec)["program.bin"]
 
 
 def build_words(

@@ -48,17 +48,25 @@ class Program:
     row_bytes: int
 
 
-def write_program(graph: Graph, *, vocab: int, context: int, chunk: int) -> Program:
+def tensors_of(graph: Graph) -> list[str]:
+    """Those that its ops read, in order."""
+    return list(dict.fromkeys(t for op in graph.ops for t in op.tensors if t is not None))
+
+
+def write_program(
+    graph: Graph, *, vocab: int, context: int, chunk: int, tensors: Sequence[str] = ()
+) -> Program:
     """graph: after compiler.passes.lower. context: most positions of a session. chunk: tokens computed
-    at once where a session asks for no other number."""
+    at once where a session asks for no other number. tensors: what weights.bin holds, where that is more than
+    the graph reads."""
     plan = plan_memory(graph)
-    names = list(dict.fromkeys(t for op in graph.ops for t in op.tensors if t is not None))
+    names = list(tensors) or tensors_of(graph)
     places, weight_bytes = _place(graph, names)
-    tensors, text = [], b""
+    table, text = [], b""
     for place in places:
         tensor = graph.tensors[place.name]
         number = weight_format(tensor.format).number
-        tensors.append(_TENSOR.pack(number, tensor.rows, tensor.inputs, len(text), place.offset, place.bytes))
+        table.append(_TENSOR.pack(number, tensor.rows, tensor.inputs, len(text), place.offset, place.bytes))
         text += place.name.encode() + b"\0"
     values = list(plan.offsets)
     number_of = {value: k for k, value in enumerate(values)}
@@ -78,7 +86,7 @@ def write_program(graph: Graph, *, vocab: int, context: int, chunk: int) -> Prog
         plan.size,
         weight_bytes,
     )
-    parts = [header, *tensors, *_values(values, plan), kept_shapes(graph.caches, graph.states)]
+    parts = [header, *table, *_values(values, plan), kept_shapes(graph.caches, graph.states)]
     return Program(b"".join([*parts, *ops, text]), places, weight_bytes, plan.size)
 
 

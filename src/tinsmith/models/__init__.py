@@ -29,11 +29,12 @@ __all__ = [
 # The functions import their format when called: formats/ builds on models.spec, whose package this is.
 
 
-def load(path: str | Path, mmproj: str | Path | None = None) -> Spec:
+def load(path: str | Path, mmproj: str | Path | None = None, *, mtp: bool = False) -> Spec:
     """Reads a base model: a GGUF file, or a Hugging Face folder of config.json, tokenizer.json and safetensors.
 
     mmproj: the GGUF file of the vision half that belongs to a GGUF file; a folder has its own, also one of just
-    these two files.
+    these two files. mtp: with the layer that predicts a further token (multi-token prediction), which is left
+    out otherwise.
 
     Tensor data are slices of the mapped file where its layout allows, so the file must stay while they are in
     use.
@@ -50,8 +51,8 @@ def load(path: str | Path, mmproj: str | Path | None = None) -> Spec:
         from tinsmith.models.hf_spec import load_hf
 
         if pair := gguf_pair(path):
-            return load(*pair)
-        return load_hf(path)
+            return load(*pair, mtp=mtp)
+        return load_hf(path, mtp=mtp)
     if not path.exists():
         raise InputError(f"{path}: no such file or folder; give a .gguf file or a Hugging Face folder")
     if path.suffix == ".safetensors":
@@ -60,7 +61,7 @@ def load(path: str | Path, mmproj: str | Path | None = None) -> Spec:
         )
     from tinsmith.models.gguf_spec import load_gguf
 
-    spec = load_gguf(path)
+    spec = load_gguf(path, mtp=mtp)
     if mmproj is None:
         return spec
     from tinsmith.models.mmproj import load as load_mmproj

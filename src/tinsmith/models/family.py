@@ -112,13 +112,29 @@ class Family(ABC):
         """The longest text that the graph computes as the model would, in tokens."""
         return h.context
 
+    def with_mtp(self, h: Hyper, layers: int, where: str) -> Hyper:
+        """The same with so many of the layers that predict further tokens (multi-token prediction), 0 or 1.
+        Raises UnsupportedError for 1 where it has none, or several."""
+        if layers:
+            raise UnsupportedError(f"{where}: {self.name} has no multi-token prediction layer; leave out mtp")
+        return h
+
+    def predicts(self, h: Hyper) -> bool:
+        """Whether it has such a layer, which mtp_graph computes."""
+        return False
+
     def notes(self, h: Hyper) -> tuple[str, ...]:
         """What to tell the user of a model of this size, a line each."""
         return ()
 
     @abstractmethod
     def graph(self, h: Hyper, g: GraphBuilder) -> None:
-        """The forward pass, from the embedding to the logits."""
+        """The forward pass, from the embedding to the logits. Of a model that predicts further, the last state
+        is the hidden state that the logits are of, and the last cache what mtp_graph attends to."""
+
+    def mtp_graph(self, h: Hyper, g: GraphBuilder) -> None:
+        """From a token, and the hidden state before it as the one state, to the logits of what follows it."""
+        raise NotImplementedError
 
 
 @cache

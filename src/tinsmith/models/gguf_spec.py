@@ -25,10 +25,11 @@ TEMPLATE = "tokenizer.chat_template"
 _OF_THE_FILE = {"architecture", "type", "file_type", "quantization_version", "alignment"}
 
 
-def load_gguf(path: str | Path) -> Spec:
+def load_gguf(path: str | Path, *, mtp: bool = False) -> Spec:
     file = gguf.read(path)
     meta = {key: entry.value for key, entry in file.metadata.items()}
     family, hyper = _family(file)
+    hyper = family.with_mtp(hyper, int(mtp), str(path))
     try:
         tokenizer = _gguf_tokenizer.read(meta)
         template = _gguf_tokenizer.text(meta, TEMPLATE)

@@ -22,7 +22,7 @@ Change = Callable[[Mapping[str, safetensors.Tensor]], dict[str, safetensors.Tens
 _DERIVED = re.compile(r".*\.rotary_emb\.inv_freq|.*\.attn\.(masked_)?bias")
 
 
-def load_hf(folder: Path) -> Spec:
+def load_hf(folder: Path, *, mtp: bool = False) -> Spec:
     path = folder / "config.json"
     if not path.exists():
         raise FormatError(f"{folder}: no config.json; give a Hugging Face folder or a .gguf file")
@@ -44,6 +44,7 @@ def load_hf(folder: Path) -> Spec:
         hyper = family.hyper_from_hf(config)
     except (FormatError, UnsupportedError) as error:
         raise type(error)(f"{folder}: {error}") from error
+    hyper = family.with_mtp(hyper, int(mtp), str(folder))
     in_folder = safetensors.read_folder(folder)
     tokenizer, template = tokenizer_json.read(folder, hyper.vocab)
     vision, seen, unseen = vision_part.read(folder, whole, architecture, hyper.dim, tokenizer, in_folder)

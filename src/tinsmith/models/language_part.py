@@ -11,6 +11,7 @@ from tinsmith.models.family import Family, by_hf_architecture, by_text_model
 
 _PREFIXES = re.compile(r"(model\.language_model|language_model\.model|model\.text_model)\.")
 _HEAD = "language_model.lm_head.weight"
+_MTP = "mtp."  # layers of the language model's that predict further tokens stand beside it
 
 
 def family_of(config: Mapping[str, Any], architecture: str, where: str) -> Family:
@@ -37,6 +38,7 @@ def names_of(stored: Iterable[str]) -> tuple[dict[str, str], set[str]]:
     own = {_PREFIXES.sub("model.", name): name for name in names if _PREFIXES.match(name)}
     if not own:
         return {name: name for name in names}, set()
+    own |= {name: name for name in names if name.startswith(_MTP)}
     if _HEAD in names:
         own["lm_head.weight"] = _HEAD
     elif "lm_head.weight" in names:

@@ -8,7 +8,7 @@ Yang et al., "Gated Delta Networks: Improving Mamba2 with Delta Rule", 2024.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from tinsmith import layouts
@@ -25,13 +25,16 @@ if TYPE_CHECKING:
 _PERIOD = 4
 _SECTIONS = (11, 11, 10)
 _L2_EPS = 1e-6
+_MTP_LAYERS = "mtp_num_hidden_layers"
+_LEFT_OUT = "the multi-token prediction layers are left out"
 
 
 @dataclass(frozen=True)
 class Qwen35Hyper(Hyper):
     """Each period-th layer is attention. The others have key_heads query and key heads and value_heads value
     heads, all of state_dim elements, behind a convolution of `taps` tokens. sections: how many rotated pairs
-    turn with time, height and width, which for text are one and the same."""
+    turn with time, height and width, which for text are one and the same. mtp: layers behind the others that
+    predict a further token (multi-token prediction); a spec has 0 or 1."""
 
     period: int
     key_heads: int
@@ -39,6 +42,7 @@ class Qwen35Hyper(Hyper):
     state_dim: int
     taps: int
     sections: tuple[int, ...]
+    mtp: int = field(default=0, kw_only=True)
 
 
 class Qwen35(decoder.Decoder):
@@ -49,7 +53,6 @@ class Qwen35(decoder.Decoder):
     hyper: ClassVar[type[Hyper]] = Qwen35Hyper
     ignored_hf: ClassVar[tuple[tuple[str, str], ...]] = (
         (r"model\.visual\..*", "the vision tower is left out: text only"),
-        (r"mtp\..*", "the multi-token prediction layers are left out"),
     )
     defaults: ClassVar[Mapping[str, Any]] = {
         "head_dim": 256,
@@ -79,11 +82,14 @@ class Qwen35(decoder.Decoder):
             "state_dim": state_dim,
             "taps": fields.count("linear_conv_kernel_dim"),
             "sections": _sections(rope, "mrope_section", 3, _SECTIONS),
+            # One with embeddings of its own is another layer.
+            "mtp": 0 if fields.get("mtp_use_dedicated_embeddings") else fields.count_or_0(_MTP_LAYERS),
         }
 
     def more_to_hf(self, h: Qwen35Hyper) -> dict[str, Any]:
         types = ["linear_attention" if recurrent(h, i) else "full_attention" for i in range(h.layers)]
         return {
+            **({_MTP_LAYERS: h.mtp} if h.mtp else {}),
             "full_attention_interval": h.period,
             "layer_types": types,
             "linear_conv_kernel_dim": h.taps,
@@ -104,9 +110,10 @@ class Qwen35(decoder.Decoder):
         state_dim, heads = fields.count("ssm.state_size"), fields.count("ssm.time_step_rank")
         fields.refuse("ssm.inner_size", state_dim * heads)
         fields.refuse("rope.scaling.type", "none")
+        mtp = fields.count_or_0("nextn_predict_layers")
         return {
-            # Layers that predict further tokens come last.
-            "layers": h["layers"] - fields.count_or_0("nextn_predict_layers"),
+            "layers": h["layers"] - mtp,
+            "mtp": mtp,
             "period": fields.count("full_attention_interval", _PERIOD),
             "key_heads": fields.count("ssm.group_count"),
             "value_heads": heads,
@@ -116,7 +123,9 @@ class Qwen35(decoder.Decoder):
         }
 
     def more_to_gguf(self, h: Qwen35Hyper) -> dict[str, Any]:
+        mtp = {"block_count": h.layers + h.mtp, "nextn_predict_layers": h.mtp} if h.mtp else {}
         return {
+            **mtp,
             "rope.dimension_sections": [*h.sections, 0],
             "ssm.conv_kernel": h.taps,
             "ssm.state_size": h.state_dim,
@@ -127,16 +136,56 @@ class Qwen35(decoder.Decoder):
             "rope.dimension_count": h.rope_dim,
         }
 
+    def ignored_in_folder(self, h: Hyper) -> tuple[tuple[str, str], ...]:
+        left_out = () if self.predicts(h) else ((r"mtp\..*", _LEFT_OUT),)
+        return (*self.ignored_hf, *left_out)
+
     def ignored_in_gguf(self, h: Hyper) -> tuple[tuple[str, str], ...]:
-        own = "|".join(map(str, range(h.layers)))
-        return ((rf"blk\.(?!({own})\.)\d+\..*", "the multi-token prediction layers are left out"),)
+        own = "|".join(map(str, range(h.layers + self.predicts(h))))
+        return ((rf"blk\.(?!({own})\.)\d+\..*", _LEFT_OUT),)
+
+    def with_mtp(self, h: Hyper, layers: int, where: str) -> Hyper:
+        assert isinstance(h, Qwen35Hyper)
+        if layers and h.mtp != layers:
+            raise UnsupportedError(
+                f"{where}: {h.mtp or 'no'} multi-token prediction layers that share the embeddings; supported: "
+                "1; leave out mtp"
+            )
+        return replace(h, mtp=layers)
+
+    def predicts(self, h: Hyper) -> bool:
+        assert isinstance(h, Qwen35Hyper)
+        return h.mtp > 0
+
+    def tensors(self, h: Hyper) -> list[TensorName]:
+        assert isinstance(h, Qwen35Hyper)
+        return [*super().tensors(h), *(self.mtp_tensors(h) if h.mtp else ())]
+
+    def mtp_tensors(self, h: Qwen35Hyper) -> list[TensorName]:
+        """Of the layer that predicts a further token. GGUF has it as one more layer."""
+        attn_norm, ffn_norm = _two_norms(h)
+        layer = [attn_norm, *gated_attention_tensors(h), ffn_norm, *self.feed_forward(h)]
+        own = [
+            *map(
+                offset,
+                (
+                    TensorName(
+                        "embed_norm", "mtp.pre_fc_norm_embedding.weight", "nextn.enorm.weight", 1, h.dim
+                    ),
+                    TensorName("hidden_norm", "mtp.pre_fc_norm_hidden.weight", "nextn.hnorm.weight", 1, h.dim),
+                    TensorName("norm", "mtp.norm.weight", "nextn.shared_head_norm.weight", 1, h.dim),
+                ),
+            ),
+            TensorName("fc", "mtp.fc.weight", "nextn.eh_proj.weight", h.dim, 2 * h.dim),
+            *(replace(part, hf=f"mtp.layers.0.{part.hf}") for part in layer),
+        ]
+        return [replace(part, role=f"mtp.{part.role}", gguf=f"blk.{h.layers}.{part.gguf}") for part in own]
 
     def layer_at(self, h: Hyper, i: int) -> list[TensorName]:
         assert isinstance(h, Qwen35Hyper)
-        attn_norm, ffn_norm = decoder.two_norms(h)
-        ffn_norm = replace(ffn_norm, gguf="post_attention_norm.weight")
+        attn_norm, ffn_norm = _two_norms(h)
         mixer = delta_tensors(h) if recurrent(h, i) else gated_attention_tensors(h)
-        return [offset(attn_norm), *mixer, offset(ffn_norm), *self.feed_forward(h)]
+        return [attn_norm, *mixer, ffn_norm, *self.feed_forward(h)]
 
     def feed_forward(self, h: Hyper) -> list[TensorName]:
         return decoder.feed_forward(h)
@@ -166,8 +215,8 @@ class Qwen35(decoder.Decoder):
             )
 
     def graph(self, h: Qwen35Hyper, g: GraphBuilder) -> None:  # type: ignore[override]
-        x = g.embed("embed")
-        table = g.rope_table(decoder.frequencies(h.rope_base, h.rope_dim), streams=streams(h.sections))
+        embedded = x = g.embed("embed")
+        table = _table(h, g)
         for i in range(h.layers):
             layer = f"layers.{i}"
             y = g.norm(x, f"{layer}.attn_norm", h.norm_eps)
@@ -175,7 +224,29 @@ class Qwen35(decoder.Decoder):
             y = delta_rule(h, g, layer, y) if linear else gated_attention(h, g, layer, y, table)
             x = g.matmul(y, f"{layer}.o", residual=x)
             x = self.feed(h, g, layer, x)
-        g.logits(g.norm(x, "final_norm", h.norm_eps), "embed" if h.tied else "head")
+        x = g.norm(x, "final_norm", h.norm_eps)
+        if h.mtp:
+            y = g.norm(self.mtp_input(h, g, embedded, g.before(x)), "mtp.attn_norm", h.norm_eps)
+            k, v = g.matmuls(y, "mtp.k", "mtp.v")
+            keep(h, g, "mtp", k, v, table)
+        g.logits(x, "embed" if h.tied else "head")
+
+    def mtp_graph(self, h: Qwen35Hyper, g: GraphBuilder) -> None:  # type: ignore[override]
+        # The state is at hand: what would be the next one's is not asked for.
+        embedded = g.embed("embed")
+        self.predict(h, g, embedded, g.before(embedded), _table(h, g))
+
+    def predict(self, h: Qwen35Hyper, g: GraphBuilder, embedded: Value, before: Value, table: Value) -> None:
+        """The logits of the token after one, by its embedding and the hidden state before it."""
+        x = self.mtp_input(h, g, embedded, before)
+        y = gated_attention(h, g, "mtp", g.norm(x, "mtp.attn_norm", h.norm_eps), table)
+        x = self.feed(h, g, "mtp", g.matmul(y, "mtp.o", residual=x))
+        g.logits(g.norm(x, "mtp.norm", h.norm_eps), "embed" if h.tied else "head")
+
+    def mtp_input(self, h: Qwen35Hyper, g: GraphBuilder, embedded: Value, before: Value) -> Value:
+        """What that layer takes of both."""
+        embedded = g.norm(embedded, "mtp.embed_norm", h.norm_eps)
+        return g.matmul(g.join(embedded, g.norm(before, "mtp.hidden_norm", h.norm_eps)), "mtp.fc")
 
     def feed(self, h: Qwen35Hyper, g: GraphBuilder, layer: str, x: Value) -> Value:
         """x and what the layer's feed-forward adds to it."""
@@ -202,11 +273,17 @@ def gated_attention(h: Qwen35Hyper, g: GraphBuilder, layer: str, y: Value, table
     q = g.slice(both, 0, h.head_dim, groups=h.heads)
     gate = g.slice(both, h.head_dim, h.head_dim, groups=h.heads)
     q = g.norm(q, f"{layer}.q_norm", h.norm_eps, heads=h.heads)
+    cache = keep(h, g, layer, k, v, table)
+    y = g.attention(cache, g.rope(q, table, h.heads), h.heads, h.head_dim**-0.5)
+    return g.gated(gate, y, act="sigmoid")
+
+
+def keep(h: Qwen35Hyper, g: GraphBuilder, layer: str, k: Value, v: Value, table: Value) -> int:
+    """Keys and values to a cache, which it returns."""
     k = g.norm(k, f"{layer}.k_norm", h.norm_eps, heads=h.kv_heads)
     cache = g.cache(h.kv_heads, h.head_dim)
     g.kv_append(cache, g.rope(k, table, h.kv_heads), v)
-    y = g.attention(cache, g.rope(q, table, h.heads), h.heads, h.head_dim**-0.5)
-    return g.gated(gate, y, act="sigmoid")
+    return cache
 
 
 def delta_rule(h: Qwen35Hyper, g: GraphBuilder, layer: str, y: Value) -> Value:
@@ -230,6 +307,15 @@ def delta_rule(h: Qwen35Hyper, g: GraphBuilder, layer: str, y: Value) -> Value:
         scale=size**-0.5,
     )
     return g.gated(z, g.norm(y, f"{layer}.delta_norm", h.norm_eps, heads=h.value_heads))
+
+
+def _table(h: Qwen35Hyper, g: GraphBuilder) -> Value:
+    return g.rope_table(decoder.frequencies(h.rope_base, h.rope_dim), streams=streams(h.sections))
+
+
+def _two_norms(h: Hyper) -> tuple[TensorName, TensorName]:
+    attn_norm, ffn_norm = map(offset, decoder.two_norms(h))
+    return attn_norm, replace(ffn_norm, gguf="post_attention_norm.weight")
 
 
 def gated_attention_tensors(h: Qwen35Hyper) -> list[TensorName]:

@@ -118,7 +118,7 @@ def files_of(
     from tinsmith import models
     from tinsmith.train import importance
 
-    spec = dataclasses.replace(models.load(origin.merged), source=origin.sha256)
+    spec = dataclasses.replace(models.load(origin.merged, mtp=run.recipe.build.mtp), source=origin.sha256)
     spec = shipping.prepared(spec, run.recipe.name, contents.context_of(run, spec))
     weighed = importance.load(origin.trained)
     weights = {name: shipping.Weights(name, importance=weighed) for name in origin.formats}

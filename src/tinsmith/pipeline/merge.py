@@ -39,7 +39,8 @@ class Merged:
 
 def inputs(run: Run, needs: Needs) -> dict[str, Any]:
     base = needs.data.facts.base
-    return {"base": base.sha256, "trained": needs.train.digests, "template": base.template}
+    given = {"base": base.sha256, "trained": needs.train.digests, "template": base.template}
+    return given | ({"mtp": True} if run.recipe.build.mtp else {})
 
 
 def make(run: Run, needs: Needs) -> Made[Merged]:
@@ -47,12 +48,16 @@ def make(run: Run, needs: Needs) -> Made[Merged]:
     from tinsmith.train.methods import full
 
     folder, trained = run.folder / FOLDER, run.folder / training.folder_name(run.recipe)
+    base, mtp = needs.data.facts.base.path, run.recipe.build.mtp
     if trained.name == full.FOLDER:
         whole = models.load(trained)
+        if mtp:  # that layer is the base's: training changes the others
+            spec = models.load(base, mtp=True)
+            whole = dataclasses.replace(whole, hyper=spec.hyper, tensors=spec.tensors | whole.tensors)
         general = {**whole.general, "name": run.recipe.name}
         models.save_hf(dataclasses.replace(whole, general=general), folder)
         return Made(model_files(folder), Merged(model_digest(folder)))
-    spec = models.load(needs.data.facts.base.path)
+    spec = models.load(base, mtp=mtp)
     outputs, digest = merged(run, spec, trained, folder)
     if needs.train.facts.rough is None:
         return Made(outputs, Merged(digest))

@@ -65,7 +65,7 @@ class RecipeFile(TomlFile):
             tables["build"] = self._for_target(tables["build"], "formats" in given["build"])
         self._check_augment(given.get("data", {}), tables)
         self._check_update(given.get("update", {}), tables["train"].method)
-        self._check_build(tables["build"])
+        self._check_build(tables["build"], tables["train"].method)
         self._check_task(tables)
         self._check_answers(given, tables)
         tables["compare"] = self._listed(tables["compare"])
@@ -257,8 +257,15 @@ class RecipeFile(TomlFile):
             if key in given and "data" not in given:
                 raise self.error("update", key, "goes with data, the new examples; give both, or neither")
 
-    def _check_build(self, build: Build) -> None:
-        """Budgets and the format that they are for go together."""
+    def _check_build(self, build: Build, method: str) -> None:
+        """Budgets and the format that they are for go together, and what goes with mtp."""
+        if build.mtp and AUTO in build.formats:
+            why = f'goes with formats that are named: "{AUTO}" measures what weights do to logits'
+            raise self.error("build", "mtp", f"{why}, and guesses change none")
+        if build.mtp and method == "prefix":
+            raise self.error(
+                "build", "mtp", 'does not go with method "prefix", which has nothing for that layer'
+            )
         stated = [key for key in BUDGETS if getattr(build, key) is not None]
         if AUTO in build.formats and not stated and not build.target:
             raise self.error("build", "formats", f'"{AUTO}" needs a budget; give target, {", ".join(BUDGETS)}')

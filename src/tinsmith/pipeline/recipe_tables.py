@@ -297,6 +297,7 @@ class Build:
     min_accuracy: float | None = _key(number(0, 1), None)
     calibration: str | None = _key(TEXT, None)
     draft_table: bool = _key(FLAG, True)
+    mtp: bool = _key(FLAG, False)
 
 
 @dataclass(frozen=True)

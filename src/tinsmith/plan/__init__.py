@@ -89,7 +89,7 @@ def make(
         contents.format,
         options.kv,
         needed,
-        memory.session(program, wide).bytes,
+        memory.session(program, wide, contents.mtp).bytes,
         target.memory.ram,
         target.memory.storage,
         predicted,

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from tinsmith import __version__, _core
-from tinsmith.compiler import selftest, vision
+from tinsmith.compiler import mtp, selftest, vision
 from tinsmith.compiler.program import Listing, checked, read_program
 from tinsmith.errors import InputError
 from tinsmith.formats import tin
@@ -22,7 +22,7 @@ from tinsmith.system.files import map_file
 WEIGHTS = ("weights.bin", vision.WEIGHTS)
 READ = (
     *("program.bin", "tokenizer.bin", "trie.bin", "turns.bin", tin.CONSTRAINT, tin.DRAFT),
-    *(vision.PROGRAM, vision.PICTURES),
+    *(vision.PROGRAM, vision.PICTURES, mtp.PROGRAM),
 )
 MASKS = 4  # that firmware keeps of a constraint
 _SELFTEST = 256  # its two prompts and digests are a few hundred bytes, of a page that is theirs
@@ -31,10 +31,11 @@ _EYES = 600  # a header, some thirty tokens and a small picture
 
 @dataclass(frozen=True)
 class Contents:
-    """name: the model's; format: its preset, or the format of most weights; program: its ops; tower: those of
-    its tower, where it sees; entries: bytes of each entry; file: bytes of the whole file, `exact` where it was
-    read and not predicted; adapter_rank: the highest of its adapters, 0 for none; constraint: bytes that the
-    largest of its constraints takes in firmware, 0 for none, or where it was predicted."""
+    """name: the model's; format: its preset, or the format of most weights; program: its ops; tower, mtp: those
+    of its tower, where it sees, and of its layer that predicts a further token, where it has one; entries:
+    bytes of each entry; file: bytes of the whole file, `exact` where it was read and not predicted;
+    adapter_rank: the highest of its adapters, 0 for none; constraint: bytes that the largest of its constraints
+    takes in firmware, 0 for none, or where it was predicted."""
 
     name: str
     format: str
@@ -45,6 +46,7 @@ class Contents:
     adapter_rank: int = 0
     tower: Listing | None = None
     constraint: int = 0
+    mtp: Listing | None = None
 
     @property
     def weights(self) -> int:
@@ -73,6 +75,7 @@ def of_tin(path: Path) -> Contents:
         max((facts.get("rank", 0) for facts in manifest.get(tin.ADAPTERS, {}).values()), default=0),
         read_program(file.entry(vision.PROGRAM)) if vision.PROGRAM in file.names else None,
         _constraint_bytes(path, file),
+        read_program(file.entry(mtp.PROGRAM)) if mtp.PROGRAM in file.names else None,
     )
 
 
@@ -123,9 +126,10 @@ class Base:
         from tinsmith.models import gguf_header
 
         spec = self.spec if preset is None else in_formats(self.spec, preset)
-        data = build.program_of(spec)
-        listing = read_program(data)
-        entries = {"program.bin": len(data), "weights.bin": listing.weight_bytes, **self._text()}
+        programs = build.programs_of(spec)
+        listing, *further = map(read_program, programs.values())
+        entries = {name: len(data) for name, data in programs.items()}
+        entries |= {"weights.bin": listing.weight_bytes, **self._text()}
         packed = {
             role
             for role, held in listing.tensors.items()
@@ -141,7 +145,8 @@ class Base:
         entries |= {"selftest.bin": _SELFTEST, build.GGUF_HEADER: len(gguf_header(spec, packed)), **self.more}
         size = _file_bytes(spec, entries)
         kind, rank = preset or most(listing), self.adapter_rank
-        return Contents(self.name, kind, listing, entries, size, False, rank, tower)
+        layer = further[0] if further else None
+        return Contents(self.name, kind, listing, entries, size, False, rank, tower, mtp=layer)
 
     def _text(self) -> dict[str, int]:
         from tinsmith.compiler import build
@@ -201,11 +206,11 @@ def _file_bytes(spec: Spec, entries: dict[str, int]) -> int:
     return -(-(position + 128) // tin.PAGE) * tin.PAGE + manifest + 128 * len(entries)
 
 
-def of(path: Path, preset: str | None = None, context: int = 0) -> Contents:
+def of(path: Path, preset: str | None = None, context: int = 0, *, mtp: bool = False) -> Contents:
     """Of a tin, or of what a GGUF file or a folder would become.
 
-    preset: None for the formats that the file has; a tin has no other. Raises InputError for one that is asked
-    for of a tin, and what models.load raises.
+    preset: None for the formats that the file has; a tin has no other. mtp: as for models.load. Raises
+    InputError for a format that is asked for of a tin, and what models.load raises.
     """
     from tinsmith import models
 
@@ -215,5 +220,9 @@ def of(path: Path, preset: str | None = None, context: int = 0) -> Contents:
             raise InputError(
                 f"{path}: a tin keeps its format {contents.format}; plan its GGUF or folder for {preset}"
             )
+        if mtp and contents.mtp is None:
+            raise InputError(
+                f"{path}: a tin has the layer that predicts a further token, or not: this one has none"
+            )
         return contents
-    return Base(models.load(path), path.stem, context).contents(preset)
+    return Base(models.load(path, mtp=mtp), path.stem, context).contents(preset)

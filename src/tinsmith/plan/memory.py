@@ -59,8 +59,9 @@ def _aligned(size: int) -> int:
     return -(-size // _core.ALIGNMENT) * _core.ALIGNMENT
 
 
-def session(program: Listing, options: Options) -> Session:
-    """Raises InputError for options that tin_session_size refuses."""
+def session(program: Listing, options: Options, mtp: Listing | None = None) -> Session:
+    """mtp: the program of the model's layer that predicts a further token. Raises InputError for options that
+    tin_session_size refuses."""
     context, chunk = options.context or program.context, options.chunk or program.chunk
     if not 0 < context <= program.context:
         raise InputError(f"a context of {context} tokens; the model has at most {program.context}")
@@ -77,25 +78,37 @@ def session(program: Listing, options: Options) -> Session:
         raise UnsupportedError("room for images; the model has no one table of embeddings that they go beside")
     state = states_bytes(program)
     slots = 2 + options.checkpoints if state else 0
-    logits = _aligned(4 * options.logit_rows * program.vocab)
-    tiles = -(-program.vocab // _core.TILE)
-    blocks = _aligned(_core.BLOCK_ROOM * chunk) + _aligned(4 * tiles) + _aligned(4 * -(-tiles // 32))
-    blocks += _aligned(_core.POINTER_ROOM * chunk if program.states else 0)
+    arena, logits = _aligned(program.row_bytes * chunk), _aligned(4 * options.logit_rows * program.vocab)
     rest = _aligned(_core.SESSION_ROOM) + _aligned(8 * len(program.caches)) + _aligned(4 * context)
-    rest += _aligned(_SAMPLING * program.vocab + _SAMPLING_FIXED) + blocks
+    rest += _aligned(_SAMPLING * program.vocab + _SAMPLING_FIXED)
+    rest += _pass_bytes(program, chunk, options.logit_rows) - arena - logits
     rest += _low_rank_bytes(chunk, options.adapter_rank)
     rest += _aligned(_core.SPAN_ROOM * options.images)
     rest += _aligned(4 * options.image_rows * embedding_width(program))
     rest += _aligned(_core.DRAFTER_ROOM) if options.logit_rows > 1 else 0
+    rest += _predictor_bytes(mtp) if mtp and options.logit_rows > 1 else 0
     return Session(
         context,
         chunk,
         kv=_aligned(kv_bytes(program, context, chunk, options.kv)),
         states=_aligned(4 * slots) + _aligned(state * slots),
-        arena=_aligned(program.row_bytes * chunk),
+        arena=arena,
         logits=logits,
         rest=rest,
     )
+
+
+def _pass_bytes(program: Listing, rows: int, logit_rows: int) -> int:
+    """Without adapters."""
+    tiles = -(-program.vocab // _core.TILE)
+    room = _aligned(program.row_bytes * rows) + _aligned(4 * logit_rows * program.vocab)
+    room += _aligned(_core.BLOCK_ROOM * rows) + _aligned(4 * tiles) + _aligned(4 * -(-tiles // 32))
+    return room + _aligned(_core.POINTER_ROOM * rows if program.states else 0)
+
+
+def _predictor_bytes(mtp: Listing) -> int:
+    """A session's, and its pass of one row (kernels/core/session/predictor.c)."""
+    return _aligned(_core.PREDICTOR_ROOM) + _aligned(2 * states_bytes(mtp)) + _pass_bytes(mtp, 1, 1)
 
 
 def embedding_width(program: Listing) -> int:
@@ -143,10 +156,8 @@ def vision_bytes(tower: Listing, patches: int = 0) -> int:
     """tin_vision_size: of images of so many patches, 0 for the model's most (kernels/core/vision/tower.c)."""
     patches = patches or tower.context
     side = next((step.u[0] for step in tower.ops if step.kind == "MERGE"), 1)
-    tiles = -(-tower.vocab // _core.TILE)
     room = _aligned(_core.VISION_ROOM) + _aligned(8 * len(tower.caches))
-    room += _aligned(tower.row_bytes * patches) + _aligned(4 * tower.vocab * (patches // side**2))
-    room += _aligned(_core.BLOCK_ROOM * patches) + _aligned(4 * tiles) + _aligned(4 * -(-tiles // 32))
+    room += _pass_bytes(tower, patches, patches // side**2)
     return room + _aligned(kv_bytes(tower, patches, patches, "f16"))
 
 
@@ -180,7 +191,7 @@ class Memory:
 
 def of(contents: Contents, options: Options, *, arch: str, in_place: bool, firmware: bool, code: int) -> Memory:
     """in_place: the file is read where it lies in flash, and takes no RAM. firmware: without a system."""
-    planned = session(contents.program, options)
+    planned = session(contents.program, options, contents.mtp)
     own = STACK + _aligned(_STATICS + _TOKEN * planned.context) if firmware else 0
     own += adapter_bytes(contents.program) if firmware and options.adapter_rank else 0
     own += _aligned(contents.constraint) if firmware else 0

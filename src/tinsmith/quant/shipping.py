@@ -94,7 +94,7 @@ def build_files(
 def _build_pair(spec: Spec, gguf: Path, tin: Path, weights: Weights, display: Display, extra: Extra) -> None:
     encode = write_gguf(spec, gguf, weights, display)
     notes = [*spec.notes, *encode.notes]
-    stored = dataclasses.replace(spec, tensors=written(gguf, encode))
+    stored = dataclasses.replace(spec, tensors=written(gguf, encode, predicts(spec)))
     stored = write_mmproj(stored, gguf, weights)
     facts = {**extra.manifest, "weights": weights.name, **({"notes": notes} if notes else {})}
     entries = dict(extra.entries)
@@ -103,11 +103,19 @@ def _build_pair(spec: Spec, gguf: Path, tin: Path, weights: Weights, display: Di
     pack(stored, tin, weights.name, display, entries, facts)
 
 
-def written(path: Path, encode: Encoder) -> dict[str, Tensor]:
-    """The tensors of a file that write_gguf made by this, in its formats, which GGUF may not have."""
+def predicts(spec: Spec) -> bool:
+    """Whether it has the layer that predicts a further token, which models.load leaves out unless asked for."""
+    from tinsmith.models import family
+
+    return family.by_name(spec.family).predicts(spec.hyper)
+
+
+def written(path: Path, encode: Encoder, mtp: bool) -> dict[str, Tensor]:
+    """The tensors of a file that write_gguf made by this, in its formats, which GGUF may not have. mtp: as for
+    models.load."""
     from tinsmith import models
 
-    tensors = models.load(path).tensors
+    tensors = models.load(path, mtp=mtp).tensors
     return {role: in_format(tensor, encode.formats[role]) for role, tensor in tensors.items()}
 
 

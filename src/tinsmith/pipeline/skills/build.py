@@ -37,7 +37,7 @@ def make(run: Run, needs: Needs) -> Made[Built]:
     from tinsmith import models
 
     base = needs.data.facts.base
-    spec = models.load(base.path)
+    spec = models.load(base.path, mtp=run.recipe.build.mtp)
     origin = spec.source or base.sha256  # as the adapters' training says it
     if spec.chat_template is not None:
         spec = dataclasses.replace(spec, chat_template=data.settled(run.recipe, spec.chat_template))

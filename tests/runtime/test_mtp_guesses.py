@@ -1,0 +1,241 @@
+"""Guesses of a model's own layer for a further token: they are what the layer says, change no token, and cost
+little where they are wrong."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import cache
+from typing import Any
+
+import pytest
+from plain_sessions import DONE, PENDING, TOKEN, generated, plainly
+from predicting import predicting_spec, predictions_image
+
+from tinsmith import _core
+from tinsmith.compiler import build_image
+from tinsmith.compiler.mtp import PROGRAM
+from tinsmith.constraint.regex import compile_regex
+from tinsmith.errors import RuntimeFault
+from tinsmith.formats import tin
+from tinsmith.models import Spec
+from tinsmith.runtime import Model
+
+np = pytest.importorskip("numpy")
+
+SAMPLED = {"temperature": 0.4, "seed": 3}
+OPTIONS: dict[str, Any] = {"context": 200, "logit_rows": 9, "checkpoints": 1}
+# How much the model's other layers add: the predicting one knows little of them.
+KNOWN, FITS, ERRS = 0.02, 0.1, 1.0
+
+
+def spec(case: str, main: float) -> Spec:
+    return predicting_spec(case, main=main, layer=min(5 * main, 1.0))
+
+
+@cache
+def image(case: str = "qwen35", main: float = FITS) -> memoryview:
+    return build_image(spec(case, main))
+
+
+@cache
+def core(case: str = "qwen35", main: float = FITS) -> _core.Model:
+    return _core.Model(image(case, main))
+
+
+@cache
+def without(case: str = "qwen35", main: float = FITS) -> _core.Model:
+    """The same model without the layer."""
+    made = spec(case, main)
+    return _core.Model(build_image(replace(made, hyper=replace(made.hyper, mtp=0))))  # type: ignore[call-arg]
+
+
+def prompts(count: int) -> list[list[int]]:
+    """In which nothing comes twice, so that nothing is guessed by what stands earlier."""
+    return [random.Random(seed).sample(range(3, 260), 12) for seed in range(count)]
+
+
+def asked(prompt: Sequence[int], model: _core.Model | None = None, **options: Any) -> _core.Session:
+    session = _core.Session(model or core(), **{**OPTIONS, **options})
+    session.append(prompt)
+    return session
+
+
+def whole(prompt: list[int]) -> _core.Session:
+    return asked(prompt)
+
+
+def in_chunks(prompt: list[int]) -> _core.Session:
+    return asked(prompt, chunk=9, logit_rows=3)
+
+
+def rewound(prompt: list[int]) -> _core.Session:
+    session = asked([*prompt[:7], 5, 6, 7, 8])
+    session.step()
+    session.replace(prompt)
+    return session
+
+
+def copied(prompt: list[int]) -> _core.Session:
+    session = asked(prompt)
+    session.step()
+    copy = _core.Session(core(), **OPTIONS)
+    copy.copy_from(session, len(prompt))
+    return copy
+
+
+def restored(prompt: list[int]) -> _core.Session:
+    session = asked(prompt[:8])
+    session.step()
+    again = _core.Session(core(), **OPTIONS)
+    again.restore(session.save())
+    again.append(prompt[8:])
+    return again
+
+
+@pytest.mark.parametrize("made", [whole, in_chunks, rewound, copied, restored])
+def test_what_is_guessed_is_what_the_layer_says(made: Any) -> None:
+    """Of three tokens, the second is guessed: two passes where that is right, three where it is not."""
+    layer = predictions_image(spec("qwen35", FITS))
+    says, right = Model(_core.Model(layer), layer, threads=1), []
+    for prompt in prompts(12):
+        tokens = plainly(without(), prompt, 3)
+        session = made(prompt)
+        assert generated(session, 3, 1) == tokens
+        guess = int(np.asarray(says.logits([*prompt, tokens[0]]))[-1].argmax())
+        right.append(guess == tokens[1])
+        assert session.passes() == (2 if right[-1] else 3)
+    assert 3 <= sum(right) <= 9
+
+
+def test_it_is_looked_for_among_likely_tokens_and_those_that_were_said() -> None:
+    """Of a vocabulary of many more."""
+    made = predicting_spec(main=KNOWN, layer=KNOWN, vocab=9000)
+    right, unlikely = 0, 0
+    layer = predictions_image(made)
+    model, says = _core.Model(build_image(made)), Model(_core.Model(layer), layer, threads=1)
+    for prompt in prompts(12):
+        tokens = plainly(model, prompt, 3)
+        session = asked(prompt, model)
+        assert generated(session, 3, 1) == tokens
+        logits = np.asarray(says.logits([*prompt, tokens[0]]))[-1]
+        said = {token // 16 for token in [*prompt, tokens[0]]}
+        likely = [token for token in range(9000) if token < 4096 or token // 16 in said]
+        guess = max(likely, key=lambda token: logits[token])
+        assert session.passes() == (2 if guess == tokens[1] else 3)
+        right += guess == tokens[1]
+        unlikely += logits.argmax() == tokens[1] != guess
+    assert right > 2 < unlikely
+
+
+@pytest.mark.parametrize("options", [{}, SAMPLED], ids=["greedy", "sampled"])
+@pytest.mark.parametrize(("case", "main"), [("qwen35", FITS), ("qwen35", ERRS), ("qwen35_moe", FITS)])
+def test_generation_is_plain_decoding(case: str, main: float, options: dict[str, Any]) -> None:
+    prompt = prompts(1)[0]
+    tokens = plainly(without(case, main), prompt, 40, **options)
+    assert plainly(core(case, main), prompt, 40, **options) == tokens
+    for lookup in (0, 1, 8):
+        for budget, threads in ((0, 2), (1, 1), (20_000, 2)):
+            session = asked(prompt, core(case, main), threads=threads)
+            assert generated(session, 40, lookup, budget, **options) == tokens
+
+
+def test_every_instruction_set_guesses_the_same() -> None:
+    for prompt in prompts(2):
+        passes = set()
+        for isa in _core.isa_names():
+            session = asked(prompt, _core.Model(image(), isa))
+            assert generated(session, 30, 1) == plainly(without(), prompt, 30)
+            passes.add(session.passes())
+        assert len(passes) == 1
+
+
+def test_guesses_save_passes_and_wrong_ones_cost_little() -> None:
+    def passes(model: _core.Model, prompt: list[int]) -> int:
+        session = asked(prompt, model)
+        assert generated(session, 20, 1)
+        return session.passes()
+
+    def slices(prompt: list[int], lookup: int) -> int:
+        """Of the least budget, behind the prompt: how much is computed."""
+        session, count = asked(prompt, core(main=ERRS)), 0
+        session.step()
+        session.generate(60, lookup)
+        while (event := session.step(1)) != DONE:
+            count += event == PENDING
+        return count
+
+    ours, plain = (sum(passes(made(main=KNOWN), p) for p in prompts(4)) for made in (core, without))
+    assert ours < 0.75 * plain
+    wrong, none = (sum(slices(prompt, lookup) for prompt in prompts(4)) for lookup in (1, 0))
+    assert none < wrong < 1.15 * none
+
+
+def test_under_a_constraint_it_is_among_the_allowed() -> None:
+    grammar = compile_regex("([a-m]{1,4} ){6}[xyz]{4}").data
+    passes = {}
+    for model in (core(), without()):
+        passes[model] = 0
+        for prompt in prompts(4):
+            session, held = asked(prompt, model), _core.Constraint(model, grammar)
+            session.constrain(held)
+            tokens = generated(session, 40, 1)
+            passes[model] += session.passes()
+            plain = asked(prompt, without())
+            plain.constrain(_core.Constraint(without(), grammar))
+            assert generated(plain, 40) == tokens
+            assert session.finish() == _core.FINISH_END
+    assert passes[core()] < passes[without()]
+
+
+def test_what_comes_between_leaves_no_trace() -> None:
+    """A generation that is ended, saved or copied where a guess is under way, at any slice."""
+    prompt = prompts(1)[0]
+    tokens = plainly(without(), prompt, 12)
+    more = plainly(without(), [*prompt, 9, 8, 7], 5)
+    for stop in range(1, 120, 7):
+        session = asked(prompt)
+        session.generate(12, 1)
+        for _ in range(stop):
+            session.step(1)
+        known = session.tokens()[1]
+        again = _core.Session(core(), **OPTIONS)
+        again.restore(session.save())
+        assert again.tokens()[1] == known
+        assert known == [*prompt, *tokens][: len(known)]
+        session.replace([*prompt, 9, 8, 7])
+        assert generated(session, 5, 1) == more
+
+
+def test_in_a_batch_there_are_none() -> None:
+    sessions = [asked(prompt) for prompt in prompts(3)]
+    batch = _core.Batch(core(), rows=30)
+    for session in sessions:
+        batch.add(session)
+        session.generate(20, 1)
+    got: list[list[int]] = [[] for _ in sessions]
+    events = [PENDING] * len(sessions)
+    while set(events) != {DONE}:
+        events = [DONE if before == DONE else now for before, now in zip(events, batch.step(), strict=True)]
+        for session, event, tokens in zip(sessions, events, got, strict=True):
+            if event == TOKEN:
+                tokens.append(session.token())
+    assert got == [plainly(without(), prompt, 20) for prompt in prompts(3)]
+    alone, batched = (_core.Session(core(), **OPTIONS, batched=there).size() for there in (False, True))
+    plain = [_core.Session(without(), **OPTIONS, batched=there).size() for there in (False, True)]
+    assert alone - batched > plain[0] - plain[1]
+
+
+def test_a_layer_that_does_not_fit_its_model_is_refused() -> None:
+    file = tin.Tin(image())
+    entries = {name: bytes(file.entry(name)) for name in file.names if name != tin.MANIFEST}
+    other = tin.Tin(image(main=ERRS))
+    assert _core.Model(tin.pack_bytes(list(entries.items()), {}))
+    for what, match in (
+        (entries["program.bin"], "does not keep what the last cache"),
+        (bytes(other.entry(PROGRAM))[:-1], "mtp/program.bin has"),
+    ):
+        changed = [*(entries | {PROGRAM: what}).items()]
+        with pytest.raises(RuntimeFault, match=match):
+            _core.Model(tin.pack_bytes(changed, {}))
