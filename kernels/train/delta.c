@@ -3,7 +3,8 @@
 #include "../core/base/math.h"
 #include "../pack/sets.h"
 
-enum { TINI_CHUNK = 64 }; /* tokens: the triangle's work grows with it, the number of states falls */
+/* Tokens of a chunk, with which the triangle's work grows and the number of states falls; how far ahead rows are fetched. */
+enum { TINI_CHUNK = 64, TINI_AHEAD = 3 };
 
 /* The matrices at hand, rows of whole vectors. A chunk has those before TINI_CHUNK_PARTS: of tokens [TINI_CHUNK][keys or
  * values], of pairs of tokens [TINI_CHUNK][TINI_CHUNK], zero above the diagonal, of states [keys][values]. A sequence's
@@ -151,6 +152,32 @@ static tini_packed_delta_line tini_line(const tini_packed_delta *d, uint32_t seq
 static size_t tini_packed_delta_row(const tini_packed_delta_line *line, const tini_packed_delta_piece *piece,
                                     uint32_t token) {
     return (size_t)line->begin + (size_t)piece->chunk * TINI_CHUNK + token - line->before;
+}
+
+/* Where a row's query, key and value are in mixed. */
+static size_t tini_query_at(const tini_packed_delta *d, const tini_packed_delta_line *line, size_t row) {
+    return row * (2 * (size_t)d->groups * d->keys + (size_t)d->heads * d->values) +
+           (size_t)line->group * d->keys;
+}
+
+static size_t tini_key_at(const tini_packed_delta *d, const tini_packed_delta_line *line, size_t row) {
+    return tini_query_at(d, line, row) + (size_t)d->groups * d->keys;
+}
+
+static size_t tini_value_at(const tini_packed_delta *d, const tini_packed_delta_line *line, size_t row) {
+    return tini_key_at(d, line, row) + (size_t)(d->groups - line->group) * d->keys +
+           (size_t)line->head * d->values;
+}
+
+/* Fetches values of mixed that are read soon: rows are too far apart for processors to do so themselves. */
+static void tini_expect(const tini_packed_delta *d, const uint8_t *mixed, size_t at, uint32_t width) {
+#if defined(__GNUC__)
+    const size_t size = d->narrow ? 2 : 4;
+    for (size_t k = 0; k < width * size; k += 64)
+        __builtin_prefetch(mixed + at * size + k);
+#else
+    (void)d, (void)mixed, (void)at, (void)width;
+#endif
 }
 
 static uint32_t tini_chunks_end(const tini_packed_delta_line *line) {

@@ -151,14 +151,17 @@ TINI_INLINE void TINI_OF(tini_read_tokens)(const tini_packed_delta *d, const tin
                                            const tini_packed_delta_room *room,
                                            const tini_packed_delta_line *line,
                                            const tini_packed_delta_piece *piece) {
-    const size_t columns = 2 * (size_t)d->groups * d->keys + (size_t)d->heads * d->values;
     const uint32_t c = piece->chunk, keys = room->keys;
     float *across = tini_part(room, TINI_ACROSS, c), *decay = tini_numbers(room, c, TINI_DECAY);
     for (uint32_t i = piece->from; i < piece->to; i++) {
-        const size_t r = tini_packed_delta_row(line, piece, i),
-                     query = r * columns + (size_t)line->group * d->keys,
-                     key = query + (size_t)d->groups * d->keys,
-                     value = r * columns + 2 * (size_t)d->groups * d->keys + (size_t)line->head * d->values;
+        const size_t r = tini_packed_delta_row(line, piece, i), query = tini_query_at(d, line, r),
+                     key = tini_key_at(d, line, r), value = tini_value_at(d, line, r);
+        if (i + TINI_AHEAD < piece->to) {
+            const size_t later = r + TINI_AHEAD;
+            tini_expect(d, in->mixed, tini_query_at(d, line, later), d->keys);
+            tini_expect(d, in->mixed, tini_key_at(d, line, later), d->keys);
+            tini_expect(d, in->mixed, tini_value_at(d, line, later), d->values);
+        }
         float *own = tini_part(room, TINI_KEYS, c) + (size_t)i * keys;
         tini_numbers(room, c, TINI_KEY_SCALE)[i] = TINI_OF(tini_read_unit)(own, d, in->mixed, key, keys, 1.0f);
         for (uint32_t k = 0; k < d->keys; k++)
@@ -395,15 +398,12 @@ TINI_INLINE void TINI_OF(tini_tokens_back)(const tini_packed_delta *d, const tin
                                            const tini_packed_delta_line *line,
                                            const tini_packed_delta_piece *piece,
                                            const tini_packed_delta_gradients *to) {
-    const size_t columns = 2 * (size_t)d->groups * d->keys + (size_t)d->heads * d->values;
     const int narrow = d->narrow && d->heads == d->groups, add = line->head % (d->heads / d->groups) != 0;
     const uint32_t c = piece->chunk, keys = room->keys;
     const float length = 1.0f / tini_sqrt((float)d->keys);
     float *to_decay = tini_numbers(room, c, TINI_TO_DECAY), rate = 0.0f;
     for (uint32_t i = piece->to; i-- > piece->from;) {
-        const size_t r = tini_packed_delta_row(line, piece, i),
-                     query_at = r * columns + (size_t)line->group * d->keys,
-                     key_at = query_at + (size_t)d->groups * d->keys, at = (size_t)i * keys;
+        const size_t r = tini_packed_delta_row(line, piece, i), at = (size_t)i * keys;
         const float *key = tini_part(room, TINI_KEYS, c) + at, *query = tini_part(room, TINI_QUERIES, c) + at;
         float *to_key = tini_part(room, TINI_TO_KEYS, c) + at,
               *to_read = tini_part(room, TINI_TO_READS, 0) + at,
@@ -418,11 +418,11 @@ TINI_INLINE void TINI_OF(tini_tokens_back)(const tini_packed_delta *d, const tin
         TINI_OF(tini_add_scaled)(to_key, to_read, 1.0f, keys);
         TINI_OF(tini_add_scaled)(to_key, key, -(read + written), keys);
         TINI_OF(tini_scaled)(to_key, to_key, key_scale, keys);
-        TINI_OF(tini_write_row)(to->mixed, narrow, key_at, d->keys, to_key, add);
+        TINI_OF(tini_write_row)(to->mixed, narrow, tini_key_at(d, line, r), d->keys, to_key, add);
         TINI_OF(tini_scaled)(to_query, to_query, length, keys);
         TINI_OF(tini_add_scaled)(to_query, query, -asked / length, keys);
         TINI_OF(tini_scaled)(to_query, to_query, query_scale, keys);
-        TINI_OF(tini_write_row)(to->mixed, narrow, query_at, d->keys, to_query, add);
+        TINI_OF(tini_write_row)(to->mixed, narrow, tini_query_at(d, line, r), d->keys, to_query, add);
     }
     if (piece->from)
         to_decay[piece->from - 1] += rate;
@@ -432,8 +432,6 @@ static void TINI_OF(tini_packed_delta_back)(const tini_packed_delta *d, const ti
                                             const tini_packed_delta_line *line,
                                             const tini_packed_delta_piece *piece, const uint8_t *gradient,
                                             const tini_packed_delta_gradients *to) {
-    const size_t before = 2 * (size_t)d->groups * d->keys + (size_t)line->head * d->values,
-                 columns = 2 * (size_t)d->groups * d->keys + (size_t)d->heads * d->values;
     const uint32_t c = piece->chunk, values = room->values, from = piece->from;
     float *slopes = tini_part(room, TINI_SLOPES, 0), *to_writes = tini_part(room, TINI_TO_WRITES, c);
     for (uint32_t i = from; i < piece->to; i++)
@@ -450,7 +448,7 @@ static void TINI_OF(tini_packed_delta_back)(const tini_packed_delta *d, const ti
         to->steps[r * d->heads + line->head] = TINI_OF(tini_along)(
             to_writes + (size_t)i * values, tini_part(room, TINI_LACKS, c) + (size_t)i * values, values);
         TINI_OF(tini_write_row)
-        (to->mixed, d->narrow && d->heads == d->groups, r * columns + before, d->values,
+        (to->mixed, d->narrow && d->heads == d->groups, tini_value_at(d, line, r), d->values,
          tini_part(room, TINI_TO_LACKS, 0) + (size_t)i * values, 0);
     }
     TINI_OF(tini_compare_back)(d, room, piece);
