@@ -4,6 +4,7 @@
 #include "train/attention.h"
 #include "train/convolution.h"
 #include "train/delta.h"
+#include "train/logits.h"
 #include "train/rows.h"
 
 #include <string.h>
@@ -359,6 +360,30 @@ static PyObject *delta_rule_back(PyObject *module, PyObject *args) {
     return end_row(&call);
 }
 
+static PyObject *weigh_logits(PyObject *module, PyObject *args) {
+    (void)module;
+    enum { LOGITS, TARGETS, TOP, OTHERS, RIGHT, SHRINK, BEST, COUNT };
+    tini_logits l;
+    Py_buffer b[COUNT];
+    memset(b, 0, sizeof b);
+    if (!PyArg_ParseTuple(args, "(O&O&O&O&pf)w*y*w*w*w*w*w*", core_uint32, &l.rows, core_uint32, &l.width,
+                          core_uint32, &l.begin, core_uint32, &l.passed_over, &l.narrow, &l.scale, &b[LOGITS],
+                          &b[TARGETS], &b[TOP], &b[OTHERS], &b[RIGHT], &b[SHRINK], &b[BEST]))
+        return NULL;
+    int fits = l.width && (uint64_t)b[LOGITS].len == (uint64_t)l.rows * l.width * (l.narrow ? 2 : 4);
+    for (int k = TARGETS; k < COUNT; k++)
+        fits = fits && (uint64_t)b[k].len == (uint64_t)l.rows * (k == TARGETS || k == BEST ? 8 : 4);
+    if (fits) {
+        const tini_logits_seen seen = {b[TOP].buf, b[OTHERS].buf, b[RIGHT].buf, b[SHRINK].buf, b[BEST].buf};
+        Py_BEGIN_ALLOW_THREADS tini_weigh_logits(&l, b[LOGITS].buf, b[TARGETS].buf, &seen);
+        Py_END_ALLOW_THREADS
+    } else
+        PyErr_SetString(PyExc_ValueError, "the logits' buffers and sizes don't agree");
+    for (int k = 0; k < COUNT; k++)
+        PyBuffer_Release(&b[k]);
+    return PyErr_Occurred() ? NULL : Py_NewRef(Py_None);
+}
+
 PyMethodDef core_train_functions[] = {
     {"attend", attend, METH_VARARGS,
      "attend((rows, heads, groups, width, shared, window, passed_over, scale, cap), first, end, spans, query, "
@@ -392,5 +417,9 @@ PyMethodDef core_train_functions[] = {
      "delta_rule_back(delta, first, end, spans, mixed, rates, steps, gradient, to mixed, to rates, to steps): "
      "the "
      "same backward"},
+    {"weigh_logits", weigh_logits, METH_VARARGS,
+     "weigh_logits((rows, width, begin, passed_over, narrow, scale), logits, targets, top, others, right, "
+     "shrink, best): "
+     "softmax of a tile; kernels/train/logits.h"},
     {NULL, NULL, 0, NULL},
 };

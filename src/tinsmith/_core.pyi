@@ -164,6 +164,18 @@ def convolve_back(
     /,
 ) -> None: ...
 
+def weigh_logits(
+    tile: tuple[int, int, int, int, bool, float],
+    logits: Buffer,
+    targets: Buffer,
+    top: Buffer,
+    others: Buffer,
+    right: Buffer,
+    shrink: Buffer,
+    best: Buffer,
+    /,
+) -> None: ...
+
 _Delta = tuple[int, int, int, int, int, int, int, bool, float]
 
 def delta_rule(

@@ -352,3 +352,37 @@ def test_a_delta_rule_of_sizes_that_disagree_is_refused(spans: list[int], change
         _core.delta_rule(delta, 0, 1, *given)
     with pytest.raises(ValueError, match="don't agree"):
         _core.delta_rule_back(delta, 0, 1, *given, mixed.copy(), rates.copy(), rates.copy())
+
+
+@pytest.mark.parametrize("passed_over", [0, 1, 2])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_softmax_by_tiles(dtype: torch.dtype, passed_over: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fused, "PASSED_OVER", passed_over)
+    monkeypatch.setattr(fused, "_ALONE", 0)
+    scale, labels, source = 0.5, 7, torch.Generator().manual_seed(1)
+    products = (20 * torch.randn(labels, 90, generator=source)).to(dtype)
+    products[0, 33] = 4000.0  # as good as certain
+    targets = torch.tensor([33, 0, 15, 16, 40, 41, 89])
+    floats = [torch.full((labels, 1), start) for start in (-math.inf, 0.0, 0.0)]
+    seen, weights = (*floats, torch.zeros_like(targets)), torch.zeros(labels, 0)
+    for tile in products.clone().split([16, 1, 24, 49], 1):
+        tile = tile.contiguous()
+        shrink = fused.weigh_logits(tile, scale, weights.shape[1], targets, seen)
+        weights = torch.cat([weights * shrink, tile], 1)
+    logits = products.double() * scale
+    wanted = (logits - logits.max(-1, keepdim=True).values).exp().scatter(1, targets[:, None], 0.0)
+    near = {"rtol": 1e-5, "atol": 1e-30} if dtype == torch.float32 else {"rtol": 1e-2, "atol": 1e-30}
+    torch.testing.assert_close(weights.double(), wanted, **near)
+    torch.testing.assert_close(seen[1].double(), wanted.sum(-1, keepdim=True), rtol=1e-5, atol=1e-30)
+    assert torch.equal(seen[0].double()[:, 0], logits.max(-1).values)
+    assert torch.equal(seen[2].double(), logits.gather(1, targets[:, None]))
+    assert torch.equal(seen[3], logits.argmax(-1))
+
+
+@pytest.mark.parametrize("change", [{"rows": 4}, {"width": 4}, {"width": 0}, {"narrow": True}])
+def test_a_softmax_of_sizes_that_disagree_is_refused(change: dict[str, int]) -> None:
+    sizes = {"rows": 3, "width": 5, "begin": 0, "passed_over": 0, "narrow": False} | change
+    logits, numbers = (torch.zeros(3, width).numpy() for width in (5, 1))
+    tokens = torch.zeros(3, dtype=torch.int64).numpy()
+    with pytest.raises(ValueError, match="don't agree"):
+        _core.weigh_logits((*sizes.values(), 1.0), logits, tokens, *[numbers] * 4, tokens)  # type: ignore[arg-type]

@@ -1,12 +1,12 @@
 """What the core's C functions compute of a network on the CPU (kernels/train): attention over a packed row, RMS
-norms, gated activations, short convolutions and gated delta rules.
+norms, gated activations, short convolutions and gated delta rules; and the softmax of the output head.
 
 Between products of matrices torch's own operations pass over memory five times where one time does, and for
 attention of short sequences they gather, pad and mask what lies in a row already."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -18,8 +18,9 @@ from tinsmith.train.packing import Packing
 from tinsmith.train.sharing import buffer, shared_out
 
 # Values along rows that one thread computes sooner than several: torch's other threads, which wait for work by
-# spinning, have the other cores. A value of attention takes as long as _ATTENDED of them.
-_ALONE, _ATTENDED = 1 << 22, 32
+# spinning, have the other cores. A value of attention takes as long as _ATTENDED of them, one of a softmax as
+# _EXPONENTS.
+_ALONE, _ATTENDED, _EXPONENTS = 1 << 22, 32, 4
 TAPS = 8  # of a convolution, at most
 PASSED_OVER = 0  # of the processor's better instruction sets: for tests
 
@@ -254,11 +255,32 @@ class _DeltaRule(torch.autograd.Function):
         return to[0].to(mixed.dtype), *to[1:], None, None, None
 
 
+def weigh_logits(logits: Tensor, scale: float, begin: int, targets: Tensor, seen: Sequence[Tensor]) -> Tensor:
+    """Puts weights in the place of a tile's products [labels, tokens from `begin` on], of which logits are the
+    scale-fold: softmax before it is divided by its sum, 0 for the targets [labels]. seen: of each label the
+    greatest logit so far, the sum of the others' weights, the target's logit, float32, and the likeliest token,
+    which are brought up to date. To [labels, 1]: by what the tile shrinks earlier sums."""
+    shrink = torch.empty_like(seen[0])
+
+    def work(first: int, end: int) -> None:
+        top, others, right, best = (buffer(one[first:end]) for one in seen)
+        own = (buffer(one[first:end]) for one in (logits, targets))
+        sizes = (end - first, logits.shape[1], begin, PASSED_OVER, logits.dtype == torch.bfloat16, scale)
+        _core.weigh_logits(sizes, *own, top, others, right, buffer(shrink[first:end]), best)
+
+    shared_out(len(logits), _threads(_EXPONENTS * logits.numel()), work)
+    return shrink
+
+
 def _unfilled(like: Tensor, packing: Packing) -> Tensor:
     """A new tensor of rows, those of the filler 0."""
     made = torch.empty_like(like)
     made[len(made) - packing.filler :] = 0
     return made
+
+
+def takes(rows: Tensor) -> bool:
+    return rows.device.type == "cpu" and rows.dtype in (torch.float32, torch.bfloat16)
 
 
 def install(model: nn.Module, dtype: torch.dtype | None) -> None:

@@ -58,10 +58,10 @@ def gated_delta(layer: Any, x: Tensor, packing: Packing) -> Tensor:
     steps = layer.in_proj_b(x).float().sigmoid()
     mixed = _convolved(layer.in_proj_qkv(x), layer.conv1d.weight[:, 0], packing, silu=True)
     sizes, norm = (layer.num_k_heads, layer.head_k_dim), layer.norm
-    rule = fused.delta_rule if _in_c(mixed) else _delta_rule_by_torch
+    rule = fused.delta_rule if fused.takes(mixed) else _delta_rule_by_torch
     out = rule(mixed, rates, steps, sizes, packing, _L2_EPS)
     gate = layer.in_proj_z(x).view(out.shape)
-    if _in_c(out) and gate.dtype == out.dtype and not norm.weight.requires_grad:
+    if fused.takes(out) and gate.dtype == out.dtype and not norm.weight.requires_grad:
         out = fused.gated_norm(out, gate, norm.weight, norm.variance_epsilon)
     else:
         scale = _inverse(out, norm.variance_epsilon, 1 / layer.head_v_dim)[..., None].to(out.dtype)
@@ -142,10 +142,6 @@ _MIXERS = {
 }
 
 
-def _in_c(row: Tensor) -> bool:
-    return row.device.type == "cpu" and row.dtype in (torch.float32, torch.bfloat16)
-
-
 def _convolved(
     row: Tensor, taps: Tensor, packing: Packing, silu: bool = False, bias: Tensor | None = None
 ) -> Tensor:
@@ -153,7 +149,7 @@ def _convolved(
     sequence goes on from the shared prefix."""
     taps = taps.float().T
     bias = taps.new_zeros(taps.shape[1]) if bias is None else bias.float()
-    way = fused.convolve if _in_c(row) and len(taps) <= fused.TAPS else _Convolution.apply
+    way = fused.convolve if fused.takes(row) and len(taps) <= fused.TAPS else _Convolution.apply
     return way(row, taps, bias, packing, silu)
 
 
