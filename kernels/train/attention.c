@@ -10,9 +10,14 @@ typedef struct tini_attend_room {
     float *keys, *values;             /* [columns][width] */
     float *across, *values_across;    /* [width][columns] */
     float *key_gradients, *value_gradients;
-    float *query, *gradient, *sum;    /* [width] */
-    float *weights, *capped, *slopes; /* [columns] */
+    float *query, *gradient, *sum;    /* [TINI_LOOKING][width] */
+    float *weights, *capped, *slopes; /* [TINI_LOOKING][columns] */
 } tini_attend_room;
+
+/* Columns, whole vectors of them, that some tokens see. */
+typedef struct tini_seen {
+    uint32_t begin, end;
+} tini_seen;
 
 typedef struct tini_attend_set {
     void (*forward)(const tini_packed_row *, const tini_packed_inputs *, float *, uint32_t, tini_attend_room *);
@@ -22,8 +27,8 @@ typedef struct tini_attend_set {
 
 TINI_REGION_SCALAR
 
-/* Filled to four vectors of the widest set: as many sums are under way at once. */
-enum { TINI_ATTEND_FILL = 64 };
+/* Filled to four vectors of the widest set: as many sums are under way at once, of so many tokens' rows. */
+enum { TINI_ATTEND_FILL = 64, TINI_LOOKING = 8 };
 
 TINI_INLINE uint32_t tini_filled(uint32_t count) {
     return (count + TINI_ATTEND_FILL - 1) / TINI_ATTEND_FILL * TINI_ATTEND_FILL;
@@ -34,7 +39,7 @@ static uint32_t tini_before(const tini_packed_row *row, uint32_t sequence) {
 }
 
 static size_t tini_rooms_floats(uint32_t columns, uint32_t width) {
-    return 6 * (size_t)columns * width + 3 * (size_t)width + 3 * (size_t)columns;
+    return 6 * (size_t)columns * width + 3 * (size_t)TINI_LOOKING * (width + columns);
 }
 
 size_t tini_attend_memory(const tini_packed_row *row) {
@@ -58,11 +63,11 @@ static void tini_lay_out(tini_attend_room *room, const tini_packed_row *row, uin
     for (uint32_t k = 0; k < 6; k++, memory += (size_t)columns * width)
         *matrices[k] = memory;
     float **rows[] = {&room->query, &room->gradient, &room->sum};
-    for (uint32_t k = 0; k < 3; k++, memory += width)
+    for (uint32_t k = 0; k < 3; k++, memory += (size_t)TINI_LOOKING * width)
         *rows[k] = memory;
-    room->weights = memory;
-    room->capped = memory + columns;
-    room->slopes = memory + 2 * (size_t)columns;
+    float **by_column[] = {&room->weights, &room->capped, &room->slopes};
+    for (uint32_t k = 0; k < 3; k++, memory += (size_t)TINI_LOOKING * columns)
+        *by_column[k] = memory;
 }
 
 /* The row of the packed row that column c of a sequence is. */

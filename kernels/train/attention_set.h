@@ -1,31 +1,13 @@
 /* attention.c for one instruction set (each_set.h). */
-#include "lanes_set.h"
+#include "products_set.h"
 
-/* out[c] = the sum over k < count of factors[k] * matrix[k][c], for c from begin (rounded down to whole vectors) to
- * before end. Four sums of a column are under way at once, and are added at the end. */
-TINI_INLINE void TINI_OF(tini_combine)(float *out, const float *factors, uint32_t count, const float *matrix,
-                                       uint32_t columns, uint32_t begin, uint32_t end) {
-    for (uint32_t c = begin / LANES * LANES; c < end; c += LANES) {
-        LANE sums[4] = {{0}};
-        const float *column = matrix + c;
-        uint32_t k = 0;
-        for (; k + 4 <= count; k += 4, column += 4 * (size_t)columns)
-            for (uint32_t j = 0; j < 4; j++)
-                sums[j] += factors[k + j] * TINI_OF(tini_load)(column + j * (size_t)columns);
-        for (; k < count; k++, column += columns)
-            sums[0] += factors[k] * TINI_OF(tini_load)(column);
-        TINI_OF(tini_store)(out + c, (sums[0] + sums[1]) + (sums[2] + sums[3]));
-    }
-}
-
-/* matrix[k][w] += factors[k] * vector[w], for the rows k from begin to before end. */
-TINI_INLINE void TINI_OF(tini_add_outer)(float *matrix, const float *factors, const float *vector,
-                                         uint32_t width, uint32_t begin, uint32_t end) {
-    for (uint32_t k = begin; k < end; k++)
-        for (uint32_t w = 0; w < width; w += LANES) {
-            float *at = matrix + (size_t)k * width + w;
-            TINI_OF(tini_store)(at, TINI_OF(tini_load)(at) + factors[k] * TINI_OF(tini_load)(vector + w));
-        }
+/* out [rows][width] = factors [rows][count] * matrix [count][matrix_row]. */
+TINI_INLINE void TINI_OF(tini_product)(float *out, size_t out_row, uint32_t rows, uint32_t width,
+                                       const float *factors, size_t row, uint32_t count, const float *matrix,
+                                       size_t matrix_row) {
+    for (size_t r = 0; r < rows; r++)
+        memset(out + r * out_row, 0, width * sizeof(float));
+    TINI_OF(tini_times)(out, out_row, rows, width, factors, row, 1, count, matrix, matrix_row);
 }
 
 /* Fills what whole vectors hold around the columns begin .. end. */
@@ -36,14 +18,12 @@ TINI_INLINE void TINI_OF(tini_fill_around)(float *columns, uint32_t begin, uint3
         columns[c] = value;
 }
 
-/* The weights of the columns begin .. end that the query in the room gives; zero around them. */
-TINI_INLINE void TINI_OF(tini_weigh)(const tini_packed_row *row, tini_attend_room *room, uint32_t begin,
+/* From the scores of the columns begin .. end to their weights; capped: the scores, where there is a cap. */
+TINI_INLINE void TINI_OF(tini_weigh)(const tini_packed_row *row, float *weights, float *capped, uint32_t begin,
                                      uint32_t end) {
-    float *weights = room->weights;
     const uint32_t from = begin / LANES * LANES;
-    TINI_OF(tini_combine)(weights, room->query, row->width, room->across, room->columns, begin, end);
     for (uint32_t c = begin; row->cap > 0.0f && c < end; c++)
-        weights[c] = room->capped[c] = tini_soft_cap(weights[c], row->cap);
+        weights[c] = capped[c] = tini_soft_cap(weights[c], row->cap);
     TINI_OF(tini_fill_around)(weights, begin, end, -TINI_INFINITY);
     LANE highest = TINI_OF(tini_load)(weights + from), sum = {0}, lowest = sum - 87.0f;
     for (uint32_t c = from + LANES; c < end; c += LANES)
@@ -64,14 +44,29 @@ TINI_INLINE void TINI_OF(tini_weigh)(const tini_packed_row *row, tini_attend_roo
         TINI_OF(tini_store)(weights + c, TINI_OF(tini_load)(weights + c) * inverse);
 }
 
-/* Weighs the columns that token i of the sequence sees under the query at `from`; returns the first of them. */
-TINI_INLINE uint32_t TINI_OF(tini_look)(const tini_packed_row *row, tini_attend_room *room, const float *from,
-                                        uint32_t i) {
-    const uint32_t end = room->before + i + 1, begin = row->window && end > row->window ? end - row->window : 0;
-    for (uint32_t w = 0; w < row->width; w++)
-        room->query[w] = from[w] * row->scale;
-    TINI_OF(tini_weigh)(row, room, begin, end);
-    return begin;
+/* Weighs the columns that `rows` tokens of the sequence, i and the next, see under their queries, the first at `from`: 0
+ * where one sees none. */
+TINI_INLINE tini_seen TINI_OF(tini_look)(const tini_packed_row *row, tini_attend_room *room, const float *from,
+                                         uint32_t i, uint32_t rows) {
+    const uint32_t after = room->before + i + 1,
+                   first = row->window && after > row->window ? after - row->window : 0;
+    const tini_seen seen = {first / LANES * LANES, (after + rows - 1 + LANES - 1) / LANES * LANES};
+    for (size_t r = 0; r < rows; r++)
+        for (uint32_t w = 0; w < row->width; w++)
+            room->query[r * room->width + w] = from[r * row->heads * row->width + w] * row->scale;
+    TINI_OF(tini_product)
+    (room->weights + seen.begin, room->columns, rows, seen.end - seen.begin, room->query, room->width,
+     row->width, room->across + seen.begin, room->columns);
+    for (uint32_t r = 0; r < rows; r++) {
+        float *weights = room->weights + (size_t)r * room->columns;
+        const uint32_t end = after + r, begin = row->window && end > row->window ? end - row->window : 0;
+        TINI_OF(tini_weigh)(row, weights, room->capped + (size_t)r * room->columns, begin, end);
+        for (uint32_t c = seen.begin; c < begin; c++)
+            weights[c] = 0.0f;
+        for (uint32_t c = end; c < seen.end; c++)
+            weights[c] = 0.0f;
+    }
+    return seen;
 }
 
 static void TINI_OF(tini_forward)(const tini_packed_row *row, const tini_packed_inputs *in, float *out,
@@ -80,32 +75,41 @@ static void TINI_OF(tini_forward)(const tini_packed_row *row, const tini_packed_
     for (uint32_t head = 0; head < row->heads; head++) {
         if (head % share == 0)
             tini_gather(row, in, sequence, head / share, room, 0);
-        for (uint32_t i = 0; i < room->length; i++) {
-            size_t at = ((size_t)(first + i) * row->heads + head) * row->width;
-            uint32_t begin = TINI_OF(tini_look)(row, room, in->query + at, i), end = room->before + i + 1;
-            TINI_OF(tini_combine)(room->sum, room->weights + begin, end - begin,
-                                  room->values + (size_t)begin * room->width, room->width, 0, row->width);
-            memcpy(out + at, room->sum, row->width * sizeof(float));
+        for (uint32_t i = 0; i < room->length; i += TINI_LOOKING) {
+            const uint32_t rows = room->length - i < TINI_LOOKING ? room->length - i : TINI_LOOKING;
+            const size_t at = ((size_t)(first + i) * row->heads + head) * row->width;
+            const tini_seen seen = TINI_OF(tini_look)(row, room, in->query + at, i, rows);
+            TINI_OF(tini_product)
+            (room->sum, room->width, rows, room->width, room->weights + seen.begin, room->columns,
+             room->before + i + rows - seen.begin, room->values + (size_t)seen.begin * room->width,
+             room->width);
+            for (size_t r = 0; r < rows; r++)
+                memcpy(out + at + r * row->heads * row->width, room->sum + r * room->width,
+                       row->width * sizeof(float));
         }
     }
 }
 
-/* From the gradient of a token's output in the room to that of its scores, in `slopes`. */
-TINI_INLINE void TINI_OF(tini_slopes)(const tini_packed_row *row, tini_attend_room *room, uint32_t begin,
-                                      uint32_t end) {
-    float *slopes = room->slopes;
-    const float *weights = room->weights;
-    LANE products = {0};
-    TINI_OF(tini_combine)(slopes, room->gradient, row->width, room->values_across, room->columns, begin, end);
-    for (uint32_t c = begin / LANES * LANES; c < end; c += LANES)
-        products += TINI_OF(tini_load)(weights + c) * TINI_OF(tini_load)(slopes + c);
-    const float mean = TINI_OF(tini_total)(products);
-    for (uint32_t c = begin / LANES * LANES; c < end; c += LANES)
-        TINI_OF(tini_store)(slopes + c,
-                            TINI_OF(tini_load)(weights + c) * (TINI_OF(tini_load)(slopes + c) - mean));
-    for (uint32_t c = begin; row->cap > 0.0f && c < end; c++) {
-        float tanh = room->capped[c] / row->cap;
-        slopes[c] *= 1.0f - tanh * tanh;
+/* From the gradients of tokens' outputs in the room to those of their scores, in `slopes`. */
+TINI_INLINE void TINI_OF(tini_slopes)(const tini_packed_row *row, tini_attend_room *room, tini_seen seen,
+                                      uint32_t rows) {
+    TINI_OF(tini_product)
+    (room->slopes + seen.begin, room->columns, rows, seen.end - seen.begin, room->gradient, room->width,
+     row->width, room->values_across + seen.begin, room->columns);
+    for (size_t r = 0; r < rows; r++) {
+        float *slopes = room->slopes + r * room->columns;
+        const float *weights = room->weights + r * room->columns, *capped = room->capped + r * room->columns;
+        LANE products = {0};
+        for (uint32_t c = seen.begin; c < seen.end; c += LANES)
+            products += TINI_OF(tini_load)(weights + c) * TINI_OF(tini_load)(slopes + c);
+        const float mean = TINI_OF(tini_total)(products);
+        for (uint32_t c = seen.begin; c < seen.end; c += LANES)
+            TINI_OF(tini_store)
+        (slopes + c, TINI_OF(tini_load)(weights + c) * (TINI_OF(tini_load)(slopes + c) - mean));
+        for (uint32_t c = seen.begin; row->cap > 0.0f && c < seen.end; c++) {
+            float tanh = weights[c] > 0.0f ? capped[c] / row->cap : 0.0f;
+            slopes[c] *= 1.0f - tanh * tanh;
+        }
     }
 }
 
@@ -114,25 +118,34 @@ static void TINI_OF(tini_backward)(const tini_packed_row *row, const tini_packed
                                    tini_attend_room *room) {
     const uint32_t share = row->heads / row->groups, first = row->spans[2 * sequence];
     const size_t side = (size_t)room->columns * room->width * sizeof(float),
-                 early = (size_t)row->shared * row->groups * row->width;
+                 early = (size_t)row->shared * row->groups * row->width, next = (size_t)row->heads * row->width;
     for (uint32_t head = 0; head < row->heads; head++) {
         if (head % share == 0) {
             tini_gather(row, in, sequence, head / share, room, 1);
             memset(room->key_gradients, 0, side);
             memset(room->value_gradients, 0, side);
         }
-        for (uint32_t i = 0; i < room->length; i++) {
-            size_t at = ((size_t)(first + i) * row->heads + head) * row->width;
-            uint32_t begin = TINI_OF(tini_look)(row, room, in->query + at, i), end = room->before + i + 1;
-            memcpy(room->gradient, gradient + at, row->width * sizeof(float));
-            TINI_OF(tini_slopes)(row, room, begin, end);
-            TINI_OF(tini_combine)(room->sum, room->slopes + begin, end - begin,
-                                  room->keys + (size_t)begin * room->width, room->width, 0, row->width);
-            for (uint32_t w = 0; w < row->width; w++)
-                to->query[at + w] = room->sum[w] * row->scale;
-            TINI_OF(tini_add_outer)(room->key_gradients, room->slopes, room->query, room->width, begin, end);
-            TINI_OF(tini_add_outer)(room->value_gradients, room->weights, room->gradient, room->width, begin,
-                                    end);
+        for (uint32_t i = 0; i < room->length; i += TINI_LOOKING) {
+            const uint32_t rows = room->length - i < TINI_LOOKING ? room->length - i : TINI_LOOKING;
+            const size_t at = ((size_t)(first + i) * row->heads + head) * row->width;
+            const tini_seen seen = TINI_OF(tini_look)(row, room, in->query + at, i, rows);
+            const uint32_t count = room->before + i + rows - seen.begin;
+            const size_t begin = (size_t)seen.begin * room->width;
+            for (size_t r = 0; r < rows; r++)
+                memcpy(room->gradient + r * room->width, gradient + at + r * next, row->width * sizeof(float));
+            TINI_OF(tini_slopes)(row, room, seen, rows);
+            TINI_OF(tini_product)
+            (room->sum, room->width, rows, room->width, room->slopes + seen.begin, room->columns, count,
+             room->keys + begin, room->width);
+            for (size_t r = 0; r < rows; r++)
+                for (uint32_t w = 0; w < row->width; w++)
+                    to->query[at + r * next + w] = room->sum[r * room->width + w] * row->scale;
+            TINI_OF(tini_times)
+            (room->key_gradients + begin, room->width, count, room->width, room->slopes + seen.begin, 1,
+             room->columns, rows, room->query, room->width);
+            TINI_OF(tini_times)
+            (room->value_gradients + begin, room->width, count, room->width, room->weights + seen.begin, 1,
+             room->columns, rows, room->gradient, room->width);
         }
         if ((head + 1) % share)
             continue;

@@ -12,28 +12,21 @@
 enum { TINI_TAPS_MAX = 8 };
 
 /* Row r is token r. Sequence s has the rows from spans[2 s] to before spans[2 s + 1] and goes on from the first `shared`
- * rows, which are a sequence of their own, the first, if there are any. A head has `width` channels; longest: rows of
- * the longest of the other sequences. silu: of the sum. */
+ * rows, which are a sequence of their own, the first, if there are any. silu: of the sum. */
 typedef struct tini_convolution {
-    uint32_t rows, heads, width, taps, shared, longest, passed_over, sequences;
+    uint32_t rows, channels, taps, shared, passed_over, sequences;
     int narrow, silu;
     const uint32_t *spans;
 } tini_convolution;
 
-/* What it makes of row [rows][heads * width] with taps [taps + 1][heads * width], float32, the last but one the token's own
- * and the last what is added: of the shared rows prefix [heads][shared][width], and of the other sequences own [heads][sequences][longest][width],
- * whose rows past a sequence's end are left as they are. */
-typedef struct tini_convolved {
-    void *prefix, *own;
-} tini_convolved;
+/* Of row [rows][channels] with taps [taps + 1][channels], float32, the last but one the token's own and the last what is added,
+ * to out [rows][channels]: the channels from `first` to before `end`; rows of no sequence are left as they are. The caller
+ * has checked the sizes and spans. */
+void tini_convolve(const tini_convolution *c, const void *row, const float *taps, void *out, uint32_t first,
+                   uint32_t end);
 
-/* Of the heads from `first` to before `end`. The caller has checked the sizes and spans. */
-void tini_convolve(const tini_convolution *c, const void *row, const float *taps, const tini_convolved *to,
-                   uint32_t first, uint32_t end);
-
-/* The same backward: adds to the gradients of row and of taps, float32; to_taps may be NULL. */
-void tini_convolve_back(const tini_convolution *c, const void *row, const float *taps,
-                        const tini_convolved *gradient, float *to_row, float *to_taps, uint32_t first,
-                        uint32_t end);
+/* From the gradient of out to that of row, like it; adds to that of taps, float32, which may be NULL. */
+void tini_convolve_back(const tini_convolution *c, const void *row, const float *taps, const void *gradient,
+                        void *to_row, float *to_taps, uint32_t first, uint32_t end);
 
 #endif

@@ -1,10 +1,10 @@
 /* rows.c for one instruction set (each_set.h). */
 #include "lanes_set.h"
 
-TINI_INLINE float TINI_OF(tini_inverse)(const uint8_t *x, uint32_t width, float epsilon) {
+TINI_INLINE float TINI_OF(tini_inverse)(const uint8_t *x, const int narrow, uint32_t width, float epsilon) {
     LANE squares = {0};
-#define TINI_SQUARE(k, room)                        \
-    LANE value = TINI_OF(tini_take)(x, 0, k, room); \
+#define TINI_SQUARE(k, room)                             \
+    LANE value = TINI_OF(tini_take)(x, narrow, k, room); \
     squares += value * value;
     TINI_EACH(width, TINI_SQUARE);
 #undef TINI_SQUARE
@@ -13,7 +13,7 @@ TINI_INLINE float TINI_OF(tini_inverse)(const uint8_t *x, uint32_t width, float 
 
 TINI_INLINE void TINI_OF(tini_norm_row)(uint32_t width, const int narrow, const uint8_t *x,
                                         const uint8_t *weight, float epsilon, uint8_t *out) {
-    const float inverse = TINI_OF(tini_inverse)(x, width, epsilon);
+    const float inverse = TINI_OF(tini_inverse)(x, 0, width, epsilon);
 #define TINI_SCALE(k, room) \
     TINI_OF(tini_put)       \
     (out, narrow, k, room, TINI_OF(tini_take)(x, 0, k, room) * inverse * TINI_OF(tini_take)(weight, 0, k, room))
@@ -25,7 +25,7 @@ TINI_INLINE void TINI_OF(tini_norm_row)(uint32_t width, const int narrow, const 
 TINI_INLINE void TINI_OF(tini_norm_row_back)(uint32_t width, const int narrow, const uint8_t *x,
                                              const uint8_t *weight, float epsilon, const uint8_t *gradient,
                                              uint8_t *to) {
-    const float inverse = TINI_OF(tini_inverse)(x, width, epsilon);
+    const float inverse = TINI_OF(tini_inverse)(x, 0, width, epsilon);
     LANE products = {0};
 #define TINI_SLOPE(k, room) \
     (TINI_OF(tini_take)(gradient, narrow, k, room) * TINI_OF(tini_take)(weight, 0, k, room))
@@ -101,4 +101,63 @@ static void TINI_OF(tini_gate_back)(const tini_rows *m, const uint8_t *gate, con
             TINI_OF(tini_gated_row_back)(m->width, 1, gate + r, up + r, gradient + r, to_gate + r, to_up + r);
         else
             TINI_OF(tini_gated_row_back)(m->width, 0, gate + r, up + r, gradient + r, to_gate + r, to_up + r);
+}
+
+TINI_INLINE void TINI_OF(tini_gated_norm_row)(const tini_rows *m, const int narrow, const uint8_t *x,
+                                              const uint8_t *gate, const uint8_t *weight, uint8_t *out) {
+    const float inverse = TINI_OF(tini_inverse)(x, narrow, m->width, m->epsilon);
+#define TINI_GATE_NORM(k, room)                                \
+    LANE g = TINI_OF(tini_take)(gate, narrow, k, room);        \
+    LANE n = TINI_OF(tini_take)(x, narrow, k, room) * inverse; \
+    TINI_OF(tini_put)                                          \
+    (out, narrow, k, room, n * TINI_OF(tini_take)(weight, 0, k, room) * (g * TINI_OF(tini_sigmoid)(g)))
+    TINI_EACH(m->width, TINI_GATE_NORM);
+#undef TINI_GATE_NORM
+}
+
+/* As a norm's, with s = gradient * weight * silu(gate). */
+TINI_INLINE void TINI_OF(tini_gated_norm_row_back)(const tini_rows *m, const int narrow, const uint8_t *x,
+                                                   const uint8_t *gate, const uint8_t *weight,
+                                                   const uint8_t *gradient, uint8_t *to_x, uint8_t *to_gate) {
+    const float inverse = TINI_OF(tini_inverse)(x, narrow, m->width, m->epsilon);
+    LANE products = {0};
+#define TINI_GATE_NORM_PRODUCT(k, room)                                                              \
+    LANE g = TINI_OF(tini_take)(gate, narrow, k, room), s = TINI_OF(tini_sigmoid)(g);                \
+    LANE n = TINI_OF(tini_take)(x, narrow, k, room) * inverse;                                       \
+    LANE d = TINI_OF(tini_take)(gradient, narrow, k, room) * TINI_OF(tini_take)(weight, 0, k, room); \
+    products += d * n * (g * s);                                                                     \
+    TINI_OF(tini_put)(to_gate, narrow, k, room, d * n * (s + g * s * (1.0f - s)))
+    TINI_EACH(m->width, TINI_GATE_NORM_PRODUCT);
+    const float along = TINI_OF(tini_total)(products) / (float)m->width;
+#define TINI_GATE_NORM_BACK(k, room)                                                                 \
+    LANE g = TINI_OF(tini_take)(gate, narrow, k, room);                                              \
+    LANE n = TINI_OF(tini_take)(x, narrow, k, room) * inverse;                                       \
+    LANE d = TINI_OF(tini_take)(gradient, narrow, k, room) * TINI_OF(tini_take)(weight, 0, k, room); \
+    TINI_OF(tini_put)(to_x, narrow, k, room, (d * (g * TINI_OF(tini_sigmoid)(g)) - n * along) * inverse)
+    TINI_EACH(m->width, TINI_GATE_NORM_BACK);
+#undef TINI_GATE_NORM_BACK
+#undef TINI_GATE_NORM_PRODUCT
+}
+
+static void TINI_OF(tini_gate_norm)(const tini_rows *m, const uint8_t *x, const uint8_t *gate,
+                                    const uint8_t *weight, uint8_t *out) {
+    const size_t size = (m->narrow ? 2 : 4) * (size_t)m->width;
+    for (size_t r = 0; r < m->rows * size; r += size)
+        if (m->narrow)
+            TINI_OF(tini_gated_norm_row)(m, 1, x + r, gate + r, weight, out + r);
+        else
+            TINI_OF(tini_gated_norm_row)(m, 0, x + r, gate + r, weight, out + r);
+}
+
+static void TINI_OF(tini_gate_norm_back)(const tini_rows *m, const uint8_t *x, const uint8_t *gate,
+                                         const uint8_t *weight, const uint8_t *gradient, uint8_t *to_x,
+                                         uint8_t *to_gate) {
+    const size_t size = (m->narrow ? 2 : 4) * (size_t)m->width;
+    for (size_t r = 0; r < m->rows * size; r += size) {
+        const uint8_t *d = gradient + r;
+        if (m->narrow)
+            TINI_OF(tini_gated_norm_row_back)(m, 1, x + r, gate + r, weight, d, to_x + r, to_gate + r);
+        else
+            TINI_OF(tini_gated_norm_row_back)(m, 0, x + r, gate + r, weight, d, to_x + r, to_gate + r);
+    }
 }

@@ -128,7 +128,19 @@ def gated_back(
     /,
 ) -> None: ...
 
-_Convolution = tuple[int, int, int, int, int, int, int, bool, bool]
+def gated_norm(rows: _Rows, x: Buffer, gate: Buffer, weight: Buffer, out: Buffer, /) -> None: ...
+def gated_norm_back(
+    rows: _Rows,
+    x: Buffer,
+    gate: Buffer,
+    weight: Buffer,
+    gradient: Buffer,
+    to_x: Buffer,
+    to_gate: Buffer,
+    /,
+) -> None: ...
+
+_Convolution = tuple[int, int, int, int, int, bool, bool]
 
 def convolve(
     convolution: _Convolution,
@@ -137,8 +149,7 @@ def convolve(
     spans: Buffer,
     row: Buffer,
     taps: Buffer,
-    prefix: Buffer,
-    own: Buffer,
+    out: Buffer,
     /,
 ) -> None: ...
 def convolve_back(
@@ -148,10 +159,49 @@ def convolve_back(
     spans: Buffer,
     row: Buffer,
     taps: Buffer,
-    prefix: Buffer,
-    own: Buffer,
+    gradient: Buffer,
     to_row: Buffer,
     to_taps: Buffer,
+    /,
+) -> None: ...
+
+def weigh_logits(
+    tile: tuple[int, int, int, int, bool, float],
+    logits: Buffer,
+    targets: Buffer,
+    top: Buffer,
+    others: Buffer,
+    right: Buffer,
+    shrink: Buffer,
+    best: Buffer,
+    /,
+) -> None: ...
+
+_Delta = tuple[int, int, int, int, int, int, int, bool, float]
+
+def delta_rule(
+    delta: _Delta,
+    first: int,
+    end: int,
+    spans: Buffer,
+    mixed: Buffer,
+    rates: Buffer,
+    steps: Buffer,
+    out: Buffer,
+    /,
+) -> None: ...
+def delta_rule_back(
+    delta: _Delta,
+    first: int,
+    end: int,
+    spans: Buffer,
+    mixed: Buffer,
+    rates: Buffer,
+    steps: Buffer,
+    gradient: Buffer,
+    to_mixed: Buffer,
+    to_rates: Buffer,
+    to_steps: Buffer,
     /,
 ) -> None: ...
 def block_layout(format: str, /) -> dict[str, Any]: ...

@@ -1,4 +1,4 @@
-"""Attention and short convolutions of packed rows by the core's C functions, beside float64 written out."""
+"""What the core's C functions compute of packed rows, beside float64 written out."""
 
 from __future__ import annotations
 
@@ -150,6 +150,10 @@ def test_norms_and_gates(dtype: Any, width: int, passed_over: int, monkeypatch: 
     want = torch.nn.functional.silu(doubles[0]) * doubles[1]
     compare(fused.gated(*narrow), want, narrow, doubles)
 
+    want = torch.nn.functional.silu(doubles[0]) * doubles[1] * weight
+    want = want * (doubles[1].square().mean(-1, keepdim=True) + 1e-5).rsqrt()
+    compare(fused.gated_norm(narrow[1], narrow[0], weight, 1e-5), want, narrow, doubles)
+
 
 def test_what_another_module_does_is_left_to_it() -> None:
     class PlainRMSNorm(torch.nn.Module):
@@ -165,30 +169,26 @@ def test_what_another_module_does_is_left_to_it() -> None:
     assert ["forward" in vars(module) for module in modules] == [True, False]
 
 
-def convolved(
-    row: Tensor, taps: Tensor, bias: Tensor, heads: int, packing: Packing, silu: bool
-) -> list[Tensor]:
-    """[heads, length, channels of a head] of the prefix, if there is one, and of each sequence."""
-    found = []
+def convolved(row: Tensor, taps: Tensor, bias: Tensor, packing: Packing, silu: bool) -> Tensor:
+    out = torch.zeros_like(row)
     for begin, end in packing.extents.tolist():
         before = [] if begin < packing.shared else list(range(packing.shared))
         x = row[[*before, *range(begin, end)]]
         padded = torch.cat([x.new_zeros(len(taps) - 1, x.shape[1]), x])
-        out = bias + sum(padded[place : place + len(x)] * tap for place, tap in enumerate(taps))
-        out = torch.nn.functional.silu(out) if silu else out
-        found.append(out[len(before) :].view(end - begin, heads, -1).transpose(0, 1))
-    return found
+        own = bias + sum(padded[place : place + len(x)] * tap for place, tap in enumerate(taps))
+        own = torch.nn.functional.silu(own) if silu else own
+        out = out.index_copy(0, torch.arange(begin, end), own[len(before) :])
+    return out
 
 
 @pytest.mark.parametrize("passed_over", [0, 1, 2])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 @pytest.mark.parametrize(
-    ("heads", "width", "count", "shared", "silu"),
-    [(6, 128, 4, 9, True), (1, 40, 3, 2, False), (3, 7, 4, 0, True), (2, 33, 8, 5, False), (2, 16, 1, 3, True)],
+    ("channels", "count", "shared", "silu"),
+    [(768, 4, 9, True), (40, 3, 2, False), (21, 4, 0, True), (66, 8, 5, False), (32, 1, 3, True)],
 )
 def test_convolutions_and_their_gradients(
-    heads: int,
-    width: int,
+    channels: int,
     count: int,
     shared: int,
     silu: bool,
@@ -198,69 +198,191 @@ def test_convolutions_and_their_gradients(
 ) -> None:
     monkeypatch.setattr(fused, "PASSED_OVER", passed_over)
     packing, source = packing_of(shared, 7), torch.Generator().manual_seed(2)
-    rows, channels = packing.tokens.shape[1], heads * width
+    rows = packing.tokens.shape[1]
     row = torch.randn(rows, channels, generator=source).to(dtype)
     taps, bias = (torch.randn(rows, channels, generator=source) for rows in (count, 1))
-    slope = torch.randn(heads, packing.sequences + 1, rows, width, generator=source).to(dtype)
+    slope = torch.randn(rows, channels, generator=source).to(dtype)
     results = []
-    for way in (fused.convolve, mixing._Convolution.apply, None):  # type: ignore[attr-defined]
-        kind = torch.float64 if way is None else dtype
-        own_row = row.to(kind).requires_grad_(True)
+    for way in (fused.convolve, mixing._Convolution.apply, convolved):
+        kind = torch.float64 if way is convolved else dtype
         wide = torch.promote_types(kind, torch.float32)
-        own_taps, own_bias = (one.to(wide).requires_grad_(True) for one in (taps, bias[0]))
-        if way is None:
-            pieces = convolved(own_row, own_taps, own_bias, heads, packing, silu)
-        else:
-            prefix, own = way(own_row, own_taps, own_bias, heads, packing, silu)
-            lengths = [end - begin for begin, end in packing.spans]
-            pieces = [prefix[:, 0]] if shared else []
-            pieces += [own[:, number, :length] for number, length in enumerate(lengths)]
-            assert not any(own[:, number, length:].any() for number, length in enumerate(lengths))
-        total = sum((piece * slope[:, number, : piece.shape[1]]).sum() for number, piece in enumerate(pieces))
-        gradients = torch.autograd.grad(total, (own_row, own_taps, own_bias))  # type: ignore[arg-type]
-        results.append([*pieces, *gradients])
+        given = [row.to(kind), taps.to(wide), bias[0].to(wide)]
+        given = [one.requires_grad_(True) for one in given]
+        out = way(*given, packing, silu)  # type: ignore[operator]
+        results.append([out, *torch.autograd.grad((out * slope).sum(), given)])
     bound = 1e-5 if dtype == torch.float32 else 0.02
     for found in results[:2]:
         for one, other in zip(found, results[2], strict=True):
             assert (one.double() - other).abs().max() <= bound * other.abs().max()
 
 
-def test_a_convolution_is_the_same_by_any_number_of_threads() -> None:
+def delta_ruled(
+    mixed: Tensor, rates: Tensor, steps: Tensor, sizes: tuple[int, int], packing: Packing, epsilon: float
+) -> Tensor:
+    """A token at a time."""
+    groups, keys = sizes
+    rows, heads = rates.shape
+    query, key = (
+        part.view(rows, groups, keys).repeat_interleave(heads // groups, 1)
+        for part in mixed[:, : 2 * groups * keys].chunk(2, 1)
+    )
+    query, key = (one * (one.square().sum(-1, keepdim=True) + epsilon).rsqrt() for one in (query, key))
+    value = mixed[:, 2 * groups * keys :].view(rows, heads, -1)
+    out, states = [value.new_zeros(heads, value.shape[2])] * rows, value.new_zeros(heads, keys, value.shape[2])
+    left = states
+    for begin, end in packing.extents.tolist():
+        state = states if begin < packing.shared else left
+        for t in range(begin, end):
+            state = state * rates[t].exp()[:, None, None]
+            lacks = value[t] - torch.einsum("hk,hkv->hv", key[t], state)
+            state = state + torch.einsum("h,hk,hv->hkv", steps[t], key[t], lacks)
+            out[t] = torch.einsum("hk,hkv->hv", query[t], state) * keys**-0.5
+        left = state if begin < packing.shared else left
+    return torch.stack(out)
+
+
+def drawn_delta(
+    rows: int, heads: int, sizes: tuple[int, int], values: int, dtype: torch.dtype = torch.float32
+) -> list[Tensor]:
+    """mixed, rates and steps."""
+    source, (groups, keys) = torch.Generator().manual_seed(5), sizes
+    mixed = torch.randn(rows, 2 * groups * keys + heads * values, generator=source).to(dtype)
+    rates = -torch.rand(rows, heads, generator=source)
+    return [mixed, rates, torch.rand(rows, heads, generator=source)]
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize(
+    ("heads", "groups", "keys", "values", "shared", "own"),
+    [
+        (2, 2, 128, 128, 9, (30, 1, 3)),  # all in a chunk
+        (4, 2, 20, 33, 0, (70, 130, 2)),  # shared keys, several chunks
+        (2, 1, 16, 8, 62, (1, 2, 90)),  # the prefix ends within a chunk
+        (3, 3, 8, 24, 128, (65, 5)),  # and at the end of one
+        (1, 1, 7, 5, 100, (64,)),
+    ],
+)
+def test_delta_rules_and_their_gradients(
+    heads: int,
+    groups: int,
+    keys: int,
+    values: int,
+    shared: int,
+    own: tuple[int, ...],
+    dtype: torch.dtype,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    packing = pack([TokenSequence((0,) * (shared + length), (1,)) for length in own], shared)
+    sizes, rows = (groups, keys), packing.tokens.shape[1]
+    given = drawn_delta(rows, heads, sizes, values, dtype)
+    slope = torch.randn(rows, heads, values, generator=torch.Generator().manual_seed(1)).to(dtype)
+    slope[rows - packing.filler :] = 0
+    wide = [one.double().requires_grad_(True) for one in given]
+    want = delta_ruled(*wide, sizes, packing, 1e-6)
+    wanted = [want, *torch.autograd.grad((want * slope).sum(), wide)]
+    narrow = [one.requires_grad_(True) for one in given]
+    ways = [(passed_over, fused.delta_rule) for passed_over in range(3)]
+    for passed_over, rule in [*ways, (0, mixing._delta_rule_by_torch)]:
+        monkeypatch.setattr(fused, "PASSED_OVER", passed_over)
+        out = rule(*narrow, sizes, packing, 1e-6)
+        found = [out, *torch.autograd.grad((out * slope).sum(), narrow)]
+        in_c = rule is fused.delta_rule
+        bound = 1e-5 if dtype == torch.float32 else 0.01 if in_c else 0.05
+        for one, other in zip(found, wanted, strict=True):
+            assert one.dtype != torch.float64 and not one[rows - packing.filler :].any()
+            assert (one.double() - other).abs().max() <= bound * other.abs().max()
+
+
+def test_convolutions_and_delta_rules_are_the_same_by_any_number_of_threads() -> None:
     packing, source = packing_of(7, 60), torch.Generator().manual_seed(4)
-    shapes = [(packing.tokens.shape[1], 5 * 1024), (4, 5 * 1024), (5 * 1024,)]
-    given = [torch.randn(shape, generator=source, requires_grad=True) for shape in shapes]
+    rows, sizes = packing.tokens.shape[1], (5, 256)
+    mixed, *decays = (one.requires_grad_(True) for one in drawn_delta(rows, 10, sizes, 256))
+    taps = [torch.randn(shape, generator=source, requires_grad=True) for shape in [(4, 5120), (5120,)]]
     found, before = [], torch.get_num_threads()
     try:
         for threads in (1, 2, 3):
             torch.set_num_threads(threads)
-            prefix, own = fused.convolve(*given, 5, packing, True)
-            total = prefix.square().sum() + own.square().sum()
-            found.append([prefix, own, *torch.autograd.grad(total, given)])
+            middle = fused.convolve(mixed, *taps, packing, True)
+            out = fused.delta_rule(middle, *decays, sizes, packing, 1e-6)
+            total = out.square().sum()
+            found.append([middle, out, *torch.autograd.grad(total, [mixed, *decays, *taps])])
     finally:
         torch.set_num_threads(before)
     assert all(torch.equal(one, other) for run in found[1:] for one, other in zip(found[0], run, strict=True))
 
 
+BAD_SPANS = [([0, 9], 0), ([5, 4], 0), ([0, 4], 2), ([1, 2, 2, 4], 2), ([], 2), ([], 0)]
+
+
 @pytest.mark.parametrize(
     ("spans", "change"),
     [
-        ([0, 9], {}),
-        ([5, 4], {}),
-        ([0, 4], {"width": 3}),
+        *((spans, {"shared": shared}) for spans, shared in BAD_SPANS),
+        ([0, 4], {"channels": 7}),
         ([0, 4], {"taps": 9}),
-        ([0, 4], {"longest": 3}),
-        ([0, 4], {"shared": 2}),
-        ([1, 2, 2, 4], {"shared": 2}),
-        ([], {"shared": 2}),
     ],
 )
 def test_a_convolution_of_sizes_that_disagree_is_refused(spans: list[int], change: dict[str, int]) -> None:
-    sizes = {"rows": 8, "heads": 2, "width": 4, "taps": 4, "shared": 0, "longest": 8} | change
+    sizes = {"rows": 8, "channels": 8, "taps": 4, "shared": 0} | change
     row, taps = torch.zeros(8, 8).numpy(), torch.zeros(sizes["taps"] + 1, 8).numpy()
-    prefix, own = torch.zeros(sizes["shared"], 8).numpy(), torch.zeros(sizes["longest"], 8).numpy()
-    given = (torch.tensor(spans, dtype=torch.int32).numpy(), row, taps, prefix, own)
+    given = (torch.tensor(spans, dtype=torch.int32).numpy(), row, taps, row.copy())
     convolution = (*sizes.values(), 0, False, True)
     with pytest.raises(ValueError, match="don't agree"):
         _core.convolve(convolution, 0, 1, *given)
     with pytest.raises(ValueError, match="don't agree"):
         _core.convolve_back(convolution, 0, 1, *given, row.copy(), taps.copy())
+
+
+@pytest.mark.parametrize(
+    ("spans", "change"),
+    [
+        *((spans, {"shared": shared}) for spans, shared in BAD_SPANS),
+        *(
+            ([0, 4], change)
+            for change in ({"groups": 3}, {"groups": 0}, {"keys": 3}, {"values": 2000}, {"rows": 7})
+        ),
+    ],
+)
+def test_a_delta_rule_of_sizes_that_disagree_is_refused(spans: list[int], change: dict[str, int]) -> None:
+    sizes = {"rows": 8, "heads": 4, "groups": 2, "keys": 2, "values": 3, "shared": 0} | change
+    mixed, rates, out = (torch.zeros(8, width).numpy() for width in (20, 4, 12))
+    given = (torch.tensor(spans, dtype=torch.int32).numpy(), mixed, rates, rates, out)
+    delta = (*sizes.values(), 0, False, 1e-6)
+    with pytest.raises(ValueError, match="don't agree"):
+        _core.delta_rule(delta, 0, 1, *given)
+    with pytest.raises(ValueError, match="don't agree"):
+        _core.delta_rule_back(delta, 0, 1, *given, mixed.copy(), rates.copy(), rates.copy())
+
+
+@pytest.mark.parametrize("passed_over", [0, 1, 2])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_softmax_by_tiles(dtype: torch.dtype, passed_over: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fused, "PASSED_OVER", passed_over)
+    monkeypatch.setattr(fused, "_ALONE", 0)
+    scale, labels, source = 0.5, 7, torch.Generator().manual_seed(1)
+    products = (20 * torch.randn(labels, 90, generator=source)).to(dtype)
+    products[0, 33] = 4000.0  # as good as certain
+    targets = torch.tensor([33, 0, 15, 16, 40, 41, 89])
+    floats = [torch.full((labels, 1), start) for start in (-math.inf, 0.0, 0.0)]
+    seen, weights = (*floats, torch.zeros_like(targets)), torch.zeros(labels, 0)
+    for tile in products.clone().split([16, 1, 24, 49], 1):
+        tile = tile.contiguous()
+        shrink = fused.weigh_logits(tile, scale, weights.shape[1], targets, seen)
+        weights = torch.cat([weights * shrink, tile], 1)
+    logits = products.double() * scale
+    wanted = (logits - logits.max(-1, keepdim=True).values).exp().scatter(1, targets[:, None], 0.0)
+    near = {"rtol": 1e-5, "atol": 1e-30} if dtype == torch.float32 else {"rtol": 1e-2, "atol": 1e-30}
+    torch.testing.assert_close(weights.double(), wanted, **near)
+    torch.testing.assert_close(seen[1].double(), wanted.sum(-1, keepdim=True), rtol=1e-5, atol=1e-30)
+    assert torch.equal(seen[0].double()[:, 0], logits.max(-1).values)
+    assert torch.equal(seen[2].double(), logits.gather(1, targets[:, None]))
+    assert torch.equal(seen[3], logits.argmax(-1))
+
+
+@pytest.mark.parametrize("change", [{"rows": 4}, {"width": 4}, {"width": 0}, {"narrow": True}])
+def test_a_softmax_of_sizes_that_disagree_is_refused(change: dict[str, int]) -> None:
+    sizes = {"rows": 3, "width": 5, "begin": 0, "passed_over": 0, "narrow": False} | change
+    logits, numbers = (torch.zeros(3, width).numpy() for width in (5, 1))
+    tokens = torch.zeros(3, dtype=torch.int64).numpy()
+    with pytest.raises(ValueError, match="don't agree"):
+        _core.weigh_logits((*sizes.values(), 1.0), logits, tokens, *[numbers] * 4, tokens)  # type: ignore[arg-type]

@@ -1,12 +1,12 @@
 """What the core's C functions compute of a network on the CPU (kernels/train): attention over a packed row, RMS
-norms, gated activations and short convolutions.
+norms, gated activations, short convolutions and gated delta rules; and the softmax of the output head.
 
 Between products of matrices torch's own operations pass over memory five times where one time does, and for
 attention of short sequences they gather, pad and mask what lies in a row already."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -18,8 +18,9 @@ from tinsmith.train.packing import Packing
 from tinsmith.train.sharing import buffer, shared_out
 
 # Values along rows that one thread computes sooner than several: torch's other threads, which wait for work by
-# spinning, have the other cores. A value of attention takes as long as _ATTENDED of them.
-_ALONE, _ATTENDED = 1 << 22, 32
+# spinning, have the other cores. A value of attention takes as long as _ATTENDED of them, one of a softmax as
+# _EXPONENTS.
+_ALONE, _ATTENDED, _EXPONENTS = 1 << 22, 32, 4
 TAPS = 8  # of a convolution, at most
 PASSED_OVER = 0  # of the processor's better instruction sets: for tests
 
@@ -134,60 +135,152 @@ class _Gated(torch.autograd.Function):
         return tuple(to)
 
 
-def convolve(
-    row: Tensor, taps: Tensor, bias: Tensor, heads: int, packing: Packing, silu: bool
-) -> tuple[Tensor, Tensor]:
+def gated_norm(x: Tensor, gate: Tensor, weight: Tensor, epsilon: float) -> Tensor:
+    """rms_norm(x) * silu(gate), x and gate [..., width] of the same type, float32 or bfloat16; weight [width]
+    is frozen."""
+    return _GatedNorm.apply(x.contiguous(), gate.contiguous(), weight, epsilon)  # type: ignore[no-untyped-call, no-any-return]
+
+
+class _GatedNorm(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, gate: Tensor, weight: Tensor, epsilon: float) -> Tensor:
+        ctx.save_for_backward(x, gate, weight)
+        ctx.epsilon = epsilon
+        out = torch.empty_like(x)
+        _by_rows(_core.gated_norm, x.dtype, epsilon, [x, gate], weight, [out])
+        return out
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        x, gate, weight = ctx.saved_tensors
+        to = [torch.empty_like(x), torch.empty_like(gate)]
+        given = [gradients[0].contiguous(), *to]
+        _by_rows(_core.gated_norm_back, x.dtype, ctx.epsilon, [x, gate], weight, given)
+        return *to, None, None
+
+
+def convolve(row: Tensor, taps: Tensor, bias: Tensor, packing: Packing, silu: bool) -> Tensor:
     """A causal depthwise convolution, or silu of it: row [width, channels], taps [count, channels] and bias
-    [channels] float32, to [heads, 1, shared, channels of a head] of the prefix and [heads, sequences, longest,
-    channels of a head]."""
+    [channels] float32, to [width, channels], the filler 0."""
     sums = torch.cat([taps, bias[None]])
-    out = _Convolve.apply(row.contiguous(), sums, heads, packing, silu)  # type: ignore[no-untyped-call]
-    return out  # type: ignore[no-any-return]
+    return _Convolve.apply(row.contiguous(), sums, packing, silu)  # type: ignore[no-untyped-call, no-any-return]
 
 
 class _Convolve(torch.autograd.Function):
     """taps: and the bias below them. The sums are computed again on the way back."""
 
     @staticmethod
-    def forward(
-        ctx: Any, row: Tensor, taps: Tensor, heads: int, packing: Packing, silu: bool
-    ) -> tuple[Tensor, Tensor]:
+    def forward(ctx: Any, row: Tensor, taps: Tensor, packing: Packing, silu: bool) -> Tensor:
         ctx.save_for_backward(row, taps)
-        rows, width = len(row), row.shape[1] // heads
-        narrow = row.dtype == torch.bfloat16
-        ctx.sizes = (
-            rows,
-            heads,
-            width,
-            len(taps) - 1,
-            packing.shared,
-            packing.longest,
-            PASSED_OVER,
-            narrow,
-            silu,
-        )
         ctx.packing = packing
-        prefix = row.new_empty(heads, 1, packing.shared, width)
-        own = row.new_zeros(heads, packing.sequences, packing.longest, width)
-        given = [buffer(one) for one in (packing.extents, row, taps, prefix, own)]
+        narrow = row.dtype == torch.bfloat16
+        ctx.sizes = (*row.shape, len(taps) - 1, packing.shared, PASSED_OVER, narrow, silu)
+        out = _unfilled(row, packing)
+        given = [buffer(one) for one in (packing.extents, row, taps, out)]
         shared_out(
-            heads, _threads(row.numel()), lambda first, end: _core.convolve(ctx.sizes, first, end, *given)
+            row.shape[1],
+            _threads(row.numel()),
+            lambda first, end: _core.convolve(ctx.sizes, first, end, *given),
         )
-        return prefix, own
+        return out
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         row, taps = ctx.saved_tensors
-        to_row = row.new_zeros(row.shape, dtype=torch.float32)
+        to_row = _unfilled(row, ctx.packing)
         to_taps = torch.zeros_like(taps) if ctx.needs_input_grad[1] else taps.new_zeros(0)
-        slopes = [one.contiguous() for one in gradients]
-        given = [buffer(one) for one in (ctx.packing.extents, row, taps, *slopes, to_row, to_taps)]
+        tensors = (ctx.packing.extents, row, taps, gradients[0].contiguous(), to_row, to_taps)
+        given = [buffer(one) for one in tensors]
         shared_out(
-            ctx.sizes[1],
+            row.shape[1],
             _threads(row.numel()),
             lambda first, end: _core.convolve_back(ctx.sizes, first, end, *given),
         )
-        return to_row.to(row.dtype), to_taps if ctx.needs_input_grad[1] else None, None, None, None
+        return to_row, to_taps if ctx.needs_input_grad[1] else None, None, None
+
+
+def delta_rule(
+    mixed: Tensor, rates: Tensor, steps: Tensor, sizes: tuple[int, int], packing: Packing, epsilon: float
+) -> Tensor:
+    """mixing.delta_rule over a packed row: mixed [width, queries, keys and values side by side], float32 or
+    bfloat16; sizes: the number of heads of keys, and the keys of one; rates and steps [width, heads], float32.
+    To [width, heads, values], like mixed, the filler 0."""
+    rows = (rates.contiguous(), steps.contiguous())
+    return _DeltaRule.apply(mixed.contiguous(), *rows, sizes, packing, epsilon)  # type: ignore[no-untyped-call, no-any-return]
+
+
+class _DeltaRule(torch.autograd.Function):
+    """Each sequence is computed again on the way back: what it leaves along the way is many times its row."""
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        mixed: Tensor,
+        rates: Tensor,
+        steps: Tensor,
+        sizes: tuple[int, int],
+        packing: Packing,
+        epsilon: float,
+    ) -> Tensor:
+        ctx.save_for_backward(mixed, rates, steps)
+        ctx.packing = packing
+        rows, heads = rates.shape
+        groups, keys = sizes
+        values = (mixed.shape[1] - 2 * groups * keys) // heads
+        narrow = mixed.dtype == torch.bfloat16
+        ctx.sizes = (rows, heads, groups, keys, values, packing.shared, PASSED_OVER, narrow, epsilon)
+        out = _unfilled(mixed.new_empty(rows, heads, values), packing)
+        given = [buffer(one) for one in (packing.extents, mixed, rates, steps, out)]
+        shared_out(
+            groups,
+            _threads(_ATTENDED * mixed.numel()),
+            lambda first, end: _core.delta_rule(ctx.sizes, first, end, *given),
+        )
+        return out
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        mixed, rates, steps = ctx.saved_tensors
+        _, heads, groups, *_ = ctx.sizes
+        # Where heads share their keys, the keys' gradients are sums.
+        to_mixed = mixed if heads == groups else mixed.new_empty(mixed.shape, dtype=torch.float32)
+        to = [_unfilled(one, ctx.packing) for one in (to_mixed, rates, steps)]
+        tensors = (ctx.packing.extents, mixed, rates, steps, gradients[0].contiguous(), *to)
+        given = [buffer(one) for one in tensors]
+        shared_out(
+            groups,
+            _threads(_ATTENDED * mixed.numel()),
+            lambda first, end: _core.delta_rule_back(ctx.sizes, first, end, *given),
+        )
+        return to[0].to(mixed.dtype), *to[1:], None, None, None
+
+
+def weigh_logits(logits: Tensor, scale: float, begin: int, targets: Tensor, seen: Sequence[Tensor]) -> Tensor:
+    """Puts weights in the place of a tile's products [labels, tokens from `begin` on], of which logits are the
+    scale-fold: softmax before it is divided by its sum, 0 for the targets [labels]. seen: of each label the
+    greatest logit so far, the sum of the others' weights, the target's logit, float32, and the likeliest token,
+    which are brought up to date. To [labels, 1]: by what the tile shrinks earlier sums."""
+    shrink = torch.empty_like(seen[0])
+
+    def work(first: int, end: int) -> None:
+        top, others, right, best = (buffer(one[first:end]) for one in seen)
+        own = (buffer(one[first:end]) for one in (logits, targets))
+        sizes = (end - first, logits.shape[1], begin, PASSED_OVER, logits.dtype == torch.bfloat16, scale)
+        _core.weigh_logits(sizes, *own, top, others, right, buffer(shrink[first:end]), best)
+
+    shared_out(len(logits), _threads(_EXPONENTS * logits.numel()), work)
+    return shrink
+
+
+def _unfilled(like: Tensor, packing: Packing) -> Tensor:
+    """A new tensor of rows, those of the filler 0."""
+    made = torch.empty_like(like)
+    made[len(made) - packing.filler :] = 0
+    return made
+
+
+def takes(rows: Tensor) -> bool:
+    return rows.device.type == "cpu" and rows.dtype in (torch.float32, torch.bfloat16)
 
 
 def install(model: nn.Module, dtype: torch.dtype | None) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from tinsmith.train import fused
 from tinsmith.train.blocks import Blocks
 
 TILE = 4096  # rows of the head: with a batch's labels their logits stay in the cache of most processors
@@ -45,34 +46,40 @@ class AnswerLoss(torch.autograd.Function):
         own_rows = torch.zeros_like(pull)
         # Where labels are smoothed: the sum of all logits, and of what pulls at them alike.
         level, even = torch.zeros_like(top), top.new_zeros(1)
+        in_c = cap is None and not smoothing and fused.takes(rows)
         for begin in range(0, height, TILE):
             size = min(TILE, height - begin)
             part = head[begin : begin + size] if isinstance(head, Tensor) else head.scratch(begin, size)
-            logits = (rows @ part.T).float().mul_(scale)
-            bent = None
-            if cap is not None:
-                bent = logits.div_(cap).tanh_()
-                logits = bent * cap
-                steep = 1 - bent.square()
-            if smoothing:
-                level += logits.sum(-1, keepdim=True)
-                if learn:
-                    pulls = part.sum(0, dtype=torch.float32) if bent is None else steep.to(head.dtype) @ part
-                    even = even + pulls
-            peak, place = logits.max(-1, keepdim=True)
-            best = torch.where(peak > top, place + begin, best[:, None])[:, 0]
-            inside = ((targets >= begin) & (targets < begin + size))[:, None]
-            own = (targets[:, None] - begin).clamp(0, size - 1)
-            right = torch.where(inside, logits.gather(1, own), right)
-            raised = torch.maximum(top, peak)
-            weights = logits.sub_(raised).exp_()
-            weights.scatter_(1, own, torch.where(inside, 0.0, weights.gather(1, own)))
-            shrink, top = (top - raised).exp(), raised
-            others = others * shrink + weights.sum(-1, keepdim=True)
+            here = ((targets >= begin) & (targets < begin + size)).nonzero()[:, 0]
+            own = targets[here] - begin
+            products, steep = rows @ part.T, None
+            if in_c:
+                shrink = fused.weigh_logits(products, scale, begin, targets, (top, others, right, best))
+                weights = products
+            else:
+                logits = products.float().mul_(scale)
+                if cap is not None:
+                    bent = logits.div_(cap).tanh_()
+                    logits, steep = bent * cap, 1 - bent.square()
+                if smoothing:
+                    level += logits.sum(-1, keepdim=True)
+                    if learn:
+                        pulls = (
+                            part.sum(0, dtype=torch.float32) if steep is None else steep.to(head.dtype) @ part
+                        )
+                        even = even + pulls
+                peak, place = logits.max(-1, keepdim=True)
+                best = torch.where(peak > top, place + begin, best[:, None])[:, 0]
+                right[here, 0] = logits[here, own]
+                raised = torch.maximum(top, peak)
+                weights = logits.sub_(raised).exp_()
+                weights[here, own] = 0.0
+                shrink, top = (top - raised).exp(), raised
+                others = others * shrink + weights.sum(-1, keepdim=True)
             if learn:
-                own_rows = torch.where(inside, part[own[:, 0]].float(), own_rows)
-                if bent is not None:
-                    slope = torch.where(inside, steep.gather(1, own), slope)
+                own_rows[here] = part[own].float()
+                if steep is not None:
+                    slope[here, 0] = steep[here, own]
                     weights.mul_(steep)
                 pull.mul_(shrink).add_(weights.to(head.dtype) @ part)
         total = others + (right - top).exp()

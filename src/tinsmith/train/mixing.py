@@ -56,25 +56,46 @@ def gated_delta(layer: Any, x: Tensor, packing: Packing) -> Tensor:
     """Qwen3.5's linear attention, [width, dim] to the same."""
     rates = -layer.A_log.float().exp() * functional.softplus(layer.in_proj_a(x).float() + layer.dt_bias)
     steps = layer.in_proj_b(x).float().sigmoid()
-    sizes = [layer.num_k_heads, layer.num_k_heads, layer.num_v_heads]
-    repeat = layer.num_v_heads // layer.num_k_heads
-    # A family has one length for the heads of keys and of values.
-    mixed = _convolved(layer.in_proj_qkv(x), layer.conv1d.weight[:, 0], sum(sizes), packing, silu=True)
-    state, parts = None, []
-    pieces = [(rates[None, : packing.shared], steps[None, : packing.shared])] if packing.shared else []
-    pieces.append((packing.side_by_side(rates), packing.side_by_side(steps)))
-    for number, (rate, step) in enumerate(pieces):
-        query, key, value = mixed[number].split(sizes)  # type: ignore[no-untyped-call]
-        if repeat > 1:
-            query, key = (rows.repeat_interleave(repeat, 0) for rows in (query, key))
-        go_on = number + 1 < len(pieces)
-        out, state = delta_rule(query, key, value, rate.permute(2, 0, 1), step.permute(2, 0, 1), state, go_on)
+    mixed = _convolved(layer.in_proj_qkv(x), layer.conv1d.weight[:, 0], packing, silu=True)
+    sizes, norm = (layer.num_k_heads, layer.head_k_dim), layer.norm
+    rule = fused.delta_rule if fused.takes(mixed) else _delta_rule_by_torch
+    out = rule(mixed, rates, steps, sizes, packing, _L2_EPS)
+    gate = layer.in_proj_z(x).view(out.shape)
+    if fused.takes(out) and gate.dtype == out.dtype and not norm.weight.requires_grad:
+        out = fused.gated_norm(out, gate, norm.weight, norm.variance_epsilon)
+    else:
+        scale = _inverse(out, norm.variance_epsilon, 1 / layer.head_v_dim)[..., None].to(out.dtype)
+        out = out * scale * (functional.silu(gate) * norm.weight.to(out.dtype))
+    return layer.out_proj(out.flatten(1))  # type: ignore[no-any-return]
+
+
+def _delta_rule_by_torch(
+    mixed: Tensor, rates: Tensor, steps: Tensor, sizes: tuple[int, int], packing: Packing, epsilon: float
+) -> Tensor:
+    """fused.delta_rule by torch's operations, on any device."""
+    groups, keys = sizes
+    heads, state, parts = rates.shape[1], None, []
+    for go_on, mix, rate, step in _pieces(packing, mixed, rates, steps):
+        query, key, value = mix.split([groups * keys, groups * keys, mix.shape[-1] - 2 * groups * keys], -1)  # type: ignore[no-untyped-call]
+        query, key = (_by_head(rows, groups).repeat_interleave(heads // groups, 0) for rows in (query, key))
+        given = (query, key, _by_head(value, heads), rate.permute(2, 0, 1), step.permute(2, 0, 1))
+        out, state = delta_rule(*given, state, go_on, epsilon)
         out = out.permute(1, 2, 0, 3)
         parts.append(out[0] if go_on else packing.in_a_row(out))
-    joined = torch.cat(parts)
-    scale = _inverse(joined, layer.norm.variance_epsilon, 1 / layer.head_v_dim)[..., None].to(joined.dtype)
-    gate = functional.silu(layer.in_proj_z(x)).view(joined.shape) * layer.norm.weight.to(joined.dtype)
-    return layer.out_proj((joined * scale * gate).flatten(1))  # type: ignore[no-any-return]
+    return torch.cat(parts)
+
+
+def _by_head(rows: Tensor, heads: int) -> Tensor:
+    """[sequences, length, channels] to [heads, sequences, length, channels of a head]."""
+    return rows.unflatten(-1, (heads, -1)).permute(2, 0, 1, 3)
+
+
+def _pieces(packing: Packing, *rows: Tensor) -> Iterator[tuple[Any, ...]]:
+    """Of a packed row's tensors the shared prefix, as one sequence, if there is one, and the sequences, side by
+    side: [sequences, length, ...]; before them, whether others go on from it."""
+    if packing.shared:
+        yield True, *(one[None, : packing.shared] for one in rows)
+    yield False, *(packing.side_by_side(one) for one in rows)
 
 
 def selective_state(layer: Any, x: Tensor, packing: Packing) -> Tensor:
@@ -85,17 +106,14 @@ def selective_state(layer: Any, x: Tensor, packing: Packing) -> Tensor:
     steps = functional.softplus(steps.float() + layer.dt_bias)
     rates = -layer.A_log.float().exp() * steps
     conv = layer.conv1d
-    mixed = _convolved(mixed, conv.weight[:, 0], 1, packing, silu=True, bias=conv.bias)
+    mixed = _convolved(mixed, conv.weight[:, 0], packing, silu=True, bias=conv.bias)
     state, parts = None, []
-    pieces = [(rates[None, : packing.shared], steps[None, : packing.shared])] if packing.shared else []
-    pieces.append((packing.side_by_side(rates), packing.side_by_side(steps)))
-    for number, (rate, step) in enumerate(pieces):
-        value, before, after = mixed[number].split([inner, states, states], -1)  # type: ignore[no-untyped-call]
-        value = value[0].unflatten(-1, (layer.num_heads, -1)).permute(2, 0, 1, 3)
+    for go_on, mix, rate, step in _pieces(packing, mixed, rates, steps):
+        value, before, after = mix.split([inner, states, states], -1)
+        value = _by_head(value, layer.num_heads)
+        before, after = (_by_head(rows, groups) for rows in (before, after))
         if groups > 1:
-            split = (rows[0].unflatten(-1, (groups, -1)).permute(2, 0, 1, 3) for rows in (before, after))
-            before, after = (rows.repeat_interleave(each, 0) for rows in split)
-        go_on = number + 1 < len(pieces)
+            before, after = (rows.repeat_interleave(each, 0) for rows in (before, after))
         out, state = state_update(
             value, before, after, rate.permute(2, 0, 1), step.permute(2, 0, 1), state, go_on
         )
@@ -111,10 +129,7 @@ def selective_state(layer: Any, x: Tensor, packing: Packing) -> Tensor:
 def short_convolution(layer: Any, x: Tensor, packing: Packing) -> Tensor:
     """LFM2's gated convolution, [width, dim] to the same."""
     before, after, value = layer.in_proj(x).chunk(3, -1)
-    *prefix, own = (piece[0] for piece in _convolved(before * value, layer.conv.weight[:, 0], 1, packing))
-    mixed = torch.cat([*(piece[0] for piece in prefix), packing.in_a_row(own)])
-    if layer.conv.bias is not None:
-        mixed = mixed + layer.conv.bias.to(mixed.dtype)
+    mixed = _convolved(before * value, layer.conv.weight[:, 0], packing, bias=layer.conv.bias)
     return layer.out_proj(after * mixed)  # type: ignore[no-any-return]
 
 
@@ -128,44 +143,34 @@ _MIXERS = {
 
 
 def _convolved(
-    row: Tensor, taps: Tensor, heads: int, packing: Packing, silu: bool = False, bias: Tensor | None = None
-) -> list[Tensor]:
-    """A causal depthwise convolution of [width, channels], taps [channels, count], bias [channels]; [heads,
-    sequences, length, channels of a head]: of the shared prefix, if there is one, and of the sequences, each
-    after the prefix."""
+    row: Tensor, taps: Tensor, packing: Packing, silu: bool = False, bias: Tensor | None = None
+) -> Tensor:
+    """A causal depthwise convolution of [width, channels], taps [channels, count], bias [channels]; each
+    sequence goes on from the shared prefix."""
     taps = taps.float().T
     bias = taps.new_zeros(taps.shape[1]) if bias is None else bias.float()
-    in_c = row.device.type == "cpu" and row.dtype in (torch.float32, torch.bfloat16)
-    way = fused.convolve if in_c and len(taps) <= fused.TAPS else _Convolution.apply
-    prefix, own = way(row, taps, bias, heads, packing, silu)
-    return [prefix, own] if packing.shared else [own]
+    way = fused.convolve if fused.takes(row) and len(taps) <= fused.TAPS else _Convolution.apply
+    return way(row, taps, bias, packing, silu)
 
 
 class _Convolution(torch.autograd.Function):
     """y[t] = bias + sum over j of taps[j] x[t + j - count + 1], or silu of that; x goes on from the shared
     prefix.
 
-    row [width, channels], taps [count, channels] and bias [channels] float32, to [heads, 1, shared, channels of
-    a head] and [heads, sequences, longest, channels of a head] in the row's type: where the core's C does not
-    do it.
+    row [width, channels], taps [count, channels] and bias [channels] float32, to [width, channels] in the row's
+    type, the filler 0: where the core's C does not do it.
     """
 
     @staticmethod
-    def forward(
-        ctx: Any, row: Tensor, taps: Tensor, bias: Tensor, heads: int, packing: Packing, silu: bool
-    ) -> tuple[Tensor, Tensor]:
+    def forward(ctx: Any, row: Tensor, taps: Tensor, bias: Tensor, packing: Packing, silu: bool) -> Tensor:
         taps = taps.contiguous()
         ctx.save_for_backward(row, taps, bias)
-        ctx.heads, ctx.packing, ctx.silu = heads, packing, silu
-        width = row.shape[1] // heads
-        prefix = row.new_zeros(heads, 1, packing.shared, width)
-        own = row.new_zeros(heads, packing.sequences, packing.longest, width)
-        for held, begin, end in _Convolution.pieces(prefix, own, packing):
+        ctx.packing, ctx.silu = packing, silu
+        result = torch.zeros_like(row)
+        for begin, end in packing.extents.tolist():
             out = _Convolution.sums(_Convolution.before(row, begin, end, len(taps), packing.shared), taps, bias)
-            if silu:
-                out = functional.silu(out, inplace=True)
-            held.copy_(out.view(-1, heads, width).transpose(0, 1))
-        return prefix, own
+            result[begin:end] = functional.silu(out, inplace=True) if silu else out
+        return result
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
@@ -173,8 +178,8 @@ class _Convolution(torch.autograd.Function):
         shared, history = ctx.packing.shared, len(taps) - 1
         d_row = row.new_zeros(row.shape, dtype=torch.float32)
         d_taps, d_bias = torch.zeros_like(taps), torch.zeros_like(bias)
-        for held, begin, end in _Convolution.pieces(gradients[0], gradients[1], ctx.packing):
-            out = held.transpose(0, 1).flatten(1).float()
+        for begin, end in ctx.packing.extents.tolist():
+            out = gradients[0][begin:end].float()
             x = _Convolution.before(row, begin, end, len(taps), shared)
             if ctx.silu:
                 out = torch.ops.aten.silu_backward(out, _Convolution.sums(x, taps, bias))
@@ -189,15 +194,7 @@ class _Convolution(torch.autograd.Function):
             d_row[begin:end] += d_x[history:]
             known = min(history, shared) if begin else 0
             d_row[shared - known : shared] += d_x[history - known : history]
-        return d_row.to(row.dtype), d_taps, d_bias, None, None, None
-
-    @staticmethod
-    def pieces(prefix: Tensor, own: Tensor, packing: Packing) -> Iterator[tuple[Tensor, int, int]]:
-        """Of the prefix and of each sequence [heads, length, channels of a head], and where it lies."""
-        if packing.shared:
-            yield prefix[:, 0], 0, packing.shared
-        for number, (begin, end) in enumerate(packing.spans):
-            yield own[:, number, : end - begin], begin, end
+        return d_row.to(row.dtype), d_taps, d_bias, None, None
 
     @staticmethod
     def before(row: Tensor, begin: int, end: int, count: int, shared: int) -> Tensor:
@@ -225,6 +222,7 @@ def delta_rule(
     steps: Tensor,
     state: Tensor | None,
     go_on: bool,
+    epsilon: float = _L2_EPS,
 ) -> tuple[Tensor, Tensor | None]:
     """The gated delta rule, S[t] = exp(rate) S[t-1] + step k^T (v - k exp(rate) S[t-1]), out[t] = q S[t] / root
     of the keys' length, with k and q of length 1.
@@ -239,7 +237,7 @@ def delta_rule(
     """
     parts = []
     length = query.shape[2]
-    key_scales, query_scales = _inverse(key, _L2_EPS), _inverse(query, _L2_EPS) * query.shape[-1] ** -0.5
+    key_scales, query_scales = _inverse(key, epsilon), _inverse(query, epsilon) * query.shape[-1] ** -0.5
     for begin in range(0, length, _CHUNK):
         part = slice(begin, begin + _CHUNK)
         q, k, v = query[:, :, part], key[:, :, part], value[:, :, part]
