@@ -88,8 +88,8 @@ class Bench:
         size: int = self.c.tini_packed_size(line.id, outputs, inputs)
         x, stride = (self.q8, inputs // 32 * 40) if line.activations == "q8" else (self.f32, inputs * 4)
         m = Matmul(
-            pointer(self.memory, -self.memory.ctypes.data % 64), pointer(x), pointer(self.out), None, None,
-            stride, outputs, 0, case.rows, inputs, outputs,
+            weights=pointer(self.memory, -self.memory.ctypes.data % 64), x=pointer(x), out=pointer(self.out),
+            x_stride=stride, out_stride=outputs, rows=case.rows, inputs=inputs, outputs=outputs,
         )  # fmt: skip
         copies = max(1, LARGER_THAN_CACHES // size) if case.rows <= FEW_ROWS else 1
         tiles = self.tiles or (outputs + 15) // 16

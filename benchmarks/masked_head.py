@@ -51,7 +51,7 @@ def main() -> int:
         "record": tinsmith.schema(RECORD),
         "text": tinsmith.regex(r"[\s\S]*"),
     }
-    prompt = model.render([{"role": "user", "content": PROMPT}])
+    prompt = model.tokenize(PROMPT, bos=True)
     session = _core.Session(model.core, context=1024, logit_rows=1, threads=args.threads)
     found: dict[str, Any] = {}
     for name, constraint in kinds.items():

@@ -1,21 +1,24 @@
 """Writes a model of a known shape with random weights, to measure speed where no real file is at hand.
 
-    python benchmarks/random_model.py qwen3-0.6b q4_0 OUT.gguf
+    python benchmarks/random_model.py qwen3-0.6b q4_0 OUT.gguf [--vocabulary FILE.gguf]
 
-Weights are drawn as blocks, with scales that keep activations near 1.
+Weights are drawn as blocks, with scales that keep activations near 1. A text's tokens are its bytes, unless a
+GGUF file gives its vocabulary; it need hold no tensors (llama.cpp's sources have models/ggml-vocab-*.gguf).
 """
 
 from __future__ import annotations
 
 import argparse
 import sys
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from tinsmith import models
+from tinsmith.formats import gguf
 from tinsmith.formats.weights import weight_format
-from tinsmith.models import Spec, Tensor, Tokenizer, family
+from tinsmith.models import Spec, Tensor, Tokenizer, family, gguf_spec
 from tinsmith.tokenizer.packed import ALPHABET
 
 # By name: a family, and what its config.json says.
@@ -148,17 +151,27 @@ def drawn(name: str, role: str, rows: int, inputs: int, rng: np.random.Generator
     return Tensor(name, rows, inputs, blocks.tobytes())
 
 
+def padded(tokenizer: Tokenizer, vocab: int) -> Tokenizer:
+    """With names that no text has."""
+    unused = [f"[PAD{k}]" for k in range(len(tokenizer.tokens), vocab)]
+    return replace(
+        tokenizer, tokens=tokenizer.tokens + unused, types=tokenizer.types + ["unused"] * len(unused)
+    )
+
+
 def padded_tokenizer(vocab: int) -> Tokenizer:
     """Every byte, and names that no text has."""
     added = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
-    tokens = added + ALPHABET
-    unused = [f"[PAD{k}]" for k in range(len(tokens), vocab)]
-    types = ["control"] * len(added) + ["normal"] * len(ALPHABET) + ["unused"] * len(unused)
-    return Tokenizer(tokens + unused, types, [], "smollm", 1, 2, 0, 2, add_bos=False, end_tokens=(2,))
+    types = ["control"] * len(added) + ["normal"] * len(ALPHABET)
+    own = Tokenizer(added + ALPHABET, types, [], "smollm", 1, 2, 0, 2, add_bos=False, end_tokens=(2,))
+    return padded(own, vocab)
 
 
-def random_spec(shape: str, name: str, layers: int | None = None, *, mtp: bool = False) -> Spec:
-    """layers: so many instead of the shape's. mtp: with a layer that predicts a further token."""
+def random_spec(
+    shape: str, name: str, layers: int | None = None, *, words: Tokenizer | None = None, mtp: bool = False
+) -> Spec:
+    """layers: so many instead of the shape's. words: a vocabulary instead of bytes. mtp: with a layer that
+    predicts a further token."""
     kind, config = SHAPES[shape]
     if mtp:
         config = {**config, "mtp_num_hidden_layers": 1}
@@ -170,7 +183,7 @@ def random_spec(shape: str, name: str, layers: int | None = None, *, mtp: bool =
     tensors = {
         place.role: drawn(name, place.role, place.all_rows, place.inputs, rng) for place in model.tensors(hyper)
     }
-    tokenizer = padded_tokenizer(hyper.vocab)
+    tokenizer = padded(words, hyper.vocab) if words else padded_tokenizer(hyper.vocab)
     return Spec(kind, hyper, tensors | model.derive(hyper), tokenizer, None, {"name": "random"})
 
 
@@ -179,9 +192,11 @@ def main() -> int:
     parser.add_argument("shape", choices=SHAPES)
     parser.add_argument("format", choices=[name.lower() for name in SPREAD])
     parser.add_argument("out")
+    parser.add_argument("--vocabulary", help="a GGUF file, of which only the tokenizer is taken")
     parser.add_argument("--mtp", action="store_true", help="with a layer that predicts a further token")
     args = parser.parse_args()
-    models.save_gguf(random_spec(args.shape, args.format.upper(), mtp=args.mtp), args.out)
+    words = gguf_spec.read_words(gguf.read(args.vocabulary))[0] if args.vocabulary else None
+    models.save_gguf(random_spec(args.shape, args.format.upper(), words=words, mtp=args.mtp), args.out)
     return 0
 
 

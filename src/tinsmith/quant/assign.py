@@ -136,7 +136,8 @@ class _Bounds:
 
     def reachable(self, k: int, size: int, loss: float, limit: int, best: float) -> bool:
         lowest = self.loss(k, size, loss, limit)
-        return lowest <= best + 1e-9 * abs(best) and lowest != float("inf")
+        # Rounding is of the order of what is summed, which the best may be nothing of.
+        return lowest <= best + 1e-9 * self.losses[0] and lowest != float("inf")
 
     def rounded(self, limit: int) -> float:
         """A loss that can be had: steps by gain a byte, those that do not fit left out with what follows
