@@ -64,14 +64,14 @@ TINI_INLINE void TINI_OF(tini_weigh)(const tini_packed_row *row, tini_attend_roo
         TINI_OF(tini_store)(weights + c, TINI_OF(tini_load)(weights + c) * inverse);
 }
 
-/* Weighs the columns that token i of the sequence sees under the query at `from`; returns the first of them. */
-TINI_INLINE uint32_t TINI_OF(tini_look)(const tini_packed_row *row, tini_attend_room *room, const float *from,
-                                        uint32_t i) {
-    const uint32_t end = room->before + i + 1, begin = row->window && end > row->window ? end - row->window : 0;
+/* Weighs the columns that token i of the sequence sees under the query at `from`; returns them. */
+TINI_INLINE tini_columns TINI_OF(tini_look)(const tini_packed_row *row, tini_attend_room *room,
+                                            const float *from, uint32_t first, uint32_t i) {
+    const tini_columns seen = tini_sees(row, room, first, i);
     for (uint32_t w = 0; w < row->width; w++)
         room->query[w] = from[w] * row->scale;
-    TINI_OF(tini_weigh)(row, room, begin, end);
-    return begin;
+    TINI_OF(tini_weigh)(row, room, seen.begin, seen.end);
+    return seen;
 }
 
 static void TINI_OF(tini_forward)(const tini_packed_row *row, const tini_packed_inputs *in, float *out,
@@ -82,9 +82,9 @@ static void TINI_OF(tini_forward)(const tini_packed_row *row, const tini_packed_
             tini_gather(row, in, sequence, head / share, room, 0);
         for (uint32_t i = 0; i < room->length; i++) {
             size_t at = ((size_t)(first + i) * row->heads + head) * row->width;
-            uint32_t begin = TINI_OF(tini_look)(row, room, in->query + at, i), end = room->before + i + 1;
-            TINI_OF(tini_combine)(room->sum, room->weights + begin, end - begin,
-                                  room->values + (size_t)begin * room->width, room->width, 0, row->width);
+            const tini_columns seen = TINI_OF(tini_look)(row, room, in->query + at, first, i);
+            TINI_OF(tini_combine)(room->sum, room->weights + seen.begin, seen.end - seen.begin,
+                                  room->values + (size_t)seen.begin * room->width, room->width, 0, row->width);
             memcpy(out + at, room->sum, row->width * sizeof(float));
         }
     }
@@ -123,7 +123,8 @@ static void TINI_OF(tini_backward)(const tini_packed_row *row, const tini_packed
         }
         for (uint32_t i = 0; i < room->length; i++) {
             size_t at = ((size_t)(first + i) * row->heads + head) * row->width;
-            uint32_t begin = TINI_OF(tini_look)(row, room, in->query + at, i), end = room->before + i + 1;
+            const tini_columns seen = TINI_OF(tini_look)(row, room, in->query + at, first, i);
+            const uint32_t begin = seen.begin, end = seen.end;
             memcpy(room->gradient, gradient + at, row->width * sizeof(float));
             TINI_OF(tini_slopes)(row, room, begin, end);
             TINI_OF(tini_combine)(room->sum, room->slopes + begin, end - begin,
