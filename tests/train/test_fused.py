@@ -98,7 +98,7 @@ def test_outputs_and_gradients(
     by_torch = attention.attend_by_torch(*narrow, packing, SCALE, window, cap)
     assert (by_torch - want)[: rows - packing.filler].abs().max() < 2e-5
     if images:
-        given = (one.transpose(0, 1)[None] for one in narrow)
+        given = (one.detach().transpose(0, 1)[None] for one in narrow)
         by_flex = flex.attend(*given, packing, SCALE, window, cap)[0].transpose(0, 1)
         assert (by_flex - want)[: rows - packing.filler].abs().max() < 2e-5
     assert not got[rows - packing.filler :].any()
