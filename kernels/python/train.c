@@ -14,13 +14,14 @@ enum { AT_MOST = 8 }; /* buffers of a call */
 typedef struct attend_call {
     tini_packed_row row;
     uint32_t first, end;
-    Py_buffer buffers[AT_MOST]; /* spans, then floats */
+    Py_buffer buffers[AT_MOST], together; /* spans, then floats */
     void *memory;
 } attend_call;
 
 static void end_call(attend_call *c) {
     for (int k = 0; k < AT_MOST; k++)
         PyBuffer_Release(&c->buffers[k]);
+    PyBuffer_Release(&c->together);
     PyMem_Free(c->memory);
 }
 
@@ -34,6 +35,19 @@ static int spans_fit(const attend_call *c) {
     return 1;
 }
 
+static int together_fits(const attend_call *c) {
+    const tini_packed_row *row = &c->row;
+    if (row->together && (uint64_t)c->together.len != (uint64_t)row->rows * 8)
+        return 0;
+    for (uint32_t s = 0; row->together && s < row->sequences; s++)
+        for (uint32_t r = row->spans[2 * s]; r < row->spans[2 * s + 1]; r++) {
+            uint32_t begin = row->together[2 * (size_t)r], end = row->together[2 * (size_t)r + 1];
+            if (begin > r || end <= r || begin < row->spans[2 * s] || end > row->spans[2 * s + 1])
+                return 0;
+        }
+    return 1;
+}
+
 static int widths_fit(const tini_packed_row *row) {
     return row->groups && row->heads % row->groups == 0 && row->heads <= 1024 && row->width &&
            row->width <= 1024 && row->shared <= row->rows;
@@ -44,7 +58,9 @@ static int prepare(attend_call *c, const uint64_t *floats, int count) {
     tini_packed_row *row = &c->row;
     row->spans = c->buffers[0].buf;
     row->sequences = (uint32_t)(c->buffers[0].len / 8);
-    int fits = widths_fit(row) && spans_fit(c) && c->first <= c->end && c->end <= row->sequences;
+    row->together = c->together.len ? c->together.buf : NULL;
+    int fits =
+        widths_fit(row) && spans_fit(c) && together_fits(c) && c->first <= c->end && c->end <= row->sequences;
     for (int k = 0; k < count; k++)
         fits = fits && (uint64_t)c->buffers[k + 1].len == floats[k] * sizeof(float);
     if (!fits) {
@@ -67,8 +83,9 @@ static PyObject *attend(PyObject *module, PyObject *args) {
     (void)module;
     attend_call c = {0};
     tini_packed_row *row = &c.row;
-    if (!PyArg_ParseTuple(args, "O&O&O&y*y*y*y*w*", packed_row, row, core_uint32, &c.first, core_uint32, &c.end,
-                          &c.buffers[0], &c.buffers[1], &c.buffers[2], &c.buffers[3], &c.buffers[4]))
+    if (!PyArg_ParseTuple(args, "O&O&O&y*y*y*y*y*w*", packed_row, row, core_uint32, &c.first, core_uint32,
+                          &c.end, &c.buffers[0], &c.together, &c.buffers[1], &c.buffers[2], &c.buffers[3],
+                          &c.buffers[4]))
         return NULL;
     const uint64_t heads = (uint64_t)row->rows * row->heads * row->width,
                    groups = (uint64_t)row->rows * row->groups * row->width,
@@ -87,9 +104,9 @@ static PyObject *attend_back(PyObject *module, PyObject *args) {
     attend_call c = {0};
     tini_packed_row *row = &c.row;
     Py_buffer early;
-    if (!PyArg_ParseTuple(args, "O&O&O&y*y*y*y*y*w*w*w*w*", packed_row, row, core_uint32, &c.first, core_uint32,
-                          &c.end, &c.buffers[0], &c.buffers[1], &c.buffers[2], &c.buffers[3], &c.buffers[4],
-                          &c.buffers[5], &c.buffers[6], &c.buffers[7], &early))
+    if (!PyArg_ParseTuple(args, "O&O&O&y*y*y*y*y*y*w*w*w*w*", packed_row, row, core_uint32, &c.first,
+                          core_uint32, &c.end, &c.buffers[0], &c.together, &c.buffers[1], &c.buffers[2],
+                          &c.buffers[3], &c.buffers[4], &c.buffers[5], &c.buffers[6], &c.buffers[7], &early))
         return NULL;
     const uint64_t heads = (uint64_t)row->rows * row->heads * row->width,
                    groups = (uint64_t)row->rows * row->groups * row->width,

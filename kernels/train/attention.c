@@ -14,16 +14,16 @@ typedef struct tini_attend_room {
     float *weights, *capped, *slopes; /* [TINI_LOOKING][columns] */
 } tini_attend_room;
 
-/* Columns, whole vectors of them, that some tokens see. */
-typedef struct tini_seen {
-    uint32_t begin, end;
-} tini_seen;
-
 typedef struct tini_attend_set {
     void (*forward)(const tini_packed_row *, const tini_packed_inputs *, float *, uint32_t, tini_attend_room *);
     void (*backward)(const tini_packed_row *, const tini_packed_inputs *, const float *,
                      const tini_packed_gradients *, uint32_t, tini_attend_room *);
 } tini_attend_set;
+
+/* Of a sequence: from begin to before end. */
+typedef struct tini_columns {
+    uint32_t begin, end;
+} tini_columns;
 
 TINI_REGION_SCALAR
 
@@ -74,6 +74,20 @@ static void tini_lay_out(tini_attend_room *room, const tini_packed_row *row, uin
 TINI_INLINE uint32_t tini_column_row(const tini_packed_row *row, const tini_attend_room *room,
                                      uint32_t sequence, uint32_t column) {
     return column < room->before ? column : row->spans[2 * sequence] + column - room->before;
+}
+
+/* What token i of the sequence whose rows begin at `first` sees. */
+TINI_INLINE tini_columns tini_sees(const tini_packed_row *row, const tini_attend_room *room, uint32_t first,
+                                   uint32_t i) {
+    tini_columns seen = {.end = room->before + i + 1};
+    seen.begin = row->window && seen.end > row->window ? seen.end - row->window : 0;
+    if (row->together) {
+        const uint32_t *with = row->together + 2 * (size_t)(first + i);
+        const uint32_t begin = with[0] - first + room->before, end = with[1] - first + room->before;
+        seen.begin = begin < seen.begin ? begin : seen.begin;
+        seen.end = end > seen.end ? end : seen.end;
+    }
+    return seen;
 }
 
 static void tini_gather(const tini_packed_row *row, const tini_packed_inputs *in, uint32_t sequence,

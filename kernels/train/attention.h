@@ -12,10 +12,12 @@
 /* Row r is token r. Sequence s has the rows from spans[2 s] to before spans[2 s + 1], and sees, before its own, the
  * first `shared` rows, which are a sequence of their own if there are any. Head h reads the keys and values of
  * group h / (heads / groups). window: how many latest tokens a token sees, its own included, 0 for all; passed_over:
- * how many of the processor's better instruction sets are not used; cap: of scores, 0 for none. */
+ * how many of the processor's better instruction sets are not used; cap: of scores, 0 for none; together: of each row
+ * that it sees the rows from together[2 r] to before together[2 r + 1] too, itself among them, whatever comes after it and
+ * however long the window; NULL for none. */
 typedef struct tini_packed_row {
     uint32_t rows, heads, groups, width, shared, window, passed_over, sequences;
-    const uint32_t *spans;
+    const uint32_t *spans, *together;
     float scale, cap;
 } tini_packed_row;
 
@@ -34,7 +36,8 @@ typedef struct tini_packed_gradients {
 size_t tini_attend_memory(const tini_packed_row *row);
 
 /* Writes out [rows][heads][width] for the sequences from `first` to before `end`; rows of no sequence are left as they
- * are. The caller has checked that the spans lie in the row, end after the shared rows, and do not overlap. */
+ * are. The caller has checked that the spans lie in the row, end after the shared rows, and do not overlap, and that what a
+ * sequence's row sees together lies in its span. */
 void tini_attend(const tini_packed_row *row, const tini_packed_inputs *in, float *out, uint32_t first,
                  uint32_t end, void *memory);
 

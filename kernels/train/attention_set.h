@@ -44,26 +44,35 @@ TINI_INLINE void TINI_OF(tini_weigh)(const tini_packed_row *row, float *weights,
         TINI_OF(tini_store)(weights + c, TINI_OF(tini_load)(weights + c) * inverse);
 }
 
+TINI_INLINE uint32_t TINI_OF(tini_whole)(uint32_t columns) {
+    return (columns + LANES - 1) / LANES * LANES;
+}
+
 /* Weighs the columns that `rows` tokens of the sequence, i and the next, see under their queries, the first at `from`: 0
- * where one sees none. */
-TINI_INLINE tini_seen TINI_OF(tini_look)(const tini_packed_row *row, tini_attend_room *room, const float *from,
-                                         uint32_t i, uint32_t rows) {
-    const uint32_t after = room->before + i + 1,
-                   first = row->window && after > row->window ? after - row->window : 0;
-    const tini_seen seen = {first / LANES * LANES, (after + rows - 1 + LANES - 1) / LANES * LANES};
+ * where one sees none. Returns what they see together, from the beginning of a vector. */
+TINI_INLINE tini_columns TINI_OF(tini_look)(const tini_packed_row *row, tini_attend_room *room,
+                                            const float *from, uint32_t first, uint32_t i, uint32_t rows) {
+    tini_columns seen = tini_sees(row, room, first, i);
+    for (uint32_t r = 1; r < rows; r++) {
+        const tini_columns one = tini_sees(row, room, first, i + r);
+        seen.begin = one.begin < seen.begin ? one.begin : seen.begin;
+        seen.end = one.end > seen.end ? one.end : seen.end;
+    }
+    seen.begin = seen.begin / LANES * LANES;
+    const uint32_t whole = TINI_OF(tini_whole)(seen.end);
     for (size_t r = 0; r < rows; r++)
         for (uint32_t w = 0; w < row->width; w++)
             room->query[r * room->width + w] = from[r * row->heads * row->width + w] * row->scale;
     TINI_OF(tini_product)
-    (room->weights + seen.begin, room->columns, rows, seen.end - seen.begin, room->query, room->width,
-     row->width, room->across + seen.begin, room->columns);
+    (room->weights + seen.begin, room->columns, rows, whole - seen.begin, room->query, room->width, row->width,
+     room->across + seen.begin, room->columns);
     for (uint32_t r = 0; r < rows; r++) {
         float *weights = room->weights + (size_t)r * room->columns;
-        const uint32_t end = after + r, begin = row->window && end > row->window ? end - row->window : 0;
-        TINI_OF(tini_weigh)(row, weights, room->capped + (size_t)r * room->columns, begin, end);
-        for (uint32_t c = seen.begin; c < begin; c++)
+        const tini_columns one = tini_sees(row, room, first, i + r);
+        TINI_OF(tini_weigh)(row, weights, room->capped + (size_t)r * room->columns, one.begin, one.end);
+        for (uint32_t c = seen.begin; c < one.begin; c++)
             weights[c] = 0.0f;
-        for (uint32_t c = end; c < seen.end; c++)
+        for (uint32_t c = one.end; c < whole; c++)
             weights[c] = 0.0f;
     }
     return seen;
@@ -78,11 +87,10 @@ static void TINI_OF(tini_forward)(const tini_packed_row *row, const tini_packed_
         for (uint32_t i = 0; i < room->length; i += TINI_LOOKING) {
             const uint32_t rows = room->length - i < TINI_LOOKING ? room->length - i : TINI_LOOKING;
             const size_t at = ((size_t)(first + i) * row->heads + head) * row->width;
-            const tini_seen seen = TINI_OF(tini_look)(row, room, in->query + at, i, rows);
+            const tini_columns seen = TINI_OF(tini_look)(row, room, in->query + at, first, i, rows);
             TINI_OF(tini_product)
             (room->sum, room->width, rows, room->width, room->weights + seen.begin, room->columns,
-             room->before + i + rows - seen.begin, room->values + (size_t)seen.begin * room->width,
-             room->width);
+             seen.end - seen.begin, room->values + (size_t)seen.begin * room->width, room->width);
             for (size_t r = 0; r < rows; r++)
                 memcpy(out + at + r * row->heads * row->width, room->sum + r * room->width,
                        row->width * sizeof(float));
@@ -91,19 +99,20 @@ static void TINI_OF(tini_forward)(const tini_packed_row *row, const tini_packed_
 }
 
 /* From the gradients of tokens' outputs in the room to those of their scores, in `slopes`. */
-TINI_INLINE void TINI_OF(tini_slopes)(const tini_packed_row *row, tini_attend_room *room, tini_seen seen,
+TINI_INLINE void TINI_OF(tini_slopes)(const tini_packed_row *row, tini_attend_room *room, tini_columns seen,
                                       uint32_t rows) {
+    const uint32_t whole = TINI_OF(tini_whole)(seen.end);
     TINI_OF(tini_product)
-    (room->slopes + seen.begin, room->columns, rows, seen.end - seen.begin, room->gradient, room->width,
+    (room->slopes + seen.begin, room->columns, rows, whole - seen.begin, room->gradient, room->width,
      row->width, room->values_across + seen.begin, room->columns);
     for (size_t r = 0; r < rows; r++) {
         float *slopes = room->slopes + r * room->columns;
         const float *weights = room->weights + r * room->columns, *capped = room->capped + r * room->columns;
         LANE products = {0};
-        for (uint32_t c = seen.begin; c < seen.end; c += LANES)
+        for (uint32_t c = seen.begin; c < whole; c += LANES)
             products += TINI_OF(tini_load)(weights + c) * TINI_OF(tini_load)(slopes + c);
         const float mean = TINI_OF(tini_total)(products);
-        for (uint32_t c = seen.begin; c < seen.end; c += LANES)
+        for (uint32_t c = seen.begin; c < whole; c += LANES)
             TINI_OF(tini_store)
         (slopes + c, TINI_OF(tini_load)(weights + c) * (TINI_OF(tini_load)(slopes + c) - mean));
         for (uint32_t c = seen.begin; row->cap > 0.0f && c < seen.end; c++) {
@@ -128,8 +137,8 @@ static void TINI_OF(tini_backward)(const tini_packed_row *row, const tini_packed
         for (uint32_t i = 0; i < room->length; i += TINI_LOOKING) {
             const uint32_t rows = room->length - i < TINI_LOOKING ? room->length - i : TINI_LOOKING;
             const size_t at = ((size_t)(first + i) * row->heads + head) * row->width;
-            const tini_seen seen = TINI_OF(tini_look)(row, room, in->query + at, i, rows);
-            const uint32_t count = room->before + i + rows - seen.begin;
+            const tini_columns seen = TINI_OF(tini_look)(row, room, in->query + at, first, i, rows);
+            const uint32_t count = seen.end - seen.begin;
             const size_t begin = (size_t)seen.begin * room->width;
             for (size_t r = 0; r < rows; r++)
                 memcpy(room->gradient + r * room->width, gradient + at + r * next, row->width * sizeof(float));

@@ -31,7 +31,8 @@ task = "classify"
 epochs = 1
 learning_rate = 0.005
 [build]
-formats = ["Q8_0"]
+formats = ["Q8_0", "AUTO"]
+bits = 6
 [eval]
 baselines = []
 bootstrap = 100
@@ -61,7 +62,15 @@ def test_a_sealed_file_answers_about_pictures(tmp_path: Path) -> None:
         assert all((run / name).is_file() and f'src="{name}"' in page for name in error["pictures"])
     assert re.search(r"Pictures were changed: \w+ \d+", page)
     assert models.load(run / "trained").vision is not None
-    (tin,) = run.glob("*.tin")
+    measured = json.loads((run / "search/sensitivity-vision.json").read_text())["measured"]
+    assert {"layers.0.q", "layers.0.down", "connector.project"} <= measured.keys()
+    auto, tin = sorted(run.glob("*.tin"))
+    assert auto.name.endswith("-auto.tin")
+    halves = [
+        models.load(one.with_suffix(".gguf"), one.with_name(f"mmproj-{one.stem}.gguf")) for one in (auto, tin)
+    ]
+    formats = [{role: half.vision.tensors[role].format for role in measured} for half in halves if half.vision]
+    assert set(formats[1].values()) == {"Q8_0"} and set(formats[0].values()) != {"Q8_0"}
     shown = {"role": "user", "content": [{"type": "image", "path": str(tmp_path / "test0.png")}]}
     answer = tinsmith.load(tin, threads=1).chat([shown], constraint=choices(["left", "right"]))
     assert answer.text in ("left", "right")

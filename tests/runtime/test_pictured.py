@@ -12,7 +12,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from pictured_models import asking, photo, png, with_words
+from pictured_models import asking, given, photo, png, split, with_words
 from vision_models import IMAGE, save_random
 
 from tinsmith import _core, cli, models
@@ -30,7 +30,6 @@ np, torch = pytest.importorskip("numpy"), pytest.importorskip("torch")
 pytest.importorskip("PIL")
 
 CASES = ("smolvlm", "lfm2_vl", "gemma3", "qwen35")
-PATCH = 8
 CHATML_PARTS = (
     "{% for m in messages %}{{ '<|im_start|>' + m['role'] + '\n' }}"
     "{% for p in m['content'] %}{% if p['type'] == 'image' %}{{ '<image>' }}{% elif p['type'] == 'text' %}"
@@ -54,56 +53,6 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
         return theirs, spec, Model(_core.Model(image), image, threads=2)
 
     return of
-
-
-def split(model: Model, pixels: Any) -> tuple[Any, list[Any]]:
-    """Each tile's patches [patches, row, column, channel], with their height and width."""
-    from tinsmith.runtime.sight import picture_of
-    from tinsmith.vision import pixels as cutting
-
-    sight = model.sight
-    picture = picture_of({"pixels": pixels}, "here")
-    cut = cutting.cut(sight.vision, sight._rule, picture.width, picture.height)
-    patches = np.frombuffer(b"".join(sight.patches(picture)), np.float32).reshape(-1, PATCH, PATCH, 3)
-    return cut, [
-        (patches[tile.first : tile.first + tile.height * tile.width], tile.height, tile.width)
-        for tile in cut.tiles
-    ]
-
-
-def plane(patches: Any, height: int, width: int) -> Any:
-    """[channel, row, column] of a tile."""
-    cut = patches.reshape(height, width, PATCH, PATCH, 3).transpose(4, 0, 2, 1, 3)
-    return cut.reshape(3, height * PATCH, width * PATCH)
-
-
-def given(case: str, tiles: list[Any], ids: Any) -> dict[str, Any]:
-    """What transformers' model takes beside the tokens."""
-    if case in ("smolvlm", "gemma3"):
-        planes = np.stack([plane(*tile) for tile in tiles])
-        more = {"token_type_ids": (ids == IMAGE).int()} if case == "gemma3" else {}
-        return {"pixel_values": torch.tensor(planes if case == "gemma3" else planes[None]), **more}
-    if case == "qwen35":
-        rows, grids = [], []
-        for patches, height, width in tiles:
-            cut = patches.reshape(height // 2, 2, width // 2, 2, PATCH, PATCH, 3).transpose(0, 2, 1, 3, 6, 4, 5)
-            rows.append(np.repeat(cut.reshape(-1, 3, 1, PATCH * PATCH), 2, axis=2).reshape(height * width, -1))
-            grids.append([1, height, width])
-        return {
-            "pixel_values": torch.tensor(np.concatenate(rows)),
-            "image_grid_thw": torch.tensor(grids),
-            "mm_token_type_ids": (ids == IMAGE).int(),
-        }
-    most = max(height * width for _, height, width in tiles)
-    rows, seen = np.zeros((len(tiles), most, 3 * PATCH**2), np.float32), np.zeros((len(tiles), most), np.int64)
-    for k, (patches, height, width) in enumerate(tiles):
-        rows[k, : height * width], seen[k, : height * width] = patches.reshape(height * width, -1), 1
-    shapes = torch.tensor([[height, width] for _, height, width in tiles])
-    return {
-        "pixel_values": torch.tensor(rows),
-        "pixel_attention_mask": torch.tensor(seen),
-        "spatial_shapes": shapes,
-    }
 
 
 @pytest.mark.parametrize("case", CASES)

@@ -124,6 +124,24 @@ def test_the_bits_are_those_of_any_set_threads_and_slices(seen: Seen, case: str)
         assert steps > 1 and vision.states == want
 
 
+def test_an_image_of_several_parts_of_rows(seen: Seen) -> None:
+    """612 patches, and 256 of them at most an item of a matmul."""
+    model, spec, _ = seen("qwen35")
+    assert spec.vision is not None
+    large = replace(spec.vision.pictures, max_pixels=1024 * PATCH**2)  # type: ignore[call-arg]
+    image = build_image(replace(spec, vision=replace(spec.vision, pictures=large)))
+    pixels = some_pixels(34, 18)
+    ours, theirs = our_states(Vision(_core.Model(image, "scalar")), pixels), features(model, "qwen35", pixels)
+    assert np.abs(ours - theirs).max() <= 1e-3 * np.ptp(theirs)
+    for isa in _core.isa_names():
+        vision = Vision(_core.Model(image, isa), threads=2)
+        assert our_states(vision, pixels).tobytes() == ours.tobytes()
+        vision.begin(patches_of(pixels), 34, 18)
+        while not vision.step(1000):
+            pass
+        assert vision.states == ours.tobytes()
+
+
 @pytest.mark.parametrize("case", ["smolvlm", "lfm2_vl", "qwen35"])
 def test_a_quantized_tower_is_near_and_keeps_its_bits(seen: Seen, case: str) -> None:
     _, spec, image = seen(case)

@@ -148,21 +148,25 @@ def test_a_prompt_has_the_tokens_that_idefics3_has(start: Spec, shown: list[Exam
     pytest.importorskip("transformers")
     vision = start.vision
     assert vision
-    places = Places(start)
     picture = shown[0].images[0]
-    assert places.written("a<image>b", [picture]) == (
-        "a<fake_token_around_image><global-img><image><image><image><image><fake_token_around_image>b"
-    )
-    assert places.written("a<image>b<image>", [picture]) is None
+
+    def written(spec: Spec, *pictures: Picture) -> str:
+        asked = by_name("chat").messages(Example("b", "", images=pictures))
+        prompt, whole = Places(spec).written(asked, pictures, "c")
+        assert whole.startswith(prompt + "c")
+        return prompt
+
+    tail = "b" + written(start).partition("b")[2]
+    alone = "<fake_token_around_image><global-img><image><image><image><image><fake_token_around_image>"
+    assert written(start, picture, picture).endswith(alone + alone + tail)
     cut = replace(vision, pictures=replace(vision.pictures, longest=64, split=True))  # type: ignore[call-arg]
-    written = Places(replace(start, vision=cut)).written("<image>", [picture])
-    assert written is not None
+    tiled = replace(start, vision=cut)
     tile = "<fake_token_around_image><row_{}_col_{}>" + 4 * "<image>"
     rows = ["".join(tile.format(r, c) for c in (1, 2)) for r in (1, 2)]
     whole = "<fake_token_around_image><global-img>" + 4 * "<image>" + "<fake_token_around_image>"
-    assert written == f"{rows[0]}\n{rows[1]}\n\n{whole}"
+    assert written(tiled, picture).endswith(f"{rows[0]}\n{rows[1]}\n\n{whole}{tail}")
     with torch.no_grad():
-        assert Eyes(cut)([picture]).shape == (5 * 4, TINY.hidden)
+        assert Eyes(tiled).rows([picture]).shape == (5 * 4, TINY.hidden)
 
 
 def test_a_prompt_in_training_is_that_of_a_run_and_so_are_its_answers(
@@ -178,7 +182,9 @@ def test_a_prompt_in_training_is_that_of_a_run_and_so_are_its_answers(
         prompt = model.render(asked)
         assert len(prompt) == len(sequence.prompt)
         same = [ours == theirs for ours, theirs in zip(prompt, sequence.prompt, strict=True)]
-        assert [place for place, is_same in enumerate(same) if not is_same] == list(sequence.seen)
+        assert [place for place, is_same in enumerate(same) if not is_same] == [
+            place for image in sequence.images for place in range(image.first, image.end)
+        ]
         with torch.no_grad():
             likeliest = int(whole.answer_losses(whole.pack([sequence], 0))[1][0])
         assert model.chat(asked, max_tokens=1, temperature=0).token_ids[:1] == [likeliest]
@@ -190,9 +196,9 @@ def test_packed_or_padded_pictures_stay_with_their_sequences(
     two = replace(shown[2], images=(shown[2].images[0], shown[1].images[0]))
     plain = Example("what?", "d")
     sequences = job(start, encode, [], [], tmp_path).tokenization()([shown[0], two, plain])
-    assert [len(one.seen) for one in sequences] == [4, 8, 0]
+    assert [sum(image.down * image.across for image in one.images) for one in sequences] == [4, 8, 0]
     shared = len(shared_prefix(sequences[:2]))
-    assert shared <= sequences[0].seen[0]
+    assert shared <= sequences[0].images[0].first
     whole = network.whole(start)
     with torch.no_grad():
         alone = torch.cat([whole.answer_losses(whole.pack([one], 0))[0] for one in sequences])
@@ -211,7 +217,7 @@ def test_what_cannot_be_shown_is_said(start: Spec, encode: Any, shown: list[Exam
     with pytest.raises(DataError, match="example 1 shows a picture, and the base sees none"):
         job(blind, encode, [], [], tmp_path).tokenization()(shown[:1])
     odd = replace(shown[0], input="an <image> of what?")
-    with pytest.raises(DataError, match="does not write one <image> for each of 1 pictures"):
+    with pytest.raises(DataError, match="example 1: message 1: its content holds '<image>'"):
         job(start, encode, [], [], tmp_path).tokenization()([odd])
     with pytest.raises(
         InputError, match=r"picture = 40 is no multiple of patch \* merge, which is 16; give one"

@@ -13,21 +13,27 @@ torch = pytest.importorskip("torch")
 from torch import Tensor  # noqa: E402
 
 from tinsmith import _core  # noqa: E402
-from tinsmith.train import attention, fused, mixing  # noqa: E402
+from tinsmith.train import attention, flex, fused, mixing  # noqa: E402
+from tinsmith.train.images import Image, Looks  # noqa: E402
 from tinsmith.train.packing import Packing, pack  # noqa: E402
 from tinsmith.train.sequences import TokenSequence  # noqa: E402
 
 SCALE = 0.3
 
 
-def packing_of(shared: int, count: int, seed: int = 0) -> Packing:
+def packing_of(shared: int, count: int, seed: int = 0, images: bool = False) -> Packing:
+    """images: each sequence has two, whose tokens see each other."""
     source = random.Random(seed)
 
     def tokens(least: int, most: int) -> tuple[int, ...]:
         return tuple(source.randrange(9) for _ in range(source.randrange(least, most)))
 
     prefix = tuple(range(shared))
-    return pack([TokenSequence((*prefix, *tokens(1, 20)), tokens(2, 15)) for _ in range(count)], shared)
+    if not images:
+        return pack([TokenSequence((*prefix, *tokens(1, 20)), tokens(2, 15)) for _ in range(count)], shared)
+    shown = (Image(shared, 1, 2), Image(shared + 3, 2, 6))
+    sequences = [TokenSequence((*prefix, *tokens(16, 30)), tokens(2, 15), (), (), shown) for _ in range(count)]
+    return pack(sequences, shared, Looks(together=True))
 
 
 def written_out(
@@ -45,6 +51,10 @@ def written_out(
             scores = cap * torch.tanh(scores / cap)
         apart = torch.arange(len(rows))[:, None] - torch.arange(len(rows))[None]
         hidden = (apart < 0) if window is None else (apart < 0) | (apart >= window)
+        if packing.together is not None and begin >= packing.shared:
+            for first, end_of in {tuple(one) for one in packing.together[begin:end].tolist()}:
+                image = slice(len(prefix) + first - begin, len(prefix) + end_of - begin)
+                hidden[image, image] = False
         weights = scores.masked_fill(hidden, -math.inf).softmax(-1)
         own = torch.einsum("hij,jhw->ihw", weights, values)
         out = out.index_copy(0, torch.arange(begin, end), own[len(rows) - (end - begin) :])
@@ -53,13 +63,15 @@ def written_out(
 
 @pytest.mark.parametrize("passed_over", [0, 1, 2])
 @pytest.mark.parametrize(
-    ("heads", "groups", "width", "shared", "window", "cap"),
+    ("heads", "groups", "width", "shared", "window", "cap", "images"),
     [
-        (9, 3, 64, 6, None, None),
-        (4, 2, 20, 0, None, None),
-        (4, 1, 8, 5, 3, None),
-        (2, 2, 128, 70, None, 30.0),
-        (4, 2, 65, 40, 7, 5.0),
+        (9, 3, 64, 6, None, None, False),
+        (4, 2, 20, 0, None, None, False),
+        (4, 1, 8, 5, 3, None, False),
+        (2, 2, 128, 70, None, 30.0, False),
+        (4, 2, 65, 40, 7, 5.0, False),
+        (4, 1, 8, 5, 3, None, True),
+        (2, 2, 20, 0, None, 30.0, True),
     ],
 )
 def test_outputs_and_gradients(
@@ -69,11 +81,12 @@ def test_outputs_and_gradients(
     shared: int,
     window: int | None,
     cap: float | None,
+    images: bool,
     passed_over: int,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(fused, "PASSED_OVER", passed_over)
-    packing = packing_of(shared, 11)
+    packing = packing_of(shared, 11, images=images)
     rows, source = packing.tokens.shape[1], torch.Generator().manual_seed(4)
     shapes = [(rows, heads, width), (rows, groups, width), (rows, groups, width)]
     wide = [torch.randn(shape, generator=source, dtype=torch.float64, requires_grad=True) for shape in shapes]
@@ -84,6 +97,10 @@ def test_outputs_and_gradients(
     assert (got - want).abs().max() < 2e-5
     by_torch = attention.attend_by_torch(*narrow, packing, SCALE, window, cap)
     assert (by_torch - want)[: rows - packing.filler].abs().max() < 2e-5
+    if images:
+        given = (one.detach().transpose(0, 1)[None] for one in narrow)
+        by_flex = flex.attend(*given, packing, SCALE, window, cap)[0].transpose(0, 1)
+        assert (by_flex - want)[: rows - packing.filler].abs().max() < 2e-5
     assert not got[rows - packing.filler :].any()
     expected = torch.autograd.grad((want * slope).sum(), wide)
     for one, other in zip(torch.autograd.grad((got * slope).sum(), narrow), expected, strict=True):
@@ -116,7 +133,17 @@ def test_sizes_that_disagree_are_refused(spans: list[int], change: dict[str, int
     extents = torch.tensor(spans, dtype=torch.int32).numpy()
     row = (*sizes.values(), 0, 1.0, 0.0)
     with pytest.raises(ValueError, match="don't agree"):
-        _core.attend(row, 0, 1, extents, query, key, key, query.copy())
+        _core.attend(row, 0, 1, extents, b"", query, key, key, query.copy())
+
+
+@pytest.mark.parametrize("together", [[(0, 1)], [(0, 1), (0, 5)], [(1, 2), (1, 2)], [(0, 1), (0, 1)]])
+def test_what_is_seen_together_lies_in_its_sequence(together: list[tuple[int, int]]) -> None:
+    """A row is of those that it sees, and they are of its sequence's four."""
+    query, row = torch.zeros(8, 2, 2).numpy(), (8, 2, 2, 2, 0, 0, 0, 1.0, 0.0)
+    given = [*together, *((k, k + 1) for k in range(len(together), 8 if len(together) > 1 else 7))]
+    extents, pairs = (torch.tensor(one, dtype=torch.int32).numpy() for one in ([0, 4], given))
+    with pytest.raises(ValueError, match="don't agree"):
+        _core.attend(row, 0, 1, extents, pairs, query, query, query, query.copy())
 
 
 @pytest.mark.parametrize("passed_over", [0, 1, 2])

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from transformers_models import CHATML
-from vision_models import IMAGE
+from vision_models import IMAGE, PATCH
 
 from tinsmith.models import Spec
 
@@ -62,3 +62,55 @@ def png(pixels: Any) -> bytes:
 def asking(*pictures: Any, text: str = "what is the thing?") -> list[dict[str, Any]]:
     parts = [{"type": "image", "pixels": one} for one in pictures]
     return [{"role": "user", "content": [*parts, {"type": "text", "text": text}]}]
+
+
+def split(model: Any, pixels: Any) -> tuple[Any, list[Any]]:
+    """Each tile's patches [patches, row, column, channel], with their height and width."""
+    from tinsmith.runtime.sight import picture_of
+    from tinsmith.vision import pixels as cutting
+
+    np = pytest.importorskip("numpy")
+    sight = model.sight
+    picture = picture_of({"pixels": pixels}, "here")
+    cut = cutting.cut(sight.vision, sight._rule, picture.width, picture.height)
+    patches = np.frombuffer(b"".join(sight.patches(picture)), np.float32).reshape(-1, PATCH, PATCH, 3)
+    return cut, [
+        (patches[tile.first : tile.first + tile.height * tile.width], tile.height, tile.width)
+        for tile in cut.tiles
+    ]
+
+
+def plane(patches: Any, height: int, width: int) -> Any:
+    """[channel, row, column] of a tile."""
+    cut = patches.reshape(height, width, PATCH, PATCH, 3).transpose(4, 0, 2, 1, 3)
+    return cut.reshape(3, height * PATCH, width * PATCH)
+
+
+def given(case: str, tiles: list[Any], ids: Any) -> dict[str, Any]:
+    """What transformers' model takes beside the tokens."""
+    np, torch = pytest.importorskip("numpy"), pytest.importorskip("torch")
+    if case in ("smolvlm", "gemma3"):
+        planes = np.stack([plane(*tile) for tile in tiles])
+        more = {"token_type_ids": (ids == IMAGE).int()} if case == "gemma3" else {}
+        return {"pixel_values": torch.tensor(planes if case == "gemma3" else planes[None]), **more}
+    if case == "qwen35":
+        rows, grids = [], []
+        for patches, height, width in tiles:
+            cut = patches.reshape(height // 2, 2, width // 2, 2, PATCH, PATCH, 3).transpose(0, 2, 1, 3, 6, 4, 5)
+            rows.append(np.repeat(cut.reshape(-1, 3, 1, PATCH * PATCH), 2, axis=2).reshape(height * width, -1))
+            grids.append([1, height, width])
+        return {
+            "pixel_values": torch.tensor(np.concatenate(rows)),
+            "image_grid_thw": torch.tensor(grids),
+            "mm_token_type_ids": (ids == IMAGE).int(),
+        }
+    most = max(height * width for _, height, width in tiles)
+    rows, seen = np.zeros((len(tiles), most, 3 * PATCH**2), np.float32), np.zeros((len(tiles), most), np.int64)
+    for k, (patches, height, width) in enumerate(tiles):
+        rows[k, : height * width], seen[k, : height * width] = patches.reshape(height * width, -1), 1
+    shapes = torch.tensor([[height, width] for _, height, width in tiles])
+    return {
+        "pixel_values": torch.tensor(rows),
+        "pixel_attention_mask": torch.tensor(seen),
+        "spatial_shapes": shapes,
+    }

@@ -2,6 +2,9 @@
 #include "op_low_rank.h"
 #include "../base/rows.h"
 
+/* Rows of an image that a matmul's item is of, so that one of a large image takes no longer than one of a small. */
+enum { IMAGE_ROWS = 256 };
+
 static uint32_t tensor_tiles(const tini_run *r, uint32_t tensor) {
     return tensor == TINI_NONE ? 0 : (tini_tensor_of(r, tensor)->rows + TINI_TILE - 1) / TINI_TILE;
 }
@@ -16,14 +19,35 @@ tini_matmul_fn *tini_matmul_of(const tini_run *r, uint32_t format) {
     return NULL; /* the program was checked */
 }
 
-/* Items are tiles, of one tensor after the other. */
-static uint32_t items_matmul(const tini_run *r) {
+static uint32_t all_tiles(const tini_run *r) {
     return tensor_tiles(r, r->op->tensor[0]) + tensor_tiles(r, r->op->tensor[1]) +
            tensor_tiles(r, r->op->tensor[2]);
 }
 
+/* Only the rows of part number k. */
+static tini_run rows_part(const tini_run *r, uint32_t k) {
+    tini_run part = *r;
+    if (r->pass->program->side) {
+        part.begin = r->begin + k * IMAGE_ROWS;
+        part.end = r->end - part.begin < IMAGE_ROWS ? r->end : part.begin + IMAGE_ROWS;
+    }
+    return part;
+}
+
+/* Items are tiles, of one tensor after the other; a tower's, again for each part of the rows. */
+static uint32_t items_matmul(const tini_run *r) {
+    uint32_t rows = r->end - r->begin,
+             parts = r->pass->program->side ? (rows + IMAGE_ROWS - 1) / IMAGE_ROWS : 1;
+    return parts * all_tiles(r);
+}
+
 uint64_t tini_matmul_work(const tini_run *r) {
     return (uint64_t)(r->end - r->begin) * TINI_TILE * tini_tensor_of(r, r->op->tensor[0])->inputs;
+}
+
+static uint64_t work_matmul(const tini_run *r) {
+    tini_run first = rows_part(r, 0);
+    return tini_matmul_work(&first);
 }
 
 static void run_tiles(const tini_run *r, uint32_t k, uint32_t tile_begin, uint32_t tile_end) {
@@ -59,15 +83,21 @@ static void run_each(const tini_run *r, uint32_t item, uint32_t item_end,
 
 /* What adapters add comes last, of all tensors: these mostly lie one behind the other, and memory reads them in one go. */
 static void run_matmul(const tini_run *r, uint32_t item, uint32_t item_end) {
-    run_each(r, item, item_end, run_tiles);
-    if (!r->pass->group_count)
+    uint32_t tiles = all_tiles(r);
+    for (uint32_t at = item, next; at < item_end; at = next) {
+        uint32_t k = at / tiles, before = k * tiles;
+        tini_run part = rows_part(r, k);
+        next = item_end - before < tiles ? item_end : before + tiles;
+        run_each(&part, at - before, next - before, run_tiles);
+    }
+    if (!r->pass->group_count) /* which a tower has not, and so its parts neither */
         return;
     run_each(r, item, item_end, tini_low_rank_add);
     if (item_end == items_matmul(r))
         tini_low_rank_ask(r);
 }
 
-const tini_op_functions tini_functions_matmul = {items_matmul, tini_matmul_work, run_matmul};
+const tini_op_functions tini_functions_matmul = {items_matmul, work_matmul, run_matmul};
 
 /* Items are tiles: all, or those that the pass lists. */
 static uint32_t items_logits(const tini_run *r) {

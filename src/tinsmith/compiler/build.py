@@ -166,15 +166,15 @@ def template_entries(
     """Those of the chat template: none, and the reason among the facts, where it can't be compiled."""
     facts: dict[str, Any] = {"tools": tool_formats.detect(template, frozenset(tokenizer.tokens), name)}
     try:
-        turns = _turns(tokenizer, template)
+        turns = turns_of(tokenizer, template)
         encoded = turns_file.encode(turns, tokenizer)
     except TinsmithError as error:
         return {}, facts | {"template_refused": str(error)}  # what chatting with the model then says
     return {TURNS: encoded, TEMPLATE: turns.to_json().encode()}, facts
 
 
-def _turns(tokenizer: Tokenizer, template: str | None) -> Turns:
-    """The chat template as tables of turns."""
+def turns_of(tokenizer: Tokenizer, template: str | None) -> Turns:
+    """The chat template as tables of turns. Raises UnsupportedError where it is none."""
     if template is None:
         raise UnsupportedError("the model has no chat template")
     return compile_turns(

@@ -11,7 +11,7 @@ from pathlib import Path
 from tinsmith import _core
 from tinsmith.compiler.build import GGUF_HEADER
 from tinsmith.compiler.program import Packed, checked, read_tensors
-from tinsmith.compiler.vision import PROGRAM, WEIGHTS
+from tinsmith.compiler.vision import PROGRAM, WEIGHTS, own_tensors
 from tinsmith.errors import FormatError
 from tinsmith.formats import gguf
 from tinsmith.formats.tin import Tin
@@ -21,7 +21,6 @@ from tinsmith.models.gguf_spec import general_of, read_header, read_words
 from tinsmith.spec import Buffer, Tensor, Tokenizer, Vision
 from tinsmith.system.parallel import in_order
 from tinsmith.vision.facts import from_facts
-from tinsmith.vision.parts import parts_of, tensors_of
 
 _PIECE = 1 << 21  # weights unpacked by one task
 
@@ -84,11 +83,8 @@ def vision_of(file: Tin) -> Vision | None:
         role: _whole(held, weights[held.offset : held.offset + held.bytes])
         for role, held in read_tensors(file.entry(PROGRAM)).items()
     }
-    tower, connector = parts_of(vision)
     try:
-        tower.from_graph(vision.sizes, tensors)
-        connector.from_graph(vision.joint, tensors)
-        own = {name.role: tensors[name.role] for name in tensors_of(vision)}
+        own = own_tensors(vision, tensors)
     except KeyError as error:
         raise FormatError(
             f"{file.where}: tensor {error} of the vision half is missing; build it again"

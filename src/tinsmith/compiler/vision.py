@@ -4,7 +4,7 @@ written."""
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from tinsmith import _core
@@ -14,11 +14,11 @@ from tinsmith.compiler.weights import pack_weights
 from tinsmith.errors import UnsupportedError
 from tinsmith.formats import tin
 from tinsmith.graph import Graph, GraphBuilder, Value
-from tinsmith.spec import Tokenizer, Vision
+from tinsmith.spec import Tensor, Tokenizer, Vision
 from tinsmith.tokenizer.packed import token_text
 from tinsmith.vision import pixels
 from tinsmith.vision.facts import to_facts
-from tinsmith.vision.parts import parts_of
+from tinsmith.vision.parts import parts_of, tensors_of
 
 PROGRAM, WEIGHTS, PICTURES = "vision/program.bin", "vision/weights.bin", "vision/pictures.bin"
 _MAGIC, _VERSION = 0x53434950, 1  # kernels/core/vision/written.h
@@ -31,6 +31,22 @@ def graph_of(vision: Vision) -> tuple[Graph, Value]:
     x = connector.graph(vision.sizes, vision.joint, builder, tower.graph(vision.sizes, builder))
     builder.states(x)
     return builder.graph, x
+
+
+def matrices_of(graph: Graph) -> list[str]:
+    """Of tower and connector, the roles of those that multiply states: all but the patches'."""
+    patches = {op.outputs[0] for op in graph.ops if op.kind == "PATCHES"}
+    products = (op for op in graph.ops if op.kind == "MATMUL" and op.inputs[0] not in patches)
+    return [role for op in products for role in op.tensors[:3] if role is not None]
+
+
+def own_tensors(vision: Vision, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The vision half's own tensors of those of its graph. Raises KeyError for one that is missing."""
+    tower, connector = parts_of(vision)
+    made = dict(tensors)
+    tower.from_graph(vision.sizes, made)
+    connector.from_graph(vision.joint, made)
+    return {name.role: made[name.role] for name in tensors_of(vision)}
 
 
 def compile_vision(vision: Vision) -> tuple[Graph, Program]:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from tinsmith.spec import Spec
 
 FOLDER = "search"  # of a run: what was measured
+SHOWN = 256  # training examples with pictures, from which those are taken that a vision half is measured on
 VALIDATED = 200  # validation examples that a choice's accuracy is measured on
 
 
@@ -64,6 +65,22 @@ def choose(run: Run, made: Record[Data], spec: Spec, folder: Path, merged: Float
         stated["memory"] = choice.least(stated["memory"], contents.room(run, made, spec))
         stated["bandwidth"] = stated["bandwidth"] or choice.bandwidth(contents.devices(run))
     return choice.of_search(search, Budget(**{name: stated[name] for name in names}), run.display, accuracy)
+
+
+def seeing(run: Run, spec: Spec, chosen: Chosen, folder: Path) -> Chosen:
+    """The choice with formats of the vision half, measured on training examples that show pictures; itself
+    where there is no half or are no pictures."""
+    examples = [one for one in data.examples(run, "train") if one.images] if spec.vision else []
+    if not examples:
+        return chosen
+    from tinsmith.search import eyes, text
+    from tinsmith.train.sequences import Tokenization
+
+    recipe = run.recipe
+    encode = text.tokenizer(spec)
+    tokenize = Tokenization(spec, encode, recipe.data.task, recipe.data.system, spec.hyper.context, "context")
+    mix = eyes.choose(spec, chosen.mix, tokenize.fitting(examples[:SHOWN]), folder, run.display)
+    return dataclasses.replace(chosen, mix=mix)
 
 
 def calibration(run: Run, spec: Spec) -> list[int]:

@@ -126,7 +126,8 @@ def files_of(
     if AUTO in weights:
         # A least accuracy is of the answers of the model that was trained first.
         merged = auto.FloatModel(run.folder / merge.FOLDER, needs.merge.facts.sha256)
-        chosen = auto.choose(run, needs.data, spec, run.folder / auto.FOLDER, merged)
+        folder = run.folder / auto.FOLDER
+        chosen = auto.seeing(run, spec, auto.choose(run, needs.data, spec, folder, merged), folder)
         weights[AUTO] = chosen.weights(weighed)
         front = chosen.front
     extra = shipping.Extra(

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from tinsmith.errors import UnsupportedError
@@ -72,10 +72,11 @@ class Preset(NamedTuple):
 @dataclass(frozen=True)
 class Mix:
     """A choice of format tensor by tensor, as a search makes it. name: what users call it; formats: by name in
-    GGUF."""
+    GGUF; vision: of a vision half's tensors, by role, where they were measured."""
 
     name: str
     formats: Mapping[str, str]
+    vision: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def file_type(self) -> int:

@@ -16,9 +16,10 @@ _WIDE = ("F32", "F16")
 
 
 def formats_of(vision: Vision, preset: str | presets.Mix) -> dict[str, str]:
-    """By role. A mix, which is of the language model's tensors, counts as the preset that its file type has."""
+    """By role. What a mix does not say has the format of the preset that its file type is of."""
     if isinstance(preset, presets.Mix):
-        preset = next(name for name, one in presets.PRESETS.items() if one.file_type == preset.file_type)
+        likest = next(name for name, one in presets.PRESETS.items() if one.file_type == preset.file_type)
+        return {**formats_of(vision, likest), **preset.vision}
     names = tensors_of(vision)
     # Layers' parts go by the names that a language model's have.
     shapes = [presets.Shape(name.gguf.removeprefix("v."), name.all_rows, name.inputs) for name in names]
@@ -27,6 +28,12 @@ def formats_of(vision: Vision, preset: str | presets.Mix) -> dict[str, str]:
         name.role: _format(name, vision.tensors[name.role], given)
         for name, given in zip(names, chosen, strict=True)
     }
+
+
+def matrices(vision: Vision) -> list[str]:
+    """The roles of those that a preset puts in blocks."""
+    plain = formats_of(vision, "Q8_0")
+    return [role for role, format in plain.items() if format != "F32" and role not in _WHOLE]
 
 
 def apply(vision: Vision, preset: str | presets.Mix) -> Vision:

@@ -2,63 +2,78 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 from tinsmith.chat.turns import TurnTable, stripped
 from tinsmith.errors import InputError
-from tinsmith.runtime.images import Image, Pictured
+from tinsmith.runtime.images import Pictured
 from tinsmith.runtime.messages import Message, parts_of
-from tinsmith.runtime.sight import Sight, picture_of
+from tinsmith.runtime.sight import FindControl, Sight, picture_of
 
-_MARK = "\U0010fffd"  # stands for a picture in a content; the last of Unicode's private characters
+MARK = "\U0010fffd"  # stands for a picture in a content; the last of Unicode's private characters
+
+
+class Part(NamedTuple):
+    """An image of the message `where`, as it says it."""
+
+    where: str
+    said: Mapping[str, Any]
 
 
 def rendered(sight: Sight, messages: Sequence[Message], table: TurnTable, generate: bool) -> list[int]:
-    """The tokens of the rendered text as a whole. What a message says is text: one that has a control token's
-    text in it is refused, for it would be read as that. Raises InputError."""
-    contents, pictures = [], []
+    """The tokens of the rendered text as a whole. Raises InputError as `marked`."""
+    contents, parts = marked(messages, table, sight.control)
+    looks = [sight.look(picture_of(part.said, part.where)) for part in parts]
+    text = filled(table.pieces(contents, generate), [shown for shown, _ in looks], sight.connector.dropped)
+    return Pictured(sight.placed(sight.tokenize(text), [tile for _, tiles in looks for tile in tiles]))
+
+
+def marked(
+    messages: Sequence[Message], table: TurnTable, control: FindControl
+) -> tuple[list[Message], list[Part]]:
+    """The messages with MARK in the place of each image, and the images. What a message says is text: one that
+    has a control token's text in it is refused, for it would be read as that. control: the first that a text
+    holds. Raises InputError."""
+    contents, images = list[Message](), []
     for number, message in enumerate(messages, 1):
-        parts = parts_of(message.get("content"), f"message {number}")
+        where = f"message {number}"
+        parts = parts_of(message.get("content"), where)
         first = number > 1 and messages[number - 2].get("role") == "system"
         strip = table.strip["first" if first else "user"] if message.get("role") == "user" else ""
         content = ""
         for part in parts:
             if part["type"] == "text":
-                _refuse(_MARK if _MARK in part["text"] else None, number)
+                _refuse(MARK if MARK in part["text"] else None, where)
                 content += stripped(part["text"], strip) if len(parts) > 1 else part["text"]
                 continue
             if message.get("role") != "user":
-                raise InputError(f"message {number}: only a user's message has images")
-            pictures.append(picture_of(part, f"message {number}"))
-            content += _MARK
-        _refuse(sight.control(content), number)
+                raise InputError(f"{where}: only a user's message has images")
+            images.append(Part(where, part))
+            content += MARK
+        _refuse(control(content), where)
         contents.append({**message, "content": content})
-    text, images = _written(sight, table.pieces(contents, generate), pictures)
-    return Pictured(sight.placed(sight.tokenize(text), images))
+    return contents, images
 
 
-def _refuse(found: str | None, number: int) -> None:
+def _refuse(found: str | None, where: str) -> None:
     if found:
         raise InputError(
-            f"message {number}: its content holds {found!r}, which beside images means something to the model; "
+            f"{where}: its content holds {found!r}, which beside images means something to the model; "
             "leave it out"
         )
 
 
-def _written(sight: Sight, pieces: Any, pictures: Sequence[Any]) -> tuple[str, list[Image]]:
-    """The conversation's text, with that of each picture, and all their tiles."""
-    text, images, rest = "", list[Image](), iter(pictures)
+def filled(pieces: Iterable[tuple[str, bool]], shown: Sequence[str], dropped: str) -> str:
+    """A conversation's text with that of each image in the place of its mark. pieces: a table's; dropped: a
+    connector's."""
+    text, rest = "", iter(shown)
     for piece, own in pieces:
         if own:
             text += piece
             continue
-        before, *behind = piece.split(_MARK)
+        before, *behind = piece.split(MARK)
         if behind and not before:
-            text = text.removesuffix(sight.connector.dropped)
-        text += before
-        for more in behind:
-            shown, tiles = sight.look(next(rest))
-            text += shown + more
-            images += tiles
-    return text, images
+            text = text.removesuffix(dropped)
+        text += before + "".join(next(rest) + more for more in behind)
+    return text

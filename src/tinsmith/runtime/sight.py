@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 import struct
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import islice
@@ -23,6 +23,7 @@ from tinsmith.vision.parts import connectors
 
 MOST_BYTES = 1 << 29  # that a picture may take once it is read
 _URL = "data:"
+FindControl = Callable[[str], str | None]
 
 
 @dataclass(frozen=True)
@@ -87,6 +88,18 @@ def _of_url(value: Any, where: str) -> bytes:
         raise InputError(f"{where}: image_url: {error}") from None
 
 
+def control_of(texts: Iterable[str]) -> FindControl:
+    """What finds the first of some control tokens' texts in another text."""
+    longest = sorted(filter(None, texts), key=len, reverse=True)
+    pattern = re.compile("|".join(map(re.escape, longest)) or r"(?!)")
+
+    def find(text: str) -> str | None:
+        found = pattern.search(text)
+        return found[0] if found else None
+
+    return find
+
+
 class Sight:
     """A model's tower, and how its prompts have images."""
 
@@ -116,16 +129,10 @@ class Sight:
         """Control tokens written in it are taken as such."""
         return self._core.tokenize(text.encode("utf-8", "surrogatepass"), _core.TEXT_SPECIAL)
 
-    def control(self, text: str) -> str | None:
-        """The first control token's text that a text holds."""
-        found = self._control.search(text)
-        return found[0] if found else None
-
     @cached_property
-    def _control(self) -> re.Pattern[str]:
+    def control(self) -> FindControl:
         tokens = map(self._core.token, range(self._core.info()["vocab"]))
-        texts = {data.decode("utf-8", "replace") for data, control, _ in tokens if control and data}
-        return re.compile("|".join(map(re.escape, sorted(texts, key=len, reverse=True))))
+        return control_of(data.decode("utf-8", "replace") for data, control, _ in tokens if control)
 
     def look(self, picture: Picture) -> tuple[str, list[Image]]:
         """The text that stands for it, the image token for each row; and its tiles, one after the other."""

@@ -5,13 +5,15 @@ importance of each input (its diagonal). Matrices that read the same values (q, 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import partial
 from threading import Lock
 from typing import Any
 
 import torch
 from torch import Tensor as Floats
+from torch import nn
 
 from tinsmith.formats.imatrix import Sums
 from tinsmith.search import text
@@ -68,36 +70,50 @@ def _factor(gram: Floats) -> bytes:
     return torch.linalg.cholesky(inverse, upper=True).float().contiguous().numpy().tobytes()  # type: ignore[no-any-return]
 
 
-def gather(model: FloatModel, windows: Sequence[Sequence[int]], advance: Callable[[int], None]) -> Grams:
-    """One pass of the float model over the windows; advance: called with the tokens done so far."""
-    sums: dict[str, Floats] = {}
-    sites: dict[str, str] = {}
-    latest: list[Any] = [None, ""]
+class Gatherer:
+    """Adds up x x^T of what goes into modules, by role."""
 
-    def note(role: str, values: Floats) -> None:
-        if values is not latest[0]:
-            latest[:] = values, role
+    def __init__(self) -> None:
+        self.sums: dict[str, Floats] = {}
+        self.sites: dict[str, str] = {}
+        self._latest: tuple[Any, str] = (None, "")
+
+    def note(self, role: str, values: Floats) -> None:
+        if values is not self._latest[0]:
+            self._latest = values, role
             rows = values.flatten(0, -2)
             square = rows.T @ rows
-            sums[role] = sums[role].add_(square) if role in sums else square
-        sites[role] = latest[1]
+            self.sums[role] = self.sums[role].add_(square) if role in self.sums else square
+        self.sites[role] = self._latest[1]
 
-    def watch(role: str) -> Callable[..., None]:
-        return lambda module, inputs: note(role, inputs[0])
+    @contextmanager
+    def watching(self, modules: Mapping[str, nn.Module]) -> Iterator[None]:
+        def watch(role: str) -> Callable[..., None]:
+            return lambda module, inputs: self.note(role, inputs[0])
 
-    hooks = [module.register_forward_pre_hook(watch(role)) for role, module in model.linears().items()]
-    step, count = max(1, _BATCH // len(windows[0])), 0
-    try:
-        with torch.inference_mode():
-            for begin in range(0, len(windows), step):
-                batch = torch.tensor(windows[begin : begin + step])
-                note(model.head, model.states(batch))
-                count += batch.numel()
-                advance(count)
-    finally:
-        for hook in hooks:
-            hook.remove()
-    return Grams(sites, {role: total / count for role, total in sums.items()}, count)
+        hooks = [module.register_forward_pre_hook(watch(role)) for role, module in modules.items()]
+        try:
+            yield
+        finally:
+            for hook in hooks:
+                hook.remove()
+
+    def grams(self, count: int) -> Grams:
+        """Of so many tokens."""
+        return Grams(self.sites, {role: total / count for role, total in self.sums.items()}, count)
+
+
+def gather(model: FloatModel, windows: Sequence[Sequence[int]], advance: Callable[[int], None]) -> Grams:
+    """One pass of the float model over the windows; advance: called with the tokens done so far."""
+    gatherer, count = Gatherer(), 0
+    step = max(1, _BATCH // len(windows[0]))
+    with torch.inference_mode(), gatherer.watching(model.linears()):
+        for begin in range(0, len(windows), step):
+            batch = torch.tensor(windows[begin : begin + step])
+            gatherer.note(model.head, model.states(batch))
+            count += batch.numel()
+            advance(count)
+    return gatherer.grams(count)
 
 
 class Feedback:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from tinsmith.quant import presets
 from tinsmith.quant.convert import Job, converted
 from tinsmith.search.floats import FloatModel, Reference
 from tinsmith.search.grams import Feedback, Grams
-from tinsmith.spec import Spec, Tensor
+from tinsmith.spec import Spec, Tensor, Vision
 from tinsmith.system import files, reading
 from tinsmith.system.progress import Display
 from tinsmith.train.tensors import from_float32, to_float32
@@ -62,14 +62,16 @@ def matrices(spec: Spec) -> dict[str, list[str]]:
 
 
 class Encoder:
-    """A tensor in a format as the built file will have it."""
+    """A tensor in a format as the built file will have it. weighed: its blocks are fitted to what matters."""
 
-    def __init__(self, spec: Spec, grams: Grams, feedback: Feedback | None) -> None:
-        self.spec, self.grams, self.feedback = spec, grams, feedback
-        self.weights = grams.importance()
+    def __init__(
+        self, held: Spec | Vision, grams: Grams, feedback: Feedback | None, *, weighed: bool = True
+    ) -> None:
+        self.tensors, self.grams, self.feedback = held.tensors, grams, feedback
+        self.weights = grams.importance() if weighed else {}
 
     def __call__(self, role: str, format: str) -> Tensor:
-        tensor = self.spec.tensors[role]
+        tensor = self.tensors[role]
         return self._encoded(role, tensor, format)
 
     def _encoded(self, role: str, tensor: Tensor, format: str) -> Tensor:
@@ -79,7 +81,7 @@ class Encoder:
     def errors(self, role: str, formats: Sequence[str]) -> dict[str, float]:
         """By format, the mean square of what the outputs change by (of the weights, where the inputs are not
         known), on some rows."""
-        own = self.spec.tensors[role]
+        own = self.tensors[role]
         step = -(-own.rows // _ROWS)
         plain = np.ascontiguousarray(to_float32(own)[::step])
         some = from_float32(plain)
@@ -154,19 +156,19 @@ def measure(
     with display.bar("sensitivity", len(roles)) as bar:
         for done, (role, names) in enumerate(roles.items()):
             bar.update(done, role)
-            _measure(sensitivity, role, names, reference, encode, thorough)
+            measure_one(sensitivity, role, names, reference.divergence, encode, thorough)
         bar.update(len(roles))
 
 
-def _measure(
+def measure_one(
     sensitivity: Sensitivity,
     role: str,
     names: Sequence[str],
-    reference: Reference,
+    divergence: Callable[[dict[str, Tensor]], float],
     encode: Encoder,
     thorough: bool,
 ) -> None:
-    """Measures what is missing of one tensor."""
+    """Measures what is missing of one tensor. divergence: what tensors in the place of the model's own cost."""
     errors, measured = sensitivity.errors.setdefault(role, {}), sensitivity.measured.setdefault(role, {})
     missing = [name for name in names if name not in errors]
     if missing:
@@ -176,5 +178,5 @@ def _measure(
     every = thorough or role == "embed" or role not in encode.grams
     wanted = [name for name in dict.fromkeys(inexact if every else inexact[:1]) if name not in measured]
     for name in wanted:
-        measured[name] = reference.divergence({role: encode(role, name)})
+        measured[name] = divergence({role: encode(role, name)})
         sensitivity.save()

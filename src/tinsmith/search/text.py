@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 from tinsmith.errors import InputError
@@ -19,13 +20,18 @@ def read(path: str | Path) -> str:
 
 def tokens(spec: Spec, text: str) -> list[int]:
     """By the model's own tokenizer; special tokens that the text spells are those tokens."""
+    return tokenizer(spec)(text)
+
+
+def tokenizer(spec: Spec) -> Callable[[str], list[int]]:
+    """What `tokens` does of one text after the other."""
     from tinsmith import _core
     from tinsmith.compiler import build_words
     from tinsmith.runtime.model import Model
 
     facts = {"name": "words", "family": spec.family, "parameters": 0, "weight_bytes": 0, "tensors": {}}
     image = build_words(spec.tokenizer, None, spec.hyper.context, facts)
-    return Model(_core.Model(image), image, 1).tokenize(text, special=True)
+    return partial(Model(_core.Model(image), image, 1).tokenize, special=True)
 
 
 def windows(spec: Spec, ids: Sequence[int], most: int, size: int = WINDOW) -> list[list[int]]:

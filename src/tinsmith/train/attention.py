@@ -38,7 +38,7 @@ def packed_attention(
     settings = scaling, sliding_window, softcap
     if packing.is_padded or before:
         query, key = query.to(value.dtype), key.to(value.dtype)
-        bias = causal_bias(before, packing.longest, sliding_window, query.device)
+        bias = packing.bias(before, sliding_window)
         return _attend(query, key, value, bias, scaling, softcap).transpose(1, 2), None
     if flex.is_for(query.device):
         query, key = query.to(value.dtype), key.to(value.dtype)
@@ -71,7 +71,7 @@ def attend_by_torch(
         prefix = rows[:shared].view(1, shared, groups, width).transpose(1, 2).expand(count, -1, -1, -1)
         return torch.cat([prefix, side_by_side(rows, groups)], dim=2)
 
-    bias = causal_bias(shared, longest, window, query.device)
+    bias = packing.bias(shared, window)
     own = _attend(side_by_side(q, heads), with_prefix(k), with_prefix(v), bias, scaling, softcap)
     rows = packing.in_a_row(own.transpose(1, 2).flatten(2))
     if shared:
@@ -85,7 +85,8 @@ def attend_by_torch(
 def _attend(
     query: Tensor, key: Tensor, value: Tensor, bias: Tensor, scaling: float, softcap: float | None
 ) -> Tensor:
-    """[batch, heads, rows, width] attending to [batch, kv heads, columns, width]; bias [rows, columns].
+    """[batch, heads, rows, width] attending to [batch, kv heads, columns, width]; bias [rows, columns], or
+    [batch, 1, rows, columns].
 
     Written out: for short rows this is several times faster on a CPU than torch's fused function.
     """

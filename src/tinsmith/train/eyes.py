@@ -1,44 +1,50 @@
 """A vision half in torch: pictures to pixels, and pixels to rows that stand where a prompt has image tokens.
 
-Tower and connector are transformers' own modules; how a picture is cut, and what stands for it in a prompt, is
-asked of the core and of the connector, as every runtime does.
+Tower and connector are their own graph (eyes_graph.py); how a picture is cut, and what stands for it in a
+prompt, is asked of the core and of the connector, as every runtime does.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import cached_property
+from itertools import chain
 from typing import TYPE_CHECKING
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from tinsmith import _core
-from tinsmith.errors import DataError, RuntimeFault, UnsupportedError
+from tinsmith.chat.packed import control_texts
+from tinsmith.chat.turns import TurnTable
+from tinsmith.compiler.build import turns_of
+from tinsmith.compiler.vision import graph_of, most_patches, own_tensors
+from tinsmith.errors import DataError, FormatError, RuntimeFault
+from tinsmith.graph import GraphBuilder
+from tinsmith.models import family
+from tinsmith.runtime.pictured import filled, marked
+from tinsmith.runtime.sight import FindControl, control_of
 from tinsmith.spec import Spec, Vision
-from tinsmith.train.tensors import from_folder, to_folder
+from tinsmith.tasks import Message
+from tinsmith.train.eyes_graph import GraphModule
+from tinsmith.train.images import Image, Looks
 from tinsmith.vision import pixels
-from tinsmith.vision.parts import parts_of, tensors_of
-from tinsmith.vision.pixels import Cut
+from tinsmith.vision.parts import parts_of
+from tinsmith.vision.pixels import Cut, Tile
 
 if TYPE_CHECKING:
     from tinsmith.data.pictures import Picture
 
 KEPT = 1 << 30  # bytes of pixels that are kept for the next time that a picture is seen
-CONNECTORS = ("idefics3",)  # whose torch modules are known here
 
 
 class Sight:
-    """How a vision half sees pictures: by the core's own functions, as it will when it has been trained. Raises
-    UnsupportedError for a connector that has no module here."""
+    """How a vision half sees pictures: by the core's own functions, as it will when it has been trained."""
 
     def __init__(self, vision: Vision) -> None:
-        if vision.connector not in CONNECTORS:
-            raise UnsupportedError(
-                f"the connector {vision.connector} is not trained on pictures; {', '.join(CONNECTORS)} is"
-            )
         self.vision = vision
-        self.rule = pixels.rules(vision, vision.sizes.side**2)
+        self.rule = pixels.rules(vision, most_patches(vision))
         self._kept: dict[Picture, Tensor] = {}
         self._bytes = 0
 
@@ -50,80 +56,69 @@ class Sight:
         except RuntimeFault as fault:
             raise DataError(f"{picture.name}: {fault}") from None
 
-    def patches(self, pictures: Sequence[Picture]) -> Tensor:
-        """Of all their tiles, one after the other, float32 [tiles, patches, 3 * patch * patch], the channels of
-        a patch one after the other. Raises DataError for a damaged picture."""
-        found = torch.cat([self._patches(picture) for picture in pictures])
-        return found.view(-1, self.vision.sizes.side**2, found.shape[-1])
-
-    def _patches(self, picture: Picture) -> Tensor:
+    def patches(self, picture: Picture) -> Tensor:
+        """Of all its tiles, one after the other, float32 [patches, floats of a patch], pixel by pixel. Raises
+        DataError for a damaged picture."""
         if picture in self._kept:
             return self._kept[picture]
         image = picture.pixels()
         made = _core.pixels(self.rule, image.tobytes(), 3 * image.width, *image.size)
-        inner = torch.frombuffer(bytearray(made), dtype=torch.float32).view(-1, self.vision.sizes.patch**2, 3)
-        found = inner.transpose(1, 2).flatten(1)  # the core has the three of a pixel side by side
+        found = torch.frombuffer(bytearray(made), dtype=torch.float32).view(-1, 3 * self.vision.sizes.patch**2)
         self._bytes += found.nbytes
         if self._bytes <= KEPT:
             self._kept[picture] = found
         return found
 
 
-class Eyes(nn.Module):
-    """Tower and connector. Raises UnsupportedError for a connector that has no module here."""
+class Eyes(GraphModule):
+    """Tower and connector, frozen. looks: what the language model makes of their rows."""
 
-    def __init__(self, vision: Vision) -> None:
-        from transformers.models.idefics3.configuration_idefics3 import Idefics3Config
-        from transformers.models.idefics3.modeling_idefics3 import Idefics3Connector, Idefics3VisionTransformer
-
-        super().__init__()
-        self.sight, self.vision = Sight(vision), vision
-        tower, connector = parts_of(vision)
-        text = {"model_type": "llama", "hidden_size": vision.joint.dim}
-        config = Idefics3Config(
-            vision_config=tower.to_hf(vision.sizes),
-            text_config=text,
-            **connector.to_hf(vision.sizes, vision.joint),
-        )
-        config.vision_config._attn_implementation = "sdpa"
-        self.vision_model = Idefics3VisionTransformer(config.vision_config)
-        self.connector = Idefics3Connector(config)
-        self.load_state_dict(weights(vision), strict=True)
+    def __init__(self, spec: Spec) -> None:
+        assert spec.vision
+        super().__init__(graph_of(spec.vision)[0])
+        self.sight, self.vision, self.looks = Sight(spec.vision), spec.vision, _looks(spec)
         self.requires_grad_(False)
 
-    def forward(self, pictures: Sequence[Picture]) -> Tensor:
-        """The rows of all their tokens, float32 [tokens, width], in the order in which a prompt has them. A
-        tile fills its square, so that its patches' positions are the table's, in order."""
-        inner = self.vision_model.embeddings
-        patches = self.sight.patches(pictures).to(inner.patch_embedding.weight)
-        states = nn.functional.linear(
-            patches, inner.patch_embedding.weight.flatten(1), inner.patch_embedding.bias
-        )
-        states = states + inner.position_embedding.weight
-        states = self.vision_model.encoder(inputs_embeds=states, attention_mask=None).last_hidden_state
-        rows: Tensor = self.connector(self.vision_model.post_layernorm(states)).flatten(0, 1)
-        return rows
+    def rows(self, pictures: Sequence[Picture]) -> Tensor:
+        """The rows of all their tokens, float32 [tokens, width], in the order in which a prompt has them. Tiles
+        of one shape are seen at once."""
+        tiles: list[tuple[Tile, Tensor]] = []
+        for picture in pictures:
+            patches = self.sight.patches(picture)
+            for tile in self.sight.cut(picture).tiles:
+                tiles.append((tile, patches[tile.first : tile.first + tile.height * tile.width]))
+        device = next(self.parameters()).device
+        made: dict[int, Tensor] = {}
+        for shape in dict.fromkeys((tile.height, tile.width) for tile, _ in tiles):
+            own = [number for number, (tile, _) in enumerate(tiles) if (tile.height, tile.width) == shape]
+            together = torch.stack([tiles[number][1] for number in own]).to(device)
+            made |= zip(own, self(together, *shape), strict=True)
+        return torch.cat([made[number] for number in range(len(tiles))])
 
     def trained(self) -> Vision:
         """The vision half with the weights that it has now."""
-        held = self.state_dict()
-        tensors = {
-            name.role: from_folder(name, held[name.hf.removeprefix("model.")].cpu().numpy())
-            for name in tensors_of(self.vision)
-        }
-        return replace(self.vision, tensors=tensors)
+        return replace(self.vision, tensors=own_tensors(self.vision, self.weights()))
+
+
+def _looks(spec: Spec) -> Looks:
+    """As the language model's graph says it."""
+    builder = GraphBuilder(spec.tensors, images=True)
+    family.by_name(spec.family).graph(spec.hyper, builder)
+    ops = builder.graph.ops
+    return Looks(
+        graded=any(op.kind == "ROPE_TABLE" and len(op.tensors) > 1 for op in ops),
+        together=any(op.kind == "ATTENTION" and op.u[1:] == (1,) for op in ops),
+    )
 
 
 def weights(vision: Vision, prefix: str = "") -> dict[str, Tensor]:
-    """As the module has them, float32."""
-    return {
-        prefix + name.hf.removeprefix("model."): torch.from_numpy(to_folder(name, vision.tensors[name.role]))
-        for name in tensors_of(vision)
-    }
+    """By the names of Eyes' parameters, float32."""
+    return {prefix + name: value for name, value in GraphModule(graph_of(vision)[0]).state_dict().items()}
 
 
 class Places:
-    """Writes a prompt's image tokens: as many as each picture has, and what stands around them."""
+    """Writes prompts with images, as every runtime does: as many tokens as each picture has, and what stands
+    around them."""
 
     def __init__(self, spec: Spec) -> None:
         assert spec.vision
@@ -131,11 +126,42 @@ class Places:
         self.connector = parts_of(spec.vision)[1]
         self.image = spec.vision.tokens["image"]
         self.texts = {word: spec.tokenizer.tokens[token] for word, token in spec.vision.tokens.items()}
+        self._tokenizer, self._template = spec.tokenizer, spec.chat_template
 
-    def written(self, prompt: str, pictures: Sequence[Picture]) -> str | None:
-        """The prompt with each placeholder's tokens; None where it has not one for each picture."""
-        before, *after = prompt.split(self.texts["image"])
-        if len(after) != len(pictures):
-            return None
-        shown = (self.connector.written(self.texts, self.sight.cut(picture).views) for picture in pictures)
-        return before + "".join(one + part for one, part in zip(shown, after, strict=True))
+    @cached_property
+    def _table(self) -> TurnTable:
+        return turns_of(self._tokenizer, self._template).default
+
+    @cached_property
+    def _control(self) -> FindControl:
+        return control_of(control_texts(self._tokenizer))
+
+    def written(self, messages: Sequence[Message], pictures: Sequence[Picture], answer: str) -> tuple[str, str]:
+        """The prompt, and it with its answer. Raises InputError for messages that the template does not take,
+        or that hold a control token's text."""
+        contents, _ = marked(messages, self._table, self._control)
+        shown = [self._shown(picture) for picture in pictures]
+        answered = [*contents, {"role": "assistant", "content": answer}]
+        prompt, whole = (
+            filled(self._table.pieces(said, generate), shown, self.connector.dropped)
+            for said, generate in ((contents, True), (answered, False))
+        )
+        return prompt, whole
+
+    def _shown(self, picture: Picture) -> str:
+        try:
+            return self.connector.written(self.texts, self.sight.cut(picture).views)
+        except KeyError as missing:
+            raise FormatError(f"the base's vision half has no {missing}, which an image begins with") from None
+
+    def images(self, tokens: Sequence[int], pictures: Sequence[Picture]) -> tuple[Image, ...]:
+        """Where a prompt has the pictures' tiles."""
+        merge = self.sight.vision.joint.merge
+        places = iter([place for place, token in enumerate(tokens) if token == self.image])
+        found = []
+        for tile in chain.from_iterable(self.sight.cut(picture).tiles for picture in pictures):
+            down, across = tile.height // merge, tile.width // merge
+            own = [next(places) for _ in range(down * across)]
+            assert own == list(range(own[0], own[0] + len(own)))
+            found.append(Image(own[0], down, across))
+        return tuple(found)

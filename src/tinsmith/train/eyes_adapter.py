@@ -1,6 +1,6 @@
 """LoRA on a vision half: low-rank factors beside the linear layers of its tower, its connector or both.
 
-They lie in a file of their own in the adapter's folder, under the names that peft gives them, since what reads
+They lie in a file of their own in the adapter's folder, by the roles of the graph's matrices, since what reads
 adapters of language models knows none of these layers; merging adds them to the vision half.
 """
 
@@ -13,11 +13,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tinsmith.compiler.vision import graph_of, matrices_of, own_tensors
 from tinsmith.errors import FormatError
-from tinsmith.spec import Tensor, Vision
+from tinsmith.spec import Vision
 from tinsmith.train.adapter import CONFIG, VISION_WEIGHTS
-from tinsmith.train.tensors import from_folder, to_folder
-from tinsmith.vision.parts import tensors_of
+from tinsmith.train.tensors import from_float32, to_float32
 
 if TYPE_CHECKING:
     import torch
@@ -26,25 +26,22 @@ if TYPE_CHECKING:
     from tinsmith.train.network import Network
 
 TOWER, CONNECTOR = "tower", "connector"
-_PREFIXES = {TOWER: "vision_model.", CONNECTOR: "connector."}  # of the modules' names within Eyes
 _FACTOR = "{}.lora_{}.weight"
 
 
 def install(eyes: Eyes, parts: Sequence[str], rank: int, alpha: float, dropout: float, rslora: bool) -> None:
     """New factors beside the linear layers of these parts; A is drawn by torch's seed, B is 0."""
     from peft import LoraConfig, inject_adapter_in_model
-    from torch import nn
 
-    prefixes = tuple(_PREFIXES[part] for part in parts if part in _PREFIXES)
-    if not prefixes:
+    names = [role for role in eyes.matrices if _part_of(role) in parts]
+    if not names:
         return
-    names = [
-        path
-        for path, module in eyes.named_modules()
-        if isinstance(module, nn.Linear) and path.startswith(prefixes)
-    ]
     config = LoraConfig(r=rank, lora_alpha=alpha, lora_dropout=dropout, use_rslora=rslora, target_modules=names)
     inject_adapter_in_model(config, eyes)
+
+
+def _part_of(role: str) -> str:
+    return CONNECTOR if role.startswith("connector.") else TOWER
 
 
 def weights(network: Network) -> dict[str, torch.Tensor]:
@@ -88,19 +85,20 @@ def merge(vision: Vision, folder: Path) -> Vision:
     except SafetensorError as error:
         raise FormatError(f"{path}: damaged: {error}; train the adapter again") from None
     scale = _scale(json.loads((folder / CONFIG).read_text("utf-8")))
-    changed: dict[str, Tensor] = {}
-    for name in tensors_of(vision):
-        module = name.hf.removeprefix("model.").removesuffix(".weight")
-        a, b = held.pop(_FACTOR.format(module, "A"), None), held.pop(_FACTOR.format(module, "B"), None)
-        if a is None or b is None:
-            continue
-        weight = to_folder(name, vision.tensors[name.role])
+    graph = graph_of(vision)[0]
+    roles = {name.rpartition(".lora_")[0] for name in held}
+    parts = {_part_of(role) for role in roles}
+    wanted = {role for role in matrices_of(graph) if _part_of(role) in parts}
+    if held.keys() != {_FACTOR.format(role, half) for role in wanted for half in "AB"}:
+        odd = min(roles ^ wanted, default=min(held))
+        raise FormatError(f"{path}: {odd} is not in both, or has not both factors; give the adapter's own base")
+    for role in wanted:
+        a, b = held[_FACTOR.format(role, "A")], held[_FACTOR.format(role, "B")]
+        weight = to_float32(graph.tensors[role])
         if weight.shape != (len(b), a.shape[1]):
-            raise FormatError(f"{path}: {module} is of another size; give the adapter's own base")
-        changed[name.role] = from_folder(name, weight + scale * (b @ a))
-    if held:
-        raise FormatError(f"{path}: {next(iter(held))} is no layer of the base's; give the adapter's own base")
-    return replace(vision, tensors={**vision.tensors, **changed})
+            raise FormatError(f"{path}: {role} is of another size; give the adapter's own base")
+        graph.tensors[role] = from_float32(weight + scale * (b @ a))
+    return replace(vision, tensors=own_tensors(vision, graph.tensors))
 
 
 def _scale(config: dict[str, Any]) -> float:

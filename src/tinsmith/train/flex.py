@@ -55,11 +55,15 @@ def attend(
 
 @lru_cache(maxsize=2)  # every layer of a batch asks for the same one, or with windows for one of two
 def _mask(packing: Packing, window: int | None) -> BlockMask:
-    parts, positions = packing.parts, packing.positions[0]
+    parts, positions, together = packing.parts, packing.positions[0], packing.together
 
     def seen(batch: Tensor, head: Tensor, own: Tensor, other: Tensor) -> Tensor:
         known = (other <= own) & ((parts[other] == 0) | (parts[other] == parts[own]))
-        return known if window is None else known & (positions[own] - positions[other] < window)
+        if window is not None:
+            known = known & (positions[own] - positions[other] < window)
+        if together is None:
+            return known
+        return known | ((other >= together[own, 0]) & (other < together[own, 1]))
 
     width = packing.tokens.shape[1]
     return create_block_mask(seen, None, None, width, width, device=packing.tokens.device)

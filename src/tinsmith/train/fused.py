@@ -61,7 +61,7 @@ class _Attend(torch.autograd.Function):
         ctx.packing = packing
         out = query.new_empty(query.shape)
         out[rows - packing.filler :] = 0
-        given = [buffer(one) for one in (packing.extents, query, key, value, out)]
+        given = [buffer(one) for one in (packing.extents, _together(packing), query, key, value, out)]
         shared_out(
             len(packing.extents),
             _threads(_ATTENDED * query.numel()),
@@ -77,7 +77,8 @@ class _Attend(torch.autograd.Function):
         for one in to:
             one[len(one) - packing.filler :] = 0
         early = key.new_empty(len(packing.extents), 2, packing.shared, *key.shape[1:])
-        given = [buffer(one) for one in (packing.extents, *saved, gradients[0].contiguous(), *to, early)]
+        inputs = packing.extents, _together(packing), *saved, gradients[0].contiguous()
+        given = [buffer(one) for one in (*inputs, *to, early)]
         shared_out(
             len(packing.extents),
             _threads(_ATTENDED * query.numel()),
@@ -88,6 +89,10 @@ class _Attend(torch.autograd.Function):
             to[1][: packing.shared] += left[0]
             to[2][: packing.shared] += left[1]
         return *to, None, None, None, None
+
+
+def _together(packing: Packing) -> Tensor:
+    return packing.extents.new_empty(0) if packing.together is None else packing.together
 
 
 def rms_norm(x: Tensor, weight: Tensor, epsilon: float, dtype: torch.dtype) -> Tensor:

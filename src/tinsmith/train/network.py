@@ -26,6 +26,7 @@ from tinsmith.train import attention, fused, mixing, packed
 from tinsmith.train.blocks import Blocks, times_matrix, times_matrix_transposed
 from tinsmith.train.devices import CPU, has_fast_bfloat16
 from tinsmith.train.head import AnswerLoss
+from tinsmith.train.images import ONE_BY_ONE
 from tinsmith.train.options import TrainOptions
 from tinsmith.train.packing import Packing, pack, pad
 from tinsmith.train.sequences import TokenSequence
@@ -90,13 +91,14 @@ class Network:
 
     def pack(self, batch: Sequence[TokenSequence], shared: int) -> Packing:
         """On the network's device. shared: the length of the prefix that the prompts have in common."""
-        return (pack(batch, shared) if self.packs else pad(batch)).to(self.device)
+        looks = self.eyes.looks if self.sees else ONE_BY_ONE
+        return (pack(batch, shared, looks) if self.packs else pad(batch, looks)).to(self.device)
 
     def answer_states(self, packing: Packing) -> Tensor:
         """What the head is applied to at each labelled position; [labels, dim]."""
         with quiet():
             states = self.trunk(
-                **self.given(packing), position_ids=packing.positions, use_cache=False, packing=packing
+                **self.given(packing), position_ids=packing.rotary, use_cache=False, packing=packing
             ).last_hidden_state
         labelled: Tensor = states.flatten(0, 1).index_select(0, packing.labelled)
         return labelled
@@ -117,7 +119,7 @@ class Network:
             return {"input_ids": packing.tokens}
         model: Any = self.trunk
         embeddings = model.get_input_embeddings()(packing.tokens)
-        rows = self.eyes(packing.pictures).to(embeddings.dtype)
+        rows = self.eyes.rows(packing.pictures).to(embeddings.dtype)
         flat = embeddings.flatten(0, 1).index_put((packing.seen,), rows)
         return {"inputs_embeds": flat.view_as(embeddings)}
 
@@ -181,7 +183,7 @@ def open_eyes(spec: Spec, base: Any) -> nn.Module:
         return nn.Module()
     from tinsmith.train.eyes import Eyes
 
-    eyes = Eyes(spec.vision).to(next(base.parameters()).device)
+    eyes = Eyes(spec).to(next(base.parameters()).device)
     base.base_model.add_module(EYES, eyes)
     return eyes
 

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from tinsmith.train.images import ONE_BY_ONE, Looks
 from tinsmith.train.sequences import TokenSequence
 
 if TYPE_CHECKING:
@@ -32,6 +33,9 @@ class Packing:
     sequence.
 
     tokens, positions  [rows, width]
+    rotary   the positions by which the model turns: positions, or where images are graded [3, rows, width]
+    together int32 [rows * width, 2]: where, in the input flattened, what a token sees whatever comes first
+             begins and ends: its image, or itself; None where no image's rows see each other
     places   [sequences * longest]: for each token of each sequence (without the prefix) its index in the input,
              flattened; the first one's again for padding
     kept     [tokens]: which of the places are no padding parts    [rows * width]: the number of the sequence
@@ -61,8 +65,10 @@ class Packing:
     filler: int
     sequences: int
     longest: int
+    rotary: Tensor
     pictures: tuple[Picture, ...] = ()
     seen: Tensor | None = None
+    together: Tensor | None = None
 
     @property
     def is_padded(self) -> bool:
@@ -82,6 +88,13 @@ class Packing:
         flat = states.flatten(0, -2)
         return flat.index_select(0, self.kept) if self.is_padded else flat[: len(flat) - self.filler]
 
+    def bias(self, before: int, window: int | None) -> Tensor:
+        """What attention adds to scores, 0 or -inf, of the sequences side by side, whose first token stands at
+        `before`: [longest, before + longest], or [sequences, 1, longest, before + longest]. window: as
+        causal_bias."""
+        causal = causal_bias(before, self.longest, window, self.tokens.device)
+        return causal if self.together is None else _with_images(self, causal, before)
+
     def to(self, device: torch.device) -> Packing:
         """The same, its tensors on a device."""
         moved: dict[str, Any] = {
@@ -90,7 +103,7 @@ class Packing:
         return replace(self, **moved)
 
 
-def pack(batch: Sequence[TokenSequence], shared: int) -> Packing:
+def pack(batch: Sequence[TokenSequence], shared: int, looks: Looks = ONE_BY_ONE) -> Packing:
     """One row. shared: the length of the prefix that the sequences' prompts have in common."""
     tokens = list(batch[0].prompt[:shared])
     positions = list(range(shared))
@@ -101,17 +114,17 @@ def pack(batch: Sequence[TokenSequence], shared: int) -> Packing:
         positions += range(shared, len(sequence))
     filler = -len(tokens) % HEIGHT
     row, places = [*tokens, *[0] * filler], [*positions, *range(filler)]
-    return _packing(batch, torch.tensor([row]), torch.tensor([places]), starts, shared, filler)
+    return _packing(batch, torch.tensor([row]), torch.tensor([places]), starts, looks, shared, filler)
 
 
-def pad(batch: Sequence[TokenSequence]) -> Packing:
+def pad(batch: Sequence[TokenSequence], looks: Looks = ONE_BY_ONE) -> Packing:
     """A row a sequence."""
     longest = max(map(len, batch))
     tokens = torch.zeros(len(batch), longest, dtype=torch.long)
     for row, sequence in zip(tokens, batch, strict=True):
         row[: len(sequence)] = torch.tensor([*sequence.prompt, *sequence.answer[:-1]])
     positions = torch.arange(longest).expand(len(batch), -1)
-    return _packing(batch, tokens, positions, [number * longest for number in range(len(batch))], 0)
+    return _packing(batch, tokens, positions, [number * longest for number in range(len(batch))], looks)
 
 
 def _packing(
@@ -119,7 +132,8 @@ def _packing(
     tokens: Tensor,
     positions: Tensor,
     starts: Sequence[int],
-    shared: int,
+    looks: Looks,
+    shared: int = 0,
     filler: int = 0,
 ) -> Packing:
     """starts: where, in the input flattened, each sequence's tokens after the prefix begin."""
@@ -130,7 +144,11 @@ def _packing(
     targets: list[int] = []
     owner: list[int] = []
     spans: list[tuple[int, int]] = []
-    seen: list[int] = []
+    seen: list[Tensor] = []
+    rotary = positions.flatten().repeat(3, 1)
+    together = torch.arange(tokens.numel(), dtype=torch.int32)[:, None] + torch.tensor(
+        [0, 1], dtype=torch.int32
+    )
     parts = torch.zeros(tokens.numel(), dtype=torch.long)
     for number, (sequence, begin) in enumerate(zip(batch, starts, strict=True)):
         end = begin + len(sequence) - shared
@@ -139,12 +157,18 @@ def _packing(
         places[number] = begin
         places[number, : end - begin] = torch.arange(begin, end)
         valid[number, : end - begin] = True
-        seen += [begin - shared + place for place in sequence.seen]
+        for image in sequence.images:
+            own = torch.arange(image.first, image.end) + (begin - shared)
+            seen.append(own)
+            together[own] = torch.tensor([int(own[0]), int(own[-1]) + 1], dtype=torch.int32)
+        if sequence.images:
+            rotary[:, begin:end] = _graded(sequence)[:, shared:]
         learned, first = sequence.learned, end - len(sequence.answer)
         labelled += [first + place for place in learned]
         targets += [sequence.answer[place] for place in learned]
         owner += [number] * len(learned)
     parts[len(parts) - filler :] = len(batch) + 1
+    is_graded, is_together = (len(seen) > 0 and one for one in looks)
     return Packing(
         tokens=tokens,
         positions=positions,
@@ -157,12 +181,36 @@ def _packing(
         spans=tuple(spans),
         extents=torch.tensor([(0, shared), *spans] if shared else spans, dtype=torch.int32),
         pictures=tuple(picture for sequence in batch for picture in sequence.pictures),
-        seen=torch.tensor(seen) if seen else None,
+        seen=torch.cat(seen) if seen else None,
+        rotary=rotary.view(3, *positions.shape) if is_graded else positions,
+        together=together if is_together else None,
         shared=shared,
         filler=filler,
         sequences=len(batch),
         longest=longest,
     )
+
+
+def _graded(sequence: TokenSequence) -> Tensor:
+    """The positions of time, row and column of its tokens, [3, tokens]; kernels/core/vm/input.c states them."""
+    places = torch.arange(len(sequence)).repeat(3, 1)
+    for first, down, across in sequence.images:
+        count = down * across
+        inside = torch.arange(count)
+        own = places[:, first : first + count]
+        own.copy_(own[0, 0] + torch.stack([0 * inside, inside // across, inside % across]))
+        places[:, first + count :] -= count - max(down, across)
+    return places
+
+
+@lru_cache(maxsize=2)  # every layer of a batch asks for the same one, or with windows for one of two
+def _with_images(packing: Packing, causal: Tensor, before: int) -> Tensor:
+    assert packing.together is not None
+    begins = torch.tensor([begin for begin, _ in packing.spans], device=causal.device)
+    own = packing.side_by_side(packing.together) - begins[:, None, None]
+    columns = torch.arange(-before, packing.longest, device=causal.device)
+    seen = (columns >= own[..., :1]) & (columns < own[..., 1:])
+    return torch.where(seen, causal.new_zeros(()), causal)[:, None]
 
 
 @lru_cache(maxsize=16)

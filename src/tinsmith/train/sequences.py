@@ -12,6 +12,7 @@ from tinsmith.data.readers import Example
 from tinsmith.errors import DataError, InputError
 from tinsmith.spec import Spec, Tokenizer
 from tinsmith.tasks import Message, by_name
+from tinsmith.train.images import Image
 
 if TYPE_CHECKING:
     from tinsmith.data.pictures import Picture
@@ -27,13 +28,13 @@ Item = TypeVar("Item", bound=Sized)
 class TokenSequence:
     """prompt: what the model is given; answer: what it should write, with the token that ends it; forced:
     places of the answer's tokens that are not learned, since they must come; pictures: that the prompt shows;
-    seen: places of the prompt's tokens that stand for them, each of which gets one of their rows."""
+    images: where their tokens stand in it, each of which gets one of their rows."""
 
     prompt: tuple[int, ...]
     answer: tuple[int, ...]
     forced: tuple[int, ...] = ()
     pictures: tuple[Picture, ...] = ()
-    seen: tuple[int, ...] = ()
+    images: tuple[Image, ...] = ()
 
     def __len__(self) -> int:
         """Tokens that the model reads: the last one of the answer is only predicted."""
@@ -121,16 +122,17 @@ class Tokenization:
 
     def _sequence(self, example: Example, number: int) -> TokenSequence:
         asked = self.task.messages(example, self.system)
-        prompt = self._render(asked, generate=True)
-        whole = self._render([*asked, {"role": "assistant", "content": example.output}], generate=False)
+        if example.images:
+            prompt, whole = self._with_pictures(example, number, asked)
+        else:
+            prompt = self._render(asked, generate=True)
+            whole = self._render([*asked, {"role": "assistant", "content": example.output}], generate=False)
         if not whole.startswith(prompt + example.output):
             raise DataError(
                 f"example {number}: the chat template changes the answer {example.output!r} or what stands "
                 "before it; use a template that writes the answer as it is"
                 + (", or state [data] thinking" if thinking_switch(self.template) else "")
             )
-        if example.images:
-            prompt, whole = self._with_pictures(example, number, prompt, whole)
         answer = self.encode(whole[len(prompt) :])
         end = next((place for place, token in enumerate(answer) if token in self.ends), None)
         if end is None:
@@ -139,22 +141,19 @@ class Tokenization:
         forced = self.forced(given, wanted) if self.forced else ()
         if not (example.images and self.places):
             return TokenSequence(given, wanted, forced)
-        seen = tuple(place for place, token in enumerate(given) if token == self.places.image)
-        return TokenSequence(given, wanted, forced, example.images, seen)
+        images = self.places.images(given, example.images)
+        return TokenSequence(given, wanted, forced, example.images, images)
 
-    def _with_pictures(self, example: Example, number: int, prompt: str, whole: str) -> tuple[str, str]:
+    def _with_pictures(self, example: Example, number: int, asked: list[Message]) -> tuple[str, str]:
         """The prompt, and it with its answer, where each picture's tokens stand in its place."""
         if self.places is None:
             raise DataError(
                 f"example {number} shows a picture, and the base sees none; take a base with a tower"
             )
-        written = self.places.written(prompt, example.images)
-        if written is None:
-            raise DataError(
-                f"example {number}: the base's chat template, or the example, does not write one "
-                f"{self.places.texts['image']} for each of {len(example.images)} pictures"
-            )
-        return written, written + whole[len(prompt) :]
+        try:
+            return self.places.written(asked, example.images, example.output)
+        except InputError as error:
+            raise DataError(f"example {number}: {error}") from None
 
     def _render(self, messages: list[Message], *, generate: bool) -> str:
         return render(self.template, messages, generate=generate, tokens=self.tokens)
@@ -180,9 +179,7 @@ def shared_prefix(sequences: Sequence[TokenSequence]) -> tuple[int, ...]:
     first = min(sequence.prompt for sequence in sequences)
     last = max(sequence.prompt for sequence in sequences)
     # A picture's tokens are the same whatever it shows.
-    limit = min(
-        min(len(one.prompt) - 1, *one.seen[:1]) if one.seen else len(one.prompt) - 1 for one in sequences
-    )
+    limit = min(one.images[0].first if one.images else len(one.prompt) - 1 for one in sequences)
     length = 0
     while length < limit and first[length] == last[length]:
         length += 1

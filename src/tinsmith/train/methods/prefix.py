@@ -47,6 +47,8 @@ class PrefixTrainee(Trainee):
     def __init__(self, job: Job) -> None:
         from tinsmith.train import devices, prefix
 
+        if any(example.images for example in (*job.examples, *job.validation)):
+            raise InputError('method = "prefix" learns of no pictures; take "lora", or leave out the pictures')
         built = prefix.build(job.spec, devices.choose(job.options.device), first_tokens(job))
         self.built, self.template, self.base_sha256 = built, job.spec.chat_template, job.base_sha256
         self.config = described(job, built)
