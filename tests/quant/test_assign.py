@@ -36,7 +36,7 @@ def test_no_assignment_is_better() -> None:
 
 
 def test_nothing_is_lost_where_all_fits() -> None:
-    """Sums that cancel come to nothing only within rounding: so it is where a file's formats are the finest asked for."""
+    """Sums that cancel come to nothing only within rounding: so of a file whose own formats are choices."""
     source = random.Random(1)
     for count in range(2, 60):
         items = [[Choice(1, source.random() * 1e-3), Choice(2, 0.0)] for _ in range(count)]
