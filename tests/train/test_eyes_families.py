@@ -22,6 +22,7 @@ from tinsmith.data.pictures import Picture
 from tinsmith.data.readers import Example
 from tinsmith.errors import FormatError, InputError
 from tinsmith.models import family
+from tinsmith.quant import vision as quant_vision
 from tinsmith.runtime import Model
 from tinsmith.spec import Spec
 from tinsmith.tasks import by_name
@@ -213,10 +214,20 @@ def test_a_killed_run_ends_as_another(seeing: Callable[[str], Seeing], tmp_path:
     assert (whole.folder / VISION_WEIGHTS).exists()
 
 
-def test_an_adapter_of_another_vision_half_is_refused(seeing: Callable[[str], Seeing], tmp_path: Path) -> None:
+def test_an_adapter_leaves_what_it_is_not_of_and_another_base_s_is_refused(
+    seeing: Callable[[str], Seeing], tmp_path: Path
+) -> None:
     from safetensors.torch import load_file, save_file
 
-    result = run.train("lora", seeing("qwen35").job(tmp_path, parts=("connector",), epochs=1))
+    one = seeing("qwen35")
+    result = run.train("lora", one.job(tmp_path, parts=("connector",), epochs=1))
+    assert one.spec.vision
+    half = quant_vision.apply(one.spec.vision, "Q8_0")
+    merged = merge(replace(one.spec, vision=half), result.folder).vision
+    assert merged
+    changed = {role for role, tensor in half.tensors.items() if merged.tensors[role] != tensor}
+    assert changed == {"connector.up", "connector.down"}
+    assert {merged.tensors[role].format for role in changed} == {"F32"}
     held = load_file(result.folder / VISION_WEIGHTS)
     assert len(held) == 4 and all(name.startswith("connector.") for name in held)
     for change in (
@@ -225,7 +236,7 @@ def test_an_adapter_of_another_vision_half_is_refused(seeing: Callable[[str], Se
     ):
         save_file(held | change, result.folder / VISION_WEIGHTS)
         with pytest.raises(FormatError, match="give the adapter's own base"):
-            merge(seeing("qwen35").spec, result.folder)
+            merge(one.spec, result.folder)
 
 
 def test_a_prefix_learns_of_no_pictures(seeing: Callable[[str], Seeing], tmp_path: Path) -> None:

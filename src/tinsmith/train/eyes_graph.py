@@ -21,13 +21,14 @@ _GELU = {"gelu": "tanh", "gelu_erf": "none"}
 
 
 class GraphModule(nn.Module):
-    """A matrix is a Linear at its role, any other weight a parameter there; a bias stands by itself. matrices:
-    those that an adapter may be of."""
+    """A matrix is a Linear at its role with the bias that is added, any other weight a parameter there.
+    matrices: those that an adapter may be of."""
 
     def __init__(self, graph: Graph) -> None:
         super().__init__()
         self.ops, self.matrices = graph.ops, matrices_of(graph)
         self._constants: dict[str, Tensor] = {}
+        self._biases: dict[str, str] = {}  # by the role of the matrix
         for op in graph.ops:
             for place, role in enumerate(op.tensors):
                 if role is not None:
@@ -44,7 +45,13 @@ class GraphModule(nn.Module):
             if part not in owner._modules:
                 owner.add_module(part, nn.Module())
             owner = owner.get_submodule(part)
-        if op.kind != "MATMUL" or place >= 3:
+        if op.kind == "MATMUL" and place >= 3:
+            matrix = op.tensors[place - 3]
+            assert matrix is not None
+            self._biases[matrix] = role
+            self.get_submodule(matrix).bias = nn.Parameter(values[0])
+            return
+        if op.kind != "MATMUL":
             owner.register_parameter(name, nn.Parameter(values if tensor.rows > 1 else values[0]))
             return
         linear = nn.Linear(tensor.inputs, tensor.rows, bias=False, device="meta")
@@ -53,7 +60,9 @@ class GraphModule(nn.Module):
 
     def weights(self) -> dict[str, SpecTensor]:
         """By role, F32."""
-        held = {name.removesuffix(".weight"): value for name, value in self.state_dict().items()}
+        names = {f"{matrix}.bias": bias for matrix, bias in self._biases.items()}
+        stored = self.state_dict().items()
+        held = {names.get(name, name.removesuffix(".weight")): value for name, value in stored}
         return {
             role: from_float32((value if value.ndim > 1 else value[None]).cpu().numpy())
             for role, value in held.items()
@@ -96,9 +105,6 @@ class _Run:
             role = op.tensors[place]
             assert role is not None
             y = self.module.linear(role, x)
-            bias = op.tensors[3 + place] if len(op.tensors) > 3 + place else None
-            if bias is not None:
-                y = y + self.module.vector(bias)
             self.values[out] = y if residual is None or place else y + self.values[residual]
 
     def place(self, op: Op) -> None:
