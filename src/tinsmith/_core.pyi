@@ -126,7 +126,6 @@ def gated_back(
     to_up: Buffer,
     /,
 ) -> None: ...
-
 def gated_norm(rows: _Rows, x: Buffer, gate: Buffer, weight: Buffer, out: Buffer, /) -> None: ...
 def gated_norm_back(
     rows: _Rows,
@@ -163,7 +162,6 @@ def convolve_back(
     to_taps: Buffer,
     /,
 ) -> None: ...
-
 def weigh_logits(
     tile: tuple[int, int, int, int, bool, float],
     logits: Buffer,

@@ -76,7 +76,7 @@ def _delta_rule_by_torch(
     groups, keys = sizes
     heads, state, parts = rates.shape[1], None, []
     for go_on, mix, rate, step in _pieces(packing, mixed, rates, steps):
-        query, key, value = mix.split([groups * keys, groups * keys, mix.shape[-1] - 2 * groups * keys], -1)  # type: ignore[no-untyped-call]
+        query, key, value = mix.split([groups * keys, groups * keys, mix.shape[-1] - 2 * groups * keys], -1)
         query, key = (_by_head(rows, groups).repeat_interleave(heads // groups, 0) for rows in (query, key))
         given = (query, key, _by_head(value, heads), rate.permute(2, 0, 1), step.permute(2, 0, 1))
         out, state = delta_rule(*given, state, go_on, epsilon)
@@ -87,7 +87,7 @@ def _delta_rule_by_torch(
 
 def _by_head(rows: Tensor, heads: int) -> Tensor:
     """[sequences, length, channels] to [heads, sequences, length, channels of a head]."""
-    return rows.unflatten(-1, (heads, -1)).permute(2, 0, 1, 3)
+    return rows.view(*rows.shape[:-1], heads, -1).permute(2, 0, 1, 3)
 
 
 def _pieces(packing: Packing, *rows: Tensor) -> Iterator[tuple[Any, ...]]:
