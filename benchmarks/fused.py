@@ -1,10 +1,11 @@
 """What training's C functions take beside torch's operations, forward and backward: attention over a packed
-row, RMS norms, gated activations.
+row, RMS norms, gated activations, and the gated delta rule with its gated norm.
 
     python benchmarks/fused.py [--threads 1] [--rows 640] [--heads 9] [--groups 3] [--width 64] [--inner 1536]
 
 Sequences of 7 to 33 tokens behind a shared prefix of 6, bfloat16 where training has it; by default the sizes of
-SmolLM2-135M. Both ways take turns, and the fastest of each counts. Prints one line of JSON, milliseconds."""
+SmolLM2-135M, and of the delta rule Qwen3.5-0.8B's. Both ways take turns, and the fastest of each counts. Prints
+one line of JSON, milliseconds."""
 
 from __future__ import annotations
 
@@ -20,11 +21,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from tinsmith.train import attention, fused
+from tinsmith.train import attention, fused, mixing
 from tinsmith.train.packing import Packing, pack
 from tinsmith.train.sequences import TokenSequence
 
 SHARED, TURNS, EPSILON = 6, 60, 1e-5
+HEADS, VALUES = 16, 128  # of a delta rule
 Way = Callable[[], Tensor]
 
 
@@ -48,6 +50,9 @@ def main() -> int:
     row = packing, args.width**-0.5, None, None
     x, weight = drawn(rows, dim), torch.rand(dim)
     gate, up = (drawn(rows, args.inner, narrow=True) for _ in range(2))
+    mixed, z = drawn(rows, 3 * HEADS * VALUES, narrow=True), drawn(rows, HEADS, VALUES, narrow=True)
+    rates, steps, wide = -torch.rand(rows, HEADS), torch.rand(rows, HEADS), torch.rand(VALUES)
+    rule = mixed, rates, steps, (HEADS, VALUES), packing, EPSILON
     result: dict[str, Any] = {**vars(args), "rows": rows, "milliseconds": {}}
     for name, torch_way, c_way, inputs in [
         (
@@ -63,6 +68,12 @@ def main() -> int:
             [x],
         ),
         ("gated", lambda: functional.silu(gate) * up, lambda: fused.gated(gate, up), [gate, up]),
+        (
+            "delta",
+            lambda: mixing.gated_norm(mixing.delta_rule_by_torch(*rule), z, wide, EPSILON),
+            lambda: fused.gated_norm(fused.delta_rule(*rule), z, wide, EPSILON),
+            [mixed, z],
+        ),
     ]:
         result["milliseconds"][name] = fastest({"torch": torch_way, "c": c_way}, inputs)
     print(json.dumps(result))

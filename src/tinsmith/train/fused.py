@@ -268,10 +268,10 @@ def weigh_logits(logits: Tensor, scale: float, begin: int, targets: Tensor, seen
     shrink = torch.empty_like(seen[0])
 
     def work(first: int, end: int) -> None:
+        own, wanted = (buffer(one[first:end]) for one in (logits, targets))
         top, others, right, best = (buffer(one[first:end]) for one in seen)
-        own = (buffer(one[first:end]) for one in (logits, targets))
         sizes = (end - first, logits.shape[1], begin, PASSED_OVER, logits.dtype == torch.bfloat16, scale)
-        _core.weigh_logits(sizes, *own, top, others, right, buffer(shrink[first:end]), best)
+        _core.weigh_logits(sizes, own, wanted, top, others, right, buffer(shrink[first:end]), best)
 
     shared_out(len(logits), _threads(_EXPONENTS * logits.numel()), work)
     return shrink

@@ -58,25 +58,29 @@ def gated_delta(layer: Any, x: Tensor, packing: Packing) -> Tensor:
     steps = layer.in_proj_b(x).float().sigmoid()
     mixed = _convolved(layer.in_proj_qkv(x), layer.conv1d.weight[:, 0], packing, silu=True)
     sizes, norm = (layer.num_k_heads, layer.head_k_dim), layer.norm
-    rule = fused.delta_rule if fused.takes(mixed) else _delta_rule_by_torch
+    rule = fused.delta_rule if fused.takes(mixed) else delta_rule_by_torch
     out = rule(mixed, rates, steps, sizes, packing, _L2_EPS)
     gate = layer.in_proj_z(x).view(out.shape)
-    if fused.takes(out) and gate.dtype == out.dtype and not norm.weight.requires_grad:
-        out = fused.gated_norm(out, gate, norm.weight, norm.variance_epsilon)
-    else:
-        scale = _inverse(out, norm.variance_epsilon, 1 / layer.head_v_dim)[..., None].to(out.dtype)
-        out = out * scale * (functional.silu(gate) * norm.weight.to(out.dtype))
+    in_c = fused.takes(out) and gate.dtype == out.dtype and not norm.weight.requires_grad
+    normed = fused.gated_norm if in_c else gated_norm
+    out = normed(out, gate, norm.weight, norm.variance_epsilon)
     return layer.out_proj(out.flatten(1))  # type: ignore[no-any-return]
 
 
-def _delta_rule_by_torch(
+def gated_norm(x: Tensor, gate: Tensor, weight: Tensor, epsilon: float) -> Tensor:
+    """fused.gated_norm by torch's operations, of any weight."""
+    scale = _inverse(x, epsilon, 1 / x.shape[-1])[..., None].to(x.dtype)
+    return x * scale * (functional.silu(gate) * weight.to(x.dtype))
+
+
+def delta_rule_by_torch(
     mixed: Tensor, rates: Tensor, steps: Tensor, sizes: tuple[int, int], packing: Packing, epsilon: float
 ) -> Tensor:
     """fused.delta_rule by torch's operations, on any device."""
     groups, keys = sizes
     heads, state, parts = rates.shape[1], None, []
     for go_on, mix, rate, step in _pieces(packing, mixed, rates, steps):
-        query, key, value = mix.split([groups * keys, groups * keys, mix.shape[-1] - 2 * groups * keys], -1)  # type: ignore[no-untyped-call]
+        query, key, value = mix.split([groups * keys, groups * keys, mix.shape[-1] - 2 * groups * keys], -1)
         query, key = (_by_head(rows, groups).repeat_interleave(heads // groups, 0) for rows in (query, key))
         given = (query, key, _by_head(value, heads), rate.permute(2, 0, 1), step.permute(2, 0, 1))
         out, state = delta_rule(*given, state, go_on, epsilon)
@@ -87,7 +91,7 @@ def _delta_rule_by_torch(
 
 def _by_head(rows: Tensor, heads: int) -> Tensor:
     """[sequences, length, channels] to [heads, sequences, length, channels of a head]."""
-    return rows.unflatten(-1, (heads, -1)).permute(2, 0, 1, 3)
+    return rows.view(*rows.shape[:-1], heads, -1).permute(2, 0, 1, 3)
 
 
 def _pieces(packing: Packing, *rows: Tensor) -> Iterator[tuple[Any, ...]]:
