@@ -12,6 +12,7 @@ import pytest
 from tiny_models import tiny_spec
 
 import tinsmith
+from tinsmith import constraint as compiled
 from tinsmith import models, tasks
 from tinsmith.constraint.regex import compile_regex
 from tinsmith.data.readers import Example
@@ -141,6 +142,23 @@ def test_a_constraint_follows_from_the_task(
     else:
         assert isinstance(sealed, constraints.Sealed)
         assert (sealed.facts["source"], sealed.facts.get("spacing")) == found
+
+
+@pytest.mark.parametrize("search", [0, 5, None])
+def test_a_search_may_be_stated_alone(search: int | None, model: tinsmith.Model, tmp_path: Path) -> None:
+    stated = "" if search is None else f"[constraint]\nsearch = {search}\n"
+    (tmp_path / "tools.json").write_text(json.dumps(TOOLS))
+    (tmp_path / "r.toml").write_text(DATA + 'tools = "tools.json"\n' + stated)
+    base, output = tmp_path / "tiny.gguf", CALL.replace(" ", "")
+    models.save_gguf(tiny_spec(family.by_name("llama")), base)
+    loaded = recipe.load(tmp_path / "r.toml")
+    sealed = constraints.of_task(loaded, [Example("1", output)], [output], base)
+    assert isinstance(sealed, constraints.Sealed)
+    assert compiled.Constraint.of_bytes("tools", sealed.data).search == (16 if search is None else search)
+    if stated:
+        (tmp_path / "r.toml").write_text(DATA + stated)
+        with pytest.raises(RecipeError, match="says nothing of the answer"):
+            recipe.load(tmp_path / "r.toml")
 
 
 @pytest.mark.parametrize(

@@ -55,15 +55,16 @@ def following(recipe: Recipe) -> list[Table]:
     task, data = tasks.by_name(recipe.data.task), recipe.data
     if recipe.constraint.source or recipe.constraint.free or data.thinking or data.train is None:
         return []
+    search = recipe.constraint.search
     if task.source == "choices":
-        return [Table(choices=LABELS)]
+        return [Table(choices=LABELS, search=search)]
     tools, schema = (
         path if task.source == key else None for key, path in (("tools", data.tools), ("schema", data.schema))
     )
     spacings: tuple[Literal["compact", "spaced"], ...] = ("compact", "spaced")
-    return (
-        [Table(tools=tools, schema=schema, spacing=spacing) for spacing in spacings] if tools or schema else []
-    )
+    if not tools and not schema:
+        return []
+    return [Table(tools=tools, schema=schema, spacing=spacing, search=search) for spacing in spacings]
 
 
 def of_task(

@@ -27,6 +27,7 @@ from tinsmith.pipeline.recipe_tables import (
     TABLES,
     TFIDF,
     Build,
+    Data,
     Eval,
 )
 from tinsmith.tables import TomlFile
@@ -98,7 +99,7 @@ class RecipeFile(TomlFile):
         if tables["constraint"].free and len(given["constraint"]) > 1:
             raise self.error("constraint", "free", "other keys hold the answer to something; give one of them")
         if "constraint" in given and not tables["constraint"].free:
-            self._check_constraint(given["constraint"], tables["data"].task)
+            self._check_constraint(given["constraint"], tables["data"])
             if tables["data"].thinking:
                 raise self.error(
                     "data", "thinking", "a constraint says what the whole answer may be; leave out one of them"
@@ -277,9 +278,13 @@ class RecipeFile(TomlFile):
         if build.speed is not None and build.bandwidth is None and not build.target:
             raise self.error("build", "speed", "follows from bandwidth; give that, or a target")
 
-    def _check_constraint(self, given: dict[str, Any], task: str) -> None:
-        """Checks what no single key shows: there is one source, and the other keys apply to it."""
-        sources = [key for key in SOURCES if key in given]
+    def _check_constraint(self, given: dict[str, Any], data: Data) -> None:
+        """Checks what no single key shows: there is one source, and the other keys apply to it. Where one
+        follows from the task, `search` may stand alone."""
+        sources, task = [key for key in SOURCES if key in given], data.task
+        own = tasks.by_name(task).source
+        if list(given) == ["search"] and (own == "choices" or (own and getattr(data, own))):
+            return
         if len(sources) != 1:
             key = sources[1] if sources else None
             what = f"{' and '.join(sources)} are given" if sources else "says nothing of the answer"
