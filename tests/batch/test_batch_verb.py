@@ -249,17 +249,17 @@ def test_what_failed_is_tried_again(batch: Run, asked: Path, monkeypatch: pytest
 
     out, whole = asked.with_name("out.jsonl"), asked.with_name("whole.jsonl")
     batch(asked, whole)
-    question = Asker.question
+    questions = Asker.questions
 
     def failing(self: Asker, item: object) -> object:
         if getattr(item, "number", 0) % 7 == 0:
             raise InputError("no room")
-        return question(self, item)  # type: ignore[arg-type]
+        return questions(self, item)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(Asker, "question", failing)
+    monkeypatch.setattr(Asker, "questions", failing)
     batch(asked, out)
     assert sum("error" in row for row in rows(out)) == 9
-    monkeypatch.setattr(Asker, "question", question)
+    monkeypatch.setattr(Asker, "questions", questions)
     batch(asked, out, "--retry", 0)
     assert sum("error" in row for row in rows(out)) == 9
     batch(asked, out)

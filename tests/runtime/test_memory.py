@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from typing import Any
 
 import pytest
 
@@ -20,8 +21,8 @@ def unwritten(spec: Spec) -> _core.Model:
     """A hostile model: of its ops only the last is left, whose logits are of a value that nothing wrote."""
     plain, size = program.write_program, program._OP.size
 
-    def last_alone(graph: Graph, *, vocab: int, context: int, chunk: int) -> program.Program:
-        whole = plain(graph, vocab=vocab, context=context, chunk=chunk)
+    def last_alone(graph: Graph, **options: Any) -> program.Program:
+        whole = plain(graph, **options)
         data = bytearray(whole.data)
         ops, text = struct.unpack_from("<2I", data, OPS_AT)
         struct.pack_into("<I", data, OPS_AT, 1)

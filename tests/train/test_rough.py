@@ -78,7 +78,7 @@ def shipped(
     built.model.save_pretrained(str(folder / "adapter"), save_embedding_layers=False)
     merged = merge(spec, folder / "adapter")
     encode = shipping.write_gguf(merged, folder / "built.gguf", weights, PlainDisplay())
-    return shipping.written(folder / "built.gguf", encode)
+    return shipping.written(folder / "built.gguf", encode, mtp=False)
 
 
 def assert_ships(rough: Rough, file: Mapping[str, SpecTensor]) -> None:

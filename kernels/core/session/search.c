@@ -184,20 +184,17 @@ static uint32_t put_top(tin_top *tops, uint32_t count, uint32_t most, tin_top on
 tin_choice tini_search_choice(const tin_session *s, uint32_t place, tin_top *tops, uint32_t most) {
     const tini_search *search = s->search;
     const uint32_t k = candidate_of(search, place);
-    const tini_candidate *c = k == TINI_NONE ? NULL : &search->all[k];
-    const uint32_t before = c ? c->before : search->tip;
-    const tini_chosen by = c ? c->by : search->by;
-    const int32_t token = c ? c->token : s->end;
-    const double from = before == TINI_NONE ? 0 : search->all[before].sure;
-    tin_choice choice = {.log_probability = (c ? c->sure : search->sure) - from,
-                         .logit = by.logit,
-                         .allowed = by.allowed,
-                         .tops = tops};
-    if (by.allowed < 2 || !most)
+    tini_candidate c = {0, search->sure, search->by, s->end, search->tip, 0, TAKEN};
+    if (k != TINI_NONE)
+        c = search->all[k];
+    const double from = c.before == TINI_NONE ? 0 : search->all[c.before].sure;
+    tin_choice choice = {
+        .log_probability = c.sure - from, .logit = c.by.logit, .allowed = c.by.allowed, .tops = tops};
+    if (c.by.allowed < 2 || !most)
         return choice;
-    choice.top_count = put_top(tops, 0, most, (tin_top){choice.log_probability, token, 0});
+    choice.top_count = put_top(tops, 0, most, (tin_top){choice.log_probability, c.token, 0});
     for (uint32_t j = 0; j < search->count; j++)
-        if (search->all[j].before == before && search->all[j].token != token)
+        if (search->all[j].before == c.before && search->all[j].token != c.token)
             choice.top_count = put_top(tops, choice.top_count, most,
                                        (tin_top){search->all[j].sure - from, search->all[j].token, 0});
     return choice;

@@ -50,8 +50,8 @@ class AnswerLoss(torch.autograd.Function):
         for begin in range(0, height, TILE):
             size = min(TILE, height - begin)
             part = head[begin : begin + size] if isinstance(head, Tensor) else head.scratch(begin, size)
-            here = ((targets >= begin) & (targets < begin + size)).nonzero()[:, 0]
-            own = targets[here] - begin
+            inside = ((targets >= begin) & (targets < begin + size))[:, None]
+            own = (targets[:, None] - begin).clamp(0, size - 1)
             products, steep = rows @ part.T, None
             if in_c:
                 shrink = fused.weigh_logits(products, scale, begin, targets, (top, others, right, best))
@@ -70,16 +70,16 @@ class AnswerLoss(torch.autograd.Function):
                         even = even + pulls
                 peak, place = logits.max(-1, keepdim=True)
                 best = torch.where(peak > top, place + begin, best[:, None])[:, 0]
-                right[here, 0] = logits[here, own]
+                right = torch.where(inside, logits.gather(1, own), right)
                 raised = torch.maximum(top, peak)
                 weights = logits.sub_(raised).exp_()
-                weights[here, own] = 0.0
+                weights.scatter_(1, own, torch.where(inside, 0.0, weights.gather(1, own)))
                 shrink, top = (top - raised).exp(), raised
                 others = others * shrink + weights.sum(-1, keepdim=True)
             if learn:
-                own_rows[here] = part[own].float()
+                own_rows = torch.where(inside, part[own[:, 0]].float(), own_rows)
                 if steep is not None:
-                    slope[here, 0] = steep[here, own]
+                    slope = torch.where(inside, steep.gather(1, own), slope)
                     weights.mul_(steep)
                 pull.mul_(shrink).add_(weights.to(head.dtype) @ part)
         total = others + (right - top).exp()

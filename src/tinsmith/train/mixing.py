@@ -171,7 +171,7 @@ class _Convolution(torch.autograd.Function):
         ctx.save_for_backward(row, taps, bias)
         ctx.packing, ctx.silu = packing, silu
         result = torch.zeros_like(row)
-        for begin, end in packing.extents.tolist():
+        for begin, end in packing.all_spans:
             out = _Convolution.sums(_Convolution.before(row, begin, end, len(taps), packing.shared), taps, bias)
             result[begin:end] = functional.silu(out, inplace=True) if silu else out
         return result
@@ -182,7 +182,7 @@ class _Convolution(torch.autograd.Function):
         shared, history = ctx.packing.shared, len(taps) - 1
         d_row = row.new_zeros(row.shape, dtype=torch.float32)
         d_taps, d_bias = torch.zeros_like(taps), torch.zeros_like(bias)
-        for begin, end in ctx.packing.extents.tolist():
+        for begin, end in ctx.packing.all_spans:
             out = gradients[0][begin:end].float()
             x = _Convolution.before(row, begin, end, len(taps), shared)
             if ctx.silu:

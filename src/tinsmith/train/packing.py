@@ -74,6 +74,11 @@ class Packing:
     def is_padded(self) -> bool:
         return len(self.tokens) == self.sequences > 1
 
+    @property
+    def all_spans(self) -> tuple[tuple[int, int], ...]:
+        """As extents, for which no device is asked."""
+        return ((0, self.shared), *self.spans) if self.shared else self.spans
+
     def side_by_side(self, row: Tensor) -> Tensor:
         """Of a packed row [width, ...] each sequence's part after the prefix: [sequences, longest, ...]."""
         return row.index_select(0, self.places).view(self.sequences, self.longest, *row.shape[1:])
