@@ -83,8 +83,8 @@ static void run_each(const tini_run *r, uint32_t item, uint32_t item_end,
 
 /* What adapters add comes last, of all tensors: these mostly lie one behind the other, and memory reads them in one go. */
 static void run_matmul(const tini_run *r, uint32_t item, uint32_t item_end) {
-    uint32_t tiles = all_tiles(r);
-    for (uint32_t at = item, next; at < item_end; at = next) {
+    uint32_t tiles = all_tiles(r); /* some: the program was checked */
+    for (uint32_t at = item, next; tiles && at < item_end; at = next) {
         uint32_t k = at / tiles, before = k * tiles;
         tini_run part = rows_part(r, k);
         next = item_end - before < tiles ? item_end : before + tiles;
