@@ -27,7 +27,10 @@ from tinsmith.system.progress import PlainDisplay
 PROMPT = "dim the kitchen lights"
 NAMES = ["libtin", "tinsmith-tool", "python3-tinsmith", "tinsmith-model-tiny"]
 ARCH = {"x86_64": "amd64", "aarch64": "arm64"}.get(platform.machine(), "")
-pytestmark = pytest.mark.skipif(not ARCH, reason="packs for Linux on x86-64 and ARM64")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not ARCH, reason="packs for Linux on x86-64 and ARM64"),
+]
 
 
 @pytest.fixture(scope="session")

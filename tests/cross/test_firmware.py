@@ -28,6 +28,7 @@ from tinsmith.train import adapter_tin
 BOARDS = ["cortex-m55", "cortex-m7"]
 
 pytestmark = [
+    pytest.mark.slow,
     pytest.mark.skipif(
         not shutil.which(firmware.GCC),
         reason=f"{firmware.GCC} is not installed (Debian: {firmware.DEBIAN[firmware.GCC]})",
@@ -218,7 +219,6 @@ def test_a_context_is_as_long_as_ram_allows(tin: Path) -> None:
         assert context == board.defaults.context or ram(context + 1) > size
 
 
-@pytest.mark.slow
 def test_a_real_model_gives_its_digests_from_external_memory(base_gguf: Path, tmp_path: Path) -> None:
     """SmolLM2-135M: 103 MB in place, by every set of the Cortex-M55."""
     smaller, tin = tmp_path / "smaller.gguf", tmp_path / "smaller.tin"
@@ -227,7 +227,6 @@ def test_a_real_model_gives_its_digests_from_external_memory(base_gguf: Path, tm
     check_verify(tin, "cortex-m55")
 
 
-@pytest.mark.slow
 def test_a_small_model_gives_its_digests_on_a_cortex_m7(tmp_path: Path) -> None:
     tin = tmp_path / "small.tin"
     shape = {"hidden_size": 256, "intermediate_size": 768, "num_attention_heads": 8, "num_hidden_layers": 14}

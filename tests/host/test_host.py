@@ -540,6 +540,7 @@ int main(int argc, char **argv) {
 """
 
 
+@pytest.mark.slow
 def test_every_allocation_may_fail(tin: Path, seeing: Path, tmp_path: Path) -> None:
     """No leak, no crash, and no memory taken by a step; and nothing goes on without what it asked for."""
     source = tmp_path / "life.c"

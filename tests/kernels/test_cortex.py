@@ -40,6 +40,7 @@ heap_end = ORIGIN(ram) + LENGTH(ram);
 """
 
 pytestmark = [
+    pytest.mark.slow,
     pytest.mark.skipif(not shutil.which(firmware.GCC), reason=f"{firmware.GCC} is not installed"),
     pytest.mark.skipif(not shutil.which(firmware.QEMU), reason=f"{firmware.QEMU} is not installed"),
 ]

@@ -274,13 +274,8 @@ def amalgam(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.mark.parametrize(
-    "cc",
-    [
-        pytest.param(["gcc"], id="gcc"),
-        pytest.param(["clang-19", "clang"], id="clang", marks=pytest.mark.slow),
-    ],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("cc", [["gcc"], ["clang-19", "clang"]], ids=["gcc", "clang"])
 def test_the_two_files_give_the_digests_of_the_module(
     amalgam: Path, cc: list[str], tin: Path, tmp_path: Path
 ) -> None:

@@ -79,6 +79,7 @@ def test_the_best_of_the_trials_is_trained_with(spec: Spec, examples: list[Examp
     assert stated.curve == result.curve
 
 
+@pytest.mark.slow
 def test_what_was_found_is_not_searched_again(
     spec: Spec, examples: list[Example], tmp_path: Path, cache: Path
 ) -> None:
@@ -95,6 +96,7 @@ def test_what_was_found_is_not_searched_again(
     assert run(spec, examples, tmp_path / "fourth").trials == first.trials
 
 
+@pytest.mark.slow
 def test_a_killed_search_goes_on(spec: Spec, examples: list[Example], tmp_path: Path) -> None:
     whole = run(spec, examples, tmp_path / "whole")
     for path in (tmp_path / "cache" / rates.FOLDER).iterdir():

@@ -116,6 +116,7 @@ def test_seeds_of_two_processes_are_those_of_one(home: Path) -> None:
     assert [row["loss"] for row in one] == pytest.approx([row["loss"] for row in two], abs=1e-5)
 
 
+@pytest.mark.slow
 def test_two_processes_give_the_result_of_one(home: Path) -> None:
     compare(home)
     # Up to date: the first process calls nobody, and the others end.

@@ -32,6 +32,7 @@ def preferences_of(method: str) -> list[Preference]:
     return [Rating(text, f"{(n + bad) % 7}", not bad) for n, text in enumerate(inputs) for bad in (0, 1)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", METHODS)
 def test_preferences_are_learned(method: str, spec: Spec, tmp_path: Path) -> None:
     rows = preferences_of(method)
