@@ -91,6 +91,15 @@ def test_requests_are_answered_in_openais_shape(batch: Run, tiny_tin: Path, tmp_
     assert batch(given, out, "--check") == 0
 
 
+def test_what_a_row_has_no_place_for_is_refused(batch: Run, tmp_path: Path) -> None:
+    given, out = tmp_path / "in.jsonl", tmp_path / "out.jsonl"
+    given.write_text("\n".join([request("two", n=2), request("shown", logprobs=True), request("plain", n=1)]))
+    assert batch(given, out, "--shape", "rows") == 1
+    two, shown, plain = rows(out)
+    assert all("leave --shape rows out" in row["error"] for row in (two, shown))
+    assert plain["text"]
+
+
 def test_a_task_parses_what_its_constraint_holds(batch: Run, tmp_path: Path) -> None:
     given, out = tmp_path / "in.txt", tmp_path / "out.jsonl"
     given.write_text("x\ny\n")

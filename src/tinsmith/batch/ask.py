@@ -114,6 +114,8 @@ class Asker:
 
     def _requested(self, messages: Any, body: Mapping[str, Any]) -> list[Question]:
         settings, tools, shown = openai.settings_of(body, self.settings)
+        if shown != openai.Shown() and self.settings.shape != "openai":
+            raise InputError('"n" and "logprobs" have no place in a row of ours; leave --shape rows out')
         first = self._posed(messages, settings, tools)
         first = replace(first, asked=replace(first.asked, tops=shown.tops or 0), shown=shown.tops is not None)
         return [_drawn(first, number) for number in range(shown.count)]
@@ -176,8 +178,9 @@ class Asker:
         """The row of OUT, of the answers to the item's questions."""
         if self.settings.shape == "openai":
             return openai.answer(self.model, item.name, item.body, [self._read(one) for one in answers])
-        completion, receipts = answers[0].completion, ",".join(one.receipt for one in answers)
-        table = {"item": item.name, "text": completion.text, "finish": completion.finish, "receipt": receipts}
+        (answer,) = answers
+        completion, made = answer.completion, answer.receipt
+        table = {"item": item.name, "text": completion.text, "finish": completion.finish, "receipt": made}
         if self.task is not None:
             table["value"] = self.task.parse(completion.text)
         return table
