@@ -3,6 +3,7 @@ counts."""
 
 from __future__ import annotations
 
+import gc
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -101,6 +102,21 @@ def test_batches_are_cut_where_computing_again_does_not_suffice(
     monkeypatch.setattr(machine, "available", lambda: needs[1] // 2)
     with pytest.raises(InputError, match=r"40 tokens at once\), and 0.00 GB more are free"):
         memory.plan(built, [batch], 0, False, splits=True)
+
+
+def test_what_an_earlier_measure_left_is_not_taken_off() -> None:
+    """A cycle of references holds a tensor until the collector runs, which may be while a later one is made:
+    the profiler knows the sizes of what was made under it."""
+    host = room.of(torch.device("cpu"))
+    with host.measured():
+        left: list[Any] = [torch.zeros(1 << 20)]
+        left.append(left)
+        del left
+    with host.measured() as measure:
+        kept = torch.zeros(1 << 20)
+        gc.collect()
+        measure.mark()
+    assert (measure.levels, measure.peak) == ([kept.nbytes], kept.nbytes)
 
 
 def scarce(monkeypatch: pytest.MonkeyPatch, limit: int | None) -> None:

@@ -3,6 +3,7 @@ adds."""
 
 from __future__ import annotations
 
+import gc
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
@@ -84,6 +85,7 @@ class Host(Room):
     @contextmanager
     def measured(self) -> Iterator[Measure]:
         os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # the profiler else tells of itself on the terminal
+        gc.collect()  # else what an earlier measure left in cycles is taken off where it is collected
         measure = _HostMeasure()
         with torch.autograd.profiler.profile(use_kineto=True, profile_memory=True) as profile:
             yield measure
