@@ -25,6 +25,7 @@
 #include "core/seal/zip.c"
 #include "core/session/adapters.c"
 #include "core/session/batch.c"
+#include "core/session/cover.c"
 #include "core/session/forced.c"
 #include "core/session/generate.c"
 #include "core/session/guess.c"

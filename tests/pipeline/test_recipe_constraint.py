@@ -161,10 +161,28 @@ def test_a_search_may_be_stated_alone(search: int | None, model: tinsmith.Model,
             recipe.load(tmp_path / "r.toml")
 
 
+@pytest.mark.parametrize(("stated", "worth"), [("", 4.0), ("coverage = 0", 0.0), ("coverage = 2.5", 2.5)])
+def test_what_training_says_of_new_words_is_sealed(stated: str, worth: float, tmp_path: Path) -> None:
+    """Every word that one example alone has stands in its answer here; those that several have say nothing."""
+    (tmp_path / "tools.json").write_text(json.dumps(TOOLS))
+    (tmp_path / "r.toml").write_text(
+        DATA + 'tools = "tools.json"\n' + f"[constraint]\n{stated}\n" * bool(stated)
+    )
+    base, output = tmp_path / "tiny.gguf", CALL.replace(" ", "")
+    models.save_gguf(tiny_spec(family.by_name("llama")), base)
+    train = [Example(f"about word{n}", f"word{n}", ()) for n in range(40)]
+    loaded = recipe.load(tmp_path / "r.toml")
+    sealed = constraints.of_task(loaded, train, [output], base)
+    assert isinstance(sealed, constraints.Sealed)
+    assert sealed.facts["coverage"] == worth
+    assert compiled.Constraint.of_bytes("tools", sealed.data).coverage == worth
+
+
 @pytest.mark.parametrize(
     ("more", "message"),
     [
         (FREE + 'regex = "a"\n', "free: other keys hold the answer to something"),
+        ('tools = "t"\n[constraint]\nsearch = 0\ncoverage = 2\n', "coverage: is weighed by a search"),
         ('schema = "s"\n', "schema: the answers of the task call are no JSON by a schema"),
         ("[train]\nopen_tokens_only = true\n" + FREE, "open_tokens_only: there is no constraint"),
         ('[eval]\nbaselines = ["tfidf"]\n', 'baselines: "tfidf" learns labels; the task call has none'),

@@ -20,12 +20,18 @@ from tinsmith import _core, cli
 from tinsmith.compiler import build_image, build_tin
 from tinsmith.constraint import Constraint
 from tinsmith.constraint.choices import compile_choices
+from tinsmith.constraint.coverage import words
 from tinsmith.constraint.regex import compile_regex
 from tinsmith.errors import RuntimeFault
 from tinsmith.formats.tin import CONSTRAINT
+from tinsmith.runtime import Model
 from tinsmith.train.tensors import from_float32, to_float32
 
 SHARPER = 8
+CHATML = (
+    "{% for m in messages %}{{ '<|im_start|>' + m['role'] + '\n' + m['content'] + '<|im_end|>\n' }}{% endfor %}"
+    "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
+)
 ROOM, LEFT_BEHIND, LEAST, CANDIDATES = 24, 8, -10.0, 256
 CASES = ("llama", "qwen35", "lfm2", "falcon_h1", "gemma3")
 TEXTS = ["lamp", "lantern", "lake", "light on", "light off", "on", "off", "often", "a", "ab", "abc", "the lake"]
@@ -49,8 +55,11 @@ def made(case: str) -> _core.Model:
     return _core.Model(image(case))
 
 
-def held(case: str, kind: str, turns: int = 1000) -> _core.Constraint:
-    return _core.Constraint(made(case), KINDS[kind].with_search(turns).data)
+def held(case: str, kind: str, turns: int = 1000, known: str = "", nats: float = 0) -> _core.Constraint:
+    constraint = KINDS[kind].with_search(turns)
+    return _core.Constraint(
+        made(case), constraint.with_coverage(words(known), nats).data if turns else constraint.data
+    )
 
 
 Given = tuple[list[int], int, float]
@@ -63,6 +72,8 @@ def answered(
     turns: int = 1000,
     lookup: int = 0,
     budget: int = 0,
+    known: str = "",
+    nats: float = 0,
     **options: Any,
 ) -> Given:
     """Tokens, the end's or -1, and how likely the answer is among what is allowed."""
@@ -70,7 +81,7 @@ def answered(
         made(case), **{"context": 256, "logit_rows": 9, "checkpoints": 1, "searches": True, **options}
     )
     session.append(prompt)
-    return finished(session, held(case, kind, turns), lookup, budget)
+    return finished(session, held(case, kind, turns, known, nats), lookup, budget)
 
 
 def finished(session: _core.Session, constraint: _core.Constraint, lookup: int = 0, budget: int = 0) -> Given:
@@ -89,8 +100,17 @@ class Beginning:
     end: int | None = field(compare=False, default=None)
 
 
-def looked_for(case: str, kind: str, prompt: Sequence[int]) -> tuple[list[int], int, float, int]:
+def looked_for(
+    case: str, kind: str, prompt: Sequence[int], known: str = "", nats: float = 0
+) -> tuple[list[int], int, float, int]:
     """The same by a queue of beginnings, each computed from nothing. The last: how often it went back."""
+
+    def left_out(answer: Sequence[int]) -> float:
+        if not nats:
+            return 0
+        asked, given = (b"".join(model.token(k)[0] for k in ids).decode() for ids in (prompt, answer))
+        return nats * len(words(asked) - words(known) - words(given))
+
     model, constraint = made(case), held(case, kind)
     queue, number, turns, before = [Beginning(0.0, 0, [], 0.0)], 1, -1, None
     while True:
@@ -111,7 +131,8 @@ def looked_for(case: str, kind: str, prompt: Sequence[int]) -> tuple[list[int], 
             tokens += run
         before = tokens
         if constraint.state() == _core.CONSTRAINT_MUST_END:
-            heapq.heappush(queue, Beginning(one.less, number, tokens, one.sure, -1))
+            less = one.less + left_out(tokens)
+            heapq.heappush(queue, Beginning(less, number, tokens, one.sure, -1))
             number += 1
             continue
         mask = int.from_bytes(constraint.mask(ROOM - len(tokens)), "little")
@@ -121,9 +142,11 @@ def looked_for(case: str, kind: str, prompt: Sequence[int]) -> tuple[list[int], 
         whole, among = total(logits), total([logits[k] for k in allowed])
         for rank, token in enumerate(best):
             less = one.less - (logits[token] - whole if len(allowed) > 1 else 0)
-            if rank and logits[token] - logits[best[0]] <= LEAST:
-                continue
             end = token if model.token(token)[2] else None
+            less += 0 if end is None else left_out(tokens)
+            beside = logits[token] - logits[best[0]] - (0 if end is None else left_out(tokens))
+            if rank and beside <= LEAST:
+                continue
             longer = tokens if end is not None else [*tokens, token]
             sure = one.sure + (logits[token] - among if len(allowed) > 1 else 0)
             heapq.heappush(queue, Beginning(less, number, longer, sure, end))
@@ -159,6 +182,68 @@ def test_the_likeliest_answer_is_found(case: str) -> None:
         others += given != answered(case, kind, prompt, turns=0)
     assert turned > 10
     assert others > 3
+
+
+ASKING = (
+    "a Lake, the lake; often?",
+    "the lantern is on in the kitchen",
+    "garage light: rose or green",
+    "abc",
+    "a b off",
+)
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_an_answer_pays_for_new_words_that_it_leaves_out(case: str) -> None:
+    """As by the search that computes every beginning anew; what is known costs nothing."""
+    model, others = made(case), 0
+    for text in ASKING:
+        prompt = model.tokenize(text)
+        for kind in ("choices", "pairs"):
+            plain = answered(case, kind, prompt)
+            assert answered(case, kind, prompt, known=text, nats=3) == plain
+            tokens, end, _, _ = looked_for(case, kind, prompt, "is on in a", 12)
+            given = answered(case, kind, prompt, known="is on in a", nats=12)
+            assert given[:2] == (tokens, end)
+            sliced = {"lookup": 6, "budget": 1, "chunk": 3, "logit_rows": 3, "threads": 2}
+            assert answered(case, kind, prompt, known="is on in a", nats=12, **sliced) == given
+            others += given != plain
+    assert others
+
+
+def test_of_a_conversation_the_last_question_counts() -> None:
+    """Whatever the system message and earlier turns have that is new."""
+    spec = replace(tiny_spec("llama"), chat_template=CHATML)
+    built = build_image(spec)
+    model = Model(_core.Model(built), built, threads=1)
+    known = "user assistant system which one it is and"
+    for one, other in (("lake", "lamp"), ("lamp", "often"), ("often", "lake")):
+        held = KINDS["choices"].with_search(1000).with_coverage(words(known), 60)
+        turns = [
+            {"role": "system", "content": f"it is {other}"},
+            {"role": "user", "content": f"{other} and"},
+            {"role": "assistant", "content": other},
+            {"role": "user", "content": f"which {one} it is"},
+        ]
+        assert one in model.chat(turns, constraint=held, max_tokens=ROOM).text
+    raw = model.generate("which lantern", constraint=held, max_tokens=ROOM)  # no conversation: all of it
+    assert raw.text == "lantern"
+
+
+def test_an_answer_at_hand_goes_before_what_has_not_paid_yet() -> None:
+    """With no more turns the best complete one is taken, not the beginning at hand, however that would end."""
+    case, nats = "llama", 60.0
+    model = made(case)
+    for text in ASKING:
+        prompt = model.tokenize(text)
+        for turns in range(1, 6):
+            given = answered(case, "choices", prompt, turns=turns, known="is", nats=nats)
+            text_of = b"".join(model.token(k)[0] for k in given[0]).decode()
+            assert text_of in TEXTS
+            greedy = answered(case, "choices", prompt, turns=0)
+            first = b"".join(model.token(k)[0] for k in greedy[0]).decode()
+            new = words(text) - words("is")
+            assert len(new - words(text_of)) <= len(new - words(first))
 
 
 def test_every_instruction_set_finds_the_same() -> None:
@@ -303,7 +388,13 @@ def test_a_long_answer_is_settled_and_goes_on(lookup: int) -> None:
 
 def test_a_constraint_says_whether_it_searches() -> None:
     plain = KINDS["choices"]
-    assert (plain.search, plain.with_search(9).search, plain.with_search(9).with_search(0)) == (0, 9, plain)
+    searching = plain.with_search(9)
+    assert (plain.search, searching.search, searching.with_search(0)) == (0, 9, plain)
+    covering = searching.with_coverage(words("lamp on"), 1.5)
+    assert (searching.coverage, covering.coverage, covering.with_search(4).coverage) == (0, 1.5, 1.5)
+    assert (covering.with_coverage((), 0), covering.with_search(0)) == (searching, plain)
+    with pytest.raises(ValueError, match="only a search weighs what answers leave out"):
+        plain.with_coverage((), 1)
     case, prompt = "llama", prompts("llama")[0]
     session = _core.Session(made(case), context=64)
     session.append(prompt)
@@ -323,7 +414,7 @@ def test_a_file_s_own_constraint_is_obeyed_everywhere(tmp_path: Any) -> None:
         data = KINDS["choices"].with_search(turns).data
         build_tin(spec, path, entries={CONSTRAINT: data}, manifest={"constraint": {"kind": "choices"}})
     sizes = {n: _core.Session(tinsmith.load(path).core, context=64).size() for n, path in sealed.items()}
-    assert sizes[16] - sizes[0] == 56 + 40 * CANDIDATES + 8  # rounded up to 64
+    assert sizes[16] - sizes[0] == 56 + 144 + 40 * CANDIDATES + 56  # rounded up to 64
     model = tinsmith.load(sealed[16])
     alone = [model.generate(text, max_tokens=ROOM).text for text in texts]
     assert [one.text for one in model.generate_many(texts, max_tokens=ROOM)] == alone

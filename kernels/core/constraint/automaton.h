@@ -7,6 +7,7 @@
  *   class_of  uint8[256]                      bytes of one class are alike in every state
  *   states    tini_constraint_state[states]
  *   calls     tini_constraint_call[calls]     of the first state, then of the second, and so on
+ *   words     uint32[words]                   that questions of the training data have, ascending: session/cover.h
  *   next      uint16[states][classes]         the state after a byte, or TINI_NO_STATE
  *
  * A configuration is a state and a stack of frames (call, how often it was completed). On a byte b, the
@@ -34,6 +35,7 @@ struct tini_trie;
 #define TINI_CONSTRAINT_MAGIC 0x4E4F4354u /* "TCON" */
 #define TINI_CONSTRAINT_VERSION 1u
 #define TINI_CONSTRAINT_SEARCHES 2u /* version 1 but for `search`, which a runtime of before would not obey */
+#define TINI_CONSTRAINT_COVERS 3u   /* version 2 but for `words` and `cost`, which likewise */
 #define TINI_NO_STATE 0xFFFFu
 #define TINI_NO_END 0xFFFFFFFFu
 
@@ -43,13 +45,23 @@ typedef struct tini_constraint_header {
     uint32_t start;    /* the first state */
     uint32_t depth;    /* most frames on the stack; TINI_NO_END where recursion has no bound */
     uint32_t shortest; /* bytes of the shortest text; that is the first state's distance */
-    uint32_t search;   /* of TINI_CONSTRAINT_SEARCHES: how often choices are taken back for a likelier answer */
-    uint32_t reserved[7];
+    uint32_t
+        search; /* from TINI_CONSTRAINT_SEARCHES on: how often choices are taken back for a likelier answer */
+    uint32_t words; /* of TINI_CONSTRAINT_COVERS; else 0 */
+    uint32_t
+        cost; /* of TINI_CONSTRAINT_COVERS: of a word of the question that is none of `words` where the answer
+                        * leaves it out; 256 make a natural logarithm */
+    uint32_t reserved[5];
 } tini_constraint_header;
 
 /* How often it may be gone back for the likeliest answer; 0: it is taken token by token. */
 static inline uint32_t tini_constraint_search(const tini_constraint_header *header) {
-    return header->version == TINI_CONSTRAINT_SEARCHES ? header->search : 0;
+    return header->version >= TINI_CONSTRAINT_SEARCHES ? header->search : 0;
+}
+
+/* A natural logarithm; 0: no word costs anything. */
+static inline double tini_constraint_cost(const tini_constraint_header *header) {
+    return header->version >= TINI_CONSTRAINT_COVERS ? header->cost / 256.0 : 0;
 }
 
 typedef struct tini_constraint_state {
@@ -72,6 +84,7 @@ typedef struct tini_automaton {
     const uint8_t *class_of;
     const tini_constraint_state *states;
     const tini_constraint_call *calls;
+    const uint32_t *words;
     const uint16_t *next;
     uint8_t *kinds;   /* [states] TINI_STATE_* */
     uint8_t *loops;   /* [states] the kinds of bytes, as the tree of tokens has them, that change nothing */

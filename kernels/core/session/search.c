@@ -45,6 +45,16 @@ void tini_search_begin(tin_session *s, uint32_t most) {
     search->count = search->turns = 0;
     search->over = search->settled = 0;
     stand(s, 0, 0, (tini_chosen){0, 1});
+    if (most)
+        tini_cover_begin(&search->cover, &s->constraint->matcher.automaton, s->model, s->input.tokens,
+                         s->count);
+}
+
+/* What the answer pays that ends behind the beginning at hand. */
+static double left_out(const tin_session *s) {
+    const tini_search *search = s->search;
+    uint32_t length = search->tip == TINI_NONE ? 0 : search->all[search->tip].length;
+    return tini_cover_cost(&search->cover, s->model, s->input.tokens + search->begin, length);
 }
 
 int32_t tini_search_choose(tin_session *s, const float *logits, const uint32_t *mask) {
@@ -65,6 +75,7 @@ int32_t tini_search_choose(tin_session *s, const float *logits, const uint32_t *
             .token = tops[k].token,
             .state = tin_token_is_end(s->model, tops[k].token) ? COMPLETE + TIN_FINISH_END : OPEN,
         };
+        other.score -= other.state == OPEN ? 0 : left_out(s);
         if (other.score - score > LEAST)
             leave_behind(s, other, SPARE);
     }
@@ -85,7 +96,7 @@ void tini_search_place(tin_session *s, int32_t token) {
 /* The likeliest that is likelier than what is at hand, the first of equals; TINI_NONE: none is. */
 static uint32_t likeliest(const tin_session *s) {
     const tini_search *search = s->search;
-    int dead = s->finish == TIN_FINISH_CONSTRAINT;
+    int dead = s->finish == TIN_FINISH_CONSTRAINT || (search->over && search->cover.count && !s->finish);
     uint32_t best = TINI_NONE;
     double most = search->score;
     for (uint32_t k = 0; k < search->count; k++) {
@@ -135,6 +146,7 @@ static void constrain_again(tin_session *s, uint32_t end) {
 uint32_t tini_search_turn(tin_session *s, uint32_t at, uint32_t *same) {
     tini_search *search = s->search;
     search->over |= search->turns == search->most;
+    search->score -= s->finish && s->finish != TIN_FINISH_CONSTRAINT ? left_out(s) : 0;
     uint32_t chosen = likeliest(s);
     search->settled = search->over;
     if (chosen == TINI_NONE)

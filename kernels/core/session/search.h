@@ -6,10 +6,14 @@
  * that had to come count nothing. An answer is never likelier than its beginnings, so the likeliest beginning is gone on
  * with, and the first one that is complete is the answer (best-first search: Dijkstra 1959, over the trie of what is
  * allowed). Each choice leaves a few others behind, for which there is planned room; where that is full, or was gone back
- * to often enough, the beginning at hand is gone on with to its end. */
+ * to often enough, the beginning at hand is gone on with to its end.
+ *
+ * A complete answer pays for the words that it leaves out (cover.h). Beginnings have not, so where room is full an answer
+ * that is complete goes before them. */
 #ifndef TINI_SEARCH_H
 #define TINI_SEARCH_H
 
+#include "cover.h"
 #include "session.h"
 
 /* Room for so many, the same everywhere: where it is full decides what is found. A few stay of each token of an answer,
@@ -42,10 +46,12 @@ typedef struct tini_search {
     uint32_t tip;         /* the last token's candidate; TINI_NONE: none was chosen yet */
     uint32_t over;    /* what is at hand is the last that is taken up, but for what is complete and likelier */
     uint32_t settled; /* it is gone on with to its end as without a search */
+    tini_cover cover;
     tini_candidate all[TINI_CANDIDATES];
 } tini_search;
 
-_Static_assert(sizeof(tini_search) == 56 + 40 * TINI_CANDIDATES, "the same room on every machine");
+_Static_assert(sizeof(tini_search) == 56 + sizeof(tini_cover) + 40 * TINI_CANDIDATES,
+               "the same room on every machine");
 
 /* Whether the generation is one, and may still take up another beginning. */
 static inline int tini_searches(const tin_session *session) {

@@ -8,15 +8,35 @@ GBNF, Lark ──────────────────┘
 from __future__ import annotations
 
 import struct
+from collections.abc import Collection
 from dataclasses import dataclass, replace
-from typing import Literal, get_args
+from typing import Literal, NamedTuple, get_args
 
-from tinsmith.checks import whole
+from tinsmith.checks import real, whole
 from tinsmith.errors import FormatError
 
-MAGIC, VERSION, SEARCHES, NO_END = 0x4E4F4354, 1, 2, 0xFFFFFFFF
-# magic, version, states, classes, calls, start, depth, shortest, search
-HEADER = struct.Struct("<9I28x")
+MAGIC, VERSION, SEARCHES, COVERS, NO_END = 0x4E4F4354, 1, 2, 3, 0xFFFFFFFF
+
+
+class _Header(NamedTuple):
+    """tini_constraint_header, but for what is reserved."""
+
+    magic: int
+    version: int
+    states: int
+    classes: int
+    calls: int
+    start: int
+    depth: int
+    shortest: int
+    search: int = 0
+    words: int = 0
+    cost: int = 0
+
+
+HEADER = struct.Struct("<11I20x")
+_CLASSES, _STATE, _CALL, _WORD = 256, 12, 48, 4  # bytes
+_NAT = 256  # what `cost` counts
 
 Spacing = Literal["compact", "spaced", "free"]
 Kind = Literal["schema", "tools", "choices", "regex", "gbnf", "lark"]
@@ -39,20 +59,54 @@ class Constraint:
         known = next((one for one in get_args(Kind) if one == kind), None)
         if known is None or len(data) < HEADER.size or HEADER.unpack_from(data)[0] != MAGIC:
             raise FormatError("not a compiled constraint; build the file again")
-        _, _, states, _, _, _, depth, shortest, _ = HEADER.unpack_from(data)
-        return cls(known, data, states, None if depth == NO_END else depth, shortest)
+        header = _Header(*HEADER.unpack_from(data))
+        depth = None if header.depth == NO_END else header.depth
+        return cls(known, data, header.states, depth, header.shortest)
+
+    @property
+    def _header(self) -> _Header:
+        return _Header(*HEADER.unpack_from(self.data))
 
     @property
     def search(self) -> int:
         """How often choices are taken back for a likelier answer, at most; 0: it is taken token by token."""
-        _, version, *_, search = HEADER.unpack_from(self.data)
-        return search if version == SEARCHES else 0
+        return self._header.search
+
+    @property
+    def coverage(self) -> float:
+        """What an answer pays for each new word of the question that it leaves out, in nats; 0: nothing."""
+        return self._header.cost / _NAT
 
     def with_search(self, turns: int) -> Constraint:
         """The same, with another `search`: choices that lead to where only the unlikely may follow are then
         taken back, as long as another answer is likelier by the model's own softmax (best-first search). Tokens
         come once the answer is complete. Holds at temperature 0 without penalties and biases."""
         turns = whole("turns", turns, 0, NO_END)
-        magic, _, *counts, _ = HEADER.unpack_from(self.data)
-        header = HEADER.pack(magic, SEARCHES if turns else VERSION, *counts, turns)
-        return replace(self, data=header + self.data[HEADER.size :])
+        if not turns:
+            return self._with(b"", version=VERSION, search=0, words=0, cost=0)
+        header = self._header
+        return self._with(None, version=max(header.version, SEARCHES), search=turns)
+
+    def with_coverage(self, known: Collection[int], nats: float) -> Constraint:
+        """The same, and the search holds an answer for less likely by that much for each new word of the
+        question that it leaves out. known: the words that are not new, as `coverage.words` has them; nats: of
+        a natural logarithm, to 1/256 of one.
+
+        Raises ValueError for a constraint without a search, which has no answers to compare.
+        """
+        if not self.search:
+            raise ValueError("only a search weighs what answers leave out; with_search(turns) first")
+        cost = round(real("nats", nats, 0, 1000) * _NAT)
+        if not cost:
+            return self._with(b"", version=SEARCHES, words=0, cost=0)
+        words = sorted(known)
+        return self._with(struct.pack(f"<{len(words)}I", *words), version=COVERS, words=len(words), cost=cost)
+
+    def _with(self, table: bytes | None, **changes: int) -> Constraint:
+        """table: of the words; None: as it is."""
+        header = self._header
+        begin = HEADER.size + _CLASSES + _STATE * header.states + _CALL * header.calls
+        end = begin + _WORD * header.words
+        table = self.data[begin:end] if table is None else table
+        head = HEADER.pack(*header._replace(**changes)) + self.data[HEADER.size : begin]
+        return replace(self, data=head + table + self.data[end:])

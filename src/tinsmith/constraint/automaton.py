@@ -277,4 +277,4 @@ def _encode(states: Sequence[State], distances: Sequence[int], depth: int | None
     if sys.byteorder == "big":
         table.byteswap()
     header = (len(states), classes, count, 0, NO_END if depth is None else depth, distances[0])
-    return HEADER.pack(MAGIC, VERSION, *header, 0) + class_of + infos + calls + table.tobytes()
+    return HEADER.pack(MAGIC, VERSION, *header, 0, 0, 0) + class_of + infos + calls + table.tobytes()

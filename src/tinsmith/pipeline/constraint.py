@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from tinsmith import tasks
-from tinsmith.constraint import makers
+from tinsmith.constraint import coverage, makers
 from tinsmith.data.row_tools import has_rows, tools_of_rows
 from tinsmith.errors import ConstraintError, DataError, InputError
 from tinsmith.formats.tin import CONSTRAINT
@@ -42,9 +42,8 @@ def of_recipe(recipe: Recipe, train: Sequence[Example]) -> Sealed | None:
     source = recipe.constraint.source
     if source is None:
         return None
-    outputs = [example.output for example in train]
     try:
-        return seal(recipe.constraint, recipe.path.parent, tasks.by_name(recipe.data.task), outputs)
+        return seal(recipe.constraint, recipe.path.parent, tasks.by_name(recipe.data.task), *_taught(train))
     except InputError as error:
         raise type(error)(f"{recipe.path}: [constraint] {source}: {error}") from None
 
@@ -55,16 +54,16 @@ def following(recipe: Recipe) -> list[Table]:
     task, data = tasks.by_name(recipe.data.task), recipe.data
     if recipe.constraint.source or recipe.constraint.free or data.thinking or data.train is None:
         return []
-    search = recipe.constraint.search
+    search: dict[str, Any] = {key: getattr(recipe.constraint, key) for key in ("search", "coverage")}
     if task.source == "choices":
-        return [Table(choices=LABELS, search=search)]
+        return [Table(choices=LABELS, **search)]
     tools, schema = (
         path if task.source == key else None for key, path in (("tools", data.tools), ("schema", data.schema))
     )
     spacings: tuple[Literal["compact", "spaced"], ...] = ("compact", "spaced")
     if not tools and not schema:
         return []
-    return [Table(tools=tools, schema=schema, spacing=spacing, search=search) for spacing in spacings]
+    return [Table(tools=tools, schema=schema, spacing=spacing, **search) for spacing in spacings]
 
 
 def of_task(
@@ -76,9 +75,9 @@ def of_task(
 
     said = None
     for table in following(recipe):
-        task, taught = tasks.by_name(recipe.data.task), [example.output for example in train]
+        task = tasks.by_name(recipe.data.task)
         try:
-            sealed = seal(table, recipe.path.parent, task, taught)
+            sealed = seal(table, recipe.path.parent, task, *_taught(train))
         except InputError as error:
             return str(error)
         checker = Checker(tinsmith.load(base), sealed.data)
@@ -109,9 +108,20 @@ def source_file(recipe: Recipe) -> Path | None:
     return recipe.resolve(getattr(table, table.source))
 
 
-def seal(table: Table, folder: Path, task: Task | None = None, outputs: Sequence[str] = ()) -> Sealed:
+def _taught(train: Sequence[Example]) -> tuple[list[str], list[str]]:
+    return [example.output for example in train], [example.input for example in train]
+
+
+def seal(
+    table: Table,
+    folder: Path,
+    task: Task | None = None,
+    outputs: Sequence[str] = (),
+    inputs: Sequence[str] = (),
+) -> Sealed:
     """Compiles what a table says. folder: that its paths are relative to; task, outputs: whose labels "labels"
-    are, and whose answers have several calls where one of these has.
+    are, and whose answers have several calls where one of these has; inputs: that they answer, whose words are
+    known where a search weighs the new ones.
 
     Raises InputError for a file that can't be read, ConstraintError for what can't be compiled.
     """
@@ -129,12 +139,22 @@ def seal(table: Table, folder: Path, task: Task | None = None, outputs: Sequence
         compiled = makers.regex(value)
     else:
         compiled = _compile_choices(value, task, outputs)
-    facts |= {key: v for key, v in asdict(compiled).items() if key != "data"} | {"search": table.search}
+    compiled = _searching(table, compiled, inputs, outputs)
+    facts |= {key: value for key, value in asdict(compiled).items() if key != "data"}
+    facts |= {"search": compiled.search, "coverage": compiled.coverage}
     if source in ("schema", "tools"):
         facts["spacing"] = table.spacing
     if source == "tools":
         facts["format"] = table.format
-    return Sealed(compiled.with_search(table.search).data, facts)
+    return Sealed(compiled.data, facts)
+
+
+def _searching(table: Table, compiled: Constraint, inputs: Sequence[str], outputs: Sequence[str]) -> Constraint:
+    compiled = compiled.with_search(table.search)
+    if not table.search or not inputs:
+        return compiled
+    known, nats = coverage.learned(inputs, outputs)
+    return compiled.with_coverage(known, nats if isinstance(table.coverage, str) else table.coverage)
 
 
 def _compile_choices(value: Any, task: Task | None, outputs: Sequence[str]) -> Constraint:

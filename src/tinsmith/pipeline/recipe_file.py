@@ -280,10 +280,13 @@ class RecipeFile(TomlFile):
 
     def _check_constraint(self, given: dict[str, Any], data: Data) -> None:
         """Checks what no single key shows: there is one source, and the other keys apply to it. Where one
-        follows from the task, `search` may stand alone."""
+        follows from the task, `search` and `coverage` may stand alone."""
         sources, task = [key for key in SOURCES if key in given], data.task
         own = tasks.by_name(task).source
-        if list(given) == ["search"] and (own == "choices" or (own and getattr(data, own))):
+        if given.get("search") == 0 and given.get("coverage", "auto") not in ("auto", 0):
+            raise self.error("constraint", "coverage", "is weighed by a search; leave search = 0 out, or this")
+        follows = own == "choices" or (own and getattr(data, own))
+        if given and follows and set(given) <= {"search", "coverage"}:
             return
         if len(sources) != 1:
             key = sources[1] if sources else None

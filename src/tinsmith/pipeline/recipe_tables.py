@@ -87,6 +87,10 @@ WEIGHT = Kind(
     '"auto" or a number from 0.001 to 1000',
     lambda v: v == "auto" or ((isinstance(v, float) or is_whole(v)) and 0.001 <= v <= 1000),
 )
+NATS = Kind(
+    '"auto" or a number from 0 to 100',
+    lambda v: v == "auto" or ((isinstance(v, float) or is_whole(v)) and 0 <= v <= 100),
+)
 RANKS = Kind(
     "a table of ranks from 1 to 1024 by the names of linear layers, such as { q_proj = 32 }",
     lambda v: (
@@ -276,6 +280,7 @@ class Constraint:
     spacing: Literal["compact", "spaced", "free"] = _key(choice(SPACINGS), "compact")
     format: str = _key(TEXT, "json")
     search: int = _key(whole(0, 1_000_000), SEARCH_TURNS)
+    coverage: float | str = _key(NATS, "auto")
     free: bool = _key(FLAG, False)
 
     @property
