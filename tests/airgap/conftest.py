@@ -14,6 +14,7 @@ from pathlib import Path
 import c_programs
 import pytest
 from tiny_models import tiny_spec
+from transformers_models import CHATML
 
 from tinsmith import airgap
 from tinsmith.airgap import wheel
@@ -22,10 +23,6 @@ from tinsmith.formats import minisign
 from tinsmith.models import family
 from tinsmith.system.progress import PlainDisplay
 
-CHATML = (
-    "{% for m in messages %}{{ '<|im_start|>' + m['role'] + '\n' + m['content'] + '<|im_end|>\n' }}{% endfor %}"
-    "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
-)
 KERNELS = Path(__file__).parents[2] / "kernels"
 KEY = minisign.SecretKey(b"tinsmith", bytes(range(32)))
 PROMPT = "dim the kitchen lights"
