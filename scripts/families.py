@@ -10,12 +10,15 @@ from __future__ import annotations
 
 import argparse
 import json
+import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
 from tinsmith.models.family import Family, by_hf_architecture, families
+from tinsmith.system import files
 
 ROOT = Path(__file__).parents[1]
 RESULTS, PAGE = ROOT / "docs" / "families.json", ROOT / "docs" / "families.md"
@@ -75,17 +78,25 @@ def render(answers: Answers) -> str:
     return "\n".join(lines) + "\n"
 
 
+def show(tests: list[str]) -> None:
+    """Runs tests and keeps what they show, once all have passed; of what only others show, what was known."""
+    with tempfile.TemporaryDirectory() as folder:
+        shown = Path(folder) / RESULTS.name
+        if tests:
+            shutil.copy(RESULTS, shown)
+        options = ["-q", "-m", "proves", "--proofs", str(shown), *(tests or ["tests"])]
+        subprocess.run([sys.executable, "-m", "pytest", *options], cwd=ROOT, check=True)
+        files.write_text(RESULTS, shown.read_text("utf-8"))
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--render", action="store_true", help="run no tests")
     parser.add_argument("tests", nargs="*", help="files or folders of tests; by default all, anew")
     args = parser.parse_args()
     if not args.render:
-        if not args.tests:
-            RESULTS.unlink(missing_ok=True)
-        options = ["-q", "-m", "proves", "--proofs", str(RESULTS), *(args.tests or ["tests"])]
-        subprocess.run([sys.executable, "-m", "pytest", *options], cwd=ROOT, check=True)
-    PAGE.write_text(render(json.loads(RESULTS.read_text("utf-8"))), encoding="utf-8")
+        show(args.tests)
+    files.write_text(PAGE, render(json.loads(RESULTS.read_text("utf-8"))))
     print(PAGE)
 
 

@@ -113,9 +113,10 @@ debian() {
         return
     fi
     say "set-up: Debian packages: $*"
-    local log
+    # One after the other: of two at a time, apt-get refuses the second.
+    local log apt=(flock --close "${TMPDIR:-/tmp}/tinsmith-apt" apt-get -o DPkg::Lock::Timeout=300)
     log=$(mktemp)
-    if ! { apt-get update && DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=300 install -y --no-install-recommends "$@"; } >"$log" 2>&1; then
+    if ! { "${apt[@]}" update && DEBIAN_FRONTEND=noninteractive "${apt[@]}" install -y --no-install-recommends "$@"; } >"$log" 2>&1; then
         tail -n 3 "$log" >&2
         lacking "$* could not be installed, for $command"
     fi

@@ -27,7 +27,6 @@ WHITE_SPACE |= {0x2028, 0x2029, 0x202F, 0x205F, 0x3000}
 CLASSES = {"Lu": UPPER, "Lt": UPPER, "Ll": LOWER, "Lm": LETTER, "Lo": LETTER}
 CODES = [code for code in range(0x110000) if not 0xD800 <= code < 0xE000]
 HANGUL_VOWELS_AND_FINALS = {*range(0x1161, 0x1176), *range(0x11A8, 0x11C3)}
-HANGUL_SYLLABLES = range(0xAC00, 0xD7A4)
 
 
 def classify(code: int) -> int:

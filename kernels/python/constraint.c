@@ -113,14 +113,7 @@ static PyObject *constraint_forced(core_constraint *self, PyObject *args) {
     if (!ids || core_constraint_refuse_busy(self))
         goto done;
     int64_t made = tin_constraint_forced(self->constraint, ids, count, left, ids + count, FORCED);
-    list = PyList_New((Py_ssize_t)made);
-    for (int64_t k = 0; list && k < made; k++) {
-        PyObject *id = PyLong_FromLong(ids[count + k]);
-        if (!id)
-            Py_CLEAR(list);
-        else
-            PyList_SetItem(list, (Py_ssize_t)k, id);
-    }
+    list = core_token_list(ids + count, made);
 done:
     PyMem_Free(ids);
     return list;

@@ -74,18 +74,6 @@ static PyObject *model_entry(core_model *self, PyObject *name) {
     return PyBytes_FromStringAndSize(data, (Py_ssize_t)size);
 }
 
-static PyObject *token_list(const int32_t *tokens, int64_t count) {
-    PyObject *list = PyList_New((Py_ssize_t)count);
-    for (int64_t k = 0; list && k < count; k++) {
-        PyObject *id = PyLong_FromLong(tokens[k]);
-        if (!id)
-            Py_CLEAR(list);
-        else
-            PyList_SetItem(list, (Py_ssize_t)k, id);
-    }
-    return list;
-}
-
 static PyObject *model_tokenize(core_model *self, PyObject *args) {
     Py_buffer text;
     unsigned flags = 0;
@@ -113,7 +101,7 @@ static PyObject *model_tokenize(core_model *self, PyObject *args) {
             core_raise(self->fault, &error);
         }
         else {
-            list = token_list(tokens, count);
+            list = core_token_list(tokens, count);
         }
         PyMem_Free(tokens);
     } else if (scratch) {
@@ -174,7 +162,7 @@ static PyObject *chat_tokens(core_model *self, const tin_message *messages, uint
     if (made < 0)
         core_raise(self->fault, &error);
     else if (tokens)
-        list = token_list(tokens, made);
+        list = core_token_list(tokens, made);
     PyMem_Free(tokens);
     PyMem_Free(scratch_base);
     return list;

@@ -54,6 +54,18 @@ int32_t *core_token_ids(PyObject *sequence, size_t room, uint32_t *count) {
     return ids;
 }
 
+PyObject *core_token_list(const int32_t *tokens, int64_t count) {
+    PyObject *list = PyList_New((Py_ssize_t)count);
+    for (int64_t k = 0; list && k < count; k++) {
+        PyObject *id = PyLong_FromLong(tokens[k]);
+        if (!id)
+            Py_CLEAR(list);
+        else
+            PyList_SetItem(list, (Py_ssize_t)k, id);
+    }
+    return list;
+}
+
 void *core_aligned(size_t size, void **base) {
     *base = size <= PY_SSIZE_T_MAX - TIN_ALIGNMENT ? PyMem_Calloc(size + TIN_ALIGNMENT, 1) : NULL;
     if (!*base) {

@@ -30,6 +30,9 @@ int core_uint32(PyObject *given, void *to);
  * exception is set. Runs Python code, and so other threads. */
 int32_t *core_token_ids(PyObject *sequence, size_t room, uint32_t *count);
 
+/* Ids as a list; NULL with an exception. */
+PyObject *core_token_list(const int32_t *tokens, int64_t count);
+
 /* A block of zeros, so that no program finds old memory, aligned to TIN_ALIGNMENT; *base is what PyMem_Free takes.
  * NULL: MemoryError is set. */
 void *core_aligned(size_t size, void **base);

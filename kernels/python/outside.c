@@ -4,23 +4,11 @@
 
 #include "core/session/generate.h"
 
-static PyObject *token_list(const int32_t *tokens, uint32_t count) {
-    PyObject *list = PyList_New((Py_ssize_t)count);
-    for (uint32_t k = 0; list && k < count; k++) {
-        PyObject *id = PyLong_FromLong(tokens[k]);
-        if (!id)
-            Py_CLEAR(list);
-        else
-            PyList_SetItem(list, (Py_ssize_t)k, id);
-    }
-    return list;
-}
-
 /* Asks for the logits of the session's pass and keeps the buffer that has them. 0, or -1 with an exception. */
 static int compute_pass(core_session *self) {
     tin_session *s = self->session;
     uint32_t rows = s->logit_rows, vocab = s->model->program.header->vocab;
-    PyObject *tokens = token_list(s->input.tokens, s->position + s->rows);
+    PyObject *tokens = core_token_list(s->input.tokens, s->position + s->rows);
     PyObject *logits = tokens ? PyObject_CallFunction(self->compute, "NI", tokens, rows) : NULL;
     Py_buffer view;
     if (!logits || PyObject_GetBuffer(logits, &view, PyBUF_SIMPLE)) {

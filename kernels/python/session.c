@@ -501,14 +501,7 @@ static PyObject *session_tokens(core_session *self, PyObject *unused) {
     uint32_t count;
     const int32_t *tokens;
     uint32_t position = tin_session_position(self->session, &count, &tokens);
-    PyObject *list = PyList_New((Py_ssize_t)count);
-    for (uint32_t k = 0; list && k < count; k++) {
-        PyObject *id = PyLong_FromLong(tokens[k]);
-        if (!id)
-            Py_CLEAR(list);
-        else
-            PyList_SetItem(list, (Py_ssize_t)k, id);
-    }
+    PyObject *list = core_token_list(tokens, count);
     return list ? Py_BuildValue("(IN)", position, list) : NULL;
 }
 

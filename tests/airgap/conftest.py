@@ -14,6 +14,7 @@ from pathlib import Path
 import c_programs
 import pytest
 from tiny_models import tiny_spec
+from transformers_models import CHATML
 
 from tinsmith import airgap
 from tinsmith.airgap import wheel
@@ -22,10 +23,6 @@ from tinsmith.formats import minisign
 from tinsmith.models import family
 from tinsmith.system.progress import PlainDisplay
 
-CHATML = (
-    "{% for m in messages %}{{ '<|im_start|>' + m['role'] + '\n' + m['content'] + '<|im_end|>\n' }}{% endfor %}"
-    "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
-)
 KERNELS = Path(__file__).parents[2] / "kernels"
 KEY = minisign.SecretKey(b"tinsmith", bytes(range(32)))
 PROMPT = "dim the kitchen lights"
@@ -113,13 +110,13 @@ def _changed(folder: Path, source: random.Random) -> str:
     match source.choice(["flip", "flip", "flip", "flip", "cut", "longer", "remove", "add", "swap"]):
         case "flip":
             data[position] ^= 1 << source.randrange(8)
-            path.write_bytes(data)
+            _rewrite(path, data)
             return f"{name} at {position}"
         case "cut":
-            path.write_bytes(data[:position])
+            _rewrite(path, data[:position])
             return f"{name} cut at {position}"
         case "longer":
-            path.write_bytes(bytes(data) + b"\n")
+            _rewrite(path, data + b"\n")
             return f"{name} with a line more"
         case "remove":
             path.unlink()
@@ -130,9 +127,15 @@ def _changed(folder: Path, source: random.Random) -> str:
         case _:
             other = source.choice(sorted(p for p in folder.rglob("*") if p.is_file() and p != path))
             text = other.read_bytes()
-            other.write_bytes(data)
-            path.write_bytes(text)
+            _rewrite(other, data)
+            _rewrite(path, text)
             return f"{name} and {other.name} exchanged"
+
+
+def _rewrite(path: Path, data: bytes | bytearray) -> None:
+    """Another file in its place: the folder may hold links to another one's."""
+    path.unlink()
+    path.write_bytes(data)
 
 
 @pytest.fixture(scope="session")

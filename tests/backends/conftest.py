@@ -12,15 +12,11 @@ from pathlib import Path
 
 import pytest
 from tiny_models import tiny_spec
+from transformers_models import CHATML
 
 from tinsmith import cli
 from tinsmith.compiler import build_tin
 from tinsmith.models import Spec, family
-
-CHATML = (
-    "{% for m in messages %}{{ '<|im_start|>' + m['role'] + '\n' + m['content'] + '<|im_end|>\n' }}{% endfor %}"
-    "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
-)
 
 
 @pytest.fixture(scope="session")

@@ -11,19 +11,14 @@ from typing import Any
 
 import pytest
 from tiny_models import tiny_spec
+from tiny_recipes import BASE
 from transformers_models import CHATML
 
 from tinsmith import models
 
 SCRIPT = Path(__file__).parents[2] / "benchmarks" / "continual.py"
-RECIPE = """\
-[base]
-model = "base.gguf"
-[data]
-train = "train.jsonl"
-validation = "validation.jsonl"
-test = "test.jsonl"
-augment = false
+RECIPE = f"""\
+{BASE}augment = false
 [train]
 epochs = 1
 [build]

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 from tiny_models import tiny_spec
+from transformers_models import CHATML
 
 from tinsmith import models
 from tinsmith.compiler import build_tin
@@ -24,10 +25,6 @@ from tinsmith.pipeline.recipe_tables import Constraint
 from tinsmith.train import scratch
 from tinsmith.train.options import ScratchOptions
 
-CHATML = (
-    "{% for m in messages %}{{ '<|im_start|>' + m['role'] + '\n' + m['content'] + '<|im_end|>\n' }}{% endfor %}"
-    "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
-)
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 
 

@@ -144,11 +144,3 @@ class Oracle:
     def allows(self, prefix: bytes) -> bool:
         """Whether a text begins with it."""
         return bool(self.walk(prefix))
-
-    def may_end(self, prefix: bytes) -> bool:
-        return self.accepts(prefix)
-
-    def next_bytes(self, prefix: bytes) -> set[int]:
-        """What may follow."""
-        configurations = self.walk(prefix)
-        return {byte for byte in range(256) if self.step(configurations, byte)}

@@ -12,15 +12,12 @@ import pytest
 from blocks import Provide
 from random_adapters import random_adapter
 from tiny_models import tiny_spec
+from transformers_models import CHATML
 
 from tinsmith import cli
 from tinsmith.formats import minisign
 from tinsmith.models import family, save_hf
 
-CHATML = (
-    "{% for m in messages %}{{ '<|im_start|>' + m['role'] + '\n' + m['content'] + '<|im_end|>\n' }}{% endfor %}"
-    "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
-)
 SIZES = {
     "hidden_size": 64,
     "intermediate_size": 96,

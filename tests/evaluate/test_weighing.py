@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from tiny_models import tiny_spec
+from transformers_models import CHATML
 
 import tinsmith
 from tinsmith.data.readers import Example
@@ -17,11 +18,6 @@ from tinsmith.evaluate.answers import Item, Job, read_answers
 from tinsmith.evaluate.baselines import Linear
 from tinsmith.models import family, save_gguf
 from tinsmith.tasks import by_name
-
-CHATML = (
-    "{% for m in messages %}{{ '<|im_start|>' + m['role'] + '\n' + m['content'] + '<|im_end|>\n' }}{% endfor %}"
-    "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
-)
 
 
 @pytest.fixture(scope="module")

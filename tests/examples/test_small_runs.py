@@ -11,15 +11,12 @@ from typing import Any
 
 import pytest
 from tiny_models import tiny_spec
+from transformers_models import CHATML
 
 from tinsmith import cli, models, tasks
 from tinsmith.models import family
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
-CHATML = (
-    "{% for m in messages %}{{ '<|im_start|>' + m['role'] + '\n' + m['content'] + '<|im_end|>\n' }}{% endfor %}"
-    "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
-)
 COUNTS = {"train": 12, "validation": 4, "test": 6}
 DOCUMENT = '{"type":"readme","year":null,"subject":"libs"}'
 # Rows as the scripts write them whose sources a test has not.

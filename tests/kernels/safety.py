@@ -43,9 +43,10 @@ def clang() -> str:
     pytest.skip("clang is not installed")
 
 
-def objects(compiler_name: str, *flags: str) -> list[Path]:
-    """The C core, compiled."""
-    return c_programs.objects(compiler_name, CORE, *STRICT, *flags)
+def sanitized() -> list[Path]:
+    """The C core under sanitizers, compiled once for all: it also counts for fuzzers, which changes no other
+    program."""
+    return c_programs.objects(clang(), CORE, *STRICT, *SANITIZE, "-fsanitize=fuzzer-no-link")
 
 
 def link(compiler_name: str, output: Path, source: str, parts: list[Path], *flags: str) -> Path:

@@ -29,11 +29,10 @@ RECURRENT = ["lfm2", "qwen35_moe"]  # families with recurrent states; the second
 @pytest.fixture(scope="module")
 def fuzzer(tmp_path_factory: pytest.TempPathFactory) -> Fuzzer:
     """A fuzzer's program by its name, linked once."""
-    folder, flags = tmp_path_factory.mktemp("fuzzers"), [*safety.SANITIZE, "-DTIN_NO_POOL"]
-    core = safety.objects(safety.clang(), *flags, "-fsanitize=fuzzer-no-link")
+    folder, flags = tmp_path_factory.mktemp("fuzzers"), [*safety.SANITIZE, "-fsanitize=fuzzer"]
 
     def link(name: str) -> Path:
-        return safety.link(safety.clang(), folder / name, f"{name}_fuzz.c", core, *flags, "-fsanitize=fuzzer")
+        return safety.link(safety.clang(), folder / name, f"{name}_fuzz.c", safety.sanitized(), *flags)
 
     return cache(link)
 
@@ -90,7 +89,7 @@ def test_programs_that_keep_the_rules_are_safe(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_programs_that_keep_the_rules_are_safe_on_every_set(tmp_path: Path) -> None:
-    parts = safety.objects(safety.clang(), *safety.SANITIZE)  # those of test_safety.py
+    parts = safety.sanitized()
     program = safety.link(safety.clang(), tmp_path / "programs", "program_fuzz.c", parts, *safety.SANITIZE)
     tin = safety.small_tin(tmp_path / "small.tin")
     for seed in (1_000, 100_000):

@@ -207,7 +207,7 @@ def test_a_message_about_damage_is_ascii(tin: Path) -> None:
 
 @pytest.fixture(scope="module")
 def sanitized() -> list[Path]:
-    return safety.objects(safety.clang(), *safety.SANITIZE)
+    return safety.sanitized()
 
 
 @pytest.fixture(scope="module")

@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 from PIL import Image
 from tiny_models import tiny_spec
+from tiny_recipes import BASE
+from transformers_models import CHATML
 
 from tinsmith import cli, models
 from tinsmith.data import picture_changes
@@ -20,18 +22,8 @@ from tinsmith.pipeline.recipe import load
 from tinsmith.pipeline.run import Run
 from tinsmith.system.progress import display
 
-CHATML = (
-    "{% for m in messages %}{{ '<|im_start|>' + m['role'] + '\n' + m['content'] + '<|im_end|>\n' }}{% endfor %}"
-    "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
-)
-RECIPE = """\
-[base]
-model = "base.gguf"
-[data]
-train = "train.jsonl"
-validation = "validation.jsonl"
-test = "test.jsonl"
-[constraint]
+RECIPE = f"""\
+{BASE}[constraint]
 tools = "tools.json"
 [train]
 epochs = 2

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,10 +10,10 @@ import pytest
 pytest.importorskip("torch")
 
 from tiny_models import tiny_spec
+from tiny_recipes import BASE, call, write_home
 
 from tinsmith import cli, models, plan, targets
 from tinsmith.errors import RecipeError
-from tinsmith.models import family
 from tinsmith.pipeline import recipe, stages
 from tinsmith.plan import fit
 from tinsmith.plan.contents import Base, of_tin
@@ -24,18 +23,8 @@ from tinsmith.search import auto, choice, text
 from tinsmith.search.budget import Budget
 from tinsmith.system import progress
 
-CHATML = (
-    "{% for m in messages %}{{ '<|im_start|>' + m['role'] + '\n' + m['content'] + '<|im_end|>\n' }}{% endfor %}"
-    "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
-)
-RECIPE = """\
-[base]
-model = "base.gguf"
-[data]
-train = "train.jsonl"
-validation = "validation.jsonl"
-test = "test.jsonl"
-[train]
+RECIPE = f"""\
+{BASE}[train]
 epochs = 1
 [build]
 formats = ["AUTO"]
@@ -54,15 +43,7 @@ threads = 1
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("auto")
     sizes = {"hidden_size": 64, "intermediate_size": 96, "num_attention_heads": 4}
-    spec = replace(tiny_spec(family.by_name("llama"), **sizes), chat_template=CHATML)
-    models.save_gguf(spec, folder / "base.gguf")
-    (folder / "home.toml").write_text(RECIPE)
-    for name, numbers in (("train", range(12)), ("validation", range(12, 15)), ("test", range(15, 18))):
-        rows = [
-            {"input": f"number {n}", "output": json.dumps({"name": "Set", "arguments": {"n": n}})}
-            for n in numbers
-        ]
-        (folder / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    write_home(folder, RECIPE, call, tiny_spec("llama", **sizes))
     return folder
 
 

@@ -9,41 +9,17 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-from tiny_models import tiny_spec
+from tiny_recipes import SMALL, parity, write_home
 
-from tinsmith import cli, models
-from tinsmith.models import family
+from tinsmith import cli
 from tinsmith.pipeline.build import UNSEALED
 from tinsmith.pipeline.stages import STAGES
 from tinsmith.system import files
 
-CHATML = (
-    "{% for m in messages %}{{ '<|im_start|>' + m['role'] + '\n' + m['content'] + '<|im_end|>\n' }}{% endfor %}"
-    "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
-)
-RECIPE = """\
-[base]
-model = "base.gguf"
-[data]
-train = "train.jsonl"
-validation = "validation.jsonl"
-test = "test.jsonl"
-task = "classify"
-[train]
-epochs = 1
-[build]
-formats = ["Q8_0"]
-context = 256
-[eval]
-baselines = ["nearest"]
-max_tokens = 4
-threads = 1
-"""
 TIN = "home-q8_0.tin"
 # Of [train], those of the first version.
 FIRST_KEYS = [
@@ -62,13 +38,8 @@ FIRST_KEYS = [
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("older")
-    spec = replace(tiny_spec(family.by_name("llama")), chat_template=CHATML)
-    models.save_gguf(spec, folder / "base.gguf")
-    (folder / "home.toml").write_text(RECIPE)
-    for name, numbers in (("train", range(12)), ("validation", range(12, 15)), ("test", range(15, 18))):
-        rows = [{"input": f"number {n}", "output": ("even", "odd")[n % 2]} for n in numbers]
-        (folder / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    assert cli.main(["make", str(folder / "home.toml"), "--out", str(folder / "run")]) == 0
+    home = write_home(folder, SMALL, parity)
+    assert cli.main(["make", str(home), "--out", str(folder / "run")]) == 0
     return folder
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from tiny_models import tiny_spec
+from transformers_models import CHATML
 
 from tinsmith import cli, models
 from tinsmith.data.readers import Turn, read_jsonl
@@ -18,10 +19,6 @@ from tinsmith.models import family
 from tinsmith.pipeline import recipe, stages
 from tinsmith.system import progress
 
-CHATML = (
-    "{% for m in messages %}{{ '<|im_start|>' + m['role'] + '\n' + m['content'] + '<|im_end|>\n' }}{% endfor %}"
-    "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
-)
 RECIPE = """\
 [base]
 model = "base.gguf"

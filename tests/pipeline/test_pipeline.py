@@ -18,6 +18,7 @@ from typing import Any
 
 import pytest
 from tiny_models import tiny_spec
+from transformers_models import CHATML
 
 import tinsmith
 from tinsmith import cli, models
@@ -31,10 +32,6 @@ from tinsmith.pipeline.run import opened
 from tinsmith.quant import shipping
 from tinsmith.system import files, progress
 
-CHATML = (
-    "{% for m in messages %}{{ '<|im_start|>' + m['role'] + '\n' + m['content'] + '<|im_end|>\n' }}{% endfor %}"
-    "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
-)
 COMMAND = "import sys; from tinsmith import cli; sys.exit(cli.main(sys.argv[1:]))"
 RECIPE = """\
 [base]

@@ -10,8 +10,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from test_pipeline import CHATML, RECIPE, SAMPLE
+from test_pipeline import RECIPE, SAMPLE
 from tiny_models import tiny_spec
+from transformers_models import CHATML
 
 from tinsmith import models
 from tinsmith.formats.minisign import SecretKey, write_keys

@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from tiny_models import tiny_spec
+from tiny_recipes import BASE, call, write_home
 
 from tinsmith import models, quant
 from tinsmith.errors import RecipeError
@@ -19,25 +19,15 @@ from tinsmith.quant import convert
 from tinsmith.system import progress
 from tinsmith.train import importance, merge, rough_adapter
 
-CHATML = (
-    "{% for m in messages %}{{ '<|im_start|>' + m['role'] + '\n' + m['content'] + '<|im_end|>\n' }}{% endfor %}"
-    "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
-)
-RECIPE = """\
-[base]
-model = "base.gguf"
-[data]
-train = "train.jsonl"
-validation = "validation.jsonl"
-test = "test.jsonl"
-augment = false
+RECIPE = f"""\
+{BASE}augment = false
 [train]
 epochs = 1
-{train}
+{{train}}
 [build]
-formats = {formats}
+formats = {{formats}}
 context = 256
-{build}
+{{build}}
 """
 
 
@@ -45,14 +35,7 @@ context = 256
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("rough")
     sizes = {"hidden_size": 64, "intermediate_size": 96, "num_attention_heads": 4}
-    spec = replace(tiny_spec(family.by_name("llama"), **sizes), chat_template=CHATML)
-    models.save_gguf(spec, folder / "base.gguf")
-    for name, numbers in (("train", range(12)), ("validation", range(12, 15)), ("test", range(15, 18))):
-        rows = [
-            {"input": f"number {n}", "output": json.dumps({"name": "Set", "arguments": {"n": n}})}
-            for n in numbers
-        ]
-        (folder / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    write_home(folder, BASE, call, tiny_spec("llama", **sizes))
     return folder
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from tiny_models import tiny_spec
+from transformers_models import CHATML
 
 import tinsmith
 from tinsmith import cli, models
@@ -23,10 +24,6 @@ from tinsmith.pipeline.skills import adapters, stages
 from tinsmith.plan import contents
 from tinsmith.system import files, progress
 
-CHATML = (
-    "{% for m in messages %}{{ '<|im_start|>' + m['role'] + '\n' + m['content'] + '<|im_end|>\n' }}{% endfor %}"
-    "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
-)
 RECIPE = """\
 [base]
 model = "base.gguf"

@@ -2,32 +2,18 @@
 
 from __future__ import annotations
 
-import json
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from tiny_models import tiny_spec
+from tiny_recipes import BASE, parity, write_home
 
-from tinsmith import models
 from tinsmith.errors import RecipeError
-from tinsmith.models import family
 from tinsmith.pipeline import recipe, stages
 from tinsmith.pipeline.training import Trained
 from tinsmith.system import progress
 
-CHATML = (
-    "{% for m in messages %}{{ '<|im_start|>' + m['role'] + '\n' + m['content'] + '<|im_end|>\n' }}{% endfor %}"
-    "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
-)
-RECIPE = """\
-[base]
-model = "base.gguf"
-[data]
-train = "train.jsonl"
-validation = "validation.jsonl"
-test = "test.jsonl"
-task = "classify"
+RECIPE = f"""\
+{BASE}task = "classify"
 [train]
 epochs = 1
 rough = "none"
@@ -38,11 +24,7 @@ OPEN = "open_tokens_only = true\n"
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("open")
-    spec = replace(tiny_spec(family.by_name("llama")), chat_template=CHATML)
-    models.save_gguf(spec, folder / "base.gguf")
-    for name, numbers in (("train", range(12)), ("validation", range(12, 15)), ("test", range(15, 18))):
-        rows = [{"input": f"number {n}", "output": ("even", "odd")[n % 2]} for n in numbers]
-        (folder / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    write_home(folder, RECIPE, parity)
     return folder
 
 

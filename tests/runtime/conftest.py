@@ -8,17 +8,13 @@ from functools import cache
 
 import pytest
 from tiny_models import in_format, tiny_spec
+from transformers_models import CHATML
 
 from tinsmith import _core, graph, quant
 from tinsmith.compiler import build_image
 from tinsmith.formats.weights import weight_format
 from tinsmith.models import Spec, family
 from tinsmith.runtime import Model
-
-CHATML = (
-    "{% for m in messages %}{{ '<|im_start|>' + m['role'] + '\n' + m['content'] + '<|im_end|>\n' }}{% endfor %}"
-    "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
-)
 
 
 def made_spec(**sizes: int) -> Spec:

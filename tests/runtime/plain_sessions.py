@@ -38,6 +38,18 @@ def generated(
     return tokens
 
 
+def together(batch: _core.Batch, sessions: Sequence[_core.Session]) -> list[list[int]]:
+    """What a batch's sessions generate, which have all begun."""
+    tokens: list[list[int]] = [[] for _ in sessions]
+    left = len(sessions)
+    while left:
+        for session, event, own in zip(sessions, batch.step(), tokens, strict=True):
+            if event == TOKEN:
+                own.append(session.token())
+            left -= event == DONE
+    return tokens
+
+
 def plainly(model: _core.Model, prompt: Sequence[int], count: int, **options: Any) -> list[int]:
     """Generation as the caller's loop, one token a step."""
     session, tokens = fed(model, prompt), []

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from plain_sessions import generated, together
 from tiny_models import cases, in_format, tiny_spec
 from transformers_models import logits_of, save_random, some_tokens
 
@@ -193,21 +194,11 @@ def test_each_session_of_a_batch_has_its_own(adapted: Adapted) -> None:
         tokens = TOKENS[number:]
         single = session_of(model, *some)
         single.append(tokens)
-        single.generate(9)
-        alone.append([])
-        while single.step() == _core.STEP_TOKEN:
-            alone[-1].append(single.token())
+        alone.append(generated(single, 9))
         batch.add(session)
         session.append(tokens)
         session.generate(9)
-    together: list[list[int]] = [[] for _ in sessions]
-    left = len(sessions)
-    while left:
-        for number, event in enumerate(batch.step()):
-            if event == _core.STEP_TOKEN:
-                together[number].append(sessions[number].token())
-            left -= event == _core.STEP_DONE
-    assert together == alone
+    assert together(batch, sessions) == alone
     assert len({tuple(one) for one in alone}) > 3
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from plain_sessions import DONE, TOKEN, generated, row
+from plain_sessions import DONE, TOKEN, generated, row, together
 from tiny_models import tiny_spec
 
 import tinsmith
@@ -94,17 +94,11 @@ def test_sessions_of_a_batch_guess_each_for_itself(case: str) -> None:
         asked(case, prompt, table(case) if k % 3 else None, batched=True, chunk=32)
         for k, prompt in enumerate(prompts(core))
     ]
-    batch, answers = _core.Batch(core, rows=24, logit_rows=20), [list[int]() for _ in sessions]
+    batch = _core.Batch(core, rows=24, logit_rows=20)
     for session in sessions:
         batch.add(session)
         session.generate(ROOM, 4)
-    left = len(sessions)
-    while left:
-        for k, event in enumerate(batch.step()):
-            if event == TOKEN:
-                answers[k].append(sessions[k].token())
-            left -= event == DONE
-    assert answers == plain(case, False)
+    assert together(batch, sessions) == plain(case, False)
 
 
 @pytest.mark.parametrize("case", CASES)

@@ -12,7 +12,7 @@ from functools import cache
 from typing import Any
 
 import pytest
-from plain_sessions import DONE, PENDING, TOKEN, fed, generated, row
+from plain_sessions import DONE, PENDING, TOKEN, fed, generated, row, together
 from tiny_models import tiny_spec
 
 import tinsmith
@@ -260,21 +260,15 @@ def test_a_batch_finds_the_same() -> None:
     case = "qwen35"
     model = made(case)
     batch = _core.Batch(model, rows=24, logit_rows=24)
-    members = []
+    sessions = []
     for kind, seed in ASKED[:6]:
         session = _core.Session(model, context=64, batched=True, searches=True, logit_rows=4, checkpoints=1)
         batch.add(session)
         session.append(prompts(case)[seed])
         session.constrain(held(case, kind))
         session.generate(ROOM, 4, measure=True)
-        members.append((session, kind, seed, []))
-    going = len(members)
-    while going:
-        for k, event in enumerate(batch.step()):
-            if event == TOKEN:
-                members[k][3].append(members[k][0].token())
-            going -= event == DONE
-    for session, kind, seed, tokens in members:
+        sessions.append(session)
+    for session, tokens, (kind, seed) in zip(sessions, together(batch, sessions), ASKED[:6], strict=True):
         given = (tokens, session.token(), session.log_probability())
         assert given == answered(case, kind, prompts(case)[seed])
 

@@ -12,7 +12,7 @@ from tinsmith.compiler import build, build_image, program
 from tinsmith.graph import Graph
 from tinsmith.models import Spec
 
-OPS_AT, TEXT_AT = 24, 28  # in program.bin's header: how many ops, and bytes of names behind them
+OPS_AT = 24  # in program.bin's header: how many ops, and bytes of names behind them
 SECRET = b"what a process had in its memory "
 
 

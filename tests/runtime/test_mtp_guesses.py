@@ -10,7 +10,7 @@ from functools import cache
 from typing import Any
 
 import pytest
-from plain_sessions import DONE, PENDING, TOKEN, generated, plainly
+from plain_sessions import DONE, PENDING, generated, plainly, together
 from predicting import predicting_spec, predictions_image
 
 from tinsmith import _core
@@ -214,14 +214,7 @@ def test_in_a_batch_there_are_none() -> None:
     for session in sessions:
         batch.add(session)
         session.generate(20, 1)
-    got: list[list[int]] = [[] for _ in sessions]
-    events = [PENDING] * len(sessions)
-    while set(events) != {DONE}:
-        events = [DONE if before == DONE else now for before, now in zip(events, batch.step(), strict=True)]
-        for session, event, tokens in zip(sessions, events, got, strict=True):
-            if event == TOKEN:
-                tokens.append(session.token())
-    assert got == [plainly(without(), prompt, 20) for prompt in prompts(3)]
+    assert together(batch, sessions) == [plainly(without(), prompt, 20) for prompt in prompts(3)]
     alone, batched = (_core.Session(core(), **OPTIONS, batched=there).size() for there in (False, True))
     plain = [_core.Session(without(), **OPTIONS, batched=there).size() for there in (False, True)]
     assert alone - batched > plain[0] - plain[1]

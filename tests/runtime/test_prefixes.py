@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from plain_sessions import generated, together
 from random_adapters import compiled, random_prefix
 from tiny_models import cases, in_format, tiny_spec
 from transformers_models import save_random, some_tokens
@@ -169,21 +170,11 @@ def test_each_session_of_a_batch_has_its_own(prefixed: Prefixed) -> None:
     for number, (own, session) in enumerate(zip(sets, sessions, strict=True)):
         single = session_of(model, *own)
         single.append(TOKENS[number:])
-        single.generate(9)
-        alone.append([])
-        while single.step() == _core.STEP_TOKEN:
-            alone[-1].append(single.token())
+        alone.append(generated(single, 9))
         batch.add(session)
         session.append(TOKENS[number:])
         session.generate(9)
-    together: list[list[int]] = [[] for _ in sessions]
-    left = len(sessions)
-    while left:
-        for number, event in enumerate(batch.step()):
-            if event == _core.STEP_TOKEN:
-                together[number].append(sessions[number].token())
-            left -= event == _core.STEP_DONE
-    assert together == alone
+    assert together(batch, sessions) == alone
 
 
 @pytest.mark.parametrize("rank", [0, RANK])

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from tiny_models import tiny_spec
+from transformers_models import CHATML
 
 import tinsmith
 from tinsmith.bench.process import Worker
@@ -22,10 +23,6 @@ from tinsmith.hub import wheels
 from tinsmith.models import family
 from tinsmith.system import children
 
-CHATML = (
-    "{% for m in messages %}{{ '<|im_start|>' + m['role'] + '\n' + m['content'] + '<|im_end|>\n' }}{% endfor %}"
-    "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
-)
 # What the children import, or Python for them.
 NAMES = ["pip", "json", "tinsmith", "ziglang", "numpy", "signal", "pickle", "sitecustomize", "usercustomize"]
 NAMES += ["multiprocessing", "encodings", "runpy", "onnxruntime"]

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from scratch_tree import copy, shell
 from tiny_models import tiny_spec
+from transformers_models import CHATML
 
 from tinsmith import models, tasks
 from tinsmith.errors import RecipeError
@@ -58,10 +59,6 @@ baselines = ["zero_shot", "nearest"]
 max_tokens = 4
 threads = 1
 """
-CHATML = (
-    "{% for m in messages %}{{ '<|im_start|>' + m['role'] + '\n' + m['content'] + '<|im_end|>\n' }}{% endfor %}"
-    "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
-)
 
 
 def test_a_task_is_one_file(tmp_path: Path) -> None:

@@ -43,7 +43,7 @@ def written_out(
     out = torch.zeros_like(query)
     share = query.shape[1] // key.shape[1]
     prefix = list(range(packing.shared))
-    for begin, end in packing.extents.tolist():
+    for begin, end in packing.all_spans:
         rows = list(range(begin, end)) if begin < packing.shared else [*prefix, *range(begin, end)]
         keys, values = (one[rows].repeat_interleave(share, 1) for one in (key, value))
         scores = torch.einsum("ihw,jhw->hij", query[rows], keys) * SCALE
@@ -200,7 +200,7 @@ def test_what_another_module_does_is_left_to_it() -> None:
 
 def convolved(row: Tensor, taps: Tensor, bias: Tensor, packing: Packing, silu: bool) -> Tensor:
     out = torch.zeros_like(row)
-    for begin, end in packing.extents.tolist():
+    for begin, end in packing.all_spans:
         before = [] if begin < packing.shared else list(range(packing.shared))
         x = row[[*before, *range(begin, end)]]
         padded = torch.cat([x.new_zeros(len(taps) - 1, x.shape[1]), x])
@@ -259,7 +259,7 @@ def delta_ruled(
     value = mixed[:, 2 * groups * keys :].view(rows, heads, -1)
     out, states = [value.new_zeros(heads, value.shape[2])] * rows, value.new_zeros(heads, keys, value.shape[2])
     left = states
-    for begin, end in packing.extents.tolist():
+    for begin, end in packing.all_spans:
         state = states if begin < packing.shared else left
         for t in range(begin, end):
             state = state * rates[t].exp()[:, None, None]

@@ -59,8 +59,8 @@ def conversation(pictures: list[Path]) -> list[dict[str, Any]]:
 
 @pytest.fixture(scope="module")
 def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    core = c_programs.object_of(c_programs.KERNELS / "tin_all.c", "-O1", "-DTIN_NO_POOL")
-    return c_programs.program(tmp_path_factory.mktemp("sight") / "sight", [HERE / "sight.c"], str(core))
+    sources = [HERE / "sight.c", c_programs.core()]
+    return c_programs.program(tmp_path_factory.mktemp("sight") / "sight", sources, "-pthread")
 
 
 @pytest.fixture(scope="module")
@@ -164,8 +164,8 @@ def test_the_example_answers_as_python_does(
     folder_of: Callable[[str], Path], pictures: list[Path], tmp_path: Path
 ) -> None:
     model = built(folder_of, "qwen35", tmp_path / "m.tin")
-    sources = [c_programs.ROOT / "examples" / "c" / "see.c", c_programs.KERNELS / "tin_all.c"]
-    flags = ("-O1", "-DTIN_NO_POOL", f"-I{c_programs.KERNELS / 'include'}")
+    sources = [c_programs.ROOT / "examples" / "c" / "see.c", c_programs.core()]
+    flags = ("-O1", "-pthread", f"-I{c_programs.KERNELS / 'include'}")
     program = c_programs.program(tmp_path / "see", sources, *flags)
     parts = [{"type": "image", "path": pictures[0]}, {"type": "text", "text": "what is the thing?"}]
     answer = model.chat([{"role": "user", "content": parts}], max_tokens=64)

@@ -2,13 +2,22 @@
 #ifndef TINI_MEMORY_H
 #define TINI_MEMORY_H
 
-#include "../../include/tin.h"
+#include "error.h"
 
 /* Takes the next `bytes` of a block whose first *total are taken: where they begin, a multiple of TIN_ALIGNMENT. */
 static inline uint64_t tini_take(uint64_t *total, uint64_t bytes) {
     uint64_t offset = *total;
     *total += (bytes + TIN_ALIGNMENT - 1) / TIN_ALIGNMENT * TIN_ALIGNMENT;
     return offset;
+}
+
+/* TIN_ERR_MEMORY where the caller's block is too small, out of line or NULL. what: such as "the session needs". */
+static inline tin_status tini_lacks(const void *memory, size_t size, uint64_t needed, const char *what,
+                                    tin_error *error) {
+    if (memory && !((uintptr_t)memory % TIN_ALIGNMENT) && size >= needed)
+        return TIN_OK;
+    return tini_fail(error, TIN_ERR_MEMORY, "%s %llu bytes aligned to %u", what, (unsigned long long)needed,
+                     (uint32_t)TIN_ALIGNMENT);
 }
 
 /* Asks for what is read soon, where the compiler can say so. None of it is read. */

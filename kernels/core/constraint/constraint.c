@@ -102,9 +102,8 @@ tin_status tin_constraint_create(const tin_model *model, const void *data, size_
     const tini_tokenizer *tokenizer = tini_model_tokenizer(model);
     const tini_trie *trie = tini_model_trie(model);
     answer_layout l = plan_answer(model, &automaton, &options);
-    if (!memory || (uintptr_t)memory % TIN_ALIGNMENT || memory_size < l.total)
-        return tini_fail(error, TIN_ERR_MEMORY, "the constraint needs %llu bytes aligned to %u",
-                         (unsigned long long)l.total, (uint32_t)TIN_ALIGNMENT);
+    if (tini_lacks(memory, memory_size, l.total, "the constraint needs", error))
+        return TIN_ERR_MEMORY;
     if (!out)
         return tini_fail(error, TIN_ERR_ARGUMENT, "no place for the constraint's pointer");
     uint8_t *base = memory;

@@ -1,5 +1,6 @@
 #include "model.h"
 #include "../base/error.h"
+#include "../base/memory.h"
 #include "../constraint/automaton.h"
 #include "../vm/input.h"
 #include "../vm/recurrent.h"
@@ -215,9 +216,8 @@ tin_status tin_model_create(const void *file, size_t size, const char *isa, void
                             tin_model **out, tin_error *error) {
     if (!out)
         return tini_fail(error, TIN_ERR_ARGUMENT, "no place for the model's pointer");
-    if (!memory || (uintptr_t)memory % TIN_ALIGNMENT || memory_size < TINI_MODEL_ROOM)
-        return tini_fail(error, TIN_ERR_MEMORY, "a model needs %u bytes aligned to %u", TINI_MODEL_ROOM,
-                         (uint32_t)TIN_ALIGNMENT);
+    if (tini_lacks(memory, memory_size, TINI_MODEL_ROOM, "a model needs", error))
+        return TIN_ERR_MEMORY;
     tin_model *model = memory;
     tin_status status = open_model(model, file, size, error);
     if (status)

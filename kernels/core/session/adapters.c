@@ -25,9 +25,8 @@ tin_status tin_adapter_open(const tin_model *model, const void *data, size_t siz
     uint64_t needed = tini_adapter_room(&model->program);
     if (!out)
         return tini_fail(error, TIN_ERR_ARGUMENT, "no place for the adapter's pointer");
-    if (!memory || (uintptr_t)memory % TIN_ALIGNMENT || memory_size < needed)
-        return tini_fail(error, TIN_ERR_MEMORY, "an adapter needs %llu bytes aligned to %u",
-                         (unsigned long long)needed, (uint32_t)TIN_ALIGNMENT);
+    if (tini_lacks(memory, memory_size, needed, "an adapter needs", error))
+        return TIN_ERR_MEMORY;
     uint64_t own = 0;
     tini_take(&own, sizeof(tin_adapter));
     uint16_t *of_tensor = (uint16_t *)(void *)((uint8_t *)memory + own);

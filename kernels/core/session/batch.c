@@ -69,9 +69,8 @@ tin_status tin_batch_create(const tin_model *model, const tin_batch_options *giv
     if (status)
         return status;
     uint64_t members, pass, total = plan_batch(model, &options, &members, &pass);
-    if (!memory || (uintptr_t)memory % TIN_ALIGNMENT || memory_size < total)
-        return tini_fail(error, TIN_ERR_MEMORY, "the batch needs %llu bytes aligned to %u",
-                         (unsigned long long)total, (uint32_t)TIN_ALIGNMENT);
+    if (tini_lacks(memory, memory_size, total, "the batch needs", error))
+        return TIN_ERR_MEMORY;
     if (!out)
         return tini_fail(error, TIN_ERR_ARGUMENT, "no place for the batch's pointer");
     uint8_t *base = memory;

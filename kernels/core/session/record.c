@@ -54,9 +54,8 @@ tin_status tin_session_record(tin_session *s, uint32_t tops, void *memory, size_
     size_t needed = tin_session_record_size(s, tops, error);
     if (!needed)
         return TIN_ERR_ARGUMENT;
-    if ((uintptr_t)memory % TIN_ALIGNMENT || memory_size < needed)
-        return tini_fail(error, TIN_ERR_MEMORY, "a record needs %llu bytes aligned to %u",
-                         (unsigned long long)needed, (uint32_t)TIN_ALIGNMENT);
+    if (tini_lacks(memory, memory_size, needed, "a record needs", error))
+        return TIN_ERR_MEMORY;
     uint64_t entries, all;
     plan_record(s, tops, &entries, &all);
     tini_record *record = memory;

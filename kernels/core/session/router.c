@@ -125,9 +125,8 @@ tin_status tin_router_open(const tin_model *model, const void *data, size_t size
                            size_t memory_size, tin_router **out, tin_error *error) {
     if (!out)
         return tini_fail(error, TIN_ERR_ARGUMENT, "no place for the router's pointer");
-    if (!memory || (uintptr_t)memory % TIN_ALIGNMENT || memory_size < TINI_ROUTER_ROOM)
-        return tini_fail(error, TIN_ERR_MEMORY, "a router needs %u bytes aligned to %u", TINI_ROUTER_ROOM,
-                         (uint32_t)TIN_ALIGNMENT);
+    if (tini_lacks(memory, memory_size, TINI_ROUTER_ROOM, "a router needs", error))
+        return TIN_ERR_MEMORY;
     tin_status status = check_router(memory, model, data, size, error);
     if (!status)
         *out = memory;

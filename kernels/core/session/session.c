@@ -139,9 +139,8 @@ tin_status tin_session_create(const tin_model *model, const tin_session_options 
     if (status)
         return status;
     session_layout l = plan_session(model, &options);
-    if (!memory || (uintptr_t)memory % TIN_ALIGNMENT || memory_size < l.total)
-        return tini_fail(error, TIN_ERR_MEMORY, "the session needs %llu bytes aligned to %u",
-                         (unsigned long long)l.total, (uint32_t)TIN_ALIGNMENT);
+    if (tini_lacks(memory, memory_size, l.total, "the session needs", error))
+        return TIN_ERR_MEMORY;
     if (!out)
         return tini_fail(error, TIN_ERR_ARGUMENT, "no place for the session's pointer");
     uint8_t *base = memory;

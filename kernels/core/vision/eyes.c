@@ -149,9 +149,8 @@ tin_status tini_eyes_digest(const tin_model *model, const void *data, size_t siz
     tin_status status = open_eyes(&e, model, data, size, error);
     if (status)
         return status;
-    if (!memory || (uintptr_t)memory % TIN_ALIGNMENT || memory_size < e.total)
-        return tini_fail(error, TIN_ERR_MEMORY, "the picture's self-test needs %llu bytes aligned to %u",
-                         (unsigned long long)e.total, (uint32_t)TIN_ALIGNMENT);
+    if (tini_lacks(memory, memory_size, e.total, "the picture's self-test needs", error))
+        return TIN_ERR_MEMORY;
     status = queue_eyes(&e, model, memory, &session, error);
     if (status)
         return status;

@@ -202,9 +202,8 @@ tin_status tin_sight_create(const tin_model *model, const tin_message *messages,
         return status;
     if (!out)
         return tini_fail(error, TIN_ERR_ARGUMENT, "no place for the sight's pointer");
-    if (!memory || (uintptr_t)memory % TIN_ALIGNMENT || memory_size < plan.total)
-        return tini_fail(error, TIN_ERR_MEMORY, "the pictures need %llu bytes aligned to %u",
-                         (unsigned long long)plan.total, (uint32_t)TIN_ALIGNMENT);
+    if (tini_lacks(memory, memory_size, plan.total, "the pictures need", error))
+        return TIN_ERR_MEMORY;
     uint8_t *base = memory;
     tin_sight *s = memory;
     *s = (tin_sight){.model = model, .written = plan.written, .options = options, .cut = TINI_NONE};

@@ -83,9 +83,8 @@ tin_status tin_vision_create(const tin_model *model, const tin_vision_options *g
     if (status)
         return status;
     vision_layout l = plan_vision(model, &options);
-    if (!memory || (uintptr_t)memory % TIN_ALIGNMENT || memory_size < l.total)
-        return tini_fail(error, TIN_ERR_MEMORY, "the tower needs %llu bytes aligned to %u",
-                         (unsigned long long)l.total, (uint32_t)TIN_ALIGNMENT);
+    if (tini_lacks(memory, memory_size, l.total, "the tower needs", error))
+        return TIN_ERR_MEMORY;
     if (!out)
         return tini_fail(error, TIN_ERR_ARGUMENT, "no place for the vision's pointer");
     uint8_t *base = memory;

@@ -11,8 +11,6 @@ from collections.abc import Sequence
 _UNSPACED = r"\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff"
 _WORD = re.compile(rf"[{_UNSPACED}]|[^\W{_UNSPACED}]+")
 
-_ROUNDING = 1e-9  # 0.7 * 10 is more than 7 in floats
-
 
 def in_order(text: str) -> list[str]:
     """Its words as they come."""

@@ -26,7 +26,7 @@ __all__ = [
     "save_mmproj",
 ]
 
-# The functions import their format when called: formats/ builds on models.spec, whose package this is.
+# The functions import their format when called: its modules build on those of this package.
 
 
 def load(path: str | Path, mmproj: str | Path | None = None, *, mtp: bool = False) -> Spec:

@@ -293,9 +293,8 @@ def find_base(run: Run) -> Base:
         )
     if given.mmproj:
         path = paired(run, path, run.recipe.resolve(given.mmproj))
-    spec = models.load(path)
-    if run.recipe.build.mtp:
-        models.load(path, mtp=True)  # refused here where it is not possible: before anything is trained
+    # mtp is refused here where it is not possible: before anything is trained.
+    spec = models.load(path, mtp=run.recipe.build.mtp)
     chat_template.check(spec, str(path))
     template = None if spec.chat_template is None else settled(run.recipe, spec.chat_template)
     tools = read_tools(run.recipe) if run.recipe.data.show_tools else None

@@ -46,7 +46,6 @@ class Packing:
              targets [labels]: those tokens
     owner    [labels]: the number of the sequence
     spans    for each sequence where, in the input flattened, what follows the prefix begins and ends
-    extents  int32 [sequences (one more with a prefix), 2]: the same, after those of the prefix
     pictures of all sequences, in order; seen [their tokens]: the indices, in the input flattened, of the tokens
              that stand for them, in order; None where there are none
     """
@@ -60,7 +59,6 @@ class Packing:
     targets: Tensor
     owner: Tensor
     spans: tuple[tuple[int, int], ...]
-    extents: Tensor
     shared: int
     filler: int
     sequences: int
@@ -76,7 +74,7 @@ class Packing:
 
     @property
     def all_spans(self) -> tuple[tuple[int, int], ...]:
-        """As extents, for which no device is asked."""
+        """After the prefix's, where there is one."""
         return ((0, self.shared), *self.spans) if self.shared else self.spans
 
     def side_by_side(self, row: Tensor) -> Tensor:
@@ -184,7 +182,6 @@ def _packing(
         targets=torch.tensor(targets),
         owner=torch.tensor(owner),
         spans=tuple(spans),
-        extents=torch.tensor([(0, shared), *spans] if shared else spans, dtype=torch.int32),
         pictures=tuple(picture for sequence in batch for picture in sequence.pictures),
         seen=torch.cat(seen) if seen else None,
         rotary=rotary.view(3, *positions.shape) if is_graded else positions,

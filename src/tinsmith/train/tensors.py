@@ -37,19 +37,6 @@ def from_folder(name: TensorName, array: Any) -> Tensor:
     return name.from_folder(from_float32(array.reshape(name.all_rows, name.inputs)))
 
 
-def quantized(tensor: Tensor, format: str) -> Tensor:
-    """An F32 tensor in a quantized format."""
-    from tinsmith import _core
-
-    data = _core.quantize(format, tensor.data, tensor.rows, tensor.inputs)
-    return Tensor(format, tensor.rows, tensor.inputs, data)
-
-
-def quantized_float32(tensor: Tensor, format: str) -> Any:
-    """What an F32 tensor's values become in a quantized format: a numpy array [rows, inputs]."""
-    return to_float32(quantized(tensor, format))
-
-
 def from_float32(array: Any) -> Tensor:
     """An F32 tensor of a numpy array [rows, inputs]."""
     import numpy as np
