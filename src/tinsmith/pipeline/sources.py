@@ -46,13 +46,11 @@ def wanted(recipe: Recipe) -> dict[Path, list[Example]]:
     outputs: dict[Path, list[Example]] = {}
     for key, path in stated(recipe).items():
         outputs[path] = []
-        for number, row in enumerate(_read(key, path), 1):
+        for row in _read(key, path):
             if row.wanted is None:
                 continue
             if not kind.is_valid(kind.parse(row.wanted), frozenset([row.wanted])):
-                raise DataError(
-                    f"{path}: row {number}: not a valid output of the task {kind.name}: {row.wanted}"
-                )
+                raise DataError(f"{row.where}: not a valid output of the task {kind.name}: {row.wanted}")
             outputs[path].append(Example(row.input, row.wanted))
     return outputs
 
