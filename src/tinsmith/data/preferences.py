@@ -66,8 +66,8 @@ def read_pairs(path: str | Path) -> list[Pair]:
     preferred: dict[tuple[str, str, str], int] = {}
     needs = 'a pair needs "input", "chosen" and "rejected"'
     for number, where, row in _rows(path, ("input", "chosen", "rejected"), _PAIR):
-        texts = (text_of(row, key, where, needs) for key in ("input", "chosen", "rejected"))
-        pair = Pair(*texts, Where(str(path), number))
+        given, chosen, rejected = (text_of(row, key, where, needs) for key in ("input", "chosen", "rejected"))
+        pair = Pair(given, chosen, rejected, Where(str(path), number))
         if pair.chosen == pair.rejected:
             raise DataError(f"{where}: chosen and rejected are the same; a pair needs a better and a worse one")
         opposite = preferred.get((pair.input, pair.rejected, pair.chosen))
