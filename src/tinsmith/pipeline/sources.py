@@ -49,7 +49,7 @@ def wanted(recipe: Recipe) -> dict[Path, list[Example]]:
         for row in _read(key, path):
             if row.wanted is None:
                 continue
-            if not kind.is_valid(kind.parse(row.wanted), frozenset([row.wanted])):
+            if not kind.is_valid(kind.parse(row.wanted), kind.labels([row.wanted])):
                 raise DataError(f"{row.where}: not a valid output of the task {kind.name}: {row.wanted}")
             outputs[path].append(Example(row.input, row.wanted))
     return outputs
