@@ -31,11 +31,14 @@ def stated(recipe: Recipe) -> dict[str, Path]:
 
 
 def copy(run: Run) -> list[Path]:
-    """Makes the run's own copies."""
+    """Makes the run's own copies. Raises DataError for a text that says nothing."""
     copies = []
     for key, path in stated(run.recipe).items():
+        text = reading.read_text(path, DataError)
+        if not text.strip():
+            raise DataError(f"{path}: holds no text; write some, or leave [data] {key} out")
         copies.append(run.folder / COPIES[key])
-        files.write_text(copies[-1], reading.read_text(path, DataError))
+        files.write_text(copies[-1], text)
     return copies
 
 
