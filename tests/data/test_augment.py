@@ -311,6 +311,8 @@ def test_what_the_output_makes_of_a_value_stays_true() -> None:
     for _ in range(40):
         count, price = rng.randrange(2, 10), rng.randrange(2, 60)
         rows.append((f"{count} mugs at {price} euro", {"count": count, "price": price, "sum": count * price}))
+        said = {"many": f"{count}", "each": f"{price}", "all": f"{count * price}"}
+        rows.append((f"buy {count} for {price} a piece", said))
         first = rng.randrange(1, 20)
         last = first + rng.randrange(1, 9)
         rows.append((f"stay from {first} to {last}", {"first": first, "last": last, "nights": last - first}))
@@ -327,6 +329,8 @@ def test_what_the_output_makes_of_a_value_stays_true() -> None:
         match output:
             case {"count": count, "price": price}:
                 assert output["sum"] == count * price
+            case {"many": count, "each": price}:
+                assert int(output["all"]) == int(count) * int(price)
             case {"first": first, "last": last}:
                 assert output["nights"] == last - first
             case {"hour": hour}:

@@ -96,11 +96,18 @@ def follows(leaf: Leaf, slot: Slot) -> bool:
     """Whether a value of an argument that does not copy may be made of one that stands in the input: a number
     of a number (a sum), a text of what it holds (an address of a name, a time of an hour)."""
     if isinstance(slot.value, str):
+        if not isinstance(leaf.value, str):
+            return False
         held = _squeezed(slot.value)
-        return isinstance(leaf.value, str) and len(held) >= SAYS and held in _squeezed(leaf.value)
+        is_held = len(held) >= SAYS and held in _squeezed(leaf.value)
+        return is_held or (_is_number(slot.value) and _is_number(leaf.value))
     if isinstance(leaf.value, str):
         return str(abs(slot.value)) in (number.lstrip("0") or "0" for number in re.findall(r"\d+", leaf.value))
     return True
+
+
+def _is_number(text: str) -> bool:
+    return re.fullmatch(r"[-+]?\d[\d.,]*", text) is not None
 
 
 def _squeezed(text: str) -> str:
