@@ -159,7 +159,8 @@ class TomlFile:
         for name, value in given.items():
             if name not in known:
                 if not isinstance(value, dict):
-                    raise self.error(None, name, f"a key outside every table; the tables are {names}")
+                    what = f"a key outside every table{nearest(name, known)}; the tables are {names}"
+                    raise self.error(None, name, what)
                 raise self.error(name, None, f"no such table{nearest(name, known)}; the tables are {names}")
             if not isinstance(value, dict):
                 raise self.error(None, name, f"got {show(value)}; {name} is a table: write [{name}]")

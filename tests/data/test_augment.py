@@ -305,6 +305,42 @@ def test_a_value_stays_with_the_classes_it_was_seen_with() -> None:
                 assert (one["now"] in lamps) == (json.loads(row.output)["arguments"]["state"] in ("on", "off"))
 
 
+def test_what_the_output_makes_of_a_value_stays_true() -> None:
+    """A sum, a number that a time holds, an address that a name is in, a class that numbers decide."""
+    rng, rows = random.Random(3), []
+    for _ in range(40):
+        count, price = rng.randrange(2, 10), rng.randrange(2, 60)
+        rows.append((f"{count} mugs at {price} euro", {"count": count, "price": price, "sum": count * price}))
+        said = {"many": f"{count}", "each": f"{price}", "all": f"{count * price}"}
+        rows.append((f"buy {count} for {price} a piece", said))
+        first = rng.randrange(1, 20)
+        last = first + rng.randrange(1, 9)
+        rows.append((f"stay from {first} to {last}", {"first": first, "last": last, "nights": last - first}))
+        hour = rng.randrange(2, 24)
+        rows.append((f"wake me at {hour}", {"hour": hour, "time": f"{hour:02}:00"}))
+        name = f"{rng.choice(ROOMS)} {rng.choice(THINGS)}"
+        rows.append((f"where is the {name} now", {"what": name, "page": name.title().replace(" ", "-")}))
+        level = rng.randrange(2, 100)
+        rows.append((f"turn it to {level} percent", {"level": level, "mode": "high" if level > 50 else "low"}))
+    one = made([Example(text, json.dumps(output)) for text, output in rows], EXTRACT)
+    assert len(one) >= 40  # of the levels
+    for row in one:
+        output = json.loads(row.output)
+        match output:
+            case {"count": count, "price": price}:
+                assert output["sum"] == count * price
+            case {"many": count, "each": price}:
+                assert int(output["all"]) == int(count) * int(price)
+            case {"first": first, "last": last}:
+                assert output["nights"] == last - first
+            case {"hour": hour}:
+                assert output["time"] == f"{hour:02}:00"
+            case {"what": name}:
+                assert output["page"] == name.title().replace(" ", "-")
+            case {"level": level}:
+                assert output["mode"] == ("high" if level > 50 else "low")
+
+
 def test_new_words_are_none_that_were_given() -> None:
     known = {word for text in (*ROOMS, *THINGS) for word in text.split()}
     words, rng = Words(known), random.Random(0)

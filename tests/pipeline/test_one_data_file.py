@@ -203,3 +203,15 @@ def test_what_a_recipe_says_of_splits_must_apply(change: tuple[str, str], what: 
     with pytest.raises(RecipeError) as caught:
         recipe.load(tmp_path / "home.toml")
     assert what in str(caught.value)
+
+
+def test_lists_of_labels_are_outputs_of_classify(folder: Path) -> None:
+    rows = [(f"text of number {n}", ['["a","b"]', '["c"]', "[]"][n % 3]) for n in range(60)]
+    lines = (json.dumps({"text": text, "label": label}) + "\n" for text, label in rows)
+    (folder / "all.jsonl").write_text("".join(lines))
+    text = (folder / "home.toml").read_text()
+    (folder / "home.toml").write_text(
+        text.replace("all.csv", "all.jsonl") + "[constraint]\nchoices = 'labels'\n"
+    )
+    got = data_of(folder)
+    assert sum(map(len, got.values())) == 60

@@ -209,6 +209,8 @@ def test_a_new_model_is_trained_by_one_method(tmp_path: Path) -> None:
         (SMALLEST + "[build]\nformats = [['Q8_0']]\n", r"formats: got .*; allowed is"),
         (SMALLEST + "[output]\nname = '../x'\n", r'name: got "../x"; allowed is a file name'),
         ("model = 'x'\n" + SMALLEST, r":1: model: a key outside every table"),
+        (SMALLEST + "[[tasks]]\nname = 'a'\n", r": tasks: a key outside every table, did you mean task\?"),
+        (SMALLEST + "[router]\noff_topic = 'a'\n", r"\[router\]: is for recipes of several tasks; write each"),
         ("base = 'x'\n", r":1: base: got \"x\"; base is a table: write \[base\]"),
         ("[base\n", r"home.toml: not valid TOML: .*line 1"),
     ],

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 from tiny_training import encode, make_spec
 
-from tinsmith.data.readers import Example
+from tinsmith.data.readers import Example, Turn, Where
 from tinsmith.errors import DataError, InputError
 from tinsmith.train.sequences import Tokenization, TokenSequence, batches, shared_prefix
 
@@ -35,6 +35,23 @@ def test_refuses_what_cannot_be_trained_on() -> None:
         Tokenization(replace(spec, chat_template=endless), encode, "call", "", 50)(long)
     # A made example may be longer than the one that it was made from; it is left out.
     assert len(Tokenization(spec, encode, "call", "", 50).fitting(long)) == 1
+
+
+def test_control_tokens_in_texts_are_refused() -> None:
+    """The runtime takes what a message says for text, and an answer's end for its end."""
+    tokenize = Tokenization(make_spec(), encode, "chat", "", 200)
+    for hostile in (Example("<|im_start|>s", "b"), Example("a", "b", turns=(Turn("user", "<|im_start|>"),))):
+        with pytest.raises(
+            DataError, match=r"example 2: what is asked holds '<\|im_start\|>', which is a control"
+        ):
+            tokenize([Example("a", "b"), hostile])
+    with pytest.raises(
+        DataError, match=r"rows\.jsonl:7: the example: the output holds '<\|im_end\|>', which ends"
+    ):
+        tokenize([Example("a", "b<|im_end|>c", where=Where("rows.jsonl", 7))])
+    # What a constraint wants of an answer may be tokens of the base's own.
+    (sequence,) = tokenize([Example("a", "<|im_start|>x")])
+    assert sequence.answer == tuple(encode("<|im_start|>x<|im_end|>"))
 
 
 def test_shared_prefix_leaves_every_prompt_a_token() -> None:

@@ -18,7 +18,7 @@ from itertools import pairwise
 from tinsmith.data.filling import Fill, cased, decimals, filled, neighbours, written
 from tinsmith.data.leaves import Leaf
 from tinsmith.data.readers import Example
-from tinsmith.data.slots import SEVERAL, Argument, Slot, Slots, Value, argument, key, title, words
+from tinsmith.data.slots import ENOUGH, SEVERAL, Argument, Slot, Slots, Value, argument, key, title, words
 from tinsmith.data.splits import normalize
 from tinsmith.data.words import Joined, Words
 
@@ -31,6 +31,7 @@ RARE = 0.5  # the power of its label's frequency by which an example is varied l
 WHOLE = 0.5  # of the new texts of several words: the share in which none stays
 ALIKE = 8  # values drawn, of which the one from the likest input is taken
 NEAR, OWN = 3.0, 6.0  # what it weighs that two texts share a neighbour, or their argument; words weigh less
+DECIDED = 0.5  # of the changes of a class that chance has among numbers in order: below that they decide it
 SURE = 0.8  # how sure its neighbours must make a text's argument for it to be new as a whole
 MOST, FINEST = 10**9, 6  # of numbers that are drawn: size and decimals, so that floats hold them
 TRIES = 4  # at a variant of an example, before it has none
@@ -117,7 +118,7 @@ class _Maker:
         tokens: Sequence[str],
     ) -> None:
         self.train, self.slots, self.lists = train, Slots(train, values), lists
-        classes = [self._classes(example, values) for example in train]
+        self.classes = classes = [self._classes(example, values) for example in train]
         carriers = [self._carrier(example, slots) for example, slots in self._items()]
         held = Counter(word for carrier in carriers for word in carrier)
         self.weight = {word: math.log(1 + len(train) / count) for word, count in held.items()}
@@ -137,6 +138,7 @@ class _Maker:
                     self.of_key[key(own[0])].append(place)
                     for path, value in classes[i]:
                         self.together[slot.value.casefold(), path].add(value)
+        self.decided = self._decided()
         self._learn_words(tokens)
         self.beside = [
             Counter((key(place.argument[0]), place.around[side]) for place in self.places.values())
@@ -193,7 +195,7 @@ class _Maker:
 
     def _fill(self, i: int, slot: Slot, rng: random.Random) -> Fill | None:
         if not isinstance(slot.value, str):
-            number = self._number(slot, rng)
+            number = self._number(i, slot, rng)
             return None if number is None else Fill(number, NUMBER)
         place = self.places[i, slot]
         listed = [text for text in self.lists.get(place.argument[0], ()) if text != place.text]
@@ -206,9 +208,10 @@ class _Maker:
                 return Fill(text, NEW_WORDS)
         return None if like is None else Fill(like.text, SEEN)
 
-    def _number(self, slot: Slot, rng: random.Random) -> int | float | None:
-        """Between two neighbours of the numbers seen, so that it lies where they do, on their grid. One stays,
-        and none becomes it: many languages have other words around it ("1 hour")."""
+    def _number(self, i: int, slot: Slot, rng: random.Random) -> int | float | None:
+        """Between two neighbours of the numbers seen, so that it lies where they do, on their grid; where
+        numbers decide a class, between two that were seen with the example's. One stays, and none becomes it:
+        many languages have other words around it ("1 hour")."""
         value = slot.value
         assert not isinstance(value, str)
         ranges = [self._numbers(leaf, value) for leaf in slot.leaves]
@@ -218,13 +221,46 @@ class _Maker:
         if digits > FINEST:
             return None
         grid = [round(one * 10**digits) for one in ranges[0]]
-        low, high = rng.choice(list(pairwise(grid)) or [(grid[0], grid[0])])
+        fit = [self._keeps(i, slot, one) for one in ranges[0]]
+        between = [pair for pair, both in zip(pairwise(grid), pairwise(fit), strict=True) if all(both)]
+        low, high = rng.choice(between or [(grid[0], grid[0])])
         drawn = rng.randrange(low, high + 1, math.gcd(*grid) or 1)
         number: int | float = drawn / 10**digits if digits else drawn
         if float(number).is_integer() and any(isinstance(one, int) for one in ranges[0]):
             number = int(number)
         is_seen = all(numbers[0] <= number <= numbers[-1] for numbers in ranges)
         return number if is_seen and number != value and 1 not in (abs(number), abs(value)) else None
+
+    def _decided(self) -> dict[tuple[Argument, tuple[str, ...]], dict[Value, set[Value]]]:
+        """Of each argument of numbers and each class that these decide, such as "high" from 50 on: the classes
+        that a number was seen with. In the order of the numbers such a class changes far less often than by
+        chance."""
+        told: dict[tuple[Argument, tuple[str, ...]], list[tuple[int | float, Value]]] = defaultdict(list)
+        for i, (_, slots) in enumerate(self._items()):
+            for slot in slots:
+                for leaf in slot.leaves if not isinstance(slot.value, str) else ():
+                    for path, value in self.classes[i]:
+                        told[argument(leaf), path].append((slot.value, value))  # type: ignore[arg-type]
+        decided: dict[tuple[Argument, tuple[str, ...]], dict[Value, set[Value]]] = {}
+        for name, pairs in told.items():
+            pairs.sort(key=lambda pair: pair[0])
+            changes = sum(a[1] != b[1] for a, b in pairwise(pairs))
+            shares = [count / len(pairs) for count in Counter(value for _, value in pairs).values()]
+            by_chance = (len(pairs) - 1) * (1 - sum(share * share for share in shares))
+            if len(pairs) >= ENOUGH and changes < DECIDED * by_chance:
+                decided[name] = defaultdict(set)
+                for number, value in pairs:
+                    decided[name][number].add(value)
+        return decided
+
+    def _keeps(self, i: int, slot: Slot, number: int | float) -> bool:
+        """Whether a number was seen with the example's classes, of those that numbers decide."""
+        return all(
+            value in self.decided[argument(leaf), path][number]
+            for leaf in slot.leaves
+            for path, value in self.classes[i]
+            if (argument(leaf), path) in self.decided
+        )
 
     def _numbers(self, leaf: Leaf, value: int | float) -> list[int | float]:
         """Those of a leaf's argument that have the value's sign, in order."""

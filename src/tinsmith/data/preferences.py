@@ -7,11 +7,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tinsmith.data.readers import lines, text_of
+from tinsmith.data.readers import Where, lines, text_of
 from tinsmith.errors import DataError
 from tinsmith.system import reading
 
@@ -26,6 +26,7 @@ class Pair:
     input: str
     chosen: str
     rejected: str
+    where: Where | None = field(default=None, compare=False)
 
     @property
     def outputs(self) -> tuple[str, ...]:
@@ -43,6 +44,7 @@ class Rating:
     input: str
     output: str
     good: bool
+    where: Where | None = field(default=None, compare=False)
 
     @property
     def outputs(self) -> tuple[str, ...]:
@@ -64,7 +66,8 @@ def read_pairs(path: str | Path) -> list[Pair]:
     preferred: dict[tuple[str, str, str], int] = {}
     needs = 'a pair needs "input", "chosen" and "rejected"'
     for number, where, row in _rows(path, ("input", "chosen", "rejected"), _PAIR):
-        pair = Pair(*(text_of(row, key, where, needs) for key in ("input", "chosen", "rejected")))
+        given, chosen, rejected = (text_of(row, key, where, needs) for key in ("input", "chosen", "rejected"))
+        pair = Pair(given, chosen, rejected, Where(str(path), number))
         if pair.chosen == pair.rejected:
             raise DataError(f"{where}: chosen and rejected are the same; a pair needs a better and a worse one")
         opposite = preferred.get((pair.input, pair.rejected, pair.chosen))
@@ -92,7 +95,7 @@ def read_ratings(path: str | Path) -> list[Rating]:
         good, first = known.setdefault((given, output), (row["good"], number))
         if good != row["good"]:
             raise DataError(f"{where}: says the opposite of line {first}; leave out one of the two")
-        ratings.append(Rating(given, output, good))
+        ratings.append(Rating(given, output, good, Where(str(path), number)))
     for good in (True, False):
         if not any(rating.good == good for rating in ratings):
             raise DataError(

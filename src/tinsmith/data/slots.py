@@ -22,8 +22,10 @@ Argument = tuple[tuple[str, ...], bool]  # a path, and whether the values are te
 # Of an argument's values in the training data: the share that must stand in their inputs. Numbers are also said
 # as words or follow from other words ("half an hour"), so of these it is a share of the distinct values.
 COPIED_TEXTS, COPIED_NUMBERS = 0.95, 0.8
+BY_CHANCE = 0.4  # of an argument's numbers: the share up to which they may be others that stand there
 SEVERAL = 3  # distinct values that an argument must be seen with
 DISTINCT = 0.8  # of an argument's values: the share of distinct ones up to which they are classes
+SAYS = 3  # letters and digits of a text from which on another that has them is made of it
 ENOUGH = 10  # values by which an argument is judged alone; with fewer, together with those of the same key
 # Of the inputs that a text stands in: the share in which it must be a value, to be one where it stands once,
 # and where it stands more often than the output has it.
@@ -68,6 +70,8 @@ class Seen:
             return False
         if is_text:
             return self.copied >= COPIED_TEXTS * self.rows
+        if self.copied < BY_CHANCE * self.rows:
+            return False
         return len(self.copied_values) >= COPIED_NUMBERS * len(self.values)
 
 
@@ -86,6 +90,28 @@ def title(path: tuple[str, ...]) -> str:
 
 def words(text: str) -> list[str]:
     return re.findall(r"\w+", text.casefold())
+
+
+def follows(leaf: Leaf, slot: Slot) -> bool:
+    """Whether a value of an argument that does not copy may be made of one that stands in the input: a number
+    of a number (a sum), a text of what it holds (an address of a name, a time of an hour)."""
+    if isinstance(slot.value, str):
+        if not isinstance(leaf.value, str):
+            return False
+        held = _squeezed(slot.value)
+        is_held = len(held) >= SAYS and held in _squeezed(leaf.value)
+        return is_held or (_is_number(slot.value) and _is_number(leaf.value))
+    if isinstance(leaf.value, str):
+        return str(abs(slot.value)) in (number.lstrip("0") or "0" for number in re.findall(r"\d+", leaf.value))
+    return True
+
+
+def _is_number(text: str) -> bool:
+    return re.fullmatch(r"[-+]?\d[\d.,]*", text) is not None
+
+
+def _squeezed(text: str) -> str:
+    return "".join(words(text))
 
 
 def slots_in(text: str, leaves: Iterable[Leaf]) -> list[Slot]:
@@ -167,7 +193,16 @@ class Slots:
             slot.value.casefold() for slots in meant for slot in slots if isinstance(slot.value, str)
         )
         self._meant: dict[str, float] = {}
-        self.of = [[slot for slot in slots if self._is_clear(slot)] for slots in meant]
+        self.of = []
+        for own, slots in zip(leaves, meant, strict=True):
+            made = [leaf for leaf in own if self._is_made(argument(leaf))]
+            clear = [slot for slot in slots if self._is_clear(slot)]
+            self.of.append([slot for slot in clear if not any(follows(leaf, slot) for leaf in made)])
+
+    def _is_made(self, own: Argument) -> bool:
+        """Whether an argument's values may be made of others: they differ, and are none that copies, where some
+        are said in words ("an hour")."""
+        return own not in self.copied and len(self.seen[own].values) > 1
 
     def meant(self, text: str) -> float:
         """Of the inputs that a text stands in, the share in which it is the value of an argument that copies; 1

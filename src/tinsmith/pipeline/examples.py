@@ -104,7 +104,7 @@ def _checked(opened: Opened, task: Task) -> list[Example]:
     examples = list(opened)
     for example in examples:
         for output in (example.output, *example.accept):
-            if not task.is_valid(task.parse(output), frozenset([output])):
+            if not task.is_valid(task.parse(output), task.labels([output])):
                 raise DataError(f"{example.where}: not a valid output of the task {task.name}: {output}")
     return examples
 

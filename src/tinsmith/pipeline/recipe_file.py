@@ -45,7 +45,9 @@ class RecipeFile(TomlFile):
 
     def tables(self) -> dict[str, Any]:
         given = self.given
-        self.check_names(TABLES, given)
+        if "router" in given:
+            raise self.error("router", None, "is for recipes of several tasks; write each as a [[task]]")
+        self.check_names([*TABLES, "task"], given)
         origin = self._origin(given)
         tables: dict[str, Any] = {
             name: self.table(name, cls, given.get(name, {}))

@@ -31,11 +31,14 @@ def stated(recipe: Recipe) -> dict[str, Path]:
 
 
 def copy(run: Run) -> list[Path]:
-    """Makes the run's own copies."""
+    """Makes the run's own copies. Raises DataError for a text that says nothing."""
     copies = []
     for key, path in stated(run.recipe).items():
+        text = reading.read_text(path, DataError)
+        if not text.strip():
+            raise DataError(f"{path}: holds no text; write some, or leave [data] {key} out")
         copies.append(run.folder / COPIES[key])
-        files.write_text(copies[-1], reading.read_text(path, DataError))
+        files.write_text(copies[-1], text)
     return copies
 
 
@@ -46,13 +49,11 @@ def wanted(recipe: Recipe) -> dict[Path, list[Example]]:
     outputs: dict[Path, list[Example]] = {}
     for key, path in stated(recipe).items():
         outputs[path] = []
-        for number, row in enumerate(_read(key, path), 1):
+        for row in _read(key, path):
             if row.wanted is None:
                 continue
-            if not kind.is_valid(kind.parse(row.wanted), frozenset([row.wanted])):
-                raise DataError(
-                    f"{path}: row {number}: not a valid output of the task {kind.name}: {row.wanted}"
-                )
+            if not kind.is_valid(kind.parse(row.wanted), kind.labels([row.wanted])):
+                raise DataError(f"{row.where}: not a valid output of the task {kind.name}: {row.wanted}")
             outputs[path].append(Example(row.input, row.wanted))
     return outputs
 

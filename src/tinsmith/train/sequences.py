@@ -8,8 +8,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
 from tinsmith.chat.chat_template import render, special_tokens, thinking_switch
+from tinsmith.chat.packed import control_texts
 from tinsmith.data.readers import Example
 from tinsmith.errors import DataError, InputError
+from tinsmith.runtime.sight import control_of
 from tinsmith.spec import Spec, Tokenizer
 from tinsmith.tasks import Message, by_name
 from tinsmith.train.images import Image
@@ -71,6 +73,8 @@ class Tokenization:
         self.template = spec.chat_template
         self.tokens = special_tokens(tokenizer)
         self.ends = set(tokenizer.end_tokens or (() if tokenizer.eos is None else (tokenizer.eos,)))
+        self.control = control_of(control_texts(tokenizer))
+        self.end = control_of(tokenizer.tokens[token] for token in self.ends)
         self.encode = encode
         self.task = by_name(task)
         self.system = system
@@ -90,11 +94,11 @@ class Tokenization:
         Raises DataError for an example longer than max_length, or whose answer the template changes, and where
         no answer has a token to learn."""
         sequences = [self._sequence(example, number) for number, example in enumerate(examples, 1)]
-        for number, sequence in enumerate(sequences, 1):
+        for number, (example, sequence) in enumerate(zip(examples, sequences, strict=True), 1):
             if len(sequence) > self.max_length:
                 raise DataError(
-                    f"example {number} has {len(sequence)} tokens, more than {self.limit} = {self.max_length}; "
-                    f"shorten it or raise {self.limit}"
+                    f"{_name(example, number)} has {len(sequence)} tokens, more than {self.limit} = "
+                    f"{self.max_length}; shorten it or raise {self.limit}"
                 )
         learned = [pair for pair in zip(examples, sequences, strict=True) if pair[1].learned]
         if examples and not learned:
@@ -121,22 +125,23 @@ class Tokenization:
         return tuple(self.encode(self._render(asked, generate=True)))
 
     def _sequence(self, example: Example, number: int) -> TokenSequence:
-        asked = self.task.messages(example, self.system)
+        asked, named = self.task.messages(example, self.system), _name(example, number)
+        self._check_control(example, asked, named)
         if example.images:
-            prompt, whole = self._with_pictures(example, number, asked)
+            prompt, whole = self._with_pictures(example, named, asked)
         else:
             prompt = self._render(asked, generate=True)
             whole = self._render([*asked, {"role": "assistant", "content": example.output}], generate=False)
         if not whole.startswith(prompt + example.output):
             raise DataError(
-                f"example {number}: the chat template changes the answer {example.output!r} or what stands "
+                f"{named}: the chat template changes the answer {example.output!r} or what stands "
                 "before it; use a template that writes the answer as it is"
                 + (", or state [data] thinking" if thinking_switch(self.template) else "")
             )
         answer = self.encode(whole[len(prompt) :])
         end = next((place for place, token in enumerate(answer) if token in self.ends), None)
         if end is None:
-            raise DataError(f"example {number}: no end token of the base ends the answer in the chat template")
+            raise DataError(f"{named}: no end token of the base ends the answer in the chat template")
         given, wanted = tuple(self.encode(prompt)), tuple(answer[: end + 1])
         forced = self.forced(given, wanted) if self.forced else ()
         if not (example.images and self.places):
@@ -144,19 +149,37 @@ class Tokenization:
         images = self.places.images(given, example.images)
         return TokenSequence(given, wanted, forced, example.images, images)
 
-    def _with_pictures(self, example: Example, number: int, asked: list[Message]) -> tuple[str, str]:
+    def _check_control(self, example: Example, asked: list[Message], named: str) -> None:
+        """What a message says is text where the model is asked, whatever it says, and an end token in an answer
+        would end what is learned of it."""
+        said = [message["content"] for message in asked if message["role"] != "assistant"]
+        found = next(filter(None, (self.control(text) for text in said if isinstance(text, str))), None)
+        if found:
+            raise DataError(
+                f"{named}: what is asked holds {found!r}, which is a control token of the base here and would "
+                "be mere text where the model is asked; take it out, as tinsmith data check --fix does"
+            )
+        if found := self.end(example.output):
+            raise DataError(
+                f"{named}: the output holds {found!r}, which ends an answer, so that the rest would not be "
+                "learned; take it out, as tinsmith data check --fix does"
+            )
+
+    def _with_pictures(self, example: Example, named: str, asked: list[Message]) -> tuple[str, str]:
         """The prompt, and it with its answer, where each picture's tokens stand in its place."""
         if self.places is None:
-            raise DataError(
-                f"example {number} shows a picture, and the base sees none; take a base with a tower"
-            )
+            raise DataError(f"{named} shows a picture, and the base sees none; take a base with a tower")
         try:
             return self.places.written(asked, example.images, example.output)
         except InputError as error:
-            raise DataError(f"example {number}: {error}") from None
+            raise DataError(f"{named}: {error}") from None
 
     def _render(self, messages: list[Message], *, generate: bool) -> str:
         return render(self.template, messages, generate=generate, tokens=self.tokens)
+
+
+def _name(example: Example, number: int) -> str:
+    return f"{example.where}: the example" if example.where else f"example {number}"
 
 
 def text_sequences(

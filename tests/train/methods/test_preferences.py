@@ -265,7 +265,7 @@ def test_what_is_preferred_is_an_output_of_the_task(
         write(small_recipe.parent / f"{name}.jsonl", [{"input": name, "output": "{}"}])
     command = ["train", str(small_recipe), "--out", str(small_recipe.parent / "run")]
     assert cli.main(command) != 0
-    assert "p.jsonl: row 2: not a valid output of the task extract: no" in capsys.readouterr().err
+    assert "p.jsonl:2: not a valid output of the task extract: no" in capsys.readouterr().err
     (small_recipe.parent / "p.jsonl").unlink()
     assert cli.main(command) != 0
     said = capsys.readouterr().err.splitlines()[-1]

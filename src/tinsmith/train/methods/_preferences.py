@@ -91,7 +91,10 @@ class PreferenceTrainee(AdapterTrainee):
 
     def judged(self, job: Job, rows: Sequence[Preference]) -> list[Judged]:
         tokenize = job.tokenization()
-        return [Judged(tuple(tokenize([Example(row.input, output) for output in row.outputs]))) for row in rows]
+        return [
+            Judged(tuple(tokenize([Example(row.input, output, where=row.where) for output in row.outputs])))
+            for row in rows
+        ]
 
     def prepare(self, tell: Callable[[Event], None]) -> None:
         import torch
