@@ -4,6 +4,7 @@
 #include "core/base/kernel.h"
 #include "core/vm/program.h"
 #include "core/session/predictor.h"
+#include "core/session/search.h"
 #include "core/vision/tower.h"
 
 PyObject *core_raise(PyObject *fault, const tin_error *error) {
@@ -116,6 +117,7 @@ static const struct {
     {"MODEL_ROOM", TINI_MODEL_ROOM},
     {"SESSION_ROOM", TINI_SESSION_ROOM},
     {"SPAN_ROOM", sizeof(tini_span)},
+    {"SEARCH_ROOM", sizeof(tini_search)},
     {"VISION_ROOM", TINI_VISION_ROOM},
     {"EMBEDDED", TIN_EMBEDDED},
     {"DRAFTER_ROOM", TINI_DRAFTER_ROOM},

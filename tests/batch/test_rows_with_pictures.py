@@ -86,6 +86,30 @@ def test_rows_are_answered_as_by_the_model_alone(eyes: Path, tmp_path: Path) -> 
     assert cli.main(replay) == 0
 
 
+def test_pictures_go_by_the_names_that_they_have_in_recipes(eyes: Path, tmp_path: Path) -> None:
+    """Whatever asks beside them; in a conversation they have their places already."""
+    for seed in (1, 2):
+        (tmp_path / f"{seed}.png").write_bytes(drawn(seed))
+    model = tinsmith.load(eyes, threads=1)
+    files = {
+        "own.jsonl": json.dumps({"input": "what is it?", "images": ["1.png", "2.png"]}) + "\n",
+        "table.csv": 'question,picture\nwhat is it?,"[""1.png"", ""2.png""]"\n',
+    }
+    both = asking({"path": tmp_path / "1.png"}, {"path": tmp_path / "2.png"})
+    for name, text in files.items():
+        (tmp_path / name).write_text(text)
+        for made in tmp_path.glob("out.jsonl*"):
+            made.unlink()
+        code, (row,) = batch(eyes, tmp_path / name, "--workers", 1)
+        assert (code, row["text"]) == (0, model.chat(both, max_tokens=4).text), name
+    (tmp_path / "talk.jsonl").write_text(json.dumps({"messages": asking(), "images": ["1.png"]}) + "\n")
+    for made in tmp_path.glob("out.jsonl*"):
+        made.unlink()
+    code, (row,) = batch(eyes, tmp_path / "talk.jsonl", "--workers", 1)
+    assert code == 1
+    assert 'talk.jsonl:1: pictures beside "messages"; show each in its message' in row["error"]
+
+
 def test_a_row_past_the_bounds_fails_and_the_run_goes_on(eyes: Path, tiny_tin: Path, tmp_path: Path) -> None:
     good, large = drawn(1), png_of(b"", 20000, 20000)
     (tmp_path / "big.png").write_bytes(drawn(3) + bytes(1 << 17))
@@ -100,6 +124,8 @@ def test_a_row_past_the_bounds_fails_and_the_run_goes_on(eyes: Path, tiny_tin: P
         (asking(url(good[: len(good) // 2])), "message 1: the picture can't be read"),
         (asking({"path": str(tmp_path / "none.png")}), "none.png: no such file"),
         (asking({"image_url": {"url": "http://127.0.0.1:1/a.png"}}), "nothing is fetched"),
+        (asking({"path": 3}), "message 1: path of an image is int; give the path of a file"),
+        (asking({"pixels": [[[0, 0, 0]]]}), "message 1: pixels are list; give a buffer of uint8"),
         (asking(url(good)), None),
     ]
     given = tmp_path / "in.jsonl"

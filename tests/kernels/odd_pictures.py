@@ -74,6 +74,42 @@ def interlaced(width: int, height: int, depth: int, kind: int, channels: int) ->
     return b"\x89PNG\r\n\x1a\n" + b"".join(parts) + chunk(b"IEND", b"")
 
 
+def blocks(width: int, height: int) -> bytes:
+    """A PNG whose compressed data are made of every kind of block in turn, empty ones among them."""
+    rows = b"".join(b"\0" + row.tobytes() for row in noise(width, height))
+    size, data = -(-len(rows) // 6), b"\x78\x01"
+    for k in range(6):
+        level, strategy = [(9, zlib.Z_DEFAULT_STRATEGY), (9, zlib.Z_FIXED), (0, zlib.Z_DEFAULT_STRATEGY)][k % 3]
+        made = zlib.compressobj(level, zlib.DEFLATED, -15, 9, strategy)
+        data += made.compress(rows[k * size : k * size + size]) + made.flush(zlib.Z_SYNC_FLUSH)
+        data += (0b010 * (1 + (1 << 10) + (1 << 20) + (1 << 30))).to_bytes(
+            5, "little"
+        ) * 3  # empty, fixed codes
+    data += b"\x03\0" + struct.pack(">I", zlib.adler32(rows))
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0))
+    return b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", data) + chunk(b"IEND", b"")
+
+
+def segment(marker: int, data: bytes) -> bytes:
+    return struct.pack(">BBH", 0xFF, marker, len(data) + 2) + data
+
+
+def scans(count: int) -> bytes:
+    """A grey JPEG of 8 by 8 in so many scans, all in order: the constant, then each coefficient bit by bit."""
+    code = bytes([1, *[0] * 15, 0])  # the one symbol 0, as the bit 0: no difference, end of block
+    bits = [(0, 0, 0)] + [
+        (k, low + 1 if low < 13 else 0, low) for k in range(1, 64) for low in range(13, -1, -1)
+    ]
+    parts = [
+        segment(0xDB, bytes([0, *[1] * 64])),
+        segment(0xC2, struct.pack(">BHHB3B", 8, 8, 8, 1, 1, 0x11, 0)),
+    ]
+    parts += [segment(0xC4, b"\0" + code), segment(0xC4, b"\x10" + code)]
+    for k, high, low in bits[:count]:
+        parts += [segment(0xDA, bytes([1, 1, 0, k, k, high << 4 | low])), b"\x7f"]
+    return b"\xff\xd8" + b"".join(parts) + b"\xff\xd9"
+
+
 def sampled(width: int, height: int, factors: tuple[str, str, str]) -> bytes:
     """A JPEG of ratios that Pillow does not write: the blocks of another, whose components share their tables,
     dealt out anew. Little contrast, since each is added to what happens to come before it."""
@@ -139,6 +175,8 @@ def pictures() -> Iterator[tuple[str, bytes]]:
     for factors in FACTORS:
         for width, height in [(2, 5), (23, 17), (31, 32)]:
             yield f"jpeg {' '.join(factors)} {width}x{height}", sampled(width, height, factors)
+    yield "png of every kind of block", blocks(61, 47)
+    yield "jpeg of 256 scans", scans(256)
     yield "interlaced 1x1", interlaced(1, 1, 8, 2, 3)
     frames = [Image.fromarray(noise(9, 9)[..., ::-1]), Image.fromarray(noise(9, 9))]
     yield "animated png", saved(frames[0], "PNG", save_all=True, append_images=frames[1:])
@@ -171,3 +209,4 @@ def refused() -> Iterator[tuple[str, bytes, str]]:
     yield "a jpeg of 12 bits", bytes(twelve), "more than 8 bits"
     arithmetic = jpeg.replace(b"\xff\xc0", b"\xff\xc9", 1)
     yield "a jpeg of arithmetic coding", arithmetic, "arithmetic"
+    yield "a jpeg of 257 scans", scans(257), "more than 256 scans"

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from predicting import predicting_spec
-from tiny_models import cases, tiny_spec
+from tiny_models import cases, tiny_spec, with_eyes
+from transformers_models import CHATML
 
+import tinsmith
 from tinsmith import _core, compiler, models, plan, targets
 from tinsmith.errors import InputError, UnsupportedError
 from tinsmith.plan import contents, memory
@@ -22,6 +25,7 @@ SOME = [
     Options(context=80, chunk=7, adapter_rank=48),
     Options(adapter_rank=32),
     Options(context=64, images=3, image_rows=20),
+    Options(searches=True),
 ]
 
 
@@ -42,6 +46,7 @@ def test_a_session_takes_what_is_planned(case: str) -> None:
             "adapter_rank": options.adapter_rank,
             "images": options.images,
             "image_rows": options.image_rows,
+            "searches": options.searches,
         }
         try:
             size = _core.Session(core, **given).size()
@@ -105,6 +110,21 @@ def test_what_a_device_holds_in_memory() -> None:
     assert mapped.session == loaded.session  # whatever the size of a pointer
     assert flash.session.kv == mapped.session.kv
     assert flash.session.chunk == 8 < mapped.session.chunk
+
+
+def test_a_model_that_sees_has_room_for_the_rows_of_pictures(tmp_path: Path) -> None:
+    """In the session that tinsmith.load opens, and in one of C with logits of one row."""
+    spec = with_eyes(replace(tiny_spec("llama"), chat_template=CHATML))
+    compiler.build_tin(spec, tmp_path / "x.tin")
+    model = tinsmith.load(tmp_path / "x.tin", threads=1)
+    there = contents.of(tmp_path / "x.tin")
+    target, options = targets.load("raspberrypi-5"), Options(context=64)
+    planned = plan.make(there, target, options)
+    wanted = {"context": 64, "chunk": planned.memory.session.chunk, "images": 64, "image_rows": 64}
+    assert planned.memory.session.bytes == _core.Session(model.core, **wanted).size()
+    opened = {"chunk": wanted["chunk"], "checkpoints": 2, "rows": 64}
+    assert planned.python_session == model._new_session(64, **opened)[0].size()
+    assert planned.memory.vision == model.sight.memory
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ pytest.importorskip("PIL")
 from pictured_models import photo, with_words  # noqa: E402
 from vision_models import save_random  # noqa: E402
 
-from tinsmith import models  # noqa: E402
+from tinsmith import cli, models  # noqa: E402
 from tinsmith.data.pictures import Picture  # noqa: E402
 from tinsmith.data.readers import Example  # noqa: E402
 from tinsmith.models import Spec  # noqa: E402
@@ -87,3 +87,41 @@ def test_losses_are_of_whole_models_and_no_byte_more_is_taken(
     mixed = Mix("AUTO", {"blk.0.attn_q.weight": "Q8_0"})
     finer = eyes.choose(spec, mixed, sequences, tmp_path, display)
     assert of(dict(finer.vision)) < of(dict(mix.vision))
+
+
+def test_the_command_line_measures_by_pictures(
+    spec: Spec, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """By rows in a file; and refuses what has none, before it measures anything."""
+    from PIL import Image
+
+    models.save_hf(spec, tmp_path / "base")
+    models.save_hf(replace(spec, vision=None), tmp_path / "blind")
+    (tmp_path / "words.txt").write_text("what is the thing? " * 30)
+    Image.fromarray(photo(50, 40)).save(tmp_path / "a.png")
+    rows, bare = tmp_path / "rows.jsonl", tmp_path / "bare.jsonl"
+    rows.write_text('{"image": "a.png", "input": "what?", "output": "the thing"}\n')
+    bare.write_text('{"input": "what?", "output": "the thing"}\n')
+    out, calibration = tmp_path / "m.gguf", ["--calibration", str(tmp_path / "words.txt")]
+
+    def quantize(base: str, kind: str, *words: object) -> int:
+        return cli.main(["quantize", str(tmp_path / base), str(out), "--type", kind, *map(str, words)])
+
+    for base, kind, words, said in (
+        ("blind", "auto", [*calibration, "--bits", "6", "--pictures", rows], "this model has none"),
+        ("base", "auto", [*calibration, "--bits", "6", "--pictures", bare], "no example shows a picture"),
+        ("base", "q8_0", ["--pictures", rows], "is for the type auto"),
+    ):
+        assert quantize(base, kind, *words) == 2
+        assert said in capsys.readouterr().err
+    work = tmp_path / "m.search"
+    assert quantize("base", "auto", *calibration, "--bits", "6") == 0
+    before, kept = models.load(out, tmp_path / "mmproj-m.gguf").vision, work / eyes.NAME
+    assert not kept.exists()
+    assert quantize("base", "auto", *calibration, "--bits", "6", "--pictures", rows) == 0
+    seen = models.load(out, tmp_path / "mmproj-m.gguf").vision
+    assert before and seen and kept.exists()
+    assert sum(len(one.data) for one in seen.tensors.values()) <= sum(
+        len(one.data) for one in before.tensors.values()
+    )
+    assert {one.format for one in seen.tensors.values()} != {one.format for one in before.tensors.values()}

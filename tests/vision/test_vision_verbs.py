@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,6 +16,7 @@ from vision_models import CASES
 from tinsmith import cli, models
 from tinsmith.compiler.build import build_image
 from tinsmith.compiler.unpack import vision_of
+from tinsmith.errors import FormatError
 from tinsmith.formats.tin import Tin
 from tinsmith.quant import vision as quantized
 from tinsmith.train.merge import merge
@@ -73,3 +76,39 @@ def test_merging_an_adapter_keeps_the_vision_half(folder_of: Callable[[str], Pat
     assert merged.tensors["layers.0.q"] != spec.tensors["layers.0.q"]
     models.save_hf(merged, tmp_path / "merged")
     assert models.load(tmp_path / "merged").vision == spec.vision
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "said"),
+    [
+        ("image_std", [0.5, 0, 0.5], "divided by [0.5, 0.0, 0.5]; each must be more than 0"),
+        ("size", {"longest_edge": 10**7}, "pictures of longest 10000000; it must be from 1 to 16384"),
+        ("max_image_size", {"longest_edge": 5000}, "pictures of edge 5000; it must be from 1 to 4096"),
+    ],
+)
+def test_a_rule_that_cuts_no_picture_is_refused(
+    key: str, value: object, said: str, folder_of: Callable[[str], Path], tmp_path: Path
+) -> None:
+    """By the folder that says it, and not by the first picture, or a self-test."""
+    folder = tmp_path / "m"
+    shutil.copytree(folder_of("smolvlm"), folder)
+    path = folder / "preprocessor_config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {key: value}))
+    with pytest.raises(FormatError, match=re.escape(said)):
+        models.load(folder)
+
+
+def test_what_goes_with_a_vision_half_is_said(
+    folder_of: Callable[[str], Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    spec = models.load(folder_of("smolvlm"))
+    model, half, out = (tmp_path / name for name in ("m.gguf", "mmproj-m.gguf", "out.gguf"))
+    models.save_gguf(spec, model)
+    models.save_mmproj(spec, half)
+    assert cli.main(["quantize", str(half), str(out), "--type", "q4_0"]) == 2
+    assert "build both, with --mmproj" in capsys.readouterr().err
+    assert not out.exists()
+    (tmp_path / "mmproj-n.gguf").write_bytes(half.read_bytes())
+    assert cli.main(["inspect", str(tmp_path)]) == 2
+    said = capsys.readouterr().err
+    assert "3 GGUF files (m.gguf, mmproj-m.gguf, mmproj-n.gguf)" in said

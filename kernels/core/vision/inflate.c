@@ -113,8 +113,12 @@ static int32_t inflate_symbol(tini_inflate *s, const tini_inflate_code *code) {
     return -1;
 }
 
+/* Made once for any number of blocks in a row, since an empty one takes but ten bits of a file. */
 static int inflate_fixed(tini_inflate *s) {
     uint8_t lengths[288];
+    if (s->fixed)
+        return 1;
+    s->fixed = 1;
     for (uint32_t k = 0; k < 288; k++)
         lengths[k] = k < 144 ? 8 : k < 256 ? 9 : k < 280 ? 7 : 8;
     inflate_code(&s->literals, lengths, 288);
@@ -137,6 +141,7 @@ static int inflate_dynamic(tini_inflate *s) {
     uint8_t lengths[320] = {0};
     uint32_t literals = inflate_bits(s, 5) + 257, distances = inflate_bits(s, 5) + 1, n = 0;
     uint32_t orders = inflate_bits(s, 4) + 4;
+    s->fixed = 0;
     if (literals > 286 || distances > 30)
         return inflate_fail(s, "its compressed data have too many codes");
     for (uint32_t k = 0; k < orders; k++)

@@ -19,12 +19,12 @@ typedef struct tini_inflate {
     /* The next chunk; 0: there is none. */
     int (*more)(void *context, const uint8_t **at, const uint8_t **end);
     void *context;
-    const char *fault; /* what is wrong, once something is */
-    uint64_t bits;     /* read and not yet used, the first lowest */
-    uint32_t held;     /* how many */
-    uint32_t state, last;
-    uint32_t left, distance; /* of a stored block or a copy under way */
-    uint32_t filled;         /* bytes made, modulo the window's, and whether it was full */
+    const char *fault;           /* what is wrong, once something is */
+    uint64_t bits;               /* read and not yet used, the first lowest */
+    uint32_t held;               /* how many */
+    uint32_t state, last, fixed; /* fixed: the codes at hand are the fixed ones */
+    uint32_t left, distance;     /* of a stored block or a copy under way */
+    uint32_t filled;             /* bytes made, modulo the window's, and whether it was full */
     uint32_t full;
     uint32_t sum[2]; /* Adler-32 */
     tini_inflate_code literals, distances;

@@ -32,6 +32,8 @@ enum {
     JPEG_APP14 = 0xEE
 };
 
+enum { JPEG_SCANS = 256 }; /* that are read */
+
 int tini_jpeg_fail(tini_jpeg *s, const char *fault) {
     if (!s->fault)
         s->fault = fault;
@@ -222,9 +224,12 @@ tin_status tini_jpeg_look(tini_picture *p, tin_error *error) {
     return TIN_OK;
 }
 
-/* The scan's header: which parts, codes, coefficients and bits. */
+/* The scan's header: which parts, codes, coefficients and bits. A scan of a few bytes may go over all blocks, and
+ * thousands could be in order; encoders make some ten. */
 static int jpeg_scan_header(tini_jpeg *s) {
     size_t size;
+    if (++s->scans > JPEG_SCANS)
+        return tini_jpeg_fail(s, "it is a JPEG of more than 256 scans");
     const uint8_t *d = jpeg_segment(s, &size);
     if (!d)
         return 0;

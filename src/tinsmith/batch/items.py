@@ -20,9 +20,10 @@ from typing import Any
 from tinsmith import tasks
 from tinsmith.batch import where
 from tinsmith.batch.settings import Settings
-from tinsmith.data import containers, readers
+from tinsmith.data import containers, pictures, readers
 from tinsmith.data.containers import Row
-from tinsmith.data.readers import Where
+from tinsmith.data.pictures import Picture
+from tinsmith.data.readers import Example, Where
 from tinsmith.data.shapes import LOOKED_AT, SYSTEM, shapes
 from tinsmith.data.shapes import text as text_of
 from tinsmith.errors import DataError, InputError
@@ -115,29 +116,37 @@ class Items:
             if not isinstance(body, dict) or not isinstance(body.get("messages"), list):
                 raise DataError(f'{where}: "body" must be an object with "messages"')
             return _messages(body["messages"], where), body
+        shown = self._pictures(values, where)
         if self.way == "messages":
+            if shown:
+                raise DataError(
+                    f'{where}: pictures beside "messages"; show each in its message, as a part '
+                    '{"type": "image", "path": "…"}'
+                )
             return _messages(values.get("messages"), where), None
         if self.way == "input-output":
-            example = readers.asked({key: value for key, value in values.items() if key in readers.KEYS}, where)
-            if self.settings.raw and example.images:
-                raise DataError(f"{where}: a picture is shown in a chat template, and --raw applies none")
-            if self.settings.raw:
-                return example.input, None
-            task = tasks.by_name(tasks.DEFAULT)
-            own = _system(values, where) or self.settings.system or ""
-            return [dict(one) for one in task.messages(example, own)], None
-        return self._of_columns(values, where), None
+            own = {key: value for key, value in values.items() if key in readers.KEYS and key != "image"}
+            example = replace(readers.asked(own, where, bool(shown)), images=shown)
+        else:
+            example = Example(self._joined(values, where), "", images=shown, where=where)
+        if self.settings.raw and shown:
+            raise DataError(f"{where}: a picture is shown in a chat template, and --raw applies none")
+        if self.settings.raw:
+            return example.input, None
+        system = _system(values, where) or self.settings.system or ""
+        return [dict(one) for one in tasks.by_name(tasks.DEFAULT).messages(example, system)], None
 
-    def _of_columns(self, values: Mapping[str, Any], where: Where) -> Messages | str:
+    def _pictures(self, values: Mapping[str, Any], where: Where) -> tuple[Picture, ...]:
+        """Of the row's columns that have a name of pictures in a recipe's data."""
+        names = [name for name in values if name in pictures.COLUMNS and name not in self.columns]
+        folder = Path(where.path).parent
+        return tuple(one for name in names for one in pictures.of_value(values[name], folder, where, name))
+
+    def _joined(self, values: Mapping[str, Any], where: Where) -> str:
         given = [text_of(values, name, where) for name in self.columns if not _is_blank(values.get(name))]
         if not given:
             raise DataError(f'{where}: "{self.columns[0]}" is empty; there is nothing to answer')
-        asked = "\n\n".join(given)
-        if self.settings.raw:
-            return asked
-        system = _system(values, where) or self.settings.system
-        before: Messages = [{"role": "system", "content": system}] if system else []
-        return [*before, {"role": "user", "content": asked}]
+        return "\n\n".join(given)
 
 
 def open_items(path: str | Path, settings: Settings) -> Items:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,11 +19,19 @@ if TYPE_CHECKING:
     from tinsmith.spec import Spec
     from tinsmith.system.progress import Display
     from tinsmith.targets import Target
+    from tinsmith.train.sequences import TokenSequence
 
 
 GROUP = "Auto, the best choice of formats within a budget, tensor by tensor"
 PARAMETERS = [
     option("--calibration", File(), group=GROUP, metavar="TEXT", help="a text such as the model will see"),
+    option(
+        "--pictures",
+        File(".jsonl", ".parquet"),
+        group=GROUP,
+        metavar="ROWS",
+        help="examples with pictures, as a recipe's data are: a vision half is measured on their answers",
+    ),
     option("--max-size", Size(), group=GROUP, metavar="SIZE", help="of the GGUF file, such as 90MB or 85MiB"),
     option("--bits", Number(), group=GROUP, metavar="B", help="a weight, on average"),
     option("--memory", Size(), group=GROUP, metavar="SIZE", help="that weights take when the model runs"),
@@ -46,7 +55,7 @@ def _flag(name: str) -> str:
 
 def given(args: Args) -> list[str]:
     """The flags of this group that were given."""
-    names = (*BUDGETS, "bandwidth", "calibration", "thorough", "work")
+    names = (*BUDGETS, "bandwidth", "calibration", "pictures", "thorough", "work")
     return [_flag(name) for name in names if getattr(args, name)]
 
 
@@ -61,6 +70,8 @@ def check(args: Args, formats: Sequence[str]) -> None:
             raise InputError("auto needs a budget; give " + ", ".join(map(_flag, BUDGETS)))
         if args.imatrix and len(formats) == 1:
             raise InputError("auto finds what matters in the calibration text; leave out --imatrix")
+    elif args.pictures:
+        raise InputError("--pictures is for the type auto; give it, or leave out --pictures")
     elif budgets:
         raise InputError(f"{budgets[0]} is for the type auto; give it, or leave out {budgets[0]}")
     elif gptq and not args.calibration:
@@ -102,8 +113,34 @@ def search(
     budget; gguf: as in its Options."""
     from tinsmith.search import auto, choice, text
 
+    shown = _shown(args, spec) if args.pictures else []
     wanted = budget(args, room, devices)
     ids = text.tokens(spec, text.read(args.calibration))
     options = auto.Options(thorough=args.thorough, gguf=gguf or args.max_size is not None)
     measured = auto.Search(spec, ids, folder, display, options, overhead=overhead)
-    return choice.of_search(measured, wanted, display)
+    chosen = choice.of_search(measured, wanted, display)
+    if shown:
+        from tinsmith.search import eyes
+
+        chosen = replace(chosen, mix=eyes.choose(spec, chosen.mix, shown, folder, display))
+    return chosen
+
+
+def _shown(args: Args, spec: Spec) -> list[TokenSequence]:
+    """What --pictures gives. Raises InputError for a model without a vision half, and rows without pictures."""
+    from tinsmith import tasks
+    from tinsmith.data.shapes import open_examples
+    from tinsmith.search import eyes
+
+    if spec.vision is None:
+        raise InputError(
+            "--pictures measures a vision half, and this model has none; give a folder that has one, or build "
+            "its GGUF file with --mmproj, or leave out --pictures"
+        )
+    shown = eyes.read(spec, open_examples(args.pictures), tasks.DEFAULT, "")
+    if not shown:
+        raise InputError(
+            f"{args.pictures}: no example shows a picture and fits the context of {spec.hyper.context} tokens; "
+            'give rows such as {"image": "a.png", "input": "…", "output": "…"}'
+        )
+    return shown

@@ -82,9 +82,25 @@ def _lines(plan: Plan) -> list[str]:
         ("states", session.states, "recurrent"),
         ("arena", session.arena, f"{session.chunk} tokens at once"),
         ("logits", session.logits, "of one token"),
-        ("rest", session.rest, "tokens, sampling, the session's own"),
+        (
+            "rest",
+            session.rest,
+            "tokens, rows of images, sampling, the session's own"
+            if memory.vision
+            else "tokens, sampling, the session's own",
+        ),
         ("session", session.bytes, "tin_session_size; of tinsmith.load: " + f"{plan.python_session:,}"),
-        *([("image", memory.vision, "the tower's at work on one, tin_vision_size")] if memory.vision else []),
+        *(
+            [
+                (
+                    "image",
+                    memory.vision,
+                    "the tower's at work on one, tin_vision_size; a picture's pixels come besides",
+                )
+            ]
+            if memory.vision
+            else []
+        ),
         ("code", memory.code, "of the runtime, about, with all its instruction sets"),
         ("RAM", memory.ram, f"of {plan.ram:,} a model may use"),
     ]

@@ -173,9 +173,10 @@ def example(row: dict[str, Any], where: Where, shown: bool = False) -> Example:
     )
 
 
-def asked(row: dict[str, Any], where: Where) -> Example:
-    """Of a row in our own shape that is to be answered: its output may be missing, and is not read."""
-    return replace(example({**row, "output": "none"}, where), output="")
+def asked(row: dict[str, Any], where: Where, shown: bool = False) -> Example:
+    """Of a row in our own shape that is to be answered: its output may be missing, and is not read. shown: as
+    of example."""
+    return replace(example({**row, "output": "none"}, where, shown), output="")
 
 
 def _turns(value: Any, where: Where) -> tuple[Turn, ...]:

@@ -24,6 +24,11 @@ _DERIVED = re.compile(r".*\.rotary_emb\.inv_freq|.*\.attn\.(masked_)?bias")
 
 def load_hf(folder: Path, *, mtp: bool = False) -> Spec:
     path = folder / "config.json"
+    if not path.exists() and (there := sorted(one.name for one in folder.glob("*.gguf"))):
+        raise FormatError(
+            f"{folder}: no config.json, and {len(there)} GGUF files ({', '.join(there)}); give one of them, or "
+            "a folder of one and its vision half, called mmproj….gguf"
+        )
     if not path.exists():
         raise FormatError(f"{folder}: no config.json; give a Hugging Face folder or a .gguf file")
     config = tokenizer_json.read_json(path)

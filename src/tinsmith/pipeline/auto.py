@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from tinsmith.spec import Spec
 
 FOLDER = "search"  # of a run: what was measured
-SHOWN = 256  # training examples with pictures, from which those are taken that a vision half is measured on
 VALIDATED = 200  # validation examples that a choice's accuracy is measured on
 
 
@@ -73,14 +72,11 @@ def seeing(run: Run, spec: Spec, chosen: Chosen, folder: Path) -> Chosen:
     examples = [one for one in data.examples(run, "train") if one.images] if spec.vision else []
     if not examples:
         return chosen
-    from tinsmith.search import eyes, text
-    from tinsmith.train.sequences import Tokenization
+    from tinsmith.search import eyes
 
-    recipe = run.recipe
-    encode = text.tokenizer(spec)
-    tokenize = Tokenization(spec, encode, recipe.data.task, recipe.data.system, spec.hyper.context, "context")
-    mix = eyes.choose(spec, chosen.mix, tokenize.fitting(examples[:SHOWN]), folder, run.display)
-    return dataclasses.replace(chosen, mix=mix)
+    stated = run.recipe.data
+    shown = eyes.read(spec, examples, stated.task, stated.system)
+    return dataclasses.replace(chosen, mix=eyes.choose(spec, chosen.mix, shown, folder, run.display))
 
 
 def calibration(run: Run, spec: Spec) -> list[int]:

@@ -22,8 +22,8 @@ CODE = {"x86_64": 441_000, "aarch64": 295_000, "riscv64": 154_000, "wasm32": 190
 @dataclass(frozen=True)
 class Plan:
     """target: its name; format: of the weights; python_session: bytes of a session of tinsmith.load, which
-    gives the logits of a whole chunk and keeps two more recurrent states; ram, storage: what the device has;
-    assumptions: what the speed rests on, a line each."""
+    gives the logits of a whole chunk, keeps two more recurrent states and may look for answers; ram, storage:
+    what the device has; assumptions: what the speed rests on, a line each."""
 
     target: str
     model: str
@@ -82,7 +82,8 @@ def make(
     predicted = speed.speed(
         program, rates, context=needed.session.context, chunk=chunk, depth=depth, kv=options.kv
     )
-    wide = Options(needed.session.context, chunk, chunk, options.kv, checkpoints=2)
+    wide = Options(needed.session.context, chunk, chunk, options.kv, checkpoints=2, searches=True)
+    wide = memory.with_pictures(contents, wide)
     return Plan(
         target.name,
         contents.name,

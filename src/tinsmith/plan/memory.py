@@ -3,7 +3,7 @@ kv.c)."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from tinsmith import _core
 from tinsmith.compiler.program import Listing
@@ -25,7 +25,8 @@ _Q8_BLOCK, _Q8_BYTES = 32, 40  # inputs of a block of activations, and what it t
 @dataclass(frozen=True)
 class Options:
     """As tin_session_options: 0 is the model's own context and chunk. checkpoints: recurrent states kept
-    besides. adapter_rank: room for adapters. images, image_rows: room for images among the tokens."""
+    besides. adapter_rank: room for adapters. images, image_rows: room for images among the tokens.
+    searches: room for constraints that have answers looked for."""
 
     context: int = 0
     chunk: int = 0
@@ -35,12 +36,13 @@ class Options:
     adapter_rank: int = 0
     images: int = 0
     image_rows: int = 0
+    searches: bool = False
 
 
 @dataclass(frozen=True)
 class Session:
-    """Bytes of a session, by part; in all they are tin_session_size. rest: tokens, what sampling takes, the
-    session itself."""
+    """Bytes of a session, by part; in all they are tin_session_size. rest: tokens, images' rows, what sampling
+    takes, the session itself."""
 
     context: int
     chunk: int
@@ -84,6 +86,7 @@ def session(program: Listing, options: Options, mtp: Listing | None = None) -> S
     rest += _pass_bytes(program, chunk, options.logit_rows) - arena - logits
     rest += _low_rank_bytes(chunk, options.adapter_rank)
     rest += _aligned(_core.SPAN_ROOM * options.images)
+    rest += _aligned(_core.SEARCH_ROOM) if options.searches else 0
     rest += _aligned(4 * options.image_rows * embedding_width(program))
     rest += _aligned(_core.DRAFTER_ROOM) if options.logit_rows > 1 else 0
     rest += _predictor_bytes(mtp) if mtp and options.logit_rows > 1 else 0
@@ -189,8 +192,16 @@ class Memory:
         return self.ram <= ram and self.storage <= storage
 
 
+def with_pictures(contents: Contents, options: Options) -> Options:
+    """As hosts open sessions of a model that sees: each token may be a picture's row, each row a picture."""
+    rows = (options.context or contents.program.context) if contents.tower else 0
+    return replace(options, images=rows, image_rows=rows)
+
+
 def of(contents: Contents, options: Options, *, arch: str, in_place: bool, firmware: bool, code: int) -> Memory:
     """in_place: the file is read where it lies in flash, and takes no RAM. firmware: without a system."""
+    if not firmware:
+        options = with_pictures(contents, options)
     planned = session(contents.program, options, contents.mtp)
     own = STACK + _aligned(_STATICS + _TOKEN * planned.context) if firmware else 0
     own += adapter_bytes(contents.program) if firmware and options.adapter_rank else 0

@@ -12,6 +12,7 @@ from tinsmith.formats import gguf
 from tinsmith.formats.model_files import model_digest
 from tinsmith.formats.weights import WEIGHT_FORMATS
 from tinsmith.models.gguf_spec import SOURCE
+from tinsmith.models.mmproj import ARCHITECTURE
 from tinsmith.quant import presets
 from tinsmith.quant.convert import Advance, Job, stream
 from tinsmith.quant.model import Feedback
@@ -41,6 +42,11 @@ def quantize(
     if isinstance(preset, str):
         presets.check_gguf(preset)
     file = gguf.read(source)
+    if file.get("general.architecture") == ARCHITECTURE:
+        raise UnsupportedError(
+            f"{source}: is a vision half (mmproj), some of whose tensors have no blocks in llama.cpp; "
+            "build both, with --mmproj, from its language model's file"
+        )
     if Path(target).exists() and Path(target).samefile(source):
         raise InputError(f"{target}: is the file that is read; give another name for what is written")
     weights = dict(importance or {})

@@ -189,7 +189,8 @@ class Loaded:
         facts = self.tin.manifest.get("vision")
         if facts is None or self.engine is not None:
             raise InputError(
-                "this model sees no images: its file has no vision half that runs here; ask by text"
+                "this model sees no images: its file has no vision half that runs here; ask by text, or open a "
+                "folder of the .gguf and its vision half, called mmproj….gguf"
             )
         return Sight(self.core, facts, self.threads, self.pace)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 import struct
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -48,6 +49,8 @@ def picture_of(part: Mapping[str, Any], where: str, most: int = MOST_BYTES) -> P
     if kind == "pixels":
         return _of_pixels(value, where)
     if kind == "path":
+        if not isinstance(value, str | os.PathLike):
+            raise InputError(f"{where}: path of an image is {type(value).__name__}; give the path of a file")
         where = f"{where}: {value!s}"
         value = reading.read_bytes(Path(value), most=most)
     elif kind == "image_url":
@@ -63,7 +66,13 @@ def picture_of(part: Mapping[str, Any], where: str, most: int = MOST_BYTES) -> P
 def _of_pixels(value: Any, where: str) -> Picture:
     if isinstance(value, Picture):
         return value
-    view = memoryview(value)
+    try:
+        view = memoryview(value)
+    except TypeError:
+        raise InputError(
+            f"{where}: pixels are {type(value).__name__}; give a buffer of uint8 of shape (height, width, 3), "
+            "as numpy.asarray(image) of an RGB image is"
+        ) from None
     if view.format != "B" or view.ndim != 3 or view.shape is None or view.shape[2] != 3 or not view.nbytes:
         raise InputError(
             f"{where}: pixels of shape {view.shape} and type {view.format}; give uint8 of shape "

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -20,22 +21,30 @@ import torch
 from torch import Tensor as Floats
 
 from tinsmith.compiler.vision import graph_of
+from tinsmith.data.readers import Example
 from tinsmith.formats.weights import in_gguf, weight_format
 from tinsmith.quant import vision as quant_vision
 from tinsmith.quant.assign import Choice, assign
 from tinsmith.quant.presets import Mix
-from tinsmith.search import sensitivity
+from tinsmith.search import sensitivity, text
 from tinsmith.search.floats import divergence
 from tinsmith.search.grams import Gatherer, Grams
 from tinsmith.spec import Spec, Tensor, Vision
 from tinsmith.system.progress import Display
 from tinsmith.train import network
 from tinsmith.train.packing import Packing
-from tinsmith.train.sequences import TokenSequence
+from tinsmith.train.sequences import Tokenization, TokenSequence
 from tinsmith.train.tensors import to_float32
 
+SHOWN = 256  # examples with pictures, the first, of which some are measured on
 TOKENS = 1024  # of images, that losses are measured on
 NAME = "sensitivity-vision.json"
+
+
+def read(spec: Spec, examples: Iterable[Example], task: str, system: str) -> list[TokenSequence]:
+    """Those that show pictures, as the model sees them; it has a vision half. Raises what Tokenization does."""
+    tokenize = Tokenization(spec, text.tokenizer(spec), task, system, spec.hyper.context, "context")
+    return tokenize.fitting(list(islice((one for one in examples if one.images), SHOWN)))
 
 
 def some(sequences: Sequence[TokenSequence], most: int = TOKENS) -> list[TokenSequence]:

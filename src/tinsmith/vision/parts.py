@@ -8,6 +8,7 @@ a file of its own beside the language model's, usually called mmproj.
 
 from __future__ import annotations
 
+import math
 import pkgutil
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 CONFIG = "config.json"
 # Of a tower.
 _MOST = {"layers": 1024, "patch": 256, "side": 1024, "heads": 1024}
+_EDGES = {"edge": 4096, "longest": 16384}  # of a rule for pictures, in pixels: as tin_pixels_size takes them
 # Innermost dimension first, as GGUF has it, by a tensor's name.
 Shapes = Mapping[str, tuple[int, ...]]
 
@@ -240,8 +242,8 @@ def parts_of(vision: Vision) -> tuple[Tower, Connector]:
 
 
 def checked(vision: Vision, where: str) -> Vision:
-    """Itself. Raises FormatError for sizes that no tower has: a file may say anything, and by them names are
-    made before its tensors are looked at."""
+    """Itself. Raises FormatError for sizes that no tower has, and rules that cut no picture: a file may say
+    anything, and by sizes names are made before its tensors are looked at."""
     sizes = vision.sizes
     for name, most in _MOST.items():
         given = getattr(sizes, name)
@@ -249,6 +251,14 @@ def checked(vision: Vision, where: str) -> Vision:
             raise FormatError(f"{where}: a vision tower of {name} {given}; it must be from 1 to {most}")
     if sizes.dim % sizes.heads:
         raise FormatError(f"{where}: the tower's width {sizes.dim} is no multiple of its {sizes.heads} heads")
+    if not all(0 < one < math.inf for one in vision.pictures.std):
+        raise FormatError(
+            f"{where}: pictures' values are divided by {list(vision.pictures.std)}; each must be more than 0"
+        )
+    for name, most in _EDGES.items():
+        given = getattr(vision.pictures, name, 1)
+        if not 0 < given <= most:
+            raise FormatError(f"{where}: pictures of {name} {given}; it must be from 1 to {most}")
     if not 0 < vision.joint.merge <= sizes.side:
         raise FormatError(
             f"{where}: {vision.joint.merge} patches a side make a token; it must be from 1 to {sizes.side}"
