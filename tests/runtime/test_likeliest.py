@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from plain_sessions import DONE, PENDING, TOKEN, fed, generated, row, together
 from tiny_models import tiny_spec
+from transformers_models import CHATML
 
 import tinsmith
 from tinsmith import _core, cli
@@ -28,10 +29,6 @@ from tinsmith.runtime import Model
 from tinsmith.train.tensors import from_float32, to_float32
 
 SHARPER = 8
-CHATML = (
-    "{% for m in messages %}{{ '<|im_start|>' + m['role'] + '\n' + m['content'] + '<|im_end|>\n' }}{% endfor %}"
-    "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
-)
 ROOM, LEFT_BEHIND, LEAST, CANDIDATES = 24, 8, -10.0, 256
 CASES = ("llama", "qwen35", "lfm2", "falcon_h1", "gemma3")
 TEXTS = ["lamp", "lantern", "lake", "light on", "light off", "on", "off", "often", "a", "ab", "abc", "the lake"]
