@@ -281,11 +281,11 @@ def test_a_session_may_leave_a_batch_where_its_guess_is_under_way() -> None:
 def test_a_batch_has_room_for_its_guesses() -> None:
     """Of as many as its rows can hold; a session of a batch has none of its own."""
     sizes = [
-        [_core.Batch(model, rows=rows).size() for rows in (3, 4, 32, 64)] for model in (core(), without())
+        [_core.Batch(model, rows=64, logit_rows=rows).size() for rows in (1, 2, 4, 32, 64)]
+        for model in (core(), without())
     ]
     more = [with_it - plain for with_it, plain in zip(*sizes, strict=True)]
-    assert more[0] < more[1] < more[2] == more[3]
-    assert _core.Batch(core(), rows=1).size() - _core.Batch(without(), rows=1).size() < more[0]
+    assert more[0] < more[1] < more[2] < more[3] == more[4]
     alone, batched = (_core.Session(core(), **OPTIONS, batched=there).size() for there in (False, True))
     plain = [_core.Session(without(), **OPTIONS, batched=there).size() for there in (False, True)]
     assert alone - batched > plain[0] - plain[1]
