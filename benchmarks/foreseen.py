@@ -81,7 +81,9 @@ def seconds(model: _core.Model, count: int, tokens: int, lookup: int) -> tuple[f
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("--shape", default="qwen3.5-0.8b", choices=[s for s in SHAPES if s.startswith("qwen3.5")])
+    parser.add_argument(
+        "--shape", default="qwen3.5-0.8b", choices=[s for s in SHAPES if s.startswith("qwen3.5")]
+    )
     parser.add_argument("--layers", type=int)
     parser.add_argument("--sessions", default="1,2,4,8")
     parser.add_argument("--tokens", type=int, default=48)
@@ -89,9 +91,7 @@ def main() -> int:
     for right in (True, False):
         model = _core.Model(build_image(foreseeing(args.shape, args.layers, right=right)))
         for count in map(int, args.sessions.split(",")):
-            runs = [
-                [seconds(model, count, args.tokens, lookup) for lookup in (0, 1)] for _ in range(RUNS)
-            ]
+            runs = [[seconds(model, count, args.tokens, lookup) for lookup in (0, 1)] for _ in range(RUNS)]
             assert all(plain[2] == guessed[2] for plain, guessed in runs)
             row = {
                 "sessions": count,
