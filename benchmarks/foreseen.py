@@ -2,9 +2,10 @@
 
     python benchmarks/foreseen.py [--shape qwen3.5-0.8b] [--layers N] [--sessions 1,2,4,8] [--tokens 48]
 
-Weights are random, but so that the layer is always right: nothing adds to a token's embedding, so that what follows
-is the head's answer to it, which the layer passes on. Or always wrong, where it passes on noise. Times are the processor's,
-on one thread, of the answers behind their prompts, medians of runs by turns, as a share of those without guesses.
+Weights are random, but so that the layer is always right: nothing adds to a token's embedding, so that what
+follows is the head's answer to it, which the layer passes on. Or always wrong, where it passes on noise. Times
+are the processor's, on one thread, of the answers behind their prompts, medians of runs by turns, as a share of
+those without guesses.
 """
 
 from __future__ import annotations
