@@ -595,8 +595,8 @@ TIN_API tin_status tin_session_draft(tin_session *session, const void *data, siz
  * sampling  NULL for greedy; copied
  * lookup    most tokens to guess at once from what followed the same words earlier in the session
  *           (prompt lookup: Saxena 2023), where the session's draft table has none; 0 for no guesses at
- *           all. A model's own layer for it (multi-token prediction; mtp/program.bin) guesses one, where
- *           the session steps alone. Guesses are checked, many at a time, against what is chosen without them, so they
+ *           all. A model's own layer for it (multi-token prediction; mtp/program.bin) guesses one; those of a
+ *           batch go through it together. Guesses are checked, many at a time, against what is chosen without them, so they
  *           change no token; they pay where answers repeat their prompt, or are like those of training.
  *           At most logit_rows - 1 are used, and none for a model with recurrent states without
  *           checkpoints.

@@ -37,7 +37,7 @@ int32_t core_outside_step(core_session *self) {
     static const tini_budget endless = {0};
     tin_session *s = self->session;
     for (;;) {
-        tini_generate_choose(s, &endless, 0);
+        tini_generate_choose(s, NULL, &endless, 0);
         int32_t event = tini_session_event(s);
         if (event != TIN_STEP_PENDING)
             return event;

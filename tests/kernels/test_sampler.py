@@ -326,6 +326,21 @@ def test_the_same_seed_and_position_replay(sampler: Sampler) -> None:
     assert (once != other).mean() > 0.5
 
 
+def test_shares_are_those_of_a_sum_one_by_one(sampler: Sampler) -> None:
+    """Of all tokens, many at once, as of a mask that has all, to the bit; with what is no number, too."""
+    share = sampler.core.tini_log_share
+    share.restype = ctypes.c_double
+    for vocab in (2, 63, 64, 65, 1000, 49_152):
+        for spread, odd in ((0.01, ()), (3.0, (-np.inf, np.nan)), (60.0, (np.nan,)), (60.0, (np.inf, np.nan))):
+            logits = row(vocab, 3, spread)
+            logits[: len(odd)] = odd
+            pointer = logits.ctypes.data_as(ctypes.c_void_p)
+            mask = mask_of(np.ones(vocab, bool))
+            words = mask.ctypes.data_as(ctypes.c_void_p)
+            for token in range(min(vocab, 5)):
+                assert share(pointer, vocab, None, token) == share(pointer, vocab, words, token)
+
+
 @pytest.mark.parametrize("spread", [0.01, 3.0, 40.0])
 def test_log_shares_are_those_of_the_softmax(sampler: Sampler, spread: float) -> None:
     share = sampler.core.tini_log_share

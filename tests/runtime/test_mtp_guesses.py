@@ -10,7 +10,7 @@ from functools import cache
 from typing import Any
 
 import pytest
-from plain_sessions import DONE, PENDING, generated, plainly, together
+from plain_sessions import DONE, PENDING, TOKEN, generated, plainly
 from predicting import predicting_spec, predictions_image
 
 from tinsmith import _core
@@ -208,13 +208,84 @@ def test_what_comes_between_leaves_no_trace() -> None:
         assert generated(session, 5, 1) == more
 
 
-def test_in_a_batch_there_are_none() -> None:
-    sessions = [asked(prompt) for prompt in prompts(3)]
-    batch = _core.Batch(core(), rows=30)
+def stepped(batch: _core.Batch, sessions: Sequence[_core.Session], got: list[list[int]], budget: int) -> bool:
+    """Whether some still generate."""
+    events = batch.step(budget)
+    for session, event, tokens in zip(sessions, events, got, strict=True):
+        if event == TOKEN:
+            tokens.append(session.token())
+    return not {TOKEN, PENDING}.isdisjoint(events)
+
+
+def in_a_batch(
+    sessions: Sequence[_core.Session], count: int, model: _core.Model | None = None, budget: int = 0
+) -> list[list[int]]:
+    """What each generates in a batch."""
+    batch, got = _core.Batch(model or core(), rows=100), [list[int]() for _ in sessions]
     for session in sessions:
         batch.add(session)
-        session.generate(20, 1)
-    assert together(batch, sessions) == [plainly(without(), prompt, 20) for prompt in prompts(3)]
+        session.generate(count, 1)
+    busy = True
+    while busy or not all(session.finish() for session in sessions):
+        busy = stepped(batch, sessions, got, budget)
+    return got
+
+
+@pytest.mark.parametrize("batched", [False, True])
+def test_in_a_batch_each_has_the_guess_that_it_has_alone(batched: bool) -> None:
+    asks = prompts(7)
+    sessions = [asked(prompt, batched=batched) for prompt in asks]
+    assert in_a_batch(sessions, 3) == [plainly(without(), prompt, 3) for prompt in asks]
+    alone = [asked(prompt) for prompt in asks]
+    for session in alone:
+        generated(session, 3, 1)
+    passes = [session.passes() for session in sessions]
+    assert passes == [session.passes() for session in alone]
+    assert set(passes) == {2, 3}
+
+
+def test_in_a_batch_tokens_are_those_of_plain_decoding_in_fewer_passes() -> None:
+    grammar = compile_regex("([a-m]{1,4} ){6}[xyz]{4}").data
+    passes = []
+    for model, budget in ((without(main=KNOWN), 0), (core(main=KNOWN), 0), (core(main=KNOWN), 1)):
+        beside = [asked(prompt, model, batched=True) for prompt in prompts(4)]
+        alone = [asked(prompt, without(main=KNOWN)) for prompt in prompts(4)]
+        beside[2].constrain(_core.Constraint(model, grammar))
+        alone[2].constrain(_core.Constraint(without(main=KNOWN), grammar))
+        assert in_a_batch(beside, 30, model, budget) == [generated(session, 30) for session in alone]
+        passes.append(sum(session.passes() for session in beside))
+    assert max(passes[1:]) < 0.75 * passes[0]
+
+
+def test_a_session_may_leave_a_batch_where_its_guess_is_under_way() -> None:
+    asks = prompts(3)
+    answers = [plainly(without(), prompt, 9) for prompt in asks]
+    more = plainly(without(), [*asks[0], 9, 8, 7], 3)
+    for stop in range(1, 100, 11):
+        sessions = [asked(prompt) for prompt in asks]
+        batch, got = _core.Batch(core(), rows=40), [list[int]() for _ in asks]
+        for session in sessions:
+            batch.add(session)
+            session.generate(9, 1)
+        for _ in range(stop):
+            stepped(batch, sessions, got, 1)
+        batch.remove(sessions[0])
+        assert sessions[0].tokens()[1] == [*asks[0], *answers[0]][: len(asks[0]) + len(got[0])]
+        sessions[0].replace([*asks[0], 9, 8, 7])
+        assert generated(sessions[0], 3, 1) == more
+        while not all(session.finish() for session in sessions[1:]):
+            stepped(batch, sessions[1:], got[1:], 0)
+        assert got[1:] == answers[1:]
+
+
+def test_a_batch_has_room_for_its_guesses() -> None:
+    """Of as many as its rows can hold; a session of a batch has none of its own."""
+    sizes = [
+        [_core.Batch(model, rows=64, logit_rows=rows).size() for rows in (1, 2, 4, 32, 64)]
+        for model in (core(), without())
+    ]
+    more = [with_it - plain for with_it, plain in zip(*sizes, strict=True)]
+    assert more[0] < more[1] < more[2] < more[3] == more[4]
     alone, batched = (_core.Session(core(), **OPTIONS, batched=there).size() for there in (False, True))
     plain = [_core.Session(without(), **OPTIONS, batched=there).size() for there in (False, True)]
     assert alone - batched > plain[0] - plain[1]

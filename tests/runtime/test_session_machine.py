@@ -40,7 +40,7 @@ CONSTRAINTS = (
 OPTIONS: tuple[dict[str, Any], ...] = (  # of the machine's three sessions
     {"chunk": 16, "logit_rows": 8, "checkpoints": 2},
     {"chunk": 5, "logit_rows": 3, "threads": 2},
-    {"chunk": 16, "batched": True},
+    {"chunk": 16, "batched": True, "logit_rows": 4, "checkpoints": 1},
 )
 # temperature, top_k, top_p, min_p, repetition_penalty, repeat_last, seed
 SAMPLINGS = ((0.0, 0, 1.0, 0.0, 1.0, 0, 0), (1.5, 20, 0.95, 0.0, 1.2, 30, 3), (0.8, 0, 1.0, 0.05, 1.0, 0, 4))

@@ -81,12 +81,8 @@ TINI_INLINE int32_t tini_nearest(float x) {
     return (int32_t)(tini_bits(x + TINI_ROUND_F32) - tini_bits(TINI_ROUND_F32));
 }
 
-/* exp(x) within 1.5 ulp for x in [-87.3, 88]; 0 below, infinity above; exp(0) is exactly 1. */
-TINI_INLINE float tini_exp(float x) {
-    if (x < TINI_EXP_LOWEST)
-        return 0.0f;
-    if (x > TINI_EXP_HIGHEST)
-        return TINI_INFINITY;
+/* exp(x) for x in [-87.3, 88]; anything else gives some number. */
+TINI_INLINE float tini_exp_within(float x) {
     int32_t whole = tini_nearest(x * TINI_EXP_LOG2E);
     float n = (float)whole;
     float r = (x - n * TINI_EXP_LN2_HIGH) - n * TINI_EXP_LN2_LOW;
@@ -97,6 +93,16 @@ TINI_INLINE float tini_exp(float x) {
     p = p * r + TINI_EXP_P0;
     float y = (p * (r * r) + r) + 1.0f;
     return y * tini_float(((uint32_t)whole + 127u) << 23);
+}
+
+/* exp(x) within 1.5 ulp for x in [-87.3, 88]; 0 below, infinity above; exp(0) is exactly 1. */
+TINI_INLINE float tini_exp(float x) {
+    return x < TINI_EXP_LOWEST ? 0.0f : x > TINI_EXP_HIGHEST ? TINI_INFINITY : tini_exp_within(x);
+}
+
+/* tini_exp of x <= 88 without a branch, so that compilers make lanes of a loop; 0 of what is no number. */
+TINI_INLINE float tini_exp_below(float x) {
+    return tini_float(tini_bits(tini_exp_within(x)) & (0u - (uint32_t)(x >= TINI_EXP_LOWEST)));
 }
 
 /* 2 sqrt(2 / pi), and 0.044715 times that: gelu by tanh, 0.5 x (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3))), is

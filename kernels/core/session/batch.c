@@ -2,15 +2,20 @@
 #include "../base/error.h"
 #include "../base/memory.h"
 #include "generate.h"
+#include "predictor.h"
 
 #include <string.h>
 
 TINI_REGION_COLD
 
+/* The most sessions that the model's own layer guesses for at once. Where more share a pass, few guesses are worth a row. */
+enum { MOST_PREDICTED = 16 };
+
 struct tin_batch {
     const tin_model *model;
     tin_batch_options options; /* with defaults filled in */
     tini_pass pass;
+    tini_predictor *predictor; /* NULL where the model has no layer for it, or there is no row for a guess */
     /* [options.rows]: those with rows in the pass under way, or that have yet to choose by the last one's logits. */
     tin_session **members;
     uint32_t member_count;
@@ -38,22 +43,28 @@ static tin_status resolve_batch(const tin_model *model, const tin_batch_options 
     return TIN_OK;
 }
 
-/* Where the members and the pass lie behind the batch itself; the bytes of all. */
-static uint64_t plan_batch(const tin_model *model, const tin_batch_options *options, uint64_t *members,
-                           uint64_t *pass) {
-    uint64_t total = 0;
-    tini_take(&total, sizeof(tin_batch));
-    *members = tini_take(&total, options->rows * sizeof(tin_session *));
-    *pass = total;
-    return total + tini_pass_place(NULL, &model->program, options->rows, options->logit_rows,
-                                   options->adapter_rank, NULL);
+/* Where the batch's parts lie behind itself. */
+typedef struct batch_layout {
+    uint64_t members, pass, predictor, total;
+} batch_layout;
+
+static batch_layout plan_batch(const tin_model *model, const tin_batch_options *options) {
+    batch_layout l = {0};
+    tini_take(&l.total, sizeof(tin_batch));
+    l.members = tini_take(&l.total, options->rows * sizeof(tin_session *));
+    l.pass = l.total;
+    l.total +=
+        tini_pass_place(NULL, &model->program, options->rows, options->logit_rows, options->adapter_rank, NULL);
+    l.predictor =
+        tini_take(&l.total, tini_predictor_bytes(model, options->rows, options->logit_rows, MOST_PREDICTED));
+    return l;
 }
 
 size_t tin_batch_size(const tin_model *model, const tin_batch_options *given, tin_error *error) {
     tin_batch_options options;
     if (resolve_batch(model, given, &options, error))
         return 0;
-    uint64_t members, pass, total = plan_batch(model, &options, &members, &pass);
+    uint64_t total = plan_batch(model, &options).total;
     if ((size_t)total != total) {
         tini_fail(error, TIN_ERR_ARGUMENT, "the batch needs %llu bytes, more than this machine can address",
                   (unsigned long long)total);
@@ -68,8 +79,8 @@ tin_status tin_batch_create(const tin_model *model, const tin_batch_options *giv
     tin_status status = resolve_batch(model, given, &options, error);
     if (status)
         return status;
-    uint64_t members, pass, total = plan_batch(model, &options, &members, &pass);
-    if (tini_lacks(memory, memory_size, total, "the batch needs", error))
+    batch_layout l = plan_batch(model, &options);
+    if (tini_lacks(memory, memory_size, l.total, "the batch needs", error))
         return TIN_ERR_MEMORY;
     if (!out)
         return tini_fail(error, TIN_ERR_ARGUMENT, "no place for the batch's pointer");
@@ -78,11 +89,13 @@ tin_status tin_batch_create(const tin_model *model, const tin_batch_options *giv
     memset(b, 0, sizeof *b);
     b->model = model;
     b->options = options;
-    b->members = (tin_session **)(void *)(base + members);
+    b->members = (tin_session **)(void *)(base + l.members);
     tini_pass_place(&b->pass, &model->program, options.rows, options.logit_rows, options.adapter_rank,
-                    base + pass);
+                    base + l.pass);
     b->pass.kernels = model->kernels;
     b->pass.executor = options.executor;
+    if (l.predictor != l.total)
+        b->predictor = tini_predictor_create(model, &b->pass, MOST_PREDICTED, base + l.predictor);
     *out = b;
     return TIN_OK;
 }
@@ -174,13 +187,13 @@ static int settle_sessions(tin_batch *b, tin_session *const *sessions, uint32_t 
     for (; b->member_count; b->member_count--) {
         tin_session *s = b->members[b->member_count - 1];
         int due = s->phase == TINI_CHOOSING;
-        if (!tini_generate_choose(s, budget, *worked))
+        if (!tini_generate_choose(s, b->predictor, budget, *worked))
             return 0;
         *worked |= due;
     }
     for (uint32_t k = 0; k < count; k++) {
         int due = sessions[k]->phase == TINI_CHOOSING;
-        if (!tini_generate_choose(sessions[k], budget, *worked))
+        if (!tini_generate_choose(sessions[k], b->predictor, budget, *worked))
             return 0;
         *worked |= due;
     }
@@ -196,6 +209,11 @@ static int32_t gather_events(tin_session *const *sessions, uint32_t count, int32
     return gathered;
 }
 
+/* Whether the session is free, or the batch has it. */
+static int is_ours(const tin_batch *b, const tin_session *s) {
+    return !s->running || s->running == &b->pass || (b->predictor && s->running == &b->predictor->pass);
+}
+
 int32_t tin_batch_step(tin_batch *b, tin_session *const *sessions, uint32_t count, uint64_t budget_ns,
                        int32_t *events) {
     if (budget_ns && !b->options.clock_ns)
@@ -203,19 +221,25 @@ int32_t tin_batch_step(tin_batch *b, tin_session *const *sessions, uint32_t coun
     if (!sessions || !events || !count)
         return TIN_ERR_ARGUMENT;
     for (uint32_t k = 0; k < count; k++)
-        if (!sessions[k] || sessions[k]->model != b->model ||
-            (sessions[k]->running && sessions[k]->running != &b->pass) ||
+        if (!sessions[k] || sessions[k]->model != b->model || !is_ours(b, sessions[k]) ||
             tini_adapters_rank(&sessions[k]->adapters) > b->options.adapter_rank ||
             tini_input_widest(&sessions[k]->input) > b->options.rows)
             return TIN_ERR_ARGUMENT;
     tini_budget budget = tini_budget_begin(b->options.clock_ns, b->options.clock_context, budget_ns);
     int worked = 0;
     for (;;) {
-        if (!b->passing && !settle_sessions(b, sessions, count, &budget, &worked))
+        int guessing = b->predictor && b->predictor->count;
+        if (!b->passing && !guessing && !settle_sessions(b, sessions, count, &budget, &worked))
             return gather_events(sessions, count, events);
         int32_t gathered = gather_events(sessions, count, events);
         if (gathered || (worked && tini_budget_spent(&budget) > budget.ns))
             return gathered;
+        if (!b->passing && tini_predictor_due(b->predictor, sessions, count)) {
+            if (!tini_predictor_run(b->predictor, &budget))
+                return 0;
+            worked = 1;
+            continue;
+        }
         if (!b->passing) {
             gather_members(b, sessions, count);
             if (!b->member_count)
@@ -247,6 +271,7 @@ void tin_batch_cancel(tin_batch *b) {
         tini_session_drop(b->members[k]);
     b->member_count = 0;
     b->passing = 0;
+    tini_predictor_cancel(b->predictor);
 }
 
 TINI_REGION_END

@@ -21,7 +21,7 @@ typedef struct choice {
 
 tin_status tini_generate_end(tin_session *s, tin_error *error) {
     uint32_t known = tini_session_known(s);
-    tini_predictor_drop(s);
+    tini_session_unpredict(s);
     if (known < s->count) {
         tin_status status = tini_session_check_free(s, error);
         if (status)
@@ -90,7 +90,7 @@ tin_status tin_session_generate(tin_session *s, const tin_sampling *sampling, ui
     s->phase = s->position == s->count || s->constraint ? TINI_CHOOSING : TINI_FOLLOWING;
     s->ready.fresh = 0;
     if (s->phase == TINI_FOLLOWING) /* checked with the prompt */
-        tini_guess(s);
+        tini_guess(s, NULL);
     return TIN_OK;
 }
 
@@ -230,7 +230,7 @@ static void turned(tin_session *s, uint32_t same) {
         tini_drafter_begin(s->drafter, s->input.tokens, s->search->begin);
 }
 
-static void choose(tin_session *s) {
+static void choose(tin_session *s, tini_predictor *predictor) {
     uint32_t guesses = s->guesses, at = s->count - guesses;
     choice c = {.at = at, .guesses = guesses, .same = TINI_NONE};
     c.first = c.used = c.at - 1;
@@ -258,13 +258,13 @@ static void choose(tin_session *s) {
         if (c.used < s->position && s->position == s->count)
             tini_session_remake(s, s->count - 1);
     }
-    tini_guess_checked(s, at, guesses, c.right);
+    tini_guess_checked(s, predictor, at, guesses, c.right);
     if (guesses)
         tini_session_leave_guesses(s);
     if (c.same != TINI_NONE)
         turned(s, c.same);
     if (!s->finish)
-        tini_guess(s);
+        tini_guess(s, predictor);
 }
 
 /* What a choice may take: the most that one took lately, since the tokens that have a weight decide how long drawing
@@ -273,13 +273,13 @@ static uint64_t expected_ns(const tin_session *s) {
     return s->chosen_ns > s->choice_ns ? s->chosen_ns : s->choice_ns;
 }
 
-int tini_generate_choose(tin_session *s, const tini_budget *budget, int worked) {
+int tini_generate_choose(tin_session *s, tini_predictor *predictor, const tini_budget *budget, int worked) {
     if (s->phase != TINI_CHOOSING)
         return 1;
     uint64_t spent = tini_budget_spent(budget);
     if (budget->clock_ns && worked && spent + expected_ns(s) > budget->ns)
         return 0;
-    choose(s);
+    choose(s, predictor);
     s->phase = TINI_FOLLOWING;
     if (budget->clock_ns) {
         uint64_t most = expected_ns(s);

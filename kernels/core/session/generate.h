@@ -15,7 +15,8 @@
 
 /* Chooses, where that is due, and guesses what follows. 0 when there is no time left for it; where nothing was done yet
  * (worked is 0) it is done all the same. */
-int tini_generate_choose(tin_session *session, const tini_budget *budget, int worked);
+int tini_generate_choose(tin_session *session, struct tini_predictor *predictor, const tini_budget *budget,
+                         int worked);
 /* Ends a generation: what was not announced is taken back. STATE when that is under way in a batch. */
 tin_status tini_generate_end(tin_session *session, tin_error *error);
 

@@ -33,9 +33,7 @@ void tini_guess_by(tin_session *s, const tini_draft *table) {
 static void forget(tin_session *s) {
     s->said = -1;
     s->drafted = 0;
-    tini_predictor_drop(s);
-    if (s->predictor)
-        s->predictor->made = 0;
+    s->predicted = TINI_UNPREDICTED;
     if (s->drafter)
         s->drafter->said = -1;
 }
@@ -198,7 +196,7 @@ static void look_up(ahead *a, uint32_t from, uint32_t most) {
     }
 }
 
-void tini_guess(tin_session *s) {
+void tini_guess(tin_session *s, tini_predictor *predictor) {
     uint32_t room = tini_session_context(s) - s->count, expected = 0;
     room = least(least(room, MOST_GUESSES), least(s->left, s->options.logit_rows) - 1);
     forget(s);
@@ -224,7 +222,7 @@ void tini_guess(tin_session *s) {
         most = 0;
     }
     s->drafted = a.at != s->count && expected >= expected_of(s->luck, most);
-    if (tini_predictor_begin(s, s->drafted ? expected : expected_of(s->luck, most))) {
+    if (tini_predictor_wish(predictor, s, s->drafted ? expected : expected_of(s->luck, most))) {
         s->drafted = 0;
         return;
     }
@@ -273,11 +271,12 @@ static void judge(tin_session *s, int32_t token, uint32_t guesses, uint32_t righ
     d->trust = least(tini_guess_judged(d->trust, hoped, came), MOST_TRUST);
 }
 
-void tini_guess_checked(tin_session *s, uint32_t at, uint32_t guesses, uint32_t right) {
+void tini_guess_checked(tin_session *s, tini_predictor *predictor, uint32_t at, uint32_t guesses,
+                        uint32_t right) {
     if (at < s->count)
         judge(s, s->input.tokens[at], guesses, right);
-    if (guesses && s->predictor && s->predictor->made) {
-        tini_predictor_checked(s, right != 0);
+    if (guesses && s->predicted == TINI_PREDICTED) {
+        tini_predictor_checked(predictor, s, right != 0);
         return;
     }
     if (s->drafted || !guesses)

@@ -23,15 +23,16 @@ uint32_t tini_tokens_left(const tin_session *session, uint32_t at);
 void tini_guess_by(tin_session *session, const tini_draft *table);
 /* A generation begins. lookup: most guesses by what followed earlier; 0: no guesses at all. */
 void tini_guess_begin(tin_session *session, uint32_t lookup);
-/* Puts guesses behind the session's tokens. */
-void tini_guess(tin_session *session);
+/* Puts guesses behind the session's tokens, or has it wish for the predictor's, where there is one. */
+void tini_guess(tin_session *session, struct tini_predictor *predictor);
 /* Puts that one, and what must come behind it; 0 where it may not come, or would be for nothing. */
 int tini_guess_put(tin_session *session, int32_t token);
 /* Whether a guess with that chance is worth its row, and what making it takes besides, of 256 of a pass. */
 int tini_guess_pays(const tin_session *session, uint32_t chance, uint32_t making);
 /* How many of 256 come true: as was held before, and as `came` of those that were expected to hoped / 256 times. */
 uint32_t tini_guess_judged(uint32_t held, uint32_t hoped, uint32_t came);
-/* Tokens were chosen from `at` on. Of so many guesses for them, the first `right` were. */
-void tini_guess_checked(tin_session *session, uint32_t at, uint32_t guesses, uint32_t right);
+/* Tokens were chosen from `at` on. Of so many guesses for them, the first `right` were; where they are a predictor's, it is told. */
+void tini_guess_checked(tin_session *session, struct tini_predictor *predictor, uint32_t at, uint32_t guesses,
+                        uint32_t right);
 
 #endif

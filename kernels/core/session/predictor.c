@@ -21,20 +21,28 @@ static uint32_t likely_tokens(const tin_model *model) {
 }
 
 typedef struct predictor_layout {
-    uint64_t states, pass, total;
+    uint32_t most;
+    uint64_t members, states, total;
 } predictor_layout;
 
-static predictor_layout plan(const tin_model *model) {
+/* The rows, with what the layer's program has in the arena for each, must find room in the host. */
+static predictor_layout plan(const tin_model *model, uint32_t rows, uint32_t logit_rows, uint32_t sessions) {
     predictor_layout l = {0};
+    if (!model->mtp.header)
+        return l;
+    uint64_t fit = rows * model->program.header->row_bytes / model->mtp.header->row_bytes;
+    l.most = sessions < logit_rows / 2 ? sessions : logit_rows / 2;
+    l.most = l.most < fit ? l.most : (uint32_t)fit;
+    if (!l.most)
+        return l;
     tini_take(&l.total, TINI_PREDICTOR_ROOM);
-    l.states = tini_take(&l.total, 2 * tini_states_bytes(&model->mtp));
-    l.pass = l.total;
-    l.total += tini_pass_place(NULL, &model->mtp, 1, 1, 0, NULL);
+    l.members = tini_take(&l.total, (uint64_t)l.most * TINI_FORESEEN_ROOM);
+    l.states = tini_take(&l.total, l.most * tini_states_bytes(&model->mtp));
     return l;
 }
 
-uint64_t tini_predictor_bytes(const tin_model *model, const tin_session_options *options) {
-    return model->mtp.header && !options->batched && options->logit_rows > 1 ? plan(model).total : 0;
+uint64_t tini_predictor_bytes(const tin_model *model, uint32_t rows, uint32_t logit_rows, uint32_t sessions) {
+    return plan(model, rows, logit_rows, sessions).total;
 }
 
 /* Bytes of the weights that a token goes through, with so many of the head's rows. */
@@ -50,45 +58,46 @@ static uint64_t bytes_read(const tini_program *p, uint32_t tokens) {
     return total;
 }
 
-tini_predictor *tini_predictor_create(const tin_session *s, uint8_t *memory) {
-    const tin_model *model = s->model;
-    predictor_layout l = plan(model);
+tini_predictor *tini_predictor_create(const tin_model *model, tini_pass *host, uint32_t sessions,
+                                      uint8_t *memory) {
+    predictor_layout l = plan(model, host->most_rows, host->most_logits, sessions);
     tini_predictor *p = (tini_predictor *)(void *)memory;
     uint64_t own = bytes_read(&model->mtp, likely_tokens(model)),
              all = bytes_read(&model->program, model->program.header->vocab);
     memset(p, 0, sizeof *p);
-    p->states = (tini_states){
-        .program = &model->mtp,
-        .base = memory + l.states,
-        .at = p->at,
-        .bytes = tini_states_bytes(&model->mtp),
-        .slots = 2,
-    };
-    tini_pass_place(&p->pass, &model->mtp, 1, 1, 0, memory + l.pass);
-    p->pass.kernels = model->kernels;
-    p->pass.executor = s->options.executor;
+    p->pass = *host;
+    p->pass.program = &model->mtp;
+    p->pass.most_rows = p->pass.most_logits = p->most = l.most;
+    p->host = host;
+    p->members = (tini_foreseen *)(void *)(memory + l.members);
+    for (uint32_t k = 0; k < l.most; k++) {
+        tini_foreseen *m = &p->members[k];
+        m->caches.program = &model->mtp;
+        m->states = (tini_states){.program = &model->mtp, .slots = 1};
+        m->states.bytes = tini_states_bytes(&model->mtp);
+        m->states.base = memory + l.states + k * m->states.bytes;
+    }
     p->cost = own < all ? (uint32_t)(TINI_CERTAIN * own / all) : TINI_CERTAIN;
+    p->share = p->cost;
     p->luck = TINI_UNTRIED;
     return p;
 }
 
-/* The hidden state of the newest token, where all but the one chosen last is computed and the states are at hand; else NULL.
- * Behind a pass of a batch there is none: it goes on there. */
+/* The hidden state of the newest token, where all but the one chosen last is computed and the states are at hand; else NULL. */
 static const float *newest_hidden(const tin_session *s) {
-    if (!s->position || s->position + 1 != s->count || s->ready.pass != &s->pass)
+    if (!s->position || s->position + 1 != s->count)
         return NULL;
     return tini_states_of(&s->states, s->position, s->states.program->header->states - 1);
 }
 
-/* Which tiles of logits are wanted: those that the constraint allows, and where they are more than the likely tokens', of
- * these; 0 where it does not say. */
-static int ask(const tin_session *s, tini_pass *pass) {
-    uint32_t *bits = pass->tile_bits, tiles = (s->model->program.header->vocab + TINI_TILE - 1) / TINI_TILE;
+/* Which tiles of logits the session wants: those that its constraint allows, and where they are more than the likely tokens',
+ * of these; 0 where it does not say. */
+static int ask(const tin_session *s, uint32_t *bits) {
+    uint32_t tiles = (s->model->program.header->vocab + TINI_TILE - 1) / TINI_TILE;
     uint32_t likely = (likely_tokens(s->model) + TINI_TILE - 1) / TINI_TILE, allowed = 0;
-    if (!s->constraint)
-        memset(bits, 0xFF, (tiles + 31) / 32 * sizeof *bits);
-    else if (!tini_constraint_tiles(s->constraint, NULL, 0, 0, s->left, tini_session_context(s) - s->count,
-                                    bits))
+    memset(bits, s->constraint ? 0 : 0xFF, (tiles + 31) / 32 * sizeof *bits);
+    if (s->constraint &&
+        !tini_constraint_tiles(s->constraint, NULL, 0, 0, s->left, tini_session_context(s) - s->count, bits))
         return 0;
     for (uint32_t tile = 0; tile < tiles; tile++)
         allowed += bits[tile >> 5] >> (tile & 31) & 1;
@@ -105,8 +114,7 @@ static int ask(const tin_session *s, tini_pass *pass) {
 }
 
 /* The likeliest of the tokens whose logits were made and whose bit is set in the mask, where there is one; -1: none is. */
-static int32_t likely_guess(const tini_pass *pass, const uint32_t *mask) {
-    const float *logits = pass->logits;
+static int32_t likely_guess(const tini_pass *pass, const float *logits, const uint32_t *mask) {
     int32_t best = -1;
     for (uint32_t k = 0; k < pass->tile_count; k++) {
         uint32_t first = pass->tile_list[k] * TINI_TILE, vocab = pass->program->header->vocab;
@@ -117,57 +125,136 @@ static int32_t likely_guess(const tini_pass *pass, const uint32_t *mask) {
     return best;
 }
 
-int tini_predictor_begin(tin_session *s, uint32_t expected) {
-    static const tini_adapters none;
-    tini_predictor *p = s->predictor;
-    if (!p || (expected && expected + TINI_CERTAIN * p->cost >= TINI_CERTAIN * p->luck))
+int tini_predictor_wish(tini_predictor *p, tin_session *s, uint32_t expected) {
+    if (!p || !newest_hidden(s) || (expected && expected + TINI_CERTAIN * p->share >= TINI_CERTAIN * p->luck))
         return 0;
-    const float *hidden = newest_hidden(s);
-    if (!hidden)
-        return 0;
-    if (p->resting) {
-        p->resting--;
-        return 0;
-    }
-    memcpy(tini_states_at(&p->states, 0, 0), hidden, (size_t)p->states.bytes);
-    p->states.from = 0;
-    p->states.to = 1;
-    p->states.work = TINI_NONE;
-    p->caches = s->caches;
-    p->caches.program = &s->model->mtp;
-    p->caches.offsets = s->caches.offsets + s->caches.program->header->caches - 1;
-    tini_pass_begin(&p->pass);
-    for (uint32_t rows = 0; rows < 2; rows++) {
-        tini_pass_add(&p->pass, &p->caches, &p->states, &none, &s->input, s->position, rows);
-        if (!rows)
-            tini_pass_logits_begin(&p->pass);
-    }
-    p->due = ask(s, &p->pass);
-    tini_pass_begun(&p->pass);
-    return p->due;
+    p->missed |= p->resting != 0;
+    if (!p->resting)
+        s->predicted = TINI_WISHED;
+    return !p->resting;
 }
 
-int tini_predictor_run(tin_session *s, const tini_budget *budget) {
-    tini_predictor *p = s->predictor;
-    const uint32_t *mask = NULL;
-    if (!tini_pass_run(&p->pass, budget))
-        return 0;
-    p->due = 0;
-    if (s->constraint && tin_constraint_mask(s->constraint, tini_tokens_left(s, s->count), &mask, NULL))
-        return 1;
-    p->made = tini_guess_put(s, likely_guess(&p->pass, mask));
-    return 1;
-}
-
-void tini_predictor_checked(tin_session *s, int right) {
-    tini_predictor *p = s->predictor;
-    p->luck = tini_guess_judged(p->luck, WEIGHT * TINI_CERTAIN, right ? WEIGHT : 0);
-    p->made = 0;
+/* The guesses of the last pass are judged as one. */
+static void judge_guesses(tini_predictor *p, const tin_session *s) {
+    uint32_t right = (WEIGHT * p->right + p->checked / 2) / p->checked;
+    p->luck = tini_guess_judged(p->luck, WEIGHT * TINI_CERTAIN, right);
+    p->made = p->checked = p->right = 0;
     if (tini_guess_pays(s, p->luck, p->cost))
         p->rest = 0;
     else if (p->rest < LONGEST_PAUSE)
         p->rest += p->rest + 1 > FIRST_PAUSE ? p->rest + 1 : FIRST_PAUSE;
     p->resting = p->rest;
+}
+
+void tini_predictor_checked(tini_predictor *p, const tin_session *s, int right) {
+    if (!p || p->checked == p->made)
+        return;
+    p->checked++;
+    p->right += right != 0;
+    if (p->checked == p->made)
+        judge_guesses(p, s);
+}
+
+/* Whether guesses for `count` of the sessions that share a pass are worth reading the layer's weights for these alone. After bad
+ * luck, it is found out whether that is over. */
+static int worth_it(tini_predictor *p, const tin_session *s, uint32_t count) {
+    p->share = count < s->beside ? p->cost * s->beside / count : p->cost;
+    return p->share == p->cost || tini_guess_pays(s, p->rest ? TINI_UNTRIED : p->luck, p->share);
+}
+
+/* Takes up those that wish for a guess. How many. */
+static uint32_t take_up(tini_predictor *p, tin_session *const *sessions, uint32_t count) {
+    for (uint32_t k = 0; k < count; k++) {
+        tin_session *s = sessions[k];
+        if (s->predicted != TINI_WISHED || s->running)
+            continue;
+        const float *hidden = newest_hidden(s);
+        s->predicted = TINI_UNPREDICTED;
+        if (!hidden || p->count == p->most || !ask(s, s->scratch))
+            continue;
+        const uint32_t *bits = s->scratch;
+        for (uint32_t word = 0; word * 32 * TINI_TILE < s->model->program.header->vocab; word++)
+            p->pass.tile_bits[word] |= bits[word];
+        tini_foreseen *m = &p->members[p->count++];
+        m->session = s;
+        m->caches = s->caches;
+        m->caches.program = p->pass.program;
+        m->caches.offsets = s->caches.offsets + s->caches.program->header->caches - 1;
+        m->states.first = (const uint8_t *)(const void *)hidden;
+        m->states.from = m->states.work = TINI_NONE;
+        m->states.to = m->states.sure = 0;
+        s->predicted = TINI_PREDICTING; /* a session that is given twice has one row */
+    }
+    return p->count;
+}
+
+static void begin_guesses(tini_predictor *p, tin_session *const *sessions, uint32_t count) {
+    static const tini_adapters none;
+    p->resting -= p->missed && p->resting;
+    p->missed = 0;
+    if (p->checked) /* the others were given up */
+        judge_guesses(p, *sessions);
+    tini_pass_begin(&p->pass);
+    if (!take_up(p, sessions, count))
+        return;
+    if (!worth_it(p, p->members->session, p->count)) {
+        tini_predictor_cancel(p);
+        return;
+    }
+    p->host->serial++; /* its logits make room */
+    for (uint32_t rows = 0; rows < 2; rows++) {
+        for (uint32_t k = 0; k < p->count; k++) {
+            tini_foreseen *m = &p->members[k];
+            tin_session *s = m->session;
+            tini_pass_add(&p->pass, &m->caches, &m->states, &none, &s->input, s->position, rows);
+            s->running = &p->pass;
+        }
+        if (!rows)
+            tini_pass_logits_begin(&p->pass);
+    }
+    tini_pass_begun(&p->pass);
+    p->made = p->checked = p->right = 0;
+}
+
+/* Puts the guess for the member, where it still wants one. */
+static void put_foreseen(tini_predictor *p, uint32_t member) {
+    tin_session *s = p->members[member].session;
+    const float *logits = p->pass.logits + (size_t)member * s->model->program.header->vocab;
+    const uint32_t *mask = NULL;
+    const int wanted = s->predicted == TINI_PREDICTING;
+    s->running = NULL;
+    s->predicted = TINI_UNPREDICTED;
+    if (!wanted ||
+        (s->constraint && tin_constraint_mask(s->constraint, tini_tokens_left(s, s->count), &mask, NULL)))
+        return;
+    if (tini_guess_put(s, likely_guess(&p->pass, logits, mask))) {
+        s->predicted = TINI_PREDICTED;
+        p->made++;
+    }
+}
+
+int tini_predictor_due(tini_predictor *p, tin_session *const *sessions, uint32_t count) {
+    if (p && !p->count)
+        begin_guesses(p, sessions, count);
+    return p && p->count;
+}
+
+int tini_predictor_run(tini_predictor *p, const tini_budget *budget) {
+    if (!tini_pass_run(&p->pass, budget))
+        return 0;
+    for (uint32_t k = 0; k < p->count; k++)
+        put_foreseen(p, k);
+    p->count = 0;
+    return 1;
+}
+
+void tini_predictor_cancel(tini_predictor *p) {
+    for (uint32_t k = 0; p && k < p->count; k++) {
+        p->members[k].session->running = NULL;
+        p->members[k].session->predicted = TINI_UNPREDICTED;
+    }
+    if (p)
+        p->count = 0;
 }
 
 TINI_REGION_END

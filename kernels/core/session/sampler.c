@@ -146,14 +146,26 @@ static double sum_allowed(const float *logits, uint32_t vocab, const uint32_t *m
     return sum;
 }
 
+/* As that, of all tokens: the exponentials of a block are lanes, which are added one by one. */
+static double sum_all(const float *logits, uint32_t vocab, float most) {
+    double sum = 0;
+    float block[MAX_BLOCK];
+    uint32_t whole = vocab - vocab % MAX_BLOCK;
+    for (uint32_t first = 0; first < whole; first += MAX_BLOCK) {
+        const float *row = logits + first;
+        for (uint32_t i = 0; i < MAX_BLOCK; i++)
+            block[i] = tini_exp_below((row[i] > FLT_MAX ? FLT_MAX : row[i]) - most);
+        for (uint32_t i = 0; i < MAX_BLOCK; i++)
+            sum += (double)block[i];
+    }
+    for (uint32_t i = whole; i < vocab; i++)
+        sum += (double)tini_exp(clean(logits[i]) - most);
+    return sum;
+}
+
 /* The logarithm of the sum of exp(logit - most), of which `most` is the highest and not -infinity. */
 static double log_sum(const float *logits, uint32_t vocab, const uint32_t *mask, float most) {
-    double sum = 0;
-    if (mask)
-        return tini_log(sum_allowed(logits, vocab, mask, most));
-    for (uint32_t i = 0; i < vocab; i++)
-        sum += (double)tini_exp(clean(logits[i]) - most);
-    return tini_log(sum);
+    return tini_log(mask ? sum_allowed(logits, vocab, mask, most) : sum_all(logits, vocab, most));
 }
 
 double tini_log_share(const float *logits, uint32_t vocab, const uint32_t *mask, uint32_t token) {
@@ -181,8 +193,10 @@ uint32_t tini_log_shares(const float *logits, uint32_t vocab, const uint32_t *ma
                          uint32_t most) {
     uint32_t count = 0;
     for (uint32_t i = 0; i < vocab && most; i++) {
-        if (mask && !(mask[i / 32] >> i % 32 & 1))
+        if (mask && !(mask[i / 32] >> i % 32 & 1)) {
+            i |= mask[i / 32] ? 0u : 31u; /* nearly always */
             continue;
+        }
         double logit = (double)clean(logits[i]);
         if (count == most && logit <= tops[count - 1].log_probability)
             continue;

@@ -92,6 +92,11 @@ static tini_input plan_input(const tin_model *model, const tin_session_options *
     };
 }
 
+/* It guesses for a pass of its own. */
+static uint64_t predictor_bytes(const tin_model *model, const tin_session_options *options) {
+    return options->batched ? 0 : tini_predictor_bytes(model, options->chunk, options->logit_rows, 1);
+}
+
 static session_layout plan_session(const tin_model *model, const tin_session_options *options) {
     const tini_program_header *h = model->program.header;
     tini_caches caches = plan_caches(model, options);
@@ -112,7 +117,7 @@ static session_layout plan_session(const tin_model *model, const tin_session_opt
     l.rows = tini_take(&l.total, (uint64_t)input.most_rows * input.width * sizeof(float));
     l.scratch = tini_take(&l.total, tini_sample_scratch(h->vocab));
     l.drafter = tini_take(&l.total, options->logit_rows > 1 ? TINI_DRAFTER_ROOM : 0);
-    l.predictor = tini_take(&l.total, tini_predictor_bytes(model, options));
+    l.predictor = tini_take(&l.total, predictor_bytes(model, options));
     l.search = tini_take(&l.total, options->searches ? sizeof(tini_search) : 0);
     return l;
 }
@@ -179,14 +184,25 @@ tin_status tin_session_create(const tin_model *model, const tin_session_options 
         s->drafter->tokenizer = &model->tokenizer;
         tini_guess_by(s, &model->draft);
     }
-    if (tini_predictor_bytes(model, &options))
-        s->predictor = tini_predictor_create(s, base + l.predictor);
+    if (predictor_bytes(model, &options))
+        s->predictor = tini_predictor_create(model, &s->pass, 1, base + l.predictor);
     *out = s;
     return TIN_OK;
 }
 
+/* Whether its own predictor has it. */
+static int own_guess(const tin_session *s) {
+    return s->predictor && s->running == &s->predictor->pass;
+}
+
+void tini_session_unpredict(tin_session *s) {
+    if (own_guess(s))
+        tini_predictor_cancel(s->predictor);
+    s->predicted = TINI_UNPREDICTED;
+}
+
 tin_status tini_session_check_free(const tin_session *s, tin_error *error) {
-    if (s->running && s->running != &s->pass)
+    if (s->running && s->running != &s->pass && !own_guess(s))
         return tini_fail(
             error, TIN_ERR_STATE,
             "tokens of the session are under way in a batch; step that to their end, or cancel it");
@@ -435,7 +451,7 @@ tin_status tin_session_shift(tin_session *s, uint32_t keep, uint32_t drop, tin_e
 }
 
 tin_status tin_session_want_logits(tin_session *s, uint32_t position, tin_error *error) {
-    if (s->running)
+    if (s->running && !own_guess(s))
         return tini_fail(error, TIN_ERR_STATE, "a chunk is under way; step to its end first");
     s->wanted = position;
     return TIN_OK;
@@ -513,7 +529,6 @@ static void ask_logits(tin_session *s, tini_pass *pass) {
 
 void tini_session_begin(tin_session *s, tini_pass *pass) {
     pass->sessions = pass == &s->pass ? 1 : pass->sessions + 1;
-    tini_predictor_drop(s);
     ask_logits(s, pass);
     s->stale = 0;
     uint32_t end = s->position + s->rows;
@@ -641,15 +656,15 @@ int32_t tin_step(tin_session *s, uint64_t budget_ns) {
         return TIN_ERR_STATE;
     tini_budget budget = tini_budget_begin(s->options.clock_ns, s->options.clock_context, budget_ns);
     for (int worked = 0;; worked = 1) {
-        if (!tini_generate_choose(s, &budget, worked))
+        if (!tini_generate_choose(s, s->predictor, &budget, worked))
             return TIN_STEP_PENDING;
         int32_t event = tini_session_event(s);
         if (event != TIN_STEP_PENDING)
             return event;
         if (worked && tini_budget_spent(&budget) > budget.ns)
             return TIN_STEP_PENDING;
-        if (!s->running && tini_predictor_due(s)) {
-            if (!tini_predictor_run(s, &budget))
+        if (s->running != &s->pass && tini_predictor_due(s->predictor, &s, 1)) {
+            if (!tini_predictor_run(s->predictor, &budget))
                 return TIN_STEP_PENDING;
             continue;
         }

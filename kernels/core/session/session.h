@@ -45,7 +45,7 @@ struct tin_session {
     uint32_t high;     /* positions below it were written since the session was last empty */
     uint32_t restored; /* positions below it were copied or restored, not computed */
 
-    tini_pass *running;        /* the pass that has tokens of this session, its own or a batch's, or NULL */
+    tini_pass *running; /* the pass, or a predictor's, that has tokens of it, its own or a batch's, or NULL */
     uint32_t rows, logit_rows; /* this session's part of it */
     int stale;                 /* its logits are for a generation that has ended since */
     uint32_t wanted;           /* position from which logits of every token are made */
@@ -64,6 +64,7 @@ struct tin_session {
     uint64_t due; /* bit k: nothing else may come there than guess k, where those before it are right */
     struct tini_drafter *drafter;     /* NULL where there is one row of logits: no room for guesses */
     struct tini_predictor *predictor; /* NULL where the model has no layer for it, or the session no room */
+    int predicted;                    /* TINI_UNPREDICTED or more, see predictor.h */
     int32_t said;                     /* by what followed earlier the next token is this one; -1: nothing did */
     uint32_t luck;                    /* of 256, how often that came true */
     uint32_t beside, row_cost;        /* of its last pass: the sessions in it, and tini_pass_row_cost */
@@ -145,6 +146,9 @@ void tini_session_go_back(tin_session *session, uint32_t position);
 
 /* What was computed of wrong guesses, and behind them, is forgotten, and the session goes on from a state that it has. */
 void tini_session_leave_guesses(tin_session *session);
+
+/* A guess of its own predictor that is wished for or under way is given up; one of a batch's is not put. */
+void tini_session_unpredict(tin_session *session);
 
 /* STATE when a batch has the session. */
 tin_status tini_session_check_free(const tin_session *session, tin_error *error);

@@ -89,7 +89,7 @@ def session(program: Listing, options: Options, mtp: Listing | None = None) -> S
     rest += _aligned(_core.SEARCH_ROOM) if options.searches else 0
     rest += _aligned(4 * options.image_rows * embedding_width(program))
     rest += _aligned(_core.DRAFTER_ROOM) if options.logit_rows > 1 else 0
-    rest += _predictor_bytes(mtp) if mtp and options.logit_rows > 1 else 0
+    rest += _predictor_bytes(program, chunk, mtp) if mtp and options.logit_rows > 1 else 0
     return Session(
         context,
         chunk,
@@ -109,9 +109,11 @@ def _pass_bytes(program: Listing, rows: int, logit_rows: int) -> int:
     return room + _aligned(_core.POINTER_ROOM * rows if program.states else 0)
 
 
-def _predictor_bytes(mtp: Listing) -> int:
-    """A session's, and its pass of one row (kernels/core/session/predictor.c)."""
-    return _aligned(_core.PREDICTOR_ROOM) + _aligned(2 * states_bytes(mtp)) + _pass_bytes(mtp, 1, 1)
+def _predictor_bytes(program: Listing, chunk: int, mtp: Listing) -> int:
+    """A session's: a row of its layer's fits its own pass (kernels/core/session/predictor.c)."""
+    if mtp.row_bytes > chunk * program.row_bytes:
+        return 0
+    return _aligned(_core.PREDICTOR_ROOM) + _aligned(_core.FORESEEN_ROOM) + _aligned(states_bytes(mtp))
 
 
 def embedding_width(program: Listing) -> int:
