@@ -1,7 +1,7 @@
 """Prints the strips of till slips that say day and sum, photographs them, so to speak, and what they say as
 JSON.
 
-    python slips.py --out slips [--seed 1] [--strips 16000] [--fonts /usr/share/fonts]
+    python slips.py --out slips [--seed 1] [--strips 32000] [--fonts /usr/share/fonts]
 
 is the closed, small form of this example's task, for a model from scratch: two lines of up to twelve characters
 in a font of fixed width, the day in two ways, then the sum in two, cut out of the slip within
@@ -98,7 +98,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--out", type=Path, default=Path("slips"), help="the folder to write")
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--strips", type=int, default=16000, help="to learn from")
+    parser.add_argument("--strips", type=int, default=32000, help="to learn from")
     parser.add_argument("--fonts", type=Path, default=Path("/usr/share/fonts"), help="where the fonts lie")
     options = parser.parse_args(arguments)
     counts = {"train": options.strips, "validation": 300, "test": 600}

@@ -235,6 +235,20 @@ def test_levels_are_those_of_the_pictures(start: Spec, shown: list[Example]) -> 
     assert pictures.std == pytest.approx(levels.std(0, correction=0).tolist(), abs=1e-4)
 
 
+def test_where_a_patch_lies_is_as_large_as_what_it_shows(start: Spec, shown: list[Example]) -> None:
+    assert start.vision
+    eyes, side = Eyes(start), start.vision.sizes.side
+    pixels = torch.stack([eyes.sight.patches(one.images[0]) for one in shown])
+    states = eyes.linear("patch", pixels)
+    rows = eyes.vector("positions")
+    assert rows.square().mean(1).numpy() == pytest.approx(1, abs=1e-5)
+    assert 0.3 < states.square().mean() < 3
+    # How alike two of them are follows from how far apart they lie, and is most where they are one.
+    alike = (rows @ rows.T / rows.shape[1]).view(side, side, side, side)
+    assert torch.allclose(alike[1:, 1:, 1:, 1:], alike[:-1, :-1, :-1, :-1], atol=1e-5)
+    assert (rows @ rows.T / rows.shape[1] - torch.eye(side**2)).max() < 0.95
+
+
 def test_the_folder_says_how_pictures_are_cut(start: Spec, tmp_path: Path) -> None:
     models.save_hf(start, tmp_path)
     again = models.load(tmp_path)

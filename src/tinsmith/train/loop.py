@@ -58,6 +58,8 @@ class Loop:
     def _lay_out(self) -> None:
         self.epoch_ends = list(accumulate(map(len, self.trainee.epochs)))
         self.plan = [batch for epoch in self.trainee.epochs for batch in epoch]
+        # Tokens up to each batch's end: a long plan is walked through once, not at every step.
+        self.token_ends = list(accumulate(sum(len(sequence) for sequence in batch) for batch in self.plan))
 
     def finish(self) -> TrainResult:
         """Goes on from the checkpoint, if there is one, to the end."""
@@ -199,7 +201,7 @@ class Loop:
 
     def _tell_step(self, loss: float, speed: float) -> None:
         step, steps = self.progress.step, len(self.plan)
-        left = sum(len(sequence) for batch in self.plan[step:] for sequence in batch) / speed
+        left = (self.token_ends[-1] - self.token_ends[step - 1]) / speed
         epoch = 1 + sum(step > end for end in self.epoch_ends)
         rate = self.trainee.rate * self._schedule(step - 1)
         self.on_event(Step(step, steps, epoch, loss, rate, speed, left, resident()))

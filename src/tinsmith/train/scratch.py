@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 LOOKED_AT = 256  # pictures at most, for their mean and deviation
 FLATTEST = 0.05  # deviation, of pictures that are nearly one colour
+FASTEST, SLOWER = 2.0, 100.0  # radians from one patch to the next, and how many times fewer at the slowest
 Colour = tuple[float, float, float]
 
 # ChatML, written so that nothing but the roles and their texts is in it.
@@ -77,7 +78,25 @@ def start_vision(
     tokens = tokens_of(connector, {}, tokenizer, "the new tokenizer")
     joint = ConnectorSizes(given.merge, dim)
     empty = Vision(connector.tower, sizes, connector.name, joint, {}, tokens, pictures)
-    return replace(empty, tensors=_drawn(tensors_of(empty), seed + 1))
+    tensors = _drawn(tensors_of(empty), seed + 1)
+    return replace(empty, tensors={**tensors, "positions": _places(side, wide)})
+
+
+def _places(side: int, width: int) -> Tensor:
+    """Where each patch lies: sines and cosines of its row and of its column, in all as large as what it shows
+    (Beyer et al., arXiv 2205.01580, have them fixed; here they are learned on).
+
+    Drawn like other weights they are a tenth of that, and it takes thousands of pictures longer until a model
+    that reads several signs looks where the next one stands."""
+    import numpy as np  # _levels says if it is missing
+
+    from tinsmith.train.tensors import from_float32
+
+    turns = FASTEST / SLOWER ** np.linspace(0, 1, width // 4, endpoint=False)
+    angles = np.arange(side)[:, None] * turns
+    waves = np.concatenate([np.sin(angles), np.cos(angles)], 1) * 2**0.5
+    down, across = np.repeat(waves, side, 0), np.tile(waves, (side, 1))
+    return from_float32(np.concatenate([down, across], 1).astype(np.float32))
 
 
 def _levels(shown: Sequence[Picture]) -> tuple[Colour, Colour]:
