@@ -447,4 +447,4 @@ def test_the_stripped_library_is_small_on_arm(amalgam: Path, tmp_path: Path) -> 
     flags += ["-fno-asynchronous-unwind-tables", "-fno-unwind-tables"]  # as CMakeLists.txt has it
     built = tmp_path / "libtin.so"
     run(*zig(), "-target", "aarch64-linux-musl", *flags, *STRICT, amalgam / "tin.c", "-o", built)
-    assert built.stat().st_size <= 498_000
+    assert built.stat().st_size <= 502_000
