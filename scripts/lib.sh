@@ -113,10 +113,9 @@ debian() {
         return
     fi
     say "set-up: Debian packages: $*"
-    # One after the other: of two at a time, apt-get refuses the second.
-    local log apt=(flock --close "${TMPDIR:-/tmp}/tinsmith-apt" apt-get -o DPkg::Lock::Timeout=300)
+    local log
     log=$(mktemp)
-    if ! { "${apt[@]}" update && DEBIAN_FRONTEND=noninteractive "${apt[@]}" install -y --no-install-recommends "$@"; } >"$log" 2>&1; then
+    if ! { apt-get update && DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=300 install -y --no-install-recommends "$@"; } >"$log" 2>&1; then
         tail -n 3 "$log" >&2
         lacking "$* could not be installed, for $command"
     fi

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from scripted_endpoint import Reply, Server, says, serving
 from tiny_models import tiny_spec
+from tiny_recipes import BASE
 from transformers_models import CHATML
 
 from tinsmith import cli, models, tasks
@@ -23,13 +24,9 @@ from tinsmith.models import family
 from tinsmith.pipeline import recipe, recipe_tables, recipes
 from tinsmith.pipeline.compare import asking, change, settings, weak
 
-RECIPE = """\
-[base]
-model = "base.gguf"
-[data]
-train = "train.jsonl"
-validation = "validation.jsonl"
-test = "test.jsonl"
+RECIPE = (
+    BASE
+    + """\
 system = "home"
 augment = false
 [train]
@@ -45,6 +42,7 @@ threads = 1
 [compare]
 sizes = [10]
 """
+)
 MORE = """\
 bases = ["base.gguf", "other.gguf"]
 changed = "changed.jsonl"

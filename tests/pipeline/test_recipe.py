@@ -5,19 +5,11 @@ import re
 from pathlib import Path
 
 import pytest
+from tiny_recipes import BASE
 
 from tinsmith.errors import RecipeError
 from tinsmith.pipeline import recipe, recipe_tables, training
 from tinsmith.train.options import TrainOptions
-
-SMALLEST = """\
-[base]
-model = "base.gguf"
-[data]
-train = "train.jsonl"
-validation = "validation.jsonl"
-test = "test.jsonl"
-"""
 
 
 def write(folder: Path, text: str) -> Path:
@@ -27,7 +19,7 @@ def write(folder: Path, text: str) -> Path:
 
 
 def test_the_smallest_recipe_takes_the_defaults(tmp_path: Path) -> None:
-    loaded = recipe.load(write(tmp_path, SMALLEST))
+    loaded = recipe.load(write(tmp_path, BASE))
     assert loaded.name == "home"
     assert loaded.build.formats == ("F16", "Q8_0", "Q4_0")
     assert loaded.train.learning_rate == "auto"
@@ -40,7 +32,7 @@ def test_the_smallest_recipe_takes_the_defaults(tmp_path: Path) -> None:
 )
 def test_auto_of_300_examples(tmp_path: Path, task: str, chosen: tuple[int, int, int]) -> None:
     """Epochs and seeds where further examples are made, and epochs where none are; all else is the same."""
-    loaded = recipe.load(write(tmp_path, f'{SMALLEST}task = "{task}"\n'))
+    loaded = recipe.load(write(tmp_path, f'{BASE}task = "{task}"\n'))
     made, plain = (training.options(loaded, made=made, labelled=loaded.labelled(300)) for made in (True, False))
     assert (made.epochs, made.seeds, plain.epochs) == chosen
     rest = TrainOptions(task=task, rough=None)
@@ -49,27 +41,27 @@ def test_auto_of_300_examples(tmp_path: Path, task: str, chosen: tuple[int, int,
 
 
 def test_values_are_taken(tmp_path: Path) -> None:
-    text = SMALLEST + '[train]\nlearning_rate = 1\n[build]\nformats = ["Q4_0"]\n[output]\nname = "lamp"\n'
+    text = BASE + '[train]\nlearning_rate = 1\n[build]\nformats = ["Q4_0"]\n[output]\nname = "lamp"\n'
     loaded = recipe.load(write(tmp_path, text))
     assert (loaded.train.learning_rate, loaded.build.formats, loaded.name) == (1, ("Q4_0",), "lamp")
 
 
 def test_a_constraint_has_one_source(tmp_path: Path) -> None:
-    loaded = recipe.load(write(tmp_path, SMALLEST))
+    loaded = recipe.load(write(tmp_path, BASE))
     assert loaded.constraint.source is None
-    loaded = recipe.load(write(tmp_path, SMALLEST + '[constraint]\ntools = "tools.json"\nspacing = "free"\n'))
+    loaded = recipe.load(write(tmp_path, BASE + '[constraint]\ntools = "tools.json"\nspacing = "free"\n'))
     assert (loaded.constraint.source, loaded.constraint.spacing, loaded.constraint.format) == (
         "tools",
         "free",
         "json",
     )
-    loaded = recipe.load(write(tmp_path, SMALLEST + 'task = "classify"\n[constraint]\nchoices = "labels"\n'))
+    loaded = recipe.load(write(tmp_path, BASE + 'task = "classify"\n[constraint]\nchoices = "labels"\n'))
     assert loaded.constraint.source == "choices"
 
 
 def test_a_constraint_is_part_of_the_model(tmp_path: Path) -> None:
     digests = {
-        recipe.load(write(tmp_path, SMALLEST + table)).model_digest
+        recipe.load(write(tmp_path, BASE + table)).model_digest
         for table in ("", "[constraint]\nregex = 'a'\n", "[constraint]\nregex = 'b'\n")
     }
     assert len(digests) == 3
@@ -101,10 +93,10 @@ def test_a_constraint_is_part_of_the_model(tmp_path: Path) -> None:
 )
 def test_a_wrong_constraint(tmp_path: Path, table: str, message: str) -> None:
     with pytest.raises(RecipeError, match=message):
-        recipe.load(write(tmp_path, SMALLEST + "[constraint]\n" + table + "\n"))
+        recipe.load(write(tmp_path, BASE + "[constraint]\n" + table + "\n"))
 
 
-FROM_SCRATCH = SMALLEST.replace('[base]\nmodel = "base.gguf"\n', "[scratch]\n")
+FROM_SCRATCH = BASE.replace('[base]\nmodel = "base.gguf"\n', "[scratch]\n")
 
 
 def test_a_model_from_scratch(tmp_path: Path) -> None:
@@ -119,7 +111,7 @@ def test_a_model_from_scratch(tmp_path: Path) -> None:
     assert (shaped.scratch.layers, shaped.scratch.hidden, shaped.scratch.heads) == (4, 96, None)
     assert shaped.data.text == "a.txt"
     assert shaped.model_digest != loaded.model_digest
-    assert recipe.load(write(tmp_path, SMALLEST)).scratch is None
+    assert recipe.load(write(tmp_path, BASE)).scratch is None
 
 
 @pytest.mark.parametrize(
@@ -158,7 +150,7 @@ def test_a_wrong_shape(tmp_path: Path, keys: str, message: str) -> None:
 
 
 def test_plain_text_is_for_methods_that_read_it(tmp_path: Path) -> None:
-    text = SMALLEST + "text = 'a.txt'\n"
+    text = BASE + "text = 'a.txt'\n"
     with pytest.raises(
         RecipeError, match=r':7: \[data\] text: is for method .*"full"; this one is "lora", leave it out'
     ):
@@ -167,7 +159,7 @@ def test_plain_text_is_for_methods_that_read_it(tmp_path: Path) -> None:
 
 
 def test_a_new_model_is_trained_by_one_method(tmp_path: Path) -> None:
-    scratch = SMALLEST.replace('[base]\nmodel = "base.gguf"\n', "[scratch]\n")
+    scratch = BASE.replace('[base]\nmodel = "base.gguf"\n', "[scratch]\n")
     assert recipe.load(write(tmp_path, scratch)).train.method == "full"
     with pytest.raises(RecipeError, match=r'method: \[scratch\] trains by "full"'):
         recipe.load(write(tmp_path, scratch + "[train]\nmethod = 'lora'\n"))
@@ -178,39 +170,39 @@ def test_a_new_model_is_trained_by_one_method(tmp_path: Path) -> None:
     [
         ("[base]\n", r"home.toml:1: \[base\] model: missing; give a text"),
         ("", r"home.toml: \[base\] model: missing"),
-        (SMALLEST + "[train]\nepoch = 3\n", r":8: \[train\] epoch: no such key, did you mean epochs\?; .*rank"),
+        (BASE + "[train]\nepoch = 3\n", r":8: \[train\] epoch: no such key, did you mean epochs\?; .*rank"),
         (
-            SMALLEST + "[trian]\n",
+            BASE + "[trian]\n",
             r":7: \[trian\]: no such table, did you mean train\?; the tables are \[base\]",
         ),
         (
-            SMALLEST + "[train]\nepochs = 0\n",
+            BASE + "[train]\nepochs = 0\n",
             r":8: \[train\] epochs: got 0; allowed is \"auto\" or a whole number from 1",
         ),
-        (SMALLEST + "[train]\nepochs = true\n", r"epochs: got true; allowed is \"auto\" or a whole number"),
+        (BASE + "[train]\nepochs = true\n", r"epochs: got true; allowed is \"auto\" or a whole number"),
         (
-            SMALLEST + "[train]\nlearning_rate = 'fast'\n",
+            BASE + "[train]\nlearning_rate = 'fast'\n",
             r'learning_rate: got "fast"; allowed is "auto", "search" or a number',
         ),
-        (SMALLEST + "thinking = 'on'\n", r'thinking: got "on"; allowed is true or false'),
-        (SMALLEST + "date = '25.11.2026'\n", r'date: got "25.11.2026"; allowed is a date as a text'),
-        (SMALLEST + "show_tools = true\n", r":7: \[data\] show_tools: there are no tools to show"),
+        (BASE + "thinking = 'on'\n", r'thinking: got "on"; allowed is true or false'),
+        (BASE + "date = '25.11.2026'\n", r'date: got "25.11.2026"; allowed is a date as a text'),
+        (BASE + "show_tools = true\n", r":7: \[data\] show_tools: there are no tools to show"),
         (
-            SMALLEST + "thinking = true\n[constraint]\nregex = 'a'\n",
+            BASE + "thinking = true\n[constraint]\nregex = 'a'\n",
             r":7: \[data\] thinking: a constraint says what the whole answer may be",
         ),
-        (SMALLEST + "[train]\ntargets = []\n", r'targets: got \[\]; allowed is "auto" or a list of names'),
-        (SMALLEST + "[train]\ndropout = nan\n", r"dropout: got nan; allowed is a number from 0"),
+        (BASE + "[train]\ntargets = []\n", r'targets: got \[\]; allowed is "auto" or a list of names'),
+        (BASE + "[train]\ndropout = nan\n", r"dropout: got nan; allowed is a number from 0"),
         (
-            SMALLEST + "[build]\nformats = ['Q8_0', 'Q8_0']\n",
+            BASE + "[build]\nformats = ['Q8_0', 'Q8_0']\n",
             r"formats: got .*; allowed is a list without repeats",
         ),
-        (SMALLEST + "[build]\nformats = ['Q9']\n", r'formats: got .*; allowed is .*"Q8_0"'),
-        (SMALLEST + "[build]\nformats = [['Q8_0']]\n", r"formats: got .*; allowed is"),
-        (SMALLEST + "[output]\nname = '../x'\n", r'name: got "../x"; allowed is a file name'),
-        ("model = 'x'\n" + SMALLEST, r":1: model: a key outside every table"),
-        (SMALLEST + "[[tasks]]\nname = 'a'\n", r": tasks: a key outside every table, did you mean task\?"),
-        (SMALLEST + "[router]\noff_topic = 'a'\n", r"\[router\]: is for recipes of several tasks; write each"),
+        (BASE + "[build]\nformats = ['Q9']\n", r'formats: got .*; allowed is .*"Q8_0"'),
+        (BASE + "[build]\nformats = [['Q8_0']]\n", r"formats: got .*; allowed is"),
+        (BASE + "[output]\nname = '../x'\n", r'name: got "../x"; allowed is a file name'),
+        ("model = 'x'\n" + BASE, r":1: model: a key outside every table"),
+        (BASE + "[[tasks]]\nname = 'a'\n", r": tasks: a key outside every table, did you mean task\?"),
+        (BASE + "[router]\noff_topic = 'a'\n", r"\[router\]: is for recipes of several tasks; write each"),
         ("base = 'x'\n", r":1: base: got \"x\"; base is a table: write \[base\]"),
         ("[base\n", r"home.toml: not valid TOML: .*line 1"),
     ],
@@ -230,8 +222,8 @@ def test_the_model_digest_ignores_evaluation(tmp_path: Path) -> None:
     def digest(text: str) -> str:
         return recipe.load(write(tmp_path, text)).model_digest
 
-    assert digest(SMALLEST) == digest(SMALLEST + "[eval]\nlimit = 5\n")
-    assert digest(SMALLEST) != digest(SMALLEST + "[train]\nseed = 5\n")
+    assert digest(BASE) == digest(BASE + "[eval]\nlimit = 5\n")
+    assert digest(BASE) != digest(BASE + "[train]\nseed = 5\n")
 
 
 def test_every_key_and_default_is_documented() -> None:

@@ -45,12 +45,11 @@ typedef struct tini_constraint_header {
     uint32_t start;    /* the first state */
     uint32_t depth;    /* most frames on the stack; TINI_NO_END where recursion has no bound */
     uint32_t shortest; /* bytes of the shortest text; that is the first state's distance */
-    uint32_t
-        search; /* from TINI_CONSTRAINT_SEARCHES on: how often choices are taken back for a likelier answer */
-    uint32_t words; /* of TINI_CONSTRAINT_COVERS; else 0 */
-    uint32_t
-        cost; /* of TINI_CONSTRAINT_COVERS: of a word of the question that is none of `words` where the answer
-                        * leaves it out; 256 make a natural logarithm */
+    /* From TINI_CONSTRAINT_SEARCHES on: how often choices are taken back for a likelier answer. */
+    uint32_t search;
+    /* From TINI_CONSTRAINT_COVERS on, else 0: known words, and what leaving out one of the question that is none of them
+     * costs an answer; 256 make a natural logarithm. */
+    uint32_t words, cost;
     uint32_t reserved[5];
 } tini_constraint_header;
 

@@ -83,14 +83,16 @@ RATE = Kind(
 TIMES = Kind(
     '"auto" or a whole number from 1 to 1000', lambda v: v == "auto" or (is_whole(v) and 1 <= v <= 1000)
 )
-WEIGHT = Kind(
-    '"auto" or a number from 0.001 to 1000',
-    lambda v: v == "auto" or ((isinstance(v, float) or is_whole(v)) and 0.001 <= v <= 1000),
-)
-NATS = Kind(
-    '"auto" or a number from 0 to 100',
-    lambda v: v == "auto" or ((isinstance(v, float) or is_whole(v)) and 0 <= v <= 100),
-)
+
+
+def _auto_or(low: float, high: float) -> Kind:
+    return Kind(
+        f'"auto" or a number from {low:g} to {high:g}',
+        lambda v: v == "auto" or ((isinstance(v, float) or is_whole(v)) and low <= v <= high),
+    )
+
+
+WEIGHT, NATS = _auto_or(0.001, 1000), _auto_or(0, 100)
 RANKS = Kind(
     "a table of ranks from 1 to 1024 by the names of linear layers, such as { q_proj = 32 }",
     lambda v: (

@@ -61,7 +61,7 @@ class _Attend(torch.autograd.Function):
         ctx.packing = packing
         out = query.new_empty(query.shape)
         out[rows - packing.filler :] = 0
-        given = [buffer(one) for one in (_extents(packing), _together(packing), query, key, value, out)]
+        given = [buffer(one) for one in (packing.extents, _together(packing), query, key, value, out)]
         shared_out(
             len(packing.all_spans),
             _threads(_ATTENDED * query.numel()),
@@ -77,7 +77,7 @@ class _Attend(torch.autograd.Function):
         for one in to:
             one[len(one) - packing.filler :] = 0
         early = key.new_empty(len(packing.all_spans), 2, packing.shared, *key.shape[1:])
-        inputs = _extents(packing), _together(packing), *saved, gradients[0].contiguous()
+        inputs = packing.extents, _together(packing), *saved, gradients[0].contiguous()
         given = [buffer(one) for one in (*inputs, *to, early)]
         shared_out(
             len(packing.all_spans),
@@ -89,10 +89,6 @@ class _Attend(torch.autograd.Function):
             to[1][: packing.shared] += left[0]
             to[2][: packing.shared] += left[1]
         return *to, None, None, None, None
-
-
-def _extents(packing: Packing) -> Tensor:
-    return torch.tensor(packing.all_spans, dtype=torch.int32)
 
 
 def _together(packing: Packing) -> Tensor:
@@ -185,7 +181,7 @@ class _Convolve(torch.autograd.Function):
         narrow = row.dtype == torch.bfloat16
         ctx.sizes = (*row.shape, len(taps) - 1, packing.shared, PASSED_OVER, narrow, silu)
         out = _unfilled(row, packing)
-        given = [buffer(one) for one in (_extents(packing), row, taps, out)]
+        given = [buffer(one) for one in (packing.extents, row, taps, out)]
         shared_out(
             row.shape[1],
             _threads(row.numel()),
@@ -198,7 +194,7 @@ class _Convolve(torch.autograd.Function):
         row, taps = ctx.saved_tensors
         to_row = _unfilled(row, ctx.packing)
         to_taps = torch.zeros_like(taps) if ctx.needs_input_grad[1] else taps.new_zeros(0)
-        tensors = (_extents(ctx.packing), row, taps, gradients[0].contiguous(), to_row, to_taps)
+        tensors = (ctx.packing.extents, row, taps, gradients[0].contiguous(), to_row, to_taps)
         given = [buffer(one) for one in tensors]
         shared_out(
             row.shape[1],
@@ -239,7 +235,7 @@ class _DeltaRule(torch.autograd.Function):
         narrow = mixed.dtype == torch.bfloat16
         ctx.sizes = (rows, heads, groups, keys, values, packing.shared, PASSED_OVER, narrow, epsilon)
         out = _unfilled(mixed.new_empty(rows, heads, values), packing)
-        given = [buffer(one) for one in (_extents(packing), mixed, rates, steps, out)]
+        given = [buffer(one) for one in (packing.extents, mixed, rates, steps, out)]
         shared_out(
             groups,
             _threads(_ATTENDED * mixed.numel()),
@@ -254,7 +250,7 @@ class _DeltaRule(torch.autograd.Function):
         # Where heads share their keys, the keys' gradients are sums.
         to_mixed = mixed if heads == groups else mixed.new_empty(mixed.shape, dtype=torch.float32)
         to = [_unfilled(one, ctx.packing) for one in (to_mixed, rates, steps)]
-        tensors = (_extents(ctx.packing), mixed, rates, steps, gradients[0].contiguous(), *to)
+        tensors = (ctx.packing.extents, mixed, rates, steps, gradients[0].contiguous(), *to)
         given = [buffer(one) for one in tensors]
         shared_out(
             groups,

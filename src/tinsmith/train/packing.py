@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -76,6 +76,11 @@ class Packing:
     def all_spans(self) -> tuple[tuple[int, int], ...]:
         """After the prefix's, where there is one."""
         return ((0, self.shared), *self.spans) if self.shared else self.spans
+
+    @cached_property
+    def extents(self) -> Tensor:
+        """The same for C: int32 [sequences, 2], of the host."""
+        return torch.tensor(self.all_spans, dtype=torch.int32)
 
     def side_by_side(self, row: Tensor) -> Tensor:
         """Of a packed row [width, ...] each sequence's part after the prefix: [sequences, longest, ...]."""
