@@ -132,8 +132,8 @@ def run_tinsmith(contest: Contest) -> dict[str, Any]:
     import torch
 
     from tinsmith.train import methods
+    from tinsmith.train.events import Event, Started, Step
     from tinsmith.train.loop import Loop
-    from tinsmith.train.options import Event, Started, Step
 
     recipe = recipes.load(contest.recipe)
     folder = Path(contest.out) / "tinsmith"

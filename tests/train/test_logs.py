@@ -14,7 +14,8 @@ from tinsmith.data.readers import Example
 from tinsmith.errors import InputError, UnsupportedError
 from tinsmith.spec import Spec
 from tinsmith.train import logs
-from tinsmith.train.options import Started, Step, TrainOptions, Validated
+from tinsmith.train.events import Started, Step, Validated
+from tinsmith.train.options import TrainOptions
 
 OPTIONS = TrainOptions(
     epochs=2, rank=4, learning_rate=1e-2, batch_tokens=60, rough=None, renew=2, threads=1, average=0.5

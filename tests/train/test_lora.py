@@ -14,7 +14,8 @@ from tinsmith.data.readers import Example
 from tinsmith.errors import InputError
 from tinsmith.spec import Spec
 from tinsmith.train import checkpoint
-from tinsmith.train.options import Started, Step, TrainOptions, Validated
+from tinsmith.train.events import Started, Step, Validated
+from tinsmith.train.options import TrainOptions
 from tinsmith.train.trainee import Trainee
 
 OPTIONS = TrainOptions(epochs=4, rank=8, learning_rate=2e-2, batch_tokens=120, dropout=0.1, renew=2, threads=1)

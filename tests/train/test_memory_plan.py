@@ -18,10 +18,11 @@ from tinsmith.errors import InputError
 from tinsmith.spec import Spec
 from tinsmith.system import memory as machine
 from tinsmith.train import memory, network, room
+from tinsmith.train.events import Started, Step
 from tinsmith.train.job import Job
 from tinsmith.train.loop import Loop
 from tinsmith.train.methods import by_name
-from tinsmith.train.options import Started, Step, TrainOptions
+from tinsmith.train.options import TrainOptions
 from tinsmith.train.recompute import WORDS
 from tinsmith.train.sequences import TokenSequence
 from tinsmith.train.trainee import Trainee

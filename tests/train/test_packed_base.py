@@ -24,7 +24,8 @@ from tinsmith.spec import Tensor as SpecTensor
 from tinsmith.system import memory as machine
 from tinsmith.train import blocks, head, memory, network, packed
 from tinsmith.train.blocks import Blocks, times, times_transposed, unpack_by_torch
-from tinsmith.train.options import TrainOptions, TrainResult
+from tinsmith.train.events import TrainResult
+from tinsmith.train.options import TrainOptions
 from tinsmith.train.recompute import LEVELS, WORDS, Level, set_level
 from tinsmith.train.rough import Rough
 from tinsmith.train.sequences import shared_prefix

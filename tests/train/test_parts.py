@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 
 from tinsmith.train import parts
-from tinsmith.train.options import Event
+from tinsmith.train.events import Event
 
 
 def keep(folder: Path, digest: str, count: int) -> list[int]:

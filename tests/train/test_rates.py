@@ -15,7 +15,8 @@ from tinsmith.data.readers import Example
 from tinsmith.errors import InputError
 from tinsmith.spec import Spec
 from tinsmith.train import rates
-from tinsmith.train.options import Step, TrainOptions, Trial
+from tinsmith.train.events import Step, Trial
+from tinsmith.train.options import TrainOptions
 
 OPTIONS = TrainOptions(epochs=3, rank=4, batch_tokens=20, rough=None, threads=1, search=0.8)
 

@@ -19,7 +19,8 @@ from tinsmith.data.readers import Example
 from tinsmith.errors import DataError, InputError
 from tinsmith.spec import Spec
 from tinsmith.train import importance, scratch
-from tinsmith.train.options import ScratchOptions, Step, TrainOptions
+from tinsmith.train.events import Step
+from tinsmith.train.options import ScratchOptions, TrainOptions
 from tinsmith.train.sequences import TokenSequence, text_sequences
 from tinsmith.train.shape import parameters, shape
 from tinsmith.train.vocabulary import CONTROL, LEAST, train_tokenizer

@@ -18,9 +18,10 @@ from tinsmith.data.preferences import Pair, Rating
 from tinsmith.data.readers import Example
 from tinsmith.spec import Spec
 from tinsmith.train import adapter, adapter_gguf, merge, methods, rates, seeds
+from tinsmith.train.events import Seeded, Started, Step
 from tinsmith.train.job import Job
 from tinsmith.train.methods.lora import AdapterTrainee
-from tinsmith.train.options import RSLORA, Seeded, Started, Step, TrainOptions
+from tinsmith.train.options import RSLORA, TrainOptions
 from tinsmith.train.trainee import Trainee
 
 OPTIONS = TrainOptions(epochs=2, rank=4, learning_rate=5e-3, batch_tokens=60, rough=None, seed=5, threads=1)

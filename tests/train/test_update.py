@@ -22,8 +22,9 @@ from tinsmith.errors import FormatError, InputError, RecipeError
 from tinsmith.pipeline import recipe, training
 from tinsmith.spec import Spec
 from tinsmith.train import logs, run, start
+from tinsmith.train.events import CONTINUED, RETRAINED, START, Replayed
 from tinsmith.train.job import Job
-from tinsmith.train.options import CONTINUED, RETRAINED, START, Replayed, TrainOptions
+from tinsmith.train.options import TrainOptions
 from tinsmith.train.replay import SAMPLE, Replay
 from tinsmith.train.sequences import TokenSequence
 from tinsmith.train.update import Plan, update

@@ -14,9 +14,10 @@ from updating import NEW, OLD, ROWS, make_plan, train_one
 from tinsmith.data.preferences import Pair
 from tinsmith.spec import Spec
 from tinsmith.train import adapter, methods, seeds
+from tinsmith.train.events import CONTINUED, RETRAINED, START
 from tinsmith.train.job import Job
 from tinsmith.train.methods.lora import AdapterTrainee
-from tinsmith.train.options import CONTINUED, RETRAINED, RSLORA, START, TrainOptions
+from tinsmith.train.options import RSLORA, TrainOptions
 from tinsmith.train.update import Plan, update
 
 OPTIONS = TrainOptions(

@@ -19,8 +19,9 @@ from tinsmith.models import family
 from tinsmith.spec import Spec, Tokenizer
 from tinsmith.tokenizer.packed import byte_alphabet
 from tinsmith.train import run
+from tinsmith.train.events import Event, Started, Step, TrainResult
 from tinsmith.train.job import Job
-from tinsmith.train.options import Event, Started, Step, TrainOptions, TrainResult
+from tinsmith.train.options import TrainOptions
 from tinsmith.train.tensors import from_float32
 
 # What a method that learns from rewards is given besides: answers that are right by chance.

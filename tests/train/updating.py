@@ -10,8 +10,9 @@ from tiny_training import PAIRS, encode
 from tinsmith.data.readers import Example
 from tinsmith.spec import Spec
 from tinsmith.train import run
+from tinsmith.train.events import TrainResult
 from tinsmith.train.job import Job
-from tinsmith.train.options import TrainOptions, TrainResult
+from tinsmith.train.options import TrainOptions
 from tinsmith.train.update import Plan
 
 ROWS = [Example(first + second, f"{i % 7}") for i, (first, second) in enumerate(PAIRS)]

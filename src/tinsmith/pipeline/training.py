@@ -18,22 +18,20 @@ from tinsmith.pipeline.training_progress import Progress
 from tinsmith.system import files
 from tinsmith.system.progress import Bar
 from tinsmith.train import adapter, finished, logs, methods, rewards, rough_adapter
-from tinsmith.train.options import (
-    BASE_TEACHER,
+from tinsmith.train.events import (
     NEW_TEST,
     NEW_VALIDATION,
     OLD_TEST,
     OLD_VALIDATION,
-    SCRATCH_DEFAULTS,
     Event,
     Point,
     Rolled,
     Seeded,
-    TrainOptions,
     Trial,
     Updated,
     Validated,
 )
+from tinsmith.train.options import BASE_TEACHER, SCRATCH_DEFAULTS, TrainOptions
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -42,8 +40,8 @@ if TYPE_CHECKING:
     from tinsmith.data.readers import Example
     from tinsmith.quant.presets import Mix
     from tinsmith.spec import Spec
+    from tinsmith.train.events import TrainResult
     from tinsmith.train.job import Job
-    from tinsmith.train.options import TrainResult
     from tinsmith.train.rough_adapter import Preparation
     from tinsmith.train.update import Plan
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tinsmith.system.progress import Bar, Display
-from tinsmith.train.options import Event, Preparing, Replayed, Rolled, Seeded, Started, Step, Trial, Validated
+from tinsmith.train.events import Event, Preparing, Replayed, Rolled, Seeded, Started, Step, Trial, Validated
 
 
 class Progress:

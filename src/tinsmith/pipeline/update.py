@@ -15,7 +15,7 @@ from tinsmith.errors import DataError, InputError
 from tinsmith.evaluate import metrics
 from tinsmith.system import files
 from tinsmith.train import adapter
-from tinsmith.train.options import START, Score, Updated
+from tinsmith.train.events import START, Score, Updated
 
 if TYPE_CHECKING:
     from tinsmith.pipeline.recipe import Recipe

@@ -11,7 +11,7 @@ from pathlib import Path
 from tinsmith.errors import FormatError
 from tinsmith.system import files, reading
 from tinsmith.train import together
-from tinsmith.train.options import TrainResult
+from tinsmith.train.events import TrainResult
 
 
 def once(path: Path, digest: str, train: Callable[[], TrainResult]) -> TrainResult:

@@ -12,7 +12,8 @@ from typing import Any
 
 from tinsmith.errors import InputError, MissingExtraError, UnsupportedError
 from tinsmith.system import files, reading
-from tinsmith.train.options import LOGS, Event, Rolled, Started, Step, Validated
+from tinsmith.train.events import Event, Rolled, Started, Step, Validated
+from tinsmith.train.options import LOGS
 
 FOLDER = "logs"  # in a run's
 CSV = "train.csv"

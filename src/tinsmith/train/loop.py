@@ -16,7 +16,8 @@ import torch
 from tinsmith.errors import FormatError, InputError
 from tinsmith.system.memory import resident
 from tinsmith.train import checkpoint, devices, together
-from tinsmith.train.options import Event, Point, Rolled, Started, Step, TrainOptions, TrainResult, Validated
+from tinsmith.train.events import Event, Point, Rolled, Started, Step, TrainResult, Validated
+from tinsmith.train.options import TrainOptions
 from tinsmith.train.sharing import side_by_side
 from tinsmith.train.trainee import Trainee
 

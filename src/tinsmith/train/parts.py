@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tinsmith.train.options import Event, Preparing
+from tinsmith.train.events import Event, Preparing
 
 if TYPE_CHECKING:
     from torch import Tensor

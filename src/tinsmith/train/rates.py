@@ -22,8 +22,8 @@ from tinsmith.errors import FormatError, InputError
 from tinsmith.system import reading
 from tinsmith.system.files import write_text
 from tinsmith.train import together
+from tinsmith.train.events import Event, Point, Trial
 from tinsmith.train.loop import Loop
-from tinsmith.train.options import Event, Point, Trial
 
 if TYPE_CHECKING:
     from tinsmith.train.job import Job

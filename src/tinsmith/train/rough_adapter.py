@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from tinsmith.train.options import TrainResult
+from tinsmith.train.events import TrainResult
 
 if TYPE_CHECKING:
     from tinsmith.quant.model import Feedback

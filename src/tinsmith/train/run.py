@@ -10,8 +10,8 @@ from tinsmith.errors import MissingExtraError
 from tinsmith.train import methods
 
 if TYPE_CHECKING:
+    from tinsmith.train.events import Event, TrainResult
     from tinsmith.train.job import Job
-    from tinsmith.train.options import Event, TrainResult
 
 
 def train(name: str, job: Job, on_event: Callable[[Event], None] = lambda event: None) -> TrainResult:

@@ -16,8 +16,8 @@ import torch
 
 from tinsmith.system.files import atomic_folder
 from tinsmith.train import finished, together
+from tinsmith.train.events import Event, Point, Seeded, Started, TrainResult
 from tinsmith.train.loop import Loop
-from tinsmith.train.options import Event, Point, Seeded, Started, TrainResult
 
 if TYPE_CHECKING:
     from tinsmith.train.job import Job

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from tinsmith.errors import UnsupportedError
 from tinsmith.tasks import by_name
 from tinsmith.train import together
-from tinsmith.train.options import Replayed, Rolled
+from tinsmith.train.events import Replayed, Rolled
 from tinsmith.train.replay import Replay
 from tinsmith.train.sequences import TokenSequence, batches, cut, shared_prefix
 
@@ -23,9 +23,10 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
     from torch.optim import Optimizer
 
+    from tinsmith.train.events import Event
     from tinsmith.train.job import Job
     from tinsmith.train.network import Network
-    from tinsmith.train.options import Event, TrainOptions
+    from tinsmith.train.options import TrainOptions
     from tinsmith.train.rules import Rule
 
 

@@ -13,18 +13,9 @@ from typing import TYPE_CHECKING
 from tinsmith.data.readers import Example
 from tinsmith.system import files
 from tinsmith.train import adapter, finished, together
+from tinsmith.train.events import CONTINUED, OLD_VALIDATION, RETRAINED, START, Score, TrainResult, Updated
 from tinsmith.train.job import Job
-from tinsmith.train.options import (
-    CONTINUED,
-    OLD_VALIDATION,
-    RETRAIN_ALWAYS,
-    RETRAIN_AUTO,
-    RETRAINED,
-    START,
-    Score,
-    TrainResult,
-    Updated,
-)
+from tinsmith.train.options import RETRAIN_ALWAYS, RETRAIN_AUTO
 from tinsmith.train.sequences import TokenSequence
 
 if TYPE_CHECKING:

@@ -22,9 +22,10 @@ from tinsmith.pipeline import recipe
 from tinsmith.spec import Spec
 from tinsmith.train import checkpoint, devices, distillation, methods, network, rough_adapter, run
 from tinsmith.train.distillation import Taught, divergences
+from tinsmith.train.events import Preparing
 from tinsmith.train.job import Job
 from tinsmith.train.methods import distill
-from tinsmith.train.options import Preparing, TrainOptions
+from tinsmith.train.options import TrainOptions
 
 OPTIONS = TrainOptions(
     epochs=3,

@@ -18,8 +18,9 @@ from tinsmith.errors import InputError, RecipeError
 from tinsmith.pipeline import recipe
 from tinsmith.spec import Spec
 from tinsmith.train import devices, methods
+from tinsmith.train.events import Rolled
 from tinsmith.train.job import Job
-from tinsmith.train.options import POLICY_LOSSES, Rolled, TrainOptions
+from tinsmith.train.options import POLICY_LOSSES, TrainOptions
 
 OPTIONS = TrainOptions(
     task="chat",

@@ -16,8 +16,9 @@ from tinsmith.data.preferences import Pair, Preference, Rating, read_pairs, read
 from tinsmith.errors import DataError, InputError, RecipeError
 from tinsmith.pipeline import recipe
 from tinsmith.spec import Spec
+from tinsmith.train.events import Preparing
 from tinsmith.train.methods._preferences import split
-from tinsmith.train.options import Preparing, TrainOptions
+from tinsmith.train.options import TrainOptions
 
 WITHOUT = '[base]\nmodel = "b"\n[data]\nvalidation = "v"\ntest = "t"\n'
 METHODS = ("dpo", "kto", "orpo")

@@ -17,9 +17,9 @@ from tinsmith.data.preferences import Preference, Rating
 from tinsmith.data.readers import Example
 from tinsmith.errors import InputError
 from tinsmith.train import parts
+from tinsmith.train.events import Event
 from tinsmith.train.methods import Method
 from tinsmith.train.methods.lora import FOLDER, KEYS, AdapterTrainee
-from tinsmith.train.options import Event
 from tinsmith.train.rules import default_preference_rate
 from tinsmith.train.sequences import TokenSequence, batches, cut
 

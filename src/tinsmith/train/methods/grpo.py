@@ -20,9 +20,10 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from tinsmith.errors import InputError
 from tinsmith.tasks import by_name
+from tinsmith.train.events import Event, Rolled
 from tinsmith.train.methods import Method, dpo
 from tinsmith.train.methods.lora import FOLDER, KEYS, AdapterTrainee
-from tinsmith.train.options import DAPO, DPO, DR_GRPO, Event, Rolled
+from tinsmith.train.options import DAPO, DPO, DR_GRPO
 from tinsmith.train.policy import Pair, Policy, Rollout, advantages, bits, divergences, held, losses
 from tinsmith.train.rules import default_policy_rate
 from tinsmith.train.sequences import TokenSequence, cut

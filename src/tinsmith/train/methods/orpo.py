@@ -6,9 +6,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
+from tinsmith.train.events import Event
 from tinsmith.train.methods import Method
 from tinsmith.train.methods._preferences import Judged, PreferenceMethod, PreferenceTrainee
-from tinsmith.train.options import Event
 from tinsmith.train.rules import default_learning_rate
 
 if TYPE_CHECKING:
