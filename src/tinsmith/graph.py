@@ -171,8 +171,9 @@ class GraphBuilder:
         return out
 
     def gated(self, gate: Value, up: Value, act: str = "silu") -> Value:
-        """act(gate) * up, act one of ACTIVATIONS."""
-        out = Value(gate.width)
+        """act(gate) * up, act one of ACTIVATIONS. A gate that is narrower has an element for each of as many
+        parts of up."""
+        out = Value(up.width)
         self._add(Op("GATED", [gate, up], [out], u=(ACTIVATIONS.index(act),)))
         return out
 

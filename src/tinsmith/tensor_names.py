@@ -20,6 +20,7 @@ class TensorName:
     hf: "" for a tensor that no Hugging Face folder has: it follows from the hyper-parameters (Family.derive).
     experts: the number of matrices [rows, inputs] of a mixture of experts, which GGUF and the spec hold as one
     tensor; a Hugging Face folder has one for each, the expert's number in the place of hf's `*`.
+    stored: its name in a Hugging Face folder where that is not hf, which transformers' module has then.
     hf_shape: the shape in a Hugging Face folder where that is not (rows, inputs), or (inputs,) for a vector.
     from_hf, to_hf: how a folder's values (or their order) become the spec's, and back.
     gguf_more: names of further tensors in GGUF where it has several, all of one size, for what is one in a
@@ -34,6 +35,7 @@ class TensorName:
     inputs: int
     rotary_heads: int | None = None
     experts: int = 0
+    stored: str = ""
     hf_shape: tuple[int, ...] | None = None
     from_hf: Change | None = None
     to_hf: Change | None = None
@@ -78,7 +80,8 @@ class TensorName:
     def folder_names(self) -> tuple[str, ...]:
         """Of its parts in a Hugging Face folder, which are its rows from first to last."""
         if not self.experts:
-            return (self.hf,) if self.hf else ()
+            name = self.stored or self.hf
+            return (name,) if name else ()
         return tuple(self.hf.replace("*", str(expert)) for expert in range(self.experts))
 
     @property

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import without_llama_cpp
 from tiny_models import cases, family_of, in_format
 from transformers_models import POSITIONS, from_folder, logits_of, save_random, some_tokens
 
@@ -35,9 +36,16 @@ def windows_that_llama_cpp_leaves_out(case: str, spec: models.Spec) -> int | Non
 @pytest.mark.proves("GGUF out")
 @pytest.mark.parametrize("weights", ["F32", "F16"])
 @pytest.mark.parametrize("case", cases())
-def test_logits_are_those_of_transformers(case: str, weights: str, tmp_path: Path) -> None:
+def test_logits_are_those_of_transformers(
+    case: str, weights: str, tmp_path: Path, record_property: Any
+) -> None:
     theirs_model = save_random(case, tmp_path)
     spec = models.load(tmp_path)
+    if spec.family in without_llama_cpp.FAMILIES:
+        record_property("without", without_llama_cpp.REASON)
+        models.save_gguf(spec, tmp_path / "model.gguf")
+        assert without_llama_cpp.refuses(tmp_path / "model.gguf")
+        return
     if weights != "F32":
         spec = in_format(spec, weights)
         models.save_hf(spec, tmp_path / weights)

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+import without_llama_cpp
 from llama_adapter import llama_logits
 from tiny_models import cases
 from tiny_training import PAIRS, TEMPLATE, tokenizer_of, train
@@ -120,8 +121,12 @@ def test_merged_is_base_and_adapter(adapted: Adapted, tmp_path: Path) -> None:
 
 
 @pytest.mark.proves("adapter out")
-def test_llama_cpp_applies_the_exported_adapter(adapted: Adapted, tmp_path: Path) -> None:
+def test_llama_cpp_applies_the_exported_adapter(adapted: Adapted, tmp_path: Path, record_property: Any) -> None:
     models.save_gguf(adapted.spec, tmp_path / "base.gguf")
+    if adapted.spec.family in without_llama_cpp.FAMILIES:
+        record_property("without", without_llama_cpp.REASON)
+        assert without_llama_cpp.refuses(tmp_path / "base.gguf")
+        return
     models.save_gguf(merge(adapted.spec, adapted.folder), tmp_path / "merged.gguf")
     assert adapter_gguf.write(adapted.folder, adapted.spec, tmp_path / "adapter.gguf") == ()
     tokens = list(sequences_of(adapted.spec.hyper.vocab)[1].prompt)
@@ -138,7 +143,7 @@ def test_value_heads_are_put_in_order_for_llama_cpp(tmp_path: Path) -> None:
     """Three to a key head: going there and coming back are not the same, as they are for two."""
     adapted = random_adapter("qwen35", tmp_path / "base", tmp_path / "adapter", linear_num_value_heads=6)
     test_merged_is_base_and_adapter(adapted, tmp_path / "plain")
-    test_llama_cpp_applies_the_exported_adapter(adapted, tmp_path)
+    test_llama_cpp_applies_the_exported_adapter(adapted, tmp_path, None)
 
 
 def test_a_quantized_gguf_is_a_base(adapted: Adapted, tmp_path: Path) -> None:

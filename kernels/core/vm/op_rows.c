@@ -62,7 +62,7 @@ static void run_quantize(const tini_run *r, uint32_t item, uint32_t end) {
 const tini_op_functions tini_functions_quantize = {tini_row_items, tini_norm_work, run_quantize};
 
 static uint64_t work_gated(const tini_run *r) {
-    return 16 * (uint64_t)tini_value_width(r, r->op->in[0]);
+    return 16 * (uint64_t)tini_value_width(r, r->op->out[0]);
 }
 
 static tini_gate_fn *gate_of(const tini_run *r) {
@@ -75,25 +75,46 @@ static tini_gate_fn *gate_of(const tini_run *r) {
     return acts[r->op->u[0]];
 }
 
-/* Without a gate: one times a number is that number, so the kernels need no other form. */
+enum { ALIKE = 64 }; /* elements that one number is repeated for, so that the kernels need no other form */
+
+static void repeat(float *alike, float number) {
+    for (uint32_t i = 0; i < ALIKE; i++)
+        alike[i] = number;
+}
+
+/* Without a gate: one times a number is that number. */
 static void run_ungated(tini_gate_fn *gate, float *out, const float *x, uint32_t width) {
-    float ones[64];
-    for (uint32_t i = 0; i < 64; i++)
-        ones[i] = 1.0f;
-    for (uint32_t i = 0; i < width; i += 64)
-        gate(out + i, x + i, ones, width - i < 64 ? width - i : 64);
+    float ones[ALIKE];
+    repeat(ones, 1.0f);
+    for (uint32_t i = 0; i < width; i += ALIKE)
+        gate(out + i, x + i, ones, width - i < ALIKE ? width - i : ALIKE);
+}
+
+/* Each of the parts of a row has one element for its gate. */
+static void run_parted(tini_gate_fn *gate, float *out, const float *gates, uint32_t parts, const float *up,
+                       uint32_t width) {
+    float same[ALIKE];
+    const uint32_t part = width / parts;
+    for (uint32_t k = 0; k < parts; k++, out += part, up += part) {
+        repeat(same, gates[k]);
+        for (uint32_t i = 0; i < part; i += ALIKE)
+            gate(out + i, same, up + i, part - i < ALIKE ? part - i : ALIKE);
+    }
 }
 
 static void run_gated(const tini_run *r, uint32_t item, uint32_t end) {
     const tini_op *op = r->op;
-    uint32_t width = tini_value_width(r, op->in[0]);
+    uint32_t width = tini_value_width(r, op->out[0]), gates = tini_value_width(r, op->in[0]);
     tini_gate_fn *gate = gate_of(r);
     for (uint32_t row = r->begin + item; row < r->begin + end; row++) {
         float *out = tini_value_at(r, op->out[0], row);
+        const float *x = tini_value_at(r, op->in[0], row);
         if (op->in[1] == TINI_NONE)
-            run_ungated(gate, out, tini_value_at(r, op->in[0], row), width);
+            run_ungated(gate, out, x, width);
+        else if (gates < width)
+            run_parted(gate, out, x, gates, tini_value_at(r, op->in[1], row), width);
         else
-            gate(out, tini_value_at(r, op->in[0], row), tini_value_at(r, op->in[1], row), width);
+            gate(out, x, tini_value_at(r, op->in[1], row), width);
         if (op->out[1] != TINI_NONE)
             r->pass->kernels->quantize_q8(tini_value_at(r, op->out[1], row), out, width);
     }

@@ -248,14 +248,17 @@ static const char *tini_check_scan(const checker *c) {
 }
 
 static const char *tini_check_gated(const checker *c) {
-    const tini_value *gate = value(c, c->op->in[0]);
-    if (!gate || !is_f32(c, c->op->in[0], gate->width) || !is_f32(c, c->op->out[0], gate->width) ||
-        (c->op->in[1] != TINI_NONE && !is_f32(c, c->op->in[1], gate->width)))
+    const tini_value *gate = value(c, c->op->in[0]), *out = value(c, c->op->out[0]);
+    const int alone = c->op->in[1] == TINI_NONE;
+    if (!gate || !is_f32(c, c->op->in[0], gate->width) || !out || !is_f32(c, c->op->out[0], out->width) ||
+        (!alone && !is_f32(c, c->op->in[1], out->width)))
         return "needs floats of one width";
+    if (alone ? gate->width != out->width : out->width % gate->width != 0)
+        return "its gate does not fit its output";
     if (c->op->u[0] >= TINI_ACT_COUNT)
         return "its activation is unknown";
-    return is_q8_or_none(c, c->op->out[1], gate->width) ? NULL
-                                                        : "its quantized output's width is not the input's";
+    return is_q8_or_none(c, c->op->out[1], out->width) ? NULL
+                                                       : "its quantized output's width is not the output's";
 }
 
 static const char *tini_check_logits(const checker *c) {

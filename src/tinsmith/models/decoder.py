@@ -157,6 +157,7 @@ class Decoder(Family):
                         part,
                         role=f"layers.{i}.{part.role}",
                         hf=f"model.layers.{i}.{part.hf}",
+                        stored=part.stored and f"model.layers.{i}.{part.stored}",
                         gguf=f"blk.{i}.{part.gguf}",
                         gguf_more=tuple(f"blk.{i}.{more}" for more in part.gguf_more),
                     )

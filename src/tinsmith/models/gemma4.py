@@ -1,10 +1,6 @@
 """The gemma4 family, text only: gemma3 with wider heads where a layer sees all positions, a norm of values,
 last layers that read the keys and values of earlier ones, an embedding of each token for every layer, and a
-factor of what each layer puts out.
-
-The rotation of wide heads is proportional: the first pairs turn by the frequencies of the whole head, the
-others not at all. GGUF keeps that as the tensor `rope_freqs.weight`, which divides the frequencies.
-"""
+factor of what each layer puts out."""
 
 from __future__ import annotations
 
@@ -12,13 +8,10 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from tinsmith.errors import FormatError, UnsupportedError
-from tinsmith.models import decoder
+from tinsmith.models import decoder, two_rotations
 from tinsmith.models.family import Fields, TensorName, shortest_float32
 from tinsmith.models.gemma2 import plain_norms
 from tinsmith.models.gemma4_sizes import (
-    FACTORS,
-    STILL,
-    TYPES,
     Gemma4Hyper,
     check_gguf,
     doubled,
@@ -26,10 +19,10 @@ from tinsmith.models.gemma4_sizes import (
     kv_heads_of,
     overridden,
     reusing_layers,
-    turning,
-    window_pattern,
     windowed_layers,
 )
+from tinsmith.models.per_layer import window_pattern
+from tinsmith.models.two_rotations import TYPES
 from tinsmith.spec import Hyper, Tensor
 
 if TYPE_CHECKING:
@@ -64,23 +57,7 @@ class Gemma4(decoder.Decoder):
     }
 
     def rope_from_hf(self, config: Mapping[str, Any]) -> Fields:
-        """The settings of wide heads, and the base of the others as `local`."""
-        given = config.get("rope_parameters")
-        if given is None:
-            given = {"full_attention": {"rope_type": "proportional", "partial_rotary_factor": 0.25}}
-            given |= {"sliding_attention": {}}
-        tables = [given.get(kind) if isinstance(given, Mapping) else None for kind in TYPES]
-        if not all(isinstance(table, Mapping) for table in tables):
-            raise FormatError(f"{decoder.CONFIG}: rope_parameters must have the tables {' and '.join(TYPES)}")
-        wide, local = (
-            decoder.rope_settings({"rope_parameters": table}, kind)
-            for table, kind in zip(tables, ("proportional", "default"), strict=True)
-        )
-        share = {"wide_rotary_factor": wide.pop("partial_rotary_factor")}
-        theta = {"rope_theta": wide["rope_theta"] or 1e6, "local_theta": local["rope_theta"]}
-        fields = Fields({**wide, **share, **theta}, decoder.CONFIG)
-        fields.refuse("factor", 1, 1.0)
-        return fields
+        return two_rotations.from_hf(config, 0.25)
 
     def more_from_hf(self, fields: Fields, rope: Fields) -> dict[str, Any]:
         layers, windowed = fields.count("num_hidden_layers"), windowed_layers(fields)
@@ -89,9 +66,6 @@ class Gemma4(decoder.Decoder):
         keys_as_values = bool(fields.get("attention_k_eq_v"))
         if keys_as_values:
             kv_heads = wide.count("num_global_key_value_heads", kv_heads)
-        share = rope.real("wide_rotary_factor", 1.0)
-        if share > 1:
-            raise FormatError(f"{rope.where}: partial_rotary_factor is {share}; it must be at most 1")
         layer_dim = fields.count_or_0("hidden_size_per_layer_input")
         if layer_dim:
             fields.refuse("vocab_size_per_layer_input", fields.count("vocab_size"))
@@ -101,7 +75,7 @@ class Gemma4(decoder.Decoder):
             "local_base": rope.real("local_theta", 1e4),
             "wide_head_dim": head_dim,
             "wide_kv_heads": kv_heads,
-            "wide_rope_dim": 2 * int(share * head_dim // 2),
+            "wide_rope_dim": two_rotations.turning_from_hf(rope, head_dim),
             "keys_as_values": keys_as_values,
             "reusing": reusing_layers(fields, "num_kv_shared_layers", layers),
             "double_ffn": bool(fields.get("use_double_wide_mlp")),
@@ -122,14 +96,7 @@ class Gemma4(decoder.Decoder):
             "layer_types": [TYPES[windowed] for windowed in h.windowed],
             "num_global_key_value_heads": h.wide_kv_heads if h.keys_as_values else None,
             "num_kv_shared_layers": h.reusing,
-            "rope_parameters": {
-                "full_attention": {
-                    "rope_type": "proportional",
-                    "partial_rotary_factor": h.wide_rope_dim / h.wide_head_dim,
-                    "rope_theta": h.rope_base,
-                },
-                "sliding_attention": {"rope_type": "default", "rope_theta": h.local_base},
-            },
+            "rope_parameters": two_rotations.to_hf(h.rope_base, h.local_base, h.wide_rope_dim, h.wide_head_dim),
             "sliding_window": h.window,
             "use_double_wide_mlp": h.double_ffn,
             "vocab_size_per_layer_input": h.vocab,
@@ -171,7 +138,7 @@ class Gemma4(decoder.Decoder):
             "local_base": shortest_float32(fields.real("rope.freq_base_swa", 1e4)),
             "wide_head_dim": wide,
             "wide_kv_heads": wide_kv_heads or h["kv_heads"],
-            "wide_rope_dim": turning(fields, wide),
+            "wide_rope_dim": two_rotations.turning_from_gguf(fields, wide),
             "keys_as_values": wide_kv_heads is not None,
             "reusing": reusing,
             "double_ffn": doubled(fields, h["ffn_dim"], h["layers"], reusing),
@@ -203,12 +170,11 @@ class Gemma4(decoder.Decoder):
         return own
 
     def tensors(self, h: Gemma4Hyper) -> list[TensorName]:  # type: ignore[override]
-        names = [TensorName("rope_freqs", "", FACTORS, 1, h.wide_head_dim // 2), *super().tensors(h)]
+        names = [two_rotations.factors_name(h.wide_head_dim), *super().tensors(h)]
         return names + (_before_layers(h) if h.layer_dim else [])
 
     def derive(self, h: Gemma4Hyper) -> dict[str, Tensor]:  # type: ignore[override]
-        turning = h.wide_rope_dim // 2
-        return {"rope_freqs": decoder.vector([1.0] * turning + [STILL] * (h.wide_head_dim // 2 - turning))}
+        return {"rope_freqs": two_rotations.factors(h.wide_rope_dim, h.wide_head_dim)}
 
     def layer_at(self, h: Gemma4Hyper, i: int) -> list[TensorName]:  # type: ignore[override]
         sizes = h.at(i)
@@ -255,8 +221,7 @@ class Gemma4(decoder.Decoder):
         given = _given(h, g, x) if h.layer_dim else None
         ones = {width: g.constant(f"ones.{width}", [1.0] * width) for width in {h.head_dim, h.wide_head_dim}}
         tables = {True: g.rope_table(decoder.frequencies(h.local_base, h.head_dim))}
-        turning = decoder.frequencies(h.rope_base, h.wide_head_dim)[: h.wide_rope_dim // 2]
-        tables[False] = g.rope_table(turning + [0.0] * (h.wide_head_dim // 2 - len(turning)))
+        tables[False] = g.rope_table(two_rotations.frequencies(h.rope_base, h.wide_rope_dim, h.wide_head_dim))
         caches: dict[bool, int] = {}  # the last one of each type
         for i in range(h.layers):
             layer, windowed, sizes = f"layers.{i}", h.windowed[i], h.at(i)

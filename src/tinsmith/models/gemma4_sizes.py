@@ -8,11 +8,8 @@ from typing import Any
 
 from tinsmith.errors import FormatError, UnsupportedError
 from tinsmith.models.family import Fields
+from tinsmith.models.two_rotations import TYPES
 from tinsmith.spec import Hyper
-
-FACTORS = "rope_freqs.weight"
-STILL = 1e30  # what divides the frequency of a pair that does not turn
-TYPES = ("full_attention", "sliding_attention")
 
 
 @dataclass(frozen=True)
@@ -116,23 +113,6 @@ def check_gguf(h: Gemma4Hyper) -> None:
             f"gemma4: the last {h.reusing} layers read keys and values of layers before them; in GGUF those "
             "are a layer with a window, then one without"
         )
-
-
-def window_pattern(fields: Fields, layers: int) -> tuple[bool, ...]:
-    given = fields.get("attention.sliding_window_pattern")
-    if not isinstance(given, list) or len(given) != layers or not all(one in (0, 1) for one in given):
-        raise FormatError(f"{fields.named('attention.sliding_window_pattern')}; it must be {layers} booleans")
-    return tuple(bool(one) for one in given)
-
-
-def turning(fields: Fields, head_dim: int) -> int:
-    given = fields.values.get(FACTORS)
-    turning = sum(one == 1 for one in given) if given else 0
-    if not given or given[:turning] != [1.0] * turning or any(one < 1e29 for one in given[turning:]):
-        raise FormatError(
-            f"{FACTORS} must be {head_dim // 2} numbers, first 1 for pairs that turn, then {STILL:g}"
-        )
-    return 2 * turning
 
 
 def doubled(fields: Fields, ffn: int, layers: int, reusing: int) -> bool:

@@ -89,15 +89,19 @@ class Lfm2(decoder.Decoder):
         }
 
     def layer_at(self, h: Hyper, i: int) -> list[TensorName]:
-        assert isinstance(h, Lfm2Hyper)
         return [
             TensorName("attn_norm", "operator_norm.weight", "attn_norm.weight", 1, h.dim),
-            *(_attention(h) if i in h.attention else _convolution(h)),
+            *self.mixer(h, i),
             TensorName("ffn_norm", "ffn_norm.weight", "ffn_norm.weight", 1, h.dim),
             TensorName("gate", "feed_forward.w1.weight", "ffn_gate.weight", h.ffn_dim, h.dim),
             TensorName("up", "feed_forward.w3.weight", "ffn_up.weight", h.ffn_dim, h.dim),
             TensorName("down", "feed_forward.w2.weight", "ffn_down.weight", h.dim, h.ffn_dim),
         ]
+
+    def mixer(self, h: Hyper, i: int) -> list[TensorName]:
+        """What layer i does to the tokens: the part in which layers differ."""
+        assert isinstance(h, Lfm2Hyper)
+        return _attention(h) if i in h.attention else convolution_tensors(h)
 
     def final_norm(self, h: Hyper) -> TensorName:
         return TensorName("final_norm", "model.embedding_norm.weight", "token_embd_norm.weight", 1, h.dim)
@@ -125,11 +129,11 @@ class Lfm2(decoder.Decoder):
         g.logits(g.norm(x, "final_norm", h.norm_eps), "embed" if h.tied else "head")
 
 
-def attention(h: Lfm2Hyper, g: GraphBuilder, layer: str, y: Value, table: Value) -> Value:
+def attention(h: Lfm2Hyper, g: GraphBuilder, layer: str, y: Value, table: Value, window: int = 0) -> Value:
     q, k, v = g.matmuls(y, f"{layer}.q", f"{layer}.k", f"{layer}.v")
     q = g.norm(q, f"{layer}.q_norm", h.norm_eps, heads=h.heads)
     k = g.norm(k, f"{layer}.k_norm", h.norm_eps, heads=h.kv_heads)
-    cache = g.cache(h.kv_heads, h.head_dim)
+    cache = g.cache(h.kv_heads, h.head_dim, window)
     g.kv_append(cache, g.rope(k, table, h.kv_heads), v)
     return g.attention(cache, g.rope(q, table, h.heads), h.heads, h.head_dim**-0.5)
 
@@ -153,7 +157,7 @@ def _attention(h: Hyper) -> list[TensorName]:
     ]
 
 
-def _convolution(h: Lfm2Hyper) -> list[TensorName]:
+def convolution_tensors(h: Lfm2Hyper) -> list[TensorName]:
     conv = TensorName("conv", "conv.conv.weight", "shortconv.conv.weight", h.dim, h.taps)
     return [
         TensorName("in", "conv.in_proj.weight", "shortconv.in_proj.weight", 3 * h.dim, h.dim),

@@ -1,4 +1,4 @@
-"""What GGUF keeps of each layer where not all are attention."""
+"""What GGUF keeps of each layer where these differ."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 
 from tinsmith.errors import FormatError
 from tinsmith.models.decoder import METADATA
+from tinsmith.models.family import Fields
 
 
 def kv_heads(meta: Mapping[str, Any], architecture: str) -> dict[str, Any]:
@@ -23,3 +24,10 @@ def kv_heads(meta: Mapping[str, Any], architecture: str) -> dict[str, Any]:
         )
     layers = [i for i, count in enumerate(heads) if count]
     return {key: max(heads), f"{architecture}.layers": len(heads), f"{architecture}.attention_layers": layers}
+
+
+def window_pattern(fields: Fields, layers: int) -> tuple[bool, ...]:
+    given = fields.get("attention.sliding_window_pattern")
+    if not isinstance(given, list) or len(given) != layers or not all(one in (0, 1) for one in given):
+        raise FormatError(f"{fields.named('attention.sliding_window_pattern')}; it must be {layers} booleans")
+    return tuple(bool(one) for one in given)

@@ -131,7 +131,7 @@ def selective_state(layer: Any, x: Tensor, packing: Packing) -> Tensor:
 
 
 def short_convolution(layer: Any, x: Tensor, packing: Packing) -> Tensor:
-    """LFM2's gated convolution, [width, dim] to the same."""
+    """LFM2's and LFM3's gated convolution, [width, dim] to the same."""
     before, after, value = layer.in_proj(x).chunk(3, -1)
     mixed = _convolved(before * value, layer.conv.weight[:, 0], packing, bias=layer.conv.bias)
     return layer.out_proj(after * mixed)  # type: ignore[no-any-return]
@@ -143,6 +143,7 @@ _MIXERS = {
     "GatedDeltaNet": gated_delta,
     "HybridMambaLayer": selective_state,
     "Lfm2ShortConv": short_convolution,
+    "Lfm3ShortConv": short_convolution,
 }
 
 
