@@ -29,7 +29,7 @@ WIDE: dict[str, dict[str, Any]] = {
     }
 }
 # What the builder has no graph for.
-UNKNOWN = {"qwen3_moe", "granitehybrid", "falcon_h1", "gemma4", "lfm3"}
+UNKNOWN = {"qwen3_moe", "granitehybrid", "falcon_h1", "gemma4", "lfm3", "olmo2"}
 # Worst error of a logit as a share of their range: of float32, and what rounding makes of random weights.
 BOUNDS = {"fp32": 1e-3, "fp16": 5e-3, "int8": 0.05, "int4": 0.5}
 

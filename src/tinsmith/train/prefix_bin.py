@@ -50,7 +50,7 @@ def compiled(folder: Path, tin: Tin, source: bytes) -> bytes:
             for kind, dimensions in ((KEYS, 3), (VALUES, 3), (CONVOLVED, 2), (RECURRENT, 3))
         )
         if keys is not None and values is not None:
-            caches.append(held.pair(layer, keys, values))
+            caches.append(held.pair(layer, _turned(names.get(f"{role}.k"), keys), values))
         if convolved is not None:
             states.append(_tiled(_in_order(names.get(f"{role}.conv"), convolved).T[None]))
         if recurrent is not None and f"{role}.skip" in names:  # [heads, columns, rows] in transformers
@@ -103,6 +103,13 @@ def _in_order(name: TensorName | None, state: Any) -> Any:
     """A folder's channels or heads, the first dimension, in the order of the matrix's rows in the spec."""
     order = adapter.spec_order(name) if name else None
     return state if order is None or len(order[0]) != len(state) else state[order[0]]
+
+
+def _turned(name: TensorName | None, keys: Any) -> Any:
+    """Keys [heads, tokens, head_dim] of a folder, each in the order of its matrix's rows in the spec."""
+    heads, tokens, size = keys.shape
+    rows = _in_order(name, keys.transpose(0, 2, 1).reshape(heads * size, tokens))
+    return rows.reshape(heads, size, tokens).transpose(0, 2, 1)
 
 
 def _tiled(state: Any) -> bytes:

@@ -1,0 +1,56 @@
+"""The ernie45 family (ERNIE 4.5, dense): llama whose heads rotate neighbours, in folders as in GGUF."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any, ClassVar
+
+from tinsmith import layouts
+from tinsmith.models import decoder
+from tinsmith.models.family import Fields, TensorName
+from tinsmith.models.llama import Llama
+from tinsmith.spec import Hyper
+
+
+class Ernie45(Llama):
+    name: ClassVar[str] = "ernie45"
+    model_type: ClassVar[str] = "ernie4_5"
+    hf_architectures: ClassVar[tuple[str, ...]] = ("Ernie4_5ForCausalLM", "Ernie4_5_ForCausalLM")
+    gguf_architecture: ClassVar[str] = "ernie4_5"
+    text_models: ClassVar[tuple[str, ...]] = ("ernie4_5",)
+    defaults: ClassVar[Mapping[str, Any]] = {
+        "head_dim": 128,
+        "max_position_embeddings": 131072,
+        "num_key_value_heads": 2,
+        "rms_norm_eps": 1e-5,
+        "rope_theta": 500000.0,
+        "tie_word_embeddings": True,
+    }
+    only: ClassVar[Mapping[str, tuple[Any, ...]]] = {"hidden_act": ("silu", "swish"), "use_bias": (False,)}
+    keeps_head_dim: ClassVar[bool] = True
+
+    def rope_from_hf(self, config: Mapping[str, Any]) -> Fields:
+        return Fields(decoder.rope_settings(config, "default"), decoder.CONFIG)
+
+    def more_to_gguf(self, h: Hyper) -> dict[str, Any]:
+        return {"vocab_size": h.vocab}
+
+    def layer(self, h: Hyper) -> list[TensorName]:
+        q, k, v, o = decoder.attention(h, permuted=True)
+        return [*decoder.two_norms(h), _halved(q), _halved(k), v, o, *decoder.feed_forward(h)]
+
+
+def _halved(name: TensorName) -> TensorName:
+    """What a head's pairs lie side by side in, as a spec has it: the first of each, then the second of each."""
+    heads, size = name.rotary_heads or 1, len(name.file_order)
+    come = [head * size + i for head in range(heads) for i in (*range(0, size, 2), *range(1, size, 2))]
+    go = sorted(range(name.rows), key=come.__getitem__)
+    return replace(
+        name,
+        from_hf=lambda tensor: layouts.rows_in_order(tensor, come),
+        to_hf=lambda tensor: layouts.rows_in_order(tensor, go),
+    )
+
+
+family = Ernie45()

@@ -1,0 +1,86 @@
+"""The hunyuan family (Hunyuan dense, 0.5B to 7B): llama with an RMS norm of each query and key head after it is
+rotated. Checkpoints stretch the rotation by a factor `alpha` of its base, which is made part of the base here,
+as GGUF has it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from tinsmith.errors import FormatError, UnsupportedError
+from tinsmith.models import decoder
+from tinsmith.models.family import Fields, TensorName, shortest_float32
+from tinsmith.spec import Hyper
+
+if TYPE_CHECKING:
+    from tinsmith.graph import GraphBuilder
+
+STRETCHED = "dynamic"  # what checkpoints call it, though nothing depends on the length of a text
+MOST = 1e12  # of base and alpha, whose product is a float32
+
+
+class Hunyuan(decoder.Decoder):
+    name: ClassVar[str] = "hunyuan"
+    model_type: ClassVar[str] = "hunyuan_v1_dense"
+    hf_architectures: ClassVar[tuple[str, ...]] = ("HunYuanDenseV1ForCausalLM",)
+    gguf_architecture: ClassVar[str] = "hunyuan-dense"
+    text_models: ClassVar[tuple[str, ...]] = ("hunyuan_v1_dense",)
+    defaults: ClassVar[Mapping[str, Any]] = {"max_position_embeddings": 2048, "rms_norm_eps": 1e-5}
+    only: ClassVar[Mapping[str, tuple[Any, ...]]] = {
+        "hidden_act": ("silu", "swish"),
+        "attention_bias": (False,),
+    }
+    keeps_head_dim: ClassVar[bool] = True
+
+    def rope_from_hf(self, config: Mapping[str, Any]) -> Fields:
+        return Fields(decoder.rope_settings(config, "default", STRETCHED), decoder.CONFIG)
+
+    def more_from_hf(self, fields: Fields, rope: Fields) -> dict[str, Any]:
+        if rope.values["rope_type"] != STRETCHED:
+            return {}
+        if not rope.values.get("alpha"):
+            raise UnsupportedError(
+                f"{rope.where}: rope_scaling of type {STRETCHED!r} without alpha is not supported; supported: "
+                f"'default', and {STRETCHED!r} with alpha"
+            )
+        dim = fields.count("head_dim", fields.count("hidden_size") // fields.count("num_attention_heads"))
+        base, alpha = rope.real("rope_theta", 1e4), rope.real("alpha")
+        if dim < 4 or max(base, alpha) > MOST:
+            raise FormatError(f"{rope.where}: heads of {dim} can't turn by base {base:g} and alpha {alpha:g}")
+        return {"rope_base": shortest_float32(base * alpha ** (dim / (dim - 2)))}
+
+    def more_from_gguf(self, fields: Fields, h: dict[str, Any]) -> dict[str, Any]:
+        fields.refuse("rope.scaling.type", "none")
+        fields.refuse("attention.sliding_window", 0)
+        return {}
+
+    def layer(self, h: Hyper) -> list[TensorName]:
+        q_norm, k_norm = decoder.head_norms(h)
+        return [
+            *decoder.two_norms(h),
+            *decoder.attention(h),
+            replace(q_norm, hf="self_attn.query_layernorm.weight"),
+            replace(k_norm, hf="self_attn.key_layernorm.weight"),
+            *decoder.feed_forward(h),
+        ]
+
+    def graph(self, h: Hyper, g: GraphBuilder) -> None:
+        x = g.embed("embed")
+        table = g.rope_table(decoder.frequencies(h.rope_base, h.rope_dim))
+        for i in range(h.layers):
+            layer = f"layers.{i}"
+            y = g.norm(x, f"{layer}.attn_norm", h.norm_eps)
+            q, k, v = g.matmuls(y, f"{layer}.q", f"{layer}.k", f"{layer}.v")
+            q = g.norm(g.rope(q, table, h.heads), f"{layer}.q_norm", h.norm_eps, heads=h.heads)
+            k = g.norm(g.rope(k, table, h.kv_heads), f"{layer}.k_norm", h.norm_eps, heads=h.kv_heads)
+            cache = g.cache(h.kv_heads, h.head_dim)
+            g.kv_append(cache, k, v)
+            x = g.matmul(g.attention(cache, q, h.heads, h.head_dim**-0.5), f"{layer}.o", residual=x)
+            y = g.norm(x, f"{layer}.ffn_norm", h.norm_eps)
+            gate, up = g.matmuls(y, f"{layer}.gate", f"{layer}.up")
+            x = g.matmul(g.gated(gate, up), f"{layer}.down", residual=x)
+        g.logits(g.norm(x, "final_norm", h.norm_eps), "embed" if h.tied else "head")
+
+
+family = Hunyuan()

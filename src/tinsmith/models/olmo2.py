@@ -1,0 +1,64 @@
+"""The olmo2 family (OLMo 2): llama whose norms are of what attention and feed-forward add, and of all queries
+and all keys together."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from tinsmith.models import decoder
+from tinsmith.models.family import Fields, TensorName
+from tinsmith.spec import Hyper
+
+if TYPE_CHECKING:
+    from tinsmith.graph import GraphBuilder
+
+
+class Olmo2(decoder.Decoder):
+    name: ClassVar[str] = "olmo2"
+    model_type: ClassVar[str] = "olmo2"
+    hf_architectures: ClassVar[tuple[str, ...]] = ("Olmo2ForCausalLM",)
+    gguf_architecture: ClassVar[str] = "olmo2"
+    text_models: ClassVar[tuple[str, ...]] = ("olmo2",)
+    defaults: ClassVar[Mapping[str, Any]] = {"max_position_embeddings": 2048, "rms_norm_eps": 1e-5}
+    only: ClassVar[Mapping[str, tuple[Any, ...]]] = {
+        "hidden_act": ("silu", "swish"),
+        "attention_bias": (False,),
+    }
+
+    def more_from_gguf(self, fields: Fields, h: dict[str, Any]) -> dict[str, Any]:
+        fields.refuse("rope.scaling.type", "none")
+        fields.refuse("attention.sliding_window", 0)
+        return {}
+
+    def layer(self, h: Hyper) -> list[TensorName]:
+        queries, keys = h.heads * h.head_dim, h.kv_heads * h.head_dim
+        return [
+            *decoder.attention(h),
+            TensorName("q_norm", "self_attn.q_norm.weight", "attn_q_norm.weight", 1, queries),
+            TensorName("k_norm", "self_attn.k_norm.weight", "attn_k_norm.weight", 1, keys),
+            TensorName(
+                "attn_post_norm", "post_attention_layernorm.weight", "post_attention_norm.weight", 1, h.dim
+            ),
+            *decoder.feed_forward(h),
+            TensorName("ffn_post_norm", "post_feedforward_layernorm.weight", "post_ffw_norm.weight", 1, h.dim),
+        ]
+
+    def graph(self, h: Hyper, g: GraphBuilder) -> None:
+        x = g.embed("embed")
+        table = g.rope_table(decoder.frequencies(h.rope_base, h.rope_dim))
+        for i in range(h.layers):
+            layer = f"layers.{i}"
+            q, k, v = g.matmuls(x, f"{layer}.q", f"{layer}.k", f"{layer}.v")
+            q, k = g.norm(q, f"{layer}.q_norm", h.norm_eps), g.norm(k, f"{layer}.k_norm", h.norm_eps)
+            cache = g.cache(h.kv_heads, h.head_dim)
+            g.kv_append(cache, g.rope(k, table, h.kv_heads), v)
+            y = g.attention(cache, g.rope(q, table, h.heads), h.heads, h.head_dim**-0.5)
+            x = g.norm(g.matmul(y, f"{layer}.o"), f"{layer}.attn_post_norm", h.norm_eps, residual=x)
+            gate, up = g.matmuls(x, f"{layer}.gate", f"{layer}.up")
+            y = g.matmul(g.gated(gate, up), f"{layer}.down")
+            x = g.norm(y, f"{layer}.ffn_post_norm", h.norm_eps, residual=x)
+        g.logits(g.norm(x, "final_norm", h.norm_eps), "embed" if h.tied else "head")
+
+
+family = Olmo2()
