@@ -29,7 +29,7 @@ from tinsmith.runtime import Model
 from tinsmith.train.tensors import from_float32, to_float32
 
 SHARPER = 8
-ROOM, LEFT_BEHIND, LEAST, CANDIDATES = 24, 8, -10.0, 256
+ROOM, LEFT_BEHIND, LEAST, CANDIDATES, LIKELY = 24, 8, -10.0, 256, 16
 CASES = ("llama", "qwen35", "lfm2", "falcon_h1", "gemma3")
 TEXTS = ["lamp", "lantern", "lake", "light on", "light off", "on", "off", "often", "a", "ab", "abc", "the lake"]
 KINDS: dict[str, Constraint] = {
@@ -98,9 +98,12 @@ class Beginning:
 
 
 def looked_for(
-    case: str, kind: str, prompt: Sequence[int], known: str = "", nats: float = 0
+    case: str, kind: str, prompt: Sequence[int], known: str = "", nats: float = 0, likely: int = LIKELY
 ) -> tuple[list[int], int, float, int]:
-    """The same by a queue of beginnings, each computed from nothing. The last: how often it went back."""
+    """The same by a queue of beginnings, each computed from nothing. The last: how often it went back.
+
+    likely: of a choice, the prompt's tokens and such a part of the vocabulary, its first, have their share.
+    """
 
     def left_out(answer: Sequence[int]) -> float:
         if not nats:
@@ -136,7 +139,8 @@ def looked_for(
         logits = array("f", fed(model, [*prompt, *tokens]).logits()[1])
         allowed = [k for k in range(len(logits)) if mask >> k & 1]
         best = sorted(allowed, key=lambda k: (-logits[k], k))[:LEFT_BEHIND]
-        whole, among = total(logits), total([logits[k] for k in allowed])
+        wanted = {*allowed, *prompt, *range(len(logits) // likely)}
+        whole, among = total([logits[k] for k in wanted]), total([logits[k] for k in allowed])
         for rank, token in enumerate(best):
             less = one.less - (logits[token] - whole if len(allowed) > 1 else 0)
             end = token if model.token(token)[2] else None
@@ -213,7 +217,7 @@ def test_of_a_conversation_the_last_question_counts() -> None:
     spec = replace(tiny_spec("llama"), chat_template=CHATML)
     built = build_image(spec)
     model = Model(_core.Model(built), built, threads=1)
-    known = "user assistant system which one it is and"
+    known = "which one it is and"
     for one, other in (("lake", "lamp"), ("lamp", "often"), ("often", "lake")):
         held = KINDS["choices"].with_search(1000).with_coverage(words(known), 60)
         turns = [
@@ -225,6 +229,41 @@ def test_of_a_conversation_the_last_question_counts() -> None:
         assert one in model.chat(turns, constraint=held, max_tokens=ROOM).text
     raw = model.generate("which lantern", constraint=held, max_tokens=ROOM)  # no conversation: all of it
     assert raw.text == "lantern"
+
+
+def test_words_of_the_chat_template_are_not_new() -> None:
+    """The role's name stands beside each question; in constraints of version 3 it counted."""
+    spec = replace(tiny_spec("llama"), chat_template=CHATML)
+    built = build_image(spec)
+    model = Model(_core.Model(built), built, threads=1)
+    searching = compile_choices([*TEXTS, "user"]).with_search(1000)
+    covering = searching.with_coverage(words("which one it is"), 60)
+    asked = [{"role": "user", "content": "which one is it?"}]
+    given = [
+        model.chat(asked, constraint=held, max_tokens=ROOM).text
+        for held in (searching, covering, replace(covering, data=of_version(3, covering.data)))
+    ]
+    assert given[0] == given[1] != "user" == given[2]
+
+
+def of_version(version: int, data: bytes) -> bytes:
+    return data[:4] + version.to_bytes(4, "little") + data[8:]
+
+
+@pytest.mark.parametrize("case", ["llama", "qwen35"])
+def test_a_constraint_of_before_weighs_by_all_tokens(case: str) -> None:
+    others = 0
+    for kind, seed in ASKED:
+        prompt, found = prompts(case)[seed], []
+        for version, likely in ((2, 1), (4, LIKELY)):
+            tokens, end, _, _ = looked_for(case, kind, prompt, likely=likely)
+            session = _core.Session(made(case), context=256, logit_rows=9, checkpoints=1, searches=True)
+            session.append(prompt)
+            data = of_version(version, KINDS[kind].with_search(1000).data)
+            found.append(finished(session, _core.Constraint(made(case), data), lookup=6))
+            assert found[-1][:2] == (tokens, end)
+        others += found[0] != found[1]
+    assert others
 
 
 def test_an_answer_at_hand_goes_before_what_has_not_paid_yet() -> None:

@@ -13,8 +13,8 @@ enum { MOST_STATES = 0xFFFD, MOST_CALLS = 1 << 24, MOST_CALLS_OF_ONE = 0xFFFD };
 static tin_status check_constraint_header(const tini_constraint_header *h, size_t size, tin_error *error) {
     if (size < sizeof *h || h->magic != TINI_CONSTRAINT_MAGIC)
         return tini_fail(error, TIN_ERR_FORMAT, "the constraint does not begin as one");
-    if (h->version < TINI_CONSTRAINT_VERSION || h->version > TINI_CONSTRAINT_COVERS)
-        return tini_other_version(error, "the constraint", h->version, TINI_CONSTRAINT_COVERS,
+    if (h->version < TINI_CONSTRAINT_VERSION || h->version > TINI_CONSTRAINT_LIKELY)
+        return tini_other_version(error, "the constraint", h->version, TINI_CONSTRAINT_LIKELY,
                                   TINI_BUILD_AGAIN);
     if (!h->states || h->states > MOST_STATES || !h->classes || h->classes > 256 || h->calls > MOST_CALLS ||
         h->start >= h->states)

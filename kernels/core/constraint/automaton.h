@@ -36,6 +36,7 @@ struct tini_trie;
 #define TINI_CONSTRAINT_VERSION 1u
 #define TINI_CONSTRAINT_SEARCHES 2u /* version 1 but for `search`, which a runtime of before would not obey */
 #define TINI_CONSTRAINT_COVERS 3u   /* version 2 but for `words` and `cost`, which likewise */
+#define TINI_CONSTRAINT_LIKELY 4u   /* version 3, by another share of a choice, and with fewer new words */
 #define TINI_NO_STATE 0xFFFFu
 #define TINI_NO_END 0xFFFFFFFFu
 
@@ -61,6 +62,12 @@ static inline uint32_t tini_constraint_search(const tini_constraint_header *head
 /* A natural logarithm; 0: no word costs anything. */
 static inline double tini_constraint_cost(const tini_constraint_header *header) {
     return header->version >= TINI_CONSTRAINT_COVERS ? header->cost / 256.0 : 0;
+}
+
+/* Whether a choice is weighed among what may come and what is likely, and not among all tokens; and words that the chat
+ * template puts beside a question are not new. */
+static inline int tini_constraint_likely(const tini_constraint_header *header) {
+    return header->version >= TINI_CONSTRAINT_LIKELY;
 }
 
 typedef struct tini_constraint_state {

@@ -73,6 +73,33 @@ static int is_known(const tini_automaton *answers, uint32_t word) {
     return 0;
 }
 
+/* The same of plain text, from *at on. */
+static int next_of_text(const uint8_t *text, uint32_t length, uint32_t *at, uint32_t *word) {
+    uint32_t begin, hash = FNV_BASIS;
+    while (*at < length && !folded(text[*at]))
+        ++*at;
+    for (begin = *at; *at < length && folded(text[*at]); ++*at)
+        hash = (hash ^ folded(text[*at])) * FNV_PRIME;
+    *word = hash;
+    return *at > begin;
+}
+
+/* Whether the word stands in what the chat template puts before or behind a question, as the name of the role does. */
+static int frames_question(const tini_turns *turns, uint32_t word) {
+    static const uint32_t texts[] = {TINI_TURN_FIRST_USER, TINI_TURN_OPEN_USER, TINI_TURN_END_USER,
+                                     TINI_TURN_ANSWER};
+    for (uint32_t k = 0; turns->header && k < turns->header->tables * 4; k++) {
+        const uint32_t *parts = turns->first + k / 4 * TINI_TURN_TEXTS + texts[k % 4];
+        for (uint32_t part = parts[0]; part < parts[1]; part++) {
+            uint32_t at = part ? turns->parts[part - 1].end : 0, one;
+            while (next_of_text(turns->text, turns->parts[part].end, &at, &one))
+                if (one == word)
+                    return 1;
+        }
+    }
+    return 0;
+}
+
 static uint32_t word_place(const tini_cover *cover, uint32_t word) {
     uint32_t k = 0;
     while (k < cover->count && cover->words[k] != word)
@@ -103,10 +130,12 @@ void tini_cover_begin(tini_cover *cover, const tini_automaton *answers, const ti
     cover->cost = tini_constraint_cost(answers->header);
     if (cover->cost == 0)
         return;
+    const tini_turns *turns = tini_constraint_likely(answers->header) ? tini_model_turns(model) : NULL;
     find_question(model, &prompt, &count);
     reader r = {.tokenizer = tini_model_tokenizer(model), .tokens = prompt, .count = count};
     for (uint32_t word; cover->count < TINI_COVER_WORDS && next_word(&r, &word);)
-        if (!is_known(answers, word) && word_place(cover, word) == cover->count)
+        if (!is_known(answers, word) && !(turns && frames_question(turns, word)) &&
+            word_place(cover, word) == cover->count)
             cover->words[cover->count++] = word;
 }
 

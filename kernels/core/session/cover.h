@@ -5,6 +5,9 @@
  * that copies it. So such an answer is held to be less likely, by a cost a word: the coverage penalty of Wu et al. (arXiv
  * 1609.08144, section 7), of such words alone.
  *
+ * Nor does a word count that the chat template puts before a question or behind it, such as the name of a role: it stands in
+ * no training question, and in no answer.
+ *
  * A word is a run of ASCII letters and digits and of bytes from 128 on, letters as small ones; it stands for its 32 bits of
  * FNV-1a. The question is the user's last message: what stands between control tokens where the chat template has it, or the
  * whole prompt where it is none of the template's. */

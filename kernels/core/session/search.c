@@ -1,5 +1,8 @@
 #include "search.h"
+#include "record.h"
 #include "sampler.h"
+
+#include <string.h>
 
 TINI_REGION_COLD
 
@@ -9,6 +12,8 @@ enum { TAKEN = 0, OPEN = 1, COMPLETE = 2 };
 enum { CHOICES = 8 }; /* of a choice: the one that is taken, and others that are left behind */
 
 enum { SPARE = 2 }; /* of the room: a token at hand, and a complete beginning */
+
+enum { LIKELY = 16 }; /* the first tokens of the vocabulary: a share of it */
 
 /* What is less likely than this, of the one that is taken, is not left behind: e^-10. */
 static const double LEAST = -10;
@@ -57,20 +62,47 @@ static double left_out(const tin_session *s) {
     return tini_cover_cost(&search->cover, s->model, s->input.tokens + search->begin, length);
 }
 
+/* How many tokens count for likely ones. */
+static uint32_t likely_tokens(const tin_session *s) {
+    uint32_t vocab = s->model->program.header->vocab;
+    return tini_constraint_likely(s->constraint->matcher.automaton.header) ? vocab / LIKELY : vocab;
+}
+
+void tini_search_wanted(const tin_session *s, uint32_t group, uint32_t *bits) {
+    for (uint32_t token = 0, likely = likely_tokens(s); token < likely; token += group)
+        bits[token / group / 32] |= 1u << token / group % 32;
+    for (uint32_t k = 0; k < s->search->begin; k++) {
+        uint32_t at = (uint32_t)s->input.tokens[k] / group;
+        if (s->input.tokens[k] != TIN_EMBEDDED)
+            bits[at / 32] |= 1u << at % 32;
+    }
+}
+
+/* The logarithm of the token's share among those of the mask and those that are wanted. */
+static double share_of(const tin_session *s, const float *logits, const uint32_t *mask, int32_t token) {
+    uint32_t vocab = s->model->program.header->vocab, *bits = s->scratch;
+    memcpy(bits, mask, (vocab + 31) / 32 * sizeof *bits);
+    tini_search_wanted(s, 1, bits);
+    return tini_log_share(logits, vocab, bits, (uint32_t)token);
+}
+
 int32_t tini_search_choose(tin_session *s, const float *logits, const uint32_t *mask) {
     tini_search *search = s->search;
     tin_top tops[CHOICES];
     uint32_t vocab = s->model->program.header->vocab, allowed = tini_allowed(mask, vocab);
-    uint32_t count = tini_log_shares(logits, vocab, mask, tops, CHOICES);
+    uint32_t count = tini_tops(logits, vocab, mask, tops, CHOICES);
     if (!count)
         return TIN_ERR_STATE;
-    double first = tops[0].log_probability, score = search->score;
+    int32_t token = tops[0].token;
+    double score = search->score, sure = search->sure, first = tops[0].log_probability;
     if (allowed > 1)
-        score += tini_log_share(logits, vocab, NULL, (uint32_t)tops[0].token);
+        score += share_of(s, logits, mask, token);
+    if (s->sampling.measure || tini_record_shares(s->record))
+        sure += tini_log_share(logits, vocab, mask, (uint32_t)token);
     for (uint32_t k = 1; k < count; k++) {
         tini_candidate other = {
             .score = score + (tops[k].log_probability - first),
-            .sure = search->sure + tops[k].log_probability,
+            .sure = sure + (tops[k].log_probability - first),
             .by = {logits[tops[k].token], allowed},
             .token = tops[k].token,
             .state = tin_token_is_end(s->model, tops[k].token) ? COMPLETE + TIN_FINISH_END : OPEN,
@@ -79,9 +111,8 @@ int32_t tini_search_choose(tin_session *s, const float *logits, const uint32_t *
         if (other.score - score > LEAST)
             leave_behind(s, other, SPARE);
     }
-    tini_chosen by = {allowed > 1 ? logits[tops[0].token] : 0, allowed};
-    stand(s, score, search->sure + (allowed > 1 ? first : 0), by);
-    return tops[0].token;
+    stand(s, score, sure, (tini_chosen){allowed > 1 ? logits[token] : 0, allowed});
+    return token;
 }
 
 void tini_search_place(tin_session *s, int32_t token) {

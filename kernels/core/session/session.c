@@ -513,10 +513,6 @@ static void ask_logits(tin_session *s, tini_pass *pass) {
     s->allowed = NULL;
     if (!s->logit_rows || pass->every_tile)
         return;
-    if (tini_searches(s) && s->phase != TINI_READING) { /* what is not allowed has its share, too */
-        pass->every_tile = 1;
-        return;
-    }
     uint32_t at = s->count - s->guesses, first = s->position + s->rows - s->logit_rows;
     int choosing =
         s->phase != TINI_READING && s->constraint && s->left && first + 1 == at && s->wanted >= s->count;
@@ -525,6 +521,8 @@ static void ask_logits(tin_session *s, tini_pass *pass) {
         pass->every_tile = 1;
     else if (!s->guesses)
         s->allowed = s->constraint->bits; /* the next choice's */
+    if (choosing && tini_searches(s))
+        tini_search_wanted(s, TINI_TILE, pass->tile_bits);
 }
 
 void tini_session_begin(tin_session *s, tini_pass *pass) {

@@ -15,7 +15,7 @@ from typing import Literal, NamedTuple, get_args
 from tinsmith.checks import real, whole
 from tinsmith.errors import FormatError
 
-MAGIC, VERSION, SEARCHES, COVERS, NO_END = 0x4E4F4354, 1, 2, 3, 0xFFFFFFFF
+MAGIC, VERSION, SEARCHES, NO_END = 0x4E4F4354, 1, 4, 0xFFFFFFFF
 
 
 class _Header(NamedTuple):
@@ -84,8 +84,7 @@ class Constraint:
         turns = whole("turns", turns, 0, NO_END)
         if not turns:
             return self._with(b"", version=VERSION, search=0, words=0, cost=0)
-        header = self._header
-        return self._with(None, version=max(header.version, SEARCHES), search=turns)
+        return self._with(None, version=SEARCHES, search=turns)
 
     def with_coverage(self, known: Collection[int], nats: float) -> Constraint:
         """The same, and the search holds an answer for less likely by that much for each new word of the
@@ -100,7 +99,7 @@ class Constraint:
         if not cost:
             return self._with(b"", version=SEARCHES, words=0, cost=0)
         words = sorted(known)
-        return self._with(struct.pack(f"<{len(words)}I", *words), version=COVERS, words=len(words), cost=cost)
+        return self._with(struct.pack(f"<{len(words)}I", *words), version=SEARCHES, words=len(words), cost=cost)
 
     def _with(self, table: bytes | None, **changes: int) -> Constraint:
         """table: of the words; None: as it is."""
