@@ -64,8 +64,8 @@ static inline double tini_constraint_cost(const tini_constraint_header *header) 
     return header->version >= TINI_CONSTRAINT_COVERS ? header->cost / 256.0 : 0;
 }
 
-/* Whether a choice is weighed among what may come and what is likely, and not among all tokens; and words that the chat
- * template puts beside a question are not new. */
+/* Whether a choice is weighed among what may come and what is likely (session/search.h), and not among all tokens; and words
+ * that the chat template puts beside a question are not new. */
 static inline int tini_constraint_likely(const tini_constraint_header *header) {
     return header->version >= TINI_CONSTRAINT_LIKELY;
 }

@@ -62,14 +62,16 @@ static double left_out(const tin_session *s) {
     return tini_cover_cost(&search->cover, s->model, s->input.tokens + search->begin, length);
 }
 
-/* How many tokens count for likely ones. */
-static uint32_t likely_tokens(const tin_session *s) {
-    uint32_t vocab = s->model->program.header->vocab;
-    return tini_constraint_likely(s->constraint->matcher.automaton.header) ? vocab / LIKELY : vocab;
+/* Whether a choice among so many tokens is weighed by all: where that is most of them, or in a constraint of before. */
+static int weighs_all(const tin_session *s, uint32_t allowed) {
+    return allowed > s->model->program.header->vocab / 2 ||
+           !tini_constraint_likely(s->constraint->matcher.automaton.header);
 }
 
-void tini_search_wanted(const tin_session *s, uint32_t group, uint32_t *bits) {
-    for (uint32_t token = 0, likely = likely_tokens(s); token < likely; token += group)
+/* Sets the bits of what a model may have wanted, in groups of so many tokens: likely ones, as byte pairs have their ids by
+ * how early they were merged, so by how often they occur; and the prompt's, of which it copies. */
+static void add_wanted(const tin_session *s, uint32_t group, uint32_t *bits) {
+    for (uint32_t token = 0; token < s->model->program.header->vocab / LIKELY; token += group)
         bits[token / group / 32] |= 1u << token / group % 32;
     for (uint32_t k = 0; k < s->search->begin; k++) {
         uint32_t at = (uint32_t)s->input.tokens[k] / group;
@@ -78,11 +80,23 @@ void tini_search_wanted(const tin_session *s, uint32_t group, uint32_t *bits) {
     }
 }
 
-/* The logarithm of the token's share among those of the mask and those that are wanted. */
-static double share_of(const tin_session *s, const float *logits, const uint32_t *mask, int32_t token) {
-    uint32_t vocab = s->model->program.header->vocab, *bits = s->scratch;
-    memcpy(bits, mask, (vocab + 31) / 32 * sizeof *bits);
-    tini_search_wanted(s, 1, bits);
+void tini_search_ask(const tin_session *s, tini_pass *pass) {
+    uint32_t tiles = (s->model->program.header->vocab + TINI_TILE - 1) / TINI_TILE;
+    if (weighs_all(s, TINI_TILE * tini_allowed(pass->tile_bits, tiles)))
+        pass->every_tile = 1;
+    else
+        add_wanted(s, TINI_TILE, pass->tile_bits);
+}
+
+/* The logarithm of the token's share in a choice among the mask's. */
+static double share_of(const tin_session *s, const float *logits, const uint32_t *mask, uint32_t allowed,
+                       int32_t token) {
+    uint32_t vocab = s->model->program.header->vocab, *bits = NULL;
+    if (!weighs_all(s, allowed)) {
+        bits = s->scratch;
+        memcpy(bits, mask, (vocab + 31) / 32 * sizeof *bits);
+        add_wanted(s, 1, bits);
+    }
     return tini_log_share(logits, vocab, bits, (uint32_t)token);
 }
 
@@ -96,7 +110,7 @@ int32_t tini_search_choose(tin_session *s, const float *logits, const uint32_t *
     int32_t token = tops[0].token;
     double score = search->score, sure = search->sure, first = tops[0].log_probability;
     if (allowed > 1)
-        score += share_of(s, logits, mask, token);
+        score += share_of(s, logits, mask, allowed, token);
     if (s->sampling.measure || tini_record_shares(s->record))
         sure += tini_log_share(logits, vocab, mask, (uint32_t)token);
     for (uint32_t k = 1; k < count; k++) {

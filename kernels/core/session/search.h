@@ -2,8 +2,10 @@
  * back: a model that would write what is forbidden is held to the next best token, and then to what follows it, however
  * unlikely the whole.
  *
- * A beginning of an answer is as likely as the product of its choices in the model's own softmax, over the tokens that may
- * come and those that it might have wanted in their place (tini_search_wanted); those that had to come count nothing. An answer is never likelier than its beginnings, so the likeliest beginning is gone on
+ * A beginning of an answer is as likely as the product of its choices in the model's own softmax; those that had to come
+ * count nothing. A choice is weighed among the tokens that may come, the prompt's, and the first sixteenth of the vocabulary:
+ * a model that must not write what it wants to would mostly rather copy, or write a frequent token. Where most tokens may come,
+ * as within a text, it is weighed among all. An answer is never likelier than its beginnings, so the likeliest beginning is gone on
  * with, and the first one that is complete is the answer (best-first search: Dijkstra 1959, over the trie of what is
  * allowed). Each choice leaves a few others behind, for which there is planned room; where that is full, or was gone back
  * to often enough, the beginning at hand is gone on with to its end.
@@ -61,10 +63,8 @@ static inline int tini_searches(const tin_session *session) {
 /* A generation begins; most: how often it may take up another beginning, 0: it does not search. */
 void tini_search_begin(tin_session *session, uint32_t most);
 
-/* Sets the bits of tokens, or of groups of so many, whose logits a choice reads though they may not come. A model that has
- * to write what it does not want would rather copy a word of the prompt, or write a frequent token: those of byte pairs were
- * merged first. All, where the constraint is of a version that weighs by all. */
-void tini_search_wanted(const tin_session *session, uint32_t group, uint32_t *bits);
+/* Has the pass, which is asked for the tiles of tokens that may come, compute what else choices are weighed by. */
+void tini_search_ask(const tin_session *session, tini_pass *pass);
 
 /* As tini_sample, greedily: the likeliest token of the mask, whose choice counts from now on. The next ones are left
  * behind. */

@@ -522,7 +522,7 @@ static void ask_logits(tin_session *s, tini_pass *pass) {
     else if (!s->guesses)
         s->allowed = s->constraint->bits; /* the next choice's */
     if (choosing && tini_searches(s))
-        tini_search_wanted(s, TINI_TILE, pass->tile_bits);
+        tini_search_ask(s, pass);
 }
 
 void tini_session_begin(tin_session *s, tini_pass *pass) {
