@@ -89,8 +89,8 @@ void tini_search_ask(const tin_session *s, tini_pass *pass) {
 }
 
 /* The logarithm of the token's share in a choice among the mask's. */
-static double share_of(const tin_session *s, const float *logits, const uint32_t *mask, uint32_t allowed,
-                       int32_t token) {
+static double weight_of(const tin_session *s, const float *logits, const uint32_t *mask, uint32_t allowed,
+                        int32_t token) {
     uint32_t vocab = s->model->program.header->vocab, *bits = NULL;
     if (!weighs_all(s, allowed)) {
         bits = s->scratch;
@@ -110,7 +110,7 @@ int32_t tini_search_choose(tin_session *s, const float *logits, const uint32_t *
     int32_t token = tops[0].token;
     double score = search->score, sure = search->sure, first = tops[0].log_probability;
     if (allowed > 1)
-        score += share_of(s, logits, mask, allowed, token);
+        score += weight_of(s, logits, mask, allowed, token);
     if (s->sampling.measure || tini_record_shares(s->record))
         sure += tini_log_share(logits, vocab, mask, (uint32_t)token);
     for (uint32_t k = 1; k < count; k++) {
