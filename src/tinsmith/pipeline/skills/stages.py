@@ -32,7 +32,8 @@ def make(
 ) -> Run:
     """Brings each task, and then the stage `goal` of the whole, up to date in `folder` (default: runs/<name>).
 
-    As stages.make; `train` is the tasks' alone, and `build` ends with the adapters beside the base.
+    As stages.make; `train` is the tasks' alone, and `build` ends with the adapters beside the base. The data of
+    all tasks is there before any of them is trained.
     """
     if goal == stages.MERGE.name:
         raise InputError(
@@ -41,8 +42,9 @@ def make(
     assert recipe.router  # of a recipe with tasks
     compares = goal in MEASURED and recipe.router.compare
     with opened(recipe, folder or stages.default_folder(recipe), display) as run:
-        if recipe.build.target and goal != DATA.name:
-            _check_target(run, display)
+        data.check_files(run)
+        if goal != DATA.name:
+            _make_data(run, display)
         for name, one in recipe.tasks.items():
             display.line(f"task {name}:")
             merges = compares and methods.by_name(one.train.method).merges
@@ -59,9 +61,12 @@ def make(
         return run
 
 
-def _check_target(run: Run, display: Display) -> None:
-    """Raises InputError where the file of all tasks would not fit, before any of them is trained."""
+def _make_data(run: Run, display: Display) -> None:
+    """Raises DataError where the router could not be fitted on it, and InputError where the file of all tasks
+    would not fit the target."""
     for name, one in run.recipe.tasks.items():
         stages.make(one, data.folder_of(run.folder, name), display, DATA.name)
     run.update(STAGES, [DATA.name])
-    contents.check_target(run, run.done(DATA), *adapters.planned(run))
+    data.check_examples(run)
+    if run.recipe.build.target:
+        contents.check_target(run, run.done(DATA), *adapters.planned(run))
