@@ -17,11 +17,11 @@ from tinsmith.system.progress import Display
 from tinsmith.train import methods
 
 DATA = Stage("data", Nothing, Data, data.inputs, data.make)
-BUILD = Stage("build", build.Needs, Built, build.inputs, build.make)
+BUILD = Stage("build", build.Needs, Built, build.inputs, build.make, ships=True)
 VERIFY = Stage("verify", verify.Needs, verify.Verified, verify.inputs, verify.make)
-ADAPTERS = Stage("adapters", adapters.Needs, adapters.Skilled, adapters.inputs, adapters.make)
+ADAPTERS = Stage("adapters", adapters.Needs, adapters.Skilled, adapters.inputs, adapters.make, ships=True)
 EVALUATE = Stage("evaluate", measure.Needs, measure.Measured, measure.inputs, measure.make)
-SEAL = Stage("seal", seal.Needs, Sealed, seal.inputs, seal.make)
+SEAL = Stage("seal", seal.Needs, Sealed, seal.inputs, seal.make, ships=True)
 REPORT = Stage("report", report.Needs, Nothing, alone.inputs, report.make)
 STAGES = (DATA, BUILD, VERIFY, ADAPTERS, EVALUATE, SEAL, REPORT)
 TRAIN, MEASURED = stages.TRAIN.name, (EVALUATE.name, REPORT.name)
@@ -57,7 +57,8 @@ def make(
             stages.make(every, run.folder / data.JOINT, display, EVALUATE.name, log)
         run.update(STAGES, [ADAPTERS.name, VERIFY.name] if goal == BUILD.name else [goal])
         if goal in (BUILD.name, EVALUATE.name):
-            seal.place_unsealed(run, run.done(ADAPTERS), run.record(SEAL))
+            seal.place_unsealed(run, run.done(ADAPTERS), SEAL)
+        stages.remove_earlier(run, BUILD)
         return run
 
 
