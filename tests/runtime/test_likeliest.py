@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 from plain_sessions import DONE, PENDING, TOKEN, fed, generated, row, together
-from tiny_models import tiny_spec
+from tiny_models import tiny_spec, with_controls
 from transformers_models import CHATML
 
 import tinsmith
@@ -208,23 +208,74 @@ def test_an_answer_pays_for_new_words_that_it_leaves_out(case: str) -> None:
     assert others
 
 
-def test_of_a_conversation_the_last_question_counts() -> None:
-    """Whatever the system message and earlier turns have that is new."""
-    spec = replace(tiny_spec("llama"), chat_template=CHATML)
+# Templates, and the words that they take for control tokens, of which no user's content is told by one alone.
+_HEADED = (
+    "{{ '<s>' }}{% for m in messages %}{{ '<h>' + m['role'] + '</h>\n\n' + m['content'] + '<e>' }}{% endfor %}"
+    "{% if add_generation_prompt %}{{ '<h>assistant</h>\n\n' }}{% endif %}"
+)
+_INSTRUCTED = (  # what stands before a user's content is not what stands before the first one's
+    "{{ '<s>' }}{% for m in messages %}{% if m['role'] == 'user' %}{{ '<I>' + m['content'] + '</I>' }}"
+    "{% elif m['role'] == 'system' %}{{ '<S>' + m['content'] + '</S>' }}"
+    "{% else %}{{ m['content'] + '<e><s>' }}{% endif %}{% endfor %}"
+)
+_SWITCHED = (
+    CHATML.replace("{% endif %}", "")
+    + "{% if enable_thinking is defined and not enable_thinking %}{{ '<t>\n\n</t>\n\n' }}{% endif %}{% endif %}"
+)
+_ANSWERED = (  # a tool's answer is the user's to say
+    "{% for m in messages %}{% if m['role'] == 'tool' %}"
+    "{{ '<|im_start|>user\n<tool_response>\n' + m['content'] + '\n</tool_response><|im_end|>\n' }}"
+    "{% else %}{{ '<|im_start|>' + m['role'] + '\n' + m['content'] + '<|im_end|>\n' }}{% endif %}{% endfor %}"
+    "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
+)
+TEMPLATES: dict[str, tuple[str, tuple[str, ...], bool | None]] = {
+    "chatml": (CHATML, (), None),
+    "headed": (_HEADED, ("<s>", "<h>", "</h>", "<e>"), None),
+    "instructed": (_INSTRUCTED, ("<s>", "<I>", "</I>", "<S>", "</S>", "<e>"), None),
+    "switched off": (_SWITCHED, ("<t>", "</t>"), False),
+    "a tool's answer": (_ANSWERED, (), None),
+}
+
+
+@pytest.mark.parametrize("name", TEMPLATES)
+def test_of_a_conversation_the_last_question_counts(name: str) -> None:
+    """Whatever the system message and earlier turns have that is new, and whatever the template writes."""
+    template, controls, thinking = TEMPLATES[name]
+    spec = tiny_spec("llama")
+    spec = replace(spec, tokenizer=with_controls(spec.tokenizer, controls), chat_template=template)
     built = build_image(spec)
     model = Model(_core.Model(built), built, threads=1)
-    known = "user assistant system which one it is and"
+    assert model.tin.manifest.get("template_refused") is None
     for one, other in (("lake", "lamp"), ("lamp", "often"), ("often", "lake")):
-        held = KINDS["choices"].with_search(1000).with_coverage(words(known), 60)
+        held = KINDS["choices"].with_search(1000).with_coverage(words("which it is"), 60)
+        question = [{"role": "user", "content": f"which {one} it is"}]
         turns = [
             {"role": "system", "content": f"it is {other}"},
-            {"role": "user", "content": f"{other} and"},
+            {"role": "user", "content": f"{other} and {other}"},
             {"role": "assistant", "content": other},
-            {"role": "user", "content": f"which {one} it is"},
+            *question,
         ]
-        assert one in model.chat(turns, constraint=held, max_tokens=ROOM).text
-    raw = model.generate("which lantern", constraint=held, max_tokens=ROOM)  # no conversation: all of it
-    assert raw.text == "lantern"
+        if name == "a tool's answer":
+            turns += [{"role": "assistant", "content": other}, {"role": "tool", "content": other}]
+        for asked in (turns, turns[:1] + question, question):
+            answer = model.chat(asked, constraint=held, max_tokens=ROOM, thinking=thinking)
+            assert one in answer.text
+            # Nothing else counts, such as the role: an answer that has the word has paid for all.
+            plain = KINDS["choices"].with_search(1000).with_coverage(words(f"which it is {one}"), 60)
+            free = model.chat(asked, constraint=plain, max_tokens=ROOM, thinking=thinking)
+            searched = model.chat(
+                asked, constraint=KINDS["choices"].with_search(1000), max_tokens=ROOM, thinking=thinking
+            )
+            assert (free.text, free.evaluations) == (searched.text, searched.evaluations)
+
+
+def test_a_prompt_that_is_no_conversation_is_the_question() -> None:
+    spec = replace(tiny_spec("llama"), chat_template=CHATML)
+    built = build_image(spec)
+    held = KINDS["choices"].with_search(1000).with_coverage(words("which"), 60)
+    model = Model(_core.Model(built), built, threads=1)
+    for prompt in ("which lantern", "<|im_start|>system\nwhich lantern<|im_end|>\n"):
+        assert model.generate(prompt, constraint=held, max_tokens=ROOM).text == "lantern"
 
 
 def test_an_answer_at_hand_goes_before_what_has_not_paid_yet() -> None:

@@ -5,9 +5,7 @@
  * that copies it. So such an answer is held to be less likely, by a cost a word: the coverage penalty of Wu et al. (arXiv
  * 1609.08144, section 7), of such words alone.
  *
- * A word is a run of ASCII letters and digits and of bytes from 128 on, letters as small ones; it stands for its 32 bits of
- * FNV-1a. The question is the user's last message: what stands between control tokens where the chat template has it, or the
- * whole prompt where it is none of the template's. */
+ * What the question is, and what a word: text/question.h. */
 #ifndef TINI_COVER_H
 #define TINI_COVER_H
 
