@@ -496,3 +496,22 @@ def test_a_search_is_asked_for_with_what_an_answer_may_be(
     capsys.readouterr()
     assert cli.main(["run", str(path), asked, "--raw", "--free", "--search", "3"]) == 2
     assert "a search looks within what a constraint allows" in capsys.readouterr().err
+
+
+def test_what_is_made_at_run_time_has_new_words_weighed_as_the_own(tmp_path: Any) -> None:
+    """Where it is of the same kind and looked for: the own known words tell which are new."""
+    path, known = tmp_path / "own.tin", words("say")
+    own = tinsmith.schema({"enum": ["a", "b"]}).with_search(16).with_coverage(known, 60)
+    spec = replace(tiny_spec("llama"), chat_template=CHATML)
+    build_tin(spec, path, entries={CONSTRAINT: own.data}, manifest={"constraint": {"kind": "schema"}})
+    model = tinsmith.load(path)
+    skill = model.skill_of(None)
+    made = tinsmith.schema({"enum": TEXTS})
+    assert skill.held_to(made, 9) == made.with_search(9).with_coverage(known, 60)
+    assert skill.held_to(own, 9) == own.with_search(9)
+    weighed = made.with_search(9).with_coverage((), 1)
+    assert skill.held_to(weighed, 4) == weighed.with_search(4)
+    for given, turns in ((made, 0), (made, None), (KINDS["choices"], 9)):
+        assert skill.held_to(given, turns).coverage == 0
+    for word in ("lake", "lamp", "often"):
+        assert word in model.json(f"say {word}", {"enum": TEXTS}, search=1000, max_tokens=ROOM)

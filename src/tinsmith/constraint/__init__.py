@@ -94,13 +94,21 @@ class Constraint:
 
         Raises ValueError for a constraint without a search, which has no answers to compare.
         """
+        words = sorted(known)
+        return self._covering(struct.pack(f"<{len(words)}I", *words), round(real("nats", nats, 0, 1000) * _NAT))
+
+    def with_coverage_of(self, other: Constraint) -> Constraint:
+        """The same, with the known words and the cost of another constraint. Raises as with_coverage does."""
+        header = other._header
+        begin = HEADER.size + _CLASSES + _STATE * header.states + _CALL * header.calls
+        return self._covering(other.data[begin : begin + _WORD * header.words], header.cost)
+
+    def _covering(self, table: bytes, cost: int) -> Constraint:
         if not self.search:
             raise ValueError("only a search weighs what answers leave out; with_search(turns) first")
-        cost = round(real("nats", nats, 0, 1000) * _NAT)
         if not cost:
             return self._with(b"", version=SEARCHES, words=0, cost=0)
-        words = sorted(known)
-        return self._with(struct.pack(f"<{len(words)}I", *words), version=COVERS, words=len(words), cost=cost)
+        return self._with(table, version=COVERS, words=len(table) // _WORD, cost=cost)
 
     def _with(self, table: bytes | None, **changes: int) -> Constraint:
         """table: of the words; None: as it is."""
