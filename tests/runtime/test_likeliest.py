@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+import itertools
 import json
 import math
 from array import array
@@ -389,6 +390,66 @@ def weighed(
     best = sorted(allowed, key=lambda k: (-logits[k], k))[:LEFT_BEHIND]
     among = total([logits[k] for k in allowed])
     return [(k, logits[k] - among) for k in best if logits[k] - logits[best[0]] > LEAST]
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_tokens_that_every_answer_has_come_before_the_end(case: str) -> None:
+    """As they become certain: they are the answer's, and its choices what they were chosen by."""
+    early = 0
+    for kind, (nats, known) in itertools.product(KINDS, ((0, ""), (12, "is on in a"))):
+        for prompt in prompts(case):
+            wanted = answered(case, kind, prompt, known=known, nats=nats)
+            session = _core.Session(made(case), context=256, logit_rows=9, checkpoints=1, searches=True)
+            session.record(2)
+            session.append(prompt)
+            session.constrain(held(case, kind, known=known, nats=nats))
+            session.generate(ROOM, measure=True)
+            tokens, passes, shares = [], [], 0.0
+            while (event := session.step()) == TOKEN:
+                tokens.append(session.token())
+                passes.append(session.passes())
+                shares += session.choice()[2]
+            assert event == DONE
+            assert tokens == wanted[0]
+            shares += session.choice()[2] if session.token() >= 0 else 0
+            assert shares == pytest.approx(wanted[2], abs=1e-6)
+            early += sum(one < session.passes() for one in passes)
+    assert early > 3
+
+
+def test_what_is_certain_is_streamed() -> None:
+    """Before the first evaluation, as all answers begin so."""
+    model = Model(made("llama"), image("llama"), threads=1)
+    held = compile_regex("answer: (kitchen|garage) (red|green)").with_search(1000)
+    prompt = prompts("llama")[0]
+    run, pieces, passes = model.begin(prompt, constraint=held, max_tokens=ROOM), [], {}
+    while not run.done:
+        pieces.append(run.step_for(0))
+        passes.setdefault("".join(pieces), run._run.session.passes())
+    assert passes["answer:"] == 0
+    whole = model.generate(prompt, constraint=held, max_tokens=ROOM).text
+    assert "".join(pieces) == run.completion.text == whole
+
+
+def test_what_was_not_certain_is_taken_back_where_a_generation_is_ended() -> None:
+    case, seen = "qwen35", set()
+    for kind in KINDS:
+        prompt = prompts(case)[2]
+        session = _core.Session(made(case), context=256, logit_rows=9, checkpoints=4, searches=True)
+        session.append(prompt)
+        session.constrain(held(case, kind))
+        session.generate(ROOM)
+        assert session.step() == TOKEN
+        seen.add(session.passes())
+        session.constrain(None)
+        session.append([9, 7])
+        while session.step() != _core.STEP_LOGITS:
+            pass
+        assert (
+            session.logits()[1]
+            == fed(made(case), [*prompt, session.tokens()[1][len(prompt)], 9, 7]).logits()[1]
+        )
+    assert len(seen) > 1
 
 
 @pytest.mark.parametrize("lookup", [0, 6])

@@ -212,4 +212,32 @@ tin_choice tini_search_choice(const tin_session *s, uint32_t place, tin_top *top
     return choice;
 }
 
+/* The last token that two beginnings share; those before a candidate have lower numbers. */
+static uint32_t shared(const tini_search *search, uint32_t a, uint32_t b) {
+    while (a != b && a != TINI_NONE && b != TINI_NONE)
+        if (a > b)
+            a = search->all[a].before;
+        else
+            b = search->all[b].before;
+    return a == b ? a : TINI_NONE;
+}
+
+uint32_t tini_search_certain(const tin_session *s) {
+    const tini_search *search = s->search;
+    const tini_candidate *complete = NULL; /* what is less likely than the best is never taken up */
+    for (uint32_t k = 0; k < search->count; k++) {
+        const tini_candidate *c = &search->all[k];
+        if (c->state >= COMPLETE && (!complete || c->score > complete->score))
+            complete = c;
+    }
+    uint32_t last = search->tip;
+    for (uint32_t k = 0; k < search->count && last != TINI_NONE; k++) {
+        const tini_candidate *c = &search->all[k];
+        if (c->state == TAKEN || (search->over && c->state == OPEN) || (complete && c->score < complete->score))
+            continue;
+        last = shared(search, last, c->state == OPEN ? k : c->before);
+    }
+    return search->begin + (last == TINI_NONE ? 0 : search->all[last].length);
+}
+
 TINI_REGION_END

@@ -80,7 +80,8 @@ class Constraint:
     def with_search(self, turns: int) -> Constraint:
         """The same, with another `search`: choices that lead to where only the unlikely may follow are then
         taken back, as long as another answer is likelier by the model's own softmax (best-first search). Tokens
-        come once the answer is complete. Holds at temperature 0 without penalties and biases."""
+        come once every answer that may still be found has them. Holds at temperature 0 without penalties and
+        biases."""
         turns = whole("turns", turns, 0, NO_END)
         if not turns:
             return self._with(b"", version=VERSION, search=0, words=0, cost=0)
