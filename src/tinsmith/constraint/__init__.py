@@ -35,11 +35,19 @@ class _Header(NamedTuple):
 
 
 HEADER = struct.Struct("<11I20x")
-_CLASSES, _STATE, _CALL, _WORD = 256, 12, 48, 4  # bytes
+CLASSES = 256  # bytes
+STATE = struct.Struct("<IHHI")
+CALL = struct.Struct("<4I32s")
+_WORD = 4
 _NAT = 256  # what `cost` counts
 
 Spacing = Literal["compact", "spaced", "free"]
 Kind = Literal["schema", "tools", "choices", "regex", "gbnf", "lark"]
+
+
+def words_begin(states: int, calls: int) -> int:
+    """Where constraint.bin has its known words, and behind them its table: after classes, states and calls."""
+    return HEADER.size + CLASSES + STATE.size * states + CALL.size * calls
 
 
 @dataclass(frozen=True)
@@ -101,7 +109,7 @@ class Constraint:
     def with_coverage_of(self, other: Constraint) -> Constraint:
         """The same, with the known words and the cost of another constraint. Raises as with_coverage does."""
         header = other._header
-        begin = HEADER.size + _CLASSES + _STATE * header.states + _CALL * header.calls
+        begin = words_begin(header.states, header.calls)
         return self._covering(other.data[begin : begin + _WORD * header.words], header.cost)
 
     def _covering(self, table: bytes, cost: int) -> Constraint:
@@ -114,7 +122,7 @@ class Constraint:
     def _with(self, table: bytes | None, **changes: int) -> Constraint:
         """table: of the words; None: as it is."""
         header = self._header
-        begin = HEADER.size + _CLASSES + _STATE * header.states + _CALL * header.calls
+        begin = words_begin(header.states, header.calls)
         end = begin + _WORD * header.words
         table = self.data[begin:end] if table is None else table
         head = HEADER.pack(*header._replace(**changes)) + self.data[HEADER.size : begin]
