@@ -79,7 +79,7 @@ tin_status tin_session_generate(tin_session *s, const tin_sampling *sampling, ui
     s->finish = TIN_FINISH_NONE;
     s->end = -1;
     s->left = max_tokens;
-    s->announced = s->count;
+    s->announced = s->certain = s->count;
     tini_search_begin(s, search);
     tini_guess_begin(s, lookup);
     s->passes = 0;
@@ -263,6 +263,8 @@ static void choose(tin_session *s, tini_predictor *predictor) {
         tini_session_leave_guesses(s);
     if (c.same != TINI_NONE)
         turned(s, c.same);
+    if (tini_searches(s))
+        s->certain = tini_search_certain(s);
     if (!s->finish)
         tini_guess(s, predictor);
 }

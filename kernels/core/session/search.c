@@ -59,7 +59,8 @@ void tini_search_begin(tin_session *s, uint32_t most) {
 static double left_out(const tin_session *s) {
     const tini_search *search = s->search;
     uint32_t length = search->tip == TINI_NONE ? 0 : search->all[search->tip].length;
-    return tini_cover_cost(&search->cover, s->model, s->input.tokens + search->begin, length);
+    return tini_cover_cost(&search->cover, &s->constraint->matcher.automaton, s->model, s->input.tokens,
+                           search->begin, length);
 }
 
 /* Whether a choice among so many tokens is weighed by all: where that is most of them, or in a constraint of before. */
@@ -141,7 +142,8 @@ void tini_search_place(tin_session *s, int32_t token) {
 /* The likeliest that is likelier than what is at hand, the first of equals; TINI_NONE: none is. */
 static uint32_t likeliest(const tin_session *s) {
     const tini_search *search = s->search;
-    int dead = s->finish == TIN_FINISH_CONSTRAINT || (search->over && search->cover.count && !s->finish);
+    int dead =
+        s->finish == TIN_FINISH_CONSTRAINT || (search->over && tini_cover_costs(&search->cover) && !s->finish);
     uint32_t best = TINI_NONE;
     double most = search->score;
     for (uint32_t k = 0; k < search->count; k++) {
@@ -255,6 +257,34 @@ tin_choice tini_search_choice(const tin_session *s, uint32_t place, tin_top *top
             choice.top_count = put_top(tops, choice.top_count, most,
                                        (tin_top){search->all[j].sure - from, search->all[j].token, 0});
     return choice;
+}
+
+/* The last token that two beginnings share; those before a candidate have lower numbers. */
+static uint32_t shared(const tini_search *search, uint32_t a, uint32_t b) {
+    while (a != b && a != TINI_NONE && b != TINI_NONE)
+        if (a > b)
+            a = search->all[a].before;
+        else
+            b = search->all[b].before;
+    return a == b ? a : TINI_NONE;
+}
+
+uint32_t tini_search_certain(const tin_session *s) {
+    const tini_search *search = s->search;
+    const tini_candidate *complete = NULL; /* what is less likely than the best is never taken up */
+    for (uint32_t k = 0; k < search->count; k++) {
+        const tini_candidate *c = &search->all[k];
+        if (c->state >= COMPLETE && (!complete || c->score > complete->score))
+            complete = c;
+    }
+    uint32_t last = search->tip;
+    for (uint32_t k = 0; k < search->count && last != TINI_NONE; k++) {
+        const tini_candidate *c = &search->all[k];
+        if (c->state == TAKEN || (search->over && c->state == OPEN) || (complete && c->score < complete->score))
+            continue;
+        last = shared(search, last, c->state == OPEN ? k : c->before);
+    }
+    return search->begin + (last == TINI_NONE ? 0 : search->all[last].length);
 }
 
 TINI_REGION_END

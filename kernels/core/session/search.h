@@ -78,6 +78,9 @@ void tini_search_place(tin_session *session, int32_t token);
  * *same of them as before; 0 where the one at hand stays. */
 uint32_t tini_search_turn(tin_session *session, uint32_t at, uint32_t *same);
 
+/* Where the tokens end that every answer has which may still be found. */
+uint32_t tini_search_certain(const tin_session *session);
+
 /* By what the answer's token was chosen that stands at `place`, or its end, where that was before it was settled; else
  * what one that had to come was. Its alternatives, in tops[most], are those that were left behind with it. */
 tin_choice tini_search_choice(const tin_session *session, uint32_t place, tin_top *tops, uint32_t most);

@@ -619,8 +619,8 @@ int32_t tini_session_event(tin_session *s) {
     s->told = TINI_NONE;
     if (s->running || s->phase == TINI_CHOOSING)
         return TIN_STEP_PENDING;
-    int searching = tini_searches(s) && !s->finish; /* nothing is settled before all of it is */
-    if (s->phase == TINI_FOLLOWING && !searching && s->announced < s->count - s->guesses) {
+    uint32_t settled = tini_searches(s) && !s->finish ? s->certain : s->count - s->guesses;
+    if (s->phase == TINI_FOLLOWING && s->announced < settled) {
         s->told = s->announced;
         s->token = s->input.tokens[s->announced++];
         return TIN_STEP_TOKEN;
