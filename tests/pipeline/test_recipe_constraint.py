@@ -154,7 +154,7 @@ def test_a_search_may_be_stated_alone(search: int | None, model: tinsmith.Model,
     loaded = recipe.load(tmp_path / "r.toml")
     sealed = constraints.of_task(loaded, [Example("1", output)], [output], base)
     assert isinstance(sealed, constraints.Sealed)
-    assert compiled.Constraint.of_bytes("tools", sealed.data).search == (8 if search is None else search)
+    assert compiled.Constraint.of_bytes("tools", sealed.data).search == (16 if search is None else search)
     if stated:
         (tmp_path / "r.toml").write_text(DATA + stated)
         with pytest.raises(RecipeError, match="says nothing of the answer"):

@@ -74,7 +74,7 @@ CHOICES = Kind(
 DEVICES = one_or_more("a target's name, or the path of a TOML file")
 COLUMNS = one_or_more("a column's name")
 SEARCH, SEARCH_BUDGET = "search", 0.5  # of learning rates
-SEARCH_TURNS = 8  # of an answer under a constraint
+SEARCH_TURNS = 16  # of an answer under a constraint
 NO_ROUGH = "none"
 RATE = Kind(
     f'"auto", "{SEARCH}" or a number above 0, at most 1',
