@@ -44,6 +44,7 @@
 #include "core/text/encode.c"
 #include "core/text/normalize.c"
 #include "core/text/pretokenizer.c"
+#include "core/text/question.c"
 #include "core/text/text.c"
 #include "core/text/tokenizer.c"
 #include "core/text/turns.c"

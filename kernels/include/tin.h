@@ -804,10 +804,11 @@ TIN_API int32_t tin_constraint_state(const tin_constraint *constraint);
  *
  * A constraint may have answers looked for: at temperature 0 without penalties and biases, a choice that leads to
  * where only the unlikely may follow is then taken back, a number of times that the constraint says, as long as
- * another beginning of an answer is likelier by the model's own softmax, over all tokens. tin_step gives no token
- * before the answer is complete; then all, with what they were chosen by (tin_session_choice). Alternatives are
- * then those that were weighed: at most 8, none e^10 times less likely than the first. The session needs room for
- * it (tin_session_options).
+ * another beginning of an answer is likelier by the model's own softmax, over all tokens. tin_step gives a token
+ * once every answer that may still be found has it, and the rest when the answer is complete, with what they were
+ * chosen by (tin_session_choice); tin_session_log_probability is the answer's from then on. Alternatives are
+ * those that were weighed: at most 8, none e^10 times less likely than the first. The session needs room for it
+ * (tin_session_options).
  *
  * Logits stay as they are: tokens that are not allowed are simply not chosen. Tokens that must come
  * next are taken without evaluating the model for each: they count against max_tokens, and tin_step

@@ -91,6 +91,21 @@ def test_requests_are_answered_in_openais_shape(batch: Run, tiny_tin: Path, tmp_
     assert batch(given, out, "--check") == 0
 
 
+def test_system_and_developer_messages_are_one(batch: Run, tiny_tin: Path, tmp_path: Path) -> None:
+    """As the server has them, in requests and in rows of messages."""
+    told = [("system", "be"), ("developer", "kind"), ("user", "q")]
+    messages = [{"role": role, "content": text} for role, text in told]
+    one = [{"role": "system", "content": "be\n\nkind"}, {"role": "user", "content": "q"}]
+    alone = tinsmith.load(tiny_tin, threads=1).chat(one, max_tokens=3).text
+    given, out = tmp_path / "in.jsonl", tmp_path / "out.jsonl"
+    given.write_text(request("r", messages=messages, max_tokens=3))
+    assert batch(given, out) == 0
+    assert rows(out)[0]["response"]["body"]["choices"][0]["message"]["content"] == alone
+    given.write_text(json.dumps({"messages": messages}))
+    assert batch(given, tmp_path / "rows.jsonl") == 0
+    assert rows(tmp_path / "rows.jsonl")[0]["text"].startswith(alone)
+
+
 def test_what_a_row_has_no_place_for_is_refused(batch: Run, tmp_path: Path) -> None:
     given, out = tmp_path / "in.jsonl", tmp_path / "out.jsonl"
     given.write_text("\n".join([request("two", n=2), request("shown", logprobs=True), request("plain", n=1)]))

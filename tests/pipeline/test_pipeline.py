@@ -349,6 +349,29 @@ def test_a_build_that_was_not_measured_leaves_its_tins_where_the_sealed_ones_wil
     assert [tin.read_bytes() for tin in tins] == sealed
 
 
+def test_files_of_formats_that_a_recipe_no_longer_names_go(folder: Path, made: Path, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    shutil.copytree(made, out)
+    one = folder / "one.toml"
+    one.write_text(RECIPE.replace('"F16", "Q8_0"', '"Q8_0"') + '[output]\nname = "home"\n')
+    kept = out / "home-f16.txt"
+    kept.write_text("a note")
+
+    def there() -> set[str]:
+        return {str(path.relative_to(out)) for path in out.rglob("home-*")}
+
+    of_f16 = {f"{place}home-f16.{kind}" for place, kind in (("", "gguf"), ("", "tin"), ("unsealed/", "tin"))}
+    before = there()
+    assert cli.main(["build", str(one), "--out", str(out)]) == 0
+    assert there() == before - of_f16
+    # The tins of a build that was not sealed go, too.
+    assert cli.main(["build", str(folder / "home.toml"), "--out", str(out)]) == 0
+    assert there() == before
+    assert cli.main(["make", str(one), "--out", str(out)]) == 0
+    assert there() == before - of_f16
+    assert kept.read_text() == "a note"
+
+
 def test_a_tin_that_computes_something_else_is_refused(made: Path, folder: Path, tmp_path: Path) -> None:
     spec = replace(models.load(folder / "base.gguf"), chat_template=CHATML)
     spec = shipping.prepared(spec, "other", 0)

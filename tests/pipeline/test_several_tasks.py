@@ -256,14 +256,38 @@ def test_nothing_is_merged(folder: Path, tmp_path: Path) -> None:
     assert not (tmp_path / "run").exists()
 
 
-def test_no_prompts_off_topic(made: Path, folder: Path, tmp_path: Path) -> None:
-    (folder / "data" / "empty.txt").write_text("\n")
-    for name, message in (("empty", "has no prompt; give one a line"), ("none", "no such file")):
-        (folder / f"{name}.toml").write_text(RECIPE.replace("data/off.txt", f"data/{name}.txt"))
-        run = tmp_path / name
-        shutil.copytree(made, run)
-        with pytest.raises(DataError, match=rf"{name}\.txt: {message}"):
-            stages.make(recipes.load(folder / f"{name}.toml"), run, progress.PlainDisplay(), "build")
+def test_too_few_prompts_are_refused_before_anything_runs(made: Path, folder: Path, tmp_path: Path) -> None:
+    data = folder / "data"
+    (data / "empty.txt").write_text("\n")
+    (data / "three.txt").write_text("what?\n\nwhy?\nwhen?\n")
+    for key, file, name, message in (
+        ("off_topic", "off", "empty", r"empty\.txt has 0 of the 4 prompts .* one a line"),
+        ("off_topic", "off", "three", r"three\.txt has 3 of the 4 prompts"),
+        ("test", "off_test", "empty", r"empty\.txt has 0 of the 1 prompts"),
+    ):
+        (folder / "few.toml").write_text(RECIPE.replace(f"data/{file}.txt", f"data/{name}.txt"))
+        with pytest.raises(DataError, match=rf"few\.toml: \[router\] {key}: .*{message}"):
+            stages.make(recipes.load(folder / "few.toml"), tmp_path / "run", progress.PlainDisplay())
+        assert not list((tmp_path / "run").rglob("*.jsonl"))
+    (folder / "few.toml").write_text(RECIPE.replace("off.txt", "none.txt").replace("command =", "# "))
+    with pytest.raises(DataError, match=r"none\.txt: no such file"):
+        stages.make(recipes.load(folder / "few.toml"), tmp_path / "run", progress.PlainDisplay())
+
+
+def test_what_a_command_leaves_out_is_refused_before_training(made: Path, folder: Path, tmp_path: Path) -> None:
+    rows = "".join(f'{{"input": "{n}", "output": "n"}}\n' for n in range(2))
+    (folder / "data" / "two.jsonl").write_text(rows)
+    (folder / "data" / "one.jsonl").write_text('{"input": "2", "output": "n"}\n')
+    off = RECIPE.replace("off.txt", "none.txt").replace('"python", "sample.py"', '"python", "-c", "0"')
+    mood = RECIPE.replace("mood-train", "two").replace("mood-validation", "one")
+    for text, message in (
+        (off, r"none\.txt: no such file"),
+        (mood, r"too few prompts of the task mood: it needs 4; .* more training examples"),
+    ):
+        (folder / "left.toml").write_text(text)
+        with pytest.raises(DataError, match=message):
+            stages.make(recipes.load(folder / "left.toml"), tmp_path / "run", progress.PlainDisplay())
+        assert not list((tmp_path / "run").rglob("adapter_model.safetensors"))
 
 
 @pytest.mark.slow
@@ -273,8 +297,8 @@ def test_a_run_killed_again_and_again_ends_as_one_that_was_not(
 ) -> None:
     other = folder / "killed"
     sights = (
-        "tasks/numbers/adapter",
         "tasks/mood/data/train.jsonl",
+        "tasks/numbers/adapter",
         "joint/adapter",
         "unsealed/two-f16.tin",
         "skilled/two-f16.tin",

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import heapq
+import itertools
 import json
 import math
+import re
 from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -13,7 +15,7 @@ from typing import Any
 
 import pytest
 from plain_sessions import DONE, PENDING, TOKEN, fed, generated, row, together
-from tiny_models import tiny_spec
+from tiny_models import tiny_spec, with_controls
 from transformers_models import CHATML
 
 import tinsmith
@@ -21,7 +23,7 @@ from tinsmith import _core, cli
 from tinsmith.compiler import build_image, build_tin
 from tinsmith.constraint import Constraint
 from tinsmith.constraint.choices import compile_choices
-from tinsmith.constraint.coverage import words
+from tinsmith.constraint.coverage import values, words
 from tinsmith.constraint.regex import compile_regex
 from tinsmith.errors import RuntimeFault
 from tinsmith.formats.tin import CONSTRAINT
@@ -29,13 +31,15 @@ from tinsmith.runtime import Model
 from tinsmith.train.tensors import from_float32, to_float32
 
 SHARPER = 8
-ROOM, LEFT_BEHIND, LEAST, CANDIDATES = 24, 8, -10.0, 256
+ROOM, LEFT_BEHIND, LEAST, CANDIDATES, LIKELY = 24, 8, -10.0, 256, 16
 CASES = ("llama", "qwen35", "lfm2", "falcon_h1", "gemma3")
 TEXTS = ["lamp", "lantern", "lake", "light on", "light off", "on", "off", "often", "a", "ab", "abc", "the lake"]
 KINDS: dict[str, Constraint] = {
     "choices": compile_choices(TEXTS),
     "pairs": compile_regex(r"(kitchen|kit|garage|garden) (red|rose|green|great) (on|off|often)"),
     "open": compile_regex(r"[a-c]{1,6}"),
+    "text": compile_regex(r"say .{1,4}"),
+    "calls": compile_regex(r'\{"at":"(a|ab|the a|on)","to":"(a b|on|of)"\}'),
 }
 
 
@@ -52,11 +56,15 @@ def made(case: str) -> _core.Model:
     return _core.Model(image(case))
 
 
-def held(case: str, kind: str, turns: int = 1000, known: str = "", nats: float = 0) -> _core.Constraint:
+def held(
+    case: str, kind: str, turns: int = 1000, known: str = "", nats: float = 0, copied: tuple[str, ...] = ()
+) -> _core.Constraint:
+    """copied: the keys of JSON whose values cost as much as a word that is left out."""
     constraint = KINDS[kind].with_search(turns)
-    return _core.Constraint(
-        made(case), constraint.with_coverage(words(known), nats).data if turns else constraint.data
-    )
+    keys = {key for one in copied for key, _ in values(f'{{"{one}":""}}'.encode())}
+    if turns:
+        constraint = constraint.with_coverage(words(known), 0 if copied else nats, dict.fromkeys(keys, nats))
+    return _core.Constraint(made(case), constraint.data)
 
 
 Given = tuple[list[int], int, float]
@@ -71,6 +79,7 @@ def answered(
     budget: int = 0,
     known: str = "",
     nats: float = 0,
+    copied: tuple[str, ...] = (),
     **options: Any,
 ) -> Given:
     """Tokens, the end's or -1, and how likely the answer is among what is allowed."""
@@ -78,7 +87,7 @@ def answered(
         made(case), **{"context": 256, "logit_rows": 9, "checkpoints": 1, "searches": True, **options}
     )
     session.append(prompt)
-    return finished(session, held(case, kind, turns, known, nats), lookup, budget)
+    return finished(session, held(case, kind, turns, known, nats, copied), lookup, budget)
 
 
 def finished(session: _core.Session, constraint: _core.Constraint, lookup: int = 0, budget: int = 0) -> Given:
@@ -98,14 +107,28 @@ class Beginning:
 
 
 def looked_for(
-    case: str, kind: str, prompt: Sequence[int], known: str = "", nats: float = 0
+    case: str,
+    kind: str,
+    prompt: Sequence[int],
+    known: str = "",
+    nats: float = 0,
+    copied: tuple[str, ...] = (),
+    all_weigh: bool = False,
 ) -> tuple[list[int], int, float, int]:
-    """The same by a queue of beginnings, each computed from nothing. The last: how often it went back."""
+    """The same by a queue of beginnings, each computed from nothing. The last: how often it went back.
+
+    all_weigh: in each choice, and not only where most tokens may come.
+    """
 
     def left_out(answer: Sequence[int]) -> float:
         if not nats:
             return 0
         asked, given = (b"".join(model.token(k)[0] for k in ids).decode() for ids in (prompt, answer))
+        if copied:
+            said = " ".join(re.findall("[a-z]+", asked.lower()))
+            return nats * sum(
+                f" {value} " not in f" {said} " for key, value in json.loads(given).items() if key in copied
+            )
         return nats * len(words(asked) - words(known) - words(given))
 
     model, constraint = made(case), held(case, kind)
@@ -136,7 +159,9 @@ def looked_for(
         logits = array("f", fed(model, [*prompt, *tokens]).logits()[1])
         allowed = [k for k in range(len(logits)) if mask >> k & 1]
         best = sorted(allowed, key=lambda k: (-logits[k], k))[:LEFT_BEHIND]
-        whole, among = total(logits), total([logits[k] for k in allowed])
+        most = all_weigh or len(allowed) > len(logits) // 2
+        wanted = range(len(logits)) if most else {*allowed, *prompt, *range(len(logits) // LIKELY)}
+        whole, among = total([logits[k] for k in wanted]), total([logits[k] for k in allowed])
         for rank, token in enumerate(best):
             less = one.less - (logits[token] - whole if len(allowed) > 1 else 0)
             end = token if model.token(token)[2] else None
@@ -160,7 +185,8 @@ def prompts(case: str) -> list[list[int]]:
     return [row(made(case), 9, seed) for seed in range(1, 7)]
 
 
-ASKED = [(kind, seed) for kind in KINDS for seed in range(6)]
+ASKED = [(kind, seed) for kind in ("choices", "pairs", "open") for seed in range(6)]
+TEXTS_ASKED = [("text", seed) for seed in range(6)]
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -208,23 +234,113 @@ def test_an_answer_pays_for_new_words_that_it_leaves_out(case: str) -> None:
     assert others
 
 
-def test_of_a_conversation_the_last_question_counts() -> None:
-    """Whatever the system message and earlier turns have that is new."""
-    spec = replace(tiny_spec("llama"), chat_template=CHATML)
+# Templates, and the words that they take for control tokens, of which no user's content is told by one alone.
+_HEADED = (
+    "{{ '<s>' }}{% for m in messages %}{{ '<h>' + m['role'] + '</h>\n\n' + m['content'] + '<e>' }}{% endfor %}"
+    "{% if add_generation_prompt %}{{ '<h>assistant</h>\n\n' }}{% endif %}"
+)
+_INSTRUCTED = (  # what stands before a user's content is not what stands before the first one's
+    "{{ '<s>' }}{% for m in messages %}{% if m['role'] == 'user' %}{{ '<I>' + m['content'] + '</I>' }}"
+    "{% elif m['role'] == 'system' %}{{ '<S>' + m['content'] + '</S>' }}"
+    "{% else %}{{ m['content'] + '<e><s>' }}{% endif %}{% endfor %}"
+)
+_SWITCHED = (
+    CHATML.replace("{% endif %}", "")
+    + "{% if enable_thinking is defined and not enable_thinking %}{{ '<t>\n\n</t>\n\n' }}{% endif %}{% endif %}"
+)
+_ANSWERED = (  # a tool's answer is the user's to say
+    "{% for m in messages %}{% if m['role'] == 'tool' %}"
+    "{{ '<|im_start|>user\n<tool_response>\n' + m['content'] + '\n</tool_response><|im_end|>\n' }}"
+    "{% else %}{{ '<|im_start|>' + m['role'] + '\n' + m['content'] + '<|im_end|>\n' }}{% endif %}{% endfor %}"
+    "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
+)
+TEMPLATES: dict[str, tuple[str, tuple[str, ...], bool | None]] = {
+    "chatml": (CHATML, (), None),
+    "headed": (_HEADED, ("<s>", "<h>", "</h>", "<e>"), None),
+    "instructed": (_INSTRUCTED, ("<s>", "<I>", "</I>", "<S>", "</S>", "<e>"), None),
+    "switched off": (_SWITCHED, ("<t>", "</t>"), False),
+    "a tool's answer": (_ANSWERED, (), None),
+}
+
+
+@pytest.mark.parametrize("name", TEMPLATES)
+def test_of_a_conversation_the_last_question_counts(name: str) -> None:
+    """Whatever the system message and earlier turns have that is new, and whatever the template writes."""
+    template, controls, thinking = TEMPLATES[name]
+    spec = tiny_spec("llama")
+    spec = replace(spec, tokenizer=with_controls(spec.tokenizer, controls), chat_template=template)
     built = build_image(spec)
     model = Model(_core.Model(built), built, threads=1)
-    known = "user assistant system which one it is and"
+    assert model.tin.manifest.get("template_refused") is None
     for one, other in (("lake", "lamp"), ("lamp", "often"), ("often", "lake")):
-        held = KINDS["choices"].with_search(1000).with_coverage(words(known), 60)
+        held = KINDS["choices"].with_search(1000).with_coverage(words("which it is"), 60)
+        question = [{"role": "user", "content": f"which {one} it is"}]
         turns = [
             {"role": "system", "content": f"it is {other}"},
-            {"role": "user", "content": f"{other} and"},
+            {"role": "user", "content": f"{other} and {other}"},
             {"role": "assistant", "content": other},
-            {"role": "user", "content": f"which {one} it is"},
+            *question,
         ]
-        assert one in model.chat(turns, constraint=held, max_tokens=ROOM).text
-    raw = model.generate("which lantern", constraint=held, max_tokens=ROOM)  # no conversation: all of it
-    assert raw.text == "lantern"
+        if name == "a tool's answer":
+            turns += [{"role": "assistant", "content": other}, {"role": "tool", "content": other}]
+        for asked in (turns, turns[:1] + question, question):
+            answer = model.chat(asked, constraint=held, max_tokens=ROOM, thinking=thinking)
+            assert one in answer.text
+            # Nothing else counts, such as the role: an answer that has the word has paid for all.
+            plain = KINDS["choices"].with_search(1000).with_coverage(words(f"which it is {one}"), 60)
+            free = model.chat(asked, constraint=plain, max_tokens=ROOM, thinking=thinking)
+            searched = model.chat(
+                asked, constraint=KINDS["choices"].with_search(1000), max_tokens=ROOM, thinking=thinking
+            )
+            assert (free.text, free.evaluations) == (searched.text, searched.evaluations)
+
+
+def test_a_prompt_that_is_no_conversation_is_the_question() -> None:
+    spec = replace(tiny_spec("llama"), chat_template=CHATML)
+    built = build_image(spec)
+    held = KINDS["choices"].with_search(1000).with_coverage(words("which"), 60)
+    model = Model(_core.Model(built), built, threads=1)
+    for prompt in ("which lantern", "<|im_start|>system\nwhich lantern<|im_end|>\n"):
+        assert model.generate(prompt, constraint=held, max_tokens=ROOM).text == "lantern"
+
+
+def of_version(version: int, data: bytes) -> bytes:
+    return data[:4] + version.to_bytes(4, "little") + data[8:]
+
+
+@pytest.mark.parametrize("case", ["llama", "qwen35"])
+def test_a_choice_is_weighed_among_what_is_likely(case: str) -> None:
+    """Among all tokens where most may come, and in constraints of version 2 always."""
+    others = 0
+    for kind, seed in ASKED + TEXTS_ASKED:
+        prompt, found = prompts(case)[seed], []
+        for version in (2, 3):
+            tokens, end, _, _ = looked_for(case, kind, prompt, all_weigh=version == 2)
+            session = _core.Session(made(case), context=256, logit_rows=9, checkpoints=1, searches=True)
+            session.append(prompt)
+            data = of_version(version, KINDS[kind].with_search(1000).data)
+            found.append(finished(session, _core.Constraint(made(case), data), lookup=6))
+            assert found[-1][:2] == (tokens, end)
+        others += found[0] != found[1]
+    assert others
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_a_value_that_does_not_stand_in_the_question_pays(case: str) -> None:
+    """As by the search that computes every beginning anew; a key that is not copied costs nothing."""
+    model, others = made(case), 0
+    for text in ("The A, b on", "a; b", "on the ab of", "a B off"):
+        prompt = model.tokenize(text)
+        plain = answered(case, "calls", prompt)
+        assert answered(case, "calls", prompt, nats=12, copied=("by",)) == plain
+        for copied in (("at",), ("to",), ("at", "to")):
+            tokens, end, _, _ = looked_for(case, "calls", prompt, nats=12, copied=copied)
+            given = answered(case, "calls", prompt, nats=12, copied=copied)
+            assert given[:2] == (tokens, end)
+            sliced = {"lookup": 6, "budget": 1, "chunk": 3, "logit_rows": 3, "threads": 2}
+            assert answered(case, "calls", prompt, nats=12, copied=copied, **sliced) == given
+            others += given != plain
+    assert others > 3
 
 
 def test_an_answer_at_hand_goes_before_what_has_not_paid_yet() -> None:
@@ -340,6 +456,66 @@ def weighed(
     return [(k, logits[k] - among) for k in best if logits[k] - logits[best[0]] > LEAST]
 
 
+@pytest.mark.parametrize("case", CASES)
+def test_tokens_that_every_answer_has_come_before_the_end(case: str) -> None:
+    """As they become certain: they are the answer's, and its choices what they were chosen by."""
+    early = 0
+    for kind, (nats, known) in itertools.product(KINDS, ((0, ""), (12, "is on in a"))):
+        for prompt in prompts(case):
+            wanted = answered(case, kind, prompt, known=known, nats=nats)
+            session = _core.Session(made(case), context=256, logit_rows=9, checkpoints=1, searches=True)
+            session.record(2)
+            session.append(prompt)
+            session.constrain(held(case, kind, known=known, nats=nats))
+            session.generate(ROOM, measure=True)
+            tokens, passes, shares = [], [], 0.0
+            while (event := session.step()) == TOKEN:
+                tokens.append(session.token())
+                passes.append(session.passes())
+                shares += session.choice()[2]
+            assert event == DONE
+            assert tokens == wanted[0]
+            shares += session.choice()[2] if session.token() >= 0 else 0
+            assert shares == pytest.approx(wanted[2], abs=1e-6)
+            early += sum(one < session.passes() for one in passes)
+    assert early > 3
+
+
+def test_what_is_certain_is_streamed() -> None:
+    """Before the first evaluation, as all answers begin so."""
+    model = Model(made("llama"), image("llama"), threads=1)
+    held = compile_regex("answer: (kitchen|garage) (red|green)").with_search(1000)
+    prompt = prompts("llama")[0]
+    run, pieces, passes = model.begin(prompt, constraint=held, max_tokens=ROOM), [], {}
+    while not run.done:
+        pieces.append(run.step_for(0))
+        passes.setdefault("".join(pieces), run._run.session.passes())
+    assert passes["answer:"] == 0
+    whole = model.generate(prompt, constraint=held, max_tokens=ROOM).text
+    assert "".join(pieces) == run.completion.text == whole
+
+
+def test_what_was_not_certain_is_taken_back_where_a_generation_is_ended() -> None:
+    case, seen = "qwen35", set()
+    for kind in KINDS:
+        prompt = prompts(case)[2]
+        session = _core.Session(made(case), context=256, logit_rows=9, checkpoints=4, searches=True)
+        session.append(prompt)
+        session.constrain(held(case, kind))
+        session.generate(ROOM)
+        assert session.step() == TOKEN
+        seen.add(session.passes())
+        session.constrain(None)
+        session.append([9, 7])
+        while session.step() != _core.STEP_LOGITS:
+            pass
+        assert (
+            session.logits()[1]
+            == fed(made(case), [*prompt, session.tokens()[1][len(prompt)], 9, 7]).logits()[1]
+        )
+    assert len(seen) > 1
+
+
 @pytest.mark.parametrize("lookup", [0, 6])
 def test_a_long_answer_is_settled_and_goes_on(lookup: int) -> None:
     """Without room for more candidates: its tokens then come one by one, chosen as without a search."""
@@ -445,3 +621,22 @@ def test_a_search_is_asked_for_with_what_an_answer_may_be(
     capsys.readouterr()
     assert cli.main(["run", str(path), asked, "--raw", "--free", "--search", "3"]) == 2
     assert "a search looks within what a constraint allows" in capsys.readouterr().err
+
+
+def test_what_is_made_at_run_time_has_new_words_weighed_as_the_own(tmp_path: Any) -> None:
+    """Where it is of the same kind and looked for: the own known words tell which are new."""
+    path, known = tmp_path / "own.tin", words("say")
+    own = tinsmith.schema({"enum": ["a", "b"]}).with_search(16).with_coverage(known, 60)
+    spec = replace(tiny_spec("llama"), chat_template=CHATML)
+    build_tin(spec, path, entries={CONSTRAINT: own.data}, manifest={"constraint": {"kind": "schema"}})
+    model = tinsmith.load(path)
+    skill = model.skill_of(None)
+    made = tinsmith.schema({"enum": TEXTS})
+    assert skill.held_to(made, 9) == made.with_search(9).with_coverage(known, 60)
+    assert skill.held_to(own, 9) == own.with_search(9)
+    weighed = made.with_search(9).with_coverage((), 1)
+    assert skill.held_to(weighed, 4) == weighed.with_search(4)
+    for given, turns in ((made, 0), (made, None), (KINDS["choices"], 9)):
+        assert skill.held_to(given, turns).coverage == 0
+    for word in ("lake", "lamp", "often"):
+        assert word in model.json(f"say {word}", {"enum": TEXTS}, search=1000, max_tokens=ROOM)

@@ -22,7 +22,7 @@ from tinsmith.runtime import Model
 from tinsmith.spec import Spec
 from tinsmith.tasks import by_name
 from tinsmith.train import adapter, methods, network, run, scratch
-from tinsmith.train.eyes import Eyes, Places
+from tinsmith.train.eyes import Eyes, Places, Sight
 from tinsmith.train.job import Job
 from tinsmith.train.merge import merge
 from tinsmith.train.options import ScratchOptions, TrainOptions
@@ -86,6 +86,22 @@ def theirs(folder: Path, prompt: Sequence[int], picture: Picture) -> torch.Tenso
     with torch.no_grad():
         logits: torch.Tensor = model(input_ids=torch.tensor([list(prompt)]), **pixels).logits
     return logits[0]
+
+
+def test_pixels_are_kept_as_bytes_and_seen_with_the_same_bits(shown: list[Example], start: Spec) -> None:
+    assert start.vision
+    told = replace(start.vision.pictures, mean=(0.48145466, 0.4578275, 0.5), std=(0.26862954, 0.2, 0.27577711))
+    sight = Sight(replace(start.vision, pictures=told))
+    first = [sight.patches(one.images[0]).clone() for one in shown]
+    assert sight._bytes == sum(one.numel() for one in first)
+    for one, before in zip(shown, first, strict=True):
+        assert sight._kept[one.images[0]].dtype == torch.uint8
+        again = sight.patches(one.images[0])
+        assert again.dtype == torch.float32 and again.numpy().tobytes() == before.numpy().tobytes()
+    odd = torch.full_like(first[0], 0.123)  # of no byte
+    assert torch.equal(sight._floats(sight._bytes_of(odd)), odd)
+    every = torch.arange(256, dtype=torch.uint8).repeat(3, 1).T.reshape(-1, first[0].shape[1])
+    assert torch.equal(sight._bytes_of(sight._floats(every)), every)
 
 
 def test_it_learns_from_pictures_and_transformers_sees_the_same(

@@ -19,10 +19,11 @@ static tin_status check_constraint_header(const tini_constraint_header *h, size_
     if (!h->states || h->states > MOST_STATES || !h->classes || h->classes > 256 || h->calls > MOST_CALLS ||
         h->start >= h->states)
         return tini_fail(error, TIN_ERR_FORMAT, "the constraint has a count out of range");
-    if (h->version < TINI_CONSTRAINT_COVERS && h->words)
+    if (h->version < TINI_CONSTRAINT_COVERS && (h->words || h->copies))
         return tini_fail(error, TIN_ERR_FORMAT, "the constraint has words, which its version has not");
     uint64_t want = sizeof *h + 256 + sizeof(tini_constraint_state) * (uint64_t)h->states +
                     sizeof(tini_constraint_call) * (uint64_t)h->calls + sizeof(uint32_t) * (uint64_t)h->words +
+                    sizeof(tini_constraint_copy) * (uint64_t)h->copies +
                     sizeof(uint16_t) * (uint64_t)h->states * h->classes;
     if (want != size)
         return tini_fail(error, TIN_ERR_FORMAT, "the constraint has %llu bytes; its counts make %llu",
@@ -73,7 +74,8 @@ tin_status tini_automaton_open(tini_automaton *view, const uint8_t *data, size_t
     view->states = (const void *)(view->class_of + 256);
     view->calls = (const void *)(view->states + h->states);
     view->words = (const void *)(view->calls + h->calls);
-    view->next = (const void *)(view->words + h->words);
+    view->copies = (const void *)(view->words + h->words);
+    view->next = (const void *)(view->copies + h->copies);
     return check_parts(view, error);
 }
 

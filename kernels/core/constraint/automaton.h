@@ -8,6 +8,7 @@
  *   states    tini_constraint_state[states]
  *   calls     tini_constraint_call[calls]     of the first state, then of the second, and so on
  *   words     uint32[words]                   that questions of the training data have, ascending: session/cover.h
+ *   copies    tini_constraint_copy[copies]    by key, ascending: session/cover.h
  *   next      uint16[states][classes]         the state after a byte, or TINI_NO_STATE
  *
  * A configuration is a state and a stack of frames (call, how often it was completed). On a byte b, the
@@ -35,7 +36,8 @@ struct tini_trie;
 #define TINI_CONSTRAINT_MAGIC 0x4E4F4354u /* "TCON" */
 #define TINI_CONSTRAINT_VERSION 1u
 #define TINI_CONSTRAINT_SEARCHES 2u /* version 1 but for `search`, which a runtime of before would not obey */
-#define TINI_CONSTRAINT_COVERS 3u   /* version 2 but for `words` and `cost`, which likewise */
+#define TINI_CONSTRAINT_COVERS \
+    3u /* version 2 but for `words` and `cost`, which likewise, and another share of a choice */
 #define TINI_NO_STATE 0xFFFFu
 #define TINI_NO_END 0xFFFFFFFFu
 
@@ -50,8 +52,14 @@ typedef struct tini_constraint_header {
     /* From TINI_CONSTRAINT_COVERS on, else 0: known words, and what leaving out one of the question that is none of them
      * costs an answer; 256 make a natural logarithm. */
     uint32_t words, cost;
-    uint32_t reserved[5];
+    uint32_t copies; /* likewise: keys whose values stand in the question */
+    uint32_t reserved[4];
 } tini_constraint_header;
+
+/* A key of JSON, and what a value of it that does not stand in the question costs, as `cost` counts. */
+typedef struct tini_constraint_copy {
+    uint32_t key, cost;
+} tini_constraint_copy;
 
 /* How often it may be gone back for the likeliest answer; 0: it is taken token by token. */
 static inline uint32_t tini_constraint_search(const tini_constraint_header *header) {
@@ -61,6 +69,11 @@ static inline uint32_t tini_constraint_search(const tini_constraint_header *head
 /* A natural logarithm; 0: no word costs anything. */
 static inline double tini_constraint_cost(const tini_constraint_header *header) {
     return header->version >= TINI_CONSTRAINT_COVERS ? header->cost / 256.0 : 0;
+}
+
+/* Whether a choice is weighed among what may come and what is likely (session/search.h), and not among all tokens. */
+static inline int tini_constraint_likely(const tini_constraint_header *header) {
+    return header->version >= TINI_CONSTRAINT_COVERS;
 }
 
 typedef struct tini_constraint_state {
@@ -84,6 +97,7 @@ typedef struct tini_automaton {
     const tini_constraint_state *states;
     const tini_constraint_call *calls;
     const uint32_t *words;
+    const tini_constraint_copy *copies;
     const uint16_t *next;
     uint8_t *kinds;   /* [states] TINI_STATE_* */
     uint8_t *loops;   /* [states] the kinds of bytes, as the tree of tokens has them, that change nothing */

@@ -1,63 +1,10 @@
 #include "cover.h"
 #include "../base/region.h"
-#include "../text/turns.h"
 
 TINI_REGION_COLD
 
 #define FNV_BASIS 2166136261u
 #define FNV_PRIME 16777619u
-
-/* Reads the words of tokens, which may have parts of them. */
-typedef struct reader {
-    const tini_tokenizer *tokenizer;
-    const int32_t *tokens;
-    uint32_t count, at; /* the token that is read, and its next byte */
-    uint32_t byte;
-} reader;
-
-/* A small letter, a digit or another of a word's bytes; 0: it is none. */
-static uint8_t folded(uint8_t byte) {
-    if (byte >= 'A' && byte <= 'Z')
-        return byte + ('a' - 'A');
-    return (byte >= 'a' && byte <= 'z') || (byte >= '0' && byte <= '9') || byte >= 128 ? byte : 0;
-}
-
-static int is_control(const tini_tokenizer *tokenizer, int32_t token) {
-    return token >= 0 && (uint32_t)token < tokenizer->header->vocab && tini_token_is_control(tokenizer, token);
-}
-
-/* A byte of text, or 0 where a word ends: at another byte, a control token or a picture's. Returns 0 where there is none
- * any more. */
-static int next_byte(reader *r, uint8_t *byte) {
-    for (; r->at < r->count; r->at++, r->byte = 0) {
-        uint32_t length;
-        const uint8_t *bytes = tini_token_bytes(r->tokenizer, r->tokens[r->at], &length);
-        int is_text = bytes && !is_control(r->tokenizer, r->tokens[r->at]);
-        if (is_text && r->byte == length)
-            continue;
-        *byte = is_text ? folded(bytes[r->byte++]) : 0;
-        r->at += !is_text;
-        return 1;
-    }
-    return 0;
-}
-
-/* 0: there is none any more. */
-static int next_word(reader *r, uint32_t *word) {
-    uint32_t hash = FNV_BASIS;
-    uint8_t byte;
-    int any = 0;
-    while (next_byte(r, &byte)) {
-        if (byte) {
-            hash = (hash ^ byte) * FNV_PRIME;
-            any = 1;
-        } else if (any) {
-            break;
-        }
-    }
-    *word = hash;
-    return any;
-}
 
 static int is_known(const tini_automaton *answers, uint32_t word) {
     uint32_t low = 0, high = answers->header->words;
@@ -80,49 +27,147 @@ static uint32_t word_place(const tini_cover *cover, uint32_t word) {
     return k;
 }
 
-/* The user's last message within the prompt. */
-static void find_question(const tin_model *model, const int32_t **tokens, uint32_t *count) {
-    const tini_tokenizer *tokenizer = tini_model_tokenizer(model);
-    uint32_t behind = tini_turns_controls(tini_model_turns(model)), begin, end = *count;
-    for (uint32_t seen = 0; seen < behind; seen++) {
-        while (end && !is_control(tokenizer, (*tokens)[end - 1]))
-            end--;
-        if (!end)
-            return;
-        end--;
-    }
-    for (begin = end; begin && !is_control(tokenizer, (*tokens)[begin - 1]);)
-        begin--;
-    *tokens += begin;
-    *count = end - begin;
-}
-
 void tini_cover_begin(tini_cover *cover, const tini_automaton *answers, const tin_model *model,
                       const int32_t *prompt, uint32_t count) {
     cover->count = 0;
     cover->cost = tini_constraint_cost(answers->header);
-    if (cover->cost == 0)
+    cover->copies = answers->header->version >= TINI_CONSTRAINT_COVERS ? answers->header->copies : 0;
+    if (cover->cost == 0 && !cover->copies)
         return;
-    find_question(model, &prompt, &count);
-    reader r = {.tokenizer = tini_model_tokenizer(model), .tokens = prompt, .count = count};
-    for (uint32_t word; cover->count < TINI_COVER_WORDS && next_word(&r, &word);)
+    tini_words question = tini_question(model, prompt, count);
+    cover->at = question.at;
+    cover->byte = question.byte;
+    cover->end = question.count;
+    for (uint32_t word;
+         cover->cost > 0 && cover->count < TINI_COVER_WORDS && tini_words_next(&question, &word);)
         if (!is_known(answers, word) && word_place(cover, word) == cover->count)
             cover->words[cover->count++] = word;
 }
 
-double tini_cover_cost(const tini_cover *cover, const tin_model *model, const int32_t *answer, uint32_t count) {
-    if (!cover->count)
-        return 0;
+static uint32_t words_left_out(const tini_cover *cover, tini_words answer) {
     uint32_t left = cover->count, found = 0;
-    reader r = {.tokenizer = tini_model_tokenizer(model), .tokens = answer, .count = count};
-    for (uint32_t word; left && next_word(&r, &word);) {
+    for (uint32_t word; left && tini_words_next(&answer, &word);) {
         uint32_t k = word_place(cover, word);
         if (k < cover->count && !(found >> k & 1)) {
             found |= 1u << k;
             left--;
         }
     }
-    return left * cover->cost;
+    return left;
+}
+
+/* A text of JSON: whether a key or a value is known by what follows it. */
+typedef struct json_text {
+    uint32_t key; /* its hash, as a key */
+    uint32_t count, words[TINI_COVER_WORDS];
+    int skipped; /* it has an escape, or more words: it is not judged */
+} json_text;
+
+/* Where reading JSON stands. */
+typedef struct json_scan {
+    const tini_tokenizer *tokenizer;
+    const int32_t *tokens;
+    uint32_t count, at, byte;
+    uint32_t depth, key; /* the latest key's hash; 0: none was read */
+} json_scan;
+
+static int next_raw(json_scan *s, uint8_t *byte) {
+    for (; s->at < s->count; s->at++, s->byte = 0) {
+        uint32_t length;
+        const uint8_t *bytes = tini_token_bytes(s->tokenizer, s->tokens[s->at], &length);
+        if (bytes && s->byte < length) {
+            *byte = bytes[s->byte++];
+            return 1;
+        }
+    }
+    return 0;
+}
+
+/* The text that begins here, to its closing quote. */
+static json_text read_json_text(json_scan *s) {
+    json_text t = {.key = FNV_BASIS};
+    uint32_t word = FNV_BASIS;
+    int within = 0, open = 1;
+    for (uint8_t byte; open && next_raw(s, &byte);) {
+        open = byte != '"';
+        if (byte == '\\') {
+            t.skipped = 1;
+            t.key = (t.key ^ byte) * FNV_PRIME;
+            next_raw(s, &byte);
+        }
+        uint8_t folded = open ? tini_folded(byte) : 0;
+        if (open)
+            t.key = (t.key ^ byte) * FNV_PRIME;
+        if (folded) {
+            word = (within ? word : FNV_BASIS) ^ folded;
+            word *= FNV_PRIME;
+        } else if (within) {
+            t.skipped |= t.count == TINI_COVER_WORDS;
+            if (!t.skipped)
+                t.words[t.count++] = word;
+        }
+        within = folded != 0;
+    }
+    t.skipped |= open;
+    t.key = (t.key ^ (s->depth & 0xFF)) * FNV_PRIME;
+    return t;
+}
+
+/* Whether the text's words stand in the question one after the other. */
+static int stands_in(const json_text *t, tini_words question) {
+    uint32_t latest[TINI_COVER_WORDS], n = t->count, seen = 0;
+    for (uint32_t word; n && tini_words_next(&question, &word);) {
+        latest[seen++ % n] = word;
+        uint32_t same = 0;
+        while (seen >= n && same < n && latest[(seen + same) % n] == t->words[same])
+            same++;
+        if (same == n)
+            return 1;
+    }
+    return !n;
+}
+
+/* What the value costs of the key that was read last, in 256ths. */
+static uint32_t cost_of_value(const tini_automaton *answers, uint32_t copies, uint32_t key,
+                              const json_text *value, tini_words question) {
+    for (uint32_t k = 0; k < copies; k++)
+        if (answers->copies[k].key == key)
+            return value->skipped || stands_in(value, question) ? 0 : answers->copies[k].cost;
+    return 0;
+}
+
+static double values_made_up(uint32_t copies, const tini_automaton *answers, json_scan s, tini_words question) {
+    double total = 0;
+    int pending = 0;
+    json_text last = {0};
+    for (uint8_t byte; copies;) {
+        int any = next_raw(&s, &byte);
+        if (any && (byte == ' ' || byte == '\n' || byte == '\t' || byte == '\r'))
+            continue;
+        if (pending && any && byte == ':')
+            s.key = last.key;
+        else if (pending)
+            total += cost_of_value(answers, copies, s.key, &last, question);
+        pending = any && byte == '"';
+        if (!any)
+            break;
+        if (pending)
+            last = read_json_text(&s);
+        s.depth += byte == '{' || byte == '[';
+        s.depth -= byte == '}' || byte == ']';
+    }
+    return total / 256;
+}
+
+double tini_cover_cost(const tini_cover *cover, const tini_automaton *answers, const tin_model *model,
+                       const int32_t *tokens, uint32_t begin, uint32_t count) {
+    const int32_t *answer = tokens + begin;
+    tini_words question = tini_words_of(model, tokens, cover->end);
+    question.at = cover->at;
+    question.byte = cover->byte;
+    json_scan s = {.tokenizer = tini_model_tokenizer(model), .tokens = answer, .count = count};
+    return words_left_out(cover, tini_words_of(model, answer, count)) * cover->cost +
+           values_made_up(cover->copies, answers, s, question);
 }
 
 TINI_REGION_END

@@ -79,7 +79,7 @@ tin_status tin_session_generate(tin_session *s, const tin_sampling *sampling, ui
     s->finish = TIN_FINISH_NONE;
     s->end = -1;
     s->left = max_tokens;
-    s->announced = s->count;
+    s->announced = s->certain = s->count;
     tini_search_begin(s, search);
     tini_guess_begin(s, lookup);
     s->passes = 0;
@@ -141,11 +141,6 @@ static int take_forced(tin_session *s, choice *c, int32_t *token) {
 /* A token by the logits at hand; negative: the mask is empty. */
 static int32_t sampled(tin_session *s, const choice *c, const uint32_t *mask) {
     uint32_t vocab = s->model->program.header->vocab;
-    if (s->constraint && s->wanted >= s->count &&
-        s->ready.pass->tile_bits) { /* another runtime's stay as they came */
-        tini_mask_logits(tini_session_row(s, c->at - 1), vocab, mask);
-        s->ready.partial = 1;
-    }
     int32_t token = tini_sample(&s->sampling, c->row, vocab, mask, s->input.tokens, c->at, c->at, s->scratch);
     double share = 0;
     if (token >= 0 && (s->sampling.measure || tini_record_shares(s->record)))
@@ -172,6 +167,11 @@ static int next_token(tin_session *s, choice *c, int32_t *token) {
     c->first = c->used + 1 == c->at ? c->first : c->at - 1;
     c->used = c->at;
     *token = tini_searches(s) ? tini_search_choose(s, c->row, mask) : sampled(s, c, mask);
+    if (s->constraint && s->wanted >= s->count &&
+        s->ready.pass->tile_bits) { /* another runtime's stay as they came */
+        tini_mask_logits(tini_session_row(s, c->at - 1), s->model->program.header->vocab, mask);
+        s->ready.partial = 1;
+    }
     if (*token < 0)
         s->finish = TIN_FINISH_CONSTRAINT; /* the mask is empty */
     else if (tin_token_is_end(s->model, *token)) {
@@ -263,6 +263,8 @@ static void choose(tin_session *s, tini_predictor *predictor) {
         tini_session_leave_guesses(s);
     if (c.same != TINI_NONE)
         turned(s, c.same);
+    if (tini_searches(s))
+        s->certain = tini_search_certain(s);
     if (!s->finish)
         tini_guess(s, predictor);
 }

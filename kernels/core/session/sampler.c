@@ -137,35 +137,34 @@ static float clean(float logit) {
     return logit > FLT_MAX ? FLT_MAX : logit;
 }
 
-/* Of the tokens of a mask, exp(logit - most). */
-static double sum_allowed(const float *logits, uint32_t vocab, const uint32_t *mask, float most) {
-    double sum = 0;
-    for (uint32_t w = 0; w < (vocab + 31) / 32; w++)
-        for (uint32_t bits = mask[w]; bits; bits &= bits - 1)
-            sum += (double)tini_exp(clean(logits[32 * w + lowest_bit(bits)]) - most);
+/* Adds exp(logit - most) of 32 tokens: lanes, which are added one by one. */
+static double add_block(double sum, const float *row, float most) {
+    float block[32];
+    for (uint32_t i = 0; i < 32; i++)
+        block[i] = tini_exp_below((row[i] > FLT_MAX ? FLT_MAX : row[i]) - most);
+    for (uint32_t i = 0; i < 32; i++)
+        sum += (double)block[i];
     return sum;
 }
 
-/* As that, of all tokens: the exponentials of a block are lanes, which are added one by one. */
-static double sum_all(const float *logits, uint32_t vocab, float most) {
+/* Of the tokens of the mask, or all, exp(logit - most), ids ascending. */
+static double sum_shares(const float *logits, uint32_t vocab, const uint32_t *mask, float most) {
     double sum = 0;
-    float block[MAX_BLOCK];
-    uint32_t whole = vocab - vocab % MAX_BLOCK;
-    for (uint32_t first = 0; first < whole; first += MAX_BLOCK) {
-        const float *row = logits + first;
-        for (uint32_t i = 0; i < MAX_BLOCK; i++)
-            block[i] = tini_exp_below((row[i] > FLT_MAX ? FLT_MAX : row[i]) - most);
-        for (uint32_t i = 0; i < MAX_BLOCK; i++)
-            sum += (double)block[i];
+    for (uint32_t first = 0; first < vocab; first += 32) {
+        uint32_t bits = mask ? mask[first / 32] : UINT32_MAX;
+        bits &= vocab - first < 32 ? (1u << (vocab - first)) - 1 : UINT32_MAX;
+        if (bits == UINT32_MAX)
+            sum = add_block(sum, logits + first, most);
+        else
+            for (; bits; bits &= bits - 1)
+                sum += (double)tini_exp(clean(logits[first + lowest_bit(bits)]) - most);
     }
-    for (uint32_t i = whole; i < vocab; i++)
-        sum += (double)tini_exp(clean(logits[i]) - most);
     return sum;
 }
 
 /* The logarithm of the sum of exp(logit - most), of which `most` is the highest and not -infinity. */
 static double log_sum(const float *logits, uint32_t vocab, const uint32_t *mask, float most) {
-    return tini_log(mask ? sum_allowed(logits, vocab, mask, most) : sum_all(logits, vocab, most));
+    return tini_log(sum_shares(logits, vocab, mask, most));
 }
 
 double tini_log_share(const float *logits, uint32_t vocab, const uint32_t *mask, uint32_t token) {
@@ -189,12 +188,16 @@ uint32_t tini_allowed(const uint32_t *mask, uint32_t vocab) {
     return mask ? allowed : vocab;
 }
 
-uint32_t tini_log_shares(const float *logits, uint32_t vocab, const uint32_t *mask, tin_top *tops,
-                         uint32_t most) {
+uint32_t tini_tops(const float *logits, uint32_t vocab, const uint32_t *mask, tin_top *tops, uint32_t most) {
     uint32_t count = 0;
     for (uint32_t i = 0; i < vocab && most; i++) {
         if (mask && !(mask[i / 32] >> i % 32 & 1)) {
             i |= mask[i / 32] ? 0u : 31u; /* nearly always */
+            continue;
+        }
+        if (count == most && i % 32 == 0 && vocab - i >= 32 && (!mask || mask[i / 32] == UINT32_MAX) &&
+            (double)largest(logits + i, 32) <= tops[count - 1].log_probability) {
+            i |= 31u;
             continue;
         }
         double logit = (double)clean(logits[i]);
@@ -205,6 +208,12 @@ uint32_t tini_log_shares(const float *logits, uint32_t vocab, const uint32_t *ma
             tops[at] = tops[at - 1];
         tops[at] = (tin_top){.log_probability = logit, .token = (int32_t)i};
     }
+    return count;
+}
+
+uint32_t tini_log_shares(const float *logits, uint32_t vocab, const uint32_t *mask, tin_top *tops,
+                         uint32_t most) {
+    uint32_t count = tini_tops(logits, vocab, mask, tops, most);
     double highest = count ? tops[0].log_probability : 0;
     double sum = highest == -(double)TINI_INFINITY ? 0 : log_sum(logits, vocab, mask, (float)highest);
     for (uint32_t k = 0; k < count; k++)

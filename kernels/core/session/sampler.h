@@ -44,8 +44,11 @@ int32_t tini_argmax(const float *logits, uint32_t vocab, const uint32_t *mask);
  * share is 0; 0 where the mask has no other token, and the logits are not read. */
 double tini_log_share(const float *logits, uint32_t vocab, const uint32_t *mask, uint32_t token);
 
-/* As tini_log_share, of the likeliest tokens, by (logit descending, id ascending), at most `most` of them; how many are
- * written. The logits are read. */
+/* The likeliest tokens of the mask, by (logit descending, id ascending), at most `most` of them, with their logits as
+ * log_probability; how many are written. */
+uint32_t tini_tops(const float *logits, uint32_t vocab, const uint32_t *mask, tin_top *tops, uint32_t most);
+
+/* The same, with their log_probability as tini_log_share has it. The logits are read. */
 uint32_t tini_log_shares(const float *logits, uint32_t vocab, const uint32_t *mask, tin_top *tops,
                          uint32_t most);
 

@@ -1,5 +1,8 @@
 #include "search.h"
+#include "record.h"
 #include "sampler.h"
+
+#include <string.h>
 
 TINI_REGION_COLD
 
@@ -9,6 +12,8 @@ enum { TAKEN = 0, OPEN = 1, COMPLETE = 2 };
 enum { CHOICES = 8 }; /* of a choice: the one that is taken, and others that are left behind */
 
 enum { SPARE = 2 }; /* of the room: a token at hand, and a complete beginning */
+
+enum { LIKELY = 16 }; /* the first tokens of the vocabulary: a share of it */
 
 /* What is less likely than this, of the one that is taken, is not left behind: e^-10. */
 static const double LEAST = -10;
@@ -54,23 +59,65 @@ void tini_search_begin(tin_session *s, uint32_t most) {
 static double left_out(const tin_session *s) {
     const tini_search *search = s->search;
     uint32_t length = search->tip == TINI_NONE ? 0 : search->all[search->tip].length;
-    return tini_cover_cost(&search->cover, s->model, s->input.tokens + search->begin, length);
+    return tini_cover_cost(&search->cover, &s->constraint->matcher.automaton, s->model, s->input.tokens,
+                           search->begin, length);
+}
+
+/* Whether a choice among so many tokens is weighed by all: where that is most of them, or in a constraint of before. */
+static int weighs_all(const tin_session *s, uint32_t allowed) {
+    return allowed > s->model->program.header->vocab / 2 ||
+           !tini_constraint_likely(s->constraint->matcher.automaton.header);
+}
+
+/* Sets the bits of what a model may have wanted, in groups of so many tokens: likely ones, as byte pairs have their ids by
+ * how early they were merged, so by how often they occur; and the prompt's, of which it copies. */
+static void add_wanted(const tin_session *s, uint32_t group, uint32_t *bits) {
+    for (uint32_t token = 0; token < s->model->program.header->vocab / LIKELY; token += group)
+        bits[token / group / 32] |= 1u << token / group % 32;
+    for (uint32_t k = 0; k < s->search->begin; k++) {
+        uint32_t at = (uint32_t)s->input.tokens[k] / group;
+        if (s->input.tokens[k] != TIN_EMBEDDED)
+            bits[at / 32] |= 1u << at % 32;
+    }
+}
+
+void tini_search_ask(const tin_session *s, tini_pass *pass) {
+    uint32_t tiles = (s->model->program.header->vocab + TINI_TILE - 1) / TINI_TILE;
+    if (weighs_all(s, TINI_TILE * tini_allowed(pass->tile_bits, tiles)))
+        pass->every_tile = 1;
+    else
+        add_wanted(s, TINI_TILE, pass->tile_bits);
+}
+
+/* The logarithm of the token's share in a choice among the mask's. */
+static double weight_of(const tin_session *s, const float *logits, const uint32_t *mask, uint32_t allowed,
+                        int32_t token) {
+    uint32_t vocab = s->model->program.header->vocab, *bits = NULL;
+    if (!weighs_all(s, allowed)) {
+        bits = s->scratch;
+        memcpy(bits, mask, (vocab + 31) / 32 * sizeof *bits);
+        add_wanted(s, 1, bits);
+    }
+    return tini_log_share(logits, vocab, bits, (uint32_t)token);
 }
 
 int32_t tini_search_choose(tin_session *s, const float *logits, const uint32_t *mask) {
     tini_search *search = s->search;
     tin_top tops[CHOICES];
     uint32_t vocab = s->model->program.header->vocab, allowed = tini_allowed(mask, vocab);
-    uint32_t count = tini_log_shares(logits, vocab, mask, tops, CHOICES);
+    uint32_t count = tini_tops(logits, vocab, mask, tops, CHOICES);
     if (!count)
         return TIN_ERR_STATE;
-    double first = tops[0].log_probability, score = search->score;
+    int32_t token = tops[0].token;
+    double score = search->score, sure = search->sure, first = tops[0].log_probability;
     if (allowed > 1)
-        score += tini_log_share(logits, vocab, NULL, (uint32_t)tops[0].token);
+        score += weight_of(s, logits, mask, allowed, token);
+    if (s->sampling.measure || tini_record_shares(s->record))
+        sure += tini_log_share(logits, vocab, mask, (uint32_t)token);
     for (uint32_t k = 1; k < count; k++) {
         tini_candidate other = {
             .score = score + (tops[k].log_probability - first),
-            .sure = search->sure + tops[k].log_probability,
+            .sure = sure + (tops[k].log_probability - first),
             .by = {logits[tops[k].token], allowed},
             .token = tops[k].token,
             .state = tin_token_is_end(s->model, tops[k].token) ? COMPLETE + TIN_FINISH_END : OPEN,
@@ -79,9 +126,8 @@ int32_t tini_search_choose(tin_session *s, const float *logits, const uint32_t *
         if (other.score - score > LEAST)
             leave_behind(s, other, SPARE);
     }
-    tini_chosen by = {allowed > 1 ? logits[tops[0].token] : 0, allowed};
-    stand(s, score, search->sure + (allowed > 1 ? first : 0), by);
-    return tops[0].token;
+    stand(s, score, sure, (tini_chosen){allowed > 1 ? logits[token] : 0, allowed});
+    return token;
 }
 
 void tini_search_place(tin_session *s, int32_t token) {
@@ -96,7 +142,8 @@ void tini_search_place(tin_session *s, int32_t token) {
 /* The likeliest that is likelier than what is at hand, the first of equals; TINI_NONE: none is. */
 static uint32_t likeliest(const tin_session *s) {
     const tini_search *search = s->search;
-    int dead = s->finish == TIN_FINISH_CONSTRAINT || (search->over && search->cover.count && !s->finish);
+    int dead =
+        s->finish == TIN_FINISH_CONSTRAINT || (search->over && tini_cover_costs(&search->cover) && !s->finish);
     uint32_t best = TINI_NONE;
     double most = search->score;
     for (uint32_t k = 0; k < search->count; k++) {
@@ -210,6 +257,34 @@ tin_choice tini_search_choice(const tin_session *s, uint32_t place, tin_top *top
             choice.top_count = put_top(tops, choice.top_count, most,
                                        (tin_top){search->all[j].sure - from, search->all[j].token, 0});
     return choice;
+}
+
+/* The last token that two beginnings share; those before a candidate have lower numbers. */
+static uint32_t shared(const tini_search *search, uint32_t a, uint32_t b) {
+    while (a != b && a != TINI_NONE && b != TINI_NONE)
+        if (a > b)
+            a = search->all[a].before;
+        else
+            b = search->all[b].before;
+    return a == b ? a : TINI_NONE;
+}
+
+uint32_t tini_search_certain(const tin_session *s) {
+    const tini_search *search = s->search;
+    const tini_candidate *complete = NULL; /* what is less likely than the best is never taken up */
+    for (uint32_t k = 0; k < search->count; k++) {
+        const tini_candidate *c = &search->all[k];
+        if (c->state >= COMPLETE && (!complete || c->score > complete->score))
+            complete = c;
+    }
+    uint32_t last = search->tip;
+    for (uint32_t k = 0; k < search->count && last != TINI_NONE; k++) {
+        const tini_candidate *c = &search->all[k];
+        if (c->state == TAKEN || (search->over && c->state == OPEN) || (complete && c->score < complete->score))
+            continue;
+        last = shared(search, last, c->state == OPEN ? k : c->before);
+    }
+    return search->begin + (last == TINI_NONE ? 0 : search->all[last].length);
 }
 
 TINI_REGION_END

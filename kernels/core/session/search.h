@@ -2,8 +2,10 @@
  * back: a model that would write what is forbidden is held to the next best token, and then to what follows it, however
  * unlikely the whole.
  *
- * A beginning of an answer is as likely as the product of its choices in the model's own softmax, over all tokens; those
- * that had to come count nothing. An answer is never likelier than its beginnings, so the likeliest beginning is gone on
+ * A beginning of an answer is as likely as the product of its choices in the model's own softmax; those that had to come
+ * count nothing. A choice is weighed among the tokens that may come, the prompt's, and the first sixteenth of the vocabulary:
+ * a model that must not write what it wants to would mostly rather copy, or write a frequent token. Where most tokens may come,
+ * as within a text, it is weighed among all. An answer is never likelier than its beginnings, so the likeliest beginning is gone on
  * with, and the first one that is complete is the answer (best-first search: Dijkstra 1959, over the trie of what is
  * allowed). Each choice leaves a few others behind, for which there is planned room; where that is full, or was gone back
  * to often enough, the beginning at hand is gone on with to its end.
@@ -61,6 +63,9 @@ static inline int tini_searches(const tin_session *session) {
 /* A generation begins; most: how often it may take up another beginning, 0: it does not search. */
 void tini_search_begin(tin_session *session, uint32_t most);
 
+/* Has the pass, which is asked for the tiles of tokens that may come, compute what else choices are weighed by. */
+void tini_search_ask(const tin_session *session, tini_pass *pass);
+
 /* As tini_sample, greedily: the likeliest token of the mask, whose choice counts from now on. The next ones are left
  * behind. */
 int32_t tini_search_choose(tin_session *session, const float *logits, const uint32_t *mask);
@@ -72,6 +77,9 @@ void tini_search_place(tin_session *session, int32_t token);
  * constraint and what else depends on them are set, and session->finish where it is complete. Where the tokens then end,
  * *same of them as before; 0 where the one at hand stays. */
 uint32_t tini_search_turn(tin_session *session, uint32_t at, uint32_t *same);
+
+/* Where the tokens end that every answer has which may still be found. */
+uint32_t tini_search_certain(const tin_session *session);
 
 /* By what the answer's token was chosen that stands at `place`, or its end, where that was before it was settled; else
  * what one that had to come was. Its alternatives, in tops[most], are those that were left behind with it. */

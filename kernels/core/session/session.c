@@ -513,10 +513,6 @@ static void ask_logits(tin_session *s, tini_pass *pass) {
     s->allowed = NULL;
     if (!s->logit_rows || pass->every_tile)
         return;
-    if (tini_searches(s) && s->phase != TINI_READING) { /* what is not allowed has its share, too */
-        pass->every_tile = 1;
-        return;
-    }
     uint32_t at = s->count - s->guesses, first = s->position + s->rows - s->logit_rows;
     int choosing =
         s->phase != TINI_READING && s->constraint && s->left && first + 1 == at && s->wanted >= s->count;
@@ -525,6 +521,8 @@ static void ask_logits(tin_session *s, tini_pass *pass) {
         pass->every_tile = 1;
     else if (!s->guesses)
         s->allowed = s->constraint->bits; /* the next choice's */
+    if (choosing && tini_searches(s))
+        tini_search_ask(s, pass);
 }
 
 void tini_session_begin(tin_session *s, tini_pass *pass) {
@@ -621,8 +619,8 @@ int32_t tini_session_event(tin_session *s) {
     s->told = TINI_NONE;
     if (s->running || s->phase == TINI_CHOOSING)
         return TIN_STEP_PENDING;
-    int searching = tini_searches(s) && !s->finish; /* nothing is settled before all of it is */
-    if (s->phase == TINI_FOLLOWING && !searching && s->announced < s->count - s->guesses) {
+    uint32_t settled = tini_searches(s) && !s->finish ? s->certain : s->count - s->guesses;
+    if (s->phase == TINI_FOLLOWING && s->announced < settled) {
         s->told = s->announced;
         s->token = s->input.tokens[s->announced++];
         return TIN_STEP_TOKEN;

@@ -60,6 +60,7 @@ struct tin_session {
     struct tini_record *record; /* of its choices, or NULL */
     uint32_t left;              /* tokens that may still be chosen */
     uint32_t announced;         /* tokens before this one were announced */
+    uint32_t certain;           /* of a search: those before this one may be */
     /* Guesses; see guess.c. */
     uint64_t due; /* bit k: nothing else may come there than guess k, where those before it are right */
     struct tini_drafter *drafter;     /* NULL where there is one row of logits: no room for guesses */

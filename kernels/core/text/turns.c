@@ -426,17 +426,6 @@ static tin_status put_conversation(tini_turn_sink *out, conversation c, int answ
     return status;
 }
 
-static uint32_t controls_of(const tini_turns *turns, uint32_t text) {
-    uint32_t count = 0;
-    for (uint32_t k = turns->first[text]; k < turns->first[text + 1]; k++)
-        count += turns->parts[k].token >= 0;
-    return count;
-}
-
-uint32_t tini_turns_controls(const tini_turns *turns) {
-    return turns->header ? controls_of(turns, TINI_TURN_END_USER) + controls_of(turns, TINI_TURN_ANSWER) : 0;
-}
-
 tin_status tini_turns_agree(const tini_turns *turns, const tini_tokenizer *tokenizer, tin_error *error) {
     for (uint32_t k = 0; turns->header && k < turns->header->parts; k++) {
         int32_t token = turns->parts[k].token;

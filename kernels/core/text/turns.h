@@ -165,9 +165,6 @@ int64_t tini_turn_rows(tini_turn_sink *sink, int32_t image, uint32_t count);
 void tini_turn_drop(tini_turn_sink *sink, const uint8_t *text, size_t length);
 int tini_turn_measures(const tini_turn_sink *sink);
 
-/* Control tokens from a user's message to the answer; 0 where there is no template. */
-uint32_t tini_turns_controls(const tini_turns *turns);
-
 /* A model's, from seal/model.c. */
 const tini_turns *tini_model_turns(const tin_model *model);
 

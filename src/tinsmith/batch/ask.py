@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from tinsmith import tasks
 from tinsmith.batch import openai
 from tinsmith.batch.settings import Held, Settings
+from tinsmith.chat.roles import settled
 from tinsmith.errors import InputError
 from tinsmith.runtime.asking import check_room, direct
 from tinsmith.runtime.generation import LOOKUP, Sampling
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
     from tinsmith.runtime.generation import Completion
     from tinsmith.runtime.messages import Message
 
-_ROLES = {"developer": "system"}  # OpenAI's newer names of roles
 _CONSTRAINTS = 64  # of requests, that are kept
 
 
@@ -105,7 +105,7 @@ class Asker:
         return self.model.render(self._shown(messages), thinking=thinking, adapter=self.adapter)
 
     def _shown(self, messages: Messages) -> list[Message]:
-        return within(self.model, messages, self.settings.pictures)
+        return within(self.model, settled(messages), self.settings.pictures)
 
     def _thinking(self, constraint: Constraint | None) -> bool | None:
         """Under a constraint there is no room for thoughts."""
@@ -217,8 +217,7 @@ def _made(render: Callable[[], list[int]]) -> list[int]:
 
 
 def _plain(message: Mapping[str, Any]) -> dict[str, Any]:
-    role = message.get("role")
-    return {**message, "role": _ROLES.get(str(role), role), "content": _content(message)}
+    return {**message, "content": _content(message)}
 
 
 def _content(message: Mapping[str, Any]) -> str | list[dict[str, Any]]:

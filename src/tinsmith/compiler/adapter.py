@@ -4,9 +4,9 @@ neighbour prefix.h does."""
 from __future__ import annotations
 
 import struct
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from tinsmith import _core
 from tinsmith.compiler.program import Listing, kept_shapes
@@ -22,9 +22,12 @@ _MAGIC = b"TINADPT\0"
 _VERSION = 2
 _READ = (1, _VERSION)  # 1 leaves nothing out
 _WHOLE, _HALF = 34 * _core.TILE, 18 * _core.TILE  # bytes of a tile of B in Q8_0, of 32 inputs and of 16
+_FORMAT_OF = {one.number: name for name, one in WEIGHT_FORMATS.items()}
 _PREFIX_HEADER = struct.Struct("<8s4IQ32s")
 _PREFIX_MAGIC = b"TINPREF\0"
 _PREFIX_VERSION = 1
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -107,6 +110,22 @@ def planned_factors(
 def factors_of(data: Buffer, where: str) -> dict[str, LowRank]:
     """What compile_adapter was given, as far as the factors' format tells: their ranks are whole tiles. where:
     what errors call it. Raises UnsupportedError for a prefix, FormatError for what is damaged."""
+    return _each(data, where, _factors)
+
+
+def own_rank(data: Buffer, where: str) -> int:
+    """The highest rank that the factors have, without what fills up whole tiles: rows of zeros. Raises as
+    factors_of does."""
+
+    def rank(packed: memoryview, head: tuple[Any, ...]) -> int:
+        row = 4 * int(head[1])
+        return -(-len(_rows_of_a(packed, head).rstrip(b"\0")) // row)
+
+    return max(_each(data, where, rank).values(), default=0)
+
+
+def _each(data: Buffer, where: str, read: Callable[[memoryview, tuple[Any, ...]], T]) -> dict[str, T]:
+    """By matrix, what is read of the packed factors with its head."""
     held = memoryview(data).cast("B")
     if held[:8] == _PREFIX_MAGIC:
         raise UnsupportedError(f"{where}: a prefix, which only the native runtime takes")
@@ -119,7 +138,7 @@ def factors_of(data: Buffer, where: str) -> dict[str, LowRank]:
         packed = held[begin + -begin % _core.ALIGNMENT :]
         if (magic, len(packed)) != (_MAGIC, size) or version not in _READ:
             raise ValueError("its header")
-        return {_name_at(text, head[0]): _factors(packed, head) for head in heads}
+        return {_name_at(text, head[0]): read(packed, head) for head in heads}
     except (struct.error, ValueError, KeyError, RuntimeFault) as fault:
         raise FormatError(f"{where}: a damaged adapter ({fault}); build the file again") from fault
 
@@ -129,14 +148,18 @@ def _name_at(text: bytes, begin: int) -> str:
 
 
 def _factors(packed: memoryview, head: tuple[Any, ...]) -> LowRank:
-    _, inputs, rows, rank, a_number, b_number, scale, half, a_begin, b_begin = head
-    formats = {one.number: name for name, one in WEIGHT_FORMATS.items()}
-    width = room_of(rank, formats[b_number])
-    a = _unpacked(formats[a_number], packed[a_begin:], rank, inputs)
+    _, inputs, rows, rank, _, b_number, scale, half, _, b_begin = head
+    b_format = _FORMAT_OF[b_number]
+    width = room_of(rank, b_format)
     b_packed = _whole(packed[b_begin:], rows) if half else packed[b_begin:]
-    b = memoryview(_unpacked(formats[b_number], b_packed, rows, width))
+    b = memoryview(_unpacked(b_format, b_packed, rows, width))
     own = b"".join(b[4 * row * width : 4 * (row * width + rank)] for row in range(rows))
-    return LowRank(rows, inputs, rank, scale, a, own)
+    return LowRank(rows, inputs, rank, scale, _rows_of_a(packed, head), own)
+
+
+def _rows_of_a(packed: memoryview, head: tuple[Any, ...]) -> bytes:
+    _, inputs, _, rank, number, *_, begin, _ = head
+    return _unpacked(_FORMAT_OF[number], packed[begin:], rank, inputs)
 
 
 def _halved(packed: bytes) -> bytes:

@@ -8,14 +8,14 @@ GBNF, Lark ──────────────────┘
 from __future__ import annotations
 
 import struct
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple, get_args
 
 from tinsmith.checks import real, whole
 from tinsmith.errors import FormatError
 
-MAGIC, VERSION, SEARCHES, COVERS, NO_END = 0x4E4F4354, 1, 2, 3, 0xFFFFFFFF
+MAGIC, VERSION, SEARCHES, NO_END = 0x4E4F4354, 1, 3, 0xFFFFFFFF
 
 
 class _Header(NamedTuple):
@@ -32,14 +32,23 @@ class _Header(NamedTuple):
     search: int = 0
     words: int = 0
     cost: int = 0
+    copies: int = 0
 
 
-HEADER = struct.Struct("<11I20x")
-_CLASSES, _STATE, _CALL, _WORD = 256, 12, 48, 4  # bytes
+HEADER = struct.Struct("<12I16x")
+CLASSES = 256  # bytes
+STATE = struct.Struct("<IHHI")
+CALL = struct.Struct("<4I32s")
+_WORD, _COPY = struct.Struct("<I"), struct.Struct("<2I")
 _NAT = 256  # what `cost` counts
 
 Spacing = Literal["compact", "spaced", "free"]
 Kind = Literal["schema", "tools", "choices", "regex", "gbnf", "lark"]
+
+
+def words_begin(states: int, calls: int) -> int:
+    """Where constraint.bin has its known words, and behind them its table: after classes, states and calls."""
+    return HEADER.size + CLASSES + STATE.size * states + CALL.size * calls
 
 
 @dataclass(frozen=True)
@@ -77,36 +86,59 @@ class Constraint:
         """What an answer pays for each new word of the question that it leaves out, in nats; 0: nothing."""
         return self._header.cost / _NAT
 
+    @property
+    def copies(self) -> int:
+        """How many keys of JSON there are whose values stand in the question, or the answer pays."""
+        return self._header.copies
+
     def with_search(self, turns: int) -> Constraint:
         """The same, with another `search`: choices that lead to where only the unlikely may follow are then
         taken back, as long as another answer is likelier by the model's own softmax (best-first search). Tokens
-        come once the answer is complete. Holds at temperature 0 without penalties and biases."""
+        come once every answer that may still be found has them. Holds at temperature 0 without penalties and
+        biases."""
         turns = whole("turns", turns, 0, NO_END)
         if not turns:
-            return self._with(b"", version=VERSION, search=0, words=0, cost=0)
-        header = self._header
-        return self._with(None, version=max(header.version, SEARCHES), search=turns)
+            return self._with(b"", version=VERSION, search=0, words=0, cost=0, copies=0)
+        return self._with(None, version=SEARCHES, search=turns)
 
-    def with_coverage(self, known: Collection[int], nats: float) -> Constraint:
+    def with_coverage(
+        self, known: Collection[int], nats: float, copies: Mapping[int, float] | None = None
+    ) -> Constraint:
         """The same, and the search holds an answer for less likely by that much for each new word of the
         question that it leaves out. known: the words that are not new, as `coverage.words` has them; nats: of
-        a natural logarithm, to 1/256 of one.
+        a natural logarithm, to 1/256 of one; copies: by a key of JSON, as `coverage.values` has it, what a
+        value costs that does not stand in the question.
 
         Raises ValueError for a constraint without a search, which has no answers to compare.
         """
+        cost = round(real("nats", nats, 0, 1000) * _NAT)
+        costs = {key: round(real("nats", one, 0, 1000) * _NAT) for key, one in sorted((copies or {}).items())}
+        return self._covering(
+            b"".join(map(_WORD.pack, sorted(known))) if cost else b"",
+            b"".join(_COPY.pack(key, one) for key, one in costs.items() if one),
+            cost,
+        )
+
+    def with_coverage_of(self, other: Constraint) -> Constraint:
+        """The same, with what answers of another constraint pay. Raises as with_coverage does."""
+        header = other._header
+        begin = words_begin(header.states, header.calls)
+        end = begin + _WORD.size * header.words
+        return self._covering(
+            other.data[begin:end], other.data[end : end + _COPY.size * header.copies], header.cost
+        )
+
+    def _covering(self, words: bytes, copies: bytes, cost: int) -> Constraint:
         if not self.search:
             raise ValueError("only a search weighs what answers leave out; with_search(turns) first")
-        cost = round(real("nats", nats, 0, 1000) * _NAT)
-        if not cost:
-            return self._with(b"", version=SEARCHES, words=0, cost=0)
-        words = sorted(known)
-        return self._with(struct.pack(f"<{len(words)}I", *words), version=COVERS, words=len(words), cost=cost)
+        counts = {"words": len(words) // _WORD.size, "copies": len(copies) // _COPY.size}
+        return self._with(words + copies, version=SEARCHES, cost=cost, **counts)
 
     def _with(self, table: bytes | None, **changes: int) -> Constraint:
-        """table: of the words; None: as it is."""
+        """table: of the words and the copies; None: as it is."""
         header = self._header
-        begin = HEADER.size + _CLASSES + _STATE * header.states + _CALL * header.calls
-        end = begin + _WORD * header.words
+        begin = words_begin(header.states, header.calls)
+        end = begin + _WORD.size * header.words + _COPY.size * header.copies
         table = self.data[begin:end] if table is None else table
         head = HEADER.pack(*header._replace(**changes)) + self.data[HEADER.size : begin]
         return replace(self, data=head + table + self.data[end:])

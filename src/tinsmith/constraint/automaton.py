@@ -10,14 +10,13 @@ Grammar ─▶ network: one automaton a rule, over bytes and calls
 from __future__ import annotations
 
 import heapq
-import struct
 import sys
 from array import array
 from collections.abc import Sequence
 from itertools import pairwise
 from operator import itemgetter
 
-from tinsmith.constraint import HEADER, MAGIC, NO_END, VERSION, Constraint, Kind
+from tinsmith.constraint import CALL, HEADER, MAGIC, NO_END, STATE, VERSION, Constraint, Kind, words_begin
 from tinsmith.constraint.dfa import MOST_STATES, joined, refine
 from tinsmith.constraint.grammar import Grammar
 from tinsmith.constraint.graphs import components
@@ -26,7 +25,6 @@ from tinsmith.constraint.pushdown import Pushdown, State, Step, pushdown
 from tinsmith.errors import ConstraintError
 
 NO_STATE = 0xFFFF
-INFO = struct.Struct("<IHHI")
 MOST_CALLS = 200_000
 MOST_BYTES = 64 << 20
 
@@ -260,7 +258,7 @@ def _encode(states: Sequence[State], distances: Sequence[int], depth: int | None
             f"the constraint needs {count:,} calls of at most {MOST_CALLS:,}; make it smaller"
         )
     class_of, classes, table = _table(states)
-    size = 64 + 256 + 12 * len(states) + 48 * count + 2 * classes * len(states)
+    size = words_begin(len(states), count) + 2 * classes * len(states)
     if size > MOST_BYTES:
         raise ConstraintError(
             f"the constraint needs {size >> 20} MiB of at most {MOST_BYTES >> 20}; make it smaller"
@@ -269,12 +267,12 @@ def _encode(states: Sequence[State], distances: Sequence[int], depth: int | None
     infos, calls = bytearray(), bytearray()
     done = 0
     for state, distance in zip(states, distances, strict=True):
-        infos += INFO.pack(done, len(state.calls), state.accepts, distance)
+        infos += STATE.pack(done, len(state.calls), state.accepts, distance)
         done += len(state.calls)
         for enter, leave, least, most in state.calls:
-            calls += struct.pack("<4I", enter, leave, least, NO_END if most is None else most)
-            calls += firsts[enter].to_bytes(32, "little")
+            most = NO_END if most is None else most
+            calls += CALL.pack(enter, leave, least, most, firsts[enter].to_bytes(32, "little"))
     if sys.byteorder == "big":
         table.byteswap()
     header = (len(states), classes, count, 0, NO_END if depth is None else depth, distances[0])
-    return HEADER.pack(MAGIC, VERSION, *header, 0, 0, 0) + class_of + infos + calls + table.tobytes()
+    return HEADER.pack(MAGIC, VERSION, *header, 0, 0, 0, 0) + class_of + infos + calls + table.tobytes()

@@ -141,7 +141,7 @@ def seal(
         compiled = _compile_choices(value, task, outputs)
     compiled = _searching(table, compiled, inputs, outputs)
     facts |= {key: value for key, value in asdict(compiled).items() if key != "data"}
-    facts |= {"search": compiled.search, "coverage": compiled.coverage}
+    facts |= {"search": compiled.search, "coverage": compiled.coverage, "copies": compiled.copies}
     if source in ("schema", "tools"):
         facts["spacing"] = table.spacing
     if source == "tools":
@@ -153,8 +153,10 @@ def _searching(table: Table, compiled: Constraint, inputs: Sequence[str], output
     compiled = compiled.with_search(table.search)
     if not table.search or not inputs:
         return compiled
-    known, nats = coverage.learned(inputs, outputs)
-    return compiled.with_coverage(known, nats if isinstance(table.coverage, str) else table.coverage)
+    known, nats, copies = coverage.learned(inputs, outputs)
+    if not isinstance(table.coverage, str):
+        nats, copies = table.coverage, copies if table.coverage else {}
+    return compiled.with_coverage(known, nats, copies)
 
 
 def _compile_choices(value: Any, task: Task | None, outputs: Sequence[str]) -> Constraint:

@@ -17,7 +17,7 @@ import re
 import secrets
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -91,6 +91,8 @@ class Stage(Generic[Needs, Facts]):
     """needs: a dataclass with the Record of each stage that comes before, under that stage's name; facts: what
     it leaves; inputs: JSON values that decide the result; make: makes it.
 
+    ships: what it makes are results for others to take. What it made before and makes no more is removed.
+
     before: of a stage that takes too long to run again with each version of tinsmith: the values of inputs,
     those inside tables too, that hold where an earlier version without them made the result. None: another
     version's result is made again.
@@ -102,6 +104,7 @@ class Stage(Generic[Needs, Facts]):
     inputs: Callable[[Run, Needs], dict[str, Any]]
     make: Callable[[Run, Needs], Made[Facts]]
     before: Callable[[Run, Needs], dict[str, Any]] | None = None
+    ships: bool = False
 
     @property
     def needed(self) -> dict[str, Any]:
@@ -110,7 +113,8 @@ class Stage(Generic[Needs, Facts]):
 
 
 class Run:
-    """A recipe, the folder its results go to, and what run.json says of the stages. log: the kind of files that
+    """A recipe, the folder its results go to, and what run.json says of the stages, and of files of `earlier`
+    ones, which none may make any more. log: the kind of files that
     training writes its curves to, which no stage depends on."""
 
     def __init__(self, recipe: Recipe, folder: Path, display: Display) -> None:
@@ -120,6 +124,7 @@ class Run:
         self.log: str | None = None
         self.state = _read_state(folder / "run.json")
         self.state.setdefault("stages", {})
+        self.state.setdefault("earlier", {})
 
     def record(self, stage: Stage[Any, Facts]) -> Record[Facts] | None:
         """None for a stage that never ran to its end, or did as another version's stage."""
@@ -182,8 +187,7 @@ class Run:
         self.display.line(f"{stage.name}: …")
         start = time.monotonic()
         # Until it has finished again, the stage does not count as done.
-        if self.state["stages"].pop(stage.name, None) is not None:
-            self._save()
+        self.forget(stage)
         made = stage.make(self, self.given(stage))
         seconds = time.monotonic() - start
         inputs = self._inputs(stage)
@@ -198,6 +202,47 @@ class Run:
         self.state["stages"][stage.name] = json_facts.to_json(record)
         self._save()
         self.display.line(f"{stage.name}: done in {clock(seconds)}")
+
+    def forget(self, stage: Stage[Any, Any]) -> None:
+        """The stage does not count as done any more."""
+        record = self.state["stages"].pop(stage.name, None)
+        if record is not None:
+            if stage.ships and isinstance(record.get("outputs"), dict):
+                self.state["earlier"] |= record["outputs"]
+            self._save()
+
+    def note(self, paths: Sequence[Path]) -> None:
+        """Files that the run made, and that are no stage's."""
+        self.state["earlier"] |= {self._name(path): dataclasses.asdict(_output(path)) for path in paths}
+        self._save()
+
+    def remove_earlier(self, kept: Collection[str]) -> None:
+        """Removes the files of earlier stages, but for what is a stage's again, is named by `kept`, lies
+        outside the run's folder or is not as it was made: that is somebody else's."""
+        named = {name for stage in self.state["stages"].values() for name in stage.get("outputs", ())}
+        left = {}
+        for name, value in self.state["earlier"].items():
+            if name in kept:
+                left[name] = value
+            elif name not in named and self._is_ours(name, value):
+                try:
+                    (self.folder / name).unlink()
+                    self.display.line(f"{name}: removed, the recipe makes it no more")
+                except OSError as error:
+                    left[name] = value
+                    self.display.line(f"{name}: is of an earlier recipe, and stays: {error.strerror or error}")
+        if left != self.state["earlier"]:
+            self.state["earlier"] = left
+            self._save()
+
+    def _is_ours(self, name: str, value: Any) -> bool:
+        path = self.folder / name
+        try:
+            output = json_facts.from_json(Output, value)
+        except ValueError:
+            return False
+        inside = path.parent.resolve().is_relative_to(self.folder) and not path.is_symlink()
+        return inside and path.is_file() and files.sha256_file(path) == output.sha256
 
     def _inputs(self, stage: Stage[Any, Any]) -> dict[str, Any]:
         return {"tinsmith": __version__, **stage.inputs(self, self.given(stage))}
@@ -215,6 +260,7 @@ class Run:
             "versions": versions(),
             "command": ["tinsmith", *sys.argv[1:]],
             "stages": self.state["stages"],
+            "earlier": self.state["earlier"],
         }
         text = json.dumps(self.state, indent=2, ensure_ascii=False)
         files.write_text(self.folder / "run.json", text + "\n")
@@ -272,8 +318,9 @@ def _read_state(path: Path) -> dict[str, Any]:
         return {}
     advice = "it is damaged, delete it to run every stage again"
     state = reading.read_table(path, FormatError, unique=True, advice=advice)
-    stages = state.get("stages", {})
-    if not isinstance(stages, dict) or not all(isinstance(stage, dict) for stage in stages.values()):
+    stages, earlier = state.get("stages", {}), state.get("earlier", {})
+    tables = isinstance(stages, dict) and isinstance(earlier, dict)
+    if not tables or not all(isinstance(stage, dict) for stage in stages.values()):
         raise FormatError(f"{path}: is not a run's record; {advice}")
     return state
 

@@ -17,7 +17,7 @@ from tinsmith.pipeline import build, contents, data
 from tinsmith.pipeline.build import Built
 from tinsmith.pipeline.data import Data
 from tinsmith.pipeline.measure import Measured, constrained, shipped
-from tinsmith.pipeline.run import Made, Record, Run
+from tinsmith.pipeline.run import Made, Record, Run, Stage
 from tinsmith.system import files
 
 # Of a system in report.json. Times are left out: they are a machine's, and no two runs would give one file.
@@ -50,12 +50,13 @@ def inputs(run: Run, needs: Needs) -> dict[str, Any]:
     }
 
 
-def place_unsealed(run: Run, built: Record[Built], sealed: Record[Sealed] | None) -> None:
+def place_unsealed(run: Run, built: Record[Built], seal: Stage[Any, Sealed]) -> None:
     """Tins of a build that was not sealed yet, as they are, where those that ship will stand: what a run leaves
     that ends before."""
-    digests = build.digests(built)
+    digests, sealed = build.digests(built), run.record(seal)
     if sealed is not None and sealed.inputs.get("built") == digests and run.is_intact(sealed):
         return
+    run.forget(seal)
     place(run, {path: digests[path.name] for path in build.unsealed(run, built).values()})
 
 
@@ -66,6 +67,7 @@ def place(run: Run, tins: Mapping[Path, str]) -> None:
         if not target.exists() or files.sha256_file(target) != digest:
             with files.atomic_write(target) as file:
                 file.write(files.map_file(path))
+    run.note([run.folder / path.name for path in tins])
 
 
 def metrics(measured: Record[Measured], weights: str) -> dict[str, dict[str, Any]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from tinsmith.errors import InputError
 from tinsmith.pipeline import build, contents, data, measure, merge, report, seal, training, update, verify
@@ -17,10 +18,10 @@ BASELINES = Stage(
 )
 TRAIN = Stage("train", training.Needs, training.Trained, training.inputs, training.make, training.before)
 MERGE = Stage("merge", merge.Needs, merge.Merged, merge.inputs, merge.make)
-BUILD = Stage("build", build.Needs, build.Built, build.inputs, build.make)
+BUILD = Stage("build", build.Needs, build.Built, build.inputs, build.make, ships=True)
 VERIFY = Stage("verify", verify.Needs, verify.Verified, verify.inputs, verify.make)
 EVALUATE = Stage("evaluate", measure.Needs, measure.Measured, measure.inputs, measure.make)
-SEAL = Stage("seal", seal.Needs, seal.Sealed, seal.inputs, seal.make)
+SEAL = Stage("seal", seal.Needs, seal.Sealed, seal.inputs, seal.make, ships=True)
 REPORT = Stage("report", report.Needs, Nothing, report.inputs, report.make)
 STAGES = (DATA, BASELINES, TRAIN, MERGE, BUILD, VERIFY, EVALUATE, SEAL, REPORT)
 
@@ -28,6 +29,12 @@ STAGES = (DATA, BASELINES, TRAIN, MERGE, BUILD, VERIFY, EVALUATE, SEAL, REPORT)
 def default_folder(recipe: Recipe) -> Path:
     """An update leaves the run alone that its adapter may be of."""
     return Path("runs") / f"{recipe.name}{'-updated' if recipe.update else ''}"
+
+
+def remove_earlier(run: Run, built: Stage[Any, build.Built]) -> None:
+    """What it built or sealed by another recipe, in formats or by a name that this one has not."""
+    record = run.record(built)
+    run.remove_earlier(set(record.facts.tins.values()) if record else ())
 
 
 def help_train(recipe: Recipe, folder: Path | None, display: Display) -> None:
@@ -62,5 +69,6 @@ def make(
             contents.check_target(run, run.done(DATA))
         run.update(STAGES, [goal])
         if goal in (BUILD.name, VERIFY.name, EVALUATE.name):
-            seal.place_unsealed(run, run.done(BUILD), run.record(SEAL))
+            seal.place_unsealed(run, run.done(BUILD), SEAL)
+        remove_earlier(run, BUILD)
         return run

@@ -113,7 +113,8 @@ def call(
     if execute and missing:
         raise InputError(f"{', '.join(missing)} can't be executed: give Python functions, or leave execute off")
     tokens = prompt_of(model, prompt, box, show, adapter)
-    answer = model.generate(tokens, constraint=box.constraint.with_search(search), **options)
+    held = model.skill_of(adapter).held_to(box.constraint, search)
+    answer = model.generate(tokens, constraint=held, **options)
     calls = read_calls(model, answer, box)
     if execute:
         for one in calls:

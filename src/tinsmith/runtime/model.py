@@ -155,10 +155,11 @@ class Model(Loaded):
         from tinsmith.constraint import makers
         from tinsmith.runtime.asking import json_answer
 
-        own = self.skill_of(options.get("adapter")).constraint
+        skill = self.skill_of(options.get("adapter"))
+        own = skill.constraint
         if schema is not None or own is None:
             own = self._made("schema", True if schema is None else schema, makers.schema)
-        held = own if search is None else own.with_search(search)
+        held = skill.held_to(own, search) or own
         return json_answer(self, prompt, schema, held, options)
 
     def _made(self, kind: str, what: Any, make: Callable[[Any], Constraint]) -> Constraint:

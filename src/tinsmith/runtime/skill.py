@@ -88,14 +88,18 @@ class Skill:
         return str(self._facts.get("constraint", {}).get("format") or self._facts.get("tools", "json"))
 
     def held_to(self, given: Constraint | Own | None, search: int | None = None) -> Constraint | None:
-        """search: in place of the constraint's own (Constraint.with_search). Raises InputError where there is
-        nothing to search within."""
+        """search: in place of the constraint's own (Constraint.with_search); new words then weigh as in the
+        skill's own, where that is of the same kind. Raises InputError where there is nothing to search
+        within."""
         held = self.constraint if given == "own" else given
         if search is None:
             return held
         if held is None:
             raise InputError("a search looks within what a constraint allows, and these answers are free")
-        return held.with_search(search)
+        held, own = held.with_search(search), self.constraint
+        if held.search and not held.coverage and own is not None and own.kind == held.kind:
+            return held.with_coverage_of(own)
+        return held
 
     def least(self, given: Constraint | Own | None) -> float | None:
         """The logarithm of the probability from which on an answer is given, of those that are free or held to

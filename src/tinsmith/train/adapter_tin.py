@@ -12,6 +12,7 @@ from tinsmith import __version__, _core
 from tinsmith.chat import jinja_process
 from tinsmith.chat.chat_template import digest
 from tinsmith.compiler import selftest
+from tinsmith.compiler.adapter import own_rank
 from tinsmith.compiler.build import template_entries
 from tinsmith.compiler.unpack import words_of
 from tinsmith.errors import FormatError, InputError, RuntimeFault, UnsupportedError
@@ -30,6 +31,17 @@ def listed(file: str | Path) -> dict[str, dict[str, Any]]:
     """What the file's manifest says of its adapters, by name."""
     held: dict[str, dict[str, Any]] = Tin(file).manifest.get(ADAPTERS, {})
     return held
+
+
+def own_ranks(file: str | Path) -> dict[str, int]:
+    """The ranks of the adapters that have factors, by name. What each takes of a session's adapter_rank, which
+    the manifest has, may be more."""
+    held = Tin(file)
+    return {
+        name: own_rank(held.entry(entry(name)), f"{file}: {name}")
+        for name, facts in listed(file).items()
+        if not facts.get("prefix")
+    }
 
 
 def add(

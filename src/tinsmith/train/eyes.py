@@ -60,14 +60,38 @@ class Sight:
         """Of all its tiles, one after the other, float32 [patches, floats of a patch], pixel by pixel. Raises
         DataError for a damaged picture."""
         if picture in self._kept:
-            return self._kept[picture]
+            return self._floats(self._kept[picture])
         image = picture.pixels()
         made = _core.pixels(self.rule, image.tobytes(), 3 * image.width, *image.size)
         found = torch.frombuffer(bytearray(made), dtype=torch.float32).view(-1, 3 * self.vision.sizes.patch**2)
-        self._bytes += found.nbytes
+        kept = self._bytes_of(found)
+        self._bytes += kept.nbytes
         if self._bytes <= KEPT:
-            self._kept[picture] = found
+            self._kept[picture] = kept
         return found
+
+    @cached_property
+    def _normal(self) -> tuple[Tensor, Tensor]:
+        """Mean and deviation of each value of a patch."""
+        told = torch.tensor([self.vision.pictures.mean, self.vision.pictures.std])
+        mean, deviation = told.repeat(1, self.vision.sizes.patch**2)
+        return mean, deviation
+
+    def _bytes_of(self, found: Tensor) -> Tensor:
+        """The pixels as they were before they were normalized, a byte for four; as they are where some were
+        none, such as what a tile is filled up with."""
+        mean, deviation = self._normal
+        made = ((found * deviation + mean) / pixels.SCALE).round_().clamp_(0, 255).to(torch.uint8)
+        same = torch.equal(self._floats(made).view(torch.int32), found.view(torch.int32))
+        return made if same else found
+
+    def _floats(self, kept: Tensor) -> Tensor:
+        """As the core normalizes, bit for bit: tin_pixels_rules of tin.h."""
+        if kept.dtype != torch.uint8:
+            return kept
+        mean, deviation = self._normal
+        floats: Tensor = kept.double().mul_(pixels.SCALE).float().sub_(mean).div_(deviation)
+        return floats
 
 
 class Eyes(GraphModule):

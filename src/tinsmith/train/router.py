@@ -26,6 +26,7 @@ CENTROIDS = "centroids"
 _SHRUNK = (0.2, 0.05, 0.01)  # the diagonal's share of a covariance
 _DECAYS = (1e-2, 1e-3, 1e-4)
 _FOLDS = 4  # of cross-validation, where there is no validation set
+LEAST = _FOLDS  # prompts of a task, or for none
 _KEPT = 0.995  # of the tasks' held-out prompts, where there are no off-topic ones to weigh them against
 _SOFTER = [2.0 ** (-k / 4) for k in range(41)]
 _WORSE = 5  # a task's prompt that goes wrong, than another one that is taken
@@ -87,10 +88,10 @@ def fit(
     x, y = _arrays((states, labels, off_topic), tasks)
     held, truth = (x, y) if validation is None else _arrays(validation, tasks)
     for number, task in enumerate(tasks):
-        if (y == number).sum() < _FOLDS or not (truth == number).any():
-            raise InputError(f"the router has too few prompts of {task}: give {_FOLDS}, and one to judge it by")
-    if 0 < int((y == len(tasks)).sum()) < _FOLDS:
-        raise InputError(f"the router has too few off-topic prompts: give {_FOLDS} at least, or none")
+        if (y == number).sum() < LEAST or not (truth == number).any():
+            raise InputError(f"the router has too few prompts of {task}: give {LEAST}, and one to judge it by")
+    if 0 < int((y == len(tasks)).sum()) < LEAST:
+        raise InputError(f"the router has too few off-topic prompts: give {LEAST} at least, or none")
     if not tasks or (len(tasks) == 1 and not (y == len(tasks)).any()):
         raise InputError("a router of one task needs prompts that are for none, to tell them apart")
     heads = _candidates(x, y, len(tasks))

@@ -13,6 +13,7 @@ from tinsmith.vision.parts import View
 from tinsmith.vision.pictures import FILTERS, Bounded, Natural, Square, Tiles
 
 _PLAIN, _IDEFICS3, _LFM2, _SMART = 1, 2, 3, 4  # TIN_TILING_*
+SCALE = 1 / 255  # of a byte, before mean and deviation
 _FIELDS = (
     *("tiling", "filter", "patch", "merge", "frames", "width", "height", "edge", "tile", "min_tiles"),
     *("max_tiles", "thumbnail", "factor", "min_pixels", "max_pixels"),
@@ -36,7 +37,7 @@ def _packed(vision: Vision, tiling: Mapping[str, int]) -> bytes:
     told = {"filter": number, "patch": vision.sizes.patch, "merge": 1, "frames": 0, **tiling}
     numbers = [told.get(name, 0) for name in _FIELDS]
     tolerance = pictures.tolerance if isinstance(pictures, Natural) else 0.0
-    return struct.pack("<d6f15If", 1 / 255, *pictures.mean, *pictures.std, *numbers, tolerance)
+    return struct.pack("<d6f15If", SCALE, *pictures.mean, *pictures.std, *numbers, tolerance)
 
 
 def _tiling(vision: Vision, most: int) -> Mapping[str, int]:

@@ -57,7 +57,7 @@ def make(run: Run, needs: Nothing) -> Made[Data]:
         write_examples(path, splits[split])
     for key, path in _stated(run).items():
         outputs.append(run.folder / OFF_TOPIC[key])
-        files.write_text(outputs[-1], "".join(f"{line}\n" for line in _prompts(path)))
+        files.write_text(outputs[-1], "".join(f"{line}\n" for line in _prompts(run, key, path)))
     if run.recipe.data.licenses:
         outputs.append(run.folder / LICENSES)
         texts = {name: one.folder / LICENSES for name, one in tasks.items() if one.recipe.data.licenses}
@@ -79,9 +79,33 @@ def make(run: Run, needs: Nothing) -> Made[Data]:
     )
 
 
+def check_files(run: Run) -> None:
+    """Raises DataError where [router] names a file that a router can't be fitted on or measured with. One that
+    is not there may be made by a task's command."""
+    makes = any(one.data.command for one in run.recipe.tasks.values())
+    for key, path in _stated(run).items():
+        if path.exists() or not makes:
+            _prompts(run, key, path)
+
+
+def check_examples(run: Run) -> None:
+    """Raises DataError where a task has too few examples for the router to be fitted on."""
+    from tinsmith.train.router import LEAST
+
+    assert run.recipe.router  # of a recipe with tasks
+    most = run.recipe.router.examples
+    for name, one in runs(run).items():
+        counts = made(one).facts.counts
+        if sum(min(most, counts[split]) for split in ("train", "validation")) < LEAST:
+            raise DataError(
+                f"{run.recipe.path}: [router] has too few prompts of the task {name}: it needs {LEAST}; give "
+                "the task more training examples"
+            )
+
+
 def off_topic(run: Run, key: str) -> list[str]:
     """The run's own copy of prompts that are none of the tasks'; none where the recipe names no such file."""
-    return _prompts(run.folder / OFF_TOPIC[key]) if key in _stated(run) else []
+    return _prompts(run, key, run.folder / OFF_TOPIC[key]) if key in _stated(run) else []
 
 
 def _stated(run: Run) -> dict[str, Path]:
@@ -89,8 +113,14 @@ def _stated(run: Run) -> dict[str, Path]:
     return {key: run.recipe.resolve(path) for key, path in named.items() if path}
 
 
-def _prompts(path: Path) -> list[str]:
+def _prompts(run: Run, key: str, path: Path) -> list[str]:
+    from tinsmith.train.router import LEAST
+
     prompts = [line.strip() for line in reading.read_text(path, DataError).splitlines() if line.strip()]
-    if not prompts:
-        raise DataError(f"{path}: has no prompt; give one a line")
+    least = 1 if key == "test" else LEAST
+    if len(prompts) < least:
+        raise DataError(
+            f"{run.recipe.path}: [router] {key}: {path} has {len(prompts)} of the {least} prompts that are "
+            "needed; give more, one a line"
+        )
     return prompts

@@ -9,7 +9,7 @@ from tinsmith.pipeline import build, seal
 from tinsmith.pipeline.build import Built
 from tinsmith.pipeline.data import Data
 from tinsmith.pipeline.measure import constrained
-from tinsmith.pipeline.run import Made, Record, Run
+from tinsmith.pipeline.run import Made, Record, Run, Stage
 from tinsmith.pipeline.seal import FIGURES, Sealed
 from tinsmith.pipeline.skills import adapters
 from tinsmith.pipeline.skills.adapters import Skilled
@@ -37,10 +37,12 @@ def inputs(run: Run, needs: Needs) -> dict[str, Any]:
     }
 
 
-def place_unsealed(run: Run, made: Record[Skilled], sealed: Record[Sealed] | None) -> None:
+def place_unsealed(run: Run, made: Record[Skilled], stage: Stage[Any, Sealed]) -> None:
     """As of one task."""
+    sealed = run.record(stage)
     if sealed is not None and sealed.inputs.get("skilled") == made.digests and run.is_intact(sealed):
         return
+    run.forget(stage)
     seal.place(
         run,
         {path: made.digests[f"{adapters.FOLDER}/{path.name}"] for path in adapters.tins(run, made).values()},

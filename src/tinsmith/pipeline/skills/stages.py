@@ -17,11 +17,11 @@ from tinsmith.system.progress import Display
 from tinsmith.train import methods
 
 DATA = Stage("data", Nothing, Data, data.inputs, data.make)
-BUILD = Stage("build", build.Needs, Built, build.inputs, build.make)
+BUILD = Stage("build", build.Needs, Built, build.inputs, build.make, ships=True)
 VERIFY = Stage("verify", verify.Needs, verify.Verified, verify.inputs, verify.make)
-ADAPTERS = Stage("adapters", adapters.Needs, adapters.Skilled, adapters.inputs, adapters.make)
+ADAPTERS = Stage("adapters", adapters.Needs, adapters.Skilled, adapters.inputs, adapters.make, ships=True)
 EVALUATE = Stage("evaluate", measure.Needs, measure.Measured, measure.inputs, measure.make)
-SEAL = Stage("seal", seal.Needs, Sealed, seal.inputs, seal.make)
+SEAL = Stage("seal", seal.Needs, Sealed, seal.inputs, seal.make, ships=True)
 REPORT = Stage("report", report.Needs, Nothing, alone.inputs, report.make)
 STAGES = (DATA, BUILD, VERIFY, ADAPTERS, EVALUATE, SEAL, REPORT)
 TRAIN, MEASURED = stages.TRAIN.name, (EVALUATE.name, REPORT.name)
@@ -32,7 +32,8 @@ def make(
 ) -> Run:
     """Brings each task, and then the stage `goal` of the whole, up to date in `folder` (default: runs/<name>).
 
-    As stages.make; `train` is the tasks' alone, and `build` ends with the adapters beside the base.
+    As stages.make; `train` is the tasks' alone, and `build` ends with the adapters beside the base. The data of
+    all tasks is there before any of them is trained.
     """
     if goal == stages.MERGE.name:
         raise InputError(
@@ -41,8 +42,9 @@ def make(
     assert recipe.router  # of a recipe with tasks
     compares = goal in MEASURED and recipe.router.compare
     with opened(recipe, folder or stages.default_folder(recipe), display) as run:
-        if recipe.build.target and goal != DATA.name:
-            _check_target(run, display)
+        data.check_files(run)
+        if goal != DATA.name:
+            _make_data(run, display)
         for name, one in recipe.tasks.items():
             display.line(f"task {name}:")
             merges = compares and methods.by_name(one.train.method).merges
@@ -55,13 +57,17 @@ def make(
             stages.make(every, run.folder / data.JOINT, display, EVALUATE.name, log)
         run.update(STAGES, [ADAPTERS.name, VERIFY.name] if goal == BUILD.name else [goal])
         if goal in (BUILD.name, EVALUATE.name):
-            seal.place_unsealed(run, run.done(ADAPTERS), run.record(SEAL))
+            seal.place_unsealed(run, run.done(ADAPTERS), SEAL)
+        stages.remove_earlier(run, BUILD)
         return run
 
 
-def _check_target(run: Run, display: Display) -> None:
-    """Raises InputError where the file of all tasks would not fit, before any of them is trained."""
+def _make_data(run: Run, display: Display) -> None:
+    """Raises DataError where the router could not be fitted on it, and InputError where the file of all tasks
+    would not fit the target."""
     for name, one in run.recipe.tasks.items():
         stages.make(one, data.folder_of(run.folder, name), display, DATA.name)
     run.update(STAGES, [DATA.name])
-    contents.check_target(run, run.done(DATA), *adapters.planned(run))
+    data.check_examples(run)
+    if run.recipe.build.target:
+        contents.check_target(run, run.done(DATA), *adapters.planned(run))

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
+from tinsmith.chat.roles import settled
 from tinsmith.serve.api.openai_parts import (
     AutoNoneRequired,
     FunctionTool,
@@ -16,7 +17,6 @@ from tinsmith.serve.api.openai_parts import (
     Plain,
     Remarks,
     TextPart,
-    merged_system,
     offer,
     text_of,
 )
@@ -120,7 +120,7 @@ def messages_of(given: Sequence[Any]) -> list[dict[str, Any]]:
     """As the runtime takes them."""
     messages = []
     for number, one in enumerate(given):
-        role = "system" if one.role == "developer" else one.role
+        role = one.role
         seen = role == "user" and not isinstance(one.content, str)
         content = _seen(one.content, number) if seen else text_of(one.content)
         message: dict[str, Any] = {"role": role, "content": content}
@@ -131,7 +131,7 @@ def messages_of(given: Sequence[Any]) -> list[dict[str, Any]]:
             if one.reasoning_content is not None:
                 message["reasoning_content"] = one.reasoning_content
         messages.append(message)
-    return merged_system(messages)
+    return settled(messages)
 
 
 def _seen(parts: Sequence[TextPart | ImagePart], number: int) -> str | list[dict[str, Any]]:

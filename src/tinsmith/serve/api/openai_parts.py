@@ -90,15 +90,6 @@ def text_of(content: Any) -> str:
     return "".join(str(getattr(part, "text", "") or getattr(part, "refusal", "")) for part in content)
 
 
-def merged_system(messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """System messages at the head as one: templates have room for one."""
-    head = next((k for k, one in enumerate(messages) if one["role"] != "system"), len(messages))
-    if head < 2:
-        return messages
-    content = "\n\n".join(one["content"] for one in messages[:head])
-    return [{"role": "system", "content": content}, *messages[head:]]
-
-
 def form(given: Plain | JsonObject | JsonSchema | None, param: str) -> Form | None:
     if isinstance(given, JsonSchema):
         return Form(given.json_schema.schema_, param)

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Discriminator, Field, Tag
 
+from tinsmith.chat.roles import settled
 from tinsmith.serve.api.openai_parts import (
     AutoNoneRequired,
     Detail,
@@ -14,7 +15,6 @@ from tinsmith.serve.api.openai_parts import (
     Plain,
     Remarks,
     SchemaOf,
-    merged_system,
     offer_of,
     text_of,
 )
@@ -181,11 +181,10 @@ def messages_of(body: ResponsesBody) -> list[dict[str, Any]]:
         if isinstance(item, Returned):
             messages.append({"role": "tool", "content": text_of(item.output), "tool_call_id": item.call_id})
         elif isinstance(item, Said) and item.role != "assistant":
-            role = "user" if item.role == "user" else "system"
-            messages.append({"role": role, "content": _content(item, number)})
+            messages.append({"role": item.role, "content": _content(item, number)})
         else:
             _add(_assistants(messages), item, number)
-    return merged_system(messages)
+    return settled(messages)
 
 
 def _content(item: Said, number: int) -> str | list[dict[str, Any]]:
