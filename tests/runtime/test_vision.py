@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from vision_models import CASES, save_random
+from vision_models import CASES, given_rows, save_random
 
 from tinsmith import _core, models
 from tinsmith.compiler.build import build_image
@@ -75,13 +75,12 @@ def features(model: Any, case: str, pixels: np.ndarray) -> np.ndarray:
             out = see(torch.tensor(pixels)[None, None])
         elif case == "gemma3":
             out = see(torch.tensor(pixels)[None])
-        elif case.startswith("qwen35"):
+        elif case.startswith("qwen3"):
             out = see(torch.tensor(squares_of(pixels)), torch.tensor([[1, height, width]]))
         else:
             ones, shape = torch.ones(1, height * width), torch.tensor([[height, width]])
             out = see(torch.tensor(patches_of(pixels))[None], shape, ones)
-    states = out.pooler_output if hasattr(out, "pooler_output") else out
-    return np.asarray(states[0] if isinstance(states, (list, tuple)) or states.ndim == 3 else states)
+    return np.asarray(given_rows(out))
 
 
 def our_states(vision: Vision, pixels: np.ndarray) -> np.ndarray:
