@@ -21,6 +21,7 @@ from tinsmith.spec import Hyper, Spec, Tensor, Tokenizer, TowerSizes, Vision
 from tinsmith.tensor_names import TensorName
 from tinsmith.vision.facts import pictures_from_facts
 from tinsmith.vision.parts import (
+    DEEP,
     Connector,
     Tower,
     by_projector,
@@ -76,6 +77,11 @@ def _without_tensors(
         raise FormatError(f"{fields.named('projection_dim')}; the language model's width is {hyper.dim}")
     tower = towers()[connector.tower]
     sizes = _sizes(meta, fields, tower)
+    given, taken = len(getattr(sizes, "deep", ())), getattr(hyper, "deep", 0)
+    if given != taken:
+        raise FormatError(
+            f"{fields.named(DEEP)}: states of {given} earlier layers; the language model takes those of {taken}"
+        )
     joint = connector.from_gguf(
         fields, {name: tensor.shape for name, tensor in file.tensors.items()}, hyper.dim
     )
