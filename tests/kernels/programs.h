@@ -489,10 +489,10 @@ static void add_some(const uint32_t *kinds, uint32_t count) {
 }
 
 static void make_tower(void) {
-    static const uint32_t kinds[] = {TINI_OP_NORM,     TINI_OP_QUANTIZE, TINI_OP_MATMUL,     TINI_OP_GATED,
-                                     TINI_OP_ADD,      TINI_OP_SLICE,    TINI_OP_SCALE,      TINI_OP_JOIN,       TINI_OP_POSITION,
-                                     TINI_OP_ROPE,     TINI_OP_PATCHES,  TINI_OP_ROPE_TABLE, TINI_OP_KV_APPEND,
-                                     TINI_OP_ATTENTION};
+    static const uint32_t kinds[] = {TINI_OP_NORM,      TINI_OP_QUANTIZE, TINI_OP_MATMUL,  TINI_OP_GATED,
+                                     TINI_OP_ADD,       TINI_OP_SLICE,    TINI_OP_SCALE,   TINI_OP_JOIN,
+                                     TINI_OP_POSITION,  TINI_OP_ROPE,     TINI_OP_PATCHES, TINI_OP_ROPE_TABLE,
+                                     TINI_OP_KV_APPEND, TINI_OP_ATTENTION};
     uint32_t patches = from_to(1, 40);
     side = one_in(4) ? 1 : from_to(2, 3);
     patch = from_to(1, 60);

@@ -27,7 +27,13 @@ np = pytest.importorskip("numpy")
 # llama.cpp's connector of LFM2-VL must have biases; the vision half of qwen35_moe is that of qwen35.
 WRITTEN = [case for case in CASES if case not in ("lfm2_vl_bare", "qwen35_moe")]
 # [height, width] that llama.cpp and the processors leave as they are.
-SIZES = {"smolvlm": (32, 32), "gemma3": (32, 32), "qwen35": (48, 80), "qwen3vl": (48, 80), "lfm2_vl": (128, 160)}
+SIZES = {
+    "smolvlm": (32, 32),
+    "gemma3": (32, 32),
+    "qwen35": (48, 80),
+    "qwen3vl": (48, 80),
+    "lfm2_vl": (128, 160),
+}
 
 
 @pytest.fixture

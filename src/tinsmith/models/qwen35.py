@@ -407,7 +407,9 @@ def _period(fields: Fields) -> int:
     return period
 
 
-def sections_of(fields: Fields, key: str, count: int, default: tuple[int, ...] | None = None) -> tuple[int, ...]:
+def sections_of(
+    fields: Fields, key: str, count: int, default: tuple[int, ...] | None = None
+) -> tuple[int, ...]:
     given = fields.get(key)
     if given is None and default:
         return default

@@ -27,7 +27,8 @@ _DEEP_LAYERS = "deepstack_visual_indexes"
 @dataclass(frozen=True)
 class Qwen3VlHyper(Hyper):
     """sections: how many rotated pairs turn with time, height and width, which for text are one and the same.
-    deep: after how many of the first layers an image's rows take up a further part of what is given for them."""
+    deep: after how many of the first layers an image's rows take up a further part of what is given for
+    them."""
 
     sections: tuple[int, ...]
     deep: int
@@ -83,12 +84,12 @@ class Qwen3Vl(Qwen3):
         super().check(h, where)
         if 2 * sum(h.sections) != h.rope_dim:
             raise FormatError(
-                f"{where}: mrope_section {list(h.sections)} has {sum(h.sections)} pairs; a head has "
-                f"{h.rope_dim // 2}"
+                f"{where}: mrope_section {list(h.sections)} of rope_parameters has {sum(h.sections)} pairs; "
+                f"head_dim makes {h.rope_dim // 2}"
             )
         if h.deep > h.layers:
             raise UnsupportedError(
-                f"{where}: what {h.deep} layers of the tower saw goes to the first {h.layers} layers, which are all"
+                f"{where}: what {h.deep} layers of the tower saw goes to as many layers; there are {h.layers}"
             )
 
     def table(self, h: Hyper, g: GraphBuilder) -> Value:

@@ -56,7 +56,8 @@ def _rule(kind: type[Pictures]) -> str:
 
 
 def _made(kind: Any, facts: Any, where: str) -> Any:
-    """An instance of a dataclass whose fields are numbers, words, truths, three numbers or a list of whole ones."""
+    """An instance of a dataclass whose fields are numbers, words, truths, three numbers, or any number of
+    whole ones."""
     if not isinstance(facts, Mapping):
         raise FormatError(f"{where} is {facts!r}; it must be a table")
     wanted = {field.name: str(field.type) for field in fields(kind)}

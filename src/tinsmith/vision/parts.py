@@ -196,7 +196,7 @@ class Connector(ABC):
         return {}
 
     @abstractmethod
-    def tensors(self, sizes: TowerSizes, joint: Any) -> list[TensorName]:
+    def tensors(self, sizes: Any, joint: Any) -> list[TensorName]:
         """Every tensor at this size, in the order a file has them."""
 
     @abstractmethod

@@ -1,8 +1,8 @@
 """The patch merger of Qwen3-VL and Qwen3.5: each patch's state goes through a layer norm; a square of
 neighbours becomes one token, their states side by side; and two matrices with an exact GELU between take that
 to the language model's width. States of earlier layers go through mergers of their own, with the norm behind
-the joining, and stand behind the others' in a row. Where transformers has patches in the order of these squares, the runtime has
-them by rows, which changes no state."""
+the joining, and follow in the same row. Where transformers has patches in the order of these squares, the
+runtime has them by rows, which changes no state."""
 
 from __future__ import annotations
 

@@ -125,7 +125,6 @@ class Qwen3Vl(Tower):
                 parts = [tensors.pop(f"layers.{i}.{role}{suffix}") for role in "qkv"]
                 tensors[f"layers.{i}.qkv{suffix}"] = joined(parts)
 
-
     def more_from_gguf(self, fields: Fields, layers: int) -> dict[str, Any]:
         return {"deep": tuple(layer for layer, taken in enumerate(flags_of(fields, DEEP)) if taken)}
 
