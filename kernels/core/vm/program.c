@@ -14,14 +14,8 @@ _Static_assert(sizeof(tini_op) == 96, "layout of program.bin");
 _Static_assert(sizeof(tini_q8) == 40, "layout of quantized activations");
 
 /* Bounds that keep every size product, and their sum in a session, far from overflow. */
-enum {
-    MAX_DIM = 1 << 20,
-    MAX_CONTEXT = 1 << 24,
-    MAX_HEADS = 1024,
-    MAX_ITEMS = 1 << 20,
-    MAX_SIDE = 64,
-    MAX_PARTS = 64
-};
+enum { MAX_DIM = 1 << 20, MAX_CONTEXT = 1 << 24, MAX_HEADS = 1024, MAX_ITEMS = 1 << 20 };
+enum { MAX_SIDE = 64, MAX_PARTS = 64 };
 static const uint64_t max_row = (uint64_t)1 << 28, max_position = (uint64_t)1 << 32; /* bytes */
 
 static const struct {
