@@ -17,7 +17,7 @@ from tinsmith.compiler.program import read_program
 from tinsmith.compiler.vision import PROGRAM, WEIGHTS
 from tinsmith.errors import RuntimeFault
 from tinsmith.formats.tin import Tin
-from tinsmith.plan import contents
+from tinsmith.plan import contents, memory
 from tinsmith.plan.memory import vision_bytes
 from tinsmith.quant import vision as quant_vision
 from tinsmith.runtime.vision import Vision
@@ -153,7 +153,7 @@ def test_a_quantized_tower_is_near_and_keeps_its_bits(seen: Seen, case: str) -> 
     assert all(one.tobytes() == states[0].tobytes() for one in states)
 
 
-@pytest.mark.parametrize("case", ["smolvlm", "gemma3", "qwen35"])
+@pytest.mark.parametrize("case", ["smolvlm", "gemma3", "qwen35", "qwen3vl"])
 def test_memory_is_as_planned(seen: Seen, case: str) -> None:
     _, spec, image = seen(case)
     file = Tin(image)
@@ -163,6 +163,9 @@ def test_memory_is_as_planned(seen: Seen, case: str) -> None:
     assert vision_bytes(tower) == Vision(_core.Model(image)).memory
     planned = contents.Base(spec).contents()
     assert planned.tower == tower
+    room = {"context": 64, "images": 3, "image_rows": 20}
+    session = _core.Session(_core.Model(image), **room)
+    assert memory.session(planned.program, memory.Options(**room)).bytes == session.size()
     assert all(planned.entries[name] == len(file.entry(name)) for name in (PROGRAM, WEIGHTS))
     assert contents.Base(spec).contents("Q8_0").weights < planned.weights
 
