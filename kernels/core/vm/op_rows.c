@@ -1,4 +1,5 @@
-/* Ops that take each row by itself: embeddings and what else is given in their place, norms, gates, sums, scales, slices and joins. */
+/* Ops that take each row by itself: embeddings and what is given in their place, norms, gates, sums, scales, slices and
+ * joins. */
 #include "op.h"
 #include "../base/rows.h"
 #include "embed.h"
