@@ -957,7 +957,7 @@ typedef struct tin_vision_info {
     uint32_t patch;   /* floats of a patch */
     uint32_t side;    /* of the square of patches that make one state */
     uint32_t patches; /* most patches of an image */
-    uint32_t width;   /* floats of a state: those of a token's embedding */
+    uint32_t width;   /* floats of a state: dim of tin_model_info */
     uint64_t weight_bytes;
 } tin_vision_info;
 

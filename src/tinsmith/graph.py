@@ -253,6 +253,13 @@ class GraphBuilder:
         self._add(Op("JOIN", [x, y], [out]))
         return out
 
+    def given(self, x: Value, part: int) -> Value:
+        """x, in place, + of an image's rows that part of what is given for them; the first, 0, stands in the
+        place of an embedding, and all are as wide."""
+        if self.images:
+            self._add(Op("GIVEN", [x], [x], u=(part,)))
+        return x
+
     def before(self, x: Value) -> Value:
         """x as it was at the token before; zeros at the first one. Its width is a multiple of 16."""
         taps = struct.pack("<2f", 1.0, 0.0) * x.width

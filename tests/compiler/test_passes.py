@@ -10,9 +10,9 @@ from tiny_models import small, tiny_spec
 
 from tinsmith import _core
 from tinsmith.compiler.build import compile_graph
-from tinsmith.compiler.passes import plan_memory, row_bytes
+from tinsmith.compiler.passes import mark_merged, merge_early, plan_memory, row_bytes
 from tinsmith.formats.weights import WEIGHT_FORMATS
-from tinsmith.graph import Graph, Value
+from tinsmith.graph import Graph, GraphBuilder, Value
 from tinsmith.models import Spec, Tensor
 from tinsmith.models.family import families
 
@@ -95,3 +95,27 @@ def test_rows_without_logits_are_skipped_after_the_last_cache(name: str) -> None
     graph = graph_of(name, lambda role: "Q8_0")
     kept = [k for k, op in enumerate(graph.ops) if op.kind in ("KV_APPEND", "CONV", "DELTA", "SCAN")]
     assert [op.logit_rows for op in graph.ops] == [k > kept[-1] for k in range(len(graph.ops))]
+
+
+def test_what_is_of_merged_patches_comes_before_the_next_layer() -> None:
+    """So the states that it is made of need not be kept, and an image takes less memory."""
+    tensors = {"layer": Tensor("F32", 64, 64, b""), "down": Tensor("F32", 16, 256, b"")}
+    g = GraphBuilder(tensors)
+    states = [g.patches(64)]
+    for _ in range(4):
+        states.append(g.matmul(states[-1], "layer", residual=states[-1]))
+    row, *rest = (g.matmul(g.merge(x, 2), "down") for x in reversed(states[1:]))
+    for part in rest:
+        row = g.join(row, part)
+    g.states(row)
+    mark_merged(g.graph)
+    late = plan_memory(g.graph).size
+    merge_early(g.graph)
+    assert plan_memory(g.graph).size < 0.7 * late
+    kinds = " ".join(op.kind for op in g.graph.ops)
+    assert kinds == "PATCHES" + " MATMUL MERGE MATMUL" * 4 + " JOIN" * 3 + " STATES"
+    known: set[Value] = set()
+    for op in g.graph.ops:
+        assert known.issuperset(value for value in op.inputs if value is not None)
+        known.update(value for value in op.outputs if value is not None)
+        assert op.logit_rows == all(value.share == 4 for value in op.outputs if value is not None)

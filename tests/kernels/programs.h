@@ -138,6 +138,13 @@ static int make_embed(tini_op *o) {
     return 1;
 }
 
+/* The first op embeds. */
+static int make_given(tini_op *o) {
+    o->in[0] = o->out[0] = floats(tensors[ops[0].tensor[0]].inputs);
+    o->u[0] = from_to(1, 3);
+    return 1;
+}
+
 static int make_norm(tini_op *o) {
     uint32_t heads = below(6), each = from_to(1, 90);
     if (one_in(2)) {
@@ -468,8 +475,8 @@ static void make_program(uint32_t vocab) {
     begin_program(vocab, from_to(1, 200), from_to(1, 20));
     add_op(TINI_OP_EMBED);
     for (uint32_t k = from_to(1, 24); k; k--) {
-        uint32_t kind = below(TINI_OP_PATCHES + 1); /* it and the three after it are towers' */
-        add_op(kind < TINI_OP_PATCHES ? kind : TINI_OP_JOIN);
+        uint32_t kind = below(TINI_OP_COUNT - 4); /* four from PATCHES on are towers' */
+        add_op(kind < TINI_OP_PATCHES ? kind : kind + 4);
     }
     add_op(TINI_OP_LOGITS);
     place_values();
@@ -482,10 +489,10 @@ static void add_some(const uint32_t *kinds, uint32_t count) {
 }
 
 static void make_tower(void) {
-    static const uint32_t kinds[] = {TINI_OP_NORM,     TINI_OP_QUANTIZE, TINI_OP_MATMUL,     TINI_OP_GATED,
-                                     TINI_OP_ADD,      TINI_OP_SLICE,    TINI_OP_SCALE,      TINI_OP_POSITION,
-                                     TINI_OP_ROPE,     TINI_OP_PATCHES,  TINI_OP_ROPE_TABLE, TINI_OP_KV_APPEND,
-                                     TINI_OP_ATTENTION};
+    static const uint32_t kinds[] = {TINI_OP_NORM,      TINI_OP_QUANTIZE, TINI_OP_MATMUL,  TINI_OP_GATED,
+                                     TINI_OP_ADD,       TINI_OP_SLICE,    TINI_OP_SCALE,   TINI_OP_JOIN,
+                                     TINI_OP_POSITION,  TINI_OP_ROPE,     TINI_OP_PATCHES, TINI_OP_ROPE_TABLE,
+                                     TINI_OP_KV_APPEND, TINI_OP_ATTENTION};
     uint32_t patches = from_to(1, 40);
     side = one_in(4) ? 1 : from_to(2, 3);
     patch = from_to(1, 60);
@@ -494,9 +501,9 @@ static void make_tower(void) {
     head.states = 0;
     add_op(TINI_OP_PATCHES);
     add_op(TINI_OP_POSITION);
-    add_some(kinds, 13);
+    add_some(kinds, 14);
     add_op(TINI_OP_MERGE);
-    add_some(kinds, 7);
+    add_some(kinds, 8);
     add_op(TINI_OP_STATES);
     place_values();
 }

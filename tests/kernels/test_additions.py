@@ -43,8 +43,8 @@ OP = Addition(
     edits={
         "kernels/ops.def": [
             (
-                "in0, then in1 */\n\n#endif",
-                "in0, then in1 */ \\\n    X(25, NEGATE, negate)\n\n#endif",
+                "a token's row stays */\n\n#endif",
+                "a token's row stays */ \\\n    X(26, NEGATE, negate)\n\n#endif",
             )
         ],
         "kernels/core/vm/program.c": [

@@ -17,10 +17,11 @@ from tiny_models import in_format, tiny_spec
 from transformers_models import some_tokens
 
 from tinsmith import _core
-from tinsmith.compiler import build_image
+from tinsmith.compiler import build, build_image
 from tinsmith.constraint.regex import compile_regex
 from tinsmith.errors import RuntimeFault
 from tinsmith.formats.weights import to_float32
+from tinsmith.graph import GraphBuilder
 from tinsmith.models import Spec
 
 CONTEXT = 160
@@ -69,7 +70,9 @@ def spec_of(case: str) -> Spec:
 
 @cache
 def core_of(case: str) -> _core.Model:
-    return _core.Model(build_image(spec_of(case)))
+    with pytest.MonkeyPatch.context() as patch:  # as the family is where there are images
+        patch.setattr(build, "GraphBuilder", lambda tensors, images: GraphBuilder(tensors, case == "qwen3vl"))
+        return _core.Model(build_image(spec_of(case)))
 
 
 def dim_of(case: str) -> int:
@@ -236,7 +239,7 @@ class Walk:
         assert self.session.logits()[1] == fresh(self.case, tuple(self.items))
 
 
-@pytest.mark.parametrize("case", ["llama", "qwen35"])
+@pytest.mark.parametrize("case", ["llama", "qwen35", "qwen3vl"])
 def test_whatever_a_session_with_images_went_through(case: str) -> None:
     for seed in range(6):
         walk = Walk(case, seed)

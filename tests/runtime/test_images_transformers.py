@@ -1,5 +1,5 @@
-"""What an image's rows see and where they stand, beside transformers' own: gemma3's that see each other, and
-qwen35's positions by time, row and column."""
+"""What an image's rows see and where they stand, beside transformers' own: gemma3's that see each other,
+qwen35's positions by time, row and column, and what qwen3vl's first layers take up."""
 
 from __future__ import annotations
 
@@ -115,12 +115,20 @@ def test_rows_of_one_image_see_each_other(tmp_path: Path, monkeypatch: pytest.Mo
 
 
 def test_positions_are_of_time_row_and_column(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    transformers = pytest.importorskip("transformers")
     theirs = save_random("qwen35", tmp_path)
     core = seeing(monkeypatch, tmp_path)
     given = given_rows(core.info()["dim"])
     ids, images = prompt(core, given)
-    config = transformers.Qwen3_5Config(text_config=theirs.config.to_dict(), vision_config={"depth": 1})
+    places = graded_places(ids)
+    with torch.no_grad():
+        states = embedded(theirs, ids, given)
+        expected = theirs(inputs_embeds=states, position_ids=places).logits[0].numpy()
+    everywhere(core, ids, images, expected)
+
+
+def graded_places(ids: list[int]) -> Any:
+    transformers = pytest.importorskip("transformers")
+    config = transformers.Qwen3_5Config(vision_config={"depth": 1})
     merge = config.vision_config.spatial_merge_size
     whole = transformers.models.qwen3_5.modeling_qwen3_5.Qwen3_5Model
     kinds = torch.tensor([[int(token == _core.EMBEDDED) for token in ids]])
@@ -129,11 +137,37 @@ def test_positions_are_of_time_row_and_column(tmp_path: Path, monkeypatch: pytes
         shell = whole(config)
     with torch.no_grad():
         places, _ = shell.get_rope_index(torch.tensor([ids]), kinds, image_grid_thw=grids)
-        states = embedded(theirs, ids, given)
-        expected = theirs(inputs_embeds=states, position_ids=places).logits[0].numpy()
+    return places
+
+
+def everywhere(core: _core.Model, ids: list[int], images: list[Any], expected: Any) -> None:
     session = _core.Session(core, context=CONTEXT, chunk=120, logit_rows=120, images=8, image_rows=CONTEXT)
     session.want_logits(0)
     session.append(ids, images)
     ours = logits(session)
     close(ours, expected)
     same_bits(core, ids, images, ours, 7)
+
+
+def test_first_layers_take_up_further_parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    transformers = pytest.importorskip("transformers")
+    theirs = save_random("qwen3vl", tmp_path)
+    core = seeing(monkeypatch, tmp_path)
+    dim = theirs.config.hidden_size
+    assert core.info()["dim"] == 3 * dim
+    given = given_rows(3 * dim)
+    ids, images = prompt(core, given)
+    trunk = transformers.Qwen3VLTextModel(transformers.Qwen3VLTextConfig(**theirs.config.to_dict()))
+    trunk.load_state_dict(theirs.model.state_dict())
+    seen = torch.tensor([[token == _core.EMBEDDED for token in ids]])
+    with torch.no_grad():
+        parts = torch.from_numpy(given)[seen[0]].view(-1, 3, dim)
+        states = embedded(theirs, ids, given[:, :dim])
+        out = trunk(
+            inputs_embeds=states,
+            position_ids=graded_places(ids),
+            visual_pos_masks=seen,
+            deepstack_visual_embeds=[parts[:, 1], parts[:, 2]],
+        )
+        expected = theirs.lm_head(out.last_hidden_state)[0].numpy()
+    everywhere(core, ids, images, expected)

@@ -14,11 +14,12 @@ from plain_sessions import DONE, PENDING, TOKEN, generated, plainly
 from predicting import predicting_spec, predictions_image
 
 from tinsmith import _core
-from tinsmith.compiler import build_image
+from tinsmith.compiler import build, build_image
 from tinsmith.compiler.mtp import PROGRAM
 from tinsmith.constraint.regex import compile_regex
 from tinsmith.errors import RuntimeFault
 from tinsmith.formats import tin
+from tinsmith.graph import GraphBuilder, Value
 from tinsmith.models import Spec
 from tinsmith.runtime import Model
 
@@ -303,3 +304,17 @@ def test_a_layer_that_does_not_fit_its_model_is_refused() -> None:
         changed = [*(entries | {PROGRAM: what}).items()]
         with pytest.raises(RuntimeFault, match=match):
             _core.Model(tin.pack_bytes(changed, {}))
+
+
+class Parts(GraphBuilder):
+    """A model that takes further parts of rows."""
+
+    def embed(self, table: str, scale: float = 1.0) -> Value:
+        return self.given(super().embed(table, scale), 1)
+
+
+def test_a_layer_that_takes_other_rows_than_its_model_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(build, "GraphBuilder", lambda tensors, images: Parts(tensors, images=True))
+    image = build_image(predicting_spec())
+    with pytest.raises(RuntimeFault, match=r"mtp/program\.bin takes rows of 64 floats .* program\.bin of 128"):
+        _core.Model(image)

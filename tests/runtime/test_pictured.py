@@ -29,7 +29,7 @@ from tinsmith.vision.parts import View
 np, torch = pytest.importorskip("numpy"), pytest.importorskip("torch")
 pytest.importorskip("PIL")
 
-CASES = ("smolvlm", "lfm2_vl", "gemma3", "qwen35")
+CASES = ("smolvlm", "lfm2_vl", "gemma3", "qwen35", "qwen3vl")
 CHATML_PARTS = (
     "{% for m in messages %}{{ '<|im_start|>' + m['role'] + '\n' }}"
     "{% for p in m['content'] %}{% if p['type'] == 'image' %}{{ '<image>' }}{% elif p['type'] == 'text' %}"

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from vision_models import CASES, save_random
+from vision_models import CASES, given_rows, save_random
 
 from tinsmith import _core, models
 from tinsmith.compiler.build import build_image
@@ -17,7 +17,7 @@ from tinsmith.compiler.program import read_program
 from tinsmith.compiler.vision import PROGRAM, WEIGHTS
 from tinsmith.errors import RuntimeFault
 from tinsmith.formats.tin import Tin
-from tinsmith.plan import contents
+from tinsmith.plan import contents, memory
 from tinsmith.plan.memory import vision_bytes
 from tinsmith.quant import vision as quant_vision
 from tinsmith.runtime.vision import Vision
@@ -75,13 +75,12 @@ def features(model: Any, case: str, pixels: np.ndarray) -> np.ndarray:
             out = see(torch.tensor(pixels)[None, None])
         elif case == "gemma3":
             out = see(torch.tensor(pixels)[None])
-        elif case.startswith("qwen35"):
+        elif case.startswith("qwen3"):
             out = see(torch.tensor(squares_of(pixels)), torch.tensor([[1, height, width]]))
         else:
             ones, shape = torch.ones(1, height * width), torch.tensor([[height, width]])
             out = see(torch.tensor(patches_of(pixels))[None], shape, ones)
-    states = out.pooler_output if hasattr(out, "pooler_output") else out
-    return np.asarray(states[0] if isinstance(states, (list, tuple)) or states.ndim == 3 else states)
+    return np.asarray(given_rows(out))
 
 
 def our_states(vision: Vision, pixels: np.ndarray) -> np.ndarray:
@@ -154,7 +153,7 @@ def test_a_quantized_tower_is_near_and_keeps_its_bits(seen: Seen, case: str) -> 
     assert all(one.tobytes() == states[0].tobytes() for one in states)
 
 
-@pytest.mark.parametrize("case", ["smolvlm", "gemma3", "qwen35"])
+@pytest.mark.parametrize("case", ["smolvlm", "gemma3", "qwen35", "qwen3vl"])
 def test_memory_is_as_planned(seen: Seen, case: str) -> None:
     _, spec, image = seen(case)
     file = Tin(image)
@@ -164,6 +163,9 @@ def test_memory_is_as_planned(seen: Seen, case: str) -> None:
     assert vision_bytes(tower) == Vision(_core.Model(image)).memory
     planned = contents.Base(spec).contents()
     assert planned.tower == tower
+    room = {"context": 64, "images": 3, "image_rows": 20}
+    session = _core.Session(_core.Model(image), **room)
+    assert memory.session(planned.program, memory.Options(**room)).bytes == session.size()
     assert all(planned.entries[name] == len(file.entry(name)) for name in (PROGRAM, WEIGHTS))
     assert contents.Base(spec).contents("Q8_0").weights < planned.weights
 

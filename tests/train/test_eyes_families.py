@@ -35,7 +35,7 @@ from tinsmith.train.sequences import TokenSequence
 from tinsmith.train.tensors import from_folder, to_float32
 from tinsmith.vision.parts import tensors_of
 
-CASES = ("smolvlm", "lfm2_vl", "gemma3", "qwen35")
+CASES = ("smolvlm", "lfm2_vl", "gemma3", "qwen35", "qwen3vl")
 # Weights moved by 6e-8 of themselves move transformers' own gradients of this model by up to 7e-4.
 NEAR = {"qwen35": 5e-3}
 ALL = ("language", "connector", "tower")

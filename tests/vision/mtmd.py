@@ -31,7 +31,7 @@ def states(model: Path, mmproj: Path, picture: Any) -> list[Any]:
         bitmaps = (ctypes.c_void_p * 1)(bitmap)
         assert mtmd.mtmd_tokenize(context, chunks, ctypes.byref(prompt), bitmaps, 1) == 0
         return [
-            _encoded(mtmd, context, chunk, llama.n_embd())
+            _encoded(mtmd, context, chunk, llama_cpp.llama_model_n_embd_inp(llama.model))
             for k in range(mtmd.mtmd_input_chunks_size(chunks))
             if mtmd.mtmd_input_chunk_get_type(chunk := mtmd.mtmd_input_chunks_get(chunks, k))
             == mtmd.MTMD_INPUT_CHUNK_TYPE_IMAGE

@@ -24,6 +24,7 @@ WORDS = {
     "gemma3": {"image": "<image_soft_token>", "begin": "<start_of_image>", "end": "<end_of_image>"},
     "qwen35": {"image": "<|image_pad|>", "begin": "<|vision_start|>", "end": "<|vision_end|>"},
 }
+WORDS["qwen3vl"] = WORDS["qwen35"]
 ROWS = {"smolvlm": "<row_{}_col_{}>", "lfm2_vl": "<|img_row_{}_col_{}|>"}
 
 
@@ -93,7 +94,7 @@ def given(case: str, tiles: list[Any], ids: Any) -> dict[str, Any]:
         planes = np.stack([plane(*tile) for tile in tiles])
         more = {"token_type_ids": (ids == IMAGE).int()} if case == "gemma3" else {}
         return {"pixel_values": torch.tensor(planes if case == "gemma3" else planes[None]), **more}
-    if case == "qwen35":
+    if case in ("qwen35", "qwen3vl"):
         rows, grids = [], []
         for patches, height, width in tiles:
             cut = patches.reshape(height // 2, 2, width // 2, 2, PATCH, PATCH, 3).transpose(0, 2, 1, 3, 6, 4, 5)

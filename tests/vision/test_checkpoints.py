@@ -138,5 +138,24 @@ def test_what_is_no_vision_half_is_one_clear_line(
     assert "\n" not in str(raised.value)
 
 
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        ([0, 9], r"layers \[0, 9\]; they must be of the tower's 4, in order"),
+        ([2, 0], r"layers \[2, 0\]"),
+        ([0, -1], "deepstack_visual_indexes is .*a list of the tower's layers"),
+        (3, "vision_config.*a list deepstack_visual_indexes"),
+        ([0, 1, 2, 3], "4 layers of the tower saw goes to as many layers; there are 3"),
+    ],
+)
+def test_layers_that_nothing_takes_are_refused(
+    given: Any, says: str, folder_of: Callable[[str], Path], tmp_path: Path
+) -> None:
+    folder = copied(folder_of("qwen3vl"), tmp_path)
+    config(deepstack_visual_indexes=given)(folder)
+    with pytest.raises(TinsmithError, match=says):
+        models.load(folder)
+
+
 def copied(folder: Path, into: Path) -> Path:
     return Path(shutil.copytree(folder, into / "copy"))

@@ -19,7 +19,7 @@ from tinsmith.formats import gguf
 from tinsmith.models.mmproj import OWN
 from tinsmith.quant import vision as quantized
 from tinsmith.spec import Spec
-from tinsmith.vision.parts import tensors_of
+from tinsmith.vision.parts import DEEP, tensors_of
 from tinsmith.vision.pictures import Tiles
 
 np = pytest.importorskip("numpy")
@@ -27,7 +27,13 @@ np = pytest.importorskip("numpy")
 # llama.cpp's connector of LFM2-VL must have biases; the vision half of qwen35_moe is that of qwen35.
 WRITTEN = [case for case in CASES if case not in ("lfm2_vl_bare", "qwen35_moe")]
 # [height, width] that llama.cpp and the processors leave as they are.
-SIZES = {"smolvlm": (32, 32), "gemma3": (32, 32), "qwen35": (48, 80), "lfm2_vl": (128, 160)}
+SIZES = {
+    "smolvlm": (32, 32),
+    "gemma3": (32, 32),
+    "qwen35": (48, 80),
+    "qwen3vl": (48, 80),
+    "lfm2_vl": (128, 160),
+}
 
 
 @pytest.fixture
@@ -150,6 +156,22 @@ def test_files_of_others_are_read_by_what_llama_cpp_has_built_in(
         assert np.float32(vision.pictures.mean).tolist() == np.float32(spec.vision.pictures.mean).tolist()
 
 
+def test_what_the_two_halves_say_of_earlier_layers_must_agree(
+    files: Callable[[str], tuple[Spec, Path, Path]], tmp_path: Path
+) -> None:
+    _, model, mmproj = files("qwen3vl")
+    for flags, says in (
+        ([True, False, False, False], "states of 1 earlier layers; the language model takes those of 2"),
+        ([True] + [False] * 8 + [True], r"layers \[0, 9\]; they must be of the tower's 4"),
+        (7, "must be a list of truths"),
+    ):
+        odd = rewritten(
+            mmproj, tmp_path / "odd.gguf", lambda m, _, f=flags: m.update({"clip.vision." + DEEP: f})
+        )
+        with pytest.raises(FormatError, match=says):
+            models.load(model, odd)
+
+
 def test_old_files_have_the_feed_forward_s_names_swapped(
     files: Callable[[str], tuple[Spec, Path, Path]], tmp_path: Path
 ) -> None:
@@ -191,7 +213,7 @@ def test_old_files_have_the_feed_forward_s_names_swapped(
         (
             lambda m, t: m.update({"clip.vision.is_deepstack_layers": [True, False]}),
             UnsupportedError,
-            "deepstack",
+            "deepstack.*siglip has no such layers",
         ),
         (lambda m, t: m.update({OWN: "{"}), FormatError, "tinsmith.vision is not JSON"),
         (

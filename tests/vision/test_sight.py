@@ -28,7 +28,7 @@ np = pytest.importorskip("numpy")
 pytest.importorskip("torch")
 pytest.importorskip("PIL")
 
-CASES = ("smolvlm", "lfm2_vl", "gemma3", "qwen35")
+CASES = ("smolvlm", "lfm2_vl", "gemma3", "qwen35", "qwen3vl")
 HERE = Path(__file__).parent
 SIZES = ((50, 40), (90, 40), (33, 61))
 

@@ -113,10 +113,37 @@ def qwen35(transformers: Any, case: str = "qwen35", kind: str = "Qwen3_5") -> tu
         vision_end_token_id=99,
         tie_word_embeddings=config_of(case).get("tie_word_embeddings", False),
     )
-    processor = transformers.Qwen2VLImageProcessor(
+    return getattr(transformers, f"{kind}ForConditionalGeneration")(config), qwen_processor(transformers)
+
+
+def qwen_processor(transformers: Any) -> Any:
+    return transformers.Qwen2VLImageProcessor(
         patch_size=PATCH, size={"shortest_edge": 256, "longest_edge": 4096}
     )
-    return getattr(transformers, f"{kind}ForConditionalGeneration")(config), processor
+
+
+def qwen3vl(transformers: Any) -> tuple[Any, Any]:
+    text = {
+        key: value for key, value in config_of("qwen3vl").items() if key not in ("architectures", "model_type")
+    }
+    config = transformers.Qwen3VLConfig(
+        text_config=transformers.Qwen3VLTextConfig(**text | IDS).to_dict(),
+        vision_config={
+            "deepstack_visual_indexes": [0, 2],
+            "depth": 4,
+            "hidden_size": 64,
+            "intermediate_size": 96,
+            "num_heads": 2,
+            "num_position_embeddings": 16,
+            "out_hidden_size": text["hidden_size"],
+            "patch_size": PATCH,
+        },
+        image_token_id=IMAGE,
+        vision_start_token_id=98,
+        vision_end_token_id=99,
+        tie_word_embeddings=text["tie_word_embeddings"],
+    )
+    return transformers.Qwen3VLForConditionalGeneration(config), qwen_processor(transformers)
 
 
 def qwen35_moe(transformers: Any) -> tuple[Any, Any]:
@@ -130,6 +157,7 @@ CASES: dict[str, Callable[[Any], tuple[Any, Any]]] = {
     "gemma3": gemma3,
     "qwen35": qwen35,
     "qwen35_moe": qwen35_moe,
+    "qwen3vl": qwen3vl,
 }
 
 
@@ -159,7 +187,7 @@ def features(case: str, model: Any, pixels: Any) -> Any:
     if case.startswith("lfm2"):
         rows = cut.transpose(0, 2, 1, 3, 4).reshape(1, height * width, -1)
         given = rows, [[height, width]], np.ones((1, height * width), np.int64)
-    elif case.startswith("qwen35"):  # patches by squares of 2 by 2, each as two equal frames
+    elif case.startswith("qwen3"):  # patches by squares of 2 by 2, each as two equal frames
         rows = cut.reshape(height // 2, 2, PATCH, width // 2, 2, PATCH, 3).transpose(0, 3, 1, 4, 6, 2, 5)
         given = (
             np.repeat(rows[:, :, :, :, :, None], 2, axis=5).reshape(height * width, -1),
@@ -170,9 +198,12 @@ def features(case: str, model: Any, pixels: Any) -> Any:
         given = (whole[None] if case == "smolvlm" else whole,)
     with torch.no_grad():
         out = model.model.get_image_features(*(torch.tensor(np.ascontiguousarray(one)) for one in given))
-    states = (
-        torch.cat(list(out.pooler_output))
-        if isinstance(out.pooler_output, (list, tuple))
-        else out.pooler_output
-    )
-    return states.reshape(-1, states.shape[-1]).numpy()
+    return given_rows(out)
+
+
+def given_rows(out: Any) -> Any:
+    """Of what get_image_features makes, all that the language model takes: float32 [tokens, parts * width]."""
+    torch = pytest.importorskip("torch")
+    parts = [out.pooler_output, *(getattr(out, "deepstack_features", None) or ())]
+    flat = [torch.cat(list(part)) if isinstance(part, (list, tuple)) else part for part in parts]
+    return torch.cat([part.reshape(-1, part.shape[-1]) for part in flat], -1).numpy()

@@ -86,6 +86,10 @@ static tin_status check_mtp(const tin_model *model, tin_error *error) {
     if (mtp->side || mtp->header->vocab != p->header->vocab)
         return tini_fail(error, TIN_ERR_FORMAT, "mtp/program.bin does not end in program.bin's %u logits",
                          p->header->vocab);
+    if (tini_input_width(mtp) != tini_input_width(p))
+        return tini_fail(error, TIN_ERR_FORMAT,
+                         "mtp/program.bin takes rows of %u floats for embeddings; program.bin of %u",
+                         tini_input_width(mtp), tini_input_width(p));
     if (mtp->header->caches != 1 || mtp->header->states != 1 || !p->header->caches || !p->header->states ||
         memcmp(mtp->caches, p->caches + p->header->caches - 1, sizeof *mtp->caches) ||
         memcmp(mtp->states, p->states + p->header->states - 1, sizeof *mtp->states))
@@ -111,10 +115,10 @@ static tin_status check_tower(const tin_model *model, tin_error *error) {
         return TIN_OK;
     if (!model->tower.side)
         return tini_fail(error, TIN_ERR_FORMAT, "vision/program.bin ends in logits, and not in states");
-    uint32_t width = embedding_width(&model->program);
+    uint32_t width = embedding_width(&model->program) * tini_program_parts(&model->program);
     if (model->tower.header->vocab != width)
         return tini_fail(error, TIN_ERR_FORMAT,
-                         "vision/program.bin makes states of %u floats; embeddings have %u",
+                         "vision/program.bin makes states of %u floats; program.bin takes rows of %u",
                          model->tower.header->vocab, width);
     return TIN_OK;
 }
@@ -234,7 +238,6 @@ tin_status tin_model_create(const void *file, size_t size, const char *isa, void
 
 void tin_model_describe(const tin_model *model, tin_model_info *info) {
     const tini_program_header *h = model->program.header;
-    const tini_tensor *table = tini_input_table(&model->program);
     uint64_t kv = 0;
     for (uint32_t k = 0; k < h->caches; k++)
         kv += (uint64_t)model->program.caches[k].heads * model->program.caches[k].head_dim * 4;
@@ -251,7 +254,7 @@ void tin_model_describe(const tin_model *model, tin_model_info *info) {
         .eos = model->tokenizer.eos,
         .fingerprint = tini_zip_fingerprint(&model->zip),
         .isa = model->kernels->isa,
-        .dim = table ? table->inputs : 0,
+        .dim = tini_input_width(&model->program),
     };
 }
 

@@ -49,7 +49,7 @@ static tin_status resolve_options(const tin_model *model, const tin_session_opti
     if (options->adapter_rank > TINI_MOST_ADAPTERS * TINI_MOST_RANK)
         return tini_fail(error, TIN_ERR_ARGUMENT, "room for adapters of rank %u; at most %u",
                          options->adapter_rank, TINI_MOST_ADAPTERS * TINI_MOST_RANK);
-    if ((options->images || options->image_rows) && !tini_input_table(&model->program))
+    if ((options->images || options->image_rows) && !tini_input_width(&model->program))
         return tini_fail(
             error, TIN_ERR_UNSUPPORTED,
             "room for images; the model has no one table of embeddings that given rows take the place of");
@@ -84,7 +84,7 @@ static tini_states plan_states(const tin_model *model, const tin_session_options
 static tini_input plan_input(const tin_model *model, const tin_session_options *options) {
     const tini_program *p = &model->program;
     return (tini_input){
-        .width = options->image_rows ? tini_input_table(p)->inputs : 0,
+        .width = options->image_rows ? tini_input_width(p) : 0,
         .most_spans = options->images,
         .most_rows = options->image_rows,
         .whole = tini_program_sees_images(p) ? options->chunk : 0,

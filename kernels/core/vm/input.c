@@ -5,16 +5,16 @@
 
 TINI_REGION_COLD
 
-const tini_tensor *tini_input_table(const tini_program *p) {
+uint32_t tini_input_width(const tini_program *p) {
     const tini_tensor *table = NULL;
     for (uint32_t k = 0; k < p->header->ops; k++) {
         if (p->ops[k].kind != TINI_OP_EMBED)
             continue;
         if (table) /* a row for one of them says nothing of the others */
-            return NULL;
+            return 0;
         table = &p->tensors[p->ops[k].tensor[0]];
     }
-    return table;
+    return table ? table->inputs * tini_program_parts(p) : 0;
 }
 
 static uint32_t span_end(const tini_span *span) {

@@ -25,8 +25,8 @@ typedef struct tini_input {
     uint32_t graded; /* an image's rows have the rotary positions of their places in it */
 } tini_input;
 
-/* Whether given rows can take the place of the program's embeddings: its one table gives the width; else NULL. */
-const tini_tensor *tini_input_table(const tini_program *program);
+/* Floats of a row that is given in the place of one of the program's embeddings, of which it has one table; else 0. */
+uint32_t tini_input_width(const tini_program *program);
 
 /* The first span that ends behind `position`; span_count where there is none. */
 uint32_t tini_input_span(const tini_input *input, uint32_t position);

@@ -1,4 +1,5 @@
-/* Ops that take each row by itself: embeddings, norms, gates, sums, scales, slices and joins. */
+/* Ops that take each row by itself: embeddings and what is given in their place, norms, gates, sums, scales, slices and
+ * joins. */
 #include "op.h"
 #include "../base/rows.h"
 #include "embed.h"
@@ -7,6 +8,12 @@
 
 static uint64_t work_embed(const tini_run *r) {
     return (uint64_t)TINI_BLOCK_ROWS * 4 * tini_tensor_of(r, r->op->tensor[0])->inputs;
+}
+
+/* Part `part` of what is given at a place inside an image. */
+static const float *given_at(const tini_input *input, const tini_span *image, uint32_t place, uint32_t part,
+                             uint32_t width) {
+    return input->rows + (size_t)(image->row + (place - image->first)) * input->width + (size_t)part * width;
 }
 
 static void run_embed(const tini_run *r, uint32_t item, uint32_t end) {
@@ -18,8 +25,7 @@ static void run_embed(const tini_run *r, uint32_t item, uint32_t end) {
             float *out = tini_value_at(r, r->op->out[0], block->row + k);
             const uint32_t place = tini_block_place(block) + k;
             if (image) {
-                const float *rows = block->input->rows + (size_t)image->row * t->inputs;
-                memcpy(out, rows + (size_t)(place - image->first) * t->inputs, t->inputs * sizeof *out);
+                memcpy(out, given_at(block->input, image, place, 0, t->inputs), t->inputs * sizeof *out);
                 continue;
             }
             tini_unpack_row(t->format, out, tini_weights_of(r, r->op->tensor[0]),
@@ -30,6 +36,25 @@ static void run_embed(const tini_run *r, uint32_t item, uint32_t end) {
 }
 
 const tini_op_functions tini_functions_embed = {tini_block_items, work_embed, run_embed};
+
+static void run_given(const tini_run *r, uint32_t item, uint32_t end) {
+    const uint32_t width = tini_value_width(r, r->op->in[0]);
+    for (; item < end; item++) {
+        const tini_block *block = tini_block_of(r, item);
+        const tini_span *image = tini_block_image(block);
+        for (uint32_t k = 0; image && k < block->rows; k++) {
+            float *x = tini_value_at(r, r->op->out[0], block->row + k);
+            tini_add_row(x, x, given_at(block->input, image, tini_block_place(block) + k, r->op->u[0], width),
+                         width, 1.0f);
+        }
+    }
+}
+
+static uint64_t work_given(const tini_run *r) {
+    return TINI_BLOCK_ROWS * tini_norm_work(r);
+}
+
+const tini_op_functions tini_functions_given = {tini_block_items, work_given, run_given};
 
 static void run_norm(const tini_run *r, uint32_t item, uint32_t end) {
     const tini_op *op = r->op;

@@ -14,7 +14,8 @@ _Static_assert(sizeof(tini_op) == 96, "layout of program.bin");
 _Static_assert(sizeof(tini_q8) == 40, "layout of quantized activations");
 
 /* Bounds that keep every size product, and their sum in a session, far from overflow. */
-enum { MAX_DIM = 1 << 20, MAX_CONTEXT = 1 << 24, MAX_HEADS = 1024, MAX_ITEMS = 1 << 20, MAX_SIDE = 64 };
+enum { MAX_DIM = 1 << 20, MAX_CONTEXT = 1 << 24, MAX_HEADS = 1024, MAX_ITEMS = 1 << 20 };
+enum { MAX_SIDE = 64, MAX_PARTS = 64 };
 static const uint64_t max_row = (uint64_t)1 << 28, max_position = (uint64_t)1 << 32; /* bytes */
 
 static const struct {
@@ -134,6 +135,14 @@ static const char *tini_check_rope_table(const checker *c) {
         return "its streams are not one a frequency";
     return is_f32(c, c->op->out[0], 2 * t->inputs) ? NULL
                                                    : "its output is not twice as wide as its frequencies";
+}
+
+uint32_t tini_program_parts(const tini_program *p) {
+    uint32_t most = 0;
+    for (uint32_t k = 0; k < p->header->ops; k++)
+        if (p->ops[k].kind == TINI_OP_GIVEN && p->ops[k].u[0] > most)
+            most = p->ops[k].u[0];
+    return 1 + most;
 }
 
 int tini_program_sees_images(const tini_program *p) {
@@ -360,6 +369,20 @@ static const char *tini_check_patches(const checker *c) {
                                                  : "needs floats as wide as those of every other such op";
 }
 
+static const char *tini_check_given(const checker *c) {
+    uint32_t tables = 0, id = TINI_NONE; /* with several tables no row is given */
+    for (uint32_t k = 0; k < c->p->header->ops; k++)
+        if (c->p->ops[k].kind == TINI_OP_EMBED && ++tables)
+            id = c->p->ops[k].tensor[0];
+    const tini_value *x = value(c, c->op->in[0]);
+    const tini_tensor *table = id < c->p->header->tensors ? &c->p->tensors[id] : NULL;
+    if (!x || !is_f32(c, c->op->in[0], tables == 1 && table ? table->inputs : x->width))
+        return "needs floats as wide as an embedding";
+    if (c->op->out[0] != c->op->in[0])
+        return "works in place";
+    return c->op->u[0] && c->op->u[0] < MAX_PARTS ? NULL : "adds an impossible part of a row";
+}
+
 /* The side of a square of that area, at least 1; 0: none. */
 static uint32_t side_of(uint32_t area) {
     uint32_t side = 1;
@@ -408,6 +431,7 @@ static int of_both(uint32_t kind, int merged) {
     case TINI_OP_ADD:
     case TINI_OP_SLICE:
     case TINI_OP_SCALE:
+    case TINI_OP_JOIN:
         return 1;
     case TINI_OP_ROPE_TABLE:
     case TINI_OP_ROPE:

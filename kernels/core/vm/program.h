@@ -104,6 +104,9 @@ typedef struct tini_program {
 tin_status tini_program_open(tini_program *program, const uint8_t *data, size_t size, const uint8_t *weights,
                              size_t weight_size, tin_error *error);
 
+/* How many vectors as wide as an embedding a row has that is given in its place: one, and those that GIVEN adds. */
+uint32_t tini_program_parts(const tini_program *program);
+
 /* Whether rows of one image see each other, and whether they have rotary positions by their places in it. */
 int tini_program_sees_images(const tini_program *program);
 int tini_program_grades_images(const tini_program *program);

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tinsmith import _core
@@ -30,6 +31,7 @@ def lower(graph: Graph) -> None:
     quantize_activations(graph)
     if is_tower(graph):
         mark_merged(graph)
+        merge_early(graph)
     else:
         mark_logit_rows(graph)
 
@@ -109,14 +111,36 @@ def mark_logit_rows(graph: Graph) -> None:
 
 def mark_merged(graph: Graph) -> None:
     """From where a tower's patches are merged on, there is a row a square."""
-    last = len(graph.ops) - 1
-    first = next((k for k, op in enumerate(graph.ops) if op.kind == "MERGE"), last)
-    side = 1 if first == last else graph.ops[first].u[0]
-    for op in graph.ops[first:]:
-        op.logit_rows = True
-        for value in op.outputs:
-            if value is not None:
-                value.share = side**2
+    side = next((op.u[0] for op in graph.ops if op.kind == "MERGE"), 1)
+    merged: set[Value] = set()
+    for op in graph.ops:
+        op.logit_rows = op.kind in ("MERGE", "STATES") or not merged.isdisjoint(_values(op.inputs))
+        for value in _values(op.outputs) if op.logit_rows else ():
+            value.share = side**2
+            merged.add(value)
+
+
+def merge_early(graph: Graph) -> None:
+    """What is of merged patches comes as soon as it can, so that states of early layers need not be kept: what
+    is made of them is smaller."""
+    waiting = [op for op in graph.ops if op.logit_rows]
+    ops: list[Op] = []
+    made: set[Value] = set()
+    for op in graph.ops:
+        if op.logit_rows:
+            continue
+        ops.append(op)
+        made.update(_values(op.outputs))
+        for later in list(waiting):
+            if made.issuperset(_values(later.inputs)):
+                waiting.remove(later)
+                ops.append(later)
+                made.update(_values(later.outputs))
+    graph.ops = ops
+
+
+def _values(slots: Sequence[Value | None]) -> list[Value]:
+    return [value for value in slots if value is not None]
 
 
 def row_bytes(value: Value) -> int:
@@ -140,10 +164,9 @@ def plan_memory(graph: Graph) -> Plan:
     first: dict[Value, int] = {}
     last: dict[Value, int] = {}
     for k, op in enumerate(graph.ops):
-        for value in [*op.inputs, *op.outputs]:
-            if value is not None:
-                first.setdefault(value, k)
-                last[value] = k
+        for value in _values([*op.inputs, *op.outputs]):
+            first.setdefault(value, k)
+            last[value] = k
     groups = _share(graph, last)
     spans: list[tuple[int, int, int, list[Value]]] = []
     for members in groups:

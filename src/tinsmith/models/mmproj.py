@@ -21,6 +21,7 @@ from tinsmith.spec import Hyper, Spec, Tensor, Tokenizer, TowerSizes, Vision
 from tinsmith.tensor_names import TensorName
 from tinsmith.vision.facts import pictures_from_facts
 from tinsmith.vision.parts import (
+    DEEP,
     Connector,
     Tower,
     by_projector,
@@ -76,6 +77,11 @@ def _without_tensors(
         raise FormatError(f"{fields.named('projection_dim')}; the language model's width is {hyper.dim}")
     tower = towers()[connector.tower]
     sizes = _sizes(meta, fields, tower)
+    given, taken = len(getattr(sizes, "deep", ())), getattr(hyper, "deep", 0)
+    if given != taken:
+        raise FormatError(
+            f"{fields.named(DEEP)}: states of {given} earlier layers; the language model takes those of {taken}"
+        )
     joint = connector.from_gguf(
         fields, {name: tensor.shape for name, tensor in file.tensors.items()}, hyper.dim
     )
@@ -90,13 +96,10 @@ def _without_tensors(
 def _sizes(meta: Mapping[str, Any], fields: Fields, tower: Tower) -> TowerSizes:
     if not meta.get("clip.use_gelu"):
         raise UnsupportedError("clip.use_gelu is not set; supported is GELU by tanh alone")
-    deepstack = fields.get("is_deepstack_layers", [])
-    if any(deepstack):
-        raise UnsupportedError(f"{fields.named('is_deepstack_layers')}; deepstack is not supported")
     known: dict[str, Any] = {name: fields.count(key) for name, key in _COUNTS}
     known["side"] = fields.count("image_size") // known["patch"]
     known["norm_eps"] = shortest_float32(fields.real(_EPS))
-    return tower.sizes(**known, act="gelu_tanh")
+    return tower.sizes(**known, **tower.more_from_gguf(fields, known["layers"]), act="gelu_tanh")
 
 
 def _own(meta: Mapping[str, Any]) -> dict[str, Any]:
@@ -156,6 +159,7 @@ def _metadata(vision: Vision, about: Mapping[str, Any]) -> dict[str, gguf.Value]
         "image_size": sizes.side * sizes.patch,
         **{f"image_{key}": list(getattr(pictures, key)) for key in _NORMAL},
         "projection_dim": vision.joint.dim,
+        **tower.more_to_gguf(sizes),
         **connector.to_gguf(vision.joint),
         **connector.pictures_to_gguf(pictures),
     }

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from tinsmith.models import decoder
-from tinsmith.models.family import Fields, TensorName
+from tinsmith.models.family import Fields, StandIn, TensorName, by_name
 from tinsmith.spec import Hyper
 
 if TYPE_CHECKING:
@@ -31,6 +31,13 @@ class Qwen3(decoder.Decoder):
     }
     keeps_head_dim: ClassVar[bool] = True
 
+    def stand_in(self, config: Mapping[str, Any]) -> StandIn | None:
+        """Qwen3-VL's language model by itself is written as one of this family."""
+        rope = config.get("rope_parameters")
+        if self.name != "qwen3" or not isinstance(rope, Mapping) or "mrope_section" not in rope:
+            return None
+        return StandIn(by_name("qwen3vl"), dict(config), dict)
+
     def more_from_gguf(self, fields: Fields, h: dict[str, Any]) -> dict[str, Any]:
         fields.refuse("rope.scaling.type", "none")
         fields.refuse("attention.sliding_window", 0)
@@ -47,9 +54,16 @@ class Qwen3(decoder.Decoder):
     def feed_forward(self, h: Hyper) -> list[TensorName]:
         return decoder.feed_forward(h)
 
+    def table(self, h: Hyper, g: GraphBuilder) -> Value:
+        return g.rope_table(decoder.frequencies(h.rope_base, h.rope_dim))
+
+    def after(self, h: Hyper, g: GraphBuilder, layer: int, x: Value) -> Value:
+        """x, the state after a layer, as the next one takes it."""
+        return x
+
     def graph(self, h: Hyper, g: GraphBuilder) -> None:
         x = g.embed("embed")
-        table = g.rope_table(decoder.frequencies(h.rope_base, h.rope_dim))
+        table = self.table(h, g)
         for i in range(h.layers):
             layer = f"layers.{i}"
             y = g.norm(x, f"{layer}.attn_norm", h.norm_eps)
@@ -60,7 +74,7 @@ class Qwen3(decoder.Decoder):
             g.kv_append(cache, g.rope(k, table, h.kv_heads), v)
             y = g.attention(cache, g.rope(q, table, h.heads), h.heads, h.head_dim**-0.5)
             x = g.matmul(y, f"{layer}.o", residual=x)
-            x = self.feed(h, g, layer, x)
+            x = self.after(h, g, i, self.feed(h, g, layer, x))
         g.logits(g.norm(x, "final_norm", h.norm_eps), "embed" if h.tied else "head")
 
     def feed(self, h: Hyper, g: GraphBuilder, layer: str, x: Value) -> Value:

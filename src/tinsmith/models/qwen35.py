@@ -81,7 +81,7 @@ class Qwen35(decoder.Decoder):
             "value_heads": fields.count("linear_num_value_heads"),
             "state_dim": state_dim,
             "taps": fields.count("linear_conv_kernel_dim"),
-            "sections": _sections(rope, "mrope_section", 3, _SECTIONS),
+            "sections": sections_of(rope, "mrope_section", 3, _SECTIONS),
             # One with embeddings of its own is another layer.
             "mtp": 0 if fields.get("mtp_use_dedicated_embeddings") else fields.count_or_0(_MTP_LAYERS),
         }
@@ -119,7 +119,7 @@ class Qwen35(decoder.Decoder):
             "value_heads": heads,
             "state_dim": state_dim,
             "taps": fields.count("ssm.conv_kernel"),
-            "sections": _sections(fields, "rope.dimension_sections", 4)[:3],
+            "sections": sections_of(fields, "rope.dimension_sections", 4)[:3],
         }
 
     def more_to_gguf(self, h: Qwen35Hyper) -> dict[str, Any]:
@@ -407,7 +407,9 @@ def _period(fields: Fields) -> int:
     return period
 
 
-def _sections(fields: Fields, key: str, count: int, default: tuple[int, ...] | None = None) -> tuple[int, ...]:
+def sections_of(
+    fields: Fields, key: str, count: int, default: tuple[int, ...] | None = None
+) -> tuple[int, ...]:
     given = fields.get(key)
     if given is None and default:
         return default

@@ -72,7 +72,9 @@ def config_of(vision: Vision, text: Mapping[str, Any]) -> dict[str, Any]:
     """The config.json of the whole, whose language model has the config `text`."""
     tower, connector = parts_of(vision)
     written = connector.hf_written
-    architecture, whole, seeing = written.get(str(text.get("model_type")), written[""])
+    alone = str(text.get("model_type"))
+    architecture, whole, seeing = written.get(alone, written[""])
+    own_text = {"model_type": connector.hf_text.get(alone, alone)}
     own = connector.to_hf(vision.sizes, vision.joint)
     sizes = tower.to_hf(vision.sizes) | own.pop("vision_config", {})
     keys = {key: vision.tokens[word] for word, key in connector.token_keys.items() if word in vision.tokens}
@@ -82,7 +84,7 @@ def config_of(vision: Vision, text: Mapping[str, Any]) -> dict[str, Any]:
         **keys,
         "architectures": [architecture],
         "model_type": whole,
-        "text_config": {key: value for key, value in text.items() if key not in _WHOLE},
+        "text_config": {key: value for key, value in text.items() if key not in _WHOLE} | own_text,
         "vision_config": {**sizes, "model_type": seeing},
     }
 

@@ -121,7 +121,8 @@ def embedding_width(program: Listing) -> int:
     tables = [step.tensors[0] for step in program.ops if step.kind == "EMBED"]
     if len(tables) != 1 or tables[0] is None:
         return 0
-    return list(program.tensors.values())[tables[0]].inputs
+    parts = 1 + max((step.u[0] for step in program.ops if step.kind == "GIVEN"), default=0)
+    return parts * list(program.tensors.values())[tables[0]].inputs
 
 
 def _low_rank_bytes(chunk: int, rank: int) -> int:

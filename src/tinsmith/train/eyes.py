@@ -104,8 +104,8 @@ class Eyes(GraphModule):
         self.requires_grad_(False)
 
     def rows(self, pictures: Sequence[Picture]) -> Tensor:
-        """The rows of all their tokens, float32 [tokens, width], in the order in which a prompt has them. Tiles
-        of one shape are seen at once."""
+        """The rows of all their tokens, float32 [tokens, width of all parts], in the order in which a prompt
+        has them. Tiles of one shape are seen at once."""
         tiles: list[tuple[Tile, Tensor]] = []
         for picture in pictures:
             patches = self.sight.patches(picture)

@@ -158,6 +158,9 @@ class _Run:
         squares = x.transpose(2, 3).flatten(3, 4).flatten(1, 2)  # [images, squares, patches of one, width]
         self.values[op.outputs[0]] = squares.mean(2) if is_mean else squares.flatten(2)
 
+    def join(self, op: Op) -> None:
+        self.values[op.outputs[0]] = torch.cat([self.values[value] for value in op.inputs], -1)
+
     def _vector(self, op: Op, place: int) -> Tensor:
         role = op.tensors[place]
         assert role is not None
@@ -187,5 +190,6 @@ _KINDS: Mapping[str, Callable[[_Run, Op], Any]] = {
     "ATTENTION": _Run.attend,
     "GATED": _Run.bend,
     "MERGE": _Run.merge,
+    "JOIN": _Run.join,
     "STATES": lambda run, op: None,
 }

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from tinsmith.errors import InputError
 from tinsmith.models import family
 from tinsmith.spec import Spec
-from tinsmith.train import attention, fused, mixing, packed
+from tinsmith.train import attention, fused, halves, mixing, packed
 from tinsmith.train.blocks import Blocks, times_matrix, times_matrix_transposed
 from tinsmith.train.devices import CPU, has_fast_bfloat16
 from tinsmith.train.head import AnswerLoss
@@ -112,16 +112,23 @@ class Network:
         """The vision half, which is part of the trunk."""
         return self.trunk.get_submodule(EYES)
 
-    def given(self, packing: Packing) -> dict[str, Tensor]:
+    def given(self, packing: Packing) -> dict[str, Any]:
         """The trunk's input: tokens, or where pictures are shown embeddings [rows, width, dim], with the
-        pictures' rows in the places of their tokens."""
+        pictures' rows in the places of their tokens, and what its first layers take up of those rows' further
+        parts."""
         if packing.seen is None:
             return {"input_ids": packing.tokens}
         model: Any = self.trunk
         embeddings = model.get_input_embeddings()(packing.tokens)
-        rows = self.eyes.rows(packing.pictures).to(embeddings.dtype)
+        rows, *deep = self.eyes.rows(packing.pictures).to(embeddings.dtype).split(embeddings.shape[-1], -1)
         flat = embeddings.flatten(0, 1).index_put((packing.seen,), rows)
-        return {"inputs_embeds": flat.view_as(embeddings)}
+        given: dict[str, Any] = {"inputs_embeds": flat.view_as(embeddings)}
+        if deep:  # which are added in the order of their places
+            places = torch.zeros_like(packing.tokens, dtype=torch.bool)
+            places.view(-1)[packing.seen] = True
+            order = packing.seen.argsort()
+            given |= {"visual_pos_masks": places, "deepstack_visual_embeds": [part[order] for part in deep]}
+        return given
 
     def logits(self, states: Tensor) -> Tensor:
         """What the head makes of states [rows, dim], float32 [rows, vocabulary]."""
@@ -367,6 +374,7 @@ def _bare(config: Any) -> Any:
     """transformers' model, without weights."""
     from transformers import AutoModelForCausalLM
 
+    halves.register()
     with torch.device("meta"):
         return AutoModelForCausalLM.from_config(config)
 
@@ -378,7 +386,7 @@ def _config(spec: Spec) -> Any:
     # A family's own defaults of these may lie outside of the vocabulary.
     settings |= {f"{key}_token_id": getattr(spec.tokenizer, key) for key in ("bos", "eos", "pad")}
     try:
-        return AutoConfig.for_model(settings.pop("model_type"), **settings)
+        return AutoConfig.for_model(halves.model_type(spec, settings.pop("model_type")), **settings)
     except ValueError as error:
         text = " ".join(str(error).split())
         raise InputError(f"{spec.family} needs a newer transformers, or another config: {text}") from None

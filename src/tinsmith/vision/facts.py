@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, fields
+from dataclasses import MISSING, asdict, fields
 from typing import Any
 
 from tinsmith.errors import FormatError
@@ -56,10 +56,13 @@ def _rule(kind: type[Pictures]) -> str:
 
 
 def _made(kind: Any, facts: Any, where: str) -> Any:
-    """An instance of a dataclass whose fields are numbers, words, truths, or three numbers."""
+    """An instance of a dataclass whose fields are numbers, words, truths, three numbers, or any number of
+    whole ones."""
     if not isinstance(facts, Mapping):
         raise FormatError(f"{where} is {facts!r}; it must be a table")
     wanted = {field.name: str(field.type) for field in fields(kind)}
+    # What has a default is younger than files that lack it.
+    facts = {field.name: field.default for field in fields(kind) if field.default is not MISSING} | dict(facts)
     if facts.keys() != wanted.keys():
         odd = sorted(facts.keys() ^ wanted.keys())
         raise FormatError(f"{where}: has not the fields of {kind.__name__}: {', '.join(map(str, odd))}")
@@ -75,6 +78,9 @@ def _value(given: Any, word: str, where: str) -> Any:
         return given
     if word == "float" and type(given) in (int, float) and 0 < given < float("inf"):
         return float(given)
-    if word.startswith("tuple") and isinstance(given, (list, tuple)) and len(given) == 3:
+    if word == "tuple[int, ...]" and isinstance(given, (list, tuple)):
+        if all(type(one) is int and one >= 0 for one in given):
+            return tuple(given)
+    elif word.startswith("tuple") and isinstance(given, (list, tuple)) and len(given) == 3:
         return tuple(_value(one, "float", where) for one in given)
     raise FormatError(f"{where} is {given!r}; it must be {word}")

@@ -107,7 +107,8 @@ class Gemma3(Connector):
     def from_graph(self, joint: ConnectorSizes, tensors: dict[str, Tensor]) -> None:
         tensors["connector.project_t"] = transposed(tensors.pop("connector.project"))
 
-    def graph(self, sizes: TowerSizes, joint: ConnectorSizes, g: GraphBuilder, x: Value) -> Value:
+    def graph(self, sizes: TowerSizes, joint: ConnectorSizes, g: GraphBuilder, states: list[Value]) -> Value:
+        (x,) = states
         g.graph.tensors["connector.project"] = transposed(g.graph.tensors["connector.project_t"])
         x = g.norm(g.merge(x, joint.merge, mean=True), "connector.norm", sizes.norm_eps)
         return g.matmul(x, "connector.project")

@@ -101,7 +101,8 @@ class Idefics3(Connector):
         names = ("modality_projection.proj.weight", "mm.model.fc.weight")
         return [TensorName("connector.project", *names, joint.dim, inputs)]
 
-    def graph(self, sizes: TowerSizes, joint: ConnectorSizes, g: GraphBuilder, x: Value) -> Value:
+    def graph(self, sizes: TowerSizes, joint: ConnectorSizes, g: GraphBuilder, states: list[Value]) -> Value:
+        (x,) = states
         return g.matmul(g.merge(x, joint.merge), "connector.project")
 
 

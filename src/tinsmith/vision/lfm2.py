@@ -159,7 +159,8 @@ class Lfm2(Connector):
             names += linear(role, hf, gguf, rows, width)[: 2 if joint.bias else 1]
         return names
 
-    def graph(self, sizes: TowerSizes, joint: Lfm2Sizes, g: GraphBuilder, x: Value) -> Value:
+    def graph(self, sizes: TowerSizes, joint: Lfm2Sizes, g: GraphBuilder, states: list[Value]) -> Value:
+        (x,) = states
         biases = ("connector.up_bias", "connector.down_bias") if joint.bias else (None, None)
         x = g.merge(x, joint.merge)
         if joint.norm:

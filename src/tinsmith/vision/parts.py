@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from tinsmith.graph import GraphBuilder, Value
 
 CONFIG = "config.json"
+# Of a tower: the layers whose states its connector takes too, as clip's metadata have them, true or false.
+DEEP = "is_deepstack_layers"
 # Of a tower.
 _MOST = {"layers": 1024, "patch": 256, "side": 1024, "heads": 1024}
 _EDGES = {"edge": 4096, "longest": 16384}  # of a rule for pictures, in pixels: as tin_pixels_size takes them
@@ -79,12 +81,23 @@ class Tower(ABC):
         """Every tensor at this size, in the order a file has them."""
 
     @abstractmethod
-    def graph(self, sizes: Any, g: GraphBuilder) -> Value:
-        """The states of an image's patches; tensors go by their roles."""
+    def graph(self, sizes: Any, g: GraphBuilder) -> list[Value]:
+        """The states of an image's patches, then those after earlier layers that its connector takes too;
+        tensors go by their roles."""
 
     @abstractmethod
     def from_graph(self, sizes: Any, tensors: dict[str, Tensor]) -> None:
         """Puts back the tensors that the graph made others of."""
+
+    def more_from_gguf(self, fields: Fields, layers: int) -> dict[str, Any]:
+        """Further fields of `sizes`, from metadata without clip.vision before their keys."""
+        if any(flags_of(fields, DEEP)):
+            raise UnsupportedError(f"{fields.named(DEEP)}; tower {self.name} has no such layers")
+        return {}
+
+    def more_to_gguf(self, sizes: Any) -> dict[str, Any]:
+        """The inverse of more_from_gguf."""
+        return {}
 
 
 class Connector(ABC):
@@ -98,6 +111,8 @@ class Connector(ABC):
     # architecture, the model_type of the whole and that of the vision_config.
     hf_architectures: ClassVar[tuple[str, ...]]
     hf_written: ClassVar[Mapping[str, tuple[str, str, str]]]
+    # What text_config calls a language model that by itself is written as another: by its model_type then.
+    hf_text: ClassVar[Mapping[str, str]] = {}
     # Where a folder keeps tower, connector and language model: what their tensors' names begin with. The
     # first is written, all are read.
     hf_tower: ClassVar[tuple[str, ...]]
@@ -181,12 +196,13 @@ class Connector(ABC):
         return {}
 
     @abstractmethod
-    def tensors(self, sizes: TowerSizes, joint: Any) -> list[TensorName]:
+    def tensors(self, sizes: Any, joint: Any) -> list[TensorName]:
         """Every tensor at this size, in the order a file has them."""
 
     @abstractmethod
-    def graph(self, sizes: TowerSizes, joint: Any, g: GraphBuilder, x: Value) -> Value:
-        """The language model's embeddings of a tower's states."""
+    def graph(self, sizes: Any, joint: Any, g: GraphBuilder, states: list[Value]) -> Value:
+        """What the language model takes of a tower's states: embeddings, and behind them in a row the other
+        parts that it has, each as wide (GraphBuilder.given)."""
 
     def from_graph(self, joint: Any, tensors: dict[str, Tensor]) -> None:  # noqa: B027 (most make none)
         """Puts back the tensors that the graph made others of."""
@@ -214,6 +230,13 @@ def by_projector(projector: str, where: str) -> Connector:
             return one
     known = ", ".join(one.projector for one in connectors().values())
     raise UnsupportedError(f"{where}: clip.projector_type {projector!r} is not supported; supported: {known}")
+
+
+def flags_of(fields: Fields, key: str) -> list[bool]:
+    given = fields.get(key, [])
+    if isinstance(given, list) and all(isinstance(one, bool) for one in given):
+        return given
+    raise FormatError(f"{fields.named(key)}; it must be a list of truths")
 
 
 def tokens_of(
@@ -251,6 +274,12 @@ def checked(vision: Vision, where: str) -> Vision:
             raise FormatError(f"{where}: a vision tower of {name} {given}; it must be from 1 to {most}")
     if sizes.dim % sizes.heads:
         raise FormatError(f"{where}: the tower's width {sizes.dim} is no multiple of its {sizes.heads} heads")
+    deep = getattr(sizes, "deep", ())
+    if list(deep) != sorted(set(deep)) or not all(layer < sizes.layers for layer in deep):
+        raise FormatError(
+            f"{where}: states are taken after layers {list(deep)}; they must be of the tower's {sizes.layers}, "
+            "in order"
+        )
     if not all(0 < one < math.inf for one in vision.pictures.std):
         raise FormatError(
             f"{where}: pictures' values are divided by {list(vision.pictures.std)}; each must be more than 0"

@@ -1,7 +1,8 @@
-"""Qwen3-VL's patch merger as Qwen3.5 has it: each patch's state goes through a layer norm; a square of
+"""The patch merger of Qwen3-VL and Qwen3.5: each patch's state goes through a layer norm; a square of
 neighbours becomes one token, their states side by side; and two matrices with an exact GELU between take that
-to the language model's width. Where transformers has patches in the order of these squares, the runtime has
-them by rows, which changes no state."""
+to the language model's width. States of earlier layers go through mergers of their own, with the norm behind
+the joining, and follow in the same row. Where transformers has patches in the order of these squares, the
+runtime has them by rows, which changes no state."""
 
 from __future__ import annotations
 
@@ -13,7 +14,7 @@ from tinsmith.spec import ConnectorSizes, Pictures, TowerSizes
 from tinsmith.tensor_names import TensorName
 from tinsmith.vision.parts import Connector
 from tinsmith.vision.pictures import Bounded, common_from_hf, within
-from tinsmith.vision.qwen3_vl import FRAMES
+from tinsmith.vision.qwen3_vl import FRAMES, Qwen3VlSizes
 from tinsmith.vision.siglip import CONFIG, linear, norm
 
 if TYPE_CHECKING:
@@ -28,13 +29,16 @@ class Qwen3Merger(Connector):
     hf_architectures: ClassVar[tuple[str, ...]] = (
         "Qwen3_5ForConditionalGeneration",
         "Qwen3_5MoeForConditionalGeneration",
+        "Qwen3VLForConditionalGeneration",
     )
     hf_written: ClassVar[Mapping[str, tuple[str, str, str]]] = {
         "": ("Qwen3_5ForConditionalGeneration", "qwen3_5", "qwen3_5_vision"),
         "qwen3_5_moe_text": ("Qwen3_5MoeForConditionalGeneration", "qwen3_5_moe", "qwen3_5_moe_vision"),
+        "qwen3": ("Qwen3VLForConditionalGeneration", "qwen3_vl", "qwen3_vl_vision"),
     }
+    hf_text: ClassVar[Mapping[str, str]] = {"qwen3": "qwen3_vl_text"}
     hf_tower: ClassVar[tuple[str, ...]] = ("model.visual.",)
-    hf_connector: ClassVar[tuple[str, ...]] = ("model.visual.merger.",)
+    hf_connector: ClassVar[tuple[str, ...]] = ("model.visual.",)
     hf_language: ClassVar[str] = "model.language_model."
     rule: ClassVar[type[Pictures]] = Bounded
     token_keys: ClassVar[Mapping[str, str]] = {
@@ -93,16 +97,32 @@ class Qwen3Merger(Connector):
     def pictures_to_gguf(self, pictures: Bounded) -> dict[str, Any]:
         return {"image_min_pixels": pictures.min_pixels, "image_max_pixels": pictures.max_pixels}
 
-    def tensors(self, sizes: TowerSizes, joint: ConnectorSizes) -> list[TensorName]:
+    def tensors(self, sizes: Qwen3VlSizes, joint: ConnectorSizes) -> list[TensorName]:
         inputs = sizes.dim * joint.merge**2
-        names = norm("connector.norm", "norm", "v.post_ln", sizes.dim)
-        names += linear("connector.up", "linear_fc1", "mm.0", inputs, inputs)
-        return names + linear("connector.down", "linear_fc2", "mm.2", joint.dim, inputs)
+        names = norm("connector.norm", "merger.norm", "v.post_ln", sizes.dim)
+        names += linear("connector.up", "merger.linear_fc1", "mm.0", inputs, inputs)
+        names += linear("connector.down", "merger.linear_fc2", "mm.2", joint.dim, inputs)
+        for k, layer in enumerate(sizes.deep):
+            own, hf, gguf = f"connector.deep.{k}", f"deepstack_merger_list.{k}", f"v.deepstack.{layer}"
+            names += norm(f"{own}.norm", f"{hf}.norm", f"{gguf}.norm", inputs)
+            names += linear(f"{own}.up", f"{hf}.linear_fc1", f"{gguf}.fc1", inputs, inputs)
+            names += linear(f"{own}.down", f"{hf}.linear_fc2", f"{gguf}.fc2", joint.dim, inputs)
+        return names
 
-    def graph(self, sizes: TowerSizes, joint: ConnectorSizes, g: GraphBuilder, x: Value) -> Value:
-        x = g.merge(g.layer_norm(x, "connector.norm", "connector.norm_bias", sizes.norm_eps), joint.merge)
-        x = g.act(g.matmul(x, "connector.up", bias="connector.up_bias"), "gelu_erf")
-        return g.matmul(x, "connector.down", bias="connector.down_bias")
+    def graph(self, sizes: Qwen3VlSizes, joint: ConnectorSizes, g: GraphBuilder, states: list[Value]) -> Value:
+        def norm(x: Value, own: str) -> Value:
+            return g.layer_norm(x, f"{own}.norm", f"{own}.norm_bias", sizes.norm_eps)
+
+        def project(x: Value, own: str) -> Value:
+            x = g.act(g.matmul(x, f"{own}.up", bias=f"{own}.up_bias"), "gelu_erf")
+            return g.matmul(x, f"{own}.down", bias=f"{own}.down_bias")
+
+        last, *early = states
+        row = project(g.merge(norm(last, "connector"), joint.merge), "connector")
+        for k, x in enumerate(early):
+            own = f"connector.deep.{k}"
+            row = g.join(row, project(norm(g.merge(x, joint.merge), own), own))
+        return row
 
 
 connector = Qwen3Merger()

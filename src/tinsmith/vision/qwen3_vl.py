@@ -1,18 +1,20 @@
-"""Qwen3-VL's vision transformer as Qwen3.5 has it (Bai et al. 2025): patches of two frames with learned
+"""The vision transformer of Qwen3-VL and Qwen3.5 (Bai et al. 2025): patches of two frames with learned
 positions, resized to the picture's shape (bilinear), and rotary ones of row and column; layers with the norm
-first, biases everywhere, q, k and v in one matrix. A still picture is two equal frames."""
+first, biases everywhere, q, k and v in one matrix. A still picture is two equal frames. Of Qwen3-VL the states
+after some layers are taken too (DeepStack: Meng et al., arXiv 2406.04334)."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from tinsmith.errors import FormatError
 from tinsmith.fields import Fields
 from tinsmith.layouts import joined, row_range, rows_in_order
 from tinsmith.spec import Tensor, TowerSizes
 from tinsmith.tensor_names import TensorName
-from tinsmith.vision.parts import Tower
+from tinsmith.vision.parts import DEEP, Tower, flags_of
 from tinsmith.vision.siglip import ACTS, CONFIG, by_channel, by_pixel, layers, linear, norm
 from tinsmith.vision.siglip2 import square_side
 
@@ -23,10 +25,19 @@ if TYPE_CHECKING:
 NORM_EPS = 1e-6
 FRAMES = 2
 ROPE_BASE = 10000.0
+DEEP_HF = "deepstack_visual_indexes"
+
+
+@dataclass(frozen=True)
+class Qwen3VlSizes(TowerSizes):
+    """deep: the layers whose states are taken too, in order."""
+
+    deep: tuple[int, ...] = ()
 
 
 class Qwen3Vl(Tower):
     name: ClassVar[str] = "qwen3_vl"
+    sizes: ClassVar[type[TowerSizes]] = Qwen3VlSizes
     defaults: ClassVar[Mapping[str, Any]] = {
         "depth": 27,
         "hidden_act": "gelu_pytorch_tanh",
@@ -37,13 +48,12 @@ class Qwen3Vl(Tower):
         "patch_size": 16,
     }
 
-    def from_hf(self, config: Mapping[str, Any]) -> TowerSizes:
+    def from_hf(self, config: Mapping[str, Any]) -> Qwen3VlSizes:
         fields = Fields({**self.defaults, **config}, CONFIG)
         fields.refuse("in_channels", 3)
         fields.refuse("temporal_patch_size", FRAMES)
         fields.refuse("hidden_act", *ACTS)
-        fields.refuse("deepstack_visual_indexes", [])
-        return TowerSizes(
+        return Qwen3VlSizes(
             layers=fields.count("depth"),
             dim=fields.count("hidden_size"),
             ffn_dim=fields.count("intermediate_size"),
@@ -52,10 +62,12 @@ class Qwen3Vl(Tower):
             side=square_side(fields, "num_position_embeddings"),
             norm_eps=NORM_EPS,
             act=ACTS[fields.get("hidden_act")],
+            deep=deep_layers(fields),
         )
 
-    def to_hf(self, sizes: TowerSizes) -> dict[str, Any]:
+    def to_hf(self, sizes: Qwen3VlSizes) -> dict[str, Any]:
         return {
+            **({DEEP_HF: list(sizes.deep)} if sizes.deep else {}),
             "depth": sizes.layers,
             "hidden_act": next(name for name, act in ACTS.items() if act == sizes.act),
             "hidden_size": sizes.dim,
@@ -89,7 +101,7 @@ class Qwen3Vl(Tower):
                 names.append(replace(name, role=f"layers.{i}.{name.role}", hf=hf, gguf=gguf))
         return names
 
-    def graph(self, sizes: TowerSizes, g: GraphBuilder) -> Value:
+    def graph(self, sizes: Qwen3VlSizes, g: GraphBuilder) -> list[Value]:
         patch, patches = g.graph.tensors["patch"], g.patches(3 * sizes.patch**2)
         x = None
         for frame in range(FRAMES):
@@ -103,7 +115,7 @@ class Qwen3Vl(Tower):
         # quarter by its column.
         head_dim = sizes.dim // sizes.heads
         turns = [ROPE_BASE ** (-4 * i / head_dim) for i in range(head_dim // 4)]
-        return layers(sizes, g, x, g.patch_rope_table(turns, turns))
+        return layers(sizes, g, x, g.patch_rope_table(turns, turns), sizes.deep)
 
     def from_graph(self, sizes: TowerSizes, tensors: dict[str, Tensor]) -> None:
         frames = [by_channel(tensors.pop(f"patch.{frame}")) for frame in range(FRAMES)]
@@ -112,6 +124,20 @@ class Qwen3Vl(Tower):
             for suffix in ("", "_bias"):
                 parts = [tensors.pop(f"layers.{i}.{role}{suffix}") for role in "qkv"]
                 tensors[f"layers.{i}.qkv{suffix}"] = joined(parts)
+
+    def more_from_gguf(self, fields: Fields, layers: int) -> dict[str, Any]:
+        return {"deep": tuple(layer for layer, taken in enumerate(flags_of(fields, DEEP)) if taken)}
+
+    def more_to_gguf(self, sizes: Qwen3VlSizes) -> dict[str, Any]:
+        return {DEEP: [layer in sizes.deep for layer in range(sizes.layers)]} if sizes.deep else {}
+
+
+def deep_layers(fields: Fields) -> tuple[int, ...]:
+    """Of a vision_config."""
+    given = fields.get(DEEP_HF, [])
+    if not isinstance(given, list) or not all(type(one) is int and one >= 0 for one in given):
+        raise FormatError(f"{fields.named(DEEP_HF)}; it must be a list of the tower's layers")
+    return tuple(given)
 
 
 def split_qkv(tensors: dict[str, Tensor], at: str, dim: int) -> None:

@@ -3,7 +3,7 @@ biases everywhere, no class token."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -99,11 +99,11 @@ class Siglip(Tower):
                 names.append(replace(name, role=f"layers.{i}.{name.role}", hf=hf, gguf=gguf))
         return [*names, *norm("post_norm", "post_layernorm", "v.post_ln", dim)]
 
-    def graph(self, sizes: TowerSizes, g: GraphBuilder) -> Value:
+    def graph(self, sizes: TowerSizes, g: GraphBuilder) -> list[Value]:
         g.graph.tensors["patch"] = by_pixel(g.graph.tensors["patch"])
         x = g.matmul(g.patches(3 * sizes.patch**2), "patch", bias="patch_bias")
-        x = layers(sizes, g, g.positions(x, "positions", self.grid))
-        return g.layer_norm(x, "post_norm", "post_norm_bias", sizes.norm_eps)
+        (x,) = layers(sizes, g, g.positions(x, "positions", self.grid))
+        return [g.layer_norm(x, "post_norm", "post_norm_bias", sizes.norm_eps)]
 
     def from_graph(self, sizes: TowerSizes, tensors: dict[str, Tensor]) -> None:
         tensors["patch"] = by_channel(tensors["patch"])
@@ -121,9 +121,12 @@ def by_channel(weight: Tensor) -> Tensor:
     return columns_in_order(weight, [i % area * 3 + i // area for i in range(weight.inputs)], 1)
 
 
-def layers(sizes: TowerSizes, g: GraphBuilder, x: Value, table: Value | None = None) -> Value:
-    """The norm first, then attention of all patches to all, or the feed-forward. table: queries and keys are
-    rotated by it."""
+def layers(
+    sizes: TowerSizes, g: GraphBuilder, x: Value, table: Value | None = None, early: Sequence[int] = ()
+) -> list[Value]:
+    """The states after the last layer, then those after the `early` ones. In a layer the norm is first, then
+    attention of all patches to all, or the feed-forward. table: queries and keys are rotated by it."""
+    kept = []
     heads, head_dim, eps = sizes.heads, sizes.dim // sizes.heads, sizes.norm_eps
     cache = g.cache(heads, head_dim)  # every layer's, one after the other
     for i in range(sizes.layers):
@@ -139,7 +142,9 @@ def layers(sizes: TowerSizes, g: GraphBuilder, x: Value, table: Value | None = N
         h = g.layer_norm(x, f"{at}ffn_norm", f"{at}ffn_norm_bias", eps)
         h = g.act(g.matmul(h, f"{at}up", bias=f"{at}up_bias"), GRAPH_ACTS[sizes.act])
         x = g.matmul(h, f"{at}down", residual=x, bias=f"{at}down_bias")
-    return x
+        if i in early:
+            kept.append(x)
+    return [x, *kept]
 
 
 def layer(sizes: TowerSizes) -> list[TensorName]:

@@ -1,0 +1,112 @@
+"""The qwen3vl family, the language half of Qwen3-VL (Bai et al. 2025): qwen3 whose rotation has, for an image's
+rows, a position of time, row and column, and whose first layers take up what the tower's earlier layers saw
+(DeepStack: Meng et al., arXiv 2406.04334). For text it computes what qwen3 does, and a folder without a vision
+half says that it is one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from tinsmith.errors import FormatError, UnsupportedError
+from tinsmith.models import decoder
+from tinsmith.models.family import Fields
+from tinsmith.models.qwen3 import Qwen3
+from tinsmith.models.qwen35 import sections_of, streams
+from tinsmith.spec import Hyper
+
+if TYPE_CHECKING:
+    from tinsmith.graph import GraphBuilder, Value
+
+_SECTIONS = (24, 20, 20)
+_DEEP = "n_deepstack_layers"  # GGUF's word; a folder has the tower's layers, or this where it has no tower
+_DEEP_LAYERS = "deepstack_visual_indexes"
+
+
+@dataclass(frozen=True)
+class Qwen3VlHyper(Hyper):
+    """sections: how many rotated pairs turn with time, height and width, which for text are one and the same.
+    deep: after how many of the first layers an image's rows take up a further part of what is given for
+    them."""
+
+    sections: tuple[int, ...]
+    deep: int
+
+
+class Qwen3Vl(Qwen3):
+    name: ClassVar[str] = "qwen3vl"
+    hf_architectures: ClassVar[tuple[str, ...]] = ("Qwen3VLForConditionalGeneration",)
+    gguf_architecture: ClassVar[str] = "qwen3vl"
+    text_models: ClassVar[tuple[str, ...]] = ("qwen3_vl_text",)
+    hyper: ClassVar[type[Hyper]] = Qwen3VlHyper
+    ignored_hf: ClassVar[tuple[tuple[str, str], ...]] = (
+        (r"model\.visual\..*", "the vision tower is left out: text only"),
+    )
+    defaults: ClassVar[Mapping[str, Any]] = {
+        "head_dim": 128,
+        "max_position_embeddings": 128000,
+        "rope_theta": 500000.0,
+    }
+
+    def more_from_hf(self, fields: Fields, rope: Fields) -> dict[str, Any]:
+        vision = fields.get("vision_config")
+        deep = len(_tower_s(fields, vision)) if vision is not None else fields.count_or_0(_DEEP)
+        return {"sections": sections_of(rope, "mrope_section", 3, _SECTIONS), "deep": deep}
+
+    def more_to_hf(self, h: Qwen3VlHyper) -> dict[str, Any]:
+        return {
+            **super().more_to_hf(h),
+            **({_DEEP: h.deep} if h.deep else {}),
+            "architectures": [Qwen3.hf_architectures[0]],
+            "rope_parameters": {
+                "mrope_interleaved": True,
+                "mrope_section": list(h.sections),
+                "rope_theta": h.rope_base,
+                "rope_type": "default",
+            },
+        }
+
+    def more_from_gguf(self, fields: Fields, h: dict[str, Any]) -> dict[str, Any]:
+        return super().more_from_gguf(fields, h) | {
+            "sections": sections_of(fields, "rope.dimension_sections", 4)[:3],
+            "deep": fields.count_or_0(_DEEP),
+        }
+
+    def more_to_gguf(self, h: Qwen3VlHyper) -> dict[str, Any]:
+        return {
+            **super().more_to_gguf(h),
+            "rope.dimension_sections": [*h.sections, 0],
+            _DEEP: h.deep,
+        }
+
+    def check(self, h: Qwen3VlHyper, where: str) -> None:
+        super().check(h, where)
+        if 2 * sum(h.sections) != h.rope_dim:
+            raise FormatError(
+                f"{where}: mrope_section {list(h.sections)} of rope_parameters has {sum(h.sections)} pairs; "
+                f"head_dim makes {h.rope_dim // 2}"
+            )
+        if h.deep > h.layers:
+            raise UnsupportedError(
+                f"{where}: what {h.deep} layers of the tower saw goes to as many layers; there are {h.layers}"
+            )
+
+    def table(self, h: Hyper, g: GraphBuilder) -> Value:
+        assert isinstance(h, Qwen3VlHyper)
+        return g.rope_table(decoder.frequencies(h.rope_base, h.rope_dim), streams=streams(h.sections))
+
+    def after(self, h: Hyper, g: GraphBuilder, layer: int, x: Value) -> Value:
+        assert isinstance(h, Qwen3VlHyper)
+        return g.given(x, layer + 1) if layer < h.deep else x
+
+
+def _tower_s(fields: Fields, vision: Any) -> list[Any]:
+    """The tower's layers whose states are taken."""
+    layers = vision.get(_DEEP_LAYERS) if isinstance(vision, Mapping) else None
+    if not isinstance(layers, list):
+        raise FormatError(f"{fields.named('vision_config')}; it must be a table with a list {_DEEP_LAYERS}")
+    return layers
+
+
+family = Qwen3Vl()
