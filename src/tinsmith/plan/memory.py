@@ -157,13 +157,18 @@ def kv_bytes(program: Listing, context: int, chunk: int, kv: str) -> int:
     return total
 
 
+def tower_kv(tower: Listing) -> str:
+    """How its keys and values are kept while it sees an image, of KV_TYPES."""
+    return "q8" if any(step.kind == "ATTENTION_WHOLE" for step in tower.ops) else "f16"
+
+
 def vision_bytes(tower: Listing, patches: int = 0) -> int:
     """tin_vision_size: of images of so many patches, 0 for the model's most (kernels/core/vision/tower.c)."""
     patches = patches or tower.context
     side = next((step.u[0] for step in tower.ops if step.kind == "MERGE"), 1)
     room = _aligned(_core.VISION_ROOM) + _aligned(8 * len(tower.caches))
     room += _pass_bytes(tower, patches, patches // side**2)
-    return room + _aligned(kv_bytes(tower, patches, patches, "f16"))
+    return room + _aligned(kv_bytes(tower, patches, patches, tower_kv(tower)))
 
 
 def states_bytes(program: Listing) -> int:
