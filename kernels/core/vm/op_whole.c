@@ -10,7 +10,7 @@ TINI_REGION_SCALAR
 #if defined(__ARM_ARCH_PROFILE) && __ARM_ARCH_PROFILE == 'M'
 enum { TINI_WHOLE_ROWS = 2 };
 #else
-enum { TINI_WHOLE_ROWS = 16 };
+enum { TINI_WHOLE_ROWS = 32 };
 #endif
 
 static uint32_t parts(uint32_t count, uint32_t of) {
@@ -82,7 +82,7 @@ static void run_kv_whole(const tini_run *r, uint32_t item, uint32_t end) {
 
 const tini_op_functions tini_functions_kv_whole = {items_kv_whole, work_kv_whole, run_kv_whole};
 
-/* An item is 16 rows of one head; those of one head follow each other. */
+/* An item is some rows of one head; those of one head follow each other. */
 static uint32_t items_attention_whole(const tini_run *r) {
     return parts(r->end, TINI_WHOLE_ROWS) * r->op->u[0];
 }
