@@ -125,6 +125,7 @@
 #include "isa/avx512vnni/silu_mul.c"
 #include "isa/avx512vnni/softmax_q8.c"
 #include "isa/avx512vnni/store.c"
+#include "isa/avx512vnni/two_blocks.c"
 #include "isa/avx512vnni/widen.c"
 #include "isa/avxvnni/matmuls.c"
 #include "isa/avxvnni/matmuls_small.c"

@@ -31,12 +31,13 @@ TINI_INLINE __m512 tini_avx512_scores(const float *scores, uint32_t at, uint32_t
 
 /* What comes before a row's weights. */
 typedef struct tini_avx512_row {
-    _Alignas(64) float high[16]; /* a block's highest score */
+    _Alignas(64) float high[16];  /* a block's highest score */
     _Alignas(64) float power[16]; /* what the block's weights are worth; alpha from the eighth on */
 } tini_avx512_row;
 
 /* whole: whether the tile is. */
-TINI_INLINE void tini_avx512_begin_row(const tini_softmax *s, uint32_t r, tini_avx512_row *row, const int whole) {
+TINI_INLINE void tini_avx512_begin_row(const tini_softmax *s, uint32_t r, tini_avx512_row *row,
+                                       const int whole) {
     const float *scores = s->scores + r * TINI_WHOLE_TILE;
     __m512 v[TINI_AVX512_BLOCKS];
     TINI_UNROLL
