@@ -168,6 +168,9 @@ def vision_bytes(tower: Listing, patches: int = 0) -> int:
     side = next((step.u[0] for step in tower.ops if step.kind == "MERGE"), 1)
     room = _aligned(_core.VISION_ROOM) + _aligned(8 * len(tower.caches))
     room += _pass_bytes(tower, patches, patches // side**2)
+    if tower_kv(tower) == "q8":  # heads are filled up to whole blocks
+        caches = [replace(cache, head_dim=-(-cache.head_dim // _Q8_BLOCK) * _Q8_BLOCK) for cache in tower.caches]
+        tower = replace(tower, caches=caches)
     return room + _aligned(kv_bytes(tower, patches, patches, tower_kv(tower)))
 
 
