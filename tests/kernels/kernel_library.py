@@ -367,7 +367,7 @@ class Library:
     def softmax(
         self, scores: np.ndarray, count: int, state: np.ndarray, scale: float, isa: str = "scalar"
     ) -> np.ndarray:
-        """scores: [rows, 256]; state: [3, rows], maximum, sum and alpha, which it moves on. The weights' blocks."""
+        """scores: [rows, 256]; state: [3, rows], maximum, sum and alpha, which move on. The weights' blocks."""
         out = guarded(np.zeros((len(scores), 8), Q8))
         pointers = [_pointer(row) for row in state]
         s = Softmax(_pointer(scores), _pointer(out), *pointers, len(scores), count, scale)

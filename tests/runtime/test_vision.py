@@ -160,7 +160,7 @@ def test_a_quantized_tower_is_near_and_keeps_its_bits(seen: Seen, case: str, kv:
 
 
 def test_attention_by_integers_over_several_tiles(seen: Seen) -> None:
-    """612 patches are two whole tiles of positions and a part; heads of 8, 16 and 64, with blocks of 32 filled up."""
+    """612 patches are two whole tiles of positions and a part; heads of 8 and 16 fill up blocks of 32."""
     _, spec, _ = seen("qwen35")
     assert spec.vision is not None
     large = replace(spec.vision.pictures, max_pixels=1024 * PATCH**2)  # type: ignore[call-arg]

@@ -550,8 +550,8 @@ static tin_status read_tower(tini_program *p, tin_error *error) {
         if (op->kind == TINI_OP_PATCHES && op->out[0] < h->values)
             p->patch = p->values[op->out[0]].width;
     }
-    if (!p->patch || !p->side || h->context > TINI_MAX_CHUNK || h->chunk != h->context ||
-        h->states || h->vocab > MAX_DIM)
+    if (!p->patch || !p->side || h->context > TINI_MAX_CHUNK || h->chunk != h->context || h->states ||
+        h->vocab > MAX_DIM)
         return tini_fail(error, TIN_ERR_FORMAT, "program.bin is an impossible tower");
     return TIN_OK;
 }
