@@ -43,8 +43,8 @@ OP = Addition(
     edits={
         "kernels/ops.def": [
             (
-                "in0, then in1 */\n\n#endif",
-                "in0, then in1 */ \\\n    X(25, NEGATE, negate)\n\n#endif",
+                "of such a cache; u0: heads, f0: scale */\n\n#endif",
+                "of such a cache; u0: heads, f0: scale */ \\\n    X(27, NEGATE, negate)\n\n#endif",
             )
         ],
         "kernels/core/vm/program.c": [
