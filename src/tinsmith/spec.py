@@ -138,7 +138,8 @@ class Pictures:
 class Vision:
     """A checkpoint's vision half. tower, connector: names of modules of vision/; tensors by role, those of the
     connector with `connector.` before it; tokens: ids by the connector's word for what they stand for, of which
-    `image` is the placeholder that each of an image's tokens has in a prompt."""
+    `image` is the placeholder that each of an image's tokens has in a prompt. kv: how keys and values are kept
+    while an image is seen, "f16" or "q8"; None is q8 where the matrices that make them are quantized."""
 
     tower: str
     sizes: TowerSizes
@@ -147,6 +148,7 @@ class Vision:
     tensors: dict[str, Tensor]
     tokens: dict[str, int]
     pictures: Pictures
+    kv: str | None = None
 
 
 @dataclass(frozen=True)

@@ -218,6 +218,52 @@ static void check_tini_attention_fn(tini_attention_fn *scalar, tini_attention_fn
     }
 }
 
+/* ---- a tower's attention by integers ---- */
+
+static void check_tini_pack_q8_fn(tini_pack_q8_fn *scalar, tini_pack_q8_fn *vector) {
+    for (uint32_t k = 0; k < 60; k++) {
+        uint32_t stride = TINI_TILE + below(9), n = (TINI_BLOCK - 1) * stride + TINI_TILE;
+        float *x = spread_floats(X, n);
+        for (uint32_t i = 0; i < n; i++)
+            x[i] = k % 4 ? cache_value() : x[i] * (float)below(2);
+        uint8_t *a = place(OUT, TINI_PACKED_Q8), *b = place(OTHER, TINI_PACKED_Q8);
+        CASE("stride %u", stride);
+        scalar(a, x, stride);
+        vector(b, x, stride);
+        same(a, b, TINI_PACKED_Q8);
+        check_canaries();
+    }
+}
+
+/* A tile, and then some positions of the next; what is none of them is NaN bits. */
+static void check_tini_softmax_fn(tini_softmax_fn *scalar, tini_softmax_fn *vector) {
+    enum { BLOCKS = TINI_WHOLE_TILE / TINI_BLOCK, MOST = 9 };
+    for (uint32_t k = 0; k < 60; k++) {
+        uint32_t rows = 1 + k % MOST, last = k % 4 ? 1 + below(TINI_WHOLE_TILE) : TINI_WHOLE_TILE;
+        float state[2][3][MOST], power = tini_float((117 + below(20)) << 23);
+        for (uint32_t r = 0; r < rows; r++)
+            for (int v = 0; v < 2; v++)
+                state[v][0][r] = -TINI_INFINITY, state[v][1][r] = state[v][2][r] = 0.0f;
+        for (uint32_t count = TINI_WHOLE_TILE, tile = 0; tile < 2; tile++, count = last) {
+            float *scores = spread_floats(X, rows * TINI_WHOLE_TILE);
+            for (uint32_t i = 0; i < rows * TINI_WHOLE_TILE; i++)
+                scores[i] = i % TINI_WHOLE_TILE < count ? scores[i] * power : tini_float(0x7fffffffu);
+            size_t bytes = ((rows - 1) * BLOCKS + (count + TINI_BLOCK - 1) / TINI_BLOCK) * sizeof(tini_q8);
+            tini_q8 *weights[2] = {place(OUT, bytes), place(OTHER, bytes)};
+            CASE("rows %u, count %u", rows, count);
+            for (int v = 0; v < 2; v++) {
+                memset(weights[v], 0, bytes);
+                (v ? vector : scalar)(&(tini_softmax){scores, weights[v], state[v][0], state[v][1], state[v][2],
+                                                      rows, count, 0.125f});
+            }
+            same(weights[0], weights[1], bytes);
+            for (int v = 0; v < 3; v++)
+                same(state[0][v], state[1][v], rows * sizeof(float));
+            check_canaries();
+        }
+    }
+}
+
 /* ---- recurrent states ---- */
 
 /* In place: the state in OUT (or OTHER) is read where it is written. */

@@ -103,6 +103,19 @@ class Attention(ctypes.Structure):
     )
 
 
+class Softmax(ctypes.Structure):
+    _fields_ = (
+        ("scores", ctypes.c_void_p),
+        ("weights", ctypes.c_void_p),
+        ("maximum", ctypes.c_void_p),
+        ("sum", ctypes.c_void_p),
+        ("alpha", ctypes.c_void_p),
+        ("rows", ctypes.c_uint32),
+        ("count", ctypes.c_uint32),
+        ("scale", ctypes.c_float),
+    )
+
+
 class Conv(ctypes.Structure):
     _fields_ = (
         ("weights", ctypes.c_void_p),
@@ -344,6 +357,22 @@ class Library:
             len(q), q.shape[1], position, window, until, scale, cap,
         )  # fmt: skip
         self.kernel(op, isa)(ctypes.byref(kv), ctypes.byref(a))
+
+    def pack_q8(self, x: np.ndarray, isa: str = "scalar") -> np.ndarray:
+        """x: [32 inputs, 16 rows], rows strided at will. The packed block."""
+        out = guarded(np.zeros(34 * 16, np.uint8))
+        self.kernel("pack_q8", isa)(_pointer(out), _pointer(x), ctypes.c_size_t(x.strides[0] // 4))
+        return out
+
+    def softmax(
+        self, scores: np.ndarray, count: int, state: np.ndarray, scale: float, isa: str = "scalar"
+    ) -> np.ndarray:
+        """scores: [rows, 256]; state: [3, rows], maximum, sum and alpha, which move on. The weights' blocks."""
+        out = guarded(np.zeros((len(scores), 8), Q8))
+        pointers = [_pointer(row) for row in state]
+        s = Softmax(_pointer(scores), _pointer(out), *pointers, len(scores), count, scale)
+        self.kernel("softmax_q8", isa)(ctypes.byref(s))
+        return out[:, : -(-count // 32)]
 
     def conv(
         self,

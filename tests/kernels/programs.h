@@ -228,6 +228,17 @@ static int make_attention(tini_op *o) {
     return 1;
 }
 
+static int make_kv_whole(tini_op *o) {
+    return make_kv_append(o);
+}
+
+static int make_attention_whole(tini_op *o) {
+    make_attention(o);
+    o->u[1] = 0;
+    o->f[0] = 0.25f;
+    return 1;
+}
+
 static int make_gated(tini_op *o) {
     uint32_t width = one_in(2) ? from_to(1, 130) : TINI_BLOCK * from_to(1, 9);
     o->u[0] = below(TINI_ACT_COUNT);
@@ -488,11 +499,16 @@ static void add_some(const uint32_t *kinds, uint32_t count) {
         add_op(kinds[below(count)]);
 }
 
+/* A tower's ops on its caches: one kind or the other. */
+static const uint32_t on_caches[][2] = {{TINI_OP_KV_APPEND, TINI_OP_ATTENTION},
+                                        {TINI_OP_KV_WHOLE, TINI_OP_ATTENTION_WHOLE}};
+
 static void make_tower(void) {
-    static const uint32_t kinds[] = {TINI_OP_NORM,      TINI_OP_QUANTIZE, TINI_OP_MATMUL,  TINI_OP_GATED,
-                                     TINI_OP_ADD,       TINI_OP_SLICE,    TINI_OP_SCALE,   TINI_OP_JOIN,
-                                     TINI_OP_POSITION,  TINI_OP_ROPE,     TINI_OP_PATCHES, TINI_OP_ROPE_TABLE,
-                                     TINI_OP_KV_APPEND, TINI_OP_ATTENTION};
+    const uint32_t *cached = on_caches[below(2)];
+    const uint32_t kinds[] = {TINI_OP_NORM,     TINI_OP_QUANTIZE, TINI_OP_MATMUL,  TINI_OP_GATED,
+                              TINI_OP_ADD,      TINI_OP_SLICE,    TINI_OP_SCALE,   TINI_OP_JOIN,
+                              TINI_OP_POSITION, TINI_OP_ROPE,     TINI_OP_PATCHES, TINI_OP_ROPE_TABLE,
+                              cached[0],        cached[1]};
     uint32_t patches = from_to(1, 40);
     side = one_in(4) ? 1 : from_to(2, 3);
     patch = from_to(1, 60);

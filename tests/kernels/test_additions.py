@@ -43,8 +43,8 @@ OP = Addition(
     edits={
         "kernels/ops.def": [
             (
-                "a token's row stays */\n\n#endif",
-                "a token's row stays */ \\\n    X(26, NEGATE, negate)\n\n#endif",
+                "of such a cache; u0: heads, f0: scale */\n\n#endif",
+                "of such a cache; u0: heads, f0: scale */ \\\n    X(28, NEGATE, negate)\n\n#endif",
             )
         ],
         "kernels/core/vm/program.c": [

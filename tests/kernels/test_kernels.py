@@ -226,6 +226,31 @@ def attention_tests(lib: Library, rng: np.random.Generator, op: str, isa: str) -
         check_attention(lib, rng, op, isa, shape, position, (1, 20, 64, 100)[k % 4], (0.0, 2.5)[k // 4 % 2])
 
 
+def pack_tests(lib: Library, rng: np.random.Generator, op: str, isa: str) -> None:
+    for k in range(40):
+        wide = spread(rng, 32, 16 + k) * f32(10) ** rng.integers(-38, 35, (1, 16 + k)).astype(f32)
+        wide[:, 3] = 0
+        x = guarded(wide)[:, :16]
+        assert lib.pack_q8(x, isa).tobytes() == lib.pack_q8(x).tobytes(), k
+
+
+def softmax_tests(lib: Library, rng: np.random.Generator, op: str, isa: str) -> None:
+    """Two tiles, the last one of every kind of count; after what is no position there are NaNs."""
+    for count in (1, 2, 15, 16, 17, 31, 32, 33, 63, 64, 100, 224, 225, 255, 256):
+        rows = 1 + count % 11
+        scores = spread(rng, 2, rows, 256) * f32(10) ** rng.integers(-3, 4, (2, rows, 1)).astype(f32)
+        scores[1, :, count:] = np.nan
+        scores[0, 0] = scores[0, 0, 0]
+        results = []
+        for name in ("scalar", isa):
+            state = guarded(np.array([[-np.inf], [0], [0]], f32).repeat(rows, 1))
+            results.append(b"")
+            for tile, seen in enumerate((256, count)):
+                weights = lib.softmax(guarded(scores[tile]), seen, state, 0.125, name)
+                results[-1] += weights.tobytes() + state.tobytes()
+        assert results[0] == results[1], count
+
+
 def conv_tests(lib: Library, rng: np.random.Generator, op: str, isa: str) -> None:
     for taps, tiles, rows in ((2, 1, 1), (3, 9, 1), (4, 8, 2), (4, 3, 3), (4, 17, 30), (7, 2, 5)):
         weights, x = guarded(spread(rng, tiles, taps, 16)), guarded(spread(rng, rows, 16 * tiles))
@@ -264,6 +289,8 @@ TESTS = {
     "tini_rope_fn": rope_tests,
     "tini_kv_append_fn": kv_append_tests,
     "tini_attention_fn": attention_tests,
+    "tini_pack_q8_fn": pack_tests,
+    "tini_softmax_fn": softmax_tests,
     "tini_conv_fn": conv_tests,
     "tini_delta_fn": delta_tests,
 }

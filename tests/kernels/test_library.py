@@ -439,7 +439,7 @@ def test_a_program_has_no_pictures_where_it_calls_for_none(prefix: Path, tmp_pat
 @pytest.mark.parametrize("prefix", ["shared"], indirect=True)
 def test_the_stripped_library_is_small(prefix: Path) -> None:
     """With the kernels of every instruction set."""
-    assert library(prefix).stat().st_size <= 580_000
+    assert library(prefix).stat().st_size <= 606_000  # of it attention by integers 25,000
 
 
 def test_the_stripped_library_is_small_on_arm(amalgam: Path, tmp_path: Path) -> None:
@@ -447,4 +447,4 @@ def test_the_stripped_library_is_small_on_arm(amalgam: Path, tmp_path: Path) -> 
     flags += ["-fno-asynchronous-unwind-tables", "-fno-unwind-tables"]  # as CMakeLists.txt has it
     built = tmp_path / "libtin.so"
     run(*zig(), "-target", "aarch64-linux-musl", *flags, *STRICT, amalgam / "tin.c", "-o", built)
-    assert built.stat().st_size <= 502_000
+    assert built.stat().st_size <= 514_000

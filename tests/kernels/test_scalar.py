@@ -212,6 +212,38 @@ def test_quantize_q8_is_the_stated_steps(lib, rng):
     assert np.abs(got["q"].astype(int)).max() == 127
 
 
+def test_pack_q8_is_the_stated_steps(lib, rng):
+    x = rng.normal(0, 1, (32, 16)).astype(f32) * f32(10) ** rng.integers(-9, 9, 16).astype(f32)
+    x[:, 5] = 0
+    block = lib.pack_q8(x)
+    d = np.minimum(np.abs(x).max(0) / f32(127), f32(65504)).astype(np.float16)
+    inverse = np.divide(f32(1), d.astype(f32), where=d > 0, out=np.zeros(16, f32))
+    q = np.rint(np.clip(x * inverse, -127, 127)).astype(np.int8).view(np.uint8) ^ 0x80
+    assert block[:32].tobytes() == d.tobytes()
+    assert block[32:].tobytes() == q.reshape(8, 4, 16).transpose(0, 2, 1).tobytes()
+
+
+def test_softmax_q8_is_a_softmax_in_bytes(lib, rng):
+    counts, scale = (256, 256, 70), f32(0.3)
+    scores = rng.normal(0, 6, (3, 5, 256)).astype(f32)
+    state = np.array([[-np.inf], [0], [0]], f32).repeat(5, 1)
+    weights = np.zeros((5, 0))
+    for tile, count in enumerate(counts):
+        blocks = lib.softmax(scores[tile], count, state, scale)
+        padded = np.full((5, blocks.shape[1] * 32), -np.inf)
+        padded[:, :count] = scores[tile, :, :count]
+        padded = padded.reshape(5, -1, 32)
+        ideal = 127 * np.exp((padded - padded.max(-1, keepdims=True)) * scale)
+        assert np.abs(blocks["q"] - ideal).max() <= 0.5 + 127 * 1.2e-4
+        assert (blocks["q"].max(-1) == 127).all() and (blocks["sum"] == blocks["q"].sum(-1, dtype=int)).all()
+        more = (blocks["scale"][..., None] * blocks["q"].astype(float)).reshape(5, -1)
+        weights = np.concatenate([weights * state[2][:, None], more], 1)
+    seen = np.concatenate([scores[k, :, :count] for k, count in enumerate(counts)], 1)
+    assert np.array_equal(state[0], seen.max(1)) and np.allclose(state[1], weights.sum(1), rtol=1e-6)
+    exact = np.exp((seen - seen.max(1, keepdims=True)).astype(float) * scale)
+    assert np.abs(weights[:, : seen.shape[1]] / 127 - exact).max() <= 0.51 / 127
+
+
 @pytest.mark.parametrize("n", [1, 15, 16, 17, 576])
 def test_rms_norm(lib, rng, n):
     x, weight = rng.normal(0, 3, n).astype(f32), rng.normal(1, 0.2, n).astype(f32)

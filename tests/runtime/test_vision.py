@@ -18,7 +18,7 @@ from tinsmith.compiler.vision import PROGRAM, WEIGHTS
 from tinsmith.errors import RuntimeFault
 from tinsmith.formats.tin import Tin
 from tinsmith.plan import contents, memory
-from tinsmith.plan.memory import vision_bytes
+from tinsmith.plan.memory import tower_kv, vision_bytes
 from tinsmith.quant import vision as quant_vision
 from tinsmith.runtime.vision import Vision
 from tinsmith.spec import Spec
@@ -141,16 +141,45 @@ def test_an_image_of_several_parts_of_rows(seen: Seen) -> None:
         assert vision.states == ours.tobytes()
 
 
+@pytest.mark.parametrize("kv", [None, "f16"])
 @pytest.mark.parametrize("case", ["smolvlm", "lfm2_vl", "qwen35"])
-def test_a_quantized_tower_is_near_and_keeps_its_bits(seen: Seen, case: str) -> None:
+def test_a_quantized_tower_is_near_and_keeps_its_bits(seen: Seen, case: str, kv: str | None) -> None:
     _, spec, image = seen(case)
     assert spec.vision is not None
     pixels = some_pixels(4, 4)
     whole = our_states(Vision(_core.Model(image)), pixels)
-    quantized = build_image(replace(spec, vision=quant_vision.apply(spec.vision, "Q8_0")))
+    quantized = build_image(replace(spec, vision=replace(quant_vision.apply(spec.vision, "Q8_0"), kv=kv)))
     states = [our_states(Vision(_core.Model(quantized, isa)), pixels) for isa in _core.isa_names()]
     assert 0 < np.abs(states[0] - whole).max() < 0.03 * np.ptp(whole)
     assert all(one.tobytes() == states[0].tobytes() for one in states)
+    tower = read_program(Tin(quantized).entry(PROGRAM))
+    assert tower_kv(tower) == (kv or "q8")
+    assert vision_bytes(tower) == Vision(_core.Model(quantized)).memory
+    assert tower_kv(read_program(Tin(image).entry(PROGRAM))) == "f16"
+
+
+def test_attention_by_integers_over_several_tiles(seen: Seen) -> None:
+    """612 patches are two whole tiles of positions and a part; heads of 8 and 16 fill up blocks of 32."""
+    _, spec, _ = seen("qwen35")
+    assert spec.vision is not None
+    large = replace(spec.vision.pictures, max_pixels=1024 * PATCH**2)  # type: ignore[call-arg]
+    pixels = some_pixels(34, 18)
+    for heads in (8, 4, 1):
+        sizes = replace(spec.vision.sizes, heads=heads)
+        float_tower = replace(spec.vision, pictures=large, sizes=sizes)
+        whole = our_states(Vision(_core.Model(build_image(replace(spec, vision=float_tower)))), pixels)
+        image = build_image(replace(spec, vision=quant_vision.apply(float_tower, "Q8_0")))
+        want = our_states(Vision(_core.Model(image, "scalar")), pixels)
+        assert 0 < np.abs(want - whole).max() < 0.03 * np.ptp(whole)
+        tower = read_program(Tin(image).entry(PROGRAM))
+        assert tower_kv(tower) == "q8" and vision_bytes(tower) == Vision(_core.Model(image)).memory
+        for isa in _core.isa_names():
+            vision = Vision(_core.Model(image, isa), threads=2)
+            assert our_states(vision, pixels).tobytes() == want.tobytes()
+            vision.begin(patches_of(pixels), 34, 18)
+            while not vision.step(1000):
+                pass
+            assert vision.states == want.tobytes()
 
 
 @pytest.mark.parametrize("case", ["smolvlm", "gemma3", "qwen35", "qwen3vl"])

@@ -43,8 +43,15 @@ def test_build_writes_both_halves_in_a_format(
     shell(capsys, "export", str(tin), "--gguf", str(out))
     assert (tmp_path / "mmproj-back.gguf").read_bytes() == half.read_bytes()
     again = ["--name", "m", "--format", "q8_0", "--out", str(tmp_path / "again")]
-    shell(capsys, "build", str(model), "--mmproj", str(half), *again)
+    shell(capsys, "build", str(model), "--mmproj", str(half), "--kv", "f16", *again)
     assert (tmp_path / "again" / half.name).read_bytes() == half.read_bytes()
+    assert Tin(tin).manifest["vision"]["kv"] == "q8"
+    assert "kv" not in Tin(tmp_path / "again" / tin.name).manifest["vision"]
+    assert cli.main(["build", str(model), "--kv", "f16", *again]) == 2
+    assert "--kv is for a vision half, and it has none" in capsys.readouterr().err
+    for file, kv in ((tin, "q8"), (tmp_path / "again" / tin.name, "f16")):
+        plan = json.loads(shell(capsys, "plan", str(file), "--target", "raspberrypi-5", "--json"))
+        assert plan["memory"]["vision_kv"] == kv
     shown = json.loads(shell(capsys, "inspect", str(model), "--mmproj", str(half), "--json"))["vision"]
     assert shown["tower"] == "siglip"
     assert shown["tensors"]["Q8_0"] > shown["tensors"]["F32"] / 8

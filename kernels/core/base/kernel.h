@@ -103,7 +103,8 @@ typedef struct tini_kv {
 /* Bytes of one position's keys, and of its values, in a cache of type TIN_KV_*. Whole groups lie one after the other, so the
  * keys of a cache are capacity times this. */
 static inline size_t tini_kv_place_bytes(uint32_t type, uint32_t head_dim) {
-    return type == TIN_KV_F16 ? (size_t)head_dim * 2 : (size_t)head_dim / TINI_BLOCK * (TINI_BLOCK + 2);
+    return type == TIN_KV_F16 ? (size_t)head_dim * 2
+                              : (size_t)(head_dim + TINI_BLOCK - 1) / TINI_BLOCK * (TINI_BLOCK + 2);
 }
 
 /* Stores key[head_dim] and value[head_dim], rounded to the cache's type, at `position`. */
@@ -137,6 +138,37 @@ static inline uint32_t tini_attention_last(const tini_attention *a, uint32_t pos
 }
 
 typedef void tini_attention_fn(const tini_kv *kv, const tini_attention *a);
+
+/* A tower's attention by integers is two products of Q8_0, as every other: of keys and the rounded queries, and of values and
+ * the rounded weights. Its cache holds for each key-value head
+ *
+ *     keys    [group of 16 positions][head_dim / 32, rounded up] blocks of a packed tile of Q8_0, positions for rows; elements
+ *             past head_dim are 0
+ *     values  [tile of TINI_WHOLE_TILE positions] tiles of Q8_0: [head_dim / 16, rounded up][positions / 32, rounded up]
+ *             blocks, elements for rows; positions past the last are 0
+ *
+ * each in capacity times tini_kv_place_bytes(TIN_KV_Q8, head_dim). */
+#define TINI_WHOLE_TILE 256u
+
+/* A block of a packed tile of Q8_0 (pack/pack.h), 32-byte aligned: x[i * stride + lane] is input i of row `lane`. */
+typedef void tini_pack_q8_fn(uint8_t *block, const float *x, size_t stride);
+#define TINI_PACKED_Q8 (34u * TINI_TILE)
+
+/* Softmax of a tile of scores, with the largest one and the sum of the weights of the tiles before it.
+ *
+ * scores   [rows][TINI_WHOLE_TILE], of which `count` are of positions
+ * weights  [rows][TINI_WHOLE_TILE / 32]: of count / 32 blocks, rounded up
+ * maximum, sum, alpha  [rows]: -infinity and 0 before the first tile; alpha is what takes outputs so far to the new maximum
+ * scale    positive */
+typedef struct tini_softmax {
+    const float *scores;
+    tini_q8 *weights;
+    float *maximum, *sum, *alpha;
+    uint32_t rows, count;
+    float scale;
+} tini_softmax;
+
+typedef void tini_softmax_fn(const tini_softmax *s);
 
 /* Causal convolution of each channel by itself over `rows` consecutive tokens. A tile is 16 channels.
  *

@@ -105,6 +105,21 @@ TINI_INLINE float tini_exp_below(float x) {
     return tini_float(tini_bits(tini_exp_within(x)) & (0u - (uint32_t)(x >= TINI_EXP_LOWEST)));
 }
 
+/* round(127 * 2^t), for t <= 0; of what is no number, some number. With n = round(t), at least -16, and f = t - n, 127 * 2^f
+ * is 127 and a fit of three terms whose relative error is 1.1e-4. */
+#define TINI_WEIGHT_LOWEST (-16.0f) /* below -8 the result is 0 */
+#define TINI_WEIGHT_P0 (127.0f)
+#define TINI_WEIGHT_P1 (0x1.60300cp+6f)
+#define TINI_WEIGHT_P2 (0x1.ec2b4cp+4f)
+#define TINI_WEIGHT_P3 (0x1.bf1a3ap+2f)
+TINI_INLINE int32_t tini_weight(float t) {
+    t = t < TINI_WEIGHT_LOWEST ? TINI_WEIGHT_LOWEST : t;
+    float shifted = t + TINI_ROUND_F32, f = t - (shifted - TINI_ROUND_F32);
+    float y = ((TINI_WEIGHT_P3 * f + TINI_WEIGHT_P2) * f + TINI_WEIGHT_P1) * f + TINI_WEIGHT_P0;
+    /* The shift drops all but the low bits of `shifted`, which are n's. */
+    return tini_nearest(tini_float(tini_bits(y) + (tini_bits(shifted) << 23)));
+}
+
 /* 2 sqrt(2 / pi), and 0.044715 times that: gelu by tanh, 0.5 x (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3))), is
  * x / (1 + exp(-x (A + B x^2))). */
 #define TINI_GELU_A (0x1.9884540000000p+0f)

@@ -47,8 +47,10 @@ static uint32_t most_states(const tin_model *model, const tin_vision_options *op
 }
 
 static tini_caches vision_caches(const tin_model *model, const tin_vision_options *options) {
-    return (tini_caches){
-        .program = &model->tower, .type = TIN_KV_F16, .context = options->patches, .rows = options->patches};
+    return (tini_caches){.program = &model->tower,
+                         .type = model->tower.whole ? TIN_KV_Q8 : TIN_KV_F16,
+                         .context = options->patches,
+                         .rows = options->patches};
 }
 
 static vision_layout plan_vision(const tin_model *model, const tin_vision_options *options) {

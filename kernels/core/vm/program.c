@@ -196,6 +196,16 @@ static const char *tini_check_attention(const checker *c) {
     return is_f32(c, c->op->in[0], width) && is_f32(c, c->op->out[0], width) ? NULL : "its query does not fit";
 }
 
+static const char *tini_check_kv_whole(const checker *c) {
+    return tini_check_kv_append(c);
+}
+
+static const char *tini_check_attention_whole(const checker *c) {
+    if (!(c->op->f[0] > 0.0f))
+        return "needs a scale above 0";
+    return c->op->u[1] ? "who sees whom among an image's rows is unknown" : tini_check_attention(c);
+}
+
 static const tini_state *state(const checker *c) {
     return c->op->cache < c->p->header->states ? &c->p->states[c->op->cache] : NULL;
 }
@@ -419,7 +429,7 @@ static const char *tini_check_states(const checker *c) {
 /* Which programs may have an op: of text, towers, or both; and of a tower, whether with merged patches. */
 static int of_tower(uint32_t kind) {
     return kind == TINI_OP_PATCHES || kind == TINI_OP_POSITION || kind == TINI_OP_MERGE ||
-           kind == TINI_OP_STATES;
+           kind == TINI_OP_STATES || kind == TINI_OP_KV_WHOLE || kind == TINI_OP_ATTENTION_WHOLE;
 }
 
 static int of_both(uint32_t kind, int merged) {
@@ -456,8 +466,10 @@ static const char *check_rows(const checker *c) {
     uint32_t side = c->p->side, share = side && merged ? side * side : 1;
     if (side ? !of_tower(op->kind) && !of_both(op->kind, merged) : of_tower(op->kind))
         return side ? "has no place in a tower, or not there" : "has no place in a program of text";
-    if (side && (op->kind == TINI_OP_PATCHES || op->kind == TINI_OP_POSITION) && merged)
+    if (side && merged && of_tower(op->kind) && op->kind != TINI_OP_MERGE && op->kind != TINI_OP_STATES)
         return "is for patches that are not merged";
+    if (c->p->whole && (op->kind == TINI_OP_KV_APPEND || op->kind == TINI_OP_ATTENTION))
+        return "has no place where attention is by integers";
     if ((op->kind == TINI_OP_MERGE || op->kind == TINI_OP_STATES) && !merged)
         return "must be marked to make merged patches";
     for (uint32_t k = 0; k < 4; k++)
@@ -550,7 +562,7 @@ static tin_status check_memory(const tini_program *p, tin_error *error) {
 /* Of a tower: the side of what it merges, 1 where nothing is, and the width of its patches. */
 static tin_status read_tower(tini_program *p, tin_error *error) {
     const tini_program_header *h = p->header;
-    p->side = p->patch = 0;
+    p->side = p->patch = p->whole = 0;
     if (!h->ops || (p->ops[h->ops - 1].kind != TINI_OP_LOGITS && p->ops[h->ops - 1].kind != TINI_OP_STATES))
         return tini_fail(error, TIN_ERR_FORMAT, "program.bin ends neither in logits nor in states");
     if (p->ops[h->ops - 1].kind == TINI_OP_LOGITS)
@@ -559,12 +571,14 @@ static tin_status read_tower(tini_program *p, tin_error *error) {
     for (uint32_t k = 0; k < h->ops; k++) {
         const tini_op *op = &p->ops[k];
         if (op->kind == TINI_OP_MERGE)
-            p->side = op->u[0];
+            p->side = op->u[0] <= MAX_SIDE ? (uint16_t)op->u[0] : 0;
+        if (op->kind == TINI_OP_KV_WHOLE || op->kind == TINI_OP_ATTENTION_WHOLE)
+            p->whole = 1;
         if (op->kind == TINI_OP_PATCHES && op->out[0] < h->values)
             p->patch = p->values[op->out[0]].width;
     }
-    if (!p->patch || !p->side || p->side > MAX_SIDE || h->context > TINI_MAX_CHUNK || h->chunk != h->context ||
-        h->states || h->vocab > MAX_DIM)
+    if (!p->patch || !p->side || h->context > TINI_MAX_CHUNK || h->chunk != h->context || h->states ||
+        h->vocab > MAX_DIM)
         return tini_fail(error, TIN_ERR_FORMAT, "program.bin is an impossible tower");
     return TIN_OK;
 }

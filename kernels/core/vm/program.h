@@ -96,7 +96,8 @@ typedef struct tini_program {
     const tini_op *ops;
     const char *names;
     const uint8_t *weights;
-    uint32_t side;  /* of the square of patches that make one state; 0: a program of text */
+    uint16_t side;  /* of the square of patches that make one state; 0: a program of text */
+    uint16_t whole; /* of a tower: whether its attention is by integers */
     uint32_t patch; /* of a tower: floats of a patch */
 } tini_program;
 

@@ -26,6 +26,8 @@
     X(kv_append_q8, avx2)                 \
     X(attention_f16, avx2)                \
     X(attention_q8, avx2)                 \
+    X(pack_q8, avx2)                      \
+    X(softmax_q8, avx2)                   \
     X(conv, avx2)                         \
     X(delta, avx2)
 

@@ -14,6 +14,7 @@
 #include "../scalar/half.h"
 #include "../scalar/tile.h"
 #include "store.h"
+#include "two_blocks.h"
 #include "widen.h"
 
 TINI_REGION_AVX512VNNI
@@ -157,9 +158,11 @@ TINI_INLINE __m512i tini_avx512_dot_total(const tini_avx512_sums *sum, __m512i f
 #define TINI_LEAST 2
 #define TINI_WIDEN tini_avx512_widen
 #define TINI_EVENS 1
+#define TINI_TWO_BLOCKS tini_avx512_two_blocks
 #include "../x86/patch.h"
 #undef TINI_WIDEN
 #undef TINI_EVENS
+#undef TINI_TWO_BLOCKS
 #undef TINI_SET
 #undef TINI_PARTS
 #undef TINI_TILES

@@ -13,9 +13,8 @@ TINI_INLINE __m512 tini_avx512_step(__m512 p, __m512 r, float coefficient) {
 }
 
 TINI_INLINE __m512 tini_avx512_exp(__m512 x) {
-    const __m512 rounder = _mm512_set1_ps(TINI_ROUND_F32);
-    __m512 n = _mm512_mul_ps(x, _mm512_set1_ps(TINI_EXP_LOG2E));
-    n = _mm512_sub_ps(_mm512_add_ps(n, rounder), rounder);
+    __m512 n = _mm512_roundscale_ps(_mm512_mul_ps(x, _mm512_set1_ps(TINI_EXP_LOG2E)),
+                                    _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
     __m512 r = _mm512_sub_ps(x, _mm512_mul_ps(n, _mm512_set1_ps(TINI_EXP_LN2_HIGH)));
     r = _mm512_sub_ps(r, _mm512_mul_ps(n, _mm512_set1_ps(TINI_EXP_LN2_LOW)));
     __m512 p = tini_avx512_step(_mm512_set1_ps(TINI_EXP_P4), r, TINI_EXP_P3);
@@ -24,8 +23,7 @@ TINI_INLINE __m512 tini_avx512_exp(__m512 x) {
     p = tini_avx512_step(p, r, TINI_EXP_P0);
     __m512 y = _mm512_add_ps(_mm512_mul_ps(p, _mm512_mul_ps(r, r)), r);
     y = _mm512_add_ps(y, _mm512_set1_ps(1.0f));
-    __m512i exponent = _mm512_add_epi32(_mm512_cvtps_epi32(n), _mm512_set1_epi32(127));
-    y = _mm512_mul_ps(y, _mm512_castsi512_ps(_mm512_slli_epi32(exponent, 23)));
+    y = _mm512_scalef_ps(y, n);
     __mmask16 above = _mm512_cmp_ps_mask(x, _mm512_set1_ps(TINI_EXP_HIGHEST), _CMP_GT_OQ);
     __mmask16 kept = _mm512_cmp_ps_mask(x, _mm512_set1_ps(TINI_EXP_LOWEST), _CMP_NLT_UQ);
     y = _mm512_mask_mov_ps(y, above, _mm512_set1_ps(TINI_INFINITY));

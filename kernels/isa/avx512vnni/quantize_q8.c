@@ -1,13 +1,52 @@
 #include "../../core/base/region.h"
 #if TIN_HAVE_AVX512VNNI
-#include "rows.h"
+#include "eight.h"
 
 TINI_REGION_AVX512VNNI
+
+/* Eight blocks. */
+static void tini_avx512_quantize(tini_q8 *out, const float *x) {
+    __m512 most[8];
+    TINI_UNROLL
+    for (uint32_t b = 0; b < 8; b++)
+        most[b] = _mm512_max_ps(_mm512_abs_ps(_mm512_loadu_ps(x + 32 * b)),
+                                _mm512_abs_ps(_mm512_loadu_ps(x + 32 * b + 16)));
+    const __m512 amax = tini_avx512_highs(most, _mm512_setzero_ps()), limit = _mm512_set1_ps(127.0f);
+    const __mmask16 some = _mm512_cmp_ps_mask(amax, _mm512_set1_ps(1e-30f), _CMP_GE_OQ);
+    _Alignas(64) float scale[16], inverse[16];
+    _Alignas(64) int32_t sum[16];
+    _mm512_store_ps(scale, _mm512_maskz_div_ps(some, amax, limit));
+    _mm512_store_ps(inverse, _mm512_maskz_div_ps(some, limit, amax));
+    const __m512i flip = _mm512_set1_epi8((char)0x80);
+    __m512i pairs[4], flipped[4];
+    TINI_UNROLL
+    for (uint32_t p = 0; p < 4; p++) {
+        __m512i q[4];
+        TINI_UNROLL
+        for (uint32_t k = 0; k < 4; k++) {
+            const __m512 y = _mm512_set1_ps(inverse[2 * p + k / 2]);
+            q[k] = _mm512_cvtps_epi32(_mm512_mul_ps(_mm512_loadu_ps(x + 64 * p + 16 * k), y));
+        }
+        pairs[p] = tini_avx512_pack(q);
+        flipped[p] = _mm512_xor_si512(pairs[p], flip);
+    }
+    _mm512_store_si512(sum,
+                       _mm512_sub_epi32(tini_avx512_byte_sums(flipped), _mm512_set1_epi32(128 * TINI_BLOCK)));
+    TINI_UNROLL
+    for (uint32_t b = 0; b < 8; b++) {
+        out[b].scale = scale[b];
+        out[b].sum = sum[b];
+        tini_avx512_store_block(out[b].q, pairs, b);
+    }
+}
 
 /* The conversion rounds to nearest even, as tini_nearest does, and no |q| exceeds 127, so packing does not clip. The sum of q
  * is that of q + 128, unsigned, less 32 * 128. */
 void tini_quantize_q8_avx512vnni(tini_q8 *out, const float *x, uint32_t n) {
-    for (uint32_t b = 0; b < n / TINI_BLOCK; b++, x += TINI_BLOCK) {
+    uint32_t b = 0;
+    for (; b + 8 <= n / TINI_BLOCK; b += 8, x += 8 * TINI_BLOCK)
+        tini_avx512_quantize(out + b, x);
+    for (; b < n / TINI_BLOCK; b++, x += TINI_BLOCK) {
         const __m512 low = _mm512_loadu_ps(x), high = _mm512_loadu_ps(x + 16);
         __m512 most = _mm512_max_ps(_mm512_abs_ps(low), _mm512_abs_ps(high));
         __m256 eight = _mm256_max_ps(_mm512_castps512_ps256(most), _mm512_extractf32x8_ps(most, 1));

@@ -22,6 +22,8 @@
     X(rope, avx512vnni)                         \
     X(attention_f16, avx512vnni)                \
     X(attention_q8, avx512vnni)                 \
+    X(pack_q8, avx512vnni)                      \
+    X(softmax_q8, avx512vnni)                   \
     X(conv, avx512vnni)                         \
     X(delta, avx512vnni)
 

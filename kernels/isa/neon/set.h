@@ -26,6 +26,8 @@
     X(kv_append_q8, neon)                 \
     X(attention_f16, neon)                \
     X(attention_q8, neon)                 \
+    X(pack_q8, neon)                      \
+    X(softmax_q8, neon)                   \
     X(conv, neon)                         \
     X(delta, neon)
 

@@ -10,11 +10,8 @@ static uint16_t tini_kv_quantize(int8_t q[TINI_BLOCK], const float *x) {
         amax = tini_abs(x[i]) > amax ? tini_abs(x[i]) : amax;
     uint16_t half;
     float inverse = tini_kv_scale(amax, &half);
-    for (uint32_t i = 0; i < TINI_BLOCK; i++) {
-        float y = x[i] * inverse;
-        y = y > 127.0f ? 127.0f : y;
-        q[i] = (int8_t)tini_nearest(y < -127.0f ? -127.0f : y);
-    }
+    for (uint32_t i = 0; i < TINI_BLOCK; i++)
+        q[i] = (int8_t)tini_kv_round(x[i] * inverse);
     return half;
 }
 

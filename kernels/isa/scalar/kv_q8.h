@@ -46,6 +46,11 @@ TINI_INLINE float tini_kv_scale(float amax, uint16_t *half) {
     return d > 0.0f ? 1.0f / d : 0.0f;
 }
 
+TINI_INLINE int32_t tini_kv_round(float y) {
+    y = y > 127.0f ? 127.0f : y;
+    return tini_nearest(y < -127.0f ? -127.0f : y);
+}
+
 TINI_REGION_END
 
 #endif

@@ -23,6 +23,8 @@
     X(rope, wasmsimd)                         \
     X(kv_append_f16, wasmsimd)                \
     X(attention_f16, wasmsimd)                \
+    X(pack_q8, wasmsimd)                      \
+    X(softmax_q8, wasmsimd)                   \
     X(conv, wasmsimd)                         \
     X(delta, wasmsimd)
 

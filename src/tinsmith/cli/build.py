@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from tinsmith.cli import _budget, _constrained, _recipe
 from tinsmith.cli._command import Args, argument, flag, option
-from tinsmith.cli._types import Device, File, Folder, Format, Whole, base_names
+from tinsmith.cli._types import Device, File, Folder, Format, Whole, Word, base_names
 from tinsmith.errors import InputError
 from tinsmith.format_names import AUTO, DEFAULTS, FORMATS
 from tinsmith.formats.tin import BILL, SOURCE
@@ -44,6 +44,12 @@ PARAMETERS = [
         help="which inputs of a MODEL matter, by tinsmith imatrix",
     ),
     option("--mmproj", File(".gguf"), metavar="F", help="the vision half of a MODEL that is a GGUF file"),
+    option(
+        "--kv",
+        Word(("f16", "q8")),
+        metavar="T",
+        help="keys and values of a MODEL's vision half: f16, or q8 (default of quantized weights)",
+    ),
     flag("--mtp", help="keep a MODEL's layer that predicts a further token: answers take fewer passes"),
     option("--context", Whole(0), default=0, metavar="N", help="tokens a session holds, for a MODEL (0: all)"),
     option("--name", metavar="NAME", help="what the files are called, for a MODEL (default: as the model)"),
@@ -70,13 +76,13 @@ def run(args: Args) -> int:
     devices = [targets.find(name) for name in args.targets]
     if args.source.endswith(".toml"):
         held = (*_constrained.SOURCES, "search")
-        stated = ("formats", "context", "name", "date", "imatrix", "mmproj", "mtp", *held)
+        stated = ("formats", "context", "name", "date", "imatrix", "mmproj", "kv", "mtp", *held)
         if any(getattr(args, name) for name in stated):
             raise InputError(
                 f"{args.source}: a recipe states formats, context and name itself, in [build] and [output], "
                 "a date in [data], what an answer may be in [constraint], and weighs inputs by its training "
-                "data; leave out --format, --context, --name, --date, --imatrix, --mmproj, --mtp, --schema, "
-                "--tools, --grammar, --search"
+                "data; leave out --format, --context, --name, --date, --imatrix, --mmproj, --kv, --mtp, "
+                "--schema, --tools, --grammar, --search"
             )
         budgets = _budget.given(args)
         if budgets:
@@ -124,6 +130,10 @@ def _from_model(args: Args) -> list[Path]:
     path = hub.pull(args.source)
     spec = models.load(path, args.mmproj, mtp=args.mtp)
     spec = replace(spec, chat_template=dated(spec.chat_template, args.date))
+    if args.kv:
+        if spec.vision is None:
+            raise InputError(f"{args.source}: --kv is for a vision half, and it has none; leave it out")
+        spec = replace(spec, vision=replace(spec.vision, kv=args.kv))
     display, out, name = progress.display(), args.out or Path(), args.name or _name(path)
     manifest, bill = shipping.origin(args.source, path, spec, name)
     spec = replace(spec, source=spec.source or manifest["base"]["sha256"])

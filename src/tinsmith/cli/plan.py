@@ -95,7 +95,7 @@ def _lines(plan: Plan) -> list[str]:
                 (
                     "image",
                     memory.vision,
-                    "the tower's at work on one, tin_vision_size; a picture's pixels come besides",
+                    f"the tower's at work on one, its keys and values {memory.vision_kv}; pixels come besides",
                 )
             ]
             if memory.vision

@@ -16,6 +16,7 @@ _IN_PLACE = {
     "MATMUL": 1,
     "GATED": 0,
     "ATTENTION": 0,
+    "ATTENTION_WHOLE": 0,
     "ADD": 0,
     "SCALE": 0,
     "EXPERT_SUM": 2,
@@ -23,6 +24,8 @@ _IN_PLACE = {
 }
 # Ops that must see every row, since later tokens read what they keep.
 _REMEMBERS = ("KV_APPEND", "CONV", "DELTA", "SCAN")
+# How a tower's ops on its cache are called where they are by integers.
+_WHOLE = {"KV_APPEND": "KV_WHOLE", "ATTENTION": "ATTENTION_WHOLE"}
 _Q8_BLOCK, _Q8_BYTES = 32, 40
 
 
@@ -100,6 +103,24 @@ def _quantize(ops: list[Op], quantized: dict[Value, Value], source: Value) -> Va
     else:
         ops.append(Op("QUANTIZE", [source], [out]))
     return out
+
+
+def makes_keys_of_integers(graph: Graph) -> bool:
+    """Whether every matrix that makes a cache's keys and values, and the queries of them, reads integers."""
+    maker = {value: op for op in graph.ops for value in op.outputs if op.kind != "ROPE"}
+    kept = [maker[value] for op in graph.ops if op.kind in _WHOLE for value in op.inputs if value is not None]
+    return bool(kept) and all(op.kind == "MATMUL" and _reads_q8(graph, op) for op in kept)
+
+
+def attend_by_integers(graph: Graph) -> None:
+    """Of a tower: all rows' keys and values as int8, and its attention by products of integers."""
+    for op in graph.ops:
+        if op.kind in _WHOLE:
+            op.kind, op.u = _WHOLE[op.kind], op.u[:1]
+
+
+def attends_by_integers(graph: Graph) -> bool:
+    return any(op.kind == "ATTENTION_WHOLE" for op in graph.ops)
 
 
 def mark_logit_rows(graph: Graph) -> None:

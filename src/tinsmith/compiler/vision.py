@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from tinsmith import _core
-from tinsmith.compiler.passes import lower
+from tinsmith.compiler.passes import attend_by_integers, attends_by_integers, lower, makes_keys_of_integers
 from tinsmith.compiler.program import Program, write_program
 from tinsmith.compiler.weights import pack_weights
 from tinsmith.errors import UnsupportedError
@@ -56,6 +56,8 @@ def compile_vision(vision: Vision) -> tuple[Graph, Program]:
         raise UnsupportedError(f"images of {most} patches; the native runtime takes at most {_core.MAX_CHUNK}")
     graph, states = graph_of(vision)
     lower(graph)
+    if (vision.kv or ("q8" if makes_keys_of_integers(graph) else "f16")) == "q8":
+        attend_by_integers(graph)
     return graph, write_program(graph, vocab=states.width, context=most, chunk=most)
 
 
@@ -94,4 +96,5 @@ def vision_entries(
         (WEIGHTS, tin.Pieces(program.weight_bytes, pack_weights(graph, program, advance))),
         *pictures_entries(vision, tokenizer).items(),
     ]
-    return entries, {"vision": to_facts(vision) | {"patches": most}}
+    kv = {"kv": "q8"} if attends_by_integers(graph) else {}
+    return entries, {"vision": to_facts(vision) | {"patches": most} | kv}

@@ -158,13 +158,23 @@ def kv_bytes(program: Listing, context: int, chunk: int, kv: str) -> int:
     return total
 
 
+def tower_kv(tower: Listing) -> str:
+    """How its keys and values are kept while it sees an image, of KV_TYPES."""
+    return "q8" if any(step.kind == "ATTENTION_WHOLE" for step in tower.ops) else "f16"
+
+
 def vision_bytes(tower: Listing, patches: int = 0) -> int:
     """tin_vision_size: of images of so many patches, 0 for the model's most (kernels/core/vision/tower.c)."""
     patches = patches or tower.context
     side = next((step.u[0] for step in tower.ops if step.kind == "MERGE"), 1)
     room = _aligned(_core.VISION_ROOM) + _aligned(8 * len(tower.caches))
     room += _pass_bytes(tower, patches, patches // side**2)
-    return room + _aligned(kv_bytes(tower, patches, patches, "f16"))
+    if tower_kv(tower) == "q8":  # heads are filled up to whole blocks
+        caches = [
+            replace(cache, head_dim=-(-cache.head_dim // _Q8_BLOCK) * _Q8_BLOCK) for cache in tower.caches
+        ]
+        tower = replace(tower, caches=caches)
+    return room + _aligned(kv_bytes(tower, patches, patches, tower_kv(tower)))
 
 
 def states_bytes(program: Listing) -> int:
@@ -175,9 +185,10 @@ def states_bytes(program: Listing) -> int:
 @dataclass(frozen=True)
 class Memory:
     """Bytes on a device. file: of the tin; weights and tables of it: what is read at run time, a tower's with
-    them. model: the loaded model's own. vision: what an image takes on its way through the tower. firmware:
-    what an image of firmware keeps besides, its stack among it. code: of the runtime, about. ram: of all that
-    must be in memory; storage: of the file."""
+    them. model: the loaded model's own. vision: what an image takes on its way through the tower; vision_kv:
+    how its keys and values are kept, of KV_TYPES, empty without a tower. firmware: what an image of firmware
+    keeps besides, its stack among it. code: of the runtime, about. ram: of all that must be in memory; storage:
+    of the file."""
 
     file: int
     weights: int
@@ -185,6 +196,7 @@ class Memory:
     model: int
     session: Session
     vision: int
+    vision_kv: str
     firmware: int
     code: int
     ram: int
@@ -220,6 +232,7 @@ def of(contents: Contents, options: Options, *, arch: str, in_place: bool, firmw
         model=_core.MODEL_ROOM,
         session=planned,
         vision=vision,
+        vision_kv=tower_kv(contents.tower) if contents.tower else "",
         firmware=own,
         code=code,
         ram=held + _core.MODEL_ROOM + planned.bytes + vision + own,
