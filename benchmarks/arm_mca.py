@@ -8,14 +8,17 @@ a cycle than memory gives.
 
 Models. LLVM has none of its own for Cortex-A76: it takes Cortex-A57's, an older core with three decoders.
 Neoverse N1 is the server form of Cortex-A76, with the same pipelines, so `neoverse-n1` is the one to read for
-neondot; `cortex-a72` (Cortex-A57's model as well) for neon, which is what such a core runs.
+neondot; `cortex-a72` (Cortex-A57's model as well) for neon, which is what such a core runs. Neoverse N2 is the
+server form of Cortex-A710, with two vector pipes too, and has the int8 matrices of neoni8mm.
 
-Peaks. Cortex-A76 begins two 128-bit SDOT a cycle: 32 multiply-adds. Without them, SMULL and SMLAL go to one
-pipe of two, 8 multiply-adds each: 8 a cycle; the other pipe adds pairs (SADALP) meanwhile.
+Peaks. Cortex-A76 begins two 128-bit SDOT a cycle: 32 multiply-adds; Cortex-A710 two SMMLA: 64. Without them,
+SMULL and SMLAL go to one pipe of two, 8 multiply-adds each: 8 a cycle; the other pipe adds pairs (SADALP)
+meanwhile.
 
 `ratio` is cycles over the peak's. The two vector pipes also do the float32 steps of the bit contract, unfused:
 a product of scales, a conversion, a multiply and an add for each output and 32 inputs, one for every two SDOT.
-`contract_ratio` is what those and the multiplies alone would take, so neondot can't come below 1.5.
+`contract_ratio` is what those and the multiplies alone would take: neondot can't come below 1.5, nor neoni8mm
+below 2.
 """
 
 from __future__ import annotations
@@ -27,6 +30,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +46,14 @@ void prompt(const tini_matmul *m, uint32_t k) {{
 void decode(const tini_matmul *m, uint32_t k) {{ tini_neondot_stream(m, k, 0, TINI_FORMAT_{0}); }}
 TINI_REGION_END
 """,
+    "neoni8mm": """#include "isa/neoni8mm/blocks.h"
+TINI_REGION_NEONI8MM
+void prompt(const tini_matmul *m, uint32_t k) {{
+    tini_neoni8mm_panel(m, k, 1, 0, TINI_NEONI8MM_PAIRS, TINI_FORMAT_{0});
+}}
+void decode(const tini_matmul *m, uint32_t k) {{ tini_neoni8mm_stream(m, k, 0, TINI_FORMAT_{0}); }}
+TINI_REGION_END
+""",
     "neon": """#include "isa/neon/blocks.h"
 TINI_REGION_NEON
 void prompt(const tini_matmul *m, uint32_t k) {{ tini_neon_patch(m, k, 1, 0, 1, 4, TINI_FORMAT_{0}); }}
@@ -49,10 +61,17 @@ void decode(const tini_matmul *m, uint32_t k) {{ tini_neon_patch(m, k, 0, 0, 2, 
 TINI_REGION_END
 """,
 }
-MULTIPLIES = {"neondot": {"sdot"}, "neon": {"smull", "smull2", "smlal", "smlal2"}}
-MULTIPLY_ADDS = {"neondot": 16, "neon": 8}  # of one such instruction
-A_CYCLE = {"neondot": 32, "neon": 8}
-MODELS = {"neondot": ("neoverse-n1", "cortex-a76"), "neon": ("neoverse-n1", "cortex-a72")}
+MULTIPLIES = {  # and the multiply-adds of one
+    "neondot": {"sdot": 16},
+    "neoni8mm": {"sdot": 16, "usdot": 16, "smmla": 32, "usmmla": 32},
+    "neon": {"smull": 8, "smull2": 8, "smlal": 8, "smlal2": 8},
+}
+A_CYCLE = {"neondot": 2, "neoni8mm": 2, "neon": 1}  # of these instructions
+MODELS = {
+    "neondot": ("neoverse-n1", "cortex-a76"),
+    "neoni8mm": ("neoverse-n2",),
+    "neon": ("neoverse-n1", "cortex-a72"),
+}
 
 
 def newest_mca() -> tuple[str, str]:
@@ -93,7 +112,7 @@ def functions(text: str) -> dict[str, list[str]]:
     return bodies
 
 
-def hot_loop(lines: list[str], multiplies: set[str]) -> list[str]:
+def hot_loop(lines: list[str], multiplies: Iterable[str]) -> list[str]:
     """The innermost loop with the most multiplies."""
     labels = {line[:-1]: at for at, line in enumerate(lines) if line.endswith(":")}
     loops = []
@@ -108,7 +127,7 @@ def hot_loop(lines: list[str], multiplies: set[str]) -> list[str]:
 
 def cycles(mca: str, model: str, loop: list[str]) -> float:
     """A loop's cycles an iteration, in a long run."""
-    options = ["-mtriple=aarch64-linux-gnu", f"-mcpu={model}", "-mattr=+dotprod", "-instruction-info=0"]
+    options = ["-mtriple=aarch64-linux-gnu", f"-mcpu={model}", "-mattr=+dotprod,+i8mm", "-instruction-info=0"]
     text = "\n".join(loop) + "\n"
     totals = []
     for iterations in (ITERATIONS, 2 * ITERATIONS):
@@ -128,9 +147,9 @@ def measure(mca: str, isa: str, name: str, show: bool) -> list[dict[str, Any]]:
         loop = hot_loop(lines, MULTIPLIES[isa])
         words = [line.split()[0] for line in loop]
         multiplies = sum(word in MULTIPLIES[isa] for word in words)
-        work = multiplies * MULTIPLY_ADDS[isa]
+        work = sum(MULTIPLIES[isa].get(word, 0) for word in words)
         floats = 4 * work / 32 / 4  # steps of four outputs at once, for each 32 inputs
-        peak = work / A_CYCLE[isa]
+        peak = multiplies / A_CYCLE[isa]
         least = max(peak, (multiplies + floats) / 2)
         if show:
             print(f"# {isa} {name} {use}", *loop, sep="\n", file=sys.stderr)
@@ -147,7 +166,7 @@ def measure(mca: str, isa: str, name: str, show: bool) -> list[dict[str, Any]]:
                     "multiply_adds": work,
                     "cycles": taken,
                     "cycles_a_multiply_add": round(taken / work, 5),
-                    "peak": 1 / A_CYCLE[isa],
+                    "peak": peak / work,
                     "ratio": round(taken / peak, 3),
                     "contract_ratio": round(least / peak, 3),
                 }

@@ -1,6 +1,6 @@
 /* Matmul with 8-bit activations by SMMLA: two rows' eight inputs times two columns' eight inputs, added into four
  * int32. Two groups of four inputs, zipped by 32-bit lanes, are eight inputs of two rows. A single column goes by dot
- * product. Bytes of 8 bits stay unsigned: USMMLA and USDOT take them.
+ * product. Bytes of 8 bits stay unsigned: USMMLA and USDOT take them. Formats with a minimum are not here (set.h).
  *
  * Bits equal the scalar's: integer sums are exact (those of 8 bits reach 32 * 255 * 127 = 1,036,320, below 2^22), and lanes hold
  * (row, column) pairs, each with its own product of scales, multiply and add (../neon/weights.h). */
@@ -10,7 +10,7 @@
 #include "../neon/store.h"
 #include "../neon/weights.h"
 
-enum { TINI_NEONI8MM_PAIRS = 4 };
+enum { TINI_NEONI8MM_PAIRS = 6 };
 
 TINI_REGION_NEONI8MM
 
@@ -21,7 +21,7 @@ TINI_INLINE uint32_t tini_neoni8mm_offset(const int format) {
 /* Four rows of a sub-block: rows 2i and 2i + 1 in pair i, their inputs 8k .. 8k + 7 in w[i][k]. */
 typedef struct tini_neoni8mm_block {
     int8x16_t w[2][4];
-    float32x4_t d[2], minimum[2]; /* [row 0, row 0, row 1, row 1] */
+    float32x4_t d[2]; /* [row 0, row 0, row 1, row 1] */
 } tini_neoni8mm_block;
 
 TINI_INLINE tini_neoni8mm_block tini_neoni8mm_load(const uint8_t *p, uint32_t s, uint32_t quarter,
@@ -35,10 +35,6 @@ TINI_INLINE tini_neoni8mm_block tini_neoni8mm_load(const uint8_t *p, uint32_t s,
     }
     block.d[0] = vzip1q_f32(four.d, four.d);
     block.d[1] = vzip2q_f32(four.d, four.d);
-    if (tini_kind_of(format).halves == 4) {
-        block.minimum[0] = vzip1q_f32(four.minimum, four.minimum);
-        block.minimum[1] = vzip2q_f32(four.minimum, four.minimum);
-    }
     return block;
 }
 
@@ -72,11 +68,6 @@ TINI_INLINE void tini_neoni8mm_add_block(float32x4_t acc[2], const tini_neoni8mm
                 sum = vmmlaq_s32(sum, block->w[pair][k], q[k]);
         }
         acc[pair] = vaddq_f32(acc[pair], vmulq_f32(tini_neon_exact(sum), vmulq_f32(block->d[pair], scale)));
-        if (tini_kind_of(format).halves == 4) {
-            int32x4_t sums = tini_neoni8mm_both((uint32_t)x->sum, (uint32_t)y->sum);
-            float32x4_t total = vmulq_f32(scale, vcvtq_f32_s32(sums));
-            acc[pair] = vaddq_f32(acc[pair], vmulq_f32(block->minimum[pair], total));
-        }
     }
 }
 
@@ -166,9 +157,9 @@ TINI_INLINE void tini_neoni8mm_matmul_q8(const tini_matmul *m, uint32_t tile, ui
         for (; t + 2 * TINI_NEONI8MM_PAIRS <= m->rows; t += 2 * TINI_NEONI8MM_PAIRS)
             for (uint32_t quarter = 0; quarter < 4; quarter++)
                 tini_neoni8mm_panel(m, tile, quarter, t, TINI_NEONI8MM_PAIRS, format);
-        for (; t + 2 <= m->rows; t += 2)
+        for (; t + 4 <= m->rows; t += 4)
             for (uint32_t quarter = 0; quarter < 4; quarter++)
-                tini_neoni8mm_panel(m, tile, quarter, t, 1, format);
+                tini_neoni8mm_panel(m, tile, quarter, t, 2, format);
         for (; t < m->rows; t++)
             tini_neoni8mm_stream(m, tile, t, format);
     }
