@@ -1,6 +1,6 @@
 """Draws handwritten digits as pictures, one alone or five in a row, and what they say.
 
-    python sample.py --out data [--seed 1] [--strings 10000]
+    python sample.py --out data [--seed 1] [--strings 25000]
 
 takes the 1,797 digits that scikit-learn ships (the test part of the UCI set Optical Recognition of Handwritten
 Digits: 8 x 8 pixels of 17 levels); writes train.jsonl, validation.jsonl, test.jsonl and pictures/. Every sheet
@@ -106,7 +106,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--out", type=Path, default=Path("data"), help="the folder to write")
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--strings", type=int, default=10000, help="of five digits, to learn from")
+    parser.add_argument("--strings", type=int, default=25000, help="of five digits, to learn from")
     options = parser.parse_args(arguments)
     made = write(options.out, options.seed, options.strings)
     print(f"{options.out}: {', '.join(f'{count:,} {split}' for split, count in made.items())}")

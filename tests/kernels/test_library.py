@@ -439,7 +439,7 @@ def test_a_program_has_no_pictures_where_it_calls_for_none(prefix: Path, tmp_pat
 @pytest.mark.parametrize("prefix", ["shared"], indirect=True)
 def test_the_stripped_library_is_small(prefix: Path) -> None:
     """With the kernels of every instruction set."""
-    assert library(prefix).stat().st_size <= 606_000  # of it attention by integers 25,000
+    assert library(prefix).stat().st_size <= 611_000  # of it attention by integers 25,000
 
 
 def test_the_stripped_library_is_small_on_arm(amalgam: Path, tmp_path: Path) -> None:

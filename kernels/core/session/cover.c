@@ -3,9 +3,6 @@
 
 TINI_REGION_COLD
 
-#define FNV_BASIS 2166136261u
-#define FNV_PRIME 16777619u
-
 static int is_known(const tini_automaton *answers, uint32_t word) {
     uint32_t low = 0, high = answers->header->words;
     while (low < high) {
@@ -85,22 +82,22 @@ static int next_raw(json_scan *s, uint8_t *byte) {
 
 /* The text that begins here, to its closing quote. */
 static json_text read_json_text(json_scan *s) {
-    json_text t = {.key = FNV_BASIS};
-    uint32_t word = FNV_BASIS;
+    json_text t = {.key = TINI_FNV_BASIS};
+    uint32_t word = TINI_FNV_BASIS;
     int within = 0, open = 1;
     for (uint8_t byte; open && next_raw(s, &byte);) {
         open = byte != '"';
         if (byte == '\\') {
             t.skipped = 1;
-            t.key = (t.key ^ byte) * FNV_PRIME;
+            t.key = (t.key ^ byte) * TINI_FNV_PRIME;
             next_raw(s, &byte);
         }
         uint8_t folded = open ? tini_folded(byte) : 0;
         if (open)
-            t.key = (t.key ^ byte) * FNV_PRIME;
+            t.key = (t.key ^ byte) * TINI_FNV_PRIME;
         if (folded) {
-            word = (within ? word : FNV_BASIS) ^ folded;
-            word *= FNV_PRIME;
+            word = (within ? word : TINI_FNV_BASIS) ^ folded;
+            word *= TINI_FNV_PRIME;
         } else if (within) {
             t.skipped |= t.count == TINI_COVER_WORDS;
             if (!t.skipped)
@@ -109,7 +106,7 @@ static json_text read_json_text(json_scan *s) {
         within = folded != 0;
     }
     t.skipped |= open;
-    t.key = (t.key ^ (s->depth & 0xFF)) * FNV_PRIME;
+    t.key = (t.key ^ (s->depth & 0xFF)) * TINI_FNV_PRIME;
     return t;
 }
 

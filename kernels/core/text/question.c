@@ -3,9 +3,6 @@
 
 TINI_REGION_COLD
 
-#define FNV_BASIS 2166136261u
-#define FNV_PRIME 16777619u
-
 /* What begins a user's content, and then what begins a tool's, which some templates have the user say. */
 static const uint8_t openings[] = {TINI_TURN_OPEN_USER,  TINI_TURN_FIRST_USER, TINI_TURN_START,
                                    TINI_TURN_END_SYSTEM, TINI_TURN_OPEN_TOOL,  TINI_TURN_BETWEEN_TOOLS};
@@ -36,12 +33,12 @@ static int next_byte(tini_words *r, uint8_t *byte) {
 }
 
 int tini_words_next(tini_words *r, uint32_t *word) {
-    uint32_t hash = FNV_BASIS;
+    uint32_t hash = TINI_FNV_BASIS;
     uint8_t byte;
     int any = 0;
     while (next_byte(r, &byte)) {
         if (byte) {
-            hash = (hash ^ byte) * FNV_PRIME;
+            hash = (hash ^ byte) * TINI_FNV_PRIME;
             any = 1;
         } else if (any) {
             break;

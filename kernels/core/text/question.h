@@ -9,6 +9,10 @@
 
 #include "turns.h"
 
+/* FNV-1a of 32 bits. */
+#define TINI_FNV_BASIS 2166136261u
+#define TINI_FNV_PRIME 16777619u
+
 /* What is left to read: of tokens, or where `text` is not NULL of its bytes. */
 typedef struct tini_words {
     const tini_tokenizer *tokenizer;

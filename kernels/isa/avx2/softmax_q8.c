@@ -19,7 +19,7 @@ TINI_INLINE void tini_avx2_narrow(int8_t *to, const tini_avx2_int32s q[4]) {
 #define TINI_LANES_SOFTMAX tini_avx2_softmax
 #define TINI_LANES_EXP tini_avx2_exp
 #define TINI_LANES_MAX _mm256_max_ps
-#define TINI_LANES_NARROW tini_avx2_narrow
+#define TINI_LANES_NARROW(to, q) tini_avx2_narrow(to, (const tini_avx2_int32s *)(q))
 #include "../../core/base/softmax_lanes.h"
 #undef TINI_LANES
 #undef TINI_LANES_SOFTMAX
