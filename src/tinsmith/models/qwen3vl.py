@@ -51,7 +51,7 @@ class Qwen3Vl(Qwen3):
 
     def more_from_hf(self, fields: Fields, rope: Fields) -> dict[str, Any]:
         vision = fields.get("vision_config")
-        deep = len(_tower_s(fields, vision)) if vision is not None else fields.count_or_0(_DEEP)
+        deep = len(_tower_layers(fields, vision)) if vision is not None else fields.count_or_0(_DEEP)
         return {"sections": sections_of(rope, "mrope_section", 3, _SECTIONS), "deep": deep}
 
     def more_to_hf(self, h: Qwen3VlHyper) -> dict[str, Any]:
@@ -101,7 +101,7 @@ class Qwen3Vl(Qwen3):
         return g.given(x, layer + 1) if layer < h.deep else x
 
 
-def _tower_s(fields: Fields, vision: Any) -> list[Any]:
+def _tower_layers(fields: Fields, vision: Any) -> list[Any]:
     """The tower's layers whose states are taken."""
     layers = vision.get(_DEEP_LAYERS) if isinstance(vision, Mapping) else None
     if not isinstance(layers, list):
