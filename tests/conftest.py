@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from tinsmith import hub
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
 
 pytest_plugins = ("proofs",)  # in tests/models/
 
@@ -30,6 +36,23 @@ def base_gguf() -> Path:
     """SmolLM2-135M-Instruct (Q4_1): TINSMITH_BASE_GGUF if set, else pulled into the usual cache."""
     given = os.environ.get("TINSMITH_BASE_GGUF")
     return Path(given) if given else hub.pull("smollm2-135m-instruct")
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """Debian's Chromium, driven by playwright."""
+    # One a module: as long as playwright runs, no other test of this thread can run a loop of asyncio's.
+    from playwright.sync_api import sync_playwright
+
+    program = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if program is None:
+        if os.environ.get("CI"):
+            pytest.fail("chromium is missing; install it, so that the page is tried")
+        pytest.skip("chromium is not installed")
+    with sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=program, args=["--no-sandbox"])
+        yield browser
+        browser.close()
 
 
 # Reasons that a machine may have for skipping a test; any other fails the run where CI is set.

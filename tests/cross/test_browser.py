@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import html
 import http.server
 import json
-import re
 import shutil
-import subprocess
 import threading
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
 import pytest
+from playwright.sync_api import Browser
 from test_cross_verify import sealed
 
 import tinsmith
@@ -56,21 +54,13 @@ def address(tmp_path_factory: pytest.TempPathFactory, tiny_tin: Path) -> Iterato
 
 @pytest.mark.slow
 def test_a_page_gives_the_bits_and_the_words_of_this_machine(
-    address: str, tiny_tin: Path, tmp_path: Path
+    browser: Browser, address: str, tiny_tin: Path
 ) -> None:
-    chromium = shutil.which("chromium")
-    if chromium is None:
-        pytest.skip("chromium is not installed (Debian: apt-get install chromium)")
-    flags = ["--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path}"]
-    done = subprocess.run(
-        [chromium, *flags, "--virtual-time-budget=60000", "--dump-dom", address],
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
-    shown = re.search(r'<pre id="result">(.*?)</pre>', done.stdout, flags=re.S)
-    assert shown and shown[1], done.stdout + done.stderr
-    printed = json.loads(html.unescape(shown[1]))
+    page = browser.new_page()
+    page.goto(address)
+    page.wait_for_function("document.getElementById('result').textContent", timeout=300_000)
+    printed = json.loads(page.text_content("#result") or "")
+    page.close()
     assert printed.get("found") == sealed(tiny_tin), printed
     assert printed["isa"] == "wasmsimd"
     messages = [{"role": "user", "content": "Turn on the light"}]

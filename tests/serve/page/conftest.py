@@ -1,9 +1,7 @@
-"""Debian's Chromium, driven by playwright, on the page that a server of two tiny models serves."""
+"""The page that a server of two tiny models serves."""
 
 from __future__ import annotations
 
-import os
-import shutil
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -11,7 +9,7 @@ from pathlib import Path
 import pytest
 import random_adapters
 from desk import Desk, served
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser
 from tiny_models import tiny_spec
 from transformers_models import CHATML
 
@@ -23,20 +21,6 @@ from tinsmith.models import family
 from tinsmith.train import adapter_tin
 
 CONTEXT = 16384
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    # One a module: as long as playwright runs, no other test of this thread can run a loop of asyncio's.
-    program = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    if program is None:
-        if os.environ.get("CI"):
-            pytest.fail("chromium is missing; install it, so that the page is tried")
-        pytest.skip("chromium is not installed")
-    with sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=program, args=["--no-sandbox"])
-        yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="session")
