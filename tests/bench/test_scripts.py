@@ -47,7 +47,7 @@ def test_start_times_a_c_program(tin: Path) -> None:
 def test_imports_says_what_the_wheel_costs() -> None:
     document = printed("imports.py", "--repeat", "1")
     # A third of it are the C sources, which builds for other devices take.
-    assert document["wheel_bytes"] < 2_600_000
+    assert document["wheel_bytes"] < 2_700_000
     assert {"bare_ms", "runtime_ms", "load_ms", "help_ms", "verb_help_ms", "complete_verb_ms"} <= set(document)
 
 

@@ -60,7 +60,7 @@ def _run(folder: Path) -> None:
         "only", Nothing, Text, lambda run, needs: {"value": 2}, lambda run, needs: Made([], Text("x" * 9000))
     )
     with opened(loaded, folder, PlainDisplay()) as run:
-        run.state = {"stages": {}}
+        run.state |= {"stages": {}}
         run.update([stage], ["only"])
 
 

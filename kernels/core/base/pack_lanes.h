@@ -7,7 +7,7 @@
 
 TINI_INLINE void TINI_LANES_PACK(uint8_t *block, const float *x, size_t stride) {
     typedef TINI_LANES loose __attribute__((aligned(4), may_alias));
-    typedef __typeof__((TINI_LANES){0} < (TINI_LANES){0}) bits;
+    typedef uint32_t bits __attribute__((vector_size(sizeof(TINI_LANES))));
     enum { WIDTH = sizeof(TINI_LANES) / 4 };
     for (uint32_t lane = 0; lane < TINI_TILE; lane += WIDTH, x += WIDTH) {
         const TINI_LANES none = {0};
@@ -29,7 +29,7 @@ TINI_INLINE void TINI_LANES_PACK(uint8_t *block, const float *x, size_t stride) 
                 y = TINI_LANES_MAX(y, none - 127.0f) + TINI_ROUND_F32;
                 four |= ((bits)y & 0xff) << (8 * k);
             }
-            four ^= (int32_t)0x80808080;
+            four ^= 0x80808080u;
             memcpy(block + 2 * TINI_TILE + 16 * i + 4 * lane, &four, sizeof four);
         }
     }

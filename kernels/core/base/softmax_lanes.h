@@ -9,7 +9,7 @@
 
 TINI_INLINE void TINI_LANES_SOFTMAX(const tini_softmax *s) {
     typedef TINI_LANES loose __attribute__((aligned(4), may_alias));
-    typedef __typeof__((TINI_LANES){0} < (TINI_LANES){0}) bits;
+    typedef uint32_t bits __attribute__((vector_size(sizeof(TINI_LANES))));
     enum { WIDTH = sizeof(TINI_LANES) / 4, PARTS = TINI_BLOCK / WIDTH, BLOCKS = TINI_WHOLE_TILE / TINI_BLOCK };
     const uint32_t blocks = (s->count + TINI_BLOCK - 1) / TINI_BLOCK, over = s->count % TINI_BLOCK;
     const float factor = s->scale * TINI_EXP_LOG2E;
@@ -53,9 +53,10 @@ TINI_INLINE void TINI_LANES_SOFTMAX(const tini_softmax *s) {
                 sum += q[k];
             }
             weights[b].scale = power[b];
-            weights[b].sum = 0;
+            uint32_t whole = 0;
             for (uint32_t i = 0; i < WIDTH; i++)
-                weights[b].sum += sum[i];
+                whole += sum[i];
+            weights[b].sum = (int32_t)whole;
             TINI_LANES_NARROW(weights[b].q, q);
             s->sum[r] = s->sum[r] + weights[b].scale * (float)weights[b].sum;
         }

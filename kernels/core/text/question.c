@@ -74,10 +74,14 @@ static uint32_t opened(const tini_turns *turns, uint32_t text, tini_words prompt
     uint32_t first = turns->first[text], k = turns->first[text + 1], length = 0, word;
     *content = prompt;
     content->at = at + 1;
-    if (k > first && turns->parts[k - 1].token < 0 && !read_on(content, words_of_part(turns, --k), &length))
-        return 0;
-    while (k > first && prompt.tokens[at] == turns->parts[--k].token) {
+    if (k > first && turns->parts[k - 1].token < 0) {
+        k--;
+        if (!read_on(content, words_of_part(turns, k), &length))
+            return 0;
+    }
+    while (k > first && prompt.tokens[at] == turns->parts[k - 1].token) {
         length++;
+        k--;
         if (k == first)
             return length;
         uint32_t begin = at;

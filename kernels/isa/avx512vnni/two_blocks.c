@@ -27,14 +27,14 @@ TINI_INLINE tini_avx512_tile tini_avx512_load_tile(const uint8_t *p) {
 /* The tile times `columns` rows of x. begin [row][block]: what the weights' offset of 128 takes off the sums, which begin with
  * it; in memory, where a register is filled from without a detour. Bits equal the scalar's as in blocks.h. */
 TINI_INLINE void tini_avx512_tile_rows(const tini_avx512_tile *w, const tini_matmul *m, uint32_t t,
-                                       const int32_t (*begin)[2], float *out, const uint32_t columns) {
+                                       const int32_t *begin, float *out, const uint32_t columns) {
     __m512i sum[4][2];
     const tini_q8 *x[4];
     TINI_UNROLL
     for (uint32_t c = 0; c < columns; c++) {
         x[c] = tini_row_q8(m, t + c);
-        sum[c][0] = _mm512_set1_epi32(begin[c][0]);
-        sum[c][1] = _mm512_set1_epi32(begin[c][1]);
+        sum[c][0] = _mm512_set1_epi32(begin[2 * c + 0]);
+        sum[c][1] = _mm512_set1_epi32(begin[2 * c + 1]);
     }
     TINI_UNROLL
     for (uint32_t i = 0; i < 8; i++) {
@@ -62,23 +62,23 @@ TINI_INLINE void tini_avx512_tile_rows(const tini_avx512_tile *w, const tini_mat
 
 uint32_t tini_avx512_two_blocks(const tini_matmul *m, uint32_t tile, uint32_t tile_end) {
     enum { ROWS = 32 };
-    int32_t begin[ROWS][2];
+    int32_t begin[2 * ROWS];
     const uint32_t whole = m->outputs / TINI_TILE, end = tile_end < whole ? tile_end : whole;
     for (uint32_t from = 0; from < m->rows; from += ROWS) {
         const uint32_t rows = m->rows - from < ROWS ? m->rows - from : ROWS;
         for (uint32_t t = 0; t < rows; t++) {
             const tini_q8 *x = tini_row_q8(m, from + t);
-            begin[t][0] = -128 * x[0].sum;
-            begin[t][1] = -128 * x[1].sum;
+            begin[2 * t] = -128 * x[0].sum;
+            begin[2 * t + 1] = -128 * x[1].sum;
         }
         for (uint32_t k = tile; k < end; k++) {
             const tini_avx512_tile w = tini_avx512_load_tile(m->weights + (size_t)k * 2 * TINI_PACKED_Q8);
             float *out = m->out + from * m->out_stride + k * TINI_TILE;
             uint32_t t = 0;
             for (; t + 4 <= rows; t += 4)
-                tini_avx512_tile_rows(&w, m, from + t, begin + t, out + t * m->out_stride, 4);
+                tini_avx512_tile_rows(&w, m, from + t, begin + 2 * t, out + t * m->out_stride, 4);
             for (; t < rows; t++)
-                tini_avx512_tile_rows(&w, m, from + t, begin + t, out + t * m->out_stride, 1);
+                tini_avx512_tile_rows(&w, m, from + t, begin + 2 * t, out + t * m->out_stride, 1);
         }
     }
     return tile < end ? end : tile;
