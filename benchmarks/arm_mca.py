@@ -92,7 +92,7 @@ def assembly(isa: str, name: str) -> str:
         source, output = Path(folder, "loops.c"), Path(folder, "loops.s")
         source.write_text(SOURCES[isa].format(name.upper()))
         command = [sys.executable, "-m", "ziglang", "cc", "-target", "aarch64-linux-musl", "-mcpu=cortex_a76"]
-        flags = ["-std=c11", "-O3", "-ffp-contract=off", f"-I{KERNELS}", "-S", "-o", output, source]
+        flags = ["-std=c11", "-O3", "-ffp-contract=off", f"-I{KERNELS}", "-S", "-o", str(output), str(source)]
         done = subprocess.run([*command, *flags], capture_output=True, text=True)
         if done.returncode:
             sys.exit(done.stderr)

@@ -73,8 +73,11 @@ def seconds(model: _core.Model, count: int, tokens: int, lookup: int) -> tuple[f
         session.generate(tokens, lookup)
     answers: list[list[int]] = [[] for _ in sessions]
     begun = time.process_time()
-    while not all(session.finish() for session in sessions):
-        for session, event, answer in zip(sessions, batch.step(), answers, strict=True):
+    events = [_core.STEP_TOKEN]
+    # The last tokens of an answer, guessed together, come one by one after its finish is known.
+    while _core.STEP_TOKEN in events or not all(session.finish() for session in sessions):
+        events = batch.step()
+        for session, event, answer in zip(sessions, events, answers, strict=True):
             if event == _core.STEP_TOKEN:
                 answer.append(session.token())
     return time.process_time() - begun, max(session.passes() for session in sessions), answers
