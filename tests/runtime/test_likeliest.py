@@ -636,6 +636,8 @@ def test_what_is_made_at_run_time_has_new_words_weighed_as_the_own(tmp_path: Any
     assert skill.held_to(own, 9) == own.with_search(9)
     weighed = made.with_search(9).with_coverage((), 1)
     assert skill.held_to(weighed, 4) == weighed.with_search(4)
+    copying = made.with_search(9).with_coverage((), 0, {1: 2.0})
+    assert skill.held_to(copying, 4) == copying.with_search(4)
     for given, turns in ((made, 0), (made, None), (KINDS["choices"], 9)):
         assert skill.held_to(given, turns).coverage == 0
     for word in ("lake", "lamp", "often"):

@@ -28,7 +28,7 @@ void tini_cover_begin(tini_cover *cover, const tini_automaton *answers, const ti
                       const int32_t *prompt, uint32_t count) {
     cover->count = 0;
     cover->cost = tini_constraint_cost(answers->header);
-    cover->copies = answers->header->version >= TINI_CONSTRAINT_COVERS ? answers->header->copies : 0;
+    cover->copies = answers->header->copies;
     if (cover->cost == 0 && !cover->copies)
         return;
     tini_words question = tini_question(model, prompt, count);

@@ -7,7 +7,7 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 _WORD = re.compile(rb"[0-9A-Za-z\x80-\xff]+")
@@ -22,7 +22,7 @@ _WORDS = 32  # of a value
 
 class Learned(NamedTuple):
     """words: those of the questions; nats: what one that is none of them is worth; copies: by key, what a value
-    is that does not stand in the question, in nats."""
+    costs that does not stand in the question, in nats."""
 
     words: set[int]
     nats: float
@@ -53,21 +53,23 @@ def learned(questions: Iterable[str], answers: Iterable[str]) -> Learned:
     every value of a key stands in its question, the odds that one does not are those of one more that would not
     (Laplace's rule).
     """
-    rows = [(question.encode(), answer.encode()) for question, answer in zip(questions, answers, strict=True)]
-    said = [(set(_in_order(question)), set(_in_order(answer))) for question, answer in rows]
+    rows = [
+        (_in_order(question.encode()), answer.encode())
+        for question, answer in zip(questions, answers, strict=True)
+    ]
+    said = [(set(question), set(_in_order(answer))) for question, answer in rows]
     count = Counter(word for question, _ in said for word in question)
     stand = [word in answer for question, answer in said for word in question if count[word] == 1]
     share = (sum(stand) + 1) / (len(stand) + 2)
     return Learned(set(count), min(_MOST, max(0.0, _TRUST * math.log(share / (1 - share)))), _copies(rows))
 
 
-def _copies(rows: Iterable[tuple[bytes, bytes]]) -> dict[int, float]:
+def _copies(rows: Iterable[tuple[list[int], bytes]]) -> dict[int, float]:
     seen: dict[int, list[bool]] = defaultdict(list)
     for question, answer in rows:
-        within = _in_order(question)
         for key, value in values(answer):
-            seen[key].append(value is not None and _stands(value, within))
-    return {key: min(_MOST, math.log(len(all_) + 1)) for key, all_ in seen.items() if all(all_)}
+            seen[key].append(value is not None and _stands(value, question))
+    return {key: min(_MOST, math.log(len(stand) + 1)) for key, stand in seen.items() if all(stand)}
 
 
 def values(answer: bytes) -> Iterator[tuple[int, list[int] | None]]:
@@ -91,5 +93,5 @@ def values(answer: bytes) -> Iterator[tuple[int, list[int] | None]]:
         yield key, last[1]
 
 
-def _stands(value: Sequence[int], within: Sequence[int]) -> bool:
-    return any(list(within[k : k + len(value)]) == list(value) for k in range(len(within) - len(value) + 1))
+def _stands(value: list[int], within: list[int]) -> bool:
+    return any(within[k : k + len(value)] == value for k in range(len(within) - len(value) + 1))

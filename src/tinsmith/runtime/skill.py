@@ -88,8 +88,8 @@ class Skill:
         return str(self._facts.get("constraint", {}).get("format") or self._facts.get("tools", "json"))
 
     def held_to(self, given: Constraint | Own | None, search: int | None = None) -> Constraint | None:
-        """search: in place of the constraint's own (Constraint.with_search); new words then weigh as in the
-        skill's own, where that is of the same kind. Raises InputError where there is nothing to search
+        """search: in place of the constraint's own (Constraint.with_search); new words and values then weigh as
+        in the skill's own, where that is of the same kind. Raises InputError where there is nothing to search
         within."""
         held = self.constraint if given == "own" else given
         if search is None:
@@ -97,7 +97,8 @@ class Skill:
         if held is None:
             raise InputError("a search looks within what a constraint allows, and these answers are free")
         held, own = held.with_search(search), self.constraint
-        if held.search and not held.coverage and own is not None and own.kind == held.kind:
+        weighs = held.coverage or held.copies
+        if held.search and not weighs and own is not None and own.kind == held.kind:
             return held.with_coverage_of(own)
         return held
 
