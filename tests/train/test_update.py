@@ -277,7 +277,8 @@ def test_the_command_goes_on_from_an_adapter(begun: Path, capsys: pytest.Capture
     out, err = capsys.readouterr()
     assert out.strip() == str(folder / "more" / "adapter")
     assert "data: 10 new examples, 1 more to validate on; 1 old ones with their inputs give way" in err
-    assert "of 11 old examples replayed" in err
+    assert "epoch 2: 10 of 11 old examples replayed" in err
+    assert "epoch 3: 10" not in err
     assert re.search(r"update: old test: [\d.]+% before, [\d.]+% after \(95 % between .*\), \d of 3 lost", err)
     state = json.loads((folder / "more" / "run.json").read_text())["stages"]
     assert state["data"]["facts"]["new"] == {"train": 10, "validation": 1, "test": 0, "replaced": 1}

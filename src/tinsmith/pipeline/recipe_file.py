@@ -256,7 +256,7 @@ class RecipeFile(TomlFile):
             if key in given and not getattr(method, can):
                 known = ", ".join(f'"{one.name}"' for one in every if getattr(one, can))
                 raise self.error("update", key, f'is for method {known}; this one is "{name}", leave it out')
-        for key in ("validation", "test", "replay", "retrain"):
+        for key in ("validation", "test", "epochs", "replay", "retrain"):
             if key in given and "data" not in given:
                 raise self.error("update", key, "goes with data, the new examples; give both, or neither")
 

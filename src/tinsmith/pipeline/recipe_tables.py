@@ -241,21 +241,20 @@ class Train:
     seeds: int | str = _key(TIMES, "auto")
     device: str = _key(choice((AUTO_DEVICE, *TORCH_DEVICES)), AUTO_DEVICE)
 
-    def passes(self, made: bool, further: bool = False, labelled: int = 0) -> int:
-        """Over the training examples. made: whether others were made of them; further: whether they come on top
-        of what an adapter knows; labelled: how many there are, where their answers are labels alone."""
+    def passes(self, made: bool, labelled: int = 0) -> int:
+        """Over the training examples. made: whether others were made of them; labelled: how many
+        there are, where their answers are labels alone."""
         if isinstance(self.epochs, int):
             return self.epochs
         if own := methods.by_name(self.method).passes:
             return own
-        if further:
-            return UPDATE_EPOCHS
         if made:
             return MADE_EPOCHS
         return default_label_epochs(labelled) if labelled and self.method == methods.DEFAULT else EPOCHS
 
     def runs(self, made: bool, further: bool = False) -> int:
-        """That differ by their seed; made, further: as for passes."""
+        """That differ by their seed. made: as for passes; further: whether the examples come on top of what an
+        adapter knows."""
         if isinstance(self.seeds, int):
             return self.seeds
         return MADE_SEEDS if made and not further and self.method == methods.DEFAULT else 1
@@ -267,6 +266,7 @@ class Update:
     data: str | None = _key(TEXT, None)
     validation: str | None = _key(TEXT, None)
     test: str | None = _key(TEXT, None)
+    epochs: int = _key(whole(1, 1000), UPDATE_EPOCHS)
     learning_rate: float | str = _key(RATE, "auto")
     replay: float = _key(number(0.01, 0.9), TrainOptions.replay)
     retrain: str = _key(choice(RETRAINS), RETRAIN_AUTO)

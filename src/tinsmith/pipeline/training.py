@@ -31,7 +31,7 @@ from tinsmith.train.events import (
     Updated,
     Validated,
 )
-from tinsmith.train.options import BASE_TEACHER, SCRATCH_DEFAULTS, TrainOptions
+from tinsmith.train.options import BASE_TEACHER, SCRATCH_DEFAULTS, UPDATE_EPOCHS, TrainOptions
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -150,6 +150,7 @@ def update_inputs(run: Run, needs: Needs) -> dict[str, Any]:
     if needs.data.facts.new:
         more = {
             "new": dataclasses.asdict(needs.data.facts.new),
+            "epochs": stated.epochs,
             "replay": stated.replay,
             "retrain": stated.retrain,
             "test": needs.data.digests[data.split_name("test")],
@@ -171,6 +172,7 @@ def before(run: Run, needs: Needs) -> dict[str, Any]:
     message, chose the layers itself, and had the recipe's examples alone."""
     stated = run.recipe.data
     states_more = stated.thinking is not None or stated.date is not None or stated.show_tools
+    epochs, goes_on = run.recipe.train.epochs, needs.data.facts.new is not None
     return {
         "template": None if states_more else needs.data.facts.base.template,
         "train": {
@@ -207,6 +209,8 @@ def before(run: Run, needs: Needs) -> dict[str, Any]:
             "noise": TrainOptions.noise,
         },
         "augmented": False,
+        # Passes over new examples were those of [train].
+        **({"update": {"epochs": epochs if isinstance(epochs, int) else UPDATE_EPOCHS}} if goes_on else {}),
     }
 
 
@@ -398,7 +402,8 @@ def options(
     labelled: as for Train.passes; goes_on: from the adapter of [update], if there is one."""
     update = recipe.update if goes_on else None
     further = update is not None and update.data is not None
-    counts = {"epochs": recipe.train.passes(made, further, labelled), "seeds": recipe.train.runs(made, further)}
+    passes = update.epochs if update and further else recipe.train.passes(made, labelled)
+    counts = {"epochs": passes, "seeds": recipe.train.runs(made, further)}
     values = {**dataclasses.asdict(recipe.train), **counts}
     if update:
         gentle = methods.by_name(recipe.train.method).gentle
