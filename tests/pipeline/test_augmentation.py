@@ -174,6 +174,13 @@ def test_what_a_recipe_cannot_say(folder: Path, lines: str, fault: str) -> None:
     assert fault in str(caught.value)
 
 
+def test_it_says_how_many_inputs_have_words_that_were_made(folder: Path) -> None:
+    found = facts(made(folder, "augment_lists = true"))
+    assert found and found.met == {"validation": 0, "test": len(HELD)}
+    found = facts(made(folder))
+    assert found and found.met == {"validation": 0, "test": 0}
+
+
 def test_lists_need_a_source_and_an_argument(folder: Path) -> None:
     with pytest.raises(RecipeError, match="there are no lists; give tools or schema, here or in"):
         load(recipe(folder, "augment_lists = true", **{'[constraint]\ntools = "tools.json"\n': ""}))

@@ -17,6 +17,7 @@ from tinsmith.data.leaves import ITEM
 from tinsmith.data.picture_sheet import sheet
 from tinsmith.data.readers import Example
 from tinsmith.data.row_tools import has_rows, tools_of_rows
+from tinsmith.data.slots import words
 from tinsmith.data.splits import normalize, shared_inputs
 from tinsmith.errors import ConstraintError, DataError, InputError
 from tinsmith.system import files, reading
@@ -37,13 +38,15 @@ SHOWN = 10  # made examples in a report
 class Augmentation:
     """rows: examples made; variants: of each example, at most; slots: values found that can be substituted, by
     argument; sources: values filled in, by where they are from, and inputs that are off topic; shared: of each
-    split, how many inputs were made too; pictures: changes of pictures, by kind."""
+    split, how many inputs were made too; met: how many have a word that no training input has and a made one
+    does; pictures: changes of pictures, by kind."""
 
     rows: int
     variants: int
     slots: dict[str, int]
     sources: dict[str, int]
     shared: dict[str, int]
+    met: dict[str, int] = field(default_factory=dict)
     pictures: dict[str, int] = field(default_factory=dict)
 
 
@@ -120,7 +123,14 @@ def make(
         return None
     run.display.line(f"data: {len(rows):,} further examples made, in {FILE}")
     shared = {split: len(shared_inputs(rows, splits[split])) for split in ("validation", "test")}
-    return rows, Augmentation(len(rows), variants(recipe), slots, sources, shared, dict(counts))
+    new = words_of(rows) - words_of(train)
+    met = {split: sum(not new.isdisjoint(words(one.input)) for one in splits[split]) for split in shared}
+    return rows, Augmentation(len(rows), variants(recipe), slots, sources, shared, met, dict(counts))
+
+
+def words_of(examples: Sequence[Example]) -> set[str]:
+    """Numbers are none: what is made of them lies among those that were seen."""
+    return {word for example in examples for word in words(example.input) if word.isalpha()}
 
 
 def picture_kinds(recipe: Recipe) -> tuple[str, ...]:
