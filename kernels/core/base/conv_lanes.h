@@ -1,5 +1,5 @@
 /* conv on the lanes of a vector: channels, which have nothing to do with each other, so the scalar's steps in its order.
- * Included with
+ * Included with these, which it undefines:
  *
  * TINI_LANES           a vector of floats
  * TINI_LANES_CHANNELS  a name for what makes one
@@ -47,3 +47,8 @@ void TINI_LANES_CONV(const tini_conv *c, uint32_t tile_begin, uint32_t tile_end)
         }
     }
 }
+
+#undef TINI_LANES
+#undef TINI_LANES_CHANNELS
+#undef TINI_LANES_EXP
+#undef TINI_LANES_CONV

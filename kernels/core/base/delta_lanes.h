@@ -1,5 +1,5 @@
 /* delta on the lanes of a vector: columns of the state, which have nothing to do with each other, so the scalar's steps in its
- * order. Included with
+ * order. Included with these, which it undefines:
  *
  * TINI_LANES            a vector of floats
  * TINI_LANES_COUNT      vectors of columns at once: as many as registers hold four partial sums of
@@ -66,3 +66,8 @@ void TINI_LANES_DELTA(const tini_delta *d, uint32_t tile_begin, uint32_t tile_en
         }
     }
 }
+
+#undef TINI_LANES
+#undef TINI_LANES_COUNT
+#undef TINI_LANES_DELTA_ROW
+#undef TINI_LANES_DELTA

@@ -1,5 +1,5 @@
 /* layer_norm on the lanes of a vector, of which some hold the scalar's 16 partial sums; the last n % 16 elements go on from
- * their lanes. Included with
+ * their lanes. Included with these, which it undefines:
  *
  * TINI_LANES             a vector of floats
  * TINI_LANES_SUM         a name for a sum, of elements or of their squared differences from the mean
@@ -45,3 +45,7 @@ void TINI_LANES_LAYER_NORM(float *out, const float *x, const float *weight, cons
     for (; i < n; i++)
         out[i] = ((x[i] - mean) * s) * weight[i] + bias[i];
 }
+
+#undef TINI_LANES
+#undef TINI_LANES_SUM
+#undef TINI_LANES_LAYER_NORM

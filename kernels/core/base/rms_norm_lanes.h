@@ -1,5 +1,5 @@
 /* rms_norm on the lanes of a vector, of which some hold the scalar's 16 partial sums; the last n % 16 elements go on from
- * their lanes. Included with
+ * their lanes. Included with these, which it undefines:
  *
  * TINI_LANES           a vector of floats
  * TINI_LANES_RMS_NORM  a name for the function */
@@ -26,3 +26,6 @@ void TINI_LANES_RMS_NORM(float *out, const float *x, const float *weight, uint32
     for (; i < n; i++)
         out[i] = (x[i] * s) * weight[i];
 }
+
+#undef TINI_LANES
+#undef TINI_LANES_RMS_NORM

@@ -1,4 +1,4 @@
-/* rope on the lanes of a vector, which are pairs: the scalar's operations. Included with
+/* rope on the lanes of a vector, which are pairs: the scalar's operations. Included with these, which it undefines:
  *
  * TINI_LANES       a vector of floats
  * TINI_LANES_ROPE  a name for the function */
@@ -22,3 +22,6 @@ void TINI_LANES_ROPE(float *x, const float *table, uint32_t heads, uint32_t head
         }
     }
 }
+
+#undef TINI_LANES
+#undef TINI_LANES_ROPE

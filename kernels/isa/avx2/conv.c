@@ -10,10 +10,6 @@ TINI_REGION_AVX2
 #define TINI_LANES_EXP tini_avx2_exp
 #define TINI_LANES_CONV tini_conv_avx2
 #include "../../core/base/conv_lanes.h"
-#undef TINI_LANES
-#undef TINI_LANES_CHANNELS
-#undef TINI_LANES_EXP
-#undef TINI_LANES_CONV
 
 TINI_REGION_END
 #endif

@@ -11,9 +11,6 @@ TINI_REGION_AVX2
 #define TINI_LANES_SUM tini_avx2_sum
 #define TINI_LANES_LAYER_NORM tini_layer_norm_avx2
 #include "../../core/base/layer_norm_lanes.h"
-#undef TINI_LANES
-#undef TINI_LANES_SUM
-#undef TINI_LANES_LAYER_NORM
 
 TINI_REGION_END
 #endif

@@ -10,8 +10,6 @@ TINI_REGION_AVX2
 #define TINI_LANES __m256
 #define TINI_LANES_RMS_NORM tini_rms_norm_avx2
 #include "../../core/base/rms_norm_lanes.h"
-#undef TINI_LANES
-#undef TINI_LANES_RMS_NORM
 
 TINI_REGION_END
 #endif

@@ -9,8 +9,6 @@ TINI_REGION_AVX2
 #define TINI_LANES __m256
 #define TINI_LANES_ROPE tini_rope_avx2
 #include "../../core/base/rope_lanes.h"
-#undef TINI_LANES
-#undef TINI_LANES_ROPE
 
 TINI_REGION_END
 #endif

@@ -10,10 +10,6 @@ TINI_REGION_AVX512VNNI
 #define TINI_LANES_EXP tini_avx512_exp
 #define TINI_LANES_CONV tini_conv_avx512vnni
 #include "../../core/base/conv_lanes.h"
-#undef TINI_LANES
-#undef TINI_LANES_CHANNELS
-#undef TINI_LANES_EXP
-#undef TINI_LANES_CONV
 
 TINI_REGION_END
 #endif

@@ -11,10 +11,6 @@ TINI_REGION_AVX512VNNI
 #define TINI_LANES_DELTA_ROW tini_avx512_delta_row
 #define TINI_LANES_DELTA tini_delta_avx512vnni
 #include "../../core/base/delta_lanes.h"
-#undef TINI_LANES
-#undef TINI_LANES_COUNT
-#undef TINI_LANES_DELTA_ROW
-#undef TINI_LANES_DELTA
 
 TINI_REGION_END
 #endif

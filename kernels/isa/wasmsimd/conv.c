@@ -10,10 +10,6 @@ TINI_REGION_WASMSIMD
 #define TINI_LANES_EXP(x) ((TINI_LANES)tini_wasm_exp((v128_t)(x)))
 #define TINI_LANES_CONV tini_conv_wasmsimd
 #include "../../core/base/conv_lanes.h"
-#undef TINI_LANES
-#undef TINI_LANES_CHANNELS
-#undef TINI_LANES_EXP
-#undef TINI_LANES_CONV
 
 TINI_REGION_END
 #endif

@@ -10,10 +10,6 @@ TINI_REGION_WASMSIMD
 #define TINI_LANES_DELTA_ROW tini_wasm_delta_row
 #define TINI_LANES_DELTA tini_delta_wasmsimd
 #include "../../core/base/delta_lanes.h"
-#undef TINI_LANES
-#undef TINI_LANES_COUNT
-#undef TINI_LANES_DELTA_ROW
-#undef TINI_LANES_DELTA
 
 TINI_REGION_END
 #endif

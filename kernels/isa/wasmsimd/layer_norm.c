@@ -10,9 +10,6 @@ TINI_REGION_WASMSIMD
 #define TINI_LANES_SUM tini_wasm_sum
 #define TINI_LANES_LAYER_NORM tini_layer_norm_wasmsimd
 #include "../../core/base/layer_norm_lanes.h"
-#undef TINI_LANES
-#undef TINI_LANES_SUM
-#undef TINI_LANES_LAYER_NORM
 
 TINI_REGION_END
 #endif

@@ -9,8 +9,6 @@ TINI_REGION_WASMSIMD
 #define TINI_LANES tini_wasm_floats4
 #define TINI_LANES_RMS_NORM tini_rms_norm_wasmsimd
 #include "../../core/base/rms_norm_lanes.h"
-#undef TINI_LANES
-#undef TINI_LANES_RMS_NORM
 
 TINI_REGION_END
 #endif

@@ -8,8 +8,6 @@ TINI_REGION_WASMSIMD
 #define TINI_LANES tini_wasm_floats4
 #define TINI_LANES_ROPE tini_rope_wasmsimd
 #include "../../core/base/rope_lanes.h"
-#undef TINI_LANES
-#undef TINI_LANES_ROPE
 
 TINI_REGION_END
 #endif
