@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -36,6 +37,17 @@ def base_gguf() -> Path:
     """SmolLM2-135M-Instruct (Q4_1): TINSMITH_BASE_GGUF if set, else pulled into the usual cache."""
     given = os.environ.get("TINSMITH_BASE_GGUF")
     return Path(given) if given else hub.pull("smollm2-135m-instruct")
+
+
+@pytest.fixture(scope="session")
+def offline() -> list[str]:
+    """What a command begins with to run where there is no network interface."""
+    command = ["unshare", "-n"]
+    try:
+        subprocess.run([*command, "true"], check=True, capture_output=True)
+    except (OSError, subprocess.CalledProcessError):
+        pytest.skip("a network namespace can't be made here: unshare -n needs the right to")
+    return command
 
 
 @pytest.fixture(scope="module")

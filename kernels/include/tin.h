@@ -293,7 +293,8 @@ typedef struct tin_executor {
     /* Calls job(argument, k) once for every k < count, on any threads, in any order, and returns
      * when all of them have returned. */
     void (*run)(void *context, uint32_t count, void (*job)(void *argument, uint32_t k), void *argument);
-    /* The same within a budget of less than 40 ms, where a thread that may be late had better not begin; NULL: `run` does both. */
+    /* The same within a budget of less than 40 ms, where a thread that may be late had better not
+     * begin; NULL: `run` does both. */
     void (*run_in_time)(void *context, uint32_t count, void (*job)(void *argument, uint32_t k), void *argument);
 } tin_executor;
 
@@ -1008,7 +1009,8 @@ TIN_API const float *tin_vision_states(const tin_vision *vision, uint32_t *count
 /* ---- Many sessions at once ---------------------------------------------------------------- */
 
 /* A batch computes the queued tokens of several sessions together, prompts and single tokens alike,
- * so that weights are read once for all. Each session gets the bits that it would get alone. */
+ * so that weights are read once for all. Each session gets the bits that it would get alone. It
+ * belongs to one thread at a time, with the sessions that it steps. */
 typedef struct tin_batch tin_batch;
 
 /* What a batch is made for. Zeros are good defaults. */

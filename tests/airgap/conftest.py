@@ -73,17 +73,6 @@ def unsigned(tin: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def offline() -> list[str]:
-    """What a command begins with to run where there is no network interface."""
-    command = ["unshare", "-n"]
-    try:
-        subprocess.run([*command, "true"], check=True, capture_output=True)
-    except (OSError, subprocess.CalledProcessError):
-        pytest.skip("a network namespace can't be made here: unshare -n needs the right to")
-    return command
-
-
-@pytest.fixture(scope="session")
 def resealed() -> Callable[[Path], None]:
     """What somebody without the key can do: fitting digests."""
     return _resealed

@@ -61,95 +61,51 @@ def implementations() -> list[Impl]:
     return [Impl(op, types[op], isa) for op, isa in pairs if isa != "scalar"]
 
 
+def fields(
+    pointers: str = "", sizes: str = "", counts: str = "", floats: str = ""
+) -> list[tuple[str, type[ctypes._SimpleCData[Any]]]]:
+    """Of a struct of the kernels, which have them in this order."""
+    kinds = (ctypes.c_void_p, pointers), (ctypes.c_size_t, sizes), (ctypes.c_uint32, counts)
+    return [(name, kind) for kind, names in (*kinds, (ctypes.c_float, floats)) for name in names.split()]
+
+
 class Matmul(ctypes.Structure):
-    _fields_ = (
-        ("weights", ctypes.c_void_p),
-        ("x", ctypes.c_void_p),
-        ("out", ctypes.c_void_p),
-        ("residual", ctypes.c_void_p),
-        ("bias", ctypes.c_void_p),
-        ("next", ctypes.c_void_p),
-        ("x_stride", ctypes.c_size_t),
-        ("out_stride", ctypes.c_size_t),
-        ("residual_stride", ctypes.c_size_t),
-        ("rows", ctypes.c_uint32),
-        ("inputs", ctypes.c_uint32),
-        ("outputs", ctypes.c_uint32),
+    _fields_ = fields(
+        pointers="weights x out residual bias next",
+        sizes="x_stride out_stride residual_stride",
+        counts="rows inputs outputs",
     )
 
 
 class Kv(ctypes.Structure):
-    _fields_ = (
-        ("keys", ctypes.c_void_p),
-        ("values", ctypes.c_void_p),
-        ("capacity", ctypes.c_uint32),
-        ("head_dim", ctypes.c_uint32),
-    )
+    _fields_ = fields(pointers="keys values", counts="capacity head_dim")
 
 
 class Attention(ctypes.Structure):
-    _fields_ = (
-        ("q", ctypes.c_void_p),
-        ("out", ctypes.c_void_p),
-        ("q_stride", ctypes.c_size_t),
-        ("out_stride", ctypes.c_size_t),
-        ("rows", ctypes.c_uint32),
-        ("heads", ctypes.c_uint32),
-        ("position", ctypes.c_uint32),
-        ("window", ctypes.c_uint32),
-        ("until", ctypes.c_uint32),
-        ("scale", ctypes.c_float),
-        ("cap", ctypes.c_float),
+    _fields_ = fields(
+        pointers="q out",
+        sizes="q_stride out_stride",
+        counts="rows heads position window until",
+        floats="scale cap",
     )
 
 
 class Softmax(ctypes.Structure):
-    _fields_ = (
-        ("scores", ctypes.c_void_p),
-        ("weights", ctypes.c_void_p),
-        ("maximum", ctypes.c_void_p),
-        ("sum", ctypes.c_void_p),
-        ("alpha", ctypes.c_void_p),
-        ("rows", ctypes.c_uint32),
-        ("count", ctypes.c_uint32),
-        ("scale", ctypes.c_float),
-    )
+    _fields_ = fields(pointers="scores weights maximum sum alpha", counts="rows count", floats="scale")
 
 
 class Conv(ctypes.Structure):
-    _fields_ = (
-        ("weights", ctypes.c_void_p),
-        ("bias", ctypes.c_void_p),
-        ("before", ctypes.c_void_p),
-        ("x", ctypes.c_void_p),
-        ("to", ctypes.c_void_p),
-        ("out", ctypes.c_void_p),
-        ("x_stride", ctypes.c_size_t),
-        ("out_stride", ctypes.c_size_t),
-        ("rows", ctypes.c_uint32),
-        ("taps", ctypes.c_uint32),
-        ("silu", ctypes.c_uint32),
+    _fields_ = fields(
+        pointers="weights bias before x to out", sizes="x_stride out_stride", counts="rows taps silu"
     )
 
 
 class Delta(ctypes.Structure):
-    _fields_ = (
-        ("before", ctypes.c_void_p),
-        ("q", ctypes.c_void_p),
-        ("k", ctypes.c_void_p),
-        ("v", ctypes.c_void_p),
-        ("decay", ctypes.c_void_p),
-        ("beta", ctypes.c_void_p),
-        ("to", ctypes.c_void_p),
-        ("out", ctypes.c_void_p),
-        ("qk_stride", ctypes.c_size_t),
-        ("v_stride", ctypes.c_size_t),
-        ("out_stride", ctypes.c_size_t),
-        ("rows", ctypes.c_uint32),
-        ("inputs", ctypes.c_uint32),
-        ("plain", ctypes.c_uint32),
-        ("scale", ctypes.c_float),
-        ("skip", ctypes.c_float),
+    _fields_ = fields(
+        pointers="before q k v decay beta to out",
+        sizes="qk_stride v_stride out_stride",
+        counts="rows inputs plain",
+        floats="scale skip",
     )
 
 

@@ -1,45 +1,20 @@
 /* The inline functions of core/base/math.h over arrays, for test_math.py. */
 #include "../../kernels/core/base/math.h"
 
-void probe_exp(float *out, const float *x, size_t n) {
-    for (size_t i = 0; i < n; i++)
-        out[i] = tini_exp(x[i]);
-}
+#define PROBE(to, name, from)                             \
+    void probe_##name(to *out, const from *x, size_t n) { \
+        for (size_t i = 0; i < n; i++)                    \
+            out[i] = tini_##name(x[i]);                   \
+    }
 
-void probe_log(double *out, const double *x, size_t n) {
-    for (size_t i = 0; i < n; i++)
-        out[i] = tini_log(x[i]);
-}
-
-void probe_softplus(float *out, const float *x, size_t n) {
-    for (size_t i = 0; i < n; i++)
-        out[i] = tini_softplus(x[i]);
-}
-
-void probe_nearest(int32_t *out, const float *x, size_t n) {
-    for (size_t i = 0; i < n; i++)
-        out[i] = tini_nearest(x[i]);
-}
-
-void probe_sqrt(float *out, const float *x, size_t n) {
-    for (size_t i = 0; i < n; i++)
-        out[i] = tini_sqrt(x[i]);
-}
-
-void probe_f16_to_f32(float *out, const uint16_t *x, size_t n) {
-    for (size_t i = 0; i < n; i++)
-        out[i] = tini_f16_to_f32(x[i]);
-}
-
-void probe_f32_to_f16(uint16_t *out, const float *x, size_t n) {
-    for (size_t i = 0; i < n; i++)
-        out[i] = tini_f32_to_f16(x[i]);
-}
-
-void probe_f32_to_bf16(uint16_t *out, const float *x, size_t n) {
-    for (size_t i = 0; i < n; i++)
-        out[i] = tini_f32_to_bf16(x[i]);
-}
+PROBE(float, exp, float)
+PROBE(double, log, double)
+PROBE(float, softplus, float)
+PROBE(int32_t, nearest, float)
+PROBE(float, sqrt, float)
+PROBE(float, f16_to_f32, uint16_t)
+PROBE(uint16_t, f32_to_f16, float)
+PROBE(uint16_t, f32_to_bf16, float)
 
 void probe_sin_cos(float *sine, float *cosine, const double *angle, size_t n) {
     for (size_t i = 0; i < n; i++)

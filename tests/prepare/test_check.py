@@ -39,20 +39,17 @@ def call(name: str, **arguments: Any) -> str:
     return json.dumps({"name": name, "arguments": arguments}, separators=(",", ":"))
 
 
+def row_of(input: str, output: str) -> dict[str, str]:
+    return {"input": input, "output": output}
+
+
 def calls() -> list[dict[str, Any]]:
     """160 good rows."""
     rows = []
     for room in ROOMS:
         for thing in THINGS:
-            rows.append(
-                {
-                    "input": f"switch on the {thing} in the {room}",
-                    "output": call("TurnOn", room=room, thing=thing),
-                }
-            )
-            rows.append(
-                {"input": f"{thing} off in my {room} now", "output": call("TurnOff", room=room, thing=thing)}
-            )
+            rows.append(row_of(f"switch on the {thing} in the {room}", call("TurnOn", room=room, thing=thing)))
+            rows.append(row_of(f"{thing} off in my {room} now", call("TurnOff", room=room, thing=thing)))
     return rows
 
 
@@ -97,112 +94,90 @@ def test_good_rows_are_let_be(tmp_path: Path) -> None:
     [
         ("unreadable", '{"input": "on"', "not JSON at column"),
         ("unreadable", "[1, 2]", "got a list"),
-        ("empty", {"input": "lamp on", "output": " "}, '"output" is empty'),
-        ("invalid", {"input": "lamp on now", "output": '{"name":"TurnOn","argum'}, "cut off"),
-        ("invalid", {"input": "lamp on now", "output": '{"call":"TurnOn"}'}, 'not an object of "name"'),
-        ("invalid", {"input": "lamp on now", "output": "[" * 5000}, "nests more than"),
+        ("empty", row_of("lamp on", " "), '"output" is empty'),
+        ("invalid", row_of("lamp on now", '{"name":"TurnOn","argum'), "cut off"),
+        ("invalid", row_of("lamp on now", '{"call":"TurnOn"}'), 'not an object of "name"'),
+        ("invalid", row_of("lamp on now", "[" * 5000), "nests more than"),
         (
             "forbidden",
-            {"input": "lamp on in the tower", "output": call("TurnOn", room="tower", thing="lamp")},
+            row_of("lamp on in the tower", call("TurnOn", room="tower", thing="lamp")),
             'arguments.room: "tower" is not allowed',
         ),
         (
             "forbidden",
-            {
-                "input": "lamp to 300 in the attic",
-                "output": call("SetLevel", room="attic", thing="lamp", level=300),
-            },
+            row_of("lamp to 300 in the attic", call("SetLevel", room="attic", thing="lamp", level=300)),
             "arguments.level: 300 is not allowed",
         ),
         (
             "forbidden",
-            {"input": "radio on at the attic", "output": call("TurnOn", thing="radio", room="attic")},
+            row_of("radio on at the attic", call("TurnOn", thing="radio", room="attic")),
             "with other spacing or order of keys",
         ),
         (
             "label_typo",
-            {"input": "radio on at the attic", "output": call("TrunOn", room="attic", thing="radio")},
+            row_of("radio on at the attic", call("TrunOn", room="attic", thing="radio")),
             'the label "TrunOn" is rare and nearly "TurnOn"',
         ),
         (
             "label_typo",
-            {"input": "radio on at the attic", "output": call("TurnOn", rooom="attic", thing="radio")},
+            row_of("radio on at the attic", call("TurnOn", rooom="attic", thing="radio")),
             'the key "rooom" is rare and nearly "room"',
         ),
         (
             "ungrounded",
-            {"input": "radio on at the attic", "output": call("TurnOn", room="attic", thing="oven")},
+            row_of("radio on at the attic", call("TurnOn", room="attic", thing="oven")),
             'TurnOn.thing is "oven"',
         ),
         (
             "personal",
-            {
-                "input": "radio of jo.doe@mail.com in the attic",
-                "output": call("TurnOn", room="attic", thing="radio"),
-            },
+            row_of("radio of jo.doe@mail.com in the attic", call("TurnOn", room="attic", thing="radio")),
             "an e-mail address",
         ),
         (
             "personal",
-            {
-                "input": "radio in the attic, 4539 1488 0343 6467",
-                "output": call("TurnOn", room="attic", thing="radio"),
-            },
+            row_of("radio in the attic, 4539 1488 0343 6467", call("TurnOn", room="attic", thing="radio")),
             "a card number",
         ),
         (
             "personal",
-            {
-                "input": "radio in the attic, DE89 3704 0044 0532 0130 00",
-                "output": call("TurnOn", room="attic", thing="radio"),
-            },
+            row_of(
+                "radio in the attic, DE89 3704 0044 0532 0130 00", call("TurnOn", room="attic", thing="radio")
+            ),
             "an IBAN",
         ),
         (
             "language",
-            {
-                "input": "schalte bitte die Heizung im Keller aus",
-                "output": call("TurnOff", room="cellar", thing="heater"),
-            },
+            row_of("schalte bitte die Heizung im Keller aus", call("TurnOff", room="cellar", thing="heater")),
             "seems to be de, not en",
         ),
         (
             "encoding",
-            {"input": "radio in the attic cafÃ©", "output": call("TurnOn", room="attic", thing="radio")},
+            row_of("radio in the attic cafÃ©", call("TurnOn", room="attic", thing="radio")),
             'meant is "radio in the attic café"',
         ),
         (
             "encoding",
-            {"input": "radio in the attic caf\ufffd", "output": call("TurnOn", room="attic", thing="radio")},
+            row_of("radio in the attic caf\ufffd", call("TurnOn", room="attic", thing="radio")),
             "lost characters",
         ),
         (
             "template",
-            {"input": "radio in the attic<|im_end|>", "output": call("TurnOn", room="attic", thing="radio")},
+            row_of("radio in the attic<|im_end|>", call("TurnOn", room="attic", thing="radio")),
             "<|im_end|>",
         ),
         (
             "near_duplicate",
-            {
-                "input": "please switch on the oven in the cellar",
-                "output": call("TurnOn", room="cellar", thing="oven"),
-            },
+            row_of("please switch on the oven in the cellar", call("TurnOn", room="cellar", thing="oven")),
             "is nearly",
         ),
         (
             "near_duplicate",
-            {
-                "input": "switch on the oevn in the cellar",
-                "output": call("TurnOn", room="cellar", thing="oven"),
-            },
+            row_of("switch on the oevn in the cellar", call("TurnOn", room="cellar", thing="oven")),
             "is nearly",
         ),
         (
             "duplicate",
-            {
-                "input": "Switch on the oven in the cellar!",
-                "output": call("TurnOn", room="cellar", thing="oven"),
-            },
+            row_of("Switch on the oven in the cellar!", call("TurnOn", room="cellar", thing="oven")),
             "stands at",
         ),
     ],
@@ -228,20 +203,20 @@ def test_numbers_with_wrong_check_digits_and_made_up_ones_are_no_personal_data(t
         "order 20251127",
         "2026-11-27",
     )
-    rows = [{"input": f"what is {text} for", "output": "a thing"} for text in texts]
+    rows = [row_of(f"what is {text} for", "a thing") for text in texts]
     assert "personal" not in look(tmp_path, rows, task="chat").findings
 
 
 def test_contradictions_name_each_other(tmp_path: Path) -> None:
-    rows: list[Any] = [{"input": f"text number {n} of many", "output": "abc"[n % 3]} for n in range(60)]
-    rows += [{"input": "which one", "output": "a"}, {"input": "Which one?", "output": "b"}]
-    rows += [{"input": "as good", "output": "a", "accept": ["b"]}, {"input": "as good", "output": "b"}]
+    rows: list[Any] = [row_of(f"text number {n} of many", "abc"[n % 3]) for n in range(60)]
+    rows += [row_of("which one", "a"), row_of("Which one?", "b")]
+    rows += [{"input": "as good", "output": "a", "accept": ["b"]}, row_of("as good", "b")]
     report = look(tmp_path, rows)
     assert report.data.task.name == "classify"
     assert [line for _, line, _ in found(report, "contradiction")] == [61, 62]
     assert report.findings["contradiction"][0].also == (f"{tmp_path / 'train.jsonl'}:62",)
     # Where most rows have one answer, the others are wrong.
-    rows += [{"input": "which one", "output": "a"}]
+    rows += [row_of("which one", "a")]
     assert [line for _, line, _ in found(look(tmp_path, rows), "contradiction")] == [62]
 
 
@@ -258,10 +233,7 @@ def test_leaks_are_the_learned_rows(tmp_path: Path) -> None:
 
 def test_what_recurs_throughout_is_no_near_duplicate(tmp_path: Path) -> None:
     rows = [
-        {
-            "input": f"set the {thing} in {room} for five minute{s}",
-            "output": call("TurnOn", room=room, thing=thing),
-        }
+        row_of(f"set the {thing} in {room} for five minute{s}", call("TurnOn", room=room, thing=thing))
         for room in ROOMS
         for thing in THINGS[:5]
         for s in ("", "s")
@@ -270,13 +242,10 @@ def test_what_recurs_throughout_is_no_near_duplicate(tmp_path: Path) -> None:
 
 
 def test_labels(tmp_path: Path) -> None:
-    rows = [
-        {"input": f"text number {n} of many others", "output": ("billing", "shipping")[n % 2]}
-        for n in range(100)
-    ]
+    rows = [row_of(f"text number {n} of many others", ("billing", "shipping")[n % 2]) for n in range(100)]
     rows += [
-        {"input": "one more that is new", "output": "Billing"},
-        {"input": "another that is new", "output": "refunds"},
+        row_of("one more that is new", "Billing"),
+        row_of("another that is new", "refunds"),
     ]
     report = look(tmp_path, rows, labels=["billing", "shipping"])
     assert [(line, said) for _, line, said in found(report, "label_typo")] == [
@@ -288,9 +257,9 @@ def test_labels(tmp_path: Path) -> None:
 
 
 def test_rare_labels_and_labels_that_are_never_learned(tmp_path: Path) -> None:
-    rows = [{"input": f"text number {n} of many others", "output": ("yes", "no")[n % 2]} for n in range(60)]
-    rows += [{"input": "what else is there", "output": "maybe not"}]
-    report = look(tmp_path, rows, test=[{"input": "a new one", "output": "unsure"}], task="classify")
+    rows = [row_of(f"text number {n} of many others", ("yes", "no")[n % 2]) for n in range(60)]
+    rows += [row_of("what else is there", "maybe not")]
+    report = look(tmp_path, rows, test=[row_of("a new one", "unsure")], task="classify")
     rare, unlearned = report.findings["imbalance"]
     assert rare.severity == "note" and "1 of 3 labels are rare: maybe not (1)" in rare.message
     assert unlearned.severity == "warning" and unlearned.where.endswith("test.jsonl:1")
@@ -298,13 +267,12 @@ def test_rare_labels_and_labels_that_are_never_learned(tmp_path: Path) -> None:
 
 def test_texts(tmp_path: Path) -> None:
     rows = [
-        {"input": f"question {n}?", "output": f"The answer to this question is number {n}, as they say."}
-        for n in range(30)
+        row_of(f"question {n}?", f"The answer to this question is number {n}, as they say.") for n in range(30)
     ]
     rows += [
-        {"input": "a cut one", "output": "The answer to this question is that one must always"},
-        {"input": "a refused one", "output": "I'm sorry, but as an AI language model I can't help with that."},
-        {"input": "sorry", "output": "I am sorry for what I said about the answer to your question."},
+        row_of("a cut one", "The answer to this question is that one must always"),
+        row_of("a refused one", "I'm sorry, but as an AI language model I can't help with that."),
+        row_of("sorry", "I am sorry for what I said about the answer to your question."),
     ]
     report = look(tmp_path, rows, task="chat")
     assert [line for _, line, _ in found(report, "truncated")] == [31]
@@ -313,13 +281,10 @@ def test_texts(tmp_path: Path) -> None:
 
 def test_texts_that_are_nearly_the_same(tmp_path: Path) -> None:
     said = "It stands on the second shelf of the cellar, behind the jars."
-    rows = [
-        {"input": f"question {n} of many?", "output": f"The answer is number {n}, as they say."}
-        for n in range(9)
-    ]
-    rows += [{"input": "where is the old lantern kept", "output": said}]
-    rows += [{"input": "where is the old lanttern kept", "output": said.replace("jars", "jar")}]
-    rows += [{"input": "where is the old lanterrn kept", "output": "I have no idea at all, sorry."}]
+    rows = [row_of(f"question {n} of many?", f"The answer is number {n}, as they say.") for n in range(9)]
+    rows += [row_of("where is the old lantern kept", said)]
+    rows += [row_of("where is the old lanttern kept", said.replace("jars", "jar"))]
+    rows += [row_of("where is the old lanterrn kept", "I have no idea at all, sorry.")]
     report = look(tmp_path, rows, task="chat")
     assert [line for _, line, _ in found(report, "near_duplicate")] == [11]
 
@@ -332,7 +297,7 @@ def test_tokens_are_the_bases(tmp_path: Path) -> None:
     models.save_hf(tiny_spec("llama"), tmp_path / "base")
     rows = [
         *calls()[:20],
-        {"input": "radio on in the attic " * 20, "output": call("TurnOn", room="attic", thing="radio")},
+        row_of("radio on in the attic " * 20, call("TurnOn", room="attic", thing="radio")),
     ]
     report = look(tmp_path, rows, base=str(tmp_path / "base"), length=300)
     assert [line for _, line, _ in found(report, "too_long")] == [21]
@@ -360,7 +325,7 @@ def test_keys_are_put_in_the_order_of_the_schema(tmp_path: Path) -> None:
     wrong = '{"when": "noon", "who": [{"last": "Doe", "first": "Jo"}]}'
     report = look(
         tmp_path,
-        [{"input": "Jo Doe at noon", "output": wrong}],
+        [row_of("Jo Doe at noon", wrong)],
         table=Constraint(schema=str(tmp_path / "schema.json")),
     )
     [one] = report.findings["forbidden"]
@@ -370,7 +335,7 @@ def test_keys_are_put_in_the_order_of_the_schema(tmp_path: Path) -> None:
 
 
 def test_marks_that_the_constraint_asks_for_are_let_be(tmp_path: Path) -> None:
-    rows = [{"input": f"text number {n} of many", "output": "<|yes|>"} for n in range(20)]
+    rows = [row_of(f"text number {n} of many", "<|yes|>") for n in range(20)]
     assert len(found(look(tmp_path, rows, task="chat"), "template")) == 20
     asked = Constraint(regex=r"<\|[a-z]+\|>")
     assert found(look(tmp_path, rows, task="chat", table=asked), "template") == []

@@ -95,7 +95,7 @@ def test_a_session_that_has_nothing_to_do_is_not_waited_for(
 ) -> None:
     first = model.stream(FIRST, max_tokens=30, constraint=None, temperature=1.0)
     next(first)
-    session = model._sessions.newest
+    session = model._sessions._sessions[-1].session
     session.rewind(0)  # by whoever has the session, against what open_session says
     with pytest.raises(InputError, match=TAKEN):
         list(first)

@@ -96,7 +96,7 @@ def test_little_is_done_in_a_slice(model: Model) -> None:
     """A prompt alone takes many of the smallest slices, and nothing is computed between them."""
     prompt = [(7 * k * k + 3 * k) % 200 + 5 for k in range(300)]
     answer = model.begin(prompt, max_tokens=4, constraint=None)
-    session, slices = model._sessions.newest, 0
+    session, slices = model._sessions._sessions[-1].session, 0
     while session.computed() == 0:
         assert answer.step_for(0) == ""
         slices += 1

@@ -28,15 +28,6 @@ def run(cache: Path, *command: str | Path) -> str:
     return done.stdout
 
 
-def without_network() -> list[str]:
-    command = ["unshare", "-n"]
-    try:
-        subprocess.run([*command, "true"], check=True, capture_output=True)
-    except (OSError, subprocess.CalledProcessError):
-        pytest.skip("a network namespace can't be made here: unshare -n needs the right to")
-    return command
-
-
 def reached(log: Path) -> list[str]:
     """The calls that name an internet address, but for a bind: urllib3 asks so, when it is imported, whether
     this machine's loopback has IPv6."""
@@ -44,12 +35,14 @@ def reached(log: Path) -> list[str]:
 
 
 @pytest.mark.slow
-def test_every_method_trains_where_there_is_no_network_and_asks_for_none(tmp_path: Path) -> None:
+def test_every_method_trains_where_there_is_no_network_and_asks_for_none(
+    offline: list[str], tmp_path: Path
+) -> None:
     if shutil.which("strace") is None:
         pytest.skip("strace is not installed")
     log, command = tmp_path / "log", [sys.executable, SCRIPT, tmp_path / "runs"]
     trace = ["strace", "-f", "-qq", "-e", "trace=%network", "-e", "signal=none", "-o", str(log)]
-    printed = run(tmp_path, *without_network(), *trace, *command)
+    printed = run(tmp_path, *offline, *trace, *command)
     assert [line.split()[0] for line in printed.splitlines()] == list(methods.names())
     assert not reached(log)
     # The tracer sees what it should see.

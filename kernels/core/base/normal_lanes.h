@@ -1,4 +1,4 @@
-/* tini_normal on the lanes of a vector: the same operations in the same order. Included with
+/* tini_normal on the lanes of a vector: the same operations in the same order. Included with these, which it undefines:
  *
  * TINI_LANES           a vector of floats
  * TINI_LANES_NORMAL    a name for the function
@@ -18,3 +18,7 @@ TINI_INLINE TINI_LANES TINI_LANES_NORMAL(TINI_LANES x) {
     const bits below = x < 0.0f;
     return (TINI_LANES)((below & (bits)tail) | (~below & (bits)(1.0f - tail)));
 }
+
+#undef TINI_LANES
+#undef TINI_LANES_NORMAL
+#undef TINI_LANES_EXP

@@ -1,4 +1,4 @@
-/* pack_q8 on the lanes of a vector, which are rows. Included with
+/* pack_q8 on the lanes of a vector, which are rows. Included with these, which it undefines:
  *
  * TINI_LANES            a vector of floats
  * TINI_LANES_PACK       a name for the function
@@ -34,3 +34,8 @@ TINI_INLINE void TINI_LANES_PACK(uint8_t *block, const float *x, size_t stride) 
         }
     }
 }
+
+#undef TINI_LANES
+#undef TINI_LANES_PACK
+#undef TINI_LANES_MAX
+#undef TINI_LANES_MIN

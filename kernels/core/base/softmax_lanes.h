@@ -1,5 +1,6 @@
 /* softmax_q8 on the lanes of a vector. Bits equal the scalar's: lanes are positions, the largest score does not depend on the
- * order of comparisons, -infinity in the place of what is no position weighs 0, and sums of q are exact. Included with
+ * order of comparisons, -infinity in the place of what is no position weighs 0, and sums of q are exact. Included
+ * with these, which it undefines:
  *
  * TINI_LANES                a vector of floats
  * TINI_LANES_SOFTMAX        a name for the function
@@ -62,3 +63,9 @@ TINI_INLINE void TINI_LANES_SOFTMAX(const tini_softmax *s) {
         }
     }
 }
+
+#undef TINI_LANES
+#undef TINI_LANES_SOFTMAX
+#undef TINI_LANES_EXP
+#undef TINI_LANES_MAX
+#undef TINI_LANES_NARROW

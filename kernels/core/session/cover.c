@@ -56,67 +56,49 @@ static uint32_t words_left_out(const tini_cover *cover, tini_words answer) {
 /* A text of JSON: whether a key or a value is known by what follows it. */
 typedef struct json_text {
     uint32_t key; /* its hash, as a key */
-    uint32_t count, words[TINI_COVER_WORDS];
-    int skipped; /* it has an escape, or more words: it is not judged */
+    uint32_t count;
+    tini_words words; /* its `count`, and what follows */
+    int skipped;      /* it has an escape, or too many words: it is not judged */
 } json_text;
 
 /* Where reading JSON stands. */
 typedef struct json_scan {
-    const tini_tokenizer *tokenizer;
-    const int32_t *tokens;
-    uint32_t count, at, byte;
+    tini_words left;
     uint32_t depth, key; /* the latest key's hash; 0: none was read */
 } json_scan;
 
-static int next_raw(json_scan *s, uint8_t *byte) {
-    for (; s->at < s->count; s->at++, s->byte = 0) {
-        uint32_t length;
-        const uint8_t *bytes = tini_token_bytes(s->tokenizer, s->tokens[s->at], &length);
-        if (bytes && s->byte < length) {
-            *byte = bytes[s->byte++];
-            return 1;
-        }
-    }
-    return 0;
-}
-
 /* The text that begins here, to its closing quote. */
 static json_text read_json_text(json_scan *s) {
-    json_text t = {.key = TINI_FNV_BASIS};
-    uint32_t word = TINI_FNV_BASIS;
+    json_text t = {.key = TINI_FNV_BASIS, .words = s->left};
     int within = 0, open = 1;
-    for (uint8_t byte; open && next_raw(s, &byte);) {
+    for (uint8_t byte; open && tini_words_byte(&s->left, &byte);) {
         open = byte != '"';
         if (byte == '\\') {
             t.skipped = 1;
             t.key = (t.key ^ byte) * TINI_FNV_PRIME;
-            next_raw(s, &byte);
+            tini_words_byte(&s->left, &byte);
         }
-        uint8_t folded = open ? tini_folded(byte) : 0;
         if (open)
             t.key = (t.key ^ byte) * TINI_FNV_PRIME;
-        if (folded) {
-            word = (within ? word : TINI_FNV_BASIS) ^ folded;
-            word *= TINI_FNV_PRIME;
-        } else if (within) {
-            t.skipped |= t.count == TINI_COVER_WORDS;
-            if (!t.skipped)
-                t.words[t.count++] = word;
-        }
-        within = folded != 0;
+        int was_within = within;
+        within = open && tini_folded(byte);
+        t.count += was_within && !within;
     }
-    t.skipped |= open;
+    t.skipped |= open || t.count > TINI_COVER_WORDS;
     t.key = (t.key ^ (s->depth & 0xFF)) * TINI_FNV_PRIME;
     return t;
 }
 
 /* Whether the text's words stand in the question one after the other. */
 static int stands_in(const json_text *t, tini_words question) {
-    uint32_t latest[TINI_COVER_WORDS], n = t->count, seen = 0;
+    uint32_t words[TINI_COVER_WORDS], latest[TINI_COVER_WORDS], n = t->count, seen = 0;
+    tini_words value = t->words;
+    for (uint32_t k = 0; k < n; k++)
+        tini_words_next(&value, &words[k]);
     for (uint32_t word; n && tini_words_next(&question, &word);) {
         latest[seen++ % n] = word;
         uint32_t same = 0;
-        while (seen >= n && same < n && latest[(seen + same) % n] == t->words[same])
+        while (seen >= n && same < n && latest[(seen + same) % n] == words[same])
             same++;
         if (same == n)
             return 1;
@@ -138,7 +120,7 @@ static double values_made_up(uint32_t copies, const tini_automaton *answers, jso
     int pending = 0;
     json_text last = {0};
     for (uint8_t byte; copies;) {
-        int any = next_raw(&s, &byte);
+        int any = tini_words_byte(&s.left, &byte);
         if (any && (byte == ' ' || byte == '\n' || byte == '\t' || byte == '\r'))
             continue;
         if (pending && any && byte == ':')
@@ -162,9 +144,9 @@ double tini_cover_cost(const tini_cover *cover, const tini_automaton *answers, c
     tini_words question = tini_words_of(model, tokens, cover->end);
     question.at = cover->at;
     question.byte = cover->byte;
-    json_scan s = {.tokenizer = tini_model_tokenizer(model), .tokens = answer, .count = count};
-    return words_left_out(cover, tini_words_of(model, answer, count)) * cover->cost +
-           values_made_up(cover->copies, answers, s, question);
+    tini_words words = tini_words_of(model, answer, count);
+    return words_left_out(cover, words) * cover->cost +
+           values_made_up(cover->copies, answers, (json_scan){.left = words}, question);
 }
 
 TINI_REGION_END

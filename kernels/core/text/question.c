@@ -12,11 +12,9 @@ static int is_control(const tini_tokenizer *tokenizer, int32_t token) {
     return token >= 0 && (uint32_t)token < tokenizer->header->vocab && tini_token_is_control(tokenizer, token);
 }
 
-/* A byte of text, or 0 where a word ends: at another byte, a control token or a picture's. Returns 0 where there is none
- * any more. */
-static int next_byte(tini_words *r, uint8_t *byte) {
+int tini_words_byte(tini_words *r, uint8_t *byte) {
     if (r->text) {
-        *byte = r->byte < r->length ? tini_folded(r->text[r->byte]) : 0;
+        *byte = r->byte < r->length ? r->text[r->byte] : 0;
         return r->byte++ < r->length;
     }
     for (; r->at < r->count; r->at++, r->byte = 0) {
@@ -25,7 +23,7 @@ static int next_byte(tini_words *r, uint8_t *byte) {
         int is_text = bytes && !is_control(r->tokenizer, r->tokens[r->at]);
         if (is_text && r->byte == length)
             continue;
-        *byte = is_text ? tini_folded(bytes[r->byte++]) : 0;
+        *byte = is_text ? bytes[r->byte++] : 0;
         r->at += !is_text;
         return 1;
     }
@@ -36,8 +34,8 @@ int tini_words_next(tini_words *r, uint32_t *word) {
     uint32_t hash = TINI_FNV_BASIS;
     uint8_t byte;
     int any = 0;
-    while (next_byte(r, &byte)) {
-        if (byte) {
+    while (tini_words_byte(r, &byte)) {
+        if ((byte = tini_folded(byte))) {
             hash = (hash ^ byte) * TINI_FNV_PRIME;
             any = 1;
         } else if (any) {

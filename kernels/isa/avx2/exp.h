@@ -36,9 +36,6 @@ TINI_INLINE __m256 tini_avx2_exp(__m256 x) {
 #define TINI_LANES_NORMAL tini_avx2_normal
 #define TINI_LANES_EXP tini_avx2_exp
 #include "../../core/base/normal_lanes.h"
-#undef TINI_LANES
-#undef TINI_LANES_NORMAL
-#undef TINI_LANES_EXP
 
 TINI_REGION_END
 

@@ -11,10 +11,6 @@ TINI_REGION_AVX2
 #define TINI_LANES_MAX _mm256_max_ps
 #define TINI_LANES_MIN _mm256_min_ps
 #include "../../core/base/pack_lanes.h"
-#undef TINI_LANES
-#undef TINI_LANES_PACK
-#undef TINI_LANES_MAX
-#undef TINI_LANES_MIN
 
 void tini_pack_q8_avx2(uint8_t *block, const float *x, size_t stride) {
     tini_avx2_pack(block, x, stride);

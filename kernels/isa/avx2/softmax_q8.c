@@ -21,11 +21,6 @@ TINI_INLINE void tini_avx2_narrow(int8_t *to, const tini_avx2_int32s q[4]) {
 #define TINI_LANES_MAX _mm256_max_ps
 #define TINI_LANES_NARROW(to, q) tini_avx2_narrow(to, (const tini_avx2_int32s *)(q))
 #include "../../core/base/softmax_lanes.h"
-#undef TINI_LANES
-#undef TINI_LANES_SOFTMAX
-#undef TINI_LANES_EXP
-#undef TINI_LANES_MAX
-#undef TINI_LANES_NARROW
 
 void tini_softmax_q8_avx2(const tini_softmax *s) {
     tini_avx2_softmax(s);

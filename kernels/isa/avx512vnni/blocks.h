@@ -152,6 +152,7 @@ TINI_INLINE __m512i tini_avx512_dot_total(const tini_avx512_sums *sum, __m512i f
 }
 
 #define TINI_SET(name) tini_avx512_##name
+#define TINI_VECTOR TINI_SET
 #define TINI_PARTS 1
 #define TINI_TILES 2
 #define TINI_BEGINS 1
@@ -164,6 +165,7 @@ TINI_INLINE __m512i tini_avx512_dot_total(const tini_avx512_sums *sum, __m512i f
 #undef TINI_EVENS
 #undef TINI_TWO_BLOCKS
 #undef TINI_SET
+#undef TINI_VECTOR
 #undef TINI_PARTS
 #undef TINI_TILES
 #undef TINI_BEGINS

@@ -34,9 +34,6 @@ TINI_INLINE __m512 tini_avx512_exp(__m512 x) {
 #define TINI_LANES_NORMAL tini_avx512_normal
 #define TINI_LANES_EXP tini_avx512_exp
 #include "../../core/base/normal_lanes.h"
-#undef TINI_LANES
-#undef TINI_LANES_NORMAL
-#undef TINI_LANES_EXP
 
 TINI_REGION_END
 

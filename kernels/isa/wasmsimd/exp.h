@@ -38,9 +38,6 @@ typedef float tini_wasm_floats4 __attribute__((vector_size(16)));
 #define TINI_LANES_NORMAL tini_wasm_normal
 #define TINI_LANES_EXP(x) ((TINI_LANES)tini_wasm_exp((v128_t)(x)))
 #include "../../core/base/normal_lanes.h"
-#undef TINI_LANES
-#undef TINI_LANES_NORMAL
-#undef TINI_LANES_EXP
 
 TINI_REGION_END
 

@@ -10,10 +10,6 @@ TINI_REGION_WASMSIMD
 #define TINI_LANES_MAX(x, y) ((TINI_LANES)wasm_f32x4_pmax((v128_t)(x), (v128_t)(y)))
 #define TINI_LANES_MIN(x, y) ((TINI_LANES)wasm_f32x4_pmin((v128_t)(x), (v128_t)(y)))
 #include "../../core/base/pack_lanes.h"
-#undef TINI_LANES
-#undef TINI_LANES_PACK
-#undef TINI_LANES_MAX
-#undef TINI_LANES_MIN
 
 void tini_pack_q8_wasmsimd(uint8_t *block, const float *x, size_t stride) {
     tini_wasm_pack(block, x, stride);

@@ -20,11 +20,6 @@ TINI_INLINE void tini_wasm_narrow(int8_t *to, const v128_t q[8]) {
 #define TINI_LANES_MAX(x, y) ((TINI_LANES)wasm_f32x4_pmax((v128_t)(x), (v128_t)(y)))
 #define TINI_LANES_NARROW(to, q) tini_wasm_narrow(to, (const v128_t *)(q))
 #include "../../core/base/softmax_lanes.h"
-#undef TINI_LANES
-#undef TINI_LANES_SOFTMAX
-#undef TINI_LANES_EXP
-#undef TINI_LANES_MAX
-#undef TINI_LANES_NARROW
 
 void tini_softmax_q8_wasmsimd(const tini_softmax *s) {
     tini_wasm_softmax(s);

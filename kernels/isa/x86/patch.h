@@ -1,6 +1,7 @@
 /* Matmul with 8-bit activations: the one loop of all x86 sets, included by each one's blocks.h with its vocabulary.
  *
- * TINI_SET(name)   a name of the set: types ints, floats, sums; functions as called below
+ * TINI_SET(name)   a name of the set: type sums; functions as called below
+ * TINI_VECTOR      as TINI_SET, of what its vectors do: types ints, floats; another set's where that does the same
  * TINI_PARTS       registers that hold a tile's 16 rows, four inputs each
  * TINI_TILES       tiles that a patch of four columns takes
  * TINI_BEGINS      1 where sums begin with what the offset takes off, and functions begin with `begin`
@@ -13,8 +14,8 @@
  * lane a row with the scalar's operations in its order. An offset comes off as offset * (the activations' sum). Small
  * scales multiply integers where each half of a sub-block has its own. */
 
-#define TINI_INTS TINI_SET(ints)
-#define TINI_FLOATS TINI_SET(floats)
+#define TINI_INTS TINI_VECTOR(ints)
+#define TINI_FLOATS TINI_VECTOR(floats)
 
 /* What finishes a sub-block's sums for one register of rows. */
 typedef struct TINI_SET(scales) {
@@ -27,14 +28,14 @@ typedef struct TINI_SET(scales) {
 TINI_INLINE TINI_INTS TINI_SET(four)(const uint8_t *p, const uint32_t i, const int format) {
     const tini_kind kind = tini_kind_of(format);
     if (kind.low == 8)
-        return TINI_SET(eight_bits)(TINI_SET(load)(p + 64 * i));
+        return TINI_SET(eight_bits)(TINI_VECTOR(load)(p + 64 * i));
     const int low = (int)kind.low, high = (int)kind.high;
-    TINI_INTS w = TINI_SET(load)(p + 64 * (high + (int)i % low));
-    w = TINI_SET(mask)(TINI_SET(right)(w, (int)i / low * low), TINI_SET(spread_byte)((1 << low) - 1));
+    TINI_INTS w = TINI_VECTOR(load)(p + 64 * (high + (int)i % low));
+    w = TINI_VECTOR(mask)(TINI_VECTOR(right)(w, (int)i / low * low), TINI_VECTOR(spread_byte)((1 << low) - 1));
     if (high) {
-        TINI_INTS plane = TINI_SET(load)(p + 64 * ((int)i % high));
-        plane = TINI_SET(right)(plane, (int)i / high * high - low);
-        w = TINI_SET(or_and)(w, plane, TINI_SET(spread_byte)(((1 << high) - 1) << low));
+        TINI_INTS plane = TINI_VECTOR(load)(p + 64 * ((int)i % high));
+        plane = TINI_VECTOR(right)(plane, (int)i / high * high - low);
+        w = TINI_VECTOR(or_and)(w, plane, TINI_VECTOR(spread_byte)(((1 << high) - 1) << low));
     }
     return kind.codes ? TINI_SET(numbers)(w, &kind) : w;
 }
@@ -45,25 +46,25 @@ TINI_INLINE TINI_SET(scales) TINI_SET(load_scales)(const uint8_t *head, const ti
     const tini_kind kind = tini_kind_of(format);
     const uint32_t rows = TINI_TILE / TINI_PARTS;
     TINI_SET(scales) f;
-    f.d = TINI_SET(halves)(head + 2 * rows * part);
-    f.first = f.last = f.pair = TINI_SET(spread_i32)(0);
-    f.minimum = TINI_SET(spread_f32)(0.0f);
+    f.d = TINI_VECTOR(halves)(head + 2 * rows * part);
+    f.first = f.last = f.pair = TINI_VECTOR(spread_i32)(0);
+    f.minimum = TINI_VECTOR(spread_f32)(0.0f);
     if (kind.halves == 4)
-        f.minimum = TINI_SET(halves)(head + 2 * TINI_TILE + 2 * rows * part);
+        f.minimum = TINI_VECTOR(halves)(head + 2 * TINI_TILE + 2 * rows * part);
     if (tini_scales_by_half(format)) {
         const int8_t *first = small->scale[2 * s] + rows * part, *last = small->scale[2 * s + 1] + rows * part;
         f.first = TINI_SET(scale)(first);
         f.last = TINI_SET(scale)(last);
-        f.pair = format == TINI_FORMAT_Q2_K ? TINI_SET(pairs)(small->minimum[2 * s] + rows * part,
-                                                              small->minimum[2 * s + 1] + rows * part, 1)
-                                            : TINI_SET(pairs)(first, last, -TINI_SET(offset)(format));
+        f.pair = format == TINI_FORMAT_Q2_K ? TINI_VECTOR(pairs)(small->minimum[2 * s] + rows * part,
+                                                                 small->minimum[2 * s + 1] + rows * part, 1)
+                                            : TINI_VECTOR(pairs)(first, last, -TINI_SET(offset)(format));
     } else if (format == TINI_FORMAT_EVEN) {
         f.first = f.last = TINI_SET(scale)(small->scale[2 * s] + rows * part);
     } else if (kind.scales) {
-        f.d = TINI_SET(times)(f.d, TINI_SET(small_floats)(small->scale[s] + rows * part));
+        f.d = TINI_VECTOR(times)(f.d, TINI_VECTOR(small_floats)(small->scale[s] + rows * part));
         if (kind.halves == 4) /* y - m * t is y + (-m) * t, bit for bit. */
-            f.minimum = TINI_SET(times)(TINI_SET(negative)(f.minimum),
-                                        TINI_SET(small_floats)(small->minimum[s] + rows * part));
+            f.minimum = TINI_VECTOR(times)(TINI_VECTOR(negative)(f.minimum),
+                                           TINI_VECTOR(small_floats)(small->minimum[s] + rows * part));
     }
     return f;
 }
@@ -73,21 +74,22 @@ TINI_INLINE TINI_FLOATS TINI_SET(add_block)(TINI_FLOATS acc, TINI_INTS sum, cons
                                             TINI_INTS sums, const tini_q8 *x, const int format) {
     const tini_kind kind = tini_kind_of(format);
     const int offset = TINI_SET(offset)(format);
-    TINI_FLOATS scale = TINI_SET(spread_f32)(x->scale);
+    TINI_FLOATS scale = TINI_VECTOR(spread_f32)(x->scale);
     if (format == TINI_FORMAT_Q2_K) {
-        TINI_FLOATS total = TINI_SET(to_floats)(TINI_SET(multiply_pairs)(f->pair, sums));
-        TINI_FLOATS y = TINI_SET(times)(f->d, TINI_SET(to_floats)(sum));
-        return TINI_SET(plus)(acc,
-                              TINI_SET(times)(TINI_SET(minus)(y, TINI_SET(times)(f->minimum, total)), scale));
+        TINI_FLOATS total = TINI_VECTOR(to_floats)(TINI_VECTOR(multiply_pairs)(f->pair, sums));
+        TINI_FLOATS y = TINI_VECTOR(times)(f->d, TINI_VECTOR(to_floats)(sum));
+        return TINI_VECTOR(plus)(
+            acc, TINI_VECTOR(times)(TINI_VECTOR(minus)(y, TINI_VECTOR(times)(f->minimum, total)), scale));
     }
     if (tini_scales_by_half(format))
-        sum = TINI_SET(add)(sum, TINI_SET(multiply_pairs)(f->pair, sums));
+        sum = TINI_VECTOR(add)(sum, TINI_VECTOR(multiply_pairs)(f->pair, sums));
     else if (offset && !TINI_BEGINS)
-        sum = TINI_SET(subtract)(sum, TINI_SET(times_power)(sums, offset));
-    acc = TINI_SET(plus)(acc, TINI_SET(times)(TINI_SET(to_floats)(sum), TINI_SET(times)(f->d, scale)));
+        sum = TINI_VECTOR(subtract)(sum, TINI_VECTOR(times_power)(sums, offset));
+    acc = TINI_VECTOR(plus)(acc,
+                            TINI_VECTOR(times)(TINI_VECTOR(to_floats)(sum), TINI_VECTOR(times)(f->d, scale)));
     if (kind.halves == 4)
-        acc =
-            TINI_SET(plus)(acc, TINI_SET(times)(f->minimum, TINI_SET(times)(scale, TINI_SET(to_floats)(sums))));
+        acc = TINI_VECTOR(plus)(
+            acc, TINI_VECTOR(times)(f->minimum, TINI_VECTOR(times)(scale, TINI_VECTOR(to_floats)(sums))));
     return acc;
 }
 
@@ -114,7 +116,7 @@ TINI_INLINE void TINI_SET(patch)(const tini_matmul *m, uint32_t tile, uint32_t t
     TINI_FLOATS acc[4][4];
     TINI_UNROLL for (uint32_t c = 0; c < columns; c++) {
         x[c] = tini_row_q8(m, t + c < m->rows ? t + c : t);
-        TINI_UNROLL for (uint32_t k = 0; k < registers; k++) acc[k][c] = TINI_SET(spread_f32)(0.0f);
+        TINI_UNROLL for (uint32_t k = 0; k < registers; k++) acc[k][c] = TINI_VECTOR(spread_f32)(0.0f);
     }
     if (columns > 1)
         tini_fetch_outputs(m, tile, t, tiles, columns);
@@ -151,14 +153,14 @@ TINI_INLINE void TINI_SET(patch)(const tini_matmul *m, uint32_t tile, uint32_t t
                     int32_t q;
                     memcpy(&q, x[c]->q + 4 * j, 4);
                     TINI_UNROLL for (uint32_t k = 0; k < registers; k++)
-                        TINI_SET(dot)(&sum[k][c], four[k], TINI_SET(spread_i32)(q), i,
+                        TINI_SET(dot)(&sum[k][c], four[k], TINI_VECTOR(spread_i32)(q), i,
                                       j < 4 ? f[k].first : f[k].last, format);
                 }
             }
             TINI_UNROLL for (uint32_t c = 0; c < columns; c++) {
                 TINI_INTS
-                sums = tini_scales_by_half(format) ? TINI_SET(spread_first)(tini_avx2_half_sums(x[c]->q))
-                                                   : TINI_SET(spread_i32)(x[c]->sum);
+                sums = tini_scales_by_half(format) ? TINI_VECTOR(spread_first)(tini_avx2_half_sums(x[c]->q))
+                                                   : TINI_VECTOR(spread_i32)(x[c]->sum);
                 TINI_UNROLL for (uint32_t k = 0; k < registers; k++) acc[k][c] = TINI_SET(add_block)(
                     acc[k][c], TINI_SET(dot_total)(&sum[k][c], f[k].first, f[k].last, format), &f[k], sums,
                     x[c], format);
@@ -169,7 +171,7 @@ TINI_INLINE void TINI_SET(patch)(const tini_matmul *m, uint32_t tile, uint32_t t
     TINI_FLOATS y[16]; /* in memory, for a loop that is not unrolled */
     TINI_UNROLL for (uint32_t c = 0; c < columns; c++) TINI_UNROLL for (uint32_t k = 0; k < registers; k++)
         y[c * registers + k] = acc[k][c];
-    TINI_SET(store)(m, tile * TINI_PARTS, t, y, registers, m->rows - t < columns ? m->rows - t : columns);
+    TINI_VECTOR(store)(m, tile * TINI_PARTS, t, y, registers, m->rows - t < columns ? m->rows - t : columns);
 }
 
 /* half_q8_0. Tiles of one row go four registers at a time: one by itself has too little work. More rows have enough to make

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from tinsmith.batch.items import Item
     from tinsmith.batch.settings import Settings
     from tinsmith.runtime import Model
-    from tinsmith.runtime.choice import Choice
+    from tinsmith.runtime.choice import TokenChoice
     from tinsmith.runtime.generation import Completion
 
 PLACES = 8  # answers that one model computes at a time
@@ -205,7 +205,7 @@ class Answers:
             self._answer(wanted, completion, made, job.choices)
 
     def _answer(
-        self, wanted: _Wanted, completion: Completion, digest: str, choices: Sequence[Choice] = ()
+        self, wanted: _Wanted, completion: Completion, digest: str, choices: Sequence[TokenChoice] = ()
     ) -> None:
         if wanted.question.opened:
             completion = replace(completion, opened=True)

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from tinsmith.constraint import Constraint
     from tinsmith.runtime import Model
     from tinsmith.runtime.calls import Toolbox
-    from tinsmith.runtime.choice import Choice
+    from tinsmith.runtime.choice import TokenChoice
     from tinsmith.runtime.generation import Completion
     from tinsmith.runtime.messages import Message
 
@@ -56,7 +56,7 @@ class Answer:
     question: Question
     completion: Completion
     receipt: str
-    choices: Sequence[Choice] = ()
+    choices: Sequence[TokenChoice] = ()
 
 
 class Asker:

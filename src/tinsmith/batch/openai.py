@@ -18,7 +18,7 @@ from tinsmith.system import reading
 if TYPE_CHECKING:
     from tinsmith.batch.settings import Held, Settings
     from tinsmith.chat.tool_formats import Call
-    from tinsmith.runtime.choice import Choice
+    from tinsmith.runtime.choice import TokenChoice
     from tinsmith.runtime.generation import Completion
     from tinsmith.runtime.loaded import Loaded
 
@@ -58,7 +58,7 @@ class Answered:
     completion: Completion
     receipt: str
     calls: list[Call] | None
-    choices: Sequence[Choice] | None
+    choices: Sequence[TokenChoice] | None
 
 
 def settings_of(body: Mapping[str, Any], common: Settings) -> tuple[Settings, Tools | None, Shown]:

@@ -94,9 +94,7 @@ def is_half(rank: int, format: str) -> bool:
     return format == "Q8_0" and rank == _core.TILE
 
 
-def planned_factors(
-    shapes: Mapping[str, tuple[int, int, int]], program: Listing, format: str = FORMATS[0]
-) -> tuple[int, int]:
+def planned_factors(shapes: Mapping[str, tuple[int, int, int]], program: Listing) -> tuple[int, int]:
     """Bytes of an adapter of such outputs, inputs and ranks by the name of the program's tensor, and what it
     takes of a session's adapter_rank."""
     zeros = {
@@ -104,7 +102,7 @@ def planned_factors(
         for name, (outputs, inputs, rank) in shapes.items()
     }
     most = max((rank for _, _, rank in shapes.values()), default=0)
-    return len(compile_adapter(zeros, program, format)), room_of(most, format)
+    return len(compile_adapter(zeros, program)), room_of(most, FORMATS[0])
 
 
 def factors_of(data: Buffer, where: str) -> dict[str, LowRank]:

@@ -151,11 +151,11 @@ def utf8(dfa: Dfa) -> Dfa:
 
 
 @lru_cache(256)
-def json_content(dfa: Dfa, escapes: bool = True) -> Dfa:
+def json_content(dfa: Dfa) -> Dfa:
     """What stands between the quotes of a JSON string whose value the automaton accepts.
 
     Characters stand for themselves where JSON allows it, and are escaped where it does not, in the one form of
-    json.dumps (`\\n`, `\\u001f`). With `escapes`, DEL and those beyond ASCII may also be written as \\uXXXX.
+    json.dumps (`\\n`, `\\u001f`). DEL and those beyond ASCII may also be written as \\uXXXX.
     """
     out = _Bytes(len(dfa.edges))
     for state, edges in enumerate(dfa.edges):
@@ -163,14 +163,14 @@ def json_content(dfa: Dfa, escapes: bool = True) -> Dfa:
         new_edges = _wide(out, edges)
         for low, high in ((0x20, 0x21), (0x23, 0x5B), (0x5D, 0x7F)):
             new_edges += _cut(edges, low, high)
-        escaped = _escaped(out, edges, escapes)
+        escaped = _escaped(out, edges)
         if escaped:
             new_edges.append((0x5C, 0x5C, out.node(escaped)))
         out.edges[state] = join(new_edges)
     return minimize(trim(out.edges, dfa.accepts))
 
 
-def _escaped(out: _Bytes, edges: tuple[Edge, ...], escapes: bool) -> tuple[Edge, ...]:
+def _escaped(out: _Bytes, edges: tuple[Edge, ...]) -> tuple[Edge, ...]:
     """The edges after a backslash."""
     new_edges = [
         (ord(letter), ord(letter), to)
@@ -180,10 +180,9 @@ def _escaped(out: _Bytes, edges: tuple[Edge, ...], escapes: bool) -> tuple[Edge,
     units: list[Piece] = []
     for low, high in ((0x00, 0x07), (0x0B, 0x0B), (0x0E, 0x1F)):
         units += _cut(edges, low, high)
-    if escapes:
-        units += _cut(edges, 0x7F, SURROGATES[0] - 1)
-        units += _pairs(out, _cut(edges, 0x10000, 0x10FFFF))
-        units += _cut(edges, SURROGATES[1] + 1, 0xFFFF)
+    units += _cut(edges, 0x7F, SURROGATES[0] - 1)
+    units += _pairs(out, _cut(edges, 0x10000, 0x10FFFF))
+    units += _cut(edges, SURROGATES[1] + 1, 0xFFFF)
     if units:
         new_edges.append((0x75, 0x75, out.node(out.leaving(tuple(units), _UNIT))))
     return join(new_edges)

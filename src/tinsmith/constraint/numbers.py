@@ -192,7 +192,7 @@ class _Machine(Protocol):
     def accepts(self, state: State) -> bool: ...
 
 
-def _explore(machine: _Machine, limit: int = MOST_NUMBER) -> Dfa:
+def _explore(machine: _Machine) -> Dfa:
     numbers = {machine.start: 0}
     order = [machine.start]
     edges = []
@@ -203,9 +203,9 @@ def _explore(machine: _Machine, limit: int = MOST_NUMBER) -> Dfa:
             if number is None:
                 number = numbers[target] = len(order)
                 order.append(target)
-                if number >= limit:
+                if number >= MOST_NUMBER:
                     raise ConstraintError(
-                        f"bounds or multiples need more than {limit:,} states; use smaller ones"
+                        f"bounds or multiples need more than {MOST_NUMBER:,} states; use smaller ones"
                     )
             if out and out[-1][2] == number and out[-1][1] == low - 1:
                 out[-1] = (out[-1][0], high, number)

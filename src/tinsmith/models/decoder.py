@@ -32,14 +32,18 @@ _COUNTS = (
 
 class Decoder(Family):
     """Class variables beside Family's: model_type as transformers names it; hyper, the class of
-    hyper-parameters; defaults, what transformers takes for keys that a config leaves out; only, the values
-    that are computed of keys that have others; keeps_head_dim, whether GGUF states a head's width even where
-    it follows; mixture, whether it has experts."""
+    hyper-parameters; defaults, what transformers takes for keys that a config leaves out; only and only_gguf,
+    the values that are computed of a config's and of metadata's keys that have others; keeps_head_dim, whether
+    GGUF states a head's width even where it follows; mixture, whether it has experts."""
 
     model_type: ClassVar[str]
     hyper: ClassVar[type[Hyper]] = Hyper
     defaults: ClassVar[Mapping[str, Any]] = {}
     only: ClassVar[Mapping[str, tuple[Any, ...]]] = {}
+    only_gguf: ClassVar[Mapping[str, tuple[Any, ...]]] = {
+        "rope.scaling.type": ("none",),
+        "attention.sliding_window": (0,),
+    }
     keeps_head_dim: ClassVar[bool] = False
     mixture: ClassVar[bool] = False
 
@@ -113,6 +117,8 @@ class Decoder(Family):
         fields = Fields(meta, METADATA, f"{self.gguf_architecture}.")
         if not self.mixture:
             fields.refuse("expert_count", 0)
+        for key, allowed in self.only_gguf.items():
+            fields.refuse(key, *allowed)
         fields.count(_COUNTS[0][2], most=MOST_LAYERS)
         known: dict[str, Any] = {name: fields.count(key) for name, _, key in _COUNTS}
         known["head_dim"] = fields.count("attention.key_length", max(known["dim"] // known["heads"], 1))

@@ -71,6 +71,7 @@ class FalconH1(decoder.Decoder):
         "mamba_rms_norm": (False,),
         **mamba2.ONLY,
     }
+    only_gguf: ClassVar[Mapping[str, tuple[Any, ...]]] = {"rope.scaling.type": ("none",)}
     keeps_head_dim: ClassVar[bool] = True
 
     def stand_in(self, config: Mapping[str, Any]) -> StandIn | None:
@@ -105,7 +106,6 @@ class FalconH1(decoder.Decoder):
         return {"mamba_d_ssm": mamba2.inner(h), **mamba2.hyper_to_hf(h)}
 
     def more_from_gguf(self, fields: Fields, h: dict[str, Any]) -> dict[str, Any]:
-        fields.refuse("rope.scaling.type", "none")
         return {**mamba2.hyper_from_gguf(fields)}
 
     def more_to_gguf(self, h: FalconH1Hyper) -> dict[str, Any]:

@@ -55,6 +55,10 @@ class Gemma2(decoder.Decoder):
         "use_bidirectional_attention": (False,),
         "tie_word_embeddings": (True,),  # GGUF has no head for it
     }
+    only_gguf: ClassVar[Mapping[str, tuple[Any, ...]]] = {
+        "rope.scaling.type": ("none",),
+        "attention.sliding_window_pattern": (_PERIOD,),
+    }
     keeps_head_dim: ClassVar[bool] = True
 
     def more_from_hf(self, fields: Fields, rope: Fields) -> dict[str, Any]:
@@ -77,8 +81,6 @@ class Gemma2(decoder.Decoder):
         }
 
     def more_from_gguf(self, fields: Fields, h: dict[str, Any]) -> dict[str, Any]:
-        fields.refuse("rope.scaling.type", "none")
-        fields.refuse("attention.sliding_window_pattern", _PERIOD)
         return {
             "window": fields.count("attention.sliding_window", 4096),
             "query_scalar": usual_query_scalar(h, 46),

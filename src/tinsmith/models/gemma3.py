@@ -63,6 +63,7 @@ class Gemma3(decoder.Decoder):
         "attn_logit_softcapping": (None,),
         "use_bidirectional_attention": (False,),
     }
+    only_gguf: ClassVar[Mapping[str, tuple[Any, ...]]] = {"rope.scaling.type": ("none", "linear")}
     keeps_head_dim: ClassVar[bool] = True
 
     def rope_from_hf(self, config: Mapping[str, Any]) -> Fields:
@@ -103,7 +104,6 @@ class Gemma3(decoder.Decoder):
         }
 
     def more_from_gguf(self, fields: Fields, h: dict[str, Any]) -> dict[str, Any]:
-        fields.refuse("rope.scaling.type", "none", "linear")
         return {
             "window": fields.count("attention.sliding_window"),
             "period": fields.count("attention.sliding_window_pattern", _PERIOD),

@@ -55,6 +55,7 @@ class Gemma4(decoder.Decoder):
         "enable_moe_block": (False,),
         "use_bidirectional_attention": (None, "vision"),  # pictures, which a text has none of
     }
+    only_gguf: ClassVar[Mapping[str, tuple[Any, ...]]] = {"rope.scaling.type": ("none",)}
 
     def rope_from_hf(self, config: Mapping[str, Any]) -> Fields:
         return two_rotations.from_hf(config, 0.25)
@@ -129,7 +130,6 @@ class Gemma4(decoder.Decoder):
         return h
 
     def more_from_gguf(self, fields: Fields, h: dict[str, Any]) -> dict[str, Any]:
-        fields.refuse("rope.scaling.type", "none")
         reusing = reusing_layers(fields, "attention.shared_kv_layers", h["layers"])
         wide, wide_kv_heads = fields.get("wide_head_dim"), fields.get("wide_kv_heads")
         return {

@@ -45,6 +45,10 @@ class Granite(decoder.Decoder):
         "attention_bias": (False,),
         "mlp_bias": (False,),
     }
+    only_gguf: ClassVar[Mapping[str, tuple[Any, ...]]] = {
+        "rope.scaling.type": ("none",),
+        "rope.scaling.finetuned": (True,),
+    }
 
     def more_from_hf(self, fields: Fields, rope: Fields) -> dict[str, Any]:
         return {name: fields.real(key, 1.0) for name, key, _ in MULTIPLIERS}
@@ -53,8 +57,6 @@ class Granite(decoder.Decoder):
         return {key: getattr(h, name) for name, key, _ in MULTIPLIERS}
 
     def more_from_gguf(self, fields: Fields, h: dict[str, Any]) -> dict[str, Any]:
-        fields.refuse("rope.scaling.type", "none")
-        fields.refuse("rope.scaling.finetuned", True)
         fields.refuse("expert_shared_feed_forward_length", 0, h["ffn_dim"])  # Granite 4's files state it
         return multipliers_from_gguf(fields, h)
 

@@ -59,6 +59,10 @@ class GraniteHybrid(decoder.Decoder):
         "mamba_n_groups": (1,),  # beyond it transformers norms a row, and llama.cpp each group of it
         **mamba2.ONLY,
     }
+    only_gguf: ClassVar[Mapping[str, tuple[Any, ...]]] = {
+        "rope.scaling.type": ("none",),
+        "ssm.group_count": (1,),
+    }
 
     def stand_in(self, config: Mapping[str, Any]) -> StandIn | None:
         types = config.get("layer_types")
@@ -100,8 +104,6 @@ class GraniteHybrid(decoder.Decoder):
 
     def more_from_gguf(self, fields: Fields, h: dict[str, Any]) -> dict[str, Any]:
         fields.refuse("layers", h["layers"])
-        fields.refuse("rope.scaling.type", "none")
-        fields.refuse("ssm.group_count", 1)
         width = fields.count("ssm.inner_size")
         if width % h["dim"]:
             raise FormatError(

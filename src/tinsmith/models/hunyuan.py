@@ -50,11 +50,6 @@ class Hunyuan(decoder.Decoder):
             raise FormatError(f"{rope.where}: heads of {dim} can't turn by base {base:g} and alpha {alpha:g}")
         return {"rope_base": shortest_float32(base * alpha ** (dim / (dim - 2)))}
 
-    def more_from_gguf(self, fields: Fields, h: dict[str, Any]) -> dict[str, Any]:
-        fields.refuse("rope.scaling.type", "none")
-        fields.refuse("attention.sliding_window", 0)
-        return {}
-
     def layer(self, h: Hyper) -> list[TensorName]:
         q_norm, k_norm = decoder.head_norms(h)
         return [

@@ -74,8 +74,6 @@ class Lfm2(decoder.Decoder):
 
     def more_from_gguf(self, fields: Fields, h: dict[str, Any]) -> dict[str, Any]:
         fields.refuse("layers", h["layers"])
-        fields.refuse("rope.scaling.type", "none")
-        fields.refuse("attention.sliding_window", 0)
         return {
             "attention": tuple(fields.get("attention_layers")),
             "taps": fields.count("shortconv.l_cache"),

@@ -59,6 +59,7 @@ class Lfm3(lfm2.Lfm2):
         "use_attention_gate": (True,),
         "use_sandwich_norm": (True,),
     }
+    only_gguf: ClassVar[Mapping[str, tuple[Any, ...]]] = {"rope.scaling.type": ("none",)}
     keeps_head_dim: ClassVar[bool] = True
 
     def rope_from_hf(self, config: Mapping[str, Any]) -> Fields:
@@ -92,7 +93,6 @@ class Lfm3(lfm2.Lfm2):
 
     def more_from_gguf(self, fields: Fields, h: dict[str, Any]) -> dict[str, Any]:
         fields.refuse("layers", h["layers"])
-        fields.refuse("rope.scaling.type", "none")
         attention, pattern = tuple(fields.get("attention_layers")), window_pattern(fields, h["layers"])
         return {
             "attention": attention,

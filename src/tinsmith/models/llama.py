@@ -48,6 +48,11 @@ class Llama(decoder.Decoder):
         "mlp_bias": (False,),
         "sliding_window": (None,),
     }
+    only_gguf: ClassVar[Mapping[str, tuple[Any, ...]]] = {
+        **decoder.Decoder.only_gguf,
+        "rope.scale_linear": (1.0,),
+        "rope.scaling.factor": (1.0,),
+    }
 
     def rope_from_hf(self, config: Mapping[str, Any]) -> Fields:
         return Fields(decoder.rope_settings(config, "default", "llama3"), decoder.CONFIG)
@@ -80,10 +85,6 @@ class Llama(decoder.Decoder):
         }
 
     def more_from_gguf(self, fields: Fields, h: dict[str, Any]) -> dict[str, Any]:
-        fields.refuse("rope.scaling.type", "none")
-        fields.refuse("rope.scale_linear", 1.0)
-        fields.refuse("rope.scaling.factor", 1.0)
-        fields.refuse("attention.sliding_window", 0)
         return _scaling_of(fields.values[_FACTORS], h) if _FACTORS in fields.values else {}
 
     def more_to_gguf(self, h: LlamaHyper) -> dict[str, Any]:

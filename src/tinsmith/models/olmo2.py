@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from tinsmith.models import decoder
-from tinsmith.models.family import Fields, TensorName
+from tinsmith.models.family import TensorName
 from tinsmith.spec import Hyper
 
 if TYPE_CHECKING:
@@ -25,11 +25,6 @@ class Olmo2(decoder.Decoder):
         "hidden_act": ("silu", "swish"),
         "attention_bias": (False,),
     }
-
-    def more_from_gguf(self, fields: Fields, h: dict[str, Any]) -> dict[str, Any]:
-        fields.refuse("rope.scaling.type", "none")
-        fields.refuse("attention.sliding_window", 0)
-        return {}
 
     def layer(self, h: Hyper) -> list[TensorName]:
         queries, keys = h.heads * h.head_dim, h.kv_heads * h.head_dim

@@ -50,6 +50,7 @@ class Phi3(decoder.Decoder):
         "hidden_act": ("silu", "swish"),
         "attention_bias": (False,),
     }
+    only_gguf: ClassVar[Mapping[str, tuple[Any, ...]]] = {"rope.scaling.type": ("none", "longrope")}
 
     def rope_from_hf(self, config: Mapping[str, Any]) -> Fields:
         settings = decoder.rope_settings(config, "default", "longrope", "su")
@@ -88,7 +89,6 @@ class Phi3(decoder.Decoder):
         return own
 
     def more_from_gguf(self, fields: Fields, h: dict[str, Any]) -> dict[str, Any]:
-        fields.refuse("rope.scaling.type", "none", "longrope")
         long, short = (fields.values.get(f"rope_factors_{kind}.weight", ()) for kind in ("long", "short"))
         return {
             "window": fields.count_or_0("attention.sliding_window"),

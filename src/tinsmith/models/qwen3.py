@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from tinsmith.models import decoder
-from tinsmith.models.family import Fields, StandIn, TensorName, by_name
+from tinsmith.models.family import StandIn, TensorName, by_name
 from tinsmith.spec import Hyper
 
 if TYPE_CHECKING:
@@ -37,11 +37,6 @@ class Qwen3(decoder.Decoder):
         if self.name != "qwen3" or not isinstance(rope, Mapping) or "mrope_section" not in rope:
             return None
         return StandIn(by_name("qwen3vl"), dict(config), dict)
-
-    def more_from_gguf(self, fields: Fields, h: dict[str, Any]) -> dict[str, Any]:
-        fields.refuse("rope.scaling.type", "none")
-        fields.refuse("attention.sliding_window", 0)
-        return {}
 
     def layer(self, h: Hyper) -> list[TensorName]:
         return [

@@ -70,6 +70,7 @@ class Qwen35(decoder.Decoder):
         "attention_bias": (False,),
         "attn_output_gate": (True,),
     }
+    only_gguf: ClassVar[Mapping[str, tuple[Any, ...]]] = {"rope.scaling.type": ("none",)}
     keeps_head_dim: ClassVar[bool] = True
 
     def more_from_hf(self, fields: Fields, rope: Fields) -> dict[str, Any]:
@@ -109,7 +110,6 @@ class Qwen35(decoder.Decoder):
     def more_from_gguf(self, fields: Fields, h: dict[str, Any]) -> dict[str, Any]:
         state_dim, heads = fields.count("ssm.state_size"), fields.count("ssm.time_step_rank")
         fields.refuse("ssm.inner_size", state_dim * heads)
-        fields.refuse("rope.scaling.type", "none")
         mtp = fields.count_or_0("nextn_predict_layers")
         return {
             "layers": h["layers"] - mtp,

@@ -57,7 +57,6 @@ class Qwen3Moe(Qwen3):
         return experts.hyper_to_hf(h.experts, h.chosen, h.expert_dim) | {"norm_topk_prob": h.normalize}
 
     def more_from_gguf(self, fields: Fields, h: dict[str, Any]) -> dict[str, Any]:
-        super().more_from_gguf(fields, h)
         return experts.hyper_from_gguf(fields) | {"normalize": True}
 
     def more_to_gguf(self, h: MoeHyper) -> dict[str, Any]:

@@ -68,7 +68,7 @@ class Qwen3Vl(Qwen3):
         }
 
     def more_from_gguf(self, fields: Fields, h: dict[str, Any]) -> dict[str, Any]:
-        return super().more_from_gguf(fields, h) | {
+        return {
             "sections": sections_of(fields, "rope.dimension_sections", 4)[:3],
             "deep": fields.count_or_0(_DEEP),
         }

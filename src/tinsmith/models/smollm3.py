@@ -51,11 +51,6 @@ class SmolLM3(decoder.Decoder):
     def more_to_hf(self, h: Hyper) -> dict[str, Any]:
         return {"no_rope_layers": [int(rotates(i)) for i in range(h.layers)]}
 
-    def more_from_gguf(self, fields: Fields, h: dict[str, Any]) -> dict[str, Any]:
-        fields.refuse("rope.scaling.type", "none")
-        fields.refuse("attention.sliding_window", 0)
-        return {}
-
     def more_to_gguf(self, h: Hyper) -> dict[str, Any]:
         return {"vocab_size": h.vocab, "rope.dimension_count": h.rope_dim}
 

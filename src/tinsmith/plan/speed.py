@@ -108,12 +108,12 @@ def rates_of(target: Target) -> Rates:
     )
 
 
-def one_pass(program: Listing, rates: Rates, *, rows: int, depth: int, kv: str, logit_rows: int = 1) -> Cost:
+def one_pass(program: Listing, rates: Rates, *, rows: int, depth: int, kv: str) -> Cost:
     """The cost of `rows` tokens at once, after `depth` others."""
     cost = Cost()
     tensors = list(program.tensors.values())
     for op in program.ops:
-        n = logit_rows if op.logit_rows else rows
+        n = 1 if op.logit_rows else rows
         if op.kind in ("MATMUL", "LOGITS", "EXPERT_MATMUL"):
             _matmul(cost, program, op, tensors, rates, n)
         elif op.kind == "ATTENTION":

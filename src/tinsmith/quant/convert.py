@@ -118,9 +118,9 @@ def _pieces(
             advance((end - begin) * width)
 
 
-def converted(jobs: Sequence[Job], threads: int = 0) -> list[Tensor]:
+def converted(jobs: Sequence[Job]) -> list[Tensor]:
     """The tensors in memory; one that has its format already is the same object."""
-    pieces = stream([job for job in jobs if job.tensor.format != job.format], threads)
+    pieces = stream([job for job in jobs if job.tensor.format != job.format])
     made = iter([b"".join(parts) for parts in pieces])
     return [
         job.tensor

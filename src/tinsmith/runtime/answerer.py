@@ -22,7 +22,7 @@ from tinsmith.system import reading
 if TYPE_CHECKING:
     from tinsmith.constraint import Constraint
     from tinsmith.runtime.adapters import Chosen
-    from tinsmith.runtime.choice import Choice
+    from tinsmith.runtime.choice import TokenChoice
     from tinsmith.runtime.generation import Completion
     from tinsmith.runtime.loaded import Loaded, Message
 
@@ -54,7 +54,7 @@ class Answer:
     calls: list[Call]
     finish: Finish
     token_ids: list[int]
-    choices: tuple[Choice, ...]
+    choices: tuple[TokenChoice, ...]
     sure: bool | None
     receipt: Receipt
 

@@ -13,7 +13,7 @@ LEAST = -9999.0  # what OpenAI writes of a probability that is as good as none
 
 
 @dataclass(frozen=True)
-class Choice:
+class TokenChoice:
     """One token of an answer. forced: the constraint left no other. allowed: how many tokens might have been
     chosen; None: the whole vocabulary. logit: its own, 0 where forced. log_probability: its natural logarithm
     among those allowed, before biases, penalties and temperature; 0 where forced, or not asked for. tops: the
@@ -34,14 +34,14 @@ def record(session: _core.Session, wanted: bool, tops: int) -> None:
     session.record(tops if wanted or tops else None)
 
 
-def choice_of(session: _core.Session, token: int, constrained: bool) -> Choice:
+def choice_of(session: _core.Session, token: int, constrained: bool) -> TokenChoice:
     """Of the token that the session's last step gave."""
     allowed, logit, log_probability, tops = session.choice()
     known = allowed if constrained else None
-    return Choice(token, allowed == 1, known, logit, log_probability, tops)
+    return TokenChoice(token, allowed == 1, known, logit, log_probability, tops)
 
 
-def logprob(core: _core.Model, choice: Choice) -> dict[str, Any]:
+def logprob(core: _core.Model, choice: TokenChoice) -> dict[str, Any]:
     """A token and its alternatives as OpenAI's chat writes them."""
     return {
         **token_shown(core, choice.token, choice.log_probability),

@@ -16,7 +16,7 @@ from tinsmith.chat.turns import split_answer
 from tinsmith.checks import INT32, UINT64, real, token_ids, whole
 from tinsmith.errors import InputError
 from tinsmith.runtime.adapters import Applied, prefix_of
-from tinsmith.runtime.choice import Choice, choice_of, record
+from tinsmith.runtime.choice import TokenChoice, choice_of, record
 from tinsmith.runtime.sessions import TAKEN, Sessions
 
 if TYPE_CHECKING:
@@ -88,7 +88,7 @@ class Completion:
     log_probability: float | None = None
     least: float | None = None
     route: Route | None = None
-    choices: tuple[Choice, ...] = ()
+    choices: tuple[TokenChoice, ...] = ()
     end: int | None = None
 
     @property
@@ -317,7 +317,7 @@ class Generation:
         self._least = least
         self._context = model.info()["context"] - prefix_of(applied)
         self._recorded = recorded or tops > 0
-        self._choices: list[Choice] = []
+        self._choices: list[TokenChoice] = []
         self.applied = applied
         self._lease = sessions.open(prompt, max_tokens + 1, applied)
         record(self.session, recorded, tops)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from tinsmith import _core
 from tinsmith.errors import FormatError, InputError, UnsupportedError
-from tinsmith.runtime.choice import Choice
+from tinsmith.runtime.choice import TokenChoice
 from tinsmith.runtime.images import Pictured
 from tinsmith.runtime.many import generate_many
 
@@ -131,7 +131,7 @@ def receipt(
     model: Loaded,
     asked: Asked | Question,
     completion: Completion,
-    choices: Sequence[Choice] | None = None,
+    choices: Sequence[TokenChoice] | None = None,
 ) -> Receipt:
     """Of an answer. choices: what its tokens were chosen by; None: the completion's own. Raises InputError
     where they were not kept."""

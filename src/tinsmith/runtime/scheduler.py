@@ -12,7 +12,7 @@ from tinsmith import _core
 from tinsmith.checks import real, whole
 from tinsmith.errors import InputError, RuntimeFault, TinsmithError, UnsupportedError
 from tinsmith.runtime.adapters import Applied, prefix_of, rank_of
-from tinsmith.runtime.choice import MOST_TOPS, Choice, choice_of, record
+from tinsmith.runtime.choice import MOST_TOPS, TokenChoice, choice_of, record
 from tinsmith.runtime.generation import FINISH, LOOKUP, Answer, Completion, Finish, Sampling, check_max_tokens
 from tinsmith.runtime.images import begin, checked, rows_in
 from tinsmith.runtime.loaded import CHECKPOINTS
@@ -56,7 +56,7 @@ class Job:
     def __init__(self, asked: Asked, tokens: list[int], answer: Answer) -> None:
         self.asked = asked
         self.tokens = tokens
-        self.choices: list[Choice] = []
+        self.choices: list[TokenChoice] = []
         self.cached_tokens = 0
         self.completion: Completion | None = None
         self.error: TinsmithError | None = None

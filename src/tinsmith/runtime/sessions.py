@@ -93,11 +93,6 @@ class Sessions:
         self._most = most
         self._sessions: list[_Entry] = []  # used last at the end
 
-    @property
-    def newest(self) -> _core.Session:
-        """The one used last."""
-        return self._sessions[-1].session
-
     def open(self, prompt: Sequence[int], room: int, applied: Applied = ()) -> Lease:
         """A session with the prompt queued behind what is known of it. Whoever had that session loses it.
 

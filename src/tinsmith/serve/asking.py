@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from tinsmith.chat.tool_formats import Call
 from tinsmith.errors import InputError
 from tinsmith.runtime.calls import Toolbox
-from tinsmith.runtime.choice import Choice
+from tinsmith.runtime.choice import TokenChoice
 from tinsmith.runtime.generation import Completion, Route
 from tinsmith.runtime.images import Pictured
 from tinsmith.runtime.receipt import receipt
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 @dataclass(frozen=True)
 class Piece:
     parts: list[Part]
-    choices: list[Choice]
+    choices: list[TokenChoice]
     calls: list[CallPart]
 
 

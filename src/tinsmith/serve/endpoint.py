@@ -77,12 +77,11 @@ class Stream(Response):
         pieces: AsyncGenerator[bytes, None],
         media: str,
         failed: Callable[[Refused], bytes],
-        headers: Mapping[str, str] | None = None,
     ) -> None:
         self.answers, self.pieces, self.failed = answers, pieces, failed
         self.status_code, self.background = 200, None
         self.media_type, self.error = media, None
-        self.init_headers({"Cache-Control": "no-store", "X-Accel-Buffering": "no", **(headers or {})})
+        self.init_headers({"Cache-Control": "no-store", "X-Accel-Buffering": "no"})
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:

@@ -13,7 +13,7 @@ from tinsmith.runtime.choice import token_shown
 from tinsmith.serve.asking import Answering, Answers, End, Piece
 
 if TYPE_CHECKING:
-    from tinsmith.runtime.choice import Choice
+    from tinsmith.runtime.choice import TokenChoice
     from tinsmith.runtime.loaded import Loaded
     from tinsmith.serve.endpoint import Call
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 class Gathered:
     thinking: str = ""
     text: str = ""
-    choices: list[Choice] = field(default_factory=list)
+    choices: list[TokenChoice] = field(default_factory=list)
     end: End | None = None
 
     @property
@@ -106,7 +106,7 @@ async def _pump(
         events.put_nowait((number, error))
 
 
-def shown(model: Loaded, choice: Choice) -> dict[str, Any]:
+def shown(model: Loaded, choice: TokenChoice) -> dict[str, Any]:
     """How a token was chosen, for people to look at."""
     one = token_shown(model.core, choice.token, choice.log_probability)
     return {

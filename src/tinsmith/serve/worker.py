@@ -18,7 +18,7 @@ from tinsmith.runtime.scheduler import Scheduler
 from tinsmith.serve.faults import Refused
 
 if TYPE_CHECKING:
-    from tinsmith.runtime.choice import Choice
+    from tinsmith.runtime.choice import TokenChoice
     from tinsmith.runtime.generation import Completion
     from tinsmith.runtime.loaded import Loaded
     from tinsmith.runtime.scheduler import Asked, Job
@@ -34,7 +34,7 @@ class News:
 
     text: str
     tokens: list[int]
-    choices: list[Choice]
+    choices: list[TokenChoice]
     cached: int
     completion: Completion | None
 

@@ -140,10 +140,10 @@ def read_json(
 
 
 def read_table(
-    path: str | Path, fault: Fault = InputError, *, most: int = SIZE, unique: bool = False, advice: str = ""
+    path: str | Path, fault: Fault = InputError, *, unique: bool = False, advice: str = ""
 ) -> dict[str, Any]:
     """A JSON file that holds a table."""
-    table = read_json(path, fault, most=most, unique=unique, advice=advice)
+    table = read_json(path, fault, unique=unique, advice=advice)
     if not isinstance(table, dict):
         ending = f"; {advice}" if advice else ""
         raise fault(f"{path}: holds {kind(table)}, and should hold a table{ending}")
