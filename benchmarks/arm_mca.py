@@ -40,16 +40,16 @@ ITERATIONS = 200
 SOURCES = {
     "neondot": """#include "isa/neondot/blocks.h"
 TINI_REGION_NEONDOT
-void prompt(const tini_matmul *m, uint32_t k) {{
-    tini_neondot_panel(m, k, 1, 0, TINI_NEONDOT_COLUMNS, TINI_FORMAT_{0});
+void prompt(float32x4_t *sums, const uint8_t *w, const tini_neondot_x *x, uint32_t n) {{
+    tini_neondot_panel(sums, w, x, n, 1, TINI_NEONDOT_COLUMNS, TINI_FORMAT_{0});
 }}
 void decode(const tini_matmul *m, uint32_t k) {{ tini_neondot_stream(m, k, 0, TINI_FORMAT_{0}); }}
 TINI_REGION_END
 """,
     "neoni8mm": """#include "isa/neoni8mm/blocks.h"
 TINI_REGION_NEONI8MM
-void prompt(const tini_matmul *m, uint32_t k) {{
-    tini_neoni8mm_panel(m, k, 1, 0, TINI_NEONI8MM_PAIRS, TINI_FORMAT_{0});
+void prompt(float32x4_t (*sums)[2], const uint8_t *w, const tini_neoni8mm_x *x, uint32_t n) {{
+    tini_neoni8mm_panel(sums, w, x, n, 1, TINI_NEONI8MM_PAIRS, TINI_FORMAT_{0});
 }}
 void decode(const tini_matmul *m, uint32_t k) {{ tini_neoni8mm_stream(m, k, 0, TINI_FORMAT_{0}); }}
 TINI_REGION_END

@@ -6,16 +6,20 @@ TINI_REGION_NEON
 
 void tini_neon_store(const tini_matmul *m, uint32_t first, uint32_t outputs, uint32_t t, uint32_t rows,
                      const float32x4_t *lanes, uint32_t count) {
-    for (; count && first < m->outputs; count--, lanes++, first += outputs, t += rows) {
-        float *out = m->out + t * m->out_stride + first;
-        const float *bias = m->bias ? m->bias + first : NULL;
-        const float *residual = m->residual ? m->residual + t * m->residual_stride + first : NULL;
-        float32x4_t y = *lanes;
+    float *out = m->out + t * m->out_stride + first;
+    const float *bias = m->bias ? m->bias + first : NULL;
+    const float *residual = m->residual ? m->residual + t * m->residual_stride + first : NULL;
+    const size_t out_step = rows * m->out_stride + outputs, residual_step = rows * m->residual_stride + outputs;
+    for (; count && first < m->outputs; count--, first += outputs, out += out_step) {
+        float32x4_t y = *lanes++;
+        const float *from = residual;
+        if (residual)
+            residual += residual_step;
         if (m->outputs - first >= 4) {
             if (bias)
-                y = vaddq_f32(y, vld1q_f32(bias));
-            if (residual)
-                y = vaddq_f32(y, vld1q_f32(residual));
+                y = vaddq_f32(y, vld1q_f32(m->bias + first));
+            if (from)
+                y = vaddq_f32(y, vld1q_f32(from));
             vst1q_f32(out, y);
             continue;
         }
@@ -25,9 +29,9 @@ void tini_neon_store(const tini_matmul *m, uint32_t first, uint32_t outputs, uin
         for (uint32_t lane = 0; lane < m->outputs - first; lane++) {
             float x = four[lane];
             if (bias)
-                x = x + bias[lane];
+                x = x + m->bias[first + lane];
             if (residual)
-                x = x + residual[lane];
+                x = x + from[lane];
             out[lane] = x;
         }
     }

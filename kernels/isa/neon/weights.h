@@ -174,12 +174,28 @@ TINI_INLINE float32x4_t tini_neon_exact(int32x4_t sum) {
     return vsubq_f32(vreinterpretq_f32_s32(sum), vdupq_n_f32(TINI_ROUND_F32));
 }
 
+/* What the floats take from 32 activations: `least` goes with a minimum, that of all inputs or of the first and the last 16. */
+typedef struct tini_neon_column {
+    float scale, least[2];
+} tini_neon_column;
+
+TINI_INLINE tini_neon_column tini_neon_column_of(const tini_q8 *x, const int format) {
+    tini_neon_column column = {.scale = x->scale};
+    if (format == TINI_FORMAT_Q2_K) {
+        column.least[0] = (float)vaddlvq_s8(vld1q_s8(x->q));
+        column.least[1] = (float)vaddlvq_s8(vld1q_s8(x->q + 16));
+    } else {
+        column.least[0] = x->scale * (float)x->sum;
+    }
+    return column;
+}
+
 /* acc + this sub-block's part of four outputs. sum: of w * q, as tini_neon_exact takes it. */
 TINI_INLINE float32x4_t tini_neon_add(float32x4_t acc, const tini_neon_block *block, int32x4_t sum,
-                                      const tini_q8 *x, const int format) {
-    acc = vaddq_f32(acc, vmulq_f32(tini_neon_exact(sum), vmulq_n_f32(block->d, x->scale)));
+                                      const tini_neon_column x, const int format) {
+    acc = vaddq_f32(acc, vmulq_f32(tini_neon_exact(sum), vmulq_n_f32(block->d, x.scale)));
     if (tini_kind_of(format).halves == 4)
-        acc = vaddq_f32(acc, vmulq_n_f32(block->minimum, x->scale * (float)x->sum));
+        acc = vaddq_f32(acc, vmulq_n_f32(block->minimum, x.least[0]));
     return acc;
 }
 
@@ -187,16 +203,15 @@ TINI_INLINE float32x4_t tini_neon_add(float32x4_t acc, const tini_neon_block *bl
  * whole numbers are below 2^24 and exact as floats too. (A zero may be negative where the scalar's is not; y plus
  * either is y, which is never -0.) */
 TINI_INLINE float32x4_t tini_neon_add_split(float32x4_t acc, const tini_neon_block *block, int32x4_t first,
-                                            int32x4_t last, const tini_q8 *x, const int format) {
+                                            int32x4_t last, const tini_neon_column x, const int format) {
     float32x4_t sum = vaddq_f32(vmulq_f32(tini_neon_exact(first), block->small[0]),
                                 vmulq_f32(tini_neon_exact(last), block->small[1]));
     if (format != TINI_FORMAT_Q2_K)
-        return vaddq_f32(acc, vmulq_f32(sum, vmulq_n_f32(block->d, x->scale)));
-    int32_t head = vaddlvq_s8(vld1q_s8(x->q));
-    float32x4_t total = vaddq_f32(vmulq_n_f32(block->least[0], (float)head),
-                                  vmulq_n_f32(block->least[1], (float)vaddlvq_s8(vld1q_s8(x->q + 16))));
+        return vaddq_f32(acc, vmulq_f32(sum, vmulq_n_f32(block->d, x.scale)));
+    float32x4_t total =
+        vaddq_f32(vmulq_n_f32(block->least[0], x.least[0]), vmulq_n_f32(block->least[1], x.least[1]));
     sum = vsubq_f32(vmulq_f32(block->d, sum), vmulq_f32(block->minimum, total));
-    return vaddq_f32(acc, vmulq_n_f32(sum, x->scale));
+    return vaddq_f32(acc, vmulq_n_f32(sum, x.scale));
 }
 
 /* Asks for what follows in some hundred cycles: as many bytes as are read before it asks again. */
