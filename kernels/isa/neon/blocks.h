@@ -116,6 +116,12 @@ TINI_INLINE void tini_neon_patch(const tini_matmul *m, uint32_t tile, uint32_t f
             }
         }
     }
+    if (columns == 1 && halves == 2) {
+        for (uint32_t k = 0; k < 4; k++)
+            out[k] = acc[0][k];
+        tini_neon_store_tile(m, tile, t, out);
+        return;
+    }
     TINI_NEON_UNROLL
     for (uint32_t k = 0; k < 2 * halves; k++) {
         TINI_NEON_UNROLL

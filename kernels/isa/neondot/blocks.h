@@ -41,27 +41,31 @@ typedef struct tini_neondot_x {
 
 TINI_NOINLINE void tini_neondot_lay(tini_neondot_x *to, const tini_matmul *m, uint32_t t, uint32_t columns,
                                     uint32_t first, uint32_t blocks, int format) {
-    const uint32_t offset = tini_neon_offset(format);
-    TINI_NEON_ROLLED
-    for (uint32_t c = 0; c < columns; c++) {
-        const tini_q8 *x = tini_row_q8(m, t + c) + first;
+    const uint32_t offset = tini_neon_offset(format), minimum = tini_kind_of(format).halves == 4;
+    for (uint32_t b = 0; b < blocks; b++, to++) {
+        const uint8_t *row = (const uint8_t *)(tini_row_q8(m, t) + first + b);
         TINI_NEON_ROLLED
-        for (uint32_t b = 0; b < blocks; b++, x++) {
-            const tini_neon_column column = tini_neon_column_of(x, format);
-            vst1q_s8(to[b].q[c], vld1q_s8(x->q));
-            vst1q_s8(to[b].q[c] + 16, vld1q_s8(x->q + 16));
-            vst1q_s32(to[b].begin[c], vdupq_n_s32((int32_t)tini_neon_begin(x, offset)));
-            to[b].scale[c] = column.scale;
-            to[b].least[0][c] = column.least[0];
-            to[b].least[1][c] = column.least[1];
+        for (uint32_t c = 0; c < columns; c++, row += m->x_stride) {
+            const tini_q8 *x = (const tini_q8 *)(const void *)row;
+            const int8x16_t low = vld1q_s8(x->q), high = vld1q_s8(x->q + 16);
+            vst1q_s8(to->q[c], low);
+            vst1q_s8(to->q[c] + 16, high);
+            vst1q_s32(to->begin[c], vdupq_n_s32((int32_t)tini_neon_begin(x, offset)));
+            to->scale[c] = x->scale;
+            if (minimum) {
+                const tini_neon_column column = tini_neon_column_of(x, format);
+                to->least[0][c] = column.least[0];
+                to->least[1][c] = column.least[1];
+            }
         }
     }
 }
 
 /* Adds `blocks` blocks of a tile's four rows from w on, by `columns` rows of x, to the sums: weights are unpacked once and stay
  * in registers, activations stream. */
-TINI_INLINE void tini_neondot_panel(float32x4_t *sums, const uint8_t *w, const tini_neondot_x *x, uint32_t blocks,
-                                    uint32_t quarter, const uint32_t columns, const int format) {
+TINI_INLINE void tini_neondot_panel(float32x4_t *sums, const uint8_t *w, const tini_neondot_x *x,
+                                    uint32_t blocks, uint32_t quarter, const uint32_t columns,
+                                    const int format) {
     const tini_kind kind = tini_kind_of(format);
     const uint32_t subs = kind.inputs / TINI_BLOCK;
     const size_t block_bytes = TINI_TILE * tini_kind_bytes(&kind);
@@ -148,7 +152,7 @@ TINI_INLINE void tini_neondot_stream(const tini_matmul *m, uint32_t tile, uint32
         }
     }
     const float32x4_t out[4] = {acc[0], acc[1], acc[2], acc[3]};
-    tini_neon_store(m, tile * TINI_TILE, 4, t, 0, out, 4);
+    tini_neon_store_tile(m, tile, t, out);
 }
 
 TINI_NOINLINE void tini_neondot_matmul_wide(const tini_matmul *m, uint32_t tile, uint32_t tile_end);

@@ -85,7 +85,8 @@ TINI_INLINE void tini_neoni8mm_add_block(float32x4_t acc[2], const tini_neoni8mm
 
 /* Adds `blocks` blocks of a tile's four rows from w on, by 2 * `pairs` rows of x, to the sums. */
 TINI_INLINE void tini_neoni8mm_panel(float32x4_t (*sums)[2], const uint8_t *w, const tini_neoni8mm_x *x,
-                                     uint32_t blocks, uint32_t quarter, const uint32_t pairs, const int format) {
+                                     uint32_t blocks, uint32_t quarter, const uint32_t pairs,
+                                     const int format) {
     const tini_kind kind = tini_kind_of(format);
     const uint32_t subs = kind.inputs / TINI_BLOCK;
     const size_t block_bytes = TINI_TILE * tini_kind_bytes(&kind);
@@ -186,7 +187,7 @@ TINI_INLINE void tini_neoni8mm_stream(const tini_matmul *m, uint32_t tile, uint3
         }
     }
     const float32x4_t out[4] = {acc[0], acc[1], acc[2], acc[3]};
-    tini_neon_store(m, tile * TINI_TILE, 4, t, 0, out, 4);
+    tini_neon_store_tile(m, tile, t, out);
 }
 
 TINI_INLINE void tini_neoni8mm_matmul_q8(const tini_matmul *m, uint32_t tile, uint32_t tile_end,
