@@ -40,8 +40,8 @@ ITERATIONS = 200
 SOURCES = {
     "neondot": """#include "isa/neondot/blocks.h"
 TINI_REGION_NEONDOT
-void prompt(float32x4_t *sums, const uint8_t *w, const tini_neondot_x *x, uint32_t n) {{
-    tini_neondot_panel(sums, w, x, n, 1, TINI_NEONDOT_COLUMNS, TINI_FORMAT_{0});
+void prompt(float32x4_t *sums, const uint8_t *w, const tini_neondot_x *x, const tini_neon_smalls *s, uint32_t n) {{
+    tini_neondot_panel(sums, w, x, s, n, 1, TINI_NEONDOT_COLUMNS, TINI_FORMAT_{0});
 }}
 void decode(const tini_matmul *m, uint32_t k) {{ tini_neondot_stream(m, k, 0, TINI_FORMAT_{0}); }}
 TINI_REGION_END

@@ -23,6 +23,11 @@ typedef struct tini_neon_block {
     float32x4_t small[2], least[2]; /* split: small scales and minimums of the first and the last 16 inputs */
 } tini_neon_block;
 
+/* Whether eight rows of x are taken at once too, beside twelve and four: where most weights are, for each has code of its own. */
+TINI_INLINE int tini_neon_takes_eight(const int format) {
+    return format == TINI_FORMAT_Q4_0 || format == TINI_FORMAT_Q8_0 || format == TINI_FORMAT_Q4_K;
+}
+
 /* What unpacked weights exceed the format's by: the sum of w * q is the unpacked sum less offset times the sum of q. */
 TINI_INLINE uint32_t tini_neon_offset(const int format) {
     const tini_kind kind = tini_kind_of(format);
@@ -125,23 +130,38 @@ TINI_INLINE void tini_neon_small(tini_neon_block *block, const uint8_t *p, uint3
     }
 }
 
+/* Scales and negative minimums of a tile's block of Q4_K or Q5_K: [sub-block][which][quarter]. Of all rows at once they take a third
+ * of the instructions. In widen.c. */
+typedef float32x4_t tini_neon_smalls[8][2][4];
+
+TINI_NEON_ONCE void tini_neon_small_tile(tini_neon_smalls to, const uint8_t *p);
+
+TINI_INLINE int tini_neon_has_smalls(const int format) {
+    return format == TINI_FORMAT_Q4_K || format == TINI_FORMAT_Q5_K;
+}
+
 TINI_INLINE uint8x16_t tini_neon_signed(uint8x16_t x, const int wanted) {
     return wanted ? veorq_u8(x, vdupq_n_u8(0x80)) : x;
 }
 
 /* p: the tile's block; its sub-block s; rows 4 * quarter .. 4 * quarter + 3. raw: bytes of 8 bits stay unsigned, which
- * makes their offset 128. */
+ * makes their offset 128. smalls: of a format that has them, or NULL. */
 TINI_INLINE tini_neon_block tini_neon_load_as(const uint8_t *p, uint32_t s, uint32_t quarter, const int format,
-                                              const int raw) {
+                                              const int raw, const tini_neon_smalls *smalls) {
     const tini_kind kind = tini_kind_of(format);
     const uint8_t *low = p + TINI_TILE * (kind.halves + kind.scales) + 64 * s * (kind.low + kind.high) +
                          16 * quarter + 64 * kind.high;
     const uint8_t *high = low - 64 * kind.high;
     tini_neon_block block;
-    block.d = tini_neon_halves(p + 8 * quarter);
-    if (kind.halves == 4)
-        block.minimum = tini_neon_halves(p + 2 * TINI_TILE + 8 * quarter);
-    tini_neon_small(&block, p + TINI_TILE * kind.halves + 4 * quarter, s, format);
+    if (smalls) {
+        block.d = (*smalls)[s][0][quarter];
+        block.minimum = (*smalls)[s][1][quarter];
+    } else {
+        block.d = tini_neon_halves(p + 8 * quarter);
+        if (kind.halves == 4)
+            block.minimum = tini_neon_halves(p + 2 * TINI_TILE + 8 * quarter);
+        tini_neon_small(&block, p + TINI_TILE * kind.halves + 4 * quarter, s, format);
+    }
     TINI_NEON_UNROLL
     for (int g = 0; g < 8; g++) {
         uint8x16_t w = tini_neon_plane(low, g, (int)kind.low, 0);
@@ -159,7 +179,7 @@ TINI_INLINE tini_neon_block tini_neon_load_as(const uint8_t *p, uint32_t s, uint
 }
 
 TINI_INLINE tini_neon_block tini_neon_load(const uint8_t *p, uint32_t s, uint32_t quarter, const int format) {
-    return tini_neon_load_as(p, s, quarter, format, 0);
+    return tini_neon_load_as(p, s, quarter, format, 0, NULL);
 }
 
 /* What the sum of unpacked weights times activations starts from. */

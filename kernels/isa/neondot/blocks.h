@@ -64,8 +64,8 @@ TINI_NOINLINE void tini_neondot_lay(tini_neondot_x *to, const tini_matmul *m, ui
 /* Adds `blocks` blocks of a tile's four rows from w on, by `columns` rows of x, to the sums: weights are unpacked once and stay
  * in registers, activations stream. */
 TINI_INLINE void tini_neondot_panel(float32x4_t *sums, const uint8_t *w, const tini_neondot_x *x,
-                                    uint32_t blocks, uint32_t quarter, const uint32_t columns,
-                                    const int format) {
+                                    const tini_neon_smalls *smalls, uint32_t blocks, uint32_t quarter,
+                                    const uint32_t columns, const int format) {
     const tini_kind kind = tini_kind_of(format);
     const uint32_t subs = kind.inputs / TINI_BLOCK;
     const size_t block_bytes = TINI_TILE * tini_kind_bytes(&kind);
@@ -74,9 +74,10 @@ TINI_INLINE void tini_neondot_panel(float32x4_t *sums, const uint8_t *w, const t
     for (uint32_t c = 0; c < columns; c++)
         acc[c] = sums[c];
     for (uint32_t b = 0; b < blocks; b++, w += block_bytes) {
+        const tini_neon_smalls *small = tini_neon_has_smalls(format) ? smalls + b : NULL;
         TINI_NEON_ROLLED
         for (uint32_t s = 0; s < subs; s++, x++) {
-            const tini_neon_block block = tini_neon_load(w, s, quarter, format);
+            const tini_neon_block block = tini_neon_load_as(w, s, quarter, format, 0, small);
             float32x4_t scale, least[2];
             TINI_NEON_UNROLL
             for (uint32_t c = 0; c < columns; c++) {
@@ -106,13 +107,18 @@ TINI_INLINE void tini_neondot_tiles(const tini_matmul *m, uint32_t tile, uint32_
     const size_t block_bytes = TINI_TILE * tini_kind_bytes(&kind);
     tini_neondot_x x[TINI_NEONDOT_BLOCKS];
     float32x4_t sums[4 * TINI_NEONDOT_TILES][TINI_NEONDOT_COLUMNS];
+    tini_neon_smalls smalls[TINI_NEONDOT_BLOCKS * TINI_BLOCK / TINI_QUANTS];
     memset(sums, 0, 4 * tiles * sizeof *sums);
     for (uint32_t b = 0, n; b < blocks; b += n) {
         n = blocks - b < TINI_NEONDOT_BLOCKS / subs ? blocks - b : TINI_NEONDOT_BLOCKS / subs;
         tini_neondot_lay(x, m, t, columns, b * subs, n * subs, format);
-        for (uint32_t k = 0; k < 4 * tiles; k++) {
-            const uint8_t *w = m->weights + ((size_t)(tile + k / 4) * blocks + b) * block_bytes;
-            tini_neondot_panel(sums[k], w, x, n, k % 4, columns, format);
+        for (uint32_t k = 0; k < tiles; k++) {
+            const uint8_t *w = m->weights + ((size_t)(tile + k) * blocks + b) * block_bytes;
+            for (uint32_t i = 0; tini_neon_has_smalls(format) && i < n; i++)
+                tini_neon_small_tile(smalls[i], w + i * block_bytes);
+            TINI_NEON_ROLLED
+            for (uint32_t quarter = 0; quarter < 4; quarter++)
+                tini_neondot_panel(sums[4 * k + quarter], w, x, smalls, n, quarter, columns, format);
         }
     }
     for (uint32_t k = 0; k < 4 * tiles; k++)
@@ -129,7 +135,11 @@ TINI_INLINE void tini_neondot_stream(const tini_matmul *m, uint32_t tile, uint32
     float32x4_t acc[4];
     for (uint32_t k = 0; k < 4; k++)
         acc[k] = vdupq_n_f32(0.0f);
+    tini_neon_smalls smalls;
+    const tini_neon_smalls *small = tini_neon_has_smalls(format) ? &smalls : NULL;
     for (uint32_t b = 0; b < blocks; b++, w += block_bytes) {
+        if (tini_neon_has_smalls(format))
+            tini_neon_small_tile(smalls, w);
         TINI_NEON_ROLLED
         for (uint32_t s = 0; s < subs; s++, x++) {
             const int8x16_t q[2] = {vld1q_s8(x->q), vld1q_s8(x->q + 16)};
@@ -138,8 +148,8 @@ TINI_INLINE void tini_neondot_stream(const tini_matmul *m, uint32_t tile, uint32
             tini_neon_prefetch(w + block_bytes / subs * s, block_bytes / subs);
             TINI_NEON_UNROLL
             for (uint32_t k = 0; k < 4; k += 2) {
-                const tini_neon_block two[2] = {tini_neon_load(w, s, k, format),
-                                                tini_neon_load(w, s, k + 1, format)};
+                const tini_neon_block two[2] = {tini_neon_load_as(w, s, k, format, 0, small),
+                                                tini_neon_load_as(w, s, k + 1, format, 0, small)};
                 TINI_NEON_ANEW(); /* neighbours are loaded by twos */
                 TINI_NEON_UNROLL
                 for (uint32_t i = 0; i < 2; i++) {
@@ -169,6 +179,8 @@ TINI_INLINE void tini_neondot_matmul_q8(const tini_matmul *m, uint32_t tile, uin
         uint32_t t = 0;
         for (; format != TINI_FORMAT_WIDE && t + TINI_NEONDOT_COLUMNS <= m->rows; t += TINI_NEONDOT_COLUMNS)
             tini_neondot_tiles(m, tile, n, t, TINI_NEONDOT_COLUMNS, format);
+        for (; tini_neon_takes_eight(format) && t + 8 <= m->rows; t += 8)
+            tini_neondot_tiles(m, tile, n, t, 8, format);
         for (; t + 4 <= m->rows; t += 4)
             tini_neondot_tiles(m, tile, n, t, 4, format);
         for (; t < m->rows; t++) {

@@ -27,7 +27,7 @@ typedef struct tini_neoni8mm_block {
 
 TINI_INLINE tini_neoni8mm_block tini_neoni8mm_load(const uint8_t *p, uint32_t s, uint32_t quarter,
                                                    const int format) {
-    const tini_neon_block four = tini_neon_load_as(p, s, quarter, format, 1);
+    const tini_neon_block four = tini_neon_load_as(p, s, quarter, format, 1, NULL);
     tini_neoni8mm_block block;
     for (int k = 0; k < 4; k++) {
         int32x4_t a = vreinterpretq_s32_s8(four.w[2 * k]), b = vreinterpretq_s32_s8(four.w[2 * k + 1]);
@@ -172,8 +172,8 @@ TINI_INLINE void tini_neoni8mm_stream(const tini_matmul *m, uint32_t tile, uint3
             tini_neon_prefetch(w + block_bytes / subs * s, block_bytes / subs);
             TINI_NEON_UNROLL
             for (uint32_t k = 0; k < 4; k += 2) {
-                const tini_neon_block two[2] = {tini_neon_load_as(w, s, k, format, 1),
-                                                tini_neon_load_as(w, s, k + 1, format, 1)};
+                const tini_neon_block two[2] = {tini_neon_load_as(w, s, k, format, 1, NULL),
+                                                tini_neon_load_as(w, s, k + 1, format, 1, NULL)};
                 TINI_NEON_ANEW(); /* neighbours are loaded by twos */
                 TINI_NEON_UNROLL
                 for (uint32_t i = 0; i < 2; i++) {
@@ -198,6 +198,8 @@ TINI_INLINE void tini_neoni8mm_matmul_q8(const tini_matmul *m, uint32_t tile, ui
         uint32_t t = 0;
         for (; t + 2 * TINI_NEONI8MM_PAIRS <= m->rows; t += 2 * TINI_NEONI8MM_PAIRS)
             tini_neoni8mm_tiles(m, tile, n, t, TINI_NEONI8MM_PAIRS, format);
+        for (; tini_neon_takes_eight(format) && t + 8 <= m->rows; t += 8)
+            tini_neoni8mm_tiles(m, tile, n, t, 4, format);
         for (; t + 4 <= m->rows; t += 4)
             tini_neoni8mm_tiles(m, tile, n, t, 2, format);
         for (; t < m->rows; t++) {
