@@ -159,16 +159,20 @@ TINI_INLINE void tini_neoni8mm_stream(const tini_matmul *m, uint32_t tile, uint3
     const uint32_t blocks = m->inputs / kind.inputs, subs = kind.inputs / TINI_BLOCK;
     const size_t block_bytes = TINI_TILE * tini_kind_bytes(&kind);
     const uint8_t *w = m->weights + tile * blocks * block_bytes;
-    const tini_q8 *x = tini_row_q8(m, t);
+    const int8_t *quants = tini_row_q8(m, t)->q; /* whence both registers are loaded by one instruction */
+    uint32_t begin = tini_neon_begin(tini_row_q8(m, t), 0);
+    TINI_NEON_HIDE(quants);
     float32x4_t acc[4];
     for (uint32_t k = 0; k < 4; k++)
         acc[k] = vdupq_n_f32(0.0f);
     for (uint32_t b = 0; b < blocks; b++, w += block_bytes) {
         TINI_NEON_ROLLED
-        for (uint32_t s = 0; s < subs; s++, x++) {
-            const int8x16_t q[2] = {vld1q_s8(x->q), vld1q_s8(x->q + 16)};
+        for (uint32_t s = 0; s < subs; s++, quants += sizeof(tini_q8)) {
+            const tini_q8 *x = (const tini_q8 *)(const void *)(quants - offsetof(tini_q8, q));
+            const int8x16_t q[2] = {vld1q_s8(quants), vld1q_s8(quants + 16)};
             const tini_neon_column column = tini_neon_column_of(x, format);
-            uint32_t begin = tini_neon_begin(x, tini_neoni8mm_offset(format));
+            if (tini_neoni8mm_offset(format))
+                begin = tini_neon_begin(x, tini_neoni8mm_offset(format));
             tini_neon_prefetch(w + block_bytes / subs * s, block_bytes / subs);
             TINI_NEON_UNROLL
             for (uint32_t k = 0; k < 4; k += 2) {
