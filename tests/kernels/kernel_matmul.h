@@ -157,7 +157,7 @@ static void check_matmul(const struct format *f, tini_matmul_fn *scalar, tini_ma
 static void check_tini_matmul_fn(tini_matmul_fn *scalar, tini_matmul_fn *vector) {
     static const uint32_t outputs[] = {1, 8, 9, 15, 16, 17, 31, 32, 33, 48, 65, 128, 145};
     static const uint32_t rows[] = {1, 2, 3, 4, 5, 6, 7, 8, 9, 17};
-    static const uint32_t many[] = {1, 2, 3, 7}, few[] = {1, 2, 7, 32, 33, 90};
+    static const uint32_t many[] = {1, 2, 3, 7, 17}, few[] = {1, 2, 7, 32, 33, 90};
     const struct format *f = formats;
     while (strcmp(f->name, kernel + strlen("matmul_")) != 0)
         f++;

@@ -40,11 +40,17 @@ TINI_INLINE void tini_neon_scores(tini_neon_state *s, const uint16_t *keys, cons
         for (uint32_t k = 0; k < 4; k++)
             sum[h][k] = vdupq_n_f32(0.0f);
     TINI_NEON_ROLLED
-    for (uint32_t d = 0; d < head_dim; d++, keys += 16) {
-        for (uint32_t k = 0; k < 4; k++) {
-            float32x4_t key = tini_neon_halves(keys + 4 * k);
-            for (uint32_t h = 0; h < heads; h++)
-                sum[h][k] = vaddq_f32(sum[h][k], vmulq_n_f32(key, q[h * head_dim + d]));
+    for (uint32_t d = 0; d < head_dim; d += 4) {
+        float32x4_t four[TINI_NEON_HEADS];
+        for (uint32_t h = 0; h < heads; h++)
+            four[h] = vld1q_f32(q + h * head_dim + d);
+        TINI_NEON_UNROLL
+        for (uint32_t i = 0; i < 4; i++, keys += 16) {
+            for (uint32_t k = 0; k < 4; k++) {
+                float32x4_t key = tini_neon_halves(keys + 4 * k);
+                for (uint32_t h = 0; h < heads; h++)
+                    sum[h][k] = vaddq_f32(sum[h][k], vmulq_n_f32(key, four[h][i]));
+            }
         }
     }
     for (uint32_t h = 0; h < heads; h++)

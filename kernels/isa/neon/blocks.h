@@ -73,11 +73,12 @@ TINI_INLINE int32x4_t tini_neon_dot(const int8x16_t *w, const int8x16_t *q, uint
 TINI_INLINE float32x4_t tini_neon_add_block(float32x4_t acc, const tini_neon_block *block, const tini_neon_x *q,
                                             const tini_q8 *x, const int format) {
     const uint32_t begin = tini_neon_begin(x, tini_neon_offset(format));
+    const tini_neon_column column = tini_neon_column_of(x, format);
     if (!tini_scales_by_half(format))
-        return tini_neon_add(acc, block, tini_neon_dot(block->w, q->q, begin, 8, format), x, format);
+        return tini_neon_add(acc, block, tini_neon_dot(block->w, q->q, begin, 8, format), column, format);
     int32x4_t first = tini_neon_dot(block->w, q->q, begin, 4, format);
     int32x4_t last = tini_neon_dot(block->w + 4, q->q + 4, begin, 4, format);
-    return tini_neon_add_split(acc, block, first, last, x, format);
+    return tini_neon_add_split(acc, block, first, last, column, format);
 }
 
 /* Half tiles [first, first + halves) of a tile by `columns` rows of x, each weight loaded and unpacked once. */
@@ -114,6 +115,12 @@ TINI_INLINE void tini_neon_patch(const tini_matmul *m, uint32_t tile, uint32_t f
                 }
             }
         }
+    }
+    if (columns == 1 && halves == 2) {
+        for (uint32_t k = 0; k < 4; k++)
+            out[k] = acc[0][k];
+        tini_neon_store_tile(m, tile, t, out);
+        return;
     }
     TINI_NEON_UNROLL
     for (uint32_t k = 0; k < 2 * halves; k++) {

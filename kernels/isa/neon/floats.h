@@ -44,7 +44,7 @@ TINI_INLINE void tini_neon_float_patch(const tini_matmul *m, uint32_t tile, uint
     TINI_NEON_UNROLL
     for (uint32_t c = 0; c < columns; c++) {
         const float32x4_t out[4] = {acc[c][0], acc[c][1], acc[c][2], acc[c][3]};
-        tini_neon_store(m, tile * TINI_TILE, 4, t + c, 0, out, 4);
+        tini_neon_store_tile(m, tile, t + c, out);
     }
 }
 

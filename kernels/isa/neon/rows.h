@@ -21,6 +21,9 @@
  * registers for. */
 #define TINI_NEON_FINISH(a, b) __asm__ volatile("" : "+w"(a), "+w"(b)::"memory")
 
+/* What is loaded after it is loaded, even if a register has it: a copy would take a vector pipe. */
+#define TINI_NEON_ANEW() __asm__ volatile("" ::: "memory")
+
 /* For what is long and called by many. */
 #define TINI_NEON_ONCE __attribute__((noinline))
 

@@ -23,6 +23,11 @@ typedef struct tini_neon_block {
     float32x4_t small[2], least[2]; /* split: small scales and minimums of the first and the last 16 inputs */
 } tini_neon_block;
 
+/* Whether eight rows of x are taken at once too, beside twelve and four: where most weights are, for each has code of its own. */
+TINI_INLINE int tini_neon_takes_eight(const int format) {
+    return format == TINI_FORMAT_Q4_0 || format == TINI_FORMAT_Q8_0 || format == TINI_FORMAT_Q4_K;
+}
+
 /* What unpacked weights exceed the format's by: the sum of w * q is the unpacked sum less offset times the sum of q. */
 TINI_INLINE uint32_t tini_neon_offset(const int format) {
     const tini_kind kind = tini_kind_of(format);
@@ -125,23 +130,38 @@ TINI_INLINE void tini_neon_small(tini_neon_block *block, const uint8_t *p, uint3
     }
 }
 
+/* Scales and negative minimums of a tile's block of Q4_K or Q5_K: [sub-block][which][quarter]. Of all rows at once they take a third
+ * of the instructions. In widen.c. */
+typedef float32x4_t tini_neon_smalls[8][2][4];
+
+TINI_NEON_ONCE void tini_neon_small_tile(tini_neon_smalls to, const uint8_t *p);
+
+TINI_INLINE int tini_neon_has_smalls(const int format) {
+    return format == TINI_FORMAT_Q4_K || format == TINI_FORMAT_Q5_K;
+}
+
 TINI_INLINE uint8x16_t tini_neon_signed(uint8x16_t x, const int wanted) {
     return wanted ? veorq_u8(x, vdupq_n_u8(0x80)) : x;
 }
 
 /* p: the tile's block; its sub-block s; rows 4 * quarter .. 4 * quarter + 3. raw: bytes of 8 bits stay unsigned, which
- * makes their offset 128. */
+ * makes their offset 128. smalls: of a format that has them, or NULL. */
 TINI_INLINE tini_neon_block tini_neon_load_as(const uint8_t *p, uint32_t s, uint32_t quarter, const int format,
-                                              const int raw) {
+                                              const int raw, const tini_neon_smalls *smalls) {
     const tini_kind kind = tini_kind_of(format);
     const uint8_t *low = p + TINI_TILE * (kind.halves + kind.scales) + 64 * s * (kind.low + kind.high) +
                          16 * quarter + 64 * kind.high;
     const uint8_t *high = low - 64 * kind.high;
     tini_neon_block block;
-    block.d = tini_neon_halves(p + 8 * quarter);
-    if (kind.halves == 4)
-        block.minimum = tini_neon_halves(p + 2 * TINI_TILE + 8 * quarter);
-    tini_neon_small(&block, p + TINI_TILE * kind.halves + 4 * quarter, s, format);
+    if (smalls) {
+        block.d = (*smalls)[s][0][quarter];
+        block.minimum = (*smalls)[s][1][quarter];
+    } else {
+        block.d = tini_neon_halves(p + 8 * quarter);
+        if (kind.halves == 4)
+            block.minimum = tini_neon_halves(p + 2 * TINI_TILE + 8 * quarter);
+        tini_neon_small(&block, p + TINI_TILE * kind.halves + 4 * quarter, s, format);
+    }
     TINI_NEON_UNROLL
     for (int g = 0; g < 8; g++) {
         uint8x16_t w = tini_neon_plane(low, g, (int)kind.low, 0);
@@ -159,7 +179,7 @@ TINI_INLINE tini_neon_block tini_neon_load_as(const uint8_t *p, uint32_t s, uint
 }
 
 TINI_INLINE tini_neon_block tini_neon_load(const uint8_t *p, uint32_t s, uint32_t quarter, const int format) {
-    return tini_neon_load_as(p, s, quarter, format, 0);
+    return tini_neon_load_as(p, s, quarter, format, 0, NULL);
 }
 
 /* What the sum of unpacked weights times activations starts from. */
@@ -174,12 +194,28 @@ TINI_INLINE float32x4_t tini_neon_exact(int32x4_t sum) {
     return vsubq_f32(vreinterpretq_f32_s32(sum), vdupq_n_f32(TINI_ROUND_F32));
 }
 
+/* What the floats take from 32 activations: `least` goes with a minimum, that of all inputs or of the first and the last 16. */
+typedef struct tini_neon_column {
+    float scale, least[2];
+} tini_neon_column;
+
+TINI_INLINE tini_neon_column tini_neon_column_of(const tini_q8 *x, const int format) {
+    tini_neon_column column = {.scale = x->scale};
+    if (format == TINI_FORMAT_Q2_K) {
+        column.least[0] = (float)vaddlvq_s8(vld1q_s8(x->q));
+        column.least[1] = (float)vaddlvq_s8(vld1q_s8(x->q + 16));
+    } else {
+        column.least[0] = x->scale * (float)x->sum;
+    }
+    return column;
+}
+
 /* acc + this sub-block's part of four outputs. sum: of w * q, as tini_neon_exact takes it. */
 TINI_INLINE float32x4_t tini_neon_add(float32x4_t acc, const tini_neon_block *block, int32x4_t sum,
-                                      const tini_q8 *x, const int format) {
-    acc = vaddq_f32(acc, vmulq_f32(tini_neon_exact(sum), vmulq_n_f32(block->d, x->scale)));
+                                      const tini_neon_column x, const int format) {
+    acc = vaddq_f32(acc, vmulq_f32(tini_neon_exact(sum), vmulq_n_f32(block->d, x.scale)));
     if (tini_kind_of(format).halves == 4)
-        acc = vaddq_f32(acc, vmulq_n_f32(block->minimum, x->scale * (float)x->sum));
+        acc = vaddq_f32(acc, vmulq_n_f32(block->minimum, x.least[0]));
     return acc;
 }
 
@@ -187,16 +223,15 @@ TINI_INLINE float32x4_t tini_neon_add(float32x4_t acc, const tini_neon_block *bl
  * whole numbers are below 2^24 and exact as floats too. (A zero may be negative where the scalar's is not; y plus
  * either is y, which is never -0.) */
 TINI_INLINE float32x4_t tini_neon_add_split(float32x4_t acc, const tini_neon_block *block, int32x4_t first,
-                                            int32x4_t last, const tini_q8 *x, const int format) {
+                                            int32x4_t last, const tini_neon_column x, const int format) {
     float32x4_t sum = vaddq_f32(vmulq_f32(tini_neon_exact(first), block->small[0]),
                                 vmulq_f32(tini_neon_exact(last), block->small[1]));
     if (format != TINI_FORMAT_Q2_K)
-        return vaddq_f32(acc, vmulq_f32(sum, vmulq_n_f32(block->d, x->scale)));
-    int32_t head = vaddlvq_s8(vld1q_s8(x->q));
-    float32x4_t total = vaddq_f32(vmulq_n_f32(block->least[0], (float)head),
-                                  vmulq_n_f32(block->least[1], (float)vaddlvq_s8(vld1q_s8(x->q + 16))));
+        return vaddq_f32(acc, vmulq_f32(sum, vmulq_n_f32(block->d, x.scale)));
+    float32x4_t total =
+        vaddq_f32(vmulq_n_f32(block->least[0], x.least[0]), vmulq_n_f32(block->least[1], x.least[1]));
     sum = vsubq_f32(vmulq_f32(block->d, sum), vmulq_f32(block->minimum, total));
-    return vaddq_f32(acc, vmulq_n_f32(sum, x->scale));
+    return vaddq_f32(acc, vmulq_n_f32(sum, x.scale));
 }
 
 /* Asks for what follows in some hundred cycles: as many bytes as are read before it asks again. */

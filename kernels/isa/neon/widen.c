@@ -4,6 +4,7 @@
 
 #include "../../core/base/memory.h"
 #include "../../core/base/quants.h"
+#include "weights.h"
 #include "widen.h"
 
 TINI_REGION_NEON
@@ -44,6 +45,40 @@ TINI_INLINE tini_neon_words tini_neon_negate(tini_neon_words values, tini_neon_w
 #undef TINI_SELECT
 #undef TINI_VALUES
 #undef TINI_NEGATE
+
+/* Four bytes of sixteen as floats. */
+TINI_INLINE float32x4_t tini_neon_quarter(uint8x16_t bytes, uint32_t quarter) {
+    const uint32x4_t words = {0xffffff00, 0xffffff01, 0xffffff02, 0xffffff03};
+    const uint8x16_t places = vreinterpretq_u8_u32(vaddq_u32(words, vdupq_n_u32(4 * quarter)));
+    return vcvtq_f32_u32(vreinterpretq_u32_u8(vqtbl1q_u8(bytes, places)));
+}
+
+void tini_neon_small_tile(tini_neon_smalls to, const uint8_t *p) {
+    const uint8x16_t six = vdupq_n_u8(0x3f), four = vdupq_n_u8(0x0f), two = vdupq_n_u8(0x30);
+    float32x4_t d[4], least[4];
+    for (uint32_t k = 0; k < 4; k++) {
+        d[k] = tini_neon_halves(p + 8 * k);
+        least[k] = vnegq_f32(tini_neon_halves(p + 2 * TINI_TILE + 8 * k));
+    }
+    p += 4 * TINI_TILE;
+    TINI_NEON_ROLLED
+    for (uint32_t s = 0; s < 8; s++, p += TINI_TILE) {
+        uint8x16_t scale = vld1q_u8(p), minimum = vld1q_u8(p + 4 * TINI_TILE);
+        if (s < 4) {
+            scale = vandq_u8(scale, six);
+            minimum = vandq_u8(minimum, six);
+        } else {
+            const uint8x16_t high = vandq_u8(vshrq_n_u8(scale, 2), two), both = minimum;
+            minimum = vorrq_u8(vshrq_n_u8(both, 4), high);
+            scale = vorrq_u8(vandq_u8(both, four), vandq_u8(vshrq_n_u8(vld1q_u8(p - 4 * TINI_TILE), 2), two));
+        }
+        TINI_NEON_UNROLL
+        for (uint32_t k = 0; k < 4; k++) {
+            to[s][0][k] = vmulq_f32(d[k], tini_neon_quarter(scale, k));
+            to[s][1][k] = vmulq_f32(least[k], tini_neon_quarter(minimum, k));
+        }
+    }
+}
 
 TINI_REGION_END
 #endif

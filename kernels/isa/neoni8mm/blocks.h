@@ -10,7 +10,8 @@
 #include "../neon/store.h"
 #include "../neon/weights.h"
 
-enum { TINI_NEONI8MM_PAIRS = 6 };
+/* Pairs of rows of x at once, by tiles; and blocks of 32 inputs that are laid out for them at a time. */
+enum { TINI_NEONI8MM_PAIRS = 6, TINI_NEONI8MM_TILES = 8, TINI_NEONI8MM_BLOCKS = 16 };
 
 TINI_REGION_NEONI8MM
 
@@ -26,7 +27,7 @@ typedef struct tini_neoni8mm_block {
 
 TINI_INLINE tini_neoni8mm_block tini_neoni8mm_load(const uint8_t *p, uint32_t s, uint32_t quarter,
                                                    const int format) {
-    const tini_neon_block four = tini_neon_load_as(p, s, quarter, format, 1);
+    const tini_neon_block four = tini_neon_load_as(p, s, quarter, format, 1, NULL);
     tini_neoni8mm_block block;
     for (int k = 0; k < 4; k++) {
         int32x4_t a = vreinterpretq_s32_s8(four.w[2 * k]), b = vreinterpretq_s32_s8(four.w[2 * k + 1]);
@@ -38,72 +39,105 @@ TINI_INLINE tini_neoni8mm_block tini_neoni8mm_load(const uint8_t *p, uint32_t s,
     return block;
 }
 
-/* [a, b, a, b], by way of a general register. */
-TINI_INLINE int32x4_t tini_neoni8mm_both(uint32_t a, uint32_t b) {
-    uint64_t both = a | (uint64_t)b << 32;
-    TINI_NEON_HIDE(both);
-    return vreinterpretq_s32_u64(vdupq_n_u64(both));
+/* 32 inputs of the rows of x: of each pair, eight of the one and eight of the other, four times; [a, b, a, b] of the others. */
+typedef struct tini_neoni8mm_x {
+    int8_t q[TINI_NEONI8MM_PAIRS][4][16];
+    int32_t begin[TINI_NEONI8MM_PAIRS][4];
+    float scale[TINI_NEONI8MM_PAIRS][4];
+} tini_neoni8mm_x;
+
+TINI_NOINLINE void tini_neoni8mm_lay(tini_neoni8mm_x *to, const tini_matmul *m, uint32_t t, uint32_t pairs,
+                                     uint32_t first, uint32_t blocks, uint32_t offset) {
+    TINI_NEON_ROLLED
+    for (uint32_t c = 0; c < 2 * pairs; c++) {
+        const tini_q8 *x = tini_row_q8(m, t + c) + first;
+        const uint32_t pair = c / 2, side = c % 2;
+        TINI_NEON_ROLLED
+        for (uint32_t b = 0; b < blocks; b++, x++) {
+            TINI_NEON_UNROLL
+            for (uint32_t k = 0; k < 4; k++)
+                vst1_s8(to[b].q[pair][k] + 8 * side, vld1_s8(x->q + 8 * k));
+            to[b].begin[pair][side] = to[b].begin[pair][side + 2] = (int32_t)tini_neon_begin(x, offset);
+            to[b].scale[pair][side] = to[b].scale[pair][side + 2] = x->scale;
+        }
+    }
 }
 
-/* Adds the part of a sub-block to the outputs of its four rows in the columns of x and y. */
-TINI_INLINE void tini_neoni8mm_add_block(float32x4_t acc[2], const tini_neoni8mm_block *block, const tini_q8 *x,
-                                         const tini_q8 *y, const int format) {
+/* Adds the part of a sub-block to the outputs of its four rows in the two columns of a pair. */
+TINI_INLINE void tini_neoni8mm_add_block(float32x4_t acc[2], const tini_neoni8mm_block *block,
+                                         const tini_neoni8mm_x *x, uint32_t pair, const int format) {
+    const float32x4_t scale = vld1q_f32(x->scale[pair]);
     int8x16_t q[4];
-    for (int k = 0; k < 4; k += 2) {
-        int64x2_t a = vreinterpretq_s64_s8(vld1q_s8(x->q + 8 * k));
-        int64x2_t b = vreinterpretq_s64_s8(vld1q_s8(y->q + 8 * k));
-        q[k] = vreinterpretq_s8_s64(vzip1q_s64(a, b));
-        q[k + 1] = vreinterpretq_s8_s64(vzip2q_s64(a, b));
-    }
-    const uint32_t offset = tini_neoni8mm_offset(format);
-    const int32x4_t begin = tini_neoni8mm_both(tini_neon_begin(x, offset), tini_neon_begin(y, offset));
-    const float32x4_t scale =
-        vreinterpretq_f32_s32(tini_neoni8mm_both(tini_bits(x->scale), tini_bits(y->scale)));
-    for (int pair = 0; pair < 2; pair++) {
-        int32x4_t sum = begin;
+    for (int k = 0; k < 4; k++)
+        q[k] = vld1q_s8(x->q[pair][k]);
+    for (int rows = 0; rows < 2; rows++) {
+        int32x4_t sum = vld1q_s32(x->begin[pair]);
+        TINI_NEON_ANEW();
         for (int k = 0; k < 4; k++) {
             if (tini_kind_of(format).offset == 128)
-                sum = vusmmlaq_s32(sum, vreinterpretq_u8_s8(block->w[pair][k]), q[k]);
+                sum = vusmmlaq_s32(sum, vreinterpretq_u8_s8(block->w[rows][k]), q[k]);
             else
-                sum = vmmlaq_s32(sum, block->w[pair][k], q[k]);
+                sum = vmmlaq_s32(sum, block->w[rows][k], q[k]);
         }
-        acc[pair] = vaddq_f32(acc[pair], vmulq_f32(tini_neon_exact(sum), vmulq_f32(block->d[pair], scale)));
+        acc[rows] = vaddq_f32(acc[rows], vmulq_f32(tini_neon_exact(sum), vmulq_f32(block->d[rows], scale)));
     }
 }
 
-/* Four rows of a tile by 2 * `pairs` rows of x. */
-TINI_INLINE void tini_neoni8mm_panel(const tini_matmul *m, uint32_t tile, uint32_t quarter, uint32_t t,
-                                     const uint32_t pairs, const int format) {
+/* Adds `blocks` blocks of a tile's four rows from w on, by 2 * `pairs` rows of x, to the sums. */
+TINI_INLINE void tini_neoni8mm_panel(float32x4_t (*sums)[2], const uint8_t *w, const tini_neoni8mm_x *x,
+                                     uint32_t blocks, uint32_t quarter, const uint32_t pairs,
+                                     const int format) {
     const tini_kind kind = tini_kind_of(format);
-    const uint32_t blocks = m->inputs / kind.inputs, subs = kind.inputs / TINI_BLOCK;
+    const uint32_t subs = kind.inputs / TINI_BLOCK;
     const size_t block_bytes = TINI_TILE * tini_kind_bytes(&kind);
-    const uint8_t *w = m->weights + tile * blocks * block_bytes;
-    const tini_q8 *x[2 * TINI_NEONI8MM_PAIRS];
-    float32x4_t acc[TINI_NEONI8MM_PAIRS][2], out[2 * TINI_NEONI8MM_PAIRS];
+    float32x4_t acc[TINI_NEONI8MM_PAIRS][2];
     TINI_NEON_UNROLL
     for (uint32_t c = 0; c < pairs; c++) {
-        x[2 * c] = tini_row_q8(m, t + 2 * c);
-        x[2 * c + 1] = tini_row_q8(m, t + 2 * c + 1);
-        acc[c][0] = acc[c][1] = vdupq_n_f32(0.0f);
+        acc[c][0] = sums[c][0];
+        acc[c][1] = sums[c][1];
     }
     for (uint32_t b = 0; b < blocks; b++, w += block_bytes) {
         TINI_NEON_ROLLED
-        for (uint32_t s = 0; s < subs; s++) {
+        for (uint32_t s = 0; s < subs; s++, x++) {
             const tini_neoni8mm_block block = tini_neoni8mm_load(w, s, quarter, format);
-            const uint32_t at = b * subs + s;
             TINI_NEON_UNROLL
             for (uint32_t c = 0; c < pairs; c++) {
-                tini_neoni8mm_add_block(acc[c], &block, x[2 * c] + at, x[2 * c + 1] + at, format);
+                tini_neoni8mm_add_block(acc[c], &block, x, c, format);
                 TINI_NEON_FINISH(acc[c][0], acc[c][1]);
             }
         }
     }
     TINI_NEON_UNROLL
     for (uint32_t c = 0; c < pairs; c++) {
-        out[2 * c] = vuzp1q_f32(acc[c][0], acc[c][1]);
-        out[2 * c + 1] = vuzp2q_f32(acc[c][0], acc[c][1]);
+        sums[c][0] = acc[c][0];
+        sums[c][1] = acc[c][1];
     }
-    tini_neon_store(m, tile * TINI_TILE + 4 * quarter, 0, t, 1, out, 2 * pairs);
+}
+
+/* Up to TINI_NEONI8MM_TILES tiles by 2 * `pairs` rows of x, which are laid out once for all of them. */
+TINI_INLINE void tini_neoni8mm_tiles(const tini_matmul *m, uint32_t tile, uint32_t tiles, uint32_t t,
+                                     const uint32_t pairs, const int format) {
+    const tini_kind kind = tini_kind_of(format);
+    const uint32_t blocks = m->inputs / kind.inputs, subs = kind.inputs / TINI_BLOCK;
+    const size_t block_bytes = TINI_TILE * tini_kind_bytes(&kind);
+    tini_neoni8mm_x x[TINI_NEONI8MM_BLOCKS];
+    float32x4_t sums[4 * TINI_NEONI8MM_TILES][TINI_NEONI8MM_PAIRS][2], out[2 * TINI_NEONI8MM_PAIRS];
+    memset(sums, 0, 4 * tiles * sizeof *sums);
+    for (uint32_t b = 0, n; b < blocks; b += n) {
+        n = blocks - b < TINI_NEONI8MM_BLOCKS / subs ? blocks - b : TINI_NEONI8MM_BLOCKS / subs;
+        tini_neoni8mm_lay(x, m, t, pairs, b * subs, n * subs, tini_neoni8mm_offset(format));
+        for (uint32_t k = 0; k < 4 * tiles; k++) {
+            const uint8_t *w = m->weights + ((size_t)(tile + k / 4) * blocks + b) * block_bytes;
+            tini_neoni8mm_panel(sums[k], w, x, n, k % 4, pairs, format);
+        }
+    }
+    for (uint32_t k = 0; k < 4 * tiles; k++) {
+        for (uint32_t c = 0; c < pairs; c++) {
+            out[2 * c] = vuzp1q_f32(sums[k][c][0], sums[k][c][1]);
+            out[2 * c + 1] = vuzp2q_f32(sums[k][c][0], sums[k][c][1]);
+        }
+        tini_neon_store(m, tile * TINI_TILE + 4 * k, 0, t, 1, out, 2 * pairs);
+    }
 }
 
 TINI_INLINE int32x4_t tini_neoni8mm_four(int32x4_t sum, const int8x16_t w[4], int8x16_t q, const int format) {
@@ -125,43 +159,57 @@ TINI_INLINE void tini_neoni8mm_stream(const tini_matmul *m, uint32_t tile, uint3
     const uint32_t blocks = m->inputs / kind.inputs, subs = kind.inputs / TINI_BLOCK;
     const size_t block_bytes = TINI_TILE * tini_kind_bytes(&kind);
     const uint8_t *w = m->weights + tile * blocks * block_bytes;
-    const tini_q8 *x = tini_row_q8(m, t);
+    const int8_t *quants = tini_row_q8(m, t)->q; /* whence both registers are loaded by one instruction */
+    uint32_t begin = tini_neon_begin(tini_row_q8(m, t), 0);
+    TINI_NEON_HIDE(quants);
     float32x4_t acc[4];
     for (uint32_t k = 0; k < 4; k++)
         acc[k] = vdupq_n_f32(0.0f);
     for (uint32_t b = 0; b < blocks; b++, w += block_bytes) {
         TINI_NEON_ROLLED
-        for (uint32_t s = 0; s < subs; s++, x++) {
+        for (uint32_t s = 0; s < subs; s++, quants += sizeof(tini_q8)) {
+            const tini_q8 *x = (const tini_q8 *)(const void *)(quants - offsetof(tini_q8, q));
+            const int8x16_t q[2] = {vld1q_s8(quants), vld1q_s8(quants + 16)};
+            const tini_neon_column column = tini_neon_column_of(x, format);
+            if (tini_neoni8mm_offset(format))
+                begin = tini_neon_begin(x, tini_neoni8mm_offset(format));
             tini_neon_prefetch(w + block_bytes / subs * s, block_bytes / subs);
             TINI_NEON_UNROLL
-            for (uint32_t k = 0; k < 4; k++) {
-                const tini_neon_block block = tini_neon_load_as(w, s, k, format, 1);
-                int32x4_t sum = vdupq_n_s32((int32_t)tini_neon_begin(x, tini_neoni8mm_offset(format)));
-                sum = tini_neoni8mm_four(sum, block.w, vld1q_s8(x->q), format);
-                sum = tini_neoni8mm_four(sum, block.w + 4, vld1q_s8(x->q + 16), format);
-                acc[k] = tini_neon_add(acc[k], &block, sum, x, format);
-                if (k % 2)
-                    TINI_NEON_FINISH(acc[k - 1], acc[k]);
+            for (uint32_t k = 0; k < 4; k += 2) {
+                const tini_neon_block two[2] = {tini_neon_load_as(w, s, k, format, 1, NULL),
+                                                tini_neon_load_as(w, s, k + 1, format, 1, NULL)};
+                TINI_NEON_ANEW(); /* neighbours are loaded by twos */
+                TINI_NEON_UNROLL
+                for (uint32_t i = 0; i < 2; i++) {
+                    int32x4_t sum = tini_neoni8mm_four(vdupq_n_s32((int32_t)begin), two[i].w, q[0], format);
+                    sum = tini_neoni8mm_four(sum, two[i].w + 4, q[1], format);
+                    acc[k + i] = tini_neon_add(acc[k + i], &two[i], sum, column, format);
+                    TINI_NEON_HIDE(begin);
+                }
+                TINI_NEON_FINISH(acc[k], acc[k + 1]);
             }
         }
     }
     const float32x4_t out[4] = {acc[0], acc[1], acc[2], acc[3]};
-    tini_neon_store(m, tile * TINI_TILE, 4, t, 0, out, 4);
+    tini_neon_store_tile(m, tile, t, out);
 }
 
 TINI_INLINE void tini_neoni8mm_matmul_q8(const tini_matmul *m, uint32_t tile, uint32_t tile_end,
                                          const int format) {
     tile_end = tini_tile_limit(m, tile_end);
-    for (; tile < tile_end; tile++) {
+    for (uint32_t n; tile < tile_end; tile += n) {
+        n = tile_end - tile < TINI_NEONI8MM_TILES ? tile_end - tile : TINI_NEONI8MM_TILES;
         uint32_t t = 0;
         for (; t + 2 * TINI_NEONI8MM_PAIRS <= m->rows; t += 2 * TINI_NEONI8MM_PAIRS)
-            for (uint32_t quarter = 0; quarter < 4; quarter++)
-                tini_neoni8mm_panel(m, tile, quarter, t, TINI_NEONI8MM_PAIRS, format);
+            tini_neoni8mm_tiles(m, tile, n, t, TINI_NEONI8MM_PAIRS, format);
+        for (; tini_neon_takes_eight(format) && t + 8 <= m->rows; t += 8)
+            tini_neoni8mm_tiles(m, tile, n, t, 4, format);
         for (; t + 4 <= m->rows; t += 4)
-            for (uint32_t quarter = 0; quarter < 4; quarter++)
-                tini_neoni8mm_panel(m, tile, quarter, t, 2, format);
-        for (; t < m->rows; t++)
-            tini_neoni8mm_stream(m, tile, t, format);
+            tini_neoni8mm_tiles(m, tile, n, t, 2, format);
+        for (; t < m->rows; t++) {
+            for (uint32_t k = 0; k < n; k++)
+                tini_neoni8mm_stream(m, tile + k, t, format);
+        }
     }
 }
 
