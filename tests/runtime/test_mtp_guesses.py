@@ -32,7 +32,8 @@ KNOWN, FITS, ERRS = 0.02, 0.1, 1.0
 
 
 def spec(case: str, main: float) -> Spec:
-    return predicting_spec(case, main=main, layer=min(5 * main, 1.0))
+    """The layer is a small part of the model, so that it is heeded at once by a session alone."""
+    return predicting_spec(case, main=main, layer=min(5 * main, 1.0), intermediate_size=256)
 
 
 @cache
@@ -112,7 +113,7 @@ def test_what_is_guessed_is_what_the_layer_says(made: Any) -> None:
 
 def test_it_is_looked_for_among_likely_tokens_and_those_that_were_said() -> None:
     """Of a vocabulary of many more."""
-    made = predicting_spec(main=KNOWN, layer=KNOWN, vocab=9000)
+    made = predicting_spec(main=KNOWN, layer=KNOWN, vocab=9000, intermediate_size=1024)
     right, unlikely = 0, 0
     layer = predictions_image(made)
     model, says = _core.Model(build_image(made)), Model(_core.Model(layer), layer, threads=1)
@@ -167,10 +168,24 @@ def test_guesses_save_passes_and_wrong_ones_cost_little() -> None:
             count += event == PENDING
         return count
 
+    def slices_together(count: int, lookup: int) -> int:
+        sessions = [asked(prompt, core(main=ERRS), batched=True) for prompt in prompts(count)]
+        batch, slices, got = together(sessions, core(main=ERRS)), 0, [list[int]() for _ in sessions]
+        batch.step()
+        for session in sessions:
+            session.generate(60, lookup)
+        while not all(session.finish() for session in sessions):
+            tokens = sum(map(len, got))
+            stepped(batch, sessions, got, 1)
+            slices += tokens == sum(map(len, got))
+        return slices
+
     ours, plain = (sum(passes(made(main=KNOWN), p) for p in prompts(4)) for made in (core, without))
     assert ours < 0.75 * plain
     wrong, none = (sum(slices(prompt, lookup) for prompt in prompts(4)) for lookup in (1, 0))
-    assert none < wrong < 1.15 * none
+    assert none < wrong < 1.06 * none
+    wrong, none = (slices_together(4, lookup) for lookup in (1, 0))
+    assert none < wrong < 1.03 * none
 
 
 def test_under_a_constraint_it_is_among_the_allowed() -> None:
@@ -219,12 +234,11 @@ def stepped(batch: _core.Batch, sessions: Sequence[_core.Session], got: list[lis
 
 
 def in_a_batch(
-    sessions: Sequence[_core.Session], count: int, model: _core.Model | None = None, budget: int = 0
+    sessions: Sequence[_core.Session], count: int, batch: _core.Batch, budget: int = 0
 ) -> list[list[int]]:
     """What each generates in a batch."""
-    batch, got = _core.Batch(model or core(), rows=100), [list[int]() for _ in sessions]
+    got = [list[int]() for _ in sessions]
     for session in sessions:
-        batch.add(session)
         session.generate(count, 1)
     busy = True
     while busy or not all(session.finish() for session in sessions):
@@ -232,16 +246,33 @@ def in_a_batch(
     return got
 
 
+def together(sessions: Sequence[_core.Session], model: _core.Model) -> _core.Batch:
+    batch = _core.Batch(model, rows=100)
+    for session in sessions:
+        batch.add(session)
+    return batch
+
+
 @pytest.mark.parametrize("batched", [False, True])
 def test_in_a_batch_each_has_the_guess_that_it_has_alone(batched: bool) -> None:
-    asks = prompts(7)
-    sessions = [asked(prompt, batched=batched) for prompt in asks]
-    assert in_a_batch(sessions, 3) == [plainly(without(), prompt, 3) for prompt in asks]
-    alone = [asked(prompt) for prompt in asks]
-    for session in alone:
-        generated(session, 3, 1)
-    passes = [session.passes() for session in sessions]
-    assert passes == [session.passes() for session in alone]
+    """Once it is known to be worth a row there: at first it is only compared with what is chosen."""
+    model, (known, *asks) = core(main=KNOWN), prompts(8)
+    untried = [asked(known, model, batched=batched) for _ in asks]
+    in_a_batch(untried, 3, together(untried, model))
+    alone = asked(known, model)
+    generated(alone, 3, 1)
+    assert (alone.passes(), {session.passes() for session in untried}) == (2, {3})
+    sessions = [asked(known, model, batched=batched) for _ in asks]
+    batch, passes = together(sessions, model), []
+    in_a_batch(sessions, 20, batch)
+    for session, prompt in zip(sessions, asks, strict=True):
+        session.replace(prompt)
+    assert in_a_batch(sessions, 3, batch) == [plainly(without(main=KNOWN), prompt, 3) for prompt in asks]
+    for prompt in asks:
+        alone = asked(prompt, model)
+        generated(alone, 3, 1)
+        passes.append(alone.passes())
+    assert [session.passes() for session in sessions] == passes
     assert set(passes) == {2, 3}
 
 
@@ -253,9 +284,10 @@ def test_in_a_batch_tokens_are_those_of_plain_decoding_in_fewer_passes() -> None
         alone = [asked(prompt, without(main=KNOWN)) for prompt in prompts(4)]
         beside[2].constrain(_core.Constraint(model, grammar))
         alone[2].constrain(_core.Constraint(without(main=KNOWN), grammar))
-        assert in_a_batch(beside, 30, model, budget) == [generated(session, 30) for session in alone]
+        batch = together(beside, model)
+        assert in_a_batch(beside, 30, batch, budget) == [generated(session, 30) for session in alone]
         passes.append(sum(session.passes() for session in beside))
-    assert max(passes[1:]) < 0.75 * passes[0]
+    assert max(passes[1:]) < 0.9 * passes[0]
 
 
 def test_a_session_may_leave_a_batch_where_its_guess_is_under_way() -> None:

@@ -221,6 +221,9 @@ void tini_guess(tin_session *s, tini_predictor *predictor) {
         s->resting--;
         most = 0;
     }
+    if (!tini_guess_pays(s, s->luck,
+                         0)) /* where many share a pass, it takes more than that something came twice */
+        most = 0;
     s->drafted = a.at != s->count && expected >= expected_of(s->luck, most);
     if (tini_predictor_wish(predictor, s, s->drafted ? expected : expected_of(s->luck, most))) {
         s->drafted = 0;
@@ -275,6 +278,8 @@ void tini_guess_checked(tin_session *s, tini_predictor *predictor, uint32_t at, 
                         uint32_t right) {
     if (at < s->count)
         judge(s, s->input.tokens[at], guesses, right);
+    if (s->predicted == TINI_HEARD && at < s->count)
+        tini_predictor_checked(predictor, s, s->input.tokens[at] == s->foreseen);
     if (guesses && s->predicted == TINI_PREDICTED) {
         tini_predictor_checked(predictor, s, right != 0);
         return;

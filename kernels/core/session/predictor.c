@@ -6,9 +6,13 @@
 
 TINI_REGION_COLD
 
-/* Guesses left out after bad luck, at first and at most, so that they cost little where they are of no use; and as how many of
- * others each is judged, so that this is soon known. */
-enum { FIRST_PAUSE = 15, LONGEST_PAUSE = 63, WEIGHT = 4 };
+/* Passes without guesses after bad luck, at first and at most, so that they cost little where they are of no use. And as how many
+ * of others each is judged, so that this is soon known: the first, and later. */
+enum { FIRST_PAUSE = 7, LONGEST_PAUSE = 63, FIRST_WEIGHT = 12, WEIGHT = 4 };
+
+/* How many of 256 are held to come true before any was seen to: enough to be worth a row where few sessions share a pass; where
+ * many do, they are only heard at first. */
+enum { UNTRIED_LAYER = 112 };
 
 /* A guess is looked for among the first tokens of the vocabulary, a share of it or at least so many, and those of the session:
  * byte pairs have their ids by how early they were merged, so by how often they occur. The head is what most of a guess costs. */
@@ -79,7 +83,8 @@ tini_predictor *tini_predictor_create(const tin_model *model, tini_pass *host, u
     }
     p->cost = own < all ? (uint32_t)(TINI_CERTAIN * own / all) : TINI_CERTAIN;
     p->share = p->cost;
-    p->luck = TINI_UNTRIED;
+    p->luck = UNTRIED_LAYER;
+    p->weight = FIRST_WEIGHT;
     return p;
 }
 
@@ -134,16 +139,20 @@ int tini_predictor_wish(tini_predictor *p, tin_session *s, uint32_t expected) {
     return !p->resting;
 }
 
-/* The guesses of the last pass are judged as one. */
+/* The guesses of the last pass are judged as one. After good ones that can't yet be relied on, the next are heard at once. */
 static void judge_guesses(tini_predictor *p, const tin_session *s) {
-    uint32_t right = (WEIGHT * p->right + p->checked / 2) / p->checked;
-    p->luck = tini_guess_judged(p->luck, WEIGHT * TINI_CERTAIN, right);
-    p->made = p->checked = p->right = 0;
+    uint32_t right = (p->weight * p->right + p->checked / 2) / p->checked;
+    p->luck = tini_guess_judged(p->luck, p->weight * TINI_CERTAIN, right);
+    const int good = tini_guess_pays(s, TINI_CERTAIN * right / p->weight, p->cost);
+    p->weight = p->weight / 2 > WEIGHT ? p->weight / 2 : WEIGHT;
+    p->made = p->checked = p->right = p->resting = 0;
     if (tini_guess_pays(s, p->luck, p->cost))
-        p->rest = 0;
-    else if (p->rest < LONGEST_PAUSE)
-        p->rest += p->rest + 1 > FIRST_PAUSE ? p->rest + 1 : FIRST_PAUSE;
-    p->resting = p->rest;
+        p->rest = good && !p->hearing ? 0 : p->rest;
+    else if (!good) {
+        if (p->rest < LONGEST_PAUSE)
+            p->rest += p->rest + 1 > FIRST_PAUSE ? p->rest + 1 : FIRST_PAUSE;
+        p->resting = p->rest;
+    }
 }
 
 void tini_predictor_checked(tini_predictor *p, const tin_session *s, int right) {
@@ -155,14 +164,15 @@ void tini_predictor_checked(tini_predictor *p, const tin_session *s, int right) 
         judge_guesses(p, s);
 }
 
-/* Whether guesses for `count` of the sessions that share a pass are worth reading the layer's weights for these alone. After bad
- * luck, it is found out whether that is over. */
+/* Whether guesses for `count` of the sessions that share a pass are worth reading the layer's weights for these alone. Those
+ * that are too seldom right for a row each are heard: what the layer says is compared with what is then chosen. */
 static int worth_it(tini_predictor *p, const tin_session *s, uint32_t count) {
     p->share = count < s->beside ? p->cost * s->beside / count : p->cost;
-    return p->share == p->cost || tini_guess_pays(s, p->rest ? TINI_UNTRIED : p->luck, p->share);
+    p->hearing = !tini_guess_pays(s, p->luck, p->cost);
+    return p->hearing || tini_guess_pays(s, p->luck, p->share);
 }
 
-/* Takes up those that wish for a guess. How many. */
+/* Takes up those that wish for a guess, but for those that did so before the last guesses of others were judged. How many. */
 static uint32_t take_up(tini_predictor *p, tin_session *const *sessions, uint32_t count) {
     for (uint32_t k = 0; k < count; k++) {
         tin_session *s = sessions[k];
@@ -170,7 +180,7 @@ static uint32_t take_up(tini_predictor *p, tin_session *const *sessions, uint32_
             continue;
         const float *hidden = newest_hidden(s);
         s->predicted = TINI_UNPREDICTED;
-        if (!hidden || p->count == p->most || !ask(s, s->scratch))
+        if (p->resting || !hidden || p->count == p->most || !ask(s, s->scratch))
             continue;
         const uint32_t *bits = s->scratch;
         for (uint32_t word = 0; word * 32 * TINI_TILE < s->model->program.header->vocab; word++)
@@ -216,7 +226,7 @@ static void begin_guesses(tini_predictor *p, tin_session *const *sessions, uint3
     p->made = p->checked = p->right = 0;
 }
 
-/* Puts the guess for the member, where it still wants one. */
+/* Puts the guess for the member, where it still wants one, or has it kept for comparing. */
 static void put_foreseen(tini_predictor *p, uint32_t member) {
     tin_session *s = p->members[member].session;
     const float *logits = p->pass.logits + (size_t)member * s->model->program.header->vocab;
@@ -227,8 +237,9 @@ static void put_foreseen(tini_predictor *p, uint32_t member) {
     if (!wanted ||
         (s->constraint && tin_constraint_mask(s->constraint, tini_tokens_left(s, s->count), &mask, NULL)))
         return;
-    if (tini_guess_put(s, likely_guess(&p->pass, logits, mask))) {
-        s->predicted = TINI_PREDICTED;
+    s->foreseen = likely_guess(&p->pass, logits, mask);
+    if (p->hearing ? s->foreseen >= 0 : tini_guess_put(s, s->foreseen)) {
+        s->predicted = p->hearing ? TINI_HEARD : TINI_PREDICTED;
         p->made++;
     }
 }

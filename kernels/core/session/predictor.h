@@ -17,7 +17,8 @@ enum {
     TINI_UNPREDICTED = 0,
     TINI_WISHED,     /* it is wanted before the next pass */
     TINI_PREDICTING, /* it is under way */
-    TINI_PREDICTED   /* it was made, and is the session's last guess */
+    TINI_PREDICTED,  /* it was made, and is the session's last guess */
+    TINI_HEARD       /* it was made, and is only compared with the token chosen: session->foreseen */
 };
 
 /* A session whose token is guessed, and what its row of the pass needs. */
@@ -35,9 +36,10 @@ typedef struct tini_predictor {
     uint32_t made, checked, right; /* guesses of the last pass: since then, so many were checked */
     uint32_t cost;                 /* of 256: what the layer reads of the weights, of what a pass reads */
     uint32_t share;                /* the same of a session's share of both, as it was last time */
-    uint32_t luck;                 /* of 256 guesses, how many came true */
+    uint32_t luck, weight;         /* of 256 guesses, how many came true; as how many the next are judged */
     uint32_t rest, resting;        /* passes without guesses after bad luck, and how many still */
     int missed;                    /* one would have been wished for but for that */
+    int hearing; /* those under way are not worth their rows: it is found out whether they would be right */
 } tini_predictor;
 
 #define TINI_PREDICTOR_ROOM 640u

@@ -66,6 +66,7 @@ struct tin_session {
     struct tini_drafter *drafter;     /* NULL where there is one row of logits: no room for guesses */
     struct tini_predictor *predictor; /* NULL where the model has no layer for it, or the session no room */
     int predicted;                    /* TINI_UNPREDICTED or more, see predictor.h */
+    int32_t foreseen;                 /* with TINI_HEARD, the predictor's guess */
     int32_t said;                     /* by what followed earlier the next token is this one; -1: nothing did */
     uint32_t luck;                    /* of 256, how often that came true */
     uint32_t beside, row_cost;        /* of its last pass: the sessions in it, and tini_pass_row_cost */
