@@ -95,7 +95,7 @@ def _build_pair(spec: Spec, gguf: Path, tin: Path, weights: Weights, display: Di
     encode = write_gguf(spec, gguf, weights, display)
     notes = [*spec.notes, *encode.notes]
     stored = dataclasses.replace(spec, tensors=written(gguf, encode, predicts(spec)))
-    stored = write_mmproj(stored, gguf, weights)
+    stored = write_mmproj(stored, gguf, weights, display)
     facts = {**extra.manifest, "weights": weights.name, **({"notes": notes} if notes else {})}
     entries = dict(extra.entries)
     if extra.bill is not None:
@@ -179,15 +179,16 @@ def mmproj_of(gguf: Path) -> Path:
     return gguf.with_name(f"mmproj-{gguf.name}")
 
 
-def write_mmproj(spec: Spec, gguf: Path, weights: Weights) -> Spec:
-    """The vision half in these formats beside the model's file; the spec that has it so. Nothing, and no file,
-    for a model without one."""
+def write_mmproj(spec: Spec, gguf: Path, weights: Weights, display: Display) -> Spec:
+    """The vision half in these formats beside the model's file; the spec that has it so. Nothing for a model
+    without one: a file of that name is somebody's, and stays."""
     from tinsmith import models
     from tinsmith.quant import vision
 
     path = mmproj_of(gguf)
     if spec.vision is None:
-        path.unlink(missing_ok=True)
+        if path.exists():
+            display.line(f"{path}: is not of {gguf.name}, which has no vision half; it stays as it is")
         return spec
     spec = dataclasses.replace(spec, vision=vision.apply(spec.vision, weights.formats))
     models.save_mmproj(spec, path)

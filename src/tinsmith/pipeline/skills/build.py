@@ -53,4 +53,4 @@ def make(run: Run, needs: Needs) -> Made[Built]:
         ggufs={name: gguf.name for name, (gguf, _) in built.items()},
         tins={name: tin.name for name, (_, tin) in built.items()},
     )
-    return Made([path for pair in built.values() for path in pair], facts)
+    return Made(shipping.all_files(spec, built), facts)
