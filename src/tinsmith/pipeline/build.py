@@ -69,7 +69,7 @@ def inputs(run: Run, needs: Needs) -> dict[str, Any]:
         "merged": needs.merge.digests,
         "importance": needs.train.digests[f"{trained}/{IMPORTANCE}"],
         **({"rough_importance": rough} if rough else {}),
-        "build": dataclasses.asdict(run.recipe.build),
+        "build": run.recipe.build.stated,
         **auto.inputs(run, needs.data),
         "name": run.recipe.name,
         "licenses": needs.data.digests.get(data.LICENSES),
@@ -120,7 +120,8 @@ def files_of(
     from tinsmith import models
     from tinsmith.train import importance
 
-    spec = dataclasses.replace(models.load(origin.merged, mtp=run.recipe.build.mtp), source=origin.sha256)
+    spec = data.with_kv(run.recipe, models.load(origin.merged, mtp=run.recipe.build.mtp))
+    spec = dataclasses.replace(spec, source=origin.sha256)
     spec = shipping.prepared(spec, run.recipe.name, contents.context_of(run, spec))
     weighed = importance.load(origin.trained)
     weights = {name: shipping.Weights(name, importance=weighed) for name in origin.formats}

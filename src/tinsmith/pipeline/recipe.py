@@ -62,8 +62,9 @@ class Recipe:
     def model_digest(self) -> str:
         """SHA-256 of the values that decide the model: every table but [eval], [output], [compare] and
         [prices]."""
-        tables = (self.scratch, self.data, self.train, self.constraint, self.build, self.update)
+        tables = (self.scratch, self.data, self.train, self.constraint)
         values: list[Any] = [dataclasses.asdict(table) for table in tables if table]
+        values += [self.build.stated, *([dataclasses.asdict(self.update)] if self.update else [])]
         if self.base:
             values.insert(0, self.base.stated)
         if self.router:

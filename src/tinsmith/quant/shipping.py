@@ -65,6 +65,16 @@ def prepared(spec: Spec, name: str, context: int) -> Spec:
     return dataclasses.replace(spec, general={**spec.general, "name": name})
 
 
+def with_kv(spec: Spec, kv: str | None, where: str) -> Spec:
+    """With the vision half's keys and values "f16" or "q8"; None: as its weights ask for. Raises InputError,
+    which `where` begins, for a model without one."""
+    if kv is None:
+        return spec
+    if spec.vision is None:
+        raise InputError(f"{where} is for a vision half, and this model has none; leave it out")
+    return dataclasses.replace(spec, vision=dataclasses.replace(spec.vision, kv=kv))
+
+
 def build_files(
     spec: Spec,
     folder: Path,
