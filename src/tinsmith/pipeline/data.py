@@ -291,10 +291,10 @@ def find_base(run: Run) -> Base:
     given = run.recipe.base
     assert given
     local = run.recipe.resolve(given.model)
-    name = str(local) if local.exists() else given.model
+    source = run.recipe.base_source
     with run.display.bar(f"pull {given.model}", 1) as bar:
         path = hub.pull(
-            name,
+            source,
             revision=given.revision,
             progress=lambda done, total: bar.update(done / 1e6, "MB", total / 1e6 if total else None),
         )
