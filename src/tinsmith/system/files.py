@@ -217,8 +217,12 @@ def _remove_tree(folder: Path) -> None:
 
 
 def make_folder(folder: Path) -> None:
-    """As mkdir -p; and no loss of power undoes it."""
-    missing = [one for one in (folder, *folder.parents) if not one.exists()]
+    """As mkdir -p; and no loss of power undoes it. Raises InputError where a file is in the way."""
+    wanted = (folder, *folder.parents)
+    missing = [one for one in wanted if not one.exists()]
+    there = next((one for one in wanted if one not in missing), None)
+    if there is not None and not there.is_dir():
+        raise InputError(f"{folder}: {there} is a file, and no folder; give another path")
     folder.mkdir(parents=True, exist_ok=True)
     for one in missing:
         _sync_folder(one.parent)
