@@ -6,6 +6,7 @@ import json
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from tinsmith.chat.turns import OPENING
@@ -191,12 +192,15 @@ def _constraint(args: Args) -> Constraint | str | None:
         return makers.regex(args.regex)
     if args.choices is not None:
         return makers.choices(args.choices)
+    make = None
+    if args.schema is not None:
+        make = partial(makers.schema, reading.read_json(args.schema, ConstraintError, unique=True))
+    elif args.grammar is not None:
+        kind = makers.grammar_kind(args.grammar)
+        make = partial(makers.grammar, reading.read_text(args.grammar), kind)
     try:
-        if args.schema is not None:
-            return makers.schema(reading.read_json(args.schema, ConstraintError, unique=True))
-        if args.grammar is not None:
-            kind = makers.grammar_kind(args.grammar)
-            return makers.grammar(reading.read_text(args.grammar), kind)
+        if make is not None:
+            return make()
     except ConstraintError as error:
         raise ConstraintError(f"{args.schema or args.grammar}: {error}") from None
     return "own"
