@@ -14,7 +14,7 @@ from tinsmith.cli import _asked, _model
 from tinsmith.cli._command import Args, argument, flag, option
 from tinsmith.cli._terminal import shown
 from tinsmith.cli._types import File, Number
-from tinsmith.errors import ConstraintError, InputError
+from tinsmith.errors import ConstraintError, InputError, RuntimeFault
 from tinsmith.system import files, reading
 
 if TYPE_CHECKING:
@@ -278,7 +278,12 @@ def _chat(model: Model, args: Args, options: dict[str, Any], box: Toolbox | None
             continue
         asked = {"role": "user", "content": line}
         tokens = _render(model, args, [*messages, asked], box)
-        answer = _print_stream(model, tokens, options)
+        try:
+            answer = _print_stream(model, tokens, options)
+        except RuntimeFault as fault:
+            if fault.status != "TIN_ERR_CONTEXT" or not messages:
+                raise
+            raise InputError(f"the conversation has become too long: {fault}; begin a new one") from None
         _log_unsure(args, answer, line, messages)
         text = OPENING * _opened(model, args) + answer.text
         messages += [asked, {"role": "assistant", "content": text}]

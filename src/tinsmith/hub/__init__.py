@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from tinsmith.errors import FormatError, InputError
+from tinsmith.formats import gguf
 from tinsmith.hub import repositories, wheels
 from tinsmith.hub.entries import Entry, Wheel, catalog
 from tinsmith.system.download import Progress
@@ -113,8 +114,8 @@ def _local(name: str | Path) -> Path:
         return path  # models.load says what a folder of a model has
     if path.is_file():
         with path.open("rb") as file:
-            if file.read(4) != b"GGUF":
-                raise FormatError(f"{path}: not a GGUF file; give a Hugging Face folder or a .gguf file")
+            if (begins := file.read(4)) != gguf.MAGIC:
+                raise FormatError(f"{gguf.not_one(path, begins)}; give a Hugging Face folder or a .gguf file")
     elif path.suffix == ".gguf" or len(path.parts) > 1:
         raise InputError(f"{path}: no such file or folder; check the path")
     else:
