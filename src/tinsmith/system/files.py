@@ -153,6 +153,8 @@ def atomic_folder(path: str | Path, replaces: str | None = None) -> Iterator[Pat
             if before.exists():
                 before.rename(place)
             raise
+    except InputError as error:  # of a file in it, whose place is where it would be
+        raise type(error)(str(error).replace(str(draft), str(path))) from error
     except OSError as error:
         if error.errno in _DISK_FAULTS or str(draft) in str(error.filename):
             raise write_fault(path, error) from error
