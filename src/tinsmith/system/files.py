@@ -224,7 +224,7 @@ def make_folder(folder: Path) -> None:
     missing = [one for one in wanted if not one.exists()]
     there = next((one for one in wanted if one not in missing), None)
     if there is not None and not there.is_dir():
-        raise InputError(f"{folder}: {there} is a file, and no folder; give another path")
+        raise InputError(f"{there}: is a file, where a folder is to be; give another path")
     folder.mkdir(parents=True, exist_ok=True)
     for one in missing:
         _sync_folder(one.parent)
