@@ -6,6 +6,7 @@
 #include "core/session/predictor.h"
 #include "core/session/search.h"
 #include "core/vision/tower.h"
+#include "core/vision/written.h"
 
 PyObject *core_raise(PyObject *fault, const tin_error *error) {
     PyObject *arguments = Py_BuildValue("(ss)", tin_status_name(error->status), error->text);
@@ -119,6 +120,8 @@ static const struct {
     {"SPAN_ROOM", sizeof(tini_span)},
     {"SEARCH_ROOM", sizeof(tini_search)},
     {"VISION_ROOM", TINI_VISION_ROOM},
+    {"SIGHT_ROOM", TINI_SIGHT_ROOM},
+    {"SHOWN_ROOM", TINI_SHOWN_ROOM},
     {"EMBEDDED", TIN_EMBEDDED},
     {"DRAFTER_ROOM", TINI_DRAFTER_ROOM},
     {"PREDICTOR_ROOM", TINI_PREDICTOR_ROOM},

@@ -7,6 +7,7 @@ import os
 import platform
 import random
 import shutil
+import subprocess
 import sys
 import zipfile
 from collections.abc import Callable
@@ -70,6 +71,22 @@ def test_it_installs_and_answers_without_a_network_or_anything_else(
     assert f"asked: {(packed / 'prompt.txt').read_text()}\nanswered: " in done.stdout
     again = run(*offline, into / "tinsmith", "run", into / "model/tiny.tin", "hello", "--max-tokens", "4")
     assert again.returncode == 0, again.stderr
+
+
+def test_it_installs_where_the_answer_can_not_be_shown(
+    packed: Path, maker: minisign.SecretKey, run: Callable, tmp_path: Path
+) -> None:
+    """As on a terminal of Latin-1: a model that answers in Greek runs nevertheless."""
+    answered = (packed / "answer.txt").read_bytes().decode("utf-8", "replace").rstrip()
+    assert not answered.isascii()
+    ascii = ["env", "LC_ALL=C", sys.executable, "-I", "-X", "utf8=0"]
+    into = tmp_path / "installed"
+    done = run(*ascii, packed / "install.py", "--key", maker.public, "--into", into)
+    assert done.returncode == 0, done.stderr
+    assert answered.encode("ascii", "backslashreplace").decode() in done.stdout
+    words = ["-c", "import sys; from tinsmith.airgap.proof import main; main(*sys.argv[1:])", packed]
+    shown = subprocess.run([*ascii, *words, packed / "tiny.tin"], capture_output=True)
+    assert f"answered: {answered}" in shown.stdout.decode(), shown.stderr
 
 
 WHERE = "import sysconfig; print(sysconfig.get_path('platlib'))"

@@ -123,7 +123,7 @@ def test_what_is_refused(base: Path, tmp_path: Path, capsys: pytest.CaptureFixtu
         (("add", held, "new", tmp_path / "nothing"), "changes no logit of the model's self-test"),
         (("add", held, "new", tmp_path / "foreign"), "was trained on the base 787878787878, and the model"),
         (("add", held, "new", tmp_path / "cut"), "are due"),
-        (("add", held, "new", tmp_path / "none"), "none"),
+        (("add", held, "new", tmp_path / "none"), "none: no such file"),
         (("remove", held, "doors"), "has no adapter 'doors'; it has: lamps"),
         (("rename", held, "doors", "gates"), "has no adapter 'doors'"),
         (("rename", held, "lamps", "lamps"), "it is taken"),

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import errno
 import importlib
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -29,6 +30,21 @@ def verb(monkeypatch: pytest.MonkeyPatch) -> Any:
         )
 
     return install
+
+
+@pytest.fixture
+def greeting(tmp_path: Path) -> Path:
+    """A program whose one verb asks each stream what it is, and greets."""
+    path = tmp_path / "greeting.py"
+    path.write_text(
+        "import sys\nfrom tinsmith import cli\n"
+        "def verb(arguments):\n"
+        "    print('grüß' if not any(s.isatty() for s in (sys.stdin, sys.stdout, sys.stderr)) else '')\n"
+        "    return 0\n"
+        "cli._dispatch = verb\nsys.exit(cli.main([]))\n",
+        encoding="utf-8",
+    )
+    return path
 
 
 def raiser(error: BaseException) -> Any:
@@ -103,6 +119,26 @@ def test_a_users_fault_is_one_line(
     printed = capsys.readouterr().err
     assert printed.startswith(message)
     assert printed.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("redirected", "said"),
+    [
+        (">&-", ""),
+        ("<&-", "grüß\n"),
+        ("2>&-", "grüß\n"),
+    ],
+)
+def test_streams_may_be_closed(greeting: Path, redirected: str, said: str) -> None:
+    """As a service's are."""
+    done = subprocess.run(["sh", "-c", f"{sys.executable} {greeting} {redirected}"], capture_output=True)
+    assert (done.returncode, done.stdout.decode(), done.stderr) == (0, said, b"")
+
+
+def test_what_a_terminal_can_not_show_is_escaped(greeting: Path) -> None:
+    environment = {**os.environ, "PYTHONIOENCODING": "ascii"}
+    done = subprocess.run([sys.executable, greeting], capture_output=True, env=environment)
+    assert (done.returncode, done.stdout, done.stderr) == (0, b"gr\\xfc\\xdf\n", b"")
 
 
 def test_a_fault_of_ours_is_not_hidden(verb: Any) -> None:

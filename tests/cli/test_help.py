@@ -100,9 +100,14 @@ def unknown_isa(tiny: Path) -> list[str]:
     return ["run", str(tiny), "hello", "--isa", "mmx"]
 
 
+def file_in_the_way(tiny: Path) -> list[str]:
+    return ["build", str(tiny), "--format", "q8_0", "--out", str(tiny / "out")]
+
+
 @pytest.mark.parametrize(
     ("given", "message"),
     [
+        (file_in_the_way, ["base.gguf: is a file, where a folder is to be; give another path"]),
         (missing, ["none.tin", "no such file"]),
         (truncated, ["base.gguf", "truncated"]),
         (unknown_family, ["gamma", "llama"]),
@@ -127,6 +132,12 @@ def test_an_error_is_one_line(
     for part in message:
         assert part in last
     assert not [path for path in tiny.parent.rglob("*") if path.suffix in (".tin", ".tmp", ".part")]
+
+
+def test_a_copy_that_did_not_begin_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "m.tin").touch()
+    assert main(["run", str(tmp_path / "m.tin"), "hello"]) == FAILED
+    assert "m.tin: is empty; it was not written to its end" in capsys.readouterr().err
 
 
 def test_a_full_disk_is_one_line_and_leaves_nothing(tiny: Path) -> None:

@@ -63,6 +63,12 @@ def test_run_without_prompt_chats_line_by_line(
     assert first == model.chat(talk, max_tokens=4).text
     talk += [{"role": "assistant", "content": first}, {"role": "user", "content": "two"}]
     assert second == model.chat(talk, max_tokens=4).text
+    monkeypatch.setattr("sys.stdin", io.StringIO(f"{'one ' * 60}\n" * 40))
+    assert cli.main(["run", str(tin), "--max-tokens", "1"]) == 2
+    error = capsys.readouterr().err
+    assert (
+        error.startswith("tinsmith: error: the conversation has become too long: ") and "begin a new" in error
+    )
 
 
 def test_logits_digest_is_the_same_for_every_way_of_computing(

@@ -46,6 +46,9 @@ def test_a_table_for_people(tin: Path, tmp_path: Path, capsys: pytest.CaptureFix
         (["--target", "rpi5", "--context", "-1"], "--context -1"),
         (["--target", "rpi5", "--context", "9999999"], "at most"),
         (["--target", "rpi5", "--context", "8", "--depth", "8"], "a depth of 8"),
+        (["--target", "rpi5", "--picture", "640x480"], "--picture is for a model that does"),
+        (["--target", "rpi5", "--picture", "640"], "give a width and a height"),
+        (["--target", "rpi5", "--picture", "0x480"], "1 to 65535"),
         (["--target", "rpi5", "--threads", "2"], "--threads is for --target host"),
     ],
 )

@@ -120,7 +120,7 @@ def test_a_chat_is_held_to_it_line_by_line(
     ("arguments", "message"),
     [
         (["--schema", "{at}/bad.json"], "bad.json: #/contains"),
-        (["--schema", "{at}/broken.json"], "broken.json: not JSON"),
+        (["--schema", "{at}/broken.json"], "error: {at}/broken.json: not JSON"),
         (["--schema", "{at}/absent.json"], "absent.json: no such file"),
         (["--tools", "{at}/s.json"], "s.json: #: tools must be a list"),
         (["--tools", "{at}/broken.json"], "broken.json: not JSON"),
@@ -138,4 +138,4 @@ def test_bad_constraints_are_one_line(
     captured = capsys.readouterr()
     assert captured.out == ""
     assert captured.err.count("\n") == 1
-    assert message in captured.err
+    assert message.format(at=folder) in captured.err

@@ -359,13 +359,17 @@ def check_pip(block: Block, arguments: list[str], where: str) -> None:
         assert {word for word in arguments[1:] if not word.startswith("-")} <= names, where
         return
     assert arguments[0] == "install", where
+    found = any(word.startswith("--find-links=") for word in arguments)
+    assert found or "--no-index" not in arguments, f"{where}: nothing is found, and the command needs click"
     for word in arguments[1:]:
         if extras := re.fullmatch(r"(?:tinsmith|\.)\[([\w,]+)\]", word):
             assert set(extras[1].split(",")) <= set(EXTRAS), f"{where}: no such extra"
         elif word.endswith(".txt"):
             assert (ROOT / word).is_file() or (block.page.parent / word).is_file(), where
         else:
-            assert word.startswith("-") or word in SHIPPED_BY_PIP or word.startswith("tinsmith-"), where
+            assert word.startswith("-") or word in SHIPPED_BY_PIP or word.startswith("tinsmith-") or found, (
+                where
+            )
 
 
 def check_script(block: Block, arguments: list[str], where: str) -> None:

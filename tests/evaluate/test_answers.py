@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import dataclasses
+import gc
 import subprocess
+import warnings
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -159,8 +161,12 @@ def test_a_worker_that_dies_is_an_error_with_its_last_words(
 
 
 def test_a_model_that_cannot_be_loaded_is_named(tmp_path: Path) -> None:
-    with pytest.raises(TinsmithError, match=r"q8: .*model\.tin: no such file"):
-        systems.ask("q8", job("a"), tmp_path, lambda done: None)
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always", ResourceWarning)
+        with pytest.raises(TinsmithError, match=r"q8: .*model\.tin: no such file"):
+            systems.ask("q8", job("a"), tmp_path, lambda done: None)
+        gc.collect()
+    assert [str(one.message) for one in said] == []  # no pipe stays open
 
 
 def test_peak_memory_counts_what_was_given_back() -> None:

@@ -124,6 +124,8 @@ def test_numbers_of_other_types_are_numbers(model: Model) -> None:
         ["plan", "{path}", "--target", "rpi5", "--context", "99999999999"],
         ["plan", "{path}", "--target", "rpi5", "--chunk", "99999999999"],
         ["plan", "{path}", "--target", "rpi5", "--depth", "99999999999"],
+        ["serve", "{path}", "--port", "99999"],
+        ["serve", "{path}", "--port", "-1"],
     ],
     ids=lambda words: " ".join(words)[:60],
 )

@@ -44,7 +44,11 @@ def made(folder: Path, method: str, base: Spec) -> Run:
 @pytest.mark.parametrize("method", ["lora", "full"])
 def test_it_is_the_bases_beside_what_was_trained(tmp_path: Path, method: str) -> None:
     base = predicting_spec()
+    somebodys = tmp_path / "run" / "mmproj-home-f16.gguf"
+    somebodys.parent.mkdir()
+    somebodys.write_bytes(b"mine")
     run = made(tmp_path, method, base)
+    assert somebodys.read_bytes() == b"mine" and somebodys.name not in run.done(stages.BUILD).outputs
     (sealed,) = build.unsealed(run, run.done(stages.BUILD)).values()
     assert PROGRAM in Tin(sealed).names
     merged = models.load(tmp_path / "run" / "merged", mtp=True)

@@ -11,7 +11,9 @@ from tiny_models import png_of, tiny_spec, with_eyes
 
 from tinsmith import models
 from tinsmith.errors import TinsmithError
-from tinsmith.pipeline import recipes, stages
+from tinsmith.formats.tin import Tin
+from tinsmith.pipeline import build, recipes, stages
+from tinsmith.pipeline.run import Run
 from tinsmith.spec import Spec
 from tinsmith.system import progress
 from tinsmith.train.scratch import SEEING_TEMPLATE
@@ -36,14 +38,18 @@ def write_pair(folder: Path, model: str, half: str, width: int = 64) -> Spec:
     return spec
 
 
-def data_stage(folder: Path) -> Path:
-    """Of a recipe that has the pair; the base's place as the run has it."""
+def make(folder: Path, last: str, more: str = "") -> Run:
+    """A run of a recipe that has the pair, as far as a stage."""
     (folder / "shown.png").write_bytes(png_of(bytes(range(192)), 8, 8))
     row = json.dumps({"image": "shown.png", "input": "what is it?", "output": "the thing"})
     (folder / "rows.jsonl").write_text(row + "\n")
-    (folder / "recipe.toml").write_text(RECIPE)
-    run = stages.make(recipes.load(folder / "recipe.toml"), folder / "run", progress.display(), "data")
-    return Path(run.done(stages.DATA).facts.base.path)
+    (folder / "recipe.toml").write_text(RECIPE + more)
+    return stages.make(recipes.load(folder / "recipe.toml"), folder / "run", progress.display(), last)
+
+
+def data_stage(folder: Path) -> Path:
+    """The base's place as the run has it."""
+    return Path(make(folder, "data").done(stages.DATA).facts.base.path)
 
 
 def test_a_folder_of_a_pair_sees(tmp_path: Path) -> None:
@@ -78,3 +84,24 @@ def test_what_fits_not_together_is_told(tmp_path: Path) -> None:
     (tmp_path / "half.gguf").unlink()
     with pytest.raises(TinsmithError, match=r"recipe.toml: \[base\] mmproj: .*half.gguf: no such file"):
         data_stage(tmp_path)
+
+
+@pytest.mark.parametrize("kv", ["f16", None])
+def test_how_the_half_keeps_keys_and_values_is_the_recipes(kv: str | None, tmp_path: Path) -> None:
+    write_pair(tmp_path, "base.gguf", "half.gguf", width=96)
+    stated = f'kv = "{kv}"' if kv else ""
+    run = make(tmp_path, "build", f'[train]\nepochs = 1\n[build]\nformats = ["Q8_0"]\n{stated}\n')
+    built = run.done(stages.BUILD)
+    (tin,) = build.unsealed(run, built).values()
+    assert Tin(tin).manifest["vision"].get("kv") == (None if kv else "q8")
+    assert "mmproj-recipe-q8_0.gguf" in built.outputs
+    # A recipe without is what it was before the key was there.
+    assert ("kv" in run.recipe.build.stated) == (kv is not None)
+
+
+def test_a_base_without_eyes_has_no_such_key(tmp_path: Path) -> None:
+    models.save_gguf(replace(tiny_spec("llama"), chat_template=SEEING_TEMPLATE), tmp_path / "base.gguf")
+    (tmp_path / "rows.jsonl").write_text('{"input": "a", "output": "b"}\n')
+    (tmp_path / "recipe.toml").write_text(RECIPE.replace('mmproj = "half.gguf"\n', "") + '[build]\nkv = "q8"\n')
+    with pytest.raises(TinsmithError, match=r"recipe.toml: \[build\] kv: is for a vision half.*leave it out"):
+        stages.make(recipes.load(tmp_path / "recipe.toml"), tmp_path / "run", progress.display(), "data")

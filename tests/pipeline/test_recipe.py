@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from tiny_recipes import BASE
 
-from tinsmith.errors import RecipeError
+from tinsmith.errors import InputError, RecipeError
 from tinsmith.pipeline import recipe, recipe_tables, training
 from tinsmith.train.options import TrainOptions
 
@@ -44,6 +44,26 @@ def test_values_are_taken(tmp_path: Path) -> None:
     text = BASE + '[train]\nlearning_rate = 1\n[build]\nformats = ["Q4_0"]\n[output]\nname = "lamp"\n'
     loaded = recipe.load(write(tmp_path, text))
     assert (loaded.train.learning_rate, loaded.build.formats, loaded.name) == (1, ("Q4_0",), "lamp")
+
+
+def test_a_base_is_taken_from_the_recipes_folder_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And not from the folder that the command runs in, where another model may have its name."""
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / "base.gguf").touch()
+    (elsewhere / "mine").mkdir()
+    monkeypatch.chdir(elsewhere)
+    loaded = recipe.load(write(tmp_path, BASE))
+    with pytest.raises(InputError, match=r"home.toml: \[base\] model: .*/base.gguf: no such file or folder"):
+        loaded.base_source  # noqa: B018
+    (tmp_path / "base.gguf").touch()
+    assert loaded.base_source == str(tmp_path / "base.gguf")
+    for name in ("smollm2-135m-instruct", "hf:org/name"):
+        assert recipe.load(write(tmp_path, BASE.replace("base.gguf", name))).base_source == name
+    with pytest.raises(
+        InputError, match=r"home.toml: \[base\] model: 'mine' is no known model; known: .*qwen3"
+    ):
+        recipe.load(write(tmp_path, BASE.replace("base.gguf", "mine"))).base_source  # noqa: B018
 
 
 def test_a_constraint_has_one_source(tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ from tinsmith.errors import FormatError, InputError, RuntimeFault, UnsupportedEr
 from tinsmith.models import Spec
 from tinsmith.runtime import Model
 from tinsmith.runtime.generation import Answer, Generation
+from tinsmith.runtime.messages import written
 from tinsmith.runtime.sessions import Sessions
 
 PROMPT = [5, 70, 71, 72, 73, 74]
@@ -145,6 +146,20 @@ def test_stop_text_ends_before_it(model: Model) -> None:
     assert answer.finish == "stop"
     assert answer.text == whole[: whole.index(stop)]
     assert "".join(model.stream(PROMPT, max_tokens=40, stop=[stop])) == answer.text
+    # One text is one, and not each of its characters.
+    never = f"{whole[0]} is never said here {whole[3]}"
+    assert model.generate(PROMPT, max_tokens=40, stop=never).text == whole
+    assert model.generate(PROMPT, max_tokens=40, stop=stop).text == answer.text
+    assert model.generate_many([PROMPT], max_tokens=40, stop=never)[0].text == whole
+    for wrong in (5, None, ["a", 1]):
+        with pytest.raises(InputError, match="give a text, or a list of texts"):
+            model.generate(PROMPT, stop=wrong)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("given", ["hi", {"role": "user", "content": "hi"}, ["hi"], [1]])
+def test_what_are_no_messages_is_refused(given: Any) -> None:
+    with pytest.raises(InputError, match=r"give a list of them, such as \[.\"role\": \"user\""):
+        written(given, "")
 
 
 class Counted(str):

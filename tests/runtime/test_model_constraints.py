@@ -173,6 +173,8 @@ def test_calibration_divides_by_prompts_without_content(model: Model) -> None:
         (["a"], False, "at least two"),
         ("ab", False, "at least two"),
         (["a", "a"], False, "different texts"),
+        ([1, 2], False, r"options are \[1, 2\]; give texts"),
+        (None, False, "at least two options"),
         (["a", ""], False, "none of them empty"),
         (["a", "b"], [], "empty list"),
     ],

@@ -59,7 +59,9 @@ def test_a_really_full_device(tmp_path: Path) -> None:
 
 def test_a_path_through_a_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / "a").write_bytes(b"")
-    with pytest.raises(InputError, match="cannot write"):
+    with pytest.raises(
+        InputError, match=f"^{tmp_path}/a: is a file, where a folder is to be; give another path$"
+    ):
         files.write_text(tmp_path / "a" / "b", "text")
 
 
@@ -207,6 +209,14 @@ def test_a_folder_is_there_whole_or_not_at_all(tmp_path: Path) -> None:
     with pytest.raises(KeyError), files.atomic_folder(tmp_path / "new" / "other"):
         raise KeyError
     assert list(path.parent.iterdir()) == [path]
+
+
+def test_a_fault_within_a_folder_is_of_the_place_where_it_would_be(tmp_path: Path) -> None:
+    with pytest.raises(InputError) as raised, files.atomic_folder(tmp_path / "new") as draft:
+        (draft / "a").mkdir()
+        files.write_text(draft / "a", "no file can take a folder's place")
+    assert str(raised.value).startswith(f"{tmp_path}/new/a: is a folder")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_folder_of_somebody_elses_is_not_replaced(tmp_path: Path) -> None:

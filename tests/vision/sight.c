@@ -1,6 +1,6 @@
 /* A conversation with three pictures, as tin_sight brings it into a session: sight FILE.tin ISA BUDGET_NS PNG PNG PNG prints its
  * tokens, its images and the digest of its last logits. sight FILE.tin - ENTRY N PNG PNG PNG damages an entry of pictures N
- * times. */
+ * times. sight FILE.tin size WIDTH HEIGHT prints the memory that a conversation with one such picture takes. */
 #include "../../kernels/core/seal/sha256.h"
 #include "../../kernels/core/session/session.h"
 #include "../../kernels/include/tin.h"
@@ -141,14 +141,24 @@ static void damage(const tin_model *model, tin_session *session, const char *ent
     printf("%u of %u still seen\n", done, times);
 }
 
+static void print_size(const tin_model *model, uint32_t width, uint32_t height) {
+    const tin_picture one = {(const uint8_t *)"", (size_t)width * 3, width, height, 0};
+    const tin_sight_options how = {.pictures = &one, .picture_count = 1};
+    size_t size = tin_sight_size(model, asked, 1, &how, &error);
+    check(size != 0);
+    printf("%llu\n", (unsigned long long)size);
+}
+
 int main(int argc, char **argv) {
-    check(argc == 8 || argc == 7);
+    check(argc == 8 || argc == 7 || argc == 5);
     size_t size;
     void *file = read_file(argv[1], &size);
     tin_model *model;
-    const char *isa = strcmp(argv[2], "-") ? argv[2] : NULL;
+    const char *isa = strcmp(argv[2], "-") && argc != 5 ? argv[2] : NULL;
     size_t need = tin_model_size(file, size, &error);
     check(need && !tin_model_create(file, size, isa, block(need), need, &model, &error));
+    if (argc == 5)
+        return print_size(model, (uint32_t)atoi(argv[3]), (uint32_t)atoi(argv[4])), 0;
     for (int k = 0; k < 3; k++)
         pictures[k] = picture_of(argv[argc - 3 + k], k < 2 ? 0 : 2);
     tin_session *session = session_of(model);

@@ -19,8 +19,11 @@ import c_programs
 import pytest
 from pictured_models import photo, png, with_words
 
-from tinsmith import _core, models
+from tinsmith import _core, models, targets
 from tinsmith.compiler import build_image, build_tin
+from tinsmith.plan import Options, memory_of
+from tinsmith.plan.contents import Base, of_tin
+from tinsmith.plan.memory import picture_bytes
 from tinsmith.runtime import Model
 from tinsmith.runtime.images import Pictured
 
@@ -145,6 +148,25 @@ def test_the_c_library_sees_what_python_sees(
         first, rest = map(int, calls.split()[1:])
         # What the first turn saw is not seen again, or the second would take more calls.
         assert (first > rest > 0) == (budget > 0), calls
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_a_plan_has_what_a_picture_takes(
+    folder_of: Callable[[str], Path], program: Path, case: str, tmp_path: Path
+) -> None:
+    """Of any size, of a file and of what a folder would become: what the C library asks for, and its RGB."""
+    path = tmp_path / "m.tin"
+    spec = with_words(case, models.load(folder_of(case)))
+    build_tin(spec, path)
+    for width, height in ((50, 40), (640, 480), (1920, 1080), (33, 61)):
+        command = [program, path, "size", str(width), str(height)]
+        asked = int(subprocess.check_output(command, text=True)) + 3 * width * height
+        for there in (of_tin(path), Base(spec).contents()):
+            assert sum(picture_bytes(there, width, height)) == asked, (width, height)
+    planned = memory_of(of_tin(path), targets.load("raspberrypi-5"), Options(context=64, picture=(640, 480)))
+    assert (planned.vision, planned.pixels) == picture_bytes(of_tin(path), 640, 480)
+    held = planned.weights + planned.tables + planned.model + planned.session.bytes
+    assert planned.ram == held + planned.vision + planned.pixels
 
 
 def test_files_that_say_odd_things_of_pictures(

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import random_adapters
+from tiny_models import tiny_spec
 from vision_models import CASES
 
 from tinsmith import cli, models
@@ -48,7 +49,7 @@ def test_build_writes_both_halves_in_a_format(
     assert Tin(tin).manifest["vision"]["kv"] == "q8"
     assert "kv" not in Tin(tmp_path / "again" / tin.name).manifest["vision"]
     assert cli.main(["build", str(model), "--kv", "f16", *again]) == 2
-    assert "--kv is for a vision half, and it has none" in capsys.readouterr().err
+    assert "--kv is for a vision half, and this model has none" in capsys.readouterr().err
     for file, kv in ((tin, "q8"), (tmp_path / "again" / tin.name, "f16")):
         plan = json.loads(shell(capsys, "plan", str(file), "--target", "raspberrypi-5", "--json"))
         assert plan["memory"]["vision_kv"] == kv
@@ -56,6 +57,22 @@ def test_build_writes_both_halves_in_a_format(
     assert shown["tower"] == "siglip"
     assert shown["tensors"]["Q8_0"] > shown["tensors"]["F32"] / 8
     assert "vision" not in json.loads(shell(capsys, "inspect", str(model), "--json"))
+
+
+def test_a_file_beside_a_model_without_eyes_stays(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Somebody's, of the name that a vision half would have."""
+    models.save_hf(tiny_spec("llama"), tmp_path / "base")
+    half = tmp_path / "mmproj-m-q8_0.gguf"
+    half.write_bytes(b"mine")
+    given = ["--name", "m", "--format", "q8_0", "--out", str(tmp_path)]
+    for command in (
+        ["build", str(tmp_path / "base"), *given],
+        ["quantize", str(tmp_path / "base"), str(tmp_path / "m-q8_0.gguf"), "--type", "q8_0"],
+        ["export", str(tmp_path / "m-q8_0.tin"), "--gguf", str(tmp_path / "m-q8_0.gguf")],
+    ):
+        assert cli.main(command) == 0
+        assert half.name not in capsys.readouterr().out
+        assert half.read_bytes() == b"mine", command
 
 
 @pytest.mark.parametrize("case", CASES)

@@ -34,6 +34,10 @@ struct tin_sight {
     int stage; /* SIGHT_* */
 };
 
+_Static_assert(sizeof(tin_sight) <= TINI_SIGHT_ROOM, "room of a sight");
+_Static_assert(sizeof(tin_embedded) <= TINI_SHOWN_ROOM && sizeof(sight_picture) <= TINI_SHOWN_ROOM,
+               "room of an image and of a picture");
+
 enum { SIGHT_BEGUN, SIGHT_NEXT, SIGHT_CUTTING, SIGHT_SEEING, SIGHT_DONE };
 
 /* What the conversation takes: tokens of the model's context at most; most of one picture, and of one image. */
@@ -145,10 +149,10 @@ static tin_status plan_sight(const tin_model *model, const tin_message *messages
     uint64_t vision = plan->images ? tin_vision_size(model, &tower, error) : 0;
     if (plan->images && !vision)
         return TIN_ERR_ARGUMENT;
-    tini_take(&plan->total, sizeof(tin_sight));
+    tini_take(&plan->total, TINI_SIGHT_ROOM);
     plan->at_tokens = tini_take(&plan->total, sizeof(int32_t) * (uint64_t)model->program.header->context);
-    plan->at_images = tini_take(&plan->total, sizeof(tin_embedded) * (uint64_t)plan->images);
-    plan->at_pictures = tini_take(&plan->total, sizeof(sight_picture) * (uint64_t)plan->pictures);
+    plan->at_images = tini_take(&plan->total, TINI_SHOWN_ROOM * (uint64_t)plan->images);
+    plan->at_pictures = tini_take(&plan->total, TINI_SHOWN_ROOM * (uint64_t)plan->pictures);
     plan->at_room = plan->total;
     tini_take(&plan->total, vision);
     plan->at_patches = tini_take(&plan->total, sizeof(float) * plan->patches);

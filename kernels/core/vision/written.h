@@ -32,6 +32,11 @@ typedef struct tini_pictures_header {
     int32_t image; /* the token that stands for each row */
     uint32_t lengths[TINI_WRITTEN_TEXTS];
 } tini_pictures_header;
+
+/* What tin_sight_size counts for the struct itself, and for each image and each picture, whatever a pointer's size. */
+#define TINI_SIGHT_ROOM 640u
+#define TINI_SHOWN_ROOM 64u
+
 _Static_assert(sizeof(tin_pixels_rules) == 96 && sizeof(tini_pictures_header) == 152,
                "laid out alike everywhere");
 

@@ -21,6 +21,7 @@ if __name__ == "__main__" and not sys.flags.safe_path:
 import argparse
 import base64
 import hashlib
+import io
 import os
 import platform
 import re
@@ -364,6 +365,8 @@ def main() -> None:
     parser.add_argument("--check", action="store_true", help="check the folder, and install nothing")
     parser.add_argument("--unsigned", action="store_true", help="take a folder that nobody signed")
     args = parser.parse_args()
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # for what a terminal's encoding lacks of an answer
     folder = Path(__file__).resolve().parent
     into = args.into or folder.with_name(f"{folder.name}-installed")
     try:
@@ -385,7 +388,8 @@ def main() -> None:
             raise
         print(f"installed: {into}")
     except (Refused, OSError, zipfile.BadZipFile) as error:
-        sys.exit(f"error: {error}")
+        where = f"{into}: " if isinstance(error, OSError) and error.filename is None else ""
+        sys.exit(f"error: {where}{error}")
 
 
 if __name__ == "__main__":

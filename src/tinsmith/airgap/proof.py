@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import sys
 from pathlib import Path
 
@@ -48,6 +49,8 @@ def main(pack: str, tin: str, key: str | None = None) -> None:
     tin, key: where its model and public key are now."""
     from tinsmith.errors import TinsmithError
 
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(encoding="utf-8")  # as the installer reads it, in any locale
     prompt, expected = (Path(pack) / "prompt.txt").read_text("utf-8"), (Path(pack) / "answer.txt").read_bytes()
     try:
         given = answer(Path(tin), prompt, None if key is None else Path(key))

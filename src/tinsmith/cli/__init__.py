@@ -7,9 +7,11 @@ is called is imported: the overview reads the others' lines from their source, a
 from __future__ import annotations
 
 import errno
+import io
 import os
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 from tinsmith.cli._terminal import shown
 from tinsmith.cli._verbs import COMPLETE, FAILED, SECTIONS, entries, help_line, overview, verbs
@@ -23,6 +25,7 @@ INTERRUPTED = 130  # what a shell reports for a command ended by Ctrl-C
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs one command line; returns the exit code: 0, 2 for an error of the user's, 130 when interrupted."""
     arguments = list(sys.argv[1:] if argv is None else argv)
+    _open_streams()
     try:
         code = _dispatch(arguments)
         sys.stdout.flush()
@@ -43,6 +46,17 @@ def main(argv: Sequence[str] | None = None) -> int:
         if error.filename is None:
             raise
         return _fail(f"{error.filename}: {error.strerror}")
+
+
+def _open_streams() -> None:
+    """Those that were closed (`>&-`) go nowhere, and their numbers to no other file; what a stream's encoding
+    lacks is written as an escape (an answer in Greek on a terminal of Latin-1)."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        stream = getattr(sys, name)
+        if stream is None:
+            setattr(sys, name, Path(os.devnull).open(mode, encoding="utf-8"))  # noqa: SIM115
+        elif mode == "w" and isinstance(stream, io.TextIOWrapper) and stream.errors == "strict":
+            stream.reconfigure(errors="backslashreplace")
 
 
 def _dispatch(arguments: list[str]) -> int:

@@ -91,6 +91,18 @@ class Size(Kind):
         return bytes_of(int(text) if text.isdecimal() else text)
 
 
+class Pixels(Kind):
+    """Of a picture: its width and height."""
+
+    allowed = "a width and a height in pixels, 1 to 65535 each, such as 640x480"
+
+    def read(self, text: str) -> tuple[int, int]:
+        width, height = map(int, text.lower().split("x"))
+        if not (0 < width <= 65535 and 0 < height <= 65535):
+            raise ValueError
+        return width, height
+
+
 class Wholes(Kind):
     """Such as token ids, or numbers of threads."""
 

@@ -130,10 +130,7 @@ def _from_model(args: Args) -> list[Path]:
     path = hub.pull(args.source)
     spec = models.load(path, args.mmproj, mtp=args.mtp)
     spec = replace(spec, chat_template=dated(spec.chat_template, args.date))
-    if args.kv:
-        if spec.vision is None:
-            raise InputError(f"{args.source}: --kv is for a vision half, and it has none; leave it out")
-        spec = replace(spec, vision=replace(spec.vision, kv=args.kv))
+    spec = shipping.with_kv(spec, args.kv, f"{args.source}: --kv")
     display, out, name = progress.display(), args.out or Path(), args.name or _name(path)
     manifest, bill = shipping.origin(args.source, path, spec, name)
     spec = replace(spec, source=spec.source or manifest["base"]["sha256"])

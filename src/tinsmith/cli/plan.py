@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tinsmith.cli._command import Args, argument, flag, option
-from tinsmith.cli._types import Device, File, Format, Whole, Word, base_names
+from tinsmith.cli._types import Device, File, Format, Pixels, Whole, Word, base_names
 from tinsmith.errors import InputError
 
 if TYPE_CHECKING:
@@ -43,6 +43,12 @@ PARAMETERS = [
     option(
         "--kv", Word(("f16", "q8")), default="f16", metavar="T", help="keys and values: f16 (default) or q8"
     ),
+    option(
+        "--picture",
+        Pixels(),
+        metavar="WxH",
+        help="pixels of a picture, for a model that sees (default: 1920x1080)",
+    ),
     option("--threads", Whole(), metavar="N", help="of the host (default: the cores)"),
     flag("--json", help="as JSON"),
 ]
@@ -65,13 +71,17 @@ def made(args: Args) -> Plan:
     path = Path(args.model)
     given = path if path.suffix == ".tin" and path.is_file() else hub.pull(args.model)
     model = contents.of(given, args.format, mtp=args.mtp)
-    options = plan.Options(context=plan.context_of(model, target, args.context), chunk=args.chunk, kv=args.kv)
+    if args.picture and model.pictures is None:
+        raise InputError(f"{args.model}: sees no pictures; --picture is for a model that does; leave it out")
+    context = plan.context_of(model, target, args.context)
+    options = plan.Options(context, args.chunk, kv=args.kv, picture=args.picture or plan.PICTURE)
     rates = host.rates(model.program, target.cpu.cores) if on_host else None
     return plan.make(model, target, options, depth=args.depth, rates=rates)
 
 
 def _lines(plan: Plan) -> list[str]:
     memory, session, speed = plan.memory, plan.memory.session, plan.speed
+    wide, high = plan.picture
     rows = [
         ("file", memory.file, f"{plan.format}, of {plan.storage:,} the device stores"),
         ("weights", memory.weights, "of the file"),
@@ -95,8 +105,9 @@ def _lines(plan: Plan) -> list[str]:
                 (
                     "image",
                     memory.vision,
-                    f"the tower's at work on one, its keys and values {memory.vision_kv}; pixels come besides",
-                )
+                    f"the tower's at work on one, its keys and values {memory.vision_kv}",
+                ),
+                ("picture", memory.pixels, f"pixels and patches of one of {wide} x {high}"),
             ]
             if memory.vision
             else []

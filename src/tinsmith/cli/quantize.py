@@ -117,6 +117,6 @@ def _folder(
     weights = shipping.Weights(name, mix, shipping.by_role(spec, importance), feedback)
     display = progress.display()
     shipping.write_gguf(spec, out, weights, display, threads)
-    shipping.write_mmproj(spec, out, weights)
+    shipping.write_mmproj(spec, out, weights, display)
     if spec.vision:
         display.line(f"the vision half: {shipping.mmproj_of(out)}")

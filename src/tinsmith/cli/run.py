@@ -6,6 +6,7 @@ import json
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from tinsmith.chat.turns import OPENING
@@ -13,7 +14,7 @@ from tinsmith.cli import _asked, _model
 from tinsmith.cli._command import Args, argument, flag, option
 from tinsmith.cli._terminal import shown
 from tinsmith.cli._types import File, Number
-from tinsmith.errors import ConstraintError, InputError
+from tinsmith.errors import ConstraintError, InputError, RuntimeFault
 from tinsmith.system import files, reading
 
 if TYPE_CHECKING:
@@ -191,12 +192,15 @@ def _constraint(args: Args) -> Constraint | str | None:
         return makers.regex(args.regex)
     if args.choices is not None:
         return makers.choices(args.choices)
+    make = None
+    if args.schema is not None:
+        make = partial(makers.schema, reading.read_json(args.schema, ConstraintError, unique=True))
+    elif args.grammar is not None:
+        kind = makers.grammar_kind(args.grammar)
+        make = partial(makers.grammar, reading.read_text(args.grammar), kind)
     try:
-        if args.schema is not None:
-            return makers.schema(reading.read_json(args.schema, ConstraintError, unique=True))
-        if args.grammar is not None:
-            kind = makers.grammar_kind(args.grammar)
-            return makers.grammar(reading.read_text(args.grammar), kind)
+        if make is not None:
+            return make()
     except ConstraintError as error:
         raise ConstraintError(f"{args.schema or args.grammar}: {error}") from None
     return "own"
@@ -274,7 +278,12 @@ def _chat(model: Model, args: Args, options: dict[str, Any], box: Toolbox | None
             continue
         asked = {"role": "user", "content": line}
         tokens = _render(model, args, [*messages, asked], box)
-        answer = _print_stream(model, tokens, options)
+        try:
+            answer = _print_stream(model, tokens, options)
+        except RuntimeFault as fault:
+            if fault.status != "TIN_ERR_CONTEXT" or not messages:
+                raise
+            raise InputError(f"the conversation has become too long: {fault}; begin a new one") from None
         _log_unsure(args, answer, line, messages)
         text = OPENING * _opened(model, args) + answer.text
         messages += [asked, {"role": "assistant", "content": text}]

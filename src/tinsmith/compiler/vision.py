@@ -14,7 +14,7 @@ from tinsmith.compiler.weights import pack_weights
 from tinsmith.errors import UnsupportedError
 from tinsmith.formats import tin
 from tinsmith.graph import Graph, GraphBuilder, Value
-from tinsmith.spec import Tensor, Tokenizer, Vision
+from tinsmith.spec import Buffer, Tensor, Tokenizer, Vision
 from tinsmith.tokenizer.packed import token_text
 from tinsmith.vision import pixels
 from tinsmith.vision.facts import to_facts
@@ -22,6 +22,7 @@ from tinsmith.vision.parts import parts_of, tensors_of
 
 PROGRAM, WEIGHTS, PICTURES = "vision/program.bin", "vision/weights.bin", "vision/pictures.bin"
 _MAGIC, _VERSION = 0x53434950, 1  # kernels/core/vision/written.h
+_HEAD = "<2I"
 
 
 def graph_of(vision: Vision) -> tuple[Graph, Value]:
@@ -80,9 +81,15 @@ def pictures_entries(vision: Vision, tokenizer: Tokenizer) -> dict[str, bytes]:
         texts = [text.encode() for text in (*connector.texts(word), connector.dropped)]
     except KeyError:
         return {}
-    head = struct.pack("<2I", _MAGIC, _VERSION) + pixels.rules(vision, most_patches(vision))
+    head = struct.pack(_HEAD, _MAGIC, _VERSION) + pixels.rules(vision, most_patches(vision))
     lengths = struct.pack(f"<i{len(texts)}I", vision.tokens["image"], *map(len, texts))
     return {PICTURES: head + lengths + b"".join(texts)}
+
+
+def rules_in(pictures: Buffer) -> bytes:
+    """tin_pixels_rules of an entry that pictures_entries made."""
+    begin = struct.calcsize(_HEAD)
+    return bytes(pictures[begin : begin + pixels.RULES_BYTES])
 
 
 def vision_entries(

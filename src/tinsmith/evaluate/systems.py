@@ -59,8 +59,10 @@ def _peak(path: Path, digest: str) -> int | None:
 def _run(name: str, job_file: Path, answers: Path, on_done: Callable[[int], None]) -> int:
     command = children.python("-m", "tinsmith.evaluate.worker", str(job_file), str(answers))
     last: dict[str, Any] = {}
-    with tempfile.TemporaryFile() as errors:
-        process = subprocess.Popen(command, env=children.environment(), stdout=subprocess.PIPE, stderr=errors)
+    with (
+        tempfile.TemporaryFile() as errors,
+        subprocess.Popen(command, env=children.environment(), stdout=subprocess.PIPE, stderr=errors) as process,
+    ):
         try:
             assert process.stdout is not None
             for line in process.stdout:
@@ -70,7 +72,6 @@ def _run(name: str, job_file: Path, answers: Path, on_done: Callable[[int], None
             code = process.wait()
         finally:
             process.kill()
-            process.wait()
         if "error" in last:
             raise TinsmithError(f"{name}: {last['error']}")
         if code != 0 or "peak_memory" not in last:

@@ -215,6 +215,16 @@ def read(path: str | Path) -> Gguf:
     return Gguf(first.path, first.version, metadata, tensors)
 
 
+def not_one(path: Path, begins: bytes) -> FormatError:
+    """Of a file that begins with other bytes."""
+    if begins == b"PK\3\4":
+        return FormatError(
+            f"{path}: not a GGUF file but a tin, or another ZIP file; a tin's own GGUF file is given by "
+            f"tinsmith export {path.name} --gguf OUT"
+        )
+    return FormatError(f"{path}: not a GGUF file: it starts with {begins!r}, not {MAGIC!r}")
+
+
 def _read_one(cursor: _Cursor) -> Gguf:
     version, metadata, infos = _read_header(cursor)
     alignment = _alignment(metadata, str(cursor.path))
@@ -225,7 +235,7 @@ def _read_one(cursor: _Cursor) -> Gguf:
 def _read_header(cursor: _Cursor) -> tuple[int, dict[str, Value], list[_Info]]:
     path = cursor.path
     if bytes(cursor.data[:4]) != MAGIC:
-        raise FormatError(f"{path}: not a GGUF file: it starts with {bytes(cursor.data[:4])!r}, not {MAGIC!r}")
+        raise not_one(path, bytes(cursor.data[:4]))
     cursor.position = 4
     version = cursor.number("I", "the version")
     if version not in VERSIONS:

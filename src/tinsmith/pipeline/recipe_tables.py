@@ -53,6 +53,7 @@ from tinsmith.train.rules import default_label_epochs
 BUDGETS = ("max_size", "bits", "memory", "speed", "min_accuracy")
 BASELINES = ("zero_shot", "few_shot", "retrieval", "nearest")
 TFIDF = "tfidf"  # a baseline of tasks with labels alone
+TOWER_KV = ("f16", "q8")
 KEEPS = ("auto", "packed", "float")
 SPACINGS = ("compact", "spaced", "free")
 SOURCES = ("schema", "tools", "grammar", "regex", "choices")
@@ -305,6 +306,14 @@ class Build:
     calibration: str | None = _key(TEXT, None)
     draft_table: bool = _key(FLAG, True)
     mtp: bool = _key(FLAG, False)
+    kv: Literal["f16", "q8"] | None = _key(choice(TOWER_KV), None)
+
+    @property
+    def stated(self) -> dict[str, Any]:
+        """By key, for digests: those of before `kv` stay what they are."""
+        return {
+            key: value for key, value in dataclasses.asdict(self).items() if key != "kv" or value is not None
+        }
 
 
 @dataclass(frozen=True)

@@ -53,8 +53,7 @@ def inputs(run: Run, made: Record[Data]) -> Any:
     names = formats(run.recipe)
     if AUTO not in names:
         return names[0] if names else None
-    build = dataclasses.asdict(run.recipe.build)
-    return {"formats": names, "build": build, **auto.inputs(run, made)}
+    return {"formats": names, "build": run.recipe.build.stated, **auto.inputs(run, made)}
 
 
 def choose(run: Run, made: Record[Data], spec: Spec) -> Preparation | None:

@@ -35,7 +35,8 @@ class Contents:
     of its tower, where it sees, and of its layer that predicts a further token, where it has one; entries:
     bytes of each entry; file: bytes of the whole file, `exact` where it was read and not predicted;
     adapter_rank: the highest of its adapters, 0 for none; constraint: bytes that the largest of its constraints
-    takes in firmware, 0 for none, or where it was predicted."""
+    takes in firmware, 0 for none, or where it was predicted; pictures: tin_pixels_rules, by which it cuts them,
+    where it sees."""
 
     name: str
     format: str
@@ -47,6 +48,7 @@ class Contents:
     tower: Listing | None = None
     constraint: int = 0
     mtp: Listing | None = None
+    pictures: bytes | None = None
 
     @property
     def weights(self) -> int:
@@ -76,6 +78,7 @@ def of_tin(path: Path) -> Contents:
         read_program(file.entry(vision.PROGRAM)) if vision.PROGRAM in file.names else None,
         _constraint_bytes(path, file),
         read_program(file.entry(mtp.PROGRAM)) if mtp.PROGRAM in file.names else None,
+        vision.rules_in(file.entry(vision.PICTURES)) if vision.PICTURES in file.names else None,
     )
 
 
@@ -135,18 +138,19 @@ class Base:
             for role, held in listing.tensors.items()
             if role in spec.tensors and held[:3] == build.shape_of(spec.tensors[role])
         }
-        tower = None
+        tower = rules = None
         if spec.vision is not None:
             seen = vision.compile_vision(spec.vision)[1]
             tower = read_program(seen.data)
             entries |= {vision.PROGRAM: len(seen.data), vision.WEIGHTS: seen.weight_bytes}
             pictures = vision.pictures_entries(spec.vision, spec.tokenizer)
             entries |= {name: len(data) for name, data in pictures.items()} | {selftest.EYES: _EYES}
+            rules = vision.rules_in(pictures[vision.PICTURES]) if pictures else None
         entries |= {"selftest.bin": _SELFTEST, build.GGUF_HEADER: len(gguf_header(spec, packed)), **self.more}
         size = _file_bytes(spec, entries)
         kind, rank = preset or most(listing), self.adapter_rank
         layer = further[0] if further else None
-        return Contents(self.name, kind, listing, entries, size, False, rank, tower, mtp=layer)
+        return Contents(self.name, kind, listing, entries, size, False, rank, tower, 0, layer, rules)
 
     def _text(self) -> dict[str, int]:
         from tinsmith.compiler import build

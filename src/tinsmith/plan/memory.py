@@ -7,10 +7,12 @@ from dataclasses import dataclass, replace
 
 from tinsmith import _core
 from tinsmith.compiler.program import Listing
-from tinsmith.errors import InputError, UnsupportedError
+from tinsmith.errors import InputError, RuntimeFault, UnsupportedError
 from tinsmith.plan.contents import Contents
+from tinsmith.vision import pixels
 
 KV_TYPES = ("f16", "q8")
+PICTURE = 1920, 1080  # pixels of a camera's, where nothing else is said
 _SAMPLING = 16  # bytes a token of the vocabulary that choosing one takes, and what it takes besides
 _SAMPLING_FIXED = 2048 * 8
 # What firmware (kernels/firmware) keeps in RAM besides: its stack, the texts it reads and writes, and the
@@ -26,7 +28,7 @@ _Q8_BLOCK, _Q8_BYTES = 32, 40  # inputs of a block of activations, and what it t
 class Options:
     """As tin_session_options: 0 is the model's own context and chunk. checkpoints: recurrent states kept
     besides. adapter_rank: room for adapters. images, image_rows: room for images among the tokens.
-    searches: room for constraints that have answers looked for."""
+    searches: room for constraints that have answers looked for. picture: width and height of one."""
 
     context: int = 0
     chunk: int = 0
@@ -37,6 +39,7 @@ class Options:
     images: int = 0
     image_rows: int = 0
     searches: bool = False
+    picture: tuple[int, int] = PICTURE
 
 
 @dataclass(frozen=True)
@@ -177,6 +180,21 @@ def vision_bytes(tower: Listing, patches: int = 0) -> int:
     return room + _aligned(kv_bytes(tower, patches, patches, tower_kv(tower)))
 
 
+def picture_bytes(contents: Contents, width: int, height: int) -> tuple[int, int]:
+    """Of a picture of so many pixels: what its largest image takes in the tower, and all else: its pixels, its
+    patches and what makes them. Together tin_sight_size of a conversation with it, and its RGB, which is the
+    caller's (kernels/core/vision/sight.c). Raises InputError for one that the model can't see."""
+    assert contents.tower and contents.pictures
+    try:
+        taken = pixels.taken(contents.pictures, width, height)
+    except RuntimeFault as fault:
+        raise InputError(str(fault)) from None
+    rest = _aligned(_core.SIGHT_ROOM) + _aligned(4 * contents.program.context)
+    rest += _aligned(_core.SHOWN_ROOM * taken.images) + _aligned(_core.SHOWN_ROOM)
+    rest += _aligned(4 * taken.floats) + _aligned(taken.work)
+    return vision_bytes(contents.tower, taken.largest), rest + 3 * width * height
+
+
 def states_bytes(program: Listing) -> int:
     """Of all recurrent states, once."""
     return sum(4 * state.heads * state.rows * state.columns for state in program.states)
@@ -186,7 +204,8 @@ def states_bytes(program: Listing) -> int:
 class Memory:
     """Bytes on a device. file: of the tin; weights and tables of it: what is read at run time, a tower's with
     them. model: the loaded model's own. vision: what an image takes on its way through the tower; vision_kv:
-    how its keys and values are kept, of KV_TYPES, empty without a tower. firmware: what an image of firmware
+    how its keys and values are kept, of KV_TYPES, empty without a tower; pixels: what a picture takes besides,
+    its RGB and its patches. firmware: what an image of firmware
     keeps besides, its stack among it. code: of the runtime, about. ram: of all that must be in memory; storage:
     of the file."""
 
@@ -197,6 +216,7 @@ class Memory:
     session: Session
     vision: int
     vision_kv: str
+    pixels: int
     firmware: int
     code: int
     ram: int
@@ -222,7 +242,9 @@ def of(contents: Contents, options: Options, *, arch: str, in_place: bool, firmw
     own += adapter_bytes(contents.program) if firmware and options.adapter_rank else 0
     own += _aligned(contents.constraint) if firmware else 0
     weights = contents.weights
-    vision = vision_bytes(contents.tower) if contents.tower else 0
+    vision, shown = (vision_bytes(contents.tower) if contents.tower else 0), 0
+    if contents.pictures and not firmware:
+        vision, shown = picture_bytes(contents, *options.picture)
     # A system maps the file and holds the pages that are read; without one, all of it is loaded.
     held = 0 if in_place else contents.file if arch == "wasm32" else weights + contents.tables
     return Memory(
@@ -233,8 +255,9 @@ def of(contents: Contents, options: Options, *, arch: str, in_place: bool, firmw
         session=planned,
         vision=vision,
         vision_kv=tower_kv(contents.tower) if contents.tower else "",
+        pixels=shown,
         firmware=own,
         code=code,
-        ram=held + _core.MODEL_ROOM + planned.bytes + vision + own,
+        ram=held + _core.MODEL_ROOM + planned.bytes + vision + shown + own,
         storage=contents.file,
     )

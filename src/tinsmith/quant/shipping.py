@@ -65,6 +65,16 @@ def prepared(spec: Spec, name: str, context: int) -> Spec:
     return dataclasses.replace(spec, general={**spec.general, "name": name})
 
 
+def with_kv(spec: Spec, kv: str | None, where: str) -> Spec:
+    """With the vision half's keys and values "f16" or "q8"; None: as its weights ask for. Raises InputError,
+    which `where` begins, for a model without one."""
+    if kv is None:
+        return spec
+    if spec.vision is None:
+        raise InputError(f"{where} is for a vision half, and this model has none; leave it out")
+    return dataclasses.replace(spec, vision=dataclasses.replace(spec.vision, kv=kv))
+
+
 def build_files(
     spec: Spec,
     folder: Path,
@@ -95,7 +105,7 @@ def _build_pair(spec: Spec, gguf: Path, tin: Path, weights: Weights, display: Di
     encode = write_gguf(spec, gguf, weights, display)
     notes = [*spec.notes, *encode.notes]
     stored = dataclasses.replace(spec, tensors=written(gguf, encode, predicts(spec)))
-    stored = write_mmproj(stored, gguf, weights)
+    stored = write_mmproj(stored, gguf, weights, display)
     facts = {**extra.manifest, "weights": weights.name, **({"notes": notes} if notes else {})}
     entries = dict(extra.entries)
     if extra.bill is not None:
@@ -179,15 +189,16 @@ def mmproj_of(gguf: Path) -> Path:
     return gguf.with_name(f"mmproj-{gguf.name}")
 
 
-def write_mmproj(spec: Spec, gguf: Path, weights: Weights) -> Spec:
-    """The vision half in these formats beside the model's file; the spec that has it so. Nothing, and no file,
-    for a model without one."""
+def write_mmproj(spec: Spec, gguf: Path, weights: Weights, display: Display) -> Spec:
+    """The vision half in these formats beside the model's file; the spec that has it so. Nothing for a model
+    without one: a file of that name is somebody's, and stays."""
     from tinsmith import models
     from tinsmith.quant import vision
 
     path = mmproj_of(gguf)
     if spec.vision is None:
-        path.unlink(missing_ok=True)
+        if path.exists():
+            display.line(f"{path}: is not of {gguf.name}, which has no vision half; it stays as it is")
         return spec
     spec = dataclasses.replace(spec, vision=vision.apply(spec.vision, weights.formats))
     models.save_mmproj(spec, path)

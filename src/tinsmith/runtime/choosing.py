@@ -35,8 +35,10 @@ def choose(
     adapter: Chosen = None,
 ) -> Choice:
     """Model.choose."""
-    if isinstance(options, str) or len(options) < 2:
+    if isinstance(options, str) or not isinstance(options, Sequence) or len(options) < 2:
         raise InputError("give at least two options to choose from")
+    if not all(isinstance(option, str) for option in options):
+        raise InputError(f"options are {list(options)!r:.60}; give texts")
     if len(set(options)) < len(options) or "" in options:
         raise InputError("options must be different texts, none of them empty")
     scores = scored(model, tokens_of(model, prompt, adapter), options, adapter)

@@ -6,7 +6,7 @@ import codecs
 import math
 import struct
 import time
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
@@ -222,6 +222,16 @@ class _Stop:
             if self.held == self._length:
                 return at - self._length
         return None
+
+
+def stop_texts(given: str | Sequence[str]) -> tuple[str, ...]:
+    """One text, or several. Raises InputError for what is neither."""
+    if isinstance(given, str):
+        return (given,)
+    texts = tuple(given) if isinstance(given, Iterable) else (None,)
+    if not all(isinstance(text, str) for text in texts):
+        raise InputError(f"stop is {given!r:.60}; give a text, or a list of texts")
+    return texts
 
 
 class Answer:

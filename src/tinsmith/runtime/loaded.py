@@ -15,7 +15,7 @@ from tinsmith.formats.tin import Tin
 from tinsmith.runtime.adapters import Adapters, Applied, Chosen, Words, prefix_of, put_on, rank_of
 from tinsmith.runtime.constraint_pool import Pool
 from tinsmith.runtime.engine import Conversation
-from tinsmith.runtime.generation import LOOKUP, Completion, Generation, Sampling
+from tinsmith.runtime.generation import LOOKUP, Completion, Generation, Sampling, stop_texts
 from tinsmith.runtime.images import checked
 from tinsmith.runtime.sessions import Sessions
 from tinsmith.runtime.skill import Own, Skill
@@ -322,7 +322,7 @@ class Loaded:
         repetition_penalty: float = 1.0,
         seed: int = 0,
         lookup: int = LOOKUP,
-        stop: Sequence[str] = (),
+        stop: str | Sequence[str] = (),
         draft: Sequence[int] | None = None,
         constraint: Constraint | Own | None = "own",
         heal: bool = False,
@@ -338,19 +338,19 @@ class Loaded:
 
         What the prompt shares with earlier ones is not computed again, which changes no bit. lookup: most
         tokens to guess at once from what stands earlier in the conversation, where the draft table has no
-        guess; 0: no guesses; changes no token. draft: tokens that the answer may be (temperature 0 only). They
-        are checked many at once: the answer is that of plain decoding, at the cost of a prompt where the draft
-        is right. constraint: what the answer may be, from tinsmith.schema, tools, grammar, regex or choices;
-        "own": what the adapter brings, or else the file says, None: anything. heal: the prompt's last tokens
-        may be the beginning of longer ones, as a text cut within a word has them; they are chosen anew, and the
-        text stays. Not for token ids. adapter: the name of one of `adapters`, or names with the scales of
-        several, which are added in this order; None: the base alone. sure: the answer says how sure the model
-        was of it (`probability`), at the cost of a pass over the allowed tokens a choice; None: where the file
-        was sealed with a threshold, by which `sure` of the answer then goes. presence_penalty,
-        frequency_penalty (-2 to 2): what is taken from the logits of tokens that the answer already has, once,
-        and as often as it has them. logit_bias: what is added to the logits of these tokens, first of all;
-        -infinity bans one. record: the answer says what each token was chosen by (`choices`), tops: with so
-        many of the likeliest tokens there.
+        guess; 0: no guesses; changes no token. stop: a text, or several, before which the answer ends. draft:
+        tokens that the answer may be (temperature 0 only). They are checked many at once: the answer is that of
+        plain decoding, at the cost of a prompt where the draft is right. constraint: what the answer may be,
+        from tinsmith.schema, tools, grammar, regex or choices; "own": what the adapter brings, or else the file
+        says, None: anything. heal: the prompt's last tokens may be the beginning of longer ones, as a text cut
+        within a word has them; they are chosen anew, and the text stays. Not for token ids. adapter: the name
+        of one of `adapters`, or names with the scales of several, which are added in this order; None: the base
+        alone. sure: the answer says how sure the model was of it (`probability`), at the cost of a pass over
+        the allowed tokens a choice; None: where the file was sealed with a threshold, by which `sure` of the
+        answer then goes. presence_penalty, frequency_penalty (-2 to 2): what is taken from the logits of tokens
+        that the answer already has, once, and as often as it has them. logit_bias: what is added to the logits
+        of these tokens, first of all; -infinity bans one. record: the answer says what each token was chosen by
+        (`choices`), tops: with so many of the likeliest tokens there.
         """
         sure = self.least(constraint, adapter) is not None if sure is None else sure
         filters = (temperature, top_k, top_p, min_p, repetition_penalty, seed, lookup, sure)
@@ -382,7 +382,7 @@ class Loaded:
         prompt: str | Sequence[int],
         max_tokens: int,
         sampling: Sampling,
-        stop: Sequence[str],
+        stop: str | Sequence[str],
         draft: Sequence[int] | None,
         constraint: Constraint | Own | None,
         heal: bool,
@@ -401,7 +401,7 @@ class Loaded:
             tokens,
             max_tokens,
             sampling,
-            stop,
+            stop_texts(stop),
             draft,
             self.constraints,
             self.skill_of(adapter).held_to(constraint),

@@ -15,7 +15,12 @@ Message = Mapping[str, Any]
 
 def written(messages: Sequence[Message], tool_format: str) -> list[Message]:
     """The messages with their calls and thoughts in the content, as the model itself writes
-    them. tool_format: its name."""
+    them. tool_format: its name. Raises InputError for what are no messages."""
+    if isinstance(messages, str | Mapping) or not all(isinstance(message, Mapping) for message in messages):
+        raise InputError(
+            f"messages are {messages!r:.60}; give a list of them, such as "
+            '[{"role": "user", "content": "dim the lights"}]'
+        )
     return [_written(message, number, tool_format) for number, message in enumerate(messages, 1)]
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from tinsmith.errors import InputError
 from tinsmith.runtime.adapters import Chosen
-from tinsmith.runtime.generation import Completion, Route, Sampling
+from tinsmith.runtime.generation import Completion, Route, Sampling, stop_texts
 from tinsmith.runtime.loaded import Loaded, Message, ModelInfo
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ class Model(Loaded):
         *,
         concurrency: int = 8,
         max_tokens: int = 256,
-        stop: Sequence[str] = (),
+        stop: str | Sequence[str] = (),
         constraint: Constraint | Own | None = "own",
         adapter: Chosen | Sequence[Chosen] = None,
         seed: int | Sequence[int] = 0,
@@ -60,13 +60,13 @@ class Model(Loaded):
 
         sure, items = options.pop("sure", None), []
         kept = {name: options.pop(name) for name in ("record", "tops") if name in options}
-        sampling = Sampling(**options)
+        sampling, ends = Sampling(**options), stop_texts(stop)
         for prompt, one, own in asked:
             least, held = self.least(constraint, one), self.skill_of(one).held_to(constraint)
             counted = least is not None if sure is None else sure
             drawn = replace(sampling, seed=own)
             tokens, applied = self._tokens(prompt), self.applied(one)
-            items.append(Asked(tokens, applied, held, least, counted, max_tokens, drawn, stop, **kept))
+            items.append(Asked(tokens, applied, held, least, counted, max_tokens, drawn, ends, **kept))
         return generate_many(self, items, concurrency)
 
     def chat(

@@ -177,6 +177,8 @@ def of_image(
     if kv not in KV_TYPES:
         raise InputError(f"kv is {kv!r}; give one of {', '.join(KV_TYPES)}")
     conversations = whole("conversations", conversations, 1)
+    if not memoryview(image).nbytes:
+        raise FormatError(f"{path}: is empty; it was not written to its end, so make or copy it again")
     try:
         core = _core.Model(image, isa)
     except RuntimeFault as fault:

@@ -39,6 +39,8 @@ def _told(fault: Any) -> tuple[str, str | None, str]:
         return f"{param}: is not supported here; leave it out", param, "unsupported_parameter"
     if fault["type"] == "missing":
         return f"{param}: is missing", param, "missing_required_parameter"
+    if fault["type"] == "model_type":
+        return f"{param or 'the body'}: is no object of JSON; give one", param, "invalid_value"
     return f"{param or 'the body'}: {_lower(fault['msg'])}", param, "invalid_value"
 
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tinsmith.checks import whole
 from tinsmith.errors import InputError
 from tinsmith.serve import app, server, shelf
 from tinsmith.serve.guard import Guard, is_loopback
@@ -129,10 +131,12 @@ def serve(
         server.check_tls(tls["ssl_certfile"], tls["ssl_keyfile"])
     _check_workers(workers, files)
     options["local"] = is_loopback(host)
+    port = whole("port", port, 0, 65535)
     try:
         bound = server.listen(host, port)
     except OSError as error:
-        raise InputError(f"{host}:{port}: can't listen there: {error.strerror}; give another --port") from None
+        other = "--port" if error.errno == errno.EADDRINUSE else "--host or --port"
+        raise InputError(f"{host}:{port}: can't listen there: {error.strerror}; give another {other}") from None
     ready = (
         _alone(files, loading, limits, **options)
         if workers == 1

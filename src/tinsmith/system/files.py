@@ -153,6 +153,8 @@ def atomic_folder(path: str | Path, replaces: str | None = None) -> Iterator[Pat
             if before.exists():
                 before.rename(place)
             raise
+    except InputError as error:  # of a file in it, whose place is where it would be
+        raise type(error)(str(error).replace(str(draft), str(path))) from error
     except OSError as error:
         if error.errno in _DISK_FAULTS or str(draft) in str(error.filename):
             raise write_fault(path, error) from error
@@ -217,8 +219,12 @@ def _remove_tree(folder: Path) -> None:
 
 
 def make_folder(folder: Path) -> None:
-    """As mkdir -p; and no loss of power undoes it."""
-    missing = [one for one in (folder, *folder.parents) if not one.exists()]
+    """As mkdir -p; and no loss of power undoes it. Raises InputError where a file is in the way."""
+    wanted = (folder, *folder.parents)
+    missing = [one for one in wanted if not one.exists()]
+    there = next((one for one in wanted if one not in missing), None)
+    if there is not None and not there.is_dir():
+        raise InputError(f"{there}: is a file, where a folder is to be; give another path")
     folder.mkdir(parents=True, exist_ok=True)
     for one in missing:
         _sync_folder(one.parent)

@@ -18,11 +18,8 @@ from tinsmith.train.adapter import Factors
 
 
 def is_source(path: Path) -> bool:
-    """Whether it is what `compiled` takes: a folder, or a GGUF file."""
-    if path.is_dir():
-        return True
-    with path.open("rb") as file:
-        return file.read(4) == gguf.MAGIC
+    """Whether it is what `compiled` takes: a folder, or a GGUF file. InputError where nothing is."""
+    return path.is_dir() or bytes(files.map_file(path)[:4]) == gguf.MAGIC
 
 
 def compiled(given: str | Path, tin: Tin, format: str = FORMATS[0]) -> bytes:

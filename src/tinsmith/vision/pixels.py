@@ -13,6 +13,8 @@ from tinsmith.vision.parts import View
 from tinsmith.vision.pictures import FILTERS, Bounded, Natural, Square, Tiles
 
 _PLAIN, _IDEFICS3, _LFM2, _SMART = 1, 2, 3, 4  # TIN_TILING_*
+_LAYOUT = "<d6f15If"
+RULES_BYTES = struct.calcsize(_LAYOUT)
 SCALE = 1 / 255  # of a byte, before mean and deviation
 _FIELDS = (
     *("tiling", "filter", "patch", "merge", "frames", "width", "height", "edge", "tile", "min_tiles"),
@@ -37,7 +39,7 @@ def _packed(vision: Vision, tiling: Mapping[str, int]) -> bytes:
     told = {"filter": number, "patch": vision.sizes.patch, "merge": 1, "frames": 0, **tiling}
     numbers = [told.get(name, 0) for name in _FIELDS]
     tolerance = pictures.tolerance if isinstance(pictures, Natural) else 0.0
-    return struct.pack("<d6f15If", SCALE, *pictures.mean, *pictures.std, *numbers, tolerance)
+    return struct.pack(_LAYOUT, SCALE, *pictures.mean, *pictures.std, *numbers, tolerance)
 
 
 def _tiling(vision: Vision, most: int) -> Mapping[str, int]:
@@ -98,6 +100,25 @@ def cut(vision: Vision, rule: bytes, width: int, height: int) -> Cut:
             tiles.append(Tile(first, *tile))
             first += tile[0] * tile[1]
     return Cut(views, tiles)
+
+
+@dataclass(frozen=True)
+class Taken:
+    """Of a picture: its images, patches of the largest, floats of all patches, and bytes to make them in."""
+
+    images: int
+    largest: int
+    floats: int
+    work: int
+
+
+def taken(rule: bytes, width: int, height: int) -> Taken:
+    """By a picture of so many pixels. Raises RuntimeFault for one that is too long and narrow."""
+    (patch,) = struct.unpack_from("<I", rule, struct.calcsize("<d6f2I"))
+    rows, columns, work, views = _core.pixels_plan(rule, width, height)
+    images = sum(across * down for _, _, across, down in views)
+    largest = max((high // down // patch) * (wide // across // patch) for wide, high, across, down in views)
+    return Taken(images, largest, rows * columns, work)
 
 
 def patches(rule: bytes, rgb: bytes, width: int, height: int, size: int) -> Iterator[memoryview]:

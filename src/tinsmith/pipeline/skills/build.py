@@ -24,7 +24,7 @@ def inputs(run: Run, needs: Needs) -> dict[str, Any]:
     return {
         "base": base.sha256,
         "template": base.template,
-        "build": dataclasses.asdict(run.recipe.build),
+        "build": run.recipe.build.stated,
         "name": run.recipe.name,
         "licenses": needs.data.digests.get(data.LICENSES),
         "recipe": run.recipe.model_digest,
@@ -37,7 +37,7 @@ def make(run: Run, needs: Needs) -> Made[Built]:
     from tinsmith import models
 
     base = needs.data.facts.base
-    spec = models.load(base.path, mtp=run.recipe.build.mtp)
+    spec = data.with_kv(run.recipe, models.load(base.path, mtp=run.recipe.build.mtp))
     origin = spec.source or base.sha256  # as the adapters' training says it
     if spec.chat_template is not None:
         spec = dataclasses.replace(spec, chat_template=data.settled(run.recipe, spec.chat_template))
@@ -53,4 +53,4 @@ def make(run: Run, needs: Needs) -> Made[Built]:
         ggufs={name: gguf.name for name, (gguf, _) in built.items()},
         tins={name: tin.name for name, (_, tin) in built.items()},
     )
-    return Made([path for pair in built.values() for path in pair], facts)
+    return Made(shipping.all_files(spec, built), facts)
