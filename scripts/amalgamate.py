@@ -111,12 +111,19 @@ def definitions(path: Path) -> set[str]:
     for body in _ENUM.findall(text):
         entries = re.sub(r"^ *#.*", "", body, flags=re.M)
         names |= {entry.split("=")[0].strip() for entry in entries.split(",")}
-    macros = _MACRO.findall(text)
-    names |= {name for what, name in macros if what == "define"} - {
-        name for what, name in macros if what == "undef"
-    }
+    names |= macros(text, "define") - macros(text, "undef")
+    for include in map(_INCLUDE.match, text.splitlines()):
+        written = (path.parent / include[1]).resolve().read_text("utf-8") if include else ""
+        # What has no guard is included with macros for parameters, and undefines these itself.
+        if not _GUARD.match(written):
+            names -= macros(written, "undef")
     # TINI_SET(name) is another name for each set that includes the file.
     return {name for name in names if name.isidentifier()} - {"TINI_SET"}
+
+
+def macros(text: str, what: str) -> set[str]:
+    """Those of a text that it defines, or undefines."""
+    return {name for found, name in _MACRO.findall(text) if found == what}
 
 
 def clashes(files: set[Path]) -> dict[str, list[str]]:
