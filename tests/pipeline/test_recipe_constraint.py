@@ -231,6 +231,7 @@ def test_an_output_that_departs_names_file_and_example(model: tinsmith.Model) ->
         ("grammar.gbnf", "root ::= x", ConstraintError, "grammar.gbnf: "),
         ("schema.json", None, InputError, "schema.json: no such file"),
         ("schema.json", b"\xff", ConstraintError, "schema.json:1: not UTF-8 text at byte 0"),
+        ("schema.json", b"GGUF\0\xff", ConstraintError, "schema.json: is a binary file, not text; check"),
     ],
 )
 def test_a_wrong_file_is_named(

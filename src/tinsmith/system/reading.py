@@ -82,6 +82,8 @@ def text(
     try:
         return (raw if exact else raw.removeprefix(b"\xef\xbb\xbf")).decode("utf-8")
     except UnicodeDecodeError as error:
+        if b"\0" in raw and raw[:2] not in (b"\xff\xfe", b"\xfe\xff"):
+            raise fault(f"{where}: is a binary file, not text; check the path") from None
         line = raw.count(b"\n", 0, error.start) + 1
         raise fault(f"{where}:{line}: not UTF-8 text at byte {error.start}; save it as UTF-8") from None
 
