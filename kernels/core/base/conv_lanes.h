@@ -2,6 +2,7 @@
  * Included with these, which it undefines:
  *
  * TINI_LANES           a vector of floats
+ * TINI_LANES_COUNT     vectors of channels at once: two where one's chain of operations goes on while the other's waits
  * TINI_LANES_CHANNELS  a name for what makes one
  * TINI_LANES_EXP(x)    tini_exp on each lane
  * TINI_LANES_CONV      a name for the function */
@@ -23,18 +24,17 @@ TINI_INLINE TINI_LANES TINI_LANES_CHANNELS(const tini_conv *c, uint32_t tile, ui
 }
 
 void TINI_LANES_CONV(const tini_conv *c, uint32_t tile_begin, uint32_t tile_end) {
-    /* Tiles whose channels lie together in a row are taken at once, so that rows are read along; two vectors, so that one's
-     * chain of operations goes on while the other's waits. */
-    enum { WIDTH = sizeof(TINI_LANES) / 4, TOGETHER = WIDTH < TINI_TILE ? 2 : 1, TILES = 8 };
+    /* Tiles whose channels lie together in a row are taken at once, so that rows are read along. */
+    enum { WIDTH = sizeof(TINI_LANES) / 4, COUNT = TINI_LANES_COUNT, TILES = 8 };
     for (uint32_t begin = tile_begin; begin < tile_end; begin += TILES) {
         const uint32_t end = tile_end - begin < TILES ? tile_end : begin + TILES;
         for (uint32_t row = 0; row < c->rows; row++) {
             for (uint32_t tile = begin; tile < end; tile++) {
                 float *out = c->out + row * c->out_stride + (size_t)tile * TINI_TILE;
-                for (uint32_t lane = 0; lane < TINI_TILE; lane += TOGETHER * WIDTH) {
-                    TINI_LANES y[TOGETHER];
+                for (uint32_t lane = 0; lane < TINI_TILE; lane += COUNT * WIDTH) {
+                    TINI_LANES y[COUNT];
                     TINI_UNROLL
-                    for (uint32_t k = 0; k < TOGETHER; k++)
+                    for (uint32_t k = 0; k < COUNT; k++)
                         y[k] = TINI_LANES_CHANNELS(c, tile, row, lane + k * WIDTH);
                     memcpy(out + lane, y, sizeof y);
                 }
@@ -49,6 +49,7 @@ void TINI_LANES_CONV(const tini_conv *c, uint32_t tile_begin, uint32_t tile_end)
 }
 
 #undef TINI_LANES
+#undef TINI_LANES_COUNT
 #undef TINI_LANES_CHANNELS
 #undef TINI_LANES_EXP
 #undef TINI_LANES_CONV

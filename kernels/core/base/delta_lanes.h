@@ -19,7 +19,7 @@ TINI_INLINE void TINI_LANES_DELTA_ROW(const tini_delta *d, const float *from, fl
     TINI_UNROLL
     for (uint32_t n = 0; n < COUNT; n++)
         part[0][n] = part[1][n] = part[2][n] = part[3][n] = none;
-    for (uint32_t i = 0; !d->plain && i < d->inputs; i += 4) {
+    for (size_t i = 0; !d->plain && i < d->inputs; i += 4) {
         TINI_UNROLL
         for (uint32_t j = 0; j < 4; j++) {
             const loose *s = (const void *)(from + (i + j) * TINI_TILE);
@@ -33,7 +33,7 @@ TINI_INLINE void TINI_LANES_DELTA_ROW(const tini_delta *d, const float *from, fl
         e[n] = (v[n] - ((part[0][n] + part[1][n]) + (part[2][n] + part[3][n])) * decay) * beta;
         part[0][n] = part[1][n] = part[2][n] = part[3][n] = none;
     }
-    for (uint32_t i = 0; i < d->inputs; i += 4) {
+    for (size_t i = 0; i < d->inputs; i += 4) {
         TINI_UNROLL
         for (uint32_t j = 0; j < 4; j++) {
             const loose *old = (const void *)(from + (i + j) * TINI_TILE);

@@ -24,6 +24,7 @@ TINI_INLINE float TINI_LANES_SUM(const float *x, uint32_t n, float mean, const i
         }
     }
     memcpy(lanes, part, sizeof lanes);
+    TINI_ROLLED
     for (; i < n; i++) {
         float d = squares ? x[i] - mean : x[i];
         lanes[i % 16] = lanes[i % 16] + (squares ? d * d : d);
@@ -42,6 +43,7 @@ void TINI_LANES_LAYER_NORM(float *out, const float *x, const float *weight, cons
         const loose *v = (const void *)(x + i), *w = (const void *)(weight + i), *b = (const void *)(bias + i);
         *(loose *)(void *)(out + i) = (*v - mean) * s * *w + *b;
     }
+    TINI_ROLLED
     for (; i < n; i++)
         out[i] = ((x[i] - mean) * s) * weight[i] + bias[i];
 }

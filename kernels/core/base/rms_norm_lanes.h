@@ -17,12 +17,14 @@ void TINI_LANES_RMS_NORM(float *out, const float *x, const float *weight, uint32
             part[k] = part[k] + v[k] * v[k];
     }
     memcpy(lanes, part, sizeof lanes);
+    TINI_ROLLED
     for (; i < n; i++)
         lanes[i % 16] = lanes[i % 16] + x[i] * x[i];
     const float s = 1.0f / tini_sqrt(tini_sum16(lanes) / (float)n + eps);
     for (i = 0; i + WIDTH <= n; i += WIDTH)
         *(loose *)(void *)(out + i) =
             *(const loose *)(const void *)(x + i) * s * *(const loose *)(const void *)(weight + i);
+    TINI_ROLLED
     for (; i < n; i++)
         out[i] = (x[i] * s) * weight[i];
 }

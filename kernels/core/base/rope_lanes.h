@@ -11,10 +11,11 @@ void TINI_LANES_ROPE(float *x, const float *table, uint32_t heads, uint32_t head
         for (; i + WIDTH <= half; i += WIDTH) {
             loose *first = (void *)(x + i), *second = (void *)(x + i + half);
             const loose *cosine = (const void *)(table + i), *sine = (const void *)(table + half + i);
-            const TINI_LANES a = *first, b = *second;
-            *first = a * *cosine - b * *sine;
-            *second = b * *cosine + a * *sine;
+            const TINI_LANES a = *first, b = *second, c = *cosine, s = *sine;
+            *first = a * c - b * s;
+            *second = b * c + a * s;
         }
+        TINI_ROLLED
         for (; i < half; i++) {
             float a = x[i], b = x[i + half], cosine = table[i], sine = table[half + i];
             x[i] = a * cosine - b * sine;

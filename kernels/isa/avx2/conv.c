@@ -6,6 +6,7 @@
 TINI_REGION_AVX2
 
 #define TINI_LANES __m256
+#define TINI_LANES_COUNT 2
 #define TINI_LANES_CHANNELS tini_avx2_channels
 #define TINI_LANES_EXP tini_avx2_exp
 #define TINI_LANES_CONV tini_conv_avx2

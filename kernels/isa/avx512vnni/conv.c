@@ -6,6 +6,7 @@
 TINI_REGION_AVX512VNNI
 
 #define TINI_LANES __m512
+#define TINI_LANES_COUNT 1
 #define TINI_LANES_CHANNELS tini_avx512_channels
 #define TINI_LANES_EXP tini_avx512_exp
 #define TINI_LANES_CONV tini_conv_avx512vnni

@@ -35,9 +35,6 @@ TINI_INLINE float32x4_t tini_neon_exp(float32x4_t x) {
 #define TINI_LANES_NORMAL tini_neon_normal
 #define TINI_LANES_EXP tini_neon_exp
 #include "../../core/base/normal_lanes.h"
-#undef TINI_LANES
-#undef TINI_LANES_NORMAL
-#undef TINI_LANES_EXP
 
 TINI_REGION_END
 

@@ -11,10 +11,6 @@ TINI_REGION_NEON
 #define TINI_LANES_MAX vmaxq_f32
 #define TINI_LANES_MIN vminq_f32
 #include "../../core/base/pack_lanes.h"
-#undef TINI_LANES
-#undef TINI_LANES_PACK
-#undef TINI_LANES_MAX
-#undef TINI_LANES_MIN
 
 void tini_pack_q8_neon(uint8_t *block, const float *x, size_t stride) {
     tini_neon_pack(block, x, stride);

@@ -19,11 +19,6 @@ TINI_INLINE void tini_neon_narrow(int8_t *to, const int32x4_t q[8]) {
 #define TINI_LANES_MAX vmaxq_f32
 #define TINI_LANES_NARROW(to, q) tini_neon_narrow(to, (const int32x4_t *)(q))
 #include "../../core/base/softmax_lanes.h"
-#undef TINI_LANES
-#undef TINI_LANES_SOFTMAX
-#undef TINI_LANES_EXP
-#undef TINI_LANES_MAX
-#undef TINI_LANES_NARROW
 
 void tini_softmax_q8_neon(const tini_softmax *s) {
     tini_neon_softmax(s);

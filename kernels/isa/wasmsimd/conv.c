@@ -6,6 +6,7 @@
 TINI_REGION_WASMSIMD
 
 #define TINI_LANES tini_wasm_floats4
+#define TINI_LANES_COUNT 2
 #define TINI_LANES_CHANNELS tini_wasm_channels
 #define TINI_LANES_EXP(x) ((TINI_LANES)tini_wasm_exp((v128_t)(x)))
 #define TINI_LANES_CONV tini_conv_wasmsimd
