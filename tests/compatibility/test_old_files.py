@@ -160,7 +160,7 @@ def test_a_template_that_an_old_run_could_not_state_is_not_taken_for_its_own(lin
         recipe.write_text(MAKER.RECIPE.replace("[data]\n", f"[data]\n{data}\n"))
         run = Run(load(recipe), tmp_path, display())
         base = SimpleNamespace(template="settled")
-        needs = SimpleNamespace(data=SimpleNamespace(facts=SimpleNamespace(base=base)))
+        needs = SimpleNamespace(data=SimpleNamespace(facts=SimpleNamespace(base=base, new=None)))
         assert training.before(run, needs)["template"] == template  # type: ignore[arg-type]
 
 

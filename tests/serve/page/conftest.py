@@ -48,6 +48,17 @@ def address(files: list[Path]) -> Iterator[str]:
 
 @pytest.fixture
 def desk(browser: Browser, address: str) -> Iterator[Desk]:
+    yield from at_desk(browser, address)
+
+
+@pytest.fixture
+def slow_desk(browser: Browser, files: list[Path]) -> Iterator[Desk]:
+    """Of a server that takes its time, so that there is some to stop it in."""
+    with served(files[0], "--context", str(CONTEXT), "--pace", "5") as address:
+        yield from at_desk(browser, address)
+
+
+def at_desk(browser: Browser, address: str) -> Iterator[Desk]:
     context = browser.new_context(viewport={"width": 1280, "height": 860})
     desk = Desk(context.new_page(), address)
     desk.open()

@@ -39,7 +39,8 @@ def test_the_conversation_is_kept_and_begun_anew(desk: Desk) -> None:
     assert [one["content"] for one in desk.sent[2]["messages"]] == ["four"]
 
 
-def test_an_answer_is_stopped_by_button_and_by_key(desk: Desk) -> None:
+def test_an_answer_is_stopped_by_button_and_by_key(slow_desk: Desk) -> None:
+    desk = slow_desk
     desk.set("max_tokens", "16000")
     desk.set("temperature", "2")  # what is drawn is not guessed: the answer goes on until it is stopped
     desk.editor("schema", '{"type": "string", "minLength": 12000}')
