@@ -320,6 +320,7 @@ def test_a_recipe_states_an_update_and_reports_it(begun: Path, capsys: pytest.Ca
     [
         ('data = "new.jsonl"\n', r"\[update\] adapter: missing; give the folder of the adapter to go on from"),
         ('adapter = "run/adapter"\nreplay = 0.5\n', r"\[update\] replay: goes with data, the new examples"),
+        ('adapter = "run/adapter"\nepochs = 3\n', r"\[update\] epochs: goes with data, the new examples"),
         ('adapter = "none"\n', r"none: holds no adapter_config.json and adapter_model.safetensors"),
         ('adapter = "run/adapter"\ndata = "none.jsonl"\n', r"none.jsonl: no such file"),
         ('adapter = "run/adapter"\ndata = "one.jsonl"\n', r"one.jsonl: holds one example, and one is held out"),

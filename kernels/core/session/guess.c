@@ -221,8 +221,8 @@ void tini_guess(tin_session *s, tini_predictor *predictor) {
         s->resting--;
         most = 0;
     }
-    if (!tini_guess_pays(s, s->luck,
-                         0)) /* where many share a pass, it takes more than that something came twice */
+    /* Where many share a pass, it takes more than that something came twice. */
+    if (!tini_guess_pays(s, s->luck, 0))
         most = 0;
     s->drafted = a.at != s->count && expected >= expected_of(s->luck, most);
     if (tini_predictor_wish(predictor, s, s->drafted ? expected : expected_of(s->luck, most))) {
