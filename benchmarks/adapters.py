@@ -33,7 +33,8 @@ from tinsmith.bench.engine import filler
 from tinsmith.compiler.adapter import compile_prefix
 from tinsmith.compiler.program import read_program
 from tinsmith.runtime import Model
-from tinsmith.train import adapter_bin, adapter_gguf
+from tinsmith.train.adapters import bin as adapter_bin
+from tinsmith.train.adapters import gguf as adapter_gguf
 
 BATCH = 8
 SWAPS = 200

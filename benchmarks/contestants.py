@@ -101,7 +101,7 @@ class Watch:
 def prepare(contest: Contest) -> tuple[Contest, Peer]:
     """Writes the base as transformers reads it, and the sequences; the peer that is set as tinsmith is."""
     from tinsmith import models
-    from tinsmith.train.sequences import batches, shared_prefix
+    from tinsmith.train.batches.sequences import batches, shared_prefix
     from tinsmith.train.tensors import from_float32, to_float32
 
     out = Path(contest.out)
@@ -133,7 +133,7 @@ def run_tinsmith(contest: Contest) -> dict[str, Any]:
 
     from tinsmith.train import methods
     from tinsmith.train.events import Event, Started, Step
-    from tinsmith.train.loop import Loop
+    from tinsmith.train.steps.loop import Loop
 
     recipe = recipes.load(contest.recipe)
     folder = Path(contest.out) / "tinsmith"

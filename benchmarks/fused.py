@@ -21,9 +21,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from tinsmith.train import attention, fused, mixing
-from tinsmith.train.packing import Packing, pack
-from tinsmith.train.sequences import TokenSequence
+from tinsmith.train.batches.packing import Packing, pack
+from tinsmith.train.batches.sequences import TokenSequence
+from tinsmith.train.layers import attention, fused, mixing
 
 SHARED, TURNS, EPSILON = 6, 60, 1e-5
 HEADS, VALUES = 16, 128  # of a delta rule

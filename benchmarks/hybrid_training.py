@@ -23,9 +23,9 @@ from random_model import random_spec
 import tinsmith
 from tinsmith import hub, models
 from tinsmith.data.readers import Example
-from tinsmith.train import devices, network
-from tinsmith.train.packing import Packing, pack, pad
-from tinsmith.train.sequences import Tokenization, TokenSequence, batches, shared_prefix
+from tinsmith.train.batches.packing import Packing, pack, pad
+from tinsmith.train.batches.sequences import Tokenization, TokenSequence, batches, shared_prefix
+from tinsmith.train.model import devices, network
 
 
 def sequences_of(path: Path, count: int) -> list[TokenSequence]:

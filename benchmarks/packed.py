@@ -95,9 +95,10 @@ def train(path: str, keep_packed: bool, tokens: int, steps: int, threads: int) -
     import torch
 
     from tinsmith.system import memory as machine
-    from tinsmith.train import memory, network
+    from tinsmith.train.batches.sequences import TokenSequence
+    from tinsmith.train.footprint import memory
+    from tinsmith.train.model import network
     from tinsmith.train.options import TrainOptions
-    from tinsmith.train.sequences import TokenSequence
 
     torch.set_num_threads(threads)
     options = TrainOptions()

@@ -34,9 +34,10 @@ import torch
 import tinsmith
 from tinsmith import models
 from tinsmith.data.readers import read_jsonl
-from tinsmith.train import adapter, network
+from tinsmith.train.adapters import peft_folder
 from tinsmith.train.job import Job
 from tinsmith.train.methods.grpo import GrpoTrainee
+from tinsmith.train.model import network
 from tinsmith.train.options import TrainOptions
 
 Rounds = dict[str, list[tuple[int, float, float]]]  # tokens, seconds, seconds of the processor
@@ -90,10 +91,10 @@ def summary(rounds: Rounds, args: argparse.Namespace) -> dict[str, Any]:
 
 def trainee_of(args: argparse.Namespace, folder: Path) -> GrpoTrainee:
     examples = read_jsonl(args.examples)[: args.prompts]
-    spec = replace(models.load(args.base), chat_template=adapter.template(args.adapter))
+    spec = replace(models.load(args.base), chat_template=peft_folder.template(args.adapter))
     tokenizer = tinsmith.load(args.base)
     options = TrainOptions(
-        rank=adapter.rank(args.adapter), rough=None, epochs=1, prompts=args.prompts, rollouts=args.group
+        rank=peft_folder.rank(args.adapter), rough=None, epochs=1, prompts=args.prompts, rollouts=args.group
     )
 
     def encode(text: str) -> list[int]:

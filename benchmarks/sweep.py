@@ -43,7 +43,8 @@ from tinsmith.data.readers import Example
 from tinsmith.errors import InputError
 from tinsmith.pipeline import recipe as recipes
 from tinsmith.train import options as train_options
-from tinsmith.train import rules, scratch
+from tinsmith.train import rules
+from tinsmith.train.beginning import scratch
 from tinsmith.train.job import Job
 from tinsmith.train.run import train
 

@@ -22,10 +22,9 @@ LOSS, GRADIENT = 1e-3, 5e-3
 
 def compared(case: str, folder: Path, shared: int) -> tuple[float, float]:
     """How far a family's losses (absolute) and gradients (of the largest) are from the CPU's."""
-    from test_devices import spec_of
-    from test_mixing import sequences_of
+    from hybrids import sequences_of, spec_of
 
-    from tinsmith.train import network
+    from tinsmith.train.model import network
 
     spec, results = spec_of(case, folder), []
     for device in ("cpu", "cuda"):

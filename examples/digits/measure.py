@@ -22,7 +22,7 @@ from transformers.models.idefics3.image_processing_pil_idefics3 import Idefics3I
 import tinsmith
 from tinsmith import models
 from tinsmith.data.readers import Example, read_jsonl
-from tinsmith.train.sequences import Tokenization, TokenSequence
+from tinsmith.train.batches.sequences import Tokenization, TokenSequence
 
 BATCH = 64
 LONGEST = 8  # tokens of an answer

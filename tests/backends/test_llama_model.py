@@ -23,7 +23,7 @@ from tinsmith.models import Spec, save_gguf
 from tinsmith.quant.shipping import Extra
 from tinsmith.runtime import choices
 from tinsmith.runtime.engine import open_engine
-from tinsmith.train import adapter_tin
+from tinsmith.train.adapters import tin as adapter_tin
 
 np = pytest.importorskip("numpy")
 pytest.importorskip("llama_cpp")

@@ -22,7 +22,7 @@ from tinsmith.data.readers import Example, read_jsonl
 from tinsmith.models import family
 from tinsmith.pipeline import constraint as constraints
 from tinsmith.pipeline.recipe_tables import Constraint
-from tinsmith.train import scratch
+from tinsmith.train.beginning import scratch
 from tinsmith.train.options import ScratchOptions
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"

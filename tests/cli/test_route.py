@@ -17,7 +17,8 @@ from tinsmith.errors import FormatError, InputError
 from tinsmith.formats import router, tin
 from tinsmith.formats.router import Router
 from tinsmith.formats.tin import Tin
-from tinsmith.train import adapter_tin, router_tin
+from tinsmith.train.adapters import router_tin
+from tinsmith.train.adapters import tin as adapter_tin
 
 TEMPLATE = "{% for m in messages %}[{{ m['role'] }}]{{ m['content'] }}{% endfor %}[assistant]"
 DIM = 64

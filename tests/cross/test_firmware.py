@@ -23,7 +23,7 @@ from tinsmith.plan.contents import MASKS, of_tin
 from tinsmith.quant import files, model
 from tinsmith.system.files import map_file
 from tinsmith.system.progress import PlainDisplay
-from tinsmith.train import adapter_tin
+from tinsmith.train.adapters import tin as adapter_tin
 
 BOARDS = ["cortex-m55", "cortex-m7"]
 

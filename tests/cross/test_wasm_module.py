@@ -27,7 +27,7 @@ from tinsmith.models import family
 from tinsmith.quant.shipping import Extra
 from tinsmith.runtime.sight import Picture
 from tinsmith.system import progress
-from tinsmith.train import adapter_tin
+from tinsmith.train.adapters import tin as adapter_tin
 
 SCRIPT = """
 import { readFile } from "node:fs/promises";

@@ -33,7 +33,7 @@ from tinsmith.formats import gguf, safetensors, tin
 from tinsmith.formats.sbom import Bill
 from tinsmith.quant.shipping import Extra
 from tinsmith.system import reading
-from tinsmith.train import adapter_tin
+from tinsmith.train.adapters import tin as adapter_tin
 
 CASES = ("llama", "qwen35", "lfm2", "gemma3", "qwen3_moe", "phi3")
 ODD: tuple[Any, ...] = (

@@ -29,7 +29,7 @@ from tinsmith.pipeline import constraint, recipe, recipe_tables
 from tinsmith.pipeline import data as pipeline_data
 from tinsmith.pipeline import run as engine
 from tinsmith.search import sensitivity, text
-from tinsmith.train import adapter
+from tinsmith.train.adapters import peft_folder
 
 DEEP = b"[" * 100_000 + b"]" * 100_000
 VALUES = {
@@ -182,7 +182,7 @@ def given_answers(at: Path, value: bytes) -> Any:
 
 def adapter_config(at: Path, value: bytes) -> Any:
     (at / "adapter_config.json").write_bytes(b'{"peft_type": "LORA", "lora_alpha": ' + value + b"}")
-    return adapter._config(at / "adapter_config.json")
+    return peft_folder._config(at / "adapter_config.json")
 
 
 def docs_tools(at: Path, value: bytes) -> Any:

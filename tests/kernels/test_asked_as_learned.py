@@ -21,7 +21,7 @@ from tinsmith.compiler import build_image
 from tinsmith.data.readers import Example, Turn
 from tinsmith.runtime import Model
 from tinsmith.tokenizer import tokenizer_json
-from tinsmith.train.sequences import Tokenization
+from tinsmith.train.batches.sequences import Tokenization
 
 # By family: its kind of tokenizer, its template as a recipe settles it, control tokens beside these, the end.
 ASKED = {

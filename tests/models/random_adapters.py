@@ -14,7 +14,7 @@ from tinsmith.formats import safetensors
 from tinsmith.formats.tin import Tin
 from tinsmith.models import family
 from tinsmith.spec import Spec
-from tinsmith.train import adapter as adapters
+from tinsmith.train.adapters import peft_folder as adapters
 
 LAYERS = ("q", "k", "v", "o", "gate", "up", "down")
 

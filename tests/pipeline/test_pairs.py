@@ -16,7 +16,7 @@ from tinsmith.pipeline import build, recipes, stages
 from tinsmith.pipeline.run import Run
 from tinsmith.spec import Spec
 from tinsmith.system import progress
-from tinsmith.train.scratch import SEEING_TEMPLATE
+from tinsmith.train.beginning.scratch import SEEING_TEMPLATE
 
 RECIPE = """\
 [base]

@@ -17,7 +17,8 @@ from tinsmith.models import family
 from tinsmith.pipeline import build, recipe, roughest, stages
 from tinsmith.quant import convert
 from tinsmith.system import progress
-from tinsmith.train import importance, merge, rough_adapter
+from tinsmith.train import merge
+from tinsmith.train.quantized import importance, rough_adapter
 
 RECIPE = f"""\
 {BASE}augment = false

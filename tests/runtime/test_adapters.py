@@ -57,7 +57,8 @@ def logits(session: _core.Session, tokens: list[int], vocab: int) -> Any:
 
 @pytest.mark.parametrize("case", cases())
 def test_logits_are_those_of_peft(case: str, tmp_path: Path) -> None:
-    from tinsmith.train import adapter_bin, adapter_gguf
+    from tinsmith.train.adapters import bin as adapter_bin
+    from tinsmith.train.adapters import gguf as adapter_gguf
 
     theirs = save_random(case, tmp_path)
     spec = models.load(tmp_path)
@@ -95,7 +96,7 @@ class Adapted:
     """A small model and three adapters for it, of other ranks and formats."""
 
     def __init__(self, folder: Path) -> None:
-        from tinsmith.train import adapter_bin
+        from tinsmith.train.adapters import bin as adapter_bin
 
         base = save_random("qwen3", folder)
         spec = in_format(models.load(folder), "Q4_0")
@@ -126,7 +127,7 @@ def test_whole_blocks_of_the_first_format_give_the_same(
     adapted: Adapted, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from tinsmith.compiler import adapter
-    from tinsmith.train import adapter_bin
+    from tinsmith.train.adapters import bin as adapter_bin
 
     with monkeypatch.context() as before:
         before.setattr(adapter, "is_half", lambda rank, format: False)

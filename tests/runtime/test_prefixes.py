@@ -30,7 +30,7 @@ WINDOWED = ("gemma2", "gemma3", "phi3")
 
 @pytest.fixture(autouse=True)
 def exact(monkeypatch: pytest.MonkeyPatch) -> None:
-    from tinsmith.train import devices
+    from tinsmith.train.model import devices
 
     monkeypatch.setattr(devices, "has_fast_bfloat16", lambda device: False)
 
@@ -39,8 +39,9 @@ def with_prefix(spec: Spec, folder: Path, length: int, seed: int = 3) -> Any:
     """What training would begin with, half as much again at random, and the folder that it would leave."""
     from safetensors.torch import save_file
 
-    from tinsmith.train import prefix, prefix_bin
-    from tinsmith.train.devices import CPU
+    from tinsmith.train.adapters import prefix_bin
+    from tinsmith.train.model import prefix
+    from tinsmith.train.model.devices import CPU
 
     built = prefix.build(spec, CPU, some_tokens(spec.hyper.vocab, length))
     torch.manual_seed(seed)
@@ -55,9 +56,9 @@ def with_prefix(spec: Spec, folder: Path, length: int, seed: int = 3) -> Any:
 
 def logits_of(built: Any, tokens: list[int]) -> Any:
     """By torch, as training has it, with the model's own head: float32 [tokens, vocabulary]."""
-    from tinsmith.train import prefix
-    from tinsmith.train.packing import pad
-    from tinsmith.train.sequences import TokenSequence
+    from tinsmith.train.batches.packing import pad
+    from tinsmith.train.batches.sequences import TokenSequence
+    from tinsmith.train.model import prefix
 
     packing = pad([TokenSequence(tuple(tokens[:1]), (*tokens[1:], tokens[0]))])
     states = prefix.States(dict(built.prefix), built.length)
@@ -80,7 +81,7 @@ def rows_of(session: _core.Session, tokens: list[int], budget: int = 0) -> bytes
 )
 def test_logits_are_those_of_torch(case: str, length: int, tmp_path: Path) -> None:
     """In windows that hold the prefix, in those that are shorter, and for tokens that no longer see it."""
-    from tinsmith.train import adapter_bin
+    from tinsmith.train.adapters import bin as adapter_bin
 
     save_random(case, tmp_path / "base")
     spec = models.load(tmp_path / "base")

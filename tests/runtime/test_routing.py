@@ -237,7 +237,7 @@ def skilled() -> Model:
     """A model with two adapters and a router of lamps and doors."""
     from tinsmith.formats import tin
     from tinsmith.formats.tin import Tin
-    from tinsmith.train import router
+    from tinsmith.train.adapters import router
 
     spec = replace(tiny_spec("llama", hidden_size=64, intermediate_size=96), chat_template=CHATML)
     image = build_image(spec)

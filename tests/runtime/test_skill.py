@@ -25,7 +25,7 @@ from tinsmith.formats.sbom import Bill, Source
 from tinsmith.formats.tin import Tin
 from tinsmith.quant.shipping import Extra
 from tinsmith.runtime import Model
-from tinsmith.train import adapter_tin
+from tinsmith.train.adapters import tin as adapter_tin
 
 KERNELS = Path(__file__).parents[2] / "kernels"
 ASKED = [{"role": "user", "content": "which lamp?"}]

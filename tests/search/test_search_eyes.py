@@ -21,8 +21,8 @@ from tinsmith.quant import vision as quant_vision  # noqa: E402
 from tinsmith.quant.presets import Mix  # noqa: E402
 from tinsmith.search import eyes, sensitivity, text  # noqa: E402
 from tinsmith.system import progress  # noqa: E402
-from tinsmith.train import network  # noqa: E402
-from tinsmith.train.sequences import Tokenization, TokenSequence  # noqa: E402
+from tinsmith.train.batches.sequences import Tokenization, TokenSequence  # noqa: E402
+from tinsmith.train.model import network  # noqa: E402
 
 ROUGH = "Q4_0"
 

@@ -11,8 +11,8 @@ from tiny_training import make_spec
 
 from tinsmith.errors import FormatError, InputError, UnsupportedError
 from tinsmith.spec import Spec, Tensor
-from tinsmith.train import network
 from tinsmith.train.merge import merge
+from tinsmith.train.model import network
 
 
 def random_adapter(spec: Spec, folder: Path) -> network.Network:

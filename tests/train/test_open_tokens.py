@@ -16,12 +16,12 @@ from tinsmith.data.readers import Example
 from tinsmith.errors import DataError
 from tinsmith.runtime.forced import Forced
 from tinsmith.runtime.model import Model
-from tinsmith.train import network
+from tinsmith.train.batches.packing import pack, pad
+from tinsmith.train.batches.sequences import Tokenization, TokenSequence
 from tinsmith.train.job import Job
 from tinsmith.train.methods.lora import AdapterTrainee
+from tinsmith.train.model import network
 from tinsmith.train.options import TrainOptions
-from tinsmith.train.packing import pack, pad
-from tinsmith.train.sequences import Tokenization, TokenSequence
 
 VOCAB = 272
 SPEC = replace(make_spec(vocab=VOCAB), tokenizer=tiny_tokenizer(VOCAB))  # a token a byte, but for a few words

@@ -21,12 +21,14 @@ from tinsmith.data.preferences import Pair, Rating
 from tinsmith.errors import FormatError, InputError, RecipeError
 from tinsmith.pipeline import recipe, training
 from tinsmith.spec import Spec
-from tinsmith.train import logs, run, start
+from tinsmith.train import run
+from tinsmith.train.batches.replay import SAMPLE, Replay
+from tinsmith.train.batches.sequences import TokenSequence
+from tinsmith.train.beginning import start
 from tinsmith.train.events import CONTINUED, RETRAINED, START, Replayed
 from tinsmith.train.job import Job
 from tinsmith.train.options import TrainOptions
-from tinsmith.train.replay import SAMPLE, Replay
-from tinsmith.train.sequences import TokenSequence
+from tinsmith.train.steps import logs
 from tinsmith.train.update import Plan, update
 
 OPTIONS = TrainOptions(

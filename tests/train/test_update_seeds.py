@@ -13,11 +13,13 @@ from updating import NEW, OLD, ROWS, make_plan, train_one
 
 from tinsmith.data.preferences import Pair
 from tinsmith.spec import Spec
-from tinsmith.train import adapter, methods, seeds
+from tinsmith.train import methods
+from tinsmith.train.adapters import peft_folder
 from tinsmith.train.events import CONTINUED, RETRAINED, START
 from tinsmith.train.job import Job
 from tinsmith.train.methods.lora import AdapterTrainee
 from tinsmith.train.options import RSLORA, TrainOptions
+from tinsmith.train.trials import seeds
 from tinsmith.train.update import Plan, update
 
 OPTIONS = TrainOptions(
@@ -48,8 +50,8 @@ def test_each_seed_starts_from_the_same_adapter(spec: Spec, learned: Path, tmp_p
         alone = train("lora", spec, NEW, ROWS, replace(OPTIONS, offset=seed), tmp_path / f"{seed}", **more)
         assert files_of(folder) == files_of(alone.folder)
     assert files_of(folders[0]) != files_of(folders[1])
-    singles = [adapter.read(folder, spec).factors for folder in folders]
-    for role, factors in adapter.read(result.folder, spec).factors.items():
+    singles = [peft_folder.read(folder, spec).factors for folder in folders]
+    for role, factors in peft_folder.read(result.folder, spec).factors.items():
         wanted = (singles[0][role].update() + singles[1][role].update()) / 2
         np.testing.assert_allclose(factors.update(), wanted, atol=1e-6 * np.abs(wanted).max(), rtol=1e-5)
     # Training goes on from the mean, whether the recipe states its rank or that of its runs.
@@ -57,7 +59,7 @@ def test_each_seed_starts_from_the_same_adapter(spec: Spec, learned: Path, tmp_p
         options = replace(OPTIONS, rank=rank, epochs=1, learning_rate=1e-6)
         further = train("lora", spec, NEW, ROWS, options, tmp_path / f"further {rank}", start=result.folder)
         assert further.validations[-1].loss == pytest.approx(result.seeds[-1].loss, abs=1e-3)
-        assert adapter.rank(further.folder) == 8
+        assert peft_folder.rank(further.folder) == 8
 
 
 @pytest.mark.parametrize("rank_scale", ["plain", RSLORA])
@@ -95,7 +97,7 @@ def test_the_mean_is_measured_and_compared(plan: Plan, tmp_path: Path) -> None:
     result, outcome = update(plan, train_one(trained), lambda line: None)
     assert trained == [CONTINUED, RETRAINED]
     assert list(outcome.scores) == [START, CONTINUED, RETRAINED]
-    assert adapter.rank(result.folder) == 2 * OPTIONS.rank
+    assert peft_folder.rank(result.folder) == 2 * OPTIONS.rank
     assert result.worth == (result.seeds[-1].exact, -result.seeds[-1].loss)
     # The validation rows are the tests here: what the mean came to must come out again.
     pooled = outcome.scores[outcome.kept]
@@ -120,4 +122,4 @@ def test_the_better_is_told_by_what_is_kept_of_the_seeds(plan: Plan, monkeypatch
     result, outcome = update(plan, train_one([]), lambda line: None)
     assert outcome.kept == CONTINUED
     assert result.worth[0] == 0.9
-    assert adapter.rank(result.folder) == 2 * OPTIONS.rank
+    assert peft_folder.rank(result.folder) == 2 * OPTIONS.rank

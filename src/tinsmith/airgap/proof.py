@@ -17,7 +17,7 @@ def selftest(tin: Path) -> str:
     from tinsmith.compiler import selftest
     from tinsmith.formats.tin import Tin
     from tinsmith.system.files import map_file
-    from tinsmith.train import adapter_tin
+    from tinsmith.train.adapters import tin as adapter_tin
 
     image = map_file(tin)
     Tin(image).verify()

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from tinsmith.spec import Spec
     from tinsmith.system.progress import Display
     from tinsmith.targets import Target
-    from tinsmith.train.sequences import TokenSequence
+    from tinsmith.train.batches.sequences import TokenSequence
 
 
 GROUP = "Auto, the best choice of formats within a budget, tensor by tensor"

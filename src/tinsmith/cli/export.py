@@ -71,7 +71,7 @@ def run(args: Args) -> int:
 def _native(args: Args, out: Path) -> None:
     import tinsmith
     from tinsmith.system import files
-    from tinsmith.train import adapter_bin
+    from tinsmith.train.adapters import bin as adapter_bin
 
     with files.atomic_write(out) as file:
         file.write(adapter_bin.compiled(args.adapter, tinsmith.load(args.base).tin))
@@ -79,7 +79,7 @@ def _native(args: Args, out: Path) -> None:
 
 def _adapter(args: Args, out: Path) -> None:
     from tinsmith import models
-    from tinsmith.train import adapter_gguf
+    from tinsmith.train.adapters import gguf as adapter_gguf
 
     for note in adapter_gguf.write(args.adapter, models.load(args.base), out):
         print(note, file=sys.stderr)

@@ -18,7 +18,7 @@ def run(args: Args) -> int:
     from tinsmith.pipeline import merge, stages, training
     from tinsmith.pipeline.skills import data
     from tinsmith.system import progress
-    from tinsmith.train import together
+    from tinsmith.train.steps import together
 
     stated = _recipe.load(args)
     if args.from_scratch and not stated.scratch:

@@ -144,7 +144,7 @@ def _adapters(path: Path) -> dict[str, list[str]]:
     """By adapter, the digests of the self-test's logits under it, by the best instruction set."""
     from tinsmith import _core
     from tinsmith.system.files import map_file
-    from tinsmith.train import adapter_tin
+    from tinsmith.train.adapters import tin as adapter_tin
 
     return adapter_tin.check(path, _core.Model(map_file(path)))
 
@@ -153,7 +153,7 @@ def _router(path: Path) -> list[str]:
     """The digests of the router's scores for the self-test's prompts."""
     from tinsmith import _core
     from tinsmith.system.files import map_file
-    from tinsmith.train import router_tin
+    from tinsmith.train.adapters import router_tin
 
     return router_tin.check(path, _core.Model(map_file(path)))
 

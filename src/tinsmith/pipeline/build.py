@@ -17,8 +17,8 @@ from tinsmith.pipeline.merge import Merged
 from tinsmith.pipeline.run import Made, Record, Run
 from tinsmith.pipeline.training import Trained
 from tinsmith.quant import shipping
-from tinsmith.train import rough_adapter
-from tinsmith.train.importance import NAME as IMPORTANCE
+from tinsmith.train.quantized import rough_adapter
+from tinsmith.train.quantized.importance import NAME as IMPORTANCE
 
 UNSEALED = "unsealed"  # the tins' folder, in the run's: the seal stage writes those that ship, beside the GGUFs
 
@@ -118,7 +118,7 @@ def files_of(
     """A GGUF and a tin by format; these and the vision halves; and what AUTO could choose from, if it is among
     these."""
     from tinsmith import models
-    from tinsmith.train import importance
+    from tinsmith.train.quantized import importance
 
     spec = data.with_kv(run.recipe, models.load(origin.merged, mtp=run.recipe.build.mtp))
     spec = dataclasses.replace(spec, source=origin.sha256)

@@ -346,7 +346,7 @@ def new_base(run: Run, examples: Sequence[Example]) -> Base:
     """An untrained model in the run's folder, which training from scratch takes for its base."""
     from tinsmith import models
     from tinsmith.chat import chat_template
-    from tinsmith.train import scratch
+    from tinsmith.train.beginning import scratch
     from tinsmith.train.options import ScratchOptions
 
     recipe, folder = run.recipe, run.folder / NEW_BASE

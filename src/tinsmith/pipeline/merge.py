@@ -68,10 +68,11 @@ def make(run: Run, needs: Needs) -> Made[Merged]:
 def merged(run: Run, base: Spec, trained: Path, folder: Path) -> tuple[list[Path], str]:
     """The files of the base with an adapter, and their digest."""
     from tinsmith import models
-    from tinsmith.train import adapter, merge
+    from tinsmith.train import merge
+    from tinsmith.train.adapters import peft_folder
 
     template = None if base.chat_template is None else data.settled(run.recipe, base.chat_template)
-    adapter.check_template(trained, template)
+    peft_folder.check_template(trained, template)
     # An adapter of an earlier version does not say under which template it was trained.
     spec = merge.merge(dataclasses.replace(base, chat_template=template), trained)
     for note in spec.notes[len(base.notes) :]:

@@ -31,8 +31,9 @@ from tinsmith.pipeline.recipe_tables import (
     Eval,
 )
 from tinsmith.tables import TomlFile
-from tinsmith.train import methods, rewards
+from tinsmith.train import methods
 from tinsmith.train.options import BASE_TEACHER, DPO
+from tinsmith.train.reinforcement import rewards
 
 
 class RecipeFile(TomlFile):

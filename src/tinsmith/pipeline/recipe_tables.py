@@ -30,7 +30,7 @@ from tinsmith.tables import (
     whole,
 )
 from tinsmith.tables import key as _key
-from tinsmith.train import methods, rewards
+from tinsmith.train import methods
 from tinsmith.train.options import (
     AUTO_DEVICE,
     EPOCHS,
@@ -48,6 +48,7 @@ from tinsmith.train.options import (
     ScratchOptions,
     TrainOptions,
 )
+from tinsmith.train.reinforcement import rewards
 from tinsmith.train.rules import default_label_epochs
 
 BUDGETS = ("max_size", "bits", "memory", "speed", "min_accuracy")

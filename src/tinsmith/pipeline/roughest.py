@@ -17,8 +17,9 @@ from tinsmith.pipeline.recipe_tables import NO_ROUGH
 from tinsmith.pipeline.run import Record, Run
 from tinsmith.quant import shipping
 from tinsmith.quant.presets import PRESETS
-from tinsmith.train import methods, together
-from tinsmith.train.rough_adapter import Preparation
+from tinsmith.train import methods
+from tinsmith.train.quantized.rough_adapter import Preparation
+from tinsmith.train.steps import together
 
 if TYPE_CHECKING:
     from tinsmith.spec import Spec

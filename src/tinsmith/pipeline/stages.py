@@ -10,7 +10,8 @@ from tinsmith.pipeline import build, contents, data, measure, merge, report, sea
 from tinsmith.pipeline.recipe import Recipe
 from tinsmith.pipeline.run import Nothing, Run, Stage, opened
 from tinsmith.system.progress import Display
-from tinsmith.train import logs, methods, together
+from tinsmith.train import methods
+from tinsmith.train.steps import logs, together
 
 DATA = Stage("data", Nothing, data.Data, data.inputs, data.make)
 BASELINES = Stage(

@@ -17,7 +17,8 @@ from tinsmith.pipeline.run import Made, Record, Run, digest_of
 from tinsmith.pipeline.training_progress import Progress
 from tinsmith.system import files
 from tinsmith.system.progress import Bar
-from tinsmith.train import adapter, finished, logs, methods, rewards, rough_adapter
+from tinsmith.train import methods
+from tinsmith.train.adapters import peft_folder
 from tinsmith.train.events import (
     NEW_TEST,
     NEW_VALIDATION,
@@ -32,6 +33,10 @@ from tinsmith.train.events import (
     Validated,
 )
 from tinsmith.train.options import BASE_TEACHER, SCRATCH_DEFAULTS, UPDATE_EPOCHS, TrainOptions
+from tinsmith.train.quantized import rough_adapter
+from tinsmith.train.reinforcement import rewards
+from tinsmith.train.steps import logs
+from tinsmith.train.trials import finished
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -42,7 +47,7 @@ if TYPE_CHECKING:
     from tinsmith.spec import Spec
     from tinsmith.train.events import TrainResult
     from tinsmith.train.job import Job
-    from tinsmith.train.rough_adapter import Preparation
+    from tinsmith.train.quantized.rough_adapter import Preparation
     from tinsmith.train.update import Plan
 
 
@@ -156,7 +161,7 @@ def update_inputs(run: Run, needs: Needs) -> dict[str, Any]:
             "test": needs.data.digests[data.split_name("test")],
         }
     rate = {"learning_rate": stated.learning_rate}
-    return {"update": {"adapter": adapter.digest_of(start), **rate, **more}}
+    return {"update": {"adapter": peft_folder.digest_of(start), **rate, **more}}
 
 
 def teacher_path(recipe: Recipe, base: str) -> Path | None:
@@ -215,7 +220,7 @@ def before(run: Run, needs: Needs) -> dict[str, Any]:
 
 
 def make(run: Run, needs: Needs) -> Made[Trained]:
-    from tinsmith.train import together
+    from tinsmith.train.steps import together
 
     together.call()
     result, outcome, rough = train(run, needs)

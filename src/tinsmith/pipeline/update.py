@@ -14,7 +14,7 @@ from tinsmith.data.splits import normalize
 from tinsmith.errors import DataError, InputError
 from tinsmith.evaluate import metrics
 from tinsmith.system import files
-from tinsmith.train import adapter
+from tinsmith.train.adapters import peft_folder
 from tinsmith.train.events import START, Score, Updated
 
 if TYPE_CHECKING:
@@ -43,10 +43,10 @@ def folder(recipe: Recipe) -> Path | None:
     if recipe.update is None:
         return None
     path = recipe.resolve(recipe.update.adapter)
-    if not (path / adapter.CONFIG).exists() or not (path / adapter.WEIGHTS).exists():
+    if not (path / peft_folder.CONFIG).exists() or not (path / peft_folder.WEIGHTS).exists():
         raise InputError(
-            f"{path}: holds no {adapter.CONFIG} and {adapter.WEIGHTS}; give an adapter's folder, such as the "
-            "adapter/ of a run"
+            f"{path}: holds no {peft_folder.CONFIG} and {peft_folder.WEIGHTS}; give an adapter's folder, such "
+            "as the adapter/ of a run"
         )
     return path
 
@@ -61,7 +61,7 @@ def inputs(recipe: Recipe) -> dict[str, Any]:
     """What decides the data, beside the tables [base] and [data]."""
     digests = {key: files.sha256_file(path) if path.exists() else None for key, path in sources(recipe).items()}
     start = folder(recipe)
-    adapted = {"adapter": adapter.digest_of(start), "seed": recipe.train.seed} if start else {}
+    adapted = {"adapter": peft_folder.digest_of(start), "seed": recipe.train.seed} if start else {}
     return {"update": {**adapted, **digests}} if adapted else {}
 
 
@@ -107,7 +107,7 @@ def check(recipe: Recipe, spec: Spec, tools: Sequence[Any] | None) -> None:
     """Raises InputError or FormatError for an adapter that is not one of this base and template. spec: with the
     template that is trained under; tools: those that it lists."""
     from tinsmith.chat.chat_template import literal
-    from tinsmith.train import start
+    from tinsmith.train.beginning import start
 
     path = folder(recipe)
     if path:

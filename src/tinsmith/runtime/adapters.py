@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from tinsmith.spec import Buffer, Tokenizer
 
 FOLDER, SUFFIX = "adapter/", ".bin"  # of a tin's entries that are adapters; FOLDER/<name>/ has what one brings
-_READER = "tinsmith.train.adapter_bin"  # of folders and GGUF files; imported when one is added
-_WRITER = "tinsmith.train.adapter_gguf"  # of what another runtime takes of them
+_READER = "tinsmith.train.adapters.bin"  # of folders and GGUF files; imported when one is added
+_WRITER = "tinsmith.train.adapters.gguf"  # of what another runtime takes of them
 _MOST_SCALE = 65535.0
 
 # What a generation is asked under: an adapter's name, names with the scales of several, or none.

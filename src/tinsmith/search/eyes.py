@@ -31,9 +31,9 @@ from tinsmith.search.floats import divergence
 from tinsmith.search.grams import Gatherer, Grams
 from tinsmith.spec import Spec, Tensor, Vision
 from tinsmith.system.progress import Display
-from tinsmith.train import network
-from tinsmith.train.packing import Packing
-from tinsmith.train.sequences import Tokenization, TokenSequence
+from tinsmith.train.batches.packing import Packing
+from tinsmith.train.batches.sequences import Tokenization, TokenSequence
+from tinsmith.train.model import network
 from tinsmith.train.tensors import to_float32
 
 SHOWN = 256  # examples with pictures, the first, of which some are measured on

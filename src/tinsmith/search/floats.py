@@ -15,7 +15,7 @@ from tinsmith.errors import UnsupportedError
 from tinsmith.models import family
 from tinsmith.models.family import TensorName
 from tinsmith.spec import Spec, Tensor
-from tinsmith.train import network
+from tinsmith.train.model import network
 from tinsmith.train.tensors import to_folder
 
 _IN_A_TUPLE = {"falcon_h1"}  # families whose layers transformers lets give their states in a tuple

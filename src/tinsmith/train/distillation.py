@@ -12,7 +12,7 @@ from torch import Tensor
 
 from tinsmith import _core
 from tinsmith.runtime.model import Model
-from tinsmith.train.network import Network
+from tinsmith.train.model.network import Network
 
 ROWS = 64  # of logits that exist at a time: x 50,000 floats they stay in the cache of most processors
 

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 from tinsmith.data.preferences import Preference
 from tinsmith.data.readers import Example
 from tinsmith.spec import Spec
-from tinsmith.train import adapter
+from tinsmith.train.adapters import peft_folder
+from tinsmith.train.batches.sequences import Encode, FindForced, Tokenization, TokenSequence, text_sequences
 from tinsmith.train.options import TrainOptions
-from tinsmith.train.sequences import Encode, FindForced, Tokenization, TokenSequence, text_sequences
 
 if TYPE_CHECKING:
     from tinsmith.constraint import Constraint
@@ -95,5 +95,5 @@ class Job:
                 digest.update(f"{role} {tensor.format} {tensor.rows} {tensor.inputs}".encode())
                 digest.update(tensor.data)
         if self.start:
-            digest.update(adapter.digest_of(self.start).encode())
+            digest.update(peft_folder.digest_of(self.start).encode())
         return digest.hexdigest()

@@ -8,7 +8,8 @@ from pathlib import Path
 from tinsmith.chat.chat_template import DIGEST, digest
 from tinsmith.models.family import TensorName, by_name
 from tinsmith.spec import Spec, Tensor
-from tinsmith.train import adapter, eyes_adapter
+from tinsmith.train.adapters import peft_folder
+from tinsmith.train.model import eyes_adapter
 from tinsmith.train.tensors import from_float32, from_folder, to_float32, to_folder
 
 
@@ -19,14 +20,14 @@ def merge(spec: Spec, adapter_dir: Path) -> Spec:
     has that one, and its digest. Raises InputError when it is none or belongs to another base,
     FormatError when its file is damaged, UnsupportedError when the adapter is not plain LoRA.
     """
-    given = adapter.read(Path(adapter_dir), spec, with_vision=True)
+    given = peft_folder.read(Path(adapter_dir), spec, with_vision=True)
     vision = spec.vision and eyes_adapter.merge(spec.vision, Path(adapter_dir))
     merged: dict[str, Tensor] = {}
     for name in by_name(spec.family).tensors(spec.hyper):
         if name.role not in spec.tensors:
             continue
         merged[name.role] = merged_tensor(name, spec.tensors[name.role], given.factors.get(name.role))
-    notes, template = spec.notes + given.notes, adapter.template(Path(adapter_dir))
+    notes, template = spec.notes + given.notes, peft_folder.template(Path(adapter_dir))
     if template is None:
         return replace(spec, tensors=merged, notes=notes, source=None, vision=vision)
     if spec.named_templates:
@@ -43,7 +44,7 @@ def merge(spec: Spec, adapter_dir: Path) -> Spec:
     )
 
 
-def merged_tensor(name: TensorName, base: Tensor, factors: adapter.Factors | None) -> Tensor:
+def merged_tensor(name: TensorName, base: Tensor, factors: peft_folder.Factors | None) -> Tensor:
     """A tensor of the base with what an adapter adds to it, if it does; F32."""
     if factors is None:
         return from_float32(to_float32(base))

@@ -93,7 +93,7 @@ class TrainOptions:
     temperature: float = 1.0  # what logits are divided by: beside a teacher's, and to draw rollouts
 
     # Rewards.
-    reward: Mapping[str, float] = field(default_factory=lambda: {"exact": 1.0})  # weights by name (rewards.py)
+    reward: Mapping[str, float] = field(default_factory=lambda: {"exact": 1.0})  # weights by name
     rollouts: int = 8  # of a prompt
     prompts: int = 32  # of a step
     iterations: int = 1  # steps that learn from the same rollouts

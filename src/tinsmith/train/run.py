@@ -28,7 +28,7 @@ def train(name: str, job: Job, on_event: Callable[[Event], None] = lambda event:
         import torch
         import transformers  # noqa: F401
 
-        from tinsmith.train import rates, seeds
+        from tinsmith.train.trials import rates, seeds
     except ImportError as error:
         raise MissingExtraError(error.name or "torch", "train") from None
     if job.options.threads:

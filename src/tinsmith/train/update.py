@@ -12,14 +12,16 @@ from typing import TYPE_CHECKING
 
 from tinsmith.data.readers import Example
 from tinsmith.system import files
-from tinsmith.train import adapter, finished, together
+from tinsmith.train.adapters import peft_folder
+from tinsmith.train.batches.sequences import TokenSequence
 from tinsmith.train.events import CONTINUED, OLD_VALIDATION, RETRAINED, START, Score, TrainResult, Updated
 from tinsmith.train.job import Job
 from tinsmith.train.options import RETRAIN_ALWAYS, RETRAIN_AUTO
-from tinsmith.train.sequences import TokenSequence
+from tinsmith.train.steps import together
+from tinsmith.train.trials import finished
 
 if TYPE_CHECKING:
-    from tinsmith.train.trainee import Graded
+    from tinsmith.train.steps.trainee import Graded
 
 FOLDER = "update"  # in a run's: both adapters
 FORGOTTEN = 0.01  # of the old validation answers: where more are lost, "auto" retrains
@@ -63,7 +65,7 @@ def update(plan: Plan, train: Train, say: Callable[[str], None]) -> tuple[TrainR
     kept = max(results, key=lambda name: results[name].worth)
     target = plan.job.out_dir / results[kept].folder.name
     if together.number() == 0:
-        with files.atomic_folder(target, replaces=adapter.CONFIG) as fresh:
+        with files.atomic_folder(target, replaces=peft_folder.CONFIG) as fresh:
             for path in sorted(results[kept].folder.iterdir()):
                 shutil.copyfile(path, fresh / path.name)
     together.from_first(None)

@@ -18,7 +18,7 @@ from tinsmith import models
 from tinsmith.compiler import build_tin
 from tinsmith.formats import tin
 from tinsmith.models import family
-from tinsmith.train import adapter_tin
+from tinsmith.train.adapters import tin as adapter_tin
 
 CONTEXT = 16384
 

@@ -20,12 +20,15 @@ from tinsmith.data.readers import Example
 from tinsmith.errors import InputError, RecipeError
 from tinsmith.pipeline import recipe
 from tinsmith.spec import Spec
-from tinsmith.train import checkpoint, devices, distillation, methods, network, rough_adapter, run
+from tinsmith.train import distillation, methods, run
 from tinsmith.train.distillation import Taught, divergences
 from tinsmith.train.events import Preparing
 from tinsmith.train.job import Job
 from tinsmith.train.methods import distill
+from tinsmith.train.model import devices, network
 from tinsmith.train.options import TrainOptions
+from tinsmith.train.quantized import rough_adapter
+from tinsmith.train.steps import checkpoint
 
 OPTIONS = TrainOptions(
     epochs=3,

@@ -19,10 +19,10 @@ from tinsmith.data.readers import Example
 from tinsmith.errors import UnsupportedError
 from tinsmith.spec import Spec
 from tinsmith.system import memory
-from tinsmith.train import network
+from tinsmith.train.batches.sequences import TokenSequence
 from tinsmith.train.methods import full
+from tinsmith.train.model import network
 from tinsmith.train.options import TrainOptions
-from tinsmith.train.sequences import TokenSequence
 
 OPTIONS = TrainOptions(epochs=2, learning_rate=1e-3, batch_tokens=120, rough=None, renew=2, threads=1)
 SEQUENCES = [

@@ -17,9 +17,10 @@ from tinsmith.data.readers import Example
 from tinsmith.errors import InputError, RecipeError
 from tinsmith.pipeline import recipe
 from tinsmith.spec import Spec
-from tinsmith.train import devices, methods
+from tinsmith.train import methods
 from tinsmith.train.events import Rolled
 from tinsmith.train.job import Job
+from tinsmith.train.model import devices
 from tinsmith.train.options import POLICY_LOSSES, TrainOptions
 
 OPTIONS = TrainOptions(

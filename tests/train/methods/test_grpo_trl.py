@@ -13,12 +13,13 @@ from test_preferences_trl import padded, some, trainer_of, trl_model
 from tiny_training import encode, make_spec
 
 from tinsmith.data.readers import Example
-from tinsmith.train import devices, methods
+from tinsmith.train import methods
+from tinsmith.train.batches.sequences import TokenSequence
 from tinsmith.train.job import Job
 from tinsmith.train.methods.grpo import CAP
+from tinsmith.train.model import devices
 from tinsmith.train.options import SCALES, TrainOptions
-from tinsmith.train.policy import Rollout, advantages
-from tinsmith.train.sequences import TokenSequence
+from tinsmith.train.reinforcement.policy import Rollout, advantages
 
 os.environ |= {"HF_HUB_OFFLINE": "1", "HF_HUB_DISABLE_TELEMETRY": "1"}
 pytest.importorskip("trl")

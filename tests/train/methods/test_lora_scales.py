@@ -18,10 +18,12 @@ from tinsmith.errors import InputError, RecipeError
 from tinsmith.formats import gguf
 from tinsmith.pipeline import recipe
 from tinsmith.spec import Spec
-from tinsmith.train import adapter, adapter_gguf, network
+from tinsmith.train.adapters import gguf as adapter_gguf
+from tinsmith.train.adapters import peft_folder
+from tinsmith.train.batches.sequences import TokenSequence
 from tinsmith.train.merge import merge
+from tinsmith.train.model import network
 from tinsmith.train.options import TrainOptions
-from tinsmith.train.sequences import TokenSequence
 from tinsmith.train.tensors import to_float32
 
 RANKS = {"q_proj": 8, "down_proj": 2}
@@ -39,7 +41,7 @@ def test_merged_and_exported_it_is_what_peft_computes(
 
     options = replace(OPTIONS, rank_scale=rank_scale)
     folder = train("lora", spec, examples, examples[:6], options, tmp_path).folder
-    factors = adapter.read(folder, spec).factors
+    factors = peft_folder.read(folder, spec).factors
     for role, one in factors.items():
         rank = {"q": 8, "down": 2}.get(role.rpartition(".")[2], 4)
         assert len(one.a) == rank

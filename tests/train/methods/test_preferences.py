@@ -57,8 +57,8 @@ def test_a_killed_run_ends_with_the_same_bits(method: str, spec: Spec, tmp_path:
 def test_the_reference_is_computed_once_and_a_kill_loses_one_part_of_it(
     method: str, spec: Spec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from tinsmith.train import checkpoint
     from tinsmith.train.methods import _preferences
+    from tinsmith.train.steps import checkpoint
 
     monkeypatch.setattr(_preferences, "_BATCHES", 1)
     rows = preferences_of(method)

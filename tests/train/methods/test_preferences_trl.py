@@ -18,11 +18,12 @@ from tiny_training import encode, make_spec
 from tinsmith import models
 from tinsmith.data.preferences import Pair, Preference, Rating
 from tinsmith.spec import Spec
-from tinsmith.train import devices, methods
+from tinsmith.train import methods
+from tinsmith.train.batches.sequences import TokenSequence
 from tinsmith.train.job import Job
 from tinsmith.train.methods._preferences import Judged
+from tinsmith.train.model import devices
 from tinsmith.train.options import TrainOptions
-from tinsmith.train.sequences import TokenSequence
 
 # Before TRL is imported: nothing is asked of the network, nothing is told to it.
 os.environ |= {"HF_HUB_OFFLINE": "1", "HF_HUB_DISABLE_TELEMETRY": "1"}

@@ -19,10 +19,10 @@ from tinsmith import cli, models
 from tinsmith.data.readers import Example
 from tinsmith.errors import InputError
 from tinsmith.spec import Spec
-from tinsmith.train import devices, prefix
-from tinsmith.train.devices import CPU
+from tinsmith.train.batches.sequences import TokenSequence
+from tinsmith.train.model import devices, prefix
+from tinsmith.train.model.devices import CPU
 from tinsmith.train.options import TrainOptions
-from tinsmith.train.sequences import TokenSequence
 
 OPTIONS = TrainOptions(epochs=2, batch_tokens=120, rough=None, renew=2, threads=1, prefix_length=5)
 SEQUENCES = [

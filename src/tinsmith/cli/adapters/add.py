@@ -36,7 +36,7 @@ PARAMETERS = [
 
 
 def run(args: Args) -> int:
-    from tinsmith.train import adapter_tin
+    from tinsmith.train.adapters import tin as adapter_tin
 
     out = out_of(args)
     adapter_tin.add(args.file, args.name, args.source, out, args.format.upper(), _extra(args))

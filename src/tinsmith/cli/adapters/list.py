@@ -19,7 +19,7 @@ _BROUGHT = {
 
 
 def run(args: Args) -> int:
-    from tinsmith.train import adapter_tin
+    from tinsmith.train.adapters import tin as adapter_tin
 
     known, ranks = adapter_tin.listed(args.file), adapter_tin.own_ranks(args.file)
     for name, rank in ranks.items():

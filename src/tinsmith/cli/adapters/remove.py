@@ -10,7 +10,7 @@ PARAMETERS = [FILE, argument("name", "NAME", help="of the adapter"), OUT]
 
 
 def run(args: Args) -> int:
-    from tinsmith.train import adapter_tin
+    from tinsmith.train.adapters import tin as adapter_tin
 
     out = out_of(args)
     adapter_tin.remove(args.file, args.name, out)

@@ -15,7 +15,7 @@ PARAMETERS = [
 
 
 def run(args: Args) -> int:
-    from tinsmith.train import adapter_tin
+    from tinsmith.train.adapters import tin as adapter_tin
 
     out = out_of(args)
     adapter_tin.rename(args.file, args.old, args.new, out)

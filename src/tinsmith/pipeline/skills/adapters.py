@@ -20,7 +20,8 @@ from tinsmith.quant import shipping
 from tinsmith.quant.shipping import Extra
 from tinsmith.runtime.adapters import entry, folder
 from tinsmith.system import files
-from tinsmith.train import adapter_tin, methods
+from tinsmith.train import methods
+from tinsmith.train.adapters import tin as adapter_tin
 
 FOLDER = "skilled"  # of a run: the tins, before they are measured
 
@@ -66,7 +67,7 @@ def inputs(run: Run, needs: Needs) -> dict[str, Any]:
 
 
 def make(run: Run, needs: Needs) -> Made[Skilled]:
-    from tinsmith.train import router_tin
+    from tinsmith.train.adapters import router_tin
 
     outputs, routers = [], {}
     for weights, source in build.unsealed(run, needs.build).items():

@@ -90,7 +90,7 @@ def check_files(run: Run) -> None:
 
 def check_examples(run: Run) -> None:
     """Raises DataError where a task has too few examples for the router to be fitted on."""
-    from tinsmith.train.router import LEAST
+    from tinsmith.train.adapters.router import LEAST
 
     assert run.recipe.router  # of a recipe with tasks
     most = run.recipe.router.examples
@@ -114,7 +114,7 @@ def _stated(run: Run) -> dict[str, Path]:
 
 
 def _prompts(run: Run, key: str, path: Path) -> list[str]:
-    from tinsmith.train.router import LEAST
+    from tinsmith.train.adapters.router import LEAST
 
     prompts = [line.strip() for line in reading.read_text(path, DataError).splitlines() if line.strip()]
     least = 1 if key == "test" else LEAST

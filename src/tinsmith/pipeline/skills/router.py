@@ -21,7 +21,7 @@ from tinsmith.pipeline.skills import data
 from tinsmith.system.progress import Bar
 
 if TYPE_CHECKING:
-    from tinsmith.train.router import Fitted
+    from tinsmith.train.adapters.router import Fitted
 
 OFF_TOPIC = "off topic"
 NONE = "none"
@@ -29,7 +29,7 @@ NONE = "none"
 
 def fitted(run: Run, tin: Path) -> Fitted:
     """By the states of the file's own base."""
-    from tinsmith.train import router
+    from tinsmith.train.adapters import router
 
     own, off = prompts(run), data.off_topic(run, "off_topic")
     labels = [name for name, texts in own.items() for _ in texts]

@@ -50,7 +50,7 @@ def place_unsealed(run: Run, made: Record[Skilled], stage: Stage[Any, Sealed]) -
 
 
 def make(run: Run, needs: Needs) -> Made[Sealed]:
-    from tinsmith.train import router_tin
+    from tinsmith.train.adapters import router_tin
 
     outputs, measured = [], needs.evaluate.facts
     skilled = adapters.tins(run, needs.adapters)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from tinsmith.compiler.program import Listing
     from tinsmith.spec import Spec
     from tinsmith.train.job import Job
-    from tinsmith.train.trainee import Trainee
+    from tinsmith.train.steps.trainee import Trainee
 
 DEFAULT = "lora"  # of a recipe that states no method
 OPEN_TOKENS = "open_tokens_only"  # the key of methods whose loss is that of the answers' tokens, one by one
@@ -61,7 +61,7 @@ class Method(ABC):
         """Bytes that what is trained takes in a tin beside its base, at most, and its part of a session's
         adapter_rank; found before it is trained."""
         from tinsmith.compiler.adapter import planned_factors
-        from tinsmith.train import network
+        from tinsmith.train.model import network
 
         return planned_factors(network.adapted(spec, options.widened(options.seeds)), program)
 

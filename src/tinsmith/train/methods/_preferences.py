@@ -16,12 +16,12 @@ from typing import TYPE_CHECKING, ClassVar
 from tinsmith.data.preferences import Preference, Rating
 from tinsmith.data.readers import Example
 from tinsmith.errors import InputError
-from tinsmith.train import parts
+from tinsmith.train.batches.sequences import TokenSequence, batches, cut
 from tinsmith.train.events import Event
 from tinsmith.train.methods import Method
 from tinsmith.train.methods.lora import FOLDER, KEYS, AdapterTrainee
 from tinsmith.train.rules import default_preference_rate
-from tinsmith.train.sequences import TokenSequence, batches, cut
+from tinsmith.train.steps import parts
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -144,7 +144,7 @@ class PreferenceTrainee(AdapterTrainee):
         """The mean loss, and the share that the network judges as the rows say."""
         import torch
 
-        from tinsmith.train.importance import recorded
+        from tinsmith.train.quantized.importance import recorded
 
         total, kept, count = 0.0, 0, 0
         with torch.no_grad(), recorded(self.network) as self.importance:

@@ -7,9 +7,9 @@ import random
 from typing import TYPE_CHECKING
 
 from tinsmith.errors import InputError
+from tinsmith.train.batches.sequences import TokenSequence, batches
 from tinsmith.train.methods import Method
 from tinsmith.train.methods.lora import FOLDER, KEYS, AdapterTrainee
-from tinsmith.train.sequences import TokenSequence, batches
 
 if TYPE_CHECKING:
     from tinsmith.train.job import Job

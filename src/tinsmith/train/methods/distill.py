@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING
 
 from tinsmith.data.readers import Example
 from tinsmith.errors import InputError
-from tinsmith.train import parts
+from tinsmith.train.batches.sequences import TokenSequence
 from tinsmith.train.events import Event
 from tinsmith.train.methods import Method
 from tinsmith.train.methods.lora import FOLDER, KEYS, AdapterTrainee
 from tinsmith.train.options import BASE_TEACHER
-from tinsmith.train.sequences import TokenSequence
+from tinsmith.train.steps import parts
 
 if TYPE_CHECKING:
     from torch import Tensor

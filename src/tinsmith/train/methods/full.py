@@ -9,7 +9,7 @@ from tinsmith.errors import UnsupportedError
 from tinsmith.train.methods import OPEN_TOKENS, Method
 from tinsmith.train.options import AUTO, EIGHT_BITS, TrainOptions
 from tinsmith.train.rules import default_full_rate, default_scratch_rate
-from tinsmith.train.trainee import BETAS, Trainee
+from tinsmith.train.steps.trainee import BETAS, Trainee
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from torch.optim import Optimizer
 
     from tinsmith.spec import Spec
+    from tinsmith.train.batches.sequences import TokenSequence
     from tinsmith.train.job import Job
-    from tinsmith.train.sequences import TokenSequence
 
 FOLDER = "trained"
 
@@ -44,7 +44,7 @@ class ModelTrainee(Trainee):
 
     def __init__(self, job: Job) -> None:
         from tinsmith.models import family
-        from tinsmith.train import devices, network
+        from tinsmith.train.model import devices, network
 
         self.spec = job.spec
         if any(name.experts for name in family.by_name(job.spec.family).tensors(job.spec.hyper)):
@@ -61,7 +61,7 @@ class ModelTrainee(Trainee):
     def optimizer(self, options: TrainOptions) -> Optimizer:
         if not in_8_bits(options, self.spec.parameters):
             return super().optimizer(options)
-        from tinsmith.train.eight_bit import AdamW8
+        from tinsmith.train.footprint.eight_bit import AdamW8
 
         self.note += "; the optimizer's moments in 8 bits"
         return AdamW8(self.parameters().values(), self.rate, BETAS, options.weight_decay)
@@ -69,7 +69,7 @@ class ModelTrainee(Trainee):
     def keep(self) -> None:
         from tinsmith import models
         from tinsmith.system.files import atomic_folder
-        from tinsmith.train import importance
+        from tinsmith.train.quantized import importance
 
         with atomic_folder(self.result, replaces=self.marker) as fresh:
             models.save_hf(self.trained(), fresh)
@@ -77,12 +77,12 @@ class ModelTrainee(Trainee):
 
     def stored(self, folder: Path) -> dict[str, Tensor]:
         from tinsmith import models
-        from tinsmith.train import network
+        from tinsmith.train.model import network
 
         spec = models.load(folder)
         held = network.weights(spec)
         if spec.vision:
-            from tinsmith.train import eyes
+            from tinsmith.train.sight import eyes
 
             held |= eyes.weights(spec.vision, f"model.{network.EYES}.")
         return {name: held[name] for name in self.parameters()}

@@ -20,13 +20,22 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from tinsmith.errors import InputError
 from tinsmith.tasks import by_name
+from tinsmith.train.batches.sequences import TokenSequence, cut
 from tinsmith.train.events import Event, Rolled
 from tinsmith.train.methods import Method, dpo
 from tinsmith.train.methods.lora import FOLDER, KEYS, AdapterTrainee
 from tinsmith.train.options import DAPO, DPO, DR_GRPO
-from tinsmith.train.policy import Pair, Policy, Rollout, advantages, bits, divergences, held, losses
+from tinsmith.train.reinforcement.policy import (
+    Pair,
+    Policy,
+    Rollout,
+    advantages,
+    bits,
+    divergences,
+    held,
+    losses,
+)
 from tinsmith.train.rules import default_policy_rate
-from tinsmith.train.sequences import TokenSequence, cut
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -112,8 +121,8 @@ class GrpoTrainee(AdapterTrainee):
     def prepare(self, tell: Callable[[Event], None]) -> None:
         import torch
 
-        from tinsmith.train.rewards import Reward
-        from tinsmith.train.rollouts import Sampler
+        from tinsmith.train.reinforcement.rewards import Reward
+        from tinsmith.train.reinforcement.rollouts import Sampler
 
         sampler = Sampler(self.spec, self.room, self.constraint, torch.get_num_threads())
         self.sampler = sampler

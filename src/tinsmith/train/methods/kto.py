@@ -8,8 +8,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from tinsmith.data.preferences import Preference, Rating
+from tinsmith.train.batches.sequences import TokenSequence
 from tinsmith.train.methods._preferences import Judged, PreferenceMethod, PreferenceTrainee
-from tinsmith.train.sequences import TokenSequence
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -8,11 +8,12 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING
 
 from tinsmith.errors import InputError
-from tinsmith.train import adapter, eyes_adapter
+from tinsmith.train.adapters import peft_folder
 from tinsmith.train.methods import OPEN_TOKENS, Method
+from tinsmith.train.model import eyes_adapter
 from tinsmith.train.options import LANGUAGE, RSLORA
 from tinsmith.train.rules import default_learning_rate
-from tinsmith.train.trainee import Trainee
+from tinsmith.train.steps.trainee import Trainee
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -21,9 +22,9 @@ if TYPE_CHECKING:
 
     from tinsmith.quant.presets import Mix
     from tinsmith.train.job import Job
-    from tinsmith.train.network import Network
+    from tinsmith.train.model.network import Network
     from tinsmith.train.options import TrainOptions
-    from tinsmith.train.rough import Rough
+    from tinsmith.train.quantized.rough import Rough
 
 FOLDER = "adapter"
 # Where the network's module that sees pictures lies within peft's wrapper.
@@ -74,12 +75,14 @@ class AdapterTrainee(Trainee):
     The mean of several is one more, exactly: all factors side by side, of so many times the rank, by which
     alpha is divided."""
 
-    marker = adapter.CONFIG
+    marker = peft_folder.CONFIG
     default_rate = staticmethod(default_learning_rate)
 
     def __init__(self, job: Job) -> None:
-        from tinsmith.train import devices, memory, network, start
-        from tinsmith.train.rough import Rough
+        from tinsmith.train.beginning import start
+        from tinsmith.train.footprint import memory
+        from tinsmith.train.model import devices, network
+        from tinsmith.train.quantized.rough import Rough
 
         spec, options = job.spec, job.options
         device = devices.choose(options.device)
@@ -138,7 +141,7 @@ class AdapterTrainee(Trainee):
             self.rough.used = _under("rough:", tensors)
 
     def renew(self, step: int) -> None:
-        from tinsmith.train import importance
+        from tinsmith.train.quantized import importance
 
         if self.rough is None:
             return
@@ -154,7 +157,7 @@ class AdapterTrainee(Trainee):
 
     def _make_rough(self, rough: Rough) -> None:
         """In every process, though the first alone validates."""
-        from tinsmith.train import together
+        from tinsmith.train.steps import together
 
         self.importance = together.from_first(self.importance)
         rough.renew(self.importance)
@@ -176,7 +179,7 @@ class AdapterTrainee(Trainee):
         from safetensors import SafetensorError
 
         from tinsmith.system.files import atomic_folder, write_text
-        from tinsmith.train import importance
+        from tinsmith.train.quantized import importance
 
         with atomic_folder(self.result, replaces=self.marker) as fresh:
             try:
@@ -188,17 +191,17 @@ class AdapterTrainee(Trainee):
                 raise InputError(
                     f"{self.result}: cannot write: {error}; free some space and run it again"
                 ) from error
-            _sort(fresh / adapter.CONFIG)
+            _sort(fresh / peft_folder.CONFIG)
             importance.save(fresh, self.importance)
             if self.template is not None:
-                write_text(fresh / adapter.TEMPLATE, self.template)
+                write_text(fresh / peft_folder.TEMPLATE, self.template)
             if self.base_sha256:
-                write_text(fresh / adapter.BASE, json.dumps({"sha256": self.base_sha256}) + "\n")
+                write_text(fresh / peft_folder.BASE, json.dumps({"sha256": self.base_sha256}) + "\n")
 
     def stored(self, folder: Path) -> dict[str, Tensor]:
         from safetensors.torch import load_file
 
-        held = load_file(folder / adapter.WEIGHTS)
+        held = load_file(folder / peft_folder.WEIGHTS)
         language = {f"{name.removesuffix('.weight')}.default.weight": value for name, value in held.items()}
         return language | eyes_adapter.stored(folder, EYES_PREFIX)
 

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 from tinsmith.compiler.adapter import planned_prefix
 from tinsmith.errors import InputError
+from tinsmith.train.adapters.prefix_bin import CONFIG, WEIGHTS
 from tinsmith.train.methods import Method
-from tinsmith.train.prefix_bin import CONFIG, WEIGHTS
 from tinsmith.train.rules import default_prefix_rate
-from tinsmith.train.trainee import Trainee
+from tinsmith.train.steps.trainee import Trainee
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -45,7 +45,7 @@ class PrefixTrainee(Trainee):
     marker = CONFIG
 
     def __init__(self, job: Job) -> None:
-        from tinsmith.train import devices, prefix
+        from tinsmith.train.model import devices, prefix
 
         if any(example.images for example in (*job.examples, *job.validation)):
             raise InputError('method = "prefix" learns of no pictures; take "lora", or leave out the pictures')
@@ -58,16 +58,16 @@ class PrefixTrainee(Trainee):
         from safetensors.torch import save as to_bytes
 
         from tinsmith.system.files import atomic_folder, atomic_write, write_text
-        from tinsmith.train import adapter
+        from tinsmith.train.adapters import peft_folder
 
         with atomic_folder(self.result, replaces=self.marker) as fresh:
             with atomic_write(fresh / WEIGHTS) as file:
                 file.write(to_bytes({name: value.detach() for name, value in self.parameters().items()}))
             write_text(fresh / CONFIG, json.dumps(self.config, indent=2) + "\n")
             if self.template is not None:
-                write_text(fresh / adapter.TEMPLATE, self.template)
+                write_text(fresh / peft_folder.TEMPLATE, self.template)
             if self.base_sha256:
-                write_text(fresh / adapter.BASE, json.dumps({"sha256": self.base_sha256}) + "\n")
+                write_text(fresh / peft_folder.BASE, json.dumps({"sha256": self.base_sha256}) + "\n")
 
     def stored(self, folder: Path) -> dict[str, Tensor]:
         from safetensors.torch import load_file

@@ -1,0 +1,123 @@
+"""A trained prefix as our own runtime has it stand before a conversation."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tinsmith import _core
+from tinsmith.compiler.adapter import compile_prefix
+from tinsmith.compiler.program import read_program
+from tinsmith.errors import FormatError, InputError
+from tinsmith.formats import safetensors
+from tinsmith.models.family import TensorName, by_name
+from tinsmith.system import reading
+from tinsmith.train.adapters import peft_folder
+
+if TYPE_CHECKING:
+    from tinsmith.formats.tin import Tin
+
+CONFIG, WEIGHTS = peft_folder.PREFIX_CONFIG, peft_folder.PREFIX_WEIGHTS
+KEYS, VALUES, CONVOLVED, RECURRENT = "keys", "values", "convolved", "recurrent"  # kinds of a layer's states
+
+
+def is_prefix(folder: Path) -> bool:
+    return (folder / CONFIG).exists()
+
+
+def compiled(folder: Path, tin: Tin, source: bytes) -> bytes:
+    """The prefix in a folder for the model in a tin, as compile_prefix gives it.
+
+    Raises InputError where it belongs to another base, FormatError where it is damaged.
+    """
+    config = reading.read_table(folder / CONFIG, FormatError)
+    facts = tin.facts("family", "hyper")
+    if config.get("family") != facts["family"]:
+        raise InputError(
+            f"{folder}: the prefix is of the family {config.get('family')}, the model of {facts['family']}; "
+            "give the one of its base"
+        )
+    family = by_name(facts["family"])
+    hyper = family.hyper_from_facts(facts["hyper"], tin.where)
+    names = {name.role: name for name in family.tensors(hyper)}
+    held = _Held(folder)
+    caches: list[bytes] = []
+    states: list[bytes] = []
+    for layer in range(hyper.layers):
+        role = f"layers.{layer}"
+        keys, values, convolved, recurrent = (
+            held.of(f"{layer}.{kind}", dimensions)
+            for kind, dimensions in ((KEYS, 3), (VALUES, 3), (CONVOLVED, 2), (RECURRENT, 3))
+        )
+        if keys is not None and values is not None:
+            caches.append(held.pair(layer, _turned(names.get(f"{role}.k"), keys), values))
+        if convolved is not None:
+            states.append(_tiled(_in_order(names.get(f"{role}.conv"), convolved).T[None]))
+        if recurrent is not None and f"{role}.skip" in names:  # [heads, columns, rows] in transformers
+            recurrent = recurrent.transpose(0, 2, 1)
+        if recurrent is not None:
+            states.append(_tiled(_in_order(names.get(f"{role}.beta"), recurrent)))
+    if held.left:
+        raise InputError(
+            f"{folder}: has {next(iter(held.left))}, which the model lacks; give the one of its base"
+        )
+    length = config.get("length")
+    if not isinstance(length, int) or length < 1:
+        raise FormatError(f"{folder / CONFIG}: length is {length!r}; it must be a number of tokens")
+    try:
+        return compile_prefix(length, caches, states, read_program(tin.entry("program.bin")), source)
+    except InputError as error:
+        raise InputError(f"{folder}: {error}") from error
+
+
+class _Held:
+    """The tensors of a prefix's folder. left: those that were not asked for."""
+
+    def __init__(self, folder: Path) -> None:
+        self._path = folder / WEIGHTS
+        self.left = safetensors.read(self._path)
+
+    def of(self, name: str, dimensions: int) -> Any:
+        """float32, or None where there is no such."""
+        import numpy as np
+
+        tensor = self.left.pop(name, None)
+        if tensor is None:
+            return None
+        if tensor.dtype != "F32" or len(tensor.shape) != dimensions:
+            raise FormatError(
+                f"{self._path}: {name} is {tensor.dtype} of shape {list(tensor.shape)}; it must be F32 with "
+                f"{dimensions} dimensions; train again"
+            )
+        return np.frombuffer(tensor.data, np.float32).reshape(tensor.shape)  # type: ignore[arg-type]
+
+    def pair(self, layer: int, keys: Any, values: Any) -> bytes:
+        import numpy as np
+
+        if keys.shape != values.shape:
+            raise FormatError(f"{self._path}: keys and values of layer {layer} differ in shape; train again")
+        return np.stack([keys, values], 1).tobytes()
+
+
+def _in_order(name: TensorName | None, state: Any) -> Any:
+    """A folder's channels or heads, the first dimension, in the order of the matrix's rows in the spec."""
+    order = peft_folder.spec_order(name) if name else None
+    return state if order is None or len(order[0]) != len(state) else state[order[0]]
+
+
+def _turned(name: TensorName | None, keys: Any) -> Any:
+    """Keys [heads, tokens, head_dim] of a folder, each in the order of its matrix's rows in the spec."""
+    heads, tokens, size = keys.shape
+    rows = _in_order(name, keys.transpose(0, 2, 1).reshape(heads * size, tokens))
+    return rows.reshape(heads, size, tokens).transpose(0, 2, 1)
+
+
+def _tiled(state: Any) -> bytes:
+    """[heads, rows, columns] as a session keeps it."""
+    import numpy as np
+
+    heads, rows, columns = state.shape
+    if columns % _core.TILE:
+        raise InputError(f"a state of {columns} columns; the model has whole tiles of {_core.TILE}")
+    tiles = state.reshape(heads, rows, columns // _core.TILE, _core.TILE)
+    return np.ascontiguousarray(tiles.transpose(0, 2, 1, 3)).tobytes()

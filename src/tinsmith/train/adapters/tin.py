@@ -1,0 +1,185 @@
+"""Adapters in a sealed file: each change writes a new one, whole."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from tinsmith import __version__, _core
+from tinsmith.chat import jinja_process
+from tinsmith.chat.chat_template import digest
+from tinsmith.compiler import selftest
+from tinsmith.compiler.adapter import own_rank
+from tinsmith.compiler.build import template_entries
+from tinsmith.compiler.unpack import words_of
+from tinsmith.errors import FormatError, InputError, RuntimeFault, UnsupportedError
+from tinsmith.formats import sbom, tin
+from tinsmith.formats.sbom import Bill
+from tinsmith.formats.tin import ADAPTERS, BILL, CONSTRAINT, Tin
+from tinsmith.quant.shipping import Extra
+from tinsmith.runtime.adapters import aligned, entry, folder
+from tinsmith.system.files import map_file
+from tinsmith.train.adapters import bin as adapter_bin
+from tinsmith.train.adapters import router_tin
+
+_NAME = re.compile(r"[A-Za-z0-9_+-][A-Za-z0-9._+-]*")
+
+
+def listed(file: str | Path) -> dict[str, dict[str, Any]]:
+    """What the file's manifest says of its adapters, by name."""
+    held: dict[str, dict[str, Any]] = Tin(file).manifest.get(ADAPTERS, {})
+    return held
+
+
+def own_ranks(file: str | Path) -> dict[str, int]:
+    """The ranks of the adapters that have factors, by name. What each takes of a session's adapter_rank, which
+    the manifest has, may be more."""
+    held = Tin(file)
+    return {
+        name: own_rank(held.entry(entry(name)), f"{file}: {name}")
+        for name, facts in listed(file).items()
+        if not facts.get("prefix")
+    }
+
+
+def add(
+    file: str | Path,
+    name: str,
+    source: str | Path,
+    out: str | Path,
+    format: str,
+    extra: Extra = Extra(),  # noqa: B008
+) -> None:
+    """Writes the tin `file` to `out` with one more adapter: a folder, in peft's format or of a prefix, a GGUF
+    file, or a compiled one.
+
+    format: of adapter_bin.FORMATS, for one that is not compiled. extra: what the adapter brings, as a tin has
+    it of its own model: entries (its constraint as tin.CONSTRAINT, LICENSES/…), facts (`constraint`, `sure`,
+    `metrics`, `license` …) and its bill of materials. The chat template is the one that it was trained under,
+    where it says so. Raises InputError for a name that is taken or can't be one, an adapter of another base,
+    and one that changes no logit of the self-test; FormatError for a damaged one.
+    """
+    known = listed(file)
+    _check_new(file, name, known)
+    source, held = Path(source), Tin(file)
+    trained = adapter_bin.is_source(source)
+    data = adapter_bin.compiled(source, held, format) if trained else bytes(map_file(source))
+    model = _core.Model(map_file(file))
+    try:
+        opened = _core.Adapter(model, aligned(data))
+    except RuntimeFault as fault:
+        kind = InputError if fault.status == "TIN_ERR_ARGUMENT" else FormatError
+        raise kind(f"{source}: {fault}") from fault
+    digests = selftest.of_adapter(model, opened)
+    if digests == [sealed for _, sealed in selftest.read(held.entry("selftest.bin"))]:
+        raise InputError(f"{source}: changes no logit of the model's self-test; it has learned nothing")
+    facts = {**opened.info(), "selftest": digests, **extra.manifest}
+    del facts["fingerprint"]
+    if not facts["prefix"]:
+        del facts["prefix"]
+    brought = dict(extra.entries)
+    if CONSTRAINT in brought:
+        try:
+            _core.Constraint(model, brought[CONSTRAINT])
+        except RuntimeFault as fault:
+            raise FormatError(f"{source}: {CONSTRAINT}: {fault}") from fault
+    if trained:
+        facts["sha256"] = adapter_bin.digest_of(source)
+        _bring_template(held, source, brought, facts)
+    entries = {entry(name): data, **{f"{folder(name)}{at}": content for at, content in brought.items()}}
+    if BILL in held.names:
+        bill = extra.bill or Bill(
+            name, __version__, license=facts.get("license"), metrics=facts.get("metrics", {})
+        )
+        bill = replace(bill, name=name, digest=hashlib.sha256(data).hexdigest())
+        entries[BILL] = sbom.with_adapter(bytes(held.entry(BILL)), bill)
+    tin.rewrite(file, out, entries, {ADAPTERS: {**known, name: facts}})
+
+
+def _bring_template(held: Tin, source: Path, entries: dict[str, bytes], facts: dict[str, Any]) -> None:
+    """Adds the chat template that the adapter in a folder was trained under, where it is not the file's own."""
+    template = adapter_bin.template(source)
+    if template is None:
+        return
+    facts["template"] = digest(template)
+    tokenizer, own = words_of(held)
+    if template == own:
+        return
+    try:
+        made, told = template_entries(tokenizer, template, source.name)
+    finally:
+        jinja_process.close()
+    if not made:
+        raise UnsupportedError(
+            f"{source}: the chat template that it was trained under can't be compiled for this base: "
+            f"{told['template_refused']}; take the template away and it is asked as the base is"
+        )
+    entries |= made
+    facts |= told
+
+
+def remove(file: str | Path, name: str, out: str | Path) -> None:
+    """Writes the tin `file` to `out` without that adapter, whose prompts its router then takes for none's.
+    Raises InputError where there is no such adapter."""
+    known = listed(file)
+    _check(file, name, known)
+    rest, held = {other: facts for other, facts in known.items() if other != name}, Tin(file)
+    bill = {BILL: sbom.without_adapter(bytes(held.entry(BILL)), name)} if BILL in held.names else {}
+    routed = router_tin.changed(file, lambda router: router.without(name))
+    gone = [*_moved(held, name, name), *routed.without]
+    tin.rewrite(file, out, bill | routed.entries, {ADAPTERS: rest, **routed.facts}, gone)
+
+
+def rename(file: str | Path, old: str, new: str, out: str | Path) -> None:
+    """Writes the tin `file` to `out` with that adapter under another name, in its router too."""
+    known = listed(file)
+    _check(file, old, known)
+    _check_new(file, new, known)
+    held = Tin(file)
+    facts = {new if name == old else name: told for name, told in known.items()}
+    moved = _moved(held, old, new)
+    entries = {at: bytes(held.entry(before)) for before, at in moved.items()}
+    if BILL in held.names:
+        entries[BILL] = sbom.rename_adapter(bytes(held.entry(BILL)), old, new)
+    routed = router_tin.changed(file, lambda router: router.renamed(old, new))
+    tin.rewrite(file, out, entries | routed.entries, {ADAPTERS: facts, **routed.facts}, list(moved))
+
+
+def _moved(held: Tin, old: str, new: str) -> dict[str, str]:
+    """What the entries of the adapter `old` are called when it is `new`, by what they are called now."""
+    beside = {
+        name: folder(new) + name.removeprefix(folder(old))
+        for name in held.names
+        if name.startswith(folder(old))
+    }
+    return {entry(old): entry(new), **beside}
+
+
+def check(file: str | Path, model: _core.Model) -> dict[str, list[str]]:
+    """By adapter, the digests of the self-test's logits under it, computed here and equal to those that it was
+    sealed with. Raises FormatError or RuntimeFault as selftest.check does."""
+    held, found = Tin(file), {}
+    for name, facts in listed(file).items():
+        opened = _core.Adapter(model, held.entry(entry(name)))
+        found[name] = selftest.of_adapter(model, opened)
+        if found[name] != facts.get("selftest"):
+            raise RuntimeFault(
+                "TIN_ERR_UNSUPPORTED",
+                f"{file}: the adapter {name} gives other logits by {model.info()['isa']} here than where it "
+                "was sealed; report this, with the processor's name",
+            )
+    return found
+
+
+def _check(file: str | Path, name: str, known: dict[str, Any]) -> None:
+    if name not in known:
+        raise InputError(f"{file}: has no adapter {name!r}; it has: {', '.join(known) or 'none'}")
+
+
+def _check_new(file: str | Path, name: str, known: dict[str, Any]) -> None:
+    if name in known or not _NAME.fullmatch(name):
+        why = "it is taken" if name in known else "give one of A-Z a-z 0-9 . _ + -"
+        raise InputError(f"{file}: an adapter can't be named {name!r}: {why}")

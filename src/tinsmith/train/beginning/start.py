@@ -1,0 +1,101 @@
+"""An adapter that training goes on from: whether it is of the recipe's kind, and its weights in the network."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tinsmith.errors import InputError
+from tinsmith.spec import Spec
+from tinsmith.train.adapters import peft_folder
+
+if TYPE_CHECKING:
+    from tinsmith.train.adapters.peft_folder import Factors
+    from tinsmith.train.model.network import Network
+    from tinsmith.train.options import TrainOptions
+
+
+def check(folder: Path, spec: Spec, tools: str | None = None) -> None:
+    """Raises InputError for an adapter of another base than the spec's source, FormatError for one that was
+    trained under another chat template than the spec's. tools: the text in the template that lists the tools,
+    which may have changed."""
+    peft_folder.read(folder, spec)
+    peft_folder.check_base(folder, peft_folder.base_digest(folder), spec.source)
+    _check_name(folder, spec)
+    trained, settled = peft_folder.template(folder), spec.chat_template
+    if tools and trained and settled:
+        before, _, after = settled.partition(tools)
+        if trained.startswith(before) and trained.endswith(after):
+            return
+    peft_folder.check_template(folder, settled)
+
+
+def _check_name(folder: Path, spec: Spec) -> None:
+    """Adapters that were trained elsewhere name the base as they like."""
+    trained = peft_folder.base_name(folder) if peft_folder.template(folder) is not None else None
+    given = spec.general.get("name")
+    if trained and isinstance(given, str) and trained != given:
+        raise InputError(
+            f"{folder}/{peft_folder.CONFIG}: base_model_name_or_path is {trained!r}, and the recipe's base is "
+            f"{given!r}; give the base that the adapter was trained on"
+        )
+
+
+def runs_in(folder: Path, options: TrainOptions) -> int:
+    """Of how many adapters of these options the one in the folder is the mean, as its rank says."""
+    count, rest = divmod(peft_folder.rank(folder), options.rank)
+    return count if count and not rest else 1
+
+
+def load(network: Network, spec: Spec, folder: Path, copies: int = 1) -> None:
+    """Gives the network's adapter the weights of the one in the folder; or of the mean of so many copies of it,
+    which computes the same with so many times the rank.
+
+    Raises InputError, naming the recipe's key, where that one adapts other layers, or has other ranks or scales
+    than the recipe's."""
+    import torch
+
+    given = peft_folder.read(folder, spec).factors
+    own, theirs = ({_layer(path) for path in paths} for paths in (_paths(network, spec), _names(given)))
+    if own != theirs or set(given) != set(network.linears):
+        raise InputError(
+            f"{folder}: adapts {', '.join(sorted(theirs))}, and by the recipe's [train] targets it would be "
+            f"{', '.join(sorted(own))}; state targets = {sorted(theirs)}".replace("'", '"')
+        )
+    with torch.no_grad():
+        for role, module in network.linears.items():
+            factors = given[role]
+            a, b = module.lora_A["default"].weight, module.lora_B["default"].weight
+            _check_layout(folder, factors, len(a) // copies, module.scaling["default"] * copies)
+            a.copy_(torch.from_numpy(factors.a).repeat(copies, 1))
+            b.copy_(torch.from_numpy(factors.b).repeat(1, copies))
+
+
+def _check_layout(folder: Path, factors: Factors, rank: int, scale: float) -> None:
+    layer, given = _layer(factors.name.hf), factors.a.shape[0]
+    if given != rank:
+        raise InputError(
+            f"{folder}: {layer} has rank {given}, and by the recipe's [train] rank and ranks it would be "
+            f"{rank}; state the ranks that the adapter has"
+        )
+    if abs(factors.scale - scale) > 1e-6 * scale:
+        raise InputError(
+            f"{folder}: the scale of {layer} is {factors.scale:g}, and by the recipe's [train] alpha and "
+            f"rank_scale it would be {scale:g}; state those that the adapter was trained with"
+        )
+
+
+def _names(factors: dict[str, Factors]) -> list[str]:
+    return [one.name.hf for one in factors.values()]
+
+
+def _paths(network: Network, spec: Spec) -> list[str]:
+    from tinsmith.models.family import by_name
+
+    names: dict[str, Any] = {name.role: name.hf for name in by_name(spec.family).tensors(spec.hyper)}
+    return [names[role] for role in network.linears]
+
+
+def _layer(path: str) -> str:
+    """The name that [train] targets has for a layer."""
+    return path.removesuffix(".weight").rpartition(".")[2]

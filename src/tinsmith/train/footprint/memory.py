@@ -1,0 +1,173 @@
+"""What training will hold at its peak, found before its first step, and what follows: whether the base stays in
+its blocks, which activations are computed again, whether batches are cut in parts, or that it can't be done
+here.
+
+Weights are held by then. Activations are found by a trial: the largest batch goes forward and back through the
+first layers, as many as there are kinds, while every allocation is recorded (room.py); the other layers need
+what their kind needs. What the trial leaves is thrown away.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import torch
+from torch import nn
+
+from tinsmith.errors import InputError
+from tinsmith.formats.weights import weight_format
+from tinsmith.spec import Spec
+from tinsmith.train.batches.sequences import cut
+from tinsmith.train.footprint import room
+from tinsmith.train.footprint.recompute import LEVELS, WORDS, is_recomputed, set_level
+from tinsmith.train.model.devices import CPU
+
+if TYPE_CHECKING:
+    from tinsmith.train.batches.sequences import TokenSequence
+    from tinsmith.train.model.network import Network
+
+_GB = 1e9
+# Of the memory that is free, what training may take: allocators waste some, and others are there.
+_SHARE = 0.95
+
+
+def keeps_packed(spec: Spec, keep: str, device: torch.device = CPU) -> tuple[bool, str]:
+    """Whether the base's matrices stay in their blocks, and why, in words ("" where there is nothing to say).
+
+    keep: what the recipe says, "auto", "packed" or "float". Raises InputError where there are no blocks.
+    """
+    formats = {tensor.format for tensor in spec.tensors.values() if tensor.rows > 1}
+    has_blocks = any(weight_format(format).block > 1 for format in formats)
+    if keep == "packed":
+        if not has_blocks:
+            known = ", ".join(sorted(formats))
+            raise InputError(
+                f'[base] keep = "packed": the base holds its weights as {known}, which are no blocks to keep; '
+                "give a quantized GGUF file (tinsmith quantize makes one), or leave keep out"
+            )
+        return True, "base kept packed, as given"
+    whole = room.of(device).total()
+    if keep == "float" or not has_blocks or whole is None:
+        return False, ""
+    floats, held = 4 * spec.parameters, sum(memoryview(one.data).nbytes for one in spec.tensors.values())
+    numbers = f"{floats / _GB:.1f} GB as floats, {held / _GB:.1f} GB packed, of {whole / _GB:.1f} GB memory"
+    return (True, f"base kept packed: {numbers}") if floats > whole / 2 else (False, "")
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """Bytes at the peak: held is what the process holds by now, optimizer what the steps keep between them,
+    activations the most that a step adds."""
+
+    held: int
+    optimizer: int
+    activations: int
+
+    @property
+    def peak(self) -> int:
+        return self.held + self.optimizer + self.activations
+
+    def __str__(self) -> str:
+        parts = (self.held, self.optimizer, self.activations)
+        held, optimizer, activations = (f"{part / _GB:.2f}" for part in parts)
+        return f"{self.peak / _GB:.2f} GB: {held} held, {optimizer} optimizer, {activations} activations"
+
+
+class Plan(NamedTuple):
+    """words: what was chosen, "" where it is plain that nothing is wanting; predicted: None there, and where
+    the system does not tell; part_tokens: of a part of a batch at most, None where batches stay whole."""
+
+    words: str
+    predicted: Prediction | None = None
+    part_tokens: int | None = None
+
+
+def plan(
+    network: Network,
+    batches: Sequence[Sequence[TokenSequence]],
+    shared: int,
+    keep_packed: bool,
+    more: int = 0,
+    splits: bool = False,
+) -> Plan:
+    """Sets which layers are computed again: as few as memory allows, but for a packed base, where memory is
+    dear, half of them in any case. Where all of them do not suffice, batches are cut.
+
+    batches: all there will be; shared: as Network.pack takes it; more: bytes of weights that are made later;
+    splits: whether a batch may be cut. Raises InputError where no choice suffices.
+    """
+    place, first = room.of(network.device), LEVELS[keep_packed]
+    held, free = place.held(), place.free()
+    set_level(network.trunk, first)
+    if held is None or free is None:
+        return Plan(WORDS[first] if keep_packed else "")
+    if not keep_packed and held < free / 8:
+        return Plan("")
+    place.give_back()
+    held = place.held() or held
+    largest = max(batches, key=_tokens)
+    for level in LEVELS[LEVELS.index(first) :]:
+        set_level(network.trunk, level)
+        predicted = predict(network, largest, shared, held + more)
+        if predicted.peak - held <= _SHARE * free:
+            return Plan(f"peak {predicted}; {WORDS[level]}", predicted)
+    limit = _tokens(largest)
+    while splits and len(largest) > 1:
+        limit = -(-limit // 2)
+        largest = max((part for batch in batches for part in cut(batch, limit, shared)), key=_tokens)
+        predicted = predict(network, largest, shared, held + more)
+        if predicted.peak - held <= _SHARE * free:
+            parts = f"batches in parts of {limit} tokens, whose gradients are added"
+            return Plan(f"peak {predicted}; {WORDS[level]}; {parts}", predicted, limit)
+    raise InputError(
+        f"training would take {predicted} (with {WORDS[level]}, {_tokens(largest)} tokens at once), and "
+        f"{free / _GB:.2f} GB more are free; lower batch_tokens or max_length, close other programs, give a "
+        "smaller base, or a GGUF base in fewer bits"
+    )
+
+
+def _tokens(batch: Sequence[TokenSequence]) -> int:
+    return sum(map(len, batch))
+
+
+def predict(network: Network, batch: Sequence[TokenSequence], shared: int, held: int) -> Prediction:
+    """held: the bytes that the process holds, all weights among them."""
+    states = 2 * sum(4 * value.numel() for value in network.parameters().values())
+    return Prediction(held, states, _activations(network, batch, shared))
+
+
+def _activations(network: Network, batch: Sequence[TokenSequence], shared: int) -> int:
+    trunk: Any = network.trunk
+    layers = list(trunk.layers)
+    kinds = [_kind(layer) for layer in layers]
+    first = max(kinds.index(kind) for kind in kinds) + 1
+    parameters = network.parameters().values()
+    trunk.layers = nn.ModuleList(layers[:first])
+    hooks, place = [], room.of(network.device)
+    cards = [network.device] if network.device.type == "cuda" else []
+    try:
+        with torch.random.fork_rng(cards), place.measured() as measure:
+            hooks += [layer.register_forward_pre_hook(measure.mark) for layer in layers[:first]]
+            hooks.append(layers[first - 1].register_forward_hook(measure.mark))
+            network.model.train()
+            losses, _ = network.answer_losses(network.pack(batch, shared))
+            losses.mean().backward()  # type: ignore[no-untyped-call]
+            del losses
+    finally:
+        for hook in hooks:
+            hook.remove()
+        trunk.layers = nn.ModuleList(layers)
+        for parameter in parameters:
+            parameter.grad = None
+        place.give_back()
+    kept = {kinds[k]: after - before for k, (before, after) in enumerate(pairwise(measure.levels))}
+    return int(measure.peak + sum(kept[kind] for kind in kinds[first:]))
+
+
+def _kind(layer: nn.Module) -> tuple[Any, ...]:
+    """Of layers alike in their modules and sizes, and in whether they are computed again."""
+    sizes = tuple((type(part).__name__, getattr(part, "out_features", 0)) for part in layer.modules())
+    return sizes, is_recomputed(layer)

@@ -1,0 +1,74 @@
+"""Attention over a packed row by torch's flex attention: one fused kernel, where torch compiles for the device.
+
+The mask is by blocks: a token sees the shared prefix and its own sequence, and blocks of other sequences are
+never computed (Dong et al., "Flex Attention", 2024).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache, lru_cache
+from importlib.util import find_spec
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn.attention.flex_attention import BlockMask, create_block_mask, flex_attention
+
+from tinsmith.train.batches.packing import Packing
+
+
+def is_for(device: torch.device) -> bool:
+    """Compiled, it is fast; written out, it makes every score of every pair."""
+    return device.type == "cuda" and find_spec("triton") is not None
+
+
+def attend(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    packing: Packing,
+    scaling: float,
+    window: int | None,
+    softcap: float | None,
+) -> Tensor:
+    """query [1, heads, width, dim], key and value [1, kv heads, width, dim] to [1, heads, width, dim].
+
+    window: the number of latest tokens, its own included, that a token sees; softcap: scores are bent to stay
+    within it.
+    """
+
+    def bend(score: Tensor, *_: Any) -> Tensor:
+        return score if softcap is None else softcap * torch.tanh(score / softcap)
+
+    run: Any = _compiled() if query.is_cuda else flex_attention
+    return run(  # type: ignore[no-any-return]
+        query,
+        key,
+        value,
+        score_mod=bend,
+        block_mask=_mask(packing, window),
+        scale=scaling,
+        enable_gqa=key.shape[1] < query.shape[1],
+    )
+
+
+@lru_cache(maxsize=2)  # every layer of a batch asks for the same one, or with windows for one of two
+def _mask(packing: Packing, window: int | None) -> BlockMask:
+    parts, positions, together = packing.parts, packing.positions[0], packing.together
+
+    def seen(batch: Tensor, head: Tensor, own: Tensor, other: Tensor) -> Tensor:
+        known = (other <= own) & ((parts[other] == 0) | (parts[other] == parts[own]))
+        if window is not None:
+            known = known & (positions[own] - positions[other] < window)
+        if together is None:
+            return known
+        return known | ((other >= together[own, 0]) & (other < together[own, 1]))
+
+    width = packing.tokens.shape[1]
+    return create_block_mask(seen, None, None, width, width, device=packing.tokens.device)
+
+
+@cache
+def _compiled() -> Callable[..., Any]:
+    return torch.compile(flex_attention, dynamic=True)

@@ -1,0 +1,1 @@
+"""The base in torch, with what is trained on it."""

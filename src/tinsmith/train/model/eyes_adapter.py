@@ -1,0 +1,106 @@
+"""LoRA on a vision half: low-rank factors beside the linear layers of its tower, its connector or both.
+
+They lie in a file of their own in the adapter's folder, by the roles of the graph's matrices, since what reads
+adapters of language models knows none of these layers; merging adds them to the vision half.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tinsmith.compiler.vision import graph_of, matrices_of, own_tensors
+from tinsmith.errors import FormatError
+from tinsmith.spec import Vision
+from tinsmith.train.adapters.peft_folder import CONFIG, VISION_WEIGHTS
+from tinsmith.train.tensors import from_float32, to_float32
+
+if TYPE_CHECKING:
+    import torch
+
+    from tinsmith.train.model.network import Network
+    from tinsmith.train.sight.eyes import Eyes
+
+TOWER, CONNECTOR = "tower", "connector"
+_FACTOR = "{}.lora_{}.weight"
+
+
+def install(eyes: Eyes, parts: Sequence[str], rank: int, alpha: float, dropout: float, rslora: bool) -> None:
+    """New factors beside the linear layers of these parts; A is drawn by torch's seed, B is 0."""
+    from peft import LoraConfig, inject_adapter_in_model
+
+    names = [role for role in eyes.matrices if _part_of(role) in parts]
+    if not names:
+        return
+    config = LoraConfig(r=rank, lora_alpha=alpha, lora_dropout=dropout, use_rslora=rslora, target_modules=names)
+    inject_adapter_in_model(config, eyes)
+
+
+def _part_of(role: str) -> str:
+    return CONNECTOR if role.startswith("connector.") else TOWER
+
+
+def weights(network: Network) -> dict[str, torch.Tensor]:
+    """Of a network's vision half, the factors by their modules' names; none where it has none."""
+    held = network.eyes.state_dict() if network.sees else {}
+    return {
+        name.replace(".default.weight", ".weight"): value.cpu().contiguous()
+        for name, value in held.items()
+        if ".lora_" in name
+    }
+
+
+def save(network: Network, folder: Path) -> None:
+    from safetensors.torch import save as to_bytes
+
+    found = weights(network)
+    if found:
+        (folder / VISION_WEIGHTS).write_bytes(to_bytes(found))
+
+
+def stored(folder: Path, prefix: str) -> dict[str, torch.Tensor]:
+    """What `save` wrote, by the parameters' names. prefix: of those."""
+    from safetensors.torch import load_file
+
+    path = folder / VISION_WEIGHTS
+    held = load_file(path) if path.exists() else {}
+    return {f"{prefix}{name.removesuffix('.weight')}.default.weight": value for name, value in held.items()}
+
+
+def merge(vision: Vision, folder: Path) -> Vision:
+    """The vision half with the folder's factors added: what they change is F32. Raises FormatError for a file
+    that is damaged or of another vision half."""
+    from safetensors import SafetensorError
+    from safetensors.numpy import load_file
+
+    path = folder / VISION_WEIGHTS
+    if not path.exists():
+        return vision
+    try:
+        held = load_file(path)
+    except SafetensorError as error:
+        raise FormatError(f"{path}: damaged: {error}; train the adapter again") from None
+    scale = _scale(json.loads((folder / CONFIG).read_text("utf-8")))
+    graph = graph_of(vision)[0]
+    roles = {name.rpartition(".lora_")[0] for name in held}
+    parts = {_part_of(role) for role in roles}
+    wanted = {role for role in matrices_of(graph) if _part_of(role) in parts}
+    if held.keys() != {_FACTOR.format(role, half) for role in wanted for half in "AB"}:
+        odd = min(roles ^ wanted, default=min(held))
+        raise FormatError(f"{path}: {odd} is not in both, or has not both factors; give the adapter's own base")
+    for role in wanted:
+        a, b = held[_FACTOR.format(role, "A")], held[_FACTOR.format(role, "B")]
+        weight = to_float32(graph.tensors[role])
+        if weight.shape != (len(b), a.shape[1]):
+            raise FormatError(f"{path}: {role} is of another size; give the adapter's own base")
+        graph.tensors[role] = from_float32(weight + scale * (b @ a))
+    return replace(vision, tensors=own_tensors(vision, graph.tensors))
+
+
+def _scale(config: dict[str, Any]) -> float:
+    rank, alpha = config["r"], config["lora_alpha"]
+    return float(alpha / (math.sqrt(rank) if config.get("use_rslora") else rank))

@@ -1,0 +1,432 @@
+"""The base model in torch with a LoRA adapter on it, computing no more than a loss on answers needs.
+
+Three things keep a step short. Sequences are packed into one row without padding, and the prefix that all
+prompts share is computed once a batch (batches/packing.py). The output head, the largest matrix of a tiny
+model, is applied to the positions that have a label. And where the processor multiplies bfloat16, weights and
+activations of the matrices are bfloat16, the residual stream float32.
+"""
+
+from __future__ import annotations
+
+import threading
+import warnings
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from tinsmith.errors import InputError
+from tinsmith.models import family
+from tinsmith.spec import Spec
+from tinsmith.train.batches.packing import Packing, pack, pad
+from tinsmith.train.batches.sequences import TokenSequence
+from tinsmith.train.layers import attention, fused, mixing
+from tinsmith.train.layers.blocks import Blocks, times_matrix, times_matrix_transposed
+from tinsmith.train.layers.head import AnswerLoss
+from tinsmith.train.model import halves, packed
+from tinsmith.train.model.devices import CPU, has_fast_bfloat16
+from tinsmith.train.options import TrainOptions
+from tinsmith.train.sight.images import ONE_BY_ONE
+from tinsmith.train.tensors import to_folder
+
+EYES = "eyes"  # the module of a trunk that sees pictures
+# Linear layers that are not adapted, by model type: peft refuses those whose kernels pass its layers by, and
+# llama.cpp takes no adapter of what is computed before the layers.
+_UNADAPTED = {"falcon_h1": {"out_proj"}, "gemma4_text": {"per_layer_model_projection"}}
+
+
+class _LoraLinear(torch.autograd.Function):
+    """x W^T + scale (x A^T) B^T with a frozen W, computed in W's type; A and B and their gradients are float32.
+
+    x [batch, rows, inputs], W [outputs, inputs], which may be in blocks, A [rank, inputs], B [outputs, rank].
+    peft's own module does the same in more passes over memory.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor | Blocks, a: Tensor, b: Tensor, scale: float) -> Tensor:
+        rows, a, b = x.flatten(0, -2).to(weight.dtype), a.to(weight.dtype), b.to(weight.dtype)
+        low = rows @ a.T
+        ctx.save_for_backward(rows, a, b, low)
+        ctx.weight, ctx.scale, ctx.dtype, ctx.shape = weight, scale, x.dtype, x.shape
+        return times_matrix(rows, weight).addmm_(low, b.T, alpha=scale).view(*x.shape[:-1], -1)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        rows, a, b, low = ctx.saved_tensors
+        out = gradients[0].flatten(0, -2).to(rows.dtype)
+        d_low = (out @ b) * ctx.scale
+        d_a = (d_low.T @ rows).float()
+        d_b = (low.T @ out).T.float() * ctx.scale
+        if not ctx.needs_input_grad[0]:
+            return None, None, d_a, d_b, None
+        return (
+            times_matrix_transposed(out, ctx.weight).addmm_(d_low, a).view(ctx.shape).to(ctx.dtype),
+            None,
+            d_a,
+            d_b,
+            None,
+        )
+
+
+@dataclass(frozen=True)
+class Network:
+    """model: peft's wrapper around transformers' model; what it trains is float32. linears: peft's modules, by
+    the role of the tensor that each adapts. packs: whether sequences may lie in one row; scale, cap: what
+    becomes of logits after the head."""
+
+    model: Any
+    trunk: nn.Module
+    head: Tensor | Blocks
+    linears: dict[str, Any]
+    packs: bool
+    scale: float
+    cap: float | None
+
+    @property
+    def device(self) -> torch.device:
+        return self.head.data.device
+
+    def pack(self, batch: Sequence[TokenSequence], shared: int) -> Packing:
+        """On the network's device. shared: the length of the prefix that the prompts have in common."""
+        looks = self.eyes.looks if self.sees else ONE_BY_ONE
+        return (pack(batch, shared, looks) if self.packs else pad(batch, looks)).to(self.device)
+
+    def answer_states(self, packing: Packing) -> Tensor:
+        """What the head is applied to at each labelled position; [labels, dim]."""
+        with quiet():
+            states = self.trunk(
+                **self.given(packing), position_ids=packing.rotary, use_cache=False, packing=packing
+            ).last_hidden_state
+        labelled: Tensor = states.flatten(0, 1).index_select(0, packing.labelled)
+        return labelled
+
+    @property
+    def sees(self) -> bool:
+        return hasattr(self.trunk, EYES)
+
+    @property
+    def eyes(self) -> Any:
+        """The vision half, which is part of the trunk."""
+        return self.trunk.get_submodule(EYES)
+
+    def given(self, packing: Packing) -> dict[str, Any]:
+        """The trunk's input: tokens, or where pictures are shown embeddings [rows, width, dim], with the
+        pictures' rows in the places of their tokens, and what its first layers take up of those rows' further
+        parts."""
+        if packing.seen is None:
+            return {"input_ids": packing.tokens}
+        model: Any = self.trunk
+        embeddings = model.get_input_embeddings()(packing.tokens)
+        rows, *deep = self.eyes.rows(packing.pictures).to(embeddings.dtype).split(embeddings.shape[-1], -1)
+        flat = embeddings.flatten(0, 1).index_put((packing.seen,), rows)
+        given: dict[str, Any] = {"inputs_embeds": flat.view_as(embeddings)}
+        if deep:  # which are added in the order of their places
+            places = torch.zeros_like(packing.tokens, dtype=torch.bool)
+            places.view(-1)[packing.seen] = True
+            order = packing.seen.argsort()
+            given |= {"visual_pos_masks": places, "deepstack_visual_embeds": [part[order] for part in deep]}
+        return given
+
+    def logits(self, states: Tensor) -> Tensor:
+        """What the head makes of states [rows, dim], float32 [rows, vocabulary]."""
+        logits = times_matrix(states.to(self.head.dtype), self.head).float() * self.scale
+        return logits if self.cap is None else self.cap * torch.tanh(logits / self.cap)
+
+    def answer_losses(self, packing: Packing, smoothing: float = 0.0) -> tuple[Tensor, Tensor]:
+        """Loss and likeliest token at each labelled position; [labels] each. smoothing: of labels, as
+        AnswerLoss has it."""
+        labelled = self.answer_states(packing)
+        losses, best = AnswerLoss.apply(  # type: ignore[no-untyped-call]
+            labelled, self.head, packing.targets, self.scale, self.cap, torch.is_grad_enabled(), smoothing
+        )
+        return losses, best
+
+    def parameters(self) -> dict[str, nn.Parameter]:
+        """What is trained, by name, in a fixed order."""
+        return {name: value for name, value in self.model.named_parameters() if value.requires_grad}
+
+
+@dataclass(frozen=True)
+class Whole(Network):
+    """A model all of whose weights are trained; model and trunk are transformers' own, and float32. Where the
+    processor multiplies bfloat16, its matrices are multiplied so."""
+
+    def answer_losses(self, packing: Packing, smoothing: float = 0.0) -> tuple[Tensor, Tensor]:
+        device = self.device
+        narrow: AbstractContextManager[Any] = nullcontext()
+        if has_fast_bfloat16(device):  # passes side by side must not share what they cast
+            narrow = torch.autocast(device.type, torch.bfloat16, cache_enabled=False)
+        with narrow:
+            logits = self.logits(self.answer_states(packing))
+        losses = nn.functional.cross_entropy(
+            logits, packing.targets, reduction="none", label_smoothing=smoothing
+        )
+        return losses, logits.detach().argmax(-1)
+
+
+def whole(spec: Spec, device: torch.device = CPU) -> Whole:
+    """The model with every weight to be trained."""
+    base = base_model(spec).to(device)
+    base.requires_grad_(True)
+    roles = {name.hf: name.role for name in family.by_name(spec.family).tensors(spec.hyper)}
+    head = base.get_output_embeddings()
+    linears = {
+        roles[f"{path}.weight"]: module
+        for path, module in base.named_modules()
+        if isinstance(module, nn.Linear) and module is not head
+    }
+    packs = mixing.install(base)
+    open_eyes(spec, base).requires_grad_(True)
+    return Whole(base, base.base_model, head.weight, linears, packs, *after_head(base.config))
+
+
+def open_eyes(spec: Spec, base: Any) -> nn.Module:
+    """Gives a model that has a vision half its tower and connector, frozen, as a module of its trunk; another
+    has an empty one."""
+    if spec.vision is None:
+        return nn.Module()
+    from tinsmith.train.sight.eyes import Eyes
+
+    eyes = Eyes(spec).to(next(base.parameters()).device)
+    base.base_model.add_module(EYES, eyes)
+    return eyes
+
+
+def after_head(config: Any) -> tuple[float, float | None]:
+    """What becomes of logits: their scale and their cap."""
+    return 1 / getattr(config, "logits_scaling", 1), getattr(config, "final_logit_softcapping", None)
+
+
+def build(
+    spec: Spec,
+    matrices: torch.dtype,
+    rank: int,
+    alpha: float,
+    dropout: float,
+    targets: Sequence[str] = (),
+    device: torch.device = CPU,
+    keep_packed: bool = False,
+    **more: Any,
+) -> Network:
+    """The base with a new adapter; A is drawn by torch's seed, B is 0.
+
+    targets: the linear layers to adapt, by the last part of their names in transformers ("q_proj"); none for
+    all but the head and the gates of one output, which choose and do not compute; keep_packed: the matrices
+    stay in the spec's blocks; more: of peft's LoraConfig. Raises InputError for a name that the family does not
+    have, and for a rank of a layer that is not adapted."""
+    base = base_model(spec, keep_packed=keep_packed).to(device)
+    wanted = _targets(spec.family, base, targets)
+    frozen = _frozen(base)
+    for name in wanted | frozen:
+        weight = packed.weight_of(base.get_submodule(name))
+        if isinstance(weight, Blocks):
+            weight.dtype = matrices
+        else:
+            weight.data = weight.data.to(matrices)
+    for name in more.get("rank_pattern", ()):
+        if name not in (adapted := {path.rpartition(".")[2] for path in wanted}):
+            raise InputError(f"[train] ranks: {name!r} is not adapted; {', '.join(sorted(adapted))} are")
+    others = _multiplies_elsewhere(base, wanted | frozen)
+    model = _adapted(base, wanted, r=rank, lora_alpha=alpha, lora_dropout=dropout, **more)
+    origin = spec.general.get("name")
+    model.peft_config["default"].base_model_name_or_path = origin if isinstance(origin, str) else ""
+    packs = mixing.install(base)
+    roles = {name.hf: name.role for name in family.by_name(spec.family).tensors(spec.hyper)}
+    linears = {}
+    for name in sorted(wanted):
+        module = base.get_submodule(name)
+        # A layer that is not adapted keeps its type, and takes no other.
+        module.forward = partial(_lora_forward, module, narrow=packs and not targets)
+        linears[roles[f"{name}.weight"]] = module
+    for name in frozen:
+        module = base.get_submodule(name)
+        module.forward = partial(_plain_forward, module)
+    if device.type == "cpu":
+        fused.install(base, matrices if packs and not (targets or others) else None)
+    open_eyes(spec, base)
+    head = packed.weight_of(base.get_output_embeddings())
+    if isinstance(head, Blocks):
+        head.dtype = matrices
+    else:
+        head = head.detach().to(matrices)
+    return Network(model, base.base_model, head, linears, packs, *after_head(base.config))
+
+
+def _multiplies_elsewhere(base: Any, wanted: set[str]) -> bool:
+    """Whether a layer has a matrix that is not adapted, and so takes float32 alone. Before peft's wrapper."""
+    others = (nn.Embedding, nn.Conv1d)
+    return any(
+        isinstance(module, packed.Experts)
+        or (
+            not (path in wanted or isinstance(module, others))
+            and any(one.ndim > 1 for one in module.parameters(recurse=False))
+        )
+        for path, module in base.named_modules()
+        if module is not base.get_output_embeddings()
+    )
+
+
+def _adapted(base: Any, wanted: set[str], **settings: Any) -> Any:
+    """peft's wrapper around the model, with LoRA on the wanted modules."""
+    from peft import LoraConfig, get_peft_model
+    from peft.tuners.lora import Linear
+
+    config = LoraConfig(
+        target_modules=sorted({name.rpartition(".")[2] for name in wanted}), task_type="CAUSAL_LM", **settings
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # peft asks transformers by an old name
+        model = get_peft_model(base, config)
+    adapted = {name for name, module in base.named_modules() if isinstance(module, Linear)}
+    assert adapted == wanted, adapted ^ wanted
+    return model
+
+
+def _frozen(base: Any) -> set[str]:
+    """The names of the linear layers that can't be adapted."""
+    unadapted = _UNADAPTED.get(base.config.model_type, set())
+    return {path for path, _ in base.named_modules() if path.rpartition(".")[2] in unadapted}
+
+
+def _targets(name: str, base: Any, chosen: Sequence[str]) -> set[str]:
+    """The names of the modules to adapt."""
+    head, frozen = base.get_output_embeddings(), _frozen(base)
+    linears = {
+        path: module
+        for path, module in base.named_modules()
+        if isinstance(module, nn.Linear) and module is not head and path not in frozen
+    }
+    known = sorted({path.rpartition(".")[2] for path in linears})
+    for one in chosen:
+        if one not in known:
+            raise InputError(f"[train] targets: {name} has no linear layer {one!r}; it has {', '.join(known)}")
+    if chosen:
+        return {path for path in linears if path.rpartition(".")[2] in chosen}
+    return {path for path, module in linears.items() if module.out_features > 1}
+
+
+def _plain_forward(module: Any, x: Tensor) -> Tensor:
+    weight = packed.weight_of(module)
+    return times_matrix(x.flatten(0, -2).to(weight.dtype), weight).view(*x.shape[:-1], -1)
+
+
+def _lora_forward(module: Any, x: Tensor, *, narrow: bool) -> Tensor:
+    """narrow: the result may stay in the weight's type; attention and feed-forward layers take either."""
+    weight, bias = packed.weight_of(module.base_layer), module.base_layer.bias
+    a, b = module.lora_A["default"].weight, module.lora_B["default"].weight
+    scale, dropout = module.scaling["default"], module.lora_dropout["default"]
+    if isinstance(dropout, nn.Dropout):
+        rows = x.to(weight.dtype)
+        low = dropout(rows) @ a.to(weight.dtype).T
+        out = torch.add(
+            times_matrix(rows.flatten(0, -2), weight).view(*x.shape[:-1], -1),
+            low @ b.to(weight.dtype).T,
+            alpha=scale,
+        )
+    else:
+        out = _LoraLinear.apply(x, weight, a, b, scale)  # type: ignore[no-untyped-call]
+    if bias is not None:
+        out = out + bias.to(out.dtype)
+    return out if narrow else out.to(x.dtype)
+
+
+def base_model(spec: Spec, attend: str = attention.NAME, keep_packed: bool = False) -> Any:
+    """transformers' model of the spec, frozen, every weight float32 but those that stay in blocks (packed.py).
+    attend: the name of its attention."""
+    attention.register()
+    config = _config(spec)
+    with quiet():
+        bare = _bare(config)
+        kept = packed.places(bare, spec) if keep_packed else []
+        kind = packed.hollow(type(bare), kept) if kept else type(bare)
+        model, report = kind.from_pretrained(
+            None,
+            config=config,
+            state_dict=weights(spec, {place.name.role for place in kept}),
+            attn_implementation=attend,
+            dtype=torch.float32,
+            output_loading_info=True,
+        )
+    wrong = {key: sorted(names) for key, names in report.items() if names}
+    if wrong:
+        raise RuntimeError(f"{spec.family}: transformers does not take the weights: {wrong}")
+    packed.fill(model, spec, kept)
+    model.requires_grad_(False)
+    return model
+
+
+def adapted(spec: Spec, options: TrainOptions) -> dict[str, tuple[int, int, int]]:
+    """Outputs, inputs and rank of the layers that an adapter is of, by role; no weight is read."""
+    with quiet():
+        base = _bare(_config(spec))
+    roles = {name.hf: name.role for name in family.by_name(spec.family).tensors(spec.hyper)}
+    shapes = {}
+    for path in sorted(_targets(spec.family, base, options.targets)):
+        layer, rank = base.get_submodule(path), options.ranks.get(path.rpartition(".")[2], options.rank)
+        shapes[roles[f"{path}.weight"]] = (layer.out_features, layer.in_features, rank)
+    return shapes
+
+
+def _bare(config: Any) -> Any:
+    """transformers' model, without weights."""
+    from transformers import AutoModelForCausalLM
+
+    halves.register()
+    with torch.device("meta"):
+        return AutoModelForCausalLM.from_config(config)
+
+
+def _config(spec: Spec) -> Any:
+    from transformers import AutoConfig
+
+    settings = family.by_name(spec.family).hyper_to_hf(spec.hyper)
+    # A family's own defaults of these may lie outside of the vocabulary.
+    settings |= {f"{key}_token_id": getattr(spec.tokenizer, key) for key in ("bos", "eos", "pad")}
+    try:
+        return AutoConfig.for_model(halves.model_type(spec, settings.pop("model_type")), **settings)
+    except ValueError as error:
+        text = " ".join(str(error).split())
+        raise InputError(f"{spec.family} needs a newer transformers, or another config: {text}") from None
+
+
+def weights(spec: Spec, elsewhere: Collection[str] = ()) -> dict[str, Tensor]:
+    """As a Hugging Face folder has them, float32; without those of the roles `elsewhere`."""
+    loaded: dict[str, Tensor] = {}
+    for name in family.by_name(spec.family).tensors(spec.hyper):
+        # A tensor that no folder has follows from the config, as the model's own tables do.
+        if name.hf and name.role not in elsewhere:
+            tensor = torch.from_numpy(to_folder(name, spec.tensors[name.role]))
+            loaded |= zip(name.folder_names, tensor if name.experts else [tensor], strict=True)
+    return loaded
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Without transformers' progress bars, and its advice to install faster kernels for GPUs; the last of
+    several threads puts back what the first one found."""
+    from transformers.utils import logging
+
+    with _quiet_lock:
+        if not _quiet:
+            _quiet[:] = logging.get_verbosity(), logging.is_progress_bar_enabled(), 0
+            logging.set_verbosity_error()
+            logging.disable_progress_bar()
+        _quiet[2] += 1
+    try:
+        yield
+    finally:
+        with _quiet_lock:
+            level, bars, _quiet[2] = *_quiet[:2], _quiet[2] - 1
+            if not _quiet[2]:
+                _quiet.clear()
+                logging.set_verbosity(level)
+                if bars:
+                    logging.enable_progress_bar()
+
+
+_quiet_lock = threading.Lock()
+_quiet: list[Any] = []  # the level, whether there were bars, and how many are within

@@ -1,0 +1,1 @@
+"""What training does for files whose weights are quantized."""

@@ -1,0 +1,94 @@
+"""How much each input column of a matrix matters: the mean square of what the answers' conversations put there.
+
+Quantization that weighs its errors so costs a small model far less than one that minimizes plain error.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tinsmith.errors import FormatError, InputError, MissingExtraError
+from tinsmith.system.files import atomic_write
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from tinsmith.train.batches.packing import Packing
+    from tinsmith.train.model.network import Network
+
+NAME = "importance.safetensors"  # in the adapter's folder
+
+
+@contextmanager
+def recorded(network: Network) -> Iterator[dict[str, Tensor]]:
+    """Records within the block; after it the dictionary holds, by role, mean squares, float32 [inputs]."""
+    squares: dict[str, Tensor] = {}
+    packings: list[Packing] = []
+
+    def begin(module: nn.Module, args: tuple[Any, ...], options: dict[str, Any]) -> None:
+        packings[:] = [options["packing"]]
+
+    counts: dict[str, int] = {}
+
+    def watch(role: str) -> Any:
+        def note(module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+            rows = packings[0].without_padding(inputs[0].detach()).float()
+            squares[role] = squares.get(role, rows.new_zeros(rows.shape[1])) + rows.square().sum(0)
+            counts[role] = counts.get(role, 0) + len(rows)
+
+        return note
+
+    hooks = [module.register_forward_pre_hook(watch(role)) for role, module in network.linears.items()]
+    hooks.append(network.trunk.register_forward_pre_hook(begin, with_kwargs=True))
+    means: dict[str, Tensor] = {}
+    try:
+        yield means
+    finally:
+        for hook in hooks:
+            hook.remove()
+    means.update({role: squares[role] / counts[role] for role in squares})
+
+
+def seen(network: Network, packings: Iterable[Packing]) -> dict[str, Tensor]:
+    """By role, mean squares in one pass over some batches, with the network as it is now."""
+    import torch
+
+    network.model.eval()
+    with torch.no_grad(), recorded(network) as means:
+        for packing in packings:
+            network.answer_states(packing)
+    return means
+
+
+def weights(means: dict[str, Tensor]) -> dict[str, bytes]:
+    """By role, the float32 weight of each input column, as quant.encoder takes it."""
+    return {role: mean.float().cpu().numpy().tobytes() for role, mean in means.items()}
+
+
+def save(folder: Path, means: dict[str, Tensor]) -> None:
+    from safetensors.torch import save as to_bytes
+
+    with atomic_write(folder / NAME) as file:
+        file.write(to_bytes(means))
+
+
+def load(adapter_dir: Path) -> dict[str, bytes]:
+    """What was saved, as `weights` gives it.
+
+    Raises InputError when the adapter's folder has none, FormatError when the file is damaged.
+    """
+    try:
+        from safetensors import SafetensorError
+        from safetensors.numpy import load_file
+    except ImportError:
+        raise MissingExtraError("safetensors", "train") from None
+    try:
+        arrays = load_file(Path(adapter_dir) / NAME)
+    except FileNotFoundError:
+        raise InputError(f"{adapter_dir}: holds no {NAME}; train the adapter again") from None
+    except SafetensorError as error:
+        raise FormatError(f"{adapter_dir}/{NAME}: damaged: {error}; train the adapter again") from None
+    return {role: array.astype("float32").tobytes() for role, array in arrays.items()}

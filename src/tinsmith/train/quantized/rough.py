@@ -1,0 +1,217 @@
+"""The frozen weights as the shipped file would hold them, so that an adapter learns to live with their errors.
+
+The error of a quantized file is not noise that averages out: it is the same for every token. Where training
+sees W + (Q(W + scale B A) - (W + scale B A)) in W's place, with the gradient passed straight
+through, the adapter moves to where the exact model and the quantized one are both right. The error is made anew
+from time to time, as A and B move on. Q is the encoder that the files are built by, tensor by tensor in the
+formats of the preset, and weighs errors by the inputs as they were seen last; what no adapter changes is rough
+too, the embedding and the output head among it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from tinsmith import quant
+from tinsmith.formats.weights import weight_format
+from tinsmith.models.family import TensorName, by_name
+from tinsmith.quant.convert import converted
+from tinsmith.spec import Spec
+from tinsmith.spec import Tensor as SpecTensor
+from tinsmith.train.adapters.peft_folder import Factors
+from tinsmith.train.layers.blocks import Blocks
+from tinsmith.train.merge import merged_tensor
+from tinsmith.train.model.network import Network
+from tinsmith.train.model.packed import weight_of
+from tinsmith.train.quantized import importance
+from tinsmith.train.tensors import to_folder
+
+if TYPE_CHECKING:
+    from tinsmith.quant.model import Feedback
+    from tinsmith.quant.presets import Mix
+
+_GROUP = 1 << 24  # weights that are float32 at once, encoded on all cores
+
+
+@dataclass
+class _Held:
+    """What the network computes with, its exact value and its rough one. columns: by role, where in dimension 1
+    a tensor lies that shares it with others."""
+
+    target: Tensor | Blocks
+    exact: Tensor | Blocks
+    rough: Tensor | Blocks | None = None
+    columns: dict[str, slice] = field(default_factory=dict)
+
+    def use(self, value: Tensor | Blocks | None) -> None:
+        if isinstance(self.target, Blocks):
+            assert isinstance(value, Blocks)
+            self.target.become(value)
+        else:
+            assert isinstance(value, Tensor)
+            self.target.data = value
+
+    def put(self, role: str, tensor: SpecTensor, name: TensorName, factors: Factors | None) -> None:
+        """The rough value is that of a tensor, without what the adapter will add."""
+        if isinstance(self.exact, Blocks):
+            less = None
+            if factors is not None:
+                b, a = (torch.from_numpy(part) for part in (factors.scale * factors.b, factors.a))
+                less = b.to(self.exact.data.device), a.to(self.exact.data.device)
+            self.rough = self.exact.replaced(tensor, less)
+            return
+        value = to_folder(name, tensor)
+        if factors is not None:
+            value -= factors.update().reshape(value.shape)
+        given = torch.from_numpy(value).to(self.exact)
+        if role not in self.columns:
+            self.rough = given
+            return
+        if self.rough is None:
+            self.rough = self.exact.clone()
+        assert isinstance(self.rough, Tensor)
+        self.rough[:, self.columns[role]] = given
+
+
+class Rough:
+    """preset: a preset's name or a mix, whose formats the file has; feedback: as quant.encoder takes it, where
+    the file is made with it.
+
+    used: what it was made of last, which a checkpoint keeps: by name, the adapter's factors and the mean
+    squares of inputs; is_made: whether there are rough weights."""
+
+    def __init__(
+        self, spec: Spec, network: Network, preset: str | Mix, feedback: Feedback | None = None
+    ) -> None:
+        # A preset chooses by whether inputs will be weighed, too.
+        self.encode = quant.encoder(spec, preset, None if feedback else {"": b""}, feedback=feedback)
+        self.spec, self.network = spec, network
+        formats = self.encode.formats
+        names = [name for name in by_name(spec.family).tensors(spec.hyper) if name.hf]
+        self.names = [name for name in names if formats.get(name.role, "F32") != "F32"]
+        every: dict[int, _Held] = {}
+        self.held: dict[str, list[_Held]] = {}
+        for name in self.names:
+            for target, columns in _targets(network, name, spec.hyper.tied):
+                known = target.copy() if isinstance(target, Blocks) else target.data
+                one = every.setdefault(id(target), _Held(target, known))
+                if columns is not None:
+                    one.columns[name.role] = columns
+                self.held.setdefault(name.role, []).append(one)
+        self.every = list(every.values())
+        self.used: dict[str, Tensor] = {}
+        self.is_made = False
+
+    @property
+    def size(self) -> int:
+        """Bytes that the rough weights take, about."""
+        total = 0
+        for name in self.names:
+            kind, count = weight_format(self.encode.formats[name.role]), name.all_rows * name.inputs
+            for one in self.held[name.role]:
+                is_packed = isinstance(one.exact, Blocks)
+                total += count // kind.block * kind.bytes if is_packed else count * one.exact.dtype.itemsize
+        return total
+
+    @torch.no_grad()
+    def renew(self, squares: Mapping[str, Tensor]) -> None:
+        """Quantizes the model as it is now. squares: of the inputs of what is adapted, by role."""
+        weighed = {} if self.encode.feedback else squares
+        self.used = {f"square:{role}": one.clone() for role, one in weighed.items()}
+        for role, module in self.network.linears.items():
+            for part, factor in (("a", module.lora_A), ("b", module.lora_B)):
+                self.used[f"{part}:{role}"] = factor["default"].weight.detach().cpu().clone()
+        self.make()
+
+    def make(self) -> None:
+        """Of what `used` holds."""
+        for name, tensor, factors in self.encoded():
+            for one in self.held[name.role]:
+                one.put(name.role, tensor, name, factors)
+        self.is_made = True
+
+    def encoded(self) -> Iterator[tuple[TensorName, SpecTensor, Factors | None]]:
+        """The tensors as the file would hold them, the adapted ones with what the adapter adds, which comes
+        with them; the others the first time only."""
+        squares = {
+            key.removeprefix("square:"): one for key, one in self.used.items() if key.startswith("square:")
+        }
+        encode = dataclasses.replace(self.encode, importance=importance.weights(squares))
+        linears = self.network.linears
+        wanted = [name for name in self.names if name.role in linears or not self.is_made]
+        for group in _groups(wanted):
+            factors = {name.role: self._factors(name) for name in group if name.role in linears}
+            merged = {
+                name.role: merged_tensor(name, self.spec.tensors[name.role], factors.get(name.role))
+                for name in group
+            }
+            exact = dataclasses.replace(self.spec, tensors=merged)
+            made = converted([encode.job(exact, name) for name in group])
+            for name, tensor in zip(group, made, strict=True):
+                yield name, tensor, factors.get(name.role)
+
+    def _factors(self, name: TensorName) -> Factors:
+        a, b = (self.used[f"{part}:{name.role}"].numpy() for part in "ab")
+        return Factors(name, a, b, self.network.linears[name.role].scaling["default"])
+
+    @contextmanager
+    def applied(self) -> Iterator[None]:
+        """Within the block the network computes with the rough weights."""
+        for one in self.every:
+            one.use(one.rough)
+        try:
+            yield
+        finally:
+            for one in self.every:
+                one.use(one.exact)
+
+
+def _targets(network: Network, name: TensorName, is_tied: bool) -> list[tuple[Tensor | Blocks, slice | None]]:
+    """What the network computes with where a tensor is meant, and the part that is this tensor's."""
+    if name.role in network.linears:
+        return [(weight_of(network.linears[name.role].base_layer), None)]
+    if name.role == "head":
+        return [(network.head, None)]
+    base: Any = network.model.get_base_model()
+    path = name.hf.removesuffix(".weight")
+    if name.experts:
+        return [_experts(base, path, name)]
+    module = base.get_submodule(path)
+    own = module.blocks if hasattr(module, "blocks") else module.weight
+    if name.role == "embed" and is_tied and own is not network.head:
+        return [(own, None), (network.head, None)]
+    return [(own, None)]
+
+
+def _experts(base: Any, path: str, name: TensorName) -> tuple[Tensor | Blocks, slice | None]:
+    """Of a mixture's routed experts: transformers holds gate and up of all as one, gate first."""
+    module, _, part = path.partition(".*.")
+    experts = base.get_submodule(module)
+    if hasattr(experts, part):
+        return getattr(experts, part), None
+    if isinstance(packed := getattr(experts, part.removesuffix("_proj"), None), Blocks):
+        return packed, None
+    first = name.rows if part == "up_proj" else 0
+    return experts.gate_up_proj, slice(first, first + name.rows)
+
+
+def _groups(names: Sequence[TensorName]) -> Iterator[list[TensorName]]:
+    """Neighbours of about _GROUP weights together."""
+    group: list[TensorName] = []
+    count = 0
+    for name in names:
+        size = name.all_rows * name.inputs
+        if group and count + size > _GROUP:
+            yield group
+            group, count = [], 0
+        group.append(name)
+        count += size
+    if group:
+        yield group

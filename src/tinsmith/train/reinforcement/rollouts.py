@@ -1,0 +1,140 @@
+"""Rollouts: answers that the policy of the moment draws, by our own runtime.
+
+The base is compiled once, and the adapter that is being trained is swapped in before each batch of answers.
+Where the base is of floats it is rounded to Q8_0, whose errors are of the size of those of the bfloat16 that
+torch multiplies in; one in blocks is taken as it is, for these are what torch computes with too.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from tinsmith import _core, quant
+from tinsmith.compiler import build_image
+from tinsmith.compiler.program import read_program
+from tinsmith.constraint import Constraint
+from tinsmith.errors import RuntimeFault
+from tinsmith.formats.weights import weight_format
+from tinsmith.models.family import by_name
+from tinsmith.runtime.adapters import aligned
+from tinsmith.runtime.generation import Sampling
+from tinsmith.runtime.many import generate_many
+from tinsmith.runtime.model import Model
+from tinsmith.runtime.scheduler import Asked
+from tinsmith.train.adapters import bin as adapter_bin
+from tinsmith.train.adapters.peft_folder import Factors
+
+if TYPE_CHECKING:
+    from tinsmith.spec import Spec
+    from tinsmith.train.model.network import Network
+
+FORMAT = "Q8_0"
+CONCURRENCY = 32
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """tokens: with the end that was chosen, where the answer ended; log_probability: of its choices, by the
+    runtime, before temperature."""
+
+    text: str
+    tokens: tuple[int, ...]
+    log_probability: float
+
+
+class Sampler:
+    """room: most tokens of an answer; constraint: what answers are held to, as compiled; threads: that
+    compute."""
+
+    def __init__(self, spec: Spec, room: int, constraint: Constraint | None, threads: int) -> None:
+        self.spec, self.room, self.constraint = spec, room, constraint
+        image = build_image(_compiled(spec))
+        self.model = Model(_core.Model(image), image, threads)
+        self.program = read_program(self.model.tin.entry("program.bin"))
+        self.names = {name.role: name for name in by_name(spec.family).tensors(spec.hyper)}
+        self.walking = threading.Lock()  # an automaton is at one place
+        self.walk = None if constraint is None else _core.Constraint(self.model.core, constraint.data)
+
+    def take(self, network: Network) -> None:
+        """Draws from the network's adapter as it is now."""
+        factors: Mapping[str, Factors] = {
+            role: Factors(
+                self.names[role],
+                module.lora_A["default"].weight.detach().cpu().numpy(),
+                module.lora_B["default"].weight.detach().cpu().numpy(),
+                module.scaling["default"],
+            )
+            for role, module in network.linears.items()
+        }
+        data = aligned(adapter_bin.packed(factors, self.program))
+        self.applied = ((_core.Adapter(self.model.core, data), 1.0),)
+
+    def draw(
+        self, prompts: Sequence[Sequence[int]], end: int, temperature: float = 0.0, seeds: Sequence[int] = ()
+    ) -> list[Drawn]:
+        """An answer a prompt. end: the token that ends one where nothing else could follow, so that none was
+        chosen; seeds: one a prompt, with a temperature."""
+        asked = [
+            Asked(
+                prompt,
+                self.applied,
+                self.constraint,
+                sure=temperature > 0,
+                max_tokens=self.room,
+                sampling=Sampling(temperature, seed=seed),
+            )
+            for prompt, seed in zip(prompts, seeds or [0] * len(prompts), strict=True)
+        ]
+        answers = generate_many(self.model, asked, CONCURRENCY)
+        return [
+            Drawn(
+                one.text,
+                (*one.token_ids, *((end if one.end is None else one.end,) if one.finish == "stop" else ())),
+                one.log_probability or 0.0,
+            )
+            for one in answers
+        ]
+
+    def choices(self, prompt: Sequence[int], answer: Sequence[int]) -> list[tuple[int, bytes]]:
+        """Where the constraint left a choice in an answer that it allows: the place, and which tokens it
+        allowed there, a bit each, least significant first. Any thread may ask."""
+        walk, found = self.walk, []
+        assert walk is not None
+        with self.walking:
+            walk.begin()
+            for place, token in enumerate(answer):
+                if walk.state() == _core.CONSTRAINT_MUST_END:
+                    break
+                mask = walk.mask(self.room - place)
+                is_only = int.from_bytes(mask, "little").bit_count() == 1
+                # The runtime cuts what must come as the tokenizer would, though shorter tokens could come too.
+                run = walk.forced([*prompt, *answer[:place]], self.room - place)
+                if not is_only and run[:1] != [token]:
+                    found.append((place, mask))
+                if place + 1 < len(answer):
+                    walk.accept(token)
+        return found
+
+    def allows(self, tokens: Sequence[int]) -> bool:
+        """Whether the constraint allows a text of these tokens."""
+        walk = self.walk
+        assert walk is not None
+        walk.begin()
+        try:
+            for token in tokens:
+                walk.accept(token)
+        except RuntimeFault as fault:
+            if fault.status != "TIN_ERR_ARGUMENT":
+                raise
+            return False
+        return walk.state() != _core.CONSTRAINT_OPEN
+
+
+def _compiled(spec: Spec) -> Spec:
+    """Without its chat template: prompts come as tokens."""
+    matrices = [tensor for tensor in spec.tensors.values() if tensor.rows > 1]
+    in_blocks = any(weight_format(tensor.format).block > 1 for tensor in matrices)
+    return replace(spec if in_blocks else quant.apply(spec, FORMAT), chat_template=None)

@@ -1,0 +1,1 @@
+"""One run, step by step: its loop, and what is kept of it."""

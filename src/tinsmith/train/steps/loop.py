@@ -1,0 +1,282 @@
+"""Training's loop: steps, validations and checkpoints, whatever it is that is trained."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator, Sequence, Sized
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from itertools import accumulate
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from tinsmith.errors import FormatError, InputError
+from tinsmith.system.memory import resident
+from tinsmith.train.events import Event, Point, Rolled, Started, Step, TrainResult, Validated
+from tinsmith.train.layers.sharing import side_by_side
+from tinsmith.train.model import devices
+from tinsmith.train.options import TrainOptions
+from tinsmith.train.steps import checkpoint, together
+from tinsmith.train.steps.trainee import Trainee
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+_STATE = "state:"  # before the names of what the trainee keeps
+
+
+@dataclass
+class _Progress:
+    """What a checkpoint holds besides tensors; all of it JSON."""
+
+    step: int = 0
+    tokens: int = 0
+    seconds: float = 0.0
+    worse: int = 0  # epochs since the best one
+    part_tokens: int | None = None
+    curve: list[tuple[int, float]] = field(default_factory=list)
+    validations: list[dict[str, Any]] = field(default_factory=list)
+    rollouts: list[dict[str, Any]] = field(default_factory=list)
+
+
+class Loop:
+    """One training run, resumable after a kill at any moment."""
+
+    def __init__(
+        self, trainee: Trainee, options: TrainOptions, out_dir: Path, on_event: Callable[[Event], None]
+    ) -> None:
+        self.trainee, self.options, self.out_dir, self.on_event = trainee, options, out_dir, on_event
+        self._lay_out()
+        self.parameters = trainee.parameters()
+        self.optimizer = trainee.optimizer(options)
+        self.note = trainee.note
+        averaged = self.parameters if options.average else {}
+        self.means = {name: value.detach().clone() for name, value in averaged.items()}
+        self.progress = _Progress(part_tokens=trainee.part_tokens)
+
+    def _lay_out(self) -> None:
+        self.epoch_ends = list(accumulate(map(len, self.trainee.epochs)))
+        self.plan = [batch for epoch in self.trainee.epochs for batch in epoch]
+        # Tokens up to each batch's end: a long plan is walked through once, not at every step.
+        self.token_ends = list(accumulate(sum(len(sequence) for sequence in batch) for batch in self.plan))
+
+    def finish(self) -> TrainResult:
+        """Goes on from the checkpoint, if there is one, to the end."""
+        self.trainee.check_sharing()
+        self._resume()
+        together.from_first(None)  # all have read the checkpoint before it is written again
+        progress = self.progress
+        self.on_event(Started(progress.step, len(self.plan), self.trainee.rate, self.note))
+        begun, first_tokens, before = time.monotonic(), progress.tokens, progress.seconds
+        while progress.step < len(self.plan) and not self._is_out_of_patience():
+            self._begin_epoch()
+            if progress.step % self.options.renew == 0:
+                self._renew()
+            batch = self.plan[progress.step]
+            loss = self._step(batch)
+            if not math.isfinite(loss):
+                raise self._astray(f"the loss is {loss}")
+            progress.tokens += sum(len(sequence) for sequence in batch)
+            progress.seconds = before + time.monotonic() - begun
+            self._tell_step(loss, (progress.tokens - first_tokens) / (time.monotonic() - begun))
+            if progress.step in self.epoch_ends:
+                self._validate()
+                progress.seconds = before + time.monotonic() - begun
+        if together.number() == 0:
+            self._checkpoint_path().unlink(missing_ok=True)
+        return TrainResult(
+            folder=self.trainee.result,
+            learning_rate=self.trainee.rate,
+            note=self.note,
+            steps=progress.step,
+            tokens=progress.tokens,
+            seconds=progress.seconds,
+            curve=progress.curve,
+            validations=[Validated(**row) for row in progress.validations],
+            rollouts=[Rolled(**row) for row in progress.rollouts],
+        )
+
+    def _begin_epoch(self) -> None:
+        """At an epoch's first step, settles its batches."""
+        step = self.progress.step
+        if step and step not in self.epoch_ends:
+            return
+        event = self.trainee.begin(sum(step >= end for end in self.epoch_ends))
+        if event:
+            self._lay_out()
+            self.on_event(event)
+
+    def _renew(self) -> None:
+        """A checkpoint, and what is made anew with it."""
+        if not all(bool(value.isfinite().all()) for value in self.parameters.values()):
+            raise self._astray("weights are infinite or no numbers")
+        self._save()
+        try:
+            self.trainee.renew(self.progress.step)
+        except FormatError as error:
+            if self.progress.step == 0:
+                raise  # the base's own weights
+            raise self._astray(str(error)) from error
+
+    def _astray(self, what: str) -> InputError:
+        return InputError(
+            f"training went astray at step {self.progress.step} of {len(self.plan)}: {what}; give a "
+            f'learning_rate below {self.trainee.rate:g}, or "search"'
+        )
+
+    def points(self) -> list[Point]:
+        """The curve of the planned steps so far that did not lead astray."""
+        curve = self.progress.curve[: len(self.plan)]
+        return [Point(step, loss) for step, loss in curve if math.isfinite(loss)]
+
+    def _step(self, batch: Sequence[Sized]) -> float:
+        progress = self.progress
+        self.trainee.network.model.train()
+        rate = self.trainee.rate * self._schedule(progress.step)
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        loss = self._backward(self.trainee.items(batch, progress.step))
+        torch.nn.utils.clip_grad_norm_(self.parameters.values(), self.options.clip)
+        self.optimizer.step()
+        self.optimizer.zero_grad()
+        self._average()
+        progress.step += 1
+        progress.curve.append((progress.step, loss))
+        if rolled := self.trainee.watched(progress.step):
+            progress.rollouts.append(asdict(rolled))
+            self.on_event(rolled)
+        return loss
+
+    def _backward(self, batch: Sequence[Sized]) -> float:
+        """The batch's loss, its gradients left with the parameters: of several processes each takes a part, and
+        cuts it where memory asks for that."""
+        trainee, loss, parameters = self.trainee, 0.0, list(self.parameters.values())
+
+        def pass_of(share: Sequence[Sized]) -> tuple[float, Sequence[Tensor | None]]:
+            own = trainee.loss(share)
+            if len(share) < len(batch):
+                own = own * (trainee.weight(share) / trainee.weight(batch))
+            return own.item(), torch.autograd.grad(own, parameters, allow_unused=True)
+
+        for part in trainee.parts(together.share(batch)):
+            with trainee.around(self.progress.step):
+                passes = side_by_side(trainee.shares(part), pass_of)
+            for own, gradients in passes:  # in order, so that sums are rounded alike
+                loss += own
+                for parameter, gradient in zip(parameters, gradients, strict=True):
+                    if gradient is not None:
+                        held = parameter.grad
+                        # The optimizer takes a gradient's memory as it lies.
+                        parameter.grad = gradient.contiguous() if held is None else held.add_(gradient)
+        return together.add(self.parameters, loss)
+
+    @torch.no_grad()
+    def _average(self) -> None:
+        """Moves the means: of all steps at first, later of about as many as the options say (an exponential
+        mean of the weights, Polyak and Juditsky's averaging with a bounded memory)."""
+        span = min(self.progress.step + 1, max(1.0, self.options.average * len(self.plan)))
+        for name, mean in self.means.items():
+            mean.lerp_(self.parameters[name], 1 / span)
+
+    @contextmanager
+    def _averaged(self) -> Iterator[None]:
+        """Within the block the network has the mean weights."""
+        latest = {name: self.parameters[name].data for name in self.means}
+        for name, mean in self.means.items():
+            self.parameters[name].data = mean
+        try:
+            yield
+        finally:
+            for name, value in latest.items():
+                self.parameters[name].data = value
+
+    def _schedule(self, step: int) -> float:
+        """The share of the learning rate: a linear rise, then half a cosine down to the floor."""
+        steps, floor = len(self.plan), self.options.floor
+        rise = max(1, round(self.options.warmup * steps))
+        if step < rise:
+            return (step + 1) / rise
+        return floor + (1 - floor) * 0.5 * (1 + math.cos(math.pi * (step - rise) / max(1, steps - rise)))
+
+    def _tell_step(self, loss: float, speed: float) -> None:
+        step, steps = self.progress.step, len(self.plan)
+        left = (self.token_ends[-1] - self.token_ends[step - 1]) / speed
+        epoch = 1 + sum(step > end for end in self.epoch_ends)
+        rate = self.trainee.rate * self._schedule(step - 1)
+        self.on_event(Step(step, steps, epoch, loss, rate, speed, left, resident()))
+
+    def _validate(self) -> None:
+        """Keeps what is the best: by exact answers, then by loss; as the latest step left it, or averaged."""
+        self.trainee.network.model.eval()
+        self.progress.worse += 1
+        self._compare(averaged=False)
+        if self.means:
+            latest = self.trainee.importance
+            with self._averaged():
+                self._compare(averaged=True)
+            self.trainee.importance = latest  # training goes on from the latest weights
+
+    def _compare(self, *, averaged: bool) -> None:
+        progress = self.progress
+        self.trainee.before_validation()
+        loss, exact = together.from_first(self.trainee.validate() if together.number() == 0 else (0.0, 0.0))
+        earlier = [(row["exact"], -row["loss"]) for row in progress.validations]
+        is_best = all((exact, -loss) > one for one in earlier)
+        epoch = self.epoch_ends.index(progress.step) + 1
+        event = Validated(epoch, progress.step, loss, exact, is_best, averaged, self.trainee.text_loss)
+        progress.validations.append(asdict(event))
+        if is_best:
+            progress.worse = 0
+            if together.number() == 0:
+                self.trainee.keep()
+        self.on_event(event)
+
+    def _is_out_of_patience(self) -> bool:
+        return 0 < self.options.patience <= self.progress.worse
+
+    def _checkpoint_path(self) -> Path:
+        return self.out_dir / checkpoint.NAME
+
+    def _save(self) -> None:
+        if together.number():
+            return
+        tensors: dict[str, Tensor] = {f"weight:{name}": value for name, value in self.parameters.items()}
+        tensors |= {f"mean:{name}": value for name, value in self.means.items()}
+        tensors |= checkpoint.optimizer_tensors(self.optimizer, list(self.parameters))
+        tensors |= devices.random_tensors(self.trainee.network.device)
+        tensors |= {f"{_STATE}{name}": value for name, value in self.trainee.state().items()}
+        checkpoint.save(
+            self._checkpoint_path(),
+            tensors,
+            {"digest": self.trainee.digest, "chosen": self.trainee.chosen, **asdict(self.progress)},
+        )
+
+    def _resume(self) -> None:
+        trainee = self.trainee
+        trainee.prepare(self.on_event)  # of the weights that training starts from
+        saved = checkpoint.load(self._checkpoint_path())
+        if saved is None or saved[1].pop("digest", None) != trainee.digest:
+            return
+        tensors, state = saved
+        with torch.no_grad():
+            for name, parameter in self.parameters.items():
+                parameter.copy_(tensors[f"weight:{name}"])
+            for name, mean in self.means.items():
+                mean.copy_(tensors[f"mean:{name}"])
+        checkpoint.restore_optimizer(self.optimizer, list(self.parameters), tensors)
+        devices.restore_random(self.trainee.network.device, tensors)
+        kept = {name: value for name, value in tensors.items() if name.startswith(_STATE)}
+        self.trainee.restore({name.removeprefix(_STATE): value for name, value in kept.items()})
+        if chosen := state.pop("chosen"):
+            self.trainee.choose(chosen)
+            self._lay_out()
+        self.progress = _Progress(**state)
+        # Sums of other parts are rounded otherwise: what was begun is gone on with, unless there is less
+        # memory.
+        limits = [limit for limit in (trainee.part_tokens, self.progress.part_tokens) if limit]
+        trainee.part_tokens = self.progress.part_tokens = min(limits, default=None)
+        self.progress.curve = [(step, loss) for step, loss in state["curve"]]
+        self.note += f"; resumed at step {self.progress.step} of {len(self.plan)}"

@@ -1,0 +1,126 @@
+"""Several processes that train one model: each takes a part of every batch, and the gradients are added.
+
+The processes are started by `accelerate launch` or `torchrun`. Each holds the whole model. The first one alone
+writes files and speaks; the others are told when there is something to train.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, TypeVar
+
+from tinsmith.errors import UnsupportedError
+
+if TYPE_CHECKING:
+    from torch import nn
+
+Item = TypeVar("Item")
+Value = TypeVar("Value")
+
+# What accelerate's config may ask for, by the variable that says so, and what it is called.
+_REFUSED = {
+    "ACCELERATE_USE_FSDP": "FSDP",
+    "ACCELERATE_USE_DEEPSPEED": "DeepSpeed",
+    "ACCELERATE_USE_MEGATRON_LM": "Megatron-LM",
+    "ACCELERATE_USE_PARALLELISM_CONFIG": "tensor, context or sequence parallelism",
+    "ACCELERATE_USE_TP": "tensor parallelism",
+}
+
+
+_joined = False
+_called = False
+
+
+def count() -> int:
+    """How many processes train together."""
+    return int(os.environ["WORLD_SIZE"]) if _joined else 1
+
+
+def number() -> int:
+    """Which of them this one is; 0 is the one that writes."""
+    return int(os.environ["RANK"]) if _joined else 0
+
+
+def join(device: str) -> None:
+    """Meets the other processes, if a launcher started several; device: as a recipe has it. Raises
+    UnsupportedError for what accelerate's config asks for and is not supported."""
+    global _joined
+    if "RANK" not in os.environ or os.environ.get("WORLD_SIZE", "1") == "1":
+        return
+    for key, name in _REFUSED.items():
+        if os.environ.get(key, "false").lower() in ("1", "true"):
+            raise UnsupportedError(
+                f"accelerate's config asks for {name}; several processes train data parallel, each with the "
+                "whole model; choose that in the config"
+            )
+    precision = os.environ.get("ACCELERATE_MIXED_PRECISION", "no")
+    if precision != "no":
+        raise UnsupportedError(
+            f'accelerate\'s config asks for mixed precision "{precision}"; the types follow from the device; '
+            'state "no" in the config'
+        )
+    from accelerate import PartialState
+
+    from tinsmith.train.model import devices
+
+    PartialState(cpu=devices.choose(device).type == "cpu")
+    _joined = True
+
+
+def from_first(value: Value) -> Value:
+    """The first process's value, in all of them: what it decides, all do."""
+    if count() == 1:
+        return value
+    from accelerate.utils import broadcast_object_list
+
+    held = [value]
+    broadcast_object_list(held, from_process=0)
+    return held[0]
+
+
+def share(batch: Sequence[Item]) -> Sequence[Item]:
+    """This process's part of a batch; none of a batch of fewer items than processes, perhaps."""
+    return batch[number() :: count()]
+
+
+def add(parameters: Mapping[str, nn.Parameter], loss: float) -> float:
+    """Makes every process's gradients the sum of all; the sum of the losses."""
+    if count() == 1:
+        return loss
+    import torch
+
+    values = list(parameters.values())
+    own = [torch.zeros_like(value) if value.grad is None else value.grad for value in values]
+    every = torch.cat([*(gradient.flatten() for gradient in own), own[0].new_tensor([loss])])
+    torch.distributed.all_reduce(every)
+    begin = 0
+    for value in values:
+        value.grad = every[begin : begin + value.numel()].view_as(value)
+        begin += value.numel()
+    return float(every[-1])
+
+
+def call() -> None:
+    """From the first process: there is something to train."""
+    global _called
+    _called = True
+    from_first(True)
+
+
+def is_called() -> bool:
+    """In another process: waits for that; False where the first one has ended without."""
+    return from_first(False)
+
+
+def leave() -> None:
+    """Ends what `join` began, and the others' waiting."""
+    global _joined
+    if not _joined:
+        return
+    if number() == 0 and not _called:
+        from_first(False)
+    from accelerate import PartialState
+
+    PartialState().destroy_process_group()
+    _joined = False

@@ -1,0 +1,287 @@
+"""What a loop trains: a network, the batches that it walks through, their loss, and where the best is kept."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence, Sized
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from functools import partial
+from statistics import fmean
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from tinsmith.errors import UnsupportedError
+from tinsmith.tasks import by_name
+from tinsmith.train.batches.replay import Replay
+from tinsmith.train.batches.sequences import TokenSequence, batches, cut, shared_prefix
+from tinsmith.train.events import Replayed, Rolled
+from tinsmith.train.steps import together
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from torch import Tensor, nn
+    from torch.optim import Optimizer
+
+    from tinsmith.train.events import Event
+    from tinsmith.train.job import Job
+    from tinsmith.train.model.network import Network
+    from tinsmith.train.options import TrainOptions
+    from tinsmith.train.rules import Rule
+
+
+BETAS = 0.9, 0.99  # of AdamW
+SHARE = 256  # tokens that are enough for a thread: with fewer, products are slow
+
+
+@dataclass(frozen=True)
+class Graded:
+    """loss: a mean over the answer's tokens that are learned; right: whether each of them is the likeliest."""
+
+    sequence: TokenSequence
+    loss: float
+    right: bool
+
+
+class Trainee(ABC):
+    """A network that learns sequences' answers by their cross entropy, or what a subclass plans otherwise.
+
+    epochs: batches in order, by epoch, of whatever has a length in tokens; learned: every sequence that an
+    epoch of this run, or of another of its job, may have; validation: batches; rate, note: the highest
+    learning rate, and how it was chosen; digest: of all that decides how the run goes: a checkpoint of
+    another run is not taken up; result: the folder that `keep` writes the best to; importance: mean squares
+    of the layers' inputs in the latest validation, by role; text_loss: of plain text in it, where some is
+    held out; marker: the file by which such a folder is known; part_tokens: of what goes through the
+    network at once, where memory asks for less than a batch; replay: of what was learned before, None where
+    nothing was; chosen: what it chose for the epochs that have begun, which a checkpoint keeps."""
+
+    marker: ClassVar[str]
+    epochs: Sequence[Sequence[Sequence[Sized]]]
+    validation: Sequence[Any]
+    digest: str
+    text_loss: float | None = None
+    part_tokens: int | None = None
+    replay: Replay | None = None
+
+    def __init__(self, job: Job, network: Network, result: Path, rule: Rule) -> None:
+        """rule: what the learning rate is where none is stated."""
+        self.network, self.result = network, result
+        self.importance: dict[str, Tensor] = {}
+        self.smoothing = job.options.label_smoothing
+        self.draws = bool(job.options.noise or job.options.dropout)
+        if job.options.noise:
+            from tinsmith.train.model import noise
+
+            noise.install(network, job.options.noise)
+        self.chosen: list[list[int]] = []
+        self.note = ""
+        self.plan(job)
+        steps = sum(map(len, self.epochs))
+        self.rate, chosen = job.options.rate(rule(job.spec.parameters, steps))
+        self.note = chosen + self.note
+
+    def sequences(self, job: Job) -> list[TokenSequence]:
+        """What is learned in each epoch, the job's variants aside."""
+        return job.tokenization()(job.examples)
+
+    def plan(self, job: Job) -> None:
+        """Settles epochs, validation and digest."""
+        options, sequences = job.options, self.sequences(job)
+        tokenize = job.tokenization()
+        validation = tokenize(job.validation)
+        variants = [tokenize.fitting(made) for made in job.variants]
+        known = tokenize.learned(job.known)
+        replayed = [sequence for _, sequence in known]
+        self.learned = [*sequences, *(sequence for made in variants for sequence in made), *replayed]
+        self.shared = self.sharing(options, [*self.learned, *validation])
+        self.validation = batches(validation, options.batch_tokens, self.shared, 0, 0)
+        self.batched = partial(
+            batches, batch_tokens=options.batch_tokens, shared=self.shared, seed=options.run_seed
+        )
+        before = options.offset * options.epochs  # what other runs see of them
+        self.lessons = [
+            [*sequences, *(variants[(before + epoch) % len(variants)] if variants else ())]
+            for epoch in range(options.epochs)
+        ]
+        if known:
+            labels = [by_name(options.task).label(example.output) for example, _ in known]
+            self.replay = Replay(replayed, labels, options.replay, options.run_seed)
+        self.epochs = [self.epoch(number) for number in range(options.epochs)]
+        self.digest = job.digest(sequences, validation, *variants, *([replayed] if known else ()))
+
+    def epoch(self, number: int) -> list[list[TokenSequence]]:
+        """An epoch's batches. What is replayed, where it is not chosen yet, is any."""
+        lesson = self.lessons[number]
+        if self.replay:
+            begun = number < len(self.chosen)
+            places = self.chosen[number] if begun else self.replay.choose(number, len(lesson))
+            lesson = [*lesson, *(self.replay.sequences[place] for place in places)]
+        return self.batched(lesson, epoch=number)
+
+    def sharing(self, options: TrainOptions, every: Sequence[TokenSequence]) -> int:
+        """How many tokens the sequences begin with that are computed once for a batch: none where each sequence
+        has noise of its own."""
+        return len(shared_prefix(every)) if self.network.packs and not options.noise else 0
+
+    def parameters(self) -> dict[str, nn.Parameter]:
+        """What is trained, by name, in a fixed order."""
+        return self.network.parameters()
+
+    def optimizer(self, options: TrainOptions) -> Optimizer:
+        """AdamW over the parameters, in their order."""
+        import torch
+
+        parameters, decay = self.parameters().values(), options.weight_decay
+        return torch.optim.AdamW(parameters, self.rate, betas=BETAS, weight_decay=decay, fused=True)
+
+    def prepare(self, tell: Callable[[Event], None]) -> None:
+        """Before the first step, with the weights that training starts from: makes what takes a while."""
+        if self.replay:
+            self.replay.first = self.sample_losses(self.replay)
+
+    def begin(self, number: int) -> Replayed | None:
+        """Before the first step of an epoch: settles what is replayed in it."""
+        if self.replay is None or number < len(self.chosen):
+            return None
+        rises = self.replay.rises(self.sample_losses(self.replay)) if number else []
+        places = self.replay.choose(number, len(self.lessons[number]), rises)
+        self.choose([*self.chosen, places])
+        return Replayed(number + 1, len(places), len(self.replay.sequences), fmean(rises or [0.0]))
+
+    def choose(self, chosen: list[list[int]]) -> None:
+        """Lays out the epochs that have begun by what was chosen for them."""
+        self.chosen = chosen
+        self.epochs = [*map(self.epoch, range(len(chosen))), *self.epochs[len(chosen) :]]
+
+    def sample_losses(self, replay: Replay) -> list[float]:
+        """By the network as it is, in the order of the sample."""
+        found = self.graded([replay.sequences[place] for place in replay.sample])
+        losses = {one.sequence: one.loss for one in found}
+        return together.from_first([losses[replay.sequences[place]] for place in replay.sample])
+
+    def graded(self, sequences: Sequence[TokenSequence]) -> list[Graded]:
+        """Each sequence with its mean loss, and whether it is right; in any order."""
+        import torch
+
+        self.network.model.eval()
+        found: list[Graded] = []
+        with torch.no_grad():
+            for batch in self.batched(sequences, epoch=0):
+                packing = self.network.pack(batch, self.shared)
+                losses, best = self.network.answer_losses(packing)
+                sums, wrong = losses.new_zeros(2, len(batch))
+                sums.index_add_(0, packing.owner, losses)
+                wrong.index_add_(0, packing.owner, (best != packing.targets).float())
+                for one, total, missed in zip(batch, sums.tolist(), wrong.tolist(), strict=True):
+                    found.append(Graded(one, total / len(one.learned), missed == 0))
+        return found
+
+    def rows(self, batch: Sequence[Any]) -> Sequence[TokenSequence]:
+        """The sequences that a batch puts through the network at once."""
+        return batch
+
+    def items(self, batch: Sequence[Any], step: int) -> Sequence[Any]:
+        """What the step learns of a planned batch: the batch itself, where nothing is made of it first."""
+        return batch
+
+    def watched(self, step: int) -> Rolled | None:
+        """What is told of the step that was taken, besides its loss."""
+        return None
+
+    def loss(self, batch: Sequence[Any]) -> Tensor:
+        """The mean over the batch, to go back from."""
+        losses, _ = self.network.answer_losses(self.network.pack(batch, self.shared), self.smoothing)
+        return losses.mean()
+
+    def weight(self, batch: Sequence[Any]) -> float:
+        """How much a batch's loss counts beside another's: with these weights the mean of the losses of a
+        batch's parts is the loss of the batch. Who overrides `loss` overrides this too, if there is such a
+        weight."""
+        return sum(len(sequence.learned) for sequence in batch)
+
+    @property
+    def splits(self) -> bool:
+        """Whether the loss of a batch is the mean of its parts' with their weights."""
+        kind = next(kind for kind in type(self).__mro__ if "loss" in vars(kind))
+        return "weight" in vars(kind)
+
+    def parts(self, batch: Sequence[Any]) -> Sequence[Sequence[Any]]:
+        """A batch as it goes through the network: one part after the other."""
+        if not batch or self.part_tokens is None:
+            return [batch] if batch else []
+        return cut(batch, self.part_tokens, self.shared)
+
+    def shares(self, part: Sequence[Any]) -> list[Sequence[Any]]:
+        """A part's rows as they go through the network side by side, each share in a thread. One share where a
+        loss is no mean of parts, and where numbers are drawn, whose order would be the threads'."""
+        import torch
+
+        rows = sum(len(item) for item in part)
+        count = min(torch.get_num_threads(), len(part), rows // SHARE)
+        if count < 2 or not self.splits or self.draws or self.network.device.type != "cpu":
+            return [part]
+        return [part[number::count] for number in range(count)]
+
+    def check_sharing(self) -> None:
+        """Raises UnsupportedError where several processes cannot share a batch."""
+        if together.count() > 1 and not self.splits:
+            raise UnsupportedError(
+                "this method's loss is not the mean of a batch's parts; train in one process"
+            )
+
+    def before_validation(self) -> None:  # noqa: B027, most methods make nothing for it
+        """Makes what a validation takes of the weights as they are; in every process."""
+
+    def validate(self) -> tuple[float, float]:
+        """The mean loss, and the share of answers every token of which is the likeliest."""
+        import torch
+
+        from tinsmith.train.quantized.importance import recorded
+
+        total, tokens, exact, count = 0.0, 0, 0, 0
+        with torch.no_grad(), recorded(self.network) as self.importance:
+            for batch in self.validation:
+                packing = self.network.pack(batch, self.shared)
+                losses, best = self.network.answer_losses(packing)
+                missed = (best != packing.targets).float()
+                wrong = missed.new_zeros(len(batch)).index_add_(0, packing.owner, missed)
+                total, tokens = total + float(losses.sum()), tokens + len(losses)
+                exact, count = exact + int((wrong == 0).sum()), count + len(batch)
+        return total / tokens, exact / count
+
+    @abstractmethod
+    def keep(self) -> None:
+        """Writes what is trained, as it is now, to the folder `result`, which is replaced as a whole."""
+
+    @abstractmethod
+    def stored(self, folder: Path) -> dict[str, Tensor]:
+        """What `keep` wrote to a folder, by the parameters' names."""
+
+    def take_mean(self, folders: Sequence[Path]) -> None:
+        """Takes on the mean of what lies in the folders."""
+        import torch
+
+        parameters = self.parameters()
+        with torch.no_grad():
+            for parameter in parameters.values():
+                parameter.zero_()
+            for folder in folders:
+                for name, value in self.stored(folder).items():
+                    parameters[name].add_(value.to(parameters[name].device))
+            for parameter in parameters.values():
+                parameter.div_(len(folders))
+
+    def state(self) -> dict[str, Tensor]:
+        """What a checkpoint keeps besides what is trained."""
+        return {}
+
+    def restore(self, tensors: dict[str, Tensor]) -> None:  # noqa: B027, most methods have no state
+        """Takes up what `state` gave."""
+
+    def renew(self, step: int) -> None:  # noqa: B027, most methods have nothing to renew
+        """After each checkpoint, also one that was taken up: makes what follows from it alone, so that a
+        resumed run makes the same. Raises FormatError for weights that no block holds."""
+
+    def around(self, step: int) -> AbstractContextManager[None]:
+        """What the forward and backward passes of a step run in."""
+        return nullcontext()

@@ -1,0 +1,1 @@
+"""More runs than one of the same job: rates that are tried, and seeds that differ."""

@@ -1,0 +1,52 @@
+"""A training that ended is not run again: what it gave is written down, and holds as long as what it left is
+there and what it was."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+from tinsmith.errors import FormatError
+from tinsmith.system import files, reading
+from tinsmith.train.events import TrainResult
+from tinsmith.train.steps import together
+
+
+def once(path: Path, digest: str, train: Callable[[], TrainResult]) -> TrainResult:
+    """What `train` gives, or gave, as `path` says, beside the folder of its result. digest: of all that decides
+    it."""
+    done = together.from_first(_read(path, digest))
+    if done is not None:
+        return done
+    if together.number() == 0:
+        path.unlink(missing_ok=True)  # what it speaks of is about to be replaced
+    result = train()
+    if together.number() == 0:
+        record = {"digest": digest, "left": _left(result.folder), "result": result.record()}
+        files.write_text(path, json.dumps(record) + "\n")
+    together.from_first(None)  # what the first process wrote is there for all
+    return result
+
+
+def _read(path: Path, digest: str) -> TrainResult | None:
+    """None where it has not ended, is another's, or not as it was left."""
+    if together.number() or not path.exists():
+        return None
+    try:
+        record = reading.read_json(path, FormatError)
+        if record["digest"] != digest:
+            return None
+        result = TrainResult.of(record["result"], path.parent)
+        return result if record["left"] == _left(result.folder) else None
+    except (FormatError, TypeError, KeyError):
+        return None  # what can't be read is made again
+
+
+def _left(folder: Path) -> str:
+    """Of the names and bytes of a folder's files."""
+    paths = sorted(path for path in folder.iterdir() if path.is_file()) if folder.is_dir() else []
+    return hashlib.sha256(
+        "".join(f"{path.name} {files.sha256_file(path)}\n" for path in paths).encode()
+    ).hexdigest()

@@ -1,0 +1,168 @@
+"""The learning rate by search: short trials, of which the better half goes on each time.
+
+Successive halving (Jamieson and Talwalkar, arXiv 1502.07943): every candidate takes a few steps of the run
+itself, then the better ones take as many again, and the last two as many as all that. A trial rises to its rate
+and stays there; what is compared is the validation loss of its averaged weights, which is where a falling rate
+would end."""
+
+from __future__ import annotations
+
+import json
+import math
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+
+from tinsmith import hub
+from tinsmith.errors import FormatError, InputError
+from tinsmith.system import reading
+from tinsmith.system.files import write_text
+from tinsmith.train.events import Event, Point, Trial
+from tinsmith.train.steps import together
+from tinsmith.train.steps.loop import Loop
+
+if TYPE_CHECKING:
+    from tinsmith.train.job import Job
+    from tinsmith.train.methods import Method
+    from tinsmith.train.options import TrainOptions
+    from tinsmith.train.steps.trainee import Trainee
+
+FOLDER = "rates"  # in a run's: the trials under way
+VALIDATED = 100  # validation examples that a trial is measured on
+AVERAGE = 0.5  # the share of a trial's steps that its weights are averaged over
+LEAST_STEPS = 6  # of a candidate: fewer tell nothing
+
+
+@dataclass(frozen=True)
+class Rung:
+    """candidates: that are still in; steps: that each has taken at the end."""
+
+    candidates: int
+    steps: int
+
+
+def rungs(run_steps: int, budget: float) -> list[Rung]:
+    """What a budget allows, a share of the run's steps: seven candidates, five or three.
+
+    Raises InputError where it allows no search at all.
+    """
+    for counts in ((7, 4, 2), (5, 3, 2), (3, 2)):
+        # In units of the first rung's steps, which double from one to the next.
+        cost = sum(count * max(1, 2 ** (place - 1)) for place, count in enumerate(counts))
+        first = int(budget * run_steps / cost)
+        if first >= LEAST_STEPS:
+            return [Rung(count, first * 2**place) for place, count in enumerate(counts)]
+    least = math.ceil(100 * LEAST_STEPS * cost / run_steps) / 100
+    more = f"at least {least:g}, or " if least <= 1 else ""
+    raise InputError(
+        f'learning_rate = "search": search_budget = {budget:g} of {run_steps} steps is too little for three '
+        f"candidates; give {more}a learning rate"
+    )
+
+
+def candidates(middle: float, count: int) -> list[float]:
+    """Rates around the middle, each twice the one before."""
+    return [float(f"{middle * 2.0 ** (place - count // 2):.3g}") for place in range(count)]
+
+
+def searched(method: Method, job: Job, on_event: Callable[[Event], None]) -> tuple[Job, list[Trial]]:
+    """The job with the best rate, and every trial, best last. What was found earlier for the same base, data,
+    method and options is taken from the cache; an interrupted search goes on."""
+    if together.count() > 1:
+        raise InputError(
+            'learning_rate = "search": trials run in one process: run "tinsmith train" without a launcher, and '
+            "state the rate that it finds"
+        )
+    budget, seeds = job.options.search, job.options.seeds
+    job = replace(job, options=replace(job.options, search=0.0, seeds=1))
+    middle = replace(job, options=replace(job.options, learning_rate=None))
+    torch.manual_seed(job.options.seed)
+    trainee = method.trainee(middle)
+    plan = rungs(sum(map(len, trainee.epochs)), budget)
+    rates = candidates(trainee.rate, plan[0].candidates)
+    cached = hub.cache_folder() / FOLDER / f"{method.name}-{trainee.digest}-{budget:g}.json"
+    trials = _read(cached)
+    if trials is None:
+        del trainee  # its memory: each trial has a network of its own
+        trials = _halved(method, job, rates, plan, on_event)
+        write_text(cached, json.dumps([asdict(trial) for trial in trials]) + "\n")
+    shutil.rmtree(job.out_dir / FOLDER, ignore_errors=True)
+    best = replace(job.options, learning_rate=trials[-1].learning_rate, tried=len(rates), seeds=seeds)
+    return replace(job, options=best), trials
+
+
+def _halved(
+    method: Method, job: Job, rates: Sequence[float], plan: Sequence[Rung], on_event: Callable[[Event], None]
+) -> list[Trial]:
+    trials: list[Trial] = []
+    left = list(rates)
+    for rung in plan:
+        tried = []
+        for rate in left[: rung.candidates]:
+            tried.append(_try(method, job, rate, rung.steps))
+            on_event(tried[-1])
+        tried.sort(key=lambda trial: (math.inf if trial.loss is None else trial.loss, trial.learning_rate))
+        if tried[0].loss is None:
+            raise InputError(
+                f'learning_rate = "search": every rate from {rates[0]:g} to {rates[-1]:g} leads training '
+                "astray; state a smaller one"
+            )
+        trials += reversed(tried)
+        left = [trial.learning_rate for trial in tried]
+    return trials
+
+
+def _try(method: Method, job: Job, rate: float, steps: int) -> Trial:
+    """Goes on from the candidate's own checkpoint, where it has taken fewer steps so far."""
+    folder = job.out_dir / FOLDER / f"{rate:g}"
+    options = replace(job.options, learning_rate=rate, average=AVERAGE, rough=None)
+    trial = replace(
+        job, options=options, out_dir=folder, kept_dir=job.kept, validation=job.validation[:VALIDATED]
+    )
+    torch.manual_seed(options.seed)
+    loop = _TrialLoop(method.trainee(trial), options, folder, steps)
+    return Trial(rate, steps, loop.loss(), loop.points())
+
+
+class _TrialLoop(Loop):
+    """The first steps of a run, at a rate that does not fall again."""
+
+    def __init__(self, trainee: Trainee, options: TrainOptions, folder: Path, steps: int) -> None:
+        super().__init__(trainee, options, folder, lambda event: None)
+        self.rise = max(1, round(options.warmup * len(self.plan)))
+        self.plan = self.plan[:steps]
+
+    def _schedule(self, step: int) -> float:
+        return min(1.0, (step + 1) / self.rise)
+
+    def loss(self) -> float | None:
+        """On the validation examples, after the last step; None where training went astray."""
+        self._resume()
+        progress, steps = self.progress, len(self.plan)
+        losses = {row["step"]: row["loss"] for row in progress.validations}
+        if steps not in losses:
+            while progress.step < steps:
+                if not math.isfinite(self._step(self.plan[progress.step])):
+                    return None
+            self.trainee.network.model.eval()
+            with self._averaged():
+                losses[steps], _ = self.trainee.validate()
+            if not math.isfinite(losses[steps]):
+                return None
+            progress.validations.append({"step": steps, "loss": losses[steps]})
+            self._save()
+        return float(losses[steps])
+
+
+def _read(path: Path) -> list[Trial] | None:
+    if not path.exists():
+        return None
+    try:
+        rows = reading.read_json(path, FormatError)
+        return [Trial(**row | {"curve": [Point(**one) for one in row["curve"]]}) for row in rows] or None
+    except (FormatError, TypeError, KeyError):
+        return None  # a cache that can't be read is made again

@@ -1,0 +1,120 @@
+"""Runs of the same job that differ by their seed: validation keeps the best of them, or their mean.
+
+Adapters that began alike lie in one basin, and the mean of their updates often is better than any of them
+(Wortsman et al., "Model soups", arXiv 2203.05482)."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from statistics import fmean
+from typing import TYPE_CHECKING
+
+import torch
+
+from tinsmith.system.files import atomic_folder
+from tinsmith.train.events import Event, Point, Seeded, Started, TrainResult
+from tinsmith.train.steps import together
+from tinsmith.train.steps.loop import Loop
+from tinsmith.train.trials import finished
+
+if TYPE_CHECKING:
+    from tinsmith.train.job import Job
+    from tinsmith.train.methods import Method
+    from tinsmith.train.steps.trainee import Trainee
+
+FOLDER = "seeds"  # in a run's: a folder for each seed
+RESULT = "result.json"
+
+
+def one(method: Method, job: Job, tell: Callable[[Event], None]) -> TrainResult:
+    return Loop(_begun(method, job), job.options, job.out_dir, tell).finish()
+
+
+def _begun(method: Method, job: Job) -> Trainee:
+    """Every run of a job begins with the same weights, and draws its own numbers from there."""
+    torch.manual_seed(job.options.seed)
+    trainee = method.trainee(job)
+    torch.manual_seed(job.options.run_seed)
+    return trainee
+
+
+def several(method: Method, job: Job, tell: Callable[[Event], None]) -> TrainResult:
+    """job.options.seeds runs, the first with the job's own seed. Each lies in a folder of its own, which stays:
+    what has ended is not run again, after a kill or with more seeds."""
+    count, results, rows = job.options.seeds, [], []
+    for offset in range(count):
+        options = replace(job.options, seeds=1, offset=offset)
+        folder = job.out_dir / FOLDER / str(options.run_seed)
+        run = replace(job, options=options, out_dir=folder, kept_dir=job.kept)
+        results.append(_finished(method, run, tell))
+        rows.append(_row(options.run_seed, results[-1]))
+        tell(rows[-1])
+    options = replace(job.options, seeds=1, mean_of=count)
+    mean = method.trainee(replace(job, options=options, kept_dir=job.kept))
+    mean.prepare(tell)
+    is_first = together.number() == 0
+    if is_first:  # whose files they are
+        mean.take_mean([result.folder for result in results])
+    mean.network.model.eval()
+    rows.append(Seeded(None, *together.from_first(mean.validate() if is_first else (0.0, 0.0))))
+    tell(rows[-1])
+    best = max(range(count), key=lambda place: _worth(rows[place]))
+    takes_mean = _is_better(rows[-1], rows[:-1])
+    if is_first:
+        mean.keep() if takes_mean else _place(results[best].folder, mean)
+    kept = count if takes_mean else best
+    rows[kept] = replace(rows[kept], kept=True)
+    tell(rows[kept])
+    return replace(
+        results[best],
+        folder=mean.result,
+        note=f"{results[best].note}; {_words(method, job, rows[kept])}",
+        tokens=sum(result.tokens for result in results),
+        seconds=sum(result.seconds for result in results),
+        seeds=rows,
+    )
+
+
+def _finished(method: Method, job: Job, tell: Callable[[Event], None]) -> TrainResult:
+    """What the run gave before, or gives now."""
+    seed, path = job.options.run_seed, job.out_dir / RESULT
+
+    def told(event: Event) -> None:
+        tell(replace(event, seed=seed) if isinstance(event, Started) else event)
+
+    trainee = _begun(method, job)
+    return finished.once(path, trainee.digest, lambda: Loop(trainee, job.options, job.out_dir, told).finish())
+
+
+def _row(seed: int, result: TrainResult) -> Seeded:
+    best = next(row for row in reversed(result.validations) if row.best)
+    return Seeded(seed, best.loss, best.exact, [Point(step, loss) for step, loss in result.curve])
+
+
+def _worth(row: Seeded) -> tuple[float, float]:
+    return row.exact, -row.loss
+
+
+def _is_better(mean: Seeded, others: Sequence[Seeded]) -> bool:
+    """Where no barrier lies between the runs: the loss of their mean is below the mean of their losses (Frankle
+    et al., "Linear Mode Connectivity", arXiv 1912.05671). Held to the least of the losses it would lose to
+    luck: the best of several by a few hundred answers is not the best by others."""
+    return mean.loss < fmean(row.loss for row in others)
+
+
+def _place(folder: Path, mean: Trainee) -> None:
+    """A run's result becomes the job's."""
+    with atomic_folder(mean.result, replaces=mean.marker) as fresh:
+        shutil.copytree(folder, fresh, dirs_exist_ok=True)
+
+
+def _words(method: Method, job: Job, kept: Seeded) -> str:
+    """What was kept."""
+    count = job.options.seeds
+    if kept.seed is not None:
+        return f"seed {kept.seed}, the best of {count} seeds"
+    grown = f", an adapter of rank {count * job.options.rank}" if "rank" in method.keys else ""
+    return f"the mean of {count} seeds{grown}"

@@ -1,0 +1,48 @@
+"""AdamW with moments of 8 bits beside torch's."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from tinsmith.train.footprint.eight_bit import BLOCK, AdamW8, held, keep
+
+BLOCKS = 10
+
+
+def test_a_moment_is_kept_to_a_few_percent_of_what_matters() -> None:
+    torch.manual_seed(1)
+    values = torch.randn(BLOCKS, BLOCK) * 10 ** torch.empty(BLOCKS, BLOCK).uniform_(-4, 0)
+    for name, kind, given in (("mean", torch.int8, values), ("square", torch.uint8, values.square())):
+        state = {name: torch.zeros(BLOCKS, BLOCK, dtype=kind), f"{name}_scale": torch.zeros(BLOCKS, 1)}
+        for part in (slice(0, 4), slice(4, BLOCKS)):  # as the optimizer has it
+            keep(state, name, part, given[part].clone())
+        found = held(state, name, slice(0, BLOCKS))
+        assert bool((found.sign() * given >= 0).all())
+        large = given.abs() > 1e-2 * given.abs().max()
+        torch.testing.assert_close(found[large], given[large], rtol=0.15, atol=0)
+        assert abs(float((found / given)[large].mean()) - 1) < 0.01
+        assert bool(found.all())  # nothing has become 0
+    keep(state, "square", slice(0, BLOCKS), torch.zeros(BLOCKS, BLOCK))
+    assert not held(state, "square", slice(0, BLOCKS)).any()
+
+
+def test_steps_are_about_those_of_floats() -> None:
+    torch.manual_seed(2)
+    inputs, wanted = torch.randn(256, 97), torch.randn(97, 65)
+    targets, ends = inputs @ wanted, []
+    for kind in (torch.optim.AdamW, AdamW8):
+        weights = nn.Parameter(torch.zeros(97, 65))  # the last block is not whole
+        bias = nn.Parameter(torch.zeros(65))
+        optimizer = kind([weights, bias], lr=0.03, betas=(0.9, 0.99), weight_decay=0.01)  # type: ignore[arg-type]
+        for _ in range(60):
+            loss = (inputs @ weights + bias - targets).square().mean()
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+        ends.append(float(loss))
+    assert ends[0] < 0.2 * float(targets.square().mean())
+    assert abs(ends[1] - ends[0]) < 0.05 * ends[0]
+    state = optimizer.state[weights]
+    assert sum(one.numel() * one.element_size() for one in state.values()) < 2.1 * weights.numel()
+    assert optimizer.state[bias]["mean"].dtype == torch.float32

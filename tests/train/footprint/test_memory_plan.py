@@ -1,0 +1,220 @@
+"""What training does where memory is short: batches are cut, and add up to what they were; on a GPU, its memory
+counts."""
+
+from __future__ import annotations
+
+import gc
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from tiny_training import Killed, encode, train
+from torch import nn
+
+from tinsmith.data.readers import Example
+from tinsmith.errors import InputError
+from tinsmith.spec import Spec
+from tinsmith.system import memory as machine
+from tinsmith.train.batches.sequences import TokenSequence
+from tinsmith.train.events import Started, Step
+from tinsmith.train.footprint import memory, room
+from tinsmith.train.footprint.recompute import WORDS
+from tinsmith.train.job import Job
+from tinsmith.train.methods import by_name
+from tinsmith.train.model import network
+from tinsmith.train.options import TrainOptions
+from tinsmith.train.steps.loop import Loop
+from tinsmith.train.steps.trainee import Trainee
+
+OPTIONS = TrainOptions(epochs=2, rank=4, learning_rate=5e-3, batch_tokens=200, rough=None, renew=2, threads=1)
+CUDA = torch.device("cuda")
+
+
+def largest(trainee: Trainee) -> Any:
+    return max(trainee.epochs[0], key=len)
+
+
+def gradients(trainee: Trainee, options: TrainOptions, folder: Path) -> tuple[float, dict[str, torch.Tensor]]:
+    """Of the largest batch, through the loop."""
+    loop = Loop(trainee, options, folder, lambda event: None)
+    trainee.network.model.train()
+    loss = loop._backward(largest(trainee))
+    held = {name: value.grad.clone() for name, value in loop.parameters.items()}
+    loop.optimizer.zero_grad()
+    return loss, held
+
+
+@pytest.mark.usefixtures("float32")
+@pytest.mark.parametrize("method", ["lora", "full", "prefix", "distill", "continue"])
+def test_the_gradients_of_parts_add_up_to_the_batchs(
+    method: str, spec: Spec, examples: list[Example], tmp_path: Path
+) -> None:
+    from tinsmith import models
+
+    models.save_hf(spec, tmp_path / "model")
+    examples = [replace(one, output=one.output * (1 + n % 3)) for n, one in enumerate(examples)]
+    options = replace(OPTIONS, teacher="base", label_smoothing=0.1, prefix_length=2)
+    job = Job(spec, examples, examples[:6], options, tmp_path, encode, teacher=tmp_path / "model")
+    job = replace(job, texts=["the lamp in the kitchen is on, and the door is open"] * 8)
+    torch.manual_seed(0)
+    trainee = by_name(method).trainee(job)
+    trainee.prepare(lambda event: None)
+    for parameter in trainee.parameters().values():  # a new adapter's B is 0, and A without a gradient
+        parameter.data += 0.05 * torch.randn_like(parameter)
+    assert trainee.splits
+    whole_loss, whole = gradients(trainee, options, tmp_path)
+    trainee.part_tokens = 60
+    cut = trainee.parts(largest(trainee))
+    assert len(cut) > 2
+    assert len({trainee.weight(part) for part in cut}) > 1
+    loss, parts = gradients(trainee, options, tmp_path)
+    assert loss == pytest.approx(whole_loss, rel=1e-5)
+    for name, value in whole.items():
+        torch.testing.assert_close(parts[name], value, atol=1e-5 * float(value.abs().max()), rtol=0, msg=name)
+
+
+def batches_of(spec: Spec, count: int = 8) -> list[list[TokenSequence]]:
+    source = torch.Generator().manual_seed(1)
+    tokens = torch.randint(3, spec.hyper.vocab, (count, 41), generator=source).tolist()
+    return [[TokenSequence(tuple(row[:30]), tuple(row[30:])) for row in tokens]]
+
+
+def test_batches_are_cut_where_computing_again_does_not_suffice(
+    spec: Spec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    built = network.build(spec, torch.float32, 4, 8.0, 0.0)
+    (batch,) = batches_of(spec)
+    every = memory.set_level(built.trunk, "all")
+    assert every is None
+    needs = {count: memory.predict(built, batch[:count], 0, 0).peak for count in (1, 2, 4, 8)}
+    assert needs[1] < needs[2] < needs[4] < needs[8]
+    monkeypatch.setattr(machine, "resident", lambda: 1 << 30)
+    for fits, count in ((8, 8), (4, 4), (2, 2), (1, 1)):
+        free = int(needs[fits] / 0.95) + 3000
+        monkeypatch.setattr(machine, "available", lambda free=free: free)
+        planned = memory.plan(built, [batch], 0, False, splits=True)
+        assert WORDS["all"] in planned.words
+        assert planned.part_tokens == (None if count == 8 else 40 * count)
+        assert ("in parts of" in planned.words) == (count < 8)
+        if count < 8:
+            with pytest.raises(InputError, match=r"320 tokens at once\), and .* lower batch_tokens"):
+                memory.plan(built, [batch], 0, False)
+    monkeypatch.setattr(machine, "available", lambda: needs[1] // 2)
+    with pytest.raises(InputError, match=r"40 tokens at once\), and 0.00 GB more are free"):
+        memory.plan(built, [batch], 0, False, splits=True)
+
+
+def test_what_an_earlier_measure_left_is_not_taken_off() -> None:
+    """A cycle of references holds a tensor until the collector runs, which may be while a later one is made:
+    the profiler knows the sizes of what was made under it."""
+    host = room.of(torch.device("cpu"))
+    with host.measured():
+        left: list[Any] = [torch.zeros(1 << 20)]
+        left.append(left)
+        del left
+    with host.measured() as measure:
+        kept = torch.zeros(1 << 20)
+        gc.collect()
+        measure.mark()
+    assert (measure.levels, measure.peak) == ([kept.nbytes], kept.nbytes)
+
+
+def scarce(monkeypatch: pytest.MonkeyPatch, limit: int | None) -> None:
+    monkeypatch.setattr(memory, "plan", lambda *given: memory.Plan("", None, limit))
+
+
+@pytest.mark.usefixtures("float32")
+def test_a_resumed_run_goes_on_with_the_parts_that_it_began_with(
+    spec: Spec, examples: list[Example], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scarce(monkeypatch, 40)
+    options = replace(OPTIONS, batch_tokens=80)
+    whole = train("lora", spec, examples, examples[:6], options, tmp_path / "whole")
+
+    def kill(event: Any) -> None:
+        if isinstance(event, Step) and event.step == 5:
+            raise Killed
+
+    with pytest.raises(Killed):
+        train("lora", spec, examples, examples[:6], options, tmp_path / "killed", kill)
+    scarce(monkeypatch, None)
+    seen: list[Any] = []
+    resumed = train("lora", spec, examples, examples[:6], options, tmp_path / "killed", seen.append)
+    assert next(event.step for event in seen if isinstance(event, Started)) == 4
+    assert resumed.curve == whole.curve
+    plain = train("lora", spec, examples, examples[:6], options, tmp_path / "plain")
+    assert plain.curve != whole.curve
+    for (_, one), (_, other) in zip(plain.curve, whole.curve, strict=True):
+        assert one == pytest.approx(other, rel=1e-3)
+
+
+class Card:
+    """A card of 1000 bytes, of which others hold 100, and torch 200 without use."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.allocated, self.most, self.emptied = 300, 300, 0
+        for name in ("mem_get_info", "memory_allocated", "memory_reserved", "max_memory_allocated"):
+            monkeypatch.setattr(torch.cuda, name, getattr(self, name))
+        monkeypatch.setattr(torch.cuda, "reset_peak_memory_stats", self.reset)
+        monkeypatch.setattr(torch.cuda, "empty_cache", self.empty)
+
+    def mem_get_info(self, device: torch.device) -> tuple[int, int]:
+        return 1000 - 100 - self.memory_reserved(device), 1000
+
+    def memory_allocated(self, device: torch.device) -> int:
+        assert device == CUDA
+        return self.allocated
+
+    def memory_reserved(self, device: torch.device) -> int:
+        return self.allocated + 200
+
+    def max_memory_allocated(self, device: torch.device) -> int:
+        return self.most
+
+    def reset(self, device: torch.device) -> None:
+        self.most = self.allocated
+
+    def empty(self) -> None:
+        self.emptied += 1
+
+    def take(self, size: int) -> None:
+        self.allocated += size
+        self.most = max(self.most, self.allocated)
+
+
+def test_a_card_is_asked_for_its_own_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    fake, card = Card(monkeypatch), room.of(CUDA)
+    assert (card.total(), card.held(), card.free()) == (1000, 300, 600)
+    with card.measured() as measure:
+        measure.mark()
+        fake.take(50)
+        measure.mark()
+        fake.take(200)
+        fake.take(-150)
+    assert (measure.levels, measure.peak) == ([0, 50], 250)
+    assert isinstance(room.of(torch.device("cpu")), room.Host)
+
+
+def test_training_on_a_card_is_planned_by_its_memory(spec: Spec, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The layers take what they hold on the fake card while they run; the machine's memory is not looked at."""
+    fake = Card(monkeypatch)
+    monkeypatch.setattr(room, "of", lambda device: room.Card(CUDA))
+    for name in ("resident", "available"):
+        monkeypatch.setattr(machine, name, lambda: pytest.fail("the machine's memory was asked"))
+    built = network.build(spec, torch.float32, 4, 8.0, 0.0)
+    (batch,) = batches_of(spec)
+    states = 8 * sum(value.numel() for value in built.parameters().values())
+
+    def hold(layer: nn.Module, *_: Any) -> None:
+        fake.take(70)
+
+    for layer in built.trunk.layers:  # type: ignore[union-attr]
+        layer.register_forward_hook(hold)
+    first = memory.predict(built, batch, 0, 300)
+    # Of two layers alike one is tried: what it held, and as much for the other.
+    assert (first.held, first.optimizer, first.activations) == (300, states, 140)
+    with pytest.raises(InputError, match="0.00 GB more are free"):
+        memory.plan(built, [batch], 0, False, splits=True)
+    assert fake.emptied

@@ -1,0 +1,210 @@
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tiny_training import make_spec, train
+
+from tinsmith.data.readers import Example
+from tinsmith.errors import InputError
+from tinsmith.spec import Spec
+from tinsmith.train.events import Started, Step, Validated
+from tinsmith.train.options import TrainOptions
+from tinsmith.train.steps import checkpoint
+from tinsmith.train.steps.trainee import Trainee
+
+OPTIONS = TrainOptions(epochs=4, rank=8, learning_rate=2e-2, batch_tokens=120, dropout=0.1, renew=2, threads=1)
+
+
+class Killed(BaseException):
+    pass
+
+
+def weights(folder: Path) -> bytes:
+    return (folder / "adapter" / "adapter_model.safetensors").read_bytes()
+
+
+def test_learns_and_tells(spec: Spec, examples: list[Example], tmp_path: Path) -> None:
+    seen: list[Any] = []
+    result = train("lora", spec, examples, examples[:6], OPTIONS, tmp_path, seen.append)
+    first, last = result.curve[0][1], result.curve[-1][1]
+    assert last < 0.6 * first
+    assert isinstance(seen[0], Started)
+    steps = [event for event in seen if isinstance(event, Step)]
+    assert [event.step for event in steps] == list(range(1, result.steps + 1))
+    assert steps[-1].steps == result.steps
+    assert result.validations == [event for event in seen if isinstance(event, Validated)]
+    assert [validated.epoch for validated in result.validations] == [1, 2, 3, 4]
+    config = json.loads((result.folder / "adapter_config.json").read_text())
+    assert (config["peft_type"], config["r"], config["lora_alpha"]) == ("LORA", 8, 32.0)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["adapter"]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there are no limits on a file's size")
+@pytest.mark.parametrize("room", [4096, 16384])  # bytes a file may have: the model card fails, or the tensors
+def test_a_full_disk_while_the_adapter_is_saved(
+    spec: Spec, examples: list[Example], tmp_path: Path, room: int
+) -> None:
+    import resource
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+
+    def fill_disk(event: object) -> None:
+        if isinstance(event, Step):  # the checkpoint of step 0 is written
+            resource.setrlimit(resource.RLIMIT_FSIZE, (room, hard))
+
+    options = replace(OPTIONS, epochs=1, renew=1000)
+    try:
+        with pytest.raises(InputError, match=r"adapter: cannot write: .*free some space"):
+            train("lora", spec, examples, examples[:6], options, tmp_path, fill_disk)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert [path.name for path in tmp_path.iterdir()] == [checkpoint.NAME]
+
+
+@pytest.mark.parametrize(("stop", "renew", "average"), [(2, 2, 0.0), (3, 3, 0.3), (6, 1, 1.0)])
+def test_a_killed_run_ends_with_the_same_bits(
+    spec: Spec, examples: list[Example], tmp_path: Path, stop: int, renew: int, average: float
+) -> None:
+    options = replace(OPTIONS, renew=renew, average=average)
+    whole = train("lora", spec, examples, examples[:6], options, tmp_path / "whole")
+
+    def kill(event: Any) -> None:
+        if isinstance(event, Step) and event.step == stop + 1:
+            raise Killed
+
+    with pytest.raises(Killed):
+        train("lora", spec, examples, examples[:6], options, tmp_path / "killed", kill)
+    seen: list[Any] = []
+    resumed = train("lora", spec, examples, examples[:6], options, tmp_path / "killed", seen.append)
+    assert seen[0].step == stop
+    assert f"resumed at step {stop} of" in seen[0].note
+    assert resumed.curve == whole.curve
+    assert resumed.validations == whole.validations
+    assert weights(tmp_path / "killed") == weights(tmp_path / "whole")
+
+
+def test_a_checkpoint_of_another_run_is_not_taken_up(
+    spec: Spec, examples: list[Example], tmp_path: Path
+) -> None:
+    def kill(event: Any) -> None:
+        if isinstance(event, Step) and event.step == 3:
+            raise Killed
+
+    with pytest.raises(Killed):
+        train("lora", spec, examples, examples[:6], OPTIONS, tmp_path, kill)
+    seen: list[Any] = []
+    other = replace(OPTIONS, seed=1)
+    train("lora", spec, examples, examples[:6], other, tmp_path, seen.append)
+    assert seen[0].step == 0
+
+
+def test_half_a_checkpoint_is_no_checkpoint(tmp_path: Path) -> None:
+    import torch
+
+    path = tmp_path / checkpoint.NAME
+    checkpoint.save(path, {"x": torch.arange(1000.0)}, {"step": 7})
+    loaded = checkpoint.load(path)
+    assert loaded is not None
+    assert loaded[1] == {"step": 7}
+    whole = path.read_bytes()
+    for size in (0, 7, 100, len(whole) - 1):
+        path.write_bytes(whole[:size])
+        assert checkpoint.load(path) is None
+    # A kill in the middle of a write leaves a temporary file, which nothing reads.
+    path.unlink()
+    (tmp_path / f".{checkpoint.NAME}.0123.tmp").write_bytes(whole[:100])
+    assert checkpoint.load(path) is None
+
+
+def test_a_kill_while_writing_keeps_the_checkpoint_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import os
+
+    import torch
+
+    path = tmp_path / checkpoint.NAME
+    checkpoint.save(path, {"x": torch.zeros(3)}, {"step": 1})
+
+    def die(descriptor: int) -> None:
+        raise Killed
+
+    monkeypatch.setattr(os, "fsync", die)
+    with pytest.raises(Killed):
+        checkpoint.save(path, {"x": torch.ones(3)}, {"step": 2})
+    loaded = checkpoint.load(path)
+    assert loaded is not None
+    assert loaded[1] == {"step": 1}
+
+
+def test_patience_stops_and_the_best_epoch_is_kept(
+    spec: Spec, examples: list[Example], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shares = iter([0.5, 0.9, 0.8, 0.7, 0.6])
+    kept: list[bytes] = []
+    monkeypatch.setattr(Trainee, "validate", lambda trainee: (1.0, next(shares)))
+
+    def note(event: Any) -> None:
+        if isinstance(event, Validated):
+            kept.append(weights(tmp_path))
+
+    options = replace(OPTIONS, epochs=6, patience=2)
+    result = train("lora", spec, examples, examples[:6], options, tmp_path, note)
+    assert [validated.best for validated in result.validations] == [True, True, False, False]
+    assert kept[0] != kept[1]
+    assert kept[1:] == [weights(tmp_path)] * 3
+
+
+def test_the_mean_of_the_weights_is_validated_beside_them_and_kept_where_it_is_better(
+    spec: Spec, examples: list[Example], tmp_path: Path
+) -> None:
+    options = replace(OPTIONS, average=0.5, dropout=0.0)
+    result = train("lora", spec, examples, examples[:6], options, tmp_path / "both")
+    pairs = [(row.epoch, row.averaged) for row in result.validations]
+    assert pairs == [(epoch, averaged) for epoch in (1, 2, 3, 4) for averaged in (False, True)]
+    plain = train("lora", spec, examples, examples[:6], replace(options, average=0.0), tmp_path / "plain")
+    assert [row.loss for row in plain.validations] == [row.loss for row in result.validations[::2]]
+    assert plain.curve == result.curve
+
+
+def test_made_rows_are_learned_from_in_turn(spec: Spec, examples: list[Example], tmp_path: Path) -> None:
+    batches: list[int] = []
+    variants = [examples[:1], examples[:2]]
+
+    def note(event: Any) -> None:
+        if isinstance(event, Step):
+            batches.append(event.epoch)
+
+    options = replace(OPTIONS, batch_tokens=1, epochs=3)
+    train("lora", spec, examples, examples[:6], options, tmp_path, note, variants=variants)
+    plain = len(examples)
+    assert [batches.count(epoch) for epoch in (1, 2, 3)] == [plain + 1, plain + 2, plain + 1]
+
+
+def test_a_run_that_goes_astray_ends_and_says_so(spec: Spec, examples: list[Example], tmp_path: Path) -> None:
+    options = replace(OPTIONS, learning_rate=1e30, rough=None)
+    with pytest.raises(InputError, match=r"astray at step \d+ of \d+: the loss is nan; give .* below 1e\+30"):
+        train("lora", spec, examples, examples[:6], options, tmp_path)
+
+
+def test_refuses_empty_data(spec: Spec, examples: list[Example], tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="at least one training example"):
+        train("lora", spec, [], examples, OPTIONS, tmp_path)
+    with pytest.raises(InputError, match="at least one training example"):
+        train("lora", spec, examples, [], OPTIONS, tmp_path)
+
+
+def test_the_default_rate_is_used_and_noted(
+    spec: Spec, examples: list[Example], tmp_path: Path, events: tuple[list[Any], Callable[[Any], None]]
+) -> None:
+    seen, note = events
+    options = TrainOptions(epochs=1, rank=2, batch_tokens=10_000)
+    result = train("lora", make_spec(), examples, examples[:2], options, tmp_path, note)
+    assert result.learning_rate == seen[0].learning_rate
+    assert result.note.startswith("learning rate 0.004, chosen for")

@@ -1,0 +1,123 @@
+"""Devices: which is taken, that all of a step's tensors are on it, and the attention that a GPU takes."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from hybrids import HYBRIDS, sequences_of, spec_of
+from tiny_models import cases
+from tiny_training import encode, make_spec
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+
+from tinsmith.data.readers import Example
+from tinsmith.errors import InputError
+from tinsmith.train.batches.packing import pack, pad
+from tinsmith.train.job import Job
+from tinsmith.train.layers import attention, flex
+from tinsmith.train.model import devices, network
+from tinsmith.train.options import TrainOptions
+from tinsmith.train.quantized.importance import recorded
+from tinsmith.train.run import train
+
+META = torch.device("meta")  # has shapes and no values: what any other device has to be told, it has too
+
+
+class OneDevice(TorchDispatchMode):
+    """Fails at the first operation that takes or makes a tensor elsewhere."""
+
+    operations = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        result = func(*args, **(kwargs or {}))
+        for tensor in tree_leaves((args, kwargs, result)):
+            if isinstance(tensor, torch.Tensor) and tensor.device != META:
+                raise AssertionError(f"{func} has a tensor {tuple(tensor.shape)} on {tensor.device}")
+        self.operations += 1
+        return result
+
+
+def some_training(built: network.Network, is_padded: bool) -> None:
+    sequences = sequences_of(12)
+    packing = (pad(sequences) if is_padded else pack(sequences, 12)).to(META)
+    with OneDevice() as watched:
+        losses, best = built.answer_losses(packing)
+        (best != packing.targets).sum()
+        losses.mean().backward()
+        with torch.no_grad(), recorded(built):
+            built.answer_losses(packing)
+    assert watched.operations > 100
+
+
+@pytest.mark.parametrize("case", ["llama", "gemma2", *HYBRIDS[:1], "lfm2"])
+def test_a_step_makes_nothing_elsewhere(case: str, tmp_path: Path) -> None:
+    spec = spec_of(case, tmp_path)
+    built = network.build(spec, torch.float32, 4, 6.0, 0.1, device=META)
+    assert built.pack(sequences_of(12), 12).tokens.device == META
+    for is_padded in (False, True):
+        some_training(built, is_padded)
+
+
+def test_a_step_of_every_weight_makes_nothing_elsewhere() -> None:
+    some_training(network.whole(make_spec(), META), False)
+
+
+def test_the_fastest_that_is_there_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    there = {"cuda": True, "mps": True}
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: there["cuda"])
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: there["mps"])
+    assert devices.choose("auto").type == "cuda"
+    there["cuda"] = False
+    assert devices.choose("auto").type == "mps"
+    assert devices.matrices(devices.choose("mps")) == torch.float32
+    there["mps"] = False
+    assert devices.choose("auto") == devices.CPU
+    with pytest.raises(InputError, match=r'device = "cuda": torch .* finds none here; it finds cpu; state'):
+        devices.choose("cuda")
+
+
+def test_a_device_that_is_not_there_is_said_before_training(tmp_path: Path) -> None:
+    missing = next(name for name in ("mps", "cuda") if name not in devices.present())
+    examples = [Example("a", "1"), Example("b", "2")]
+    job = Job(make_spec(), examples, examples, TrainOptions(device=missing), tmp_path, encode)
+    for name in ("lora", "full"):
+        with pytest.raises(InputError, match=rf'device = "{missing}"'):
+            train(name, job)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("case", cases())
+@pytest.mark.parametrize("shared", [0, 12])
+def test_flex_attention_is_the_written_one(
+    case: str, shared: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    torch.manual_seed(1)
+    built = network.build(spec_of(case, tmp_path), torch.float32, 4, 6.0, 0.0)
+    packing = pack(sequences_of(shared), shared)
+    asked: list[int | None] = []
+
+    def attend(*given: Any) -> torch.Tensor:
+        asked.append(given[5])
+        return flex.attend(*given)
+
+    with torch.no_grad():
+        wanted, _ = built.answer_losses(packing)
+        monkeypatch.setattr(attention, "flex", type("Flex", (), {"is_for": lambda _: True, "attend": attend}))
+        losses, _ = built.answer_losses(packing)
+    assert asked
+    torch.testing.assert_close(losses, wanted, atol=1e-4, rtol=0)
+
+
+def test_the_checks_for_a_gpu_say_that_there_is_none() -> None:
+    script = Path(__file__).parents[3] / "scripts/gpu_checks"
+    environment = {**os.environ, "CUDA_VISIBLE_DEVICES": "", "PYTHON": sys.executable}
+    done = subprocess.run([script], env=environment, capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert re.fullmatch(r"error: torch \S+ finds no CUDA here; these checks need a GPU, .*\n", done.stderr)

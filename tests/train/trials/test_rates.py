@@ -1,0 +1,143 @@
+"""The learning rate by search: what it costs, what it finds, and that it goes on after a kill."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tiny_training import train
+
+from tinsmith.data.readers import Example
+from tinsmith.errors import InputError
+from tinsmith.spec import Spec
+from tinsmith.train.events import Step, Trial
+from tinsmith.train.options import TrainOptions
+from tinsmith.train.trials import rates
+
+OPTIONS = TrainOptions(epochs=3, rank=4, batch_tokens=20, rough=None, threads=1, search=0.8)
+
+
+class Killed(BaseException):
+    pass
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("TINSMITH_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache" / rates.FOLDER
+
+
+@pytest.mark.parametrize(
+    ("steps", "budget", "counts"), [(1000, 0.5, [7, 4, 2]), (174, 0.5, [5, 3, 2]), (80, 0.5, [3, 2])]
+)
+def test_the_trials_stay_within_the_budget(steps: int, budget: float, counts: list[int]) -> None:
+    plan = rates.rungs(steps, budget)
+    assert [rung.candidates for rung in plan] == counts
+    assert all(later.steps == 2 * rung.steps for rung, later in itertools.pairwise(plan))
+    taken, cost = 0, 0
+    for rung in plan:
+        cost += rung.candidates * (rung.steps - taken)
+        taken = rung.steps
+    assert cost <= budget * steps
+    assert plan[0].steps >= rates.LEAST_STEPS
+
+
+def test_too_little_to_search_with() -> None:
+    with pytest.raises(InputError, match=r"search_budget = 0.1 of 100 steps .* give at least 0.3, or"):
+        rates.rungs(100, 0.1)
+    assert rates.rungs(100, 0.3)
+    with pytest.raises(InputError, match=r"of 20 steps is too little .* candidates; give a learning rate"):
+        rates.rungs(20, 1)
+
+
+def test_candidates_lie_around_the_middle() -> None:
+    assert rates.candidates(2e-3, 5) == [5e-4, 1e-3, 2e-3, 4e-3, 8e-3]
+
+
+def run(spec: Spec, examples: list[Example], folder: Path, tell: Any = None, **options: Any) -> Any:
+    tells = [tell] if tell else []
+    return train("lora", spec, examples, examples[:6], replace(OPTIONS, **options), folder, *tells)
+
+
+def test_the_best_of_the_trials_is_trained_with(spec: Spec, examples: list[Example], tmp_path: Path) -> None:
+    seen: list[Any] = []
+    result = run(spec, examples, tmp_path / "run", seen.append)
+    trials = [event for event in seen if isinstance(event, Trial)]
+    assert sorted(trials, key=repr) == sorted(result.trials, key=repr)
+    last = [trial for trial in trials if trial.steps == max(trial.steps for trial in trials)]
+    assert result.learning_rate == min(last, key=lambda trial: trial.loss).learning_rate
+    assert result.trials[-1].learning_rate == result.learning_rate
+    assert f"the best of {len({trial.learning_rate for trial in trials})} tried" in result.note
+    assert sorted(path.name for path in (tmp_path / "run").iterdir()) == ["adapter"]
+    steps = [event.step for event in seen if isinstance(event, Step)]
+    assert steps == list(range(1, result.steps + 1))
+    # Trained with that rate and no search, the run is the same.
+    stated = run(spec, examples, tmp_path / "stated", search=0.0, learning_rate=result.learning_rate)
+    assert stated.curve == result.curve
+
+
+@pytest.mark.slow
+def test_what_was_found_is_not_searched_again(
+    spec: Spec, examples: list[Example], tmp_path: Path, cache: Path
+) -> None:
+    first = run(spec, examples, tmp_path / "first")
+    seen: list[Any] = []
+    second = run(spec, examples, tmp_path / "second", seen.append)
+    assert not [event for event in seen if isinstance(event, Trial)]
+    assert second.trials == first.trials
+    assert len(list(cache.iterdir())) == 1
+    run(spec, examples[1:], tmp_path / "third", seen.append)
+    assert [event for event in seen if isinstance(event, Trial)]
+    for path in cache.iterdir():
+        path.write_text("[{}]")
+    assert run(spec, examples, tmp_path / "fourth").trials == first.trials
+
+
+@pytest.mark.slow
+def test_a_killed_search_goes_on(spec: Spec, examples: list[Example], tmp_path: Path) -> None:
+    whole = run(spec, examples, tmp_path / "whole")
+    for path in (tmp_path / "cache" / rates.FOLDER).iterdir():
+        path.unlink()
+    told: list[Any] = []
+
+    def kill(event: Any) -> None:
+        told.append(event)
+        if len(told) == 4:
+            raise Killed
+
+    with pytest.raises(Killed):
+        run(spec, examples, tmp_path / "killed", kill)
+    assert isinstance(told[-1], Trial)
+    resumed = run(spec, examples, tmp_path / "killed")
+    assert resumed.trials == whole.trials
+    assert resumed.curve == whole.curve
+
+
+def test_a_rate_that_leads_astray_loses(
+    spec: Spec, examples: list[Example], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rates, "candidates", lambda middle, count: [1e-3, 1e30, 2e-3][:count])
+    result = run(spec, examples, tmp_path / "run")
+    assert result.learning_rate < 1
+    astray = [trial for trial in result.trials if trial.learning_rate == 1e30]
+    assert astray
+    assert astray[0].loss is None
+    # JSON has no infinity: what was found is read again all the same.
+    seen: list[Any] = []
+    assert run(spec, examples, tmp_path / "again", seen.append).trials == result.trials
+    assert not [event for event in seen if isinstance(event, Trial)]
+    json.loads(json.dumps([asdict(trial) for trial in result.trials], allow_nan=False))
+
+
+def test_rates_that_all_lead_astray(
+    spec: Spec, examples: list[Example], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rates, "candidates", lambda middle, count: [1e30, 2e30, 3e30][:count])
+    with pytest.raises(
+        InputError, match=r"every rate from 1e\+30 to 3e\+30 leads training astray; state a smaller"
+    ):
+        run(spec, examples, tmp_path / "run")
