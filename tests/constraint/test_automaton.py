@@ -14,9 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from oracle import Oracle
 
-from tinsmith.constraint import automaton, network
-from tinsmith.constraint.automaton import compile_grammar
-from tinsmith.constraint.dfa import Dfa, words
+from tinsmith.constraint.automata.dfa import Dfa, words
 from tinsmith.constraint.grammar import (
     EMPTY,
     NOTHING,
@@ -35,6 +33,8 @@ from tinsmith.constraint.grammar import (
     text,
     token,
 )
+from tinsmith.constraint.machine import automaton, network
+from tinsmith.constraint.machine.automaton import compile_grammar
 from tinsmith.errors import ConstraintError
 
 LONGEST = 6
@@ -330,7 +330,7 @@ def test_deep_and_long_expressions_need_no_recursion() -> None:
 def test_the_same_grammar_gives_the_same_bytes() -> None:
     script = """
 import hashlib
-from tinsmith.constraint.automaton import compile_grammar
+from tinsmith.constraint.machine.automaton import compile_grammar
 from tinsmith.constraint.grammar import *
 word = Repeat(OneByte(((97, 122),)), 1, 90)
 value = choice([text("null"), Ref("array"), Ref("object"), sequence([text('"'), Ref("word"), text('"')])])

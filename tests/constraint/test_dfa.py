@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tinsmith.constraint import dfa as dfa_module
-from tinsmith.constraint.dfa import (
+from tinsmith.constraint.automata import dfa as dfa_module
+from tinsmith.constraint.automata.dfa import (
     Dfa,
     Nfa,
     anything,

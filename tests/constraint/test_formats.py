@@ -10,8 +10,8 @@ import jsonschema
 import jsonschema_rs
 import pytest
 
-from tinsmith.constraint.dfa import Dfa
-from tinsmith.constraint.formats import NAMES, format_
+from tinsmith.constraint.automata.dfa import Dfa
+from tinsmith.constraint.schema.formats import NAMES, format_
 from tinsmith.errors import ConstraintError
 
 DRAFT = "https://json-schema.org/draft/2020-12/schema"

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from oracle import Oracle
 
-from tinsmith.constraint.gbnf import compile_gbnf, read_gbnf
+from tinsmith.constraint.grammars.gbnf import compile_gbnf, read_gbnf
 from tinsmith.errors import ConstraintError
 
 TOKENS = {"<think>": 7, "</think>": 8, "<[7]>": 7, "<[9]>": 9}

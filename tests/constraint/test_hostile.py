@@ -13,13 +13,13 @@ import pytest
 from checked import checked, tool
 
 from tinsmith.chat.tool_formats import FORMATS
+from tinsmith.constraint.calls.tools import compile_tools
 from tinsmith.constraint.choices import compile_choices
-from tinsmith.constraint.gbnf import compile_gbnf
+from tinsmith.constraint.grammars.gbnf import compile_gbnf
+from tinsmith.constraint.grammars.lark import compile_lark
 from tinsmith.constraint.json_schema import compile_schema
-from tinsmith.constraint.lark import compile_lark
 from tinsmith.constraint.regex import compile_regex
-from tinsmith.constraint.schema_document import KNOWN, REFUSED
-from tinsmith.constraint.tools import compile_tools
+from tinsmith.constraint.schema.document import KNOWN, REFUSED
 from tinsmith.errors import ConstraintError
 
 MOST_MEMORY = 500 << 20

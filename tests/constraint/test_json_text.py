@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 from oracle import Oracle
 
-from tinsmith.constraint import json_text
-from tinsmith.constraint.automaton import compile_grammar
-from tinsmith.constraint.code_points import json_content
-from tinsmith.constraint.dfa import CODE_POINTS, Dfa, anything, intersect
+from tinsmith.constraint.automata.code_points import json_content
+from tinsmith.constraint.automata.dfa import CODE_POINTS, Dfa, anything, intersect
 from tinsmith.constraint.grammar import NOTHING, Expr, Grammar, Ref
-from tinsmith.constraint.json_text import Spacing
+from tinsmith.constraint.machine.automaton import compile_grammar
 from tinsmith.constraint.regex import parse
+from tinsmith.constraint.schema import json_text
+from tinsmith.constraint.schema.json_text import Spacing
 from tinsmith.errors import ConstraintError
 
 CHARACTERS = list('"\\/a0 \x7f\n\t\x00\x1fé\u2028中\ud7ff\ue000\uffff𐀀😀\U0010ffff')

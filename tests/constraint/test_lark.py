@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from llguidance import LLMatcher, LLTokenizer
 from oracle import Oracle
 
-from tinsmith.constraint.lark import compile_lark, read_lark
-from tinsmith.constraint.lark_common import COMMON
+from tinsmith.constraint.grammars.lark import compile_lark, read_lark
+from tinsmith.constraint.grammars.lark_common import COMMON
 from tinsmith.errors import ConstraintError
 
 BYTES = LLTokenizer("byte")  # a token a byte

@@ -11,8 +11,8 @@ from typing import Any
 import jsonschema
 import pytest
 
-from tinsmith.constraint.dfa import Dfa
-from tinsmith.constraint.numbers import integer, number
+from tinsmith.constraint.automata.dfa import Dfa
+from tinsmith.constraint.automata.numbers import integer, number
 from tinsmith.errors import ConstraintError
 
 KEYWORDS = {"low": "minimum", "above": "exclusiveMinimum", "high": "maximum", "below": "exclusiveMaximum"}

@@ -28,11 +28,11 @@ from test_lark import LANGUAGES
 
 import tinsmith
 from tinsmith import _core
-from tinsmith.constraint import json_text
-from tinsmith.constraint.gbnf import compile_gbnf
+from tinsmith.constraint.grammars.gbnf import compile_gbnf
+from tinsmith.constraint.grammars.lark import compile_lark
 from tinsmith.constraint.json_schema import compile_schema
-from tinsmith.constraint.lark import compile_lark
 from tinsmith.constraint.regex import compile_regex
+from tinsmith.constraint.schema import json_text
 from tinsmith.errors import ConstraintError, RuntimeFault
 
 pytestmark = pytest.mark.slow

@@ -16,11 +16,11 @@ from hypothesis import strategies as st
 from oracle import Oracle
 
 from tinsmith.chat.tool_formats import FORMATS
-from tinsmith.constraint.gbnf import compile_gbnf
+from tinsmith.constraint.calls.tools import compile_tools
+from tinsmith.constraint.grammars.gbnf import compile_gbnf
+from tinsmith.constraint.grammars.lark import compile_lark
 from tinsmith.constraint.json_schema import compile_schema
-from tinsmith.constraint.lark import compile_lark
 from tinsmith.constraint.regex import compile_regex
-from tinsmith.constraint.tools import compile_tools
 
 CHARACTERS = st.sampled_from(list('ab1"\\/\n\t \0é\u2028😀')) | st.characters(exclude_categories=["Cs"])
 TEXTS = st.text(CHARACTERS, max_size=4)

@@ -9,8 +9,8 @@ import unicodedata
 
 import pytest
 
-from tinsmith.constraint.characters import any_case, category
-from tinsmith.constraint.dfa import CODE_POINTS, Dfa, anything
+from tinsmith.constraint.automata.characters import any_case, category
+from tinsmith.constraint.automata.dfa import CODE_POINTS, Dfa, anything
 from tinsmith.constraint.regex import compile_regex, parse, search, utf8
 from tinsmith.errors import ConstraintError
 

@@ -13,7 +13,7 @@ from oracle import Configuration, Oracle
 
 from tinsmith.chat.tool_formats import FORMATS, Call, by_name, read_tools
 from tinsmith.chat.tool_formats.functiongemma import FUNCTIONGEMMA, GEMMA4, GemmaFormat
-from tinsmith.constraint.tools import compile_tools
+from tinsmith.constraint.calls.tools import compile_tools
 from tinsmith.errors import ConstraintError, UnsupportedError
 
 TOOLS: list[dict[str, Any]] = json.loads(

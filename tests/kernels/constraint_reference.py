@@ -12,8 +12,6 @@ from pathlib import Path
 from tiny_models import tiny_spec
 
 from tinsmith import _core, compiler, quant
-from tinsmith.constraint import json_text
-from tinsmith.constraint.automaton import compile_grammar
 from tinsmith.constraint.grammar import (
     Expr,
     Grammar,
@@ -26,7 +24,9 @@ from tinsmith.constraint.grammar import (
     text,
     token,
 )
+from tinsmith.constraint.machine.automaton import compile_grammar
 from tinsmith.constraint.regex import compile_regex
+from tinsmith.constraint.schema import json_text
 from tinsmith.models import family
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "constraint"))

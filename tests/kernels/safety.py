@@ -14,7 +14,7 @@ from tiny_models import in_format, tiny_spec, with_eyes
 
 from tinsmith import _core, compiler, quant
 from tinsmith.compiler import drafts
-from tinsmith.constraint.gbnf import compile_gbnf
+from tinsmith.constraint.grammars.gbnf import compile_gbnf
 from tinsmith.formats import minisign
 from tinsmith.models import Tokenizer, family
 

@@ -13,9 +13,9 @@ from tiny_models import tiny_spec
 
 import tinsmith
 from tinsmith import _core, cli, compiler
-from tinsmith.constraint.automaton import compile_grammar
-from tinsmith.constraint.gbnf import compile_gbnf
 from tinsmith.constraint.grammar import Grammar, token
+from tinsmith.constraint.grammars.gbnf import compile_gbnf
+from tinsmith.constraint.machine.automaton import compile_grammar
 from tinsmith.errors import FormatError, RuntimeFault
 from tinsmith.formats import tin as tins
 from tinsmith.formats.tin import Tin

@@ -16,7 +16,7 @@ from tiny_models import tiny_spec
 import tinsmith
 from tinsmith import _core, quant
 from tinsmith.compiler import build_image
-from tinsmith.constraint.gbnf import compile_gbnf
+from tinsmith.constraint.grammars.gbnf import compile_gbnf
 from tinsmith.constraint.regex import compile_regex
 from tinsmith.errors import RuntimeFault
 from tinsmith.models import family

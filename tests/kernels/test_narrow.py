@@ -13,7 +13,7 @@ from test_wasm import HERE, KERNELS, Program, zig
 from tiny_models import tiny_spec
 
 from tinsmith import compiler
-from tinsmith.constraint.gbnf import compile_gbnf
+from tinsmith.constraint.grammars.gbnf import compile_gbnf
 from tinsmith.formats import tin as tins
 
 pytest.importorskip("ziglang")

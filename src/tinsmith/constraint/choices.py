@@ -17,10 +17,10 @@ def compile_choices(choices: Sequence[str]) -> Constraint:
     ConstraintError for a choice that is no text, is empty or stands twice, with its place in the list, from 0;
     for no choices; for more than MOST_CHOICES or MOST_BYTES.
     """
-    from tinsmith.constraint.automaton import compile_grammar
-    from tinsmith.constraint.dfa import words
+    from tinsmith.constraint.automata.dfa import words
     from tinsmith.constraint.grammar import Grammar, Machine
-    from tinsmith.constraint.schema_document import show
+    from tinsmith.constraint.machine.automaton import compile_grammar
+    from tinsmith.constraint.schema.document import show
 
     if isinstance(choices, str):
         raise ConstraintError("choices are a list of texts, not one text; write [...] around it")

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from tinsmith.constraint.dfa import Dfa
+from tinsmith.constraint.automata.dfa import Dfa
 
 # eq=False: an expression is compared by identity, since trees are large and often shared.
 

@@ -11,16 +11,17 @@ from __future__ import annotations
 
 from typing import Any
 
-from tinsmith.constraint import Constraint, json_text
-from tinsmith.constraint.automaton import compile_grammar
+from tinsmith.constraint import Constraint
 from tinsmith.constraint.grammar import NOTHING, Expr, Grammar, Ref, sequence
-from tinsmith.constraint.schema_arrays import array
-from tinsmith.constraint.schema_build import Builder, Options, Order
-from tinsmith.constraint.schema_document import Document
-from tinsmith.constraint.schema_keywords import holds
-from tinsmith.constraint.schema_objects import object_
-from tinsmith.constraint.schema_opposite import breaks
-from tinsmith.constraint.schema_solver import Solver
+from tinsmith.constraint.machine.automaton import compile_grammar
+from tinsmith.constraint.schema import json_text
+from tinsmith.constraint.schema.arrays import array
+from tinsmith.constraint.schema.build import Builder, Options, Order
+from tinsmith.constraint.schema.document import Document
+from tinsmith.constraint.schema.keywords import holds
+from tinsmith.constraint.schema.objects import object_
+from tinsmith.constraint.schema.opposite import breaks
+from tinsmith.constraint.schema.solver import Solver
 from tinsmith.errors import ConstraintError
 
 __all__ = ["Options", "compile_schema", "schema_expr"]

@@ -60,7 +60,7 @@ def tools(
     Raises ConstraintError: what in the tools can't be enforced, and where; UnsupportedError for an unknown
     format.
     """
-    from tinsmith.constraint.tools import compile_tools
+    from tinsmith.constraint.calls.tools import compile_tools
 
     return compile_tools(
         declared(what), format, parallel=parallel, alone=alone, none=none, spacing=spacing, control=control
@@ -79,12 +79,12 @@ def declared(tools: Any) -> Sequence[Mapping[str, Any]]:
 def grammar(text: str, kind: Literal["gbnf", "lark"] = "gbnf") -> Constraint:
     """Texts of a grammar: llama.cpp's GBNF, or Lark's EBNF as llguidance reads it."""
     if kind == "lark":
-        from tinsmith.constraint.lark import compile_lark
+        from tinsmith.constraint.grammars.lark import compile_lark
 
         return compile_lark(text)
     if kind != "gbnf":
         raise ConstraintError(f"grammars of kind {kind!r} are not known; give gbnf or lark")
-    from tinsmith.constraint.gbnf import compile_gbnf
+    from tinsmith.constraint.grammars.gbnf import compile_gbnf
 
     return compile_gbnf(text)
 

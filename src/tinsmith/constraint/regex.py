@@ -17,11 +17,18 @@ from functools import lru_cache
 from typing import NoReturn
 
 from tinsmith.constraint import Constraint
-from tinsmith.constraint import characters as sets
-from tinsmith.constraint.characters import Ranges
-from tinsmith.constraint.code_points import utf8
-from tinsmith.constraint.dfa import CODE_POINTS, Dfa, anything, complement, union, words
-from tinsmith.constraint.pattern import BEGINNING, MOST_PATTERN, OTHER, WORD_CHARACTER, Condition, Pattern
+from tinsmith.constraint.automata import characters as sets
+from tinsmith.constraint.automata.characters import Ranges
+from tinsmith.constraint.automata.code_points import utf8
+from tinsmith.constraint.automata.dfa import CODE_POINTS, Dfa, anything, complement, union, words
+from tinsmith.constraint.automata.pattern import (
+    BEGINNING,
+    MOST_PATTERN,
+    OTHER,
+    WORD_CHARACTER,
+    Condition,
+    Pattern,
+)
 from tinsmith.errors import ConstraintError
 
 __all__ = ["compile_regex", "parse", "search", "utf8"]
@@ -68,8 +75,8 @@ def search(pattern: str, *, path: str = "", wide: bool = False) -> Dfa:
 
 def compile_regex(pattern: str) -> Constraint:
     """Answers that the whole pattern matches."""
-    from tinsmith.constraint.automaton import compile_grammar
     from tinsmith.constraint.grammar import Grammar, Machine
+    from tinsmith.constraint.machine.automaton import compile_grammar
 
     if not isinstance(pattern, str):
         raise ConstraintError(f"a pattern is text, not {type(pattern).__name__}; give str")

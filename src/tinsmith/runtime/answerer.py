@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from tinsmith.chat.tool_formats import Call, by_name, read_tools
+from tinsmith.constraint.calls.tools import compile_tools
 from tinsmith.constraint.makers import schema
-from tinsmith.constraint.tools import compile_tools
 from tinsmith.errors import InputError
 from tinsmith.runtime.adapters import prefix_of
 from tinsmith.runtime.asking import direct, finished

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from tinsmith.chat.tool_formats import Call, Tool, ToolFormat, by_name, read_tools
 from tinsmith.constraint import Constraint
+from tinsmith.constraint.calls.tools import compile_tools
 from tinsmith.constraint.functions import arguments_of
 from tinsmith.constraint.makers import declared
-from tinsmith.constraint.tools import compile_tools
 from tinsmith.errors import InputError
 from tinsmith.runtime.asking import Prompt, conversation, direct, finished, tokens_of
 

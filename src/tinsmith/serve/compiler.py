@@ -13,8 +13,8 @@ from contextlib import suppress
 from typing import Any
 
 from tinsmith.constraint import Constraint
+from tinsmith.constraint.calls.tools import compile_tools
 from tinsmith.constraint.json_schema import compile_schema
-from tinsmith.constraint.tools import compile_tools
 from tinsmith.errors import TinsmithError
 
 _MEMORY = 2 << 30  # bytes of the process

@@ -2,7 +2,7 @@
 each format.
 
 A format writes the tools into a conversation, writes calls as an answer, and reads an answer's calls. What a
-format's answers may be is constraint/tools.py's. `detect` finds the format that a model was trained
+format's answers may be is constraint/calls/tools.py's. `detect` finds the format that a model was trained
 with.
 """
 

@@ -55,14 +55,14 @@ def _digest(text: str) -> str:
 
 def _words() -> str:
     """What a schema is made of, by its owners."""
-    from tinsmith.constraint import formats, schema_document
+    from tinsmith.constraint.schema import document, formats
 
     words = {
-        "types": schema_document.TYPES,
+        "types": document.TYPES,
         "formats": formats.NAMES,
-        "known": sorted(schema_document.KNOWN),
-        "one": schema_document.ONE,
-        "many": schema_document.MANY,
-        "named": schema_document.NAMED,
+        "known": sorted(document.KNOWN),
+        "one": document.ONE,
+        "many": document.MANY,
+        "named": document.NAMED,
     }
     return json.dumps(words).replace("<", "\\u003c")

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NoReturn
 
-from tinsmith.constraint.characters import Ranges
-from tinsmith.constraint.code_points import SURROGATES, utf8
-from tinsmith.constraint.dfa import CODE_POINTS, Dfa
+from tinsmith.constraint.automata.characters import Ranges
+from tinsmith.constraint.automata.code_points import SURROGATES, utf8
+from tinsmith.constraint.automata.dfa import CODE_POINTS, Dfa
 from tinsmith.constraint.grammar import Expr, Machine
 from tinsmith.errors import ConstraintError
 

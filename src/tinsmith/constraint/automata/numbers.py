@@ -20,7 +20,7 @@ from fractions import Fraction
 from functools import lru_cache
 from typing import Any, Protocol
 
-from tinsmith.constraint.dfa import Dfa, Edge, Nfa, determinize, minimize, nothing, trim, union
+from tinsmith.constraint.automata.dfa import Dfa, Edge, Nfa, determinize, minimize, nothing, trim, union
 from tinsmith.errors import ConstraintError
 
 Value = int | float | Decimal | Fraction

@@ -31,7 +31,7 @@ from tinsmith.constraint.grammar import (
     text,
     token,
 )
-from tinsmith.constraint.lark_syntax import (
+from tinsmith.constraint.grammars.lark_syntax import (
     Both,
     Document,
     Either,
@@ -45,8 +45,8 @@ from tinsmith.constraint.lark_syntax import (
     Token,
     read,
 )
-from tinsmith.constraint.lark_terminals import Terminals, is_terminal, names
-from tinsmith.constraint.source import Source, Tokens
+from tinsmith.constraint.grammars.lark_terminals import Terminals, is_terminal, names
+from tinsmith.constraint.grammars.source import Source, Tokens
 
 MOST_LEADING = 200  # optional items that a rule begins with, where something is ignored
 FIRST = "'"  # ends the name of a rule's form before which nothing is ignored
@@ -55,7 +55,7 @@ OPTIONS = ("ignore_once", "allow_initial_skip")
 
 def compile_lark(grammar: str, tokens: Tokens | None = None) -> Constraint:
     """tokens: finds control tokens; without it, only ids are read. ConstraintError: where, what, what to do."""
-    from tinsmith.constraint.automaton import compile_grammar
+    from tinsmith.constraint.machine.automaton import compile_grammar
 
     return compile_grammar(read_lark(grammar, tokens), "lark")
 
@@ -211,7 +211,7 @@ class _Rules:
 
     def json(self, node: Json) -> Expr:
         from tinsmith.constraint.json_schema import Options, schema_expr
-        from tinsmith.constraint.json_text import Spacing
+        from tinsmith.constraint.schema.json_text import Spacing
 
         schema, where = node.schema, f"Lark {self.source.place(node.at)} %json "
         spacing: Spacing = "compact"

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import cache
 
-from tinsmith.constraint.dfa import Dfa
+from tinsmith.constraint.automata.dfa import Dfa
 from tinsmith.constraint.regex import parse
 from tinsmith.errors import ConstraintError
 

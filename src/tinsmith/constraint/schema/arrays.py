@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from tinsmith.constraint import json_text
 from tinsmith.constraint.grammar import EMPTY, NOTHING, Expr, Repeat, optional, sequence
-from tinsmith.constraint.schema_build import Builder
-from tinsmith.constraint.schema_shapes import Array, Finite, Goal, Item, Number, item
+from tinsmith.constraint.schema import json_text
+from tinsmith.constraint.schema.build import Builder
+from tinsmith.constraint.schema.shapes import Array, Finite, Goal, Item, Number, item
 from tinsmith.errors import ConstraintError
 
 LEVELS = 16  # of nested options in one expression

@@ -12,8 +12,9 @@ from fractions import Fraction
 from functools import lru_cache
 from typing import Any
 
-from tinsmith.constraint import json_text, numbers
-from tinsmith.constraint.dfa import Dfa, Edge, anything, difference, intersect, trim
+from tinsmith.constraint.automata import numbers
+from tinsmith.constraint.automata.dfa import Dfa, Edge, anything, difference, intersect, trim
+from tinsmith.constraint.schema import json_text
 from tinsmith.errors import ConstraintError
 
 Goal = tuple[int, ...]  # ascending by size; empty: anything goes

@@ -5,10 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from tinsmith.constraint import regex
-from tinsmith.constraint.dfa import MOST_STATES, Dfa, Nfa, complement, determinize, intersect, minimize, trim
+from tinsmith.constraint.automata.dfa import (
+    MOST_STATES,
+    Dfa,
+    Nfa,
+    complement,
+    determinize,
+    intersect,
+    minimize,
+    trim,
+)
 from tinsmith.constraint.grammar import Expr
-from tinsmith.constraint.lark_common import COMMON
-from tinsmith.constraint.lark_syntax import (
+from tinsmith.constraint.grammars.lark_common import COMMON
+from tinsmith.constraint.grammars.lark_syntax import (
     Both,
     Definition,
     Document,
@@ -27,7 +36,7 @@ from tinsmith.constraint.lark_syntax import (
     Times,
     Token,
 )
-from tinsmith.constraint.source import Source, one_of
+from tinsmith.constraint.grammars.source import Source, one_of
 from tinsmith.errors import ConstraintError
 
 MOST_PIECES = 4_000  # characters of all pieces of a %regex

@@ -8,7 +8,7 @@ from typing import Any
 
 from tinsmith.chat.tool_formats.functiongemma import GemmaFormat, in_order
 from tinsmith.chat.tool_formats.kinds import kinds, referred
-from tinsmith.constraint import tool_texts
+from tinsmith.constraint.calls import texts
 from tinsmith.constraint.grammar import (
     EMPTY,
     Expr,
@@ -32,7 +32,7 @@ def properties_of(schema: Mapping[str, Any], path: str, format: str) -> Iterator
     object of named properties alone can't keep."""
     for keyword in schema:
         known = keyword in ("type", "properties", "required", "additionalProperties", "nullable")
-        if not known and keyword not in tool_texts.ANNOTATIONS and not keyword.startswith("x-"):
+        if not known and keyword not in texts.ANNOTATIONS and not keyword.startswith("x-"):
             raise ConstraintError(
                 f"{path}/{keyword}: {keyword!r} can't be kept in the format {format}; remove it, or use "
                 "format json"
@@ -55,12 +55,12 @@ class Objects:
     def value(self, schema: Any, path: str, depth: int = 0) -> Expr:
         if depth > _DEEPEST:
             raise ConstraintError(f"{path}: nested deeper than {_DEEPEST} levels; the format has no recursion")
-        if isinstance(schema, Mapping) and set(schema) - tool_texts.ANNOTATIONS == {"$ref"}:
+        if isinstance(schema, Mapping) and set(schema) - texts.ANNOTATIONS == {"$ref"}:
             return self.value(referred(schema["$ref"], self._root), path, depth + 1)
         if (
             isinstance(schema, Mapping)
             and "anyOf" in schema
-            and not set(schema) - tool_texts.ANNOTATIONS - {"anyOf"}
+            and not set(schema) - texts.ANNOTATIONS - {"anyOf"}
         ):
             return choice(
                 self.value(one, f"{path}/anyOf/{k}", depth + 1) for k, one in enumerate(schema["anyOf"])
@@ -70,7 +70,7 @@ class Objects:
         if may & _NUMBERS:
             parts.append(self._number(schema, may & _NUMBERS, path))
         if "string" in may:
-            content = tool_texts.text(schema, self._root, self._known.escape, path)
+            content = texts.text(schema, self._root, self._known.escape, path)
             parts.append(sequence((self._escape, content, self._escape)))
         if isinstance(schema, Mapping) and "array" in may and "items" in schema:
             parts.append(self._array(schema, path, depth))
@@ -108,7 +108,7 @@ class Objects:
     def _array(self, schema: Mapping[str, Any], path: str, depth: int) -> Expr:
         for keyword in schema:
             known = keyword in ("type", "items", "minItems", "maxItems", "nullable")
-            if not known and keyword not in tool_texts.ANNOTATIONS and not keyword.startswith("x-"):
+            if not known and keyword not in texts.ANNOTATIONS and not keyword.startswith("x-"):
                 raise ConstraintError(
                     f"{path}/{keyword}: {keyword!r} can't be kept in the format {self._known.name}"
                 )
@@ -128,7 +128,7 @@ class Objects:
             schema["type"] = sorted(may - {"integer"} if "number" in may else may)
         else:
             schema = {"type": sorted(may)}
-        return tool_texts.json_value(self._grammar, schema, path, "compact")
+        return texts.json_value(self._grammar, schema, path, "compact")
 
     def _rule(self, value: Expr) -> Ref:
         name = f"gemma.{len(self._grammar.rules)}"

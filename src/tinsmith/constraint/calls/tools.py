@@ -9,8 +9,9 @@ from typing import Any
 from tinsmith.chat.tool_formats import GemmaFormat, JsonFormat, Tool, ToolFormat, by_name, read_tools
 from tinsmith.chat.tool_formats.kinds import kind, kinds
 from tinsmith.chat.tool_formats.qwen35 import END_OF_VALUE, PYTHON, write_value
-from tinsmith.constraint import Constraint, json_text, tool_texts
-from tinsmith.constraint.automaton import compile_grammar
+from tinsmith.constraint import Constraint
+from tinsmith.constraint.calls import texts
+from tinsmith.constraint.calls.objects import Objects, properties_of
 from tinsmith.constraint.grammar import (
     Expr,
     Grammar,
@@ -23,8 +24,9 @@ from tinsmith.constraint.grammar import (
     text,
     token,
 )
-from tinsmith.constraint.schema_document import check_types
-from tinsmith.constraint.tool_objects import Objects, properties_of
+from tinsmith.constraint.machine.automaton import compile_grammar
+from tinsmith.constraint.schema import json_text
+from tinsmith.constraint.schema.document import check_types
 from tinsmith.errors import ConstraintError
 
 MOST_CALLS = 8
@@ -74,7 +76,7 @@ def compile_tools(
     if none:
         answer = choice((answer, _no_call(known)))
     if talk:
-        answer = choice((answer, tool_texts.free(known.mark or "{")))
+        answer = choice((answer, texts.free(known.mark or "{")))
     grammar.rules[grammar.start] = answer
     return compile_grammar(grammar, "tools")
 
@@ -82,7 +84,7 @@ def compile_tools(
 def _no_call(known: ToolFormat) -> Expr:
     if isinstance(known, JsonFormat) and known.nothing is not None:
         return text(known.nothing)
-    return tool_texts.free(known.mark)
+    return texts.free(known.mark)
 
 
 def _json(
@@ -98,7 +100,7 @@ def _json(
     marks = json_text.marks(spacing)
     named = []
     for number, tool in enumerate(tools):
-        arguments = tool_texts.json_value(grammar, tool.parameters, _path(number), spacing)
+        arguments = texts.json_value(grammar, tool.parameters, _path(number), spacing)
         key = sequence((marks.item, text(f'"{known.arguments}"'), marks.key))
         named.append(sequence((json_text.literal(tool.name), key, arguments)))
     grammar.rules[CALL] = sequence(
@@ -155,11 +157,11 @@ def _qwen35(grammar: Grammar, tool: Tool, path: str, control: Control | None) ->
 def _qwen35_value(grammar: Grammar, schema: Any, root: Mapping[str, Any], path: str) -> Expr:
     may = kinds(schema, root)
     if may == {"string"}:
-        return tool_texts.text(schema, root, END_OF_VALUE, path)
-    stated = set(schema) - tool_texts.ANNOTATIONS if isinstance(schema, Mapping) else set()
+        return texts.text(schema, root, END_OF_VALUE, path)
+    stated = set(schema) - texts.ANNOTATIONS if isinstance(schema, Mapping) else set()
     if "enum" in stated and stated <= {"type", "enum"}:
         return choice(text(write_value(value)) for value in schema["enum"] if kind(value) in may)
-    alternatives = [tool_texts.json_value(grammar, rooted(schema, root), path, "spaced")]
+    alternatives = [texts.json_value(grammar, rooted(schema, root), path, "spaced")]
     # What the template itself writes for these.
     if "type" in stated and not stated & {"enum", "const", "not", "allOf", "anyOf", "oneOf", "$ref", "if"}:
         alternatives += [text(str(value)) for value in PYTHON.values() if kind(value) in may]

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
-from tinsmith.constraint.source import MOST_NESTING, Source
+from tinsmith.constraint.grammars.source import MOST_NESTING, Source
 from tinsmith.errors import ConstraintError
 
 RULE = re.compile(r"_?[a-z](?:[_a-z0-9]|-(?!>))*")

@@ -9,10 +9,10 @@ from collections.abc import Iterable
 from fractions import Fraction
 from itertools import pairwise
 
-from tinsmith.constraint.dfa import anything, complement, difference, words
-from tinsmith.constraint.schema_document import Node
-from tinsmith.constraint.schema_keywords import branches, dependent, pattern_of, values_of
-from tinsmith.constraint.schema_shapes import (
+from tinsmith.constraint.automata.dfa import anything, complement, difference, words
+from tinsmith.constraint.schema.document import Node
+from tinsmith.constraint.schema.keywords import branches, dependent, pattern_of, values_of
+from tinsmith.constraint.schema.shapes import (
     ANY,
     ANYTHING,
     CONSTANTS,
@@ -28,7 +28,7 @@ from tinsmith.constraint.schema_shapes import (
     having,
     join,
 )
-from tinsmith.constraint.schema_solver import Solver
+from tinsmith.constraint.schema.solver import Solver
 
 ADVICE = (
     "which 'not', 'oneOf' or 'if' asks for here; give anyOf in its place, or alternatives that a const or enum "

@@ -14,10 +14,10 @@ from dataclasses import dataclass
 from typing import Literal as OneOf
 from typing import TypeVar
 
-from tinsmith.constraint import json_text
-from tinsmith.constraint.dfa import words
+from tinsmith.constraint.automata.dfa import words
 from tinsmith.constraint.grammar import NOTHING, Expr, Grammar, Machine, Ref, choice, sequence, text
-from tinsmith.constraint.schema_shapes import (
+from tinsmith.constraint.schema import json_text
+from tinsmith.constraint.schema.shapes import (
     ANY,
     Array,
     Finite,
@@ -30,7 +30,7 @@ from tinsmith.constraint.schema_shapes import (
     characters,
     digits,
 )
-from tinsmith.constraint.schema_solver import Solver
+from tinsmith.constraint.schema.solver import Solver
 from tinsmith.errors import ConstraintError
 
 MOST_RULES = 20_000

@@ -7,9 +7,9 @@ from functools import lru_cache
 from typing import Any
 
 from tinsmith.chat.tool_formats.kinds import referred
-from tinsmith.constraint import json_text, regex, schema_document
-from tinsmith.constraint.code_points import utf8
-from tinsmith.constraint.dfa import (
+from tinsmith.constraint import regex
+from tinsmith.constraint.automata.code_points import utf8
+from tinsmith.constraint.automata.dfa import (
     CODE_POINTS,
     Dfa,
     anything,
@@ -20,13 +20,14 @@ from tinsmith.constraint.dfa import (
     union,
     words,
 )
-from tinsmith.constraint.formats import format_
 from tinsmith.constraint.grammar import Expr, Grammar, Machine
 from tinsmith.constraint.json_schema import Options, schema_expr
+from tinsmith.constraint.schema import document, json_text
+from tinsmith.constraint.schema.formats import format_
 from tinsmith.errors import ConstraintError
 
 # References by anchor are not followed here.
-ANNOTATIONS = frozenset(schema_document.ANNOTATIONS) - {"$anchor", "$dynamicAnchor"}
+ANNOTATIONS = frozenset(document.ANNOTATIONS) - {"$anchor", "$dynamicAnchor"}
 _MOST_REFERENCES = 32
 
 

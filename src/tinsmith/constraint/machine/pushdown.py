@@ -7,9 +7,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from tinsmith.constraint.dfa import MOST_STATES, Edge, Nfa, subsets
-from tinsmith.constraint.graphs import components, loops
-from tinsmith.constraint.network import CALLS, Call, Network
+from tinsmith.constraint.automata.dfa import MOST_STATES, Edge, Nfa, subsets
+from tinsmith.constraint.machine.graphs import components, loops
+from tinsmith.constraint.machine.network import CALLS, Call, Network
 from tinsmith.errors import ConstraintError
 
 

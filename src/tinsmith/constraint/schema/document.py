@@ -10,7 +10,7 @@ from fractions import Fraction
 from typing import Any
 from urllib.parse import unquote, urldefrag, urljoin
 
-from tinsmith.constraint import numbers
+from tinsmith.constraint.automata import numbers
 from tinsmith.errors import ConstraintError
 
 MOST_DEPTH = 200  # levels of lists and objects

@@ -6,7 +6,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from itertools import pairwise
 
-from tinsmith.constraint.dfa import Dfa, Nfa
+from tinsmith.constraint.automata.dfa import Dfa, Nfa
 from tinsmith.constraint.grammar import (
     EMPTY,
     Choice,
@@ -19,7 +19,7 @@ from tinsmith.constraint.grammar import (
     Repeat,
     Sequence,
 )
-from tinsmith.constraint.graphs import components, loops
+from tinsmith.constraint.machine.graphs import components, loops
 from tinsmith.errors import ConstraintError
 
 CALLS = 512  # symbols from here on are calls; far from the bytes, so that ranges of both never join

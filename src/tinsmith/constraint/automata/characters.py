@@ -6,7 +6,7 @@ import unicodedata
 from collections.abc import Iterable
 from functools import cache
 
-from tinsmith.constraint.dfa import CODE_POINTS
+from tinsmith.constraint.automata.dfa import CODE_POINTS
 
 Ranges = tuple[tuple[int, int], ...]
 

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from functools import cache, lru_cache
 
 from tinsmith.constraint import Spacing as Spacing
-from tinsmith.constraint import numbers
-from tinsmith.constraint.code_points import json_content
-from tinsmith.constraint.dfa import CODE_POINTS, Dfa, Edge, anything
-from tinsmith.constraint.formats import format_ as format_
+from tinsmith.constraint.automata import numbers
+from tinsmith.constraint.automata.code_points import json_content
+from tinsmith.constraint.automata.dfa import CODE_POINTS, Dfa, Edge, anything
+from tinsmith.constraint.automata.numbers import Value
 from tinsmith.constraint.grammar import (
     EMPTY,
     NOTHING,
@@ -31,7 +31,7 @@ from tinsmith.constraint.grammar import (
     sequence,
     text,
 )
-from tinsmith.constraint.numbers import Value
+from tinsmith.constraint.schema.formats import format_ as format_
 from tinsmith.errors import ConstraintError
 
 # Rules that `rules` adds. No front end's own rule has a point in its name.

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from tinsmith.constraint import numbers
-from tinsmith.constraint.schema_document import ANNOTATIONS, Document, Node
-from tinsmith.constraint.schema_shapes import (
+from tinsmith.constraint.automata import numbers
+from tinsmith.constraint.schema.document import ANNOTATIONS, Document, Node
+from tinsmith.constraint.schema.shapes import (
     ANY,
     ANYTHING,
     NEVER,

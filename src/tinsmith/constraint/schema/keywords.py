@@ -9,10 +9,11 @@ from dataclasses import replace
 from functools import lru_cache, reduce
 from typing import Any
 
-from tinsmith.constraint import json_text, regex
-from tinsmith.constraint.dfa import Dfa, complement, difference, intersect, nothing, union, words
-from tinsmith.constraint.schema_document import MOST_VALUE_DEPTH, Node, depth, show, size
-from tinsmith.constraint.schema_shapes import (
+from tinsmith.constraint import regex
+from tinsmith.constraint.automata.dfa import Dfa, complement, difference, intersect, nothing, union, words
+from tinsmith.constraint.schema import json_text
+from tinsmith.constraint.schema.document import MOST_VALUE_DEPTH, Node, depth, show, size
+from tinsmith.constraint.schema.shapes import (
     ANY,
     ANYTHING,
     CONSTANTS,
@@ -32,7 +33,7 @@ from tinsmith.constraint.schema_shapes import (
     join,
     lacking,
 )
-from tinsmith.constraint.schema_solver import Solver
+from tinsmith.constraint.schema.solver import Solver
 from tinsmith.errors import ConstraintError
 
 MOST_REGIONS = 64

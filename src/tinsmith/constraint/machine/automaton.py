@@ -17,11 +17,11 @@ from itertools import pairwise
 from operator import itemgetter
 
 from tinsmith.constraint import CALL, HEADER, MAGIC, NO_END, STATE, VERSION, Constraint, Kind, words_begin
-from tinsmith.constraint.dfa import MOST_STATES, joined, refine
+from tinsmith.constraint.automata.dfa import MOST_STATES, joined, refine
 from tinsmith.constraint.grammar import Grammar
-from tinsmith.constraint.graphs import components
-from tinsmith.constraint.network import network
-from tinsmith.constraint.pushdown import Pushdown, State, Step, pushdown
+from tinsmith.constraint.machine.graphs import components
+from tinsmith.constraint.machine.network import network
+from tinsmith.constraint.machine.pushdown import Pushdown, State, Step, pushdown
 from tinsmith.errors import ConstraintError
 
 NO_STATE = 0xFFFF
@@ -31,7 +31,7 @@ MOST_BYTES = 64 << 20
 
 def compile_grammar(grammar: Grammar, kind: Kind) -> Constraint:
     """The constraint of a grammar; equal grammars give equal bytes. ConstraintError where a rule is missing,
-    where no text satisfies the grammar, and beyond the limits here, in network.py and in dfa.py."""
+    where no text satisfies the grammar, and beyond the limits here, in network.py and in automata/dfa.py."""
     machine = pushdown(network(grammar))
     distances = _distances(machine.states)
     shortest = distances[machine.start]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import lru_cache
 
-from tinsmith.constraint.dfa import Dfa, Edge, minimize, trim
+from tinsmith.constraint.automata.dfa import Dfa, Edge, minimize, trim
 from tinsmith.errors import ConstraintError
 
 Piece = tuple[int, int, int]  # low, high, target: of numbers relative to where a node begins

@@ -10,11 +10,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
-from tinsmith.constraint import json_text
-from tinsmith.constraint.dfa import Dfa, anything, difference, words
+from tinsmith.constraint.automata.dfa import Dfa, anything, difference, words
 from tinsmith.constraint.grammar import EMPTY, NOTHING, Expr, Repeat, choice, optional, sequence
-from tinsmith.constraint.schema_build import Builder
-from tinsmith.constraint.schema_shapes import NEVER, Goal, Object
+from tinsmith.constraint.schema import json_text
+from tinsmith.constraint.schema.build import Builder
+from tinsmith.constraint.schema.shapes import NEVER, Goal, Object
 from tinsmith.errors import ConstraintError
 
 MOST_FREE = 8  # declared properties in any order: 2 ** 8 sets of them

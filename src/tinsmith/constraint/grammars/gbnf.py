@@ -10,9 +10,9 @@ Read otherwise than there:
 from __future__ import annotations
 
 from tinsmith.constraint import Constraint
-from tinsmith.constraint.characters import ANY, negated, ranges
+from tinsmith.constraint.automata.characters import ANY, negated, ranges
 from tinsmith.constraint.grammar import Expr, Grammar, Ref, Repeat, choice, sequence, text, token
-from tinsmith.constraint.source import MOST_NESTING, Source, Tokens, one_character
+from tinsmith.constraint.grammars.source import MOST_NESTING, Source, Tokens, one_character
 
 _WORD = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_")
 _ESCAPES = {"t": "\t", "r": "\r", "n": "\n", "\\": "\\", '"': '"', "[": "[", "]": "]", "-": "-"}
@@ -22,7 +22,7 @@ _ANY = one_character(ANY)
 
 def compile_gbnf(grammar: str, tokens: Tokens | None = None) -> Constraint:
     """tokens: finds control tokens; without it, only ids are read. ConstraintError: where, what, what to do."""
-    from tinsmith.constraint.automaton import compile_grammar
+    from tinsmith.constraint.machine.automaton import compile_grammar
 
     return compile_grammar(read_gbnf(grammar, tokens), "gbnf")
 

@@ -1,0 +1,1 @@
+"""Finite automata over bytes and code points: sets of characters, patterns, numbers."""

@@ -1,0 +1,1 @@
+"""Calls of tools, in the forms that models write them in."""

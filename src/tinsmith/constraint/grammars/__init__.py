@@ -1,0 +1,1 @@
+"""Grammars as people write them: GBNF and Lark."""

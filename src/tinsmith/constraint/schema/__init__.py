@@ -1,0 +1,1 @@
+"""JSON Schema: from documents to shapes, and from shapes to expressions of JSON."""
