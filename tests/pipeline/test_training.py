@@ -10,7 +10,10 @@ from tiny_recipes import BASE, parity, write_home
 from tinsmith.errors import RecipeError
 from tinsmith.pipeline import recipe, stages
 from tinsmith.pipeline.training import Trained
+from tinsmith.pipeline.training_progress import Progress
 from tinsmith.system import progress
+from tinsmith.train import methods
+from tinsmith.train.events import Event, Rolled, Started, Step, Validated
 
 RECIPE = f"""\
 {BASE}task = "classify"
@@ -48,3 +51,42 @@ def test_open_tokens_without_a_constraint_are_refused(folder: Path) -> None:
     (folder / "home.toml").write_text(RECIPE + OPEN)
     with pytest.raises(RecipeError, match=r"home.toml:11: \[train\] open_tokens_only: there is no constraint"):
         recipe.load(folder / "home.toml")
+
+
+def said(capsys: pytest.CaptureFixture[str], method: str, *events: Event) -> list[str]:
+    shown = progress.PlainDisplay()
+    with shown.bar("train", 1) as bar:
+        told = Progress(shown, bar, methods.by_name(method).found)
+        for event in events:
+            told.show(event)
+    return capsys.readouterr().err.splitlines()
+
+
+def test_a_reward_is_no_share(capsys: pytest.CaptureFixture[str]) -> None:
+    """A function of the user's gives any numbers."""
+    step = Step(1, 1, 1, -1e-9, 0.1, 5.0, 0.0)
+    rolled = Rolled(1, prompts=8, alike=1, failed=0, reward=352.5, tokens=2.0)
+    validated = Validated(1, 1, 0.5, 353.0, True)
+    assert said(capsys, "grpo", validated, rolled, step) == [
+        "train: epoch 1: validation loss 0.5000, reward 353.000, the best so far",
+        "train: 1 of 1, loss 0.000, reward 352.500, 7 of 8 prompts learned, 5 tokens/s",
+    ]
+
+
+def test_steps_and_time_are_of_a_seed(capsys: pytest.CaptureFixture[str]) -> None:
+    step, validated = Step(1, 1, 1, 2.0, 0.1, 5.0, 0.0), Validated(1, 1, 0.5, 0.25, True)
+    events = [Started(0, 1, 0.1, "why", seed=3), step, validated, Started(0, 1, 0.1, "why", seed=4), step]
+    assert said(capsys, "lora", *events) == [
+        "train: seed 3: 1 steps, why",
+        "train: 1 of 1, seed 3, loss 2.000, 5 tokens/s",
+        "train: epoch 1: validation loss 0.5000, 25.0% exact, the best so far",
+        "train: seed 4: 1 steps, why",
+        "train: 1 of 1, seed 4, loss 2.000, 5 tokens/s",
+    ]
+
+
+def test_rewards_that_teach_nothing_are_said(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A base of random weights never answers with a label."""
+    text = RECIPE.replace("[train]", '[constraint]\nfree = true\n[train]\nmethod = "grpo"\nrollouts = 2')
+    trained(folder, text)
+    assert "train: warning: nothing was learned, since in no step" in capsys.readouterr().err

@@ -219,6 +219,11 @@ def make(run: Run, needs: Needs) -> Made[Trained]:
 
     together.call()
     result, outcome, rough = train(run, needs)
+    if result.rollouts and all(step.alike == step.prompts for step in result.rollouts):
+        run.display.line(
+            "train: warning: nothing was learned, since in no step a prompt had answers that were worth more "
+            "than others; teach the base with examples first and go on from there, or reward parts of an answer"
+        )
     facts = Trained(
         learning_rate=result.learning_rate,
         note=result.note,
@@ -288,7 +293,7 @@ def trained(run: Run, bar: Bar, job: Job, log: Path) -> TrainResult:
     from tinsmith.train.run import train
 
     method = run.recipe.train.method
-    progress = Progress(run.display, bar, methods.by_name(method).share)
+    progress = Progress(run.display, bar, methods.by_name(method).found)
     if run.log is None:
         return train(method, job, progress.show)
     with logs.opened(run.log, log) as write:
