@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 from tiny_recipes import BASE, parity, write_home
 
-from tinsmith.errors import RecipeError
+from tinsmith.errors import InputError, RecipeError
 from tinsmith.pipeline import recipe, stages
 from tinsmith.pipeline.training import Trained
 from tinsmith.pipeline.training_progress import Progress
 from tinsmith.system import progress
-from tinsmith.train import methods
+from tinsmith.train import devices, methods
 from tinsmith.train.events import Event, Rolled, Started, Step, Validated
 
 RECIPE = f"""\
@@ -22,6 +22,7 @@ epochs = 1
 rough = "none"
 """
 OPEN = "open_tokens_only = true\n"
+MISSING = next(name for name in ("mps", "cuda") if name not in devices.present())
 
 
 @pytest.fixture(scope="module")
@@ -90,3 +91,21 @@ def test_rewards_that_teach_nothing_are_said(folder: Path, capsys: pytest.Captur
     text = RECIPE.replace("[train]", '[constraint]\nfree = true\n[train]\nmethod = "grpo"\nrollouts = 2')
     trained(folder, text)
     assert "train: warning: nothing was learned, since in no step" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("keys", "fault"),
+    [
+        ("max_length = 8", r"train.jsonl:1: the example has \d+ tokens, more than max_length = 8"),
+        ('method = "distill"\nteacher = "none.gguf"', r"\[train\] teacher: .*none.gguf: no such file"),
+        (f'device = "{MISSING}"', f'device = "{MISSING}"'),
+    ],
+)
+def test_what_training_would_refuse_is_refused_before_the_baselines(
+    keys: str, fault: str, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """They ask the base for minutes."""
+    (folder / "home.toml").write_text(RECIPE + keys + "\n")
+    with pytest.raises(InputError, match=fault):
+        stages.make(recipe.load(folder / "home.toml"), tmp_path, progress.PlainDisplay())
+    assert "zero_shot" not in capsys.readouterr().err

@@ -31,7 +31,7 @@ from tinsmith.train.events import (
     Updated,
     Validated,
 )
-from tinsmith.train.options import BASE_TEACHER, SCRATCH_DEFAULTS, UPDATE_EPOCHS, TrainOptions
+from tinsmith.train.options import AUTO_DEVICE, BASE_TEACHER, SCRATCH_DEFAULTS, UPDATE_EPOCHS, TrainOptions
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -214,6 +214,22 @@ def before(run: Run, needs: Needs) -> dict[str, Any]:
     }
 
 
+def check(run: Run, needs: Needs) -> None:
+    """Raises InputError or DataError where training would before its first step, as far as that is seen without
+    a network: minutes of other work may stand before it."""
+    method = methods.by_name(run.recipe.train.method)
+    if run.recipe.train.device != AUTO_DEVICE:
+        from tinsmith.train import devices
+
+        devices.choose(run.recipe.train.device)
+    job = job_of(run, needs.data, base_of(run, needs))
+    method.check(job)
+    tokenize = job.tokenization()
+    if ("data", "train") in method.needs:
+        tokenize(job.examples)
+        tokenize(job.validation)
+
+
 def make(run: Run, needs: Needs) -> Made[Trained]:
     from tinsmith.train import together
 
@@ -248,13 +264,9 @@ def rough_folder(run: Run) -> Path:
 
 
 def train(run: Run, needs: Needs) -> tuple[TrainResult, Updated | None, Rough | None]:
-    from tinsmith import models
-
-    spec = models.load(needs.data.facts.base.path)
+    spec = base_of(run, needs)
     for note in spec.notes:
         run.display.line(f"base: {note}")
-    if spec.chat_template is not None:
-        spec = dataclasses.replace(spec, chat_template=data.settled(run.recipe, spec.chat_template))
     with run.display.bar("train", 1) as bar:
         preparation = roughest.choose(run, needs.data, spec)
         # What a method holds to would move along with what it begins as.
@@ -263,6 +275,16 @@ def train(run: Run, needs: Needs) -> tuple[TrainResult, Updated | None, Rough | 
         job = job_of(run, needs.data, spec)
         result, outcome = first(run, needs, bar, job)
         return result, outcome, prepared(run, bar, job, result, preparation)
+
+
+def base_of(run: Run, needs: Needs) -> Spec:
+    """With the chat template that is trained under."""
+    from tinsmith import models
+
+    spec = models.load(needs.data.facts.base.path)
+    if spec.chat_template is None:
+        return spec
+    return dataclasses.replace(spec, chat_template=data.settled(run.recipe, spec.chat_template))
 
 
 def first(run: Run, needs: Needs, bar: Bar, job: Job) -> tuple[TrainResult, Updated | None]:
