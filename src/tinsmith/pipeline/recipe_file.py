@@ -43,6 +43,12 @@ class RecipeFile(TomlFile):
     def sha256(self) -> str:
         return hashlib.sha256(self.raw).hexdigest()
 
+    def elsewhere(self, key: str) -> str:
+        found = [
+            name for name, cls in TABLES.items() if key in (field.name for field in dataclasses.fields(cls))
+        ]
+        return f", it is one of {' and '.join(f'[{name}]' for name in found)}" if found else ""
+
     def tables(self) -> dict[str, Any]:
         given = self.given
         if "router" in given:
