@@ -206,6 +206,14 @@ class RecipeFile(TomlFile):
             split = key.removesuffix("_share")
             if key in given and (not missing or (split in given and key.endswith("_share"))):
                 raise self.error("data", key, "nothing is divided by it; leave it out")
+        shares = [given.get(f"{split}_share", getattr(Data, f"{split}_share")) for split in missing]
+        if sum(shares) >= 1:
+            key = next(key for split in missing if (key := f"{split}_share") in given)
+            raise self.error(
+                "data",
+                key,
+                f"{' and '.join(map(str, shares))} of the examples leave none to learn from; give less",
+            )
 
     def _without_examples(self, given: dict[str, Any], settings: Eval) -> Eval:
         """[eval] of a recipe that has no training examples; raises for what is made of these."""
