@@ -109,3 +109,15 @@ def test_what_training_would_refuse_is_refused_before_the_baselines(
     with pytest.raises(InputError, match=fault):
         stages.make(recipe.load(folder / "home.toml"), tmp_path, progress.PlainDisplay())
     assert "zero_shot" not in capsys.readouterr().err
+
+
+def test_curves_of_what_had_ended_are_said_to_be_missing(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "home.toml").write_text(RECIPE)
+    told = []
+    for _ in range(2):
+        settings = recipe.load(folder / "home.toml")
+        stages.make(settings, folder / "logged", progress.PlainDisplay(), goal="train", log="csv")
+        told.append("--log writes curves while it runs" in capsys.readouterr().err)
+    assert told == [False, True]

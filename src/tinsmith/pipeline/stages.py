@@ -70,10 +70,13 @@ def make(
     update.check_folder(recipe, folder or default_folder(recipe))
     with opened(recipe, folder or default_folder(recipe), display) as run:
         run.log = log
+        before = run.record(TRAIN)
         if recipe.build.target and goal != "data":
             run.update(STAGES, ["data"])
             contents.check_target(run, run.done(DATA))
         run.update(STAGES, [goal])
+        if log is not None and before is not None and before == run.record(TRAIN):
+            run.display.line("train: --log writes curves while it runs, and it had ended before")
         if goal in (BUILD.name, VERIFY.name, EVALUATE.name):
             seal.place_unsealed(run, run.done(BUILD), SEAL)
         remove_earlier(run, BUILD)
