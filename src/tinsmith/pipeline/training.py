@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tinsmith.formats.model_files import model_digest
-from tinsmith.pipeline import data, roughest, sources, update
+from tinsmith.pipeline import contents, data, roughest, sources, update
 from tinsmith.pipeline.augmentation import OFF_TOPIC
 from tinsmith.pipeline.data import Data
 from tinsmith.pipeline.recipe import Recipe
@@ -381,6 +381,7 @@ def job_of(run: Run, made: Record[Data], spec: Spec, preparation: Preparation | 
         start=update.folder(run.recipe),
         base_sha256=(spec.source or made.facts.base.sha256) if run.recipe.base else "",
         constraint=held_to(run, made.facts.constraint),
+        context=contents.context_of(run, spec),
         reward_digest="".join(files.sha256_file(path) for path in reward_files(run.recipe)),
     )
 
