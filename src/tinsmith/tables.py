@@ -170,9 +170,8 @@ class TomlFile:
         fields = {f.name: f for f in dataclasses.fields(cls)}
         for key, value in given.items():
             if key not in fields:
-                raise self.error(
-                    table, key, f"no such key{nearest(key, fields)}; [{table}] takes {', '.join(fields)}"
-                )
+                meant = self.elsewhere(key) or nearest(key, fields)
+                raise self.error(table, key, f"no such key{meant}; [{table}] takes {', '.join(fields)}")
             kind: Kind = fields[key].metadata["kind"]
             if not kind.accepts(value):
                 raise self.error(table, key, f"got {show(value)}; allowed is {kind.allowed}")
@@ -188,6 +187,10 @@ class TomlFile:
             elif f.default is dataclasses.MISSING:
                 raise self.error(table, f.name, f"missing; give {kind.allowed}")
         return cls(**values)
+
+    def elsewhere(self, key: str) -> str:
+        """In words, which other tables have such a key; empty where none is known to."""
+        return ""
 
     def error(self, table: str | None, key: str | None, what: str) -> InputError:
         line = self._line(table, key) or self._line(table, None)

@@ -68,7 +68,9 @@ def test_a_model_is_built_within_its_budget(folder: Path, capsys: pytest.Capture
     given = ["--format", "auto", "--calibration", str(folder / "words.txt"), "--min-accuracy", "0.9"]
     assert cli.main(["build", str(folder / "base.gguf"), "--out", str(out), *given]) == 0
     assert cli.main(["build", str(folder / "base.gguf"), "--out", str(out), *given, "--max-size", "9kB"]) != 0
-    assert "no choice of formats keeps a file of 9,000 bytes; the smallest file has" in capsys.readouterr().err
+    told = capsys.readouterr().err
+    assert "no choice of formats keeps a file of 9,000 bytes; the smallest file has" in told
+    assert "a weight; give more room, or a smaller base" in told
     assert cli.main(["build", str(folder / "home.toml"), "--bits", "4"]) != 0
     assert "a recipe states its budgets in [build]; leave out --bits" in capsys.readouterr().err
 

@@ -194,6 +194,11 @@ def test_a_fine_tuning_file_with_tools_is_enough(folder: Path) -> None:
         ),
         (("task =", 'validation = "v"\nvalidation_share = 0.1\ntask ='), "[data] validation_share: nothing"),
         (("task =", 'validation = "v"\ntest = "t"\nnear = 1\ntask ='), "[data] near: nothing is divided by it"),
+        (
+            ("task =", "validation_share = 0.5\ntest_share = 0.6\ntask ="),
+            "[data] validation_share: 0.5 and 0.6 of the examples leave none to learn from",
+        ),
+        (("task =", "test_share = 0.9\ntask ="), "[data] test_share: 0.1 and 0.9 of the examples leave none"),
         (("task =", 'shape = "excel"\ntask ='), "[data] shape"),
         (("task =", "input = []\ntask ="), "[data] input"),
     ],

@@ -190,6 +190,11 @@ def test_a_new_model_is_trained_by_one_method(tmp_path: Path) -> None:
     [
         ("[base]\n", r"home.toml:1: \[base\] model: missing; give a text"),
         ("", r"home.toml: \[base\] model: missing"),
+        (
+            BASE + "max_length = 3\n",
+            r":7: \[data\] max_length: no such key, it is one of \[train\]; \[data\] takes",
+        ),
+        (BASE + "seed = 3\n", r"no such key, it is one of \[train\] and \[eval\]; \[data\] takes"),
         (BASE + "[train]\nepoch = 3\n", r":8: \[train\] epoch: no such key, did you mean epochs\?; .*rank"),
         (
             BASE + "[trian]\n",

@@ -154,6 +154,8 @@ def test_seeds_are_shown_with_their_spread(document: dict[str, Any]) -> None:
     assert "from 25.0 to 75.0 % exact" in page
     assert "<th>5</th><td>0.5000</td><td>25.0</td>" in page
     assert '<tr class="lead"><th>mean of all, kept</th><td>0.2000</td><td>80.0</td>' in page
+    document["train"]["share"] = "reward"  # any number, and no share
+    assert "from 0.250 to 0.750 reward" in report.html(document)
 
 
 def test_the_curves_of_all_runs_are_on_one_plot_and_labelled() -> None:

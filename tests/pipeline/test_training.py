@@ -7,10 +7,14 @@ from pathlib import Path
 import pytest
 from tiny_recipes import BASE, parity, write_home
 
-from tinsmith.errors import RecipeError
+from tinsmith.errors import InputError, RecipeError
 from tinsmith.pipeline import recipe, stages
 from tinsmith.pipeline.training import Trained
+from tinsmith.pipeline.training_progress import Progress
 from tinsmith.system import progress
+from tinsmith.train import methods
+from tinsmith.train.events import Event, Rolled, Started, Step, Validated
+from tinsmith.train.model import devices
 
 RECIPE = f"""\
 {BASE}task = "classify"
@@ -19,6 +23,7 @@ epochs = 1
 rough = "none"
 """
 OPEN = "open_tokens_only = true\n"
+MISSING = next(name for name in ("mps", "cuda") if name not in devices.present())
 
 
 @pytest.fixture(scope="module")
@@ -48,3 +53,73 @@ def test_open_tokens_without_a_constraint_are_refused(folder: Path) -> None:
     (folder / "home.toml").write_text(RECIPE + OPEN)
     with pytest.raises(RecipeError, match=r"home.toml:11: \[train\] open_tokens_only: there is no constraint"):
         recipe.load(folder / "home.toml")
+
+
+def said(capsys: pytest.CaptureFixture[str], method: str, *events: Event) -> list[str]:
+    shown = progress.PlainDisplay()
+    with shown.bar("train", 1) as bar:
+        told = Progress(shown, bar, methods.by_name(method).found)
+        for event in events:
+            told.show(event)
+    return capsys.readouterr().err.splitlines()
+
+
+def test_a_reward_is_no_share(capsys: pytest.CaptureFixture[str]) -> None:
+    """A function of the user's gives any numbers."""
+    step = Step(1, 1, 1, -1e-9, 0.1, 5.0, 0.0)
+    rolled = Rolled(1, prompts=8, alike=1, failed=0, reward=352.5, tokens=2.0)
+    validated = Validated(1, 1, 0.5, 353.0, True)
+    assert said(capsys, "grpo", validated, rolled, step) == [
+        "train: epoch 1: validation loss 0.5000, reward 353.000, the best so far",
+        "train: 1 of 1, loss 0.000, reward 352.500, 7 of 8 prompts learned, 5 tokens/s",
+    ]
+
+
+def test_steps_and_time_are_of_a_seed(capsys: pytest.CaptureFixture[str]) -> None:
+    step, validated = Step(1, 1, 1, 2.0, 0.1, 5.0, 0.0), Validated(1, 1, 0.5, 0.25, True)
+    events = [Started(0, 1, 0.1, "why", seed=3), step, validated, Started(0, 1, 0.1, "why", seed=4), step]
+    assert said(capsys, "lora", *events) == [
+        "train: seed 3: 1 steps, why",
+        "train: 1 of 1, seed 3, loss 2.000, 5 tokens/s",
+        "train: epoch 1: validation loss 0.5000, 25.0% exact, the best so far",
+        "train: seed 4: 1 steps, why",
+        "train: 1 of 1, seed 4, loss 2.000, 5 tokens/s",
+    ]
+
+
+def test_rewards_that_teach_nothing_are_said(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A base of random weights never answers with a label."""
+    text = RECIPE.replace("[train]", '[constraint]\nfree = true\n[train]\nmethod = "grpo"\nrollouts = 2')
+    trained(folder, text)
+    assert "train: warning: nothing was learned, since in no step" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("keys", "fault"),
+    [
+        ("max_length = 8", r"train.jsonl:1: the example has \d+ tokens, more than max_length = 8"),
+        ("[build]\ncontext = 8", r"the example has \d+ tokens, more than \[build\] context = 8; shorten"),
+        ('method = "distill"\nteacher = "none.gguf"', r"\[train\] teacher: .*none.gguf: no such file"),
+        (f'device = "{MISSING}"', f'device = "{MISSING}"'),
+    ],
+)
+def test_what_training_would_refuse_is_refused_before_the_baselines(
+    keys: str, fault: str, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """They ask the base for minutes."""
+    (folder / "home.toml").write_text(RECIPE + keys + "\n")
+    with pytest.raises(InputError, match=fault):
+        stages.make(recipe.load(folder / "home.toml"), tmp_path, progress.PlainDisplay())
+    assert "zero_shot" not in capsys.readouterr().err
+
+
+def test_curves_of_what_had_ended_are_said_to_be_missing(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "home.toml").write_text(RECIPE)
+    told = []
+    for _ in range(2):
+        settings = recipe.load(folder / "home.toml")
+        stages.make(settings, folder / "logged", progress.PlainDisplay(), goal="train", log="csv")
+        told.append("--log writes curves while it runs" in capsys.readouterr().err)
+    assert told == [False, True]

@@ -26,6 +26,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Runs one command line; returns the exit code: 0, 2 for an error of the user's, 130 when interrupted."""
     arguments = list(sys.argv[1:] if argv is None else argv)
     _open_streams()
+    # Before torch is loaded: its allocator else warns of the profiler that measures memory, where users read.
+    os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
     try:
         code = _dispatch(arguments)
         sys.stdout.flush()

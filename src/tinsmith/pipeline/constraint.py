@@ -195,5 +195,5 @@ def check_outputs(checker: Checker, path: Path, examples: Sequence[Example]) -> 
             where = example.where or f"{path}: example {n}"
             raise DataError(
                 f"{where}: the recipe's [constraint] forbids its output {departure}; mend the example or the "
-                "constraint"
+                "constraint; spacing and the order of keys are mended by tinsmith data check --fix"
             )

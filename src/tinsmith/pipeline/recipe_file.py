@@ -44,6 +44,12 @@ class RecipeFile(TomlFile):
     def sha256(self) -> str:
         return hashlib.sha256(self.raw).hexdigest()
 
+    def elsewhere(self, key: str) -> str:
+        found = [
+            name for name, cls in TABLES.items() if key in (field.name for field in dataclasses.fields(cls))
+        ]
+        return f", it is one of {' and '.join(f'[{name}]' for name in found)}" if found else ""
+
     def tables(self) -> dict[str, Any]:
         given = self.given
         if "router" in given:
@@ -201,6 +207,14 @@ class RecipeFile(TomlFile):
             split = key.removesuffix("_share")
             if key in given and (not missing or (split in given and key.endswith("_share"))):
                 raise self.error("data", key, "nothing is divided by it; leave it out")
+        shares = [given.get(f"{split}_share", getattr(Data, f"{split}_share")) for split in missing]
+        if sum(shares) >= 1:
+            key = next(key for split in missing if (key := f"{split}_share") in given)
+            raise self.error(
+                "data",
+                key,
+                f"{' and '.join(map(str, shares))} of the examples leave none to learn from; give less",
+            )
 
     def _without_examples(self, given: dict[str, Any], settings: Eval) -> Eval:
         """[eval] of a recipe that has no training examples; raises for what is made of these."""

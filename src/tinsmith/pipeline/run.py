@@ -148,7 +148,7 @@ class Run:
         for stage in stages:
             if stage.name not in wanted:
                 continue
-            if self._is_current(stage):
+            if self.is_current(stage):
                 self.display.line(f"{stage.name}: up to date")
             else:
                 self._make(stage)
@@ -158,7 +158,8 @@ class Run:
         records = {name: Record.read(kind, self.state["stages"][name]) for name, kind in stage.needed.items()}
         return stage.needs(**records)
 
-    def _is_current(self, stage: Stage[Any, Any]) -> bool:
+    def is_current(self, stage: Stage[Any, Any]) -> bool:
+        """Whether nothing that it reads or made has changed; those before it are up to date."""
         record = self.record(stage)
         return record is not None and self._has_same_inputs(stage, record) and self.is_intact(record)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tinsmith.formats.model_files import model_digest
-from tinsmith.pipeline import data, roughest, sources, update
+from tinsmith.pipeline import contents, data, roughest, sources, update
 from tinsmith.pipeline.augmentation import OFF_TOPIC
 from tinsmith.pipeline.data import Data
 from tinsmith.pipeline.recipe import Recipe
@@ -32,7 +32,7 @@ from tinsmith.train.events import (
     Updated,
     Validated,
 )
-from tinsmith.train.options import BASE_TEACHER, SCRATCH_DEFAULTS, UPDATE_EPOCHS, TrainOptions
+from tinsmith.train.options import AUTO_DEVICE, BASE_TEACHER, SCRATCH_DEFAULTS, UPDATE_EPOCHS, TrainOptions
 from tinsmith.train.quantized import rough_adapter
 from tinsmith.train.reinforcement import rewards
 from tinsmith.train.steps import logs
@@ -219,11 +219,32 @@ def before(run: Run, needs: Needs) -> dict[str, Any]:
     }
 
 
+def check(run: Run, needs: Needs) -> None:
+    """Raises InputError or DataError where training would before its first step, as far as that is seen without
+    a network: minutes of other work may stand before it."""
+    method = methods.by_name(run.recipe.train.method)
+    if run.recipe.train.device != AUTO_DEVICE:
+        from tinsmith.train.model import devices
+
+        devices.choose(run.recipe.train.device)
+    job = job_of(run, needs.data, base_of(run, needs))
+    method.check(job)
+    tokenize = job.tokenization()
+    if ("data", "train") in method.needs:
+        tokenize(job.examples)
+        tokenize(job.validation)
+
+
 def make(run: Run, needs: Needs) -> Made[Trained]:
     from tinsmith.train.steps import together
 
     together.call()
     result, outcome, rough = train(run, needs)
+    if result.rollouts and all(step.alike == step.prompts for step in result.rollouts):
+        run.display.line(
+            "train: warning: nothing was learned, since in no step a prompt had answers that were worth more "
+            "than others; teach the base with examples first and go on from there, or reward parts of an answer"
+        )
     facts = Trained(
         learning_rate=result.learning_rate,
         note=result.note,
@@ -248,13 +269,9 @@ def rough_folder(run: Run) -> Path:
 
 
 def train(run: Run, needs: Needs) -> tuple[TrainResult, Updated | None, Rough | None]:
-    from tinsmith import models
-
-    spec = models.load(needs.data.facts.base.path)
+    spec = base_of(run, needs)
     for note in spec.notes:
         run.display.line(f"base: {note}")
-    if spec.chat_template is not None:
-        spec = dataclasses.replace(spec, chat_template=data.settled(run.recipe, spec.chat_template))
     with run.display.bar("train", 1) as bar:
         preparation = roughest.choose(run, needs.data, spec)
         # What a method holds to would move along with what it begins as.
@@ -263,6 +280,16 @@ def train(run: Run, needs: Needs) -> tuple[TrainResult, Updated | None, Rough | 
         job = job_of(run, needs.data, spec)
         result, outcome = first(run, needs, bar, job)
         return result, outcome, prepared(run, bar, job, result, preparation)
+
+
+def base_of(run: Run, needs: Needs) -> Spec:
+    """With the chat template that is trained under."""
+    from tinsmith import models
+
+    spec = models.load(needs.data.facts.base.path)
+    if spec.chat_template is None:
+        return spec
+    return dataclasses.replace(spec, chat_template=data.settled(run.recipe, spec.chat_template))
 
 
 def first(run: Run, needs: Needs, bar: Bar, job: Job) -> tuple[TrainResult, Updated | None]:
@@ -293,7 +320,7 @@ def trained(run: Run, bar: Bar, job: Job, log: Path) -> TrainResult:
     from tinsmith.train.run import train
 
     method = run.recipe.train.method
-    progress = Progress(run.display, bar, methods.by_name(method).share)
+    progress = Progress(run.display, bar, methods.by_name(method).found)
     if run.log is None:
         return train(method, job, progress.show)
     with logs.opened(run.log, log) as write:
@@ -359,6 +386,7 @@ def job_of(run: Run, made: Record[Data], spec: Spec, preparation: Preparation | 
         start=update.folder(run.recipe),
         base_sha256=(spec.source or made.facts.base.sha256) if run.recipe.base else "",
         constraint=held_to(run, made.facts.constraint),
+        context=contents.context_of(run, spec),
         reward_digest="".join(files.sha256_file(path) for path in reward_files(run.recipe)),
     )
 

@@ -177,7 +177,7 @@ class Search:
             size, bits = self.frame.overhead + min(least), 8 * min(least) / self.frame.weights
             raise InputError(
                 f"no choice of formats keeps {budget.describe()}; the smallest file has {size:,} bytes, "
-                f"{bits:.3f} bits a weight"
+                f"{bits:.3f} bits a weight; give more room, or a smaller base"
             )
         return min(points, key=lambda point: (point.loss, point.size))
 

@@ -69,11 +69,10 @@ class _PlainBar:
 
     def update(self, done: float, note: str = "", total: float | None = None) -> None:
         now = time.monotonic()
-        self.total = total or self.total
-        if self.first is None:
-            self.first = done  # resumed work was not done in this run's time
-        elif done < self.latest:
+        # Neither resumed work nor what came before the first unit was done at this pace.
+        if self.first is None or _begins_anew(done, self.latest, total, self.total):
             self.start, self.first = now, done
+        self.total = total or self.total
         self.latest = done
         if now - self.shown < _PLAIN_SECONDS and done < self.total:
             return
@@ -108,19 +107,24 @@ class RichDisplay:
             TimeRemainingColumn(compact=True),
         )
         with Progress(*columns, console=self.console, transient=True) as progress:
-            yield _RichBar(progress, progress.add_task(label, total=total, note=""))
+            yield _RichBar(progress, progress.add_task(label, total=total, note=""), total)
+
+
+def _begins_anew(done: float, latest: float, total: float | None, known: float) -> bool:
+    """Whether something else begins: fewer units are done, or as many of another number."""
+    return done < latest or (done == latest and total is not None and total != known)
 
 
 class _RichBar:
-    def __init__(self, progress: Any, task: Any) -> None:
+    def __init__(self, progress: Any, task: Any, total: float) -> None:
         self.progress = progress
         self.task = task
-        self.latest = 0.0
+        self.latest, self.total = 0.0, total
 
     def update(self, done: float, note: str = "", total: float | None = None) -> None:
-        if done < self.latest:
+        if _begins_anew(done, self.latest, total, self.total):
             self.progress.reset(self.task)
-        self.latest = done
+        self.latest, self.total = done, total or self.total
         self.progress.update(self.task, completed=done, note=note, total=total)
 
 

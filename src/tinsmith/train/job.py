@@ -32,7 +32,8 @@ class Job:
     finds the tokens of answers that must come, which are then not learned; start: the folder of the adapter
     that training starts from; base_sha256: of the base's files, empty where it is not known; known: the
     examples that it has learned, of which some are replayed; constraint: what answers may be held to;
-    reward_digest: of the files of functions that options.reward names.
+    reward_digest: of the files of functions that options.reward names; context: tokens that a session of
+    what is built will hold, 0 for those of the base.
     """
 
     spec: Spec
@@ -56,6 +57,7 @@ class Job:
     known: Sequence[Example] = ()
     constraint: Constraint | None = None
     reward_digest: str = ""
+    context: int = 0
 
     @property
     def kept(self) -> Path:
@@ -68,11 +70,11 @@ class Job:
         return min(longest, self.spec.hyper.context) if self.is_new else longest
 
     def tokenization(self) -> Tokenization:
-        named = "max_length" if self.max_length == self.options.max_length else "context"
-        options = self.options
-        return Tokenization(
-            self.spec, self.encode, options.task, options.system, self.max_length, named, self.forced
-        )
+        options, longest = self.options, self.max_length
+        named = "max_length" if longest == options.max_length else "context"
+        if 0 < self.context < longest:  # what no file could be asked is not learned
+            longest, named = self.context, "[build] context"
+        return Tokenization(self.spec, self.encode, options.task, options.system, longest, named, self.forced)
 
     def text_sequences(self) -> list[TokenSequence]:
         return text_sequences(self.texts, self.encode, self.spec.tokenizer, self.max_length)

@@ -129,6 +129,8 @@ class TrainOptions:
         if given is None:
             return default
         origin = f"the best of {self.tried} tried" if self.tried else "as given"
+        if self.only_rough:
+            origin = "from the first adapter's"
         return given, f"learning rate {given:g}, {origin}"
 
 

@@ -24,7 +24,7 @@ def default_scratch_rate(parameters: int, steps: int) -> tuple[float, str]:
 def default_preference_rate(parameters: int, steps: int) -> tuple[float, str]:
     """The rate for LoRA on preferences: a tenth of what examples take."""
     rate = float(f"{default_learning_rate(parameters, SHORT_RUN)[0] / 10:.2g}")
-    return rate, f"learning rate {rate:g}, chosen for {parameters / 1e6:.0f} million parameters"
+    return rate, f"learning rate {rate:g}, chosen for {_size(parameters)} parameters"
 
 
 def default_policy_rate(parameters: int, steps: int) -> tuple[float, str]:
@@ -63,4 +63,8 @@ def default_label_epochs(examples: int) -> int:
 
 
 def _chosen(rate: float, parameters: int, steps: int) -> str:
-    return f"learning rate {rate:g}, chosen for {parameters / 1e6:.0f} million parameters, {steps:,} steps"
+    return f"learning rate {rate:g}, chosen for {_size(parameters)} parameters, {steps:,} steps"
+
+
+def _size(parameters: int) -> str:
+    return f"{parameters / 1e6:.0f} million" if parameters >= 1e7 else f"{parameters:,}"

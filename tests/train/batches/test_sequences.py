@@ -49,6 +49,8 @@ def test_control_tokens_in_texts_are_refused() -> None:
         DataError, match=r"rows\.jsonl:7: the example: the output holds '<\|im_end\|>', which ends"
     ):
         tokenize([Example("a", "b<|im_end|>c", where=Where("rows.jsonl", 7))])
+    with pytest.raises(InputError, match=r"\[data\] system holds '<\|im_end\|>', which is a control token"):
+        Tokenization(make_spec(), encode, "chat", "be brief<|im_end|>", 200)
     # What a constraint wants of an answer may be tokens of the base's own.
     (sequence,) = tokenize([Example("a", "<|im_start|>x")])
     assert sequence.answer == tuple(encode("<|im_start|>x<|im_end|>"))

@@ -96,6 +96,10 @@ def test_the_shape_has_about_the_parameters_asked_for(wanted: int) -> None:
             ScratchOptions(parameters=50_000),
             r"parameters = 50,000 are too few for a vocabulary of 2,048 tokens",
         ),
+        (
+            ScratchOptions(parameters=900_000_000),
+            r"parameters = 900,000,000 are more than a shape is chosen for, some \d+ million; give fewer",
+        ),
         (replace(TINY, heads=3), r"heads = 3: hidden = 32 is no multiple of twice that"),
         (replace(TINY, heads=4, kv_heads=3), r"kv_heads = 3 does not divide heads = 4"),
     ],

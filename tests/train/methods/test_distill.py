@@ -285,3 +285,12 @@ def test_the_base_is_its_own_teacher_with_a_passage(spec: Spec, tmp_path: Path) 
     assert "The valve lasts 90 hours.\n\nwhen is the valve replaced?" in written
     assert len(sequences[0].prompt) < len(with_passage)
     assert set(trainee.taught) == set(trainee.learned)
+
+
+@pytest.mark.parametrize("name", ["none.gguf", "notes.txt"])
+def test_a_teacher_that_is_no_model_is_said_by_its_key(
+    name: str, spec: Spec, examples: list[Example], tmp_path: Path
+) -> None:
+    (tmp_path / "notes.txt").write_text("no model")
+    with pytest.raises(InputError, match=rf"\[train\] teacher: .*{name}: "):
+        train("distill", spec, examples, examples[:6], OPTIONS, tmp_path, teacher=tmp_path / name)

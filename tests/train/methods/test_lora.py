@@ -100,8 +100,10 @@ def test_a_checkpoint_of_another_run_is_not_taken_up(
         train("lora", spec, examples, examples[:6], OPTIONS, tmp_path, kill)
     seen: list[Any] = []
     other = replace(OPTIONS, seed=1)
-    train("lora", spec, examples, examples[:6], other, tmp_path, seen.append)
+    result = train("lora", spec, examples, examples[:6], other, tmp_path, seen.append)
     assert seen[0].step == 0
+    told = "; begun anew: recipe or data are others than at step 2 of before"
+    assert seen[0].note == result.note + told
 
 
 def test_half_a_checkpoint_is_no_checkpoint(tmp_path: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -12,6 +14,7 @@ import torch
 from safetensors.torch import load_file
 from test_family_training import sequences_of
 from tiny_models import cases, tiny_spec
+from tiny_recipes import SMALL, parity, write_home
 from tiny_training import PAIRS, make_spec, train
 from torch import Tensor
 
@@ -292,3 +295,13 @@ def test_less_memory_computes_more_again(monkeypatch: pytest.MonkeyPatch) -> Non
     for level in ("half", "all"):
         monkeypatch.setattr(machine, "available", lambda level=level: int(needs[level].peak / 0.95) + 20_000)
         assert memory.plan(built, [batch], 0, True)[0].endswith(WORDS[level])
+
+
+def test_what_measures_memory_says_nothing_of_itself(tmp_path: Path) -> None:
+    """torch's allocator warns, where users read, of blocks that the profiler did not see."""
+    packed_base = SMALL.replace("[data]", 'keep = "packed"\n[data]')
+    recipe = write_home(tmp_path, packed_base, parity, spec=in_format(tiny_spec("llama"), "Q8_0"))
+    command = [sys.executable, "-m", "tinsmith", "train", str(recipe), "--out", str(tmp_path / "run")]
+    told = subprocess.run(command, capture_output=True, text=True, check=True).stderr
+    assert "base kept packed" in told
+    assert "profil" not in told

@@ -74,6 +74,7 @@ def test_a_function_is_given_the_answer_and_the_example(tmp_path: Path) -> None:
         ("def score(answer, example)\n", "own.py:1: can't be run: SyntaxError: expected ':'"),
         ("import nothing_of_this_name\n", "own.py:1: can't be run: ModuleNotFoundError: No module named"),
         ("\n\nraise ValueError('a\\nb')\n", "own.py:3: can't be run: ValueError: a b"),
+        ("import sys\nsys.exit(3)\n", "own.py:2: can't be run: SystemExit: 3"),
     ],
 )
 def test_files_that_do_not_run(source: str, said: str, tmp_path: Path) -> None:
@@ -88,6 +89,7 @@ def test_files_that_do_not_run(source: str, said: str, tmp_path: Path) -> None:
     ("body", "said"),
     [
         ("return helper(answer)", "own.py:2: score failed on the answer 'on': KeyError: 'on'"),
+        ("raise SystemExit", "own.py:5: score failed on the answer 'on': SystemExit"),
         ("return None", "own.py:4: score gave None for 'on'; return a finite number"),
         ("return float('nan')", "own.py:4: score gave nan for 'on'; return a finite number"),
     ],

@@ -42,7 +42,7 @@ device = "cpu"
 FLOAT32 = """
 import sys
 from tinsmith.cli import main
-from tinsmith.train import devices
+from tinsmith.train.model import devices
 devices.has_fast_bfloat16 = lambda device: False
 sys.exit(main())
 """

@@ -54,7 +54,8 @@ class Tokenization:
 
     encode: text to ids, with special tokens recognized. limit: what the recipe calls
     max_length; forced: what finds the tokens that must come, which are then not learned: answers of nothing
-    else are left out. Raises InputError for a base without a chat template.
+    else are left out. Raises InputError for a base without a chat template, and for a system message
+    with a control token in it.
     """
 
     def __init__(
@@ -75,6 +76,11 @@ class Tokenization:
         self.ends = set(tokenizer.end_tokens or (() if tokenizer.eos is None else (tokenizer.eos,)))
         self.control = control_of(control_texts(tokenizer))
         self.end = control_of(tokenizer.tokens[token] for token in self.ends)
+        if found := self.control(system):
+            raise InputError(
+                f"[data] system holds {found!r}, which is a control token of the base here and would be mere "
+                "text where the model is asked; take it out"
+            )
         self.encode = encode
         self.task = by_name(task)
         self.system = system

@@ -15,18 +15,24 @@ if TYPE_CHECKING:
 STEP = 32  # every width is a multiple of it: the block of Q8_0 and Q4_0
 _WIDTHS = range(64, 1025, 32)
 _FEED_FORWARD = 8 / 3  # its width to the model's, as in LLaMA (Touvron et al., 2023)
+_WIDEST = 6  # the same, at most
 _WIDTH_BY_LAYERS = 40  # tiny models gain from depth: MobileLLM (Liu et al., 2024) has about 20 to 40
 
 
 def shape(given: ScratchOptions, vocabulary: int) -> LlamaHyper:
     """The hyper-parameters for a vocabulary of so many tokens. InputError where no shape has so few
-    parameters."""
+    parameters, or so many."""
     if given.hidden is not None:
         return _stated(given, vocabulary)
     wanted = given.parameters
     shapes = [one for one in _candidates(wanted, vocabulary, given.context) if one is not None]
     if not shapes:
         least = parameters(_hyper(2, _WIDTHS[0], 2, 1, STEP, vocabulary, given.context))
+        if wanted > least:
+            raise InputError(
+                f"[scratch] parameters = {wanted:,} are more than a shape is chosen for, some "
+                f"{_most(vocabulary, given.context) / 1e6:.0f} million; give fewer, or layers and hidden"
+            )
         raise InputError(
             f"[scratch] parameters = {wanted:,} are too few for a vocabulary of {vocabulary:,} tokens, which "
             f"takes {least:,}; give more, or a smaller vocabulary"
@@ -41,14 +47,26 @@ def parameters(hyper: LlamaHyper) -> int:
 def _candidates(wanted: int, vocabulary: int, context: int) -> Iterator[LlamaHyper | None]:
     """For each width the model whose feed-forward layers bring it nearest to the wanted size."""
     for hidden in _WIDTHS:
-        layers, heads = max(2, round(hidden / _WIDTH_BY_LAYERS)), hidden // 32
-        kv_heads = heads // 2 if heads % 2 == 0 else heads
+        layers, heads, kv_heads = _depth(hidden)
         without = parameters(_hyper(layers, hidden, heads, kv_heads, 0, vocabulary, context))
         feed_forward = STEP * round((wanted - without) / (3 * layers * hidden * STEP))
-        if feed_forward < hidden or feed_forward > 6 * hidden:
+        if feed_forward < hidden or feed_forward > _WIDEST * hidden:
             yield None
             continue
         yield _hyper(layers, hidden, heads, kv_heads, feed_forward, vocabulary, context)
+
+
+def _depth(hidden: int) -> tuple[int, int, int]:
+    """Layers, and heads of queries and of keys, for a width."""
+    heads = hidden // 32
+    return max(2, round(hidden / _WIDTH_BY_LAYERS)), heads, heads // 2 if heads % 2 == 0 else heads
+
+
+def _most(vocabulary: int, context: int) -> int:
+    """Parameters of the largest shape that is chosen."""
+    hidden = _WIDTHS[-1]
+    layers, heads, kv_heads = _depth(hidden)
+    return parameters(_hyper(layers, hidden, heads, kv_heads, _WIDEST * hidden, vocabulary, context))
 
 
 def _stated(given: ScratchOptions, vocabulary: int) -> LlamaHyper:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -60,7 +61,7 @@ def load(network: Network, spec: Spec, folder: Path, copies: int = 1) -> None:
     if own != theirs or set(given) != set(network.linears):
         raise InputError(
             f"{folder}: adapts {', '.join(sorted(theirs))}, and by the recipe's [train] targets it would be "
-            f"{', '.join(sorted(own))}; state targets = {sorted(theirs)}".replace("'", '"')
+            f"{', '.join(sorted(own))}; state targets = {json.dumps(sorted(theirs))}"
         )
     with torch.no_grad():
         for role, module in network.linears.items():

@@ -53,6 +53,10 @@ class Method(ABC):
     passes: ClassVar[int | None] = None
     renew: ClassVar[int] = TrainOptions.renew
 
+    def found(self, value: float) -> str:
+        """What a validation found, in words: a share, or what else decides which epoch is the best."""
+        return f"{value:.1%} {self.share}"
+
     @abstractmethod
     def trainee(self, job: Job) -> Trainee:
         """What the loop trains. Raises InputError or DataError for a job that does not fit."""

@@ -42,6 +42,13 @@ class Distill(Method):
         super().check(job)
         if job.teacher is None:
             raise InputError('method "distill" learns from a teacher; give one')
+        from tinsmith import models
+
+        try:
+            teacher = models.load(job.teacher)
+        except InputError as error:
+            raise InputError(f"[train] teacher: {error}") from None
+        check_vocabulary(f"[train] teacher: {job.teacher}", teacher.tokenizer, job.spec.tokenizer)
 
     def trainee(self, job: Job) -> DistillTrainee:
         return DistillTrainee(job)
@@ -53,12 +60,10 @@ class DistillTrainee(AdapterTrainee):
     answer's positions and their probabilities, [answer, top] each."""
 
     def plan(self, job: Job) -> None:
-        from tinsmith import models
         from tinsmith.formats.model_files import model_digest
 
         assert job.teacher is not None
         options, self.path = job.options, job.teacher
-        check_vocabulary(str(job.teacher), models.load(job.teacher).tokenizer, job.spec.tokenizer)
         super().plan(job)
         self.options, self.kept, self.vocabulary = options, job.kept, len(job.spec.tokenizer.tokens)
         self.taught: dict[TokenSequence, tuple[Tensor, Tensor]] = {}

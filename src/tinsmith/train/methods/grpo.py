@@ -77,6 +77,10 @@ class Grpo(Method):
         if job.options.constrained and job.constraint is None:
             raise InputError("constrained rollouts need a constraint; give one")
 
+    def found(self, value: float) -> str:
+        """A mean of rewards, which are any numbers."""
+        return f"{self.share} {value:.3f}"
+
     def trainee(self, job: Job) -> GrpoTrainee:
         return GrpoTrainee(job)
 

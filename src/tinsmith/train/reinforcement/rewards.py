@@ -97,7 +97,7 @@ def _function(path: Path, name: str) -> _Rule:
     space: dict[str, Any] = {"__name__": path.stem, "__file__": str(path)}
     try:
         exec(compile(source, str(path), "exec"), space)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise _fault(path, error, "can't be run") from error
     score = space.get(name)
     if not callable(score):
@@ -106,7 +106,7 @@ def _function(path: Path, name: str) -> _Rule:
     def rule(answer: str, example: Example) -> float:
         try:
             worth = score(answer, asdict(example))
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise _fault(path, error, f"{name} failed on the answer {answer!r}") from error
         if not isinstance(worth, int | float) or not math.isfinite(worth):
             line = score.__code__.co_firstlineno if hasattr(score, "__code__") else 1
@@ -116,7 +116,7 @@ def _function(path: Path, name: str) -> _Rule:
     return rule
 
 
-def _fault(path: Path, error: Exception, what: str) -> InputError:
+def _fault(path: Path, error: Exception | SystemExit, what: str) -> InputError:
     """One line, with the line of the file where it went wrong."""
     lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(path)]
     line = error.lineno if isinstance(error, SyntaxError) and error.lineno else (lines or [1])[-1]

@@ -66,10 +66,10 @@ class Loop:
     def finish(self) -> TrainResult:
         """Goes on from the checkpoint, if there is one, to the end."""
         self.trainee.check_sharing()
-        self._resume()
+        anew = self._resume()
         together.from_first(None)  # all have read the checkpoint before it is written again
         progress = self.progress
-        self.on_event(Started(progress.step, len(self.plan), self.trainee.rate, self.note))
+        self.on_event(Started(progress.step, len(self.plan), self.trainee.rate, self.note + anew))
         begun, first_tokens, before = time.monotonic(), progress.tokens, progress.seconds
         while progress.step < len(self.plan) and not self._is_out_of_patience():
             self._begin_epoch()
@@ -254,12 +254,16 @@ class Loop:
             {"digest": self.trainee.digest, "chosen": self.trainee.chosen, **asdict(self.progress)},
         )
 
-    def _resume(self) -> None:
+    def _resume(self) -> str:
+        """Goes on from the checkpoint, if it is of this run. Returns what is to be said where it is not."""
         trainee = self.trainee
         trainee.prepare(self.on_event)  # of the weights that training starts from
         saved = checkpoint.load(self._checkpoint_path())
-        if saved is None or saved[1].pop("digest", None) != trainee.digest:
-            return
+        if saved is None:
+            return ""
+        if saved[1].pop("digest", None) != trainee.digest:
+            step = saved[1].get("step", 0)
+            return f"; begun anew: recipe or data are others than at step {step} of before" if step else ""
         tensors, state = saved
         with torch.no_grad():
             for name, parameter in self.parameters.items():
@@ -280,3 +284,4 @@ class Loop:
         trainee.part_tokens = self.progress.part_tokens = min(limits, default=None)
         self.progress.curve = [(step, loss) for step, loss in state["curve"]]
         self.note += f"; resumed at step {self.progress.step} of {len(self.plan)}"
+        return ""
