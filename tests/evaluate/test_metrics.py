@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from scipy.stats import binomtest
 
 from tinsmith import tasks
 from tinsmith.evaluate import metrics
@@ -25,9 +26,14 @@ def test_the_interval_is_the_bootstrap_of_resampled_items() -> None:
     assert metrics.interval(hits, items, 20_000, seed=0) == pytest.approx(oracle, abs=0.003)
 
 
-def test_intervals_of_certain_results_have_no_width() -> None:
-    assert metrics.interval(0, 10, 2000, 0) == (0.0, 0.0)
-    assert metrics.interval(10, 10, 2000, 0) == (1.0, 1.0)
+@pytest.mark.parametrize("items", [1, 10, 500])
+def test_items_that_are_all_alike_are_not_certain(items: int) -> None:
+    for hits in (0, items):
+        exact = binomtest(hits, items).proportion_ci(0.95, method="exact")
+        assert metrics.interval(hits, items, 2000, 0) == pytest.approx((exact.low, exact.high))
+
+
+def test_no_items_say_nothing() -> None:
     assert metrics.interval(0, 0, 2000, 0) == (0.0, 1.0)
 
 

@@ -14,12 +14,16 @@ def interval(hits: int, items: int, resamples: int, seed: int) -> tuple[float, f
     """The 95 % percentile bootstrap interval of a fraction (Efron 1979), from `resamples` draws.
 
     A resample of n yes-or-no items with replacement has Binomial(n, hits / n) hits, so the counts are drawn
-    directly: the same distribution as resampling the items, at once.
+    directly: the same distribution as resampling the items, at once. Items that are all alike give resamples
+    that are, and a width of nothing: of these it is the exact binomial interval (Clopper and Pearson 1934).
     """
     import numpy as np
 
     if items == 0:
         return (0.0, 1.0)
+    if hits in (0, items):
+        beyond = 1 - 0.025 ** (1 / items)
+        return (0.0, beyond) if hits == 0 else (1 - beyond, 1.0)
     counts = np.random.default_rng(seed).binomial(items, hits / items, resamples)
     low, high = np.percentile(counts / items, [2.5, 97.5])
     return (float(low), float(high))
