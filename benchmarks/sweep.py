@@ -1,13 +1,13 @@
 """Sweeps behind "auto": the best LoRA rate, rank, batch and epochs on bases of several sizes, and a rule.
 
     python benchmarks/sweep.py examples/home/recipe.toml --out runs/sweep [--bases 2m,8m,smollm2-135m-instruct]
-        [--rates 0.25,0.5,1,2,4] [--examples 300] [--seeds 0] [--budget-minutes 60] [--threads 2]
+        [--rates 6.25e-4,1.25e-3,2.5e-3,5e-3,1e-2] [--examples 300] [--seeds 0] [--budget-minutes 60]
+        [--threads 2]
     python benchmarks/sweep.py examples/home/recipe.toml --out runs/sweep [--examples 300] --fit
 
-For every base the recipe's own values and each of SETTINGS, one at a time, at every rate; rates are in units of
-what `default_learning_rate` gives for the base in a short run. A base is one that a recipe can name, or such as
-`8m`: a new model of 8 million parameters, pretrained here for minutes on the Python reference and this book.
-Training is the recipe's without augmentation and without rough weights.
+For every base the recipe's own values and each of SETTINGS, one at a time, at every rate. A base is one that a
+recipe can name, or such as `8m`: a new model of 8 million parameters, pretrained here for minutes on the Python
+reference and this book. Training is the recipe's without augmentation and without rough weights.
 
 A finished point is a line of points-<examples>.jsonl in --out: what stands there is not measured again, so the
 sweep can be stopped at any time and goes on where it was (the point under way too). First come the recipe's own
@@ -57,10 +57,10 @@ PASSES, WORDS, LONGEST = 4, 40, 30  # over the pretraining text; words in a piec
 
 @dataclass(frozen=True)
 class Point:
-    """What is measured; times_rule: the rate in units of the present rule's."""
+    """What is measured."""
 
     base: str
-    times_rule: float
+    rate: float
     rank: int
     batch_tokens: int
     epochs: int
@@ -72,7 +72,7 @@ def main() -> int:
     parser.add_argument("recipe", type=Path)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--bases", default="2m,8m,smollm2-135m-instruct")
-    parser.add_argument("--rates", default="0.25,0.5,1,2,4", help="in units of the present rule's")
+    parser.add_argument("--rates", default="6.25e-4,1.25e-3,2.5e-3,5e-3,1e-2")
     parser.add_argument("--examples", type=int, help="of the training set, and at most of the validation set")
     parser.add_argument("--seeds", default="0", help="such as 0,1,2")
     parser.add_argument("--budget-minutes", type=float, default=math.inf)
@@ -128,17 +128,16 @@ def planned(args: argparse.Namespace, own: dict[str, int]) -> Iterator[Point]:
 def measured(args: argparse.Namespace, point: Point) -> dict[str, Any]:
     """Loss and exact answers are of the best validation of each; None where training went astray."""
     base = base_job(args.recipe, args.out, args.examples, args.threads, point.base)
-    rule = rules.default_learning_rate(base.spec.parameters, rules.SHORT_RUN)[0]
     values = {key: getattr(point, key) for key in (*SETTINGS, "seed")}
     given = replace(
         base.options,
-        learning_rate=point.times_rule * rule,
+        learning_rate=point.rate,
         rough=None,
         search=0.0,
         threads=args.threads,
         **values,
     )
-    facts = {"parameters": base.spec.parameters, "rate": point.times_rule * rule}
+    facts = {"parameters": base.spec.parameters}
     begun = time.perf_counter()
     try:
         result = train("lora", replace(base, options=given))
@@ -213,7 +212,7 @@ def fitted(done: dict[Point, dict[str, Any]], own: dict[str, int]) -> dict[str, 
     rates = {}
     for base, parameters in bases.items():
         if at_own[base]:
-            now = rules.default_learning_rate(parameters, rules.SHORT_RUN)[0]
+            now = rules.default_learning_rate(parameters, rules.SHORTEST_RUN)[0]
             rates[base] = {
                 "parameters": parameters,
                 **at_own[base],
@@ -242,7 +241,7 @@ def curve(done: dict[Point, dict[str, Any]], base: str, settings: dict[str, int]
     by_rate: dict[float, list[dict[str, Any]]] = {}
     for point, row in done.items():
         if point.base == base and all(getattr(point, key) == value for key, value in settings.items()):
-            by_rate.setdefault(row["rate"], []).append(row)
+            by_rate.setdefault(point.rate, []).append(row)
     keys = ("loss", "exact", "seconds")
     return [
         {"rate": rate, **{key: mean(row[key] for row in rows) for key in keys}}

@@ -2,7 +2,13 @@ from __future__ import annotations
 
 import pytest
 
-from tinsmith.train.rules import SHORT_RUN, default_label_epochs, default_learning_rate, default_scratch_rate
+from tinsmith.train.rules import (
+    SHORT_RUN,
+    SHORTEST_RUN,
+    default_label_epochs,
+    default_learning_rate,
+    default_scratch_rate,
+)
 
 
 @pytest.mark.parametrize(
@@ -14,10 +20,22 @@ def test_the_default_rate_falls_with_size(parameters: float, low: float, high: f
     assert f"{rate:g}" in note
 
 
-def test_the_default_rate_falls_with_the_root_of_a_long_runs_steps() -> None:
-    runs = (1, SHORT_RUN, 4 * SHORT_RUN, 16 * SHORT_RUN)
-    assert [default_learning_rate(int(135e6), steps)[0] for steps in runs] == [2.5e-3, 2.5e-3, 1.3e-3, 6.3e-4]
+def test_the_default_rate_falls_with_the_root_of_a_runs_steps() -> None:
+    runs = (1, SHORTEST_RUN, SHORT_RUN, 4 * SHORT_RUN, 16 * SHORT_RUN)
+    found = [default_learning_rate(int(135e6), steps)[0] for steps in runs]
+    assert found == [4.1e-3, 4.1e-3, 2.5e-3, 1.3e-3, 6.3e-4]
     assert "760 steps" in default_learning_rate(int(135e6), 760)[1]
+
+
+def test_the_default_rate_is_near_what_the_sweep_found() -> None:
+    best = {1_000: 6.26e-3, 1_962_048: 6.26e-3, 7_948_512: 5.66e-3, 134_515_008: 3.73e-3}
+    for parameters, rate in best.items():
+        assert default_learning_rate(parameters, SHORTEST_RUN)[0] == pytest.approx(rate, rel=0.1)
+
+
+def test_a_rate_beyond_the_sweep_is_said_to_be_extrapolated() -> None:
+    assert "extrapolated" not in default_learning_rate(134_515_008, SHORT_RUN)[1]
+    assert "596 million parameters, extrapolated from 135 million" in default_learning_rate(int(596e6), 300)[1]
 
 
 def test_the_rate_that_is_chosen_falls_with_the_size() -> None:

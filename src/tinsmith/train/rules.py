@@ -11,7 +11,9 @@ from tinsmith.train.options import EPOCHS, MADE_EPOCHS
 Rule = Callable[[int, int], tuple[float, str]]
 
 LABELS_READ = 1800  # examples in all epochs, by which a few labels are learned
-SHORT_RUN = 190  # steps, for which no rate has to be lower
+SHORT_RUN = 190  # steps, for which LoRA's rate is stated
+SHORTEST_RUN = 72  # steps of the sweep: a run of fewer takes its rate
+SWEPT = 2e6, 135e6  # parameters of the sweep's smallest base, and of its largest
 
 
 def default_scratch_rate(parameters: int, steps: int) -> tuple[float, str]:
@@ -48,12 +50,15 @@ def default_full_rate(parameters: int, steps: int) -> tuple[float, str]:
 def default_learning_rate(parameters: int, steps: int) -> tuple[float, str]:
     """The rate for LoRA on a base of so many parameters in so many steps, and the reason in words.
 
-    Fitted to 135 million parameters, where the 2e-4 that large models take learns next to nothing; it falls
-    with the root of the size, to 2e-4 at 20 billion, and with the root of a long run's steps: of 2.5e-3, 1.2e-3
-    and 6e-4 the second learned the home task best in 813.
+    Fitted to a sweep of 72 steps (docs/results.md): 6.3e-3, 5.7e-3 and 3.7e-3 were best for bases of 2, 8 and
+    135 million parameters. It falls with the root of a run's steps: of 2.5e-3, 1.2e-3 and 6e-4 the second
+    learned the home task best in 813. Beyond 135 million it is an extrapolation, by the root of the size, to
+    what large models take: 2e-4 at 20 billion in 190 steps.
     """
-    rate = min(4e-3, 2.5e-3 * math.sqrt(135e6 / parameters)) * math.sqrt(SHORT_RUN / max(steps, SHORT_RUN))
-    rate = float(f"{rate:.2g}")
+    least, most = SWEPT
+    size = most / max(parameters, least)
+    size = size**0.12 if size > 1 else math.sqrt(size)
+    rate = float(f"{2.5e-3 * size * math.sqrt(SHORT_RUN / max(steps, SHORTEST_RUN)):.2g}")
     return rate, _chosen(rate, parameters, steps)
 
 
@@ -63,7 +68,8 @@ def default_label_epochs(examples: int) -> int:
 
 
 def _chosen(rate: float, parameters: int, steps: int) -> str:
-    return f"learning rate {rate:g}, chosen for {_size(parameters)} parameters, {steps:,} steps"
+    beyond = ", extrapolated from 135 million" if parameters > 1.1 * SWEPT[1] else ""
+    return f"learning rate {rate:g}, chosen for {_size(parameters)} parameters{beyond}, {steps:,} steps"
 
 
 def _size(parameters: int) -> str:

@@ -209,4 +209,4 @@ def test_the_default_rate_is_used_and_noted(
     options = TrainOptions(epochs=1, rank=2, batch_tokens=10_000)
     result = train("lora", make_spec(), examples, examples[:2], options, tmp_path, note)
     assert result.learning_rate == seen[0].learning_rate
-    assert result.note.startswith("learning rate 0.004, chosen for")
+    assert result.note.startswith("learning rate 0.0067, chosen for")

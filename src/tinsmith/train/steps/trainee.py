@@ -15,6 +15,7 @@ from tinsmith.tasks import by_name
 from tinsmith.train.batches.replay import Replay
 from tinsmith.train.batches.sequences import TokenSequence, batches, cut, shared_prefix
 from tinsmith.train.events import Replayed, Rolled
+from tinsmith.train.rules import SHORT_RUN, Rule
 from tinsmith.train.steps import together
 
 if TYPE_CHECKING:
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
     from tinsmith.train.job import Job
     from tinsmith.train.model.network import Network
     from tinsmith.train.options import TrainOptions
-    from tinsmith.train.rules import Rule
 
 
 BETAS = 0.9, 0.99  # of AdamW
@@ -76,7 +76,9 @@ class Trainee(ABC):
         self.chosen: list[list[int]] = []
         self.note = ""
         self.plan(job)
-        steps = sum(map(len, self.epochs))
+        # What goes on from an adapter would forget more at the higher rate of a short run.
+        least = SHORT_RUN if job.options.gentle < 1 else 0
+        steps = max(least, sum(map(len, self.epochs)))
         self.rate, chosen = job.options.rate(rule(job.spec.parameters, steps))
         self.note = chosen + self.note
 
