@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tinsmith import hub
 
@@ -30,6 +31,10 @@ sys.dont_write_bytecode = False
 # llama.cpp configures AMX's tiles once a thread and torch's bfloat16 products release them (backends/llama.py):
 # the tests that call both in one thread keep torch off them.
 os.environ.setdefault("ONEDNN_MAX_CPU_ISA", "AVX512_CORE_BF16")
+
+# No test asserts a time, inputs that are drawn slowly on a busy machine included.
+settings.register_profile("busy", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("busy")
 
 
 @pytest.fixture(scope="session")

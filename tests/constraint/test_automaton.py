@@ -139,7 +139,7 @@ def _parts(parts: st.SearchStrategy[Expr]) -> st.SearchStrategy[Expr]:
 GRAMMARS = st.fixed_dictionaries({name: st.recursive(LEAVES, _parts, max_leaves=6) for name in NAMES})
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(GRAMMARS, st.sampled_from([(8, 64), (0, 64), (0, 2)]))
 def test_random_grammars_against_their_texts(rules: dict[str, Expr], limits: tuple[int, int]) -> None:
     grammar = Grammar(rules)
@@ -239,7 +239,7 @@ def length(oracle: Oracle, configuration: tuple[int, int]) -> int:
     return total
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(GRAMMARS)
 def test_distances_by_trying(rules: dict[str, Expr]) -> None:
     try:

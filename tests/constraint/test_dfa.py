@@ -125,7 +125,7 @@ def smallest(dfa: Dfa) -> int:
     return len(kinds) - 1 if dfa.accepts else 1
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(PATTERNS)
 def test_determinize_and_minimize(pattern: str) -> None:
     dfa = automaton(pattern)
@@ -136,7 +136,7 @@ def test_determinize_and_minimize(pattern: str) -> None:
     assert minimize(small).edges == small.edges
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(PATTERNS, PATTERNS)
 def test_products(one: str, other: str) -> None:
     a, b, x, y = automaton(one), automaton(other), matched(one), matched(other)
@@ -148,7 +148,7 @@ def test_products(one: str, other: str) -> None:
     assert len(union(a, b).edges) == len(minimize(union(b, a)).edges)
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(st.lists(st.text("abc", max_size=6).map(str.encode), max_size=8))
 def test_words(texts: list[bytes]) -> None:
     dfa = words(texts)

@@ -426,7 +426,7 @@ def test_large_bounds_cost_nothing() -> None:
     assert compile_schema({"type": "string", "maxLength": 10**9}).states < 100
 
 
-@settings(max_examples=150, deadline=None, derandomize=True)
+@settings(max_examples=150, derandomize=True)
 @given(
     st.recursive(
         st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=3),

@@ -144,9 +144,7 @@ def decimals(schema: Any) -> Any:
     return json.loads(json.dumps(schema), parse_float=decimal.Decimal)
 
 
-QUIET = settings(
-    derandomize=True, database=None, deadline=None, suppress_health_check=list(HealthCheck), print_blob=False
-)
+QUIET = settings(derandomize=True, database=None, suppress_health_check=list(HealthCheck), print_blob=False)
 MANY = int(os.environ.get("TINSMITH_EXAMPLES", "1"))  # times as many examples, for a long run by hand
 
 

@@ -16,7 +16,7 @@ PIECES = st.lists(
 )
 
 
-@settings(suppress_health_check=[HealthCheck.too_slow], deadline=None)  # on a busy machine any is
+@settings(suppress_health_check=[HealthCheck.too_slow])  # on a busy machine any is
 @given(pieces=PIECES, cuts=st.lists(st.integers(1, 4), max_size=40), opened=st.booleans())
 def test_thoughts_and_text(pieces: list[str], cuts: list[int], opened: bool) -> None:
     text, parts, at = "".join(pieces), Parts(opened), 0
