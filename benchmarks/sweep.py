@@ -43,7 +43,6 @@ from tinsmith.data.readers import Example
 from tinsmith.errors import InputError
 from tinsmith.pipeline import recipe as recipes
 from tinsmith.train import options as train_options
-from tinsmith.train import rules
 from tinsmith.train.beginning import scratch
 from tinsmith.train.job import Job
 from tinsmith.train.run import train
@@ -209,15 +208,11 @@ def texts() -> Iterator[list[str]]:
 def fitted(done: dict[Point, dict[str, Any]], own: dict[str, int]) -> dict[str, Any]:
     bases = {point.base: row["parameters"] for point, row in done.items()}
     at_own = {base: best(curve(done, base, own)) for base in bases}
-    rates = {}
-    for base, parameters in bases.items():
-        if at_own[base]:
-            now = rules.default_learning_rate(parameters, rules.SHORTEST_RUN)[0]
-            rates[base] = {
-                "parameters": parameters,
-                **at_own[base],
-                "times_rule": round(at_own[base]["rate"] / now, 2),
-            }
+    rates = {
+        base: {"parameters": parameters, **found}
+        for base, parameters in bases.items()
+        if (found := at_own[base])
+    }
     settings: dict[str, Any] = {}
     for key, values in SETTINGS.items():
         settings[key] = {

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tinsmith.chat.tool_formats import FORMATS
@@ -16,7 +16,6 @@ PIECES = st.lists(
 )
 
 
-@settings(suppress_health_check=[HealthCheck.too_slow])  # on a busy machine any is
 @given(pieces=PIECES, cuts=st.lists(st.integers(1, 4), max_size=40), opened=st.booleans())
 def test_thoughts_and_text(pieces: list[str], cuts: list[int], opened: bool) -> None:
     text, parts, at = "".join(pieces), Parts(opened), 0

@@ -222,7 +222,7 @@ def test_a_batch_that_fails_is_begun_anew(files: list[Path], capsys: pytest.Capt
     assert "a fault of ours" in capsys.readouterr().err
 
 
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(
     line=st.binary(max_size=60),
     headers=st.lists(st.tuples(st.binary(max_size=20), st.binary(max_size=40)), max_size=4),
@@ -236,7 +236,7 @@ def test_any_bytes(brief: Running, line: bytes, headers: list[tuple[bytes, bytes
     assert said == b"" or (said.startswith(b"HTTP/1.1 ") and not said.startswith(b"HTTP/1.1 5"))
 
 
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(
     path=st.text(max_size=30), host=st.sampled_from(["localhost", "[::1]:80", "127.9.9.9", "", "x", "[", ":"])
 )

@@ -15,6 +15,7 @@ from tinsmith.errors import InputError
 from tinsmith.spec import Spec
 from tinsmith.train.events import Started, Step, Validated
 from tinsmith.train.options import TrainOptions
+from tinsmith.train.rules import SHORT_RUN, default_learning_rate
 from tinsmith.train.steps import checkpoint
 from tinsmith.train.steps.trainee import Trainee
 
@@ -210,3 +211,10 @@ def test_the_default_rate_is_used_and_noted(
     result = train("lora", make_spec(), examples, examples[:2], options, tmp_path, note)
     assert result.learning_rate == seen[0].learning_rate
     assert result.note.startswith("learning rate 0.0067, chosen for")
+
+
+def test_going_on_takes_no_more_in_a_short_run(spec: Spec, examples: list[Example], tmp_path: Path) -> None:
+    options = TrainOptions(epochs=1, rank=2, batch_tokens=10_000, gentle=0.25)
+    result = train("lora", spec, examples, examples[:2], options, tmp_path)
+    whole, _ = default_learning_rate(spec.parameters, SHORT_RUN)
+    assert result.steps < SHORT_RUN and result.learning_rate == pytest.approx(whole / 4, rel=0.05)

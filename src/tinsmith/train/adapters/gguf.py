@@ -27,7 +27,7 @@ def write(adapter_dir: str | Path, spec: Spec, path: str | Path) -> tuple[str, .
     """Writes the adapter in adapter_dir (peft's format) for the base `spec`, atomically, F32; same bytes for
     the same adapter. Returns notes: what was left out on purpose, and what else to mind.
 
-    Raises what adapter.read raises, and UnsupportedError for a layer that llama.cpp can't adapt.
+    Raises what peft_folder.read raises, and UnsupportedError for a layer that llama.cpp can't adapt.
     """
     given = peft_folder.read(Path(adapter_dir), spec)
     if not given.factors:
