@@ -68,8 +68,8 @@ uint32_t tini_avx512_two_blocks(const tini_matmul *m, uint32_t tile, uint32_t ti
         const uint32_t rows = m->rows - from < ROWS ? m->rows - from : ROWS;
         for (uint32_t t = 0; t < rows; t++) {
             const tini_q8 *x = tini_row_q8(m, from + t);
-            begin[2 * t] = -128 * x[0].sum;
-            begin[2 * t + 1] = -128 * x[1].sum;
+            begin[2 * t] = (int32_t)(0u - 128u * (uint32_t)x[0].sum);
+            begin[2 * t + 1] = (int32_t)(0u - 128u * (uint32_t)x[1].sum);
         }
         for (uint32_t k = tile; k < end; k++) {
             const tini_avx512_tile w = tini_avx512_load_tile(m->weights + (size_t)k * 2 * TINI_PACKED_Q8);
