@@ -177,6 +177,7 @@ def composed() -> dict[str, Any]:
         "recipe": {"file": "recipe.toml", "sha256": digest},
         "train": {
             "share": "exact",
+            "unit": "%",
             "learning_rate": 2.5e-3,
             "note": "learning rate 0.0025, chosen for 135 million parameters",
             "steps": 189,

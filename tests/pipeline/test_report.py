@@ -154,7 +154,7 @@ def test_seeds_are_shown_with_their_spread(document: dict[str, Any]) -> None:
     assert "from 25.0 to 75.0 % exact" in page
     assert "<th>5</th><td>0.5000</td><td>25.0</td>" in page
     assert '<tr class="lead"><th>mean of all, kept</th><td>0.2000</td><td>80.0</td>' in page
-    document["train"]["share"] = "reward"  # any number, and no share
+    document["train"] |= {"share": "reward", "unit": ""}  # any number, and no share
     assert "from 0.250 to 0.750 reward" in report.html(document)
 
 

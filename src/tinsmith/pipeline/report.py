@@ -104,6 +104,7 @@ def compose(run: Run, needs: Needs) -> dict[str, Any]:
         for answer, example in zip(answers, items, strict=True)
     ]
     base = {key: getattr(made.base, key) for key in ("name", "sha256", "bytes", "family", "license")}
+    method = methods.by_name(recipe.train.method)
     digests = {**data.model_data(needs.data), "test": needs.data.digests[data.split_name("test")]}
     return {
         "name": recipe.name,
@@ -117,13 +118,14 @@ def compose(run: Run, needs: Needs) -> dict[str, Any]:
             "counts": made.counts,
             "divided": facts.to_json(made.divided) if made.divided else None,
             "sha256": digests,
-            "learned": methods.by_name(recipe.train.method).needs[0][1],
+            "learned": method.needs[0][1],
         },
         "recipe": {"file": recipe.path.name, "sha256": recipe.sha256},
         "augmentation": augmented(run, made),
         "train": {
             **facts.to_json(needs.train.facts),
-            "share": methods.by_name(recipe.train.method).share,
+            "share": method.share,
+            "unit": method.unit,
         },
         "files": {
             name: {"sha256": file.sha256, "bytes": file.bytes} for name, file in shipped_files(needs).items()

@@ -50,7 +50,7 @@ class Grpo(Method):
     name = "grpo"
     folder = FOLDER
     what = "an adapter"
-    share = "reward"
+    share, unit = "reward", ""
     starts = True
     has_reference = True
     gentle = 1.0  # the rate is low as it is
