@@ -79,10 +79,10 @@ def test_steps_and_time_are_of_a_seed(capsys: pytest.CaptureFixture[str]) -> Non
     step, validated = Step(1, 1, 1, 2.0, 0.1, 5.0, 0.0), Validated(1, 1, 0.5, 0.25, True)
     events = [Started(0, 1, 0.1, "why", seed=3), step, validated, Started(0, 1, 0.1, "why", seed=4), step]
     assert said(capsys, "lora", *events) == [
-        "train: seed 3: 1 steps, why",
+        "train: seed 3: 1 step, why",
         "train: 1 of 1, seed 3, loss 2.000, 5 tokens/s",
         "train: epoch 1: validation loss 0.5000, 25.0% exact, the best so far",
-        "train: seed 4: 1 steps, why",
+        "train: seed 4: 1 step, why",
         "train: 1 of 1, seed 4, loss 2.000, 5 tokens/s",
     ]
 

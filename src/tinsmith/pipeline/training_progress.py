@@ -5,7 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from tinsmith.system.progress import Bar, Display
-from tinsmith.train.events import Event, Preparing, Replayed, Rolled, Seeded, Started, Step, Trial, Validated
+from tinsmith.train.events import (
+    Event,
+    Preparing,
+    Replayed,
+    Rolled,
+    Seeded,
+    Started,
+    Step,
+    Stopped,
+    Trial,
+    Validated,
+)
 
 
 class Progress:
@@ -25,12 +36,15 @@ class Progress:
             self.seed = "" if event.seed is None else f"seed {event.seed}"
             seed = f"{self.seed}: " if self.seed else ""
             self.latest = self.rolled = ""  # of another run
-            self.display.line(f"train: {seed}{event.steps} steps, {event.note}")
+            self.display.line(f"train: {seed}{_steps(event.steps)}, {event.note}")
         elif isinstance(event, Step):
             self.bar.update(event.step, self._state(event), event.steps)
         elif isinstance(event, Trial):
             loss = "training went astray" if event.loss is None else f"validation loss {event.loss:.4f}"
-            self.display.line(f"train: rate {event.learning_rate:g}: {loss}, {event.steps} steps")
+            self.display.line(f"train: rate {event.learning_rate:g}: {loss}, {_steps(event.steps)}")
+        elif isinstance(event, Stopped):
+            when = f"after epoch {event.epoch} of {event.epochs}"
+            self.display.line(f"train: stopped {when} by its patience; epoch {event.best} is kept")
         elif isinstance(event, Seeded):
             name = "the mean of all seeds" if event.seed is None else f"seed {event.seed}"
             found = f"validation loss {event.loss:.4f}, {self.found(event.exact)}"
@@ -58,3 +72,7 @@ class Progress:
         text = "" if event.text_loss is None else f"text loss {event.text_loss:.4f}, "
         self.latest = f", {self.found(event.exact)}"
         self.display.line(f"train: {epoch}: {text}validation loss {event.loss:.4f}{self.latest}{best}")
+
+
+def _steps(count: int) -> str:
+    return f"{count:,} step{'s' if count > 1 else ''}"

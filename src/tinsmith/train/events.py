@@ -61,6 +61,15 @@ class Validated:
 
 
 @dataclass(frozen=True)
+class Stopped:
+    """By [train] patience, after `epoch` of `epochs`; best: the epoch whose weights are kept."""
+
+    epoch: int
+    epochs: int
+    best: int
+
+
+@dataclass(frozen=True)
 class Point:
     """Of a curve: the training loss of a step."""
 
@@ -120,7 +129,7 @@ class Rolled:
     weight: float | None = None
 
 
-Event = Preparing | Started | Step | Validated | Trial | Seeded | Replayed | Rolled
+Event = Preparing | Started | Step | Validated | Stopped | Trial | Seeded | Replayed | Rolled
 
 
 @dataclass

@@ -13,7 +13,7 @@ from tiny_training import make_spec, train
 from tinsmith.data.readers import Example
 from tinsmith.errors import InputError
 from tinsmith.spec import Spec
-from tinsmith.train.events import Started, Step, Validated
+from tinsmith.train.events import Started, Step, Stopped, Validated
 from tinsmith.train.options import TrainOptions
 from tinsmith.train.rules import SHORT_RUN, default_learning_rate
 from tinsmith.train.steps import checkpoint
@@ -151,17 +151,21 @@ def test_patience_stops_and_the_best_epoch_is_kept(
 ) -> None:
     shares = iter([0.5, 0.9, 0.8, 0.7, 0.6])
     kept: list[bytes] = []
+    stops: list[Stopped] = []
     monkeypatch.setattr(Trainee, "validate", lambda trainee: (1.0, next(shares)))
 
     def note(event: Any) -> None:
         if isinstance(event, Validated):
             kept.append(weights(tmp_path))
+        if isinstance(event, Stopped):
+            stops.append(event)
 
     options = replace(OPTIONS, epochs=6, patience=2)
     result = train("lora", spec, examples, examples[:6], options, tmp_path, note)
     assert [validated.best for validated in result.validations] == [True, True, False, False]
     assert kept[0] != kept[1]
     assert kept[1:] == [weights(tmp_path)] * 3
+    assert stops == [Stopped(epoch=4, epochs=6, best=2)]
 
 
 def test_the_mean_of_the_weights_is_validated_beside_them_and_kept_where_it_is_better(

@@ -15,7 +15,7 @@ import torch
 
 from tinsmith.errors import FormatError, InputError
 from tinsmith.system.memory import resident
-from tinsmith.train.events import Event, Point, Rolled, Started, Step, TrainResult, Validated
+from tinsmith.train.events import Event, Point, Rolled, Started, Step, Stopped, TrainResult, Validated
 from tinsmith.train.layers.sharing import side_by_side
 from tinsmith.train.model import devices
 from tinsmith.train.options import TrainOptions
@@ -85,6 +85,10 @@ class Loop:
             if progress.step in self.epoch_ends:
                 self._validate()
                 progress.seconds = before + time.monotonic() - begun
+        if progress.step < len(self.plan):
+            best = max(row["epoch"] for row in progress.validations if row["best"])
+            last = progress.validations[-1]["epoch"]
+            self.on_event(Stopped(last, len(self.epoch_ends), best))
         if together.number() == 0:
             self._checkpoint_path().unlink(missing_ok=True)
         return TrainResult(
