@@ -105,12 +105,18 @@ def test_a_run_has_a_file_of_them_and_gives_them_by_variant(folder: Path) -> Non
 def test_each_of_two_runs_has_others(folder: Path) -> None:
     """Unless the recipe says how many runs there are, or nothing is made."""
     loaded = load(recipe(folder, **{"seeds = 1\n": ""}))
-    assert (loaded.train.runs(made=True), augmentation.variants(loaded)) == (2, 4)
+    assert (loaded.train.runs(made=True), augmentation.variants(loaded, 1000)) == (2, 4)
     assert loaded.train.runs(made=False) == loaded.train.runs(made=True, further=True) == 1
     for changed in ("seeds = 3\n", "seeds = 1\n"):
         assert load(recipe(folder, **{"seeds = 1\n": changed})).train.runs(made=False) == int(changed[8])
     full = load(recipe(folder, **{"seeds = 1\n": 'method = "full"\n'}))
     assert full.train.runs(made=True) == 1
+
+
+def test_few_examples_are_read_more_often(folder: Path) -> None:
+    loaded = load(recipe(folder, **{"epochs = 2\n": ""}))
+    assert [loaded.passes(count, made=True) for count in (1, 100, 130, 200, 3000)] == [16, 16, 12, 8, 8]
+    assert [augmentation.variants(loaded, count) for count in (100, 1000)] == [16, 8]
 
 
 def test_tools_are_not_read_unless_the_recipe_says_so(folder: Path) -> None:

@@ -28,7 +28,7 @@ def load(folder: Path, keep: str) -> recipe.Recipe:
 
 @pytest.mark.parametrize(("line", "kept"), [("", "auto"), ('keep = "packed"', "packed")])
 def test_training_is_told(tmp_path: Path, line: str, kept: str) -> None:
-    assert training.options(load(tmp_path, line)).keep == kept
+    assert training.options(load(tmp_path, line), 4).keep == kept
 
 
 def test_what_is_allowed_is_said(tmp_path: Path) -> None:

@@ -33,7 +33,7 @@ def test_the_smallest_recipe_takes_the_defaults(tmp_path: Path) -> None:
 def test_auto_of_300_examples(tmp_path: Path, task: str, chosen: tuple[int, int, int]) -> None:
     """Epochs and seeds where further examples are made, and epochs where none are; all else is the same."""
     loaded = recipe.load(write(tmp_path, f'{BASE}task = "{task}"\n'))
-    made, plain = (training.options(loaded, made=made, labelled=loaded.labelled(300)) for made in (True, False))
+    made, plain = (training.options(loaded, 300, made=made) for made in (True, False))
     assert (made.epochs, made.seeds, plain.epochs) == chosen
     rest = TrainOptions(task=task, rough=None)
     assert made == dataclasses.replace(rest, epochs=made.epochs, seeds=made.seeds)

@@ -395,11 +395,11 @@ def test_going_on_takes_a_part_of_the_rate(
         text = text.replace("[train]", 'pairs = "pairs.jsonl"\n[train]')
     small_recipe.write_text(f'{text}[update]\nadapter = "a"\nlearning_rate = {json.dumps(key)}\n')
     loaded = recipe.load(small_recipe)
-    found = training.options(loaded, goes_on=True)
+    found = training.options(loaded, 1000, goes_on=True)
     assert (found.learning_rate, found.gentle) == (rate, gentle)
     if rate is None:
         chosen, note = found.rate((0.004, "chosen"))
         assert chosen == 0.001
         assert "0.25 of a new adapter's" in note
-    begun = training.options(loaded)
+    begun = training.options(loaded, 1000)
     assert (begun.learning_rate, begun.gentle) == (None if stated == "auto" else stated, 1.0)

@@ -54,12 +54,13 @@ def inputs(recipe: Recipe, has_pictures: bool) -> dict[str, Any]:
     """Beside the table [data], what decides which examples are made. has_pictures: whether the examples do."""
     if not (is_wanted(recipe) or (has_pictures and picture_kinds(recipe))):
         return {}
+    train, stated = recipe.train, recipe.data.augment_variants
     path = recipe.resolve(recipe.data.off_topic) if recipe.data.off_topic else None
     lists = lists_file(recipe) if recipe.data.augment_lists else None
     return {
         "augment": {
-            "seed": recipe.train.seed,
-            "variants": variants(recipe),
+            "seed": train.seed,
+            "variants": [train.epochs, train.seeds, train.method] if stated == "auto" else stated,
             "off_topic": files.sha256_file(path) if path and path.exists() else None,
             "lists": files.sha256_file(lists) if lists and lists.exists() else None,
         }
@@ -78,10 +79,11 @@ def substitutes(recipe: Recipe) -> bool:
     return tasks.by_name(recipe.data.task).has_values if stated is None else stated
 
 
-def variants(recipe: Recipe) -> int:
+def variants(recipe: Recipe, examples: int) -> int:
+    """Of each of so many examples: one for each time that it is learned."""
     stated = recipe.data.augment_variants
     if isinstance(stated, str):
-        return recipe.train.passes(made=True) * recipe.train.runs(made=True)
+        return recipe.passes(examples, made=True) * recipe.train.runs(made=True)
     return stated
 
 
@@ -90,7 +92,7 @@ def make(
 ) -> tuple[list[Example], Augmentation] | None:
     """The examples made, variant by variant, and the facts; None where there are none. base: a model's path."""
     recipe, train = run.recipe, splits["train"]
-    rows: list[Example] = []
+    rounds, rows = variants(recipe, len(train)), list[Example]()
     slots: dict[str, int] = {}
     sources: dict[str, int] = {}
     if substitutes(recipe) and not _was_trained_without(run):
@@ -99,7 +101,7 @@ def make(
         made = augment(
             train,
             task.values,
-            variants(recipe),
+            rounds,
             recipe.train.seed,
             lists,
             labels=[task.label(example.output) for example in train],
@@ -125,7 +127,7 @@ def make(
     shared = {split: len(shared_inputs(rows, splits[split])) for split in ("validation", "test")}
     new = words_of(rows) - words_of(train)
     met = {split: sum(not new.isdisjoint(words(one.input)) for one in splits[split]) for split in shared}
-    return rows, Augmentation(len(rows), variants(recipe), slots, sources, shared, met, dict(counts))
+    return rows, Augmentation(len(rows), rounds, slots, sources, shared, met, dict(counts))
 
 
 def words_of(examples: Sequence[Example]) -> set[str]:
@@ -142,7 +144,7 @@ def picture_kinds(recipe: Recipe) -> tuple[str, ...]:
 def changed_pictures(recipe: Recipe, train: Sequence[Example]) -> list[Example]:
     """In each variant every example that has pictures once, these changed as a camera would."""
     kinds, rows = picture_kinds(recipe), []
-    for variant in range(variants(recipe) if kinds else 0):
+    for variant in range(variants(recipe, len(train)) if kinds else 0):
         for number, example in enumerate(train, 1):
             if not example.images:
                 continue
@@ -213,7 +215,7 @@ def off_topic(recipe: Recipe, train: Sequence[Example]) -> list[Example]:
     random.Random(recipe.train.seed).shuffle(lines)
     count = min(len(lines), max(1, round(stated.off_topic_share * len(train))))
     rows = []
-    for variant in range(variants(recipe)):
+    for variant in range(variants(recipe, len(train))):
         for k in range(count):
             n, line = lines[(variant * count + k) % len(lines)]
             about = {"source": OFF_TOPIC, "from": n, "variant": variant}

@@ -27,6 +27,9 @@ from tinsmith.pipeline.recipe_tables import (
     Train,
     Update,
 )
+from tinsmith.train import methods
+from tinsmith.train.options import EPOCHS
+from tinsmith.train.rules import default_label_epochs, default_made_epochs
 
 
 @dataclass(frozen=True)
@@ -75,9 +78,23 @@ class Recipe:
             ]
         return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
 
-    def labelled(self, examples: int) -> int:
-        """Of so many examples, how many have labels alone for answers."""
-        return examples if tasks.by_name(self.data.task).weighs == "options" else 0
+    def passes(self, examples: int, made: bool) -> int:
+        """Over so many training examples. made: whether others were made of them."""
+        method = methods.by_name(self.train.method)
+        if isinstance(self.train.epochs, int):
+            return self.train.epochs
+        if method.passes:
+            return method.passes
+        if made:
+            return default_made_epochs(examples)
+        is_labelled = tasks.by_name(self.data.task).weighs == "options"
+        return default_label_epochs(examples) if is_labelled and method.name == methods.DEFAULT else EPOCHS
+
+    @property
+    def is_constrained(self) -> bool:
+        """Whether rollouts are held to the constraint: as stated, or where there is one."""
+        stated = self.train.constrained
+        return self.constraint.source is not None if stated is None else stated
 
     @property
     def base_source(self) -> str:

@@ -33,8 +33,6 @@ from tinsmith.tables import key as _key
 from tinsmith.train import methods
 from tinsmith.train.options import (
     AUTO_DEVICE,
-    EPOCHS,
-    MADE_EPOCHS,
     MADE_SEEDS,
     MOMENTS,
     PARTS,
@@ -49,7 +47,6 @@ from tinsmith.train.options import (
     TrainOptions,
 )
 from tinsmith.train.reinforcement import rewards
-from tinsmith.train.rules import default_label_epochs
 
 BUDGETS = ("max_size", "bits", "memory", "speed", "min_accuracy")
 BASELINES = ("zero_shot", "few_shot", "retrieval", "nearest")
@@ -243,20 +240,9 @@ class Train:
     seeds: int | str = _key(TIMES, "auto")
     device: str = _key(choice((AUTO_DEVICE, *TORCH_DEVICES)), AUTO_DEVICE)
 
-    def passes(self, made: bool, labelled: int = 0) -> int:
-        """Over the training examples. made: whether others were made of them; labelled: how many
-        there are, where their answers are labels alone."""
-        if isinstance(self.epochs, int):
-            return self.epochs
-        if own := methods.by_name(self.method).passes:
-            return own
-        if made:
-            return MADE_EPOCHS
-        return default_label_epochs(labelled) if labelled and self.method == methods.DEFAULT else EPOCHS
-
     def runs(self, made: bool, further: bool = False) -> int:
-        """That differ by their seed. made: as for passes; further: whether the examples come on top of what an
-        adapter knows."""
+        """That differ by their seed. made: whether others were made of the examples; further: whether the
+        examples come on top of what an adapter knows."""
         if isinstance(self.seeds, int):
             return self.seeds
         return MADE_SEEDS if made and not further and self.method == methods.DEFAULT else 1

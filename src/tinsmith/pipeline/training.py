@@ -102,9 +102,9 @@ def inputs(run: Run, needs: Needs) -> dict[str, Any]:
     teacher = teacher_path(run.recipe, base.path)
     # What was trained stays, wherever it was: another device is no other model.
     made = needs.data.facts.augmentation is not None
-    stated_train, labelled = run.recipe.train, run.recipe.labelled(needs.data.facts.counts["train"])
-    counts = {"epochs": stated_train.passes(made, labelled=labelled), "seeds": stated_train.runs(made)}
-    train = {**dataclasses.asdict(stated_train), **counts}
+    examples = needs.data.facts.counts["train"]
+    counts = {"epochs": run.recipe.passes(examples, made), "seeds": run.recipe.train.runs(made)}
+    train = {**dataclasses.asdict(run.recipe.train), **counts}
     return {
         "train": {key: value for key, value in train.items() if key != "device"},
         "rough": roughest.inputs(run, needs.data),
@@ -124,7 +124,7 @@ def inputs(run: Run, needs: Needs) -> dict[str, Any]:
 def reward_inputs(run: Run, needs: Needs) -> dict[str, Any]:
     """Of what rollouts are held to, and of the functions that say what they are worth."""
     method = methods.by_name(run.recipe.train.method)
-    held = "constrained" in method.keys and options(run.recipe).constrained
+    held = "constrained" in method.keys and run.recipe.is_constrained
     scored = [files.sha256_file(path) for path in reward_files(run.recipe)]
     return {
         **({"held": needs.data.digests[data.ANSWER]} if held else {}),
@@ -367,10 +367,10 @@ def job_of(run: Run, made: Record[Data], spec: Spec, preparation: Preparation | 
         validation=data.examples(run, "validation"),
         options=options(
             run.recipe,
+            made.facts.counts["train"],
             preset,
             made=bool(variants),
             goes_on=made.facts.new is None,
-            labelled=run.recipe.labelled(made.facts.counts["train"]),
         ),
         out_dir=run.folder,
         encode=encode,
@@ -398,7 +398,7 @@ def plan(run: Run, needs: Needs, job: Job) -> Plan:
     stated, new = run.recipe.update, needs.data.facts.new
     assert stated and new  # there are new examples
     count = len(job.examples) - new.train
-    more = options(run.recipe, job.options.rough, made=bool(job.variants), goes_on=True)
+    more = options(run.recipe, count, job.options.rough, made=bool(job.variants), goes_on=True)
     further = dataclasses.replace(
         job,
         examples=job.examples[count:],
@@ -425,17 +425,17 @@ def plan(run: Run, needs: Needs, job: Job) -> Plan:
 
 def options(
     recipe: Recipe,
+    examples: int,
     preset: str | Mix | None = None,
     made: bool = False,
     *,
     goes_on: bool = False,
-    labelled: int = 0,
 ) -> TrainOptions:
-    """[train] as training takes it, where "auto" is what is left out. preset: what training prepares for; made,
-    labelled: as for Train.passes; goes_on: from the adapter of [update], if there is one."""
+    """[train] as training takes it, where "auto" is what is left out. examples, made: as for Recipe.passes;
+    preset: what training prepares for; goes_on: from the adapter of [update], if there is one."""
     update = recipe.update if goes_on else None
     further = update is not None and update.data is not None
-    passes = update.epochs if update and further else recipe.train.passes(made, labelled)
+    passes = update.epochs if update and further else recipe.passes(examples, made)
     counts = {"epochs": passes, "seeds": recipe.train.runs(made, further)}
     values = {**dataclasses.asdict(recipe.train), **counts}
     if update:
@@ -453,8 +453,7 @@ def options(
         if values[key] == "auto":
             values[key] = left_out
     values["ranks"] = values["ranks"] or {}
-    if values["constrained"] is None:
-        values["constrained"] = recipe.constraint.source is not None
+    values["constrained"] = recipe.is_constrained
     stated = values.pop("reward")
     if stated:
         places = {name: rewards.of_function(name) for name in stated}

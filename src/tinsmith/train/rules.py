@@ -10,6 +10,7 @@ from tinsmith.train.options import EPOCHS, MADE_EPOCHS
 # From a model's parameters and a run's steps to a rate, and the reason in words.
 Rule = Callable[[int, int], tuple[float, str]]
 
+MADE_READ, MOST_EPOCHS = 1600, 16  # as LABELS_READ, where others are made of the examples, and passes at most
 LABELS_READ = 1800  # examples in all epochs, by which a few labels are learned
 SHORT_RUN = 190  # steps, for which LoRA's rate is stated
 SHORTEST_RUN = 72  # steps of the sweep: a run of fewer takes its rate
@@ -65,6 +66,11 @@ def default_learning_rate(parameters: int, steps: int) -> tuple[float, str]:
 def default_label_epochs(examples: int) -> int:
     """Passes over so many examples whose answers are labels: each teaches little, so few are read often."""
     return max(EPOCHS, min(MADE_EPOCHS, round(LABELS_READ / examples)))
+
+
+def default_made_epochs(examples: int) -> int:
+    """Passes over so many examples of which others are made, in each pass others: few are read more often."""
+    return max(MADE_EPOCHS, min(MOST_EPOCHS, round(MADE_READ / max(examples, 1))))
 
 
 def _chosen(rate: float, parameters: int, steps: int) -> str:

@@ -136,7 +136,7 @@ def of_training(
     train = dataclasses.replace(recipe.train, rough=NO_ROUGH)
     if chosen.epochs is not None:
         made = tasks.by_name(recipe.data.task).has_values and recipe.data.augment is not False
-        passes = train.passes(made, labelled=recipe.labelled(chosen.examples))
+        passes = recipe.passes(chosen.examples, made)
         train = dataclasses.replace(train, epochs=min(chosen.epochs, passes), seeds=1)
     whole = dataclasses.replace(of_base(recipe, model), data=recipe.data, train=train)
     return of_copies(whole, splits, known)

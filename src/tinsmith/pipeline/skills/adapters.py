@@ -99,7 +99,8 @@ def planned(run: Run) -> tuple[dict[str, int], int]:
     program, template = read_program(compiler.program_of(spec)), spec.chat_template
     sizes, highest = {ENTRY: Router.bytes_of(list(run.recipe.tasks), spec.hyper.dim)}, 0
     for name, one in data.runs(run).items():
-        train = training.options(one.recipe, made=data.made(one).facts.augmentation is not None)
+        made = data.made(one).facts
+        train = training.options(one.recipe, made.counts["train"], made=made.augmentation is not None)
         method = methods.by_name(one.recipe.train.method)
         sizes[entry(name)], rank = method.beside(spec, train, program)
         brought = dict(extra(one, {}).entries)
