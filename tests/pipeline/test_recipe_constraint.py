@@ -144,6 +144,25 @@ def test_a_constraint_follows_from_the_task(
         assert (sealed.facts["source"], sealed.facts.get("spacing")) == found
 
 
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        ('tools = "tools.json"\n', ["no example has some arguments of the others: light.room"]),
+        ('[constraint]\nschema = "schema.json"\n', ["no example has some fields: a"]),
+        ('[constraint]\nchoices = ["x", "y"]\n', ["no example has 2 of the 2 labels: x, y"]),
+        ("", []),
+    ],
+)
+def test_what_no_example_shows_is_said(more: str, said: list[str], tmp_path: Path) -> None:
+    (tmp_path / "tools.json").write_text(json.dumps(TOOLS))
+    (tmp_path / "schema.json").write_text('{"properties": {"a": {"type": "integer"}}}')
+    (tmp_path / "r.toml").write_text(DATA + more)
+    train = [Example("on", '{"name": "light", "arguments": {"on": true}}')]
+    loaded = recipe.load(tmp_path / "r.toml")
+    assert list(constraints.unshown(loaded, train)) == said
+    assert list(constraints.unshown(loaded, [])) == []
+
+
 @pytest.mark.parametrize("search", [0, 5, None])
 def test_a_search_may_be_stated_alone(search: int | None, model: tinsmith.Model, tmp_path: Path) -> None:
     stated = "" if search is None else f"[constraint]\nsearch = {search}\n"

@@ -84,7 +84,7 @@ def found(report: check.Report, kind: str) -> list[tuple[str, int, str]]:
 
 def test_good_rows_are_let_be(tmp_path: Path) -> None:
     report = look(tmp_path, calls(), table=tools(tmp_path))
-    assert report.findings == {}
+    assert report.findings.keys() == {"unshown"}
     assert report.data.task.name == "call"
     assert set(report.skipped) == {"leak", "picture_leak", "too_long", "truncated"}
 
@@ -263,6 +263,43 @@ def test_rare_labels_and_labels_that_are_never_learned(tmp_path: Path) -> None:
     rare, unlearned = report.findings["imbalance"]
     assert rare.severity == "note" and "1 of 3 labels are rare: maybe not (1)" in rare.message
     assert unlearned.severity == "warning" and unlearned.where.endswith("test.jsonl:1")
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (
+            {},
+            [
+                "no example has 1 of the 3 functions: SetLevel",
+                "no example has some arguments of the others: TurnOn.level, TurnOff.level",
+            ],
+        ),
+        ({"labels": ["b", "a", "c"], "table": Constraint()}, ["no example has 1 of the 3 labels: c"]),
+    ],
+)
+def test_what_may_be_answered_and_no_example_shows(
+    tmp_path: Path, given: dict[str, Any], said: list[str]
+) -> None:
+    rows = [row_of(f"text number {n}", "ab"[n % 2]) for n in range(9)] if given else calls()
+    several = row_of(
+        "all of it", json.dumps([json.loads(call("SetLevel", level=5)), json.loads(call("TurnOff"))])
+    )
+    test = [row_of("a new one", "c"), several]
+    report = look(tmp_path, rows, test=test, **{"table": tools(tmp_path), **given})
+    assert [one.message for one in report.findings["unshown"]] == said
+    whole = [*rows, several, row_of("the last", call("TurnOn", level=1))]
+    assert given or [
+        one.message for one in look(tmp_path, whole, table=tools(tmp_path)).findings["unshown"]
+    ] == ["no example has some arguments of the others: TurnOff.level, SetLevel.room, SetLevel.thing"]
+
+
+def test_fields_that_no_example_fills(tmp_path: Path) -> None:
+    schema = {"properties": {"name": {"type": "string"}, "age": {"type": "integer"}}, "required": ["name"]}
+    (tmp_path / "schema.json").write_text(json.dumps({"type": "object", **schema}))
+    rows = [row_of(f"I am person {n}", json.dumps({"name": f"person {n}"})) for n in range(30)]
+    report = look(tmp_path, rows, table=Constraint(schema=str(tmp_path / "schema.json"), spacing="spaced"))
+    assert [one.message for one in report.findings["unshown"]] == ["no example has some fields: age"]
 
 
 def test_texts(tmp_path: Path) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -17,6 +17,7 @@ from tinsmith.pipeline.recipe import Recipe
 from tinsmith.pipeline.recipe_tables import LABELS, SOURCES
 from tinsmith.pipeline.recipe_tables import Constraint as Table
 from tinsmith.prepare.allowed import Checker
+from tinsmith.prepare.unshown import of_labels, of_schema, of_tools
 from tinsmith.system import files, reading
 
 if TYPE_CHECKING:
@@ -87,6 +88,19 @@ def of_task(
             return sealed
         said = said or f"{table.source} would forbid an output {departure}"
     return said
+
+
+def unshown(recipe: Recipe, train: Sequence[Example]) -> Iterator[str]:
+    """Of what may be answered, what no training example shows, in words."""
+    table = next(iter(following(recipe)), recipe.constraint)
+    task, outputs = tasks.by_name(recipe.data.task), [example.output for example in train]
+    if table.source in ("tools", "schema") and train:
+        path = recipe.resolve(getattr(table, table.source))
+        _, value = _read(table.source, path, reading.read_bytes(path))
+        of_file = of_tools if table.source == "tools" else of_schema
+        yield from of_file(value, map(task.parse, outputs)).lines()
+    elif isinstance(table.choices, tuple) and train:
+        yield from of_labels(table.choices, task.labels(outputs)).lines()
 
 
 def source_digest(recipe: Recipe) -> str | None:

@@ -153,6 +153,8 @@ def make(run: Run, needs: Nothing) -> Made[Data]:
             file.write(sealed.data)
         checked = {**given, "test": splits["test"]}
         forbidden = check_constraint(run, Path(base.path), sealed, paths, checked, wanted)
+        for line in constraint.unshown(recipe, splits["train"]):
+            run.display.line(f"data: {line}; a small model learns what it is shown")
     if (table := drafts.of_recipe(recipe, splits["train"], shipped(recipe, Path(base.path)))) is not None:
         outputs.append(run.folder / DRAFT)
         with files.atomic_write(outputs[-1]) as file:

@@ -1,0 +1,39 @@
+"""unshown: functions, arguments, fields or labels that may be answered, and no example shows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from tinsmith.data.splits import LEARNED
+from tinsmith.prepare.check import Check, Finding
+from tinsmith.prepare.check.rows import Data
+from tinsmith.prepare.unshown import of_labels, of_schema, of_tools
+
+
+class Unshown(Check):
+    name, severity = "unshown", "note"
+    title = "what may be answered and no example shows"
+    advice = "write examples of it; a small model learns what it is shown"
+
+    def needs(self, data: Data) -> str:
+        rules = data.rules
+        known = rules and (rules.tools is not None or rules.schema is not None or rules.labels)
+        return "" if known else "nothing says what may be answered; give tools, a schema or labels"
+
+    def find(self, data: Data) -> Iterator[Finding]:
+        rules, learned = data.rules, [i for i, row in enumerate(data.rows) if row.split == LEARNED]
+        assert rules
+        if not learned:
+            return
+        values = [data.values[i] for i in learned]
+        if rules.tools is not None:
+            found = of_tools(rules.tools, values)
+        elif rules.labels:
+            found = of_labels(rules.labels, data.task.labels(data.rows[i].example.output for i in learned))
+        else:
+            found = of_schema(rules.schema, values)
+        for line in found.lines():
+            yield Finding(self.name, self.severity, str(data.rows[learned[0]].path), line)
+
+
+check = Unshown()
