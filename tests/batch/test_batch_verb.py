@@ -11,6 +11,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import random_adapters
 
 import tinsmith
 from tinsmith import cli
@@ -111,6 +112,30 @@ def test_what_is_not_as_it_was_begun_is_refused(
     assert batch(asked, out, *(more if isinstance(more, list) else [])) == 2
     assert f"was begun with {said}" in capsys.readouterr().err
     assert out.read_bytes() == there
+
+
+def test_an_adapter_that_changed_meanwhile_is_refused(
+    batch: Run, tiny_tin: Path, asked: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out, adapter = asked.with_name("out.jsonl"), asked.with_name("mine.adapter")
+    adapter.write_bytes(random_adapters.compiled(tiny_tin))
+    assert batch(asked, out, "--adapter", adapter) == 1
+    adapter.write_bytes(random_adapters.compiled(tiny_tin, seed=2))
+    assert batch(asked, out, "--adapter", adapter) == 2
+    assert "was begun with adapters" in capsys.readouterr().err
+
+
+def test_a_folder_may_be_called_as_an_adapter_of_the_file(
+    tiny_tin: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "home").mkdir()
+    (tmp_path / "home.adapter").write_bytes(random_adapters.compiled(tiny_tin))
+    (tmp_path / "in.txt").write_text("a\n")
+    assert cli.main(["adapters", "add", str(tiny_tin), "home", "home.adapter", "--out", "robot.tin"]) == 0
+    words = ["robot.tin", "in.txt", "out.jsonl", "--adapter", "home", "--workers", "1", "--max-tokens", "3"]
+    assert cli.main(["batch", *words]) == 0
+    assert cli.main(["replay", "out.jsonl", "--file", "robot.tin", "--in", "in.txt", "--workers", "1"]) == 0
 
 
 def test_an_out_of_nobody_is_left_alone(batch: Run, asked: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -265,3 +290,30 @@ def test_what_failed_is_tried_again(batch: Run, asked: Path, monkeypatch: pytest
     batch(asked, out)
     assert out.read_bytes() == whole.read_bytes()
     assert journals.header_of(out)[1].failed == 1
+
+
+@pytest.mark.parametrize("order", [[], ["--unordered"]])
+def test_a_failed_row_is_not_answered_by_another_of_its_name(
+    batch: Run, tmp_path: Path, order: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A row that can't be read is named by its number, which another may have for its custom_id."""
+    from tinsmith.batch.ask import Asker
+
+    given, out, questions = tmp_path / "in.jsonl", tmp_path / "out.jsonl", Asker.questions
+    body = [json.dumps({"messages": [{"role": "user", "content": str(k)}], "max_tokens": 3}) for k in range(4)]
+    lines = [f'{{"custom_id": "{k + 1 if k < 2 else k}", "body": {one}}}' for k, one in enumerate(body)]
+    given.write_text("\n".join([*lines[:2], '{"bad', *lines[2:]]))  # named 1, 2, 3, 2, 3
+
+    def failing(self: Asker, item: object) -> object:
+        if getattr(item, "number", 0) in (2, 4):
+            raise InputError("no room")
+        return questions(self, item)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Asker, "questions", failing)
+    assert batch(given, out, *order) == 1
+    monkeypatch.setattr(Asker, "questions", questions)
+    assert batch(given, out, *order) == 1
+    whole = tmp_path / "whole.jsonl"
+    batch(given, whole)
+    assert [row["error"] is None for row in rows(out)] == [True, True, False, True, True]
+    assert out.read_bytes() == whole.read_bytes()

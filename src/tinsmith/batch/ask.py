@@ -204,7 +204,7 @@ def _sampling(settings: Settings) -> Sampling:
 def _drawn(question: Question, number: int) -> Question:
     """The same by another seed: of several answers to a request, the one of that number."""
     sampling = question.asked.sampling
-    drawn = replace(sampling, seed=sampling.seed + number)
+    drawn = replace(sampling, seed=(sampling.seed + number) % (1 << 64))
     return replace(question, asked=replace(question.asked, sampling=drawn)) if number else question
 
 

@@ -219,6 +219,13 @@ class Journal:
         self._rows = None
         self._finish(self.part, self.out)
 
+    def places(self) -> Iterator[int]:
+        """Of OUT's rows, in its order: how many of IN's items are before each one's."""
+        with self.path.open("rb") as file:
+            for line, _ in _lines(file):
+                if "first" in line:
+                    yield from range(line["first"], line["first"] + line["items"])
+
     def again(self, sha256: str, mended: int) -> None:
         """OUT was made anew: so many rows that had failed are answered."""
         assert self._file is not None

@@ -32,6 +32,8 @@ def _written(message: Message, number: int, tool_format: str) -> Message:
         raise InputError(f"message {number}: only the assistant's has tool_calls and reasoning_content")
     content = message.get("content") or ""
     if calls:
+        if not isinstance(calls, list | tuple):
+            raise InputError(f"message {number}: tool_calls are {calls!r:.60}; give a list of them")
         format = by_name(tool_format)
         content = format.turn(content, [_call(call, number) for call in calls])
     if thoughts is not None:
@@ -41,7 +43,8 @@ def _written(message: Message, number: int, tool_format: str) -> Message:
 
 def _call(call: Any, number: int) -> Call:
     function = call.get("function", call) if isinstance(call, Mapping) else {}
-    name, arguments = function.get("name"), function.get("arguments", {})
+    known = function if isinstance(function, Mapping) else {}
+    name, arguments = known.get("name"), known.get("arguments", {})
     if isinstance(arguments, str):
         arguments = reading.json(arguments, f"message {number}: the arguments of {name}")
     if not isinstance(name, str) or not isinstance(arguments, dict):
