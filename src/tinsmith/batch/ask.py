@@ -221,7 +221,7 @@ def _plain(message: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _content(message: Mapping[str, Any]) -> str | list[dict[str, Any]]:
-    """A message's; of parts without a picture, their texts joined."""
+    """A message's; of parts without a picture, their texts joined; of none, what it refused by."""
     content = message.get("content")
     if isinstance(content, list):
         parts = [_part(one) for one in content]
@@ -230,7 +230,7 @@ def _content(message: Mapping[str, Any]) -> str | list[dict[str, Any]]:
         return "".join(part["text"] for part in parts)
     if content is not None and not isinstance(content, str):
         raise InputError("a message's content must be a text or a list of parts")
-    return content or ""
+    return content or str(message.get("refusal") or "")
 
 
 def _part(part: Any) -> dict[str, Any]:
