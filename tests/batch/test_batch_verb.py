@@ -114,6 +114,17 @@ def test_what_is_not_as_it_was_begun_is_refused(
     assert out.read_bytes() == there
 
 
+def test_what_did_nothing_is_begun_anew(batch: Run, asked: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """As after a command with a fault in it, which was mended."""
+    out, whole = asked.with_name("out.jsonl"), asked.with_name("whole.jsonl")
+    for wrong in (["--task", "none"], ["--adapter", "none"], ["--search", 3], ["--raw", "--system", "x"]):
+        assert batch(asked, out, *wrong) == 2
+        assert "was begun with" not in capsys.readouterr().err
+    batch(asked, out)
+    batch(asked, whole)
+    assert out.read_bytes() == whole.read_bytes()
+
+
 def test_an_adapter_that_changed_meanwhile_is_refused(
     batch: Run, tiny_tin: Path, asked: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

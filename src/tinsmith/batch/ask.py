@@ -67,6 +67,8 @@ class Asker:
             raise InputError(
                 f"{model.info.backend} computes one answer at a time; a batch is the native runtime's"
             )
+        if settings.raw and (settings.system is not None or settings.thinking is not None):
+            raise InputError("a system message and thinking are the chat template's, which --raw leaves out")
         self.model, self.settings = model, settings
         self._made: dict[str, Constraint] = {}
         self._sampling = _sampling(settings)
