@@ -264,18 +264,28 @@ def test_two_runs_at_once(batch: Run, asked: Path) -> None:
         assert later.complete
 
 
-def test_input_that_changes_meanwhile_is_found(
-    batch: Run, asked: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize("which", ["IN", "FILE"])
+def test_what_changes_meanwhile_is_found(
+    batch: Run,
+    tiny_tin: Path,
+    asked: Path,
+    which: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     add = journals.Journal.add
 
     def changed(self: journals.Journal, done: Done) -> None:
-        asked.write_text(asked.read_text() + '{"input": "more"}\n')
+        if which == "IN":
+            asked.write_text(asked.read_text() + '{"input": "more"}\n')
+        else:
+            os.utime(tiny_tin, (1, 1))
         add(self, done)
 
     monkeypatch.setattr(journals.Journal, "add", changed)
     assert batch(asked, asked.with_name("out.jsonl")) == 2
-    assert "changed while its rows were answered" in capsys.readouterr().err
+    changed_one = asked if which == "IN" else tiny_tin
+    assert f"{changed_one}: changed while the rows were answered" in capsys.readouterr().err
     assert not asked.with_name("out.jsonl").exists()
 
 

@@ -74,14 +74,14 @@ def run(batch: Batch, hired: Callable[[Settings], Crew], display: Display) -> Co
     """Answers what is not answered yet, and makes OUT. hired: the crew, when there is something to do; it is
     given the settings as IN has them come out.
 
-    Raises InputError where OUT was begun in another way, another run has it, IN changes meanwhile, or the disk
-    refuses; what is done stays, and the same call goes on from there.
+    Raises InputError where OUT was begun in another way, another run has it, IN or FILE changes meanwhile, or
+    the disk refuses; what is done stays, and the same call goes on from there.
     """
     items = open_items(batch.given, batch.settings)
     batch = replace(batch, settings=items.settings)
     crew = partial(hired, items.settings)
     output.check(batch.out, items, batch.order)
-    before = _mark(batch.given)
+    before = {path: _mark(path) for path in (batch.given, batch.file)}
     header = batch.header(model_digest(batch.file), files.sha256_file(batch.given))
     with Journal(batch.out, header, partial(output.finish, items)) as journal:
         if journal.complete:
@@ -97,9 +97,9 @@ def run(batch: Batch, hired: Callable[[Settings], Crew], display: Display) -> Co
                 size.took(done)
                 journal.add(done)
                 progress.show(journal.counts)
-        if _mark(batch.given) != before:
+        if changed := next((path for path, mark in before.items() if _mark(path) != mark), None):
             raise InputError(
-                f"{batch.given}: changed while its rows were answered; remove {journal.part.name} and "
+                f"{changed}: changed while the rows were answered; remove {journal.part.name} and "
                 f"{journal.path.name}, and run the batch again (with --cache, what stayed costs nothing)"
             )
         journal.end()
