@@ -83,6 +83,22 @@ def test_what_is_said_of_a_changed_line_or_cell(
     assert capsys.readouterr().out.startswith(f"item 1: {place} is")
 
 
+@pytest.mark.parametrize("shape", ["rows", "openai"])
+def test_in_may_lie_elsewhere(
+    batch: Run, tiny_tin: Path, asked: Path, shape: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out, there = asked.with_name("out.jsonl"), asked.parent / "there"
+    assert batch(asked, out, "--shape", shape) == 1
+    there.mkdir()
+    asked.rename(there / asked.name)
+    assert replay(out, tiny_tin, there / asked.name) == 0
+    text = out.read_text(encoding="utf-8")
+    assert "not JSON" in text
+    out.write_text(text.replace("not JSON", "no JSON"), encoding="utf-8")
+    assert replay(out, tiny_tin, there / asked.name) == 1
+    assert capsys.readouterr().out.splitlines()[1].startswith("item 41: error is")
+
+
 def test_rows_that_are_missing_or_moved(made: Path, tiny_tin: Path, asked: Path) -> None:
     lines = made.read_text(encoding="utf-8").splitlines()
     for changed in (lines[:-1], [*lines, lines[-1]], [lines[1], lines[0], *lines[2:]]):

@@ -142,10 +142,23 @@ def _compare(asked: Replay, settings: Settings, item: Item, row: Row, line: byte
     now = output.row_of(line, asked.out, settings)
     if asked.out.suffix.lower() in output.TABLES and "value" in row:
         now["value"] = output.as_text(now.get("value")) or ""
+    if "error" in row and "error" in now:
+        row = _of_here(row, now["error"], asked.given)
     names = ("error", "text", "finish", "receipt", "value", "line")
     odd = next((name for name in names if name in {**row, **now} and row.get(name) != now.get(name)), None)
     if odd is not None:
         result.add(f"item {item.name}: {_said(odd, row, now)}")
+
+
+def _of_here(row: Row, reason: str, given: Path) -> Row:
+    """A row whose reason is the same but for where IN lay when it was said, with the one that is said here."""
+    place = str(given)
+    if not reason.startswith(place) or not str(row["error"]).endswith(f"{given.name}{reason[len(place) :]}"):
+        return row
+    told = {**row, "error": reason}
+    if "line" in row:
+        told["line"] = {**row["line"], "error": {**row["line"]["error"], "message": reason}}
+    return told
 
 
 def _said(name: str, row: Row, now: Row) -> str:
