@@ -23,6 +23,8 @@ import tinsmith
 from tinsmith.compiler import build_tin
 from tinsmith.runtime.generation import Sampling
 from tinsmith.runtime.scheduler import Asked, Scheduler
+from tinsmith.serve.api.responses_body import ResponsesBody, messages_of
+from tinsmith.serve.fields import read
 
 
 def test_probabilities_are_those_of_the_logits(server: Running, chatgpt: openai.OpenAI) -> None:
@@ -130,6 +132,16 @@ def test_what_is_continued_comes_as_it_is(tmp_path: Path) -> None:
         assert "".join(choice.text for chunk in chunks for choice in chunk.choices) == expected
         raw = ollama.Client(host=server.url).generate("own", "in", raw=True)
         assert raw.response == expected and not raw.thinking
+
+
+def test_all_thoughts_of_a_turn_are_kept() -> None:
+    thoughts = [
+        {"type": "reasoning", "content": [{"type": "reasoning_text", "text": one}]} for one in ("a", "b")
+    ]
+    call = {"type": "function_call", "call_id": "1", "name": "f", "arguments": "{}"}
+    asked = [{"role": "user", "content": "x"}, thoughts[0], call, thoughts[1], call]
+    _, turn = messages_of(read(ResponsesBody, {"model": "m", "input": asked}))
+    assert turn["reasoning_content"] == "ab" and len(turn["tool_calls"]) == 2
 
 
 def test_a_middle_is_filled_in(server: Running, chatgpt: openai.OpenAI) -> None:
