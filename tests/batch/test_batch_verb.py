@@ -11,6 +11,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import random_adapters
 
 import tinsmith
 from tinsmith import cli
@@ -111,6 +112,41 @@ def test_what_is_not_as_it_was_begun_is_refused(
     assert batch(asked, out, *(more if isinstance(more, list) else [])) == 2
     assert f"was begun with {said}" in capsys.readouterr().err
     assert out.read_bytes() == there
+
+
+def test_what_did_nothing_is_begun_anew(batch: Run, asked: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """As after a command with a fault in it, which was mended."""
+    out, whole = asked.with_name("out.jsonl"), asked.with_name("whole.jsonl")
+    for wrong in (["--task", "none"], ["--adapter", "none"], ["--search", 3], ["--raw", "--system", "x"]):
+        assert batch(asked, out, *wrong) == 2
+        assert "was begun with" not in capsys.readouterr().err
+    batch(asked, out)
+    batch(asked, whole)
+    assert out.read_bytes() == whole.read_bytes()
+
+
+def test_an_adapter_that_changed_meanwhile_is_refused(
+    batch: Run, tiny_tin: Path, asked: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out, adapter = asked.with_name("out.jsonl"), asked.with_name("mine.adapter")
+    adapter.write_bytes(random_adapters.compiled(tiny_tin))
+    assert batch(asked, out, "--adapter", adapter) == 1
+    adapter.write_bytes(random_adapters.compiled(tiny_tin, seed=2))
+    assert batch(asked, out, "--adapter", adapter) == 2
+    assert "was begun with adapters" in capsys.readouterr().err
+
+
+def test_a_folder_may_be_called_as_an_adapter_of_the_file(
+    tiny_tin: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "home").mkdir()
+    (tmp_path / "home.adapter").write_bytes(random_adapters.compiled(tiny_tin))
+    (tmp_path / "in.txt").write_text("a\n")
+    assert cli.main(["adapters", "add", str(tiny_tin), "home", "home.adapter", "--out", "robot.tin"]) == 0
+    words = ["robot.tin", "in.txt", "out.jsonl", "--adapter", "home", "--workers", "1", "--max-tokens", "3"]
+    assert cli.main(["batch", *words]) == 0
+    assert cli.main(["replay", "out.jsonl", "--file", "robot.tin", "--in", "in.txt", "--workers", "1"]) == 0
 
 
 def test_an_out_of_nobody_is_left_alone(batch: Run, asked: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -228,18 +264,28 @@ def test_two_runs_at_once(batch: Run, asked: Path) -> None:
         assert later.complete
 
 
-def test_input_that_changes_meanwhile_is_found(
-    batch: Run, asked: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize("which", ["IN", "FILE"])
+def test_what_changes_meanwhile_is_found(
+    batch: Run,
+    tiny_tin: Path,
+    asked: Path,
+    which: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     add = journals.Journal.add
 
     def changed(self: journals.Journal, done: Done) -> None:
-        asked.write_text(asked.read_text() + '{"input": "more"}\n')
+        if which == "IN":
+            asked.write_text(asked.read_text() + '{"input": "more"}\n')
+        else:
+            os.utime(tiny_tin, (1, 1))
         add(self, done)
 
     monkeypatch.setattr(journals.Journal, "add", changed)
     assert batch(asked, asked.with_name("out.jsonl")) == 2
-    assert "changed while its rows were answered" in capsys.readouterr().err
+    changed_one = asked if which == "IN" else tiny_tin
+    assert f"{changed_one}: changed while the rows were answered" in capsys.readouterr().err
     assert not asked.with_name("out.jsonl").exists()
 
 
@@ -265,3 +311,30 @@ def test_what_failed_is_tried_again(batch: Run, asked: Path, monkeypatch: pytest
     batch(asked, out)
     assert out.read_bytes() == whole.read_bytes()
     assert journals.header_of(out)[1].failed == 1
+
+
+@pytest.mark.parametrize("order", [[], ["--unordered"]])
+def test_a_failed_row_is_not_answered_by_another_of_its_name(
+    batch: Run, tmp_path: Path, order: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A row that can't be read is named by its number, which another may have for its custom_id."""
+    from tinsmith.batch.ask import Asker
+
+    given, out, questions = tmp_path / "in.jsonl", tmp_path / "out.jsonl", Asker.questions
+    body = [json.dumps({"messages": [{"role": "user", "content": str(k)}], "max_tokens": 3}) for k in range(4)]
+    lines = [f'{{"custom_id": "{k + 1 if k < 2 else k}", "body": {one}}}' for k, one in enumerate(body)]
+    given.write_text("\n".join([*lines[:2], '{"bad', *lines[2:]]))  # named 1, 2, 3, 2, 3
+
+    def failing(self: Asker, item: object) -> object:
+        if getattr(item, "number", 0) in (2, 4):
+            raise InputError("no room")
+        return questions(self, item)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Asker, "questions", failing)
+    assert batch(given, out, *order) == 1
+    monkeypatch.setattr(Asker, "questions", questions)
+    assert batch(given, out, *order) == 1
+    whole = tmp_path / "whole.jsonl"
+    batch(given, whole)
+    assert [row["error"] is None for row in rows(out)] == [True, True, False, True, True]
+    assert out.read_bytes() == whole.read_bytes()

@@ -52,6 +52,8 @@ def test_our_own_examples_with_and_without_an_output(tmp_path: Path) -> None:
     assert found[0].asked == [system("common"), user("x")]
     assert found[1].asked == [*turns, user("c")]
     assert found[2].fault is not None and f'{path}:3: "input" is empty' in found[2].fault
+    plain, turned, _ = items(path, raw=True)
+    assert plain.asked == "x" and turned.fault is not None and "--raw applies none" in turned.fault
 
 
 def test_conversations_and_requests(tmp_path: Path) -> None:
@@ -59,10 +61,18 @@ def test_conversations_and_requests(tmp_path: Path) -> None:
     found = items(chats)
     assert found[0].asked == [user("a")]
     assert found[1].fault is not None
+    own = {"messages": [user("a")], "system": "own"}
+    told = lines(tmp_path / "c.jsonl", {"messages": [user("a")]}, {"messages": [system("s"), user("a")]}, own)
+    assert [item.asked[0] for item in items(told, system="common")] == [
+        system("common"),
+        system("s"),
+        system("own"),
+    ]
     body = {"model": "m", "messages": [user("q")], "max_tokens": 3}
     requests = lines(tmp_path / "b.jsonl", {"custom_id": "r-1", "method": "POST", "url": "/v1", "body": body})
     (request,) = items(requests)
     assert (request.name, request.asked, request.body) == ("r-1", [user("q")], body)
+    assert items(requests, system="common")[0].asked == [system("common"), user("q")]
     assert open_items(requests, Settings()).settings.shape == "openai"
     with pytest.raises(InputError, match="leave --raw out"):
         items(chats, raw=True)

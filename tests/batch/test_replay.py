@@ -59,6 +59,46 @@ def test_a_changed_row_is_found(
     assert shown[1].endswith("61 answers computed again, 1 differ")
 
 
+@pytest.mark.parametrize("suffix", [".jsonl", ".csv"])
+def test_what_is_said_of_a_changed_line_or_cell(
+    batch: Run, tiny_tin: Path, tmp_path: Path, suffix: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Of a line in OpenAI's shape, whatever stands in it; of a table, what an answer was parsed to."""
+    given, out = tmp_path / f"in{suffix}", tmp_path / f"out{suffix}"
+    if suffix == ".csv":
+        given.write_text("question\na\n", encoding="utf-8")
+        words, old, new = ["--regex", "ab", "--task", "classify"], ",ab,\r\n", ",ba,\r\n"
+    else:
+        body = {"messages": [{"role": "user", "content": "a"}], "response_format": {"type": "json_object"}}
+        given.write_text(json.dumps({"custom_id": "1", "body": body}), encoding="utf-8")
+        words, old, new = [], '"refusal": null', '"refusal": "no"'
+    assert batch(given, out, *words) == 0
+    assert replay(out, tiny_tin, given) == 0
+    text = out.read_bytes().decode()
+    assert old in text
+    out.write_bytes(text.replace(old, new).encode())
+    capsys.readouterr()
+    assert replay(out, tiny_tin, given) == 1
+    place = "value" if suffix == ".csv" else "response.body.choices[0].message.refusal"
+    assert capsys.readouterr().out.startswith(f"item 1: {place} is")
+
+
+@pytest.mark.parametrize("shape", ["rows", "openai"])
+def test_in_may_lie_elsewhere(
+    batch: Run, tiny_tin: Path, asked: Path, shape: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out, there = asked.with_name("out.jsonl"), asked.parent / "there"
+    assert batch(asked, out, "--shape", shape) == 1
+    there.mkdir()
+    asked.rename(there / asked.name)
+    assert replay(out, tiny_tin, there / asked.name) == 0
+    text = out.read_text(encoding="utf-8")
+    assert "not JSON" in text
+    out.write_text(text.replace("not JSON", "no JSON"), encoding="utf-8")
+    assert replay(out, tiny_tin, there / asked.name) == 1
+    assert capsys.readouterr().out.splitlines()[1].startswith("item 41: error is")
+
+
 def test_rows_that_are_missing_or_moved(made: Path, tiny_tin: Path, asked: Path) -> None:
     lines = made.read_text(encoding="utf-8").splitlines()
     for changed in (lines[:-1], [*lines, lines[-1]], [lines[1], lines[0], *lines[2:]]):
@@ -86,6 +126,8 @@ def test_unordered_outs_are_found_by_item(batch: Run, tiny_tin: Path, asked: Pat
     lines = out.read_text(encoding="utf-8").splitlines()
     out.write_text("\n".join(reversed(lines)) + "\n", encoding="utf-8")
     assert replay(out, tiny_tin, asked) == 0
+    out.write_text("\n".join([lines[3].replace("text", "txet"), *lines]) + "\n", encoding="utf-8")
+    assert replay(out, tiny_tin, asked) == 1
 
 
 def test_an_out_without_its_journal(

@@ -56,6 +56,8 @@ def test_requests_are_answered_in_openais_shape(batch: Run, tiny_tin: Path, tmp_
         request("image", messages=[{"role": "user", "content": [{"type": "image_url", "image_url": {}}]}]),
         request("sound", messages=[{"role": "user", "content": [{"type": "input_audio"}]}]),
         request("parts", messages=[{"role": "user", "content": [{"type": "text", "text": "q"}]}], max_tokens=3),
+        request("object", response_format={"type": "json_object"}, max_tokens=20),
+        request("last seed", n=2, temperature=1.5, seed=2**64 - 1, max_tokens=3),
     ]
     given.write_text("\n".join(lines))
     assert batch(given, out) == 1
@@ -85,6 +87,8 @@ def test_requests_are_answered_in_openais_shape(batch: Run, tiny_tin: Path, tmp_
             assert token["logprob"] == choice.log_probability
             assert [top["logprob"] for top in token["top_logprobs"]] == [value for _, value in choice.tops]
     assert plain["logprobs"] is None
+    assert isinstance(json.loads(bodies["object"]["choices"][0]["message"]["content"]), dict)
+    assert len(bodies["last seed"]["choices"]) == 2
     assert len(bodies["several"]["tinsmith"]["receipt"].split(",")) == 2
     assert "sees no images" in made["image"]["error"]["message"]
     assert "text and image_url are answered" in made["sound"]["error"]["message"]
@@ -104,6 +108,27 @@ def test_system_and_developer_messages_are_one(batch: Run, tiny_tin: Path, tmp_p
     given.write_text(json.dumps({"messages": messages}))
     assert batch(given, tmp_path / "rows.jsonl") == 0
     assert rows(tmp_path / "rows.jsonl")[0]["text"].startswith(alone)
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        ({"tools": [TOOL], "tool_choice": {"type": "function", "function": "go"}}, "names None"),
+        ({"tools": [{"function": "go"}], "tool_choice": {"function": {"name": "go"}}}, "names 'go'"),
+        ({"tool_choice": "required"}, '"tool_choice" is given, and no "tools" are'),
+        ({"tools": [TOOL], "response_format": {"type": "json_object"}}, 'beside "tools"'),
+        ({"messages": [{"role": "assistant", "tool_calls": 5}]}, "tool_calls are 5; give a list"),
+        ({"messages": [{"role": "assistant", "tool_calls": [{"function": "go"}]}]}, "a tool call has a name"),
+    ],
+)
+def test_a_request_that_is_none_fails_and_the_run_goes_on(
+    batch: Run, tmp_path: Path, body: dict[str, Any], said: str
+) -> None:
+    given, out = tmp_path / "in.jsonl", tmp_path / "out.jsonl"
+    given.write_text("\n".join([request("odd", **body), request("plain")]))
+    assert batch(given, out) == 1
+    odd, plain = rows(out)
+    assert said in odd["error"]["message"] and plain["error"] is None
 
 
 def test_what_a_row_has_no_place_for_is_refused(batch: Run, tmp_path: Path) -> None:

@@ -53,6 +53,12 @@ def test_run_raw_applies_no_template(tin: Path, capsys: pytest.CaptureFixture[st
     assert printed["prompt_tokens"] == len(tinsmith.load(tin).tokenize("hello"))
 
 
+def test_run_passes_no_option_over(tin: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for words, said in ((["x", "--raw", "--system", "s"], "--raw leaves out"), (["--json"], "give PROMPT")):
+        assert cli.main(["run", str(tin), *words]) == 2
+        assert said in capsys.readouterr().err
+
+
 def test_run_without_prompt_chats_line_by_line(
     tin: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

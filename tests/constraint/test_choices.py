@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from oracle import Oracle
 
+import tinsmith
 from tinsmith.constraint.choices import MOST_CHOICES, compile_choices
 from tinsmith.errors import ConstraintError
 
@@ -36,6 +37,7 @@ def test_common_beginnings_and_ends_share_states() -> None:
     [
         ([], "there are no choices"),
         ("yes", "a list of texts, not one text"),
+        (None, "a list of texts, not None; give a list"),
         (["a", "b", "a"], "choice 2, 'a', is choice 0 too"),
         (["a", ""], "choice 1 is ''"),
         (["a", 5], "choice 1 is 5"),
@@ -45,5 +47,6 @@ def test_common_beginnings_and_ends_share_states() -> None:
     ],
 )
 def test_fault(choices: Any, message: str) -> None:
-    with pytest.raises(ConstraintError, match=re.escape(message)):
-        compile_choices(choices)
+    for make in (compile_choices, tinsmith.choices):
+        with pytest.raises(ConstraintError, match=re.escape(message)):
+            make(choices)

@@ -116,6 +116,11 @@ def test_schemas_accept_what_pydantics_schemas_accept(kind: Any) -> None:
     assert accepted
 
 
+def test_true_is_no_number_of_a_literal() -> None:
+    assert value_of(Literal[1, True], True) is True
+    assert type(value_of(Literal[True, 1], 1)) is int
+
+
 @pytest.mark.parametrize("kind", TYPES, ids=str)
 def test_values_are_what_pydantic_makes_of_them(kind: Any) -> None:
     for value in VALUES:

@@ -281,6 +281,12 @@ def test_options(options: dict[str, Any], yes: list[str], no: list[str]) -> None
     assert [text for text in no if oracle.accepts(text.encode())] == []
 
 
+@pytest.mark.parametrize("wrong", [{"order": "any"}, {"spacing": "wide"}, {"spacing": None}])
+def test_options_that_are_none(wrong: dict[str, Any]) -> None:
+    with pytest.raises(ConstraintError, match=f"{next(iter(wrong))} is .*; give one of"):
+        compile_schema({"type": "null"}, **wrong)
+
+
 def test_closed_leaves_open_what_says_so() -> None:
     open_ = {"type": "object", "properties": {"a": {}}, "additionalProperties": True}
     assert compiled(open_, closed=True).accepts(b'{"b":1}')

@@ -402,6 +402,9 @@ def test_what_adapters_are_named(loaded: Model, adapted: Adapted) -> None:
         loaded.adapters.add("first", adapted.data[1])
     with pytest.raises(InputError, match="scale of adapter first"):
         loaded.generate(TOKENS, adapter={"first": float("nan")})
+    for wrong in (["first"], 3):
+        with pytest.raises(InputError, match="adapter is .*; give a name, or {name: its scale}"):
+            loaded.generate(TOKENS, adapter=wrong)  # type: ignore[arg-type]
     with pytest.raises(InputError, match="7 adapters for 1 prompts"):
         loaded.generate_many([TOKENS], adapter=["first"] * 7)
     with pytest.raises(FormatError, match="adapter broken: "):

@@ -125,6 +125,11 @@ def test_a_prompt_that_comes_several_times_has_a_seed_for_each(concurrency: int,
         model.generate_many(prompts, seed=[1, 2])
 
 
+def test_one_text_is_not_many_prompts(model: Model) -> None:
+    with pytest.raises(InputError, match="prompts are 'in the'; give a list"):
+        model.generate_many("in the")
+
+
 def test_context_ends_a_generation(model: Model) -> None:
     room = 3
     prompt = [5] * (model.info.context - room)

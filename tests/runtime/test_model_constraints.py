@@ -114,6 +114,23 @@ def test_drafts_and_constraints_exclude_each_other(model: Model) -> None:
         model.generate([5, 70], heal=True)
 
 
+@pytest.mark.parametrize("given", ["[0-9]", {"type": "object"}, int])
+def test_what_is_no_constraint_is_refused(model: Model, given: Any) -> None:
+    for ask in (model.generate, model.answering, lambda prompt, **more: model.generate_many([prompt], **more)):
+        with pytest.raises(InputError, match="constraint is .*; make one by tinsmith.schema"):
+            ask([5, 70], constraint=given)
+
+
+def test_ids_of_any_type_are_questions(model: Model) -> None:
+    np = pytest.importorskip("numpy")
+    for ids in (np.array([5, 70]), list(np.array([5, 70])), (5, 70)):
+        assert model.choose(ids, ["a", "b"]) == model.choose([5, 70], ["a", "b"])
+        assert model.json(ids, bool, max_tokens=9) == model.json([5, 70], bool, max_tokens=9)
+        called = [model.call(one, [{"name": "f"}], max_tokens=60) for one in (ids, [5, 70])]
+        assert called[0] == called[1]
+        assert list(model.states([ids])[0]) == list(model.states([[5, 70]])[0])
+
+
 def test_grammars(model: Model) -> None:
     gbnf = 'root ::= ("a" | "b"){3} "."'
     lark = 'start: ("a" | "b")~3 "."'
@@ -176,7 +193,8 @@ def test_calibration_divides_by_prompts_without_content(model: Model) -> None:
         ([1, 2], False, r"options are \[1, 2\]; give texts"),
         (None, False, "at least two options"),
         (["a", ""], False, "none of them empty"),
-        (["a", "b"], [], "empty list"),
+        (["a", "b"], [], r"calibrate is \[\]; give a list"),
+        (["a", "b"], "N/A", "calibrate is 'N/A'; give a list"),
     ],
 )
 def test_choices_that_are_none_are_refused(model: Model, options: Any, calibrate: Any, message: str) -> None:

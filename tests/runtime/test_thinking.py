@@ -87,6 +87,8 @@ def test_calls_and_thoughts_are_written_as_the_model_writes_them(thinker: Model)
         '\n<think>\nwhy\n</think>\n\n<tool_call>\n{"name": "f", "arguments": {"a": 1}}\n</tool_call>' in shown
     )
     assert "user\n<tool_response>\n2\n</tool_response>" in shown
+    said, parts = ({**messages[1], "content": one} for one in ("so", [{"type": "text", "text": "so"}]))
+    assert thinker.render([*ASKED, parts]) == thinker.render([*ASKED, said])
     later = thinker.detokenize(thinker.render([*messages, *ASKED]), special=True)
     assert "why" not in later and "<tool_call>" in later
     for wrong, what in (
@@ -96,6 +98,14 @@ def test_calls_and_thoughts_are_written_as_the_model_writes_them(thinker: Model)
             "of f: not JSON",
         ),
         ({"role": "assistant", "tool_calls": [{"arguments": {}}]}, "a tool call has a name"),
+        ({"role": "assistant", "tool_calls": [{"function": "f"}]}, "a tool call has a name"),
+        ({"role": "assistant", "tool_calls": 5}, "give a list"),
+        ({"role": "assistant", "content": 5, "tool_calls": [call]}, "content must be a text"),
+        (
+            {"role": "assistant", "content": [{"type": "image", "path": "a.png"}], "tool_calls": [call]},
+            "only a user's message has images",
+        ),
+        ({"role": "assistant", "reasoning_content": ["why"]}, "reasoning_content is"),
     ):
         with pytest.raises(InputError, match=f"message 2: .*{what}"):
             thinker.render([*ASKED, wrong])

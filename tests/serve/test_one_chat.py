@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 
 import tinsmith
-from tinsmith.batch import openai
+from tinsmith.batch import ask, openai
 from tinsmith.batch.settings import Settings
 from tinsmith.errors import TinsmithError
 from tinsmith.runtime.generation import LOOKUP, Sampling
-from tinsmith.serve.api.chat_body import ChatBody
+from tinsmith.serve.api.chat_body import ChatBody, messages_of
 from tinsmith.serve.fields import read
 from tinsmith.serve.sampling import sampling, seed
 
@@ -45,6 +45,13 @@ def test_they_read_the_same(files: list[Path], given: dict[str, Any]) -> None:
     assert list(made.stop) == ([body.stop] if isinstance(body.stop, str) else body.stop or [])
     assert tools is None
     assert shown == openai.Shown(body.n or 1, (body.top_logprobs or 0) if body.logprobs else None)
+
+
+def test_a_refusal_is_what_was_said() -> None:
+    told = [{"role": "user", "content": "in"}, {"role": "assistant", "content": None, "refusal": "no"}]
+    asked = {**ASKED, "messages": told}
+    texts = [one["content"] for one in messages_of(read(ChatBody, asked).messages)]
+    assert texts == [ask._content(one) for one in told] == ["in", "no"]
 
 
 @pytest.mark.parametrize(

@@ -252,6 +252,7 @@ def test_the_router_chooses(server: Running, chatgpt: openai.OpenAI) -> None:
         ({"temperature": 3}, "temperature"),
         ({"n": 99}, "n"),
         ({"top_logprobs": 21}, "top_logprobs"),
+        ({"top_logprobs": 2}, "top_logprobs"),
         ({"logit_bias": {"999999": 1}}, "logit_bias"),
         ({"tool_choice": "required"}, "tool_choice"),
         ({"tools": [LIGHT], "response_format": FORM}, "response_format"),
@@ -267,3 +268,10 @@ def test_what_is_not_supported_is_refused_by_name(
     assert error.value.type == "invalid_request_error"
     assert error.value.param == param or param is None
     assert (param or "image_url") in str(error.value.body)
+
+
+def test_of_a_union_the_right_type_is_told_of(chatgpt: openai.OpenAI) -> None:
+    with pytest.raises(openai.BadRequestError, match="stop: list should have at most 16 items"):
+        ask(chatgpt, stop=["a"] * 17)
+    with pytest.raises(openai.BadRequestError, match="prompt: list should have at least 1 item"):
+        chatgpt.completions.create(model="tiny", prompt=[])

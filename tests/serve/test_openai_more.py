@@ -4,19 +4,27 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
+import ollama
 import openai
 import pytest
 from openai.types import Completion, CreateEmbeddingResponse
 from openai.types.responses import Response
 from pydantic import TypeAdapter
-from served import ASKED, Running
+from served import ASKED, Running, running
+from test_chat_template import THINKING
 from test_openai_chat import LIGHT, SCHEMA, ask
+from tiny_models import tiny_spec
 
 import tinsmith
+from tinsmith.compiler import build_tin
 from tinsmith.runtime.generation import Sampling
 from tinsmith.runtime.scheduler import Asked, Scheduler
+from tinsmith.serve.api.responses_body import ResponsesBody, messages_of
+from tinsmith.serve.fields import read
 
 
 def test_probabilities_are_those_of_the_logits(server: Running, chatgpt: openai.OpenAI) -> None:
@@ -99,6 +107,41 @@ def test_prompts_are_continued(server: Running, chatgpt: openai.OpenAI) -> None:
     for refused in (tokens_before, {"best_of": 3}, {"echo": True, "logprobs": 1}, {"prompt": [9999]}):
         with pytest.raises(openai.BadRequestError, match=next(iter(refused))):
             chatgpt.completions.create(**{"model": "tiny", "prompt": "in", **refused})
+
+
+def test_where_the_tokens_of_a_stream_begin(chatgpt: openai.OpenAI) -> None:
+    given: dict[str, Any] = {"model": "tiny", "prompt": ["in", "the"], "max_tokens": 6, "logprobs": 1}
+    whole = [one.logprobs.text_offset for one in chatgpt.completions.create(**given).choices]
+    streamed: list[list[int]] = [[], []]
+    for chunk in chatgpt.completions.create(**given, stream=True):
+        for one in chunk.choices:
+            streamed[one.index] += one.logprobs.text_offset
+    assert streamed == whole and all(offsets[-1] for offsets in whole)
+
+
+def test_what_is_continued_comes_as_it_is(tmp_path: Path) -> None:
+    held = tinsmith.regex(r"\n<think>\nhm\n</think>\n\n[ab]{2}")
+    spec = replace(tiny_spec("llama"), chat_template=THINKING)
+    build_tin(spec, tmp_path / "own.tin", entries={"grammar/answer.bin": held.data})
+    with running([tmp_path / "own.tin"]) as server:
+        expected = server.alone["own"].generate("in").text
+        assert "hm" in expected
+        client = openai.OpenAI(base_url=f"{server.url}/v1", api_key="none", max_retries=0)
+        assert client.completions.create(model="own", prompt="in").choices[0].text == expected
+        chunks = client.completions.create(model="own", prompt="in", stream=True)
+        assert "".join(choice.text for chunk in chunks for choice in chunk.choices) == expected
+        raw = ollama.Client(host=server.url).generate("own", "in", raw=True)
+        assert raw.response == expected and not raw.thinking
+
+
+def test_all_thoughts_of_a_turn_are_kept() -> None:
+    thoughts = [
+        {"type": "reasoning", "content": [{"type": "reasoning_text", "text": one}]} for one in ("a", "b")
+    ]
+    call = {"type": "function_call", "call_id": "1", "name": "f", "arguments": "{}"}
+    asked = [{"role": "user", "content": "x"}, thoughts[0], call, thoughts[1], call]
+    _, turn = messages_of(read(ResponsesBody, {"model": "m", "input": asked}))
+    assert turn["reasoning_content"] == "ab" and len(turn["tool_calls"]) == 2
 
 
 def test_a_middle_is_filled_in(server: Running, chatgpt: openai.OpenAI) -> None:

@@ -67,6 +67,8 @@ class Asker:
             raise InputError(
                 f"{model.info.backend} computes one answer at a time; a batch is the native runtime's"
             )
+        if settings.raw and (settings.system is not None or settings.thinking is not None):
+            raise InputError("a system message and thinking are the chat template's, which --raw leaves out")
         self.model, self.settings = model, settings
         self._made: dict[str, Constraint] = {}
         self._sampling = _sampling(settings)
@@ -204,7 +206,7 @@ def _sampling(settings: Settings) -> Sampling:
 def _drawn(question: Question, number: int) -> Question:
     """The same by another seed: of several answers to a request, the one of that number."""
     sampling = question.asked.sampling
-    drawn = replace(sampling, seed=sampling.seed + number)
+    drawn = replace(sampling, seed=(sampling.seed + number) % (1 << 64))
     return replace(question, asked=replace(question.asked, sampling=drawn)) if number else question
 
 
@@ -221,7 +223,7 @@ def _plain(message: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _content(message: Mapping[str, Any]) -> str | list[dict[str, Any]]:
-    """A message's; of parts without a picture, their texts joined."""
+    """A message's; of parts without a picture, their texts joined; of none, what it refused by."""
     content = message.get("content")
     if isinstance(content, list):
         parts = [_part(one) for one in content]
@@ -230,7 +232,7 @@ def _content(message: Mapping[str, Any]) -> str | list[dict[str, Any]]:
         return "".join(part["text"] for part in parts)
     if content is not None and not isinstance(content, str):
         raise InputError("a message's content must be a text or a list of parts")
-    return content or ""
+    return content or str(message.get("refusal") or "")
 
 
 def _part(part: Any) -> dict[str, Any]:

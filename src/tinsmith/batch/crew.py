@@ -64,7 +64,8 @@ class Job:
 
     def with_adapters(self, model: Model) -> Model:
         for name, path in self.more.items():
-            model.adapters.add(name, path)
+            if name not in model.adapters:  # a folder may be called as an adapter of the file is
+                model.adapters.add(name, path)
         return model
 
     def answers(self, model: Model) -> Answers:

@@ -115,7 +115,7 @@ class Items:
             body = values.get("body")
             if not isinstance(body, dict) or not isinstance(body.get("messages"), list):
                 raise DataError(f'{where}: "body" must be an object with "messages"')
-            return _messages(body["messages"], where), body
+            return self._with_system(_messages(body["messages"], where), values, where), body
         shown = self._pictures(values, where)
         if self.way == "messages":
             if shown:
@@ -123,18 +123,26 @@ class Items:
                     f'{where}: pictures beside "messages"; show each in its message, as a part '
                     '{"type": "image", "path": "…"}'
                 )
-            return _messages(values.get("messages"), where), None
+            return self._with_system(_messages(values.get("messages"), where), values, where), None
         if self.way == "input-output":
             own = {key: value for key, value in values.items() if key in readers.KEYS and key != "image"}
             example = replace(readers.asked(own, where, bool(shown)), images=shown)
         else:
             example = Example(self._joined(values, where), "", images=shown, where=where)
-        if self.settings.raw and shown:
-            raise DataError(f"{where}: a picture is shown in a chat template, and --raw applies none")
+        system = _system(values, where)
+        if self.settings.raw and (shown or example.turns or system):
+            what = "a picture is shown" if shown else "turns and a system message stand"
+            raise DataError(f"{where}: {what} in a chat template, and --raw applies none")
         if self.settings.raw:
             return example.input, None
-        system = _system(values, where) or self.settings.system or ""
+        system = system or self.settings.system or ""
         return [dict(one) for one in tasks.by_name(tasks.DEFAULT).messages(example, system)], None
+
+    def _with_system(self, messages: Messages, values: Mapping[str, Any], where: Where) -> Messages:
+        """Behind the row's own system message, or the one for all where it has none."""
+        has = messages[0].get("role") in ("system", "developer")
+        system = _system(values, where) or (None if has else self.settings.system)
+        return [{"role": "system", "content": system}, *messages] if system else messages
 
     def _pictures(self, values: Mapping[str, Any], where: Where) -> tuple[Picture, ...]:
         """Of the row's columns that have a name of pictures in a recipe's data."""

@@ -18,6 +18,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -113,7 +114,11 @@ class Journal:
         self._rows = self._file = None
 
     def _resume(self, file: BinaryIO, lines: Lines) -> None:
-        head = next(lines, None)
+        head, first = next(lines, None), next(lines, None)
+        if head is not None and first is None and not self.out.exists():  # nothing was done: begin anew
+            self.part.unlink(missing_ok=True)
+            head = None
+        lines = chain(() if first is None else (first,), lines)
         if head is None:
             self._begin(file)
         else:
@@ -218,6 +223,13 @@ class Journal:
         self._rows.close()
         self._rows = None
         self._finish(self.part, self.out)
+
+    def places(self) -> Iterator[int]:
+        """Of OUT's rows, in its order: how many of IN's items are before each one's."""
+        with self.path.open("rb") as file:
+            for line, _ in _lines(file):
+                if "first" in line:
+                    yield from range(line["first"], line["first"] + line["items"])
 
     def again(self, sha256: str, mended: int) -> None:
         """OUT was made anew: so many rows that had failed are answered."""

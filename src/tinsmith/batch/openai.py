@@ -78,8 +78,10 @@ def settings_of(body: Mapping[str, Any], common: Settings) -> tuple[Settings, To
     most = given.get("max_completion_tokens", given.get("max_tokens", common.max_tokens))
     made = replace(common, options={**common.options, **options}, max_tokens=most, stop=_stop(given, common))
     tools = _tools(given)
-    if "response_format" in given and tools is None:
+    if "response_format" in given:
         made = replace(made, held=_held(given["response_format"], common.held))
+        if tools is not None and made.held is not common.held:
+            raise InputError('"response_format" beside "tools" is not supported; leave one of them out')
     return made, tools, _shown(given)
 
 
@@ -117,7 +119,7 @@ def _held(format: Any, common: Held) -> Held:
     if kind == "text":
         return common
     if kind == "json_object":
-        return replace(common, kind="schema", of=True)
+        return replace(common, kind="schema", of={"type": "object"})
     if kind == "json_schema" and isinstance(format.get("json_schema"), dict):
         return replace(common, kind="schema", of=format["json_schema"].get("schema", True))
     raise InputError('"response_format" must be {"type": "text" | "json_object" | "json_schema", …}')
@@ -125,18 +127,26 @@ def _held(format: Any, common: Held) -> Held:
 
 def _tools(given: Mapping[str, Any]) -> Tools | None:
     choice, tools = given.get("tool_choice", "auto"), given.get("tools")
+    if not tools and choice not in ("none", "auto"):
+        raise InputError('"tool_choice" is given, and no "tools" are')
     if not tools or choice == "none":
         return None
     if not isinstance(tools, list) or not all(isinstance(one, dict) for one in tools):
         raise InputError('"tools" must be a list of functions in OpenAI\'s shape')
     if isinstance(choice, dict):
-        name = choice.get("function", {}).get("name")
-        tools = [one for one in tools if one.get("function", {}).get("name") == name]
+        name = _named(choice)
+        tools = [one for one in tools if _named(one) == name]
         if not tools:
             raise InputError(f'"tool_choice" names {name!r}, which is none of the tools')
     elif choice not in ("auto", "required"):
         raise InputError(f'"tool_choice" is {json.dumps(choice)[:80]}; give none, auto, required or a function')
     return Tools(tools, bool(given.get("parallel_tool_calls", False)), choice == "auto")
+
+
+def _named(one: Mapping[str, Any]) -> Any:
+    """The name of the function that a tool is, or a choice of one."""
+    function = one.get("function")
+    return function.get("name") if isinstance(function, dict) else None
 
 
 def answer(
@@ -192,12 +202,12 @@ def fault(name: str | int, reason: str) -> dict[str, Any]:
 
 
 def read(row: Mapping[str, Any]) -> dict[str, Any]:
-    """A line of such an OUT as a row of ours: item, text, finish, receipt; or item, error. Raises
-    InputError."""
+    """A line of such an OUT as a row of ours: item, text, finish, receipt; or item, error; and the line, which
+    says more. Raises InputError."""
     try:
         if row["error"] is not None:
-            return {"item": row["custom_id"], "error": row["error"]["message"]}
-        own = row["response"]["body"]["tinsmith"]
-        return {"item": row["custom_id"], **{name: own[name] for name in ("text", "finish", "receipt")}}
+            return {"item": row["custom_id"], "error": row["error"]["message"], "line": row}
+        own = {name: row["response"]["body"]["tinsmith"][name] for name in ("text", "finish", "receipt")}
+        return {"item": row["custom_id"], **own, "line": row}
     except (KeyError, TypeError) as error:
         raise InputError(f"not a line of tinsmith's in OpenAI's batch shape: {error} is missing") from None

@@ -82,7 +82,8 @@ def _columns(items: Items) -> tuple[str, ...]:
     return (*items.header, *more)
 
 
-def _text(value: Any) -> str | None:
+def as_text(value: Any) -> str | None:
+    """As a table has it."""
     if value is None or isinstance(value, str):
         return value
     return json.dumps(value, ensure_ascii=False, default=str)
@@ -94,7 +95,7 @@ def _csv(items: Items, part: Path, file: Any) -> None:
     writer = csv.writer(text, lineterminator="\r\n")
     writer.writerow(columns)
     for row in _joined(items, part):
-        writer.writerow(["" if (one := _text(row.get(name))) is None else one for name in columns])
+        writer.writerow(["" if (one := as_text(row.get(name))) is None else one for name in columns])
     text.detach()  # the file is its owner's to close
 
 
@@ -112,7 +113,7 @@ def _parquet(items: Items, part: Path, file: Any) -> None:
     with pq.ParquetWriter(file, schema) as writer:
         while some := list(islice(rows, _ROWS)):
             table = {
-                name: [row.get(name) if name in known else _text(row.get(name)) for row in some]
+                name: [row.get(name) if name in known else as_text(row.get(name)) for row in some]
                 for name in columns
             }
             try:
@@ -141,13 +142,12 @@ def row_of(line: bytes, out: Path, settings: Settings, number: int | None = None
     return openai.read(row) if settings.shape == "openai" else row
 
 
-def replaced(out: Path, settings: Settings, lines: Mapping[str, bytes]) -> str:
-    """Puts lines in the place of those of the same items that failed. The SHA-256 of the new OUT."""
+def replaced(out: Path, lines: Mapping[int, bytes]) -> str:
+    """Puts lines in the place of those of these numbers, from 0. The SHA-256 of the new OUT."""
     digest = hashlib.sha256()
     with files.atomic_write(out) as file:
-        for number, line in enumerate(reading.lines(out), 1):
-            row = row_of(line, out, settings, number)
-            new = lines.get(str(row["item"]), line) if "error" in row else line
+        for number, line in enumerate(reading.lines(out)):
+            new = lines.get(number, line)
             digest.update(new)
             file.write(new)
     return digest.hexdigest()
@@ -159,4 +159,5 @@ def _of_table(values: Mapping[str, Any], out: Path) -> dict[str, Any]:
     row = {"item": values["item"]}
     if values.get("error"):
         return {**row, "error": values["error"]}
-    return {**row, **{name: values.get(name) or "" for name in ("text", "finish", "receipt")}}
+    made = [name for name in ("text", "finish", "receipt", "value") if name in values]
+    return {**row, **{name: values.get(name) or "" for name in made}}

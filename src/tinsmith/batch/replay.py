@@ -93,14 +93,17 @@ def _pairs(asked: Replay, items: Items, order: bool, result: Result) -> Iterator
     """Each item with its row; what stands in one of the two alone is a difference."""
     rows = output.read(asked.out, items.settings)
     if not order:
-        held = {str(row["item"]): row for row in rows}
+        held: dict[str, list[Row]] = {}
+        for row in rows:
+            held.setdefault(str(row["item"]), []).append(row)
         for item in items:
-            if (row := held.pop(str(item.name), None)) is None:
-                result.add(f"item {item.name}: has no row in {asked.out}")
+            if same := held.get(str(item.name)):
+                yield item, same.pop(0)
             else:
-                yield item, row
-        for name in held:
-            result.add(f"item {name}: is none of {asked.given}")
+                result.add(f"item {item.name}: has no row in {asked.out}")
+        for name, left in held.items():
+            for _ in left:
+                result.add(f"item {name}: is none of {asked.given}, or stands twice in {asked.out}")
         return
     for number, (item, row) in enumerate(zip_longest(items, rows), 1):
         if item is None or row is None or str(row["item"]) != str(item.name):
@@ -137,13 +140,25 @@ def _windows(pairs: Iterator[Pair], expected: dict[int, list[Pair]]) -> Iterator
 
 def _compare(asked: Replay, settings: Settings, item: Item, row: Row, line: bytes, result: Result) -> None:
     now = output.row_of(line, asked.out, settings)
-    names = ("error", "text", "finish", "receipt", "value")
+    if asked.out.suffix.lower() in output.TABLES and "value" in row:
+        now["value"] = output.as_text(now.get("value")) or ""
+    if "error" in row and "error" in now:
+        row = _of_here(row, now["error"], asked.given)
+    names = ("error", "text", "finish", "receipt", "value", "line")
     odd = next((name for name in names if name in {**row, **now} and row.get(name) != now.get(name)), None)
-    if odd is None:
-        return
-    if odd == "value" and asked.out.suffix.lower() in output.TABLES:
-        return
-    result.add(f"item {item.name}: {_said(odd, row, now)}")
+    if odd is not None:
+        result.add(f"item {item.name}: {_said(odd, row, now)}")
+
+
+def _of_here(row: Row, reason: str, given: Path) -> Row:
+    """A row whose reason is the same but for where IN lay when it was said, with the one that is said here."""
+    place = str(given)
+    if not reason.startswith(place) or not str(row["error"]).endswith(f"{given.name}{reason[len(place) :]}"):
+        return row
+    told = {**row, "error": reason}
+    if "line" in row:
+        told["line"] = {**row["line"], "error": {**row["line"]["error"], "message": reason}}
+    return told
 
 
 def _said(name: str, row: Row, now: Row) -> str:
@@ -158,4 +173,16 @@ def _said(name: str, row: Row, now: Row) -> str:
         )
     if name == "receipt":
         return f"the same text with another receipt, {was}, and now {new}: other tokens, or other logits"
-    return f"{name} is {was!r}, and now {new!r}"
+    place, was, new = _differing("" if name == "line" else name, was, new)
+    return f"{place.lstrip('.') or name} is {was!r:.200}, and now {new!r:.200}"
+
+
+def _differing(place: str, was: Any, now: Any) -> tuple[str, Any, Any]:
+    """Where two values of JSON differ first, and what stands there."""
+    if isinstance(was, list) and isinstance(now, list) and len(was) == len(now):
+        inner = [(f"{place}[{k}]", *both) for k, both in enumerate(zip(was, now, strict=True))]
+    elif isinstance(was, dict) and isinstance(now, dict) and was.keys() == now.keys():
+        inner = [(f"{place}.{key}", was[key], now[key]) for key in was]
+    else:
+        return place, was, now
+    return _differing(*next(one for one in inner if one[1] != one[2]))

@@ -47,7 +47,7 @@ class Crew(Protocol):
 class Batch:
     """file: the model's; opening: what it is loaded with that shapes its answers; order: OUT has IN's order,
     and not that in which windows came to an end. retry: whether rows of a finished OUT that failed are asked
-    again."""
+    again. adapters: paths of those that are not in the file, by name."""
 
     file: Path
     given: Path
@@ -56,14 +56,17 @@ class Batch:
     order: bool = True
     opening: Mapping[str, Any] = field(default_factory=dict)
     retry: int = 0
+    adapters: Mapping[str, str] = field(default_factory=dict)
 
     def header(self, digest: str, given: str) -> dict[str, object]:
+        adapters = {name: model_digest(Path(path)) for name, path in self.adapters.items()}
         return {
             "version": tinsmith.__version__,
             "file": {"sha256": digest, **self.opening},
             "in": {"sha256": given},
             "settings": self.settings.as_json(),
             "order": self.order,
+            **({"adapters": adapters} if adapters else {}),
         }
 
 
@@ -71,14 +74,14 @@ def run(batch: Batch, hired: Callable[[Settings], Crew], display: Display) -> Co
     """Answers what is not answered yet, and makes OUT. hired: the crew, when there is something to do; it is
     given the settings as IN has them come out.
 
-    Raises InputError where OUT was begun in another way, another run has it, IN changes meanwhile, or the disk
-    refuses; what is done stays, and the same call goes on from there.
+    Raises InputError where OUT was begun in another way, another run has it, IN or FILE changes meanwhile, or
+    the disk refuses; what is done stays, and the same call goes on from there.
     """
     items = open_items(batch.given, batch.settings)
     batch = replace(batch, settings=items.settings)
     crew = partial(hired, items.settings)
     output.check(batch.out, items, batch.order)
-    before = _mark(batch.given)
+    before = {path: _mark(path) for path in (batch.given, batch.file)}
     header = batch.header(model_digest(batch.file), files.sha256_file(batch.given))
     with Journal(batch.out, header, partial(output.finish, items)) as journal:
         if journal.complete:
@@ -94,9 +97,9 @@ def run(batch: Batch, hired: Callable[[Settings], Crew], display: Display) -> Co
                 size.took(done)
                 journal.add(done)
                 progress.show(journal.counts)
-        if _mark(batch.given) != before:
+        if changed := next((path for path, mark in before.items() if _mark(path) != mark), None):
             raise InputError(
-                f"{batch.given}: changed while its rows were answered; remove {journal.part.name} and "
+                f"{changed}: changed while the rows were answered; remove {journal.part.name} and "
                 f"{journal.path.name}, and run the batch again (with --cache, what stayed costs nothing)"
             )
         journal.end()
@@ -157,17 +160,24 @@ def answered(ahead: Iterator[Window], crew: Callable[[], Crew], order: bool = Tr
 def _again(batch: Batch, items: Items, crew: Callable[[], Crew], journal: Journal) -> None:
     """Asks the rows of a finished OUT that failed once more, and puts those that are answered now in their
     place."""
-    wanted = {str(row["item"]) for row in output.read(batch.out, items.settings) if "error" in row}
-    some = (item for item in items if str(item.name) in wanted)
-    found: dict[str, bytes] = {}
-    for done in answered(gathered(some), crew):
-        for line in done.lines.splitlines(keepends=True):
-            row = output.row_of(line, batch.out, items.settings)
-            if "error" not in row:
-                found[str(row["item"])] = line
+    rows = zip(journal.places(), enumerate(output.read(batch.out, items.settings)), strict=False)
+    failed = {place: (number, str(row["item"])) for place, (number, row) in rows if "error" in row}
+    asked: list[int] = []  # numbers of their lines
+
+    def some() -> Iterator[Item]:
+        for place, item in enumerate(items):
+            number, name = failed.get(place, (0, None))
+            if name == str(item.name):  # names alone don't tell: two rows may have one
+                asked.append(number)
+                yield item
+
+    found: dict[int, bytes] = {}
+    for done in answered(gathered(some()), crew):
+        for k, line in enumerate(done.lines.splitlines(keepends=True), done.first):
+            if "error" not in output.row_of(line, batch.out, items.settings):
+                found[asked[k]] = line
     if found:
-        sha256 = output.replaced(batch.out, items.settings, found)
-        journal.again(sha256, len(found))
+        journal.again(output.replaced(batch.out, found), len(found))
 
 
 def gathered(items: Iterable[Item]) -> Iterator[Window]:

@@ -121,7 +121,7 @@ def run(args: Args) -> int:
     display = progress.display()
     shaping = {"kv": args.kv, "date": args.date}
     batch = engine.Batch(
-        Path(args.file), args.given, args.out, job.settings, not args.unordered, shaping, args.retry
+        Path(args.file), args.given, args.out, job.settings, not args.unordered, shaping, args.retry, job.more
     )
     with _merged(args.cache, display):
         counts = engine.run(batch, lambda settings: _crew(args, replace(job, settings=settings)), display)

@@ -68,8 +68,10 @@ PARAMETERS = [
 
 
 def run(args: Args) -> int:
-    if args.raw and args.thinking is not None:
-        raise InputError("--think and --no-think are the chat template's, which --raw leaves out")
+    if args.raw and (args.thinking is not None or args.system is not None):
+        raise InputError("--system, --think and --no-think are the chat template's, which --raw leaves out")
+    if args.json and args.prompt is None:
+        raise InputError("--json prints one answer, and without PROMPT it is a chat: give PROMPT")
     from tinsmith.runtime.asking import check_room, direct
 
     model = _model.open_model(args, date=args.date)

@@ -124,7 +124,7 @@ def value_of(kind: Any, value: Any) -> Any:
     if origin in (typing.Annotated, typing.Required, typing.NotRequired):
         return value_of(arguments[0], value)
     if origin is typing.Literal:
-        return next((one for one in arguments if getattr(one, "value", one) == value), value)
+        return next((one for one in arguments if _fits(typing.Literal[one], value)), value)
     if origin in (typing.Union, types.UnionType):
         return value_of(next((one for one in arguments if _fits(one, value)), Any), value)
     if isinstance(value, list):

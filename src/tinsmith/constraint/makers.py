@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -110,7 +110,8 @@ def choices(texts: Sequence[str]) -> Constraint:
     """One of these texts."""
     from tinsmith.constraint.choices import compile_choices
 
-    return compile_choices(list(texts))
+    listed = isinstance(texts, Iterable) and not isinstance(texts, str)
+    return compile_choices(list(texts) if listed else texts)
 
 
 @cache

@@ -254,6 +254,8 @@ def named(tin: Tin) -> list[str]:
 
 def _scales(chosen: Chosen) -> dict[str, float]:
     """Checked, without those of scale 0."""
+    if not isinstance(chosen, str | Mapping | None):
+        raise InputError(f"adapter is {chosen!r:.60}; give a name, or {{name: its scale}}")
     scales = {} if chosen is None else {chosen: 1.0} if isinstance(chosen, str) else dict(chosen)
     checked = {
         name: real(f"the scale of adapter {name}", scale, -_MOST_SCALE, _MOST_SCALE)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, TypeGuard, cast
 
 from tinsmith.constraint.functions import is_type, value_of
 from tinsmith.errors import InputError
@@ -21,6 +21,11 @@ if TYPE_CHECKING:
 Prompt = str | Sequence[Mapping[str, str]] | Sequence[int]
 
 
+def is_ids(prompt: Prompt) -> TypeGuard[Sequence[int]]:
+    """Whether a prompt is token ids, of any type that numbers have: neither a text nor messages."""
+    return not isinstance(prompt, str) and len(prompt) > 0 and not isinstance(prompt[0], str | Mapping)
+
+
 def conversation(prompt: Prompt) -> list[Mapping[str, str]]:
     """The prompt as messages."""
     if isinstance(prompt, str):
@@ -36,8 +41,8 @@ def tokens_of(model: Loaded, prompt: Prompt, adapter: Chosen = None) -> list[int
     if isinstance(prompt, str):
         if not skill.can_chat:
             return model.tokenize(prompt, special=True, bos=True)
-    elif prompt and isinstance(prompt[0], int):
-        return checked(cast("Sequence[int]", prompt), model.core.info()["vocab"])
+    elif is_ids(prompt):
+        return checked(prompt, model.core.info()["vocab"])
     return model.render(conversation(prompt), thinking=direct(skill), adapter=adapter)
 
 
@@ -56,9 +61,8 @@ def asked(
     model: Loaded, prompt: Prompt, thinking: bool | None, options: Mapping[str, Any]
 ) -> tuple[str | Sequence[int], bool]:
     """As `rendered`, of a prompt in any form; what is not rendered is continued as it stands."""
-    plain = not isinstance(prompt, str) and len(prompt) > 0 and not isinstance(prompt[0], Mapping)
-    if plain or (isinstance(prompt, str) and not model.skill_of(options.get("adapter")).can_chat):
-        return cast("str | Sequence[int]", prompt), False
+    if is_ids(prompt) or (isinstance(prompt, str) and not model.skill_of(options.get("adapter")).can_chat):
+        return prompt, False
     return rendered(model, conversation(prompt), thinking, options)
 
 

@@ -13,7 +13,7 @@ from tinsmith.constraint.calls.tools import compile_tools
 from tinsmith.constraint.functions import arguments_of
 from tinsmith.constraint.makers import declared
 from tinsmith.errors import InputError
-from tinsmith.runtime.asking import Prompt, conversation, direct, finished, tokens_of
+from tinsmith.runtime.asking import Prompt, conversation, direct, finished, is_ids, tokens_of
 
 if TYPE_CHECKING:
     from tinsmith.runtime.adapters import Chosen
@@ -75,7 +75,7 @@ def prompt_of(
     if show is None:
         # A model with tools of its own was trained to know them.
         show = skill.constraint is None or skill.constraint.kind != "tools"
-    if not show or (not isinstance(prompt, str) and prompt and isinstance(prompt[0], int)):
+    if not show or is_ids(prompt):
         return tokens_of(model, prompt, adapter)
     messages = conversation(prompt)
     with_tools = box.format.messages(box.tools, messages, skill.templates.default.default_system)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from tinsmith import _core
 from tinsmith.errors import InputError
-from tinsmith.runtime.asking import Prompt, conversation, tokens_of
+from tinsmith.runtime.asking import Prompt, conversation, is_ids, tokens_of
 
 if TYPE_CHECKING:
     from tinsmith.runtime.adapters import Chosen
@@ -44,8 +44,8 @@ def choose(
     scores = scored(model, tokens_of(model, prompt, adapter), options, adapter)
     if calibrate is not False:
         free = _content_free(prompt) if calibrate is True else calibrate
-        if not free:
-            raise InputError("calibrate is an empty list; give prompts without content, or True")
+        if isinstance(free, str) or not free:
+            raise InputError(f"calibrate is {free!r:.60}; give a list of prompts without content, or True")
         prior = [0.0] * len(options)
         for one in free:
             normalized = _normalized(scored(model, tokens_of(model, one, adapter), options, adapter))
@@ -57,7 +57,7 @@ def choose(
 
 def _content_free(prompt: Prompt) -> list[Prompt]:
     """The prompt with its last message's content replaced."""
-    if not isinstance(prompt, str) and prompt and isinstance(prompt[0], int):
+    if is_ids(prompt):
         raise InputError(
             "token ids have no content to leave out; give the content-free prompts as calibrate=[…]"
         )

@@ -30,18 +30,26 @@ def _written(message: Message, number: int, tool_format: str) -> Message:
         return message
     if message.get("role") != "assistant":
         raise InputError(f"message {number}: only the assistant's has tool_calls and reasoning_content")
-    content = message.get("content") or ""
+    parts = parts_of(message.get("content") or "", f"message {number}")
+    if any(part["type"] != "text" for part in parts):
+        raise InputError(f"message {number}: only a user's message has images")
+    content = "".join(part["text"] for part in parts)
     if calls:
+        if not isinstance(calls, list | tuple):
+            raise InputError(f"message {number}: tool_calls are {calls!r:.60}; give a list of them")
         format = by_name(tool_format)
         content = format.turn(content, [_call(call, number) for call in calls])
     if thoughts is not None:
+        if not isinstance(thoughts, str):
+            raise InputError(f"message {number}: reasoning_content is {thoughts!r:.60}; give a text")
         content = f"{OPENING}\n{thoughts}\n{CLOSING}\n\n{content}"
     return {"role": "assistant", "content": content}
 
 
 def _call(call: Any, number: int) -> Call:
     function = call.get("function", call) if isinstance(call, Mapping) else {}
-    name, arguments = function.get("name"), function.get("arguments", {})
+    known = function if isinstance(function, Mapping) else {}
+    name, arguments = known.get("name"), known.get("arguments", {})
     if isinstance(arguments, str):
         arguments = reading.json(arguments, f"message {number}: the arguments of {name}")
     if not isinstance(name, str) or not isinstance(arguments, dict):

@@ -50,6 +50,8 @@ class Model(Loaded):
 
         options: as `generate`, without draft and heal. seconds of an answer: from its prompt's turn to its end.
         """
+        if isinstance(prompts, str):
+            raise InputError(f"prompts are {prompts!r:.60}; give a list of them")
         chosen, seeds = _each("adapters", adapter, len(prompts)), _each("seeds", seed, len(prompts))
         asked = list(zip(prompts, chosen, seeds, strict=True))
         if self.engine is not None:  # which computes one conversation at a time

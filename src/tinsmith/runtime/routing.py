@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from tinsmith import _core
 from tinsmith.errors import FormatError, InputError, RuntimeFault
 from tinsmith.formats.router import ENTRY
-from tinsmith.runtime.asking import Prompt, conversation
+from tinsmith.runtime.asking import Prompt, conversation, is_ids
 from tinsmith.runtime.generation import Completion, Route
 from tinsmith.runtime.images import checked
 
@@ -41,7 +41,7 @@ class Router:
 
 def tokens_of(model: Loaded, prompt: Prompt) -> list[int]:
     """The prompt as every prompt that is routed is written: by the base's own template, where it has one."""
-    if not isinstance(prompt, str) and prompt and isinstance(prompt[0], int):
+    if is_ids(prompt):
         return checked(prompt, model.core.info()["vocab"])
     if isinstance(prompt, str) and not model.can_chat:
         return model.tokenize(prompt, special=True, bos=True)

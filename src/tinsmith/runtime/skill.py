@@ -8,12 +8,12 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
 from tinsmith.chat.turns import Turns
+from tinsmith.constraint import Constraint
 from tinsmith.constraint.makers import of_entry
 from tinsmith.errors import FormatError, InputError, UnsupportedError
 from tinsmith.formats.tin import CONSTRAINT, DRAFT, TEMPLATE, TURNS, Tin
 
 if TYPE_CHECKING:
-    from tinsmith.constraint import Constraint
     from tinsmith.spec import Buffer
 
 Own = Literal["own"]  # the constraint that a skill brings
@@ -92,6 +92,10 @@ class Skill:
         in the skill's own, where that is of the same kind. Raises InputError where there is nothing to search
         within."""
         held = self.constraint if given == "own" else given
+        if not isinstance(held, Constraint | None):
+            raise InputError(
+                f"constraint is {given!r:.60}; make one by tinsmith.schema, tools, grammar, regex or choices"
+            )
         if search is None:
             return held
         if held is None:

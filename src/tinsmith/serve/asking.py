@@ -65,7 +65,8 @@ class Answering:
         self.prompt_tokens = len(ticket.asked.tokens)
         self._box = box
         only = question.offer is not None and question.offer.choice not in ("auto", "none")
-        self._parts = Parts(opened, openings(box.format) if box else (), only)
+        raw = question.prompt is not None  # what is continued as it stands comes as it is
+        self._parts = Parts(opened, openings(box.format) if box else (), only, raw)
         self._calls = CallParts(question.target.served.model, box) if box else None
 
     async def events(self) -> AsyncGenerator[Piece | End, None]:

@@ -26,10 +26,11 @@ def read(kind: type[B], value: Any) -> B:
 
 
 def _worst(error: ValidationError) -> Any:
-    """Of a union every alternative complains: the one that went deepest is what was meant."""
+    """Of a union every alternative complains: the one that went deepest is what was meant, and of these one of
+    the right type."""
     faults = error.errors(include_url=False, include_context=False)
     unknown = [fault for fault in faults if fault["type"] == "extra_forbidden"]
-    return max(unknown or faults, key=lambda fault: len(fault["loc"]))
+    return max(unknown or faults, key=lambda fault: (len(fault["loc"]), not fault["type"].endswith("_type")))
 
 
 def _told(fault: Any) -> tuple[str, str | None, str]:

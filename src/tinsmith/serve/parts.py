@@ -33,13 +33,15 @@ class Parts:
     """Thoughts and text as `split_answer` has them of the whole, in pieces. Calls are left out: a text is one
     where it begins as calls do."""
 
-    def __init__(self, opened: bool = False, calls: Sequence[str] = (), only_calls: bool = False) -> None:
+    def __init__(
+        self, opened: bool = False, calls: Sequence[str] = (), only_calls: bool = False, raw: bool = False
+    ) -> None:
         """opened: the prompt began the answer's thoughts. calls: what calls begin with; none where no tool was
-        offered. only_calls: the answer is nothing else."""
+        offered. only_calls: the answer is nothing else. raw: all of it is text."""
         self._opened = opened
         self._calls = tuple(calls)
         self.called = only_calls
-        self._state: Literal["begin", "thinking", "after", "text"] = "begin"
+        self._state: Literal["begin", "thinking", "after", "text"] = "text" if raw else "begin"
         self._held = ""  # what can't be told yet
         self._said = False  # something of the text
 

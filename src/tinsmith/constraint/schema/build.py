@@ -12,7 +12,7 @@ import json
 from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass
 from typing import Literal as OneOf
-from typing import TypeVar
+from typing import TypeVar, get_args
 
 from tinsmith.constraint.automata.dfa import words
 from tinsmith.constraint.grammar import NOTHING, Expr, Grammar, Machine, Ref, choice, sequence, text
@@ -53,6 +53,11 @@ class Options:
     spacing: json_text.Spacing = "compact"
     order: Order = "schema"
     closed: bool = False
+
+    def __post_init__(self) -> None:
+        for name, given, known in (("spacing", self.spacing, json_text.Spacing), ("order", self.order, Order)):
+            if given not in get_args(known):
+                raise ConstraintError(f"{name} is {given!r}; give one of {', '.join(get_args(known))}")
 
 
 class Builder:

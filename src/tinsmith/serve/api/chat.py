@@ -16,6 +16,7 @@ from tinsmith.serve.api.chat_body import ChatBody, messages_of, offer_in
 from tinsmith.serve.api.openai_parts import answer_facts, form
 from tinsmith.serve.asking import Answers, End, Piece, ask
 from tinsmith.serve.endpoint import DONE, RECEIPT, SSE, Call, Endpoint, Json, Stream, failed_sse, like, sse
+from tinsmith.serve.faults import Refused
 from tinsmith.serve.fields import Ours, thinking
 from tinsmith.serve.gathering import Gathered, counted, gather, merged, shown
 from tinsmith.serve.parts import CallPart
@@ -27,6 +28,8 @@ def question(call: Call, body: ChatBody) -> Question:
     target = call.house.shelf.find(body.model)
     ours, switch = body.tinsmith or Ours(), body.chat_template_kwargs
     answers = call.house.count(body.n)
+    if body.top_logprobs and not body.logprobs:
+        raise Refused(400, 'top_logprobs comes with "logprobs": true', "top_logprobs")
     return Question(
         target,
         messages_of(body.messages),

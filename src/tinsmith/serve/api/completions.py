@@ -125,8 +125,15 @@ def _text(one: Answering) -> str:
 
 
 def _choice(
-    body: CompletionsBody, one: Answering, index: int, text: str, choices: Sequence[Any], end: End | None
+    body: CompletionsBody,
+    one: Answering,
+    index: int,
+    text: str,
+    choices: Sequence[Any],
+    end: End | None,
+    at: int = 0,
 ) -> dict[str, Any]:
+    """at: characters of the tokens that were told before."""
     finished = None if end is None else "stop" if end.finish == "stop" else "length"
     logprobs = None
     if body.logprobs is not None:
@@ -135,14 +142,14 @@ def _choice(
             "tokens": [row["token"] for row in rows],
             "token_logprobs": [row["logprob"] for row in rows],
             "top_logprobs": [{top["token"]: top["logprob"] for top in row["top_logprobs"]} for row in rows],
-            "text_offset": _offsets([row["token"] for row in rows]),
+            "text_offset": _offsets([row["token"] for row in rows], at),
         }
     return {"index": index, "text": text, "logprobs": logprobs, "finish_reason": finished}
 
 
-def _offsets(tokens: Sequence[str]) -> list[int]:
+def _offsets(tokens: Sequence[str], at: int) -> list[int]:
     """Where each token's text begins."""
-    offsets, at = [], 0
+    offsets = []
     for token in tokens:
         offsets.append(at)
         at += len(token)
@@ -174,7 +181,7 @@ async def _streamed(
     head: dict[str, Any],
 ) -> AsyncGenerator[bytes, None]:
     usage: dict[str, Any] = {"usage": None} if body.stream_options and body.stream_options.include_usage else {}
-    whole = [Gathered() for _ in running]
+    whole, told = [Gathered() for _ in running], [0] * len(running)
     for index, text in enumerate(echoed):
         if text:
             yield sse({**head, "choices": [_choice(body, running[index], index, text, (), None)], **usage})
@@ -186,7 +193,8 @@ async def _streamed(
                 choice["tinsmith"] = answer_facts(asked[0], [whole[index]])
             else:
                 text = "".join(text for _, text in event.parts)
-                choice = _choice(body, running[index], index, text, event.choices, None)
+                choice = _choice(body, running[index], index, text, event.choices, None, told[index])
+                told[index] += sum(map(len, choice["logprobs"]["tokens"])) if choice["logprobs"] else 0
                 if not text and body.logprobs is None:
                     continue
             yield sse({**head, "choices": [choice], **usage})

@@ -219,7 +219,9 @@ def _add(message: dict[str, Any], item: Said | Called | Thought, number: int) ->
         call = {"type": "function", "function": {"name": item.name, "arguments": item.arguments}}
         message.setdefault("tool_calls", []).append(call)
     elif item.content:
-        message["reasoning_content"] = "".join(part.text for part in item.content)
+        message["reasoning_content"] = message.get("reasoning_content", "") + "".join(
+            part.text for part in item.content
+        )
 
 
 def form_in(body: ResponsesBody) -> Form | None:
