@@ -5,11 +5,15 @@
 
 TINI_REGION_SCALAR
 
-/* Keeps the highest logits seen so far, in order, as weights. */
+static float sigmoid(float x) {
+    return 1.0f / (1.0f + tini_exp(-x));
+}
+
+/* Keeps the highest seen so far, in order, as weights: of logits, or of sigmoids with their bias. */
 static void choose_experts(const tini_routing *t, tini_route *routes, const float *logits) {
     uint32_t count = 0;
     for (uint32_t expert = 0; expert < t->experts; expert++) {
-        float x = logits[expert];
+        float x = t->bias ? sigmoid(logits[expert]) + t->bias[expert] : logits[expert];
         if (count == t->chosen && !(x > routes[count - 1].weight))
             continue;
         uint32_t at = count < t->chosen ? count++ : count - 1;
@@ -37,6 +41,20 @@ static void weigh_experts(const tini_routing *t, tini_route *routes, const float
     }
 }
 
+static void weigh_by_sigmoids(const tini_routing *t, tini_route *routes, const float *logits) {
+    float sum = 0.0f;
+    for (uint32_t k = 0; k < t->chosen; k++) {
+        routes[k].weight = sigmoid(logits[routes[k].expert]);
+        sum = sum + routes[k].weight;
+    }
+    for (uint32_t k = 0; k < t->chosen; k++) {
+        if (t->normalize)
+            routes[k].weight = routes[k].weight / (sum + t->added);
+        if (t->scale != 0.0f)
+            routes[k].weight = routes[k].weight * t->scale;
+    }
+}
+
 /* A counting sort. */
 static void sort_routes(const tini_routing *t, tini_route *routes) {
     uint32_t next[TINI_MAX_EXPERTS], count = t->rows * t->chosen, total = 0;
@@ -55,8 +73,10 @@ static void sort_routes(const tini_routing *t, tini_route *routes) {
 
 void tini_route_rows(const tini_routing *t, tini_route *routes, const float *logits) {
     for (uint32_t row = 0; row < t->rows; row++) {
-        choose_experts(t, routes + (size_t)row * t->chosen, logits + (size_t)row * t->experts);
-        weigh_experts(t, routes + (size_t)row * t->chosen, logits + (size_t)row * t->experts);
+        tini_route *own = routes + (size_t)row * t->chosen;
+        const float *scored = logits + (size_t)row * t->experts;
+        choose_experts(t, own, scored);
+        (t->bias ? weigh_by_sigmoids : weigh_experts)(t, own, scored);
     }
     sort_routes(t, routes);
 }
@@ -103,7 +123,7 @@ void tini_expert_sum_row(const tini_expert_sum *s, float *out) {
 }
 
 tini_route tini_shared_route(float gate) {
-    return (tini_route){.weight = 1.0f / (1.0f + tini_exp(-gate))};
+    return (tini_route){.weight = sigmoid(gate)};
 }
 
 TINI_REGION_END
