@@ -5,15 +5,17 @@
 
 TINI_REGION_SCALAR
 
-static float sigmoid(float x) {
-    return 1.0f / (1.0f + tini_exp(-x));
+/* exp(logit - highest), or the logit's sigmoid. */
+TINI_NOINLINE float expert_score(const tini_routing *t, float logit, float highest) {
+    float e = tini_exp(t->bias ? -logit : logit - highest);
+    return t->bias ? 1.0f / (1.0f + e) : e;
 }
 
 /* Keeps the highest seen so far, in order, as weights: of logits, or of sigmoids with their bias. */
 static void choose_experts(const tini_routing *t, tini_route *routes, const float *logits) {
     uint32_t count = 0;
     for (uint32_t expert = 0; expert < t->experts; expert++) {
-        float x = t->bias ? sigmoid(logits[expert]) + t->bias[expert] : logits[expert];
+        float x = t->bias ? expert_score(t, logits[expert], 0.0f) + t->bias[expert] : logits[expert];
         if (count == t->chosen && !(x > routes[count - 1].weight))
             continue;
         uint32_t at = count < t->chosen ? count++ : count - 1;
@@ -25,31 +27,19 @@ static void choose_experts(const tini_routing *t, tini_route *routes, const floa
 }
 
 static void weigh_experts(const tini_routing *t, tini_route *routes, const float *logits) {
-    float highest = routes[0].weight, sum = 0.0f;
-    if (!t->normalize)
+    float highest = logits[routes[0].expert], sum = t->added;
+    int shares = t->normalize || !t->bias;
+    if (!t->normalize && shares)
         for (uint32_t expert = 0; expert < t->experts; expert++)
-            sum = sum + tini_exp(logits[expert] - highest);
+            sum = sum + expert_score(t, logits[expert], highest);
     for (uint32_t k = 0; k < t->chosen; k++) {
-        routes[k].weight = tini_exp(routes[k].weight - highest);
+        routes[k].weight = expert_score(t, logits[routes[k].expert], highest);
         if (t->normalize)
             sum = sum + routes[k].weight;
     }
     for (uint32_t k = 0; k < t->chosen; k++) {
-        routes[k].weight = routes[k].weight / sum;
-        if (t->scale != 0.0f)
-            routes[k].weight = routes[k].weight * t->scale;
-    }
-}
-
-static void weigh_by_sigmoids(const tini_routing *t, tini_route *routes, const float *logits) {
-    float sum = 0.0f;
-    for (uint32_t k = 0; k < t->chosen; k++) {
-        routes[k].weight = sigmoid(logits[routes[k].expert]);
-        sum = sum + routes[k].weight;
-    }
-    for (uint32_t k = 0; k < t->chosen; k++) {
-        if (t->normalize)
-            routes[k].weight = routes[k].weight / (sum + t->added);
+        if (shares)
+            routes[k].weight = routes[k].weight / sum;
         if (t->scale != 0.0f)
             routes[k].weight = routes[k].weight * t->scale;
     }
@@ -76,7 +66,7 @@ void tini_route_rows(const tini_routing *t, tini_route *routes, const float *log
         tini_route *own = routes + (size_t)row * t->chosen;
         const float *scored = logits + (size_t)row * t->experts;
         choose_experts(t, own, scored);
-        (t->bias ? weigh_by_sigmoids : weigh_experts)(t, own, scored);
+        weigh_experts(t, own, scored);
     }
     sort_routes(t, routes);
 }
@@ -123,7 +113,7 @@ void tini_expert_sum_row(const tini_expert_sum *s, float *out) {
 }
 
 tini_route tini_shared_route(float gate) {
-    return (tini_route){.weight = sigmoid(gate)};
+    return (tini_route){.weight = 1.0f / (1.0f + tini_exp(-gate))};
 }
 
 TINI_REGION_END
