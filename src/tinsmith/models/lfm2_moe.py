@@ -41,7 +41,7 @@ class Lfm2Moe(Lfm2):
     model_type: ClassVar[str] = "lfm2_moe"
     hf_architectures: ClassVar[tuple[str, ...]] = ("Lfm2MoeForCausalLM",)
     gguf_architecture: ClassVar[str] = "lfm2moe"
-    text_models: ClassVar[tuple[str, ...]] = ("lfm2_moe",)
+    text_models: ClassVar[tuple[str, ...]] = ()
     hyper: ClassVar[type[Hyper]] = Lfm2MoeHyper
     mixture: ClassVar[bool] = True
     defaults: ClassVar[Mapping[str, Any]] = {
