@@ -190,6 +190,23 @@ class GraphBuilder:
         self._add(Op("ROUTE", [logits], [out], u=(chosen, int(normalize)), f=(scale,)))
         return out
 
+    def route_sigmoid(
+        self,
+        logits: Value,
+        bias: str,
+        chosen: int,
+        *,
+        normalize: bool,
+        scale: float = 1.0,
+        added: float = 0.0,
+    ) -> Value:
+        """As route, by each expert's sigmoid: the `chosen` highest once the bias is added, which weights are
+        without; normalize: over the sum of the chosen + added."""
+        out = Value(chosen * _core.ROUTE_WIDTH)
+        numbers = (chosen, int(normalize))
+        self._add(Op("ROUTE_SIGMOID", [logits], [out], [bias], u=numbers, f=(scale, added)))
+        return out
+
     def expert_gather(self, x: Value, routes: Value) -> Value:
         """Each row of x for each of its experts: what `expert_matmul` takes."""
         chosen = routes.width // _core.ROUTE_WIDTH

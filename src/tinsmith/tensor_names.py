@@ -61,6 +61,11 @@ class TensorName:
         return self.rows * max(self.experts, 1)
 
     @property
+    def expert_part(self) -> str:
+        """Of a mixture's experts: gate, up or down."""
+        return self.role.rpartition(".")[2].removesuffix("_experts")
+
+    @property
     def gguf_shape(self) -> tuple[int, ...]:
         """Innermost dimension first, as GGUF has it."""
         if self.experts:

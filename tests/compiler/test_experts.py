@@ -14,7 +14,7 @@ from tinsmith.compiler.passes import lower
 from tinsmith.compiler.program import write_program
 from tinsmith.compiler.selftest import logits_digest
 from tinsmith.compiler.weights import pack_weights
-from tinsmith.errors import UnsupportedError
+from tinsmith.errors import RuntimeFault, UnsupportedError
 from tinsmith.formats import tin
 from tinsmith.formats.weights import WEIGHT_FORMATS
 from tinsmith.graph import GraphBuilder, Value
@@ -49,6 +49,7 @@ def weights(format: str = "F32", ffn: int = FFN) -> dict[str, Tensor]:
     return {
         "embed": matrix("embed", VOCAB, DIM, 1.0),
         "router": matrix("router", EXPERTS, DIM, 0.2),
+        "router_bias": matrix("router_bias", 1, EXPERTS, 0.5),
         "shared_gate": matrix("shared_gate", 1, DIM, 0.2),
         "gate": made("gate", ffn, DIM),
         "up": made("up", ffn, DIM),
@@ -81,9 +82,23 @@ def logits_of(model: _core.Model, tokens: list[int]) -> Any:
     return np.concatenate(rows)
 
 
-def mixture(chosen: int, *, normalize: bool = True, scale: float = 1.0, shared: bool = False) -> Layer:
+def mixture(
+    chosen: int,
+    *,
+    normalize: bool = True,
+    scale: float = 1.0,
+    shared: bool = False,
+    added: float | None = None,
+) -> Layer:
+    """added: to the sum of sigmoids, by which experts are chosen and weighed then."""
+
     def layer(g: GraphBuilder, x: Value) -> Value:
-        routes = g.route(g.matmul(x, "router"), chosen, normalize=normalize, scale=scale)
+        logits = g.matmul(x, "router")
+        if added is None:
+            routes = g.route(logits, chosen, normalize=normalize, scale=scale)
+        else:
+            kinds = {"normalize": normalize, "scale": scale, "added": added}
+            routes = g.route_sigmoid(logits, "router_bias", chosen, **kinds)
         rows = g.expert_gather(x, routes)
         gate, up = (g.expert_matmul(rows, routes, f"{name}s", EXPERTS) for name in ("gate", "up"))
         y = g.expert_sum(g.expert_matmul(g.gated(gate, up), routes, "downs", EXPERTS), routes, x)
@@ -121,6 +136,8 @@ def silu(x: Any) -> Any:
         {"chosen": 2, "normalize": False, "scale": 2.5},
         {"chosen": EXPERTS, "normalize": False},
         {"chosen": 2, "shared": True},
+        {"chosen": 3, "added": 0.25},
+        {"chosen": 2, "normalize": False, "scale": 2.5, "added": 0.0},
     ],
     ids=str,
 )
@@ -132,11 +149,16 @@ def test_a_mixture_is_what_numpy_computes(floats: dict[str, Tensor], options: di
     gates, ups, downs = (w[name].reshape(EXPERTS, -1, w[name].shape[1]) for name in ("gates", "ups", "downs"))
     x = w["embed"][TOKENS]
     p = np.exp(x @ w["router"].T)
-    p /= p.sum(axis=1, keepdims=True)
-    best = np.argsort(-p, axis=1, kind="stable")[:, : options["chosen"]]
+    if "added" in options:
+        p /= 1 + p
+        best = np.argsort(-(p + w["router_bias"]), axis=1, kind="stable")[:, : options["chosen"]]
+        assert (best != np.argsort(-p, axis=1)[:, : options["chosen"]]).any()  # the bias counts
+    else:
+        p /= p.sum(axis=1, keepdims=True)
+        best = np.argsort(-p, axis=1, kind="stable")[:, : options["chosen"]]
     weight = np.take_along_axis(p, best, axis=1)
     if options.get("normalize", True):
-        weight /= weight.sum(axis=1, keepdims=True)
+        weight /= weight.sum(axis=1, keepdims=True) + options.get("added", 0.0)
     weight *= options.get("scale", 1.0)
     y = x.copy()
     for row, experts in enumerate(best):
@@ -176,9 +198,11 @@ def test_experts_that_are_all_alike_are_one_feed_forward_bit_for_bit(name: str) 
     assert len(digests) == 1
 
 
-def test_one_digest_however_the_work_is_cut(floats: dict[str, Tensor]) -> None:
+@pytest.mark.parametrize("added", [None, 1e-6])
+def test_one_digest_however_the_work_is_cut(floats: dict[str, Tensor], added: float | None) -> None:
+    layer = mixture(3, shared=True, added=added)
     digests = {
-        logits_digest(model_of(floats, mixture(3, shared=True), isa), TOKENS, threads=threads, chunk=chunk)
+        logits_digest(model_of(floats, layer, isa), TOKENS, threads=threads, chunk=chunk)
         for isa in _core.isa_names()
         for threads, chunk in ((1, 1), (1, 7), (1, 64), (2, 64), (5, 7))
     }
@@ -201,7 +225,15 @@ def test_slices_and_batches_change_no_bit(floats: dict[str, Tensor]) -> None:
 def test_logits_that_are_no_numbers_choose_experts_that_exist(floats: dict[str, Tensor]) -> None:
     for bad in (float("nan"), float("inf"), float("-inf")):
         router = Tensor("F32", EXPERTS, DIM, struct.pack("<f", bad) * (EXPERTS * DIM))
-        assert logits_of(model_of({**floats, "router": router}, mixture(2)), TOKENS[:9]).shape == (9, VOCAB)
+        for layer in (mixture(2), mixture(2, added=1e-6)):
+            assert logits_of(model_of({**floats, "router": router}, layer), TOKENS[:9]).shape == (9, VOCAB)
+
+
+@pytest.mark.parametrize("experts", [1, EXPERTS - 1, EXPERTS + 1])
+def test_a_bias_of_other_experts_is_refused(floats: dict[str, Tensor], experts: int) -> None:
+    wrong = {**floats, "router_bias": matrix("router_bias", 1, experts)}
+    with pytest.raises(RuntimeFault, match=r"\(route_sigmoid\) needs a bias an expert"):
+        model_of(wrong, mixture(2, added=0.0))
 
 
 def test_quantized_experts_read_a_row_that_was_quantized_once() -> None:

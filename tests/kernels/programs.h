@@ -361,6 +361,13 @@ static int make_route(tini_op *o) {
     return 1;
 }
 
+static int make_route_sigmoid(tini_op *o) {
+    make_route(o);
+    o->tensor[0] = vector(values[o->in[0]].width);
+    o->f[1] = 1e-6f;
+    return 1;
+}
+
 static int make_expert_matmul(tini_op *o) {
     uint32_t chosen = from_to(1, 6), experts = from_to(1, 8), part = TINI_TILE * from_to(1, 3);
     uint32_t format = below(TINI_FORMAT_COUNT), width = any_inputs(format);
@@ -481,13 +488,21 @@ static void place_values(void) {
     }
 }
 
+static int of_towers_alone(uint32_t kind) {
+    return (kind >= TINI_OP_PATCHES && kind <= TINI_OP_STATES) || kind == TINI_OP_KV_WHOLE ||
+           kind == TINI_OP_ATTENTION_WHOLE;
+}
+
 static void make_program(uint32_t vocab) {
     side = patch = share = 0;
     begin_program(vocab, from_to(1, 200), from_to(1, 20));
     add_op(TINI_OP_EMBED);
     for (uint32_t k = from_to(1, 24); k; k--) {
-        uint32_t kind = below(TINI_OP_KV_WHOLE - 4); /* four from PATCHES on are towers', and the last two */
-        add_op(kind < TINI_OP_PATCHES ? kind : kind + 4);
+        uint32_t kind;
+        do
+            kind = below(TINI_OP_COUNT);
+        while (of_towers_alone(kind));
+        add_op(kind);
     }
     add_op(TINI_OP_LOGITS);
     place_values();

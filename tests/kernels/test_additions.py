@@ -43,8 +43,8 @@ OP = Addition(
     edits={
         "kernels/ops.def": [
             (
-                "of such a cache; u0: heads, f0: scale */\n\n#endif",
-                "of such a cache; u0: heads, f0: scale */ \\\n    X(28, NEGATE, negate)\n\n#endif",
+                "scores over their sum + f1, f0: scale */\n\n#endif",
+                "scores over their sum + f1, f0: scale */ \\\n    X(29, NEGATE, negate)\n\n#endif",
             )
         ],
         "kernels/core/vm/program.c": [

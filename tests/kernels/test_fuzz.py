@@ -23,7 +23,7 @@ FUZZERS = ["image", "text", "restore", "chat", "constraint", "seal", "picture"]
 LONGEST = {"picture": 700}  # bytes of an input
 FEWEST = {"sight": 200}  # inputs tried, where each takes a tower and two prompts
 Fuzzer = Callable[[str], Path]
-RECURRENT = ["lfm2", "qwen35_moe"]  # families with recurrent states; the second with experts too
+RECURRENT = ["lfm2", "lfm2_moe", "qwen35_moe"]  # families with recurrent states, and with both kinds of experts
 
 
 @pytest.fixture(scope="module")

@@ -44,7 +44,12 @@ def sanitized(name: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.parametrize(
     ("name", "preset"),
-    [("llama", "F16"), ("llama", "Q8_0"), ("llama", "Q4_0"), ("lfm2", "F16"), ("qwen35_moe", "Q8_0")],
+    [
+        *(("llama", one) for one in ("F16", "Q8_0", "Q4_0")),
+        ("lfm2", "F16"),
+        ("lfm2_moe", "Q8_0"),
+        ("qwen35_moe", "Q8_0"),
+    ],
 )
 def test_a_damaged_tin_is_an_error_or_works(program: Path, tmp_path: Path, name: str, preset: str) -> None:
     """Every truncation, and 3,000 copies with a bit, a byte or a word changed."""

@@ -19,7 +19,10 @@ from tinsmith.formats import gguf, safetensors
 from tinsmith.models import family
 
 MOST = 2**31 - 1
-CASES = ("llama", "gemma2", "gemma3", "gemma4", "lfm2", "phi3", "qwen3_moe", "qwen35", "qwen35_moe", "smollm3")
+CASES = (
+    "llama", "gemma2", "gemma3", "gemma4", "lfm2", "lfm2_moe", "phi3", "qwen3_moe", "qwen35", "qwen35_moe",
+    "smollm3",
+)  # fmt: skip
 
 
 @pytest.fixture

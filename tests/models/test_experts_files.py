@@ -18,7 +18,7 @@ from tinsmith.models.family import by_name
 from tinsmith.runtime import Model
 from tinsmith.tokenizer import tokenizer_json
 
-MIXTURES = ("qwen3_moe", "qwen35_moe")
+MIXTURES = {"lfm2_moe": "layers.1.feed_forward", "qwen3_moe": "layers.0.mlp", "qwen35_moe": "layers.0.mlp"}
 
 
 @pytest.mark.parametrize("case", MIXTURES)
@@ -27,7 +27,7 @@ def test_fused_experts_are_read_as_those_one_by_one(case: str, tmp_path: Path) -
     model = save_random(case, tmp_path)
     one_by_one = models.load(tmp_path)
     state = {name: tensor.contiguous() for name, tensor in model.state_dict().items()}
-    assert state["model.layers.0.mlp.experts.gate_up_proj"].shape == (8, 64, 64)
+    assert state[f"model.{MIXTURES[case]}.experts.gate_up_proj"].shape == (8, 64, 64)
     assert not any("experts.0." in name for name in state)
     fused = {
         name: safetensors.Tensor("F32", tuple(tensor.shape), tensor.numpy().tobytes())

@@ -117,6 +117,8 @@ def on_the_way(hf: str) -> list[str]:
     hf = hf.replace(".shared_mlp.output_linear", ".mlp.down_proj").replace(
         ".layer_scalar", ".layer_scalar.weight"
     )
+    hf = hf.replace("model.layers.", "layers.") if ".feed_forward.experts." in hf else hf
+    hf = hf.replace(".expert_bias", ".expert_bias.bias")
     fused = ".shared_mlp.input_linear"
     return [hf.replace(fused, f".mlp.{part}_proj") for part in ("gate", "up")] if fused in hf else [hf]
 

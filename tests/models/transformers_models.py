@@ -55,7 +55,7 @@ def scatter(model: Any) -> None:
             else:
                 parameter.copy_(torch.randn(parameter.shape) / parameter.shape[-1] ** 0.5)
         for name, buffer in model.named_buffers():
-            if name.endswith("layer_scalar"):
+            if name.endswith(("layer_scalar", "expert_bias")):
                 buffer += 0.2 * torch.randn(buffer.shape)
         for module in model.modules():
             if hasattr(module, "q_norm") and module.scaling == 1:  # scores as large as others', by the norm

@@ -5,11 +5,17 @@
 
 TINI_REGION_SCALAR
 
-/* Keeps the highest logits seen so far, in order, as weights. */
+/* exp(logit - highest), or the logit's sigmoid. */
+TINI_NOINLINE float expert_score(const tini_routing *t, float logit, float highest) {
+    float e = tini_exp(t->bias ? -logit : logit - highest);
+    return t->bias ? 1.0f / (1.0f + e) : e;
+}
+
+/* Keeps the highest seen so far, in order, as weights: of logits, or of sigmoids with their bias. */
 static void choose_experts(const tini_routing *t, tini_route *routes, const float *logits) {
     uint32_t count = 0;
     for (uint32_t expert = 0; expert < t->experts; expert++) {
-        float x = logits[expert];
+        float x = t->bias ? expert_score(t, logits[expert], 0.0f) + t->bias[expert] : logits[expert];
         if (count == t->chosen && !(x > routes[count - 1].weight))
             continue;
         uint32_t at = count < t->chosen ? count++ : count - 1;
@@ -21,17 +27,19 @@ static void choose_experts(const tini_routing *t, tini_route *routes, const floa
 }
 
 static void weigh_experts(const tini_routing *t, tini_route *routes, const float *logits) {
-    float highest = routes[0].weight, sum = 0.0f;
-    if (!t->normalize)
+    float highest = logits[routes[0].expert], sum = t->added;
+    int shares = t->normalize || !t->bias;
+    if (!t->normalize && shares)
         for (uint32_t expert = 0; expert < t->experts; expert++)
-            sum = sum + tini_exp(logits[expert] - highest);
+            sum = sum + expert_score(t, logits[expert], highest);
     for (uint32_t k = 0; k < t->chosen; k++) {
-        routes[k].weight = tini_exp(routes[k].weight - highest);
+        routes[k].weight = expert_score(t, logits[routes[k].expert], highest);
         if (t->normalize)
             sum = sum + routes[k].weight;
     }
     for (uint32_t k = 0; k < t->chosen; k++) {
-        routes[k].weight = routes[k].weight / sum;
+        if (shares)
+            routes[k].weight = routes[k].weight / sum;
         if (t->scale != 0.0f)
             routes[k].weight = routes[k].weight * t->scale;
     }
@@ -55,8 +63,10 @@ static void sort_routes(const tini_routing *t, tini_route *routes) {
 
 void tini_route_rows(const tini_routing *t, tini_route *routes, const float *logits) {
     for (uint32_t row = 0; row < t->rows; row++) {
-        choose_experts(t, routes + (size_t)row * t->chosen, logits + (size_t)row * t->experts);
-        weigh_experts(t, routes + (size_t)row * t->chosen, logits + (size_t)row * t->experts);
+        tini_route *own = routes + (size_t)row * t->chosen;
+        const float *scored = logits + (size_t)row * t->experts;
+        choose_experts(t, own, scored);
+        weigh_experts(t, own, scored);
     }
     sort_routes(t, routes);
 }

@@ -24,13 +24,18 @@ typedef struct tini_route {
 
 typedef struct tini_routing {
     uint32_t rows, experts, chosen;
-    int normalize; /* weights of a row add up to 1, before the scale */
-    float scale;   /* 0 stands for 1 */
+    int normalize;     /* weights of a row add up to 1, before the scale */
+    float scale;       /* 0 stands for 1 */
+    const float *bias; /* [experts]: by sigmoids, with these added for the choice; NULL: by a softmax */
+    float added;       /* what the sum of sigmoids begins with; 0 without them */
 } tini_routing;
 
 /* Fills routes[rows][chosen] from logits[rows][experts]: the highest logits, of equal ones the lower expert's first. A
  * weight is exp(logit - highest) / sum * scale, the sum of exp(logit - highest) being over the chosen experts, best
- * first, with `normalize`, else over all in order. */
+ * first, with `normalize`, else over all in order.
+ *
+ * By sigmoids: the highest of 1 / (1 + exp(-logit)) + bias. A weight is the sigmoid * scale, with `normalize` the sigmoid
+ * / sum * scale, the sum being of `added` and the sigmoids of the chosen experts, best first. */
 void tini_route_rows(const tini_routing *t, tini_route *routes, const float *logits);
 
 /* Copies a row of `bytes` bytes to the places of its routes; out[places]. */

@@ -28,11 +28,16 @@ static void run_route(const tini_run *r, uint32_t item, uint32_t end) {
         .normalize = op->u[1] != 0,
         .scale = op->f[0],
     };
+    if (op->kind == TINI_OP_ROUTE_SIGMOID) {
+        t.bias = tini_vector_of(r, op->tensor[0]);
+        t.added = op->f[1];
+    }
     if (item < end)
         tini_route_rows(&t, routes_at(r, op->out[0], r->begin), tini_value_at(r, op->in[0], r->begin));
 }
 
 const tini_op_functions tini_functions_route = {items_route, work_route, run_route};
+const tini_op_functions tini_functions_route_sigmoid = {items_route, work_route, run_route};
 
 static void run_expert_gather(const tini_run *r, uint32_t item, uint32_t end) {
     const tini_op *op = r->op;

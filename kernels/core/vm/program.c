@@ -299,6 +299,13 @@ static const char *tini_check_route(const checker *c) {
     return c->op->u[0] <= logits->width && is_routes(c, c->op->out[0]) ? NULL : "its routes do not fit";
 }
 
+static const char *tini_check_route_sigmoid(const checker *c) {
+    const tini_value *logits = value(c, c->op->in[0]);
+    if (!logits || !is_vector(c, 0, logits->width))
+        return "needs a bias an expert";
+    return tini_check_route(c);
+}
+
 static const char *tini_check_expert_matmul(const checker *c) {
     const tini_tensor *t = tensor(c, 0);
     const tini_value *in = value(c, c->op->in[0]), *out = value(c, c->op->out[0]);

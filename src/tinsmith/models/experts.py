@@ -16,8 +16,10 @@ if TYPE_CHECKING:
     from tinsmith.graph import GraphBuilder, Value
 
 _PARTS = ("gate", "up", "down")
+# By what folders call a layer's feed-forward, what they call these matrices of an expert.
+_MATRICES = {"mlp": ("gate_proj", "up_proj", "down_proj"), "feed_forward": ("w1", "w3", "w2")}
 # All experts of a layer as one tensor, as transformers holds them in memory since version 5.
-_FUSED = re.compile(r"(.+\.mlp\.experts)\.(gate_up_proj|down_proj)")
+_FUSED = re.compile(rf"(.+\.({'|'.join(_MATRICES)})\.experts)\.(gate_up_proj|down_proj)")
 
 
 def hyper_from_hf(fields: Fields) -> dict[str, int]:
@@ -56,12 +58,12 @@ def check(experts: int, chosen: int, where: str) -> None:
         raise UnsupportedError(f"{where}: {experts} experts are too many; at most {_core.MAX_EXPERTS}")
 
 
-def routed_tensors(dim: int, ffn_dim: int, experts: int) -> list[TensorName]:
+def routed_tensors(dim: int, ffn_dim: int, experts: int, module: str = "mlp") -> list[TensorName]:
     """The router, and each projection of all experts as one tensor, their names without the layer's prefix.
-    dim: of the layer; ffn_dim: of an expert."""
-    names = [TensorName("router", "mlp.gate.weight", "ffn_gate_inp.weight", experts, dim)]
-    for part in _PARTS:
-        hf, gguf = f"mlp.experts.*.{part}_proj.weight", f"ffn_{part}_exps.weight"
+    dim: of the layer; ffn_dim: of an expert; module: the feed-forward in a folder's names."""
+    names = [TensorName("router", f"{module}.gate.weight", "ffn_gate_inp.weight", experts, dim)]
+    for part, matrix in zip(_PARTS, _MATRICES[module], strict=True):
+        hf, gguf = f"{module}.experts.*.{matrix}.weight", f"ffn_{part}_exps.weight"
         names.append(TensorName(f"{part}_experts", hf, gguf, *_size(part, dim, ffn_dim), experts=experts))
     return names
 
@@ -85,6 +87,11 @@ def routed(
 ) -> Value:
     """y through the chosen of a layer's experts, + residual."""
     routes = g.route(g.matmul(y, f"{layer}.router"), chosen, normalize=normalize)
+    return through(g, layer, y, residual, routes, experts)
+
+
+def through(g: GraphBuilder, layer: str, y: Value, residual: Value, routes: Value, experts: int) -> Value:
+    """y by its routes through a layer's experts, + residual."""
     rows = g.expert_gather(y, routes)
     gate = g.expert_matmul(rows, routes, f"{layer}.gate_experts", experts)
     up = g.expert_matmul(rows, routes, f"{layer}.up_experts", experts)
@@ -108,7 +115,8 @@ def one_by_one(stored: Mapping[str, Stored]) -> dict[str, Stored]:
             tensors[name] = tensor
             continue
         experts, rows, inputs = tensor.shape
-        kinds = ("gate_proj", "up_proj") if fused[2] == "gate_up_proj" else ("down_proj",)
+        gate, up, down = _MATRICES[fused[2]]
+        kinds = (gate, up) if fused[3] == "gate_up_proj" else (down,)
         assert isinstance(tensor.data, Buffer)
         data = memoryview(tensor.data)
         size = len(data) // experts // len(kinds)

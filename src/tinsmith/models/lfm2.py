@@ -91,15 +91,20 @@ class Lfm2(decoder.Decoder):
             TensorName("attn_norm", "operator_norm.weight", "attn_norm.weight", 1, h.dim),
             *self.mixer(h, i),
             TensorName("ffn_norm", "ffn_norm.weight", "ffn_norm.weight", 1, h.dim),
-            TensorName("gate", "feed_forward.w1.weight", "ffn_gate.weight", h.ffn_dim, h.dim),
-            TensorName("up", "feed_forward.w3.weight", "ffn_up.weight", h.ffn_dim, h.dim),
-            TensorName("down", "feed_forward.w2.weight", "ffn_down.weight", h.dim, h.ffn_dim),
+            *self.feed_forward(h, i),
         ]
 
     def mixer(self, h: Hyper, i: int) -> list[TensorName]:
         """What layer i does to the tokens: the part in which layers differ."""
         assert isinstance(h, Lfm2Hyper)
         return _attention(h) if i in h.attention else convolution_tensors(h)
+
+    def feed_forward(self, h: Hyper, i: int) -> list[TensorName]:
+        return [
+            TensorName("gate", "feed_forward.w1.weight", "ffn_gate.weight", h.ffn_dim, h.dim),
+            TensorName("up", "feed_forward.w3.weight", "ffn_up.weight", h.ffn_dim, h.dim),
+            TensorName("down", "feed_forward.w2.weight", "ffn_down.weight", h.dim, h.ffn_dim),
+        ]
 
     def final_norm(self, h: Hyper) -> TensorName:
         return TensorName("final_norm", "model.embedding_norm.weight", "token_embd_norm.weight", 1, h.dim)
@@ -121,10 +126,12 @@ class Lfm2(decoder.Decoder):
             y = g.norm(x, f"{layer}.attn_norm", h.norm_eps)
             y = attention(h, g, layer, y, table) if i in h.attention else convolution(h, g, layer, y)
             x = g.matmul(y, f"{layer}.o", residual=x)
-            y = g.norm(x, f"{layer}.ffn_norm", h.norm_eps)
-            gate, up = g.matmuls(y, f"{layer}.gate", f"{layer}.up")
-            x = g.matmul(g.gated(gate, up), f"{layer}.down", residual=x)
+            x = self.feed(h, g, i, g.norm(x, f"{layer}.ffn_norm", h.norm_eps), x)
         g.logits(g.norm(x, "final_norm", h.norm_eps), "embed" if h.tied else "head")
+
+    def feed(self, h: Hyper, g: GraphBuilder, i: int, y: Value, residual: Value) -> Value:
+        gate, up = g.matmuls(y, f"layers.{i}.gate", f"layers.{i}.up")
+        return g.matmul(g.gated(gate, up), f"layers.{i}.down", residual=residual)
 
 
 def attention(h: Lfm2Hyper, g: GraphBuilder, layer: str, y: Value, table: Value, window: int = 0) -> Value:

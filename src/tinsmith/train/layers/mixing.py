@@ -142,6 +142,7 @@ _MIXERS = {
     "FalconH1Mixer": selective_state,
     "GatedDeltaNet": gated_delta,
     "HybridMambaLayer": selective_state,
+    "Lfm2MoeShortConv": short_convolution,
     "Lfm2ShortConv": short_convolution,
     "Lfm3ShortConv": short_convolution,
 }

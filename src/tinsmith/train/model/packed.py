@@ -103,8 +103,7 @@ def places(model: Any, spec: Spec) -> list[Place]:
     for name in by_name(spec.family).tensors(spec.hyper):
         path = name.hf.removesuffix(".weight")
         if name.experts:
-            module, _, part = path.partition(".*.")
-            places.append(Place(module, part.removesuffix("_proj"), name))
+            places.append(Place(path.partition(".*.")[0], name.expert_part, name))
         elif name.rows > 1 and isinstance(model.get_submodule(path), nn.Linear | nn.Embedding):
             places.append(Place(path, "blocks", name))
         if name.role == "embed" and spec.hyper.tied:

@@ -192,13 +192,12 @@ def _targets(network: Network, name: TensorName, is_tied: bool) -> list[tuple[Te
 
 def _experts(base: Any, path: str, name: TensorName) -> tuple[Tensor | Blocks, slice | None]:
     """Of a mixture's routed experts: transformers holds gate and up of all as one, gate first."""
-    module, _, part = path.partition(".*.")
-    experts = base.get_submodule(module)
-    if hasattr(experts, part):
-        return getattr(experts, part), None
-    if isinstance(packed := getattr(experts, part.removesuffix("_proj"), None), Blocks):
+    experts, part = base.get_submodule(path.partition(".*.")[0]), name.expert_part
+    if isinstance(packed := getattr(experts, part, None), Blocks):
         return packed, None
-    first = name.rows if part == "up_proj" else 0
+    if part == "down":
+        return experts.down_proj, None
+    first = name.rows if part == "up" else 0
     return experts.gate_up_proj, slice(first, first + name.rows)
 
 
