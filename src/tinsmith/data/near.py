@@ -10,11 +10,11 @@ from collections.abc import Sequence
 # Scripts that put no spaces between words: each character counts as one.
 _UNSPACED = r"\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff"
 _ROUNDED = 1e-9  # what floats may be off
-_WORD = re.compile(rf"[{_UNSPACED}]|[^\W{_UNSPACED}]+")
+_WORD = re.compile(rf"[{_UNSPACED}]|[^\s{_UNSPACED}]+")
 
 
 def in_order(text: str) -> list[str]:
-    """Its words as they come."""
+    """The words of a normalized text, as they come."""
     return _WORD.findall(text)
 
 
