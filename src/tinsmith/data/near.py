@@ -65,7 +65,7 @@ def join_near(texts: Sequence[str], least: float, groups: Joined) -> None:
         groups.join(first.setdefault(own, number), number)
     counts = Counter(word for own in first for word in own)
     share = least / (1 + least)  # of the words of two sets, counted in both: those that they have in common
-    holders: dict[str, deque[tuple[int, int, int]]] = defaultdict(deque)  # number, words, words from this one on
+    holders: dict[str, deque[tuple[int, int, int]]] = defaultdict(deque)  # number, words, those from here on
     for own, number in sorted(first.items(), key=lambda item: len(item[0])):
         size = len(own)
         rarest = sorted(own, key=lambda word: (counts[word], word))[: size - _whole(least * size) + 1]
