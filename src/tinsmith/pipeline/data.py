@@ -97,11 +97,14 @@ def inputs(run: Run, needs: Nothing) -> dict[str, Any]:
     recipe, named = run.recipe, columns(run.recipe)
     read = [*named_paths(recipe).values(), *sources.stated(recipe).values()]
     shown = [pictures_digest(path, named) for path in read]
+    more = ("licenses", *(["tools"] if recipe.data.show_tools else []))
+    copied = {key: digest(recipe.resolve(path)) for key in more if (path := getattr(recipe.data, key))}
     return {
         **origin(recipe),
         "data": dataclasses.asdict(recipe.data),
         "sources": [digest(path) for path in read],
         **({"pictures": shown} if any(shown) else {}),
+        **copied,
         **({"seed": recipe.train.seed} if recipe.scratch else {}),
         **augmentation.inputs(recipe, any(shown)),
         **update.inputs(recipe),
@@ -383,8 +386,9 @@ def run_command(run: Run, command: Sequence[str]) -> None:
     try:
         # Its output is for the reader, not a result: stdout is kept for the table and the report's path.
         ended = subprocess.run(words, cwd=run.recipe.path.parent, stdout=sys.stderr, check=False)
-    except OSError as error:
-        raise InputError(f"{run.recipe.path}: [data] command: {words[0]}: {error.strerror}") from None
+    except (OSError, ValueError) as error:  # ValueError: a NUL in a word
+        reason = getattr(error, "strerror", None) or error
+        raise InputError(f"{run.recipe.path}: [data] command: {words[0]}: {reason}") from None
     if ended.returncode != 0:
         raise InputError(
             f"{run.recipe.path}: [data] command ended with exit code {ended.returncode}: {' '.join(command)}"

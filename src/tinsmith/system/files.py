@@ -260,8 +260,14 @@ def _sync_folder(folder: Path) -> None:
 
 
 def write_text(path: str | Path, text: str) -> None:
+    """Raises InputError where it holds the name of a file or folder that is not UTF-8."""
+    try:
+        data = text.encode("utf-8")
+    except UnicodeEncodeError as error:
+        shown = repr(text[max(0, error.start - 40) : error.end + 20])
+        raise InputError(f"{path}: cannot write a name that is not UTF-8: {shown}; rename the file") from None
     with atomic_write(path) as file:
-        file.write(text.encode("utf-8"))
+        file.write(data)
 
 
 def append_line(path: str | Path, text: str) -> None:
