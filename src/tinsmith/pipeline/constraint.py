@@ -130,7 +130,7 @@ def seal(
     value = getattr(table, source)
     facts: dict[str, Any] = {"source": source}
     if source in ("schema", "tools", "grammar"):
-        path = folder / Path(value).expanduser()
+        path = folder / files.stated(value)
         raw = reading.read_bytes(path)
         facts |= {"file": path.name, "sha256": hashlib.sha256(raw).hexdigest()}
         several = task is not None and task.has_several(outputs)

@@ -259,6 +259,11 @@ def _sync_folder(folder: Path) -> None:
             raise
 
 
+def stated(path: str) -> Path:
+    """A path as people write it: ~ is a home, but where nobody has it a name."""
+    return Path(os.path.expanduser(path))  # noqa: PTH111  pathlib's raises where nobody has it
+
+
 def write_text(path: str | Path, text: str) -> None:
     """Raises InputError where it holds the name of a file or folder that is not UTF-8."""
     try:
