@@ -78,8 +78,10 @@ def of_task(
         task = tasks.by_name(recipe.data.task)
         try:
             sealed = seal(table, recipe.path.parent, task, *_taught(train))
-        except InputError as error:
+        except (ConstraintError, DataError) as error:
             return str(error)
+        except InputError as error:  # a file that is not there, or can't be read
+            raise InputError(f"{recipe.path}: [data] {table.source}: {error}") from None
         checker = Checker(tinsmith.load(base), sealed.data)
         departures = (checker.departure(output) for output in outputs)
         departure = next((one for one in departures if one is not None), None)
