@@ -128,6 +128,12 @@ def test_a_damaged_row_stops_the_run_with_its_line(folder: Path) -> None:
         data_of(folder)
 
 
+def test_a_context_that_the_base_has_not_is_refused_with_the_data(folder: Path) -> None:
+    (folder / "home.toml").write_text(RECIPE.replace("context = 512", "context = 1025"))
+    with pytest.raises(InputError, match=r"home.toml: \[build\] context: 1025 is longer than the base's 1024"):
+        data_of(folder)
+
+
 def test_another_licence_is_copied_anew(folder: Path) -> None:
     (folder / "home.toml").write_text(RECIPE.replace("task =", 'licenses = "L.txt"\ntask ='))
     for text in ("one", "another"):

@@ -287,6 +287,16 @@ def with_kv(recipe: Recipe, spec: Spec) -> Spec:
     return shipping.with_kv(spec, recipe.build.kv, f"{recipe.path}: [build] kv:")
 
 
+def check_context(recipe: Recipe, spec: Spec) -> None:
+    """Before anything is trained."""
+    context, most = recipe.build.context, spec.hyper.context
+    if context > most:
+        raise InputError(
+            f"{recipe.path}: [build] context: {context} is longer than the base's {most} tokens; give at most "
+            "that, or 0"
+        )
+
+
 def find_base(run: Run) -> Base:
     from tinsmith import hub, models
     from tinsmith.chat import chat_template
@@ -305,6 +315,7 @@ def find_base(run: Run) -> Base:
         path = paired(run, path, run.recipe.resolve(given.mmproj))
     # mtp and kv are refused here where they are not possible: before anything is trained.
     spec = with_kv(run.recipe, models.load(path, mtp=run.recipe.build.mtp))
+    check_context(run.recipe, spec)
     chat_template.check(spec, str(path))
     template = None if spec.chat_template is None else settled(run.recipe, spec.chat_template)
     tools = read_tools(run.recipe) if run.recipe.data.show_tools else None
@@ -361,6 +372,7 @@ def new_base(run: Run, examples: Sequence[Example]) -> Base:
         )
         bar.update(1)
     with_kv(recipe, spec)
+    check_context(recipe, spec)
     models.save_hf(spec, folder)
     hyper = spec.hyper
     run.display.line(
