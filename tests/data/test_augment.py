@@ -16,6 +16,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tinsmith import tasks
+from tinsmith.data import augment as augmenting
+from tinsmith.data import filling
 from tinsmith.data.augment import augment
 from tinsmith.data.leaves import leaves, replaced
 from tinsmith.data.readers import Example
@@ -417,3 +419,13 @@ def test_other_scripts_and_lists() -> None:
         two = json.loads(row.output)["towns"]
         assert row.input == f"von {two[0]} nach {two[1]}"
         assert all(one["argument"] == "towns[]" for one in row.about["substituted"])
+
+
+def test_numbers_of_an_argument_are_looked_through_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And not for each example, which for thousands takes hours."""
+    looked_at: list[float] = []
+    monkeypatch.setattr(filling, "decimals", lambda number: looked_at.append(number) or 0)
+    monkeypatch.setattr(augmenting, "decimals", filling.decimals)
+    train = [Example(f"set timer {n} to {n + 1000}", call("Set", n=n, to=n + 1000)) for n in range(200)]
+    assert len(made(train)) > 300
+    assert len(looked_at) < 10_000  # 40,000 for each example's two arguments, and more for each try

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -92,6 +93,19 @@ def test_a_saved_dataset_and_its_splits(tmp_path: Path) -> None:
     assert pairs(tmp_path, "test") == pairs(tmp_path / "test") == PAIRS * 2
     with pytest.raises(DataError, match=r"has no validation split; it has test, train"):
         open_examples(tmp_path, split="validation")
+
+
+@pytest.mark.parametrize("splits", ["null", "5", '"train"', "[1]"])
+def test_a_saved_dataset_that_is_damaged(splits: str, tmp_path: Path) -> None:
+    (tmp_path / "dataset_dict.json").write_text(f'{{"splits": {splits}}}')
+    with pytest.raises(DataError, match=r'dataset_dict.json: lists no "splits"; save the dataset again'):
+        open_examples(tmp_path)
+
+
+def test_what_can_be_read_once_alone_is_refused(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "a.jsonl")
+    with pytest.raises(DataError, match=r"a.jsonl: is no plain file, and rows are read more than once"):
+        open_examples(tmp_path / "a.jsonl")
 
 
 def test_what_datasets_saves_is_read(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from itertools import combinations
 
 import pytest
 
+from tinsmith.data import near
 from tinsmith.data.near import Joined, alike, join_near, words
 from tinsmith.data.readers import Example
 from tinsmith.data.splits import Division, divide
@@ -102,6 +103,14 @@ def test_near_texts_are_all_found(least: float) -> None:
     groups = [[joined.of(n) for n in range(len(texts))] for joined in (found, wanted)]
     assert groups[0] == groups[1]
     assert 1 < len(set(groups[0])) < len(texts)
+
+
+def test_words_that_all_texts_share_make_no_pairs(monkeypatch: pytest.MonkeyPatch) -> None:
+    compared: list[int] = []
+    monkeypatch.setattr(near, "alike", lambda a, b: compared.append(1) or 0.0)
+    texts = [f"turn on light number {n} in room {n}x of the house" for n in range(300)]
+    join_near(texts, 0.8, Joined(300))
+    assert not compared
 
 
 def test_scripts_without_spaces_have_words_too() -> None:

@@ -133,6 +133,11 @@ WRONG = {
         b'{"text": "\\ud800", "label": "b"}',
         "FILE:1: text holds half of a surrogate",
     ),
+    "lines of old Macs": (
+        "a.csv",
+        b"text,label\ra,b\r",
+        "FILE:1: lines end in a carriage return alone",
+    ),
     "an empty cell": (
         "a.csv",
         HEADER + b"a,b\nc,\n",
@@ -174,6 +179,27 @@ def test_a_truncated_parquet_file(kept: int, tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"a\.parquet: not a whole Parquet file: .*; get it again") as caught:
         list(open_examples(tmp_path / "a.parquet"))
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "about",
+    [b"x", b"[]", b'{"info": []}', b'{"info": {"features": {"label": {"_type": "ClassLabel", "names": 5}}}}'],
+)
+def test_a_parquet_file_whose_labels_are_damaged(about: bytes, tmp_path: Path) -> None:
+    pa, pq = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+    rows = pa.table({"text": ["a"], "label": [0]}).replace_schema_metadata({b"huggingface": about})
+    pq.write_table(rows, tmp_path / "a.parquet")
+    with pytest.raises(DataError, match=r"a\.parquet: what its schema says of labels is damaged"):
+        open_examples(tmp_path / "a.parquet")
+
+
+def test_a_text_in_parquet_that_is_none(tmp_path: Path) -> None:
+    pa, pq = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+    held = [None, pa.py_buffer(b"\0\0\0\0\1\0\0\0"), pa.py_buffer(b"\xff")]
+    text = pa.Array.from_buffers(pa.string(), 1, held)
+    pq.write_table(pa.table({"text": text, "label": ["b"]}), tmp_path / "a.parquet")
+    with pytest.raises(DataError, match=r"a\.parquet: not a whole Parquet file: 'utf-8' codec"):
+        open_examples(tmp_path / "a.parquet")
 
 
 def test_a_number_that_is_none_in_parquet(tmp_path: Path) -> None:

@@ -102,6 +102,34 @@ def test_a_forum_is_read_by_its_threads(tmp_path: Path) -> None:
     ]
 
 
+def test_numbers_that_a_gap_made_floats_are_those_that_they_were(tmp_path: Path) -> None:
+    rows = [{"id": n, "author": "ab"[n % 2], "text": f"{n}", "parent": n - 1.0} for n in range(1, 4)]
+    rows[0]["parent"] = None
+    found = list(open_examples(forum(tmp_path, *rows)))
+    assert [(one.input, one.output) for one in found] == [("1", "2"), ("2", "3")]
+
+
+def test_a_mailbox_of_another_system_has_its_signatures_taken_out(box: Path) -> None:
+    told = [(one.turns, one.input, one.output) for one in open_examples(box)]
+    box.write_bytes(box.read_bytes().replace(b"\n", b"\r\n"))
+    assert [(one.turns, one.input, one.output) for one in open_examples(box)] == told
+
+
+def test_posts_of_which_none_answers_another(tmp_path: Path) -> None:
+    path = forum(tmp_path, *({"id": n, "author": "ann", "text": f"{n}", "thread": "t"} for n in range(3)))
+    with pytest.raises(DataError, match=r"posts.jsonl: none of its posts answers another author's"):
+        list(open_examples(path))
+
+
+def test_what_posts_do_not_have_is_refused_or_not_used(tmp_path: Path) -> None:
+    rows = [{"id": n, "author": "ab"[n], "text": f"{n}", "thread": "t", "image": "x.png"} for n in range(2)]
+    path = forum(tmp_path, *rows)
+    with pytest.raises(DataError, match=r"\[data\] group: of posts each thread stays in one split"):
+        open_examples(path, named=Named(shape="posts", group="author"))
+    opened = open_examples(path, named=Named(shape="posts"))
+    assert opened.unused == ("image",) and [one.images for one in opened] == [()]
+
+
 def test_a_chat_is_read_in_its_order(tmp_path: Path) -> None:
     rows = [{"channel": "c", "user": user, "text": text} for user, text in ("a1", "b2", "b3", "a4")]
     path = forum(tmp_path, *rows)

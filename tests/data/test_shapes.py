@@ -167,6 +167,12 @@ def test_labels_may_be_a_list(tmp_path: Path) -> None:
             {"conversations": [{"from": "ape", "value": "a"}]},
             'conversations[0]: "from" is "ape"; it may be human',
         ),
+        ({"messages": [{"role": ["user"], "content": "x"}, SAYS]}, '[0]: the role is ["user"]; it may be'),
+        ({"conversations": [{"from": {}, "value": "a"}]}, '[0]: "from" is {}; it may be human'),
+        (
+            {"instruction": "a", "output": "b", "history": [["c", " "]]},
+            '"history" has an empty text; write one',
+        ),
         ({"text": "a", "label": None}, '"label" is missing'),
         ({"text": " ", "label": "b"}, '"text" is empty'),
         ({"text": {"a": 1}, "label": "b"}, '"text" must be a text, got an object'),
@@ -180,6 +186,15 @@ def test_labels_may_be_a_list(tmp_path: Path) -> None:
 def test_a_row_that_is_no_example_says_why(row: dict[str, Any], what: str, tmp_path: Path) -> None:
     said = fault(tmp_path, row)
     assert said.startswith("FILE:1: ") and what in said
+
+
+def test_a_cell_that_is_empty_says_nothing(tmp_path: Path) -> None:
+    """Of a table, where the columns of our rows that may be missing are there all the same."""
+    path = tmp_path / "rows.csv"
+    path.write_text("input,output,accept,part,turns,role,group,about\na,b,,,,,,\nc,d,,seen,,,g,\n")
+    first, second = open_examples(path)
+    assert (first, first.group) == (Example("a", "b"), None)
+    assert (second, second.group) == (Example("c", "d", part="seen"), "g")
 
 
 def test_an_output_in_json_is_written_compactly_for_tasks_with_such_answers(tmp_path: Path) -> None:
@@ -244,6 +259,10 @@ def test_the_runs_own_copy_reads_back_the_same(tmp_path: Path) -> None:
     write_examples(tmp_path / "copy.jsonl", examples)
     assert read_jsonl(tmp_path / "copy.jsonl") == examples
     assert examples[0].where == Where(str(tmp_path / "rows.jsonl"), 1)
+    row = {"instruction": "a", "output": "b", "history": [[" c ", "d\n"]]}
+    examples = read(tmp_path, row, task="chat")
+    write_examples(tmp_path / "copy.jsonl", examples)
+    assert read_jsonl(tmp_path / "copy.jsonl") == examples
 
 
 def test_a_shape_has_one_name() -> None:

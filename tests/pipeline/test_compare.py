@@ -17,12 +17,14 @@ from transformers_models import CHATML
 
 from tinsmith import cli, models, tasks
 from tinsmith.data.readers import Example
+from tinsmith.data.shapes import Named
 from tinsmith.errors import DataError, InputError
 from tinsmith.evaluate.answers import Answer
 from tinsmith.evaluate.systems import Outcome
 from tinsmith.models import family
 from tinsmith.pipeline import recipe, recipe_tables, recipes
 from tinsmith.pipeline.compare import asking, change, settings, weak
+from tinsmith.pipeline.examples import columns
 
 RECIPE = (
     BASE
@@ -309,6 +311,15 @@ def test_a_part_of_the_examples_is_held_to_the_labels_of_all(tmp_path: Path) -> 
     assert trained.data.train == str(tmp_path / "train")
     assert (trained.train.epochs, trained.train.seeds) == (1, 1)
     assert (small.items, small.examples, small.sizes) == (100, 300, (10,))
+
+
+def test_copies_of_the_examples_are_read_as_our_own(tmp_path: Path) -> None:
+    """Whatever the columns, pictures and authors were in the recipe's files."""
+    text = RECIPE.replace('system = "home"', 'task = "chat"\nauthor = "ann"\nimage = "page"')
+    (tmp_path / "home.toml").write_text(text.partition("[constraint]")[0])
+    loaded = recipe.load(tmp_path / "home.toml")
+    copies = settings.of_copies(loaded, {split: tmp_path / split for split in NUMBERS}, ())
+    assert columns(copies) == Named()
 
 
 def test_another_training_asks_the_base_nothing_again(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import random
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +15,7 @@ from transformers_models import CHATML
 
 from tinsmith import cli, models
 from tinsmith.data.readers import Turn, read_jsonl
-from tinsmith.errors import DataError, RecipeError
+from tinsmith.errors import DataError, InputError, RecipeError
 from tinsmith.models import family
 from tinsmith.pipeline import recipe, stages
 from tinsmith.system import progress
@@ -124,6 +125,44 @@ def test_a_damaged_row_stops_the_run_with_its_line(folder: Path) -> None:
     with (folder / "all.csv").open("a") as file:
         file.write("only a text\n")
     with pytest.raises(DataError, match=r"all\.csv:62: has 1 cells where the header has 2"):
+        data_of(folder)
+
+
+def test_a_context_that_the_base_has_not_is_refused_with_the_data(folder: Path) -> None:
+    (folder / "home.toml").write_text(RECIPE.replace("context = 512", "context = 1025"))
+    with pytest.raises(InputError, match=r"home.toml: \[build\] context: 1025 is longer than the base's 1024"):
+        data_of(folder)
+
+
+def test_another_licence_is_copied_anew(folder: Path) -> None:
+    (folder / "home.toml").write_text(RECIPE.replace("task =", 'licenses = "L.txt"\ntask ='))
+    for text in ("one", "another"):
+        (folder / "L.txt").write_text(text)
+        data_of(folder)
+        assert (folder / "run/data/LICENSES.txt").read_text() == text
+
+
+def test_a_command_that_no_system_can_run(folder: Path) -> None:
+    (folder / "home.toml").write_text(RECIPE.replace("all.csv", 'no.csv"\ncommand = ["a\\u0000b"]#'))
+    with pytest.raises(InputError, match=r"\[data\] command: a\0b: embedded null byte"):
+        data_of(folder)
+
+
+def test_names_that_are_not_utf_8(folder: Path) -> None:
+    """Of a file, and of a folder of a label, which no file can hold."""
+    for label in ("a", "b"):
+        (folder / "set" / label).mkdir(parents=True)
+        for n in range(9):
+            (folder / "set" / label / f"{n}.txt").write_text(
+                f"{label}{n} is another text than the others {n}{label}"
+            )
+    (folder / "home.toml").write_text(RECIPE.replace("all.csv", "set"))
+    Path(folder, "set/a/0.txt").rename(os.fsdecode(os.fsencode(folder) + b"/set/a/\xff.txt"))
+    assert sum(map(len, data_of(folder).values())) == 18
+    Path(folder, "set/b").rename(os.fsdecode(os.fsencode(folder) + b"/set/\xff"))
+    with pytest.raises(
+        InputError, match=r"jsonl: cannot write a name that is not UTF-8: .*udcff.*; rename the file or folder"
+    ):
         data_of(folder)
 
 

@@ -66,6 +66,13 @@ def test_a_base_is_taken_from_the_recipes_folder_alone(tmp_path: Path, monkeypat
         recipe.load(write(tmp_path, BASE.replace("base.gguf", "mine"))).base_source  # noqa: B018
 
 
+def test_a_tilde_that_is_nobodys_home_is_a_name(tmp_path: Path) -> None:
+    path = tmp_path / "home.toml"
+    path.write_text('[base]\nmodel = "~nobody-of-this-name/b"\n[data]\ntrain = "a"\n')
+    with pytest.raises(InputError, match=r"~nobody-of-this-name/b: no such file or folder; check the path"):
+        _ = recipe.load(path).base_source
+
+
 def test_a_constraint_has_one_source(tmp_path: Path) -> None:
     loaded = recipe.load(write(tmp_path, BASE))
     assert loaded.constraint.source is None

@@ -163,6 +163,15 @@ def test_what_no_example_shows_is_said(more: str, said: list[str], tmp_path: Pat
     assert list(constraints.unshown(loaded, [])) == []
 
 
+def test_a_file_that_it_would_follow_from_and_that_is_not_there(tmp_path: Path) -> None:
+    """A mistyped name is no wish to have no constraint."""
+    (tmp_path / "r.toml").write_text(DATA + 'task = "extract"\nschema = "shema.json"\n')
+    with pytest.raises(
+        InputError, match=r"r\.toml: \[data\] schema: .*shema\.json: no such file; check the path"
+    ):
+        constraints.of_task(recipe.load(tmp_path / "r.toml"), [Example("1", "{}")], ["{}"], tmp_path)
+
+
 @pytest.mark.parametrize("search", [0, 5, None])
 def test_a_search_may_be_stated_alone(search: int | None, model: tinsmith.Model, tmp_path: Path) -> None:
     stated = "" if search is None else f"[constraint]\nsearch = {search}\n"

@@ -108,6 +108,28 @@ def test_changed_inputs_run_a_stage_and_its_followers(loaded: recipe.Recipe, tmp
     assert (tmp_path / "run" / "second.txt").read_text() == "first 2 second"
 
 
+def test_what_changes_while_a_stage_runs_is_read_by_the_next_run(loaded: recipe.Recipe, tmp_path: Path) -> None:
+    """And what the stage had to make itself runs it no second time."""
+    source, missing = tmp_path / "source.txt", tmp_path / "missing.txt"
+    source.write_text("before")
+
+    def inputs(run: Run, needs: Nothing) -> dict[str, Any]:
+        return {"read": [path.read_text() if path.exists() else None for path in (source, missing)]}
+
+    ran: list[str] = []
+
+    def make(run: Run, needs: Nothing) -> Made[Nothing]:
+        ran.append(source.read_text())
+        missing.write_text("made")
+        source.write_text("after")
+        return Made([], Nothing())
+
+    for _ in range(3):
+        with opened(loaded, tmp_path / "run", Lines()) as run:
+            run.update([Stage("data", Nothing, Nothing, inputs, make)], ["data"])
+    assert ran == ["before", "after"]
+
+
 def test_a_new_version_runs_every_stage(
     loaded: recipe.Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -220,6 +220,13 @@ def test_contradictions_name_each_other(tmp_path: Path) -> None:
     assert [line for _, line, _ in found(look(tmp_path, rows), "contradiction")] == [62]
 
 
+def test_one_of_thousands_of_contradictions_names_some(tmp_path: Path) -> None:
+    """All of them would be a list that grows by the square of the rows."""
+    report = look(tmp_path, [row_of("yes", "abc"[n % 3]) for n in range(300)])
+    findings = report.findings["contradiction"]
+    assert len(findings) == 300 and {len(one.also) for one in findings} == {check.NAMED}
+
+
 def test_leaks_are_the_learned_rows(tmp_path: Path) -> None:
     rows = calls()
     report = look(tmp_path, rows, test=[rows[3] | {"input": rows[3]["input"].upper()}], table=tools(tmp_path))

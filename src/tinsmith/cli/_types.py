@@ -197,7 +197,9 @@ class File(Kind):
     def files(self, incomplete: str) -> Iterator[str]:
         """Those of its kinds, as the user writes their folder; the shell adds folders itself."""
         written, slash, begun = incomplete.rpartition("/")
-        folder = Path(written + slash).expanduser()
+        from tinsmith.system.files import stated
+
+        folder = stated(written + slash)
         if folder.is_dir():
             for path in sorted(folder.iterdir()):
                 if path.name.startswith(begun) and path.suffix in self.suffixes and path.is_file():

@@ -14,6 +14,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
+from typing import Any
 
 from tinsmith.data.filling import Fill, cased, decimals, filled, neighbours, written
 from tinsmith.data.leaves import Leaf
@@ -109,6 +110,20 @@ class _Place:
     classes: frozenset[tuple[tuple[str, ...], Value]]
 
 
+class _Numbers:
+    """Those of an argument that have one sign, in order. grid: each 10**digits times, empty where they are too
+    fine; step: what these are multiples of; between: by classes that numbers decide, the neighbours that were
+    seen with them."""
+
+    def __init__(self, numbers: list[int | float]) -> None:
+        self.numbers = numbers
+        self.digits = max(map(decimals, numbers), default=0)
+        self.grid = [round(one * 10**self.digits) for one in numbers] if self.digits <= FINEST else []
+        self.step = math.gcd(*self.grid) or 1
+        self.has_whole = any(isinstance(one, int) for one in numbers)
+        self.between: dict[frozenset[Any], list[tuple[int, int]]] = {}
+
+
 class _Maker:
     def __init__(
         self,
@@ -139,6 +154,7 @@ class _Maker:
                     for path, value in classes[i]:
                         self.together[slot.value.casefold(), path].add(value)
         self.decided = self._decided()
+        self.numbers: dict[tuple[Argument, bool], _Numbers] = {}
         self._learn_words(tokens)
         self.beside = [
             Counter((key(place.argument[0]), place.around[side]) for place in self.places.values())
@@ -214,21 +230,16 @@ class _Maker:
         many languages have other words around it ("1 hour")."""
         value = slot.value
         assert not isinstance(value, str)
-        ranges = [self._numbers(leaf, value) for leaf in slot.leaves]
-        if not all(ranges):
+        ranges = [self._numbers(argument(leaf), value < 0) for leaf in slot.leaves]
+        if not all(seen.numbers for seen in ranges) or not ranges[0].grid:
             return None
-        digits = max(decimals(one) for one in ranges[0])
-        if digits > FINEST:
-            return None
-        grid = [round(one * 10**digits) for one in ranges[0]]
-        fit = [self._keeps(i, slot, one) for one in ranges[0]]
-        between = [pair for pair, both in zip(pairwise(grid), pairwise(fit), strict=True) if all(both)]
-        low, high = rng.choice(between or [(grid[0], grid[0])])
-        drawn = rng.randrange(low, high + 1, math.gcd(*grid) or 1)
-        number: int | float = drawn / 10**digits if digits else drawn
-        if float(number).is_integer() and any(isinstance(one, int) for one in ranges[0]):
+        seen = ranges[0]
+        low, high = rng.choice(self._between(i, slot, seen) or [(seen.grid[0], seen.grid[0])])
+        drawn = rng.randrange(low, high + 1, seen.step)
+        number: int | float = drawn / 10**seen.digits if seen.digits else drawn
+        if float(number).is_integer() and seen.has_whole:
             number = int(number)
-        is_seen = all(numbers[0] <= number <= numbers[-1] for numbers in ranges)
+        is_seen = all(seen.numbers[0] <= number <= seen.numbers[-1] for seen in ranges)
         return number if is_seen and number != value and 1 not in (abs(number), abs(value)) else None
 
     def _decided(self) -> dict[tuple[Argument, tuple[str, ...]], dict[Value, set[Value]]]:
@@ -253,21 +264,26 @@ class _Maker:
                     decided[name][number].add(value)
         return decided
 
-    def _keeps(self, i: int, slot: Slot, number: int | float) -> bool:
-        """Whether a number was seen with the example's classes, of those that numbers decide."""
-        return all(
-            value in self.decided[argument(leaf), path][number]
+    def _between(self, i: int, slot: Slot, seen: _Numbers) -> list[tuple[int, int]]:
+        """Neighbours on the grid, both seen with the example's classes, of those that numbers decide."""
+        deciding = frozenset(
+            ((argument(leaf), path), value)
             for leaf in slot.leaves
             for path, value in self.classes[i]
             if (argument(leaf), path) in self.decided
         )
+        if deciding not in seen.between:
+            fit = [all(value in self.decided[name][one] for name, value in deciding) for one in seen.numbers]
+            pairs = zip(pairwise(seen.grid), pairwise(fit), strict=True)
+            seen.between[deciding] = [pair for pair, both in pairs if all(both)]
+        return seen.between[deciding]
 
-    def _numbers(self, leaf: Leaf, value: int | float) -> list[int | float]:
-        """Those of a leaf's argument that have the value's sign, in order."""
-        known = self.slots.seen[argument(leaf)].values
-        return sorted(
-            one for one in known if not isinstance(one, str) and (one < 0) == (value < 0) and abs(one) < MOST
-        )
+    def _numbers(self, name: Argument, negative: bool) -> _Numbers:
+        if (name, negative) not in self.numbers:
+            known = (one for one in self.slots.seen[name].values if not isinstance(one, str))
+            own = sorted(one for one in known if (one < 0) == negative and abs(one) < MOST)
+            self.numbers[name, negative] = _Numbers(own)
+        return self.numbers[name, negative]
 
     def _alike(self, place: _Place, rng: random.Random) -> _Place | None:
         """Another text of the argument, or of its key elsewhere, from an input much like this one."""

@@ -9,11 +9,12 @@ from collections.abc import Sequence
 
 # Scripts that put no spaces between words: each character counts as one.
 _UNSPACED = r"\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff"
-_WORD = re.compile(rf"[{_UNSPACED}]|[^\W{_UNSPACED}]+")
+_ROUNDED = 1e-9  # what floats may be off
+_WORD = re.compile(rf"[{_UNSPACED}]|[^\s{_UNSPACED}]+")
 
 
 def in_order(text: str) -> list[str]:
-    """Its words as they come."""
+    """The words of a normalized text, as they come."""
     return _WORD.findall(text)
 
 
@@ -25,6 +26,11 @@ def alike(a: frozenset[str], b: frozenset[str]) -> float:
     """Of the words of both, the share that both have."""
     common = len(a & b)
     return common / (len(a) + len(b) - common)
+
+
+def _whole(count: float) -> int:
+    """The least whole number that is not below it."""
+    return math.ceil(count - _ROUNDED)
 
 
 class Joined:
@@ -50,21 +56,31 @@ def join_near(texts: Sequence[str], least: float, groups: Joined) -> None:
 
     All pairs are found, and few compared: two sets that are alike share one of their rarest words, as many of
     them as they may differ in and one more (Bayardo, Ma and Srikant, Scaling up all pairs similarity search,
-    2007).
+    2007); of the smaller set fewer, and at places from which on the rest may suffice (Xiao et al., Efficient
+    similarity joins for near-duplicate detection, 2008).
     """
     sets = [words(text) for text in texts]
-    counts = Counter(word for one in sets for word in one)
-    holders: dict[str, deque[int]] = defaultdict(deque)
-    for number in sorted(range(len(sets)), key=lambda number: len(sets[number])):
-        own = sets[number]
-        rarest = sorted(own, key=lambda word: (counts[word], word))[
-            : len(own) - math.ceil(least * len(own)) + 1
-        ]
-        for word in rarest:
-            while holders[word] and len(sets[holders[word][0]]) < least * len(own):
-                holders[word].popleft()  # too small for this one, and for all that are larger
-        for other in {other for word in rarest for other in holders[word]}:
-            if alike(own, sets[other]) >= least:
+    first: dict[frozenset[str], int] = {}
+    for number, own in enumerate(sets):
+        groups.join(first.setdefault(own, number), number)
+    counts = Counter(word for own in first for word in own)
+    share = least / (1 + least)  # of the words of two sets, counted in both: those that they have in common
+    holders: dict[str, deque[tuple[int, int, int]]] = defaultdict(deque)  # number, words, those from here on
+    for own, number in sorted(first.items(), key=lambda item: len(item[0])):
+        size = len(own)
+        rarest = sorted(own, key=lambda word: (counts[word], word))[: size - _whole(least * size) + 1]
+        found = set()
+        for at, word in enumerate(rarest):
+            held = holders[word]
+            while held and held[0][1] < least * size:
+                held.popleft()  # too small for this one, and for all that are larger
+            found |= {
+                other
+                for other, count, left in held
+                if min(size - at, left) >= share * (size + count) - _ROUNDED
+            }
+        for other in found:
+            if groups.of(other) != groups.of(number) and alike(own, sets[other]) >= least:
                 groups.join(other, number)
-        for word in rarest:
-            holders[word].append(number)
+        for at, word in enumerate(rarest[: size - _whole(2 * share * size) + 1]):
+            holders[word].append((number, size, size - at))

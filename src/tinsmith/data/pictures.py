@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 from tinsmith.data import picture_changes
 from tinsmith.data.picture_changes import Change
 from tinsmith.errors import DataError, MissingExtraError
-from tinsmith.system import reading
+from tinsmith.system import files, reading
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -166,7 +166,7 @@ def _picture(value: Any, folder: Path, place: str) -> Picture:
         case str() if value.startswith(("http://", "https://")):
             raise DataError(f"{place}: {value} is an address; save the picture, and give the path of its file")
         case str() if value.strip() and "\0" not in value:
-            return Picture(str((folder / Path(value).expanduser()).absolute()))
+            return Picture(str((folder / files.stated(value)).absolute()))
         case bytes() if value:
             return Picture(data=value)
         case {"bytes": bytes(data)} if data:

@@ -16,9 +16,16 @@ SPLITS = (LEARNED, "validation", "test")
 
 
 def normalize(text: str) -> str:
-    """What two inputs must differ in to count as different: letters and digits, case and spacing aside."""
+    """What two inputs must differ in to count as different: letters and digits, case and spacing aside; where
+    there are none, all of it."""
     folded = unicodedata.normalize("NFKC", text).casefold()
-    return " ".join("".join(char if char.isalnum() else " " for char in folded).split())
+    words = "".join(char if char.isalnum() or _is_mark(char) else " " for char in folded).split()
+    return " ".join(word for word in words if any(map(str.isalnum, word))) or text
+
+
+def _is_mark(char: str) -> bool:
+    """On a letter, as Hindi writes its vowels; not one that picks a sign's form."""
+    return unicodedata.category(char) in ("Mn", "Mc") and not "\ufe00" <= char <= "\ufe0f"
 
 
 def shared_inputs(train: Sequence[Example], test: Sequence[Example]) -> list[Example]:
@@ -54,7 +61,7 @@ def divide(
     groups go, the order drawn by hashes of the seed and the inputs. kept: splits by key, which stay; a new
     example goes where its group is.
     """
-    texts = [normalize(example.asked) or example.asked for example in examples]
+    texts = [normalize(example.asked) for example in examples]
     members = _groups(examples, texts, near)
     keys = [_hash("", text)[:16] for text in texts]
     splits: dict[int, str] = {}

@@ -19,7 +19,7 @@ from tinsmith.pipeline.recipe_tables import Constraint as Table
 from tinsmith.prepare.check import base as bases
 from tinsmith.prepare.check.rows import Data, Fault, Files, Row, guess_task, read
 from tinsmith.prepare.check.rules import Rules
-from tinsmith.system import reading
+from tinsmith.system import files, reading
 
 if TYPE_CHECKING:
     from tinsmith.tasks import Task
@@ -78,7 +78,7 @@ def _rules(
     sealed = constraint.seal(table, folder, task, outputs)
     document = None
     if table.source in ("schema", "tools"):
-        path = folder / Path(getattr(table, table.source)).expanduser()
+        path = folder / files.stated(getattr(table, table.source))
         in_rows = table.source == "tools" and has_rows(path)
         document = tools_of_rows(path) if in_rows else reading.read_json(path, unique=True)
     return Rules(

@@ -79,8 +79,10 @@ def of_task(
         task = tasks.by_name(recipe.data.task)
         try:
             sealed = seal(table, recipe.path.parent, task, *_taught(train))
-        except InputError as error:
+        except (ConstraintError, DataError) as error:
             return str(error)
+        except InputError as error:  # a file that is not there, or can't be read
+            raise InputError(f"{recipe.path}: [data] {table.source}: {error}") from None
         checker = Checker(tinsmith.load(base), sealed.data)
         departures = (checker.departure(output) for output in outputs)
         departure = next((one for one in departures if one is not None), None)
@@ -144,7 +146,7 @@ def seal(
     value = getattr(table, source)
     facts: dict[str, Any] = {"source": source}
     if source in ("schema", "tools", "grammar"):
-        path = folder / Path(value).expanduser()
+        path = folder / files.stated(value)
         raw = reading.read_bytes(path)
         facts |= {"file": path.name, "sha256": hashlib.sha256(raw).hexdigest()}
         several = task is not None and task.has_several(outputs)

@@ -97,11 +97,14 @@ def inputs(run: Run, needs: Nothing) -> dict[str, Any]:
     recipe, named = run.recipe, columns(run.recipe)
     read = [*named_paths(recipe).values(), *sources.stated(recipe).values()]
     shown = [pictures_digest(path, named) for path in read]
+    more = ("licenses", *(["tools"] if recipe.data.show_tools else []))
+    copied = {key: digest(recipe.resolve(path)) for key in more if (path := getattr(recipe.data, key))}
     return {
         **origin(recipe),
         "data": dataclasses.asdict(recipe.data),
         "sources": [digest(path) for path in read],
         **({"pictures": shown} if any(shown) else {}),
+        **copied,
         **({"seed": recipe.train.seed} if recipe.scratch else {}),
         **augmentation.inputs(recipe, any(shown)),
         **update.inputs(recipe),
@@ -286,6 +289,16 @@ def with_kv(recipe: Recipe, spec: Spec) -> Spec:
     return shipping.with_kv(spec, recipe.build.kv, f"{recipe.path}: [build] kv:")
 
 
+def check_context(recipe: Recipe, spec: Spec) -> None:
+    """Before anything is trained."""
+    context, most = recipe.build.context, spec.hyper.context
+    if context > most:
+        raise InputError(
+            f"{recipe.path}: [build] context: {context} is longer than the base's {most} tokens; give at most "
+            "that, or 0"
+        )
+
+
 def find_base(run: Run) -> Base:
     from tinsmith import hub, models
     from tinsmith.chat import chat_template
@@ -304,6 +317,7 @@ def find_base(run: Run) -> Base:
         path = paired(run, path, run.recipe.resolve(given.mmproj))
     # mtp and kv are refused here where they are not possible: before anything is trained.
     spec = with_kv(run.recipe, models.load(path, mtp=run.recipe.build.mtp))
+    check_context(run.recipe, spec)
     chat_template.check(spec, str(path))
     template = None if spec.chat_template is None else settled(run.recipe, spec.chat_template)
     tools = read_tools(run.recipe) if run.recipe.data.show_tools else None
@@ -360,6 +374,7 @@ def new_base(run: Run, examples: Sequence[Example]) -> Base:
         )
         bar.update(1)
     with_kv(recipe, spec)
+    check_context(recipe, spec)
     models.save_hf(spec, folder)
     hyper = spec.hyper
     run.display.line(
@@ -385,8 +400,9 @@ def run_command(run: Run, command: Sequence[str]) -> None:
     try:
         # Its output is for the reader, not a result: stdout is kept for the table and the report's path.
         ended = subprocess.run(words, cwd=run.recipe.path.parent, stdout=sys.stderr, check=False)
-    except OSError as error:
-        raise InputError(f"{run.recipe.path}: [data] command: {words[0]}: {error.strerror}") from None
+    except (OSError, ValueError) as error:  # ValueError: a NUL in a word
+        reason = getattr(error, "strerror", None) or error
+        raise InputError(f"{run.recipe.path}: [data] command: {words[0]}: {reason}") from None
     if ended.returncode != 0:
         raise InputError(
             f"{run.recipe.path}: [data] command ended with exit code {ended.returncode}: {' '.join(command)}"

@@ -4,6 +4,7 @@ validate or to test on. What was divided once stays so: the run's folder keeps w
 from __future__ import annotations
 
 import json
+import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -228,9 +229,9 @@ def pictures_digest(path: Path, named: Named) -> str | None:
 def digest(path: Path) -> str | None:
     """SHA-256 of a file, or of what a folder holds; None where there is neither."""
     if not path.is_dir():
-        return files.sha256_file(path) if path.exists() else None
+        return files.sha256_file(path) if path.is_file() else None
     import hashlib
 
     found = sorted(one for one in path.rglob("*") if one.is_file())
-    told = (f"{one.relative_to(path)} {files.sha256_file(one)}\n" for one in found)
-    return hashlib.sha256("".join(told).encode()).hexdigest()
+    told = (os.fsencode(one.relative_to(path)) + f" {files.sha256_file(one)}\n".encode() for one in found)
+    return hashlib.sha256(b"".join(told)).hexdigest()

@@ -27,6 +27,7 @@ from tinsmith.pipeline.recipe_tables import (
     Train,
     Update,
 )
+from tinsmith.system import files
 from tinsmith.train import methods
 from tinsmith.train.options import EPOCHS
 from tinsmith.train.rules import default_label_epochs, default_made_epochs
@@ -114,7 +115,7 @@ class Recipe:
 
     def resolve(self, relative: str) -> Path:
         """A path that the recipe states, taken from the recipe's folder."""
-        return self.path.parent / Path(relative).expanduser()
+        return self.path.parent / files.stated(relative)
 
 
 def load(

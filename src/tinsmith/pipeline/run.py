@@ -189,9 +189,10 @@ class Run:
         start = time.monotonic()
         # Until it has finished again, the stage does not count as done.
         self.forget(stage)
+        found = self._inputs(stage)
         made = stage.make(self, self.given(stage))
         seconds = time.monotonic() - start
-        inputs = self._inputs(stage)
+        inputs = _as_read(found, self._inputs(stage))
         record = Record(
             inputs=inputs,
             inputs_sha256=digest_of(inputs),
@@ -329,6 +330,15 @@ def _read_state(path: Path) -> dict[str, Any]:
 def _output(path: Path) -> Output:
     stat = path.stat()
     return Output(files.sha256_file(path), stat.st_size, stat.st_mtime_ns)
+
+
+def _as_read(found: Any, left: Any) -> Any:
+    """What a stage read: what it found, not what somebody changed meanwhile; and what it had to make itself."""
+    if isinstance(found, dict) and isinstance(left, dict):
+        return {**found, **{key: _as_read(found.get(key), value) for key, value in left.items()}}
+    if isinstance(found, list) and isinstance(left, list) and len(found) == len(left):
+        return [_as_read(one, other) for one, other in zip(found, left, strict=True)]
+    return left if found is None else found
 
 
 def _completed(known: dict[str, Any], before: dict[str, Any]) -> dict[str, Any]:

@@ -54,7 +54,7 @@ def recipe(task: str, base: str, about: str, system: str, train: Mapping[str, st
 
 
 def _on(text: str, base: str) -> str:
-    local = Path(base).expanduser()
+    local = files.stated(base)
     return text.replace('"{base}"', _written(str(local.resolve()) if local.exists() else base))
 
 

@@ -259,9 +259,22 @@ def _sync_folder(folder: Path) -> None:
             raise
 
 
+def stated(path: str) -> Path:
+    """A path as people write it: ~ is a home, but where nobody has it a name."""
+    return Path(os.path.expanduser(path))  # noqa: PTH111  pathlib's raises where nobody has it
+
+
 def write_text(path: str | Path, text: str) -> None:
+    """Raises InputError where it holds the name of a file or folder that is not UTF-8."""
+    try:
+        data = text.encode("utf-8")
+    except UnicodeEncodeError as error:
+        shown = repr(text[max(0, error.start - 40) : error.end + 20])
+        raise InputError(
+            f"{path}: cannot write a name that is not UTF-8: {shown}; rename the file or folder"
+        ) from None
     with atomic_write(path) as file:
-        file.write(text.encode("utf-8"))
+        file.write(data)
 
 
 def append_line(path: str | Path, text: str) -> None:

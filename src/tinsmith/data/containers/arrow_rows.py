@@ -27,7 +27,7 @@ class Arrow(Container):
         number = 0
         try:
             schema, batches = _parquet(path) if path.suffix.lower() == ".parquet" else _stream(path)
-            names = _label_names(schema.metadata)
+            names = _label_names(path, schema.metadata)
             for batch in batches:
                 for values in batch.to_pylist():
                     number += 1
@@ -35,7 +35,7 @@ class Arrow(Container):
                     yield Row(Where(str(path), number, "row"), named)
         except FileNotFoundError:
             raise DataError(f"{path}: no such file; check the path") from None
-        except (pa.ArrowException, OSError) as error:
+        except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
             after = f", after row {number}" if number else ""
             said = str(error).split("\n")[0]
             raise DataError(f"{path}: not a whole {self.title} file{after}: {said}; get it again") from None
@@ -64,21 +64,23 @@ def _stream(path: Path) -> tuple[Any, Iterator[Any]]:
     return reader.schema, cut
 
 
-def _label_names(metadata: dict[bytes, bytes] | None) -> dict[str, _Name]:
+def _label_names(path: Path, metadata: dict[bytes, bytes] | None) -> dict[str, _Name]:
     """By column with numbered labels: what makes a number its name. -1 is a row without a label."""
-    info = json.loads((metadata or {}).get(b"huggingface", b"{}"))
-    features = info.get("info", {}).get("features") or {}
 
     def named(names: list[str]) -> _Name:
         return lambda value: names[value] if isinstance(value, int) and 0 <= value < len(names) else None
 
     found: dict[str, _Name] = {}
-    for column, feature in features.items():
-        inner = feature.get("feature") if isinstance(feature, dict) else None
-        if isinstance(feature, dict) and feature.get("_type") == "ClassLabel":
-            found[column] = named(feature["names"])
-        elif isinstance(inner, dict) and inner.get("_type") == "ClassLabel":
-            found[column] = _each(named(inner["names"]))
+    try:
+        info = json.loads((metadata or {}).get(b"huggingface", b"{}"))
+        for column, feature in (info.get("info", {}).get("features") or {}).items():
+            inner = feature.get("feature") if isinstance(feature, dict) else None
+            if isinstance(feature, dict) and feature.get("_type") == "ClassLabel":
+                found[column] = named(list(feature["names"]))
+            elif isinstance(inner, dict) and inner.get("_type") == "ClassLabel":
+                found[column] = _each(named(list(inner["names"])))
+    except (AttributeError, KeyError, TypeError, ValueError, RecursionError):
+        raise DataError(f"{path}: what its schema says of labels is damaged; get the file again") from None
     return found
 
 

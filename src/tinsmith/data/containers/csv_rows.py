@@ -105,6 +105,8 @@ def _said(error: str) -> str:
         return f"a cell is longer than {_CELL:,} characters; is a quote never closed?"
     if "expected after" in error:
         return 'text follows a closing quote; inside a quoted cell write "" for each quote'
+    if "new-line character" in error:
+        return "lines end in a carriage return alone, as of old Macs; save the file with line feeds"
     return f"not CSV: {error}"
 
 

@@ -48,12 +48,17 @@ def sources(path: str | Path) -> dict[str, Source]:
         return _folder(path)
     if not path.exists():
         raise DataError(f"{path}: no such file; check the path")
-    return {"": Source(containers.of_file(path).title, (path,))}
+    kind = containers.of_file(path)
+    if not path.is_file():
+        raise DataError(f"{path}: is no plain file, and rows are read more than once; save them to one")
+    return {"": Source(kind.title, (path,))}
 
 
 def _folder(folder: Path) -> dict[str, Source]:
     if (folder / "dataset_dict.json").is_file():
-        names = reading.read_table(folder / "dataset_dict.json", DataError).get("splits", [])
+        names = reading.read_table(folder / "dataset_dict.json", DataError).get("splits")
+        if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+            raise DataError(f'{folder / "dataset_dict.json"}: lists no "splits"; save the dataset again')
         return _merged({name: _saved(folder / name) for name in names}, folder)
     if (folder / "state.json").is_file():
         return {"": _saved(folder)}

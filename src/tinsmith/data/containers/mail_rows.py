@@ -72,7 +72,7 @@ def _values(mail: EmailMessage, where: Where) -> dict[str, str | None]:
         "parent": answered[-1] if answered else None,
         "author": address or name,
         "subject": str(mail.get("Subject", "")),
-        "text": text.partition("\n-- \n")[0] if isinstance(text, str) else None,
+        "text": text.replace("\r\n", "\n").partition("\n-- \n")[0] if isinstance(text, str) else None,
     }
 
 

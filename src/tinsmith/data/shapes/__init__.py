@@ -210,6 +210,8 @@ def open_examples(
     found = _reading(path, columns, rows, named)
     if named.author is not None and found.shape.name != POSTS:
         raise DataError(f"{path}: [data] author is of the shape {POSTS}; this file is read as {found}")
+    if named.group is not None and found.shape.name == POSTS:
+        raise DataError(f"{path}: [data] group: of {POSTS} each thread stays in one split; leave it out")
     used = found.columns | {named.group} | set(SYSTEM)
     unused = tuple(name for name in columns if name not in used)
     return Opened(path, source, found, unused, named, task)
@@ -225,7 +227,8 @@ def _reading(path: Path, columns: Sequence[str], rows: Sequence[Values], named: 
     tried = [shape for shape in shapes() if named.shape in (None, shape.name)]
     found = [reading for shape in tried for reading in shape.readings(columns, rows, named)]
     if len(found) == 1:
-        return replace(found[0], images=tuple(named.images(columns)))
+        is_posts = found[0].shape.name == POSTS  # whose examples are of several rows, and of texts alone
+        return replace(found[0], images=() if is_posts else tuple(named.images(columns)))
     if found:
         ways = " or ".join(map(str, found))
         raise DataError(f"{path}: could be {ways}; say in [data] which: shape, input, output")

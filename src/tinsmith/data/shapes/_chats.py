@@ -120,7 +120,7 @@ def check_turns(example: Example, where: Where, task: Wanted | None) -> Example:
 def _turn(message: Mapping[str, Any], where: str) -> Turn:
     """An earlier message; calls as an answer of the task has them."""
     role = message["role"]
-    if role not in _ROLES:
+    if not isinstance(role, str) or role not in _ROLES:
         raise DataError(f"{where}: the role is {json.dumps(role)}; it may be {', '.join(_ROLES)}")
     return Turn(_ROLES[role], (_answer if role == "assistant" else _content)(message, where))
 

@@ -26,7 +26,9 @@ class Alpaca(Pairs):
         for pair in history if isinstance(history, list) else [None]:
             if not (isinstance(pair, list) and len(pair) == 2 and all(isinstance(one, str) for one in pair)):
                 raise DataError(f'{where}: "history" must be a list of pairs of an instruction and its output')
-            turns += [Turn("user", pair[0]), Turn("assistant", pair[1])]
+            if not all(one.strip() for one in pair):
+                raise DataError(f'{where}: "history" has an empty text; write one, or leave the pair out')
+            turns += [Turn("user", pair[0].strip()), Turn("assistant", pair[1].strip())]
         return check_turns(replace(example, turns=tuple(turns)), where, task)
 
 

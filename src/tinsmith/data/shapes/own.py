@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import lru_cache
 
 from tinsmith.data import readers
 from tinsmith.data.readers import Example, Where
@@ -30,19 +31,26 @@ class Own(Shape):
 
     def example(self, values: Values, reading: Reading, where: Where, task: Wanted | None) -> Example:
         for key in values:
-            near = difflib.get_close_matches(key, readers.KEYS, 1, 0.75)
-            if key not in readers.KEYS and near and near[0] not in values:
+            near = _meant(key)
+            if near is not None and near not in values:
                 raise DataError(
-                    f'{where}: unknown key "{key}"; did you mean "{near[0]}"? an example takes '
+                    f'{where}: unknown key "{key}"; did you mean "{near}"? an example takes '
                     f"{', '.join(readers.KEYS)}"
                 )
-        own = {key: value for key, value in values.items() if key in readers.KEYS and value is not None}
+        own = {key: value for key, value in values.items() if key in readers.KEYS and not is_blank(value)}
         own.pop("image", None)  # whoever opened the file reads it
         if not (is_blank(values.get("input")) and reading.shows(values)):
             own["input"] = text(values, "input", where)
         own["output"] = text(values, "output", where, task, is_output=True)
         example = readers.example({"input": "", **own}, where, shown=reading.shows(values))
         return check_turns(replace(example, turns=system(values, where) + example.turns), where, task)
+
+
+@lru_cache(1024)  # of columns there are few, of damaged rows any number
+def _meant(key: str) -> str | None:
+    """The key of ours that an unknown one is nearly."""
+    near = [] if key in readers.KEYS else difflib.get_close_matches(key, readers.KEYS, 1, 0.75)
+    return near[0] if near else None
 
 
 shape = Own()

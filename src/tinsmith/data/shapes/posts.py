@@ -60,10 +60,12 @@ class Posts(Shape):
 
     def rows(self, rows: Iterator[Row], named: Named) -> Iterator[Row]:
         """The posts that answer another author's, as {"messages", "thread"}; of named.author's alone, where
-        that is stated. Raises DataError at the end where there is no such author."""
+        that is stated. Raises DataError at the end where there is no such author, or no such post."""
         known: OrderedDict[tuple[str, ...], _Known] = OrderedDict()  # by id, and by thread its newest
         authors: Counter[str] = Counter()
+        found, where = False, None
         for row in rows:
+            where = row.where
             if isinstance(row.values, DataError):
                 yield row
                 continue
@@ -74,10 +76,16 @@ class Posts(Shape):
             authors[author] += 1
             answers = len(post.line) > 1 and post.line[-2][0] != author
             if answers and named.author in (None, author):
+                found = True
                 yield Row(row.where, {"messages": _messages(post.line), "thread": post.thread})
         if named.author is not None and named.author not in authors:
             most = ", ".join(author for author, _ in authors.most_common(5))
             raise DataError(f'no post is by "{named.author}", which [data] author names; most are by {most}')
+        if where is not None and not found:
+            raise DataError(
+                f"{where.path}: none of its posts answers another author's; a column such as parent, or "
+                "thread, says which one a post answers"
+            )
 
     def example(self, values: Values, reading: Reading, where: Where, task: Wanted | None) -> Example:
         found = of_messages(values["messages"], "messages", values, where, task)
@@ -98,7 +106,7 @@ def _post(where: Where, values: Values, known: OrderedDict[tuple[str, ...], _Kno
     """One post behind those that it follows from, and noted for those to come; None where it says nothing of
     its own, as those that were deleted."""
     columns = _found(list(values))
-    said = {what: str(values[name]).strip() for what, name in columns.items() if values[name] is not None}
+    said = {what: _written(values[name]) for what, name in columns.items() if values[name] is not None}
     said = {what: value for what, value in said.items() if value}
     text = unquoted(said.get("text", ""))
     if "author" not in said or not text:
@@ -118,6 +126,11 @@ def _post(where: Where, values: Values, known: OrderedDict[tuple[str, ...], _Kno
     while len(known) > KEPT:
         known.popitem(last=False)
     return post
+
+
+def _written(value: Any) -> str:
+    """Whole numbers in one form: of a column with gaps pandas makes floats."""
+    return str(int(value) if isinstance(value, float) and value.is_integer() else value).strip()
 
 
 def _messages(line: Sequence[_Said]) -> list[dict[str, Any]]:

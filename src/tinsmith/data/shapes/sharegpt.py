@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
@@ -42,8 +43,8 @@ def _message(message: Any, where: str) -> dict[str, Any]:
     if not isinstance(message, dict) or not {"from", "value"} <= message.keys():
         raise DataError(f'{where}: must be an object with "from" and "value"')
     role, value = message["from"], message["value"]
-    if role not in _ROLES:
-        raise DataError(f'{where}: "from" is "{role}"; it may be {", ".join(_ROLES)}')
+    if not isinstance(role, str) or role not in _ROLES:
+        raise DataError(f'{where}: "from" is {json.dumps(role)}; it may be {", ".join(_ROLES)}')
     if role != "function_call":
         return {"role": _ROLES[role], "content": value}
     called = reading.json(value, where, DataError, unique=True) if isinstance(value, str) else value

@@ -120,6 +120,8 @@ def of_copies(recipe: Recipe, splits: dict[str, Path], known: Iterable[str]) -> 
         input=None,
         output=None,
         group=None,
+        author=None,
+        image=None,
         command=None,
         limit=0,
     )

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 Severity = Literal["error", "warning", "note"]
 SEVERITIES: tuple[Severity, ...] = ("error", "warning", "note")
 EXTRA = "check"
+NAMED = 20  # other rows that a finding names, where there may be thousands
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,7 @@ def drop(done: str = "dropped") -> Mend:
 @dataclass(frozen=True)
 class Finding:
     """row: the example's number among the data's rows, None for what is of a file or could not be read; where:
-    its file and line; also: the other rows it has to do with."""
+    its file and line; also: the other rows it has to do with, of many the first."""
 
     kind: str
     severity: Severity

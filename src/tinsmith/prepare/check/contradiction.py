@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator
+from itertools import islice
 
-from tinsmith.prepare.check import Check, Finding, drop
+from tinsmith.prepare.check import NAMED, Check, Finding, drop
 from tinsmith.prepare.check._texts import asked, quoted
 from tinsmith.prepare.check.label_typo import meant
 from tinsmith.prepare.check.rows import Data, answer
@@ -37,9 +38,11 @@ class Contradiction(Check):
             right = best if most > _MOST * len(rows) else None
             given = dict(zip(rows, answers, strict=True))
             for i, own in given.items():
-                others = [j for j in rows if given[j] != own and not _as_good(data, i, j)]
-                if others and own != right:
-                    yield self._found(data, i, others, right is not None)
+                if own == right:
+                    continue
+                others = (j for j in rows if given[j] != own and not _as_good(data, i, j))
+                if first := list(islice(others, NAMED)):
+                    yield self._found(data, i, first, right is not None)
 
     def _found(self, data: Data, row: int, others: list[int], is_minority: bool) -> Finding:
         first, also = data.rows[others[0]], tuple(data.rows[other].where for other in others)

@@ -39,9 +39,10 @@ class Leak(Check):
         for i, text in enumerate(data.folded):
             groups[text].append(i)
         for rows in groups.values():
-            for row in rows:
-                later = [other for other in rows if _rank(data, other) > _rank(data, row)]
-                yield from ((row, other, "is") for other in later[-1:])
+            ranks = [_rank(data, row) for row in rows]
+            ordered = list(zip(rows, ranks, strict=True))
+            last = {own: next((row for row, rank in reversed(ordered) if rank > own), None) for own in {*ranks}}
+            yield from ((row, other, "is") for row, own in ordered if (other := last[own]) is not None)
 
     def _near(self, data: Data) -> Iterator[tuple[int, int, str]]:
         for pair in pairs(data):

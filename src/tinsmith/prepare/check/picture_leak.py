@@ -40,10 +40,11 @@ class PictureLeak(Check):
 
 def _join(data: Data, held: dict[int, list[tuple[int, str]]], one: Seen, other: Seen, word: str) -> None:
     """Each row that gives way to one of the other's rows, with the first of these."""
+    ranks = {_rank(data, row) for row in one.rows}
+    later = {own: next((i for i in other.rows if _rank(data, i) > own), None) for own in ranks}
     for row in one.rows:
-        later = [i for i in other.rows if _rank(data, i) > _rank(data, row)]
-        if later:
-            held[row].append((later[0], word))
+        if (first := later[_rank(data, row)]) is not None:
+            held[row].append((first, word))
 
 
 def _rank(data: Data, row: int) -> int:
