@@ -168,7 +168,7 @@ def overhead(spec: Spec) -> int:
 
 def header(spec: Spec, elsewhere: Collection[str], file_type: int | None) -> bytes:
     """The file that `save` would write, up to its first tensor; then a file of no metadata with those tensors
-    whose roles are not among `elsewhere`. file_type: that of what encoded the tensors; None: of most of them."""
+    whose roles are not among `elsewhere`. file_type: as in gguf_header."""
     names = by_name(spec.family).tensors(spec.hyper)
     file_type = in_file_type(spec.tensors) if file_type is None else file_type
     first = gguf.header(_metadata(spec, file_type, {}), _stored(spec, names, None))
