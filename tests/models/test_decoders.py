@@ -81,6 +81,9 @@ def test_wrong_rotations_are_named(case: str, change: dict[str, Any], message: s
     ("case", "changes", "message"),
     [
         ("qwen2", {"rope.scaling.type": "yarn"}, r"qwen2\.rope\.scaling\.type.*yarn"),
+        ("qwen3", {"rope.scaling.factor": 4.0}, r"qwen3\.rope\.scaling\.factor is 4"),
+        ("olmo2", {"rope.scaling.attn_factor": 2.0}, r"olmo2\.rope\.scaling\.attn_factor is 2"),
+        ("gemma3", {"attention.causal": False}, r"gemma3\.attention\.causal is False"),
         ("qwen3", {"attention.sliding_window": 32}, r"qwen3\.attention\.sliding_window"),
         ("qwen3", {"attention.value_length": 16}, r"qwen3\.attention\.value_length"),
         ("gemma2", {"attention.sliding_window_pattern": 3}, r"gemma2\.attention\.sliding_window_pattern"),
