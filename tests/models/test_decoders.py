@@ -48,6 +48,7 @@ def metadata(case: str, **changes: Any) -> Any:
         ("gemma2", {"tie_word_embeddings": False}, "tie_word_embeddings"),
         ("gemma2", {"hidden_activation": "gelu"}, "hidden_activation.*'gelu'.*gelu_pytorch_tanh"),
         ("gemma3", {"use_bidirectional_attention": True}, "use_bidirectional_attention"),
+        ("llama", {"is_causal": False}, "is_causal is False.*True"),
         ("gemma3", {"attn_logit_softcapping": 50.0}, "attn_logit_softcapping"),
         ("gemma3", {"layer_types": ["full_attention", "sliding_attention"] * 3}, "layer_types"),
         ("gemma3", {"rope_scaling": {"rope_type": "dynamic", "factor": 8.0}}, "rope_scaling.*dynamic"),

@@ -83,6 +83,7 @@ class Decoder(Family):
         fields = Fields(config, CONFIG)
         for key, allowed in self.only.items():
             fields.refuse(key, *allowed)
+        fields.refuse("is_causal", True)
         fields.count(_COUNTS[0][1], most=MOST_LAYERS)
         known: dict[str, Any] = {name: fields.count(key) for name, key, _ in _COUNTS}
         known["head_dim"] = fields.count("head_dim", max(known["dim"] // known["heads"], 1))
