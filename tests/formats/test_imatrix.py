@@ -74,9 +74,7 @@ def test_what_is_none_is_refused(tmp_path: Path) -> None:
         sums = gguf.Tensor("a.in_sum2", kind, (1, 1), struct.pack("<f", total))
         counts = gguf.Tensor("a.counts", kind, (1, 1), struct.pack("<f", count))
         gguf.write(path, {}, [sums, counts])
-        with pytest.raises(
-            FormatError, match="'a.in_sum2': a sum of squares is below 0"
-        ):
+        with pytest.raises(FormatError, match="'a.in_sum2': a sum of squares is below 0"):
             imatrix.read(path)
     path.write_bytes(dat(("a.weight", 4, [math.nan])))
     with pytest.raises(FormatError, match="damaged: a sum of squares"):
