@@ -229,7 +229,7 @@ def test_what_cannot_be_had_is_one_line(server: Hub, monkeypatch: pytest.MonkeyP
         hub.pull("small", offline=True)
     with pytest.raises(InputError, match="the hub refuses"):
         hub.pull("hf:org/none")
-    for bad in ("hf:name", "hf:a/b/c", "hf:/b"):
+    for bad in ("hf:name", "hf:a/b/c", "hf:/b", "hf:../b", "hf:a/b c"):
         with pytest.raises(InputError, match="hf:org/name"):
             hub.pull(bad)
     monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1:9")

@@ -44,6 +44,16 @@ cpu = "data sheet"
 memory = "data sheet"
 """
 
+FIRMWARE = """\
+[firmware]
+gcc_cpu = []
+code = {{ base = 0x08000000, size = "1MiB" }}
+ram = {{ base = {ram}, size = "4KiB" }}
+flash = {{ base = {flash}, size = "64MiB" }}
+[source]
+firmware = "schematic"
+"""
+
 
 def write(folder: Path, text: str, name: str = "mine") -> Path:
     path = folder / f"{name}.toml"
@@ -129,6 +139,14 @@ def test_a_target_of_your_own_inherits(tmp_path: Path) -> None:
         (
             ("[source]", "[firmware]\ncode = { base = 0 }\n[source]"),
             r"\[firmware\] code: got .*allowed is a stretch of memory",
+        ),
+        (
+            ("[source]", FIRMWARE.format(ram="0x20000000", flash="0x20000800")),
+            r"mine.toml:14: \[firmware\] flash: begins at 0x20000800, inside ram",
+        ),
+        (
+            ("[source]", FIRMWARE.format(ram="0x20000000", flash="0xfffff800")),
+            r"\[firmware\] flash: ends behind the last address, 0xffffffff",
         ),
         (("cores = 2", "cores = = 2"), "not valid TOML"),
     ],

@@ -73,6 +73,8 @@ export class Host {
 
   #word(kind, value, taken) {
     if (kind === "long") return BigInt(value);
+    // WebAssembly takes the lowest 32 bits of any number.
+    if (kind === "int" && (value | 0) !== value) throw new TinError(-1, `${value} is no whole number of 32 bits`);
     if (kind !== "text" && kind !== "data" && kind !== "room") return value;
     if (value === null) return 0;
     if (typeof value === "number") return value; // a block that lies there already

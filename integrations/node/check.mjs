@@ -46,6 +46,7 @@ for (const attempt of [
 ])
   assert.throws(attempt, (error) => error instanceof TinError && /^[A-Z]+$/.test(error.code) && !/\n/.test(error.message));
 assert.throws(() => session.say("user", "a\0b"), TypeError);
+assert.throws(() => session.begin("Hello", { maxTokens: 2 ** 32 + 5 }), TypeError);
 assert.throws(() => session.restore("text"), TypeError);
 await assert.rejects(session.choose(["one\ntwo"]), TinError);
 

@@ -124,12 +124,14 @@ typedef struct tin_freshness {
     int64_t now;          /* seconds since 1970 (UTC): refused once its not-after is over; 0: not asked */
 } tin_freshness;
 
-/* As tin_file_verify with a `key`, which must be given; and the signature states what is asked. A
- * comment that states it in another form than this, or twice, is refused where anything is asked.
+/* As tin_file_verify; and the signature states what is asked. A comment that states it in another
+ * form than this, or twice, is refused where anything is asked.
  *
+ * key     must be given where anything is asked; else NULL asks for no signature, as in tin_file_verify
  * asked   NULL, or all 0, asks for nothing
  *
- * Errors: as tin_file_verify; SIGNATURE for an older version, and for one whose time is over. */
+ * Errors: as tin_file_verify; ARGUMENT (something is asked and there is no key, or a time before 1970),
+ * SIGNATURE for an older version, and for one whose time is over. */
 TIN_API tin_status tin_file_verify_fresh(const void *file, size_t size, const char *signature,
                                          size_t signature_size, const char *key, const tin_freshness *asked,
                                          tin_error *error);
@@ -784,7 +786,7 @@ TIN_API tin_status tin_constraint_accept(tin_constraint *constraint, int32_t tok
  *
  * before  the last tokens in front of this place, oldest first, since a text is cut into tokens as
  *         a whole; only some 64 bytes of them, up to a control token, are looked at
- * count   how many
+ * count   how many; 0: none, and `before` may be NULL
  * left    as tin_constraint_mask: none must come where a text that can end in time could not after
  *         them, since other tokens may spell the same bytes in fewer; 0: no bound */
 TIN_API int64_t tin_constraint_forced(tin_constraint *constraint, const int32_t *before, uint32_t count,

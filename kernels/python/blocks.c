@@ -235,7 +235,7 @@ static PyObject *quantize(PyObject *module, PyObject *args, PyObject *keywords) 
     Py_END_ALLOW_THREADS release(&r);
     if (status) {
         Py_DECREF(out);
-        PyErr_SetString(PyExc_ValueError, "a weight is not finite");
+        PyErr_SetString(PyExc_ValueError, "a weight is not finite, or too large for it");
         return NULL;
     }
     return out;
@@ -269,8 +269,8 @@ static PyObject *quantize_feedback(PyObject *module, PyObject *args, PyObject *k
     release(&r);
     if (status) {
         Py_DECREF(out);
-        PyErr_SetString(PyExc_ValueError,
-                        status == -3 ? "the factor's diagonal is not above 0" : "a weight is not finite");
+        PyErr_SetString(PyExc_ValueError, status == -3 ? "the factor's diagonal is not above 0"
+                                                       : "a weight is not finite, or too large for it");
         return NULL;
     }
     return out;

@@ -241,6 +241,8 @@ export class Model {
 export class Session {
   constructor(model, context, rank) {
     this.model = model;
+    whole("context", context, 0);
+    whole("adapterRank", rank, 0);
     this.address = model.some(model.core.tinw_session(model.address, context, 0, rank));
     this.length = model.some(model.core.tinw_alloc(WORD));
     this.adapters = new Set(); // in the order in which they are added
@@ -314,6 +316,9 @@ export class Session {
   // the answer is not held to the constraint of the adapter or the file.
   *generate(tokens, { maxTokens = 256, temperature = 0, topP = 1, seed = 0, free = false } = {}) {
     const { model } = this;
+    whole("maxTokens", maxTokens, 1);
+    whole("seed", seed, 0);
+    for (const token of tokens ?? []) whole("token", token, 0);
     model.number(model.core.tinw_constrain(this.address, free ? 0 : this.constraint()));
     const ids = tokens === null ? 0 : model.put(new Uint8Array(Int32Array.from(tokens).buffer));
     const begun = model.core.tinw_generate(this.address, ids, tokens?.length ?? 0, maxTokens, temperature, topP, seed);
@@ -349,6 +354,12 @@ export class Session {
     this.model.core.tinw_free(this.length);
     this.model.core.tinw_free(this.address);
   }
+}
+
+// What is given to the core, which would take the lowest 32 bits of any number.
+function whole(name, number, least) {
+  if (!Number.isInteger(number) || number < least || number > 0xffffffff)
+    throw new Error(`${name} ${number}; give a whole number, ${least} to 4294967295`);
 }
 
 function hexadecimal(bytes) {

@@ -222,6 +222,7 @@ def read(path: str | Path) -> Target:
         for name, cls in TABLES.items()
         if cls is not Firmware or name in given
     }
+    file.check_regions(tables.get("firmware"))
     return Target(
         name=file.path.stem,
         title=title,
@@ -297,6 +298,17 @@ class _TargetFile(TomlFile):
             if not is_text(text):
                 raise self.error("source", name, f"got {text!r}; allowed is {TEXT.allowed}")
         return flat
+
+    def check_regions(self, board: Firmware | None) -> None:
+        """That no two stretches of memory are one, and all have 32-bit addresses."""
+        before, end = "", 0
+        regions = [(getattr(board, name), name) for name in ("code", "ram", "flash")] if board else []
+        for region, name in sorted(regions, key=lambda one: one[0].base):
+            if region.base < end:
+                raise self.error("firmware", name, f"begins at {region.base:#x}, inside {before}")
+            before, end = name, region.base + region.size
+            if end > 1 << 32:
+                raise self.error("firmware", name, f"ends behind the last address, {(1 << 32) - 1:#x}")
 
     def _check_sources(self) -> None:
         for table, facts in FACTS.items():

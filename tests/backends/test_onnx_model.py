@@ -139,6 +139,11 @@ DAMAGE: dict[str, tuple[Callable[[Path], Any], type[Exception], str]] = {
         FormatError,
         "does not load it",
     ),
+    "no facts": (
+        lambda folder: (folder / "tinsmith.json").write_text('{"precision": "same"}'),
+        FormatError,
+        "tinsmith.json: not as tinsmith export writes it",
+    ),
     "no tokenizer": (lambda folder: (folder / "tokenizer.json").unlink(), FormatError, "tokenizer.json"),
     "no sizes": (rewritten('"context_length"', '"length"'), FormatError, "genai_config.json"),
     "a file elsewhere": (rewritten('"model.onnx"', '"../model.onnx"'), FormatError, "plain file name"),

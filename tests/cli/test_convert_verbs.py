@@ -109,6 +109,19 @@ def test_a_tin_is_exported_as_its_gguf(spec: Spec, tmp_path: Path, capsys: pytes
     assert "--precision goes with --onnx" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(("chosen", "type"), [("q4_k_s", 14), ("q3_k_l", 13), ("iq2_s", 28), ("q5_0", 8)])
+def test_the_gguf_of_a_build_comes_back_with_the_name_of_its_preset(
+    spec: Spec, tmp_path: Path, capsys: pytest.CaptureFixture[str], chosen: str, type: int
+) -> None:
+    """Where most of its bytes have another: rows of 288 fall back."""
+    models.save_gguf(spec, tmp_path / "base.gguf")
+    shell(capsys, "build", str(tmp_path / "base.gguf"), "--format", chosen, "--out", str(tmp_path))
+    made, sealed = (tmp_path / f"base-{chosen}.{ending}" for ending in ("gguf", "tin"))
+    assert gguf.read(made).metadata["general.file_type"].value == type
+    shell(capsys, "export", str(sealed), "--gguf", str(tmp_path / "after.gguf"))
+    assert (tmp_path / "after.gguf").read_bytes() == made.read_bytes()
+
+
 def test_a_layer_that_predicts_further_is_kept_where_asked_for(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

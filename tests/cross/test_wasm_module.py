@@ -89,6 +89,10 @@ for (const attempt of [
   () => load(bytes, { minVersion: 7 }),
   () => model.session({ context: 50 }).route(messages),
   () => load(bytes, { key, signature, minVersion: 2 ** 32 }),
+  () => model.session({ context: 2 ** 32 + 50 }),
+  () => [...session.complete(text, { maxTokens: -1 })],
+  () => [...session.complete(text, { maxTokens: 1, seed: 2 ** 32 })],
+  () => [...session.generate([2 ** 32 + 5], { maxTokens: 1 })],
 ])
   try {
     await attempt();
@@ -140,6 +144,7 @@ def test_node_gives_the_bits_and_the_words_of_this_machine(folder: Path, tiny_ti
     assert "judge" in printed["refused"][2]
     reasons = ["there is none", "no minisign public key", "trusted comment is not", "manifest lists"]
     reasons += ["8 is the least", "good until 2027-01-31", "need a key", "has no router", "up to 2^32 - 1"]
+    reasons += ["context 4294967346; give a", "maxTokens -1", "seed 4294967296", "token 4294967301"]
     for refusal, reason in zip(printed["refused"][5:], ["not an adapter", "room for 0", *reasons], strict=True):
         assert reason in refusal
     model.adapters.add("random", adapted)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import struct
 from pathlib import Path
 
@@ -67,6 +68,16 @@ def test_what_is_none_is_refused(tmp_path: Path) -> None:
             imatrix.read(path)
     gguf.write(path, {}, [gguf.Tensor("a.in_sum2", gguf.tensor_type("F32"), (2,), bytes(8))])
     with pytest.raises(FormatError, match="'a.in_sum2' has no counts"):
+        imatrix.read(path)
+    kind = gguf.tensor_type("F32")
+    for total, count in ((math.nan, 1.0), (-1.0, 1.0), (math.inf, 1.0), (2.0, 1e-38), (2.0, math.nan)):
+        sums = gguf.Tensor("a.in_sum2", kind, (1, 1), struct.pack("<f", total))
+        counts = gguf.Tensor("a.counts", kind, (1, 1), struct.pack("<f", count))
+        gguf.write(path, {}, [sums, counts])
+        with pytest.raises(FormatError, match="'a.in_sum2': a sum of squares is below 0"):
+            imatrix.read(path)
+    path.write_bytes(dat(("a.weight", 4, [math.nan])))
+    with pytest.raises(FormatError, match="damaged: a sum of squares"):
         imatrix.read(path)
     gguf.write(path, {}, [])
     with pytest.raises(FormatError, match="holds no importance matrix"):

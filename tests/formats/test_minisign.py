@@ -145,6 +145,9 @@ def test_wrong_passwords_and_files_that_are_no_keys(tmp_path: Path) -> None:
         minisign.read_secret(secret, "wrong")
     with pytest.raises(InputError, match="no secret key"):
         minisign.read_secret(public, "right")
+    (tmp_path / "odd.key").write_bytes(secret.read_bytes()[:-9] + b"\xff" + secret.read_bytes()[-8:])
+    with pytest.raises(InputError, match="no secret key"):
+        minisign.read_secret(tmp_path / "odd.key", "right")
     with pytest.raises(InputError, match="is there already"):
         minisign.write_keys(KEY, secret, public, None)
     with pytest.raises(InputError, match="neither a public key"):

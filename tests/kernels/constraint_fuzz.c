@@ -23,7 +23,9 @@ static int step(script *s, tin_constraint *c, uint32_t vocab, int sound) {
     const uint32_t *mask;
     tin_error error = {0};
     int32_t forced[MOST_FORCED], before[2] = {(int32_t)next_byte(s) - 8, (int32_t)next_byte(s)};
-    int64_t count = tin_constraint_forced(c, before, 2, next_byte(s) % 20, forced, MOST_FORCED);
+    uint32_t left_then = next_byte(s) % 20;
+    int64_t count = before[0] ? tin_constraint_forced(c, before, 2, left_then, forced, MOST_FORCED)
+                              : tin_constraint_forced(c, NULL, 0, left_then, forced, MOST_FORCED);
     if (count < 0 || count > MOST_FORCED)
         abort();
     for (int64_t k = 0; k < count; k++)

@@ -225,6 +225,10 @@ def test_encoding_is_deterministic_and_checked(small: Tokenizer) -> None:
     ]
     with pytest.raises(FormatError, match="makes the control token 'in'"):
         encode(replace(small, types=types))
+    for added in ("control", "user"):  # such as a padding token "!"
+        types = [added if token == "!" else kind for token, kind in zip(small.tokens, small.types, strict=True)]
+        with pytest.raises(FormatError, match=f"'!' is a byte of text and a {added} token too"):
+            encode(replace(small, types=types))
     with pytest.raises(FormatError, match="eos is 9999"):
         encode(replace(small, eos=9999))
     with pytest.raises(FormatError, match="token types"):

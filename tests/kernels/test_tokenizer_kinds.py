@@ -14,8 +14,8 @@ import pytest
 import textcore
 from textcore import SPECIAL, Opened
 from tokenizer_kinds import KINDS, SPACES, random_texts, real_texts, save, sentences, trained_characters
+from tokenizers import AddedToken, normalizers
 from tokenizers import Tokenizer as HfTokenizer
-from tokenizers import normalizers
 
 from tinsmith.errors import FormatError, UnsupportedError
 from tinsmith.formats import gguf
@@ -150,6 +150,13 @@ def test_merges_that_scores_cannot_say_are_refused(tmp_path: Path) -> None:
     fewer = Tokenizer(**{**vars(t), "merges": t.merges[:-1]})
     with pytest.raises(UnsupportedError, match="pairs of tokens that make a token, and merges for"):
         _gguf_tokenizer.write(fewer)
+
+
+def test_white_space_that_a_normalizer_took_is_not_stripped_from(tmp_path: Path) -> None:
+    hf = KINDS["gemma"]()
+    hf.add_tokens([AddedToken("<mask>", lstrip=True, normalized=True)])
+    with pytest.raises(UnsupportedError, match="'<mask>' is normalized and strips"):
+        tokenizer_json.read(save(hf, tmp_path))
 
 
 def test_merges_in_a_gguf_of_gemma_4(core: ctypes.CDLL, tmp_path: Path) -> None:

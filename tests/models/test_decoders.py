@@ -48,6 +48,7 @@ def metadata(case: str, **changes: Any) -> Any:
         ("gemma2", {"tie_word_embeddings": False}, "tie_word_embeddings"),
         ("gemma2", {"hidden_activation": "gelu"}, "hidden_activation.*'gelu'.*gelu_pytorch_tanh"),
         ("gemma3", {"use_bidirectional_attention": True}, "use_bidirectional_attention"),
+        ("llama", {"is_causal": False}, "is_causal is False.*True"),
         ("gemma3", {"attn_logit_softcapping": 50.0}, "attn_logit_softcapping"),
         ("gemma3", {"layer_types": ["full_attention", "sliding_attention"] * 3}, "layer_types"),
         ("gemma3", {"rope_scaling": {"rope_type": "dynamic", "factor": 8.0}}, "rope_scaling.*dynamic"),
@@ -81,6 +82,9 @@ def test_wrong_rotations_are_named(case: str, change: dict[str, Any], message: s
     ("case", "changes", "message"),
     [
         ("qwen2", {"rope.scaling.type": "yarn"}, r"qwen2\.rope\.scaling\.type.*yarn"),
+        ("qwen3", {"rope.scaling.factor": 4.0}, r"qwen3\.rope\.scaling\.factor is 4"),
+        ("olmo2", {"rope.scaling.attn_factor": 2.0}, r"olmo2\.rope\.scaling\.attn_factor is 2"),
+        ("gemma3", {"attention.causal": False}, r"gemma3\.attention\.causal is False"),
         ("qwen3", {"attention.sliding_window": 32}, r"qwen3\.attention\.sliding_window"),
         ("qwen3", {"attention.value_length": 16}, r"qwen3\.attention\.value_length"),
         ("gemma2", {"attention.sliding_window_pattern": 3}, r"gemma2\.attention\.sliding_window_pattern"),

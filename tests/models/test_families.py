@@ -212,6 +212,26 @@ def test_end_tokens_that_no_text_tells_survive(tiny: Spec, tmp_path: Path) -> No
     assert not (tmp_path / "b.gguf").exists()
 
 
+def test_a_head_beside_tied_embeddings_is_theirs(tmp_path: Path) -> None:
+    """transformers 5 takes another one for the head, whatever the config says; before, it left it out."""
+    tied = tiny_spec(by_name("qwen2"))
+    models.save_hf(tied, tmp_path)
+    stored = dict(safetensors.read_folder(tmp_path))
+    embed = stored["model.embed_tokens.weight"]
+    assert tied.hyper.tied and "lm_head.weight" not in stored
+
+    def with_head(data: bytes) -> Spec:
+        head = safetensors.Tensor(embed.dtype, embed.shape, data)
+        copy = {name: dataclasses.replace(one, data=bytes(one.data)) for name, one in stored.items()}  # type: ignore[arg-type]
+        safetensors.write(tmp_path / "model.safetensors", {**copy, "lm_head.weight": head}, {"format": "pt"})
+        return models.load(tmp_path)
+
+    data = bytes(embed.data)  # type: ignore[arg-type]
+    same(with_head(data), tied)
+    with pytest.raises(UnsupportedError, match="'lm_head.weight' is another than .* to false"):
+        with_head(data[:-1] + bytes([data[-1] ^ 1]))
+
+
 def test_missing_and_surplus_tensors_are_named(family: Family, tiny: Spec, tmp_path: Path) -> None:
     path = tmp_path / "a.gguf"
     models.save_gguf(tiny, path)

@@ -291,6 +291,20 @@ def test_the_verbs_take_a_matrix_that_gguf_has_in_two(words: str, tmp_path: Path
     ("given", "why"),
     [
         (["--type", "auto", "--bits", "4"], "give a text with --calibration"),
+        (["--type", "auto", "--calibration", "T", "--bits", "-1"], "--bits -1: give a number, 1 to 16"),
+        (["--type", "auto", "--calibration", "T", "--min-accuracy", "2"], "give a number, 0 to 1"),
+        (
+            ["--type", "auto", "--calibration", "T", "--speed", "0", "--bandwidth", "4GB"],
+            "give a number, 0.001",
+        ),
+        (
+            ["--type", "auto", "--calibration", "T", "--speed", "9"],
+            "--speed follows from --bandwidth; give that",
+        ),
+        (
+            ["--type", "auto", "--calibration", "T", "--bits", "4", "--bandwidth", "4GB"],
+            "is for --speed; give it",
+        ),
         (["--type", "auto", "--calibration", "T"], "auto needs a budget"),
         (["--type", "auto", "--calibration", "T", "--bits", "4", "--imatrix", "I"], "leave out --imatrix"),
         (["--type", "q4_0", "--max-size", "1MB"], "--max-size is for the type auto"),

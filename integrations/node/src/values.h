@@ -109,10 +109,13 @@ static inline void *data_in(napi_env env, napi_value value) {
 
 #define room_in data_in
 
+/* napi_get_value_int32 takes the lowest 32 bits of any number. */
 static inline int32_t int_in(napi_env env, napi_value value) {
     int32_t number = 0;
-    if (napi_get_value_int32(env, value, &number) != napi_ok)
-        refuse(env, "not a number");
+    double given = 0;
+    if (napi_get_value_int32(env, value, &number) != napi_ok ||
+        napi_get_value_double(env, value, &given) != napi_ok || given != number)
+        refuse(env, "not a whole number of 32 bits");
     return number;
 }
 

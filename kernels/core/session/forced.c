@@ -73,7 +73,7 @@ typedef struct context {
 
 static context find_context(const tin_constraint *c, const int32_t *before, uint32_t count) {
     const tini_tokenizer *tokenizer = c->tokenizer;
-    context result = {before + count, 0, 0};
+    context result = {count ? before + count : NULL, 0, 0};
     while (result.count < count) {
         uint32_t length;
         int32_t token = result.tokens[-1];

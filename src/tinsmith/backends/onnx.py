@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 from tinsmith.backends.files import as_gguf, cached, fingerprint
 from tinsmith.backends.onnx_engine import CONFIG, FACTS, Onnx, open_session, read_config
@@ -43,7 +44,7 @@ def open_engine(path: Path, *, threads: int) -> Opened:
         raise FormatError(f"{folder}: no {file.name}, which {CONFIG} names; the folder is incomplete")
     session = open_session(onnxruntime, file, threads)
     tokenizer, template = tokenizer_json.read(folder, config["vocab_size"])
-    facts = tokenizer_json.read_json(folder / FACTS) if (folder / FACTS).exists() else {}
+    facts = _facts(folder / FACTS)
     files = [file, file.with_name(file.name + ".data")]
     return Opened(
         Onnx(session, onnxruntime, config),
@@ -52,7 +53,20 @@ def open_engine(path: Path, *, threads: int) -> Opened:
         template,
         name=str(facts.get("name") or folder.resolve().name),
         family=str(facts.get("family") or config["type"]),
-        parameters=int(facts.get("parameters", 0)),
+        parameters=facts.get("parameters", 0),
         bytes=sum(one.stat().st_size for one in files if one.exists()),
-        formats={str(facts["precision"]): int(facts["matrices"])} if facts else {},
+        formats={facts["precision"]: facts["matrices"]} if facts else {},
     )
+
+
+def _facts(path: Path) -> dict[str, Any]:
+    """What `export` says of the model; nothing of a folder that others wrote."""
+    if not path.exists():
+        return {}
+    from tinsmith.tokenizer import tokenizer_json
+
+    facts = tokenizer_json.read_json(path)
+    numbers = [facts.get(key) for key in ("parameters", "matrices")] if isinstance(facts, dict) else [None]
+    if not all(isinstance(number, int) for number in numbers) or not isinstance(facts.get("precision"), str):
+        raise FormatError(f"{path}: not as tinsmith export writes it; export again, or take it away")
+    return facts

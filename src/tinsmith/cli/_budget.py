@@ -33,13 +33,15 @@ PARAMETERS = [
         help="examples with pictures, as a recipe's data are: a vision half is measured on their answers",
     ),
     option("--max-size", Size(), group=GROUP, metavar="SIZE", help="of the GGUF file, such as 90MB or 85MiB"),
-    option("--bits", Number(), group=GROUP, metavar="B", help="a weight, on average"),
+    option("--bits", Number(1, 16), group=GROUP, metavar="B", help="a weight, on average"),
     option("--memory", Size(), group=GROUP, metavar="SIZE", help="that weights take when the model runs"),
-    option("--speed", Number(), group=GROUP, metavar="N", help="tokens a second, at --bandwidth"),
+    option(
+        "--speed", Number(0.001, 1_000_000), group=GROUP, metavar="N", help="tokens a second, at --bandwidth"
+    ),
     option("--bandwidth", Size(), group=GROUP, metavar="SIZE", help="bytes a second that the device reads"),
     option(
         "--min-accuracy",
-        Number(),
+        Number(0, 1),
         group=GROUP,
         metavar="A",
         help="the smallest file whose likeliest tokens are the float model's so often, such as 0.98",
@@ -68,6 +70,11 @@ def check(args: Args, formats: Sequence[str]) -> None:
             raise InputError("auto measures what each format costs; give a text with --calibration")
         if not budgets and not getattr(args, "targets", None):
             raise InputError("auto needs a budget; give " + ", ".join(map(_flag, BUDGETS)))
+        if args.speed is None and args.bandwidth is not None:
+            raise InputError("--bandwidth is for --speed; give it, or leave out --bandwidth")
+        if args.speed is not None and not args.bandwidth and not getattr(args, "targets", None):
+            device = ", or a --target" if hasattr(args, "targets") else ""
+            raise InputError(f"--speed follows from --bandwidth; give that{device}")
         if args.imatrix and len(formats) == 1:
             raise InputError("auto finds what matters in the calibration text; leave out --imatrix")
     elif args.pictures:

@@ -73,11 +73,17 @@ class Whole(Kind):
 
 
 class Number(Kind):
-    allowed = "a number"
+    """Within these bounds, where they are given."""
+
+    def __init__(self, least: float | None = None, most: float | None = None) -> None:
+        self.least, self.most = least, most
+        self.allowed = "a number" if least is None else f"a number, {least:g} to {most:g}"
 
     def read(self, text: str) -> float:
         number = float(text)
         if not math.isfinite(number):
+            raise ValueError
+        if self.least is not None and self.most is not None and not self.least <= number <= self.most:
             raise ValueError
         return number
 

@@ -58,12 +58,13 @@ def build_tin(
     entries: Mapping[str, bytes] | None = None,
     manifest: Mapping[str, Any] | None = None,
     advance: Callable[[int], None] | None = None,
+    file_type: int | None = None,
 ) -> None:
     """Writes the tin of a model, atomically; of the weights only what is being packed is in memory.
 
     entries: further entries by name (licences, bill of materials). manifest: further facts. advance: called
-    with the bytes of each piece of weights that was packed. Raises FormatError for a spec whose tensors do not
-    fit its hyper-parameters.
+    with the bytes of each piece of weights that was packed. file_type: what the GGUF file of the same model
+    says it is, as for gguf_header. Raises FormatError for a spec whose tensors do not fit its hyper-parameters.
     """
     own, facts = _compile(spec, advance)
 
@@ -80,7 +81,7 @@ def build_tin(
             tests.append((selftest.EYES, selftest.make_eyes(model, spec.vision, most_patches(spec.vision))))
         return [
             *tests,
-            (GGUF_HEADER, gguf_header(spec, packed)),
+            (GGUF_HEADER, gguf_header(spec, packed, file_type)),
             *(entries or {}).items(),
         ]
 

@@ -18,6 +18,7 @@ from tinsmith.formats.gguf import Buffer
 from tinsmith.system.files import atomic_write, map_file
 
 _SUMS, _COUNTS = ".in_sum2", ".counts"
+_LARGEST = 3.4028234663852886e38  # float32
 
 
 @dataclass(frozen=True)
@@ -94,7 +95,10 @@ def _from_gguf(path: Path) -> dict[str, bytes]:
             or _matrices(sums) != _matrices(counts)
         ):
             raise FormatError(f"{path}: {name!r} has no counts that fit it; the file is damaged")
-        matrices[name.removesuffix(_SUMS)] = _means(_floats(sums), _floats(counts))
+        try:
+            matrices[name.removesuffix(_SUMS)] = _given_means(_floats(sums), _floats(counts))
+        except ValueError as error:
+            raise FormatError(f"{path}: {name!r}: {error}; the file is damaged") from None
     return matrices
 
 
@@ -117,6 +121,13 @@ def _means(sums: Sequence[float], counts: Sequence[float]) -> bytes:
     return struct.pack(f"<{len(means)}f", *means)
 
 
+def _given_means(sums: Sequence[float], counts: Sequence[float]) -> bytes:
+    """Of a file's numbers. Raises ValueError for what no text gives."""
+    if not all(0 <= one <= _LARGEST for one in sums) or not all(one == 0 or one >= 1 for one in counts):
+        raise ValueError("a sum of squares is below 0 or no number, or a count is no number of tokens")
+    return _means(sums, counts)
+
+
 def _from_dat(path: Path) -> dict[str, bytes]:
     """int32 matrices; for each: int32 length and name, int32 uses, int32 inputs, float32 sums of means."""
     data = map_file(path)
@@ -132,8 +143,9 @@ def _from_dat(path: Path) -> dict[str, bytes]:
             if length <= 0 or inputs <= 0 or at + 4 * inputs > len(data):
                 raise ValueError(f"matrix {len(matrices)} does not lie in the file")
             sums = struct.unpack_from(f"<{inputs}f", data, at)
-            matrices[name] = _means(sums, (float(uses),))
+            matrices[name] = _given_means(sums, (float(uses),))
             at += 4 * inputs
     except (struct.error, ValueError) as error:
-        raise FormatError(f"{path}: no importance matrix, or damaged: {error}; fetch it again") from error
+        why = "it ends too soon" if isinstance(error, struct.error) else error
+        raise FormatError(f"{path}: no importance matrix, or damaged: {why}; fetch it again") from error
     return matrices

@@ -13,7 +13,6 @@ secret. hashlib is imported where it is used.
 
 from __future__ import annotations
 
-import binascii
 import os
 import struct
 from base64 import b64decode, b64encode
@@ -144,7 +143,7 @@ def _read_secret(path: Path) -> tuple[bytes, bytes, bytes, bytes, int, int, byte
                 b64decode(lines[1], validate=True)
             )
             return fields
-    except (binascii.Error, struct.error):
+    except (ValueError, struct.error):
         pass
     raise InputError(f"{path}: is no secret key of minisign; make one with: tinsmith sign --generate NAME")
 

@@ -106,6 +106,8 @@ def _told(model: Wanted, commit: str | None, offline: bool) -> Iterator[None]:
 
     try:
         yield
+    except errors.HFValidationError as error:
+        raise InputError(f"{model.name}: is no name of the hub: {error}; write hf:org/name") from error
     except errors.LocalEntryNotFoundError as error:
         why = "offline, and it is not in the hub's cache" if offline else "the hub can't be reached"
         raise OfflineError(

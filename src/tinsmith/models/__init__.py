@@ -93,12 +93,15 @@ def gguf_overhead(spec: Spec) -> int:
     return overhead(spec)
 
 
-def gguf_header(spec: Spec, elsewhere: Collection[str]) -> bytes:
+def gguf_header(spec: Spec, elsewhere: Collection[str], file_type: int | None = None) -> bytes:
     """What save_gguf writes before the first tensor, and the tensors whose roles are not among `elsewhere`:
-    with the others, which are in another file, the whole GGUF file."""
+    with the others, which are in another file, the whole GGUF file.
+
+    file_type: that of the `encode` which made the tensors; None: of the format that most of them have.
+    """
     from tinsmith.models.gguf_spec import header
 
-    return header(spec, elsewhere)
+    return header(spec, elsewhere, file_type)
 
 
 def save_mmproj(spec: Spec, path: str | Path) -> None:

@@ -42,6 +42,9 @@ class Decoder(Family):
     only: ClassVar[Mapping[str, tuple[Any, ...]]] = {}
     only_gguf: ClassVar[Mapping[str, tuple[Any, ...]]] = {
         "rope.scaling.type": ("none",),
+        "rope.scale_linear": (1.0,),
+        "rope.scaling.factor": (1.0,),
+        "rope.scaling.attn_factor": (1.0,),
         "attention.sliding_window": (0,),
     }
     keeps_head_dim: ClassVar[bool] = False
@@ -80,6 +83,7 @@ class Decoder(Family):
         fields = Fields(config, CONFIG)
         for key, allowed in self.only.items():
             fields.refuse(key, *allowed)
+        fields.refuse("is_causal", True)
         fields.count(_COUNTS[0][1], most=MOST_LAYERS)
         known: dict[str, Any] = {name: fields.count(key) for name, key, _ in _COUNTS}
         known["head_dim"] = fields.count("head_dim", max(known["dim"] // known["heads"], 1))
@@ -119,6 +123,7 @@ class Decoder(Family):
             fields.refuse("expert_count", 0)
         for key, allowed in self.only_gguf.items():
             fields.refuse(key, *allowed)
+        fields.refuse("attention.causal", True)
         fields.count(_COUNTS[0][2], most=MOST_LAYERS)
         known: dict[str, Any] = {name: fields.count(key) for name, _, key in _COUNTS}
         known["head_dim"] = fields.count("attention.key_length", max(known["dim"] // known["heads"], 1))

@@ -166,11 +166,12 @@ def overhead(spec: Spec) -> int:
     return len(gguf.header(_metadata(spec, 0, {}), _stored(spec, names, None)))
 
 
-def header(spec: Spec, elsewhere: Collection[str]) -> bytes:
+def header(spec: Spec, elsewhere: Collection[str], file_type: int | None) -> bytes:
     """The file that `save` would write, up to its first tensor; then a file of no metadata with those tensors
-    whose roles are not among `elsewhere`."""
+    whose roles are not among `elsewhere`. file_type: as in gguf_header."""
     names = by_name(spec.family).tensors(spec.hyper)
-    first = gguf.header(_metadata(spec, in_file_type(spec.tensors), {}), _stored(spec, names, None))
+    file_type = in_file_type(spec.tensors) if file_type is None else file_type
+    first = gguf.header(_metadata(spec, file_type, {}), _stored(spec, names, None))
     rest = _stored(spec, [name for name in names if name.role not in elsewhere], None)
     return first + gguf.to_bytes({}, rest)
 

@@ -18,6 +18,7 @@ from tinsmith.spec import Hyper, Spec, Tensor
 from tinsmith.tokenizer import tokenizer_json
 
 Change = Callable[[Mapping[str, safetensors.Tensor]], dict[str, safetensors.Tensor]]
+_HEAD = "lm_head.weight"  # which a tied checkpoint may repeat the embeddings as
 # Tables that old checkpoints carry, though they follow from the config.
 _DERIVED = re.compile(r".*\.rotary_emb\.inv_freq|.*\.attn\.(masked_)?bias")
 
@@ -83,8 +84,14 @@ def _tensors(
     present = [name for name in present if name not in others]
     known = {part for name in names for part in name.folder_names}
     surplus = sorted(name for name in set(present) - known if not _DERIVED.fullmatch(name))
-    # A tied checkpoint may repeat the embeddings as its head; transformers ignores it too.
-    surplus = [name for name in surplus if name != "lm_head.weight"]
+    if _HEAD in surplus:
+        embed = next(name for name in names if name.role == "embed").folder_names[0]
+        if not _same(stored[_HEAD], stored[embed]):
+            raise UnsupportedError(
+                f"{folder}: tensor {_HEAD!r} is another than the embeddings, which config.json takes for the "
+                "head; set its tie_word_embeddings to false, or take that tensor out"
+            )
+        surplus.remove(_HEAD)
     if surplus:
         raise UnsupportedError(
             f"{folder}: tensor {surplus[0]!r} is not one of the family's ({len(surplus)} such); "
@@ -92,6 +99,10 @@ def _tensors(
         )
     tensors = {name.role: read_tensor(folder, name, stored) for name in names if name.hf}
     return tensors | family.derive(hyper), notes
+
+
+def _same(one: safetensors.Tensor, other: safetensors.Tensor) -> bool:
+    return (one.dtype, one.shape) == (other.dtype, other.shape) and bool(one.data == other.data)
 
 
 def _general(folder: Path, config: dict[str, Any]) -> dict[str, Any]:

@@ -48,11 +48,6 @@ class Llama(decoder.Decoder):
         "mlp_bias": (False,),
         "sliding_window": (None,),
     }
-    only_gguf: ClassVar[Mapping[str, tuple[Any, ...]]] = {
-        **decoder.Decoder.only_gguf,
-        "rope.scale_linear": (1.0,),
-        "rope.scaling.factor": (1.0,),
-    }
 
     def rope_from_hf(self, config: Mapping[str, Any]) -> Fields:
         return Fields(decoder.rope_settings(config, "default", "llama3"), decoder.CONFIG)

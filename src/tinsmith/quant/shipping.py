@@ -110,7 +110,7 @@ def _build_pair(spec: Spec, gguf: Path, tin: Path, weights: Weights, display: Di
     entries = dict(extra.entries)
     if extra.bill is not None:
         entries[BILL] = itemized(extra.bill, weights.name, files.sha256_file(gguf), stored).encode()
-    pack(stored, tin, weights.name, display, entries, facts)
+    pack(stored, tin, weights.name, encode.file_type, display, entries, facts)
 
 
 def predicts(spec: Spec) -> bool:
@@ -206,13 +206,19 @@ def write_mmproj(spec: Spec, gguf: Path, weights: Weights, display: Display) -> 
 
 
 def pack(
-    spec: Spec, path: Path, preset: str, display: Display, entries: dict[str, bytes], facts: dict[str, Any]
+    spec: Spec,
+    path: Path,
+    preset: str,
+    file_type: int,
+    display: Display,
+    entries: dict[str, bytes],
+    facts: dict[str, Any],
 ) -> None:
     from tinsmith import compiler
 
     total = _bytes(spec.tensors) + (_bytes(spec.vision.tensors) if spec.vision else 0)
     with transfer(display, f"pack {preset}", total) as advance:
-        compiler.build_tin(spec, path, entries=entries, manifest=facts, advance=advance)
+        compiler.build_tin(spec, path, entries=entries, manifest=facts, advance=advance, file_type=file_type)
 
 
 def _bytes(tensors: Mapping[str, Tensor]) -> int:

@@ -211,7 +211,13 @@ def byte_ids(t: Tokenizer, ids: dict[str, int]) -> list[int]:
     """The token of each byte, or -1: a byte-level vocabulary may lack bytes that its training text never had,
     others may have none."""
     if t.model == "bpe":
-        candidates = (ids.get(character, -1) for character in ALPHABET)
+        candidates = [ids.get(character, -1) for character in ALPHABET]
+        for i in candidates:
+            if i >= 0 and t.types[i] in ("control", "user"):
+                raise FormatError(
+                    f"tokenizer's token {t.tokens[i]!r} is a byte of text and a {t.types[i]} token too, so "
+                    "text would lose that byte; take it out of the added tokens"
+                )
         return [i if i >= 0 and t.types[i] == "normal" else -1 for i in candidates]
     tokens = {byte_of(token): i for i, token in enumerate(t.tokens) if t.types[i] == "byte"}
     # A character that is a token itself (Gemma 2's tab) never needs its byte.

@@ -142,6 +142,10 @@ def _check_added(path: Path, added: list[Any], kind: str, rule: rules.Rules) -> 
         changes = kind != "bpe" and (" " in text or SPACE in text or rule.prefix == "prepend")
         if changes or (rule.nfc and unicodedata.normalize("NFC", text) != text):
             raise UnsupportedError(f"{path}: added token {text!r} is normalized to another text, not supported")
+        # What it would take is normalized too, and no white space then.
+        written = kind == "sentencepiece" and rule.prefix == "none" and not rule.split_spaces
+        if written and (entry.get("lstrip") or entry.get("rstrip")):
+            raise UnsupportedError(f"{path}: added token {text!r} is normalized and strips, not supported")
 
 
 def _tokens(
