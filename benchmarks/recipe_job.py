@@ -37,7 +37,7 @@ def job(recipe: Recipe, out: Path, examples: int | None = None, base: Path | Non
         spec=spec,
         examples=train,
         validation=validation,
-        options=training.options(recipe, labelled=recipe.labelled(len(train))),
+        options=training.options(recipe, len(train)),
         out_dir=out,
         encode=lambda text: model.tokenize(text, special=True),
     )

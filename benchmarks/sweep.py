@@ -47,6 +47,7 @@ from tinsmith.train.beginning import scratch
 from tinsmith.train.job import Job
 from tinsmith.train.run import train
 
+MANY = 1000  # examples, where all are taken: so many labels are read three times
 # Other values than the recipe's own, one at a time.
 SETTINGS = {"rank": (4, 64), "batch_tokens": (160, 320, 1280), "epochs": (1, 6)}
 ANCHOR = 135e6  # parameters at which the rule states its rate
@@ -81,7 +82,7 @@ def main() -> int:
     os.environ["OMP_NUM_THREADS"] = str(args.threads)
     args.out.mkdir(parents=True, exist_ok=True)
     end = time.monotonic() + (0 if args.fit else 60 * args.budget_minutes)
-    own = {key: value for key, value in asdict(recipe_options(args.recipe)).items() if key in SETTINGS}
+    own = {key: value for key, value in asdict(recipe_options(args)).items() if key in SETTINGS}
     path = args.out / f"points-{args.examples or 'all'}.jsonl"
     done = read(path)
     left = [point for point in planned(args, own) if point not in done]
@@ -95,10 +96,10 @@ def main() -> int:
     return 0
 
 
-def recipe_options(path: Path) -> train_options.TrainOptions:
+def recipe_options(args: argparse.Namespace) -> train_options.TrainOptions:
     from tinsmith.pipeline import training
 
-    return training.options(recipes.load(path))
+    return training.options(recipes.load(args.recipe), args.examples or MANY)
 
 
 def read(path: Path) -> dict[Point, dict[str, Any]]:

@@ -65,7 +65,7 @@ def default_learning_rate(parameters: int, steps: int) -> tuple[float, str]:
 
 def default_label_epochs(examples: int) -> int:
     """Passes over so many examples whose answers are labels: each teaches little, so few are read often."""
-    return max(EPOCHS, min(MADE_EPOCHS, round(LABELS_READ / examples)))
+    return max(EPOCHS, min(MADE_EPOCHS, round(LABELS_READ / max(examples, 1))))
 
 
 def default_made_epochs(examples: int) -> int:
