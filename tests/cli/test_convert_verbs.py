@@ -144,3 +144,11 @@ def test_a_layer_that_predicts_further_is_kept_where_asked_for(
     assert told["notes"] == ["the multi-token prediction layers are left out (15 tensors)"]
     assert cli.main([*given, "--format", "auto", "--bits", "5"]) == 2
     assert "--mtp: AUTO measures what weights do to logits" in capsys.readouterr().err
+
+
+def test_a_name_of_files_is_no_path(spec: Spec, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    models.save_gguf(spec, tmp_path / "base.gguf")
+    words = ["build", str(tmp_path / "base.gguf"), "--format", "q8_0", "--out", str(tmp_path / "out")]
+    assert cli.main([*words, "--name", "../elsewhere"]) == 2
+    assert "--name ../elsewhere: give a file name of letters" in " ".join(capsys.readouterr().err.split())
+    assert not list(tmp_path.glob("elsewhere*"))

@@ -72,6 +72,20 @@ class Whole(Kind):
         return number
 
 
+class FileName(Kind):
+    """What files are called: no path."""
+
+    def __init__(self) -> None:
+        from tinsmith.tables import NAME
+
+        self.kind, self.allowed = NAME, NAME.allowed
+
+    def read(self, text: str) -> str:
+        if not self.kind.accepts(text):
+            raise ValueError
+        return text
+
+
 class Number(Kind):
     """Within these bounds, where they are given."""
 

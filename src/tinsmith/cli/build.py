@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from tinsmith.cli import _budget, _constrained, _recipe
 from tinsmith.cli._command import Args, argument, flag, option
-from tinsmith.cli._types import Device, File, Folder, Format, Whole, Word, base_names
+from tinsmith.cli._types import Device, File, FileName, Folder, Format, Whole, Word, base_names
 from tinsmith.errors import InputError
 from tinsmith.format_names import AUTO, DEFAULTS, FORMATS
 from tinsmith.formats.tin import BILL, SOURCE
@@ -52,7 +52,12 @@ PARAMETERS = [
     ),
     flag("--mtp", help="keep a MODEL's layer that predicts a further token: answers take fewer passes"),
     option("--context", Whole(0), default=0, metavar="N", help="tokens a session holds, for a MODEL (0: all)"),
-    option("--name", metavar="NAME", help="what the files are called, for a MODEL (default: as the model)"),
+    option(
+        "--name",
+        FileName(),
+        metavar="NAME",
+        help="what the files are called, for a MODEL (default: as the model)",
+    ),
     option(
         "--date", metavar="D", help="what a MODEL's chat template takes for today, where it writes the date"
     ),
