@@ -8,14 +8,13 @@ from typing import Any
 import pytest
 from test_families import same
 from tiny_models import config_of, tiny_spec, tiny_tokenizer
-from transformers_models import CHATML, IDS, logits_of, save_random, scatter, some_tokens
+from transformers_models import CHATML, IDS, assert_same_logits, save_random, scatter
 
-from tinsmith import _core, models
+from tinsmith import models
 from tinsmith.compiler import build_image
 from tinsmith.errors import FormatError, TinsmithError, UnsupportedError
 from tinsmith.formats import gguf, safetensors
 from tinsmith.models.family import by_name
-from tinsmith.runtime import Model
 from tinsmith.tokenizer import tokenizer_json
 
 MIXTURES = {"lfm2_moe": "layers.1.feed_forward", "qwen3_moe": "layers.0.mlp", "qwen35_moe": "layers.0.mlp"}
@@ -39,7 +38,7 @@ def test_fused_experts_are_read_as_those_one_by_one(case: str, tmp_path: Path) -
 
 def test_a_checkpoint_with_a_vision_tower_gives_its_text_model(tmp_path: Path) -> None:
     """As Qwen3.5's mixtures are published, their experts fused."""
-    np, torch = pytest.importorskip("numpy"), pytest.importorskip("torch")
+    torch = pytest.importorskip("torch")
     transformers = pytest.importorskip("transformers")
     text = {key: given for key, given in (config_of("qwen35_moe") | IDS).items() if key != "architectures"}
     vision = {"depth": 1, "hidden_size": 32, "intermediate_size": 32, "num_heads": 2, "out_hidden_size": 64}
@@ -51,22 +50,13 @@ def test_a_checkpoint_with_a_vision_tower_gives_its_text_model(tmp_path: Path) -
     tokenizer_json.write(tmp_path, tiny_tokenizer(266), CHATML, 512)
     spec = models.load(tmp_path)
     assert "vision tower is left out" in spec.notes[0]
-    image = build_image(spec)
-    tokens = some_tokens(spec.hyper.vocab, 60)
-    theirs = logits_of(theirs_model, tokens)
-    ours = Model(_core.Model(image), image, threads=1).logits(tokens)
-    assert np.abs(np.asarray(ours) - theirs).max() <= 1e-3 * np.ptp(theirs)
+    assert_same_logits(spec, theirs_model)
 
 
 def test_weights_that_do_not_add_up_to_one(tmp_path: Path) -> None:
-    np = pytest.importorskip("numpy")
     theirs_model = save_random("qwen3_moe", tmp_path, norm_topk_prob=False)
     spec = models.load(tmp_path)
-    image = build_image(spec)
-    tokens = some_tokens(spec.hyper.vocab, 60)
-    theirs = logits_of(theirs_model, tokens)
-    ours = Model(_core.Model(image), image, threads=1).logits(tokens)
-    assert np.abs(np.asarray(ours) - theirs).max() <= 1e-3 * np.ptp(theirs)
+    assert_same_logits(spec, theirs_model)
     with pytest.raises(UnsupportedError, match="norm_topk_prob is false"):
         models.save_gguf(spec, tmp_path / "a.gguf")
     assert not (tmp_path / "a.gguf").exists()

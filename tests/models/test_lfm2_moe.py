@@ -7,14 +7,12 @@ from typing import Any
 
 import pytest
 from tiny_models import config_of, tiny_spec
-from transformers_models import logits_of, save_random, some_tokens
+from transformers_models import assert_same_logits, save_random
 
-from tinsmith import _core, models
-from tinsmith.compiler import build_image
+from tinsmith import models
 from tinsmith.errors import FormatError, TinsmithError, UnsupportedError
 from tinsmith.formats import gguf
 from tinsmith.models.lfm2_moe import family
-from tinsmith.runtime import Model
 
 
 @pytest.mark.parametrize(
@@ -29,14 +27,8 @@ from tinsmith.runtime import Model
     ids=str,
 )
 def test_logits_are_those_of_transformers(changes: dict[str, Any], tmp_path: Path) -> None:
-    np = pytest.importorskip("numpy")
     theirs_model = save_random("lfm2_moe", tmp_path, **changes)
-    spec = models.load(tmp_path)
-    image = build_image(spec)
-    tokens = some_tokens(spec.hyper.vocab, 60)
-    theirs = logits_of(theirs_model, tokens)
-    ours = Model(_core.Model(image), image, threads=1).logits(tokens)
-    assert np.abs(np.asarray(ours) - theirs).max() <= 1e-3 * np.ptp(theirs)
+    assert_same_logits(models.load(tmp_path), theirs_model)
 
 
 @pytest.mark.parametrize("changes", [{"norm_topk_prob": False}, {"routed_scaling_factor": 2.5}], ids=str)

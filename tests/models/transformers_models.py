@@ -10,6 +10,10 @@ from typing import Any
 import pytest
 from tiny_models import config_of, tiny_tokenizer
 
+from tinsmith import _core
+from tinsmith.compiler import build_image
+from tinsmith.runtime import Model
+from tinsmith.spec import Spec
 from tinsmith.tokenizer import tokenizer_json
 
 POSITIONS = 300  # past the windows of the tiny configs, and four chunks of 64
@@ -65,6 +69,14 @@ def scatter(model: Any) -> None:
 def some_tokens(vocab: int, count: int = POSITIONS) -> list[int]:
     source = random.Random(count)
     return [source.randrange(vocab) for _ in range(count)]
+
+
+def assert_same_logits(spec: Spec, theirs_model: Any) -> None:
+    """Natively as transformers' model has them, but for rounding: within a thousandth of their range."""
+    np = pytest.importorskip("numpy")
+    image, tokens = build_image(spec), some_tokens(spec.hyper.vocab, 60)
+    ours, theirs = Model(_core.Model(image), image, threads=1).logits(tokens), logits_of(theirs_model, tokens)
+    assert np.abs(np.asarray(ours) - theirs).max() <= 1e-3 * np.ptp(theirs)
 
 
 def logits_of(model: Any, tokens: list[int]) -> Any:

@@ -11,7 +11,7 @@ from tinsmith.cli._command import Args, flag, option
 from tinsmith.cli._types import File, Folder, Number, Size
 from tinsmith.errors import InputError
 from tinsmith.format_names import AUTO
-from tinsmith.pipeline.recipe_tables import BUDGETS
+from tinsmith.pipeline.recipe_tables import ACCURACIES, BITS, BUDGETS, SPEEDS
 
 if TYPE_CHECKING:
     from tinsmith.search.budget import Budget
@@ -33,15 +33,13 @@ PARAMETERS = [
         help="examples with pictures, as a recipe's data are: a vision half is measured on their answers",
     ),
     option("--max-size", Size(), group=GROUP, metavar="SIZE", help="of the GGUF file, such as 90MB or 85MiB"),
-    option("--bits", Number(1, 16), group=GROUP, metavar="B", help="a weight, on average"),
+    option("--bits", Number(*BITS), group=GROUP, metavar="B", help="a weight, on average"),
     option("--memory", Size(), group=GROUP, metavar="SIZE", help="that weights take when the model runs"),
-    option(
-        "--speed", Number(0.001, 1_000_000), group=GROUP, metavar="N", help="tokens a second, at --bandwidth"
-    ),
+    option("--speed", Number(*SPEEDS), group=GROUP, metavar="N", help="tokens a second, at --bandwidth"),
     option("--bandwidth", Size(), group=GROUP, metavar="SIZE", help="bytes a second that the device reads"),
     option(
         "--min-accuracy",
-        Number(0, 1),
+        Number(*ACCURACIES),
         group=GROUP,
         metavar="A",
         help="the smallest file whose likeliest tokens are the float model's so often, such as 0.98",

@@ -89,15 +89,13 @@ class FileName(Kind):
 class Number(Kind):
     """Within these bounds, where they are given."""
 
-    def __init__(self, least: float | None = None, most: float | None = None) -> None:
+    def __init__(self, least: float = -math.inf, most: float = math.inf) -> None:
         self.least, self.most = least, most
-        self.allowed = "a number" if least is None else f"a number, {least:g} to {most:g}"
+        self.allowed = "a number" if math.isinf(least) else f"a number, {least:g} to {most:g}"
 
     def read(self, text: str) -> float:
         number = float(text)
-        if not math.isfinite(number):
-            raise ValueError
-        if self.least is not None and self.most is not None and not self.least <= number <= self.most:
+        if not (math.isfinite(number) and self.least <= number <= self.most):
             raise ValueError
         return number
 
@@ -216,9 +214,9 @@ class File(Kind):
 
     def files(self, incomplete: str) -> Iterator[str]:
         """Those of its kinds, as the user writes their folder; the shell adds folders itself."""
-        written, slash, begun = incomplete.rpartition("/")
         from tinsmith.system.files import stated
 
+        written, slash, begun = incomplete.rpartition("/")
         folder = stated(written + slash)
         if folder.is_dir():
             for path in sorted(folder.iterdir()):

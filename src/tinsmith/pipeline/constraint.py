@@ -100,9 +100,9 @@ def unshown(recipe: Recipe, train: Sequence[Example]) -> Iterator[str]:
         path = recipe.resolve(getattr(table, table.source))
         _, value = _read(table.source, path, reading.read_bytes(path))
         of_file = of_tools if table.source == "tools" else of_schema
-        yield from of_file(value, map(task.parse, outputs)).lines()
+        yield from of_file(value, map(task.parse, outputs))
     elif isinstance(table.choices, tuple) and train:
-        yield from of_labels(table.choices, task.labels(outputs)).lines()
+        yield from of_labels(table.choices, task.labels(outputs))
 
 
 def source_digest(recipe: Recipe) -> str | None:

@@ -49,6 +49,7 @@ from tinsmith.train.options import (
 from tinsmith.train.reinforcement import rewards
 
 BUDGETS = ("max_size", "bits", "memory", "speed", "min_accuracy")
+BITS, SPEEDS, ACCURACIES = (1, 16), (0.001, 1_000_000), (0, 1)  # what these may be, least and most
 BASELINES = ("zero_shot", "few_shot", "retrieval", "nearest")
 TFIDF = "tfidf"  # a baseline of tasks with labels alone
 TOWER_KV = ("f16", "q8")
@@ -285,11 +286,11 @@ class Build:
     context: int = _key(whole(0, 1_000_000), 0)
     target: tuple[str, ...] = _key(DEVICES, ())
     max_size: int | None = _key(SIZE, None)
-    bits: float | None = _key(number(1, 16), None)
+    bits: float | None = _key(number(*BITS), None)
     memory: int | None = _key(SIZE, None)
-    speed: float | None = _key(number(0.001, 1_000_000), None)
+    speed: float | None = _key(number(*SPEEDS), None)
     bandwidth: int | None = _key(SIZE, None)
-    min_accuracy: float | None = _key(number(0, 1), None)
+    min_accuracy: float | None = _key(number(*ACCURACIES), None)
     calibration: str | None = _key(TEXT, None)
     draft_table: bool = _key(FLAG, True)
     mtp: bool = _key(FLAG, False)

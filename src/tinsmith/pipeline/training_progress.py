@@ -75,4 +75,4 @@ class Progress:
 
 
 def _steps(count: int) -> str:
-    return f"{count:,} step{'s' if count > 1 else ''}"
+    return f"{count:,} step{'' if count == 1 else 's'}"

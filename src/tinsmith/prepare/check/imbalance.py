@@ -9,10 +9,10 @@ from tinsmith.data.splits import SPLITS
 from tinsmith.prepare.check import Check, Finding
 from tinsmith.prepare.check.label_typo import meant
 from tinsmith.prepare.check.rows import Data
+from tinsmith.prepare.unshown import in_short
 
 _FEW = 5  # examples
 _RATIO = 50  # of the most frequent label's examples to a rare one's
-_SHOWN = 8
 
 
 class Imbalance(Check):
@@ -33,9 +33,8 @@ class Imbalance(Check):
         label, most = train.most_common(1)[0]
         rare = sorted((count, one) for one, count in train.items() if count < _FEW or count * _RATIO < most)
         if rare and len(train) <= len(data.rows) / 2:
-            listed = ", ".join(f"{one} ({count:,})" for count, one in rare[:_SHOWN])
-            more = f" and {len(rare) - _SHOWN} more" if len(rare) > _SHOWN else ""
-            message = f"{len(rare)} of {len(train)} labels are rare: {listed}{more}; {label} has {most:,}"
+            listed = in_short([f"{one} ({count:,})" for count, one in rare])
+            message = f"{len(rare)} of {len(train)} labels are rare: {listed}; {label} has {most:,}"
             yield Finding(self.name, self.severity, path, message)
         for split in SPLITS[1:]:
             for one in sorted(counts[split].keys() - train.keys()):

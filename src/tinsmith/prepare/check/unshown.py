@@ -32,7 +32,7 @@ class Unshown(Check):
             found = of_labels(rules.labels, data.task.labels(data.rows[i].example.output for i in learned))
         else:
             found = of_schema(rules.schema, values)
-        for line in found.lines():
+        for line in found:
             yield Finding(self.name, self.severity, str(data.rows[learned[0]].path), line)
 
 
