@@ -113,8 +113,11 @@ def test_system_and_developer_messages_are_one(batch: Run, tiny_tin: Path, tmp_p
 @pytest.mark.parametrize(
     ("body", "said"),
     [
-        ({"tools": [TOOL], "tool_choice": {"type": "function", "function": "go"}}, "names None"),
-        ({"tools": [{"function": "go"}], "tool_choice": {"function": {"name": "go"}}}, "names 'go'"),
+        ({"tools": [TOOL], "tool_choice": {"type": "function", "function": "go"}}, "names null"),
+        ({"tools": [TOOL], "tool_choice": {"function": {"name": "other"}}}, "names 'other', which is none"),
+        ({"tools": [TOOL], "tool_choice": {"type": "allowed_tools"}}, 'an object with "mode" and "tools"'),
+        ({"tools": [TOOL], "parallel_tool_calls": "no"}, '"parallel_tool_calls" must be true or false'),
+        ({"tools": [{"function": "go"}]}, "#/0/function: a function must be an object"),
         ({"tool_choice": "required"}, '"tool_choice" is given, and no "tools" are'),
         ({"tools": [TOOL], "response_format": {"type": "json_object"}}, 'beside "tools"'),
         ({"messages": [{"role": "assistant", "tool_calls": 5}]}, "tool_calls are 5; give a list"),

@@ -3,21 +3,38 @@ where the extra `serve` is not installed."""
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from openai import OpenAI
+from served import Running
 
 import tinsmith
+from tinsmith import cli
 from tinsmith.batch import ask, openai
 from tinsmith.batch.settings import Settings
 from tinsmith.errors import TinsmithError
 from tinsmith.runtime.generation import LOOKUP, Sampling
-from tinsmith.serve.api.chat_body import ChatBody, messages_of
+from tinsmith.serve.api.chat_body import ChatBody, messages_of, offer_in
 from tinsmith.serve.fields import read
 from tinsmith.serve.sampling import sampling, seed
 
+GO = {
+    "type": "function",
+    "function": {
+        "name": "go",
+        "strict": True,
+        "parameters": {
+            "type": "object",
+            "properties": {"to": {"enum": ["a", "b"]}},
+            "required": ["to"],
+        },
+    },
+}
+STAY = {"type": "function", "function": {"name": "stay", "parameters": {"type": "object", "properties": {}}}}
 ASKED = {"model": "m", "messages": [{"role": "user", "content": "in the"}]}
 
 
@@ -36,15 +53,54 @@ def test_what_a_batch_takes_the_server_takes() -> None:
     ],
 )
 def test_they_read_the_same(files: list[Path], given: dict[str, Any]) -> None:
-    made, tools, shown = openai.settings_of({**ASKED, **given}, Settings())
+    made, offer, shown = openai.settings_of({**ASKED, **given}, Settings())
     body = read(ChatBody, {**ASKED, **given})
     drawn = replace(sampling(tinsmith.load(files[0]), body), seed=seed(body.seed) or 0)
     assert Sampling(**{"lookup": LOOKUP, **made.options}) == drawn
     if given:
         assert made.max_tokens == (body.max_completion_tokens or body.max_tokens or Settings().max_tokens)
     assert list(made.stop) == ([body.stop] if isinstance(body.stop, str) else body.stop or [])
-    assert tools is None
+    assert offer is None and offer_in(body) is None
     assert shown == openai.Shown(body.n or 1, (body.top_logprobs or 0) if body.logprobs else None)
+
+
+NAMED = {"type": "function", "function": {"name": "go"}}
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {},
+        {"tool_choice": "required"},
+        {"tool_choice": "required", "max_tokens": 20},
+        {"tool_choice": "none"},
+        {"parallel_tool_calls": False},
+        {"tool_choice": NAMED},
+        {"tool_choice": {"type": "allowed_tools", "allowed_tools": {"mode": "auto", "tools": [NAMED]}}},
+    ],
+)
+def test_they_offer_the_same_tools_and_give_the_same_answer(
+    server: Running, chatgpt: OpenAI, files: list[Path], tmp_path: Path, given: dict[str, Any]
+) -> None:
+    asked = {**ASKED, "model": "thinker", "tools": [GO, STAY], "max_tokens": 60, **given}
+    _, offer, _ = openai.settings_of(asked, Settings())
+    read_by_server = offer_in(read(ChatBody, asked))
+    assert offer == (read_by_server if given.get("tool_choice") != "none" else None)
+    line = {"custom_id": "a", "method": "POST", "url": "/v1/chat/completions", "body": asked}
+    (tmp_path / "in.jsonl").write_text(json.dumps(line))
+    out = tmp_path / "out.jsonl"
+    assert cli.main(["batch", str(files[1]), str(tmp_path / "in.jsonl"), str(out), "--workers", "1"]) == 0
+    (made,) = json.loads(out.read_text())["response"]["body"]["choices"]
+    answered = chatgpt.chat.completions.create(**asked, temperature=0).choices[0].model_dump()
+    assert made["finish_reason"] == answered["finish_reason"]
+    if made["finish_reason"] != "length":  # of a call that was cut off, a batch shows what was written
+        assert made["message"]["content"] == answered["message"]["content"]
+    calls = [[one["function"] for one in side["message"].get("tool_calls") or []] for side in (made, answered)]
+    assert calls[0] == calls[1]
+    if made["finish_reason"] == "tool_calls":
+        assert calls[0] and {one["name"] for one in calls[0]} <= {"go", "stay"}
+    if "function" in str(given):
+        assert all(one["name"] == "go" for one in calls[0])
 
 
 def test_a_refusal_is_what_was_said() -> None:

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from tinsmith.runtime.choice import TokenChoice
     from tinsmith.runtime.generation import Completion
     from tinsmith.runtime.messages import Message
+    from tinsmith.runtime.offers import Offer
 
 _CONSTRAINTS = 64  # of requests, that are kept
 
@@ -115,19 +116,20 @@ class Asker:
         return direct(self.skill) if given is None and constraint is not None else given
 
     def _requested(self, messages: Any, body: Mapping[str, Any]) -> list[Question]:
-        settings, tools, shown = openai.settings_of(body, self.settings)
+        settings, offer, shown = openai.settings_of(body, self.settings)
         if shown != openai.Shown() and self.settings.shape != "openai":
             raise InputError('"n" and "logprobs" have no place in a row of ours; leave --shape rows out')
-        first = self._posed(messages, settings, tools)
+        first = self._posed(messages, settings, offer)
         first = replace(first, asked=replace(first.asked, tops=shown.tops or 0), shown=shown.tops is not None)
         return [_drawn(first, number) for number in range(shown.count)]
 
-    def _posed(self, messages: Any, settings: Settings, tools: openai.Tools | None) -> Question:
+    def _posed(self, messages: Any, settings: Settings, offer: Offer | None) -> Question:
         told = [_plain(one) for one in messages]
-        if tools is not None:
-            from tinsmith.runtime.calls import prompt_of, toolbox
+        if offer is not None:
+            from tinsmith.runtime.calls import prompt_of
+            from tinsmith.runtime.offers import offered
 
-            box = toolbox(self.model, tools.tools, None, tools.parallel, tools.none, self.adapter)
+            box = offered(self.model, offer, self.adapter)
             tokens = _made(lambda: prompt_of(self.model, self._shown(told), box, adapter=self.adapter))
             held = self.skill.held_to(box.constraint, self.settings.held.search)
             return Question(self._asked(tokens, settings, held), box)
@@ -249,11 +251,15 @@ def _part(part: Any) -> dict[str, Any]:
 
 
 def _calls(model: Model, question: Question, completion: Completion) -> list[Call] | None:
-    if question.box is None or completion.finish == "constraint":
+    """None too of an answer that was cut off within a call."""
+    if question.box is None:
         return None
-    from tinsmith.runtime.calls import read_calls
+    from tinsmith.runtime.calls import whole_calls
 
-    return read_calls(model, completion, question.box)
+    try:
+        return whole_calls(model, completion, question.box)
+    except InputError:
+        return None
 
 
 def _task_of(constraint: Constraint | None) -> tasks.Task:

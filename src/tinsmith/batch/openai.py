@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from tinsmith.errors import InputError
 from tinsmith.runtime.choice import logprob
+from tinsmith.runtime.offers import Offer
 from tinsmith.system import reading
 
 if TYPE_CHECKING:
@@ -34,15 +35,6 @@ _FINISH = {"stop": "stop", "length": "length", "context": "length", "constraint"
 
 
 @dataclass(frozen=True)
-class Tools:
-    """tools: in OpenAI's shape; parallel, none: as tinsmith.runtime.calls.toolbox takes them."""
-
-    tools: list[dict[str, Any]]
-    parallel: bool
-    none: bool
-
-
-@dataclass(frozen=True)
 class Shown:
     """count: answers, by seeds that follow each other. tops: alternatives of each token, with their
     probabilities; None: neither was asked for."""
@@ -61,7 +53,7 @@ class Answered:
     choices: Sequence[TokenChoice] | None
 
 
-def settings_of(body: Mapping[str, Any], common: Settings) -> tuple[Settings, Tools | None, Shown]:
+def settings_of(body: Mapping[str, Any], common: Settings) -> tuple[Settings, Offer | None, Shown]:
     """What a request says beyond its messages, over what all are asked with. Raises InputError for a parameter
     that is unknown, or of a value that it can't have."""
     given = {name: value for name, value in body.items() if value is not None}
@@ -77,12 +69,12 @@ def settings_of(body: Mapping[str, Any], common: Settings) -> tuple[Settings, To
         options["logit_bias"] = _bias(given["logit_bias"])
     most = given.get("max_completion_tokens", given.get("max_tokens", common.max_tokens))
     made = replace(common, options={**common.options, **options}, max_tokens=most, stop=_stop(given, common))
-    tools = _tools(given)
+    offer = _offer(given)
     if "response_format" in given:
         made = replace(made, held=_held(given["response_format"], common.held))
-        if tools is not None and made.held is not common.held:
+        if offer is not None and made.held is not common.held:
             raise InputError('"response_format" beside "tools" is not supported; leave one of them out')
-    return made, tools, _shown(given)
+    return made, offer, _shown(given)
 
 
 def _shown(given: Mapping[str, Any]) -> Shown:
@@ -125,28 +117,55 @@ def _held(format: Any, common: Held) -> Held:
     raise InputError('"response_format" must be {"type": "text" | "json_object" | "json_schema", …}')
 
 
-def _tools(given: Mapping[str, Any]) -> Tools | None:
+def _offer(given: Mapping[str, Any]) -> Offer | None:
     choice, tools = given.get("tool_choice", "auto"), given.get("tools")
+    parallel, allowed = given.get("parallel_tool_calls"), None
     if not tools and choice not in ("none", "auto"):
         raise InputError('"tool_choice" is given, and no "tools" are')
     if not tools or choice == "none":
         return None
     if not isinstance(tools, list) or not all(isinstance(one, dict) for one in tools):
         raise InputError('"tools" must be a list of functions in OpenAI\'s shape')
+    if not isinstance(parallel, bool | None):
+        raise InputError(f'"parallel_tool_calls" must be true or false, got {reading.kind(parallel)}')
     if isinstance(choice, dict):
-        name = _named(choice)
-        tools = [one for one in tools if _named(one) == name]
-        if not tools:
-            raise InputError(f'"tool_choice" names {name!r}, which is none of the tools')
-    elif choice not in ("auto", "required"):
-        raise InputError(f'"tool_choice" is {json.dumps(choice)[:80]}; give none, auto, required or a function')
-    return Tools(tools, bool(given.get("parallel_tool_calls", False)), choice == "auto")
+        choice, allowed = _allowed(choice)
+    if choice not in ("auto", "required"):
+        raise InputError(
+            f'"tool_choice" is {json.dumps(choice)[:80]}; give none, auto, required, a function or '
+            "allowed_tools"
+        )
+    return Offer([_declared(one) for one in tools], choice, parallel, allowed)
 
 
-def _named(one: Mapping[str, Any]) -> Any:
-    """The name of the function that a tool is, or a choice of one."""
-    function = one.get("function")
-    return function.get("name") if isinstance(function, dict) else None
+def _declared(tool: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Without what changes no answer: they are strict in any case."""
+    function = tool.get("function")
+    if not isinstance(function, dict):
+        return tool
+    said = {key: value for key, value in function.items() if value is not None and key != "strict"}
+    return {**tool, "function": said}
+
+
+def _allowed(choice: Mapping[str, Any]) -> tuple[Any, list[str]]:
+    """The choice, and the names of those that may be called."""
+    if choice.get("type") != "allowed_tools":
+        return "required", _names([choice])
+    given = choice.get("allowed_tools")
+    if not isinstance(given, dict) or not isinstance(given.get("tools"), list):
+        raise InputError('"tool_choice": "allowed_tools" must be an object with "mode" and "tools"')
+    return given.get("mode"), _names(given["tools"])
+
+
+def _names(tools: Sequence[Any]) -> list[str]:
+    names = []
+    for one in tools:
+        function = one.get("function") if isinstance(one, dict) else None
+        name = function.get("name") if isinstance(function, dict) else None
+        if not isinstance(name, str):
+            raise InputError(f'"tool_choice" names {json.dumps(name)[:80]}, which is none of the tools')
+        names.append(name)
+    return names
 
 
 def answer(

@@ -7,14 +7,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from tinsmith.chat.tool_formats import Call, by_name, read_tools
-from tinsmith.constraint.calls.tools import compile_tools
+from tinsmith.chat.tool_formats import Call
 from tinsmith.constraint.makers import schema
 from tinsmith.errors import InputError
 from tinsmith.runtime.adapters import prefix_of
 from tinsmith.runtime.asking import direct, finished
-from tinsmith.runtime.calls import Toolbox, control_token, prompt_of
+from tinsmith.runtime.calls import Toolbox, prompt_of, read_calls
 from tinsmith.runtime.generation import LOOKUP, Finish, Sampling
+from tinsmith.runtime.offers import Offer, offered
 from tinsmith.runtime.receipt import Receipt, receipt
 from tinsmith.runtime.scheduler import Asked, Scheduler
 from tinsmith.system import reading
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from tinsmith.runtime.loaded import Loaded, Message
 
 SLICE = 0.05  # seconds between two looks at whether the answer is still wanted
-_MADE = 64  # constraints that are kept
+_MADE = 64  # constraints of schemas that are kept
 
 
 @dataclass(frozen=True)
@@ -43,6 +43,10 @@ class Question:
     adapter: Chosen = None
     max_tokens: int = 256
     sampling: Sampling = field(default_factory=lambda: Sampling(lookup=LOOKUP))
+
+    @property
+    def offer(self) -> Offer:
+        return Offer(self.tools, "required", parallel=False) if self.must_call else Offer(self.tools)
 
 
 @dataclass(frozen=True)
@@ -79,14 +83,18 @@ class Answerer:
     def answer(self, question: Question, unwanted: Callable[[], bool] = lambda: False) -> Answer | None:
         """The answer; None where it became unwanted, which is asked every SLICE seconds. Raises InputError for
         what can't be asked, or an answer that could not end, ConstraintError for what can't be enforced."""
-        box = self._toolbox(question)
+        box = offered(self.model, question.offer, question.adapter) if question.tools else None
         asked = self._asked(question, box)
         done = self._completed(asked, unwanted)
         if done is None:
             return None
         if asked.constraint is not None:
             finished(done)
-        calls = self._calls(question, asked.constraint, box, done)
+        if box is not None:
+            calls = read_calls(self.model, done, box)
+        else:
+            own = question.schema is None and asked.constraint is not None and asked.constraint.kind == "tools"
+            calls = own_calls(done.text) if own else []
         made = receipt(self.model, asked, done)
         return Answer(done.text, calls, done.finish, done.token_ids, done.choices, done.sure, made)
 
@@ -129,41 +137,10 @@ class Answerer:
             raise job.error
         return job.completion
 
-    def _calls(
-        self, question: Question, held: Constraint | None, box: Toolbox | None, done: Completion
-    ) -> list[Call]:
-        if box is not None:
-            written = self.model.detokenize(done.token_ids, special=True)
-            called = question.must_call or (box.format.mark or "{") in written
-            return box.format.parse(written, box.tools) if called else []
-        own = question.schema is None and held is not None and held.kind == "tools"
-        return own_calls(done.text) if own else []
-
-    def _toolbox(self, question: Question) -> Toolbox | None:
-        if not question.tools:
-            return None
-        known, tools = by_name(self.model.skill_of(question.adapter).tool_format), read_tools(question.tools)
-        talk = not question.must_call
-
-        def make() -> Constraint:
-            return compile_tools(
-                question.tools,
-                known.name,
-                parallel=known.several and talk,
-                none=talk,
-                talk=talk,
-                control=lambda text: control_token(self.model, text),
-            )
-
-        key = json.dumps(["tools", question.tools, known.name, talk])
-        return Toolbox(known, tools, {}, self._kept(key, make))
-
     def _schema(self, what: Any) -> Constraint:
-        return self._kept(json.dumps(["schema", what]), lambda: schema(what))
-
-    def _kept(self, key: str, make: Callable[[], Constraint]) -> Constraint:
         """Made once for the same thing."""
-        constraint = self._made.pop(key, None) or make()
+        key = json.dumps(what)
+        constraint = self._made.pop(key, None) or schema(what)
         if len(self._made) >= _MADE:
             self._made.pop(next(iter(self._made)))
         self._made[key] = constraint

@@ -21,17 +21,19 @@ if TYPE_CHECKING:
     from tinsmith.runtime.loaded import Loaded
 
 AnyTool = Mapping[str, Any] | Callable[..., Any]
-Made = tuple[ToolFormat, list[Tool], Constraint]
+_MADE = 64  # constraints that are kept
 
 
 @dataclass(frozen=True)
 class Toolbox:
-    """Tools made ready for one model. functions: those that can be executed, by name."""
+    """Tools made ready for one model. functions: those that can be executed, by name. talk: a text without
+    calls is an answer too."""
 
     format: ToolFormat
     tools: list[Tool]
     functions: dict[str, Callable[..., Any]]
     constraint: Constraint
+    talk: bool = False
 
 
 def toolbox(
@@ -42,23 +44,26 @@ def toolbox(
     none: bool,
     adapter: Chosen = None,
 ) -> Toolbox:
-    """Made once for the same tools and options."""
     dicts = declared(tools)
-    name = format or model.skill_of(adapter).tool_format
-    key = json.dumps([dicts, name, parallel, none], default=repr)
-    made = model.toolboxes.get(key)
-    if made is None:
-        constraint = compile_tools(
-            dicts, name, parallel=parallel, none=none, control=lambda text: control_token(model, text)
-        )
-        made = (by_name(name), read_tools(dicts), constraint)
-        if len(model.toolboxes) >= 64:
-            model.toolboxes.pop(next(iter(model.toolboxes)))
-        model.toolboxes[key] = made
+    known = by_name(format or model.skill_of(adapter).tool_format)
+    listed = read_tools(dicts)
+    held = compiled(model, {"tools": dicts, "format": known.name, "parallel": parallel, "none": none})
     functions = {
-        tool.name: given for given, tool in zip(tools, made[1], strict=True) if not isinstance(given, Mapping)
+        tool.name: given for given, tool in zip(tools, listed, strict=True) if not isinstance(given, Mapping)
     }
-    return Toolbox(made[0], made[1], functions, made[2])
+    return Toolbox(known, listed, functions, held)
+
+
+def compiled(model: Loaded, terms: Mapping[str, Any]) -> Constraint:
+    """What `compile_tools` makes of these, with the model's control tokens; made once for the same."""
+    key = json.dumps(terms, default=repr)
+    made = model.toolboxes.pop(key, None)
+    if made is None:
+        made = compile_tools(**terms, control=lambda text: control_token(model, text))
+    model.toolboxes[key] = made
+    if len(model.toolboxes) > _MADE:
+        model.toolboxes.pop(next(iter(model.toolboxes)))
+    return made
 
 
 def control_token(model: Loaded, text: str) -> int | None:
@@ -125,7 +130,14 @@ def call(
 def read_calls(model: Loaded, answer: Completion, box: Toolbox) -> list[Call]:
     """The calls of an answer under the box's constraint. InputError where it could not come to an end."""
     finished(answer)
-    return box.format.parse(model.detokenize(answer.token_ids, special=True), box.tools)
+    return whole_calls(model, answer, box)
+
+
+def whole_calls(model: Loaded, answer: Completion, box: Toolbox) -> list[Call]:
+    """The calls of an answer, cut off or not. InputError where it was cut off within one."""
+    written = model.detokenize(answer.token_ids, special=True)
+    called = not box.talk or (box.format.mark or "{") in written
+    return box.format.parse(written, box.tools) if called else []
 
 
 def run(one: Call, function: Callable[..., Any]) -> None:

@@ -24,7 +24,6 @@ from tinsmith.system.cores import usable_cores
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tinsmith.chat.tool_formats import Tool, ToolFormat
     from tinsmith.constraint import Constraint
     from tinsmith.runtime.engine import Engine
     from tinsmith.runtime.sight import Sight
@@ -95,9 +94,7 @@ class Loaded:
         self.skill = Skill.of_tin(held, held.manifest)
         self.adapters = Adapters(core, held, self.skill, words, engine)
         self._compiled: dict[Any, Constraint] = {}
-        self.toolboxes: dict[
-            str, tuple[ToolFormat, list[Tool], Constraint]
-        ] = {}  # tools made ready, by themselves and their options
+        self.toolboxes: dict[str, Constraint] = {}  # of tools, by themselves and their options
 
     @cached_property
     def digest(self) -> str:

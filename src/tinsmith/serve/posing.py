@@ -7,12 +7,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from tinsmith.chat.tool_formats import Tool, by_name, read_tools
+from tinsmith.chat.tool_formats import by_name, read_tools
 from tinsmith.constraint.makers import anything
+from tinsmith.errors import InputError
 from tinsmith.runtime.adapters import prefix_of
 from tinsmith.runtime.asking import check_room, direct
 from tinsmith.runtime.calls import Toolbox, control_token, prompt_of
 from tinsmith.runtime.images import Pictured
+from tinsmith.runtime.offers import Offer, terms
 from tinsmith.serve import pictures
 from tinsmith.serve.faults import Refused
 
@@ -22,7 +24,7 @@ if TYPE_CHECKING:
     from tinsmith.constraint import Constraint
     from tinsmith.runtime.skill import Own
     from tinsmith.serve.house import House
-    from tinsmith.serve.question import Offer, Question
+    from tinsmith.serve.question import Question
     from tinsmith.serve.shelf import Target
 
 T = TypeVar("T")
@@ -49,9 +51,9 @@ async def pose(house: House, question: Question, target: Target) -> Posed:
     if offer is not None:
         if question.form is not None:
             named = question.form.param
-            raise Refused(400, f"{named} beside {offer.param} is not supported", named)
+            raise Refused(400, f"{named} beside tools is not supported", named)
         format = by_name(skill.tool_format)
-        constraint = await house.compiler.compiled(question.scope, offer.param, offered(offer, target))
+        constraint = await house.compiler.compiled(question.scope, "tools", offered(offer, target))
         box = Toolbox(format, read_tools(offer.tools), {}, constraint)
     elif question.form is not None:
         constraint = await house.compiler.compiled(
@@ -120,22 +122,13 @@ async def counted_prompt(house: House, question: Question) -> int:
 
 def offered(offer: Offer, target: Target) -> dict[str, Any]:
     """What the compiler is asked for."""
-    known: list[Tool] = read_tools(offer.tools)
-    model, format = target.served.model, by_name(target.skill.tool_format)
-    names = {tool.name for tool in known}
-    may = names if offer.callable is None else set(offer.callable)
-    if may - names:
-        other = min(may - names)[:80]
-        raise Refused(400, f"tool_choice names {other!r}, which is none of the tools", "tool_choice")
+    tools, format, model = read_tools(offer.tools), by_name(target.skill.tool_format), target.served.model
+    try:
+        asked = terms(offer, tools, format)
+    except InputError as error:
+        raise Refused(400, str(error), "tool_choice") from None
     controls = {text: control_token(model, text) for text in (*format.controls, format.mark) if text}
-    return {
-        "tools": [tool.declared for tool in known if tool.name in may],
-        "format": format.name,
-        "parallel": format.several if offer.parallel is None else offer.parallel,
-        "none": offer.choice == "auto",
-        "talk": offer.choice == "auto",
-        "controls": {text: token for text, token in controls.items() if token is not None},
-    }
+    return {**asked, "controls": {text: token for text, token in controls.items() if token is not None}}
 
 
 def _rendered(

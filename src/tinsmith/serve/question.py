@@ -9,27 +9,10 @@ from typing import TYPE_CHECKING, Any
 from tinsmith.runtime.generation import LOOKUP, Sampling
 
 if TYPE_CHECKING:
+    from tinsmith.runtime.offers import Offer
     from tinsmith.serve.shelf import Target
 
 Message = Mapping[str, Any]
-
-
-@dataclass(frozen=True)
-class Offer:
-    """Tools of a request, in OpenAI's shape. choice: "auto", "none", "required", or the name of the one to be
-    called. parallel: whether one answer may call several times; None: where the model's format can. allowed:
-    the names of those that may be called; None: all. param: the field that they came in."""
-
-    tools: Sequence[Mapping[str, Any]]
-    choice: str = "auto"
-    parallel: bool | None = None
-    allowed: Sequence[str] | None = None
-    param: str = "tools"
-
-    @property
-    def callable(self) -> Sequence[str] | None:
-        """As allowed, by the choice too."""
-        return self.allowed if self.choice in ("auto", "none", "required") else [self.choice]
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,8 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from tinsmith.chat.roles import settled
+from tinsmith.runtime.offers import Choice, Offer
 from tinsmith.serve.api.openai_parts import (
-    AutoNoneRequired,
     FunctionTool,
     ImagePart,
     JsonObject,
@@ -17,12 +17,12 @@ from tinsmith.serve.api.openai_parts import (
     Plain,
     Remarks,
     TextPart,
-    offer,
+    declared,
+    offer_of,
     text_of,
 )
 from tinsmith.serve.fields import Body, Count, Drawing, Effort, Name, Seed, Stop, Tops
 from tinsmith.serve.pictures import content_of, of_url
-from tinsmith.serve.question import Offer
 
 
 class Function(Body):
@@ -87,6 +87,18 @@ class NamedChoice(Body):
     function: NamedFunction
 
 
+class AllowedNames(Body):
+    mode: Literal["auto", "required"]
+    tools: Annotated[list[NamedChoice], Field(min_length=1)]
+
+
+class AllowedTools(Body):
+    """Of the tools that the model is told of, those that it may call."""
+
+    type: Literal["allowed_tools"]
+    allowed_tools: AllowedNames
+
+
 class StreamOptions(Body):
     include_usage: bool = False
 
@@ -108,7 +120,7 @@ class ChatBody(Drawing, Remarks):
     logprobs: bool | None = None
     top_logprobs: Tops | None = None
     tools: list[FunctionTool] | None = None
-    tool_choice: AutoNoneRequired | NamedChoice | None = None
+    tool_choice: Choice | NamedChoice | AllowedTools | None = None
     parallel_tool_calls: bool | None = None
     response_format: Annotated[Plain | JsonObject | JsonSchema, Field(discriminator="type")] | None = None
     reasoning_effort: Effort | None = None
@@ -147,5 +159,14 @@ def _seen(parts: Sequence[TextPart | ImagePart], number: int) -> str | list[dict
 
 
 def offer_in(body: ChatBody) -> Offer | None:
-    chosen = body.tool_choice.function.name if isinstance(body.tool_choice, NamedChoice) else body.tool_choice
-    return offer(body.tools, chosen, body.parallel_tool_calls)
+    tools, choice, parallel = (
+        declared(tool.function for tool in body.tools or ()),
+        body.tool_choice,
+        body.parallel_tool_calls,
+    )
+    if isinstance(choice, AllowedTools):
+        names = [one.function.name for one in choice.allowed_tools.tools]
+        return offer_of(tools, choice.allowed_tools.mode, parallel, names)
+    if isinstance(choice, NamedChoice):
+        return offer_of(tools, "required", parallel, [choice.function.name])
+    return offer_of(tools, choice, parallel)

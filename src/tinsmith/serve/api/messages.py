@@ -10,6 +10,7 @@ from pydantic import ConfigDict, Field, field_validator
 from pydantic_core import PydanticCustomError
 from starlette.responses import Response
 
+from tinsmith.runtime.offers import Choice, Offer
 from tinsmith.serve.api.messages_stream import CONTENT, events, said, stop_reason, usage_of
 from tinsmith.serve.api.openai_parts import answer_facts, offer_of, text_of
 from tinsmith.serve.asking import ask
@@ -19,7 +20,7 @@ from tinsmith.serve.fields import Body, Count, Name, Ours, Share, TopK
 from tinsmith.serve.gathering import gather
 from tinsmith.serve.pictures import Sent, content_of
 from tinsmith.serve.posing import counted_prompt
-from tinsmith.serve.question import Form, Offer, Question
+from tinsmith.serve.question import Form, Question
 from tinsmith.serve.sampling import sampling
 
 
@@ -240,10 +241,12 @@ def _offer(body: CountBody) -> Offer | None:
         for tool in body.tools or ()
     ]
     choice = body.tool_choice
-    names = {"auto": "auto", "any": "required", "none": "none", None: None}
-    chosen = choice.name if isinstance(choice, OneChoice) else names[choice.type if choice else None]
     alone = getattr(choice, "disable_parallel_tool_use", None)
-    return offer_of(declared, chosen, None if alone is None else not alone)
+    parallel = None if alone is None else not alone
+    if isinstance(choice, OneChoice):
+        return offer_of(declared, "required", parallel, [choice.name])
+    names: dict[str, Choice] = {"auto": "auto", "any": "required", "none": "none"}
+    return offer_of(declared, names[choice.type] if choice else None, parallel)
 
 
 def _question(call: Call, body: CountBody, **more: Any) -> Question:

@@ -13,7 +13,7 @@ from pydantic import Field
 from starlette.responses import Response
 
 from tinsmith.runtime.choice import logprob
-from tinsmith.serve.api.openai_parts import FunctionOf, answer_facts, offer_of
+from tinsmith.serve.api.openai_parts import FunctionOf, answer_facts, declared, offer_of
 from tinsmith.serve.asking import Answers, Piece, ask
 from tinsmith.serve.endpoint import NDJSON, RECEIPT, Call, Endpoint, Json, Stream, like
 from tinsmith.serve.faults import Refused, ollama
@@ -167,11 +167,12 @@ async def chat(call: Call, body: ChatBody) -> Response:
 
     if not body.messages:
         return _loaded(call, body, write)
-    declared = [
-        {"type": "function", "function": tool.function.model_dump(exclude_none=True, exclude={"strict"})}
-        for tool in body.tools or ()
-    ]
-    question = _question(call, body, messages=_messages(body.messages), offer=offer_of(declared, None, None))
+    question = _question(
+        call,
+        body,
+        messages=_messages(body.messages),
+        offer=offer_of(declared(tool.function for tool in body.tools or ())),
+    )
     return await _answered(call, body, question, write)
 
 

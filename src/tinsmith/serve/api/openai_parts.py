@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
+from tinsmith.runtime.offers import Choice, Offer
 from tinsmith.serve.asking import Answers
 from tinsmith.serve.faults import Refused
 from tinsmith.serve.fields import Body, Name, Ours
 from tinsmith.serve.gathering import Gathered
-from tinsmith.serve.question import Form, Offer
+from tinsmith.serve.question import Form
 
-AutoNoneRequired = Literal["auto", "none", "required"]
 Detail = Literal["auto", "high"]  # a picture is seen in full
 
 
@@ -96,21 +96,20 @@ def form(given: Plain | JsonObject | JsonSchema | None, param: str) -> Form | No
     return Form({"type": "object"}, param) if isinstance(given, JsonObject) else None
 
 
-def offer(tools: Sequence[FunctionTool] | None, choice: str | None, parallel: bool | None) -> Offer | None:
-    declared = []
-    for tool in tools or ():
-        function = tool.function.model_dump(exclude_none=True, exclude={"strict"})
-        declared.append({"type": "function", "function": function})
-    return offer_of(declared, choice, parallel)
+def declared(functions: Iterable[FunctionOf]) -> list[dict[str, Any]]:
+    return [
+        {"type": "function", "function": one.model_dump(exclude_none=True, exclude={"strict"})}
+        for one in functions
+    ]
 
 
 def offer_of(
     declared: Sequence[dict[str, Any]],
-    choice: str | None,
-    parallel: bool | None,
+    choice: Choice | None = None,
+    parallel: bool | None = None,
     allowed: Sequence[str] | None = None,
 ) -> Offer | None:
-    """declared: tools in the shape of chat's. Raises Refused for a choice without tools."""
+    """declared: tools in the shape of chat's. The rest: as Offer. Raises Refused for a choice without tools."""
     if not declared:
         if choice not in (None, "none", "auto") or allowed:
             raise Refused(400, "tool_choice is given, and no tools are", "tool_choice")

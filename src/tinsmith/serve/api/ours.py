@@ -9,7 +9,8 @@ from pydantic import Field
 from starlette.responses import Response
 
 from tinsmith import _core
-from tinsmith.serve.api.openai_parts import FunctionTool, offer
+from tinsmith.runtime.offers import Offer
+from tinsmith.serve.api.openai_parts import FunctionTool, declared
 from tinsmith.serve.endpoint import Call, Endpoint, Json, like
 from tinsmith.serve.faults import Refused
 from tinsmith.serve.fields import Body, Name
@@ -33,9 +34,9 @@ async def check(call: Call, body: CheckBody) -> Response:
     if ("schema_" in body.model_fields_set) == bool(body.tools):
         raise Refused(400, "give either a schema or tools", "schema")
     if body.tools:
-        tools = offer(body.tools, "required", None)
-        assert tools is not None
-        request = offered(tools, call.house.named(body.model))
+        request = offered(
+            Offer(declared(tool.function for tool in body.tools), "required"), call.house.named(body.model)
+        )
         made = await call.house.compiler.compiled(call.scope, "tools", request)
     else:
         made = await call.house.compiler.compiled(call.scope, "schema", {"schema": body.schema_})

@@ -7,8 +7,8 @@ from typing import Annotated, Any, Literal
 from pydantic import Discriminator, Field, Tag
 
 from tinsmith.chat.roles import settled
+from tinsmith.runtime.offers import Choice, Offer
 from tinsmith.serve.api.openai_parts import (
-    AutoNoneRequired,
     Detail,
     FunctionOf,
     JsonObject,
@@ -21,7 +21,7 @@ from tinsmith.serve.api.openai_parts import (
 from tinsmith.serve.faults import Refused
 from tinsmith.serve.fields import Body, Count, Effort, Name, Penalty, Share, Temperature, Tops
 from tinsmith.serve.pictures import content_of, of_url
-from tinsmith.serve.question import Form, Offer
+from tinsmith.serve.question import Form
 
 Status = Literal["in_progress", "completed", "incomplete"]
 
@@ -125,7 +125,7 @@ class Allowed(Body):
 
     type: Literal["allowed_tools"]
     tools: Annotated[list[Chosen], Field(min_length=1)]
-    mode: AutoNoneRequired = "auto"
+    mode: Choice = "auto"
 
 
 class SchemaFormat(SchemaOf):
@@ -158,7 +158,7 @@ class ResponsesBody(Remarks):
     top_logprobs: Tops | None = None
     include: list[Literal["message.output_text.logprobs"]] | None = None
     tools: list[Function] | None = None
-    tool_choice: AutoNoneRequired | Chosen | Allowed | None = None
+    tool_choice: Choice | Chosen | Allowed | None = None
     parallel_tool_calls: bool | None = None
     max_tool_calls: None = None
     previous_response_id: None = None
@@ -236,9 +236,9 @@ def offer_in(body: ResponsesBody) -> Offer | None:
         {"type": "function", "function": tool.model_dump(exclude_none=True, exclude={"strict", "type"})}
         for tool in body.tools or ()
     ]
-    choice, allowed = body.tool_choice, None
+    choice, parallel = body.tool_choice, body.parallel_tool_calls
     if isinstance(choice, Allowed):
-        allowed = [one.name for one in choice.tools]
-        choice = choice.mode
-    chosen = choice.name if isinstance(choice, Chosen) else choice
-    return offer_of(declared, chosen, body.parallel_tool_calls, allowed)
+        return offer_of(declared, choice.mode, parallel, [one.name for one in choice.tools])
+    if isinstance(choice, Chosen):
+        return offer_of(declared, "required", parallel, [choice.name])
+    return offer_of(declared, choice, parallel)
