@@ -105,7 +105,7 @@ def test_a_verb_gives_its_exit_code(verb: Any) -> None:
     ("error", "code", "message"),
     [
         (InputError("a.gguf: no such\nfile"), 2, "tinsmith: error: a.gguf: no such file\n"),
-        (KeyboardInterrupt(), 130, "tinsmith: interrupted; the same command goes on from here\n"),
+        (KeyboardInterrupt(), 130, "tinsmith: interrupted\n"),
         (OSError(errno.ENOSPC, "No space left", "x.bin"), 2, "tinsmith: error: x.bin: the disk is full; free"),
         (OSError(errno.ENOSPC, "No space left"), 2, "tinsmith: error: the disk is full; free"),
         (PermissionError(errno.EACCES, "Permission denied", "x"), 2, "tinsmith: error: x: Permission denied\n"),
@@ -119,6 +119,10 @@ def test_a_users_fault_is_one_line(
     printed = capsys.readouterr().err
     assert printed.startswith(message)
     assert printed.count("\n") == 1
+
+
+def test_verbs_that_go_on_from_what_they_wrote_exist() -> None:
+    assert set(cli.entries()) >= cli.KEPT
 
 
 @pytest.mark.parametrize(

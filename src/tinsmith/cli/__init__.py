@@ -20,6 +20,16 @@ from tinsmith.errors import TinsmithError
 __all__ = ["COMPLETE", "FAILED", "INTERRUPTED", "SECTIONS", "entries", "help_line", "main", "overview", "verbs"]
 
 INTERRUPTED = 130  # what a shell reports for a command ended by Ctrl-C
+KEPT = {
+    "batch",
+    "build",
+    "compare",
+    "docs",
+    "eval",
+    "make",
+    "pull",
+    "train",
+}  # verbs that go on from what they wrote
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -35,7 +45,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except TinsmithError as error:
         return _fail(str(error))
     except KeyboardInterrupt:
-        print("tinsmith: interrupted; the same command goes on from here", file=sys.stderr)
+        kept = bool(arguments) and arguments[0] in KEPT
+        more = "; the same command goes on from here" if kept else ""
+        print(f"tinsmith: interrupted{more}", file=sys.stderr)
         return INTERRUPTED
     except BrokenPipeError:
         # The reader of our output left (`| head`): not an error, and nothing may be printed any more.
