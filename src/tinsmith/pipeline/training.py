@@ -361,7 +361,7 @@ def job_of(run: Run, made: Record[Data], spec: Spec, preparation: Preparation | 
     variants = data.augmented(run)
     only_open = run.recipe.train.open_tokens_only
     preset = preparation.preset if preparation else None
-    return Job(
+    job = Job(
         spec=spec,
         examples=data.examples(run, "train"),
         validation=data.examples(run, "validation"),
@@ -389,6 +389,9 @@ def job_of(run: Run, made: Record[Data], spec: Spec, preparation: Preparation | 
         context=contents.context_of(run, spec),
         reward_digest="".join(files.sha256_file(path) for path in reward_files(run.recipe)),
     )
+    if spec.chat_template is not None:  # else nothing can be asked
+        job.tokenization().check_asked(data.examples(run, "test"), job.context or spec.hyper.context)
+    return job
 
 
 def plan(run: Run, needs: Needs, job: Job) -> Plan:

@@ -37,6 +37,15 @@ def test_refuses_what_cannot_be_trained_on() -> None:
     assert len(Tokenization(spec, encode, "call", "", 50).fitting(long)) == 1
 
 
+def test_an_example_that_no_session_can_be_asked_is_refused() -> None:
+    tokenize = Tokenization(make_spec(), encode, "call", "", 50)
+    examples = [Example("ab", "y"), Example("ab" * 50, "y", where=Where("test.jsonl", 2))]
+    count = len(tokenize.prompt(examples[1]))
+    tokenize.check_asked(examples, count + 1)
+    with pytest.raises(DataError, match=rf"test\.jsonl:2: the example asks with {count} tokens, and a session"):
+        tokenize.check_asked(examples, count)
+
+
 def test_control_tokens_in_texts_are_refused() -> None:
     """The runtime takes what a message says for text, and an answer's end for its end."""
     tokenize = Tokenization(make_spec(), encode, "chat", "", 200)

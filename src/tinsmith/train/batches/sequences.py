@@ -119,6 +119,20 @@ class Tokenization:
         sequences = (self._sequence(example, number) for number, example in enumerate(examples, 1))
         return [sequence for sequence in sequences if len(sequence) <= self.max_length and sequence.learned]
 
+    def check_asked(self, examples: Sequence[Example], context: int) -> None:
+        """Raises DataError for an example that fills a session of `context` tokens before its answer begins."""
+        for number, example in enumerate(examples, 1):
+            asked, named = self.task.messages(example, self.system), _name(example, number)
+            if example.images:
+                prompt, _ = self._with_pictures(example, named, asked)
+            else:
+                prompt = self._render(asked, generate=True)
+            if (count := len(self.encode(prompt))) >= context:
+                raise DataError(
+                    f"{named} asks with {count} tokens, and a session holds {context} with the answer; "
+                    "shorten it or raise [build] context"
+                )
+
     def prompt(self, example: Example, shots: Sequence[Example] = ()) -> tuple[int, ...]:
         """The tokens that ask for an example's answer, with examples and their answers before it."""
         asked = self.task.messages(example, self.system)
