@@ -82,8 +82,9 @@ def test_an_epoch_holds_every_sequence_once_within_the_budget() -> None:
     sizes = [sum(len(s) - 2 for s in batch) for batch in epoch]
     assert max(sizes) <= 64
     assert min(sizes) > 16
-    padded = sum(max(len(s) for s in batch) * len(batch) for batch in epoch)
-    assert padded < 1.2 * sum(len(s) for s in sequences)
+    assert all(len({len(s) for s in batch}) > 1 for batch in epoch)  # no batch of one length alone
+    rows = batches(sequences, 64, 2, seed=1, epoch=0, padded=True)
+    assert sum(max(map(len, batch)) * len(batch) for batch in rows) < 1.2 * sum(map(len, sequences))
     assert epoch == batches(sequences, 64, 2, seed=1, epoch=0)
     assert epoch != batches(sequences, 64, 2, seed=1, epoch=1)
     assert epoch != batches(sequences, 64, 2, seed=2, epoch=0)

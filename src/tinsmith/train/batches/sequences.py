@@ -230,25 +230,28 @@ def shared_prefix(sequences: Sequence[TokenSequence]) -> tuple[int, ...]:
 
 
 def batches(
-    sequences: Sequence[Item], batch_tokens: int, shared: int, seed: int, epoch: int
+    sequences: Sequence[Item], batch_tokens: int, shared: int, seed: int, epoch: int, padded: bool = False
 ) -> list[list[Item]]:
     """One epoch's batches, in order: the same for the same arguments.
 
-    A batch holds as many sequences as fit in batch_tokens, of about the same length: padding is paid in
-    attention only. sequences: or whatever has a length in tokens; shared: how many of each one's tokens are the
-    shared prefix, which are not counted.
+    A batch holds as many sequences as fit in batch_tokens, drawn at random: those of one length are alike in
+    more than that, and steps by them pull to and fro (docs/results.md). padded: each is a row as wide as the
+    batch's longest, so that lengths within a batch are kept together all the same. sequences: or whatever has a
+    length in tokens; shared: how many of each one's tokens are the shared prefix, which are not counted.
     """
     chance = random.Random(f"{seed}/{epoch}")
     order = list(range(len(sequences)))
     chance.shuffle(order)
-    # Sorting within windows of sixteen batches or so keeps lengths together and the order random.
-    mean = sum(len(sequence) - shared for sequence in sequences) / len(sequences)
-    window = max(1, round(16 * batch_tokens / mean))
-    result: list[list[Item]] = []
-    for begin in range(0, len(order), window):
-        result += cut(
-            sorted((sequences[place] for place in order[begin : begin + window]), key=len), batch_tokens, shared
-        )
+    drawn = [sequences[place] for place in order]
+    if padded:  # in windows of some batches, so that the order stays random
+        window = max(1, round(16 * batch_tokens * len(drawn) / sum(len(one) - shared for one in drawn)))
+        drawn = [
+            one
+            for begin in range(0, len(drawn), window)
+            for one in sorted(drawn[begin : begin + window], key=len)
+        ]
+    # Threads take every so manieth of a batch, and even shares of what is in order.
+    result = [sorted(batch, key=len) for batch in cut(drawn, batch_tokens, shared)]
     chance.shuffle(result)
     return result
 

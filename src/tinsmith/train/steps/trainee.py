@@ -96,9 +96,10 @@ class Trainee(ABC):
         replayed = [sequence for _, sequence in known]
         self.learned = [*sequences, *(sequence for made in variants for sequence in made), *replayed]
         self.shared = self.sharing(options, [*self.learned, *validation])
-        self.validation = batches(validation, options.batch_tokens, self.shared, 0, 0)
+        padded, size = not self.network.packs, options.batch_tokens
+        self.validation = batches(validation, size, self.shared, 0, 0, padded)
         self.batched = partial(
-            batches, batch_tokens=options.batch_tokens, shared=self.shared, seed=options.run_seed
+            batches, batch_tokens=size, shared=self.shared, seed=options.run_seed, padded=padded
         )
         before = options.offset * options.epochs  # what other runs see of them
         self.lessons = [
