@@ -65,7 +65,7 @@ def test_the_gradients_of_parts_add_up_to_the_batchs(
         parameter.data += 0.05 * torch.randn_like(parameter)
     assert trainee.splits
     whole_loss, whole = gradients(trainee, options, tmp_path)
-    trainee.part_tokens = 60
+    trainee.part_tokens = 50
     cut = trainee.parts(largest(trainee))
     assert len(cut) > 2
     assert len({trainee.weight(part) for part in cut}) > 1
