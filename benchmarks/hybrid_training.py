@@ -63,7 +63,7 @@ def main() -> int:
     matrices = devices.matrices(devices.CPU)
     built = network.build(spec, matrices, 16, 32.0, 0.0)
     plans = {
-        "padded": [pad(batch) for batch in batches(sequences, args.batch_tokens, 0, 0, 0)],
+        "padded": [pad(batch) for batch in batches(sequences, args.batch_tokens, 0, 0, 0, padded=True)],
         "packed": [pack(batch, shared) for batch in batches(sequences, args.batch_tokens, shared, 0, 0)],
     }
     speeds: dict[str, list[tuple[float, float]]] = {way: [] for way in plans}
