@@ -55,6 +55,8 @@ SAME = {"near_duplicate": ("near_duplicate", "duplicate")}
 
 def home(seed: int, folder: Path, train: int = 4200, validation: int = 300, part: int = 100) -> Set:
     sys.path.insert(0, str(ROOT / "examples" / "home"))
+    for name in ("sample", "drawing", "functions"):
+        sys.modules.pop(name, None)  # another example's
     import sample  # type: ignore[import-not-found]
     from drawing import read_templates  # type: ignore[import-not-found]
     from functions import tools  # type: ignore[import-not-found]

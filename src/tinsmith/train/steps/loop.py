@@ -163,6 +163,8 @@ class Loop:
             own = trainee.loss(share)
             if len(share) < len(batch):
                 own = own * (trainee.weight(share) / trainee.weight(batch))
+            if not own.requires_grad:  # texts alone, where only what sees pictures is trained
+                return own.item(), [None] * len(parameters)
             return own.item(), torch.autograd.grad(own, parameters, allow_unused=True)
 
         for part in trainee.parts(together.share(batch)):
