@@ -20,16 +20,8 @@ from tinsmith.errors import TinsmithError
 __all__ = ["COMPLETE", "FAILED", "INTERRUPTED", "SECTIONS", "entries", "help_line", "main", "overview", "verbs"]
 
 INTERRUPTED = 130  # what a shell reports for a command ended by Ctrl-C
-KEPT = {
-    "batch",
-    "build",
-    "compare",
-    "docs",
-    "eval",
-    "make",
-    "pull",
-    "train",
-}  # verbs that go on from what they wrote
+# Verbs that go on from what they wrote.
+KEPT = {"batch", "build", "compare", "docs", "eval", "make", "pull", "train"}
 
 
 def main(argv: Sequence[str] | None = None) -> int:

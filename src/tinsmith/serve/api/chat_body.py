@@ -159,11 +159,8 @@ def _seen(parts: Sequence[TextPart | ImagePart], number: int) -> str | list[dict
 
 
 def offer_in(body: ChatBody) -> Offer | None:
-    tools, choice, parallel = (
-        declared(tool.function for tool in body.tools or ()),
-        body.tool_choice,
-        body.parallel_tool_calls,
-    )
+    tools = declared(tool.function for tool in body.tools or ())
+    choice, parallel = body.tool_choice, body.parallel_tool_calls
     if isinstance(choice, AllowedTools):
         names = [one.function.name for one in choice.allowed_tools.tools]
         return offer_of(tools, choice.allowed_tools.mode, parallel, names)

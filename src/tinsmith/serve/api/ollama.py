@@ -167,12 +167,8 @@ async def chat(call: Call, body: ChatBody) -> Response:
 
     if not body.messages:
         return _loaded(call, body, write)
-    question = _question(
-        call,
-        body,
-        messages=_messages(body.messages),
-        offer=offer_of(declared(tool.function for tool in body.tools or ())),
-    )
+    offer = offer_of(declared(tool.function for tool in body.tools or ()))
+    question = _question(call, body, messages=_messages(body.messages), offer=offer)
     return await _answered(call, body, question, write)
 
 
