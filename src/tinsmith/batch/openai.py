@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 
 from tinsmith.errors import InputError
 from tinsmith.runtime.choice import logprob
-from tinsmith.runtime.offers import Offer
 from tinsmith.system import reading
 
 if TYPE_CHECKING:
@@ -22,6 +21,7 @@ if TYPE_CHECKING:
     from tinsmith.runtime.choice import TokenChoice
     from tinsmith.runtime.generation import Completion
     from tinsmith.runtime.loaded import Loaded
+    from tinsmith.runtime.offers import Offer
 
 _SAMPLING = ("temperature", "top_p", "seed", "presence_penalty", "frequency_penalty")
 _OWN = ("top_k", "min_p", "repetition_penalty")  # beyond OpenAI's, by our names
@@ -135,6 +135,8 @@ def _offer(given: Mapping[str, Any]) -> Offer | None:
             f'"tool_choice" is {json.dumps(choice)[:80]}; give none, auto, required, a function or '
             "allowed_tools"
         )
+    from tinsmith.runtime.offers import Offer
+
     return Offer([_declared(one) for one in tools], choice, parallel, allowed)
 
 

@@ -54,7 +54,7 @@ async def pose(house: House, question: Question, target: Target) -> Posed:
             raise Refused(400, f"{named} beside tools is not supported", named)
         format = by_name(skill.tool_format)
         constraint = await house.compiler.compiled(question.scope, "tools", offered(offer, target))
-        box = Toolbox(format, read_tools(offer.tools), {}, constraint)
+        box = Toolbox(format, read_tools(offer.tools), {}, constraint, offer.free)
     elif question.form is not None:
         constraint = await house.compiler.compiled(
             question.scope, question.form.param, {"schema": question.form.schema}
