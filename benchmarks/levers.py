@@ -70,7 +70,8 @@ def opened(path: Path) -> dict[str, dict[str, Any]]:
     home = path.resolve().parent
     # The data is made beside the recipe, once, and not beside each copy of it.
     command = recipe["data"].pop("command", None)
-    if command and not (home / recipe["data"]["train"]).exists():
+    made = [recipe["data"][key] for key in ("train", "augment_without") if key in recipe["data"]]
+    if command and not all((home / path).exists() for path in made):
         subprocess.run([sys.executable if word == "python" else word for word in command], cwd=home, check=True)
     # Paths in a recipe are relative to its folder.
     for keys in recipe.values():

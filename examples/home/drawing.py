@@ -61,6 +61,7 @@ class Home:
 
     @classmethod
     def read(cls, path: Path, rng: random.Random) -> Home:
+        """Of a file such as home.toml; numbers may be missing."""
         table = tomllib.loads(path.read_text())
         lists: dict[str, list[tuple[str, Any, str | None]]] = {
             "area": [(area, area, None) for area in table["areas"]],
@@ -73,10 +74,20 @@ class Home:
             hold_out([("name", name) for name in names], unseen, rng)
         for name in ("area", "floor", *table["words"]):
             hold_out([(name, text) for text, _, _ in lists[name]], unseen, rng)
-        for name, numbers in table["numbers"].items():
+        for name, numbers in table.get("numbers", {}).items():
             lists[name] = [(f"{number:g}", number, None) for number in numbers]
             hold_out([("number", f"{number:g}") for number in numbers], unseen, rng)
         return cls(lists, unseen)
+
+
+def with_others(home: Home, others: Home) -> Home:
+    """The home with other words for all that it holds words for, and the numbers that training has."""
+    numbers = {
+        name: [entry for entry in entries if ("number", entry[0]) not in home.unseen]
+        for name, entries in home.lists.items()
+        if name not in others.lists
+    }
+    return Home({**numbers, **others.lists}, set())
 
 
 def hold_out(values: Sequence[Value], unseen: set[Value], rng: random.Random) -> None:

@@ -4,14 +4,17 @@ Sentences are drawn from the English templates of `home-assistant-intents`; the 
 numbers come from home.toml beside this file. Each call is checked with `hassil`, the recognizer that Home
 Assistant itself uses: an example whose call the recognizer does not give is dropped.
 
-    python sample.py --out data [--seed 1] [--closed N]
+    python sample.py --out data [--seed 1] [--closed N] [--others N]
 
 writes train.jsonl (3,000), train-1000.jsonl (its first 1,000), validation.jsonl (200), test.jsonl (500),
-tools.json (every function with its arguments) and LICENSES.txt. The same seed and package versions give the
-same bytes. README.md describes the splits.
+held-out.txt (the words that the test has and the 1,000 have not), tools.json (every function with its
+arguments) and LICENSES.txt. The same seed and package versions give the same bytes. README.md describes the
+splits.
 
 With --closed N also train-closed.jsonl: N commands of all templates and all of home.toml's words, none of them
-a command of the other files, for a model that need not know anything else.
+a command of the other files, for a model that need not know anything else. With --others N also others.jsonl:
+N commands of the 1,000's templates with the words of others.toml for rooms, devices and phrases, which no other
+file has: a way of training is judged by these, so that the test stays one.
 """
 
 from __future__ import annotations
@@ -22,12 +25,13 @@ import math
 import random
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from copy import copy
 from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from drawing import Command, Home, Sampler, Template, read_templates
+from drawing import Command, Home, Sampler, Template, read_templates, with_others
 from functions import tools
 from hassil.intents import Intents
 from home_assistant_intents import get_intents
@@ -43,6 +47,7 @@ class Splits:
     validation: list[Command]
     test: dict[str, list[Command]]  # by part
     closed: list[Command] = field(default_factory=list)
+    others: list[dict[str, Any]] = field(default_factory=list)  # rows
 
 
 @dataclass
@@ -103,6 +108,17 @@ class Splitter:
         self.rng.shuffle(examples)
         return examples
 
+    def others(self, known: set[str], count: int) -> list[dict[str, Any]]:
+        """Rows of `count` further commands of these templates, each with a word that none before had."""
+        words = Home.read(HERE / "others.toml", random.Random(0))
+        home = with_others(self.sampler.home, words)
+        fresh = {(name, text) for name in words.lists for text, _, _ in words.lists[name]}
+        splitter = copy(self)
+        splitter.sampler = Sampler(self.sampler.intents, home, self.rng, self.sampler.seed)
+        templates = [template for template in self.templates if template.name in known]
+        commands = splitter._fill(templates, count, lambda command: not fresh.isdisjoint(command.values))
+        return list(rows(commands, splitter.sampler, "others"))
+
     def _hold_out_templates(self) -> set[str]:
         """One template of three in five families that have several: calls like theirs are still in training."""
         families: dict[str, list[str]] = {}
@@ -154,7 +170,14 @@ def plain_words(text: str) -> str:
 
 
 def sample(
-    seed: int, *, train: int = 3000, subset: int = 1000, validation: int = 200, part: int = 100, closed: int = 0
+    seed: int,
+    *,
+    train: int = 3000,
+    subset: int = 1000,
+    validation: int = 200,
+    part: int = 100,
+    closed: int = 0,
+    others: int = 0,
 ) -> tuple[Splits, Sampler]:
     rng = random.Random(seed)
     intents = Intents.from_dict(get_intents("en") or {})
@@ -162,6 +185,7 @@ def sample(
     splitter = Splitter(sampler, read_templates(intents))
     splits = splitter.splits(train, subset, validation, part)
     splits.closed = splitter.closed(closed)
+    splits.others = splitter.others({command.template.name for command in splits.train[:subset]}, others)
     return splits, sampler
 
 
@@ -174,6 +198,10 @@ def rows(commands: Iterable[Command], sampler: Sampler, part: str | None = None)
         yield row | {
             "about": {"template": command.template.name, "values": [list(pair) for pair in command.values]}
         }
+
+
+def words(examples: Iterable[dict[str, Any]]) -> set[str]:
+    return {word for row in examples for word in plain_words(row["input"]).split()}
 
 
 def write_jsonl(path: Path, lines: Iterable[dict[str, Any]]) -> None:
@@ -197,17 +225,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, required=True, help="the folder to write")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--closed", type=int, default=0, metavar="N", help="also N commands of all words")
+    parser.add_argument("--others", type=int, default=0, metavar="N", help="also N commands of further words")
     options = parser.parse_args(arguments)
-    splits, sampler = sample(options.seed, closed=options.closed)
+    splits, sampler = sample(options.seed, closed=options.closed, others=options.others)
     options.out.mkdir(parents=True, exist_ok=True)
     train = list(rows(splits.train, sampler))
     write_jsonl(options.out / "train.jsonl", train)
     write_jsonl(options.out / "train-1000.jsonl", train[:1000])
     if splits.closed:
         write_jsonl(options.out / "train-closed.jsonl", rows(splits.closed, sampler))
+    if splits.others:
+        write_jsonl(options.out / "others.jsonl", splits.others)
     write_jsonl(options.out / "validation.jsonl", rows(splits.validation, sampler))
     test = [row for part in PARTS for row in rows(splits.test[part], sampler, part)]
     write_jsonl(options.out / "test.jsonl", test)
+    held = words(test) - words(train[:1000])
+    (options.out / "held-out.txt").write_text("".join(f"{word}\n" for word in sorted(held)), encoding="utf-8")
     functions = json.dumps(tools(sampler, read_templates(sampler.intents)), indent=1, ensure_ascii=False)
     (options.out / "tools.json").write_text(functions + "\n", encoding="utf-8")
     (options.out / "LICENSES.txt").write_text(licenses(), encoding="utf-8")

@@ -7,7 +7,7 @@ import re
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ from tinsmith.data.augment import augment
 from tinsmith.data.leaves import leaves, replaced
 from tinsmith.data.readers import Example
 from tinsmith.data.slots import Slots, slots_in
-from tinsmith.data.words import Joined, Words
+from tinsmith.data.words import Joined, Whole, Words
 
 CALL, EXTRACT = (tasks.by_name(name) for name in ("call", "extract"))
 ROOMS = ("kitchen", "living room", "attic", "garden", "music room", "porch", "cellar", "studio")
@@ -386,6 +386,38 @@ def test_new_texts_have_pieces_of_the_vocabulary() -> None:
         return sum(len(word) == 6 and word[:3] in pieces and word[3:] in pieces for word in words)
 
     assert joined(made(home(), tokens=vocabulary())) > 10 + joined(made(home()))
+
+
+def letters(number: int) -> str:
+    return "".join(chr(ord("a") + int(digit)) for digit in f"{number:04}")
+
+
+def test_whole_words_begin_after_a_space_and_have_the_texts_letters() -> None:
+    tokens = [f" {letters(number)}" for number in range(2000)]
+    odd = [" ýýý", " ab", " abcdefghija", "abcdef", " Abcd", " 1234", " lamp", " lamps", " lampe", " lam"]
+    known, rng = {"lamp", "abcdefghij", "ses"}, random.Random(0)
+    whole = Whole([*odd, *tokens], known)
+    drawn = {whole.draw(rng, "") for _ in range(500)}
+    assert len(drawn) > 400
+    assert drawn <= {token[1:] for token in tokens}
+    few = Whole(tokens[:999], known)
+    assert not few.is_rich and few.draw(rng, "") is None
+
+
+def test_new_texts_have_words_of_the_vocabulary_but_those_that_it_is_to_do_without() -> None:
+    tokens = [f" {letters(number)}" for number in range(2000)]
+    out = {token[1:] for token in tokens[::2]}
+    home_letters = [Example(f"turn on the {one}", call("On", name=one)) for one in ("abcd", "efgh", "ijba")]
+
+    def new(without: Collection[str] = ()) -> set[str]:
+        rows = made([*home(), *home_letters], variants=8, tokens=tokens, without=without)
+        texts = [one["now"] for row in rows for one in row.about["substituted"] if one["source"] == "new words"]
+        return {word for text in texts for word in text.split()}
+
+    words = {token[1:] for token in tokens}
+    assert len(new() & out) > 5
+    assert not new(out) & out
+    assert len(new(out) & words) > 5
 
 
 def test_examples_of_a_rare_label_are_varied_more_often() -> None:

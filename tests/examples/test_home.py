@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import re
 import sys
 import tomllib
 from importlib.metadata import version
@@ -48,7 +49,12 @@ def data(sampler: ModuleType) -> dict[str, list[Example]]:
     licenses = (folder / "LICENSES.txt").read_text()
     assert "home-assistant-intents" in licenses
     assert licenses.count("Apache-2.0") >= 2
-    return {path.stem: read_jsonl(path) for path in folder.glob("*.jsonl")}
+    read = {path.stem: read_jsonl(path) for path in folder.glob("*.jsonl")}
+    held = {word for one in read["test"] for word in words(one)} - {
+        word for one in read["train-1000"] for word in words(one)
+    }
+    assert (folder / "held-out.txt").read_text().split() == sorted(held)
+    return read
 
 
 @pytest.fixture(scope="module")
@@ -64,6 +70,10 @@ def template(example: Example) -> str:
 
 def values(example: Example) -> list[tuple[str, str]]:
     return [(kind, text) for kind, text in example.about["values"]]
+
+
+def words(example: Example) -> list[str]:
+    return re.findall(r"[^\W_]+", example.input.lower())
 
 
 def pairs(examples: list[Example]) -> set[frozenset[Any]]:
@@ -199,10 +209,34 @@ def test_the_closed_set_has_every_word_and_none_of_the_other_commands(sampler: M
     assert any(command.template.name in held for command in splits.closed)
 
 
+def test_others_have_words_that_no_other_file_has(sampler: ModuleType) -> None:
+    home, others = (tomllib.loads((HOME / name).read_text()) for name in ("home.toml", "others.toml"))
+    lists = [
+        (home[table][name] if table else home[name], words)
+        for table in ("devices", "words", None)
+        for name, words in (others[table] if table else others).items()
+        if isinstance(words, list)
+    ]
+    assert len(lists) == len(home["devices"]) + len(home["words"]) + 2
+    assert all(set(own).isdisjoint(words) for own, words in lists)
+    sizes = {"train": 340, "subset": 330, "validation": 5, "part": 3}
+    splits, _ = sampler.sample(1, **sizes, others=50)
+    before, _ = sampler.sample(1, **sizes)
+    assert [command.text for command in splits.train] == [command.text for command in before.train]
+    known = {command.template.name for command in splits.train[:330]}
+    taken = {tuple(value) for command in splits.train for value in command.values}
+    assert len({row["input"] for row in splits.others}) == 50
+    for row in splits.others:
+        assert row["about"]["template"] in known
+        assert row["accept"][0] == row["output"]
+        assert any(tuple(value) not in taken for value in row["about"]["values"])
+
+
 @pytest.mark.parametrize("name", ["recipe.toml", "recipe-full.toml", "recipe-auto.toml"])
 def test_recipes_are_valid_and_make_their_own_data(name: str) -> None:
     loaded = recipe.load(HOME / name)
     assert loaded.constraint.tools == "data/tools.json"
+    assert loaded.data.augment_without == "data/held-out.txt"
     assert loaded.data.command == ("python", "sample.py", "--out", "data")
     assert {
         Path(path).parent.name for path in (loaded.data.train, loaded.data.validation, loaded.data.test)

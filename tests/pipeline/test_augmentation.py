@@ -167,6 +167,7 @@ def test_off_topic_inputs_are_mixed_in(folder: Path) -> None:
         ("augment = 1", "augment: got 1; allowed is true or false"),
         ("augment_variants = 0", 'allowed is "auto" or a whole number from 1'),
         ("augment = false\naugment_lists = true", "augment_lists: nothing is substituted here"),
+        ('augment = false\naugment_without = "off.txt"', "augment_without: nothing is substituted here"),
         ("augment = false\naugment_variants = 2", "augment_variants: nothing is made here"),
         ('task = "classify"\naugment = true', "augment: is for the tasks call, extract; this one is classify"),
         ('off_topic = "off.txt"', "off_topic_output: missing"),
@@ -195,6 +196,27 @@ def test_lists_need_a_source_and_an_argument(folder: Path) -> None:
     )
     with pytest.raises(InputError, match=r"augment_lists: .*tools.json has no enum for an argument whose"):
         made(folder, "augment_lists = true")
+
+
+def test_new_words_are_none_of_a_file_s(folder: Path) -> None:
+    def new(run: Run) -> set[str]:
+        rows = [row for variant in data.augmented(run) for row in variant]
+        return augmentation.words_of(rows) - augmentation.words_of(data.examples(run, "train"))
+
+    words = new(made(folder))
+    assert words
+    (folder / "out.txt").write_text("".join(f"{word.upper()}\n" for word in words))
+    assert new(made(folder, 'augment_without = "out.txt"')).isdisjoint(words)
+    (folder / "out.txt").write_text("another\n")
+    assert new(made(folder, 'augment_without = "out.txt"')) == words
+
+
+def test_faults_of_words_to_do_without(folder: Path) -> None:
+    with pytest.raises(DataError, match=r"out.txt"):
+        made(folder, 'augment_without = "out.txt"')
+    (folder / "out.txt").write_text("\n")
+    with pytest.raises(DataError, match=r"out.txt: holds no word; write one a line, or leave augment_without"):
+        made(folder, 'augment_without = "out.txt"')
 
 
 def test_off_topic_faults(folder: Path) -> None:

@@ -11,7 +11,7 @@ import math
 import random
 import re
 from collections import Counter, defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
@@ -21,13 +21,14 @@ from tinsmith.data.leaves import Leaf
 from tinsmith.data.readers import Example
 from tinsmith.data.slots import ENOUGH, SEVERAL, Argument, Slot, Slots, Value, argument, key, title, words
 from tinsmith.data.splits import normalize
-from tinsmith.data.words import Joined, Words
+from tinsmith.data.words import Joined, Rows, Whole, Words
 
 LISTED = 0.5  # of the texts of an argument with a closed list: the share that is drawn from it
 SUBSTITUTED = 0.8  # the share of an example's slots that a variant fills anew, at least one
 NEW = 0.7  # of the texts that are filled in: the share of new words
 INVENTED = 0.5  # of the new words: the share that no training text has
-JOINED = 0.7  # of the invented words: the share that is joined of a tokenizer's pieces, where there are
+VOCABULARY = 0.5  # of the invented words: the share that the base's vocabulary has, where it has enough
+JOINED = 0.7  # of the others: the share that is joined of the vocabulary's pieces, where there are
 RARE = 0.5  # the power of its label's frequency by which an example is varied less often
 WHOLE = 0.5  # of the new texts of several words: the share in which none stays
 ALIKE = 8  # values drawn, of which the one from the likest input is taken
@@ -58,15 +59,18 @@ def augment(
     lists: Mapping[tuple[str, ...], Sequence[str]] | None = None,
     labels: Sequence[str | None] = (),
     tokens: Sequence[str] = (),
+    without: Collection[str] = (),
+    embeddings: Rows | None = None,
 ) -> Augmented:
     """`variants` times up to as many new examples as there are with a slot: one of each, or where they have
     labels more of those of a rare label and fewer of the others.
 
     values: those of an output, as its task knows them; lists: texts to fill in too, by the argument's path;
-    labels: of the examples; tokens: of the base's vocabulary, as words.Joined takes them. Each row's `about`
-    says the number of its example, from 1, the variant, and what was substituted.
+    labels: of the examples; tokens: of the base's vocabulary, as words.Joined takes them; without: words, in
+    lower case, that are not among the new ones; embeddings: the base's, as words.Whole takes them. Each row's
+    `about` says the number of its example, from 1, the variant, and what was substituted.
     """
-    maker = _Maker(train, values, lists or {}, tokens)
+    maker = _Maker(train, values, lists or {}, tokens, without, embeddings)
     made = Augmented(slots=maker.counts())
     taken = {normalize(example.input) for example in train}
     # What a picture shows stays: another value in the answer would be a wrong one.
@@ -131,8 +135,10 @@ class _Maker:
         values: Callable[[str], list[Leaf]],
         lists: Mapping[tuple[str, ...], Sequence[str]],
         tokens: Sequence[str],
+        without: Collection[str],
+        embeddings: Rows | None,
     ) -> None:
-        self.train, self.slots, self.lists = train, Slots(train, values), lists
+        self.train, self.slots, self.lists, self.without = train, Slots(train, values), lists, without
         self.classes = classes = [self._classes(example, values) for example in train]
         carriers = [self._carrier(example, slots) for example, slots in self._items()]
         held = Counter(word for carrier in carriers for word in carrier)
@@ -155,7 +161,7 @@ class _Maker:
                         self.together[slot.value.casefold(), path].add(value)
         self.decided = self._decided()
         self.numbers: dict[tuple[Argument, bool], _Numbers] = {}
-        self._learn_words(tokens)
+        self._learn_words(tokens, embeddings)
         self.beside = [
             Counter((key(place.argument[0]), place.around[side]) for place in self.places.values())
             for side in (0, 1)
@@ -178,11 +184,13 @@ class _Maker:
     def _carrier(example: Example, slots: Sequence[Slot]) -> frozenset[str]:
         return frozenset(words(written(example.input, {slot: " " for slot in slots})))
 
-    def _learn_words(self, tokens: Sequence[str]) -> None:
+    def _learn_words(self, tokens: Sequence[str], embeddings: Rows | None) -> None:
         """The words that new texts are made of: letters as in all of the inputs, pieces of the vocabulary, and
         by key the values' words, the last ones apart, since they say what the thing is."""
         known = {word for example in self.train for word in words(example.input)}
         self.letters, self.joined = Words(known, tokens), Joined(tokens, known)
+        replaced = {word for place in self.places.values() for word in words(place.text)}
+        self.whole = Whole(tokens, known, embeddings, replaced)
         self.known = {name: {place.text.casefold() for place in places} for name, places in self.of_key.items()}
         self.words: dict[tuple[Argument | str, bool], list[str]] = defaultdict(list)
         groups: list[tuple[Argument | str, list[_Place]]] = [*self.of_argument.items(), *self.of_key.items()]
@@ -313,35 +321,46 @@ class _Maker:
         return known, shared + (OWN if one.argument == place.argument else 0)
 
     def _new(self, place: _Place, like: _Place, rng: random.Random) -> str | None:
-        """A text like another one, with new words in it; the last word stays where nothing else says what the
-        thing is."""
+        """A text like another one, with new words in it; where nothing else says what the thing is, the last
+        word stays, or becomes one of its kind."""
         parts = like.text.split()
         content = [j for j, word in enumerate(parts) if self._is_content(word)]
         last = len(parts) - 1
         is_sure = self._is_sure(place)
         if not (is_sure and rng.random() < WHOLE):
-            inner = [j for j in content if j != last] or (content if is_sure else [])
+            inner = [j for j in content if j != last]
+            if not is_sure and self.whole.knows(parts[last]):
+                inner.append(last)
+            inner = inner or (content if is_sure else [])
             content = [rng.choice(inner)] if inner else []
         for j in content:
-            if any(letter.isdigit() for letter in parts[j]):
-                parts[j] = re.sub(r"\d", lambda digit: rng.choice(DIGITS), parts[j])
+            old, is_last = parts[j], j == last
+            if any(letter.isdigit() for letter in old):
+                parts[j] = re.sub(r"\d", lambda digit: rng.choice(DIGITS), old)
                 continue
-            word = self._word(place.argument, j == last, rng) if last else self._invented(rng)
-            if word is None or word in place.carrier or word in parts:
+            if is_last and not is_sure:
+                word = self.whole.draw(rng, old)
+            elif last:
+                word = self._word(place.argument, old, is_last, rng)
+            else:
+                word = self._invented(old, rng)
+            if word is None or word in self.without or word in place.carrier or word in parts:
                 return None
-            parts[j] = cased(parts[j], word)
+            parts[j] = cased(old, word)
         text = " ".join(parts)
         is_new = text.casefold() not in self.known[key(place.argument[0])]
         return text if content and is_new else None
 
-    def _word(self, own: Argument, is_last: bool, rng: random.Random) -> str | None:
+    def _word(self, own: Argument, old: str, is_last: bool, rng: random.Random) -> str | None:
         """One of a text of several words: of the argument's texts, or those of its key, or a new one."""
         known = self.words[own, is_last]
         if len(known) < SEVERAL:
             known = self.words[key(own[0]), is_last]
-        return rng.choice(known) if known and rng.random() >= INVENTED else self._invented(rng)
+        return rng.choice(known) if known and rng.random() >= INVENTED else self._invented(old, rng)
 
-    def _invented(self, rng: random.Random) -> str | None:
+    def _invented(self, old: str, rng: random.Random) -> str | None:
+        if self.whole.is_rich and rng.random() < VOCABULARY:
+            return self.whole.draw(rng, old)
         is_joined = self.joined.is_rich and rng.random() < JOINED
         return self.joined.draw(rng) if is_joined else self.letters.draw(rng)
 

@@ -1,11 +1,16 @@
-"""Words that are no words: of letters as they follow each other in the words of a text, or of the pieces that a
-tokenizer cuts words into."""
+"""Words that a text has not: of letters as they follow each other in its own, of the pieces that a tokenizer
+cuts words into, or such as its vocabulary has whole."""
 
 from __future__ import annotations
 
 import random
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+from tinsmith.data.alike import nearest
+
+Rows = Callable[[Sequence[int]], Any]
 
 _ORDERS = (2, 3)  # letters that decide the next one: fewer give more new words, more give better ones
 _EDGE = "\n"
@@ -13,6 +18,10 @@ SHORTEST, LONGEST = 3, 10
 _BEGINNING, _ENDING = (3, 6), (2, 4)  # letters that a word's two pieces may have
 _USUAL = 16_000  # of a vocabulary's tokens, in their order: the later ones are of few texts
 _ENOUGH = 50  # pieces of each kind, for words that differ
+_RICH = 1000  # whole words, for the same
+_MOST = 16_000  # whole words, in the vocabulary's order
+_ALIKE = 12  # words that are like another, of a vocabulary
+_INFLECTED = 2  # last letters in which forms of a word may differ
 
 
 class Words:
@@ -72,3 +81,42 @@ class Joined:
             if SHORTEST <= len(word) <= LONGEST and word not in self.words:
                 return word
         return None
+
+
+class Whole:
+    """A word that the vocabulary has as one token after a space. After a quote, where an answer copies it, most
+    are cut into pieces: a model that copies them has learned to spell what it copies, as it knows how.
+
+    tokens, known: as Joined takes them, whose letters alone are used. None of known is drawn, nor another form
+    of it ("lamps"), which means what that one does. rows: the model's embeddings of so many token ids, float32
+    [n, dim]; of: words of which such are drawn that are like them, where there are embeddings."""
+
+    def __init__(
+        self, tokens: Sequence[str], known: Iterable[str], rows: Rows | None = None, of: Iterable[str] = ()
+    ) -> None:
+        known = {word for word in known if word.isalpha()}
+        letters = {letter for word in known for letter in word}
+        stems = {stem for word in known for stem in _stems(word)}
+        ids = {token[1:]: id for id, token in enumerate(tokens) if token.startswith(" ")}
+        usual = (word for word in ids if SHORTEST <= len(word) <= LONGEST and letters.issuperset(word))
+        self.words = [word for word in usual if stems.isdisjoint(_stems(word))][:_MOST]
+        self.is_rich = len(self.words) >= _RICH
+        self.like: dict[str, list[str]] = {}
+        if self.is_rich and rows:
+            some = sorted({word for word in of if word in ids})
+            vectors = rows([ids[word] for word in (*self.words, *some)])
+            queries = range(len(self.words), len(self.words) + len(some))
+            found = nearest(vectors, len(self.words), queries, _ALIKE)
+            self.like = {word: [self.words[i] for i in ones] for word, ones in zip(some, found, strict=True)}
+
+    def knows(self, word: str) -> bool:
+        """Whether a word that is drawn for another is like it."""
+        return word.casefold() in self.like
+
+    def draw(self, rng: random.Random, like: str) -> str | None:
+        """One like another, where it knows that; None where the vocabulary has too few."""
+        return rng.choice(self.like.get(like.casefold(), self.words)) if self.is_rich else None
+
+
+def _stems(word: str) -> list[str]:
+    return [word[:length] for length in range(max(SHORTEST, len(word) - _INFLECTED), len(word) + 1)]

@@ -6,6 +6,7 @@ import random
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -57,14 +58,16 @@ def inputs(recipe: Recipe, has_pictures: bool) -> dict[str, Any]:
     train, stated = recipe.train, recipe.data.augment_variants
     path = recipe.resolve(recipe.data.off_topic) if recipe.data.off_topic else None
     lists = lists_file(recipe) if recipe.data.augment_lists else None
-    return {
-        "augment": {
-            "seed": train.seed,
-            "variants": [train.epochs, train.seeds, train.method] if stated == "auto" else stated,
-            "off_topic": files.sha256_file(path) if path and path.exists() else None,
-            "lists": files.sha256_file(lists) if lists and lists.exists() else None,
-        }
+    without = without_file(recipe)
+    decides = {
+        "seed": train.seed,
+        "variants": [train.epochs, train.seeds, train.method] if stated == "auto" else stated,
+        "off_topic": files.sha256_file(path) if path and path.exists() else None,
+        "lists": files.sha256_file(lists) if lists and lists.exists() else None,
     }
+    if without and without.exists():
+        decides["without"] = files.sha256_file(without)
+    return {"augment": decides}
 
 
 def is_wanted(recipe: Recipe) -> bool:
@@ -106,6 +109,8 @@ def make(
             lists,
             labels=[task.label(example.output) for example in train],
             tokens=() if recipe.scratch else tokens_of(base),
+            without=kept_out(recipe),
+            embeddings=None if recipe.scratch else partial(embeddings_of, base),
         )
         if recipe.data.augment_lists and not made.sources[LIST]:
             raise InputError(
@@ -187,6 +192,17 @@ def tokens_of(base: Path) -> list[str]:
     return [text.decode("utf-8", "ignore") for text in texts]
 
 
+def embeddings_of(base: Path, ids: Sequence[int]) -> Any:
+    """A model's embeddings of these tokens, float32 [n, dim]."""
+    from tinsmith import models
+    from tinsmith.train.tensors import to_float32
+
+    table = models.load(base).tensors["embed"]
+    size = len(table.data) // table.rows
+    data = b"".join(bytes(table.data[id * size : (id + 1) * size]) for id in ids)
+    return to_float32(replace(table, rows=len(ids), data=data))
+
+
 def _was_trained_without(run: Run) -> bool:
     """Whether an earlier version trained this run, which is then to be kept where the recipe says nothing."""
     trained = run.state["stages"].get("train")
@@ -251,6 +267,20 @@ def _lists(schema: Any, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...]
                 yield from _lists(one, (*path, key))
         case {"items": items}:
             yield from _lists(items, (*path, ITEM))
+
+
+def without_file(recipe: Recipe) -> Path | None:
+    stated = recipe.data.augment_without
+    return recipe.resolve(stated) if stated else None
+
+
+def kept_out(recipe: Recipe) -> set[str]:
+    """The words that are not among the new ones: those of a test that asks what a model never met."""
+    path = without_file(recipe)
+    found = set(words(reading.read_text(path, DataError))) if path else set()
+    if path and not found:
+        raise DataError(f"{path}: holds no word; write one a line, or leave augment_without out")
+    return found
 
 
 def by_variant(rows: Sequence[Example]) -> list[list[Example]]:

@@ -184,7 +184,7 @@ def make(run: Run, needs: Nothing) -> Made[Data]:
 def make_missing(run: Run, paths: Mapping[str, Path]) -> None:
     """Runs the recipe's command, where it states one and something that it names is not there."""
     recipe = run.recipe
-    more = [recipe.resolve(recipe.data.off_topic)] if recipe.data.off_topic else []
+    more = [recipe.resolve(path) for path in (recipe.data.off_topic, recipe.data.augment_without) if path]
     needed = [*paths.values(), *sources.stated(recipe).values(), *more, constraint.source_file(recipe)]
     if recipe.data.command and any(path is not None and not path.exists() for path in needed):
         run_command(run, recipe.data.command)

@@ -239,8 +239,9 @@ class RecipeFile(TomlFile):
             known = ", ".join(one.name for one in tasks.tasks() if one.has_values)
             raise self.error("data", "augment", f"is for the tasks {known}; this one is {data.task}")
         off = data.augment is False or not task.has_values
-        if off and data.augment_lists:
-            raise self.error("data", "augment_lists", "nothing is substituted here; leave it out")
+        for key in ("augment_lists", "augment_without"):
+            if off and getattr(data, key):
+                raise self.error("data", key, "nothing is substituted here; leave it out")
         if off and not (data.off_topic or data.augment_pictures) and "augment_variants" in given:
             raise self.error(
                 "data", "augment_variants", "nothing is made here; leave it out, or give augment_pictures"

@@ -65,7 +65,9 @@ SCRATCH_METHOD = "full"
 # Keys of [data] that say how examples are divided where a split is not given.
 DIVIDING_KEYS = ("validation_share", "test_share", "split_seed", "near", "group")
 # Keys of [data] that say how its training examples are used.
-EXAMPLE_KEYS = ("limit", "augment", "augment_variants", "augment_lists", "augment_pictures", "off_topic")
+EXAMPLE_KEYS = (
+    "limit", "augment", "augment_variants", "augment_lists", "augment_without", "augment_pictures", "off_topic",
+)  # fmt: skip
 SHAPE_KEYS = ("layers", "hidden", "heads", "kv_heads", "feed_forward")
 CHOICES = Kind(
     f'"{LABELS}" or a list of texts',
@@ -191,6 +193,7 @@ class Data:
     augment: bool | None = _key(FLAG, None)
     augment_variants: int | str = _key(TIMES, "auto")
     augment_lists: bool = _key(FLAG, False)
+    augment_without: str | None = _key(TEXT, None)
     augment_pictures: tuple[str, ...] | None = _key(some_of(picture_changes.KINDS, least=0), None)
     off_topic: str | None = _key(TEXT, None)
     off_topic_output: str | None = _key(TEXT, None)

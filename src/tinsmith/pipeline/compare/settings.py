@@ -95,7 +95,12 @@ def of_base(recipe: Recipe, model: str) -> Recipe:
     assert recipe.base
     base = recipe.base if model == recipe.base.model else Base(model, keep=recipe.base.keep)
     data = dataclasses.replace(
-        recipe.data, augment=False, augment_lists=False, off_topic=None, off_topic_output=None
+        recipe.data,
+        augment=False,
+        augment_lists=False,
+        augment_without=None,
+        off_topic=None,
+        off_topic_output=None,
     )
     return dataclasses.replace(
         recipe,
