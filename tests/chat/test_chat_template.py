@@ -358,6 +358,23 @@ def test_a_date_must_be_stated() -> None:
         with_date("{{ strftime_now(form) }}", DAY)
 
 
+@pytest.mark.parametrize(
+    "template", [SMOLLM, GEMMA, LLAMA3, THINKING], ids=["smollm", "gemma", "llama3", "thinking"]
+)
+def test_words_of_the_user_are_said_once_more_as_they_are_quoted(template: str) -> None:
+    said = settle(template, spell=True)
+    talk = [
+        {"role": "user", "content": " turn off  the\nglobe lamp "},
+        {"role": "assistant", "content": "it's off"},
+        {"role": "user", "content": "lamp"},
+    ]
+    contents = ('turn off  the\nglobe lamp\n"turn"off""the\nglobe"lamp"', "it's off", 'lamp\n"lamp"')
+    written = [{**message, "content": content} for message, content in zip(talk, contents, strict=True)]
+    assert by_transformers(said, talk, True) == by_transformers(template, written, True)
+    assert compile_turns(said).default.spelled
+    assert not compile_turns(template).default.spelled
+
+
 @pytest.mark.parametrize("head", ["", "\n", "  ", "\n  "])
 def test_what_is_put_into_a_template_changes_nothing_else(head: str) -> None:
     template = head + THINKING.replace("{%- if tools", "{% if tools", 1)

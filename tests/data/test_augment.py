@@ -11,6 +11,7 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -402,6 +403,25 @@ def test_whole_words_begin_after_a_space_and_have_the_texts_letters() -> None:
     assert drawn <= {token[1:] for token in tokens}
     few = Whole(tokens[:999], known)
     assert not few.is_rich and few.draw(rng, "") is None
+
+
+def test_whole_words_are_like_the_one_whose_place_they_take() -> None:
+    tokens = [*(f" {letters(number)}" for number in range(2000)), " fade", " gif"]
+    kinds = np.eye(40, dtype=np.float32)[[*(number % 40 for number in range(2000)), 7, 9]]
+    asked: list[int] = []
+
+    def rows(ids: Sequence[int]) -> np.ndarray:
+        asked.extend(ids)
+        return kinds[list(ids)]
+
+    rng = random.Random(0)
+    known = {"fade", "gif", "hat", "abcdefghij"}
+    whole = Whole(tokens, known, rows, of={"fade", "hat"})
+    assert len(asked) == len(whole.words) + 1 and asked[-1] == 2000
+    assert whole.knows("Fade") and not whole.knows("hat") and not whole.knows("gif")
+    kind = {letters(number) for number in range(7, 2000, 40)}
+    assert {whole.draw(rng, "fade") for _ in range(50)} <= kind
+    assert not {whole.draw(rng, "hat") for _ in range(50)} <= kind
 
 
 def test_new_texts_have_words_of_the_vocabulary_but_those_that_it_is_to_do_without() -> None:

@@ -268,6 +268,20 @@ static tin_status put_escaped(tini_turn_sink *out, span content) {
     return status;
 }
 
+/* The words of a content, a quote before each in the place of its space. */
+static tin_status put_spelled(tini_turn_sink *out, span content) {
+    static const uint8_t marks[] = {'\n', '"'};
+    tin_status status = put_plain(out, (span){marks, 2});
+    for (size_t at = 0, end; at <= content.length && !status; at = end + 1) {
+        for (end = at; end < content.length && content.data[end] != ' ';)
+            end++;
+        status = put_plain(out, (span){content.data + at, end - at});
+        if (!status)
+            status = put_plain(out, (span){marks + 1, 1});
+    }
+    return status;
+}
+
 typedef struct conversation {
     const tin_message *messages;
     uint32_t count;
@@ -391,6 +405,8 @@ static tin_status put_message(tini_turn_sink *out, conversation c, uint32_t k, i
         status = put_escaped(out, content);
     } else {
         status = put_plain(out, content);
+        if (!status && role == TIN_ROLE_USER && rules->flags & TINI_TURNS_SPELLED && !has_pictures(out, k))
+            status = put_spelled(out, content);
     }
     int together = role == TIN_ROLE_TOOL && k + 1 < c.count && c.messages[k + 1].role == TIN_ROLE_TOOL;
     return status || together ? status : put_text(out, TINI_TURN_END_SYSTEM + role);

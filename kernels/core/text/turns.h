@@ -55,7 +55,8 @@ enum {                               /* flags of a table */
        TINI_TURNS_THOUGHTS = 64,     /* thoughts in an assistant's content are treated by `modes` */
        TINI_TURNS_LAST_ANSWER = 128, /* the last answer ends the earlier ones, not the last question */
        TINI_TURNS_ASKED = 256,       /* there must be a user's message */
-       TINI_TURNS_FLAGS = 511
+       TINI_TURNS_SPELLED = 512,     /* a user's content is followed by its words, as an answer quotes them */
+       TINI_TURNS_FLAGS = 1023
 };
 
 enum { TINI_STRIP_LEFT = 1, TINI_STRIP_RIGHT = 2, TINI_STRIP_LINES = 4 /* line ends alone */, TINI_STRIPS = 7 };

@@ -116,6 +116,7 @@ def settle(
     date: Date | None = None,
     thinking: bool | None = None,
     tools: Tools | None = None,
+    spell: bool = False,
 ) -> str:
     """The template with all that a recipe fixes put into it: what a model is trained under and shipped with."""
     template = dated(template, date) or template
@@ -123,7 +124,27 @@ def settle(
         template = with_thinking(template, thinking)
     if tools is not None:
         template = with_tools(template, tools)
+    if spell:
+        template = with_spelling(template)
     return with_system(template, system) if system else template
+
+
+def with_spelling(template: str) -> str:
+    """The template with the words of what a user says written once more, as turns.spelled does.
+
+    An answer that copies a word quotes it, and after a quote a tokenizer cuts most words otherwise than after a
+    space: a small model must know how they are spelled, or sees it.
+    """
+    words = "content ~ '\\n\"' ~ content.split(' ') | join('\"') ~ '\"'"
+    return _before(
+        "{%- set spelled = namespace(messages=[]) %}{%- for message in messages %}"
+        "{%- if message['role'] == 'user' and message['content'] is string %}"
+        "{%- set content = message['content'] | trim %}"
+        f"{{%- set spelled.messages = spelled.messages + [{{'role': 'user', 'content': {words}}}] %}}"
+        "{%- else %}{%- set spelled.messages = spelled.messages + [message] %}{%- endif %}{%- endfor %}"
+        "{%- set messages = spelled.messages %}",
+        template,
+    )
 
 
 def with_system(template: str, system: str) -> str:

@@ -16,7 +16,7 @@ VERSION = 2
 NONE = 0xFFFFFFFF
 FLAGS = {
     "strict": 1, "no_system": 2, "no_tool": 4, "escaped": 8, "bare": 16, "single": 32, "thoughts": 64,
-    "asked": 256,
+    "asked": 256, "spelled": 512,
 }  # fmt: skip
 LAST_ANSWER = 128
 LONGEST_WORD = 1024

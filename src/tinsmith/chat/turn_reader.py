@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from itertools import product
 
 from tinsmith.chat.chat_template import Messages
-from tinsmith.chat.turns import CLOSING, MODES, OPENING, SLOTS, STRIPS, Thoughts, TurnTable
+from tinsmith.chat.turns import CLOSING, MODES, OPENING, SLOTS, STRIPS, Thoughts, TurnTable, spelled
 from tinsmith.errors import InputError, UnsupportedError
 
 Show = Callable[..., str]
@@ -39,13 +39,19 @@ class Reader:
         self.answer_end = self.common([back, answered, answered_on])
         self.answer_opening = turn[len(self.user_end) :]
         self.user_opening = back[len(self.answer_end) :]
+        words = spelled(_MARKS[_U])
         first = self.user_opening if before.endswith(self.user_opening) else ""
         table = TurnTable(
             start_system="",
             start=before.removesuffix(first),
             first=first,
             opening={"user": self.user_opening, "assistant": self.answer_opening, "tool": ""},
-            ending={"system": "", "user": self.user_end, "assistant": self.answer_end, "tool": ""},
+            ending={
+                "system": "",
+                "user": self.user_end.removeprefix(words),
+                "assistant": self.answer_end,
+                "tool": "",
+            },
             between="",
             generation=asked_on[len(self.user_end) :],
             finish={
@@ -53,6 +59,7 @@ class Reader:
                 "assistant": answered[len(self.answer_end) :],
                 "tool": "",
             },
+            spelled=self.user_end.startswith(words),
         )
         table = self.with_system(table)
         table = self.with_tool(table)

@@ -25,6 +25,7 @@ MODES = ("raw", "drop", "some", "always")
 # others; at the end.
 PLACES = ("earlier", "current", "last")
 OPENING, CLOSING = "<think>", "</think>"
+PICTURE = "\U0010fffd"  # stands for a picture in a content; the last of Unicode's private characters
 
 Messages = Sequence[Mapping[str, Any]]
 
@@ -98,7 +99,8 @@ class TurnTable:
     what is dropped around a content, by slot; strict: whether user and assistant must take turns, the user
     first; asked: whether there must be a user's message; escaped: whether a tool's content is written as within
     a JSON string; bare: whether an empty system message counts as none; single: whether no answer may follow an
-    assistant's message; no_system, no_tool: why there can be no such message, empty where there can; special:
+    assistant's message; spelled: whether a user's content without pictures is followed by `spelled` of it;
+    no_system, no_tool: why there can be no such message, empty where there can; special:
     by role, texts that the template would treat in ways of its own, which a content can't hold; the empty text:
     a content can't be empty; thoughts: None where they are text like any other.
     """
@@ -117,6 +119,7 @@ class TurnTable:
     escaped: bool = False
     bare: bool = False
     single: bool = False
+    spelled: bool = False
     no_system: str = ""
     no_tool: str = ""
     special: dict[str, list[str]] = field(default_factory=dict)
@@ -142,6 +145,8 @@ class TurnTable:
             if role == "assistant" and self.thoughts:
                 content = self.thoughts.write(content, places[k])
             yield (json.dumps(content, ensure_ascii=False)[1:-1] if self._escapes(role) else content), False
+            if self.spelled and role == "user" and PICTURE not in content:
+                yield spelled(content), False
             if role != "tool" or after != "tool":
                 yield self.ending[role], True
             before = role
@@ -205,6 +210,12 @@ class TurnTable:
         if not self.start.startswith(opening) or not self.start.endswith(ending):
             return ""
         return self.start[len(opening) : len(self.start) - len(ending)]
+
+
+def spelled(content: str) -> str:
+    """The words of a content, a quote before each in the place of its space: a tokenizer cuts them as an answer
+    has them, which quotes what it copies."""
+    return '\n"' + content.replace(" ", '"') + '"'
 
 
 def follows(before: str, role: str) -> bool:
@@ -273,7 +284,7 @@ def _table(values: dict[str, Any]) -> TurnTable:
         raise ValueError("special must hold lists of texts by role")
     for role, texts in table.special.items():
         _check_texts({f"special to {role}": text for text in texts})
-    flags = ("strict", "asked", "escaped", "bare", "single")
+    flags = ("strict", "asked", "escaped", "bare", "single", "spelled")
     tables = ("opening", "ending", "finish", "strip", "special", "thoughts")
     _check_texts(
         {one.name: getattr(table, one.name) for one in fields(table) if one.name not in (*flags, *tables)}

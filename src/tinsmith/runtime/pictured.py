@@ -5,13 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from tinsmith.chat.turns import TurnTable, stripped
+from tinsmith.chat.turns import PICTURE, TurnTable, stripped
 from tinsmith.errors import InputError
 from tinsmith.runtime.images import Pictured
 from tinsmith.runtime.messages import Message, parts_of
 from tinsmith.runtime.sight import FindControl, Sight, picture_of
-
-MARK = "\U0010fffd"  # stands for a picture in a content; the last of Unicode's private characters
 
 
 class Part(NamedTuple):
@@ -32,9 +30,9 @@ def rendered(sight: Sight, messages: Sequence[Message], table: TurnTable, genera
 def marked(
     messages: Sequence[Message], table: TurnTable, control: FindControl
 ) -> tuple[list[Message], list[Part]]:
-    """The messages with MARK in the place of each image, and the images. What a message says is text: one that
-    has a control token's text in it is refused, for it would be read as that. control: the first that a text
-    holds. Raises InputError."""
+    """The messages with PICTURE in the place of each image, and the images. What a message says is text: one
+    that has a control token's text in it is refused, for it would be read as that. control: the first that a
+    text holds. Raises InputError."""
     contents, images = list[Message](), []
     for number, message in enumerate(messages, 1):
         where = f"message {number}"
@@ -44,13 +42,13 @@ def marked(
         content = ""
         for part in parts:
             if part["type"] == "text":
-                _refuse(MARK if MARK in part["text"] else None, where)
+                _refuse(PICTURE if PICTURE in part["text"] else None, where)
                 content += stripped(part["text"], strip) if len(parts) > 1 else part["text"]
                 continue
             if message.get("role") != "user":
                 raise InputError(f"{where}: only a user's message has images")
             images.append(Part(where, part))
-            content += MARK
+            content += PICTURE
         _refuse(control(content), where)
         contents.append({**message, "content": content})
     return contents, images
@@ -72,7 +70,7 @@ def filled(pieces: Iterable[tuple[str, bool]], shown: Sequence[str], dropped: st
         if own:
             text += piece
             continue
-        before, *behind = piece.split(MARK)
+        before, *behind = piece.split(PICTURE)
         if behind and not before:
             text = text.removesuffix(dropped)
         text += before + "".join(next(rest) + more for more in behind)

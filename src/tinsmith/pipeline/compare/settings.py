@@ -96,6 +96,7 @@ def of_base(recipe: Recipe, model: str) -> Recipe:
     base = recipe.base if model == recipe.base.model else Base(model, keep=recipe.base.keep)
     data = dataclasses.replace(
         recipe.data,
+        spell=False,
         augment=False,
         augment_lists=False,
         augment_without=None,
