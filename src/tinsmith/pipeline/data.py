@@ -271,7 +271,7 @@ def settled(recipe: Recipe, template: str) -> str:
             date=read_date(data.date) if data.date else None,
             thinking=data.thinking,
             tools=tools,
-            spell=data.spell,
+            spell=recipe.spells,
         )
     except TinsmithError as error:
         raise InputError(f"{recipe.path}: [data]: {error}") from error

@@ -92,6 +92,13 @@ class Recipe:
         return default_label_epochs(examples) if is_labelled and method.name == methods.DEFAULT else EPOCHS
 
     @property
+    def spells(self) -> bool:
+        """Whether prompts say the input's words once more, as an answer quotes them: as stated, or by the task,
+        where there is a base, which has a vocabulary of its own."""
+        stated = self.data.spell
+        return self.base is not None and tasks.by_name(self.data.task).spells if stated is None else stated
+
+    @property
     def is_constrained(self) -> bool:
         """Whether rollouts are held to the constraint: as stated, or where there is one."""
         stated = self.train.constrained

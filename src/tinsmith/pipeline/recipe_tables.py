@@ -188,7 +188,7 @@ class Data:
     tools: str | None = _key(TEXT, None)
     schema: str | None = _key(TEXT, None)
     show_tools: bool = _key(FLAG, False)
-    spell: bool = _key(FLAG, False)
+    spell: bool | None = _key(FLAG, None)
     command: tuple[str, ...] | None = _key(ARGV, None)
     licenses: str | None = _key(TEXT, None)
     augment: bool | None = _key(FLAG, None)

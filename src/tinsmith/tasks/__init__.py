@@ -89,7 +89,8 @@ class Words:
 class Task(ABC):
     """A kind of answer. form: what an output is, in words; constraint: what a recipe's [constraint] can say of
     the task without a further file; source: the key of [constraint] that is of such outputs alone; has_values:
-    whether outputs hold values that another input like the example's would have otherwise; has_lists:
+    whether outputs hold values that another input like the example's would have otherwise; spells: whether
+    prompts say an input's words once more as an answer quotes them, where a recipe does not say; has_lists:
     whether an output may be a list of texts; is_free: whether it is a text, of which many are right; weighs:
     what its measures take of a system beside the answer."""
 
@@ -102,6 +103,7 @@ class Task(ABC):
     weighs: ClassVar[Literal["options", "expected"] | None] = None
     constraint: ClassVar[Mapping[str, str]] = {}
     has_values: ClassVar[bool] = False
+    spells: ClassVar[bool] = False
 
     @abstractmethod
     def parse(self, text: str) -> Any:
