@@ -142,6 +142,20 @@ def test_a_model_from_scratch(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("text", "spells"),
+    [
+        (BASE, True),
+        (BASE + "spell = false\n", False),
+        (BASE + 'task = "extract"\n', False),
+        (BASE + 'task = "extract"\nspell = true\n', True),
+        (FROM_SCRATCH, False),
+    ],
+)
+def test_calls_of_a_base_say_the_inputs_words_once_more(tmp_path: Path, text: str, spells: bool) -> None:
+    assert recipe.load(write(tmp_path, text)).spells is spells
+
+
+@pytest.mark.parametrize(
     ("table", "message"),
     [
         ("[base]\nmodel = 'x'\n", r":1: \[scratch\]: \[base\] is given too; give one of them"),

@@ -329,7 +329,7 @@ class _Maker:
         is_sure = self._is_sure(place)
         if not (is_sure and rng.random() < WHOLE):
             inner = [j for j in content if j != last]
-            if not is_sure and self.whole.knows(parts[last]):
+            if not is_sure and last in content and self.whole.knows(parts[last]):
                 inner.append(last)
             inner = inner or (content if is_sure else [])
             content = [rng.choice(inner)] if inner else []

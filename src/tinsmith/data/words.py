@@ -84,12 +84,12 @@ class Joined:
 
 
 class Whole:
-    """A word that the vocabulary has as one token after a space. After a quote, where an answer copies it, most
-    are cut into pieces: a model that copies them has learned to spell what it copies, as it knows how.
+    """A word that the vocabulary has as one token after a space, and by the model's embeddings like the one
+    whose place it takes: another thing of its kind.
 
     tokens, known: as Joined takes them, whose letters alone are used. None of known is drawn, nor another form
-    of it ("lamps"), which means what that one does. rows: the model's embeddings of so many token ids, float32
-    [n, dim]; of: words of which such are drawn that are like them, where there are embeddings."""
+    of it ("lamps"), which means what that one does. rows: gives the embeddings of token ids, float32 [n, dim];
+    of: words whose places are taken. Without embeddings, and for other words, any is drawn."""
 
     def __init__(
         self, tokens: Sequence[str], known: Iterable[str], rows: Rows | None = None, of: Iterable[str] = ()
