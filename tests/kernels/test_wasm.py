@@ -193,7 +193,7 @@ def test_the_library_is_small_and_needs_four_functions_of_libc(folder: Path) -> 
     (folder / "bare" / "string.h").write_text(STRING_H)
     path = zig(folder / "bare.wasm", SIMD, *BARE, "-isystem", str(folder / "bare"), *LIBRARY)
     print(f"libtin as WebAssembly: {path.stat().st_size} bytes")
-    assert path.stat().st_size <= 432_000  # of it the picture of the self-test 3,000
+    assert path.stat().st_size <= 433_000  # of it the picture of the self-test 3,000
 
     store = wasmtime.Store()
     module = wasmtime.Module(store.engine, path.read_bytes())

@@ -268,16 +268,13 @@ static tin_status put_escaped(tini_turn_sink *out, span content) {
     return status;
 }
 
-/* The words of a content, a quote before each in the place of its space. */
+/* The words of a content, a quote in the place of each space and around them all. */
 static tin_status put_spelled(tini_turn_sink *out, span content) {
     static const uint8_t marks[] = {'\n', '"'};
     tin_status status = put_plain(out, (span){marks, 2});
-    for (size_t at = 0, end; at <= content.length && !status; at = end + 1) {
-        for (end = at; end < content.length && content.data[end] != ' ';)
-            end++;
-        status = put_plain(out, (span){content.data + at, end - at});
-        if (!status)
-            status = put_plain(out, (span){marks + 1, 1});
+    for (size_t k = 0; k <= content.length && !status; k++) {
+        int is_mark = k == content.length || content.data[k] == ' ';
+        status = put_plain(out, (span){is_mark ? marks + 1 : content.data + k, 1});
     }
     return status;
 }
