@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 from tiny_training import encode, killed_and_resumed, make_spec, train
+from transformers_models import CHATML
 from updating import NEW, OLD, ROWS, make_plan, train_one
 
 from tinsmith import cli
@@ -20,6 +21,7 @@ from tinsmith.chat import chat_template
 from tinsmith.data.preferences import Pair, Rating
 from tinsmith.errors import FormatError, InputError, RecipeError
 from tinsmith.pipeline import recipe, training
+from tinsmith.pipeline.update import asked_as_trained
 from tinsmith.spec import Spec
 from tinsmith.train import run
 from tinsmith.train.batches.replay import SAMPLE, Replay
@@ -318,6 +320,24 @@ def test_a_recipe_states_an_update_and_reports_it(begun: Path, capsys: pytest.Ca
     page = (folder / "more" / "report.html").read_text()
     assert "What was forgotten" in page
     assert "<td>old test</td>" in page
+
+
+def test_prompts_stay_those_of_the_adapter(tmp_path: Path) -> None:
+    """One that an earlier version trained on calls knows no words said once more."""
+    text = (
+        '[base]\nmodel = "base.gguf"\n[data]\ntrain = "a.jsonl"\nvalidation = "b.jsonl"\ntest = "c.jsonl"\n'
+        '[update]\nadapter = "before"\ndata = "new.jsonl"\n'
+    )
+    (tmp_path / "home.toml").write_text(text)
+    (tmp_path / "before").mkdir()
+    loaded = recipe.load(tmp_path / "home.toml")
+    for spell, goes_on in ((False, False), (True, True)):
+        template = chat_template.settle(CHATML, system="home", spell=spell)
+        (tmp_path / "before" / "chat_template.jinja").write_text(template)
+        assert asked_as_trained(loaded).spells is goes_on
+    stated = replace(loaded, data=replace(loaded.data, spell=True))
+    (tmp_path / "before" / "chat_template.jinja").write_text(CHATML)
+    assert asked_as_trained(stated).spells
 
 
 @pytest.mark.parametrize(

@@ -29,6 +29,16 @@ THINKING = ("enable_thinking", "thinking")
 DIGEST = "chat_template_sha256"
 # Names that transformers knows a message's thoughts by. Templates read the first, gpt-oss's the second.
 _THOUGHTS = ("reasoning_content", "thinking", "reasoning")
+# What with_spelling puts before a template.
+_WORDS = "content ~ '\\n\"' ~ content.split(' ') | join('\"') ~ '\"'"
+_SPELLING = (
+    "{%- set spelled = namespace(messages=[]) %}{%- for message in messages %}"
+    "{%- if message['role'] == 'user' and message['content'] is string %}"
+    "{%- set content = message['content'] | trim %}"
+    f"{{%- set spelled.messages = spelled.messages + [{{'role': 'user', 'content': {_WORDS}}}] %}}"
+    "{%- else %}{%- set spelled.messages = spelled.messages + [message] %}{%- endif %}{%- endfor %}"
+    "{%- set messages = spelled.messages %}"
+)
 
 
 def render(
@@ -135,16 +145,12 @@ def with_spelling(template: str) -> str:
     An answer that copies a word quotes it, and after a quote a tokenizer cuts most words otherwise than after a
     space: a small model must know how they are spelled, or sees it.
     """
-    words = "content ~ '\\n\"' ~ content.split(' ') | join('\"') ~ '\"'"
-    return _before(
-        "{%- set spelled = namespace(messages=[]) %}{%- for message in messages %}"
-        "{%- if message['role'] == 'user' and message['content'] is string %}"
-        "{%- set content = message['content'] | trim %}"
-        f"{{%- set spelled.messages = spelled.messages + [{{'role': 'user', 'content': {words}}}] %}}"
-        "{%- else %}{%- set spelled.messages = spelled.messages + [message] %}{%- endif %}{%- endfor %}"
-        "{%- set messages = spelled.messages %}",
-        template,
-    )
+    return _before(_SPELLING, template)
+
+
+def is_spelled(template: str) -> bool:
+    """Whether with_spelling made it."""
+    return _SPELLING in template
 
 
 def with_system(template: str, system: str) -> str:

@@ -98,6 +98,12 @@ class Recipe:
         stated = self.data.spell
         return self.base is not None and tasks.by_name(self.data.task).spells if stated is None else stated
 
+    def without_spelling(self) -> Recipe:
+        """With prompts as they are, unless it states otherwise."""
+        if not self.spells or self.data.spell:
+            return self
+        return dataclasses.replace(self, data=dataclasses.replace(self.data, spell=False))
+
     @property
     def is_constrained(self) -> bool:
         """Whether rollouts are held to the constraint: as stated, or where there is one."""

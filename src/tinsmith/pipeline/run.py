@@ -112,17 +112,22 @@ class Stage(Generic[Needs, Facts]):
         return {name: get_args(kind)[0] for name, kind in get_type_hints(self.needs).items()}
 
 
+SPELL = "spell"  # among the inputs of training: prompts say the input's words once more
+
+
 class Run:
     """A recipe, the folder its results go to, and what run.json says of the stages, and of files of `earlier`
     ones, which none may make any more. log: the kind of files that
     training writes its curves to, which no stage depends on."""
 
     def __init__(self, recipe: Recipe, folder: Path, display: Display) -> None:
-        self.recipe = recipe
         self.folder = folder
         self.display = display
         self.log: str | None = None
         self.state = _read_state(folder / "run.json")
+        trained = self.state.get("stages", {}).get("train")
+        # Of an earlier version: what it trained is kept, and asked as it was trained.
+        self.recipe = recipe.without_spelling() if trained and SPELL not in trained["inputs"] else recipe
         self.state.setdefault("stages", {})
         self.state.setdefault("earlier", {})
 

@@ -69,7 +69,12 @@ def make(
     if log is not None:
         logs.check(log)
     update.check_folder(recipe, folder or default_folder(recipe))
-    with opened(recipe, folder or default_folder(recipe), display) as run:
+    with opened(update.asked_as_trained(recipe), folder or default_folder(recipe), display) as run:
+        if run.recipe is not recipe:
+            display.line(
+                "data: an earlier version of tinsmith trained this on prompts as they are, and it is asked so; "
+                "state spell = true in [data] to train with the input's words said once more"
+            )
         run.log = log
         before = run.record(TRAIN)
         if recipe.build.target and goal != "data":

@@ -13,7 +13,7 @@ from tinsmith.pipeline.augmentation import OFF_TOPIC
 from tinsmith.pipeline.data import Data
 from tinsmith.pipeline.recipe import Recipe
 from tinsmith.pipeline.recipe_tables import SEARCH, SEARCH_BUDGET
-from tinsmith.pipeline.run import Made, Record, Run, digest_of
+from tinsmith.pipeline.run import SPELL, Made, Record, Run, digest_of
 from tinsmith.pipeline.training_progress import Progress
 from tinsmith.system import files
 from tinsmith.system.progress import Bar
@@ -112,6 +112,7 @@ def inputs(run: Run, needs: Needs) -> dict[str, Any]:
         "system": stated.system,
         "base": base.sha256,
         "template": base.template,
+        **({SPELL: True} if run.recipe.spells else {}),
         "data": list(data.model_data(needs.data).values()),
         **({"teacher": model_digest(teacher)} if teacher and teacher.exists() else {}),
         "augmented": made,
@@ -177,7 +178,7 @@ def before(run: Run, needs: Needs) -> dict[str, Any]:
     message, chose the layers itself, and had the recipe's examples alone."""
     stated = run.recipe.data
     states_more = stated.thinking is not None or stated.date is not None or stated.show_tools
-    states_more |= run.recipe.spells
+    states_more |= bool(stated.spell)
     epochs, goes_on = run.recipe.train.epochs, needs.data.facts.new is not None
     return {
         "template": None if states_more else needs.data.facts.base.template,

@@ -114,6 +114,16 @@ def check(recipe: Recipe, spec: Spec, tools: Sequence[Any] | None) -> None:
         start.check(path, spec, None if tools is None else literal(list(tools)))
 
 
+def asked_as_trained(recipe: Recipe) -> Recipe:
+    """The recipe, its prompts as they are where it goes on from an adapter that was trained so."""
+    from tinsmith.chat.chat_template import is_spelled
+    from tinsmith.train.adapters import peft_folder
+
+    path = folder(recipe)
+    template = peft_folder.template(path) if path else None
+    return recipe if template is None or is_spelled(template) else recipe.without_spelling()
+
+
 def check_folder(recipe: Recipe, own: Path) -> None:
     """Raises InputError where training would replace the adapter that it starts from. own: the run's folder."""
     path = folder(recipe)
