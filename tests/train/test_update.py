@@ -330,6 +330,8 @@ def test_prompts_stay_those_of_the_adapter(tmp_path: Path) -> None:
     )
     (tmp_path / "home.toml").write_text(text)
     (tmp_path / "before").mkdir()
+    for name in ("adapter_config.json", "adapter_model.safetensors"):
+        (tmp_path / "before" / name).touch()
     loaded = recipe.load(tmp_path / "home.toml")
     for spell, goes_on in ((False, False), (True, True)):
         template = chat_template.settle(CHATML, system="home", spell=spell)

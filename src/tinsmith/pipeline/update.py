@@ -117,7 +117,6 @@ def check(recipe: Recipe, spec: Spec, tools: Sequence[Any] | None) -> None:
 def asked_as_trained(recipe: Recipe) -> Recipe:
     """The recipe, its prompts as they are where it goes on from an adapter that was trained so."""
     from tinsmith.chat.chat_template import is_spelled
-    from tinsmith.train.adapters import peft_folder
 
     path = folder(recipe)
     template = peft_folder.template(path) if path else None
