@@ -126,7 +126,7 @@ class Run:
         self.log: str | None = None
         self.state = _read_state(folder / "run.json")
         trained = self.state.get("stages", {}).get("train")
-        # Of an earlier version: what it trained is kept, and asked as it was trained.
+        # What an earlier version trained is kept, and asked as it was trained.
         self.recipe = recipe.without_spelling() if trained and SPELL not in trained["inputs"] else recipe
         self.state.setdefault("stages", {})
         self.state.setdefault("earlier", {})

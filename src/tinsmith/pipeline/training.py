@@ -177,8 +177,7 @@ def before(run: Run, needs: Needs) -> dict[str, Any]:
     """What training did in versions that had no keys for it: it took the base's own template with the system
     message, chose the layers itself, and had the recipe's examples alone."""
     stated = run.recipe.data
-    states_more = stated.thinking is not None or stated.date is not None or stated.show_tools
-    states_more |= bool(stated.spell)
+    states_more = stated.thinking is not None or stated.date is not None or stated.show_tools or stated.spell
     epochs, goes_on = run.recipe.train.epochs, needs.data.facts.new is not None
     return {
         "template": None if states_more else needs.data.facts.base.template,

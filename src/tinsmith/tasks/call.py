@@ -39,9 +39,7 @@ class Call(Task):
     form = 'an object of "name", a text, and "arguments", an object, and nothing else'
     source = "tools"
     has_values = True
-    spells = (
-        True  # inputs are short, and what answers copy from them is all that they say in words of their own
-    )
+    spells = True  # inputs are short, and answers copy from them
 
     def parse(self, text: str) -> Any:
         """The call; of several, a list in an order that does not depend on theirs."""
