@@ -72,8 +72,8 @@ def make(
     with opened(update.asked_as_trained(recipe), folder or default_folder(recipe), display) as run:
         if run.recipe is not recipe:
             display.line(
-                "data: what was trained here was trained on prompts as they are, and is kept; state spell = true "
-                "in [data] to train with an input's words said once more"
+                "data: what was trained here was trained on prompts as they are, and is kept; state "
+                "spell = true in [data] to train with an input's words said once more"
             )
         run.log = log
         before = run.record(TRAIN)
