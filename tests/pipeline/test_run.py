@@ -280,6 +280,20 @@ def test_a_damaged_record_is_an_error(loaded: recipe.Recipe, tmp_path: Path, tex
         Chain().update(loaded, tmp_path / "run")
 
 
+def test_prompts_stay_as_a_run_was_trained(loaded: recipe.Recipe, tmp_path: Path) -> None:
+    """Also where another version's record says nothing of what it read."""
+    records: list[tuple[dict[str, Any], bool]] = [
+        ({}, True),
+        ({"train": {"inputs": {"spell": True}}}, True),
+        ({"train": {"inputs": {"task": "call"}}}, False),
+        ({"train": {"facts": {}}}, False),
+    ]
+    for stages, spells in records:
+        (tmp_path / "run.json").write_text(json.dumps({"stages": stages}))
+        with opened(loaded, tmp_path, Lines()) as run:  # type: ignore[arg-type]
+            assert run.recipe.spells is spells
+
+
 def test_two_runs_in_one_folder_do_not_meet(loaded: recipe.Recipe, tmp_path: Path) -> None:
     with (
         opened(loaded, tmp_path / "run", Lines()),

@@ -13,7 +13,7 @@ BLOCK = 1024  # rows compared at a time
 
 def nearest(vectors: Any, candidates: int, queries: Sequence[int], count: int) -> list[list[int]]:
     """For each of the rows `queries` the `count` rows among the first `candidates` that are most like it, the
-    likest first: the same on every machine.
+    likest first. Whole steps of GRID are compared, so that machines that add in another order find the same.
 
     vectors: embeddings, float32 [n, dim]. The mean and the COMMON directions of most variance are taken out (Mu
     and Viswanath 2018, "All-but-the-Top"), and a row that is close to all others counts as less close (Conneau

@@ -127,7 +127,9 @@ class Run:
         self.state = _read_state(folder / "run.json")
         trained = self.state.get("stages", {}).get("train")
         # What an earlier version trained is kept, and asked as it was trained.
-        self.recipe = recipe.without_spelling() if trained and SPELL not in trained["inputs"] else recipe
+        self.recipe = (
+            recipe.without_spelling() if trained and SPELL not in trained.get("inputs", ()) else recipe
+        )
         self.state.setdefault("stages", {})
         self.state.setdefault("earlier", {})
 
