@@ -168,6 +168,17 @@ def test_patience_stops_and_the_best_epoch_is_kept(
     assert stops == [Stopped(epoch=4, epochs=6, best=2)]
 
 
+def test_a_later_epoch_of_lower_loss_is_kept_where_its_fewer_answers_may_be_chance(
+    spec: Spec, examples: list[Example], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of six answers, of which 0.9 were exact, a standard error is 0.12."""
+    values = [(1.0, 0.9), (1.1, 0.85), (0.9, 0.8), (0.8, 0.75), (0.95, 0.9), (1.2, 0.95), (1.1, 0.93)]
+    told = iter(values)
+    monkeypatch.setattr(Trainee, "validate", lambda trainee: next(told))
+    result = train("lora", spec, examples, examples[:6], replace(OPTIONS, epochs=len(values)), tmp_path)
+    assert [row.best for row in result.validations] == [True, False, True, False, False, True, True]
+
+
 def test_the_mean_of_the_weights_is_validated_beside_them_and_kept_where_it_is_better(
     spec: Spec, examples: list[Example], tmp_path: Path
 ) -> None:

@@ -215,7 +215,7 @@ class Loop:
         self.on_event(Step(step, steps, epoch, loss, rate, speed, left, resident()))
 
     def _validate(self) -> None:
-        """Keeps what is the best: by exact answers, then by loss; as the latest step left it, or averaged."""
+        """Keeps what is the best: as the latest step left it, or averaged."""
         self.trainee.network.model.eval()
         self.progress.worse += 1
         self._compare(averaged=False)
@@ -229,8 +229,7 @@ class Loop:
         progress = self.progress
         self.trainee.before_validation()
         loss, exact = together.from_first(self.trainee.validate() if together.number() == 0 else (0.0, 0.0))
-        earlier = [(row["exact"], -row["loss"]) for row in progress.validations]
-        is_best = all((exact, -loss) > one for one in earlier)
+        is_best = self._is_best(loss, exact)
         epoch = self.epoch_ends.index(progress.step) + 1
         event = Validated(epoch, progress.step, loss, exact, is_best, averaged, self.trainee.text_loss)
         progress.validations.append(asdict(event))
@@ -239,6 +238,20 @@ class Loop:
             if together.number() == 0:
                 self.trainee.keep()
         self.on_event(event)
+
+    def _is_best(self, loss: float, exact: float) -> bool:
+        """Whether more answers are exact than ever before; or the loss is below that of what is kept, and what
+        is fewer may be chance: no more than a standard error of their share (Breiman et al., Classification and
+        Regression Trees, 1984, so choose among trees). Two or three points of a few hundred answers are luck,
+        and an earlier epoch's weights do worse on others."""
+        earlier = self.progress.validations
+        if not earlier:
+            return True
+        kept = next(row for row in reversed(earlier) if row["best"])
+        most = max(row["exact"] for row in earlier)
+        answers = sum(map(len, self.trainee.validation))
+        chance = math.sqrt(max(0.0, most * (1 - most)) / answers)
+        return exact > most or (loss < kept["loss"] and exact >= most - chance)
 
     def _is_out_of_patience(self) -> bool:
         return 0 < self.options.patience <= self.progress.worse
