@@ -247,11 +247,11 @@ class Loop:
         earlier = self.progress.validations
         if not earlier:
             return True
-        kept = next(row for row in reversed(earlier) if row["best"])
-        most = max(row["exact"] for row in earlier)
+        kept: float = next(row["loss"] for row in reversed(earlier) if row["best"])
+        most: float = max(row["exact"] for row in earlier)
         answers = sum(map(len, self.trainee.validation))
         chance = math.sqrt(max(0.0, most * (1 - most)) / answers)
-        return exact > most or (loss < kept["loss"] and exact >= most - chance)
+        return exact > most or (loss < kept and exact >= most - chance)
 
     def _is_out_of_patience(self) -> bool:
         return 0 < self.options.patience <= self.progress.worse
