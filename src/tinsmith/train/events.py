@@ -151,10 +151,15 @@ class TrainResult:
     rollouts: list[Rolled] = field(default_factory=list)
 
     @property
+    def best(self) -> Validated:
+        """Of the epoch that is kept: the last of those that were the best so far."""
+        return next(row for row in reversed(self.validations) if row.best)
+
+    @property
     def worth(self) -> tuple[float, float]:
         """Of what lies in the folder, what two trainings on the same validation examples are compared by."""
-        rows = [row for row in self.seeds if row.kept] or self.validations
-        return max((row.exact, -row.loss) for row in rows)
+        kept = next((row for row in self.seeds if row.kept), self.best)
+        return kept.exact, -kept.loss
 
     def record(self) -> dict[str, Any]:
         """As JSON takes it; of the folder its name."""

@@ -177,6 +177,7 @@ def test_a_later_epoch_of_lower_loss_is_kept_where_its_fewer_answers_may_be_chan
     monkeypatch.setattr(Trainee, "validate", lambda trainee: next(told))
     result = train("lora", spec, examples, examples[:6], replace(OPTIONS, epochs=len(values)), tmp_path)
     assert [row.best for row in result.validations] == [True, False, True, False, False, True, True]
+    assert result.worth == (0.93, -1.1)  # of what is kept, and not of the most exact epoch
 
 
 def test_the_mean_of_the_weights_is_validated_beside_them_and_kept_where_it_is_better(

@@ -90,8 +90,7 @@ def _finished(method: Method, job: Job, tell: Callable[[Event], None]) -> TrainR
 
 
 def _row(seed: int, result: TrainResult) -> Seeded:
-    best = next(row for row in reversed(result.validations) if row.best)
-    return Seeded(seed, best.loss, best.exact, [Point(step, loss) for step, loss in result.curve])
+    return Seeded(seed, result.best.loss, result.best.exact, [Point(step, loss) for step, loss in result.curve])
 
 
 def _worth(row: Seeded) -> tuple[float, float]:
