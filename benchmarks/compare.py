@@ -38,7 +38,6 @@ system = "{system}"
 augment = false
 [train]
 epochs = {epochs}
-seeds = 1
 [eval]
 max_tokens = {tokens}
 threads = {threads}

@@ -86,7 +86,7 @@ def variants(recipe: Recipe, examples: int) -> int:
     """Of each of so many examples: one for each time that it is learned."""
     stated = recipe.data.augment_variants
     if isinstance(stated, str):
-        return recipe.passes(examples, made=True) * recipe.train.runs(made=True)
+        return recipe.passes(examples, made=True) * recipe.train.seeds
     return stated
 
 

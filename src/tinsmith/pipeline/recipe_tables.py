@@ -33,7 +33,6 @@ from tinsmith.tables import key as _key
 from tinsmith.train import methods
 from tinsmith.train.options import (
     AUTO_DEVICE,
-    MADE_SEEDS,
     MOMENTS,
     PARTS,
     POLICY_LOSSES,
@@ -242,15 +241,8 @@ class Train:
     constrained: bool | None = _key(FLAG, None)
     moments: str = _key(choice(MOMENTS), TrainOptions.moments)
     seed: int = _key(whole(0, 2**31 - 1), 0)
-    seeds: int | str = _key(TIMES, "auto")
+    seeds: int = _key(whole(1, 1000), TrainOptions.seeds)
     device: str = _key(choice((AUTO_DEVICE, *TORCH_DEVICES)), AUTO_DEVICE)
-
-    def runs(self, made: bool, further: bool = False) -> int:
-        """That differ by their seed. made: whether others were made of the examples; further: whether the
-        examples come on top of what an adapter knows."""
-        if isinstance(self.seeds, int):
-            return self.seeds
-        return MADE_SEEDS if made and not further and self.method == methods.DEFAULT else 1
 
 
 @dataclass(frozen=True)

@@ -103,8 +103,7 @@ def inputs(run: Run, needs: Needs) -> dict[str, Any]:
     # What was trained stays, wherever it was: another device is no other model.
     made = needs.data.facts.augmentation is not None
     examples = needs.data.facts.counts["train"]
-    counts = {"epochs": run.recipe.passes(examples, made), "seeds": run.recipe.train.runs(made)}
-    train = {**dataclasses.asdict(run.recipe.train), **counts}
+    train = {**dataclasses.asdict(run.recipe.train), "epochs": run.recipe.passes(examples, made)}
     return {
         "train": {key: value for key, value in train.items() if key != "device"},
         "rough": roughest.inputs(run, needs.data),
@@ -440,8 +439,7 @@ def options(
     update = recipe.update if goes_on else None
     further = update is not None and update.data is not None
     passes = update.epochs if update and further else recipe.passes(examples, made)
-    counts = {"epochs": passes, "seeds": recipe.train.runs(made, further)}
-    values = {**dataclasses.asdict(recipe.train), **counts}
+    values = {**dataclasses.asdict(recipe.train), "epochs": passes}
     if update:
         gentle = methods.by_name(recipe.train.method).gentle
         rate = values["learning_rate"]

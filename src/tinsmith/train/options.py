@@ -14,7 +14,6 @@ if TYPE_CHECKING:
 
 # Passes over the training examples where none are stated; the second where others were made of them.
 EPOCHS, MADE_EPOCHS = 3, 8
-MADE_SEEDS = 2  # runs of an adapter whose mean is taken, where others were made of the examples
 UPDATE_EPOCHS = 2  # over new examples, where an adapter has learned others
 LOGS = ("csv", "tensorboard")  # the kinds of files that curves can be written to
 RANK_SCALES = PLAIN, RSLORA = "plain", "rslora"  # alpha / rank, alpha / its root (Kalajdzievski, 2312.03732)
