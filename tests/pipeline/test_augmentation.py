@@ -107,9 +107,10 @@ def test_each_of_several_runs_has_others(folder: Path, stated: str, variants: in
     assert augmentation.variants(loaded, 1000) == variants
 
 
-def test_few_examples_are_read_more_often(folder: Path) -> None:
+def test_few_examples_are_read_more_often_and_many_less(folder: Path) -> None:
     loaded = load(recipe(folder, **{"epochs = 2\n": ""}))
-    assert [loaded.passes(count, made=True) for count in (1, 100, 130, 200, 3000)] == [16, 16, 12, 8, 8]
+    assert [loaded.passes(count, made=True) for count in (1, 100, 130, 200, 1000)] == [16, 16, 12, 8, 8]
+    assert [loaded.passes(count, made=True) for count in (1500, 2000, 3000, 100_000)] == [8, 6, 4, 4]
     assert [augmentation.variants(loaded, count) for count in (100, 1000)] == [16, 8]
 
 

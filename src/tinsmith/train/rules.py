@@ -10,7 +10,9 @@ from tinsmith.train.options import EPOCHS, MADE_EPOCHS
 # From a model's parameters and a run's steps to a rate, and the reason in words.
 Rule = Callable[[int, int], tuple[float, str]]
 
-MADE_READ, MOST_EPOCHS = 1600, 16  # as LABELS_READ, where others are made of the examples, and passes at most
+# Examples in all epochs, at least and at most, where others are made of them in each; and the bounds of epochs.
+MADE_READ, MANY_READ = 1600, 12_000
+LEAST_EPOCHS, MOST_EPOCHS = 4, 16
 LABELS_READ = 1800  # examples in all epochs, by which a few labels are learned
 SHORT_RUN = 190  # steps, for which LoRA's rate is stated
 SHORTEST_RUN = 72  # steps of the sweep: a run of fewer takes its rate
@@ -69,8 +71,11 @@ def default_label_epochs(examples: int) -> int:
 
 
 def default_made_epochs(examples: int) -> int:
-    """Passes over so many examples of which others are made, in each pass others: few are read more often."""
-    return max(MADE_EPOCHS, min(MOST_EPOCHS, round(MADE_READ / max(examples, 1))))
+    """Passes over so many examples of which others are made, in each pass others: few are read more often, and
+    many less often."""
+    count = max(examples, 1)
+    passes = min(max(MADE_EPOCHS, round(MADE_READ / count)), round(MANY_READ / count))
+    return max(LEAST_EPOCHS, min(MOST_EPOCHS, passes))
 
 
 def _chosen(rate: float, parameters: int, steps: int) -> str:
