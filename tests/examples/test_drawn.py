@@ -212,4 +212,4 @@ def test_pictures_are_given_to_tesseract_at_once(tmp_path: Path, monkeypatch: py
 )
 def test_the_recipe_loads(path: str, name: str) -> None:
     loaded = recipes.load(EXAMPLES / path)
-    assert loaded.name == name
+    assert loaded.name == name and loaded.train.seeds == 1

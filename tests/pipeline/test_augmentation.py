@@ -17,7 +17,7 @@ from tinsmith import cli, models
 from tinsmith.data import picture_changes
 from tinsmith.errors import DataError, InputError, RecipeError
 from tinsmith.models import family
-from tinsmith.pipeline import augmentation, data, stages
+from tinsmith.pipeline import augmentation, data, stages, training
 from tinsmith.pipeline.recipe import load
 from tinsmith.pipeline.run import Run
 from tinsmith.system.progress import display
@@ -101,10 +101,14 @@ def test_a_run_has_a_file_of_them_and_gives_them_by_variant(folder: Path) -> Non
     assert "augmented" in data.model_data(run.done(stages.DATA))
 
 
-@pytest.mark.parametrize(("stated", "variants"), [("", 2), ("seeds = 3\n", 6)])
-def test_each_of_several_runs_has_others(folder: Path, stated: str, variants: int) -> None:
+@pytest.mark.parametrize(
+    ("stated", "runs"),
+    [("", 1), ("seeds = 1\n", 1), ("seeds = 2\n", 2), ("seeds = 3\n", 3), ('method = "full"\n', 1)],
+)
+def test_each_of_several_runs_has_others(folder: Path, stated: str, runs: int) -> None:
     loaded = load(recipe(folder, **{"epochs = 2\n": f"epochs = 2\n{stated}"}))
-    assert augmentation.variants(loaded, 1000) == variants
+    assert augmentation.variants(loaded, 1000) == 2 * runs
+    assert [training.options(loaded, 1000, made=made).seeds for made in (True, False)] == [runs, runs]
 
 
 def test_few_examples_are_read_more_often_and_many_less(folder: Path) -> None:

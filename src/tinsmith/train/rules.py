@@ -74,8 +74,8 @@ def default_made_epochs(examples: int) -> int:
     """Passes over so many examples of which others are made, in each pass others: few are read more often, and
     many less often."""
     count = max(examples, 1)
-    passes = min(max(MADE_EPOCHS, round(MADE_READ / count)), round(MANY_READ / count))
-    return max(LEAST_EPOCHS, min(MOST_EPOCHS, passes))
+    enough, most = (round(read / count) for read in (MADE_READ, MANY_READ))
+    return min(MOST_EPOCHS, max(MADE_EPOCHS, enough), max(LEAST_EPOCHS, most))
 
 
 def _chosen(rate: float, parameters: int, steps: int) -> str:
