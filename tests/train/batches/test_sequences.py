@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import random
 from dataclasses import replace
 
 import pytest
@@ -7,7 +8,7 @@ from tiny_training import encode, make_spec
 
 from tinsmith.data.readers import Example, Turn, Where
 from tinsmith.errors import DataError, InputError
-from tinsmith.train.batches.sequences import Tokenization, TokenSequence, batches, shared_prefix
+from tinsmith.train.batches.sequences import Tokenization, TokenSequence, batches, dealt, shared_prefix
 
 
 def test_prompt_and_answer_part_at_the_generation_prompt() -> None:
@@ -95,3 +96,22 @@ def test_a_sequence_longer_than_the_budget_is_a_batch_of_its_own() -> None:
     epoch = batches(sequences, 20, 0, seed=0, epoch=0)
     assert [sequences[1]] in epoch
     assert sum(len(batch) for batch in epoch) == 4
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 5])
+def test_shares_of_a_batch_are_about_as_long_as_each_other(count: int) -> None:
+    chance = random.Random(count)
+    batch = [bytes([number]) * chance.randint(38, 75) for number in range(13)]
+    shares = dealt(batch, count)
+    assert len(shares) == count
+    assert sorted(item for share in shares for item in share) == sorted(batch)
+    lengths = [sum(map(len, share)) for share in shares]
+    # Thirteen dealt in turn to two would differ by one of them, some 56.
+    assert max(lengths) - min(lengths) <= (2 if count <= 2 else 38)
+    assert dealt(batch, count) == shares
+
+
+def test_a_batch_may_have_fewer_items_than_shares() -> None:
+    assert sorted(dealt(["a"], 3)) == [[], [], ["a"]]
+    assert dealt([], 2) == [[], []]
+    assert sorted(dealt(["aa", "b", "b"], 2)) == [["aa"], ["b", "b"]]

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from tinsmith.data.pictures import Picture
 
 # A packed row is filled to a multiple of this: products of matrices are compiled for each height that they
-# meet, and of a thousand heights none would be met again.
-HEIGHT = 64
+# meet, and of a thousand heights none would be met again. The filler is computed like tokens.
+HEIGHT = 16
 
 
 @dataclass(frozen=True, eq=False)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Sequence, Sized
+from collections.abc import Callable, Collection, Sequence, Sized
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
@@ -250,8 +250,7 @@ def batches(
             for begin in range(0, len(drawn), window)
             for one in sorted(drawn[begin : begin + window], key=len)
         ]
-    # Threads take every so manieth of a batch, and even shares of what is in order.
-    result = [sorted(batch, key=len) for batch in cut(drawn, batch_tokens, shared)]
+    result = cut(drawn, batch_tokens, shared)
     chance.shuffle(result)
     return result
 
@@ -272,3 +271,26 @@ def cut(sequences: Sequence[Item], batch_tokens: int, shared: int) -> list[list[
         held += size
         done += size
     return result
+
+
+def dealt(batch: Sequence[Item], count: int) -> list[list[Item]]:
+    """So many shares of a batch, about as long as each other, for those who wait for the longest; none may be
+    left for some. Dealt in turn at first; then, as long as that helps, the longest share gives an item to the
+    shortest, for one of its own or for none."""
+    places = range(len(batch))
+    shares = [set(places[number::count]) for number in range(count)]
+
+    def length(share: Collection[int]) -> int:
+        return sum(len(batch[place]) for place in share)
+
+    while True:
+        shares.sort(key=length)
+        shortest, longest = shares[0], shares[-1]
+        gap = length(longest) - length(shortest)
+        trades = [(given, taken) for given in longest for taken in ((), *((one,) for one in shortest))]
+        gaps = [abs(gap - 2 * (len(batch[given]) - length(taken))) for given, taken in trades]
+        if min(gaps, default=gap) >= gap:
+            return [[batch[place] for place in sorted(share)] for share in shares]
+        given, taken = trades[gaps.index(min(gaps))]
+        longest ^= {given, *taken}
+        shortest ^= {given, *taken}

@@ -7,15 +7,16 @@ writes files and speaks; the others are told when there is something to train.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Sized
 from typing import TYPE_CHECKING, TypeVar
 
 from tinsmith.errors import UnsupportedError
+from tinsmith.train.batches.sequences import dealt
 
 if TYPE_CHECKING:
     from torch import nn
 
-Item = TypeVar("Item")
+Item = TypeVar("Item", bound=Sized)
 Value = TypeVar("Value")
 
 # What accelerate's config may ask for, by the variable that says so, and what it is called.
@@ -81,7 +82,7 @@ def from_first(value: Value) -> Value:
 
 def share(batch: Sequence[Item]) -> Sequence[Item]:
     """This process's part of a batch; none of a batch of fewer items than processes, perhaps."""
-    return batch[number() :: count()]
+    return batch if count() == 1 else dealt(batch, count())[number()]
 
 
 def add(parameters: Mapping[str, nn.Parameter], loss: float) -> float:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from tinsmith.errors import UnsupportedError
 from tinsmith.tasks import by_name
 from tinsmith.train.batches.replay import Replay
-from tinsmith.train.batches.sequences import TokenSequence, batches, cut, shared_prefix
+from tinsmith.train.batches.sequences import TokenSequence, batches, cut, dealt, shared_prefix
 from tinsmith.train.events import Replayed, Rolled
 from tinsmith.train.rules import SHORT_RUN, Rule
 from tinsmith.train.steps import together
@@ -214,7 +214,7 @@ class Trainee(ABC):
             return [batch] if batch else []
         return cut(batch, self.part_tokens, self.shared)
 
-    def shares(self, part: Sequence[Any]) -> list[Sequence[Any]]:
+    def shares(self, part: Sequence[Any]) -> Sequence[Sequence[Any]]:
         """A part's rows as they go through the network side by side, each share in a thread. One share where a
         loss is no mean of parts, and where numbers are drawn, whose order would be the threads'."""
         import torch
@@ -223,7 +223,7 @@ class Trainee(ABC):
         count = min(torch.get_num_threads(), len(part), rows // SHARE)
         if count < 2 or not self.splits or self.draws or self.network.device.type != "cpu":
             return [part]
-        return [part[number::count] for number in range(count)]
+        return dealt(part, count)
 
     def check_sharing(self) -> None:
         """Raises UnsupportedError where several processes cannot share a batch."""
