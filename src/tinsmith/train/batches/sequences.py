@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from bisect import bisect
 from collections.abc import Callable, Collection, Sequence, Sized
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
@@ -286,11 +287,16 @@ def dealt(batch: Sequence[Item], count: int) -> list[list[Item]]:
     while True:
         shares.sort(key=length)
         shortest, longest = shares[0], shares[-1]
-        gap = length(longest) - length(shortest)
-        trades = [(given, taken) for given in longest for taken in ((), *((one,) for one in shortest))]
-        gaps = [abs(gap - 2 * (len(batch[given]) - length(taken))) for given, taken in trades]
-        if min(gaps, default=gap) >= gap:
+        gap = best = length(longest) - length(shortest)
+        back = sorted([(0, -1), *((len(batch[place]), place) for place in shortest)])  # -1: none
+        trade: set[int] = set()
+        for given in longest:
+            near = bisect(back, (len(batch[given]) - gap / 2, -1))
+            for size, taken in back[max(0, near - 1) : near + 1]:
+                left = abs(gap - 2 * (len(batch[given]) - size))
+                if left < best:
+                    best, trade = left, {given, taken} - {-1}
+        if not trade:
             return [[batch[place] for place in sorted(share)] for share in shares]
-        given, taken = trades[gaps.index(min(gaps))]
-        longest ^= {given, *taken}
-        shortest ^= {given, *taken}
+        longest ^= trade
+        shortest ^= trade
