@@ -15,6 +15,7 @@ from transformers_models import CHATML
 
 from tinsmith import cli, models
 from tinsmith.data import picture_changes
+from tinsmith.data.augment import origin
 from tinsmith.errors import DataError, InputError, RecipeError
 from tinsmith.models import family
 from tinsmith.pipeline import augmentation, data, stages, training
@@ -216,6 +217,17 @@ def test_faults_of_words_to_do_without(folder: Path) -> None:
     (folder / "out.txt").write_text("\n")
     with pytest.raises(DataError, match=r"out.txt: holds no word; write one a line, or leave augment_without"):
         made(folder, 'augment_without = "out.txt"')
+
+
+def test_what_goes_along_with_new_examples(folder: Path) -> None:
+    run = made(folder, OFF_TOPIC)
+    rows = data.augmented(run)[0]
+    kept = augmentation.without_first(rows, 2)
+    train = data.examples(run, "train")
+    assert [row for row in kept if origin(row) is None] == [row for row in rows if origin(row) is None] != []
+    assert {row.input: train[2:][number - 1] for row in kept if (number := origin(row))} == {
+        row.input: train[number - 1] for row in rows if (number := origin(row)) and number > 2
+    }
 
 
 def test_off_topic_faults(folder: Path) -> None:

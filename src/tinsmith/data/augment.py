@@ -94,6 +94,12 @@ def augment(
     return made
 
 
+def origin(example: Example) -> int | None:
+    """The number, from 1, of the example that one was made of, in its place; None for one that is no other's
+    variant, as what is off topic."""
+    return None if "source" in example.about else example.about.get("from")
+
+
 def _shares(has_slots: Sequence[bool], labels: Sequence[str | None]) -> list[float]:
     """How many variants of each example one round makes: one on average over those with slots."""
     counts = Counter(labels)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from tinsmith import tasks
 from tinsmith.chat.tool_formats import read_tools
 from tinsmith.data import picture_changes
-from tinsmith.data.augment import LIST, augment
+from tinsmith.data.augment import LIST, augment, origin
 from tinsmith.data.leaves import ITEM
 from tinsmith.data.picture_sheet import sheet
 from tinsmith.data.readers import Example
@@ -288,6 +288,19 @@ def by_variant(rows: Sequence[Example]) -> list[list[Example]]:
     return [[row for row in rows if row.about["variant"] == n] for n in range(count)]
 
 
+def without_first(made: Sequence[Example], count: int) -> list[Example]:
+    """Of the examples without the first `count`, which are then numbered anew, what was made: what is off topic
+    goes along with any."""
+    kept = []
+    for row in made:
+        number = origin(row)
+        if number is None:
+            kept.append(row)
+        elif number > count:
+            kept.append(replace(row, about={**row.about, "from": number - count}))
+    return kept
+
+
 def shown(rows: Sequence[Example], train: Sequence[Example]) -> list[dict[str, Any]]:
     """A few made examples, evenly drawn, each beside the one it was made from."""
     made = [row for row in rows if "substituted" in row.about]
@@ -295,10 +308,10 @@ def shown(rows: Sequence[Example], train: Sequence[Example]) -> list[dict[str, A
     return [
         {
             "line": row.about["from"],
-            "from": {"input": origin.input, "output": origin.output},
+            "from": {"input": one.input, "output": one.output},
             "made": {"input": row.input, "output": row.output},
             "sources": sorted({one["source"] for one in row.about["substituted"]}),
         }
         for row in chosen
-        for origin in [train[row.about["from"] - 1]]
+        for one in [train[row.about["from"] - 1]]
     ]

@@ -41,7 +41,6 @@ from tinsmith.train.options import (
     RETRAINS,
     SCALES,
     TORCH_DEVICES,
-    UPDATE_EPOCHS,
     ScratchOptions,
     TrainOptions,
 )
@@ -251,7 +250,7 @@ class Update:
     data: str | None = _key(TEXT, None)
     validation: str | None = _key(TEXT, None)
     test: str | None = _key(TEXT, None)
-    epochs: int = _key(whole(1, 1000), UPDATE_EPOCHS)
+    epochs: int | str = _key(TIMES, "auto")
     learning_rate: float | str = _key(RATE, "auto")
     replay: float = _key(number(0.01, 0.9), TrainOptions.replay)
     retrain: str = _key(choice(RETRAINS), RETRAIN_AUTO)

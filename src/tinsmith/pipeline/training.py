@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tinsmith.formats.model_files import model_digest
-from tinsmith.pipeline import contents, data, roughest, sources, update
-from tinsmith.pipeline.augmentation import OFF_TOPIC
+from tinsmith.pipeline import augmentation, contents, data, roughest, sources, update
 from tinsmith.pipeline.data import Data
 from tinsmith.pipeline.recipe import Recipe
 from tinsmith.pipeline.recipe_tables import SEARCH, SEARCH_BUDGET
@@ -406,11 +405,7 @@ def plan(run: Run, needs: Needs, job: Job) -> Plan:
         job,
         examples=job.examples[count:],
         known=job.examples[:count],
-        # What is made goes along with what it is made of, and what is off topic with all.
-        variants=[
-            [row for row in made if row.about.get("source") == OFF_TOPIC or row.about["from"] > count]
-            for made in job.variants
-        ],
+        variants=[augmentation.without_first(made, count) for made in job.variants],
         options=more,
     )
     splits = {
@@ -438,7 +433,7 @@ def options(
     preset: what training prepares for; goes_on: from the adapter of [update], if there is one."""
     update = recipe.update if goes_on else None
     further = update is not None and update.data is not None
-    passes = update.epochs if update and further else recipe.passes(examples, made)
+    passes = recipe.update_passes(examples, made) if further else recipe.passes(examples, made)
     values = {**dataclasses.asdict(recipe.train), "epochs": passes}
     if update:
         gentle = methods.by_name(recipe.train.method).gentle

@@ -44,7 +44,8 @@ NAME = "sensitivity-vision.json"
 def read(spec: Spec, examples: Iterable[Example], task: str, system: str) -> list[TokenSequence]:
     """Those that show pictures, as the model sees them; it has a vision half. Raises what Tokenization does."""
     tokenize = Tokenization(spec, text.tokenizer(spec), task, system, spec.hyper.context, "context")
-    return tokenize.fitting(list(islice((one for one in examples if one.images), SHOWN)))
+    shown = list(islice((one for one in examples if one.images), SHOWN))
+    return [sequence for _, sequence in tokenize.fitting(shown)]
 
 
 def some(sequences: Sequence[TokenSequence], most: int = TOKENS) -> list[TokenSequence]:

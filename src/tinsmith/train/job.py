@@ -24,16 +24,17 @@ if TYPE_CHECKING:
 @dataclass(frozen=True)
 class Job:
     """spec: the base, or a new model; encode: text to its token ids, special tokens recognized; variants: made
-    examples, of which the epochs take turns; texts: plain ones, for the methods that learn from these;
-    preferences: pairs or rated outputs, for those that learn from these, and the ones to validate on, none to
-    hold some out; teacher: the path of the model to learn from; kept_dir: where what is computed once is kept,
-    None for out_dir; is_new: the weights are random; feedback: as quant.encoder takes it, where the mix
-    of options.rough is made with it; feedback_of: the digest of the text that it follows from; forced: what
-    finds the tokens of answers that must come, which are then not learned; start: the folder of the adapter
-    that training starts from; base_sha256: of the base's files, empty where it is not known; known: the
-    examples that it has learned, of which some are replayed; constraint: what answers may be held to;
-    reward_digest: of the files of functions that options.reward names; context: tokens that a session of
-    what is built will hold, 0 for those of the base.
+    examples, each of the one that data.augment.origin numbers, of which the epochs take turns; texts: plain
+    ones, for the methods that learn from these; preferences: pairs or rated outputs, for those that learn from
+    these, and the ones to validate on, none to hold some out; teacher: the path of the model to learn from;
+    kept_dir: where what is computed once is kept, None for out_dir; is_new: the weights are random; feedback:
+    as quant.encoder takes it, where the mix of options.rough is made with it; feedback_of: the digest of the
+    text that it follows from; forced: what finds the tokens of answers that must come, which are then not
+    learned; start: the folder of the adapter that training starts from; base_sha256: of the base's files, empty
+    where it is not known; known: the examples that it has learned, of which some are replayed; constraint: what
+    answers may be held to; reward_digest: of the files of functions that options.reward names; context: tokens
+    that a session of what is built will hold, 0 for those of the base; is_read: training starts from what has
+    learned these examples.
     """
 
     spec: Spec
@@ -58,6 +59,7 @@ class Job:
     constraint: Constraint | None = None
     reward_digest: str = ""
     context: int = 0
+    is_read: bool = False
 
     @property
     def kept(self) -> Path:

@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 
 # Passes over the training examples where none are stated; the second where others were made of them.
 EPOCHS, MADE_EPOCHS = 3, 8
-UPDATE_EPOCHS = 2  # over new examples, where an adapter has learned others
+# Over new examples, where an adapter has learned others: at least so many, and this share of those over all.
+UPDATE_EPOCHS, UPDATE_SHARE = 2, 0.5
 LOGS = ("csv", "tensorboard")  # the kinds of files that curves can be written to
 RANK_SCALES = PLAIN, RSLORA = "plain", "rslora"  # alpha / rank, alpha / its root (Kalajdzievski, 2312.03732)
 MOMENTS = AUTO, FLOAT, EIGHT_BITS = "auto", "float", "8-bit"  # of the optimizer, when every weight is trained

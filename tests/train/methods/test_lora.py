@@ -8,13 +8,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tiny_training import make_spec, train
+from tiny_training import encode, make_spec, train
 
+from tinsmith.data.pictures import Picture
 from tinsmith.data.readers import Example
 from tinsmith.errors import InputError
 from tinsmith.spec import Spec
-from tinsmith.train.events import Started, Step, Stopped, Validated
+from tinsmith.train import methods
+from tinsmith.train.events import Started, Step, Stopped, TrainResult, Validated
+from tinsmith.train.job import Job
 from tinsmith.train.options import TrainOptions
+from tinsmith.train.quantized import rough_adapter
 from tinsmith.train.rules import SHORT_RUN, default_learning_rate
 from tinsmith.train.steps import checkpoint
 from tinsmith.train.steps.trainee import Trainee
@@ -204,6 +208,34 @@ def test_made_rows_are_learned_from_in_turn(spec: Spec, examples: list[Example],
     train("lora", spec, examples, examples[:6], options, tmp_path, note, variants=variants)
     plain = len(examples)
     assert [batches.count(epoch) for epoch in (1, 2, 3)] == [plain + 1, plain + 2, plain + 1]
+
+
+def test_what_was_read_gives_way_to_what_is_made_of_it(
+    spec: Spec, examples: list[Example], tmp_path: Path
+) -> None:
+    def variant(number: int) -> Example:
+        return Example(f"{number} anew", "x", about={"from": number})
+
+    off_topic = Example("hello", "x", about={"source": "off topic", "from": 3})
+    variants = [[variant(1)], [variant(1), variant(2), variant(2), off_topic]]
+    job = Job(spec, examples, examples[:6], replace(OPTIONS, epochs=2), tmp_path, encode, variants=variants)
+    first = TrainResult(tmp_path, 1e-3, "", 1, 1, 1.0)
+    again = rough_adapter.job_of(job, first, rough_adapter.Preparation("Q4_0"))
+    found = {}
+    for name, one in {"first": job, "further": replace(again, start=None)}.items():
+        tokenize, lessons = one.tokenization(), methods.by_name("lora").trainee(one).lessons
+        told = {sequence: row.input for row, sequence in tokenize.learned(examples)}
+        told |= {sequence: row.input for made in variants for row, sequence in tokenize.fitting(made)}
+        found[name] = [[told[sequence] for sequence in lesson] for lesson in lessons]
+    asked = [example.input for example in examples]
+    assert found["first"] == [[*asked, "1 anew"], [*asked[2:], "1 anew", "2 anew", "2 anew", "hello"]]
+    assert found["further"] == [[*asked[1:], "1 anew"]]
+    trainee = methods.by_name("lora").trainee(job)
+    [(row, sequence)] = job.tokenization().fitting(variants[0])
+    assert trainee.replaced(job, [(row, sequence)])
+    assert not trainee.replaced(job, [(replace(row, images=(Picture("a.png"),)), sequence)])
+    assert not trainee.replaced(replace(job, is_new=True), [(row, sequence)])
+    assert not methods.by_name("grpo").trainee(job).replaced(job, [(row, sequence)])
 
 
 def test_a_run_that_goes_astray_ends_and_says_so(spec: Spec, examples: list[Example], tmp_path: Path) -> None:

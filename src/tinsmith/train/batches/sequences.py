@@ -115,10 +115,11 @@ class Tokenization:
             )
         return learned
 
-    def fitting(self, examples: Sequence[Example]) -> list[TokenSequence]:
-        """Of examples that nobody wrote: those that are not longer than max_length."""
+    def fitting(self, examples: Sequence[Example]) -> list[tuple[Example, TokenSequence]]:
+        """Of examples that nobody wrote those that are not longer than max_length, beside their sequences."""
         sequences = (self._sequence(example, number) for number, example in enumerate(examples, 1))
-        return [sequence for sequence in sequences if len(sequence) <= self.max_length and sequence.learned]
+        pairs = zip(examples, sequences, strict=True)
+        return [pair for pair in pairs if len(pair[1]) <= self.max_length and pair[1].learned]
 
     def check_asked(self, examples: Sequence[Example], context: int) -> None:
         """Raises DataError for an example that fills a session of `context` tokens before its answer begins."""

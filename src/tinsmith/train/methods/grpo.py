@@ -12,7 +12,7 @@ import hashlib
 import json
 import math
 import random
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from statistics import fmean
@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from tinsmith.train.job import Job
+    from tinsmith.train.steps.trainee import Made
 
 VALIDATED = 300  # validation examples that are answered
 CAP = 2.0  # of the weight that corrects for the sampler (truncated importance sampling, Yao et al., 2025)
@@ -98,8 +99,8 @@ class GrpoTrainee(AdapterTrainee):
         self.options, self.constraint = job.options, job.constraint if job.options.constrained else None
         super().plan(job)
         tokenize = job.tokenization()
-        rows = [example for part in (job.examples, *job.variants) for example in part]
-        self.asked = {one: example for example in rows for one in tokenize.fitting([example])}
+        parts = (job.examples, *job.variants)
+        self.asked = {one: example for part in parts for example, one in tokenize.fitting(part)}
         self.spec, self.end = job.spec, next(iter(self.asked)).answer[-1]
         self.room = max(16, 2 * max(len(one.answer) for one in self.learned))
         self.judged = list(job.validation[:VALIDATED])
@@ -113,6 +114,10 @@ class GrpoTrainee(AdapterTrainee):
         self.seen: list[tuple[float, float, int]] = []
         self.weights: list[float] = []
         self.begun: dict[str, Tensor] = {}
+
+    def replaced(self, job: Job, made: Made) -> Collection[TokenSequence]:
+        """Nothing: no answer is shown."""
+        return ()
 
     def epoch(self, number: int) -> list[list[TokenSequence]]:
         """The lesson's prompts in an order of their own, each batch for as many steps as learn from its

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence, Sized
+from collections.abc import Callable, Collection, Sequence, Sized
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from statistics import fmean
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from tinsmith.data.augment import origin
 from tinsmith.errors import UnsupportedError
 from tinsmith.tasks import by_name
 from tinsmith.train.batches.replay import Replay
@@ -24,12 +25,14 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
     from torch.optim import Optimizer
 
+    from tinsmith.data.readers import Example
     from tinsmith.train.events import Event
     from tinsmith.train.job import Job
     from tinsmith.train.model.network import Network
     from tinsmith.train.options import TrainOptions
 
 
+Made = Sequence[tuple["Example", TokenSequence]]
 BETAS = 0.9, 0.99  # of AdamW
 SHARE = 256  # tokens that are enough for a thread: with fewer, products are slow
 
@@ -46,6 +49,7 @@ class Graded:
 class Trainee(ABC):
     """A network that learns sequences' answers by their cross entropy, or what a subclass plans otherwise.
 
+    own: the job's examples beside their sequences; lessons: the sequences of each epoch, replayed ones aside;
     epochs: batches in order, by epoch, of whatever has a length in tokens; learned: every sequence that an
     epoch of this run, or of another of its job, may have; validation: batches; rate, note: the highest
     learning rate, and how it was chosen; digest: of all that decides how the run goes: a checkpoint of
@@ -83,15 +87,16 @@ class Trainee(ABC):
         self.note = chosen + self.note
 
     def sequences(self, job: Job) -> list[TokenSequence]:
-        """What is learned in each epoch, the job's variants aside."""
-        return job.tokenization()(job.examples)
+        """What is learned, the job's variants aside."""
+        return [sequence for _, sequence in self.own]
 
     def plan(self, job: Job) -> None:
         """Settles epochs, validation and digest."""
-        options, sequences = job.options, self.sequences(job)
-        tokenize = job.tokenization()
-        validation = tokenize(job.validation)
-        variants = [tokenize.fitting(made) for made in job.variants]
+        options, tokenize = job.options, job.tokenization()
+        self.own = tokenize.learned(job.examples)
+        sequences, validation = self.sequences(job), tokenize(job.validation)
+        rounds = [tokenize.fitting(made) for made in job.variants]
+        variants = [[sequence for _, sequence in made] for made in rounds]
         known = tokenize.learned(job.known)
         replayed = [sequence for _, sequence in known]
         self.learned = [*sequences, *(sequence for made in variants for sequence in made), *replayed]
@@ -103,14 +108,30 @@ class Trainee(ABC):
         )
         before = options.offset * options.epochs  # what other runs see of them
         self.lessons = [
-            [*sequences, *(variants[(before + epoch) % len(variants)] if variants else ())]
+            self.lesson(job, sequences, rounds[(before + epoch) % len(rounds)] if rounds else (), epoch)
             for epoch in range(options.epochs)
         ]
         if known:
             labels = [by_name(options.task).label(example.output) for example, _ in known]
             self.replay = Replay(replayed, labels, options.replay, options.run_seed)
         self.epochs = [self.epoch(number) for number in range(options.epochs)]
-        self.digest = job.digest(sequences, validation, *variants, *([replayed] if known else ()))
+        self.digest = job.digest(validation, *self.lessons, *([replayed] if known else ()))
+
+    def lesson(
+        self, job: Job, sequences: Sequence[TokenSequence], made: Made, epoch: int
+    ) -> list[TokenSequence]:
+        """What an epoch teaches. made: for it."""
+        replaced = self.replaced(job, made) if epoch or job.is_read else ()
+        return [*(one for one in sequences if one not in replaced), *(sequence for _, sequence in made)]
+
+    def replaced(self, job: Job, made: Made) -> Collection[TokenSequence]:
+        """What gives way to what was made of it, where it was read before: a model that was trained once has
+        learned most of it then. Of pictures each change is small, and a new model learns slowly."""
+        if job.is_new:
+            return ()
+        numbers = {number for one, _ in made if (number := origin(one)) and not one.images}
+        origins = {id(job.examples[number - 1]) for number in numbers}
+        return {sequence for example, sequence in self.own if id(example) in origins}
 
     def epoch(self, number: int) -> list[list[TokenSequence]]:
         """An epoch's batches. What is replayed, where it is not chosen yet, is any."""
