@@ -119,6 +119,16 @@ def test_few_examples_are_read_more_often_and_many_less(folder: Path) -> None:
     assert [augmentation.variants(loaded, count) for count in (100, 1000)] == [16, 8]
 
 
+@pytest.mark.parametrize(
+    ("epochs", "stated", "passes"), [("", "", 4), ("6", "", 3), ("1", "", 2), ("6", "epochs = 5\n", 5)]
+)
+def test_new_examples_are_read_half_as_often(folder: Path, epochs: str, stated: str, passes: int) -> None:
+    path = recipe(folder, **{"epochs = 2\n": f"epochs = {epochs}\n" if epochs else ""})
+    path.write_text(f'{path.read_text()}[update]\nadapter = "a"\ndata = "new.jsonl"\n{stated}')
+    options = training.options(load(path), 1000, made=True, goes_on=True)
+    assert (options.epochs, load(path).passes(1000, made=True)) == (passes, int(epochs or 8))
+
+
 def test_tools_are_not_read_unless_the_recipe_says_so(folder: Path) -> None:
     def filled(run: Run) -> set[str]:
         rows = [row for variant in data.augmented(run) for row in variant]
