@@ -210,6 +210,7 @@ def before(run: Run, needs: Needs) -> dict[str, Any]:
             "kl_weight": TrainOptions.kl_weight,
             "constrained": None,
             "label_smoothing": TrainOptions.label_smoothing,
+            "reread": TrainOptions.reread,
             "noise": TrainOptions.noise,
         },
         "augmented": False,

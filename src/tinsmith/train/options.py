@@ -66,6 +66,7 @@ class TrainOptions:
     dropout: float = 0.0
     label_smoothing: float = 0.0  # the share of a label that all tokens have alike
     noise: float = 0.0  # NEFTune's alpha
+    reread: bool = True  # examples in the epochs for which others were made of them
     patience: int = 0  # epochs without improvement after which training stops, 0 for never
     average: float = 0.0  # the share of the steps over which weights are averaged, beside the latest ones
     replay: float = 0.5  # the share of an epoch's sequences that were learned before, where there are such

@@ -218,11 +218,13 @@ def test_what_was_read_gives_way_to_what_is_made_of_it(
 
     off_topic = Example("hello", "x", about={"source": "off topic", "from": 3})
     variants = [[variant(1)], [variant(1), variant(2), variant(2), off_topic]]
-    job = Job(spec, examples, examples[:6], replace(OPTIONS, epochs=2), tmp_path, encode, variants=variants)
+    options = replace(OPTIONS, epochs=2, reread=False)
+    job = Job(spec, examples, examples[:6], options, tmp_path, encode, variants=variants)
     first = TrainResult(tmp_path, 1e-3, "", 1, 1, 1.0)
-    again = rough_adapter.job_of(job, first, rough_adapter.Preparation("Q4_0"))
+    reading = replace(job, options=replace(options, reread=True))
+    again = rough_adapter.job_of(reading, first, rough_adapter.Preparation("Q4_0"))
     found = {}
-    for name, one in {"first": job, "further": replace(again, start=None)}.items():
+    for name, one in {"first": job, "further": replace(again, start=None), "all": reading}.items():
         tokenize, lessons = one.tokenization(), methods.by_name("lora").trainee(one).lessons
         told = {sequence: row.input for row, sequence in tokenize.learned(examples)}
         told |= {sequence: row.input for made in variants for row, sequence in tokenize.fitting(made)}
@@ -230,12 +232,11 @@ def test_what_was_read_gives_way_to_what_is_made_of_it(
     asked = [example.input for example in examples]
     assert found["first"] == [[*asked, "1 anew"], [*asked[2:], "1 anew", "2 anew", "2 anew", "hello"]]
     assert found["further"] == [[*asked[1:], "1 anew"]]
+    assert found["all"][1] == [*asked, "1 anew", "2 anew", "2 anew", "hello"]
     trainee = methods.by_name("lora").trainee(job)
     [(row, sequence)] = job.tokenization().fitting(variants[0])
     assert trainee.replaced(job, [(row, sequence)])
     assert not trainee.replaced(job, [(replace(row, images=(Picture("a.png"),)), sequence)])
-    assert not trainee.replaced(replace(job, is_new=True), [(row, sequence)])
-    assert not methods.by_name("grpo").trainee(job).replaced(job, [(row, sequence)])
 
 
 def test_a_run_that_goes_astray_ends_and_says_so(spec: Spec, examples: list[Example], tmp_path: Path) -> None:

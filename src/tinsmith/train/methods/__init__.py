@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from tinsmith.train.steps.trainee import Trainee
 
 DEFAULT = "lora"  # of a recipe that states no method
+REREAD = "reread"  # the key of methods that learn what the examples answer
 OPEN_TOKENS = "open_tokens_only"  # the key of methods whose loss is that of the answers' tokens, one by one
 
 

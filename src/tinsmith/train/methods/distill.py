@@ -14,7 +14,7 @@ from tinsmith.data.readers import Example
 from tinsmith.errors import InputError
 from tinsmith.train.batches.sequences import TokenSequence
 from tinsmith.train.events import Event
-from tinsmith.train.methods import Method
+from tinsmith.train.methods import REREAD, Method
 from tinsmith.train.methods.lora import FOLDER, KEYS, AdapterTrainee
 from tinsmith.train.options import BASE_TEACHER
 from tinsmith.train.steps import parts
@@ -35,7 +35,7 @@ class Distill(Method):
     folder = FOLDER
     what = "an adapter"
     starts = True
-    keys = (*KEYS, "teacher", "shots", "teacher_top", "temperature", "teacher_weight")
+    keys = (*KEYS, "teacher", "shots", "teacher_top", "temperature", "teacher_weight", REREAD)
     needs = (("data", "train"), ("train", "teacher"))
 
     def check(self, job: Job) -> None:

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from tinsmith.errors import UnsupportedError
-from tinsmith.train.methods import OPEN_TOKENS, Method
+from tinsmith.train.methods import OPEN_TOKENS, REREAD, Method
 from tinsmith.train.options import AUTO, EIGHT_BITS, TrainOptions
 from tinsmith.train.rules import default_full_rate, default_scratch_rate
 from tinsmith.train.steps.trainee import BETAS, Trainee
@@ -29,7 +29,7 @@ class Full(Method):
     folder = FOLDER
     is_beside = False
     what = "every weight"
-    keys = ("moments", "label_smoothing", OPEN_TOKENS)
+    keys = ("moments", "label_smoothing", OPEN_TOKENS, REREAD)
     reads = ("text",)
 
     def trainee(self, job: Job) -> Trainee:

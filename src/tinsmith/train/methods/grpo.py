@@ -12,7 +12,7 @@ import hashlib
 import json
 import math
 import random
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from statistics import fmean
@@ -41,7 +41,6 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from tinsmith.train.job import Job
-    from tinsmith.train.steps.trainee import Made
 
 VALIDATED = 300  # validation examples that are answered
 CAP = 2.0  # of the weight that corrects for the sampler (truncated importance sampling, Yao et al., 2025)
@@ -114,10 +113,6 @@ class GrpoTrainee(AdapterTrainee):
         self.seen: list[tuple[float, float, int]] = []
         self.weights: list[float] = []
         self.begun: dict[str, Tensor] = {}
-
-    def replaced(self, job: Job, made: Made) -> Collection[TokenSequence]:
-        """Nothing: no answer is shown."""
-        return ()
 
     def epoch(self, number: int) -> list[list[TokenSequence]]:
         """The lesson's prompts in an order of their own, each batch for as many steps as learn from its

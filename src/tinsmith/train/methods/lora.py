@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from tinsmith.errors import InputError
 from tinsmith.train.adapters import peft_folder
-from tinsmith.train.methods import OPEN_TOKENS, Method
+from tinsmith.train.methods import OPEN_TOKENS, REREAD, Method
 from tinsmith.train.model import eyes_adapter
 from tinsmith.train.options import LANGUAGE, RSLORA
 from tinsmith.train.rules import default_learning_rate
@@ -46,7 +46,7 @@ KEYS = (
 class Lora(Method):
     name = "lora"
     folder = FOLDER
-    keys = (*KEYS, "parts", "label_smoothing", OPEN_TOKENS)
+    keys = (*KEYS, "parts", "label_smoothing", OPEN_TOKENS, REREAD)
     what = "an adapter"
     starts = True
     replays = True

@@ -117,18 +117,14 @@ class Trainee(ABC):
         self.epochs = [self.epoch(number) for number in range(options.epochs)]
         self.digest = job.digest(validation, *self.lessons, *([replayed] if known else ()))
 
-    def lesson(
-        self, job: Job, sequences: Sequence[TokenSequence], made: Made, epoch: int
-    ) -> list[TokenSequence]:
-        """What an epoch teaches. made: for it."""
-        replaced = self.replaced(job, made) if epoch or job.is_read else ()
-        return [*(one for one in sequences if one not in replaced), *(sequence for _, sequence in made)]
+    def lesson(self, job: Job, plain: Sequence[TokenSequence], made: Made, epoch: int) -> list[TokenSequence]:
+        """What an epoch teaches. plain: what is learned besides what was made for it."""
+        again = job.is_read or (epoch > 0 and not job.options.reread)
+        replaced = self.replaced(job, made) if again else ()
+        return [*(one for one in plain if one not in replaced), *(sequence for _, sequence in made)]
 
     def replaced(self, job: Job, made: Made) -> Collection[TokenSequence]:
-        """What gives way to what was made of it, where it was read before: a model that was trained once has
-        learned most of it then. Of pictures each change is small, and a new model learns slowly."""
-        if job.is_new:
-            return ()
+        """What was made of these, but of pictures, whose changes are small."""
         numbers = {number for one, _ in made if (number := origin(one)) and not one.images}
         origins = {id(job.examples[number - 1]) for number in numbers}
         return {sequence for example, sequence in self.own if id(example) in origins}
