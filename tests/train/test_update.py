@@ -290,6 +290,7 @@ def test_the_command_goes_on_from_an_adapter(begun: Path, capsys: pytest.Capture
     state = json.loads((folder / "more" / "run.json").read_text())["stages"]
     assert state["data"]["facts"]["new"] == {"train": 10, "validation": 1, "test": 0, "replaced": 1}
     assert state["data"]["facts"]["counts"] == {"train": 21, "validation": 4, "test": 3}
+    assert state["train"]["inputs"]["update"]["epochs"] == 2  # not "auto", which an earlier version's was not
     updated = state["train"]["facts"]["update"]
     assert updated["kept"] in ("continued", "retrained")
     assert set(updated["seconds"]) == {"continued", "retrained"}

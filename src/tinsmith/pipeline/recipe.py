@@ -29,7 +29,7 @@ from tinsmith.pipeline.recipe_tables import (
 )
 from tinsmith.system import files
 from tinsmith.train import methods
-from tinsmith.train.options import EPOCHS, UPDATE_EPOCHS, UPDATE_SHARE
+from tinsmith.train.options import EPOCHS
 from tinsmith.train.rules import default_label_epochs, default_made_epochs
 
 
@@ -90,12 +90,6 @@ class Recipe:
             return default_made_epochs(examples)
         is_labelled = tasks.by_name(self.data.task).weighs == "options"
         return default_label_epochs(examples) if is_labelled and method.name == methods.DEFAULT else EPOCHS
-
-    def update_passes(self, examples: int, made: bool) -> int:
-        """Over the new examples of [update], where there were so many."""
-        stated = self.update.epochs if self.update else "auto"
-        share = round(UPDATE_SHARE * self.passes(examples, made))
-        return stated if isinstance(stated, int) else max(UPDATE_EPOCHS, share)
 
     @property
     def spells(self) -> bool:

@@ -31,7 +31,14 @@ from tinsmith.train.events import (
     Updated,
     Validated,
 )
-from tinsmith.train.options import AUTO_DEVICE, BASE_TEACHER, SCRATCH_DEFAULTS, UPDATE_EPOCHS, TrainOptions
+from tinsmith.train.options import (
+    AUTO_DEVICE,
+    BASE_TEACHER,
+    SCRATCH_DEFAULTS,
+    UPDATE_EPOCHS,
+    UPDATE_SHARE,
+    TrainOptions,
+)
 from tinsmith.train.quantized import rough_adapter
 from tinsmith.train.reinforcement import rewards
 from tinsmith.train.steps import logs
@@ -151,10 +158,11 @@ def update_inputs(run: Run, needs: Needs) -> dict[str, Any]:
     if stated is None or start is None:
         return {}
     more: dict[str, Any] = {}
-    if needs.data.facts.new:
+    if new := needs.data.facts.new:
+        count, made = needs.data.facts.counts["train"] - new.train, needs.data.facts.augmentation is not None
         more = {
-            "new": dataclasses.asdict(needs.data.facts.new),
-            "epochs": stated.epochs,
+            "new": dataclasses.asdict(new),
+            "epochs": options(run.recipe, count, made=made, goes_on=True).epochs,
             "replay": stated.replay,
             "retrain": stated.retrain,
             "test": needs.data.digests[data.split_name("test")],
@@ -434,7 +442,10 @@ def options(
     preset: what training prepares for; goes_on: from the adapter of [update], if there is one."""
     update = recipe.update if goes_on else None
     further = update is not None and update.data is not None
-    passes = recipe.update_passes(examples, made) if further else recipe.passes(examples, made)
+    passes = recipe.passes(examples, made)
+    if update and further:
+        stated = update.epochs
+        passes = stated if isinstance(stated, int) else max(UPDATE_EPOCHS, round(UPDATE_SHARE * passes))
     values = {**dataclasses.asdict(recipe.train), "epochs": passes}
     if update:
         gentle = methods.by_name(recipe.train.method).gentle

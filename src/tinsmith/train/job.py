@@ -33,8 +33,7 @@ class Job:
     learned; start: the folder of the adapter that training starts from; base_sha256: of the base's files, empty
     where it is not known; known: the examples that it has learned, of which some are replayed; constraint: what
     answers may be held to; reward_digest: of the files of functions that options.reward names; context: tokens
-    that a session of what is built will hold, 0 for those of the base; is_read: training starts from what has
-    learned these examples.
+    that a session of what is built will hold, 0 for those of the base.
     """
 
     spec: Spec
@@ -59,7 +58,6 @@ class Job:
     constraint: Constraint | None = None
     reward_digest: str = ""
     context: int = 0
-    is_read: bool = False
 
     @property
     def kept(self) -> Path:

@@ -37,7 +37,6 @@ def job_of(job: Job, first: TrainResult, preparation: Preparation) -> Job:
         job,
         start=first.folder,
         known=(),
-        is_read=True,
         out_dir=job.out_dir / FOLDER,
         kept_dir=job.kept,
         feedback=preparation.feedback,

@@ -96,10 +96,9 @@ class Trainee(ABC):
         self.own = tokenize.learned(job.examples)
         sequences, validation = self.sequences(job), tokenize(job.validation)
         rounds = [tokenize.fitting(made) for made in job.variants]
-        variants = [[sequence for _, sequence in made] for made in rounds]
         known = tokenize.learned(job.known)
         replayed = [sequence for _, sequence in known]
-        self.learned = [*sequences, *(sequence for made in variants for sequence in made), *replayed]
+        self.learned = [*sequences, *(sequence for made in rounds for _, sequence in made), *replayed]
         self.shared = self.sharing(options, [*self.learned, *validation])
         padded, size = not self.network.packs, options.batch_tokens
         self.validation = batches(validation, size, self.shared, 0, 0, padded)
@@ -115,11 +114,13 @@ class Trainee(ABC):
             labels = [by_name(options.task).label(example.output) for example, _ in known]
             self.replay = Replay(replayed, labels, options.replay, options.run_seed)
         self.epochs = [self.epoch(number) for number in range(options.epochs)]
-        self.digest = job.digest(validation, *self.lessons, *([replayed] if known else ()))
+        taught = self.lessons if rounds else [sequences]
+        self.digest = job.digest(validation, *taught, *([replayed] if known else ()))
 
     def lesson(self, job: Job, plain: Sequence[TokenSequence], made: Made, epoch: int) -> list[TokenSequence]:
-        """What an epoch teaches. plain: what is learned besides what was made for it."""
-        again = job.is_read or (epoch > 0 and not job.options.reread)
+        """What an epoch teaches. plain: what is learned besides what was made for it, which the adapter that a
+        rough one goes on from has read."""
+        again = job.options.only_rough or (epoch > 0 and not job.options.reread)
         replaced = self.replaced(job, made) if again else ()
         return [*(one for one in plain if one not in replaced), *(sequence for _, sequence in made)]
 
