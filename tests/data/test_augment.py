@@ -308,6 +308,42 @@ def test_a_value_stays_with_the_classes_it_was_seen_with() -> None:
                 assert (one["now"] in lamps) == (json.loads(row.output)["arguments"]["state"] in ("on", "off"))
 
 
+COUNTRIES = {"Paris": "France", "Lyon": "France", "Rome": "Italy", "Milan": "Italy", "Madrid": "Spain"}
+
+
+@pytest.mark.parametrize("lists", [None, {("Weather", "city"): [*COUNTRIES, "Oslo"]}])
+def test_a_class_that_texts_tell_stays_true(lists: dict[tuple[str, ...], list[str]] | None) -> None:
+    """No new city is in Spain, and no city of a closed list in another country than its own."""
+    rng, train = random.Random(0), []
+    for day in range(2, 92):
+        city = rng.choice(list(COUNTRIES))
+        output = call("Weather", city=city, country=COUNTRIES[city], day=day)
+        train.append(Example(f"weather in {city} on day {day}", output))
+    sources = Counter[str]()
+    for row in made(train, lists=lists):
+        arguments = json.loads(row.output)["arguments"]
+        assert COUNTRIES.get(arguments["city"]) == arguments["country"]
+        sources.update(one["source"] for one in row.about["substituted"])
+    assert sources.keys() == {"seen", "number"} | ({"list"} if lists else set())
+
+
+def test_a_class_that_last_words_tell_leaves_new_words_before_them() -> None:
+    kinds = {"lock": "lock", "lamp": "light", "lantern": "light", "fan": "fan"}
+    rng, train = random.Random(0), []
+    for n in range(90):
+        last = rng.choice(list(kinds))
+        name = f"{rng.choice(('front', 'attic', 'garden', 'red', 'old'))} {last}"
+        output = call("Get", name=name, domain=kinds[last])
+        train.append(Example(f"how is the {name} {chatter(n)} today", output))
+    rows, new = made(train), 0
+    for row in rows:
+        arguments = json.loads(row.output)["arguments"]
+        first, last = arguments["name"].split()
+        assert kinds[last] == arguments["domain"]
+        new += first not in ("front", "attic", "garden", "red", "old")
+    assert new >= len(rows) / 4
+
+
 def test_what_the_output_makes_of_a_value_stays_true() -> None:
     """A sum, a number that a time holds, an address that a name is in, a class that numbers decide."""
     rng, rows = random.Random(3), []

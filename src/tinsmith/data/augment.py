@@ -34,6 +34,8 @@ WHOLE = 0.5  # of the new texts of several words: the share in which none stays
 ALIKE = 8  # values drawn, of which the one from the likest input is taken
 NEAR, OWN = 3.0, 6.0  # what it weighs that two texts share a neighbour, or their argument; words weigh less
 DECIDED = 0.5  # of the changes of a class that chance has among numbers in order: below that they decide it
+TOLD = 0.1  # of the changes of a class that chance has between equal texts: up to that they tell it
+EVIDENT = 5  # such changes by chance, from which their absence says something
 SURE = 0.8  # how sure its neighbours must make a text's argument for it to be new as a whole
 MOST, FINEST = 10**9, 6  # of numbers that are drawn: size and decimals, so that floats hold them
 TRIES = 4  # at a variant of an example, before it has none
@@ -108,6 +110,21 @@ def _shares(has_slots: Sequence[bool], labels: Sequence[str | None]) -> list[flo
     return [weight * scale for weight in weights]
 
 
+def _changes_by_chance(values: Collection[Value], count: int) -> float:
+    """Of as many pairs of these values drawn at random, how many differ."""
+    return count * (1 - sum((one / len(values)) ** 2 for one in Counter(values).values()))
+
+
+def _tell(pairs: Collection[tuple[str, Value]]) -> bool:
+    """Whether equal texts have equal values, all but a few, where chance would have given others."""
+    values: dict[str, list[Value]] = defaultdict(list)
+    for text, value in pairs:
+        values[text].append(value)
+    by_chance = _changes_by_chance([value for _, value in pairs], len(pairs) - len(values))
+    others = sum(len(own) - max(Counter(own).values()) for own in values.values())
+    return by_chance >= EVIDENT and others <= TOLD * by_chance
+
+
 @dataclass(frozen=True)
 class _Place:
     """A text where an example's input says it. around: the words before and after; carrier: these, the input's
@@ -166,6 +183,7 @@ class _Maker:
                     for path, value in classes[i]:
                         self.together[slot.value.casefold(), path].add(value)
         self.decided = self._decided()
+        self.told = self._told()
         self.numbers: dict[tuple[Argument, bool], _Numbers] = {}
         self._learn_words(tokens, embeddings)
         self.beside = [
@@ -228,7 +246,8 @@ class _Maker:
             number = self._number(i, slot, rng)
             return None if number is None else Fill(number, NUMBER)
         place = self.places[i, slot]
-        listed = [text for text in self.lists.get(place.argument[0], ()) if text != place.text]
+        listed = self.lists.get(place.argument[0], ())
+        listed = [text for text in listed if text != place.text and self._fits(text, place)]
         if listed and rng.random() < LISTED:
             return Fill(rng.choice(listed), LIST)
         like = self._alike(place, rng)
@@ -270,13 +289,25 @@ class _Maker:
         for name, pairs in told.items():
             pairs.sort(key=lambda pair: pair[0])
             changes = sum(a[1] != b[1] for a, b in pairwise(pairs))
-            shares = [count / len(pairs) for count in Counter(value for _, value in pairs).values()]
-            by_chance = (len(pairs) - 1) * (1 - sum(share * share for share in shares))
+            by_chance = _changes_by_chance([value for _, value in pairs], len(pairs) - 1)
             if len(pairs) >= ENOUGH and changes < DECIDED * by_chance:
                 decided[name] = defaultdict(set)
                 for number, value in pairs:
                     decided[name][number].add(value)
         return decided
+
+    def _told(self) -> dict[tuple[Argument, tuple[str, ...]], bool]:
+        """Each argument of texts and each class that these tell, as a city tells its country, and whether their
+        last words do, as in "front door lock"."""
+        pairs: dict[tuple[Argument, tuple[str, ...]], list[tuple[str, Value]]] = defaultdict(list)
+        for place in self.places.values():
+            for path, value in place.classes:
+                pairs[place.argument, path].append((place.text.casefold(), value))
+        return {
+            name: _tell([(text.split()[-1], value) for text, value in set(seen)])
+            for name, seen in pairs.items()
+            if _tell(seen)
+        }
 
     def _between(self, i: int, slot: Slot, seen: _Numbers) -> list[tuple[int, int]]:
         """Neighbours on the grid, both seen with the example's classes, of those that numbers decide."""
@@ -307,15 +338,19 @@ class _Maker:
             for _ in range(ALIKE // 2)
         ]
         others = [
-            one for one in drawn if one.text.casefold() != place.text.casefold() and self._fits(one, place)
+            one for one in drawn if one.text.casefold() != place.text.casefold() and self._fits(one.text, place)
         ]
         return max(others, key=lambda one: self._likeness(place, one), default=None)
 
-    def _fits(self, one: _Place, place: _Place) -> bool:
-        """Whether one's text may stand with the classes of the place: a door that is only ever open or closed
-        can't take the place of a lamp that is on."""
-        text = one.text.casefold()
-        return all(value in self.together.get((text, path), (value,)) for path, value in place.classes)
+    def _fits(self, text: str, place: _Place) -> bool:
+        """Whether a text may stand with the classes of the place: a door that is only ever open or closed can't
+        take the place of a lamp that is on. With a class that texts tell it must have been seen."""
+        for path, value in place.classes:
+            seen = self.together.get((text.casefold(), path), set())
+            is_told = (place.argument, path) in self.told
+            if value not in seen and (seen or is_told):
+                return False
+        return True
 
     def _likeness(self, place: _Place, one: _Place) -> tuple[int, float]:
         """How many of the place's classes one's text was seen with, and what the two have in common, each
@@ -328,10 +363,16 @@ class _Maker:
 
     def _new(self, place: _Place, like: _Place, rng: random.Random) -> str | None:
         """A text like another one, with new words in it; where nothing else says what the thing is, the last
-        word stays, or becomes one of its kind."""
+        word stays, or becomes one of its kind; where a class is told by it, it stays. None where a class is
+        told by the whole text."""
+        by_last = [
+            self.told[name] for path, _ in place.classes if (name := (place.argument, path)) in self.told
+        ]
+        if not all(by_last):
+            return None
         parts = like.text.split()
-        content = [j for j, word in enumerate(parts) if self._is_content(word)]
         last = len(parts) - 1
+        content = [j for j, word in enumerate(parts) if self._is_content(word) and not (by_last and j == last)]
         is_sure = self._is_sure(place)
         if not (is_sure and rng.random() < WHOLE):
             inner = [j for j in content if j != last]
