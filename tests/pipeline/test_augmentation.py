@@ -208,6 +208,24 @@ def test_lists_need_a_source_and_an_argument(folder: Path) -> None:
         made(folder, "augment_lists = true")
 
 
+@pytest.mark.parametrize(
+    "area",
+    [
+        {"$ref": "#/$defs/Area"},
+        {"anyOf": [{"$ref": "#/$defs/Area"}, {"type": "null"}]},
+        {"oneOf": [{"enum": [*ROOMS, None]}, *({"const": room} for room in HELD)]},
+    ],
+)
+def test_lists_are_found_where_pydantic_writes_them(folder: Path, area: dict[str, Any]) -> None:
+    tools = [tool("Heat", area=area, to={"type": "integer"}, within={"$ref": "#"}), tool("None")]
+    parameters = tools[0]["function"]["parameters"]
+    parameters["$defs"] = {"Area": {"enum": [*ROOMS, *HELD]}}
+    parameters["required"] = []  # or calls would be endless
+    (folder / "tools.json").write_text(json.dumps(tools))
+    lists = augmentation.closed_lists(load(recipe(folder, "augment_lists = true")))
+    assert lists["Heat", "area"] == [*ROOMS, *HELD]
+
+
 def test_new_words_are_none_of_a_file_s(folder: Path) -> None:
     def new(run: Run) -> set[str]:
         rows = [row for variant in data.augmented(run) for row in variant]

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import random
-from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from tinsmith import tasks
 from tinsmith.chat.tool_formats import read_tools
+from tinsmith.chat.tool_formats.kinds import referred
 from tinsmith.data import picture_changes
 from tinsmith.data.augment import LIST, augment, origin
 from tinsmith.data.leaves import ITEM
@@ -250,23 +251,46 @@ def closed_lists(recipe: Recipe) -> dict[tuple[str, ...], list[str]]:
     constraint, path = recipe.constraint, lists_file(recipe)
     value = tools_of_rows(path) if has_rows(path) else reading.read_json(path, DataError, unique=True)
     if not (constraint.tools or recipe.data.tools):
-        return dict(_lists(value, ()))
+        return _merged(_lists(value, value, ()))
     try:
         tools = read_tools(value)
     except ConstraintError as error:
         raise DataError(f"{path}: {error}") from None
-    return {path: texts for tool in tools for path, texts in _lists(tool.parameters, (tool.name,))}
+    return _merged(found for tool in tools for found in _lists(tool.parameters, tool.parameters, (tool.name,)))
 
 
-def _lists(schema: Any, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], list[str]]]:
-    match schema:
-        case {"enum": list(listed)} if texts := [one for one in listed if isinstance(one, str)]:
-            yield path, texts
-        case {"properties": dict(inner)}:
-            for key, one in inner.items():
-                yield from _lists(one, (*path, key))
-        case {"items": items}:
-            yield from _lists(items, (*path, ITEM))
+_Listed = tuple[tuple[str, ...], list[str]]
+
+
+def _merged(found: Iterable[_Listed]) -> dict[tuple[str, ...], list[str]]:
+    merged: dict[tuple[str, ...], dict[str, None]] = defaultdict(dict)
+    for path, texts in found:
+        merged[path] |= dict.fromkeys(texts)
+    return {path: list(texts) for path, texts in merged.items()}
+
+
+def _lists(
+    schema: Any, root: Any, path: tuple[str, ...], above: frozenset[str] = frozenset()
+) -> Iterator[_Listed]:
+    """Also behind references, but for one that leads back to itself, and in each of several schemas. above: the
+    references that led here."""
+    if not isinstance(schema, dict):
+        return
+    listed = schema.get("enum", [schema["const"]] if "const" in schema else [])
+    if isinstance(listed, list) and (texts := [one for one in listed if isinstance(one, str)]):
+        yield path, texts
+    further: list[tuple[Any, tuple[str, ...]]] = []
+    for keyword in ("allOf", "anyOf", "oneOf"):
+        if isinstance(several := schema.get(keyword), list):
+            further += [(one, path) for one in several]
+    if isinstance(inner := schema.get("properties"), dict):
+        further += [(one, (*path, key)) for key, one in inner.items()]
+    further.append((schema.get("items"), (*path, ITEM)))
+    for one, at in further:
+        yield from _lists(one, root, at, above)
+    reference = schema.get("$ref")
+    if isinstance(reference, str) and reference not in above:
+        yield from _lists(referred(reference, root), root, path, above | {reference})
 
 
 def without_file(recipe: Recipe) -> Path | None:

@@ -94,7 +94,7 @@ def answer_logits(model: Model, prompt: Sequence[int], answer: Sequence[int]) ->
 
 def likeliest(logits: Any, vocabulary: int, top: int, temperature: float) -> tuple[Tensor, Tensor]:
     """The `top` likeliest tokens of each row, and their probabilities at the temperature. vocabulary: how many
-    tokens count; a larger model's may be padded to more."""
+    tokens count; a model's may be padded to more, or lack unused ones."""
     scores = torch.from_numpy(logits[:, :vocabulary].copy()).div_(temperature).log_softmax(-1)
-    best = scores.topk(min(top, vocabulary))
+    best = scores.topk(min(top, scores.shape[1]))
     return best.indices.int(), best.values.exp()

@@ -226,6 +226,16 @@ def test_a_teacher_of_another_vocabulary_is_refused(
     with pytest.raises(InputError, match="token 258 is missing"):
         shorter = replace(small, tokens=small.tokens[:-1], types=small.types[:-1])
         distill.check_vocabulary("x", shorter, small)
+    gap = replace(small, types=[*small.types[:70], "unused", *small.types[71:]])
+    distill.check_vocabulary("x", gap, gap)
+    distill.check_vocabulary("x", replace(small, tokens=other.tokens), gap)
+
+
+def test_a_teacher_of_fewer_tokens_gives_those_it_has() -> None:
+    logits = np.arange(10, dtype=np.float32).reshape(2, 5)
+    tokens, probabilities = distillation.likeliest(logits, 9, 8, 1.0)
+    assert tokens.tolist() == [[4, 3, 2, 1, 0]] * 2
+    torch.testing.assert_close(probabilities.sum(-1), torch.ones(2))
 
 
 def test_a_context_that_is_too_short(spec: Spec, tmp_path: Path) -> None:

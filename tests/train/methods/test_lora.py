@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from tiny_training import encode, make_spec, train
 
@@ -21,6 +22,7 @@ from tinsmith.train.options import TrainOptions
 from tinsmith.train.quantized import rough_adapter
 from tinsmith.train.rules import SHORT_RUN, default_learning_rate
 from tinsmith.train.steps import checkpoint
+from tinsmith.train.steps.loop import Loop
 from tinsmith.train.steps.trainee import Trainee
 
 OPTIONS = TrainOptions(epochs=4, rank=8, learning_rate=2e-2, batch_tokens=120, dropout=0.1, renew=2, threads=1)
@@ -194,6 +196,47 @@ def test_the_mean_of_the_weights_is_validated_beside_them_and_kept_where_it_is_b
     plain = train("lora", spec, examples, examples[:6], replace(options, average=0.0), tmp_path / "plain")
     assert [row.loss for row in plain.validations] == [row.loss for row in result.validations[::2]]
     assert plain.curve == result.curve
+
+
+def test_the_mean_is_of_the_later_steps_by_value(
+    spec: Spec, examples: list[Example], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of the first steps it is the plain mean, then an exponential one over half of the run's steps; what is
+    validated, and written where it is better, has these weights."""
+    after: list[np.ndarray] = []
+    seen: list[tuple[int, np.ndarray]] = []
+    kept: list[np.ndarray] = []
+
+    def first(loop: Loop) -> np.ndarray:
+        parameter: Any = next(value for name, value in loop.parameters.items() if "lora_B" in name)
+        return parameter.detach().numpy().astype(np.float64)
+
+    def step(loop: Loop, batch: Any) -> float:
+        loss = plain_step(loop, batch)
+        after.append(first(loop).copy())
+        return loss
+
+    def compare(loop: Loop, *, averaged: bool) -> None:
+        if averaged:
+            seen.append((loop.progress.step, first(loop).copy()))
+            monkeypatch.setattr(loop.trainee, "validate", lambda: (0.0, 1.0 + len(seen)))
+            monkeypatch.setattr(loop.trainee, "keep", lambda: kept.append(first(loop).copy()))
+        plain_compare(loop, averaged=averaged)
+
+    plain_step, plain_compare = Loop._step, Loop._compare
+    monkeypatch.setattr(Loop, "_step", step)
+    monkeypatch.setattr(Loop, "_compare", compare)
+    options = replace(OPTIONS, epochs=2, average=0.5, dropout=0.0, batch_tokens=60)
+    result = train("lora", spec, examples, examples[:6], options, tmp_path)
+    span, mean, means = 0.5 * result.steps, 0 * after[0], []
+    for number, weights in enumerate(after, 1):
+        mean = mean + (weights - mean) / min(number, span)
+        means.append(mean)
+    assert [number for number, _ in seen] == [result.steps // 2, result.steps]
+    assert span < result.steps - 2
+    for (number, found), written in zip(seen, kept, strict=True):
+        np.testing.assert_allclose(found, means[number - 1], atol=1e-6)
+        np.testing.assert_array_equal(written, found)
 
 
 def test_made_rows_are_learned_from_in_turn(spec: Spec, examples: list[Example], tmp_path: Path) -> None:

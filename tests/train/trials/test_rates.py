@@ -9,12 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tiny_training import train
+from tiny_training import PAIRS, train
 
+from tinsmith.data.preferences import Pair
 from tinsmith.data.readers import Example
 from tinsmith.errors import InputError
 from tinsmith.spec import Spec
 from tinsmith.train.events import Step, Trial
+from tinsmith.train.methods._preferences import PreferenceTrainee
 from tinsmith.train.options import TrainOptions
 from tinsmith.train.trials import rates
 
@@ -80,9 +82,29 @@ def test_the_best_of_the_trials_is_trained_with(spec: Spec, examples: list[Examp
     assert stated.curve == result.curve
 
 
+def test_trials_validate_on_some_preferences(
+    spec: Spec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[int] = []
+
+    def validate(trainee: PreferenceTrainee) -> tuple[float, float]:
+        seen.append(sum(len(batch) for batch in trainee.validation))
+        return plain(trainee)
+
+    plain = PreferenceTrainee.validate
+    monkeypatch.setattr(PreferenceTrainee, "validate", validate)
+    monkeypatch.setattr(rates, "VALIDATED", 7)
+    pairs = [Pair(f"{first}{second}", f"{n % 7}", f"{n % 5}!") for n, (first, second) in enumerate(PAIRS)]
+    options = replace(OPTIONS, batch_tokens=30)
+    result = train(
+        "orpo", spec, (), (), options, tmp_path, preferences=pairs, validation_preferences=pairs[:12]
+    )
+    assert seen == [7] * len(result.trials) + [12] * options.epochs
+
+
 @pytest.mark.slow
 def test_what_was_found_is_not_searched_again(
-    spec: Spec, examples: list[Example], tmp_path: Path, cache: Path
+    spec: Spec, examples: list[Example], tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first = run(spec, examples, tmp_path / "first")
     seen: list[Any] = []
@@ -95,6 +117,9 @@ def test_what_was_found_is_not_searched_again(
     for path in cache.iterdir():
         path.write_text("[{}]")
     assert run(spec, examples, tmp_path / "fourth").trials == first.trials
+    monkeypatch.setattr(rates.tinsmith, "__version__", "another")
+    run(spec, examples, tmp_path / "fifth", (seen := []).append)
+    assert [event for event in seen if isinstance(event, Trial)]
 
 
 @pytest.mark.slow

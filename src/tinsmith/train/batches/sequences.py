@@ -275,6 +275,16 @@ def cut(sequences: Sequence[Item], batch_tokens: int, shared: int) -> list[list[
     return result
 
 
+def some(drawn: Sequence[Sequence[Item]], count: int) -> list[Sequence[Item]]:
+    """The first of some batches, as many as hold `count` items, the last one cut."""
+    taken: list[Sequence[Item]] = []
+    for batch in drawn:
+        if count > 0:
+            taken.append(batch[:count])
+            count -= len(batch)
+    return taken
+
+
 def dealt(batch: Sequence[Item], count: int) -> list[list[Item]]:
     """So many shares of a batch, about as long as each other, for those who wait for the longest; none may be
     left for some. Dealt in turn at first; then, as long as that helps, the longest share gives an item to the

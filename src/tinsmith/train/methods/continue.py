@@ -7,7 +7,7 @@ import random
 from typing import TYPE_CHECKING
 
 from tinsmith.errors import InputError
-from tinsmith.train.batches.sequences import TokenSequence, batches
+from tinsmith.train.batches.sequences import TokenSequence, batches, some
 from tinsmith.train.methods import REREAD, Method
 from tinsmith.train.methods.lora import FOLDER, KEYS, AdapterTrainee
 
@@ -55,6 +55,10 @@ class ContinueTrainee(AdapterTrainee):
         learned = [piece for number, piece in enumerate(pieces) if number not in held]
         self.note += f"; {len(held)} of {len(pieces)} pieces of text held out"
         return [*super().sequences(job), *learned]
+
+    def validate_on(self, count: int) -> None:
+        super().validate_on(count)
+        self.held = some(self.held, count)
 
     def validate(self) -> tuple[float, float]:
         import torch

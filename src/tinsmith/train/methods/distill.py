@@ -158,14 +158,14 @@ class DistillTrainee(AdapterTrainee):
 
 
 def check_vocabulary(where: str, teacher: Tokenizer, own: Tokenizer) -> None:
-    """Raises InputError where the teacher's tokens are not the base's. Unused ones at the end do not count."""
-    used = [token for token, kind in zip(own.tokens, own.types, strict=True) if kind != "unused"]
-    place = next((n for n, token in enumerate(used) if teacher.tokens[n : n + 1] != [token]), None)
-    if place is not None:
+    """Raises InputError where the teacher's tokens are not the base's. Unused ones do not count."""
+    for place, (token, kind) in enumerate(zip(own.tokens, own.types, strict=True)):
+        if kind == "unused" or teacher.tokens[place : place + 1] == [token]:
+            continue
         its = repr(teacher.tokens[place]) if place < len(teacher.tokens) else "missing"
         raise InputError(
             f"{where}: the teacher has another vocabulary than the base: token {place} is {its}, the base's "
-            f"{used[place]!r}; take a teacher of the base's family"
+            f"{token!r}; take a teacher of the base's family"
         )
 
 

@@ -14,7 +14,7 @@ from tinsmith.data.augment import origin
 from tinsmith.errors import UnsupportedError
 from tinsmith.tasks import by_name
 from tinsmith.train.batches.replay import Replay
-from tinsmith.train.batches.sequences import TokenSequence, batches, cut, dealt, shared_prefix
+from tinsmith.train.batches.sequences import TokenSequence, batches, cut, dealt, shared_prefix, some
 from tinsmith.train.events import Replayed, Rolled
 from tinsmith.train.rules import SHORT_RUN, Rule
 from tinsmith.train.steps import together
@@ -269,6 +269,10 @@ class Trainee(ABC):
                 total, tokens = total + float(losses.sum()), tokens + len(losses)
                 exact, count = exact + int((wrong == 0).sum()), count + len(batch)
         return total / tokens, exact / count
+
+    def validate_on(self, count: int) -> None:
+        """Some of the rows, so many at most, from now on."""
+        self.validation = some(self.validation, count)
 
     @abstractmethod
     def keep(self) -> None:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
+import tinsmith
 from tinsmith import hub
 from tinsmith.errors import FormatError, InputError
 from tinsmith.system import reading
@@ -84,7 +85,9 @@ def searched(method: Method, job: Job, on_event: Callable[[Event], None]) -> tup
     trainee = method.trainee(middle)
     plan = rungs(sum(map(len, trainee.epochs)), budget)
     rates = candidates(trainee.rate, plan[0].candidates)
-    cached = hub.cache_folder() / FOLDER / f"{method.name}-{trainee.digest}-{budget:g}.json"
+    # Another version may train otherwise.
+    name = f"{method.name}-{trainee.digest}-{budget:g}-{tinsmith.__version__}.json"
+    cached = hub.cache_folder() / FOLDER / name
     trials = _read(cached)
     if trials is None:
         del trainee  # its memory: each trial has a network of its own
@@ -124,7 +127,9 @@ def _try(method: Method, job: Job, rate: float, steps: int) -> Trial:
         job, options=options, out_dir=folder, kept_dir=job.kept, validation=job.validation[:VALIDATED]
     )
     torch.manual_seed(options.seed)
-    loop = _TrialLoop(method.trainee(trial), options, folder, steps)
+    trainee = method.trainee(trial)
+    trainee.validate_on(VALIDATED)
+    loop = _TrialLoop(trainee, options, folder, steps)
     return Trial(rate, steps, loop.loss(), loop.points())
 
 
