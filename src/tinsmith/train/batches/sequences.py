@@ -275,9 +275,9 @@ def cut(sequences: Sequence[Item], batch_tokens: int, shared: int) -> list[list[
     return result
 
 
-def some(drawn: Sequence[Sequence[Item]], count: int) -> list[Sequence[Item]]:
+def some(drawn: Sequence[list[Item]], count: int) -> list[list[Item]]:
     """The first of some batches, as many as hold `count` items, the last one cut."""
-    taken: list[Sequence[Item]] = []
+    taken: list[list[Item]] = []
     for batch in drawn:
         if count > 0:
             taken.append(batch[:count])
