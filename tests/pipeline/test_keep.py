@@ -20,9 +20,9 @@ test = "test.jsonl"
 """
 
 
-def load(folder: Path, keep: str) -> recipe.Recipe:
+def load(folder: Path, keep: str, train: str = "") -> recipe.Recipe:
     path = folder / "home.toml"
-    path.write_text(RECIPE.format(keep=keep), encoding="utf-8")
+    path.write_text(RECIPE.format(keep=keep) + train, encoding="utf-8")
     return recipe.load(path)
 
 
@@ -35,3 +35,11 @@ def test_what_is_allowed_is_said(tmp_path: Path) -> None:
     wanted = r'home.toml:3: \[base\] keep: got "small"; .* "auto", "packed", "float"'
     with pytest.raises(RecipeError, match=wanted):
         load(tmp_path, 'keep = "small"')
+
+
+@pytest.mark.parametrize("method", ["full", "prefix"])
+def test_methods_that_take_the_base_as_floats_say_so(tmp_path: Path, method: str) -> None:
+    train = f'[train]\nmethod = "{method}"\n'
+    with pytest.raises(RecipeError, match=rf'\[base\] keep: method "{method}" takes the base as floats'):
+        load(tmp_path, 'keep = "packed"', train)
+    assert load(tmp_path, 'keep = "auto"', train).base.keep == "auto"

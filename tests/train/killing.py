@@ -18,6 +18,7 @@ from tiny_training import PAIRS, make_spec
 
 from tinsmith import cli, models
 from tinsmith.train import methods
+from tinsmith.train.quantized import rough_adapter
 
 RECIPE = """
 [base]
@@ -119,7 +120,8 @@ class Child:
         self.process = SERVER.Process(target=_train, args=arguments)
         self.process.start()
         begins.close()
-        self.folder = self.made / methods.by_name(CASES[self.name].method).folder
+        folder = methods.by_name(CASES[self.name].method).folder
+        self.folders = self.made / folder, self.made / rough_adapter.FOLDER / folder
 
     def ended(self) -> float:
         """The seconds that it took from where training began."""
@@ -145,8 +147,10 @@ class Child:
         assert self.process.exitcode == 0, self.made.with_suffix(".log").read_text(errors="replace")[-3000:]
 
 
-def contents(folder: Path) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
+def contents(child: Child) -> dict[str, bytes]:
+    """What was trained, and the adapter for 4-bit files where there is one."""
+    paths = (path for folder in child.folders if folder.exists() for path in sorted(folder.iterdir()))
+    return {str(path.relative_to(child.made)): path.read_bytes() for path in paths}
 
 
 def compared(home: Path, name: str, kills: int, seed: int = 0) -> dict[str, Any]:
@@ -155,7 +159,7 @@ def compared(home: Path, name: str, kills: int, seed: int = 0) -> dict[str, Any]
     bytes are not the undisturbed run's."""
     whole = Child(home, name, "whole")
     seconds = whole.ended()
-    wanted, chance = contents(whole.folder), random.Random(f"{name} {seed}")
+    wanted, chance = contents(whole), random.Random(f"{name} {seed}")
     met, runs, differing = 0, 1, set[str]()
     while met < kills:
         child = Child(home, name, f"killed-{seed}-{runs}")
@@ -171,5 +175,5 @@ def compared(home: Path, name: str, kills: int, seed: int = 0) -> dict[str, Any]
 
 
 def differences(wanted: dict[str, bytes], child: Child) -> set[str]:
-    given = contents(child.folder)
+    given = contents(child)
     return {name for name in wanted.keys() | given.keys() if wanted.get(name) != given.get(name)}

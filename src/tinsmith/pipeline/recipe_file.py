@@ -184,6 +184,10 @@ class RecipeFile(TomlFile):
         for table, key in method.needs:
             if key not in given.get(table, {}):
                 raise self.error(table, key, f'missing; method "{name}" learns from it')
+        if given.get("base", {}).get("keep") == "packed" and not method.packs:
+            raise self.error(
+                "base", "keep", f'method "{name}" takes the base as floats; leave it out, or train an adapter'
+            )
         train = given.get("train", {})
         for name in REWARD.read(train.get("reward", {})):
             place = rewards.of_function(name)

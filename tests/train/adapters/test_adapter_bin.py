@@ -8,9 +8,11 @@ from contextlib import nullcontext
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import c_programs
 import pytest
+import torch
 from tiny_models import in_format
 from tiny_training import encode, train
 
@@ -22,10 +24,11 @@ from tinsmith.formats.router import Router
 from tinsmith.models import family
 from tinsmith.spec import Spec
 from tinsmith.system import files
-from tinsmith.train import merge
+from tinsmith.train import merge, methods
 from tinsmith.train.adapters import peft_folder, router_tin
 from tinsmith.train.adapters import tin as adapter_tin
 from tinsmith.train.adapters.peft_folder import Factors
+from tinsmith.train.job import Job
 from tinsmith.train.options import TrainOptions
 
 np = pytest.importorskip("numpy")
@@ -53,6 +56,40 @@ def test_what_was_learned_is_answered_beside_the_base(
     assert right("merged") >= right("F32") + 5
     for format in ("F32", "F16", "Q8_0"):
         assert abs(right(format, "letters") - right("merged")) <= 1  # a tie that rounding turns
+
+
+@pytest.mark.parametrize("format", ["Q8_0", "Q5_1"])
+def test_what_was_learned_on_a_packed_base_is_answered_on_that_very_file(
+    format: str, spec: Spec, examples: list[Example], tmp_path: Path
+) -> None:
+    """The likeliest token after each prompt is the one of the network that was trained."""
+    base = tmp_path / "base.gguf"
+    models.save_gguf(in_format(spec, format), base)
+    packed, options = models.load(base), replace(OPTIONS, epochs=8, keep="packed")
+    folder = train("lora", packed, examples, examples[:6], options, tmp_path).folder
+    words = ["export", "--adapter", folder, "--base", base, "--gguf", tmp_path / "a.gguf"]
+    assert cli.main([*map(str, words)]) == 0
+    job = Job(packed, examples, examples[:1], options, tmp_path / "again", encode, start=folder)
+    trainee: Any = methods.by_name("lora").trainee(job)
+    trainee.network.model.eval()
+    sequences = job.tokenization()(examples)
+    wanted = []
+    for one in sequences:
+        with torch.no_grad():
+            _, best = trainee.network.answer_losses(trainee.network.pack([one], 0))
+        ends = int(best[0]) in packed.tokenizer.end_tokens
+        wanted.append([] if ends else [int(best[0])])
+    model = tinsmith.load(base, threads=1)
+    model.adapters.add("folder", folder)
+    model.adapters.add("gguf", tmp_path / "a.gguf")
+
+    def likeliest(adapter: str | None) -> list[list[int]]:
+        return [model.generate(one.prompt, adapter=adapter, max_tokens=1).token_ids for one in sequences]
+
+    assert likeliest("gguf") == likeliest("folder")
+    away = sum(a != b for a, b in zip(likeliest("folder"), wanted, strict=True))
+    assert away <= 2  # ties that rounding turns
+    assert sum(a != b for a, b in zip(likeliest(None), wanted, strict=True)) > len(wanted) / 2
 
 
 def test_run_takes_adapters_and_their_scales(

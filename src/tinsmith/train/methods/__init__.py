@@ -32,12 +32,12 @@ class Method(ABC):
     """name: as a recipe has it; folder: in the run's folder, where the result lies; what: is trained, in a
     report's words; keys, reads: the keys of [train] and of [data] that not every method reads, and this one
     does; needs: tables and keys of what must be there, first what it learns from; share, unit: what a
-    validation finds, and what it is in: a share of the examples, or a mean that has no unit; merges: whether
-    a model can be built from what is trained; is_beside: whether it can stand beside the base as an adapter;
-    starts: whether it goes on from an adapter; has_reference: whether it then holds to that one; gentle: of a
-    new adapter's learning rate, what it then takes; replays: whether it then learns new examples, and some of
-    the old ones again; passes: over the examples where none are stated, None for as many as most methods
-    take; renew: steps from one checkpoint to the next."""
+    validation finds, and what it is in: a share of the examples, or a mean that has no unit; merges: whether a
+    model can be built from what is trained; is_beside: whether it can stand beside the base as an adapter;
+    packs: whether the base may stay in its blocks; starts: whether it goes on from an adapter; has_reference:
+    whether it then holds to that one; gentle: of a new adapter's learning rate, what it then takes; replays:
+    whether it then learns new examples, and some of the old ones again; passes: over the examples where none
+    are stated, None for as many as most methods take; renew: steps from one checkpoint to the next."""
 
     name: ClassVar[str]
     folder: ClassVar[str]
@@ -49,6 +49,7 @@ class Method(ABC):
     unit: ClassVar[str] = "%"
     merges: ClassVar[bool] = True
     is_beside: ClassVar[bool] = True
+    packs: ClassVar[bool] = True
     starts: ClassVar[bool] = False
     has_reference: ClassVar[bool] = False
     gentle: ClassVar[float] = 0.25

@@ -28,6 +28,7 @@ class Full(Method):
     name = "full"
     folder = FOLDER
     is_beside = False
+    packs = False
     what = "every weight"
     keys = ("moments", "label_smoothing", OPEN_TOKENS, REREAD)
     reads = ("text",)

@@ -31,6 +31,7 @@ class Prefix(Method):
     what = "a prefix"
     keys = ("prefix_length", "label_smoothing", REREAD)
     merges = False
+    packs = False
 
     def trainee(self, job: Job) -> PrefixTrainee:
         return PrefixTrainee(job)
