@@ -10,9 +10,11 @@ import sys
 from pathlib import Path
 
 import pytest
+from killing import write_home
 
 from tinsmith.train import methods
 
+TRACE = ["strace", "-f", "-qq", "-e", "trace=%network", "-e", "signal=none", "-o"]
 SCRIPT = Path(__file__).parent / "every_method.py"
 
 
@@ -40,11 +42,30 @@ def test_every_method_trains_where_there_is_no_network_and_asks_for_none(
 ) -> None:
     if shutil.which("strace") is None:
         pytest.skip("strace is not installed")
-    log, command = tmp_path / "log", [sys.executable, SCRIPT, tmp_path / "runs"]
-    trace = ["strace", "-f", "-qq", "-e", "trace=%network", "-e", "signal=none", "-o", str(log)]
-    printed = run(tmp_path, *offline, *trace, *command)
+    log = tmp_path / "log"
+    trace = [*TRACE, str(log)]
+    printed = run(tmp_path, *offline, *trace, sys.executable, SCRIPT, tmp_path / "runs")
     assert [line.split()[0] for line in printed.splitlines()] == list(methods.names())
     assert not reached(log)
     # The tracer sees what it should see.
     run(tmp_path, *trace, sys.executable, "-c", "import socket; socket.socket().connect_ex(('127.0.0.1', 9))")
     assert reached(log)
+
+
+@pytest.mark.slow
+def test_the_command_calls_nobody(offline: list[str], tmp_path: Path) -> None:
+    """With what logs it, and going on from what it trained."""
+    if shutil.which("strace") is None:
+        pytest.skip("strace is not installed")
+    pytest.importorskip("tensorboard")
+    write_home(tmp_path)
+    (tmp_path / "new.jsonl").write_text('{"input": "twice", "output": "2 2"}\n' * 2)
+    recipe, more = (
+        tmp_path / "lora.toml",
+        ["--from", tmp_path / "run/adapter", "--data", tmp_path / "new.jsonl"],
+    )
+    for out, words in (("run", []), ("updated", more)):
+        command = [sys.executable, "-m", "tinsmith", "train", recipe, "--out", tmp_path / out, *words]
+        run(tmp_path, *offline, *TRACE, tmp_path / "log", *command, "--log", "tensorboard")
+        assert not reached(tmp_path / "log")
+        assert list((tmp_path / out / "logs").rglob("events.out.tfevents.*"))

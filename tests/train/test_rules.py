@@ -5,8 +5,11 @@ import pytest
 from tinsmith.train.rules import (
     SHORT_RUN,
     SHORTEST_RUN,
+    default_full_rate,
     default_label_epochs,
     default_learning_rate,
+    default_preference_rate,
+    default_prefix_rate,
     default_scratch_rate,
 )
 
@@ -34,8 +37,9 @@ def test_the_default_rate_is_near_what_the_sweep_found() -> None:
 
 
 def test_a_rate_beyond_the_sweep_is_said_to_be_extrapolated() -> None:
-    assert "extrapolated" not in default_learning_rate(134_515_008, SHORT_RUN)[1]
-    assert "596 million parameters, extrapolated from 135 million" in default_learning_rate(int(596e6), 300)[1]
+    for rule in (default_learning_rate, default_full_rate, default_preference_rate, default_prefix_rate):
+        assert "extrapolated" not in rule(134_515_008, SHORT_RUN)[1]
+        assert ", extrapolated from 135 million" in rule(int(596e6), 300)[1]
 
 
 def test_the_rate_that_is_chosen_falls_with_the_size() -> None:

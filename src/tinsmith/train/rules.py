@@ -29,7 +29,7 @@ def default_scratch_rate(parameters: int, steps: int) -> tuple[float, str]:
 def default_preference_rate(parameters: int, steps: int) -> tuple[float, str]:
     """The rate for LoRA on preferences: a tenth of what examples take."""
     rate = float(f"{default_learning_rate(parameters, SHORT_RUN)[0] / 10:.2g}")
-    return rate, f"learning rate {rate:g}, chosen for {_size(parameters)} parameters"
+    return rate, f"learning rate {rate:g}, chosen for {_size(parameters)} parameters{_beyond(parameters)}"
 
 
 def default_policy_rate(parameters: int, steps: int) -> tuple[float, str]:
@@ -40,7 +40,7 @@ def default_policy_rate(parameters: int, steps: int) -> tuple[float, str]:
 def default_prefix_rate(parameters: int, steps: int) -> tuple[float, str]:
     """The rate for the states of a prefix, which are as large as activations are, whatever the base's size: the
     best of 0.001, 0.01 and 0.05 for SmolLM2-135M."""
-    return 5e-2, "learning rate 0.05, chosen for a prefix"
+    return 5e-2, f"learning rate 0.05, chosen for a prefix{_beyond(parameters)}"
 
 
 def default_full_rate(parameters: int, steps: int) -> tuple[float, str]:
@@ -79,8 +79,11 @@ def default_made_epochs(examples: int) -> int:
 
 
 def _chosen(rate: float, parameters: int, steps: int) -> str:
-    beyond = ", extrapolated from 135 million" if parameters > 1.1 * SWEPT[1] else ""
-    return f"learning rate {rate:g}, chosen for {_size(parameters)} parameters{beyond}, {steps:,} steps"
+    return f"learning rate {rate:g}, chosen for {_size(parameters)} parameters{_beyond(parameters)}, {steps:,} steps"
+
+
+def _beyond(parameters: int) -> str:
+    return ", extrapolated from 135 million" if parameters > 1.1 * SWEPT[1] else ""
 
 
 def _size(parameters: int) -> str:

@@ -48,10 +48,14 @@ sys.exit(main())
 """
 
 
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        return int(free.getsockname()[1])
+
+
 def processes(folder: Path, out: str, count: int, *program: str) -> list[subprocess.Popen[str]]:
     """Of `tinsmith train`, as a launcher starts them."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = free_port()
     command = [sys.executable, *program, "train", str(folder / "recipe.toml"), "--out", str(folder / out)]
     shared = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
     shared |= {"WORLD_SIZE": str(count), "LOCAL_WORLD_SIZE": str(count), "OMP_NUM_THREADS": "1"}
@@ -130,6 +134,28 @@ def test_two_processes_give_the_result_of_one(compared: Path) -> None:
 
 
 @pytest.mark.slow
+def test_what_accelerate_launches_gives_the_result_of_one(compared: Path) -> None:
+    (compared / "float32.py").write_text(FLOAT32)
+    out, launch = (
+        compared / "launched",
+        "accelerate.commands.launch --multi_gpu --num_machines 1 --num_processes 2",
+    )
+    words = f"{launch} --mixed_precision no --dynamo_backend no --main_process_port {free_port()}".split()
+    command = [sys.executable, "-m", *words, compared / "float32.py", "train", compared / "recipe.toml"]
+    told = subprocess.run(
+        [*command, "--out", out],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        timeout=300,
+    )
+    assert told.returncode == 0, told.stderr
+    assert told.stdout == f"{out / 'adapter'}\n"  # the second says nothing
+    assert off(compared / "one", out) < 1e-4
+
+
+@pytest.mark.slow
 def test_two_processes_prepare_for_the_formats_that_the_first_chose(home: Path, tmp_path: Path) -> None:
     from transformers_models import save_random
 
@@ -151,9 +177,13 @@ def compare(home: Path) -> None:
     assert len(one) == len(two) > 4
     for first, second in zip(one, two, strict=True):
         assert first["loss"] == pytest.approx(second["loss"], abs=1e-5)
-    wanted, given = (load_file(home / out / "adapter/adapter_model.safetensors") for out in ("one", "two"))
-    off = [float(np.abs(given[name] - value).max() / np.abs(value).max()) for name, value in wanted.items()]
-    assert max(off) < 1e-4
+    assert off(home / "one", home / "two") < 1e-4
+
+
+def off(one: Path, two: Path) -> float:
+    """The most by which a tensor of two's adapter differs from one's, as a share of its largest number."""
+    wanted, given = (load_file(out / "adapter/adapter_model.safetensors") for out in (one, two))
+    return max(float(np.abs(given[name] - value).max() / np.abs(value).max()) for name, value in wanted.items())
 
 
 @pytest.mark.slow
