@@ -29,7 +29,7 @@ def default_scratch_rate(parameters: int, steps: int) -> tuple[float, str]:
 def default_preference_rate(parameters: int, steps: int) -> tuple[float, str]:
     """The rate for LoRA on preferences: a tenth of what examples take."""
     rate = float(f"{default_learning_rate(parameters, SHORT_RUN)[0] / 10:.2g}")
-    return rate, f"learning rate {rate:g}, chosen for {_size(parameters)} parameters{_beyond(parameters)}"
+    return rate, f"learning rate {rate:g}, chosen for {_sized(parameters)}"
 
 
 def default_policy_rate(parameters: int, steps: int) -> tuple[float, str]:
@@ -79,7 +79,11 @@ def default_made_epochs(examples: int) -> int:
 
 
 def _chosen(rate: float, parameters: int, steps: int) -> str:
-    return f"learning rate {rate:g}, chosen for {_size(parameters)} parameters{_beyond(parameters)}, {steps:,} steps"
+    return f"learning rate {rate:g}, chosen for {_sized(parameters)}, {steps:,} steps"
+
+
+def _sized(parameters: int) -> str:
+    return f"{_size(parameters)} parameters{_beyond(parameters)}"
 
 
 def _beyond(parameters: int) -> str:
