@@ -246,7 +246,7 @@ def check(run: Run, needs: Needs) -> None:
 def make(run: Run, needs: Needs) -> Made[Trained]:
     from tinsmith.train.steps import together
 
-    together.call()
+    together.call(run.recipe)
     result, outcome, rough = train(run, needs)
     if result.rollouts and all(step.alike == step.prompts for step in result.rollouts):
         run.display.line(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence, Sized
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from tinsmith.errors import UnsupportedError
 from tinsmith.train.batches.sequences import dealt
@@ -102,16 +102,17 @@ def add(parameters: Mapping[str, nn.Parameter], loss: float) -> float:
     return float(every[-1])
 
 
-def call() -> None:
+def call(what: object) -> None:
     """From the first process: there is something to train."""
     global _called
     _called = True
-    from_first(True)
+    from_first(what)
 
 
-def is_called() -> bool:
-    """In another process: waits for that; False where the first one has ended without."""
-    return from_first(False)
+def called() -> Any:
+    """In another process: waits for that, and gives what is trained; None where the first one has ended
+    without."""
+    return from_first(None)
 
 
 def leave() -> None:
@@ -120,7 +121,7 @@ def leave() -> None:
     if not _joined:
         return
     if number() == 0 and not _called:
-        from_first(False)
+        from_first(None)
     from accelerate import PartialState
 
     PartialState().destroy_process_group()
