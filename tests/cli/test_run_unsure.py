@@ -5,16 +5,26 @@ from __future__ import annotations
 import io
 import json
 import stat
+from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tiny_models import tiny_spec
 
+import tinsmith
 from tinsmith import cli
 from tinsmith.compiler import build_tin
-from tinsmith.data.readers import Example, read_jsonl
+from tinsmith.data.readers import Example, Turn, read_jsonl
+from tinsmith.errors import DataError
 from tinsmith.models import family
+from tinsmith.pipeline.examples import read_examples
+from tinsmith.runtime import Model
+from tinsmith.runtime.messages import Message
+from tinsmith.spec import Spec
+from tinsmith.train.batches.sequences import Tokenization
 
 TEMPLATE = (
     "{% for m in messages %}[{{ m['role'] }}]{{ m['content'] }}\n{% endfor %}"
@@ -22,11 +32,14 @@ TEMPLATE = (
 )
 
 
+def small_spec() -> Spec:
+    sizes = {"hidden_size": 64, "intermediate_size": 96, "max_position_embeddings": 2048}
+    return replace(tiny_spec(family.by_name("llama"), **sizes), chat_template=TEMPLATE)
+
+
 @pytest.fixture
 def tin(tmp_path: Path) -> Path:
-    sizes = {"hidden_size": 64, "intermediate_size": 96, "max_position_embeddings": 2048}
-    spec = replace(tiny_spec(family.by_name("llama"), **sizes), chat_template=TEMPLATE)
-    build_tin(spec, tmp_path / "a.tin")
+    build_tin(small_spec(), tmp_path / "a.tin")
     return tmp_path / "a.tin"
 
 
@@ -43,10 +56,9 @@ def test_what_was_not_sure_is_training_data(
     answers = [shell(capsys, tin, "light „here“?", *words)]
     answers.append(json.loads(shell(capsys, tin, "and\nthere", "--system", "home", "--json", *words))["text"])
     rows = read_jsonl(log)
-    assert rows == [Example("light „here“?", answers[0]), Example("and\nthere", answers[1])]
+    system = (Turn("system", "home"),)
+    assert rows == [Example("light „here“?", answers[0]), Example("and\nthere", answers[1], turns=system)]
     assert 0 < rows[0].about["probability"] < 1
-    assert "messages" not in rows[0].about
-    assert rows[1].about["messages"] == [{"role": "system", "content": "home"}]
     assert stat.S_IMODE(log.stat().st_mode) == 0o600
 
 
@@ -63,16 +75,51 @@ def test_nothing_is_written_unasked_or_where_it_was_sure(
     assert len(log.read_text().splitlines()) == 1
 
 
-def test_a_chat_logs_each_turn_with_those_before(
+def test_a_chat_is_learned_as_it_was_asked(
     tin: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    log = tmp_path / "unsure.jsonl"
+    log, asked = tmp_path / "unsure.jsonl", []
+    render = Model.render
+
+    def rendered(model: Model, messages: Sequence[Message], **options: Any) -> list[int]:
+        asked.append(render(model, messages, **options))
+        return asked[-1]
+
+    monkeypatch.setattr(Model, "render", rendered)
     monkeypatch.setattr("sys.stdin", io.StringIO("one\ntwo\n"))
-    said = shell(capsys, tin, "--choices", "on,off", "--log-unsure", log, "--unsure", "1.1").split("\n")
-    first, second = read_jsonl(log)
-    assert (first, second) == (Example("one", said[0]), Example("two", said[1]))
-    messages = [{"role": "user", "content": "one"}, {"role": "assistant", "content": said[0]}]
-    assert second.about["messages"] == messages
+    words = ("--system", "home", "--choices", "on,off", "--log-unsure", log, "--unsure", "1.1")
+    said = shell(capsys, tin, *words).split("\n")
+    rows = read_examples(log, "chat")
+    system, user, assistant = Turn("system", "home"), Turn("user", "one"), Turn("assistant", said[0])
+    assert rows == [
+        Example("one", said[0], turns=(system,)),
+        Example("two", said[1], turns=(system, user, assistant)),
+    ]
+    encode = partial(tinsmith.load(tin).tokenize, special=True)
+    tokenization = Tokenization(small_spec(), encode, "chat", "of the recipe", 2048)
+    assert [list(tokenization.prompt(row)) for row in rows] == asked
+    with pytest.raises(DataError, match=r"unsure.jsonl:2: has 2 turns before its last message"):
+        read_examples(log, "classify")
+
+
+def test_an_empty_answer_is_to_be_written(
+    tin: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    log = tmp_path / "unsure.jsonl"
+    assert cli.main(["run", str(tin), "hi", "--regex", "()", "--log-unsure", str(log), "--unsure", "1.1"]) == 0
+    said = f"{log}: the answer is empty; write its row's output before it is learned"
+    assert said in capsys.readouterr().err
+    with pytest.raises(DataError, match=r'unsure.jsonl:1: "output" is empty; write a text, or leave the row'):
+        read_examples(log, "chat")
+
+
+def test_a_prompt_without_the_template_is_not_logged(
+    tin: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    log = tmp_path / "unsure.jsonl"
+    assert cli.main(["run", str(tin), "hi", "--raw", "--log-unsure", str(log)]) == 2
+    assert "which --raw leaves out; leave one" in capsys.readouterr().err
+    assert not log.exists()
 
 
 def test_a_log_that_cannot_be_written_is_one_line(

@@ -96,6 +96,11 @@ def run(args: Args) -> int:
         raise InputError(
             "--log-unsure writes rows of text, which would lack the --image; leave one of them out"
         )
+    if args.raw and args.log_unsure is not None:
+        raise InputError(
+            "--log-unsure writes rows that are learned by the chat template, which --raw leaves out; leave one "
+            "of them out"
+        )
     if args.prompt is None:
         return _chat(model, args, options, box)
     route = _route(model, args, args.prompt) if args.route else None
@@ -117,7 +122,7 @@ def run(args: Args) -> int:
     answer = _print_stream(model, tokens, options)
     if answer.sure is False:
         print(f"tinsmith: not sure (probability {answer.probability:.2g})", file=sys.stderr)
-    _log_unsure(args, answer, args.prompt, [] if args.raw else _system(args))
+    _log_unsure(args, answer, args.prompt, _system(args))
     return 0
 
 
@@ -143,18 +148,23 @@ def _log_unsure(args: Args, answer: Completion, asked: str, before: list[dict[st
         is_sure = answer.probability >= (UNSURE if args.unsure is None else args.unsure)
     if is_sure:
         return
-    about: dict[str, Any] = {"probability": round(answer.probability, 4)}
+    row: dict[str, Any] = {"input": asked, "output": answer.text}
     if before:
-        about["messages"] = before
-    row = {"input": asked, "output": answer.text, "about": about}
+        row["turns"] = before
+    row["about"] = {"probability": round(answer.probability, 4)}
     files.append_line(args.log_unsure, json.dumps(row, ensure_ascii=False))
+    if not answer.text.strip():
+        print(
+            f"tinsmith: {args.log_unsure}: the answer is empty; write its row's output before it is learned",
+            file=sys.stderr,
+        )
 
 
 def _answer(
     model: Model, args: Args, tokens: list[int], options: dict[str, Any], box: Toolbox | None
 ) -> dict[str, Any]:
     answer = replace(model.generate(tokens, **options), opened=_opened(model, args))
-    _log_unsure(args, answer, args.prompt, [] if args.raw else _system(args))
+    _log_unsure(args, answer, args.prompt, _system(args))
     assert answer.probability is not None  # it was asked for
     result: dict[str, Any] = {
         "text": answer.text,
@@ -276,7 +286,7 @@ def _chat(model: Model, args: Args, options: dict[str, Any], box: Toolbox | None
             continue
         if args.raw:
             tokens = model.tokenize(line, special=True, bos=True)
-            _log_unsure(args, _print_stream(model, tokens, options), line, [])
+            _print_stream(model, tokens, options)
             continue
         asked = {"role": "user", "content": line}
         tokens = _render(model, args, [*messages, asked], box)
