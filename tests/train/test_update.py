@@ -19,6 +19,7 @@ from updating import NEW, OLD, ROWS, make_plan, train_one
 from tinsmith import cli
 from tinsmith.chat import chat_template
 from tinsmith.data.preferences import Pair, Rating
+from tinsmith.data.readers import Example
 from tinsmith.errors import FormatError, InputError, RecipeError
 from tinsmith.pipeline import recipe, training
 from tinsmith.pipeline.update import asked_as_trained
@@ -28,6 +29,7 @@ from tinsmith.train.batches.replay import SAMPLE, Replay
 from tinsmith.train.batches.sequences import TokenSequence
 from tinsmith.train.beginning import start
 from tinsmith.train.events import CONTINUED, RETRAINED, START, Replayed
+from tinsmith.train.footprint import memory
 from tinsmith.train.job import Job
 from tinsmith.train.options import TrainOptions
 from tinsmith.train.steps import logs
@@ -242,6 +244,22 @@ def test_all_is_trained_again_where_too_much_is_forgotten(plan: Plan, spec: Spec
         if RETRAINED in wanted:
             assert outcome.kept == RETRAINED
             assert "points lost; retraining on all examples" in lines[0]
+
+
+def test_what_is_only_measured_needs_no_memory_to_learn_it(plan: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
+    def scarce(network: Any, batches: Any, *given: Any) -> memory.Plan:
+        if max(sum(map(len, batch)) for batch in batches) > 100:
+            raise InputError("training would take more than is free")
+        return memory.Plan("")
+
+    monkeypatch.setattr(memory, "plan", scarce)
+    long = [Example("ab" * 60, "3")]
+    options = replace(plan.job.options, epochs=1)
+    short = replace(plan, job=replace(plan.job, options=options), sets={**plan.sets, "new test": long})
+    _, outcome = update(replace(short, retrain="never"), train_one([]), lambda line: None)
+    assert outcome.scores[START]["new test"].items == 1
+    with pytest.raises(InputError, match="training would take more"):
+        train("lora", plan.job.spec, long, long, options, plan.job.out_dir / "long")
 
 
 def test_the_record_of_a_training_is_plain(plan: Plan, tmp_path: Path) -> None:

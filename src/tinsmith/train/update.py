@@ -99,7 +99,7 @@ def _graded(plan: Plan, sequences: Sequences, folder: Path) -> dict[str, list[Gr
         return together.from_first({})
     from tinsmith.train.methods.lora import AdapterTrainee
 
-    trainee = AdapterTrainee(_measuring(plan, folder))
+    trainee = AdapterTrainee(_measuring(plan, folder), learns=False)
     graded: dict[str, list[Graded]] = {}
     for name, rows in sequences.items():
         found = {one.sequence: one for one in trainee.graded(rows)}

@@ -73,12 +73,12 @@ class AdapterTrainee(Trainee):
     """An adapter of the base, written in peft's format with the chat template that it was trained under.
 
     The mean of several is one more, exactly: all factors side by side, of so many times the rank, by which
-    alpha is divided."""
+    alpha is divided. learns: False for one that is only measured, where no memory has to hold a step."""
 
     marker = peft_folder.CONFIG
     default_rate = staticmethod(default_learning_rate)
 
-    def __init__(self, job: Job) -> None:
+    def __init__(self, job: Job, *, learns: bool = True) -> None:
         from tinsmith.train.beginning import start
         from tinsmith.train.footprint import memory
         from tinsmith.train.model import devices, network
@@ -110,8 +110,8 @@ class AdapterTrainee(Trainee):
         # Error feedback takes several times as long as a search that weighs inputs one by one.
         self.steps_rough = options.renew * (FEEDBACK_TURNS if job.feedback else 1)
         super().__init__(job, adapted, job.out_dir / FOLDER, self.default_rate)
-        if count > 1:
-            return  # the mean of what was trained is validated, and needs less memory than that took
+        if count > 1 or not learns:
+            return  # what was trained is validated, and needs less memory than that took
         rough = self.rough.size if self.rough else 0
         # Any of what was learned before may be replayed.
         replayed = [self.batched(self.replay.sequences, epoch=0)] if self.replay else []
