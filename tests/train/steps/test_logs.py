@@ -95,10 +95,17 @@ def test_an_unknown_kind() -> None:
         logs.check("wandb")
 
 
-def test_tensorboard_reads_what_is_written(tmp_path: Path) -> None:
+def accumulated(folder: Path) -> Any:
+    """What TensorBoard shows."""
     pytest.importorskip("tensorboard")
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+    reader = EventAccumulator(str(folder))
+    reader.Reload()
+    return reader
+
+
+def test_tensorboard_reads_what_is_written(tmp_path: Path) -> None:
     step = Step(1, 2, 1, 0.5, 1e-3, 100.0, 1.0, 10**6)
     with logs.opened("tensorboard", tmp_path) as write:
         write(Started(0, 2, 1e-3, "note"))
@@ -109,7 +116,16 @@ def test_tensorboard_reads_what_is_written(tmp_path: Path) -> None:
     with logs.opened("tensorboard", tmp_path) as write:  # resumed after step 1
         write(Started(1, 2, 1e-3, "note"))
         write(replace(step, step=2, loss=0.125))
-    reader = EventAccumulator(str(tmp_path))
-    reader.Reload()
+    reader = accumulated(tmp_path)
     assert [(row.step, row.value) for row in reader.Scalars("loss")] == [(1, 0.5), (2, 0.125)]
     assert {"validation_loss_averaged", "memory", "learning_rate"} <= set(reader.Tags()["scalars"])
+
+
+def test_tensorboard_forgets_what_ended_before_a_checkpoint(tmp_path: Path) -> None:
+    step = Step(1, 3, 1, 0.5, 1e-3, 100.0, 1.0)
+    for count, loss in ((3, 0.5), (2, 0.25)):
+        with logs.opened("tensorboard", tmp_path) as write:
+            write(Started(0, 3, 1e-3, "note"))
+            for number in range(1, count + 1):
+                write(replace(step, step=number, loss=loss))
+    assert [(row.step, row.value) for row in accumulated(tmp_path).Scalars("loss")] == [(1, 0.25), (2, 0.25)]

@@ -100,7 +100,7 @@ def _tensorboard(folder: Path) -> Iterator[Callable[[Event], None]]:
 
     def write(event: Event) -> None:
         if isinstance(event, Started):
-            writers.append(SummaryWriter(str(folder), purge_step=event.step + 1 if event.step else None))
+            writers.append(SummaryWriter(str(folder), purge_step=event.step + 1))
         elif isinstance(event, Step | Validated | Rolled):
             averaged = isinstance(event, Validated) and event.averaged
             for name, value in _values(event).items():
