@@ -60,6 +60,7 @@ def test_each_seed_starts_from_the_same_adapter(spec: Spec, learned: Path, tmp_p
         further = train("lora", spec, NEW, ROWS, options, tmp_path / f"further {rank}", start=result.folder)
         assert further.validations[-1].loss == pytest.approx(result.seeds[-1].loss, abs=1e-3)
         assert peft_folder.rank(further.folder) == 8
+        assert peft_folder.mean_of(further.folder) == 8 // rank
 
 
 @pytest.mark.parametrize("rank_scale", ["plain", RSLORA])

@@ -23,6 +23,7 @@ VISION_WEIGHTS = "vision_model.safetensors"  # of an adapter that changes the vi
 PREFIX_CONFIG, PREFIX_WEIGHTS = "prefix_config.json", "prefix_model.safetensors"  # of a prefix's folder
 TEMPLATE = "chat_template.jinja"  # the one that the adapter was trained under
 BASE = "base.json"  # {"sha256": that of the files of the base that it was trained on}
+MEAN = "mean.json"  # {"of": how many adapters it is the mean of}
 
 _FACTOR = re.compile(r"(?:base_model\.model\.)?(.+)\.lora_([AB])(?:\.default)?\.weight")
 # Settings of peft that change what an adapter computes, or to which weights it belongs, and the values that
@@ -130,6 +131,16 @@ def rank(folder: Path) -> int:
     """Of the adapter in a folder, but for the layers that have another one; 0 where it does not say."""
     given = _config(folder / CONFIG).get("r")
     return given if isinstance(given, int) and given > 0 else 0
+
+
+def mean_of(folder: Path) -> int:
+    """How many adapters, each with its part of the rank, the one in a folder is the mean of; 1 where it says
+    nothing. Raises FormatError for a file that says something else."""
+    path = folder / MEAN
+    given = reading.read_table(path, FormatError).get("of") if path.exists() else 1
+    if not isinstance(given, int) or given < 1:
+        raise FormatError(f'{path}: must be {{"of": …}}, a number of adapters; train again')
+    return given
 
 
 def digest_of(folder: Path, names: Sequence[str] = (CONFIG, WEIGHTS)) -> str:

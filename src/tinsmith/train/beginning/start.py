@@ -43,9 +43,9 @@ def _check_name(folder: Path, spec: Spec) -> None:
 
 
 def runs_in(folder: Path, options: TrainOptions) -> int:
-    """Of how many adapters of these options the one in the folder is the mean, as its rank says."""
-    count, rest = divmod(peft_folder.rank(folder), options.rank)
-    return count if count and not rest else 1
+    """Of how many adapters of these options the one in the folder is the mean."""
+    count = peft_folder.mean_of(folder)
+    return count if peft_folder.rank(folder) == count * options.rank else 1
 
 
 def load(network: Network, spec: Spec, folder: Path, copies: int = 1) -> None:

@@ -88,7 +88,8 @@ class AdapterTrainee(Trainee):
         device = devices.choose(options.device)
         keep_packed, why = memory.keeps_packed(spec, options.keep, device)
         count = options.mean_of
-        wide = options.widened(count * (start.runs_in(job.start, options) if job.start else 1))
+        self.mean_of = count * (start.runs_in(job.start, options) if job.start else 1)
+        wide = options.widened(self.mean_of)
         adapted = network.build(
             spec,
             devices.matrices(device),
@@ -197,6 +198,8 @@ class AdapterTrainee(Trainee):
                 write_text(fresh / peft_folder.TEMPLATE, self.template)
             if self.base_sha256:
                 write_text(fresh / peft_folder.BASE, json.dumps({"sha256": self.base_sha256}) + "\n")
+            if self.mean_of > 1:
+                write_text(fresh / peft_folder.MEAN, json.dumps({"of": self.mean_of}) + "\n")
 
     def stored(self, folder: Path) -> dict[str, Tensor]:
         from safetensors.torch import load_file
