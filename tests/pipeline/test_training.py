@@ -13,7 +13,7 @@ from tinsmith.pipeline.training import Trained
 from tinsmith.pipeline.training_progress import Progress
 from tinsmith.system import progress
 from tinsmith.train import methods
-from tinsmith.train.events import Event, Rolled, Started, Step, Validated
+from tinsmith.train.events import Event, Rolled, Started, Step, Trying, Validated
 from tinsmith.train.model import devices
 
 RECIPE = f"""\
@@ -84,6 +84,16 @@ def test_steps_and_time_are_of_a_seed(capsys: pytest.CaptureFixture[str]) -> Non
         "train: epoch 1: validation loss 0.5000, 25.0% exact, the best so far",
         "train: seed 4: 1 step, why",
         "train: 1 of 1, seed 4, loss 2.000, 5 tokens/s",
+    ]
+
+
+def test_a_search_says_how_far_it_is(capsys: pytest.CaptureFixture[str]) -> None:
+    tried = Trying(3, 3, 0.002, step=8, steps=8, done=20, count=20, loss=1.25, tokens_per_second=1500.0)
+    step = Step(1, 1, 1, 2.0, 0.1, 5.0, 0.0)
+    assert said(capsys, "lora", tried, Started(0, 1, 0.1, "why"), step) == [
+        "train: 20 of 20, trial 3 of 3, rate 0.002, step 8 of 8, loss 1.250, 1,500 tokens/s",
+        "train: 1 step, why",
+        "train: 1 of 1, loss 2.000, 5 tokens/s",
     ]
 
 

@@ -15,6 +15,7 @@ from tinsmith.train.events import (
     Step,
     Stopped,
     Trial,
+    Trying,
     Validated,
 )
 
@@ -39,6 +40,11 @@ class Progress:
             self.display.line(f"train: {seed}{_steps(event.steps)}, {event.note}")
         elif isinstance(event, Step):
             self.bar.update(event.step, self._state(event), event.steps)
+        elif isinstance(event, Trying):
+            trial = f"trial {event.number} of {event.trials}, rate {event.learning_rate:g}"
+            state = f"step {event.step} of {event.steps}, loss {event.loss:z.3f}"
+            note = f"{trial}, {state}, {event.tokens_per_second:,.0f} tokens/s"
+            self.bar.update(event.done, note, event.count)
         elif isinstance(event, Trial):
             loss = "training went astray" if event.loss is None else f"validation loss {event.loss:.4f}"
             self.display.line(f"train: rate {event.learning_rate:g}: {loss}, {_steps(event.steps)}")

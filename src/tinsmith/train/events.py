@@ -89,6 +89,22 @@ class Trial:
 
 
 @dataclass(frozen=True)
+class Trying:
+    """After a step of a trial: number: of the trial, of so many; step of steps that its rate takes in all; done
+    of count: of the search's steps; rate in tokens since the trial began."""
+
+    number: int
+    trials: int
+    learning_rate: float
+    step: int
+    steps: int
+    done: int
+    count: int
+    loss: float = 0.0
+    tokens_per_second: float = 0.0
+
+
+@dataclass(frozen=True)
 class Seeded:
     """One of several runs that differ by their seed, or where that is None the mean of all: its best
     validation. kept: whether it is what training gives."""
@@ -129,7 +145,7 @@ class Rolled:
     weight: float | None = None
 
 
-Event = Preparing | Started | Step | Validated | Stopped | Trial | Seeded | Replayed | Rolled
+Event = Preparing | Started | Step | Validated | Stopped | Trial | Trying | Seeded | Replayed | Rolled
 
 
 @dataclass

@@ -11,11 +11,12 @@ from typing import Any
 import pytest
 from tiny_training import PAIRS, train
 
+from tinsmith import models
 from tinsmith.data.preferences import Pair
 from tinsmith.data.readers import Example
 from tinsmith.errors import InputError
 from tinsmith.spec import Spec
-from tinsmith.train.events import Step, Trial
+from tinsmith.train.events import Preparing, Started, Step, Trial, Trying
 from tinsmith.train.methods._preferences import PreferenceTrainee
 from tinsmith.train.options import TrainOptions
 from tinsmith.train.trials import rates
@@ -77,6 +78,15 @@ def test_the_best_of_the_trials_is_trained_with(spec: Spec, examples: list[Examp
     assert sorted(path.name for path in (tmp_path / "run").iterdir()) == ["adapter"]
     steps = [event.step for event in seen if isinstance(event, Step)]
     assert steps == list(range(1, result.steps + 1))
+    trying = [event for event in seen if isinstance(event, Trying)]
+    assert [event.done for event in trying] == list(range(1, trying[-1].count + 1))
+    last_of = {event.number: event for event in trying}
+    assert list(last_of) == list(range(1, trying[-1].trials + 1))
+    assert [(event.learning_rate, event.step) for event in last_of.values()] == [
+        (trial.learning_rate, trial.steps) for trial in trials
+    ]
+    assert all(event.steps == last_of[event.number].step for event in trying)
+    assert all(event.tokens_per_second > 0 and event.loss > 0 for event in trying)
     # Trained with that rate and no search, the run is the same.
     stated = run(spec, examples, tmp_path / "stated", search=0.0, learning_rate=result.learning_rate)
     assert stated.curve == result.curve
@@ -130,16 +140,30 @@ def test_a_killed_search_goes_on(spec: Spec, examples: list[Example], tmp_path: 
     told: list[Any] = []
 
     def kill(event: Any) -> None:
-        told.append(event)
+        told.extend([event] * isinstance(event, Trial))
         if len(told) == 4:
             raise Killed
 
     with pytest.raises(Killed):
         run(spec, examples, tmp_path / "killed", kill)
-    assert isinstance(told[-1], Trial)
-    resumed = run(spec, examples, tmp_path / "killed")
+    seen: list[Any] = []
+    resumed = run(spec, examples, tmp_path / "killed", seen.append)
+    assert next(event.number for event in seen if isinstance(event, Trying)) == 5
     assert resumed.trials == whole.trials
     assert resumed.curve == whole.curve
+
+
+def test_what_a_teacher_prepares_is_told_once(spec: Spec, examples: list[Example], tmp_path: Path) -> None:
+    models.save_hf(spec, tmp_path / "teacher")
+    seen: list[Any] = []
+    options = replace(OPTIONS, teacher="given")
+    more = {"teacher": tmp_path / "teacher"}
+    train("distill", spec, examples, examples[:6], options, tmp_path / "run", seen.append, **more)
+    assert isinstance(seen[0], Preparing)
+    begins = next(place for place, event in enumerate(seen) if isinstance(event, Started))
+    during = [event for event in seen[:begins] if isinstance(event, Preparing)]
+    # In the first trial, and by the run after the search.
+    assert [event.done for event in during] == 2 * list(range(1, during[0].count + 1))
 
 
 def test_a_rate_that_leads_astray_loses(

@@ -10,8 +10,10 @@ from __future__ import annotations
 import json
 import math
 import shutil
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,7 +24,7 @@ from tinsmith import hub
 from tinsmith.errors import FormatError, InputError
 from tinsmith.system import reading
 from tinsmith.system.files import write_text
-from tinsmith.train.events import Event, Point, Trial
+from tinsmith.train.events import Event, Point, Preparing, Trial, Trying
 from tinsmith.train.steps import together
 from tinsmith.train.steps.loop import Loop
 
@@ -103,11 +105,17 @@ def _halved(
 ) -> list[Trial]:
     trials: list[Trial] = []
     left = list(rates)
-    for rung in plan:
+    more = [after - before for before, after in pairwise((0, *(rung.steps for rung in plan)))]
+    count = sum(rung.candidates * steps for rung, steps in zip(plan, more, strict=True))
+    number, every, done = 0, sum(rung.candidates for rung in plan), 0
+    for rung, steps in zip(plan, more, strict=True):
         tried = []
         for rate in left[: rung.candidates]:
-            tried.append(_try(method, job, rate, rung.steps))
+            number += 1
+            begun = Trying(number, every, rate, rung.steps - steps, rung.steps, done, count)
+            tried.append(_try(method, job, begun, on_event))
             on_event(tried[-1])
+            done += steps
         tried.sort(key=lambda trial: (math.inf if trial.loss is None else trial.loss, trial.learning_rate))
         if tried[0].loss is None:
             raise InputError(
@@ -119,8 +127,9 @@ def _halved(
     return trials
 
 
-def _try(method: Method, job: Job, rate: float, steps: int) -> Trial:
+def _try(method: Method, job: Job, begun: Trying, tell: Callable[[Event], None]) -> Trial:
     """Goes on from the candidate's own checkpoint, where it has taken fewer steps so far."""
+    rate, steps = begun.learning_rate, begun.steps
     folder = job.out_dir / FOLDER / f"{rate:g}"
     options = replace(job.options, learning_rate=rate, average=AVERAGE, rough=None)
     trial = replace(
@@ -129,17 +138,29 @@ def _try(method: Method, job: Job, rate: float, steps: int) -> Trial:
     torch.manual_seed(options.seed)
     trainee = method.trainee(trial)
     trainee.validate_on(VALIDATED)
-    loop = _TrialLoop(trainee, options, folder, steps)
+    loop = _TrialLoop(trainee, options, folder, begun, tell)
     return Trial(rate, steps, loop.loss(), loop.points())
 
 
 class _TrialLoop(Loop):
     """The first steps of a run, at a rate that does not fall again."""
 
-    def __init__(self, trainee: Trainee, options: TrainOptions, folder: Path, steps: int) -> None:
-        super().__init__(trainee, options, folder, lambda event: None)
+    def __init__(
+        self,
+        trainee: Trainee,
+        options: TrainOptions,
+        folder: Path,
+        begun: Trying,
+        tell: Callable[[Event], None],
+    ) -> None:
+        def prepared(event: Event) -> None:
+            if isinstance(event, Preparing) and begun.number == 1:  # the others find it made
+                tell(event)
+
+        super().__init__(trainee, options, folder, prepared)
+        self.begun, self.tell = begun, tell
         self.rise = max(1, round(options.warmup * len(self.plan)))
-        self.plan = self.plan[:steps]
+        self.plan = self.plan[: begun.steps]
 
     def _schedule(self, step: int) -> float:
         return min(1.0, (step + 1) / self.rise)
@@ -150,9 +171,12 @@ class _TrialLoop(Loop):
         progress, steps = self.progress, len(self.plan)
         losses = {row["step"]: row["loss"] for row in progress.validations}
         if steps not in losses:
+            first, start = progress.step, time.monotonic()
             while progress.step < steps:
-                if not math.isfinite(self._step(self.plan[progress.step])):
+                loss = self._step(self.plan[progress.step])
+                if not math.isfinite(loss):
                     return None
+                self._tell(first, loss, time.monotonic() - start)
             self.trainee.network.model.eval()
             with self._averaged():
                 losses[steps], _ = self.trainee.validate()
@@ -161,6 +185,12 @@ class _TrialLoop(Loop):
             progress.validations.append({"step": steps, "loss": losses[steps]})
             self._save()
         return float(losses[steps])
+
+    def _tell(self, first: int, loss: float, seconds: float) -> None:
+        """first: the step that it went on from."""
+        step, ends = self.progress.step, [0, *self.token_ends]
+        done, speed = self.begun.done + step - first, (ends[step] - ends[first]) / seconds
+        self.tell(replace(self.begun, step=step, done=done, loss=loss, tokens_per_second=speed))
 
 
 def _read(path: Path) -> list[Trial] | None:
