@@ -184,6 +184,23 @@ def test_the_curves_of_all_runs_are_on_one_plot_and_labelled() -> None:
     assert all(label.x <= curve.WIDTH - curve.BESIDE + 4 for label in drawing.labels)
 
 
+def test_the_adapter_of_rough_files_goes_on_in_the_plot(document: dict[str, Any]) -> None:
+    train: dict[str, Any] = {"curve": points([4.0, 2.0]), "validations": []}
+    rough = {"format": "Q4_0", "steps": 2, "seconds": 1.5, "validations": []}
+    drawing = curves.of_training({**train, "rough": rough})  # as an earlier version wrote it
+    assert drawing
+    assert list(drawing.points) == ["loss"]
+    document["train"] |= {**train, "rough": {**rough, "curve": points([3.0, 1.0])}}
+    drawing = curves.of_training(document["train"])
+    assert drawing
+    assert list(drawing.points) == ["run rough", "loss"]
+    assert [label.text for label in drawing.labels] == ["for Q4_0"]
+    ends = {name: float(line.split()[-1].split(",")[0]) for name, line in drawing.points.items()}
+    begins = float(drawing.points["run rough"].split(",")[0])
+    assert ends["loss"] < begins < ends["run rough"]
+    assert '<polyline class="run rough"' in report.html(document)
+
+
 def test_labels_do_not_lie_on_each_other() -> None:
     rows = [{"step": step, **{name: 1.0 + step for name in "abcdefgh"}} for step in (0, 1)]
     drawing = curve.draw(rows, "abcdefgh", labels={name: name for name in "abcdefgh"})

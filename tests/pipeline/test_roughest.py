@@ -101,6 +101,7 @@ def test_training_takes_auto_s_formats_from_the_base(
             r"; every step under the errors of (\w+), made anew every (\d+) steps", facts.rough.note
         )
         assert found and found[1] == wanted
+        assert [point.step for point in facts.rough.curve] == list(range(1, facts.rough.steps + 1))
         assert found[2] == ("100" if wanted == "AUTO" else "50")
     assert (out / "search" / "base" / "sensitivity.json").exists() is ("prefix" not in train)
 

@@ -67,14 +67,15 @@ class Needs:
 
 @dataclass(frozen=True)
 class Rough:
-    """format: whose errors it was trained under; note, steps, seconds: as of Trained, of it alone; validations:
-    under these errors."""
+    """format: whose errors it was trained under; note, steps, seconds, curve: as of Trained, of it alone;
+    validations: under these errors."""
 
     format: str
     note: str
     steps: int
     seconds: float
     validations: list[Validated]
+    curve: list[Point] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -320,7 +321,8 @@ def prepared(run: Run, bar: Bar, job: Job, result: TrainResult, preparation: Pre
     run.display.line(f"train: an adapter of its own for files of rough weights ({name}), from the first")
     further = rough_adapter.job_of(job, result, preparation)
     second = trained(run, bar, further, run.folder / logs.FOLDER / rough_adapter.FOLDER)
-    return Rough(name, second.note, second.steps, second.seconds, second.validations)
+    curve = [Point(step, loss) for step, loss in second.curve]
+    return Rough(name, second.note, second.steps, second.seconds, second.validations, curve)
 
 
 def trained(run: Run, bar: Bar, job: Job, log: Path) -> TrainResult:
