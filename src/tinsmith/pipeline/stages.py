@@ -46,9 +46,7 @@ def remove_earlier(run: Run, built: Stage[Any, build.Built]) -> None:
 
 def help_train(recipe: Recipe, folder: Path | None, display: Display) -> None:
     """In a process that is not the first of several: trains along, and writes nothing."""
-    settled = (
-        together.called()
-    )  # the recipe with the first one's prompts, which what was trained before decides
+    settled = together.called()  # with the first one's prompts, which what was trained before decides
     if settled is not None:
         run = Run(settled, (folder or default_folder(recipe)).resolve(), display)
         training.train(run, run.given(TRAIN))
