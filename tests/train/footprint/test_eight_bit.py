@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
-from torch import nn
+from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 from tinsmith.train.footprint.eight_bit import BLOCK, AdamW8, held, keep
 
@@ -46,3 +50,20 @@ def test_steps_are_about_those_of_floats() -> None:
     state = optimizer.state[weights]
     assert sum(one.numel() * one.element_size() for one in state.values()) < 2.1 * weights.numel()
     assert optimizer.state[bias]["mean"].dtype == torch.float32
+
+
+class OneDevice(TorchDispatchMode):
+    """Refuses what a GPU refuses: an operation on tensors of several devices. Only single numbers may differ."""
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        given = [one for one in tree_leaves((args, kwargs)) if isinstance(one, Tensor) and one.dim()]
+        assert len({one.device for one in given}) < 2, func
+        return func(*args, **(kwargs or {}))
+
+
+def test_a_step_stays_on_the_parameters_device() -> None:
+    weights = nn.Parameter(torch.empty(97, 65, device="meta"))
+    weights.grad = torch.empty_like(weights)
+    optimizer = AdamW8([weights], lr=0.03, betas=(0.9, 0.99), weight_decay=0.01)
+    with OneDevice():
+        optimizer.step()
