@@ -116,12 +116,17 @@ def test_8_bits_train_as_floats_do(spec: Spec, examples: list[Example], tmp_path
 
 
 def test_8_bits_where_memory_asks(monkeypatch: pytest.MonkeyPatch) -> None:
+    def chosen(parameters: int, moments: str = "auto", device: str = "cpu") -> bool:
+        return full.in_8_bits(replace(OPTIONS, moments=moments), parameters, torch.device(device))
+
     monkeypatch.setattr(memory, "total", lambda: 56_000)
-    assert [full.in_8_bits(OPTIONS, count) for count in (1000, 1001)] == [False, True]
-    assert full.in_8_bits(replace(OPTIONS, moments="8-bit"), 1)
-    assert not full.in_8_bits(replace(OPTIONS, moments="float"), 10**9)
+    assert [chosen(count) for count in (1000, 1001)] == [False, True]
+    assert chosen(1, "8-bit")
+    assert not chosen(10**9, "float")
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (0, 32_000))
+    assert [chosen(count, device="cuda") for count in (1000, 1001)] == [False, True]
     monkeypatch.setattr(memory, "total", lambda: None)
-    assert not full.in_8_bits(OPTIONS, 10**9)
+    assert not chosen(10**9)
 
 
 def test_routed_experts_are_refused(examples: list[Example], tmp_path: Path) -> None:

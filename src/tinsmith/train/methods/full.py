@@ -14,6 +14,7 @@ from tinsmith.train.steps.trainee import BETAS, Trainee
 if TYPE_CHECKING:
     from pathlib import Path
 
+    import torch
     from torch import Tensor
     from torch.optim import Optimizer
 
@@ -60,7 +61,7 @@ class ModelTrainee(Trainee):
         return [*super().sequences(job), *job.text_sequences()]
 
     def optimizer(self, options: TrainOptions) -> Optimizer:
-        if not in_8_bits(options, self.spec.parameters):
+        if not in_8_bits(options, self.spec.parameters, self.network.device):
             return super().optimizer(options)
         from tinsmith.train.footprint.eight_bit import AdamW8
 
@@ -105,15 +106,15 @@ class ModelTrainee(Trainee):
         return replace(self.spec, tensors=tensors, general=general, vision=vision)
 
 
-def in_8_bits(options: TrainOptions, parameters: int) -> bool:
-    """Where it is not stated: whether weights, gradients and both moments as float32, of which a checkpoint
-    copies all but the gradients, take more than half of the memory."""
+def in_8_bits(options: TrainOptions, parameters: int, device: torch.device) -> bool:
+    """Where it is not stated: whether weights, gradients and both moments as float32, and on the host what a
+    checkpoint copies of these, all but the gradients, take more than half of the device's memory."""
     if options.moments != AUTO:
         return options.moments == EIGHT_BITS
-    from tinsmith.system.memory import total
+    from tinsmith.train.footprint import room
 
-    whole = total()
-    return whole is not None and parameters * (16 + 12) > whole / 2
+    whole = room.of(device).total()
+    return whole is not None and parameters * (16 if device.type == "cuda" else 16 + 12) > whole / 2
 
 
 method = Full()
