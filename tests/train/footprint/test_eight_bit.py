@@ -53,7 +53,7 @@ def test_steps_are_about_those_of_floats() -> None:
 
 
 class OneDevice(TorchDispatchMode):
-    """Refuses what a GPU refuses: an operation on tensors of several devices. Only single numbers may differ."""
+    """Refuses what a GPU refuses: an operation on tensors of several devices, but for single numbers."""
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         given = [one for one in tree_leaves((args, kwargs)) if isinstance(one, Tensor) and one.dim()]

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 from tiny_models import cases, config_of, family_of, tiny_spec
-from tiny_training import TEMPLATE, killed_and_resumed, tokenizer_of, train
+from tiny_training import TEMPLATE, Killed, killed_and_resumed, tokenizer_of, train
 from torch.nn import functional
 from transformers_models import save_random
 
@@ -20,6 +20,7 @@ from tinsmith.errors import UnsupportedError
 from tinsmith.spec import Spec
 from tinsmith.system import memory
 from tinsmith.train.batches.sequences import TokenSequence
+from tinsmith.train.events import Started, Step
 from tinsmith.train.methods import full
 from tinsmith.train.model import network
 from tinsmith.train.options import TrainOptions
@@ -127,6 +128,34 @@ def test_8_bits_where_memory_asks(monkeypatch: pytest.MonkeyPatch) -> None:
     assert [chosen(count, device="cuda") for count in (1000, 1001)] == [False, True]
     monkeypatch.setattr(memory, "total", lambda: None)
     assert not chosen(10**9)
+
+
+@pytest.mark.parametrize(("before", "after"), [(1, 1 << 60), (1 << 60, 1)])
+def test_a_run_goes_on_with_the_moments_that_it_began_with(
+    before: int,
+    after: int,
+    spec: Spec,
+    examples: list[Example],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def kill(event: Any) -> None:
+        if isinstance(event, Step) and event.step == 5:
+            raise Killed
+
+    options = replace(OPTIONS, batch_tokens=60)
+    monkeypatch.setattr(memory, "total", lambda: before)
+    whole = train("full", spec, examples, examples[:6], options, tmp_path / "whole")
+    with pytest.raises(Killed):
+        train("full", spec, examples, examples[:6], options, tmp_path / "killed", kill)
+    monkeypatch.setattr(memory, "total", lambda: after)
+    seen: list[Any] = []
+    resumed = train("full", spec, examples, examples[:6], options, tmp_path / "killed", seen.append)
+    assert next(event.step for event in seen if isinstance(event, Started)) == 4
+    assert resumed.curve == whole.curve
+    assert ("moments in 8 bits" in resumed.note) == ("moments in 8 bits" in whole.note) == (before == 1)
+    other = train("full", spec, examples, examples[:6], options, tmp_path / "other")
+    assert ("moments in 8 bits" in other.note) == (after == 1)
 
 
 def test_routed_experts_are_refused(examples: list[Example], tmp_path: Path) -> None:

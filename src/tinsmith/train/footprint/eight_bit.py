@@ -94,7 +94,7 @@ def keep(state: dict[str, Tensor], name: str, blocks: slice, values: Tensor) -> 
     scales = state[f"{name}_scale"][blocks]
     torch.amax(steps, 1, keepdim=True, out=scales)
     steps.div_(scales.clamp(min=1e-38)).sqrt_().sqrt_().mul_(most)
-    # One draw for all blocks: each value's rounding is as fair, and drawing would cost more than all the rest. On
-    # the CPU, so that the numbers are the same everywhere.
+    # One draw for all blocks: each value's rounding is as fair, and drawing would cost more than all the rest.
+    # On the CPU, so that the numbers are the same everywhere.
     steps.add_(torch.rand(BLOCK).to(steps.device)).floor_().clamp_(1, most)
     codes.copy_(steps.mul_(values.sign_()))

@@ -56,16 +56,27 @@ class ModelTrainee(Trainee):
         rule = default_scratch_rate if job.is_new else default_full_rate
         whole = network.whole(job.spec, devices.choose(job.options.device))
         super().__init__(job, whole, job.out_dir / FOLDER, rule)
+        self.in_8_bits = self._chosen(job)
+        if self.in_8_bits:
+            self.note += "; the optimizer's moments in 8 bits"
+
+    def _chosen(self, job: Job) -> bool:
+        """Whether moments are kept in 8 bits: a run goes on with those that it began with, whatever memory
+        there is now."""
+        from tinsmith.train.steps import checkpoint, together
+
+        begun = checkpoint.moments(job.out_dir / checkpoint.NAME, self.digest)
+        chosen = in_8_bits(job.options, self.spec.parameters, self.network.device)
+        return together.from_first("mean" in begun if begun else chosen)
 
     def sequences(self, job: Job) -> list[TokenSequence]:
         return [*super().sequences(job), *job.text_sequences()]
 
     def optimizer(self, options: TrainOptions) -> Optimizer:
-        if not in_8_bits(options, self.spec.parameters, self.network.device):
+        if not self.in_8_bits:
             return super().optimizer(options)
         from tinsmith.train.footprint.eight_bit import AdamW8
 
-        self.note += "; the optimizer's moments in 8 bits"
         return AdamW8(self.parameters().values(), self.rate, BETAS, options.weight_decay)
 
     def keep(self) -> None:

@@ -39,6 +39,15 @@ def load(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
         return None
 
 
+def moments(path: Path, digest: str) -> set[str]:
+    """What AdamW's moments are called in a run's checkpoint; nothing where it is of another run, or of no step
+    yet."""
+    saved = load(path)
+    if saved is None or saved[1].get("digest") != digest:
+        return set()
+    return {name.rpartition("|")[2] for name in saved[0] if "|" in name}
+
+
 def optimizer_tensors(optimizer: torch.optim.Optimizer, names: list[str]) -> dict[str, Tensor]:
     """AdamW's moments by parameter name; empty before its first step."""
     parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
