@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import torch
+from tiny_models import tiny_spec
 from tiny_training import Killed, encode, train
 from torch import nn
 
@@ -104,6 +105,42 @@ def test_batches_are_cut_where_computing_again_does_not_suffice(
     monkeypatch.setattr(machine, "available", lambda: needs[1] // 2)
     with pytest.raises(InputError, match=r"40 tokens at once\), and 0.00 GB more are free"):
         memory.plan(built, [batch], 0, False, splits=True)
+
+
+def test_a_large_batch_of_a_small_base_is_planned(spec: Spec, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the base holds says nothing of the batch. One that a trial may have no room for is tried in part."""
+    built = network.build(spec, torch.float32, 4, 8.0, 0.0)
+    (large,) = batches_of(spec, 1000)
+    small = large[:8]
+    tried: list[int] = []
+    pack = network.Network.pack
+
+    def noted(self: network.Network, batch: Any, shared: int) -> Any:
+        tried.append(len(batch))
+        return pack(self, batch, shared)
+
+    need = memory.predict(built, small, 0, 0).peak
+    monkeypatch.setattr(network.Network, "pack", noted)
+    monkeypatch.setattr(machine, "resident", lambda: 0)
+    monkeypatch.setattr(machine, "available", lambda: 6 * need)
+    assert memory.plan(built, [small], 0, False).words == ""
+    assert not tried
+    planned = memory.plan(built, [small, large], 0, False, splits=True)
+    assert planned.part_tokens is not None
+    assert planned.predicted is not None
+    assert planned.predicted.peak <= 6 * need
+    assert max(tried) < len(large) / 2
+    with pytest.raises(InputError, match="lower batch_tokens"):
+        memory.plan(built, [large], 0, False)
+
+
+@pytest.mark.parametrize("case", ["falcon_h1", "gemma4", "llama", "lfm2_moe", "qwen3_moe", "qwen35"])
+def test_what_a_batch_may_take_at_most(case: str) -> None:
+    spec = tiny_spec(case)
+    built = network.build(spec, torch.float32, 4, 8.0, 0.0)
+    (batch,) = batches_of(spec, 30)
+    taken = memory.predict(built, batch, 0, 0).activations
+    assert taken < memory._most(built, [*built.trunk.layers], batch, 0) < 8 * taken  # type: ignore[misc]
 
 
 def test_what_an_earlier_measure_left_is_not_taken_off() -> None:

@@ -4,7 +4,8 @@ here.
 
 Weights are held by then. Activations are found by a trial: the largest batch goes forward and back through the
 first layers, as many as there are kinds, while every allocation is recorded (room.py); the other layers need
-what their kind needs. What the trial leaves is thrown away.
+what their kind needs. A batch that the trial itself may have no room for is tried in part. What the trial leaves
+is thrown away.
 """
 
 from __future__ import annotations
@@ -32,6 +33,9 @@ if TYPE_CHECKING:
 _GB = 1e9
 # Of the memory that is free, what training may take: allocators waste some, and others are there.
 _SHARE = 0.95
+# Bytes that a step takes of a token for each input and output of a matrix, at most: of all families 4 to 15.
+_BYTES = 16
+_LITTLE = 1 << 28  # that a trial may take in any case
 
 
 def keeps_packed(spec: Spec, keep: str, device: torch.device = CPU) -> tuple[bool, str]:
@@ -104,11 +108,12 @@ def plan(
     set_level(network.trunk, first)
     if held is None or free is None:
         return Plan(WORDS[first] if keep_packed else "")
-    if not keep_packed and held < free / 8:
+    largest = max(batches, key=_tokens)
+    layers: Any = network.trunk.layers
+    if not keep_packed and held < free / 8 and _most(network, [*layers], largest, shared) <= _SHARE * free:
         return Plan("")
     place.give_back()
     held = place.held() or held
-    largest = max(batches, key=_tokens)
     for level in LEVELS[LEVELS.index(first) :]:
         set_level(network.trunk, level)
         predicted = predict(network, largest, shared, held + more)
@@ -133,6 +138,27 @@ def _tokens(batch: Sequence[TokenSequence]) -> int:
     return sum(map(len, batch))
 
 
+def _rows(network: Network, batch: Sequence[TokenSequence], shared: int) -> int:
+    """The tokens that go through the network."""
+    if not network.packs:
+        return len(batch) * max(map(len, batch))
+    return shared + sum(len(one) - shared for one in batch)
+
+
+def _most(network: Network, layers: Sequence[nn.Module], batch: Sequence[TokenSequence], shared: int) -> int:
+    """What a batch may take at most in some layers and the head, without a trial; pictures as their tokens."""
+    ends = sum(
+        module.in_features + module.out_features
+        for layer in layers
+        for name, module in layer.named_modules()
+        if hasattr(module, "in_features") and not [*module.children()] and ".lora_" not in name
+    )
+    if not network.packs:  # attention lays its weights out
+        ends += len(layers) * network.model.config.num_attention_heads * max(map(len, batch))
+    answers = sum(len(one.learned) for one in batch)
+    return _BYTES * (_rows(network, batch, shared) * ends + answers * len(network.head.data))
+
+
 def predict(network: Network, batch: Sequence[TokenSequence], shared: int, held: int) -> Prediction:
     """held: the bytes that the process holds, all weights among them."""
     states = 2 * sum(4 * value.numel() for value in network.parameters().values())
@@ -141,9 +167,39 @@ def predict(network: Network, batch: Sequence[TokenSequence], shared: int, held:
 
 def _activations(network: Network, batch: Sequence[TokenSequence], shared: int) -> int:
     trunk: Any = network.trunk
-    layers = list(trunk.layers)
-    kinds = [_kind(layer) for layer in layers]
+    kinds = [_kind(layer) for layer in trunk.layers]
     first = max(kinds.index(kind) for kind in kinds) + 1
+    part = _affordable(network, trunk.layers[:first], batch, shared)
+    taken = _tried(network, part, shared, kinds, first)
+    if len(part) == len(batch):
+        return taken
+    # Beyond it on the line through what a part and half of it take.
+    rows, wanted = _rows(network, part, shared), _rows(network, batch, shared)
+    less, fewer = 0, 0
+    if len(part) > 1:
+        half = part[: len(part) // 2]
+        less, fewer = _tried(network, half, shared, kinds, first), _rows(network, half, shared)
+    return taken + max(0, taken - less) * (wanted - rows) // (rows - fewer)
+
+
+def _affordable(
+    network: Network, layers: Sequence[nn.Module], batch: Sequence[TokenSequence], shared: int
+) -> Sequence[TokenSequence]:
+    """The batch, or as much of it as these layers surely have room for."""
+    free, most = room.of(network.device).free(), _most(network, layers, batch, shared)
+    allowed = max(_LITTLE, _SHARE * free) if free is not None else most
+    if most <= allowed:
+        return batch
+    limit = int(allowed / most * _rows(network, batch, shared))
+    return max(cut(batch, max(1, limit - shared), shared), key=_tokens)
+
+
+def _tried(
+    network: Network, batch: Sequence[TokenSequence], shared: int, kinds: Sequence[Any], first: int
+) -> int:
+    """By a trial of so many of the layers, of these kinds."""
+    trunk: Any = network.trunk
+    layers = list(trunk.layers)
     parameters = network.parameters().values()
     trunk.layers = nn.ModuleList(layers[:first])
     hooks, place = [], room.of(network.device)
