@@ -219,6 +219,42 @@ def test_a_fault_of_the_first_ends_the_others(home: Path) -> None:
     assert (second[0], second[2]) == (0, "")
 
 
+# A gradient that the first process has alone, one that both have, and one that none has.
+ADDS = """
+import json, sys
+import torch
+from torch import nn
+from tinsmith.train.steps import together
+together.join("cpu")
+rank = together.number()
+together.call() if rank == 0 else together.is_called()
+held = {name: nn.Parameter(torch.ones(2, 3)) for name in ("first", "both", "none")}
+optimizer = torch.optim.AdamW(held.values(), lr=0.1, fused=True)
+for has in (held, ["both", *["first"][rank:]], []):
+    for name in has:
+        held[name].grad = torch.full((2, 3), rank + 1.0)
+    loss = together.add(held, rank + 0.5)
+    sums = {name: None if one.grad is None else one.grad.mean().item() for name, one in held.items()}
+    optimizer.step()
+    optimizer.zero_grad()
+    print(json.dumps([loss, sums, {name: one.mean().item() for name, one in held.items()}]))
+together.leave()
+"""
+
+
+def test_what_has_a_gradient_in_no_process_is_passed_by(tmp_path: Path) -> None:
+    """Zeros in its place would move it by AdamW's momentum."""
+    (first, second) = ended(processes(tmp_path, "", 2, "-c", ADDS))
+    assert (first[0], second[0]) == (0, 0), first[2] + second[2]
+    assert first[1] == second[1]
+    whole, partly, empty = map(json.loads, first[1].splitlines())
+    assert [one[0] for one in (whole, partly, empty)] == [2, 2, 2]
+    assert whole[1] == {"first": 3, "both": 3, "none": 3}
+    assert partly[1] == {"first": 1, "both": 3, "none": None}
+    assert empty[1] == dict.fromkeys(partly[1])
+    assert (partly[2]["none"], empty[2]) == (whole[2]["none"], partly[2])
+
+
 @pytest.mark.parametrize(
     ("key", "value", "said"),
     [

@@ -4,8 +4,8 @@ here.
 
 Weights are held by then. Activations are found by a trial: the largest batch goes forward and back through the
 first layers, as many as there are kinds, while every allocation is recorded (room.py); the other layers need
-what their kind needs. A batch that the trial itself may have no room for is tried in part. What the trial leaves
-is thrown away.
+what their kind needs. Of a batch that the trial has no room for a part is tried. What the trial leaves is thrown
+away.
 """
 
 from __future__ import annotations

@@ -86,20 +86,22 @@ def share(batch: Sequence[Item]) -> Sequence[Item]:
 
 
 def add(parameters: Mapping[str, nn.Parameter], loss: float) -> float:
-    """Makes every process's gradients the sum of all; the sum of the losses."""
+    """Makes every process's gradients the sum of all; the sum of the losses. What has a gradient in no process
+    has none: the optimizer passes it by, as in one process."""
     if count() == 1:
         return loss
     import torch
 
     values = list(parameters.values())
     own = [torch.zeros_like(value) if value.grad is None else value.grad for value in values]
-    every = torch.cat([*(gradient.flatten() for gradient in own), own[0].new_tensor([loss])])
+    more = own[0].new_tensor([loss, *(value.grad is not None for value in values)])
+    every = torch.cat([*(gradient.flatten() for gradient in own), more])
     torch.distributed.all_reduce(every)
-    begin = 0
-    for value in values:
-        value.grad = every[begin : begin + value.numel()].view_as(value)
-        begin += value.numel()
-    return float(every[-1])
+    *sums, more = every.split([*(value.numel() for value in values), len(more)])
+    total, *held = more.tolist()
+    for value, gradient, has in zip(values, sums, held, strict=True):
+        value.grad = gradient.view_as(value) if has else None
+    return float(total)
 
 
 def call(what: object) -> None:
