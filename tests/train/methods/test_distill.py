@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -103,6 +104,24 @@ def test_loss_and_gradient_are_those_of_all_logits(case: str) -> None:
     wanted = 0.7 * entropy + 0.3 * divergences(logits, tokens, probabilities, 2.0)
     torch.testing.assert_close(given, wanted)
     torch.testing.assert_close(found, torch.autograd.grad((wanted * weights).sum(), states)[0])
+
+
+@pytest.mark.usefixtures("exact")
+def test_the_teacher_is_let_go_of_before_the_first_step(
+    spec: Spec, teacher: Path, examples: list[Example], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Memory is planned without it."""
+    teachers: list[Any] = []
+
+    def load(path: Path) -> Any:
+        model = tinsmith.runtime.load(path)
+        teachers.append(weakref.ref(model))
+        return model
+
+    monkeypatch.setattr(tinsmith, "load", load)
+    trainee = trainee_of(spec, examples, teacher, tmp_path)
+    assert [held() for held in teachers] == [None]
+    assert trainee.taught
 
 
 def test_the_teacher_is_asked_what_the_network_is(

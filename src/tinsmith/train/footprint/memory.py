@@ -4,13 +4,13 @@ here.
 
 Weights are held by then. Activations are found by a trial: the largest batch goes forward and back through the
 first layers, as many as there are kinds, while every allocation is recorded (room.py); the other layers need
-what their kind needs. Of a batch that the trial has no room for a part is tried. What the trial leaves is thrown
-away.
+what their kind needs. Of a batch that the trial has no room for a part is tried. What the trial leaves is
+thrown away.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -64,20 +64,38 @@ def keeps_packed(spec: Spec, keep: str, device: torch.device = CPU) -> tuple[boo
 @dataclass(frozen=True)
 class Prediction:
     """Bytes at the peak: held is what the process holds by now, optimizer what the steps keep between them,
-    activations the most that a step adds."""
+    activations the most that a step adds, gradients among it, checkpoint what writing one adds instead."""
 
     held: int
     optimizer: int
     activations: int
+    checkpoint: int = 0
 
     @property
     def peak(self) -> int:
-        return self.held + self.optimizer + self.activations
+        return self.held + self.optimizer + max(self.activations, self.checkpoint)
 
     def __str__(self) -> str:
-        parts = (self.held, self.optimizer, self.activations)
-        held, optimizer, activations = (f"{part / _GB:.2f}" for part in parts)
-        return f"{self.peak / _GB:.2f} GB: {held} held, {optimizer} optimizer, {activations} activations"
+        parts = (self.peak, self.held, self.optimizer, self.activations, self.checkpoint)
+        peak, held, optimizer, activations, checkpoint = (f"{part / _GB:.2f}" for part in parts)
+        writes = self.checkpoint > self.activations
+        most = f"{checkpoint} checkpoint" if writes else f"{activations} activations and gradients"
+        return f"{peak} GB: {held} held, {optimizer} optimizer, {most}"
+
+
+@dataclass(frozen=True)
+class Demand:
+    """Of a method. kept: bytes of a parameter that the steps keep between them; copied: that a checkpoint takes
+    on the device; passes: how many a batch goes through side by side, each with gradients of its own, None
+    where these are small; less: what takes less, in words."""
+
+    kept: float = 8  # AdamW's moments
+    copied: float = 0
+    passes: Callable[[Sequence[TokenSequence]], int] | None = None
+    less: str = "give a smaller base, or a GGUF base in fewer bits"
+
+
+_ADAPTER = Demand()
 
 
 class Plan(NamedTuple):
@@ -96,12 +114,13 @@ def plan(
     keep_packed: bool,
     more: int = 0,
     splits: bool = False,
+    demand: Demand = _ADAPTER,
 ) -> Plan:
     """Sets which layers are computed again: as few as memory allows, but for a packed base, where memory is
     dear, half of them in any case. Where all of them do not suffice, batches are cut.
 
     batches: all there will be; shared: as Network.pack takes it; more: bytes of weights that are made later;
-    splits: whether a batch may be cut. Raises InputError where no choice suffices.
+    splits: whether a batch may be cut; demand: the method's. Raises InputError where no choice suffices.
     """
     place, first = room.of(network.device), LEVELS[keep_packed]
     held, free = place.held(), place.free()
@@ -110,27 +129,29 @@ def plan(
         return Plan(WORDS[first] if keep_packed else "")
     largest = max(batches, key=_tokens)
     layers: Any = network.trunk.layers
-    if not keep_packed and held < free / 8 and _most(network, [*layers], largest, shared) <= _SHARE * free:
-        return Plan("")
+    if not keep_packed and held < free / 8:
+        most = _sum(network, largest, held, demand, _most(network, [*layers], largest, shared), True)
+        if most.peak - held <= _SHARE * free:
+            return Plan("")
     place.give_back()
     held = place.held() or held
     for level in LEVELS[LEVELS.index(first) :]:
         set_level(network.trunk, level)
-        predicted = predict(network, largest, shared, held + more)
+        predicted = predict(network, largest, shared, held + more, demand)
         if predicted.peak - held <= _SHARE * free:
             return Plan(f"peak {predicted}; {WORDS[level]}", predicted)
     limit = _tokens(largest)
     while splits and len(largest) > 1:
         limit = -(-limit // 2)
         largest = max((part for batch in batches for part in cut(batch, limit, shared)), key=_tokens)
-        predicted = predict(network, largest, shared, held + more)
+        predicted = predict(network, largest, shared, held + more, demand, in_parts=True)
         if predicted.peak - held <= _SHARE * free:
             parts = f"batches in parts of {limit} tokens, whose gradients are added"
             return Plan(f"peak {predicted}; {WORDS[level]}; {parts}", predicted, limit)
     raise InputError(
         f"training would take {predicted} (with {WORDS[level]}, {_tokens(largest)} tokens at once), and "
-        f"{free / _GB:.2f} GB more are free; lower batch_tokens or max_length, close other programs, give a "
-        "smaller base, or a GGUF base in fewer bits"
+        f"{free / _GB:.2f} GB more are free; lower batch_tokens or max_length, close other programs, "
+        f"{demand.less}"
     )
 
 
@@ -147,22 +168,45 @@ def _rows(network: Network, batch: Sequence[TokenSequence], shared: int) -> int:
 
 def _most(network: Network, layers: Sequence[nn.Module], batch: Sequence[TokenSequence], shared: int) -> int:
     """What a batch may take at most in some layers and the head, without a trial; pictures as their tokens."""
-    ends = sum(
+    ends: int = sum(
         module.in_features + module.out_features
         for layer in layers
         for name, module in layer.named_modules()
         if hasattr(module, "in_features") and not [*module.children()] and ".lora_" not in name
     )
     if not network.packs:  # attention lays its weights out
-        ends += len(layers) * network.model.config.num_attention_heads * max(map(len, batch))
+        trunk: Any = network.trunk
+        ends += len(layers) * trunk.config.num_attention_heads * max(map(len, batch))
     answers = sum(len(one.learned) for one in batch)
     return _BYTES * (_rows(network, batch, shared) * ends + answers * len(network.head.data))
 
 
-def predict(network: Network, batch: Sequence[TokenSequence], shared: int, held: int) -> Prediction:
-    """held: the bytes that the process holds, all weights among them."""
-    states = 2 * sum(4 * value.numel() for value in network.parameters().values())
-    return Prediction(held, states, _activations(network, batch, shared))
+def predict(
+    network: Network,
+    batch: Sequence[TokenSequence],
+    shared: int,
+    held: int,
+    demand: Demand = _ADAPTER,
+    in_parts: bool = False,
+) -> Prediction:
+    """held: the bytes that the process holds, all weights among them; in_parts: whether gradients of earlier
+    parts are held beside the batch's."""
+    return _sum(network, batch, held, demand, _activations(network, batch, shared), in_parts)
+
+
+def _sum(
+    network: Network,
+    batch: Sequence[TokenSequence],
+    held: int,
+    demand: Demand,
+    activations: int,
+    in_parts: bool = False,
+) -> Prediction:
+    """activations: with the gradients of one pass."""
+    count = sum(value.numel() for value in network.parameters().values())
+    others = (demand.passes(batch) - 1 if demand.passes else 0) + in_parts
+    step = activations + 4 * count * others
+    return Prediction(held, int(demand.kept * count), step, int(demand.copied * count))
 
 
 def _activations(network: Network, batch: Sequence[TokenSequence], shared: int) -> int:
@@ -208,6 +252,9 @@ def _tried(
         with torch.random.fork_rng(cards), place.measured() as measure:
             hooks += [layer.register_forward_pre_hook(measure.mark) for layer in layers[:first]]
             hooks.append(layers[first - 1].register_forward_hook(measure.mark))
+            if not network.packs:  # the layer before which no prefix was is to keep what the others do
+                embedding = trunk.get_input_embeddings()
+                hooks.append(embedding.register_forward_hook(lambda *given: given[-1].requires_grad_()))
             network.model.train()
             losses, _ = network.answer_losses(network.pack(batch, shared))
             losses.mean().backward()  # type: ignore[no-untyped-call]
@@ -220,7 +267,10 @@ def _tried(
             parameter.grad = None
         place.give_back()
     kept = {kinds[k]: after - before for k, (before, after) in enumerate(pairwise(measure.levels))}
-    return int(measure.peak + sum(kept[kind] for kind in kinds[first:]))
+    # Of the other layers there are activations first, and as these go, gradients.
+    weights = (value for layer in layers[first:] for value in layer.parameters() if value.requires_grad)
+    gradients = sum(value.nbytes for value in weights)
+    return int(measure.peak + max(gradients, sum(kept[kind] for kind in kinds[first:])))
 
 
 def _kind(layer: nn.Module) -> tuple[Any, ...]:

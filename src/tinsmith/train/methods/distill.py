@@ -4,6 +4,7 @@ larger model, or of the base itself with examples or a passage in its context (S
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import random
 from collections.abc import Callable, Sequence
@@ -106,6 +107,8 @@ class DistillTrainee(AdapterTrainee):
                 for name in ("tokens", "probabilities")
             )
             self.taught |= zip(chunk, zip(tokens, probabilities, strict=True), strict=True)
+        if vars(self).pop("teacher", None):  # whose memory is the steps'
+            gc.collect()  # a model is held by what it made
 
     def asked(self, sequences: Sequence[TokenSequence]) -> parts.Part:
         """The teacher's likeliest tokens and their probabilities, of all the sequences' answers in order."""

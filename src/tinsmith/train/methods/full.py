@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from tinsmith.spec import Spec
     from tinsmith.train.batches.sequences import TokenSequence
+    from tinsmith.train.footprint.memory import Demand
     from tinsmith.train.job import Job
 
 FOLDER = "trained"
@@ -59,6 +60,18 @@ class ModelTrainee(Trainee):
         self.in_8_bits = self._chosen(job)
         if self.in_8_bits:
             self.note += "; the optimizer's moments in 8 bits"
+        if job.options.mean_of == 1:  # the mean of what was trained needs less
+            self.note = "; ".join(part for part in (self.note, self.fit(self._demand(job.options))) if part)
+
+    def _demand(self, options: TrainOptions) -> Demand:
+        from tinsmith.train.footprint.memory import Demand
+
+        kept = (2 if self.in_8_bits else 8) + (4 if options.average else 0)
+        on_host = self.network.device.type != "cuda"
+        less = 'train an adapter ("lora"), or give a smaller base'
+        if not self.in_8_bits:
+            less = f'state moments = "8-bit", {less}'
+        return Demand(kept, 4 + kept if on_host else 0, lambda batch: len(self.shares(batch)), less)
 
     def _chosen(self, job: Job) -> bool:
         """Whether moments are kept in 8 bits: a run goes on with those that it began with, whatever memory

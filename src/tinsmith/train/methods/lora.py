@@ -113,15 +113,9 @@ class AdapterTrainee(Trainee):
         super().__init__(job, adapted, job.out_dir / FOLDER, self.default_rate)
         if count > 1 or not learns:
             return  # what was trained is validated, and needs less memory than that took
-        rough = self.rough.size if self.rough else 0
-        # Any of what was learned before may be replayed.
-        replayed = [self.batched(self.replay.sequences, epoch=0)] if self.replay else []
-        every = (batch for part in (*self.epochs, *replayed, self.validation) for batch in part)
-        rows = [self.rows(batch) for batch in every]
-        planned = memory.plan(adapted, rows, self.shared, keep_packed, rough, self.splits)
-        self.part_tokens = planned.part_tokens
+        planned = self.fit(memory.Demand(), keep_packed, self.rough.size if self.rough else 0)
         told = self._rough_note(options.rough)
-        self.note = "; ".join(part for part in (self.note, told, why, planned.words) if part)
+        self.note = "; ".join(part for part in (self.note, told, why, planned) if part)
 
     def _rough_note(self, preset: str | Mix | None) -> str:
         if preset is None:

@@ -46,6 +46,7 @@ class PrefixTrainee(Trainee):
     marker = CONFIG
 
     def __init__(self, job: Job) -> None:
+        from tinsmith.train.footprint import memory
         from tinsmith.train.model import devices, prefix
 
         if any(example.images for example in (*job.examples, *job.validation)):
@@ -54,6 +55,9 @@ class PrefixTrainee(Trainee):
         self.built, self.template, self.base_sha256 = built, job.spec.chat_template, job.base_sha256
         self.config = described(job, built)
         super().__init__(job, built, job.out_dir / FOLDER, default_prefix_rate)
+        if job.options.mean_of == 1:
+            planned = self.fit(memory.Demand(less="give a smaller base"))
+            self.note = "; ".join(part for part in (self.note, planned) if part)
 
     def keep(self) -> None:
         from safetensors.torch import save as to_bytes

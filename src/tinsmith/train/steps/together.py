@@ -97,7 +97,7 @@ def add(parameters: Mapping[str, nn.Parameter], loss: float) -> float:
     more = own[0].new_tensor([loss, *(value.grad is not None for value in values)])
     every = torch.cat([*(gradient.flatten() for gradient in own), more])
     torch.distributed.all_reduce(every)
-    *sums, more = every.split([*(value.numel() for value in values), len(more)])
+    *sums, more = torch.split(every, [*(value.numel() for value in values), len(more)])
     total, *held = more.tolist()
     for value, gradient, has in zip(values, sums, held, strict=True):
         value.grad = gradient.view_as(value) if has else None

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from tinsmith.data.readers import Example
     from tinsmith.train.events import Event
+    from tinsmith.train.footprint.memory import Demand
     from tinsmith.train.job import Job
     from tinsmith.train.model.network import Network
     from tinsmith.train.options import TrainOptions
@@ -138,6 +139,18 @@ class Trainee(ABC):
             places = self.chosen[number] if begun else self.replay.choose(number, len(lesson))
             lesson = [*lesson, *(self.replay.sequences[place] for place in places)]
         return self.batched(lesson, epoch=number)
+
+    def fit(self, demand: Demand, keep_packed: bool = False, more: int = 0) -> str:
+        """Fits the steps into memory, and says how; as memory.plan, of all batches that there may be."""
+        from tinsmith.train.footprint import memory
+
+        # Any of what was learned before may be replayed.
+        replayed = [self.batched(self.replay.sequences, epoch=0)] if self.replay else []
+        every = (batch for part in (*self.epochs, *replayed, self.validation) for batch in part)
+        rows = [self.rows(batch) for batch in every]
+        planned = memory.plan(self.network, rows, self.shared, keep_packed, more, self.splits, demand)
+        self.part_tokens = planned.part_tokens
+        return planned.words
 
     def sharing(self, options: TrainOptions, every: Sequence[TokenSequence]) -> int:
         """How many tokens the sequences begin with that are computed once for a batch: none where each sequence
