@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
@@ -14,6 +15,8 @@ from tinsmith.system import reading
 from tinsmith.system.files import atomic_write
 
 NAME = "checkpoint.safetensors"
+
+Read = TypeVar("Read")
 
 
 def save(path: Path, tensors: dict[str, Tensor], state: dict[str, Any]) -> None:
@@ -27,25 +30,27 @@ def save(path: Path, tensors: dict[str, Tensor], state: dict[str, Any]) -> None:
 
 def load(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
     """What `save` wrote; None when there is no such file or it is not a whole checkpoint."""
+    return _read(path, lambda file, state: ({name: file.get_tensor(name) for name in file.keys()}, state))
+
+
+def moments(path: Path, digest: str) -> set[str]:
+    """What AdamW's moments are called in a run's checkpoint; nothing where it is of another run, or of no step
+    yet."""
+    names = _read(path, lambda file, state: file.keys() if state.get("digest") == digest else [])
+    return {name.rpartition("|")[2] for name in names or () if "|" in name}
+
+
+def _read(path: Path, take: Callable[[Any, dict[str, Any]], Read]) -> Read | None:
+    """What `take` makes of an open checkpoint, whose tensors are read as they are asked for, and its state."""
     from safetensors import SafetensorError, safe_open
 
     if not path.exists():
         return None
     try:
         with safe_open(path, framework="pt") as file:
-            state = reading.json((file.metadata() or {})["state"], path, FormatError)
-            return {name: file.get_tensor(name) for name in file.keys()}, state  # noqa: SIM118
+            return take(file, reading.json((file.metadata() or {})["state"], path, FormatError))
     except (SafetensorError, KeyError, FormatError):
         return None
-
-
-def moments(path: Path, digest: str) -> set[str]:
-    """What AdamW's moments are called in a run's checkpoint; nothing where it is of another run, or of no step
-    yet."""
-    saved = load(path)
-    if saved is None or saved[1].get("digest") != digest:
-        return set()
-    return {name.rpartition("|")[2] for name in saved[0] if "|" in name}
 
 
 def optimizer_tensors(optimizer: torch.optim.Optimizer, names: list[str]) -> dict[str, Tensor]:
