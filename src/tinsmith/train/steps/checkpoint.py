@@ -30,7 +30,11 @@ def save(path: Path, tensors: dict[str, Tensor], state: dict[str, Any]) -> None:
 
 def load(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
     """What `save` wrote; None when there is no such file or it is not a whole checkpoint."""
-    return _read(path, lambda file, state: ({name: file.get_tensor(name) for name in file.keys()}, state))
+
+    def take(file: Any, state: dict[str, Any]) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        return {name: file.get_tensor(name) for name in file.keys()}, state  # noqa: SIM118
+
+    return _read(path, take)
 
 
 def moments(path: Path, digest: str) -> set[str]:
