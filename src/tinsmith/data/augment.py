@@ -11,7 +11,8 @@ import math
 import random
 import re
 from collections import Counter, defaultdict
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
@@ -19,8 +20,9 @@ from typing import Any
 from tinsmith.data.filling import Fill, cased, decimals, filled, neighbours, written
 from tinsmith.data.leaves import Leaf
 from tinsmith.data.readers import Example
-from tinsmith.data.slots import ENOUGH, SEVERAL, Argument, Slot, Slots, Value, argument, key, title, words
+from tinsmith.data.slots import SEVERAL, Argument, Slot, Slots, argument, key, title, words
 from tinsmith.data.splits import normalize
+from tinsmith.data.ties import CALLED, FIRST, PRESENCE, Path, Ties
 from tinsmith.data.words import Joined, Rows, Whole, Words
 
 LISTED = 0.5  # of the texts of an argument with a closed list: the share that is drawn from it
@@ -33,13 +35,12 @@ RARE = 0.5  # the power of its label's frequency by which an example is varied l
 WHOLE = 0.5  # of the new texts of several words: the share in which none stays
 ALIKE = 8  # values drawn, of which the one from the likest input is taken
 NEAR, OWN = 3.0, 6.0  # what it weighs that two texts share a neighbour, or their argument; words weigh less
-DECIDED = 0.5  # of the changes of a class that chance has among numbers in order: below that they decide it
-TOLD = 0.1  # of the changes of a class that chance has between equal texts: up to that they tell it
-EVIDENT = 5  # such changes by chance, from which their absence says something
 SURE = 0.8  # how sure its neighbours must make a text's argument for it to be new as a whole
 MOST, FINEST = 10**9, 6  # of numbers that are drawn: size and decimals, so that floats hold them
 TRIES = 4  # at a variant of an example, before it has none
 DIGITS = "0123456789"
+TIMES = re.compile(r"\d:\d|\d(st|nd|rd|th)\b", re.IGNORECASE)  # of which new words or digits make none
+ADDRESS = re.compile(r"\w[@/]\w|:/|\w\.\w")  # of mail or of a page
 
 SEEN, NUMBER, NEW_WORDS, LIST = "seen", "number", "new words", "list"
 
@@ -55,13 +56,13 @@ class Augmented:
 
 def augment(
     train: Sequence[Example],
-    values: Callable[[str], list[Leaf]],
+    values: Callable[..., list[Leaf]],
     variants: int,
     seed: int,
-    lists: Mapping[tuple[str, ...], Sequence[str]] | None = None,
+    lists: Mapping[Path, Sequence[str]] | None = None,
     labels: Sequence[str | None] = (),
     tokens: Sequence[str] = (),
-    without: Collection[str] = (),
+    without: AbstractSet[str] = frozenset(),
     embeddings: Rows | None = None,
 ) -> Augmented:
     """`variants` times up to as many new examples as there are with a slot: one of each, or where they have
@@ -72,14 +73,15 @@ def augment(
     lower case, that are not among the new ones; embeddings: the base's, as words.Whole takes them. Each row's
     `about` says the number of its example, from 1, the variant, and what was substituted.
     """
-    maker = _Maker(train, values, lists or {}, tokens, without, embeddings)
+    labels = labels or [None] * len(train)
+    maker = _Maker(train, values, labels, lists or {}, tokens, without, embeddings)
     made = Augmented(slots=maker.counts())
     taken = {normalize(example.input) for example in train}
     # What a picture shows stays: another value in the answer would be a wrong one.
     has_slots = [
         bool(slots) and not example.images for example, slots in zip(train, maker.slots.of, strict=True)
     ]
-    shares = _shares(has_slots, labels or [None] * len(train))
+    shares = _shares(has_slots, labels)
     for variant in range(variants):
         made.rows.append([])
         for i, share in enumerate(shares):
@@ -110,19 +112,10 @@ def _shares(has_slots: Sequence[bool], labels: Sequence[str | None]) -> list[flo
     return [weight * scale for weight in weights]
 
 
-def _changes_by_chance(values: Collection[Value], count: int) -> float:
-    """Of as many pairs of these values drawn at random, how many differ."""
-    return count * (1 - sum((one / len(values)) ** 2 for one in Counter(values).values()))
-
-
-def _tell(pairs: Collection[tuple[str, Value]]) -> bool:
-    """Whether equal texts have equal values, all but a few, where chance would have given others."""
-    values: dict[str, list[Value]] = defaultdict(list)
-    for text, value in pairs:
-        values[text].append(value)
-    by_chance = _changes_by_chance([value for _, value in pairs], len(pairs) - len(values))
-    others = sum(len(own) - max(Counter(own).values()) for own in values.values())
-    return by_chance >= EVIDENT and others <= TOLD * by_chance
+def _within(old: str, word: str) -> str:
+    """An address with a word in place of its longest name."""
+    names = re.findall(r"(?!https?\b|www\b)\b[^\W\d_]+", old)
+    return old.replace(max(names, key=len), word.replace(" ", ""), 1) if names else word
 
 
 @dataclass(frozen=True)
@@ -134,7 +127,7 @@ class _Place:
     text: str
     around: tuple[str, str]
     carrier: frozenset[str]
-    classes: frozenset[tuple[tuple[str, ...], Value]]
+    classes: frozenset[tuple[Path, str]]
 
 
 class _Numbers:
@@ -155,35 +148,34 @@ class _Maker:
     def __init__(
         self,
         train: Sequence[Example],
-        values: Callable[[str], list[Leaf]],
-        lists: Mapping[tuple[str, ...], Sequence[str]],
+        values: Callable[..., list[Leaf]],
+        labels: Sequence[str | None],
+        lists: Mapping[Path, Sequence[str]],
         tokens: Sequence[str],
-        without: Collection[str],
+        without: AbstractSet[str],
         embeddings: Rows | None,
     ) -> None:
         self.train, self.slots, self.lists, self.without = train, Slots(train, values), lists, without
-        self.classes = classes = [self._classes(example, values) for example in train]
         carriers = [self._carrier(example, slots) for example, slots in self._items()]
+        self.ties = Ties(train, self.slots, values, labels, carriers)
         held = Counter(word for carrier in carriers for word in carrier)
         self.weight = {word: math.log(1 + len(train) / count) for word, count in held.items()}
         self.places: dict[tuple[int, Slot], _Place] = {}
         self.of_argument: dict[Argument, list[_Place]] = defaultdict(list)
         self.of_key: dict[str, list[_Place]] = defaultdict(list)
-        self.together: dict[tuple[str, tuple[str, ...]], set[Value]] = defaultdict(set)
+        self.together: dict[tuple[str, Path], set[str]] = defaultdict(set)
         for i, (example, slots) in enumerate(self._items()):
             for slot in slots:
                 if isinstance(slot.value, str):
                     own = argument(slot.leaves[0])
                     around = neighbours(example.input, slot)
                     carrier = carriers[i] | {f"{around[0]} _", f"_ {around[1]}"}
-                    place = _Place(own, slot.value, around, carrier, classes[i])
+                    place = _Place(own, slot.value, around, carrier, self.ties.of_slot(i, slot))
                     self.places[i, slot] = place
                     self.of_argument[own].append(place)
                     self.of_key[key(own[0])].append(place)
-                    for path, value in classes[i]:
+                    for path, value in place.classes:
                         self.together[slot.value.casefold(), path].add(value)
-        self.decided = self._decided()
-        self.told = self._told()
         self.numbers: dict[tuple[Argument, bool], _Numbers] = {}
         self._learn_words(tokens, embeddings)
         self.beside = [
@@ -194,15 +186,6 @@ class _Maker:
 
     def _items(self) -> list[tuple[Example, list[Slot]]]:
         return list(zip(self.train, self.slots.of, strict=True))
-
-    def _classes(
-        self, example: Example, values: Callable[[str], list[Leaf]]
-    ) -> frozenset[tuple[tuple[str, ...], Value]]:
-        return frozenset(
-            (leaf.path, leaf.value)
-            for leaf in values(example.output)
-            if argument(leaf) not in self.slots.copied and self.slots.seen[argument(leaf)].recurs
-        )
 
     @staticmethod
     def _carrier(example: Example, slots: Sequence[Slot]) -> frozenset[str]:
@@ -242,6 +225,8 @@ class _Maker:
         return None
 
     def _fill(self, i: int, slot: Slot, rng: random.Random) -> Fill | None:
+        if self.ties.is_untold(i, slot):
+            return None
         if not isinstance(slot.value, str):
             number = self._number(i, slot, rng)
             return None if number is None else Fill(number, NUMBER)
@@ -275,50 +260,17 @@ class _Maker:
         is_seen = all(seen.numbers[0] <= number <= seen.numbers[-1] for seen in ranges)
         return number if is_seen and number != value and 1 not in (abs(number), abs(value)) else None
 
-    def _decided(self) -> dict[tuple[Argument, tuple[str, ...]], dict[Value, set[Value]]]:
-        """Of each argument of numbers and each class that these decide, such as "high" from 50 on: the classes
-        that a number was seen with. In the order of the numbers such a class changes far less often than by
-        chance."""
-        told: dict[tuple[Argument, tuple[str, ...]], list[tuple[int | float, Value]]] = defaultdict(list)
-        for i, (_, slots) in enumerate(self._items()):
-            for slot in slots:
-                for leaf in slot.leaves if not isinstance(slot.value, str) else ():
-                    for path, value in self.classes[i]:
-                        told[argument(leaf), path].append((slot.value, value))  # type: ignore[arg-type]
-        decided: dict[tuple[Argument, tuple[str, ...]], dict[Value, set[Value]]] = {}
-        for name, pairs in told.items():
-            pairs.sort(key=lambda pair: pair[0])
-            changes = sum(a[1] != b[1] for a, b in pairwise(pairs))
-            by_chance = _changes_by_chance([value for _, value in pairs], len(pairs) - 1)
-            if len(pairs) >= ENOUGH and changes < DECIDED * by_chance:
-                decided[name] = defaultdict(set)
-                for number, value in pairs:
-                    decided[name][number].add(value)
-        return decided
-
-    def _told(self) -> dict[tuple[Argument, tuple[str, ...]], bool]:
-        """Each argument of texts and each class that these tell, as a city tells its country, and whether their
-        last words do, as in "front door lock"."""
-        pairs: dict[tuple[Argument, tuple[str, ...]], list[tuple[str, Value]]] = defaultdict(list)
-        for place in self.places.values():
-            for path, value in place.classes:
-                pairs[place.argument, path].append((place.text.casefold(), value))
-        return {
-            name: _tell([(text.split()[-1], value) for text, value in set(seen)])
-            for name, seen in pairs.items()
-            if _tell(seen)
-        }
-
     def _between(self, i: int, slot: Slot, seen: _Numbers) -> list[tuple[int, int]]:
         """Neighbours on the grid, both seen with the example's classes, of those that numbers decide."""
         deciding = frozenset(
             ((argument(leaf), path), value)
             for leaf in slot.leaves
-            for path, value in self.classes[i]
-            if (argument(leaf), path) in self.decided
+            for path, value in self.ties.of_leaf(i, leaf)
+            if (argument(leaf), path) in self.ties.ordered
         )
         if deciding not in seen.between:
-            fit = [all(value in self.decided[name][one] for name, value in deciding) for one in seen.numbers]
+            ordered = self.ties.ordered
+            fit = [all(value in ordered[name][one] for name, value in deciding) for one in seen.numbers]
             pairs = zip(pairwise(seen.grid), pairwise(fit), strict=True)
             seen.between[deciding] = [pair for pair, both in pairs if all(both)]
         return seen.between[deciding]
@@ -347,8 +299,8 @@ class _Maker:
         take the place of a lamp that is on. With a class that texts tell it must have been seen."""
         for path, value in place.classes:
             seen = self.together.get((text.casefold(), path), set())
-            is_told = (place.argument, path) in self.told
-            if value not in seen and (seen or is_told):
+            is_told = bool(self.ties.by_texts(place.argument, [(path, value)]))
+            if value not in seen and (is_told or (seen and path[-1] != PRESENCE and path != CALLED)):
                 return False
         return True
 
@@ -356,23 +308,26 @@ class _Maker:
         """How many of the place's classes one's text was seen with, and what the two have in common, each
         word of their inputs weighed by how few have it."""
         text = one.text.casefold()
-        known = sum(value in self.together.get((text, path), ()) for path, value in place.classes)
+        known = sum(
+            value in self.together.get((text, path), ())
+            for path, value in place.classes
+            if path[-1] != PRESENCE and path != CALLED
+        )
         # fsum: the sum does not depend on the order in which a set gives its words.
         shared = math.fsum(self.weight.get(word, NEAR) for word in place.carrier & one.carrier)
         return known, shared + (OWN if one.argument == place.argument else 0)
 
     def _new(self, place: _Place, like: _Place, rng: random.Random) -> str | None:
         """A text like another one, with new words in it; where nothing else says what the thing is, the last
-        word stays, or becomes one of its kind; where a class is told by it, it stays. None where a class is
-        told by the whole text."""
-        by_last = [
-            self.told[name] for path, _ in place.classes if (name := (place.argument, path)) in self.told
-        ]
-        if not all(by_last):
+        word stays, or becomes one of its kind; a word that tells a class stays. None where the whole text
+        tells one."""
+        telling = self.ties.by_texts(place.argument, place.classes)
+        if None in telling or TIMES.search(like.text):
             return None
         parts = like.text.split()
         last = len(parts) - 1
-        content = [j for j, word in enumerate(parts) if self._is_content(word) and not (by_last and j == last)]
+        kept = {0 if word == FIRST else last for word in telling}
+        content = [j for j, word in enumerate(parts) if self._is_content(word) and j not in kept]
         is_sure = self._is_sure(place)
         if not (is_sure and rng.random() < WHOLE):
             inner = [j for j in content if j != last]
@@ -384,6 +339,8 @@ class _Maker:
             old, is_last = parts[j], j == last
             if any(letter.isdigit() for letter in old):
                 parts[j] = re.sub(r"\d", lambda digit: rng.choice(DIGITS), old)
+                if not self.without.isdisjoint(words(parts[j])):
+                    return None
                 continue
             if is_last and not is_sure:
                 word = self.whole.draw(rng, old)
@@ -393,7 +350,7 @@ class _Maker:
                 word = self._invented(old, rng)
             if word is None or word in self.without or word in place.carrier or word in parts:
                 return None
-            parts[j] = cased(old, word)
+            parts[j] = _within(old, word) if ADDRESS.search(old) else cased(old, word)
         text = " ".join(parts)
         is_new = text.casefold() not in self.known[key(place.argument[0])]
         return text if content and is_new else None

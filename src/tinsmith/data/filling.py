@@ -11,6 +11,8 @@ from tinsmith.data.leaves import replaced
 from tinsmith.data.readers import Example
 from tinsmith.data.slots import GAP, Slot, Value, pattern, title, words
 
+FEW = 3  # values, all of which are filled in or none
+
 
 @dataclass(frozen=True)
 class Fill:
@@ -39,7 +41,13 @@ def filled(example: Example, fills: dict[Slot, Fill]) -> Example | None:
     ways = {slot: _said(example.input, slot, fill.value) for slot, fill in fills.items()}
     chosen = {slot: text for slot, text in ways.items() if text is not None}
     new = written(example.input, chosen)
-    if not chosen or any(_count(new, text) != len(slot.spans) for slot, text in chosen.items()):
+    while taken := [slot for slot, text in chosen.items() if _count(new, text) != len(slot.spans)]:
+        if len(chosen) <= FEW:
+            return None
+        for slot in taken:  # of many values one is soon like another
+            del chosen[slot]
+        new = written(example.input, chosen)
+    if not chosen:
         return None
     output = replaced(example.output, {leaf: fills[slot].value for slot in chosen for leaf in slot.leaves})
     substituted = [

@@ -5,36 +5,64 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass
+from typing import Any, Protocol
 
 ITEM = "[]"  # the path's step into a list
-_TOKEN = re.compile(r'("(?:[^"\\]|\\.)*")(\s*:)?|(-?\d[\d.eE+-]*)|[{}\[\]]')
+_TOKEN = re.compile(r'("(?:[^"\\]|\\.)*")(\s*:)?|(-?\d[\d.eE+-]*|true|false|null)|[{}\[\]]')
 
 
 @dataclass(frozen=True)
 class Leaf:
-    """path: the keys that lead to it; start, end: of its literal, in characters."""
+    """path: the keys that lead to it; start, end: of its literal, in characters; place: the indices in the
+    lists that lead to it. value: where they are asked for, of true, false and null too."""
 
     path: tuple[str, ...]
-    value: str | int | float
+    value: Any
     start: int
     end: int
+    place: tuple[int, ...] = ()
 
 
-def leaves(text: str) -> list[Leaf]:
-    """Those of a text that is valid JSON, in order; true, false and null are none."""
+def leaves(text: str, *, literals: bool = False) -> list[Leaf]:
+    """Those of a text that is valid JSON, in order; literals: true, false and null among them."""
     result: list[Leaf] = []
     path: list[str] = []
+    counts: list[int | None] = []  # of each list's elements so far, None for an object
     for token in _TOKEN.finditer(text):
-        string, is_key, number = token.groups()
+        string, is_key, other = token.groups()
+        if not is_key and token[0] not in "}]" and counts and counts[-1] is not None:
+            counts[-1] += 1
         if is_key:
             path[-1] = json.loads(string)
-        elif string or number:
-            result.append(Leaf(tuple(path), json.loads(string or number), *token.span(1 if string else 3)))
+        elif string or other:
+            value = json.loads(string or other)
+            if literals or not (value is None or isinstance(value, bool)):
+                place = tuple(count - 1 for count in counts if count is not None)
+                result.append(Leaf(tuple(path), value, *token.span(1 if string else 3), place))
         elif token[0] in "{[":
             path.append(ITEM)
+            counts.append(0 if token[0] == "[" else None)
         else:
             path.pop()
+            counts.pop()
     return result
+
+
+class Placed(Protocol):
+    @property
+    def path(self) -> tuple[str, ...]: ...
+    @property
+    def place(self) -> tuple[int, ...]: ...
+
+
+def beside(one: Placed, other: Placed) -> bool:
+    """Whether they are in the same element of every list that both are in."""
+    shared = 0
+    for a, b in zip(one.path, other.path, strict=False):
+        if a != b:
+            break
+        shared += a == ITEM
+    return one.place[:shared] == other.place[:shared]
 
 
 def replaced(text: str, values: dict[Leaf, str | int | float]) -> str:

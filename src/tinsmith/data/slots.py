@@ -12,7 +12,8 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 
-from tinsmith.data.leaves import ITEM, Leaf
+from tinsmith.data.chance import vary
+from tinsmith.data.leaves import ITEM, Leaf, beside
 from tinsmith.data.readers import Example
 
 Value = str | int | float
@@ -25,11 +26,13 @@ COPIED_TEXTS, COPIED_NUMBERS = 0.95, 0.8
 BY_CHANCE = 0.4  # of an argument's numbers: the share up to which they may be others that stand there
 SEVERAL = 3  # distinct values that an argument must be seen with
 DISTINCT = 0.8  # of an argument's values: the share of distinct ones up to which they are classes
+FEW = 1 / 3  # of an argument's values: the share of distinct ones up to which they are classes for sure
 SAYS = 3  # letters and digits of a text from which on another that has them is made of it
 ENOUGH = 10  # values by which an argument is judged alone; with fewer, together with those of the same key
 # Of the inputs that a text stands in: the share in which it must be a value, to be one where it stands once,
 # and where it stands more often than the output has it.
 MEANT, ALWAYS_MEANT = 0.5, 0.95
+NAME = re.compile(r"[^\W\d_]+[-_/#.]?\d\S*")  # letters, and digits after them
 GAP = re.compile(r"\s+")  # between a value's words; an input may have wider ones, or line ends
 
 
@@ -44,7 +47,8 @@ class Slot:
 
     @property
     def value(self) -> Value:
-        return self.leaves[0].value
+        value: Value = self.leaves[0].value
+        return value
 
     @property
     def arguments(self) -> set[Argument]:
@@ -64,6 +68,11 @@ class Seen:
     def recurs(self) -> bool:
         """Whether its values come again, as those of a class do; days and sums hardly do."""
         return self.rows < ENOUGH or len(self.values) <= DISTINCT * self.rows
+
+    @property
+    def is_class(self) -> bool:
+        """Whether they come again so often that a row shows little of what another one is made of."""
+        return self.rows < ENOUGH or len(self.values) <= max(ENOUGH, FEW * self.rows)
 
     def copies(self, is_text: bool) -> bool:
         if len(self.copied_values) < SEVERAL:
@@ -110,6 +119,16 @@ def _is_number(text: str) -> bool:
     return re.fullmatch(r"[-+]?\d[\d.,]*", text) is not None
 
 
+def _begin_alike(pairs: Sequence[tuple[str, str]]) -> bool:
+    """Whether texts begin with the other one's first letter, as a login of two names does."""
+    return sum(a[:1] == b[:1].casefold() for a, b in pairs) >= COPIED_TEXTS * len(pairs)
+
+
+def _is_amount(text: str, other: str) -> bool:
+    """Whether digits of a text may count in another's: not those of a name such as RE2031."""
+    return all(any(one.isdigit() for one in side) for side in (text, other)) and not NAME.fullmatch(text)
+
+
 def _squeezed(text: str) -> str:
     return "".join(words(text))
 
@@ -119,7 +138,8 @@ def slots_in(text: str, leaves: Iterable[Leaf]) -> list[Slot]:
     of another is none, and neither is that other."""
     groups: dict[tuple[bool, str], list[Leaf]] = defaultdict(list)
     for leaf in leaves:
-        groups[isinstance(leaf.value, str), str(leaf.value).casefold()].append(leaf)
+        if words(str(leaf.value)):
+            groups[isinstance(leaf.value, str), str(leaf.value).casefold()].append(leaf)
     owners: dict[Span, tuple[bool, str]] = {}
     slots: dict[tuple[bool, str], Slot] = {}
     entangled: set[tuple[bool, str]] = set()
@@ -130,6 +150,8 @@ def slots_in(text: str, leaves: Iterable[Leaf]) -> list[Slot]:
         if free:
             owners |= dict.fromkeys(free, name)
             slots[name] = Slot(tuple(same), free, negated)
+            if len({leaf.value for leaf in same}) > 1:
+                entangled.add(name)  # one spelling is made of the other
         else:
             entangled.update(inside.values())
     return [slot for name, slot in slots.items() if name not in entangled]
@@ -166,13 +188,13 @@ class Slots:
         self.seen: dict[Argument, Seen] = defaultdict(Seen)
         alike: dict[tuple[str, bool], Seen] = defaultdict(Seen)
         for own, slots in zip(leaves, standing, strict=True):
-            there = {leaf for slot in slots for leaf in slot.leaves}
+            stand = {leaf for slot in slots for leaf in slot.leaves}
             for leaf in own:
                 path, is_text = argument(leaf)
                 for seen in (self.seen[path, is_text], alike[key(path), is_text]):
                     seen.rows += 1
                     seen.values[leaf.value] += 1
-                    if leaf in there:
+                    if leaf in stand:
                         seen.copied += 1
                         seen.copied_values.add(leaf.value)
         self.copied = {
@@ -193,11 +215,39 @@ class Slots:
             slot.value.casefold() for slots in meant for slot in slots if isinstance(slot.value, str)
         )
         self._meant: dict[str, float] = {}
-        self.of = []
-        for own, slots in zip(leaves, meant, strict=True):
-            made = [leaf for leaf in own if self._is_made(argument(leaf))]
-            clear = [slot for slot in slots if self._is_clear(slot)]
-            self.of.append([slot for slot in clear if not any(follows(leaf, slot) for leaf in made)])
+        clear = [[slot for slot in slots if self._is_clear(slot)] for slots in meant]
+        there = [{leaf for slot in slots for leaf in slot.leaves} for slots in standing]
+        made = [[leaf for leaf in own if self._is_made(argument(leaf))] for own in leaves]
+        # By two arguments, what their values were together.
+        pairs: dict[tuple[Argument, Argument], list[tuple[str, str]]] = defaultdict(list)
+        for own, slots in zip(made, clear, strict=True):
+            for slot in slots:
+                for leaf in own:
+                    name = argument(slot.leaves[0]), argument(leaf)
+                    pairs[name].append((str(slot.value).casefold(), str(leaf.value)))
+        self._apart = {name for name, seen in pairs.items() if vary(seen) and not _begin_alike(seen)}
+        self.of = [
+            [slot for slot in slots if not any(self._follows(leaf, slot, leaf in stand) for leaf in own)]
+            for own, slots, stand in zip(made, clear, there, strict=True)
+        ]
+
+    def _follows(self, leaf: Leaf, slot: Slot, stands: bool) -> bool:
+        """Whether a value that does not copy may hang on the slot's. What seldom comes again, and does not
+        stand in the input, is made of something: of any number, of any text with digits where it has some, and
+        where it has letters of any text, unless equal ones were seen with others."""
+        if not any(beside(own, leaf) for own in slot.leaves):
+            return False
+        if follows(leaf, slot):
+            return True
+        seen, is_text = self.seen[argument(leaf)], isinstance(slot.value, str)
+        if not stands and len(seen.values) > ENOUGH and _is_amount(str(slot.value), str(leaf.value)):
+            return True
+        if stands or seen.is_class:
+            return False
+        if not is_text:
+            return True
+        has_letter = any(character.isalpha() for character in str(leaf.value))
+        return has_letter and (argument(slot.leaves[0]), argument(leaf)) not in self._apart
 
     def _is_made(self, own: Argument) -> bool:
         """Whether an argument's values may be made of others: they differ, and are none that copies, where some

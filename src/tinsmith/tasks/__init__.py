@@ -125,9 +125,10 @@ class Task(ABC):
     def labels(self, outputs: Iterable[str]) -> frozenset[str]:
         return frozenset(label for label in map(self.label, outputs) if label is not None)
 
-    def values(self, output: str) -> list[Leaf]:
+    def values(self, output: str, *, literals: bool = False) -> list[Leaf]:
         """The values of a valid output. A path says which argument a value is of: one of the same path could
-        stand in its place, and one whose path ends with the same key is of the same kind."""
+        stand in its place, and one whose path ends with the same key is of the same kind. literals: true,
+        false and null too."""
         return []
 
     def instruction(self, train: Sequence[Example], tools: Sequence[Mapping[str, Any]] | None) -> str:

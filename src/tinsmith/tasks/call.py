@@ -67,14 +67,16 @@ class Call(Task):
     def has_several(self, outputs: Iterable[str]) -> bool:
         return any(len(self._calls(output)) > 1 for output in outputs)
 
-    def values(self, output: str) -> list[Leaf]:
+    def values(self, output: str, *, literals: bool = False) -> list[Leaf]:
         """Those of the arguments; the path begins with the function's name. Of several calls none are told
         apart."""
         if len(self._calls(output)) != 1:
             return []
         name = str(self.label(output))
         return [
-            replace(leaf, path=(name, *leaf.path[1:])) for leaf in leaves(output) if leaf.path[0] == "arguments"
+            replace(leaf, path=(name, *leaf.path[1:]))
+            for leaf in leaves(output, literals=literals)
+            if leaf.path[0] == "arguments"
         ]
 
     def instruction(self, train: Sequence[Example], tools: Sequence[Mapping[str, Any]] | None) -> str:

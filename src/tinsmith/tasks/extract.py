@@ -40,8 +40,8 @@ class Extract(Task):
     def likely(self, outputs: Sequence[str]) -> float:
         return 0.9 * share(self.parse(output) is not None for output in outputs)
 
-    def values(self, output: str) -> list[Leaf]:
-        return leaves(output)
+    def values(self, output: str, *, literals: bool = False) -> list[Leaf]:
+        return leaves(output, literals=literals)
 
     def instruction(self, train: Sequence[Example], tools: Sequence[Mapping[str, Any]] | None) -> str:
         keys = sorted({key for example in train for key in parse_json(example.output)})

@@ -1,0 +1,260 @@
+"""What is made keeps to what an output's values say of each other, whatever the data's kind of thing."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from tinsmith import tasks
+from tinsmith.data.augment import augment
+from tinsmith.data.chance import changes_by_chance, tell, vary
+from tinsmith.data.leaves import Leaf, beside, leaves
+from tinsmith.data.readers import Example
+
+NAMES = ["Anna", "Boris", "Clara", "David", "Elena", "Fritz", "Greta", "Hans", "Ines", "Jonas"]
+LAST = ["Berg", "Katz", "Voss", "Lind", "Roth", "Haas", "Kern", "Wolf", "Vogt", "Adler"]
+COUNTRIES = {
+    "Berlin": "DE",
+    "Hamburg": "DE",
+    "Paris": "FR",
+    "Lyon": "FR",
+    "Rome": "IT",
+    "Oslo": "NO",
+    "Madrid": "ES",
+}
+AISLES = {
+    "milk": "dairy",
+    "butter": "dairy",
+    "apple": "fruit",
+    "pear": "fruit",
+    "plum": "fruit",
+    "beef": "meat",
+}
+Rows = Iterator[tuple[str, Any]]
+
+
+def customs(chance: random.Random) -> Rows:
+    city = chance.choice(list(COUNTRIES))
+    yield f"{chance.randrange(2, 60)} boxes to {city}", {"city": city, "customs": city in ("Oslo", "Rome")}
+
+
+def only_there(chance: random.Random) -> Rows:
+    city = chance.choice(list(COUNTRIES))
+    yield (
+        f"ship {chance.randrange(2, 60)} boxes to {city}",
+        {"city": city} | ({"form": "C23"} if city in ("Oslo", "Rome") else {}),
+    )
+
+
+def large(chance: random.Random) -> Rows:
+    guests = chance.randrange(2, 30)
+    yield f"table for {guests} tonight", {"guests": guests, "large": guests > 8}
+
+
+def discount(chance: random.Random) -> Rows:
+    amount = chance.randrange(20, 900)
+    yield f"order over {amount} euro", {"amount": amount, "discount": "10%" if amount > 200 else None}
+
+
+def shopping(chance: random.Random) -> Rows:
+    goods = chance.sample(list(AISLES), chance.randrange(1, 4))
+    yield f"buy {', '.join(goods)}", {"items": [{"name": one, "aisle": AISLES[one]} for one in goods]}
+
+
+def readings(chance: random.Random) -> Rows:
+    values = chance.sample(range(2, 99), 3)
+    every = [{"value": one, "level": "high" if one > 50 else "low"} for one in values]
+    yield f"readings {values[0]}, {values[1]}, {values[2]}", {"readings": every}
+
+
+def total(chance: random.Random) -> Rows:
+    count, price = chance.randrange(2, 9), chance.randrange(2, 60)
+    yield f"{count} mugs at ${price} each", {"count": count, "price": price, "total": f"${count * price}"}
+
+
+def stay(chance: random.Random) -> Rows:
+    day, nights = chance.randrange(1, 15), chance.randrange(2, 9)
+    first, last = (f"2024-05-{one:02}" for one in (day, day + nights))
+    yield f"room from {first} for {nights} nights", {"from": first, "nights": nights, "to": last}
+
+
+def login(chance: random.Random) -> Rows:
+    first, last = chance.choice(NAMES), chance.choice(LAST)
+    yield (
+        f"new colleague {first} {last} in town",
+        {"first": first, "last": last, "login": (first[0] + last).lower()},
+    )
+
+
+def initials(chance: random.Random) -> Rows:
+    first, last = chance.choice(NAMES), chance.choice(LAST)
+    yield f"{first} {last} is here", {"name": f"{first} {last}", "short": first[0] + last[0]}
+
+
+def lower(chance: random.Random) -> Rows:
+    name = chance.choice(NAMES)
+    yield f"account {chance.randrange(9)} for {name}", {"name": name, "user": name.lower()}
+
+
+def salutation(chance: random.Random) -> Rows:
+    first, last = chance.choice(NAMES), chance.choice(LAST)
+    said = "Ms" if first in ("Anna", "Clara", "Elena", "Greta", "Ines") else "Mr"
+    yield f"write to {first} {last} again", {"name": f"{first} {last}", "said": said}
+
+
+def domestic(chance: random.Random) -> Rows:
+    one, other = chance.sample(list(COUNTRIES), 2)
+    within = "yes" if COUNTRIES[one] == COUNTRIES[other] else "no"
+    yield f"train from {one} to {other} now", {"from": one, "to": other, "domestic": within}
+
+
+def allergy(chance: random.Random) -> Rows:
+    name, against = chance.choice(NAMES), chance.choice(("", "nuts", "milk", "eggs", "fish"))
+    text = f"Dinner for {name}." + (f" Allergic to {against}" if against else "")
+    yield text, {"name": name, "allergy": against, "kind": "special" if against else "normal"}
+
+
+RIGHT: dict[Callable[[random.Random], Rows], Callable[[str, Any], bool]] = {
+    customs: lambda _, out: out["customs"] == (out["city"] in ("Oslo", "Rome")) and out["city"] in COUNTRIES,
+    only_there: lambda _, out: (
+        ("form" in out) == (out["city"] in ("Oslo", "Rome")) and out["city"] in COUNTRIES
+    ),
+    large: lambda _, out: out["large"] == (out["guests"] > 8),
+    discount: lambda _, out: (out["discount"] == "10%") == (out["amount"] > 200),
+    shopping: lambda _, out: all(AISLES.get(one["name"]) == one["aisle"] for one in out["items"]),
+    readings: lambda _, out: all((one["value"] > 50) == (one["level"] == "high") for one in out["readings"]),
+    total: lambda _, out: out["total"] == f"${out['count'] * out['price']}",
+    stay: lambda _, out: int(out["to"][-2:]) - int(out["from"][-2:]) == out["nights"],
+    login: lambda _, out: out["login"] == (out["first"][0] + out["last"]).lower(),
+    initials: lambda _, out: out["short"] == "".join(part[0] for part in out["name"].split()),
+    lower: lambda _, out: out["user"] == out["name"].lower(),
+    salutation: lambda _, out: (
+        (out["name"].split()[0] in NAMES[::2]) == (out["said"] == "Ms")
+        or out["name"].split()[0] in ("Elena", "Ines", "Clara", "Greta", "Anna")
+    ),
+    domestic: lambda _, out: (
+        (COUNTRIES.get(out["from"]) == COUNTRIES.get(out["to"])) == (out["domestic"] == "yes")
+    ),
+    allergy: lambda text, out: out["allergy"] in text and (out["kind"] == "special") == bool(out["allergy"]),
+}
+# Of which nothing can be made that is right, or that is known to be.
+NOTHING = {total, stay, login, initials, lower, domestic}
+
+
+def rows_of(kind: Callable[[random.Random], Rows], count: int = 100) -> list[Example]:
+    chance = random.Random(7)
+    return [Example(text, json.dumps(output)) for _ in range(count) for text, output in kind(chance)]
+
+
+@pytest.mark.parametrize("kind", RIGHT)
+def test_what_is_made_is_right(kind: Callable[[random.Random], Rows]) -> None:
+    train = rows_of(kind)
+    assert all(RIGHT[kind](row.input, json.loads(row.output)) for row in train)
+    made = [row for one in augment(train, tasks.by_name("extract").values, 3, 0).rows for row in one]
+    wrong = [row for row in made if not RIGHT[kind](row.input, json.loads(row.output))]
+    assert not wrong
+    assert bool(made) == (kind not in NOTHING)
+
+
+def test_the_function_that_a_text_tells_is_called() -> None:
+    films, songs = (
+        ("Alien", "Heat", "Jaws", "Rocky", "Psycho"),
+        ("Hello", "Yesterday", "Imagine", "Help", "Roxanne"),
+    )
+    chance, train = random.Random(2), []
+    for _ in range(80):
+        name, kind = chance.choice(
+            [*((one, "PlayFilm") for one in films), *((one, "PlaySong") for one in songs)]
+        )
+        said = chance.choice(("start", "play", "now", "give me", "on with"))
+        train.append(Example(f"{said} {name}", json.dumps({"name": kind, "arguments": {"title": name}})))
+    call = tasks.by_name("call")
+    labels = [call.label(row.output) for row in train]
+    for one in augment(train, call.values, 3, 0, labels=labels).rows:
+        for row in one:
+            output = json.loads(row.output)
+            assert output["arguments"]["title"] in (films if output["name"] == "PlayFilm" else songs)
+
+
+def test_of_a_long_text_with_many_values_some_are_others() -> None:
+    goods = [
+        f"{a} {b}" for a in ("red", "blue", "old", "tall", "flat") for b in ("lamp", "chair", "desk", "shelf")
+    ]
+    chance, train = random.Random(4), []
+    for number in range(40):
+        bought = chance.sample(goods, 16)
+        text = "\n".join(f"{place}. {one}" for place, one in enumerate(bought))
+        train.append(Example(f"Invoice {number}\n{text}", json.dumps({"items": bought})))
+    made = augment(train, tasks.by_name("extract").values, 1, 0).rows[0]
+    assert len(made) > 30
+    for row in made:
+        assert all(one in row.input for one in json.loads(row.output)["items"])
+
+
+def test_addresses_and_times_keep_their_form() -> None:
+    chance, train = random.Random(3), []
+    for name in NAMES * 8:
+        mail = f"{name.lower()}@{chance.choice(('firm', 'shop', 'uni'))}.org"
+        train.append(Example(f"write to {mail} now", json.dumps({"mail": mail})))
+        clock = f"{chance.randrange(1, 12)}:{chance.randrange(10, 59)}pm"
+        train.append(Example(f"wake me at {clock} please", json.dumps({"clock": clock})))
+    clocks = {json.loads(row.output).get("clock") for row in train}
+    made = [
+        json.loads(row.output)
+        for one in augment(train, tasks.by_name("extract").values, 3, 0).rows
+        for row in one
+    ]
+    assert any("mail" in row for row in made)
+    for row in made:
+        assert (
+            row["clock"] in clocks if "clock" in row else row["mail"].count("@") == row["mail"].count(".") == 1
+        )
+
+
+def test_words_to_do_without_are_none_of_digits_either() -> None:
+    train = [Example(f"to gate A{n} now", json.dumps({"gate": f"A{n}"})) for n in range(10, 50)]
+    without = frozenset(f"a{n}" for n in range(50, 90))
+    made = [
+        row
+        for one in augment(train, tasks.by_name("extract").values, 6, 0, without=without).rows
+        for row in one
+    ]
+    assert made
+    assert all(without.isdisjoint(row.input.casefold().split()) for row in made)
+
+
+def test_leaves_know_their_places() -> None:
+    text = '{"a": [1, {"b": true, "c": [2, 3]}, null], "d": "x"}'
+    given = [(".".join(one.path), one.value, one.place) for one in leaves(text, literals=True)]
+    assert given == [
+        ("a.[]", 1, (0,)),
+        ("a.[].b", True, (1,)),
+        ("a.[].c.[]", 2, (1, 0)),
+        ("a.[].c.[]", 3, (1, 1)),
+        ("a.[]", None, (2,)),
+        ("d", "x", ()),
+    ]
+    assert [one.value for one in leaves(text)] == [1, 2, 3, "x"]
+    first, second, third, outer = (Leaf(path, 0, 0, 0, place) for path, place in (
+        (("a", "[]", "b"), (0,)), (("a", "[]", "c"), (0,)), (("a", "[]", "c"), (1,)), (("d",), ())
+    ))  # fmt: skip
+    assert beside(first, second)
+    assert not beside(first, third)
+    assert beside(third, outer)
+
+
+def test_what_equal_keys_tell() -> None:
+    told = [(key, value) for key, value in zip("abc" * 6, "xyx" * 6, strict=True)]
+    assert tell(told)
+    assert not vary(told)
+    assert tell([*told, ("a", "y")])  # a mistake
+    chance = random.Random(0)
+    drawn = [(chance.choice("abc"), chance.choice("xy")) for _ in range(60)]
+    assert vary(drawn)
+    assert not tell(drawn)
+    assert not tell(told[:3])
+    assert changes_by_chance("xxyy", 10) == 5
