@@ -10,6 +10,6 @@ def shared(ours: Sequence[int], theirs: Sequence[int]) -> int:
     count = min(len(ours), len(theirs))
     if not count or ours[0] != theirs[0]:
         return 0
-    if ours[:count] == theirs[:count]:
+    if ours[:count] == theirs[:count]:  # fast, and never true of a tuple and a list
         return count
-    return next(k for k in range(count) if ours[k] != theirs[k])
+    return next((k for k in range(count) if ours[k] != theirs[k]), count)

@@ -138,6 +138,19 @@ def test_the_teacher_is_asked_what_the_network_is(
         torch.testing.assert_close(probabilities, best.values)
 
 
+def test_neighbours_that_ask_alike_are_each_taught_their_own_answer(
+    spec: Spec, examples: list[Example], teacher: Path, tmp_path: Path, exact: None
+) -> None:
+    rows = [examples[0], replace(examples[0], output="65"), *examples[1:3]]
+    trainee = trainee_of(spec, rows, teacher, tmp_path, teacher_top=9)
+    runtime = tinsmith.load(teacher, threads=1)
+    assert len(trainee.taught) == len(rows)
+    for sequence, (tokens, _) in trainee.taught.items():
+        whole = np.asarray(runtime.logits([*sequence.prompt, *sequence.answer[:-1]]))
+        likeliest = torch.from_numpy(whole[len(sequence.prompt) - 1 :].copy()).topk(9).indices
+        assert torch.equal(tokens.long(), likeliest)
+
+
 def test_the_base_is_taught_by_itself_with_other_examples_in_its_context(
     spec: Spec, examples: list[Example], tmp_path: Path
 ) -> None:
