@@ -241,6 +241,12 @@ def test_an_adapter_leaves_what_it_is_not_of_and_another_base_s_is_refused(
             merge(one.spec, result.folder)
 
 
-def test_a_prefix_learns_of_no_pictures(seeing: Callable[[str], Seeing], tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="learns of no pictures"):
-        methods.by_name("prefix").trainee(seeing("lfm2_vl").job(tmp_path))
+@pytest.mark.parametrize("method", ["prefix", "distill", "grpo"])
+def test_methods_that_learn_of_no_pictures_say_so(
+    method: str, seeing: Callable[[str], Seeing], tmp_path: Path
+) -> None:
+    job = seeing("lfm2_vl").job(tmp_path)
+    blind = [replace(example, images=()) for example in job.examples]
+    for given in (replace(job, examples=blind), replace(job, validation=blind)):
+        with pytest.raises(InputError, match=f'method = "{method}" learns of no pictures; take "lora"'):
+            run.train(method, given)

@@ -32,6 +32,7 @@ class Prefix(Method):
     keys = ("prefix_length", "label_smoothing", REREAD)
     merges = False
     packs = False
+    sees = False
 
     def trainee(self, job: Job) -> PrefixTrainee:
         return PrefixTrainee(job)
@@ -49,8 +50,6 @@ class PrefixTrainee(Trainee):
         from tinsmith.train.footprint import memory
         from tinsmith.train.model import devices, prefix
 
-        if any(example.images for example in (*job.examples, *job.validation)):
-            raise InputError('method = "prefix" learns of no pictures; take "lora", or leave out the pictures')
         built = prefix.build(job.spec, devices.choose(job.options.device), first_tokens(job))
         self.built, self.template, self.base_sha256 = built, job.spec.chat_template, job.base_sha256
         self.config = described(job, built)
