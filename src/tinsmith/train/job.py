@@ -33,7 +33,7 @@ class Job:
     learned; start: the folder of the adapter that training starts from; base_sha256: of the base's files, empty
     where it is not known; known: the examples that it has learned, of which some are replayed; constraint: what
     answers may be held to; reward_digest: of the files of functions that options.reward names; context: tokens
-    that a session of what is built will hold, 0 for those of the base.
+    that a session of what is built will hold, 0 for those of the base; method: the name of the one that trains.
     """
 
     spec: Spec
@@ -58,6 +58,7 @@ class Job:
     constraint: Constraint | None = None
     reward_digest: str = ""
     context: int = 0
+    method: str = ""
 
     @property
     def kept(self) -> Path:
@@ -80,9 +81,10 @@ class Job:
         return text_sequences(self.texts, self.encode, self.spec.tokenizer, self.max_length)
 
     def digest(self, *parts: Sequence[TokenSequence]) -> str:
-        """Of all that decides how the run goes: the model, the options, and the sequences that it learns
-        from."""
-        return self.base_digest(json.dumps(asdict(self.options), sort_keys=True) + self.feedback_of, *parts)
+        """Of all that decides how the run goes: the method, the model, the options, and the sequences that it
+        learns from."""
+        options = json.dumps(asdict(self.options), sort_keys=True)
+        return self.base_digest(self.method + options + self.feedback_of, *parts)
 
     def base_digest(self, more: str, *parts: Sequence[TokenSequence]) -> str:
         """Of the model that training starts from, of `more`, and of the sequences given to it."""

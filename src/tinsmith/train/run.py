@@ -21,7 +21,7 @@ def train(name: str, job: Job, on_event: Callable[[Event], None] = lambda event:
     The same job and machine give the same result, whether or not training was interrupted: a checkpoint in
     job.out_dir of the same job is taken up, one of another is thrown away. Raises InputError or DataError for a
     job that does not fit, MissingExtraError without the libraries that training takes."""
-    method = methods.by_name(name)
+    method, job = methods.by_name(name), replace(job, method=name)
     method.check(job)
     try:
         import peft  # noqa: F401

@@ -96,8 +96,9 @@ def test_a_killed_run_ends_with_the_same_bits(
     assert weights(tmp_path / "killed") == weights(tmp_path / "whole")
 
 
+@pytest.mark.parametrize(("method", "seed"), [("lora", 1), ("full", 0), ("prefix", 0)])
 def test_a_checkpoint_of_another_run_is_not_taken_up(
-    spec: Spec, examples: list[Example], tmp_path: Path
+    method: str, seed: int, spec: Spec, examples: list[Example], tmp_path: Path
 ) -> None:
     def kill(event: Any) -> None:
         if isinstance(event, Step) and event.step == 3:
@@ -106,8 +107,8 @@ def test_a_checkpoint_of_another_run_is_not_taken_up(
     with pytest.raises(Killed):
         train("lora", spec, examples, examples[:6], OPTIONS, tmp_path, kill)
     seen: list[Any] = []
-    other = replace(OPTIONS, seed=1)
-    result = train("lora", spec, examples, examples[:6], other, tmp_path, seen.append)
+    other = replace(OPTIONS, seed=seed)
+    result = train(method, spec, examples, examples[:6], other, tmp_path, seen.append)
     assert seen[0].step == 0
     told = "; begun anew: recipe or data are others than at step 2 of before"
     assert seen[0].note == result.note + told

@@ -206,6 +206,15 @@ def test_what_has_ended_is_not_run_again(spec: Spec, examples: list[Example], tm
     assert [event.seed for event in seen if isinstance(event, Started)] == [5, 6]
 
 
+def test_what_another_method_left_is_not_taken_for_ones_own(
+    spec: Spec, examples: list[Example], tmp_path: Path
+) -> None:
+    run("orpo", spec, examples, tmp_path / "run", seeds=2, epochs=1)
+    seen: list[Any] = []
+    run("dpo", spec, examples, tmp_path / "run", seen.append, seeds=2, epochs=1)
+    assert [event.seed for event in seen if isinstance(event, Started)] == [5, 6]
+
+
 def test_a_result_that_is_about_to_be_replaced_is_forgotten(
     spec: Spec, examples: list[Example], tmp_path: Path
 ) -> None:
