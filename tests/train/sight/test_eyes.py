@@ -17,19 +17,24 @@ from tinsmith import _core, models
 from tinsmith.compiler import build_image
 from tinsmith.data.pictures import Picture
 from tinsmith.data.readers import Example
-from tinsmith.errors import DataError, InputError, UnsupportedError
+from tinsmith.errors import DataError, FormatError, InputError, UnsupportedError
 from tinsmith.runtime import Model
 from tinsmith.spec import Spec
 from tinsmith.tasks import by_name
 from tinsmith.train import methods, run
 from tinsmith.train.adapters import peft_folder
+from tinsmith.train.adapters.peft_folder import VISION_WEIGHTS
 from tinsmith.train.batches.sequences import shared_prefix
 from tinsmith.train.beginning import scratch
+from tinsmith.train.beginning import start as start_check
 from tinsmith.train.job import Job
 from tinsmith.train.merge import merge
-from tinsmith.train.model import network
+from tinsmith.train.model import eyes_adapter, network
 from tinsmith.train.options import ScratchOptions, TrainOptions
+from tinsmith.train.quantized import rough_adapter
+from tinsmith.train.quantized.rough_adapter import Preparation
 from tinsmith.train.sight.eyes import Eyes, Places, Sight
+from tinsmith.train.tensors import to_float32
 
 TINY = ScratchOptions(
     vocabulary=288, context=64, layers=2, hidden=64, heads=2, kv_heads=1, feed_forward=64,
@@ -161,6 +166,47 @@ def test_an_adapter_changes_the_parts_that_are_chosen_and_is_merged(
     blind = replace(given, spec=replace(start, vision=None), examples=[Example("a", "b")], validation=[])
     with pytest.raises(InputError, match="the base has no vision half; leave it out, or take one that has"):
         methods.by_name("lora").trainee(blind)
+
+
+def test_an_adapter_for_rough_weights_begins_as_the_first_in_the_vision_half_too(
+    start: Spec, encode: Any, shown: list[Example], tmp_path: Path
+) -> None:
+    from safetensors.torch import load_file
+
+    options = replace(OPTIONS, epochs=1, rank=4, parts=("language", "connector"))
+    given = replace(job(start, encode, shown[:8], shown[8:10], tmp_path), options=options, is_new=False)
+    first = run.train("lora", given)
+    further = rough_adapter.job_of(given, first, Preparation("Q4_0"))
+    held = load_file(first.folder / VISION_WEIGHTS)
+    assert any(value.any() for name, value in held.items() if ".lora_B." in name)
+    begun = eyes_adapter.weights(methods.by_name("lora").trainee(further).network)
+    assert begun.keys() == held.keys()
+    assert all(torch.equal(begun[name], held[name]) for name in held)
+    start_check.check(first.folder, start)
+    second = run.train("lora", further)
+    assert merge(start, second.folder).vision != merge(start, first.folder).vision
+    # Of another vision half training is another, and the mean of two copies of one is this one.
+    before = peft_folder.digest_of(first.folder)
+    mean = replace(further, options=replace(further.options, mean_of=2))
+    trainee: Any = methods.by_name("lora").trainee(mean)
+    trainee.result = tmp_path / "mean"
+    trainee.keep()
+    ours, theirs = merge(start, trainee.result).vision, merge(start, first.folder).vision
+    assert ours and theirs
+    for role, tensor in ours.tensors.items():
+        assert to_float32(tensor) == pytest.approx(to_float32(theirs.tensors[role]), abs=1e-6)
+    for parts, rank, said in (
+        (("language", "tower"), 4, r'changes connector of the vision half, .* would be tower; state parts'),
+        (("language",), 4, r'changes connector of the vision half, .* would be nothing; state parts'),
+        (("language", "connector"), 8, "has rank 4, and by the recipe's"),
+    ):
+        other = replace(further, options=replace(further.options, parts=parts, rank=rank, alpha=8.0 * rank))
+        with pytest.raises(InputError, match=said):
+            methods.by_name("lora").trainee(other)
+    (first.folder / VISION_WEIGHTS).write_bytes(b"{")
+    assert peft_folder.digest_of(first.folder) != before
+    with pytest.raises(FormatError, match="damaged"):
+        methods.by_name("lora").trainee(further)
 
 
 def test_a_prompt_has_the_tokens_that_idefics3_has(start: Spec, shown: list[Example]) -> None:

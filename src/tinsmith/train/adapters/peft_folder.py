@@ -145,7 +145,8 @@ def mean_of(folder: Path) -> int:
 
 def digest_of(folder: Path, names: Sequence[str] = (CONFIG, WEIGHTS)) -> str:
     """Of what the adapter in a folder computes: its weights and its config."""
-    digests = [files.sha256_file(folder / name) for name in names]
+    seen = [VISION_WEIGHTS] if (folder / VISION_WEIGHTS).exists() else []
+    digests = [files.sha256_file(folder / name) for name in (*names, *seen)]
     return hashlib.sha256("".join(digests).encode()).hexdigest()
 
 

@@ -20,7 +20,7 @@ def check(folder: Path, spec: Spec, tools: str | None = None) -> None:
     """Raises InputError for an adapter of another base than the spec's source, FormatError for one that was
     trained under another chat template than the spec's. tools: the text in the template that lists the tools,
     which may have changed."""
-    peft_folder.read(folder, spec)
+    peft_folder.read(folder, spec, with_vision=spec.vision is not None)
     peft_folder.check_base(folder, peft_folder.base_digest(folder), spec.source)
     _check_name(folder, spec)
     trained, settled = peft_folder.template(folder), spec.chat_template
@@ -56,7 +56,9 @@ def load(network: Network, spec: Spec, folder: Path, copies: int = 1) -> None:
     than the recipe's."""
     import torch
 
-    given = peft_folder.read(folder, spec).factors
+    from tinsmith.train.model import eyes_adapter
+
+    given = peft_folder.read(folder, spec, with_vision=network.sees).factors
     own, theirs = ({_layer(path) for path in paths} for paths in (_paths(network, spec), _names(given)))
     if own != theirs or set(given) != set(network.linears):
         raise InputError(
@@ -70,6 +72,8 @@ def load(network: Network, spec: Spec, folder: Path, copies: int = 1) -> None:
             _check_layout(folder, factors, len(a) // copies, module.scaling["default"] * copies)
             a.copy_(torch.from_numpy(factors.a).repeat(copies, 1))
             b.copy_(torch.from_numpy(factors.b).repeat(1, copies))
+    if network.sees:
+        eyes_adapter.load(network.eyes, folder, copies)
 
 
 def _check_layout(folder: Path, factors: Factors, rank: int, scale: float) -> None:

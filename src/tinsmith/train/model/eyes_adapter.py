@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tinsmith.compiler.vision import graph_of, matrices_of, own_tensors
-from tinsmith.errors import FormatError
+from tinsmith.errors import FormatError, InputError
 from tinsmith.spec import Vision
 from tinsmith.train.adapters.peft_folder import CONFIG, VISION_WEIGHTS
 from tinsmith.train.tensors import from_float32, to_float32
@@ -71,19 +71,49 @@ def stored(folder: Path, prefix: str) -> dict[str, torch.Tensor]:
     return {f"{prefix}{name.removesuffix('.weight')}.default.weight": value for name, value in held.items()}
 
 
-def merge(vision: Vision, folder: Path) -> Vision:
-    """The vision half with the folder's factors added: what they change is F32. Raises FormatError for a file
-    that is damaged or of another vision half."""
+def load(eyes: Eyes, folder: Path, copies: int) -> None:
+    """Gives a vision half's factors the values of the folder's, side by side so many times. Raises InputError
+    where these are of other parts or another rank, FormatError for a damaged file."""
+    import torch
+
+    held = _read(folder)
+    own = {name.replace(".default.", "."): one for name, one in eyes.named_parameters() if ".lora_" in name}
+    if own.keys() != held.keys():
+        theirs, ours = (sorted({_part_of(name) for name in names}) for names in (held, own))
+        raise InputError(
+            f"{folder}: changes {' and '.join(theirs) or 'nothing'} of the vision half, and by the recipe's "
+            f"[train] parts it would be {' and '.join(ours) or 'nothing'}; state parts as it was trained with, "
+            "and give its own base"
+        )
+    for name, parameter in own.items():
+        axis = 0 if ".lora_A." in name else 1
+        value = torch.cat([torch.from_numpy(held[name])] * copies, axis)
+        if value.shape != parameter.shape:
+            raise InputError(
+                f"{folder}: {name} is {list(value.shape)}, and by the base and the recipe's [train] rank it would "
+                f"be {list(parameter.shape)}; state the rank that the adapter has, and give its own base"
+            )
+        parameter.data.copy_(value)
+
+
+def _read(folder: Path) -> dict[str, Any]:
+    """The folder's factors, numpy, by their names in the file; none where there is no such file."""
     from safetensors import SafetensorError
     from safetensors.numpy import load_file
 
     path = folder / VISION_WEIGHTS
-    if not path.exists():
-        return vision
     try:
-        held = load_file(path)
+        return load_file(path) if path.exists() else {}
     except SafetensorError as error:
         raise FormatError(f"{path}: damaged: {error}; train the adapter again") from None
+
+
+def merge(vision: Vision, folder: Path) -> Vision:
+    """The vision half with the folder's factors added: what they change is F32. Raises FormatError for a file
+    that is damaged or of another vision half."""
+    path, held = folder / VISION_WEIGHTS, _read(folder)
+    if not held:
+        return vision
     scale = _scale(json.loads((folder / CONFIG).read_text("utf-8")))
     graph = graph_of(vision)[0]
     roles = {name.rpartition(".lora_")[0] for name in held}
