@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from tinsmith.errors import DataError, InputError, RecipeError
 from tinsmith.pipeline import recipe
 from tinsmith.spec import Spec
 from tinsmith.train.events import Preparing
+from tinsmith.train.methods import kto
 from tinsmith.train.methods._preferences import split
 from tinsmith.train.options import TrainOptions
 
@@ -90,6 +92,22 @@ def test_the_reference_is_computed_once_and_a_kill_loses_one_part_of_it(
     assert not [path for path in written if path.parent.name == "reference"]
     train(method, spec, (), (), other, killed, preferences=rows[:-4])
     assert [path for path in written if path.parent.name == "reference"]
+
+
+def test_the_answer_to_another_is_the_next_that_differs() -> None:
+    def by_looking(answers: list[tuple[int, ...]]) -> list[tuple[int, ...]]:
+        ahead = [answers[place + 1 :] + answers[:place] for place in range(len(answers))]
+        return [
+            next((one for one in after if one != own), own)
+            for own, after in zip(answers, ahead, strict=True)
+        ]
+
+    for length, kinds in product(range(7), range(1, 4)):
+        for answers in product([(kind,) for kind in range(kinds)], repeat=length):
+            assert kto.others(list(answers)) == by_looking(list(answers))
+    # Sorted by answer, of which looking would take hours.
+    half = 100_000
+    assert kto.others([(1,)] * half + [(2,)] * half) == [(2,)] * half + [(1,)] * half
 
 
 def test_some_inputs_are_held_out_with_all_their_rows(spec: Spec, tmp_path: Path) -> None:

@@ -27,6 +27,15 @@ def losses(ratios: Tensor, good: Tensor, divergence: Tensor, beta: float, good_w
     return torch.where(good, good_weight, 1.0) * (1 - torch.sigmoid(beta * margins))
 
 
+def others(answers: Sequence[tuple[int, ...]]) -> list[tuple[int, ...]]:
+    """Of each answer, the next one that differs, again from the start after the last; itself where none does."""
+    found = list(answers)
+    for place in reversed(range(-len(answers), len(answers) - 1)):  # twice: the last ones' follow from the first
+        after = answers[place + 1]
+        found[place] = after if after != answers[place] else found[place + 1]
+    return found
+
+
 class Kto(PreferenceMethod):
     name = "kto"
     keys = (*PreferenceMethod.keys, "good_weight")
@@ -49,13 +58,10 @@ class KtoTrainee(PreferenceTrainee):
 
     def judged(self, job: Job, rows: Sequence[Preference]) -> list[Judged]:
         plain = super().judged(job, rows)
-        answers = [row.answers[0].answer for row in plain]
         judged = []
-        for number, (row, rating) in enumerate(zip(plain, rows, strict=True)):
+        for row, rating, other in zip(plain, rows, others([row.answers[0].answer for row in plain]), strict=True):
             assert isinstance(rating, Rating)
             (sequence,) = row.answers
-            after = (answers[(number + ahead) % len(answers)] for ahead in range(1, len(answers)))
-            other = next((answer for answer in after if answer != sequence.answer), sequence.answer)
             judged.append(replace(row, good=rating.good, other=TokenSequence(sequence.prompt, other)))
         return judged
 
