@@ -216,6 +216,17 @@ def test_narrow_factors_are_taken_as_they_are(spec: Spec, folder: Path, dtype: t
     assert np.array_equal(factors.a, wanted)
 
 
+@pytest.mark.parametrize("value", [float("nan"), float("-inf")])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_what_is_no_number_is_named(spec: Spec, folder: Path, dtype: torch.dtype, value: float) -> None:
+    held = {name: tensor.to(dtype) for name, tensor in load_file(folder / peft_folder.WEIGHTS).items()}
+    name = "base_model.model.model.layers.0.self_attn.q_proj.lora_B.weight"
+    held[name][1, 0] = value
+    save_file(held, folder / peft_folder.WEIGHTS)
+    with pytest.raises(FormatError, match=f"{name} has values that are infinite or no numbers; .* train again"):
+        peft_folder.read(folder, spec)
+
+
 def test_the_verb_exports_for_a_base_of_either_kind(
     spec: Spec, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -171,7 +171,7 @@ def test_an_adapter_changes_the_parts_that_are_chosen_and_is_merged(
 def test_an_adapter_for_rough_weights_begins_as_the_first_in_the_vision_half_too(
     start: Spec, encode: Any, shown: list[Example], tmp_path: Path
 ) -> None:
-    from safetensors.torch import load_file
+    from safetensors.torch import load_file, save_file
 
     options = replace(OPTIONS, epochs=1, rank=4, parts=("language", "connector"))
     given = replace(job(start, encode, shown[:8], shown[8:10], tmp_path), options=options, is_new=False)
@@ -203,6 +203,11 @@ def test_an_adapter_for_rough_weights_begins_as_the_first_in_the_vision_half_too
         other = replace(further, options=replace(further.options, parts=parts, rank=rank, alpha=8.0 * rank))
         with pytest.raises(InputError, match=said):
             methods.by_name("lora").trainee(other)
+    held["connector.project.lora_A.weight"][0, 0] = torch.inf
+    save_file(held, first.folder / VISION_WEIGHTS)
+    for broken in (lambda: merge(start, first.folder), lambda: methods.by_name("lora").trainee(further)):
+        with pytest.raises(FormatError, match="connector.project.lora_A.weight has values that are infinite"):
+            broken()
     (first.folder / VISION_WEIGHTS).write_bytes(b"{")
     assert peft_folder.digest_of(first.folder) != before
     with pytest.raises(FormatError, match="damaged"):

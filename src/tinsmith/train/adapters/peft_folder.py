@@ -254,8 +254,19 @@ def _float32(folder: Path, key: str, tensor: safetensors.Tensor) -> Any:
         raise UnsupportedError(f"{folder}: {key} is {tensor.dtype}; supported: {', '.join(kinds)}")
     array = np.frombuffer(tensor.data, kinds[tensor.dtype]).reshape(tensor.shape)  # type: ignore[arg-type]
     if tensor.dtype == "BF16":
-        return (array.astype(np.uint32) << 16).view(np.float32)
+        array = (array.astype(np.uint32) << 16).view(np.float32)
+    check_finite(folder, key, array)
     return array.astype(np.float32)
+
+
+def check_finite(where: Path, name: str, array: Any) -> None:
+    """Raises FormatError for a tensor with values that no weight has."""
+    import numpy as np
+
+    if not np.isfinite(array).all():
+        raise FormatError(
+            f"{where}: {name} has values that are infinite or no numbers; the file is damaged, train again"
+        )
 
 
 def _config(path: Path) -> dict[str, Any]:

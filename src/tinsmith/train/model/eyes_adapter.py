@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from tinsmith.compiler.vision import graph_of, matrices_of, own_tensors
 from tinsmith.errors import FormatError, InputError
 from tinsmith.spec import Vision
-from tinsmith.train.adapters.peft_folder import CONFIG, VISION_WEIGHTS
+from tinsmith.train.adapters.peft_folder import CONFIG, VISION_WEIGHTS, check_finite
 from tinsmith.train.tensors import from_float32, to_float32
 
 if TYPE_CHECKING:
@@ -103,9 +103,12 @@ def _read(folder: Path) -> dict[str, Any]:
 
     path = folder / VISION_WEIGHTS
     try:
-        return load_file(path) if path.exists() else {}
+        held = load_file(path) if path.exists() else {}
     except SafetensorError as error:
         raise FormatError(f"{path}: damaged: {error}; train the adapter again") from None
+    for name, value in held.items():
+        check_finite(path, name, value)
+    return held
 
 
 def merge(vision: Vision, folder: Path) -> Vision:
