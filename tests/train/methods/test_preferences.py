@@ -98,8 +98,7 @@ def test_the_answer_to_another_is_the_next_that_differs() -> None:
     def by_looking(answers: list[tuple[int, ...]]) -> list[tuple[int, ...]]:
         ahead = [answers[place + 1 :] + answers[:place] for place in range(len(answers))]
         return [
-            next((one for one in after if one != own), own)
-            for own, after in zip(answers, ahead, strict=True)
+            next((one for one in after if one != own), own) for own, after in zip(answers, ahead, strict=True)
         ]
 
     for length, kinds in product(range(7), range(1, 4)):

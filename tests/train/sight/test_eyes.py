@@ -196,8 +196,8 @@ def test_an_adapter_for_rough_weights_begins_as_the_first_in_the_vision_half_too
     for role, tensor in ours.tensors.items():
         assert to_float32(tensor) == pytest.approx(to_float32(theirs.tensors[role]), abs=1e-6)
     for parts, rank, said in (
-        (("language", "tower"), 4, r'changes connector of the vision half, .* would be tower; state parts'),
-        (("language",), 4, r'changes connector of the vision half, .* would be nothing; state parts'),
+        (("language", "tower"), 4, r"changes connector of the vision half, .* would be tower; state parts"),
+        (("language",), 4, r"changes connector of the vision half, .* would be nothing; state parts"),
         (("language", "connector"), 8, "has rank 4, and by the recipe's"),
     ):
         other = replace(further, options=replace(further.options, parts=parts, rank=rank, alpha=8.0 * rank))

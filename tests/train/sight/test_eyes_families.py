@@ -247,6 +247,6 @@ def test_methods_that_learn_of_no_pictures_say_so(
 ) -> None:
     job = seeing("lfm2_vl").job(tmp_path)
     blind = [replace(example, images=()) for example in job.examples]
-    for given in (replace(job, examples=blind), replace(job, validation=blind)):
+    for shown in (replace(job, examples=blind), replace(job, validation=blind)):
         with pytest.raises(InputError, match=f'method = "{method}" learns of no pictures; take "lora"'):
-            run.train(method, given)
+            run.train(method, shown)

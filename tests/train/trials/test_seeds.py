@@ -24,8 +24,9 @@ from tinsmith.train.events import Seeded, Started, Step
 from tinsmith.train.job import Job
 from tinsmith.train.methods.lora import AdapterTrainee
 from tinsmith.train.options import RSLORA, TrainOptions
+from tinsmith.train.steps import checkpoint
 from tinsmith.train.steps.trainee import Trainee
-from tinsmith.train.trials import rates, seeds
+from tinsmith.train.trials import finished, rates, seeds
 
 OPTIONS = TrainOptions(epochs=2, rank=4, learning_rate=5e-3, batch_tokens=60, rough=None, seed=5, threads=1)
 
@@ -204,6 +205,31 @@ def test_what_has_ended_is_not_run_again(spec: Spec, examples: list[Example], tm
     seen.clear()
     run("lora", spec, examples, tmp_path / "run", seen.append, seeds=2, renew=2, alpha=8.0)
     assert [event.seed for event in seen if isinstance(event, Started)] == [5, 6]
+
+
+def test_a_kill_before_a_result_is_written_down_loses_no_training(
+    spec: Spec, examples: list[Example], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = run("lora", spec, examples, tmp_path / "whole", seeds=2, renew=2)
+    assert not list(tmp_path.rglob(checkpoint.NAME))
+
+    def kill(folder: Path) -> str:
+        raise Killed
+
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        patch.setattr(finished, "_left", kill)
+        run("lora", spec, examples, tmp_path / "run", seeds=2, renew=2)
+    seen: list[Any] = []
+    again = run("lora", spec, examples, tmp_path / "run", seen.append, seeds=2, renew=2)
+    started = [(event.seed, event.step) for event in seen if isinstance(event, Started)]
+    assert started == [(5, (whole.steps - 1) // 2 * 2), (6, 0)]
+    assert (again.seeds, bytes_of(again.folder)) == (whole.seeds, bytes_of(whole.folder))
+    assert not list(tmp_path.rglob(checkpoint.NAME))
+    # Killed between the record and the end of the checkpoint, which is then of no use.
+    (tmp_path / "run/seeds/5" / checkpoint.NAME).touch()
+    run("lora", spec, examples, tmp_path / "run", seeds=2, renew=2)
+    one = run("lora", spec, examples, tmp_path / "one", renew=2)  # no record is written of it
+    assert one.steps == whole.steps and not list(tmp_path.rglob(checkpoint.NAME))
 
 
 def test_what_another_method_left_is_not_taken_for_ones_own(

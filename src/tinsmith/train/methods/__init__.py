@@ -76,8 +76,8 @@ class Method(ABC):
         return planned_factors(network.adapted(spec, options.widened(options.seeds)), program)
 
     def check(self, job: Job) -> None:
-        """Raises InputError for a job that has nothing to learn or to validate on, or shows what the method does
-        not see."""
+        """Raises InputError for a job that has nothing to learn or to validate on, or shows what the method
+        does not see."""
         if not job.examples or not job.validation:
             raise InputError("training needs at least one training example and one validation example")
         if not self.sees and any(example.images for example in (*job.examples, *job.validation)):

@@ -28,9 +28,9 @@ def losses(ratios: Tensor, good: Tensor, divergence: Tensor, beta: float, good_w
 
 
 def others(answers: Sequence[tuple[int, ...]]) -> list[tuple[int, ...]]:
-    """Of each answer, the next one that differs, again from the start after the last; itself where none does."""
-    found = list(answers)
-    for place in reversed(range(-len(answers), len(answers) - 1)):  # twice: the last ones' follow from the first
+    """Of each answer, the next that differs, again from the start after the last; itself where none does."""
+    found, count = list(answers), len(answers)
+    for place in reversed(range(-count, count - 1)):  # twice: the last follow from the first
         after = answers[place + 1]
         found[place] = after if after != answers[place] else found[place + 1]
     return found
@@ -59,7 +59,8 @@ class KtoTrainee(PreferenceTrainee):
     def judged(self, job: Job, rows: Sequence[Preference]) -> list[Judged]:
         plain = super().judged(job, rows)
         judged = []
-        for row, rating, other in zip(plain, rows, others([row.answers[0].answer for row in plain]), strict=True):
+        mismatched = others([row.answers[0].answer for row in plain])
+        for row, rating, other in zip(plain, rows, mismatched, strict=True):
             assert isinstance(rating, Rating)
             (sequence,) = row.answers
             judged.append(replace(row, good=rating.good, other=TokenSequence(sequence.prompt, other)))

@@ -90,8 +90,8 @@ def load(eyes: Eyes, folder: Path, copies: int) -> None:
         value = torch.cat([torch.from_numpy(held[name])] * copies, axis)
         if value.shape != parameter.shape:
             raise InputError(
-                f"{folder}: {name} is {list(value.shape)}, and by the base and the recipe's [train] rank it would "
-                f"be {list(parameter.shape)}; state the rank that the adapter has, and give its own base"
+                f"{folder}: {name} is {list(value.shape)}, and by the base and the recipe's [train] rank it "
+                f"would be {list(parameter.shape)}; state the rank that the adapter has, and give its own base"
             )
         parameter.data.copy_(value)
 

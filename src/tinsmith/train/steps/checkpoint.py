@@ -5,14 +5,15 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
-
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from tinsmith.errors import FormatError
 from tinsmith.system import reading
 from tinsmith.system.files import atomic_write
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
 
 NAME = "checkpoint.safetensors"
 

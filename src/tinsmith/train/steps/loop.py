@@ -21,6 +21,7 @@ from tinsmith.train.model import devices
 from tinsmith.train.options import TrainOptions
 from tinsmith.train.steps import checkpoint, together
 from tinsmith.train.steps.trainee import Trainee
+from tinsmith.train.trials import finished
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -89,8 +90,7 @@ class Loop:
             best = max(row["epoch"] for row in progress.validations if row["best"])
             last = progress.validations[-1]["epoch"]
             self.on_event(Stopped(last, len(self.epoch_ends), best))
-        if together.number() == 0:
-            self._checkpoint_path().unlink(missing_ok=True)
+        finished.drop_checkpoint(self.out_dir)
         return TrainResult(
             folder=self.trainee.result,
             learning_rate=self.trainee.rate,

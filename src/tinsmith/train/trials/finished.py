@@ -11,22 +11,40 @@ from pathlib import Path
 from tinsmith.errors import FormatError
 from tinsmith.system import files, reading
 from tinsmith.train.events import TrainResult
-from tinsmith.train.steps import together
+from tinsmith.train.steps import checkpoint, together
+
+_unwritten: set[Path] = set()  # folders whose checkpoint stays until what it led to is written down
 
 
 def once(path: Path, digest: str, train: Callable[[], TrainResult]) -> TrainResult:
-    """What `train` gives, or gave, as `path` says, beside the folder of its result. digest: of all that decides
-    it."""
+    """What `train` gives, or gave, as `path` says, in the folder of its checkpoint and its result. digest: of
+    all that decides it."""
     done = together.from_first(_read(path, digest))
-    if done is not None:
-        return done
+    if done is None:
+        _unwritten.add(path.parent)
+        try:
+            done = _trained(path, digest, train)
+        finally:
+            _unwritten.discard(path.parent)
+    drop_checkpoint(path.parent)
+    together.from_first(None)  # what the first process wrote is there for all
+    return done
+
+
+def drop_checkpoint(folder: Path) -> None:
+    """At the end of a folder's training; where `once` wrote no record of it yet, that does so: a kill before
+    would lose all of it."""
+    if together.number() == 0 and folder not in _unwritten:
+        (folder / checkpoint.NAME).unlink(missing_ok=True)
+
+
+def _trained(path: Path, digest: str, train: Callable[[], TrainResult]) -> TrainResult:
     if together.number() == 0:
         path.unlink(missing_ok=True)  # what it speaks of is about to be replaced
     result = train()
     if together.number() == 0:
         record = {"digest": digest, "left": _left(result.folder), "result": result.record()}
         files.write_text(path, json.dumps(record) + "\n")
-    together.from_first(None)  # what the first process wrote is there for all
     return result
 
 
