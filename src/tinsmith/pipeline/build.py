@@ -70,6 +70,7 @@ def inputs(run: Run, needs: Needs) -> dict[str, Any]:
         "importance": needs.train.digests[f"{trained}/{IMPORTANCE}"],
         **({"rough_importance": rough} if rough else {}),
         "build": run.recipe.build.stated,
+        **contents.target_inputs(run),
         **auto.inputs(run, needs.data),
         "name": run.recipe.name,
         "licenses": needs.data.digests.get(data.LICENSES),

@@ -60,6 +60,16 @@ def devices(run: Run) -> list[Target]:
     return [targets.find(name, run.recipe.path.parent) for name in run.recipe.build.target]
 
 
+def target_inputs(run: Run) -> dict[str, Any]:
+    """What decides in the recipe's targets, as run.json keeps it: [build] has only their names."""
+    decisive = ("cpu", "memory", "firmware", "defaults")
+    found = [
+        {key: table for key, table in dataclasses.asdict(one).items() if key in decisive}
+        for one in devices(run)
+    ]
+    return {"devices": found} if found else {}
+
+
 def context_of(run: Run, spec: Spec) -> int:
     """The tokens of a session: the recipe's, or else the least of its targets' defaults."""
     from tinsmith.plan import fit

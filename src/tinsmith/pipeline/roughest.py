@@ -54,7 +54,8 @@ def inputs(run: Run, made: Record[Data]) -> Any:
     names = formats(run.recipe)
     if AUTO not in names:
         return names[0] if names else None
-    return {"formats": names, "build": run.recipe.build.stated, **auto.inputs(run, made)}
+    stated = {"formats": names, "build": run.recipe.build.stated}
+    return {**stated, **contents.target_inputs(run), **auto.inputs(run, made)}
 
 
 def choose(run: Run, made: Record[Data], spec: Spec) -> Preparation | None:

@@ -223,6 +223,8 @@ def before(run: Run, needs: Needs) -> dict[str, Any]:
             "noise": TrainOptions.noise,
         },
         "augmented": False,
+        # Of AUTO's targets there were only the names.
+        "rough": contents.target_inputs(run),
         # Passes over new examples were those of [train].
         **({"update": {"epochs": epochs if isinstance(epochs, int) else UPDATE_EPOCHS}} if goes_on else {}),
     }

@@ -25,6 +25,7 @@ def inputs(run: Run, needs: Needs) -> dict[str, Any]:
         "base": base.sha256,
         "template": base.template,
         "build": run.recipe.build.stated,
+        **contents.target_inputs(run),
         "name": run.recipe.name,
         "licenses": needs.data.digests.get(data.LICENSES),
         "recipe": run.recipe.model_digest,

@@ -1,0 +1,62 @@
+"""What a recipe's targets say reaches what is made for them."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import replace
+from pathlib import Path
+
+from tiny_recipes import BASE, parity, write_home
+
+import tinsmith
+from tinsmith.pipeline import recipe, stages, training
+from tinsmith.pipeline.run import Record, Run
+from tinsmith.system import progress
+
+RECIPE = f"""\
+{BASE}task = "classify"
+[train]
+epochs = 1
+rough = "none"
+[build]
+target = ["board.toml"]
+formats = ["Q8_0"]
+"""
+BOARD = """\
+inherits = "raspberrypi-5"
+title = "{title}"
+[defaults]
+context = {context}
+"""
+
+
+def made(folder: Path, goal: str, context: int, title: str = "mine") -> Run:
+    (folder / "board.toml").write_text(BOARD.format(context=context, title=title))
+    return stages.make(recipe.load(folder / "home.toml"), folder / "run", progress.PlainDisplay(), goal)
+
+
+def test_a_target_that_changed_is_built_for_again(tmp_path: Path) -> None:
+    """And nothing is trained again; what it is called decides nothing."""
+    write_home(tmp_path, RECIPE, parity)
+    before = made(tmp_path, "build", 200)
+    after = made(tmp_path, "build", 100)
+    assert after.done(stages.TRAIN).outputs == before.done(stages.TRAIN).outputs
+    assert tinsmith.load(tmp_path / "run" / "home-q8_0.tin", threads=1).info.context == 100
+    again = made(tmp_path, "build", 100, "ours")
+    assert again.done(stages.BUILD).finished == after.done(stages.BUILD).finished
+
+
+def test_what_is_prepared_for_follows_from_the_target(tmp_path: Path) -> None:
+    """An earlier version recorded its name alone, and what it trained is kept."""
+    write_home(tmp_path, RECIPE.replace('rough = "none"\n', "").replace("Q8_0", "AUTO"), parity)
+    found = []
+    for context in (200, 100):
+        run = made(tmp_path, "data", context)
+        needs = run.given(stages.TRAIN)
+        found.append(training.inputs(run, needs)["rough"])
+        older = copy.deepcopy(training.inputs(run, needs))
+        del older["rough"]["devices"]
+        record = Record(older, "", {}, None, 0.0, "")
+        assert run._has_same_inputs(stages.TRAIN, record)
+        assert not run._has_same_inputs(stages.TRAIN, replace(record, inputs={**older, "rough": None}))
+    assert found[0] != found[1]
