@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from tinsmith.formats.tin import Tin
 from tinsmith.pipeline import build, recipes, stages
 from tinsmith.pipeline.run import Run
 from tinsmith.spec import Spec
-from tinsmith.system import progress
+from tinsmith.system import files, progress
 from tinsmith.train.beginning.scratch import SEEING_TEMPLATE
 
 RECIPE = """\
@@ -50,6 +51,30 @@ def make(folder: Path, last: str, more: str = "") -> Run:
 def data_stage(folder: Path) -> Path:
     """The base's place as the run has it."""
     return Path(make(folder, "data").done(stages.DATA).facts.base.path)
+
+
+@pytest.mark.parametrize("linked", [True, False])
+def test_either_half_is_noticed_when_it_is_replaced(
+    linked: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And is read again only then."""
+    if not linked:
+        monkeypatch.setattr(os, "link", lambda *given: os.stat(tmp_path / "another disk"))
+    spec = write_pair(tmp_path, "base.gguf", "half.gguf")
+    found = [make(tmp_path, "data").done(stages.DATA)]
+    assert spec.vision is not None
+    tensors = {role: replace(one, data=bytes(len(one.data))) for role, one in spec.vision.tensors.items()}
+    models.save_mmproj(replace(spec, vision=replace(spec.vision, tensors=tensors)), tmp_path / "half.gguf")
+    found.append(make(tmp_path, "data").done(stages.DATA))
+    tensors = {role: replace(one, data=bytes(len(one.data))) for role, one in spec.tensors.items()}
+    models.save_gguf(replace(spec, tensors=tensors), tmp_path / "base.gguf")
+    found.append(make(tmp_path, "data").done(stages.DATA))
+    assert len({one.facts.base.sha256 for one in found}) == 3
+    hashed: list[str] = []
+    read = files.sha256_file
+    monkeypatch.setattr(files, "sha256_file", lambda path: (hashed.append(Path(path).suffix), read(path))[1])
+    assert make(tmp_path, "data").done(stages.DATA) == found[2]
+    assert ".gguf" not in hashed
 
 
 def test_a_folder_of_a_pair_sees(tmp_path: Path) -> None:

@@ -46,7 +46,7 @@ LICENSES = "data/LICENSES.txt"
 ANSWER = "data/answer.bin"  # the constraint, compiled
 DRAFT = "data/draft.bin"  # the draft table
 NEW_BASE = "base"  # an untrained model, or a GGUF file with its vision half
-PAIRED = "mmproj.gguf"
+MODEL, PAIRED = "model.gguf", "mmproj.gguf"
 
 
 @dataclass(frozen=True)
@@ -100,7 +100,7 @@ def inputs(run: Run, needs: Nothing) -> dict[str, Any]:
     more = ("licenses", *(["tools"] if recipe.data.show_tools else []))
     copied = {key: digest(recipe.resolve(path)) for key in more if (path := getattr(recipe.data, key))}
     return {
-        **origin(recipe),
+        **origin(run),
         "data": dataclasses.asdict(recipe.data),
         "sources": [digest(path) for path in read],
         **({"pictures": shown} if any(shown) else {}),
@@ -115,12 +115,17 @@ def inputs(run: Run, needs: Nothing) -> dict[str, Any]:
     }
 
 
-def origin(recipe: Recipe) -> dict[str, Any]:
-    """What training starts from, as the recipe says it."""
-    if recipe.base:
-        return {"base": recipe.base.stated}
-    assert recipe.scratch  # the recipe's reader saw to it
-    return {"scratch": dataclasses.asdict(recipe.scratch)}
+def origin(run: Run) -> dict[str, Any]:
+    """What training starts from, as the recipe says it; and what its own files hold where copies of them in the
+    run's folder are the stage's outputs."""
+    recipe = run.recipe
+    if recipe.scratch:
+        return {"scratch": dataclasses.asdict(recipe.scratch)}
+    assert recipe.base  # the recipe's reader saw to it
+    model, half = recipe.base.model, recipe.base.mmproj
+    named = [(MODEL, recipe.resolve(model)), (PAIRED, recipe.resolve(half))] if half else []
+    halves = {name: run.digest(path, f"{NEW_BASE}/{name}") for name, path in named if path.is_file()}
+    return {"base": recipe.base.stated, **({"halves": halves} if halves else {})}
 
 
 def make(run: Run, needs: Nothing) -> Made[Data]:
@@ -349,11 +354,13 @@ def paired(run: Run, model: Path, half: Path) -> Path:
         )
     folder, licenses = run.folder / NEW_BASE, hub.license_text(model)
     with files.atomic_folder(folder, PAIRED) as draft:
-        for source, name in ((model, "model.gguf"), (half, PAIRED)):
+        for source, name in ((model, MODEL), (half, PAIRED)):
             try:
                 os.link(source.resolve(), draft / name)
             except OSError:  # on another disk
                 shutil.copyfile(source, draft / name)
+                stat = source.stat()  # whose time it is known again by
+                os.utime(draft / name, ns=(stat.st_atime_ns, stat.st_mtime_ns))
         if licenses:
             (draft / "LICENSE").write_bytes(licenses)
     return folder

@@ -36,7 +36,7 @@ def made(one: Run) -> Record[Data]:
 
 def inputs(run: Run, needs: Nothing) -> dict[str, Any]:
     return {
-        **data.origin(run.recipe),
+        **data.origin(run),
         "tasks": {name: made(one).digests for name, one in runs(run).items()},
         "off_topic": {key: files.sha256_file(path) for key, path in _stated(run).items() if path.exists()},
         "data": dataclasses.asdict(run.recipe.data),
