@@ -16,6 +16,7 @@ from tinsmith.errors import FormatError, InputError
 from tinsmith.pipeline import recipe
 from tinsmith.pipeline import run as engine
 from tinsmith.pipeline.run import Made, Nothing, Record, Run, Stage, opened
+from tinsmith.system import files
 
 RECIPE = '[base]\nmodel = "b"\n[data]\ntrain = "a"\nvalidation = "a"\ntest = "a"\n'
 
@@ -287,9 +288,25 @@ def test_prompts_stay_as_a_run_was_trained(loaded: recipe.Recipe, tmp_path: Path
         ({"train": {"inputs": {"spell": True}}}, True),
         ({"train": {"inputs": {"task": "call"}}}, False),
         ({"train": {"facts": {}}}, False),
+        ({"train": {"inputs": {"task": "chat"}}}, True),
+        ({"train": {"inputs": {"base": "1"}}, "data": {"inputs": {"base": {"model": "b"}}}}, False),
+        ({"train": {"inputs": {"base": "1"}}, "data": {"inputs": {"base": {"model": "c"}}}}, True),
     ]
     for stages, spells in records:
         (tmp_path / "run.json").write_text(json.dumps({"stages": stages}))
+        with opened(loaded, tmp_path, Lines()) as run:  # type: ignore[arg-type]
+            assert run.recipe.spells is spells
+
+
+def test_prompts_stay_as_they_were_under_the_same_base_alone(loaded: recipe.Recipe, tmp_path: Path) -> None:
+    """Wherever it lies now, and whatever lies at its path."""
+    (tmp_path / "b").write_bytes(b"a base")
+    digest = files.sha256_file(tmp_path / "b")
+    for content, spells in ((b"a base", False), (b"another", True)):
+        (tmp_path / "b").write_bytes(content)
+        inputs = {"train": {"task": "call", "base": digest}, "data": {"base": {"model": "old/b"}}}
+        state = {"stages": {name: {"inputs": value} for name, value in inputs.items()}}
+        (tmp_path / "run.json").write_text(json.dumps(state))
         with opened(loaded, tmp_path, Lines()) as run:  # type: ignore[arg-type]
             assert run.recipe.spells is spells
 

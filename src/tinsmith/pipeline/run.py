@@ -26,6 +26,7 @@ from typing import Any, Generic, TextIO, TypeVar, get_args, get_type_hints
 
 from tinsmith import __version__
 from tinsmith.errors import FormatError, InputError
+from tinsmith.formats.model_files import model_digest
 from tinsmith.pipeline import facts as json_facts
 from tinsmith.pipeline.recipe import Recipe
 from tinsmith.system import files, reading
@@ -125,13 +126,27 @@ class Run:
         self.display = display
         self.log: str | None = None
         self.state = _read_state(folder / "run.json")
-        trained = self.state.get("stages", {}).get("train")
-        # What an earlier version trained is kept, and asked as it was trained.
-        self.recipe = (
-            recipe.without_spelling() if trained and SPELL not in trained.get("inputs", ()) else recipe
-        )
         self.state.setdefault("stages", {})
         self.state.setdefault("earlier", {})
+        # What an earlier version trained is kept, and asked as it was trained.
+        unspelled = recipe.without_spelling()
+        self.recipe = unspelled if unspelled is not recipe and self._was_trained_unspelled(recipe) else recipe
+
+    def _was_trained_unspelled(self, recipe: Recipe) -> bool:
+        """Whether what is here was, for the recipe's task and base; of others nothing is kept."""
+        stages = self.state["stages"]
+        if "train" not in stages:
+            return False
+        trained, made = (stages.get(name, {}).get("inputs", {}) for name in ("train", "data"))
+        if SPELL in trained or trained.get("task", recipe.data.task) != recipe.data.task:
+            return False
+        base, was = recipe.base, made.get("base")
+        assert base  # else nothing is spelled
+        local = recipe.resolve(base.model)
+        if "base" in trained and local.exists() and not base.mmproj:
+            return bool(trained["base"] == model_digest(local))
+        keys = ("model", "mmproj", "revision")
+        return not was or all(was.get(key) == getattr(base, key) for key in keys)
 
     def record(self, stage: Stage[Any, Facts]) -> Record[Facts] | None:
         """None for a stage that never ran to its end, or did as another version's stage."""
