@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 from tiny_recipes import BASE, parity, write_home
 
 from tinsmith.errors import InputError, RecipeError
-from tinsmith.pipeline import recipe, stages
+from tinsmith.pipeline import recipe, stages, training
 from tinsmith.pipeline.training import Trained
 from tinsmith.pipeline.training_progress import Progress
 from tinsmith.system import progress
@@ -47,6 +48,36 @@ def test_open_tokens_are_those_of_the_recipe_s_constraint(folder: Path) -> None:
     loose = trained(folder, RECIPE + OPEN + '[constraint]\nregex = "[a-z]*"\n')
     assert len({row.curve[0].loss for row in (plain, some)}) == 2
     assert loose.curve == plain.curve
+
+
+def test_what_a_training_never_sees_trains_nothing_again(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What an earlier version recorded, of more, holds too."""
+    names: list[str] = []
+    train = training.trained
+    monkeypatch.setattr(training, "trained", lambda *given: (names.append(given[3].name), train(*given))[1])
+    unprepared = RECIPE.replace('rough = "none"\n', "")
+
+    def again(text: str, out: str = "seen", build: str = "") -> list[str]:
+        (folder / "home.toml").write_text(f'{text}[build]\nformats = ["Q8_0"{build}]\n')
+        stages.make(recipe.load(folder / "home.toml"), folder / out, progress.PlainDisplay(), goal="train")
+        found = names[:]
+        names.clear()
+        return found
+
+    assert again(RECIPE) == ["logs"]
+    assert again(unprepared) == []
+    assert again(unprepared, build=', "Q4_0"') == ["rough"]
+    assert again(RECIPE + "search_budget = 0.4\n", build=', "Q4_0"') == []
+    rows = [{"input": f"count {n}", "output": "many"} for n in range(6)]
+    for name, some in (("new", rows[:4]), ("new-test", rows[4:])):
+        (folder / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in some))
+    going_on = '[update]\nadapter = "seen/adapter"\ndata = "new.jsonl"\nretrain = '
+    assert again(f'{RECIPE}{going_on}"never"\n', "more") == ["continued"]
+    tested = f'{going_on}"always"\ntest = "new-test.jsonl"\n'
+    assert again(RECIPE + tested, "more") == ["retrained"]
+    assert again(unprepared + tested, "more", ', "Q4_0"') == ["rough"]
+    assert again(f"{RECIPE}{tested}replay = 0.25\n", "more") == ["continued"]
+    assert again(f"{RECIPE}rank = 4\n") == ["logs"]
 
 
 def test_open_tokens_without_a_constraint_are_refused(folder: Path) -> None:

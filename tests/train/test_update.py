@@ -226,7 +226,10 @@ def test_the_better_of_going_on_and_beginning_anew_is_kept(plan: Plan, tmp_path:
     (tmp_path / "update" / RETRAINED / "adapter" / "adapter_model.safetensors").write_bytes(b"")
     update(plan, train_one(again), lambda line: None)
     assert again == [RETRAINED]
-    update(replace(plan, digest="other", retrain="never"), train_one(again), lambda line: None)
+    changed = replace(plan, digests={CONTINUED: "another", RETRAINED: "other"}, retrain="never")
+    update(replace(changed, before="digest"), train_one(again), lambda line: None)
+    assert again == [RETRAINED]
+    update(changed, train_one(again), lambda line: None)
     assert again == [RETRAINED, CONTINUED]
 
 

@@ -10,7 +10,7 @@ from tiny_training import PAIRS, encode
 from tinsmith.data.readers import Example
 from tinsmith.spec import Spec
 from tinsmith.train import run
-from tinsmith.train.events import TrainResult
+from tinsmith.train.events import CONTINUED, RETRAINED, TrainResult
 from tinsmith.train.job import Job
 from tinsmith.train.options import TrainOptions
 from tinsmith.train.update import Plan
@@ -24,7 +24,7 @@ def make_plan(spec: Spec, learned: Path, out: Path, options: TrainOptions) -> Pl
     job = Job(spec, NEW, ROWS, options, out, encode, start=learned, known=OLD)
     whole = Job(spec, ROWS, ROWS, options, out, encode)
     sets = {"old test": OLD, "new test": NEW, "old validation": OLD, "new validation": NEW}
-    return Plan(job, whole, "always", sets, "digest")
+    return Plan(job, whole, "always", sets, {CONTINUED: "digest", RETRAINED: "other"})
 
 
 def train_one(names: list[str]) -> Callable[[str, Job], TrainResult]:

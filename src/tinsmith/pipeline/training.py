@@ -19,10 +19,12 @@ from tinsmith.system.progress import Bar
 from tinsmith.train import methods
 from tinsmith.train.adapters import peft_folder
 from tinsmith.train.events import (
+    CONTINUED,
     NEW_TEST,
     NEW_VALIDATION,
     OLD_TEST,
     OLD_VALIDATION,
+    RETRAINED,
     Event,
     Point,
     Rolled,
@@ -311,10 +313,31 @@ def first(run: Run, needs: Needs, bar: Bar, job: Job) -> tuple[TrainResult, Upda
     def train_one() -> TrainResult:
         return trained(run, bar, job, run.folder / logs.FOLDER)
 
-    decisive = inputs(run, needs)
+    earlier = inputs(run, needs)
     if job.options.rough is None:
-        del decisive["rough"]
-    return finished.once(run.folder / FINISHED, digest_of(decisive), train_one), None
+        del earlier["rough"]
+    digest = digest_of(decisive(run, needs, job))
+    return finished.once(run.folder / FINISHED, digest, train_one, digest_of(earlier)), None
+
+
+def decisive(run: Run, needs: Needs, job: Job) -> dict[str, Any]:
+    """The inputs that the job sees; of [train], what it does not is as if it were not stated."""
+    found, stated = inputs(run, needs), run.recipe.update
+    if job.options.rough is None:
+        del found["rough"]
+        found["train"]["rough"] = "auto"
+    if SEARCH not in (run.recipe.train.learning_rate, stated.learning_rate if stated else None):
+        found["train"]["search_budget"] = SEARCH_BUDGET
+    return found
+
+
+def decisive_of_both(run: Run, needs: Needs, job: Job) -> dict[str, str]:
+    """Digests, by training, of what decides it: not what either is measured on, nor whether there is the other."""
+    whole = decisive(run, needs, job)
+    added = whole.pop("update")
+    seen = {key: value for key, value in added.items() if key not in ("retrain", "test")}
+    seen["new"] = {key: value for key, value in added["new"].items() if key != "test"}
+    return {CONTINUED: digest_of({**whole, "update": seen}), RETRAINED: digest_of(whole)}
 
 
 def prepared(run: Run, bar: Bar, job: Job, result: TrainResult, preparation: Preparation) -> Rough:
@@ -431,7 +454,8 @@ def plan(run: Run, needs: Needs, job: Job) -> Plan:
         if added:
             sets[new_name] = rows[len(rows) - added :]
     whole = dataclasses.replace(job, start=None)
-    return Plan(further, whole, stated.retrain, sets, digest_of(inputs(run, needs)))
+    digests = decisive_of_both(run, needs, job)
+    return Plan(further, whole, stated.retrain, sets, digests, digest_of(inputs(run, needs)))
 
 
 def options(

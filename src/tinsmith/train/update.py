@@ -35,13 +35,15 @@ Sequences = Mapping[str, Sequence[TokenSequence]]
 @dataclass(frozen=True)
 class Plan:
     """job: goes on from its adapter with the new examples; whole: learns all of them from the beginning;
-    retrain: of RETRAINS; sets: what is measured, by name; digest: of all that decides the result."""
+    retrain: of RETRAINS; sets: what is measured, by name; digests: of all that decides each of the two trainings,
+    by its name; before: as earlier versions took it, of all that decides the outcome."""
 
     job: Job
     whole: Job
     retrain: str
     sets: Sets
-    digest: str
+    digests: Mapping[str, str]
+    before: str = ""
 
 
 def update(plan: Plan, train: Train, say: Callable[[str], None]) -> tuple[TrainResult, Updated]:
@@ -74,8 +76,10 @@ def update(plan: Plan, train: Train, say: Callable[[str], None]) -> tuple[TrainR
 
 
 def _trained(plan: Plan, name: str, job: Job, train: Train) -> TrainResult:
-    folder = job.out_dir / FOLDER / name
-    return finished.once(folder / RESULT, plan.digest, lambda: train(name, replace(job, out_dir=folder)))
+    folder, digest = job.out_dir / FOLDER / name, plan.digests[name]
+    return finished.once(
+        folder / RESULT, digest, lambda: train(name, replace(job, out_dir=folder)), plan.before
+    )
 
 
 def _measuring(plan: Plan, start: Path | None = None) -> Job:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 
 from tinsmith.errors import FormatError
@@ -16,10 +16,10 @@ from tinsmith.train.steps import checkpoint, together
 _unwritten: set[Path] = set()  # folders whose checkpoint stays until what it led to is written down
 
 
-def once(path: Path, digest: str, train: Callable[[], TrainResult]) -> TrainResult:
+def once(path: Path, digest: str, train: Callable[[], TrainResult], before: str = "") -> TrainResult:
     """What `train` gives, or gave, as `path` says, in the folder of its checkpoint and its result. digest: of
-    all that decides it."""
-    done = together.from_first(_read(path, digest))
+    all that decides it; before: as an earlier version took it, of more."""
+    done = together.from_first(_read(path, (digest, before)))
     if done is None:
         _unwritten.add(path.parent)
         try:
@@ -48,13 +48,13 @@ def _trained(path: Path, digest: str, train: Callable[[], TrainResult]) -> Train
     return result
 
 
-def _read(path: Path, digest: str) -> TrainResult | None:
+def _read(path: Path, digests: Collection[str]) -> TrainResult | None:
     """None where it has not ended, is another's, or not as it was left."""
     if together.number() or not path.exists():
         return None
     try:
         record = reading.read_json(path, FormatError)
-        if record["digest"] != digest:
+        if record["digest"] not in digests:
             return None
         result = TrainResult.of(record["result"], path.parent)
         return result if record["left"] == _left(result.folder) else None
