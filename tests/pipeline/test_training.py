@@ -80,6 +80,16 @@ def test_what_a_training_never_sees_trains_nothing_again(folder: Path, monkeypat
     assert again(f"{RECIPE}rank = 4\n") == ["logs"]
 
 
+def test_a_constraint_decides_rollouts_alone(folder: Path) -> None:
+    constraint = '[constraint]\nchoices = "labels"\n'
+    found = []
+    for method in ('method = "lora"\n', 'method = "grpo"\n'):
+        for more in ("", constraint):
+            (folder / "home.toml").write_text(RECIPE + method + more)
+            found.append(training.options(recipe.load(folder / "home.toml"), 12).constrained)
+    assert found == [False, False, False, True]
+
+
 def test_open_tokens_without_a_constraint_are_refused(folder: Path) -> None:
     (folder / "home.toml").write_text(RECIPE + OPEN)
     with pytest.raises(RecipeError, match=r"home.toml:11: \[train\] open_tokens_only: there is no constraint"):

@@ -106,7 +106,10 @@ class Recipe:
 
     @property
     def is_constrained(self) -> bool:
-        """Whether rollouts are held to the constraint: as stated, or where there is one."""
+        """Whether rollouts, of a method that has such, are held to the constraint: as stated, or where there is
+        one."""
+        if "constrained" not in methods.by_name(self.train.method).keys:
+            return False
         stated = self.train.constrained
         return self.constraint.source is not None if stated is None else stated
 

@@ -132,8 +132,7 @@ def inputs(run: Run, needs: Needs) -> dict[str, Any]:
 
 def reward_inputs(run: Run, needs: Needs) -> dict[str, Any]:
     """Of what rollouts are held to, and of the functions that say what they are worth."""
-    method = methods.by_name(run.recipe.train.method)
-    held = "constrained" in method.keys and run.recipe.is_constrained
+    held = run.recipe.is_constrained
     scored = [files.sha256_file(path) for path in reward_files(run.recipe)]
     return {
         **({"held": needs.data.digests[data.ANSWER]} if held else {}),
