@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -140,6 +141,22 @@ def test_a_test_row_that_no_session_can_be_asked_is_refused_before_training(fold
     assert cli.main(["train", str(folder / "home.toml"), "--out", str(folder / "run")]) == 2
     assert "test.jsonl:2: the example asks with" in capsys.readouterr().err.splitlines()[-1]
     assert not (folder / "run/adapter").exists()
+
+
+def test_a_context_that_was_lowered_after_training_is_refused_before_anything_is_built(
+    folder: Path, capsys: Any
+) -> None:
+    (folder / "test.csv").write_text("text,label\n" + '"one two",a\n' + f'"{"many words " * 20}",b\n')
+    for context, ended in ((512, 0), (64, 2)):
+        changed = RECIPE.replace("task =", 'test = "test.csv"\ntask =').replace("512", str(context))
+        (folder / "home.toml").write_text(changed)
+        assert cli.main(["build", str(folder / "home.toml"), "--out", str(folder / "run")]) == ended
+    said = capsys.readouterr().err.splitlines()
+    assert "train: up to date" in said
+    assert re.search(
+        r"test.jsonl:2: the example asks with \d+ tokens, and a session holds 64 .*raise \[build\] context",
+        said[-1],
+    )
 
 
 def test_another_licence_is_copied_anew(folder: Path) -> None:

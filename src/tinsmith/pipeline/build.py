@@ -86,6 +86,7 @@ def make(run: Run, needs: Needs) -> Made[Built]:
     built: dict[str, tuple[Path, Path]] = {}
     outputs: list[Path] = []
     front = None
+    training.check_built(run, needs.data)
     for origin in origins(run, needs):
         pairs, written, searched = files_of(run, needs, origin)
         built |= pairs

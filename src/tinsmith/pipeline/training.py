@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -53,6 +54,7 @@ if TYPE_CHECKING:
     from tinsmith.data.readers import Example
     from tinsmith.quant.presets import Mix
     from tinsmith.spec import Spec
+    from tinsmith.train.batches.sequences import Encode
     from tinsmith.train.events import TrainResult
     from tinsmith.train.job import Job
     from tinsmith.train.quantized.rough_adapter import Preparation
@@ -423,9 +425,28 @@ def job_of(run: Run, made: Record[Data], spec: Spec, preparation: Preparation | 
         context=contents.context_of(run, spec),
         reward_digest="".join(files.sha256_file(path) for path in reward_files(run.recipe)),
     )
-    if spec.chat_template is not None:  # else nothing can be asked
-        job.tokenization().check_asked(data.examples(run, "test"), job.context or spec.hyper.context)
+    check_asked(run, spec, encode)
     return job
+
+
+def check_asked(run: Run, spec: Spec, encode: Encode) -> None:
+    """Raises DataError for a test example that fills a session of what is built before its answer begins. spec:
+    with the template that it is asked under."""
+    from tinsmith.train.batches.sequences import Tokenization
+
+    if spec.chat_template is not None:  # else nothing can be asked
+        stated, context = run.recipe.data, contents.context_of(run, spec) or spec.hyper.context
+        asking = Tokenization(spec, encode, stated.task, stated.system, context, "context")
+        asking.check_asked(data.examples(run, "test"), context)
+
+
+def check_built(run: Run, made: Record[Data]) -> None:
+    """As check_asked, of a context that may have changed since training."""
+    import tinsmith
+
+    base = Path(made.facts.base.path)
+    tokenizer = tinsmith.load(base)
+    check_asked(run, data.shipped(run.recipe, base), partial(tokenizer.tokenize, special=True))
 
 
 def plan(run: Run, needs: Needs, job: Job) -> Plan:

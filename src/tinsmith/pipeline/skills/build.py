@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from tinsmith.formats.tin import SOURCE
-from tinsmith.pipeline import contents, data
+from tinsmith.pipeline import contents, data, training
 from tinsmith.pipeline.build import UNSEALED, Built
 from tinsmith.pipeline.data import Data
 from tinsmith.pipeline.run import Made, Record, Run
+from tinsmith.pipeline.skills import data as tasks
 from tinsmith.quant import shipping
 
 
@@ -38,6 +39,8 @@ def make(run: Run, needs: Needs) -> Made[Built]:
     from tinsmith import models
 
     base = needs.data.facts.base
+    for one in tasks.runs(run).values():
+        training.check_built(one, tasks.made(one))
     spec = data.with_kv(run.recipe, models.load(base.path, mtp=run.recipe.build.mtp))
     origin = spec.source or base.sha256  # as the adapters' training says it
     if spec.chat_template is not None:
