@@ -230,6 +230,17 @@ def test_a_change_of_one_task_leaves_the_other(made: Path, folder: Path, tmp_pat
     assert "metrics" not in tinsmith.load(run / "two-q8_0.tin").tin.manifest["adapters"]["mood"]
 
 
+def test_a_context_that_was_lowered_is_refused_by_the_task_s_row(
+    made: Path, folder: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(made, tmp_path / "run")
+    (folder / "lower.toml").write_text(RECIPE.replace("1024", "16") + '[output]\nname = "two"\n')
+    with pytest.raises(
+        DataError, match=r"tasks/numbers/data/test.jsonl:1: .* a session holds 16 with the answer"
+    ):
+        stages.make(recipes.load(folder / "lower.toml"), tmp_path / "run", progress.PlainDisplay(), "build")
+
+
 def test_a_prefix_is_one_of_the_adapters(made: Path, folder: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
     shutil.copytree(made, run)

@@ -26,6 +26,12 @@ def model_files(path: Path) -> list[Path]:
     return sorted(file for file in path.iterdir() if file.suffix in (".json", ".safetensors", ".jinja"))
 
 
+def remove_model(folder: Path) -> None:
+    """The files of the model that a folder holds, if any, so that none of them is taken for another's."""
+    for file in model_files(folder) if folder.is_dir() else ():
+        file.unlink()
+
+
 def model_bytes(path: Path) -> int:
     return sum(file.stat().st_size for file in model_files(path))
 

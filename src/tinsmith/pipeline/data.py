@@ -16,7 +16,7 @@ from tinsmith import tasks
 from tinsmith.data.row_tools import has_rows, tools_of_rows
 from tinsmith.data.splits import shared_inputs
 from tinsmith.errors import DataError, InputError, TinsmithError
-from tinsmith.formats.model_files import model_bytes, model_digest, model_files
+from tinsmith.formats.model_files import model_bytes, model_digest, model_files, remove_model
 from tinsmith.pipeline import augmentation, constraint, drafts, sources, update
 from tinsmith.pipeline.augmentation import Augmentation
 from tinsmith.pipeline.examples import (
@@ -383,6 +383,7 @@ def new_base(run: Run, examples: Sequence[Example]) -> Base:
         bar.update(1)
     with_kv(recipe, spec)
     check_context(recipe, spec)
+    remove_model(folder)
     models.save_hf(spec, folder)
     hyper = spec.hyper
     run.display.line(

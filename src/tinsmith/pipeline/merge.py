@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tinsmith.formats.model_files import model_digest, model_files
+from tinsmith.formats.model_files import model_digest, model_files, remove_model
 from tinsmith.pipeline import data, training
 from tinsmith.pipeline.data import Data
 from tinsmith.pipeline.run import Made, Record, Run
@@ -55,6 +55,7 @@ def make(run: Run, needs: Needs) -> Made[Merged]:
             spec = models.load(base, mtp=True)
             whole = dataclasses.replace(whole, hyper=spec.hyper, tensors=spec.tensors | whole.tensors)
         general = {**whole.general, "name": run.recipe.name}
+        remove_model(folder)
         models.save_hf(dataclasses.replace(whole, general=general), folder)
         return Made(model_files(folder), Merged(model_digest(folder)))
     spec = models.load(base, mtp=mtp)
@@ -78,5 +79,6 @@ def merged(run: Run, base: Spec, trained: Path, folder: Path) -> tuple[list[Path
     for note in spec.notes[len(base.notes) :]:
         run.display.line(f"merge: {note}")
     general = {**spec.general, "name": run.recipe.name}
+    remove_model(folder)
     models.save_hf(dataclasses.replace(spec, general=general), folder)
     return model_files(folder), model_digest(folder)
