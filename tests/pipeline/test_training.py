@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tiny_recipes import BASE, parity, write_home
 
 from tinsmith.errors import InputError, RecipeError
 from tinsmith.pipeline import recipe, stages, training
-from tinsmith.pipeline.training import Trained
+from tinsmith.pipeline.run import Record
+from tinsmith.pipeline.training import Rough, Trained
 from tinsmith.pipeline.training_progress import Progress
 from tinsmith.system import progress
 from tinsmith.train import methods
-from tinsmith.train.events import Event, Rolled, Started, Step, Trying, Validated
+from tinsmith.train.events import Event, Rolled, Started, Step, Trying, Updated, Validated
 from tinsmith.train.model import devices
 
 RECIPE = f"""\
@@ -88,6 +90,20 @@ def test_a_constraint_decides_rollouts_alone(folder: Path) -> None:
             (folder / "home.toml").write_text(RECIPE + method + more)
             found.append(training.options(recipe.load(folder / "home.toml"), 12).constrained)
     assert found == [False, False, False, True]
+
+
+def test_seconds_are_those_of_every_process() -> None:
+    def record(seconds: float, **more: Any) -> Record[Trained]:
+        return Record({}, "", {}, Trained(0.1, "", 1, 1, 60.0, [], [], **more), seconds, "")
+
+    rough, both = (
+        Rough("Q4_0", "", 1, 5.0, []),
+        Updated("continued", {}, {"continued": 60.0, "retrained": 90.0}),
+    )
+    assert training.seconds_of(record(61.5)) == 61.5
+    assert training.seconds_of(record(2.0)) == 60.0
+    assert training.seconds_of(record(2.0, rough=rough)) == 65.0
+    assert training.seconds_of(record(2.0, rough=rough, update=both)) == 155.0
 
 
 def test_open_tokens_without_a_constraint_are_refused(folder: Path) -> None:

@@ -16,7 +16,7 @@ from tinsmith import tasks
 from tinsmith.errors import MissingExtraError
 from tinsmith.evaluate import curve
 from tinsmith.evaluate.answers import Answer, read_answers
-from tinsmith.pipeline import augmentation, curves, data, facts, update
+from tinsmith.pipeline import augmentation, curves, data, facts, training, update
 from tinsmith.pipeline.build import Built
 from tinsmith.pipeline.data import Data
 from tinsmith.pipeline.examples import PICTURES
@@ -132,7 +132,10 @@ def compose(run: Run, needs: Needs) -> dict[str, Any]:
         },
         "verify": needs.verify.facts.checks,
         "seeds": {"train": recipe.train.seed, "eval": recipe.eval.seed},
-        "seconds": {name: record.seconds for name, record in needs.records.items()},
+        "seconds": {
+            **{name: record.seconds for name, record in needs.records.items()},
+            "train": training.seconds_of(needs.train),
+        },
         "machine": machine(),
         "versions": versions(),
         "confusion": confusion(task, grades, items),

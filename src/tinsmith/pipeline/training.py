@@ -103,6 +103,14 @@ class Trained:
     rollouts: list[Rolled] = field(default_factory=list)
 
 
+def seconds_of(trained: Record[Trained]) -> float:
+    """What training took. The record has the seconds of the process that ended it, and the facts those of all
+    steps, whichever process took them."""
+    facts = trained.facts
+    steps = sum(facts.update.seconds.values()) if facts.update else facts.seconds
+    return round(max(trained.seconds, steps + (facts.rough.seconds if facts.rough else 0)), 3)
+
+
 def folder_name(recipe: Recipe) -> str:
     """Of what is trained, in the run's folder: an adapter, or a whole model."""
     return methods.by_name(recipe.train.method).folder

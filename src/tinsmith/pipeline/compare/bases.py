@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tinsmith.pipeline import build, data, stages
+from tinsmith.pipeline import build, data, stages, training
 from tinsmith.pipeline.compare import settings
 from tinsmith.pipeline.compare.settings import Settings
 from tinsmith.pipeline.data import Base
@@ -58,7 +58,7 @@ def tuned(run: Run, recipe: Recipe, label: str, model: str, count: int, chosen: 
     run.display.line(f"{label} on {count:,} examples:")
     made = stages.make(stated, run.folder / TUNED / label / str(count), run.display, stages.BUILD.name)
     tin = _tin(made, made.done(stages.BUILD))
-    return Tin(tin.path, tin.sha256, tin.bytes, tin.base, made.done(stages.TRAIN).seconds, count)
+    return Tin(tin.path, tin.sha256, tin.bytes, tin.base, training.seconds_of(made.done(stages.TRAIN)), count)
 
 
 def counts(run: Run, chosen: Settings) -> list[int]:
