@@ -59,7 +59,7 @@ def test_either_half_is_noticed_when_it_is_replaced(
 ) -> None:
     """And is read again only then."""
     if not linked:
-        monkeypatch.setattr(os, "link", lambda *given: os.stat(tmp_path / "another disk"))
+        monkeypatch.setattr(os, "link", lambda *given: (tmp_path / "another disk").stat())
     spec = write_pair(tmp_path, "base.gguf", "half.gguf")
     found = [make(tmp_path, "data").done(stages.DATA)]
     assert spec.vision is not None

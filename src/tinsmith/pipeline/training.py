@@ -341,7 +341,7 @@ def decisive(run: Run, needs: Needs, job: Job) -> dict[str, Any]:
 
 
 def decisive_of_both(run: Run, needs: Needs, job: Job) -> dict[str, str]:
-    """Digests, by training, of what decides it: not what either is measured on, nor whether there is the other."""
+    """Digests, by training, of what decides it: not its tests, nor whether there is the other."""
     whole = decisive(run, needs, job)
     added = whole.pop("update")
     seen = {key: value for key, value in added.items() if key not in ("retrain", "test")}

@@ -35,7 +35,7 @@ Sequences = Mapping[str, Sequence[TokenSequence]]
 @dataclass(frozen=True)
 class Plan:
     """job: goes on from its adapter with the new examples; whole: learns all of them from the beginning;
-    retrain: of RETRAINS; sets: what is measured, by name; digests: of all that decides each of the two trainings,
+    retrain: of RETRAINS; sets: what is measured, by name; digests: of all that decides each of the two,
     by its name; before: as earlier versions took it, of all that decides the outcome."""
 
     job: Job
