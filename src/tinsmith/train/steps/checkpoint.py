@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 NAME = "checkpoint.safetensors"
 
 Read = TypeVar("Read")
+_kept: set[Path] = set()
 
 
 def save(path: Path, tensors: dict[str, Tensor], state: dict[str, Any]) -> None:
@@ -36,6 +38,22 @@ def load(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
         return {name: file.get_tensor(name) for name in file.keys()}, state  # noqa: SIM118
 
     return _read(path, take)
+
+
+@contextmanager
+def kept(folder: Path) -> Iterator[None]:
+    """Within the block `drop` leaves the folder's checkpoint."""
+    _kept.add(folder)
+    try:
+        yield
+    finally:
+        _kept.discard(folder)
+
+
+def drop(folder: Path) -> None:
+    """Removes a folder's checkpoint, at the end of its training."""
+    if folder not in _kept:
+        (folder / NAME).unlink(missing_ok=True)
 
 
 def moments(path: Path, digest: str) -> set[str]:

@@ -21,7 +21,6 @@ from tinsmith.train.model import devices
 from tinsmith.train.options import TrainOptions
 from tinsmith.train.steps import checkpoint, together
 from tinsmith.train.steps.trainee import Trainee
-from tinsmith.train.trials import finished
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -90,7 +89,8 @@ class Loop:
             best = max(row["epoch"] for row in progress.validations if row["best"])
             last = progress.validations[-1]["epoch"]
             self.on_event(Stopped(last, len(self.epoch_ends), best))
-        finished.drop_checkpoint(self.out_dir)
+        if together.number() == 0:
+            checkpoint.drop(self.out_dir)
         return TrainResult(
             folder=self.trainee.result,
             learning_rate=self.trainee.rate,

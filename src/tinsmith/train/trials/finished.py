@@ -13,29 +13,19 @@ from tinsmith.system import files, reading
 from tinsmith.train.events import TrainResult
 from tinsmith.train.steps import checkpoint, together
 
-_unwritten: set[Path] = set()  # folders whose checkpoint stays until what it led to is written down
-
 
 def once(path: Path, digest: str, train: Callable[[], TrainResult], before: str = "") -> TrainResult:
     """What `train` gives, or gave, as `path` says, in the folder of its checkpoint and its result. digest: of
     all that decides it; before: as an earlier version took it, of more."""
     done = together.from_first(_read(path, (digest, before)))
     if done is None:
-        _unwritten.add(path.parent)
-        try:
+        # What it led to is written down first: a kill between would lose all of it.
+        with checkpoint.kept(path.parent):
             done = _trained(path, digest, train)
-        finally:
-            _unwritten.discard(path.parent)
-    drop_checkpoint(path.parent)
+    if together.number() == 0:
+        checkpoint.drop(path.parent)
     together.from_first(None)  # what the first process wrote is there for all
     return done
-
-
-def drop_checkpoint(folder: Path) -> None:
-    """At the end of a folder's training; where `once` wrote no record of it yet, that does so: a kill before
-    would lose all of it."""
-    if together.number() == 0 and folder not in _unwritten:
-        (folder / checkpoint.NAME).unlink(missing_ok=True)
 
 
 def _trained(path: Path, digest: str, train: Callable[[], TrainResult]) -> TrainResult:
