@@ -446,5 +446,9 @@ def test_going_on_takes_a_part_of_the_rate(
         chosen, note = found.rate((0.004, "chosen"))
         assert chosen == 0.001
         assert "0.25 of a new adapter's" in note
+    else:
+        is_part = rate != stated and key == "auto"
+        told = "0.25 of the 0.004 given, to go on from an adapter" if is_part else "as given"
+        assert found.rate((0.004, "chosen")) == (rate, f"learning rate {rate:g}, {told}")
     begun = training.options(loaded, 1000)
     assert (begun.learning_rate, begun.gentle) == (None if stated == "auto" else stated, 1.0)

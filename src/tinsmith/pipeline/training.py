@@ -507,9 +507,10 @@ def options(
         gentle = methods.by_name(recipe.train.method).gentle
         rate = values["learning_rate"]
         values |= {"gentle": gentle, "replay": update.replay}
-        values["learning_rate"] = rate * gentle if isinstance(rate, float | int) else rate
         if update.learning_rate != "auto":
             values["learning_rate"] = update.learning_rate
+        elif isinstance(rate, float | int) and gentle != 1:
+            values |= {"learning_rate": rate * gentle, "given": rate}
     del values["method"], values["open_tokens_only"]
     budget = values.pop("search_budget")
     if values["learning_rate"] == SEARCH:

@@ -59,6 +59,7 @@ class TrainOptions:
     search: float = 0.0  # the share of the run's steps that trials of rates may take, 0 for none
     tried: int = 0  # the rates that learning_rate was the best of, 0 where it was not searched
     gentle: float = 1.0  # what the rate is multiplied by where none is stated
+    given: float | None = None  # the rate of which learning_rate is that part, where one is stated
     warmup: float = 0.06  # the share of the steps in which the rate rises
     floor: float = 0.1  # the share of the rate that is left at the end
     weight_decay: float = 0.0
@@ -130,6 +131,8 @@ class TrainOptions:
         if given is None:
             return default
         origin = f"the best of {self.tried} tried" if self.tried else "as given"
+        if self.given is not None:
+            origin = f"{self.gentle:g} of the {self.given:g} given, to go on from an adapter"
         if self.only_rough:
             origin = "from the first adapter's"
         return given, f"learning rate {given:g}, {origin}"
