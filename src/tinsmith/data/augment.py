@@ -22,7 +22,7 @@ from tinsmith.data.leaves import Leaf
 from tinsmith.data.readers import Example
 from tinsmith.data.slots import SEVERAL, Argument, Slot, Slots, argument, key, title, words
 from tinsmith.data.splits import normalize
-from tinsmith.data.ties import CALLED, FIRST, PRESENCE, Path, Ties
+from tinsmith.data.ties import FIRST, Path, Ties, is_value
 from tinsmith.data.words import Joined, Rows, Whole, Words
 
 LISTED = 0.5  # of the texts of an argument with a closed list: the share that is drawn from it
@@ -68,7 +68,7 @@ def augment(
     """`variants` times up to as many new examples as there are with a slot: one of each, or where they have
     labels more of those of a rare label and fewer of the others.
 
-    values: those of an output, as its task knows them; lists: texts to fill in too, by the argument's path;
+    values: as Task.values of the examples' task; lists: texts to fill in too, by the argument's path;
     labels: of the examples; tokens: of the base's vocabulary, as words.Joined takes them; without: words, in
     lower case, that are not among the new ones; embeddings: the base's, as words.Whole takes them. Each row's
     `about` says the number of its example, from 1, the variant, and what was substituted.
@@ -300,7 +300,7 @@ class _Maker:
         for path, value in place.classes:
             seen = self.together.get((text.casefold(), path), set())
             is_told = bool(self.ties.by_texts(place.argument, [(path, value)]))
-            if value not in seen and (is_told or (seen and path[-1] != PRESENCE and path != CALLED)):
+            if value not in seen and (is_told or (seen and is_value(path))):
                 return False
         return True
 
@@ -309,9 +309,7 @@ class _Maker:
         word of their inputs weighed by how few have it."""
         text = one.text.casefold()
         known = sum(
-            value in self.together.get((text, path), ())
-            for path, value in place.classes
-            if path[-1] != PRESENCE and path != CALLED
+            value in self.together.get((text, path), ()) for path, value in place.classes if is_value(path)
         )
         # fsum: the sum does not depend on the order in which a set gives its words.
         shared = math.fsum(self.weight.get(word, NEAR) for word in place.carrier & one.carrier)

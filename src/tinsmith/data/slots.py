@@ -239,12 +239,12 @@ class Slots:
             return False
         if follows(leaf, slot):
             return True
-        seen, is_text = self.seen[argument(leaf)], isinstance(slot.value, str)
+        seen = self.seen[argument(leaf)]
         if not stands and len(seen.values) > ENOUGH and _is_amount(str(slot.value), str(leaf.value)):
             return True
         if stands or seen.is_class:
             return False
-        if not is_text:
+        if not isinstance(slot.value, str):
             return True
         has_letter = any(character.isalpha() for character in str(leaf.value))
         return has_letter and (argument(slot.leaves[0]), argument(leaf)) not in self._apart

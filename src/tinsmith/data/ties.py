@@ -126,6 +126,11 @@ class Ties:
             yield Class(CALLED, label)
 
 
+def is_value(path: Path) -> bool:
+    """Whether a class is a value that was seen, and not whether there is one, or what is called."""
+    return path[-1] != PRESENCE and path != CALLED
+
+
 def _telling(pairs: Sequence[tuple[str, str]]) -> list[str | None]:
     """The words that tell a class, if any does, or None in their place where the whole text does."""
     distinct = set(pairs)
@@ -143,8 +148,11 @@ def _in_order(pairs: Sequence[tuple[int | float, str]], path: Path) -> dict[int 
     changes = sum(a[1] != b[1] for a, b in pairwise(in_order))
     by_chance = changes_by_chance([value for _, value in pairs], len(pairs) - 1)
     # What is there or not is a class that few mean, so that chance has many to choose from.
-    most = TOLD if path[-1] == PRESENCE else ORDERED
-    if len(pairs) < ENOUGH or changes >= most * by_chance or (most == TOLD and by_chance < EVIDENT):
+    if path[-1] == PRESENCE:
+        decides = by_chance >= EVIDENT and changes <= TOLD * by_chance
+    else:
+        decides = len(pairs) >= ENOUGH and changes < ORDERED * by_chance
+    if not decides:
         return None
     seen: dict[int | float, set[str]] = defaultdict(set)
     for number, value in pairs:
