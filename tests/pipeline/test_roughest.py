@@ -14,7 +14,7 @@ from tiny_recipes import BASE, call, write_home
 from tinsmith import models, quant
 from tinsmith.errors import RecipeError
 from tinsmith.models import family
-from tinsmith.pipeline import build, recipe, roughest, stages
+from tinsmith.pipeline import build, recipe, roughest, stages, training
 from tinsmith.quant import convert
 from tinsmith.system import progress
 from tinsmith.train import merge
@@ -141,7 +141,8 @@ def test_a_format_that_is_stated_is_built_from_what_was_prepared_for_it(folder: 
 
 
 def test_what_was_trained_first_is_not_trained_again(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Neither when another file is to be built, nor when the second adapter's training was stopped."""
+    """Neither when another file is to be built, nor when the second adapter's training was stopped, or what it
+    came to was not written down yet."""
     show, out = progress.PlainDisplay(), folder / "grows"
     stages.make(load(folder, ["Q8_0"]), out, show, goal="train")
     before = (out / WEIGHTS).stat().st_mtime_ns
@@ -152,9 +153,15 @@ def test_what_was_trained_first_is_not_trained_again(folder: Path, monkeypatch: 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr(rough_adapter, "job_of", stopped)
         stages.make(load(folder, ["Q8_0", "Q4_0"]), out, show, goal="train")
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(training, "Rough", stopped)
+        stages.make(load(folder, ["Q8_0", "Q4_0"]), out, show, goal="train")
+    rough = (out / "rough" / WEIGHTS).stat().st_mtime_ns
     run = stages.make(load(folder, ["Q8_0", "Q4_0"]), out, show, goal="build")
     assert (out / WEIGHTS).stat().st_mtime_ns == before
-    assert run.done(stages.TRAIN).facts.rough
+    assert (out / "rough" / WEIGHTS).stat().st_mtime_ns == rough
+    facts = run.done(stages.TRAIN).facts.rough
+    assert facts and len(facts.curve) == facts.steps
     stages.make(load(folder, ["Q8_0", "Q4_0"], "rank = 3"), out, show, goal="train")
     assert (out / WEIGHTS).stat().st_mtime_ns != before
 

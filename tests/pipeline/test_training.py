@@ -70,6 +70,7 @@ def test_what_a_training_never_sees_trains_nothing_again(folder: Path, monkeypat
     assert again(unprepared) == []
     assert again(unprepared, build=', "Q4_0"') == ["rough"]
     assert again(RECIPE + "search_budget = 0.4\n", build=', "Q4_0"') == []
+    assert again(unprepared + "search_budget = 0.4\n", build=', "Q4_0"') == []
     rows = [{"input": f"count {n}", "output": "many"} for n in range(6)]
     for name, some in (("new", rows[:4]), ("new-test", rows[4:])):
         (folder / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in some))

@@ -61,7 +61,7 @@ if TYPE_CHECKING:
     from tinsmith.train.update import Plan
 
 
-FINISHED = "trained.json"  # in a run's folder: what was trained first, and from what
+FINISHED = "trained.json"  # beside an adapter's folder: what its training came to, and from what
 
 
 @dataclass(frozen=True)
@@ -301,7 +301,7 @@ def train(run: Run, needs: Needs) -> tuple[TrainResult, Updated | None, Rough | 
             return *first(run, needs, bar, job_of(run, needs.data, spec, preparation)), None
         job = job_of(run, needs.data, spec)
         result, outcome = first(run, needs, bar, job)
-        return result, outcome, prepared(run, bar, job, result, preparation)
+        return result, outcome, prepared(run, needs, bar, job, result, preparation)
 
 
 def base_of(run: Run, needs: Needs) -> Spec:
@@ -349,12 +349,20 @@ def decisive_of_both(run: Run, needs: Needs, job: Job) -> dict[str, str]:
     return {CONTINUED: digest_of({**whole, "update": seen}), RETRAINED: digest_of(whole)}
 
 
-def prepared(run: Run, bar: Bar, job: Job, result: TrainResult, preparation: Preparation) -> Rough:
+def prepared(
+    run: Run, needs: Needs, bar: Bar, job: Job, result: TrainResult, preparation: Preparation
+) -> Rough:
     """The adapter for files of rough weights."""
     name = preparation.preset if isinstance(preparation.preset, str) else preparation.preset.name
     run.display.line(f"train: an adapter of its own for files of rough weights ({name}), from the first")
     further = rough_adapter.job_of(job, result, preparation)
-    second = trained(run, bar, further, run.folder / logs.FOLDER / rough_adapter.FOLDER)
+
+    def train_one() -> TrainResult:
+        return trained(run, bar, further, run.folder / logs.FOLDER / rough_adapter.FOLDER)
+
+    begun = {"start": peft_folder.digest_of(result.folder), "rate": result.learning_rate}
+    decided = {**decisive(run, needs, job), "rough": roughest.inputs(run, needs.data), **begun}
+    second = finished.once(further.out_dir / FINISHED, digest_of(decided), train_one)
     curve = [Point(step, loss) for step, loss in second.curve]
     return Rough(name, second.note, second.steps, second.seconds, second.validations, curve)
 
