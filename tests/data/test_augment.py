@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import random
@@ -237,6 +238,23 @@ def test_what_hardly_comes_again_is_no_class() -> None:
         for n in range(10, 50)
     ]
     assert "seen" in {one["source"] for row in made(train, EXTRACT) for one in row.about["substituted"]}
+
+
+def test_a_number_also_said_in_words_stays() -> None:
+    """What the words of a language are, the examples say."""
+    spoken = {2: "deux", 3: "trois", 5: "cinq", 8: "huit"}
+    train = []
+    for lamp, percent in itertools.product(spoken, repeat=2):
+        output = call("set", lamp=lamp, percent=percent)
+        train.append(Example(f"lampe {lamp} à {spoken[percent]} pour cent", output))
+        train.append(Example(f"lampe {spoken[lamp]} à {percent} pour cent", output))
+        train.append(Example(f"lampe {lamp} à {percent} pour cent", output))
+    rows = made(train, variants=20)
+    assert sum(row.output != train[row.about["from"] - 1].output for row in rows) > 30
+    numbers = {word: number for number, word in spoken.items()} | {str(n): n for n in range(10)}
+    for row in rows:
+        said = {numbers[word] for word in row.input.split() if word in numbers}
+        assert said == set(json.loads(row.output)["arguments"].values()), row.input
 
 
 def test_a_value_said_twice_is_substituted_in_both_places_or_not_at_all() -> None:

@@ -215,8 +215,9 @@ class Slots:
             slot.value.casefold() for slots in meant for slot in slots if isinstance(slot.value, str)
         )
         self._meant: dict[str, float] = {}
-        clear = [[slot for slot in slots if self._is_clear(slot)] for slots in meant]
         there = [{leaf for slot in slots for leaf in slot.leaves} for slots in standing]
+        self._spoken = self._number_words(leaves, there)
+        clear = [[slot for slot in slots if self._is_clear(i, slot)] for i, slots in enumerate(meant)]
         made = [[leaf for leaf in own if self._is_made(argument(leaf))] for own in leaves]
         # By two arguments, what their values were together.
         pairs: dict[tuple[Argument, Argument], list[tuple[str, str]]] = defaultdict(list)
@@ -271,9 +272,24 @@ class Slots:
             return False
         return self._inside[word] >= MEANT * len(self._holders[word])
 
-    def _is_clear(self, slot: Slot) -> bool:
-        """Whether all places where the input says the value mean it."""
+    def _number_words(self, leaves: Sequence[list[Leaf]], there: Sequence[set[Leaf]]) -> set[tuple[str, Value]]:
+        """The words by which inputs say numbers, each with its number: those that stand where one of the
+        output's is not written in digits, as often as they stand at all."""
+        said = Counter(
+            (word, value)
+            for text, own, stand in zip(self._inputs, leaves, there, strict=True)
+            for value in {leaf.value for leaf in own if not isinstance(leaf.value, str) and leaf not in stand}
+            for word in set(words(text))
+        )
+        return {
+            (word, value)
+            for (word, value), count in said.items()
+            if count >= max(SEVERAL, MEANT * len(self._holders[word]))
+        }
+
+    def _is_clear(self, i: int, slot: Slot) -> bool:
+        """Whether all places where the input says the value mean it, and none says it in other words."""
         says_as_often = len(slot.spans) in (1, len(slot.leaves))
-        if not isinstance(slot.value, str):
-            return says_as_often
-        return self.meant(slot.value) >= (MEANT if says_as_often else ALWAYS_MEANT)
+        if isinstance(slot.value, str):
+            return self.meant(slot.value) >= (MEANT if says_as_often else ALWAYS_MEANT)
+        return says_as_often and not any((word, slot.value) in self._spoken for word in words(self._inputs[i]))
