@@ -34,6 +34,10 @@ AISLES = {
     "plum": "fruit",
     "beef": "meat",
 }
+TEAMS = {"shop.com": "sales", "uni-ulm.de": "school", "court.org": "law"}
+MONTHS = dict(
+    enumerate(["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"], 1)
+)
 Rows = Iterator[tuple[str, Any]]
 
 
@@ -118,6 +122,94 @@ def allergy(chance: random.Random) -> Rows:
     yield text, {"name": name, "allergy": against, "kind": "special" if against else "normal"}
 
 
+def said(chance: random.Random, text: str) -> str:
+    """In many wordings, of which hardly two are alike."""
+    before = ("please", "now", "can you", "hey", "ok", "Tom here,", "quick one:", "for the team:", "next up:")
+    after = ("again", "today", "asap", "as said", "thanks", "once more", "if possible", "in peace", "for good")
+    return f"{chance.choice(before)} {text} {chance.choice(after)}, {chance.choice(NAMES)}"
+
+
+def span(chance: random.Random) -> Rows:
+    low, high = sorted(chance.sample(range(5, 60), 2))
+    text = f"from {low} to {high}" if chance.random() < 0.5 else f"at most {high}, at least {low}"
+    yield f"keep it {text} degrees", {"min": low, "max": high}
+
+
+def highest(chance: random.Random) -> Rows:
+    values = [chance.randrange(10, 99) for _ in range(chance.randrange(2, 5))]
+    yield (
+        f"probe {chance.randrange(9)}x logged {', '.join(map(str, values))}",
+        {
+            "values": values,
+            "max": max(values),
+        },
+    )
+
+
+def minors(chance: random.Random) -> Rows:
+    guests = [(chance.choice(NAMES), chance.randrange(4, 60)) for _ in range(2)]
+    text = " and ".join(f"{name} ({age})" for name, age in guests)
+    rows = [{"name": name, "age": age} | ({"minor": True} if age < 18 else {}) for name, age in guests]
+    yield f"rooms for {text}", {"guests": rows}
+
+
+def warnings(chance: random.Random) -> Rows:
+    heat = chance.randrange(20, 120)
+    yield said(chance, f"boiler at {heat} degrees"), {"heat": heat, "warnings": ["hot"] if heat > 80 else []}
+
+
+def budget(chance: random.Random) -> Rows:
+    price, limit = chance.randrange(20, 500), chance.randrange(20, 500)
+    text = said(chance, f"a lamp for {price} euro, the limit is {limit}")
+    yield text, {"price": price, "limit": limit, "approved": price <= limit}
+
+
+def shipping(chance: random.Random) -> Rows:
+    count, price = chance.randrange(2, 12), chance.randrange(5, 60)
+    yield (
+        said(chance, f"{count} cups at {price} euro"),
+        {"count": count, "price": price, "free": count * price > 200},
+    )
+
+
+def parity(chance: random.Random) -> Rows:
+    number = chance.randrange(10, 40)
+    yield (
+        said(chance, f"parcel to house {number}"),
+        {"house": number, "side": "left" if number % 2 else "right"},
+    )
+
+
+def storey(chance: random.Random) -> Rows:
+    room = f"{chance.choice('ABC')}{chance.randrange(1, 5)}{chance.randrange(10, 99)}"
+    yield (
+        said(chance, f"meet in {room}"),
+        {"room": room, "storey": f"floor {room[1]}"},
+    )
+
+
+def domain(chance: random.Random) -> Rows:
+    at = chance.choice(list(TEAMS))
+    sender = "".join(chance.choice("bcdfgk") for _ in range(3)) + f"@{at}"
+    yield (
+        said(chance, f"letter of {sender}"),
+        {"sender": sender, "team": TEAMS[at]},
+    )
+
+
+def dose(chance: random.Random) -> Rows:
+    amount = chance.randrange(20, 900)
+    yield (
+        said(chance, f"give {amount}mg"),
+        {"dose": f"{amount}mg", "level": "high" if amount > 400 else "low"},
+    )
+
+
+def month(chance: random.Random) -> Rows:
+    number = chance.randrange(2, 13)
+    yield said(chance, f"sales in month {number}"), {"month": number, "name": MONTHS[number]}
+
+
 RIGHT: dict[Callable[[random.Random], Rows], Callable[[str, Any], bool]] = {
     customs: lambda _, out: out["customs"] == (out["city"] in ("Oslo", "Rome")) and out["city"] in COUNTRIES,
     only_there: lambda _, out: (
@@ -140,9 +232,20 @@ RIGHT: dict[Callable[[random.Random], Rows], Callable[[str, Any], bool]] = {
         (COUNTRIES.get(out["from"]) == COUNTRIES.get(out["to"])) == (out["domestic"] == "yes")
     ),
     allergy: lambda text, out: out["allergy"] in text and (out["kind"] == "special") == bool(out["allergy"]),
+    span: lambda _, out: out["min"] < out["max"],
+    highest: lambda _, out: out["max"] == max(out["values"]),
+    minors: lambda _, out: all(("minor" in one) == (one["age"] < 18) for one in out["guests"]),
+    warnings: lambda _, out: out["warnings"] == (["hot"] if out["heat"] > 80 else []),
+    budget: lambda _, out: out["approved"] == (out["price"] <= out["limit"]),
+    shipping: lambda _, out: out["free"] == (out["count"] * out["price"] > 200),
+    parity: lambda _, out: (out["side"] == "left") == (out["house"] % 2 == 1),
+    storey: lambda _, out: out["storey"] == f"floor {out['room'][1]}",
+    domain: lambda _, out: out["team"] == TEAMS[out["sender"].partition("@")[2]],
+    dose: lambda _, out: (out["level"] == "high") == (int(out["dose"].removesuffix("mg")) > 400),
+    month: lambda _, out: out["name"] == MONTHS[out["month"]],
 }
 # Of which nothing can be made that is right, or that is known to be.
-NOTHING = {total, stay, login, initials, lower, domestic}
+NOTHING = {total, stay, login, initials, lower, domestic, shipping, parity, month}
 
 
 def rows_of(kind: Callable[[random.Random], Rows], count: int = 100) -> list[Example]:

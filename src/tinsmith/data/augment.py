@@ -219,13 +219,17 @@ class _Maker:
         for _ in range(TRIES if slots else 0):
             chosen = [slot for slot in slots if rng.random() < SUBSTITUTED] or [rng.choice(slots)]
             fills = {slot: fill for slot in chosen if (fill := self._fill(i, slot, rng)) is not None}
+            if not self.ties.keep_order(
+                i, {leaf: one.value for slot, one in fills.items() for leaf in slot.leaves}
+            ):
+                continue
             new = filled(example, fills)
             if new is not None and normalize(new.input) not in taken:
                 return new
         return None
 
     def _fill(self, i: int, slot: Slot, rng: random.Random) -> Fill | None:
-        if self.ties.is_untold(i, slot):
+        if self.ties.stays(i, slot):
             return None
         if not isinstance(slot.value, str):
             number = self._number(i, slot, rng)
@@ -252,7 +256,10 @@ class _Maker:
         if not all(seen.numbers for seen in ranges) or not ranges[0].grid:
             return None
         seen = ranges[0]
-        low, high = rng.choice(self._between(i, slot, seen) or [(seen.grid[0], seen.grid[0])])
+        between = self._between(i, slot, seen)
+        if not between:
+            return None
+        low, high = rng.choice(between)
         drawn = rng.randrange(low, high + 1, seen.step)
         number: int | float = drawn / 10**seen.digits if seen.digits else drawn
         if float(number).is_integer() and seen.has_whole:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 from dataclasses import dataclass
@@ -57,12 +58,14 @@ class Placed(Protocol):
 
 def beside(one: Placed, other: Placed) -> bool:
     """Whether they are in the same element of every list that both are in."""
-    shared = 0
-    for a, b in zip(one.path, other.path, strict=False):
-        if a != b:
-            break
-        shared += a == ITEM
+    shared = shared_lists(one.path, other.path)
     return one.place[:shared] == other.place[:shared]
+
+
+def shared_lists(one: tuple[str, ...], other: tuple[str, ...]) -> int:
+    """How many lists two paths have in common."""
+    alike = itertools.takewhile(lambda steps: steps[0] == steps[1], zip(one, other, strict=False))
+    return sum(step == ITEM for step, _ in alike)
 
 
 def replaced(text: str, values: dict[Leaf, str | int | float]) -> str:
