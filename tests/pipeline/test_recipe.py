@@ -40,6 +40,25 @@ def test_auto_of_300_examples(tmp_path: Path, task: str, chosen: tuple[int, int]
     assert plain == dataclasses.replace(rest, epochs=plain.epochs)
 
 
+@pytest.mark.parametrize(
+    ("stated", "few", "many", "plain"),
+    [
+        ("", (8, True), (6, False), (3, True)),
+        ("reread = true", (8, True), (4, True), (3, True)),
+        ("epochs = 2\nreread = false", (2, False), (2, False), (2, False)),
+    ],
+)
+def test_many_examples_give_way_to_what_is_made_of_them(
+    tmp_path: Path, stated: str, few: tuple[int, bool], many: tuple[int, bool], plain: tuple[int, bool]
+) -> None:
+    loaded = recipe.load(write(tmp_path, f'{BASE}task = "call"\n[train]\n{stated}\n'))
+    chosen = [
+        training.options(loaded, count, made=made)
+        for count, made in ((1000, True), (3000, True), (3000, False))
+    ]
+    assert [(one.epochs, one.reread) for one in chosen] == [few, many, plain]
+
+
 def test_values_are_taken(tmp_path: Path) -> None:
     text = BASE + '[train]\nlearning_rate = 1\n[build]\nformats = ["Q4_0"]\n[output]\nname = "lamp"\n'
     loaded = recipe.load(write(tmp_path, text))

@@ -76,6 +76,28 @@ def test_one_adapter_for_all_learns_what_the_run_has_of_them(tmp_path: Path) -> 
     assert (joint.train.epochs, joint.tasks, joint.router, joint.constraint.source) == (3, {}, None, None)
 
 
+def test_one_adapter_for_all_is_held_to_none_of_their_constraints(tmp_path: Path) -> None:
+    text = TWO.replace("rank = 8", "open_tokens_only = true")
+    text = text.replace("[task.train]", '[task.constraint]\nchoices = "labels"\n[task.train]')
+    whole = recipes.load(write(tmp_path, text))
+    assert whole.tasks["mood"].train.open_tokens_only
+    assert not recipes.joint(whole, tmp_path / "run").train.open_tokens_only
+
+
+@pytest.mark.parametrize("method", ["dpo", "continue", "distill"])
+def test_what_all_tasks_lack_together_is_refused(tmp_path: Path, method: str) -> None:
+    key = {"dpo": "pairs", "continue": "text", "distill": None}[method]
+    text = TWO.replace("rank = 8", f'method = "{method}"')
+    text = text.replace("[task.data]", f'[task.data]\n{key} = "x"') if key else text
+    text = text.replace("epochs = 5", 'epochs = 5\nteacher = "base"') if key is None else text
+    if key is None:
+        text = text.replace('tools = "tools.json"', 'tools = "tools.json"\n[task.train]\nteacher = "base"')
+    with pytest.raises(RecipeError, match=rf':5: \[train\] method: "{method}" makes no adapter of all tasks'):
+        recipes.load(write(tmp_path, text))
+    alone = text.replace("[router]", "[router]\ncompare = false")
+    assert recipes.load(write(tmp_path, alone)).train.method == method
+
+
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
@@ -87,6 +109,7 @@ def test_one_adapter_for_all_learns_what_the_run_has_of_them(tmp_path: Path) -> 
         ("rank = 8", "rank = 0", r":5: [train] rank: got 0; allowed is a whole number from 1 to 1024"),
         ("rank = 8", 'rough = "Q4_0"', r":5: [train] rough: is for merged files"),
         ("epochs = 5", 'rough = "Q4_0"', r":24: [task.train] rough: is for merged files"),
+        ("epochs = 5", 'parts = ["tower"]', r":24: [task.train] parts: a task's adapter stands beside"),
         ("epochs = 5", 'method = "full"', r':24: [task.train] method: "full" trains no adapter'),
         ("rank = 8", 'method = "prefix"', r':5: [train] method: "prefix" makes no adapter of all tasks'),
         ('train = "mood.jsonl"\n', "", r":18: [task.data] train: missing; the router learns from it"),

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from tiny_recipes import BASE, parity, write_home
 
-from tinsmith.errors import InputError, RecipeError
+from tinsmith.errors import DataError, InputError, RecipeError
 from tinsmith.pipeline import recipe, stages, training
 from tinsmith.pipeline.run import Record
 from tinsmith.pipeline.training import Rough, Trained
@@ -177,6 +177,20 @@ def test_what_training_would_refuse_is_refused_before_the_baselines(
     """They ask the base for minutes."""
     (folder / "home.toml").write_text(RECIPE + keys + "\n")
     with pytest.raises(InputError, match=fault):
+        stages.make(recipe.load(folder / "home.toml"), tmp_path, progress.PlainDisplay())
+    assert "zero_shot" not in capsys.readouterr().err
+
+
+def test_what_is_preferred_and_too_long_is_refused_before_the_baselines(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = [{"input": f"{n}", "chosen": "odd" * n, "rejected": "even"} for n in (1, 90)]
+    (folder / "long.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    text = RECIPE.replace("[train]", 'pairs = "long.jsonl"\n[train]\nmethod = "dpo"\nmax_length = 60')
+    (folder / "home.toml").write_text(text.replace('task = "classify"', 'task = "chat"'))
+    with pytest.raises(
+        DataError, match=r"pairs.jsonl:2: the example has \d+ tokens, more than max_length = 60"
+    ):
         stages.make(recipe.load(folder / "home.toml"), tmp_path, progress.PlainDisplay())
     assert "zero_shot" not in capsys.readouterr().err
 

@@ -109,9 +109,9 @@ def test_the_mean_is_measured_and_compared(plan: Plan, tmp_path: Path) -> None:
 
 def test_the_better_is_told_by_what_is_kept_of_the_seeds(plan: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
     """Going on is the better by its mean alone."""
-    plain = AdapterTrainee.validate
+    plain = AdapterTrainee.examine
 
-    def validate(trainee: Any) -> tuple[float, float]:
+    def examine(trainee: Any) -> tuple[float, float]:
         loss, _ = plain(trainee)
         is_mean = next(iter(trainee.network.linears.values())).r["default"] == 8
         started = trainee.replay is not None
@@ -119,7 +119,7 @@ def test_the_better_is_told_by_what_is_kept_of_the_seeds(plan: Plan, monkeypatch
             return (0.0, 0.9) if started else (100.0, 0.1)
         return loss, 0.3 if started else 0.5
 
-    monkeypatch.setattr(AdapterTrainee, "validate", validate)
+    monkeypatch.setattr(AdapterTrainee, "examine", examine)
     result, outcome = update(plan, train_one([]), lambda line: None)
     assert outcome.kept == CONTINUED
     assert result.worth[0] == 0.9

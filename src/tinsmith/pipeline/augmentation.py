@@ -23,6 +23,7 @@ from tinsmith.data.slots import words
 from tinsmith.data.splits import normalize, shared_inputs
 from tinsmith.errors import ConstraintError, DataError, InputError
 from tinsmith.system import files, reading
+from tinsmith.train import methods
 
 if TYPE_CHECKING:
     from tinsmith.data.pictures import Picture
@@ -51,18 +52,24 @@ class Augmentation:
     met: dict[str, int] = field(default_factory=dict)
     pictures: dict[str, int] = field(default_factory=dict)
 
+    @property
+    def varies(self) -> bool:
+        """Whether any was made of an example."""
+        return self.rows > self.sources.get(OFF_TOPIC, 0)
+
 
 def inputs(recipe: Recipe, has_pictures: bool) -> dict[str, Any]:
     """Beside the table [data], what decides which examples are made. has_pictures: whether the examples do."""
     if not (is_wanted(recipe) or (has_pictures and picture_kinds(recipe))):
         return {}
     train, stated = recipe.train, recipe.data.augment_variants
+    auto = [train.epochs, train.seeds, train.method, *([] if train.reread is None else [train.reread])]
     path = recipe.resolve(recipe.data.off_topic) if recipe.data.off_topic else None
     lists = lists_file(recipe) if recipe.data.augment_lists else None
     without = without_file(recipe)
     decides = {
         "seed": train.seed,
-        "variants": [train.epochs, train.seeds, train.method] if stated == "auto" else stated,
+        "variants": auto if stated == "auto" else stated,
         "off_topic": files.sha256_file(path) if path and path.exists() else None,
         "lists": files.sha256_file(lists) if lists and lists.exists() else None,
     }
@@ -78,16 +85,17 @@ def is_wanted(recipe: Recipe) -> bool:
 def substitutes(recipe: Recipe) -> bool:
     """Where the recipe does not say, for each task whose outputs have values."""
     stated = recipe.data.augment
-    if recipe.data.train is None:
+    if recipe.data.train is None or not methods.by_name(recipe.train.method).reads_examples:
         return False
     return tasks.by_name(recipe.data.task).has_values if stated is None else stated
 
 
-def variants(recipe: Recipe, examples: int) -> int:
-    """Of each of so many examples: one for each time that it is learned."""
+def variants(recipe: Recipe, train: Sequence[Example]) -> int:
+    """Of each of the examples: one for each time that it is learned."""
     stated = recipe.data.augment_variants
     if isinstance(stated, str):
-        return recipe.passes(examples, made=True) * recipe.train.seeds
+        made = substitutes(recipe) or (bool(picture_kinds(recipe)) and any(one.images for one in train))
+        return recipe.passes(len(train), made) * recipe.train.seeds
     return stated
 
 
@@ -96,7 +104,7 @@ def make(
 ) -> tuple[list[Example], Augmentation] | None:
     """The examples made, variant by variant, and the facts; None where there are none. base: a model's path."""
     recipe, train = run.recipe, splits["train"]
-    rounds, rows = variants(recipe, len(train)), list[Example]()
+    rounds, rows = variants(recipe, train), list[Example]()
     slots: dict[str, int] = {}
     sources: dict[str, int] = {}
     if substitutes(recipe) and not _was_trained_without(run):
@@ -144,13 +152,15 @@ def words_of(examples: Sequence[Example]) -> set[str]:
 def picture_kinds(recipe: Recipe) -> tuple[str, ...]:
     """What is done to pictures; everything, where the recipe does not say."""
     stated = recipe.data.augment_pictures
+    if not methods.by_name(recipe.train.method).reads_examples:
+        return ()
     return picture_changes.KINDS if stated is None else stated
 
 
 def changed_pictures(recipe: Recipe, train: Sequence[Example]) -> list[Example]:
     """In each variant every example that has pictures once, these changed as a camera would."""
     kinds, rows = picture_kinds(recipe), []
-    for variant in range(variants(recipe, len(train)) if kinds else 0):
+    for variant in range(variants(recipe, train) if kinds else 0):
         for number, example in enumerate(train, 1):
             if not example.images:
                 continue
@@ -232,7 +242,7 @@ def off_topic(recipe: Recipe, train: Sequence[Example]) -> list[Example]:
     random.Random(recipe.train.seed).shuffle(lines)
     count = min(len(lines), max(1, round(stated.off_topic_share * len(train))))
     rows = []
-    for variant in range(variants(recipe, len(train))):
+    for variant in range(variants(recipe, train)):
         for k in range(count):
             n, line = lines[(variant * count + k) % len(lines)]
             about = {"source": OFF_TOPIC, "from": n, "variant": variant}

@@ -30,7 +30,7 @@ from tinsmith.pipeline.recipe_tables import (
 from tinsmith.system import files
 from tinsmith.train import methods
 from tinsmith.train.options import EPOCHS
-from tinsmith.train.rules import default_label_epochs, default_made_epochs
+from tinsmith.train.rules import default_label_epochs, default_made_epochs, default_reread
 
 
 @dataclass(frozen=True)
@@ -87,9 +87,15 @@ class Recipe:
         if method.passes:
             return method.passes
         if made:
-            return default_made_epochs(examples)
+            return default_made_epochs(examples, self.rereads(examples, made))
         is_labelled = tasks.by_name(self.data.task).weighs == "options"
         return default_label_epochs(examples) if is_labelled and method.name == methods.DEFAULT else EPOCHS
+
+    def rereads(self, examples: int, made: bool) -> bool:
+        """Whether so many examples are read again in later epochs where others were made of them. made: whether
+        any were."""
+        stated = self.train.reread
+        return stated if stated is not None else not made or default_reread(examples)
 
     @property
     def spells(self) -> bool:

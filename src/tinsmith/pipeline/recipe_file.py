@@ -189,18 +189,34 @@ class RecipeFile(TomlFile):
                 "base", "keep", f'method "{name}" takes the base as floats; leave it out, or train an adapter'
             )
         train = given.get("train", {})
-        for name in REWARD.read(train.get("reward", {})):
-            place = rewards.of_function(name)
+        if "reward" in method.keys:
+            self._check_rewards(train, given.get("update", {}))
+        if "shots" in train and train.get("teacher") != BASE_TEACHER:
+            raise self.error("train", "shots", f'is for teacher = "{BASE_TEACHER}"; leave it out')
+
+    def _check_rewards(self, train: dict[str, Any], update: dict[str, Any]) -> None:
+        for reward in REWARD.read(train.get("reward", {})):
+            place = rewards.of_function(reward)
             if place and not (self.path.parent / place[0]).is_file():
                 raise self.error(
                     "train", "reward", f"{place[0]} is no file; give one that has the function {place[1]}"
                 )
-        if name == "grpo" and train.get("learning_rate") == SEARCH:
-            raise self.error("train", "learning_rate", f'"{SEARCH}" compares losses, not rewards; state a rate')
-        if name == "grpo" and "beta" in train and train.get("policy_loss") != DPO:
-            raise self.error("train", "beta", f'is for policy_loss = "{DPO}"; leave it out, or give kl_weight')
-        if "shots" in train and train.get("teacher") != BASE_TEACHER:
-            raise self.error("train", "shots", f'is for teacher = "{BASE_TEACHER}"; leave it out')
+        for table, stated in (("train", train), ("update", update)):
+            if stated.get("learning_rate") == SEARCH:
+                raise self.error(
+                    table, "learning_rate", f'"{SEARCH}" compares losses, not rewards; state a rate'
+                )
+        if train.get("policy_loss") != DPO:
+            if "beta" in train:
+                raise self.error(
+                    "train", "beta", f'is for policy_loss = "{DPO}"; leave it out, or give kl_weight'
+                )
+            return
+        for key in ("scale_rewards", "epsilon", "epsilon_high", "kl_weight"):
+            if key in train:
+                raise self.error(
+                    "train", key, f'is not for policy_loss = "{DPO}", which has beta; leave it out'
+                )
 
     def _check_splits(self, given: dict[str, Any]) -> None:
         """Splits that are not given are made of the training examples."""
@@ -239,6 +255,12 @@ class RecipeFile(TomlFile):
     def _check_augment(self, given: dict[str, Any], tables: dict[str, Any]) -> None:
         """Checks that there is something to make where the recipe speaks of it."""
         data, task = tables["data"], tasks.by_name(tables["data"].task)
+        method = methods.by_name(tables["train"].method)
+        for key in EXAMPLE_KEYS if not method.reads_examples else ():
+            if key != "limit" and given.get(key):
+                raise self.error(
+                    "data", key, f'is of examples to learn, which method "{method.name}" does not; leave it out'
+                )
         if data.augment and not task.has_values:
             known = ", ".join(one.name for one in tasks.tasks() if one.has_values)
             raise self.error("data", "augment", f"is for the tasks {known}; this one is {data.task}")

@@ -216,7 +216,7 @@ class Train:
     search_budget: float = _key(number(0.01, 1), SEARCH_BUDGET)
     batch_tokens: int = _key(whole(16, 1_000_000), 640)
     max_length: int = _key(whole(8, 1_000_000), 512)
-    reread: bool = _key(FLAG, TrainOptions.reread)
+    reread: bool | None = _key(FLAG, None)
     patience: int = _key(whole(0, 1000), 0)
     average: float = _key(number(0, 1), 0.0)
     rough: str = _key(choice(("auto", NO_ROUGH, *FORMATS, AUTO)), "auto")

@@ -15,6 +15,7 @@ from tinsmith.pipeline.recipe_file import RecipeFile
 from tinsmith.pipeline.recipe_tables import NO_ROUGH, Constraint, Data, Output, Router, Train
 from tinsmith.tables import NAME, nearest, show
 from tinsmith.train import methods
+from tinsmith.train.options import LANGUAGE, PARTS
 
 TASK = "task"
 OWN = ("data", "constraint", "train")  # tables of a task, such as [task.data]
@@ -39,7 +40,7 @@ def load(
     dates = [one["data"].date for one in tables if one["data"].date]
     train = file.table("train", Train, file.given.get("train", {}))
     router = file.table("router", Router, file.given.get("router", {}))
-    if router.compare and not methods.by_name(train.method).merges:
+    if router.compare and not _learns_together(train):
         what = f'"{train.method}" makes no adapter of all tasks to compare with; '
         what += "say it in [task.train], or [router] compare = false"
         raise file.error("train", "method", what)
@@ -60,6 +61,14 @@ def load(
     return dataclasses.replace(whole, tasks=alone)
 
 
+def _learns_together(train: Train) -> bool:
+    """Whether the method merges, and learns of what all tasks have: examples, and what [train] names."""
+    method = methods.by_name(train.method)
+    lacks = [key for table, key in method.needs if table != "train" and key != "train"]
+    lacks += [key for table, key in method.needs if table == "train" and not getattr(train, key)]
+    return method.merges and not lacks
+
+
 def _alone(whole: Recipe, name: str, tables: Mapping[str, Any]) -> Recipe:
     """The recipe of one task. Its adapter stands beside the base as that is built, so no other is trained for
     files of rough weights."""
@@ -69,7 +78,8 @@ def _alone(whole: Recipe, name: str, tables: Mapping[str, Any]) -> Recipe:
 
 
 def joint(whole: Recipe, folder: Path) -> Recipe:
-    """One adapter for all tasks, on what the run in `folder` made of their data."""
+    """One adapter for all tasks, on what the run in `folder` made of their data. What holds the answers of one
+    task holds none of these."""
     data = dataclasses.replace(
         whole.data,
         train=str(folder / str(whole.data.train)),
@@ -80,6 +90,7 @@ def joint(whole: Recipe, folder: Path) -> Recipe:
     return dataclasses.replace(
         whole,
         data=data,
+        train=dataclasses.replace(whole.train, open_tokens_only=False, constrained=None),
         eval=dataclasses.replace(whole.eval, baselines=(), limit=0, error=None),
         output=Output(f"{whole.name}-joint"),
         tasks={},
@@ -154,6 +165,13 @@ class _TaskFile(RecipeFile):
         if "rough" in train:
             raise self.error(
                 "train", "rough", "is for merged files; a task's adapter stands beside the base, leave it out"
+            )
+        parts = train.get("parts")
+        if isinstance(parts, list) and set(parts) & set(PARTS) - {LANGUAGE}:
+            raise self.error(
+                "train",
+                "parts",
+                f'a task\'s adapter stands beside the base, of which it changes "{LANGUAGE}" alone',
             )
         method = train.get("method", methods.DEFAULT)
         if method in methods.names() and not methods.by_name(method).is_beside:

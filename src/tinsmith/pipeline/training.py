@@ -120,9 +120,13 @@ def inputs(run: Run, needs: Needs) -> dict[str, Any]:
     stated, base = run.recipe.data, needs.data.facts.base
     teacher = teacher_path(run.recipe, base.path)
     # What was trained stays, wherever it was: another device is no other model.
-    made = needs.data.facts.augmentation is not None
+    made = has_variants(needs.data)
     examples = needs.data.facts.counts["train"]
-    train = {**dataclasses.asdict(run.recipe.train), "epochs": run.recipe.passes(examples, made)}
+    train = {
+        **dataclasses.asdict(run.recipe.train),
+        "epochs": run.recipe.passes(examples, made),
+        "reread": run.recipe.rereads(examples, made),
+    }
     return {
         "train": {key: value for key, value in train.items() if key != "device"},
         "rough": roughest.inputs(run, needs.data),
@@ -133,16 +137,23 @@ def inputs(run: Run, needs: Needs) -> dict[str, Any]:
         **({SPELL: True} if run.recipe.spells else {}),
         "data": list(data.model_data(needs.data).values()),
         **({"teacher": model_digest(teacher)} if teacher and teacher.exists() else {}),
-        "augmented": made,
+        "augmented": needs.data.facts.augmentation is not None,
         **({"constraint": needs.data.digests[data.ANSWER]} if run.recipe.train.open_tokens_only else {}),
         **update_inputs(run, needs),
         **reward_inputs(run, needs),
     }
 
 
+def has_variants(made: Record[Data]) -> bool:
+    """Whether others were made of the examples."""
+    facts = made.facts.augmentation
+    return facts is not None and facts.varies
+
+
 def reward_inputs(run: Run, needs: Needs) -> dict[str, Any]:
     """Of what rollouts are held to, and of the functions that say what they are worth."""
-    held = run.recipe.is_constrained
+    is_asked = rewards.VALID in (run.recipe.train.reward or ())
+    held = run.recipe.is_constrained or (is_asked and needs.data.facts.constraint is not None)
     scored = [files.sha256_file(path) for path in reward_files(run.recipe)]
     return {
         **({"held": needs.data.digests[data.ANSWER]} if held else {}),
@@ -171,7 +182,7 @@ def update_inputs(run: Run, needs: Needs) -> dict[str, Any]:
         return {}
     more: dict[str, Any] = {}
     if new := needs.data.facts.new:
-        count, made = needs.data.facts.counts["train"] - new.train, needs.data.facts.augmentation is not None
+        count, made = needs.data.facts.counts["train"] - new.train, has_variants(needs.data)
         more = {
             "new": dataclasses.asdict(new),
             "epochs": options(run.recipe, count, made=made, goes_on=True).epochs,
@@ -251,10 +262,7 @@ def check(run: Run, needs: Needs) -> None:
         devices.choose(run.recipe.train.device)
     job = job_of(run, needs.data, base_of(run, needs))
     method.check(job)
-    tokenize = job.tokenization()
-    if ("data", "train") in method.needs:
-        tokenize(job.examples)
-        tokenize(job.validation)
+    method.check_lengths(job)
 
 
 def make(run: Run, needs: Needs) -> Made[Trained]:
@@ -421,7 +429,7 @@ def job_of(run: Run, made: Record[Data], spec: Spec, preparation: Preparation | 
             run.recipe,
             made.facts.counts["train"],
             preset,
-            made=bool(variants),
+            made=has_variants(made),
             goes_on=made.facts.new is None,
         ),
         out_dir=run.folder,
@@ -472,7 +480,7 @@ def plan(run: Run, needs: Needs, job: Job) -> Plan:
     stated, new = run.recipe.update, needs.data.facts.new
     assert stated and new  # there are new examples
     count = len(job.examples) - new.train
-    more = options(run.recipe, count, job.options.rough, made=bool(job.variants), goes_on=True)
+    more = options(run.recipe, count, job.options.rough, made=has_variants(needs.data), goes_on=True)
     further = dataclasses.replace(
         job,
         examples=job.examples[count:],
@@ -506,11 +514,12 @@ def options(
     preset: what training prepares for; goes_on: from the adapter of [update], if there is one."""
     update = recipe.update if goes_on else None
     further = update is not None and update.data is not None
-    passes = recipe.passes(examples, made)
+    passes, reread = recipe.passes(examples, made), recipe.rereads(examples, made)
     if update and further:
         stated = update.epochs
         passes = stated if isinstance(stated, int) else max(UPDATE_EPOCHS, round(UPDATE_SHARE * passes))
-    values = {**dataclasses.asdict(recipe.train), "epochs": passes}
+        reread = recipe.train.reread is not False  # the new ones are few
+    values = {**dataclasses.asdict(recipe.train), "epochs": passes, "reread": reread}
     if update:
         gentle = methods.by_name(recipe.train.method).gentle
         rate = values["learning_rate"]

@@ -13,7 +13,14 @@ from tinsmith.data.preferences import Preference
 from tinsmith.data.readers import Example
 from tinsmith.spec import Spec
 from tinsmith.train.adapters import peft_folder
-from tinsmith.train.batches.sequences import Encode, FindForced, Tokenization, TokenSequence, text_sequences
+from tinsmith.train.batches.sequences import (
+    BASE_CONTEXT,
+    Encode,
+    FindForced,
+    Tokenization,
+    TokenSequence,
+    text_sequences,
+)
 from tinsmith.train.options import TrainOptions
 
 if TYPE_CHECKING:
@@ -73,8 +80,9 @@ class Job:
     def tokenization(self) -> Tokenization:
         options, longest = self.options, self.max_length
         named = "max_length" if longest == options.max_length else "context"
-        if 0 < self.context < longest:  # what no file could be asked is not learned
-            longest, named = self.context, "[build] context"
+        room = self.context or self.spec.hyper.context
+        if 0 < room < longest:  # what no file could be asked is not learned
+            longest, named = room, "[build] context" if self.context else BASE_CONTEXT
         return Tokenization(self.spec, self.encode, options.task, options.system, longest, named, self.forced)
 
     def text_sequences(self) -> list[TokenSequence]:

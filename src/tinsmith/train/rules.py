@@ -13,6 +13,8 @@ Rule = Callable[[int, int], tuple[float, str]]
 # Examples in all epochs, at least and at most, where others are made of them in each; and the bounds of epochs.
 MADE_READ, MANY_READ = 1600, 12_000
 LEAST_EPOCHS, MOST_EPOCHS = 4, 16
+MANY = 1500  # examples, from which an example that was read gives way to what is made of it
+MORE_EPOCHS = 1.5  # times as many then, in about the same steps
 LABELS_READ = 1800  # examples in all epochs, by which a few labels are learned
 SHORT_RUN = 190  # steps, for which LoRA's rate is stated
 SHORTEST_RUN = 72  # steps of the sweep: a run of fewer takes its rate
@@ -70,12 +72,19 @@ def default_label_epochs(examples: int) -> int:
     return max(EPOCHS, min(MADE_EPOCHS, round(LABELS_READ / max(examples, 1))))
 
 
-def default_made_epochs(examples: int) -> int:
+def default_made_epochs(examples: int, reread: bool) -> int:
     """Passes over so many examples of which others are made, in each pass others: few are read more often, and
-    many less often."""
+    many less often. reread: whether they are read in each pass."""
     count = max(examples, 1)
     enough, most = (round(read / count) for read in (MADE_READ, MANY_READ))
-    return min(MOST_EPOCHS, max(MADE_EPOCHS, enough), max(LEAST_EPOCHS, most))
+    epochs = min(MOST_EPOCHS, max(MADE_EPOCHS, enough), max(LEAST_EPOCHS, most))
+    return epochs if reread or examples < MANY else round(MORE_EPOCHS * epochs)
+
+
+def default_reread(examples: int) -> bool:
+    """Whether so many examples are read in later passes too, beside what is made of them: the more there are,
+    the more is to be won by what is new in each."""
+    return examples < MANY
 
 
 def _chosen(rate: float, parameters: int, steps: int) -> str:

@@ -60,6 +60,19 @@ def trainee_of(spec: Spec, asked: list[Example], folder: Path, constraint: Any =
     return trainee
 
 
+def test_what_is_valid_is_what_the_constraint_allows_of_free_answers_too(
+    spec: Spec, asked: list[Example], tmp_path: Path
+) -> None:
+    options = replace(OPTIONS, constrained=False, reward={"valid": 1.0})
+    job = Job(spec, asked, asked[:6], options, tmp_path, encode, constraint=digits())
+    trainee: Any = methods.by_name("grpo").trainee(job)
+    trainee.prepare(lambda event: None)
+    assert [trainee.reward(text, asked[0]) for text in ("3", "three")] == [1, 0]
+    trainee.sampler.take(trainee.network)
+    drawn = trainee.sampler.draw([trainee.epochs[0][0][0].prompt] * 9, trainee.end, 1.0, range(9))
+    assert not all(one.text in "0123456789" for one in drawn)
+
+
 def test_rewards_are_learned(spec: Spec, asked: list[Example], tmp_path: Path) -> None:
     options = replace(OPTIONS, epochs=24, learning_rate=5e-3, prompts=21, rollouts=16, batch_tokens=400)
     result = train("grpo", spec, asked, asked, options, tmp_path, constraint=digits())
@@ -192,6 +205,12 @@ def add(path: Path, train_lines: str, more: str = "") -> None:
         ("constrained = true", r"\[train\] constrained: there is no constraint; give \[constraint\]"),
         ("beta = 0.1", r'beta: is for policy_loss = "dpo"; leave it out, or give kl_weight'),
         ('learning_rate = "search"', r'learning_rate: "search" compares losses, not rewards; state a rate'),
+        ('reward = "exact"\nlearning_rate = "search"', r'"search" compares losses, not rewards; state a rate'),
+        ('reward = "exact"\nbeta = 0.1', r'beta: is for policy_loss = "dpo"; leave it out, or give kl_weight'),
+        (
+            'policy_loss = "dpo"\nepsilon = 0.1',
+            r'\[train\] epsilon: is not for policy_loss = "dpo", which has beta; leave it out',
+        ),
         ("rollouts = 1", r"\[train\] rollouts: got 1; allowed is a whole number from 2"),
         ('policy_loss = "ppo"', r'policy_loss: got "ppo"; allowed is one of "grpo", "dapo", "dr_grpo", "dpo"'),
     ],

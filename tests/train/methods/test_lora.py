@@ -13,7 +13,7 @@ from tiny_training import encode, make_spec, train
 
 from tinsmith.data.pictures import Picture
 from tinsmith.data.readers import Example
-from tinsmith.errors import InputError
+from tinsmith.errors import DataError, InputError
 from tinsmith.spec import Spec
 from tinsmith.train import methods
 from tinsmith.train.events import Started, Step, Stopped, TrainResult, Validated
@@ -311,3 +311,12 @@ def test_going_on_takes_no_more_in_a_short_run(spec: Spec, examples: list[Exampl
     result = train("lora", spec, examples, examples[:2], options, tmp_path)
     whole, _ = default_learning_rate(spec.parameters, SHORT_RUN)
     assert result.steps < SHORT_RUN and result.learning_rate == pytest.approx(whole / 4, rel=0.05)
+
+
+def test_what_no_session_of_the_base_holds_is_not_learned(examples: list[Example], tmp_path: Path) -> None:
+    spec = make_spec(context=8)
+    job = Job(spec, examples, examples[:2], replace(OPTIONS, max_length=64), tmp_path, encode)
+    with pytest.raises(
+        DataError, match=r"example 1 has \d+ tokens, more than the base's context = 8; shorten it$"
+    ):
+        methods.by_name("lora").trainee(job)

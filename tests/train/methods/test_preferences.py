@@ -10,14 +10,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tiny_training import PAIRS, Killed, killed_and_resumed, train
+from tiny_training import PAIRS, Killed, encode, killed_and_resumed, train
 
 from tinsmith import cli
 from tinsmith.data.preferences import Pair, Preference, Rating, read_pairs, read_ratings
 from tinsmith.errors import DataError, InputError, RecipeError
 from tinsmith.pipeline import recipe
 from tinsmith.spec import Spec
+from tinsmith.train import methods
 from tinsmith.train.events import Preparing
+from tinsmith.train.job import Job
 from tinsmith.train.methods import kto
 from tinsmith.train.methods._preferences import split
 from tinsmith.train.options import TrainOptions
@@ -53,6 +55,18 @@ def test_preferences_are_learned(method: str, spec: Spec, tmp_path: Path) -> Non
 @pytest.mark.parametrize("method", METHODS)
 def test_a_killed_run_ends_with_the_same_bits(method: str, spec: Spec, tmp_path: Path) -> None:
     killed_and_resumed(method, spec, (), (), OPTIONS, tmp_path, preferences=preferences_of(method))
+
+
+def test_what_is_trained_under_a_format_s_errors_is_validated_under_them(spec: Spec, tmp_path: Path) -> None:
+    rows = preferences_of("orpo")
+    options = replace(OPTIONS, rough="Q4_0", only_rough=True)
+    job = Job(spec, (), (), options, tmp_path, encode, preferences=rows, validation_preferences=rows[:9])
+    trainee = methods.by_name("orpo").trainee(job)
+    trainee.renew(0)
+    trainee.network.model.eval()
+    under = trainee.validate()
+    trainee.rough = None
+    assert under != trainee.validate()
 
 
 @pytest.mark.parametrize("method", ["dpo", "kto"])
@@ -110,17 +124,13 @@ def test_the_answer_to_another_is_the_next_that_differs() -> None:
 
 
 def test_some_inputs_are_held_out_with_all_their_rows(spec: Spec, tmp_path: Path) -> None:
-    from tiny_training import encode
-
-    from tinsmith.train.job import Job
-
     rows = preferences_of("kto")
     learned, held = split(Job(spec, (), (), OPTIONS, tmp_path, encode, preferences=rows))
     assert sorted(map(repr, [*learned, *held])) == sorted(map(repr, rows))
     assert len({row.input for row in held}) == 2  # of 21
     assert not {row.input for row in held} & {row.input for row in learned}
     one = [Pair("a", "b", "c")] * 3
-    with pytest.raises(InputError, match="all preferences are of one input, .*give some to validate on"):
+    with pytest.raises(InputError, match=r"\[data\] pairs: all are of one input, .*validation_pairs too"):
         train("dpo", spec, (), (), OPTIONS, tmp_path, preferences=one)
     with pytest.raises(InputError, match='method "dpo" learns from pairs; give some'):
         train("dpo", spec, (), (), OPTIONS, tmp_path)
@@ -259,6 +269,27 @@ def test_recipes_that_mix_methods(small_recipe: Path, data: str, train: str, sai
     add(small_recipe, data, train)
     with pytest.raises(RecipeError, match=said):
         recipe.load(small_recipe)
+
+
+def test_nothing_is_made_for_what_learns_of_pairs(
+    small_recipe: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pairs = [{"input": f"{n}", "chosen": f'{{"n": {n}}}', "rejected": '{"n": -1}'} for n in range(9)]
+    write(small_recipe.parent / "p.jsonl", pairs)
+    text = small_recipe.read_text().replace('task = "classify"', 'task = "extract"')
+    small_recipe.write_text(text.replace("epochs = 1\n", ""))
+    for name in ("train", "validation", "test"):
+        rows = [{"input": f"{name} {n}", "output": json.dumps({"n": n})} for n in range(12)]
+        write(small_recipe.parent / f"{name}.jsonl", rows)
+    add(small_recipe, 'pairs = "p.jsonl"', 'method = "dpo"')
+    assert cli.main(["train", str(small_recipe), "--out", str(small_recipe.parent / "run")]) == 0
+    assert "further examples" not in capsys.readouterr().err
+    text = small_recipe.read_text()
+    for key, value in (("augment", "true"), ("augment_variants", "2"), ("off_topic", '"o"')):
+        small_recipe.write_text(text)
+        add(small_recipe, f"{key} = {value}", "")
+        with pytest.raises(RecipeError, match=rf'\[data\] {key}: is of examples to learn, which method "dpo"'):
+            recipe.load(small_recipe)
 
 
 def test_what_is_preferred_is_held_to_the_constraint(

@@ -67,6 +67,18 @@ def test_a_function_is_given_the_answer_and_the_example(tmp_path: Path) -> None:
     assert own("", CALL) == pytest.approx(7**0.5)
 
 
+@pytest.mark.parametrize("first", ["", "from __future__ import annotations\n"])
+def test_a_function_s_file_is_a_module_of_its_own(first: str, tmp_path: Path) -> None:
+    path = tmp_path / "own.py"
+    path.write_text(
+        f"{first}from dataclasses import dataclass\nimport numpy\n\n"
+        "@dataclass\nclass Own:\n    worth: int = 3\n\n"
+        "def score(answer, example):\n    return numpy.float32(0.5) if answer else numpy.int64(Own().worth)\n"
+    )
+    own = reward(f"{path}:score")
+    assert (own("on", CALL), own("", CALL)) == (0.5, 3)
+
+
 @pytest.mark.parametrize(
     ("source", "said"),
     [

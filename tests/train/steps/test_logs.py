@@ -68,6 +68,15 @@ def test_a_resumed_run_goes_on_with_its_log(spec: Spec, examples: list[Example],
     assert written == whole.curve
 
 
+def test_a_log_of_before_goes_on_with_what_is_new(tmp_path: Path) -> None:
+    (tmp_path / logs.CSV).write_text("step,epoch,loss\n1,1,0.5\n")
+    with logs.opened("csv", tmp_path) as write:
+        write(Started(1, 2, 1e-3, ""))
+        write(Validated(1, 2, 0.3, 0.85, True, text_loss=1.5))
+    first, second = rows(tmp_path)
+    assert (first["loss"], first["text_loss"], second["text_loss"]) == ("0.5", "", "1.5")
+
+
 def test_each_of_several_seeds_has_a_log_of_its_own(
     spec: Spec, examples: list[Example], tmp_path: Path
 ) -> None:

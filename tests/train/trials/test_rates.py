@@ -97,12 +97,12 @@ def test_trials_validate_on_some_preferences(
 ) -> None:
     seen: list[int] = []
 
-    def validate(trainee: PreferenceTrainee) -> tuple[float, float]:
+    def examine(trainee: PreferenceTrainee) -> tuple[float, float]:
         seen.append(sum(len(batch) for batch in trainee.validation))
         return plain(trainee)
 
-    plain = PreferenceTrainee.validate
-    monkeypatch.setattr(PreferenceTrainee, "validate", validate)
+    plain = PreferenceTrainee.examine
+    monkeypatch.setattr(PreferenceTrainee, "examine", examine)
     monkeypatch.setattr(rates, "VALIDATED", 7)
     pairs = [Pair(f"{first}{second}", f"{n % 7}", f"{n % 5}!") for n, (first, second) in enumerate(PAIRS)]
     options = replace(OPTIONS, batch_tokens=30)

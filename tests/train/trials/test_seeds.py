@@ -73,15 +73,15 @@ def test_each_is_the_run_of_its_seed(
 def test_what_validates_best_is_kept(
     better: bool, spec: Spec, examples: list[Example], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    plain, is_mean = AdapterTrainee.validate, []
+    plain, is_mean = AdapterTrainee.examine, []
     take = AdapterTrainee.take_mean
     monkeypatch.setattr(AdapterTrainee, "take_mean", lambda *given: (is_mean.append(1), take(*given))[1])
 
-    def validate(trainee: Any) -> tuple[float, float]:
+    def examine(trainee: Any) -> tuple[float, float]:
         loss, exact = plain(trainee)
         return (0.0 if better else 100.0, exact) if is_mean else (loss, exact)
 
-    monkeypatch.setattr(AdapterTrainee, "validate", validate)
+    monkeypatch.setattr(AdapterTrainee, "examine", examine)
     result = run("lora", spec, examples, tmp_path / "run", seeds=2, epochs=4)
     assert result.seeds[-1].kept == better
     assert result.folder == tmp_path / "run/adapter"

@@ -27,6 +27,9 @@ FindForced = Callable[[Sequence[int], Sequence[int]], tuple[int, ...]]
 Item = TypeVar("Item", bound=Sized)
 
 
+BASE_CONTEXT = "the base's context"  # a limit that no key raises
+
+
 @dataclass(frozen=True)
 class TokenSequence:
     """prompt: what the model is given; answer: what it should write, with the token that ends it; forced:
@@ -103,9 +106,10 @@ class Tokenization:
         sequences = [self._sequence(example, number) for number, example in enumerate(examples, 1)]
         for number, (example, sequence) in enumerate(zip(examples, sequences, strict=True), 1):
             if len(sequence) > self.max_length:
+                raised = "" if self.limit == BASE_CONTEXT else f" or raise {self.limit}"
                 raise DataError(
                     f"{_name(example, number)} has {len(sequence)} tokens, more than {self.limit} = "
-                    f"{self.max_length}; shorten it or raise {self.limit}"
+                    f"{self.max_length}; shorten it{raised}"
                 )
         learned = [pair for pair in zip(examples, sequences, strict=True) if pair[1].learned]
         if examples and not learned:

@@ -38,7 +38,7 @@ class Method(ABC):
     whether it then holds to that one; gentle: of a new adapter's learning rate, what it then takes; replays:
     whether it then learns new examples, and some of the old ones again; passes: over the examples where none
     are stated, None for as many as most methods take; renew: steps from one checkpoint to the next; sees:
-    whether it learns of pictures."""
+    whether it learns of pictures; reads_examples: whether it learns of [data] train at all."""
 
     name: ClassVar[str]
     folder: ClassVar[str]
@@ -58,6 +58,7 @@ class Method(ABC):
     passes: ClassVar[int | None] = None
     renew: ClassVar[int] = TrainOptions.renew
     sees: ClassVar[bool] = True
+    reads_examples: ClassVar[bool] = True
 
     def found(self, value: float) -> str:
         """What a validation found, in words: a share, or what else decides which epoch is the best."""
@@ -84,6 +85,12 @@ class Method(ABC):
             raise InputError(
                 f'method = "{self.name}" learns of no pictures; take "lora", or leave out the pictures'
             )
+
+    def check_lengths(self, job: Job) -> None:
+        """Raises DataError for what is too long to be learned, or says too little; no network is made."""
+        tokenize = job.tokenization()
+        tokenize(job.examples)
+        tokenize(job.validation)
 
 
 @cache

@@ -52,12 +52,17 @@ class PreferenceMethod(Method):
     keys: ClassVar[tuple[str, ...]] = (*KEYS, "beta")
     share = "preferred"
     starts = True
+    reads_examples = False
     has_reference = True
     gentle = 1.0  # the rate is low as it is
 
     def check(self, job: Job) -> None:
         if not job.preferences:
             raise InputError(f'method "{self.name}" learns from {self.reads[0]}; give some')
+
+    def check_lengths(self, job: Job) -> None:
+        for rows in split(job):
+            judged(job, rows)
 
 
 class PreferenceTrainee(AdapterTrainee):
@@ -90,11 +95,7 @@ class PreferenceTrainee(AdapterTrainee):
         self.reference: dict[TokenSequence, float] = {}
 
     def judged(self, job: Job, rows: Sequence[Preference]) -> list[Judged]:
-        tokenize = job.tokenization()
-        return [
-            Judged(tuple(tokenize([Example(row.input, output, where=row.where) for output in row.outputs])))
-            for row in rows
-        ]
+        return judged(job, rows)
 
     def prepare(self, tell: Callable[[Event], None]) -> None:
         import torch
@@ -140,7 +141,7 @@ class PreferenceTrainee(AdapterTrainee):
     def loss(self, batch: Sequence[Judged]) -> Tensor:
         return self.verdict(batch)[0]
 
-    def validate(self) -> tuple[float, float]:
+    def examine(self) -> tuple[float, float]:
         """The mean loss, and the share that the network judges as the rows say."""
         import torch
 
@@ -155,19 +156,31 @@ class PreferenceTrainee(AdapterTrainee):
         return total / count, kept / count
 
 
+def judged(job: Job, rows: Sequence[Preference]) -> list[Judged]:
+    """Raises DataError for one that is too long."""
+    tokenize = job.tokenization()
+    return [
+        Judged(tuple(tokenize([Example(row.input, output, where=row.where) for output in row.outputs])))
+        for row in rows
+    ]
+
+
 def split(job: Job) -> tuple[list[Preference], list[Preference]]:
     """What is learned, and what is validated on. Where nothing is given for this, all rows of some inputs are
     held out: one input of ten, and at least one."""
     if job.validation_preferences:
         return list(job.preferences), list(job.validation_preferences)
     inputs = list(dict.fromkeys(row.input for row in job.preferences))
+    key = "ratings" if isinstance(job.preferences[0], Rating) else "pairs"
     if len(inputs) < 2:
-        raise InputError("all preferences are of one input, and none can be held out; give some to validate on")
+        raise InputError(
+            f"[data] {key}: all are of one input, and none can be held out; give validation_{key} too"
+        )
     chance = random.Random(f"{job.options.seed}/held out")
     held = set(chance.sample(inputs, max(1, len(inputs) // HELD_OUT)))
     learned = [row for row in job.preferences if row.input not in held]
     if isinstance(learned[0], Rating) and len({row.good for row in learned if isinstance(row, Rating)}) < 2:
         raise InputError(
-            "what is left beside the held out ratings is all of one kind; give some to validate on"
+            f"[data] {key}: what is left beside those held out is all of one kind; give validation_{key} too"
         )
     return learned, [row for row in job.preferences if row.input in held]

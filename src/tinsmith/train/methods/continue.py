@@ -30,8 +30,22 @@ class Continue(Method):
         if not job.texts or not job.validation:
             raise InputError('method "continue" learns from text, and needs at least one validation example')
 
+    def check_lengths(self, job: Job) -> None:
+        super().check_lengths(job)
+        pieces_of(job)
+
     def trainee(self, job: Job) -> ContinueTrainee:
         return ContinueTrainee(job)
+
+
+def pieces_of(job: Job) -> list[TokenSequence]:
+    pieces = job.text_sequences()
+    if len(pieces) < 2:
+        raise InputError(
+            f"[data] text: makes {len(pieces)} piece of max_length = {job.max_length} tokens, and one is "
+            "held out; give more text, or a smaller max_length"
+        )
+    return pieces
 
 
 class ContinueTrainee(AdapterTrainee):
@@ -43,12 +57,7 @@ class ContinueTrainee(AdapterTrainee):
         self.digest += hashlib.sha256(repr(self.held).encode()).hexdigest()
 
     def sequences(self, job: Job) -> list[TokenSequence]:
-        pieces = job.text_sequences()
-        if len(pieces) < 2:
-            raise InputError(
-                f"[data] text: makes {len(pieces)} piece of max_length = {job.max_length} tokens, and one is "
-                "held out; give more text, or a smaller max_length"
-            )
+        pieces = pieces_of(job)
         chance = random.Random(f"{job.options.seed}/held out")
         held = set(chance.sample(range(len(pieces)), max(1, len(pieces) // HELD_OUT)))
         self.held = batches([pieces[number] for number in sorted(held)], job.options.batch_tokens, 0, 0, 0)
@@ -60,7 +69,7 @@ class ContinueTrainee(AdapterTrainee):
         super().validate_on(count)
         self.held = some(self.held, count)
 
-    def validate(self) -> tuple[float, float]:
+    def examine(self) -> tuple[float, float]:
         import torch
 
         total, tokens = 0.0, 0
@@ -69,7 +78,7 @@ class ContinueTrainee(AdapterTrainee):
                 losses, _ = self.network.answer_losses(self.network.pack(batch, 0))
                 total, tokens = total + float(losses.sum()), tokens + len(losses)
         self.text_loss = total / tokens
-        return super().validate()
+        return super().examine()
 
 
 method = Continue()

@@ -35,6 +35,7 @@ from tinsmith.train.reinforcement.policy import (
     held,
     losses,
 )
+from tinsmith.train.reinforcement.rewards import VALID
 from tinsmith.train.rules import default_policy_rate
 
 if TYPE_CHECKING:
@@ -96,7 +97,8 @@ class GrpoTrainee(AdapterTrainee):
     default_rate = staticmethod(default_policy_rate)
 
     def plan(self, job: Job) -> None:
-        self.options, self.constraint = job.options, job.constraint if job.options.constrained else None
+        self.options, self.allowed = job.options, job.constraint
+        self.constraint = job.constraint if job.options.constrained else None
         super().plan(job)
         tokenize = job.tokenization()
         parts = (job.examples, *job.variants)
@@ -106,9 +108,11 @@ class GrpoTrainee(AdapterTrainee):
         self.judged = list(job.validation[:VALIDATED])
         self.questions = [tokenize.prompt(example) for example in self.judged]
         self.labels = by_name(job.options.task).labels(example.output for example in job.examples)
-        if self.constraint:
-            self.digest += hashlib.sha256(self.constraint.data).hexdigest()
-        self.digest += job.reward_digest
+        if self.allowed and (self.constraint or VALID in self.options.reward):
+            self.digest += hashlib.sha256(self.allowed.data).hexdigest()
+        # What rewards are given of an example, besides the tokens that are asked.
+        given = [asdict(replace(one, where=None)) for one in (*self.asked.values(), *self.judged)]
+        self.digest += hashlib.sha256(json.dumps(given, default=str).encode()).hexdigest() + job.reward_digest
         self.rolled: list[Rollout] = []
         self.told: Rolled | None = None
         self.seen: list[tuple[float, float, int]] = []
@@ -129,14 +133,15 @@ class GrpoTrainee(AdapterTrainee):
         from tinsmith.train.reinforcement.rewards import Reward
         from tinsmith.train.reinforcement.rollouts import Sampler
 
-        sampler = Sampler(self.spec, self.room, self.constraint, torch.get_num_threads())
+        held = self.constraint is not None
+        sampler = Sampler(self.spec, self.room, self.allowed, torch.get_num_threads(), held)
         self.sampler = sampler
 
         def allows(text: str) -> bool:
             return sampler.allows(sampler.model.tokenize(text))
 
         options = self.options
-        self.reward = Reward(options.reward, options.task, self.labels, allows if self.constraint else None)
+        self.reward = Reward(options.reward, options.task, self.labels, allows if self.allowed else None)
         if options.kl_weight or options.policy_loss == DPO:
             self.begun = {name: one.detach().clone() for name, one in self.parameters().items()}
 
@@ -317,9 +322,9 @@ class GrpoTrainee(AdapterTrainee):
             weight=math.fsum(self.weights) / len(self.weights) if self.weights else None,
         )
 
-    def validate(self) -> tuple[float, float]:
+    def examine(self) -> tuple[float, float]:
         """The mean loss of the right answers, and the mean reward of the likeliest ones."""
-        loss, _ = super().validate()
+        loss, _ = super().examine()
         self.sampler.take(self.network)
         answers = self.sampler.draw(self.questions, self.end)
         pairs = zip(answers, self.judged, strict=True)

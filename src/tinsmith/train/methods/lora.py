@@ -166,9 +166,8 @@ class AdapterTrainee(Trainee):
         if self.rough and self.only_rough:
             self._make_rough(self.rough)
 
-    def validate(self) -> tuple[float, float]:
-        with self.rough.applied() if self.rough and self.only_rough else nullcontext():
-            return super().validate()
+    def around_validation(self) -> AbstractContextManager[None]:
+        return self.rough.applied() if self.rough and self.only_rough else nullcontext()
 
     def keep(self) -> None:
         from safetensors import SafetensorError

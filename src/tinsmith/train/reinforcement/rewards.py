@@ -4,11 +4,14 @@ function, or a weighted mean of these."""
 from __future__ import annotations
 
 import math
+import sys
 import traceback
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
+from numbers import Real
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from tinsmith import tasks
@@ -94,12 +97,14 @@ def _fields(value: Any, path: tuple[str, ...] = ()) -> Counter[Any]:
 def _function(path: Path, name: str) -> _Rule:
     """The user's function: `name(answer, example)`, of the answer's text and the example as a dict."""
     source = reading.read_text(path, InputError)
-    space: dict[str, Any] = {"__name__": path.stem, "__file__": str(path)}
+    module = ModuleType(f"tinsmith.rewards.{path.stem}")
+    module.__file__ = str(path)
+    sys.modules[module.__name__] = module  # where dataclasses look for what their annotations name
     try:
-        exec(compile(source, str(path), "exec"), space)
+        exec(compile(source, str(path), "exec", dont_inherit=True), vars(module))
     except (Exception, SystemExit) as error:
         raise _fault(path, error, "can't be run") from error
-    score = space.get(name)
+    score = getattr(module, name, None)
     if not callable(score):
         raise InputError(f"{path}: has no function {name}; define {name}(answer, example)")
 
@@ -108,7 +113,7 @@ def _function(path: Path, name: str) -> _Rule:
             worth = score(answer, asdict(example))
         except (Exception, SystemExit) as error:
             raise _fault(path, error, f"{name} failed on the answer {answer!r}") from error
-        if not isinstance(worth, int | float) or not math.isfinite(worth):
+        if not isinstance(worth, Real) or not math.isfinite(worth):
             line = score.__code__.co_firstlineno if hasattr(score, "__code__") else 1
             raise InputError(f"{path}:{line}: {name} gave {worth!r} for {answer!r}; return a finite number")
         return float(worth)

@@ -46,11 +46,13 @@ class Drawn:
 
 
 class Sampler:
-    """room: most tokens of an answer; constraint: what answers are held to, as compiled; threads: that
-    compute."""
+    """room: most tokens of an answer; constraint: what is allowed, as compiled; threads: that compute; held:
+    whether answers are held to it."""
 
-    def __init__(self, spec: Spec, room: int, constraint: Constraint | None, threads: int) -> None:
-        self.spec, self.room, self.constraint = spec, room, constraint
+    def __init__(
+        self, spec: Spec, room: int, constraint: Constraint | None, threads: int, held: bool = True
+    ) -> None:
+        self.spec, self.room, self.constraint = spec, room, constraint if held else None
         image = build_image(_compiled(spec))
         self.model = Model(_core.Model(image), image, threads)
         self.program = read_program(self.model.tin.entry("program.bin"))

@@ -17,6 +17,7 @@ from tinsmith.train.options import LOGS
 
 FOLDER = "logs"  # in a run's
 CSV = "train.csv"
+TEXT_LOSS = "text_loss"  # of plain text in a validation, where some is held out
 ROLLED = ("reward", "answer_tokens", "entropy", "divergence", "set_aside")  # of a step's rollouts
 COLUMNS = (
     "step",
@@ -29,6 +30,7 @@ COLUMNS = (
     "validation_exact",
     "averaged",
     *ROLLED,
+    TEXT_LOSS,
 )
 
 
@@ -87,7 +89,8 @@ def _rows(path: Path) -> list[dict[str, str]]:
     """Those that an earlier process wrote whole."""
     text = reading.read_text(path, InputError)
     rows = csv.DictReader(io.StringIO(text[: text.rfind("\n") + 1]))
-    if tuple(rows.fieldnames or COLUMNS) != COLUMNS:
+    names = rows.fieldnames or COLUMNS
+    if "step" not in names or not set(names) <= set(COLUMNS):  # an earlier version had fewer
         raise InputError(f"{path}: is no log of training; move it, or give another folder with --out")
     return [row for row in rows if (row["step"] or "").isdigit()]
 
@@ -124,6 +127,7 @@ def _values(event: Step | Validated | Rolled) -> dict[str, Any]:
             "validation_loss": event.loss,
             "validation_exact": event.exact,
             "averaged": int(event.averaged),
+            **({} if event.text_loss is None else {TEXT_LOSS: event.text_loss}),
         }
     return {
         "loss": event.loss,

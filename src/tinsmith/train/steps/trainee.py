@@ -267,6 +267,15 @@ class Trainee(ABC):
         """Makes what a validation takes of the weights as they are; in every process."""
 
     def validate(self) -> tuple[float, float]:
+        """The mean loss, and the share that is right."""
+        with self.around_validation():
+            return self.examine()
+
+    def around_validation(self) -> AbstractContextManager[None]:
+        """What a validation runs in."""
+        return nullcontext()
+
+    def examine(self) -> tuple[float, float]:
         """The mean loss, and the share of answers every token of which is the likeliest."""
         import torch
 

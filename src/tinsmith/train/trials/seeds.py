@@ -71,7 +71,7 @@ def several(method: Method, job: Job, tell: Callable[[Event], None]) -> TrainRes
     return replace(
         results[best],
         folder=mean.result,
-        note=f"{results[best].note}; {_words(method, job, rows[kept])}",
+        note=f"{results[best].note}; {_words(method, job, rows[kept], mean)}",
         tokens=sum(result.tokens for result in results),
         seconds=sum(result.seconds for result in results),
         seeds=rows,
@@ -110,10 +110,11 @@ def _place(folder: Path, mean: Trainee) -> None:
         shutil.copytree(folder, fresh, dirs_exist_ok=True)
 
 
-def _words(method: Method, job: Job, kept: Seeded) -> str:
+def _words(method: Method, job: Job, kept: Seeded, mean: Trainee) -> str:
     """What was kept."""
     count = job.options.seeds
     if kept.seed is not None:
         return f"seed {kept.seed}, the best of {count} seeds"
-    grown = f", an adapter of rank {count * job.options.rank}" if "rank" in method.keys else ""
+    runs = getattr(mean, "mean_of", count)  # more where it goes on from a mean
+    grown = f", an adapter of rank {runs * job.options.rank}" if "rank" in method.keys else ""
     return f"the mean of {count} seeds{grown}"
