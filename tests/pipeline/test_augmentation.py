@@ -16,6 +16,7 @@ from transformers_models import CHATML
 from tinsmith import cli, models
 from tinsmith.data import picture_changes
 from tinsmith.data.augment import origin
+from tinsmith.data.readers import Example
 from tinsmith.errors import DataError, InputError, RecipeError
 from tinsmith.models import family
 from tinsmith.pipeline import augmentation, data, stages, training
@@ -108,15 +109,24 @@ def test_a_run_has_a_file_of_them_and_gives_them_by_variant(folder: Path) -> Non
 )
 def test_each_of_several_runs_has_others(folder: Path, stated: str, runs: int) -> None:
     loaded = load(recipe(folder, **{"epochs = 2\n": f"epochs = 2\n{stated}"}))
-    assert augmentation.variants(loaded, 1000) == 2 * runs
+    assert augmentation.variants(loaded, [Example("a", "b")] * 1000) == 2 * runs
     assert [training.options(loaded, 1000, made=made).seeds for made in (True, False)] == [runs, runs]
 
 
 def test_few_examples_are_read_more_often_and_many_less(folder: Path) -> None:
     loaded = load(recipe(folder, **{"epochs = 2\n": ""}))
     assert [loaded.passes(count, made=True) for count in (1, 100, 130, 200, 1000)] == [16, 16, 12, 8, 8]
-    assert [loaded.passes(count, made=True) for count in (1500, 2000, 3000, 100_000)] == [8, 6, 4, 4]
-    assert [augmentation.variants(loaded, count) for count in (100, 1000)] == [16, 8]
+    assert [loaded.passes(count, made=True) for count in (1500, 2000, 3000, 100_000)] == [12, 9, 6, 6]
+    one = [Example("a", "b")]
+    assert [augmentation.variants(loaded, one * count) for count in (100, 1000)] == [16, 8]
+
+
+def test_what_is_off_topic_varies_no_example(folder: Path) -> None:
+    """So it changes no epochs."""
+    loaded = load(recipe(folder, f"augment = false\n{OFF_TOPIC}", **{"epochs = 2\n": ""}))
+    assert augmentation.variants(loaded, [Example("a", "b")] * 100) == 3
+    found = [augmentation.Augmentation(rows, 3, {}, {augmentation.OFF_TOPIC: 5}, {}).varies for rows in (5, 6)]
+    assert found == [False, True]
 
 
 @pytest.mark.parametrize(
