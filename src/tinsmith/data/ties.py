@@ -274,23 +274,27 @@ def _above_by_chance(pairs: Sequence[tuple[float, float]]) -> float:
     return above / len(pairs)
 
 
-def _decide(pairs: Sequence[tuple[Any, str]]) -> bool:
-    """Whether a class hardly changes between numbers in their order, where chance would have changed it."""
+def _changes(pairs: Sequence[tuple[Any, str]]) -> tuple[int, float]:
+    """How often a class changes between numbers in their order, and would by chance."""
     in_order = sorted(pairs, key=lambda pair: pair[0])
-    changes = sum(a[1] != b[1] for a, b in pairwise(in_order))
     by_chance = changes_by_chance([value for _, value in pairs], len(pairs) - 1)
+    return sum(a[1] != b[1] for a, b in pairwise(in_order)), by_chance
+
+
+def _decide(pairs: Sequence[tuple[Any, str]]) -> bool:
+    """Whether it hardly changes."""
+    changes, by_chance = _changes(pairs)
     return by_chance >= EVIDENT and changes <= TOLD * by_chance
 
 
 def _in_order(pairs: Sequence[tuple[int | float, str]], path: Path) -> dict[int | float, set[str]] | None:
     """The classes that each number was seen with, where numbers decide them: in their order such a class
     changes far less often than by chance."""
-    in_order = sorted(pairs, key=lambda pair: pair[0])
-    changes = sum(a[1] != b[1] for a, b in pairwise(in_order))
-    by_chance = changes_by_chance([value for _, value in pairs], len(pairs) - 1)
-    # What is there or not is a class that few mean, so that chance has many to choose from.
-    is_evident = len(pairs) >= ENOUGH and changes < ORDERED * by_chance
-    decides = _decide(pairs) if path[-1] == PRESENCE else is_evident
+    if path[-1] == PRESENCE:  # a class that few mean, so that chance has many to choose from
+        decides = _decide(pairs)
+    else:
+        changes, by_chance = _changes(pairs)
+        decides = len(pairs) >= ENOUGH and changes < ORDERED * by_chance
     if not decides:
         return None
     seen: dict[int | float, set[str]] = defaultdict(set)
