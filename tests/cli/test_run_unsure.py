@@ -119,6 +119,12 @@ def test_a_prompt_without_the_template_is_not_logged(
     log = tmp_path / "unsure.jsonl"
     assert cli.main(["run", str(tin), "hi", "--raw", "--log-unsure", str(log)]) == 2
     assert "which --raw leaves out; leave one" in capsys.readouterr().err
+    (tmp_path / "tools.json").write_text('[{"name": "Set", "parameters": {"type": "object"}}]')
+    words = ["run", str(tin), "hi", "--tools", str(tmp_path / "tools.json"), "--log-unsure", str(log)]
+    assert cli.main(words) == 2
+    assert "rows that lack the --tools of the prompt; leave one" in capsys.readouterr().err
+    assert cli.main(["run", str(tin), "hi", "--unsure", "0.9"]) == 2
+    assert "--unsure says which rows --log-unsure writes" in capsys.readouterr().err
     assert not log.exists()
 
 

@@ -79,6 +79,7 @@ def test_what_a_training_never_sees_trains_nothing_again(folder: Path, monkeypat
     tested = f'{going_on}"always"\ntest = "new-test.jsonl"\n'
     assert again(RECIPE + tested, "more") == ["retrained"]
     assert again(unprepared + tested, "more", ', "Q4_0"') == ["rough"]
+    assert again(unprepared + tested.replace("always", "auto"), "more", ', "Q4_0"') == []
     assert again(f"{RECIPE}{tested}replay = 0.25\n", "more") == ["continued"]
     assert again(f"{RECIPE}rank = 4\n") == ["logs"]
 

@@ -28,7 +28,7 @@ from tinsmith.train import run
 from tinsmith.train.batches.replay import SAMPLE, Replay
 from tinsmith.train.batches.sequences import TokenSequence
 from tinsmith.train.beginning import start
-from tinsmith.train.events import CONTINUED, RETRAINED, START, Replayed
+from tinsmith.train.events import CONTINUED, RETRAINED, START, Replayed, Score
 from tinsmith.train.footprint import memory
 from tinsmith.train.job import Job
 from tinsmith.train.options import TrainOptions
@@ -248,6 +248,23 @@ def test_all_is_trained_again_where_too_much_is_forgotten(plan: Plan, spec: Spec
         if RETRAINED in wanted:
             assert outcome.kept == RETRAINED
             assert "points lost; retraining on all examples" in lines[0]
+
+
+@pytest.mark.parametrize(("lost", "wanted"), [(1, [CONTINUED]), (2, [CONTINUED, RETRAINED])])
+def test_one_lost_of_a_hundred_is_not_more_than_one_per_cent(
+    plan: Plan, monkeypatch: pytest.MonkeyPatch, lost: int, wanted: list[str]
+) -> None:
+    def scores(graded: dict[str, Any]) -> dict[str, dict[str, Score]]:
+        return {
+            name: {key: Score(100, 0.1, 0.95 - lost / 100 * (name != START), lost, 0) for key in plan.sets}
+            for name in graded
+        }
+
+    monkeypatch.setattr("tinsmith.train.update._scores", scores)
+    job, whole = (replace(one, options=replace(one.options, epochs=1)) for one in (plan.job, plan.whole))
+    trained: list[str] = []
+    update(replace(plan, job=job, whole=whole, retrain="auto"), train_one(trained), lambda line: None)
+    assert trained == wanted
 
 
 def test_what_is_only_measured_needs_no_memory_to_learn_it(plan: Plan, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -96,6 +96,10 @@ def run(args: Args) -> int:
         raise InputError(
             "--log-unsure writes rows of text, which would lack the --image; leave one of them out"
         )
+    if args.tools and args.log_unsure is not None:
+        raise InputError("--log-unsure writes rows that lack the --tools of the prompt; leave one of them out")
+    if args.unsure is not None and args.log_unsure is None:
+        raise InputError("--unsure says which rows --log-unsure writes; give that too")
     if args.raw and args.log_unsure is not None:
         raise InputError(
             "--log-unsure writes rows that are learned by the chat template, which --raw leaves out; leave one "

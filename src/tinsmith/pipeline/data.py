@@ -23,6 +23,7 @@ from tinsmith.pipeline.examples import (
     DIVISION,
     Divided,
     columns,
+    columns_of,
     digest,
     named_paths,
     pictures_digest,
@@ -96,7 +97,7 @@ def model_data(made: Record[Data]) -> dict[str, str]:
 def inputs(run: Run, needs: Nothing) -> dict[str, Any]:
     recipe, named = run.recipe, columns(run.recipe)
     read = [*named_paths(recipe).values(), *sources.stated(recipe).values()]
-    shown = [pictures_digest(path, named) for path in read]
+    shown = [pictures_digest(path, named) for path in (*read, *update.sources(recipe).values())]
     more = ("licenses", *(["tools"] if recipe.data.show_tools else []))
     copied = {key: digest(recipe.resolve(path)) for key in more if (path := getattr(recipe.data, key))}
     return {
@@ -139,8 +140,8 @@ def make(run: Run, needs: Nothing) -> Made[Data]:
     if recipe.data.limit:
         splits["train"] = splits["train"][: recipe.data.limit]
     given, new = splits, None
-    named, task = columns(recipe), recipe.data.task
-    if more := {key: read_examples(path, task, named) for key, path in update.sources(recipe).items()}:
+    task, added = recipe.data.task, update.sources(recipe)
+    if more := {key: read_examples(path, task, columns_of(recipe, path)) for key, path in added.items()}:
         splits, new = update.joined(recipe, given, more)
         run.display.line(update.said(new))
         wanted |= {path: more[key] for key, path in update.sources(recipe).items() if key != "test"}

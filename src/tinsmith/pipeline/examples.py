@@ -62,6 +62,25 @@ def columns(recipe: Recipe) -> Named:
     return Named(data.shape, data.input or (), data.output, data.group, data.author, data.image or ())
 
 
+def columns_of(recipe: Recipe, path: Path) -> Named:
+    """Of a file of new examples: those that [data] names, or the usual ones of what `tinsmith run --log-unsure`
+    wrote."""
+    from tinsmith.data.shapes import Named
+
+    named = columns(recipe)
+    if path.suffix == ".jsonl" and path.is_file():
+        with path.open(encoding="utf-8", errors="replace") as file:
+            first = next((line for line in file if line.strip()), "")
+        try:
+            row = json.loads(first)
+        except ValueError:
+            return named
+        stated = {*named.input, named.output} - {None}
+        if isinstance(row, dict) and {"input", "output"} <= row.keys() and not stated <= row.keys():
+            return Named()
+    return named
+
+
 def read(run: Run) -> Read:
     """Reads every split, says what its rows were taken for, and makes those that the recipe has no file for."""
     from tinsmith.data.containers.folders import sources
@@ -157,15 +176,28 @@ def _divide(
 
 
 def _kept(run: Run, drawn: Mapping[str, Any]) -> dict[str, str]:
-    """The splits that an earlier run in this folder chose, by key; none where it was told otherwise."""
-    path = run.folder / DIVISION
-    if not path.exists():
+    """The splits that an earlier run in this folder chose, by key, or one in the folder of the adapter that is
+    gone on from; none where it was told otherwise."""
+    own = run.folder / DIVISION
+    path = own if own.exists() else division_before(run.recipe)
+    if path is None:
         return {}
     table = reading.read_table(path, DataError, advice="take the file away to divide anew")
     splits = table.get("splits")
     if not isinstance(splits, dict) or not set(map(str, splits.values())) <= set(SPLITS):
         raise DataError(f'{path}: "splits" is damaged; take the file away to divide anew')
     return splits if all(table.get(key) == value for key, value in drawn.items()) else {}
+
+
+def division_before(recipe: Recipe) -> Path | None:
+    """Of the run that made the adapter which training goes on from, where that divided its examples: what it
+    learned is not to be tested on."""
+    if recipe.update is None:
+        return None
+    folders = (
+        recipe.resolve(recipe.update.adapter).resolve().parents[:3]
+    )  # of `adapter`, `update/continued/adapter`
+    return next((folder / DIVISION for folder in folders if (folder / DIVISION).exists()), None)
 
 
 def _write(run: Run, drawn: Mapping[str, Any], kept: Mapping[str, str], division: Division) -> None:

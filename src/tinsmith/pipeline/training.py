@@ -351,10 +351,16 @@ def decisive(run: Run, needs: Needs, job: Job) -> dict[str, Any]:
 def decisive_of_both(run: Run, needs: Needs, job: Job) -> dict[str, str]:
     """Digests, by training, of what decides it: not its tests, nor whether there is the other."""
     whole = decisive(run, needs, job)
-    added = whole.pop("update")
-    seen = {key: value for key, value in added.items() if key not in ("retrain", "test")}
-    seen["new"] = {key: value for key, value in added["new"].items() if key != "test"}
+    seen = untested(whole.pop("update"))
     return {CONTINUED: digest_of({**whole, "update": seen}), RETRAINED: digest_of(whole)}
+
+
+def untested(added: dict[str, Any]) -> dict[str, Any]:
+    """What [update] decides of a training."""
+    seen = {key: value for key, value in added.items() if key not in ("retrain", "test")}
+    if "new" in added:
+        seen["new"] = {key: value for key, value in added["new"].items() if key != "test"}
+    return seen
 
 
 def prepared(
@@ -370,6 +376,8 @@ def prepared(
 
     begun = {"start": peft_folder.digest_of(result.folder), "rate": result.learning_rate}
     decided = {**decisive(run, needs, job), "rough": roughest.inputs(run, needs.data), **begun}
+    if "update" in decided:
+        decided["update"] = untested(decided["update"])
     second = finished.once(further.out_dir / FINISHED, digest_of(decided), train_one)
     curve = [Point(step, loss) for step, loss in second.curve]
     return Rough(name, second.note, second.steps, second.seconds, second.validations, curve)

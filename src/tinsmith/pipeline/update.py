@@ -13,6 +13,7 @@ from tinsmith.data.readers import Example
 from tinsmith.data.splits import normalize
 from tinsmith.errors import DataError, InputError
 from tinsmith.evaluate import metrics
+from tinsmith.pipeline.examples import digest, division_before
 from tinsmith.system import files
 from tinsmith.train.adapters import peft_folder
 from tinsmith.train.events import START, Score, Updated
@@ -59,14 +60,16 @@ def sources(recipe: Recipe) -> dict[str, Path]:
 
 def inputs(recipe: Recipe) -> dict[str, Any]:
     """What decides the data, beside the tables [base] and [data]."""
-    digests = {key: files.sha256_file(path) if path.exists() else None for key, path in sources(recipe).items()}
-    start = folder(recipe)
+    digests = {key: digest(path) for key, path in sources(recipe).items()}
+    start, division = folder(recipe), division_before(recipe)
     adapted = {"adapter": peft_folder.digest_of(start), "seed": recipe.train.seed} if start else {}
-    return {"update": {**adapted, **digests}} if adapted else {}
+    divided = {"division": files.sha256_file(division)} if division else {}
+    return {"update": {**adapted, **digests, **divided}} if adapted else {}
 
 
 def joined(recipe: Recipe, old: Splits, given: Splits) -> tuple[dict[str, list[Example]], New]:
-    """The splits with the new examples behind the old ones. given: the new ones, by the keys of FILES."""
+    """The splits with the new examples behind the old ones, but for those of the old whose inputs they answer
+    anew. given: the new ones, by the keys of FILES."""
     rows, held = list(given["data"]), list(given.get("validation", ()))
     if not held:
         if len(rows) < 2:
@@ -74,12 +77,17 @@ def joined(recipe: Recipe, old: Splits, given: Splits) -> tuple[dict[str, list[E
                 f"{sources(recipe)['data']}: holds one example, and one is held out to validate on; give "
                 "more, or [update] validation"
             )
-        chance = random.Random(f"{recipe.train.seed}/held out")
-        places = set(chance.sample(range(len(rows)), max(1, len(rows) // HELD_OUT)))
+        chance, count = random.Random(f"{recipe.train.seed}/held out"), max(1, len(rows) // HELD_OUT)
+        before = {normalize(row.asked) for split in ("train", "validation") for row in old[split]}
+        # A corrected answer is learned, where there are others to hold out.
+        fresh = [place for place, row in enumerate(rows) if normalize(row.asked) not in before]
+        places = set(chance.sample(fresh if len(fresh) >= count else range(len(rows)), count))
         held = [row for place, row in enumerate(rows) if place in places]
         rows = [row for place, row in enumerate(rows) if place not in places]
-    known = {normalize(row.asked) for row in rows}
-    kept = [row for row in old["train"] if normalize(row.asked) not in known]
+    known = {normalize(row.asked) for row in (*rows, *held)}
+    kept, validated = (
+        [row for row in old[split] if normalize(row.asked) not in known] for split in ("train", "validation")
+    )
     if not kept:
         raise DataError(
             f"{sources(recipe)['data']}: has every input of the training examples; nothing is left to replay"
@@ -88,7 +96,7 @@ def joined(recipe: Recipe, old: Splits, given: Splits) -> tuple[dict[str, list[E
     tests = [*old["test"], *test]
     if test:
         tests = [*_parts(old["test"], "old"), *_parts(test, "new")]
-    splits = {"train": [*kept, *rows], "validation": [*old["validation"], *held], "test": tests}
+    splits = {"train": [*kept, *rows], "validation": [*validated, *held], "test": tests}
     return splits, New(len(rows), len(held), len(test), len(old["train"]) - len(kept))
 
 

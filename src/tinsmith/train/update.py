@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from tinsmith.train.steps.trainee import Graded
 
 FOLDER = "update"  # in a run's: both adapters
-FORGOTTEN = 0.01  # of the old validation answers: where more are lost, "auto" retrains
+FORGOTTEN = 100  # old validation answers, of which more than one is lost: "auto" retrains
 RESULT = "result.json"
 
 Train = Callable[[str, Job], TrainResult]  # by the name of what is trained
@@ -57,9 +57,10 @@ def update(plan: Plan, train: Train, say: Callable[[str], None]) -> tuple[TrainR
         CONTINUED: _graded(plan, sequences, results[CONTINUED].folder),
     }
     scores = _scores(graded)
-    lost = scores[START][OLD_VALIDATION].exact - scores[CONTINUED][OLD_VALIDATION].exact
-    if plan.retrain == RETRAIN_ALWAYS or (plan.retrain == RETRAIN_AUTO and lost > FORGOTTEN):
-        say(f"update: old validation: {100 * lost:.1f} points lost; retraining on all examples")
+    old = scores[CONTINUED][OLD_VALIDATION]
+    lost = old.lost - old.gained
+    if plan.retrain == RETRAIN_ALWAYS or (plan.retrain == RETRAIN_AUTO and lost * FORGOTTEN > old.items):
+        say(f"update: old validation: {100 * lost / old.items:.1f} points lost; retraining on all examples")
         results[RETRAINED] = _trained(plan, RETRAINED, plan.whole, train)
         result = results[RETRAINED]
         graded[RETRAINED] = _graded(plan, sequences, result.folder)

@@ -153,6 +153,26 @@ def test_a_killed_search_goes_on(spec: Spec, examples: list[Example], tmp_path: 
     assert resumed.curve == whole.curve
 
 
+@pytest.mark.slow
+def test_a_search_that_goes_on_with_another_budget_is_one_of_that_budget(
+    spec: Spec, examples: list[Example], tmp_path: Path
+) -> None:
+    rows = examples * 3
+    whole = run(spec, rows, tmp_path / "whole", search=0.5)
+    for path in (tmp_path / "cache" / rates.FOLDER).iterdir():
+        path.unlink()
+    told: list[Any] = []
+
+    def kill(event: Any) -> None:
+        told.extend([event] * isinstance(event, Trial))
+        if len(told) == 9:
+            raise Killed
+
+    with pytest.raises(Killed):
+        run(spec, rows, tmp_path / "killed", kill, search=0.9)
+    assert run(spec, rows, tmp_path / "killed", search=0.5).trials == whole.trials
+
+
 def test_what_a_teacher_prepares_is_told_once(spec: Spec, examples: list[Example], tmp_path: Path) -> None:
     models.save_hf(spec, tmp_path / "teacher")
     seen: list[Any] = []

@@ -80,7 +80,7 @@ def searched(method: Method, job: Job, on_event: Callable[[Event], None]) -> tup
             'learning_rate = "search": trials run in one process: run "tinsmith train" without a launcher, and '
             "state the rate that it finds"
         )
-    budget, seeds = job.options.search, job.options.seeds
+    budget, seeds, version = job.options.search, job.options.seeds, tinsmith.__version__
     job = replace(job, options=replace(job.options, search=0.0, seeds=1))
     middle = replace(job, options=replace(job.options, learning_rate=None))
     torch.manual_seed(job.options.seed)
@@ -88,12 +88,13 @@ def searched(method: Method, job: Job, on_event: Callable[[Event], None]) -> tup
     plan = rungs(sum(map(len, trainee.epochs)), budget)
     rates = candidates(trainee.rate, plan[0].candidates)
     # Another version may train otherwise.
-    name = f"{method.name}-{trainee.digest}-{budget:g}-{tinsmith.__version__}.json"
+    name = f"{method.name}-{trainee.digest}-{budget:g}-{version}.json"
     cached = hub.cache_folder() / FOLDER / name
     trials = _read(cached)
     if trials is None:
         del trainee  # its memory: each trial has a network of its own
-        trials = _halved(method, job, rates, plan, on_event)
+        # Trials of another plan go on for other numbers of steps.
+        trials = _halved(method, job, job.out_dir / FOLDER / f"{budget:g}", rates, plan, on_event)
         write_text(cached, json.dumps([asdict(trial) for trial in trials]) + "\n")
     shutil.rmtree(job.out_dir / FOLDER, ignore_errors=True)
     best = replace(job.options, learning_rate=trials[-1].learning_rate, tried=len(rates), seeds=seeds)
@@ -101,7 +102,12 @@ def searched(method: Method, job: Job, on_event: Callable[[Event], None]) -> tup
 
 
 def _halved(
-    method: Method, job: Job, rates: Sequence[float], plan: Sequence[Rung], on_event: Callable[[Event], None]
+    method: Method,
+    job: Job,
+    folder: Path,
+    rates: Sequence[float],
+    plan: Sequence[Rung],
+    on_event: Callable[[Event], None],
 ) -> list[Trial]:
     trials: list[Trial] = []
     left = list(rates)
@@ -113,7 +119,7 @@ def _halved(
         for rate in left[: rung.candidates]:
             number += 1
             begun = Trying(number, every, rate, rung.steps - steps, rung.steps, done, count)
-            tried.append(_try(method, job, begun, on_event))
+            tried.append(_try(method, job, folder / f"{rate:g}", begun, on_event))
             on_event(tried[-1])
             done += steps
         tried.sort(key=lambda trial: (math.inf if trial.loss is None else trial.loss, trial.learning_rate))
@@ -127,10 +133,9 @@ def _halved(
     return trials
 
 
-def _try(method: Method, job: Job, begun: Trying, tell: Callable[[Event], None]) -> Trial:
+def _try(method: Method, job: Job, folder: Path, begun: Trying, tell: Callable[[Event], None]) -> Trial:
     """Goes on from the candidate's own checkpoint, where it has taken fewer steps so far."""
     rate, steps = begun.learning_rate, begun.steps
-    folder = job.out_dir / FOLDER / f"{rate:g}"
     options = replace(job.options, learning_rate=rate, average=AVERAGE, rough=None)
     trial = replace(
         job, options=options, out_dir=folder, kept_dir=job.kept, validation=job.validation[:VALIDATED]

@@ -1,0 +1,121 @@
+"""New examples beside those that an adapter learned: where they and the old ones go, and what decides them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+from PIL import Image
+from tiny_recipes import parity, write_home
+
+from tinsmith import cli
+from tinsmith.data.readers import Example
+from tinsmith.pipeline import data, recipe, stages, update
+from tinsmith.pipeline.run import Nothing, Run
+from tinsmith.system import progress
+
+RECIPE = """\
+[base]
+model = "base.gguf"
+[data]
+train = "all.jsonl"
+task = "classify"
+[train]
+epochs = 1
+rough = "none"
+"""
+UPDATE = '[update]\nadapter = "run/adapter"\ndata = "new.jsonl"\n'
+
+
+def write(path: Path, rows: Sequence[tuple[str, str]], names: tuple[str, str] = ("input", "output")) -> None:
+    path.write_text("".join(json.dumps(dict(zip(names, row, strict=True))) + "\n" for row in rows))
+
+
+def numbers(first: int, end: int) -> list[tuple[str, str]]:
+    return [(f"number {n} of {n * 7919 % 1000}", ("even", "odd")[n % 2]) for n in range(first, end)]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """With an adapter of a run that was given more examples after its first."""
+    folder = tmp_path_factory.mktemp("new")
+    write_home(folder, RECIPE, parity)
+    (folder / "home.toml").write_text(RECIPE)
+    for count in (20, 30, 45, 60):
+        write(folder / "all.jsonl", numbers(0, count))
+        stages.make(recipe.load(folder / "home.toml"), folder / "run", progress.PlainDisplay(), "data")
+    assert cli.main(["train", str(folder / "home.toml"), "--out", str(folder / "run")]) == 0
+    write(folder / "new.jsonl", numbers(100, 120))
+    return folder
+
+
+def run_of(folder: Path, text: str, out: str) -> Run:
+    (folder / "more.toml").write_text(text)
+    return stages.make(recipe.load(folder / "more.toml"), folder / out, progress.PlainDisplay(), "data")
+
+
+def inputs_of(run: Run, split: str) -> set[str]:
+    return {example.input for example in data.examples(run, split)}
+
+
+def test_what_an_adapter_learned_is_not_what_it_is_tested_on(folder: Path) -> None:
+    learned = {json.loads(line)["input"] for line in (folder / "run/data/train.jsonl").read_text().splitlines()}
+    run = run_of(folder, RECIPE + UPDATE, "tested")
+    assert not learned & inputs_of(run, "test")
+    assert not learned & inputs_of(run, "validation")
+    alone = run_of(folder, RECIPE, "alone")
+    assert learned & (inputs_of(alone, "test") | inputs_of(alone, "validation"))
+
+
+def test_a_corrected_answer_is_learned_and_the_wrong_one_nowhere(folder: Path) -> None:
+    learned = sorted(inputs_of(run_of(folder, RECIPE + UPDATE, "tested"), "train") - {"x"})[:2]
+    validated = sorted(inputs_of(run_of(folder, RECIPE + UPDATE, "tested"), "validation"))
+    old = next(text for text in validated if int(text.split()[1]) < 100)
+    corrected = [learned[0], learned[1], old]
+    write(folder / "fixed.jsonl", [*((text, "fixed") for text in corrected), *numbers(200, 210)])
+    for seed in range(4):
+        text = RECIPE.replace("[train]", f"[train]\nseed = {seed}")
+        run = run_of(folder, text + UPDATE.replace("new.jsonl", "fixed.jsonl"), f"fixed-{seed}")
+        found = {split: data.examples(run, split) for split in ("train", "validation")}
+        said = [(one.input, one.output) for rows in found.values() for one in rows if one.input in corrected]
+        assert sorted(said) == sorted((text, "fixed") for text in corrected)
+        assert {one.input for one in found["train"]} >= set(corrected)
+
+
+def test_where_all_are_corrections_some_are_held_out(folder: Path) -> None:
+    loaded = recipe.load(folder / "home.toml", update={"adapter": "run/adapter", "data": "new.jsonl"})
+    old = {"train": [Example(f"{n}", "a") for n in range(30)], "validation": [], "test": []}
+    splits, new = update.joined(loaded, old, {"data": [Example(f"{n}", "b") for n in range(20)]})
+    assert (new.train, new.validation, new.replaced) == (18, 2, 20)
+    assert {one.output for one in splits["validation"]} == {"b"}
+
+
+def test_a_folder_and_what_a_device_was_not_sure_of_are_new_examples(folder: Path) -> None:
+    named = RECIPE.replace('task = "classify"', 'task = "classify"\ninput = "question"\noutput = "label"')
+    write(folder / "all.jsonl", numbers(0, 60), ("question", "label"))
+    try:
+        unsure = run_of(folder, named + UPDATE, "unsure")  # tinsmith's own names
+        assert unsure.done(stages.DATA).facts.new.train == 18
+        write(folder / "named.jsonl", numbers(100, 120), ("question", "label"))
+        run = run_of(folder, named + UPDATE.replace("new.jsonl", "named.jsonl"), "named")
+        assert inputs_of(run, "train") == inputs_of(unsure, "train")
+        (folder / "many").mkdir()
+        write(folder / "many" / "train.jsonl", numbers(100, 120), ("question", "label"))
+        run = run_of(folder, named + UPDATE.replace("new.jsonl", "many"), "many-run")
+        assert inputs_of(run, "train") == inputs_of(unsure, "train")
+    finally:
+        write(folder / "all.jsonl", numbers(0, 60))
+
+
+def test_another_picture_of_a_new_example_is_another_input(folder: Path) -> None:
+    row = {"input": "what is it?", "output": "odd", "image": "p.png"}
+    (folder / "seen.jsonl").write_text(json.dumps(row) + "\n")
+    (folder / "seen.toml").write_text(RECIPE + UPDATE.replace("new.jsonl", "seen.jsonl"))
+    found = []
+    for color in ("red", "blue"):
+        Image.new("RGB", (8, 8), color).save(folder / "p.png")
+        run = Run(recipe.load(folder / "seen.toml"), folder / "seen", progress.PlainDisplay())
+        found.append(data.inputs(run, Nothing()))
+    assert found[0] != found[1]
