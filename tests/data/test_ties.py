@@ -283,6 +283,25 @@ def test_the_function_that_a_text_tells_is_called() -> None:
             assert output["arguments"]["title"] in (films if output["name"] == "PlayFilm" else songs)
 
 
+def test_numbers_that_are_the_same_once_stay_in_order() -> None:
+    chance, train = random.Random(4), []
+    for _ in range(80):
+        low = chance.randrange(10, 60)
+        high = float(low + chance.randrange(0, 8))
+        train.append(Example(said(chance, f"{low} to {high}"), json.dumps({"low": low, "high": high})))
+    made = [row for one in augment(train, tasks.by_name("extract").values, 5, 0).rows for row in one]
+    assert len(made) > 100
+    assert all(out["low"] <= out["high"] for out in (json.loads(row.output) for row in made))
+
+
+def test_digits_without_end_are_no_number() -> None:
+    rows = [
+        Example(f"n {n:05}{'7' * 5000} now", json.dumps({"id": f"{n:05}{'7' * 5000}", "k": "ab"[n % 2]}))
+        for n in range(30)
+    ]
+    augment(rows, tasks.by_name("extract").values, 1, 0)
+
+
 def test_of_a_long_text_with_many_values_some_are_others() -> None:
     goods = [
         f"{a} {b}" for a in ("red", "blue", "old", "tall", "flat") for b in ("lamp", "chair", "desk", "shelf")

@@ -12,6 +12,7 @@ from tiny_recipes import parity, write_home
 
 from tinsmith import cli
 from tinsmith.data.readers import Example
+from tinsmith.errors import DataError
 from tinsmith.pipeline import data, recipe, stages, update
 from tinsmith.pipeline.run import Nothing, Run
 from tinsmith.system import progress
@@ -69,6 +70,27 @@ def test_what_an_adapter_learned_is_not_what_it_is_tested_on(folder: Path) -> No
     assert learned & (inputs_of(alone, "test") | inputs_of(alone, "validation"))
 
 
+def test_splits_that_are_not_the_adapter_s_are_said(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run_of(folder, RECIPE.replace("[train]", "split_seed = 3\n[train]") + UPDATE, "otherwise")
+    assert "was divided by another split_seed, near or shares" in capsys.readouterr().err
+    # A folder of before, which was divided anew, is mended.
+    run = run_of(folder, RECIPE + UPDATE, "mended")
+    wanted, path = inputs_of(run, "test"), folder / "mended" / "data" / "splits.json"
+    table = json.loads(path.read_text())
+    table["splits"] = dict(zip(table["splits"], reversed(table["splits"].values()), strict=True))
+    path.write_text(json.dumps(table))
+    (folder / "mended" / "run.json").unlink()
+    assert inputs_of(run_of(folder, RECIPE + UPDATE, "mended"), "test") == wanted
+    # And another file of that name is none of ours.
+    (folder / "data").mkdir()
+    (folder / "data" / "splits.json").write_text("[]")
+    copied = folder / "adapters" / "mine"
+    copied.mkdir(parents=True)
+    for one in (folder / "run" / "adapter").iterdir():
+        (copied / one.name).write_bytes(one.read_bytes())
+    run_of(folder, RECIPE + UPDATE.replace("run/adapter", "adapters/mine"), "copied")
+
+
 def test_a_corrected_answer_is_learned_and_the_wrong_one_nowhere(folder: Path) -> None:
     learned = sorted(inputs_of(run_of(folder, RECIPE + UPDATE, "tested"), "train") - {"x"})[:2]
     validated = sorted(inputs_of(run_of(folder, RECIPE + UPDATE, "tested"), "validation"))
@@ -88,6 +110,9 @@ def test_where_all_are_corrections_some_are_held_out(folder: Path) -> None:
     loaded = recipe.load(folder / "home.toml", update={"adapter": "run/adapter", "data": "new.jsonl"})
     old = {"train": [Example(f"{n}", "a") for n in range(30)], "validation": [], "test": []}
     splits, new = update.joined(loaded, old, {"data": [Example(f"{n}", "b") for n in range(20)]})
+    old["validation"] = [Example("40", "a")]
+    with pytest.raises(DataError, match="every input of the old validation examples; none is left"):
+        update.joined(loaded, old, {"data": [*old["train"][:5]], "validation": [Example("40", "b")]})
     assert (new.train, new.validation, new.replaced) == (18, 2, 20)
     assert {one.output for one in splits["validation"]} == {"b"}
 
@@ -98,6 +123,12 @@ def test_a_folder_and_what_a_device_was_not_sure_of_are_new_examples(folder: Pat
     try:
         unsure = run_of(folder, named + UPDATE, "unsure")  # tinsmith's own names
         assert unsure.done(stages.DATA).facts.new.train == 18
+        grouped = named.replace('label"', 'label"\ngroup = "user"')
+        with (folder / "all.jsonl").open() as file:
+            rows = [{**json.loads(line), "user": f"{n}"} for n, line in enumerate(file)]
+        (folder / "grouped.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+        shaped = grouped.replace("all.jsonl", "grouped.jsonl") + UPDATE
+        assert run_of(folder, shaped, "grouped").done(stages.DATA).facts.new.train == 18
         write(folder / "named.jsonl", numbers(100, 120), ("question", "label"))
         run = run_of(folder, named + UPDATE.replace("new.jsonl", "named.jsonl"), "named")
         assert inputs_of(run, "train") == inputs_of(unsure, "train")

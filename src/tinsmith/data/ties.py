@@ -21,6 +21,7 @@ from tinsmith.data.leaves import ITEM, Leaf, beside, shared_lists
 from tinsmith.data.readers import Example
 from tinsmith.data.slots import ENOUGH, Argument, Slot, Slots, argument, key, words
 
+LONG = 16  # digits, from which they are no number that may decide
 LETTERS = 4  # at a text's beginning or end, up to which they may tell a class
 ORDERED = 0.5  # of the changes of a class that chance has among numbers in order: below that these tell it
 FIRST, LAST = "first", "last"
@@ -94,8 +95,9 @@ class Ties:
         """Which classes hang on two numbers: on which is greater, or on their sum, difference or product."""
         seen: dict[tuple[Argument, Argument, Path], list[tuple[Any, Any, str]]] = defaultdict(list)
         for i, own in enumerate(self._numbers):
+            classes = {leaf: frozenset(self.of_leaf(i, leaf)) for leaf in own}
             for first, second in _pairs(own):
-                for path, value in {*self.of_leaf(i, first)} & {*self.of_leaf(i, second)}:
+                for path, value in classes[first] & classes[second]:
                     seen[argument(first), argument(second), path].append((first.value, second.value, value))
         for (one, other, path), rows in seen.items():
             if any(_decide([(row[place], row[2]) for row in rows]) for place in (0, 1)):
@@ -128,10 +130,11 @@ class Ties:
     def keep_order(self, i: int, filled: Mapping[Leaf, Any]) -> bool:
         """Whether the example's numbers, some of them filled in anew, stand in the order that they need."""
         return all(
-            (one.value < other.value) == (filled.get(one, one.value) < filled.get(other, other.value))
-            for pair in _pairs(self._numbers[i] if self.compared else ())
-            for one, other in (pair, pair[::-1])
-            if (argument(one), argument(other)) in self.compared
+            _order(one.value, other.value) == _order(filled.get(one, one.value), filled.get(other, other.value))
+            for one, other in _pairs(self._numbers[i] if self.compared else ())
+            if not self.compared.isdisjoint(
+                ((argument(one), argument(other)), (argument(other), argument(one)))
+            )
         )
 
     def _is_class(self, leaf: Leaf) -> bool:
@@ -229,7 +232,7 @@ def _tells_in_part(pairs: Collection[tuple[str, str]]) -> bool:
         keys += [[text[:count] for text, _ in pairs], [text[-count:] for text, _ in pairs]]
     values = [value for _, value in pairs]
     first = [next((part for part in own if part.isdecimal()), None) for own in parts]
-    numbers = [(int(one), value) for one, value in zip(first, values, strict=True) if one is not None]
+    numbers = [(int(one), value) for one, value in zip(first, values, strict=True) if one and len(one) < LONG]
     return any(tell(zip(one, values, strict=True)) for one in keys) or _decide(numbers)
 
 
@@ -237,13 +240,19 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
+def _order(one: Any, other: Any) -> tuple[bool, bool]:
+    return one < other, one > other
+
+
 def _pairs(own: Sequence[Leaf]) -> Iterator[tuple[Leaf, Leaf]]:
-    """Those of different arguments that are beside each other."""
+    """Those of different arguments that are beside each other, but for elements of two lists."""
     of: dict[Argument, list[Leaf]] = defaultdict(list)
     for leaf in own:
         of[argument(leaf)].append(leaf)
     for one, other in combinations(sorted(of), 2):
         shared = shared_lists(one[0], other[0])
+        if min(path.count(ITEM) for path, _ in (one, other)) > shared:
+            continue
         held: dict[tuple[int, ...], list[Leaf]] = defaultdict(list)
         for leaf in of[other]:
             held[leaf.place[:shared]].append(leaf)

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 PICTURES = "pictures"  # beside a run's examples
 DIVISION = "data/splits.json"  # the split of each input, by its key
+LOGGED = ("input", "output", "turns", "about")  # what a row of `tinsmith run --log-unsure` may have
 
 
 @dataclass(frozen=True)
@@ -66,6 +67,7 @@ def columns_of(recipe: Recipe, path: Path) -> Named:
     """Of a file of new examples: those that [data] names, or the usual ones of what `tinsmith run --log-unsure`
     wrote."""
     from tinsmith.data.shapes import Named
+    from tinsmith.data.shapes.own import Own
 
     named = columns(recipe)
     if path.suffix == ".jsonl" and path.is_file():
@@ -75,8 +77,9 @@ def columns_of(recipe: Recipe, path: Path) -> Named:
             row = json.loads(first)
         except ValueError:
             return named
-        stated = {*named.input, named.output} - {None}
-        if isinstance(row, dict) and {"input", "output"} <= row.keys() and not stated <= row.keys():
+        stated = {*named.input, named.output, named.group, named.author, *named.image} - {None}
+        is_own = isinstance(row, dict) and {"input", "output"} <= row.keys() <= {*LOGGED}
+        if is_own and (named.shape not in (None, Own.name) or not stated <= row.keys()):
             return Named()
     return named
 
@@ -176,28 +179,43 @@ def _divide(
 
 
 def _kept(run: Run, drawn: Mapping[str, Any]) -> dict[str, str]:
-    """The splits that an earlier run in this folder chose, by key, or one in the folder of the adapter that is
-    gone on from; none where it was told otherwise."""
-    own = run.folder / DIVISION
-    path = own if own.exists() else division_before(run.recipe)
-    if path is None:
+    """The splits that an earlier run in this folder chose, by key, and before those the ones of the run whose
+    adapter is gone on from; none where it was told otherwise."""
+    own, before = run.folder / DIVISION, division_before(run.recipe)
+    splits = _splits(own, drawn) or {}
+    if before is not None:
+        earlier = _splits(before, drawn)
+        if earlier is None:
+            run.display.line(
+                f"data: warning: {before} was divided by another split_seed, near or shares, so that examples "
+                "that the adapter learned may be tested on"
+            )
+        splits |= earlier or {}
+    return splits
+
+
+def _splits(path: Path, drawn: Mapping[str, Any]) -> dict[str, str] | None:
+    """As a run chose them, none where there was none; None where it was told otherwise."""
+    if not path.exists():
         return {}
     table = reading.read_table(path, DataError, advice="take the file away to divide anew")
     splits = table.get("splits")
     if not isinstance(splits, dict) or not set(map(str, splits.values())) <= set(SPLITS):
         raise DataError(f'{path}: "splits" is damaged; take the file away to divide anew')
-    return splits if all(table.get(key) == value for key, value in drawn.items()) else {}
+    return splits if all(table.get(key) == value for key, value in drawn.items()) else None
 
 
 def division_before(recipe: Recipe) -> Path | None:
-    """Of the run that made the adapter which training goes on from, where that divided its examples: what it
-    learned is not to be tested on."""
-    if recipe.update is None:
+    """Of the run that made the adapter which training goes on from, where that and this one divide their
+    examples: what it learned is not to be tested on."""
+    from tinsmith.train.update import FOLDER
+
+    if recipe.update is None or all(split in named_paths(recipe) for split in SPLITS):
         return None
-    folders = (
-        recipe.resolve(recipe.update.adapter).resolve().parents[:3]
-    )  # of `adapter`, `update/continued/adapter`
-    return next((folder / DIVISION for folder in folders if (folder / DIVISION).exists()), None)
+    adapter = recipe.resolve(recipe.update.adapter).resolve()
+    is_kept = adapter.parent.parent.name == FOLDER  # as `update/continued/adapter`
+    path = adapter.parents[2 if is_kept else 0] / DIVISION
+    return path if path.exists() else None
 
 
 def _write(run: Run, drawn: Mapping[str, Any], kept: Mapping[str, str], division: Division) -> None:

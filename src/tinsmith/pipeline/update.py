@@ -92,6 +92,11 @@ def joined(recipe: Recipe, old: Splits, given: Splits) -> tuple[dict[str, list[E
         raise DataError(
             f"{sources(recipe)['data']}: has every input of the training examples; nothing is left to replay"
         )
+    if old["validation"] and not validated:
+        raise DataError(
+            f"{sources(recipe)['data']}: with what is validated on it has every input of the old validation "
+            "examples; none is left to measure what is forgotten by"
+        )
     test = list(given.get("test", ()))
     tests = [*old["test"], *test]
     if test:
