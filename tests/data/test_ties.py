@@ -34,7 +34,7 @@ AISLES = {
     "plum": "fruit",
     "beef": "meat",
 }
-TEAMS = {"shop.com": "sales", "uni-ulm.de": "school", "court.org": "law"}
+TEAMS = {"bookshop.com": "sales", "academy.edu": "school", "tribunal.org": "law"}
 MONTHS = dict(
     enumerate(["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"], 1)
 )
@@ -126,7 +126,8 @@ def said(chance: random.Random, text: str) -> str:
     """In many wordings, of which hardly two are alike."""
     before = ("please", "now", "can you", "hey", "ok", "Tom here,", "quick one:", "for the team:", "next up:")
     after = ("again", "today", "asap", "as said", "thanks", "once more", "if possible", "in peace", "for good")
-    return f"{chance.choice(before)} {text} {chance.choice(after)}, {chance.choice(NAMES)}"
+    signed = f"{chance.choice(NAMES)} {''.join(chance.choice('xyzw') for _ in range(4))}"
+    return f"{chance.choice(before)} {text} {chance.choice(after)}, {signed}"
 
 
 def span(chance: random.Random) -> Rows:
@@ -181,16 +182,16 @@ def parity(chance: random.Random) -> Rows:
 
 
 def storey(chance: random.Random) -> Rows:
-    room = f"{chance.choice('ABC')}{chance.randrange(1, 5)}{chance.randrange(10, 99)}"
+    room = f"{chance.choice('ABC')}{chance.randrange(1, 5)}{chance.randrange(100, 999)}"
     yield (
         said(chance, f"meet in {room}"),
-        {"room": room, "storey": f"floor {room[1]}"},
+        {"room": room, "storey": int(room[1])},
     )
 
 
 def domain(chance: random.Random) -> Rows:
     at = chance.choice(list(TEAMS))
-    sender = "".join(chance.choice("bcdfgk") for _ in range(3)) + f"@{at}"
+    sender = "".join(chance.choice("bcdfgk") for _ in range(4)) + f"@{at}"
     yield (
         said(chance, f"letter of {sender}"),
         {"sender": sender, "team": TEAMS[at]},
@@ -239,8 +240,8 @@ RIGHT: dict[Callable[[random.Random], Rows], Callable[[str, Any], bool]] = {
     budget: lambda _, out: out["approved"] == (out["price"] <= out["limit"]),
     shipping: lambda _, out: out["free"] == (out["count"] * out["price"] > 200),
     parity: lambda _, out: (out["side"] == "left") == (out["house"] % 2 == 1),
-    storey: lambda _, out: out["storey"] == f"floor {out['room'][1]}",
-    domain: lambda _, out: out["team"] == TEAMS[out["sender"].partition("@")[2]],
+    storey: lambda _, out: out["storey"] == int(out["room"][1]),
+    domain: lambda _, out: out["team"] == TEAMS.get(out["sender"].partition("@")[2]),
     dose: lambda _, out: (out["level"] == "high") == (int(out["dose"].removesuffix("mg")) > 400),
     month: lambda _, out: out["name"] == MONTHS[out["month"]],
 }

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from PIL import Image
@@ -13,7 +15,7 @@ from tiny_recipes import parity, write_home
 from tinsmith import cli
 from tinsmith.data.readers import Example
 from tinsmith.errors import DataError
-from tinsmith.pipeline import data, recipe, stages, update
+from tinsmith.pipeline import augmentation, data, recipe, stages, training, update
 from tinsmith.pipeline.run import Nothing, Run
 from tinsmith.system import progress
 
@@ -150,3 +152,22 @@ def test_another_picture_of_a_new_example_is_another_input(folder: Path) -> None
         run = Run(recipe.load(folder / "seen.toml"), folder / "seen", progress.PlainDisplay())
         found.append(data.inputs(run, Nothing()))
     assert found[0] != found[1]
+
+
+def test_whether_new_examples_are_read_again_decides_a_training(folder: Path) -> None:
+    """Also beside so many old ones that those are not, whose digest a stated key leaves as it is."""
+    facts = SimpleNamespace(
+        new=update.New(5, 1, 0, 0),
+        counts={"train": 2005},
+        augmentation=augmentation.Augmentation(10, 2, {}, {}, {}),
+    )
+    needs: Any = SimpleNamespace(data=SimpleNamespace(facts=facts, digests={data.split_name("test"): ""}))
+    found = []
+    for stated in ("", "reread = false\n"):
+        (folder / "many.toml").write_text(RECIPE + stated + UPDATE)
+        loaded = recipe.load(folder / "many.toml")
+        run = Run(loaded, folder / "many", progress.PlainDisplay())
+        assert not loaded.rereads(2005, True)
+        found.append(training.update_inputs(run, needs)["update"])
+    assert found[0] != found[1]
+    assert training.options(loaded, 2000, made=True, goes_on=True).reread is False

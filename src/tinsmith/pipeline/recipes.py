@@ -64,9 +64,8 @@ def load(
 def _learns_together(train: Train) -> bool:
     """Whether the method merges, and learns of what all tasks have: examples, and what [train] names."""
     method = methods.by_name(train.method)
-    lacks = [key for table, key in method.needs if table != "train" and key != "train"]
-    lacks += [key for table, key in method.needs if table == "train" and not getattr(train, key)]
-    return method.merges and not lacks
+    has = [getattr(train, key) if table == "train" else key == "train" for table, key in method.needs]
+    return method.merges and all(has)
 
 
 def _alone(whole: Recipe, name: str, tables: Mapping[str, Any]) -> Recipe:

@@ -184,11 +184,11 @@ def update_inputs(run: Run, needs: Needs) -> dict[str, Any]:
     if new := needs.data.facts.new:
         count, made = needs.data.facts.counts["train"] - new.train, has_variants(needs.data)
         chosen = options(run.recipe, count, made=made, goes_on=True)
-        rereads = chosen.reread != run.recipe.rereads(needs.data.facts.counts["train"], made)
+        is_as_stated = chosen.reread == run.recipe.rereads(needs.data.facts.counts["train"], made)
         more = {
             "new": dataclasses.asdict(new),
             "epochs": chosen.epochs,
-            **({"reread": chosen.reread} if rereads else {}),
+            **({} if is_as_stated else {"reread": chosen.reread}),
             "replay": stated.replay,
             "retrain": stated.retrain,
             "test": needs.data.digests[data.split_name("test")],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,17 @@ OPTIONS = TrainOptions(epochs=3, rank=4, batch_tokens=20, rough=None, threads=1,
 
 class Killed(BaseException):
     pass
+
+
+def killing_after(trials: int) -> Callable[[Any], None]:
+    told: list[Any] = []
+
+    def kill(event: Any) -> None:
+        told.extend([event] * isinstance(event, Trial))
+        if len(told) == trials:
+            raise Killed
+
+    return kill
 
 
 @pytest.fixture(autouse=True)
@@ -137,15 +149,8 @@ def test_a_killed_search_goes_on(spec: Spec, examples: list[Example], tmp_path: 
     whole = run(spec, examples, tmp_path / "whole")
     for path in (tmp_path / "cache" / rates.FOLDER).iterdir():
         path.unlink()
-    told: list[Any] = []
-
-    def kill(event: Any) -> None:
-        told.extend([event] * isinstance(event, Trial))
-        if len(told) == 4:
-            raise Killed
-
     with pytest.raises(Killed):
-        run(spec, examples, tmp_path / "killed", kill)
+        run(spec, examples, tmp_path / "killed", killing_after(4))
     seen: list[Any] = []
     resumed = run(spec, examples, tmp_path / "killed", seen.append)
     assert next(event.number for event in seen if isinstance(event, Trying)) == 5
@@ -161,15 +166,8 @@ def test_a_search_that_goes_on_with_another_budget_is_one_of_that_budget(
     whole = run(spec, rows, tmp_path / "whole", search=0.5)
     for path in (tmp_path / "cache" / rates.FOLDER).iterdir():
         path.unlink()
-    told: list[Any] = []
-
-    def kill(event: Any) -> None:
-        told.extend([event] * isinstance(event, Trial))
-        if len(told) == 9:
-            raise Killed
-
     with pytest.raises(Killed):
-        run(spec, rows, tmp_path / "killed", kill, search=0.9)
+        run(spec, rows, tmp_path / "killed", killing_after(9), search=0.9)
     assert run(spec, rows, tmp_path / "killed", search=0.5).trials == whole.trials
 
 
