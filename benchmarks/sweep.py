@@ -197,9 +197,9 @@ def pretrained(parameters: int, folder: Path, threads: int) -> Path:
 
 
 def texts() -> Iterator[list[str]]:
-    """Words of the Python reference and of this book, in pieces."""
+    """Words of the Python reference and of this book, in pieces; no control tokens, which it names."""
     for text in (*topics.values(), *(page.read_text(encoding="utf-8") for page in sorted(DOCS.rglob("*.md")))):
-        words = [word for word in text.split() if len(word) <= LONGEST]
+        words = [word for word in text.split() if len(word) <= LONGEST and "<|" not in word]
         for begin in range(0, len(words) - 1, WORDS):
             piece = words[begin : begin + WORDS]
             if len(piece) > 1:

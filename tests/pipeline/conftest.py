@@ -175,6 +175,7 @@ def composed() -> dict[str, Any]:
             ],
         },
         "recipe": {"file": "recipe.toml", "sha256": digest},
+        "command": "tinsmith make recipe.toml",
         "train": {
             "share": "exact",
             "unit": "%",

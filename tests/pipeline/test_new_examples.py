@@ -171,3 +171,10 @@ def test_whether_new_examples_are_read_again_decides_a_training(folder: Path) ->
         found.append(training.update_inputs(run, needs)["update"])
     assert found[0] != found[1]
     assert training.options(loaded, 2000, made=True, goes_on=True).reread is False
+
+
+def test_how_an_update_is_made_again_names_what_it_goes_on_from(folder: Path) -> None:
+    given = {"adapter": str(folder / "run/adapter"), "data": str(folder / "new.jsonl")}
+    updated = recipe.load(folder / "home.toml", update={**given, "retrain": "never"})
+    assert update.flags(updated) == ["--from", "adapter", "--data", "new.jsonl", "--retrain", "never"]
+    assert update.flags(recipe.load(folder / "home.toml")) == []

@@ -92,6 +92,7 @@ def test_the_page_shows_every_system_and_escapes_what_it_shows(document: dict[st
     assert page.count('class="error made"') == len(document["augmentation"]["examples"])
     assert "&lt;now&gt; &amp; here" in page
     assert "<now>" not in page
+    assert document["command"] in page
 
 
 def test_a_page_without_parts_curve_errors_or_baselines(document: dict[str, Any]) -> None:

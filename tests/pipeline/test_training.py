@@ -170,6 +170,8 @@ def test_rewards_that_teach_nothing_are_said(folder: Path, capsys: pytest.Captur
         ("[build]\ncontext = 8", r"the example asks with \d+ tokens, and a session holds 8 "),
         ('method = "distill"\nteacher = "none.gguf"', r"\[train\] teacher: .*none.gguf: no such file"),
         (f'device = "{MISSING}"', f'device = "{MISSING}"'),
+        ('targets = ["q_projection"]', r"\[train\] targets: llama has no linear layer 'q_projection'; it has"),
+        ("ranks = { head = 8 }", r"\[train\] ranks: 'head' is not adapted; down_proj, "),
     ],
 )
 def test_what_training_would_refuse_is_refused_before_the_baselines(

@@ -6,6 +6,7 @@ import dataclasses
 import json
 import math
 import re
+import shlex
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -121,6 +122,7 @@ def compose(run: Run, needs: Needs) -> dict[str, Any]:
             "learned": method.needs[0][1],
         },
         "recipe": {"file": recipe.path.name, "sha256": recipe.sha256},
+        "command": shlex.join(["tinsmith", "make", recipe.path.name, *update.flags(recipe)]),
         "augmentation": augmented(run, made),
         "train": {
             **facts.to_json(needs.train.facts),

@@ -266,6 +266,10 @@ def check(run: Run, needs: Needs) -> None:
     job = job_of(run, needs.data, base_of(run, needs))
     method.check(job)
     method.check_lengths(job)
+    if job.options.targets or job.options.ranks:
+        from tinsmith.train.model import network
+
+        network.adapted(job.spec, job.options)
 
 
 def make(run: Run, needs: Needs) -> Made[Trained]:

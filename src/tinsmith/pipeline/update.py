@@ -136,6 +136,15 @@ def asked_as_trained(recipe: Recipe) -> Recipe:
     return recipe if template is None or is_spelled(template) else recipe.without_spelling()
 
 
+def flags(recipe: Recipe) -> list[str]:
+    """What the command line says of it, or could say in place of the recipe; files by their names alone."""
+    if recipe.update is None:
+        return []
+    named = {"--from": recipe.update.adapter, "--data": recipe.update.data}
+    words = [word for flag, path in named.items() if path for word in (flag, Path(path).name)]
+    return [*words, "--retrain", recipe.update.retrain]
+
+
 def check_folder(recipe: Recipe, own: Path) -> None:
     """Raises InputError where training would replace the adapter that it starts from. own: the run's folder."""
     path = folder(recipe)

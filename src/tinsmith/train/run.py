@@ -35,4 +35,7 @@ def train(name: str, job: Job, on_event: Callable[[Event], None] = lambda event:
         torch.set_num_threads(job.options.threads)
     job, trials = rates.searched(method, job, on_event) if job.options.search else (job, [])
     runs = seeds.several if job.options.seeds > 1 else seeds.one
-    return replace(runs(method, job, on_event), trials=trials)
+    result = replace(runs(method, job, on_event), trials=trials)
+    if not trials:
+        rates.forget(job)
+    return result

@@ -158,6 +158,16 @@ def test_a_killed_search_goes_on(spec: Spec, examples: list[Example], tmp_path: 
     assert resumed.curve == whole.curve
 
 
+def test_what_a_killed_search_left_goes_with_the_run_of_a_stated_rate(
+    spec: Spec, examples: list[Example], tmp_path: Path
+) -> None:
+    with pytest.raises(Killed):
+        run(spec, examples, tmp_path, killing_after(1))
+    assert (tmp_path / rates.FOLDER).exists()
+    run(spec, examples, tmp_path, search=0.0, learning_rate=1e-3)
+    assert not (tmp_path / rates.FOLDER).exists()
+
+
 @pytest.mark.slow
 def test_a_search_that_goes_on_with_another_budget_is_one_of_that_budget(
     spec: Spec, examples: list[Example], tmp_path: Path

@@ -227,9 +227,7 @@ def build(
             weight.dtype = matrices
         else:
             weight.data = weight.data.to(matrices)
-    for name in more.get("rank_pattern", ()):
-        if name not in (adapted := {path.rpartition(".")[2] for path in wanted}):
-            raise InputError(f"[train] ranks: {name!r} is not adapted; {', '.join(sorted(adapted))} are")
+    _check_ranks(more.get("rank_pattern", ()), wanted)
     others = _multiplies_elsewhere(base, wanted | frozen)
     model = _adapted(base, wanted, r=rank, lora_alpha=alpha, lora_dropout=dropout, **more)
     origin = spec.general.get("name")
@@ -309,6 +307,13 @@ def _targets(name: str, base: Any, chosen: Sequence[str]) -> set[str]:
     return {path for path, module in linears.items() if module.out_features > 1}
 
 
+def _check_ranks(named: Collection[str], wanted: set[str]) -> None:
+    adapted = {path.rpartition(".")[2] for path in wanted}
+    for name in named:
+        if name not in adapted:
+            raise InputError(f"[train] ranks: {name!r} is not adapted; {', '.join(sorted(adapted))} are")
+
+
 def _plain_forward(module: Any, x: Tensor) -> Tensor:
     weight = packed.weight_of(module)
     return times_matrix(x.flatten(0, -2).to(weight.dtype), weight).view(*x.shape[:-1], -1)
@@ -360,12 +365,15 @@ def base_model(spec: Spec, attend: str = attention.NAME, keep_packed: bool = Fal
 
 
 def adapted(spec: Spec, options: TrainOptions) -> dict[str, tuple[int, int, int]]:
-    """Outputs, inputs and rank of the layers that an adapter is of, by role; no weight is read."""
+    """Outputs, inputs and rank of the layers that an adapter is of, by role; no weight is read. Raises
+    InputError as build does."""
     with quiet():
         base = _bare(_config(spec))
+    wanted = _targets(spec.family, base, options.targets)
+    _check_ranks(options.ranks, wanted)
     roles = {name.hf: name.role for name in family.by_name(spec.family).tensors(spec.hyper)}
     shapes = {}
-    for path in sorted(_targets(spec.family, base, options.targets)):
+    for path in sorted(wanted):
         layer, rank = base.get_submodule(path), options.ranks.get(path.rpartition(".")[2], options.rank)
         shapes[roles[f"{path}.weight"]] = (layer.out_features, layer.in_features, rank)
     return shapes

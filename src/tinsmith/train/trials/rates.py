@@ -96,9 +96,14 @@ def searched(method: Method, job: Job, on_event: Callable[[Event], None]) -> tup
         # Trials of another plan go on for other numbers of steps.
         trials = _halved(method, job, job.out_dir / FOLDER / f"{budget:g}", rates, plan, on_event)
         write_text(cached, json.dumps([asdict(trial) for trial in trials]) + "\n")
-    shutil.rmtree(job.out_dir / FOLDER, ignore_errors=True)
+    forget(job)
     best = replace(job.options, learning_rate=trials[-1].learning_rate, tried=len(rates), seeds=seeds)
     return replace(job, options=best), trials
+
+
+def forget(job: Job) -> None:
+    """Removes the checkpoints of trials, those of a search that was broken off too."""
+    shutil.rmtree(job.out_dir / FOLDER, ignore_errors=True)
 
 
 def _halved(
