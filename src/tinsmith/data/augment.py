@@ -17,12 +17,13 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
 
+from tinsmith.data.classes import Path, is_value
 from tinsmith.data.filling import Fill, cased, decimals, filled, neighbours, written
 from tinsmith.data.leaves import Leaf
 from tinsmith.data.readers import Example
 from tinsmith.data.slots import SEVERAL, Argument, Slot, Slots, argument, key, title, words
 from tinsmith.data.splits import normalize
-from tinsmith.data.ties import FIRST, Path, Ties, is_value
+from tinsmith.data.ties import FIRST, Ties
 from tinsmith.data.words import Joined, Rows, Whole, Words
 
 LISTED = 0.5  # of the texts of an argument with a closed list: the share that is drawn from it
