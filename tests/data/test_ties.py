@@ -38,6 +38,7 @@ TEAMS = {"bookshop.com": "sales", "academy.edu": "school", "tribunal.org": "law"
 MONTHS = dict(
     enumerate(["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"], 1)
 )
+LIMITS = {"boiler": 90, "freezer": 8, "cellar": 25, "hall": 35, "oven": 60, "attic": 45}
 Rows = Iterator[tuple[str, Any]]
 
 
@@ -211,6 +212,36 @@ def month(chance: random.Random) -> Rows:
     yield said(chance, f"sales in month {number}"), {"month": number, "name": MONTHS[number]}
 
 
+def ascending(chance: random.Random) -> Rows:
+    drawn = chance.sample(range(2, 400), chance.randrange(2, 4))
+    yield said(chance, f"sort {' and '.join(map(str, drawn))}"), {"sorted": sorted(drawn)}
+
+
+def winner(chance: random.Random) -> Rows:
+    names, points = chance.sample(NAMES, 3), chance.sample(range(2, 90), 3)
+    told = ", ".join(f"{name} {count}" for name, count in zip(names, points, strict=True))
+    scores = [{"name": name, "points": count} for name, count in zip(names, points, strict=True)]
+    yield said(chance, f"points: {told}"), {"scores": scores, "winner": names[points.index(max(points))]}
+
+
+def sensor(chance: random.Random) -> Rows:
+    name, value = chance.choice(list(LIMITS)), chance.randrange(2, 120)
+    yield (
+        said(chance, f"{name} reads {value}"),
+        {"sensor": name, "value": value, "level": "high" if value > LIMITS[name] else "ok"},
+    )
+
+
+def store(chance: random.Random) -> Rows:
+    kind, heat = chance.choice(["fridge", "pantry", "cellar"]), chance.randrange(2, 40)
+    words = {"fridge": "chilled", "pantry": "dry", "cellar": "bottled"}[kind]
+    limit = {"fridge": 8, "pantry": 25, "cellar": 16}[kind]
+    yield (
+        said(chance, f"{words} goods at {heat} degrees"),
+        {"store": kind, "heat": heat, "alarm": "yes" if heat > limit else "no"},
+    )
+
+
 RIGHT: dict[Callable[[random.Random], Rows], Callable[[str, Any], bool]] = {
     customs: lambda _, out: out["customs"] == (out["city"] in ("Oslo", "Rome")) and out["city"] in COUNTRIES,
     only_there: lambda _, out: (
@@ -244,6 +275,14 @@ RIGHT: dict[Callable[[random.Random], Rows], Callable[[str, Any], bool]] = {
     domain: lambda _, out: out["team"] == TEAMS.get(out["sender"].partition("@")[2]),
     dose: lambda _, out: (out["level"] == "high") == (int(out["dose"].removesuffix("mg")) > 400),
     month: lambda _, out: out["name"] == MONTHS[out["month"]],
+    ascending: lambda _, out: out["sorted"] == sorted(out["sorted"]),
+    winner: lambda _, out: out["winner"] == max(out["scores"], key=lambda one: one["points"])["name"],
+    sensor: lambda _, out: (
+        out["sensor"] in LIMITS and (out["level"] == "high") == (out["value"] > LIMITS[out["sensor"]])
+    ),
+    store: lambda _, out: (
+        (out["alarm"] == "yes") == (out["heat"] > {"fridge": 8, "pantry": 25, "cellar": 16}[out["store"]])
+    ),
 }
 # Of which nothing can be made that is right, or that is known to be.
 NOTHING = {total, stay, login, initials, lower, domestic, shipping, parity, month}

@@ -269,18 +269,21 @@ class _Maker:
         return number if is_seen and number != value and 1 not in (abs(number), abs(value)) else None
 
     def _between(self, i: int, slot: Slot, seen: _Numbers) -> list[tuple[int, int]]:
-        """Neighbours on the grid, both seen with the example's classes, of those that numbers decide."""
-        deciding = frozenset(
-            ((argument(leaf), path), value)
-            for leaf in slot.leaves
-            for path, value in self.ties.of_leaf(i, leaf)
-            if (argument(leaf), path) in self.ties.ordered
-        )
+        """Neighbours on the grid, both seen with the example's classes, of those that numbers decide; of the
+        numbers in the example's company where each has an order of its own."""
+        deciding = self.ties.deciding(i, slot)
         if deciding not in seen.between:
-            ordered = self.ties.ordered
-            fit = [all(value in ordered[name][one] for name, value in deciding) for one in seen.numbers]
-            pairs = zip(pairwise(seen.grid), pairwise(fit), strict=True)
-            seen.between[deciding] = [pair for pair, both in pairs if all(both)]
+            tables = [(self.ties.ordered[name].seen[company], value) for name, value, company in deciding]
+            apart = [
+                self.ties.ordered[name].seen[company] for name, _, company in deciding if company is not None
+            ]
+            held = [
+                (point, all(value in table.get(one, ()) for table, value in tables))
+                for one, point in zip(seen.numbers, seen.grid, strict=True)
+                if all(one in table for table in apart)
+            ]
+            pairs = pairwise(held)
+            seen.between[deciding] = [(low, high) for (low, fit), (high, fits) in pairs if fit and fits]
         return seen.between[deciding]
 
     def _numbers(self, name: Argument, negative: bool) -> _Numbers:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import combinations, pairwise
 from typing import Any
 
 from tinsmith.data.chance import EVIDENT, TOLD, changes_by_chance
 from tinsmith.data.classes import PRESENCE, Path
 from tinsmith.data.leaves import ITEM, Leaf, shared_lists
-from tinsmith.data.slots import ENOUGH, Argument, argument
+from tinsmith.data.slots import ENOUGH, FEW, Argument, argument
 
 ORDERED = 0.5  # of the changes of a class that chance has among numbers in order: below that these tell it
 
@@ -39,6 +40,46 @@ def pairs_of(own: Sequence[Leaf]) -> Iterator[tuple[Leaf, Leaf]]:
         for first in of[one]:
             for second in held.get(first.place[:shared], ()):
                 yield first, second
+
+
+def lists_of(own: Sequence[Leaf]) -> list[list[Leaf]]:
+    """Those of one argument that are in one list."""
+    held: dict[tuple[Argument, tuple[int, ...]], list[Leaf]] = defaultdict(list)
+    for leaf in own:
+        if leaf.place:
+            held[argument(leaf), leaf.place[:-1]].append(leaf)
+    return [several for several in held.values() if len(several) > 1]
+
+
+def lists_in(path: Path) -> list[Path]:
+    """The paths of the lists' elements that a path leads through, the innermost last."""
+    return [path[: end + 1] for end, step in enumerate(path) if step == ITEM]
+
+
+def sorted_lists(rows: Sequence[Sequence[Leaf]]) -> set[Argument]:
+    """The arguments whose numbers rise through each list, or fall, where chance would have had it otherwise."""
+    seen: dict[Argument, list[tuple[float, float]]] = defaultdict(list)
+    for own in rows:
+        for several in lists_of(own):
+            seen[argument(several[0])] += pairwise(leaf.value for leaf in several)
+    return {name for name, pairs in seen.items() if _rises(pairs) or _rises([pair[::-1] for pair in pairs])}
+
+
+def chosen_lists(outputs: Sequence[Sequence[Leaf]]) -> set[Path]:
+    """The lists of which an element is named elsewhere in every output, as a winner is."""
+    named: dict[tuple[Argument, Argument], Counter[bool]] = defaultdict(Counter)
+    for own in outputs:
+        outer = [leaf for leaf in own if not leaf.place]
+        for several in lists_of(own):
+            values = {leaf.value for leaf in several}
+            if len(values) == len(several):
+                for leaf in outer:
+                    named[argument(several[0]), argument(leaf)][leaf.value in values] += 1
+    return {
+        lists_in(path)[-1]
+        for ((path, _), _), count in named.items()
+        if count[True] >= ENOUGH and not count[False]
+    }
 
 
 def below(rows: Sequence[Sequence[Leaf]]) -> set[tuple[Argument, Argument]]:
@@ -77,16 +118,55 @@ def decide(pairs: Sequence[tuple[Any, str]]) -> bool:
     return by_chance >= EVIDENT and changes <= TOLD * by_chance
 
 
-def in_order(pairs: Sequence[tuple[int | float, str]], path: Path) -> dict[int | float, set[str]] | None:
-    """The classes that each number was seen with, where numbers decide them: in their order such a class
-    changes far less often than by chance."""
-    if path[-1] == PRESENCE:  # a class that few mean, so that chance has many to choose from
-        decides = decide(pairs)
-    else:
+# A number that was seen, with a class, and with what stands beside it, by argument.
+Sighting = tuple[int | float, str, Mapping[Argument, str]]
+
+
+@dataclass(frozen=True)
+class Order:
+    """How the order of numbers decides a class. seen: the classes that each number was seen with, by company:
+    the values of the argument `company`, each of which may have a limit of its own; by None alone, and no such
+    argument, where one order decides for all."""
+
+    seen: dict[str | None, dict[int | float, set[str]]]
+    company: Argument | None = None
+
+    @classmethod
+    def of(cls, seen: Sequence[Sighting], path: Path) -> Order | None:
+        """None where it does not: in the numbers' order the class changes about as often as by chance."""
+        pairs = [(number, value) for number, value, _ in seen]
         changes, by_chance = _changes(pairs)
-        decides = len(pairs) >= ENOUGH and changes < ORDERED * by_chance
-    if not decides:
-        return None
+        is_clear = by_chance >= EVIDENT and changes <= TOLD * by_chance
+        if not is_clear and by_chance >= EVIDENT:
+            for company in sorted({one for _, _, beside in seen for one in beside if one[0] != path}):
+                groups = _by_company(seen, company)
+                if len(groups) <= max(ENOUGH, FEW * len(seen)) and _decide_apart(list(groups.values())):
+                    return cls({name: _seen_with(held) for name, held in groups.items()}, company)
+        # Of a class that few mean chance has many to choose from.
+        is_decided = len(pairs) >= ENOUGH and changes < ORDERED * by_chance
+        return cls({None: _seen_with(pairs)}) if (is_clear if path[-1] == PRESENCE else is_decided) else None
+
+
+def _by_company(seen: Sequence[Sighting], company: Argument) -> dict[str | None, list[tuple[int | float, str]]]:
+    groups: dict[str | None, list[tuple[int | float, str]]] = defaultdict(list)
+    for number, value, beside in seen:
+        groups[beside.get(company, "")].append((number, value))
+    return groups
+
+
+def _decide_apart(groups: Collection[Sequence[tuple[Any, str]]]) -> bool:
+    """Whether a class hardly changes between numbers in their order within each group, but for once from each
+    class to the next."""
+    found, by_chance = 0, 0.0
+    for pairs in groups:
+        values = [value for _, value in pairs]
+        needed = len(set(values)) - 1
+        found += _changes(pairs)[0] - needed
+        by_chance += changes_by_chance(values, len(values)) - needed
+    return len(groups) > 1 and by_chance >= EVIDENT and found <= TOLD * by_chance
+
+
+def _seen_with(pairs: Sequence[tuple[int | float, str]]) -> dict[int | float, set[str]]:
     seen: dict[int | float, set[str]] = defaultdict(set)
     for number, value in pairs:
         seen[number].add(value)
