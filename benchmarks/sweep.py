@@ -1,13 +1,14 @@
 """Sweeps behind "auto": the best LoRA rate, rank, batch and epochs on bases of several sizes, and a rule.
 
     python benchmarks/sweep.py examples/home/recipe.toml --out runs/sweep [--bases 2m,8m,smollm2-135m-instruct]
-        [--rates 6.25e-4,1.25e-3,2.5e-3,5e-3,1e-2] [--examples 300] [--seeds 0] [--budget-minutes 60]
-        [--threads 2]
+        [--rates 6.25e-4,1.25e-3,2.5e-3,5e-3,1e-2] [--settings rank,batch_tokens,epochs] [--examples 300]
+        [--seeds 0] [--budget-minutes 60] [--threads 2]
     python benchmarks/sweep.py examples/home/recipe.toml --out runs/sweep [--examples 300] --fit
 
-For every base the recipe's own values and each of SETTINGS, one at a time, at every rate. A base is one that a
-recipe can name, or such as `8m`: a new model of 8 million parameters, pretrained here for minutes on the Python
-reference and this book. Training is the recipe's without augmentation and without rough weights.
+For every base the recipe's own values and other ones of each of --settings, one at a time, at every rate. A
+base is one that a recipe can name, or such as `8m`: a new model of 8 million parameters, pretrained here for
+minutes on the Python reference and this book. Training is the recipe's without augmentation and without rough
+weights.
 
 A finished point is a line of points-<examples>.jsonl in --out: what stands there is not measured again, so the
 sweep can be stopped at any time and goes on where it was (the point under way too). First come the recipe's own
@@ -73,6 +74,7 @@ def main() -> int:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--bases", default="2m,8m,smollm2-135m-instruct")
     parser.add_argument("--rates", default="6.25e-4,1.25e-3,2.5e-3,5e-3,1e-2")
+    parser.add_argument("--settings", default=",".join(SETTINGS), help="those that are varied")
     parser.add_argument("--examples", type=int, help="of the training set, and at most of the validation set")
     parser.add_argument("--seeds", default="0", help="such as 0,1,2")
     parser.add_argument("--budget-minutes", type=float, default=math.inf)
@@ -117,7 +119,8 @@ def read(path: Path) -> dict[Point, dict[str, Any]]:
 
 
 def planned(args: argparse.Namespace, own: dict[str, int]) -> Iterator[Point]:
-    others = [{**own, key: value} for key, values in SETTINGS.items() for value in values if value != own[key]]
+    varied = {key: SETTINGS[key] for key in args.settings.split(",") if key}
+    others = [{**own, key: value} for key, values in varied.items() for value in values if value != own[key]]
     for settings in (own, *others):
         for seed in map(int, args.seeds.split(",")):
             for base in args.bases.split(","):
