@@ -14,6 +14,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import pairwise
 from typing import Any
 
@@ -220,11 +221,7 @@ class _Maker:
         for _ in range(TRIES if slots else 0):
             chosen = [slot for slot in slots if rng.random() < SUBSTITUTED] or [rng.choice(slots)]
             fills = {slot: fill for slot in chosen if (fill := self._fill(i, slot, rng)) is not None}
-            if not self.ties.keep_order(
-                i, {leaf: one.value for slot, one in fills.items() for leaf in slot.leaves}
-            ):
-                continue
-            new = filled(example, fills)
+            new = filled(example, fills, partial(self.ties.keep_order, i))
             if new is not None and normalize(new.input) not in taken:
                 return new
         return None

@@ -17,10 +17,10 @@ def changes_by_chance(values: Collection[Hashable], count: int) -> float:
     return count * (1 - sum((one / len(values)) ** 2 for one in Counter(values).values()))
 
 
-def differing(pairs: Iterable[tuple[Hashable, str]]) -> tuple[float, int]:
+def differing(pairs: Iterable[tuple[Hashable, Hashable]]) -> tuple[float, int]:
     """Of pairs of a key and a value, by chance and in fact, how many have another value than the most frequent
     one of their key, though they are not its first."""
-    values: dict[Hashable, list[str]] = defaultdict(list)
+    values: dict[Hashable, list[Hashable]] = defaultdict(list)
     for key, value in pairs:
         values[key].append(value)
     every = [value for own in values.values() for value in own]
@@ -28,7 +28,7 @@ def differing(pairs: Iterable[tuple[Hashable, str]]) -> tuple[float, int]:
     return by_chance, sum(len(own) - max(Counter(own).values()) for own in values.values())
 
 
-def tell(pairs: Iterable[tuple[Hashable, str]]) -> bool:
+def tell(pairs: Iterable[tuple[Hashable, Hashable]]) -> bool:
     """Whether equal keys have equal values, all but a few, where chance would have given others."""
     by_chance, found = differing(pairs)
     return by_chance >= EVIDENT and found <= TOLD * by_chance

@@ -1,4 +1,5 @@
-"""Classes: the values of outputs that are not copied, which arguments are there, and what is called."""
+"""Classes: the values of outputs that are not copied, which arguments are there, which equal which, and what is
+called."""
 
 from __future__ import annotations
 
@@ -12,7 +13,7 @@ from tinsmith.data.leaves import ITEM, Leaf
 from tinsmith.data.slots import Slots, argument, words
 
 Path = tuple[str, ...]
-PRESENCE, CALLED = "?", ("",)
+PRESENCE, EQUAL, CALLED = "?", "=", ("",)
 
 
 @dataclass(frozen=True)
@@ -25,18 +26,22 @@ class Class:
 
 
 def is_value(path: Path) -> bool:
-    """Whether a class is a value that was seen, and not whether there is one, or what is called."""
-    return path[-1] != PRESENCE and path != CALLED
+    """Whether a class is a value that was seen, and not whether there is one, what it equals, or what is
+    called."""
+    return path[-1] not in (PRESENCE, EQUAL) and path != CALLED
 
 
 def classes_of(
     outputs: Sequence[list[Leaf]], labels: Sequence[str | None], slots: Slots
 ) -> list[frozenset[Class]]:
     """Of each output."""
-    optional = _optional(outputs, labels)
+    copied = {path for path, _ in slots.copied}
+    # A null in place of what is copied is as good as none.
+    outputs = [[leaf for leaf in own if leaf.value is not None or leaf.path not in copied] for own in outputs]
+    optional, equal = _optional(outputs, labels), _equal(outputs)
     return [
-        frozenset(_classes(own, label, optional.get(label, set()), slots))
-        for own, label in zip(outputs, labels, strict=True)
+        frozenset((*_classes(own, label, optional.get(label, set()), slots), *same))
+        for own, label, same in zip(outputs, labels, equal, strict=True)
     ]
 
 
@@ -61,6 +66,26 @@ def _optional(outputs: Sequence[list[Leaf]], labels: Sequence[str | None]) -> di
         label: {path for path, count in paths.items() if count < total[label][_holder(path)]}
         for label, paths in counts.items()
     }
+
+
+def _equal(outputs: Sequence[list[Leaf]]) -> list[list[Class]]:
+    """Of texts that are always one of several other arguments', as the winner is of two: which one."""
+    found: list[dict[Path, list[Path]]] = []
+    for own in outputs:
+        held: dict[str, list[Path]] = defaultdict(list)
+        for leaf in own:
+            if isinstance(leaf.value, str) and not leaf.place:
+                held[leaf.value].append(leaf.path)
+        found.append({path: [one for one in same if one != path] for same in held.values() for path in same})
+    others: dict[Path, set[tuple[Path, ...]]] = defaultdict(set)
+    for one in found:
+        for path, same in one.items():
+            others[path].add(tuple(same))
+    which = {path for path, seen in others.items() if len(seen) > 1 and all(len(same) == 1 for same in seen)}
+    return [
+        [Class((*path, EQUAL), json.dumps(same[0])) for path, same in one.items() if path in which]
+        for one in found
+    ]
 
 
 def _classes(own: list[Leaf], label: str | None, optional: set[Path], slots: Slots) -> Iterator[Class]:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from itertools import cycle
 
-from tinsmith.data.leaves import replaced
+from tinsmith.data.leaves import Leaf, replaced
 from tinsmith.data.readers import Example
 from tinsmith.data.slots import GAP, Slot, Value, pattern, title, words
 
@@ -33,9 +33,11 @@ def cased(like: str, word: str) -> str:
     return word[:1].upper() + word[1:] if like[:1].isupper() else word
 
 
-def filled(example: Example, fills: dict[Slot, Fill]) -> Example | None:
+def filled(
+    example: Example, fills: dict[Slot, Fill], fit: Callable[[Mapping[Leaf, Value]], bool]
+) -> Example | None:
     """None where no value can be said, or one could be taken for another part of the input, and after turns
-    that may hold it too."""
+    that may hold it too. fit: whether those that are filled in at last may be."""
     if any(turn.role != "system" for turn in example.turns):
         return None
     ways = {slot: _said(example.input, slot, fill.value) for slot, fill in fills.items()}
@@ -49,7 +51,10 @@ def filled(example: Example, fills: dict[Slot, Fill]) -> Example | None:
         new = written(example.input, chosen)
     if not chosen:
         return None
-    output = replaced(example.output, {leaf: fills[slot].value for slot in chosen for leaf in slot.leaves})
+    values = {leaf: fills[slot].value for slot in chosen for leaf in slot.leaves}
+    if not fit(values):
+        return None
+    output = replaced(example.output, values)
     substituted = [
         {
             "argument": title(leaf.path),

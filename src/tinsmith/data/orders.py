@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from bisect import bisect_right
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -9,19 +10,36 @@ from dataclasses import dataclass
 from itertools import combinations, pairwise
 from typing import Any
 
-from tinsmith.data.chance import EVIDENT, TOLD, changes_by_chance
+from tinsmith.data.chance import EVIDENT, TOLD, changes_by_chance, tell
 from tinsmith.data.classes import PRESENCE, Path
 from tinsmith.data.leaves import ITEM, Leaf, shared_lists
 from tinsmith.data.slots import ENOUGH, FEW, Argument, argument
 
+LONG = 16  # characters, from which digits are no number that may decide
+_NUMBER = re.compile(r"-?\d+(?:\.\d+)?")
+_MOMENT = re.compile(r"(?:(\d{4})-(\d\d)-(\d\d))?[T ]?(?:(\d\d?):(\d\d)(?::(\d\d))?)?")
 ORDERED = 0.5  # of the changes of a class that chance has among numbers in order: below that these tell it
 
 
-def is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+def amount(value: Any) -> float | None:
+    """What a value has an order by: a number, one written as a text, a day (2026-12-01) or a time (7:30)."""
+    if not isinstance(value, str):
+        return value if isinstance(value, int | float) and not isinstance(value, bool) else None
+    if len(value) < LONG and _NUMBER.fullmatch(value):
+        return float(value)
+    parts = _MOMENT.fullmatch(value)
+    if parts is None or not value:
+        return None
+    return float("".join(f"{int(part or 0):02}" for part in parts.groups()))
 
 
-def same_order(old: tuple[Any, Any], new: tuple[Any, Any]) -> bool:
+def amount_of(leaf: Leaf) -> float:
+    found = amount(leaf.value)
+    assert found is not None
+    return found
+
+
+def same_order(old: tuple[float, float], new: tuple[float, float]) -> bool:
     return (old[0] < old[1], old[0] > old[1]) == (new[0] < new[1], new[0] > new[1])
 
 
@@ -31,6 +49,8 @@ def pairs_of(own: Sequence[Leaf]) -> Iterator[tuple[Leaf, Leaf]]:
     for leaf in own:
         of[argument(leaf)].append(leaf)
     for one, other in combinations(sorted(of), 2):
+        if one[1] != other[1]:  # a text beside a number
+            continue
         shared = shared_lists(one[0], other[0])
         if min(path.count(ITEM) for path, _ in (one, other)) > shared:
             continue
@@ -61,7 +81,7 @@ def sorted_lists(rows: Sequence[Sequence[Leaf]]) -> set[Argument]:
     seen: dict[Argument, list[tuple[float, float]]] = defaultdict(list)
     for own in rows:
         for several in lists_of(own):
-            seen[argument(several[0])] += pairwise(leaf.value for leaf in several)
+            seen[argument(several[0])] += pairwise(map(amount_of, several))
     return {name for name, pairs in seen.items() if _rises(pairs) or _rises([pair[::-1] for pair in pairs])}
 
 
@@ -69,7 +89,7 @@ def chosen_lists(outputs: Sequence[Sequence[Leaf]]) -> set[Path]:
     """The lists of which an element is named elsewhere in every output, as a winner is."""
     named: dict[tuple[Argument, Argument], Counter[bool]] = defaultdict(Counter)
     for own in outputs:
-        outer = [leaf for leaf in own if not leaf.place]
+        outer = [leaf for leaf in own if not leaf.place and leaf.value is not None]
         for several in lists_of(own):
             values = {leaf.value for leaf in several}
             if len(values) == len(several):
@@ -89,7 +109,7 @@ def below(rows: Sequence[Sequence[Leaf]]) -> set[tuple[Argument, Argument]]:
     for own in rows:
         for pair in pairs_of(own):
             for one, other in (pair, pair[::-1]):
-                seen[argument(one), argument(other)].append((one.value, other.value))
+                seen[argument(one), argument(other)].append((amount_of(one), amount_of(other)))
     return {name for name, pairs in seen.items() if _rises(pairs)}
 
 
@@ -135,16 +155,25 @@ class Order:
     def of(cls, seen: Sequence[Sighting], path: Path) -> Order | None:
         """None where it does not: in the numbers' order the class changes about as often as by chance."""
         pairs = [(number, value) for number, value, _ in seen]
-        changes, by_chance = _changes(pairs)
-        is_clear = by_chance >= EVIDENT and changes <= TOLD * by_chance
-        if not is_clear and by_chance >= EVIDENT:
-            for company in sorted({one for _, _, beside in seen for one in beside if one[0] != path}):
-                groups = _by_company(seen, company)
-                if len(groups) <= max(ENOUGH, FEW * len(seen)) and _decide_apart(list(groups.values())):
+        more, _ = beyond([pairs])  # changes than one order would need
+        for company in sorted({one for _, _, beside in seen for one in beside if one[0] != path}):
+            groups = {} if _is_compared(seen, company) else _by_company(seen, company)
+            if 1 < len(groups) <= max(ENOUGH, FEW * len(seen)):
+                found, by_chance = beyond(list(groups.values()))
+                if by_chance >= EVIDENT and found <= TOLD * min(by_chance, more):
                     return cls({name: _seen_with(held) for name, held in groups.items()}, company)
-        # Of a class that few mean chance has many to choose from.
-        is_decided = len(pairs) >= ENOUGH and changes < ORDERED * by_chance
-        return cls({None: _seen_with(pairs)}) if (is_clear if path[-1] == PRESENCE else is_decided) else None
+        if path[-1] == PRESENCE:  # a class that few mean, so that chance has many to choose from
+            decides = decide(pairs)
+        else:
+            changes, by_chance = _changes(pairs)
+            decides = len(pairs) >= ENOUGH and changes < ORDERED * by_chance
+        return cls({None: _seen_with(pairs)}) if decides else None
+
+
+def _is_compared(seen: Sequence[Sighting], company: Argument) -> bool:
+    """Whether it only matters which is greater, the number or the one beside it."""
+    others = ((number, value, amount(beside.get(company, ""))) for number, value, beside in seen)
+    return tell(((a > b) - (a < b), value) for a, value, b in others if b is not None)
 
 
 def _by_company(seen: Sequence[Sighting], company: Argument) -> dict[str | None, list[tuple[int | float, str]]]:
@@ -154,16 +183,16 @@ def _by_company(seen: Sequence[Sighting], company: Argument) -> dict[str | None,
     return groups
 
 
-def _decide_apart(groups: Collection[Sequence[tuple[Any, str]]]) -> bool:
-    """Whether a class hardly changes between numbers in their order within each group, but for once from each
-    class to the next."""
+def beyond(groups: Collection[Sequence[tuple[Any, str]]]) -> tuple[int, float]:
+    """How often a class changes between numbers in their order within each group, and would by chance, beyond
+    once from each class to the next."""
     found, by_chance = 0, 0.0
     for pairs in groups:
         values = [value for _, value in pairs]
         needed = len(set(values)) - 1
         found += _changes(pairs)[0] - needed
         by_chance += changes_by_chance(values, len(values)) - needed
-    return len(groups) > 1 and by_chance >= EVIDENT and found <= TOLD * by_chance
+    return found, by_chance
 
 
 def _seen_with(pairs: Sequence[tuple[int | float, str]]) -> dict[int | float, set[str]]:

@@ -11,8 +11,9 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cache
+from itertools import product
 
-from tinsmith.data.chance import vary
+from tinsmith.data.chance import tell, vary
 from tinsmith.data.leaves import ITEM, Leaf, beside
 from tinsmith.data.readers import Example
 
@@ -113,6 +114,10 @@ def follows(leaf: Leaf, slot: Slot) -> bool:
     if isinstance(leaf.value, str):
         return str(abs(slot.value)) in (number.lstrip("0") or "0" for number in re.findall(r"\d+", leaf.value))
     return True
+
+
+def is_number(leaf: Leaf) -> bool:
+    return isinstance(leaf.value, int | float) and not isinstance(leaf.value, bool)
 
 
 def _is_number(text: str) -> bool:
@@ -227,6 +232,7 @@ class Slots:
                     name = argument(slot.leaves[0]), argument(leaf)
                     pairs[name].append((str(slot.value).casefold(), str(leaf.value)))
         self._apart = {name for name, seen in pairs.items() if vary(seen) and not _begin_alike(seen)}
+        self._scaling = self._units(leaves, made, clear)
         self.of = [
             [slot for slot in slots if not any(self._follows(leaf, slot, leaf in stand) for leaf in own)]
             for own, slots, stand in zip(made, clear, there, strict=True)
@@ -235,7 +241,7 @@ class Slots:
     def _follows(self, leaf: Leaf, slot: Slot, stands: bool) -> bool:
         """Whether a value that does not copy may hang on the slot's. What seldom comes again, and does not
         stand in the input, is made of something: of any number, of any text with digits where it has some, and
-        where it has letters of any text, unless equal ones were seen with others."""
+        where it has letters, or is a number, of any text, unless equal ones were seen with others."""
         if not any(beside(own, leaf) for own in slot.leaves):
             return False
         if follows(leaf, slot):
@@ -243,12 +249,31 @@ class Slots:
         seen = self.seen[argument(leaf)]
         if not stands and len(seen.values) > ENOUGH and _is_amount(str(slot.value), str(leaf.value)):
             return True
+        own, is_text = argument(slot.leaves[0]), isinstance(leaf.value, str)
+        if (own, argument(leaf)) in self._scaling:
+            return True
         if stands or seen.is_class:
             return False
         if not isinstance(slot.value, str):
             return True
-        has_letter = any(character.isalpha() for character in str(leaf.value))
-        return has_letter and (argument(slot.leaves[0]), argument(leaf)) not in self._apart
+        is_code = is_text and not any(character.isalpha() for character in leaf.value)
+        return not is_code and (own, argument(leaf)) not in self._apart
+
+    @staticmethod
+    def _units(
+        leaves: Sequence[list[Leaf]], made: Sequence[list[Leaf]], clear: Sequence[list[Slot]]
+    ) -> set[tuple[Argument, Argument]]:
+        """Pairs of arguments: the texts of the first tell how many times another number the second one is."""
+        ratios: dict[tuple[Argument, Argument, Argument], list[tuple[str, float]]] = defaultdict(list)
+        for own, products, slots in zip(leaves, made, clear, strict=True):
+            texts = [slot for slot in slots if isinstance(slot.value, str)]
+            for one, other in product(products, own) if texts else ():
+                if is_number(one) and is_number(other) and other.value and beside(one, other):
+                    ratio = float(f"{one.value / other.value:.6g}")
+                    for slot in texts:
+                        name = argument(slot.leaves[0]), argument(one), argument(other)
+                        ratios[name].append((str(slot.value).casefold(), ratio))
+        return {name[:2] for name, pairs in ratios.items() if tell(pairs)}
 
     def _is_made(self, own: Argument) -> bool:
         """Whether an argument's values may be made of others: they differ, and are none that copies, where some

@@ -9,20 +9,23 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, Sequence
-from itertools import chain, pairwise
+from itertools import chain, combinations, pairwise
 from operator import add, mul, sub
 from typing import Any
 
-from tinsmith.data.chance import tell, vary
+from tinsmith.data.chance import TOLD, differing, tell, vary
 from tinsmith.data.classes import Path, classes_of
 from tinsmith.data.leaves import Leaf, beside
 from tinsmith.data.orders import (
+    LONG,
     Order,
     Sighting,
+    amount,
+    amount_of,
     below,
+    beyond,
     chosen_lists,
     decide,
-    is_number,
     lists_in,
     lists_of,
     pairs_of,
@@ -31,12 +34,16 @@ from tinsmith.data.orders import (
 )
 from tinsmith.data.readers import Example
 from tinsmith.data.slots import Argument, Slot, Slots, argument, key
+from tinsmith.data.together import deciding, together
 
-LONG = 16  # digits, from which they are no number that may decide
 LETTERS = 4  # at a text's beginning or end, up to which they may tell a class
 FIRST, LAST = "first", "last"
 
 Name = tuple[Argument, Path]  # an argument, and the path of a class that may hang on its values
+
+
+def _over(a: float, b: float) -> float:
+    return a / b if b else 0.0
 
 
 class Ties:
@@ -62,6 +69,7 @@ class Ties:
         self._several = [sum(argument(leaf) in slots.copied for leaf in own) > 1 for own in outputs]
         texts: dict[Name, list[tuple[str, str]]] = defaultdict(list)
         numbers: dict[Name, list[Sighting]] = defaultdict(list)
+        within: dict[Name, list[Sighting]] = defaultdict(list)  # texts
         alike: dict[Path, list[tuple[Hashable, str]]] = defaultdict(list)
         for i, own in enumerate(slots.of):
             keys = tuple(sorted(key(leaf.path) for slot in own for leaf in slot.leaves))
@@ -71,6 +79,8 @@ class Ties:
                     for path, value in self.of_leaf(i, leaf):
                         if isinstance(slot.value, str):
                             texts[argument(leaf), path].append((slot.value.casefold(), value))
+                            if digits := re.search(r"\d+(?:\.\d+)?", slot.value[:LONG]):
+                                within[argument(leaf), path].append((float(digits[0]), value, company))
                         else:
                             numbers[argument(leaf), path].append((slot.value, value, company))
             for one in self.classes[i] if own else ():
@@ -84,46 +94,73 @@ class Ties:
             for name, seen in numbers.items()
             if name not in self.ordered and tell((number, value) for number, value, _ in seen)
         }
-        self.telling |= {
-            (order.company, path) for (_, path), order in self.ordered.items() if order.company is not None
-        }
-        self._numbers = [
-            [leaf for leaf in own if argument(leaf) in slots.copied and is_number(leaf.value)]
+        for name, order in self.ordered.items():
+            self.telling |= {(order.company, name[1])} if order.company else set()
+        for name, seen in within.items():
+            apart = Order.of(seen, name[1])
+            if apart is not None and apart.company is not None:
+                self.telling |= {name, (apart.company, name[1])}
+        self._amounts = [
+            [leaf for leaf in own if argument(leaf) in slots.copied and amount(leaf.value) is not None]
             for own in outputs
         ]
-        self.compared = below(self._numbers)
-        self._learn_pairs()
+        self.compared = below(self._amounts)
         chosen = chosen_lists(outputs)
-        self.ranked = sorted_lists(self._numbers) | {
+        self.ranked = sorted_lists(self._amounts) | {
             one
-            for one in {argument(leaf) for own in self._numbers for leaf in own}
+            for one in {argument(leaf) for own in self._amounts for leaf in own}
             if not chosen.isdisjoint(lists_in(one[0]))
         }
-        told = {path for _, path in (*self.told, *self.ordered)}
+        self._learn_several({path for _, path in (*self.told, *self.ordered, *self.telling)})
+        told = self._learn_pairs() | {path for _, path in (*self.told, *self.ordered, *self.telling)}
         self.untold = {path for path, pairs in alike.items() if path not in told and vary(pairs)}
 
-    def _learn_pairs(self) -> None:
-        """Which classes hang on two numbers: on which is greater, or on their sum, difference or product."""
+    def _learn_pairs(self) -> set[Path]:
+        """Which classes hang on two numbers: on which is greater, or on their sum, difference or product. The
+        paths of those."""
+        found = set()
         seen: dict[tuple[Argument, Argument, Path], list[tuple[Any, Any, str]]] = defaultdict(list)
-        for i, own in enumerate(self._numbers):
+        for i, own in enumerate(self._amounts):
             classes = {leaf: frozenset(self.of_leaf(i, leaf)) for leaf in own}
             for first, second in pairs_of(own):
+                two = amount_of(first), amount_of(second)
                 for path, value in classes[first] & classes[second]:
-                    seen[argument(first), argument(second), path].append((first.value, second.value, value))
+                    seen[argument(first), argument(second), path].append((*two, value))
         for (one, other, path), rows in seen.items():
-            if any(decide([(row[place], row[2]) for row in rows]) for place in (0, 1)):
-                continue  # one of them decides it alone
-            if tell((a < b, value) for a, b, value in rows):
+            apart = [[(row[place], row[2]) for row in rows] for place in (0, 1)]
+            signs = [((a > b) - (a < b), value) for a, b, value in rows]
+            alone = min(beyond([pairs])[0] for pairs in apart)
+            is_alone = any(map(decide, apart))
+            if tell(signs) and (not is_alone or differing(signs)[1] <= TOLD * alone >= 1):
                 self.compared.add((one, other))
-            elif any(decide([(do(a, b), value) for a, b, value in rows]) for do in (add, sub, mul)):
+                found.add(path)
+            elif is_alone:
+                continue
+            elif any(decide([(do(a, b), value) for a, b, value in rows]) for do in (add, sub, mul, _over)):
                 self.telling |= {(one, path), (other, path)}
+                found.add(path)
+        return found
+
+    def _learn_several(self, known: set[Path]) -> None:
+        """Which other classes hang on several values together."""
+        rows: dict[Path, list[tuple[int, str]]] = defaultdict(list)
+        for i, own in enumerate(self.classes):
+            for one in own:
+                if not one.place and one.path not in known:
+                    rows[one.path].append((i, one.value))
+        pairs = zip(self._outputs, self._amounts, strict=True)
+        found = [list(together(own, amounts, self.slots.copied)) for own, amounts in pairs] if rows else []
+        for path, classes in rows.items():
+            for several in deciding(classes, path, found):
+                self.compared.update(combinations(several.compared, 2))
+                self.telling |= {(one, path) for one in several.stay}
 
     def _company(self, i: int, leaf: Leaf) -> dict[Argument, str]:
-        """The texts beside a number, and what is true or false."""
+        """What stands beside a value, but for nulls."""
         return {
             argument(one): str(one.value).casefold()
             for one in self._outputs[i]
-            if isinstance(one.value, str | bool) and beside(leaf, one)
+            if one is not leaf and one.value is not None and beside(leaf, one)
         }
 
     def deciding(self, i: int, slot: Slot) -> frozenset[tuple[Name, str, str | None]]:
@@ -159,7 +196,12 @@ class Ties:
 
     def keep_order(self, i: int, filled: Mapping[Leaf, Any]) -> bool:
         """Whether the example's numbers, some of them filled in anew, stand in the order that they need."""
-        own = self._numbers[i]
+        own = self._amounts[i]
+
+        def after(leaf: Leaf) -> float:
+            new = amount(filled.get(leaf, leaf.value))
+            return amount_of(leaf) if new is None else new
+
         beside_each_other = (
             pair
             for pair in pairs_of(own if self.compared else ())
@@ -170,10 +212,10 @@ class Ties:
             pair
             for several in lists_of(own if self.ranked else ())
             if argument(several[0]) in self.ranked
-            for pair in pairwise(sorted(several, key=lambda leaf: leaf.value))
+            for pair in pairwise(sorted(several, key=amount_of))
         )
         return all(
-            same_order((one.value, other.value), (filled.get(one, one.value), filled.get(other, other.value)))
+            same_order((amount_of(one), amount_of(other)), (after(one), after(other)))
             for one, other in chain(beside_each_other, in_lists)
         )
 
