@@ -64,48 +64,17 @@ class Ties:
         carriers: Sequence[frozenset[str]],
     ) -> None:
         self.slots = slots
-        self._outputs = outputs = [values(example.output, literals=True) for example in train]
-        self.classes = classes_of(outputs, labels, slots)
-        self._several = [sum(argument(leaf) in slots.copied for leaf in own) > 1 for own in outputs]
-        texts: dict[Name, list[tuple[str, str]]] = defaultdict(list)
-        numbers: dict[Name, list[Sighting]] = defaultdict(list)
-        within: dict[Name, list[Sighting]] = defaultdict(list)  # texts
-        alike: dict[Path, list[tuple[Hashable, str]]] = defaultdict(list)
-        for i, own in enumerate(slots.of):
-            keys = tuple(sorted(key(leaf.path) for slot in own for leaf in slot.leaves))
-            for slot in own:
-                for leaf in slot.leaves[:1] if isinstance(slot.value, str) else slot.leaves:
-                    company = self._company(i, leaf)
-                    for path, value in self.of_leaf(i, leaf):
-                        if isinstance(slot.value, str):
-                            texts[argument(leaf), path].append((slot.value.casefold(), value))
-                            if digits := re.search(r"\d+(?:\.\d+)?", slot.value[:LONG]):
-                                within[argument(leaf), path].append((float(digits[0]), value, company))
-                        else:
-                            numbers[argument(leaf), path].append((slot.value, value, company))
-            for one in self.classes[i] if own else ():
-                alike[one.path].append(((carriers[i], keys), one.value))
-        self.told = {name: kept[0] for name, pairs in texts.items() if (kept := _telling(pairs))}
-        self.ordered = {
-            name: found for name, seen in numbers.items() if (found := Order.of(seen, name[1])) is not None
-        }
-        self.telling = {
-            name
-            for name, seen in numbers.items()
-            if name not in self.ordered and tell((number, value) for number, value, _ in seen)
-        }
-        for name, order in self.ordered.items():
-            self.telling |= {(order.company, name[1])} if order.company else set()
-        for name, seen in within.items():
-            apart = Order.of(seen, name[1])
-            if apart is not None and apart.company is not None:
-                self.telling |= {name, (apart.company, name[1])}
+        self._outputs = [values(example.output, literals=True) for example in train]
+        self.classes = classes_of(self._outputs, labels, slots)
+        self._several = [sum(argument(leaf) in slots.copied for leaf in own) > 1 for own in self._outputs]
         self._amounts = [
             [leaf for leaf in own if argument(leaf) in slots.copied and amount(leaf.value) is not None]
-            for own in outputs
+            for own in self._outputs
         ]
+        self.telling: set[Name] = set()
+        self._learn_values()
         self.compared = below(self._amounts)
-        chosen = chosen_lists(outputs)
+        chosen = chosen_lists(self._outputs)
         self.ranked = sorted_lists(self._amounts) | {
             one
             for one in {argument(leaf) for own in self._amounts for leaf in own}
@@ -113,7 +82,40 @@ class Ties:
         }
         self._learn_several({path for _, path in (*self.told, *self.ordered, *self.telling)})
         told = self._learn_pairs() | {path for _, path in (*self.told, *self.ordered, *self.telling)}
+        alike: dict[Path, list[tuple[Hashable, str]]] = defaultdict(list)
+        for own, classes, carrier in zip(slots.of, self.classes, carriers, strict=True):
+            keys = tuple(sorted(key(leaf.path) for slot in own for leaf in slot.leaves))
+            for one in classes if own else ():
+                alike[one.path].append(((carrier, keys), one.value))
         self.untold = {path for path, pairs in alike.items() if path not in told and vary(pairs)}
+
+    def _learn_values(self) -> None:
+        """Which classes hang on one value, in any company or in each apart."""
+        texts: dict[Name, list[tuple[str, str]]] = defaultdict(list)
+        numbers: dict[Name, list[Sighting]] = defaultdict(list)
+        within: dict[Name, list[Sighting]] = defaultdict(list)  # the first ones in texts
+        for i, own in enumerate(self.slots.of):
+            for leaf in (leaf for slot in own for leaf in slot.leaves[: 1 if slot.is_text else None]):
+                company = self._company(i, leaf)
+                for path, value in self.of_leaf(i, leaf):
+                    name = argument(leaf), path
+                    if not isinstance(leaf.value, str):
+                        numbers[name].append((leaf.value, value, company))
+                        continue
+                    texts[name].append((leaf.value.casefold(), value))
+                    if digits := re.search(r"\d+(?:\.\d+)?", leaf.value[:LONG]):
+                        within[name].append((float(digits[0]), value, company))
+        self.told = {name: kept[0] for name, pairs in texts.items() if (kept := _telling(pairs))}
+        self.ordered: dict[Name, Order] = {}
+        for name, seen in numbers.items():
+            if order := Order.of(seen, name[1]):
+                self.ordered[name] = order
+                self.telling |= {(order.company, name[1])} if order.company else set()
+            elif tell((number, value) for number, value, _ in seen):
+                self.telling.add(name)
+        for name, seen in within.items():
+            order = Order.of(seen, name[1])
+            self.telling |= {name, (order.company, name[1])} if order and order.company else set()
 
     def _learn_pairs(self) -> set[Path]:
         """Which classes hang on two numbers: on which is greater, or on their sum, difference or product. The
