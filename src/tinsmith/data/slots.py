@@ -120,7 +120,7 @@ def follows(leaf: Leaf, slot: Slot) -> bool:
     return True
 
 
-def is_number(leaf: Leaf) -> bool:
+def _is_numeric(leaf: Leaf) -> bool:
     return isinstance(leaf.value, int | float) and not isinstance(leaf.value, bool)
 
 
@@ -272,7 +272,7 @@ class Slots:
         for own, products, slots in zip(leaves, made, clear, strict=True):
             texts = [slot for slot in slots if isinstance(slot.value, str)]
             for one, other in product(products, own) if texts else ():
-                if is_number(one) and is_number(other) and other.value and beside(one, other):
+                if _is_numeric(one) and _is_numeric(other) and other.value and beside(one, other):
                     ratio = float(f"{one.value / other.value:.6g}")
                     for slot in texts:
                         name = argument(slot.leaves[0]), argument(one), argument(other)
