@@ -17,6 +17,12 @@ def changes_by_chance(values: Collection[Hashable], count: int) -> float:
     return count * (1 - sum((one / len(values)) ** 2 for one in Counter(values).values()))
 
 
+def differ(values: Iterable[Hashable]) -> bool:
+    """Whether they differ so much that chance would have given several changes."""
+    own = list(values)
+    return changes_by_chance(own, len(own)) >= EVIDENT
+
+
 def differing(pairs: Iterable[tuple[Hashable, Hashable]]) -> tuple[float, int]:
     """Of pairs of a key and a value, by chance and in fact, how many have another value than the most frequent
     one of their key, though they are not its first."""

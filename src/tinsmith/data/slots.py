@@ -52,10 +52,6 @@ class Slot:
         return value
 
     @property
-    def is_text(self) -> bool:
-        return isinstance(self.value, str)
-
-    @property
     def arguments(self) -> set[Argument]:
         return {argument(leaf) for leaf in self.leaves}
 

@@ -13,7 +13,7 @@ from itertools import chain, combinations, pairwise
 from operator import add, mul, sub
 from typing import Any
 
-from tinsmith.data.chance import TOLD, differing, tell, vary
+from tinsmith.data.chance import TOLD, differ, differing, tell, vary
 from tinsmith.data.classes import Path, classes_of
 from tinsmith.data.leaves import Leaf, beside
 from tinsmith.data.orders import (
@@ -34,7 +34,7 @@ from tinsmith.data.orders import (
 )
 from tinsmith.data.readers import Example
 from tinsmith.data.slots import Argument, Slot, Slots, argument, key
-from tinsmith.data.together import deciding, together
+from tinsmith.data.together import deciders, together
 
 LETTERS = 4  # at a text's beginning or end, up to which they may tell a class
 FIRST, LAST = "first", "last"
@@ -95,7 +95,9 @@ class Ties:
         numbers: dict[Name, list[Sighting]] = defaultdict(list)
         within: dict[Name, list[Sighting]] = defaultdict(list)  # the first ones in texts
         for i, own in enumerate(self.slots.of):
-            for leaf in (leaf for slot in own for leaf in slot.leaves[: 1 if slot.is_text else None]):
+            for leaf in (
+                leaf for slot in own for leaf in slot.leaves[: 1 if isinstance(slot.value, str) else None]
+            ):
                 company = self._company(i, leaf)
                 for path, value in self.of_leaf(i, leaf):
                     name = argument(leaf), path
@@ -136,9 +138,9 @@ class Ties:
             if tell(signs) and (not is_alone or differing(signs)[1] <= TOLD * alone >= 1):
                 self.compared.add((one, other))
                 found.add(path)
-            elif is_alone:
-                continue
-            elif any(decide([(do(a, b), value) for a, b, value in rows]) for do in (add, sub, mul, _over)):
+            elif not is_alone and any(
+                decide([(do(a, b), value) for a, b, value in rows]) for do in (add, sub, mul, _over)
+            ):
                 self.telling |= {(one, path), (other, path)}
                 found.add(path)
         return found
@@ -150,10 +152,11 @@ class Ties:
             for one in own:
                 if not one.place and one.path not in known:
                     rows[one.path].append((i, one.value))
+        rows = {path: classes for path, classes in rows.items() if differ(value for _, value in classes)}
         pairs = zip(self._outputs, self._amounts, strict=True)
         found = [list(together(own, amounts, self.slots.copied)) for own, amounts in pairs] if rows else []
         for path, classes in rows.items():
-            for several in deciding(classes, path, found):
+            for several in deciders(classes, path, found):
                 self.compared.update(combinations(several.compared, 2))
                 self.telling |= {(one, path) for one in several.stay}
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from itertools import combinations
 from typing import Any
 
-from tinsmith.data.chance import EVIDENT, TOLD, changes_by_chance, differing, tell
+from tinsmith.data.chance import EVIDENT, TOLD, differing, tell
 from tinsmith.data.classes import Path
 from tinsmith.data.leaves import Leaf
 from tinsmith.data.orders import amount_of, decide, lists_of
@@ -45,12 +45,10 @@ class Together:
         return min(alone) >= EVIDENT and differing(seen)[1] <= TOLD * min(alone)
 
 
-def deciding(
+def deciders(
     classes: Sequence[tuple[int, str]], path: Path, found: Sequence[Sequence[Found]]
 ) -> list[Together]:
     """What decides a class. classes: of examples, by their numbers; found: of each example."""
-    if changes_by_chance([value for _, value in classes], len(classes)) < EVIDENT:
-        return []
     seen: dict[Together, list[tuple[Any, str]]] = defaultdict(list)
     for i, value in classes:
         for one, what in found[i]:
