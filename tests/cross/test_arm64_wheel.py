@@ -58,7 +58,7 @@ def test_the_wheel_answers_as_this_machine_does(system: Path, smol_tin: Path, tm
     wheel, _ = runtime.emit(targets.load("generic-aarch64"), tmp_path, progress.display(), forms=["wheel"])
     print(f"{wheel.name}: {wheel.stat().st_size} bytes")
     assert wheel.name.endswith("-cp311-abi3-manylinux_2_17_aarch64.whl")
-    assert wheel.stat().st_size < 1_800_000
+    assert wheel.stat().st_size < 2_000_000  # 1.8 MB on 1 December 2026, with a tenth to grow
 
     site = tmp_path / "site"
     emulated(system, "-m", "pip", "install", "--no-index", "--find-links", tmp_path, "--target", site, wheel)
