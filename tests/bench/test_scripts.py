@@ -46,8 +46,8 @@ def test_start_times_a_c_program(tin: Path) -> None:
 @pytest.mark.slow
 def test_imports_says_what_the_wheel_costs() -> None:
     document = printed("imports.py", "--repeat", "1")
-    # 2.7 MB on 1 December 2026, a quarter of it the C sources, which builds for other devices take. With a tenth to
-    # grow: what the bound is to find is a file that does not belong, or an extension with its debug information.
+    # 2.7 MB on 1 December 2026, a quarter of it C sources, which builds for other devices take. With a tenth to
+    # grow: the bound is to find a file that does not belong, or an extension with its debug information.
     assert document["wheel_bytes"] < 3_000_000
     assert {"bare_ms", "runtime_ms", "load_ms", "help_ms", "verb_help_ms", "complete_verb_ms"} <= set(document)
 

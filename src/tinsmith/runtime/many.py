@@ -18,13 +18,24 @@ if TYPE_CHECKING:
 
 def generate_many(model: Loaded, prompts: Sequence[Asked], concurrency: int) -> list[Completion]:
     """Model.generate_many, on tokens. Raises what the first that failed did."""
-    concurrency = whole("concurrency", concurrency, 1)
+    whole("concurrency", concurrency, 1)
     if not prompts:
         return []
+    with closing(scheduler_for(model, prompts, concurrency)) as scheduler:
+        jobs = {item: scheduler.add(prompts[item]) for item in _in_turn(prompts)}
+        while scheduler.running or scheduler.waiting:
+            for job in scheduler.step():
+                if job.error is not None:
+                    raise job.error
+        return [done for k in range(len(prompts)) if (done := jobs[k].completion) is not None]
+
+
+def scheduler_for(model: Loaded, prompts: Sequence[Asked], concurrency: int) -> Scheduler:
+    """With room for these, so many at a time."""
     longest = max(
         prefix_of(one.applied) + len(one.tokens) + check_max_tokens(one.max_tokens) for one in prompts
     )
-    scheduler = Scheduler(
+    return Scheduler(
         model,
         places=min(concurrency, len(prompts)),
         context=min(model.core.info()["context"], longest + 1),
@@ -32,13 +43,6 @@ def generate_many(model: Loaded, prompts: Sequence[Asked], concurrency: int) -> 
         kept=0,
         delay=None,
     )
-    with closing(scheduler):
-        jobs = {item: scheduler.add(prompts[item]) for item in _in_turn(prompts)}
-        while scheduler.running or scheduler.waiting:
-            for job in scheduler.step():
-                if job.error is not None:
-                    raise job.error
-        return [done for k in range(len(prompts)) if (done := jobs[k].completion) is not None]
 
 
 def _in_turn(prompts: Sequence[Asked]) -> list[int]:

@@ -12,9 +12,8 @@ from torch import Tensor
 
 from tinsmith import _core
 from tinsmith.runtime.model import Model
+from tinsmith.train.layers.by_rows import by_rows
 from tinsmith.train.model.network import Network
-
-ROWS = 64  # of logits that exist at a time: x 50,000 floats they stay in the cache of most processors
 
 _LEAST = 1e-10  # of a probability whose logarithm is taken
 
@@ -43,40 +42,17 @@ class Taught:
     temperature: float
 
 
-class _TeacherLoss(torch.autograd.Function):
-    """states [labels, dim] and a frozen head to losses [labels]: cross entropy and divergence, mixed. As of the
-    plain loss, a few rows' logits exist at a time, and the gradient is made with them."""
-
-    @staticmethod
-    def forward(
-        ctx: Any, states: Tensor, network: Network, targets: Tensor, teacher: Taught, weight: float
-    ) -> Tensor:
-        losses: list[Tensor] = []
-        gradients: list[Tensor] = []
-        for begin in range(0, len(states), ROWS):
-            part = slice(begin, begin + ROWS)
-            with torch.enable_grad():
-                rows = states[part].detach().requires_grad_()
-                logits = network.logits(rows)
-                entropy = torch.nn.functional.cross_entropy(logits, targets[part], reduction="none")
-                tokens, probabilities = teacher.tokens[part], teacher.probabilities[part]
-                apart = divergences(logits, tokens, probabilities, teacher.temperature)
-                loss = (1 - weight) * entropy + weight * apart
-                gradients += torch.autograd.grad(loss.sum(), rows)
-            losses.append(loss.detach())
-        ctx.save_for_backward(torch.cat(gradients))
-        return torch.cat(losses)
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-        (own,) = ctx.saved_tensors
-        return (own * gradients[0][:, None]).to(own.dtype), None, None, None, None
-
-
 def losses(network: Network, states: Tensor, targets: Tensor, teacher: Taught, weight: float) -> Tensor:
     """At each position (1 - weight) * cross entropy + weight * divergence; [positions]."""
-    mixed: Tensor = _TeacherLoss.apply(states, network, targets, teacher, weight)  # type: ignore[no-untyped-call]
-    return mixed
+
+    def mixed(rows: Tensor, part: slice) -> tuple[Tensor]:
+        logits = network.logits(rows)
+        entropy = torch.nn.functional.cross_entropy(logits, targets[part], reduction="none")
+        tokens, probabilities = teacher.tokens[part], teacher.probabilities[part]
+        apart = divergences(logits, tokens, probabilities, teacher.temperature)
+        return ((1 - weight) * entropy + weight * apart,)
+
+    return by_rows(states, mixed)[0]
 
 
 def answer_logits(model: Model, prompt: Sequence[int], answer: Sequence[int]) -> Any:

@@ -11,9 +11,11 @@ from typing import Any
 import pytest
 import torch
 from tiny_models import tiny_spec
-from tiny_training import Killed, encode, make_spec, train
+from tiny_training import PAIRS, REWARDED, Killed, encode, make_spec, train
 from torch import nn
 
+from tinsmith import models
+from tinsmith.constraint import makers
 from tinsmith.data.readers import Example
 from tinsmith.errors import InputError
 from tinsmith.spec import Spec
@@ -27,6 +29,7 @@ from tinsmith.train.methods import by_name
 from tinsmith.train.model import network, prefix
 from tinsmith.train.model.devices import CPU
 from tinsmith.train.options import TrainOptions
+from tinsmith.train.reinforcement.policy import Rollout
 from tinsmith.train.steps.loop import Loop
 from tinsmith.train.steps.trainee import Trainee
 
@@ -53,8 +56,6 @@ def gradients(trainee: Trainee, options: TrainOptions, folder: Path) -> tuple[fl
 def test_the_gradients_of_parts_add_up_to_the_batchs(
     method: str, spec: Spec, examples: list[Example], tmp_path: Path
 ) -> None:
-    from tinsmith import models
-
     models.save_hf(spec, tmp_path / "model")
     examples = [replace(one, output=one.output * (1 + n % 3)) for n, one in enumerate(examples)]
     options = replace(OPTIONS, teacher="base", label_smoothing=0.1, prefix_length=2)
@@ -166,6 +167,37 @@ def test_what_is_predicted_is_what_a_step_takes(method: str, tmp_path: Path, mon
     for level in LEVELS[1:]:
         for name, value in gradients["none"].items():
             assert torch.equal(gradients[level][name], value), (level, name)
+
+
+@pytest.mark.usefixtures("float32")
+@pytest.mark.parametrize("method", ["distill", "grpo", "constrained grpo"])
+def test_what_is_predicted_of_logits_is_what_a_step_takes(method: str, tmp_path: Path) -> None:
+    """Methods that look at all of a token's logits: a vocabulary so large that these are most of a step."""
+    spec = make_spec(vocab=20_000)
+    models.save_hf(spec, tmp_path / "model")
+    rewarded = method != "distill"
+    examples = [Example(f"{first}{second}", f"{n % 7}" * 20) for n, (first, second) in enumerate(PAIRS)]
+    options = replace(OPTIONS, **(REWARDED if rewarded else {}), teacher="base", batch_tokens=600)
+    options = replace(options, constrained=method == "constrained grpo")
+    constraint = makers.choices([one.output for one in examples[:7]]) if options.constrained else None
+    job = Job(spec, examples, examples, options, tmp_path, encode, constraint=constraint)
+    trainee: Any = by_name(method.split()[-1]).trainee(replace(job, teacher=tmp_path / "model"))
+    trainee.prepare(lambda event: None)
+    learned = trainee.validation[0]
+    demand = trainee.demand()
+    predicted = memory.predict(trainee.network, learned, trainee.shared, 0, demand)
+    batch = learned
+    if rewarded:
+        batch = [Rollout(trainee.sequence(one.prompt, one.answer), 1.0, 0.0) for one in learned]
+    with room.of(CPU).measured() as measure:
+        trainee.loss(batch).backward()
+    if options.constrained:  # foreseen are answers of which nothing has to come
+        assert measure.peak < predicted.activations
+    else:
+        logits = sum(len(one.learned) for one in learned) * 4 * spec.hyper.vocab
+        assert logits / 4 < measure.peak < 2 * logits  # of a few rows at a time, and yet the most of a step
+        assert 0.98 * measure.peak < predicted.activations < 1.1 * measure.peak
+    assert (predicted.drawing > 0) == rewarded
 
 
 @pytest.mark.parametrize(

@@ -38,9 +38,9 @@ class Packing:
              begins and ends: its image, or itself; None where no image's rows see each other
     places   [sequences * longest]: for each token of each sequence (without the prefix) its index in the input,
              flattened; the first one's again for padding
-    kept     [tokens]: which of the places are no padding parts    [rows * width]: the number of the sequence
-    that each token is of, from 1; 0 in the shared prefix, and
-             the filler one more
+    kept     [tokens]: which of the places are no padding
+    parts    [rows * width]: the number of the sequence that each token is of, from 1; 0 in the shared prefix,
+             and the filler one more
     filler   tokens at the end of a packed row that are of no sequence
     labelled [labels]: the indices, in the input flattened, that predict an answer's token that is learned;
              targets [labels]: those tokens

@@ -27,6 +27,9 @@ from tinsmith.train.footprint.recompute import LEVELS, WORDS, is_recomputed, set
 from tinsmith.train.model.devices import CPU
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
+    from tinsmith.train.batches.packing import Packing
     from tinsmith.train.batches.sequences import TokenSequence
     from tinsmith.train.model.network import Network
 
@@ -64,34 +67,44 @@ def keeps_packed(spec: Spec, keep: str, device: torch.device = CPU) -> tuple[boo
 @dataclass(frozen=True)
 class Prediction:
     """Bytes at the peak: held is what the process holds by now, optimizer what the steps keep between them,
-    activations the most that a step adds, gradients among it, checkpoint what writing one adds instead."""
+    activations the most that a step adds, gradients among it, checkpoint what writing one adds instead, drawing
+    what answers take that are drawn between steps, which the C library seldom gives back."""
 
     held: int
     optimizer: int
     activations: int
     checkpoint: int = 0
+    drawing: int = 0
 
     @property
     def peak(self) -> int:
-        return self.held + self.optimizer + max(self.activations, self.checkpoint)
+        return self.held + self.optimizer + self.drawing + max(self.activations, self.checkpoint)
 
     def __str__(self) -> str:
-        parts = (self.peak, self.held, self.optimizer, self.activations, self.checkpoint)
-        peak, held, optimizer, activations, checkpoint = (f"{part / _GB:.2f}" for part in parts)
-        writes = self.checkpoint > self.activations
-        most = f"{checkpoint} checkpoint" if writes else f"{activations} activations and gradients"
-        return f"{peak} GB: {held} held, {optimizer} optimizer, {most}"
+        added = {"held": self.held, "optimizer": self.optimizer}
+        if self.drawing:
+            added["answers that are drawn"] = self.drawing
+        if self.checkpoint > self.activations:
+            added["checkpoint"] = self.checkpoint
+        else:
+            added["activations and gradients"] = self.activations
+        return f"{self.peak / _GB:.2f} GB: " + ", ".join(
+            f"{size / _GB:.2f} {what}" for what, size in added.items()
+        )
 
 
 @dataclass(frozen=True)
 class Demand:
     """Of a method. kept: bytes of a parameter that the steps keep between them; copied: that a checkpoint takes
-    on the device; passes: how many a batch goes through side by side, each with gradients of its own, None
-    where these are small; less: what takes less, in words."""
+    on the device; drawing: as a Prediction has it; passes: how many a batch goes through side by side, each
+    with gradients of its own, None where these are small; losses: what is learned of a batch, or what takes as
+    much, None for the cross entropy of its answers; less: what takes less, in words."""
 
     kept: float = 8  # AdamW's moments
     copied: float = 0
+    drawing: int = 0
     passes: Callable[[Sequence[TokenSequence]], int] | None = None
+    losses: Callable[[Packing], Tensor] | None = None
     less: str = "give a smaller base, or a GGUF base in fewer bits"
 
 
@@ -191,7 +204,7 @@ def predict(
 ) -> Prediction:
     """held: the bytes that the process holds, all weights among them; in_parts: whether gradients of earlier
     parts are held beside the batch's."""
-    return _sum(network, batch, held, demand, _activations(network, batch, shared), in_parts)
+    return _sum(network, batch, held, demand, _activations(network, batch, shared, demand), in_parts)
 
 
 def _sum(
@@ -206,15 +219,15 @@ def _sum(
     count = sum(value.numel() for value in network.parameters().values())
     others = (demand.passes(batch) - 1 if demand.passes else 0) + in_parts
     step = activations + 4 * count * others
-    return Prediction(held, int(demand.kept * count), step, int(demand.copied * count))
+    return Prediction(held, int(demand.kept * count), step, int(demand.copied * count), demand.drawing)
 
 
-def _activations(network: Network, batch: Sequence[TokenSequence], shared: int) -> int:
+def _activations(network: Network, batch: Sequence[TokenSequence], shared: int, demand: Demand) -> int:
     trunk: Any = network.trunk
     kinds = [_kind(layer) for layer in trunk.layers]
     first = max(kinds.index(kind) for kind in kinds) + 1
     part = _affordable(network, trunk.layers[:first], batch, shared)
-    taken = _tried(network, part, shared, kinds, first)
+    taken = _tried(network, part, shared, kinds, first, demand)
     if len(part) == len(batch):
         return taken
     # Beyond it on the line through what a part and half of it take.
@@ -222,7 +235,7 @@ def _activations(network: Network, batch: Sequence[TokenSequence], shared: int) 
     less, fewer = 0, 0
     if len(part) > 1:
         half = part[: len(part) // 2]
-        less, fewer = _tried(network, half, shared, kinds, first), _rows(network, half, shared)
+        less, fewer = _tried(network, half, shared, kinds, first, demand), _rows(network, half, shared)
     return taken + max(0, taken - less) * (wanted - rows) // (rows - fewer)
 
 
@@ -239,7 +252,12 @@ def _affordable(
 
 
 def _tried(
-    network: Network, batch: Sequence[TokenSequence], shared: int, kinds: Sequence[Any], first: int
+    network: Network,
+    batch: Sequence[TokenSequence],
+    shared: int,
+    kinds: Sequence[Any],
+    first: int,
+    demand: Demand,
 ) -> int:
     """By a trial of so many of the layers, of these kinds."""
     trunk: Any = network.trunk
@@ -256,9 +274,10 @@ def _tried(
                 embedding = trunk.get_input_embeddings()
                 hooks.append(embedding.register_forward_hook(lambda *given: given[-1].requires_grad_()))
             network.model.train()
-            losses, _ = network.answer_losses(network.pack(batch, shared))
+            packing = network.pack(batch, shared)
+            losses = demand.losses(packing) if demand.losses else network.answer_losses(packing)[0]
             losses.mean().backward()  # type: ignore[no-untyped-call]
-            del losses
+            del losses, packing
     finally:
         for hook in hooks:
             hook.remove()

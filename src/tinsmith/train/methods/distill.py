@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
     from tinsmith.runtime.model import Model
     from tinsmith.spec import Tokenizer
+    from tinsmith.train.batches.packing import Packing
+    from tinsmith.train.footprint.memory import Demand
     from tinsmith.train.job import Job
 
 TEACHER = "teacher"  # the folder, in the run's, of its probabilities
@@ -147,18 +149,29 @@ class DistillTrainee(AdapterTrainee):
     def loss(self, batch: Sequence[TokenSequence]) -> Tensor:
         import torch
 
+        tokens, probabilities = (torch.cat(held) for held in zip(*map(self.taught.get, batch), strict=True))
+        return self.losses(self.network.pack(batch, self.shared), tokens, probabilities).mean()
+
+    def losses(self, packing: Packing, tokens: Tensor, probabilities: Tensor) -> Tensor:
+        """tokens, probabilities [labels, top]: the teacher's; [labels]."""
         from tinsmith.train import distillation
 
-        packing = self.network.pack(batch, self.shared)
-        tokens, probabilities = (torch.cat(held) for held in zip(*map(self.taught.get, batch), strict=True))
-        device = self.network.device
-        kept = tokens.long().to(device), probabilities.to(device)
-        teacher = distillation.Taught(*kept, self.options.temperature)
+        options, device = self.options, self.network.device
+        teacher = distillation.Taught(tokens.long().to(device), probabilities.to(device), options.temperature)
         states = self.network.answer_states(packing)
-        losses = distillation.losses(
-            self.network, states, packing.targets, teacher, self.options.teacher_weight
-        )
-        return losses.mean()
+        return distillation.losses(self.network, states, packing.targets, teacher, options.teacher_weight)
+
+    def demand(self) -> Demand:
+        import torch
+
+        from tinsmith.train.footprint.memory import Demand
+
+        def losses(packing: Packing) -> Tensor:
+            """By a teacher that is sure of nothing: it is asked when there is room."""
+            kept = torch.zeros(len(packing.targets), self.options.teacher_top)
+            return self.losses(packing, kept, kept)
+
+        return Demand(losses=losses)
 
 
 def check_vocabulary(where: str, teacher: Tokenizer, own: Tokenizer) -> None:

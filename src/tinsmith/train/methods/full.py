@@ -71,7 +71,8 @@ class ModelTrainee(Trainee):
         less = 'train an adapter ("lora"), or give a smaller base'
         if not self.in_8_bits:
             less = f'state moments = "8-bit", {less}'
-        return Demand(kept, 4 + kept if on_host else 0, lambda batch: len(self.shares(batch)), less)
+        copied = 4 + kept if on_host else 0
+        return Demand(kept, copied, passes=lambda batch: len(self.shares(batch)), less=less)
 
     def _chosen(self, job: Job) -> bool:
         """Whether moments are kept in 8 bits: a run goes on with those that it began with, whatever memory

@@ -15,6 +15,7 @@ import random
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, replace
+from functools import cached_property
 from statistics import fmean
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -41,7 +42,10 @@ from tinsmith.train.rules import default_policy_rate
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from tinsmith.train.batches.packing import Packing
+    from tinsmith.train.footprint.memory import Demand
     from tinsmith.train.job import Job
+    from tinsmith.train.reinforcement.rollouts import Sampler
 
 VALIDATED = 300  # validation examples that are answered
 CAP = 2.0  # of the weight that corrects for the sampler (truncated importance sampling, Yao et al., 2025)
@@ -127,22 +131,48 @@ class GrpoTrainee(AdapterTrainee):
         batches = [order[begin : begin + size] for begin in range(0, len(order), size)]
         return [batch for batch in batches for _ in range(self.options.iterations)]
 
-    def prepare(self, tell: Callable[[Event], None]) -> None:
+    def demand(self) -> Demand:
+        from tinsmith.train.footprint.memory import Demand
+
+        on_host = self.network.device.type != "cuda"  # where the runtime draws
+        self.sampler.take(self.network)
+        asked = [one.prompt for one in self.asked]
+        count = max(self.options.prompts * self.options.rollouts, len(self.questions))
+        longest = max([*asked, *self.questions], key=len)
+        drawing = self.sampler.memory([longest] * count) if on_host else 0
+
+        def losses(packing: Packing) -> Tensor:
+            """As of answers of which nothing had to come."""
+            every = b"\xff" * -(-self.spec.hyper.vocab // 8)
+            return self.policy_of(packing, [every] * len(packing.targets) if self.constraint else ()).chosen
+
+        return Demand(12 if self.has_reference else 8, drawing=drawing, losses=losses)
+
+    @cached_property
+    def sampler(self) -> Sampler:
         import torch
 
-        from tinsmith.train.reinforcement.rewards import Reward
         from tinsmith.train.reinforcement.rollouts import Sampler
 
         held = self.constraint is not None
-        sampler = Sampler(self.spec, self.room, self.allowed, torch.get_num_threads(), held)
-        self.sampler = sampler
+        return Sampler(self.spec, self.room, self.allowed, torch.get_num_threads(), held)
+
+    @property
+    def has_reference(self) -> bool:
+        """Whether a step compares with what training started from."""
+        return bool(self.options.kl_weight) or self.options.policy_loss == DPO
+
+    def prepare(self, tell: Callable[[Event], None]) -> None:
+        from tinsmith.train.reinforcement.rewards import Reward
+
+        sampler = self.sampler
 
         def allows(text: str) -> bool:
             return sampler.allows(sampler.model.tokenize(text))
 
         options = self.options
         self.reward = Reward(options.reward, options.task, self.labels, allows if self.allowed else None)
-        if options.kl_weight or options.policy_loss == DPO:
+        if self.has_reference:
             self.begun = {name: one.detach().clone() for name, one in self.parameters().items()}
 
     def items(self, batch: Sequence[TokenSequence], step: int) -> Sequence[Rollout | Pair]:
@@ -229,21 +259,29 @@ class GrpoTrainee(AdapterTrainee):
 
     def policy(self, rollouts: Sequence[Rollout]) -> Policy:
         """At the temperature of the drawing, over the tokens that were allowed."""
+        packing = self.network.pack([one.sequence for one in rollouts], self.shared)
+        if self.constraint is None:
+            return self.policy_of(packing)
+        asked = [(one.sequence.prompt, one.sequence.answer) for one in rollouts]
+        return self.policy_of(packing, [mask for one in asked for _, mask in self.sampler.choices(*one)])
+
+    def policy_of(self, packing: Packing, masks: Sequence[bytes] = ()) -> Policy:
+        """masks: which tokens were allowed, a bit each; none where all were."""
         import torch
 
-        packing = self.network.pack([one.sequence for one in rollouts], self.shared)
-        logits = self.network.logits(self.network.answer_states(packing)) / self.options.temperature
-        if self.constraint:
-            masks = [
-                mask
-                for one in rollouts
-                for _, mask in self.sampler.choices(one.sequence.prompt, one.sequence.answer)
-            ]
-            logits = logits.masked_fill(~bits(masks, logits), -torch.inf)
-        logs = logits.log_softmax(-1)
-        chosen = logs.gather(1, packing.targets[:, None])[:, 0]
-        with torch.no_grad():
-            entropy = torch.special.entr(logs.exp()).sum(-1)
+        from tinsmith.train.layers.by_rows import by_rows
+
+        def said(rows: Tensor, part: slice) -> tuple[Tensor, Tensor]:
+            logits = self.network.logits(rows) / self.options.temperature
+            if masks:
+                logits = logits.masked_fill(~bits(masks[part], logits), -torch.inf)
+            logs = logits.log_softmax(-1)
+            chosen = logs.gather(1, packing.targets[part, None])[:, 0]
+            with torch.no_grad():
+                entropy = torch.special.entr(logs.exp()).sum(-1)
+            return chosen, entropy
+
+        chosen, entropy = by_rows(self.network.answer_states(packing), said)
         return Policy(chosen, entropy, packing.owner)
 
     def loss(self, batch: Sequence[Any]) -> Tensor:
@@ -300,6 +338,9 @@ class GrpoTrainee(AdapterTrainee):
     def rows(self, batch: Sequence[TokenSequence]) -> Sequence[TokenSequence]:
         """As many of a planned batch as go through the network at once."""
         return cut(batch, self.part, self.shared)[0]
+
+    def most(self, batch: Sequence[TokenSequence]) -> Sequence[TokenSequence]:
+        return self.rows([one for one in batch for _ in range(self.options.rollouts)])
 
     def parts(self, batch: Sequence[Any]) -> Sequence[Sequence[Any]]:
         return cut(batch, min(self.part, self.part_tokens or self.part), self.shared) if batch else []

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from tinsmith.quant.presets import Mix
+    from tinsmith.train.footprint.memory import Demand
     from tinsmith.train.job import Job
     from tinsmith.train.model.network import Network
     from tinsmith.train.options import TrainOptions
@@ -113,9 +114,15 @@ class AdapterTrainee(Trainee):
         super().__init__(job, adapted, job.out_dir / FOLDER, self.default_rate)
         if count > 1 or not learns:
             return  # what was trained is validated, and needs less memory than that took
-        planned = self.fit(memory.Demand(), keep_packed, self.rough.size if self.rough else 0)
+        planned = self.fit(self.demand(), keep_packed, self.rough.size if self.rough else 0)
         told = self._rough_note(options.rough)
         self.note = "; ".join(part for part in (self.note, told, why, planned) if part)
+
+    def demand(self) -> Demand:
+        """What the steps will hold besides what is held; makes what they work with all the time."""
+        from tinsmith.train.footprint import memory
+
+        return memory.Demand()
 
     def _rough_note(self, preset: str | Mix | None) -> str:
         if preset is None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -21,7 +22,7 @@ from tinsmith.formats.weights import weight_format
 from tinsmith.models.family import by_name
 from tinsmith.runtime.adapters import aligned
 from tinsmith.runtime.generation import Sampling
-from tinsmith.runtime.many import generate_many
+from tinsmith.runtime.many import generate_many, scheduler_for
 from tinsmith.runtime.model import Model
 from tinsmith.runtime.scheduler import Asked
 from tinsmith.train.adapters import bin as adapter_bin
@@ -79,17 +80,7 @@ class Sampler:
     ) -> list[Drawn]:
         """An answer a prompt. end: the token that ends one where nothing else could follow, so that none was
         chosen; seeds: one a prompt, with a temperature."""
-        asked = [
-            Asked(
-                prompt,
-                self.applied,
-                self.constraint,
-                sure=temperature > 0,
-                max_tokens=self.room,
-                sampling=Sampling(temperature, seed=seed),
-            )
-            for prompt, seed in zip(prompts, seeds or [0] * len(prompts), strict=True)
-        ]
+        asked = self._asked(prompts, temperature, seeds or [0] * len(prompts))
         answers = generate_many(self.model, asked, CONCURRENCY)
         return [
             Drawn(
@@ -98,6 +89,25 @@ class Sampler:
                 one.log_probability or 0.0,
             )
             for one in answers
+        ]
+
+    def memory(self, prompts: Sequence[Sequence[int]]) -> int:
+        """Bytes that drawing an answer to each of these takes besides the model."""
+        asked = self._asked(prompts, 1.0, [0] * len(prompts))
+        with closing(scheduler_for(self.model, asked, CONCURRENCY)) as scheduler:
+            return scheduler.memory
+
+    def _asked(self, prompts: Sequence[Sequence[int]], temperature: float, seeds: Sequence[int]) -> list[Asked]:
+        return [
+            Asked(
+                prompt,
+                self.applied,
+                self.constraint,
+                sure=temperature > 0,
+                max_tokens=self.room,
+                sampling=Sampling(temperature, seed=seed),
+            )
+            for prompt, seed in zip(prompts, seeds, strict=True)
         ]
 
     def choices(self, prompt: Sequence[int], answer: Sequence[int]) -> list[tuple[int, bytes]]:

@@ -147,8 +147,8 @@ class Trainee(ABC):
         # Any of what was learned before may be replayed.
         replayed = [self.batched(self.replay.sequences, epoch=0)] if self.replay else []
         every = (batch for part in (*self.epochs, *replayed, self.validation) for batch in part)
-        rows = [self.rows(batch) for batch in every]
-        planned = memory.plan(self.network, rows, self.shared, keep_packed, more, self.splits, demand)
+        most = [self.most(batch) for batch in every]
+        planned = memory.plan(self.network, most, self.shared, keep_packed, more, self.splits, demand)
         self.part_tokens = planned.part_tokens
         return planned.words
 
@@ -213,6 +213,10 @@ class Trainee(ABC):
     def rows(self, batch: Sequence[Any]) -> Sequence[TokenSequence]:
         """The sequences that a batch puts through the network at once."""
         return batch
+
+    def most(self, batch: Sequence[Any]) -> Sequence[TokenSequence]:
+        """Sequences that take as much as what a planned batch puts through the network at once."""
+        return self.rows(batch)
 
     def items(self, batch: Sequence[Any], step: int) -> Sequence[Any]:
         """What the step learns of a planned batch: the batch itself, where nothing is made of it first."""
