@@ -38,6 +38,7 @@ _GB = 1e9
 _SHARE = 0.95
 # Bytes that a step takes of a token for each input and output of a matrix, at most: of all families 4 to 15.
 _BYTES = 16
+_LOGIT_BYTES = 32  # of a token of the vocabulary for each answer's token, at most
 _LITTLE = 1 << 28  # that a trial may take in any case
 
 
@@ -191,7 +192,7 @@ def _most(network: Network, layers: Sequence[nn.Module], batch: Sequence[TokenSe
         trunk: Any = network.trunk
         ends += len(layers) * trunk.config.num_attention_heads * max(map(len, batch))
     answers = sum(len(one.learned) for one in batch)
-    return _BYTES * (_rows(network, batch, shared) * ends + answers * len(network.head.data))
+    return _BYTES * _rows(network, batch, shared) * ends + _LOGIT_BYTES * answers * len(network.head.data)
 
 
 def predict(
