@@ -32,7 +32,9 @@ def network_calls(run: Callable, log: Path, *command: str | Path) -> list[str]:
     """The system calls about the network that a command and its children make."""
     if shutil.which("strace") is None:
         pytest.skip("strace is not installed")
-    done = run("strace", "-f", "-qq", "-e", "trace=%network", "-e", "signal=none", "-o", log, *command)
+    done = run(
+        "strace", "-f", "--seccomp-bpf", "-qq", "-e", "trace=%network", "-e", "signal=none", "-o", log, *command
+    )
     assert done.returncode == 0, done.stderr
     return log.read_text().splitlines()
 

@@ -14,7 +14,7 @@ from killing import write_home
 
 from tinsmith.train import methods
 
-TRACE = ["strace", "-f", "-qq", "-e", "trace=%network", "-e", "signal=none", "-o"]
+TRACE = ["strace", "-f", "--seccomp-bpf", "-qq", "-e", "trace=%network", "-e", "signal=none", "-o"]
 SCRIPT = Path(__file__).parent / "every_method.py"
 
 
