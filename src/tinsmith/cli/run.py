@@ -152,10 +152,9 @@ def _log_unsure(args: Args, answer: Completion, asked: str, before: list[dict[st
         is_sure = answer.probability >= (UNSURE if args.unsure is None else args.unsure)
     if is_sure:
         return
-    row: dict[str, Any] = {"input": asked, "output": answer.text}
-    if before:
-        row["turns"] = before
-    row["about"] = {"probability": round(answer.probability, 4)}
+    from tinsmith.pipeline.examples import logged
+
+    row = logged(asked, answer.text, before, answer.probability)
     files.append_line(args.log_unsure, json.dumps(row, ensure_ascii=False))
     if not answer.text.strip():
         print(

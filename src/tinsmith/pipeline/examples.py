@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 PICTURES = "pictures"  # beside a run's examples
 DIVISION = "data/splits.json"  # the split of each input, by its key
-LOGGED = ("input", "output", "turns", "about")  # what a row of `tinsmith run --log-unsure` may have
+LOGGED = ("input", "output", "turns", "about")  # the keys of a row that `tinsmith run --log-unsure` writes
 
 
 @dataclass(frozen=True)
@@ -61,6 +61,13 @@ def columns(recipe: Recipe) -> Named:
 
     data = recipe.data
     return Named(data.shape, data.input or (), data.output, data.group, data.author, data.image or ())
+
+
+def logged(asked: str, answer: str, before: Sequence[Mapping[str, str]], probability: float) -> dict[str, Any]:
+    """What `tinsmith run --log-unsure` writes of an answer. before: the messages that were before what was
+    asked."""
+    values = (asked, answer, list(before), {"probability": round(probability, 4)})
+    return {key: value for key, value in zip(LOGGED, values, strict=True) if value != []}
 
 
 def columns_of(recipe: Recipe, path: Path) -> Named:
