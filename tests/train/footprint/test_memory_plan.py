@@ -25,6 +25,7 @@ from tinsmith.train.events import Started, Step
 from tinsmith.train.footprint import memory, room
 from tinsmith.train.footprint.recompute import LEVELS, WORDS
 from tinsmith.train.job import Job
+from tinsmith.train.layers import by_rows
 from tinsmith.train.methods import by_name
 from tinsmith.train.model import network, prefix
 from tinsmith.train.model.devices import CPU
@@ -198,6 +199,11 @@ def test_what_is_predicted_of_logits_is_what_a_step_takes(method: str, tmp_path:
         assert logits / 4 < measure.peak < 2 * logits  # of a few rows at a time, and yet the most of a step
         assert 0.98 * measure.peak < predicted.activations < 1.1 * measure.peak
     assert (predicted.drawing > 0) == rewarded
+    # Also of so few answers that all their logits exist at once.
+    few = learned[:2]
+    taken = memory.predict(trainee.network, few, trainee.shared, 0, demand).activations
+    assert sum(len(one.learned) for one in few) < by_rows.ROWS
+    assert taken < memory._most(trainee.network, [*trainee.network.trunk.layers], few, trainee.shared)
 
 
 @pytest.mark.parametrize(

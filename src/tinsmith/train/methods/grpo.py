@@ -146,7 +146,8 @@ class GrpoTrainee(AdapterTrainee):
             every = b"\xff" * -(-self.spec.hyper.vocab // 8)
             return self.policy_of(packing, [every] * len(packing.targets) if self.constraint else ()).chosen
 
-        return Demand(12 if self.has_reference else 8, drawing=drawing, losses=losses)
+        moments, begun = 8, 4 if self.compares else 0
+        return Demand(moments + begun, drawing=drawing, losses=losses)
 
     @cached_property
     def sampler(self) -> Sampler:
@@ -158,7 +159,7 @@ class GrpoTrainee(AdapterTrainee):
         return Sampler(self.spec, self.room, self.allowed, torch.get_num_threads(), held)
 
     @property
-    def has_reference(self) -> bool:
+    def compares(self) -> bool:
         """Whether a step compares with what training started from."""
         return bool(self.options.kl_weight) or self.options.policy_loss == DPO
 
@@ -172,7 +173,7 @@ class GrpoTrainee(AdapterTrainee):
 
         options = self.options
         self.reward = Reward(options.reward, options.task, self.labels, allows if self.allowed else None)
-        if self.has_reference:
+        if self.compares:
             self.begun = {name: one.detach().clone() for name, one in self.parameters().items()}
 
     def items(self, batch: Sequence[TokenSequence], step: int) -> Sequence[Rollout | Pair]:
