@@ -79,6 +79,31 @@ def test_the_gradients_of_parts_add_up_to_the_batchs(
         torch.testing.assert_close(parts[name], value, atol=1e-5 * float(value.abs().max()), rtol=0, msg=name)
 
 
+@pytest.mark.usefixtures("float32")
+@pytest.mark.parametrize("method", ["lora", "continue"])
+def test_validation_goes_through_in_parts_too(
+    method: str, spec: Spec, examples: list[Example], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    texts = ["the lamp in the kitchen is on, and the door is open"] * 20
+    job = Job(spec, examples, examples[:6], OPTIONS, tmp_path, encode, texts=texts)
+    trainee = by_name(method).trainee(job)
+    whole, graded = trainee.validate(), trainee.graded(trainee.learned)
+    sizes: list[int] = []
+    pack = network.Network.pack
+
+    def noted(self: network.Network, batch: Any, shared: int) -> Any:
+        sizes.append(sum(len(one) - shared for one in batch))
+        return pack(self, batch, shared)
+
+    monkeypatch.setattr(network.Network, "pack", noted)
+    trainee.part_tokens = 60
+    assert trainee.validate() == pytest.approx(whole, rel=1e-5)
+    losses = {one.sequence: one.loss for one in trainee.graded(trainee.learned)}
+    assert losses == pytest.approx({one.sequence: one.loss for one in graded}, rel=1e-4)
+    assert len(sizes) > 2
+    assert max(sizes) <= 60
+
+
 def batches_of(spec: Spec, count: int = 8) -> list[list[TokenSequence]]:
     source = torch.Generator().manual_seed(1)
     tokens = torch.randint(3, spec.hyper.vocab, (count, 41), generator=source).tolist()

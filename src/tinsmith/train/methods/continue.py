@@ -74,7 +74,7 @@ class ContinueTrainee(AdapterTrainee):
 
         total, tokens = 0.0, 0
         with torch.no_grad():
-            for batch in self.held:
+            for batch in self.in_parts(self.held):
                 losses, _ = self.network.answer_losses(self.network.pack(batch, 0))
                 total, tokens = total + float(losses.sum()), tokens + len(losses)
         self.text_loss = total / tokens

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection, Sequence, Sized
+from collections.abc import Callable, Collection, Iterator, Sequence, Sized
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import partial
+from itertools import chain
 from statistics import fmean
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -200,7 +201,7 @@ class Trainee(ABC):
         self.network.model.eval()
         found: list[Graded] = []
         with torch.no_grad():
-            for batch in self.batched(sequences, epoch=0):
+            for batch in self.in_parts(self.batched(sequences, epoch=0)):
                 packing = self.network.pack(batch, self.shared)
                 losses, best = self.network.answer_losses(packing)
                 sums, wrong = losses.new_zeros(2, len(batch))
@@ -249,6 +250,10 @@ class Trainee(ABC):
             return [batch] if batch else []
         return cut(batch, self.part_tokens, self.shared)
 
+    def in_parts(self, every: Sequence[Sequence[Any]]) -> Iterator[Sequence[Any]]:
+        """Batches whose order and borders say nothing, as they go through the network."""
+        return chain.from_iterable(map(self.parts, every))
+
     def shares(self, part: Sequence[Any]) -> Sequence[Sequence[Any]]:
         """A part's rows as they go through the network side by side, each share in a thread. One share where a
         loss is no mean of parts, and where numbers are drawn, whose order would be the threads'."""
@@ -287,7 +292,7 @@ class Trainee(ABC):
 
         total, tokens, exact, count = 0.0, 0, 0, 0
         with torch.no_grad(), recorded(self.network) as self.importance:
-            for batch in self.validation:
+            for batch in self.in_parts(self.validation):
                 packing = self.network.pack(batch, self.shared)
                 losses, best = self.network.answer_losses(packing)
                 missed = (best != packing.targets).float()
