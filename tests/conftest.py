@@ -7,7 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -53,6 +53,15 @@ def offline() -> list[str]:
     except (OSError, subprocess.CalledProcessError):
         pytest.skip("a network namespace can't be made here: unshare -n needs the right to")
     return command
+
+
+@pytest.fixture(scope="session")
+def traced() -> Callable[[Path], list[str]]:
+    """What a command begins with to have its system calls about the network, and its children's, in a file."""
+    if shutil.which("strace") is None:
+        pytest.skip("strace is not installed")
+    words = ["strace", "-f", "--seccomp-bpf", "-qq", "-e", "trace=%network", "-e", "signal=none", "-o"]
+    return lambda log: [*words, str(log)]
 
 
 @pytest.fixture(scope="module")

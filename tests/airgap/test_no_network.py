@@ -28,26 +28,30 @@ def test_python_chats_where_there_is_no_network(offline: list[str], run: Callabl
     assert inside.stdout.strip() == "[(1, 'lo')]"  # and that is down: the namespace is one without a network
 
 
-def network_calls(run: Callable, log: Path, *command: str | Path) -> list[str]:
+@pytest.fixture
+def network_calls(
+    traced: Callable[[Path], list[str]], run: Callable, tmp_path: Path
+) -> Callable[..., list[str]]:
     """The system calls about the network that a command and its children make."""
-    if shutil.which("strace") is None:
-        pytest.skip("strace is not installed")
-    done = run(
-        "strace", "-f", "--seccomp-bpf", "-qq", "-e", "trace=%network", "-e", "signal=none", "-o", log, *command
-    )
-    assert done.returncode == 0, done.stderr
-    return log.read_text().splitlines()
+
+    def calls(*command: str | Path) -> list[str]:
+        log = tmp_path / "log"
+        done = run(*traced(log), *command)
+        assert done.returncode == 0, done.stderr
+        return log.read_text().splitlines()
+
+    return calls
 
 
-def test_python_makes_no_network_call(run: Callable, tin: Path, tmp_path: Path) -> None:
-    assert network_calls(run, tmp_path / "log", sys.executable, "-c", CHAT, tin) == []
+def test_python_makes_no_network_call(network_calls: Callable, tin: Path) -> None:
+    assert network_calls(sys.executable, "-c", CHAT, tin) == []
     code = "import socket; socket.socket()"  # the tracer sees what it should see
-    assert "socket(" in network_calls(run, tmp_path / "log", sys.executable, "-c", code)[0]
+    assert "socket(" in network_calls(sys.executable, "-c", code)[0]
 
 
-def test_the_program_makes_no_network_call(run: Callable, runtime: Path, tin: Path, tmp_path: Path) -> None:
+def test_the_program_makes_no_network_call(network_calls: Callable, runtime: Path, tin: Path) -> None:
     for command in (["verify", tin], ["run", tin, "hello"]):
-        assert network_calls(run, tmp_path / "log", runtime / "bin/tin", *command) == []
+        assert network_calls(runtime / "bin/tin", *command) == []
 
 
 def undefined(run: Callable, library: Path, *options: str) -> set[str]:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -14,7 +14,6 @@ from killing import write_home
 
 from tinsmith.train import methods
 
-TRACE = ["strace", "-f", "--seccomp-bpf", "-qq", "-e", "trace=%network", "-e", "signal=none", "-o"]
 SCRIPT = Path(__file__).parent / "every_method.py"
 
 
@@ -38,25 +37,22 @@ def reached(log: Path) -> list[str]:
 
 @pytest.mark.slow
 def test_every_method_trains_where_there_is_no_network_and_asks_for_none(
-    offline: list[str], tmp_path: Path
+    offline: list[str], traced: Callable[[Path], list[str]], tmp_path: Path
 ) -> None:
-    if shutil.which("strace") is None:
-        pytest.skip("strace is not installed")
     log = tmp_path / "log"
-    trace = [*TRACE, str(log)]
-    printed = run(tmp_path, *offline, *trace, sys.executable, SCRIPT, tmp_path / "runs")
+    printed = run(tmp_path, *offline, *traced(log), sys.executable, SCRIPT, tmp_path / "runs")
     assert [line.split()[0] for line in printed.splitlines()] == list(methods.names())
     assert not reached(log)
-    # The tracer sees what it should see.
-    run(tmp_path, *trace, sys.executable, "-c", "import socket; socket.socket().connect_ex(('127.0.0.1', 9))")
+    code = "import socket; socket.socket().connect_ex(('127.0.0.1', 9))"  # the tracer sees what it should see
+    run(tmp_path, *traced(log), sys.executable, "-c", code)
     assert reached(log)
 
 
 @pytest.mark.slow
-def test_the_command_calls_nobody(offline: list[str], tmp_path: Path) -> None:
+def test_the_command_calls_nobody(
+    offline: list[str], traced: Callable[[Path], list[str]], tmp_path: Path
+) -> None:
     """With what logs it, and going on from what it trained."""
-    if shutil.which("strace") is None:
-        pytest.skip("strace is not installed")
     pytest.importorskip("tensorboard")
     write_home(tmp_path)
     (tmp_path / "new.jsonl").write_text('{"input": "twice", "output": "2 2"}\n' * 2)
@@ -66,6 +62,6 @@ def test_the_command_calls_nobody(offline: list[str], tmp_path: Path) -> None:
     )
     for out, words in (("run", []), ("updated", more)):
         command = [sys.executable, "-m", "tinsmith", "train", recipe, "--out", tmp_path / out, *words]
-        run(tmp_path, *offline, *TRACE, tmp_path / "log", *command, "--log", "tensorboard")
+        run(tmp_path, *offline, *traced(tmp_path / "log"), *command, "--log", "tensorboard")
         assert not reached(tmp_path / "log")
         assert list((tmp_path / out / "logs").rglob("events.out.tfevents.*"))
