@@ -21,7 +21,6 @@ from tinsmith.tokenizer.packed import MODELS
 CORPUS = Path(__file__).with_name("corpus")
 FUZZERS = ["image", "text", "restore", "chat", "constraint", "seal", "picture"]
 LONGEST = {"picture": 700}  # bytes of an input
-FEWEST = {"sight": 200}  # inputs tried, where each takes a tower and two prompts
 Fuzzer = Callable[[str], Path]
 RECURRENT = ["lfm2", "lfm2_moe", "qwen35_moe"]  # families with recurrent states, and with both kinds of experts
 
@@ -114,4 +113,5 @@ def fuzz(fuzzer: Fuzzer, tmp_path: Path, name: str, tin: Path) -> None:
     )
     assert done.returncode == 0, done.stderr[-6000:]
     units = [line for line in done.stderr.splitlines() if line.startswith("stat::number_of_executed_units")]
-    assert int(units[0].split()[-1]) > FEWEST.get(name, 1000)
+    # How many is a matter of the machine: 1,000 signatures take longer than 8 seconds on a slow one.
+    assert int(units[0].split()[-1]) > 2 * len(list((CORPUS / name).iterdir()))
