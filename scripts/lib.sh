@@ -121,3 +121,13 @@ debian() {
     fi
     rm -f "$log"
 }
+
+# Which of what has turns is run: by the commit's place in its line, so that a commit has one turn; by the day where its
+# history is not here.
+turn() {
+    if [ "$(git rev-parse --is-shallow-repository 2>/dev/null)" = false ]; then
+        git rev-list --count --first-parent HEAD
+    else
+        echo $(($(date +%s) / 86400))
+    fi
+}

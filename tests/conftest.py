@@ -32,6 +32,9 @@ sys.dont_write_bytecode = False
 # the tests that call both in one thread keep torch off them.
 os.environ.setdefault("ONEDNN_MAX_CPU_ISA", "AVX512_CORE_BF16")
 
+# What is written here need not outlive a loss of power; tests/disk watches processes of its own.
+os.fsync = lambda descriptor: None
+
 # No test asserts a time, inputs that are drawn slowly on a busy machine included.
 settings.register_profile("busy", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("busy")
@@ -79,6 +82,27 @@ def browser() -> Iterator[Browser]:
         browser = driver.chromium.launch(executable_path=program, args=["--no-sandbox"])
         yield browser
         browser.close()
+
+
+TURNS = 3
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--turn", type=int, metavar="N", help=f"of the files with slow tests, those of one in {TURNS} turns"
+    )
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """By whole files, whose slow tests share what they are made of."""
+    turn = config.getoption("turn")
+    if turn is None:
+        return
+    slow = [item for item in items if item.get_closest_marker("slow")]
+    mine = set(sorted({item.path for item in slow})[turn % TURNS :: TURNS])
+    others = {item for item in slow if item.path not in mine}
+    config.hook.pytest_deselected(items=[*others])
+    items[:] = [item for item in items if item not in others]
 
 
 # Reasons that a machine may have for skipping a test; any other fails the run where CI is set.

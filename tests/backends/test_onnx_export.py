@@ -171,6 +171,7 @@ def test_an_earlier_export_is_replaced(spec: Spec, tmp_path: Path, monkeypatch: 
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
 
 
+@pytest.mark.slow
 def test_a_relative_path_is_as_good(spec: Spec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     onnx.export(spec, Path("here"), "fp32")

@@ -140,6 +140,23 @@ def test_threads_take_turns() -> None:
     assert answers == {number: f"<user>{number}\n" for number in range(4)}
 
 
+def test_a_time_that_is_over_ends_no_later_request() -> None:
+    chat_template.render(PLAIN, USER, generate=False)
+    process = jinja_process._shared._process
+    for _ in range(2):
+        with jinja_process.within(0.05):
+            pass
+        with jinja_process.within(10):
+            time.sleep(0.2)
+            chat_template.render(PLAIN, USER, generate=False)
+        time.sleep(0.1)
+        assert process is jinja_process._shared._process and process is not None and process.poll() is None
+        with pytest.raises(InputError, match="too long: over 0.05"), jinja_process.within(0.05):
+            time.sleep(0.2)
+        chat_template.render(PLAIN, USER, generate=False)
+        process = jinja_process._shared._process
+
+
 def _in_fork(pipe: Any) -> None:
     pipe.send([chat_template.render(PLAIN, USER, generate=False), jinja_process._shared._process.pid])
 

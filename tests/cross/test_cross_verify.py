@@ -50,6 +50,7 @@ def test_one_command_proves_several_devices(tiny_tin: Path, capsys: pytest.Captu
     ]
 
 
+@pytest.mark.slow
 def test_a_set_that_the_processor_lacks_did_not_run(tiny_tin: Path) -> None:
     """By the device's own word: a Cortex-A53 has no dot products, whatever a target says."""
     need("qemu-aarch64")
@@ -70,6 +71,7 @@ def test_boards_run_their_image(tiny_tin: Path, capsys: pytest.CaptureFixture[st
     assert printed == {board: dict.fromkeys(targets.load(board).cpu.isa, sealed(tiny_tin)) for board in boards}
 
 
+@pytest.mark.slow
 def test_other_bits_are_told_with_device_and_prompt(tiny_tin: Path) -> None:
     expected = sealed(tiny_tin)
     with pytest.raises(RuntimeFault, match=r"wasm32: prompt 1 .* by scalar"):

@@ -152,6 +152,7 @@ def test_calls_are_compact_stripped_and_ordered(sampler: ModuleType, data: dict[
         assert all(text == text.strip() != "" for text in texts_passed_on(example))
 
 
+@pytest.mark.slow
 def test_the_functions_take_every_call_and_know_every_word(
     sampler: ModuleType, data: dict[str, list[Example]], tools: list[dict[str, Any]]
 ) -> None:
@@ -184,6 +185,7 @@ def test_no_function_dominates_and_the_thousand_hold_all(data: dict[str, list[Ex
     assert max(functions.count(name) for name in set(functions)) < 200
 
 
+@pytest.mark.slow
 def test_the_seed_decides(sampler: ModuleType) -> None:
     def draw(seed: int) -> list[str]:
         splits, _ = sampler.sample(seed, train=340, subset=330, validation=5, part=3)

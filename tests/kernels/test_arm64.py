@@ -8,13 +8,12 @@ import importlib.util
 import shutil
 import struct
 import subprocess
-import sys
 from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
+import c_programs
 import numpy as np
 import pytest
 from kernel_library import implementations
@@ -35,7 +34,7 @@ SETS = ["scalar", "neon", "neondot", "neoni8mm"]
 # qemu half its speed and has nothing to do with kernels.
 PROCESSORS = {"cortex-a72": 2, "cortex-a76": 3, "max,pauth=off": 4}
 TOKENS = 100
-STRICT = ["-std=c11", "-Wall", "-Wextra", "-Werror", f"-I{KERNELS}"]
+TARGET, FLAGS = "aarch64-linux-musl", ("-O2", f"-I{KERNELS}")
 
 pytestmark = [
     pytest.mark.skipif(
@@ -48,48 +47,24 @@ pytestmark = [
 ]
 
 
-def zig(*arguments: object) -> None:
-    command = [sys.executable, "-m", "ziglang", "cc", "-target", "aarch64-linux-musl", *map(str, arguments)]
-    done = subprocess.run(command, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-
-
-def compiled(folder: Path, sources: Iterable[Path], *flags: str) -> list[Path]:
-    """Object files of the sources, two at a time."""
-    jobs = {source: folder / f"{source.parent.name}-{source.stem}.o" for source in sources}
-    with ThreadPoolExecutor(2) as pool:
-        list(pool.map(lambda job: zig(*STRICT, *flags, "-c", job[0], "-o", job[1]), jobs.items()))
-    return list(jobs.values())
-
-
-def one_file(folder: Path, name: str) -> Path:
-    """A set's kernels as one source, which compiles several times as fast as its files do."""
-    path = folder / f"{name}.c"
-    path.write_text("".join(f'#include "{file}"\n' for file in sorted(KERNELS.glob(f"isa/{name}/*.c"))))
-    return path
-
-
-def one_core(folder: Path) -> Path:
-    """The core as one source, compiled in a seventh of the time: zig is slow to start for each of many."""
-    path = folder / "core.c"
-    lines = (KERNELS / "tin_all.c").read_text(encoding="utf-8").splitlines()
-    path.write_text("\n".join(line for line in lines if line.startswith('#include "core/')) + "\n")
-    return path
-
-
 @pytest.fixture(scope="session")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("arm64")
 
 
+def core() -> list[Path]:
+    return [
+        path
+        for part in ("core/*", *(f"isa/{name}" for name in SETS))
+        for path in sorted(KERNELS.glob(f"{part}/*.c"))
+    ]
+
+
 @pytest.fixture(scope="session")
 def programs(folder: Path) -> Path:
     """The folder with kernel_check and digest in it."""
-    sources = [one_file(folder, name) for name in SETS]
-    programs = [HERE / "kernel_check.c", HERE / "digest.c"]
-    objects = compiled(folder, [*sources, one_core(folder), *programs], "-O2", "-D_DEFAULT_SOURCE")
-    for program, path in zip(programs, objects[-2:], strict=True):
-        zig(*objects[:-2], path, "-pthread", "-o", folder / program.stem)
+    for name in ("kernel_check", "digest"):
+        c_programs.for_target(TARGET, folder / name, [HERE / f"{name}.c", *core()], *FLAGS, "-pthread")
     return folder
 
 
@@ -340,7 +315,7 @@ def uses(path: Path, patterns: Iterable[tuple[int, int]]) -> int:
     return sum(int(np.count_nonzero((code & mask) == word)) for mask, word in patterns)
 
 
-def test_no_kernel_holds_a_fused_multiply_add(programs: Path, folder: Path) -> None:
+def test_no_kernel_holds_a_fused_multiply_add(folder: Path) -> None:
     forms = {
         "vfmaq_f32(a, b, c)": "float32x4_t",
         "vfmsq_f32(a, b, c)": "float32x4_t",
@@ -353,9 +328,10 @@ def test_no_kernel_holds_a_fused_multiply_add(programs: Path, folder: Path) -> N
     lines = [f"{kind} f{k}({arguments}) {{ return {form}; }}" for k, (form, kind) in enumerate(forms.items())]
     source = folder / "fused.c"
     source.write_text("\n".join(["#include <arm_neon.h>", *lines, ""]))
-    (fused,) = compiled(folder, [source], "-O2", "-Wno-unused-parameter")
+    (fused,) = c_programs.objects_for(TARGET, [source], "-O2", "-Wno-unused-parameter")
     assert uses(fused, FUSED) == len(forms)
+    objects = c_programs.objects_for(TARGET, core(), *FLAGS)
     for name in SETS:
-        (kernels,) = folder.glob(f"*-{name}.o")
+        (kernels,) = (path for path in objects if path.name.endswith(f"-{name}.o"))
         assert uses(kernels, FUSED) == 0
         assert name == "scalar" or uses(kernels, [MULTIPLY]) > 0

@@ -325,19 +325,9 @@ def test_a_program_links_with_the_two_files_on_other_systems(
         '#include "tin.h"\n'
         "int main(void) { return tin_selfcheck(0) || tin_model_size(0, 0, 0) || !tin_isa_name(0); }\n"
     )
-    run(
-        *zig(),
-        "-target",
-        target,
-        *ZIG_TARGETS[target],
-        "-O1",
-        *STRICT,
-        f"-I{amalgam}",
-        program,
-        amalgam / "tin.c",
-        "-o",
-        tmp_path / "use",
-    )
+    zig()
+    flags = [*ZIG_TARGETS[target], "-O1", f"-I{amalgam}"]
+    c_programs.for_target(target, tmp_path / "use", [program, amalgam / "tin.c"], *flags)
 
 
 def test_names_that_would_clash_are_refused(tmp_path: Path) -> None:
@@ -442,6 +432,7 @@ def test_the_stripped_library_is_small(prefix: Path) -> None:
     assert library(prefix).stat().st_size <= 611_000  # of it attention by integers 25,000
 
 
+@pytest.mark.slow
 def test_the_stripped_library_is_small_on_arm(amalgam: Path, tmp_path: Path) -> None:
     flags = ["-O3", "-shared", "-fPIC", "-s", "-fvisibility=hidden", "-DTIN_SHARED"]
     flags += ["-fno-asynchronous-unwind-tables", "-fno-unwind-tables"]  # as CMakeLists.txt has it

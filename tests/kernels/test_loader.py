@@ -46,9 +46,8 @@ def sanitized(name: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
     ("name", "preset"),
     [
         *(("llama", one) for one in ("F16", "Q8_0", "Q4_0")),
-        ("lfm2", "F16"),
-        ("lfm2_moe", "Q8_0"),
-        ("qwen35_moe", "Q8_0"),
+        *(pytest.param(*one, marks=pytest.mark.slow) for one in (("lfm2", "F16"), ("lfm2_moe", "Q8_0"))),
+        pytest.param("qwen35_moe", "Q8_0", marks=pytest.mark.slow),
     ],
 )
 def test_a_damaged_tin_is_an_error_or_works(program: Path, tmp_path: Path, name: str, preset: str) -> None:

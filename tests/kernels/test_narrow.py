@@ -7,9 +7,10 @@ import subprocess
 from dataclasses import replace
 from pathlib import Path
 
+import c_programs
 import pytest
 import safety
-from test_wasm import HERE, KERNELS, Program, zig
+from test_wasm import HERE, KERNELS, Program
 from tiny_models import tiny_spec
 
 from tinsmith import compiler
@@ -20,7 +21,7 @@ pytest.importorskip("ziglang")
 pytest.importorskip("wasmtime")
 
 SOURCES = [HERE / "sizes_check.c", KERNELS / "tin_all.c"]
-FLAGS = ["-O1", "-DTIN_SCALAR_ONLY", "-DTIN_NO_POOL"]
+FLAGS = c_programs.TOOL
 LIMIT = 1 << 32
 SIZES = {"hidden_size": 32, "intermediate_size": 32, "num_hidden_layers": 2, "max_position_embeddings": 1 << 24}
 
@@ -32,12 +33,12 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def narrow(folder: Path) -> Program:
-    return Program(zig(folder / "sizes.wasm", SOURCES, *FLAGS, "-target", "wasm32-wasi"))
+    return Program(c_programs.for_target("wasm32-wasi", folder / "sizes.wasm", SOURCES, *FLAGS))
 
 
 @pytest.fixture(scope="module")
 def wide(folder: Path) -> Path:
-    return zig(folder / "sizes", SOURCES, *FLAGS)
+    return c_programs.program(folder / "sizes", SOURCES, *FLAGS)
 
 
 def large_tin(path: Path, *, nfc: bool) -> Path:

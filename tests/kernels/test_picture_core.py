@@ -6,10 +6,10 @@ import random
 import shutil
 import struct
 import subprocess
-import sys
 import zlib
 from pathlib import Path
 
+import c_programs
 import numpy as np
 import odd_pictures
 import pytest
@@ -163,9 +163,8 @@ def test_the_same_bits_on_arm64(tmp_path: Path) -> None:
         core / "base" / "error.c",
         *(core / "vision" / f"{n}.c" for n in names),
     ]
-    arm = [sys.executable, "-m", "ziglang", "cc", "-target", "aarch64-linux-musl", "-std=c11", "-O2"]
     subprocess.run([gcc, "-std=gnu11", "-O3", "-march=native", *sources, "-o", tmp_path / "here"], check=True)
-    subprocess.run([*arm, *sources, "-o", tmp_path / "there"], check=True)
+    c_programs.for_target("aarch64-linux-musl", tmp_path / "there", sources, "-O2")
     pictures = [data for _, data in odd_pictures.pictures()] + [data for _, data, _ in odd_pictures.refused()]
     files = []
     for k, data in enumerate(pictures[::6]):

@@ -267,7 +267,7 @@ def test_clang_tidy_finds_nothing() -> None:
         for path in sorted(safety.KERNELS.glob(f"{folder}/*.c"))
     ]
     flags = [f"--config-file={safety.KERNELS.parent / '.clang-tidy'}", "--quiet"]
-    checks = [c_programs.version(tidy).decode(), (safety.KERNELS.parent / ".clang-tidy").read_text()]
+    checks = [c_programs.version(tidy), (safety.KERNELS.parent / ".clang-tidy").read_text()]
     reading = [safety.clang(), "-std=c11", f"-I{safety.KERNELS}"]
 
     def check(source: Path) -> None:
@@ -276,7 +276,7 @@ def test_clang_tidy_finds_nothing() -> None:
             assert done.returncode == 0, done.stdout[-6000:]
             path.write_text(done.stdout)
 
-        kept(f"{source.stem}.tidy", [*checks, c_programs.read_by(reading, source)], make)
+        kept(f"{source.stem}.tidy", [*checks, c_programs.read_by(reading, f'#include "{source}"')], make)
 
     with ThreadPoolExecutor(2) as pool:
         list(pool.map(check, sources))

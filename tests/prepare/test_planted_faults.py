@@ -24,6 +24,7 @@ def benchmark() -> ModuleType:
     return module
 
 
+@pytest.mark.slow
 def test_planted_faults_are_found(benchmark: ModuleType, tmp_path: Path) -> None:
     models.save_hf(tiny_spec("llama"), tmp_path / "base")
     given = benchmark.home(SEED, tmp_path / "home", train=500, validation=60, part=20)

@@ -61,6 +61,7 @@ threads = 1
 """
 
 
+@pytest.mark.slow
 def test_a_task_is_one_file(tmp_path: Path) -> None:
     source = copy(tmp_path / "tree", {"src/tinsmith/tasks/count.py": TASK})
     words = ("make", str(tmp_path / "home.toml"), "--out", str(tmp_path / "run"))

@@ -8,7 +8,6 @@ import importlib.util
 import os
 import shutil
 import subprocess
-import sys
 from collections.abc import Callable
 from dataclasses import replace
 from functools import cache
@@ -73,17 +72,15 @@ def elsewhere(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, Path, 
         pytest.skip("ziglang or qemu-aarch64 (Debian: qemu-user) is not installed")
     wasmtime = pytest.importorskip("wasmtime")
     folder = tmp_path_factory.mktemp("elsewhere")
-    zig = [sys.executable, "-m", "ziglang", "cc", "-std=c11", "-O1", "-DTIN_NO_POOL"]
     sources = [HERE / "sight.c", c_programs.KERNELS / "tin_all.c"]
 
     @cache
-    def program(name: str, *target: str) -> Path:
-        subprocess.run([*zig, "-target", *target, *sources, "-o", folder / name], check=True)
-        return folder / name
+    def program(target: str, *flags: str) -> Path:
+        return c_programs.for_target(target, folder / target, sources, "-O1", "-DTIN_NO_POOL", *flags)
 
     def run(processor: str, tin: Path, pictures: list[Path]) -> str:
         if processor.startswith("cortex"):
-            there = ["qemu-aarch64", "-cpu", processor, program("arm64", "aarch64-linux-musl")]
+            there = ["qemu-aarch64", "-cpu", processor, program("aarch64-linux-musl")]
             return subprocess.check_output([*there, tin, "-", "0", *pictures], text=True)
         for path in (tin, *pictures):
             shutil.copy(path, folder)
@@ -94,7 +91,7 @@ def elsewhere(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, Path, 
         wasi.preopen_dir(str(folder), ".")
         wasi.stdout_file = str(folder / "said")
         store.set_wasi(wasi)
-        wasm = program(processor, "wasm32-wasi", "-mcpu=generic+simd128")
+        wasm = program("wasm32-wasi", "-mcpu=generic+simd128")
         module = wasmtime.Module(engine, wasm.read_bytes())
         linker.instantiate(store, module).exports(store)["_start"](store)
         return (folder / "said").read_text()
@@ -169,6 +166,7 @@ def test_a_plan_has_what_a_picture_takes(
     assert planned.ram == held + planned.vision + planned.pixels
 
 
+@pytest.mark.slow
 def test_files_that_say_odd_things_of_pictures(
     folder_of: Callable[[str], Path], pictures: list[Path], tmp_path: Path
 ) -> None:

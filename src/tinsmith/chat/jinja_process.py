@@ -18,7 +18,8 @@ import os
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from importlib.util import find_spec
 from pathlib import Path
@@ -36,6 +37,41 @@ LEAST = (3, 1, 6)
 _KEPT = ("SYSTEMROOT", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")
 
 
+class _Watch:
+    """Calls `late` where a time ends before it is called off: by one thread for all times, since a rendering
+    takes a fifth of what the start of a thread does."""
+
+    def __init__(self, late: Callable[[], None]) -> None:
+        self._late = late
+        self._changed = threading.Condition()
+        self._end: float | None = None
+        self._wakes: float | None = None  # when the thread looks again; None: not before it is told to
+        self._thread: threading.Thread | None = None
+
+    def begin(self, seconds: float) -> None:
+        with self._changed:
+            self._end = time.monotonic() + seconds
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._watch, daemon=True)
+                self._thread.start()
+            elif self._wakes is None or self._wakes > self._end:
+                self._changed.notify()
+
+    def call_off(self) -> None:
+        """From here on the time is not late any more."""
+        with self._changed:
+            self._end = None
+
+    def _watch(self) -> None:
+        with self._changed:
+            while True:
+                if self._end is not None and time.monotonic() >= self._end:
+                    self._late()
+                    self._end = None
+                self._wakes = self._end
+                self._changed.wait(None if self._end is None else max(0.0, self._end - time.monotonic()))
+
+
 class JinjaProcess:
     """One such process at a time, and one thread's requests at a time."""
 
@@ -44,6 +80,7 @@ class JinjaProcess:
 
     def _reset(self) -> None:
         self._lock = threading.RLock()
+        self._watch = _Watch(self._expire)
         self._process: subprocess.Popen[bytes] | None = None
         self._limit = 0.0  # seconds of the time that is running; 0: none is
         self._late = False
@@ -61,9 +98,7 @@ class JinjaProcess:
             late = InputError(
                 f"the chat template takes too long: over {seconds:g} seconds; check the model's template"
             )
-            timer = threading.Timer(seconds, self._expire)
-            timer.daemon = True
-            timer.start()
+            self._watch.begin(seconds)
             try:
                 yield
             except TinsmithError:
@@ -72,8 +107,7 @@ class JinjaProcess:
                 raise
             finally:
                 self._limit = 0.0
-                timer.cancel()
-                timer.join()  # so that it ends no later request
+                self._watch.call_off()
             if self._late:
                 raise late
 

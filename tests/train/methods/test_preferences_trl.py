@@ -127,6 +127,7 @@ def compare(trainee: Any, batches: list[list[Judged]], theirs: Any) -> None:
     assert max(losses) - min(losses) > 0.1
 
 
+@pytest.mark.slow
 def test_dpo_is_trls(sharp: Spec, tmp_path: Path) -> None:
     from trl import DPOTrainer
 
@@ -143,6 +144,7 @@ def test_dpo_is_trls(sharp: Spec, tmp_path: Path) -> None:
     compare(trainee, batches, theirs)
 
 
+@pytest.mark.slow
 def test_kto_is_trls(sharp: Spec, tmp_path: Path) -> None:
     from trl import KTOTrainer
 

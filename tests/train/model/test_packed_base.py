@@ -297,6 +297,7 @@ def test_less_memory_computes_more_again(monkeypatch: pytest.MonkeyPatch) -> Non
         assert memory.plan(built, [batch], 0, True)[0].endswith(WORDS[level])
 
 
+@pytest.mark.slow
 def test_what_measures_memory_says_nothing_of_itself(tmp_path: Path) -> None:
     """torch's allocator warns, where users read, of blocks that the profiler did not see."""
     packed_base = SMALL.replace("[data]", 'keep = "packed"\n[data]')

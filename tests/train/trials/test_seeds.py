@@ -271,6 +271,7 @@ def test_a_result_that_cant_be_read_is_made_again(
     assert run("lora", spec, examples, tmp_path / "run", seeds=2, epochs=1).seeds == first.seeds
 
 
+@pytest.mark.slow
 def test_the_rate_is_searched_once(
     spec: Spec, examples: list[Example], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -18,6 +18,7 @@ from tinsmith.system.memory import resident
 from tinsmith.train.events import Event, Point, Rolled, Started, Step, Stopped, TrainResult, Validated
 from tinsmith.train.layers.sharing import side_by_side
 from tinsmith.train.model import devices
+from tinsmith.train.model.network import quiet
 from tinsmith.train.options import TrainOptions
 from tinsmith.train.steps import checkpoint, together
 from tinsmith.train.steps.trainee import Trainee
@@ -65,6 +66,10 @@ class Loop:
 
     def finish(self) -> TrainResult:
         """Goes on from the checkpoint, if there is one, to the end."""
+        with quiet():  # as each pass is, which is the quicker where all are
+            return self._finish()
+
+    def _finish(self) -> TrainResult:
         self.trainee.check_sharing()
         anew = self._resume()
         together.from_first(None)  # all have read the checkpoint before it is written again
