@@ -38,8 +38,8 @@ _KEPT = ("SYSTEMROOT", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")
 
 
 class _Watch:
-    """Calls `late` where a time ends before it is called off: by one thread for all times, since a rendering
-    takes a fifth of what the start of a thread does."""
+    """Calls `late` where a time ends before it is called off: by one thread for all times, since to start one
+    takes several times as long as a rendering."""
 
     def __init__(self, late: Callable[[], None]) -> None:
         self._late = late
