@@ -19,7 +19,7 @@ ROOT = Path(__file__).parents[2]
 KERNELS = ROOT / "kernels"
 STRICT = ("-std=c11", "-Wall", "-Wextra", "-Werror", "-ffp-contract=off")
 _LINKING = ("-I", "-pthread", "-shared", "-Wl,")  # no matter to what is compiled, but for what it includes
-GNU = "#ifndef _GNU_SOURCE\n#define _GNU_SOURCE\n#endif\n"  # as one of a folder's sources may want it
+_GNU = "#ifndef _GNU_SOURCE\n#define _GNU_SOURCE\n#endif\n"  # as one of a folder's sources may want it
 TOOL = ("-O1", "-DTIN_SCALAR_ONLY", "-DTIN_NO_POOL")  # a program where only what it says matters
 # One where what it touches matters, too. float-cast-overflow is in no group: what such a conversion gives
 # differs between processors.
@@ -80,7 +80,7 @@ def _units(sources: Sequence[Path]) -> list[tuple[str, str]]:
     """Names and texts: the sources of a folder as one, which compile in a third of the time."""
     folders: dict[Path, str] = {}
     for source in sources:
-        begun = folders.get(source.parent, GNU if source.is_relative_to(KERNELS) else "")
+        begun = folders.get(source.parent, _GNU if source.is_relative_to(KERNELS) else "")
         folders[source.parent] = begun + f'#include "{source}"\n'
     return [(folder.name, text) for folder, text in folders.items()]
 
