@@ -61,7 +61,7 @@ static tin_sight *see(const tin_model *model, tin_session *session, const tin_me
     const tin_sight_options how = {
         .pictures = pictures, .picture_count = count > 1 ? 3 : 2, .flags = TIN_CHAT_ANSWER, .clock_ns = ticks};
     size_t size = tin_sight_size(model, messages, count, &how, &error);
-    tin_sight *sight;
+    tin_sight *sight = NULL;
     check(size && !tin_sight_create(model, messages, count, &how, block(size), size, &sight, &error));
     int32_t event;
     while ((event = tin_sight_step(sight, session, budget, &error)) == TIN_STEP_PENDING)
@@ -72,7 +72,7 @@ static tin_sight *see(const tin_model *model, tin_session *session, const tin_me
 
 static tin_session *session_of(const tin_model *model) {
     const tin_session_options options = {.context = CONTEXT, .images = 32, .image_rows = 400};
-    tin_session *session;
+    tin_session *session = NULL;
     size_t size = tin_session_size(model, &options, &error);
     check(size && !tin_session_create(model, &options, block(size), size, &session, &error));
     return session;
