@@ -122,9 +122,9 @@ debian() {
     rm -f "$log"
 }
 
-# Which of what has turns is run: by the commit's place in its line, so that a commit has one turn; by the day where its
-# history is not here.
-turn() {
+# The number that picks a shard: the commit's place in its line, so that a commit always has the same one; the day, where
+# the history is missing.
+shard() {
     if [ "$(git rev-parse --is-shallow-repository 2>/dev/null)" = false ]; then
         git rev-list --count --first-parent HEAD
     else

@@ -84,25 +84,36 @@ def browser() -> Iterator[Browser]:
         browser.close()
 
 
-TURNS = 3
+SHARDS = 3
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--skips-to", type=Path, metavar="FILE", help="write the IDs of skipped tests to FILE")
     parser.addoption(
-        "--turn", type=int, metavar="N", help=f"of the files with slow tests, those of one in {TURNS} turns"
+        "--shard",
+        type=int,
+        metavar="N",
+        help=f"run one of {SHARDS} shards of the slow tests, and of the others none",
+    )
+    parser.addoption(
+        "--skips-from", type=Path, metavar="FILE", help="with --shard: run the tests that FILE lists too"
     )
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """By whole files, whose slow tests share what they are made of."""
-    turn = config.getoption("turn")
-    if turn is None:
+    """A shard takes whole files: their slow tests share artifacts."""
+    shard = config.getoption("shard")
+    if shard is None:
         return
+    skips = config.getoption("skips_from")
+    skipped = set(skips.read_text(encoding="utf-8").splitlines()) if skips else set()
     slow = [item for item in items if item.get_closest_marker("slow")]
-    mine = set(sorted({item.path for item in slow})[turn % TURNS :: TURNS])
-    others = {item for item in slow if item.path not in mine}
-    config.hook.pytest_deselected(items=[*others])
-    items[:] = [item for item in items if item not in others]
+    files = set(sorted({item.path for item in slow})[shard % SHARDS :: SHARDS])
+    wanted = {item for item in slow if item.path in files}
+    # A module that skips as a whole is listed by its file.
+    wanted |= {item for item in {*items} - {*slow} if skipped & {item.nodeid, item.nodeid.split("::")[0]}}
+    config.hook.pytest_deselected(items=[item for item in items if item not in wanted])
+    items[:] = [item for item in items if item in wanted]
 
 
 # Reasons that a machine may have for skipping a test; any other fails the run where CI is set.
@@ -112,9 +123,16 @@ EXPECTED_SKIPS = re.compile(r"this processor does not run \w+")
 @pytest.hookimpl(tryfirst=True)
 def pytest_sessionfinish(session: pytest.Session) -> None:
     reporter = session.config.pluginmanager.get_plugin("terminalreporter")
-    if not os.environ.get("CI") or reporter is None:
+    if reporter is None or hasattr(session.config, "workerinput"):
         return
-    unexpected = [r for r in reporter.stats.get("skipped", []) if not EXPECTED_SKIPS.search(str(r.longrepr))]
+    skipped = reporter.stats.get("skipped", [])
+    if skips := session.config.getoption("skips_to"):
+        skips.write_text(
+            "".join(f"{name}\n" for name in sorted({report.nodeid for report in skipped})), "utf-8"
+        )
+    if not os.environ.get("CI"):
+        return
+    unexpected = [report for report in skipped if not EXPECTED_SKIPS.search(str(report.longrepr))]
     reporter.ensure_newline()
     for report in unexpected:
         reporter.write_line(f"skipped, which CI forbids: {report.nodeid}: {report.longrepr[-1]}", red=True)
