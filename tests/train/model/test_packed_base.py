@@ -169,6 +169,15 @@ def test_gradients_are_those_through_the_unpacked_model(case: str) -> None:
     assert_same(in_format(tiny_spec(case), "Q4_1"))
 
 
+@pytest.mark.parametrize("case", ["falcon_h1", "gemma3", "qwen35_moe"])
+def test_buffers_are_those_of_the_unpacked_model(case: str) -> None:
+    spec = in_format(tiny_spec(case), "Q4_1")
+    plain, held = (dict(network.base_model(spec, keep_packed=keep).named_buffers()) for keep in (False, True))
+    for name, wanted in plain.items():
+        if not name.endswith("embed_scale"):  # of an embedding in blocks
+            assert torch.equal(held[name], wanted), name
+
+
 @pytest.mark.parametrize("name", FORMATS)
 def test_gradients_in_every_format(name: str) -> None:
     assert_same(in_format(make_spec(dim=256, ffn_dim=512, head_dim=64), name))

@@ -122,8 +122,10 @@ def hollow(kind: Any, places: Sequence[Place]) -> Any:
             new = next((new for old, new in kinds.items() if isinstance(module, old)), Experts)
             self.set_submodule(path, new(module))
 
-    # A head that is tied to the embedding shares its blocks, not a parameter.
-    return type(kind.__name__, (kind,), {"__init__": build, "_tied_weights_keys": None})
+    # A head that is tied to the embedding shares its blocks, not a parameter. transformers leaves buffers of
+    # classes from elsewhere as they are, which is uninitialized.
+    own = {"__init__": build, "_tied_weights_keys": None, "__module__": kind.__module__}
+    return type(kind.__name__, (kind,), own)
 
 
 def fill(model: Any, spec: Spec, places: Sequence[Place]) -> None:
