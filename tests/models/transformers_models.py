@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import zlib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +25,11 @@ CHATML = (
 )
 
 
-def save_random(case: str, folder: Path, **changes: Any) -> Any:
-    """Writes the folder of a tiny config; the model of random weights that is in it, float32 and eager."""
+def save_random(
+    case: str, folder: Path, change: Callable[[Any], None] = lambda model: None, **changes: Any
+) -> Any:
+    """Writes the folder of a tiny config; the model of random weights that is in it, float32 and eager. change:
+    what else is done to the weights."""
     torch, transformers = pytest.importorskip("torch"), pytest.importorskip("transformers")
     settings = config_of(case) | IDS | changes
     config = transformers.AutoConfig.for_model(settings.pop("model_type"), **settings)
@@ -34,6 +38,7 @@ def save_random(case: str, folder: Path, **changes: Any) -> Any:
     model = transformers.AutoModelForCausalLM.from_config(config, **kinds)
     scatter(model)
     model.eval()
+    change(model)
     model.save_pretrained(folder)
     tokenizer_json.write(
         folder, tiny_tokenizer(settings["vocab_size"]), CHATML, settings["max_position_embeddings"]

@@ -84,6 +84,24 @@ def test_what_a_training_never_sees_trains_nothing_again(folder: Path, monkeypat
     assert again(f"{RECIPE}rank = 4\n") == ["logs"]
 
 
+def test_what_was_trained_on_another_forward_pass_is_trained_again(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names: list[str] = []
+    train = training.trained
+    monkeypatch.setattr(training, "trained", lambda *given: (names.append(given[3].name), train(*given))[1])
+    (folder / "home.toml").write_text(RECIPE)
+
+    def times_trained() -> int:
+        names.clear()
+        stages.make(recipe.load(folder / "home.toml"), folder / "pass", progress.PlainDisplay(), goal="train")
+        return len(names)
+
+    assert [times_trained(), times_trained()] == [1, 0]
+    monkeypatch.setattr(methods, "MISTAKEN", {"llama"})
+    assert [times_trained(), times_trained()] == [1, 0]
+
+
 def test_a_constraint_decides_rollouts_alone(folder: Path) -> None:
     constraint = '[constraint]\nchoices = "labels"\n'
     found = []

@@ -122,6 +122,7 @@ def inputs(run: Run, needs: Needs) -> dict[str, Any]:
     # What was trained stays, wherever it was: another device is no other model.
     made = has_variants(needs.data)
     examples = needs.data.facts.counts["train"]
+    forward_pass = methods.forward_pass(run.recipe.train.method, base.family)
     train = {
         **dataclasses.asdict(run.recipe.train),
         "epochs": run.recipe.passes(examples, made),
@@ -138,6 +139,7 @@ def inputs(run: Run, needs: Needs) -> dict[str, Any]:
         "data": list(data.model_data(needs.data).values()),
         **({"teacher": model_digest(teacher)} if teacher and teacher.exists() else {}),
         "augmented": needs.data.facts.augmentation is not None,
+        **({"forward_pass": forward_pass} if forward_pass else {}),
         **({"constraint": needs.data.digests[data.ANSWER]} if run.recipe.train.open_tokens_only else {}),
         **update_inputs(run, needs),
         **reward_inputs(run, needs),

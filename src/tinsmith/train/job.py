@@ -92,7 +92,13 @@ class Job:
         """Of all that decides how the run goes: the method, the model, the options, and the sequences that it
         learns from."""
         options = json.dumps(asdict(self.options), sort_keys=True)
-        return self.base_digest(self.method + options + self.feedback_of, *parts)
+        return self.base_digest(self.method + options + self.feedback_of + self.forward_pass, *parts)
+
+    @property
+    def forward_pass(self) -> str:
+        from tinsmith.train import methods
+
+        return methods.forward_pass(self.method or methods.DEFAULT, self.spec.family)
 
     def base_digest(self, more: str, *parts: Sequence[TokenSequence]) -> str:
         """Of the model that training starts from, of `more`, and of the sequences given to it."""

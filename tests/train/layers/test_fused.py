@@ -10,7 +10,12 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
+from tiny_models import cases, config_of  # noqa: E402
 from torch import Tensor  # noqa: E402
+from transformers import AutoConfig, AutoModelForCausalLM, FalconH1Config, LlamaConfig  # noqa: E402
+from transformers.models.falcon_h1.modeling_falcon_h1 import FalconH1MLP  # noqa: E402
+from transformers.models.llama.modeling_llama import LlamaMLP, LlamaRMSNorm  # noqa: E402
+from transformers_models import IDS  # noqa: E402
 
 from tinsmith import _core  # noqa: E402
 from tinsmith.train.batches.packing import Packing, pack  # noqa: E402
@@ -184,18 +189,55 @@ def test_norms_and_gates(dtype: Any, width: int, passed_over: int, monkeypatch: 
         compare(way(narrow[1], narrow[0], weight, 1e-5), want, narrow, doubles)
 
 
-def test_what_another_module_does_is_left_to_it() -> None:
-    class PlainRMSNorm(torch.nn.Module):
-        def __init__(self, power: float) -> None:
-            super().__init__()
-            self.weight, self.eps, self.power = torch.nn.Parameter(torch.rand(8)), 1e-6, power
+def computed_in_c(model: torch.nn.Module) -> set[str]:
+    """The classes of the modules that fused.install changed."""
+    fused.install(model, None)
+    return {type(module).__name__ for module in model.modules() if "forward" in vars(module)}
 
-        def forward(self, x: Tensor) -> Tensor:
-            return self.weight * x * (x.abs().pow(self.power).mean(-1, keepdim=True) + self.eps) ** -0.5
 
-    modules = torch.nn.ModuleList([PlainRMSNorm(2.0), PlainRMSNorm(1.0)])
-    fused.install(modules, None)
-    assert ["forward" in vars(module) for module in modules] == [True, False]
+def test_a_layer_of_an_unknown_class_stays_as_it_is() -> None:
+    class OtherRMSNorm(LlamaRMSNorm):  # type: ignore[misc]
+        pass
+
+    class OtherMLP(LlamaMLP):  # type: ignore[misc]
+        pass
+
+    config = LlamaConfig(hidden_size=8, intermediate_size=8, num_attention_heads=2)
+    known, other = [LlamaRMSNorm(8), LlamaMLP(config)], [OtherRMSNorm(8), OtherMLP(config)]
+    assert computed_in_c(torch.nn.ModuleList([*known, *other])) == {"LlamaRMSNorm", "LlamaMLP"}
+
+
+def test_a_feed_forward_layer_of_another_activation_or_with_factors_stays_as_it_is() -> None:
+    config = LlamaConfig(hidden_size=8, intermediate_size=8, num_attention_heads=2, hidden_act="gelu")
+    scaled, plain = (
+        FalconH1Config(hidden_size=8, intermediate_size=8, num_attention_heads=2, mlp_multipliers=factors)
+        for factors in ([0.5, 1.0], [1.0, 1.0])
+    )
+    gelu = LlamaMLP(config)
+    gelu.gate_proj.weight.data *= 0.01  # near 0 it is much like silu
+    assert not computed_in_c(torch.nn.ModuleList([gelu, FalconH1MLP(scaled)]))
+    assert computed_in_c(FalconH1MLP(plain)) == {"FalconH1MLP"}
+
+
+@pytest.mark.parametrize("case", cases())
+def test_norms_and_gates_by_silu_of_every_family_are_known(case: str) -> None:
+    """One that is not is trained as well, and slower."""
+    settings = config_of(case) | IDS
+    config = AutoConfig.for_model(settings.pop("model_type"), **settings)
+    with torch.device("meta"):
+        model = AutoModelForCausalLM.from_config(config)
+    others = {type(module).__name__ for module in model.modules() if is_norm(module) or is_gate(module)}
+    assert others == computed_in_c(model)
+
+
+def is_norm(module: torch.nn.Module) -> bool:
+    return type(module).__name__.endswith("RMSNorm") and hasattr(module, "weight")
+
+
+def is_gate(module: torch.nn.Module) -> bool:
+    """Of feed-forward layers whose gate and up are matrices by themselves."""
+    by_silu = "SiLU" in type(getattr(module, "act_fn", None)).__name__ or hasattr(module, "w1")
+    return by_silu and isinstance(getattr(module, "up_proj", getattr(module, "w3", None)), torch.nn.Linear)
 
 
 def convolved(row: Tensor, taps: Tensor, bias: Tensor, packing: Packing, silu: bool) -> Tensor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -106,3 +107,10 @@ def test_the_selective_state_update_is_the_recurrence() -> None:
         rows.append((after[:, :, t, None] @ state)[:, :, 0])
     torch.testing.assert_close(out, torch.stack(rows, 2), atol=1e-6, rtol=0)
     torch.testing.assert_close(last, state, atol=1e-6, rtol=0)
+
+
+def test_a_model_with_an_unknown_mixer_takes_no_packed_row() -> None:
+    model = torch.nn.Sequential(torch.nn.Linear(4, 4))
+    for types, packs in ((["full_attention"], True), (["full_attention", "linear_attention"], False)):
+        model.config = SimpleNamespace(layer_types=types)
+        assert mixing.install(model) == packs

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+from tiny_training import encode
 
 from tinsmith.errors import UnsupportedError
 from tinsmith.pipeline.recipe_tables import Data, Train
+from tinsmith.spec import Spec
 from tinsmith.train import methods
+from tinsmith.train.job import Job
+from tinsmith.train.options import TrainOptions
 
 
 @pytest.mark.parametrize("name", methods.names())
@@ -40,3 +45,13 @@ def test_an_unknown_method_lists_those_there_are() -> None:
         UnsupportedError, match='method "_preferences" does not exist; the methods are continue, '
     ):
         methods.by_name("_preferences")
+
+
+@pytest.mark.parametrize("name", methods.names())
+def test_a_checkpoint_of_an_adapter_on_another_forward_pass_is_stale(
+    name: str, spec: Spec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = Job(spec, [], [], TrainOptions(), tmp_path, encode, method=name)
+    before = job.digest()
+    monkeypatch.setattr(methods, "MISTAKEN", {spec.family})
+    assert (job.digest() != before) == (methods.by_name(name).what == "an adapter")

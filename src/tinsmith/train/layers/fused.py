@@ -6,7 +6,7 @@ attention of short sequences they gather, pad and mask what lies in a row alread
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
@@ -288,34 +288,50 @@ def takes(rows: Tensor) -> bool:
     return rows.device.type == "cpu" and rows.dtype in (torch.float32, torch.bfloat16)
 
 
+def _by_class(suffix: str, names: str, value: Any) -> dict[str, Any]:
+    return {name + suffix: value for name in names.split()}
+
+
+# What transformers' layers are known to compute, by class; a layer of another class stays as it is.
+# Norms: weight, plus this, times the input over its root mean square.
+_NORMS: dict[str, float] = {
+    **_by_class(
+        "RMSNorm",
+        "Ernie4_5 FalconH1 Gemma4 Granite GraniteMoeHybrid HunYuanDenseV1 Lfm2 Lfm2Moe Lfm3 Llama Olmo2 Phi3 "
+        "Qwen2 Qwen3 Qwen3Moe Qwen3VLText SmolLM3",
+        0.0,
+    ),
+    **_by_class("RMSNorm", "Gemma2 Gemma3 Qwen3_5 Qwen3_5Moe", 1.0),
+}
+# Feed-forward layers: down(silu(gate(x)) * up(x)), by the names of gate, up and down.
+_FEED_FORWARD: dict[str, tuple[str, str, str]] = {
+    **_by_class(
+        "MLP",
+        "Ernie4_5 FalconH1 Granite HunYuanDenseV1 Llama Olmo2 Qwen2 Qwen3 Qwen3Moe Qwen3VLText Qwen3_5 "
+        "Qwen3_5Moe SmolLM3",
+        ("gate_proj", "up_proj", "down_proj"),
+    ),
+    **_by_class("MLP", "Lfm2 Lfm2Moe Lfm3", ("w1", "w3", "w2")),
+}
+
+
 def install(model: nn.Module, dtype: torch.dtype | None) -> None:
-    """Lets the norms and feed-forward layers of transformers' model compute here, which compute that:
-    each is tried once. Their weights are frozen. dtype: of what norms give; None for their input's."""
+    """Lets the norms and feed-forward layers of transformers' model that compute what is here compute here.
+    Their weights are frozen. dtype: of what norms give; None for their input's."""
     for module in model.modules():
-        weight = getattr(module, "weight", None)
-        if type(module).__name__.endswith("RMSNorm") and isinstance(weight, Tensor) and weight.ndim == 1:
-            epsilon = getattr(module, "variance_epsilon", None) or getattr(module, "eps", None)
-            for scale in (weight.detach().float(), 1.0 + weight.detach().float()):
-                if epsilon and _agrees(module, norm := partial(_norm, scale, epsilon, None), len(weight)):
-                    module.forward = partial(_norm, scale, epsilon, dtype) if dtype else norm
-                    break
-        for names in _FEED_FORWARD:
-            if all(isinstance(getattr(module, name, None), nn.Module) for name in names):
-                one = partial(_feed_forward, *(getattr(module, name) for name in names))
-                if _agrees(module, one, getattr(module, names[0]).in_features):
-                    module.forward = one
+        kind, weight = type(module).__name__, getattr(module, "weight", None)
+        if kind in _NORMS and isinstance(weight, Tensor):
+            epsilon: Any = module.variance_epsilon if hasattr(module, "variance_epsilon") else module.eps
+            module.forward = partial(_norm, weight.detach().float() + _NORMS[kind], epsilon, dtype)
+        elif kind in _FEED_FORWARD and _is_by_silu(module):
+            module.forward = partial(_feed_forward, *(getattr(module, name) for name in _FEED_FORWARD[kind]))
 
 
-# Gate, up and down, as transformers' feed-forward layers call them.
-_FEED_FORWARD = (("gate_proj", "up_proj", "down_proj"), ("w1", "w3", "w2"))
-
-
-def _agrees(module: nn.Module, function: Callable[[Tensor], Tensor], width: int) -> bool:
-    """Whether a function of [rows, width] does what the module does, within rounding to bfloat16."""
-    x = torch.randn(3, width, generator=torch.Generator().manual_seed(0))
-    with torch.no_grad():
-        want, got = module(x).float(), function(x).float()
-    return bool((want - got).abs().max() <= 0.02 * want.abs().max())
+def _is_by_silu(layer: nn.Module) -> bool:
+    """Whether a config that could ask for another activation, or for factors, does not."""
+    act = getattr(layer, "act_fn", None)  # a class without it has silu
+    factors = (getattr(layer, name, 1) for name in ("gate_multiplier", "down_multiplier"))
+    return (act is None or type(act).__name__ in ("SiLU", "SiLUActivation")) and all(x == 1 for x in factors)
 
 
 def _norm(scale: Tensor, epsilon: float, dtype: torch.dtype | None, x: Tensor) -> Tensor:

@@ -30,12 +30,15 @@ def install(model: nn.Module) -> bool:
 
     A layer that is given a padded batch computes as transformers does.
     """
-    kinds = set(getattr(model.config, "layer_types", None) or ())
+    kinds = getattr(model.config, "layer_types", None) or ()
+    carrying = [kind for kind in kinds if kind not in ("full_attention", "sliding_attention")]
+    known = 0
     for module in model.modules():
-        mix = next((mix for end, mix in _MIXERS.items() if type(module).__name__.endswith(end)), None)
+        mix = _MIXERS.get(type(module).__name__)
         if mix is not None:
             module.forward = partial(_forward, mix, module, module.forward)
-    return kinds <= {"full_attention", "sliding_attention", "linear_attention", "conv", "hybrid"}
+            known += 1
+    return known == len(carrying)
 
 
 def _forward(
@@ -137,14 +140,15 @@ def short_convolution(layer: Any, x: Tensor, packing: Packing) -> Tensor:
     return layer.out_proj(after * mixed)  # type: ignore[no-any-return]
 
 
-# By the end of a class's name in transformers.
+# By a layer's class in transformers.
 _MIXERS = {
     "FalconH1Mixer": selective_state,
-    "GatedDeltaNet": gated_delta,
-    "HybridMambaLayer": selective_state,
+    "GraniteMoeHybridMambaLayer": selective_state,
     "Lfm2MoeShortConv": short_convolution,
     "Lfm2ShortConv": short_convolution,
     "Lfm3ShortConv": short_convolution,
+    "Qwen3_5GatedDeltaNet": gated_delta,
+    "Qwen3_5MoeGatedDeltaNet": gated_delta,
 }
 
 
