@@ -24,6 +24,7 @@ from tinsmith.system import files
 from tinsmith.system.progress import PlainDisplay
 
 OLD = b"old " * 5000
+NO_STAGES = b'{"stages": {}}'  # an older run.json
 KEY = minisign.SecretKey(b"tinsmith", bytes(range(32)))
 RECIPE = '[base]\nmodel = "b"\n[data]\ntrain = "a"\nvalidation = "a"\ntest = "a"\n'
 
@@ -99,16 +100,16 @@ def fresh(folder: Path, writer: Writer) -> Path:
     folder.mkdir(parents=True)
     if writer.old:
         for name in writer.names:
-            (folder / name).write_bytes(OLD if name != "run.json" else b"{}")
+            (folder / name).write_bytes(OLD if name != "run.json" else NO_STAGES)
     (folder / "r.toml").write_text(RECIPE)
     return folder
 
 
 def state(folder: Path, writer: Writer, new: list[bytes | None]) -> tuple[str, list[str]]:
     """ "old", "new" or "broken"; and what else there is."""
-    older = [(b"{}" if name == "run.json" else OLD) if writer.old else None for name in writer.names]
+    older = [(NO_STAGES if name == "run.json" else OLD) if writer.old else None for name in writer.names]
     there = [content(folder / name) for name in writer.names]
-    if writer.names == ("run.json",) and there[0] and there[0] != b"{}":  # it has times
+    if writer.names == ("run.json",) and there[0] and there[0] != NO_STAGES:  # it has times
         which = "new" if json.loads(there[0])["stages"]["only"]["facts"]["text"] == "x" * 9000 else "broken"
     else:
         which = "old" if there == older else "new" if there == new else "broken"

@@ -273,11 +273,11 @@ def test_a_stage_that_failed_leaves_what_was_made_for_the_next(loaded: recipe.Re
     assert made.update(loaded, "a") == ["b.bin: removed, the recipe makes it no more"]
 
 
-@pytest.mark.parametrize("text", ["{", "[]", "null", '{"earlier": []}'])
+@pytest.mark.parametrize("text", ["{", "[]", "null", '{"earlier": []}', '{"mine": 1}'])
 def test_a_damaged_record_is_an_error(loaded: recipe.Recipe, tmp_path: Path, text: str) -> None:
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "run.json").write_text(text)
-    with pytest.raises(FormatError, match=r"run\.json.*: .*it is damaged, delete it"):
+    with pytest.raises(FormatError, match=r"run\.json.*: .*it is damaged: move the folder away"):
         Chain().update(loaded, tmp_path / "run")
 
 
@@ -369,3 +369,88 @@ def test_a_lock_that_is_no_file_of_ours_is_left_alone(loaded: recipe.Recipe, tmp
     with opened(loaded, tmp_path / "run", Lines()):
         pass
     assert (tmp_path / "run" / ".lock").read_text() == "another program's"
+
+
+def _writer(*names: str) -> Stage[Any, Any]:
+    """A stage of files written as the pipeline's stages do."""
+
+    def make(run: Run, needs: Nothing) -> Made[Nothing]:
+        for name in names:
+            files.write_text(run.folder / name, "the run's")
+        return Made([run.folder / name for name in names], Nothing())
+
+    return Stage("writer", Nothing, Nothing, lambda run, needs: {"names": list(names)}, make)
+
+
+def _write(loaded: recipe.Recipe, folder: Path, *names: str) -> None:
+    with opened(loaded, folder, Lines()) as run:  # type: ignore[arg-type]
+        run.update([_writer(*names)], ["writer"])
+
+
+@pytest.mark.parametrize("way", ["file", "link", "dangling link", "linked folder"])
+def test_no_file_of_others_is_replaced(loaded: recipe.Recipe, tmp_path: Path, way: str) -> None:
+    mine, place = tmp_path / "mine" / "a.txt", tmp_path / "run" / "data" / "a.txt"
+    mine.parent.mkdir()
+    if way != "dangling link":
+        mine.write_text("precious")
+    if way == "linked folder":
+        (tmp_path / "run").mkdir()
+        place.parent.symlink_to(mine.parent)
+    else:
+        place.parent.mkdir(parents=True)
+        place.write_text("precious") if way == "file" else place.symlink_to(mine)
+    with pytest.raises(InputError, match="the run did not make it; move it away, or give another folder"):
+        _write(loaded, tmp_path / "run", "data/a.txt")
+    assert (place.read_text() if mine.exists() or way == "file" else None) in ("precious", None)
+    assert mine.exists() == (way != "dangling link")
+
+
+def test_a_link_in_the_place_of_a_runs_file_is_not_followed(loaded: recipe.Recipe, tmp_path: Path) -> None:
+    _write(loaded, tmp_path / "run", "a.txt")
+    (tmp_path / "mine").write_text("precious")
+    (tmp_path / "run" / "a.txt").unlink()
+    (tmp_path / "run" / "a.txt").symlink_to(tmp_path / "mine")
+    with pytest.raises(InputError, match="the run did not make it"):
+        _write(loaded, tmp_path / "run", "a.txt")
+    assert (tmp_path / "mine").read_text() == "precious"
+
+
+def test_a_run_writes_its_own_files_again(loaded: recipe.Recipe, tmp_path: Path) -> None:
+    _write(loaded, tmp_path / "run", "data/a.txt")
+    (tmp_path / "run" / "data" / "a.txt").write_text("edited")
+    _write(loaded, tmp_path / "run", "data/a.txt", "data/b.txt")
+    assert (tmp_path / "run" / "data" / "a.txt").read_text() == "the run's"
+
+
+def test_a_file_is_the_runs_before_it_is_written(loaded: recipe.Recipe, tmp_path: Path) -> None:
+    """A kill between the two leaves a file that the next run may replace."""
+    folder = tmp_path / "run"
+    with opened(loaded, folder, Lines()), files.atomic_write(folder.resolve() / "a.txt"):
+        assert json.loads((folder / "run.json").read_text())["files"] == ["a.txt"]
+    assert sorted(path.name for path in (tmp_path / "run").iterdir()) == [engine.LOCK, "a.txt", "run.json"]
+
+
+def test_the_files_of_an_earlier_version_stay_the_runs(loaded: recipe.Recipe, tmp_path: Path) -> None:
+    _write(loaded, tmp_path / "run", "a.txt")
+    record = json.loads((tmp_path / "run" / "run.json").read_text())
+    del record["files"]
+    (tmp_path / "run" / "run.json").write_text(json.dumps(record))
+    (tmp_path / "run" / "b.txt").write_text("of a stage that was killed")
+    _write(loaded, tmp_path / "run", "a.txt", "b.txt")
+    assert (tmp_path / "run" / "b.txt").read_text() == "the run's"
+
+
+@pytest.mark.parametrize("train", ["data/train.jsonl", "data", "link.jsonl"])
+def test_an_input_of_the_recipe_is_no_output(tmp_path: Path, train: str) -> None:
+    """Also where the run made it: an earlier version may have."""
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "train.jsonl").write_text("precious")
+    (tmp_path / "link.jsonl").symlink_to("data/train.jsonl")
+    path = tmp_path / "home.toml"
+    path.write_text(RECIPE.replace('train = "a"', f'train = "{train}"'))
+    record = {"stages": {}, "files": ["data", "home.toml"]}
+    (tmp_path / "run.json").write_text(json.dumps(record))
+    for name, named in (("data/train.jsonl", "train|data"), ("home.toml", "home.toml")):
+        with pytest.raises(InputError, match=f"the run would replace it, and .* reads .*({named})"):
+            _write(recipe.load(path), tmp_path, name)
+    assert (tmp_path / "data" / "train.jsonl").read_text() == "precious"

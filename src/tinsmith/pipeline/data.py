@@ -384,6 +384,7 @@ def new_base(run: Run, examples: Sequence[Example]) -> Base:
         bar.update(1)
     with_kv(recipe, spec)
     check_context(recipe, spec)
+    files.claim(folder)
     remove_model(folder)
     models.save_hf(spec, folder)
     hyper = spec.hyper

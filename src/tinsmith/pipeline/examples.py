@@ -237,6 +237,8 @@ def write_examples(path: Path, examples: Sequence[Example]) -> None:
     from tinsmith.data.readers import as_row
 
     folder = path.parent
+    if any(one.images for one in examples):
+        files.claim(folder / PICTURES)
     own = (replace(one, images=tuple(_copied(shown, folder) for shown in one.images)) for one in examples)
     rows = [as_row(one, folder) for one in own]
     files.write_text(path, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))

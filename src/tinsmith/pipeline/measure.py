@@ -281,7 +281,7 @@ def _answered(run: Run, name: str, train: Sequence[Example], items: Sequence[Exa
         seconds = time.perf_counter() - start
         answers.append(Answer(i, text, [], 0, seconds, "stop", options=options))
     path = answers_path(run, name)
-    path.unlink(missing_ok=True)
+    files.remove(path)
     file = AnswerFile(path, digest)
     for one in answers:
         file.add(one)

@@ -3,6 +3,9 @@
 A run is a folder. Its run.json says of each stage what it read (digests and recipe values), what it made
 (digests), its seconds and its facts. It is replaced in one step after each stage, so a kill loses at most the
 stage under way, and the long stages resume from files of their own.
+
+It also names the files and folders that the run wrote, each before it was first written. No other file in the
+folder is ever replaced, and none that the recipe reads.
 """
 
 from __future__ import annotations
@@ -21,7 +24,8 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
+from functools import cached_property
+from pathlib import Path, PurePath
 from typing import Any, Generic, TextIO, TypeVar, get_args, get_type_hints
 
 from tinsmith import __version__
@@ -35,6 +39,7 @@ from tinsmith.system.memory import total
 from tinsmith.system.progress import Display, clock
 
 LOCK = ".tinsmith.lock"
+STATE = "run.json"
 PACKAGES = ("torch", "transformers", "tokenizers", "peft", "numpy", "bm25s", "jinja2")
 
 Facts = TypeVar("Facts")
@@ -125,7 +130,7 @@ class Run:
         self.folder = folder
         self.display = display
         self.log: str | None = None
-        self.state = _read_state(folder / "run.json")
+        self.state = _read_state(folder / STATE)
         self.state.setdefault("stages", {})
         self.state.setdefault("earlier", {})
         # What an earlier version trained is kept, and asked as it was trained.
@@ -260,6 +265,7 @@ class Run:
             elif name not in named and self._is_ours(name, value):
                 try:
                     (self.folder / name).unlink()
+                    self.state["files"] = [one for one in self.state["files"] if one != name]
                     self.display.line(f"{name}: removed, the recipe makes it no more")
                 except OSError as error:
                     left[name] = value
@@ -267,6 +273,53 @@ class Run:
         if left != self.state["earlier"]:
             self.state["earlier"] = left
             self._save()
+
+    @cached_property
+    def _read(self) -> set[Path]:
+        return inputs(self.recipe)
+
+    def adopt(self) -> None:
+        """What an earlier version left, which did not name its files, counts as the run's."""
+        if "files" in self.state:
+            return
+        made = self.folder.rglob("*") if self.state["stages"] else ()
+        self.state["files"] = sorted(one.relative_to(self.folder).as_posix() for one in made)
+
+    def claim(self, path: Path) -> None:
+        """Names a file or folder as the run's, before it is written. Raises InputError as `check` does."""
+        self.check(path)
+        name = self._own_name(path)
+        if name is not None and not self._is_named(name):
+            self.state["files"] = sorted({*self.state["files"], name.as_posix()})
+            self._save()
+
+    def check(self, path: Path) -> None:
+        """Raises InputError for a path that the run must not write: an input of its recipe, or a file that is
+        there and not the run's."""
+        real = Path(os.path.realpath(path))
+        read = next((one for one in self._read if real.is_relative_to(one)), None)
+        if read is not None:
+            raise InputError(
+                f"{path}: the run would replace it, and {self.recipe.path} reads {read}; give another folder "
+                "with --out"
+            )
+        name = self._own_name(path)
+        if name is None or not os.path.lexists(path) or (self._is_named(name) and not path.is_symlink()):
+            return
+        raise InputError(
+            f"{path}: is there, and the run did not make it; move it away, or give another folder with --out"
+        )
+
+    def _own_name(self, path: Path) -> PurePath | None:
+        """Of what lies in the run's folder and isn't the record itself."""
+        if not path.is_relative_to(self.folder) or path == self.folder / STATE:
+            return None
+        return path.relative_to(self.folder)
+
+    def _is_named(self, name: PurePath) -> bool:
+        outputs = (stage.get("outputs", ()) for stage in self.state["stages"].values())
+        named = {*self.state["files"], *self.state["earlier"], *(one for made in outputs for one in made)}
+        return not named.isdisjoint(one.as_posix() for one in (name, *name.parents))
 
     def _is_ours(self, name: str, value: Any) -> bool:
         path = self.folder / name
@@ -294,9 +347,10 @@ class Run:
             "command": ["tinsmith", *sys.argv[1:]],
             "stages": self.state["stages"],
             "earlier": self.state["earlier"],
+            **({"files": self.state["files"]} if "files" in self.state else {}),
         }
         text = json.dumps(self.state, indent=2, ensure_ascii=False)
-        files.write_text(self.folder / "run.json", text + "\n")
+        files.write_text(self.folder / STATE, text + "\n")
 
 
 @contextmanager
@@ -318,8 +372,23 @@ def opened(recipe: Recipe, folder: Path, display: Display) -> Iterator[Run]:
             )
         number = _number(lock, folder / LOCK)
         files.remove_leftovers(folder, number)
-        with files.temporaries_of(number):
-            yield Run(recipe, folder, display)
+        run = Run(recipe, folder, display)
+        run.adopt()
+        with files.temporaries_of(number), files.claims(run.claim):
+            yield run
+
+
+def inputs(recipe: Recipe) -> set[Path]:
+    """What a run of the recipe reads: the files that it names, its examples, which a command may yet make, and
+    the folder of an adapter."""
+    tables = json.loads(json.dumps(dataclasses.asdict(recipe), default=str))
+    texts = (text for place, text in reading.leaves(tables) if not place.startswith("a key"))
+    named = {recipe.resolve(text) for text in texts if isinstance(text, str)}
+    found = {path for path in named if os.path.isfile(path)}  # noqa: PTH113  pathlib's raises for a long text
+    data, update = recipe.data, recipe.update
+    examples = (data.train, data.validation, data.test, update.adapter if update else None)
+    found |= {recipe.resolve(path) for path in examples if path}
+    return {Path(os.path.realpath(path)) for path in (recipe.path, *found)}
 
 
 def _open_lock(path: Path) -> TextIO:
@@ -349,11 +418,13 @@ def _number(lock: TextIO, path: Path) -> str:
 def _read_state(path: Path) -> dict[str, Any]:
     if not path.exists():
         return {}
-    advice = "it is damaged, delete it to run every stage again"
+    advice = "it is damaged: move the folder away, or give another with --out"
     state = reading.read_table(path, FormatError, unique=True, advice=advice)
     stages, earlier = state.get("stages", {}), state.get("earlier", {})
     tables = isinstance(stages, dict) and isinstance(earlier, dict)
-    if not tables or not all(isinstance(stage, dict) for stage in stages.values()):
+    named = state.get("files", [])
+    tables = tables and isinstance(named, list) and all(isinstance(one, str) for one in named)
+    if not tables or "stages" not in state or not all(isinstance(stage, dict) for stage in stages.values()):
         raise FormatError(f"{path}: is not a run's record; {advice}")
     return state
 

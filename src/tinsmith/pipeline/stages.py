@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from tinsmith.data.splits import SPLITS
 from tinsmith.errors import InputError
 from tinsmith.pipeline import build, contents, data, measure, merge, report, seal, training, update, verify
 from tinsmith.pipeline.recipe import Recipe
@@ -76,6 +77,8 @@ def make(
                 "data: what was trained here was trained on prompts as they are, and is kept; state "
                 "spell = true in [data] to train with an input's words said once more"
             )
+        for name in (*map(data.split_name, SPLITS), report.JSON, report.PAGE):  # before a base is fetched
+            run.check(run.folder / name)
         run.log = log
         before = run.record(TRAIN)
         if recipe.build.target and goal != "data":

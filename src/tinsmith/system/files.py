@@ -26,6 +26,8 @@ _UNSYNCED = {errno.EINVAL, errno.ENOTSUP, errno.EACCES}
 _MOST_LINKS = 40  # as Linux has it
 _NOBODY = "0"
 _owner = _NOBODY
+_TEMPORARY = re.compile(r"\.tinsmith-[0-9a-f]+-[0-9a-f]{16}\.tmp")
+_claim: Callable[[Path], None] | None = None
 
 
 def write_fault(path: Path, error: OSError, outcome: str = "nothing was changed") -> InputError:
@@ -46,9 +48,11 @@ def atomic_write(path: str | Path, *, private: bool = False) -> Iterator[BinaryI
 
     Only a file is ever replaced. A link stays, and what it leads to is replaced. A pipe, a character device and
     a descriptor of this process (/dev/stdout) are written to, once all is there; a folder, a socket and a block
-    device are refused. Raises InputError for these, and where the disk refuses (full, no permission).
+    device are refused. Raises InputError for these, where the disk refuses (full, no permission), and within
+    `claims` for a file that is not ours.
     """
     path = Path(path)
+    claim(path)
     there = _status(path)
     descriptor = _descriptor(path)
     if descriptor is not None or (there and (stat.S_ISFIFO(there.st_mode) or stat.S_ISCHR(there.st_mode))):
@@ -137,6 +141,7 @@ def atomic_folder(path: str | Path, replaces: str | None = None) -> Iterator[Pat
     refuses.
     """
     path = Path(path)
+    claim(path)
     place = Path(os.path.realpath(path)) if path.is_symlink() else path
     _check_replaceable(place, replaces)
     draft, before = _temporary(place.parent), _temporary(place.parent)
@@ -181,6 +186,32 @@ def replace(temporary: Path, path: Path) -> None:
     except OSError as error:
         raise write_fault(path, error) from error
     _sync_place(path, path.parent)
+
+
+@contextmanager
+def claims(check: Callable[[Path], None]) -> Iterator[None]:
+    """Within it, `check` is called with each file or folder before this module writes it: it raises InputError
+    for one that is not ours to replace."""
+    global _claim
+    before, _claim = _claim, check
+    try:
+        yield
+    finally:
+        _claim = before
+
+
+def claim(path: Path) -> None:
+    """Call it before a file or folder is written or removed without this module's other functions; of a folder,
+    that covers all that is put into it later."""
+    if _claim is not None and not any(_TEMPORARY.fullmatch(part) for part in path.parts):
+        _claim(path)
+
+
+def remove(path: Path) -> None:
+    """Deletes a file, if it is there. Raises InputError for one that is not ours within `claims`."""
+    if os.path.lexists(path):
+        claim(path)
+        path.unlink()
 
 
 @contextmanager

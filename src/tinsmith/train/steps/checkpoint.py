@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from tinsmith.errors import FormatError
 from tinsmith.system import reading
-from tinsmith.system.files import atomic_write
+from tinsmith.system.files import atomic_write, remove
 
 if TYPE_CHECKING:
     import torch
@@ -53,7 +53,7 @@ def kept(folder: Path) -> Iterator[None]:
 def drop(folder: Path) -> None:
     """Removes a folder's checkpoint, at the end of its training."""
     if folder not in _kept:
-        (folder / NAME).unlink(missing_ok=True)
+        remove(folder / NAME)
 
 
 def moments(path: Path, digest: str) -> set[str]:

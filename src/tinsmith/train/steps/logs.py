@@ -63,6 +63,7 @@ def check(kind: str) -> None:
 
 @contextmanager
 def _csv(path: Path) -> Iterator[Callable[[Event], None]]:
+    files.claim(path)
     files.make_folder(path.parent)
     kept = _rows(path) if path.exists() else []
     try:

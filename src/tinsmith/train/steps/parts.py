@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tinsmith.system import files
 from tinsmith.train.events import Event, Preparing
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ def kept(
     there. digest: of all that decides what they are. Further parts in the folder are deleted."""
     from tinsmith.train.steps import checkpoint
 
+    files.claim(folder)
     folder.mkdir(parents=True, exist_ok=True)
     paths = [folder / f"{number:05}.safetensors" for number in range(count)]
     for path in set(folder.glob(f"{'[0-9]' * 5}.safetensors")) - set(paths):

@@ -30,7 +30,7 @@ def once(path: Path, digest: str, train: Callable[[], TrainResult], before: str 
 
 def _trained(path: Path, digest: str, train: Callable[[], TrainResult]) -> TrainResult:
     if together.number() == 0:
-        path.unlink(missing_ok=True)  # what it speaks of is about to be replaced
+        files.remove(path)  # what it speaks of is about to be replaced
     result = train()
     if together.number() == 0:
         record = {"digest": digest, "left": _left(result.folder), "result": result.record()}

@@ -23,7 +23,7 @@ import tinsmith
 from tinsmith import hub
 from tinsmith.errors import FormatError, InputError
 from tinsmith.system import reading
-from tinsmith.system.files import write_text
+from tinsmith.system.files import claim, write_text
 from tinsmith.train.events import Event, Point, Preparing, Trial, Trying
 from tinsmith.train.steps import together
 from tinsmith.train.steps.loop import Loop
@@ -94,6 +94,7 @@ def searched(method: Method, job: Job, on_event: Callable[[Event], None]) -> tup
     if trials is None:
         del trainee  # its memory: each trial has a network of its own
         # Trials of another plan go on for other numbers of steps.
+        claim(job.out_dir / FOLDER)
         trials = _halved(method, job, job.out_dir / FOLDER / f"{budget:g}", rates, plan, on_event)
         write_text(cached, json.dumps([asdict(trial) for trial in trials]) + "\n")
     forget(job)
@@ -103,7 +104,10 @@ def searched(method: Method, job: Job, on_event: Callable[[Event], None]) -> tup
 
 def forget(job: Job) -> None:
     """Removes the checkpoints of trials, those of a search that was broken off too."""
-    shutil.rmtree(job.out_dir / FOLDER, ignore_errors=True)
+    folder = job.out_dir / FOLDER
+    if folder.exists():
+        claim(folder)
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 def _halved(
