@@ -180,20 +180,21 @@ def take(folder: Path, name: str, digest: str, into: BinaryIO | None = None) -> 
 def check(folder: Path, key: str | None, unsigned: bool) -> dict[str, str]:
     """{file: digest}, once all of it is right."""
     sums = listed(folder)
-    if key or (folder / SIGNATURE).exists() or KEY in sums:
+    if key is not None or (folder / SIGNATURE).exists() or KEY in sums:
         if not (folder / SIGNATURE).exists():
             raise Refused(f"there is no {SIGNATURE}: this folder is not signed, or was changed")
-        if not key and KEY not in sums:
+        if key is None and KEY not in sums:
             raise Refused(f"there is no {KEY} here; give the maker's with --key")
-        check_signature(folder, read_key(key or str(folder / KEY)))
+        check_signature(folder, read_key(str(folder / KEY) if key is None else key))
     elif not unsigned:
         raise Refused("this folder is not signed: anybody may have made it; --unsigned takes it all the same")
     for name, digest in sums.items():
         take(folder, name, digest)
     signature = "no signature"
     if (folder / SIGNATURE).exists():
-        signature = f"signed by {own_key(folder)}: compare this with what its maker told you" if not key else ""
-        signature = signature or "signed by the key you gave"
+        signature = "signed by the key you gave"
+        if key is None:
+            signature = f"signed by {own_key(folder)}: compare this with what its maker told you"
     print(f"checked: {len(sums)} files, {signature}")
     return sums
 
@@ -374,7 +375,7 @@ def main() -> None:
         wheel = wheel_of(sums)
         if args.check or wheel is None:
             return print("" if args.check else "this pack has no wheel: GUIDE.md says how its device is set up")
-        if not args.key and not args.unsigned:
+        if args.key is None and not args.unsigned:
             raise Refused(
                 "nothing of this folder was run: its key came along with the rest, from whoever sent it; "
                 f"compare it with what its maker told you by another way, and give it: --key {own_key(folder)}"

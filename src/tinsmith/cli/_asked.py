@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tinsmith.cli._command import Args, Option, flag, one_of, option
-from tinsmith.cli._types import File, Number, Size, Texts, Whole
+from tinsmith.cli._types import File, Number, Size, Text, Texts, Whole
 from tinsmith.runtime.picture_limits import PictureLimits
 
 PENALTIES = ("repetition_penalty", "presence_penalty", "frequency_penalty")
@@ -15,7 +15,7 @@ ADAPTER = option(
     metavar="NAME[:SCALE]",
     help="with an adapter of FILE, or with one trained on its base: its folder or a GGUF file; repeatable",
 )
-SYSTEM = option("--system", metavar="T", help="system message (default: the one it was trained with)")
+SYSTEM = option("--system", Text(), metavar="T", help="system message (default: the one it was trained with)")
 THINK = flag(
     "--think/--no-think",
     dest="thinking",

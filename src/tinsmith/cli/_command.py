@@ -19,7 +19,7 @@ import click
 from click.core import ParameterSource
 from click.shell_completion import CompletionItem
 
-from tinsmith.cli._types import Kind, Switch
+from tinsmith.cli._types import File, Folder, Kind, Switch
 
 Args = SimpleNamespace  # what a verb's run() is given: the values of its parameters by their `dest`
 _OPEN = "tinsmith.cli.open"  # of a context: the option of several values that the line ends in
@@ -27,11 +27,13 @@ _OPEN = "tinsmith.cli.open"  # of a context: the option of several values that t
 
 class Option(click.Option):
     """dest: its name among Args. group: the heading it stands under. several: it takes the words that follow,
-    up to the next option. rivals: those of which one alone may be given; one_needed: and one must."""
+    up to the next option. closed: an empty variable is refused like an empty value, and not taken for one that
+    is not set. rivals: those of which one alone may be given; one_needed: and one must."""
 
     dest: str
     group = ""
     several = False
+    closed = False
     rivals: Sequence[Option] = ()
     one_needed = False
 
@@ -40,8 +42,14 @@ class Option(click.Option):
         return f"{ctx.auto_envvar_prefix}_{str(self.name).upper()}"
 
     def resolve_envvar_value(self, ctx: click.Context) -> str | None:
-        """The verb's own variable before one that several verbs read."""
-        return os.environ.get(self.environment(ctx)) or super().resolve_envvar_value(ctx)
+        value = os.environ.get(self.variable(ctx))
+        return value if value or self.closed else None
+
+    def variable(self, ctx: click.Context) -> str:
+        """The verb's own variable, or else one that several verbs read; rather one that isn't empty."""
+        own = self.environment(ctx)
+        names = [own, *([self.envvar] if isinstance(self.envvar, str) else [])]
+        return next(filter(os.environ.get, names), next((name for name in names if name in os.environ), own))
 
     def came_from(self, ctx: click.Context, source: ParameterSource) -> bool:
         return ctx.get_parameter_source(str(self.name)) is source
@@ -72,7 +80,7 @@ def argument(
     several: bool = False,
 ) -> Argument:
     """several: it takes one word or more, and is a list."""
-    made = Argument([name], metavar=metavar, type=type, required=required, nargs=-1 if several else 1)
+    made = Argument([name], metavar=metavar, type=type or Kind(), required=required, nargs=-1 if several else 1)
     made.dest, made.text = name, help
     return made
 
@@ -85,14 +93,17 @@ def option(
     group: str = "",
     several: bool = False,
     multiple: bool = False,
+    closed: bool = False,
     metavar: str | None = None,
     **more: Any,
 ) -> Option:
     """dest: its name among Args where that is not the flag's. multiple: it may be given again. more: as
     click.Option takes it, such as `help`, `default` and `required`."""
     metavar = f"{metavar} ..." if several else metavar
+    type = type or Kind()
     made = Option([name], type=type, multiple=multiple or several, metavar=metavar, **more)
     made.dest, made.group, made.several = dest or str(made.name), group, several
+    made.closed = closed or isinstance(type, (File, Folder))
     return made
 
 

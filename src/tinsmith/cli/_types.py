@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
@@ -10,16 +11,25 @@ from typing import Any, NoReturn
 import click
 from click.shell_completion import CompletionItem
 
+_SHOWN = 60
 Names = Sequence[str] | Callable[[], Sequence[str]]
+
+
+def shown(value: str) -> str:
+    """A value in a message: quoted where it would not be seen as it is, and no longer than a line."""
+    short = value if len(value) <= _SHOWN else f"{value[:_SHOWN]}…"
+    return short if short.strip() and short.isprintable() else repr(short)
 
 
 class Kind(click.ParamType):  # type: ignore[type-arg]  # not generic before click 8.2
     """read: the value of a text, or ValueError; allowed: what may be given, after "give "."""
 
     name = "value"
-    allowed = "a text"
+    allowed = "a text that is not empty"
 
     def read(self, text: str) -> Any:
+        if not text:  # mostly a variable that is not set: nothing that was asked for is left out for it
+            raise ValueError
         return text
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
@@ -31,7 +41,7 @@ class Kind(click.ParamType):  # type: ignore[type-arg]  # not generic before cli
             self.refuse(value, param, ctx)
 
     def refuse(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> NoReturn:
-        self.fail(f"{value}: give {self.allowed}", param, ctx)
+        self.fail(f"{shown(value)}: give {self.allowed}", param, ctx)
 
     def completions(self, incomplete: str) -> Sequence[str | CompletionItem]:
         return ()
@@ -46,6 +56,15 @@ class Kind(click.ParamType):  # type: ignore[type-arg]  # not generic before cli
         return [item for item in items if item.type != "plain" or item.value.startswith(incomplete)]
 
 
+class Text(Kind):
+    """Any text, an empty one too."""
+
+    allowed = "a text"
+
+    def read(self, text: str) -> str:
+        return text
+
+
 class Switch(click.types.BoolParamType):
     """Of a flag: on the command line it stands alone, in the environment it is 1 or 0."""
 
@@ -54,7 +73,7 @@ class Switch(click.types.BoolParamType):
             return value
         state = {"1": True, "true": True, "0": False, "false": False}.get(value.lower())
         if state is None:
-            self.fail(f"{value}: give 1 or 0", param, ctx)
+            self.fail(f"{shown(value)}: give 1 or 0", param, ctx)
         return state
 
 
@@ -139,7 +158,7 @@ class Texts(Kind):
         self.names = names
 
     def read(self, text: str) -> list[str]:
-        return [item.strip() for item in text.split(",")]
+        return [item.strip() for item in super().read(text).split(",")]
 
     def completions(self, incomplete: str) -> list[str]:
         before, comma, _ = incomplete.rpartition(",")
@@ -156,7 +175,7 @@ class Labels(Kind):
 
         lines = (
             reading.read_text(text).splitlines()
-            if "," not in text and Path(text).is_file()
+            if "," not in text and os.path.isfile(text)  # noqa: PTH113  pathlib's raises for a long text
             else text.split(",")
         )
         labels = [line.strip() for line in lines if line.strip()]
@@ -189,14 +208,23 @@ class Format(Kind):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
         name = str(value).upper()
         if name not in self.known():
-            self.fail(f"{name}: no such weight format; there are {', '.join(self.known())}", param, ctx)
+            self.fail(f"{shown(name)}: no such weight format; there are {', '.join(self.known())}", param, ctx)
         return name
 
     def completions(self, incomplete: str) -> list[str]:
         return [name.lower() for name in self.known()]
 
 
-class File(Kind):
+class _Path(Kind):
+    allowed = "a path"
+
+    def read(self, text: str) -> Any:
+        if not text or "\0" in text:
+            raise ValueError
+        return text
+
+
+class File(_Path):
     """suffixes: the kinds of file that a shell completes; any where none is given. path: whether it is a Path.
     names: what else it may be."""
 
@@ -204,7 +232,7 @@ class File(Kind):
         self.suffixes, self.path, self.names = suffixes, path, names
 
     def read(self, text: str) -> str | Path:
-        return Path(text) if self.path else text
+        return Path(super().read(text)) if self.path else str(super().read(text))
 
     def completions(self, incomplete: str) -> Sequence[str | CompletionItem]:
         if not self.suffixes:
@@ -224,9 +252,9 @@ class File(Kind):
                     yield written + slash + path.name
 
 
-class Folder(Kind):
+class Folder(_Path):
     def read(self, text: str) -> Path:
-        return Path(text)
+        return Path(super().read(text))
 
     def completions(self, incomplete: str) -> list[CompletionItem]:
         return [CompletionItem(incomplete, type="dir")]

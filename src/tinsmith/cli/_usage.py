@@ -41,5 +41,5 @@ def _named(param: click.Parameter | None, ctx: click.Context) -> str:
     """What the user knows a parameter by: its flag, its place, or the variable that its value came from."""
     if isinstance(param, Option):
         stated = param.came_from(ctx, ParameterSource.ENVIRONMENT)
-        return param.environment(ctx) if stated else param.opts[0]
+        return param.variable(ctx) if stated else param.opts[0]
     return str(param.metavar) if param else ctx.command_path

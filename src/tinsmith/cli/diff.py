@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from tinsmith.cli import _model
 from tinsmith.cli._command import Args, argument, flag, option
 from tinsmith.cli._terminal import shown
-from tinsmith.cli._types import File, Kind, Whole, Word, tasks
+from tinsmith.cli._types import File, Kind, Text, Whole, Word, tasks
 from tinsmith.errors import InputError
 
 if TYPE_CHECKING:
@@ -50,7 +50,13 @@ PARAMETERS = [
     ),
     option("--adapter-b", multiple=True, metavar="NAME[:SCALE]", help="of B"),
     option("--task", Word(tasks), default="call", metavar="T", help="how answers are graded (default: call)"),
-    option("--system", default="", metavar="T", help="system message (default: the one it was trained with)"),
+    option(
+        "--system",
+        Text(),
+        default="",
+        metavar="T",
+        help="system message (default: the one it was trained with)",
+    ),
     option("--max-tokens", Whole(), default=256, metavar="N", help="of an answer, at most (default: 256)"),
     option("--threads", Whole(), metavar="N", help="threads that work on one step (default: the cores)"),
     flag("--free", help="anything, whatever A and B say of their answers"),

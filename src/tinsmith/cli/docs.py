@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tinsmith.cli._command import Args, argument, flag, option
-from tinsmith.cli._types import File, Folder, Labels, Whole, Word, base_names
+from tinsmith.cli._types import File, Folder, Labels, Text, Whole, Word, base_names
 from tinsmith.errors import InputError
 
 if TYPE_CHECKING:
@@ -46,6 +46,7 @@ PARAMETERS = [
     option("--labels", Labels(), group=TASK, metavar="L", help="classify: a,b,c, or a file of them"),
     option(
         "--off-topic",
+        Text(),
         group=TASK,
         metavar="TEXT",
         help='the answer to what is in no document, "" for none (default for chat: The documents do not say.)',
@@ -165,7 +166,11 @@ def _teacher(args: Args) -> Teacher:
 
         if not args.model:
             raise InputError(f"--teacher {args.teacher}: name its model by --model")
-        key = reading.read_text(args.key_file, most=reading.SMALL).strip() if args.key_file else None
+        key = None
+        if args.key_file is not None:
+            key = reading.read_text(args.key_file, most=reading.SMALL).strip()
+            if not key:
+                raise InputError(f"{args.key_file}: holds no key")
         return Remote(Endpoint(args.teacher, args.model, key))
     for name in ("model", "key_file"):
         if getattr(args, name) is not None:

@@ -8,14 +8,14 @@ import sys
 
 from tinsmith.cli import _model
 from tinsmith.cli._command import Args, flag, one_of, option
-from tinsmith.cli._types import File, Whole, Wholes
+from tinsmith.cli._types import File, Text, Whole, Wholes
 
 HELP = "the logits of every position of a text, or their SHA-256"
 SECTION = "measure"
 PARAMETERS = [
     *_model.PARAMETERS,
     *one_of(
-        option("--text", metavar="T", help="tokenized as it stands, without chat template"),
+        option("--text", Text(), metavar="T", help="tokenized as it stands, without chat template"),
         option("--tokens", Wholes(), metavar="1,2,3", help="token ids"),
         required=True,
     ),

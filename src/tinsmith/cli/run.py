@@ -13,7 +13,7 @@ from tinsmith.chat.turns import OPENING
 from tinsmith.cli import _asked, _model
 from tinsmith.cli._command import Args, argument, flag, option
 from tinsmith.cli._terminal import shown
-from tinsmith.cli._types import File, Number
+from tinsmith.cli._types import File, Number, Text
 from tinsmith.errors import ConstraintError, InputError, RuntimeFault
 from tinsmith.system import files, reading
 
@@ -31,7 +31,7 @@ OPTIONS = ("adapter", "max_tokens", *_asked.SAMPLING, "stop")
 UNSURE = 0.7
 PARAMETERS = [
     *_model.PARAMETERS,
-    argument("prompt", "PROMPT", required=False, help="without it: a chat, one line a turn"),
+    argument("prompt", "PROMPT", Text(), required=False, help="without it: a chat, one line a turn"),
     option(
         "--image",
         File(),
@@ -44,7 +44,7 @@ PARAMETERS = [
     flag("--route", help="with the adapter that FILE's router chooses by PROMPT; with none of them, no answer"),
     _asked.SYSTEM,
     flag("--raw", help="continue the prompt, without chat template"),
-    option("--suffix", metavar="TEXT", help="with --raw: what stands between PROMPT and TEXT"),
+    option("--suffix", Text(), metavar="TEXT", help="with --raw: what stands between PROMPT and TEXT"),
     _asked.THINK,
     option("--date", metavar="D", help="what a template that writes the date takes for today"),
     *_asked.SAMPLED,

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tinsmith.cli._command import Args, argument, flag, option
-from tinsmith.cli._types import File, Whole
+from tinsmith.cli._types import File, Text, Whole
 from tinsmith.errors import InputError
 
 if TYPE_CHECKING:
@@ -21,7 +21,10 @@ PARAMETERS = [
     argument("file", "FILE", File(".tin"), required=False, help="a .tin; the signature is FILE.minisig"),
     option("--key", File(".key"), metavar="SECRET", help="a secret key of --generate or of minisign -G"),
     option(
-        "--comment", metavar="T", help="what the signature says of the file, signed with it (default: its name)"
+        "--comment",
+        Text(),
+        metavar="T",
+        help="what the signature says of the file, signed with it (default: its name)",
     ),
     option(
         "--version",

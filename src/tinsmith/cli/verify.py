@@ -41,10 +41,16 @@ PARAMETERS = [
     option(
         "--min-version",
         Whole(),
+        closed=True,
         metavar="N",
         help="with --key: refuse a signature of an older version, of none, or whose not-after is over",
     ),
-    option("--now", metavar="DATE", help="the day that not-after is held to, as 2027-01-31 (default: today)"),
+    option(
+        "--now",
+        closed=True,
+        metavar="DATE",
+        help="the day that not-after is held to, as 2027-01-31 (default: today)",
+    ),
     flag("--plain", help="FILE is no .tin: hold all of it to its signature"),
     flag("--json", help="what was checked, as JSON"),
 ]
@@ -76,16 +82,16 @@ def _check(args: Args, report: dict[str, Any]) -> None:
         if not args.json:
             print(line)
 
-    if args.signature and not args.key:
+    if args.signature is not None and args.key is None:
         raise InputError(f"--signature {args.signature}: give --key too, the public key that it is held to")
     asked = _asked(args)
     if args.plain:
-        if not args.key or args.targets:
+        if args.key is None or args.targets:
             raise InputError("--plain needs --key, the public key that FILE is held to, and takes no --target")
         report["signature"] = minisign.require_plain(args.file, args.key, args.signature, asked)
         return say(f"signature by the key's owner: {report['signature']}")
     tin = Tin(args.file)
-    if args.key:
+    if args.key is not None:
         report["signature"] = minisign.require(args.file, tin, args.key, args.signature, asked)
         say(f"signature by the key's owner: {report['signature']}")
     report |= _content(tin)
@@ -108,7 +114,7 @@ def _asked(args: Args) -> Freshness:
     from tinsmith.cli.sign import read_day
     from tinsmith.formats import minisign
 
-    if (args.min_version is not None or args.now) and not args.key:
+    if (args.min_version is not None or args.now is not None) and args.key is None:
         raise InputError("--min-version and --now are asked of a signature; give --key, whose it must be")
     return minisign.freshness(args.min_version, read_day("--now", args.now))
 

@@ -1,0 +1,146 @@
+"""Empty and hostile values of every option and argument of every verb: a value, or one line that refuses it."""
+
+from __future__ import annotations
+
+import os
+import re
+from importlib import import_module
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+from typing import Any
+
+import pytest
+
+from tinsmith import cli
+from tinsmith.cli import _verbs
+from tinsmith.cli._command import Argument, Option
+from tinsmith.cli._types import File, Folder, Kind, Text
+from tinsmith.formats import minisign
+
+# Where an empty text says something: no message, no comment, a prompt of nothing.
+EMPTY = {"PROMPT", "--system", "--suffix", "--text", "--comment", "--off-topic"}
+# Where an empty variable can't count as one that is not set: checks would be left out.
+CLOSED = {"--key", "--signature", "--min-version", "--now", "--api-key-file", "--tls-key", "--tls-cert"}
+HOSTILE = {
+    "blank": " \t",
+    "huge": "9" * 10_000_000,
+    "NUL": "a\0b",
+    "lines": "a\nb\r\n\x1b[2J",
+    "upward": "../" * 400 + "etc/passwd",
+    "surrogate": "\udcff\udc80",
+    "dash": "-",
+    "comma": ",",
+    "digits": "１",
+}
+VALUES = {"Whole": "8", "Number": "0.5", "Size": "1MB", "Pixels": "8x8", "Wholes": "1", "Format": "q8_0"}
+
+
+def modules(folder: Path = _verbs.FOLDER, before: str = "") -> dict[str, ModuleType]:
+    """The module of each verb, by what is written on the command line."""
+    found: dict[str, ModuleType] = {}
+    for name, entry in _verbs.entries(folder).items():
+        if entry.path.is_dir():
+            found |= modules(entry.path, f"{before}{name} ")
+        else:
+            found[before + name] = import_module(f"tinsmith.cli.{before.replace(' ', '.')}{name}")
+    return found
+
+
+VERBS = modules()
+
+
+def name_of(param: Argument | Option) -> str:
+    return param.opts[0] if isinstance(param, Option) else str(param.metavar)
+
+
+def takes_value(param: Argument | Option) -> bool:
+    return not (isinstance(param, Option) and param.is_flag)
+
+
+def line(verb: str, values: dict[str, str]) -> list[str]:
+    """A command line with what the verb needs, and these values by the parameters' names."""
+    words = verb.split()
+    params = VERBS[verb].PARAMETERS
+    needed = {one.rivals[0].opts[0] for one in params if isinstance(one, Option) and one.one_needed}
+    given = {name for one in params if isinstance(one, Option) for name in values if name in one.opts}
+    for one in params:
+        name = name_of(one)
+        rivals = {rival.opts[0] for rival in getattr(one, "rivals", ())}
+        if name not in values and not one.required and (name not in needed or given & rivals):
+            continue
+        value = values.get(name, VALUES.get(type(one.type).__name__, "x"))
+        words += [f"{name}={value}"] if isinstance(one, Option) else []
+    places = [one for one in params if isinstance(one, Argument)]
+    # Arguments after --, so that none is taken for an option; an optional one needs those before it.
+    last = max((i for i, one in enumerate(places) if one.required or name_of(one) in values), default=-1)
+    return [*words, "--", *(values.get(name_of(one), "x") for one in places[: last + 1])]
+
+
+@pytest.fixture(params=VERBS)
+def verb(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Each verb, which does nothing."""
+    for name in [name for name in os.environ if name.startswith("TINSMITH_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setattr(VERBS[request.param], "run", lambda args: 0)
+    return str(request.param)
+
+
+def refused(capsys: pytest.CaptureFixture[str], words: list[str]) -> str | None:
+    """The one line that a command line is refused with; None where it is not."""
+    code = cli.main(words)
+    _, err = capsys.readouterr()
+    if code == 0:
+        assert err == ""
+        return None
+    assert code == cli.FAILED
+    assert re.fullmatch(r"tinsmith: error: [^\n]{1,400}\n", err), err[:500]
+    assert err[:-1].isprintable()
+    return err
+
+
+def test_an_empty_value_is_refused(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert refused(capsys, line(verb, {})) is None
+    for param in VERBS[verb].PARAMETERS:
+        if takes_value(param):
+            err = refused(capsys, line(verb, {name_of(param): ""}))
+            assert (err is None) == (name_of(param) in EMPTY), (name_of(param), err)
+            assert err is None or f"{name_of(param)} ''" in err
+
+
+def test_an_empty_variable_turns_no_check_off(
+    verb: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for param in VERBS[verb].PARAMETERS:
+        if not isinstance(param, Option) or param.is_flag or param.multiple or param.required:
+            continue
+        if any(word.startswith(f"{param.opts[0]}=") for word in line(verb, {})):
+            continue
+        shared = [str(param.envvar)] if param.envvar else []
+        for variable in (f"TINSMITH_{verb.replace(' ', '_').upper()}_{str(param.name).upper()}", *shared):
+            monkeypatch.setenv(variable, "")
+            err = refused(capsys, line(verb, {}))
+            monkeypatch.delenv(variable)
+            closed = param.opts[0] in CLOSED or isinstance(param.type, File | Folder)
+            assert (err is not None) == closed, (variable, err)
+            assert err is None or f"{variable} ''" in err
+
+
+@pytest.mark.parametrize("value", HOSTILE)
+def test_a_hostile_value_is_one_line(verb: str, value: str, capsys: pytest.CaptureFixture[str]) -> None:
+    for param in VERBS[verb].PARAMETERS:
+        if takes_value(param):
+            err = refused(capsys, line(verb, {name_of(param): HOSTILE[value]}))
+            assert value != "NUL" or err is not None or type(param.type) in (Kind, Text) or is_word(param)
+
+
+def is_word(param: Argument | Option) -> bool:
+    """Not a path: what takes it knows its values."""
+    return not isinstance(param.type, File | Folder)
+
+
+@pytest.mark.parametrize("key", ["", " ", "RW", "../" * 10])
+def test_a_key_that_is_none_verifies_nothing(key: str, tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(b"a")
+    asked: Any = SimpleNamespace(min_version=0, seconds=0)
+    with pytest.raises(minisign.InputError, match="neither a public key of minisign"):
+        minisign.require_plain(tmp_path / "a", key, None, asked)
