@@ -119,6 +119,9 @@ def test_an_environment_keeps_the_click_that_it_has(
 
 def test_the_makers_key_is_the_one_that_counts(packed: Path, maker: minisign.SecretKey) -> None:
     install.check(packed, maker.public, unsigned=False)
+    for empty in ("", " "):
+        with pytest.raises(install.Refused, match="public key"):
+            install.check(packed, empty, unsigned=False)
     with pytest.raises(install.Refused, match="not made by this key"):
         install.check(packed, minisign.SecretKey(b"somebody", bytes(32)).public, unsigned=False)
     same_number = minisign.SecretKey(maker.number, bytes(32)).public

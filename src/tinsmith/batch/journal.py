@@ -14,6 +14,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import stat
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 
 _SYNCED = 2.0  # seconds from one sync of the disk to the next
 _PIECE = 1 << 20
+_BEGIN = b'{"batch": '
 Lines = Iterator[tuple[dict[str, Any], int]]  # of a journal, and where each ends
 _KEPT = "what is done so far is kept: give the same command again"
 
@@ -94,7 +96,7 @@ class Journal:
     def __enter__(self) -> Journal:
         try:
             files.make_folder(self.out.parent)
-            self._file = self.path.open("ab+", buffering=0)
+            self._file = _open(self.path)
             if not files.lock(self._file.fileno(), wait=False):
                 raise InputError(f"{self.out}: another run is making it; wait for it, or give another OUT")
             with self.path.open("rb") as lines:
@@ -115,8 +117,11 @@ class Journal:
 
     def _resume(self, file: BinaryIO, lines: Lines) -> None:
         head, first = next(lines, None), next(lines, None)
+        if head is None:
+            _check_torn(self.path)
         if head is not None and first is None and not self.out.exists():  # nothing was done: begin anew
-            self.part.unlink(missing_ok=True)
+            if not self.part.is_symlink():
+                self.part.unlink(missing_ok=True)
             head = None
         lines = chain(() if first is None else (first,), lines)
         if head is None:
@@ -131,7 +136,7 @@ class Journal:
                 )
             self.counts, self.complete = Counts(**last["counts"]), True
             return
-        self._rows = self.part.open("ab+", buffering=0)
+        self._rows = _open(self.part)
         if head is not None:
             file.truncate(self._good(self._rows, lines) or head[1])
         self._rows.truncate(self.counts.bytes)
@@ -139,7 +144,7 @@ class Journal:
             self._end()
 
     def _begin(self, file: BinaryIO) -> None:
-        there = next((one for one in (self.out, self.part) if one.exists()), None)
+        there = next((one for one in (self.out, self.part) if os.path.lexists(one)), None)
         if there is not None:
             if not os.fstat(file.fileno()).st_size:
                 self.path.unlink(missing_ok=True)
@@ -252,6 +257,30 @@ class Journal:
 
     def _write(self, file: BinaryIO, table: Mapping[str, Any]) -> None:
         _write_all(file, self._line(table))
+
+
+def _open(path: Path) -> BinaryIO:
+    """To add to it. Raises InputError for a link, which may lead to another's file, and for what is no file."""
+    try:
+        # Nothing waits at a pipe.
+        flags = os.O_RDWR | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
+        file = open(path, "ab+", buffering=0, opener=lambda name, more: os.open(name, more | flags, 0o666))
+    except OSError as error:
+        if path.is_symlink():
+            raise InputError(f"{path}: is a link; remove it, or give another OUT") from None
+        raise
+    if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        file.close()
+        raise InputError(f"{path}: is no file; remove it, or give another OUT")
+    return file
+
+
+def _check_torn(path: Path) -> None:
+    """Raises InputError for a file without a whole first line that is not the beginning of one."""
+    with path.open("rb") as file:
+        begun = file.read(reading.LINE)
+    if begun and (b"\n" in begun or not (begun.startswith(_BEGIN) or _BEGIN.startswith(begun))):
+        raise InputError(f"{path}: is there, and is no journal of a batch; move it away, or give another OUT")
 
 
 def beside(out: Path) -> tuple[Path, Path]:

@@ -1,0 +1,95 @@
+"""Files beside OUT: a journal or a part that the batch did not write is never changed."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tinsmith.batch.journal import Journal
+from tinsmith.errors import InputError
+from tinsmith.system import files
+
+HEADER = {"in": "a"}
+
+
+def enter(out: Path) -> None:
+    with Journal(out, HEADER, files.replace):
+        pass
+
+
+def _file(place: Path) -> None:
+    place.write_text("my own notes of a year\n" * 1000)
+
+
+def _line(place: Path) -> None:
+    place.write_text("a line that does not end")
+
+
+def _table(place: Path) -> None:
+    place.write_text('{"batches": {}}\n')
+
+
+def _link(place: Path) -> None:
+    place.with_name("precious").write_text("precious\n")
+    place.symlink_to(place.with_name("precious"))
+
+
+def _dangling(place: Path) -> None:
+    place.symlink_to(place.with_name("nothing"))
+
+
+def _folder(place: Path) -> None:
+    place.mkdir()
+
+
+def _pipe(place: Path) -> None:
+    os.mkfifo(place)
+
+
+def _device(place: Path) -> None:
+    place.symlink_to("/dev/full")
+
+
+def _tree(folder: Path) -> dict[str, object]:
+    def what(path: Path) -> object:
+        if path.is_symlink():
+            return path.readlink()
+        return path.read_bytes() if path.is_file() else path.stat().st_mode
+
+    return {path.name: what(path) for path in folder.rglob("*")}
+
+
+@pytest.mark.parametrize("name", ["out.jsonl.journal", "out.jsonl.part", "out.jsonl"])
+@pytest.mark.parametrize("there", [_file, _line, _table, _link, _dangling, _folder, _pipe, _device])
+def test_what_is_there_stays_as_it_is(there: Callable[[Path], None], name: str, tmp_path: Path) -> None:
+    there(tmp_path / name)
+    before = _tree(tmp_path)
+    with pytest.raises(InputError, match=r"out\.jsonl"):
+        enter(tmp_path / "out.jsonl")
+    assert _tree(tmp_path) == before
+
+
+@pytest.mark.parametrize("name", ["out.jsonl.journal", "out.jsonl.part"])
+def test_a_link_in_place_of_a_batchs_file_is_not_followed(name: str, tmp_path: Path) -> None:
+    out = tmp_path / "out.jsonl"
+    enter(out)
+    (tmp_path / name).rename(tmp_path / "precious")
+    (tmp_path / name).symlink_to("precious")
+    before = _tree(tmp_path)
+    with pytest.raises(InputError, match=r"is a link|is there"):
+        enter(out)
+    assert _tree(tmp_path) == before
+
+
+@pytest.mark.parametrize("kept", [0, 5, 15])
+def test_a_header_that_was_cut_off_is_begun_again(kept: int, tmp_path: Path) -> None:
+    out, journal = tmp_path / "out.jsonl", tmp_path / "out.jsonl.journal"
+    enter(out)
+    whole = journal.read_bytes()
+    journal.write_bytes(whole[:kept])
+    (tmp_path / "out.jsonl.part").unlink()
+    enter(out)
+    assert journal.read_bytes() == whole
