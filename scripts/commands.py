@@ -29,8 +29,9 @@ _TAIL = """## Writing a command
 ## Environment
 `TINSMITH_<VERB>_<OPTION>` is the default of a verb's option: `TINSMITH_RUN_MAX_TOKENS=64` that of
 `tinsmith run --max-tokens`, `TINSMITH_BUILD_FORMAT="q8_0 q4_0"` two words for an option of several,
-`TINSMITH_RUN_JSON=1` a flag. What the command line says goes before it. An empty value is an error, also of a variable
-where it would be a path or turn a check off (`TINSMITH_KEY=`); other empty variables count as not set. Beside these:
+`TINSMITH_RUN_JSON=1` a flag. What the command line says goes before it. An empty value is an error; of
+a variable it is one where a path or a check is meant (`TINSMITH_KEY=`), and other empty variables count as not
+set. Beside these:
 
 | variable | what it is |
 | --- | --- |

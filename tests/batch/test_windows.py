@@ -15,6 +15,7 @@ import tinsmith
 from tinsmith.batch import answers, crew, run
 from tinsmith.batch.cache import Cache
 from tinsmith.batch.items import Item
+from tinsmith.batch.known import Known
 from tinsmith.batch.settings import Held, Settings
 from tinsmith.errors import InputError, RuntimeFault
 from tinsmith.runtime.generation import Completion
@@ -172,20 +173,20 @@ def test_the_cache_answers_what_did_not_change(
 
 
 def test_caches_of_two_machines_merge_and_a_lie_is_found(tmp_path: Path) -> None:
-    answer = Completion("a", [1, 2], 3, 0.0, "stop", 0)
+    answer = Known(Completion("a", [1, 2], 3, 0.0, "stop", 0), "l", "r")
     for name, keys in (("one", ("aa", "bb")), ("two", ("bb", "cc"))):
         cache = Cache(tmp_path / name)
         for key in keys:
-            cache.put(key, answer, "r")
+            cache.put(key, answer)
         cache.commit()
         cache.close()
     shutil.copy(tmp_path / "two/answers.sqlite", tmp_path / "one/theirs.sqlite")
     cache = Cache(tmp_path / "one")
     assert (cache.merge(), cache.merge()) == (1, 0)
-    assert cache.get({"cc": None, "dd": None}) == {"cc": (answer, "r")}
+    assert cache.get({"cc": None, "dd": None}) == {"cc": answer}
     cache.close()
     other = Cache(tmp_path / "three")
-    other.put("aa", Completion("other", [1], 3, 0.0, "stop", 0), "r")
+    other.put("aa", Known(Completion("other", [1], 3, 0.0, "stop", 0), "l", "r"))
     other.commit()
     other.close()
     shutil.copy(tmp_path / "three/answers.sqlite", tmp_path / "one/wrong.sqlite")

@@ -14,7 +14,8 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from tinsmith.batch.ask import Answer, Asker, Question
-from tinsmith.errors import RuntimeFault, TinsmithError
+from tinsmith.batch.known import Known
+from tinsmith.errors import InputError, RuntimeFault, TinsmithError
 from tinsmith.runtime.adapters import prefix_of, rank_of
 from tinsmith.runtime.receipt import Lines, question, receipt
 from tinsmith.runtime.receipt import Question as Key
@@ -150,9 +151,16 @@ class Answers:
         tokens were chosen by."""
         plain = {digest: one for (digest, shown), one in wanted.items() if shown is None}
         held = self._cache.get(plain) if self._cache and plain else {}
-        for key, (completion, digest) in held.items():
+        for key, known in held.items():
+            one = wanted.pop((key, None))
+            if (fault := known.fault(self._model, one.key, one.question.asked)) is not None:
+                assert self._cache is not None
+                raise InputError(
+                    f"{self._cache.path}: the answer of {key[:12]}… {fault}: the file was changed, or one "
+                    "that was merged; remove it"
+                )
             opened.known += 1
-            self._answer(wanted.pop((key, None)), completion, digest)
+            self._answer(one, known.completion, known.receipt)
         return sorted(wanted.values(), key=lambda one: one.question.order)
 
     def _feed(self) -> None:
@@ -199,10 +207,10 @@ class Answers:
         elif job.completion is not None:
             wanted = self._jobs.pop(job)
             completion = job.completion
-            made = receipt(self._model, wanted.key, completion, job.choices).digest
+            made = receipt(self._model, wanted.key, completion, job.choices)
             if self._cache:
-                self._cache.put(wanted.key.digest, completion, made)
-            self._answer(wanted, completion, made, job.choices)
+                self._cache.put(wanted.key.digest, Known(completion, made.logits, made.digest))
+            self._answer(wanted, completion, made.digest, job.choices)
 
     def _answer(
         self, wanted: _Wanted, completion: Completion, digest: str, choices: Sequence[TokenChoice] = ()

@@ -3,6 +3,9 @@
 FOLDER/answers.sqlite is this machine's. Another machine's is merged by putting it beside that, under any other
 name that ends in .sqlite: its answers are taken at the next run, and one that differs from an answer already
 there is refused, as no two machines answer the same question differently.
+
+Anybody may have written such a file, so an answer is checked again before it is used (`Known.fault`): its text
+is that of its tokens, its constraint allows them, and its receipt follows from them.
 """
 
 from __future__ import annotations
@@ -12,11 +15,12 @@ import sqlite3
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
+from tinsmith.batch.known import Known
 from tinsmith.errors import InputError
-from tinsmith.runtime.generation import Completion
-from tinsmith.system import files
+from tinsmith.runtime.generation import Completion, Finish
+from tinsmith.system import files, reading
 
 _OWN = "answers.sqlite"
 _WAIT = 60.0  # seconds for another process of the same folder
@@ -24,7 +28,7 @@ _TABLES = """
 create table if not exists answers (key blob primary key, answer text not null) without rowid;
 create table if not exists taken (name text primary key, size integer, changed integer) without rowid;
 """
-Answer = tuple[Completion, str]
+_FINISHES: tuple[Finish, ...] = get_args(Finish)
 
 
 class Cache:
@@ -73,9 +77,10 @@ class Cache:
             self._base.execute("insert or replace into taken values (?, ?, ?)", mark)
         return taken
 
-    def get(self, keys: Mapping[str, object]) -> dict[str, Answer]:
-        """Those that are known, by their keys (hexadecimal)."""
-        found: dict[str, Answer] = {}
+    def get(self, keys: Mapping[str, object]) -> dict[str, Known]:
+        """Those that are known, by their keys (hexadecimal). An earlier version's, which can't be checked, are
+        not."""
+        found: dict[str, Known] = {}
         listed = list(keys)
         for at in range(0, len(listed), 500):
             some = [bytes.fromhex(key) for key in listed[at : at + 500]]
@@ -84,27 +89,37 @@ class Cache:
                 rows = self._base.execute(
                     f"select key, answer from answers where key in ({marks})", some
                 ).fetchall()
-            found |= {key.hex(): self._read(text) for key, text in rows}
+            known = {key.hex(): self._read(text) for key, text in rows}
+            found |= {key: one for key, one in known.items() if one is not None}
         return found
 
-    def put(self, key: str, completion: Completion, receipt: str) -> None:
-        tokens = completion.token_ids
-        row = [completion.text, completion.finish, completion.prompt_tokens, list(tokens), receipt]
+    def put(self, key: str, known: Known) -> None:
+        completion = known.completion
+        about = [completion.text, completion.finish, completion.prompt_tokens, list(completion.token_ids)]
+        row = [*about, known.receipt, known.logits]
         self._new[key] = json.dumps(row, ensure_ascii=False, separators=(",", ":"))
 
-    def _read(self, text: str) -> Answer:
+    def _read(self, text: Any) -> Known | None:
+        """None for an earlier version's, which has no logits."""
         try:
-            words, finish, prompt, tokens, receipt = json.loads(text)
-        except ValueError:
-            raise InputError(f"{self.path}: is damaged; remove it") from None
-        return Completion(words, tokens, prompt, 0.0, finish, 0), receipt
+            row = reading.json(text, self.path) if isinstance(text, str) else None
+        except InputError:
+            row = None
+        match row:
+            case [str(), str(), int(), list(), str()]:
+                return None
+            case [str(words), str(finish), int(prompt), list(tokens), str(receipt), str(logits)]:
+                ending = next((one for one in _FINISHES if one == finish), None)
+                if ending and all(type(token) is int for token in tokens):
+                    return Known(Completion(words, tokens, prompt, 0.0, ending, 0), logits, receipt)
+        raise InputError(f"{self.path}: is damaged; remove it")
 
     def commit(self) -> None:
         rows: list[tuple[Any, ...]] = [(bytes.fromhex(key), text) for key, text in self._new.items()]
         if rows:
             with self._faults():
                 self._base.execute("begin immediate")
-                self._base.executemany("insert or ignore into answers values (?, ?)", rows)
+                self._base.executemany("insert or replace into answers values (?, ?)", rows)
                 self._base.execute("commit")
         self._new.clear()
 

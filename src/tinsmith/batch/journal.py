@@ -261,11 +261,12 @@ class Journal:
 
 def _open(path: Path) -> BinaryIO:
     """To add to it. Raises InputError for a link, which may lead to another's file, and for what is no file."""
+    flags = os.O_RDWR | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)  # nothing waits at a pipe
     try:
-        # Nothing waits at a pipe.
-        flags = os.O_RDWR | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
-        file = open(path, "ab+", buffering=0, opener=lambda name, more: os.open(name, more | flags, 0o666))
-    except OSError as error:
+        file = open(  # noqa: SIM115 - it is the journal's to close
+            path, "ab+", buffering=0, opener=lambda name, more: os.open(name, more | flags, 0o666)
+        )
+    except OSError:
         if path.is_symlink():
             raise InputError(f"{path}: is a link; remove it, or give another OUT") from None
         raise

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from tinsmith import _core
+from tinsmith.errors import RuntimeFault
 
 if TYPE_CHECKING:
     from tinsmith.constraint import Constraint
@@ -35,8 +36,26 @@ class Pool:
             yield
         finally:
             lease.constrain(None)
-            self._idle.append((constraint.data, held))
-            del self._idle[:-_MOST_IDLE]
+            self._put_back(constraint.data, held)
+
+    def allows(self, constraint: Constraint, tokens: Sequence[int], *, ended: bool) -> bool:
+        """Whether an answer may begin with these tokens; ended: and be over then."""
+        held = self._take(constraint.data)
+        held.begin()
+        try:
+            for token in tokens:
+                held.accept(token)
+            return not ended or held.state() != _core.CONSTRAINT_OPEN
+        except RuntimeFault as fault:
+            if fault.status != "TIN_ERR_ARGUMENT":
+                raise
+            return False
+        finally:
+            self._put_back(constraint.data, held)
+
+    def _put_back(self, data: bytes, held: _core.Constraint) -> None:
+        self._idle.append((data, held))
+        del self._idle[:-_MOST_IDLE]
 
     def _take(self, data: bytes) -> _core.Constraint:
         for entry in self._idle:

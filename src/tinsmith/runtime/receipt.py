@@ -63,6 +63,11 @@ class Receipt:
     def digest(self) -> str:
         return _digest(self.lines)
 
+    @property
+    def logits(self) -> str:
+        """Of the answer's lines, the one that only its computation gives."""
+        return dict(self.answer)["logits"]
+
     def as_dict(self) -> dict[str, Any]:
         """For JSON: the values by name, lists where a name may come several times, and the digest."""
         told: dict[str, Any] = {"adapter": [], "bias": [], "stop": []}
@@ -141,12 +146,14 @@ def receipt(
             f"{len(choices)} choices for an answer of {len(completion.token_ids)} tokens; have it recorded"
         )
     chosen = [choice.logit for choice in choices if not choice.forced]
-    answer = (
-        ("output", _tokens(completion.token_ids)),
-        ("finish", completion.finish),
-        ("logits", hashlib.sha256(struct.pack(f"<{len(chosen)}f", *chosen)).hexdigest()),
-    )
-    return Receipt(asked if isinstance(asked, Question) else question(model, asked), answer)
+    logits = hashlib.sha256(struct.pack(f"<{len(chosen)}f", *chosen)).hexdigest()
+    return of_logits(asked if isinstance(asked, Question) else question(model, asked), completion, logits)
+
+
+def of_logits(asked: Question, completion: Completion, logits: str) -> Receipt:
+    """Of an answer whose choices are no longer known. logits: the line that they gave."""
+    answer = (("output", _tokens(completion.token_ids)), ("finish", completion.finish), ("logits", logits))
+    return Receipt(asked, answer)
 
 
 def recomputed(model: Loaded, asked: Sequence[Asked], concurrency: int = 8) -> list[tuple[Completion, Receipt]]:

@@ -1,0 +1,101 @@
+"""What a cache holds is checked again before it is an answer: anybody may have put a file beside it."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+Row = list[Any]  # text, finish, prompt's tokens, tokens, receipt, logits
+Run = Callable[..., int]
+
+
+def change(path: Path, make: Callable[[Row], object]) -> None:
+    with closing(sqlite3.connect(path, isolation_level=None)) as base:
+        for key, answer in base.execute("select key, answer from answers").fetchall():
+            made = make(json.loads(answer))
+            text = made if isinstance(made, str | bytes) else json.dumps(made)
+            base.execute("update answers set answer = ? where key = ?", (text, key))
+
+
+@pytest.fixture
+def cached(batch: Run, tmp_path: Path) -> Callable[..., int]:
+    """Fills a cache, and then answers the same by it."""
+    (tmp_path / "in.txt").write_text("a\nb\n")
+    (tmp_path / "schema.json").write_text('{"enum": ["yes", "no"]}')
+    words = (tmp_path / "in.txt", tmp_path / "1.jsonl", "--cache", tmp_path / "cache")
+    assert batch(*words, "--schema", tmp_path / "schema.json") == 0
+
+    def again(*more: object) -> int:
+        asked = [tmp_path / "in.txt", tmp_path / "2.jsonl", "--cache", tmp_path / "cache", *more]
+        return batch(*asked, "--schema", tmp_path / "schema.json")
+
+    return again
+
+
+def known(out: Path) -> int:
+    last = out.with_name(f"{out.name}.journal").read_text().splitlines()[-1]
+    return int(json.loads(last)["counts"]["known"])
+
+
+CHANGES: dict[str, tuple[Callable[[Row], object], str]] = {
+    "text": (lambda row: ["rm -rf / # not in the schema", *row[1:]], "does not say what its tokens say"),
+    "tokens": (lambda row: ["!", row[1], row[2], [0], *row[4:]], "does not say|breaks its constraint"),
+    "no tokens": (lambda row: ["", row[1], row[2], [], *row[4:]], "breaks its constraint"),
+    "cut off": (lambda row: ["", "length", row[2], [], *row[4:]], "does not have the receipt"),
+    "receipt": (lambda row: [*row[:4], "0" * 64, row[5]], "does not have the receipt"),
+    "logits": (lambda row: [*row[:5], "0" * 64], "does not have the receipt"),
+    "prompt": (lambda row: [*row[:2], 10**9, *row[3:]], "is not as long"),
+    "long": (lambda row: [*row[:3], row[3] * 100, *row[4:]], "is not as long"),
+    "vocabulary": (lambda row: [*row[:3], [10**9], *row[4:]], "tokens that the model does not have"),
+    "negative": (lambda row: [*row[:3], [-1], *row[4:]], "tokens that the model does not have"),
+    "finish": (lambda row: [row[0], "none", *row[2:]], "does not have the receipt"),
+    "unknown finish": (lambda row: [row[0], "bad", *row[2:]], "is damaged"),
+    "null": (lambda row: None, "is damaged"),
+    "number": (lambda row: 5, "is damaged"),
+    "short": (lambda row: [1], "is damaged"),
+    "types": (lambda row: [1, 2, 3, 4, 5, 6], "is damaged"),
+    "texts for tokens": (lambda row: [*row[:3], "xyz", *row[4:]], "is damaged"),
+    "deep": (lambda row: "[" * 100_000, "is damaged"),
+    "bytes": (lambda row: b"\xff\0", "is damaged"),
+}
+
+
+@pytest.mark.parametrize("beside", [False, True], ids=["own", "merged"])
+@pytest.mark.parametrize("name", CHANGES)
+def test_an_answer_that_was_changed_is_refused(
+    name: str, beside: bool, cached: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    own = tmp_path / "cache" / "answers.sqlite"
+    change(own, CHANGES[name][0])
+    if beside:
+        own.rename(own.with_name("node-7.sqlite"))
+    capsys.readouterr()
+    assert cached() == 2
+    err = capsys.readouterr().err.splitlines()[-1]
+    assert err.startswith(f"tinsmith: error: {own}:")
+    assert any(reason in err for reason in CHANGES[name][1].split("|")), err
+    assert not (tmp_path / "2.jsonl").exists()
+
+
+def test_an_answer_that_holds_is_taken(cached: Run, tmp_path: Path) -> None:
+    assert cached() == 0
+    assert (tmp_path / "2.jsonl").read_bytes() == (tmp_path / "1.jsonl").read_bytes()
+    assert known(tmp_path / "2.jsonl") == 2
+
+
+def test_an_answer_of_an_earlier_version_is_computed_again(cached: Run, tmp_path: Path) -> None:
+    """It has no logits to check its receipt by."""
+    change(tmp_path / "cache" / "answers.sqlite", lambda row: row[:5])
+    assert cached() == 0
+    assert known(tmp_path / "2.jsonl") == 0
+    (tmp_path / "2.jsonl").unlink()
+    (tmp_path / "2.jsonl.journal").unlink()
+    assert cached() == 0
+    assert known(tmp_path / "2.jsonl") == 2
+    assert (tmp_path / "2.jsonl").read_bytes() == (tmp_path / "1.jsonl").read_bytes()
