@@ -112,6 +112,7 @@ class Answers:
         return not self._open
 
     def close(self) -> None:
+        self._asker.close()
         if self._scheduler is not None:
             self._scheduler.close()
         if self._cache is not None:

@@ -13,7 +13,8 @@ from tinsmith import tasks
 from tinsmith.batch import openai
 from tinsmith.batch.settings import Held, Settings
 from tinsmith.chat.roles import settled
-from tinsmith.errors import InputError
+from tinsmith.constraint import apart
+from tinsmith.errors import ConstraintError, InputError
 from tinsmith.runtime.asking import check_room, direct
 from tinsmith.runtime.generation import LOOKUP, Sampling
 from tinsmith.runtime.images import Pictured, later
@@ -71,7 +72,8 @@ class Asker:
         if settings.raw and (settings.system is not None or settings.thinking is not None):
             raise InputError("a system message and thinking are the chat template's, which --raw leaves out")
         self.model, self.settings = model, settings
-        self._made: dict[str, Constraint] = {}
+        self._made: dict[str, Constraint | ConstraintError] = {}
+        self._apart = apart.Apart()
         self._sampling = _sampling(settings)
         task, adapters = settings.task, settings.adapters
         if task is not None and task in model.adapters:
@@ -93,7 +95,7 @@ class Asker:
         """One for each of its answers. Raises a TinsmithError that says why the item can't be asked."""
         if item.fault is not None:
             raise InputError(item.fault)
-        return [self._question(item)] if item.body is None else self._requested(item.asked, item.body)
+        return [self._question(item)] if item.body is None else self._questions(item.asked, item.body)
 
     def _question(self, item: Item) -> Question:
         if isinstance(item.asked, str):
@@ -115,7 +117,7 @@ class Asker:
         given = self.settings.thinking
         return direct(self.skill) if given is None and constraint is not None else given
 
-    def _requested(self, messages: Any, body: Mapping[str, Any]) -> list[Question]:
+    def _questions(self, messages: Any, body: Mapping[str, Any]) -> list[Question]:
         settings, offer, shown = openai.settings_of(body, self.settings)
         if shown != openai.Shown() and self.settings.shape != "openai":
             raise InputError('"n" and "logprobs" have no place in a row of ours; leave --shape rows out')
@@ -129,11 +131,14 @@ class Asker:
             from tinsmith.runtime.calls import prompt_of
             from tinsmith.runtime.offers import offered
 
-            box = offered(self.model, offer, self.adapter)
+            apart.check_size(offer.tools)
+            box = offered(self.model, offer, self.adapter, self._requested)
             tokens = _made(lambda: prompt_of(self.model, self._shown(told), box, adapter=self.adapter))
             held = self.skill.held_to(box.constraint, self.settings.held.search)
             return Question(self._asked(tokens, settings, held), box)
-        constraint = self.constraint if settings.held is self.settings.held else self._held(settings.held)
+        constraint = self.constraint
+        if settings.held is not self.settings.held:
+            constraint = self.skill.held_to(self._requested({"schema": settings.held.of}), settings.held.search)
         thinking = self._thinking(constraint)
         tokens = _made(partial(self._rendered, told, thinking))
         opened = self.skill.templates.table(thinking).opens_thoughts
@@ -153,14 +158,29 @@ class Asker:
         )
 
     def _held(self, held: Held) -> Constraint | None:
-        """Made once for requests that are held to the same."""
+        """What all rows are held to."""
         if held.kind in ("own", "free"):
             return self.skill.held_to("own" if held.kind == "own" else None, held.search)
-        key = json.dumps([held.kind, held.of], sort_keys=True)
-        self._made[key] = made = self._made.pop(key, None) or self._compiled(held)
+        return self.skill.held_to(self._compiled(held), held.search)
+
+    def _requested(self, request: Mapping[str, Any]) -> Constraint:
+        """Of a row's own schema or tools, which are compiled within limits; made once for the same."""
+        key = json.dumps(request)
+        made = self._made.pop(key, None)
+        if made is None:
+            try:
+                made = self._apart.compiled(request)
+            except ConstraintError as error:
+                made = error
+        self._made[key] = made
         if len(self._made) > _CONSTRAINTS:
             del self._made[next(iter(self._made))]
-        return self.skill.held_to(made, held.search)
+        if isinstance(made, ConstraintError):
+            raise made
+        return made
+
+    def close(self) -> None:
+        self._apart.close()
 
     def _compiled(self, held: Held) -> Constraint:
         from tinsmith.constraint import makers

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from tinsmith.chat.tool_formats import Tool, ToolFormat, by_name, read_tools
 from tinsmith.errors import InputError
-from tinsmith.runtime.calls import Toolbox, compiled
+from tinsmith.runtime.calls import Toolbox, compiled, control_token
 
 if TYPE_CHECKING:
+    from tinsmith.constraint import Constraint
     from tinsmith.runtime.adapters import Chosen
     from tinsmith.runtime.loaded import Loaded
 
@@ -50,9 +51,19 @@ def terms(offer: Offer, tools: Sequence[Tool], format: ToolFormat) -> dict[str, 
     }
 
 
-def offered(model: Loaded, offer: Offer, adapter: Chosen = None) -> Toolbox:
-    """Made once for the same offer. Raises InputError, ConstraintError."""
+def offered(
+    model: Loaded,
+    offer: Offer,
+    adapter: Chosen = None,
+    apart: Callable[[dict[str, Any]], Constraint] | None = None,
+) -> Toolbox:
+    """Made once for the same offer, or by `apart`, of a request that tinsmith.constraint.compiler knows. Raises
+    InputError, ConstraintError."""
     format = by_name(model.skill_of(adapter).tool_format)
     tools = read_tools(offer.tools)
     asked = terms(offer, tools, format)
-    return Toolbox(format, tools, {}, compiled(model, asked), offer.free)
+    if apart is None:
+        return Toolbox(format, tools, {}, compiled(model, asked), offer.free)
+    controls = {text: control_token(model, text) for text in (*format.controls, format.mark) if text}
+    asked["controls"] = {text: token for text, token in controls.items() if token is not None}
+    return Toolbox(format, tools, {}, apart(asked), offer.free)

@@ -18,7 +18,7 @@ from tinsmith.system import children
 _KEPT = 64
 _WAITING = 16  # requests for the process at once
 _START = 60.0  # seconds: a busy machine's first start of an interpreter
-_PROGRAM = "tinsmith.serve.compiler"
+_PROGRAM = "tinsmith.constraint.compiler"
 
 
 class Compiler:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from tinsmith.constraint import limits
 from tinsmith.runtime.picture_limits import PictureLimits
 
 
@@ -19,9 +20,9 @@ class Limits(PictureLimits):
     kept for those who ask again."""
 
     body: int = 4 << 20
-    schema: int = 64 << 10
-    automaton: int = 8 << 20
-    compiling: float = 5.0
+    schema: int = limits.SCHEMA
+    automaton: int = limits.AUTOMATON
+    compiling: float = limits.SECONDS
     tokens: int | None = None
     answers: int = 8
     inputs: int = 256

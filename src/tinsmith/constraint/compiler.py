@@ -1,5 +1,8 @@
-"""The process that compiles constraints for the server: a request a line, a reply a line, in JSON.
+"""The process that compiles the constraints of requests: a request a line, a reply a line, in JSON.
 
+    python -m tinsmith.constraint.compiler AUTOMATON [SECONDS]
+
+AUTOMATON: most bytes of a constraint. SECONDS: most of the processor's time for each; 0 for any.
 A request is {"schema": …}, or {"tools": […], "format", "parallel", "none", "talk", "controls": {text: id}}.
 """
 
@@ -8,6 +11,7 @@ from __future__ import annotations
 import base64
 import json
 import os
+import signal
 import sys
 from contextlib import suppress
 from typing import Any
@@ -15,9 +19,8 @@ from typing import Any
 from tinsmith.constraint import Constraint
 from tinsmith.constraint.calls.tools import compile_tools
 from tinsmith.constraint.json_schema import compile_schema
+from tinsmith.constraint.limits import MEMORY
 from tinsmith.errors import TinsmithError
-
-_MEMORY = 2 << 30  # bytes of the process
 
 
 def made(request: dict[str, Any]) -> Constraint:
@@ -34,9 +37,19 @@ def made(request: dict[str, Any]) -> Constraint:
     )
 
 
-def reply(line: str, most: int) -> dict[str, Any]:
+class _TooLong(BaseException):
+    """A constraint takes more of the processor's time than it may."""
+
+
+def _stop(*_: object) -> None:
+    raise _TooLong
+
+
+def reply(line: str, most: int, seconds: float = 0) -> dict[str, Any]:
     try:
-        constraint = made(json.loads(line))
+        constraint = _within(seconds, line) if seconds else made(json.loads(line))
+    except _TooLong:
+        return {"error": f"compiling takes over {seconds:g} seconds; simplify it"}
     except TinsmithError as error:
         return {"error": str(error)}
     except (RecursionError, MemoryError):
@@ -46,17 +59,28 @@ def reply(line: str, most: int) -> dict[str, Any]:
     return {"kind": constraint.kind, "data": base64.b64encode(constraint.data).decode("ascii")}
 
 
+def _within(seconds: float, line: str) -> Constraint:
+    if not hasattr(signal, "setitimer"):  # Windows: whoever waits has a limit too
+        return made(json.loads(line))
+    signal.signal(signal.SIGPROF, _stop)
+    signal.setitimer(signal.ITIMER_PROF, seconds)
+    try:
+        return made(json.loads(line))
+    finally:
+        signal.setitimer(signal.ITIMER_PROF, 0)
+
+
 def main() -> None:
-    most = int(sys.argv[1])
+    most, seconds = int(sys.argv[1]), float((sys.argv[2:] or ["0"])[0])
     with suppress(ImportError, ValueError, OSError):
         import resource
 
-        resource.setrlimit(resource.RLIMIT_AS, (_MEMORY, _MEMORY))
+        resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
     with suppress(AttributeError, OSError):
         os.nice(5)  # answers that are under way come first
     print("{}", flush=True)
     for line in sys.stdin:
-        print(json.dumps(reply(line, most)), flush=True)
+        print(json.dumps(reply(line, most, seconds)), flush=True)
 
 
 if __name__ == "__main__":
