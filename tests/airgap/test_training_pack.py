@@ -91,6 +91,23 @@ def test_a_file_elsewhere_is_refused(recipe: Path, tmp_path: Path) -> None:
         offline.named(recipes.load(recipe))
 
 
+@pytest.mark.parametrize("link", ["made/link.jsonl", "made/folder"])
+def test_a_link_to_elsewhere_is_not_packed(link: str, recipe: Path, tmp_path: Path) -> None:
+    """A folder of data that is packed holds nothing of the rest of the machine."""
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "a.jsonl").write_text("secret")
+    (recipe.parent / "made").mkdir()
+    recipe.write_text(RECIPE.replace('train = "made/train.jsonl"', 'train = "made"'))
+    target = tmp_path / "elsewhere" / ("a.jsonl" if link.endswith("jsonl") else "")
+    (recipe.parent / link).symlink_to(target)
+    try:
+        packed = offline.named(recipes.load(recipe))
+    except InputError as error:
+        assert str(error).startswith(f"{recipe.parent / link}: is a link that leads out of {recipe.parent}")
+    else:
+        assert not any(path.resolve().is_relative_to(tmp_path / "elsewhere") for path in packed.values())
+
+
 def test_models_by_name_are_carried_and_files_beside_the_recipe_are_not(tmp_path: Path) -> None:
     path = tmp_path / "one.toml"
     stated = (

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from tinsmith.data.containers import texts
 from tinsmith.data.containers.folders import sources, split_of
 from tinsmith.data.shapes import open_examples
 from tinsmith.errors import DataError
@@ -224,3 +225,37 @@ def test_without_pyarrow_the_extra_is_named(tmp_path: Path) -> None:
         [sys.executable, "-c", program, tmp_path / "a.parquet"], capture_output=True, text=True
     )
     assert done.stdout == "pyarrow is not installed; run: pip install 'tinsmith[data]'\n", done.stderr
+
+
+@pytest.mark.parametrize("link", ["a/1.txt", "a", "a/1.json", "labels.csv", "train.jsonl", "train/a/1.txt"])
+def test_a_link_out_of_a_folder_is_no_data(link: str, tmp_path: Path) -> None:
+    outside = tmp_path / "outside"
+    (outside / "a").mkdir(parents=True)
+    (outside / "a" / "1.txt").write_text("secret")
+    (outside / "train.jsonl").write_text('{"input": "secret", "output": "b"}\n')
+    folder = tmp_path / "data"
+    (folder / "b").mkdir(parents=True)
+    (folder / "b" / "1.txt").write_text("mine")
+    place = folder / link
+    place.parent.mkdir(parents=True, exist_ok=True)
+    place.symlink_to(outside / ("a" if link == "a" else "a/1.txt" if link.endswith(".txt") else "train.jsonl"))
+    for read in (lambda: open_examples(folder), lambda: list(texts.rows(folder))):
+        with pytest.raises(DataError, match=f"{place}: is a link that leads out of {folder}; put what"):
+            read()
+
+
+def test_a_link_within_a_folder_is_followed(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "1.txt").write_text("one")
+    (tmp_path / "b").mkdir()
+    (tmp_path / "b" / "1.txt").symlink_to("../a/1.txt")
+    assert pairs(tmp_path) == [("one", "a"), ("one", "b")]
+    (tmp_path.parent / "by-link").unlink(missing_ok=True)
+    (tmp_path.parent / "by-link").symlink_to(tmp_path)  # the folder itself may be one
+    assert pairs(tmp_path.parent / "by-link") == [("one", "a"), ("one", "b")]
+
+
+def test_a_saved_dataset_names_no_split_elsewhere(tmp_path: Path) -> None:
+    (tmp_path / "dataset_dict.json").write_text('{"splits": ["../train"]}')
+    with pytest.raises(DataError, match="names a split elsewhere"):
+        open_examples(tmp_path)

@@ -32,7 +32,7 @@ from tinsmith.pipeline.recipe import Recipe
 from tinsmith.pipeline.recipe_file import RecipeFile
 from tinsmith.pipeline.skills import stages as several
 from tinsmith.system import children, reading
-from tinsmith.system.files import sha256_file
+from tinsmith.system.files import is_inside, sha256_file
 from tinsmith.system.progress import Display
 from tinsmith.train.options import BASE_TEACHER
 
@@ -91,11 +91,13 @@ def named(recipe: Recipe) -> dict[str, Path]:
         found = recipe.resolve(text.rpartition(":")[0] if ".py:" in text else text)
         if not _exists(found) or found == folder:
             continue
-        if not found.resolve().is_relative_to(folder):
+        if not is_inside(found, folder):
             if place.startswith("data.command"):
                 continue  # a program of the system's; the data is there, so that nobody runs it
             raise InputError(f"{recipe.path}: {place}: {text} lies outside of the recipe's folder; put it in")
         for file in [found] if found.is_file() else sorted(one for one in found.rglob("*") if one.is_file()):
+            if not is_inside(file, folder):
+                raise InputError(f"{file}: is a link that leads out of {folder}; put what it leads to there")
             held[file.relative_to(folder).as_posix()] = file
     return held
 

@@ -290,6 +290,11 @@ def _sync_folder(folder: Path) -> None:
             raise
 
 
+def is_inside(path: Path, folder: Path) -> bool:
+    """Whether a path, with all links followed, lies in the folder."""
+    return Path(os.path.realpath(path)).is_relative_to(os.path.realpath(folder))
+
+
 def stated(path: str) -> Path:
     """A path as people write it: ~ is a home, but where nobody has it a name."""
     return Path(os.path.expanduser(path))  # noqa: PTH111  pathlib's raises where nobody has it

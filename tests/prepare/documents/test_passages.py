@@ -78,6 +78,17 @@ def test_what_is_left_out_says_why(tmp_path: Path) -> None:
     assert all(one.message.isprintable() for one in dropped)
 
 
+def test_a_link_out_of_the_folder_is_no_document(tmp_path: Path) -> None:
+    (tmp_path / "secret.txt").write_text(f"{SAYS}.")
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "docs" / "a.txt").symlink_to("../secret.txt")
+    (tmp_path / "docs" / "b.txt").write_text(f"{SAYS}.")
+    (tmp_path / "docs" / "c.txt").symlink_to("b.txt")
+    made, dropped = passages.read(tmp_path / "docs")
+    assert [one.where for one in made] == ["b.txt:1"]
+    assert {one.where: one.reason for one in dropped} == {"a.txt": "unreadable", "c.txt:1": "repeated"}
+
+
 def test_names_and_folders_that_no_text_can_hold(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / os.fsdecode(b"pump\xff.txt")).write_text(f"{SAYS}.", "utf-8")
 

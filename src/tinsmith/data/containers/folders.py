@@ -45,6 +45,7 @@ def sources(path: str | Path) -> dict[str, Source]:
     holds no rows."""
     path = Path(path)
     if path.is_dir():
+        texts.check_links(path)
         return _folder(path)
     if not path.exists():
         raise DataError(f"{path}: no such file; check the path")
@@ -59,6 +60,8 @@ def _folder(folder: Path) -> dict[str, Source]:
         names = reading.read_table(folder / "dataset_dict.json", DataError).get("splits")
         if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
             raise DataError(f'{folder / "dataset_dict.json"}: lists no "splits"; save the dataset again')
+        if any(Path(name).name != name for name in names):
+            raise DataError(f"{folder / 'dataset_dict.json'}: names a split elsewhere; save it again")
         return _merged({name: _saved(folder / name) for name in names}, folder)
     if (folder / "state.json").is_file():
         return {"": _saved(folder)}

@@ -5,6 +5,7 @@ Where a folder has pictures, its examples are these, and texts that lie there to
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from tinsmith.data.containers import Row
 from tinsmith.data.readers import Where
 from tinsmith.errors import DataError
 from tinsmith.system import reading
+from tinsmith.system.files import is_inside
 
 SUFFIXES = (".txt", ".md")
 BOTH = (*SUFFIXES, *pictures.SUFFIXES)
@@ -63,7 +65,16 @@ def is_beside(path: Path) -> bool:
     return path.stem in LISTS or any(path.with_suffix(suffix).exists() for suffix in BOTH)
 
 
+def check_links(folder: Path) -> None:
+    """Raises DataError for a link in the folder that leads out of it: what it leads to is none of the data."""
+    for here, folders, names in os.walk(folder):
+        for path in (Path(here, name) for name in (*folders, *names)):
+            if path.is_symlink() and not is_inside(path, folder):
+                raise DataError(f"{path}: is a link that leads out of {folder}; put what it leads to there")
+
+
 def rows(folder: Path) -> Iterator[Row]:
+    check_links(folder)
     listed = listing(folder)
     if listed is not None:
         yield from _listed(folder, listed)

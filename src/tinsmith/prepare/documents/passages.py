@@ -13,6 +13,7 @@ from tinsmith.data.splits import normalize
 from tinsmith.errors import DataError, InputError
 from tinsmith.prepare.documents.dropping import Dropped
 from tinsmith.prepare.documents.kinds import Block, Kind, kinds
+from tinsmith.system.files import is_inside
 
 LENGTH = 1200  # characters of a passage
 SHORTEST = 80  # fewer say too little to be asked about
@@ -106,8 +107,13 @@ def _files(folder: Path, dropped: list[Dropped]) -> Iterator[Path]:
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         for name in sorted(names):
             path = Path(here, name)
-            if not name.startswith(".") and path.is_file():
+            if name.startswith(".") or not path.is_file():
+                continue
+            if is_inside(path, folder):
                 yield path
+            else:
+                message = "is a link that leads out of the folder"
+                dropped.append(Dropped("unreadable", _name(folder, path), message))
 
 
 def _name(folder: Path, path: Path) -> str:
