@@ -17,6 +17,7 @@ from typing import Any
 
 from tinsmith.errors import InputError
 from tinsmith.system import reading
+from tinsmith.system.files import resolved
 
 
 def _as_given(value: Any) -> Any:
@@ -142,7 +143,7 @@ class TomlFile:
     kind = "TOML file"
 
     def __init__(self, path: str | Path) -> None:
-        self.path = path = Path(path).resolve()
+        self.path = path = resolved(path)
         kind = self.kind
         if not path.exists():
             raise self.fault(f"{path}: no such {kind}; give the path of a TOML file")

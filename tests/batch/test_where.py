@@ -87,3 +87,20 @@ def test_any_text_is_taken_or_refused(text: str) -> None:
         assert "\n" not in str(error) or "\n" in text
     else:
         assert holds(ROW) in (True, False)
+
+
+@pytest.mark.parametrize("count", [120, 450, 600, 900])
+@pytest.mark.parametrize(
+    "wrapped", ["{not}n == 2", "{par}n == 2{end}", "{minus}n == 2", "len({list}{tsil}) == 1"]
+)
+def test_one_that_nests_too_deep_is_refused_before_a_row_is_read(wrapped: str, count: int) -> None:
+    text = wrapped.format(
+        **{"not": "not " * count, "par": "not(" * count, "end": ")" * count},
+        **{"minus": "- " * count, "list": "[" * count, "tsil": "]" * count},
+    )
+    with pytest.raises(InputError, match="nests deeper than 100|longer than|too many nested|too complex"):
+        compiled(text)
+
+
+def test_one_that_nests_a_little_is_computed() -> None:
+    assert compiled("not " * 90 + "n == 2")(ROW) is False

@@ -259,3 +259,16 @@ def test_a_saved_dataset_names_no_split_elsewhere(tmp_path: Path) -> None:
     (tmp_path / "dataset_dict.json").write_text('{"splits": ["../train"]}')
     with pytest.raises(DataError, match="names a split elsewhere"):
         open_examples(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "column",
+    [pa.array([1, 2], pa.duration("ns")), pa.array([2**52] * 2, pa.timestamp("s"))],
+    ids=["duration", "far day"],
+)
+def test_a_column_that_python_has_no_values_for_is_named(column: Any, tmp_path: Path) -> None:
+    pq.write_table(pa.table({"input": pa.array(["a", "b"]), "odd": column}), tmp_path / "a.parquet")
+    with pytest.raises(
+        DataError, match=r'a.parquet: row 1: "odd" is (duration|timestamp)\[.*; save it as text'
+    ):
+        open_examples(tmp_path / "a.parquet")

@@ -41,6 +41,7 @@ _ALLOWED = (
     "columns, texts, numbers, lists, == != < <= > >= in, and or not, + - * / %, len() lower() float() col()"
 )
 _LONGEST = 4096  # characters; a longer one may nest deeper than Python's own reader
+_DEEPEST = 100  # a deeper one would not be computed, on a stack that other calls are on too
 
 
 def compiled(text: str) -> Callable[[Values], bool]:
@@ -48,11 +49,21 @@ def compiled(text: str) -> Callable[[Values], bool]:
     try:
         if len(text) > _LONGEST:
             raise SyntaxError(f"longer than {_LONGEST} characters")
-        term = _term(ast.parse(text.strip(), mode="eval").body)
+        parsed = ast.parse(text.strip(), mode="eval").body
+        if _depth(parsed) > _DEEPEST:
+            raise SyntaxError(f"nests deeper than {_DEEPEST}")
+        term = _term(parsed)
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         said = error.msg if isinstance(error, SyntaxError) else error
         raise InputError(f"--where {text}: {said}; an expression has {_ALLOWED}") from None
     return lambda values: bool(_value(term, values))
+
+
+def _depth(root: ast.AST) -> int:
+    depth, level = 0, [root]
+    while level:
+        depth, level = depth + 1, [inner for node in level for inner in ast.iter_child_nodes(node)]
+    return depth
 
 
 def _value(term: _Term, values: Values) -> Any:

@@ -52,9 +52,10 @@ TRAINING = [
 def load(args: Args) -> Recipe:
     """The recipe, with what the command line says of an update."""
     from tinsmith.pipeline import recipes
+    from tinsmith.system.files import resolved
 
     paths = {"adapter": args.adapter, "data": args.data}
-    given = {key: str(Path(path).resolve()) for key, path in paths.items() if path is not None}
+    given = {key: str(resolved(path)) for key, path in paths.items() if path is not None}
     return recipes.load(args.recipe, update=given | ({"retrain": args.retrain} if args.retrain else {}))
 
 

@@ -101,6 +101,7 @@ def _plan(args: Args) -> Plan:
     from tinsmith.prepare import starting
     from tinsmith.prepare.documents import writing
     from tinsmith.prepare.documents.making import Plan
+    from tinsmith.system.files import resolved
 
     writer, folder = writing.by_name(args.task), args.folder
     terms = writing.Terms(
@@ -118,7 +119,7 @@ def _plan(args: Args) -> Plan:
     base = args.base or starting.BASE
     return Plan(
         folder=folder,
-        out=args.out or folder.resolve().with_name(f"{folder.resolve().name}-{args.task}"),
+        out=args.out or resolved(folder).with_name(f"{resolved(folder).name}-{args.task}"),
         task=args.task,
         terms=terms,
         base=base,

@@ -219,7 +219,7 @@ def division_before(recipe: Recipe) -> Path | None:
 
     if recipe.update is None or all(split in named_paths(recipe) for split in SPLITS):
         return None
-    adapter = recipe.resolve(recipe.update.adapter).resolve()
+    adapter = files.resolved(recipe.resolve(recipe.update.adapter))
     is_kept = adapter.parent.parent.name == FOLDER  # as `update/continued/adapter`
     path = adapter.parents[2 if is_kept else 0] / DIVISION
     return path if path.exists() else None

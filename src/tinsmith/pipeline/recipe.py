@@ -156,7 +156,7 @@ def read(
     place of its own."""
     file = RecipeFile(path)
     if devices:
-        own = [str(Path(one).resolve()) if one.endswith(".toml") else one for one in devices]
+        own = [str(files.resolved(one)) if one.endswith(".toml") else one for one in devices]
         file.given.setdefault("build", {})["target"] = own
     if update and isinstance(file.given.setdefault("update", {}), dict):
         file.given["update"] |= update

@@ -296,7 +296,7 @@ class Run:
     def check(self, path: Path) -> None:
         """Raises InputError for a path that the run must not write: an input of its recipe, or a file that is
         there and not the run's."""
-        real = Path(os.path.realpath(path))
+        real = files.resolved(path)
         read = next((one for one in self._read if real.is_relative_to(one)), None)
         if read is not None:
             raise InputError(
@@ -327,7 +327,7 @@ class Run:
             output = json_facts.from_json(Output, value)
         except ValueError:
             return False
-        inside = path.parent.resolve().is_relative_to(self.folder) and not path.is_symlink()
+        inside = files.is_inside(path.parent, self.folder) and not path.is_symlink()
         return inside and path.is_file() and files.sha256_file(path) == output.sha256
 
     def _inputs(self, stage: Stage[Any, Any]) -> dict[str, Any]:
@@ -335,7 +335,7 @@ class Run:
 
     def _name(self, path: Path) -> str:
         """Relative to the run's folder where the file is in it, absolute elsewhere."""
-        path = path.resolve()
+        path = files.resolved(path)
         return str(path.relative_to(self.folder) if path.is_relative_to(self.folder) else path)
 
     def _save(self) -> None:
@@ -359,7 +359,7 @@ def opened(recipe: Recipe, folder: Path, display: Display) -> Iterator[Run]:
 
     The lock is the process's own, so a killed run leaves none behind. Raises InputError while another holds it.
     """
-    folder = folder.resolve()
+    folder = files.resolved(folder)
     try:
         files.make_folder(folder)
         lock = _open_lock(folder / LOCK)
@@ -388,7 +388,7 @@ def inputs(recipe: Recipe) -> set[Path]:
     data, update = recipe.data, recipe.update
     examples = (data.train, data.validation, data.test, update.adapter if update else None)
     found |= {recipe.resolve(path) for path in examples if path}
-    return {Path(os.path.realpath(path)) for path in (recipe.path, *found)}
+    return {files.resolved(path) for path in (recipe.path, *found)}
 
 
 def _open_lock(path: Path) -> TextIO:

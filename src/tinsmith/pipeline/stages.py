@@ -10,6 +10,7 @@ from tinsmith.errors import InputError
 from tinsmith.pipeline import build, contents, data, measure, merge, report, seal, training, update, verify
 from tinsmith.pipeline.recipe import Recipe
 from tinsmith.pipeline.run import Made, Nothing, Run, Stage, opened
+from tinsmith.system import files
 from tinsmith.system.progress import Display
 from tinsmith.train import methods
 from tinsmith.train.steps import logs, together
@@ -49,7 +50,7 @@ def help_train(recipe: Recipe, folder: Path | None, display: Display) -> None:
     """In a process that is not the first of several: trains along, and writes nothing."""
     settled = together.called()  # with the first one's prompts, which what was trained before decides
     if settled is not None:
-        run = Run(settled, (folder or default_folder(recipe)).resolve(), display)
+        run = Run(settled, files.resolved(folder or default_folder(recipe)), display)
         training.train(run, run.given(TRAIN))
 
 

@@ -148,7 +148,7 @@ def flags(recipe: Recipe) -> list[str]:
 def check_folder(recipe: Recipe, own: Path) -> None:
     """Raises InputError where training would replace the adapter that it starts from. own: the run's folder."""
     path = folder(recipe)
-    if path and path.resolve().is_relative_to(own.resolve()):
+    if path and files.is_inside(path, own):
         raise InputError(
             f"{path}: lies in {own}, where training would replace it; give another folder with --out"
         )

@@ -55,7 +55,7 @@ def recipe(task: str, base: str, about: str, system: str, train: Mapping[str, st
 
 def _on(text: str, base: str) -> str:
     local = files.stated(base)
-    return text.replace('"{base}"', _written(str(local.resolve()) if local.exists() else base))
+    return text.replace('"{base}"', _written(str(files.resolved(local)) if local.exists() else base))
 
 
 def _written(value: str | int) -> str:

@@ -290,9 +290,14 @@ def _sync_folder(folder: Path) -> None:
             raise
 
 
+def resolved(path: str | Path) -> Path:
+    """As Path.resolve, which raises for links in a circle; those are said where the path is opened."""
+    return Path(os.path.realpath(path))
+
+
 def is_inside(path: Path, folder: Path) -> bool:
     """Whether a path, with all links followed, lies in the folder."""
-    return Path(os.path.realpath(path)).is_relative_to(os.path.realpath(folder))
+    return resolved(path).is_relative_to(resolved(folder))
 
 
 def stated(path: str) -> Path:

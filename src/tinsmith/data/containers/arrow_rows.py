@@ -29,7 +29,7 @@ class Arrow(Container):
             schema, batches = _parquet(path) if path.suffix.lower() == ".parquet" else _stream(path)
             names = _label_names(path, schema.metadata)
             for batch in batches:
-                for values in batch.to_pylist():
+                for values in _values(batch, f"{path}: row {number + 1}"):
                     number += 1
                     named = {key: names[key](value) if key in names else value for key, value in values.items()}
                     yield Row(Where(str(path), number, "row"), named)
@@ -39,6 +39,20 @@ class Arrow(Container):
             after = f", after row {number}" if number else ""
             said = str(error).split("\n")[0]
             raise DataError(f"{path}: not a whole {self.title} file{after}: {said}; get it again") from None
+
+
+def _values(batch: Any, where: str) -> list[dict[str, Any]]:
+    """As Python's values. Raises DataError for a column that has none: durations in nanoseconds, far days."""
+    try:
+        return list(batch.to_pylist())
+    except (ValueError, ArithmeticError) as error:
+        for name, column in zip(batch.schema.names, batch.columns, strict=True):
+            try:
+                column.to_pylist()
+            except (ValueError, ArithmeticError):
+                said = str(error).split("\n")[0]
+                raise DataError(f'{where}: "{name}" is {column.type}: {said}; save it as text') from None
+        raise
 
 
 def _parquet(path: Path) -> tuple[Any, Iterator[Any]]:

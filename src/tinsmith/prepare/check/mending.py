@@ -103,10 +103,10 @@ def places(data: Data, out: Path) -> dict[Path, Path]:
     paths = list(dict.fromkeys(one.path for one in data.places))
     single = len(paths) == 1 and not out.is_dir()
     made = {path: out if single else out / f"{path.stem}.jsonl" for path in paths}
-    given = {path.resolve() for path in paths}
+    given = {files.resolved(path) for path in paths}
     outputs = [*made.values(), *map(_changes, made.values())]
     for place in outputs:
-        if place.resolve() in given:
+        if files.resolved(place) in given:
             raise InputError(f"--fix {out}: {place} was checked, and is never written over; give another path")
     if len(set(outputs)) < len(outputs):
         raise InputError(f"--fix {out}: two of the files have one name; check them one by one")

@@ -222,7 +222,9 @@ def _write(plan: Plan, splits: dict[str, list[Example]], facts: dict[str, Any]) 
     files.write_text(plan.out / SUMMARY, json.dumps(facts, ensure_ascii=False, indent=1) + "\n")
     recipe = plan.out / starting.RECIPE
     about = f"Examples that {facts['teacher']} wrote of the documents in {plan.folder.name}/; see {SUMMARY}."
-    system = f"You know the documents of {plan.folder.resolve().name}." if plan.task == "chat" else plan.task
+    system = (
+        f"You know the documents of {files.resolved(plan.folder).name}." if plan.task == "chat" else plan.task
+    )
     train: dict[str, str | int] = {"max_length": max_length(plan)}
     train |= {"method": "distill", "teacher": "base"} if plan.distill else {}
     files.write_text(recipe, starting.recipe(plan.task, plan.base, about, system, train))
