@@ -95,7 +95,7 @@ def test_a_recipe(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["a.jsonl", "--fix", "a.jsonl"], "a.jsonl was checked, and is never written over"),
+        (["a.jsonl", "--fix", "a.jsonl"], "a.jsonl: is read, as FILE"),
         (["a.jsonl", "--allow", "all"], 'check "all" does not exist; there are'),
         (["a.jsonl", "--task", "guess"], 'task "guess" does not exist'),
         (["a.jsonl", "--schema", "s.json", "--labels", "a,b"], "give only one of --schema, --labels"),

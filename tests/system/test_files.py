@@ -292,3 +292,25 @@ def test_a_full_disk_adds_nothing(tmp_path: Path) -> None:
     ended = subprocess.run([sys.executable, "-c", code, str(path)], capture_output=True, text=True, check=False)
     assert "InputError" in ended.stderr
     assert path.read_text() == "whole\n"
+
+
+@pytest.mark.parametrize("there", ["other", "link", "folder", "pipe"])
+def test_a_file_that_begins_otherwise_is_somebody_elses(there: str, tmp_path: Path) -> None:
+    path = tmp_path / "a"
+    if there == "link":
+        (tmp_path / "b").write_text("ours: 1")
+    {
+        "other": lambda: path.write_text("mine"),
+        "link": lambda: path.symlink_to("b"),
+        "folder": path.mkdir,
+        "pipe": lambda: os.mkfifo(path),
+    }[there]()
+    with pytest.raises(InputError, match="a: would be replaced, and tinsmith did not write it; move it away"):
+        files.check_begins(path, b"ours:")
+
+
+@pytest.mark.parametrize("text", [None, "", "ours: 1"])
+def test_a_file_that_begins_as_ours_may_be_replaced(text: str | None, tmp_path: Path) -> None:
+    if text is not None:
+        (tmp_path / "a").write_text(text)
+    files.check_begins(tmp_path / "a", b"ours:")

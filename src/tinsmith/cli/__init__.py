@@ -51,7 +51,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             return _fail(f"{where}the disk is full; free some space and run the same command again")
         if error.filename is None:
             raise
-        return _fail(f"{error.filename}: {error.strerror}")
+        return _fail(f"{error.filename!s:.300}: {error.strerror}")
 
 
 def _open_streams() -> None:

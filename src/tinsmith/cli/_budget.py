@@ -45,7 +45,9 @@ PARAMETERS = [
         help="the smallest file whose likeliest tokens are the float model's so often, such as 0.98",
     ),
     flag("--thorough", group=GROUP, help="measure every format of every tensor"),
-    option("--work", Folder(), group=GROUP, metavar="DIR", help="keeps what was measured, to go on from"),
+    option(
+        "--work", Folder(out=True), group=GROUP, metavar="DIR", help="keeps what was measured, to go on from"
+    ),
 ]
 
 

@@ -19,6 +19,7 @@ import click
 from click.core import ParameterSource
 from click.shell_completion import CompletionItem
 
+from tinsmith.cli._outputs import guarded
 from tinsmith.cli._types import File, Folder, Kind, Switch
 
 Args = SimpleNamespace  # what a verb's run() is given: the values of its parameters by their `dest`
@@ -146,8 +147,9 @@ class Verb(click.Command):
         values = {param.dest: ctx.params[str(param.name)] for param in declared}
         lists = {name: list(value) for name, value in values.items() if isinstance(value, tuple)}
         assert self.callback is not None
-        code: int = self.callback(Args(**values | lists))
-        return code
+        with guarded(declared, ctx.params):
+            code: int = self.callback(Args(**values | lists))
+            return code
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
         open = None if incomplete.startswith("-") else _open(ctx)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 UPDATE = "Learning goes on (default: what the recipe's [update] says, if anything)"
 PARAMETERS = [
     argument("recipe", "RECIPE", File(".toml"), help="a recipe, a TOML file"),
-    option("--out", Folder(), metavar="DIR", help="the run's folder (default: runs/<name>)"),
+    option("--out", Folder(out=True), metavar="DIR", help="the run's folder (default: runs/<name>)"),
     option(
         "--from",
         Folder(),

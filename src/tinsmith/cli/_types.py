@@ -12,6 +12,7 @@ import click
 from click.shell_completion import CompletionItem
 
 _SHOWN = 60
+_LONGEST = 4096  # of a path, on Linux
 Names = Sequence[str] | Callable[[], Sequence[str]]
 
 
@@ -219,17 +220,19 @@ class _Path(Kind):
     allowed = "a path"
 
     def read(self, text: str) -> Any:
-        if not text or "\0" in text:
+        if not text or "\0" in text or len(text) > _LONGEST:
             raise ValueError
         return text
 
 
 class File(_Path):
     """suffixes: the kinds of file that a shell completes; any where none is given. path: whether it is a Path.
-    names: what else it may be."""
+    names: what else it may be. out: it is written; rewrites: the parameter whose file it may replace."""
 
-    def __init__(self, *suffixes: str, path: bool = False, names: Names = ()) -> None:
-        self.suffixes, self.path, self.names = suffixes, path, names
+    def __init__(
+        self, *suffixes: str, path: bool = False, names: Names = (), out: bool = False, rewrites: str = ""
+    ) -> None:
+        self.suffixes, self.path, self.names, self.out, self.rewrites = suffixes, path, names, out, rewrites
 
     def read(self, text: str) -> str | Path:
         return Path(super().read(text)) if self.path else str(super().read(text))
@@ -253,6 +256,11 @@ class File(_Path):
 
 
 class Folder(_Path):
+    """out: it is written to."""
+
+    def __init__(self, out: bool = False) -> None:
+        self.out = out
+
     def read(self, text: str) -> Path:
         return Path(super().read(text))
 

@@ -35,7 +35,7 @@ PARAMETERS = [
     argument(
         "out",
         "OUT",
-        File(".jsonl", ".csv", ".parquet", path=True),
+        File(".jsonl", ".csv", ".parquet", path=True, out=True),
         help="the answers: .jsonl, .csv or .parquet",
     ),
     option(
@@ -82,7 +82,9 @@ PARAMETERS = [
         metavar="N",
         help="tries more of what failed, of an OUT that is there too (default: 2)",
     ),
-    option("--cache", Folder(), metavar="DIR", help="keep answers in DIR, and take those that are there"),
+    option(
+        "--cache", Folder(out=True), metavar="DIR", help="keep answers in DIR, and take those that are there"
+    ),
     flag(
         "--check", help=f"answer nothing: compute {CHECKED} of OUT's answers again, or --sample N, and compare"
     ),

@@ -62,7 +62,9 @@ PARAMETERS = [
         "--date", metavar="D", help="what a MODEL's chat template takes for today, where it writes the date"
     ),
     *_constrained.options("a MODEL's"),
-    option("--out", Folder(), metavar="DIR", help="for the files (default: runs/<recipe name>, or here)"),
+    option(
+        "--out", Folder(out=True), metavar="DIR", help="for the files (default: runs/<recipe name>, or here)"
+    ),
     option(
         "--target",
         Device(),

@@ -9,7 +9,9 @@ HELP = "should it be tuned at all? prompting, retrieval and tuning side by side,
 SECTION = "measure"
 PARAMETERS = [
     argument("recipe", "RECIPE", File(".toml"), help="a recipe, a TOML file"),
-    option("--out", Folder(), metavar="DIR", help="the comparison's folder (default: runs/<name>-compare)"),
+    option(
+        "--out", Folder(out=True), metavar="DIR", help="the comparison's folder (default: runs/<name>-compare)"
+    ),
     flag("--small", help="fewer test items and examples: a first answer, in minutes"),
     flag("--json", help="print what compare.json holds"),
 ]

@@ -68,7 +68,7 @@ PARAMETERS = [
         help="exit with 0 where at most this share changed, else with 1 (default: 0%)",
     ),
     flag("--json", help="print counts, metrics and changes as JSON"),
-    option("--page", File(".html"), metavar="OUT", help="write them as an HTML page too"),
+    option("--page", File(".html", out=True), metavar="OUT", help="write them as an HTML page too"),
 ]
 
 

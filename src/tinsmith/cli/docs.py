@@ -51,7 +51,7 @@ PARAMETERS = [
         metavar="TEXT",
         help='the answer to what is in no document, "" for none (default for chat: The documents do not say.)',
     ),
-    option("--out", Folder(), metavar="DIR", help="the new folder (default: <FOLDER>-<TASK>)"),
+    option("--out", Folder(out=True), metavar="DIR", help="the new folder (default: <FOLDER>-<TASK>)"),
     option(
         "--base",
         Word(base_names),

@@ -20,16 +20,18 @@ PARAMETERS = [
         help="a .gguf, a .tin or a Hugging Face folder; for --gguf a .tin",
     ),
     *one_of(
-        option("--onnx", Folder(), metavar="OUT", help="a folder for onnxruntime and onnxruntime-genai"),
+        option(
+            "--onnx", Folder(out=True), metavar="OUT", help="a folder for onnxruntime and onnxruntime-genai"
+        ),
         option(
             "--gguf",
-            File(".gguf"),
+            File(".gguf", out=True),
             metavar="OUT",
             help="a .gguf: the one of a .tin's model, every block as it is, or of --adapter",
         ),
         option(
             "--native",
-            File(".adapter"),
+            File(".adapter", out=True),
             metavar="OUT",
             help="of --adapter: what tin_adapter_open in C takes, and model.adapters.add in Python",
         ),

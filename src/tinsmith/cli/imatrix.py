@@ -16,7 +16,7 @@ PARAMETERS = [
     argument("text", "TEXT", File(), help="a text such as the model will see"),
     option(
         "--out",
-        File(".gguf", ".dat", path=True),
+        File(".gguf", ".dat", path=True, out=True),
         required=True,
         metavar="F",
         help="GGUF; the older format where it ends in .dat",

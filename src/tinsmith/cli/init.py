@@ -27,7 +27,7 @@ PARAMETERS = [
         help="call, chat, classify or extract (default: asked for on a terminal)",
         required=False,
     ),
-    option("--out", Folder(), metavar="DIR", help="the new folder (default: named as the task)"),
+    option("--out", Folder(out=True), metavar="DIR", help="the new folder (default: named as the task)"),
     option("--base", Word(base_names), metavar="MODEL", help="a base model (default: smollm2-135m-instruct)"),
 ]
 

@@ -21,7 +21,12 @@ PARAMETERS = [
     ),
     option("--chunk", Whole(1), metavar="N", help="tokens computed at once; changes no bit"),
     flag("--sha256", help="print the SHA-256 of the float32 bytes (default)"),
-    option("--out", File(".npy"), metavar="F.npy", help="write them, float32 of shape (tokens, vocabulary)"),
+    option(
+        "--out",
+        File(".npy", out=True),
+        metavar="F.npy",
+        help="write them, float32 of shape (tokens, vocabulary)",
+    ),
 ]
 
 

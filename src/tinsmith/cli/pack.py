@@ -33,7 +33,11 @@ PARAMETERS = [
         help="the device, as `tinsmith targets` lists it (default: host, a machine like this one)",
     ),
     option(
-        "--out", Folder(), required=True, metavar="DIR", help="the folder; an archive is DIR.tar or DIR.zip"
+        "--out",
+        Folder(out=True),
+        required=True,
+        metavar="DIR",
+        help="the folder; an archive is DIR.tar or DIR.zip",
     ),
     option(
         "--as",

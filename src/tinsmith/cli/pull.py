@@ -20,7 +20,7 @@ PARAMETERS = [
     flag("--accept", help="record what the hub has now, in place of what was first pulled"),
     option(
         "--cache",
-        Folder(),
+        Folder(out=True),
         metavar="DIR",
         help="where to keep it (default: TINSMITH_CACHE or ~/.cache/tinsmith)",
     ),

@@ -19,7 +19,7 @@ HELP = "write a GGUF file in another weight format"
 SECTION = "build"
 PARAMETERS = [
     argument("source", "IN", File(".gguf"), help="a GGUF file or a Hugging Face folder"),
-    argument("out", "OUT", File(".gguf", path=True), help="the GGUF file to write"),
+    argument("out", "OUT", File(".gguf", path=True, out=True), help="the GGUF file to write"),
     option(
         "--type",
         Format(auto=True),

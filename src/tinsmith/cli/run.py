@@ -53,7 +53,7 @@ PARAMETERS = [
     flag("--json", help="print text, token_ids, seconds … as JSON"),
     option(
         "--log-unsure",
-        File(".jsonl"),
+        File(".jsonl", out=True),
         metavar="F",
         help="append answers that the model was not sure of to F, to be labelled and learned (default: never)",
     ),

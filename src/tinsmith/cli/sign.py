@@ -54,12 +54,13 @@ def run(args: Args) -> int:
     if args.no_password:
         raise InputError("--no-password goes with --generate")
     from tinsmith.formats import minisign
-    from tinsmith.system.files import write_text
+    from tinsmith.system.files import check_begins, write_text
 
+    out = Path(f"{args.file}{minisign.SUFFIX}")
+    check_begins(out, b"untrusted comment:")
     not_after = read_day("--not-after", args.not_after)
     key = secret_key(args.key)
     text = minisign.sign(args.file, key, args.comment, version=args.version, not_after=not_after)
-    out = Path(f"{args.file}{minisign.SUFFIX}")
     write_text(out, text)
     print(out)
     return 0

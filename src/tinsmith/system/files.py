@@ -207,6 +207,23 @@ def claim(path: Path) -> None:
         _claim(path)
 
 
+def check_begins(path: Path, begin: bytes) -> None:
+    """Of a file whose name the user did not give. Raises InputError for one that is there and begins otherwise:
+    it is somebody else's, and stays."""
+    if not os.path.lexists(path):
+        return
+    data = b""
+    if path.is_file() and not path.is_symlink():
+        try:
+            with path.open("rb") as file:
+                data = file.read(len(begin))
+        except OSError as error:
+            raise write_fault(path, error) from error
+        if data in (b"", begin):
+            return
+    raise InputError(f"{path}: would be replaced, and tinsmith did not write it; move it away")
+
+
 def remove(path: Path) -> None:
     """Deletes a file, if it is there. Raises InputError for one that is not ours within `claims`."""
     if os.path.lexists(path):
@@ -324,6 +341,7 @@ def append_line(path: str | Path, text: str) -> None:
 
     Raises InputError where the disk refuses, or what is there is no file; nothing is added then."""
     path = Path(path)
+    claim(path)
     there = _status(path)
     if there and not stat.S_ISREG(there.st_mode):
         raise InputError(f"{path}: is no file that a line can be added to; give another path")

@@ -9,7 +9,12 @@ from tinsmith.cli._command import Args, argument, option
 from tinsmith.cli._types import File
 
 FILE = argument("file", "FILE", File(".tin"), help="a .tin")
-OUT = option("--out", File(".tin"), metavar="OUT", help="the new file (default: in place of FILE)")
+OUT = option(
+    "--out",
+    File(".tin", out=True, rewrites="file"),
+    metavar="OUT",
+    help="the new file (default: in place of FILE)",
+)
 
 
 def out_of(args: Args) -> Path:

@@ -103,6 +103,8 @@ def places(data: Data, out: Path) -> dict[Path, Path]:
     paths = list(dict.fromkeys(one.path for one in data.places))
     single = len(paths) == 1 and not out.is_dir()
     made = {path: out if single else out / f"{path.stem}.jsonl" for path in paths}
+    for place in made.values():
+        files.check_begins(_changes(place), b'{"where": ')
     given = {files.resolved(path) for path in paths}
     outputs = [*made.values(), *map(_changes, made.values())]
     for place in outputs:

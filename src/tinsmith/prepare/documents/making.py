@@ -76,7 +76,7 @@ def make(plan: Plan, teacher: Teacher, display: Display) -> Made:
     """Raises InputError where nothing can be made of the documents, or the folder holds something else."""
     writer = writing.by_name(plan.task)
     writer.check(plan.terms)
-    _check_out(plan.out)
+    _check_out(plan.out, plan.folder)
     cut, dropped = passages.read(plan.folder, plan.length)
     cut = cut[: plan.limit] if plan.limit else cut
     display.line(f"documents: {len({one.document for one in cut})}, {len(cut)} passages")
@@ -126,7 +126,10 @@ def max_length(plan: Plan) -> int:
     return max(512, -(-needed // 256) * 256)
 
 
-def _check_out(out: Path) -> None:
+def _check_out(out: Path, folder: Path) -> None:
+    if files.is_inside(out, folder):
+        raise InputError(f"{out}: lies in {folder}, whose files are documents; give another folder by --out")
+    files.check_begins(out / asking.FILE, b'{"key": ')
     if out.exists() and not (out.is_dir() and (not any(out.iterdir()) or (out / asking.FILE).is_file())):
         raise InputError(f"{out}: there is something else; remove it, or give another folder by --out")
 

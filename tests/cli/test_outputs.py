@@ -1,0 +1,131 @@
+"""What a verb writes is none of what it reads, whatever both are called."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from test_hostile_values import VERBS, line, name_of, takes_value
+
+from tinsmith import cli
+from tinsmith.cli._types import File, Folder
+from tinsmith.errors import InputError
+from tinsmith.system import files
+
+OUTPUTS = [
+    (verb, name_of(param))
+    for verb, module in VERBS.items()
+    for param in module.PARAMETERS
+    if isinstance(param.type, File) and param.type.out
+]
+
+
+def inputs(verb: str, out: str) -> list[str]:
+    """The parameters of files that a verb reads beside an output."""
+    params = VERBS[verb].PARAMETERS
+    rewritten = {param.type.rewrites for param in params if isinstance(param.type, File)}
+    rivals = next(
+        {one.opts[0] for one in getattr(param, "rivals", ())} for param in params if name_of(param) == out
+    )
+    return [
+        name_of(param)
+        for param in params
+        if isinstance(param.type, File | Folder)
+        and not param.type.out
+        and param.name not in rewritten
+        and name_of(param) not in rivals
+        and takes_value(param)
+    ]
+
+
+def test_every_output_is_known() -> None:
+    assert {verb for verb, _ in OUTPUTS} == {
+        *("adapters add", "adapters remove", "adapters rename", "batch", "data check", "diff", "export"),
+        *("imatrix", "logits", "quantize", "run"),
+    }
+
+
+@pytest.mark.parametrize("way", ["same", "link", "linked folder", "inside"])
+@pytest.mark.parametrize(("verb", "out"), OUTPUTS)
+def test_an_input_is_no_output(
+    verb: str,
+    out: str,
+    way: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(VERBS[verb], "run", lambda args: 0)
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder" / "mine").write_text("precious")
+    (tmp_path / "link").symlink_to("folder/mine")
+    (tmp_path / "linked").symlink_to("folder")
+    read, written = {
+        "same": ("folder/mine", "./folder/../folder/mine"),
+        "link": ("folder/mine", "link"),
+        "linked folder": ("folder/mine", "linked/mine"),
+        "inside": ("folder", "folder/mine"),
+    }[way]
+    for name in inputs(verb, out):
+        assert cli.main(line(verb, {name: read, out: written})) == cli.FAILED
+        err = capsys.readouterr().err
+        assert (
+            err
+            == f"tinsmith: error: {Path(written)}: is read, as {name}; give another path for what is written\n"
+        )
+        assert cli.main(line(verb, {name: read, out: "new"})) == 0
+    assert (tmp_path / "folder" / "mine").read_text() == "precious"
+
+
+def test_two_outputs_are_two_files(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "a.jsonl").write_text("{}\n")
+    out = str(tmp_path / "out")
+    assert cli.main(["data", "check", str(tmp_path / "a.jsonl"), "--json", out, "--html", out]) == cli.FAILED
+    assert "both --json and --html; give two paths" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("write", ["file", "folder", "line"])
+def test_a_derived_name_is_none_of_an_input(
+    write: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever a verb writes: names that no option gives too."""
+    mine = tmp_path / "model" / "mmproj-a.gguf"
+    mine.parent.mkdir()
+    mine.write_text("precious")
+
+    def run(args: object) -> int:
+        if write == "folder":
+            with files.atomic_folder(mine.parent, replaces=mine.name):
+                pass
+        (files.append_line if write == "line" else files.write_text)(mine, "new")
+        return 0
+
+    monkeypatch.setattr(VERBS["quantize"], "run", run)
+    assert cli.main(["quantize", str(mine), str(tmp_path / "a.gguf"), "--type", "q8_0"]) == cli.FAILED
+    assert mine.read_text() == "precious"
+    files.write_text(mine, "later")  # outside of the verb
+    assert mine.read_text() == "later"
+
+
+def test_a_file_in_place_is_rewritten(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "a.tin").write_text("old")
+    (tmp_path / "adapter").mkdir()
+
+    def run(args: object) -> int:
+        files.write_text(tmp_path / "a.tin", "new")
+        return 0
+
+    monkeypatch.setattr(VERBS["adapters add"], "run", run)
+    assert cli.main(["adapters", "add", str(tmp_path / "a.tin"), "n", str(tmp_path / "adapter")]) == 0
+    assert (tmp_path / "a.tin").read_text() == "new"
+
+
+def test_no_line_is_added_to_what_is_not_ours(tmp_path: Path) -> None:
+    def check(path: Path) -> None:
+        raise InputError("no")
+
+    with files.claims(check), pytest.raises(InputError, match="no"):
+        files.append_line(tmp_path / "a", "line")
+    assert not (tmp_path / "a").exists()
