@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import http.client
 import io
 import json
 import re
@@ -12,6 +13,7 @@ import types
 import zipfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from email.message import Message
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -311,3 +313,47 @@ def test_licences_of_a_folder_and_of_a_pulled_file_alone(tmp_path: Path) -> None
     assert hub.license_text(tmp_path / "model.gguf") is None
     (tmp_path / "origin.json").write_text("{}")
     assert hub.license_text(tmp_path / "model.gguf") == b"terms\nby me"
+
+
+class Endless:
+    """A page without an end, which says how much of it was read."""
+
+    taken = 0
+
+    def __enter__(self) -> Endless:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    headers = Message()
+
+    def geturl(self) -> str:
+        return "http://index/"
+
+    def read(self, size: int = -1) -> bytes:
+        assert size >= 0, "no bound"
+        self.taken += size
+        return bytes(size)
+
+
+def test_a_page_of_an_index_has_a_bound(index: Index, monkeypatch: pytest.MonkeyPatch) -> None:
+    page = Endless()
+    monkeypatch.setattr(wheels, "get", lambda *given: page)
+    with pytest.raises(OfflineError, match="page of .* is longer than 33,554,432 bytes; set PIP_INDEX_URL"):
+        hub.pull("tiny")
+    assert page.taken <= (1 << 25) + 1
+
+
+@pytest.mark.parametrize(
+    "fault", [http.client.IncompleteRead(b""), http.client.BadStatusLine("x"), ValueError("x")]
+)
+def test_a_page_that_breaks_off_is_one_line(
+    index: Index, monkeypatch: pytest.MonkeyPatch, fault: Exception
+) -> None:
+    def broken(*given: object) -> object:
+        raise fault
+
+    monkeypatch.setattr(wheels, "get", broken)
+    with pytest.raises(OfflineError, match="the package index can't be asked for"):
+        hub.pull("tiny")

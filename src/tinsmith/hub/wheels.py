@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ast
 import hashlib
+import http.client
 import importlib.util
 import json
 import os
@@ -26,6 +27,7 @@ from tinsmith.system.download import Progress, fetch, get, reason
 from tinsmith.system.files import atomic_write, locked, sha256_file, write_text
 
 _DEFAULT_INDEX = "https://pypi.org/simple"
+_MOST_PAGE = 1 << 25  # bytes of an index's page
 _INDEX_TYPES = "application/vnd.pypi.simple.v1+json, text/html;q=0.5"
 
 
@@ -128,12 +130,17 @@ def _file_url(name: str, wheel: Wheel, index: str, certificates: str | None) -> 
     try:
         with get(page, {"Accept": _INDEX_TYPES}, certificates) as response:
             kind = response.headers.get_content_type()
-            base, body = response.geturl(), response.read()
-    except OSError as error:
+            base, body = response.geturl(), response.read(_MOST_PAGE + 1)
+    except (OSError, ValueError, http.client.HTTPException) as error:  # ValueError: of what is no address
         raise OfflineError(
             f"{name}: the package index can't be asked for {wheel.package}: {reason(error)}; connect, "
             "set PIP_INDEX_URL to an index that has it, or give a local model"
         ) from error
+    if len(body) > _MOST_PAGE:
+        raise OfflineError(
+            f"{name}: the package index's page of {wheel.package} is longer than {_MOST_PAGE:,} bytes; set "
+            "PIP_INDEX_URL to another index"
+        )
     links = _json_links(body) if kind.endswith("json") else _html_links(body)
     if wheel.file not in links:
         raise OfflineError(f"{name}: the package index has no {wheel.file}; set PIP_INDEX_URL to one that does")
