@@ -15,8 +15,10 @@ from transformers_models import CHATML
 
 import tinsmith
 from tinsmith import cli
+from tinsmith.batch.answers import Done
 from tinsmith.batch.ask import Asker
 from tinsmith.batch.items import Item
+from tinsmith.batch.journal import Journal
 from tinsmith.batch.settings import Settings
 from tinsmith.compiler import build_tin
 from tinsmith.errors import InputError
@@ -172,3 +174,25 @@ def test_pixels_wait_in_their_files(eyes: Path, tmp_path: Path) -> None:
     alone = tinsmith.load(eyes, threads=1).render(asking({"path": path}, url(drawn(2))))
     assert isinstance(alone, Pictured)
     assert [image.rows for _, image in tokens.images] == [image.rows for _, image in alone.images]
+
+
+def test_a_batch_whose_pictures_changed_is_not_gone_on_with(
+    eyes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "1.png").write_bytes(drawn(1))
+    (tmp_path / "in.jsonl").write_text(json.dumps({"input": "what is it?", "image": "1.png"}) + "\n")
+    words = ["batch", eyes, tmp_path / "in.jsonl", tmp_path / "out.jsonl", "--max-tokens", 2, "--workers", 1]
+    add = Journal.add
+
+    def change(self: Journal, done: Done) -> None:
+        (tmp_path / "1.png").write_bytes(drawn(2))
+        add(self, done)
+
+    monkeypatch.setattr(Journal, "add", change)
+    assert cli.main(list(map(str, words))) == 2
+    assert "a picture that IN names: changed while the rows were answered" in capsys.readouterr().err
+    monkeypatch.setattr(Journal, "add", add)
+    assert cli.main(list(map(str, words))) == 2
+    assert "was begun with pictures" in capsys.readouterr().err
+    (tmp_path / "1.png").write_bytes(drawn(1))
+    assert cli.main(list(map(str, words))) == 0

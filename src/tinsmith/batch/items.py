@@ -10,6 +10,8 @@ What a row asks: OpenAI's batch lines (`custom_id`, `body`); `messages`; tinsmit
 
 from __future__ import annotations
 
+import hashlib
+import os
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -93,6 +95,18 @@ class Items:
     def count(self) -> int:
         return sum(1 for _ in self.rows())
 
+    def pictures(self) -> str | None:
+        """SHA-256 of the files of pictures that the rows name; None where they name none."""
+        if self.way == "openai":  # its pictures stand in the lines
+            return None
+        told = hashlib.sha256()
+        found = False
+        for item in self:
+            for path in _named(item.asked):
+                found = True
+                told.update(f"{_digest(path)}\n".encode())
+        return told.hexdigest() if found else None
+
     def __iter__(self) -> Iterator[Item]:
         return (self.item(number, row) for number, row in self.rows())
 
@@ -175,6 +189,23 @@ def open_items(path: str | Path, settings: Settings) -> Items:
         raise InputError(f"{path}: its rows are conversations, which raw prompts are not; leave --raw out")
     shape = settings.shape or ("openai" if way == "openai" else "rows")
     return Items(path, replace(settings, shape=shape), way, used, tuple(columns))
+
+
+def _named(asked: Messages | str) -> Iterator[str]:
+    """The files of pictures in a conversation."""
+    for message in asked if isinstance(asked, list) else ():
+        content = message.get("content")
+        for part in content if isinstance(content, list) else ():
+            if isinstance(part, dict) and isinstance(part.get("path"), str | Path):
+                yield str(part["path"])
+
+
+def _digest(path: str) -> str | None:
+    """None for what can't be read, which its row's error says."""
+    try:
+        return Picture(path).digest if os.path.isfile(path) else None  # noqa: PTH113
+    except DataError:
+        return None
 
 
 def _rows(path: Path) -> Iterator[Row]:

@@ -83,6 +83,8 @@ def run(batch: Batch, hired: Callable[[Settings], Crew], display: Display) -> Co
     output.check(batch.out, items, batch.order)
     before = {path: _mark(path) for path in (batch.given, batch.file)}
     header = batch.header(model_digest(batch.file), files.sha256_file(batch.given))
+    shown = items.pictures()
+    header |= {"pictures": shown} if shown else {}
     with Journal(batch.out, header, partial(output.finish, items)) as journal:
         if journal.complete:
             if journal.counts.failed and batch.retry and batch.out.suffix.lower() in output.LINES:
@@ -97,7 +99,10 @@ def run(batch: Batch, hired: Callable[[Settings], Crew], display: Display) -> Co
                 size.took(done)
                 journal.add(done)
                 progress.show(journal.counts)
-        if changed := next((path for path, mark in before.items() if _mark(path) != mark), None):
+        changed = next((path for path, mark in before.items() if _mark(path) != mark), None)
+        if changed is None and items.pictures() != shown:
+            changed = Path("a picture that IN names")
+        if changed is not None:
             raise InputError(
                 f"{changed}: changed while the rows were answered; remove {journal.part.name} and "
                 f"{journal.path.name}, and run the batch again (with --cache, what stayed costs nothing)"
