@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from tinsmith.errors import FormatError, InputError
+from tinsmith.errors import FormatError, InputError, TinsmithError
 from tinsmith.pipeline import recipe
 from tinsmith.pipeline import run as engine
 from tinsmith.pipeline.run import Made, Nothing, Record, Run, Stage, opened
@@ -454,3 +454,38 @@ def test_an_input_of_the_recipe_is_no_output(tmp_path: Path, train: str) -> None
         with pytest.raises(InputError, match=f"the run would replace it, and .* reads .*({named})"):
             _write(recipe.load(path), tmp_path, name)
     assert (tmp_path / "data" / "train.jsonl").read_text() == "precious"
+
+
+def _places(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+    inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    return [path, *(place for key, one in inner for place in _places(one, (*path, key)))]
+
+
+def _changed(value: Any, path: tuple[Any, ...], new: object) -> Any:
+    if not path:
+        return new
+    value = dict(value) if isinstance(value, dict) else list(value)
+    value[path[0]] = _changed(value[path[0]], path[1:], new)
+    return value
+
+
+@pytest.mark.parametrize("odd", [None, 5, "../../x", [1], {"a": 1}])
+def test_whatever_a_record_says_it_is_used_or_refused(
+    loaded: recipe.Recipe, tmp_path: Path, odd: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engine, "versions", dict)  # which take long to find
+    monkeypatch.setattr(engine, "machine", dict)
+    _write(loaded, tmp_path / "run", "a.txt")
+    (tmp_path / "x").write_text("precious")
+    path = tmp_path / "run" / "run.json"
+    whole = json.loads(path.read_text())
+    for place in _places(whole):
+        path.write_text(json.dumps(_changed(whole, place, odd)))
+        try:
+            with opened(loaded, tmp_path / "run", Lines()) as run:  # type: ignore[arg-type]
+                run.update([_writer("a.txt", "b.txt")], ["writer"])
+                run.remove_earlier(())
+        except TinsmithError as error:
+            assert "\n" not in str(error)
+        (tmp_path / "run" / "b.txt").unlink(missing_ok=True)
+    assert (tmp_path / "x").read_text() == "precious"

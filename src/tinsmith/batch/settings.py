@@ -9,12 +9,19 @@ from typing import Any, Literal
 
 from tinsmith.checks import whole
 from tinsmith.errors import ConstraintError, InputError
+from tinsmith.runtime.generation import Sampling
 from tinsmith.runtime.picture_limits import PictureLimits
 from tinsmith.system import reading
 
 Shape = Literal["rows", "openai"]
 SHAPES: tuple[Shape, ...] = ("rows", "openai")
 KINDS = ("own", "free", "schema", "tools", "grammar", "lark", "choices", "regex")
+
+_KINDS: dict[str, Any] = {  # of a journal's settings
+    **dict.fromkeys(("where", "task", "system"), str | None),
+    **{"raw": bool, "thinking": bool | None, "adapters": Mapping | None, "options": Mapping},
+}
+_SAMPLING = {one.name for one in fields(Sampling)}
 
 
 @dataclass(frozen=True)
@@ -88,6 +95,10 @@ class Settings:
             raise InputError(
                 f"{where}: its settings are of another version ({odd}); make OUT again with this one"
             )
+        wrong = [name for name, kind in _KINDS.items() if not isinstance(table[name], kind)]
+        wrong += [] if wrong else [name for name in table["options"] if name not in _SAMPLING]
+        if wrong:
+            raise InputError(f'{where}: its settings are damaged: "{wrong[0]}"; make OUT again')
         try:
             lists = {name: tuple(table[name]) for name in ("input", "stop")}
             held, pictures = Held(**table["held"]), PictureLimits(**table["pictures"])

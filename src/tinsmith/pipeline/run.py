@@ -424,9 +424,19 @@ def _read_state(path: Path) -> dict[str, Any]:
     tables = isinstance(stages, dict) and isinstance(earlier, dict)
     named = state.get("files", [])
     tables = tables and isinstance(named, list) and all(isinstance(one, str) for one in named)
-    if not tables or "stages" not in state or not all(isinstance(stage, dict) for stage in stages.values()):
+    if not tables or "stages" not in state or not all(map(_is_stage, stages.values())):
         raise FormatError(f"{path}: is not a run's record; {advice}")
     return state
+
+
+def _is_stage(value: Any) -> bool:
+    """As far as what is read of a stage that is not run again."""
+    parts = (
+        [value.get(name, {}) for name in ("inputs", "outputs", "facts")] if isinstance(value, dict) else [None]
+    )
+    return all(isinstance(part, dict) for part in parts) and all(
+        isinstance(output, dict) for output in value.get("outputs", {}).values()
+    )
 
 
 def _output(path: Path) -> Output:
