@@ -19,6 +19,7 @@ from tinsmith.errors import TinsmithError
 
 __all__ = ["COMPLETE", "FAILED", "INTERRUPTED", "SECTIONS", "entries", "help_line", "main", "overview", "verbs"]
 
+_LONGEST = 4000  # characters of an error
 INTERRUPTED = 130  # what a shell reports for a command ended by Ctrl-C
 # Verbs that go on from what they wrote.
 KEPT = {"batch", "build", "compare", "docs", "eval", "make", "pull", "train"}
@@ -80,5 +81,7 @@ def _dispatch(arguments: list[str]) -> int:
 
 
 def _fail(message: str) -> int:
-    print(shown(f"tinsmith: error: {' '.join(message.split())}", sys.stderr), file=sys.stderr)
+    line = " ".join(message.split())
+    line = line if len(line) <= _LONGEST else f"{line[:_LONGEST]}…"
+    print(shown(f"tinsmith: error: {line}", sys.stderr), file=sys.stderr)
     return FAILED
