@@ -415,6 +415,19 @@ def test_a_link_in_the_place_of_a_runs_file_is_not_followed(loaded: recipe.Recip
     assert (tmp_path / "mine").read_text() == "precious"
 
 
+def test_a_cache_in_the_folder_is_none_of_the_runs_files(
+    loaded: recipe.Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TINSMITH_CACHE", str(tmp_path / "run" / "cache"))
+    monkeypatch.setenv("TINSMITH_LOCK", str(tmp_path / "run" / "models.lock"))
+    (tmp_path / "run" / "cache").mkdir(parents=True)
+    for name in ("cache/model.gguf", "models.lock"):
+        (tmp_path / "run" / name).write_text("of before")
+        with opened(loaded, tmp_path / "run", Lines()) as run:  # type: ignore[arg-type]
+            files.write_text(run.folder / name, "fetched again")
+            assert run.state["files"] == []
+
+
 def test_a_run_writes_its_own_files_again(loaded: recipe.Recipe, tmp_path: Path) -> None:
     _write(loaded, tmp_path / "run", "data/a.txt")
     (tmp_path / "run" / "data" / "a.txt").write_text("edited")

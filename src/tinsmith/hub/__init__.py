@@ -13,7 +13,7 @@ from tinsmith.hub import repositories, wheels
 from tinsmith.hub.entries import Entry, Wheel, catalog
 from tinsmith.system.download import Progress
 
-__all__ = ["Entry", "Wheel", "cache_folder", "carried", "catalog", "here", "license_text", "pull"]
+__all__ = ["Entry", "Wheel", "cache_folder", "carried", "catalog", "here", "license_text", "places", "pull"]
 
 
 def cache_folder() -> Path:
@@ -102,6 +102,11 @@ def here(entry: Entry) -> Path | None:
 
 def _offline() -> bool:
     return any(os.environ.get(key, "0") not in ("", "0") for key in ("TINSMITH_OFFLINE", "HF_HUB_OFFLINE"))
+
+
+def places() -> tuple[Path, Path]:
+    """Of what is fetched: the cache, and the file that says which files a model of the hub has."""
+    return cache_folder(), _lock(cache_folder())
 
 
 def _lock(cache: Path) -> Path:

@@ -28,7 +28,7 @@ from functools import cached_property
 from pathlib import Path, PurePath
 from typing import Any, Generic, TextIO, TypeVar, get_args, get_type_hints
 
-from tinsmith import __version__
+from tinsmith import __version__, hub
 from tinsmith.errors import FormatError, InputError
 from tinsmith.formats.model_files import model_digest
 from tinsmith.pipeline import facts as json_facts
@@ -311,8 +311,11 @@ class Run:
         )
 
     def _own_name(self, path: Path) -> PurePath | None:
-        """Of what lies in the run's folder and isn't the record itself."""
+        """Of what lies in the run's folder; the record itself and the cache of models, which may lie there, do
+        not count."""
         if not path.is_relative_to(self.folder) or path == self.folder / STATE:
+            return None
+        if any(files.is_inside(path, place) for place in hub.places()):
             return None
         return path.relative_to(self.folder)
 
