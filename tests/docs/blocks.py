@@ -64,7 +64,8 @@ def blocks(page: Path) -> list[Block]:
 def _name(before: str, language: str) -> str:
     """The last file of the language's kind that the text before a block names."""
     suffix = SUFFIXES.get(language)
-    named = re.findall(rf"`([\w./-]+\.{suffix})`", before) if suffix else []
+    # A route of the server begins with a slash.
+    named = re.findall(rf"`([\w.-][\w./-]*\.{suffix})`", before) if suffix else []
     return str(named[-1]) if named else ""
 
 

@@ -428,8 +428,8 @@ def test_a_program_has_no_pictures_where_it_calls_for_none(prefix: Path, tmp_pat
 
 @pytest.mark.parametrize("prefix", ["shared"], indirect=True)
 def test_the_stripped_library_is_small(prefix: Path) -> None:
-    """With the kernels of every instruction set."""
-    assert library(prefix).stat().st_size <= 611_000  # of it attention by integers 25,000
+    """With the kernels of every instruction set. GCC 12 makes 611 KB of it, GCC 14 645."""
+    assert library(prefix).stat().st_size <= 660_000
 
 
 @pytest.mark.slow
