@@ -15,7 +15,7 @@ from tinsmith.pipeline.run import Record
 from tinsmith.pipeline.training import Rough, Trained
 from tinsmith.pipeline.training_progress import Progress
 from tinsmith.system import progress
-from tinsmith.train import methods
+from tinsmith.train import methods, rules
 from tinsmith.train.events import Event, Rolled, Started, Step, Trying, Updated, Validated
 from tinsmith.train.model import devices
 
@@ -98,7 +98,7 @@ def test_what_was_trained_on_another_forward_pass_is_trained_again(
         return len(names)
 
     assert [times_trained(), times_trained()] == [1, 0]
-    monkeypatch.setattr(methods, "MISTAKEN", {"llama"})
+    monkeypatch.setattr(rules, "MISTAKEN", {"llama"})
     assert [times_trained(), times_trained()] == [1, 0]
 
 

@@ -17,7 +17,7 @@ from tinsmith.pipeline.run import SPELL, Made, Record, Run, digest_of
 from tinsmith.pipeline.training_progress import Progress
 from tinsmith.system import files
 from tinsmith.system.progress import Bar
-from tinsmith.train import methods
+from tinsmith.train import methods, rules
 from tinsmith.train.adapters import peft_folder
 from tinsmith.train.events import (
     CONTINUED,
@@ -122,7 +122,7 @@ def inputs(run: Run, needs: Needs) -> dict[str, Any]:
     # What was trained stays, wherever it was: another device is no other model.
     made = has_variants(needs.data)
     examples = needs.data.facts.counts["train"]
-    forward_pass = methods.forward_pass(run.recipe.train.method, base.family)
+    forward_pass = rules.forward_pass(base.family)
     train = {
         **dataclasses.asdict(run.recipe.train),
         "epochs": run.recipe.passes(examples, made),

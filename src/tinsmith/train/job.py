@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from tinsmith.data.preferences import Preference
 from tinsmith.data.readers import Example
 from tinsmith.spec import Spec
+from tinsmith.train import rules
 from tinsmith.train.adapters import peft_folder
 from tinsmith.train.batches.sequences import (
     BASE_CONTEXT,
@@ -96,9 +97,7 @@ class Job:
 
     @property
     def forward_pass(self) -> str:
-        from tinsmith.train import methods
-
-        return methods.forward_pass(self.method or methods.DEFAULT, self.spec.family)
+        return rules.forward_pass(self.spec.family)
 
     def base_digest(self, more: str, *parts: Sequence[TokenSequence]) -> str:
         """Of the model that training starts from, of `more`, and of the sequences given to it."""

@@ -26,9 +26,6 @@ if TYPE_CHECKING:
 DEFAULT = "lora"  # of a recipe that states no method
 REREAD = "reread"  # the key of methods that learn what the examples answer
 OPEN_TOKENS = "open_tokens_only"  # the key of methods whose loss is that of the answers' tokens, one by one
-# Families whose adapters earlier versions may have trained on another forward pass than the base's: they took a
-# norm by 1 + weight for one by weight, and a gate by gelu for one by silu, where both gave about the same.
-MISTAKEN = frozenset({"gemma2", "gemma3", "gemma4", "qwen35", "qwen35_moe"})
 
 
 class Method(ABC):
@@ -109,9 +106,3 @@ def by_name(name: str) -> Method:
     method = import_module(f"{__name__}.{name}").method
     assert isinstance(method, Method)
     return method
-
-
-def forward_pass(method: str, family: str) -> str:
-    """What digests say of how training computes the base: nothing where every version did the same. A method
-    that leaves no matrix in its blocks computes no layer in another way than transformers."""
-    return "by class" if family in MISTAKEN and by_name(method).packs else ""
