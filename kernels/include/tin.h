@@ -632,11 +632,10 @@ TIN_API int32_t tin_session_token(const tin_session *session);
 enum {
     TIN_FINISH_NONE = 0,    /* no generation has ended */
     TIN_FINISH_END = 1,     /* the model chose a token that ends a generation; it is not in the session */
-    TIN_FINISH_LENGTH = 2,  /* max_tokens */
-    TIN_FINISH_CONTEXT = 3, /* the context is full */
-    /* The session's constraint can't be kept: its text can't be ended in so few tokens, or no token
-     * of the vocabulary fits, or the text has more readings than can be followed. The tokens given
-     * so far are the beginning of an allowed text. */
+    TIN_FINISH_LENGTH = 2,  /* max_tokens cut the answer, or made it another one (tin_session_constrain) */
+    TIN_FINISH_CONTEXT = 3, /* the end of the context did */
+    /* The session's constraint can't be kept: no token of the vocabulary fits, or the text has more
+     * readings than can be followed. The tokens given so far are the beginning of an allowed text. */
     TIN_FINISH_CONSTRAINT = 4
 };
 
@@ -816,9 +815,12 @@ TIN_API int32_t tin_constraint_state(const tin_constraint *constraint);
  * Logits stay as they are: tokens that are not allowed are simply not chosen. Tokens that must come
  * next are taken without evaluating the model for each: they count against max_tokens, and tin_step
  * still returns TIN_STEP_TOKEN for every one. When nothing but the end can follow, the generation
- * ends with TIN_FINISH_END and without another evaluation. Close to max_tokens, or to the end of
- * the context, only tokens are chosen that can still lead to an end in time; see
- * TIN_FINISH_CONSTRAINT.
+ * ends with TIN_FINISH_END and without another evaluation.
+ *
+ * An answer that ends with TIN_FINISH_END is the one without a limit. Where max_tokens or the end of
+ * the context leaves no time to end the text behind the token that would come, another token is
+ * chosen, with which there is: the text is whole, but finishes with TIN_FINISH_LENGTH or _CONTEXT.
+ * Where the text can't be ended in time from its beginning on, or is looked for, the answer is cut.
  *
  * The session uses the constraint until it is given another one or NULL. Do that before releasing
  * the memory of either, and until then make no other call for the constraint. tin_session_save does

@@ -199,7 +199,8 @@ TIN_API const char *tinhost_answer(const tinhost_session *session);
 /* The option that was chosen, counted from 0; -1 before. */
 TIN_API int32_t tinhost_chosen(const tinhost_session *session);
 
-/* Why the answer ended: TIN_FINISH_* of tin.h. */
+/* Why the answer ended: TIN_FINISH_* of tin.h. Act on a constrained answer only where it is TIN_FINISH_END: a limit may
+ * have cut any other one, or made it another answer. */
 TIN_API int32_t tinhost_finish(const tinhost_session *session);
 
 /* Tokens of the answer, and how often the model was evaluated for it. */

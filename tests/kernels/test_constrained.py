@@ -88,7 +88,9 @@ def generated(
 
 
 class Plain:
-    """The caller's loop: an evaluation for every token that is not forced. passes: how many."""
+    """The caller's loop: an evaluation for every token that is not forced. A token is chosen as without a limit.
+    Where the text could not end in time behind it, one is chosen with which it can, and the answer does not finish
+    as one that ended by itself. passes: how many evaluations."""
 
     def __init__(self, model: _core.Model, sampler: Sampler, data: bytes, context: int = 400) -> None:
         self.model, self.sampler, self.context = model, sampler, context
@@ -100,38 +102,46 @@ class Plain:
     ) -> tuple[list[int], int]:
         self.constraint.begin(prefix)
         self.session.replace(prompt)
-        self.passes, tokens, vocab = 0, list(prompt), self.model.info()["vocab"]
+        self.passes, tokens, finish = 0, list(prompt), FINISH_END
         left = count
         while True:
-            forced: list[int] = []
             if self.constraint.state() == _core.CONSTRAINT_MUST_END:
-                return tokens[len(prompt) :], FINISH_END
-            forced = self.constraint.forced(tokens, min(left, self.context - len(tokens)))[:64]
+                return tokens[len(prompt) :], finish
+            if not left:
+                return tokens[len(prompt) :], FINISH_LENGTH
+            room = min(left, self.context - len(tokens))
+            bent = FINISH_LENGTH if room == left else _core.FINISH_CONTEXT
+            forced = self.constraint.forced(tokens)[:64]
+            if forced and not self.constraint.forced(tokens, room):
+                forced, finish = [], bent
             if not forced:
                 self.session.append(tokens[len(self.session.tokens()[1]) :])
                 self.session.step()
                 self.passes += 1
-                logits = np.frombuffer(self.session.logits()[1], np.float32)
-                bits = np.frombuffer(self.constraint.mask(min(left, self.context - len(tokens))), np.uint8)
-                allowed = np.unpackbits(bits, bitorder="little")[:vocab].astype(bool)
+                allowed = self.allowed(0)
                 if not allowed.any():
                     return tokens[len(prompt) :], _core.FINISH_CONSTRAINT
-                masked = np.where(allowed, logits, -np.inf)
-                at = len(tokens)
-                token = self.sampler.draw(masked, tokens, at, **{"temperature": 0.0, **options})
+                token = self.draw(allowed, tokens, options)
+                if not self.allowed(room)[token]:
+                    token, finish = self.draw(self.allowed(room), tokens, options), bent
                 if self.model.token(token)[2]:
-                    return tokens[len(prompt) :], FINISH_END
+                    return tokens[len(prompt) :], finish
                 forced = [token]
-            for token in forced:
+            for token in forced[:left]:
                 if len(tokens) == self.context:
                     return tokens[len(prompt) :], _core.FINISH_CONTEXT
                 self.constraint.accept(token)
                 tokens.append(token)
                 left -= 1
-                if not left:
-                    state = self.constraint.state()
-                    ends = {_core.CONSTRAINT_MUST_END: FINISH_END, _core.CONSTRAINT_MAY_END: FINISH_LENGTH}
-                    return tokens[len(prompt) :], ends.get(state, _core.FINISH_CONSTRAINT)
+
+    def allowed(self, left: int) -> np.ndarray:
+        bits = np.frombuffer(self.constraint.mask(left), np.uint8)
+        return np.unpackbits(bits, bitorder="little")[: self.model.info()["vocab"]].astype(bool)
+
+    def draw(self, allowed: np.ndarray, tokens: Sequence[int], options: dict[str, Any]) -> int:
+        logits = np.frombuffer(self.session.logits()[1], np.float32)
+        masked = np.where(allowed, logits, -np.inf)
+        return self.sampler.draw(masked, tokens, len(tokens), **{"temperature": 0.0, **options})
 
 
 @pytest.mark.parametrize("name", PATTERNS)
@@ -200,34 +210,45 @@ def test_a_batch_gives_each_session_its_own_constraint(
             assert (texts[k], done[k]) == wanted
 
 
+@pytest.mark.parametrize("bound", ["max_tokens", "context"])
 @pytest.mark.parametrize("name", PATTERNS)
-def test_answers_are_whole_or_say_that_they_are_not(
-    core: _core.Model, data: dict[str, bytes], name: str
+def test_a_limit_cuts_an_answer_or_says_that_it_is_another(
+    core: _core.Model, data: dict[str, bytes], name: str, bound: str
 ) -> None:
-    """At temperature 2, with few or many tokens: an END is a whole text, and too few is said to be."""
-    session = _core.Session(core, context=400, logit_rows=5)
-    session.constrain(_core.Constraint(core, data[name]))
+    """At temperature 2: what ended by itself is the answer without a limit; what did not is its beginning, or a
+    whole text."""
     checker = _core.Constraint(core, data[name])
+    cut = FINISH_LENGTH if bound == "max_tokens" else _core.FINISH_CONTEXT
     seen = set()
-    for seed in range(60):
-        session.replace(row(core, 10, seed % 7))
-        most = 1 + 3 * seed
-        tokens, finish = generated(session, most, 4, temperature=2.0, seed=seed)
-        seen.add(finish)
+    for seed in range(30):
+        prompt, most = row(core, 10, seed % 7), 1 + 3 * seed
+        answers = []
+        for limit in (300, most):
+            context = 10 + limit if bound == "context" else 400
+            session = _core.Session(core, context=context, logit_rows=5)
+            session.constrain(_core.Constraint(core, data[name]))
+            session.append(prompt)
+            room = 400 if bound == "context" else limit
+            answers.append(generated(session, room, 4, temperature=2.0, seed=seed))
+        (whole, end), (tokens, finish) = answers
         assert len(tokens) <= most
         checker.begin()
         for token in tokens:
             checker.accept(token)
-        if finish in (FINISH_END, FINISH_LENGTH):
-            assert checker.state() != _core.CONSTRAINT_OPEN
-            if name in REGEXES:
-                text = text_of(core, tokens).decode("utf-8", "replace")
-                assert re.fullmatch(REGEXES[name], text)
+        complete = checker.state() != _core.CONSTRAINT_OPEN
+        bent = tokens != whole[: len(tokens)]
+        seen.add((finish, bent))
+        if finish == FINISH_END:
+            assert (tokens, end, complete) == (whole, finish, True)
         else:
-            assert finish == _core.FINISH_CONSTRAINT
-            assert checker.state() == _core.CONSTRAINT_OPEN
-            assert most < 70
-    assert FINISH_END in seen
+            assert finish == cut
+            assert len(tokens) == most or complete
+            assert complete or not bent
+        if complete and name in REGEXES:
+            text = text_of(core, tokens).decode("utf-8", "replace")
+            assert re.fullmatch(REGEXES[name], text)
+    assert (cut, False) in seen
+    assert name != "object" or {(FINISH_END, False), (cut, True)} <= seen
 
 
 def test_the_end_of_the_context_is_a_bound_too(core: _core.Model, data: dict[str, bytes]) -> None:
@@ -237,10 +258,10 @@ def test_the_end_of_the_context_is_a_bound_too(core: _core.Model, data: dict[str
         session.append(row(core, 30))
         tokens, finish = generated(session, 1000, 4, temperature=2.0, seed=context)
         if context > 100:
-            assert finish == FINISH_END
+            assert finish in (FINISH_END, _core.FINISH_CONTEXT)
             assert re.fullmatch(REGEXES["object"], text_of(core, tokens).decode())
         else:
-            assert finish in (_core.FINISH_CONTEXT, _core.FINISH_CONSTRAINT)
+            assert finish == _core.FINISH_CONTEXT
             assert len(session.tokens()[1]) <= context
 
 

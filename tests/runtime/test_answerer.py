@@ -57,7 +57,7 @@ def test_a_schema_holds(model: Model, answerer: Answerer) -> None:
     assert answer is not None
     assert answer.text == want.text
     assert json.loads(answer.text)["n"] in (1, 20, 300)
-    with pytest.raises(InputError, match="could not end"):
+    with pytest.raises(InputError, match="did not end by itself"):
         answerer.answer(Question(ASKED, schema=SHAPE, max_tokens=2))
     with pytest.raises(ConstraintError):
         answerer.answer(Question(ASKED, schema={"type": "nothing"}))

@@ -31,7 +31,7 @@ from tinsmith.runtime import Model
 from tinsmith.train.tensors import from_float32, to_float32
 
 SHARPER = 8
-ROOM, LEFT_BEHIND, LEAST, CANDIDATES, LIKELY = 24, 8, -10.0, 256, 16
+ROOM, LEFT_BEHIND, LEAST, CANDIDATES, LIKELY = 32, 8, -10.0, 256, 16
 CASES = ("llama", "qwen35", "lfm2", "falcon_h1", "gemma3")
 TEXTS = ["lamp", "lantern", "lake", "light on", "light off", "on", "off", "often", "a", "ab", "abc", "the lake"]
 KINDS: dict[str, Constraint] = {
@@ -143,7 +143,7 @@ def looked_for(
             constraint.accept(token)
         tokens = list(one.tokens)
         while constraint.state() != _core.CONSTRAINT_MUST_END:
-            run = constraint.forced([*prompt, *tokens], ROOM - len(tokens))
+            run = constraint.forced([*prompt, *tokens])
             if not run:
                 break
             for token in run:
@@ -155,7 +155,7 @@ def looked_for(
             heapq.heappush(queue, Beginning(less, number, tokens, one.sure, -1))
             number += 1
             continue
-        mask = int.from_bytes(constraint.mask(ROOM - len(tokens)), "little")
+        mask = int.from_bytes(constraint.mask(), "little")
         logits = array("f", fed(model, [*prompt, *tokens]).logits()[1])
         allowed = [k for k in range(len(logits)) if mask >> k & 1]
         best = sorted(allowed, key=lambda k: (-logits[k], k))[:LEFT_BEHIND]
@@ -341,6 +341,31 @@ def test_a_value_that_does_not_stand_in_the_question_pays(case: str) -> None:
             assert answered(case, "calls", prompt, nats=12, copied=copied, **sliced) == given
             others += given != plain
     assert others > 3
+
+
+@pytest.mark.parametrize("bound", ["max_tokens", "context"])
+@pytest.mark.parametrize("case", CASES)
+def test_a_limit_cuts_an_answer_and_changes_none(case: str, bound: str) -> None:
+    """At every limit: what ended by itself is the answer without one; what did not has all tokens it may."""
+    cut = _core.FINISH_LENGTH if bound == "max_tokens" else _core.FINISH_CONTEXT
+    seen = set()
+    for (kind, seed), turns, nats in itertools.product(ASKED[::4], (2, 1000), (0, 12)):
+        prompt = prompts(case)[seed]
+        whole = answered(case, kind, prompt, turns, known="is on in a", nats=nats)[0]
+        for limit in range(1, len(whole) + 3):
+            context = len(prompt) + limit if bound == "context" else 256
+            options = {"context": context, "logit_rows": 3, "checkpoints": 1, "searches": True}
+            session = _core.Session(made(case), **options)
+            session.append(prompt)
+            session.constrain(held(case, kind, turns, "is on in a", nats))
+            tokens = generated(session, ROOM if bound == "context" else limit, 4)
+            assert len(session.tokens()[1]) == len(prompt) + len(tokens) <= len(prompt) + limit
+            seen.add(session.finish())
+            if session.finish() == _core.FINISH_END:
+                assert tokens == whole
+            else:
+                assert (session.finish(), len(tokens)) == (cut, limit)
+    assert seen == {_core.FINISH_END, cut}
 
 
 def test_an_answer_at_hand_goes_before_what_has_not_paid_yet() -> None:

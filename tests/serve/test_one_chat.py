@@ -75,7 +75,7 @@ NAMED = {"type": "function", "function": {"name": "go"}}
         {"tool_choice": "required", "max_tokens": 20},
         {"tool_choice": "none"},
         {"parallel_tool_calls": False},
-        {"tool_choice": NAMED},
+        {"tool_choice": NAMED, "max_tokens": 80},
         {"tool_choice": {"type": "allowed_tools", "allowed_tools": {"mode": "auto", "tools": [NAMED]}}},
     ],
 )

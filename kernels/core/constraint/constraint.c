@@ -263,17 +263,17 @@ void tini_constraint_back(tin_constraint *c, const tini_standpoint *from) {
 }
 
 int tini_constraint_tiles(tin_constraint *c, const int32_t *guesses, uint32_t count, uint64_t due,
-                          uint32_t left, uint32_t room, uint32_t *tiles) {
+                          uint32_t *tiles) {
     const tini_standpoint here = tini_constraint_stand(c);
     const uint32_t *mask;
     int good = 1;
-    for (uint32_t k = 0; k < left; k++) {
+    for (uint32_t k = 0;; k++) {
         if (k == count || !(due >> k & 1)) {
-            good = !tin_constraint_mask(c, left < room ? left - k : room - k, &mask, NULL);
+            good = !tin_constraint_mask(c, 0, &mask, NULL);
             if (!good)
                 break;
             add_tiles(c, mask, tiles);
-            if (k == count || k == room || !(mask[guesses[k] >> 5] >> (guesses[k] & 31) & 1))
+            if (k == count || !(mask[guesses[k] >> 5] >> (guesses[k] & 31) & 1))
                 break;
         }
         if (!tini_constraint_ahead(c, guesses[k]))
@@ -283,14 +283,16 @@ int tini_constraint_tiles(tin_constraint *c, const int32_t *guesses, uint32_t co
     return good;
 }
 
-int tini_constraint_fits(tin_constraint *c, const int32_t *tokens, uint32_t count, uint32_t left) {
+int tini_constraint_strays(tin_constraint *c, const int32_t *tokens, uint32_t count, uint32_t left) {
+    if (tini_constraint_distance(c) > left)
+        return 0;
     const tini_standpoint here = tini_constraint_stand(c);
     int good = count <= left;
     for (uint32_t k = 0; k < count && good; k++)
         good = tini_constraint_ahead(c, tokens[k]);
     good = good && tini_constraint_distance(c) <= left - count;
     tini_constraint_back(c, &here);
-    return good;
+    return !good;
 }
 
 int32_t tin_constraint_state(const tin_constraint *c) {

@@ -54,15 +54,13 @@ void tini_constraint_back(tin_constraint *c, const tini_standpoint *from);
 
 /* Sets the bits of the tiles of TINI_TILE tokens in which one may come next, and next behind the first of the guesses, and
  * so on, up to one that is not allowed; but for guess k where bit k of `due` says that nothing else may come there. tiles:
- * [(vocab + TINI_TILE - 1) / TINI_TILE] bits. The constraint stays where it stands; the last mask does not. left: tokens
- * that may still be chosen, at least 1; room: places that there are for them, behind which one is still chosen, without a
- * bound. 0 where the constraint has met its limits. */
+ * [(vocab + TINI_TILE - 1) / TINI_TILE] bits. The constraint stays where it stands; the last mask does not. 0 where the
+ * constraint has met its limits. */
 int tini_constraint_tiles(tin_constraint *c, const int32_t *guesses, uint32_t count, uint64_t due,
-                          uint32_t left, uint32_t room, uint32_t *tiles);
+                          uint32_t *tiles);
 
-/* Whether these tokens may come next, and `left` ones, these among them, can end the text. The constraint stays where it
- * stands. */
-int tini_constraint_fits(tin_constraint *c, const int32_t *tokens, uint32_t count, uint32_t left);
+/* Whether `left` tokens can end the text, but not where it begins with these. The constraint stays where it stands. */
+int tini_constraint_strays(tin_constraint *c, const int32_t *tokens, uint32_t count, uint32_t left);
 
 /* Bytes that must come before the constraint's own text begins: a part of the healed prefix. */
 static inline uint32_t tini_prefix_left(const tin_constraint *c) {

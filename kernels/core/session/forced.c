@@ -242,7 +242,7 @@ int64_t tin_constraint_forced(tin_constraint *c, const int32_t *before, uint32_t
     }
     tini_frames_drop(&c->matcher, floor);
     /* The shortest way may go by fewer tokens than the tokenizer cuts. */
-    if (made && left && tini_constraint_distance(c) <= left && !tini_constraint_fits(c, tokens, made, left))
+    if (made && left && tini_constraint_strays(c, tokens, made, left))
         return 0;
     return made;
 }

@@ -77,6 +77,7 @@ tin_status tin_session_generate(tin_session *s, const tin_sampling *sampling, ui
     s->healing = 0;
     s->sampling = *chosen;
     s->finish = TIN_FINISH_NONE;
+    s->bent = TIN_FINISH_NONE;
     s->end = -1;
     s->left = max_tokens;
     s->announced = s->certain = s->count;
@@ -112,36 +113,62 @@ tin_status tin_session_constrain(tin_session *s, tin_constraint *constraint, tin
     return TIN_OK;
 }
 
-/* Takes the next token of a forced run, if there is one; ends the generation when nothing but the end can follow. */
+int tini_generate_strays(const tin_session *s, const int32_t *tokens, uint32_t count, uint32_t left) {
+    if (!left || !s->constraint || (s->search && s->search->most))
+        return 0;
+    return tini_constraint_strays(s->constraint, tokens, count, left);
+}
+
+/* As tini_generate_strays, of what would be chosen without a limit: from now on the answer is another one. */
+static int bends(tin_session *s, const choice *c, const int32_t *tokens, uint32_t count) {
+    uint32_t left = tini_tokens_left(s, c->at, 0);
+    if (!tini_generate_strays(s, tokens, count, left))
+        return 0;
+    s->bent = left == s->left ? TIN_FINISH_LENGTH : TIN_FINISH_CONTEXT;
+    return 1;
+}
+
+/* The text ends, by that token; -1: none had to be chosen. */
+static void end_text(tin_session *s, int32_t token) {
+    s->finish = s->bent ? s->bent : TIN_FINISH_END;
+    s->end = s->bent ? -1 : token;
+}
+
+/* Takes the next token of a forced run, if there is one. */
 static int take_forced(tin_session *s, choice *c, int32_t *token) {
     if (c->guesses) { /* which were made with what must come */
         *token = s->input.tokens[c->at];
         return s->due >> c->right & 1;
     }
     if (c->forced_at == c->forced) {
-        if (tin_constraint_state(s->constraint) == TIN_CONSTRAINT_MUST_END) {
-            s->finish = TIN_FINISH_END;
-            return 0;
-        }
-        int64_t count = tin_constraint_forced(s->constraint, s->input.tokens, c->at, tini_tokens_left(s, c->at),
-                                              c->tokens, TINI_FORCED_MAX);
+        int64_t count =
+            tin_constraint_forced(s->constraint, s->input.tokens, c->at, 0, c->tokens, TINI_FORCED_MAX);
         if (count < 0)
             s->finish = TIN_FINISH_CONSTRAINT;
-        c->forced = count > 0 ? (uint32_t)count : 0;
+        c->forced = count > 0 && !bends(s, c, c->tokens, (uint32_t)count) ? (uint32_t)count : 0;
         c->forced_at = 0;
     }
     if (c->forced_at == c->forced)
         return 0;
     *token = c->tokens[c->forced_at++];
-    if (c->at == tini_session_context(s))
+    if (!tini_session_room(s, c->at))
         s->finish = TIN_FINISH_CONTEXT;
     return !s->finish;
 }
 
-/* A token by the logits at hand; negative: the mask is empty. */
+static int32_t draw_token(tin_session *s, const choice *c, const uint32_t *mask) {
+    return tini_sample(&s->sampling, c->row, s->model->program.header->vocab, mask, s->input.tokens, c->at,
+                       c->at, s->scratch);
+}
+
+/* A token by the logits at hand, among those of the mask, which may become a smaller one; negative: it is empty. */
 static int32_t sampled(tin_session *s, const choice *c, const uint32_t *mask) {
     uint32_t vocab = s->model->program.header->vocab;
-    int32_t token = tini_sample(&s->sampling, c->row, vocab, mask, s->input.tokens, c->at, c->at, s->scratch);
+    int32_t token = draw_token(s, c, mask);
+    if (s->constraint && token >= 0 && !tin_token_is_end(s->model, token) && bends(s, c, &token, 1))
+        token = tin_constraint_mask(s->constraint, tini_tokens_left(s, c->at, 0), &mask, NULL)
+                    ? TIN_ERR_UNSUPPORTED
+                    : draw_token(s, c, mask);
     double share = 0;
     if (token >= 0 && (s->sampling.measure || tini_record_shares(s->record)))
         share = tini_log_share(c->row, vocab, mask, (uint32_t)token);
@@ -151,16 +178,21 @@ static int32_t sampled(tin_session *s, const choice *c, const uint32_t *mask) {
     return token;
 }
 
-/* The next token, forced or of the logits at hand. 0 when there is none, or the generation ends. */
+/* The next token, forced or of the logits at hand. 0 when there is none, or the generation ends: there is no room for one,
+ * or nothing but the end can follow. */
 static int next_token(tin_session *s, choice *c, int32_t *token) {
     const uint32_t *mask =
         s->allowed; /* where it is there, no token had to come; to ask again would overwrite it */
     s->allowed = NULL;
-    if (s->constraint && !mask && take_forced(s, c, token))
+    if (s->constraint && tin_constraint_state(s->constraint) == TIN_CONSTRAINT_MUST_END)
+        end_text(s, -1);
+    else if (!s->left)
+        s->finish = TIN_FINISH_LENGTH;
+    else if (s->constraint && !mask && take_forced(s, c, token))
         return 1;
     if (s->finish || !c->row)
         return 0;
-    if (s->constraint && !mask && tin_constraint_mask(s->constraint, tini_tokens_left(s, c->at), &mask, NULL)) {
+    if (s->constraint && !mask && tin_constraint_mask(s->constraint, 0, &mask, NULL)) {
         s->finish = TIN_FINISH_CONSTRAINT;
         return 0;
     }
@@ -174,10 +206,9 @@ static int next_token(tin_session *s, choice *c, int32_t *token) {
     }
     if (*token < 0)
         s->finish = TIN_FINISH_CONSTRAINT; /* the mask is empty */
-    else if (tin_token_is_end(s->model, *token)) {
-        s->finish = TIN_FINISH_END;
-        s->end = *token;
-    } else if (c->at == tini_session_context(s))
+    else if (tin_token_is_end(s->model, *token))
+        end_text(s, *token);
+    else if (!tini_session_room(s, c->at))
         s->finish = TIN_FINISH_CONTEXT;
     return !s->finish;
 }
@@ -202,12 +233,7 @@ static void place(tin_session *s, choice *c, int32_t token) {
     if (tini_searches(s))
         tini_search_place(s, token);
     s->sampling.answered++;
-    if (--s->left)
-        return;
-    int32_t state = s->constraint ? tin_constraint_state(s->constraint) : TIN_CONSTRAINT_MAY_END;
-    s->finish = state == TIN_CONSTRAINT_MUST_END  ? TIN_FINISH_END
-                : state == TIN_CONSTRAINT_MAY_END ? TIN_FINISH_LENGTH
-                                                  : TIN_FINISH_CONSTRAINT;
+    s->left--;
 }
 
 /* Takes up another beginning, where a search has a likelier one. */

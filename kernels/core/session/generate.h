@@ -7,7 +7,11 @@
  *
  * Under a constraint the logits that it forbids count for nothing, and tokens that must come next are taken up without
  * logits: they are queued behind the token chosen last, or behind the prompt, and computed with it. The constraint goes
- * along chosen tokens only, so wrong guesses leave no trace in it. */
+ * along chosen tokens only, so wrong guesses leave no trace in it.
+ *
+ * Each token is the one that is chosen without a limit. Only where the text could not end in time behind it, another one is
+ * chosen, with which it can; such an answer never finishes as one that ended by itself. A search chooses as without a limit,
+ * and its answer is cut. */
 #ifndef TINI_GENERATE_H
 #define TINI_GENERATE_H
 
@@ -17,6 +21,8 @@
  * (worked is 0) it is done all the same. */
 int tini_generate_choose(tin_session *session, struct tini_predictor *predictor, const tini_budget *budget,
                          int worked);
+/* Whether the generation must not choose these tokens next, since `left` tokens could end the text, but not with them. */
+int tini_generate_strays(const tin_session *session, const int32_t *tokens, uint32_t count, uint32_t left);
 /* Ends a generation: what was not announced is taken back. STATE when that is under way in a batch. */
 tin_status tini_generate_end(tin_session *session, tin_error *error);
 

@@ -18,11 +18,6 @@ enum { ROW_COST = 40, CERTAIN = TINI_CERTAIN };
  * a table may be too modest; and over how many of the last ones it is judged. */
 enum { UNTRIED_LOOKUP = 128, MOST_TRUST = 288, MEMORY = 16 };
 
-uint32_t tini_tokens_left(const tin_session *s, uint32_t at) {
-    uint32_t room = tini_session_context(s) - at;
-    return s->left < room ? s->left : room;
-}
-
 void tini_guess_by(tin_session *s, const tini_draft *table) {
     if (s->drafter->table.header != table->header)
         s->drafter->trust = TINI_UNTRIED;
@@ -82,19 +77,18 @@ typedef struct ahead {
 } ahead;
 
 /* Puts what must come behind tokens[at - 1], which the constraint has taken. Where it then ends; 0: there is no room for it,
- * or the text ends with it. */
+ * the text ends with it, or could not end behind it. */
 static uint32_t put_forced(const ahead *a, uint32_t at) {
     tin_session *s = a->s;
     int32_t tokens[TINI_FORCED_MAX];
     for (;;) {
         if (tin_constraint_state(s->constraint) == TIN_CONSTRAINT_MUST_END)
             return 0;
-        uint32_t left = least(s->left - (at - s->count), tini_session_context(s) - at);
-        int64_t count =
-            tin_constraint_forced(s->constraint, s->input.tokens, at, left, tokens, TINI_FORCED_MAX);
+        int64_t count = tin_constraint_forced(s->constraint, s->input.tokens, at, 0, tokens, TINI_FORCED_MAX);
         if (!count)
             return at;
-        if (count < 0 || count > a->end - at)
+        if (count < 0 || count > a->end - at ||
+            tini_generate_strays(s, tokens, (uint32_t)count, tini_tokens_left(s, at, at - s->count)))
             return 0;
         for (int64_t k = 0; k < count; k++) {
             if (!tini_constraint_ahead(s->constraint, tokens[k]))
@@ -148,8 +142,7 @@ static uint32_t put_drafted(const ahead *a, tini_copying copying, uint32_t *sure
     uint32_t worth = least_chance(s, 1);
     int32_t token = tini_drafter_guess(s->drafter, copying, s->input.tokens, a->at, NULL, sure);
     uint32_t rows = *sure < worth ? 0 : put_guess(a, token);
-    uint32_t left = least(s->left - (a->at - s->count), tini_session_context(s) - a->at);
-    if (rows || *sure < worth || !s->constraint || tin_constraint_mask(s->constraint, left, &mask, NULL))
+    if (rows || *sure < worth || !s->constraint || tin_constraint_mask(s->constraint, 0, &mask, NULL))
         return rows;
     token = tini_drafter_guess(s->drafter, copying, s->input.tokens, a->at, mask, sure);
     return *sure < worth ? 0 : put_guess(a, token);
@@ -197,7 +190,7 @@ static void look_up(ahead *a, uint32_t from, uint32_t most) {
 }
 
 void tini_guess(tin_session *s, tini_predictor *predictor) {
-    uint32_t room = tini_session_context(s) - s->count, expected = 0;
+    uint32_t room = tini_session_room(s, s->count), expected = 0;
     room = least(least(room, MOST_GUESSES), least(s->left, s->options.logit_rows) - 1);
     forget(s);
     if (!s->lookup || !room || !tini_states_may_guess(&s->states))
@@ -240,7 +233,7 @@ void tini_guess(tin_session *s, tini_predictor *predictor) {
 }
 
 int tini_guess_put(tin_session *s, int32_t token) {
-    const uint32_t room = least(tini_session_context(s) - s->count, s->options.logit_rows - 1);
+    const uint32_t room = least(tini_session_room(s, s->count), s->options.logit_rows - 1);
     const ahead a = {s, s->count, s->count + least(room, MOST_GUESSES)};
     tini_standpoint here;
     if (s->constraint)

@@ -15,10 +15,6 @@ enum { TINI_FORCED_MAX = 64 };
 /* Chances are of 256; how many of guesses are held to come true before any was seen to. */
 enum { TINI_CERTAIN = 256, TINI_UNTRIED = 192 };
 
-/* Tokens that may still be chosen; 0, which is no bound for a mask, where the next one only shows that the context is
- * full. */
-uint32_t tini_tokens_left(const tin_session *session, uint32_t at);
-
 /* Guesses are made by that table; their record begins anew where it is another. The session has room for it. */
 void tini_guess_by(tin_session *session, const tini_draft *table);
 /* A generation begins. lookup: most guesses by what followed earlier; 0: no guesses at all. */

@@ -101,8 +101,7 @@ static int ask(const tin_session *s, uint32_t *bits) {
     uint32_t tiles = (s->model->program.header->vocab + TINI_TILE - 1) / TINI_TILE;
     uint32_t likely = (likely_tokens(s->model) + TINI_TILE - 1) / TINI_TILE, allowed = 0;
     memset(bits, s->constraint ? 0 : 0xFF, (tiles + 31) / 32 * sizeof *bits);
-    if (s->constraint &&
-        !tini_constraint_tiles(s->constraint, NULL, 0, 0, s->left, tini_session_context(s) - s->count, bits))
+    if (s->constraint && !tini_constraint_tiles(s->constraint, NULL, 0, 0, bits))
         return 0;
     for (uint32_t tile = 0; tile < tiles; tile++)
         allowed += bits[tile >> 5] >> (tile & 31) & 1;
@@ -234,8 +233,7 @@ static void put_foreseen(tini_predictor *p, uint32_t member) {
     const int wanted = s->predicted == TINI_PREDICTING;
     s->running = NULL;
     s->predicted = TINI_UNPREDICTED;
-    if (!wanted ||
-        (s->constraint && tin_constraint_mask(s->constraint, tini_tokens_left(s, s->count), &mask, NULL)))
+    if (!wanted || (s->constraint && tin_constraint_mask(s->constraint, 0, &mask, NULL)))
         return;
     s->foreseen = likely_guess(&p->pass, logits, mask);
     if (p->hearing ? s->foreseen >= 0 : tini_guess_put(s, s->foreseen)) {

@@ -83,9 +83,9 @@ tin_status tin_session_copy(tin_session *to, const tin_session *from, uint32_t c
     if (count > all)
         return tini_fail(error, TIN_ERR_ARGUMENT, "%u tokens; the session to copy has %u", count, all);
     count = tini_input_edge(&from->input, count);
-    if (count > tini_session_context(to))
+    if (count > tini_session_room(to, 0))
         return tini_fail(error, TIN_ERR_CONTEXT, "%u tokens do not fit the session's context of %u", count,
-                         tini_session_context(to));
+                         tini_session_room(to, 0));
     uint32_t position = handed_of(from, count), images, rows;
     tini_input_counts(&from->input, count, &images, &rows);
     tin_status status = tini_session_check_images(to, images, rows, tini_input_widest(&from->input), error);
@@ -253,9 +253,9 @@ static tin_status check_saved(const tin_session *s, const saved_header *h, const
     if (h->kv_type != s->options.kv_type)
         return tini_fail(error, TIN_ERR_ARGUMENT, "the session was saved with kv_type %u; this one has %u",
                          h->kv_type, s->options.kv_type);
-    if (h->count > tini_session_context(s))
+    if (h->count > tini_session_room(s, 0))
         return tini_fail(error, TIN_ERR_CONTEXT, "%u saved tokens do not fit the session's context of %u",
-                         h->count, tini_session_context(s));
+                         h->count, tini_session_room(s, 0));
     if (h->position > h->count || (h->count && h->position == h->count))
         return tini_fail(error, TIN_ERR_FORMAT, "the saved session is damaged");
     uint64_t expected = saved_bytes(s, p, h->position);

@@ -6,7 +6,8 @@
 
 TINI_REGION_COLD
 
-/* Of a candidate: it is a part of what was gone on with; it might be gone on with; it is complete, and ends by this finish. */
+/* Of a candidate: it is a part of what was gone on with; it might be gone on with; it is complete, or the context is full
+ * before its token, and ends by this finish. */
 enum { TAKEN = 0, OPEN = 1, COMPLETE = 2 };
 
 enum { CHOICES = 8 }; /* of a choice: the one that is taken, and others that are left behind */
@@ -110,19 +111,26 @@ int32_t tini_search_choose(tin_session *s, const float *logits, const uint32_t *
         return TIN_ERR_STATE;
     int32_t token = tops[0].token;
     double score = search->score, sure = search->sure, first = tops[0].log_probability;
+    uint32_t length = search->tip == TINI_NONE ? 0 : search->all[search->tip].length;
+    int full = !tini_session_room(s, search->begin + length);
     if (allowed > 1)
         score += weight_of(s, logits, mask, allowed, token);
     if (s->sampling.measure || tini_record_shares(s->record))
         sure += tini_log_share(logits, vocab, mask, (uint32_t)token);
-    for (uint32_t k = 1; k < count; k++) {
+    for (uint32_t k = !full; k < count; k++) { /* the taken one, too, where it will not be placed */
+        int ends = tin_token_is_end(s->model, tops[k].token);
+        if (!k && ends)
+            continue;
         tini_candidate other = {
             .score = score + (tops[k].log_probability - first),
             .sure = sure + (tops[k].log_probability - first),
             .by = {logits[tops[k].token], allowed},
             .token = tops[k].token,
-            .state = tin_token_is_end(s->model, tops[k].token) ? COMPLETE + TIN_FINISH_END : OPEN,
+            .state = ends   ? COMPLETE + TIN_FINISH_END
+                     : full ? COMPLETE + TIN_FINISH_CONTEXT
+                            : OPEN,
         };
-        other.score -= other.state == OPEN ? 0 : left_out(s);
+        other.score -= ends ? left_out(s) : 0;
         if (other.score - score > LEAST)
             leave_behind(s, other, SPARE);
     }
@@ -162,10 +170,11 @@ static void leave_tip(tin_session *s) {
     tini_search *search = s->search;
     if (!s->finish && search->tip != TINI_NONE)
         search->all[search->tip].state = OPEN;
-    else if (s->finish && s->finish != TIN_FINISH_CONSTRAINT) {
-        uint32_t state = COMPLETE + (uint32_t)s->finish;
-        leave_behind(s, (tini_candidate){search->score, search->sure, search->by, s->end, 0, 0, state}, 0);
-    }
+    else if (s->finish == TIN_FINISH_END)
+        leave_behind(
+            s,
+            (tini_candidate){search->score, search->sure, search->by, s->end, 0, 0, COMPLETE + TIN_FINISH_END},
+            0);
 }
 
 /* Puts the tokens of the candidate and those before it; where the first of them that were not there stands. */
@@ -193,7 +202,7 @@ static void constrain_again(tin_session *s, uint32_t end) {
 uint32_t tini_search_turn(tin_session *s, uint32_t at, uint32_t *same) {
     tini_search *search = s->search;
     search->over |= search->turns == search->most;
-    search->score -= s->finish && s->finish != TIN_FINISH_CONSTRAINT ? left_out(s) : 0;
+    search->score -= s->finish == TIN_FINISH_END ? left_out(s) : 0;
     uint32_t chosen = likeliest(s);
     search->settled = search->over;
     if (chosen == TINI_NONE)
@@ -203,7 +212,7 @@ uint32_t tini_search_turn(tin_session *s, uint32_t at, uint32_t *same) {
     tini_candidate *c = &search->all[chosen];
     int complete = c->state >= COMPLETE;
     s->finish = complete ? (int32_t)(c->state - COMPLETE) : TIN_FINISH_NONE;
-    s->end = complete ? c->token : -1;
+    s->end = s->finish == TIN_FINISH_END ? c->token : -1;
     c->state = TAKEN;
     search->tip = complete ? c->before : chosen;
     stand(s, c->score, c->sure, complete ? c->by : (tini_chosen){0, 1});

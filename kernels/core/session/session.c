@@ -338,9 +338,9 @@ tin_status tin_session_append_embedded(tin_session *s, const int32_t *tokens, ui
     tin_status status = tini_generate_end(s, error);
     if (status)
         return status;
-    if (count > tini_session_context(s) - s->count)
+    if (count > tini_session_room(s, s->count))
         return tini_fail(error, TIN_ERR_CONTEXT, "%u tokens and %u more do not fit the session's context of %u",
-                         s->count, count, tini_session_context(s));
+                         s->count, count, tini_session_room(s, 0));
     status = check_ids(s, tokens, count, image_count != 0, error);
     if (!status)
         status = check_images(s, tokens, count, 0, images, image_count, error);
@@ -404,9 +404,9 @@ tin_status tin_session_replace_embedded(tin_session *s, const int32_t *tokens, u
                                         const tin_embedded *images, uint32_t image_count, tin_error *error) {
     if ((count && !tokens) || (image_count && !images))
         return tini_fail(error, TIN_ERR_ARGUMENT, "no tokens, or none of the images");
-    if (count > tini_session_context(s))
+    if (count > tini_session_room(s, 0))
         return tini_fail(error, TIN_ERR_CONTEXT, "%u tokens do not fit the session's context of %u", count,
-                         tini_session_context(s));
+                         tini_session_room(s, 0));
     uint32_t same = tin_session_shared(s, tokens, count, images, image_count);
     tin_status status = check_images(s, tokens, count, same, images, image_count, error);
     if (!status)
@@ -516,8 +516,8 @@ static void ask_logits(tin_session *s, tini_pass *pass) {
     uint32_t at = s->count - s->guesses, first = s->position + s->rows - s->logit_rows;
     int choosing =
         s->phase != TINI_READING && s->constraint && s->left && first + 1 == at && s->wanted >= s->count;
-    if (!choosing || !tini_constraint_tiles(s->constraint, s->input.tokens + at, s->guesses, s->due, s->left,
-                                            tini_session_context(s) - at, pass->tile_bits))
+    if (!choosing ||
+        !tini_constraint_tiles(s->constraint, s->input.tokens + at, s->guesses, s->due, pass->tile_bits))
         pass->every_tile = 1;
     else if (!s->guesses)
         s->allowed = s->constraint->bits; /* the next choice's */

@@ -74,7 +74,8 @@ struct tin_session {
     uint32_t rest, resting;           /* how often to leave them out after bad luck, and how often still */
     int drafted;                      /* the last ones were the table's */
     int32_t token, finish;
-    int32_t end;                /* that the generation was ended by; -1: none was chosen */
+    int32_t bent; /* TIN_FINISH_*: a token was chosen because another one could not have ended in time */
+    int32_t end;  /* that the generation was ended by; -1: none was chosen */
     struct tini_search *search; /* what it may look for the likeliest answer with, or NULL; see search.h */
     uint32_t told;   /* where the last event's token stands, the end's too; TINI_NONE: it was of none */
     uint32_t passes; /* that made logits in it */
@@ -117,9 +118,16 @@ void tini_session_give_up(tin_session *session);
 /* TIN_STEP_* of what is at hand; PENDING when a pass must run. */
 int32_t tini_session_event(tin_session *session);
 
-/* Tokens that fit. */
-static inline uint32_t tini_session_context(const tin_session *session) {
-    return session->options.context - session->caches.before;
+/* How many tokens the context has room for behind the first `at`. Whatever takes tokens asks here. */
+static inline uint32_t tini_session_room(const tin_session *session, uint32_t at) {
+    uint32_t context = session->options.context - session->caches.before;
+    return at < context ? context - at : 0;
+}
+
+/* How many tokens a generation may still choose at tokens[at], where `ahead` of those before it are guesses. */
+static inline uint32_t tini_tokens_left(const tin_session *session, uint32_t at, uint32_t ahead) {
+    uint32_t left = ahead < session->left ? session->left - ahead : 0, room = tini_session_room(session, at);
+    return left < room ? left : room;
 }
 
 /* Tokens computed, as the caller sees it. */

@@ -271,13 +271,13 @@ def _part(part: Any) -> dict[str, Any]:
 
 
 def _calls(model: Model, question: Question, completion: Completion) -> list[Call] | None:
-    """None too of an answer that was cut off within a call."""
+    """None too of an answer with calls that did not end by itself."""
     if question.box is None:
         return None
-    from tinsmith.runtime.calls import whole_calls
+    from tinsmith.runtime.calls import read_calls
 
     try:
-        return whole_calls(model, completion, question.box)
+        return read_calls(model, completion, question.box)
     except InputError:
         return None
 

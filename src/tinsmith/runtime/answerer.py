@@ -12,7 +12,7 @@ from tinsmith.constraint.makers import schema
 from tinsmith.errors import InputError
 from tinsmith.runtime.adapters import prefix_of
 from tinsmith.runtime.asking import direct, finished
-from tinsmith.runtime.calls import Toolbox, prompt_of, whole_calls
+from tinsmith.runtime.calls import Toolbox, prompt_of, read_calls
 from tinsmith.runtime.generation import LOOKUP, Finish, Sampling
 from tinsmith.runtime.offers import Offer, offered
 from tinsmith.runtime.receipt import Receipt, receipt
@@ -88,11 +88,11 @@ class Answerer:
         done = self._completed(asked, unwanted)
         if done is None:
             return None
-        if asked.constraint is not None:
-            finished(done)
         if box is not None:
-            calls = whole_calls(self.model, done, box)
+            calls = read_calls(self.model, done, box)
         else:
+            if asked.constraint is not None:
+                finished(done)
             own = question.schema is None and asked.constraint is not None and asked.constraint.kind == "tools"
             calls = own_calls(done.text) if own else []
         made = receipt(self.model, asked, done)

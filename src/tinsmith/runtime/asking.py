@@ -80,13 +80,12 @@ def check_room(skill: Skill, thinking: bool | None, constraint: Constraint | Own
 
 
 def finished(answer: Completion) -> None:
-    """Raises InputError for an answer under a constraint that could not come to an end. One that filled its
-    room is ended all the same."""
-    if answer.finish == "constraint":
+    """Raises InputError for an answer under a constraint that did not end by itself: max_tokens or the context
+    cut it, or made it another one."""
+    if answer.finish != "stop":
         raise InputError(
-            f"the answer could not end after {answer.text[-80:]!r}: max_tokens, or the context, is too small "
-            f"for what "
-            "must still come; give it more room"
+            f"the answer did not end by itself after {answer.text[-80:]!r}: max_tokens, or the context, is too "
+            "small for it; give it more room"
         )
 
 

@@ -51,7 +51,7 @@ def toolbox(
     functions = {
         tool.name: given for given, tool in zip(tools, listed, strict=True) if not isinstance(given, Mapping)
     }
-    return Toolbox(known, listed, functions, held)
+    return Toolbox(known, listed, functions, held, talk=none)
 
 
 def compiled(model: Loaded, terms: Mapping[str, Any]) -> Constraint:
@@ -128,16 +128,19 @@ def call(
 
 
 def read_calls(model: Loaded, answer: Completion, box: Toolbox) -> list[Call]:
-    """The calls of an answer under the box's constraint. InputError where it could not come to an end."""
-    finished(answer)
-    return whole_calls(model, answer, box)
-
-
-def whole_calls(model: Loaded, answer: Completion, box: Toolbox) -> list[Call]:
-    """The calls of an answer, cut off or not. InputError where it was cut off within one."""
+    """The calls of an answer under the box's constraint; none of a text. InputError where an answer with calls
+    did not end by itself."""
     written = model.detokenize(answer.token_ids, special=True)
-    called = not box.talk or (box.format.mark or "{") in written
-    return box.format.parse(written, box.tools) if called else []
+    if box.talk and (box.format.mark or "{") not in written:
+        return []
+    try:
+        calls = box.format.parse(written, box.tools)
+    except InputError:
+        finished(answer)  # where it was cut off, that says why
+        raise
+    if calls or not box.talk:
+        finished(answer)
+    return calls
 
 
 def run(one: Call, function: Callable[..., Any]) -> None:

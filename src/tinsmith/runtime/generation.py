@@ -67,8 +67,9 @@ class Route:
 
 @dataclass(frozen=True)
 class Completion:
-    """An answer. finish: "stop" at an end token or a stop text, "length" at max_tokens, "context" when the
-    context is full, "constraint" when what the answer may be can't be kept in max_tokens, "none" when the
+    """An answer. finish: "stop" at an end token or a stop text; "length" where max_tokens cut the answer, or
+    made it another one that ends in time; "context" where the context did; "constraint" where no token fits
+    what the answer may be, or it has too many readings; "none" when the
     router took the prompt for no task, and there is no answer. token_ids: the generated tokens without the end
     token; those of a healed prompt begin with the prompt's last ones. seconds: for prompt and answer.
     evaluations: of the model, the prompt's among them. opened: whether the prompt began the answer's thoughts.

@@ -98,13 +98,13 @@ class Answering:
 
     def _end(self, completion: Completion, cached: int) -> End:
         model, finish, calls = self.question.target.served.model, completion.finish, []
-        if self._parts.called and self._box is not None:
+        if self._parts.called and self._box is not None and finish == "stop":  # else what is there is no call
             try:
                 calls = self._box.format.parse(
                     model.detokenize(completion.token_ids, special=True), self._box.tools
                 )
-            except InputError:  # it was cut off: what is there of a call is none
-                finish = "length" if finish == "stop" else finish
+            except InputError:  # a text that stops the answer cut it off
+                finish = "length"
         stop = None
         if finish == "stop" and self.question.stop:
             rest = model.detokenize(completion.token_ids)[len(completion.text) :]
