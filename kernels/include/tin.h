@@ -520,7 +520,8 @@ typedef struct tin_embedded {
     uint8_t digest[32];
 } tin_embedded;
 
-/* Queues tokens behind those already there, and ends a generation. All or nothing.
+/* Queues tokens behind those already there, and ends a generation. All or nothing: as any call here that
+ * fails, it leaves the session as it was, a generation under way among it.
  *
  * Errors: ARGUMENT (an id out of range), CONTEXT, STATE (its guesses are under way in a batch). */
 TIN_API tin_status tin_session_append(tin_session *session, const int32_t *tokens, uint32_t count,
@@ -557,8 +558,7 @@ TIN_API tin_status tin_session_shift(tin_session *session, uint32_t keep, uint32
  * computed again, except for its last token when nothing follows it, so that the next step has
  * logits to give.
  *
- * Errors: ARGUMENT (an id out of range: only the shared part is kept), CONTEXT (nothing is
- * changed). */
+ * Errors: ARGUMENT (an id out of range), CONTEXT, STATE (under way in a batch). */
 TIN_API tin_status tin_session_replace(tin_session *session, const int32_t *tokens, uint32_t count,
                                        tin_error *error);
 
@@ -566,7 +566,7 @@ TIN_API tin_status tin_session_replace(tin_session *session, const int32_t *toke
  * session has at the same place behind the same beginning, with the same digest, needs no rows and is
  * not computed again.
  *
- * Errors: also as tin_session_append_embedded. Nothing is changed then, but as tin_session_replace. */
+ * Errors: also as tin_session_append_embedded. */
 TIN_API tin_status tin_session_replace_embedded(tin_session *session, const int32_t *tokens, uint32_t count,
                                                 const tin_embedded *embedded, uint32_t embedded_count,
                                                 tin_error *error);

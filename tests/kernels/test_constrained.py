@@ -88,9 +88,9 @@ def generated(
 
 
 class Plain:
-    """The caller's loop: an evaluation for every token that is not forced. A token is chosen as without a limit.
-    Where the text could not end in time behind it, one is chosen with which it can, and the answer does not finish
-    as one that ended by itself. passes: how many evaluations."""
+    """The caller's loop: an evaluation for every token that is not forced, chosen as without a limit.
+    Where the text could not end in time behind that token, one is chosen with which it can, and the answer
+    does not finish as one that ended by itself. passes: how many evaluations."""
 
     def __init__(self, model: _core.Model, sampler: Sampler, data: bytes, context: int = 400) -> None:
         self.model, self.sampler, self.context = model, sampler, context

@@ -35,6 +35,7 @@ CONSTRAINTS = (
     compile_regex("in the beginning there was[a-z ]{0,9}"),
     compile_regex("the (yes|no|thing)( (yes|no|in the end))*"),
     compile_regex("(the |then |there )?(yes|yet|no|not|none)( (yes|no|in the end))*").with_search(6),
+    compile_regex(r"[a-e ]{1,12}(the )?").with_search(20),
     compile_regex(r"[\s\S]*"),
 )
 OPTIONS: tuple[dict[str, Any], ...] = (  # of the machine's three sessions
@@ -208,9 +209,8 @@ class Sessions(RuleBasedStateMachine):
         self.batch = _core.Batch(oracle.core, rows=7, logit_rows=5, adapter_rank=RANK)
         self.batched: list[Player] = []
 
-    def tries(self, player: Player, call: Callable[[], None], ends: bool = True) -> bool:
-        """Whether the call was done. A window or a batch may refuse it; nothing is changed then, but that what
-        a window refuses may have ended a generation."""
+    def tries(self, player: Player, call: Callable[[], None]) -> bool:
+        """Whether the call was done. A window or a batch may refuse it; nothing is changed then."""
         try:
             call()
         except RuntimeFault as fault:
@@ -219,8 +219,6 @@ class Sessions(RuleBasedStateMachine):
             else:
                 assert WINDOW in str(fault)
                 assert self.windowed
-                if ends and player.plan is not None:
-                    player.queue()
             assert player.session.tokens()[1] == player.tokens
             return False
         return True
@@ -237,10 +235,6 @@ class Sessions(RuleBasedStateMachine):
         if len(player.tokens) + len(tokens) > player.context:
             with pytest.raises(RuntimeFault, match=f"do not fit|{UNDER_WAY}"):
                 player.session.append(tokens)
-            if player.plan is not None and player not in self.batched:
-                player.queue()
-            elif player.plan is not None:
-                self.rewind_to(player, len(player.tokens))
         elif self.tries(player, lambda: player.session.append(tokens)):
             player.tokens += tokens
             player.queue()
@@ -267,7 +261,9 @@ class Sessions(RuleBasedStateMachine):
     @rule(k=players, share=st.floats(0, 1), tokens=tokens_of)
     def replace(self, k: int, share: float, tokens: list[int]) -> None:
         player = self.players[k]
-        whole = (player.tokens[: round(share * len(player.tokens))] + tokens)[: player.context]
+        self.put(player, (player.tokens[: round(share * len(player.tokens))] + tokens)[: player.context])
+
+    def put(self, player: Player, whole: list[int]) -> None:
         if self.tries(player, lambda: player.session.replace(whole)):
             player.tokens = whole
             player.queue()
@@ -314,7 +310,7 @@ class Sessions(RuleBasedStateMachine):
         elif player.adapter != source.adapter:
             with pytest.raises(RuntimeFault, match="other adapters"):
                 player.session.copy_from(source.session, count)
-        elif self.tries(player, lambda: player.session.copy_from(source.session, count), ends=False):
+        elif self.tries(player, lambda: player.session.copy_from(source.session, count)):
             player.tokens = source.tokens[:count]
             player.queue()
             assert player.visible() is None
@@ -328,7 +324,7 @@ class Sessions(RuleBasedStateMachine):
             nonlocal saved
             saved = source.session.save()
 
-        if not self.tries(source, save, ends=False):
+        if not self.tries(source, save):
             return
         if player.adapter != source.adapter:
             with pytest.raises(RuntimeFault, match="other adapters"):
@@ -388,12 +384,11 @@ class Sessions(RuleBasedStateMachine):
                 return
             assert "nothing to go on from" in str(fault)
             assert not heal or player.shared
-            player.queue()
-            assert not player.due
-            assert player.visible() is None
+            assert player.plan is not None or (not player.due and player.visible() is None)
             return
         tokens = tuple(player.before_healing or player.tokens)
         chosen, finish = self.oracle.generation(player.adapter, tokens, heal, player.constraint, most, sampling)
+        assert len(player.tokens) + len(chosen) <= player.context
         player.plan = list(chosen), finish
         player.before_healing = None
         player.due = set()
@@ -411,6 +406,48 @@ class Sessions(RuleBasedStateMachine):
         self.constrain(k, which)
         self.generate(k, most, lookup, 0)
         self.step(k, budget, steps)
+
+    @rule(
+        k=players,
+        room=st.integers(0, 14),
+        which=st.integers(0, len(CONSTRAINTS) - 1),
+        most=st.integers(1, 40),
+        lookup=st.sampled_from((0, 4)),
+        budget=budgets,
+        steps=st.integers(1, 60),
+    )
+    def answer_at_the_end(
+        self, k: int, room: int, which: int, most: int, lookup: int, budget: int, steps: int
+    ) -> None:
+        """Of the context, which random steps rarely come to."""
+        player = self.players[k]
+        self.put(
+            player, [*player.tokens, *((7 * at + room) % 100 for at in range(CONTEXT))][: player.context - room]
+        )
+        self.constrain(k, which)
+        self.generate(k, most, lookup, 0)
+        self.step(k, budget, steps)
+
+    @rule(k=players, other=players, call=st.integers(0, 7))
+    def refused(self, k: int, other: int, call: int) -> None:
+        """What can't be done changes nothing, of an answer under way neither."""
+        session, source, count = (
+            self.players[k].session,
+            self.players[other].session,
+            len(self.players[k].tokens),
+        )
+        calls: tuple[Callable[[], Any], ...] = (
+            lambda: session.append([5, self.oracle.vocab]),
+            lambda: session.replace([*self.players[k].tokens[: count // 2], -1]),
+            lambda: session.rewind(count + 1),
+            lambda: session.shift(count, 1),
+            lambda: session.generate(0),
+            lambda: session.generate(3, 0, -1.0),
+            lambda: session.restore(b"TINSTATE, damaged, of more bytes than a header has"),
+            lambda: session.copy_from(source, 10 * CONTEXT),
+        )
+        with pytest.raises(RuntimeFault):
+            calls[call]()
 
     @rule(k=players, position=st.sampled_from((0, 5, 20, NONE)))
     def want_logits(self, k: int, position: int) -> None:

@@ -42,6 +42,15 @@ tin_status tini_generate_end(tin_session *s, tin_error *error) {
     return TIN_OK;
 }
 
+/* Whether all tokens that the caller knows of are computed, and the logits of the last are not there, nor made again when a
+ * generation ends here. */
+static int lacks_logits(const tin_session *s) {
+    uint32_t known = tini_session_known(s);
+    if (tini_session_computed(s) < known || (s->phase == TINI_CHOOSING && s->ready.partial))
+        return 0;
+    return known < s->count || !tini_session_row(s, known - 1);
+}
+
 tin_status tin_session_generate(tin_session *s, const tin_sampling *sampling, uint32_t max_tokens,
                                 uint32_t lookup, tin_error *error) {
     static const tin_sampling greedy = {.top_p = 1, .repetition_penalty = 1};
@@ -59,16 +68,14 @@ tin_status tin_session_generate(tin_session *s, const tin_sampling *sampling, ui
         return tini_fail(error, TIN_ERR_ARGUMENT,
                          "the constraint has answers looked for, and the session has no room for that: make it "
                          "with `searches`");
+    if (lacks_logits(s))
+        return tini_fail(error, TIN_ERR_STATE, "nothing to go on from: append tokens first");
     uint32_t healing = s->healing;
     tin_status status = tini_generate_end(s, error);
     if (status)
         return status;
-    if (tini_session_computed(s) == s->count) {
-        if (!tini_session_row(s, s->count - 1))
-            return tini_fail(error, TIN_ERR_STATE, "nothing to go on from: append tokens first");
-        if (s->ready.partial)
-            tini_session_remake(s, s->count - 1);
-    }
+    if (tini_session_computed(s) == s->count && s->ready.partial)
+        tini_session_remake(s, s->count - 1);
     if (s->constraint)
         status = tin_constraint_begin(s->constraint, s->prefix, healing, error);
     if (status)

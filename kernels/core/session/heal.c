@@ -49,15 +49,14 @@ tin_status tin_session_heal(tin_session *s, tin_error *error) {
             healed = length;
         }
     }
+    uint32_t count = known - taken, computed = tini_session_computed(s);
+    computed = computed < count ? computed : count - 1;
     tin_status status = tini_session_check_free(s, error);
+    if (!status && taken)
+        status = tini_session_check_window(s, computed, error);
     if (!status)
         status = tini_generate_end(s, error);
     if (status || !taken)
-        return status;
-    uint32_t count = known - taken, computed = tini_session_computed(s);
-    computed = computed < count ? computed : count - 1;
-    status = tini_session_check_window(s, computed, error);
-    if (status)
         return status;
     tini_session_reset(s, computed, count);
     /* What was looked at ends with the text of the taken tokens. */

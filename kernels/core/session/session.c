@@ -335,17 +335,17 @@ tin_status tin_session_append_embedded(tin_session *s, const int32_t *tokens, ui
                                        const tin_embedded *images, uint32_t image_count, tin_error *error) {
     if ((count && !tokens) || (image_count && !images))
         return tini_fail(error, TIN_ERR_ARGUMENT, "no tokens, or none of the images");
-    tin_status status = tini_generate_end(s, error);
-    if (status)
-        return status;
-    if (count > tini_session_room(s, s->count))
+    uint32_t known = tini_session_known(s);
+    if (count > tini_session_room(s, known))
         return tini_fail(error, TIN_ERR_CONTEXT, "%u tokens and %u more do not fit the session's context of %u",
-                         s->count, count, tini_session_room(s, 0));
-    status = check_ids(s, tokens, count, image_count != 0, error);
+                         known, count, tini_session_room(s, 0));
+    tin_status status = check_ids(s, tokens, count, image_count != 0, error);
     if (!status)
         status = check_images(s, tokens, count, 0, images, image_count, error);
     if (!status)
-        status = check_room(s, s->count, 0, images, image_count, error);
+        status = check_room(s, known, 0, images, image_count, error);
+    if (!status)
+        status = tini_generate_end(s, error);
     if (!status)
         queue(s, tokens, count, 0, images, image_count);
     return status;
@@ -370,18 +370,17 @@ int tin_session_embedded(const tin_session *s, uint32_t k, tin_embedded *embedde
 }
 
 tin_status tin_session_rewind(tin_session *s, uint32_t position, tin_error *error) {
+    uint32_t known = tini_session_known(s), computed = tini_session_computed(s);
+    if (position > known)
+        return tini_fail(error, TIN_ERR_ARGUMENT, "position %u is past the session's %u tokens", position,
+                         known);
+    position = tini_input_edge(&s->input, position);
+    computed = computed < position ? computed : position;
     tin_status status = tini_session_check_free(s, error);
     if (!status)
+        status = tini_session_check_window(s, computed, error);
+    if (!status)
         status = tini_generate_end(s, error);
-    if (status)
-        return status;
-    if (position > s->count)
-        return tini_fail(error, TIN_ERR_ARGUMENT, "position %u is past the session's %u tokens", position,
-                         s->count);
-    position = tini_input_edge(&s->input, position);
-    uint32_t computed = tini_session_computed(s);
-    computed = computed < position ? computed : position;
-    status = tini_session_check_window(s, computed, error);
     if (!status)
         tini_session_reset(s, computed, position);
     return status;
@@ -408,7 +407,9 @@ tin_status tin_session_replace_embedded(tin_session *s, const int32_t *tokens, u
         return tini_fail(error, TIN_ERR_CONTEXT, "%u tokens do not fit the session's context of %u", count,
                          tini_session_room(s, 0));
     uint32_t same = tin_session_shared(s, tokens, count, images, image_count);
-    tin_status status = check_images(s, tokens, count, same, images, image_count, error);
+    tin_status status = check_ids(s, tokens + same, count - same, image_count != 0, error);
+    if (!status)
+        status = check_images(s, tokens, count, same, images, image_count, error);
     if (!status)
         status = check_room(s, same, same, images, image_count, error);
     if (!status)
@@ -418,10 +419,8 @@ tin_status tin_session_replace_embedded(tin_session *s, const int32_t *tokens, u
     if (status)
         return status;
     tini_session_reset(s, computed_after(s, same, count), same);
-    status = check_ids(s, tokens + same, count - same, image_count != 0, error);
-    if (!status)
-        queue(s, tokens, count, same, images, image_count);
-    return status;
+    queue(s, tokens, count, same, images, image_count);
+    return TIN_OK;
 }
 
 tin_status tin_session_replace(tin_session *s, const int32_t *tokens, uint32_t count, tin_error *error) {
