@@ -89,44 +89,88 @@ static json_text read_json_text(json_scan *s) {
     return t;
 }
 
-/* Whether the text's words stand in the question one after the other. */
-static int stands_in(const json_text *t, tini_words question) {
-    uint32_t words[TINI_COVER_WORDS], latest[TINI_COVER_WORDS], n = t->count, seen = 0;
-    tini_words value = t->words;
-    for (uint32_t k = 0; k < n; k++)
-        tini_words_next(&value, &words[k]);
-    for (uint32_t word; n && tini_words_next(&question, &word);) {
-        latest[seen++ % n] = word;
-        uint32_t same = 0;
-        while (seen >= n && same < n && latest[(seen + same) % n] == words[same])
-            same++;
-        if (same == n)
-            return 1;
-    }
-    return !n;
+enum { SLOTS = 2 * TINI_COVER_VALUES };
+
+/* Values whose words are looked for in the question all at once, by Karp and Rabin's hashes of them: an open table. */
+typedef struct value_table {
+    uint64_t hash[SLOTS]; /* 0: the slot is free */
+    uint64_t cost[SLOTS]; /* of all values of these words, in 256ths; 0 once they are found */
+    uint32_t count, lengths;
+    uint8_t length[TINI_COVER_WORDS]; /* [lengths], those that there are */
+} value_table;
+
+static const uint64_t HASH_BASE = 0x9E3779B97F4A7C15u;
+
+/* The hash of one word more; words count from 1, so that none is as if it were not there. */
+static uint64_t next_hash(uint64_t hash, uint32_t word) {
+    return hash * HASH_BASE + word + 1;
 }
 
-/* What the value costs of the key that was read last, in 256ths. */
-static uint32_t cost_of_value(const tini_automaton *answers, uint32_t copies, uint32_t key,
-                              const json_text *value, tini_words question) {
-    for (uint32_t k = 0; k < copies; k++)
-        if (answers->copies[k].key == key)
-            return value->skipped || stands_in(value, question) ? 0 : answers->copies[k].cost;
-    return 0;
+/* The slot of the hash, or a free one. */
+static uint32_t value_slot(const value_table *t, uint64_t hash) {
+    uint32_t slot = (uint32_t)((hash ^ hash >> 29) * 0xBF58476D1CE4E5B9u >> 32) % SLOTS;
+    while (t->hash[slot] && t->hash[slot] != hash)
+        slot = (slot + 1) % SLOTS;
+    return slot;
+}
+
+/* Adds a value of the key, where its values are looked up and there is room. */
+static void add_value(value_table *t, const tini_automaton *answers, uint32_t copies, uint32_t key,
+                      const json_text *value) {
+    uint32_t k = 0, word;
+    while (k < copies && answers->copies[k].key != key)
+        k++;
+    if (k == copies || value->skipped || !value->count)
+        return;
+    uint64_t hash = 0;
+    tini_words words = value->words;
+    for (uint32_t n = 0; n < value->count && tini_words_next(&words, &word); n++)
+        hash = next_hash(hash, word);
+    uint32_t slot = value_slot(t, hash), n = 0;
+    if (!hash || (!t->hash[slot] && t->count == TINI_COVER_VALUES))
+        return;
+    t->count += !t->hash[slot];
+    t->hash[slot] = hash;
+    t->cost[slot] += answers->copies[k].cost;
+    while (n < t->lengths && t->length[n] != value->count)
+        n++;
+    if (n == t->lengths)
+        t->length[t->lengths++] = (uint8_t)value->count;
+}
+
+/* What the values cost whose words do not stand in the question one after the other. */
+static double cost_of_values(value_table *t, tini_words question) {
+    enum { RING = TINI_COVER_WORDS + 1 };
+    uint64_t begun[RING] = {0}, power[RING] = {1}, total = 0; /* begun: the hash of all words up to there */
+    for (uint32_t n = 1; n < RING; n++)
+        power[n] = power[n - 1] * HASH_BASE;
+    uint32_t seen = 0;
+    for (uint32_t word; t->count && tini_words_next(&question, &word);) {
+        uint64_t here = next_hash(begun[seen % RING], word);
+        begun[++seen % RING] = here;
+        for (uint32_t k = 0; k < t->lengths; k++) {
+            uint32_t n = t->length[k];
+            if (n <= seen)
+                t->cost[value_slot(t, here - begun[(seen - n) % RING] * power[n])] = 0;
+        }
+    }
+    for (uint32_t k = 0; k < SLOTS; k++)
+        total += t->cost[k];
+    return (double)total / 256;
 }
 
 static double values_made_up(uint32_t copies, const tini_automaton *answers, json_scan s, tini_words question) {
-    double total = 0;
+    value_table table = {.count = 0};
     int pending = 0;
     json_text last = {0};
-    for (uint8_t byte; copies;) {
+    for (uint8_t byte;;) {
         int any = tini_words_byte(&s.left, &byte);
         if (any && (byte == ' ' || byte == '\n' || byte == '\t' || byte == '\r'))
             continue;
         if (pending && any && byte == ':')
             s.key = last.key;
         else if (pending)
-            total += cost_of_value(answers, copies, s.key, &last, question);
+            add_value(&table, answers, copies, s.key, &last);
         pending = any && byte == '"';
         if (!any)
             break;
@@ -135,7 +179,7 @@ static double values_made_up(uint32_t copies, const tini_automaton *answers, jso
         s.depth += byte == '{' || byte == '[';
         s.depth -= byte == '}' || byte == ']';
     }
-    return total / 256;
+    return cost_of_values(&table, question);
 }
 
 double tini_cover_cost(const tini_cover *cover, const tini_automaton *answers, const tin_model *model,
@@ -145,8 +189,10 @@ double tini_cover_cost(const tini_cover *cover, const tini_automaton *answers, c
     question.at = cover->at;
     question.byte = cover->byte;
     tini_words words = tini_words_of(model, answer, count);
-    return words_left_out(cover, words) * cover->cost +
-           values_made_up(cover->copies, answers, (json_scan){.left = words}, question);
+    double cost = words_left_out(cover, words) * cover->cost;
+    if (cover->copies)
+        cost += values_made_up(cover->copies, answers, (json_scan){.left = words}, question);
+    return cost;
 }
 
 TINI_REGION_END

@@ -16,8 +16,8 @@
 #include "../constraint/automaton.h"
 #include "../text/question.h"
 
-/* Of a question, and of a value, the first so many count. */
-enum { TINI_COVER_WORDS = 32 };
+/* Of a question, and of a value, the first so many words count; of an answer, the first so many values that differ. */
+enum { TINI_COVER_WORDS = 32, TINI_COVER_VALUES = 256 };
 
 typedef struct tini_cover {
     double cost; /* of a word that is left out: a natural logarithm; 0: none counts */
