@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import json
+import os
 import random
 import struct
+import subprocess
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from pathlib import Path
 
+import c_programs
 import pytest
+import safety
 from constraint_reference import (
     AB,
     GRAMMARS,
@@ -365,6 +370,24 @@ def test_tokens_of_the_same_bytes_come_together() -> None:
         constraint.begin()
         constraint.accept(number)
         assert constraint.state() == _core.CONSTRAINT_MUST_END
+
+
+def test_the_tree_has_tokens_of_up_to_255_bytes(tmp_path: Path) -> None:
+    given = tiny_spec(family.by_name("llama")).tokenizer
+    names = [*given.tokens[:-2], 255 * "t", 256 * "t"]
+    types = [*given.types[:-2], "normal", "normal"]
+    image = tiny_image(tokenizer=replace(given, tokens=names, types=types))
+    model, path = _core.Model(image), tmp_path / "long.tin"
+    path.write_bytes(image)
+    constraint = _core.Constraint(model, compile_regex("t{255,300}").data)
+    assert ids(constraint.mask()) >= {len(names) - 2}
+    assert len(names) - 1 not in ids(constraint.mask())
+    constraint.accept(len(names) - 2)
+    assert constraint.state() == _core.CONSTRAINT_MAY_END
+    parts = [safety.HERE / "trie_check.c", c_programs.core(), *safety.SANITIZE, "-lm", "-pthread"]
+    program = tmp_path / "trie_check"
+    subprocess.run([os.environ.get("CC", "cc"), *safety.STRICT, *parts, "-o", program], check=True)
+    assert subprocess.run([program, path], capture_output=True, text=True, check=True).stdout == "255\n"
 
 
 def test_a_tin_without_a_tree_is_refused_with_what_to_do() -> None:

@@ -22,6 +22,7 @@ from tinsmith.constraint.grammar import (
     choice,
     sequence,
     text,
+    token,
 )
 from tinsmith.constraint.regex import compile_regex
 
@@ -93,6 +94,15 @@ def test_forced_tokens_between_free_text_are_the_tokenizers_own(smol: Vocabulary
         return "".join(word + "".join(rng.choices(letters[kind], k=rng.randrange(5))) for word, kind in pieces)
 
     check_forced(smol, data, [(rng.choice(["", "the ", "x  "]), answer()) for _ in range(25)])
+
+
+def test_text_behind_a_control_token_is_cut_for_itself(smol: Vocabulary) -> None:
+    """Not behind the text before that: there the apostrophe would be a part of the sign's word."""
+    before, behind = smol.canonical("a ¤"), smol.canonical("'s thing")
+    assert smol.canonical("a ¤'s thing") != [*before, *behind]
+    constraint = _core.Constraint(smol.model, grammar(sequence((token(5), text("'s thing")))))
+    assert constraint.forced(before) == [5, *behind]
+    assert constraint.forced(before, 1 + len(behind)) == [5, *behind]
 
 
 def test_forced_tokens_go_on_after_what_was_chosen_otherwise(smol: Vocabulary) -> None:

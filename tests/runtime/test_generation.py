@@ -44,6 +44,17 @@ def test_lookup_saves_passes(core: _core.Model) -> None:
     assert passes[8] < 0.9 * passes[0]
 
 
+def test_right_guesses_grow(core: _core.Model) -> None:
+    """Where an answer repeats itself, up to eight tokens are chosen by a pass."""
+    passes = tokens = 0
+    for seed in range(6):
+        session = fed(core, row(core, 9, seed), logit_rows=9)
+        tokens += len(generated(session, 200, 8))
+        passes += session.passes()
+    assert tokens > 600
+    assert passes < 0.25 * tokens
+
+
 def test_logits_in_a_generation_are_of_announced_tokens(core: _core.Model) -> None:
     prompt = row(core, 30) * 3
     tokens = plainly(core, prompt, 60)
