@@ -103,6 +103,35 @@ def test_answers_and_adapters_are_those_of_python(python: Model, session: Sessio
     assert "\N{REPLACEMENT CHARACTER}" in wanted.text
 
 
+@pytest.mark.parametrize("turns", [0, 16])
+def test_a_limit_is_obeyed_and_told(host: Any, tmp_path: Path, turns: int) -> None:
+    """At each one: only what ended by itself says so, and is the answer without a limit."""
+    path = tmp_path / "limits.tin"
+    spec = in_format(replace(tiny_spec(family.by_name("llama"), **SIZES), chat_template=CHATML), "Q8_0")
+    texts = ["turn on the lamp", "turn off the lamp", "turn the lamp", "no"]
+    build_tin(spec, path, entries={"grammar/answer.bin": choices(texts).with_search(turns).data})
+    python, model = tinsmith.load(path, isa="scalar"), host.open(str(path).encode(), None)
+    session, finishes = Session(host, model), set()
+    host.close(model)
+    for asked in ("who?", "on?", "the lamp", "off"):
+        whole = python.chat([{"role": "user", "content": asked}], max_tokens=40)
+        for most in range(1, 20):
+            session.forget(0)
+            found = answer(session, asked, most)
+            wanted = python.chat([{"role": "user", "content": asked}], max_tokens=most)
+            finish = {1: "stop", 2: "length"}[found["finish"]]
+            assert (found["text"], found["tokens"], finish) == (
+                wanted.text,
+                len(wanted.token_ids),
+                wanted.finish,
+            )
+            assert found["tokens"] <= most
+            assert finish != "stop" or found["text"] == whole.text
+            finishes.add(finish)
+    assert finishes == {"stop", "length"}
+    session.close()
+
+
 def test_guesses_are_by_the_table_of_the_skill_that_answers(host: Any, tin: Path, tmp_path: Path) -> None:
     """More of them at once than are looked up where there is none; they spare passes, and change no bit."""
     plain, path = tinsmith.load(tin, isa="scalar"), tmp_path / "drafts.tin"

@@ -638,6 +638,12 @@ def test_a_search_is_asked_for_with_what_an_answer_may_be(
         batch = ["batch", str(path), str(given), str(out), "--raw", "--workers", "1", "--search", str(turns)]
         assert cli.main([*batch, "--max-tokens", str(ROOM)]) == 0
         assert json.loads(out.read_text())["text"] == own
+        short = model.generate(asked, constraint=plain, max_tokens=1)
+        assert (
+            cli.main([*batch[:3], str(tmp_path / f"short{turns}.jsonl"), *batch[4:], "--max-tokens", "1"]) == 0
+        )
+        row_of = json.loads((tmp_path / f"short{turns}.jsonl").read_text())
+        assert (row_of["text"], row_of["finish"]) == (short.text, "length") == (short.text, short.finish)
         held = tinsmith.schema(number).with_search(turns)
         value = model.json(asked, number, search=turns, max_tokens=ROOM)
         assert str(value) == model.chat([{"role": "user", "content": asked}], constraint=held).text
