@@ -95,9 +95,10 @@ def _answer(reply: dict[str, Any], question: Question, own_calls: bool) -> Answe
         for made in message.get("tool_calls") or ()
     ]
     held = bool(question.tools) or question.schema is not None
-    if held and finish == "length":
+    own = own_calls and not held and not question.free
+    if (held or own) and finish == "length":  # cut, or another answer that ends in time
         raise HomeAssistantError("the answer could not end: give it more tokens")
-    if own_calls and not held and not question.free:
+    if own:
         calls = [Call(one["name"], one["arguments"]) for one in _listed(json.loads(text))]
     ours = reply["tinsmith"]
     return Answer(text, calls, finish, ours.get("sure"), ours["receipt"])
