@@ -127,7 +127,7 @@ def test_a_chat_is_held_to_it_line_by_line(
         (["--grammar", "{at}/bad.gbnf"], "bad.gbnf: "),
         (["--grammar", "{at}/s.json"], "it ends in .gbnf or .lark"),
         (["--regex", "(a"], "(a"),
-        (["--schema", "{at}/s.json", "--max-tokens", "2", "--json"], "too small for what must still come"),
+        (["--schema", "{at}/s.json", "--max-tokens", "2", "--json"], "did not end by itself"),
     ],
 )
 def test_bad_constraints_are_one_line(
