@@ -10,6 +10,9 @@
  * allowed). Each choice leaves a few others behind, for which there is planned room; where that is full, or was gone back
  * to often enough, the beginning at hand is gone on with to its end.
  *
+ * A limit changes none of this: where the beginning to go on with has all tokens that it may, or the context is full behind it,
+ * the answer is cut there.
+ *
  * A complete answer pays for the words that it leaves out (cover.h). Beginnings have not, so where room is full an answer
  * that is complete goes before them. */
 #ifndef TINI_SEARCH_H
