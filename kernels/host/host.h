@@ -71,7 +71,7 @@ struct tinhost_session {
     uint32_t context;
 
     const tini_skill *applied[TINI_HOST_ADAPTERS];
-    double scales[TINI_HOST_ADAPTERS];
+    float scales[TINI_HOST_ADAPTERS];
     uint32_t applied_count;
     const tini_skill *drafting; /* whose draft table the session has */
     tini_held *held;            /* [skill_count] */
@@ -114,7 +114,9 @@ void tini_host_hold(tinhost_model *model);
 
 /* ---- session.c */
 uint64_t tini_host_clock(void *unused);
-int32_t tini_host_apply(tinhost_session *session, const tini_skill *skill, double scale);
+/* A host's number as the core has it, rounded once: what is tested and kept is this. Infinite where it is too large. */
+float tini_host_float(double value);
+int32_t tini_host_apply(tinhost_session *session, const tini_skill *skill, float scale);
 void tini_host_bare(tinhost_session *session); /* takes off all adapters */
 
 /* Holds the next answer to the skill's constraint, or to the one in data[size], which is made if `held` has none. */

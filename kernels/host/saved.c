@@ -72,8 +72,9 @@ int32_t tinhost_save(tinhost_session *s, void *out, int64_t size) {
     to = write_number(to, (uint64_t)s->talk_count, 4);
     to = write_number(to, s->applied_count, 4);
     for (uint32_t k = 0; k < s->applied_count; k++) {
+        const double scale = s->scales[k];
         uint64_t bits;
-        memcpy(&bits, &s->scales[k], sizeof bits);
+        memcpy(&bits, &scale, sizeof bits);
         to = write_text(write_number(to, bits, 8), s->applied[k]->name);
     }
     for (int32_t k = 0; k < s->talk_count; k++) {
@@ -121,7 +122,7 @@ typedef struct state {
     tini_talk *talks;
     int32_t talk_count;
     const tini_skill *applied[TINI_HOST_ADAPTERS];
-    double scales[TINI_HOST_ADAPTERS];
+    float scales[TINI_HOST_ADAPTERS];
     uint32_t applied_count;
 } state;
 
@@ -136,7 +137,9 @@ static void drop_state(state *it) {
 static void read_adapters(const tinhost_session *s, reader *r, state *it) {
     for (uint32_t k = 0; k < it->applied_count && r->good; k++) {
         uint64_t bits = read_number(r, 8);
-        memcpy(&it->scales[k], &bits, sizeof bits);
+        double scale;
+        memcpy(&scale, &bits, sizeof bits);
+        it->scales[k] = tini_host_float(scale);
         char *name = read_text(r);
         it->applied[k] = name ? tini_host_skill(s->model, name) : NULL;
         r->good = r->good && it->applied[k];

@@ -1,5 +1,9 @@
 #include "host.h"
 
+#include "../core/base/math.h"
+#include "../core/session/sampler.h"
+
+#include <float.h>
 #include <stdio.h>
 
 int32_t tini_host_fail(tinhost_session *session, int32_t status, const char *text) {
@@ -91,8 +95,9 @@ tinhost_session *tinhost_session_open(tinhost_model *model, int32_t context, int
     tini_host_hold(model);
     s->model = model;
     s->drafting = model->skills;
-    if (context < 0 || threads < 0 || adapters < 0 || adapters > TINI_HOST_ADAPTERS) {
-        tini_host_fail(s, TIN_ERR_ARGUMENT, "context and threads are at least 0, and adapters 0 to 8");
+    if (context < 0 || threads < 0 || adapters < 0 || adapters > TINI_HOST_ADAPTERS || most_bytes < 0) {
+        tini_host_fail(s, TIN_ERR_ARGUMENT,
+                       "context, threads and most_bytes are at least 0, and adapters 0 to 8");
         return s;
     }
     s->held = calloc(model->skill_count, sizeof *s->held);
@@ -153,11 +158,17 @@ int32_t tini_host_ready(tinhost_session *s) {
 
 /* ---- What an answer is made by ---- */
 
-int32_t tini_host_apply(tinhost_session *s, const tini_skill *skill, double scale) {
+float tini_host_float(double value) {
+    return value > FLT_MAX ? TINI_INFINITY : value < -FLT_MAX ? -TINI_INFINITY : (float)value;
+}
+
+int32_t tini_host_apply(tinhost_session *s, const tini_skill *skill, float scale) {
     uint32_t at = 0;
     while (at < s->applied_count && s->applied[at] != skill)
         at++;
-    int32_t status = tin_session_adapter(s->core, skill->adapter, (float)scale, 0, &s->error);
+    if (at == TINI_HOST_ADAPTERS && scale != 0)
+        return tini_host_fail(s, TIN_ERR_ARGUMENT, "a session has at most 8 adapters; take one off first");
+    int32_t status = tin_session_adapter(s->core, skill->adapter, scale, 0, &s->error);
     if (status)
         return status;
     if (scale == 0) {
@@ -197,7 +208,7 @@ int32_t tinhost_adapter(tinhost_session *s, const char *name, double scale) {
             snprintf(s->error.text + at, sizeof s->error.text - at, " none");
         return s->error.status = TIN_ERR_ARGUMENT;
     }
-    return tini_host_apply(s, skill, scale);
+    return tini_host_apply(s, skill, tini_host_float(scale));
 }
 
 int32_t tinhost_constrained(tinhost_session *s, int32_t on) {
@@ -212,13 +223,15 @@ int32_t tinhost_sampling(tinhost_session *s, double temperature, double top_p, d
     int32_t status = tini_host_ready(s);
     if (status)
         return status;
-    if (!(temperature >= 0) || !(top_p >= 0 && top_p <= 1) || !(repetition > 0))
-        return tini_host_fail(s, TIN_ERR_ARGUMENT,
-                              "temperature is at least 0, top_p 0 to 1, repetition above 0");
-    s->sampling.temperature = (float)temperature;
-    s->sampling.top_p = (float)top_p;
-    s->sampling.repetition_penalty = (float)repetition;
-    s->sampling.seed = (uint64_t)seed;
+    const tin_sampling asked = {.temperature = tini_host_float(temperature),
+                                .top_p = tini_host_float(top_p),
+                                .repetition_penalty = tini_host_float(repetition),
+                                .seed = (uint64_t)seed};
+    if (!tini_sampling_allowed(&asked, s->model->info.vocab))
+        return tini_host_fail(
+            s, TIN_ERR_ARGUMENT,
+            "temperature is at least 0, top_p 0 to 1, repetition above 0, as float32 numbers");
+    s->sampling = asked;
     return TIN_OK;
 }
 

@@ -77,7 +77,7 @@ typedef struct tinhost_session tinhost_session;
  *             planned
  * threads     that compute, the caller's among them; 0 and 1: the caller's alone
  * adapters    how many at once, 0 or 1: one. Room is planned for the highest ranks in the file
- * most_bytes  of memory that it may take, 0: any. A session that needs more is refused with what it needs
+ * most_bytes  of memory that it may take, at least 0; 0: any. A session that needs more is refused with what it needs
  *
  * Errors (tinhost_error): ARGUMENT, MEMORY, UNSUPPORTED. */
 TIN_API tinhost_session *tinhost_session_open(tinhost_model *model, int32_t context, int32_t threads,
@@ -96,19 +96,21 @@ TIN_API int64_t tinhost_session_bytes(const tinhost_session *session);
 
 /* ---- What the next answer is made by ------------------------------------------------------- */
 
-/* Puts an adapter of the file to work, beside those that are, at a scale (1 as it was trained; 0 takes it off);
- * NULL or "" takes off all. It brings its chat template and its constraint, in place of the file's; of several, the
+/* Puts an adapter of the file to work, beside those that are, at a scale, which is rounded to float32 (1 as it was
+ * trained; 0 takes it off); NULL or "" takes off all. It brings its chat template and its constraint, in place of the file's; of several, the
  * first does.
  *
- * Errors: ARGUMENT (none of that name; no room beside the others), FORMAT. */
+ * Errors: ARGUMENT (none of that name; no room beside the others; a scale of 65536 or more, or no number), FORMAT. */
 TIN_API int32_t tinhost_adapter(tinhost_session *session, const char *name, double scale);
 
 /* 0: the next answers may be anything; 1, as a session begins: those of the file's or the adapter's constraint. */
 TIN_API int32_t tinhost_constrained(tinhost_session *session, int32_t on);
 
-/* How tokens are chosen; a session begins with temperature 0, the likeliest each time.
+/* How tokens are chosen; a session begins with temperature 0, the likeliest each time. Numbers are rounded to float32.
  *
- * repetition  a penalty on tokens that were there, 1: none */
+ * repetition  a penalty on tokens that were there, 1: none
+ *
+ * Errors: ARGUMENT (temperature below 0, top_p outside 0 to 1, repetition 0 or less; one that is infinite or no number). */
 TIN_API int32_t tinhost_sampling(tinhost_session *session, double temperature, double top_p, double repetition,
                                  int64_t seed);
 

@@ -56,9 +56,11 @@ class Refused(Exception):
 class Session:
     """A session of an open model, whose failures are raised."""
 
-    def __init__(self, host: Any, model: Any, context: int = 0, threads: int = 1, most_bytes: int = 0) -> None:
+    def __init__(
+        self, host: Any, model: Any, context: int = 0, threads: int = 1, most_bytes: int = 0, adapters: int = 2
+    ) -> None:
         self.host = host
-        self.handle = host.session_open(model, context, threads, 2, most_bytes)
+        self.handle = host.session_open(model, context, threads, adapters, most_bytes)
         if host.status(self.handle):
             error = Refused(host.status(self.handle), host.error(self.handle))
             host.session_close(self.handle)

@@ -31,6 +31,7 @@ FLAGS = ("-O1", "-DTIN_SCALAR_ONLY", f"-I{KERNELS / 'include'}", "-pthread")
 KEY = minisign.SecretKey(b"tinsmith", bytes(range(32)))
 SIZES = {"hidden_size": 64, "intermediate_size": 96, "max_position_embeddings": 512}
 ASKED = {"role": "user", "content": "who?"}
+TEN = "abcdefghij"
 
 
 @pytest.fixture(scope="module")
@@ -76,6 +77,11 @@ def session(host: Any, model: Any) -> Iterator[Session]:
 def answer(session: Session, text: str = "who?", most: int = 16, **steps: int) -> dict[str, Any]:
     session.ask(text, most)
     return session.steps(**steps)
+
+
+def answer_anew(session: Session, most: int = 8) -> dict[str, Any]:
+    session.forget(0)
+    return answer(session, most=most)
 
 
 def test_every_function_of_the_header_is_there(host: Any) -> None:
@@ -433,6 +439,66 @@ def test_texts_go_on_without_a_template(python: Model, session: Session) -> None
     session.complete("the th", 12)
     assert session.steps()["text"] == python.generate("the th", max_tokens=12, constraint=None).text
     assert session.messages() == 0
+
+
+@pytest.fixture(scope="module")
+def many(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Ten adapters, of which a session can have eight at once."""
+    path = tmp_path_factory.mktemp("many") / "many.tin"
+    spec = in_format(replace(tiny_spec(family.by_name("llama"), **SIZES), chat_template=CHATML), "Q8_0")
+    build_tin(spec, path)
+    adapters = {f"adapter/{name}.bin": random_adapters.compiled(path, seed=k) for k, name in enumerate(TEN)}
+    build_tin(spec, path, entries=adapters)
+    return path
+
+
+def test_a_scale_is_what_float32_makes_of_it(host: Any, many: Path) -> None:
+    """One that rounds to 0 takes an adapter off, as 0 does; and a ninth adapter has no room."""
+    model = host.open(str(many).encode(), None)
+    session = Session(host, model, adapters=8)
+    host.close(model)
+    nothing = answer(session, most=8)
+    for name in TEN:
+        session.adapter(name, 1e-60)
+    assert answer_anew(session) == nothing
+    assert session.saved()[20:24] == bytes(4)  # how many adapters, as saved.c writes it
+    for name in TEN[:8]:
+        session.adapter(name, 0.1)
+    full, told = session.saved(), answer_anew(session)
+    assert told != nothing
+    for scale in (1.0, -1e-30):
+        with pytest.raises(Refused, match="at most 8 adapters"):
+            session.adapter(TEN[8], scale)
+    for scale in (float("nan"), float("inf"), -float("inf"), 1e300, -1e300, 65536.0):
+        with pytest.raises(Refused, match="scale must be a number below 65536"):
+            session.adapter(TEN[0], scale)
+    assert answer_anew(session) == told
+    session.adapter(TEN[0], -1e-60)
+    session.adapter(TEN[8], 0.1)
+    assert answer_anew(session) != told
+    session.restore(full, len(full))
+    assert answer_anew(session) == told
+    session.close()
+
+
+def test_sampling_is_tested_as_float32_has_it(session: Session) -> None:
+    nan, inf = float("nan"), float("inf")
+    for wrong in (
+        *((t, 1.0, 1.0) for t in (nan, inf, 1e300, -1.0, -1e-30)),
+        *((0.5, p, 1.0) for p in (nan, inf, 1.1, -1e-30)),
+        *((0.5, 1.0, r) for r in (nan, inf, 1e300, 1e-60, 0.0, -1.0)),
+    ):
+        with pytest.raises(Refused, match="temperature is at least 0"):
+            session.sampling(*wrong, 0)
+    session.constrained(0)
+    greedy = answer(session)
+    session.sampling(5e-324, 1.0, 1.0, -1)  # 0 in float32
+    assert answer_anew(session, 16) == greedy
+
+
+def test_memory_that_is_below_nothing_is_refused(host: Any, model: Any) -> None:
+    with pytest.raises(Refused, match="most_bytes are at least 0"):
+        Session(host, model, most_bytes=-1)
 
 
 SLICES = r"""
