@@ -409,23 +409,30 @@ static int32_t broken(tinhost_session *s, int32_t status) {
     return tini_host_fail(s, status, text);
 }
 
+/* Of a budget that is not 0: at least one, for what is late already; no more than a clock of 64 bits has room for. */
+static uint64_t nanoseconds(int64_t microseconds) {
+    if (microseconds < 0)
+        return 1;
+    return microseconds < INT64_MAX / 1000 ? (uint64_t)microseconds * 1000 : INT64_MAX;
+}
+
 int32_t tinhost_step(tinhost_session *s, int64_t budget_us) {
     if (!s || !s->core)
         return tini_host_ready(s);
     s->piece = s->text ? s->text + s->text_length : NULL;
     if (!s->under_way)
         return TINHOST_IDLE;
-    uint64_t now = budget_us > 0 ? tini_now_ns() : 0,
-             end = now + (uint64_t)(budget_us > 0 ? budget_us : 0) * 1000;
+    const int bound = budget_us != 0;
+    uint64_t now = bound ? tini_now_ns() : 0, end = bound ? now + nanoseconds(budget_us) : 0;
     if (s->sight) {
         int32_t event = tini_host_see(s, end - now);
         if (event == TIN_STEP_PENDING)
             return TINHOST_PENDING;
         if (event < 0 || (event = go_on(s, s->most_tokens)) < 0)
             return broken(s, event);
-        now = now ? tini_now_ns() : 0;
+        now = bound ? tini_now_ns() : 0;
     }
-    while (!now || now < end) {
+    while (!bound || now < end) {
         int32_t event = tin_step(s->core, end - now);
         if (event == TIN_STEP_TOKEN) {
             take(s);
@@ -436,7 +443,7 @@ int32_t tinhost_step(tinhost_session *s, int64_t budget_us) {
             return broken(s, event);
         else /* a new step would do what has no room in this one */
             break;
-        if (now)
+        if (bound)
             now = tini_now_ns();
         else if (*s->piece)
             break;

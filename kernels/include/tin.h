@@ -617,7 +617,8 @@ enum {
     TIN_STEP_DONE = 4     /* the generation has ended; tin_session_finish says why */
 };
 
-/* Computes queued tokens until one of these events, or until `budget_ns` is spent (0: no bound).
+/* Computes queued tokens until one of these events, or until `budget_ns` is spent (0: no bound; 1: the
+ * least step that makes progress, for a host whose time is over; UINT64_MAX is a bound like any other).
  * The work stops at the first boundary past the budget; boundaries lie some tens of microseconds
  * apart, and the last parts before the end are made small. Returns TIN_STEP_*, or a negative status
  * (STATE: a budget without a clock, or the session belongs to a batch). */

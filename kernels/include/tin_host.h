@@ -188,8 +188,11 @@ enum {
     TINHOST_IDLE = 3     /* no answer is under way */
 };
 
-/* Goes on with the answer for about `budget_us` microseconds; 0: until there is a piece, or the end. A status below 0
- * drops the answer. */
+/* Goes on with the answer. A status below 0 drops the answer.
+ *
+ * budget_us  about how many microseconds it may take. 0: no bound; it returns once there is a piece, or the end. Below 0,
+ *            as "what is left of the frame" is when the frame is over: the least step that makes progress. INT64_MAX: as
+ *            long as the whole answer takes */
 TIN_API int32_t tinhost_step(tinhost_session *session, int64_t budget_us);
 
 /* What the last tinhost_step added to the answer, in whole characters; "" for nothing. */

@@ -501,6 +501,25 @@ def test_memory_that_is_below_nothing_is_refused(host: Any, model: Any) -> None:
         Session(host, model, most_bytes=-1)
 
 
+def test_a_budget_is_a_bound_whatever_its_value(session: Session) -> None:
+    """The largest: as long as it takes. Below 0, as what is left of a frame that is over: the least step."""
+    session.constrained(0)
+    wanted = answer(session, most=24)
+    for large in (2**63 - 1, 2**63 // 1000, 2**53):
+        session.forget(0)
+        session.ask("who?", 24)
+        assert session.step(large) == hosts.DONE
+        assert session.digest() == int(wanted["digest"])
+    for small in (-1, -1_000_000, -(2**63)):
+        session.forget(0)
+        session.ask("who?", 24)
+        steps = 1
+        while session.step(small) != hosts.DONE:
+            steps += 1
+        assert steps > 24 * 4  # not a token in one
+        assert session.digest() == int(wanted["digest"])
+
+
 SLICES = r"""
 #include "tin_host.h"
 #include "tin.h"
