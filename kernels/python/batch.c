@@ -129,7 +129,7 @@ static PyObject *batch_cancel(core_batch *self, PyObject *unused) {
 
 static PyObject *batch_step(core_batch *self, PyObject *args) {
     unsigned long long budget = 0;
-    if (!PyArg_ParseTuple(args, "|K:step", &budget) || refuse_busy_batch(self))
+    if (!PyArg_ParseTuple(args, "|O&:step", core_uint64, &budget) || refuse_busy_batch(self))
         return NULL;
     Py_ssize_t count = PyList_Size(self->sessions);
     tin_session **sessions = PyMem_Malloc((size_t)count * (sizeof *sessions + sizeof(int32_t)) + 1);

@@ -179,7 +179,7 @@ static PyObject *measure_read(PyObject *module, PyObject *args) {
 static PyObject *measure_int8(PyObject *module, PyObject *args) {
     (void)module;
     unsigned long long steps;
-    if (!PyArg_ParseTuple(args, "K:measure_int8", &steps))
+    if (!PyArg_ParseTuple(args, "O&:measure_int8", core_uint64, &steps))
         return NULL;
     int64_t (*dots)(uint64_t) = dots_plain;
     unsigned width = PLAIN_WIDTH;

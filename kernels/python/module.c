@@ -17,11 +17,16 @@ PyObject *core_raise(PyObject *fault, const tin_error *error) {
     return NULL;
 }
 
-int core_uint32(PyObject *given, void *to) {
+int core_uint64(PyObject *given, void *to) {
     PyObject *whole = PyNumber_Index(given);
-    unsigned long long value = whole ? PyLong_AsUnsignedLongLong(whole) : 0;
+    *(unsigned long long *)to = whole ? PyLong_AsUnsignedLongLong(whole) : 0;
     Py_XDECREF(whole);
-    if (PyErr_Occurred())
+    return !PyErr_Occurred();
+}
+
+int core_uint32(PyObject *given, void *to) {
+    unsigned long long value;
+    if (!core_uint64(given, &value))
         return 0;
     if (value > UINT32_MAX) {
         PyErr_Format(PyExc_OverflowError, "%llu is more than 32 bits hold", value);

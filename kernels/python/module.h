@@ -26,6 +26,9 @@ PyObject *core_raise(PyObject *fault, const tin_error *error);
  * or below 0. */
 int core_uint32(PyObject *given, void *to);
 
+/* As core_uint32 of 64 bits, into *(unsigned long long *)to: "K" takes any number modulo 2^64. */
+int core_uint64(PyObject *given, void *to);
+
 /* The ids of a sequence, in memory for `room` more; *count is how many. The caller frees them by PyMem_Free. NULL: an
  * exception is set. Runs Python code, and so other threads. */
 int32_t *core_token_ids(PyObject *sequence, size_t room, uint32_t *count);

@@ -16,11 +16,12 @@ static PyObject *session_new(PyTypeObject *type, PyObject *args, PyObject *keywo
              adapter_rank = 0, images = 0, image_rows = 0, pace = 100;
     int batched = 0, searches = 0;
     unsigned long long most_bytes = 0; /* 0: any */
-    if (!PyArg_ParseTupleAndKeywords(
-            args, keywords, "O!|O&O&O&O&O&pO&OO&O&O&O&Kp:Session", names, state->model_type, &model,
-            core_uint32, &context, core_uint32, &chunk, core_uint32, &logit_rows, core_uint32, &threads,
-            core_uint32, &kv_type, &batched, core_uint32, &checkpoints, &compute, core_uint32, &adapter_rank,
-            core_uint32, &images, core_uint32, &image_rows, core_uint32, &pace, &most_bytes, &searches))
+    if (!PyArg_ParseTupleAndKeywords(args, keywords, "O!|O&O&O&O&O&pO&OO&O&O&O&O&p:Session", names,
+                                     state->model_type, &model, core_uint32, &context, core_uint32, &chunk,
+                                     core_uint32, &logit_rows, core_uint32, &threads, core_uint32, &kv_type,
+                                     &batched, core_uint32, &checkpoints, &compute, core_uint32, &adapter_rank,
+                                     core_uint32, &images, core_uint32, &image_rows, core_uint32, &pace,
+                                     core_uint64, &most_bytes, &searches))
         return NULL;
     allocfunc alloc = (allocfunc)PyType_GetSlot(type, Py_tp_alloc);
     core_session *self = (core_session *)alloc(type, 0);
@@ -158,7 +159,7 @@ static PyObject *raise_status(core_session *self, tin_status status, const char 
 
 static PyObject *session_step(core_session *self, PyObject *args) {
     unsigned long long budget = 0;
-    if (!PyArg_ParseTuple(args, "|K:step", &budget) || core_session_refuse_busy(self))
+    if (!PyArg_ParseTuple(args, "|O&:step", core_uint64, &budget) || core_session_refuse_busy(self))
         return NULL;
     int32_t event;
     core_session_set_busy(self, 1);
@@ -221,11 +222,11 @@ static PyObject *session_generate(core_session *self, PyObject *args, PyObject *
     unsigned max_tokens, lookup = 0, top_k = 0, repeat_last = 0;
     int measure = 0;
     PyObject *given = Py_None;
-    if (!PyArg_ParseTupleAndKeywords(args, keywords, "O&|O&fO&fffO&KpffO&O:generate", names, core_uint32,
-                                     &max_tokens, core_uint32, &lookup, &sampling.temperature, core_uint32,
-                                     &top_k, &sampling.top_p, &sampling.min_p, &sampling.repetition_penalty,
-                                     core_uint32, &repeat_last, &seed, &measure, &sampling.presence_penalty,
-                                     &sampling.frequency_penalty, core_uint32, &sampling.answered, &given))
+    if (!PyArg_ParseTupleAndKeywords(
+            args, keywords, "O&|O&fO&fffO&O&pffO&O:generate", names, core_uint32, &max_tokens, core_uint32,
+            &lookup, &sampling.temperature, core_uint32, &top_k, &sampling.top_p, &sampling.min_p,
+            &sampling.repetition_penalty, core_uint32, &repeat_last, core_uint64, &seed, &measure,
+            &sampling.presence_penalty, &sampling.frequency_penalty, core_uint32, &sampling.answered, &given))
         return NULL;
     sampling.measure = (uint32_t)measure;
     sampling.top_k = top_k;
@@ -431,9 +432,9 @@ static PyObject *session_sample(core_session *self, PyObject *args) {
     tin_sampling sampling = {.repetition_penalty = 1, .top_p = 1};
     unsigned long long seed = 0;
     unsigned top_k = 0, repeat_last = 0;
-    if (!PyArg_ParseTuple(args, "|fO&fffO&K:sample", &sampling.temperature, core_uint32, &top_k,
+    if (!PyArg_ParseTuple(args, "|fO&fffO&O&:sample", &sampling.temperature, core_uint32, &top_k,
                           &sampling.top_p, &sampling.min_p, &sampling.repetition_penalty, core_uint32,
-                          &repeat_last, &seed) ||
+                          &repeat_last, core_uint64, &seed) ||
         core_session_refuse_busy(self))
         return NULL;
     sampling.top_k = top_k;

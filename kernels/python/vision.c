@@ -98,7 +98,7 @@ static PyObject *vision_begin(core_vision *self, PyObject *args) {
 
 static PyObject *vision_step(core_vision *self, PyObject *args) {
     unsigned long long budget = 0;
-    if (!PyArg_ParseTuple(args, "|K:step", &budget) || refuse_busy_vision(self))
+    if (!PyArg_ParseTuple(args, "|O&:step", core_uint64, &budget) || refuse_busy_vision(self))
         return NULL;
     int32_t event;
     self->busy = 1;

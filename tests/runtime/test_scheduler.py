@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Callable
 from dataclasses import replace
@@ -93,7 +94,7 @@ def test_whoever_comes_and_goes_answers_are_those_of_one_alone(case: str) -> Non
             job = source.choice(live)
             scheduler.cancel(job)
             gone.add(job)
-        for job in scheduler.step(source.choice([None, 1e-9, 0.001])):
+        for job in scheduler.step(source.choice([None, -1.0, 1e-12, 0.001, 1e300, math.inf])):
             assert job not in gone
             texts[job] = texts.get(job, "") + job.take()
         assert scheduler.running <= 3

@@ -22,7 +22,7 @@ TOKEN, DONE = _core.STEP_TOKEN, _core.STEP_DONE
 LENGTHS = (1, 17, 64, 90, 150)
 
 
-@pytest.mark.parametrize("budget", [0, 1])
+@pytest.mark.parametrize("budget", [0, 1, 2**64 - 1])
 @pytest.mark.parametrize("rows", [0, 3, 20])
 def test_a_batch_gives_each_session_its_own_bits(core: _core.Model, rows: int, budget: int) -> None:
     batch = _core.Batch(core, rows=rows, threads=2)
@@ -44,6 +44,17 @@ def test_a_batch_gives_each_session_its_own_bits(core: _core.Model, rows: int, b
             assert alone.logits()[1] == expected
             alone.append([alone.sample()])
             alone.step()
+
+
+def test_a_budget_is_any_number_of_64_bits(core: _core.Model) -> None:
+    wanted = generated(fed(core, row(core, 25)), 9)
+    for budget in (1, 2**63 - 1, 2**63, 2**64 - 1):
+        assert generated(fed(core, row(core, 25)), 9, budget=budget) == wanted
+    session, batch = fed(core, row(core, 5)), _core.Batch(core)
+    for budget in (-1, -(2**63), 2**64, 2**64 + 1):
+        for stepped in (session, batch):
+            with pytest.raises(OverflowError):
+                stepped.step(budget)
 
 
 def test_a_batch_generates_with_guesses_and_newcomers(core: _core.Model) -> None:

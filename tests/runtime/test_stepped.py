@@ -42,7 +42,7 @@ def same(one: Any, other: Any) -> bool:
     return replace(one, seconds=0, evaluations=0) == replace(other, seconds=0, evaluations=0)
 
 
-@pytest.mark.parametrize("seconds", [0, 1e-9, 50e-6, math.inf])
+@pytest.mark.parametrize("seconds", [-math.inf, -1e-3, 0, 1e-9, 50e-6, 1e300, math.inf])
 @pytest.mark.parametrize("options", OPTIONS)
 def test_slices_give_the_answer_of_one_generation(model: Model, options: str, seconds: float) -> None:
     given = {"max_tokens": 30, **OPTIONS[options]}
@@ -51,7 +51,7 @@ def test_slices_give_the_answer_of_one_generation(model: Model, options: str, se
         pieces = read(answer, seconds)
         assert same(answer.completion, whole)
         assert "".join(pieces) == whole.text
-        if seconds == math.inf:
+        if seconds >= 1e300:
             assert len(pieces) == 1
         elif seconds < 50e-6:  # which is enough for a choice on a fast machine
             assert len(pieces) > 1 or options == "forced"
@@ -152,9 +152,9 @@ def test_one_whose_session_was_taken_says_so_once(model: Model) -> None:
         _ = answer.completion
 
 
-@pytest.mark.parametrize("seconds", [-1, math.nan, "1", None])
+@pytest.mark.parametrize("seconds", [math.nan, "1", None])
 def test_seconds_are_seconds(model: Model, seconds: Any) -> None:
     answer = model.begin(PROMPT, max_tokens=3)
-    with pytest.raises(InputError, match="seconds is .*; give a number from 0 to inf"):
+    with pytest.raises(InputError, match="seconds is .*; give a number from -inf to inf"):
         answer.step_for(seconds)
     assert read(answer, 1)

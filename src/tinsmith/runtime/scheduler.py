@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections import deque
 from collections.abc import Sequence
@@ -17,6 +18,7 @@ from tinsmith.runtime.generation import FINISH, LOOKUP, Answer, Completion, Fini
 from tinsmith.runtime.images import begin, checked, rows_in
 from tinsmith.runtime.loaded import CHECKPOINTS
 from tinsmith.runtime.places import Place, Places
+from tinsmith.runtime.stepped import nanoseconds
 
 if TYPE_CHECKING:
     from tinsmith.constraint import Constraint
@@ -202,15 +204,16 @@ class Scheduler:
             place.job = None
 
     def step(self, budget: float | None = None) -> list[Job]:
-        """Computes until a job has news, for `budget` seconds at most (None: no bound), and says which have:
-        text, choices, a completion or an error."""
+        """Computes until a job has news, for `budget` seconds at most (None: no bound; 0 and below: the least
+        that can be done), and says which have: text, choices, a completion or an error."""
+        bound = () if budget is None else (nanoseconds(real("budget", budget, -math.inf, math.inf)),)
         news = self._seat()
         working = [place for place in self._places.all if place.job is not None]
         if news or not working:
             return news
         prompts = [one.session for one in working if one.job is not None and not one.job._answer.tokens]
         computed, began = sum(one.computed() for one in prompts), time.perf_counter()
-        events = self._batch.step(*([] if budget is None else [max(1, int(budget * 1e9))]))
+        events = self._batch.step(*bound)
         if self._delay is not None:
             computed = sum(one.computed() for one in prompts) - computed
             self._watch(time.perf_counter() - began, computed, self._delay)

@@ -11,7 +11,10 @@ from tinsmith.checks import real
 from tinsmith.errors import InputError
 from tinsmith.runtime.generation import Completion, Generation
 
-_LONGEST = 1e6  # seconds, so that nanoseconds fit
+
+def nanoseconds(seconds: float) -> int:
+    """What a step of the core takes as its budget: at least 1, since 0 is no bound, and at most what fits."""
+    return max(1, int(min(max(seconds, 0), 1e6) * 1e9))
 
 
 class Stepped:
@@ -33,12 +36,13 @@ class Stepped:
     def step_for(self, seconds: float) -> str:
         """Goes on for about so long, and returns what came; "" for nothing new, or once it is done.
 
-        However short the slices, the answer is the same. 0 does the least that can be done; math.inf goes on to
-        the end. Raises InputError once another generation of the model has taken the session.
+        However short the slices, the answer is the same. 0 and below, as what is left of a frame that is over,
+        do the least that can be done; math.inf goes on to the end. Raises InputError once another generation of
+        the model has taken the session.
         """
-        seconds = real("seconds", seconds, 0, math.inf)
+        seconds = real("seconds", seconds, -math.inf, math.inf)
         early, self._early = self._early, ""
-        return early + self._advance(min(seconds, _LONGEST))
+        return early + self._advance(seconds)
 
     @property
     def completion(self) -> Completion:
@@ -56,7 +60,7 @@ class Stepped:
             self._early, self._ended, self._lost = "", True, True
 
     def _advance(self, seconds: float) -> str:
-        self._run.deadline = time.perf_counter_ns() + max(1, int(seconds * 1e9))
+        self._run.deadline = time.perf_counter_ns() + nanoseconds(seconds)
         new = [""]
         while not self._ended:
             try:
