@@ -8,13 +8,25 @@ static PyObject *fault_of(PyObject *module) {
     return state->fault;
 }
 
+/* A buffer that Python code may write to becomes a copy: it is read twice, without the interpreter's lock. 0, or -1 with an
+ * exception and nothing left to release. */
+static int keep_still(Py_buffer *file) {
+    if (file->readonly)
+        return 0;
+    PyObject *copy = PyBytes_FromStringAndSize(file->buf, file->len);
+    PyBuffer_Release(file);
+    int status = copy ? PyObject_GetBuffer(copy, file, PyBUF_SIMPLE) : -1;
+    Py_XDECREF(copy);
+    return status;
+}
+
 /* (file, most) -> (width, height, RGB or None). */
 static PyObject *picture(PyObject *module, PyObject *args, int pixels) {
     Py_buffer file;
     unsigned long long most;
     tin_picture_info info;
     tin_error error;
-    if (!PyArg_ParseTuple(args, "y*K:picture", &file, &most))
+    if (!PyArg_ParseTuple(args, "y*O&:picture", &file, core_uint64, &most) || keep_still(&file))
         return NULL;
     PyObject *rgb = NULL, *result = NULL;
     void *base = NULL, *memory = NULL;

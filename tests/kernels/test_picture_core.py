@@ -6,6 +6,7 @@ import random
 import shutil
 import struct
 import subprocess
+import threading
 import zlib
 from pathlib import Path
 
@@ -89,6 +90,38 @@ def test_memory_is_bounded_before_anything_is_read() -> None:
     with pytest.raises(RuntimeFault, match="64 x 48 takes [0-9]+ bytes to read; the limit is 9216"):
         _core.picture_look(data, 64 * 48 * 3)
     assert _core.picture_look(data, 64 * 48 * 3 + 60_000) == (64, 48)
+
+
+def test_a_buffer_that_another_thread_writes_to_is_read_as_it_was() -> None:
+    """The frame's header, behind so many segments that the writer comes between two looks at it."""
+    jpeg = saved(Image.fromarray(noise(64, 8)), "JPEG")
+    file = bytearray(jpeg[:2] + odd_pictures.segment(0xE2, b"") * 500_000 + jpeg[2:])
+    height, done = file.index(b"\xff\xc0") + 5, threading.Event()
+
+    def write() -> None:
+        while not done.is_set():
+            for value in (2048, 8):
+                struct.pack_into(">H", file, height, value)
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    try:
+        for _ in range(20):
+            try:
+                assert _core.picture_read(file, LIMIT)[:2] == (64, 8)
+            except RuntimeFault as error:  # of the other height
+                assert "it is cut short" in str(error)
+    finally:
+        done.set()
+        writer.join()
+
+
+def test_numbers_of_64_bits_are_not_cut() -> None:
+    data = saved(Image.fromarray(noise(8, 8)), "PNG")
+    for most in (-1, 2**64, 2**64 + LIMIT):
+        with pytest.raises(OverflowError):
+            _core.picture_read(data, most)
+    assert _core.picture_read(data, 2**64 - 1)[:2] == (8, 8)
 
 
 def test_more_data_than_pixels_is_refused() -> None:
