@@ -94,20 +94,30 @@ def segment(marker: int, data: bytes) -> bytes:
     return struct.pack(">BBH", 0xFF, marker, len(data) + 2) + data
 
 
-def scans(count: int) -> bytes:
-    """A grey JPEG of 8 by 8 in so many scans, all in order: the constant, then each coefficient bit by bit."""
-    code = bytes([1, *[0] * 15, 0])  # the one symbol 0, as the bit 0: no difference, end of block
+def scans(count: int, side: int = 8) -> bytes:
+    """A grey, square JPEG in so many scans, all in order: the constant, then each coefficient bit by bit. All
+    are zeros, and of each coefficient 32,767 blocks take two bytes."""
+    blocks = ((side + 7) // 8) ** 2
+    ends = "0" if blocks == 1 else ("0" + "1" * 14) * -(-blocks // 32767)  # the code's one symbol, and how many
+    code = [1, *[0] * 15]
     bits = [(0, 0, 0)] + [
         (k, low + 1 if low < 13 else 0, low) for k in range(1, 64) for low in range(13, -1, -1)
     ]
     parts = [
         segment(0xDB, bytes([0, *[1] * 64])),
-        segment(0xC2, struct.pack(">BHHB3B", 8, 8, 8, 1, 1, 0x11, 0)),
+        segment(0xC2, struct.pack(">BHHB3B", 8, side, side, 1, 1, 0x11, 0)),
+        segment(0xC4, bytes([0, *code, 0])),  # no difference
+        segment(0xC4, bytes([0x10, *code, 0 if blocks == 1 else 0xE0])),  # end of block, or of many
     ]
-    parts += [segment(0xC4, b"\0" + code), segment(0xC4, b"\x10" + code)]
     for k, high, low in bits[:count]:
-        parts += [segment(0xDA, bytes([1, 1, 0, k, k, high << 4 | low])), b"\x7f"]
+        parts += [segment(0xDA, bytes([1, 1, 0, k, k, high << 4 | low])), entropy(ends if k else "0" * blocks)]
     return b"\xff\xd8" + b"".join(parts) + b"\xff\xd9"
+
+
+def entropy(bits: str) -> bytes:
+    """A scan's bits, with ones behind them up to a byte, and a zero behind each byte of ones."""
+    filled = bits + "1" * (-len(bits) % 8)
+    return int(filled, 2).to_bytes(len(filled) // 8, "big").replace(b"\xff", b"\xff\0")
 
 
 def sampled(width: int, height: int, factors: tuple[str, str, str]) -> bytes:
@@ -177,6 +187,7 @@ def pictures() -> Iterator[tuple[str, bytes]]:
             yield f"jpeg {' '.join(factors)} {width}x{height}", sampled(width, height, factors)
     yield "png of every kind of block", blocks(61, 47)
     yield "jpeg of 256 scans", scans(256)
+    yield "larger jpeg of 127 scans", scans(127, 640)
     yield "interlaced 1x1", interlaced(1, 1, 8, 2, 3)
     frames = [Image.fromarray(noise(9, 9)[..., ::-1]), Image.fromarray(noise(9, 9))]
     yield "animated png", saved(frames[0], "PNG", save_all=True, append_images=frames[1:])
@@ -210,3 +221,4 @@ def refused() -> Iterator[tuple[str, bytes, str]]:
     arithmetic = jpeg.replace(b"\xff\xc0", b"\xff\xc9", 1)
     yield "a jpeg of arithmetic coding", arithmetic, "arithmetic"
     yield "a jpeg of 257 scans", scans(257), "more than 256 scans"
+    yield "a large jpeg of 33 scans", scans(33, 2048), "over its blocks more than 32 times"

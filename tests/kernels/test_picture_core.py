@@ -7,6 +7,7 @@ import shutil
 import struct
 import subprocess
 import threading
+import time
 import zlib
 from pathlib import Path
 
@@ -90,6 +91,21 @@ def test_memory_is_bounded_before_anything_is_read() -> None:
     with pytest.raises(RuntimeFault, match="64 x 48 takes [0-9]+ bytes to read; the limit is 9216"):
         _core.picture_look(data, 64 * 48 * 3)
     assert _core.picture_look(data, 64 * 48 * 3 + 60_000) == (64, 48)
+
+
+def test_scans_cost_no_more_than_some_passes_over_a_large_picture() -> None:
+    """A scan is a few bytes, and takes all blocks of its component."""
+
+    def least(count: int) -> float:
+        data, times = odd_pictures.scans(count, 2048), []
+        for _ in range(5):
+            began = time.process_time()
+            with pytest.raises(RuntimeFault, match="more than 32 times"):
+                read(data)
+            times.append(time.process_time() - began)
+        return min(times)
+
+    assert least(240) < 2 * least(60)
 
 
 def test_a_buffer_that_another_thread_writes_to_is_read_as_it_was() -> None:

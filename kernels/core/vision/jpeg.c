@@ -32,7 +32,8 @@ enum {
     JPEG_APP14 = 0xEE
 };
 
-enum { JPEG_SCANS = 256 }; /* that are read */
+/* Scans that are read; and how often they may go over all blocks on average, where they go over more than FEW blocks. */
+enum { JPEG_SCANS = 256, JPEG_VISITS = 32, JPEG_FEW = 1 << 20 };
 
 int tini_jpeg_fail(tini_jpeg *s, const char *fault) {
     if (!s->fault)
@@ -224,8 +225,18 @@ tin_status tini_jpeg_look(tini_picture *p, tin_error *error) {
     return TIN_OK;
 }
 
-/* The scan's header: which parts, codes, coefficients and bits. A scan of a few bytes may go over all blocks, and
- * thousands could be in order; encoders make some ten. */
+/* Whether the scans' blocks so far are within bounds. A scan of a few bytes may go over all blocks of its components,
+ * and thousands of scans could be in order; encoders make some ten, and go over each block some six times. */
+static int jpeg_visits(tini_jpeg *s) {
+    uint64_t all = 0;
+    for (uint32_t k = 0; k < s->parts; k++)
+        all += (uint64_t)s->part[k].across * s->part[k].down;
+    for (uint32_t k = 0; k < s->scanned; k++)
+        s->visited += (uint64_t)s->part[s->scanning[k]].across * s->part[s->scanning[k]].down;
+    return s->visited <= JPEG_FEW || s->visited <= JPEG_VISITS * all;
+}
+
+/* The scan's header: which parts, codes, coefficients and bits. */
 static int jpeg_scan_header(tini_jpeg *s) {
     size_t size;
     if (++s->scans > JPEG_SCANS)
@@ -249,6 +260,8 @@ static int jpeg_scan_header(tini_jpeg *s) {
     }
     if (s->scanned > 1 && blocks > 10)
         return tini_jpeg_fail(s, "a scan's blocks are more than JPEG allows");
+    if (!jpeg_visits(s))
+        return tini_jpeg_fail(s, "it is a JPEG whose scans go over its blocks more than 32 times");
     d += size - 3;
     s->first = d[0];
     s->last = d[1];

@@ -39,6 +39,7 @@ typedef struct tini_jpeg {
     uint32_t scanning[4], scanned;   /* the parts of the scan at hand, and how many */
     uint32_t first, last, high, low; /* its coefficients and bits */
     uint32_t scans;                  /* of which headers have been read */
+    uint64_t visited;                /* blocks of these scans */
     uint32_t run;                    /* blocks left of an end-of-band run */
     uint32_t bits, held, padded; /* read and not yet used, the first highest; of these, zeros after the end */
     uint16_t tables[4][64];      /* of quantization, in zigzag order */
