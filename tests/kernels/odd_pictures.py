@@ -99,19 +99,29 @@ def scans(count: int, side: int = 8) -> bytes:
     are zeros, and of each coefficient 32,767 blocks take two bytes."""
     blocks = ((side + 7) // 8) ** 2
     ends = "0" if blocks == 1 else ("0" + "1" * 14) * -(-blocks // 32767)  # the code's one symbol, and how many
-    code = [1, *[0] * 15]
-    bits = [(0, 0, 0)] + [
-        (k, low + 1 if low < 13 else 0, low) for k in range(1, 64) for low in range(13, -1, -1)
-    ]
+    bits = [(k, low + 1 if low < 13 else 0, low) for k in range(1, 64) for low in range(13, -1, -1)]
+    parts = [(k, k, high, low, ends) for k, high, low in bits[: count - 1]]
+    return progressive(side, [0 if blocks == 1 else 0xE0], [(0, 0, 0, 0, "0" * blocks), *parts])
+
+
+def progressive(side: int, symbols: list[int], scans: list[tuple[int, int, int, int, str]]) -> bytes:
+    """A grey, square JPEG. symbols: of the coefficients' code, as 0, 10, 110 and so on; the constant's code has
+    one, no difference, as 0. Each scan: first and last coefficient, high and low bit, and its data's bits."""
     parts = [
-        segment(0xDB, bytes([0, *[1] * 64])),
+        segment(0xDB, bytes([0, *[64] * 64])),
         segment(0xC2, struct.pack(">BHHB3B", 8, side, side, 1, 1, 0x11, 0)),
-        segment(0xC4, bytes([0, *code, 0])),  # no difference
-        segment(0xC4, bytes([0x10, *code, 0 if blocks == 1 else 0xE0])),  # end of block, or of many
+        segment(0xC4, bytes([0, 1, *[0] * 15, 0])),
+        segment(0xC4, bytes([0x10, *[1] * len(symbols), *[0] * (16 - len(symbols)), *symbols])),
     ]
-    for k, high, low in bits[:count]:
-        parts += [segment(0xDA, bytes([1, 1, 0, k, k, high << 4 | low])), entropy(ends if k else "0" * blocks)]
+    for first, last, high, low, bits in scans:
+        parts += [segment(0xDA, bytes([1, 1, 0, first, last, high << 4 | low])), entropy(bits)]
     return b"\xff\xd8" + b"".join(parts) + b"\xff\xd9"
+
+
+def refined(run: int) -> bytes:
+    """A block whose coefficients 1 to 5 are zeros, and then, behind a run of zeros more, one that is not."""
+    first = [(0, 0, 0, 0, "0"), (6, 63, 0, 0, "0"), (1, 5, 0, 1, "0")]
+    return progressive(8, [0, run << 4 | 1], [*first, (1, 5, 1, 0, "101" + "0")])
 
 
 def entropy(bits: str) -> bytes:
@@ -186,6 +196,8 @@ def pictures() -> Iterator[tuple[str, bytes]]:
         for width, height in [(2, 5), (23, 17), (31, 32)]:
             yield f"jpeg {' '.join(factors)} {width}x{height}", sampled(width, height, factors)
     yield "png of every kind of block", blocks(61, 47)
+    for run in range(5):
+        yield f"jpeg refined behind {run}", refined(run)
     yield "jpeg of 256 scans", scans(256)
     yield "larger jpeg of 127 scans", scans(127, 640)
     yield "interlaced 1x1", interlaced(1, 1, 8, 2, 3)
@@ -220,5 +232,8 @@ def refused() -> Iterator[tuple[str, bytes, str]]:
     yield "a jpeg of 12 bits", bytes(twelve), "more than 8 bits"
     arithmetic = jpeg.replace(b"\xff\xc0", b"\xff\xc9", 1)
     yield "a jpeg of arithmetic coding", arithmetic, "arithmetic"
+    for counts in ([2, *[0] * 15], [3, *[0] * 15], [1, 2, *[0] * 14]):
+        code = segment(0xC4, bytes([0, *counts, *range(sum(counts))]))
+        yield f"a jpeg's code of {counts[:8]}", jpeg[:2] + code + jpeg[2:], "a Huffman table is damaged"
     yield "a jpeg of 257 scans", scans(257), "more than 256 scans"
     yield "a large jpeg of 33 scans", scans(33, 2048), "over its blocks more than 32 times"

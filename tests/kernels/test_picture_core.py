@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
 import random
+import re
 import shutil
 import struct
 import subprocess
 import threading
 import time
 import zlib
+from collections.abc import Callable
 from pathlib import Path
 
 import c_programs
@@ -91,6 +94,34 @@ def test_memory_is_bounded_before_anything_is_read() -> None:
     with pytest.raises(RuntimeFault, match="64 x 48 takes [0-9]+ bytes to read; the limit is 9216"):
         _core.picture_look(data, 64 * 48 * 3)
     assert _core.picture_look(data, 64 * 48 * 3 + 60_000) == (64, 48)
+
+
+def test_a_refined_coefficient_past_its_band_is_dropped() -> None:
+    """Where libjpeg writes the next band's first."""
+    assert (read(odd_pictures.refined(5)) == 128).all()
+    assert (read(odd_pictures.refined(4)) != 128).any()
+
+
+@pytest.mark.parametrize(("subsampling", "most"), [("4:4:4", 8), ("4:2:0", 16)])
+@pytest.mark.parametrize("progressive", [False, True])
+def test_a_jpeg_takes_memory_for_whole_blocks(subsampling: str, most: int, progressive: bool) -> None:
+    """The same for each height from one whole row of blocks to the next, and for each width alike."""
+
+    def taken(width: int, height: int) -> int:
+        image = Image.new("RGB", (width, height))
+        data = saved(image, "JPEG", subsampling=subsampling, progressive=progressive)
+        with pytest.raises(RuntimeFault) as raised:
+            _core.picture_look(data, 1)
+        return int(re.search(r"takes (\d+) bytes", str(raised.value))[1]) - 3 * width * height  # type: ignore[index]
+
+    def steps(size: Callable[[int], tuple[int, int]]) -> list[int]:
+        rows = [{taken(*size(n)) for n in range(k * most + 1, (k + 1) * most + 1)} for k in range(4)]
+        assert [len(row) for row in rows] == [1] * 4
+        return [max(row) - max(before) for before, row in itertools.pairwise(rows)]
+
+    samples = 64 * (3 if most == 8 else 6) * (3 if progressive else 1)  # a byte, and a coefficient of two
+    assert steps(lambda n: (most, n)) == [samples] * 3
+    assert min(steps(lambda n: (n, most))) >= samples  # rows of samples are beside them
 
 
 def test_scans_cost_no_more_than_some_passes_over_a_large_picture() -> None:
