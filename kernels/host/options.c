@@ -8,7 +8,8 @@ static int split(tinhost_session *s, const char *options) {
     size_t length = strlen(options);
     if (length && options[length - 1] == '\n')
         length--;
-    if (!length || length > MOST_OPTION_BYTES || !(s->options = malloc(length + 1)))
+    if (!length || options[length - 1] == '\n' || length > MOST_OPTION_BYTES ||
+        !(s->options = malloc(length + 1)))
         return 0;
     memcpy(s->options, options, length);
     s->options[length] = 0;

@@ -174,7 +174,8 @@ TIN_API int32_t tinhost_ask(tinhost_session *session, const char *text, int32_t 
 /* Begins an answer that is one of some options, whatever the constraint: at each token one of those that lead to
  * one of them, as tinhost_sampling says (the likeliest, unless it was called).
  *
- * options  1 to 1024 texts, a line each; none empty, no two the same */
+ * options  1 to 1024 texts, a line each; none empty, no two the same. A newline may end the last: give it where options come
+ *          from a list, or a last one that is empty goes unseen */
 TIN_API int32_t tinhost_choose(tinhost_session *session, const char *options);
 
 /* Goes on from a text as it is, without a chat template. The answer becomes no message. */

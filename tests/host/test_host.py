@@ -236,7 +236,7 @@ def test_one_of_some_options(python: Model, session: Session) -> None:
             )
     session.begin(16)  # the file's own constraint again
     assert session.steps()["text"] in ('"yes"', '"no"', '"yesterday"')
-    for wrong in ("", "\n", "a\n\nb", "a\nb\na", "x\n" * 1025, "y" * 20_000):
+    for wrong in ("", "\n", "\n\n", "a\n\n", "a\nb\n\n", "\na", "a\n\nb", "a\nb\na", "x\n" * 1025, "y" * 20_000):
         with pytest.raises(Refused, match="options") as refused:
             session.choose(wrong)
         assert refused.value.status == -1
