@@ -29,8 +29,8 @@ KINDS = {
     "tinhost_session *": "session",
     "const tinhost_session *": "session",
     "const char *": "text",
-    "const void *": "data",  # read; its bytes follow, as `size`
-    "void *": "room",  # written; its bytes follow, as `size`
+    "const void *": "data",  # read; its bytes follow, as a "size"
+    "void *": "room",  # written; its bytes follow, as a "size"
     "int32_t ": "int",
     "int64_t ": "long",
     "double ": "double",
@@ -45,7 +45,7 @@ _ERROR = re.compile(r'X\((\w+), (-\d+), "([^"]+)"\)')
 
 @dataclass(frozen=True)
 class Parameter:
-    kind: str  # of KINDS
+    kind: str  # of KINDS, or "size": of the block before it, which knows it in a language that has blocks
     name: str
 
 
@@ -54,6 +54,11 @@ class Function:
     name: str  # without tinhost_
     result: str  # of KINDS
     takes: tuple[Parameter, ...]
+
+    @property
+    def given(self) -> tuple[Parameter, ...]:
+        """What a language whose blocks know their size gives."""
+        return tuple(one for one in self.takes if one.kind != "size")
 
     @property
     def camel(self) -> str:
@@ -96,7 +101,11 @@ def _takes(text: str) -> tuple[Parameter, ...]:
     if text.strip() == "void":
         return ()
     pairs = [re.fullmatch(r"(.*[ *])(\w+)", part.strip(), flags=re.S) for part in text.split(",")]
-    return tuple(Parameter(_kind(pair[1]), pair[2]) for pair in pairs if pair)
+    taken = [Parameter(_kind(pair[1]), pair[2]) for pair in pairs if pair]
+    for k, block in enumerate(taken):
+        if block.kind in ("data", "room"):
+            taken[k + 1 : k + 2] = [Parameter("size", f"{block.name}_bytes")]
+    return tuple(taken)
 
 
 FILES: dict[str, Callable[[Interface, str], str]] = {

@@ -17,6 +17,7 @@ C = {
     "room": "void *",
     "int": "int32_t ",
     "long": "int64_t ",
+    "size": "int64_t ",
     "double": "double ",
 }
 JNI = {
@@ -33,9 +34,14 @@ JNI = {
 
 
 def _body(function: Function, taken: Callable[[int, Parameter], str], given: str) -> list[str]:
-    """Arguments in C, the call, what was taken for it given back, and its result. A text or a block for which
-    there is no memory, or which is no such thing, has raised an error already."""
-    lines = [f"    {C[one.kind]}{one.name} = {taken(k, one)};" for k, one in enumerate(function.takes)]
+    """Arguments in C, the call, what was taken for it given back, and its result. A block's bytes are the
+    engine's own count of them, not what a script says. A text or a block for which there is no memory, or which
+    is no such thing, has raised an error already."""
+    lines = []
+    for k, one in enumerate(function.given):
+        if one.kind in ("data", "room"):
+            lines.append(f"    {C['size']}{one.name}_bytes = 0;")
+        lines.append(f"    {C[one.kind]}{one.name} = {taken(k, one)};")
     call = f"tinhost_{function.name}({', '.join(one.name for one in function.takes)})"
     if function.result == "nothing":
         lines.append(f"    if (!raised(env)) {call};")
@@ -49,7 +55,7 @@ def _body(function: Function, taken: Callable[[int, Parameter], str], given: str
 def jni(interface: Interface, made: str) -> str:
     lines = [f"/* {made} */", '#include "jni_values.h"\n']
     for one in interface.functions:
-        arguments = "".join(f", {JNI[parameter.kind]} {parameter.name}_" for parameter in one.takes)
+        arguments = "".join(f", {JNI[parameter.kind]} {parameter.name}_" for parameter in one.given)
         symbol = f"Java_tinsmith_runtime_Native_{one.camel}"
         lines.append(f"JNIEXPORT {JNI[one.result]} JNICALL {symbol}(JNIEnv *env, jclass self{arguments}) {{")
         lines.append("    (void)self;")
@@ -67,20 +73,19 @@ def _of_java(_: int, one: Parameter) -> str:
     name = f"{one.name}_"
     if one.kind in ("model", "session"):
         return f"({C[one.kind]})(intptr_t){name}"
-    return {"text": f"text_in(env, {name})", "data": f"block(env, {name})", "room": f"block(env, {name})"}.get(
-        one.kind, name
-    )
+    block = f"block(env, {name}, &{one.name}_bytes)"
+    return {"text": f"text_in(env, {name})", "data": block, "room": block}.get(one.kind, name)
 
 
 def node(interface: Interface, made: str) -> str:
     lines = [f"/* {made} */"]
     for one in interface.functions:
-        count = len(one.takes)
+        count = len(one.given)
         lines.append(f"static napi_value call_{one.name}(napi_env env, napi_callback_info info) {{")
         lines.append(f"    napi_value in[{count}];")
         lines.append(f"    if (!arguments(env, info, in, {count})) return NULL;")
         given = "    return NULL;" if one.result == "nothing" else f"    return {one.result}_out(env, result);"
-        lines += [*_body(one, lambda k, one: f"{one.kind}_in(env, in[{k}])", given), "}\n"]
+        lines += [*_body(one, _of_node, given), "}\n"]
     lines.append("static const struct {\n    const char *name;\n    napi_callback call;\n} FUNCTIONS[] = {")
     lines += [f'    {{"{one.camel}", call_{one.name}}},' for one in interface.functions]
     lines.append("};\n\nstatic const struct {\n    const char *name;\n    int32_t value;\n} CONSTANTS[] = {")
@@ -89,3 +94,8 @@ def node(interface: Interface, made: str) -> str:
     lines += [f'    "{name}",' for name, _, _ in interface.errors]
     lines.append("};")
     return "\n".join(lines) + "\n"
+
+
+def _of_node(k: int, one: Parameter) -> str:
+    size = f", &{one.name}_bytes" if one.kind in ("data", "room") else ""
+    return f"{one.kind}_in(env, in[{k}]{size})"

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from bindings import Function, Interface
 
-# Kind to type; sizes are there as in C.
+# Kind to type. Rust alone has sizes as C does: blocks of the others know theirs.
 RUST = {
     "model": "*mut Model",
     "session": "*mut Session",
@@ -16,6 +16,7 @@ RUST = {
     "room": "*mut c_void",
     "int": "i32",
     "long": "i64",
+    "size": "i64",
     "double": "f64",
 }
 # Texts are UTF-8 with no NUL at the end: Java's own UTF-8 in JNI is another one.
@@ -44,7 +45,8 @@ TYPESCRIPT = {
 
 
 def _arguments(function: Function, types: dict[str, str], form: str) -> str:
-    return ", ".join(form.format(name=one.name, type=types[one.kind]) for one in function.takes)
+    taken = function.takes if "size" in types else function.given
+    return ", ".join(form.format(name=one.name, type=types[one.kind]) for one in taken)
 
 
 def rust(interface: Interface, made: str) -> str:
@@ -95,7 +97,7 @@ def typescript(interface: Interface, made: str) -> str:
         lines.append(f"  {one.camel}({arguments}): {TYPESCRIPT[one.result]};")
     lines.append("  /** On a thread of the pool. */")
     lines.append("  openLater(path: string, key: string): Promise<ModelHandle>;")
-    lines.append("  stepLater(session: SessionHandle, budget_us: number): Promise<number>;")
+    lines.append("  stepLater(session: SessionHandle, budget_us: bigint): Promise<number>;")
     lines += [f"  readonly {name}: {value};" for name, value in interface.constants.items()]
     lines.append("  /** Of status -1, -2, … */\n  readonly STATUSES: readonly Status[];\n}\n")
     lines.append("export type Status = " + " | ".join(f'"{name}"' for name, _, _ in interface.errors) + ";")
@@ -105,7 +107,7 @@ def typescript(interface: Interface, made: str) -> str:
 def browser(interface: Interface, made: str) -> str:
     lines = [f"// {made}", "// Function to [result, kinds of its arguments].\n", "export const FUNCTIONS = {"]
     for one in interface.functions:
-        kinds = ", ".join(f'"{parameter.kind}"' for parameter in one.takes)
+        kinds = ", ".join(f'"{parameter.kind}"' for parameter in one.given)
         lines.append(f'  {one.camel}: ["tinhost_{one.name}", "{one.result}", [{kinds}]],')
     lines.append("};\n")
     lines += [f"export const {name} = {value};" for name, value in interface.constants.items()]

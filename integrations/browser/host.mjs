@@ -39,7 +39,16 @@ function system(memory) {
   return new Proxy(calls, { get: (known, name) => known[name] ?? (() => NO_SUCH_CALL) });
 }
 
-// tin_host.h by name: strings for texts, Uint8Arrays for blocks, BigInts for int64_t.
+// A part of a microsecond is a whole one, since 0 is no bound; a bound of centuries is as good as any longer.
+function microseconds(budget) {
+  if (typeof budget !== "number" || Number.isNaN(budget)) throw new TinError(-1, `a budget of ${budget}; give a number`);
+  return budget < 0 ? -1 : Math.min(Math.ceil(budget), Number.MAX_SAFE_INTEGER);
+}
+
+// The engine's own count of an array's bytes: a subclass may make `length` say anything.
+const { get: countOf } = Object.getOwnPropertyDescriptor(Object.getPrototypeOf(Uint8Array.prototype), "byteLength");
+
+// tin_host.h by name: strings for texts, Uint8Arrays or blocks of the module's for blocks, numbers or BigInts for int64_t.
 export class Host {
   #core;
   #encoder = new TextEncoder();
@@ -61,31 +70,40 @@ export class Host {
   #call(symbol, result, kinds, given) {
     const taken = [];
     try {
-      const words = kinds.map((kind, k) => this.#word(kind, given[k], taken));
+      const words = kinds.flatMap((kind, k) => this.#words(kind, given[k], taken));
       const found = this.#core[symbol](...words);
-      for (const { kind, address, value } of taken)
-        if (kind === "room") value.set(this.bytes(address, value.length));
+      for (const { kind, address, size, value } of taken)
+        if (kind === "room") value.set(this.bytes(address, size));
       return result === "text" ? this.#text(found) : found;
     } finally {
       for (const { address } of taken) this.#core.free(address);
     }
   }
 
-  #word(kind, value, taken) {
-    if (kind === "long") return BigInt(value);
-    // WebAssembly takes the lowest 32 bits of any number.
+  // What an argument is to the module: a block is its address and its bytes.
+  #words(kind, value, taken) {
+    if (kind === "long") {
+      const number = BigInt(value);
+      // WebAssembly takes the lowest 64 bits of any number, and the lowest 32 of those below.
+      if (BigInt.asIntN(64, number) !== number) throw new TinError(-1, `${value} is no whole number of 64 bits`);
+      return number;
+    }
     if (kind === "int" && (value | 0) !== value) throw new TinError(-1, `${value} is no whole number of 32 bits`);
-    if (kind !== "text" && kind !== "data" && kind !== "room") return value;
-    if (value === null) return 0;
-    if (typeof value === "number") return value; // a block that lies there already
-    const bytes = kind === "text" ? this.#encoder.encode(`${value}\0`) : value;
-    if (kind === "text" && bytes.indexOf(0) < bytes.length - 1)
-      throw new TinError(-1, "the text has a NUL; leave it out");
-    const address = this.#core.malloc(Math.max(bytes.length, 1)) >>> 0;
-    if (address === 0) throw new TinError(-5, `there is no memory for ${bytes.length} bytes`);
-    taken.push({ kind, address, value });
-    if (kind !== "room") this.bytes(address, bytes.length).set(bytes);
-    return address;
+    if (kind === "text") return value === null ? 0 : this.#copied(kind, this.#encoder.encode(`${value}\0`), taken).address;
+    if (kind !== "data" && kind !== "room") return value;
+    const { address, size } = value instanceof Uint8Array ? this.#copied(kind, value, taken) : value;
+    return [address, BigInt(size)];
+  }
+
+  #copied(kind, value, taken) {
+    const size = countOf.call(value);
+    if (kind === "text" && value.indexOf(0) < size - 1) throw new TinError(-1, "the text has a NUL; leave it out");
+    const address = this.#core.malloc(Math.max(size, 1)) >>> 0;
+    if (address === 0) throw new TinError(-5, `there is no memory for ${size} bytes`);
+    const block = { kind, address, size, value };
+    taken.push(block);
+    if (kind !== "room") this.bytes(address, size).set(value);
+    return block;
   }
 
   #text(address) {
@@ -119,10 +137,9 @@ export class Model {
   // file: a Uint8Array, or a block of the host's that is the model's from here on.
   constructor(host, file, { key = "", signature = "" } = {}) {
     this.host = host;
-    this.block = file instanceof Uint8Array ? host.block(file.length) : file;
-    if (file instanceof Uint8Array) host.bytes(this.block.address, file.length).set(file);
-    const { address, size } = this.block;
-    this.handle = host.openMemory(address, size, signature === "" ? null : signature, key);
+    this.block = file instanceof Uint8Array ? host.block(countOf.call(file)) : file;
+    if (file instanceof Uint8Array) host.bytes(this.block.address, this.block.size).set(file);
+    this.handle = host.openMemory(this.block, signature === "" ? null : signature, key);
     this.sessions = new Set();
     const status = host.modelStatus(this.handle);
     if (status < 0) {
@@ -206,8 +223,8 @@ export class Session {
     const { host, handle } = this;
     this.#checked(
       given instanceof Uint8Array
-        ? host.picture(handle, given, given.length)
-        : host.pixels(handle, new Uint8Array(given.data.buffer, given.data.byteOffset, given.data.byteLength), given.data.byteLength, given.width, given.height, 4),
+        ? host.picture(handle, given)
+        : host.pixels(handle, new Uint8Array(given.data.buffer, given.data.byteOffset, given.data.byteLength), given.width, given.height, 4),
     );
   }
 
@@ -232,16 +249,16 @@ export class Session {
   choose(options) {
     const long = options.find((option) => option.includes("\n"));
     if (long !== undefined) throw new TinError(-1, `${JSON.stringify(long)}: an option is one line`);
-    this.#checked(this.host.choose(this.handle, options.join("\n")));
+    this.#checked(this.host.choose(this.handle, `${options.join("\n")}\n`));
   }
 
   complete(text, maxTokens = 256) {
     this.#checked(this.host.complete(this.handle, text, maxTokens));
   }
 
-  // Goes on for about a budget in microseconds; 0: until there is a piece, or the end.
+  // Goes on for about a budget in microseconds; 0: until there is a piece, or the end; below 0: the least.
   step(budget = 0) {
-    const event = this.#checked(this.host.step(this.handle, Math.round(budget)));
+    const event = this.#checked(this.host.step(this.handle, microseconds(budget)));
     return { event: EVENTS[event], piece: this.host.piece(this.handle), over: event === DONE || event === IDLE };
   }
 
@@ -267,12 +284,12 @@ export class Session {
 
   save() {
     const out = new Uint8Array(Number(this.host.saveSize(this.handle)));
-    this.#checked(this.host.save(this.handle, out, out.length));
+    this.#checked(this.host.save(this.handle, out));
     return out;
   }
 
   restore(saved) {
-    this.#checked(this.host.restore(this.handle, saved, saved.length));
+    this.#checked(this.host.restore(this.handle, saved));
   }
 
   copyFrom(other) {

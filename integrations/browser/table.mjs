@@ -3,7 +3,7 @@
 
 export const FUNCTIONS = {
   open: ["tinhost_open", "model", ["text", "text"]],
-  openMemory: ["tinhost_open_memory", "model", ["data", "long", "text", "text"]],
+  openMemory: ["tinhost_open_memory", "model", ["data", "text", "text"]],
   close: ["tinhost_close", "nothing", ["model"]],
   modelError: ["tinhost_model_error", "text", ["model"]],
   modelStatus: ["tinhost_model_status", "int", ["model"]],
@@ -22,8 +22,8 @@ export const FUNCTIONS = {
   pace: ["tinhost_pace", "int", ["session", "int"]],
   think: ["tinhost_think", "int", ["session", "int"]],
   say: ["tinhost_say", "int", ["session", "int", "text"]],
-  picture: ["tinhost_picture", "int", ["session", "data", "long"]],
-  pixels: ["tinhost_pixels", "int", ["session", "data", "long", "int", "int", "int"]],
+  picture: ["tinhost_picture", "int", ["session", "data"]],
+  pixels: ["tinhost_pixels", "int", ["session", "data", "int", "int", "int"]],
   forget: ["tinhost_forget", "int", ["session", "int"]],
   messages: ["tinhost_messages", "int", ["session"]],
   message: ["tinhost_message", "text", ["session", "int"]],
@@ -42,8 +42,8 @@ export const FUNCTIONS = {
   digest: ["tinhost_digest", "long", ["session"]],
   cancel: ["tinhost_cancel", "nothing", ["session"]],
   saveSize: ["tinhost_save_size", "long", ["session"]],
-  save: ["tinhost_save", "int", ["session", "room", "long"]],
-  restore: ["tinhost_restore", "int", ["session", "data", "long"]],
+  save: ["tinhost_save", "int", ["session", "room"]],
+  restore: ["tinhost_restore", "int", ["session", "data"]],
   copy: ["tinhost_copy", "int", ["session", "session"]],
 };
 

@@ -4,6 +4,7 @@ import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { conformance } from "./conformance.mjs";
+import { extremes } from "./extremes.mjs";
 import { Model, TinError } from "./index.js";
 
 const [tins, out] = process.argv.slice(2);
@@ -49,6 +50,12 @@ assert.throws(() => session.say("user", "a\0b"), TypeError);
 assert.throws(() => session.begin("Hello", { maxTokens: 2 ** 32 + 5 }), TypeError);
 assert.throws(() => session.restore("text"), TypeError);
 await assert.rejects(session.choose(["one\ntwo"]), TinError);
+
+await extremes(
+  (file) => Model.open(path(file)),
+  (talk, text, maxTokens) => talk.begin(text, { maxTokens }),
+  (talk) => talk.answer.digest,
+);
 
 // While a piece is awaited nothing else may be asked; a session may be closed.
 const pieces = session.ask("hello", { maxTokens: 64 });

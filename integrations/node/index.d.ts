@@ -91,7 +91,10 @@ export class Session {
   choose(options: string[], how?: { signal?: AbortSignal }): Promise<number>;
   /** Begins what ask does, for a loop of your own over step. */
   begin(text?: string | null, options?: { maxTokens?: number }): void;
-  /** Works on this thread for about a budget in microseconds; 0 (default): until there is a piece, or the end. */
+  /**
+   * Works on this thread for about a budget in microseconds; 0 (default): until there is a piece, or the end. One below 0, as
+   * what is left of a frame that is over, does the least that makes progress.
+   */
   step(budget?: number): { event: "pending" | "piece" | "done" | "idle"; piece: string };
   /** Drops the answer under way: its messages stay. */
   cancel(): void;

@@ -4,7 +4,14 @@
 /** @type {import("./native").Native} */
 const native = require(require("node:path").join(__dirname, "build", "tinsmith.node"));
 
-const SLICE = 5000; // microseconds between two looks at an AbortSignal
+const SLICE = 5000n; // microseconds between two looks at an AbortSignal
+
+// A part of a microsecond is a whole one, since 0 is no bound; a bound of centuries is as good as any longer.
+/** @param {number} budget */
+function microseconds(budget) {
+  if (typeof budget !== "number" || Number.isNaN(budget)) throw new TinError(-1, `a budget of ${budget}; give a number`);
+  return budget < 0 ? -1n : BigInt(Math.min(Math.ceil(budget), Number.MAX_SAFE_INTEGER));
+}
 
 class TinError extends Error {
   /** @param {number} status @param {string | null} message */
@@ -47,7 +54,7 @@ class Model {
   /** @param {Uint8Array} bytes */
   static of(bytes, { key = "", signature = "" } = {}) {
     const file = Uint8Array.from(bytes); // which nobody else writes to, or takes away
-    return new Model(native.openMemory(file, BigInt(file.length), signature === "" ? null : signature, key), file);
+    return new Model(native.openMemory(file, signature === "" ? null : signature, key), file);
   }
 
   get #open() {
@@ -155,12 +162,12 @@ class Session {
 
   /** @param {Uint8Array} file */
   picture(file) {
-    this.#checked(native.picture(this.#open, file, BigInt(file.length)));
+    this.#checked(native.picture(this.#open, file));
   }
 
   /** @param {Uint8Array} pixels @param {number} width @param {number} height @param {number} channels */
   pixels(pixels, width, height, channels = 4) {
-    this.#checked(native.pixels(this.#open, pixels, BigInt(pixels.length), width, height, channels));
+    this.#checked(native.pixels(this.#open, pixels, width, height, channels));
   }
 
   forget(k = 0) {
@@ -189,7 +196,7 @@ class Session {
   async choose(options, { signal } = {}) {
     const long = options.find((option) => option.includes("\n"));
     if (long !== undefined) throw new TinError(-1, `${JSON.stringify(long)}: an option is one line`);
-    for await (const _ of this.#pieces(() => native.choose(this.#open, options.join("\n")), signal));
+    for await (const _ of this.#pieces(() => native.choose(this.#open, `${options.join("\n")}\n`), signal));
     return native.chosen(this.#open);
   }
 
@@ -223,9 +230,9 @@ class Session {
     }
   }
 
-  // A slice of work here and now, of microseconds; 0: until there is a piece, or the end.
+  // A slice of work here and now, of microseconds; 0: until there is a piece, or the end; below 0: the least.
   step(budget = 0) {
-    const event = this.#checked(native.step(this.#open, BigInt(Math.round(budget))));
+    const event = this.#checked(native.step(this.#open, microseconds(budget)));
     return { event: EVENTS[event], piece: native.piece(this.#open) ?? "" };
   }
 
@@ -260,13 +267,13 @@ class Session {
 
   save() {
     const out = new Uint8Array(Number(native.saveSize(this.#open)));
-    this.#checked(native.save(this.#open, out, BigInt(out.length)));
+    this.#checked(native.save(this.#open, out));
     return out;
   }
 
   /** @param {Uint8Array} saved */
   restore(saved) {
-    this.#checked(native.restore(this.#open, saved, BigInt(saved.length)));
+    this.#checked(native.restore(this.#open, saved));
   }
 
   /** @param {Session} other */

@@ -6,7 +6,7 @@ export interface SessionHandle { readonly __SessionHandle: never }
 
 export interface Native {
   open(path: string | null, key: string | null): ModelHandle;
-  openMemory(file: Uint8Array, size: bigint, signature: string | null, key: string | null): ModelHandle;
+  openMemory(file: Uint8Array, signature: string | null, key: string | null): ModelHandle;
   close(model: ModelHandle): void;
   modelError(model: ModelHandle): string | null;
   modelStatus(model: ModelHandle): number;
@@ -25,8 +25,8 @@ export interface Native {
   pace(session: SessionHandle, percent: number): number;
   think(session: SessionHandle, mode: number): number;
   say(session: SessionHandle, role: number, text: string | null): number;
-  picture(session: SessionHandle, file: Uint8Array, size: bigint): number;
-  pixels(session: SessionHandle, pixels: Uint8Array, size: bigint, width: number, height: number, channels: number): number;
+  picture(session: SessionHandle, file: Uint8Array): number;
+  pixels(session: SessionHandle, pixels: Uint8Array, width: number, height: number, channels: number): number;
   forget(session: SessionHandle, k: number): number;
   messages(session: SessionHandle): number;
   message(session: SessionHandle, k: number): string | null;
@@ -45,12 +45,12 @@ export interface Native {
   digest(session: SessionHandle): bigint;
   cancel(session: SessionHandle): void;
   saveSize(session: SessionHandle): bigint;
-  save(session: SessionHandle, out: Uint8Array, size: bigint): number;
-  restore(session: SessionHandle, data: Uint8Array, size: bigint): number;
+  save(session: SessionHandle, out: Uint8Array): number;
+  restore(session: SessionHandle, data: Uint8Array): number;
   copy(to: SessionHandle, from: SessionHandle): number;
   /** On a thread of the pool. */
   openLater(path: string, key: string): Promise<ModelHandle>;
-  stepLater(session: SessionHandle, budget_us: number): Promise<number>;
+  stepLater(session: SessionHandle, budget_us: bigint): Promise<number>;
   readonly PENDING: 0;
   readonly PIECE: 1;
   readonly DONE: 2;

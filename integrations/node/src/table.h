@@ -11,13 +11,13 @@ static napi_value call_open(napi_env env, napi_callback_info info) {
 }
 
 static napi_value call_open_memory(napi_env env, napi_callback_info info) {
-    napi_value in[4];
-    if (!arguments(env, info, in, 4)) return NULL;
-    void *file = data_in(env, in[0]);
-    int64_t size = long_in(env, in[1]);
-    char *signature = text_in(env, in[2]);
-    char *key = text_in(env, in[3]);
-    tinhost_model *result = raised(env) ? 0 : tinhost_open_memory(file, size, signature, key);
+    napi_value in[3];
+    if (!arguments(env, info, in, 3)) return NULL;
+    int64_t file_bytes = 0;
+    void *file = data_in(env, in[0], &file_bytes);
+    char *signature = text_in(env, in[1]);
+    char *key = text_in(env, in[2]);
+    tinhost_model *result = raised(env) ? 0 : tinhost_open_memory(file, file_bytes, signature, key);
     free(signature);
     free(key);
     return model_out(env, result);
@@ -188,25 +188,25 @@ static napi_value call_say(napi_env env, napi_callback_info info) {
 }
 
 static napi_value call_picture(napi_env env, napi_callback_info info) {
-    napi_value in[3];
-    if (!arguments(env, info, in, 3)) return NULL;
+    napi_value in[2];
+    if (!arguments(env, info, in, 2)) return NULL;
     tinhost_session *session = session_in(env, in[0]);
-    void *file = data_in(env, in[1]);
-    int64_t size = long_in(env, in[2]);
-    int32_t result = raised(env) ? 0 : tinhost_picture(session, file, size);
+    int64_t file_bytes = 0;
+    void *file = data_in(env, in[1], &file_bytes);
+    int32_t result = raised(env) ? 0 : tinhost_picture(session, file, file_bytes);
     return int_out(env, result);
 }
 
 static napi_value call_pixels(napi_env env, napi_callback_info info) {
-    napi_value in[6];
-    if (!arguments(env, info, in, 6)) return NULL;
+    napi_value in[5];
+    if (!arguments(env, info, in, 5)) return NULL;
     tinhost_session *session = session_in(env, in[0]);
-    void *pixels = data_in(env, in[1]);
-    int64_t size = long_in(env, in[2]);
-    int32_t width = int_in(env, in[3]);
-    int32_t height = int_in(env, in[4]);
-    int32_t channels = int_in(env, in[5]);
-    int32_t result = raised(env) ? 0 : tinhost_pixels(session, pixels, size, width, height, channels);
+    int64_t pixels_bytes = 0;
+    void *pixels = data_in(env, in[1], &pixels_bytes);
+    int32_t width = int_in(env, in[2]);
+    int32_t height = int_in(env, in[3]);
+    int32_t channels = int_in(env, in[4]);
+    int32_t result = raised(env) ? 0 : tinhost_pixels(session, pixels, pixels_bytes, width, height, channels);
     return int_out(env, result);
 }
 
@@ -368,22 +368,22 @@ static napi_value call_save_size(napi_env env, napi_callback_info info) {
 }
 
 static napi_value call_save(napi_env env, napi_callback_info info) {
-    napi_value in[3];
-    if (!arguments(env, info, in, 3)) return NULL;
+    napi_value in[2];
+    if (!arguments(env, info, in, 2)) return NULL;
     tinhost_session *session = session_in(env, in[0]);
-    void *out = room_in(env, in[1]);
-    int64_t size = long_in(env, in[2]);
-    int32_t result = raised(env) ? 0 : tinhost_save(session, out, size);
+    int64_t out_bytes = 0;
+    void *out = room_in(env, in[1], &out_bytes);
+    int32_t result = raised(env) ? 0 : tinhost_save(session, out, out_bytes);
     return int_out(env, result);
 }
 
 static napi_value call_restore(napi_env env, napi_callback_info info) {
-    napi_value in[3];
-    if (!arguments(env, info, in, 3)) return NULL;
+    napi_value in[2];
+    if (!arguments(env, info, in, 2)) return NULL;
     tinhost_session *session = session_in(env, in[0]);
-    void *data = data_in(env, in[1]);
-    int64_t size = long_in(env, in[2]);
-    int32_t result = raised(env) ? 0 : tinhost_restore(session, data, size);
+    int64_t data_bytes = 0;
+    void *data = data_in(env, in[1], &data_bytes);
+    int32_t result = raised(env) ? 0 : tinhost_restore(session, data, data_bytes);
     return int_out(env, result);
 }
 

@@ -97,13 +97,15 @@ static inline napi_value text_out(napi_env env, const char *text) {
     return value;
 }
 
-/* Where a Uint8Array or Buffer lies. */
-static inline void *data_in(napi_env env, napi_value value) {
+/* Where a Uint8Array or Buffer lies, and how many bytes it has: a script may make its `length` say anything. */
+static inline void *data_in(napi_env env, napi_value value, int64_t *bytes) {
     napi_typedarray_type type;
+    size_t length = 0;
     void *data = NULL;
-    if (napi_get_typedarray_info(env, value, &type, NULL, &data, NULL, NULL) != napi_ok ||
+    if (napi_get_typedarray_info(env, value, &type, &length, &data, NULL, NULL) != napi_ok ||
         type != napi_uint8_array)
         return refuse(env, "not a Uint8Array");
+    *bytes = (int64_t)length;
     return data;
 }
 
@@ -119,13 +121,12 @@ static inline int32_t int_in(napi_env env, napi_value value) {
     return number;
 }
 
-/* A number or a BigInt. */
+/* A BigInt, of which N-API takes the lowest 64 bits. */
 static inline int64_t long_in(napi_env env, napi_value value) {
     int64_t number = 0;
     bool whole = false;
-    if (napi_get_value_int64(env, value, &number) != napi_ok &&
-        napi_get_value_bigint_int64(env, value, &number, &whole) != napi_ok)
-        refuse(env, "not a number");
+    if (napi_get_value_bigint_int64(env, value, &number, &whole) != napi_ok || !whole)
+        refuse(env, "not a whole number of 64 bits");
     return number;
 }
 

@@ -14,7 +14,7 @@ pub struct Session {
 
 extern "C" {
     pub fn tinhost_open(path: *const c_char, key: *const c_char) -> *mut Model;
-    pub fn tinhost_open_memory(file: *const c_void, size: i64, signature: *const c_char, key: *const c_char) -> *mut Model;
+    pub fn tinhost_open_memory(file: *const c_void, file_bytes: i64, signature: *const c_char, key: *const c_char) -> *mut Model;
     pub fn tinhost_close(model: *mut Model);
     pub fn tinhost_model_error(model: *mut Model) -> *const c_char;
     pub fn tinhost_model_status(model: *mut Model) -> i32;
@@ -33,8 +33,8 @@ extern "C" {
     pub fn tinhost_pace(session: *mut Session, percent: i32) -> i32;
     pub fn tinhost_think(session: *mut Session, mode: i32) -> i32;
     pub fn tinhost_say(session: *mut Session, role: i32, text: *const c_char) -> i32;
-    pub fn tinhost_picture(session: *mut Session, file: *const c_void, size: i64) -> i32;
-    pub fn tinhost_pixels(session: *mut Session, pixels: *const c_void, size: i64, width: i32, height: i32, channels: i32) -> i32;
+    pub fn tinhost_picture(session: *mut Session, file: *const c_void, file_bytes: i64) -> i32;
+    pub fn tinhost_pixels(session: *mut Session, pixels: *const c_void, pixels_bytes: i64, width: i32, height: i32, channels: i32) -> i32;
     pub fn tinhost_forget(session: *mut Session, k: i32) -> i32;
     pub fn tinhost_messages(session: *mut Session) -> i32;
     pub fn tinhost_message(session: *mut Session, k: i32) -> *const c_char;
@@ -53,8 +53,8 @@ extern "C" {
     pub fn tinhost_digest(session: *mut Session) -> i64;
     pub fn tinhost_cancel(session: *mut Session);
     pub fn tinhost_save_size(session: *mut Session) -> i64;
-    pub fn tinhost_save(session: *mut Session, out: *mut c_void, size: i64) -> i32;
-    pub fn tinhost_restore(session: *mut Session, data: *const c_void, size: i64) -> i32;
+    pub fn tinhost_save(session: *mut Session, out: *mut c_void, out_bytes: i64) -> i32;
+    pub fn tinhost_restore(session: *mut Session, data: *const c_void, data_bytes: i64) -> i32;
     pub fn tinhost_copy(to: *mut Session, from: *mut Session) -> i32;
 }
 

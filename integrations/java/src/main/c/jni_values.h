@@ -43,9 +43,12 @@ static inline jbyteArray text_out(JNIEnv *env, const char *text) {
     return bytes;
 }
 
-/* Where a direct buffer lies; Native is given no other. */
-static inline void *block(JNIEnv *env, jobject buffer) {
-    return buffer && !raised(env) ? (*env)->GetDirectBufferAddress(env, buffer) : NULL;
+/* Where a direct buffer lies, and how many bytes it has; Native is given no other. */
+static inline void *block(JNIEnv *env, jobject buffer, int64_t *bytes) {
+    if (!buffer || raised(env))
+        return NULL;
+    *bytes = (*env)->GetDirectBufferCapacity(env, buffer);
+    return (*env)->GetDirectBufferAddress(env, buffer);
 }
 
 #endif

@@ -11,13 +11,13 @@ JNIEXPORT jlong JNICALL Java_tinsmith_runtime_Native_open(JNIEnv *env, jclass se
     return (jlong)(intptr_t)result;
 }
 
-JNIEXPORT jlong JNICALL Java_tinsmith_runtime_Native_openMemory(JNIEnv *env, jclass self, jobject file_, jlong size_, jbyteArray signature_, jbyteArray key_) {
+JNIEXPORT jlong JNICALL Java_tinsmith_runtime_Native_openMemory(JNIEnv *env, jclass self, jobject file_, jbyteArray signature_, jbyteArray key_) {
     (void)self;
-    void *file = block(env, file_);
-    int64_t size = size_;
+    int64_t file_bytes = 0;
+    void *file = block(env, file_, &file_bytes);
     char *signature = text_in(env, signature_);
     char *key = text_in(env, key_);
-    tinhost_model *result = raised(env) ? 0 : tinhost_open_memory(file, size, signature, key);
+    tinhost_model *result = raised(env) ? 0 : tinhost_open_memory(file, file_bytes, signature, key);
     free(signature);
     free(key);
     return (jlong)(intptr_t)result;
@@ -167,24 +167,24 @@ JNIEXPORT jint JNICALL Java_tinsmith_runtime_Native_say(JNIEnv *env, jclass self
     return result;
 }
 
-JNIEXPORT jint JNICALL Java_tinsmith_runtime_Native_picture(JNIEnv *env, jclass self, jlong session_, jobject file_, jlong size_) {
+JNIEXPORT jint JNICALL Java_tinsmith_runtime_Native_picture(JNIEnv *env, jclass self, jlong session_, jobject file_) {
     (void)self;
     tinhost_session *session = (tinhost_session *)(intptr_t)session_;
-    void *file = block(env, file_);
-    int64_t size = size_;
-    int32_t result = raised(env) ? 0 : tinhost_picture(session, file, size);
+    int64_t file_bytes = 0;
+    void *file = block(env, file_, &file_bytes);
+    int32_t result = raised(env) ? 0 : tinhost_picture(session, file, file_bytes);
     return result;
 }
 
-JNIEXPORT jint JNICALL Java_tinsmith_runtime_Native_pixels(JNIEnv *env, jclass self, jlong session_, jobject pixels_, jlong size_, jint width_, jint height_, jint channels_) {
+JNIEXPORT jint JNICALL Java_tinsmith_runtime_Native_pixels(JNIEnv *env, jclass self, jlong session_, jobject pixels_, jint width_, jint height_, jint channels_) {
     (void)self;
     tinhost_session *session = (tinhost_session *)(intptr_t)session_;
-    void *pixels = block(env, pixels_);
-    int64_t size = size_;
+    int64_t pixels_bytes = 0;
+    void *pixels = block(env, pixels_, &pixels_bytes);
     int32_t width = width_;
     int32_t height = height_;
     int32_t channels = channels_;
-    int32_t result = raised(env) ? 0 : tinhost_pixels(session, pixels, size, width, height, channels);
+    int32_t result = raised(env) ? 0 : tinhost_pixels(session, pixels, pixels_bytes, width, height, channels);
     return result;
 }
 
@@ -326,21 +326,21 @@ JNIEXPORT jlong JNICALL Java_tinsmith_runtime_Native_saveSize(JNIEnv *env, jclas
     return result;
 }
 
-JNIEXPORT jint JNICALL Java_tinsmith_runtime_Native_save(JNIEnv *env, jclass self, jlong session_, jobject out_, jlong size_) {
+JNIEXPORT jint JNICALL Java_tinsmith_runtime_Native_save(JNIEnv *env, jclass self, jlong session_, jobject out_) {
     (void)self;
     tinhost_session *session = (tinhost_session *)(intptr_t)session_;
-    void *out = block(env, out_);
-    int64_t size = size_;
-    int32_t result = raised(env) ? 0 : tinhost_save(session, out, size);
+    int64_t out_bytes = 0;
+    void *out = block(env, out_, &out_bytes);
+    int32_t result = raised(env) ? 0 : tinhost_save(session, out, out_bytes);
     return result;
 }
 
-JNIEXPORT jint JNICALL Java_tinsmith_runtime_Native_restore(JNIEnv *env, jclass self, jlong session_, jobject data_, jlong size_) {
+JNIEXPORT jint JNICALL Java_tinsmith_runtime_Native_restore(JNIEnv *env, jclass self, jlong session_, jobject data_) {
     (void)self;
     tinhost_session *session = (tinhost_session *)(intptr_t)session_;
-    void *data = block(env, data_);
-    int64_t size = size_;
-    int32_t result = raised(env) ? 0 : tinhost_restore(session, data, size);
+    int64_t data_bytes = 0;
+    void *data = block(env, data_, &data_bytes);
+    int32_t result = raised(env) ? 0 : tinhost_restore(session, data, data_bytes);
     return result;
 }
 

@@ -71,7 +71,7 @@ public final class Model implements AutoCloseable {
     public static Model of(ByteBuffer file, String signature, String key) {
         if (!file.isDirect()) throw new IllegalArgumentException("the buffer is not direct; use ByteBuffer.allocateDirect");
         ByteBuffer bytes = file.slice();
-        long handle = Native.openMemory(bytes, bytes.limit(), Texts.bytes(signature), Texts.bytes(key));
+        long handle = Native.openMemory(bytes, Texts.bytes(signature), Texts.bytes(key));
         return new Model(handle, bytes);
     }
 

@@ -7,7 +7,7 @@ final class Native {
     private Native() {}
 
     static native long open(byte[] path, byte[] key);
-    static native long openMemory(ByteBuffer file, long size, byte[] signature, byte[] key);
+    static native long openMemory(ByteBuffer file, byte[] signature, byte[] key);
     static native void close(long model);
     static native byte[] modelError(long model);
     static native int modelStatus(long model);
@@ -26,8 +26,8 @@ final class Native {
     static native int pace(long session, int percent);
     static native int think(long session, int mode);
     static native int say(long session, int role, byte[] text);
-    static native int picture(long session, ByteBuffer file, long size);
-    static native int pixels(long session, ByteBuffer pixels, long size, int width, int height, int channels);
+    static native int picture(long session, ByteBuffer file);
+    static native int pixels(long session, ByteBuffer pixels, int width, int height, int channels);
     static native int forget(long session, int k);
     static native int messages(long session);
     static native byte[] message(long session, int k);
@@ -46,8 +46,8 @@ final class Native {
     static native long digest(long session);
     static native void cancel(long session);
     static native long saveSize(long session);
-    static native int save(long session, ByteBuffer out, long size);
-    static native int restore(long session, ByteBuffer data, long size);
+    static native int save(long session, ByteBuffer out);
+    static native int restore(long session, ByteBuffer data);
     static native int copy(long to, long from);
 
     static final int PENDING = 0;

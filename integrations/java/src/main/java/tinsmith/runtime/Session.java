@@ -96,13 +96,13 @@ public final class Session implements AutoCloseable {
     /** Puts a picture, a PNG or JPEG file's bytes, before the text of the user's message that comes next. */
     public void picture(ByteBuffer file) {
         ByteBuffer direct = direct(file);
-        call(handle -> Native.picture(handle, direct, direct.capacity()));
+        call(handle -> Native.picture(handle, direct));
     }
 
     /** As picture, of pixels: rows of 3 bytes a pixel (RGB), or 4 (RGBA). */
     public void pixels(ByteBuffer pixels, int width, int height, int channels) {
         ByteBuffer direct = direct(pixels);
-        call(handle -> Native.pixels(handle, direct, direct.capacity(), width, height, channels));
+        call(handle -> Native.pixels(handle, direct, width, height, channels));
     }
 
     private static ByteBuffer direct(ByteBuffer given) {
@@ -146,7 +146,7 @@ public final class Session implements AutoCloseable {
     public int choose(List<String> options) {
         for (String option : options)
             if (option.indexOf('\n') >= 0) throw new IllegalArgumentException("an option is one line: " + option.replace("\n", "\\n"));
-        byte[] lines = Texts.bytes(String.join("\n", options));
+        byte[] lines = Texts.bytes(String.join("\n", options) + "\n");
         call(handle -> Native.choose(handle, lines));
         finish();
         synchronized (closing) {
@@ -154,10 +154,22 @@ public final class Session implements AutoCloseable {
         }
     }
 
-    /** Goes on with the answer for about a budget, in whole microseconds; zero: until there is a piece, or the end. */
+    /**
+     * Goes on with the answer for about a budget; zero: until there is a piece, or the end. A negative one, as what is left of
+     * a frame that is over, does the least that makes progress.
+     */
     public Step step(Duration budget) {
-        long microseconds = budget.toNanos() / 1000;
+        long microseconds = microseconds(budget);
         return Step.values()[call(handle -> Native.step(handle, microseconds))];
+    }
+
+    private static final Duration LONGEST = Duration.ofDays(100_000);
+
+    /** A part of a microsecond is a whole one: 0 is no bound. */
+    private static long microseconds(Duration budget) {
+        if (budget.isNegative()) return -1;
+        if (budget.compareTo(LONGEST) > 0) return Long.MAX_VALUE;
+        return (budget.toNanos() + 999) / 1000;
     }
 
     /** What the last step added to the answer, in whole characters. */
@@ -231,7 +243,7 @@ public final class Session implements AutoCloseable {
     public ByteBuffer save() {
         synchronized (closing) {
             ByteBuffer out = ByteBuffer.allocateDirect(Math.toIntExact(Native.saveSize(closing.handle)));
-            call(handle -> Native.save(handle, out, out.capacity()));
+            call(handle -> Native.save(handle, out));
             return out;
         }
     }
@@ -239,7 +251,7 @@ public final class Session implements AutoCloseable {
     /** What {@link #save} wrote for a session of the same file, on any machine. On failure nothing changes. */
     public void restore(ByteBuffer saved) {
         ByteBuffer direct = direct(saved);
-        call(handle -> Native.restore(handle, direct, direct.capacity()));
+        call(handle -> Native.restore(handle, direct));
     }
 
     /** Becomes what another session of the model is, which nobody uses meanwhile: a fork, or a state to roll back to. */

@@ -34,6 +34,7 @@ public final class Life {
         Path tiny = Path.of(arguments[0], "tiny.tin");
         collected(tiny);
         wrong(tiny);
+        extremes(tiny);
         cancelledFromAnotherThread(tiny);
     }
 
@@ -70,6 +71,54 @@ public final class Life {
         model.close();
         refuses(IllegalStateException.class, () -> session.ask("hello", 8));
         refuses(IllegalStateException.class, model::session);
+    }
+
+    /** Steps of a budget to the end: how many. The answer is the same by all. */
+    private static int steps(Session session, Duration budget, long digest) {
+        session.forget(0);
+        session.ask("hello", 24);
+        int steps = 1;
+        while (session.step(budget) != Step.DONE) steps++;
+        holds(digest == 0 || session.answer().digest() == digest, budget);
+        return steps;
+    }
+
+    /** Numbers and budgets at their extremes, at each argument. */
+    private static void extremes(Path path) {
+        try (Model model = Model.open(path); Session session = model.session(new Options().context(256))) {
+            session.constrained(false);
+            steps(session, Duration.ZERO, 0);
+            long digest = session.answer().digest();
+            for (Duration budget : List.of(Duration.ofSeconds(Long.MAX_VALUE), Duration.ofNanos(Long.MAX_VALUE), Duration.ofDays(99_999)))
+                holds(steps(session, budget, digest) == 1, budget);
+            for (Duration budget : List.of(Duration.ofNanos(1), Duration.ofNanos(999), Duration.ofNanos(1001), Duration.ofNanos(-1),
+                    Duration.ofSeconds(-1), Duration.ofSeconds(Long.MIN_VALUE)))
+                holds(steps(session, budget, digest) > 24, budget);
+
+            for (int odd : new int[] {Integer.MAX_VALUE, Integer.MIN_VALUE, -1}) {
+                refuses(TinException.class, () -> session.forget(odd));
+                refuses(TinException.class, () -> session.pace(odd));
+                refuses(TinException.class, () -> model.session(new Options().threads(odd)));
+                refuses(TinException.class, () -> model.session(new Options().adapters(odd)));
+                refuses(TinException.class, () -> session.pixels(ByteBuffer.allocateDirect(12), odd, 2, 3));
+                refuses(TinException.class, () -> session.pixels(ByteBuffer.allocateDirect(12), 2, 2, odd));
+                if (odd < 0) refuses(TinException.class, () -> session.begin(odd));
+            }
+            for (double odd : new double[] {Double.NaN, Double.POSITIVE_INFINITY, Double.MAX_VALUE, -65536}) {
+                refuses(TinException.class, () -> session.adapter("a", odd));
+                refuses(TinException.class, () -> session.sampling(odd, 1, 1, 0));
+                refuses(TinException.class, () -> session.sampling(0, odd, 1, 0));
+                refuses(TinException.class, () -> session.sampling(0, 1, odd, 0));
+            }
+            refuses(TinException.class, () -> model.session(new Options().mostBytes(Long.MIN_VALUE)));
+            session.adapter("a", 1e-60); // which is 0 in float32
+            holds(session.messages().size() == 2, session.messages());
+            session.begin(Integer.MAX_VALUE); // as many as there is room for
+            session.cancel();
+            for (List<String> options : List.of(List.<String>of(), List.of(""), List.of("yes", ""), List.of("", "yes"), List.of("yes", "yes")))
+                refuses(TinException.class, () -> session.choose(options));
+            steps(session, Duration.ZERO, digest);
+        }
     }
 
     private static void cancelledFromAnotherThread(Path path) throws InterruptedException {
