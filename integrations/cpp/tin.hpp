@@ -242,16 +242,15 @@ class session {
             if (option.find('\n') != option.npos)
                 return failure{TIN_ERR_ARGUMENT,
                                "an option may not have several lines: " + std::string(option)};
-            lines.append(lines.empty() ? "" : "\n").append(option);
+            lines.append(option).append("\n");
         }
         return with(lines, [&](const char *text) { return tinhost_choose(get(), text); });
     }
 
-    /* Goes on with the answer for about `budget`, at least a microsecond. It allocates nothing but an error. */
+    /* Goes on with the answer for about `budget`; 0 and below, as what is left of a frame that is over, do the least that
+     * makes progress. wait() has no bound. It allocates nothing but an error. */
     result<tin::step> step(std::chrono::microseconds budget) {
-        if (budget.count() < 1)
-            return failure{TIN_ERR_ARGUMENT, "a step's budget is at least 1 microsecond; wait() has none"};
-        return stepped(budget.count());
+        return stepped(budget.count() < 1 ? -1 : budget.count());
     }
     /* Computes the whole answer now. */
     result<std::string_view> wait() {

@@ -9,6 +9,7 @@ import (
 	"context"
 	"fmt"
 	"iter"
+	"math"
 	"runtime"
 	"strings"
 	"time"
@@ -39,7 +40,7 @@ func (m *Model) Session(o Options) (*Session, error) {
 	if m.handle == nil {
 		return nil, &Error{ErrState, "the model is closed"}
 	}
-	handle := C.tinhost_session_open(m.handle, C.int32_t(o.Context), C.int32_t(o.Threads), C.int32_t(o.Adapters),
+	handle := C.tinhost_session_open(m.handle, int32Of(o.Context), int32Of(o.Threads), int32Of(o.Adapters),
 		C.int64_t(o.MostBytes))
 	if handle == nil {
 		return nil, &Error{ErrMemory, "there is no memory for a handle"}
@@ -124,7 +125,7 @@ const (
 
 // Pace bounds the percent of the time, 1 to 100, that the session's threads work where a step has no budget.
 func (s *Session) Pace(percent int) error {
-	return s.check(C.tinhost_pace(s.handle, C.int32_t(percent)))
+	return s.check(C.tinhost_pace(s.handle, int32Of(percent)))
 }
 
 // Think turns the switch of the model's template.
@@ -162,11 +163,11 @@ func (s *Session) Picture(file []byte) error {
 // Pixels is Picture of pixels: rows of 3 bytes a pixel (RGB), or 4 (RGBA).
 func (s *Session) Pixels(pixels []byte, width, height, channels int) error {
 	return s.check(C.tinhost_pixels(s.handle, unsafe.Pointer(unsafe.SliceData(pixels)), C.int64_t(len(pixels)),
-		C.int32_t(width), C.int32_t(height), C.int32_t(channels)))
+		int32Of(width), int32Of(height), int32Of(channels)))
 }
 
 // Forget forgets all messages from the k-th on.
-func (s *Session) Forget(k int) error { return s.check(C.tinhost_forget(s.handle, C.int32_t(k))) }
+func (s *Session) Forget(k int) error { return s.check(C.tinhost_forget(s.handle, int32Of(k))) }
 
 // Messages are those of the conversation.
 func (s *Session) Messages() []Message {
@@ -194,7 +195,7 @@ func (s *Session) Answers(ctx context.Context, mostTokens int) iter.Seq2[string,
 func (s *Session) Complete(ctx context.Context, text string, mostTokens int) iter.Seq2[string, error] {
 	return s.pieces(ctx, func() error {
 		return s.withText(text, func(text *C.char) C.int32_t {
-			return C.tinhost_complete(s.handle, text, C.int32_t(mostTokens))
+			return C.tinhost_complete(s.handle, text, int32Of(mostTokens))
 		})
 	})
 }
@@ -207,7 +208,7 @@ func (s *Session) Choose(ctx context.Context, options []string) (int, error) {
 		}
 	}
 	begin := func() error {
-		return s.withText(strings.Join(options, "\n"), func(text *C.char) C.int32_t {
+		return s.withText(strings.Join(options, "\n")+"\n", func(text *C.char) C.int32_t {
 			return C.tinhost_choose(s.handle, text)
 		})
 	}
@@ -262,24 +263,42 @@ const (
 
 // Begin begins what Answers does, for a loop of your own over Step.
 func (s *Session) Begin(mostTokens int) error {
-	return s.check(C.tinhost_begin(s.handle, C.int32_t(mostTokens)))
+	return s.check(C.tinhost_begin(s.handle, int32Of(mostTokens)))
 }
 
 // BeginAsk begins what Ask does, for a loop of your own over Step.
 func (s *Session) BeginAsk(text string, mostTokens int) error {
 	return s.withText(text, func(text *C.char) C.int32_t {
-		return C.tinhost_ask(s.handle, text, C.int32_t(mostTokens))
+		return C.tinhost_ask(s.handle, text, int32Of(mostTokens))
 	})
 }
 
-// Step goes on with the answer for about a budget, and returns what it added; 0: until there is a piece, or the end.
+// Step goes on with the answer for about a budget, and returns what it added; 0: until there is a piece, or the end. A
+// budget below 0, as what is left of a frame that is over, does the least that makes progress.
 func (s *Session) Step(budget time.Duration) (Event, string, error) {
-	event := C.tinhost_step(s.handle, C.int64_t(budget.Microseconds()))
+	event := C.tinhost_step(s.handle, microseconds(budget))
 	if err := s.check(event); err != nil {
 		return Idle, "", err
 	}
 	defer runtime.KeepAlive(s)
 	return Event(event), C.GoString(C.tinhost_piece(s.handle)), nil
+}
+
+// microseconds of a budget. A part of one is a whole one, since 0 is no bound.
+func microseconds(budget time.Duration) C.int64_t {
+	if budget < 0 {
+		return -1
+	}
+	whole := budget.Microseconds()
+	if budget%time.Microsecond != 0 {
+		whole++
+	}
+	return C.int64_t(whole)
+}
+
+// int32Of is the nearest number of 32 bits, which C refuses where it is out of range.
+func int32Of(number int) C.int32_t {
+	return C.int32_t(min(max(number, math.MinInt32), math.MaxInt32))
 }
 
 // Cancel drops the answer under way: its messages stay.

@@ -68,8 +68,9 @@ int world_resume(const world *w, minds *m) {
 }
 
 int world_think(const world *w, minds *m, int64_t microseconds) {
+    const int64_t each = microseconds < 0 ? -1 : microseconds / FOXES + 1;
     for (int32_t k = 0; k < FOXES; k++)
-        if (w->foxes[k].asked && tinhost_step(m->of[k], microseconds / FOXES + 1) < 0)
+        if (w->foxes[k].asked && tinhost_step(m->of[k], each) < 0)
             return failed(m->of[k], "a fox that thinks");
     return 0;
 }

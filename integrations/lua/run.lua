@@ -15,6 +15,8 @@ for name, result in pairs(results.cases) do
   if result ~= "passed" then io.stderr:write(name, ": ", result, "\n") end
 end
 
+require "extremes"(tin, folder)
+
 -- Memory beside the file, which is mapped: no more than the session's plan and 8 MiB.
 local function private()
   local status = assert(io.open "/proc/self/status")

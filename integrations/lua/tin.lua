@@ -92,6 +92,18 @@ local function digits(number)
   return (tostring(number):gsub("U?LL$", ""))
 end
 
+-- Numbers on their way to C, which takes others modulo 2^32 or as it likes: the nearest that fits, and C refuses it where
+-- it is out of range. What is no number becomes the least.
+local function within(low, high)
+  return function(number) return number >= low and (number <= high and number or high) or low end
+end
+local int32, int64 = within(-2^31, 2^31 - 1), within(-2^53, 2^53)
+
+-- Microseconds of a budget: a part of one is a whole one, since 0 is no bound.
+local function microseconds(budget)
+  return int64(budget < 0 and -1 or math.ceil(budget))
+end
+
 ---- Files ---------------------------------------------------------------------------------------
 
 local function opened(handle, file)
@@ -153,8 +165,8 @@ function Model:fingerprint() return digits(C.tinhost_fingerprint(self.handle)) e
 -- (of memory; any). It is freed when it is collected, which may be late, since Lua does not see its size; or by close.
 function Model:session(options)
   options = options or {}
-  local handle = C.tinhost_session_open(self.handle, options.context or 0, options.threads or 1,
-                                        options.adapters or 1, options.most_bytes or 0)
+  local handle = C.tinhost_session_open(self.handle, int32(options.context or 0), int32(options.threads or 1),
+                                        int32(options.adapters or 1), int64(options.most_bytes or 0))
   if handle == nil then return nil, "there is no memory for the session", -5 end
   local session = setmetatable({ handle = ffi.gc(handle, C.tinhost_session_close), model = self }, Session)
   local status = C.tinhost_status(handle)
@@ -197,11 +209,11 @@ function Session:constrained(on) return checked(self, C.tinhost_constrained(self
 --- temperature (0: the likeliest token each time), top_p (1), repetition (1), seed (0), a whole number below 2^53.
 function Session:sampling(options)
   return checked(self, C.tinhost_sampling(self.handle, options.temperature or 0, options.top_p or 1,
-                                          options.repetition or 1, options.seed or 0))
+                                          options.repetition or 1, int64(options.seed or 0)))
 end
 
 --- Percent of the time, 1 to 100, that its threads work at most where a step has no budget; 100 to begin with.
-function Session:pace(percent) return checked(self, C.tinhost_pace(self.handle, percent)) end
+function Session:pace(percent) return checked(self, C.tinhost_pace(self.handle, int32(percent))) end
 
 --- Whether the model thinks before it answers: true, false, or nil for what its template has.
 function Session:think(on)
@@ -223,11 +235,11 @@ function Session:picture(file) return checked(self, C.tinhost_picture(self.handl
 
 --- As picture, of pixels as a string: rows of 3 bytes a pixel (RGB), or 4 (RGBA), as LÖVE's ImageData has them.
 function Session:pixels(pixels, width, height, channels)
-  return checked(self, C.tinhost_pixels(self.handle, pixels, #pixels, width, height, channels or 4))
+  return checked(self, C.tinhost_pixels(self.handle, pixels, #pixels, int32(width), int32(height), int32(channels or 4)))
 end
 
 --- Forgets all messages behind the first `kept`; without it, all.
-function Session:forget(kept) return checked(self, C.tinhost_forget(self.handle, kept or 0)) end
+function Session:forget(kept) return checked(self, C.tinhost_forget(self.handle, int32(kept or 0))) end
 
 --- The messages: {{role = …, content = …}, …}.
 function Session:messages()
@@ -240,24 +252,30 @@ function Session:messages()
 end
 
 --- Begins an answer to the messages; nothing is computed before step.
-function Session:begin(most_tokens) return checked(self, C.tinhost_begin(self.handle, most_tokens)) end
+function Session:begin(most_tokens) return checked(self, C.tinhost_begin(self.handle, int32(most_tokens))) end
 
 --- Says something as the user, and begins the answer.
-function Session:ask(words, most_tokens) return checked(self, C.tinhost_ask(self.handle, words, most_tokens)) end
+function Session:ask(words, most_tokens) return checked(self, C.tinhost_ask(self.handle, words, int32(most_tokens))) end
 
 --- Begins an answer that is one of these: a list of texts, without line breaks.
-function Session:choose(options) return checked(self, C.tinhost_choose(self.handle, table.concat(options, "\n"))) end
+function Session:choose(options)
+  for _, option in ipairs(options) do
+    if option:find "\n" then return nil, "an option is one line: " .. option:gsub("\n", "\\n"), -1 end
+  end
+  return checked(self, C.tinhost_choose(self.handle, table.concat(options, "\n") .. "\n"))
+end
 
 --- Begins to continue a text as it stands.
 function Session:complete(words, most_tokens)
-  return checked(self, C.tinhost_complete(self.handle, words, most_tokens))
+  return checked(self, C.tinhost_complete(self.handle, words, int32(most_tokens)))
 end
 
---- Goes on with the answer for about so many microseconds; 0 or nothing: until there is more of it. Once a frame: what
+--- Goes on with the answer for about so many microseconds; 0 or nothing: until there is more of it; below 0, as what is
+-- left of a frame that is over: the least that makes progress. Once a frame: what
 -- has no room in one step begins the next, whatever room that has. Returns what is
 -- new ("" for nothing), and whether the answer is complete, as it is too where none is under way.
 function Session:step(budget_us)
-  local event = C.tinhost_step(self.handle, budget_us or 0)
+  local event = C.tinhost_step(self.handle, microseconds(budget_us or 0))
   if event < 0 then return nil, self:why() end
   local piece = (event == PIECE or event == DONE) and text(C.tinhost_piece(self.handle)) or ""
   return piece, event >= DONE

@@ -21,6 +21,10 @@ void *session_create(void *owner) {
     return it;
 }
 
+int32_t int32_of(int64_t number) {
+    return (int32_t)(number < INT32_MIN ? INT32_MIN : number > INT32_MAX ? INT32_MAX : number);
+}
+
 static void close_session(session *it) {
     it->turn++;
     tinhost_session_close(it->it);
@@ -116,7 +120,7 @@ int32_t session_open(session *it) {
         return session_failed(it, TIN_ERR_ARGUMENT, "TinSession: model is no TinModel; set the property model");
     if (tinhost_model_status(model))
         return session_failed(it, tinhost_model_status(model), tinhost_model_error(model));
-    it->it = tinhost_session_open(model, (int32_t)it->context, (int32_t)it->threads, 1, it->most_bytes);
+    it->it = tinhost_session_open(model, int32_of(it->context), int32_of(it->threads), 1, it->most_bytes);
     if (tinhost_status(it->it)) {
         int32_t status = session_failed_call(it);
         close_session(it);
@@ -179,7 +183,7 @@ int32_t session_ask(session *it, const var *question, int calling) {
     session_enter(it);
     int32_t status = ready(it, text);
     if (!status) {
-        status = tinhost_ask(it->it, text, (int32_t)it->max_tokens);
+        status = tinhost_ask(it->it, text, int32_of(it->max_tokens));
         if (status) {
             status = session_failed_call(it);
         } else {
@@ -225,8 +229,8 @@ int32_t session_pixels(session *it, const var *image) {
     if (!status && format != RGB8 && format != RGBA8)
         status = session_failed(it, TIN_ERR_ARGUMENT,
                                 "TinSession: pixels takes an Image of RGB8 or RGBA8; convert it before");
-    else if (!status && tinhost_pixels(it->it, data, (int64_t)(size > wanted ? wanted : size), (int32_t)width,
-                                       (int32_t)height, (int32_t)channels)) /* behind them may be mipmaps */
+    else if (!status && tinhost_pixels(it->it, data, (int64_t)(size > wanted ? wanted : size), int32_of(width),
+                                       int32_of(height), (int32_t)channels)) /* behind them may be mipmaps */
         status = session_failed_call(it);
     free(data);
     var_drop(&bytes);
@@ -253,7 +257,7 @@ static char *lines_of(session *it, const var *options) {
     }
     char *lines = calloc(size, 1);
     for (int64_t k = 0; lines && k < count; k++)
-        strcat(strcat(lines, k ? "\n" : ""), it->options[k]);
+        strcat(strcat(lines, it->options[k]), "\n");
     return lines;
 }
 
@@ -332,11 +336,11 @@ static void done(session *it) {
     free(answer);
 }
 
-/* Steps until the budget is spent, 0: until there is a piece or the end. */
 int32_t session_step(session *it, int64_t budget_us) {
     if (!it->asked || it->stale)
         return TINHOST_IDLE;
-    int64_t left = budget_us, end = budget_us ? engine_us() + budget_us : 0;
+    int64_t left = budget_us, now = budget_us > 0 ? engine_us() : 0;
+    const int64_t end = budget_us < INT64_MAX - now ? now + budget_us : INT64_MAX;
     uint32_t turn = it->turn;
     int32_t got;
     session_enter(it);
@@ -354,8 +358,8 @@ int32_t session_step(session *it, int64_t budget_us) {
             break;
         if (got == TINHOST_DONE)
             done(it);
-        left = end - engine_us();
-    } while (got == TINHOST_PIECE && budget_us && left > 0);
+        left = budget_us > 0 ? end - engine_us() : 0;
+    } while (got == TINHOST_PIECE && left > 0);
     session_leave(it);
     return got;
 }

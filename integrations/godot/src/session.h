@@ -40,7 +40,10 @@ int32_t session_picture(session *it, const var *file);
 int32_t session_pixels(session *it, const var *image);
 int32_t session_choose(session *it, const var *question, const var *options);
 
-/* Steps until the budget is spent, 0: until there is a piece or the end. TINHOST_*, or a status. */
+/* The nearest number of 32 bits: scripts have 64, and tin_host refuses what is out of range. */
+int32_t int32_of(int64_t number);
+
+/* Steps until the budget is spent; 0: until there is a piece or the end; below 0: the least. TINHOST_*, or a status. */
 int32_t session_step(session *it, int64_t budget_us);
 
 #endif

@@ -90,12 +90,11 @@ static void run_choose(void *self, const var *const *arguments, var *to) {
 
 static void process(void *self) {
     session *it = self;
-    session_step(it, it->budget_us > 0 ? it->budget_us : 1);
+    session_step(it, it->budget_us > 0 ? it->budget_us : -1);
 }
 
 static void run_step(void *self, const var *const *arguments, var *to) {
-    int64_t budget = var_as_int(arguments[0]);
-    var_int(to, session_step(self, budget > 0 ? budget : 0));
+    var_int(to, session_step(self, var_as_int(arguments[0])));
 }
 
 static void run_cancel(void *self, const var *const *arguments, var *to) {
@@ -114,7 +113,7 @@ static void run_forget(void *self, const var *const *arguments, var *to) {
     session *it = self;
     it->asked = 0;
     it->turn++;
-    var_int(to, it->it ? tinhost_forget(it->it, (int32_t)var_as_int(arguments[0])) : TIN_OK);
+    var_int(to, it->it ? tinhost_forget(it->it, int32_of(var_as_int(arguments[0]))) : TIN_OK);
 }
 
 static void get_model(void *self, var *to) {

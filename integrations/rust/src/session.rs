@@ -179,7 +179,7 @@ impl Session {
             return Err(Error::argument(format!("{:?}: an option is one line", option.as_ref())));
         }
         let lines: Vec<&str> = options.iter().map(AsRef::as_ref).collect();
-        let lines = c_text(&lines.join("\n"))?;
+        let lines = c_text(&(lines.join("\n") + "\n"))?;
         self.check(unsafe { sys::tinhost_choose(self.handle, lines.as_ptr()) }).map(drop)
     }
 
@@ -189,9 +189,10 @@ impl Session {
         self.check(unsafe { sys::tinhost_complete(self.handle, text.as_ptr(), most_tokens) }).map(drop)
     }
 
-    /// Goes on with the answer for about a budget, in whole microseconds; zero: until there is a piece, or the end.
+    /// Goes on with the answer for about a budget; zero: until there is a piece, or the end; Duration::MAX: until the end.
     pub fn step(&mut self, budget: Duration) -> Result<Step> {
-        let budget = i64::try_from(budget.as_micros()).unwrap_or(i64::MAX);
+        // A part of a microsecond is a whole one, since 0 is no bound.
+        let budget = i64::try_from((budget.as_nanos() + 999) / 1000).unwrap_or(i64::MAX);
         let event = self.check(unsafe { sys::tinhost_step(self.handle, budget) })?;
         let piece = || unsafe { rust_text(sys::tinhost_piece(self.handle)) }.unwrap_or_default();
         Ok(match event {

@@ -397,6 +397,54 @@ static void by_resources(const variant *all, const variant *given) {
     thing_drop(session);
 }
 
+/* Steps of a budget to the end, which has the same digest by all; -1 where it has not. */
+static int64_t steps_of(thing *session, int64_t budget_us, int64_t digest) {
+    number(session, "forget", of_int(0));
+    ask(session, "hello");
+    int64_t steps = 1, got;
+    while ((got = number(session, "step", of_int(budget_us))) >= 0 && got < DONE)
+        steps++;
+    return got == DONE && (!digest || number(session, "digest", nil()) == digest) ? steps : -1;
+}
+
+/* Scripts' numbers have 64 bits, at each argument. */
+static void extremes(const char *tins) {
+    char path[512];
+    snprintf(path, sizeof path, "%s/tiny.tin", tins);
+    thing *model = model_of(path, ""), *session = create("TinSession");
+    set(session, "model", of_thing(GDX_OBJECT, model));
+    set(session, "context", of_int(256));
+    set(session, "max_tokens", of_int(24));
+    set(session, "constrained", (variant){GDX_BOOL, {.flag = 0}, 0});
+    check("a first answer", steps_of(session, 0, 0) > 0);
+    const int64_t digest = number(session, "digest", nil());
+    check("the largest budget is enough",
+          steps_of(session, INT64_MAX, digest) > 0 && steps_of(session, (int64_t)1 << 60, digest) > 0);
+    check("a budget below 0 is a bound",
+          steps_of(session, -1, digest) > 24 && steps_of(session, INT64_MIN, digest) > 24);
+    const int64_t odd[] = {INT64_MAX, (int64_t)1 << 32,    ((int64_t)1 << 32) + 1,
+                           -1,        -((int64_t)1 << 32), INT64_MIN};
+    for (size_t k = 0; k < sizeof odd / sizeof *odd; k++) {
+        check("forgets no other message", number(session, "forget", of_int(odd[k])) < 0);
+        check("forgot none", number(session, "messages", nil()) == 2);
+        set(session, "max_tokens", of_int(odd[k] > 0 ? -odd[k] : odd[k]));
+        check("no tokens", ask(session, "again") < 0);
+        thing *other = create("TinSession");
+        set(other, "model", of_thing(GDX_OBJECT, model));
+        set(other, "threads", of_int(odd[k]));
+        check("no such threads", ask(other, "hello") < 0);
+        set(other, "threads", of_int(1));
+        set(other, "context", of_int(odd[k] > 0 ? -odd[k] : odd[k]));
+        check("no such context", ask(other, "hello") < 0);
+        thing_drop(other);
+    }
+    set(session, "max_tokens", of_int(INT64_MAX));
+    check("as many tokens as there is room for", ask(session, "again") == 0);
+    set(session, "max_tokens", of_int(24));
+    thing_drop(session);
+    thing_drop(model);
+}
+
 int main(int argc, char **argv) {
     if (argc != 4)
         return 2;
@@ -432,6 +480,7 @@ int main(int argc, char **argv) {
     by_frames(model, given);
     by_pointers(model, given);
     by_resources(&all, given);
+    extremes(argv[2]);
     thing_drop(model);
     drop(&all);
     for (int level = it.level; level >= 0; level--)
