@@ -56,7 +56,7 @@ namespace Tinsmith
             Handle = handle;
             var status = (TinStatus)Native.tinhost_model_status(handle);
             if (!handle.IsInvalid && status == TinStatus.Ok) return;
-            string why = handle.IsInvalid ? "no memory for a model" : Utf8.Read(Native.tinhost_model_error(handle));
+            string why = handle.IsInvalid ? "no memory for a model" : Utf8.Read(Native.tinhost_model_error(handle), handle);
             handle.Dispose();
             throw new TinException(status == TinStatus.Ok ? TinStatus.Memory : status, why);
         }
@@ -97,7 +97,7 @@ namespace Tinsmith
             get
             {
                 var names = new List<string>();
-                for (string name; (name = Utf8.Read(Native.tinhost_adapter_name(Handle, names.Count))) != null;)
+                for (string name; (name = Utf8.Read(Native.tinhost_adapter_name(Handle, names.Count), Handle)) != null;)
                     names.Add(name);
                 return names;
             }
@@ -106,11 +106,11 @@ namespace Tinsmith
         /// A text entry of the file ("manifest.json", ...); null where there is none.
         public string Entry(string name)
         {
-            return Utf8.Read(Native.tinhost_entry(Handle, Utf8.Write(name)));
+            return Utf8.Read(Native.tinhost_entry(Handle, Utf8.Write(name)), Handle);
         }
 
         /// The instruction set in use.
-        public string Isa { get { return Utf8.Read(Native.tinhost_isa(Handle)); } }
+        public string Isa { get { return Utf8.Read(Native.tinhost_isa(Handle), Handle); } }
 
         /// A number that equal files share.
         public long Fingerprint { get { return Native.tinhost_fingerprint(Handle); } }
@@ -206,7 +206,7 @@ namespace Tinsmith
         /// The k-th message's text; null past the end.
         public string Message(int k)
         {
-            return Utf8.Read(Native.tinhost_message(handle, k));
+            return Utf8.Read(Native.tinhost_message(handle, k), handle);
         }
 
         public TinRole MessageRole(int k)
@@ -240,20 +240,19 @@ namespace Tinsmith
             foreach (string option in options)
                 if (option.IndexOf('\n') >= 0)
                     throw new TinException(TinStatus.Argument, "an option may not have several lines: " + option);
-            Check(Native.tinhost_choose(handle, Utf8.Write(string.Join("\n", options))));
+            Check(Native.tinhost_choose(handle, Utf8.Write(string.Join("\n", options) + "\n")));
         }
 
-        /// Goes on with the answer for about so many microseconds, at least 1. Takes no memory.
+        /// Goes on with the answer for about so many microseconds; 0 and below, as what is left of a frame that is over, do
+        /// the least that makes progress. Wait has no bound. Takes no memory.
         public TinStep Step(long microseconds)
         {
-            if (microseconds < 1)
-                throw new ArgumentOutOfRangeException("microseconds", microseconds, "a budget is at least 1; Wait has none");
-            return (TinStep)Check(Native.tinhost_step(handle, microseconds));
+            return (TinStep)Check(Native.tinhost_step(handle, microseconds < 1 ? -1 : microseconds));
         }
 
         public TinStep Step(TimeSpan budget)
         {
-            return Step(budget.Ticks / 10);
+            return Step(budget.Ticks / 10 + (budget.Ticks % 10 > 0 ? 1 : 0));
         }
 
         /// Computes the whole answer now, and returns it.
@@ -290,10 +289,10 @@ namespace Tinsmith
         }
 
         /// What the last step added, in whole characters.
-        public string Piece { get { return Utf8.Read(Native.tinhost_piece(handle)); } }
+        public string Piece { get { return Utf8.Read(Native.tinhost_piece(handle), handle); } }
 
         /// The answer so far.
-        public string Answer { get { return Utf8.Read(Native.tinhost_answer(handle)); } }
+        public string Answer { get { return Utf8.Read(Native.tinhost_answer(handle), handle); } }
 
         /// The option that was chosen, from 0; -1 before.
         public int Chosen { get { return Native.tinhost_chosen(handle); } }
@@ -348,7 +347,7 @@ namespace Tinsmith
 
         TinException Failure(int status)
         {
-            return new TinException((TinStatus)status, Utf8.Read(Native.tinhost_error(handle)));
+            return new TinException((TinStatus)status, Utf8.Read(Native.tinhost_error(handle), handle));
         }
     }
 
@@ -414,14 +413,15 @@ namespace Tinsmith
             }
         }
 
-        internal static string Read(IntPtr text)
+        /// A copy of a text that is `owner`'s, which the collector may not close before it is made.
+        internal static string Read(IntPtr text, SafeHandle owner)
         {
             if (text == IntPtr.Zero) return null;
             int length = 0;
             while (Marshal.ReadByte(text, length) != 0) length++;
-            if (length == 0) return "";
             var bytes = new byte[length];
             Marshal.Copy(text, bytes, 0, length);
+            GC.KeepAlive(owner);
             return Encoding.UTF8.GetString(bytes);
         }
     }

@@ -79,6 +79,56 @@ static class Manners
         s.Forget();
     }
 
+    // Steps of a budget to the end: how many. The answer is the same by all.
+    static int Steps(TinSession s, Func<TinStep> step, long digest)
+    {
+        s.Forget();
+        s.Ask("Three.", 24);
+        int steps = 1;
+        while (step() != TinStep.Done) steps++;
+        Must(digest == 0 || s.Digest == digest, "a budget gives another answer");
+        return steps;
+    }
+
+    // Numbers and budgets at their extremes, at each argument.
+    static void Extremes(TinModel model, TinSession s)
+    {
+        s.Constrained(false);
+        Steps(s, () => s.Step(long.MaxValue), 0);
+        long digest = s.Digest;
+        foreach (long budget in new[] { long.MaxValue, long.MaxValue / 1000, 1L << 53 })
+            Must(Steps(s, () => s.Step(budget), digest) == 1, budget + " us were not enough");
+        Must(Steps(s, () => s.Step(TimeSpan.MaxValue), digest) == 1, "the longest span was not enough");
+        foreach (long budget in new[] { 0, -1, long.MinValue, 1 })
+            Must(Steps(s, () => s.Step(budget), digest) > 24, budget + " us were no bound");
+        foreach (long ticks in new[] { 0, 1, 9, 11, -1, -9, long.MinValue })
+            Must(Steps(s, () => s.Step(new TimeSpan(ticks)), digest) > 24, ticks + " ticks were no bound");
+
+        foreach (int odd in new[] { int.MaxValue, -1, int.MinValue })
+        {
+            Must(Caught(() => s.Forget(odd)) != null && Caught(() => s.Pace(odd)) != null, odd + " was taken");
+            Must(Caught(() => model.Session(threads: odd)) != null, odd + " threads were taken");
+            Must(Caught(() => model.Session(adapters: odd)) != null, odd + " adapters were taken");
+            Must(Caught(() => s.Pixels(new byte[12], odd, 2, 3)) != null, "a width of " + odd + " was taken");
+            Must(odd > 0 || Caught(() => s.Begin(odd)) != null, odd + " tokens were taken");
+        }
+        foreach (double odd in new[] { double.NaN, double.PositiveInfinity, double.MaxValue, -65536 })
+        {
+            Must(Caught(() => s.Adapter("a", odd)) != null, "a scale of " + odd + " was taken");
+            Must(Caught(() => s.Sampling(odd)) != null, "a temperature of " + odd + " was taken");
+            Must(Caught(() => s.Sampling(0, odd)) != null, "a share of " + odd + " was taken");
+            Must(Caught(() => s.Sampling(0, 1, odd)) != null, "a penalty of " + odd + " was taken");
+        }
+        Must(Caught(() => model.Session(mostBytes: long.MinValue)) != null, "less than no memory was taken");
+        s.Adapter("a", 1e-60); // which is 0 in float32
+        Must(s.Messages == 2, "messages were forgotten");
+        s.Begin(int.MaxValue); // as many as there is room for
+        s.Cancel();
+        foreach (string options in new[] { "", "yes,", ",yes", "yes,,no", "yes,yes" })
+            Must(Caught(() => s.Choose(options.Split(','))) != null, "options " + options + " were taken");
+        Steps(s, () => s.Step(long.MaxValue), digest);
+    }
+
     // Whoever forgets to dispose: the finalizers close files.
     [MethodImpl(MethodImplOptions.NoInlining)]
     static void Leave()
@@ -108,6 +158,7 @@ static class Manners
         using (TinSession s = model.Session(256))
         {
             Copies(model, s);
+            Extremes(model, s);
             Must(Caught(() => s.Adapter("z")).Message.Contains("z"), "an unknown adapter is not named");
         }
         model.Dispose();
