@@ -103,12 +103,11 @@ int32_t tinhost_message_role(const tinhost_session *s, int32_t k) {
 }
 
 int32_t tinhost_forget(tinhost_session *s, int32_t k) {
-    tinhost_cancel(s);
-    int32_t status = tini_host_ready(s);
-    if (status)
-        return status;
+    if (!s || !s->core)
+        return tini_host_ready(s);
     if (k < 0 || k > s->talk_count)
         return tini_host_fail(s, TIN_ERR_ARGUMENT, "there are not so many messages");
+    tinhost_cancel(s);
     tini_host_drop_answer(s); /* it may be one of them */
     tini_host_drop_pictures(&s->waiting);
     while (s->talk_count > k)
@@ -329,9 +328,11 @@ int32_t tinhost_choose(tinhost_session *s, const char *options) {
 }
 
 int32_t tinhost_complete(tinhost_session *s, const char *text, int32_t most_tokens) {
-    int32_t status = prepare(s, most_tokens, 0);
+    int32_t status = tini_host_ready(s);
     if (!status && !text)
         status = tini_host_fail(s, TIN_ERR_ARGUMENT, "there is no text to go on from");
+    if (!status)
+        status = prepare(s, most_tokens, 0);
     if (!status)
         status = tini_host_constrain(s);
     if (status)

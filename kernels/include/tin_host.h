@@ -168,7 +168,8 @@ TIN_API int32_t tinhost_message_role(const tinhost_session *session, int32_t k);
  * Errors: STATE (one is under way), and those of tin_chat, tin_session_replace and tin_session_generate. */
 TIN_API int32_t tinhost_begin(tinhost_session *session, int32_t most_tokens);
 
-/* tinhost_say as the user, and tinhost_begin. Where it fails, there is no message more. */
+/* tinhost_say as the user, and tinhost_begin. Where it fails, there is no message more, and pictures that
+ * waited for it are gone. */
 TIN_API int32_t tinhost_ask(tinhost_session *session, const char *text, int32_t most_tokens);
 
 /* Begins an answer that is one of some options, whatever the constraint: at each token one of those that lead to

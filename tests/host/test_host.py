@@ -236,7 +236,18 @@ def test_one_of_some_options(python: Model, session: Session) -> None:
             )
     session.begin(16)  # the file's own constraint again
     assert session.steps()["text"] in ('"yes"', '"no"', '"yesterday"')
-    for wrong in ("", "\n", "\n\n", "a\n\n", "a\nb\n\n", "\na", "a\n\nb", "a\nb\na", "x\n" * 1025, "y" * 20_000):
+    for wrong in (
+        "",
+        "\n",
+        "\n\n",
+        "a\n\n",
+        "a\nb\n\n",
+        "\na",
+        "a\n\nb",
+        "a\nb\na",
+        "x\n" * 1025,
+        "y" * 20_000,
+    ):
         with pytest.raises(Refused, match="options") as refused:
             session.choose(wrong)
         assert refused.value.status == -1
@@ -499,6 +510,23 @@ def test_sampling_is_tested_as_float32_has_it(session: Session) -> None:
 def test_memory_that_is_below_nothing_is_refused(host: Any, model: Any) -> None:
     with pytest.raises(Refused, match="most_bytes are at least 0"):
         Session(host, model, most_bytes=-1)
+
+
+def test_a_refused_call_leaves_the_answer_as_it_was(session: Session) -> None:
+    session.constrained(0)
+    wanted = answer(session, most=16)
+    session.forget(0)
+    session.ask("who?", 16)
+    session.steps(most_tokens=4)
+    for wrong in (-1, 2, 2**31 - 1):
+        with pytest.raises(Refused, match="not so many messages"):
+            session.forget(wrong)
+    while session.step(0) != hosts.DONE:
+        pass
+    assert session.digest() == int(wanted["digest"])
+    with pytest.raises(Refused, match="no text"):
+        session.complete(None, 4)
+    assert session.answer().decode() == wanted["text"]
 
 
 def test_a_budget_is_a_bound_whatever_its_value(session: Session) -> None:
