@@ -19,8 +19,8 @@ from transformers_models import CHATML
 import host as hosts
 import tinsmith
 from host import KERNELS, Refused, Session
-from tinsmith import Model
-from tinsmith.compiler import build_tin, drafts
+from tinsmith import Model, _core
+from tinsmith.compiler import build, build_image, build_tin, drafts
 from tinsmith.constraint.makers import choices, schema
 from tinsmith.formats import minisign
 from tinsmith.models import family
@@ -505,6 +505,24 @@ def test_sampling_is_tested_as_float32_has_it(session: Session) -> None:
     greedy = answer(session)
     session.sampling(5e-324, 1.0, 1.0, -1)  # 0 in float32
     assert answer_anew(session, 16) == greedy
+
+
+@pytest.mark.parametrize("chunk", [3, 32])
+def test_a_session_has_logits_for_what_it_guesses(
+    host: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, chunk: int
+) -> None:
+    """Four guesses and the token before, or as many as a chunk has: Python takes the memory for these."""
+    monkeypatch.setattr(build, "_chunk", lambda graph: chunk)
+    spec = replace(tiny_spec(family.by_name("llama"), **SIZES), chat_template=CHATML)
+    build_tin(spec, tmp_path / "m.tin")
+    rows, image = min(chunk, 5), build_image(spec)
+    model = host.open(str(tmp_path / "m.tin").encode(), None)
+    session = Session(host, model, 64)
+    host.close(model)
+    planned = _core.Session(_core.Model(image), context=64, logit_rows=rows).size()
+    assert 0 <= session.session_bytes() - planned < 4 * _core.Model(image).info()["vocab"]
+    assert answer(session, "a", 8)["tokens"] == 8
+    session.close()
 
 
 def test_memory_that_is_below_nothing_is_refused(host: Any, model: Any) -> None:
