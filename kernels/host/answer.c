@@ -5,12 +5,12 @@
 /* ---- Characters ---- */
 
 /* How many bytes of text[length] belong to the character that it begins with, and whether that is whole: 0 where it may
- * go on behind the end. Bytes that are no UTF-8 are taken as Unicode advises (chapter 3.9, maximal subparts). */
+ * go on behind the end. Bytes that are no UTF-8 are taken as Unicode advises (chapter 3.9, maximal subparts), and so is a NUL. */
 static size_t character(const uint8_t *text, size_t length, int *good) {
     uint8_t lead = text[0], low = 0x80, high = 0xBF;
     size_t count = lead < 0x80 ? 1 : lead < 0xC2 ? 0 : lead < 0xE0 ? 2 : lead < 0xF0 ? 3 : lead < 0xF5 ? 4 : 0;
     *good = 0;
-    if (!count)
+    if (!count || !lead) /* a NUL would end the text */
         return 1;
     if (lead == 0xE0)
         low = 0xA0;

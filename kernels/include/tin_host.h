@@ -4,7 +4,8 @@
  *   tinhost_open ─▶ tinhost_session_open ─▶ tinhost_ask ─▶ tinhost_step, each frame ─▶ tinhost_piece, tinhost_answer
  *
  * Texts are UTF-8 and end with a NUL. Those that come back are the handle's, and last until the next call for it. Bytes of
- * an answer that are no UTF-8 come as U+FFFD. TIN_FORCE_ISA in the environment names the instruction set to use.
+ * an answer that are no UTF-8 come as U+FFFD, and so does a NUL. TIN_FORCE_ISA in the environment names the instruction
+ * set to use.
  *
  * Errors: a call that can fail returns a handle, or a status, TIN_OK or a code of tin.h (below 0), and the
  * handle's `_error` says in a line what was wrong. As in SQLite, opening returns a handle where it fails too: ask

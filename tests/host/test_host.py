@@ -530,6 +530,17 @@ def test_memory_that_is_below_nothing_is_refused(host: Any, model: Any) -> None:
         Session(host, model, most_bytes=-1)
 
 
+def test_a_nul_in_an_answer_does_not_end_its_text(host: Any, tmp_path: Path) -> None:
+    spec = in_format(replace(tiny_spec(family.by_name("llama"), **SIZES), chat_template=CHATML), "Q8_0")
+    build_tin(spec, tmp_path / "m.tin", entries={"grammar/answer.bin": choices(["a\0bcd"]).data})
+    model = host.open(str(tmp_path / "m.tin").encode(), None)
+    session = Session(host, model)
+    host.close(model)
+    assert answer(session)["text"] == "a\N{REPLACEMENT CHARACTER}bcd"
+    assert session.message(1).decode() == "a\N{REPLACEMENT CHARACTER}bcd"
+    session.close()
+
+
 def test_a_refused_call_leaves_the_answer_as_it_was(session: Session) -> None:
     session.constrained(0)
     wanted = answer(session, most=16)
