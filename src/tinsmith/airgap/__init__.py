@@ -31,7 +31,7 @@ from tinsmith.airgap.openpgp import Signer
 from tinsmith.airgap.runtime import check_folder, find, runtime_files
 from tinsmith.airgap.tar import Source
 from tinsmith.airgap.wheel import beside, license_text
-from tinsmith.errors import InputError
+from tinsmith.errors import InputError, one_line
 from tinsmith.formats import minisign
 from tinsmith.formats.sbom import with_packages
 from tinsmith.formats.tin import Tin
@@ -64,6 +64,7 @@ def pack(
     for a form that the target has not.
     """
     check_out(out, form)
+    _check_name(tin.name)  # which stands in commands of the pack's pages, whatever the form
     device = find(target)
     if form in forms.PACKAGED:
         packages.arch(device, form)
@@ -181,14 +182,18 @@ def fill(folder: Path, files: dict[str, Source]) -> None:
     """Writes the files and SHA256SUMS into a folder that is empty."""
     lines = []
     for name, source in sorted(files.items()):
-        if not NAME.fullmatch(name):
-            raise InputError(f"{name}: can't be in a pack; rename it with A-Z a-z 0-9 . _ + - alone")
+        _check_name(name)
         runs = name in SCRIPTS or (isinstance(source, Path) and source.stat().st_mode & 0o100)
         _write(folder / name, source, tar.PROGRAM if runs else tar.DATA)
         lines.append(f"{sha256_file(folder / name)}  {name}\n")
     _write(folder / SUMS, "".join(lines).encode("ascii"), tar.DATA)
     for path in (folder, *folder.rglob("*/")):
         path.chmod(tar.PROGRAM)
+
+
+def _check_name(name: str) -> None:
+    if not NAME.fullmatch(name):
+        raise InputError(f"{one_line(name)}: can't be in a pack; rename it with A-Z a-z 0-9 . _ + - alone")
 
 
 def _write(path: Path, source: Source, mode: int) -> None:

@@ -274,9 +274,19 @@ def quiet(into: Path) -> dict[str, str]:
     }
 
 
+def is_inside(name: str) -> bool:
+    """Whether every system unpacks a file of this name below the folder (as tinsmith.system.names has it)."""
+    parts = name.split("/")
+    plain = name.isprintable() and not set(name) & set("\\:")
+    return plain and all(one not in ("", ".", "..") and len(one.encode()) <= 255 for one in parts)
+
+
 def unpack(data: BinaryIO, site: Path) -> None:
-    """A wheel's modules into a folder of them."""
+    """A wheel's modules into a folder of them. Refused, before anything is written, where a name leads out."""
     with zipfile.ZipFile(data) as archive:
+        for entry in archive.infolist():
+            if not is_inside(entry.filename.removesuffix("/")):
+                raise Refused(f"a wheel holds the name {entry.filename[:100]!a}, which leads out of its folder")
         for entry in archive.infolist():
             top, _, rest = entry.filename.partition("/")
             if top.endswith(".data"):

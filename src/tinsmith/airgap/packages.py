@@ -15,8 +15,9 @@ from tinsmith import __version__
 from tinsmith.airgap.install import base
 from tinsmith.airgap.tar import Source
 from tinsmith.cross import runtime
-from tinsmith.errors import InputError, UnsupportedError
+from tinsmith.errors import InputError, SignatureError, UnsupportedError, one_line
 from tinsmith.formats.tin import Tin
+from tinsmith.system import names
 from tinsmith.targets import Target
 
 VENDORED = "usr/lib/tinsmith"  # what the command line needs, for systems that lack it
@@ -150,8 +151,14 @@ def _python(files: Mapping[str, Source], machine: str, layout: Layout, terms: by
             )
         folder = layout.python if own else VENDORED
         with zipfile.ZipFile(source) as archive:
-            held = [one for one in archive.namelist() if not one.endswith(("/", "/RECORD"))]
-            places |= {f"{folder}/{one}": archive.read(one) for one in held}
+            inside = [one for one in archive.namelist() if not one.endswith("/")]
+            names.check(inside, source)
+            read = {f"{folder}/{one}": archive.read(one) for one in inside if not one.endswith("/RECORD")}
+        for place, data in read.items():
+            if places.setdefault(place, data) != data:
+                raise InputError(
+                    f"{source}: another wheel has a different file at {place}; leave one of them out"
+                )
         if own:
             places["usr/bin/tinsmith"] = _STARTER.encode()
     if "usr/bin/tinsmith" not in places:
@@ -195,10 +202,18 @@ def plain(name: str) -> str:
 
 
 def version_of(comment: str) -> str:
-    """Of a model: what its signature states (`tinsmith sign --version`), else 0."""
+    """Of a model: what its signature states (`tinsmith sign --version`), else 0. Raises SignatureError where
+    that is no number: it becomes a package's version, and part of commands that people type."""
     words = comment.split(" ")
     stated = [word.removeprefix("version=") for word in words if word.startswith("version=")]
-    return stated[0] if stated and words[0] == "tinsmith" else "0"
+    if not stated or words[0] != "tinsmith":
+        return "0"
+    if len(stated) > 1 or not re.fullmatch("[1-9][0-9]{0,9}", stated[0], re.ASCII) or int(stated[0]) >= 1 << 32:
+        raise SignatureError(
+            f"the model's signature states version={one_line(stated[0])[:60]}, which is no number from 1 to "
+            "4294967295; sign it again by tinsmith sign --version N"
+        )
+    return stated[0]
 
 
 def _libc(files: Mapping[str, Source]) -> str | None:

@@ -19,6 +19,7 @@ from tinsmith.airgap import tar
 from tinsmith.airgap.openpgp import Signer
 from tinsmith.airgap.packages import Layout, Package
 from tinsmith.airgap.tar import Source
+from tinsmith.system import names as file_names
 from tinsmith.system.files import sha256_file
 
 LAYOUT = Layout("usr/lib64", "usr/lib/tinsmith")
@@ -55,6 +56,7 @@ def packages(made: Iterable[Package], machine: str, folder: Path, signer: Signer
 
 def write(package: Package, machine: str, file: BinaryIO, signer: Signer | None) -> None:
     files = {**package.files, f"usr/share/licenses/{package.name}/LICENSE": package.terms}
+    file_names.check(files, package.name)
     names = sorted([*(one for one in tar.folders(files) if one not in _SYSTEM), *files])
     with tempfile.TemporaryFile() as payload:
         plain = hashlib.sha256()
@@ -102,8 +104,9 @@ def _cpio(names: Sequence[str], files: dict[str, Source], out: _Both) -> int:
 
 
 def _entry(out: _Both, name: str, inode: int, mode: int, size: int) -> None:
-    numbers = (inode, mode, 0, 0, 1, tar.epoch() if mode else 0, size, 0, 0, 0, 0, len(name) + 1, 0)
-    head = b"070701" + b"".join(b"%08x" % number for number in numbers) + name.encode() + b"\0"
+    encoded = name.encode()
+    numbers = (inode, mode, 0, 0, 1, tar.epoch() if mode else 0, size, 0, 0, 0, 0, len(encoded) + 1, 0)
+    head = b"070701" + b"".join(b"%08x" % number for number in numbers) + encoded + b"\0"
     out.write(head + bytes(-len(head) % 4))
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from tinsmith.errors import InputError
+from tinsmith.system import names
 
 Source = bytes | Path
 PROGRAM = 0o755
@@ -34,9 +35,9 @@ def epoch() -> int:
 def write(folder: Path, name: str, file: BinaryIO) -> None:
     """Everything below `folder`, as `name`/…: sorted, of the year 1970, owned by nobody in particular."""
     with tarfile.open(fileobj=file, mode="w", format=tarfile.USTAR_FORMAT) as archive:
-        for path in sorted([folder, *folder.rglob("*")]):
-            inside = path.relative_to(folder).as_posix()
-            entry = tarfile.TarInfo(name if inside == "." else f"{name}/{inside}")
+        paths = _named(folder, name)
+        for inside, path in {name: folder, **paths}.items():
+            entry = tarfile.TarInfo(inside)
             if path.is_dir():
                 entry.type, entry.mode = tarfile.DIRTYPE, PROGRAM
                 archive.addfile(entry)
@@ -51,14 +52,23 @@ def write_zip(folder: Path, name: str, file: BinaryIO) -> None:
     """The same as a ZIP file, stored: weights and wheels do not get smaller."""
     date = datetime.fromtimestamp(epoch(), UTC).timetuple()[:6]
     with zipfile.ZipFile(file, "w") as archive:
-        for path in sorted(path for path in folder.rglob("*") if path.is_file()):
-            entry = zipfile.ZipInfo(f"{name}/{path.relative_to(folder).as_posix()}", date)
+        for inside, path in _named(folder, name).items():
+            if not path.is_file():
+                continue
+            entry = zipfile.ZipInfo(inside, date)
             entry.create_system = 3  # Unix: the next line is a mode
             entry.external_attr = (0o100000 | path.stat().st_mode & 0o777) << 16
             entry.file_size = path.stat().st_size
             with path.open("rb") as data, archive.open(entry, "w") as written:
                 while piece := data.read(1 << 20):
                     written.write(piece)
+
+
+def _named(folder: Path, name: str) -> dict[str, Path]:
+    """All below the folder by its place in an archive, in order."""
+    paths = {f"{name}/{path.relative_to(folder).as_posix()}": path for path in sorted(folder.rglob("*"))}
+    names.check((inside for inside, path in paths.items() if not path.is_dir()), folder)
+    return paths
 
 
 def folders(files: Mapping[str, Source]) -> list[str]:
@@ -77,7 +87,9 @@ def size(source: Source) -> int:
 
 
 def write_tree(files: Mapping[str, Source], file: BinaryIO, prefix: str = "") -> None:
-    """Files of a system by their places in it, and their folders: root's, of `epoch`."""
+    """Files of a system by their places in it, and their folders: root's, of `epoch`. Raises InputError for a
+    place outside of it."""
+    names.check(files, "the archive")
     with tarfile.open(fileobj=file, mode="w", format=tarfile.USTAR_FORMAT) as archive:
         for name in sorted([*folders(files), *files]):
             entry = tarfile.TarInfo(prefix + name)
@@ -93,4 +105,7 @@ def write_tree(files: Mapping[str, Source], file: BinaryIO, prefix: str = "") ->
 def _add(archive: tarfile.TarFile, entry: tarfile.TarInfo, name: str, source: Source) -> None:
     entry.size, entry.mode = size(source), mode(name)
     with io.BytesIO(source) if isinstance(source, bytes) else source.open("rb") as data:
-        archive.addfile(entry, data)
+        try:
+            archive.addfile(entry, data)
+        except ValueError as error:  # a part that is too long for tar's fields
+            raise InputError(f"{entry.name[:100]}: can't be in an archive: {error}; shorten it") from None

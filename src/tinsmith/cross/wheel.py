@@ -15,7 +15,7 @@ from tinsmith import targets
 from tinsmith.cross import extension
 from tinsmith.cross.zig import Machine
 from tinsmith.errors import InputError
-from tinsmith.system import files
+from tinsmith.system import files, names
 
 TAG = "cp311-abi3"
 # The first day that a ZIP can say.
@@ -42,6 +42,7 @@ def write(core: Path, platform: str, folder: Path) -> Path:
 
 def archive(path: Path, contents: Mapping[str, bytes], info: str, level: int = 9) -> Path:
     """Writes a wheel. info: its folder of metadata, whose RECORD is made here; level: zlib's."""
+    names.check(contents, path)
     record = "".join(f"{name},sha256={digest(data)},{len(data)}\n" for name, data in contents.items())
     contents = {**contents, f"{info}/RECORD": (record + f"{info}/RECORD,,\n").encode()}
     with files.atomic_write(path) as file, zipfile.ZipFile(file, "w") as written:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from tinsmith.errors import FormatError, UnsupportedError
-from tinsmith.system import reading
+from tinsmith.system import names, reading
 from tinsmith.system.files import atomic_write, map_file
 
 Buffer = bytes | bytearray | memoryview
@@ -111,8 +111,7 @@ def read_folder(folder: str | Path) -> dict[str, Tensor]:
     if not isinstance(weight_map, dict) or not all(isinstance(shard, str) for shard in weight_map.values()):
         raise FormatError(f"{index}: no weight_map of tensor names to file names; fetch it again")
     shards = sorted(set(weight_map.values()))
-    plain = all(Path(shard).name == shard and shard != ".." and "\0" not in shard for shard in shards)
-    if not plain:
+    if not all(names.is_inside(shard) and "/" not in shard for shard in shards):
         raise FormatError(f"{index}: a shard lies outside of the folder; allowed: plain file names")
     tensors: dict[str, Tensor] = {}
     for shard in shards:

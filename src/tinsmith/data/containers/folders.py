@@ -17,6 +17,7 @@ from tinsmith.data import containers
 from tinsmith.data.containers import Row, texts
 from tinsmith.errors import DataError
 from tinsmith.system import reading
+from tinsmith.system.names import is_inside
 
 # Words that a split's files are named by, as the hub takes them.
 _WORDS = {
@@ -95,7 +96,7 @@ def _saved(folder: Path) -> Source:
         names = [str(entry["filename"]) for entry in state["_data_files"]]
     except (KeyError, TypeError):
         raise DataError(f'{folder / "state.json"}: lists no "_data_files"; save the dataset again') from None
-    if any(Path(name).name != name for name in names):
+    if not all(is_inside(name) and "/" not in name for name in names):
         raise DataError(f"{folder / 'state.json'}: names a file outside of its folder; save the dataset again")
     return Source("a saved dataset", tuple(folder / name for name in names))
 
