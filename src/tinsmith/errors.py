@@ -68,6 +68,7 @@ class UnsupportedError(TinsmithError):
 
 class MissingExtraError(TinsmithError):
     def __init__(self, module: str, extra: str) -> None:
+        self.module, self.extra = module, extra
         super().__init__(f"{module} is not installed; run: pip install 'tinsmith[{extra}]'")
 
 

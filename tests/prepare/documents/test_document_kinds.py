@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import io
 import sys
+import zlib
 from pathlib import Path
 
 import pypdf
 import pytest
 
 from tinsmith.errors import DataError, MissingExtraError
+from tinsmith.prepare.documents import passages
 from tinsmith.prepare.documents.kinds import kinds
 
 
@@ -148,4 +150,46 @@ def test_without_pypdf_the_extra_is_named(tmp_path: Path, monkeypatch: pytest.Mo
     path = tmp_path / "a.pdf"
     path.write_bytes(pdf(["The pump."]))
     with pytest.raises(MissingExtraError, match=r"pip install 'tinsmith\[pdf\]'"):
-        blocks(path)
+        list(kinds()[".pdf"].parse(path))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="limits as Linux has them")
+def test_a_document_that_takes_too_long_does_not_stop_the_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A PDF of a few KB whose page unpacks to megabytes."""
+    monkeypatch.setattr("tinsmith.prepare.documents.kinds.SECONDS", 1)
+    says = "The impeller of the pump is replaced after a hundred and twenty hours of hard work on board. "
+    content = zlib.compress(b"BT /F1 12 Tf (a) Tj ET\n" * 250_000)
+    page = b"<< /Length %d /Filter /FlateDecode >>\nstream\n%s\nendstream" % (len(content), content)
+    whole = pdf(["a"])
+    begin, end = whole.index(b"<< /Length"), whole.index(b"endstream") + len(b"endstream")
+    (tmp_path / "b.pdf").write_bytes(whole[:begin] + page + whole[end:])
+    (tmp_path / "a.md").write_text(says)
+    (tmp_path / "c.html").write_text(f"<p>{says} It is oiled too, and then it is cleaned with a cloth.</p>")
+    made, dropped = passages.read(tmp_path)
+    assert {one.document for one in made} == {"a.md", "c.html"}
+    (one,) = dropped
+    assert (one.reason, one.where) == ("unreadable", "b.pdf")
+    assert one.message.startswith("can't be read: takes more than 1 seconds; ")
+
+
+LINEAR = {
+    "odd.html": (
+        "<title>A<b></title><p title='a>b'>one<!-- two --><br/>three<?x?>&#9999999999;&amp;<![CDATA[x]]></p >"
+        "<svg><nav></svg>shown</nav><p>a<3 and b>2</><textarea>&lt;p></textarea><script>'<p>'</script><p x='",
+        [(1, "A<b>", "one\nthree�&"), (1, "A<b>", "shown"), (1, "A<b>", "a<3 and b>2<p>")],
+    ),
+    "odd.md": (
+        "See [![logo](l.png)](a), [a [b] c][d] and ![x [y] z](p), [e] or [f](g\n"
+        "**one** __two__ ** three** **four\nfive** <!-- six\nseven --> <!-- **__eight__** [](x)![](y)",
+        [(1, "", "See , a [b] c and , [e] or [f](g\none two ** three** **four\nfive**  <!-- eight ")],
+    ),
+}
+
+
+@pytest.mark.parametrize("name", LINEAR)
+def test_marks_are_read_as_pairs(name: str, tmp_path: Path) -> None:
+    text, expected = LINEAR[name]
+    (tmp_path / name).write_text(text, "utf-8")
+    assert blocks(tmp_path / name) == expected

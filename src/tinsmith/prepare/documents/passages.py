@@ -20,6 +20,7 @@ SHORTEST = 80  # fewer say too little to be asked about
 _ALIKE = 0.8  # of the words of two passages, the share that both have, from which on they are one
 _WORDED = 0.5  # the share of characters that are letters, without which it is a table or code
 _SENTENCE = re.compile(r"(?:(?<=[.!?])|(?<=[.!?][\"')\]]))\s+(?=[^\W_a-zß-ÿ]|[\"'(\[¿¡«„“])")
+_WORD = re.compile(r"\S")
 _UNFINISHED = re.compile(
     r"(?:\b(?:e\.g|i\.e|etc|vs|cf|no|dr|mr|mrs|st|fig|inc|ltd|co|[A-Za-z])\.)$", re.IGNORECASE
 )
@@ -140,21 +141,23 @@ def _cut(path: Path, name: str, kind: Kind, length: int) -> Iterator[Passage]:
         yield passage()
 
 
-def _pieces(blocks: Iterator[Block], length: int, lines: bool) -> Iterator[Block]:
+def _pieces(blocks: Sequence[Block], length: int, lines: bool) -> Iterator[Block]:
     """With those that are longer than a passage cut at lines, sentences, spaces, and where there are none."""
     for block in blocks:
-        text, number = block.text, block.number
-        while len(text) > length:
-            window = text[:length]
+        text, number, at = block.text, block.number, 0
+        while len(text) - at > length:
+            window = text[at : at + length]
             ends = [window.rfind("\n"), *(match.start() for match in _SENTENCE.finditer(window))]
             end = max(end for end in [*ends, -1])
             end = end if end > length // 2 else window.rfind(" ")
             end = end if end > length // 2 else length
-            yield Block(text[:end].rstrip(), number, block.heading)
-            number += text.count("\n", 0, end + 1) if lines else 0
-            text = text[end:].lstrip()
-        if text.strip():
-            yield Block(text, number, block.heading)
+            yield Block(window[:end].rstrip(), number, block.heading)
+            word = _WORD.search(text, at + end)
+            after = word.start() if word else len(text)
+            number += text.count("\n", at, after) if lines else 0
+            at = after
+        if text[at:].strip():
+            yield Block(text[at:], number, block.heading)
 
 
 def _distinct(passages: Sequence[Passage], dropped: list[Dropped]) -> list[Passage]:

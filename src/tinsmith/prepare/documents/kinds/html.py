@@ -5,13 +5,12 @@ from __future__ import annotations
 import codecs
 import re
 from collections.abc import Iterator
-from html.parser import HTMLParser
 from pathlib import Path
 from typing import ClassVar
 
 from tinsmith.errors import DataError
 from tinsmith.prepare.documents.kinds import LARGEST, Block, Kind
-from tinsmith.system import reading
+from tinsmith.system import markup, reading
 
 _HEADINGS = ("h1", "h2", "h3", "h4", "h5", "h6", "title")
 _UNSEEN = ("script", "style", "template", "noscript", "svg", "nav", "footer", "select", "button")
@@ -22,19 +21,25 @@ _APART = (
 )
 # fmt: on
 _DECLARED = re.compile(rb"<meta[^>]+charset\s*=\s*[\"']?([A-Za-z0-9_:.-]+)", re.IGNORECASE)
+# Of Python's encodings those that no page is in, some of which take quadratic time.
+_NO_PAGES = ("punycode", "idna", "unicode-escape", "raw-unicode-escape", "undefined")
 _HEAD = 4096  # bytes in which a page says how it is encoded
 
 
 class Html(Kind):
     suffixes: ClassVar[tuple[str, ...]] = (".html", ".htm", ".xhtml")
 
-    def blocks(self, path: Path) -> Iterator[Block]:
-        page = _Page()
-        try:
-            page.feed(_text(path))
-            page.close()
-        except AssertionError as error:  # of a declaration that is none
-            raise DataError(f"{path}:{page.getpos()[0]}: is not HTML: {error}") from None
+    def parse(self, path: Path) -> Iterator[Block]:
+        text, page = _text(path), _Page()
+        line, counted = 1, 0
+        for part in markup.parts(text):
+            if isinstance(part, markup.Text):
+                line, counted = line + text.count("\n", counted, part.at), part.at
+                page.text(part.text, line)
+            elif part.ends:
+                page.close(part.name)
+            else:
+                page.open(part.name, part.is_empty)
         page.end()
         yield from page.made
 
@@ -44,8 +49,11 @@ def _text(path: Path) -> str:
     match = _DECLARED.search(data[:_HEAD])
     name = match[1].decode() if match else "utf-8"
     try:
-        if codecs.lookup(name).name == "utf-8":
+        found = codecs.lookup(name).name
+        if found == "utf-8":
             return reading.text(data, path, DataError)
+        if found.replace("_", "-") in _NO_PAGES:
+            raise LookupError
         return data.decode(name)
     except LookupError:
         raise DataError(f"{path}: is in the encoding {name}, which is not known; save it as UTF-8") from None
@@ -53,21 +61,24 @@ def _text(path: Path) -> str:
         raise DataError(f"{path}: is not in the encoding {name} that it states; save it as UTF-8") from None
 
 
-class _Page(HTMLParser):
-    """made: its blocks so far; held: the open block's text, which began on the line `first`."""
+class _Page:
+    """made: its blocks so far; held: the open block's text, which began on the line `first`; unseen: the open
+    elements that no reader sees, and where in that list the first of each name is."""
 
     def __init__(self) -> None:
-        super().__init__()
         self.made: list[Block] = []
         self.heading = ""
         self.held: list[str] = []
         self.first = 1
         self.open_heading = ""
         self.unseen: list[str] = []
+        self.places: dict[str, int] = {}
 
-    def handle_starttag(self, tag: str, attrs: object) -> None:
+    def open(self, tag: str, is_empty: bool) -> None:
         if tag in _UNSEEN:
-            self.unseen.append(tag)
+            if not is_empty:
+                self.places.setdefault(tag, len(self.unseen))
+                self.unseen.append(tag)
         elif tag in _HEADINGS:
             self.end()
             self.open_heading = tag
@@ -76,21 +87,19 @@ class _Page(HTMLParser):
         elif tag == "br":
             self.held.append("\n")
 
-    def handle_startendtag(self, tag: str, attrs: object) -> None:
-        if tag not in _UNSEEN:
-            self.handle_starttag(tag, attrs)
-
-    def handle_endtag(self, tag: str) -> None:
-        if tag in self.unseen:
-            del self.unseen[self.unseen.index(tag) :]
+    def close(self, tag: str) -> None:
+        if tag in self.places:
+            kept = self.places[tag]
+            del self.unseen[kept:]
+            self.places = {name: place for name, place in self.places.items() if place < kept}
         elif tag in _HEADINGS or tag in _APART:
             self.end()
 
-    def handle_data(self, data: str) -> None:
+    def text(self, text: str, line: int) -> None:
         if not self.unseen:
             if not self.held:
-                self.first = self.getpos()[0]
-            self.held.append(data)
+                self.first = line
+            self.held.append(text)
 
     def end(self) -> None:
         """Of a block or a heading."""

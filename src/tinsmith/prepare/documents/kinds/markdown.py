@@ -12,33 +12,81 @@ from tinsmith.prepare.documents.kinds import Block
 from tinsmith.prepare.documents.kinds.text import Text
 
 _CODE = re.compile(r"\s*(```|~~~)")
-_MARKS = (
-    (re.compile(r"<!--.*?-->", re.DOTALL), ""),
-    (re.compile(r"!\[[^\]]*\](?:\([^)]*\)|\[[^\]]*\])"), ""),  # pictures
-    (re.compile(r"\[([^\]]*)\](?:\([^)]*\)|\[[^\]]*\])"), r"\1"),  # links
-    (re.compile(r"^\s*\[[^\]]+\]:\s+\S+.*$", re.MULTILINE), ""),  # what links refer to
-    (re.compile(r"</?[A-Za-z][^<>]*>"), ""),
-    (re.compile(r"(\*\*|__)(?=\S)(.+?)(?<=\S)\1"), r"\2"),
-)
+_REFERENCE = re.compile(r"^[^\S\n]*\[[^\]\n]+\]:[^\S\n]+\S.*$", re.MULTILINE)  # what links refer to
+_TAG = re.compile(r"</?[A-Za-z][^<>]*>")
+_BRACKET = re.compile(r"!?\[|\]")
+_STRONG = re.compile(r"(\*\*|__)")
 
 
 class Markdown(Text):
     suffixes: ClassVar[tuple[str, ...]] = (".md", ".markdown")
     hashes = True
 
-    def blocks(self, path: Path) -> Iterator[Block]:
-        for block in super().blocks(path):
+    def parse(self, path: Path) -> Iterator[Block]:
+        for block in super().parse(path):
             made = replace(block, text=plain(block.text), heading=plain(block.heading))
             if made.text.strip():
                 yield made
 
 
 def plain(text: str) -> str:
+    """Each step reads the text once, whatever marks are left open in it."""
     if _CODE.match(text):
         return text
-    for mark, instead in _MARKS:
-        text = mark.sub(instead, text)
-    return text
+    text = _REFERENCE.sub("", _without_links(_without_comments(text)))
+    return "\n".join(map(_without_strong, _TAG.sub("", text).split("\n")))
+
+
+def _without_comments(text: str) -> str:
+    kept, at = list[str](), 0
+    while (start := text.find("<!--", at)) >= 0 and (end := text.find("-->", start + 4)) >= 0:
+        kept.append(text[at:start])
+        at = end + 3
+    return "".join([*kept, text[at:]])
+
+
+def _without_links(text: str) -> str:
+    """Links as their texts, and no pictures."""
+    kept: list[str] = []  # pieces of the result
+    opened: list[int] = []  # of these the brackets that are open
+    at, line_end, missing = 0, -1, set[str]()  # missing: ends of links that the rest of the line has none of
+    while match := _BRACKET.search(text, at):
+        kept.append(text[at : match.start()])
+        at = match.end()
+        kept.append(match[0])
+        if match[0] != "]":
+            opened.append(len(kept) - 1)
+        elif opened:
+            start = opened.pop()
+            if at > line_end:
+                newline = text.find("\n", at)
+                line_end = newline if newline >= 0 else len(text)
+                missing.clear()
+            closing = {"(": ")", "[": "]"}.get(text[at : at + 1])
+            if closing is None or closing in missing:
+                continue
+            if (end := text.find(closing, at, line_end)) < 0:
+                missing.add(closing)
+                continue
+            at = end + 1
+            if kept[start] == "![":
+                del kept[start:]
+            else:
+                kept[start] = kept[-1] = ""
+    return "".join([*kept, text[at:]])
+
+
+def _without_strong(line: str) -> str:
+    """Without the pairs of ** and __ around words."""
+    pieces = _STRONG.split(line)
+    opened: dict[str, int] = {}
+    for at in range(1, len(pieces), 2):
+        mark, before, after = pieces[at], pieces[at - 1], pieces[at + 1]
+        if mark in opened and (before or at > opened[mark] + 2) and not before[-1:].isspace():
+            pieces[at] = pieces[opened.pop(mark)] = ""
+        elif not after[:1].isspace() and (after or at + 2 < len(pieces)):
+            opened.setdefault(mark, at)
+    return "".join(pieces)
 
 
 kind = Markdown()

@@ -20,7 +20,7 @@ class Pdf(Kind):
     suffixes: ClassVar[tuple[str, ...]] = (".pdf",)
     unit = "page"
 
-    def blocks(self, path: Path) -> Iterator[Block]:
+    def parse(self, path: Path) -> Iterator[Block]:
         try:
             import pypdf
         except ImportError:
@@ -33,6 +33,8 @@ class Pdf(Kind):
             file = pypdf.PdfReader(io.BytesIO(data))
             is_closed = file.is_encrypted and not file.decrypt("")
             pages = [] if is_closed else [(n, _text(page)) for n, page in enumerate(file.pages, 1)]
+        except MemoryError:
+            raise
         except Exception as error:  # a damaged file fails in any of its parts, with whatever that raises
             reason = " ".join(str(error).split())[:100] or type(error).__name__
             raise DataError(f"{path}: is a damaged PDF: {reason}") from None
