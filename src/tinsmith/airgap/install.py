@@ -37,6 +37,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 SUMS, SIGNATURE, KEY = "SHA256SUMS", "SHA256SUMS.minisig", "key.pub"
+ASKED = ("prompt.txt", "answer.txt")  # a question, and the answer that the model must give
 RECIPE = "recipe.txt"  # of a pack for training: the recipe's name in recipe/
 NAME = re.compile(r"(?:[\w+][\w.+-]*/)*[\w+][\w.+-]*", re.ASCII)
 LINE = re.compile(f"([0-9a-f]{{64}})  ({NAME.pattern})", re.ASCII)
@@ -129,27 +130,27 @@ def read_key(given: str) -> tuple[bytes, bytes]:
     return data[2:10], data[10:]
 
 
-def check_signature(folder: Path, public: tuple[bytes, bytes]) -> None:
+def check_signature(sums: bytes, signature: bytes, public: tuple[bytes, bytes]) -> None:
     """That SHA256SUMS.minisig is what its maker wrote for SHA256SUMS, to the last byte."""
-    lines = (folder / SIGNATURE).read_bytes().decode("utf-8", "replace").split("\n")
+    lines = signature.decode("utf-8", "replace").split("\n")
     if len(lines) != 5 or lines[0] != UNTRUSTED or not lines[2].startswith("trusted comment: ") or lines[4]:
         raise Refused(f"{SIGNATURE} is damaged")
     data, whole = decoded(lines[1], 74, SIGNATURE), decoded(lines[3], 64, SIGNATURE)
     number, key = public
     if data[:2] != b"ED" or data[2:10] != number:
         raise Refused(f"{SIGNATURE} was not made by this key")
-    hashed = hashlib.blake2b((folder / SUMS).read_bytes()).digest()
+    hashed = hashlib.blake2b(sums).digest()
     comment = lines[2].removeprefix("trusted comment: ").encode()
     if not signed(key, hashed, data[10:]) or not signed(key, data[10:] + comment, whole):
         raise Refused(f"the signature of {SUMS} is wrong: this folder was changed")
 
 
-# The folder
+# The folder. Whatever is checked is read once, and what was read is used: another reading may give other bytes.
 
 
-def listed(folder: Path) -> dict[str, str]:
+def listed(folder: Path, sums: bytes) -> dict[str, str]:
     """SHA256SUMS as {file: digest}; it names every file there is, once, in order."""
-    text = (folder / SUMS).read_bytes().decode("utf-8", "replace")
+    text = sums.decode("utf-8", "replace")
     digests: dict[str, str] = {}
     for line in text.removesuffix("\n").split("\n"):
         match = LINE.fullmatch(line)
@@ -177,32 +178,27 @@ def take(folder: Path, name: str, digest: str, into: BinaryIO | None = None) -> 
         raise Refused(f"{name} is not what {SUMS} says: this folder was changed or damaged")
 
 
-def check(folder: Path, key: str | None, unsigned: bool) -> dict[str, str]:
-    """{file: digest}, once all of it is right."""
-    sums = listed(folder)
-    if key is not None or (folder / SIGNATURE).exists() or KEY in sums:
-        if not (folder / SIGNATURE).exists():
+def check(folder: Path, key: str | None, unsigned: bool) -> tuple[dict[str, str], str | None]:
+    """{file: digest}, once all of it is right; and the line of the key that signed it, or None."""
+    text = (folder / SUMS).read_bytes()
+    sums = listed(folder, text)
+    signature = (folder / SIGNATURE).read_bytes() if (folder / SIGNATURE).exists() else None
+    public = None
+    if key is not None or signature is not None or KEY in sums:
+        if signature is None:
             raise Refused(f"there is no {SIGNATURE}: this folder is not signed, or was changed")
         if key is None and KEY not in sums:
             raise Refused(f"there is no {KEY} here; give the maker's with --key")
-        check_signature(folder, read_key(str(folder / KEY) if key is None else key))
+        public = read_key(str(folder / KEY) if key is None else key)
+        check_signature(text, signature, public)
     elif not unsigned:
         raise Refused("this folder is not signed: anybody may have made it; --unsigned takes it all the same")
     for name, digest in sums.items():
         take(folder, name, digest)
-    signature = "no signature"
-    if (folder / SIGNATURE).exists():
-        signature = "signed by the key you gave"
-        if key is None:
-            signature = f"signed by {own_key(folder)}: compare this with what its maker told you"
-    print(f"checked: {len(sums)} files, {signature}")
-    return sums
-
-
-def own_key(folder: Path) -> str:
-    """The line of the key that came along."""
-    number, public = read_key(str(folder / KEY))
-    return base64.b64encode(b"Ed" + number + public).decode()
+    line = None if public is None else base64.b64encode(b"Ed" + b"".join(public)).decode()
+    signed = f"signed by {line}: compare this with what its maker told you" if line else "no signature"
+    print(f"checked: {len(sums)} files, {signed if key is None else 'signed by the key you gave'}")
+    return sums, line
 
 
 # Installing
@@ -326,10 +322,13 @@ def install(
             unpack(data, site)
     if trains:
         places = {name: into / name for name in sums if name.startswith(("recipe/", "cache/"))}
-        proved = into / "recipe" / (folder / RECIPE).read_text("utf-8").strip()
+        recipe = io.BytesIO()
+        take(folder, RECIPE, sums[RECIPE], recipe)
+        proved = into / "recipe" / recipe.getvalue().decode("utf-8").strip()
     else:
         (tin,) = (name for name in sums if name.endswith(".tin"))
-        places = {name: into / "model" / name for name in (tin, f"{tin}.minisig", KEY) if name in sums}
+        model = (tin, f"{tin}.minisig", KEY, *ASKED)
+        places = {name: into / "model" / name for name in model if name in sums}
         proved = places[tin]
     for name, place in places.items():
         place.parent.mkdir(parents=True, exist_ok=True)
@@ -351,7 +350,7 @@ def install(
     return command, proved
 
 
-def prove(folder: Path, command: Callable[[str], list[str]], proved: Path) -> None:
+def prove(command: Callable[[str], list[str]], proved: Path) -> None:
     """The model's own test, and one answer, which must be that of the machine that made this folder; or that
     what the recipe trains with is there."""
     trains = proved.suffix == ".toml"
@@ -361,7 +360,7 @@ def prove(folder: Path, command: Callable[[str], list[str]], proved: Path) -> No
         more, variables = [str(proved)], quiet(proved.parents[1])
     else:
         key = [str(proved.with_name(KEY))] if proved.with_name(KEY).exists() else []
-        more, variables = [str(folder), str(proved), *key], {}
+        more, variables = [str(proved.parent), str(proved), *key], {}
     done = subprocess.run([*words, *more], capture_output=True, env={**os.environ, **variables})
     if done.returncode:
         lines = done.stderr.decode("utf-8", "replace").strip().splitlines() or [f"status {done.returncode}"]
@@ -381,18 +380,18 @@ def main() -> None:
     folder = Path(__file__).resolve().parent
     into = args.into or folder.with_name(f"{folder.name}-installed")
     try:
-        sums = check(folder, args.key, args.unsigned)
+        sums, signer = check(folder, args.key, args.unsigned)
         wheel = wheel_of(sums)
         if args.check or wheel is None:
             return print("" if args.check else "this pack has no wheel: GUIDE.md says how its device is set up")
         if args.key is None and not args.unsigned:
             raise Refused(
                 "nothing of this folder was run: its key came along with the rest, from whoever sent it; "
-                f"compare it with what its maker told you by another way, and give it: --key {own_key(folder)}"
+                f"compare it with what its maker told you by another way, and give it: --key {signer}"
             )
         fresh = not into.exists()
         try:
-            prove(folder, *install(folder, sums, wheel, into.absolute()))
+            prove(*install(folder, sums, wheel, into.absolute()))
         except BaseException:
             if fresh:
                 shutil.rmtree(into, ignore_errors=True)

@@ -97,13 +97,13 @@ def _check(args: Args, report: dict[str, Any]) -> None:
     report |= _content(tin)
     say(f"content   {report['entries']} entries, {report['bytes']:,} bytes: as the manifest has them")
     report["selftest"] = {}
-    for isa, digests in _selftests(Path(args.file), tin):
+    for isa, digests in _selftests(tin):
         report["selftest"][isa] = digests
         say(f"{isa:<9} {len(digests)} self-tests: the bits that it was sealed with")
-    report["adapters"] = _adapters(Path(args.file))
+    report["adapters"] = _adapters(tin)
     for name, digests in report["adapters"].items():
         say(f"adapter   {name}: {len(digests)} self-tests: the bits that it was sealed with")
-    report["router"] = _router(Path(args.file))
+    report["router"] = _router(tin)
     if report["router"]:
         say(f"router    {len(report['router'])} self-tests: the scores that it was sealed with")
     if args.targets:
@@ -146,37 +146,33 @@ def _content(tin: Tin) -> dict[str, Any]:
     }
 
 
-def _adapters(path: Path) -> dict[str, list[str]]:
+def _adapters(tin: Tin) -> dict[str, list[str]]:
     """By adapter, the digests of the self-test's logits under it, by the best instruction set."""
     from tinsmith import _core
-    from tinsmith.system.files import map_file
     from tinsmith.train.adapters import tin as adapter_tin
 
-    return adapter_tin.check(path, _core.Model(map_file(path)))
+    return adapter_tin.check(tin, _core.Model(tin.image))
 
 
-def _router(path: Path) -> list[str]:
+def _router(tin: Tin) -> list[str]:
     """The digests of the router's scores for the self-test's prompts."""
     from tinsmith import _core
-    from tinsmith.system.files import map_file
     from tinsmith.train.adapters import router_tin
 
-    return router_tin.check(path, _core.Model(map_file(path)))
+    return router_tin.check(tin, _core.Model(tin.image))
 
 
-def _selftests(path: Path, tin: Tin) -> list[tuple[str, list[str]]]:
+def _selftests(tin: Tin) -> list[tuple[str, list[str]]]:
     """The digests of the self-test's logits by every instruction set that runs here, slowest first."""
     from tinsmith import _core
     from tinsmith.compiler import selftest
-    from tinsmith.system.files import map_file
 
-    image = map_file(path)
     results = []
     for isa in _core.isa_names():
         try:
-            results.append((isa, selftest.check(_core.Model(image, isa))))
+            results.append((isa, selftest.check(_core.Model(tin.image, isa))))
         except RuntimeFault as fault:
-            raise RuntimeFault(fault.status, f"{path}: {fault}") from fault
+            raise RuntimeFault(fault.status, f"{tin.where}: {fault}") from fault
         except FormatError as fault:
-            raise FormatError(f"{path}: {fault}") from fault
+            raise FormatError(f"{tin.where}: {fault}") from fault
     return results

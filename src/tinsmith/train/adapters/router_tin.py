@@ -88,23 +88,22 @@ def digests(model: _core.Model, opened: _core.Router) -> list[str]:
     return found
 
 
-def check(file: str | Path, model: _core.Model) -> list[str]:
+def check(held: Tin, model: _core.Model) -> list[str]:
     """The digests of the router's scores, computed here and equal to those that it was sealed with; none where
     the tin has no router. Raises FormatError or RuntimeFault as selftest.check does."""
-    held = Tin(file)
     if ENTRY not in held.names:
         return []
     try:
         found = digests(model, _core.Router(model, held.entry(ENTRY)))
     except RuntimeFault as fault:
-        raise FormatError(f"{file}: {ENTRY}: {fault}") from fault
+        raise FormatError(f"{held.where}: {ENTRY}: {fault}") from fault
     for task in router.read(held.entry(ENTRY)).tasks:
         if task not in named(held):
-            raise FormatError(f"{file}: {ENTRY} has the task {task!r}, and the file no such adapter")
+            raise FormatError(f"{held.where}: {ENTRY} has the task {task!r}, and the file no such adapter")
     if found != held.manifest.get(FACTS, {}).get("selftest"):
         raise RuntimeFault(
             "TIN_ERR_UNSUPPORTED",
-            f"{file}: the router gives other scores by {model.info()['isa']} here than where it was sealed; "
-            "report this, with the processor's name",
+            f"{held.where}: the router gives other scores by {model.info()['isa']} here than where it was "
+            "sealed; report this, with the processor's name",
         )
     return found

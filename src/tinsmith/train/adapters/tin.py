@@ -158,18 +158,18 @@ def _moved(held: Tin, old: str, new: str) -> dict[str, str]:
     return {entry(old): entry(new), **beside}
 
 
-def check(file: str | Path, model: _core.Model) -> dict[str, list[str]]:
+def check(held: Tin, model: _core.Model) -> dict[str, list[str]]:
     """By adapter, the digests of the self-test's logits under it, computed here and equal to those that it was
     sealed with. Raises FormatError or RuntimeFault as selftest.check does."""
-    held, found = Tin(file), {}
-    for name, facts in listed(file).items():
+    found = {}
+    for name, facts in held.manifest.get(ADAPTERS, {}).items():
         opened = _core.Adapter(model, held.entry(entry(name)))
         found[name] = selftest.of_adapter(model, opened)
         if found[name] != facts.get("selftest"):
             raise RuntimeFault(
                 "TIN_ERR_UNSUPPORTED",
-                f"{file}: the adapter {name} gives other logits by {model.info()['isa']} here than where it "
-                "was sealed; report this, with the processor's name",
+                f"{held.where}: the adapter {name} gives other logits by {model.info()['isa']} here than where "
+                "it was sealed; report this, with the processor's name",
             )
     return found
 
