@@ -16,10 +16,12 @@ import json
 import os
 import stat
 import time
+from bisect import bisect_left, bisect_right
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from itertools import chain
+from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -38,23 +40,23 @@ _KEPT = "what is done so far is kept: give the same command again"
 
 @dataclass
 class Spans:
-    """Which items are done: spans that do not touch, in order. Few, as windows end about in order."""
+    """Which items are done: spans that do not touch, in order, as [first, behind the last]."""
 
     held: list[list[int]] = field(default_factory=list)
 
     def add(self, first: int, count: int) -> None:
-        self.held.append([first, first + count])
-        self.held.sort()
-        joined: list[list[int]] = []
-        for begin, end in self.held:
-            if joined and begin <= joined[-1][1]:
-                joined[-1][1] = max(end, joined[-1][1])
-            else:
-                joined.append([begin, end])
-        self.held = joined
+        begin, end = first, first + count
+        low = bisect_left(
+            self.held, begin, key=itemgetter(1)
+        )  # the first that ends where this begins, or later
+        high = bisect_right(self.held, end, key=itemgetter(0))
+        for one in self.held[low:high]:
+            begin, end = min(begin, one[0]), max(end, one[1])
+        self.held[low:high] = [[begin, end]]
 
     def __contains__(self, item: int) -> bool:
-        return any(begin <= item < end for begin, end in self.held)
+        place = bisect_right(self.held, item, key=itemgetter(0))
+        return place > 0 and item < self.held[place - 1][1]
 
 
 @dataclass(frozen=True)
