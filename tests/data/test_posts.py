@@ -10,8 +10,9 @@ from typing import Any
 
 import pytest
 
+from tinsmith.data import containers
 from tinsmith.data.readers import Turn
-from tinsmith.data.shapes import Named, open_examples
+from tinsmith.data.shapes import Named, open_examples, posts
 from tinsmith.errors import DataError
 
 ANN, BOB = "Ann <ann@example.org>", "bob@example.org"
@@ -151,3 +152,25 @@ def test_what_is_no_mailbox_is_refused(tmp_path: Path) -> None:
     path.write_text("Dear all,\n")
     with pytest.raises(DataError, match=r'x.mbox:1: a mailbox begins with a line "From …"'):
         open_examples(path)
+
+
+@pytest.mark.parametrize("header", ["From: " + "(" * 4000, "From: " + "a," * 2100, "Subject: " + "a\n " * 9000])
+def test_a_header_that_takes_too_much_is_one_line(header: str, tmp_path: Path) -> None:
+    path = tmp_path / "a.mbox"
+    path.write_text(f"From a\n{header}\n\nb\n\nFrom a\nFrom: c <c@d.example>\nSubject: e\n\nf\n")
+    first, second = containers.of_file(path).rows(path)
+    assert isinstance(first.values, DataError) and str(first.values).startswith(f"{path}:1: the ")
+    assert str(first.values).isprintable() and not isinstance(second.values, DataError)
+
+
+@pytest.mark.parametrize(
+    ("post", "left"),
+    [
+        ("a[quote=b]c[/quote]d", "ad"),
+        ("[QUOTE]a[quote]b[/QUOTE]c[/quote]", "c[/quote]"),
+        ("a[quote]b", "a[quote]b"),
+        ("[quote[quote]a[/quote]b[quoted]c", "b[quoted]c"),
+    ],
+)
+def test_quote_blocks_are_left_out(post: str, left: str) -> None:
+    assert posts.unquoted(post) == left

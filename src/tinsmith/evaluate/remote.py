@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -65,7 +65,7 @@ def given(path: Path, examples: Sequence[Example]) -> Outcome:
 
     Raises DataError for a line that is no answer, and where an example has none.
     """
-    found: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    found: dict[str, deque[dict[str, Any]]] = defaultdict(deque)
     for number, line in readers.lines(path):
         row = reading.json(line, path, DataError, line=number, unique=True, advice=_FORM)
         where = f"{path}:{number}"
@@ -90,7 +90,7 @@ def given(path: Path, examples: Sequence[Example]) -> Outcome:
     answers = []
     for place, example in enumerate(examples):
         rows = found[example.input]
-        row = rows.pop(0) if len(rows) > 1 else rows[0]
+        row = rows.popleft() if len(rows) > 1 else rows[0]
         answers.append(
             Answer(
                 item=place,

@@ -20,6 +20,12 @@ from tinsmith.errors import DataError
 from tinsmith.system import reading
 
 _PARSER = BytesParser(policy=email.policy.default)
+# Bytes of a header that is read, at most: Python's parser takes a time that grows with its square.
+_LONGEST = {
+    b"from": 1 << 12,
+    **dict.fromkeys((b"subject", b"message-id"), 1 << 14),
+    **dict.fromkeys((b"in-reply-to", b"references"), 1 << 16),
+}
 _ESCAPED = re.compile(rb">+From ")
 _ID = re.compile(r"<[^<>\s]+>")
 
@@ -32,6 +38,7 @@ class Mail(Container):
         for number, lines in _mails(path):
             where = Where(str(path), number)
             try:
+                _check_headers(lines, where)
                 yield Row(where, _values(_PARSER.parsebytes(b"".join(lines)), where))
             except DataError as fault:
                 yield Row(where, fault)
@@ -58,6 +65,19 @@ def _mails(path: Path) -> Iterator[tuple[int, list[bytes]]]:
         yield first, mail
 
 
+def _check_headers(lines: list[bytes], where: Where) -> None:
+    name, size = b"", 0
+    for line in lines:
+        if not line.strip():
+            return
+        if line[:1] not in b" \t":
+            name, size = line.partition(b":")[0].strip().lower(), 0
+        size += len(line)
+        if size > _LONGEST.get(name, size):
+            said = name.decode("ascii")
+            raise DataError(f"{where}: the header {said} is longer than {_LONGEST[name]:,} bytes; take it out")
+
+
 def _values(mail: EmailMessage, where: Where) -> dict[str, str | None]:
     try:
         name, address = parseaddr(str(mail.get("From", "")))
@@ -65,7 +85,13 @@ def _values(mail: EmailMessage, where: Where) -> dict[str, str | None]:
         own = _ID.search(str(mail.get("Message-ID", "")))
         part = mail.get_body(preferencelist=("plain",))
         text = None if part is None else part.get_content()
-    except (LookupError, ValueError, TypeError, AttributeError) as error:  # the package's, for damaged headers
+    except (
+        LookupError,
+        ValueError,
+        TypeError,
+        AttributeError,
+        RecursionError,
+    ) as error:  # the package's, for damaged headers
         raise DataError(f"{where}: the mail can't be read ({error}); take it out") from None
     return {
         "id": None if own is None else own.group(),

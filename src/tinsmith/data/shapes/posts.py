@@ -30,7 +30,7 @@ _COLUMNS = {
     "id": ("id", "post_id", "message_id", "post_number", "ts"),
     "parent": ("parent", "parent_id", "reply_to", "reply_to_id", "reply_to_post_number", "in_reply_to"),
 }
-_QUOTED = re.compile(r"\[quote\b[^\]]*\].*?\[/quote\]", re.DOTALL | re.IGNORECASE)
+_QUOTE, _QUOTED = (re.compile(mark, re.IGNORECASE) for mark in (r"\[quote\b", r"\[/quote\]"))
 _SAYS = re.compile(r"(?:^[^>\n].*\n)?^[^>\n].*:[ \t]*\n(?:[ \t]*\n)?(?=>)", re.MULTILINE)  # "On …, X wrote:"
 
 
@@ -147,9 +147,21 @@ def _messages(line: Sequence[_Said]) -> list[dict[str, Any]]:
 
 def unquoted(text: str) -> str:
     """A post without what it quotes: lines that begin with ">", what introduces them, and [quote] blocks."""
-    text = _QUOTED.sub("", text.replace("\r\n", "\n"))
-    text = _SAYS.sub("", text)
+    text = _SAYS.sub("", _without_blocks(text.replace("\r\n", "\n")))
     return "\n".join(line for line in text.split("\n") if not line.startswith(">")).strip()
+
+
+def _without_blocks(text: str) -> str:
+    """Without what stands from [quote …] to the next [/quote]."""
+    kept, at = list[str](), 0
+    while opened := _QUOTE.search(text, at):
+        end = text.find("]", opened.end())
+        closed = _QUOTED.search(text, end + 1) if end >= 0 else None
+        if closed is None:
+            break
+        kept.append(text[at : opened.start()])
+        at = closed.end()
+    return "".join([*kept, text[at:]])
 
 
 shape = Posts()

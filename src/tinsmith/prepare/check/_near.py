@@ -135,7 +135,8 @@ class _Variety:
 
 
 def _proposed(texts: Sequence[str]) -> Iterator[tuple[int, int]]:
-    runs = [[text.encode() for text in {f" {text} "[i : i + _RUN] for i in range(len(text))}] for text in texts]
+    padded = [f" {text} " for text in texts]
+    runs = [[run.encode() for run in {one[i : i + _RUN] for i in range(len(one) - 2)}] for one in padded]
     index = MinHashLSH(threshold=_JACCARD, num_perm=_PERMUTATIONS)
     for i, sketch in enumerate(MinHash.bulk(runs, num_perm=_PERMUTATIONS, seed=_SEED)):
         yield from ((j, i) for j in sorted(index.query(sketch)))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
 from stdnum import iban, luhn
@@ -43,14 +43,15 @@ KINDS: dict[str, tuple[re.Pattern[str], Callable[[str], bool], str]] = {
     "a secret": (
         re.compile(
             r"\bAKIA[0-9A-Z]{16}\b|\bgh[pousr]_[A-Za-z0-9]{30,}|\bsk-[A-Za-z0-9_-]{20,}|\bxox[abprs]-[\w-]{10,}"
-            r"|\bAIza[\w-]{35}|-----BEGIN [A-Z ]*PRIVATE KEY-----|\beyJ[\w-]{8,}\.eyJ[\w-]{8,}\.[\w-]+"
+            r"|\bAIza[\w-]{35}|-----BEGIN [A-Z ]*PRIVATE KEY-----"
+            r"|(?<![\w-])eyJ[\w-]{8,}+\.eyJ[\w-]{8,}+\.[\w-]+"
             r"|(?i:\b(?:password|passwd|api[_-]?key|secret[_-]?key|access[_-]?token)\s*[:=]\s*)[^\s\"']{6,}"
         ),
         lambda text: True,
         "[secret]",
     ),
     "an e-mail address": (
-        re.compile(r"\b[\w.+-]+@(?:[\w-]+\.)+[A-Za-z]{2,}\b"),
+        re.compile(r"\b[\w.+-]{1,64}@(?:[\w-]+\.)+[A-Za-z]{2,}\b"),
         lambda text: not re.search(r"[@.]example\.(?:com|org|net)$|\.(?:test|invalid|example)$", text.lower()),
         "person@example.com",
     ),
@@ -90,18 +91,26 @@ class Personal(Check):
 def found(text: str) -> Iterator[tuple[str, str, str]]:
     """Kind, what stands there, and what may stand for it; nothing is found twice."""
     for kind, (pattern, is_one, instead) in KINDS.items():
-        for match in pattern.finditer(text):
-            if is_one(match[0]):
-                yield kind, match[0], instead
-                text = text.replace(match[0], " " * len(match[0]))
+        taken = [match for match in pattern.finditer(text) if is_one(match[0])]
+        yield from ((kind, match[0], instead) for match in taken)
+        text = _with(text, [(match.span(), " " * len(match[0])) for match in taken])
 
 
 def _masked(example: Example) -> Example:
     """The same value is replaced by the same one in input and output."""
     texts = [example.input, example.output]
-    for _, given, instead in list(found("\n".join(texts))):
+    for given, instead in {given: instead for _, given, instead in found("\n".join(texts))}.items():
         texts = [text.replace(given, instead) for text in texts]
     return replace(example, input=texts[0], output=texts[1])
+
+
+def _with(text: str, changes: Sequence[tuple[tuple[int, int], str]]) -> str:
+    """The text with other pieces at these places, which are in order."""
+    kept, at = list[str](), 0
+    for (begin, end), instead in changes:
+        kept += [text[at:begin], instead]
+        at = end
+    return "".join([*kept, text[at:]])
 
 
 check = Personal()

@@ -21,7 +21,7 @@ from tinsmith.prepare.check.rows import Data
 # its name, and then some of its own.
 _COPIES, _SOME = 0.95, 0.75
 _DISTINCT = 3
-_FRACTION = re.compile(r"\d+\s?/\s?\d+")
+_FRACTION = re.compile(r"(?<!\d)\d++\s?/\s?\d+")
 
 
 class Ungrounded(Check):
