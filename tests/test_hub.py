@@ -202,6 +202,14 @@ def test_a_refusing_index_is_one_line(index: Index, status: int, text: str) -> N
         hub.pull("tiny")
 
 
+@pytest.mark.parametrize("html", [False, True])
+def test_an_index_page_is_read_up_to_a_limit(index: Index, html: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(wheels, "_MOST_PAGE", 50)
+    index.html = html
+    with pytest.raises(OfflineError, match="page of tiny is longer than 50 bytes; set PIP_INDEX_URL"):
+        hub.pull("tiny")
+
+
 def test_no_index_there(index: Index, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(wheels, "_pip_settings", lambda: {"index-url": "http://127.0.0.1:9/simple"})
     with pytest.raises(OfflineError, match="can't be asked for tiny"):

@@ -17,12 +17,11 @@ import urllib.parse
 import zipfile
 from collections.abc import Mapping
 from dataclasses import asdict
-from html.parser import HTMLParser
 from pathlib import Path
 
 from tinsmith.errors import FormatError, InputError, OfflineError
 from tinsmith.hub.entries import Entry, Wheel
-from tinsmith.system import children, reading
+from tinsmith.system import children, markup, reading
 from tinsmith.system.download import Progress, fetch, get, reason
 from tinsmith.system.files import atomic_write, locked, sha256_file, write_text
 
@@ -163,19 +162,12 @@ def _json_links(body: bytes) -> Mapping[str, str]:
         raise FormatError("the package index's answer is no list of files; check PIP_INDEX_URL") from error
 
 
-class _Links(HTMLParser):
-    def __init__(self) -> None:
-        super().__init__()
-        self.links: dict[str, str] = {}
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        target = dict(attrs).get("href")
-        if tag == "a" and target:
-            path = urllib.parse.urlsplit(target).path
-            self.links[urllib.parse.unquote(path.rpartition("/")[2])] = target
-
-
 def _html_links(body: bytes) -> Mapping[str, str]:
-    parser = _Links()
-    parser.feed(body.decode("utf-8", "replace"))
-    return parser.links
+    links: dict[str, str] = {}
+    for part in markup.parts(body.decode("utf-8", "replace")):
+        if not isinstance(part, markup.Tag) or part.name != "a" or part.ends:
+            continue
+        if target := part.attributes.get("href"):
+            path = target.partition("#")[0].partition("?")[0]
+            links[urllib.parse.unquote(path.rpartition("/")[2])] = target
+    return links
