@@ -10,9 +10,11 @@ json and tomllib are imported where they are used: opening a tin to run it needs
 
 from __future__ import annotations
 
+import gc
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -27,9 +29,11 @@ _SHOWN = 60
 _PIECE = 1 << 20
 
 Fault = type[InputError]
-# A surrogate as JSON and TOML escape it, and a number that may be past float64.
+# A surrogate as JSON and TOML escape it.
 _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
-_LONG = re.compile(r"\d{300}|[eE]\+?\d{3}")
+# Of a text, what numbers are made of, and what one has there that may be past float64.
+_SHAPE = bytes.maketrans(b"0123456789E", b"1111111111e")
+_LONG = (b"1" * DIGITS, b"e111", b"e+111")
 _MOST = 10**DIGITS
 _NESTS = f"nests more than {DEPTH} tables and lists in one another"
 
@@ -121,7 +125,8 @@ def json(
         return made
 
     try:
-        value = reader.loads(source, parse_constant=constant, object_pairs_hook=pairs if unique else None)
+        with _uncollected():
+            value = reader.loads(source, parse_constant=constant, object_pairs_hook=pairs if unique else None)
     except reader.JSONDecodeError as error:
         at = here if line is not None or "\n" not in source.rstrip() else f"{where}:{error.lineno}"
         raise fault(f"{at}: not JSON at column {error.colno}: {error.msg}{ending}") from None
@@ -130,9 +135,27 @@ def json(
     except ValueError:
         raise fault(f"{here}: a number has more than {DIGITS} digits{ending}") from None
     _check_depth(value, here, fault, ending)
-    if _SURROGATE.search(source) or _LONG.search(source):
+    if _SURROGATE.search(source) or _may_be_long(source):
         _check_leaves(value, here, fault, ending)
     return value
+
+
+def _may_be_long(source: str) -> bool:
+    shape = source.encode("utf-8", "surrogatepass").translate(_SHAPE)
+    return any(long in shape for long in _LONG)
+
+
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """Without the collector of cycles, of which new JSON has none: it would look through all that is there
+    again and again, which takes several times as long as to read it, while all threads wait."""
+    on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if on:
+            gc.enable()
 
 
 def read_json(
@@ -186,7 +209,7 @@ def _check_depth(value: Any, where: str, fault: Fault, ending: str) -> None:
 
 
 def _check_leaves(value: Any, where: str, fault: Fault, ending: str, *, infinite: bool = False) -> None:
-    for place, leaf in leaves(value):
+    for path, named, leaf in _walked(value):
         wrong = None
         if isinstance(leaf, str) and not _whole(leaf):
             wrong = "holds half of a surrogate pair, which is no character"
@@ -195,7 +218,7 @@ def _check_leaves(value: Any, where: str, fault: Fault, ending: str, *, infinite
         elif isinstance(leaf, int) and abs(leaf) >= _MOST:
             wrong = f"is a number of more than {DIGITS} digits"
         if wrong is not None:
-            raise fault(f"{where}: {place or 'the value'} {wrong}{ending}")
+            raise fault(f"{where}: {_place(path, named) or 'the value'} {wrong}{ending}")
 
 
 def _whole(value: str) -> bool:
@@ -208,18 +231,43 @@ def _whole(value: str) -> bool:
 
 def leaves(value: Any) -> Iterator[tuple[str, Any]]:
     """Every value that is no table or list, and every key, with its place: `a.b[2]`."""
-    waiting: list[tuple[str, Any]] = [("", value)]
-    while waiting:
-        place, one = waiting.pop()
+    for path, named, leaf in _walked(value):
+        yield _place(path, named), leaf
+
+
+def _walked(value: Any) -> Iterator[tuple[list[str | int], bool, Any]]:
+    """As `leaves`, in three: the keys and indices that lead to a value, or to the table of a key; whether it is
+    a key; itself. The path is one list that changes with each step: a place is written for a fault alone, since
+    places may be a thousand times as long as the values."""
+    path: list[str | int] = [""]
+    levels: list[Iterator[tuple[str | int, Any]]] = [iter([("", value)])]
+    while levels:
+        step = next(levels[-1], None)
+        if step is None:
+            levels.pop()
+            path.pop()
+            continue
+        path[-1], one = step
         if isinstance(one, dict):
-            for key, inner in reversed(one.items()):
-                inside = f"{place}.{_shown(key)}" if place else _shown(key)
-                waiting.append((inside, inner))
-            yield from ((f"a key in {place or 'the table'}", key) for key in one)
+            for key in one:
+                yield path, True, key
+            levels.append(iter(one.items()))
+            path.append("")
         elif isinstance(one, list):
-            waiting += [(f"{place}[{at}]", inner) for at, inner in reversed(list(enumerate(one)))]
+            levels.append(iter(enumerate(one)))
+            path.append(0)
         else:
-            yield place, one
+            yield path, False, one
+
+
+def _place(path: Sequence[str | int], named: bool) -> str:
+    place = ""
+    for part in path[1:]:
+        if isinstance(part, int):
+            place += f"[{part}]"
+        else:
+            place += f".{_shown(part)}" if place else _shown(part)
+    return f"a key in {place or 'the table'}" if named else place
 
 
 def _shown(value: str, most: int = _SHOWN) -> str:
