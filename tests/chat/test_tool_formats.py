@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from growth import growth
 
 from tinsmith.chat.tool_formats import FORMATS, Call, by_name, detect, read_tools
 from tinsmith.errors import ConstraintError, InputError, UnsupportedError
@@ -256,6 +257,13 @@ def test_the_format_of_a_model_is_told_by_what_it_brings(
 def test_tools_that_are_none_are_refused_with_their_place(tools: Any, message: str) -> None:
     with pytest.raises(ConstraintError, match=message.replace("(", r"\(")):
         read_tools(tools)
+
+
+def test_reading_tools_takes_time_by_their_number() -> None:
+    def tools(count: int) -> list[dict[str, Any]]:
+        return [{"name": f"f{k}"} for k in range(count)]
+
+    assert growth(read_tools, tools(8_000), tools(16_000)) < 3
 
 
 def test_an_unknown_format_lists_the_known_ones() -> None:

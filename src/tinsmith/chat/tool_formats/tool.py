@@ -52,10 +52,13 @@ def read_tools(tools: Sequence[Mapping[str, Any]]) -> list[Tool]:
     parsed = [_read_tool(tool, f"#/{number}") for number, tool in enumerate(tools)]
     if not parsed:
         raise ConstraintError("#: the list of tools is empty; give at least one")
-    names = [tool.name for tool in parsed]
-    for number, name in enumerate(names):
-        if name in names[:number]:
-            raise ConstraintError(f"#/{number}: a second tool is named {name!r}; give every tool its own name")
+    names: set[str] = set()
+    for number, tool in enumerate(parsed):
+        if tool.name in names:
+            raise ConstraintError(
+                f"#/{number}: a second tool is named {tool.name!r}; give every tool its own name"
+            )
+        names.add(tool.name)
     return parsed
 
 
