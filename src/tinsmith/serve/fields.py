@@ -3,17 +3,43 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, TypeVar
+from collections.abc import Mapping
+from itertools import islice
+from typing import Annotated, Any, ClassVar, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    model_validator,
+)
 
+from tinsmith.constraint.calls.tools import MOST_TOOLS
 from tinsmith.serve.faults import Refused
 
 B = TypeVar("B", bound=BaseModel)
+T = TypeVar("T")
+_PLACE = 200  # characters of a place in a body that are shown
 
 
 class Body(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
+    _known: ClassVar[frozenset[str]]
+
+    @classmethod
+    def __pydantic_init_subclass__(cls, **_: Any) -> None:
+        cls._known = frozenset(field.alias or name for name, field in cls.model_fields.items())
+
+    @model_validator(mode="before")
+    @classmethod
+    def _one_unknown(cls, given: Any) -> Any:
+        """Of the fields that it has not, keeps the first: pydantic would make an error for each."""
+        if not isinstance(given, dict) or given.keys() <= cls._known or cls.model_config["extra"] == "allow":
+            return given
+        first = next(name for name in given if name not in cls._known)
+        return {name: value for name, value in given.items() if name == first or name in cls._known}
 
 
 def read(kind: type[B], value: Any) -> B:
@@ -27,15 +53,15 @@ def read(kind: type[B], value: Any) -> B:
 
 def _worst(error: ValidationError) -> Any:
     """Of a union every alternative complains: the one that went deepest is what was meant, and of these one of
-    the right type."""
-    faults = error.errors(include_url=False, include_context=False)
+    the right type. Bodies are validated up to the first fault in each list and table, so there are few."""
+    faults = error.errors(include_url=False, include_context=False, include_input=False)
     unknown = [fault for fault in faults if fault["type"] == "extra_forbidden"]
     return max(unknown or faults, key=lambda fault: (len(fault["loc"]), not fault["type"].endswith("_type")))
 
 
 def _told(fault: Any) -> tuple[str, str | None, str]:
     place = [part for part in fault["loc"] if isinstance(part, int) or not _of_union(str(part))]
-    param = ".".join(map(str, place)) or None
+    param = ".".join(map(str, place))[:_PLACE] or None
     if fault["type"] == "extra_forbidden":
         return f"{param}: is not supported here; leave it out", param, "unsupported_parameter"
     if fault["type"] == "missing":
@@ -77,10 +103,48 @@ Count = Annotated[int, Field(ge=1, le=2**31 - 1)]
 TopK = Annotated[int, Field(ge=0, le=2**31 - 1)]
 Tops = Annotated[int, Field(ge=0, le=20)]
 Token = Annotated[int, Field(ge=0, le=2**31 - 1)]
-Bias = dict[Annotated[str, Field(pattern=r"^[0-9]{1,9}$")], Annotated[float, Field(ge=-100, le=100)]]
 Name = Annotated[str, Field(min_length=1, max_length=200)]
 Effort = Literal["none", "minimal", "low", "medium", "high", "xhigh"]
-Stop = str | Annotated[list[str], Field(max_length=16)]
+
+# Lists end at their first fault, and have a length: what is wrong with a request is known after little work.
+Rows = Annotated[list[T], Field(fail_fast=True, max_length=4096)]
+Some = Annotated[list[T], Field(fail_fast=True, min_length=1, max_length=4096)]
+Tools = Annotated[list[T], Field(fail_fast=True, max_length=MOST_TOOLS)]
+Inputs = Annotated[list[T], Field(fail_fast=True, min_length=1, max_length=256)]
+Tokens = Annotated[list[Token], Field(fail_fast=True, max_length=1 << 17)]
+SomeTokens = Annotated[list[Token], Field(fail_fast=True, min_length=1, max_length=1 << 17)]
+Prompts = str | Inputs[str] | SomeTokens | Inputs[SomeTokens]
+StopText = Annotated[str, Field(max_length=1000)]
+Stops = Annotated[list[StopText], Field(fail_fast=True, max_length=16)]
+Stop = StopText | Stops
+
+
+def _short(most: int) -> BeforeValidator:
+    """For a table: of a longer one, keeps one entry too many, since each may be a fault."""
+
+    def cut(given: Any) -> Any:
+        long = isinstance(given, Mapping) and len(given) > most
+        return dict(islice(given.items(), most + 1)) if long else given
+
+    return BeforeValidator(cut)
+
+
+def _first_fault(given: Any) -> Any:
+    """Of a table of biases with faults, the first alone: pydantic would make an error for each."""
+    if isinstance(given, Mapping):
+        for token, value in given.items():
+            number = type(value) in (int, float)
+            if not (number and -100 <= value <= 100 and token.isdecimal() and len(token) < 10):
+                return {token: value}
+    return given
+
+
+Bias = Annotated[
+    dict[Annotated[str, Field(pattern=r"^[0-9]{1,9}$")], Annotated[float, Field(ge=-100, le=100)]],
+    Field(max_length=1 << 18),
+    BeforeValidator(_first_fault),
+]
+Metadata = Annotated[dict[str, str], Field(max_length=64), _short(64)]
 
 
 class Drawing(Body):

@@ -21,7 +21,7 @@ from tinsmith.serve.api.openai_parts import (
     offer_of,
     text_of,
 )
-from tinsmith.serve.fields import Body, Count, Drawing, Effort, Name, Seed, Stop, Tops
+from tinsmith.serve.fields import Body, Count, Drawing, Effort, Name, Rows, Seed, Some, Stop, Tools, Tops
 from tinsmith.serve.pictures import content_of, of_url
 
 
@@ -42,7 +42,7 @@ class RefusalPart(Body):
     refusal: str
 
 
-Texts = str | list[TextPart]
+Texts = str | Rows[TextPart]
 
 
 class System(Body):
@@ -52,15 +52,15 @@ class System(Body):
 
 class User(Body):
     role: Literal["user"]
-    content: str | list[Annotated[TextPart | ImagePart, Field(discriminator="type")]]
+    content: str | Rows[Annotated[TextPart | ImagePart, Field(discriminator="type")]]
 
 
 class Assistant(Body):
     """annotations, audio, function_call: as answers of OpenAI's have them, and empty."""
 
     role: Literal["assistant"]
-    content: str | list[TextPart | RefusalPart] | None = None
-    tool_calls: list[ToolCall] | None = None
+    content: str | Rows[TextPart | RefusalPart] | None = None
+    tool_calls: Rows[ToolCall] | None = None
     reasoning_content: str | None = None
     refusal: str | None = None
     annotations: Annotated[list[Any], Field(max_length=0)] | None = None
@@ -89,7 +89,7 @@ class NamedChoice(Body):
 
 class AllowedNames(Body):
     mode: Literal["auto", "required"]
-    tools: Annotated[list[NamedChoice], Field(min_length=1)]
+    tools: Annotated[Tools[NamedChoice], Field(min_length=1)]
 
 
 class AllowedTools(Body):
@@ -109,7 +109,7 @@ class TemplateSwitch(Body):
 
 class ChatBody(Drawing, Remarks):
     model: Name
-    messages: Annotated[list[Message], Field(min_length=1)]
+    messages: Some[Message]
     max_tokens: Count | None = None
     max_completion_tokens: Count | None = None
     n: Annotated[int, Field(ge=1, le=128)] | None = None
@@ -119,13 +119,13 @@ class ChatBody(Drawing, Remarks):
     stream_options: StreamOptions | None = None
     logprobs: bool | None = None
     top_logprobs: Tops | None = None
-    tools: list[FunctionTool] | None = None
+    tools: Tools[FunctionTool] | None = None
     tool_choice: Choice | NamedChoice | AllowedTools | None = None
     parallel_tool_calls: bool | None = None
     response_format: Annotated[Plain | JsonObject | JsonSchema, Field(discriminator="type")] | None = None
     reasoning_effort: Effort | None = None
     chat_template_kwargs: TemplateSwitch | None = None
-    modalities: list[Literal["text"]] | None = None
+    modalities: Rows[Literal["text"]] | None = None
 
 
 def messages_of(given: Sequence[Any]) -> list[dict[str, Any]]:

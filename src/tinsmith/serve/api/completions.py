@@ -19,12 +19,10 @@ from tinsmith.serve.api.openai_parts import answer_facts
 from tinsmith.serve.asking import Answering, Answers, End, ask
 from tinsmith.serve.endpoint import DONE, RECEIPT, SSE, Call, Endpoint, Json, Stream, failed_sse, like, sse
 from tinsmith.serve.faults import Refused
-from tinsmith.serve.fields import Count, Drawing, Name, Ours, Seed, Stop, Token
+from tinsmith.serve.fields import Count, Drawing, Name, Ours, Prompts, Seed, Stop
 from tinsmith.serve.gathering import Gathered, counted, gather, merged
 from tinsmith.serve.question import Question
 from tinsmith.serve.sampling import sampling, seed
-
-Tokens = Annotated[list[Token], Field(min_length=1)]
 
 
 class CompletionsBody(Drawing):
@@ -32,9 +30,7 @@ class CompletionsBody(Drawing):
     beside a suffix as text."""
 
     model: Name
-    prompt: (
-        str | Annotated[list[str], Field(min_length=1)] | Tokens | Annotated[list[Tokens], Field(min_length=1)]
-    )
+    prompt: Prompts
     suffix: str | None = None
     max_tokens: Count | None = None
     n: Annotated[int, Field(ge=1, le=128)] | None = None
@@ -57,8 +53,6 @@ def _prompts(body: CompletionsBody) -> list[str | list[int]]:
 async def complete(call: Call, body: CompletionsBody) -> Response:
     target, prompts = call.house.shelf.find(body.model), _prompts(body)
     model, count = target.served.model, call.house.count(body.n)
-    if len(prompts) > call.house.limits.inputs:
-        raise Refused(400, f"{len(prompts)} prompts; give 1 to {call.house.limits.inputs}", "prompt")
     if body.echo and body.logprobs is not None:
         raise Refused(400, "echo beside logprobs is not supported: the prompt's are not known", "echo")
     call.house.admit(call.scope, target.served.worker, count * len(prompts))

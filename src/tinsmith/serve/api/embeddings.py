@@ -16,9 +16,7 @@ from tinsmith.checks import token_ids
 from tinsmith.serve import slices
 from tinsmith.serve.endpoint import Call, Endpoint, Json, like
 from tinsmith.serve.faults import Refused
-from tinsmith.serve.fields import Body, Name, Token
-
-Tokens = Annotated[list[Token], Field(min_length=1)]
+from tinsmith.serve.fields import Body, Name, Prompts
 
 
 class Pooling(Body):
@@ -31,9 +29,7 @@ class EmbeddingsBody(Body):
     """dimensions: those that the model has. user: changes nothing, and is not kept."""
 
     model: Name
-    input: (
-        str | Annotated[list[str], Field(min_length=1)] | Tokens | Annotated[list[Tokens], Field(min_length=1)]
-    )
+    input: Prompts
     encoding_format: Literal["float", "base64"] | None = None
     dimensions: Annotated[int, Field(ge=1)] | None = None
     user: str | None = None
@@ -46,8 +42,6 @@ async def embed(call: Call, body: EmbeddingsBody) -> Response:
         raise Refused(400, f"embeddings are the base's; give {target.served.name}", "model")
     given: Any = body.input
     texts = [given] if isinstance(given, str) or isinstance(given[0], int) else list(given)
-    if len(texts) > call.house.limits.inputs:
-        raise Refused(400, f"{len(texts)} texts; give 1 to {call.house.limits.inputs}", "input")
     mean = body.tinsmith is not None and body.tinsmith.pooling == "mean"
     pooled = slices.mean_state if mean else slices.last_state
     model, rows, count = target.served.model, [], 0

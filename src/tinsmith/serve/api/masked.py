@@ -20,7 +20,7 @@ from tinsmith.serve.api import chat
 from tinsmith.serve.api.chat_body import ChatBody
 from tinsmith.serve.endpoint import Call, Endpoint, Json, like
 from tinsmith.serve.faults import Refused
-from tinsmith.serve.fields import Body, Token
+from tinsmith.serve.fields import Body, Tokens
 from tinsmith.serve.posing import pose
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ class MaskedBody(Body):
     """chat: what was asked. tokens: of the answer, up to the place."""
 
     chat: ChatBody
-    tokens: Annotated[list[Token], Field(max_length=1 << 16, default_factory=list)]
+    tokens: Annotated[Tokens, Field(default_factory=list)]
 
 
 async def masked(call: Call, body: MaskedBody) -> Response:

@@ -16,7 +16,7 @@ from tinsmith.serve.api.openai_parts import answer_facts, offer_of, text_of
 from tinsmith.serve.asking import ask
 from tinsmith.serve.endpoint import RECEIPT, SSE, Call, Endpoint, Json, Stream, failed_sse, like, sse_events
 from tinsmith.serve.faults import Refused
-from tinsmith.serve.fields import Body, Count, Name, Ours, Share, TopK
+from tinsmith.serve.fields import Body, Count, Name, Ours, Rows, Share, Some, Stops, Tools, TopK
 from tinsmith.serve.gathering import gather
 from tinsmith.serve.pictures import Sent, content_of
 from tinsmith.serve.posing import counted_prompt
@@ -79,7 +79,7 @@ class UseBlock(Body):
 class ResultBlock(Body):
     type: Literal["tool_result"]
     tool_use_id: str
-    content: str | list[TextBlock] | None = None
+    content: str | Rows[TextBlock] | None = None
     is_error: bool | None = None
     cache_control: Cached | None = None
 
@@ -89,7 +89,7 @@ Block = Annotated[TextBlock | ImageBlock | ThinkingBlock | UseBlock | ResultBloc
 
 class Message(Body):
     role: Literal["user", "assistant"]
-    content: str | list[Block]
+    content: str | Rows[Block]
 
 
 class InputSchema(Body):
@@ -150,9 +150,9 @@ class Metadata(Body):
 
 class CountBody(Body):
     model: Name
-    messages: Annotated[list[Message], Field(min_length=1)]
-    system: str | list[TextBlock] | None = None
-    tools: list[Tool] | None = None
+    messages: Some[Message]
+    system: str | Rows[TextBlock] | None = None
+    tools: Tools[Tool] | None = None
     tool_choice: Annotated[AnyChoice | NoChoice | OneChoice, Field(discriminator="type")] | None = None
     thinking: Annotated[Thinking | NoThinking, Field(discriminator="type")] | None = None
     output_config: OutputConfig | None = None
@@ -162,7 +162,7 @@ class MessagesBody(CountBody):
     """metadata: changes nothing, and is not kept."""
 
     max_tokens: Count
-    stop_sequences: Annotated[list[str], Field(max_length=16)] | None = None
+    stop_sequences: Stops | None = None
     stream: bool | None = None
     temperature: Share | None = None
     top_p: Share | None = None

@@ -17,7 +17,20 @@ from tinsmith.serve.api.openai_parts import FunctionOf, answer_facts, declared, 
 from tinsmith.serve.asking import Answers, Piece, ask
 from tinsmith.serve.endpoint import NDJSON, RECEIPT, Call, Endpoint, Json, Stream, like
 from tinsmith.serve.faults import Refused, ollama
-from tinsmith.serve.fields import Body, Name, Penalty, Repetition, Seed, Share, Stop, Temperature, TopK, Tops
+from tinsmith.serve.fields import (
+    Body,
+    Name,
+    Penalty,
+    Repetition,
+    Rows,
+    Seed,
+    Share,
+    Stop,
+    Temperature,
+    Tools,
+    TopK,
+    Tops,
+)
 from tinsmith.serve.gathering import Gathered, counted, gather, merged
 from tinsmith.serve.pictures import Sent, content_of
 from tinsmith.serve.question import Form, Question
@@ -79,8 +92,8 @@ class Message(Body):
     role: Literal["system", "user", "assistant", "tool"]
     content: str | None = None
     thinking: str | None = None
-    tool_calls: list[Called] | None = None
-    images: list[str] | None = None
+    tool_calls: Rows[Called] | None = None
+    images: Rows[str] | None = None
     tool_name: str | None = None
     tool_call_id: str | None = None
 
@@ -91,8 +104,8 @@ class Tool(Body):
 
 
 class ChatBody(Asking):
-    messages: list[Message] | None = None
-    tools: list[Tool] | None = None
+    messages: Rows[Message] | None = None
+    tools: Tools[Tool] | None = None
 
 
 class GenerateBody(Asking):
@@ -103,7 +116,7 @@ class GenerateBody(Asking):
     suffix: str | None = None
     system: str | None = None
     raw: bool | None = None
-    images: list[str] | None = None
+    images: Rows[str] | None = None
 
 
 def _question(call: Call, body: Asking, **more: Any) -> Question:

@@ -10,7 +10,7 @@ from pydantic import Field
 from tinsmith.runtime.offers import Choice, Offer
 from tinsmith.serve.asking import Answers
 from tinsmith.serve.faults import Refused
-from tinsmith.serve.fields import Body, Name, Ours
+from tinsmith.serve.fields import Body, Metadata, Name, Ours
 from tinsmith.serve.gathering import Gathered
 from tinsmith.serve.question import Form
 
@@ -26,7 +26,7 @@ class Remarks(Body):
     user: str | None = None
     safety_identifier: str | None = None
     prompt_cache_key: str | None = None
-    metadata: dict[str, str] | None = None
+    metadata: Metadata | None = None
     tinsmith: Ours | None = None
 
 

@@ -13,7 +13,7 @@ from tinsmith.runtime.offers import Offer
 from tinsmith.serve.api.openai_parts import FunctionTool, declared
 from tinsmith.serve.endpoint import Call, Endpoint, Json, like
 from tinsmith.serve.faults import Refused
-from tinsmith.serve.fields import Body, Name
+from tinsmith.serve.fields import Body, Name, Tools
 from tinsmith.serve.posing import offered
 from tinsmith.serve.shelf import Target
 from tinsmith.system import reading
@@ -27,7 +27,7 @@ class CheckBody(Body):
 
     model: Name | None = None
     schema_: Annotated[Any, Field(alias="schema")] = None
-    tools: list[FunctionTool] | None = None
+    tools: Tools[FunctionTool] | None = None
 
 
 async def check(call: Call, body: CheckBody) -> Response:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from typing import Annotated, Any
 
+from pydantic import Field
 from starlette.responses import Response
 
 from tinsmith.serve import metrics
 from tinsmith.serve.endpoint import Call, Endpoint, Json, like
-from tinsmith.serve.fields import Body, Name, Token
+from tinsmith.serve.fields import Body, Name, Tokens
 from tinsmith.serve.page import page as the_page
 
 
@@ -17,7 +18,7 @@ class TokenizeBody(Body):
     """special: control tokens written in the text are taken as such; bos: it begins with that token."""
 
     model: Name | None = None
-    content: str
+    content: Annotated[str, Field(max_length=1 << 20)]
     special: bool = False
     bos: bool = False
 
@@ -26,7 +27,7 @@ class DetokenizeBody(Body):
     """special: with the text of control tokens."""
 
     model: Name | None = None
-    tokens: list[Token]
+    tokens: Tokens
     special: bool = False
 
 

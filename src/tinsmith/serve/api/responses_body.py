@@ -19,7 +19,19 @@ from tinsmith.serve.api.openai_parts import (
     text_of,
 )
 from tinsmith.serve.faults import Refused
-from tinsmith.serve.fields import Body, Count, Effort, Name, Penalty, Share, Temperature, Tops
+from tinsmith.serve.fields import (
+    Body,
+    Count,
+    Effort,
+    Name,
+    Penalty,
+    Rows,
+    Share,
+    Some,
+    Temperature,
+    Tools,
+    Tops,
+)
 from tinsmith.serve.pictures import content_of, of_url
 from tinsmith.serve.question import Form
 
@@ -45,7 +57,7 @@ class OutputText(Body):
     type: Literal["output_text"]
     text: str
     annotations: Annotated[list[Any], Field(max_length=0)] | None = None
-    logprobs: list[Any] | None = None
+    logprobs: Rows[Any] | None = None
 
 
 class RefusalText(Body):
@@ -59,7 +71,7 @@ class Said(Body):
     type: Literal["message"] = "message"
     role: Literal["user", "system", "developer", "assistant"]
     content: (
-        str | list[Annotated[InputText | InputImage | OutputText | RefusalText, Field(discriminator="type")]]
+        str | Rows[Annotated[InputText | InputImage | OutputText | RefusalText, Field(discriminator="type")]]
     )
     phase: Literal["commentary", "final_answer"] | None = None
     id: str | None = None
@@ -78,7 +90,7 @@ class Called(Body):
 class Returned(Body):
     type: Literal["function_call_output"]
     call_id: str
-    output: str | list[InputText]
+    output: str | Rows[InputText]
     id: str | None = None
     status: Status | None = None
 
@@ -91,7 +103,7 @@ class ReasoningText(Body):
 class Thought(Body):
     type: Literal["reasoning"]
     summary: Annotated[list[Any], Field(max_length=0)] | None = None
-    content: list[ReasoningText] | None = None
+    content: Rows[ReasoningText] | None = None
     encrypted_content: None = None
     id: str | None = None
     status: Status | None = None
@@ -124,7 +136,7 @@ class Allowed(Body):
     """Of the tools that the model is told of, those that it may call."""
 
     type: Literal["allowed_tools"]
-    tools: Annotated[list[Chosen], Field(min_length=1)]
+    tools: Annotated[Tools[Chosen], Field(min_length=1)]
     mode: Choice = "auto"
 
 
@@ -148,7 +160,7 @@ class StreamOptions(Body):
 
 class ResponsesBody(Remarks):
     model: Name
-    input: str | Annotated[list[Item], Field(min_length=1)]
+    input: str | Some[Item]
     instructions: str | None = None
     max_output_tokens: Count | None = None
     temperature: Temperature | None = None
@@ -156,8 +168,8 @@ class ResponsesBody(Remarks):
     presence_penalty: Penalty | None = None
     frequency_penalty: Penalty | None = None
     top_logprobs: Tops | None = None
-    include: list[Literal["message.output_text.logprobs"]] | None = None
-    tools: list[Function] | None = None
+    include: Rows[Literal["message.output_text.logprobs"]] | None = None
+    tools: Tools[Function] | None = None
     tool_choice: Choice | Chosen | Allowed | None = None
     parallel_tool_calls: bool | None = None
     max_tool_calls: None = None

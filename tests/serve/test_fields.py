@@ -1,0 +1,115 @@
+"""What is wrong with a body is known after little work, however large it is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from growth import growth
+from pydantic import BaseModel, ValidationError
+
+from tinsmith.serve import app, openapi
+from tinsmith.serve.api.chat_body import ChatBody
+from tinsmith.serve.api.embeddings import EmbeddingsBody
+from tinsmith.serve.api.messages import CountBody
+from tinsmith.serve.api.plain import DetokenizeBody
+from tinsmith.serve.api.responses_body import ResponsesBody
+from tinsmith.serve.faults import Refused
+from tinsmith.serve.fields import read
+
+BODIES = {one.body.__name__ + one.path: one.body for one in app.ENDPOINTS if one.body is not None}
+HI = {"role": "user", "content": "hi"}
+CHAT = {"model": "m", "messages": [HI]}
+
+
+def nodes(schema: Any) -> Iterator[dict[str, Any]]:
+    """All that pydantic's core makes a body of."""
+    if isinstance(schema, dict):
+        yield schema
+    for inner in (
+        schema.values() if isinstance(schema, dict) else schema if isinstance(schema, list | tuple) else ()
+    ):
+        yield from nodes(inner)
+
+
+@pytest.mark.parametrize("body", BODIES.values(), ids=BODIES)
+def test_a_list_ends_at_its_first_fault_and_has_a_length(body: type[BaseModel]) -> None:
+    for node in nodes(body.__pydantic_core_schema__):
+        if node.get("type") == "list":
+            assert node.get("max_length") is not None, node
+            assert node.get("fail_fast") or node["max_length"] == 0, node
+        if node.get("type") == "dict" and node.get("values_schema", {"type": "any"})["type"] != "any":
+            assert node.get("max_length") is not None, node
+
+
+def test_the_document_says_how_long_lists_may_be() -> None:
+    document = openapi.document(app.ENDPOINTS)
+    arrays = [node for node in nodes(document["components"]["schemas"]) if node.get("type") == "array"]
+    assert len(arrays) > 40
+    assert all("maxItems" in node for node in arrays)
+
+
+def wrong(count: int) -> dict[str, tuple[type[BaseModel], Any]]:
+    """Bodies with so many faults."""
+    part = {"type": "text", "text": 1}
+    return {
+        "embeddings of objects": (EmbeddingsBody, {"model": "m", "input": [{}] * count}),
+        "embeddings of lists": (EmbeddingsBody, {"model": "m", "input": [[""]] * count}),
+        "tokens": (DetokenizeBody, {"tokens": [""] * count}),
+        "messages": (ChatBody, {"model": "m", "messages": [{"role": "user"}] * count}),
+        "roles": (ChatBody, {"model": "m", "messages": [{"role": "?"}] * count}),
+        "parts": (ChatBody, {"model": "m", "messages": [{**HI, "content": [part] * count}]}),
+        "fields": (ChatBody, {**CHAT, **{f"f{k}": 1 for k in range(count)}}),
+        "fields of a message": (ChatBody, {**CHAT, "messages": [{**HI, **{f"f{k}": 1 for k in range(count)}}]}),
+        "metadata": (ChatBody, {**CHAT, "metadata": {str(k): 1 for k in range(count)}}),
+        "biases": (ChatBody, {**CHAT, "logit_bias": {str(k): 1000 for k in range(count)}}),
+        "biases' names": (ChatBody, {**CHAT, "logit_bias": {f"t{k}": 1 for k in range(count)}}),
+        "stops": (ChatBody, {**CHAT, "stop": [1] * count}),
+        "long stops": (ChatBody, {**CHAT, "stop": ["a" * count]}),
+        "tools": (ChatBody, {**CHAT, "tools": [{"type": "function", "function": {}}] * count}),
+        "choices": (ChatBody, {**CHAT, "tool_choice": {f"f{k}": 1 for k in range(count)}}),
+        "blocks": (CountBody, {"model": "m", "messages": [{**HI, "content": [{"type": "text"}] * count}]}),
+        "items": (ResponsesBody, {"model": "m", "input": [{"type": "message"}] * count}),
+    }
+
+
+@pytest.mark.parametrize("what", wrong(2))
+def test_the_first_fault_ends_validation(what: str) -> None:
+    kind, value = wrong(20_000)[what]
+    with pytest.raises(ValidationError) as raised:
+        kind.model_validate(value)
+    assert raised.value.error_count() < 70
+    with pytest.raises(Refused) as refused:
+        read(kind, value)
+    assert refused.value.status == 400
+    assert refused.value.param
+
+
+def test_of_several_unknown_fields_the_first_is_named() -> None:
+    with pytest.raises(Refused, match="^b: is not supported here") as refused:
+        read(ChatBody, {"b": 1, **CHAT, "a": 1})
+    assert refused.value.code == "unsupported_parameter"
+
+
+def test_a_place_in_a_body_is_shown_in_part() -> None:
+    with pytest.raises(Refused) as refused:
+        read(ChatBody, {**CHAT, "k" * 100_000: 1})
+    assert len(refused.value.param or "") == 200
+
+
+def test_what_a_large_body_takes_grows_with_its_length() -> None:
+    def messages(count: int) -> Any:
+        parts = [{"type": "text", "text": "a"}] * count
+        return {**CHAT, "messages": [{"role": "user", "content": parts}] * 20}
+
+    assert growth(lambda value: read(ChatBody, value), messages(100), messages(200)) < 3
+    biases = {**CHAT, "logit_bias": {str(k): 1 for k in range(20_000)}}
+    assert (
+        growth(
+            lambda value: read(ChatBody, value),
+            biases,
+            {**CHAT, "logit_bias": {str(k): 1 for k in range(40_000)}},
+        )
+        < 3
+    )
