@@ -139,25 +139,28 @@ static PyObject *chat_tokens(core_model *self, const tin_message *messages, uint
                              const Py_buffer *turns) {
     tin_error error;
     const void *data = turns->buf;
-    size_t size = (size_t)turns->len, capacity = 0;
-    size_t scratch_size = tin_template_scratch(self->model, data, size, messages, count, &error);
-    if (!scratch_size)
-        return core_raise(self->fault, &error);
+    size_t size = (size_t)turns->len, capacity = 0, scratch_size;
+    Py_BEGIN_ALLOW_THREADS scratch_size =
+        tin_template_scratch(self->model, data, size, messages, count, &error);
+    Py_END_ALLOW_THREADS if (!scratch_size) return core_raise(self->fault, &error);
     void *scratch_base, *scratch = core_aligned(scratch_size, &scratch_base);
     if (!scratch)
         return NULL;
     int32_t *tokens = NULL;
     PyObject *list = NULL;
-    int64_t made = tin_template_chat(self->model, data, size, messages, count, flags, NULL, 0, scratch,
-                                     scratch_size, &error);
-    if (made >= 0) {
+    int64_t made;
+    Py_BEGIN_ALLOW_THREADS made = tin_template_chat(self->model, data, size, messages, count, flags, NULL, 0,
+                                                    scratch, scratch_size, &error);
+    Py_END_ALLOW_THREADS if (made >= 0) {
         capacity = (size_t)made;
         tokens = PyMem_Malloc(capacity * sizeof *tokens + 1);
-        if (tokens)
-            made = tin_template_chat(self->model, data, size, messages, count, flags, tokens, capacity, scratch,
-                                     scratch_size, &error);
-        else
+        if (tokens) {
+            Py_BEGIN_ALLOW_THREADS made = tin_template_chat(self->model, data, size, messages, count, flags,
+                                                            tokens, capacity, scratch, scratch_size, &error);
+            Py_END_ALLOW_THREADS
+        } else {
             PyErr_NoMemory();
+        }
     }
     if (made < 0)
         core_raise(self->fault, &error);
@@ -174,12 +177,14 @@ static PyObject *model_chat(core_model *self, PyObject *args) {
     Py_buffer turns = {0};
     if (!PyArg_ParseTuple(args, "O!|O&z*:chat", &PyList_Type, &list, core_uint32, &flags, &turns))
         return NULL;
-    Py_ssize_t count = PyList_Size(list);
-    tin_message *messages = message_array(list, count);
+    list = PySequence_List(list); /* one that no other thread changes meanwhile */
+    Py_ssize_t count = list ? PyList_Size(list) : 0;
+    tin_message *messages = list ? message_array(list, count) : NULL;
     PyObject *tokens = messages ? chat_tokens(self, messages, (uint32_t)count, flags, &turns) : NULL;
     if (turns.obj)
         PyBuffer_Release(&turns);
     PyMem_Free(messages);
+    Py_XDECREF(list);
     return tokens;
 }
 
