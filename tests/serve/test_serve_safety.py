@@ -180,7 +180,7 @@ def test_others_have_their_turn_after_each_message() -> None:
         asyncio.get_running_loop().call_soon(order.append, "others")
 
     async def pieces() -> None:
-        sent = app.patient(send, 1)
+        sent = app.yielding(send)
         for number in range(2):
             await sent({"type": "http.response.body", "number": number})
 

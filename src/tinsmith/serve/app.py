@@ -6,7 +6,8 @@ import asyncio
 import sys
 import traceback
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from starlette.applications import Starlette
@@ -36,10 +37,12 @@ from tinsmith.serve.fields import read
 from tinsmith.system import reading
 
 if TYPE_CHECKING:
-    from starlette.types import Receive, Scope, Send
+    from pydantic import BaseModel
+    from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
     from tinsmith.serve.guard import Guard
     from tinsmith.serve.house import House
+    from tinsmith.serve.limits import Limits
 
 MODULES = (chat, completions, responses, embeddings, messages, ollama, ollama_models, ours, masked, plain)
 ENDPOINTS: list[Endpoint] = [endpoint for module in MODULES for endpoint in module.ENDPOINTS]
@@ -48,22 +51,24 @@ ENDPOINTS: list[Endpoint] = [endpoint for module in MODULES for endpoint in modu
 def make(house: House, guard: Guard, origins: Sequence[str] = ()) -> Starlette:
     """The application. origins: of pages that may ask; the browser is told so."""
     routes = [Route(one.path, _Door(one, house, guard), methods=[one.method]) for one in _all()]
-    return around(routes, origins, house.close)
+    return around(routes, origins, house.limits, house.close)
 
 
 def around(
-    routes: Sequence[BaseRoute], origins: Sequence[str], close: Callable[[], Awaitable[None]]
+    routes: Sequence[BaseRoute], origins: Sequence[str], limits: Limits, close: Callable[[], Awaitable[None]]
 ) -> Starlette:
     """What is about the routes of any server of ours. close: at its end."""
-    wrapped = [
-        Middleware(
-            CORSMiddleware,
-            allow_origins=list(origins),
-            allow_methods=["GET", "POST"],
-            allow_headers=["authorization", "content-type", "x-api-key"],
-            expose_headers=[RECEIPT],
+    wrapped = [Middleware(_Wire, seconds=limits.reading)]
+    if origins:
+        wrapped.append(
+            Middleware(
+                CORSMiddleware,
+                allow_origins=list(origins),
+                allow_methods=["GET", "POST"],
+                allow_headers=["authorization", "content-type", "x-api-key"],
+                expose_headers=[RECEIPT],
+            )
         )
-    ]
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
@@ -72,7 +77,7 @@ def around(
 
     return Starlette(
         routes=routes,
-        middleware=wrapped if origins else [],
+        middleware=wrapped,
         exception_handlers={HTTPException: _unrouted},
         lifespan=lifespan,
     )
@@ -102,11 +107,12 @@ class _Door:
         self._endpoint, self._house, self._guard = endpoint, house, guard
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        request, send = Request(scope, receive), patient(send, self._house.limits.writing)
+        request, send = Request(scope, receive), yielding(send)
         try:
             call = Call(self._house, request, self._guard.check(request, self._endpoint.open))
-            data = await self._guard.body(request, receive)
-            body = self._endpoint.body and read(self._endpoint.body, reading.json(data or b"{}", "the body"))
+            due = self._endpoint.body
+            async with self._guard.body(request, receive, call.scope, due is not None) as data:
+                body = None if due is None else await call.beside(partial(_read, due, data))
         except ConnectionAbortedError:
             return
         except Exception as error:
@@ -129,23 +135,72 @@ class _Door:
         logged(error)
         fault = refusal(error)
         self._house.metrics.requests[self._endpoint.path, fault.status] += 1
-        response = Json(shape_of(request.url.path)(fault), fault.status, headers=fault.headers)
-        if fault.status in (408, 413):
-            response.headers["Connection"] = "close"  # what is left of the body is not read
-        await response(request.scope, request.receive, send)
+        await refused(fault, request)(request.scope, request.receive, send)
 
 
-def patient(send: Send, seconds: float) -> Send:
-    """Gives up a client that takes nothing for so long, and lets others have their turn after each message: it
-    is then too that a client's leaving is heard of."""
+def _read(kind: type[BaseModel], data: bytes) -> BaseModel:
+    return read(kind, reading.json(data or b"{}", "the body"))
 
-    async def sent(message: object) -> None:
-        try:
-            async with asyncio.timeout(seconds):  # Python 3.11's wait_for may swallow a cancellation
-                await send(message)  # type: ignore[arg-type]
-                await asyncio.sleep(0)
-        except TimeoutError:
-            raise ConnectionAbortedError from None
+
+def refused(fault: Refused, request: Request) -> Response:
+    """The connection ends where no one can tell what is left of the body."""
+    response = Json(shape_of(request.url.path)(fault), fault.status, headers=fault.headers)
+    if fault.status == 408 or "expect" in request.headers or _framed_twice(request):
+        response.headers["Connection"] = "close"
+    return response
+
+
+def _framed_twice(request: Request) -> bool:
+    """Whether a proxy before this server may have seen another end of the body."""
+    return {"content-length", "transfer-encoding"} <= set(request.headers.keys())
+
+
+class _Wire:
+    """Middleware: refuses requests whose length is said in two ways (RFC 9112, section 6.1), and reads on what
+    a refused request still sends, for as long as a body may take. A client that sends before it reads would not
+    hear of the refusal, if the connection ended with its bytes unread."""
+
+    def __init__(self, app: ASGIApp, seconds: float) -> None:
+        self._app, self._seconds = app, seconds
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        request, whole = Request(scope), False
+
+        async def received() -> Message:
+            nonlocal whole
+            message = await receive()
+            whole = whole or message["type"] == "http.disconnect" or not message.get("more_body", False)
+            return message
+
+        async def sent(message: Message) -> None:
+            nonlocal whole
+            if message["type"] == "http.response.start":
+                whole = whole or (b"connection", b"close") in message["headers"]
+            elif not whole and not message.get("more_body", False):
+                await send({**message, "more_body": True})
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(self._seconds):
+                        while not whole:
+                            await received()
+                message = {"type": "http.response.body"}
+            await send(message)
+
+        if _framed_twice(request):
+            fault = Refused(400, "gives both Content-Length and Transfer-Encoding", code="bad_framing")
+            await refused(fault, request)(scope, received, sent)
+        else:
+            await self._app(scope, received, sent)
+
+
+def yielding(send: Send) -> Send:
+    """Lets others have their turn after each message: it is then too that a client's leaving is heard of."""
+
+    async def sent(message: Message) -> None:
+        await send(message)
+        await asyncio.sleep(0)
 
     return sent
 

@@ -131,17 +131,18 @@ async def ask(house: House, question: Question) -> Answers:
     """Begins the answers to a question. Raises InputError and Refused for what can't be asked."""
     target, route = question.target, None
     worker, model = target.served.worker, target.served.model
-    house.admit(question.scope, worker, question.count)
-    if target.routed:
-        if question.prompt is not None:
-            raise Refused(400, f"{target.name} chooses by a conversation; name the adapter", "model")
-        if sent_in(question.messages):
-            raise Refused(400, f"{target.name} chooses by texts alone; name the adapter", "model")
-        route = await worker.between(lambda: slices.route(target.served, question.messages))
-        target = replace(target, adapter=route.task)
-        if route.task is None:
-            return Answers(target, [], 0, route)
-    posed = await pose(house, question, target)
+    with house.taking(question.scope, worker, question.count):
+        if target.routed:
+            if question.prompt is not None:
+                raise Refused(400, f"{target.name} chooses by a conversation; name the adapter", "model")
+            if sent_in(question.messages):
+                raise Refused(400, f"{target.name} chooses by texts alone; name the adapter", "model")
+            chosen = partial(slices.route, target.served, question.messages)
+            route = await worker.between(question.scope, chosen)
+            target = replace(target, adapter=route.task)
+            if route.task is None:
+                return Answers(target, [], 0, route)
+        posed = await pose(house, question, target)
     tokens, constraint, room = posed.tokens, posed.constraint, posed.room
     applied = model.applied(target.adapter)
     least = model.least(constraint, target.adapter)

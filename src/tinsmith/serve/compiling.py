@@ -11,22 +11,26 @@ from typing import Any
 
 from tinsmith.constraint import Constraint
 from tinsmith.errors import ConstraintError
+from tinsmith.serve.fair import Gate
 from tinsmith.serve.faults import Refused
 from tinsmith.serve.limits import Limits
 from tinsmith.system import children
 
 _KEPT = 64
-_WAITING = 16  # requests for the process at once
+_PROCESSES = 2
+_WAITING = 16  # schemas of one client
 _START = 60.0  # seconds: a busy machine's first start of an interpreter
 _PROGRAM = "tinsmith.constraint.compiler"
+_Process = asyncio.subprocess.Process
 
 
 class Compiler:
+    """Two processes, of which a client has one at a time: no one's schemas keep the others waiting."""
+
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
-        self._lock = asyncio.Lock()
-        self._waiting = 0
-        self._process: asyncio.subprocess.Process | None = None
+        self._gate = Gate(_PROCESSES, each=1, most=_WAITING, what="schemas")
+        self._idle: list[_Process] = []
         self._known: OrderedDict[tuple[str, str], Constraint | ConstraintError] = OrderedDict()
         self.seconds = 0.0
 
@@ -40,78 +44,77 @@ class Compiler:
         if len(line) > self._limits.schema:
             raise Refused(400, f"{len(line):,} bytes; give at most {self._limits.schema:,}", param, "too_large")
         key = (scope, line)
-        if key not in self._known:
-            await self._make(key)
+        made = self._known.get(key)
+        if made is None:
+            async with self._gate.place(scope):
+                made = self._known.get(key)  # by another of this client's, meanwhile
+                if made is None:
+                    made = self._known[key] = await self._made(line)
         self._known.move_to_end(key)
-        made = self._known[key]
         while len(self._known) > _KEPT:
             self._known.popitem(last=False)
         if isinstance(made, ConstraintError):
             raise Refused(400, f"{param}: {made}", param, "invalid_schema")
         return made
 
-    async def _make(self, key: tuple[str, str]) -> None:
-        if self._waiting >= _WAITING:
-            raise Refused(
-                503, "too many schemas wait to be compiled; ask again later", code="overloaded", after=1
-            )
-        self._waiting += 1
-        try:
-            async with self._lock:
-                if key not in self._known:
-                    self._known[key] = await self._asked(key[1])
-        finally:
-            self._waiting -= 1
-
-    async def _asked(self, line: str) -> Constraint | ConstraintError:
-        process = await self._started()
-        begun = time.monotonic()
+    async def _made(self, line: str) -> Constraint | ConstraintError:
+        idle = next((one for one in self._idle if one.returncode is None), None)
+        self._idle = [one for one in self._idle if one is not idle and one.returncode is None]
+        process = idle or await _started(self._limits.automaton)
+        begun, reply = time.monotonic(), None
         try:
             async with asyncio.timeout(self._limits.compiling):
-                reply = await self._exchange(process, line)
-        except BaseException as error:  # a cancelled request among them: its reply is not the next one's
-            await self.close()
-            if isinstance(error, TimeoutError):
-                return ConstraintError(f"compiling takes over {self._limits.compiling:g} seconds; simplify it")
-            raise
+                reply = await _exchange(process, line)
+        except TimeoutError:
+            return ConstraintError(f"compiling takes over {self._limits.compiling:g} seconds; simplify it")
         finally:
             self.seconds += time.monotonic() - begun
+            if reply is None:  # a cancelled request among them: its reply is not the next one's
+                await _end(process)
+            else:
+                self._idle.append(process)
         if reply is None:
-            await self.close()
             return ConstraintError("compiling takes too much memory; simplify it")
         if "error" in reply:
             return ConstraintError(reply["error"])
         return Constraint.of_bytes(reply["kind"], base64.b64decode(reply["data"]))
 
-    @staticmethod
-    async def _exchange(process: asyncio.subprocess.Process, line: str) -> dict[str, Any] | None:
-        assert process.stdin and process.stdout
-        try:
-            process.stdin.write(line.encode() + b"\n")
-            await process.stdin.drain()
-            answer = await process.stdout.readline()
-        except (OSError, ValueError):  # it has ended; its reply is past the reader's limit
-            return None
-        return dict(json.loads(answer)) if answer else None
-
-    async def _started(self) -> asyncio.subprocess.Process:
-        if self._process is None or self._process.returncode is not None:
-            self._process = await asyncio.create_subprocess_exec(
-                *children.python("-m", _PROGRAM, str(self._limits.automaton)),
-                stdin=asyncio.subprocess.PIPE,
-                stdout=asyncio.subprocess.PIPE,
-                env=children.environment(),
-                limit=2 * self._limits.automaton + (1 << 16),
-            )
-            assert self._process.stdout
-            async with asyncio.timeout(_START):
-                await self._process.stdout.readline()
-        return self._process
-
     async def close(self) -> None:
-        """Ends the process; the next request starts another."""
-        process, self._process = self._process, None
-        if process is not None:
-            if process.returncode is None:
-                process.kill()
-            await process.communicate()
+        while self._idle:
+            await _end(self._idle.pop())
+
+
+async def _exchange(process: _Process, line: str) -> dict[str, Any] | None:
+    """None where it has ended, or its reply is past the reader's limit."""
+    assert process.stdin and process.stdout
+    try:
+        process.stdin.write(line.encode() + b"\n")
+        await process.stdin.drain()
+        answer = await process.stdout.readline()
+    except (OSError, ValueError):
+        return None
+    return dict(json.loads(answer)) if answer else None
+
+
+async def _started(automaton: int) -> _Process:
+    process = await asyncio.create_subprocess_exec(
+        *children.python("-m", _PROGRAM, str(automaton)),
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        env=children.environment(),
+        limit=2 * automaton + (1 << 16),
+    )
+    assert process.stdout
+    try:
+        async with asyncio.timeout(_START):
+            await process.stdout.readline()
+    except BaseException:
+        await _end(process)
+        raise
+    return process
+
+
+async def _end(process: _Process) -> None:
+    if process.returncode is None:
+        process.kill()
+    await process.communicate()

@@ -7,7 +7,7 @@ import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from starlette.responses import Response
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from tinsmith.serve.house import House
 
+T = TypeVar("T")
 SSE, NDJSON = "text/event-stream", "application/x-ndjson"
 RECEIPT = "x-tinsmith-receipt"
 DONE = b"data: [DONE]\n\n"  # the last piece of OpenAI's streams
@@ -27,12 +28,17 @@ DONE = b"data: [DONE]\n\n"  # the last piece of OpenAI's streams
 
 @dataclass(frozen=True)
 class Call:
-    """One request. scope: whose prompts it may share. started: seconds of the monotonic clock."""
+    """One request. scope: of the client's key, or its address: whose prompts it may share, and whose share of
+    the server it takes. started: seconds of the monotonic clock."""
 
     house: House
     request: Request
     scope: str
     started: float = field(default_factory=time.monotonic)
+
+    async def beside(self, work: Callable[[], T]) -> T:
+        """What the work makes in a thread, of which this client has its share."""
+        return await self.house.threads.do(self.scope, work)
 
 
 Handler = Callable[[Call, Any], Awaitable[Response]]

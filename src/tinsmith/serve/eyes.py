@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from threading import Event
 from typing import TYPE_CHECKING, TypeVar
 
 from tinsmith.runtime.images import Pictured
+from tinsmith.serve.fair import Threads
 from tinsmith.serve.faults import Refused
 
 if TYPE_CHECKING:
@@ -32,16 +31,33 @@ class Eyes:
     def __init__(self, model: Loaded, limits: Limits) -> None:
         """Raises InputError for a model without, or with damaged ones."""
         self.memory = model.sight.memory
-        self.waiting = 0  # questions, with the one that is looked at
-        self.held = 0  # bytes of rows that questions under way have
+        self._held: Counter[str] = Counter()  # bytes of rows that questions under way have, by scope
         self._limits = limits
-        self._thread = ThreadPoolExecutor(1, f"tinsmith eyes {model.info.name}")
+        name = f"tinsmith eyes {model.info.name}"
+        self._thread = Threads(1, most=limits.streams, what="questions with pictures", name=name)
         self._known: OrderedDict[tuple[str, bytes], bytes] = OrderedDict()  # rows; used last at the end
         self._size = 0  # bytes of them
 
-    async def do(self, work: Callable[[Event], T]) -> T:
+    @property
+    def waiting(self) -> int:
+        """Questions, with the one that is looked at."""
+        return self._thread.waiting
+
+    @property
+    def held(self) -> int:
+        """Bytes of rows that questions under way have."""
+        return self._held.total()
+
+    async def do(self, scope: str, work: Callable[[Event], T]) -> T:
         """What the thread makes of the work, which is told when nobody waits for it any more. Raises Refused
         where too many wait."""
+        if self._held[scope] >= self._limits.rows // 2:
+            raise Refused(
+                429,
+                "too many questions with pictures are under way for this client; ask again later",
+                code="rate_limit_exceeded",
+                after=1,
+            )
         if self.waiting >= self._limits.queue or self.held >= self._limits.rows:
             raise Refused(
                 503,
@@ -50,24 +66,24 @@ class Eyes:
                 after=1,
             )
         left = Event()
-        self.waiting += 1
         try:
-            return await asyncio.get_running_loop().run_in_executor(self._thread, partial(work, left))
+            return await self._thread.do(scope, partial(work, left))
         finally:
             left.set()
-            self.waiting -= 1
 
     def hold(self, prompt: Pictured, ticket: Ticket) -> None:
         """Counts a prompt's rows until its answer ends."""
-        size = sum(len(image.rows) for _, image in prompt.images)
-        self.held += size
-        ticket.at_end(partial(self._free, size))
+        size, scope = sum(len(image.rows) for _, image in prompt.images), ticket.asked.scope
+        self._held[scope] += size
+        ticket.at_end(partial(self._free, scope, size))
 
-    def _free(self, size: int) -> None:
-        self.held -= size
+    def _free(self, scope: str, size: int) -> None:
+        self._held[scope] -= size
+        if not self._held[scope]:
+            del self._held[scope]
 
     def close(self) -> None:
-        self._thread.shutdown(cancel_futures=True)
+        self._thread.close()
 
     # The thread's own.
 

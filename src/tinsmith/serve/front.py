@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from contextlib import aclosing
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from starlette.requests import Request
@@ -13,9 +14,10 @@ from starlette.responses import Response
 
 from tinsmith.errors import InputError
 from tinsmith.serve import metrics, openapi
-from tinsmith.serve.app import ENDPOINTS, logged, patient, until_left
+from tinsmith.serve.app import ENDPOINTS, logged, refused, until_left, yielding
 from tinsmith.serve.endpoint import Json
-from tinsmith.serve.faults import Refused, refusal, shape_of
+from tinsmith.serve.fair import Threads
+from tinsmith.serve.faults import Refused, refusal
 from tinsmith.serve.hands import Hand, kept
 from tinsmith.serve.shelf import AUTO, unknown
 from tinsmith.system import reading
@@ -26,15 +28,19 @@ if TYPE_CHECKING:
     from tinsmith.serve.guard import Guard
     from tinsmith.serve.limits import Limits
 
+_THREADS = 2  # that read bodies
 _LISTS = {"/v1/models": ("data", "id"), "/api/tags": ("models", "name")}  # where names stand in them
 _OPEN = {one.path for one in ENDPOINTS if one.open}
+_BODIES = {(one.method, one.path) for one in ENDPOINTS if one.body is not None}
+_PATHS = {one.path for one in ENDPOINTS}
 
 
 class Front:
     """An ASGI application over hands that are up."""
 
     def __init__(self, hands: Sequence[Hand], guard: Guard, limits: Limits) -> None:
-        self._hands, self._guard, self._limits = hands, guard, limits
+        self._hands, self._guard = hands, guard
+        self._threads = Threads(_THREADS, each=_THREADS - 1, most=limits.streams, what="requests")
         self._counts = metrics.Metrics()  # of what never comes to a hand
         claimed = [name for hand in hands for name in hand.names]
         routers = sum(name.endswith(f":{AUTO}") for name in claimed)
@@ -42,35 +48,32 @@ class Front:
         self._of = {name: hand for hand in hands for name in hand.names if name in self.names}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        request, send = Request(scope, receive), patient(send, self._limits.writing)
-        path = scope["path"]
+        request, send = Request(scope, receive), yielding(send)
         try:
-            whose = self._guard.check(request, path in _OPEN)
-            body = await self._guard.body(request, receive)
-            response = await self._together(path, whose) if request.method == "GET" else None
-            hand = self._hand(request, body) if response is None else None
+            whose = self._guard.check(request, scope["path"] in _OPEN)
+            due = (request.method, scope["path"]) in _BODIES
+            async with self._guard.body(request, receive, whose, due) as body:
+                await self._answer(request, body, whose, send)
         except ConnectionAbortedError:
             return
         except Exception as error:
-            response, hand = self._refused(path, error), None
+            await self._refused(request, error)(scope, receive, send)
+
+    async def _answer(self, request: Request, body: bytes, whose: str, send: Send) -> None:
+        """Raises Refused for what no hand answers."""
+        path = request.scope["path"]
+        response = await self._together(path, whose) if request.method == "GET" else None
         if response is not None:
-            await response(scope, receive, send)
+            await response(request.scope, request.receive, send)
             return
-        assert hand is not None
-        await until_left(self._passed(hand, request, body, whose, send), receive)
+        hand = await self._threads.do(whose, partial(self._hand, request, body))
+        await until_left(self._passed(hand, request, body, whose, send), request.receive)
 
-    def _refused(self, path: str, error: Exception) -> Response:
+    def _refused(self, request: Request, error: Exception) -> Response:
         logged(error)
-        fault = refusal(error)
-        self._counts.requests[path if path in self._known else "other", fault.status] += 1
-        response = Json(shape_of(path)(fault), fault.status, headers=fault.headers)
-        if fault.status in (408, 413):
-            response.headers["Connection"] = "close"
-        return response
-
-    @property
-    def _known(self) -> set[str]:
-        return {one.path for one in ENDPOINTS}
+        path, fault = request.scope["path"], refusal(error)
+        self._counts.requests[path if path in _PATHS else "other", fault.status] += 1
+        return refused(fault, request)
 
     def _hand(self, request: Request, body: bytes) -> Hand:
         """The one that has the request's model. What can't be read is refused by any, in the words of its
@@ -108,7 +111,7 @@ class Front:
         except Refused as fault:
             if begun:  # a client sees that the answer is not whole
                 raise ConnectionAbortedError from None
-            await self._refused(scope["path"], fault)(scope, request.receive, send)
+            await self._refused(request, fault)(scope, request.receive, send)
             return
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
+import json
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from tinsmith.chat.tool_formats import by_name, read_tools
+from tinsmith.chat.tool_formats import Tool, by_name, read_tools
 from tinsmith.constraint.makers import anything
 from tinsmith.errors import InputError
 from tinsmith.runtime.adapters import prefix_of
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from tinsmith.constraint import Constraint
     from tinsmith.runtime.skill import Own
     from tinsmith.serve.house import House
+    from tinsmith.serve.limits import Limits
     from tinsmith.serve.question import Question
     from tinsmith.serve.shelf import Target
 
@@ -53,7 +55,9 @@ async def pose(house: House, question: Question, target: Target) -> Posed:
             named = question.form.param
             raise Refused(400, f"{named} beside tools is not supported", named)
         format = by_name(skill.tool_format)
-        constraint = await house.compiler.compiled(question.scope, "tools", offered(offer, target))
+        made_of = partial(offered, offer, target, house.limits)
+        request = await house.threads.do(question.scope, made_of)
+        constraint = await house.compiler.compiled(question.scope, "tools", request)
         box = Toolbox(format, read_tools(offer.tools), {}, constraint, offer.free)
     elif question.form is not None:
         constraint = await house.compiler.compiled(
@@ -79,7 +83,7 @@ async def _beside(
     there, that is the one of the model's eyes, and the work is told when nobody waits for it any more."""
     sent, limits, eyes = pictures.sent_in(question.messages), house.limits, target.served.eyes
     if not sent:
-        return await asyncio.to_thread(work, question, None)
+        return await house.threads.do(question.scope, partial(work, question, None))
     if eyes is None:
         raise Refused(400, f"{sent[0].param}: {target.name} sees no pictures; ask by text", sent[0].param)
     if len(sent) > limits.pictures:
@@ -90,7 +94,7 @@ async def _beside(
         messages = pictures.read(question.messages, limits)
         return work(replace(question, messages=messages), left)
 
-    return await eyes.do(looked)
+    return await eyes.do(question.scope, looked)
 
 
 def _room(question: Question, target: Target, tokens: list[int]) -> int:
@@ -111,7 +115,8 @@ async def counted_prompt(house: House, question: Question) -> int:
     """Tokens of a question's prompt, which is not asked."""
     target, box, offer = question.target, None, question.offer
     if offer is not None and offer.choice != "none":
-        box = Toolbox(by_name(target.skill.tool_format), read_tools(offer.tools), {}, anything())
+        tools = await house.threads.do(question.scope, partial(_tools, offer, house.limits))
+        box = Toolbox(by_name(target.skill.tool_format), tools, {}, anything())
     constraint: Constraint | Own | None = anything() if question.form else None if question.free else "own"
 
     def count(read: Question, _: Event | None) -> int:
@@ -120,9 +125,17 @@ async def counted_prompt(house: House, question: Question) -> int:
     return await _beside(house, question, target, count)
 
 
-def offered(offer: Offer, target: Target) -> dict[str, Any]:
+def _tools(offer: Offer, limits: Limits) -> list[Tool]:
+    """Their size is known before they are read."""
+    size = len(json.dumps(offer.tools))
+    if size > limits.schema:
+        raise Refused(400, f"tools: {size:,} bytes; give at most {limits.schema:,}", "tools", "too_large")
+    return read_tools(offer.tools)
+
+
+def offered(offer: Offer, target: Target, limits: Limits) -> dict[str, Any]:
     """What the compiler is asked for."""
-    tools, format, model = read_tools(offer.tools), by_name(target.skill.tool_format), target.served.model
+    tools, format, model = _tools(offer, limits), by_name(target.skill.tool_format), target.served.model
     try:
         asked = terms(offer, tools, format)
     except InputError as error:

@@ -100,7 +100,7 @@ def _divided(
         await asyncio.to_thread(hands.close)
 
     try:
-        made = app.around([Mount("/", front)], origins, close)
+        made = app.around([Mount("/", front)], origins, limits, close)
         yield front.names, uvicorn.Server(server.config(made, limits, **tls))
     finally:
         hands.close()

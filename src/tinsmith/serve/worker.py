@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from tinsmith.runtime.scheduler import Scheduler
+from tinsmith.serve.fair import Fair
 from tinsmith.serve.faults import Refused
 
 if TYPE_CHECKING:
@@ -24,7 +25,17 @@ if TYPE_CHECKING:
     from tinsmith.runtime.scheduler import Asked, Job
 
 BUDGET = 0.05  # seconds of a step, after which requests that came are taken
+_SLICED = 4  # scopes whose work is sliced at once: each has a session meanwhile
 Sliced = Iterator[Any]  # work in slices of about BUDGET; the last thing that it yields is its result
+
+
+@dataclass(frozen=True)
+class _Slices:
+    """Sliced work of a scope, and what waits for its result."""
+
+    scope: str
+    work: Sliced
+    result: asyncio.Future[Any]
 
 
 @dataclass(frozen=True)
@@ -102,7 +113,10 @@ class Worker:
         self._busy, self._tokens = 0.0, 0  # seconds of steps, and tokens of answers that came of them
         self._inbox: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
         self._jobs: dict[Job, Ticket] = {}
-        self._sliced: deque[tuple[Sliced, asyncio.Future[Any]]] = deque()
+        self._tickets: Fair[Ticket] = Fair(places)
+        self._slicing = 0  # the event loop's count of what is sliced, or waits for it
+        self._sliced: Fair[_Slices] = Fair(_SLICED, each=1)
+        self._sharing: deque[_Slices] = deque()  # what is sliced; the next is the first
         self._scheduler = self._made()
         self._thread = threading.Thread(target=self._run, name=f"tinsmith {name}", daemon=True)
         self._thread.start()
@@ -135,6 +149,8 @@ class Worker:
 
     def check_room(self, answers: int) -> None:
         """Raises Refused where so many more answers would not find room in the queue."""
+        if answers > self._most:
+            raise Refused(400, f"asks for {answers} answers; this server has room for {self._most}", "n")
         if len(self.open) + answers > self._most:
             after = round(self._seconds * self.waiting / self.places)
             raise Refused(
@@ -148,19 +164,24 @@ class Worker:
         self.check_room(1)
         ticket = Ticket(self, asked)
         self.open.add(ticket)
-        self.send(lambda: self._add(ticket))
+        self.send(lambda: self._tickets.add(asked.scope, ticket))
         return ticket
 
     def ended(self, ticket: Ticket) -> None:
         self.open.discard(ticket)
         self._seconds += 0.1 * (time.monotonic() - ticket.started - self._seconds)
 
-    async def between(self, make: Callable[[], Sliced]) -> Any:
-        """The result of work on the model that is done in slices between the batch's steps."""
-        self.check_room(1 + len(self._sliced))
+    async def between(self, scope: str, make: Callable[[], Sliced]) -> Any:
+        """The result of work on the model that is done in slices between the batch's steps, which the scopes
+        share."""
+        self.check_room(1 + self._slicing)
         result: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-        self.send(lambda: self._sliced.append((make(), result)))
-        return await result
+        self.send(lambda: self._sliced.add(scope, _Slices(scope, make(), result)))
+        self._slicing += 1
+        try:
+            return await result
+        finally:
+            self._slicing -= 1
 
     def send(self, what: Callable[[], None]) -> None:
         """Has the thread do something before its next step."""
@@ -188,11 +209,15 @@ class Worker:
         """Does what was sent; waits for it where there is nothing else to do."""
         while not self._over:
             try:
-                self._inbox.get(block=not self._jobs and not self._sliced)()
+                self._inbox.get(block=not self._has_work())()
             except queue.Empty:
                 return
 
+    def _has_work(self) -> bool:
+        return bool(self._jobs or self._sharing or len(self._tickets) or len(self._sliced))
+
     def _step(self) -> None:
+        self._seat()
         if self._jobs:
             told, begun = [], time.monotonic()
             news = self._scheduler.step(BUDGET)
@@ -202,20 +227,30 @@ class Worker:
                 if ticket is not None:
                     told.append((ticket, self._news(job, ticket)))
             _tell(told)
-        if self._sliced:
-            work, future = self._sliced[0]
-            try:
-                result = None if future.cancelled() else next(work)
-            except Exception as error:
-                result = error
-            if result is not None or future.cancelled():
-                self._sliced.popleft()
-                with suppress(RuntimeError):  # the server has ended
-                    future.get_loop().call_soon_threadsafe(_settle, future, result)
+        self._slice()
+
+    def _slice(self) -> None:
+        """Does a slice of one scope's work, where there is any."""
+        while (begun := self._sliced.next()) is not None:
+            self._sharing.append(begun)
+        if not self._sharing:
+            return
+        one = self._sharing.popleft()
+        try:
+            result = None if one.result.cancelled() else next(one.work)
+        except Exception as error:
+            result = error
+        if result is None and not one.result.cancelled():
+            self._sharing.append(one)
+            return
+        self._sliced.leave(one.scope)
+        with suppress(RuntimeError):  # the server has ended
+            one.result.get_loop().call_soon_threadsafe(_settle, one.result, result)
 
     def _news(self, job: Job, ticket: Ticket) -> News | Exception:
         if job.error is not None or job.completion is not None:
             del self._jobs[job]
+            self._tickets.leave(ticket.asked.scope)
             self._tokens += len(job.completion.token_ids) if job.completion else 0
         if job.error is not None:
             return job.error
@@ -225,24 +260,30 @@ class Worker:
         ticket.told += len(tokens)
         return News(job.take(), tokens, choices, job.cached_tokens, job.completion)
 
-    def _add(self, ticket: Ticket) -> None:
-        if ticket.done:
-            return
-        try:
-            ticket.job = self._scheduler.add(ticket.asked)
-        except Exception as error:
-            _tell([(ticket, error)])
-        else:
-            self._jobs[ticket.job] = ticket
+    def _seat(self) -> None:
+        """Gives the places that are free to those who wait."""
+        while (ticket := self._tickets.next()) is not None:
+            try:
+                ticket.job = self._scheduler.add(ticket.asked)
+            except Exception as error:
+                self._tickets.leave(ticket.asked.scope)
+                _tell([(ticket, error)])
+            else:
+                self._jobs[ticket.job] = ticket
 
     def drop(self, ticket: Ticket) -> None:
-        if ticket.job is not None and self._jobs.pop(ticket.job, None) is not None:
+        if ticket.job is None:
+            self._tickets.drop(ticket.asked.scope, ticket)
+        elif self._jobs.pop(ticket.job, None) is not None:
+            self._tickets.leave(ticket.asked.scope)
             self._scheduler.cancel(ticket.job)
 
     def _fail(self, error: Exception) -> None:
-        """All answers end with an error, and those that come begin anew."""
+        """All answers under way end with an error, and those that come begin anew."""
         self.failed += 1
         told, self._jobs = [(ticket, error) for ticket in self._jobs.values()], {}
+        for ticket, _ in told:
+            self._tickets.leave(ticket.asked.scope)
         _tell(told)
         self._scheduler = self._made()
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import math
 import struct
 from functools import partial
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field
 from starlette.responses import Response
@@ -17,6 +16,9 @@ from tinsmith.serve import slices
 from tinsmith.serve.endpoint import Call, Endpoint, Json, like
 from tinsmith.serve.faults import Refused
 from tinsmith.serve.fields import Body, Name, Prompts
+
+if TYPE_CHECKING:
+    from tinsmith.runtime.loaded import Loaded
 
 
 class Pooling(Body):
@@ -44,21 +46,25 @@ async def embed(call: Call, body: EmbeddingsBody) -> Response:
     texts = [given] if isinstance(given, str) or isinstance(given[0], int) else list(given)
     mean = body.tinsmith is not None and body.tinsmith.pooling == "mean"
     pooled = slices.mean_state if mean else slices.last_state
-    model, rows, count = target.served.model, [], 0
-    for number, text in enumerate(texts):
-        if isinstance(text, str):
-            tokens = await asyncio.to_thread(model.tokenize, text, bos=True)
-        else:
-            tokens = token_ids(text, model.info.vocab, "input")
-        state = await target.served.worker.between(partial(pooled, target.served, tokens))
-        if body.dimensions not in (None, len(state)):
-            raise Refused(400, f"dimensions is {body.dimensions}; the model has {len(state)}", "dimensions")
-        count += len(tokens)
-        rows.append(
-            {"object": "embedding", "index": number, "embedding": _written(state, body.encoding_format)}
-        )
+    model, worker, rows, count = target.served.model, target.served.worker, [], 0
+    with call.house.taking(call.scope, worker):
+        for number, text in enumerate(texts):
+            tokens = await call.beside(partial(_tokens, model, text))
+            state = await worker.between(call.scope, partial(pooled, target.served, tokens))
+            if body.dimensions not in (None, len(state)):
+                raise Refused(400, f"dimensions is {body.dimensions}; the model has {len(state)}", "dimensions")
+            count += len(tokens)
+            rows.append(
+                {"object": "embedding", "index": number, "embedding": _written(state, body.encoding_format)}
+            )
     usage = {"prompt_tokens": count, "total_tokens": count}
     return Json({"object": "list", "data": rows, "model": target.name, "usage": usage})
+
+
+def _tokens(model: Loaded, text: str | list[int]) -> list[int]:
+    if isinstance(text, str):
+        return model.tokenize(text, bos=True)
+    return token_ids(text, model.info.vocab, "input")
 
 
 def _written(state: list[float], encoding: str | None) -> list[float] | str:

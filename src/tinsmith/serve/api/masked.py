@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import math
 from functools import partial
 from heapq import nlargest
@@ -38,19 +37,20 @@ class MaskedBody(Body):
 
 
 async def masked(call: Call, body: MaskedBody) -> Response:
-    question = chat.question(call, body.chat)
+    question = await call.beside(lambda: chat.question(call, body.chat))
     target = question.target
     if target.routed:
         raise Refused(400, f"{target.name} chooses by a conversation; name the adapter", "chat.model")
     model = target.served.model
     before = token_ids(body.tokens, model.info.vocab, "tokens")
-    posed = await pose(call.house, question, target)
-    held = target.skill.held_to(posed.constraint)
-    if held is None:
-        return Json({"allowed": None, "masked": []})
-    asked = partial(slices.logits, target.served, posed.tokens, before, target.adapter)
-    row = await target.served.worker.between(asked)
-    return Json(await asyncio.to_thread(_likeliest, model, held, before, row))
+    with call.house.taking(call.scope, target.served.worker):
+        posed = await pose(call.house, question, target)
+        held = target.skill.held_to(posed.constraint)
+        if held is None:
+            return Json({"allowed": None, "masked": []})
+        asked = partial(slices.logits, target.served, posed.tokens, before, target.adapter)
+        row = await target.served.worker.between(call.scope, asked)
+        return await call.beside(lambda: Json(_likeliest(model, held, before, row)))
 
 
 def _likeliest(model: Loaded, held: Constraint, before: list[int], row: bytes) -> dict[str, Any]:

@@ -264,16 +264,17 @@ def _question(call: Call, body: CountBody, **more: Any) -> Question:
 
 
 async def create(call: Call, body: MessagesBody) -> Response:
-    model = call.house.shelf.find(body.model).served.model
-    question = _question(
-        call,
-        body,
-        sampling=sampling(model, body),
-        max_tokens=call.house.tokens(body.max_tokens),
-        stop=body.stop_sequences or (),
-        **(body.tinsmith or Ours()).held,
-    )
-    answers = await ask(call.house, question)
+    def question() -> Question:
+        return _question(
+            call,
+            body,
+            sampling=sampling(call.house.shelf.find(body.model).served.model, body),
+            max_tokens=call.house.tokens(body.max_tokens),
+            stop=body.stop_sequences or (),
+            **(body.tinsmith or Ours()).held,
+        )
+
+    answers = await ask(call.house, await call.beside(question))
     head: dict[str, Any] = {
         "id": f"msg_{secrets.token_hex(12)}",
         "type": "message",
@@ -299,7 +300,7 @@ async def create(call: Call, body: MessagesBody) -> Response:
 
 
 async def count(call: Call, body: CountBody) -> Response:
-    question = _question(call, body)
+    question = await call.beside(lambda: _question(call, body))
     return Json({"input_tokens": await counted_prompt(call.house, question)})
 
 

@@ -180,9 +180,13 @@ async def chat(call: Call, body: ChatBody) -> Response:
 
     if not body.messages:
         return _loaded(call, body, write)
-    offer = offer_of(declared(tool.function for tool in body.tools or ()))
-    question = _question(call, body, messages=_messages(body.messages), offer=offer)
-    return await _answered(call, body, question, write)
+    given = body.messages
+
+    def question() -> Question:
+        offer = offer_of(declared(tool.function for tool in body.tools or ()))
+        return _question(call, body, messages=_messages(given), offer=offer)
+
+    return await _answered(call, body, await call.beside(question), write)
 
 
 async def generate(call: Call, body: GenerateBody) -> Response:

@@ -33,10 +33,13 @@ class CheckBody(Body):
 async def check(call: Call, body: CheckBody) -> Response:
     if ("schema_" in body.model_fields_set) == bool(body.tools):
         raise Refused(400, "give either a schema or tools", "schema")
-    if body.tools:
-        request = offered(
-            Offer(declared(tool.function for tool in body.tools), "required"), call.house.named(body.model)
-        )
+    if tools := body.tools:
+        target, limits = call.house.named(body.model), call.house.limits
+
+        def made_of() -> dict[str, Any]:
+            return offered(Offer(declared(tool.function for tool in tools), "required"), target, limits)
+
+        request = await call.beside(made_of)
         made = await call.house.compiler.compiled(call.scope, "tools", request)
     else:
         made = await call.house.compiler.compiled(call.scope, "schema", {"schema": body.schema_})
@@ -47,7 +50,7 @@ async def check(call: Call, body: CheckBody) -> Response:
 
 async def about(call: Call, _: Any) -> Response:
     target = call.house.named(call.request.query_params.get("model"))
-    return Json(await asyncio.to_thread(_about, target))
+    return await call.beside(lambda: Json(_about(target)))
 
 
 def _about(target: Target) -> dict[str, Any]:
@@ -84,7 +87,10 @@ async def report(call: Call, _: Any) -> Response:
     path = call.house.named(call.request.query_params.get("model")).served.report
     if path is None:
         raise Refused(404, "no report.html lies beside the model's file", "model", code="not_found")
-    page = await asyncio.to_thread(reading.read_bytes, path)
+    try:
+        number = os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0))
+    except OSError:  # it is gone, or a link by now
+        raise Refused(404, "report.html beside the model's file can't be read", "model", "not_found") from None
     headers = {"Content-Security-Policy": _POLICY, "X-Content-Type-Options": "nosniff"}
     return Response(page, headers=headers, media_type="text/html")
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
+from functools import partial
 from typing import Annotated, Any
 
 from pydantic import Field
@@ -56,14 +56,14 @@ async def model(call: Call, _: Any) -> Response:
 
 async def tokenize(call: Call, body: TokenizeBody) -> Response:
     model = call.house.named(body.model).served.model
-    tokens = await asyncio.to_thread(model.tokenize, body.content, special=body.special, bos=body.bos)
-    return Json({"tokens": tokens})
+    asked = partial(model.tokenize, body.content, special=body.special, bos=body.bos)
+    return await call.beside(lambda: Json({"tokens": asked()}))
 
 
 async def detokenize(call: Call, body: DetokenizeBody) -> Response:
     model = call.house.named(body.model).served.model
-    text = await asyncio.to_thread(model.detokenize, body.tokens, special=body.special)
-    return Json({"content": text})
+    asked = partial(model.detokenize, body.tokens, special=body.special)
+    return await call.beside(lambda: Json({"content": asked()}))
 
 
 async def health(call: Call, _: Any) -> Response:

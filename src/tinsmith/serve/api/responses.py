@@ -24,20 +24,23 @@ from tinsmith.serve.sampling import sampling
 async def respond(call: Call, body: ResponsesBody) -> Response:
     target = call.house.shelf.find(body.model)
     logprobs = bool(body.include) or body.top_logprobs is not None
-    question = Question(
-        target,
-        messages_of(body),
-        thinking=thinking(body.reasoning.effort if body.reasoning else None, None),
-        offer=offer_in(body),
-        form=form_in(body),
-        **(body.tinsmith or Ours()).held,
-        sampling=sampling(target.served.model, body),
-        max_tokens=call.house.tokens(body.max_output_tokens, "max_output_tokens"),
-        tops=body.top_logprobs or 0,
-        record=logprobs,
-        scope=call.scope,
-    )
-    answers = await ask(call.house, question)
+
+    def question() -> Question:
+        return Question(
+            target,
+            messages_of(body),
+            thinking=thinking(body.reasoning.effort if body.reasoning else None, None),
+            offer=offer_in(body),
+            form=form_in(body),
+            **(body.tinsmith or Ours()).held,
+            sampling=sampling(target.served.model, body),
+            max_tokens=call.house.tokens(body.max_output_tokens, "max_output_tokens"),
+            tops=body.top_logprobs or 0,
+            record=logprobs,
+            scope=call.scope,
+        )
+
+    answers = await ask(call.house, await call.beside(question))
     events = Events(call, answers, _head(body), logprobs)
     if body.stream:
         return Stream(

@@ -1,0 +1,244 @@
+"""Who comes next where several want more than there is: by itself, and at each thing that a server shares."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from served import ASKED, CONTEXT, Running, post, running
+
+from tinsmith.serve.fair import Fair, Gate, Threads
+from tinsmith.serve.faults import Refused
+from tinsmith.serve.limits import Limits
+
+KEYS = ["a-key-of-some-length", "another-key-of-some-length"]
+LONG = {"model": "tiny", "messages": ASKED, "temperature": 1, "logit_bias": {"0": -100, "2": -100}}
+BODY = {"model": "tiny", "messages": ASKED, "max_tokens": 2}
+SLOW = {"properties": {str(k): {"pattern": "(a|b|ab){1,40}c{2,90}"} for k in range(400)}}
+
+
+def test_the_scope_with_the_fewest_places_comes_next() -> None:
+    fair: Fair[str] = Fair(4)
+    for scope, items in (("a", "123456"), ("b", "12"), ("c", "1")):
+        for item in items:
+            fair.add(scope, scope + item)
+    assert [fair.next() for _ in range(5)] == ["a1", "b1", "c1", "a2", None]
+    fair.leave("a")
+    assert fair.next() == "b2"  # a and b have one each, and a got its last place later
+    fair.leave("c")
+    fair.leave("b")
+    assert [fair.next() for _ in range(3)] == ["a3", "a4", None]
+    assert len(fair) == 2
+
+
+def test_a_scope_has_its_own_most() -> None:
+    fair: Fair[str] = Fair(3, each=2)
+    for item in "1234":
+        fair.add("a", item)
+    assert [fair.next() for _ in range(3)] == ["1", "2", None]
+    fair.add("b", "5")
+    assert fair.next() == "5"
+    assert fair.drop("a", "3") and not fair.drop("a", "3")
+    fair.leave("a")
+    assert fair.next() == "4"
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from("abc"), st.sampled_from(["add", "next", "leave", "drop"])), max_size=60)
+)
+def test_no_more_places_than_there_are_and_none_is_lost(calls: list[tuple[str, str]]) -> None:
+    fair: Fair[tuple[str, int]] = Fair(3, each=2)
+    waiting: list[tuple[str, int]] = []
+    taken: list[str] = []
+    for number, (scope, what) in enumerate(calls):
+        if what == "add":
+            fair.add(scope, (scope, number))
+            waiting.append((scope, number))
+        elif what == "next":
+            item = fair.next()
+            may = [one for one in waiting if taken.count(one[0]) < 2]
+            if len(taken) == 3 or not may:
+                assert item is None
+            else:
+                assert item is not None
+                assert taken.count(item[0]) == min(taken.count(one[0]) for one in may)
+                waiting.remove(item)
+                taken.append(item[0])
+        elif what == "leave" and scope in taken:
+            fair.leave(scope)
+            taken.remove(scope)
+        elif what == "drop" and waiting:
+            assert fair.drop(*(waiting[0][0], waiting[0]))
+            waiting.pop(0)
+        assert (len(fair), fair.taken) == (len(waiting), len(taken))
+
+
+def test_a_gate_lets_others_in_before_who_was_in() -> None:
+    order: list[str] = []
+
+    async def one(gate: Gate, scope: str) -> None:
+        async with gate.place(scope):
+            order.append(scope)
+            await asyncio.sleep(0)
+
+    async def all_of_them() -> None:
+        gate = Gate(1, most=5, what="tests")
+        await asyncio.gather(*(one(gate, scope) for scope in "aaaab"))
+        assert gate.waiting == 0
+
+    asyncio.run(all_of_them())
+    assert order == ["a", "b", "a", "a", "a"]
+
+
+def test_who_leaves_a_gate_takes_no_place() -> None:
+    async def all_of_them() -> None:
+        gate = Gate(1, most=5, what="tests")
+        async with gate.place("a"):
+            tasks = [asyncio.create_task(gate._enter(scope)) for scope in "bcd"]
+            await asyncio.sleep(0)
+            tasks[0].cancel()
+            await asyncio.sleep(0)
+            assert gate.waiting == 3
+        tasks[1].cancel()  # in the moment between its place and its turn
+        await asyncio.wait_for(tasks[2], 5)
+        assert gate.waiting == 1
+
+    asyncio.run(all_of_them())
+
+
+def test_too_many_of_one_scope_are_refused_for_now() -> None:
+    async def all_of_them() -> None:
+        gate = Gate(1, most=2, what="tests")
+        async with gate.place("a"):
+            tasks = [asyncio.create_task(gate._enter(scope)) for scope in "aab"]
+            await asyncio.sleep(0)
+            with pytest.raises(Refused, match="2 tests of this client wait already") as refused:
+                await gate._enter("a")
+            assert (refused.value.status, refused.value.after) == (429, 1)
+            for task in tasks:
+                task.cancel()
+
+    asyncio.run(all_of_them())
+
+
+def test_a_thread_keeps_its_place_until_it_ends() -> None:
+    async def all_of_them() -> None:
+        threads = Threads(1, most=2, what="tests")
+        go, begun = threading.Event(), threading.Event()
+
+        def work() -> None:
+            begun.set()
+            go.wait(10)
+
+        first = asyncio.create_task(threads.do("a", work))
+        while not begun.is_set():
+            await asyncio.sleep(0.001)
+        first.cancel()
+        second = asyncio.create_task(threads.do("b", lambda: 5))
+        await asyncio.sleep(0.05)
+        assert not second.done() and threads.waiting == 2
+        go.set()
+        assert await asyncio.wait_for(second, 10) == 5
+        threads.close()
+
+    asyncio.run(all_of_them())
+
+
+@pytest.fixture(scope="module")
+def shared(files: list[Path]) -> Iterator[Running]:
+    limits = Limits(streams=12, queue=40, compiling=1)
+    with running(files[:1], limits, places=2, context=CONTEXT, keys=KEYS) as made:
+        yield made
+
+
+def ask(server: Running, path: str, body: Any, key: str = KEYS[0]) -> httpx.Response:
+    return httpx.post(server.url + path, json=body, headers={"x-api-key": key}, timeout=60)
+
+
+def until(met: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 20
+    while not met():
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+
+
+def test_a_place_that_is_free_goes_to_the_key_that_has_none(shared: Running) -> None:
+    """Ten answers of one key wait for two places; another key's comes before them."""
+    assert shared.idle()
+    order: list[str] = []
+
+    def one(key: str, body: dict[str, Any]) -> None:
+        assert ask(shared, "/v1/chat/completions", body, key).status_code == 200
+        order.append(key)
+
+    worker = shared.house.shelf.served[0].worker
+    with ThreadPoolExecutor(12) as pool:
+        for _ in range(10):
+            pool.submit(one, KEYS[0], {**LONG, "max_tokens": 300})
+        until(lambda: len(worker.open) == 10)
+        pool.submit(one, KEYS[1], {**LONG, "max_tokens": 2})
+    assert order.index(KEYS[1]) <= 3, order
+
+
+@contextmanager
+def waiting(server: Running, asked: Sequence[tuple[str, Any]]) -> Iterator[None]:
+    """Requests of the first key, whose clients wait within the block and then leave."""
+    with ExitStack() as connections:
+        for path, body in asked:
+            connection = connections.enter_context(socket.create_connection(("127.0.0.1", server.port)))
+            connection.sendall(post(path, body, f"x-api-key: {KEYS[0]}"))
+        yield
+    until(lambda: not server.house._streams)
+
+
+def test_schemas_of_one_key_do_not_wait_for_anothers(shared: Running) -> None:
+    gate = shared.house.compiler._gate
+    with waiting(shared, [("/tinsmith/check", {"schema": {**SLOW, "title": str(k)}}) for k in range(6)]):
+        until(lambda: gate.waiting == 6)
+        assert ask(shared, "/tinsmith/check", {"schema": {"const": 5}}, KEYS[1]).status_code == 200
+        assert gate.waiting >= 3  # of the first key's
+    until(lambda: gate.waiting == 0)
+
+
+def test_embeddings_and_masks_count_as_answers(shared: Running) -> None:
+    """And those of several keys are computed in turn."""
+    assert shared.idle()
+    many = {"model": "tiny", "input": [[5] * 4000] * 40, "tinsmith": {"pooling": "mean"}}
+    masked = {"chat": {**BODY, "response_format": {"type": "json_object"}}, "tokens": []}
+    few = {"model": "tiny", "input": "in the"}
+    asked = [("/v1/embeddings", many)] * 11 + [("/tinsmith/masked", masked)]
+    with waiting(shared, asked[:11]):
+        until(lambda: shared.house._streams.total() == 11)
+        connection = socket.create_connection(("127.0.0.1", shared.port))
+        connection.sendall(post(*asked[11], f"x-api-key: {KEYS[0]}"))
+        until(lambda: shared.house._streams.total() == 12)
+        for path, body in (("/v1/embeddings", few), *asked[11:], ("/v1/chat/completions", BODY)):
+            assert ask(shared, path, body).status_code == 429
+            assert ask(shared, path, body, KEYS[1]).status_code == 200
+        assert shared.house._streams.total() == 12  # none of the first key's has come to its end
+        connection.close()
+
+
+def test_what_can_never_be_admitted_is_said_so(shared: Running) -> None:
+    """And not to ask again later."""
+    for path, body in (
+        ("/v1/completions", {"model": "tiny", "prompt": ["a"] * 13}),
+        ("/v1/completions", {"model": "tiny", "prompt": ["a"] * 3, "n": 5}),
+    ):
+        refused = ask(shared, path, body)
+        assert refused.status_code == 400 and "retry-after" not in refused.headers
+        assert "a client may have 12 under way" in refused.json()["error"]["message"]
+    with pytest.raises(Refused, match="room for 42") as raised:
+        shared.house.shelf.served[0].worker.check_room(43)
+    assert raised.value.status == 400
