@@ -23,11 +23,13 @@ ASKED = [{"role": "user", "content": "in the"}]
 
 @dataclass
 class Running:
-    """house: the server's own, for looking at. alone: the same files, opened once more."""
+    """house: the server's own, for looking at. alone: the same files, opened once more. connections: that are
+    open."""
 
     port: int
     house: House
     alone: dict[str, Model]
+    connections: set[Any]
 
     @property
     def url(self) -> str:
@@ -55,7 +57,7 @@ def running(files: list[Path], limits: Limits | None = None, **options: Any) -> 
             time.sleep(0.005)
         try:
             alone = {path.stem: model for path, model in shelf.opened(files, threads=1)}
-            yield Running(bound.getsockname()[1], house, alone)
+            yield Running(bound.getsockname()[1], house, alone, made.server_state.connections)
         finally:
             made.should_exit = True
             thread.join()
