@@ -7,7 +7,8 @@ import json
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +17,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from served import ASKED, CONTEXT, Running, post, raw, running
+from starlette.requests import Request
 
 from tinsmith import cli
 from tinsmith.errors import InputError
 from tinsmith.serve import app
-from tinsmith.serve.guard import is_loopback, read_keys
+from tinsmith.serve.faults import Refused
+from tinsmith.serve.guard import Guard, address, is_loopback, read_keys
 from tinsmith.serve.limits import Limits
 
 KEYS = ["a-key-of-some-length", "another-key-of-some-length"]
@@ -120,6 +123,133 @@ def test_sizes(guarded: Running) -> None:
     form = {"type": "json_schema", "json_schema": {"name": "s", "schema": wide}}
     assert "at most 2,000" in ask(guarded, {**BODY, "response_format": form}).json()["error"]["message"]
     assert ask(guarded, {**BODY, "max_tokens": 15_001}).json()["error"]["param"] == "max_tokens"
+
+
+@pytest.mark.parametrize(
+    ("path", "key"), [("/health", ""), ("/", ""), ("/v1/models", KEYS[0]), ("/metrics", KEYS[0])]
+)
+def test_a_path_without_a_body_takes_none(guarded: Running, path: str, key: str) -> None:
+    head = f"GET {path} HTTP/1.1\r\nHost: localhost\r\nx-api-key: {key}\r\nConnection: close\r\n"
+    for body in ("Content-Length: 1\r\n\r\nx", "Transfer-Encoding: chunked\r\n\r\n1\r\nx\r\n0\r\n\r\n"):
+        said = raw(guarded.port, (head + body).encode())
+        assert said.startswith(b"HTTP/1.1 413") and b"takes no body" in said
+    assert raw(guarded.port, (head + "Content-Length: 0\r\n\r\n").encode()).startswith(b"HTTP/1.1 200")
+
+
+def test_a_refusal_arrives_though_the_body_is_not_read(guarded: Running) -> None:
+    """A client that sends all before it reads would see a reset, if the connection ended with that unread."""
+    for path, key, status in (
+        ("/v1/chat/completions", KEYS[0], 413),
+        ("/v1/chat/completions", "wrong", 401),
+        ("/nowhere", KEYS[0], 404),
+        ("/health", "", 405),
+    ):
+        for closing in ("close", "keep-alive"):
+            with socket.create_connection(("127.0.0.1", guarded.port), timeout=20) as connection:
+                head = (
+                    f"POST {path} HTTP/1.1\r\nHost: localhost\r\nx-api-key: {key}\r\nConnection: {closing}\r\n"
+                )
+                connection.sendall(f"{head}Content-Length: 8000000\r\n\r\n".encode())
+                for _ in range(80):
+                    connection.sendall(b"x" * 100_000)
+                assert connection.recv(12).decode() == f"HTTP/1.1 {status}"
+
+
+def test_a_length_that_is_said_twice_ends_the_connection(guarded: Running) -> None:
+    """A proxy before the server may have seen the end elsewhere: what follows may be another's request."""
+    key = f"x-api-key: {KEYS[0]}\r\n"
+    for path in ("/tokenize", "/nowhere"):
+        head = f"POST {path} HTTP/1.1\r\nHost: localhost\r\n{key}Content-Length: 4\r\n"
+        head += "Transfer-Encoding: chunked\r\n"
+        hidden = f"GET /v1/models HTTP/1.1\r\nHost: localhost\r\n{key}\r\n"
+        said = raw(guarded.port, f"{head}\r\n0\r\n\r\n{hidden}".encode())
+        assert said.startswith(b"HTTP/1.1 400") and said.count(b"HTTP/1.1") == 1
+
+
+def test_large_requests_under_way_are_bounded_by_client(files: list[Path]) -> None:
+    limits = Limits(body=2_000, reading=5)
+    with running(files[:1], limits, keys=KEYS) as made, ExitStack() as stack:
+        begun = post("/tokenize", b"[" * 2_000, f"x-api-key: {KEYS[0]}")[:-1]
+        for _ in range(16):
+            connection = stack.enter_context(socket.create_connection(("127.0.0.1", made.port)))
+            connection.sendall(begun)
+        deadline = time.monotonic() + 4
+        while ask(made, {**BODY, "user": "x" * 1_000}).status_code != 429:
+            assert time.monotonic() < deadline
+        assert ask(made, {**BODY, "user": "x" * 1_000}, KEYS[1]).status_code == 200
+
+
+def guard_of(keys: list[str], origins: list[str] = [], local: bool = False) -> Callable[[str], int]:  # noqa: B006
+    """What a server beyond this machine says to a Host."""
+    guard = Guard(keys, origins, local, Limits())
+
+    def status(host: str) -> int:
+        headers = [(b"host", host.encode()), (b"x-api-key", KEYS[0].encode())]
+        try:
+            guard.check(Request({"type": "http", "headers": headers, "client": ("192.0.2.1", 5)}), False)
+        except Refused as refused:
+            return refused.status
+        return 200
+
+    return status
+
+
+def test_a_page_can_not_lead_its_own_name_here() -> None:
+    """A name of the page's may point at this server, and its browser then takes both for one (DNS rebinding):
+    without keys, names that anybody can own are refused."""
+    near = [
+        "127.0.0.1:8080",
+        "192.168.1.5",
+        "[fe80::1]:80",
+        "[::1]",
+        "nas",
+        "nas:8080",
+        "NAS.local",
+        "a.home.arpa",
+    ]
+    far = [
+        "evil.example",
+        "evil.example:8080",
+        "192.168.1.5.evil.example",
+        "localhost.evil.example",
+        "",
+        "a@b.example",
+    ]
+    far += ["[::1]evil.example", "localhost:80@evil.example", "nas.local.evil.example"]
+    open_to_all = guard_of([])
+    assert {host: open_to_all(host) for host in near} == dict.fromkeys(near, 200)
+    assert {host: open_to_all(host) for host in far if host} == {host: 403 for host in far if host}
+    named = guard_of([], ["https://chat.example"])
+    assert (named("chat.example"), named("chat.example:443"), named("evil.example")) == (200, 200, 403)
+    with_keys = guard_of(KEYS)
+    assert {with_keys(host) for host in near + far} == {200}
+    at_home = guard_of(KEYS, local=True)
+    assert {host for host in near + far if at_home(host) == 200} == {"127.0.0.1:8080", "[::1]"}
+
+
+def test_an_address_is_one_client() -> None:
+    assert address(("192.0.2.1", 1)) == address(("::ffff:192.0.2.1", 2)) == "192.0.2.1"
+    assert (
+        address(("2001:db8:0:1::1", 1))
+        == address(("2001:db8:0:1:ffff::2", 1))
+        != address(("2001:db8:0:2::1", 1))
+    )
+    assert address(("fe80::1%eth0", 1)) == "fe80::"
+    assert address(None) == ""
+
+
+def test_without_keys_an_address_has_its_share(files: list[Path]) -> None:
+    path, body = "/v1/chat/completions", {**LONG, "stream": True}
+    with (
+        running(files[:1], Limits(streams=1), context=CONTEXT) as made,
+        httpx.Client(base_url=made.url) as one,
+        one.stream("POST", path, json=body) as under_way,
+    ):
+        assert under_way.status_code == 200
+        assert one.post(path, json=BODY).status_code == 429
+        transport = httpx.HTTPTransport(local_address="127.0.0.2")
+        with httpx.Client(transport=transport, base_url=made.url, timeout=20) as other:
+            assert other.post(path, json=BODY).status_code == 200
 
 
 def test_slow_clients(guarded: Running) -> None:
