@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import json
+import shutil
 import socket
 import threading
 import time
+import tracemalloc
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -386,6 +388,31 @@ def test_keys_in_a_file(tmp_path: Path) -> None:
         path.write_text(text)
         with pytest.raises(InputError, match=said):
             read_keys(path)
+
+
+def test_a_report_is_a_file_beside_the_model(files: list[Path], tmp_path: Path) -> None:
+    """It may be large, and no link: that could lead to any file."""
+    model, report, other = tmp_path / "tiny.tin", tmp_path / "report.html", tmp_path / "other"
+    shutil.copy(files[0], model)
+    other.write_text("not for everybody")
+    with running([model]) as made:
+        path = f"{made.url}/tinsmith/report"
+        report.symlink_to(other)
+        assert httpx.get(path).status_code == 404
+        assert httpx.get(f"{made.url}/tinsmith/about").json()["report"] is None
+        report.unlink()
+        report.mkdir()
+        assert httpx.get(path).status_code == 404
+        report.rmdir()
+        with report.open("wb") as file:
+            file.truncate(64 << 20)
+        tracemalloc.start()
+        try:
+            with httpx.stream("GET", path) as answer:
+                assert sum(map(len, answer.iter_bytes(1 << 16))) == 64 << 20
+            assert tracemalloc.get_traced_memory()[1] < 8 << 20
+        finally:
+            tracemalloc.stop()
 
 
 def test_beyond_this_machine(files: list[Path], capsys: pytest.CaptureFixture[str]) -> None:

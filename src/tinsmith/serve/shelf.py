@@ -50,9 +50,10 @@ class Served:
 
     @property
     def report(self) -> Path | None:
-        """What `tinsmith make` wrote beside the file, where it is there."""
+        """What `tinsmith make` wrote beside the file, where it is there. A link may lead anywhere, and is
+        none."""
         path = self.path.with_name("report.html")
-        return path if path.is_file() else None
+        return path if path.is_file() and not path.is_symlink() else None
 
     @property
     def routes(self) -> bool:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
-from typing import Annotated, Any
+import os
+from collections.abc import AsyncIterator
+from typing import Annotated, Any, BinaryIO
 
 from pydantic import Field
-from starlette.responses import Response
+from starlette.responses import Response, StreamingResponse
 
 from tinsmith import _core
 from tinsmith.runtime.offers import Offer
@@ -16,7 +17,6 @@ from tinsmith.serve.faults import Refused
 from tinsmith.serve.fields import Body, Name, Tools
 from tinsmith.serve.posing import offered
 from tinsmith.serve.shelf import Target
-from tinsmith.system import reading
 
 # A report is a page of its own, which asks nobody and runs nothing.
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; sandbox"
@@ -92,7 +92,14 @@ async def report(call: Call, _: Any) -> Response:
     except OSError:  # it is gone, or a link by now
         raise Refused(404, "report.html beside the model's file can't be read", "model", "not_found") from None
     headers = {"Content-Security-Policy": _POLICY, "X-Content-Type-Options": "nosniff"}
-    return Response(page, headers=headers, media_type="text/html")
+    return StreamingResponse(_pieces(os.fdopen(number, "rb")), headers=headers, media_type="text/html")
+
+
+async def _pieces(file: BinaryIO) -> AsyncIterator[bytes]:
+    """Of a file that may be large, one in memory at a time."""
+    with file:
+        while piece := file.read(1 << 16):
+            yield piece
 
 
 _CHECKED = {"states": int, "depth": (int, None), "shortest": int, "bytes": int}
