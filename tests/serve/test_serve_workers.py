@@ -83,7 +83,7 @@ def test_what_is_of_all_models_is_one(divided: Divided) -> None:
     for name in ("tiny", "thinker"):
         assert f'tinsmith_running{{model="{name}"}} 0' in lines
     document = divided.get("/openapi.json").json()
-    named = document["components"]["schemas"]["ChatBody"]["properties"]["model"]["enum"]
+    named = document["components"]["schemas"]["chat_body__ChatBody"]["properties"]["model"]["enum"]
     assert {"tiny", "thinker"} <= set(named)
     assert "<!doctype html>" in divided.get("/").text.lower()
 

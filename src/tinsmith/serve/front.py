@@ -45,6 +45,7 @@ class Front:
         claimed = [name for hand in hands for name in hand.names]
         routers = sum(name.endswith(f":{AUTO}") for name in claimed)
         self.names = [name for name in dict.fromkeys(claimed) if name != AUTO or routers == 1]
+        self._document = openapi.document([*ENDPOINTS, openapi.endpoint(ENDPOINTS)], self.names)
         self._of = {name: hand for hand in hands for name in hand.names if name in self.names}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -118,7 +119,7 @@ class Front:
     async def _together(self, path: str, whose: str) -> Response | None:
         """What is of all models."""
         if path == "/openapi.json":
-            return Json(openapi.document([*ENDPOINTS, openapi.endpoint(ENDPOINTS)], self.names))
+            return Json(self._document)
         if path == "/health":
             said = [await self._got(hand, path, whose) if hand.up else (503, b"") for hand in self._hands]
             good = all(status == 200 for status, _ in said)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Sequence
 from typing import Any
 
+from pydantic.json_schema import models_json_schema
 from starlette.responses import Response
 
 from tinsmith import _core
@@ -29,12 +31,21 @@ _FAULTS = {
 
 def document(endpoints: Sequence[Endpoint], models: Sequence[str] = ()) -> dict[str, Any]:
     """models: names that requests may give."""
-    schemas: dict[str, Any] = {}
+    bodies = [one.body for one in endpoints if one.body is not None]
+    references, described = models_json_schema(
+        [(body, "validation") for body in bodies], ref_template=_DEFINITIONS + "{model}"
+    )
+    schemas = described.get("$defs", {})
     paths: dict[str, Any] = {}
     for one in endpoints:
         path = re.sub(r"\{(\w+):\w+\}", r"{\1}", one.path)
-        paths.setdefault(path, {})[one.method.lower()] = _operation(one, path, schemas, models)
-    return {
+        schema = None if one.body is None else references[one.body, "validation"]
+        paths.setdefault(path, {})[one.method.lower()] = _operation(one, path, schema, models)
+    for body in bodies if models else ():
+        described_body = schemas[references[body, "validation"]["$ref"].removeprefix(_DEFINITIONS)]
+        if "model" in described_body["properties"]:
+            described_body["properties"]["model"] = _model(described_body, models)
+    made = {
         "openapi": "3.1.0",
         "info": {"title": "tinsmith", "version": _core.VERSION},
         "paths": paths,
@@ -43,9 +54,13 @@ def document(endpoints: Sequence[Endpoint], models: Sequence[str] = ()) -> dict[
             "securitySchemes": {"key": {"type": "http", "scheme": "bearer"}},
         },
     }
+    # Of models of one name pydantic writes where each is from.
+    whole: dict[str, Any] = json.loads(json.dumps(made).replace("tinsmith__serve__api__", ""))
+    return whole
 
 
-def _operation(one: Endpoint, path: str, schemas: dict[str, Any], models: Sequence[str]) -> dict[str, Any]:
+def _operation(one: Endpoint, path: str, body: dict[str, Any] | None, models: Sequence[str]) -> dict[str, Any]:
+    """body: where its schema stands."""
     error = like(_kinds(shape_of(path)(Refused(400, ""))))
     answer: dict[str, Any] = {}
     if one.reply is not None:
@@ -71,15 +86,8 @@ def _operation(one: Endpoint, path: str, schemas: dict[str, Any], models: Sequen
         operation["parameters"] = [_named("name", "path", models, required=True)]
     if one.path in ("/tinsmith/about", "/tinsmith/report"):
         operation["parameters"] = [_named("model", "query", models)]
-    if one.body is not None:
-        schema = one.body.model_json_schema(by_alias=True, ref_template=_DEFINITIONS + "{model}")
-        for name, inner in schema.pop("$defs", {}).items():
-            schemas.setdefault(name, inner)  # a body within another is described where it is one itself
-        if models and "model" in schema["properties"]:
-            schema["properties"]["model"] = _model(schema, models)
-        schemas[one.body.__name__] = schema
-        content = {"application/json": {"schema": {"$ref": _DEFINITIONS + one.body.__name__}}}
-        operation["requestBody"] = {"required": True, "content": content}
+    if body is not None:
+        operation["requestBody"] = {"required": True, "content": {"application/json": {"schema": body}}}
     return operation
 
 
@@ -101,8 +109,12 @@ def _kinds(value: Any) -> Any:
 
 
 def endpoint(endpoints: Sequence[Endpoint]) -> Endpoint:
+    made: list[dict[str, Any]] = []  # once: it takes a while
+
     async def handler(call: Call, _: Any) -> Response:
-        return Json(document([*endpoints, own], call.house.shelf.names))
+        if not made:
+            made.append(await call.beside(lambda: document([*endpoints, own], call.house.shelf.names)))
+        return Json(made[0])
 
     own = Endpoint("GET", "/openapi.json", "This interface", handler, reply=like(dict))
     return own
