@@ -182,6 +182,9 @@ class ResponsesBody(Remarks):
     truncation: Literal["disabled"] | None = None
 
 
+_TEXTS = ("content", "reasoning_content")
+
+
 def messages_of(body: ResponsesBody) -> list[dict[str, Any]]:
     """Calls and thoughts that follow one another are one message of the assistant's."""
     messages: list[dict[str, Any]] = []
@@ -196,6 +199,9 @@ def messages_of(body: ResponsesBody) -> list[dict[str, Any]]:
             messages.append({"role": item.role, "content": _content(item, number)})
         else:
             _add(_assistants(messages), item, number)
+    for message in messages:
+        if message["role"] == "assistant":
+            message.update({key: "".join(message[key]) for key in _TEXTS if key in message})
     return settled(messages)
 
 
@@ -218,22 +224,20 @@ def _content(item: Said, number: int) -> str | list[dict[str, Any]]:
 
 
 def _assistants(messages: list[dict[str, Any]]) -> dict[str, Any]:
-    """The assistant's message that is not over."""
+    """The assistant's message that is not over, whose texts are lists until it is."""
     if not messages or messages[-1]["role"] != "assistant":
-        messages.append({"role": "assistant", "content": ""})
+        messages.append({"role": "assistant", "content": []})
     return messages[-1]
 
 
 def _add(message: dict[str, Any], item: Said | Called | Thought, number: int) -> None:
     if isinstance(item, Said):
-        message["content"] += _content(item, number)
+        message["content"].append(_content(item, number))
     elif isinstance(item, Called):
         call = {"type": "function", "function": {"name": item.name, "arguments": item.arguments}}
         message.setdefault("tool_calls", []).append(call)
     elif item.content:
-        message["reasoning_content"] = message.get("reasoning_content", "") + "".join(
-            part.text for part in item.content
-        )
+        message.setdefault("reasoning_content", []).extend(part.text for part in item.content)
 
 
 def form_in(body: ResponsesBody) -> Form | None:
