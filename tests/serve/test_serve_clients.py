@@ -15,6 +15,7 @@ import httpx
 import pytest
 from served import ASKED, CONTEXT, Running, post, raw, running
 
+from tinsmith.serve import server
 from tinsmith.serve.limits import Limits
 
 KEY = "a-key-of-some-length"
@@ -192,6 +193,21 @@ def test_one_address_takes_a_part_of_the_connections(hurried: Running) -> None:
             other.sendall(PAGE)
             assert other.recv(100).startswith(b"HTTP/1.1 200")
     assert gone(hurried)
+
+
+def test_there_is_a_file_for_each_connection() -> None:
+    resource = pytest.importorskip("resource")
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft < 600 or hard < 600:
+        pytest.skip("the system gives few files")
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (500, hard))
+        server.allow_files(600)
+        assert resource.getrlimit(resource.RLIMIT_NOFILE) == (600, hard)
+        server.allow_files(550)
+        assert resource.getrlimit(resource.RLIMIT_NOFILE) == (600, hard)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 def test_what_connections_hold_is_bounded_in_all(hurried: Running) -> None:

@@ -94,6 +94,9 @@ def test_who_may_ask_is_found_at_the_front(divided: Divided) -> None:
         divided.client.chat.completions.create(model="other", messages=ASKED)
     wrong = httpx.post(f"{divided.url}/v1/messages", content=b"{", headers=HEADERS)
     assert wrong.status_code == 400 and wrong.json()["type"] == "error"
+    for method, path, status in (("POST", "/nowhere", 404), ("POST", "/health", 405), ("GET", "/health", 413)):
+        refused = httpx.request(method, divided.url + path, content=b"x" * 200_000, headers=HEADERS)
+        assert refused.status_code == status, (method, path)
     port = int(divided.url.rpartition(":")[2])
     assert b" 403 " in raw(port, b"GET / HTTP/1.1\r\nHost: a.example\r\nConnection: close\r\n\r\n")
 

@@ -53,6 +53,9 @@ class Front:
         try:
             whose = self._guard.check(request, scope["path"] in _OPEN)
             due = (request.method, scope["path"]) in _BODIES
+            if not due and request.method != "GET":  # of no route: a hand says so
+                await self._answer(request, b"", whose, send)
+                return
             async with self._guard.body(request, receive, whose, due) as body:
                 await self._answer(request, body, whose, send)
         except ConnectionAbortedError:

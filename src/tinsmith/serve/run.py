@@ -142,6 +142,7 @@ def serve(
         if workers == 1
         else _divided(workers, files, loading, limits, **options)
     )
+    server.allow_files(2 * limits.connections)
     with bound, ready as (names, running):
         scheme = "https" if tls else "http"
         shown = f"[{host}]" if ":" in host else host

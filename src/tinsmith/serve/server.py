@@ -6,6 +6,7 @@ import asyncio
 import os
 import socket
 from collections import Counter
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import uvicorn
@@ -132,6 +133,18 @@ def config(app: ASGIApp, limits: Limits, **tls: Any) -> uvicorn.Config:
         timeout_graceful_shutdown=_GRACE,
         **tls,
     )
+
+
+def allow_files(count: int) -> None:
+    """Has the system give this process so many open files, or as many as it may have: without one for each
+    connection, nobody else is let in once they are used up."""
+    with suppress(ImportError, ValueError, OSError):
+        import resource
+
+        unbounded = resource.RLIM_INFINITY
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        if soft not in (unbounded, hard) and soft < count:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (count if hard == unbounded else min(count, hard), hard))
 
 
 def listen(host: str, port: int) -> socket.socket:
