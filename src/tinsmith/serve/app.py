@@ -109,10 +109,10 @@ class _Door:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         request, send = Request(scope, receive), yielding(send)
         try:
-            call = Call(self._house, request, self._guard.check(request, self._endpoint.open))
-            due = self._endpoint.body
-            async with self._guard.body(request, receive, call.scope, due is not None) as data:
-                body = None if due is None else await call.beside(partial(_read, due, data))
+            whose, due = self._guard.check(request, self._endpoint.open), self._endpoint.body
+            async with self._guard.body(request, receive, whose, due is not None) as data:
+                call = Call(self._house, request, whose, len(data))
+                body = None if due is None else await call.read(partial(_read, due, data))
         except ConnectionAbortedError:
             return
         except Exception as error:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from tinsmith.serve.house import House
 
 T = TypeVar("T")
+_SHORT = 16 << 10  # bytes: other threads take longer to begin than such a body to be read
 SSE, NDJSON = "text/event-stream", "application/x-ndjson"
 RECEIPT = "x-tinsmith-receipt"
 DONE = b"data: [DONE]\n\n"  # the last piece of OpenAI's streams
@@ -29,12 +30,17 @@ DONE = b"data: [DONE]\n\n"  # the last piece of OpenAI's streams
 @dataclass(frozen=True)
 class Call:
     """One request. scope: of the client's key, or its address: whose prompts it may share, and whose share of
-    the server it takes. started: seconds of the monotonic clock."""
+    the server it takes. length: of its body. started: seconds of the monotonic clock."""
 
     house: House
     request: Request
     scope: str
+    length: int = 0
     started: float = field(default_factory=time.monotonic)
+
+    async def read(self, work: Callable[[], T]) -> T:
+        """What the work makes of the body: here, where that is short."""
+        return work() if self.length < _SHORT else await self.beside(work)
 
     async def beside(self, work: Callable[[], T]) -> T:
         """What the work makes in a thread, of which this client has its share."""

@@ -13,6 +13,8 @@ from pydantic import (
     ConfigDict,
     Field,
     ValidationError,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
     model_validator,
 )
 
@@ -21,6 +23,7 @@ from tinsmith.serve.faults import Refused
 
 B = TypeVar("B", bound=BaseModel)
 T = TypeVar("T")
+_BIASES = 1 << 18  # the largest vocabularies have so many tokens
 _PLACE = 200  # characters of a place in a body that are shown
 
 
@@ -129,20 +132,24 @@ def _short(most: int) -> BeforeValidator:
     return BeforeValidator(cut)
 
 
-def _first_fault(given: Any) -> Any:
-    """Of a table of biases with faults, the first alone: pydantic would make an error for each."""
-    if isinstance(given, Mapping):
-        for token, value in given.items():
-            number = type(value) in (int, float)
-            if not (number and -100 <= value <= 100 and token.isdecimal() and len(token) < 10):
-                return {token: value}
-    return given
+def _biases(given: Any, read: ValidatorFunctionWrapHandler) -> Any:
+    """Reads a table of biases, of which there may be one for each token. pydantic sees the first fault alone:
+    it would make an error for each, and have all threads wait while it reads the others."""
+    if not isinstance(given, dict):
+        return read(given)
+    for token, value in given.items():
+        number = type(value) in (int, float) and -100 <= value <= 100
+        if not (number and token.isascii() and token.isdecimal() and len(token) < 10):
+            return read({token: value})
+    if len(given) > _BIASES:
+        return read(dict(islice(given.items(), _BIASES + 1)))
+    return {token: float(value) for token, value in given.items()}
 
 
 Bias = Annotated[
     dict[Annotated[str, Field(pattern=r"^[0-9]{1,9}$")], Annotated[float, Field(ge=-100, le=100)]],
-    Field(max_length=1 << 18),
-    BeforeValidator(_first_fault),
+    Field(max_length=_BIASES),
+    WrapValidator(_biases),
 ]
 Metadata = Annotated[dict[str, str], Field(max_length=64), _short(64)]
 

@@ -49,7 +49,7 @@ def question(call: Call, body: ChatBody) -> Question:
 
 
 async def chat(call: Call, body: ChatBody) -> Response:
-    answers = await ask(call.house, await call.beside(lambda: question(call, body)))
+    answers = await ask(call.house, await call.read(lambda: question(call, body)))
     head = {
         "id": f"chatcmpl-{secrets.token_hex(12)}",
         "object": "chat.completion.chunk" if body.stream else "chat.completion",

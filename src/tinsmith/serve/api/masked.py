@@ -37,7 +37,7 @@ class MaskedBody(Body):
 
 
 async def masked(call: Call, body: MaskedBody) -> Response:
-    question = await call.beside(lambda: chat.question(call, body.chat))
+    question = await call.read(lambda: chat.question(call, body.chat))
     target = question.target
     if target.routed:
         raise Refused(400, f"{target.name} chooses by a conversation; name the adapter", "chat.model")

@@ -274,7 +274,7 @@ async def create(call: Call, body: MessagesBody) -> Response:
             **(body.tinsmith or Ours()).held,
         )
 
-    answers = await ask(call.house, await call.beside(question))
+    answers = await ask(call.house, await call.read(question))
     head: dict[str, Any] = {
         "id": f"msg_{secrets.token_hex(12)}",
         "type": "message",
@@ -300,7 +300,7 @@ async def create(call: Call, body: MessagesBody) -> Response:
 
 
 async def count(call: Call, body: CountBody) -> Response:
-    question = await call.beside(lambda: _question(call, body))
+    question = await call.read(lambda: _question(call, body))
     return Json({"input_tokens": await counted_prompt(call.house, question)})
 
 

@@ -186,7 +186,7 @@ async def chat(call: Call, body: ChatBody) -> Response:
         offer = offer_of(declared(tool.function for tool in body.tools or ()))
         return _question(call, body, messages=_messages(given), offer=offer)
 
-    return await _answered(call, body, await call.beside(question), write)
+    return await _answered(call, body, await call.read(question), write)
 
 
 async def generate(call: Call, body: GenerateBody) -> Response:

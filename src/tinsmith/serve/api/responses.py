@@ -40,7 +40,7 @@ async def respond(call: Call, body: ResponsesBody) -> Response:
             scope=call.scope,
         )
 
-    answers = await ask(call.house, await call.beside(question))
+    answers = await ask(call.house, await call.read(question))
     events = Events(call, answers, _head(body), logprobs)
     if body.stream:
         return Stream(
