@@ -195,6 +195,17 @@ def test_one_address_takes_a_part_of_the_connections(hurried: Running) -> None:
     assert gone(hurried)
 
 
+def test_small_pieces_go_at_once(hurried: Running) -> None:
+    """A second piece would wait for the first one's receipt, which clients put off for 40 ms."""
+    with connected(hurried) as (client,):
+        client.sendall(PAGE)
+        assert client.recv(12) == b"HTTP/1.1 200"
+        (one,) = hurried.connections
+        own = one.transport.get_extra_info("socket")
+        assert own.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+    assert gone(hurried)
+
+
 def test_there_is_a_file_for_each_connection() -> None:
     resource = pytest.importorskip("resource")
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)

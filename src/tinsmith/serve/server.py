@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
+import sys
 from collections import Counter
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 _HEAD = 32 << 10  # bytes of a request's line and headers
 _GRACE = 10  # seconds that answers have to end when the server does
 _SENDING = 128 << 10  # bytes of an answer that the system holds until a client takes them
+_SWITCH = 0.001  # seconds; five times that is Python's own
 _SHARE = 4  # one address has at most this part of the connections
 _LEAST = 16 << 10  # bytes of an answer that a client takes in the time for that, or it is dropped
 _FULL = (
@@ -118,6 +120,8 @@ def check_tls(cert: str, key: str) -> None:
 
 def config(app: ASGIApp, limits: Limits, **tls: Any) -> uvicorn.Config:
     """tls: uvicorn's ssl_keyfile, ssl_certfile and ssl_keyfile_password, where given."""
+    # For as long the event loop waits at each step for a thread that reads a large request.
+    sys.setswitchinterval(_SWITCH)
     return uvicorn.Config(
         app,
         http=protocol(limits),
@@ -150,7 +154,8 @@ def allow_files(count: int) -> None:
 def listen(host: str, port: int) -> socket.socket:
     """A socket that is bound; port 0: a free one."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    bound = socket.socket(family, socket.SOCK_STREAM)
+    # asyncio lets small pieces go at once (TCP_NODELAY) where the protocol is named.
+    bound = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     if os.name == "posix":  # elsewhere it lets a second server have the port
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     bound.bind((host, port))
