@@ -14,7 +14,7 @@ from tinsmith.serve.api import chat_body, messages, ollama, responses_body
 from tinsmith.serve.fields import read
 from tinsmith.serve.parts import Parts
 
-TEXT = "a" * 2000
+TEXT = "a" * 300
 
 
 def chats(count: int, kind: str = "user") -> Any:
