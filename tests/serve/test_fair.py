@@ -7,6 +7,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
@@ -220,6 +221,16 @@ def test_embeddings_and_masks_count_as_answers(shared: Running) -> None:
             assert ask(shared, path, body, KEYS[1]).status_code == 200
         assert shared.house._streams.total() == 12  # none of the first key's has come to its end
         connection.close()
+
+
+def test_embeddings_of_several_keys_do_not_mix(shared: Running) -> None:
+    """Sessions go from one to the next: none is given on while it is worked with."""
+    asked = [{"model": "tiny", "input": [5] * k, "tinsmith": {"pooling": "mean"}} for k in (700, 650)]
+    alone = [ask(shared, "/v1/embeddings", body).json()["data"] for body in asked]
+    with ThreadPoolExecutor(6) as pool:
+        keys = [KEYS[k % 2] for k in range(6)]
+        said = list(pool.map(lambda k: ask(shared, "/v1/embeddings", asked[k % 2], keys[k]).json(), range(6)))
+    assert [one["data"] for one in said] == alone * 3
 
 
 def test_what_can_never_be_admitted_is_said_so(shared: Running) -> None:

@@ -8,7 +8,6 @@ import sys
 import threading
 import time
 import traceback
-from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -25,7 +24,6 @@ if TYPE_CHECKING:
     from tinsmith.runtime.scheduler import Asked, Job
 
 BUDGET = 0.05  # seconds of a step, after which requests that came are taken
-_SLICED = 4  # scopes whose work is sliced at once: each has a session meanwhile
 Sliced = Iterator[Any]  # work in slices of about BUDGET; the last thing that it yields is its result
 
 
@@ -115,8 +113,8 @@ class Worker:
         self._jobs: dict[Job, Ticket] = {}
         self._tickets: Fair[Ticket] = Fair(places)
         self._slicing = 0  # the event loop's count of what is sliced, or waits for it
-        self._sliced: Fair[_Slices] = Fair(_SLICED, each=1)
-        self._sharing: deque[_Slices] = deque()  # what is sliced; the next is the first
+        self._sliced: Fair[_Slices] = Fair(1)  # the model has one session that is not the batch's
+        self._begun: _Slices | None = None  # what is sliced
         self._scheduler = self._made()
         self._thread = threading.Thread(target=self._run, name=f"tinsmith {name}", daemon=True)
         self._thread.start()
@@ -172,8 +170,8 @@ class Worker:
         self._seconds += 0.1 * (time.monotonic() - ticket.started - self._seconds)
 
     async def between(self, scope: str, make: Callable[[], Sliced]) -> Any:
-        """The result of work on the model that is done in slices between the batch's steps, which the scopes
-        share."""
+        """The result of work on the model that is done in slices between the batch's steps. Whose work is next,
+        the scopes' shares say."""
         self.check_room(1 + self._slicing)
         result: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         self.send(lambda: self._sliced.add(scope, _Slices(scope, make(), result)))
@@ -214,7 +212,7 @@ class Worker:
                 return
 
     def _has_work(self) -> bool:
-        return bool(self._jobs or self._sharing or len(self._tickets) or len(self._sliced))
+        return bool(self._jobs or self._begun or len(self._tickets) or len(self._sliced))
 
     def _step(self) -> None:
         self._seat()
@@ -230,19 +228,17 @@ class Worker:
         self._slice()
 
     def _slice(self) -> None:
-        """Does a slice of one scope's work, where there is any."""
-        while (begun := self._sliced.next()) is not None:
-            self._sharing.append(begun)
-        if not self._sharing:
+        """Does a slice of work, where there is any."""
+        one = self._begun = self._begun or self._sliced.next()
+        if one is None:
             return
-        one = self._sharing.popleft()
         try:
             result = None if one.result.cancelled() else next(one.work)
         except Exception as error:
             result = error
         if result is None and not one.result.cancelled():
-            self._sharing.append(one)
             return
+        self._begun = None
         self._sliced.leave(one.scope)
         with suppress(RuntimeError):  # the server has ended
             one.result.get_loop().call_soon_threadsafe(_settle, one.result, result)
