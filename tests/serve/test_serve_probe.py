@@ -25,7 +25,7 @@ from served import ASKED, post
 
 KEYS = ["a-key-of-some-length", "another-key-of-some-length"]
 SLOWER = 0.5  # seconds beside what it takes alone
-MEMORY = 64  # times a body's limit, beyond what the server takes at first and 32 MiB: docs/serving.md
+MEMORY = 128  # times a body's limit, beyond what the server takes at first and 32 MiB: docs/serving.md
 LONGEST = 4.0  # seconds that a request of ours is waited for
 CHAT = {"model": "tiny", "messages": ASKED, "max_tokens": 1}
 
