@@ -1,5 +1,5 @@
-"""What training takes where nothing is stated: learning rates with their reasons in words, and epochs. Which families
-must be trained again."""
+"""What training takes where nothing is stated: learning rates with their reasons in words, and epochs. Which
+families must be trained again."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from collections.abc import Callable
 
 from tinsmith.train.options import EPOCHS, MADE_EPOCHS
 
-# Families that earlier versions trained on another forward pass than the base's: they took a norm by 1 + weight for one
-# by weight, and a gate by gelu for one by silu, where both gave about the same.
+# Families that earlier versions trained on another forward pass than the base's: they took a norm by 1 + weight
+# for one by weight, and a gate by gelu for one by silu, where both gave about the same.
 MISTAKEN = frozenset({"gemma2", "gemma3", "gemma4", "qwen35", "qwen35_moe"})
 
 # From a model's parameters and a run's steps to a rate, and the reason in words.

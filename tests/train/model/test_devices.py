@@ -98,7 +98,8 @@ def test_a_device_that_is_not_there_is_said_before_training(tmp_path: Path) -> N
 def test_flex_attention_is_the_written_one(
     case: str, shared: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    torch.compiler.reset()  # traced again for many shapes, its sizes become symbols that grouped heads don't divide
+    # Traced for many shapes, sizes become symbols, which some versions of torch don't divide by heads.
+    torch.compiler.reset()
     torch.manual_seed(1)
     built = network.build(spec_of(case, tmp_path), torch.float32, 4, 6.0, 0.0)
     packing = pack(sequences_of(shared), shared)
