@@ -21,6 +21,10 @@
 #error "tinsmith needs float arithmetic without excess precision: on 32-bit x86 add -msse2 -mfpmath=sse"
 #endif
 
+#if defined(__BYTE_ORDER__) && __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
+#error "tinsmith runs on little-endian machines: a .tin's weights are used in place"
+#endif
+
 #define TINI_PRAGMA(x) _Pragma(#x)
 
 #if defined(__clang__)

@@ -10,10 +10,6 @@
 
 TINI_REGION_COLD
 
-#if defined(__BYTE_ORDER__) && __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
-#error "tinsmith runs on little-endian machines"
-#endif
-
 const char *tin_version(void) {
     return TIN_VERSION;
 }
