@@ -6,7 +6,7 @@
  * Prints how many damaged copies were refused and how many worked; a crash is the sanitizers' to report. */
 #include "whole_file.h"
 
-#include <sanitizer/asan_interface.h>
+#include "poison.h"
 #include <string.h>
 
 /* An adapter that asks for more is not computed with. */
@@ -24,7 +24,6 @@ static void compute(const tin_model *model, const tin_adapter *adapter) {
     float scale = info.prefix ? 1.0f : 0.5f;
     size_t size = tin_session_size(model, &options, NULL);
     uint8_t *memory = aligned(size);
-    memset(memory, 0, size);
     tin_session *session;
     if (tin_session_create(model, &options, memory, size, &session, NULL) ||
         tin_session_adapter(session, adapter, scale, 0, NULL) || tin_session_append(session, tokens, 3, NULL) ||

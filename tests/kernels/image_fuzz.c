@@ -25,6 +25,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     if (!cut)
         for (uint32_t count = bits >> 2 & 7; count; count--)
             patch_somewhere(&s, copy);
+    moves_damaged = 1;
     tin_error error;
     tin_model *model;
     const char *isa = bits & 64 ? "scalar" : NULL;

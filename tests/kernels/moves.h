@@ -5,6 +5,7 @@
 #define MOVES_H
 
 #include "../../kernels/include/tin.h"
+#include "poison.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -39,6 +40,16 @@ static void *moves_aligned(size_t size) {
     if (posix_memalign(&memory, TIN_ALIGNMENT, size ? size : 1))
         abort();
     return memory;
+}
+
+/* Whether a program that is played may be a damaged one. */
+static int moves_damaged;
+
+static void *moves_block(size_t size) {
+    void *block = moves_aligned(size);
+    if (moves_damaged)
+        TAKE_AS_WRITTEN(block, size);
+    return block;
 }
 
 typedef struct table {
@@ -123,7 +134,7 @@ static inline int table_create(table *t, const tin_model *model, const tin_execu
         size_t size = tin_session_size(model, &options, NULL);
         if (!size || size > MOVES_LIMIT)
             return 0;
-        t->blocks[k] = moves_aligned(size);
+        t->blocks[k] = moves_block(size);
         t->saved_size = size > t->saved_size ? size : t->saved_size;
         if (tin_session_create(model, &options, t->blocks[k], size, &t->players[k], NULL))
             abort(); /* its size was told */
@@ -135,7 +146,7 @@ static inline int table_create(table *t, const tin_model *model, const tin_execu
     size_t size = tin_batch_size(model, &options, NULL);
     if (!size || size > MOVES_LIMIT)
         return 0;
-    t->blocks[PLAYERS] = moves_aligned(size);
+    t->blocks[PLAYERS] = moves_block(size);
     if (tin_batch_create(model, &options, t->blocks[PLAYERS], size, &t->batch, NULL))
         abort();
     t->saved_size += 4096; /* headers, and whole groups of positions */

@@ -16,7 +16,6 @@ static tin_session *computed(const tin_model *model) {
     tin_session_options options = {.context = 16};
     size_t size = tin_session_size(model, &options, NULL);
     uint8_t *memory = aligned(size);
-    memset(memory, 0, size);
     tin_session *session;
     if (tin_session_create(model, &options, memory, size, &session, NULL) ||
         tin_session_append(session, tokens, 3, NULL) || tin_step(session, 0) != TIN_STEP_LOGITS)

@@ -75,7 +75,7 @@ static void converse(const tin_model *model, tin_session *session, script *s, ui
     if (!size && (error.status >= 0 || !*error.text))
         abort();
     if (size && size <= MOVES_LIMIT) {
-        void *memory = moves_aligned(size);
+        void *memory = moves_block(size);
         if (tin_sight_create(model, messages, count, &how, memory, size, &sight, NULL) == TIN_OK)
             step_sight(model, sight, session, bits >> 7 ? 250 : 0);
         free(memory);
@@ -91,8 +91,7 @@ static void prove(const tin_model *model) {
         abort();
     if (!size || size > MOVES_LIMIT)
         return;
-    void *memory = moves_aligned(size);
-    memset(memory, 0, size);
+    void *memory = moves_block(size);
     tin_status status = tin_sight_selftest(model, memory, size, &error);
     if (status == TIN_ERR_MEMORY) /* its size was told */
         abort();
@@ -106,7 +105,7 @@ static void play_eyes(const tin_model *model, script *s) {
     size_t size = tin_session_size(model, &options, NULL);
     if (!size || size > MOVES_LIMIT)
         return;
-    void *memory = moves_aligned(size);
+    void *memory = moves_block(size);
     tin_session *session;
     if (tin_session_create(model, &options, memory, size, &session, NULL))
         abort();
@@ -121,6 +120,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     uint8_t *copy = exact_copy(base.data, base.size);
     for (uint32_t count = bits & 7; count; count--)
         patch_eyes(&s, copy);
+    moves_damaged = 1;
     tin_error error;
     tin_model *model;
     size_t needed = tin_model_size(copy, base.size, &error);
