@@ -581,10 +581,12 @@ class Windowed(Sessions):
     windowed = True
 
 
+KINDS: dict[str, type[Sessions]] = {"plain": Sessions, "windowed": Windowed, "recurrent": Sessions}
+
+
 def explore(name: str, examples: int, steps: int) -> None:
-    kind = Windowed if name == "windowed" else Sessions
     run_state_machine_as_test(
-        lambda: kind(oracle(name)),
+        lambda: KINDS[name](oracle(name)),
         settings=settings(
             max_examples=examples,
             stateful_step_count=steps,
@@ -594,12 +596,12 @@ def explore(name: str, examples: int, steps: int) -> None:
     )
 
 
-@pytest.mark.parametrize("name", ["plain", "windowed", "recurrent"])
+@pytest.mark.parametrize("name", KINDS)
 def test_any_calls_in_any_order(name: str) -> None:
     explore(name, 80, 50)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["plain", "windowed", "recurrent"])
+@pytest.mark.parametrize("name", KINDS)
 def test_any_calls_in_any_order_for_minutes(name: str) -> None:
     explore(name, 700 * EFFORT, 60)
