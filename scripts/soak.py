@@ -14,7 +14,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -99,6 +99,15 @@ def growth(looks: Sequence[int]) -> tuple[int, int]:
 
 def flat(first: int, grown: int) -> bool:
     return grown <= SLACK + SHARE * first
+
+
+async def lines_of(response: httpx.Response) -> AsyncIterator[bytes]:
+    """Those of an event stream. httpx's own also end at separators of Unicode, which a text may have."""
+    rest = b""
+    async for data in response.aiter_bytes():
+        *lines, rest = (rest + data).split(b"\n")
+        for line in lines:
+            yield line
 
 
 @dataclass
@@ -208,11 +217,11 @@ class Soak:
                 await said.aread()
                 self.fail(said)
                 return "", None
-            async for line in said.aiter_lines():
+            async for line in lines_of(said):
                 if leave:
                     self.counts["left"] += 1
                     return "", None
-                if line.startswith("data: {"):
+                if line.startswith(b"data: {"):
                     piece = json.loads(line[6:])
                     for choice in piece["choices"]:
                         answer += choice["delta"].get("content") or ""
