@@ -97,6 +97,12 @@ def growth(looks: Sequence[int]) -> tuple[int, int]:
     return int(first), int(last - first)
 
 
+def course(looks: Sequence[int]) -> list[int]:
+    """Medians of ten parts of it, in KiB: whether what grew goes on growing."""
+    parts = [looks[len(looks) * k // 10 : len(looks) * (k + 1) // 10] for k in range(10)]
+    return [int(statistics.median(part)) >> 10 for part in parts if part]
+
+
 def flat(first: int, grown: int) -> bool:
     return grown <= SLACK + SHARE * first
 
@@ -246,6 +252,7 @@ def soak(minutes: float, seed: int) -> dict[str, Any]:
         **{name: counts[name] for name in ("requests", "tokens", "left", "failed", "receipts", "unequal")},
         "memory": first,
         "grown": grown,
+        "course": course(made.looks),
         "passed": fine,
     }
 
