@@ -8,6 +8,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -152,7 +153,7 @@ def slice_of(fuzzer: Fuzzer, before: Entry) -> tuple[float, dict[str, int]]:
         command = [str(program(fuzzer)), *_options(fuzzer), str(corpus(fuzzer))]
     seconds, status, said = _timed(command, fuzzer)
     part = {"executions": executions(fuzzer.program, said), "findings": 0}
-    if status:
+    if status and -status not in (signal.SIGINT, signal.SIGTERM):  # those end this run
         part["findings"] = 1
         place = PLACE / "findings" / f"{fuzzer.name}-{time.time_ns()}.txt"
         place.parent.mkdir(parents=True, exist_ok=True)
