@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
 
-HELD = Path(__file__).parents[2] / "build" / "test-kept"
+HELD = Path(os.environ.get("TINSMITH_KEPT", Path(__file__).parents[2] / "build" / "test-kept"))
 DAYS = 14  # since the last use
 
 
