@@ -39,6 +39,7 @@ from measured import ROOT
 
 BUILD = ROOT / "build" / "mutants"
 TREE, CMAKE, TOOLS, RESULTS = BUILD / "tree", BUILD / "cmake", BUILD / "bin", BUILD / "results.jsonl"
+USUAL = BUILD / "usual.json"
 WRAPPER = '#!/bin/sh\nexec {compiler} "$@" -Wno-error\n'
 
 
@@ -106,6 +107,7 @@ def set_up() -> tuple[Path, dict[str, str]]:
             shutil.copy(path, there)
     stamp, now = BUILD / "sources", measured.digest(measured.sources("kernels", "src", "CMakeLists.txt"))
     if not stamp.exists() or stamp.read_text() != now:
+        USUAL.unlink(missing_ok=True)
         measured.install(TREE, BUILD / "venv", environment)
         stamp.write_text(now)
     use(CMAKE / "_core.abi3.so")
@@ -143,7 +145,7 @@ class Tests:
 
     def __init__(self) -> None:
         self.python, self.environment = set_up()
-        self.usual: dict[str, float] = {}
+        self.usual: dict[str, float] = json.loads(USUAL.read_text()) if USUAL.exists() else {}
 
     def pass_unchanged(self, calls: list[str]) -> None:
         for call in calls:
@@ -152,6 +154,7 @@ class Tests:
                 if how := self._failed(call, 3600):
                     sys.exit(f"error: the tests fail without an edit: {how} (all of it: {BUILD / 'tests.txt'})")
                 self.usual[call] = time.monotonic() - began
+                USUAL.write_text(json.dumps(self.usual))
 
     def killer(self, calls: list[str]) -> str:
         """What fails; "" where nothing does."""
