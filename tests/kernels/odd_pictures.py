@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import struct
 import zlib
 from collections.abc import Iterator
@@ -118,6 +119,23 @@ def progressive(side: int, symbols: list[int], scans: list[tuple[int, int, int, 
     return b"\xff\xd8" + b"".join(parts) + b"\xff\xd9"
 
 
+def lonely() -> bytes:
+    """A grey progressive JPEG of blocks with one coefficient, the last, which only the last scan brings: past
+    sixteen and more that stay 0."""
+    wave = np.cos((2 * np.arange(16) + 1) * 7 * np.pi / 16)
+    image = Image.fromarray(np.round(128 + 24.75 * np.outer(wave, wave)).astype(np.uint8))
+    return saved(image, "JPEG", quality=50, progressive=True)
+
+
+def unrefined(data: bytes) -> bytes:
+    """A progressive JPEG without the scan that brings the last bit of the constants."""
+    for found in re.finditer(b"\xff\xda", data):
+        at = found.start() + 2 + int.from_bytes(data[found.end() : found.end() + 2], "big")
+        if data[at - 3] == 0 and data[at - 1] >> 4:
+            return data[: found.start()] + data[data.index(b"\xff", at) :]
+    raise ValueError("it has no such scan")
+
+
 def refined(run: int) -> bytes:
     """A block whose coefficients 1 to 5 are zeros, and then, behind a run of zeros more, one that is not."""
     first = [(0, 0, 0, 0, "0"), (6, 63, 0, 0, "0"), (1, 5, 0, 1, "0")]
@@ -199,6 +217,7 @@ def pictures() -> Iterator[tuple[str, bytes]]:
     for run in range(5):
         yield f"jpeg refined behind {run}", refined(run)
     yield "jpeg of 256 scans", scans(256)
+    yield "jpeg of last coefficients", lonely()
     yield "larger jpeg of 127 scans", scans(127, 640)
     yield "interlaced 1x1", interlaced(1, 1, 8, 2, 3)
     frames = [Image.fromarray(noise(9, 9)[..., ::-1]), Image.fromarray(noise(9, 9))]
@@ -217,8 +236,13 @@ def refused() -> Iterator[tuple[str, bytes, str]]:
     png, jpeg = saved(image, "PNG"), saved(image, "JPEG")
     yield "half a png", png[: len(png) // 2], "cut short"
     yield "half a jpeg", jpeg[: len(jpeg) // 2], "cut short"
-    progressive = saved(image, "JPEG", progressive=True)
+    progressive, flat = saved(image, "JPEG", progressive=True), Image.new("RGB", (8, 8))
     yield "a progressive jpeg's first scans", progressive[: len(progressive) * 2 // 3], "cut short"
+    yield (
+        "a progressive jpeg without a bit of its constants",
+        unrefined(saved(flat, "JPEG", progressive=True)),
+        "cut short",
+    )
     bad = bytearray(png)
     bad[png.index(b"IDAT") + 8] ^= 1
     yield "a changed byte", bytes(bad), "checksum"
