@@ -89,6 +89,19 @@ def test_a_constraint_begins_again(smol: Vocabulary, name: str) -> None:
             constraint.accept(number)
 
 
+def test_tokens_of_255_bytes_are_the_longest_that_are_allowed() -> None:
+    tokenizer = tiny_spec("llama").tokenizer
+    tokens, types = [*tokenizer.tokens[:-2], "a" * 255, "b" * 256], [*tokenizer.types[:-2], "user", "user"]
+    image = tiny_image(tokenizer=replace(tokenizer, tokens=tokens, types=types))
+    vocabulary = Vocabulary(_core.Model(image))
+    constraint = _core.Constraint(vocabulary.model, compile_regex("a{255}|b{256}").data)
+    longest, longer = vocabulary.size - 2, vocabulary.size - 1
+    allowed = ids(constraint.mask())
+    assert longest in allowed and longer not in allowed
+    constraint.accept(longest)
+    assert constraint.state() == _core.CONSTRAINT_MUST_END
+
+
 def test_mask_into_and_state_and_size(tiny: Vocabulary) -> None:
     constraint = _core.Constraint(tiny.model, compile_regex("a|ab").data, masks=3)
     room = bytearray(len(constraint.mask()) + 4)
