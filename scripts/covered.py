@@ -195,10 +195,9 @@ def run(folder: str, python: Path, environment: dict[str, str], arguments: list[
     }
     if not counts:
         sys.exit(f"error: {folder}: the tests did not run; see {at / 'tests.txt'}")
-    profiles = [str(path) for path in (at / "raw").glob("*.profraw")]
-    (at / "profiles").write_text("\n".join(profiles))
-    merge = ["llvm-profdata-19", "merge", "--sparse", "--failure-mode=all", f"--input-files={at / 'profiles'}"]
-    subprocess.run([*merge, "-o", at / "kernels.profdata"], check=True)
+    merge = ["llvm-profdata-19", "merge", "--sparse", "--failure-mode=all", "-o", at / "kernels.profdata"]
+    if profiles := [*(at / "raw").glob("*.profraw")]:
+        subprocess.run([*merge, *profiles], check=True)
     combined([at / "raw"], at / "coverage", at / "coveragerc")
     shutil.rmtree(at / "raw")
     state |= {"tests": counts, "seconds": round(time.monotonic() - began)}
@@ -218,14 +217,8 @@ def combined(paths: list[Path], data: Path, settings: Path) -> Any:
 def of_kernels(folders: list[Path]) -> dict[str, tuple[Reached, Reached]]:
     """Of each file, lines and branches."""
     profile = BUILD / "kernels.profdata"
-    merge = [
-        "llvm-profdata-19",
-        "merge",
-        "--sparse",
-        *(folder / "kernels.profdata" for folder in folders),
-        "-o",
-        profile,
-    ]
+    profiles = [path for folder in folders if (path := folder / "kernels.profdata").exists()]
+    merge = ["llvm-profdata-19", "merge", "--sparse", *profiles, "-o", profile]
     subprocess.run(merge, check=True)
     export = ["llvm-cov-19", "export", "--skip-expansions", "--skip-functions", f"--instr-profile={profile}"]
     export += [f"--object={path}" for path in sorted(OBJECTS.iterdir())]
