@@ -200,3 +200,16 @@ def answer(path: Path) -> list[int]:
     while session.step() == _core.STEP_TOKEN:
         tokens.append(session.token())
     return tokens
+
+
+@pytest.mark.parametrize(("columns", "refused_state"), [(1024, 1), (1024 + 16, 0)])
+def test_states_of_more_than_4_gib_are_refused(tmp_path: Path, columns: int, refused_state: int) -> None:
+    """The first of 4 GiB leaves no room for the second."""
+    compiler.build_tin(tiny_spec("lfm2", max_position_embeddings=CONTEXT), tmp_path / "sound.tin")
+    entries = entries_of(tmp_path / "sound.tin")
+    program = bytearray(entries["program.bin"])
+    tensors, values, caches = struct.unpack_from("<3I", program, 12)
+    struct.pack_into("<3I", program, 64 + tensors * 32 + values * 16 + caches * 16, 1024, 1024, columns)
+    path = sealed(tmp_path / "changed.tin", tmp_path / "sound.tin", entries | {"program.bin": bytes(program)})
+    with pytest.raises(RuntimeFault, match=f"state {refused_state} has an impossible shape"):
+        _core.Model(map_file(path))
