@@ -30,6 +30,7 @@ import time
 import tomllib
 from collections import Counter
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -149,16 +150,25 @@ class Tests:
 
     def pass_unchanged(self, calls: list[str]) -> None:
         for call in calls:
-            if call not in self.usual:
+            if self._key(call) not in self.usual:
                 began = time.monotonic()
                 if how := self._failed(call, 3600):
                     sys.exit(f"error: the tests fail without an edit: {how} (all of it: {BUILD / 'tests.txt'})")
-                self.usual[call] = time.monotonic() - began
+                self.usual[self._key(call)] = time.monotonic() - began
                 USUAL.write_text(json.dumps(self.usual))
+
+    @staticmethod
+    @cache
+    def _key(call: str) -> str:
+        """With a digest of the folders of its tests: one that fails by itself must not count as a killer."""
+        folders = {str(Path(word).parent) for word in call.split()}
+        return f"{call} {measured.digest(measured.sources(*folders))}"
 
     def killer(self, calls: list[str]) -> str:
         """What fails; "" where nothing does."""
-        return next((how for call in calls if (how := self._failed(call, 60 + 10 * self.usual[call]))), "")
+        return next(
+            (how for call in calls if (how := self._failed(call, 60 + 10 * self.usual[self._key(call)]))), ""
+        )
 
     def _failed(self, call: str, most: float) -> str:
         words = [self.python, "-m", "pytest", "-q", "-x", "--tb=line", "-rfE", *call.split()]
