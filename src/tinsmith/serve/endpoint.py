@@ -66,11 +66,21 @@ class Endpoint:
     open: bool = False
 
 
+# JSON allows them in a text, and clients that read a stream by str.splitlines end a line there.
+_LINE_ENDS = {ord(end): f"\\u{ord(end):04x}" for end in "\x85\u2028\u2029"}
+
+
+def one_line(value: Any) -> bytes:
+    """A value as JSON, in one line of any reader's."""
+    text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    return text.translate(_LINE_ENDS).encode()
+
+
 class Json(Response):
     media_type = "application/json"
 
     def render(self, content: Any) -> bytes:
-        return json.dumps(content, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
+        return one_line(content)
 
 
 class Cancelled(Protocol):
@@ -112,8 +122,7 @@ class Stream(Response):
 
 
 def sse(value: Any, event: str | None = None) -> bytes:
-    data = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-    return (f"event: {event}\n" if event else "").encode() + f"data: {data}\n\n".encode()
+    return (f"event: {event}\n" if event else "").encode() + b"data: " + one_line(value) + b"\n\n"
 
 
 async def sse_events(

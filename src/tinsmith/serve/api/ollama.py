@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime
-import json
 import time
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
@@ -15,7 +14,7 @@ from starlette.responses import Response
 from tinsmith.runtime.choice import logprob
 from tinsmith.serve.api.openai_parts import FunctionOf, answer_facts, declared, offer_of
 from tinsmith.serve.asking import Answers, Piece, ask
-from tinsmith.serve.endpoint import NDJSON, RECEIPT, Call, Endpoint, Json, Stream, like
+from tinsmith.serve.endpoint import NDJSON, RECEIPT, Call, Endpoint, Json, Stream, like, one_line
 from tinsmith.serve.faults import Refused, ollama
 from tinsmith.serve.fields import (
     Body,
@@ -256,7 +255,7 @@ async def _streamed(call: Call, body: Asking, answers: Answers, write: Write) ->
 
 
 def _line(value: dict[str, Any]) -> bytes:
-    return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode() + b"\n"
+    return one_line(value) + b"\n"
 
 
 def _calls(whole: Gathered) -> list[dict[str, Any]]:
