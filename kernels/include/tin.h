@@ -558,7 +558,7 @@ TIN_API tin_status tin_session_shift(tin_session *session, uint32_t keep, uint32
  * computed again, except for its last token when nothing follows it, so that the next step has
  * logits to give.
  *
- * Errors: ARGUMENT (an id out of range), CONTEXT, STATE (under way in a batch). */
+ * Errors: ARGUMENT (an id out of range), CONTEXT, STATE (under way in a batch). Nothing is changed then. */
 TIN_API tin_status tin_session_replace(tin_session *session, const int32_t *tokens, uint32_t count,
                                        tin_error *error);
 

@@ -45,8 +45,8 @@ def known(out: Path) -> int:
 
 CHANGES: dict[str, tuple[Callable[[Row], object], str]] = {
     "text": (lambda row: ["rm -rf / # not in the schema", *row[1:]], "does not say what its tokens say"),
-    "tokens": (lambda row: ["!", row[1], row[2], [0], *row[4:]], "does not say|breaks its constraint"),
-    "no tokens": (lambda row: ["", row[1], row[2], [], *row[4:]], "breaks its constraint"),
+    "tokens": (lambda row: ["!", "stop", row[2], [0], *row[4:]], "does not say|breaks its constraint"),
+    "no tokens": (lambda row: ["", "stop", row[2], [], *row[4:]], "breaks its constraint"),
     "cut off": (lambda row: ["", "length", row[2], [], *row[4:]], "does not have the receipt"),
     "receipt": (lambda row: [*row[:4], "0" * 64, row[5]], "does not have the receipt"),
     "logits": (lambda row: [*row[:5], "0" * 64], "does not have the receipt"),

@@ -131,5 +131,6 @@ def test_a_prompt_without_the_template_is_not_logged(
 def test_a_log_that_cannot_be_written_is_one_line(
     tin: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert cli.main(["run", str(tin), "hi", "--max-tokens", "2", "--log-unsure", str(tmp_path)]) == 2
+    (folder := tmp_path / "folder").mkdir()
+    assert cli.main(["run", str(tin), "hi", "--max-tokens", "2", "--log-unsure", str(folder)]) == 2
     assert "is no file that a line can be added to" in capsys.readouterr().err

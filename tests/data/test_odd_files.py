@@ -198,7 +198,7 @@ def test_a_text_in_parquet_that_is_none(tmp_path: Path) -> None:
     held = [None, pa.py_buffer(b"\0\0\0\0\1\0\0\0"), pa.py_buffer(b"\xff")]
     text = pa.Array.from_buffers(pa.string(), 1, held)
     pq.write_table(pa.table({"text": text, "label": ["b"]}), tmp_path / "a.parquet")
-    with pytest.raises(DataError, match=r"a\.parquet: not a whole Parquet file: 'utf-8' codec"):
+    with pytest.raises(DataError, match=r"a\.parquet: row 1: \"text\" is string: 'utf-8' codec"):
         open_examples(tmp_path / "a.parquet")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from array import array
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -16,7 +17,7 @@ from transformers_models import CHATML
 
 from tinsmith import cli
 from tinsmith.formats import minisign
-from tinsmith.models import family, save_hf
+from tinsmith.models import Spec, Tensor, family, save_hf
 
 SIZES = {
     "hidden_size": 64,
@@ -44,11 +45,27 @@ TEXTS: dict[str, str] = {
 }
 
 
+def brief(spec: Spec) -> Spec:
+    """A model that ends a text or an object of JSON as soon as it may, as a trained one does in good time: the
+    first channel of each token is the same, and the output head gives these bytes more for it, a quote most."""
+    ends = {spec.tokenizer.tokens.index(end): 4.0 - k for k, end in enumerate('"}],')}
+
+    def first(role: str, value: Callable[[int], float]) -> Tensor:
+        tensor = spec.tensors[role]
+        data = array("f", tensor.data)
+        for row in range(tensor.rows):
+            data[row * tensor.inputs] = value(row)
+        return replace(tensor, data=data.tobytes())
+
+    changed = {"embed": first("embed", lambda row: 1.0), "head": first("head", lambda row: ends.get(row, 0.0))}
+    return replace(spec, tensors={**spec.tensors, **changed})
+
+
 @pytest.fixture(scope="session")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Path | None], Path]:
     """A folder with tiny.tin, tiny.gguf and a signature; answers held to a list of tools where one is given."""
     folder = tmp_path_factory.mktemp("book")
-    spec = replace(tiny_spec(family.by_name("llama"), **SIZES), chat_template=CHATML)
+    spec = brief(replace(tiny_spec(family.by_name("llama"), **SIZES), chat_template=CHATML))
     save_hf(spec, folder / "base")
     known: dict[str, Path] = {}
 
