@@ -48,7 +48,7 @@ static int lacks_logits(const tin_session *s) {
     uint32_t known = tini_session_known(s);
     if (tini_session_computed(s) < known || (s->phase == TINI_CHOOSING && s->ready.partial))
         return 0;
-    return known < s->count || !tini_session_row(s, known - 1);
+    return known < s->count || !known || !tini_session_row(s, known - 1);
 }
 
 tin_status tin_session_generate(tin_session *s, const tin_sampling *sampling, uint32_t max_tokens,
