@@ -80,6 +80,15 @@ def test_other_bits_are_told_with_device_and_prompt(tiny_tin: Path) -> None:
         )
 
 
+@pytest.mark.slow
+def test_wine_creates_its_folder_once(tiny_tin: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each instruction set is a process of wine, and at first each would create the folder."""
+    need("wine")
+    monkeypatch.setattr(verify, "cache_folder", lambda: tmp_path)
+    verify.verify(tiny_tin, targets.load("windows-x86_64"), sealed(tiny_tin), progress.display())
+    assert (tmp_path / "wine" / "system.reg").exists()
+
+
 def test_a_device_that_nothing_emulates(tiny_tin: Path) -> None:
     with pytest.raises(UnsupportedError, match="apple-m1: nothing here emulates it"):
         verify.verify(tiny_tin, targets.load("apple-m1"), sealed(tiny_tin), progress.display())

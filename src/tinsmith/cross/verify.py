@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -19,7 +20,7 @@ from tinsmith.compiler import selftest
 from tinsmith.cross import library, runtime, wasm
 from tinsmith.errors import FormatError, InputError, MissingExtraError, RuntimeFault, UnsupportedError
 from tinsmith.hub import cache_folder
-from tinsmith.system.files import map_file
+from tinsmith.system.files import locked, map_file
 from tinsmith.system.parallel import in_order
 from tinsmith.system.progress import Display
 from tinsmith.targets import Target
@@ -98,9 +99,11 @@ def _by_program(emulator: str | None, tin: Path, target: Target, display: Displa
 
 
 def _program(command: list[str], target: Target, isa: str) -> Ran:
-    # wine keeps a folder of its own, and says much.
-    settings = {**os.environ, "WINEPREFIX": str(cache_folder() / "wine"), "WINEDEBUG": "-all"}
-    done = subprocess.run(command, capture_output=True, text=True, errors="replace", env=settings)
+    # wine keeps a folder of its own, which two that start at once fail to create, and says much.
+    folder = cache_folder() / "wine"
+    settings = {**os.environ, "WINEPREFIX": str(folder), "WINEDEBUG": "-all"}
+    with locked(folder.with_name("wine.lock")) if command[0] == WINE else nullcontext():
+        done = subprocess.run(command, capture_output=True, text=True, errors="replace", env=settings)
     lines = [match for line in done.stdout.splitlines() if (match := _LINE.fullmatch(line))]
     if done.returncode not in (0, 1) or not lines or {match[1] for match in lines} != {isa}:
         reason = done.stderr.strip() or f"it ended with {done.returncode}"
