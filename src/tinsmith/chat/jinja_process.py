@@ -4,7 +4,8 @@ It is started when the first template is asked about, answers one request after 
 with this process, or when it takes too long; then the next request starts another. It is this interpreter
 without environment, site packages or the current folder: `sys.executable -I -S`.
 
-Time is limited everywhere. Memory is where the system can (`resource.RLIMIT_AS`: Linux and the BSDs; not macOS
+Time is limited everywhere: the process's own where the system says it (Linux), which a busy machine does not
+take up, else the clock's. Memory is where the system can (`resource.RLIMIT_AS`: Linux and the BSDs; not macOS
 and Windows). Where no such process can be started, as in a frozen application, in WebAssembly and on phones,
 templates can't be read: UnsupportedError. A .tin needs none of this: its template was compiled when it was
 built.
@@ -29,6 +30,7 @@ from tinsmith.errors import InputError, MissingExtraError, TinsmithError, Unsupp
 
 _PROGRAM = Path(__file__).with_name("jinja.py")
 SECONDS = 10.0  # one rendering takes well under a millisecond
+WALL = 10  # times its own time, after which the process counts as hung
 _START = 60.0  # a busy machine's first start of an interpreter
 _MOST_REPLY = 128 << 20  # bytes
 # Before 3.1.6 a template could leave the sandbox (CVE-2025-27516).
@@ -38,10 +40,10 @@ _KEPT = ("SYSTEMROOT", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")
 
 
 class _Watch:
-    """Calls `late` where a time ends before it is called off: by one thread for all times, since to start one
-    takes several times as long as a rendering."""
+    """Calls `late` where a time ends before it is called off, and again after the seconds that it may give.
+    One thread watches all times, since to start one takes several times as long as a rendering."""
 
-    def __init__(self, late: Callable[[], None]) -> None:
+    def __init__(self, late: Callable[[], float | None]) -> None:
         self._late = late
         self._changed = threading.Condition()
         self._end: float | None = None
@@ -66,8 +68,8 @@ class _Watch:
         with self._changed:
             while True:
                 if self._end is not None and time.monotonic() >= self._end:
-                    self._late()
-                    self._end = None
+                    more = self._late()
+                    self._end = None if more is None else time.monotonic() + more
                 self._wakes = self._end
                 self._changed.wait(None if self._end is None else max(0.0, self._end - time.monotonic()))
 
@@ -83,6 +85,8 @@ class JinjaProcess:
         self._watch = _Watch(self._expire)
         self._process: subprocess.Popen[bytes] | None = None
         self._limit = 0.0  # seconds of the time that is running; 0: none is
+        self._began = 0.0
+        self._spent: tuple[int, float] = (0, 0.0)  # the process at that time, and what it had of the processor
         self._late = False
 
     @contextmanager
@@ -93,7 +97,8 @@ class JinjaProcess:
             if self._limit:
                 yield
                 return
-            self._started()  # an interpreter's start is not the template's time
+            process = self._started()  # an interpreter's start is not the template's time
+            self._began, self._spent = time.monotonic(), (process.pid, _processor_time(process) or 0.0)
             self._limit, self._late = seconds, False
             late = InputError(
                 f"the chat template takes too long: over {seconds:g} seconds; check the model's template"
@@ -146,11 +151,18 @@ class JinjaProcess:
             return None
         return reply if isinstance(reply, dict) else None
 
-    def _expire(self) -> None:
-        self._late = True
+    def _expire(self) -> float | None:
+        """Ends the process, or gives the seconds that it may still have."""
         process = self._process
+        used = None if process is None else _processor_time(process)
+        if process is not None and used is not None:
+            left = self._limit - (used - self._spent[1] if process.pid == self._spent[0] else used)
+            if left > 0 and time.monotonic() < self._began + WALL * self._limit:
+                return max(left, 0.01)
+        self._late = True
         if process is not None:
             process.kill()
+        return None
 
     def _started(self) -> subprocess.Popen[bytes]:
         if self._process is None or self._process.poll() is not None:
@@ -173,6 +185,15 @@ class JinjaProcess:
                 pipe.raw.close()  # type: ignore[union-attr]  # without writing what the parent has still to write
             self._process.returncode = 0  # so that nobody waits for it
         self._reset()
+
+
+def _processor_time(process: subprocess.Popen[bytes]) -> float | None:
+    """Seconds that it had; None where the system does not say, or the process has ended."""
+    if sys.platform != "linux" or process.returncode is not None:
+        return None
+    with suppress(OSError):
+        return time.clock_gettime(~process.pid << 3 | 2)  # clock_getcpuclockid(3): CPUCLOCK_SCHED of a process
+    return None
 
 
 def _start() -> subprocess.Popen[bytes]:
