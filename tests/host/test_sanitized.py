@@ -60,7 +60,7 @@ def test_answers_are_a_fresh_sessions_whatever_was_called_before(
     entries = {
         f"adapter/{name}.bin": random_adapters.compiled(tin, seed=k) for k, name in enumerate("abcdefghij")
     }
-    entries["grammar/answer.bin"] = schema(HELD).data
+    entries["grammar/answer.bin"] = schema(HELD).with_search(20).data
     entries["adapter/b/grammar/answer.bin"] = choices(["left", "right"]).data
     entries["drafts/answer.bin"] = drafts.learn(model, said)
     build_tin(spec, tin, entries=entries)
