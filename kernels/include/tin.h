@@ -834,8 +834,8 @@ TIN_API tin_status tin_session_constrain(tin_session *session, tin_constraint *c
 /* Token healing, for a prompt that may end in the middle of a word or of a token, such as `http:`.
  * Takes back the last tokens, at most 3 and no control token, if the vocabulary has a token that
  * begins with their text and continues it; the next generation then begins with that text, in
- * whatever tokens. Otherwise it does nothing. Appending, rewinding and the like forget what was
- * taken back. The session must have a constraint.
+ * whatever tokens. Otherwise it does nothing. Whatever ends a generation (appending, rewinding,
+ * setting an adapter) forgets what was taken back. The session must have a constraint.
  *
  * Errors: STATE (no constraint; as tin_session_rewind). */
 TIN_API tin_status tin_session_heal(tin_session *session, tin_error *error);

@@ -300,7 +300,7 @@ static int play(uint32_t room) {
 static tin_adapter *open_adapter(const char *name) {
     const void *data;
     size_t size;
-    tin_adapter *adapter;
+    tin_adapter *adapter = NULL;
     check(!tin_model_entry(model, name, &data, &size), name);
     size_t needed = tin_adapter_size(model, data, size, NULL);
     check(needed && !tin_adapter_open(model, data, size, aligned(needed), needed, &adapter, NULL), name);
