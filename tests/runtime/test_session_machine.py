@@ -282,7 +282,7 @@ class Sessions(RuleBasedStateMachine):
 
     @rule(k=players, which=st.integers(0, 3))
     def adapt(self, k: int, which: int) -> None:
-        """Another adapter, or none: everything is computed again. The same one ends a generation alone."""
+        """Another adapter, or none: all is computed again. The same one only ends a generation or a healing."""
         player, adapter = self.players[k], self.oracle.adapters[which]
         if which == PREFIXED and len(player.tokens) > CONTEXT - PREFIX:
             with pytest.raises(RuntimeFault, match="do not fit its context"):
@@ -294,7 +294,8 @@ class Sessions(RuleBasedStateMachine):
                 player.session.adapter(None)
             player.session.adapter(adapter)
 
-        if self.tries(player, change) and (which != player.adapter or player.plan is not None):
+        ends = player.plan is not None or player.before_healing is not None
+        if self.tries(player, change) and (which != player.adapter or ends):
             changed, player.adapter = which != player.adapter, which
             player.queue()
             assert not changed or player.session.tokens()[0] == 0
