@@ -50,7 +50,8 @@ tin_status tin_session_heal(tin_session *s, tin_error *error) {
         }
     }
     uint32_t count = known - taken, computed = tini_session_computed(s);
-    computed = computed < count ? computed : count - 1;
+    if (taken && computed >= count)
+        computed = count - 1;
     tin_status status = tini_session_check_free(s, error);
     if (!status && taken)
         status = tini_session_check_window(s, computed, error);
