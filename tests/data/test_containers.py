@@ -262,13 +262,16 @@ def test_a_saved_dataset_names_no_split_elsewhere(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "column",
-    [pa.array([1, 2], pa.duration("ns")), pa.array([2**52] * 2, pa.timestamp("s"))],
+    "column, taken",
+    [
+        # With pandas installed there are values for durations, and the column is only an odd one.
+        (pa.array([1, 2], pa.duration("ns")), "|with the columns input, odd it is of no shape"),
+        (pa.array([2**52] * 2, pa.timestamp("s")), ""),
+    ],
     ids=["duration", "far day"],
 )
-def test_a_column_that_python_has_no_values_for_is_named(column: Any, tmp_path: Path) -> None:
+def test_a_column_that_python_has_no_values_for_is_named(column: Any, taken: str, tmp_path: Path) -> None:
     pq.write_table(pa.table({"input": pa.array(["a", "b"]), "odd": column}), tmp_path / "a.parquet")
     named = r'row 1: "odd" is (duration|timestamp)\[.*; save it as text'
-    taken = "with the columns input, odd it is of no shape"  # pandas has values for durations
-    with pytest.raises(DataError, match=f"a.parquet: ({named}|{taken})"):
+    with pytest.raises(DataError, match=f"a.parquet: ({named}{taken})"):
         open_examples(tmp_path / "a.parquet")

@@ -46,9 +46,8 @@ class Spans:
 
     def add(self, first: int, count: int) -> None:
         begin, end = first, first + count
-        low = bisect_left(
-            self.held, begin, key=itemgetter(1)
-        )  # the first that ends where this begins, or later
+        # From the first that ends where this begins, or later, to the last that begins where this ends.
+        low = bisect_left(self.held, begin, key=itemgetter(1))
         high = bisect_right(self.held, end, key=itemgetter(0))
         for one in self.held[low:high]:
             begin, end = min(begin, one[0]), max(end, one[1])
