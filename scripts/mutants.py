@@ -171,13 +171,16 @@ class Tests:
         )
 
     def _failed(self, call: str, most: float) -> str:
-        words = [self.python, "-m", "pytest", "-q", "-x", "--tb=line", "-rfE", *call.split()]
+        """most: seconds of CPU time of each process, so that a busy machine kills no edit; a deadlock gets ten
+        times as many on the clock."""
+        words = ["sh", "-c", f'ulimit -t {most:.0f}; exec "$@"', "sh", self.python, "-m", "pytest"]
+        words += ["-q", "-x", "--tb=line", "-rfE", *call.split()]
         with (BUILD / "tests.txt").open("w") as log:
             child = subprocess.Popen(
                 words, cwd=TREE, env=self.environment, stdout=log, stderr=log, start_new_session=True
             )
             try:
-                status = child.wait(most)
+                status = child.wait(10 * most)
             except subprocess.TimeoutExpired:
                 return "too slow"
             finally:
