@@ -28,7 +28,7 @@ from typing import Any
 from planting import KINDS, Planting, Set
 
 from tinsmith.pipeline import checking
-from tinsmith.pipeline.recipe_tables import Constraint
+from tinsmith.pipeline.recipe.tables import Constraint
 from tinsmith.prepare import check
 
 ROOT = Path(__file__).resolve().parents[1]

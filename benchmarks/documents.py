@@ -24,7 +24,9 @@ import tinsmith
 from tinsmith import hub
 from tinsmith.data.near import in_order
 from tinsmith.data.readers import Example, read_jsonl
-from tinsmith.pipeline import recipes, stages, training
+from tinsmith.pipeline import engine as stages
+from tinsmith.pipeline import recipe as recipes
+from tinsmith.pipeline.stages.train import make as training
 from tinsmith.prepare.documents import making, passages, writing
 from tinsmith.prepare.documents.teachers import Local
 from tinsmith.runtime.choosing import scored

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import tinsmith
 from tinsmith import hub, models
-from tinsmith.pipeline import data, training
 from tinsmith.pipeline.recipe import Recipe
+from tinsmith.pipeline.stages.data import make as data
+from tinsmith.pipeline.stages.train import make as training
 from tinsmith.train.job import Job
 
 

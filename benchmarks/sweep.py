@@ -99,7 +99,7 @@ def main() -> int:
 
 
 def recipe_options(args: argparse.Namespace) -> train_options.TrainOptions:
-    from tinsmith.pipeline import training
+    from tinsmith.pipeline.stages.train import make as training
 
     return training.options(recipes.load(args.recipe), args.examples or MANY)
 

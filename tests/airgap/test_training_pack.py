@@ -15,7 +15,8 @@ from tinsmith import cli
 from tinsmith.airgap import wheel
 from tinsmith.errors import InputError
 from tinsmith.formats import minisign
-from tinsmith.pipeline import offline, recipes
+from tinsmith.pipeline import offline
+from tinsmith.pipeline import recipe as recipes
 
 RECIPE = """\
 [scratch]

@@ -21,7 +21,7 @@ from tinsmith.compiler import build_tin
 from tinsmith.data.readers import Example, read_jsonl
 from tinsmith.models import family
 from tinsmith.pipeline import constraint as constraints
-from tinsmith.pipeline.recipe_tables import Constraint
+from tinsmith.pipeline.recipe.tables import Constraint
 from tinsmith.train.beginning import scratch
 from tinsmith.train.options import ScratchOptions
 

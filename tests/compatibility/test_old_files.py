@@ -18,9 +18,9 @@ from tinsmith import cli
 from tinsmith.errors import FormatError, RuntimeFault
 from tinsmith.formats.tin import VERSION as TIN_VERSION
 from tinsmith.formats.tin import Tin
-from tinsmith.pipeline import training
 from tinsmith.pipeline.recipe import load
 from tinsmith.pipeline.run import Run
+from tinsmith.pipeline.stages.train import make as training
 from tinsmith.system.progress import display
 
 HERE = Path(__file__).parent

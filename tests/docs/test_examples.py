@@ -30,7 +30,7 @@ from blocks import PAGES, ROOT, Block, Provide, blocks, commands, spans
 import tinsmith
 from tinsmith import cli, targets
 from tinsmith.cli import _group, _usage
-from tinsmith.pipeline import recipes
+from tinsmith.pipeline import recipe as recipes
 
 KERNELS = ROOT / "kernels"
 EXTRAS = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["optional-dependencies"]

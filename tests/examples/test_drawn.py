@@ -17,7 +17,7 @@ from test_small import EXAMPLES, load, rows
 from tinsmith.constraint import makers
 from tinsmith.data.shapes import open_examples
 from tinsmith.evaluate.answers import Answer, AnswerFile
-from tinsmith.pipeline import recipes
+from tinsmith.pipeline import recipe as recipes
 from tinsmith.prepare.allowed import Checker, bytes_model
 
 pytest.importorskip("sklearn")

@@ -17,7 +17,7 @@ import pytest
 
 from tinsmith.constraint import makers
 from tinsmith.data.shapes import open_examples
-from tinsmith.pipeline import recipes
+from tinsmith.pipeline import recipe as recipes
 from tinsmith.prepare.allowed import Checker, bytes_model
 from tinsmith.tasks import by_name
 

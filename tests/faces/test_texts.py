@@ -25,9 +25,10 @@ from tinsmith.errors import TinsmithError
 from tinsmith.evaluate import remote
 from tinsmith.evaluate.answers import AnswerFile
 from tinsmith.formats import imatrix, minisign, safetensors, tin
-from tinsmith.pipeline import constraint, recipe, recipe_tables
-from tinsmith.pipeline import data as pipeline_data
+from tinsmith.pipeline import constraint, recipe
 from tinsmith.pipeline import run as engine
+from tinsmith.pipeline.recipe import tables as recipe_tables
+from tinsmith.pipeline.stages.data import make as pipeline_data
 from tinsmith.search import sensitivity, text
 from tinsmith.train.adapters import peft_folder
 

@@ -17,7 +17,7 @@ from tinsmith import tasks
 from tinsmith.data.readers import Example
 from tinsmith.evaluate import metrics
 from tinsmith.evaluate.answers import Answer
-from tinsmith.pipeline import report
+from tinsmith.pipeline.stages.report import make as report
 
 COMMAND = "import sys; from tinsmith import cli; sys.exit(cli.main(sys.argv[1:]))"
 CALL = tasks.by_name("call")

@@ -19,9 +19,12 @@ from tinsmith.data.augment import origin
 from tinsmith.data.readers import Example
 from tinsmith.errors import DataError, InputError, RecipeError
 from tinsmith.models import family
-from tinsmith.pipeline import augmentation, data, stages, training
+from tinsmith.pipeline import engine as stages
 from tinsmith.pipeline.recipe import load
 from tinsmith.pipeline.run import Run
+from tinsmith.pipeline.stages.data import augmentation
+from tinsmith.pipeline.stages.data import make as data
+from tinsmith.pipeline.stages.train import make as training
 from tinsmith.system.progress import display
 
 RECIPE = f"""\

@@ -14,7 +14,8 @@ from tiny_recipes import BASE, call, write_home
 
 from tinsmith import cli, models, plan, targets
 from tinsmith.errors import RecipeError
-from tinsmith.pipeline import recipe, stages
+from tinsmith.pipeline import engine as stages
+from tinsmith.pipeline import recipe
 from tinsmith.plan import fit
 from tinsmith.plan.contents import Base, of_tin
 from tinsmith.plan.memory import Options

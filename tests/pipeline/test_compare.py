@@ -22,9 +22,11 @@ from tinsmith.errors import DataError, InputError
 from tinsmith.evaluate.answers import Answer
 from tinsmith.evaluate.systems import Outcome
 from tinsmith.models import family
-from tinsmith.pipeline import recipe, recipe_tables, recipes
+from tinsmith.pipeline import recipe
+from tinsmith.pipeline import recipe as recipes
 from tinsmith.pipeline.compare import asking, change, settings, weak
 from tinsmith.pipeline.examples import columns
+from tinsmith.pipeline.recipe import tables as recipe_tables
 
 RECIPE = (
     BASE

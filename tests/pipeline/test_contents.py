@@ -9,8 +9,10 @@ from pathlib import Path
 from tiny_recipes import BASE, parity, write_home
 
 import tinsmith
-from tinsmith.pipeline import recipe, stages, training
+from tinsmith.pipeline import engine as stages
+from tinsmith.pipeline import recipe
 from tinsmith.pipeline.run import Record, Run
+from tinsmith.pipeline.stages.train import make as training
 from tinsmith.system import progress
 
 RECIPE = f"""\

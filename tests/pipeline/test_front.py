@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from typing import Any
 
-from tinsmith.pipeline import report
+from tinsmith.pipeline.stages.report import make as report
 
 
 def test_the_front_is_a_picture_and_a_table(document: dict[str, Any]) -> None:

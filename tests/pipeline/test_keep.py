@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from tinsmith.errors import RecipeError
-from tinsmith.pipeline import recipe, training
+from tinsmith.pipeline import recipe
+from tinsmith.pipeline.stages.train import make as training
 
 RECIPE = """\
 [base]

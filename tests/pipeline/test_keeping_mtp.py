@@ -16,8 +16,10 @@ from tinsmith import models
 from tinsmith.compiler.mtp import PROGRAM
 from tinsmith.errors import UnsupportedError
 from tinsmith.formats.tin import Tin
-from tinsmith.pipeline import build, recipe, stages
+from tinsmith.pipeline import engine as stages
+from tinsmith.pipeline import recipe
 from tinsmith.pipeline.run import Run
+from tinsmith.pipeline.stages import build
 from tinsmith.spec import Spec
 from tinsmith.system import progress
 

@@ -6,8 +6,9 @@ from pathlib import Path
 
 from tiny_recipes import SMALL, parity, write_home
 
-from tinsmith.pipeline import recipe, stages
-from tinsmith.pipeline.merge import Merged
+from tinsmith.pipeline import engine as stages
+from tinsmith.pipeline import recipe
+from tinsmith.pipeline.stages.merge import Merged
 from tinsmith.system import progress
 
 

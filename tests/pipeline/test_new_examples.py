@@ -15,8 +15,12 @@ from tiny_recipes import parity, write_home
 from tinsmith import cli
 from tinsmith.data.readers import Example
 from tinsmith.errors import DataError
-from tinsmith.pipeline import augmentation, data, recipe, stages, training, update
+from tinsmith.pipeline import engine as stages
+from tinsmith.pipeline import recipe, update
 from tinsmith.pipeline.run import Nothing, Run
+from tinsmith.pipeline.stages.data import augmentation
+from tinsmith.pipeline.stages.data import make as data
+from tinsmith.pipeline.stages.train import make as training
 from tinsmith.system import progress
 
 RECIPE = """\

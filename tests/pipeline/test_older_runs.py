@@ -16,8 +16,8 @@ import pytest
 from tiny_recipes import SMALL, parity, write_home
 
 from tinsmith import cli
-from tinsmith.pipeline.build import UNSEALED
-from tinsmith.pipeline.stages import STAGES
+from tinsmith.pipeline.engine import STAGES
+from tinsmith.pipeline.stages.build import UNSEALED
 from tinsmith.system import files
 
 TIN = "home-q8_0.tin"

@@ -18,7 +18,8 @@ from tinsmith import cli, models
 from tinsmith.data.readers import Turn, read_jsonl
 from tinsmith.errors import DataError, InputError, RecipeError
 from tinsmith.models import family
-from tinsmith.pipeline import recipe, stages
+from tinsmith.pipeline import engine as stages
+from tinsmith.pipeline import recipe
 from tinsmith.system import progress
 
 RECIPE = """\

@@ -13,8 +13,10 @@ from tiny_models import png_of, tiny_spec, with_eyes
 from tinsmith import models
 from tinsmith.errors import TinsmithError
 from tinsmith.formats.tin import Tin
-from tinsmith.pipeline import build, recipes, stages
+from tinsmith.pipeline import engine as stages
+from tinsmith.pipeline import recipe as recipes
 from tinsmith.pipeline.run import Run
+from tinsmith.pipeline.stages import build
 from tinsmith.spec import Spec
 from tinsmith.system import files, progress
 from tinsmith.train.beginning.scratch import SEEING_TEMPLATE

@@ -26,9 +26,11 @@ from tinsmith.chat import chat_template
 from tinsmith.errors import DataError, FormatError, InputError
 from tinsmith.formats.tin import Tin
 from tinsmith.models import family
-from tinsmith.pipeline import data, recipe, stages
-from tinsmith.pipeline.build import UNSEALED
+from tinsmith.pipeline import engine as stages
+from tinsmith.pipeline import recipe
 from tinsmith.pipeline.run import opened
+from tinsmith.pipeline.stages.build import UNSEALED
+from tinsmith.pipeline.stages.data import make as data
 from tinsmith.quant import shipping
 from tinsmith.system import files, progress
 

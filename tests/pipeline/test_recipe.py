@@ -8,7 +8,9 @@ import pytest
 from tiny_recipes import BASE
 
 from tinsmith.errors import InputError, RecipeError
-from tinsmith.pipeline import recipe, recipe_tables, training
+from tinsmith.pipeline import recipe
+from tinsmith.pipeline.recipe import tables as recipe_tables
+from tinsmith.pipeline.stages.train import make as training
 from tinsmith.train.options import TrainOptions
 
 

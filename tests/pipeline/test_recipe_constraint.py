@@ -20,7 +20,7 @@ from tinsmith.errors import ConstraintError, DataError, FormatError, InputError,
 from tinsmith.models import family
 from tinsmith.pipeline import constraint as constraints
 from tinsmith.pipeline import recipe
-from tinsmith.pipeline.recipe_tables import Constraint
+from tinsmith.pipeline.recipe.tables import Constraint
 from tinsmith.prepare.allowed import Checker
 
 TOOLS = [

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from tinsmith.errors import RecipeError
-from tinsmith.pipeline import recipe, recipes
+from tinsmith.pipeline import recipe
+from tinsmith.pipeline import recipe as recipes
 
 TWO = """\
 [base]

@@ -15,7 +15,8 @@ from tinsmith import tasks
 from tinsmith.data.readers import Example
 from tinsmith.evaluate import curve
 from tinsmith.evaluate.answers import Answer
-from tinsmith.pipeline import curves, report
+from tinsmith.pipeline.stages.report import curves
+from tinsmith.pipeline.stages.report import make as report
 
 CALL = tasks.by_name("call")
 VOID = {"meta", "link", "br", "img", "input", "hr"}

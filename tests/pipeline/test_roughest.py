@@ -14,7 +14,11 @@ from tiny_recipes import BASE, call, write_home
 from tinsmith import models, quant
 from tinsmith.errors import RecipeError
 from tinsmith.models import family
-from tinsmith.pipeline import build, recipe, roughest, stages, training
+from tinsmith.pipeline import engine as stages
+from tinsmith.pipeline import formats as roughest
+from tinsmith.pipeline import recipe
+from tinsmith.pipeline.stages import build
+from tinsmith.pipeline.stages.train import make as training
 from tinsmith.quant import convert
 from tinsmith.system import progress
 from tinsmith.train import merge

@@ -12,7 +12,7 @@ import pytest
 import tinsmith
 from tinsmith import cli, models
 from tinsmith.chat import chat_template
-from tinsmith.pipeline import stages
+from tinsmith.pipeline import engine as stages
 
 RECIPE = """\
 [scratch]

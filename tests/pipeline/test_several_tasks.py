@@ -18,9 +18,10 @@ import tinsmith
 from tinsmith import cli, models
 from tinsmith.errors import DataError, InputError
 from tinsmith.models import family
-from tinsmith.pipeline import recipes
+from tinsmith.pipeline import engine_tasks as stages
+from tinsmith.pipeline import recipe as recipes
 from tinsmith.pipeline.run import Run
-from tinsmith.pipeline.skills import adapters, stages
+from tinsmith.pipeline.stages import adapters
 from tinsmith.plan import contents
 from tinsmith.system import files, progress
 

@@ -13,9 +13,11 @@ import pytest
 from tiny_recipes import BASE, call, write_home
 from transformers_models import CHATML
 
-from tinsmith.pipeline import recipe, stages, training, update
+from tinsmith.pipeline import engine as stages
+from tinsmith.pipeline import recipe, update
+from tinsmith.pipeline.engine import STAGES
 from tinsmith.pipeline.run import SPELL, Run
-from tinsmith.pipeline.stages import STAGES
+from tinsmith.pipeline.stages.train import make as training
 from tinsmith.system.progress import Silent
 from tinsmith.train.adapters import peft_folder
 from tinsmith.train.steps import together

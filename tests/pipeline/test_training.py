@@ -10,10 +10,12 @@ import pytest
 from tiny_recipes import BASE, parity, write_home
 
 from tinsmith.errors import DataError, InputError, RecipeError
-from tinsmith.pipeline import recipe, stages, training
+from tinsmith.pipeline import engine as stages
+from tinsmith.pipeline import recipe
 from tinsmith.pipeline.run import Record
-from tinsmith.pipeline.training import Rough, Trained
-from tinsmith.pipeline.training_progress import Progress
+from tinsmith.pipeline.stages.train import make as training
+from tinsmith.pipeline.stages.train.make import Rough, Trained
+from tinsmith.pipeline.stages.train.progress import Progress
 from tinsmith.system import progress
 from tinsmith.train import methods, rules
 from tinsmith.train.events import Event, Rolled, Started, Step, Trying, Updated, Validated

@@ -11,7 +11,7 @@ import pytest
 from tinsmith import tasks
 from tinsmith.errors import UnsupportedError
 from tinsmith.pipeline import checking
-from tinsmith.pipeline.recipe_tables import Constraint
+from tinsmith.pipeline.recipe.tables import Constraint
 from tinsmith.prepare import check
 from tinsmith.prepare.check.rows import Row, guess_task
 

@@ -11,7 +11,7 @@ from test_check import call, calls, look, tools
 
 from tinsmith.errors import InputError
 from tinsmith.pipeline import checking
-from tinsmith.pipeline.recipe_tables import Constraint
+from tinsmith.pipeline.recipe.tables import Constraint
 from tinsmith.prepare import check
 from tinsmith.prepare.check import mending
 

@@ -11,7 +11,8 @@ import pytest
 from tiny_models import tiny_spec
 
 from tinsmith import cli, models
-from tinsmith.pipeline import checking, recipe, stages
+from tinsmith.pipeline import checking, recipe
+from tinsmith.pipeline import engine as stages
 from tinsmith.prepare import check, starting
 from tinsmith.system import progress
 from tinsmith.tasks import names

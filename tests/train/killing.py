@@ -91,7 +91,7 @@ def write_home(folder: Path) -> None:
 
 # Children are forked by a process that has loaded what takes longer to load than a tiny run takes.
 SERVER = multiprocessing.get_context("forkserver")
-SERVER.set_forkserver_preload(["peft", "torch", "transformers", "tinsmith.pipeline.training"])
+SERVER.set_forkserver_preload(["peft", "torch", "transformers", "tinsmith.pipeline.stages.train.make"])
 
 
 def _train(recipe: Path, out: Path, cache: Path, begun: Connection) -> None:

@@ -21,7 +21,8 @@ from tinsmith.chat import chat_template
 from tinsmith.data.preferences import Pair, Rating
 from tinsmith.data.readers import Example
 from tinsmith.errors import FormatError, InputError, RecipeError
-from tinsmith.pipeline import recipe, training
+from tinsmith.pipeline import recipe
+from tinsmith.pipeline.stages.train import make as training
 from tinsmith.pipeline.update import asked_as_trained
 from tinsmith.spec import Spec
 from tinsmith.train import run

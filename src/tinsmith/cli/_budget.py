@@ -11,7 +11,7 @@ from tinsmith.cli._command import Args, flag, option
 from tinsmith.cli._types import File, Folder, Number, Size
 from tinsmith.errors import InputError
 from tinsmith.format_names import AUTO
-from tinsmith.pipeline.recipe_tables import ACCURACIES, BITS, BUDGETS, SPEEDS
+from tinsmith.pipeline.recipe.tables import ACCURACIES, BITS, BUDGETS, SPEEDS
 
 if TYPE_CHECKING:
     from tinsmith.search.budget import Budget

@@ -43,7 +43,8 @@ def sealed(args: Args) -> Sealed | None:
     """None where nothing is said of the answers. Raises InputError for a search among all texts."""
     from pathlib import Path
 
-    from tinsmith.pipeline import constraint, recipe_tables
+    from tinsmith.pipeline import constraint
+    from tinsmith.pipeline.recipe import tables as recipe_tables
 
     table = recipe_tables.Constraint(**{key: getattr(args, key) for key in (*SOURCES, "search")})
     if table.source:

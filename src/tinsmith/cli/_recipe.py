@@ -51,7 +51,7 @@ TRAINING = [
 
 def load(args: Args) -> Recipe:
     """The recipe, with what the command line says of an update."""
-    from tinsmith.pipeline import recipes
+    from tinsmith.pipeline import recipe as recipes
     from tinsmith.system.files import resolved
 
     paths = {"adapter": args.adapter, "data": args.data}
@@ -66,8 +66,8 @@ def run_to(goal: str, args: Args) -> Run:
 
 def make(stated: Recipe, out: Path | None, goal: str, log: str | None = None) -> Run:
     """Of a recipe of one task or of several."""
-    from tinsmith.pipeline import stages
-    from tinsmith.pipeline.skills import stages as several
+    from tinsmith.pipeline import engine as stages
+    from tinsmith.pipeline import engine_tasks as several
     from tinsmith.system import progress
 
     run = several.make if stated.tasks else stages.make

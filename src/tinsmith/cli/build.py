@@ -116,7 +116,8 @@ def _runtimes(devices: Sequence[Target], built: Sequence[Path]) -> list[Path]:
 
 
 def _from_recipe(args: Args) -> list[Path]:
-    from tinsmith.pipeline import recipes, stages
+    from tinsmith.pipeline import engine as stages
+    from tinsmith.pipeline import recipe as recipes
 
     run = _recipe.make(recipes.load(args.source, args.targets), args.out, stages.BUILD.name)
     built = run.done(stages.BUILD).facts

@@ -21,7 +21,7 @@ def run(args: Args) -> int:
     import json
 
     from tinsmith.cli._terminal import shown
-    from tinsmith.pipeline import recipes
+    from tinsmith.pipeline import recipe as recipes
     from tinsmith.pipeline.compare import page
     from tinsmith.pipeline.compare.make import compare
     from tinsmith.system import progress

@@ -88,7 +88,9 @@ def run(args: Args) -> int:
 
 def _train(recipe: Path) -> Path:
     """The adapter's folder."""
-    from tinsmith.pipeline import recipes, stages, training
+    from tinsmith.pipeline import engine as stages
+    from tinsmith.pipeline import recipe as recipes
+    from tinsmith.pipeline.stages.train import make as training
     from tinsmith.system import progress
 
     stated = recipes.load(recipe)

@@ -11,10 +11,10 @@ PARAMETERS = _recipe.PARAMETERS
 
 
 def run(args: Args) -> int:
-    from tinsmith.pipeline import report
-    from tinsmith.pipeline.skills import report as several
-    from tinsmith.pipeline.skills import stages
-    from tinsmith.pipeline.stages import EVALUATE
+    from tinsmith.pipeline import engine_tasks as stages
+    from tinsmith.pipeline.engine import EVALUATE
+    from tinsmith.pipeline.stages import report_tasks as several
+    from tinsmith.pipeline.stages.report import make as report
 
     run = _recipe.run_to(EVALUATE.name, args)
     if run.recipe.tasks:

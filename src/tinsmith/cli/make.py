@@ -12,8 +12,8 @@ PARAMETERS = _recipe.TRAINING
 
 
 def run(args: Args) -> int:
-    from tinsmith.pipeline import report
-    from tinsmith.pipeline.skills import report as several
+    from tinsmith.pipeline.stages import report_tasks as several
+    from tinsmith.pipeline.stages.report import make as report
 
     run = _recipe.run_to("report", args)
     document = reading.read_table(run.folder / report.JSON)

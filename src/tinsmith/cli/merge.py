@@ -11,7 +11,7 @@ PARAMETERS = _recipe.PARAMETERS
 
 
 def run(args: Args) -> int:
-    from tinsmith.pipeline import merge
+    from tinsmith.pipeline.stages import merge
 
     print(_recipe.run_to("merge", args).folder / merge.FOLDER)
     return 0

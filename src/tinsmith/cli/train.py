@@ -15,8 +15,10 @@ PARAMETERS = [
 
 
 def run(args: Args) -> int:
-    from tinsmith.pipeline import merge, stages, training
-    from tinsmith.pipeline.skills import data
+    from tinsmith.pipeline import engine as stages
+    from tinsmith.pipeline.stages import data_tasks as data
+    from tinsmith.pipeline.stages import merge
+    from tinsmith.pipeline.stages.train import make as training
     from tinsmith.system import progress
     from tinsmith.train.steps import together
 

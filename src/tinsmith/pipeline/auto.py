@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 from tinsmith import tasks
 from tinsmith.format_names import AUTO
-from tinsmith.pipeline import contents, data
-from tinsmith.pipeline.data import Data
+from tinsmith.pipeline import contents
 from tinsmith.pipeline.run import Record, Run
+from tinsmith.pipeline.stages.data import make as data
+from tinsmith.pipeline.stages.data.make import Data
 from tinsmith.system import files
 
 if TYPE_CHECKING:

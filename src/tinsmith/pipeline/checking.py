@@ -12,10 +12,11 @@ from tinsmith.data.row_tools import has_rows, tools_of_rows
 from tinsmith.data.shapes import Named
 from tinsmith.data.splits import LEARNED, SPLITS
 from tinsmith.errors import DataError, OfflineError
-from tinsmith.pipeline import constraint, data
+from tinsmith.pipeline import constraint
 from tinsmith.pipeline.examples import columns, named_paths
 from tinsmith.pipeline.recipe import Recipe
-from tinsmith.pipeline.recipe_tables import Constraint as Table
+from tinsmith.pipeline.recipe.tables import Constraint as Table
+from tinsmith.pipeline.stages.data import make as data
 from tinsmith.prepare.check import base as bases
 from tinsmith.prepare.check.rows import Data, Fault, Files, Row, guess_task, read
 from tinsmith.prepare.check.rules import Rules

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 from tinsmith import __version__, targets
 from tinsmith.formats.sbom import Bill, Source
 from tinsmith.formats.tin import BILL, CONSTRAINT, DRAFT, RECIPE, SOURCE
-from tinsmith.pipeline import data
-from tinsmith.pipeline.data import Data
 from tinsmith.pipeline.run import Record, Run
+from tinsmith.pipeline.stages.data import make as data
+from tinsmith.pipeline.stages.data.make import Data
 from tinsmith.quant import shipping
 
 if TYPE_CHECKING:

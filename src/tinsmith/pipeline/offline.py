@@ -27,10 +27,11 @@ from tinsmith.cross import needed
 from tinsmith.data.containers import arrow_rows
 from tinsmith.errors import InputError, TinsmithError
 from tinsmith.formats import minisign, sbom
-from tinsmith.pipeline import recipes, stages
+from tinsmith.pipeline import engine as stages
+from tinsmith.pipeline import engine_tasks as several
+from tinsmith.pipeline import recipe as recipes
 from tinsmith.pipeline.recipe import Recipe
-from tinsmith.pipeline.recipe_file import RecipeFile
-from tinsmith.pipeline.skills import stages as several
+from tinsmith.pipeline.recipe.file import RecipeFile
 from tinsmith.system import children, reading
 from tinsmith.system.files import is_inside, sha256_file
 from tinsmith.system.progress import Display

@@ -12,7 +12,8 @@ from scripted_endpoint import Reply, Script, says, serving
 
 from tinsmith import cli
 from tinsmith.backends.endpoint import Endpoint
-from tinsmith.pipeline import recipe, stages
+from tinsmith.pipeline import engine as stages
+from tinsmith.pipeline import recipe
 from tinsmith.prepare.documents import making, writing
 from tinsmith.prepare.documents.teachers import Remote
 from tinsmith.system import progress

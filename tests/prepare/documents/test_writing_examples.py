@@ -12,7 +12,8 @@ from document_tools import MAKERS, last, pumps, rows
 from scripted_endpoint import Reply, says, serving
 
 from tinsmith import cli
-from tinsmith.pipeline import recipe, stages
+from tinsmith.pipeline import engine as stages
+from tinsmith.pipeline import recipe
 from tinsmith.prepare.documents import writing
 from tinsmith.prepare.documents.teachers import Local
 from tinsmith.system import progress

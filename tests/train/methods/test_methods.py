@@ -10,7 +10,7 @@ import pytest
 from tiny_training import encode
 
 from tinsmith.errors import UnsupportedError
-from tinsmith.pipeline.recipe_tables import Data, Train
+from tinsmith.pipeline.recipe.tables import Data, Train
 from tinsmith.spec import Spec
 from tinsmith.train import methods, rules
 from tinsmith.train.job import Job
@@ -32,7 +32,7 @@ def test_a_method_names_keys_that_a_recipe_has(name: str) -> None:
 
 def test_a_recipe_asks_the_methods_without_torch() -> None:
     code = (
-        "import sys; from tinsmith.pipeline import recipe, stages; from tinsmith.train import methods; "
+        "import sys; from tinsmith.pipeline import engine, recipe; from tinsmith.train import methods; "
         "[methods.by_name(name) for name in methods.names()]; "
         "print(sorted({'torch', 'transformers', 'peft', 'numpy'} & set(sys.modules)))"
     )

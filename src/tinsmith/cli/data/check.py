@@ -90,7 +90,8 @@ def run(args: Args) -> int:
 
 
 def _data(args: Args) -> Data:
-    from tinsmith.pipeline import checking, recipe, recipe_tables
+    from tinsmith.pipeline import checking, recipe
+    from tinsmith.pipeline.recipe import tables as recipe_tables
 
     recipes = [file for file in args.files if file.endswith(".toml")]
     files = [("train", Path(file)) for file in args.files]

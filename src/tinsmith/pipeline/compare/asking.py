@@ -17,14 +17,14 @@ from tinsmith.evaluate.answers import Answer, Item, Job
 from tinsmith.evaluate.baselines import Messages, Nearest, Prompts, Retriever, stratified, with_turns
 from tinsmith.evaluate.static import StaticRetriever
 from tinsmith.evaluate.systems import Outcome
-from tinsmith.pipeline import data
 from tinsmith.pipeline.compare import settings
 from tinsmith.pipeline.compare.bases import Tin
-from tinsmith.pipeline.measure import constrained
+from tinsmith.pipeline.measuring import constrained
+from tinsmith.pipeline.stages.data import make as data
 
 if TYPE_CHECKING:
     from tinsmith.data.readers import Example
-    from tinsmith.pipeline import compare_tables
+    from tinsmith.pipeline.recipe import compare as compare_tables
     from tinsmith.pipeline.run import Run
     from tinsmith.tasks import Grade
 

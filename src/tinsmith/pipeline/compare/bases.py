@@ -8,13 +8,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tinsmith.pipeline import build, data, stages, training
+from tinsmith.pipeline import engine as stages
 from tinsmith.pipeline.compare import settings
 from tinsmith.pipeline.compare.settings import Settings
-from tinsmith.pipeline.data import Base
+from tinsmith.pipeline.engine_tasks import BUILD
 from tinsmith.pipeline.examples import write_examples
 from tinsmith.pipeline.run import Record, Run, opened
-from tinsmith.pipeline.skills.stages import BUILD
+from tinsmith.pipeline.stages import build
+from tinsmith.pipeline.stages.data import make as data
+from tinsmith.pipeline.stages.data.make import Base
+from tinsmith.pipeline.stages.train import make as training
 
 if TYPE_CHECKING:
     from tinsmith.data.readers import Example

@@ -18,12 +18,12 @@ from tinsmith.errors import DataError
 from tinsmith.evaluate import paired, systems
 from tinsmith.evaluate.systems import Outcome
 from tinsmith.evaluate.verdict import Changed
-from tinsmith.pipeline import data
 from tinsmith.pipeline.compare import asking
 from tinsmith.pipeline.compare.asking import Answered, Shown, Table
 from tinsmith.pipeline.compare.bases import Tin
-from tinsmith.pipeline.compare_tables import AUTO, NONE
 from tinsmith.pipeline.examples import read_examples
+from tinsmith.pipeline.recipe.compare import AUTO, NONE
+from tinsmith.pipeline.stages.data import make as data
 from tinsmith.prepare.allowed import Checker
 
 if TYPE_CHECKING:

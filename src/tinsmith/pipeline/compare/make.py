@@ -12,15 +12,15 @@ from typing import TYPE_CHECKING, Any
 from tinsmith.evaluate import doubling
 from tinsmith.evaluate.doubling import Doubling
 from tinsmith.evaluate.verdict import Verdict, Worst
-from tinsmith.pipeline import data
 from tinsmith.pipeline.compare import asking, bases, change, document, page, settings, weak
 from tinsmith.pipeline.compare.asking import Answered, Shown, Table
 from tinsmith.pipeline.compare.bases import Tin
 from tinsmith.pipeline.compare.document import Chosen
 from tinsmith.pipeline.compare.settings import Settings
+from tinsmith.pipeline.engine import DATA
+from tinsmith.pipeline.engine_tasks import BUILD
 from tinsmith.pipeline.run import Run, machine, opened, versions
-from tinsmith.pipeline.skills.stages import BUILD
-from tinsmith.pipeline.stages import DATA
+from tinsmith.pipeline.stages.data import make as data
 from tinsmith.system import files
 
 if TYPE_CHECKING:

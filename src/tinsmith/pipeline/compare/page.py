@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from tinsmith.evaluate import curve
-from tinsmith.pipeline import report
+from tinsmith.pipeline.stages.report import make as report
 
 if TYPE_CHECKING:
     import jinja2
 
-TEMPLATE = "compare/page.html.j2"
+TEMPLATE = "compare.html.j2"
 
 
 def environment() -> jinja2.Environment:

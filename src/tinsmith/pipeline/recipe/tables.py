@@ -10,7 +10,7 @@ from typing import Any, Literal
 from tinsmith import tasks
 from tinsmith.data import picture_changes, shapes
 from tinsmith.format_names import AUTO, DEFAULTS, FORMATS
-from tinsmith.pipeline.compare_tables import Compare, Prices
+from tinsmith.pipeline.recipe.compare import Compare, Prices
 from tinsmith.tables import (
     ANY_TEXT,
     ARGV,

@@ -10,12 +10,15 @@ from typing import Any
 
 from tinsmith.compiler.adapter import FORMATS
 from tinsmith.formats.router import ENTRY, Router
-from tinsmith.pipeline import build, contents, stages, training
-from tinsmith.pipeline import data as alone
-from tinsmith.pipeline.build import Built
-from tinsmith.pipeline.data import Data
+from tinsmith.pipeline import contents
+from tinsmith.pipeline import engine as stages
 from tinsmith.pipeline.run import Made, Record, Run
-from tinsmith.pipeline.skills import data, router
+from tinsmith.pipeline.stages import build, router
+from tinsmith.pipeline.stages import data_tasks as data
+from tinsmith.pipeline.stages.build import Built
+from tinsmith.pipeline.stages.data import make as alone
+from tinsmith.pipeline.stages.data.make import Data
+from tinsmith.pipeline.stages.train import make as training
 from tinsmith.quant import shipping
 from tinsmith.quant.shipping import Extra
 from tinsmith.runtime.adapters import entry, folder

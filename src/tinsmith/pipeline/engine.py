@@ -7,9 +7,14 @@ from typing import Any
 
 from tinsmith.data.splits import SPLITS
 from tinsmith.errors import InputError
-from tinsmith.pipeline import build, contents, data, measure, merge, report, seal, training, update, verify
+from tinsmith.pipeline import contents, update
+from tinsmith.pipeline import measuring as measure
 from tinsmith.pipeline.recipe import Recipe
 from tinsmith.pipeline.run import Made, Nothing, Run, Stage, opened
+from tinsmith.pipeline.stages import build, merge, seal, verify
+from tinsmith.pipeline.stages.data import make as data
+from tinsmith.pipeline.stages.report import make as report
+from tinsmith.pipeline.stages.train import make as training
 from tinsmith.system import files
 from tinsmith.system.progress import Display
 from tinsmith.train import methods

@@ -19,12 +19,14 @@ from tinsmith.evaluate import metrics, surety, systems
 from tinsmith.evaluate.answers import Answer, AnswerFile, Item, Job
 from tinsmith.evaluate.baselines import Linear, Messages, Prompts, Retriever, stratified, with_turns
 from tinsmith.evaluate.systems import Outcome
-from tinsmith.pipeline import build, constraint, data, merge
-from tinsmith.pipeline.build import Built
-from tinsmith.pipeline.data import Data
-from tinsmith.pipeline.merge import Merged
+from tinsmith.pipeline import constraint
 from tinsmith.pipeline.run import Made, Record, Run
-from tinsmith.pipeline.verify import Verified
+from tinsmith.pipeline.stages import build, merge
+from tinsmith.pipeline.stages.build import Built
+from tinsmith.pipeline.stages.data import make as data
+from tinsmith.pipeline.stages.data.make import Data
+from tinsmith.pipeline.stages.merge import Merged
+from tinsmith.pipeline.stages.verify import Verified
 from tinsmith.system import files
 
 if TYPE_CHECKING:

@@ -6,17 +6,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from tinsmith.pipeline import facts, report, stages
-from tinsmith.pipeline.build import Built
-from tinsmith.pipeline.data import Data
-from tinsmith.pipeline.report import Records, written
+from tinsmith.pipeline import engine as stages
+from tinsmith.pipeline import facts
 from tinsmith.pipeline.run import Made, Nothing, Record, Run, machine, versions
-from tinsmith.pipeline.seal import Sealed
-from tinsmith.pipeline.skills import data
-from tinsmith.pipeline.skills.adapters import Skilled
-from tinsmith.pipeline.skills.measure import Measured, compared
-from tinsmith.pipeline.skills.router import NONE, OFF_TOPIC
-from tinsmith.pipeline.verify import Verified
+from tinsmith.pipeline.stages import data_tasks as data
+from tinsmith.pipeline.stages.adapters import Skilled
+from tinsmith.pipeline.stages.build import Built
+from tinsmith.pipeline.stages.data.make import Data
+from tinsmith.pipeline.stages.evaluate_tasks import Measured, compared
+from tinsmith.pipeline.stages.report import make as report
+from tinsmith.pipeline.stages.report.make import Records, written
+from tinsmith.pipeline.stages.router import NONE, OFF_TOPIC
+from tinsmith.pipeline.stages.seal import Sealed
+from tinsmith.pipeline.stages.verify import Verified
 
 
 @dataclass(frozen=True)
@@ -80,7 +82,7 @@ def _task(name: str, one: Run, needs: Needs, compared: bool) -> dict[str, Any]:
 
 def html(document: Mapping[str, Any]) -> str:
     """One page that needs nothing else. Raises MissingExtraError without jinja2."""
-    template = report.environment().get_template("skills/report.html.j2")
+    template = report.environment().get_template("tasks.html.j2")
     tables = {weights: confusion(chosen) for weights, chosen in document["router"].items()}
     return template.render(report=document, confusion=tables)
 

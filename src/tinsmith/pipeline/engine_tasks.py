@@ -5,14 +5,21 @@ from __future__ import annotations
 from pathlib import Path
 
 from tinsmith.errors import InputError
-from tinsmith.pipeline import contents, recipes, stages, verify
-from tinsmith.pipeline import report as alone
-from tinsmith.pipeline.build import Built
-from tinsmith.pipeline.data import Data
+from tinsmith.pipeline import contents
+from tinsmith.pipeline import engine as stages
+from tinsmith.pipeline import recipe as recipes
 from tinsmith.pipeline.recipe import Recipe
 from tinsmith.pipeline.run import Nothing, Run, Stage, opened
-from tinsmith.pipeline.seal import Sealed
-from tinsmith.pipeline.skills import adapters, build, data, measure, report, seal
+from tinsmith.pipeline.stages import adapters, verify
+from tinsmith.pipeline.stages import build_tasks as build
+from tinsmith.pipeline.stages import data_tasks as data
+from tinsmith.pipeline.stages import evaluate_tasks as measure
+from tinsmith.pipeline.stages import report_tasks as report
+from tinsmith.pipeline.stages import seal_tasks as seal
+from tinsmith.pipeline.stages.build import Built
+from tinsmith.pipeline.stages.data.make import Data
+from tinsmith.pipeline.stages.report import make as alone
+from tinsmith.pipeline.stages.seal import Sealed
 from tinsmith.system.progress import Display
 from tinsmith.train import methods
 

@@ -13,11 +13,13 @@ from typing import Any
 
 from tinsmith.formats import tin
 from tinsmith.formats.sbom import Source
-from tinsmith.pipeline import build, contents, data
-from tinsmith.pipeline.build import Built
-from tinsmith.pipeline.data import Data
-from tinsmith.pipeline.measure import Measured, constrained, shipped
+from tinsmith.pipeline import contents
+from tinsmith.pipeline.measuring import Measured, constrained, shipped
 from tinsmith.pipeline.run import Made, Record, Run, Stage
+from tinsmith.pipeline.stages import build
+from tinsmith.pipeline.stages.build import Built
+from tinsmith.pipeline.stages.data import make as data
+from tinsmith.pipeline.stages.data.make import Data
 from tinsmith.system import files
 
 # Of a system in report.json. Times are left out: they are a machine's, and no two runs would give one file.

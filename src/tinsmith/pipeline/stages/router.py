@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any
 from tinsmith.evaluate import metrics
 from tinsmith.evaluate.baselines import stratified
 from tinsmith.formats.tin import SOURCE, Tin
-from tinsmith.pipeline import data as alone
-from tinsmith.pipeline.measure import test_items
+from tinsmith.pipeline.measuring import test_items
 from tinsmith.pipeline.run import Run
-from tinsmith.pipeline.skills import data
+from tinsmith.pipeline.stages import data_tasks as data
+from tinsmith.pipeline.stages.data import make as alone
 from tinsmith.system.progress import Bar
 
 if TYPE_CHECKING:

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 from tinsmith.format_names import AUTO, FORMATS
 from tinsmith.formats.weights import weight_format
 from tinsmith.pipeline import auto, contents
-from tinsmith.pipeline.data import Data
 from tinsmith.pipeline.recipe import Recipe
-from tinsmith.pipeline.recipe_tables import NO_ROUGH
+from tinsmith.pipeline.recipe.tables import NO_ROUGH
 from tinsmith.pipeline.run import Record, Run
+from tinsmith.pipeline.stages.data.make import Data
 from tinsmith.quant import shipping
 from tinsmith.quant.presets import PRESETS
 from tinsmith.train import methods

@@ -10,10 +10,12 @@ from tinsmith.data.readers import Example
 from tinsmith.data.splits import SPLITS, shared_inputs
 from tinsmith.errors import DataError
 from tinsmith.formats.model_files import model_files
-from tinsmith.pipeline import data, measure, stages
-from tinsmith.pipeline.data import LICENSES, Data
+from tinsmith.pipeline import engine as stages
+from tinsmith.pipeline import measuring as measure
 from tinsmith.pipeline.examples import write_examples
 from tinsmith.pipeline.run import Made, Nothing, Record, Run
+from tinsmith.pipeline.stages.data import make as data
+from tinsmith.pipeline.stages.data.make import LICENSES, Data
 from tinsmith.system import files, reading
 
 TASKS, JOINT = "tasks", "joint"  # folders of a run: a run for each task, and one of a single adapter for all

@@ -6,16 +6,15 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from tinsmith import hub, tasks
 from tinsmith.errors import InputError
-from tinsmith.pipeline.compare_tables import Compare, Prices
-from tinsmith.pipeline.recipe_file import RecipeFile
-from tinsmith.pipeline.recipe_tables import (
+from tinsmith.pipeline.recipe.compare import Compare, Prices
+from tinsmith.pipeline.recipe.tables import (
     Base,
     Build,
     Constraint,
@@ -138,26 +137,3 @@ class Recipe:
     def resolve(self, relative: str) -> Path:
         """A path that the recipe states, taken from the recipe's folder."""
         return self.path.parent / files.stated(relative)
-
-
-def load(
-    path: str | Path, devices: Sequence[str] = (), update: Mapping[str, str | float] | None = None
-) -> Recipe:
-    """Reads and checks a recipe of one task; RecipeError names the file, line, table and key of the first
-    mistake. devices, update: as of read."""
-    file = read(path, devices, update)
-    return Recipe(path=file.path, sha256=file.sha256, **file.tables())
-
-
-def read(
-    path: str | Path, devices: Sequence[str] = (), update: Mapping[str, str | float] | None = None
-) -> RecipeFile:
-    """devices: names of targets or TOML files, in place of `[build] target`; update: keys of `[update]`, in
-    place of its own."""
-    file = RecipeFile(path)
-    if devices:
-        own = [str(files.resolved(one)) if one.endswith(".toml") else one for one in devices]
-        file.given.setdefault("build", {})["target"] = own
-    if update and isinstance(file.given.setdefault("update", {}), dict):
-        file.given["update"] |= update
-    return file

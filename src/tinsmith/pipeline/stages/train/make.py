@@ -9,12 +9,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tinsmith.formats.model_files import model_digest
-from tinsmith.pipeline import augmentation, contents, data, roughest, sources, update
-from tinsmith.pipeline.data import Data
+from tinsmith.pipeline import contents, sources, update
+from tinsmith.pipeline import formats as roughest
 from tinsmith.pipeline.recipe import Recipe
-from tinsmith.pipeline.recipe_tables import SEARCH, SEARCH_BUDGET
+from tinsmith.pipeline.recipe.tables import SEARCH, SEARCH_BUDGET
 from tinsmith.pipeline.run import SPELL, Made, Record, Run, digest_of
-from tinsmith.pipeline.training_progress import Progress
+from tinsmith.pipeline.stages.data import augmentation
+from tinsmith.pipeline.stages.data import make as data
+from tinsmith.pipeline.stages.data.make import Data
+from tinsmith.pipeline.stages.train.progress import Progress
 from tinsmith.system import files
 from tinsmith.system.progress import Bar
 from tinsmith.train import methods, rules

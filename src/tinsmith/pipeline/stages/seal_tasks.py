@@ -5,15 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from tinsmith.pipeline import build, seal
-from tinsmith.pipeline.build import Built
-from tinsmith.pipeline.data import Data
-from tinsmith.pipeline.measure import constrained
+from tinsmith.pipeline.measuring import constrained
 from tinsmith.pipeline.run import Made, Record, Run, Stage
-from tinsmith.pipeline.seal import FIGURES, Sealed
-from tinsmith.pipeline.skills import adapters
-from tinsmith.pipeline.skills.adapters import Skilled
-from tinsmith.pipeline.skills.measure import NAMED, ROUTED, Measured, named
+from tinsmith.pipeline.stages import adapters, build, seal
+from tinsmith.pipeline.stages.adapters import Skilled
+from tinsmith.pipeline.stages.build import Built
+from tinsmith.pipeline.stages.data.make import Data
+from tinsmith.pipeline.stages.evaluate_tasks import NAMED, ROUTED, Measured, named
+from tinsmith.pipeline.stages.seal import FIGURES, Sealed
 from tinsmith.system import files
 
 

@@ -7,11 +7,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from tinsmith.formats.tin import SOURCE
-from tinsmith.pipeline import contents, data, training
-from tinsmith.pipeline.build import UNSEALED, Built
-from tinsmith.pipeline.data import Data
+from tinsmith.pipeline import contents
 from tinsmith.pipeline.run import Made, Record, Run
-from tinsmith.pipeline.skills import data as tasks
+from tinsmith.pipeline.stages import data_tasks as tasks
+from tinsmith.pipeline.stages.build import UNSEALED, Built
+from tinsmith.pipeline.stages.data import make as data
+from tinsmith.pipeline.stages.data.make import Data
+from tinsmith.pipeline.stages.train import make as training
 from tinsmith.quant import shipping
 
 

@@ -9,9 +9,9 @@ from typing import Any
 from tinsmith import targets, tasks
 from tinsmith.errors import RecipeError, UnsupportedError
 from tinsmith.format_names import AUTO
-from tinsmith.pipeline import compare_tables
-from tinsmith.pipeline.compare_tables import Compare
-from tinsmith.pipeline.recipe_tables import (
+from tinsmith.pipeline.recipe import compare as compare_tables
+from tinsmith.pipeline.recipe.compare import Compare
+from tinsmith.pipeline.recipe.tables import (
     BASE_KEYS,
     BUDGETS,
     DIVIDING_KEYS,

@@ -15,14 +15,17 @@ from tinsmith import tasks
 from tinsmith.evaluate import systems
 from tinsmith.evaluate.answers import Item, read_answers
 from tinsmith.evaluate.systems import Outcome
-from tinsmith.pipeline import data as alone
-from tinsmith.pipeline import measure, recipes, stages
-from tinsmith.pipeline.data import Data
-from tinsmith.pipeline.measure import BASELINE_KEYS, constrained, shipped, test_items
+from tinsmith.pipeline import engine as stages
+from tinsmith.pipeline import measuring as measure
+from tinsmith.pipeline import recipe as recipes
+from tinsmith.pipeline.measuring import BASELINE_KEYS, constrained, shipped, test_items
 from tinsmith.pipeline.run import Made, Record, Run
-from tinsmith.pipeline.skills import adapters, data, router
-from tinsmith.pipeline.skills.adapters import Skilled
-from tinsmith.pipeline.verify import Verified
+from tinsmith.pipeline.stages import adapters, router
+from tinsmith.pipeline.stages import data_tasks as data
+from tinsmith.pipeline.stages.adapters import Skilled
+from tinsmith.pipeline.stages.data import make as alone
+from tinsmith.pipeline.stages.data.make import Data
+from tinsmith.pipeline.stages.verify import Verified
 from tinsmith.tasks import Grade
 from tinsmith.train import methods
 

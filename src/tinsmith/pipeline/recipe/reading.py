@@ -9,10 +9,10 @@ from typing import Any
 
 from tinsmith.errors import InputError
 from tinsmith.format_names import AUTO
-from tinsmith.pipeline import recipe
-from tinsmith.pipeline.recipe import Recipe
-from tinsmith.pipeline.recipe_file import RecipeFile
-from tinsmith.pipeline.recipe_tables import NO_ROUGH, Constraint, Data, Output, Router, Train
+from tinsmith.pipeline.recipe.file import RecipeFile
+from tinsmith.pipeline.recipe.tables import NO_ROUGH, Constraint, Data, Output, Router, Train
+from tinsmith.pipeline.recipe.values import Recipe
+from tinsmith.system import files
 from tinsmith.tables import NAME, nearest, show
 from tinsmith.train import methods
 from tinsmith.train.options import LANGUAGE, PARTS
@@ -29,8 +29,9 @@ TOGETHER = Data(
 def load(
     path: str | Path, devices: Sequence[str] = (), update: Mapping[str, str | float] | None = None
 ) -> Recipe:
-    """As recipe.load, of a recipe of several tasks too."""
-    file = recipe.read(path, devices, update)
+    """Reads and checks a recipe; RecipeError names the file, line, table and key of the first mistake. devices,
+    update: as of read."""
+    file = read(path, devices, update)
     if TASK not in file.given:
         return Recipe(file.path, file.sha256, **file.tables())
     views = _views(file)
@@ -59,6 +60,20 @@ def load(
     )
     alone = {view.name: _alone(whole, view.name, own) for view, own in zip(views, tables, strict=True)}
     return dataclasses.replace(whole, tasks=alone)
+
+
+def read(
+    path: str | Path, devices: Sequence[str] = (), update: Mapping[str, str | float] | None = None
+) -> RecipeFile:
+    """devices: names of targets or TOML files, in place of `[build] target`; update: keys of `[update]`, in
+    place of its own."""
+    file = RecipeFile(path)
+    if devices:
+        own = [str(files.resolved(one)) if one.endswith(".toml") else one for one in devices]
+        file.given.setdefault("build", {})["target"] = own
+    if update and isinstance(file.given.setdefault("update", {}), dict):
+        file.given["update"] |= update
+    return file
 
 
 def _learns_together(train: Train) -> bool:

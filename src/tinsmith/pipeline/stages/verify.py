@@ -10,10 +10,11 @@ import json
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from tinsmith.pipeline import build, data
-from tinsmith.pipeline.build import Built
-from tinsmith.pipeline.data import Data
 from tinsmith.pipeline.run import Made, Record, Run
+from tinsmith.pipeline.stages import build
+from tinsmith.pipeline.stages.build import Built
+from tinsmith.pipeline.stages.data import make as data
+from tinsmith.pipeline.stages.data.make import Data
 from tinsmith.quant import shipping
 from tinsmith.system import files
 

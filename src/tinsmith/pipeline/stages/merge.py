@@ -12,10 +12,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tinsmith.formats.model_files import model_digest, model_files, remove_model
-from tinsmith.pipeline import data, training
-from tinsmith.pipeline.data import Data
 from tinsmith.pipeline.run import Made, Record, Run
-from tinsmith.pipeline.training import Trained
+from tinsmith.pipeline.stages.data import make as data
+from tinsmith.pipeline.stages.data.make import Data
+from tinsmith.pipeline.stages.train import make as training
+from tinsmith.pipeline.stages.train.make import Trained
 
 if TYPE_CHECKING:
     from tinsmith.spec import Spec

@@ -11,11 +11,15 @@ from typing import Any
 from tinsmith import hub
 from tinsmith.format_names import AUTO
 from tinsmith.formats.tin import SOURCE
-from tinsmith.pipeline import auto, contents, data, merge, roughest, training
-from tinsmith.pipeline.data import Data
-from tinsmith.pipeline.merge import Merged
+from tinsmith.pipeline import auto, contents
+from tinsmith.pipeline import formats as roughest
 from tinsmith.pipeline.run import Made, Record, Run
-from tinsmith.pipeline.training import Trained
+from tinsmith.pipeline.stages import merge
+from tinsmith.pipeline.stages.data import make as data
+from tinsmith.pipeline.stages.data.make import Data
+from tinsmith.pipeline.stages.merge import Merged
+from tinsmith.pipeline.stages.train import make as training
+from tinsmith.pipeline.stages.train.make import Trained
 from tinsmith.quant import shipping
 from tinsmith.train.quantized import rough_adapter
 from tinsmith.train.quantized.importance import NAME as IMPORTANCE

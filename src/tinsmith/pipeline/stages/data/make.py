@@ -17,8 +17,7 @@ from tinsmith.data.row_tools import has_rows, tools_of_rows
 from tinsmith.data.splits import shared_inputs
 from tinsmith.errors import DataError, InputError, TinsmithError
 from tinsmith.formats.model_files import model_bytes, model_digest, model_files, remove_model
-from tinsmith.pipeline import augmentation, constraint, drafts, sources, update
-from tinsmith.pipeline.augmentation import Augmentation
+from tinsmith.pipeline import constraint, sources, update
 from tinsmith.pipeline.examples import (
     DIVISION,
     Divided,
@@ -32,6 +31,8 @@ from tinsmith.pipeline.examples import (
 )
 from tinsmith.pipeline.examples import read as read_splits
 from tinsmith.pipeline.run import Made, Nothing, Record, Run
+from tinsmith.pipeline.stages.data import augmentation, drafts
+from tinsmith.pipeline.stages.data.augmentation import Augmentation
 from tinsmith.pipeline.update import New
 from tinsmith.prepare.allowed import Checker
 from tinsmith.system import files, reading

@@ -17,11 +17,9 @@ from tinsmith import tasks
 from tinsmith.errors import MissingExtraError
 from tinsmith.evaluate import curve
 from tinsmith.evaluate.answers import Answer, read_answers
-from tinsmith.pipeline import augmentation, curves, data, facts, training, update
-from tinsmith.pipeline.build import Built
-from tinsmith.pipeline.data import Data
+from tinsmith.pipeline import facts, update
 from tinsmith.pipeline.examples import PICTURES
-from tinsmith.pipeline.measure import (
+from tinsmith.pipeline.measuring import (
     TUNED,
     Measured,
     answers_path,
@@ -30,11 +28,17 @@ from tinsmith.pipeline.measure import (
     shipped,
     test_items,
 )
-from tinsmith.pipeline.merge import Merged
 from tinsmith.pipeline.run import Made, Nothing, Output, Record, Run, machine, versions
-from tinsmith.pipeline.seal import Sealed
-from tinsmith.pipeline.training import Trained
-from tinsmith.pipeline.verify import Verified
+from tinsmith.pipeline.stages.build import Built
+from tinsmith.pipeline.stages.data import augmentation
+from tinsmith.pipeline.stages.data import make as data
+from tinsmith.pipeline.stages.data.make import Data
+from tinsmith.pipeline.stages.merge import Merged
+from tinsmith.pipeline.stages.report import curves
+from tinsmith.pipeline.stages.seal import Sealed
+from tinsmith.pipeline.stages.train import make as training
+from tinsmith.pipeline.stages.train.make import Trained
+from tinsmith.pipeline.stages.verify import Verified
 from tinsmith.system import files
 from tinsmith.train import methods
 
@@ -328,7 +332,7 @@ def environment() -> jinja2.Environment:
     except ModuleNotFoundError:
         raise MissingExtraError("jinja2", "eval") from None
     made = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent),
+        loader=jinja2.FileSystemLoader(Path(__file__).parents[2] / "pages"),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
