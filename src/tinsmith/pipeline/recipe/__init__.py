@@ -1,4 +1,4 @@
-"""A recipe: a TOML file that states base, data, training, build and evaluation; its paths are relative to it."""
+"""A recipe: a TOML file that states base, data, training, build and tests. Its paths are relative to it."""
 
 from __future__ import annotations
 
