@@ -24,9 +24,8 @@ import tinsmith
 from tinsmith import hub
 from tinsmith.data.near import in_order
 from tinsmith.data.readers import Example, read_jsonl
-from tinsmith.pipeline import engine as stages
+from tinsmith.pipeline import engine
 from tinsmith.pipeline import recipe as recipes
-from tinsmith.pipeline.stages.train import make as training
 from tinsmith.prepare.documents import making, passages, writing
 from tinsmith.prepare.documents.teachers import Local
 from tinsmith.runtime.choosing import scored
@@ -160,10 +159,10 @@ def main() -> None:
     made.recipe.write_text(made.recipe.read_text("utf-8").replace("[train]\n", stated), "utf-8")
     begun = time.monotonic()
     recipe = recipes.load(made.recipe)
-    run = stages.make(recipe, args.out / "run", display, "train")
+    run = engine.make(recipe, args.out / "run", display, "train")
     trained = time.monotonic() - begun
     model = tinsmith.load(base, threads=args.threads)
-    model.adapters.add("documents", run.folder / training.folder_name(recipe))
+    model.adapters.add("documents", run.folder / engine.train_folder(recipe))
     parts: dict[str, list[Example]] = defaultdict(list)
     for one in read_jsonl(made.recipe.parent / "data" / "test.jsonl"):
         if one.passage:

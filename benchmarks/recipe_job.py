@@ -9,9 +9,10 @@ from pathlib import Path
 
 import tinsmith
 from tinsmith import hub, models
+from tinsmith.pipeline.examples import read_examples
+from tinsmith.pipeline.prepared import settled
 from tinsmith.pipeline.recipe import Recipe
-from tinsmith.pipeline.stages.data import make as data
-from tinsmith.pipeline.stages.train import make as training
+from tinsmith.pipeline.stages.train.options import options
 from tinsmith.train.job import Job
 
 
@@ -31,14 +32,14 @@ def job(recipe: Recipe, out: Path, examples: int | None = None, base: Path | Non
         subprocess.run(words, cwd=recipe.path.parent, stdout=sys.stderr, check=True)
     spec, model = models.load(path), tinsmith.load(path, threads=1)
     if spec.chat_template is not None:
-        spec = replace(spec, chat_template=data.settled(recipe, spec.chat_template))
-    train, validation = (data.read_examples(file, recipe.data.task)[:examples] for file in splits.values())
+        spec = replace(spec, chat_template=settled(recipe, spec.chat_template))
+    train, validation = (read_examples(file, recipe.data.task)[:examples] for file in splits.values())
     train = train[: recipe.data.limit or None]
     return Job(
         spec=spec,
         examples=train,
         validation=validation,
-        options=training.options(recipe, len(train)),
+        options=options(recipe, len(train)),
         out_dir=out,
         encode=lambda text: model.tokenize(text, special=True),
     )

@@ -99,9 +99,9 @@ def main() -> int:
 
 
 def recipe_options(args: argparse.Namespace) -> train_options.TrainOptions:
-    from tinsmith.pipeline.stages.train import make as training
+    from tinsmith.pipeline.stages.train.options import options
 
-    return training.options(recipes.load(args.recipe), args.examples or MANY)
+    return options(recipes.load(args.recipe), args.examples or MANY)
 
 
 def read(path: Path) -> dict[Point, dict[str, Any]]:

@@ -8,7 +8,7 @@ import json
 import re
 import tarfile
 from pathlib import Path
-from types import ModuleType, SimpleNamespace
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -18,10 +18,10 @@ from tinsmith import cli
 from tinsmith.errors import FormatError, RuntimeFault
 from tinsmith.formats.tin import VERSION as TIN_VERSION
 from tinsmith.formats.tin import Tin
+from tinsmith.pipeline.digests import of_train_before
+from tinsmith.pipeline.prepared import Base, Prepared
 from tinsmith.pipeline.recipe import load
-from tinsmith.pipeline.run import Run
-from tinsmith.pipeline.stages.train import make as training
-from tinsmith.system.progress import display
+from tinsmith.pipeline.stages.train.inputs import Inputs
 
 HERE = Path(__file__).parent
 VERSIONS = sorted(path.name.removesuffix(".tar.xz") for path in (HERE / "files").iterdir())
@@ -158,10 +158,9 @@ def test_a_template_that_an_old_run_could_not_state_is_not_taken_for_its_own(lin
     recipe = tmp_path / "home.toml"
     for data, template in (("", "settled"), (line, None)):
         recipe.write_text(MAKER.RECIPE.replace("[data]\n", f"[data]\n{data}\n"))
-        run = Run(load(recipe), tmp_path, display())
-        base = SimpleNamespace(template="settled")
-        needs = SimpleNamespace(data=SimpleNamespace(facts=SimpleNamespace(base=base, new=None)))
-        assert training.before(run, needs)["template"] == template  # type: ignore[arg-type]
+        base = Base("b", "", "", 0, "llama", None, "settled")
+        inputs = Inputs(Prepared(load(recipe), base, {}, {}, {}), {})
+        assert of_train_before(inputs)["template"] == template
 
 
 def test_the_page_states_the_versions_that_are_read() -> None:

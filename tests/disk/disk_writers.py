@@ -19,7 +19,8 @@ from tinsmith import airgap
 from tinsmith.errors import TinsmithError
 from tinsmith.formats import gguf, minisign, tin
 from tinsmith.pipeline import recipe
-from tinsmith.pipeline.run import Made, Nothing, Stage, opened
+from tinsmith.pipeline.run import Stage, opened
+from tinsmith.pipeline.stage import Made
 from tinsmith.system import files
 from tinsmith.system.progress import PlainDisplay
 
@@ -57,9 +58,8 @@ def _gguf(folder: Path) -> None:
 
 def _run(folder: Path) -> None:
     loaded = recipe.load(folder / "r.toml")
-    stage = Stage(
-        "only", Nothing, Text, lambda run, needs: {"value": 2}, lambda run, needs: Made([], Text("x" * 9000))
-    )
+    made = Made(list[Path](), Text("x" * 9000))
+    stage = Stage("only", (), Text, lambda run: 2, lambda value: {"value": value}, lambda *given: made)
     with opened(loaded, folder, PlainDisplay()) as run:
         run.state |= {"stages": {}}
         run.update([stage], ["only"])

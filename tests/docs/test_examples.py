@@ -30,7 +30,7 @@ from blocks import PAGES, ROOT, Block, Provide, blocks, commands, spans
 import tinsmith
 from tinsmith import cli, targets
 from tinsmith.cli import _group, _usage
-from tinsmith.pipeline import recipe as recipes
+from tinsmith.pipeline import recipe
 
 KERNELS = ROOT / "kernels"
 EXTRAS = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["optional-dependencies"]
@@ -244,7 +244,7 @@ def test_toml_loads(block: Block, folder: Path) -> None:
     if not {"data", "task"} & set(given):
         text += '\n[data]\ntrain = "a.jsonl"\nvalidation = "b.jsonl"\ntest = "c.jsonl"\n'
     path.write_text(text, "utf-8")
-    recipes.load(path)
+    recipe.load(path)
 
 
 @pytest.mark.parametrize("block", only("json", "jsonl"), ids=str)

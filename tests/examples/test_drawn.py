@@ -17,7 +17,7 @@ from test_small import EXAMPLES, load, rows
 from tinsmith.constraint import makers
 from tinsmith.data.shapes import open_examples
 from tinsmith.evaluate.answers import Answer, AnswerFile
-from tinsmith.pipeline import recipe as recipes
+from tinsmith.pipeline import recipe
 from tinsmith.prepare.allowed import Checker, bytes_model
 
 pytest.importorskip("sklearn")
@@ -211,5 +211,5 @@ def test_pictures_are_given_to_tesseract_at_once(tmp_path: Path, monkeypatch: py
     ],
 )
 def test_the_recipe_loads(path: str, name: str) -> None:
-    loaded = recipes.load(EXAMPLES / path)
+    loaded = recipe.load(EXAMPLES / path)
     assert loaded.name == name and loaded.train.seeds == 1

@@ -17,7 +17,7 @@ import pytest
 
 from tinsmith.constraint import makers
 from tinsmith.data.shapes import open_examples
-from tinsmith.pipeline import recipe as recipes
+from tinsmith.pipeline import recipe
 from tinsmith.prepare.allowed import Checker, bytes_model
 from tinsmith.tasks import by_name
 
@@ -41,7 +41,7 @@ def rows(path: Path) -> list[dict[str, Any]]:
 
 @pytest.mark.parametrize("name", SMALL)
 def test_the_recipe_loads_and_says_its_own_baselines(name: str) -> None:
-    loaded = recipes.load(EXAMPLES / name / "recipe.toml")
+    loaded = recipe.load(EXAMPLES / name / "recipe.toml")
     assert loaded.name == name
     stated = tomllib.loads((EXAMPLES / name / "recipe.toml").read_text(encoding="utf-8"))
     assert loaded.train.seeds == 1 and "baselines" in stated["eval"]

@@ -27,8 +27,9 @@ from tinsmith.evaluate.answers import AnswerFile
 from tinsmith.formats import imatrix, minisign, safetensors, tin
 from tinsmith.pipeline import constraint, recipe
 from tinsmith.pipeline import run as engine
+from tinsmith.pipeline.examples import write_examples
+from tinsmith.pipeline.prepared import read_tools
 from tinsmith.pipeline.recipe import tables as recipe_tables
-from tinsmith.pipeline.stages.data import make as pipeline_data
 from tinsmith.search import sensitivity, text
 from tinsmith.train.adapters import peft_folder
 
@@ -66,7 +67,7 @@ def _within(path: Path, key: str, value: bytes) -> None:
 def jsonl(at: Path, value: bytes) -> Any:
     path = at / "face.jsonl"
     path.write_bytes(b'{"input": "a", "output": "b", "about": {"x": ' + value + b"}}\n")
-    return pipeline_data.write_examples(at / "out.jsonl", readers.read_jsonl(path))
+    return write_examples(at / "out.jsonl", readers.read_jsonl(path))
 
 
 def journal(at: Path, value: bytes) -> Any:
@@ -145,7 +146,7 @@ def run_json(at: Path, value: bytes) -> Any:
 def data_tools(at: Path, value: bytes) -> Any:
     (at / "face.json").write_bytes(value)
     held = SimpleNamespace(data=SimpleNamespace(tools="face.json"), resolve=lambda name: at / name)
-    return pipeline_data.read_tools(held)  # type: ignore[arg-type]
+    return read_tools(held)  # type: ignore[arg-type]
 
 
 def plain_text(at: Path, value: bytes) -> Any:

@@ -17,7 +17,7 @@ from tinsmith import tasks
 from tinsmith.data.readers import Example
 from tinsmith.evaluate import metrics
 from tinsmith.evaluate.answers import Answer
-from tinsmith.pipeline.stages.report import make as report
+from tinsmith.pipeline.stages.report import findings
 
 COMMAND = "import sys; from tinsmith import cli; sys.exit(cli.main(sys.argv[1:]))"
 CALL = tasks.by_name("call")
@@ -108,7 +108,7 @@ def composed() -> dict[str, Any]:
             "timed_items": 500,
             "bytes": 145_000_000,
         }
-    changed = report.changes(
+    changed = findings.changes(
         CALL,
         frozenset(),
         examples,
@@ -206,8 +206,8 @@ def composed() -> dict[str, Any]:
             "memory": 25_000_000_000,
         },
         "versions": {"tinsmith": "0.1.0", "python": "3.11.2", "torch": "2.13.0"},
-        "confusion": report.confusion(CALL, grades, examples),
-        "errors": report.worst(CALL, grades, examples, shown),
+        "confusion": findings.confusion(CALL, grades, examples),
+        "errors": findings.worst(CALL, grades, examples, shown),
         "constraint": {
             "source": "tools",
             "file": "tools.json",

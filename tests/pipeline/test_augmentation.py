@@ -19,12 +19,15 @@ from tinsmith.data.augment import origin
 from tinsmith.data.readers import Example
 from tinsmith.errors import DataError, InputError, RecipeError
 from tinsmith.models import family
-from tinsmith.pipeline import engine as stages
+from tinsmith.pipeline import engine
+from tinsmith.pipeline.prepared import AUGMENTED
 from tinsmith.pipeline.recipe import load
 from tinsmith.pipeline.run import Run
 from tinsmith.pipeline.stages.data import augmentation
-from tinsmith.pipeline.stages.data import make as data
-from tinsmith.pipeline.stages.train import make as training
+from tinsmith.pipeline.stages.data.outputs import OFF_TOPIC as OFF
+from tinsmith.pipeline.stages.data.outputs import Augmentation
+from tinsmith.pipeline.stages.train.options import options as train_options
+from tinsmith.pipeline.stages.train.plan import without_first
 from tinsmith.system.progress import display
 
 RECIPE = f"""\
@@ -83,27 +86,27 @@ def recipe(folder: Path, data_lines: str = "", **changes: str) -> Path:
 
 
 def made(folder: Path, data_lines: str = "", goal: str = "data") -> Run:
-    return stages.make(load(recipe(folder, data_lines)), folder / "run", display(), goal)
+    return engine.make(load(recipe(folder, data_lines)), folder / "run", display(), goal)
 
 
-def facts(run: Run) -> augmentation.Augmentation | None:
-    return run.done(stages.DATA).facts.augmentation
+def facts(run: Run) -> Augmentation | None:
+    return run.done(engine.DATA).facts.augmentation
 
 
 def test_a_run_has_a_file_of_them_and_gives_them_by_variant(folder: Path) -> None:
     run = made(folder)
-    variants, lines = data.augmented(run), (folder / "run" / augmentation.FILE).read_text().splitlines()
+    variants, lines = engine.prepared(run).augmented(), (folder / "run" / AUGMENTED).read_text().splitlines()
     found = facts(run)
     assert found and len(lines) == found.rows == sum(map(len, variants))
     assert len(variants) == found.variants == 2
     assert {row.about["variant"] for row in variants[1]} == {1}
     assert set(found.slots) == {"Heat.area", "Heat.to"}
-    train = data.examples(run, "train")
+    train = engine.prepared(run).examples("train")
     for row in variants[0]:
         was = json.loads(train[row.about["from"] - 1].output)["arguments"]
         for one in row.about["substituted"]:
             assert was[one["argument"].split(".")[1]] == one["was"]
-    assert "augmented" in data.model_data(run.done(stages.DATA))
+    assert "augmented" in engine.prepared(run).model_data
 
 
 @pytest.mark.parametrize(
@@ -113,7 +116,7 @@ def test_a_run_has_a_file_of_them_and_gives_them_by_variant(folder: Path) -> Non
 def test_each_of_several_runs_has_others(folder: Path, stated: str, runs: int) -> None:
     loaded = load(recipe(folder, **{"epochs = 2\n": f"epochs = 2\n{stated}"}))
     assert augmentation.variants(loaded, [Example("a", "b")] * 1000) == 2 * runs
-    assert [training.options(loaded, 1000, made=made).seeds for made in (True, False)] == [runs, runs]
+    assert [train_options(loaded, 1000, made=made).seeds for made in (True, False)] == [runs, runs]
 
 
 def test_few_examples_are_read_more_often_and_many_less(folder: Path) -> None:
@@ -128,7 +131,7 @@ def test_what_is_off_topic_varies_no_example(folder: Path) -> None:
     """So it changes no epochs."""
     loaded = load(recipe(folder, f"augment = false\n{OFF_TOPIC}", **{"epochs = 2\n": ""}))
     assert augmentation.variants(loaded, [Example("a", "b")] * 100) == 3
-    found = [augmentation.Augmentation(rows, 3, {}, {augmentation.OFF_TOPIC: 5}, {}).varies for rows in (5, 6)]
+    found = [Augmentation(rows, 3, {}, {OFF: 5}, {}).varies for rows in (5, 6)]
     assert found == [False, True]
 
 
@@ -138,13 +141,13 @@ def test_what_is_off_topic_varies_no_example(folder: Path) -> None:
 def test_new_examples_are_read_half_as_often(folder: Path, epochs: str, stated: str, passes: int) -> None:
     path = recipe(folder, **{"epochs = 2\n": f"epochs = {epochs}\n" if epochs else ""})
     path.write_text(f'{path.read_text()}[update]\nadapter = "a"\ndata = "new.jsonl"\n{stated}')
-    options = training.options(load(path), 1000, made=True, goes_on=True)
+    options = train_options(load(path), 1000, made=True, goes_on=True)
     assert (options.epochs, load(path).passes(1000, made=True)) == (passes, int(epochs or 8))
 
 
 def test_tools_are_not_read_unless_the_recipe_says_so(folder: Path) -> None:
     def filled(run: Run) -> set[str]:
-        rows = [row for variant in data.augmented(run) for row in variant]
+        rows = [row for variant in engine.prepared(run).augmented() for row in variant]
         return {str(one["now"]) for row in rows for one in row.about["substituted"]}
 
     run = made(folder)
@@ -160,28 +163,31 @@ def test_tools_are_not_read_unless_the_recipe_says_so(folder: Path) -> None:
 
 def test_it_can_be_switched_off_and_changed(folder: Path) -> None:
     run = made(folder)
-    digest = data.model_data(run.done(stages.DATA))["augmented"]
+    digest = engine.prepared(run).model_data["augmented"]
     run = made(folder, "augment = false")
     assert facts(run) is None
-    assert data.augmented(run) == []
-    assert "augmented" not in data.model_data(run.done(stages.DATA))
+    assert engine.prepared(run).augmented() == []
+    assert "augmented" not in engine.prepared(run).model_data
     run = made(folder, "augment_variants = 5")
-    assert len(data.augmented(run)) == 5
-    assert data.model_data(run.done(stages.DATA))["augmented"] != digest
+    assert len(engine.prepared(run).augmented()) == 5
+    assert engine.prepared(run).model_data["augmented"] != digest
     run = made(folder)
-    assert data.model_data(run.done(stages.DATA))["augmented"] == digest
+    assert engine.prepared(run).model_data["augmented"] == digest
 
 
 def test_off_topic_inputs_are_mixed_in(folder: Path) -> None:
     run = made(folder, f"{OFF_TOPIC}\noff_topic_share = 0.15")
-    off = [[row for row in rows if row.about.get("source") == "off topic"] for rows in data.augmented(run)]
+    off = [
+        [row for row in rows if row.about.get("source") == "off topic"]
+        for rows in engine.prepared(run).augmented()
+    ]
     assert [len(rows) for rows in off] == [3, 3]
     assert len({row.input for rows in off for row in rows}) == 6
     assert {row.output for rows in off for row in rows} == {call("None")}
     found = facts(run)
     assert found and found.sources["off topic"] == 6
     run = made(folder, f"{OFF_TOPIC}\naugment = false")
-    assert [row.about["source"] for row in data.augmented(run)[0]] == ["off topic"]
+    assert [row.about["source"] for row in engine.prepared(run).augmented()[0]] == ["off topic"]
 
 
 @pytest.mark.parametrize(
@@ -241,8 +247,8 @@ def test_lists_are_found_where_pydantic_writes_them(folder: Path, area: dict[str
 
 def test_new_words_are_none_of_a_file_s(folder: Path) -> None:
     def new(run: Run) -> set[str]:
-        rows = [row for variant in data.augmented(run) for row in variant]
-        return augmentation.words_of(rows) - augmentation.words_of(data.examples(run, "train"))
+        rows = [row for variant in engine.prepared(run).augmented() for row in variant]
+        return augmentation.words_of(rows) - augmentation.words_of(engine.prepared(run).examples("train"))
 
     words = new(made(folder))
     assert words
@@ -262,9 +268,9 @@ def test_faults_of_words_to_do_without(folder: Path) -> None:
 
 def test_what_goes_along_with_new_examples(folder: Path) -> None:
     run = made(folder, OFF_TOPIC)
-    rows = data.augmented(run)[0]
-    kept = augmentation.without_first(rows, 2)
-    train = data.examples(run, "train")
+    rows = engine.prepared(run).augmented()[0]
+    kept = without_first(rows, 2)
+    train = engine.prepared(run).examples("train")
     assert [row for row in kept if origin(row) is None] == [row for row in rows if origin(row) is None] != []
     assert {row.input: train[2:][number - 1] for row in kept if (number := origin(row))} == {
         row.input: train[number - 1] for row in rows if (number := origin(row)) and number > 2
@@ -330,10 +336,10 @@ def test_pictures_are_changed_and_some_are_shown(folder: Path) -> None:
             )
         (folder / f"{split}.jsonl").write_text("".join(lines))
     run = made(folder)
-    found, train = facts(run), data.examples(run, "train")
+    found, train = facts(run), engine.prepared(run).examples("train")
     assert found and found.rows == 2 * len(train) and not found.sources  # what a picture shows stays
     assert set(found.pictures) <= set(picture_changes.KINDS) and sum(found.pictures.values()) >= found.rows
-    for variant in data.augmented(run):
+    for variant in engine.prepared(run).augmented():
         for row in variant:
             was = train[row.about["from"] - 1]
             assert (row.input, row.output) == (was.input, was.output)
@@ -342,7 +348,7 @@ def test_pictures_are_changed_and_some_are_shown(folder: Path) -> None:
     sheet = Image.open(run.folder / augmentation.SHEET)
     assert sheet.size == (8 + 168 * 3, 8 + 168 * len(train))  # each beside its two variants
     (folder / "pictures" / "40.png").write_bytes((folder / "pictures" / "60.png").read_bytes())
-    assert data.examples(made(folder), "train")[0].images[0].digest == train[1].images[0].digest
+    assert engine.prepared(made(folder)).examples("train")[0].images[0].digest == train[1].images[0].digest
     run = made(folder, 'augment_pictures = ["blur"]')
     found = facts(run)
     assert found and found.pictures == {"blur": 2 * len(train)}

@@ -14,8 +14,7 @@ from tiny_recipes import BASE, call, write_home
 
 from tinsmith import cli, models, plan, targets
 from tinsmith.errors import RecipeError
-from tinsmith.pipeline import engine as stages
-from tinsmith.pipeline import recipe
+from tinsmith.pipeline import engine, recipe
 from tinsmith.plan import fit
 from tinsmith.plan.contents import Base, of_tin
 from tinsmith.plan.memory import Options
@@ -49,13 +48,13 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_a_recipe_is_built_within_its_budgets(folder: Path) -> None:
-    run = stages.make(recipe.load(folder / "home.toml"), folder / "run", progress.PlainDisplay())
+    run = engine.make(recipe.load(folder / "home.toml"), folder / "run", progress.PlainDisplay())
     made = json.loads((folder / "run" / "report.json").read_text())
     assert list(made["systems"]) == ["tuned", "shipped_auto"]
     (chosen,) = [row for row in made["front"] if row["chosen"]]
     assert (folder / "run" / "home-auto.gguf").stat().st_size == chosen["bytes"] <= 150_000
     assert chosen["bits"] <= 6.5 and chosen["kl"] is not None
-    assert run.done(stages.VERIFY).facts.checks["AUTO"]["prompts"] == 3
+    assert run.done(engine.VERIFY).facts.checks["AUTO"]["prompts"] == 3
     page = (folder / "run" / "report.html").read_text()
     assert "What a size costs" in page and f"{chosen['bytes']:,}, built" in page
 

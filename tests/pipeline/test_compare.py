@@ -23,7 +23,6 @@ from tinsmith.evaluate.answers import Answer
 from tinsmith.evaluate.systems import Outcome
 from tinsmith.models import family
 from tinsmith.pipeline import recipe
-from tinsmith.pipeline import recipe as recipes
 from tinsmith.pipeline.compare import asking, change, settings, weak
 from tinsmith.pipeline.examples import columns
 from tinsmith.pipeline.recipe import tables as recipe_tables
@@ -261,7 +260,7 @@ def texts(path: Path) -> list[str]:
 def test_there_must_be_something_to_compare(tmp_path: Path, tables: str, said: str) -> None:
     (tmp_path / "some.toml").write_text(tables)
     with pytest.raises(InputError, match=said):
-        settings.check(recipes.load(tmp_path / "some.toml"))
+        settings.check(recipe.load(tmp_path / "some.toml"))
 
 
 @pytest.mark.parametrize(
@@ -297,7 +296,7 @@ def test_a_key_that_is_not_set_is_said_before_it_is_needed(folder: Path, tmp_pat
     text = RECIPE + '[[compare.endpoint]]\nname = "far"\nurl = "http://127.0.0.1:9/v1"\nmodel = "m"\n'
     (folder / "key.toml").write_text(text + 'key_env = "NO_SUCH_KEY"\n')
     with pytest.raises(InputError, match="NO_SUCH_KEY is not in the environment"):
-        settings.check(recipes.load(folder / "key.toml"))
+        settings.check(recipe.load(folder / "key.toml"))
 
 
 def test_a_part_of_the_examples_is_held_to_the_labels_of_all(tmp_path: Path) -> None:

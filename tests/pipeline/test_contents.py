@@ -9,10 +9,8 @@ from pathlib import Path
 from tiny_recipes import BASE, parity, write_home
 
 import tinsmith
-from tinsmith.pipeline import engine as stages
-from tinsmith.pipeline import recipe
+from tinsmith.pipeline import engine, recipe
 from tinsmith.pipeline.run import Record, Run
-from tinsmith.pipeline.stages.train import make as training
 from tinsmith.system import progress
 
 RECIPE = f"""\
@@ -34,7 +32,7 @@ context = {context}
 
 def made(folder: Path, goal: str, context: int, title: str = "mine") -> Run:
     (folder / "board.toml").write_text(BOARD.format(context=context, title=title))
-    return stages.make(recipe.load(folder / "home.toml"), folder / "run", progress.PlainDisplay(), goal)
+    return engine.make(recipe.load(folder / "home.toml"), folder / "run", progress.PlainDisplay(), goal)
 
 
 def test_a_target_that_changed_is_built_for_again(tmp_path: Path) -> None:
@@ -42,10 +40,10 @@ def test_a_target_that_changed_is_built_for_again(tmp_path: Path) -> None:
     write_home(tmp_path, RECIPE, parity)
     before = made(tmp_path, "build", 200)
     after = made(tmp_path, "build", 100)
-    assert after.done(stages.TRAIN).outputs == before.done(stages.TRAIN).outputs
+    assert after.done(engine.TRAIN).outputs == before.done(engine.TRAIN).outputs
     assert tinsmith.load(tmp_path / "run" / "home-q8_0.tin", threads=1).info.context == 100
     again = made(tmp_path, "build", 100, "ours")
-    assert again.done(stages.BUILD).finished == after.done(stages.BUILD).finished
+    assert again.done(engine.BUILD).finished == after.done(engine.BUILD).finished
 
 
 def test_what_is_prepared_for_follows_from_the_target(tmp_path: Path) -> None:
@@ -54,11 +52,11 @@ def test_what_is_prepared_for_follows_from_the_target(tmp_path: Path) -> None:
     found = []
     for context in (200, 100):
         run = made(tmp_path, "data", context)
-        needs = run.given(stages.TRAIN)
-        found.append(training.inputs(run, needs)["rough"])
-        older = copy.deepcopy(training.inputs(run, needs))
+        decides = engine.TRAIN.inputs(run).decides
+        found.append(decides["rough"])
+        older = copy.deepcopy(dict(decides))
         del older["rough"]["devices"]
         record = Record(older, "", {}, None, 0.0, "")
-        assert run._has_same_inputs(stages.TRAIN, record)
-        assert not run._has_same_inputs(stages.TRAIN, replace(record, inputs={**older, "rough": None}))
+        assert run._has_same_inputs(engine.TRAIN, record)
+        assert not run._has_same_inputs(engine.TRAIN, replace(record, inputs={**older, "rough": None}))
     assert found[0] != found[1]

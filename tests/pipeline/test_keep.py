@@ -8,7 +8,7 @@ import pytest
 
 from tinsmith.errors import RecipeError
 from tinsmith.pipeline import recipe
-from tinsmith.pipeline.stages.train import make as training
+from tinsmith.pipeline.stages.train.options import options as train_options
 
 RECIPE = """\
 [base]
@@ -29,7 +29,7 @@ def load(folder: Path, keep: str, train: str = "") -> recipe.Recipe:
 
 @pytest.mark.parametrize(("line", "kept"), [("", "auto"), ('keep = "packed"', "packed")])
 def test_training_is_told(tmp_path: Path, line: str, kept: str) -> None:
-    assert training.options(load(tmp_path, line), 4).keep == kept
+    assert train_options(load(tmp_path, line), 4).keep == kept
 
 
 def test_what_is_allowed_is_said(tmp_path: Path) -> None:

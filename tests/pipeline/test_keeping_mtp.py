@@ -16,10 +16,8 @@ from tinsmith import models
 from tinsmith.compiler.mtp import PROGRAM
 from tinsmith.errors import UnsupportedError
 from tinsmith.formats.tin import Tin
-from tinsmith.pipeline import engine as stages
-from tinsmith.pipeline import recipe
+from tinsmith.pipeline import engine, recipe
 from tinsmith.pipeline.run import Run
-from tinsmith.pipeline.stages import build
 from tinsmith.spec import Spec
 from tinsmith.system import progress
 
@@ -40,7 +38,7 @@ threads = 1
 
 def made(folder: Path, method: str, base: Spec) -> Run:
     loaded = recipe.load(write_home(folder, RECIPE.replace("METHOD", method), call, base))
-    return stages.make(loaded, folder / "run", progress.PlainDisplay(), stages.BUILD.name)
+    return engine.make(loaded, folder / "run", progress.PlainDisplay(), engine.BUILD.name)
 
 
 @pytest.mark.parametrize("method", ["lora", "full"])
@@ -50,8 +48,8 @@ def test_it_is_the_bases_beside_what_was_trained(tmp_path: Path, method: str) ->
     somebodys.parent.mkdir()
     somebodys.write_bytes(b"mine")
     run = made(tmp_path, method, base)
-    assert somebodys.read_bytes() == b"mine" and somebodys.name not in run.done(stages.BUILD).outputs
-    (sealed,) = build.unsealed(run, run.done(stages.BUILD)).values()
+    assert somebodys.read_bytes() == b"mine" and somebodys.name not in run.done(engine.BUILD).outputs
+    (sealed,) = engine.unsealed(run, run.done(engine.BUILD)).values()
     assert PROGRAM in Tin(sealed).names
     merged = models.load(tmp_path / "run" / "merged", mtp=True)
     for role, tensor in base.tensors.items():

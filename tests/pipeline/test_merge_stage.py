@@ -6,16 +6,15 @@ from pathlib import Path
 
 from tiny_recipes import SMALL, parity, write_home
 
-from tinsmith.pipeline import engine as stages
-from tinsmith.pipeline import recipe
+from tinsmith.pipeline import engine, recipe
 from tinsmith.pipeline.stages.merge import Merged
 from tinsmith.system import progress
 
 
 def merged(folder: Path, rank: int, out: str) -> Merged:
     (folder / "home.toml").write_text(SMALL.replace("[train]", f"[train]\nrank = {rank}"))
-    run = stages.make(recipe.load(folder / "home.toml"), folder / out, progress.PlainDisplay(), "merge")
-    return run.done(stages.MERGE).facts
+    run = engine.make(recipe.load(folder / "home.toml"), folder / out, progress.PlainDisplay(), "merge")
+    return run.done(engine.MERGE).facts
 
 
 def test_files_of_an_earlier_base_go(tmp_path: Path) -> None:

@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
 
 import pytest
 from PIL import Image
@@ -15,12 +13,12 @@ from tiny_recipes import parity, write_home
 from tinsmith import cli
 from tinsmith.data.readers import Example
 from tinsmith.errors import DataError
-from tinsmith.pipeline import engine as stages
-from tinsmith.pipeline import recipe, update
-from tinsmith.pipeline.run import Nothing, Run
-from tinsmith.pipeline.stages.data import augmentation
-from tinsmith.pipeline.stages.data import make as data
-from tinsmith.pipeline.stages.train import make as training
+from tinsmith.pipeline import engine, recipe, update
+from tinsmith.pipeline.digests import of_train
+from tinsmith.pipeline.prepared import Base, New, Prepared, split_name
+from tinsmith.pipeline.run import Run
+from tinsmith.pipeline.stages.data import joining
+from tinsmith.pipeline.stages.train.options import options
 from tinsmith.system import progress
 
 RECIPE = """\
@@ -52,7 +50,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "home.toml").write_text(RECIPE)
     for count in (20, 30, 45, 60):
         write(folder / "all.jsonl", numbers(0, count))
-        stages.make(recipe.load(folder / "home.toml"), folder / "run", progress.PlainDisplay(), "data")
+        engine.make(recipe.load(folder / "home.toml"), folder / "run", progress.PlainDisplay(), "data")
     assert cli.main(["train", str(folder / "home.toml"), "--out", str(folder / "run")]) == 0
     write(folder / "new.jsonl", numbers(100, 120))
     return folder
@@ -60,11 +58,11 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def run_of(folder: Path, text: str, out: str) -> Run:
     (folder / "more.toml").write_text(text)
-    return stages.make(recipe.load(folder / "more.toml"), folder / out, progress.PlainDisplay(), "data")
+    return engine.make(recipe.load(folder / "more.toml"), folder / out, progress.PlainDisplay(), "data")
 
 
 def inputs_of(run: Run, split: str) -> set[str]:
-    return {example.input for example in data.examples(run, split)}
+    return {example.input for example in engine.prepared(run).examples(split)}
 
 
 def test_what_an_adapter_learned_is_not_what_it_is_tested_on(folder: Path) -> None:
@@ -107,7 +105,7 @@ def test_a_corrected_answer_is_learned_and_the_wrong_one_nowhere(folder: Path) -
     for seed in range(4):
         text = RECIPE.replace("[train]", f"[train]\nseed = {seed}")
         run = run_of(folder, text + UPDATE.replace("new.jsonl", "fixed.jsonl"), f"fixed-{seed}")
-        found = {split: data.examples(run, split) for split in ("train", "validation")}
+        found = {split: engine.prepared(run).examples(split) for split in ("train", "validation")}
         said = [(one.input, one.output) for rows in found.values() for one in rows if one.input in corrected]
         assert sorted(said) == sorted((text, "fixed") for text in corrected)
         assert {one.input for one in found["train"]} >= set(corrected)
@@ -116,10 +114,10 @@ def test_a_corrected_answer_is_learned_and_the_wrong_one_nowhere(folder: Path) -
 def test_where_all_are_corrections_some_are_held_out(folder: Path) -> None:
     loaded = recipe.load(folder / "home.toml", update={"adapter": "run/adapter", "data": "new.jsonl"})
     old = {"train": [Example(f"{n}", "a") for n in range(30)], "validation": [], "test": []}
-    splits, new = update.joined(loaded, old, {"data": [Example(f"{n}", "b") for n in range(20)]})
+    splits, new = joining.joined(loaded, old, {"data": [Example(f"{n}", "b") for n in range(20)]})
     old["validation"] = [Example("40", "a")]
     with pytest.raises(DataError, match="every input of the old validation examples; none is left"):
-        update.joined(loaded, old, {"data": [*old["train"][:5]], "validation": [Example("40", "b")]})
+        joining.joined(loaded, old, {"data": [*old["train"][:5]], "validation": [Example("40", "b")]})
     assert (new.train, new.validation, new.replaced) == (18, 2, 20)
     assert {one.output for one in splits["validation"]} == {"b"}
 
@@ -129,13 +127,13 @@ def test_a_folder_and_what_a_device_was_not_sure_of_are_new_examples(folder: Pat
     write(folder / "all.jsonl", numbers(0, 60), ("question", "label"))
     try:
         unsure = run_of(folder, named + UPDATE, "unsure")  # tinsmith's own names
-        assert unsure.done(stages.DATA).facts.new.train == 18
+        assert unsure.done(engine.DATA).facts.new.train == 18
         grouped = named.replace('label"', 'label"\ngroup = "user"')
         with (folder / "all.jsonl").open() as file:
             rows = [{**json.loads(line), "user": f"{n}"} for n, line in enumerate(file)]
         (folder / "grouped.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
         shaped = grouped.replace("all.jsonl", "grouped.jsonl") + UPDATE
-        assert run_of(folder, shaped, "grouped").done(stages.DATA).facts.new.train == 18
+        assert run_of(folder, shaped, "grouped").done(engine.DATA).facts.new.train == 18
         write(folder / "named.jsonl", numbers(100, 120), ("question", "label"))
         run = run_of(folder, named + UPDATE.replace("new.jsonl", "named.jsonl"), "named")
         assert inputs_of(run, "train") == inputs_of(unsure, "train")
@@ -155,27 +153,23 @@ def test_another_picture_of_a_new_example_is_another_input(folder: Path) -> None
     for color in ("red", "blue"):
         Image.new("RGB", (8, 8), color).save(folder / "p.png")
         run = Run(recipe.load(folder / "seen.toml"), folder / "seen", progress.PlainDisplay())
-        found.append(data.inputs(run, Nothing()))
+        found.append(engine.DATA.digests(engine.DATA.inputs(run)))
     assert found[0] != found[1]
 
 
 def test_whether_new_examples_are_read_again_decides_a_training(folder: Path) -> None:
     """Also beside so many old ones that those are not, whose digest a stated key leaves as it is."""
-    facts = SimpleNamespace(
-        new=update.New(5, 1, 0, 0),
-        counts={"train": 2005},
-        augmentation=augmentation.Augmentation(10, 2, {}, {}, {}),
-    )
-    needs: Any = SimpleNamespace(data=SimpleNamespace(facts=facts, digests={data.split_name("test"): ""}))
+    base = Base(None, "", "", 0, "llama", None, None)
+    new, digests = New(5, 1, 0, 0), {split_name("test"): ""}
     found = []
     for stated in ("", "reread = false\n"):
         (folder / "many.toml").write_text(RECIPE + stated + UPDATE)
         loaded = recipe.load(folder / "many.toml")
-        run = Run(loaded, folder / "many", progress.PlainDisplay())
+        data = Prepared(loaded, base, {}, digests, {"train": 2005}, is_augmented=True, varies=True, new=new)
         assert not loaded.rereads(2005, True)
-        found.append(training.update_inputs(run, needs)["update"])
+        found.append(of_train(data)["update"])
     assert found[0] != found[1]
-    assert training.options(loaded, 2000, made=True, goes_on=True).reread is False
+    assert options(loaded, 2000, made=True, goes_on=True).reread is False
 
 
 def test_how_an_update_is_made_again_names_what_it_goes_on_from(folder: Path) -> None:

@@ -17,7 +17,7 @@ from tiny_recipes import SMALL, parity, write_home
 
 from tinsmith import cli
 from tinsmith.pipeline.engine import STAGES
-from tinsmith.pipeline.stages.build import UNSEALED
+from tinsmith.pipeline.stages.build.outputs import UNSEALED
 from tinsmith.system import files
 
 TIN = "home-q8_0.tin"

@@ -18,8 +18,7 @@ from tinsmith import cli, models
 from tinsmith.data.readers import Turn, read_jsonl
 from tinsmith.errors import DataError, InputError, RecipeError
 from tinsmith.models import family
-from tinsmith.pipeline import engine as stages
-from tinsmith.pipeline import recipe
+from tinsmith.pipeline import engine, recipe
 from tinsmith.system import progress
 
 RECIPE = """\
@@ -60,7 +59,7 @@ def write(folder: Path, count: int, first: int = 0) -> None:
 
 
 def data_of(folder: Path, **display: Any) -> dict[str, set[str]]:
-    stages.make(recipe.load(folder / "home.toml"), folder / "run", progress.PlainDisplay(), "data")
+    engine.make(recipe.load(folder / "home.toml"), folder / "run", progress.PlainDisplay(), "data")
     return {
         split: {one.input for one in read_jsonl(folder / "run" / f"data/{split}.jsonl")} for split in SPLITS
     }

@@ -13,10 +13,9 @@ from tiny_models import png_of, tiny_spec, with_eyes
 from tinsmith import models
 from tinsmith.errors import TinsmithError
 from tinsmith.formats.tin import Tin
-from tinsmith.pipeline import engine as stages
+from tinsmith.pipeline import engine
 from tinsmith.pipeline import recipe as recipes
 from tinsmith.pipeline.run import Run
-from tinsmith.pipeline.stages import build
 from tinsmith.spec import Spec
 from tinsmith.system import files, progress
 from tinsmith.train.beginning.scratch import SEEING_TEMPLATE
@@ -47,12 +46,12 @@ def make(folder: Path, last: str, more: str = "") -> Run:
     row = json.dumps({"image": "shown.png", "input": "what is it?", "output": "the thing"})
     (folder / "rows.jsonl").write_text(row + "\n")
     (folder / "recipe.toml").write_text(RECIPE + more)
-    return stages.make(recipes.load(folder / "recipe.toml"), folder / "run", progress.display(), last)
+    return engine.make(recipes.load(folder / "recipe.toml"), folder / "run", progress.display(), last)
 
 
 def data_stage(folder: Path) -> Path:
     """The base's place as the run has it."""
-    return Path(make(folder, "data").done(stages.DATA).facts.base.path)
+    return Path(make(folder, "data").done(engine.DATA).facts.base.path)
 
 
 @pytest.mark.parametrize("linked", [True, False])
@@ -63,19 +62,19 @@ def test_either_half_is_noticed_when_it_is_replaced(
     if not linked:
         monkeypatch.setattr(os, "link", lambda *given: (tmp_path / "another disk").stat())
     spec = write_pair(tmp_path, "base.gguf", "half.gguf")
-    found = [make(tmp_path, "data").done(stages.DATA)]
+    found = [make(tmp_path, "data").done(engine.DATA)]
     assert spec.vision is not None
     tensors = {role: replace(one, data=bytes(len(one.data))) for role, one in spec.vision.tensors.items()}
     models.save_mmproj(replace(spec, vision=replace(spec.vision, tensors=tensors)), tmp_path / "half.gguf")
-    found.append(make(tmp_path, "data").done(stages.DATA))
+    found.append(make(tmp_path, "data").done(engine.DATA))
     tensors = {role: replace(one, data=bytes(len(one.data))) for role, one in spec.tensors.items()}
     models.save_gguf(replace(spec, tensors=tensors), tmp_path / "base.gguf")
-    found.append(make(tmp_path, "data").done(stages.DATA))
+    found.append(make(tmp_path, "data").done(engine.DATA))
     assert len({one.facts.base.sha256 for one in found}) == 3
     hashed: list[str] = []
     read = files.sha256_file
     monkeypatch.setattr(files, "sha256_file", lambda path: (hashed.append(Path(path).suffix), read(path))[1])
-    assert make(tmp_path, "data").done(stages.DATA) == found[2]
+    assert make(tmp_path, "data").done(engine.DATA) == found[2]
     assert ".gguf" not in hashed
 
 
@@ -118,8 +117,8 @@ def test_how_the_half_keeps_keys_and_values_is_the_recipes(kv: str | None, tmp_p
     write_pair(tmp_path, "base.gguf", "half.gguf", width=96)
     stated = f'kv = "{kv}"' if kv else ""
     run = make(tmp_path, "build", f'[train]\nepochs = 1\n[build]\nformats = ["Q8_0"]\n{stated}\n')
-    built = run.done(stages.BUILD)
-    (tin,) = build.unsealed(run, built).values()
+    built = run.done(engine.BUILD)
+    (tin,) = engine.unsealed(run, built).values()
     assert Tin(tin).manifest["vision"].get("kv") == (None if kv else "q8")
     assert "mmproj-recipe-q8_0.gguf" in built.outputs
     # A recipe without is what it was before the key was there.
@@ -131,4 +130,4 @@ def test_a_base_without_eyes_has_no_such_key(tmp_path: Path) -> None:
     (tmp_path / "rows.jsonl").write_text('{"input": "a", "output": "b"}\n')
     (tmp_path / "recipe.toml").write_text(RECIPE.replace('mmproj = "half.gguf"\n', "") + '[build]\nkv = "q8"\n')
     with pytest.raises(TinsmithError, match=r"recipe.toml: \[build\] kv: is for a vision half.*leave it out"):
-        stages.make(recipes.load(tmp_path / "recipe.toml"), tmp_path / "run", progress.display(), "data")
+        engine.make(recipes.load(tmp_path / "recipe.toml"), tmp_path / "run", progress.display(), "data")

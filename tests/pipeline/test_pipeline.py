@@ -26,11 +26,9 @@ from tinsmith.chat import chat_template
 from tinsmith.errors import DataError, FormatError, InputError
 from tinsmith.formats.tin import Tin
 from tinsmith.models import family
-from tinsmith.pipeline import engine as stages
-from tinsmith.pipeline import recipe
+from tinsmith.pipeline import engine, prepared, recipe
 from tinsmith.pipeline.run import opened
-from tinsmith.pipeline.stages.build import UNSEALED
-from tinsmith.pipeline.stages.data import make as data
+from tinsmith.pipeline.stages.build.outputs import UNSEALED
 from tinsmith.quant import shipping
 from tinsmith.system import files, progress
 
@@ -104,7 +102,7 @@ def load(path: Path) -> Any:
 
 
 def test_every_stage_leaves_its_files(made: Path) -> None:
-    assert {stage.name for stage in stages.STAGES} == set(load(made / "run.json")["stages"])
+    assert {stage.name for stage in engine.STAGES} == set(load(made / "run.json")["stages"])
     for name in (
         "home-q8_0.gguf",
         "home-q8_0.tin",
@@ -189,7 +187,7 @@ def test_an_output_that_the_constraint_forbids(folder: Path, tmp_path: Path) -> 
     with pytest.raises(
         DataError, match=r"train.jsonl:8: .* at character 36, after .*what may come there: \"0\""
     ):
-        stages.make(recipe.load(tmp_path / "home" / "home.toml"), tmp_path / "run", progress.display(), "data")
+        engine.make(recipe.load(tmp_path / "home" / "home.toml"), tmp_path / "run", progress.display(), "data")
 
 
 def test_answers_of_the_float_model_do_not_depend_on_drafts(made: Path) -> None:
@@ -250,10 +248,10 @@ def test_the_template_of_training_goes_along(made: Path, folder: Path, tmp_path:
     (out / "adapter" / "chat_template.jinja").write_text(CHATML, "utf-8")
     with opened(loaded, out, progress.display()) as run:
         with pytest.raises(FormatError, match="and the base with what the recipe states gives"):
-            stages.MERGE.make(run, run.given(stages.MERGE))
+            engine.MERGE.make(engine.MERGE.inputs(run), run.folder, run.reporter)
         models.save_hf(replace(models.load(made / "merged"), chat_template=None), out / "merged")
         with pytest.raises(FormatError, match=r"home was trained under the chat template \w{12} and has none"):
-            stages.BUILD.make(run, run.given(stages.BUILD))
+            engine.BUILD.make(engine.BUILD.inputs(run), run.folder, run.reporter)
 
 
 def test_a_base_that_writes_the_date_needs_one(folder: Path, tmp_path: Path) -> None:
@@ -265,17 +263,17 @@ def test_a_base_that_writes_the_date_needs_one(folder: Path, tmp_path: Path) -> 
         )
         loaded = recipe.load(tmp_path / "home.toml")
         if what is None:
-            assert "25 Nov 2026" in data.settled(loaded, dated)
+            assert "25 Nov 2026" in prepared.settled(loaded, dated)
         else:
             with pytest.raises(InputError, match=what):
-                data.settled(loaded, dated)
+                prepared.settled(loaded, dated)
 
 
 def test_made_again_nothing_runs(folder: Path, made: Path, capsys: pytest.CaptureFixture[str]) -> None:
     before = (made / "run.json").read_bytes()
     assert cli.main(make(folder)) == 0
     printed = capsys.readouterr()
-    assert printed.err.splitlines() == [f"{stage.name}: up to date" for stage in stages.STAGES]
+    assert printed.err.splitlines() == [f"{stage.name}: up to date" for stage in engine.STAGES]
     assert printed.out.splitlines()[-1] == str(made / "report.html")
     assert printed.out.startswith("system")
     assert (made / "run.json").read_bytes() == before
@@ -469,10 +467,10 @@ def test_data_that_cannot_be_made(folder: Path, tmp_path: Path) -> None:
     text = RECIPE.replace("base.gguf", str(folder / "base.gguf"))
     path.write_text(text.replace("sample.py", "none.py"))
     with pytest.raises(InputError, match=r"\[data\] command ended with exit code 2: python none\.py"):
-        stages.make(recipe.load(path), tmp_path / "run", progress.PlainDisplay(), "data")
+        engine.make(recipe.load(path), tmp_path / "run", progress.PlainDisplay(), "data")
     path.write_text(text.replace('"python"', '"no-such-program"'))
     with pytest.raises(InputError, match="no-such-program: No such file"):
-        stages.make(recipe.load(path), tmp_path / "run", progress.PlainDisplay(), "data")
+        engine.make(recipe.load(path), tmp_path / "run", progress.PlainDisplay(), "data")
 
 
 def test_an_output_that_the_task_does_not_have(folder: Path, tmp_path: Path) -> None:
@@ -480,4 +478,4 @@ def test_an_output_that_the_task_does_not_have(folder: Path, tmp_path: Path) -> 
     path = tmp_path / "home.toml"
     path.write_text(RECIPE.replace("base.gguf", str(folder / "base.gguf")))
     with pytest.raises(DataError, match=r"train\.jsonl:1: not a valid output of the task call"):
-        stages.make(recipe.load(path), tmp_path / "run", progress.PlainDisplay(), "data")
+        engine.make(recipe.load(path), tmp_path / "run", progress.PlainDisplay(), "data")

@@ -9,8 +9,9 @@ from tiny_recipes import BASE
 
 from tinsmith.errors import InputError, RecipeError
 from tinsmith.pipeline import recipe
+from tinsmith.pipeline.recipe import file as recipe_file
 from tinsmith.pipeline.recipe import tables as recipe_tables
-from tinsmith.pipeline.stages.train import make as training
+from tinsmith.pipeline.stages.train.options import options as train_options
 from tinsmith.train.options import TrainOptions
 
 
@@ -35,7 +36,7 @@ def test_the_smallest_recipe_takes_the_defaults(tmp_path: Path) -> None:
 def test_auto_of_300_examples(tmp_path: Path, task: str, chosen: tuple[int, int]) -> None:
     """Epochs where further examples are made, and where none are; all else is the same."""
     loaded = recipe.load(write(tmp_path, f'{BASE}task = "{task}"\n'))
-    made, plain = (training.options(loaded, 300, made=made) for made in (True, False))
+    made, plain = (train_options(loaded, 300, made=made) for made in (True, False))
     assert (made.epochs, plain.epochs) == chosen
     rest = TrainOptions(task=task, rough=None)
     assert made == dataclasses.replace(rest, epochs=made.epochs)
@@ -55,8 +56,7 @@ def test_many_examples_give_way_to_what_is_made_of_them(
 ) -> None:
     loaded = recipe.load(write(tmp_path, f'{BASE}task = "call"\n[train]\n{stated}\n'))
     chosen = [
-        training.options(loaded, count, made=made)
-        for count, made in ((1000, True), (3000, True), (3000, False))
+        train_options(loaded, count, made=made) for count, made in ((1000, True), (3000, True), (3000, False))
     ]
     assert [(one.epochs, one.reread) for one in chosen] == [few, many, plain]
 
@@ -296,7 +296,7 @@ def test_the_model_digest_ignores_evaluation(tmp_path: Path) -> None:
 def test_every_key_and_default_is_documented() -> None:
     text = (Path(__file__).parents[2] / "docs" / "recipe.md").read_text(encoding="utf-8")
     sections = dict(re.findall(r"^## \[(\w+)\]\n(.*?)(?=^## )", text, flags=re.M | re.S))
-    tables = {**recipe_tables.TABLES, "router": recipe_tables.Router}
+    tables = {**recipe_file.TABLES, "router": recipe_tables.Router}
     assert set(sections) == set(tables)
     for table, cls in tables.items():
         documented = dict(re.findall(r"^\| `(\w+)` \| (.*?) \|", sections[table], flags=re.M))

@@ -15,8 +15,10 @@ from tinsmith import tasks
 from tinsmith.data.readers import Example
 from tinsmith.evaluate import curve
 from tinsmith.evaluate.answers import Answer
-from tinsmith.pipeline.stages.report import curves
-from tinsmith.pipeline.stages.report import make as report
+from tinsmith.pipeline import pages
+from tinsmith.pipeline.stages.report import curves, findings
+from tinsmith.pipeline.stages.report import page as page_of
+from tinsmith.pipeline.stages.report.make import headline_system
 
 CALL = tasks.by_name("call")
 VOID = {"meta", "link", "br", "img", "input", "hr"}
@@ -63,7 +65,7 @@ def parse(page: str) -> Structure:
 
 
 def test_the_page_is_whole_and_needs_nothing_else(document: dict[str, Any]) -> None:
-    page = report.html(document)
+    page = page_of.html(document)
     structure = parse(page)
     assert structure.headings == [
         "home",
@@ -85,11 +87,11 @@ def test_the_page_is_whole_and_needs_nothing_else(document: dict[str, Any]) -> N
 
 
 def test_the_page_shows_every_system_and_escapes_what_it_shows(document: dict[str, Any]) -> None:
-    page = report.html(document)
+    page = page_of.html(document)
     for name, system in document["systems"].items():
-        assert report.title(name) in page
+        assert pages.title(name) in page
         assert f"{100 * system['exact']:.1f}" in page
-    assert page.count('class="error"') == report.WORST + report.CHANGED
+    assert page.count('class="error"') == findings.WORST + findings.CHANGED
     assert page.count('class="error made"') == len(document["augmentation"]["examples"])
     assert "&lt;now&gt; &amp; here" in page
     assert "<now>" not in page
@@ -103,40 +105,40 @@ def test_a_page_without_parts_curve_errors_or_baselines(document: dict[str, Any]
     document["test"]["baseline_items"] = {}
     document["confusion"], document["errors"], document["constraint"] = [], [], None
     document["train"]["curve"] = document["train"]["validations"] = []
-    headings = parse(report.html(document)).headings
+    headings = parse(page_of.html(document)).headings
     assert "Training" not in headings
     assert "By part of the test set" not in headings
     assert "Where the constraint changed the answer" not in headings
 
 
 def test_the_adapter_of_rough_files_is_told(document: dict[str, Any]) -> None:
-    assert "an adapter of their own" not in report.html(document)
+    assert "an adapter of their own" not in page_of.html(document)
     rows = [{"exact": 0.5}, {"exact": 0.625}]
     document["train"]["rough"] = {"format": "Q4_0", "steps": 40, "seconds": 61.5, "validations": rows}
-    page = report.html(document)
+    page = page_of.html(document)
     assert "went on from the first one under the errors of Q4_0: 40 steps" in page
     assert "50.0, 62.5 % exact after its epochs" in page
 
 
 def test_splits_that_were_made_are_told(document: dict[str, Any]) -> None:
-    assert "made of one file" not in report.html(document)
+    assert "made of one file" not in page_of.html(document)
     document["data"]["divided"] = {"made": ["train", "test"], "kept": 7, "groups": 5000, "near": 12}
-    page = report.html(document)
+    page = page_of.html(document)
     assert "train, test made of one file, 12 examples kept beside others like them, 7 where an earlier" in page
 
 
 def test_a_leak_is_said(document: dict[str, Any]) -> None:
     document["test"]["inputs_in_train"] = 3
-    assert "3 of the test inputs are training inputs too" in report.html(document)
+    assert "3 of the test inputs are training inputs too" in page_of.html(document)
 
 
 def test_rates_that_were_tried_are_shown(document: dict[str, Any]) -> None:
-    assert "Learning rates that were tried" not in report.html(document)
+    assert "Learning rates that were tried" not in page_of.html(document)
     rows = [(0.02, 6, None), (0.001, 12, 0.75), (0.002, 12, 0.5)]
     document["train"]["trials"] = [
         {"learning_rate": rate, "steps": steps, "loss": loss} for rate, steps, loss in rows
     ]
-    page = report.html(document)
+    page = page_of.html(document)
     assert "<td>0.002, taken</td><td>12</td><td>0.5000</td>" in page
     assert "<td>0.02</td><td>6</td><td>went astray</td>" in page
 
@@ -146,18 +148,18 @@ def points(losses: list[float]) -> list[dict[str, float]]:
 
 
 def test_seeds_are_shown_with_their_spread(document: dict[str, Any]) -> None:
-    assert "<h2>Seeds</h2>" not in report.html(document)
+    assert "<h2>Seeds</h2>" not in page_of.html(document)
     found = [(5, 0.5, 0.25, False), (6, 0.25, 0.75, False), (None, 0.2, 0.8, True)]
     document["train"]["seeds"] = [
         {"seed": seed, "loss": loss, "exact": exact, "kept": kept, "curve": points([2.0, loss]) if seed else []}
         for seed, loss, exact, kept in found
     ]
-    page = report.html(document)
+    page = page_of.html(document)
     assert "from 25.0 to 75.0 % exact" in page
     assert "<th>5</th><td>0.5000</td><td>25.0</td>" in page
     assert '<tr class="lead"><th>mean of all, kept</th><td>0.2000</td><td>80.0</td>' in page
     document["train"] |= {"share": "reward", "unit": ""}  # any number, and no share
-    assert "from 0.250 to 0.750 reward" in report.html(document)
+    assert "from 0.250 to 0.750 reward" in page_of.html(document)
 
 
 def test_the_curves_of_all_runs_are_on_one_plot_and_labelled() -> None:
@@ -200,7 +202,7 @@ def test_the_adapter_of_rough_files_goes_on_in_the_plot(document: dict[str, Any]
     ends = {name: float(line.split()[-1].split(",")[0]) for name, line in drawing.points.items()}
     begins = float(drawing.points["run rough"].split(",")[0])
     assert ends["loss"] < begins < ends["run rough"]
-    assert '<polyline class="run rough"' in report.html(document)
+    assert '<polyline class="run rough"' in page_of.html(document)
 
 
 def test_labels_do_not_lie_on_each_other() -> None:
@@ -227,18 +229,18 @@ def test_a_long_run_beside_is_drawn_in_means() -> None:
 def test_a_constraint_that_comes_from_no_file(document: dict[str, Any]) -> None:
     document["constraint"] |= {"source": "choices"}
     del document["constraint"]["file"]
-    assert "(choices, 4,321 states)" in report.html(document)
+    assert "(choices, 4,321 states)" in page_of.html(document)
 
 
 def test_a_task_without_functions(document: dict[str, Any]) -> None:
     for system in document["systems"].values():
         system["function"] = system["function_interval"] = None
-    parse(report.html(document))
-    assert "–" in report.table(document["systems"]).splitlines()[1]
+    parse(page_of.html(document))
+    assert "–" in pages.table(document["systems"]).splitlines()[1]
 
 
 def test_the_table_is_aligned(document: dict[str, Any]) -> None:
-    lines = report.table(document["systems"]).splitlines()
+    lines = pages.table(document["systems"]).splitlines()
     assert len(lines) == 1 + len(document["systems"])
     assert len({len(line) for line in lines}) == 1
     assert lines[0].startswith("system")
@@ -250,13 +252,13 @@ def test_worst_first(document: dict[str, Any]) -> None:
     items = [Example(str(i), output) for i in range(4)]
     grades = [CALL.grade(text, output, (), frozenset()) for text in outputs]
     shown = [Answer(i, text, [], 0, 0.0, "stop") for i, text in enumerate(outputs)]
-    worst = report.worst(CALL, grades, items, shown)
+    worst = findings.worst(CALL, grades, items, shown)
     assert [(error["input"], error["kind"]) for error in worst] == [
         ("2", "invalid"),
         ("3", "wrong function"),
         ("1", "wrong arguments"),
     ]
-    assert report.confusion(CALL, grades, items) == [
+    assert findings.confusion(CALL, grades, items) == [
         {"expected": "A", "answered": "(invalid)", "count": 1},
         {"expected": "A", "answered": "B", "count": 1},
     ]
@@ -272,7 +274,7 @@ def test_what_a_constraint_changed() -> None:
     other = output.replace('"A"', '"B"')
     free = answers(output, output, "none", other, other)
     bound = answers(output + " ", other, output, output.replace("1", "2"), output.replace('"A"', '"C"'))
-    changed = report.changes(CALL, frozenset(), items, free, bound)
+    changed = findings.changes(CALL, frozenset(), items, free, bound)
     assert (changed["changed"], changed["better"], changed["worse"]) == (4, 2, 1)
     assert [(row["input"], row["kind"]) for row in changed["examples"]] == [
         ("1", "worse"),
@@ -280,28 +282,28 @@ def test_what_a_constraint_changed() -> None:
         ("3", "better"),
         ("4", "as good"),
     ]
-    assert report.title("shipped_q8_0_constrained") == "Shipped Q8_0, constrained"
-    assert report.share(3, 6) == "50 %"
-    assert report.share(None, 6) == report.share(1, None) == "–"
+    assert pages.title("shipped_q8_0_constrained") == "Shipped Q8_0, constrained"
+    assert pages.share(3, 6) == "50 %"
+    assert pages.share(None, 6) == pages.share(1, None) == "–"
 
 
 def test_the_headline_is_the_file_one_would_ship() -> None:
-    assert report.headline_system(("F16", "Q4_0", "Q8_0")) == "shipped_q8_0"
-    assert report.headline_system(("F16", "Q4_0")) == "shipped_q4_0"
-    assert report.headline_system(("F16",)) == "shipped_f16"
+    assert headline_system(("F16", "Q4_0", "Q8_0")) == "shipped_q8_0"
+    assert headline_system(("F16", "Q4_0")) == "shipped_q4_0"
+    assert headline_system(("F16",)) == "shipped_f16"
 
 
 def test_figures() -> None:
-    assert [report.size(n) for n in (None, 12, 1500, 145_000_000, 2_000_000_000)] == [
+    assert [pages.size(n) for n in (None, 12, 1500, 145_000_000, 2_000_000_000)] == [
         "–",
         "12 B",
         "1.5 kB",
         "145.0 MB",
         "2.0 GB",
     ]
-    figures = [report.figure(x) for x in (None, 0, 0.01234, 3.21, 321.9, 12345)]
+    figures = [pages.figure(x) for x in (None, 0, 0.01234, 3.21, 321.9, 12345)]
     assert figures == ["–", "0", "0.012", "3.2", "322", "12,345"]
-    assert [report.signed(x) for x in (0.04, -0.04, 1.25, -1.6)] == ["0.0", "0.0", "+1.2", "−1.6"]
+    assert [pages.signed(x) for x in (0.04, -0.04, 1.25, -1.6)] == ["0.0", "0.0", "+1.2", "−1.6"]
 
 
 def test_the_curve_lies_in_its_frame_and_falls() -> None:
@@ -354,7 +356,7 @@ def test_a_browser_shows_the_page_without_complaint(
     test = "document.documentElement.scrollWidth <= innerWidth"
     probe = f"<script>document.title = {test} ? 'fits' : 'too wide'</script>"
     page = tmp_path / "report.html"
-    page.write_text(report.html(document).replace("</body>", probe + "</body>"), encoding="utf-8")
+    page.write_text(page_of.html(document).replace("</body>", probe + "</body>"), encoding="utf-8")
     done = subprocess.run(
         [
             chromium,

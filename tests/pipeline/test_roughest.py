@@ -14,10 +14,8 @@ from tiny_recipes import BASE, call, write_home
 from tinsmith import models, quant
 from tinsmith.errors import RecipeError
 from tinsmith.models import family
-from tinsmith.pipeline import engine as stages
-from tinsmith.pipeline import formats as roughest
-from tinsmith.pipeline import recipe
-from tinsmith.pipeline.stages import build
+from tinsmith.pipeline import engine, recipe
+from tinsmith.pipeline.formats import prepared_for
 from tinsmith.pipeline.stages.train import make as training
 from tinsmith.quant import convert
 from tinsmith.system import progress
@@ -70,7 +68,7 @@ def test_the_roughest_format_is_prepared_for(
     folder: Path, formats: list[str], train: str, wanted: list[str]
 ) -> None:
     build = "bits = 6.5" if "AUTO" in formats else ""
-    assert roughest.formats(load(folder, formats, train, build)) == wanted
+    assert prepared_for(load(folder, formats, train, build)) == wanted
 
 
 def test_a_format_that_is_not_built_is_refused(folder: Path) -> None:
@@ -94,10 +92,10 @@ def test_training_takes_auto_s_formats_from_the_base(
     folder: Path, formats: list[str], bits: float, train: str, wanted: str | None
 ) -> None:
     out = folder / f"run-{'-'.join(formats)}-{bits:g}-{bool(train)}"
-    run = stages.make(
+    run = engine.make(
         load(folder, formats, train, f"bits = {bits:g}"), out, progress.PlainDisplay(), goal="train"
     )
-    facts = run.done(stages.TRAIN).facts
+    facts = run.done(engine.TRAIN).facts
     assert "under the errors" not in facts.note
     assert (facts.rough.format if facts.rough else None) == wanted
     if facts.rough:
@@ -116,14 +114,14 @@ WEIGHTS = "adapter/adapter_model.safetensors"
 def test_files_of_8_bits_are_what_they_are_without_others(folder: Path) -> None:
     """They are built from an adapter that never saw the errors of those, which have one of their own."""
     show = progress.PlainDisplay()
-    alone = stages.make(load(folder, ["Q8_0"]), folder / "alone", show, goal="build")
-    both = stages.make(load(folder, ["Q8_0", "Q4_0"]), folder / "both", show, goal="build")
-    assert alone.done(stages.TRAIN).facts.rough is None
+    alone = engine.make(load(folder, ["Q8_0"]), folder / "alone", show, goal="build")
+    both = engine.make(load(folder, ["Q8_0", "Q4_0"]), folder / "both", show, goal="build")
+    assert alone.done(engine.TRAIN).facts.rough is None
     for name in (WEIGHTS, "home-q8_0.gguf"):
         assert (folder / "alone" / name).read_bytes() == (folder / "both" / name).read_bytes()
     assert (folder / "both" / WEIGHTS).read_bytes() != (folder / "both" / "rough" / WEIGHTS).read_bytes()
 
-    spec = models.load(both.done(stages.DATA).facts.base.path)
+    spec = models.load(both.done(engine.DATA).facts.base.path)
     merged = merge.merge(spec, folder / "both" / "rough" / "adapter")
     given = quant.encoder(merged, "Q4_0", importance.load(folder / "both" / "rough" / "adapter"))
     built = models.load(folder / "both" / "home-q4_0.gguf")
@@ -134,13 +132,14 @@ def test_files_of_8_bits_are_what_they_are_without_others(folder: Path) -> None:
 
 
 def test_a_format_that_is_stated_is_built_from_what_was_prepared_for_it(folder: Path) -> None:
-    run = stages.make(
+    run = engine.make(
         load(folder, ["F16", "Q8_0"], 'rough = "Q8_0"'),
         folder / "stated",
         progress.PlainDisplay(),
         goal="build",
     )
-    names = [(origin.merged.name, origin.formats) for origin in build.origins(run, run.given(stages.BUILD))]
+    origins = engine.BUILD.inputs(run).origins
+    names = [(origin.model.folder.name, origin.formats) for origin in origins]
     assert names == [("merged", ["F16"]), ("merged-rough", ["Q8_0"])]
 
 
@@ -148,7 +147,7 @@ def test_what_was_trained_first_is_not_trained_again(folder: Path, monkeypatch: 
     """Neither when another file is to be built, nor when the second adapter's training was stopped, or what it
     came to was not written down yet."""
     show, out = progress.PlainDisplay(), folder / "grows"
-    stages.make(load(folder, ["Q8_0"]), out, show, goal="train")
+    engine.make(load(folder, ["Q8_0"]), out, show, goal="train")
     before = (out / WEIGHTS).stat().st_mtime_ns
 
     def stopped(*given: object) -> None:
@@ -156,22 +155,22 @@ def test_what_was_trained_first_is_not_trained_again(folder: Path, monkeypatch: 
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr(rough_adapter, "job_of", stopped)
-        stages.make(load(folder, ["Q8_0", "Q4_0"]), out, show, goal="train")
+        engine.make(load(folder, ["Q8_0", "Q4_0"]), out, show, goal="train")
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr(training, "Rough", stopped)
-        stages.make(load(folder, ["Q8_0", "Q4_0"]), out, show, goal="train")
+        engine.make(load(folder, ["Q8_0", "Q4_0"]), out, show, goal="train")
     rough = (out / "rough" / WEIGHTS).stat().st_mtime_ns
-    run = stages.make(load(folder, ["Q8_0", "Q4_0"]), out, show, goal="build")
+    run = engine.make(load(folder, ["Q8_0", "Q4_0"]), out, show, goal="build")
     assert (out / WEIGHTS).stat().st_mtime_ns == before
     assert (out / "rough" / WEIGHTS).stat().st_mtime_ns == rough
-    facts = run.done(stages.TRAIN).facts.rough
+    facts = run.done(engine.TRAIN).facts.rough
     assert facts and len(facts.curve) == facts.steps
-    stages.make(load(folder, ["Q8_0", "Q4_0"], "rank = 3"), out, show, goal="train")
+    engine.make(load(folder, ["Q8_0", "Q4_0"], "rank = 3"), out, show, goal="train")
     assert (out / WEIGHTS).stat().st_mtime_ns != before
 
 
 def test_auto_s_formats_are_settled_from_the_trained_model(folder: Path) -> None:
-    run = stages.make(
+    run = engine.make(
         load(folder, ["AUTO"], "", "bits = 6.5"), folder / "settled", progress.PlainDisplay(), goal="build"
     )
     before, after = (
@@ -179,5 +178,5 @@ def test_auto_s_formats_are_settled_from_the_trained_model(folder: Path) -> None
         for place in ("base", ".")
     )
     assert before["digest"] != after["digest"]
-    front = run.done(stages.BUILD).facts.front
+    front = run.done(engine.BUILD).facts.front
     assert front is not None and any(row["chosen"] and row["bits"] <= 6.5 for row in front)

@@ -15,7 +15,8 @@ import pytest
 from tinsmith.errors import FormatError, InputError, TinsmithError
 from tinsmith.pipeline import recipe
 from tinsmith.pipeline import run as engine
-from tinsmith.pipeline.run import Made, Nothing, Record, Run, Stage, opened
+from tinsmith.pipeline.run import Run, Stage, opened
+from tinsmith.pipeline.stage import Made, Nothing, Reporter
 from tinsmith.system import files
 
 RECIPE = '[base]\nmodel = "b"\n[data]\ntrain = "a"\nvalidation = "a"\ntest = "a"\n'
@@ -46,11 +47,6 @@ class First:
     value: int
 
 
-@dataclass(frozen=True)
-class AfterFirst:
-    first: Record[First]
-
-
 class Chain:
     """Two stages, the second made of the first's output; `value` is what the first depends on."""
 
@@ -58,25 +54,29 @@ class Chain:
         self.value = 1
         self.ran: list[str] = []
 
-    def first(self, run: Run, needs: Nothing) -> Made[First]:
+    def first(self, value: int, folder: Path, reporter: Reporter) -> Made[First]:
         self.ran.append("first")
-        path = run.folder / "first.txt"
-        path.write_text(f"first {self.value}")
-        return Made([path], First(self.value))
+        path = folder / "first.txt"
+        path.write_text(f"first {value}")
+        return Made([path], First(value))
 
-    def second(self, run: Run, needs: AfterFirst) -> Made[Nothing]:
+    def second(self, first: dict[str, str], folder: Path, reporter: Reporter) -> Made[Nothing]:
         self.ran.append("second")
-        path = run.folder / "second.txt"
-        path.write_text((run.folder / "first.txt").read_text() + " second")
+        path = folder / "second.txt"
+        path.write_text((folder / "first.txt").read_text() + " second")
         return Made([path], Nothing())
 
     def stages(self) -> list[Stage[Any, Any]]:
-        return [
-            Stage("first", Nothing, First, lambda run, needs: {"value": self.value}, self.first),
-            Stage(
-                "second", AfterFirst, Nothing, lambda run, needs: {"first": needs.first.digests}, self.second
-            ),
-        ]
+        first = Stage("first", (), First, lambda run: self.value, lambda value: {"value": value}, self.first)
+        second = Stage(
+            "second",
+            ("first",),
+            Nothing,
+            lambda run: run.done(first).digests,
+            lambda digests: {"first": digests},
+            self.second,
+        )
+        return [first, second]
 
     def update(self, loaded: recipe.Recipe, folder: Path, goal: str = "second") -> tuple[list[str], list[str]]:
         """(stages that ran, lines shown)"""
@@ -114,12 +114,12 @@ def test_what_changes_while_a_stage_runs_is_read_by_the_next_run(loaded: recipe.
     source, missing = tmp_path / "source.txt", tmp_path / "missing.txt"
     source.write_text("before")
 
-    def inputs(run: Run, needs: Nothing) -> dict[str, Any]:
+    def inputs(run: Run) -> dict[str, Any]:
         return {"read": [path.read_text() if path.exists() else None for path in (source, missing)]}
 
     ran: list[str] = []
 
-    def make(run: Run, needs: Nothing) -> Made[Nothing]:
+    def make(inputs: dict[str, Any], folder: Path, reporter: Reporter) -> Made[Nothing]:
         ran.append(source.read_text())
         missing.write_text("made")
         source.write_text("after")
@@ -127,7 +127,7 @@ def test_what_changes_while_a_stage_runs_is_read_by_the_next_run(loaded: recipe.
 
     for _ in range(3):
         with opened(loaded, tmp_path / "run", Lines()) as run:
-            run.update([Stage("data", Nothing, Nothing, inputs, make)], ["data"])
+            run.update([Stage("data", (), Nothing, inputs, dict, make)], ["data"])
     assert ran == ["before", "after"]
 
 
@@ -147,13 +147,13 @@ def test_a_stage_that_says_what_was_before_outlives_a_version(
     ran: list[dict[str, Any]] = []
 
     def update(inputs: dict[str, Any]) -> bool:
-        def make(run: Run, needs: Nothing) -> Made[Nothing]:
+        def make(inputs: dict[str, Any], folder: Path, reporter: Reporter) -> Made[Nothing]:
             ran.append(inputs)
             return Made([], Nothing())
 
         ran.clear()
         before = {"wide": False, "train": {"targets": "auto"}}
-        stage = Stage("dear", Nothing, Nothing, lambda run, needs: inputs, make, lambda run, needs: before)
+        stage = Stage("dear", (), Nothing, lambda run: inputs, dict, make, lambda inputs: before)
         with opened(loaded, tmp_path / "run", Lines()) as run:
             run.update([stage], ["dear"])
         return bool(ran)
@@ -188,8 +188,8 @@ def test_a_failed_stage_is_not_taken_for_done(loaded: recipe.Recipe, tmp_path: P
     chain.update(loaded, tmp_path / "run")
     chain.value = 2
 
-    def fail(run: Run, needs: AfterFirst) -> Made[Nothing]:
-        (run.folder / "second.txt").write_text("half")
+    def fail(first: dict[str, str], folder: Path, reporter: Reporter) -> Made[Nothing]:
+        (folder / "second.txt").write_text("half")
         raise InputError("no luck")
 
     made, chain.second = chain.second, fail  # type: ignore[method-assign]
@@ -222,13 +222,13 @@ class Shipping:
     def update(self, loaded: recipe.Recipe, formats: str, kept: Sequence[str] = ()) -> list[str]:
         """The lines that say what was removed, or wasn't."""
 
-        def make(run: Run, needs: Nothing) -> Made[Nothing]:
-            made = [run.folder / f"{name}.bin" for name in formats] + [self.folder / f"{formats}.base"]
+        def make(names: str, folder: Path, reporter: Reporter) -> Made[Nothing]:
+            made = [folder / f"{name}.bin" for name in names] + [self.folder / f"{formats}.base"]
             for path in made:
                 path.write_text(f"of {path.stem}")
             return Made(made, Nothing())
 
-        stage = Stage("build", Nothing, Nothing, lambda run, needs: {"f": formats}, make, ships=True)
+        stage = Stage("build", (), Nothing, lambda run: formats, lambda names: {"f": names}, make, ships=True)
         shown = Lines()
         with opened(loaded, self.folder / "run", shown) as run:
             run.update([stage], ["build"])
@@ -331,9 +331,9 @@ from tinsmith.system import files
 from tinsmith.pipeline import recipe
 
 chain = Chain()
-def die(run, needs):
-    (run.folder / "second.txt").write_text("half")
-    with files.atomic_write(run.folder / "deep" / "er.txt"):
+def die(inputs, folder, reporter):
+    (folder / "second.txt").write_text("half")
+    with files.atomic_write(folder / "deep" / "er.txt"):
         os.kill(os.getpid(), signal.SIGKILL)
 chain.second = die
 chain.update(recipe.load({recipe!r}), Path({folder!r}))
@@ -374,12 +374,12 @@ def test_a_lock_that_is_no_file_of_ours_is_left_alone(loaded: recipe.Recipe, tmp
 def _writer(*names: str) -> Stage[Any, Any]:
     """A stage of files written as the pipeline's stages do."""
 
-    def make(run: Run, needs: Nothing) -> Made[Nothing]:
+    def make(names: Sequence[str], folder: Path, reporter: Reporter) -> Made[Nothing]:
         for name in names:
-            files.write_text(run.folder / name, "the run's")
-        return Made([run.folder / name for name in names], Nothing())
+            files.write_text(folder / name, "the run's")
+        return Made([folder / name for name in names], Nothing())
 
-    return Stage("writer", Nothing, Nothing, lambda run, needs: {"names": list(names)}, make)
+    return Stage("writer", (), Nothing, lambda run: names, lambda names: {"names": list(names)}, make)
 
 
 def _write(loaded: recipe.Recipe, folder: Path, *names: str) -> None:

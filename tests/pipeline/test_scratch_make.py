@@ -12,7 +12,7 @@ import pytest
 import tinsmith
 from tinsmith import cli, models
 from tinsmith.chat import chat_template
-from tinsmith.pipeline import engine as stages
+from tinsmith.pipeline import engine
 
 RECIPE = """\
 [scratch]
@@ -115,7 +115,7 @@ def test_it_answers_as_it_was_trained(made: Path) -> None:
 
 def test_made_again_nothing_runs(folder: Path, made: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert make(folder) == 0
-    assert capsys.readouterr().err.splitlines() == [f"{stage.name}: up to date" for stage in stages.STAGES]
+    assert capsys.readouterr().err.splitlines() == [f"{stage.name}: up to date" for stage in engine.STAGES]
 
 
 def test_train_gives_the_model(folder: Path, made: Path, capsys: pytest.CaptureFixture[str]) -> None:

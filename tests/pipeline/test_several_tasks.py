@@ -18,10 +18,8 @@ import tinsmith
 from tinsmith import cli, models
 from tinsmith.errors import DataError, InputError
 from tinsmith.models import family
-from tinsmith.pipeline import engine_tasks as stages
-from tinsmith.pipeline import recipe as recipes
+from tinsmith.pipeline import engine, recipe
 from tinsmith.pipeline.run import Run
-from tinsmith.pipeline.stages import adapters
 from tinsmith.plan import contents
 from tinsmith.system import files, progress
 
@@ -187,7 +185,7 @@ def test_what_is_compared_stands_beside_the_adapters(made: Path) -> None:
 
 
 def test_what_the_tasks_add_is_known_before_they_are_trained(made: Path, folder: Path) -> None:
-    sizes, rank = adapters.planned(Run(recipes.load(folder / "two.toml"), made, progress.PlainDisplay()))
+    sizes, rank = engine.planned(Run(recipe.load(folder / "two.toml"), made, progress.PlainDisplay()))
     held = contents.of_tin(made / "two-q8_0.tin")
     assert sizes == {
         name: size for name, size in held.entries.items() if name.startswith(("adapter/", "router"))
@@ -205,7 +203,7 @@ def test_a_file_that_adapters_make_too_large_is_refused_before_training(
     small = RECIPE.replace("[build]\n", '[build]\ntarget = "board.toml"\n')
     (folder / "small.toml").write_text(small + '[output]\nname = "two"\n')
     with pytest.raises(InputError, match="F16 .* does not fit board: the file takes"):
-        stages.make(recipes.load(folder / "small.toml"), tmp_path / "run", progress.PlainDisplay())
+        engine.make(recipe.load(folder / "small.toml"), tmp_path / "run", progress.PlainDisplay())
     assert not list((tmp_path / "run").rglob("adapter_model.safetensors"))
 
 
@@ -239,7 +237,7 @@ def test_a_context_that_was_lowered_is_refused_by_the_task_s_row(
     with pytest.raises(
         DataError, match=r"tasks/numbers/data/test.jsonl:1: .* a session holds 16 with the answer"
     ):
-        stages.make(recipes.load(folder / "lower.toml"), tmp_path / "run", progress.PlainDisplay(), "build")
+        engine.make(recipe.load(folder / "lower.toml"), tmp_path / "run", progress.PlainDisplay(), "build")
 
 
 def test_a_prefix_is_one_of_the_adapters(made: Path, folder: Path, tmp_path: Path) -> None:
@@ -262,9 +260,9 @@ def test_a_prefix_is_one_of_the_adapters(made: Path, folder: Path, tmp_path: Pat
 
 
 def test_nothing_is_merged(folder: Path, tmp_path: Path) -> None:
-    stated = recipes.load(folder / "two.toml")
+    stated = recipe.load(folder / "two.toml")
     with pytest.raises(InputError, match=r"two\.toml: the adapters of several tasks .* nothing is merged"):
-        stages.make(stated, tmp_path / "run", progress.PlainDisplay(), "merge")
+        engine.make(stated, tmp_path / "run", progress.PlainDisplay(), "merge")
     assert not (tmp_path / "run").exists()
 
 
@@ -279,11 +277,11 @@ def test_too_few_prompts_are_refused_before_anything_runs(made: Path, folder: Pa
     ):
         (folder / "few.toml").write_text(RECIPE.replace(f"data/{file}.txt", f"data/{name}.txt"))
         with pytest.raises(DataError, match=rf"few\.toml: \[router\] {key}: .*{message}"):
-            stages.make(recipes.load(folder / "few.toml"), tmp_path / "run", progress.PlainDisplay())
+            engine.make(recipe.load(folder / "few.toml"), tmp_path / "run", progress.PlainDisplay())
         assert not list((tmp_path / "run").rglob("*.jsonl"))
     (folder / "few.toml").write_text(RECIPE.replace("off.txt", "none.txt").replace("command =", "# "))
     with pytest.raises(DataError, match=r"none\.txt: no such file"):
-        stages.make(recipes.load(folder / "few.toml"), tmp_path / "run", progress.PlainDisplay())
+        engine.make(recipe.load(folder / "few.toml"), tmp_path / "run", progress.PlainDisplay())
 
 
 def test_what_a_command_leaves_out_is_refused_before_training(made: Path, folder: Path, tmp_path: Path) -> None:
@@ -298,7 +296,7 @@ def test_what_a_command_leaves_out_is_refused_before_training(made: Path, folder
     ):
         (folder / "left.toml").write_text(text)
         with pytest.raises(DataError, match=message):
-            stages.make(recipes.load(folder / "left.toml"), tmp_path / "run", progress.PlainDisplay())
+            engine.make(recipe.load(folder / "left.toml"), tmp_path / "run", progress.PlainDisplay())
         assert not list((tmp_path / "run").rglob("adapter_model.safetensors"))
 
 

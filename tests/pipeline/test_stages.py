@@ -13,11 +13,12 @@ import pytest
 from tiny_recipes import BASE, call, write_home
 from transformers_models import CHATML
 
-from tinsmith.pipeline import engine as stages
-from tinsmith.pipeline import recipe, update
+from tinsmith.pipeline import engine, recipe, update
 from tinsmith.pipeline.engine import STAGES
-from tinsmith.pipeline.run import SPELL, Run
+from tinsmith.pipeline.run import SPELL
+from tinsmith.pipeline.stage import Reporter
 from tinsmith.pipeline.stages.train import make as training
+from tinsmith.pipeline.stages.train.inputs import Inputs
 from tinsmith.system.progress import Silent
 from tinsmith.train.adapters import peft_folder
 from tinsmith.train.steps import together
@@ -27,8 +28,7 @@ SOURCE = Path(__file__).parents[2] / "src" / "tinsmith"
 
 @pytest.mark.parametrize("place", range(len(STAGES)), ids=[stage.name for stage in STAGES])
 def test_a_stage_takes_what_earlier_ones_leave(place: int) -> None:
-    earlier = {stage.name: stage.facts for stage in STAGES[:place]}
-    assert STAGES[place].needed.items() <= earlier.items()
+    assert set(STAGES[place].after) <= {stage.name for stage in STAGES[:place]}
 
 
 def test_nothing_below_knows_a_run_or_a_recipe() -> None:
@@ -70,8 +70,8 @@ def test_all_processes_learn_from_the_same_prompts(
     told: list[bytes] = []
     learned: list[dict[str, Any]] = []
 
-    def train(run: Run, needs: training.Needs) -> None:
-        learned.append({"spells": run.recipe.spells, "inputs": training.inputs(run, needs)})
+    def train(inputs: Inputs, folder: Path, reporter: Reporter) -> None:
+        learned.append({"spells": inputs.data.recipe.spells, "inputs": inputs.decides})
         raise InterruptedError
 
     monkeypatch.setattr(training, "train", train)
@@ -80,10 +80,10 @@ def test_all_processes_learn_from_the_same_prompts(
     home = write_home(tmp_path, BASE + 'task = "call"\n', call)
     before(tmp_path)
     with pytest.raises(InterruptedError):
-        stages.make(recipe.load(home), tmp_path / "run", Silent(), "train")
+        engine.make(recipe.load(home), tmp_path / "run", Silent(), "train")
     monkeypatch.setattr(together, "from_first", lambda value: pickle.loads(told[0]))
     with pytest.raises(InterruptedError):
-        stages.help_train(recipe.load(home), tmp_path / "run", Silent())
+        engine.help_train(recipe.load(home), tmp_path / "run", Silent())
     first, second = learned
     assert first["spells"] is second["spells"] is spells
     assert first["inputs"] == second["inputs"]

@@ -10,11 +10,11 @@ import pytest
 from tiny_recipes import BASE, parity, write_home
 
 from tinsmith.errors import DataError, InputError, RecipeError
-from tinsmith.pipeline import engine as stages
-from tinsmith.pipeline import recipe
-from tinsmith.pipeline.run import Record
+from tinsmith.pipeline import engine, recipe
+from tinsmith.pipeline.stage import Reporter
 from tinsmith.pipeline.stages.train import make as training
-from tinsmith.pipeline.stages.train.make import Rough, Trained
+from tinsmith.pipeline.stages.train.options import options
+from tinsmith.pipeline.stages.train.outputs import Rough, Trained
 from tinsmith.pipeline.stages.train.progress import Progress
 from tinsmith.system import progress
 from tinsmith.train import methods, rules
@@ -40,8 +40,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def trained(folder: Path, text: str) -> Trained:
     (folder / "home.toml").write_text(text)
-    run = stages.make(recipe.load(folder / "home.toml"), folder / "run", progress.PlainDisplay(), goal="train")
-    return run.done(stages.TRAIN).facts
+    run = engine.make(recipe.load(folder / "home.toml"), folder / "run", progress.PlainDisplay(), goal="train")
+    return run.done(engine.TRAIN).facts
 
 
 def test_open_tokens_are_those_of_the_recipe_s_constraint(folder: Path) -> None:
@@ -58,12 +58,12 @@ def test_what_a_training_never_sees_trains_nothing_again(folder: Path, monkeypat
     """What an earlier version recorded, of more, holds too."""
     names: list[str] = []
     train = training.trained
-    monkeypatch.setattr(training, "trained", lambda *given: (names.append(given[3].name), train(*given))[1])
+    monkeypatch.setattr(training, "trained", lambda *given: (names.append(given[2].name), train(*given))[1])
     unprepared = RECIPE.replace('rough = "none"\n', "")
 
     def again(text: str, out: str = "seen", build: str = "") -> list[str]:
         (folder / "home.toml").write_text(f'{text}[build]\nformats = ["Q8_0"{build}]\n')
-        stages.make(recipe.load(folder / "home.toml"), folder / out, progress.PlainDisplay(), goal="train")
+        engine.make(recipe.load(folder / "home.toml"), folder / out, progress.PlainDisplay(), goal="train")
         found = names[:]
         names.clear()
         return found
@@ -91,12 +91,12 @@ def test_what_was_trained_on_another_forward_pass_is_trained_again(
 ) -> None:
     names: list[str] = []
     train = training.trained
-    monkeypatch.setattr(training, "trained", lambda *given: (names.append(given[3].name), train(*given))[1])
+    monkeypatch.setattr(training, "trained", lambda *given: (names.append(given[2].name), train(*given))[1])
     (folder / "home.toml").write_text(RECIPE)
 
     def times_trained() -> int:
         names.clear()
-        stages.make(recipe.load(folder / "home.toml"), folder / "pass", progress.PlainDisplay(), goal="train")
+        engine.make(recipe.load(folder / "home.toml"), folder / "pass", progress.PlainDisplay(), goal="train")
         return len(names)
 
     assert [times_trained(), times_trained()] == [1, 0]
@@ -110,22 +110,22 @@ def test_a_constraint_decides_rollouts_alone(folder: Path) -> None:
     for method in ('method = "lora"\n', 'method = "grpo"\n'):
         for more in ("", constraint):
             (folder / "home.toml").write_text(RECIPE + method + more)
-            found.append(training.options(recipe.load(folder / "home.toml"), 12).constrained)
+            found.append(options(recipe.load(folder / "home.toml"), 12).constrained)
     assert found == [False, False, False, True]
 
 
 def test_seconds_are_those_of_every_process() -> None:
-    def record(seconds: float, **more: Any) -> Record[Trained]:
-        return Record({}, "", {}, Trained(0.1, "", 1, 1, 60.0, [], [], **more), seconds, "")
+    def in_all(last: float, **more: Any) -> float:
+        return Trained(0.1, "", 1, 1, 60.0, [], [], **more).seconds_in_all(last)
 
     rough, both = (
         Rough("Q4_0", "", 1, 5.0, []),
         Updated("continued", {}, {"continued": 60.0, "retrained": 90.0}),
     )
-    assert training.seconds_of(record(61.5)) == 61.5
-    assert training.seconds_of(record(2.0)) == 60.0
-    assert training.seconds_of(record(2.0, rough=rough)) == 65.0
-    assert training.seconds_of(record(2.0, rough=rough, update=both)) == 155.0
+    assert in_all(61.5) == 61.5
+    assert in_all(2.0) == 60.0
+    assert in_all(2.0, rough=rough) == 65.0
+    assert in_all(2.0, rough=rough, update=both) == 155.0
 
 
 def test_open_tokens_without_a_constraint_are_refused(folder: Path) -> None:
@@ -135,9 +135,9 @@ def test_open_tokens_without_a_constraint_are_refused(folder: Path) -> None:
 
 
 def said(capsys: pytest.CaptureFixture[str], method: str, *events: Event) -> list[str]:
-    shown = progress.PlainDisplay()
-    with shown.bar("train", 1) as bar:
-        told = Progress(shown, bar, methods.by_name(method).found)
+    reporter = Reporter(progress.PlainDisplay())
+    with reporter.step("train", 1):
+        told = Progress(reporter, methods.by_name(method).found)
         for event in events:
             told.show(event)
     return capsys.readouterr().err.splitlines()
@@ -200,7 +200,7 @@ def test_what_training_would_refuse_is_refused_before_the_baselines(
     """They ask the base for minutes."""
     (folder / "home.toml").write_text(RECIPE + keys + "\n")
     with pytest.raises(InputError, match=fault):
-        stages.make(recipe.load(folder / "home.toml"), tmp_path, progress.PlainDisplay())
+        engine.make(recipe.load(folder / "home.toml"), tmp_path, progress.PlainDisplay())
     assert "zero_shot" not in capsys.readouterr().err
 
 
@@ -214,7 +214,7 @@ def test_what_is_preferred_and_too_long_is_refused_before_the_baselines(
     with pytest.raises(
         DataError, match=r"pairs.jsonl:2: the example has \d+ tokens, more than max_length = 60"
     ):
-        stages.make(recipe.load(folder / "home.toml"), tmp_path, progress.PlainDisplay())
+        engine.make(recipe.load(folder / "home.toml"), tmp_path, progress.PlainDisplay())
     assert "zero_shot" not in capsys.readouterr().err
 
 
@@ -225,6 +225,6 @@ def test_curves_of_what_had_ended_are_said_to_be_missing(
     told = []
     for _ in range(2):
         settings = recipe.load(folder / "home.toml")
-        stages.make(settings, folder / "logged", progress.PlainDisplay(), goal="train", log="csv")
+        engine.make(settings, folder / "logged", progress.PlainDisplay(), goal="train", log="csv")
         told.append("--log writes curves while it runs" in capsys.readouterr().err)
     assert told == [False, True]

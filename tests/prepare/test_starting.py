@@ -11,8 +11,7 @@ import pytest
 from tiny_models import tiny_spec
 
 from tinsmith import cli, models
-from tinsmith.pipeline import checking, recipe
-from tinsmith.pipeline import engine as stages
+from tinsmith.pipeline import checking, engine, recipe
 from tinsmith.prepare import check, starting
 from tinsmith.system import progress
 from tinsmith.tasks import names
@@ -42,8 +41,8 @@ def test_a_starter_runs_as_it_is(task: str, base: Path, tmp_path: Path) -> None:
     found = check.run(checking.of_recipe(loaded))
     assert [one.message for kind in found.findings.values() for one in kind if one.severity != "note"] == []
     assert "too_long" not in found.skipped
-    run = stages.make(loaded, tmp_path / "run", progress.display(), "data")
-    made = run.done(stages.DATA).facts
+    run = engine.make(loaded, tmp_path / "run", progress.display(), "data")
+    made = run.done(engine.DATA).facts
     assert made.counts == {"train": 10, "validation": 10, "test": 10}
     assert (made.test_outputs_forbidden, made.test_inputs_in_train) == (0, 0)
 

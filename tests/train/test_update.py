@@ -22,7 +22,7 @@ from tinsmith.data.preferences import Pair, Rating
 from tinsmith.data.readers import Example
 from tinsmith.errors import FormatError, InputError, RecipeError
 from tinsmith.pipeline import recipe
-from tinsmith.pipeline.stages.train import make as training
+from tinsmith.pipeline.stages.train.options import options as train_options
 from tinsmith.pipeline.update import asked_as_trained
 from tinsmith.spec import Spec
 from tinsmith.train import run
@@ -458,7 +458,7 @@ def test_going_on_takes_a_part_of_the_rate(
         text = text.replace("[train]", 'pairs = "pairs.jsonl"\n[train]')
     small_recipe.write_text(f'{text}[update]\nadapter = "a"\nlearning_rate = {json.dumps(key)}\n')
     loaded = recipe.load(small_recipe)
-    found = training.options(loaded, 1000, goes_on=True)
+    found = train_options(loaded, 1000, goes_on=True)
     assert (found.learning_rate, found.gentle) == (rate, gentle)
     if rate is None:
         chosen, note = found.rate((0.004, "chosen"))
@@ -468,5 +468,5 @@ def test_going_on_takes_a_part_of_the_rate(
         is_part = rate != stated and key == "auto"
         told = "0.25 of the 0.004 given, to go on from an adapter" if is_part else "as given"
         assert found.rate((0.004, "chosen")) == (rate, f"learning rate {rate:g}, {told}")
-    begun = training.options(loaded, 1000)
+    begun = train_options(loaded, 1000)
     assert (begun.learning_rate, begun.gentle) == (None if stated == "auto" else stated, 1.0)

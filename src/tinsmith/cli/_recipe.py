@@ -51,12 +51,12 @@ TRAINING = [
 
 def load(args: Args) -> Recipe:
     """The recipe, with what the command line says of an update."""
-    from tinsmith.pipeline import recipe as recipes
+    from tinsmith.pipeline import recipe
     from tinsmith.system.files import resolved
 
     paths = {"adapter": args.adapter, "data": args.data}
     given = {key: str(resolved(path)) for key, path in paths.items() if path is not None}
-    return recipes.load(args.recipe, update=given | ({"retrain": args.retrain} if args.retrain else {}))
+    return recipe.load(args.recipe, update=given | ({"retrain": args.retrain} if args.retrain else {}))
 
 
 def run_to(goal: str, args: Args) -> Run:
@@ -66,9 +66,7 @@ def run_to(goal: str, args: Args) -> Run:
 
 def make(stated: Recipe, out: Path | None, goal: str, log: str | None = None) -> Run:
     """Of a recipe of one task or of several."""
-    from tinsmith.pipeline import engine as stages
-    from tinsmith.pipeline import engine_tasks as several
+    from tinsmith.pipeline import engine
     from tinsmith.system import progress
 
-    run = several.make if stated.tasks else stages.make
-    return run(stated, out, progress.display(), goal, log)
+    return engine.make(stated, out, progress.display(), goal, log)

@@ -116,11 +116,11 @@ def _runtimes(devices: Sequence[Target], built: Sequence[Path]) -> list[Path]:
 
 
 def _from_recipe(args: Args) -> list[Path]:
-    from tinsmith.pipeline import engine as stages
+    from tinsmith.pipeline import engine
     from tinsmith.pipeline import recipe as recipes
 
-    run = _recipe.make(recipes.load(args.source, args.targets), args.out, stages.BUILD.name)
-    built = run.done(stages.BUILD).facts
+    run = _recipe.make(recipes.load(args.source, args.targets), args.out, engine.BUILD.name)
+    built = run.done(engine.BUILD).facts
     return [run.folder / file for weights in built.tins for file in (built.ggufs[weights], built.tins[weights])]
 
 

@@ -88,14 +88,13 @@ def run(args: Args) -> int:
 
 def _train(recipe: Path) -> Path:
     """The adapter's folder."""
-    from tinsmith.pipeline import engine as stages
+    from tinsmith.pipeline import engine
     from tinsmith.pipeline import recipe as recipes
-    from tinsmith.pipeline.stages.train import make as training
     from tinsmith.system import progress
 
     stated = recipes.load(recipe)
-    run = stages.make(stated, None, progress.display(), "train")
-    return run.folder / training.folder_name(stated)
+    run = engine.make(stated, None, progress.display(), "train")
+    return run.folder / engine.train_folder(stated)
 
 
 def _plan(args: Args) -> Plan:

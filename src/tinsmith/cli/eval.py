@@ -11,15 +11,13 @@ PARAMETERS = _recipe.PARAMETERS
 
 
 def run(args: Args) -> int:
-    from tinsmith.pipeline import engine_tasks as stages
-    from tinsmith.pipeline.engine import EVALUATE
-    from tinsmith.pipeline.stages import report_tasks as several
-    from tinsmith.pipeline.stages.report import make as report
+    from tinsmith.pipeline import pages
+    from tinsmith.pipeline.engine import EVALUATE, EVALUATE_TASKS
 
     run = _recipe.run_to(EVALUATE.name, args)
     if run.recipe.tasks:
-        measured = run.done(stages.EVALUATE).facts
-        print(several.tables(measured.tasks, measured.router))
+        measured = run.done(EVALUATE_TASKS).facts
+        print(pages.tables(measured.tasks, measured.router))
     else:
-        print(report.table(run.done(EVALUATE).facts.systems))
+        print(pages.table(run.done(EVALUATE).facts.systems))
     return 0

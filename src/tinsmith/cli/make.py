@@ -12,15 +12,14 @@ PARAMETERS = _recipe.TRAINING
 
 
 def run(args: Args) -> int:
-    from tinsmith.pipeline.stages import report_tasks as several
-    from tinsmith.pipeline.stages.report import make as report
+    from tinsmith.pipeline import pages
 
     run = _recipe.run_to("report", args)
-    document = reading.read_table(run.folder / report.JSON)
+    document = reading.read_table(run.folder / pages.JSON)
     if run.recipe.tasks:
         systems = {name: task["systems"] for name, task in document["tasks"].items()}
-        print(several.tables(systems, document["router"]))
+        print(pages.tables(systems, document["router"]))
     else:
-        print(report.table(document["systems"]))
-    print(run.folder / report.PAGE)
+        print(pages.table(document["systems"]))
+    print(run.folder / pages.PAGE)
     return 0

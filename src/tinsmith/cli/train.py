@@ -15,10 +15,8 @@ PARAMETERS = [
 
 
 def run(args: Args) -> int:
-    from tinsmith.pipeline import engine as stages
-    from tinsmith.pipeline.stages import data_tasks as data
+    from tinsmith.pipeline import engine
     from tinsmith.pipeline.stages import merge
-    from tinsmith.pipeline.stages.train import make as training
     from tinsmith.system import progress
     from tinsmith.train.steps import together
 
@@ -32,15 +30,15 @@ def run(args: Args) -> int:
         if stated.tasks and together.count() > 1:
             raise InputError(f"{args.recipe}: a recipe of several tasks is trained by one process")
         if together.number():
-            stages.help_train(stated, args.out, progress.Silent())
+            engine.help_train(stated, args.out, progress.Silent())
             return 0
         run = _recipe.run_to("merge" if stated.scratch else "train", args)
     finally:
         together.leave()
     for name in stated.tasks:
-        print(data.folder_of(run.folder, name) / training.folder_name(stated))
+        print(engine.task_folder(run.folder, name) / engine.train_folder(stated))
     if stated.tasks:
         return 0
     # A new model is merged with nothing: what is printed is the model itself.
-    print(run.folder / (merge.FOLDER if stated.scratch else training.folder_name(stated)))
+    print(run.folder / (merge.FOLDER if stated.scratch else engine.train_folder(stated)))
     return 0

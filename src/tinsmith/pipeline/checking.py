@@ -12,11 +12,10 @@ from tinsmith.data.row_tools import has_rows, tools_of_rows
 from tinsmith.data.shapes import Named
 from tinsmith.data.splits import LEARNED, SPLITS
 from tinsmith.errors import DataError, OfflineError
-from tinsmith.pipeline import constraint
+from tinsmith.pipeline import constraint, prepared
 from tinsmith.pipeline.examples import columns, named_paths
-from tinsmith.pipeline.recipe import Recipe
 from tinsmith.pipeline.recipe.tables import Constraint as Table
-from tinsmith.pipeline.stages.data import make as data
+from tinsmith.pipeline.recipe.values import Recipe
 from tinsmith.prepare.check import base as bases
 from tinsmith.prepare.check.rows import Data, Fault, Files, Row, guess_task, read
 from tinsmith.prepare.check.rules import Rules
@@ -103,5 +102,5 @@ def _base(recipe: Recipe) -> bases.Base | None:
     except OfflineError:
         return None
     template = models.load(path).chat_template
-    settled = data.settled(recipe, template) if template else None
+    settled = prepared.settled(recipe, template) if template else None
     return bases.read(path, recipe.data.system, settled)

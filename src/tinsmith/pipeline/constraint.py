@@ -13,9 +13,9 @@ from tinsmith.constraint import coverage, makers
 from tinsmith.data.row_tools import has_rows, tools_of_rows
 from tinsmith.errors import ConstraintError, DataError, InputError
 from tinsmith.formats.tin import CONSTRAINT
-from tinsmith.pipeline.recipe import Recipe
 from tinsmith.pipeline.recipe.tables import LABELS, SOURCES
 from tinsmith.pipeline.recipe.tables import Constraint as Table
+from tinsmith.pipeline.recipe.values import Recipe
 from tinsmith.prepare.allowed import Checker
 from tinsmith.prepare.unshown import of_labels, of_schema, of_tools
 from tinsmith.system import files, reading

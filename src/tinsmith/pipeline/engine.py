@@ -1,62 +1,409 @@
-"""What a recipe runs: data → baselines → train → merge → build → verify → evaluate → seal → report."""
+"""What a recipe runs: every stage with its inputs and outputs, and the order in which a goal brings them up to date.
+
+Of a recipe of one task:
+
+    data        Inputs              -> Data
+    baselines   Inputs              -> Measured      after data
+    train       Inputs              -> Trained       after data
+    merge       Inputs              -> Merged        after data, train
+    build       Inputs              -> Built         after data, train, merge
+    verify      Inputs              -> Verified      after data, build
+    evaluate    Inputs              -> Measured      after data, merge, build, verify
+    seal        Inputs              -> Sealed        after data, build, evaluate
+    report      Inputs              -> Nothing       after all
+
+Of several tasks, each of which is brought up to date in a run of its own before:
+
+    data        Inputs              -> Data
+    build       BaseInputs          -> Built         after data
+    verify      Inputs              -> Verified      after data, build
+    adapters    Inputs              -> Skilled       after data, build
+    evaluate    Inputs              -> MeasuredTasks after data, verify, adapters
+    seal        Inputs              -> Sealed        after data, build, adapters, evaluate
+    report      Inputs              -> Nothing       after all
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from tinsmith.data.splits import SPLITS
-from tinsmith.errors import InputError
-from tinsmith.pipeline import contents, update
-from tinsmith.pipeline import measuring as measure
-from tinsmith.pipeline.recipe import Recipe
-from tinsmith.pipeline.run import Made, Nothing, Run, Stage, opened
-from tinsmith.pipeline.stages import build, merge, seal, verify
+from tinsmith.errors import DataError, InputError
+from tinsmith.pipeline import beside, contents, digests, formats, measuring, pages, routing, update
+from tinsmith.pipeline import facts as json_facts
+from tinsmith.pipeline.base import MODEL, NEW_BASE, PAIRED
+from tinsmith.pipeline.measuring import FREE, Measured
+from tinsmith.pipeline.naming import TOGETHER, TUNED, shipped
+from tinsmith.pipeline.prepared import FloatModel, Learned, Prepared, split_name
+from tinsmith.pipeline.recipe.reading import joint
+from tinsmith.pipeline.recipe.values import Recipe
+from tinsmith.pipeline.run import Record, Run, Stage, machine, opened, versions
+from tinsmith.pipeline.sealing import Sealed
+from tinsmith.pipeline.stage import Nothing
+from tinsmith.pipeline.stages import (
+    baselines,
+    data_tasks,
+    evaluate,
+    evaluate_tasks,
+    merge,
+    report_tasks,
+    verify,
+)
+from tinsmith.pipeline.stages.adapters import inputs as adapters_inputs
+from tinsmith.pipeline.stages.adapters import make as adapters
+from tinsmith.pipeline.stages.adapters.outputs import FOLDER as SKILLED
+from tinsmith.pipeline.stages.adapters.outputs import Skilled
+from tinsmith.pipeline.stages.build import inputs as build_inputs
+from tinsmith.pipeline.stages.build import make as build
+from tinsmith.pipeline.stages.build.outputs import UNSEALED, Built
+from tinsmith.pipeline.stages.data import inputs as data_inputs
 from tinsmith.pipeline.stages.data import make as data
+from tinsmith.pipeline.stages.data.outputs import Data
+from tinsmith.pipeline.stages.report import inputs as report_inputs
 from tinsmith.pipeline.stages.report import make as report
-from tinsmith.pipeline.stages.train import make as training
+from tinsmith.pipeline.stages.seal import inputs as seal_inputs
+from tinsmith.pipeline.stages.seal import make as seal
+from tinsmith.pipeline.stages.seal_tasks import inputs as seal_tasks_inputs
+from tinsmith.pipeline.stages.seal_tasks import make as seal_tasks
+from tinsmith.pipeline.stages.train import inputs as train_inputs
+from tinsmith.pipeline.stages.train import job
+from tinsmith.pipeline.stages.train import make as train
+from tinsmith.pipeline.stages.train.options import options
+from tinsmith.pipeline.stages.train.outputs import Trained
 from tinsmith.system import files
 from tinsmith.system.progress import Display
 from tinsmith.train import methods
+from tinsmith.train.quantized import rough_adapter
+from tinsmith.train.quantized.importance import NAME as IMPORTANCE
 from tinsmith.train.steps import logs, together
 
-
-def baselines(run: Run, needs: measure.BaselineNeeds) -> Made[measure.Measured]:
-    """Prompted ones take minutes, after which training should not refuse what it could have refused before."""
-    if set(run.recipe.eval.baselines) - set(measure.FREE) and not run.is_current(TRAIN):
-        training.check(run, run.given(TRAIN))
-    return measure.make_baselines(run, needs)
+TASKS, JOINT = "tasks", "joint"  # folders of a run: a run for each task, and one of a single adapter for all
 
 
-DATA = Stage("data", Nothing, data.Data, data.inputs, data.make)
-BASELINES = Stage("baselines", measure.BaselineNeeds, measure.Measured, measure.baseline_inputs, baselines)
-TRAIN = Stage("train", training.Needs, training.Trained, training.inputs, training.make, training.before)
-MERGE = Stage("merge", merge.Needs, merge.Merged, merge.inputs, merge.make)
-BUILD = Stage("build", build.Needs, build.Built, build.inputs, build.make, ships=True)
-VERIFY = Stage("verify", verify.Needs, verify.Verified, verify.inputs, verify.make)
-EVALUATE = Stage("evaluate", measure.Needs, measure.Measured, measure.inputs, measure.make)
-SEAL = Stage("seal", seal.Needs, seal.Sealed, seal.inputs, seal.make, ships=True)
-REPORT = Stage("report", report.Needs, Nothing, report.inputs, report.make)
+def prepared(run: Run) -> Prepared:
+    """What the data stage left."""
+    record = run.done(DATA)
+    facts = record.facts
+    return Prepared(
+        recipe=run.recipe,
+        base=facts.base,
+        files={name: run.folder / name for name in record.outputs},
+        digests=record.digests,
+        counts=facts.counts,
+        constraint=facts.constraint,
+        is_augmented=facts.augmentation is not None,
+        varies=facts.augmentation is not None and facts.augmentation.varies,
+        new=facts.new,
+    )
+
+
+def read_data(run: Run) -> data_inputs.Inputs:
+    recipe, trained = run.recipe, run.state["stages"].get("train")
+    keeps = recipe.data.augment is None and trained and "augmented" not in trained.get("inputs", {})
+    return data_inputs.Inputs(recipe, _halves(run), keeps_unaugmented=bool(keeps))
+
+
+def _halves(run: Run) -> dict[str, str]:
+    base = run.recipe.base
+    if base is None or not base.mmproj:
+        return {}
+    named = [(MODEL, run.recipe.resolve(base.model)), (PAIRED, run.recipe.resolve(base.mmproj))]
+    return {name: run.digest(path, f"{NEW_BASE}/{name}") for name, path in named if path.is_file()}
+
+
+def check_training(run: Run) -> None:
+    """Prompted baselines take minutes, after which training should not refuse what it could have refused
+    before."""
+    if set(run.recipe.eval.baselines) - set(FREE) and not run.is_current(TRAIN):
+        job.check(prepared(run), run.folder)
+
+
+def read_train(run: Run) -> train_inputs.Inputs:
+    read = prepared(run)
+    return train_inputs.Inputs(read, digests.of_train(read), run.log)
+
+
+def train_folder(recipe: Recipe) -> str:
+    """Of what is trained, in the run's folder: an adapter, or a whole model."""
+    return methods.by_name(recipe.train.method).folder
+
+
+def _rough_folder(run: Run) -> Path | None:
+    """Of the adapter for files of rough weights."""
+    folder = run.folder / rough_adapter.FOLDER / train_folder(run.recipe)
+    return folder if run.done(TRAIN).facts.rough else None
+
+
+def read_merge(run: Run) -> merge.Inputs:
+    folder = run.folder / train_folder(run.recipe)
+    return merge.Inputs(prepared(run), folder, _rough_folder(run), run.done(TRAIN).digests)
+
+
+def _merged(run: Run) -> FloatModel:
+    return FloatModel(run.folder / merge.FOLDER, run.done(MERGE).facts.sha256)
+
+
+def read_build(run: Run) -> build_inputs.Inputs:
+    merged, trained = run.done(MERGE), train_folder(run.recipe)
+    names, rough_sha256 = run.recipe.build.formats, merged.facts.rough_sha256
+    rough = [name for name in names if rough_sha256 and formats.is_rough(run.recipe, name)]
+    others = [name for name in names if name not in rough]
+    origins = [build_inputs.Origin(_merged(run), run.folder / trained, others)]
+    folder = _rough_folder(run)
+    if rough_sha256 and folder:
+        origins.append(build_inputs.Origin(FloatModel(run.folder / merge.ROUGH, rough_sha256), folder, rough))
+    made = run.done(TRAIN).digests
+    rough_importance = made.get(f"{rough_adapter.FOLDER}/{trained}/{IMPORTANCE}")
+    decides = {"merged": merged.digests, "importance": made[f"{trained}/{IMPORTANCE}"]}
+    decides |= {"rough_importance": rough_importance} if rough_importance else {}
+    return build_inputs.Inputs(prepared(run), _merged(run), [one for one in origins if one.formats], decides)
+
+
+def unsealed(run: Run, built: Record[Built]) -> dict[str, Path]:
+    """The tins by the preset of their weights."""
+    return {weights: run.folder / UNSEALED / name for weights, name in built.facts.tins.items()}
+
+
+def by_name(built: Record[Any]) -> dict[str, str]:
+    """SHA-256 of a stage's files, by file name."""
+    return {Path(name).name: digest for name, digest in built.digests.items()}
+
+
+def _ggufs(built: Record[Built]) -> dict[str, str]:
+    """Their digests by the preset of their weights."""
+    return {weights: built.digests[name] for weights, name in built.facts.ggufs.items()}
+
+
+def read_verify(run: Run) -> verify.Inputs:
+    built = run.done(BUILD)
+    ggufs = {weights: run.folder / name for weights, name in built.facts.ggufs.items()}
+    pairs = {weights: (tin, ggufs[weights]) for weights, tin in unsealed(run, built).items()}
+    return verify.Inputs(prepared(run), pairs, by_name(built))
+
+
+def read_evaluate(run: Run) -> evaluate.Inputs:
+    built, merged = run.done(BUILD), _merged(run)
+    found = by_name(built)
+    models = {shipped(weights): (path, found[path.name]) for weights, path in unsealed(run, built).items()}
+    models = {TUNED: (merged.folder, merged.sha256), **models}
+    return evaluate.Inputs(prepared(run), models, found, run.done(MERGE).digests)
+
+
+def read_seal(run: Run) -> seal_inputs.Inputs:
+    built, systems = run.done(BUILD), run.done(EVALUATE).facts.systems
+    return seal_inputs.Inputs(prepared(run), unsealed(run, built), _ggufs(built), by_name(built), systems)
+
+
+def _records(run: Run, stage: Stage[Any, Any], stages: Sequence[Stage[Any, Any]]) -> dict[str, Any]:
+    """What run.json says of the stages that one comes after."""
+    return {one.name: json_facts.to_json(run.done(one)) for one in stages if one.name in stage.after}
+
+
+def read_report(run: Run) -> report_inputs.Inputs:
+    records, trained = _records(run, REPORT, STAGES), run.done(TRAIN)
+    seconds = {name: record["seconds"] for name, record in records.items()}
+    seconds["train"] = trained.facts.seconds_in_all(trained.seconds)
+    answers = run.folder / measuring.FOLDER
+    return report_inputs.Inputs(prepared(run), records, seconds, answers, machine(), versions())
+
+
+DATA = Stage("data", (), Data, read_data, digests.of_data, data.make)
+BASELINES = Stage(
+    "baselines",
+    ("data",),
+    Measured,
+    lambda run: baselines.Inputs(prepared(run)),
+    digests.of_baselines,
+    baselines.make,
+    check=check_training,
+)
+TRAIN = Stage(
+    "train",
+    ("data",),
+    Trained,
+    read_train,
+    lambda inputs: dict(inputs.decides),
+    train.make,
+    digests.of_train_before,
+)
+MERGE = Stage("merge", ("data", "train"), merge.Merged, read_merge, digests.of_merge, merge.make)
+BUILD = Stage(
+    "build",
+    ("data", "train", "merge"),
+    Built,
+    read_build,
+    digests.of_build,
+    build.make,
+    ships=True,
+)
+VERIFY = Stage("verify", ("data", "build"), verify.Verified, read_verify, digests.of_verify, verify.make)
+EVALUATE = Stage(
+    "evaluate",
+    ("data", "merge", "build", "verify"),  # nothing is measured that was not verified
+    Measured,
+    read_evaluate,
+    digests.of_evaluate,
+    evaluate.make,
+)
+SEAL = Stage("seal", ("data", "build", "evaluate"), Sealed, read_seal, digests.of_seal, seal.make, ships=True)
+REPORT = Stage(
+    "report",
+    ("data", "baselines", "train", "merge", "build", "verify", "evaluate", "seal"),
+    Nothing,
+    read_report,
+    digests.of_report,
+    report.make,
+)
 STAGES = (DATA, BASELINES, TRAIN, MERGE, BUILD, VERIFY, EVALUATE, SEAL, REPORT)
+
+
+def task_folder(folder: Path, task: str) -> Path:
+    """Of a task's run."""
+    return folder / TASKS / task
+
+
+def task_runs(run: Run) -> dict[str, Run]:
+    """The tasks' runs as they are now."""
+    return {
+        name: Run(one, task_folder(run.folder, name), run.display) for name, one in run.recipe.tasks.items()
+    }
+
+
+def _prepared_tasks(run: Run) -> dict[str, Prepared]:
+    return {name: prepared(one) for name, one in task_runs(run).items()}
+
+
+def _learned(run: Run) -> dict[str, Learned]:
+    return {
+        name: Learned(prepared(one), one.folder / train_folder(one.recipe), one.done(TRAIN).digests)
+        for name, one in task_runs(run).items()
+    }
+
+
+def compared(run: Run) -> dict[str, Run]:
+    """The runs whose files are compared with, by task and TOGETHER; none where the recipe asks for
+    none. What is never merged has no tin of its own."""
+    if not run.recipe.router or not run.recipe.router.compare:
+        return {}
+    own = {name: one for name, one in task_runs(run).items() if methods.by_name(one.recipe.train.method).merges}
+    return {**own, TOGETHER: Run(joint(run.recipe, run.folder), run.folder / JOINT, run.display)}
+
+
+def read_data_of_tasks(run: Run) -> data_tasks.Inputs:
+    forbidden = sum(one.done(DATA).facts.test_outputs_forbidden for one in task_runs(run).values())
+    return data_tasks.Inputs(run.recipe, _halves(run), _prepared_tasks(run), forbidden)
+
+
+def read_build_of_base(run: Run) -> build_inputs.BaseInputs:
+    return build_inputs.BaseInputs(prepared(run), list(_prepared_tasks(run).values()))
+
+
+def read_adapters(run: Run) -> adapters_inputs.Inputs:
+    built = run.done(BUILD_OF_BASE)
+    return adapters_inputs.Inputs(prepared(run), _learned(run), unsealed(run, built), by_name(built))
+
+
+def skilled(run: Run) -> dict[str, Path]:
+    """The tins with all adapters, by the preset of their weights."""
+    made = run.done(ADAPTERS).facts
+    return {weights: run.folder / SKILLED / name for weights, name in made.tins.items()}
+
+
+def read_evaluate_of_tasks(run: Run) -> evaluate_tasks.Inputs:
+    made, others = run.done(ADAPTERS), compared(run)
+    found = by_name(made)
+    every = others.get(TOGETHER)
+    return evaluate_tasks.Inputs(
+        data=prepared(run),
+        tasks=_prepared_tasks(run),
+        tins={weights: (path, found[path.name]) for weights, path in skilled(run).items()},
+        answers={name: one.folder / measuring.FOLDER for name, one in task_runs(run).items()},
+        own={name: one.done(EVALUATE).facts.systems for name, one in others.items() if name != TOGETHER},
+        joint=evaluate_tasks.Joint(prepared(every), every.folder / measuring.FOLDER) if every else None,
+        compared={name: one.done(EVALUATE).inputs_sha256 for name, one in others.items()},
+        digests=made.digests,
+    )
+
+
+def read_seal_of_tasks(run: Run) -> seal_tasks_inputs.Inputs:
+    built, measured = run.done(BUILD_OF_BASE), run.done(EVALUATE_TASKS).facts
+    return seal_tasks_inputs.Inputs(
+        data=prepared(run),
+        tasks=_learned(run),
+        tins=unsealed(run, built),
+        skilled=skilled(run),
+        ggufs=_ggufs(built),
+        digests=run.done(ADAPTERS).digests,
+        systems=measured.tasks,
+        router=measured.router,
+    )
+
+
+def read_report_of_tasks(run: Run) -> report_tasks.Inputs:
+    others = compared(run)
+    tasks = {
+        name: report_tasks.Task(
+            prepared(one), f"{TASKS}/{name}", name in others, json_facts.to_json(one.done(TRAIN).facts)
+        )
+        for name, one in task_runs(run).items()
+    }
+    records = _records(run, REPORT_TASKS, STAGES_OF_TASKS)
+    return report_tasks.Inputs(prepared(run), tasks, bool(others), records, machine(), versions())
+
+
+DATA_TASKS = Stage("data", (), data_tasks.Data, read_data_of_tasks, digests.of_data_of_tasks, data_tasks.make)
+BUILD_OF_BASE = Stage(
+    "build",
+    ("data",),
+    Built,
+    read_build_of_base,
+    digests.of_build_of_base,
+    build.make_of_base,
+    ships=True,
+)
+ADAPTERS = Stage(
+    "adapters",
+    ("data", "build"),
+    Skilled,
+    read_adapters,
+    digests.of_adapters,
+    adapters.make,
+    ships=True,
+)
+EVALUATE_TASKS = Stage(
+    "evaluate",
+    ("data", "verify", "adapters"),
+    evaluate_tasks.MeasuredTasks,
+    read_evaluate_of_tasks,
+    digests.of_evaluate_of_tasks,
+    evaluate_tasks.make,
+)
+SEAL_TASKS = Stage(
+    "seal",
+    ("data", "build", "adapters", "evaluate"),
+    Sealed,
+    read_seal_of_tasks,
+    digests.of_seal_of_tasks,
+    seal_tasks.make,
+    ships=True,
+)
+REPORT_TASKS = Stage(
+    "report",
+    ("data", "build", "verify", "adapters", "evaluate", "seal"),
+    Nothing,
+    read_report_of_tasks,
+    digests.of_report,
+    report_tasks.make,
+)
+STAGES_OF_TASKS = (DATA_TASKS, BUILD_OF_BASE, VERIFY, ADAPTERS, EVALUATE_TASKS, SEAL_TASKS, REPORT_TASKS)
+UNMERGED = ("data", "baselines", "train")  # the goals of a method that has no model to build from
 
 
 def default_folder(recipe: Recipe) -> Path:
     """An update leaves the run alone that its adapter may be of."""
     return Path("runs") / f"{recipe.name}{'-updated' if recipe.update else ''}"
-
-
-def remove_earlier(run: Run, built: Stage[Any, build.Built]) -> None:
-    """What it built or sealed by another recipe, in formats or by a name that this one has not."""
-    record = run.record(built)
-    run.remove_earlier(set(record.facts.tins.values()) if record else ())
-
-
-def help_train(recipe: Recipe, folder: Path | None, display: Display) -> None:
-    """In a process that is not the first of several: trains along, and writes nothing."""
-    settled = together.called()  # with the first one's prompts, which what was trained before decides
-    if settled is not None:
-        run = Run(settled, files.resolved(folder or default_folder(recipe)), display)
-        training.train(run, run.given(TRAIN))
 
 
 def make(
@@ -67,8 +414,13 @@ def make(
     log: the kind of files that training writes its curves to, besides; None for none. Raises InputError, before
     anything runs, for a goal that the recipe's method has no model for.
     """
+    place = folder or default_folder(recipe)
+    return (_make_tasks if recipe.tasks else _make_one)(recipe, place, display, goal, log)
+
+
+def _make_one(recipe: Recipe, folder: Path, display: Display, goal: str, log: str | None) -> Run:
     method = methods.by_name(recipe.train.method)
-    if not method.merges and goal not in (DATA.name, BASELINES.name, TRAIN.name):
+    if not method.merges and goal not in UNMERGED:
         raise InputError(
             f'{recipe.path}: [train] method "{method.name}" trains {method.what}, which no model can be built '
             "from; `tinsmith train` trains it, and `tinsmith adapters add` seals it beside its base, as a "
@@ -76,24 +428,131 @@ def make(
         )
     if log is not None:
         logs.check(log)
-    update.check_folder(recipe, folder or default_folder(recipe))
-    with opened(update.asked_as_trained(recipe), folder or default_folder(recipe), display) as run:
+    update.check_folder(recipe, folder)
+    with opened(update.asked_as_trained(recipe), folder, display) as run:
         if run.recipe is not recipe:
             display.line(
                 "data: what was trained here was trained on prompts as they are, and is kept; state "
                 "spell = true in [data] to train with an input's words said once more"
             )
-        for name in (*map(data.split_name, SPLITS), report.JSON, report.PAGE):  # before a base is fetched
+        for name in (*map(split_name, SPLITS), pages.JSON, pages.PAGE):  # before a base is fetched
             run.check(run.folder / name)
         run.log = log
         before = run.record(TRAIN)
-        if recipe.build.target and goal != "data":
-            run.update(STAGES, ["data"])
-            contents.check_target(run, run.done(DATA))
+        if recipe.build.target and goal != DATA.name:
+            run.update(STAGES, [DATA.name])
+            contents.check_target(prepared(run))
         run.update(STAGES, [goal])
         if log is not None and before is not None and before == run.record(TRAIN):
-            run.display.line("train: --log writes curves while it runs, and it had ended before")
+            display.line("train: --log writes curves while it runs, and it had ended before")
         if goal in (BUILD.name, VERIFY.name, EVALUATE.name):
-            seal.place_unsealed(run, run.done(BUILD), SEAL)
+            built = run.done(BUILD)
+            place_unsealed(run, SEAL, "built", by_name(built), list(unsealed(run, built).values()))
         remove_earlier(run, BUILD)
         return run
+
+
+def help_train(recipe: Recipe, folder: Path | None, display: Display) -> None:
+    """In a process that is not the first of several: trains along, and writes nothing."""
+    settled = together.called()  # with the first one's prompts, which what was trained before decides
+    if settled is not None:
+        run = Run(settled, files.resolved(folder or default_folder(recipe)), display)
+        train.train(read_train(run), run.folder, run.reporter)
+
+
+def place_unsealed(
+    run: Run, stage: Stage[Any, Sealed], key: str, made: Mapping[str, str], tins: Sequence[Path]
+) -> None:
+    """Tins that were not sealed yet, as they are, where those that ship will stand: what a run leaves that ends
+    before. made: digests of what the stage reads under this key."""
+    sealed = run.record(stage)
+    if sealed is not None and sealed.inputs.get(key) == made and run.is_intact(sealed):
+        return
+    run.forget(stage)
+    found = {Path(name).name: digest for name, digest in made.items()}
+    for path in tins:
+        target = run.folder / path.name
+        if not target.exists() or files.sha256_file(target) != found[path.name]:
+            with files.atomic_write(target) as file:
+                file.write(files.map_file(path))
+    run.note([run.folder / path.name for path in tins])
+
+
+def remove_earlier(run: Run, built: Stage[Any, Built]) -> None:
+    """What it built or sealed by another recipe, in formats or by a name that this one has not."""
+    record = run.record(built)
+    run.remove_earlier(set(record.facts.tins.values()) if record else ())
+
+
+def _make_tasks(recipe: Recipe, folder: Path, display: Display, goal: str, log: str | None) -> Run:
+    """Each task, and then the stage `goal` of the whole; `train` is the tasks' alone, and `build` ends with the
+    adapters beside the base. The data of all tasks is there before any of them is trained."""
+    if goal == MERGE.name:
+        raise InputError(
+            f"{recipe.path}: the adapters of several tasks stand beside the base; nothing is merged"
+        )
+    assert recipe.router  # of a recipe with tasks
+    compares = goal in (EVALUATE_TASKS.name, REPORT_TASKS.name) and recipe.router.compare
+    with opened(recipe, folder, display) as run:
+        check_router_files(recipe)
+        if goal != DATA_TASKS.name:
+            _make_data(run)
+        for name, one in recipe.tasks.items():
+            display.line(f"task {name}:")
+            merges = compares and methods.by_name(one.train.method).merges
+            of_task = goal if merges or goal == DATA.name else TRAIN.name
+            make(one, task_folder(run.folder, name), display, of_task, log)
+        run.update(STAGES_OF_TASKS, [DATA_TASKS.name])
+        if compares:
+            display.line("one adapter for all tasks:")
+            make(joint(recipe, run.folder), run.folder / JOINT, display, EVALUATE.name, log)
+        goals = [ADAPTERS.name, VERIFY.name] if goal == BUILD_OF_BASE.name else [goal]
+        run.update(STAGES_OF_TASKS, goals)
+        if goal in (BUILD_OF_BASE.name, EVALUATE_TASKS.name):
+            made = run.done(ADAPTERS).digests
+            place_unsealed(run, SEAL_TASKS, "skilled", made, list(skilled(run).values()))
+        remove_earlier(run, BUILD_OF_BASE)
+        return run
+
+
+def _make_data(run: Run) -> None:
+    """Raises DataError where the router could not be fitted on it, and InputError where the file of all tasks
+    would not fit the target."""
+    for name, one in run.recipe.tasks.items():
+        make(one, task_folder(run.folder, name), run.display, DATA.name)
+    run.update(STAGES_OF_TASKS, [DATA_TASKS.name])
+    check_router_examples(run)
+    if run.recipe.build.target:
+        contents.check_target(prepared(run), *planned(run))
+
+
+def planned(run: Run) -> tuple[dict[str, int], int]:
+    """As beside.planned."""
+    tasks = {
+        name: (one, options(one.recipe, one.counts["train"], made=one.is_augmented))
+        for name, one in _prepared_tasks(run).items()
+    }
+    return beside.planned(prepared(run), tasks)
+
+
+def check_router_files(recipe: Recipe) -> None:
+    """Raises DataError where [router] names a file that a router can't be fitted on or measured with. One that
+    is not there may be made by a task's command."""
+    makes = any(one.data.command for one in recipe.tasks.values())
+    for key, path in routing.stated(recipe).items():
+        if path.exists() or not makes:
+            routing.prompts(recipe, key, path)
+
+
+def check_router_examples(run: Run) -> None:
+    """Raises DataError where a task has too few examples for the router to be fitted on."""
+    from tinsmith.train.adapters.router import LEAST
+
+    assert run.recipe.router  # of a recipe with tasks
+    most = run.recipe.router.examples
+    for name, one in _prepared_tasks(run).items():
+        if sum(min(most, one.counts[split]) for split in ("train", "validation")) < LEAST:
+            raise DataError(
+                f"{run.recipe.path}: [router] has too few prompts of the task {name}: it needs {LEAST}; give "
+                "the task more training examples"
+            )

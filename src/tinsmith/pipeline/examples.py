@@ -1,27 +1,25 @@
-"""A run's examples: read from what the recipe names, in whatever shape, and divided where it names no file to
-validate or to test on. What was divided once stays so: the run's folder keeps which input is in which split."""
+"""A recipe's examples: the files that it names, and how their rows are read and written."""
 
 from __future__ import annotations
 
 import json
 import os
-from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tinsmith import tasks
-from tinsmith.data.splits import LEARNED, SPLITS, Division, divide
+from tinsmith.data.splits import LEARNED, SPLITS
 from tinsmith.errors import DataError
-from tinsmith.system import files, reading
+from tinsmith.pipeline.prepared import COPIES
+from tinsmith.system import files
 
 if TYPE_CHECKING:
     from tinsmith.data.pictures import Picture
     from tinsmith.data.readers import Example
     from tinsmith.data.shapes import Named, Opened
-    from tinsmith.pipeline.recipe import Recipe
-    from tinsmith.pipeline.run import Run
+    from tinsmith.pipeline.recipe.values import Recipe
     from tinsmith.tasks import Task
 
 PICTURES = "pictures"  # beside a run's examples
@@ -29,31 +27,16 @@ DIVISION = "data/splits.json"  # the split of each input, by its key
 LOGGED = ("input", "output", "turns", "about")  # the keys of a row that `tinsmith run --log-unsure` writes
 
 
-@dataclass(frozen=True)
-class Divided:
-    """Splits that were made. made: their names, and the training split's; kept: examples whose split an earlier
-    run in this folder had chosen; groups: of examples that stay together; near: of the examples, those in a
-    group with others."""
-
-    made: list[str]
-    kept: int
-    groups: int
-    near: int
-
-
-@dataclass(frozen=True)
-class Read:
-    """examples: by split; paths: what each was read from; divided: None where no split was made."""
-
-    examples: dict[str, list[Example]]
-    paths: dict[str, Path]
-    divided: Divided | None = None
-
-
 def named_paths(recipe: Recipe) -> dict[str, Path]:
     """What the recipe names, by split."""
     named = {split: getattr(recipe.data, split) for split in SPLITS}
     return {split: recipe.resolve(path) for split, path in named.items() if path}
+
+
+def beside(recipe: Recipe) -> dict[str, Path]:
+    """The files beside the examples that the recipe names for its method to learn from, by its key."""
+    named = {key: getattr(recipe.data, key) for key in COPIES}
+    return {key: recipe.resolve(path) for key, path in named.items() if path}
 
 
 def columns(recipe: Recipe) -> Named:
@@ -91,125 +74,21 @@ def columns_of(recipe: Recipe, path: Path) -> Named:
     return named
 
 
-def read(run: Run) -> Read:
-    """Reads every split, says what its rows were taken for, and makes those that the recipe has no file for."""
-    from tinsmith.data.containers.folders import sources
-
-    recipe = run.recipe
-    paths = named_paths(recipe)
-    if LEARNED in paths:
-        held = sources(paths[LEARNED])
-        paths |= {split: paths[LEARNED] for split in SPLITS if split in held and split not in paths}
-    found = {split: _read(run, split, path) for split, path in paths.items()}
-    _say_system(run, found)
-    shares = {"test": recipe.data.test_share, "validation": recipe.data.validation_share}
-    missing = {split: share for split, share in shares.items() if split not in paths}
-    if not missing:
-        return Read(found, paths)
-    parts, divided = _divide(run, found[LEARNED], missing)
-    in_order = {split: {**found, **parts}[split] for split in SPLITS}
-    return Read(in_order, {split: paths.get(split, paths[LEARNED]) for split in SPLITS}, divided)
-
-
-def _read(run: Run, split: str, path: Path) -> list[Example]:
-    from tinsmith.data.shapes import open_examples
-
-    task = tasks.by_name(run.recipe.data.task)
-    opened = open_examples(path, named=columns(run.recipe), task=task, split=split)
-    said = opened.said()
-    for line in said if split == LEARNED else said[:1]:
-        run.display.line(f"data: {line}")
-    return _checked(opened, task)
-
-
 def read_examples(path: Path, task: str, named: Named | None = None, split: str = LEARNED) -> list[Example]:
     """Raises DataError for a row that is no example, or whose output the task does not have."""
     from tinsmith.data.shapes import open_examples
 
     kind = tasks.by_name(task)
-    return _checked(open_examples(path, named=named, task=kind, split=split), kind)
+    return checked(open_examples(path, named=named, task=kind, split=split), kind)
 
 
-def _checked(opened: Opened, task: Task) -> list[Example]:
+def checked(opened: Opened, task: Task) -> list[Example]:
     examples = list(opened)
     for example in examples:
         for output in (example.output, *example.accept):
             if not task.is_valid(task.parse(output), task.labels([output])):
                 raise DataError(f"{example.where}: not a valid output of the task {task.name}: {output}")
     return examples
-
-
-def _say_system(run: Run, found: Mapping[str, Sequence[Example]]) -> None:
-    """What the rows' own system messages do."""
-    rows = [row for examples in found.values() for row in examples]
-    own = {row.turns[0].content for row in rows if row.turns and row.turns[0].role == "system"}
-    count = sum(bool(row.turns) and row.turns[0].role == "system" for row in rows)
-    if own == {run.recipe.data.system} or not own:
-        return
-    if len(own) == 1 and count == len(rows) and not run.recipe.data.system:
-        run.display.line(
-            "data: warning: every row has the same system message; state it as [data] system, or the built "
-            "files are asked without it"
-        )
-    else:
-        run.display.line(
-            f"data: {count:,} of {len(rows):,} rows have a system message, in place of [data] system"
-        )
-
-
-def _divide(
-    run: Run, examples: Sequence[Example], shares: Mapping[str, float]
-) -> tuple[dict[str, list[Example]], Divided]:
-    data = run.recipe.data
-    task = tasks.by_name(data.task)
-    labels = [task.label(example.output) for example in examples]
-    drawn = {"seed": data.split_seed, "shares": dict(sorted(shares.items())), "near": data.near}
-    kept = _kept(run, drawn)
-    division = divide(examples, labels, shares, data.near, data.split_seed, kept)
-    counts = Counter(division.splits)
-    for split in (*shares, LEARNED):
-        if not counts[split]:
-            together = f", {division.near:,} of them like others," if division.near else ""
-            raise DataError(
-                f"{run.recipe.path}: [data]: {len(examples):,} examples{together} leave none for {split}; give "
-                "more, a file of its own, or near = 1 to part what is only alike"
-            )
-    _write(run, drawn, kept, division)
-    parts: dict[str, list[Example]] = {split: [] for split in (LEARNED, *shares)}
-    for example, split in zip(examples, division.splits, strict=True):
-        parts[split].append(example)
-    divided = Divided([LEARNED, *shares], division.kept, division.groups, division.near)
-    told = ", ".join(f"{counts[split]:,} {split}" for split in divided.made)
-    before = f", {divided.kept:,} where they were" if divided.kept else ""
-    run.display.line(f"data: {len(examples):,} examples divided into {told}{before}; see {DIVISION}")
-    return parts, divided
-
-
-def _kept(run: Run, drawn: Mapping[str, Any]) -> dict[str, str]:
-    """The splits that an earlier run in this folder chose, by key, and before those the ones of the run whose
-    adapter is gone on from; none where it was told otherwise."""
-    own, before = run.folder / DIVISION, division_before(run.recipe)
-    splits = _splits(own, drawn) or {}
-    if before is not None:
-        earlier = _splits(before, drawn)
-        if earlier is None:
-            run.display.line(
-                f"data: warning: {before} was divided by another split_seed, near or shares, so that examples "
-                "that the adapter learned may be tested on"
-            )
-        splits |= earlier or {}
-    return splits
-
-
-def _splits(path: Path, drawn: Mapping[str, Any]) -> dict[str, str] | None:
-    """As a run chose them, none where there was none; None where it was told otherwise."""
-    if not path.exists():
-        return {}
-    table = reading.read_table(path, DataError, advice="take the file away to divide anew")
-    splits = table.get("splits")
-    if not isinstance(splits, dict) or not set(map(str, splits.values())) <= set(SPLITS):
-        raise DataError(f'{path}: "splits" is damaged; take the file away to divide anew')
-    return splits if all(table.get(key) == value for key, value in drawn.items()) else None
 
 
 def division_before(recipe: Recipe) -> Path | None:
@@ -223,13 +102,6 @@ def division_before(recipe: Recipe) -> Path | None:
     is_kept = adapter.parent.parent.name == FOLDER  # as `update/continued/adapter`
     path = adapter.parents[2 if is_kept else 0] / DIVISION
     return path if path.exists() else None
-
-
-def _write(run: Run, drawn: Mapping[str, Any], kept: Mapping[str, str], division: Division) -> None:
-    """Inputs that are gone stay in it, so that they come back to where they were."""
-    splits = {**kept, **dict(zip(division.keys, division.splits, strict=True))}
-    table = {**drawn, "splits": dict(sorted(splits.items()))}
-    files.write_text(run.folder / DIVISION, json.dumps(table, indent=0, ensure_ascii=False) + "\n")
 
 
 def write_examples(path: Path, examples: Sequence[Example]) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
+import json
 import types
 from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
@@ -10,6 +12,11 @@ from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 def to_json(facts: Any) -> Any:
     """A dataclass's fields as JSON values."""
     return dataclasses.asdict(facts)
+
+
+def digest_of(value: Any) -> str:
+    """SHA-256 of a JSON value."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
 
 
 def from_json(kind: Any, value: Any) -> Any:

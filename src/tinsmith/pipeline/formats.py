@@ -1,34 +1,42 @@
-"""Which of the files that ship training prepares for: the roughest.
+"""The formats that files ship in: those of AUTO within the recipe's budgets, and what training prepares for.
 
-What is right under its errors is right under smaller ones. AUTO's formats are chosen from the base then, since
-there is nothing else yet, and settled from the trained model when it is built."""
+Training prepares for the lowest precision that ships: what is right under its errors is right under smaller ones.
+AUTO's formats are chosen from the base then, since there is nothing else yet, and settled from the trained model
+when it is built. AUTO is measured on training examples, and on answers to validation ones."""
 
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tinsmith.format_names import AUTO, FORMATS
 from tinsmith.formats.weights import weight_format
-from tinsmith.pipeline import auto, contents
-from tinsmith.pipeline.recipe import Recipe
+from tinsmith.pipeline import contents
+from tinsmith.pipeline.prepared import FloatModel, Prepared
 from tinsmith.pipeline.recipe.tables import NO_ROUGH
-from tinsmith.pipeline.run import Record, Run
-from tinsmith.pipeline.stages.data.make import Data
+from tinsmith.pipeline.recipe.values import Recipe
+from tinsmith.pipeline.stage import Reporter, Shown
 from tinsmith.quant import shipping
 from tinsmith.quant.presets import PRESETS
+from tinsmith.system import files
 from tinsmith.train import methods
 from tinsmith.train.quantized.rough_adapter import Preparation
 from tinsmith.train.steps import together
 
 if TYPE_CHECKING:
+    from tinsmith.quant.model import Feedback
+    from tinsmith.search.auto import Point, Search
+    from tinsmith.search.choice import Chosen
     from tinsmith.spec import Spec
 
-FOLDER = "base"  # in that of AUTO's search: what was measured of the base
+FOLDER = "search"  # of a run: what AUTO was measured on
+BASE = "base"  # in FOLDER: what was measured of the base
+VALIDATED = 200  # validation examples that a choice's accuracy is measured on
 ENOUGH_BITS = 8  # a weight, which need no preparation
 
 
-def formats(recipe: Recipe) -> list[str]:
+def prepared_for(recipe: Recipe) -> list[str]:
     """The preset and AUTO, of which the rougher is prepared for; none where nothing is."""
     stated, built = recipe.train.rough, recipe.build.formats
     if stated != "auto":
@@ -49,42 +57,42 @@ def _nominal(preset: str) -> float:
     return 8 * kind.bytes / kind.block
 
 
-def inputs(run: Run, made: Record[Data]) -> Any:
-    """What decides it, as run.json keeps it."""
-    names = formats(run.recipe)
+def prepare_digests(data: Prepared) -> Any:
+    """What decides that, as run.json keeps it."""
+    names = prepared_for(data.recipe)
     if AUTO not in names:
         return names[0] if names else None
-    stated = {"formats": names, "build": run.recipe.build.stated}
-    return {**stated, **contents.target_inputs(run), **auto.inputs(run, made)}
+    stated = {"formats": names, "build": data.recipe.build.stated}
+    return {**stated, **contents.target_digests(data.recipe), **auto_digests(data)}
 
 
-def choose(run: Run, made: Record[Data], spec: Spec) -> Preparation | None:
+def prepare(data: Prepared, spec: Spec, folder: Path, reporter: Reporter) -> Preparation | None:
     """What training prepares for, AUTO with the error feedback that its blocks are made with; None for nothing.
 
     spec: the base, with the template that it is trained under."""
     from tinsmith.train.tensors import from_float32, to_float32
 
-    recipe = run.recipe
-    names = formats(recipe)
+    recipe = data.recipe
+    names = prepared_for(recipe)
     reads = "rough" in methods.by_name(recipe.train.method).keys
     if not reads or AUTO not in names:
         return Preparation(names[0]) if names and reads else None
     # The merged model, as it is before training.
     floats = {role: from_float32(to_float32(tensor)) for role, tensor in spec.tensors.items()}
     exact = dataclasses.replace(spec, tensors=floats)
-    exact = shipping.prepared(exact, recipe.name, contents.context_of(run, exact))
+    exact = shipping.prepared(exact, recipe.name, contents.context_of(recipe, exact))
     chosen = None
     if together.number() == 0:  # the one that writes
-        run.display.line("train: AUTO's formats, as the base has them; build settles them")
-        chosen = auto.choose(run, made, exact, run.folder / auto.FOLDER / FOLDER)
+        reporter.note("train: AUTO's formats, as the base has them; build settles them")
+        chosen = choose(data, exact, folder / FOLDER / BASE, reporter)
     mix, bits = together.from_first((chosen.mix, chosen.bits) if chosen else None) or ("", 0.0)
     preset = next((name for name in names if name != AUTO and _bits(exact, name) < bits), None)
     if preset is not None:
         return Preparation(preset)
     if bits >= ENOUGH_BITS:
         return None
-    feedback = chosen.feedback if chosen else auto.feedback(run, exact)
-    return Preparation(mix, feedback, auto.inputs(run, made)["calibration"] if feedback else "")
+    feedback = chosen.feedback if chosen else error_feedback(data, exact, reporter)
+    return Preparation(mix, feedback, auto_digests(data)["calibration"] if feedback else "")
 
 
 def _bits(spec: Spec, preset: str) -> float:
@@ -97,3 +105,110 @@ def _bits(spec: Spec, preset: str) -> float:
         if name != "F32":
             total, weights = total + 8 * count * kind.bytes / kind.block, weights + count
     return total / weights
+
+
+def auto_digests(data: Prepared) -> dict[str, Any]:
+    """What AUTO is measured on, as run.json keeps it."""
+    recipe = data.recipe
+    if AUTO not in recipe.build.formats:
+        return {}
+    stated = recipe.build.calibration
+    text = files.sha256_file(recipe.resolve(stated)) if stated else data.split_digest("train")
+    return {"calibration": text, "validation": data.split_digest("validation")}
+
+
+def choose(
+    data: Prepared, spec: Spec, folder: Path, reporter: Reporter, merged: FloatModel | None = None
+) -> Chosen:
+    """The formats of AUTO within the recipe's budgets.
+
+    spec: as it is written; folder: keeps what is measured; merged: whose answers to validation examples a least
+    accuracy is of; None where there is no trained model yet, and it is of how often the likeliest next token
+    stays.
+    """
+    from tinsmith.search import choice
+    from tinsmith.search.auto import Options, Search
+    from tinsmith.search.budget import Budget
+
+    stated, display = dataclasses.asdict(data.recipe.build), Shown(reporter)
+    names = [field.name for field in dataclasses.fields(Budget)]
+    options = Options(gguf=stated["max_size"] is not None)
+    search = Search(spec, calibration(data, spec), folder, display, options)
+    accuracy = None
+    if stated["min_accuracy"] is not None and merged is not None:
+        accuracy = _Answers(data, merged, spec, search, folder, reporter).accuracy
+    if data.recipe.build.target:
+        stated["memory"] = choice.least(stated["memory"], contents.room(data, spec))
+        stated["bandwidth"] = stated["bandwidth"] or choice.bandwidth(contents.devices(data.recipe))
+    return choice.of_search(search, Budget(**{name: stated[name] for name in names}), display, accuracy)
+
+
+def seeing(data: Prepared, spec: Spec, chosen: Chosen, folder: Path, reporter: Reporter) -> Chosen:
+    """The choice with formats of the vision half, measured on training examples that show pictures; itself
+    where there is no half or are no pictures."""
+    examples = [one for one in data.examples("train") if one.images] if spec.vision else []
+    if not examples:
+        return chosen
+    from tinsmith.search import eyes
+
+    stated = data.recipe.data
+    shown = eyes.read(spec, examples, stated.task, stated.system)
+    return dataclasses.replace(chosen, mix=eyes.choose(spec, chosen.mix, shown, folder, Shown(reporter)))
+
+
+def calibration(data: Prepared, spec: Spec) -> list[int]:
+    """Tokens of the text that the recipe states, or of its training examples as the model sees them."""
+    from tinsmith.chat.chat_template import render, special_tokens
+    from tinsmith.search import text
+
+    stated = data.recipe.build.calibration
+    if stated is not None:
+        return text.tokens(spec, text.read(data.recipe.resolve(stated)))
+    assert spec.chat_template is not None
+    special = special_tokens(spec.tokenizer)
+    rendered = []
+    for example in data.examples("train"):
+        asked = data.conversation(example)
+        whole = [*asked, {"role": "assistant", "content": example.output}]
+        rendered.append(render(spec.chat_template, whole, generate=False, tokens=special))
+    return text.tokens(spec, "".join(rendered))
+
+
+def error_feedback(data: Prepared, spec: Spec, reporter: Reporter) -> Feedback:
+    """The error feedback of AUTO's blocks, without a search."""
+    from tinsmith.search import grams
+
+    return grams.Feedback(*grams.of_text(spec, calibration(data, spec), Shown(reporter))).by_role
+
+
+class _Answers:
+    """A choice's answers to validation examples, beside the float model's."""
+
+    def __init__(
+        self, data: Prepared, merged: FloatModel, spec: Spec, search: Search, folder: Path, reporter: Reporter
+    ) -> None:
+        self.data, self.spec, self.search, self.folder, self.reporter = data, spec, search, folder, reporter
+        self.examples = data.examples("validation")[:VALIDATED]
+        self.exact = self._exact("float", merged.folder, merged.sha256)
+
+    def accuracy(self, point: Point) -> float:
+        path = self.folder / "candidate.gguf"
+        feedback = self.search.feedback.by_role if self.search.feedback else None
+        weights = shipping.Weights("candidate", self.search.mix(point), feedback=feedback)
+        shipping.write_gguf(self.spec, path, weights, Shown(self.reporter))
+        exact = self._exact(f"candidate-{point.size}", path, files.sha256_file(path))
+        path.unlink()
+        return exact / self.exact if self.exact else 1.0
+
+    def _exact(self, name: str, model: Path, digest: str) -> float:
+        """The share of exact answers, out of the run's own worker."""
+        from tinsmith.evaluate import systems
+        from tinsmith.evaluate.answers import Item, Job
+
+        data, settings = self.data, self.data.recipe.eval
+        items = [Item(data.conversation(example)) for example in self.examples]
+        job = Job(str(model), digest, settings.threads, settings.max_tokens, items)
+        with self.reporter.step(f"validate {name}", len(items)):
+            outcome = systems.ask(name, job, self.folder, self.reporter.progress)
+        grades = systems.grades(data.task, outcome, self.examples, data.labels())
+        return sum(grade.exact for grade in grades) / len(grades)

@@ -27,11 +27,10 @@ from tinsmith.cross import needed
 from tinsmith.data.containers import arrow_rows
 from tinsmith.errors import InputError, TinsmithError
 from tinsmith.formats import minisign, sbom
-from tinsmith.pipeline import engine as stages
-from tinsmith.pipeline import engine_tasks as several
+from tinsmith.pipeline import engine
 from tinsmith.pipeline import recipe as recipes
-from tinsmith.pipeline.recipe import Recipe
 from tinsmith.pipeline.recipe.file import RecipeFile
+from tinsmith.pipeline.recipe.values import Recipe
 from tinsmith.system import children, reading
 from tinsmith.system.files import is_inside, sha256_file
 from tinsmith.system.progress import Display
@@ -54,7 +53,7 @@ def pack(
     recipe = recipes.load(path)
     airgap.check_out(out, form)
     with tempfile.TemporaryDirectory() as read:
-        (several if recipe.tasks else stages).make(recipe, Path(read) / "run", display, "data")
+        engine.make(recipe, Path(read) / "run", display, "data")
 
     def files(scratch: Path) -> dict[str, Source]:
         own = {f"recipe/{name}": path for name, path in named(recipe).items()}

@@ -11,7 +11,6 @@ folder is ever replaced, and none that the recipe reads.
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import importlib.metadata
 import json
 import os
@@ -26,13 +25,15 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path, PurePath
-from typing import Any, Generic, TextIO, TypeVar, get_args, get_type_hints
+from typing import Any, Generic, TextIO, TypeVar
 
 from tinsmith import __version__, hub
 from tinsmith.errors import FormatError, InputError
 from tinsmith.formats.model_files import model_digest
 from tinsmith.pipeline import facts as json_facts
-from tinsmith.pipeline.recipe import Recipe
+from tinsmith.pipeline.facts import digest_of
+from tinsmith.pipeline.recipe.values import Recipe
+from tinsmith.pipeline.stage import Facts, Made, Reporter
 from tinsmith.system import files, reading
 from tinsmith.system.machine import cpu
 from tinsmith.system.memory import total
@@ -42,17 +43,7 @@ LOCK = ".tinsmith.lock"
 STATE = "run.json"
 PACKAGES = ("torch", "transformers", "tokenizers", "peft", "numpy", "bm25s", "jinja2")
 
-Facts = TypeVar("Facts")
-Needs = TypeVar("Needs")
-
-
-@dataclass(frozen=True)
-class Made(Generic[Facts]):
-    """outputs: files a stage made or settled on, whose change makes it stale; facts: a dataclass of what the
-    stages after it want to know, all of it JSON values or dataclasses of these."""
-
-    outputs: list[Path]
-    facts: Facts
+Inputs = TypeVar("Inputs")
 
 
 @dataclass(frozen=True)
@@ -88,37 +79,30 @@ class Record(Generic[Facts]):
 
 
 @dataclass(frozen=True)
-class Nothing:
-    """What a stage needs that comes first, and the facts of one that leaves only files."""
-
-
-@dataclass(frozen=True)
-class Stage(Generic[Needs, Facts]):
-    """needs: a dataclass with the Record of each stage that comes before, under that stage's name; facts: what
-    it leaves; inputs: JSON values that decide the result; make: makes it.
+class Stage(Generic[Inputs, Facts]):
+    """after: the names of the stages that come before; facts: what it leaves; inputs: what it reads, of a run
+    where those before it are up to date; digests: JSON values of the inputs that decide the result; make: makes
+    it. check: what is to be refused before it is made.
 
     ships: what it makes are results for others to take. What it made before and makes no more is removed.
 
-    before: of a stage that takes too long to run again with each version of tinsmith: the values of inputs,
+    before: of a stage that takes too long to run again with each version of tinsmith: the values of digests,
     those inside tables too, that hold where an earlier version without them made the result. None: another
     version's result is made again.
     """
 
     name: str
-    needs: type[Needs]
+    after: tuple[str, ...]
     facts: type[Facts]
-    inputs: Callable[[Run, Needs], dict[str, Any]]
-    make: Callable[[Run, Needs], Made[Facts]]
-    before: Callable[[Run, Needs], dict[str, Any]] | None = None
+    inputs: Callable[[Run], Inputs]
+    digests: Callable[[Inputs], dict[str, Any]]
+    make: Callable[[Inputs, Path, Reporter], Made[Facts]]
+    before: Callable[[Inputs], dict[str, Any]] | None = None
+    check: Callable[[Run], None] | None = None
     ships: bool = False
 
-    @property
-    def needed(self) -> dict[str, Any]:
-        """The names of the stages that come before, each with the kind of its facts."""
-        return {name: get_args(kind)[0] for name, kind in get_type_hints(self.needs).items()}
 
-
-SPELL = "spell"  # among the inputs of training: prompts say the input's words once more
+SPELL = "spell"  # of what decides training: prompts say the input's words once more
 
 
 class Run:
@@ -129,6 +113,7 @@ class Run:
     def __init__(self, recipe: Recipe, folder: Path, display: Display) -> None:
         self.folder = folder
         self.display = display
+        self.reporter = Reporter(display)
         self.log: str | None = None
         self.state = _read_state(folder / STATE)
         self.state.setdefault("stages", {})
@@ -171,7 +156,7 @@ class Run:
         wanted: set[str] = set()
         for stage in reversed(stages):
             if stage.name in goals or stage.name in wanted:
-                wanted |= {stage.name, *stage.needed}
+                wanted |= {stage.name, *stage.after}
         for stage in stages:
             if stage.name not in wanted:
                 continue
@@ -180,21 +165,17 @@ class Run:
             else:
                 self._make(stage)
 
-    def given(self, stage: Stage[Needs, Any]) -> Needs:
-        """What the stage needs; all of it is up to date."""
-        records = {name: Record.read(kind, self.state["stages"][name]) for name, kind in stage.needed.items()}
-        return stage.needs(**records)
-
     def is_current(self, stage: Stage[Any, Any]) -> bool:
         """Whether nothing that it reads or made has changed; those before it are up to date."""
         record = self.record(stage)
         return record is not None and self._has_same_inputs(stage, record) and self.is_intact(record)
 
     def _has_same_inputs(self, stage: Stage[Any, Any], record: Record[Any]) -> bool:
-        inputs = self._inputs(stage)
+        given = stage.inputs(self)
+        inputs = {"tinsmith": __version__, **stage.digests(given)}
         if stage.before is None:
             return record.inputs_sha256 == digest_of(inputs)
-        known = _completed(record.inputs, stage.before(self, self.given(stage)))
+        known = _completed(record.inputs, stage.before(given))
         return digest_of({**known, "tinsmith": __version__}) == digest_of(inputs)
 
     def is_intact(self, record: Record[Any]) -> bool:
@@ -225,10 +206,13 @@ class Run:
         start = time.monotonic()
         # Until it has finished again, the stage does not count as done.
         self.forget(stage)
-        found = self._inputs(stage)
-        made = stage.make(self, self.given(stage))
+        if stage.check is not None:
+            stage.check(self)
+        given = stage.inputs(self)
+        found = stage.digests(given)
+        made = stage.make(given, self.folder, self.reporter)
         seconds = time.monotonic() - start
-        inputs = _as_read(found, self._inputs(stage))
+        inputs = {"tinsmith": __version__, **_as_read(found, stage.digests(stage.inputs(self)))}
         record = Record(
             inputs=inputs,
             inputs_sha256=digest_of(inputs),
@@ -332,9 +316,6 @@ class Run:
             return False
         inside = files.is_inside(path.parent, self.folder) and not path.is_symlink()
         return inside and path.is_file() and files.sha256_file(path) == output.sha256
-
-    def _inputs(self, stage: Stage[Any, Any]) -> dict[str, Any]:
-        return {"tinsmith": __version__, **stage.inputs(self, self.given(stage))}
 
     def _name(self, path: Path) -> str:
         """Relative to the run's folder where the file is in it, absolute elsewhere."""
@@ -465,11 +446,6 @@ def _completed(known: dict[str, Any], before: dict[str, Any]) -> dict[str, Any]:
         if isinstance(value, dict) and isinstance(known.get(key), dict)
     }
     return {**before, **known, **tables}
-
-
-def digest_of(value: Any) -> str:
-    """SHA-256 of what JSON takes."""
-    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
 
 
 def versions() -> dict[str, str]:

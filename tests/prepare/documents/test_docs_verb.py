@@ -12,8 +12,7 @@ from scripted_endpoint import Reply, Script, says, serving
 
 from tinsmith import cli
 from tinsmith.backends.endpoint import Endpoint
-from tinsmith.pipeline import engine as stages
-from tinsmith.pipeline import recipe
+from tinsmith.pipeline import engine, recipe
 from tinsmith.prepare.documents import making, writing
 from tinsmith.prepare.documents.teachers import Remote
 from tinsmith.system import progress
@@ -59,7 +58,7 @@ def test_questions_and_answers(folder: Path, chat_base: Path, capsys: pytest.Cap
         assert lines[int(line) - 1] == one["passage"].splitlines()[0]
     loaded = recipe.load(out / "recipe.toml")
     assert (loaded.data.task, loaded.train.method) == ("chat", "lora")
-    facts = stages.make(loaded, out / "run", progress.Silent(), "data").done(stages.DATA).facts
+    facts = engine.make(loaded, out / "run", progress.Silent(), "data").done(engine.DATA).facts
     assert facts.counts == {split: len(kept) for split, kept in splits.items()}
     assert facts.test_inputs_in_train == 0
 

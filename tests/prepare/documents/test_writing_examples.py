@@ -12,8 +12,7 @@ from document_tools import MAKERS, last, pumps, rows
 from scripted_endpoint import Reply, says, serving
 
 from tinsmith import cli
-from tinsmith.pipeline import engine as stages
-from tinsmith.pipeline import recipe
+from tinsmith.pipeline import engine, recipe
 from tinsmith.prepare.documents import writing
 from tinsmith.prepare.documents.teachers import Local
 from tinsmith.system import progress
@@ -113,7 +112,7 @@ def test_a_task_of_documents(task: str, folder: Path, chat_base: Path, tmp_path:
     ]
     assert message in dropped[0]["message"]
     loaded = recipe.load(out / "recipe.toml")
-    facts = stages.make(loaded, tmp_path / "run", progress.Silent(), "data").done(stages.DATA).facts
+    facts = engine.make(loaded, tmp_path / "run", progress.Silent(), "data").done(engine.DATA).facts
     assert sum(facts.counts.values()) == 2 * len(MAKERS) - 2
     assert facts.test_outputs_forbidden == 0
     every = [one for split in facts.counts for one in rows(out / "data" / f"{split}.jsonl")]

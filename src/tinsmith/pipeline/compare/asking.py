@@ -10,7 +10,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tinsmith import tasks
 from tinsmith.backends.endpoint import Endpoint
 from tinsmith.evaluate import metrics, remote, systems
 from tinsmith.evaluate.answers import Answer, Item, Job
@@ -18,22 +17,31 @@ from tinsmith.evaluate.baselines import Messages, Nearest, Prompts, Retriever, s
 from tinsmith.evaluate.static import StaticRetriever
 from tinsmith.evaluate.systems import Outcome
 from tinsmith.pipeline.compare import settings
-from tinsmith.pipeline.compare.bases import Tin
-from tinsmith.pipeline.measuring import constrained
-from tinsmith.pipeline.stages.data import make as data
+from tinsmith.pipeline.naming import constrained
+from tinsmith.pipeline.prepared import Prepared, read_tools
+from tinsmith.pipeline.stage import Reporter
 
 if TYPE_CHECKING:
     from tinsmith.data.readers import Example
     from tinsmith.pipeline.recipe import compare as compare_tables
-    from tinsmith.pipeline.run import Run
-    from tinsmith.tasks import Grade
+    from tinsmith.tasks import Grade, Task
 
-FOLDER = "eval"  # of a comparison: the answers
 PROMPTED, COPIED, TUNED, ENDPOINT, ANSWERS = "prompted", "copied", "tuned", "endpoint", "answers"
 UNTRAINED = (PROMPTED, COPIED, ENDPOINT)  # the kinds of systems that nothing was trained for
 RETRIEVAL, STATIC = "retrieval", "retrieval_static"  # how examples are found: by words, by embeddings
 NEAREST = "nearest"
 BESIDE = {TUNED: "", "tuned_retrieval": RETRIEVAL, "tuned_retrieval_static": STATIC}
+
+
+@dataclass(frozen=True)
+class Tin:
+    """What answers. seconds, examples: of its training; None for a base."""
+
+    path: Path
+    sha256: str
+    bytes: int
+    seconds: float | None = None
+    examples: int | None = None
 
 
 @dataclass(frozen=True)
@@ -73,12 +81,12 @@ class Answered:
 class Shown:
     """The training examples that prompts show and retrieval finds, in one state of what is known."""
 
-    run: Run
+    data: Prepared
     train: Sequence[Example]
 
     @cached_property
     def retrievers(self) -> dict[str, Nearest]:
-        recipe = self.run.recipe
+        recipe = self.data.recipe
         found: dict[str, Nearest] = {RETRIEVAL: Retriever(self.train)}
         if recipe.compare.embeddings:
             found[STATIC] = StaticRetriever(recipe.resolve(recipe.compare.embeddings), self.train)
@@ -87,8 +95,8 @@ class Shown:
     @cached_property
     def prompts(self) -> dict[str, Prompts]:
         """By retriever."""
-        recipe = self.run.recipe
-        task, tools, stated = tasks.by_name(recipe.data.task), data.read_tools(recipe), recipe.eval
+        recipe = self.data.recipe
+        task, tools, stated = self.data.task, read_tools(recipe), recipe.eval
         return {
             name: Prompts(task, recipe.data.system, self.train, tools, stated.shots, stated.seed, retriever)
             for name, retriever in self.retrievers.items()
@@ -97,7 +105,7 @@ class Shown:
     def messages(self, prompt: str, example: Example) -> Messages:
         """What a system that is asked in this way is told."""
         if prompt == TUNED:
-            return data.conversation(self.run, example)
+            return self.data.conversation(example)
         found = STATIC if prompt.endswith(STATIC) else RETRIEVAL
         ask: Callable[[str], Messages] = getattr(self.prompts[found], prompt.replace(STATIC, RETRIEVAL))
         return with_turns(ask(example.input), example)
@@ -105,25 +113,27 @@ class Shown:
 
 @dataclass
 class Table:
-    """The systems that have answered so far, in the order of the report."""
+    """The systems that have answered so far, in the order of the report. folder: of their answers."""
 
-    run: Run
+    data: Prepared
+    folder: Path
+    reporter: Reporter
     items: Sequence[Example]
     shown: Shown
     answered: dict[str, Answered] = dataclasses.field(default_factory=dict)
 
     @cached_property
     def labels(self) -> frozenset[str]:
-        return data.labels(self.run)
+        return self.data.labels()
 
     @property
-    def task(self) -> tasks.Task:
-        return tasks.by_name(self.run.recipe.data.task)
+    def task(self) -> Task:
+        return self.data.task
 
     @property
     def is_bound(self) -> bool:
         """Whether the recipe has a constraint."""
-        return self.run.recipe.constraint.source is not None
+        return self.data.recipe.constraint.source is not None
 
     def base(self, tin: Tin, label: str, suffix: str) -> None:
         """A base's answers as it is, by every way to prompt it."""
@@ -151,12 +161,12 @@ class Table:
         self, system: System, tin: Tin, items: Sequence[Example], shown: Shown, name: str = ""
     ) -> Outcome:
         """name: of the kept answers, where it is not the system's."""
-        stated = self.run.recipe.eval
+        stated = self.data.recipe.eval
         asked = [Item(shown.messages(system.prompt, example)) for example in items]
         model = str(tin.path), tin.sha256
         job = Job(*model, stated.threads, stated.max_tokens, asked, system.is_constrained)
-        with self.run.display.bar(name or system.name, len(asked)) as bar:
-            return systems.ask(name or system.name, job, self.run.folder / FOLDER, bar.update)
+        with self.reporter.step(name or system.name, len(asked)):
+            return systems.ask(name or system.name, job, self.folder, self.reporter.progress)
 
     def copied(self) -> None:
         """What the nearest training example has for its answer."""
@@ -165,19 +175,19 @@ class Table:
     def endpoint(self, stated: compare_tables.Endpoint) -> None:
         system = System(stated.name, ENDPOINT, stated.prompt)
         asked = [Item(self.shown.messages(stated.prompt, example)) for example in self.items]
-        endpoint = Endpoint(stated.url, stated.model, settings.keys(self.run.recipe)[stated.name])
-        with self.run.display.bar(stated.name, len(asked)) as bar:
-            most = self.run.recipe.eval.max_tokens
-            outcome = remote.ask(stated.name, endpoint, asked, most, self.run.folder / FOLDER, bar.update)
+        endpoint = Endpoint(stated.url, stated.model, settings.keys(self.data.recipe)[stated.name])
+        most = self.data.recipe.eval.max_tokens
+        with self.reporter.step(stated.name, len(asked)):
+            outcome = remote.ask(stated.name, endpoint, asked, most, self.folder, self.reporter.progress)
         self.add(system, outcome, {"model": stated.model})
 
     def given(self, stated: compare_tables.Answers) -> None:
-        outcome = remote.given(self.run.recipe.resolve(stated.file), self.items)
+        outcome = remote.given(self.data.recipe.resolve(stated.file), self.items)
         self.add(System(stated.name, ANSWERS, "its own"), outcome, {"file": Path(stated.file).name})
 
     def add(self, system: System, outcome: Outcome, more: Mapping[str, Any]) -> Answered:
         grades = systems.grades(self.task, outcome, self.items, self.labels)
-        stated = self.run.recipe.eval
+        stated = self.data.recipe.eval
         parts = [example.part for example in self.items]
         entry = {
             "kind": system.kind,

@@ -10,7 +10,6 @@ import dataclasses
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tinsmith.data.leaves import Leaf, replaced
@@ -19,16 +18,14 @@ from tinsmith.evaluate import paired, systems
 from tinsmith.evaluate.systems import Outcome
 from tinsmith.evaluate.verdict import Changed
 from tinsmith.pipeline.compare import asking
-from tinsmith.pipeline.compare.asking import Answered, Shown, Table
-from tinsmith.pipeline.compare.bases import Tin
+from tinsmith.pipeline.compare.asking import Answered, Shown, Table, Tin
 from tinsmith.pipeline.examples import read_examples
 from tinsmith.pipeline.recipe.compare import AUTO, NONE
-from tinsmith.pipeline.stages.data import make as data
 from tinsmith.prepare.allowed import Checker
 
 if TYPE_CHECKING:
     from tinsmith.data.readers import Example
-    from tinsmith.pipeline.recipe import Recipe
+    from tinsmith.pipeline.recipe.values import Recipe
     from tinsmith.tasks import Task
 
 SHOWN = 5  # answers that were kept
@@ -52,7 +49,7 @@ class Change:
 
 def of_recipe(table: Table, test: Sequence[Example], items: int) -> Change | str:
     """What changes, or why nothing does. test: all test examples; items: that are asked about, at most."""
-    recipe = table.run.recipe
+    recipe = table.data.recipe
     if recipe.compare.changed == NONE:
         return "the recipe asks for none"
     if recipe.compare.changed != AUTO:
@@ -167,9 +164,9 @@ def measure(
     change = _allowed(table, change)
     if len(change.after) < (1 if change.stated else LEAST):
         return None, {"items": len(change.after), "why": "the constraint forbids what would be right then"}
-    shown = Shown(table.run, change.train)
+    shown = Shown(table.data, change.train)
     given = {role: _given(table, one, change, shown, tins) for role, one in chosen.items() if one}
-    settings, tuned = table.run.recipe.eval, given["tuned"]
+    settings, tuned = table.data.recipe.eval, given["tuned"]
     ahead = {
         role: paired.compare(given[role].now, tuned.now, settings.bootstrap, settings.seed)
         for role in ("retrieval", "both")
@@ -254,8 +251,7 @@ def _allowed(table: Table, change: Change) -> Change:
 
     if not table.is_bound:
         return change
-    base = table.run.state["stages"]["data"]["facts"]["base"]["path"]
-    checker = Checker(tinsmith.load(Path(base)), (table.run.folder / data.ANSWER).read_bytes())
+    checker = Checker(tinsmith.load(table.data.base.path), table.data.constraint_bytes())
     kept = [place for place, row in enumerate(change.after) if checker.departure(row.output) is None]
     return dataclasses.replace(
         change, before=[change.before[k] for k in kept], after=[change.after[k] for k in kept]

@@ -12,7 +12,7 @@ from tinsmith.evaluate.doubling import Doubling
 from tinsmith.evaluate.verdict import Changed, Evidence, Standing, Verdict, Worst
 from tinsmith.pipeline.compare import asking
 from tinsmith.pipeline.compare.asking import Answered, Table
-from tinsmith.pipeline.recipe import Recipe
+from tinsmith.pipeline.recipe.values import Recipe
 
 HOUR = 3_600_000  # milliseconds
 
@@ -92,7 +92,7 @@ def money(one: Answered, recipe: Recipe) -> float | None:
 def unit_costs(table: Table) -> dict[str, float | None]:
     """What an item costs each system, all in one unit: money where all that ran here have a price, else
     milliseconds of this machine, which a system that ran elsewhere has none of."""
-    recipe = table.run.recipe
+    recipe = table.data.recipe
     if recipe.prices.machine_hour is not None:
         return {name: money(one, recipe) for name, one in table.answered.items()}
     elsewhere = (asking.ENDPOINT, asking.ANSWERS)
@@ -115,7 +115,7 @@ def pays_after(one: Answered, prompted: float | None, own: float | None, recipe:
 
 def entries(table: Table, picked: Chosen) -> dict[str, dict[str, Any]]:
     """The systems' entries with what they cost and how they stand against the two that matter."""
-    recipe, costs = table.run.recipe, unit_costs(table)
+    recipe, costs = table.data.recipe, unit_costs(table)
     found = {}
     for name, one in table.answered.items():
         price = money(one, recipe)
@@ -144,7 +144,7 @@ def _against(table: Table, one: Answered, other: Answered, costs: Mapping[str, f
 
 
 def compared(table: Table, one: Answered, other: Answered) -> paired.Paired:
-    settings = table.run.recipe.eval
+    settings = table.data.recipe.eval
     return paired.compare(one.right, other.right, settings.bootstrap, settings.seed)
 
 

@@ -4,29 +4,35 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import random
 import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tinsmith.data.splits import SPLITS
 from tinsmith.evaluate import doubling
 from tinsmith.evaluate.doubling import Doubling
 from tinsmith.evaluate.verdict import Verdict, Worst
-from tinsmith.pipeline.compare import asking, bases, change, document, page, settings, weak
-from tinsmith.pipeline.compare.asking import Answered, Shown, Table
-from tinsmith.pipeline.compare.bases import Tin
+from tinsmith.pipeline import engine, measuring
+from tinsmith.pipeline.compare import asking, change, document, page, settings, weak
+from tinsmith.pipeline.compare.asking import Answered, Shown, Table, Tin
 from tinsmith.pipeline.compare.document import Chosen
 from tinsmith.pipeline.compare.settings import Settings
-from tinsmith.pipeline.engine import DATA
-from tinsmith.pipeline.engine_tasks import BUILD
-from tinsmith.pipeline.run import Run, machine, opened, versions
-from tinsmith.pipeline.stages.data import make as data
+from tinsmith.pipeline.engine import BUILD, BUILD_OF_BASE, DATA, prepared
+from tinsmith.pipeline.examples import write_examples
+from tinsmith.pipeline.prepared import split_name
+from tinsmith.pipeline.recipe.values import Recipe
+from tinsmith.pipeline.run import Record, Run, machine, opened, versions
+from tinsmith.pipeline.stages.build.outputs import Built
 from tinsmith.system import files
 
 if TYPE_CHECKING:
-    from tinsmith.pipeline.recipe import Recipe
+    from tinsmith.data.readers import Example
     from tinsmith.system.progress import Display
 
+BASES, TUNED, LEARNED = "bases", "tuned", "data/learned"  # in the folder of a comparison
+STAGES = (DATA, BUILD_OF_BASE)
 JSON, PAGE = "compare.json", "compare.html"
 
 
@@ -48,9 +54,9 @@ def compare(
     chosen, labels = settings.settings(recipe, small), settings.labels(recipe)
     first = settings.of_base(recipe, next(iter(labels.values())))
     with opened(first, folder or default_folder(recipe), display) as run:
-        run.update(bases.STAGES, [BUILD.name])
+        run.update(STAGES, [BUILD_OF_BASE.name])
         table, tins = asked(run, recipe, labels, chosen)
-        found = composed(table, tins, recipe, labels, chosen)
+        found = composed(run, table, tins, recipe, labels, chosen)
         found["seconds"] = round(time.monotonic() - begun, 1)
         files.write_text(run.folder / JSON, json.dumps(found, indent=2, ensure_ascii=False) + "\n")
         files.write_text(run.folder / PAGE, page.html(found))
@@ -60,9 +66,10 @@ def compare(
 def asked(run: Run, recipe: Recipe, labels: dict[str, str], chosen: Settings) -> tuple[Table, dict[str, Tin]]:
     """Every system's answers, and by system the tin that gave them. What is prompted goes first: it is quick,
     and a fault of it shows before the training."""
-    items = asking.chosen(data.examples(run, "test"), chosen.items, recipe.eval.seed)
-    most = bases.counts(run, chosen)[-1]
-    table = Table(run, items, Shown(run, bases.learned(run, most)))
+    data = prepared(run)
+    items = asking.chosen(data.examples("test"), chosen.items, recipe.eval.seed)
+    most = counts(run, chosen)[-1]
+    table = Table(data, run.folder / measuring.FOLDER, run.reporter, items, Shown(data, learned(run, most)))
     tins: dict[str, Tin] = {}
     first = next(iter(labels))
 
@@ -70,7 +77,7 @@ def asked(run: Run, recipe: Recipe, labels: dict[str, str], chosen: Settings) ->
         tins.update({name: tin for name in table.answered if name not in before})
 
     for label, model in labels.items():
-        tin = bases.as_it_is(run) if label == first else bases.other(run, label, model)
+        tin = as_it_is(run) if label == first else other(run, label, model)
         before = list(table.answered)
         table.base(tin, label, "" if label == first else f"@{label}")
         keep(tin, before)
@@ -80,7 +87,7 @@ def asked(run: Run, recipe: Recipe, labels: dict[str, str], chosen: Settings) ->
     for endpoint in recipe.compare.endpoint:
         table.endpoint(endpoint)
     for label, model in labels.items():
-        tin = bases.tuned(run, recipe, label, model, most, chosen)
+        tin = tuned(run, recipe, label, model, most, chosen)
         before = list(table.answered)
         table.tuned(tin, label, "" if label == first else f"@{label}")
         keep(tin, before)
@@ -88,13 +95,12 @@ def asked(run: Run, recipe: Recipe, labels: dict[str, str], chosen: Settings) ->
 
 
 def composed(
-    table: Table, tins: dict[str, Tin], recipe: Recipe, labels: dict[str, str], chosen: Settings
+    run: Run, table: Table, tins: dict[str, Tin], recipe: Recipe, labels: dict[str, str], chosen: Settings
 ) -> dict[str, Any]:
-    run, picked = table.run, document.chosen(table)
-    made = run.done(DATA).facts
-    curve, then = learning(table, picked, recipe, labels, chosen)
+    picked, made = document.chosen(table), run.done(DATA).facts
+    curve, then = learning(run, table, picked, recipe, labels, chosen)
     groups = weak.worst(table.task, table.items, picked.tuned, table.shown.train)
-    what = change.of_recipe(table, data.examples(run, "test"), chosen.items)
+    what = change.of_recipe(table, table.data.examples("test"), chosen.items)
     changed, told = change.measure(table, what, tins, picked.roles)
     decided = document.decided(table, picked, len(table.shown.train), then, groups, changed)
     return {
@@ -129,21 +135,21 @@ def composed(
 
 
 def learning(
-    table: Table, picked: Chosen, recipe: Recipe, labels: dict[str, str], chosen: Settings
+    run: Run, table: Table, picked: Chosen, recipe: Recipe, labels: dict[str, str], chosen: Settings
 ) -> tuple[list[dict[str, Any]], Doubling]:
     """The tuned system that is spoken of, on fewer examples too, and what twice as many should bring."""
-    run, tuned = table.run, picked.tuned
-    label = tuned.system.base
+    best = picked.tuned
+    label = best.system.base
     assert label
-    sizes = bases.counts(run, chosen)
+    sizes = counts(run, chosen)
     found: dict[int, Answered] = {}
     for size in sizes[:-1]:
-        tin = bases.tuned(run, recipe, label, labels[label], size, chosen)
-        name = f"{tuned.system.name}-{size}"
-        outcome = table.outcome(tuned.system, tin, table.items, table.shown, name)
-        aside = Table(run, table.items, table.shown)
-        found[size] = aside.add(tuned.system, outcome, {"training_seconds": tin.seconds})
-    found[sizes[-1]] = tuned
+        tin = tuned(run, recipe, label, labels[label], size, chosen)
+        name = f"{best.system.name}-{size}"
+        outcome = table.outcome(best.system, tin, table.items, table.shown, name)
+        aside = dataclasses.replace(table, answered={})
+        found[size] = aside.add(best.system, outcome, {"training_seconds": tin.seconds})
+    found[sizes[-1]] = best
     keys = ("exact", "exact_interval", "training_seconds")
     points = [{"examples": size, **{key: one.entry[key] for key in keys}} for size, one in found.items()]
     right = {size: one.right for size, one in found.items()}
@@ -164,3 +170,65 @@ def verdict_of(decided: Verdict) -> dict[str, Any]:
 
 def group_of(group: Worst) -> dict[str, Any]:
     return dataclasses.asdict(group)
+
+
+def as_it_is(run: Run) -> Tin:
+    """The base of a run whose BUILD_OF_BASE is up to date."""
+    return _tin(run, run.done(BUILD_OF_BASE))
+
+
+def other(run: Run, label: str, model: str) -> Tin:
+    """Another base, on the data of the comparison."""
+    data = prepared(run)
+    splits = {split: data.files[split_name(split)] for split in SPLITS}
+    recipe = settings.of_copies(settings.of_base(run.recipe, model), splits, data.labels())
+    with opened(recipe, run.folder / BASES / label, run.display) as one:
+        one.update(STAGES, [BUILD_OF_BASE.name])
+        return as_it_is(one)
+
+
+def tuned(run: Run, recipe: Recipe, label: str, model: str, count: int, chosen: Settings) -> Tin:
+    """A base trained on the first `count` examples of a seeded order, so that the smaller sets are parts of the
+    larger ones. recipe: the user's."""
+    splits = _splits(run, count, chosen)
+    stated = settings.of_training(recipe, model, splits, prepared(run).labels(), chosen)
+    run.display.line(f"{label} on {count:,} examples:")
+    made = engine.make(stated, run.folder / TUNED / label / str(count), run.display, BUILD.name)
+    trained = made.done(engine.TRAIN)
+    seconds = trained.facts.seconds_in_all(trained.seconds)
+    return dataclasses.replace(_tin(made, made.done(BUILD)), seconds=seconds, examples=count)
+
+
+def counts(run: Run, chosen: Settings) -> list[int]:
+    """Of examples that are trained on, rising; the last is all of them, or as many as the settings allow."""
+    whole = prepared(run).counts["train"]
+    most = min(whole, chosen.examples or whole)
+    return [*(size for size in chosen.sizes if size < most), most]
+
+
+def learned(run: Run, count: int) -> list[Example]:
+    """What `count` examples are: all as they stand, or the first of a seeded order."""
+    rows = prepared(run).examples("train")
+    return list(rows) if count >= len(rows) else _drawn(rows, count, run.recipe.train.seed)
+
+
+def _splits(run: Run, count: int, chosen: Settings) -> dict[str, Path]:
+    held = prepared(run).examples("validation")
+    validation = _drawn(held, chosen.validation or len(held), run.recipe.train.seed)
+    splits = {"train": learned(run, count), "validation": validation}
+    paths = {"test": prepared(run).files[split_name("test")]}
+    for split, rows in splits.items():
+        paths[split] = run.folder / LEARNED / f"{split}-{len(rows)}.jsonl"
+        write_examples(paths[split], rows)
+    return paths
+
+
+def _drawn(rows: Sequence[Example], count: int, seed: int) -> list[Example]:
+    order = list(rows)
+    random.Random(seed).shuffle(order)
+    return order[:count]
+
+
+def _tin(run: Run, built: Record[Built]) -> Tin:
+    path = next(iter(engine.unsealed(run, built).values()))
+    return Tin(path, engine.by_name(built)[path.name], path.stat().st_size)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from tinsmith.evaluate import curve
-from tinsmith.pipeline.stages.report import make as report
+from tinsmith.pipeline import pages
 
 if TYPE_CHECKING:
     import jinja2
@@ -15,17 +15,13 @@ TEMPLATE = "compare.html.j2"
 
 def environment() -> jinja2.Environment:
     """Raises MissingExtraError without jinja2."""
-    made = report.environment()
+    made = pages.environment()
     made.filters |= {"times": times, "points": points, "price": price}
     return made
 
 
 def html(found: dict[str, Any]) -> str:
-    return (
-        environment()
-        .get_template(TEMPLATE)
-        .render(found=found, learning=learning(found), cost=cost(found), report=report)
-    )
+    return environment().get_template(TEMPLATE).render(found=found, learning=learning(found), cost=cost(found))
 
 
 def learning(found: dict[str, Any]) -> curve.Drawing | None:
@@ -65,8 +61,8 @@ def cost(found: dict[str, Any]) -> dict[str, Any] | None:
                 "x": x(logs[name]),
                 "y": bottom - (bottom - top) * one["exact"],
                 "kind": one["kind"],
-                "title": f"{one['title']}: {report.percent(one['exact'])} %, "
-                f"{report.figure(one['ms_per_item'])} ms",
+                "title": f"{one['title']}: {pages.percent(one['exact'])} %, "
+                f"{pages.figure(one['ms_per_item'])} ms",
             }
             for name, one in timed.items()
         ],
@@ -98,7 +94,7 @@ def times(ratio: float | None) -> str:
 
 
 def points(share: float | None) -> str:
-    return "–" if share is None else report.signed(100 * share)
+    return "–" if share is None else pages.signed(100 * share)
 
 
 def price(value: float | None) -> str:
@@ -116,12 +112,12 @@ def lines(found: dict[str, Any]) -> list[str]:
         rows.append(
             (
                 one["title"],
-                report.percent(one["exact"]),
-                f"{report.percent(low)}–{report.percent(high)}",
+                pages.percent(one["exact"]),
+                f"{pages.percent(low)}–{pages.percent(high)}",
                 times(against["errors"]) if against else "best",
                 times(against["cost"]) if against else "prompted",
-                report.figure(one["ms_per_item"]),
-                "+".join(report.figure(count) for count in tokens),
+                pages.figure(one["ms_per_item"]),
+                "+".join(pages.figure(count) for count in tokens),
                 price(one["cost_per_100000"]),
                 f"{against['p']:.2g}" if against else "–",
             )

@@ -11,9 +11,9 @@ from pathlib import Path
 
 from tinsmith import tasks
 from tinsmith.errors import InputError
-from tinsmith.pipeline.recipe import Recipe
 from tinsmith.pipeline.recipe.compare import SMALL
 from tinsmith.pipeline.recipe.tables import LABELS, NO_ROUGH, Base, Train
+from tinsmith.pipeline.recipe.values import Recipe
 from tinsmith.train import methods
 
 

@@ -10,7 +10,7 @@ from tinsmith import targets, tasks
 from tinsmith.errors import RecipeError, UnsupportedError
 from tinsmith.format_names import AUTO
 from tinsmith.pipeline.recipe import compare as compare_tables
-from tinsmith.pipeline.recipe.compare import Compare
+from tinsmith.pipeline.recipe.compare import Compare, Prices
 from tinsmith.pipeline.recipe.tables import (
     BASE_KEYS,
     BUDGETS,
@@ -24,16 +24,35 @@ from tinsmith.pipeline.recipe.tables import (
     SEARCH,
     SHAPE_KEYS,
     SOURCES,
-    TABLES,
     TFIDF,
+    Base,
     Build,
+    Constraint,
     Data,
     Eval,
+    Output,
+    Scratch,
+    Train,
+    Update,
 )
 from tinsmith.tables import TomlFile
 from tinsmith.train import methods
 from tinsmith.train.options import BASE_TEACHER, DPO
 from tinsmith.train.reinforcement import rewards
+
+TABLES: dict[str, type[Any]] = {
+    "base": Base,
+    "scratch": Scratch,
+    "data": Data,
+    "train": Train,
+    "update": Update,
+    "constraint": Constraint,
+    "build": Build,
+    "eval": Eval,
+    "output": Output,
+    "compare": Compare,
+    "prices": Prices,
+}
 
 
 class RecipeFile(TomlFile):

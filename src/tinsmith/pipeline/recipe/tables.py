@@ -10,7 +10,6 @@ from typing import Any, Literal
 from tinsmith import tasks
 from tinsmith.data import picture_changes, shapes
 from tinsmith.format_names import AUTO, DEFAULTS, FORMATS
-from tinsmith.pipeline.recipe.compare import Compare, Prices
 from tinsmith.tables import (
     ANY_TEXT,
     ARGV,
@@ -324,18 +323,3 @@ class Router:
     test: str | None = _key(TEXT, None)
     examples: int = _key(whole(2, 100_000), 300)
     compare: bool = _key(FLAG, True)
-
-
-TABLES: dict[str, type[Any]] = {
-    "base": Base,
-    "scratch": Scratch,
-    "data": Data,
-    "train": Train,
-    "update": Update,
-    "constraint": Constraint,
-    "build": Build,
-    "eval": Eval,
-    "output": Output,
-    "compare": Compare,
-    "prices": Prices,
-}

@@ -6,42 +6,52 @@ where the recipe asks for the comparison.
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-from tinsmith import tasks
-from tinsmith.evaluate import systems
+from tinsmith.evaluate import metrics, systems
 from tinsmith.evaluate.answers import Item, read_answers
 from tinsmith.evaluate.systems import Outcome
-from tinsmith.pipeline import engine as stages
-from tinsmith.pipeline import measuring as measure
-from tinsmith.pipeline import recipe as recipes
-from tinsmith.pipeline.measuring import BASELINE_KEYS, constrained, shipped, test_items
-from tinsmith.pipeline.run import Made, Record, Run
-from tinsmith.pipeline.stages import adapters, router
-from tinsmith.pipeline.stages import data_tasks as data
-from tinsmith.pipeline.stages.adapters import Skilled
-from tinsmith.pipeline.stages.data import make as alone
-from tinsmith.pipeline.stages.data.make import Data
-from tinsmith.pipeline.stages.verify import Verified
+from tinsmith.pipeline import routing
+from tinsmith.pipeline.measuring import Asking, Model, answers_path, result, test_items
+from tinsmith.pipeline.naming import NAMED, OWN, ROUTED, TOGETHER, constrained, named, shipped
+from tinsmith.pipeline.prepared import Prepared
+from tinsmith.pipeline.routing import NONE, OFF_TOPIC
+from tinsmith.pipeline.stage import Made, Reporter
 from tinsmith.tasks import Grade
-from tinsmith.train import methods
 
-NAMED, ROUTED, OWN, TOGETHER = "adapter", "routed", "own", "joint"  # a system is one of these and a format
 WRONG = Grade(False, False, False, False, None)
 
 
 @dataclass(frozen=True)
-class Needs:
-    data: Record[Data]
-    verify: Record[Verified]
-    adapters: Record[Skilled]
+class Joint:
+    """The adapter of all tasks together. answers: the folder of what it answered."""
+
+    data: Prepared
+    answers: Path
 
 
 @dataclass(frozen=True)
-class Measured:
+class Inputs:
+    """tins: by the preset of their weights; digests: of their files, by name. answers: the folders that keep the
+    tasks' answers; own: of a task that has a tin of its own, what was measured of it, by system; joint: None where
+    the recipe asks for no comparison; compared: digests of what is compared with."""
+
+    data: Prepared
+    tasks: Mapping[str, Prepared]
+    tins: Mapping[str, Model]
+    answers: Mapping[str, Path]
+    own: Mapping[str, Mapping[str, dict[str, Any]]]
+    joint: Joint | None
+    compared: Mapping[str, str]
+    digests: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class MeasuredTasks:
     """tasks: by task, each system's entry in report.json, by its name; router: by the preset of the file's
     weights, how often it chose right."""
 
@@ -49,86 +59,98 @@ class Measured:
     router: dict[str, dict[str, Any]]
 
 
-def named(kind: str, weights: str) -> str:
-    return shipped(weights).replace(shipped(""), f"{kind}_")
-
-
-def compared(run: Run) -> dict[str, Run]:
-    """The runs whose files are compared with, by task and TOGETHER; none where the recipe asks for
-    none. What is never merged has no tin of its own."""
-    if not run.recipe.router or not run.recipe.router.compare:
-        return {}
-    own = {name: one for name, one in data.runs(run).items() if methods.by_name(one.recipe.train.method).merges}
-    return {**own, TOGETHER: joint(run)}
-
-
-def joint(run: Run) -> Run:
-    return Run(recipes.joint(run.recipe, run.folder), run.folder / data.JOINT, run.display)
-
-
-def inputs(run: Run, needs: Needs) -> dict[str, Any]:
-    settings = dataclasses.asdict(run.recipe.eval)
-    return {
-        "skilled": needs.adapters.digests,
-        "data": needs.data.digests,
-        "tasks": {name: dataclasses.asdict(one.recipe.data) for name, one in data.runs(run).items()},
-        "compared": {name: one.done(stages.EVALUATE).inputs_sha256 for name, one in compared(run).items()},
-        "eval": {key: value for key, value in settings.items() if key not in BASELINE_KEYS},
-    }
-
-
-def make(run: Run, needs: Needs) -> Made[Measured]:
-    runs, others = data.runs(run), compared(run)
-    entries: dict[str, dict[str, dict[str, Any]]] = {name: {} for name in runs}
+def make(inputs: Inputs, folder: Path, reporter: Reporter) -> Made[MeasuredTasks]:
+    entries: dict[str, dict[str, dict[str, Any]]] = {name: {} for name in inputs.tasks}
     chosen: dict[str, dict[str, Any]] = {}
-    for weights, tin in adapters.tins(run, needs.adapters).items():
-        digest = needs.adapters.digests[f"{adapters.FOLDER}/{tin.name}"]
-        decisions = router.decide(run, tin)
-        chosen[weights] = router.figures(run, decisions)
-        for name, one in runs.items():
-            found = dict(_of_adapter(one, name, weights, (tin, digest), decisions[name]))
-            if others:
-                found |= dict(_own(one, weights)) if name in others else {}
-                found[named(TOGETHER, weights)] = _together(one, name, others[TOGETHER], weights)
-            entries[name] |= found
+    for weights, model in inputs.tins.items():
+        decisions = decide(inputs, model[0], reporter)
+        chosen[weights] = figures(inputs.data, decisions)
+        for name, data in inputs.tasks.items():
+            asking = Asking(data, inputs.answers[name], reporter)
+            entries[name] |= _of_adapter(asking, name, weights, model, decisions[name])
+            entries[name] |= _own(inputs.own.get(name, {}), weights)
+            if inputs.joint:
+                entries[name][named(TOGETHER, weights)] = _together(data, name, inputs.joint, weights)
     outputs = [
-        measure.answers_path(runs[name], system)
+        answers_path(inputs.answers[name], system)
         for name, found in entries.items()
         for system in found
         if system.startswith(NAMED)
     ]
-    return Made(outputs, Measured(entries, chosen))
+    return Made(outputs, MeasuredTasks(entries, chosen))
 
 
 def _of_adapter(
-    one: Run, name: str, weights: str, model: tuple[Any, str], decisions: Sequence[str | None]
+    asking: Asking, name: str, weights: str, model: Model, decisions: Sequence[str | None]
 ) -> Iterator[tuple[str, dict[str, Any]]]:
     """Free, under its constraint if it has one, and as routed: what is sent elsewhere is wrong."""
-    system, items = named(NAMED, weights), test_items(one)
-    prompted = [Item(alone.conversation(one, example)) for example in items]
-    outcome, entry = measure.measured(one, system, model, prompted, adapter=name)
+    data, system, items = asking.data, named(NAMED, weights), test_items(asking.data)
+    prompted = [Item(data.conversation(example)) for example in items]
+    outcome, entry = asking.measured(system, model, prompted, adapter=name)
     yield system, entry
-    if data.made(one).facts.constraint is not None:
-        outcome, entry = measure.measured(
-            one, constrained(system), model, prompted, adapter=name, constrained=True
-        )
+    if data.constraint is not None:
+        outcome, entry = asking.measured(constrained(system), model, prompted, adapter=name, constrained=True)
         yield constrained(system), entry
-    grades = systems.grades(tasks.by_name(one.recipe.data.task), outcome, items, alone.labels(one))
+    grades = systems.grades(data.task, outcome, items, data.labels())
     routed = [grade if chose == name else WRONG for grade, chose in zip(grades, decisions, strict=True)]
-    yield named(ROUTED, weights), measure.result(one, outcome, items, routed)
+    yield named(ROUTED, weights), result(data, outcome, items, routed)
 
 
-def _own(one: Run, weights: str) -> Iterator[tuple[str, dict[str, Any]]]:
-    known = one.done(stages.EVALUATE).facts.systems
+def _own(known: Mapping[str, dict[str, Any]], weights: str) -> Iterator[tuple[str, dict[str, Any]]]:
     system, called = shipped(weights), named(OWN, weights)
     for of, name in ((system, called), (constrained(system), constrained(called))):
         if of in known:
             yield name, known[of]
 
 
-def _together(one: Run, name: str, every: Run, weights: str) -> dict[str, Any]:
+def _together(data: Prepared, name: str, joint: Joint, weights: str) -> dict[str, Any]:
     """The joint adapter's answers to one task's test items, which are worth what the task says."""
-    answers = read_answers(measure.answers_path(every, shipped(weights)))
-    rows = alone.examples(every, "test")
+    answers = read_answers(answers_path(joint.answers, shipped(weights)))
+    rows = joint.data.examples("test")
     own = [(answer, row) for answer, row in zip(answers, rows, strict=True) if row.part == name]
-    return measure.result(one, Outcome([answer for answer, _ in own], None), [row for _, row in own])
+    return result(data, Outcome([answer for answer, _ in own], None), [row for _, row in own])
+
+
+def figures(data: Prepared, decisions: Mapping[str, Sequence[str | None]]) -> dict[str, Any]:
+    """Of report.json: how often the right task was chosen, and how often none for what is off topic."""
+    settings = data.recipe.eval
+
+    def share(hits: int, count: int) -> dict[str, Any]:
+        interval = metrics.interval(hits, count, settings.bootstrap, settings.seed)
+        return {"prompts": count, "right": hits / count, "interval": list(interval)}
+
+    right = {
+        name: sum(one == (None if name == OFF_TOPIC else name) for one in chosen)
+        for name, chosen in decisions.items()
+    }
+    own = [name for name in decisions if name != OFF_TOPIC]
+    pairs = Counter((name, one or NONE) for name, chosen in decisions.items() for one in chosen)
+    return {
+        **share(sum(right[name] for name in own), sum(len(decisions[name]) for name in own)),
+        "tasks": {name: share(right[name], len(decisions[name])) for name in own},
+        "off_topic": share(right[OFF_TOPIC], len(decisions[OFF_TOPIC])) if OFF_TOPIC in decisions else None,
+        "confusion": [
+            {"expected": expected, "chosen": chosen, "count": count}
+            for (expected, chosen), count in sorted(pairs.items(), key=lambda pair: (-pair[1], pair[0]))
+        ],
+    }
+
+
+def decide(inputs: Inputs, tin: Path, reporter: Reporter) -> dict[str, list[str | None]]:
+    """By task, which one the router chooses for each test prompt; and for prompts off topic."""
+    import tinsmith
+
+    recipe = inputs.data.recipe
+    model = tinsmith.load(tin, threads=recipe.eval.threads or None)
+    asked = {name: [example.input for example in test_items(one)] for name, one in inputs.tasks.items()}
+    if "test" in routing.stated(recipe):
+        asked[OFF_TOPIC] = routing.prompts(recipe, "test", inputs.data.files[routing.COPIES["test"]])
+    decisions: dict[str, list[str | None]] = {name: [] for name in asked}
+    with reporter.step("route", sum(map(len, asked.values()))):
+        done = 0
+        for name, texts in asked.items():
+            for text in texts:
+                decisions[name].append(model.route(text).task)
+                done += 1
+                reporter.progress(done)
+    return decisions

@@ -7,16 +7,14 @@ Its chat template is the one that it was trained under, the recipe's system mess
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from tinsmith.formats.model_files import model_digest, model_files, remove_model
-from tinsmith.pipeline.run import Made, Record, Run
-from tinsmith.pipeline.stages.data import make as data
-from tinsmith.pipeline.stages.data.make import Data
-from tinsmith.pipeline.stages.train import make as training
-from tinsmith.pipeline.stages.train.make import Trained
+from tinsmith.pipeline.prepared import Prepared, settled
+from tinsmith.pipeline.stage import Made, Reporter
 
 if TYPE_CHECKING:
     from tinsmith.spec import Spec
@@ -25,9 +23,14 @@ FOLDER, ROUGH = "merged", "merged-rough"  # in the run's
 
 
 @dataclass(frozen=True)
-class Needs:
-    data: Record[Data]
-    train: Record[Trained]
+class Inputs:
+    """trained: the folder of an adapter or a whole model; rough: of the adapter for files of rough weights;
+    digests: of the files in both."""
+
+    data: Prepared
+    trained: Path
+    rough: Path | None
+    digests: Mapping[str, str]
 
 
 @dataclass(frozen=True)
@@ -38,48 +41,45 @@ class Merged:
     rough_sha256: str | None = None
 
 
-def inputs(run: Run, needs: Needs) -> dict[str, Any]:
-    base = needs.data.facts.base
-    given = {"base": base.sha256, "trained": needs.train.digests, "template": base.template}
-    return given | ({"mtp": True} if run.recipe.build.mtp else {})
-
-
-def make(run: Run, needs: Needs) -> Made[Merged]:
+def make(inputs: Inputs, folder: Path, reporter: Reporter) -> Made[Merged]:
     from tinsmith import models
     from tinsmith.train.methods import full
 
-    folder, trained = run.folder / FOLDER, run.folder / training.folder_name(run.recipe)
-    base, mtp = needs.data.facts.base.path, run.recipe.build.mtp
-    if trained.name == full.FOLDER:
-        whole = models.load(trained)
+    recipe, out = inputs.data.recipe, folder / FOLDER
+    base, mtp = inputs.data.base.path, recipe.build.mtp
+    if inputs.trained.name == full.FOLDER:
+        whole = models.load(inputs.trained)
         if mtp:  # that layer is the base's: training changes the others
             spec = models.load(base, mtp=True)
             whole = dataclasses.replace(whole, hyper=spec.hyper, tensors=spec.tensors | whole.tensors)
-        general = {**whole.general, "name": run.recipe.name}
-        remove_model(folder)
-        models.save_hf(dataclasses.replace(whole, general=general), folder)
-        return Made(model_files(folder), Merged(model_digest(folder)))
+        return Made(*_saved(whole, recipe.name, out))
     spec = models.load(base, mtp=mtp)
-    outputs, digest = merged(run, spec, trained, folder)
-    if needs.train.facts.rough is None:
-        return Made(outputs, Merged(digest))
-    more, rough_digest = merged(run, spec, training.rough_folder(run), run.folder / ROUGH)
-    return Made([*outputs, *more], Merged(digest, rough_digest))
+    outputs, merged = merge(inputs.data, spec, inputs.trained, out, reporter)
+    if inputs.rough is None:
+        return Made(outputs, merged)
+    more, rough = merge(inputs.data, spec, inputs.rough, folder / ROUGH, reporter)
+    return Made([*outputs, *more], Merged(merged.sha256, rough.sha256))
 
 
-def merged(run: Run, base: Spec, trained: Path, folder: Path) -> tuple[list[Path], str]:
-    """The files of the base with an adapter, and their digest."""
-    from tinsmith import models
+def merge(
+    data: Prepared, base: Spec, trained: Path, out: Path, reporter: Reporter
+) -> tuple[list[Path], Merged]:
+    """The base with an adapter."""
     from tinsmith.train import merge
     from tinsmith.train.adapters import peft_folder
 
-    template = None if base.chat_template is None else data.settled(run.recipe, base.chat_template)
+    template = None if base.chat_template is None else settled(data.recipe, base.chat_template)
     peft_folder.check_template(trained, template)
     # An adapter of an earlier version does not say under which template it was trained.
     spec = merge.merge(dataclasses.replace(base, chat_template=template), trained)
     for note in spec.notes[len(base.notes) :]:
-        run.display.line(f"merge: {note}")
-    general = {**spec.general, "name": run.recipe.name}
-    remove_model(folder)
-    models.save_hf(dataclasses.replace(spec, general=general), folder)
-    return model_files(folder), model_digest(folder)
+        reporter.note(f"merge: {note}")
+    return _saved(spec, data.recipe.name, out)
+
+
+def _saved(spec: Spec, name: str, out: Path) -> tuple[list[Path], Merged]:
+    from tinsmith import models
+
+    remove_model(out)
+    models.save_hf(dataclasses.replace(spec, general={**spec.general, "name": name}), out)
+    return model_files(out), Merged(model_digest(out))

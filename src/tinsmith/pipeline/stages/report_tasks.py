@@ -4,85 +4,90 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-from tinsmith.pipeline import engine as stages
-from tinsmith.pipeline import facts
-from tinsmith.pipeline.run import Made, Nothing, Record, Run, machine, versions
-from tinsmith.pipeline.stages import data_tasks as data
-from tinsmith.pipeline.stages.adapters import Skilled
-from tinsmith.pipeline.stages.build import Built
-from tinsmith.pipeline.stages.data.make import Data
-from tinsmith.pipeline.stages.evaluate_tasks import Measured, compared
-from tinsmith.pipeline.stages.report import make as report
-from tinsmith.pipeline.stages.report.make import Records, written
-from tinsmith.pipeline.stages.router import NONE, OFF_TOPIC
-from tinsmith.pipeline.stages.seal import Sealed
-from tinsmith.pipeline.stages.verify import Verified
+from tinsmith.pipeline.pages import environment, write_report
+from tinsmith.pipeline.prepared import Prepared
+from tinsmith.pipeline.routing import NONE, OFF_TOPIC
+from tinsmith.pipeline.stage import Made, Nothing, Reporter
 
 
 @dataclass(frozen=True)
-class Needs(Records):
-    data: Record[Data]
-    build: Record[Built]
-    verify: Record[Verified]
-    adapters: Record[Skilled]
-    evaluate: Record[Measured]
-    seal: Record[Sealed]
+class Task:
+    """folder: of the task's own run, whose report, where it is compared, has its training and its worst answers.
+    train: facts of its training."""
+
+    data: Prepared
+    folder: str
+    is_compared: bool
+    train: Mapping[str, Any]
 
 
-def make(run: Run, needs: Needs) -> Made[Nothing]:
-    document = compose(run, needs)
-    return written(run, document, html(document))
+@dataclass(frozen=True)
+class Inputs:
+    """stages: what run.json says of each; machine, versions: what the run's times were measured on, and by."""
+
+    data: Prepared
+    tasks: Mapping[str, Task]
+    is_compared: bool
+    stages: Mapping[str, Mapping[str, Any]]
+    machine: Mapping[str, Any]
+    versions: Mapping[str, str]
+
+    def facts(self, stage: str) -> Any:
+        return self.stages[stage]["facts"]
 
 
-def compose(run: Run, needs: Needs) -> dict[str, Any]:
-    base, others = needs.data.facts.base, compared(run)
-    made = {**needs.build.outputs, **needs.seal.outputs}
-    built = needs.build.facts
-    names = [name for weights, tin in built.tins.items() for name in (built.ggufs[weights], tin)]
+def make(inputs: Inputs, folder: Path, reporter: Reporter) -> Made[Nothing]:
+    document = compose(inputs)
+    return Made(write_report(folder, document, html(document)), Nothing())
+
+
+def compose(inputs: Inputs) -> dict[str, Any]:
+    base, recipe, stages = inputs.data.base, inputs.data.recipe, inputs.stages
+    made = {**stages["build"]["outputs"], **stages["seal"]["outputs"]}
+    built, routers = inputs.facts("build"), inputs.facts("adapters")["routers"]
+    names = [name for weights, tin in built["tins"].items() for name in (built["ggufs"][weights], tin)]
+    facts = inputs.facts("data")
     return {
-        "name": run.recipe.name,
-        "formats": list(built.tins),
+        "name": recipe.name,
+        "formats": list(built["tins"]),
         "base": {key: getattr(base, key) for key in ("name", "sha256", "bytes", "family", "license")},
-        "tasks": {name: _task(name, one, needs, name in others) for name, one in data.runs(run).items()},
+        "tasks": {name: _task(inputs, name, one) for name, one in inputs.tasks.items()},
         "router": {
-            weights: {**chosen, "fit": facts.to_json(needs.adapters.facts.routers[weights])}
-            for weights, chosen in needs.evaluate.facts.router.items()
+            weights: {**chosen, "fit": routers[weights]}
+            for weights, chosen in inputs.facts("evaluate")["router"].items()
         },
-        "compared": bool(others),
-        "data": {"counts": needs.data.facts.counts, "inputs_in_train": needs.data.facts.test_inputs_in_train},
-        "recipe": {"file": run.recipe.path.name, "sha256": run.recipe.sha256},
-        "files": {name: {"sha256": made[name].sha256, "bytes": made[name].bytes} for name in names},
-        "verify": needs.verify.facts.checks,
-        "seconds": {name: record.seconds for name, record in needs.records.items()},
-        "machine": machine(),
-        "versions": versions(),
+        "compared": inputs.is_compared,
+        "data": {"counts": facts["counts"], "inputs_in_train": facts["test_inputs_in_train"]},
+        "recipe": {"file": recipe.path.name, "sha256": recipe.sha256},
+        "files": {name: {key: made[name][key] for key in ("sha256", "bytes")} for name in names},
+        "verify": inputs.facts("verify")["checks"],
+        "seconds": {name: record["seconds"] for name, record in stages.items()},
+        "machine": inputs.machine,
+        "versions": inputs.versions,
     }
 
 
-def _task(name: str, one: Run, needs: Needs, compared: bool) -> dict[str, Any]:
-    """folder: of the task's own run, whose report, where it is compared, has its training and its worst
-    answers."""
-    trained = one.done(stages.TRAIN)
+def _task(inputs: Inputs, name: str, one: Task) -> dict[str, Any]:
+    recipe = one.data.recipe
     return {
-        "task": one.recipe.data.task,
-        "folder": f"{data.TASKS}/{name}",
-        "counts": data.made(one).facts.counts,
-        "systems": needs.evaluate.facts.tasks[name],
-        "compared": compared,
+        "task": recipe.data.task,
+        "folder": one.folder,
+        "counts": one.data.counts,
+        "systems": inputs.facts("evaluate")["tasks"][name],
+        "compared": one.is_compared,
         "train": {
-            "method": one.recipe.train.method,
-            "note": trained.facts.note,
-            "steps": trained.facts.steps,
-            "seconds": trained.facts.seconds,
+            "method": recipe.train.method,
+            **{key: one.train[key] for key in ("note", "steps", "seconds")},
         },
     }
 
 
 def html(document: Mapping[str, Any]) -> str:
     """One page that needs nothing else. Raises MissingExtraError without jinja2."""
-    template = report.environment().get_template("tasks.html.j2")
+    template = environment().get_template("tasks.html.j2")
     tables = {weights: confusion(chosen) for weights, chosen in document["router"].items()}
     return template.render(report=document, confusion=tables)
 
@@ -93,16 +98,3 @@ def confusion(chosen: Mapping[str, Any]) -> dict[str, Any]:
     rows = [*chosen["tasks"], *([OFF_TOPIC] if chosen["off_topic"] else [])]
     most = {row: sum(count for (name, _), count in counts.items() if name == row) for row in rows}
     return {"rows": rows, "columns": [*chosen["tasks"], NONE], "counts": counts, "most": most}
-
-
-def tables(systems: Mapping[str, dict[str, Any]], router: Mapping[str, Any]) -> str:
-    """What the tasks' systems and the router do, as aligned text, for a terminal."""
-    parts = [f"{name}\n{report.table(found)}" for name, found in systems.items()]
-    for weights, chosen in router.items():
-        low, high = chosen["interval"]
-        said = f"router {weights}: {report.percent(chosen['right'])} % of {chosen['prompts']} prompts right"
-        said += f" ({report.percent(low)}–{report.percent(high)})"
-        if off := chosen["off_topic"]:
-            said += f", {report.percent(off['right'])} % of {off['prompts']} off topic refused"
-        parts.append(said)
-    return "\n\n".join(parts)

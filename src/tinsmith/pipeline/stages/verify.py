@@ -7,14 +7,13 @@ The same weights must give the same logits bit for bit, whichever file they come
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tinsmith.pipeline.run import Made, Record, Run
-from tinsmith.pipeline.stages import build
-from tinsmith.pipeline.stages.build import Built
-from tinsmith.pipeline.stages.data import make as data
-from tinsmith.pipeline.stages.data.make import Data
+from tinsmith.pipeline.prepared import Prepared
+from tinsmith.pipeline.stage import Made, Reporter
 from tinsmith.quant import shipping
 from tinsmith.system import files
 
@@ -26,9 +25,12 @@ CHECK_PROMPTS = 8
 
 
 @dataclass(frozen=True)
-class Needs:
-    data: Record[Data]
-    build: Record[Built]
+class Inputs:
+    """pairs: a tin and a GGUF by the preset of their weights; digests: of all built files, by name."""
+
+    data: Prepared
+    pairs: Mapping[str, tuple[Path, Path]]
+    digests: Mapping[str, str]
 
 
 @dataclass(frozen=True)
@@ -38,32 +40,22 @@ class Verified:
     checks: dict[str, dict[str, Any]]
 
 
-def inputs(run: Run, needs: Needs) -> dict[str, Any]:
-    return {
-        "built": build.digests(needs.build),
-        "prompts": needs.data.digests[data.split_name("validation")],
-    }
-
-
-def make(run: Run, needs: Needs) -> Made[Verified]:
-    prompts = check_prompts(run)
+def make(inputs: Inputs, folder: Path, reporter: Reporter) -> Made[Verified]:
+    prompts = check_prompts(inputs.data)
     checks: dict[str, dict[str, Any]] = {}
-    tins = build.unsealed(run, needs.build)
-    with run.display.bar("verify", len(tins)) as bar:
-        for count, (weights, tin) in enumerate(tins.items()):
-            bar.update(count, weights)
-            gguf = run.folder / needs.build.facts.ggufs[weights]
+    with reporter.step("verify", len(inputs.pairs)):
+        for count, (weights, (tin, gguf)) in enumerate(inputs.pairs.items()):
+            reporter.progress(count, weights)
             checks[weights] = shipping.verify_pair(tin, gguf, prompts)
-    path = run.folder / CHECKS
-    files.write_text(path, json.dumps(checks, indent=2) + "\n")
-    return Made([path], Verified(checks))
+    files.write_text(folder / CHECKS, json.dumps(checks, indent=2) + "\n")
+    return Made([folder / CHECKS], Verified(checks))
 
 
-def check_prompts(run: Run) -> list[list[Message]]:
+def check_prompts(data: Prepared) -> list[list[Message]]:
     """The first validation examples as the model sees them, with their answers; without their pictures, which
     the GGUF of a language model alone can't see."""
     return [
-        [*data.conversation(run, blind), {"role": "assistant", "content": example.output}]
-        for example in data.examples(run, "validation")[:CHECK_PROMPTS]
+        [*data.conversation(blind), {"role": "assistant", "content": example.output}]
+        for example in data.examples("validation")[:CHECK_PROMPTS]
         for blind in [replace(example, images=())]
     ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,7 +14,7 @@ from tinsmith import tasks
 from tinsmith.chat.tool_formats import read_tools
 from tinsmith.chat.tool_formats.kinds import referred
 from tinsmith.data import picture_changes
-from tinsmith.data.augment import LIST, augment, origin
+from tinsmith.data.augment import LIST, augment
 from tinsmith.data.leaves import ITEM
 from tinsmith.data.picture_sheet import sheet
 from tinsmith.data.readers import Example
@@ -22,60 +22,20 @@ from tinsmith.data.row_tools import has_rows, tools_of_rows
 from tinsmith.data.slots import words
 from tinsmith.data.splits import normalize, shared_inputs
 from tinsmith.errors import ConstraintError, DataError, InputError
+from tinsmith.pipeline.prepared import AUGMENTED
+from tinsmith.pipeline.stage import Reporter
+from tinsmith.pipeline.stages.data.inputs import Inputs
+from tinsmith.pipeline.stages.data.outputs import OFF_TOPIC, Augmentation
 from tinsmith.system import files, reading
 from tinsmith.train import methods
 
 if TYPE_CHECKING:
     from tinsmith.data.pictures import Picture
-    from tinsmith.pipeline.recipe import Recipe
-    from tinsmith.pipeline.run import Run
+    from tinsmith.pipeline.recipe.values import Recipe
 
-FILE = "data/augmented.jsonl"
-OFF_TOPIC = "off topic"
 SHEET = "data/pictures.png"  # some changed pictures
 SHEET_WIDTH = 6  # of them in a row, with the first
-SHOWN = 10  # made examples in a report
-
-
-@dataclass(frozen=True)
-class Augmentation:
-    """rows: examples made; variants: of each example, at most; slots: values found that can be substituted, by
-    argument; sources: values filled in, by where they are from, and inputs that are off topic; shared: of each
-    split, how many inputs were made too; met: how many have a word that no training input has and a made one
-    does; pictures: changes of pictures, by kind."""
-
-    rows: int
-    variants: int
-    slots: dict[str, int]
-    sources: dict[str, int]
-    shared: dict[str, int]
-    met: dict[str, int] = field(default_factory=dict)
-    pictures: dict[str, int] = field(default_factory=dict)
-
-    @property
-    def varies(self) -> bool:
-        """Whether any was made of an example."""
-        return self.rows > self.sources.get(OFF_TOPIC, 0)
-
-
-def inputs(recipe: Recipe, has_pictures: bool) -> dict[str, Any]:
-    """Beside the table [data], what decides which examples are made. has_pictures: whether the examples do."""
-    if not (is_wanted(recipe) or (has_pictures and picture_kinds(recipe))):
-        return {}
-    train, stated = recipe.train, recipe.data.augment_variants
-    auto = [train.epochs, train.seeds, train.method, *([] if train.reread is None else [train.reread])]
-    path = recipe.resolve(recipe.data.off_topic) if recipe.data.off_topic else None
-    lists = lists_file(recipe) if recipe.data.augment_lists else None
-    without = without_file(recipe)
-    decides = {
-        "seed": train.seed,
-        "variants": auto if stated == "auto" else stated,
-        "off_topic": files.sha256_file(path) if path and path.exists() else None,
-        "lists": files.sha256_file(lists) if lists and lists.exists() else None,
-    }
-    if without and without.exists():
-        decides["without"] = files.sha256_file(without)
-    return {"augment": decides}
+SHOWN = 10  # rows of them
 
 
 def is_wanted(recipe: Recipe) -> bool:
@@ -99,15 +59,20 @@ def variants(recipe: Recipe, train: Sequence[Example]) -> int:
     return stated
 
 
-def make(
-    run: Run, splits: Mapping[str, Sequence[Example]], base: Path
+def augmented(
+    inputs: Inputs, splits: Mapping[str, Sequence[Example]], base: Path, reporter: Reporter
 ) -> tuple[list[Example], Augmentation] | None:
     """The examples made, variant by variant, and the facts; None where there are none. base: a model's path."""
-    recipe, train = run.recipe, splits["train"]
+    recipe, train = inputs.recipe, splits["train"]
     rounds, rows = variants(recipe, train), list[Example]()
     slots: dict[str, int] = {}
     sources: dict[str, int] = {}
-    if substitutes(recipe) and not _was_trained_without(run):
+    if substitutes(recipe) and inputs.keeps_unaugmented:
+        reporter.note(
+            "data: an earlier version of tinsmith trained this run, on the examples alone, and what it trained is "
+            "kept; state augment = true in [data] to train with further ones"
+        )
+    elif substitutes(recipe):
         lists = closed_lists(recipe) if recipe.data.augment_lists else {}
         task = tasks.by_name(recipe.data.task)
         made = augment(
@@ -137,7 +102,7 @@ def make(
         sources[OFF_TOPIC] = len(further)
     if not rows:
         return None
-    run.display.line(f"data: {len(rows):,} further examples made, in {FILE}")
+    reporter.note(f"data: {len(rows):,} further examples made, in {AUGMENTED}")
     shared = {split: len(shared_inputs(rows, splits[split])) for split in ("validation", "test")}
     new = words_of(rows) - words_of(train)
     met = {split: sum(not new.isdisjoint(words(one.input)) for one in splits[split]) for split in shared}
@@ -175,7 +140,9 @@ def changed_pictures(recipe: Recipe, train: Sequence[Example]) -> list[Example]:
     return rows
 
 
-def show_pictures(run: Run, rows: Sequence[Example], train: Sequence[Example]) -> list[Path]:
+def show_pictures(
+    rows: Sequence[Example], train: Sequence[Example], folder: Path, reporter: Reporter
+) -> list[Path]:
     """Draws some of the changed pictures, in a row each after the one that they were made of, for a person to
     look at."""
     made: dict[int, list[Picture]] = {}
@@ -185,11 +152,11 @@ def show_pictures(run: Run, rows: Sequence[Example], train: Sequence[Example]) -
     chosen = sorted(made)[:: max(1, -(-len(made) // SHOWN))]
     if not chosen:
         return []
-    path = run.folder / SHEET
+    path = folder / SHEET
     lines = [[train[number - 1].images[0], *made[number][: SHEET_WIDTH - 1]] for number in chosen]
     with files.atomic_write(path) as file:
         sheet(lines).save(file, "PNG")
-    run.display.line(f"data: some of the pictures that were changed are in {SHEET}")
+    reporter.note(f"data: some of the pictures that were changed are in {SHEET}")
     return [path]
 
 
@@ -212,18 +179,6 @@ def embeddings_of(base: Path, ids: Sequence[int]) -> Any:
     size = len(table.data) // table.rows
     data = b"".join(bytes(table.data[id * size : (id + 1) * size]) for id in ids)
     return to_float32(replace(table, rows=len(ids), data=data))
-
-
-def _was_trained_without(run: Run) -> bool:
-    """Whether an earlier version trained this run, which is then to be kept where the recipe says nothing."""
-    trained = run.state["stages"].get("train")
-    if run.recipe.data.augment is not None or not trained or "augmented" in trained["inputs"]:
-        return False
-    run.display.line(
-        "data: an earlier version of tinsmith trained this run, on the examples alone, and what it trained is "
-        "kept; state augment = true in [data] to train with further ones"
-    )
-    return True
 
 
 def off_topic(recipe: Recipe, train: Sequence[Example]) -> list[Example]:
@@ -315,37 +270,3 @@ def kept_out(recipe: Recipe) -> set[str]:
     if path and not found:
         raise DataError(f"{path}: holds no word; write one a line, or leave augment_without out")
     return found
-
-
-def by_variant(rows: Sequence[Example]) -> list[list[Example]]:
-    count = 1 + max((row.about["variant"] for row in rows), default=-1)
-    return [[row for row in rows if row.about["variant"] == n] for n in range(count)]
-
-
-def without_first(made: Sequence[Example], count: int) -> list[Example]:
-    """Of the examples without the first `count`, which are then numbered anew, what was made: what is off topic
-    goes along with any."""
-    kept = []
-    for row in made:
-        number = origin(row)
-        if number is None:
-            kept.append(row)
-        elif number > count:
-            kept.append(replace(row, about={**row.about, "from": number - count}))
-    return kept
-
-
-def shown(rows: Sequence[Example], train: Sequence[Example]) -> list[dict[str, Any]]:
-    """A few made examples, evenly drawn, each beside the one it was made from."""
-    made = [row for row in rows if "substituted" in row.about]
-    chosen = made[:: max(1, -(-len(made) // SHOWN))]
-    return [
-        {
-            "line": row.about["from"],
-            "from": {"input": one.input, "output": one.output},
-            "made": {"input": row.input, "output": row.output},
-            "sources": sorted({one["source"] for one in row.about["substituted"]}),
-        }
-        for row in chosen
-        for one in [train[row.about["from"] - 1]]
-    ]

@@ -9,7 +9,7 @@ from tinsmith import tasks
 
 if TYPE_CHECKING:
     from tinsmith.data.readers import Example
-    from tinsmith.pipeline.recipe import Recipe
+    from tinsmith.pipeline.recipe.values import Recipe
     from tinsmith.spec import Spec
 
 

@@ -1,21 +1,25 @@
-"""What a reader is told while training runs."""
+"""What training tells a person."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
-from tinsmith.system.progress import Bar, Display
+from tinsmith.pipeline.stage import Reporter
+from tinsmith.pipeline.update import bounds
 from tinsmith.train.events import (
+    START,
     Event,
     Preparing,
     Replayed,
     Rolled,
+    Score,
     Seeded,
     Started,
     Step,
     Stopped,
     Trial,
     Trying,
+    Updated,
     Validated,
 )
 
@@ -24,41 +28,41 @@ class Progress:
     """Training's events, to a reader: steps move the bar, the others are lines that stay. found: what a
     validation found, in words."""
 
-    def __init__(self, display: Display, bar: Bar, found: Callable[[float], str]) -> None:
-        self.display, self.bar, self.found = display, bar, found
+    def __init__(self, reporter: Reporter, found: Callable[[float], str]) -> None:
+        self.reporter, self.found = reporter, found
         self.latest = ""  # of the validations
         self.rolled = ""  # of the latest step
         self.seed = ""  # of the run under way, whose steps and time the bar counts
 
     def show(self, event: Event) -> None:
         if isinstance(event, Preparing):
-            self.bar.update(event.done, event.what, event.count)
+            self.reporter.progress(event.done, event.what, event.count)
         elif isinstance(event, Started):
             self.seed = "" if event.seed is None else f"seed {event.seed}"
             seed = f"{self.seed}: " if self.seed else ""
             self.latest = self.rolled = ""  # of another run
-            self.display.line(f"train: {seed}{_steps(event.steps)}, {event.note}")
+            self.reporter.note(f"train: {seed}{_steps(event.steps)}, {event.note}")
         elif isinstance(event, Step):
-            self.bar.update(event.step, self._state(event), event.steps)
+            self.reporter.progress(event.step, self._state(event), event.steps)
         elif isinstance(event, Trying):
             trial = f"trial {event.number} of {event.trials}, rate {event.learning_rate:g}"
             state = f"step {event.step} of {event.steps}, loss {event.loss:z.3f}"
             note = f"{trial}, {state}, {event.tokens_per_second:,.0f} tokens/s"
-            self.bar.update(event.done, note, event.count)
+            self.reporter.progress(event.done, note, event.count)
         elif isinstance(event, Trial):
             loss = "training went astray" if event.loss is None else f"validation loss {event.loss:.4f}"
-            self.display.line(f"train: rate {event.learning_rate:g}: {loss}, {_steps(event.steps)}")
+            self.reporter.note(f"train: rate {event.learning_rate:g}: {loss}, {_steps(event.steps)}")
         elif isinstance(event, Stopped):
             when = f"after epoch {event.epoch} of {event.epochs}"
-            self.display.line(f"train: stopped {when} by its patience; epoch {event.best} is kept")
+            self.reporter.note(f"train: stopped {when} by its patience; epoch {event.best} is kept")
         elif isinstance(event, Seeded):
             name = "the mean of all seeds" if event.seed is None else f"seed {event.seed}"
             found = f"validation loss {event.loss:.4f}, {self.found(event.exact)}"
-            self.display.line(f"train: {name}{' is kept' if event.kept else ''}: {found}")
+            self.reporter.note(f"train: {name}{' is kept' if event.kept else ''}: {found}")
         elif isinstance(event, Replayed):
             risen = f"; loss of what was known {event.rise:+.4f}" if event.epoch > 1 else ""
             count = f"{event.count:,} of {event.known:,} old examples replayed"
-            self.display.line(f"train: epoch {event.epoch}: {count}{risen}")
+            self.reporter.note(f"train: epoch {event.epoch}: {count}{risen}")
         elif isinstance(event, Rolled):
             self.rolled = (
                 f", reward {event.reward:.3f}, {event.prompts - event.alike} of {event.prompts} prompts learned"
@@ -77,8 +81,26 @@ class Progress:
         epoch = f"epoch {event.epoch}{', averaged' if event.averaged else ''}"
         text = "" if event.text_loss is None else f"text loss {event.text_loss:.4f}, "
         self.latest = f", {self.found(event.exact)}"
-        self.display.line(f"train: {epoch}: {text}validation loss {event.loss:.4f}{self.latest}{best}")
+        self.reporter.note(f"train: {epoch}: {text}validation loss {event.loss:.4f}{self.latest}{best}")
 
 
 def _steps(count: int) -> str:
     return f"{count:,} step{'' if count == 1 else 's'}"
+
+
+def lines(updated: Updated) -> Iterator[str]:
+    """What came of it, in words."""
+    seconds = ", ".join(f"{name} in {taken:,.0f} s" for name, taken in updated.seconds.items())
+    yield f"update: kept what was {updated.kept} ({seconds})"
+    for name in updated.scores[START]:
+        changed = updated.scores[updated.kept][name]
+        before = updated.scores[START][name]
+        yield (
+            f"update: {name}: {before.exact:.1%} before, {changed.exact:.1%} after ({interval(changed)}), "
+            f"{changed.lost} of {changed.items} lost, {changed.gained} gained"
+        )
+
+
+def interval(score: Score) -> str:
+    low, high = bounds(score.exact, score.items)
+    return f"95 % between {low:.1%} and {high:.1%}"

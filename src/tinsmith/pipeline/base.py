@@ -1,0 +1,133 @@
+"""The base that training starts from: found, put together of two files, or made new."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tinsmith.errors import InputError
+from tinsmith.formats.model_files import model_bytes, model_digest, remove_model
+from tinsmith.pipeline import update
+from tinsmith.pipeline.prepared import COPIES, Base, read_texts, read_tools, settled, with_kv
+from tinsmith.pipeline.recipe.values import Recipe
+from tinsmith.pipeline.stage import Reporter
+from tinsmith.system import files
+
+if TYPE_CHECKING:
+    from tinsmith.data.readers import Example
+    from tinsmith.spec import Spec
+
+NEW_BASE = "base"  # in the run's folder: an untrained model, or a GGUF file with its vision half
+MODEL, PAIRED = "model.gguf", "mmproj.gguf"
+
+
+def check_context(recipe: Recipe, spec: Spec) -> None:
+    """Before anything is trained."""
+    context, most = recipe.build.context, spec.hyper.context
+    if context > most:
+        raise InputError(
+            f"{recipe.path}: [build] context: {context} is longer than the base's {most} tokens; give at most "
+            "that, or 0"
+        )
+
+
+def find_base(recipe: Recipe, folder: Path, reporter: Reporter) -> Base:
+    from tinsmith import hub, models
+    from tinsmith.chat import chat_template
+
+    given = recipe.base
+    assert given
+    local = recipe.resolve(given.model)
+    source = recipe.base_source
+    with reporter.step(f"pull {given.model}", 1):
+        path = hub.pull(
+            source,
+            revision=given.revision,
+            progress=lambda done, total: reporter.progress(done / 1e6, "MB", total / 1e6 if total else None),
+        )
+    if given.mmproj:
+        path = paired(recipe, path, recipe.resolve(given.mmproj), folder / NEW_BASE)
+    # mtp and kv are refused here where they are not possible: before anything is trained.
+    spec = with_kv(recipe, models.load(path, mtp=recipe.build.mtp))
+    check_context(recipe, spec)
+    chat_template.check(spec, str(path))
+    template = None if spec.chat_template is None else settled(recipe, spec.chat_template)
+    tools = read_tools(recipe) if recipe.data.show_tools else None
+    sha256 = model_digest(path)
+    trained_on = dataclasses.replace(spec, chat_template=template, source=spec.source or sha256)
+    update.check(recipe, trained_on, tools)
+    return Base(
+        name=local.name if local.exists() else given.model,
+        path=str(path.resolve()),
+        sha256=sha256,
+        bytes=model_bytes(path),
+        family=spec.family,
+        license=spec.general.get("license"),
+        template=None if template is None else chat_template.digest(template),
+    )
+
+
+def paired(recipe: Recipe, model: Path, half: Path, folder: Path) -> Path:
+    """A folder, in the run's, of a language model's GGUF file and its vision half: a base that sees."""
+    from tinsmith import hub
+
+    where = f"{recipe.path}: [base] mmproj"
+    if not half.is_file():
+        raise InputError(f"{where}: {half}: no such file; give the .gguf of the vision half")
+    if model.is_dir():
+        raise InputError(
+            f"{where}: {model} is a folder, which has its own vision half; an mmproj is for a .gguf"
+        )
+    licenses = hub.license_text(model)
+    with files.atomic_folder(folder, PAIRED) as draft:
+        for source, name in ((model, MODEL), (half, PAIRED)):
+            try:
+                os.link(source.resolve(), draft / name)
+            except OSError:  # on another disk
+                shutil.copyfile(source, draft / name)
+                stat = source.stat()  # whose time it is known again by
+                os.utime(draft / name, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+        if licenses:
+            (draft / "LICENSE").write_bytes(licenses)
+    return folder
+
+
+def new_base(recipe: Recipe, examples: Sequence[Example], folder: Path, reporter: Reporter) -> Base:
+    """An untrained model in the run's folder, which training from scratch takes for its base."""
+    from tinsmith import models
+    from tinsmith.chat import chat_template
+    from tinsmith.train.beginning import scratch
+    from tinsmith.train.options import ScratchOptions
+
+    assert recipe.scratch
+    texts = read_texts(folder / COPIES["text"]) if recipe.data.text else []
+    folder = folder / NEW_BASE
+    options = ScratchOptions(**dataclasses.asdict(recipe.scratch))
+    with reporter.step("tokenizer", 1):
+        spec = scratch.start(options, examples, texts, recipe.data.system, recipe.train.seed, recipe.name)
+        reporter.progress(1)
+    with_kv(recipe, spec)
+    check_context(recipe, spec)
+    files.claim(folder)
+    remove_model(folder)
+    models.save_hf(spec, folder)
+    hyper = spec.hyper
+    reporter.note(
+        f"data: a new model of {spec.parameters:,} parameters: {hyper.vocab:,} tokens, {hyper.layers} layers, "
+        f"hidden {hyper.dim}, heads {hyper.heads} and {hyper.kv_heads}, feed-forward {hyper.ffn_dim}"
+    )
+    assert spec.chat_template
+    return Base(
+        name=None,
+        path=str(folder.resolve()),
+        sha256=model_digest(folder),
+        bytes=model_bytes(folder),
+        family=spec.family,
+        license=None,
+        template=chat_template.digest(settled(recipe, spec.chat_template)),
+        parameters=spec.parameters,
+    )

@@ -1,0 +1,370 @@
+"""What of an input decides an output, said once a stage: JSON values that run.json keeps, and whose change makes a
+stage stale."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from tinsmith import hub
+from tinsmith.formats.model_files import model_digest
+from tinsmith.pipeline import constraint, contents, formats, routing, sealing, update
+from tinsmith.pipeline.examples import beside, columns, digest, division_before, named_paths, pictures_digest
+from tinsmith.pipeline.measuring import BASELINE_KEYS
+from tinsmith.pipeline.naming import NAMED, file_systems
+from tinsmith.pipeline.prepared import ANSWER, DRAFT, LICENSES, Prepared, split_name
+from tinsmith.pipeline.recipe.tables import SEARCH_BUDGET
+from tinsmith.pipeline.recipe.values import Recipe
+from tinsmith.pipeline.run import SPELL
+from tinsmith.pipeline.stages import (
+    baselines,
+    data_tasks,
+    evaluate,
+    evaluate_tasks,
+    merge,
+    report_tasks,
+    verify,
+)
+from tinsmith.pipeline.stages.adapters import inputs as adapters
+from tinsmith.pipeline.stages.build import inputs as build
+from tinsmith.pipeline.stages.build.outputs import UNSEALED
+from tinsmith.pipeline.stages.data import augmentation
+from tinsmith.pipeline.stages.data import inputs as data
+from tinsmith.pipeline.stages.report import inputs as report
+from tinsmith.pipeline.stages.seal import inputs as seal
+from tinsmith.pipeline.stages.seal_tasks import inputs as seal_tasks
+from tinsmith.pipeline.stages.train import inputs as train
+from tinsmith.pipeline.stages.train.job import reward_files, teacher_path
+from tinsmith.pipeline.stages.train.options import options
+from tinsmith.system import files
+from tinsmith.train import methods, rules
+from tinsmith.train.adapters import peft_folder
+from tinsmith.train.options import UPDATE_EPOCHS, TrainOptions
+from tinsmith.train.reinforcement import rewards
+
+Digests = dict[str, Any]
+
+
+def of_data(inputs: data.Inputs) -> Digests:
+    recipe, named = inputs.recipe, columns(inputs.recipe)
+    read = [*named_paths(recipe).values(), *beside(recipe).values()]
+    shown = [pictures_digest(path, named) for path in (*read, *update.sources(recipe).values())]
+    more = ("licenses", *(["tools"] if recipe.data.show_tools else []))
+    return {
+        **_origin(recipe, inputs.halves),
+        "data": dataclasses.asdict(recipe.data),
+        "sources": [digest(path) for path in read],
+        **({"pictures": shown} if any(shown) else {}),
+        **{key: digest(recipe.resolve(path)) for key in more if (path := getattr(recipe.data, key))},
+        **({"seed": recipe.train.seed} if recipe.scratch else {}),
+        **_of_augmentation(recipe, any(shown)),
+        **_of_new(recipe),
+        "constraint": dataclasses.asdict(recipe.constraint),
+        "constraint_source": constraint.source_digest(recipe),
+        "draft_table": recipe.build.draft_table,
+        "following": [dataclasses.asdict(table) for table in constraint.following(recipe)],
+    }
+
+
+def _origin(recipe: Recipe, halves: Mapping[str, str]) -> Digests:
+    """What training starts from, as the recipe says it; and what its own files hold where copies of them in the
+    run's folder are the stage's outputs."""
+    if recipe.scratch:
+        return {"scratch": dataclasses.asdict(recipe.scratch)}
+    assert recipe.base  # the recipe's reader saw to it
+    return {"base": recipe.base.stated, **({"halves": dict(halves)} if halves else {})}
+
+
+def _of_augmentation(recipe: Recipe, has_pictures: bool) -> Digests:
+    """Beside the table [data], what decides which examples are made. has_pictures: whether the examples do."""
+    if not (augmentation.is_wanted(recipe) or (has_pictures and augmentation.picture_kinds(recipe))):
+        return {}
+    stated, variants = recipe.train, recipe.data.augment_variants
+    auto = [stated.epochs, stated.seeds, stated.method, *([] if stated.reread is None else [stated.reread])]
+    path = recipe.resolve(recipe.data.off_topic) if recipe.data.off_topic else None
+    lists = augmentation.lists_file(recipe) if recipe.data.augment_lists else None
+    without = augmentation.without_file(recipe)
+    decides = {
+        "seed": stated.seed,
+        "variants": auto if variants == "auto" else variants,
+        "off_topic": files.sha256_file(path) if path and path.exists() else None,
+        "lists": files.sha256_file(lists) if lists and lists.exists() else None,
+    }
+    if without and without.exists():
+        decides["without"] = files.sha256_file(without)
+    return {"augment": decides}
+
+
+def _of_new(recipe: Recipe) -> Digests:
+    """Of [update], beside the tables [base] and [data]."""
+    start, division = update.folder(recipe), division_before(recipe)
+    if not start:
+        return {}
+    decides = {"adapter": peft_folder.digest_of(start), "seed": recipe.train.seed}
+    decides |= {key: digest(path) for key, path in update.sources(recipe).items()}
+    return {"update": decides | ({"division": files.sha256_file(division)} if division else {})}
+
+
+def of_data_of_tasks(inputs: data_tasks.Inputs) -> Digests:
+    recipe = inputs.recipe
+    return {
+        **_origin(recipe, inputs.halves),
+        "tasks": {name: dict(one.digests) for name, one in inputs.tasks.items()},
+        "off_topic": {
+            key: files.sha256_file(path) for key, path in routing.stated(recipe).items() if path.exists()
+        },
+        "data": dataclasses.asdict(recipe.data),
+        "test": [recipe.eval.limit, recipe.eval.seed],
+    }
+
+
+def of_baselines(inputs: baselines.Inputs) -> Digests:
+    prepared, recipe = inputs.data, inputs.data.recipe
+    stated = recipe.data
+    return {
+        "base": prepared.base.sha256,
+        "data": [prepared.digests.get(split_name(split)) for split in ("train", "test")],
+        "tools": files.sha256_file(recipe.resolve(stated.tools)) if stated.tools else None,
+        "task": stated.task,
+        "schema": constraint.source_digest(recipe),
+        "system": stated.system,
+        "thinking": stated.thinking,
+        "date": stated.date,
+        "eval": dataclasses.asdict(recipe.eval),
+    }
+
+
+def of_train(prepared: Prepared) -> Digests:
+    """What was trained stays, wherever it was: another device is no other model."""
+    recipe, base, examples = prepared.recipe, prepared.base, prepared.counts["train"]
+    teacher = teacher_path(recipe, base.path)
+    forward_pass = rules.forward_pass(base.family)
+    stated = {
+        **dataclasses.asdict(recipe.train),
+        "epochs": recipe.passes(examples, prepared.varies),
+        "reread": recipe.rereads(examples, prepared.varies),
+    }
+    return {
+        "train": {key: value for key, value in stated.items() if key != "device"},
+        "rough": formats.prepare_digests(prepared),
+        "task": recipe.data.task,
+        "system": recipe.data.system,
+        "base": base.sha256,
+        "template": base.template,
+        **({SPELL: True} if recipe.spells else {}),
+        "data": list(prepared.model_data.values()),
+        **({"teacher": model_digest(teacher)} if teacher and teacher.exists() else {}),
+        "augmented": prepared.is_augmented,
+        **({"forward_pass": forward_pass} if forward_pass else {}),
+        **({"constraint": prepared.digests[ANSWER]} if recipe.train.open_tokens_only else {}),
+        **_of_update(prepared),
+        **_of_rewards(prepared),
+    }
+
+
+def _of_rewards(prepared: Prepared) -> Digests:
+    """Of what rollouts are held to, and of the functions that say what they are worth."""
+    recipe = prepared.recipe
+    is_asked = rewards.VALID in (recipe.train.reward or ())
+    held = recipe.is_constrained or (is_asked and prepared.constraint is not None)
+    scored = [files.sha256_file(path) for path in reward_files(recipe)]
+    return {
+        **({"held": prepared.digests[ANSWER]} if held else {}),
+        **({"scored": scored} if scored else {}),
+    }
+
+
+def _of_update(prepared: Prepared) -> Digests:
+    """The old and the new tests decide no weight, but they are measured in training."""
+    recipe, new = prepared.recipe, prepared.new
+    stated, start = recipe.update, update.folder(recipe)
+    if stated is None or start is None:
+        return {}
+    more: Digests = {}
+    if new:
+        whole, made = prepared.counts["train"], prepared.varies
+        chosen = options(recipe, whole - new.train, made=made, goes_on=True)
+        is_as_stated = chosen.reread == recipe.rereads(whole, made)
+        more = {
+            "new": dataclasses.asdict(new),
+            "epochs": chosen.epochs,
+            **({} if is_as_stated else {"reread": chosen.reread}),
+            "replay": stated.replay,
+            "retrain": stated.retrain,
+            "test": prepared.split_digest("test"),
+        }
+    rate = {"learning_rate": stated.learning_rate}
+    return {"update": {"adapter": peft_folder.digest_of(start), **rate, **more}}
+
+
+def of_train_before(inputs: train.Inputs) -> Digests:
+    """What training did in versions that had no keys for it: it took the base's own template with the system
+    message, chose the layers itself, and had the recipe's examples alone."""
+    prepared, recipe = inputs.data, inputs.data.recipe
+    stated = recipe.data
+    states_more = stated.thinking is not None or stated.date is not None or stated.show_tools or stated.spell
+    epochs, goes_on = recipe.train.epochs, prepared.new is not None
+    return {
+        "template": None if states_more else prepared.base.template,
+        "train": {
+            "targets": "auto",
+            "ranks": None,
+            "rank_scale": TrainOptions.rank_scale,
+            "parts": TrainOptions.parts,
+            "method": "full" if recipe.scratch else methods.DEFAULT,
+            "average": 0.0,
+            "rough": "auto",
+            "open_tokens_only": False,
+            "search_budget": SEARCH_BUDGET,
+            "beta": TrainOptions.beta,
+            "good_weight": "auto",
+            "teacher": None,
+            "shots": TrainOptions.shots,
+            "teacher_top": TrainOptions.teacher_top,
+            "temperature": TrainOptions.temperature,
+            "teacher_weight": TrainOptions.teacher_weight,
+            "prefix_length": TrainOptions.prefix_length,
+            "moments": TrainOptions.moments,
+            "seeds": TrainOptions.seeds,
+            "reward": None,
+            "rollouts": TrainOptions.rollouts,
+            "prompts": TrainOptions.prompts,
+            "iterations": TrainOptions.iterations,
+            "policy_loss": TrainOptions.policy_loss,
+            "scale_rewards": TrainOptions.scale_rewards,
+            "epsilon": TrainOptions.epsilon,
+            "epsilon_high": None,
+            "kl_weight": TrainOptions.kl_weight,
+            "constrained": None,
+            "label_smoothing": TrainOptions.label_smoothing,
+            "reread": TrainOptions.reread,
+            "noise": TrainOptions.noise,
+        },
+        "augmented": False,
+        # Of AUTO's targets there were only the names.
+        "rough": contents.target_digests(recipe),
+        # Passes over new examples were those of [train].
+        **({"update": {"epochs": epochs if isinstance(epochs, int) else UPDATE_EPOCHS}} if goes_on else {}),
+    }
+
+
+def of_merge(inputs: merge.Inputs) -> Digests:
+    base = inputs.data.base
+    given = {"base": base.sha256, "trained": dict(inputs.digests), "template": base.template}
+    return given | ({"mtp": True} if inputs.data.recipe.build.mtp else {})
+
+
+def of_build(inputs: build.Inputs) -> Digests:
+    prepared, recipe = inputs.data, inputs.data.recipe
+    base_license = hub.license_text(Path(prepared.base.path))
+    return {
+        **inputs.digests,
+        "build": recipe.build.stated,
+        **contents.target_digests(recipe),
+        **formats.auto_digests(prepared),
+        "name": recipe.name,
+        "licenses": prepared.digests.get(LICENSES),
+        "base_license": hashlib.sha256(base_license).hexdigest() if base_license else None,
+        "constraint": prepared.digests.get(ANSWER),
+        "draft": prepared.digests.get(DRAFT),
+        "recipe": recipe.model_digest,
+        "tins": UNSEALED,  # older versions wrote the tins where the sealed ones stand now
+    }
+
+
+def of_build_of_base(inputs: build.BaseInputs) -> Digests:
+    prepared, recipe = inputs.data, inputs.data.recipe
+    answer = prepared.digests.get(ANSWER)
+    return {
+        "base": prepared.base.sha256,
+        "template": prepared.base.template,
+        "build": recipe.build.stated,
+        **contents.target_digests(recipe),
+        "name": recipe.name,
+        "licenses": prepared.digests.get(LICENSES),
+        "recipe": recipe.model_digest,
+        **({"constraint": answer} if answer else {}),
+        "draft": prepared.digests.get(DRAFT),
+    }
+
+
+def of_verify(inputs: verify.Inputs) -> Digests:
+    return {"built": dict(inputs.digests), "prompts": inputs.data.split_digest("validation")}
+
+
+def of_adapters(inputs: adapters.Inputs) -> Digests:
+    prepared, recipe = inputs.data, inputs.data.recipe
+    return {
+        "built": dict(inputs.digests),
+        "adapters": {name: dict(one.digests) for name, one in inputs.tasks.items()},
+        "data": {name: dict(one.data.digests) for name, one in inputs.tasks.items()},
+        "off_topic": prepared.digests[routing.COPIES["off_topic"]],
+        "router": [inputs.examples, recipe.train.seed, recipe.eval.seed],
+    }
+
+
+def of_evaluate(inputs: evaluate.Inputs) -> Digests:
+    prepared, recipe = inputs.data, inputs.data.recipe
+    return {
+        "built": dict(inputs.built),
+        "merged": dict(inputs.merged),
+        "data": prepared.split_digest("test"),
+        "task": recipe.data.task,
+        "schema": constraint.source_digest(recipe),
+        "system": recipe.data.system,
+        "eval": _of_eval(recipe),
+        **({"validation": prepared.split_digest("validation")} if recipe.eval.error is not None else {}),
+    }
+
+
+def _of_eval(recipe: Recipe) -> Digests:
+    settings = dataclasses.asdict(recipe.eval)
+    return {key: value for key, value in settings.items() if key not in BASELINE_KEYS}
+
+
+def of_evaluate_of_tasks(inputs: evaluate_tasks.Inputs) -> Digests:
+    return {
+        "skilled": dict(inputs.digests),
+        "data": dict(inputs.data.digests),
+        "tasks": {name: dataclasses.asdict(one.recipe.data) for name, one in inputs.tasks.items()},
+        "compared": dict(inputs.compared),
+        "eval": _of_eval(inputs.data.recipe),
+    }
+
+
+def of_seal(inputs: seal.Inputs) -> Digests:
+    systems, names = inputs.systems, {weights: file_systems(weights) for weights in inputs.tins}
+    every = {weights: sealing.thresholds(systems, named) for weights, named in names.items()}
+    sure = {weights: held for weights, held in every.items() if held}
+    return {
+        "built": dict(inputs.built),
+        "metrics": {weights: sealing.figures(systems, named) for weights, named in names.items()},
+        **({"sure": sure} if sure else {}),
+        "test": inputs.data.split_digest("test"),
+        "recipe": inputs.data.recipe.sha256,
+    }
+
+
+def of_seal_of_tasks(inputs: seal_tasks.Inputs) -> Digests:
+    return {
+        "skilled": dict(inputs.digests),
+        "figures": {
+            weights: sealing.flat(inputs.systems, inputs.router[weights], weights) for weights in inputs.skilled
+        },
+        "thresholds": {
+            weights: {
+                name: sealing.thresholds(inputs.systems[name], file_systems(weights, NAMED))
+                for name in inputs.tasks
+            }
+            for weights in inputs.skilled
+        },
+        "recipe": inputs.data.recipe.sha256,
+    }
+
+
+def of_report(inputs: report.Inputs | report_tasks.Inputs) -> Digests:
+    stages = {name: [one["inputs_sha256"], one["outputs"]] for name, one in inputs.stages.items()}
+    return {"recipe": inputs.data.recipe.sha256, "stages": stages}

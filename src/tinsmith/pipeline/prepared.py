@@ -1,0 +1,218 @@
+"""What the data stage leaves for the stages after it: the base, and the run's own copies of what is learned."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tinsmith import tasks
+from tinsmith.data.preferences import Preference, read_pairs, read_ratings
+from tinsmith.data.row_tools import has_rows, tools_of_rows
+from tinsmith.errors import DataError, InputError, TinsmithError
+from tinsmith.pipeline.recipe.values import Recipe
+from tinsmith.system import reading
+
+if TYPE_CHECKING:
+    from tinsmith.data.readers import Example
+    from tinsmith.spec import Spec
+    from tinsmith.tasks import Message, Task
+
+# The run's own copies, by their names in its folder.
+LICENSES = "data/LICENSES.txt"
+ANSWER = "data/answer.bin"  # the constraint, compiled
+DRAFT = "data/draft.bin"  # the draft table
+AUGMENTED = "data/augmented.jsonl"
+COPIES = {  # of the files beside the examples, by the recipe's key
+    "text": "data/text.txt",
+    "pairs": "data/pairs.jsonl",
+    "validation_pairs": "data/validation_pairs.jsonl",
+    "ratings": "data/ratings.jsonl",
+    "validation_ratings": "data/validation_ratings.jsonl",
+}
+
+
+def split_name(split: str) -> str:
+    return f"data/{split}.jsonl"
+
+
+@dataclass(frozen=True)
+class Base:
+    """What training starts from. name: as the recipe has it, None for a new model; template: the digest of its
+    chat template with all that the recipe fixes; parameters: of a new model."""
+
+    name: str | None
+    path: str
+    sha256: str
+    bytes: int
+    family: str
+    license: str | None
+    template: str | None
+    parameters: int | None = None
+
+
+@dataclass(frozen=True)
+class New:
+    """Counts of new examples, the last of each split; replaced: old training examples that gave way, since a
+    new one has their input."""
+
+    train: int
+    validation: int
+    test: int
+    replaced: int
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """files, digests: of the run's own copies, by name; counts: of examples by split; constraint: what a tin's
+    manifest says of it; is_augmented: further examples were made; varies: some of them of the recipe's own."""
+
+    recipe: Recipe
+    base: Base
+    files: Mapping[str, Path]
+    digests: Mapping[str, str]
+    counts: Mapping[str, int]
+    constraint: dict[str, Any] | None = None
+    is_augmented: bool = False
+    varies: bool = False
+    new: New | None = None
+
+    @property
+    def task(self) -> Task:
+        return tasks.by_name(self.recipe.data.task)
+
+    @property
+    def model_data(self) -> dict[str, str]:
+        """SHA-256 of what the model is made from, by name: the test set is not."""
+        splits = {split: split_name(split) for split in ("train", "validation")}
+        more = {**splits, **COPIES, "augmented": AUGMENTED}
+        return {name: self.digests[path] for name, path in more.items() if path in self.digests}
+
+    def split_digest(self, split: str) -> str:
+        return self.digests[split_name(split)]
+
+    def examples(self, split: str) -> list[Example]:
+        """None where the recipe has no such examples."""
+        from tinsmith.data import readers
+
+        if split == "train" and self.recipe.data.train is None:
+            return []
+        return readers.read_jsonl(self.files[split_name(split)])
+
+    def augmented(self) -> list[list[Example]]:
+        """The further examples that were made, by variant; empty where none were."""
+        from tinsmith.data import readers
+
+        if AUGMENTED not in self.files:
+            return []
+        rows = readers.read_jsonl(self.files[AUGMENTED])
+        count = 1 + max((row.about["variant"] for row in rows), default=-1)
+        return [[row for row in rows if row.about["variant"] == n] for n in range(count)]
+
+    def labels(self) -> frozenset[str]:
+        """Those of the training examples, or where there are none the validation examples; empty for a task
+        without labels."""
+        known = self.examples("train") or self.examples("validation")
+        return self.task.labels(example.output for example in known)
+
+    def conversation(self, example: Example) -> list[Message]:
+        """The messages that ask for an example's answer, in training and ever after."""
+        return self.task.messages(example, self.recipe.data.system)
+
+    def preferences(self, prefix: str = "") -> list[Preference]:
+        """prefix: of the recipe's keys."""
+        keys = [key for key in (f"{prefix}pairs", f"{prefix}ratings") if getattr(self.recipe.data, key)]
+        return [row for key in keys for row in read_preferences(key, self.files[COPIES[key]])]
+
+    def texts(self) -> list[str]:
+        """The plain texts, which empty lines separate."""
+        return read_texts(self.files[COPIES["text"]]) if self.recipe.data.text else []
+
+    def constraint_bytes(self) -> bytes:
+        return self.files[ANSWER].read_bytes()
+
+
+@dataclass(frozen=True)
+class FloatModel:
+    """The trained float model's folder, and the SHA-256 of its files together."""
+
+    folder: Path
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Learned:
+    """One task's adapter. digests: of the files in its folder."""
+
+    data: Prepared
+    adapter: Path
+    digests: Mapping[str, str]
+
+
+def read_preferences(key: str, path: Path) -> Sequence[Preference]:
+    if key.endswith("pairs"):
+        return read_pairs(path)
+    return read_ratings(path) if key.endswith("ratings") else ()
+
+
+def read_texts(path: Path) -> list[str]:
+    whole = reading.read_text(path, DataError).replace("\r\n", "\n")
+    return [text for text in re.split(r"\n(?:[ \t]*\n)+", whole) if text.strip()]
+
+
+def load_base(recipe: Recipe, base: str | Path) -> Spec:
+    """The base with the chat template that is trained under, and ships."""
+    from tinsmith import models
+
+    spec = models.load(base)
+    if spec.chat_template is None:
+        return spec
+    return dataclasses.replace(spec, chat_template=settled(recipe, spec.chat_template))
+
+
+def settled(recipe: Recipe, template: str) -> str:
+    """The base's chat template with all that the recipe fixes: what is trained under, and shipped."""
+    from tinsmith.chat.chat_template import read_date, settle, writes_date
+
+    data = recipe.data
+    tools = read_tools(recipe) if data.show_tools else None
+    try:
+        fixed = settle(
+            template,
+            system=data.system,
+            date=read_date(data.date) if data.date else None,
+            thinking=data.thinking,
+            tools=tools,
+            spell=recipe.spells,
+        )
+    except TinsmithError as error:
+        raise InputError(f"{recipe.path}: [data]: {error}") from error
+    if writes_date(fixed):
+        raise InputError(
+            f"{recipe.path}: [data] date: the base's chat template writes today's date; state the one that the "
+            'model is trained and asked under, such as date = "2026-11-25"'
+        )
+    return fixed
+
+
+def read_tools(recipe: Recipe) -> list[dict[str, Any]] | None:
+    """The tools of [data] tools, in OpenAI's shape; None where the recipe has none."""
+    if not recipe.data.tools:
+        return None
+    path, advice = recipe.resolve(recipe.data.tools), "it is a list of tools in OpenAI's shape"
+    if has_rows(path):
+        return tools_of_rows(path)
+    tools = reading.read_json(path, DataError, unique=True, advice=advice)
+    if not isinstance(tools, list) or not all(isinstance(tool, dict) for tool in tools):
+        raise DataError(f"{path}: holds {reading.kind(tools)}; {advice}")
+    return tools
+
+
+def with_kv(recipe: Recipe, spec: Spec) -> Spec:
+    """With the vision half's keys and values as the recipe says. Raises InputError where there is none."""
+    from tinsmith.quant import shipping
+
+    return shipping.with_kv(spec, recipe.build.kv, f"{recipe.path}: [build] kv:")

@@ -1,0 +1,101 @@
+"""How a tin that was measured is written again with what it says of itself.
+
+The weights and all else that was built and verified stay as they are, byte for byte.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tinsmith.formats import tin
+from tinsmith.formats.sbom import Source
+from tinsmith.pipeline import contents
+from tinsmith.pipeline.naming import NAMED, ROUTED, file_systems, named
+from tinsmith.pipeline.prepared import Prepared
+
+# Of a system in report.json. Times are left out: they are a machine's, and no two runs would give one file.
+FIGURES = ("items", "valid", "function", "exact", "equivalent", "exact_interval", "parts")
+
+
+@dataclass(frozen=True)
+class Sealed:
+    """bytes: of each tin, by file name."""
+
+    bytes: dict[str, int]
+
+
+def sealed(outputs: list[Path]) -> Sealed:
+    return Sealed({path.name: path.stat().st_size for path in outputs})
+
+
+def figures(systems: Mapping[str, Mapping[str, Any]], names: Mapping[str, str]) -> dict[str, dict[str, Any]]:
+    """The figures of the systems that are named by label."""
+    return {
+        label: {key: systems[name][key] for key in FIGURES if key in systems[name]}
+        for label, name in names.items()
+        if name in systems
+    }
+
+
+def thresholds(systems: Mapping[str, Mapping[str, Any]], names: Mapping[str, str]) -> dict[str, Any]:
+    """From which probability on the systems' answers are given, as the logarithm, by label; empty where the recipe
+    asks for none."""
+    held = {label: systems[name]["sure"] for label, name in names.items() if "sure" in systems.get(name, {})}
+    if not held:
+        return {}
+    (error,) = {one["error"] for one in held.values()}
+    return {"sure": {"error": error, **{label: one["threshold"] for label, one in held.items()}}}
+
+
+def task_figures(
+    systems: Mapping[str, Mapping[str, dict[str, Any]]], weights: str
+) -> dict[str, dict[str, dict[str, Any]]]:
+    """Of one file with adapters, by task: `free`, `constrained` and `routed`."""
+    names = {**file_systems(weights, NAMED), "routed": named(ROUTED, weights)}
+    return {task: figures(measured, names) for task, measured in systems.items()}
+
+
+def flat(
+    systems: Mapping[str, Mapping[str, dict[str, Any]]], router: Mapping[str, Any], weights: str
+) -> dict[str, dict[str, Any]]:
+    """Those of all tasks, and the router's."""
+    found = {
+        f"{task} {label}": entry
+        for task, entries in task_figures(systems, weights).items()
+        for label, entry in entries.items()
+    }
+    for name, share in (("router", router), ("router off topic", router["off_topic"])):
+        if share:
+            found[name] = {
+                "items": share["prompts"],
+                "exact": share["right"],
+                "exact_interval": share["interval"],
+            }
+    return found
+
+
+def write(
+    data: Prepared, source: Path, out: Path, digest: str, metrics: dict[str, Any], facts: dict[str, Any]
+) -> None:
+    """A tin with its metrics, the recipe and the whole bill of materials. digest: of its GGUF; facts: more of
+    its manifest."""
+    built, recipe = tin.Tin(source).manifest, data.recipe
+    bill = dataclasses.replace(
+        contents.bill(data),
+        digest=digest,
+        weights=built["weights"],
+        family=built["family"],
+        parameters=built["parameters"],
+        recipe=Source(tin.RECIPE, recipe.sha256),
+        metrics=metrics,
+    )
+    tin.rewrite(
+        source,
+        out,
+        {tin.BILL: bill.encode(), tin.RECIPE: recipe.path.read_bytes()},
+        {"metrics": metrics, "test": data.split_digest("test"), "recipe_sha256": recipe.sha256, **facts},
+    )

@@ -1,0 +1,75 @@
+"""The adapters stage: the built base with each task's adapter beside it, and the router that chooses.
+
+The router is fitted on the tasks' training and validation prompts. It reads what the base alone makes of a prompt, so
+prompts are rendered by the base's own chat template, without a task's system message.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tinsmith.evaluate.baselines import stratified
+from tinsmith.formats.tin import SOURCE, Tin
+from tinsmith.pipeline import beside, routing
+from tinsmith.pipeline.stage import Made, Reporter
+from tinsmith.pipeline.stages.adapters.inputs import Inputs
+from tinsmith.pipeline.stages.adapters.outputs import FOLDER, Fit, Skilled
+from tinsmith.system import files
+
+if TYPE_CHECKING:
+    from tinsmith.train.adapters.router import Fitted
+
+
+def make(inputs: Inputs, folder: Path, reporter: Reporter) -> Made[Skilled]:
+    from tinsmith.train.adapters import router_tin
+
+    outputs, routers = [], {}
+    for weights, source in inputs.tins.items():
+        outputs.append(folder / FOLDER / source.name)
+        files.make_folder(outputs[-1].parent)
+        beside.add(inputs.tasks, source, outputs[-1])
+        found = fitted(inputs, outputs[-1], reporter)
+        router_tin.put(outputs[-1], found.router, outputs[-1])
+        routers[weights] = Fit(found.method, found.right, found.rejected, list(found.held_out))
+    return Made(outputs, Skilled({weights: path.name for weights, path in inputs.tins.items()}, routers))
+
+
+def fitted(inputs: Inputs, tin: Path, reporter: Reporter) -> Fitted:
+    """By the states of the file's own base."""
+    import tinsmith
+    from tinsmith.train.adapters import router
+
+    data = inputs.data
+    own, copy = task_prompts(inputs), data.files[routing.COPIES["off_topic"]]
+    off = routing.prompts(data.recipe, "off_topic", copy)
+    labels = [name for name, texts in own.items() for _ in texts]
+    with reporter.step("router", len(labels) + len(off)):
+        model = tinsmith.load(tin, threads=data.recipe.eval.threads or None)
+        tasks = _states(model, [text for texts in own.values() for text in texts], reporter, 0)
+        seed, source = data.recipe.train.seed, bytes(Tin(tin).entry(SOURCE))
+        refused = _states(model, off, reporter, len(labels))
+        return router.fit(tasks, labels, refused, seed=seed, source=source)
+
+
+def task_prompts(inputs: Inputs) -> dict[str, list[str]]:
+    """By task, so many inputs of the training examples, and of the validation examples, as the recipe says."""
+    chosen: dict[str, list[str]] = {}
+    for name, one in inputs.tasks.items():
+        for split in ("train", "validation"):
+            rows = one.data.examples(split)
+            picked = stratified(rows, inputs.examples, one.data.recipe.eval.seed)
+            chosen.setdefault(name, []).extend(rows[i].input for i in picked)
+    return chosen
+
+
+def _states(model: Any, texts: Sequence[str], reporter: Reporter, done: int) -> Any:
+    """What the base of a file makes of prompts: [texts, dim], float32. done: prompts before these."""
+    import numpy as np
+
+    rows = []
+    for text in texts:
+        rows.append(np.asarray(model.states([text])[0]))
+        reporter.progress(done + len(rows))
+    return np.stack(rows)

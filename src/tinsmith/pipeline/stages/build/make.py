@@ -1,0 +1,114 @@
+"""The build stage: a GGUF and an unsealed tin in each format of the recipe, from the merged float model, or from the
+base as it is where adapters go beside it."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tinsmith.format_names import AUTO
+from tinsmith.formats.tin import SOURCE
+from tinsmith.pipeline import contents, formats
+from tinsmith.pipeline.prepared import FloatModel
+from tinsmith.pipeline.prepared import Prepared, load_base, settled, with_kv
+from tinsmith.pipeline.stage import Made, Reporter, Shown
+from tinsmith.pipeline.stages.build.inputs import BaseInputs, Inputs, Origin
+from tinsmith.pipeline.stages.build.outputs import UNSEALED, Built
+from tinsmith.quant import shipping
+
+if TYPE_CHECKING:
+    from tinsmith.spec import Spec
+
+Pairs = dict[str, tuple[Path, Path]]  # a GGUF and a tin by format
+
+
+def make(inputs: Inputs, folder: Path, reporter: Reporter) -> Made[Built]:
+    built: Pairs = {}
+    outputs: list[Path] = []
+    front = None
+    check_context(inputs.data)
+    for origin in inputs.origins:
+        pairs, written, searched = files_of(inputs, origin, folder, reporter)
+        built |= pairs
+        outputs += written
+        front = front or searched
+    return Made(outputs, _facts({name: built[name] for name in inputs.data.recipe.build.formats}, front))
+
+
+def make_of_base(inputs: BaseInputs, folder: Path, reporter: Reporter) -> Made[Built]:
+    """The base as it is."""
+    from tinsmith import models
+
+    data, recipe = inputs.data, inputs.data.recipe
+    for one in inputs.learned:
+        check_context(one)
+    spec = with_kv(recipe, models.load(data.base.path, mtp=recipe.build.mtp))
+    origin = spec.source or data.base.sha256  # as the adapters' training says it
+    if spec.chat_template is not None:
+        spec = dataclasses.replace(spec, chat_template=settled(recipe, spec.chat_template))
+    spec = shipping.prepared(spec, recipe.name, contents.context_of(recipe, spec))
+    weights = [shipping.Weights(name) for name in recipe.build.formats]
+    built = _build(data, spec, origin, weights, folder, reporter)
+    return Made(shipping.all_files(spec, built), _facts(built))
+
+
+def check_context(data: Prepared) -> None:
+    """Raises DataError as contents.check_asked: the context may have changed since training."""
+    import tinsmith
+
+    tokenizer = tinsmith.load(data.base.path)
+    spec = load_base(data.recipe, data.base.path)
+    contents.check_asked(data, spec, partial(tokenizer.tokenize, special=True))
+
+
+def files_of(
+    inputs: Inputs, origin: Origin, folder: Path, reporter: Reporter
+) -> tuple[Pairs, list[Path], list[dict[str, Any]] | None]:
+    """The files by format; these and the vision halves; and what AUTO could choose from, if it is among these."""
+    from tinsmith import models
+    from tinsmith.train.quantized import importance
+
+    data, recipe = inputs.data, inputs.data.recipe
+    spec = with_kv(recipe, models.load(origin.model.folder, mtp=recipe.build.mtp))
+    spec = dataclasses.replace(spec, source=origin.model.sha256)
+    spec = shipping.prepared(spec, recipe.name, contents.context_of(recipe, spec))
+    weighed = importance.load(origin.trained)
+    weights = {name: shipping.Weights(name, importance=weighed) for name in origin.formats}
+    front = None
+    if AUTO in weights:
+        # A least accuracy is of the answers of the model that was trained first.
+        measured = folder / formats.FOLDER
+        chosen = formats.choose(data, spec, measured, reporter, inputs.merged)
+        chosen = formats.seeing(data, spec, chosen, measured, reporter)
+        weights[AUTO] = chosen.weights(weighed)
+        front = chosen.front
+    built = _build(data, spec, origin.model.sha256, list(weights.values()), folder, reporter)
+    return built, shipping.all_files(spec, built), front
+
+
+def _build(
+    data: Prepared,
+    spec: Spec,
+    origin: str,
+    weights: Sequence[shipping.Weights],
+    folder: Path,
+    reporter: Reporter,
+) -> Pairs:
+    extra = shipping.Extra(
+        {**contents.entries(data), SOURCE: bytes.fromhex(origin)},
+        contents.manifest(data, origin),
+        contents.bill(data),
+    )
+    return shipping.build_files(spec, folder, weights, Shown(reporter), extra, tins=folder / UNSEALED)
+
+
+def _facts(built: Pairs, front: list[dict[str, Any]] | None = None) -> Built:
+    return Built(
+        ggufs={name: gguf.name for name, (gguf, _) in built.items()},
+        tins={name: tin.name for name, (_, tin) in built.items()},
+        front=front,
+    )

@@ -1,0 +1,140 @@
+"""How the recipe's examples come into splits: read from its files, in whatever shape, and divided where it names no
+file to validate or to test on. What was divided once stays so: a file keeps which input is in which split."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tinsmith import tasks
+from tinsmith.data.splits import LEARNED, SPLITS, Division, divide
+from tinsmith.errors import DataError
+from tinsmith.pipeline.examples import DIVISION, checked, columns, division_before, named_paths
+from tinsmith.pipeline.recipe.values import Recipe
+from tinsmith.pipeline.stage import Reporter
+from tinsmith.pipeline.stages.data.outputs import Divided
+from tinsmith.system import files, reading
+
+if TYPE_CHECKING:
+    from tinsmith.data.readers import Example
+
+
+@dataclass(frozen=True)
+class Read:
+    """examples: by split; paths: what each was read from; divided: None where no split was made."""
+
+    examples: dict[str, list[Example]]
+    paths: dict[str, Path]
+    divided: Divided | None = None
+
+
+def read(recipe: Recipe, folder: Path, reporter: Reporter) -> Read:
+    """Reads every split, says what its rows were taken for, and makes those that the recipe has no file for."""
+    from tinsmith.data.containers.folders import sources
+
+    paths = named_paths(recipe)
+    if LEARNED in paths:
+        held = sources(paths[LEARNED])
+        paths |= {split: paths[LEARNED] for split in SPLITS if split in held and split not in paths}
+    found = {split: _read(recipe, split, path, reporter) for split, path in paths.items()}
+    _note_system(recipe, found, reporter)
+    shares = {"test": recipe.data.test_share, "validation": recipe.data.validation_share}
+    missing = {split: share for split, share in shares.items() if split not in paths}
+    if not missing:
+        return Read(found, paths)
+    parts, divided = _divide(recipe, found[LEARNED], missing, folder, reporter)
+    in_order = {split: {**found, **parts}[split] for split in SPLITS}
+    return Read(in_order, {split: paths.get(split, paths[LEARNED]) for split in SPLITS}, divided)
+
+
+def _read(recipe: Recipe, split: str, path: Path, reporter: Reporter) -> list[Example]:
+    from tinsmith.data.shapes import open_examples
+
+    task = tasks.by_name(recipe.data.task)
+    opened = open_examples(path, named=columns(recipe), task=task, split=split)
+    said = opened.said()
+    for line in said if split == LEARNED else said[:1]:
+        reporter.note(f"data: {line}")
+    return checked(opened, task)
+
+
+def _note_system(recipe: Recipe, found: Mapping[str, Sequence[Example]], reporter: Reporter) -> None:
+    """What the rows' own system messages do."""
+    rows = [row for examples in found.values() for row in examples]
+    own = {row.turns[0].content for row in rows if row.turns and row.turns[0].role == "system"}
+    count = sum(bool(row.turns) and row.turns[0].role == "system" for row in rows)
+    if own == {recipe.data.system} or not own:
+        return
+    if len(own) == 1 and count == len(rows) and not recipe.data.system:
+        reporter.note(
+            "data: warning: every row has the same system message; state it as [data] system, or the built "
+            "files are asked without it"
+        )
+    else:
+        reporter.note(f"data: {count:,} of {len(rows):,} rows have a system message, in place of [data] system")
+
+
+def _divide(
+    recipe: Recipe, examples: Sequence[Example], shares: Mapping[str, float], folder: Path, reporter: Reporter
+) -> tuple[dict[str, list[Example]], Divided]:
+    data = recipe.data
+    task = tasks.by_name(data.task)
+    labels = [task.label(example.output) for example in examples]
+    drawn = {"seed": data.split_seed, "shares": dict(sorted(shares.items())), "near": data.near}
+    kept = _kept(recipe, drawn, folder, reporter)
+    division = divide(examples, labels, shares, data.near, data.split_seed, kept)
+    counts = Counter(division.splits)
+    for split in (*shares, LEARNED):
+        if not counts[split]:
+            together = f", {division.near:,} of them like others," if division.near else ""
+            raise DataError(
+                f"{recipe.path}: [data]: {len(examples):,} examples{together} leave none for {split}; give "
+                "more, a file of its own, or near = 1 to part what is only alike"
+            )
+    _write(folder, drawn, kept, division)
+    parts: dict[str, list[Example]] = {split: [] for split in (LEARNED, *shares)}
+    for example, split in zip(examples, division.splits, strict=True):
+        parts[split].append(example)
+    divided = Divided([LEARNED, *shares], division.kept, division.groups, division.near)
+    told = ", ".join(f"{counts[split]:,} {split}" for split in divided.made)
+    before = f", {divided.kept:,} where they were" if divided.kept else ""
+    reporter.note(f"data: {len(examples):,} examples divided into {told}{before}; see {DIVISION}")
+    return parts, divided
+
+
+def _kept(recipe: Recipe, drawn: Mapping[str, Any], folder: Path, reporter: Reporter) -> dict[str, str]:
+    """The splits that an earlier run in this folder chose, by key, and before those the ones of the run whose
+    adapter is gone on from; none where it was told otherwise."""
+    own, before = folder / DIVISION, division_before(recipe)
+    splits = _splits(own, drawn) or {}
+    if before is not None:
+        earlier = _splits(before, drawn)
+        if earlier is None:
+            reporter.note(
+                f"data: warning: {before} was divided by another split_seed, near or shares, so that examples "
+                "that the adapter learned may be tested on"
+            )
+        splits |= earlier or {}
+    return splits
+
+
+def _splits(path: Path, drawn: Mapping[str, Any]) -> dict[str, str] | None:
+    """As a run chose them, none where there was none; None where it was told otherwise."""
+    if not path.exists():
+        return {}
+    table = reading.read_table(path, DataError, advice="take the file away to divide anew")
+    splits = table.get("splits")
+    if not isinstance(splits, dict) or not set(map(str, splits.values())) <= set(SPLITS):
+        raise DataError(f'{path}: "splits" is damaged; take the file away to divide anew')
+    return splits if all(table.get(key) == value for key, value in drawn.items()) else None
+
+
+def _write(folder: Path, drawn: Mapping[str, Any], kept: Mapping[str, str], division: Division) -> None:
+    """Inputs that are gone stay in it, so that they come back to where they were."""
+    splits = {**kept, **dict(zip(division.keys, division.splits, strict=True))}
+    table = {**drawn, "splits": dict(sorted(splits.items()))}
+    files.write_text(folder / DIVISION, json.dumps(table, indent=0, ensure_ascii=False) + "\n")

@@ -1,0 +1,72 @@
+"""report.html, made of report.json alone."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+from tinsmith import tasks
+from tinsmith.evaluate import curve
+from tinsmith.pipeline.naming import constrained
+from tinsmith.pipeline.pages import environment
+from tinsmith.pipeline.stages.report import curves
+from tinsmith.pipeline.update import bounds
+
+
+def html(document: dict[str, Any]) -> str:
+    """One page that needs nothing else: no script, no network. Raises MissingExtraError without jinja2."""
+    template = environment().get_template("report.html.j2")
+    baselines = [name for name in document["systems"] if name in document["test"]["baseline_items"]]
+    return template.render(
+        report=document,
+        words=tasks.by_name(document["task"]).words,
+        best=max(baselines, key=lambda name: document["systems"][name]["exact"], default=None),
+        heat=heat(document["confusion"]),
+        curves=curves.of_training(document["train"]),
+        rollouts=curves.of_rollouts(document["train"]),
+        front=front(document.get("front") or []),
+        risks=risks(document),
+        bounds=bounds,
+    )
+
+
+def risks(document: dict[str, Any]) -> curve.Drawing | None:
+    """Risk over coverage, in per cent, of the headline's answers on the test set, free and constrained."""
+    names = {"free": document["headline"], "constrained": constrained(document["headline"])}
+    rows = [
+        {"coverage": 100 * point["coverage"], label: 100 * point["risk"]}
+        for label, name in names.items()
+        for point in document["systems"].get(name, {}).get("sure", {}).get("curve", ())
+    ]
+    return curve.draw(rows, tuple(names), along="coverage", labels={name: name for name in names})
+
+
+def front(rows: Sequence[dict[str, Any]]) -> curve.Drawing | None:
+    """What `auto` could choose from: losses over megabytes; `chosen` is a point."""
+    drawn = [
+        {
+            "megabytes": row["bytes"] / 1e6,
+            "front": row["sum_of_losses"],
+            "chosen": row["sum_of_losses"] if row["chosen"] else None,
+        }
+        for row in rows
+    ]
+    begin = min((row["megabytes"] for row in drawn), default=0.0)
+    return curve.draw(drawn, ("front", "chosen"), along="megabytes", begin=begin)
+
+
+def heat(pairs: Sequence[dict[str, Any]], limit: int = 12) -> dict[str, Any]:
+    """The confused labels as a table: rows expected, columns answered, the most confused `limit` of each."""
+    rows: Counter[str] = Counter()
+    columns: Counter[str] = Counter()
+    for pair in pairs:
+        rows[pair["expected"]] += pair["count"]
+        columns[pair["answered"]] += pair["count"]
+    counts = {(pair["expected"], pair["answered"]): pair["count"] for pair in pairs}
+    return {
+        "rows": [name for name, _ in rows.most_common(limit)],
+        "columns": [name for name, _ in columns.most_common(limit)],
+        "counts": counts,
+        "most": max(counts.values(), default=1),
+    }

@@ -1,0 +1,63 @@
+"""[train] and [update] as training takes them."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING
+
+from tinsmith.pipeline.recipe.tables import SEARCH
+from tinsmith.pipeline.recipe.values import Recipe
+from tinsmith.train import methods
+from tinsmith.train.options import SCRATCH_DEFAULTS, UPDATE_EPOCHS, UPDATE_SHARE, TrainOptions
+from tinsmith.train.reinforcement import rewards
+
+if TYPE_CHECKING:
+    from tinsmith.quant.presets import Mix
+
+
+def options(
+    recipe: Recipe,
+    examples: int,
+    preset: str | Mix | None = None,
+    made: bool = False,
+    *,
+    goes_on: bool = False,
+) -> TrainOptions:
+    """[train] as training takes it, where "auto" is what is left out. examples, made: as for Recipe.passes;
+    preset: what training prepares for; goes_on: from the adapter of [update], if there is one."""
+    update = recipe.update if goes_on else None
+    further = update is not None and update.data is not None
+    passes, reread = recipe.passes(examples, made), recipe.rereads(examples, made)
+    if update and further:
+        stated = update.epochs
+        passes = stated if isinstance(stated, int) else max(UPDATE_EPOCHS, round(UPDATE_SHARE * passes))
+        reread = recipe.train.reread is not False  # the new ones are few
+    values = {**dataclasses.asdict(recipe.train), "epochs": passes, "reread": reread}
+    if update:
+        gentle = methods.by_name(recipe.train.method).gentle
+        rate = values["learning_rate"]
+        values |= {"gentle": gentle, "replay": update.replay}
+        if update.learning_rate != "auto":
+            values["learning_rate"] = update.learning_rate
+        elif isinstance(rate, float | int) and gentle != 1:
+            values |= {"learning_rate": rate * gentle, "given": rate}
+    del values["method"], values["open_tokens_only"]
+    budget = values.pop("search_budget")
+    if values["learning_rate"] == SEARCH:
+        values |= {"search": budget, "learning_rate": None}
+    for key, left_out in (("learning_rate", None), ("targets", ()), ("good_weight", None)):
+        if values[key] == "auto":
+            values[key] = left_out
+    values["ranks"] = values["ranks"] or {}
+    values["constrained"] = recipe.is_constrained
+    stated = values.pop("reward")
+    if stated:
+        places = {name: rewards.of_function(name) for name in stated}
+        files_too = {name: f"{recipe.resolve(place[0])}:{place[1]}" for name, place in places.items() if place}
+        values["reward"] = {files_too.get(name, name): weight for name, weight in stated.items()}
+    values["rough"] = preset
+    values["renew"] = methods.by_name(recipe.train.method).renew
+    more = SCRATCH_DEFAULTS if recipe.scratch else {}
+    if recipe.base:
+        more = {**more, "keep": recipe.base.keep}
+    return TrainOptions(task=recipe.data.task, system=recipe.data.system, **{**values, **more})

@@ -1,0 +1,90 @@
+"""How an adapter learns new examples, and what of the inputs decides each training: an interrupted run resumes where
+that is the same."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from tinsmith.data.augment import origin
+from tinsmith.pipeline.facts import digest_of
+from tinsmith.pipeline.recipe.tables import SEARCH, SEARCH_BUDGET
+from tinsmith.pipeline.stages.train.inputs import Inputs
+from tinsmith.pipeline.stages.train.options import options
+from tinsmith.train.events import CONTINUED, NEW_TEST, NEW_VALIDATION, OLD_TEST, OLD_VALIDATION, RETRAINED
+
+if TYPE_CHECKING:
+    from tinsmith.data.readers import Example
+    from tinsmith.train.job import Job
+    from tinsmith.train.update import Plan
+
+
+def decisive(inputs: Inputs, job: Job) -> dict[str, Any]:
+    """The inputs that the job sees; of [train], what it does not is as if it were not stated."""
+    found, recipe = copy.deepcopy(dict(inputs.decides)), inputs.data.recipe
+    if job.options.rough is None:
+        del found["rough"]
+        found["train"]["rough"] = "auto"
+    if SEARCH not in (recipe.train.learning_rate, recipe.update.learning_rate if recipe.update else None):
+        found["train"]["search_budget"] = SEARCH_BUDGET
+    return found
+
+
+def earlier_digest(inputs: Inputs, job: Job) -> str:
+    """As an earlier version took it, of more."""
+    unseen = ("rough",) if job.options.rough is None else ()
+    return digest_of({key: value for key, value in inputs.decides.items() if key not in unseen})
+
+
+def untested(added: Mapping[str, Any]) -> dict[str, Any]:
+    """What [update] decides of a training: neither its tests, nor whether there is the other."""
+    seen = {key: value for key, value in added.items() if key not in ("retrain", "test")}
+    if "new" in added:
+        seen["new"] = {key: value for key, value in added["new"].items() if key != "test"}
+    return seen
+
+
+def plan(inputs: Inputs, job: Job) -> Plan:
+    """Of the job, the new examples on top of the old ones, or all of them anew."""
+    from tinsmith.train.update import Plan
+
+    data = inputs.data
+    stated, new = data.recipe.update, data.new
+    assert stated and new  # there are new examples
+    count = len(job.examples) - new.train
+    further = dataclasses.replace(
+        job,
+        examples=job.examples[count:],
+        known=job.examples[:count],
+        variants=[without_first(made, count) for made in job.variants],
+        options=options(data.recipe, count, job.options.rough, made=data.varies, goes_on=True),
+    )
+    splits = {
+        (OLD_TEST, NEW_TEST): (data.examples("test"), new.test),
+        (OLD_VALIDATION, NEW_VALIDATION): (job.validation, new.validation),
+    }
+    sets: dict[str, Sequence[Example]] = {}
+    for (old_name, new_name), (rows, added) in splits.items():
+        sets[old_name] = rows[: len(rows) - added]
+        if added:
+            sets[new_name] = rows[len(rows) - added :]
+    whole = decisive(inputs, job)
+    seen = untested(whole.pop("update"))
+    digests = {CONTINUED: digest_of({**whole, "update": seen}), RETRAINED: digest_of(whole)}
+    alone = dataclasses.replace(job, start=None)
+    return Plan(further, alone, stated.retrain, sets, digests, digest_of(dict(inputs.decides)))
+
+
+def without_first(made: Sequence[Example], count: int) -> list[Example]:
+    """Of the examples without the first `count`, which are then numbered anew, what was made: what is off topic
+    goes along with any."""
+    kept = []
+    for row in made:
+        number = origin(row)
+        if number is None:
+            kept.append(row)
+        elif number > count:
+            kept.append(dataclasses.replace(row, about={**row.about, "from": number - count}))
+    return kept
