@@ -1,7 +1,8 @@
 """Measures src/tinsmith/pipeline by its source alone, and prints one line of JSON.
 
-floors: the longest chain of imports within the folder, those for types included. rooms: by stage, the modules of the folder that a call of
-its `make` can enter: those of each function, class and value that is named on the way, in annotations too.
+floors: the longest chain of imports within the folder, those for types included. rooms: by stage, how many
+modules of the folder a call of its `make` can enter: those of each function, class and value that is named on
+the way, in annotations too.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from pathlib import Path
 
 SOURCE = Path(__file__).parents[1] / "src"
 PACKAGE = "tinsmith.pipeline"
+STAGES = f"{PACKAGE}.stages."
 Name = tuple[str, str]  # a module, and a name in it
 
 
@@ -101,16 +103,14 @@ def _mentioned(module: Module, own: str, node: ast.AST) -> Iterator[Name]:
 def measured() -> dict[str, object]:
     found = modules()
     longest = chain(found)
-    rooms = {}
-    for name, module in found.items():
-        if "make" in module.defined:
-            short = name.removeprefix(f"{PACKAGE}.").removeprefix("stages.").removesuffix(".make")
-            rooms[short] = len(entered(found, (name, "make")))
+    stages = [name for name in found if name.startswith(STAGES)]
+    makes = [(name, one) for name in stages for one in found[name].defined if one.split("_")[0] == "make"]
+    rooms = {f"{name.removeprefix(STAGES)}:{one}": entered(found, (name, one)) for name, one in makes}
     return {
         "modules": len(found),
         "floors": len(longest),
         "chain": [name.removeprefix(f"{PACKAGE}.") for name in longest],
-        "rooms": rooms,
+        "rooms": {name: len(modules) for name, modules in rooms.items()},
     }
 
 

@@ -46,6 +46,7 @@ def test_the_layers_hold(tmp_path: Path) -> None:
 def test_imports_against_them_are_caught(tmp_path: Path) -> None:
     """One of each kind, each named under its contract; what only a type checker imports counts."""
     wings, rooms = "A wing imports those below it", "A room of training imports those below it"
+    pipeline, stages = "A module of the pipeline imports", "No stage imports another"
     circles, private = "No circle of modules", "A private module is its"
     wrong = {
         "system/cores.py": ("runtime.model", wings),
@@ -53,6 +54,9 @@ def test_imports_against_them_are_caught(tmp_path: Path) -> None:
         "search/text.py": ("evaluate.metrics", wings),
         "spec.py": ("models.family", wings),
         "train/batches/packing.py": ("train.model.network", rooms),
+        "pipeline/stages/seal/make.py": ("pipeline.engine", pipeline),
+        "pipeline/stages/verify.py": ("pipeline.stages.merge", stages),
+        "pipeline/stages/train/job.py": ("pipeline.run", pipeline),
         "runtime/generation.py": ("runtime.model", circles),
         "pipeline/recipe/values.py": ("cli._budget", private),
     }

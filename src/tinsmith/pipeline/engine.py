@@ -1,26 +1,57 @@
-"""What a recipe runs: every stage with its inputs and outputs, and the order in which a goal brings them up to date.
+"""What a recipe runs: the stages, what each reads and leaves, and how a goal is brought up to date.
 
-Of a recipe of one task:
+A stage knows nothing of a run. The engine gives it values, a folder to write in and a reporter, and keeps its
+results in run.json. `data` below is the result of the data stage, as Prepared. Of a recipe of one task:
 
-    data        Inputs              -> Data
-    baselines   Inputs              -> Measured      after data
-    train       Inputs              -> Trained       after data
-    merge       Inputs              -> Merged        after data, train
-    build       Inputs              -> Built         after data, train, merge
-    verify      Inputs              -> Verified      after data, build
-    evaluate    Inputs              -> Measured      after data, merge, build, verify
-    seal        Inputs              -> Sealed        after data, build, evaluate
-    report      Inputs              -> Nothing       after all
+    data       reads recipe, halves, keeps_unaugmented
+               leaves Data
+    baselines  after data
+               reads data
+               leaves Measured
+    train      after data
+               reads data, decides, log
+               leaves Trained
+    merge      after data, train
+               reads data, trained, rough, digests
+               leaves Merged
+    build      after data, train, merge
+               reads data, merged, origins, digests
+               leaves Built
+    verify     after data, build
+               reads data, pairs, digests
+               leaves Verified
+    evaluate   after data, merge, build, verify
+               reads data, models, built, merged
+               leaves Measured
+    seal       after data, build, evaluate
+               reads data, tins, ggufs, built, systems
+               leaves Sealed
+    report     after data, baselines, train, merge, build, verify, evaluate, seal
+               reads data, stages, seconds, answers, machine, versions
+               leaves Nothing
 
-Of several tasks, each of which is brought up to date in a run of its own before:
+Of several tasks, once each of them is up to date in a run of its own:
 
-    data        Inputs              -> Data
-    build       BaseInputs          -> Built         after data
-    verify      Inputs              -> Verified      after data, build
-    adapters    Inputs              -> Skilled       after data, build
-    evaluate    Inputs              -> MeasuredTasks after data, verify, adapters
-    seal        Inputs              -> Sealed        after data, build, adapters, evaluate
-    report      Inputs              -> Nothing       after all
+    data       reads recipe, halves, tasks, forbidden
+               leaves Data
+    build      after data
+               reads data, learned
+               leaves Built
+    verify     after data, build
+               reads data, pairs, digests
+               leaves Verified
+    adapters   after data, build
+               reads data, tasks, tins, digests
+               leaves Skilled
+    evaluate   after data, verify, adapters
+               reads data, tasks, tins, answers, own, joint, compared, digests
+               leaves MeasuredTasks
+    seal       after data, build, adapters, evaluate
+               reads data, tasks, tins, skilled, ggufs, digests, systems, router
+               leaves Sealed
+    report     after data, build, verify, adapters, evaluate, seal
+               reads data, tasks, is_compared, stages, machine, versions
+               leaves Nothing
 """
 
 from __future__ import annotations
@@ -111,6 +142,10 @@ def _halves(run: Run) -> dict[str, str]:
         return {}
     named = [(MODEL, run.recipe.resolve(base.model)), (PAIRED, run.recipe.resolve(base.mmproj))]
     return {name: run.digest(path, f"{NEW_BASE}/{name}") for name, path in named if path.is_file()}
+
+
+def read_baselines(run: Run) -> baselines.Inputs:
+    return baselines.Inputs(prepared(run))
 
 
 def check_training(run: Run) -> None:
@@ -214,7 +249,7 @@ BASELINES = Stage(
     "baselines",
     ("data",),
     Measured,
-    lambda run: baselines.Inputs(prepared(run)),
+    read_baselines,
     digests.of_baselines,
     baselines.make,
     check=check_training,

@@ -1,8 +1,8 @@
 """The formats that files ship in: those of AUTO within the recipe's budgets, and what training prepares for.
 
-Training prepares for the lowest precision that ships: what is right under its errors is right under smaller ones.
-AUTO's formats are chosen from the base then, since there is nothing else yet, and settled from the trained model
-when it is built. AUTO is measured on training examples, and on answers to validation ones."""
+Training prepares for the lowest precision that ships: an answer that survives its errors survives smaller ones.
+Training chooses AUTO's formats from the base, since there is nothing else yet; the build chooses them again
+from the trained model. AUTO is measured on training examples, and on answers to validation examples."""
 
 from __future__ import annotations
 

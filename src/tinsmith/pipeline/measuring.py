@@ -1,6 +1,6 @@
 """How systems are measured: their answers to the test items, and their entries in report.json.
 
-All systems answer the same items in the same order, greedily. An entry has grades by metrics, and costs by systems.
+All systems answer the same items in the same order, greedily.
 """
 
 from __future__ import annotations
@@ -85,8 +85,8 @@ class Asking:
     def _sure(
         self, name: str, model: Model, outcome: Outcome, items: Sequence[Example], **options: Any
     ) -> dict[str, Any]:
-        """The threshold for `[eval] error` that the validation set gives, and what it does there and on the test
-        set. outcome, items: the test's."""
+        """The threshold for `[eval] error` by the validation set, and its effect there and on the test set.
+        outcome, items: of the test set."""
         data = self.data
         held = data.examples("validation")
         asked = [Item(data.conversation(example)) for example in held]

@@ -11,7 +11,7 @@ from tinsmith.system import reading
 COPIES = {
     "off_topic": "data/off_topic.txt",
     "test": "data/off_topic_test.txt",
-}  # in a run, by the key of [router]
+}  # by the key of [router]
 OFF_TOPIC, NONE = "off topic", "none"  # as a task and as the router's choice
 
 

@@ -42,8 +42,8 @@ def figures(systems: Mapping[str, Mapping[str, Any]], names: Mapping[str, str]) 
 
 
 def thresholds(systems: Mapping[str, Mapping[str, Any]], names: Mapping[str, str]) -> dict[str, Any]:
-    """From which probability on the systems' answers are given, as the logarithm, by label; empty where the recipe
-    asks for none."""
+    """The log probability from which a system's answers are given, by label; empty where the recipe asks for
+    none."""
     held = {label: systems[name]["sure"] for label, name in names.items() if "sure" in systems.get(name, {})}
     if not held:
         return {}

@@ -36,9 +36,9 @@ class Joint:
 
 @dataclass(frozen=True)
 class Inputs:
-    """tins: by the preset of their weights; digests: of their files, by name. answers: the folders that keep the
-    tasks' answers; own: of a task that has a tin of its own, what was measured of it, by system; joint: None where
-    the recipe asks for no comparison; compared: digests of what is compared with."""
+    """tins: by the preset of their weights; digests: of their files, by name; answers: the folders of the
+    tasks' answers; own: by task and system, entries of its own tin; joint: None where the recipe asks for no
+    comparison; compared: digests of the evaluations that are compared with."""
 
     data: Prepared
     tasks: Mapping[str, Prepared]

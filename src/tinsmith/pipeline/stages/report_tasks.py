@@ -15,7 +15,7 @@ from tinsmith.pipeline.stage import Made, Nothing, Reporter
 
 @dataclass(frozen=True)
 class Task:
-    """folder: of the task's own run, whose report, where it is compared, has its training and its worst answers.
+    """folder: of the task's own run, whose report, where it is compared, has its training and worst answers;
     train: facts of its training."""
 
     data: Prepared
@@ -26,7 +26,7 @@ class Task:
 
 @dataclass(frozen=True)
 class Inputs:
-    """stages: what run.json says of each; machine, versions: what the run's times were measured on, and by."""
+    """stages: the record of each in run.json; machine, versions: of the run."""
 
     data: Prepared
     tasks: Mapping[str, Task]

@@ -1,5 +1,6 @@
-"""The build stage: a GGUF and an unsealed tin in each format of the recipe, from the merged float model, or from the
-base as it is where adapters go beside it."""
+"""The build stage: a GGUF and an unsealed tin in each format of the recipe.
+
+They are made from the merged float model, or from the base itself where adapters go beside it."""
 
 from __future__ import annotations
 
@@ -68,7 +69,7 @@ def check_context(data: Prepared) -> None:
 def files_of(
     inputs: Inputs, origin: Origin, folder: Path, reporter: Reporter
 ) -> tuple[Pairs, list[Path], list[dict[str, Any]] | None]:
-    """The files by format; these and the vision halves; and what AUTO could choose from, if it is among these."""
+    """The files by format; these and the vision halves; and what AUTO could choose from, if it is a format."""
     from tinsmith import models
     from tinsmith.train.quantized import importance
 

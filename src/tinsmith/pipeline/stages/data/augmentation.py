@@ -69,8 +69,8 @@ def augmented(
     sources: dict[str, int] = {}
     if substitutes(recipe) and inputs.keeps_unaugmented:
         reporter.note(
-            "data: an earlier version of tinsmith trained this run, on the examples alone, and what it trained is "
-            "kept; state augment = true in [data] to train with further ones"
+            "data: an earlier version of tinsmith trained this run, on the examples alone, and what it trained "
+            "is kept; state augment = true in [data] to train with further ones"
         )
     elif substitutes(recipe):
         lists = closed_lists(recipe) if recipe.data.augment_lists else {}

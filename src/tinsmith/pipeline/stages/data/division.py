@@ -1,5 +1,6 @@
-"""How the recipe's examples come into splits: read from its files, in whatever shape, and divided where it names no
-file to validate or to test on. What was divided once stays so: a file keeps which input is in which split."""
+"""The recipe's examples in splits: read from its files, and divided where it names none to validate or test on.
+
+What was divided once stays so: a file keeps which input is in which split."""
 
 from __future__ import annotations
 

@@ -35,16 +35,14 @@ if TYPE_CHECKING:
     from tinsmith.data.readers import Example
 
 Splits = Mapping[str, Sequence["Example"]]
-Wanted = Mapping[
-    Path, Sequence["Example"]
-]  # by file, examples of the outputs that it teaches beside the splits
+Wanted = Mapping[Path, Sequence["Example"]]  # by file, outputs that it teaches beside the splits
 
 
 def make(inputs: Inputs, folder: Path, reporter: Reporter) -> Made[Data]:
     """Gets the base, makes the data where it is missing, and keeps the examples that the run uses."""
     recipe = inputs.recipe
     found = find_base(recipe, folder, reporter) if recipe.base else None
-    make_missing(recipe, reporter)
+    fill_in(recipe, reporter)
     read = division.read(recipe, folder, reporter)
     given, wanted = {"train": [], **read.examples}, wanted_outputs(recipe)
     if recipe.data.limit:
@@ -89,7 +87,7 @@ def make(inputs: Inputs, folder: Path, reporter: Reporter) -> Made[Data]:
     return Made([*model_files(Path(base.path)), *outputs], facts)
 
 
-def make_missing(recipe: Recipe, reporter: Reporter) -> None:
+def fill_in(recipe: Recipe, reporter: Reporter) -> None:
     """Runs the recipe's command, where it states one and something that it names is not there."""
     named = [*named_paths(recipe).values(), *beside(recipe).values(), constraint.source_file(recipe)]
     named += [recipe.resolve(path) for path in (recipe.data.off_topic, recipe.data.augment_without) if path]

@@ -12,8 +12,8 @@ from tinsmith.pipeline.prepared import Prepared
 
 @dataclass(frozen=True)
 class Inputs:
-    """stages: what run.json says of each; seconds: of each; answers: the folder of the systems' answers; machine,
-    versions: what the run's times were measured on, and by."""
+    """stages: the record of each in run.json; seconds: of each; answers: the folder of the systems' answers;
+    machine, versions: of the run."""
 
     data: Prepared
     stages: Mapping[str, Mapping[str, Any]]

@@ -11,8 +11,8 @@ from tinsmith.pipeline.prepared import Prepared
 
 @dataclass(frozen=True)
 class Inputs:
-    """decides: all that decides the result, as run.json keeps it; log: the kind of files that training writes its
-    curves to, None for none."""
+    """decides: all that decides the result, as run.json keeps it; log: the kind of files that training writes
+    its curves to, None for none."""
 
     data: Prepared
     decides: Mapping[str, Any]

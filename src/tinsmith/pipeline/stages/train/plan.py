@@ -1,5 +1,5 @@
-"""How an adapter learns new examples, and what of the inputs decides each training: an interrupted run resumes where
-that is the same."""
+"""How an adapter learns new examples, and what decides each training: an interrupted run resumes where that is
+the same."""
 
 from __future__ import annotations
 
