@@ -43,8 +43,8 @@ def stages() -> list[Stage[Any, Any]]:
 def drawn(stage: Stage[Any, Any]) -> str:
     """The stage's line of the diagram."""
     fields = [field.name for field in dataclasses.fields(get_type_hints(stage.inputs)["return"])]
-    after = f"after {', '.join(stage.after)} " if stage.after else ""
-    return f"{stage.name} {after}reads {', '.join(fields)} leaves {stage.facts.__name__}"
+    after = f" after {', '.join(stage.after)}" if stage.after else ""
+    return f"{stage.name}: {', '.join(fields)} -> {stage.facts.__name__}{after}"
 
 
 @pytest.mark.parametrize("group", [engine.STAGES, engine.STAGES_OF_TASKS], ids=["one task", "several"])

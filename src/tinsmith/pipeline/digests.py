@@ -11,31 +11,25 @@ from typing import Any
 
 from tinsmith import hub
 from tinsmith.formats.model_files import model_digest
-from tinsmith.pipeline import constraint, contents, formats, routing, sealing, update
+from tinsmith.pipeline import constraint, contents, formats, routing, update
 from tinsmith.pipeline.examples import beside, columns, digest, division_before, named_paths, pictures_digest
 from tinsmith.pipeline.measuring import BASELINE_KEYS
 from tinsmith.pipeline.naming import NAMED, file_systems
 from tinsmith.pipeline.prepared import ANSWER, DRAFT, LICENSES, Prepared, split_name
-from tinsmith.pipeline.recipe.tables import SEARCH_BUDGET
+from tinsmith.pipeline.recipe.tables import Train
 from tinsmith.pipeline.recipe.values import Recipe
 from tinsmith.pipeline.run import SPELL
-from tinsmith.pipeline.stages import (
-    baselines,
-    data_tasks,
-    evaluate,
-    evaluate_tasks,
-    merge,
-    report_tasks,
-    verify,
-)
+from tinsmith.pipeline.stages import baselines, merge, verify
 from tinsmith.pipeline.stages.adapters import inputs as adapters
 from tinsmith.pipeline.stages.build import inputs as build
 from tinsmith.pipeline.stages.build.outputs import UNSEALED
 from tinsmith.pipeline.stages.data import augmentation
 from tinsmith.pipeline.stages.data import inputs as data
+from tinsmith.pipeline.stages.evaluate import make as evaluate
+from tinsmith.pipeline.stages.evaluate.tasks import TasksInputs as EvaluateTasks
 from tinsmith.pipeline.stages.report import inputs as report
 from tinsmith.pipeline.stages.seal import inputs as seal
-from tinsmith.pipeline.stages.seal_tasks import inputs as seal_tasks
+from tinsmith.pipeline.stages.seal.outputs import figures, flat, thresholds
 from tinsmith.pipeline.stages.train import inputs as train
 from tinsmith.pipeline.stages.train.job import reward_files, teacher_path
 from tinsmith.pipeline.stages.train.options import options
@@ -108,7 +102,7 @@ def _of_new(recipe: Recipe) -> Digests:
     return {"update": decides | ({"division": files.sha256_file(division)} if division else {})}
 
 
-def of_data_of_tasks(inputs: data_tasks.Inputs) -> Digests:
+def of_data_of_tasks(inputs: data.TasksInputs) -> Digests:
     recipe = inputs.recipe
     return {
         **_origin(recipe, inputs.halves),
@@ -202,52 +196,20 @@ def _of_update(prepared: Prepared) -> Digests:
 
 def of_train_before(inputs: train.Inputs) -> Digests:
     """What training did in versions that had no keys for it: it took the base's own template with the system
-    message, chose the layers itself, and had the recipe's examples alone."""
+    message, and the recipe's examples alone. A key that was not there had the effect of its default."""
     prepared, recipe = inputs.data, inputs.data.recipe
-    stated = recipe.data
+    stated, epochs = recipe.data, recipe.train.epochs
     states_more = stated.thinking is not None or stated.date is not None or stated.show_tools or stated.spell
-    epochs, goes_on = recipe.train.epochs, prepared.new is not None
+    method = "full" if recipe.scratch else methods.DEFAULT
+    table = dataclasses.asdict(Train(method=method, reread=TrainOptions.reread))
+    # Passes over new examples were those of [train].
+    passes = {"epochs": epochs if isinstance(epochs, int) else UPDATE_EPOCHS}
     return {
         "template": None if states_more else prepared.base.template,
-        "train": {
-            "targets": "auto",
-            "ranks": None,
-            "rank_scale": TrainOptions.rank_scale,
-            "parts": TrainOptions.parts,
-            "method": "full" if recipe.scratch else methods.DEFAULT,
-            "average": 0.0,
-            "rough": "auto",
-            "open_tokens_only": False,
-            "search_budget": SEARCH_BUDGET,
-            "beta": TrainOptions.beta,
-            "good_weight": "auto",
-            "teacher": None,
-            "shots": TrainOptions.shots,
-            "teacher_top": TrainOptions.teacher_top,
-            "temperature": TrainOptions.temperature,
-            "teacher_weight": TrainOptions.teacher_weight,
-            "prefix_length": TrainOptions.prefix_length,
-            "moments": TrainOptions.moments,
-            "seeds": TrainOptions.seeds,
-            "reward": None,
-            "rollouts": TrainOptions.rollouts,
-            "prompts": TrainOptions.prompts,
-            "iterations": TrainOptions.iterations,
-            "policy_loss": TrainOptions.policy_loss,
-            "scale_rewards": TrainOptions.scale_rewards,
-            "epsilon": TrainOptions.epsilon,
-            "epsilon_high": None,
-            "kl_weight": TrainOptions.kl_weight,
-            "constrained": None,
-            "label_smoothing": TrainOptions.label_smoothing,
-            "reread": TrainOptions.reread,
-            "noise": TrainOptions.noise,
-        },
+        "train": {key: value for key, value in table.items() if key != "device"},
         "augmented": False,
-        # Of AUTO's targets there were only the names.
-        "rough": contents.target_digests(recipe),
-        # Passes over new examples were those of [train].
-        **({"update": {"epochs": epochs if isinstance(epochs, int) else UPDATE_EPOCHS}} if goes_on else {}),
+        "rough": contents.target_digests(recipe),  # of AUTO's targets there were only the names
+        **({"update": passes} if prepared.new is not None else {}),
     }
 
 
@@ -325,7 +287,7 @@ def _of_eval(recipe: Recipe) -> Digests:
     return {key: value for key, value in settings.items() if key not in BASELINE_KEYS}
 
 
-def of_evaluate_of_tasks(inputs: evaluate_tasks.Inputs) -> Digests:
+def of_evaluate_of_tasks(inputs: EvaluateTasks) -> Digests:
     return {
         "skilled": dict(inputs.digests),
         "data": dict(inputs.data.digests),
@@ -337,27 +299,26 @@ def of_evaluate_of_tasks(inputs: evaluate_tasks.Inputs) -> Digests:
 
 def of_seal(inputs: seal.Inputs) -> Digests:
     systems, names = inputs.systems, {weights: file_systems(weights) for weights in inputs.tins}
-    every = {weights: sealing.thresholds(systems, named) for weights, named in names.items()}
+    every = {weights: thresholds(systems, named) for weights, named in names.items()}
     sure = {weights: held for weights, held in every.items() if held}
     return {
         "built": dict(inputs.built),
-        "metrics": {weights: sealing.figures(systems, named) for weights, named in names.items()},
+        "metrics": {weights: figures(systems, named) for weights, named in names.items()},
         **({"sure": sure} if sure else {}),
         "test": inputs.data.split_digest("test"),
         "recipe": inputs.data.recipe.sha256,
     }
 
 
-def of_seal_of_tasks(inputs: seal_tasks.Inputs) -> Digests:
+def of_seal_of_tasks(inputs: seal.TasksInputs) -> Digests:
     return {
         "skilled": dict(inputs.digests),
         "figures": {
-            weights: sealing.flat(inputs.systems, inputs.router[weights], weights) for weights in inputs.skilled
+            weights: flat(inputs.systems, inputs.router[weights], weights) for weights in inputs.skilled
         },
         "thresholds": {
             weights: {
-                name: sealing.thresholds(inputs.systems[name], file_systems(weights, NAMED))
-                for name in inputs.tasks
+                name: thresholds(inputs.systems[name], file_systems(weights, NAMED)) for name in inputs.tasks
             }
             for weights in inputs.skilled
         },
@@ -365,6 +326,6 @@ def of_seal_of_tasks(inputs: seal_tasks.Inputs) -> Digests:
     }
 
 
-def of_report(inputs: report.Inputs | report_tasks.Inputs) -> Digests:
+def of_report(inputs: report.Records) -> Digests:
     stages = {name: [one["inputs_sha256"], one["outputs"]] for name, one in inputs.stages.items()}
     return {"recipe": inputs.data.recipe.sha256, "stages": stages}

@@ -3,55 +3,29 @@
 A stage knows nothing of a run. The engine gives it values, a folder to write in and a reporter, and keeps its
 results in run.json. `data` below is the result of the data stage, as Prepared. Of a recipe of one task:
 
-    data       reads recipe, halves, keeps_unaugmented
-               leaves Data
-    baselines  after data
-               reads data
-               leaves Measured
-    train      after data
-               reads data, decides, log
-               leaves Trained
-    merge      after data, train
-               reads data, trained, rough, digests
-               leaves Merged
-    build      after data, train, merge
-               reads data, merged, origins, digests
-               leaves Built
-    verify     after data, build
-               reads data, pairs, digests
-               leaves Verified
-    evaluate   after data, merge, build, verify
-               reads data, models, built, merged
-               leaves Measured
-    seal       after data, build, evaluate
-               reads data, tins, ggufs, built, systems
-               leaves Sealed
-    report     after data, baselines, train, merge, build, verify, evaluate, seal
-               reads data, stages, seconds, answers, machine, versions
-               leaves Nothing
+    data:      recipe, halves, keeps_unaugmented -> Data
+    baselines: data -> Measured after data
+    train:     data, decides, log -> Trained after data
+    merge:     data, trained, rough, digests -> Merged after data, train
+    build:     data, merged, origins, digests -> Built after data, train, merge
+    verify:    data, pairs, digests -> Verified after data, build
+    evaluate:  data, models, built, merged -> Measured after data, merge, build, verify
+    seal:      data, tins, ggufs, built, systems -> Sealed after data, build, evaluate
+    report:    data, stages, machine, versions, seconds, answers -> Nothing
+               after data, baselines, train, merge, build, verify, evaluate, seal
 
 Of several tasks, once each of them is up to date in a run of its own:
 
-    data       reads recipe, halves, tasks, forbidden
-               leaves Data
-    build      after data
-               reads data, learned
-               leaves Built
-    verify     after data, build
-               reads data, pairs, digests
-               leaves Verified
-    adapters   after data, build
-               reads data, tasks, tins, digests
-               leaves Skilled
-    evaluate   after data, verify, adapters
-               reads data, tasks, tins, answers, own, joint, compared, digests
-               leaves MeasuredTasks
-    seal       after data, build, adapters, evaluate
-               reads data, tasks, tins, skilled, ggufs, digests, systems, router
-               leaves Sealed
-    report     after data, build, verify, adapters, evaluate, seal
-               reads data, tasks, is_compared, stages, machine, versions
-               leaves Nothing
+    data:      recipe, halves, tasks, forbidden -> Data
+    build:     data, learned -> Built after data
+    verify:    data, pairs, digests -> Verified after data, build
+    adapters:  data, tasks, tins, digests -> Skilled after data, build
+    evaluate:  data, tasks, tins, answers, own, joint, compared, digests -> MeasuredTasks
+               after data, verify, adapters
+    seal:      data, tasks, tins, skilled, ggufs, digests, systems, router -> Sealed
+               after data, build, adapters, evaluate
+    report:    data, stages, machine, versions, tasks, is_compared -> Nothing
+               after data, build, verify, adapters, evaluate, seal
 """
 
 from __future__ import annotations
@@ -71,17 +45,8 @@ from tinsmith.pipeline.prepared import FloatModel, Learned, Prepared, split_name
 from tinsmith.pipeline.recipe.reading import joint
 from tinsmith.pipeline.recipe.values import Recipe
 from tinsmith.pipeline.run import Record, Run, Stage, machine, opened, versions
-from tinsmith.pipeline.sealing import Sealed
 from tinsmith.pipeline.stage import Nothing
-from tinsmith.pipeline.stages import (
-    baselines,
-    data_tasks,
-    evaluate,
-    evaluate_tasks,
-    merge,
-    report_tasks,
-    verify,
-)
+from tinsmith.pipeline.stages import baselines, merge, verify
 from tinsmith.pipeline.stages.adapters import inputs as adapters_inputs
 from tinsmith.pipeline.stages.adapters import make as adapters
 from tinsmith.pipeline.stages.adapters.outputs import FOLDER as SKILLED
@@ -91,13 +56,16 @@ from tinsmith.pipeline.stages.build import make as build
 from tinsmith.pipeline.stages.build.outputs import UNSEALED, Built
 from tinsmith.pipeline.stages.data import inputs as data_inputs
 from tinsmith.pipeline.stages.data import make as data
+from tinsmith.pipeline.stages.data import tasks as data_tasks
 from tinsmith.pipeline.stages.data.outputs import Data
+from tinsmith.pipeline.stages.evaluate import make as evaluate
+from tinsmith.pipeline.stages.evaluate import tasks as evaluate_tasks
 from tinsmith.pipeline.stages.report import inputs as report_inputs
 from tinsmith.pipeline.stages.report import make as report
+from tinsmith.pipeline.stages.report import tasks as report_tasks
 from tinsmith.pipeline.stages.seal import inputs as seal_inputs
 from tinsmith.pipeline.stages.seal import make as seal
-from tinsmith.pipeline.stages.seal_tasks import inputs as seal_tasks_inputs
-from tinsmith.pipeline.stages.seal_tasks import make as seal_tasks
+from tinsmith.pipeline.stages.seal.outputs import Sealed
 from tinsmith.pipeline.stages.train import inputs as train_inputs
 from tinsmith.pipeline.stages.train import job
 from tinsmith.pipeline.stages.train import make as train
@@ -241,18 +209,12 @@ def read_report(run: Run) -> report_inputs.Inputs:
     seconds = {name: record["seconds"] for name, record in records.items()}
     seconds["train"] = trained.facts.seconds_in_all(trained.seconds)
     answers = run.folder / measuring.FOLDER
-    return report_inputs.Inputs(prepared(run), records, seconds, answers, machine(), versions())
+    return report_inputs.Inputs(prepared(run), records, machine(), versions(), seconds, answers)
 
 
 DATA = Stage("data", (), Data, read_data, digests.of_data, data.make)
 BASELINES = Stage(
-    "baselines",
-    ("data",),
-    Measured,
-    read_baselines,
-    digests.of_baselines,
-    baselines.make,
-    check=check_training,
+    "baselines", ("data",), Measured, read_baselines, digests.of_baselines, baselines.make, check=check_training
 )
 TRAIN = Stage(
     "train",
@@ -264,19 +226,11 @@ TRAIN = Stage(
     digests.of_train_before,
 )
 MERGE = Stage("merge", ("data", "train"), merge.Merged, read_merge, digests.of_merge, merge.make)
-BUILD = Stage(
-    "build",
-    ("data", "train", "merge"),
-    Built,
-    read_build,
-    digests.of_build,
-    build.make,
-    ships=True,
-)
+BUILD = Stage("build", ("data", "train", "merge"), Built, read_build, digests.of_build, build.make, ships=True)
 VERIFY = Stage("verify", ("data", "build"), verify.Verified, read_verify, digests.of_verify, verify.make)
 EVALUATE = Stage(
     "evaluate",
-    ("data", "merge", "build", "verify"),  # nothing is measured that was not verified
+    ("data", "merge", "build", "verify"),
     Measured,
     read_evaluate,
     digests.of_evaluate,
@@ -326,9 +280,9 @@ def compared(run: Run) -> dict[str, Run]:
     return {**own, TOGETHER: Run(joint(run.recipe, run.folder), run.folder / JOINT, run.display)}
 
 
-def read_data_of_tasks(run: Run) -> data_tasks.Inputs:
+def read_data_of_tasks(run: Run) -> data_inputs.TasksInputs:
     forbidden = sum(one.done(DATA).facts.test_outputs_forbidden for one in task_runs(run).values())
-    return data_tasks.Inputs(run.recipe, _halves(run), _prepared_tasks(run), forbidden)
+    return data_inputs.TasksInputs(run.recipe, _halves(run), _prepared_tasks(run), forbidden)
 
 
 def read_build_of_base(run: Run) -> build_inputs.BaseInputs:
@@ -346,11 +300,11 @@ def skilled(run: Run) -> dict[str, Path]:
     return {weights: run.folder / SKILLED / name for weights, name in made.tins.items()}
 
 
-def read_evaluate_of_tasks(run: Run) -> evaluate_tasks.Inputs:
+def read_evaluate_of_tasks(run: Run) -> evaluate_tasks.TasksInputs:
     made, others = run.done(ADAPTERS), compared(run)
     found = by_name(made)
     every = others.get(TOGETHER)
-    return evaluate_tasks.Inputs(
+    return evaluate_tasks.TasksInputs(
         data=prepared(run),
         tasks=_prepared_tasks(run),
         tins={weights: (path, found[path.name]) for weights, path in skilled(run).items()},
@@ -362,9 +316,9 @@ def read_evaluate_of_tasks(run: Run) -> evaluate_tasks.Inputs:
     )
 
 
-def read_seal_of_tasks(run: Run) -> seal_tasks_inputs.Inputs:
+def read_seal_of_tasks(run: Run) -> seal_inputs.TasksInputs:
     built, measured = run.done(BUILD_OF_BASE), run.done(EVALUATE_TASKS).facts
-    return seal_tasks_inputs.Inputs(
+    return seal_inputs.TasksInputs(
         data=prepared(run),
         tasks=_learned(run),
         tins=unsealed(run, built),
@@ -376,36 +330,24 @@ def read_seal_of_tasks(run: Run) -> seal_tasks_inputs.Inputs:
     )
 
 
-def read_report_of_tasks(run: Run) -> report_tasks.Inputs:
+def read_report_of_tasks(run: Run) -> report_inputs.TasksInputs:
     others = compared(run)
     tasks = {
-        name: report_tasks.Task(
+        name: report_inputs.Task(
             prepared(one), f"{TASKS}/{name}", name in others, json_facts.to_json(one.done(TRAIN).facts)
         )
         for name, one in task_runs(run).items()
     }
     records = _records(run, REPORT_TASKS, STAGES_OF_TASKS)
-    return report_tasks.Inputs(prepared(run), tasks, bool(others), records, machine(), versions())
+    return report_inputs.TasksInputs(prepared(run), records, machine(), versions(), tasks, bool(others))
 
 
-DATA_TASKS = Stage("data", (), data_tasks.Data, read_data_of_tasks, digests.of_data_of_tasks, data_tasks.make)
+DATA_TASKS = Stage("data", (), Data, read_data_of_tasks, digests.of_data_of_tasks, data_tasks.make_of_tasks)
 BUILD_OF_BASE = Stage(
-    "build",
-    ("data",),
-    Built,
-    read_build_of_base,
-    digests.of_build_of_base,
-    build.make_of_base,
-    ships=True,
+    "build", ("data",), Built, read_build_of_base, digests.of_build_of_base, build.make_of_base, ships=True
 )
 ADAPTERS = Stage(
-    "adapters",
-    ("data", "build"),
-    Skilled,
-    read_adapters,
-    digests.of_adapters,
-    adapters.make,
-    ships=True,
+    "adapters", ("data", "build"), Skilled, read_adapters, digests.of_adapters, adapters.make, ships=True
 )
 EVALUATE_TASKS = Stage(
     "evaluate",
@@ -413,7 +355,7 @@ EVALUATE_TASKS = Stage(
     evaluate_tasks.MeasuredTasks,
     read_evaluate_of_tasks,
     digests.of_evaluate_of_tasks,
-    evaluate_tasks.make,
+    evaluate_tasks.make_of_tasks,
 )
 SEAL_TASKS = Stage(
     "seal",
@@ -421,7 +363,7 @@ SEAL_TASKS = Stage(
     Sealed,
     read_seal_of_tasks,
     digests.of_seal_of_tasks,
-    seal_tasks.make,
+    seal.make_of_tasks,
     ships=True,
 )
 REPORT_TASKS = Stage(
@@ -430,7 +372,7 @@ REPORT_TASKS = Stage(
     Nothing,
     read_report_of_tasks,
     digests.of_report,
-    report_tasks.make,
+    report_tasks.make_of_tasks,
 )
 STAGES_OF_TASKS = (DATA_TASKS, BUILD_OF_BASE, VERIFY, ADAPTERS, EVALUATE_TASKS, SEAL_TASKS, REPORT_TASKS)
 UNMERGED = ("data", "baselines", "train")  # the goals of a method that has no model to build from

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from tinsmith.pipeline.prepared import Prepared
 from tinsmith.pipeline.recipe.values import Recipe
 
 
@@ -16,3 +17,13 @@ class Inputs:
     recipe: Recipe
     halves: Mapping[str, str]
     keeps_unaugmented: bool
+
+
+@dataclass(frozen=True)
+class TasksInputs:
+    """halves: as of Inputs; forbidden: test outputs of all tasks that their constraints forbid."""
+
+    recipe: Recipe
+    halves: Mapping[str, str]
+    tasks: Mapping[str, Prepared]
+    forbidden: int

@@ -45,7 +45,7 @@ def compose(inputs: Inputs) -> dict[str, Any]:
         "headline": headline,
         "systems": systems,
         "test": test_facts(inputs, items),
-        "base": base_facts(inputs) if recipe.base else None,
+        "base": inputs.base_facts() if recipe.base else None,
         "parameters": data.base.parameters,
         "data": {
             "counts": data.counts,
@@ -57,7 +57,7 @@ def compose(inputs: Inputs) -> dict[str, Any]:
         "command": shlex.join(["tinsmith", "make", recipe.path.name, *update.flags(recipe)]),
         "augmentation": augmented(inputs),
         "train": {**inputs.facts("train"), "share": method.share, "unit": method.unit},
-        "files": shipped_files(inputs),
+        "files": inputs.files(),
         "verify": inputs.facts("verify")["checks"],
         "seeds": {"train": recipe.train.seed, "eval": recipe.eval.seed},
         "seconds": inputs.seconds,
@@ -68,18 +68,6 @@ def compose(inputs: Inputs) -> dict[str, Any]:
         "constraint": constraint(inputs, items, systems),
         "front": inputs.facts("build")["front"],
     }
-
-
-def base_facts(inputs: Inputs) -> dict[str, Any]:
-    return {key: getattr(inputs.data.base, key) for key in ("name", "sha256", "bytes", "family", "license")}
-
-
-def shipped_files(inputs: Inputs) -> dict[str, Any]:
-    """The GGUFs and the sealed tins, by file name."""
-    built = inputs.facts("build")
-    made = {**inputs.stages["build"]["outputs"], **inputs.stages["seal"]["outputs"]}
-    names = [name for weights, tin in built["tins"].items() for name in (built["ggufs"][weights], tin)]
-    return {name: {key: made[name][key] for key in ("sha256", "bytes")} for name in names}
 
 
 def all_systems(inputs: Inputs) -> dict[str, dict[str, Any]]:

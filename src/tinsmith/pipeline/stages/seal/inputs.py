@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tinsmith.pipeline.prepared import Prepared
+from tinsmith.pipeline.prepared import Learned, Prepared
 
 
 @dataclass(frozen=True)
@@ -20,3 +20,19 @@ class Inputs:
     ggufs: Mapping[str, str]
     built: Mapping[str, str]
     systems: Mapping[str, dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class TasksInputs:
+    """tins: the built base by the preset of its weights; skilled: with its adapters; ggufs: the digest of each
+    one's GGUF; digests: of the skilled files; systems: what was measured, by task and system; router: by
+    weights."""
+
+    data: Prepared
+    tasks: Mapping[str, Learned]
+    tins: Mapping[str, Path]
+    skilled: Mapping[str, Path]
+    ggufs: Mapping[str, str]
+    digests: Mapping[str, str]
+    systems: Mapping[str, Mapping[str, dict[str, Any]]]
+    router: Mapping[str, dict[str, Any]]

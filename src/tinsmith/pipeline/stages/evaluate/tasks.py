@@ -35,7 +35,7 @@ class Joint:
 
 
 @dataclass(frozen=True)
-class Inputs:
+class TasksInputs:
     """tins: by the preset of their weights; digests: of their files, by name; answers: the folders of the
     tasks' answers; own: by task and system, entries of its own tin; joint: None where the recipe asks for no
     comparison; compared: digests of the evaluations that are compared with."""
@@ -59,7 +59,7 @@ class MeasuredTasks:
     router: dict[str, dict[str, Any]]
 
 
-def make(inputs: Inputs, folder: Path, reporter: Reporter) -> Made[MeasuredTasks]:
+def make_of_tasks(inputs: TasksInputs, folder: Path, reporter: Reporter) -> Made[MeasuredTasks]:
     entries: dict[str, dict[str, dict[str, Any]]] = {name: {} for name in inputs.tasks}
     chosen: dict[str, dict[str, Any]] = {}
     for weights, model in inputs.tins.items():
@@ -136,7 +136,7 @@ def figures(data: Prepared, decisions: Mapping[str, Sequence[str | None]]) -> di
     }
 
 
-def decide(inputs: Inputs, tin: Path, reporter: Reporter) -> dict[str, list[str | None]]:
+def decide(inputs: TasksInputs, tin: Path, reporter: Reporter) -> dict[str, list[str | None]]:
     """By task, which one the router chooses for each test prompt; and for prompts off topic."""
     import tinsmith
 

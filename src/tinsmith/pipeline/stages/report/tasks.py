@@ -3,57 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from tinsmith.pipeline.pages import environment, write_report
-from tinsmith.pipeline.prepared import Prepared
 from tinsmith.pipeline.routing import NONE, OFF_TOPIC
 from tinsmith.pipeline.stage import Made, Nothing, Reporter
+from tinsmith.pipeline.stages.report.inputs import Task, TasksInputs
 
 
-@dataclass(frozen=True)
-class Task:
-    """folder: of the task's own run, whose report, where it is compared, has its training and worst answers;
-    train: facts of its training."""
-
-    data: Prepared
-    folder: str
-    is_compared: bool
-    train: Mapping[str, Any]
-
-
-@dataclass(frozen=True)
-class Inputs:
-    """stages: the record of each in run.json; machine, versions: of the run."""
-
-    data: Prepared
-    tasks: Mapping[str, Task]
-    is_compared: bool
-    stages: Mapping[str, Mapping[str, Any]]
-    machine: Mapping[str, Any]
-    versions: Mapping[str, str]
-
-    def facts(self, stage: str) -> Any:
-        return self.stages[stage]["facts"]
-
-
-def make(inputs: Inputs, folder: Path, reporter: Reporter) -> Made[Nothing]:
+def make_of_tasks(inputs: TasksInputs, folder: Path, reporter: Reporter) -> Made[Nothing]:
     document = compose(inputs)
     return Made(write_report(folder, document, html(document)), Nothing())
 
 
-def compose(inputs: Inputs) -> dict[str, Any]:
-    base, recipe, stages = inputs.data.base, inputs.data.recipe, inputs.stages
-    made = {**stages["build"]["outputs"], **stages["seal"]["outputs"]}
-    built, routers = inputs.facts("build"), inputs.facts("adapters")["routers"]
-    names = [name for weights, tin in built["tins"].items() for name in (built["ggufs"][weights], tin)]
-    facts = inputs.facts("data")
+def compose(inputs: TasksInputs) -> dict[str, Any]:
+    recipe, facts, routers = inputs.data.recipe, inputs.facts("data"), inputs.facts("adapters")["routers"]
     return {
         "name": recipe.name,
-        "formats": list(built["tins"]),
-        "base": {key: getattr(base, key) for key in ("name", "sha256", "bytes", "family", "license")},
+        "formats": list(inputs.facts("build")["tins"]),
+        "base": inputs.base_facts(),
         "tasks": {name: _task(inputs, name, one) for name, one in inputs.tasks.items()},
         "router": {
             weights: {**chosen, "fit": routers[weights]}
@@ -62,15 +31,15 @@ def compose(inputs: Inputs) -> dict[str, Any]:
         "compared": inputs.is_compared,
         "data": {"counts": facts["counts"], "inputs_in_train": facts["test_inputs_in_train"]},
         "recipe": {"file": recipe.path.name, "sha256": recipe.sha256},
-        "files": {name: {key: made[name][key] for key in ("sha256", "bytes")} for name in names},
+        "files": inputs.files(),
         "verify": inputs.facts("verify")["checks"],
-        "seconds": {name: record["seconds"] for name, record in stages.items()},
+        "seconds": {name: record["seconds"] for name, record in inputs.stages.items()},
         "machine": inputs.machine,
         "versions": inputs.versions,
     }
 
 
-def _task(inputs: Inputs, name: str, one: Task) -> dict[str, Any]:
+def _task(inputs: TasksInputs, name: str, one: Task) -> dict[str, Any]:
     recipe = one.data.recipe
     return {
         "task": recipe.data.task,

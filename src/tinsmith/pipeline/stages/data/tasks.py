@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,41 +14,17 @@ from tinsmith.pipeline import routing
 from tinsmith.pipeline.base import find_base
 from tinsmith.pipeline.examples import write_examples
 from tinsmith.pipeline.measuring import test_items
-from tinsmith.pipeline.prepared import LICENSES, Base, Prepared, split_name
-from tinsmith.pipeline.recipe.values import Recipe
+from tinsmith.pipeline.prepared import LICENSES, Prepared, split_name
 from tinsmith.pipeline.stage import Made, Reporter
+from tinsmith.pipeline.stages.data.inputs import TasksInputs
+from tinsmith.pipeline.stages.data.outputs import Data
 from tinsmith.system import files, reading
 
 if TYPE_CHECKING:
     from tinsmith.data.readers import Example
 
 
-@dataclass(frozen=True)
-class Inputs:
-    """halves: as of the data stage; forbidden: test outputs of all tasks that their constraints forbid."""
-
-    recipe: Recipe
-    halves: Mapping[str, str]
-    tasks: Mapping[str, Prepared]
-    forbidden: int
-
-
-@dataclass(frozen=True)
-class Data:
-    """As of the data stage, of all tasks together."""
-
-    base: Base
-    constraint: None
-    test_outputs_forbidden: int
-    counts: dict[str, int]
-    sources: dict[str, str]
-    test_inputs_in_train: int
-    augmentation: None = None
-    new: None = None
-    divided: None = None
-
-
-def make(inputs: Inputs, folder: Path, reporter: Reporter) -> Made[Data]:
+def make_of_tasks(inputs: TasksInputs, folder: Path, reporter: Reporter) -> Made[Data]:
     recipe = inputs.recipe
     base = find_base(recipe, folder, reporter)
     splits = {split: joined(inputs.tasks, split) for split in SPLITS}

@@ -1,21 +1,12 @@
-"""How a tin that was measured is written again with what it says of itself.
-
-The weights and all else that was built and verified stay as they are, byte for byte.
-"""
+"""What the seal stage leaves, and what a sealed tin says of its measurements."""
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-from tinsmith.formats import tin
-from tinsmith.formats.sbom import Source
-from tinsmith.pipeline import contents
 from tinsmith.pipeline.naming import NAMED, ROUTED, file_systems, named
-from tinsmith.pipeline.prepared import Prepared
 
 # Of a system in report.json. Times are left out: they are a machine's, and no two runs would give one file.
 FIGURES = ("items", "valid", "function", "exact", "equivalent", "exact_interval", "parts")
@@ -26,10 +17,6 @@ class Sealed:
     """bytes: of each tin, by file name."""
 
     bytes: dict[str, int]
-
-
-def sealed(outputs: list[Path]) -> Sealed:
-    return Sealed({path.name: path.stat().st_size for path in outputs})
 
 
 def figures(systems: Mapping[str, Mapping[str, Any]], names: Mapping[str, str]) -> dict[str, dict[str, Any]]:
@@ -76,26 +63,3 @@ def flat(
                 "exact_interval": share["interval"],
             }
     return found
-
-
-def write(
-    data: Prepared, source: Path, out: Path, digest: str, metrics: dict[str, Any], facts: dict[str, Any]
-) -> None:
-    """A tin with its metrics, the recipe and the whole bill of materials. digest: of its GGUF; facts: more of
-    its manifest."""
-    built, recipe = tin.Tin(source).manifest, data.recipe
-    bill = dataclasses.replace(
-        contents.bill(data),
-        digest=digest,
-        weights=built["weights"],
-        family=built["family"],
-        parameters=built["parameters"],
-        recipe=Source(tin.RECIPE, recipe.sha256),
-        metrics=metrics,
-    )
-    tin.rewrite(
-        source,
-        out,
-        {tin.BILL: bill.encode(), tin.RECIPE: recipe.path.read_bytes()},
-        {"metrics": metrics, "test": data.split_digest("test"), "recipe_sha256": recipe.sha256, **facts},
-    )
