@@ -7,14 +7,15 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tinsmith.evaluate import metrics, surety, systems
-from tinsmith.evaluate.answers import Item, Job
-from tinsmith.evaluate.baselines import stratified
+from tinsmith.evaluate.answers import Answer, Item, Job
+from tinsmith.evaluate.baselines import Nearest, stratified
 from tinsmith.evaluate.systems import Outcome
 from tinsmith.pipeline import constraint
 from tinsmith.pipeline.naming import TUNED
@@ -133,16 +134,43 @@ class Asking:
             return systems.ask(name, job, self.folder, self.reporter.progress)
 
 
+Answering = Callable[[str], tuple[str, dict[str, float] | None]]  # without a model: a text, and option weights
+
+
+def copying(retriever: Nearest) -> Answering:
+    """What the nearest training example has for its answer."""
+    return lambda text: (retriever.nearest(text, 1)[0].output, None)
+
+
+def timed(answer: Answering, items: Sequence[Example]) -> list[Answer]:
+    answers = []
+    for place, example in enumerate(items):
+        start = time.perf_counter()
+        text, options = answer(example.input)
+        seconds = time.perf_counter() - start
+        answers.append(Answer(place, text, [], 0, seconds, "stop", options=options))
+    return answers
+
+
+def figures(
+    data: Prepared, outcome: Outcome, items: Sequence[Example], grades: Sequence[Grade]
+) -> dict[str, Any]:
+    """Grades and costs of a system's answers."""
+    parts, settings = [example.part for example in items], data.recipe.eval
+    return {
+        **metrics.summarize(grades, parts, settings.bootstrap, settings.seed),
+        **systems.costs(outcome),
+    }
+
+
 def result(
     data: Prepared, outcome: Outcome, items: Sequence[Example], grades: Sequence[Grade] | None = None
 ) -> dict[str, Any]:
     """A system's entry in report.json. grades: other ones than those of the answers."""
-    settings, task, known = data.recipe.eval, data.task, data.labels()
+    known = data.labels()
     if grades is None:
-        grades = systems.grades(task, outcome, items, known)
-    parts = [example.part for example in items]
+        grades = systems.grades(data.task, outcome, items, known)
     return {
-        **metrics.summarize(grades, parts, settings.bootstrap, settings.seed),
-        **systems.costs(outcome),
-        "task": task.measures(outcome.answers, items, known, constraint.read_schema(data.recipe)),
+        **figures(data, outcome, items, grades),
+        "task": data.task.measures(outcome.answers, items, known, constraint.read_schema(data.recipe)),
     }

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -11,15 +10,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tinsmith.backends.endpoint import Endpoint
-from tinsmith.evaluate import metrics, remote, systems
-from tinsmith.evaluate.answers import Answer, Item, Job
+from tinsmith.evaluate import remote, systems
+from tinsmith.evaluate.answers import Item
 from tinsmith.evaluate.baselines import Messages, Nearest, Prompts, Retriever, stratified, with_turns
 from tinsmith.evaluate.static import StaticRetriever
 from tinsmith.evaluate.systems import Outcome
 from tinsmith.pipeline.compare import settings
+from tinsmith.pipeline.measuring import Asking, copying, figures, timed
 from tinsmith.pipeline.naming import constrained
 from tinsmith.pipeline.prepared import Prepared, read_tools
-from tinsmith.pipeline.stage import Reporter
 
 if TYPE_CHECKING:
     from tinsmith.data.readers import Example
@@ -113,14 +112,16 @@ class Shown:
 
 @dataclass
 class Table:
-    """The systems that have answered so far, in the order of the report. folder: of their answers."""
+    """The systems that have answered so far, in the order of the report."""
 
-    data: Prepared
-    folder: Path
-    reporter: Reporter
+    asking: Asking
     items: Sequence[Example]
     shown: Shown
     answered: dict[str, Answered] = dataclasses.field(default_factory=dict)
+
+    @property
+    def data(self) -> Prepared:
+        return self.asking.data
 
     @cached_property
     def labels(self) -> frozenset[str]:
@@ -161,12 +162,9 @@ class Table:
         self, system: System, tin: Tin, items: Sequence[Example], shown: Shown, name: str = ""
     ) -> Outcome:
         """name: of the kept answers, where it is not the system's."""
-        stated = self.data.recipe.eval
         asked = [Item(shown.messages(system.prompt, example)) for example in items]
-        model = str(tin.path), tin.sha256
-        job = Job(*model, stated.threads, stated.max_tokens, asked, system.is_constrained)
-        with self.reporter.step(name or system.name, len(asked)):
-            return systems.ask(name or system.name, job, self.folder, self.reporter.progress)
+        model = tin.path, tin.sha256
+        return self.asking.ask(name or system.name, model, asked, constrained=system.is_constrained)
 
     def copied(self) -> None:
         """What the nearest training example has for its answer."""
@@ -177,8 +175,9 @@ class Table:
         asked = [Item(self.shown.messages(stated.prompt, example)) for example in self.items]
         endpoint = Endpoint(stated.url, stated.model, settings.keys(self.data.recipe)[stated.name])
         most = self.data.recipe.eval.max_tokens
-        with self.reporter.step(stated.name, len(asked)):
-            outcome = remote.ask(stated.name, endpoint, asked, most, self.folder, self.reporter.progress)
+        reporter, folder = self.asking.reporter, self.asking.folder
+        with reporter.step(stated.name, len(asked)):
+            outcome = remote.ask(stated.name, endpoint, asked, most, folder, reporter.progress)
         self.add(system, outcome, {"model": stated.model})
 
     def given(self, stated: compare_tables.Answers) -> None:
@@ -187,15 +186,12 @@ class Table:
 
     def add(self, system: System, outcome: Outcome, more: Mapping[str, Any]) -> Answered:
         grades = systems.grades(self.task, outcome, self.items, self.labels)
-        stated = self.data.recipe.eval
-        parts = [example.part for example in self.items]
         entry = {
             "kind": system.kind,
             "prompt": system.prompt,
             "base": system.base,
             "constrained": system.is_constrained,
-            **metrics.summarize(grades, parts, stated.bootstrap, stated.seed),
-            **systems.costs(outcome),
+            **figures(self.data, outcome, self.items, grades),
             **more,
         }
         found = Answered(system, outcome, grades, entry)
@@ -204,12 +200,7 @@ class Table:
 
 
 def copies(shown: Shown, items: Sequence[Example]) -> Outcome:
-    answers = []
-    for place, example in enumerate(items):
-        begun = time.perf_counter()
-        text = shown.retrievers[RETRIEVAL].nearest(example.input, 1)[0].output
-        answers.append(Answer(place, text, [], 0, time.perf_counter() - begun, "stop"))
-    return Outcome(answers, None)
+    return Outcome(timed(copying(shown.retrievers[RETRIEVAL]), items), None)
 
 
 def chosen(items: Sequence[Example], most: int, seed: int) -> list[Example]:

@@ -14,13 +14,14 @@ from tinsmith.data.splits import SPLITS
 from tinsmith.evaluate import doubling
 from tinsmith.evaluate.doubling import Doubling
 from tinsmith.evaluate.verdict import Verdict, Worst
-from tinsmith.pipeline import engine, measuring
+from tinsmith.pipeline import engine
 from tinsmith.pipeline.compare import asking, change, document, page, settings, weak
 from tinsmith.pipeline.compare.asking import Answered, Shown, Table, Tin
 from tinsmith.pipeline.compare.document import Chosen
 from tinsmith.pipeline.compare.settings import Settings
 from tinsmith.pipeline.engine import BUILD, BUILD_OF_BASE, DATA, prepared
 from tinsmith.pipeline.examples import write_examples
+from tinsmith.pipeline.measuring import FOLDER, Asking
 from tinsmith.pipeline.prepared import split_name
 from tinsmith.pipeline.recipe.values import Recipe
 from tinsmith.pipeline.run import Record, Run, machine, opened, versions
@@ -69,7 +70,7 @@ def asked(run: Run, recipe: Recipe, labels: dict[str, str], chosen: Settings) ->
     data = prepared(run)
     items = asking.chosen(data.examples("test"), chosen.items, recipe.eval.seed)
     most = counts(run, chosen)[-1]
-    table = Table(data, run.folder / measuring.FOLDER, run.reporter, items, Shown(data, learned(run, most)))
+    table = Table(Asking(data, run.folder / FOLDER, run.reporter), items, Shown(data, learned(run, most)))
     tins: dict[str, Tin] = {}
     first = next(iter(labels))
 

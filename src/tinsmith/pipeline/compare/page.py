@@ -122,12 +122,7 @@ def lines(found: dict[str, Any]) -> list[str]:
                 f"{against['p']:.2g}" if against else "–",
             )
         )
-    widths = [max(len(row[place]) for row in rows) for place in range(len(head))]
-    told = []
-    for row in rows:
-        cells = [row[0].ljust(widths[0]), *(cell.rjust(w) for cell, w in zip(row[1:], widths[1:], strict=True))]
-        told.append("  ".join(cells).rstrip())
-    verdict = found["verdict"]
+    told, verdict = pages.aligned(rows), found["verdict"]
     told += ["", f"verdict: {verdict['words']}"]
     told += [f"  because {reason}" for reason in verdict["reasons"]]
     return told + [f"  and {also}" for also in verdict["also"]]

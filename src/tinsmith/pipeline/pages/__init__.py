@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -123,19 +123,8 @@ def size(count: int | None) -> str:
 
 def table(systems: dict[str, Any]) -> str:
     """The systems as aligned text, for a terminal."""
-    head = (
-        "system",
-        "exact %",
-        "95 %",
-        "equiv. %",
-        "function %",
-        "valid %",
-        "ms/item",
-        "size",
-        "memory",
-        "items",
-    )
-    rows = [head]
+    head = "system|exact %|95 %|equiv. %|function %|valid %|ms/item|size|memory|items"
+    rows = [tuple(head.split("|"))]
     for name, s in systems.items():
         low, high = s["exact_interval"]
         rows.append(
@@ -152,12 +141,16 @@ def table(systems: dict[str, Any]) -> str:
                 str(s["items"]),
             )
         )
-    widths = [max(len(row[i]) for row in rows) for i in range(len(head))]
+    return "\n".join(aligned(rows))
+
+
+def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = []
     for row in rows:
-        cells = [row[0].ljust(widths[0])] + [cell.rjust(w) for cell, w in zip(row[1:], widths[1:], strict=True)]
+        cells = [row[0].ljust(widths[0]), *(cell.rjust(w) for cell, w in zip(row[1:], widths[1:], strict=True))]
         lines.append("  ".join(cells).rstrip())
-    return "\n".join(lines)
+    return lines
 
 
 def tables(systems: Mapping[str, dict[str, Any]], router: Mapping[str, Any]) -> str:

@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tinsmith.evaluate.answers import Answer, AnswerFile, Item
+from tinsmith.evaluate.answers import AnswerFile, Item
 from tinsmith.evaluate.baselines import Linear, Messages, Prompts, Retriever, with_turns
 from tinsmith.evaluate.systems import Outcome
-from tinsmith.pipeline.measuring import FOLDER, FREE, Asking, Measured, answers_path, baseline_items, result
+from tinsmith.pipeline.measuring import (
+    FOLDER,
+    FREE,
+    Answering,
+    Asking,
+    Measured,
+    answers_path,
+    baseline_items,
+    copying,
+    result,
+    timed,
+)
 from tinsmith.pipeline.prepared import Prepared, read_tools
 from tinsmith.pipeline.stage import Made, Reporter
 from tinsmith.system import files
@@ -38,7 +48,8 @@ def make(inputs: Inputs, folder: Path, reporter: Reporter) -> Made[Measured]:
         items = baseline_items(data, name)
         if name in FREE:
             path = answers_path(asking.folder, name)
-            outcome = answered(_free(data, name, train), items, path, data.split_digest("train"))
+            answer = Linear(data.task, train).answer if name == "tfidf" else copying(Retriever(train))
+            outcome = answered(answer, items, path, data.split_digest("train"))
             results[name] = result(data, outcome, items)
             continue
         ask: Callable[[str], Messages] = getattr(prompts, name)
@@ -49,27 +60,12 @@ def make(inputs: Inputs, folder: Path, reporter: Reporter) -> Made[Measured]:
     return Made([answers_path(asking.folder, name) for name in results], Measured(results))
 
 
-Answering = Callable[[str], tuple[str, dict[str, float] | None]]
-
-
 def answered(answer: Answering, items: Sequence[Example], path: Path, digest: str) -> Outcome:
     """The answers of a baseline that runs no model. digest: of the training examples that they follow from."""
-    answers = []
-    for i, example in enumerate(items):
-        start = time.perf_counter()
-        text, options = answer(example.input)
-        seconds = time.perf_counter() - start
-        answers.append(Answer(i, text, [], 0, seconds, "stop", options=options))
+    answers = timed(answer, items)
     files.remove(path)
     file = AnswerFile(path, digest)
     for one in answers:
         file.add(one)
     file.close()
     return Outcome(answers, None)
-
-
-def _free(data: Prepared, name: str, train: Sequence[Example]) -> Answering:
-    if name == "tfidf":
-        return Linear(data.task, train).answer
-    retriever = Retriever(train)
-    return lambda sentence: (retriever.nearest(sentence, 1)[0].output, None)

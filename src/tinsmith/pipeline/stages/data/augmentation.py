@@ -14,7 +14,7 @@ from tinsmith import tasks
 from tinsmith.chat.tool_formats import read_tools
 from tinsmith.chat.tool_formats.kinds import referred
 from tinsmith.data import picture_changes
-from tinsmith.data.augment import LIST, augment
+from tinsmith.data.augment import LIST, Augmented, augment
 from tinsmith.data.leaves import ITEM
 from tinsmith.data.picture_sheet import sheet
 from tinsmith.data.readers import Example
@@ -64,33 +64,14 @@ def augmented(
 ) -> tuple[list[Example], Augmentation] | None:
     """The examples made, variant by variant, and the facts; None where there are none. base: a model's path."""
     recipe, train = inputs.recipe, splits["train"]
-    rounds, rows = variants(recipe, train), list[Example]()
-    slots: dict[str, int] = {}
-    sources: dict[str, int] = {}
+    rounds, rows, slots, sources = variants(recipe, train), list[Example](), {}, {}
     if substitutes(recipe) and inputs.keeps_unaugmented:
         reporter.note(
             "data: an earlier version of tinsmith trained this run, on the examples alone, and what it trained "
             "is kept; state augment = true in [data] to train with further ones"
         )
     elif substitutes(recipe):
-        lists = closed_lists(recipe) if recipe.data.augment_lists else {}
-        task = tasks.by_name(recipe.data.task)
-        made = augment(
-            train,
-            task.values,
-            rounds,
-            recipe.train.seed,
-            lists,
-            labels=[task.label(example.output) for example in train],
-            tokens=() if recipe.scratch else tokens_of(base),
-            without=kept_out(recipe),
-            embeddings=None if recipe.scratch else partial(embeddings_of, base),
-        )
-        if recipe.data.augment_lists and not made.sources[LIST]:
-            raise InputError(
-                f"{recipe.path}: [data] augment_lists: {lists_file(recipe)} has no enum for an argument whose "
-                "values stand in the inputs; leave it out"
-            )
+        made = substituted(recipe, train, rounds, base)
         rows += [example for variant in made.rows for example in variant]
         slots, sources = dict(sorted(made.slots.items())), dict(sorted(made.sources.items()))
     changed = changed_pictures(recipe, train)
@@ -107,6 +88,28 @@ def augmented(
     new = words_of(rows) - words_of(train)
     met = {split: sum(not new.isdisjoint(words(one.input)) for one in splits[split]) for split in shared}
     return rows, Augmentation(len(rows), rounds, slots, sources, shared, met, dict(counts))
+
+
+def substituted(recipe: Recipe, train: Sequence[Example], rounds: int, base: Path) -> Augmented:
+    """With other values. Raises InputError where none is of the lists that the recipe asks for."""
+    task = tasks.by_name(recipe.data.task)
+    made = augment(
+        train,
+        task.values,
+        rounds,
+        recipe.train.seed,
+        closed_lists(recipe) if recipe.data.augment_lists else {},
+        labels=[task.label(example.output) for example in train],
+        tokens=() if recipe.scratch else tokens_of(base),
+        without=kept_out(recipe),
+        embeddings=None if recipe.scratch else partial(embeddings_of, base),
+    )
+    if recipe.data.augment_lists and not made.sources[LIST]:
+        raise InputError(
+            f"{recipe.path}: [data] augment_lists: {lists_file(recipe)} has no enum for an argument whose "
+            "values stand in the inputs; leave it out"
+        )
+    return made
 
 
 def words_of(examples: Sequence[Example]) -> set[str]:

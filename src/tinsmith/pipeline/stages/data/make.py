@@ -6,8 +6,9 @@ import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from tinsmith import tasks
+from tinsmith.data.readers import Example
 from tinsmith.data.splits import shared_inputs
 from tinsmith.errors import DataError, InputError
 from tinsmith.formats.model_files import model_files
@@ -21,21 +22,27 @@ from tinsmith.pipeline.examples import (
     read_examples,
     write_examples,
 )
-from tinsmith.pipeline.prepared import ANSWER, AUGMENTED, COPIES, DRAFT, LICENSES, New, split_name
+from tinsmith.pipeline.prepared import (
+    ANSWER,
+    AUGMENTED,
+    COPIES,
+    DRAFT,
+    LICENSES,
+    Base,
+    New,
+    read_preferences,
+    split_name,
+)
 from tinsmith.pipeline.recipe.values import Recipe
 from tinsmith.pipeline.stage import Made, Reporter
 from tinsmith.pipeline.stages.data import augmentation, division, drafts, joining
 from tinsmith.pipeline.stages.data.inputs import Inputs
 from tinsmith.pipeline.stages.data.outputs import Data
-from tinsmith.pipeline.stages.data.wanted import wanted_outputs
 from tinsmith.prepare.allowed import Checker
 from tinsmith.system import files, reading
 
-if TYPE_CHECKING:
-    from tinsmith.data.readers import Example
-
-Splits = Mapping[str, Sequence["Example"]]
-Wanted = Mapping[Path, Sequence["Example"]]  # by file, outputs that it teaches beside the splits
+Splits = Mapping[str, Sequence[Example]]
+Wanted = Mapping[Path, Sequence[Example]]  # by file, outputs that it teaches beside the splits
 
 
 def make(inputs: Inputs, folder: Path, reporter: Reporter) -> Made[Data]:
@@ -55,16 +62,9 @@ def make(inputs: Inputs, folder: Path, reporter: Reporter) -> Made[Data]:
     leaked = len(shared_inputs(splits["train"], splits["test"]))
     if leaked:
         reporter.note(f"data: warning: {leaked} test inputs are training inputs too")
-    sealed = constraint.of_recipe(recipe, splits["train"])
-    if sealed is None:
-        sealed = follow_task(recipe, given, wanted, Path(base.path), reporter)
-    forbidden = 0
+    sealed, forbidden = constrain(recipe, base, read.paths, given, splits, wanted, reporter)
     if sealed is not None:
         outputs.append(write(folder / ANSWER, sealed.data))
-        checked = {**given, "test": splits["test"]}
-        forbidden = check_constraint(recipe, Path(base.path), sealed, read.paths, checked, wanted, reporter)
-        for line in constraint.unshown(recipe, splits["train"]):
-            reporter.note(f"data: {line}; a small model learns what it is shown")
     table = drafts.of_recipe(recipe, splits["train"], prepared.load_base(recipe, base.path))
     if table is not None:
         outputs.append(write(folder / DRAFT, table))
@@ -125,6 +125,22 @@ def with_new(
     return splits, new
 
 
+def wanted_outputs(recipe: Recipe) -> dict[Path, list[Example]]:
+    """By file, the outputs that preferences teach, as examples of them. Raises DataError for a file without
+    preferences, and for an output that the task does not have."""
+    kind = tasks.by_name(recipe.data.task)
+    outputs: dict[Path, list[Example]] = {}
+    for key, path in beside(recipe).items():
+        outputs[path] = []
+        for row in read_preferences(key, path):
+            if row.wanted is None:
+                continue
+            if not kind.is_valid(kind.parse(row.wanted), kind.labels([row.wanted])):
+                raise DataError(f"{row.where}: not a valid output of the task {kind.name}: {row.wanted}")
+            outputs[path].append(Example(row.input, row.wanted))
+    return outputs
+
+
 def keep(recipe: Recipe, splits: Splits, folder: Path) -> list[Path]:
     """Writes the run's own copies. Raises DataError for a text that says nothing."""
     outputs = []
@@ -147,6 +163,29 @@ def write(path: Path, data: bytes) -> Path:
     with files.atomic_write(path) as file:
         file.write(data)
     return path
+
+
+def constrain(
+    recipe: Recipe,
+    base: Base,
+    paths: Mapping[str, Path],
+    given: Splits,
+    splits: Splits,
+    wanted: Wanted,
+    reporter: Reporter,
+) -> tuple[constraint.Sealed | None, int]:
+    """What holds the answers, and how many test outputs it forbids. given: the splits before new examples."""
+    path = Path(base.path)
+    sealed = constraint.of_recipe(recipe, splits["train"])
+    if sealed is None:
+        sealed = follow_task(recipe, given, wanted, path, reporter)
+    if sealed is None:
+        return None, 0
+    checked = {**given, "test": splits["test"]}
+    forbidden = check_constraint(recipe, path, sealed, paths, checked, wanted, reporter)
+    for line in constraint.unshown(recipe, splits["train"]):
+        reporter.note(f"data: {line}; a small model learns what it is shown")
+    return sealed, forbidden
 
 
 def follow_task(
