@@ -212,7 +212,6 @@ def test_what_training_says_of_new_words_is_sealed(stated: str, worth: float, tm
         (FREE + 'regex = "a"\n', "free: other keys hold the answer to something"),
         ('tools = "t"\n[constraint]\nsearch = 0\ncoverage = 2\n', "coverage: is weighed by a search"),
         ('schema = "s"\n', "schema: the answers of the task call are no JSON by a schema"),
-        ("[train]\nopen_tokens_only = true\n" + FREE, "open_tokens_only: there is no constraint"),
         ('[eval]\nbaselines = ["tfidf"]\n', 'baselines: "tfidf" learns labels; the task call has none'),
     ],
 )

@@ -77,11 +77,10 @@ def test_one_adapter_for_all_learns_what_the_run_has_of_them(tmp_path: Path) -> 
 
 
 def test_one_adapter_for_all_is_held_to_none_of_their_constraints(tmp_path: Path) -> None:
-    text = TWO.replace("rank = 8", "open_tokens_only = true")
-    text = text.replace("[task.train]", '[task.constraint]\nchoices = "labels"\n[task.train]')
+    text = TWO.replace("[task.train]", '[task.constraint]\nchoices = "labels"\n[task.train]')
     whole = recipes.load(write(tmp_path, text))
-    assert whole.tasks["mood"].train.open_tokens_only
-    assert not recipes.joint(whole, tmp_path / "run").train.open_tokens_only
+    assert whole.tasks["mood"].constraint.source == "choices"
+    assert recipes.joint(whole, tmp_path / "run").constraint.source is None
 
 
 @pytest.mark.parametrize("method", ["dpo", "continue", "distill"])

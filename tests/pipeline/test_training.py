@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from tiny_recipes import BASE, parity, write_home
 
-from tinsmith.errors import DataError, InputError, RecipeError
+from tinsmith.errors import DataError, InputError
 from tinsmith.pipeline import recipe, stages, training
 from tinsmith.pipeline.run import Record
 from tinsmith.pipeline.training import Rough, Trained
@@ -25,7 +25,6 @@ RECIPE = f"""\
 epochs = 1
 rough = "none"
 """
-OPEN = "open_tokens_only = true\n"
 MISSING = next(name for name in ("mps", "cuda") if name not in devices.present())
 
 
@@ -40,16 +39,6 @@ def trained(folder: Path, text: str) -> Trained:
     (folder / "home.toml").write_text(text)
     run = stages.make(recipe.load(folder / "home.toml"), folder / "run", progress.PlainDisplay(), goal="train")
     return run.done(stages.TRAIN).facts
-
-
-def test_open_tokens_are_those_of_the_recipe_s_constraint(folder: Path) -> None:
-    """Another constraint leaves others open, and is trained again."""
-    plain, labels = trained(folder, RECIPE), '[constraint]\nchoices = "labels"\n'
-    assert trained(folder, RECIPE + labels).curve == plain.curve
-    some = trained(folder, RECIPE + OPEN + labels)
-    loose = trained(folder, RECIPE + OPEN + '[constraint]\nregex = "[a-z]*"\n')
-    assert len({row.curve[0].loss for row in (plain, some)}) == 2
-    assert loose.curve == plain.curve
 
 
 def test_what_a_training_never_sees_trains_nothing_again(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -69,8 +58,6 @@ def test_what_a_training_never_sees_trains_nothing_again(folder: Path, monkeypat
     assert again(RECIPE) == ["logs"]
     assert again(unprepared) == []
     assert again(unprepared, build=', "Q4_0"') == ["rough"]
-    assert again(RECIPE + "search_budget = 0.4\n", build=', "Q4_0"') == []
-    assert again(unprepared + "search_budget = 0.4\n", build=', "Q4_0"') == []
     rows = [{"input": f"count {n}", "output": "many"} for n in range(6)]
     for name, some in (("new", rows[:4]), ("new-test", rows[4:])):
         (folder / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in some))
@@ -102,14 +89,25 @@ def test_what_was_trained_on_another_forward_pass_is_trained_again(
     assert [times_trained(), times_trained()] == [1, 0]
 
 
-def test_a_constraint_decides_rollouts_alone(folder: Path) -> None:
-    constraint = '[constraint]\nchoices = "labels"\n'
-    found = []
-    for method in ('method = "lora"\n', 'method = "grpo"\n'):
-        for more in ("", constraint):
-            (folder / "home.toml").write_text(RECIPE + method + more)
-            found.append(training.options(recipe.load(folder / "home.toml"), 12).constrained)
-    assert found == [False, False, False, True]
+def test_another_constraint_trains_nothing_again(folder: Path) -> None:
+    labels = '[constraint]\nchoices = "labels"\n'
+    assert trained(folder, RECIPE + labels).curve == trained(folder, RECIPE).curve
+
+
+@pytest.mark.parametrize(("method", "decides"), [("lora", False), ("grpo", True)])
+def test_a_constraint_decides_rollouts_alone(method: str, decides: bool, folder: Path) -> None:
+    text = f'{RECIPE}method = "{method}"\n[constraint]\n'
+    assert ("held" in inputs_of(folder, text + 'choices = "labels"\n')) == decides
+    assert "held" not in inputs_of(folder, text + "free = true\n")
+
+
+def inputs_of(folder: Path, text: str) -> dict[str, Any]:
+    """What training depends on."""
+    (folder / "home.toml").write_text(text)
+    run = stages.make(
+        recipe.load(folder / "home.toml"), folder / "inputs", progress.PlainDisplay(), goal="data"
+    )
+    return training.inputs(run, training.Needs(run.done(stages.DATA)))
 
 
 def test_seconds_are_those_of_every_process() -> None:
@@ -124,12 +122,6 @@ def test_seconds_are_those_of_every_process() -> None:
     assert training.seconds_of(record(2.0)) == 60.0
     assert training.seconds_of(record(2.0, rough=rough)) == 65.0
     assert training.seconds_of(record(2.0, rough=rough, update=both)) == 155.0
-
-
-def test_open_tokens_without_a_constraint_are_refused(folder: Path) -> None:
-    (folder / "home.toml").write_text(RECIPE + OPEN)
-    with pytest.raises(RecipeError, match=r"home.toml:11: \[train\] open_tokens_only: there is no constraint"):
-        recipe.load(folder / "home.toml")
 
 
 def said(capsys: pytest.CaptureFixture[str], method: str, *events: Event) -> list[str]:
@@ -189,7 +181,6 @@ def test_rewards_that_teach_nothing_are_said(folder: Path, capsys: pytest.Captur
         ('method = "distill"\nteacher = "none.gguf"', r"\[train\] teacher: .*none.gguf: no such file"),
         (f'device = "{MISSING}"', f'device = "{MISSING}"'),
         ('targets = ["q_projection"]', r"\[train\] targets: llama has no linear layer 'q_projection'; it has"),
-        ("ranks = { head = 8 }", r"\[train\] ranks: 'head' is not adapted; down_proj, "),
     ],
 )
 def test_what_training_would_refuse_is_refused_before_the_baselines(

@@ -38,7 +38,7 @@ epochs = {epochs}
 device = "cpu"
 {train}
 """
-_EXAMPLES = "average = 0.3\nnoise = 5\n"
+_EXAMPLES = "average = 0.3\n"
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ CASES = {
     "grpo": Case(
         "grpo",
         data='[constraint]\nchoices = ["0", "1", "2", "3", "4", "5", "6"]',
-        train="prompts = 7\niterations = 2\nkl_weight = 0.01\nlearning_rate = 0.005",
+        train="prompts = 7\nlearning_rate = 0.005",
         epochs=8,
     ),
     "distill": Case("distill", train='teacher = "teacher"', epochs=16),

@@ -144,11 +144,9 @@ def test_the_reference_is_the_adapter_that_preferences_start_from(
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"rank": 8}, r"has rank 4, and by the recipe's \[train\] rank and ranks it would be 8"),
-        ({"rank": 2}, r"has rank 4, .* it would be 2; state the ranks"),  # of like scale as the mean of two
-        ({"ranks": {"q_proj": 2}}, r"q_proj has rank 4, .* it would be 2"),
-        ({"alpha": 64.0}, r"the scale of \w+ is 8, and by the recipe's \[train\] alpha and rank_scale .* 16"),
-        ({"rank_scale": "rslora"}, r"the scale of \w+ is 8, .* alpha and rank_scale it would be 16"),
+        ({"rank": 8}, r"has rank 4, and by the recipe's \[train\] rank it would be 8"),
+        ({"rank": 2}, r"has rank 4, .* it would be 2; state the rank"),  # of like scale as the mean of two
+        ({"alpha": 64.0}, r"the scale of \w+ is 8, and by the recipe's \[train\] alpha it would be 16; state"),
         (
             {"targets": ("q_proj", "v_proj")},
             r"the recipe's \[train\] targets .* targets = \[\"down_proj\", \"gate",

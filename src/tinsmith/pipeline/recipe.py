@@ -111,15 +111,6 @@ class Recipe:
         return dataclasses.replace(self, data=dataclasses.replace(self.data, spell=False))
 
     @property
-    def is_constrained(self) -> bool:
-        """Whether rollouts, of a method that has such, are held to the constraint: as stated, or where there is
-        one."""
-        if "constrained" not in methods.by_name(self.train.method).keys:
-            return False
-        stated = self.train.constrained
-        return self.constraint.source is not None if stated is None else stated
-
-    @property
     def base_source(self) -> str:
         """The base as hub.pull takes it: a path from the recipe's folder, whatever folder we run in, or a name.
         Raises InputError where it is neither."""

@@ -32,7 +32,7 @@ from tinsmith.pipeline.recipe_tables import (
 )
 from tinsmith.tables import TomlFile
 from tinsmith.train import methods
-from tinsmith.train.options import BASE_TEACHER, DPO
+from tinsmith.train.options import BASE_TEACHER
 from tinsmith.train.reinforcement import rewards
 
 
@@ -102,9 +102,6 @@ class RecipeFile(TomlFile):
 
     def _check_answers(self, given: dict[str, Any], tables: dict[str, Any]) -> None:
         """What holds them and what needs that go together."""
-        for key in ("open_tokens_only", "constrained"):
-            if getattr(tables["train"], key) and not tables["constraint"].source:
-                raise self.error("train", key, "there is no constraint; give [constraint]")
         if tables["constraint"].free and len(given["constraint"]) > 1:
             raise self.error("constraint", "free", "other keys hold the answer to something; give one of them")
         if "constraint" in given and not tables["constraint"].free:
@@ -205,17 +202,6 @@ class RecipeFile(TomlFile):
             if stated.get("learning_rate") == SEARCH:
                 raise self.error(
                     table, "learning_rate", f'"{SEARCH}" compares losses, not rewards; state a rate'
-                )
-        if train.get("policy_loss") != DPO:
-            if "beta" in train:
-                raise self.error(
-                    "train", "beta", f'is for policy_loss = "{DPO}"; leave it out, or give kl_weight'
-                )
-            return
-        for key in ("scale_rewards", "epsilon", "epsilon_high", "kl_weight"):
-            if key in train:
-                raise self.error(
-                    "train", key, f'is not for policy_loss = "{DPO}", which has beta; leave it out'
                 )
 
     def _check_splits(self, given: dict[str, Any]) -> None:

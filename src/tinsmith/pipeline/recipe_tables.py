@@ -33,13 +33,9 @@ from tinsmith.tables import key as _key
 from tinsmith.train import methods
 from tinsmith.train.options import (
     AUTO_DEVICE,
-    MOMENTS,
     PARTS,
-    POLICY_LOSSES,
-    RANK_SCALES,
     RETRAIN_AUTO,
     RETRAINS,
-    SCALES,
     TORCH_DEVICES,
     ScratchOptions,
     TrainOptions,
@@ -92,13 +88,7 @@ def _auto_or(low: float, high: float) -> Kind:
     )
 
 
-WEIGHT, NATS = _auto_or(0.001, 1000), _auto_or(0, 100)
-RANKS = Kind(
-    "a table of ranks from 1 to 1024 by the names of linear layers, such as { q_proj = 32 }",
-    lambda v: (
-        isinstance(v, dict) and bool(v) and all(is_whole(rank) and 1 <= rank <= 1024 for rank in v.values())
-    ),
-)
+NATS = _auto_or(0, 100)
 _RULES = ", ".join(f'"{name}"' for name in rewards.NAMES)
 REWARD = Kind(
     f'{_RULES}, a function such as "rewards.py:score", or a table of these with weights above 0, at most 1000',
@@ -204,42 +194,23 @@ class Train:
     method: str = _key(choice(methods.names()), methods.DEFAULT)
     epochs: int | str = _key(TIMES, "auto")
     rank: int = _key(whole(1, 1024), 16)
-    ranks: dict[str, int] | None = _key(RANKS, None)  # noqa: RUF009, a default of None
-    rank_scale: str = _key(choice(RANK_SCALES), TrainOptions.rank_scale)
     parts: tuple[str, ...] = _key(some_of(PARTS, least=1), TrainOptions.parts)
     alpha: float = _key(number(0.001, 10_000), 32.0)
     dropout: float = _key(number(0, 0.9), 0.0)
     targets: tuple[str, ...] | str = _key(TARGETS, "auto")
-    label_smoothing: float = _key(number(0, 0.9), TrainOptions.label_smoothing)
-    noise: float = _key(number(0, 1000), TrainOptions.noise)
     learning_rate: float | str = _key(RATE, "auto")
-    search_budget: float = _key(number(0.01, 1), SEARCH_BUDGET)
     batch_tokens: int = _key(whole(16, 1_000_000), 640)
     max_length: int = _key(whole(8, 1_000_000), 512)
     reread: bool | None = _key(FLAG, None)
-    patience: int = _key(whole(0, 1000), 0)
     average: float = _key(number(0, 1), 0.0)
     rough: str = _key(choice(("auto", NO_ROUGH, *FORMATS, AUTO)), "auto")
-    open_tokens_only: bool = _key(FLAG, False)
     beta: float = _key(number(0.001, 100), TrainOptions.beta)
-    good_weight: float | str = _key(WEIGHT, "auto")
     teacher: str | None = _key(TEXT, None)
     shots: int = _key(whole(1, 100), TrainOptions.shots)
-    teacher_top: int = _key(whole(1, 100_000), TrainOptions.teacher_top)
-    temperature: float = _key(number(0.01, 100), TrainOptions.temperature)
-    teacher_weight: float = _key(number(0, 1), TrainOptions.teacher_weight)
     prefix_length: int = _key(whole(1, 10_000), TrainOptions.prefix_length)
     reward: dict[str, float] | None = _key(REWARD, None)  # noqa: RUF009, a default of None
     rollouts: int = _key(whole(2, 1024), TrainOptions.rollouts)
     prompts: int = _key(whole(1, 100_000), TrainOptions.prompts)
-    iterations: int = _key(whole(1, 100), TrainOptions.iterations)
-    policy_loss: str = _key(choice(POLICY_LOSSES), TrainOptions.policy_loss)
-    scale_rewards: str = _key(choice(SCALES), TrainOptions.scale_rewards)
-    epsilon: float = _key(number(0.001, 1), TrainOptions.epsilon)
-    epsilon_high: float | None = _key(number(0.001, 100), None)
-    kl_weight: float = _key(number(0, 100), TrainOptions.kl_weight)
-    constrained: bool | None = _key(FLAG, None)
-    moments: str = _key(choice(MOMENTS), TrainOptions.moments)
     seed: int = _key(whole(0, 2**31 - 1), 0)
     seeds: int = _key(whole(1, 1000), TrainOptions.seeds)
     device: str = _key(choice((AUTO_DEVICE, *TORCH_DEVICES)), AUTO_DEVICE)

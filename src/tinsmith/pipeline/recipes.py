@@ -89,7 +89,6 @@ def joint(whole: Recipe, folder: Path) -> Recipe:
     return dataclasses.replace(
         whole,
         data=data,
-        train=dataclasses.replace(whole.train, open_tokens_only=False, constrained=None),
         eval=dataclasses.replace(whole.eval, baselines=(), limit=0, error=None),
         output=Output(f"{whole.name}-joint"),
         tasks={},

@@ -140,7 +140,6 @@ def inputs(run: Run, needs: Needs) -> dict[str, Any]:
         **({"teacher": model_digest(teacher)} if teacher and teacher.exists() else {}),
         "augmented": needs.data.facts.augmentation is not None,
         **({"forward_pass": forward_pass} if forward_pass else {}),
-        **({"constraint": needs.data.digests[data.ANSWER]} if run.recipe.train.open_tokens_only else {}),
         **update_inputs(run, needs),
         **reward_inputs(run, needs),
     }
@@ -154,8 +153,8 @@ def has_variants(made: Record[Data]) -> bool:
 
 def reward_inputs(run: Run, needs: Needs) -> dict[str, Any]:
     """Of what rollouts are held to, and of the functions that say what they are worth."""
-    is_asked = rewards.VALID in (run.recipe.train.reward or ())
-    held = run.recipe.is_constrained or (is_asked and needs.data.facts.constraint is not None)
+    is_grpo = "reward" in methods.by_name(run.recipe.train.method).keys
+    held = is_grpo and needs.data.facts.constraint is not None
     scored = [files.sha256_file(path) for path in reward_files(run.recipe)]
     return {
         **({"held": needs.data.digests[data.ANSWER]} if held else {}),
@@ -217,37 +216,19 @@ def before(run: Run, needs: Needs) -> dict[str, Any]:
         "template": None if states_more else needs.data.facts.base.template,
         "train": {
             "targets": "auto",
-            "ranks": None,
-            "rank_scale": TrainOptions.rank_scale,
             "parts": TrainOptions.parts,
             "method": "full" if run.recipe.scratch else methods.DEFAULT,
             "average": 0.0,
             "rough": "auto",
-            "open_tokens_only": False,
-            "search_budget": SEARCH_BUDGET,
             "beta": TrainOptions.beta,
-            "good_weight": "auto",
             "teacher": None,
             "shots": TrainOptions.shots,
-            "teacher_top": TrainOptions.teacher_top,
-            "temperature": TrainOptions.temperature,
-            "teacher_weight": TrainOptions.teacher_weight,
             "prefix_length": TrainOptions.prefix_length,
-            "moments": TrainOptions.moments,
             "seeds": TrainOptions.seeds,
             "reward": None,
             "rollouts": TrainOptions.rollouts,
             "prompts": TrainOptions.prompts,
-            "iterations": TrainOptions.iterations,
-            "policy_loss": TrainOptions.policy_loss,
-            "scale_rewards": TrainOptions.scale_rewards,
-            "epsilon": TrainOptions.epsilon,
-            "epsilon_high": None,
-            "kl_weight": TrainOptions.kl_weight,
-            "constrained": None,
-            "label_smoothing": TrainOptions.label_smoothing,
             "reread": TrainOptions.reread,
-            "noise": TrainOptions.noise,
         },
         "augmented": False,
         # Of AUTO's targets there were only the names.
@@ -268,7 +249,7 @@ def check(run: Run, needs: Needs) -> None:
     job = job_of(run, needs.data, base_of(run, needs))
     method.check(job)
     method.check_lengths(job)
-    if job.options.targets or job.options.ranks:
+    if job.options.targets:
         from tinsmith.train.model import network
 
         network.adapted(job.spec, job.options)
@@ -313,8 +294,7 @@ def train(run: Run, needs: Needs) -> tuple[TrainResult, Updated | None, Rough | 
         run.display.line(f"base: {note}")
     with run.display.bar("train", 1) as bar:
         preparation = roughest.choose(run, needs.data, spec)
-        # What a method holds to would move along with what it begins as.
-        if preparation is None or methods.by_name(run.recipe.train.method).has_reference:
+        if preparation is None or methods.by_name(run.recipe.train.method).one_adapter:
             return *first(run, needs, bar, job_of(run, needs.data, spec, preparation)), None
         job = job_of(run, needs.data, spec)
         result, outcome = first(run, needs, bar, job)
@@ -348,12 +328,10 @@ def first(run: Run, needs: Needs, bar: Bar, job: Job) -> tuple[TrainResult, Upda
 
 def decisive(run: Run, needs: Needs, job: Job) -> dict[str, Any]:
     """The inputs that the job sees; of [train], what it does not is as if it were not stated."""
-    found, stated = inputs(run, needs), run.recipe.update
+    found = inputs(run, needs)
     if job.options.rough is None:
         del found["rough"]
         found["train"]["rough"] = "auto"
-    if SEARCH not in (run.recipe.train.learning_rate, stated.learning_rate if stated else None):
-        found["train"]["search_budget"] = SEARCH_BUDGET
     return found
 
 
@@ -426,7 +404,6 @@ def job_of(run: Run, made: Record[Data], spec: Spec, preparation: Preparation | 
     """All that is learned, from the beginning or where an adapter is; every other step under what is prepared
     for, if anything is."""
     import tinsmith
-    from tinsmith.runtime.forced import Forced
     from tinsmith.train.job import Job
 
     base = made.facts.base.path
@@ -436,7 +413,6 @@ def job_of(run: Run, made: Record[Data], spec: Spec, preparation: Preparation | 
         return tokenizer.tokenize(text, special=True)
 
     variants = data.augmented(run)
-    only_open = run.recipe.train.open_tokens_only
     preset = preparation.preset if preparation else None
     job = Job(
         spec=spec,
@@ -459,7 +435,6 @@ def job_of(run: Run, made: Record[Data], spec: Spec, preparation: Preparation | 
         is_new=run.recipe.scratch is not None,
         feedback=preparation.feedback if preparation else None,
         feedback_of=preparation.feedback_of if preparation else "",
-        forced=Forced(tokenizer, (run.folder / data.ANSWER).read_bytes()) if only_open else None,
         start=update.folder(run.recipe),
         base_sha256=(spec.source or made.facts.base.sha256) if run.recipe.base else "",
         constraint=held_to(run, made.facts.constraint),
@@ -545,15 +520,12 @@ def options(
             values["learning_rate"] = update.learning_rate
         elif isinstance(rate, float | int) and gentle != 1:
             values |= {"learning_rate": rate * gentle, "given": rate}
-    del values["method"], values["open_tokens_only"]
-    budget = values.pop("search_budget")
+    del values["method"]
     if values["learning_rate"] == SEARCH:
-        values |= {"search": budget, "learning_rate": None}
-    for key, left_out in (("learning_rate", None), ("targets", ()), ("good_weight", None)):
+        values |= {"search": SEARCH_BUDGET, "learning_rate": None}
+    for key, left_out in (("learning_rate", None), ("targets", ())):
         if values[key] == "auto":
             values[key] = left_out
-    values["ranks"] = values["ranks"] or {}
-    values["constrained"] = recipe.is_constrained
     stated = values.pop("reward")
     if stated:
         places = {name: rewards.of_function(name) for name in stated}

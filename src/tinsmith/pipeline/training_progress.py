@@ -13,7 +13,6 @@ from tinsmith.train.events import (
     Seeded,
     Started,
     Step,
-    Stopped,
     Trial,
     Trying,
     Validated,
@@ -48,9 +47,6 @@ class Progress:
         elif isinstance(event, Trial):
             loss = "training went astray" if event.loss is None else f"validation loss {event.loss:.4f}"
             self.display.line(f"train: rate {event.learning_rate:g}: {loss}, {_steps(event.steps)}")
-        elif isinstance(event, Stopped):
-            when = f"after epoch {event.epoch} of {event.epochs}"
-            self.display.line(f"train: stopped {when} by its patience; epoch {event.best} is kept")
         elif isinstance(event, Seeded):
             name = "the mean of all seeds" if event.seed is None else f"seed {event.seed}"
             found = f"validation loss {event.loss:.4f}, {self.found(event.exact)}"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
@@ -17,13 +16,8 @@ EPOCHS, MADE_EPOCHS = 3, 8
 # Over new examples, where an adapter has learned others: at least so many, and this share of those over all.
 UPDATE_EPOCHS, UPDATE_SHARE = 2, 0.5
 LOGS = ("csv", "tensorboard")  # the kinds of files that curves can be written to
-RANK_SCALES = PLAIN, RSLORA = "plain", "rslora"  # alpha / rank, alpha / its root (Kalajdzievski, 2312.03732)
-MOMENTS = AUTO, FLOAT, EIGHT_BITS = "auto", "float", "8-bit"  # of the optimizer, when every weight is trained
 # Whether all is learned again beside an adapter that went on: where it forgot too much, or whenever it did.
 RETRAINS = RETRAIN_AUTO, RETRAIN_ALWAYS, RETRAIN_NEVER = "auto", "always", "never"
-# How a policy's loss is a mean over tokens, and what advantages are divided by the spread of.
-POLICY_LOSSES = GRPO, DAPO, DR_GRPO, DPO = "grpo", "dapo", "dr_grpo", "dpo"
-SCALES = GROUP, BATCH, UNSCALED = "group", "batch", "none"
 BASE_TEACHER = "base"  # the base itself, with examples in its context
 AUTO_DEVICE = "auto"
 TORCH_DEVICES = ("cuda", "mps", "cpu")  # in the order in which "auto" takes them
@@ -45,8 +39,6 @@ class TrainOptions:
 
     # What an adapter changes.
     rank: int = 16
-    ranks: Mapping[str, int] = field(default_factory=dict)  # of the layers that have another one, by name
-    rank_scale: str = PLAIN  # of RANK_SCALES
     alpha: float = 32.0
     targets: tuple[str, ...] = ()  # the linear layers to adapt, by their names in transformers; none for all
     parts: tuple[str, ...] = (LANGUAGE,)  # of PARTS
@@ -65,10 +57,7 @@ class TrainOptions:
     weight_decay: float = 0.0
     clip: float = 1.0
     dropout: float = 0.0
-    label_smoothing: float = 0.0  # the share of a label that all tokens have alike
-    noise: float = 0.0  # NEFTune's alpha
     reread: bool = True  # examples in the epochs for which others were made of them
-    patience: int = 0  # epochs without improvement after which training stops, 0 for never
     average: float = 0.0  # the share of the steps over which weights are averaged, beside the latest ones
     replay: float = 0.5  # the share of an epoch's sequences that were learned before, where there are such
 
@@ -85,29 +74,17 @@ class TrainOptions:
 
     # Preferences.
     beta: float = 0.1  # how strongly they hold to the reference, in ORPO how much they count
-    good_weight: float | None = None  # what a good output counts where a bad one counts 1; None: as much in all
 
     # A teacher.
     teacher: str | None = None  # the path of its model, or BASE_TEACHER
     shots: int = 5  # examples in the base's context
-    teacher_top: int = 64  # the likeliest tokens whose probabilities are kept
-    teacher_weight: float = 0.5  # its share of the loss
-    temperature: float = 1.0  # what logits are divided by: beside a teacher's, and to draw rollouts
 
     # Rewards.
     reward: Mapping[str, float] = field(default_factory=lambda: {"exact": 1.0})  # weights by name
     rollouts: int = 8  # of a prompt
     prompts: int = 32  # of a step
-    iterations: int = 1  # steps that learn from the same rollouts
-    policy_loss: str = GRPO  # of POLICY_LOSSES
-    scale_rewards: str = GROUP  # of SCALES
-    epsilon: float = 0.2  # how far a ratio may fall below 1
-    epsilon_high: float | None = None  # and rise above it, None for as far
-    kl_weight: float = 0.0  # of the divergence from the reference
-    constrained: bool = False  # whether rollouts are held to the job's constraint
 
     # The machine.
-    moments: str = AUTO  # of MOMENTS
     threads: int | None = None  # torch's, None as torch likes
     device: str = AUTO_DEVICE  # or one of TORCH_DEVICES
     keep: str = "auto"  # whether a base in blocks stays in them ("packed"), or is unpacked ("float")
@@ -118,9 +95,7 @@ class TrainOptions:
 
     def widened(self, count: int) -> TrainOptions:
         """Of the mean of so many adapters: their ranks together, at a like part of the scale."""
-        ranks = {name: rank * count for name, rank in self.ranks.items()}
-        alpha = self.alpha / (math.sqrt(count) if self.rank_scale == RSLORA else 1)
-        return replace(self, rank=self.rank * count, ranks=ranks, alpha=alpha)
+        return replace(self, rank=self.rank * count)
 
     def rate(self, default: tuple[float, str]) -> tuple[float, str]:
         """The learning rate, the default where none is stated, and the reason in words."""

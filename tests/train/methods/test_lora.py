@@ -16,7 +16,7 @@ from tinsmith.data.readers import Example
 from tinsmith.errors import DataError, InputError
 from tinsmith.spec import Spec
 from tinsmith.train import methods
-from tinsmith.train.events import Started, Step, Stopped, TrainResult, Validated
+from tinsmith.train.events import Started, Step, TrainResult, Validated
 from tinsmith.train.job import Job
 from tinsmith.train.options import TrainOptions
 from tinsmith.train.quantized import rough_adapter
@@ -153,26 +153,22 @@ def test_a_kill_while_writing_keeps_the_checkpoint_before(
     assert loaded[1] == {"step": 1}
 
 
-def test_patience_stops_and_the_best_epoch_is_kept(
+def test_the_best_epoch_is_kept(
     spec: Spec, examples: list[Example], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    shares = iter([0.5, 0.9, 0.8, 0.7, 0.6])
+    shares = iter([0.5, 0.9, 0.8, 0.7])
     kept: list[bytes] = []
-    stops: list[Stopped] = []
     monkeypatch.setattr(Trainee, "validate", lambda trainee: (1.0, next(shares)))
 
     def note(event: Any) -> None:
         if isinstance(event, Validated):
             kept.append(weights(tmp_path))
-        if isinstance(event, Stopped):
-            stops.append(event)
 
-    options = replace(OPTIONS, epochs=6, patience=2)
+    options = replace(OPTIONS, epochs=4)
     result = train("lora", spec, examples, examples[:6], options, tmp_path, note)
     assert [validated.best for validated in result.validations] == [True, True, False, False]
     assert kept[0] != kept[1]
     assert kept[1:] == [weights(tmp_path)] * 3
-    assert stops == [Stopped(epoch=4, epochs=6, best=2)]
 
 
 def test_a_later_epoch_of_lower_loss_is_kept_where_its_fewer_answers_may_be_chance(

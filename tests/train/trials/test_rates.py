@@ -62,11 +62,9 @@ def test_the_trials_stay_within_the_budget(steps: int, budget: float, counts: li
 
 
 def test_too_little_to_search_with() -> None:
-    with pytest.raises(InputError, match=r"search_budget = 0.1 of 100 steps .* give at least 0.3, or"):
-        rates.rungs(100, 0.1)
     assert rates.rungs(100, 0.3)
-    with pytest.raises(InputError, match=r"of 20 steps is too little .* candidates; give a learning rate"):
-        rates.rungs(20, 1)
+    with pytest.raises(InputError, match=r"trials of 0.1 times the 100 steps .*; give a learning rate"):
+        rates.rungs(100, 0.1)
 
 
 def test_candidates_lie_around_the_middle() -> None:

@@ -23,7 +23,7 @@ from tinsmith.train.adapters import peft_folder
 from tinsmith.train.events import Seeded, Started, Step
 from tinsmith.train.job import Job
 from tinsmith.train.methods.lora import AdapterTrainee
-from tinsmith.train.options import RSLORA, TrainOptions
+from tinsmith.train.options import TrainOptions
 from tinsmith.train.steps import checkpoint
 from tinsmith.train.steps.trainee import Trainee
 from tinsmith.train.trials import finished, rates, seeds
@@ -115,9 +115,8 @@ def mean_of(method: str, spec: Spec, examples: list[Example], folder: Path, **op
     "options",
     [
         {},
-        {"alpha": 7.0, "rank_scale": RSLORA},
-        {"ranks": {"q_proj": 6}, "dropout": 0.1},
-        {"ranks": {"q_proj": 6}, "rank_scale": RSLORA, "targets": ("q_proj", "up_proj")},
+        {"alpha": 7.0, "dropout": 0.1},
+        {"targets": ("q_proj", "up_proj")},
     ],
 )
 def test_the_mean_of_adapters_is_the_mean_of_their_updates(

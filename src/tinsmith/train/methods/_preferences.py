@@ -53,7 +53,7 @@ class PreferenceMethod(Method):
     share = "preferred"
     starts = True
     reads_examples = False
-    has_reference = True
+    one_adapter = True
     gentle = 1.0  # the rate is low as it is
 
     def check(self, job: Job) -> None:
@@ -79,7 +79,7 @@ class PreferenceTrainee(AdapterTrainee):
             dict.fromkeys(one for part in rows for row in part for one in (*row.answers, row.other) if one)
         )
         self.beta, self.kept = options.beta, job.kept
-        self.shared = self.sharing(options, every)
+        self.shared = self.sharing(every)
         uncounted = self.shared * len(rows[0][0].answers)
         self.validation = batches(rows[1], options.batch_tokens, uncounted, 0, 0)
         self.epochs = [

@@ -22,7 +22,7 @@ class Continue(Method):
     folder = FOLDER
     what = "an adapter"
     starts = True
-    keys = (*KEYS, "label_smoothing", REREAD)
+    keys = (*KEYS, REREAD)
     reads = ("text",)
     needs = (("data", "text"),)
 

@@ -39,7 +39,7 @@ class Distill(Method):
     what = "an adapter"
     starts = True
     sees = False  # the teacher is asked by its tokens alone
-    keys = (*KEYS, "teacher", "shots", "teacher_top", "temperature", "teacher_weight", REREAD)
+    keys = (*KEYS, "teacher", "shots", REREAD)
     needs = (("data", "train"), ("train", "teacher"))
 
     def check(self, job: Job) -> None:
@@ -74,7 +74,7 @@ class DistillTrainee(AdapterTrainee):
         longer = self.longer_prompts(job)
         self.prompts = {one: longer.get(one.prompt, one.prompt) for one in self.learned}
         asked = [(prompt, sequence.answer) for sequence, prompt in self.prompts.items()]
-        asking = f"{model_digest(job.teacher)} {options.teacher_top} {options.temperature} {asked}"
+        asking = f"{model_digest(job.teacher)} {asked}"
         self.teacher_digest = hashlib.sha256(asking.encode()).hexdigest()
         self.digest += self.teacher_digest
 
@@ -117,13 +117,10 @@ class DistillTrainee(AdapterTrainee):
         """The teacher's likeliest tokens and their probabilities, of all the sequences' answers in order."""
         import torch
 
-        from tinsmith.train.distillation import answer_logits, likeliest
+        from tinsmith.train.distillation import TOP, answer_logits, likeliest
 
-        top, temperature = self.options.teacher_top, self.options.temperature
         best = [
-            likeliest(
-                answer_logits(self.teacher, self.prompts[one], one.answer), self.vocabulary, top, temperature
-            )
+            likeliest(answer_logits(self.teacher, self.prompts[one], one.answer), self.vocabulary, TOP)
             for one in sequences
         ]
         tokens, probabilities = zip(*best, strict=True)
@@ -156,19 +153,20 @@ class DistillTrainee(AdapterTrainee):
         """tokens, probabilities [labels, top]: the teacher's; [labels]."""
         from tinsmith.train import distillation
 
-        options, device = self.options, self.network.device
-        teacher = distillation.Taught(tokens.long().to(device), probabilities.to(device), options.temperature)
+        device = self.network.device
+        teacher = distillation.Taught(tokens.long().to(device), probabilities.to(device))
         states = self.network.answer_states(packing)
-        return distillation.losses(self.network, states, packing.targets, teacher, options.teacher_weight)
+        return distillation.losses(self.network, states, packing.targets, teacher)
 
     def demand(self) -> Demand:
         import torch
 
+        from tinsmith.train.distillation import TOP
         from tinsmith.train.footprint.memory import Demand
 
         def losses(packing: Packing) -> Tensor:
             """By a teacher that is sure of nothing: it is asked when there is room."""
-            kept = torch.zeros(len(packing.targets), self.options.teacher_top)
+            kept = torch.zeros(len(packing.targets), TOP)
             return self.losses(packing, kept, kept)
 
         return Demand(losses=losses)

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 from tinsmith.errors import InputError
 from tinsmith.train.adapters import peft_folder
-from tinsmith.train.methods import OPEN_TOKENS, REREAD, Method
+from tinsmith.train.methods import REREAD, Method
 from tinsmith.train.model import eyes_adapter
-from tinsmith.train.options import LANGUAGE, RSLORA
+from tinsmith.train.options import LANGUAGE
 from tinsmith.train.rules import default_learning_rate
 from tinsmith.train.steps.trainee import Trainee
 
@@ -33,21 +33,13 @@ EYES = "eyes"
 EYES_PREFIX = f"base_model.model.model.{EYES}."
 FEEDBACK_TURNS = 2  # checkpoints from one making of rough weights with error feedback to the next
 FIRST_BATCHES = 8  # of training data, whose inputs are weighed before there is a validation
-KEYS = (
-    "rank",
-    "ranks",
-    "rank_scale",
-    "alpha",
-    "dropout",
-    "targets",
-    "rough",
-)  # of every method that trains an adapter
+KEYS = ("rank", "alpha", "dropout", "targets", "rough")  # of every method that trains an adapter
 
 
 class Lora(Method):
     name = "lora"
     folder = FOLDER
-    keys = (*KEYS, "parts", "label_smoothing", OPEN_TOKENS, REREAD)
+    keys = (*KEYS, "parts", REREAD)
     what = "an adapter"
     starts = True
     replays = True
@@ -62,8 +54,9 @@ def _choose(network: Network, options: TrainOptions) -> None:
     if tuple(options.parts) != (LANGUAGE,) and not network.sees:
         raise InputError("[train] parts: the base has no vision half; leave it out, or take one that has")
     if network.sees:
-        alpha, rslora = options.alpha, options.rank_scale == RSLORA
-        eyes_adapter.install(network.eyes, options.parts, options.rank, alpha, options.dropout, rslora)
+        eyes_adapter.install(
+            network.eyes, options.parts, options.rank, options.alpha, options.dropout, rslora=False
+        )
     if LANGUAGE not in options.parts:
         for module in network.linears.values():
             module.lora_A.requires_grad_(False)
@@ -100,8 +93,6 @@ class AdapterTrainee(Trainee):
             options.targets,
             device,
             keep_packed,
-            rank_pattern=wide.ranks,
-            use_rslora=options.rank_scale == RSLORA,
         )
         _choose(adapted, wide)
         if job.start:

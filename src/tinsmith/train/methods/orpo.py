@@ -35,7 +35,7 @@ class Orpo(PreferenceMethod):
     name = "orpo"
     reads = ("pairs", "validation_pairs")
     needs = (("data", "pairs"),)
-    has_reference = False
+    one_adapter = False
     gentle = Method.gentle  # it learns the chosen outputs as examples are learned
 
     def trainee(self, job: Job) -> OrpoTrainee:

@@ -29,7 +29,7 @@ class Prefix(Method):
     name = "prefix"
     folder = FOLDER
     what = "a prefix"
-    keys = ("prefix_length", "label_smoothing", REREAD)
+    keys = ("prefix_length", REREAD)
     merges = False
     packs = False
     sees = False

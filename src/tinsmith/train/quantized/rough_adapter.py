@@ -50,6 +50,5 @@ def job_of(job: Job, first: TrainResult, preparation: Preparation) -> Job:
             seeds=1,
             search=0.0,
             average=0.0,
-            patience=0,
         ),
     )

@@ -59,11 +59,9 @@ def rungs(run_steps: int, budget: float) -> list[Rung]:
         first = int(budget * run_steps / cost)
         if first >= LEAST_STEPS:
             return [Rung(count, first * 2**place) for place, count in enumerate(counts)]
-    least = math.ceil(100 * LEAST_STEPS * cost / run_steps) / 100
-    more = f"at least {least:g}, or " if least <= 1 else ""
     raise InputError(
-        f'learning_rate = "search": search_budget = {budget:g} of {run_steps} steps is too little for three '
-        f"candidates; give {more}a learning rate"
+        f'learning_rate = "search": trials of {budget:g} times the {run_steps} steps are too short for three '
+        "candidates; give a learning rate"
     )
 
 
