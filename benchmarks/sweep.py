@@ -7,8 +7,8 @@
 
 For every base the recipe's own values and other ones of each of --settings, one at a time, at every rate. A
 base is one that a recipe can name, or such as `8m`: a new model of 8 million parameters, pretrained here for
-minutes on the Python reference and this book. Training is the recipe's without augmentation and without rough
-weights.
+minutes on the Python reference and this book. Training is the recipe's, without augmentation and
+quantization-aware training.
 
 A finished point is a line of points-<examples>.jsonl in --out: what stands there is not measured again, so the
 sweep can be stopped at any time and goes on where it was (the point under way too). First come the recipe's own
@@ -135,7 +135,7 @@ def measured(args: argparse.Namespace, point: Point) -> dict[str, Any]:
     given = replace(
         base.options,
         learning_rate=point.rate,
-        rough=None,
+        qat=None,
         search=0.0,
         threads=args.threads,
         **values,

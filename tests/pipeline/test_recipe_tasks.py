@@ -53,7 +53,7 @@ def test_each_task_is_the_recipe_that_it_would_be_alone(tmp_path: Path) -> None:
     assert (home.data.task, mood.data.task) == ("call", "classify")
     assert (home.name, mood.name, home.base) == ("two-home", "two-mood", whole.base)
     assert home.resolve(str(home.data.train)) == tmp_path / "home.jsonl"
-    assert {home.train.rough, mood.train.rough} == {"none"}
+    assert {home.train.qat, mood.train.qat} == {"none"}
     alone = TWO[: TWO.index("[router]")] + "[data]\n" + TWO[TWO.index("train = ") : TWO.index("[task.constr")]
     (tmp_path / "home.toml").write_text(alone + '[constraint]\ntools = "tools.json"\n')
     assert recipe.load(tmp_path / "home.toml").data == home.data
@@ -85,7 +85,7 @@ def test_one_adapter_for_all_is_held_to_none_of_their_constraints(tmp_path: Path
 
 @pytest.mark.parametrize("method", ["dpo", "continue", "distill"])
 def test_what_all_tasks_lack_together_is_refused(tmp_path: Path, method: str) -> None:
-    key = {"dpo": "pairs", "continue": "text", "distill": None}[method]
+    key = {"dpo": "preferences", "continue": "text", "distill": None}[method]
     text = TWO.replace("rank = 8", f'method = "{method}"')
     text = text.replace("[task.data]", f'[task.data]\n{key} = "x"') if key else text
     text = text.replace("epochs = 5", 'epochs = 5\nteacher = "base"') if key is None else text
@@ -106,9 +106,9 @@ def test_what_all_tasks_lack_together_is_refused(tmp_path: Path, method: str) ->
         ('name = "mood"', 'name = "mood"\ncolor = 1', r":18: [task] color: no such key; a task takes name"),
         ("epochs = 5", "epochs = 0", r':24: [task.train] epochs: got 0; allowed is "auto" or a whole number'),
         ("rank = 8", "rank = 0", r":5: [train] rank: got 0; allowed is a whole number from 1 to 1024"),
-        ("rank = 8", 'rough = "Q4_0"', r":5: [train] rough: is for merged files"),
-        ("epochs = 5", 'rough = "Q4_0"', r":24: [task.train] rough: is for merged files"),
-        ("epochs = 5", 'parts = ["tower"]', r":24: [task.train] parts: a task's adapter stands beside"),
+        ("rank = 8", 'qat = "Q4_0"', r":5: [train] qat: is for merged files"),
+        ("epochs = 5", 'qat = "Q4_0"', r":24: [task.train] qat: is for merged files"),
+        ("epochs = 5", 'parts = ["vision_encoder"]', r":24: [task.train] parts: a task's adapter stands beside"),
         ("epochs = 5", 'method = "full"', r':24: [task.train] method: "full" trains no adapter'),
         ("rank = 8", 'method = "prefix"', r':5: [train] method: "prefix" makes no adapter of all tasks'),
         ('train = "mood.jsonl"\n', "", r":18: [task.data] train: missing; the router learns from it"),

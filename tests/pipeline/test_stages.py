@@ -69,7 +69,7 @@ def test_all_processes_learn_from_the_same_prompts(
     learned: list[dict[str, Any]] = []
 
     def train(run: Run, needs: training.Needs) -> None:
-        learned.append({"spells": run.recipe.spells, "inputs": training.inputs(run, needs)})
+        learned.append({"spells": run.recipe.quotes_input, "inputs": training.inputs(run, needs)})
         raise InterruptedError
 
     monkeypatch.setattr(training, "train", train)

@@ -12,7 +12,7 @@ from tiny_recipes import BASE, parity, write_home
 from tinsmith.errors import DataError, InputError
 from tinsmith.pipeline import recipe, stages, training
 from tinsmith.pipeline.run import Record
-from tinsmith.pipeline.training import Rough, Trained
+from tinsmith.pipeline.training import Qat, Trained
 from tinsmith.pipeline.training_progress import Progress
 from tinsmith.system import progress
 from tinsmith.train import methods, rules
@@ -23,7 +23,7 @@ RECIPE = f"""\
 {BASE}task = "classify"
 [train]
 epochs = 1
-rough = "none"
+qat = "none"
 """
 MISSING = next(name for name in ("mps", "cuda") if name not in devices.present())
 
@@ -46,7 +46,7 @@ def test_what_a_training_never_sees_trains_nothing_again(folder: Path, monkeypat
     names: list[str] = []
     train = training.trained
     monkeypatch.setattr(training, "trained", lambda *given: (names.append(given[3].name), train(*given))[1])
-    unprepared = RECIPE.replace('rough = "none"\n', "")
+    unprepared = RECIPE.replace('qat = "none"\n', "")
 
     def again(text: str, out: str = "seen", build: str = "") -> list[str]:
         (folder / "home.toml").write_text(f'{text}[build]\nformats = ["Q8_0"{build}]\n')
@@ -57,7 +57,7 @@ def test_what_a_training_never_sees_trains_nothing_again(folder: Path, monkeypat
 
     assert again(RECIPE) == ["logs"]
     assert again(unprepared) == []
-    assert again(unprepared, build=', "Q4_0"') == ["rough"]
+    assert again(unprepared, build=', "Q4_0"') == ["qat"]
     rows = [{"input": f"count {n}", "output": "many"} for n in range(6)]
     for name, some in (("new", rows[:4]), ("new-test", rows[4:])):
         (folder / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in some))
@@ -65,9 +65,9 @@ def test_what_a_training_never_sees_trains_nothing_again(folder: Path, monkeypat
     assert again(f'{RECIPE}{going_on}"never"\n', "more") == ["continued"]
     tested = f'{going_on}"always"\ntest = "new-test.jsonl"\n'
     assert again(RECIPE + tested, "more") == ["retrained"]
-    assert again(unprepared + tested, "more", ', "Q4_0"') == ["rough"]
+    assert again(unprepared + tested, "more", ', "Q4_0"') == ["qat"]
     assert again(unprepared + tested.replace("always", "auto"), "more", ', "Q4_0"') == []
-    assert again(f"{RECIPE}{tested}replay = 0.25\n", "more") == ["continued"]
+    assert again(f"{RECIPE}{tested}epochs = 3\n", "more") == ["continued"]
     assert again(f"{RECIPE}rank = 4\n") == ["logs"]
 
 
@@ -98,7 +98,7 @@ def test_another_constraint_trains_nothing_again(folder: Path) -> None:
 def test_a_constraint_decides_rollouts_alone(method: str, decides: bool, folder: Path) -> None:
     text = f'{RECIPE}method = "{method}"\n[constraint]\n'
     assert ("held" in inputs_of(folder, text + 'choices = "labels"\n')) == decides
-    assert "held" not in inputs_of(folder, text + "free = true\n")
+    assert "held" not in inputs_of(folder, text + "unconstrained = true\n")
 
 
 def inputs_of(folder: Path, text: str) -> dict[str, Any]:
@@ -114,14 +114,14 @@ def test_seconds_are_those_of_every_process() -> None:
     def record(seconds: float, **more: Any) -> Record[Trained]:
         return Record({}, "", {}, Trained(0.1, "", 1, 1, 60.0, [], [], **more), seconds, "")
 
-    rough, both = (
-        Rough("Q4_0", "", 1, 5.0, []),
+    qat, both = (
+        Qat("Q4_0", "", 1, 5.0, []),
         Updated("continued", {}, {"continued": 60.0, "retrained": 90.0}),
     )
     assert training.seconds_of(record(61.5)) == 61.5
     assert training.seconds_of(record(2.0)) == 60.0
-    assert training.seconds_of(record(2.0, rough=rough)) == 65.0
-    assert training.seconds_of(record(2.0, rough=rough, update=both)) == 155.0
+    assert training.seconds_of(record(2.0, qat=qat)) == 65.0
+    assert training.seconds_of(record(2.0, qat=qat, update=both)) == 155.0
 
 
 def said(capsys: pytest.CaptureFixture[str], method: str, *events: Event) -> list[str]:
@@ -168,7 +168,9 @@ def test_a_search_says_how_far_it_is(capsys: pytest.CaptureFixture[str]) -> None
 
 def test_rewards_that_teach_nothing_are_said(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A base of random weights never answers with a label."""
-    text = RECIPE.replace("[train]", '[constraint]\nfree = true\n[train]\nmethod = "grpo"\nrollouts = 2')
+    text = RECIPE.replace(
+        "[train]", '[constraint]\nunconstrained = true\n[train]\nmethod = "grpo"\nrollouts = 2'
+    )
     trained(folder, text)
     assert "train: warning: nothing was learned, since in no step" in capsys.readouterr().err
 
@@ -198,10 +200,10 @@ def test_what_is_preferred_and_too_long_is_refused_before_the_baselines(
 ) -> None:
     rows = [{"input": f"{n}", "chosen": "odd" * n, "rejected": "even"} for n in (1, 90)]
     (folder / "long.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    text = RECIPE.replace("[train]", 'pairs = "long.jsonl"\n[train]\nmethod = "dpo"\nmax_length = 60')
+    text = RECIPE.replace("[train]", 'preferences = "long.jsonl"\n[train]\nmethod = "dpo"\nmax_length = 60')
     (folder / "home.toml").write_text(text.replace('task = "classify"', 'task = "chat"'))
     with pytest.raises(
-        DataError, match=r"pairs.jsonl:2: the example has \d+ tokens, more than max_length = 60"
+        DataError, match=r"preferences.jsonl:2: the example has \d+ tokens, more than max_length = 60"
     ):
         stages.make(recipe.load(folder / "home.toml"), tmp_path, progress.PlainDisplay())
     assert "zero_shot" not in capsys.readouterr().err

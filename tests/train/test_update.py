@@ -36,7 +36,7 @@ from tinsmith.train.steps import logs
 from tinsmith.train.update import Plan, update
 
 OPTIONS = TrainOptions(
-    epochs=8, rank=4, learning_rate=5e-3, batch_tokens=60, renew=2, rough=None, threads=1, task="classify"
+    epochs=8, rank=4, learning_rate=5e-3, batch_tokens=60, renew=2, qat=None, threads=1, task="classify"
 )
 
 
@@ -90,10 +90,10 @@ def test_training_goes_on_from_the_adapter(spec: Spec, learned: Path, tmp_path: 
     assert train("lora", spec, OLD, OLD, options, tmp_path / "fresh").curve[0][1] > 2
 
 
-@pytest.mark.parametrize("rough", [None, "Q4_0"])
-def test_going_on_ends_with_the_same_bits(rough: str | None, spec: Spec, learned: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("qat", [None, "Q4_0"])
+def test_going_on_ends_with_the_same_bits(qat: str | None, spec: Spec, learned: Path, tmp_path: Path) -> None:
     """With epochs whose replayed rows are chosen as they begin."""
-    options = replace(OPTIONS, epochs=5, replay=0.4, dropout=0.1, rough=rough)
+    options = replace(OPTIONS, epochs=5, replay=0.4, dropout=0.1, qat=qat)
     more = {"start": learned, "known": OLD}
     killed_and_resumed("lora", spec, NEW, ROWS, options, tmp_path, **more)
 
@@ -374,10 +374,10 @@ def test_prompts_stay_those_of_the_adapter(tmp_path: Path) -> None:
     for spell, goes_on in ((False, False), (True, True)):
         template = chat_template.settle(CHATML, system="home", spell=spell)
         (tmp_path / "before" / "chat_template.jinja").write_text(template)
-        assert asked_as_trained(loaded).spells is goes_on
+        assert asked_as_trained(loaded).quotes_input is goes_on
     stated = replace(loaded, data=replace(loaded.data, spell=True))
     (tmp_path / "before" / "chat_template.jinja").write_text(CHATML)
-    assert asked_as_trained(stated).spells
+    assert asked_as_trained(stated).quotes_input
 
 
 @pytest.mark.parametrize(
@@ -429,7 +429,7 @@ def test_what_is_wrong_with_an_update_is_one_line(
 def test_a_method_that_cannot_go_on_says_so(method: str, key: str, said: str, small_recipe: Path) -> None:
     text = small_recipe.read_text().replace("epochs = 1", f'method = "{method}"')
     if method == "dpo":
-        text = text.replace("[train]", 'pairs = "pairs.jsonl"\n[train]')
+        text = text.replace("[train]", 'preferences = "pairs.jsonl"\n[train]')
     given = {"adapter": 'adapter = "run/adapter"\n', "data": 'adapter = "a"\ndata = "b"\n'}[key]
     small_recipe.write_text(text + "[update]\n" + given)
     with pytest.raises(RecipeError, match=rf"\[update\] {key}: is for method .*{said}, leave it out"):
@@ -452,7 +452,7 @@ def test_going_on_takes_a_part_of_the_rate(
     keys = f'method = "{method}"\nlearning_rate = {json.dumps(stated)}'
     text = small_recipe.read_text().replace("epochs = 1", keys)
     if method != "lora":
-        text = text.replace("[train]", 'pairs = "pairs.jsonl"\n[train]')
+        text = text.replace("[train]", 'preferences = "pairs.jsonl"\n[train]')
     small_recipe.write_text(f'{text}[update]\nadapter = "a"\nlearning_rate = {json.dumps(key)}\n')
     loaded = recipe.load(small_recipe)
     found = training.options(loaded, 1000, goes_on=True)

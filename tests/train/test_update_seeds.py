@@ -23,7 +23,7 @@ from tinsmith.train.trials import seeds
 from tinsmith.train.update import Plan, update
 
 OPTIONS = TrainOptions(
-    epochs=2, rank=4, learning_rate=5e-3, batch_tokens=60, renew=2, rough=None, threads=1, task="classify"
+    epochs=2, rank=4, learning_rate=5e-3, batch_tokens=60, renew=2, qat=None, threads=1, task="classify"
 )
 
 

@@ -37,9 +37,8 @@ def inputs(run: Run, made: Record[Data]) -> dict[str, Any]:
     recipe = run.recipe
     if AUTO not in recipe.build.formats:
         return {}
-    stated = recipe.build.calibration
-    text = files.sha256_file(recipe.resolve(stated)) if stated else made.digests[data.split_name("train")]
-    return {"calibration": text, "validation": made.digests[data.split_name("validation")]}
+    digests = {split: made.digests[data.split_name(split)] for split in ("train", "validation")}
+    return {"calibration": digests["train"], "validation": digests["validation"]}
 
 
 def choose(run: Run, made: Record[Data], spec: Spec, folder: Path, merged: FloatModel | None = None) -> Chosen:
@@ -61,9 +60,9 @@ def choose(run: Run, made: Record[Data], spec: Spec, folder: Path, merged: Float
     if stated["min_accuracy"] is not None and merged is not None:
         accuracy = _Answers(run, merged, spec, search).accuracy
     if run.recipe.build.target:
-        stated["memory"] = choice.least(stated["memory"], contents.room(run, made, spec))
-        stated["bandwidth"] = stated["bandwidth"] or choice.bandwidth(contents.devices(run))
-    return choice.of_search(search, Budget(**{name: stated[name] for name in names}), run.display, accuracy)
+        stated["memory"] = contents.room(run, made, spec)
+        stated["bandwidth"] = choice.bandwidth(contents.devices(run))
+    return choice.of_search(search, Budget(**{name: stated.get(name) for name in names}), run.display, accuracy)
 
 
 def seeing(run: Run, spec: Spec, chosen: Chosen, folder: Path) -> Chosen:
@@ -80,13 +79,10 @@ def seeing(run: Run, spec: Spec, chosen: Chosen, folder: Path) -> Chosen:
 
 
 def calibration(run: Run, spec: Spec) -> list[int]:
-    """Tokens of the text that the recipe states, or of its training examples as the model sees them."""
+    """Tokens of the recipe's training examples as the model sees them."""
     from tinsmith.chat.chat_template import render, special_tokens
     from tinsmith.search import text
 
-    stated = run.recipe.build.calibration
-    if stated is not None:
-        return text.tokens(spec, text.read(run.recipe.resolve(stated)))
     assert spec.chat_template is not None
     special = special_tokens(spec.tokenizer)
     rendered = []

@@ -17,7 +17,7 @@ from tinsmith.pipeline.merge import Merged
 from tinsmith.pipeline.run import Made, Record, Run
 from tinsmith.pipeline.training import Trained
 from tinsmith.quant import shipping
-from tinsmith.train.quantized import rough_adapter
+from tinsmith.train.quantized import qat_adapter
 from tinsmith.train.quantized.importance import NAME as IMPORTANCE
 
 UNSEALED = "unsealed"  # the tins' folder, in the run's: the seal stage writes those that ship, beside the GGUFs
@@ -64,11 +64,11 @@ def digests(built: Record[Built]) -> dict[str, str]:
 def inputs(run: Run, needs: Needs) -> dict[str, Any]:
     base_license = hub.license_text(Path(needs.data.facts.base.path))
     trained = training.folder_name(run.recipe)
-    rough = needs.train.digests.get(f"{rough_adapter.FOLDER}/{trained}/{IMPORTANCE}")
+    qat = needs.train.digests.get(f"{qat_adapter.FOLDER}/{trained}/{IMPORTANCE}")
     return {
         "merged": needs.merge.digests,
         "importance": needs.train.digests[f"{trained}/{IMPORTANCE}"],
-        **({"rough_importance": rough} if rough else {}),
+        **({"qat_importance": qat} if qat else {}),
         "build": run.recipe.build.stated,
         **contents.target_inputs(run),
         **auto.inputs(run, needs.data),
@@ -102,15 +102,15 @@ def make(run: Run, needs: Needs) -> Made[Built]:
 
 
 def origins(run: Run, needs: Needs) -> list[Origin]:
-    """One, or where files of rough weights have an adapter of their own, two."""
+    """One, or where low-precision files have an adapter of their own, two."""
     formats, merged = run.recipe.build.formats, needs.merge.facts
-    rough = [name for name in formats if merged.rough_sha256 and roughest.is_rough(run.recipe, name)]
-    others = [name for name in formats if name not in rough]
+    qat = [name for name in formats if merged.qat_sha256 and roughest.needs_qat(run.recipe, name)]
+    others = [name for name in formats if name not in qat]
     found = [
         Origin(run.folder / merge.FOLDER, merged.sha256, run.folder / training.folder_name(run.recipe), others)
     ]
-    if merged.rough_sha256:
-        found.append(Origin(run.folder / merge.ROUGH, merged.rough_sha256, training.rough_folder(run), rough))
+    if merged.qat_sha256:
+        found.append(Origin(run.folder / merge.QAT, merged.qat_sha256, training.qat_folder(run), qat))
     return [origin for origin in found if origin.formats]
 
 
@@ -122,7 +122,7 @@ def files_of(
     from tinsmith import models
     from tinsmith.train.quantized import importance
 
-    spec = data.with_kv(run.recipe, models.load(origin.merged, mtp=run.recipe.build.mtp))
+    spec = models.load(origin.merged, mtp=run.recipe.build.mtp)
     spec = dataclasses.replace(spec, source=origin.sha256)
     spec = shipping.prepared(spec, run.recipe.name, contents.context_of(run, spec))
     weighed = importance.load(origin.trained)

@@ -33,7 +33,7 @@ def check_target(
     from tinsmith import models
     from tinsmith.plan import fit
 
-    spec = data.with_kv(run.recipe, models.load(made.facts.base.path, mtp=run.recipe.build.mtp))
+    spec = models.load(made.facts.base.path, mtp=run.recipe.build.mtp)
     sizes = {BILL: len(bill(run, made).encode()) + MEASURED, RECIPE: run.recipe.path.stat().st_size}
     base = _planned(run, made, spec, {**sizes, **(more or {})}, adapter_rank)
     fit.check(base, run.recipe.build.formats, context_of(run, spec), devices(run))

@@ -111,7 +111,6 @@ def inputs(run: Run, needs: Nothing) -> dict[str, Any]:
         **update.inputs(recipe),
         "constraint": dataclasses.asdict(recipe.constraint),
         "constraint_source": constraint.source_digest(recipe),
-        "draft_table": recipe.build.draft_table,
         "following": [dataclasses.asdict(table) for table in constraint.following(recipe)],
     }
 
@@ -121,7 +120,7 @@ def origin(run: Run) -> dict[str, Any]:
     run's folder are the stage's outputs."""
     recipe = run.recipe
     if recipe.scratch:
-        return {"scratch": dataclasses.asdict(recipe.scratch)}
+        return {"scratch": dataclasses.asdict(recipe.scratch), "context": recipe.build.context}
     assert recipe.base  # the recipe's reader saw to it
     model, half = recipe.base.model, recipe.base.mmproj
     named = [(MODEL, recipe.resolve(model)), (PAIRED, recipe.resolve(half))] if half else []
@@ -190,7 +189,7 @@ def make(run: Run, needs: Nothing) -> Made[Data]:
 def make_missing(run: Run, paths: Mapping[str, Path]) -> None:
     """Runs the recipe's command, where it states one and something that it names is not there."""
     recipe = run.recipe
-    more = [recipe.resolve(path) for path in (recipe.data.off_topic, recipe.data.augment_without) if path]
+    more = [augmentation.without_file(recipe)]
     needed = [*paths.values(), *sources.stated(recipe).values(), *more, constraint.source_file(recipe)]
     if recipe.data.command and any(path is not None and not path.exists() for path in needed):
         run_command(run, recipe.data.command)
@@ -216,8 +215,6 @@ def follow_task(
     recipe = run.recipe
     taught = [rows for split, rows in splits.items() if split != "test"]
     outputs = dict.fromkeys(row.output for rows in (*taught, *wanted.values()) for row in rows)
-    if recipe.data.off_topic_output:
-        outputs[recipe.data.off_topic_output.strip()] = None
     found = constraint.of_task(recipe, splits["train"], list(outputs), base)
     if isinstance(found, str):
         run.display.line(f"data: no constraint: {found}; [constraint] says what answers may be")
@@ -243,11 +240,6 @@ def check_constraint(
             constraint.check_outputs(checker, path, splits[split])
     for path, examples in wanted.items():
         constraint.check_outputs(checker, path, examples)
-    off_topic = run.recipe.data.off_topic_output
-    if off_topic and (departure := checker.departure(off_topic.strip())):
-        raise InputError(
-            f"{run.recipe.path}: [data] off_topic_output: the recipe's [constraint] forbids it {departure}"
-        )
     forbidden = sum(checker.departure(example.output) is not None for example in splits["test"])
     if forbidden:
         run.display.line(f"data: warning: the constraint forbids {forbidden} test outputs")
@@ -277,7 +269,7 @@ def settled(recipe: Recipe, template: str) -> str:
             date=read_date(data.date) if data.date else None,
             thinking=data.thinking,
             tools=tools,
-            spell=recipe.spells,
+            spell=recipe.quotes_input,
         )
     except TinsmithError as error:
         raise InputError(f"{recipe.path}: [data]: {error}") from error
@@ -287,13 +279,6 @@ def settled(recipe: Recipe, template: str) -> str:
             'model is trained and asked under, such as date = "2026-11-25"'
         )
     return fixed
-
-
-def with_kv(recipe: Recipe, spec: Spec) -> Spec:
-    """With the vision half's keys and values as the recipe says. Raises InputError where there is none."""
-    from tinsmith.quant import shipping
-
-    return shipping.with_kv(spec, recipe.build.kv, f"{recipe.path}: [build] kv:")
 
 
 def check_context(recipe: Recipe, spec: Spec) -> None:
@@ -317,13 +302,12 @@ def find_base(run: Run) -> Base:
     with run.display.bar(f"pull {given.model}", 1) as bar:
         path = hub.pull(
             source,
-            revision=given.revision,
             progress=lambda done, total: bar.update(done / 1e6, "MB", total / 1e6 if total else None),
         )
     if given.mmproj:
         path = paired(run, path, run.recipe.resolve(given.mmproj))
-    # mtp and kv are refused here where they are not possible: before anything is trained.
-    spec = with_kv(run.recipe, models.load(path, mtp=run.recipe.build.mtp))
+    # mtp is refused here where it is not possible: before anything is trained.
+    spec = models.load(path, mtp=run.recipe.build.mtp)
     check_context(run.recipe, spec)
     chat_template.check(spec, str(path))
     template = None if spec.chat_template is None else settled(run.recipe, spec.chat_template)
@@ -376,13 +360,13 @@ def new_base(run: Run, examples: Sequence[Example]) -> Base:
 
     recipe, folder = run.recipe, run.folder / NEW_BASE
     assert recipe.scratch
-    options = ScratchOptions(**dataclasses.asdict(recipe.scratch))
+    context = recipe.build.context or ScratchOptions.context
+    options = ScratchOptions(context=context, **dataclasses.asdict(recipe.scratch))
     with run.display.bar("tokenizer", 1) as bar:
         spec = scratch.start(
             options, examples, sources.texts(run), recipe.data.system, recipe.train.seed, recipe.name
         )
         bar.update(1)
-    with_kv(recipe, spec)
     check_context(recipe, spec)
     files.claim(folder)
     remove_model(folder)

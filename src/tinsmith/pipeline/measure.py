@@ -155,7 +155,7 @@ def inputs(run: Run, needs: Needs) -> dict[str, Any]:
         "eval": {key: value for key, value in settings.items() if key not in BASELINE_KEYS},
         **(
             {"validation": needs.data.digests[data.split_name("validation")]}
-            if run.recipe.eval.error is not None
+            if run.recipe.eval.max_error is not None
             else {}
         ),
     }
@@ -213,7 +213,7 @@ def measured(
 ) -> tuple[Outcome, dict[str, Any]]:
     """A system's answers to the test items, and its entry in report.json. model: its path and digest; options:
     further fields of the job."""
-    items, sure = test_items(run), run.recipe.eval.error is not None and name != TUNED
+    items, sure = test_items(run), run.recipe.eval.max_error is not None and name != TUNED
     outcome = _ask(run, name, model, prompted, items, sure=sure, **options)
     entry = result(run, outcome, items)
     return outcome, {**entry, "sure": _sure(run, name, model, outcome, items, **options)} if sure else entry
@@ -233,7 +233,7 @@ def _sure(
         logs = [answer.log_probability for answer in answered.answers]
         right = [grade.exact for grade in systems.grades(task, answered, examples, known)]
         seen[split] = [log if log is not None else -math.inf for log in logs], right
-    error = run.recipe.eval.error
+    error = run.recipe.eval.max_error
     assert error is not None
     least = surety.threshold(*seen["validation"], error)
     points = {split: surety.at(*pairs, least) for split, pairs in seen.items()}

@@ -1,5 +1,5 @@
 """The merge stage: the float32 model, base and adapter in one, as a Hugging Face folder; and a second one where
-files of rough weights have an adapter of their own.
+low-precision files have an adapter of their own.
 
 Its chat template is the one that it was trained under, the recipe's system message its default.
 """
@@ -20,7 +20,7 @@ from tinsmith.pipeline.training import Trained
 if TYPE_CHECKING:
     from tinsmith.spec import Spec
 
-FOLDER, ROUGH = "merged", "merged-rough"  # in the run's
+FOLDER, QAT = "merged", "merged-qat"  # in the run's
 
 
 @dataclass(frozen=True)
@@ -31,10 +31,10 @@ class Needs:
 
 @dataclass(frozen=True)
 class Merged:
-    """sha256: of the folder's files together; rough_sha256: of the second one's."""
+    """sha256: of the folder's files together; qat_sha256: of the second one's."""
 
     sha256: str
-    rough_sha256: str | None = None
+    qat_sha256: str | None = None
 
 
 def inputs(run: Run, needs: Needs) -> dict[str, Any]:
@@ -60,10 +60,10 @@ def make(run: Run, needs: Needs) -> Made[Merged]:
         return Made(model_files(folder), Merged(model_digest(folder)))
     spec = models.load(base, mtp=mtp)
     outputs, digest = merged(run, spec, trained, folder)
-    if needs.train.facts.rough is None:
+    if needs.train.facts.qat is None:
         return Made(outputs, Merged(digest))
-    more, rough_digest = merged(run, spec, training.rough_folder(run), run.folder / ROUGH)
-    return Made([*outputs, *more], Merged(digest, rough_digest))
+    more, qat_digest = merged(run, spec, training.qat_folder(run), run.folder / QAT)
+    return Made([*outputs, *more], Merged(digest, qat_digest))
 
 
 def merged(run: Run, base: Spec, trained: Path, folder: Path) -> tuple[list[Path], str]:

@@ -1,4 +1,4 @@
-"""Which of the files that ship training prepares for: the roughest.
+"""Which of the files that ship quantization-aware training prepares for: the lowest-precision one.
 
 What is right under its errors is right under smaller ones. AUTO's formats are chosen from the base then, since
 there is nothing else yet, and settled from the trained model when it is built."""
@@ -13,12 +13,12 @@ from tinsmith.formats.weights import weight_format
 from tinsmith.pipeline import auto, contents
 from tinsmith.pipeline.data import Data
 from tinsmith.pipeline.recipe import Recipe
-from tinsmith.pipeline.recipe_tables import NO_ROUGH
+from tinsmith.pipeline.recipe_tables import NO_QAT
 from tinsmith.pipeline.run import Record, Run
 from tinsmith.quant import shipping
 from tinsmith.quant.presets import PRESETS
 from tinsmith.train import methods
-from tinsmith.train.quantized.rough_adapter import Preparation
+from tinsmith.train.quantized.qat_adapter import Preparation
 from tinsmith.train.steps import together
 
 if TYPE_CHECKING:
@@ -30,17 +30,17 @@ ENOUGH_BITS = 8  # a weight, which need no preparation
 
 def formats(recipe: Recipe) -> list[str]:
     """The preset and AUTO, of which the rougher is prepared for; none where nothing is."""
-    stated, built = recipe.train.rough, recipe.build.formats
+    stated, built = recipe.train.qat, recipe.build.formats
     if stated != "auto":
-        return [] if stated == NO_ROUGH else [stated]
-    presets = [name for name in built if name != AUTO and is_rough(recipe, name)]
-    roughest = sorted(presets, key=lambda name: (_nominal(name), -FORMATS.index(name)))[:1]
-    return [*roughest, *([AUTO] if AUTO in built else [])]
+        return [] if stated == NO_QAT else [stated]
+    presets = [name for name in built if name != AUTO and needs_qat(recipe, name)]
+    lowest = sorted(presets, key=lambda name: (_nominal(name), -FORMATS.index(name)))[:1]
+    return [*lowest, *([AUTO] if AUTO in built else [])]
 
 
-def is_rough(recipe: Recipe, name: str) -> bool:
+def needs_qat(recipe: Recipe, name: str) -> bool:
     """Whether a file in this format is one of those that training prepares for, if it does for any."""
-    return name in (AUTO, recipe.train.rough) or _nominal(name) < ENOUGH_BITS
+    return name in (AUTO, recipe.train.qat) or _nominal(name) < ENOUGH_BITS
 
 
 def _nominal(preset: str) -> float:
@@ -66,7 +66,7 @@ def choose(run: Run, made: Record[Data], spec: Spec) -> Preparation | None:
 
     recipe = run.recipe
     names = formats(recipe)
-    reads = "rough" in methods.by_name(recipe.train.method).keys
+    reads = "qat" in methods.by_name(recipe.train.method).keys
     if not reads or AUTO not in names:
         return Preparation(names[0]) if names and reads else None
     # The merged model, as it is before training.

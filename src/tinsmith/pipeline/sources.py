@@ -1,4 +1,4 @@
-"""The files beside the examples that a recipe may name for its method to learn from: texts, pairs, ratings."""
+"""The files beside the examples that a recipe may name for its method to learn from: texts and preferences."""
 
 from __future__ import annotations
 
@@ -13,14 +13,12 @@ from tinsmith.errors import DataError
 from tinsmith.pipeline.recipe import Recipe
 from tinsmith.pipeline.run import Run
 from tinsmith.system import files, reading
+from tinsmith.train.methods import kto
 
 # The run's own copy of each, in its folder, by the recipe's key.
 COPIES = {
     "text": "data/text.txt",
-    "pairs": "data/pairs.jsonl",
-    "validation_pairs": "data/validation_pairs.jsonl",
-    "ratings": "data/ratings.jsonl",
-    "validation_ratings": "data/validation_ratings.jsonl",
+    "preferences": "data/preferences.jsonl",
 }
 
 
@@ -49,7 +47,7 @@ def wanted(recipe: Recipe) -> dict[Path, list[Example]]:
     outputs: dict[Path, list[Example]] = {}
     for key, path in stated(recipe).items():
         outputs[path] = []
-        for row in _read(key, path):
+        for row in _read(recipe, path) if key == "preferences" else ():
             if row.wanted is None:
                 continue
             if not kind.is_valid(kind.parse(row.wanted), kind.labels([row.wanted])):
@@ -58,10 +56,11 @@ def wanted(recipe: Recipe) -> dict[Path, list[Example]]:
     return outputs
 
 
-def preferences(run: Run, prefix: str = "") -> list[Preference]:
-    """Those of the run's own copy; none where the recipe names no such file. prefix: of the recipe's keys."""
-    keys = [key for key in stated(run.recipe) if key in (f"{prefix}pairs", f"{prefix}ratings")]
-    return [row for key in keys for row in _read(key, run.folder / COPIES[key])]
+def preferences(run: Run) -> Sequence[Preference]:
+    """Those of the run's own copy; none where the recipe names no such file."""
+    if not run.recipe.data.preferences:
+        return ()
+    return _read(run.recipe, run.folder / COPIES["preferences"])
 
 
 def texts(run: Run) -> list[str]:
@@ -72,7 +71,6 @@ def texts(run: Run) -> list[str]:
     return [text for text in re.split(r"\n(?:[ \t]*\n)+", whole) if text.strip()]
 
 
-def _read(key: str, path: Path) -> Sequence[Preference]:
-    if key.endswith("pairs"):
-        return read_pairs(path)
-    return read_ratings(path) if key.endswith("ratings") else ()
+def _read(recipe: Recipe, path: Path) -> Sequence[Preference]:
+    """Pairs, or ratings for the method that learns from these."""
+    return read_ratings(path) if recipe.train.method == kto.method.name else read_pairs(path)

@@ -76,7 +76,7 @@ def make(
         if run.recipe is not recipe:
             display.line(
                 "data: what was trained here was trained on prompts as they are, and is kept; state "
-                "spell = true in [data] to train with an input's words said once more"
+                "quote_input = true in [data] to train with quoted-input repetition"
             )
         for name in (*map(data.split_name, SPLITS), report.JSON, report.PAGE):  # before a base is fetched
             run.check(run.folder / name)

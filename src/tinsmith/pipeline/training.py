@@ -42,7 +42,7 @@ from tinsmith.train.options import (
     UPDATE_SHARE,
     TrainOptions,
 )
-from tinsmith.train.quantized import rough_adapter
+from tinsmith.train.quantized import qat_adapter
 from tinsmith.train.reinforcement import rewards
 from tinsmith.train.steps import logs
 from tinsmith.train.trials import finished
@@ -57,7 +57,7 @@ if TYPE_CHECKING:
     from tinsmith.train.batches.sequences import Encode
     from tinsmith.train.events import TrainResult
     from tinsmith.train.job import Job
-    from tinsmith.train.quantized.rough_adapter import Preparation
+    from tinsmith.train.quantized.qat_adapter import Preparation
     from tinsmith.train.update import Plan
 
 
@@ -70,7 +70,7 @@ class Needs:
 
 
 @dataclass(frozen=True)
-class Rough:
+class Qat:
     """format: whose errors it was trained under; note, steps, seconds, curve: as of Trained, of it alone;
     validations: under these errors."""
 
@@ -86,8 +86,8 @@ class Rough:
 class Trained:
     """note: how the learning rate was chosen; tokens, seconds: of all steps, of every seed; curve: the loss
     after each, of the best seed; trials: of learning rates, the best last; seeds: of several runs, the mean
-    last; update: what became of an adapter that learned new examples; rough: an adapter of its own for files of
-    rough weights; rollouts: of each step, where answers are drawn."""
+    last; update: what became of an adapter that learned new examples; qat: an adapter of its own for files of
+    quantized weights; rollouts: of each step, where answers are drawn."""
 
     learning_rate: float
     note: str
@@ -99,7 +99,7 @@ class Trained:
     trials: list[Trial] = field(default_factory=list)
     seeds: list[Seeded] = field(default_factory=list)
     update: Updated | None = None
-    rough: Rough | None = None
+    qat: Qat | None = None
     rollouts: list[Rolled] = field(default_factory=list)
 
 
@@ -108,7 +108,7 @@ def seconds_of(trained: Record[Trained]) -> float:
     steps, whichever process took them."""
     facts = trained.facts
     steps = sum(facts.update.seconds.values()) if facts.update else facts.seconds
-    return round(max(trained.seconds, steps + (facts.rough.seconds if facts.rough else 0)), 3)
+    return round(max(trained.seconds, steps + (facts.qat.seconds if facts.qat else 0)), 3)
 
 
 def folder_name(recipe: Recipe) -> str:
@@ -126,16 +126,16 @@ def inputs(run: Run, needs: Needs) -> dict[str, Any]:
     train = {
         **dataclasses.asdict(run.recipe.train),
         "epochs": run.recipe.passes(examples, made),
-        "reread": run.recipe.rereads(examples, made),
+        "originals_once": run.recipe.reads_originals_once(examples, made),
     }
     return {
         "train": {key: value for key, value in train.items() if key != "device"},
-        "rough": roughest.inputs(run, needs.data),
+        "qat": roughest.inputs(run, needs.data),
         "task": stated.task,
         "system": stated.system,
         "base": base.sha256,
         "template": base.template,
-        **({SPELL: True} if run.recipe.spells else {}),
+        **({SPELL: True} if run.recipe.quotes_input else {}),
         "data": list(data.model_data(needs.data).values()),
         **({"teacher": model_digest(teacher)} if teacher and teacher.exists() else {}),
         "augmented": needs.data.facts.augmentation is not None,
@@ -147,8 +147,7 @@ def inputs(run: Run, needs: Needs) -> dict[str, Any]:
 
 def has_variants(made: Record[Data]) -> bool:
     """Whether others were made of the examples."""
-    facts = made.facts.augmentation
-    return facts is not None and facts.varies
+    return made.facts.augmentation is not None
 
 
 def reward_inputs(run: Run, needs: Needs) -> dict[str, Any]:
@@ -185,12 +184,11 @@ def update_inputs(run: Run, needs: Needs) -> dict[str, Any]:
     if new := needs.data.facts.new:
         count, made = needs.data.facts.counts["train"] - new.train, has_variants(needs.data)
         chosen = options(run.recipe, count, made=made, goes_on=True)
-        is_as_stated = chosen.reread == run.recipe.rereads(needs.data.facts.counts["train"], made)
+        whole = run.recipe.reads_originals_once(needs.data.facts.counts["train"], made)
         more = {
             "new": dataclasses.asdict(new),
             "epochs": chosen.epochs,
-            **({} if is_as_stated else {"reread": chosen.reread}),
-            "replay": stated.replay,
+            **({} if chosen.originals_once == whole else {"originals_once": chosen.originals_once}),
             "retrain": stated.retrain,
             "test": needs.data.digests[data.split_name("test")],
         }
@@ -210,7 +208,8 @@ def before(run: Run, needs: Needs) -> dict[str, Any]:
     """What training did in versions that had no keys for it: it took the base's own template with the system
     message, chose the layers itself, and had the recipe's examples alone."""
     stated = run.recipe.data
-    states_more = stated.thinking is not None or stated.date is not None or stated.show_tools or stated.spell
+    states_more = stated.thinking is not None or stated.date is not None
+    states_more = states_more or stated.show_tools or bool(stated.quote_input)
     epochs, goes_on = run.recipe.train.epochs, needs.data.facts.new is not None
     return {
         "template": None if states_more else needs.data.facts.base.template,
@@ -219,20 +218,19 @@ def before(run: Run, needs: Needs) -> dict[str, Any]:
             "parts": TrainOptions.parts,
             "method": "full" if run.recipe.scratch else methods.DEFAULT,
             "average": 0.0,
-            "rough": "auto",
+            "qat": "auto",
             "beta": TrainOptions.beta,
             "teacher": None,
-            "shots": TrainOptions.shots,
             "prefix_length": TrainOptions.prefix_length,
             "seeds": TrainOptions.seeds,
             "reward": None,
             "rollouts": TrainOptions.rollouts,
             "prompts": TrainOptions.prompts,
-            "reread": TrainOptions.reread,
+            "originals_once": TrainOptions.originals_once,
         },
         "augmented": False,
         # Of AUTO's targets there were only the names.
-        "rough": contents.target_inputs(run),
+        "qat": contents.target_inputs(run),
         # Passes over new examples were those of [train].
         **({"update": {"epochs": epochs if isinstance(epochs, int) else UPDATE_EPOCHS}} if goes_on else {}),
     }
@@ -259,7 +257,7 @@ def make(run: Run, needs: Needs) -> Made[Trained]:
     from tinsmith.train.steps import together
 
     together.call(run.recipe)
-    result, outcome, rough = train(run, needs)
+    result, outcome, qat = train(run, needs)
     if result.rollouts and all(step.alike == step.prompts for step in result.rollouts):
         run.display.line(
             "train: warning: nothing was learned, since in no step a prompt had answers that were worth more "
@@ -276,19 +274,19 @@ def make(run: Run, needs: Needs) -> Made[Trained]:
         trials=result.trials,
         seeds=result.seeds,
         update=outcome,
-        rough=rough,
+        qat=qat,
         rollouts=result.rollouts,
     )
-    folders = [result.folder, *([rough_folder(run)] if rough else [])]
+    folders = [result.folder, *([qat_folder(run)] if qat else [])]
     return Made(sorted(path for folder in folders for path in folder.iterdir() if path.is_file()), facts)
 
 
-def rough_folder(run: Run) -> Path:
-    """Of the adapter for files of rough weights."""
-    return run.folder / rough_adapter.FOLDER / folder_name(run.recipe)
+def qat_folder(run: Run) -> Path:
+    """Of the adapter for low-precision files."""
+    return run.folder / qat_adapter.FOLDER / folder_name(run.recipe)
 
 
-def train(run: Run, needs: Needs) -> tuple[TrainResult, Updated | None, Rough | None]:
+def train(run: Run, needs: Needs) -> tuple[TrainResult, Updated | None, Qat | None]:
     spec = base_of(run, needs)
     for note in spec.notes:
         run.display.line(f"base: {note}")
@@ -320,8 +318,8 @@ def first(run: Run, needs: Needs, bar: Bar, job: Job) -> tuple[TrainResult, Upda
         return trained(run, bar, job, run.folder / logs.FOLDER)
 
     earlier = inputs(run, needs)
-    if job.options.rough is None:
-        del earlier["rough"]
+    if job.options.qat is None:
+        del earlier["qat"]
     digest = digest_of(decisive(run, needs, job))
     return finished.once(run.folder / FINISHED, digest, train_one, digest_of(earlier)), None
 
@@ -329,9 +327,9 @@ def first(run: Run, needs: Needs, bar: Bar, job: Job) -> tuple[TrainResult, Upda
 def decisive(run: Run, needs: Needs, job: Job) -> dict[str, Any]:
     """The inputs that the job sees; of [train], what it does not is as if it were not stated."""
     found = inputs(run, needs)
-    if job.options.rough is None:
-        del found["rough"]
-        found["train"]["rough"] = "auto"
+    if job.options.qat is None:
+        del found["qat"]
+        found["train"]["qat"] = "auto"
     return found
 
 
@@ -350,24 +348,22 @@ def untested(added: dict[str, Any]) -> dict[str, Any]:
     return seen
 
 
-def prepared(
-    run: Run, needs: Needs, bar: Bar, job: Job, result: TrainResult, preparation: Preparation
-) -> Rough:
-    """The adapter for files of rough weights."""
+def prepared(run: Run, needs: Needs, bar: Bar, job: Job, result: TrainResult, preparation: Preparation) -> Qat:
+    """The adapter for low-precision files."""
     name = preparation.preset if isinstance(preparation.preset, str) else preparation.preset.name
-    run.display.line(f"train: an adapter of its own for files of rough weights ({name}), from the first")
-    further = rough_adapter.job_of(job, result, preparation)
+    run.display.line(f"train: an adapter of its own for low-precision files ({name}), from the first")
+    further = qat_adapter.job_of(job, result, preparation)
 
     def train_one() -> TrainResult:
-        return trained(run, bar, further, run.folder / logs.FOLDER / rough_adapter.FOLDER)
+        return trained(run, bar, further, run.folder / logs.FOLDER / qat_adapter.FOLDER)
 
     begun = {"start": peft_folder.digest_of(result.folder), "rate": result.learning_rate}
-    decided = {**decisive(run, needs, job), "rough": roughest.inputs(run, needs.data), **begun}
+    decided = {**decisive(run, needs, job), "qat": roughest.inputs(run, needs.data), **begun}
     if "update" in decided:
         decided["update"] = untested(decided["update"])
     second = finished.once(further.out_dir / FINISHED, digest_of(decided), train_one)
     curve = [Point(step, loss) for step, loss in second.curve]
-    return Rough(name, second.note, second.steps, second.seconds, second.validations, curve)
+    return Qat(name, second.note, second.steps, second.seconds, second.validations, curve)
 
 
 def trained(run: Run, bar: Bar, job: Job, log: Path) -> TrainResult:
@@ -430,7 +426,6 @@ def job_of(run: Run, made: Record[Data], spec: Spec, preparation: Preparation | 
         variants=variants,
         texts=sources.texts(run),
         preferences=sources.preferences(run),
-        validation_preferences=sources.preferences(run, "validation_"),
         teacher=teacher_path(run.recipe, base),
         is_new=run.recipe.scratch is not None,
         feedback=preparation.feedback if preparation else None,
@@ -472,7 +467,7 @@ def plan(run: Run, needs: Needs, job: Job) -> Plan:
     stated, new = run.recipe.update, needs.data.facts.new
     assert stated and new  # there are new examples
     count = len(job.examples) - new.train
-    more = options(run.recipe, count, job.options.rough, made=has_variants(needs.data), goes_on=True)
+    more = options(run.recipe, count, job.options.qat, made=has_variants(needs.data), goes_on=True)
     further = dataclasses.replace(
         job,
         examples=job.examples[count:],
@@ -506,16 +501,16 @@ def options(
     preset: what training prepares for; goes_on: from the adapter of [update], if there is one."""
     update = recipe.update if goes_on else None
     further = update is not None and update.data is not None
-    passes, reread = recipe.passes(examples, made), recipe.rereads(examples, made)
+    passes, once = recipe.passes(examples, made), recipe.reads_originals_once(examples, made)
     if update and further:
         stated = update.epochs
         passes = stated if isinstance(stated, int) else max(UPDATE_EPOCHS, round(UPDATE_SHARE * passes))
-        reread = recipe.train.reread is not False  # the new ones are few
-    values = {**dataclasses.asdict(recipe.train), "epochs": passes, "reread": reread}
+        once = bool(recipe.train.originals_once)  # the new ones are few
+    values = {**dataclasses.asdict(recipe.train), "epochs": passes, "originals_once": once}
     if update:
         gentle = methods.by_name(recipe.train.method).gentle
         rate = values["learning_rate"]
-        values |= {"gentle": gentle, "replay": update.replay}
+        values |= {"gentle": gentle}
         if update.learning_rate != "auto":
             values["learning_rate"] = update.learning_rate
         elif isinstance(rate, float | int) and gentle != 1:
@@ -531,9 +526,9 @@ def options(
         places = {name: rewards.of_function(name) for name in stated}
         files_too = {name: f"{recipe.resolve(place[0])}:{place[1]}" for name, place in places.items() if place}
         values["reward"] = {files_too.get(name, name): weight for name, weight in stated.items()}
-    values["rough"] = preset
+    values["qat"] = preset
     values["renew"] = methods.by_name(recipe.train.method).renew
     more = SCRATCH_DEFAULTS if recipe.scratch else {}
     if recipe.base:
-        more = {**more, "keep": recipe.base.keep}
+        more = {**more, "weights": recipe.base.weights}
     return TrainOptions(task=recipe.data.task, system=recipe.data.system, **{**values, **more})

@@ -35,7 +35,7 @@ class Job:
     ones, for the methods that learn from these; preferences: pairs or rated outputs, for those that learn from
     these, and the ones to validate on, none to hold some out; teacher: the path of the model to learn from;
     kept_dir: where what is computed once is kept, None for out_dir; is_new: the weights are random; feedback:
-    as quant.encoder takes it, where the mix of options.rough is made with it; feedback_of: the digest of the
+    as quant.encoder takes it, where the mix of options.qat is made with it; feedback_of: the digest of the
     text that it follows from; start: the folder of the adapter that training starts from; base_sha256: of the
     base's files, empty where it is not known; known: the examples that it has learned, of which some are
     replayed; constraint: what answers may be held to; reward_digest: of the files of functions that

@@ -23,9 +23,9 @@ AUTO_DEVICE = "auto"
 TORCH_DEVICES = ("cuda", "mps", "cpu")  # in the order in which "auto" takes them
 
 
-# What an adapter may change: the language model, and of a vision half its tower and its connector.
-LANGUAGE = "language"
-PARTS = (LANGUAGE, "connector", "tower")
+# What an adapter may change: the language model, and of a vision model its encoder and its projector.
+LANGUAGE, PROJECTOR, VISION_ENCODER = "language", "projector", "vision_encoder"
+PARTS = (LANGUAGE, PROJECTOR, VISION_ENCODER)
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ class TrainOptions:
     weight_decay: float = 0.0
     clip: float = 1.0
     dropout: float = 0.0
-    reread: bool = True  # examples in the epochs for which others were made of them
+    originals_once: bool = False  # whether an augmented example replaces its original after the first epoch
     average: float = 0.0  # the share of the steps over which weights are averaged, beside the latest ones
     replay: float = 0.5  # the share of an epoch's sequences that were learned before, where there are such
 
@@ -68,8 +68,8 @@ class TrainOptions:
     mean_of: int = 1  # of how many runs a trainee holds the mean
 
     # The errors of a weight format, which the adapter learns to live with.
-    rough: str | Mix | None = "Q4_0"  # a preset, or formats by tensor; None for none
-    only_rough: bool = False  # in every step, and in validation, not in every other step
+    qat: str | Mix | None = "Q4_0"  # a preset, or formats by tensor; None for none
+    only_qat: bool = False  # in every step, and in validation, not in every other step
     renew: int = 50  # steps from a checkpoint, where these errors are made anew, to the next
 
     # Preferences.
@@ -77,7 +77,6 @@ class TrainOptions:
 
     # A teacher.
     teacher: str | None = None  # the path of its model, or BASE_TEACHER
-    shots: int = 5  # examples in the base's context
 
     # Rewards.
     reward: Mapping[str, float] = field(default_factory=lambda: {"exact": 1.0})  # weights by name
@@ -87,7 +86,7 @@ class TrainOptions:
     # The machine.
     threads: int | None = None  # torch's, None as torch likes
     device: str = AUTO_DEVICE  # or one of TORCH_DEVICES
-    keep: str = "auto"  # whether a base in blocks stays in them ("packed"), or is unpacked ("float")
+    weights: str = "auto"  # whether a quantized base stays so ("quantized"), or is unpacked ("float")
 
     @property
     def run_seed(self) -> int:
@@ -108,7 +107,7 @@ class TrainOptions:
         origin = f"the best of {self.tried} tried" if self.tried else "as given"
         if self.given is not None:
             origin = f"{self.gentle:g} of the {self.given:g} given, to go on from an adapter"
-        if self.only_rough:
+        if self.only_qat:
             origin = "from the first adapter's"
         return given, f"learning rate {given:g}, {origin}"
 
@@ -118,24 +117,22 @@ class ScratchOptions:
     """The sizes of a new model: about so many parameters, or where hidden is stated the layers and widths, None
     for what follows from these. vocabulary: tokens at most; context: tokens of the longest text.
 
-    Where the examples have pictures: picture: pixels a side that each is scaled to; patch: of a patch; merge:
-    patches a side of the square that becomes a token; tower_layers, tower_hidden: of the tower."""
+    Where the examples have images: image_size: pixels a side that each is scaled to; patch_size: pixels a side
+    of a patch; patch_merge: patches a side of the square that becomes a token; vision_layers, vision_hidden: of
+    the vision encoder."""
 
     parameters: int = 5_000_000
     vocabulary: int = 2048
     context: int = 256
     layers: int | None = None
     hidden: int | None = None
-    heads: int | None = None
-    kv_heads: int | None = None
-    feed_forward: int | None = None
-    picture: int = 64
-    patch: int = 8
-    merge: int = 2
-    tower_layers: int = 4
-    tower_hidden: int = 128
+    image_size: int = 64
+    patch_size: int = 8
+    patch_merge: int = 2
+    vision_layers: int = 4
+    vision_hidden: int = 128
 
 
 # Where training all of a new model wants other values than an adapter: there is no format to prepare for, a
 # checkpoint is all of the model and twice that, and weights that start at random may be held back a little.
-SCRATCH_DEFAULTS: dict[str, Any] = {"rough": None, "renew": 200, "weight_decay": 0.01, "floor": 0.02}
+SCRATCH_DEFAULTS: dict[str, Any] = {"qat": None, "renew": 200, "weight_decay": 0.01, "floor": 0.02}

@@ -34,7 +34,7 @@ from tinsmith.train.reinforcement.policy import Rollout
 from tinsmith.train.steps.loop import Loop
 from tinsmith.train.steps.trainee import Trainee
 
-OPTIONS = TrainOptions(epochs=2, rank=4, learning_rate=5e-3, batch_tokens=200, rough=None, renew=2, threads=1)
+OPTIONS = TrainOptions(epochs=2, rank=4, learning_rate=5e-3, batch_tokens=200, qat=None, renew=2, threads=1)
 CUDA = torch.device("cuda")
 
 

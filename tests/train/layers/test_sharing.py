@@ -89,7 +89,7 @@ def job_of(name: str, folder: Path) -> Job:
         "preferences": ratings if "ratings" in methods.by_name(name).reads else pairs,
         "teacher": folder / "teacher",
     }
-    options = TrainOptions(epochs=1, rank=2, batch_tokens=120, prefix_length=2, rough=None)
+    options = TrainOptions(epochs=1, rank=2, batch_tokens=120, prefix_length=2, qat=None)
     if name == "grpo":
         options, more["constraint"] = replace(options, **REWARDED), digits()
     return Job(spec, examples, examples[:4], options, folder, encode, **more)

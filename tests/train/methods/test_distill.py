@@ -28,7 +28,7 @@ from tinsmith.train.job import Job
 from tinsmith.train.methods import distill
 from tinsmith.train.model import devices, network
 from tinsmith.train.options import TrainOptions
-from tinsmith.train.quantized import rough_adapter
+from tinsmith.train.quantized import qat_adapter
 from tinsmith.train.steps import checkpoint
 
 OPTIONS = TrainOptions(
@@ -209,7 +209,7 @@ def test_a_kill_loses_one_part_of_what_the_teacher_said(
 def test_the_teacher_is_asked_once_for_all_runs_of_a_job(
     spec: Spec, examples: list[Example], teacher: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Each seed sees other variants, and the adapter for rough weights fewer of them."""
+    """Each seed sees other variants, and the adapter for low-precision files fewer of them."""
     asked: list[Any] = []
     answer: Callable[..., Any] = distillation.answer_logits
 
@@ -221,7 +221,7 @@ def test_the_teacher_is_asked_once_for_all_runs_of_a_job(
     variants = [
         [Example(f"{name} {example.input}", example.output) for example in examples[:4]] for name in "abcd"
     ]
-    options = replace(OPTIONS, epochs=2, rough=None)
+    options = replace(OPTIONS, epochs=2, qat=None)
     job = Job(
         spec,
         examples,
@@ -233,7 +233,7 @@ def test_the_teacher_is_asked_once_for_all_runs_of_a_job(
         teacher=teacher,
     )
     first = run.train("distill", job, lambda event: None)
-    second = rough_adapter.job_of(job, first, rough_adapter.Preparation("Q4_0"))
+    second = qat_adapter.job_of(job, first, qat_adapter.Preparation("Q4_0"))
     run.train("distill", second, lambda event: None)
     assert len(asked) == len(set(asked)) == len(examples) + 16
 

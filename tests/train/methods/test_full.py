@@ -25,7 +25,7 @@ from tinsmith.train.methods import full
 from tinsmith.train.model import network
 from tinsmith.train.options import TrainOptions
 
-OPTIONS = TrainOptions(epochs=2, learning_rate=1e-3, batch_tokens=120, rough=None, renew=2, threads=1)
+OPTIONS = TrainOptions(epochs=2, learning_rate=1e-3, batch_tokens=120, qat=None, renew=2, threads=1)
 SEQUENCES = [
     TokenSequence((5, 6, 7, *prompt), answer)
     for prompt, answer in [((9, 8), (10, 11, 2)), ((20,) * 14, (30, 2)), ((40,), (50, 51, 52, 53, 2))]

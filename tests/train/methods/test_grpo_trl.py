@@ -60,7 +60,7 @@ def test_the_loss_is_trls(tmp_path: Path) -> None:
         task="chat",
         rank=4,
         alpha=8.0,
-        rough=None,
+        qat=None,
         threads=1,
     )
     rows = [Example("ab", "c"), Example("de", "f")]

@@ -19,7 +19,7 @@ from tinsmith.train import methods
 from tinsmith.train.events import Started, Step, TrainResult, Validated
 from tinsmith.train.job import Job
 from tinsmith.train.options import TrainOptions
-from tinsmith.train.quantized import rough_adapter
+from tinsmith.train.quantized import qat_adapter
 from tinsmith.train.rules import SHORT_RUN, default_learning_rate
 from tinsmith.train.steps import checkpoint
 from tinsmith.train.steps.loop import Loop
@@ -258,11 +258,11 @@ def test_what_was_read_gives_way_to_what_is_made_of_it(
 
     off_topic = Example("hello", "x", about={"source": "off topic", "from": 3})
     variants = [[variant(1)], [variant(1), variant(2), variant(2), off_topic]]
-    options = replace(OPTIONS, epochs=2, reread=False)
+    options = replace(OPTIONS, epochs=2, originals_once=True)
     job = Job(spec, examples, examples[:6], options, tmp_path, encode, variants=variants)
     first = TrainResult(tmp_path, 1e-3, "", 1, 1, 1.0)
-    reading = replace(job, options=replace(options, reread=True))
-    again = rough_adapter.job_of(reading, first, rough_adapter.Preparation("Q4_0"))
+    reading = replace(job, options=replace(options, originals_once=False))
+    again = qat_adapter.job_of(reading, first, qat_adapter.Preparation("Q4_0"))
     found = {}
     for name, one in {"first": job, "further": replace(again, start=None), "all": reading}.items():
         tokenize, lessons = one.tokenization(), methods.by_name("lora").trainee(one).lessons
@@ -280,7 +280,7 @@ def test_what_was_read_gives_way_to_what_is_made_of_it(
 
 
 def test_a_run_that_goes_astray_ends_and_says_so(spec: Spec, examples: list[Example], tmp_path: Path) -> None:
-    options = replace(OPTIONS, learning_rate=1e30, rough=None)
+    options = replace(OPTIONS, learning_rate=1e30, qat=None)
     with pytest.raises(InputError, match=r"astray at step \d+ of \d+: the loss is nan; give .* below 1e\+30"):
         train("lora", spec, examples, examples[:6], options, tmp_path)
 

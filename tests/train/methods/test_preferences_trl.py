@@ -31,7 +31,7 @@ pytest.importorskip("trl")
 
 BATCHES = 100
 BETA = 0.3
-OPTIONS = TrainOptions(rank=4, alpha=8.0, beta=BETA, rough=None, threads=1)
+OPTIONS = TrainOptions(rank=4, alpha=8.0, beta=BETA, qat=None, threads=1)
 
 
 @pytest.fixture(autouse=True)

@@ -31,8 +31,8 @@ from tinsmith.train.job import Job
 from tinsmith.train.merge import merge
 from tinsmith.train.model import eyes_adapter, network
 from tinsmith.train.options import ScratchOptions, TrainOptions
-from tinsmith.train.quantized import rough_adapter
-from tinsmith.train.quantized.rough_adapter import Preparation
+from tinsmith.train.quantized import qat_adapter
+from tinsmith.train.quantized.qat_adapter import Preparation
 from tinsmith.train.sight.eyes import Eyes, Places, Sight
 from tinsmith.train.tensors import to_float32
 
@@ -41,7 +41,7 @@ TINY = ScratchOptions(
     picture=32, patch=8, merge=2, tower_layers=1, tower_hidden=32,
 )  # fmt: skip
 OPTIONS = TrainOptions(
-    task="chat", epochs=9, learning_rate=5e-3, batch_tokens=300, rough=None, renew=20, threads=1
+    task="chat", epochs=9, learning_rate=5e-3, batch_tokens=300, qat=None, renew=20, threads=1
 )
 
 
@@ -134,13 +134,11 @@ def test_it_learns_from_pictures_and_transformers_sees_the_same(
     assert (ours - wanted).abs().max() < 1e-3 * wanted.abs().max()
 
 
-@pytest.mark.parametrize("parts", [("connector",), ("language", "tower")])
+@pytest.mark.parametrize("parts", [("projector",), ("language", "vision_encoder")])
 def test_an_adapter_changes_the_parts_that_are_chosen_and_is_merged(
     parts: tuple[str, ...], start: Spec, encode: Any, shown: list[Example], tmp_path: Path
 ) -> None:
-    options = TrainOptions(
-        task="chat", epochs=1, learning_rate=1e-2, rank=4, rough=None, parts=parts, threads=1
-    )
+    options = TrainOptions(task="chat", epochs=1, learning_rate=1e-2, rank=4, qat=None, parts=parts, threads=1)
     given = replace(job(start, encode, shown[:8], shown[8:10], tmp_path), options=options, is_new=False)
     result = run.train("lora", given)
     merged = merge(start, result.folder)
@@ -149,8 +147,8 @@ def test_an_adapter_changes_the_parts_that_are_chosen_and_is_merged(
         part: any(old[role].data != new[role].data for role in old if role.startswith("connector.") == is_joint)
         for part, old, new, is_joint in (
             ("language", start.tensors, merged.tensors, False),
-            ("connector", start.vision.tensors, merged.vision.tensors, True),
-            ("tower", start.vision.tensors, merged.vision.tensors, False),
+            ("projector", start.vision.tensors, merged.vision.tensors, True),
+            ("vision_encoder", start.vision.tensors, merged.vision.tensors, False),
         )
     }
     assert {part for part, is_changed in changed.items() if is_changed} == set(parts)
@@ -173,10 +171,10 @@ def test_an_adapter_for_rough_weights_begins_as_the_first_in_the_vision_half_too
 ) -> None:
     from safetensors.torch import load_file, save_file
 
-    options = replace(OPTIONS, epochs=1, rank=4, parts=("language", "connector"))
+    options = replace(OPTIONS, epochs=1, rank=4, parts=("language", "projector"))
     given = replace(job(start, encode, shown[:8], shown[8:10], tmp_path), options=options, is_new=False)
     first = run.train("lora", given)
-    further = rough_adapter.job_of(given, first, Preparation("Q4_0"))
+    further = qat_adapter.job_of(given, first, Preparation("Q4_0"))
     held = load_file(first.folder / VISION_WEIGHTS)
     assert any(value.any() for name, value in held.items() if ".lora_B." in name)
     begun = eyes_adapter.weights(methods.by_name("lora").trainee(further).network)
@@ -196,9 +194,9 @@ def test_an_adapter_for_rough_weights_begins_as_the_first_in_the_vision_half_too
     for role, tensor in ours.tensors.items():
         assert to_float32(tensor) == pytest.approx(to_float32(theirs.tensors[role]), abs=1e-6)
     for parts, rank, said in (
-        (("language", "tower"), 4, r"changes connector of the vision half, .* would be tower; state parts"),
+        (("language", "vision_encoder"), 4, r"changes projector of .* would be vision_encoder; state parts"),
         (("language",), 4, r"changes connector of the vision half, .* would be nothing; state parts"),
-        (("language", "connector"), 8, "has rank 4, and by the recipe's"),
+        (("language", "projector"), 8, "has rank 4, and by the recipe's"),
     ):
         other = replace(further, options=replace(further.options, parts=parts, rank=rank, alpha=8.0 * rank))
         with pytest.raises(InputError, match=said):
@@ -290,7 +288,7 @@ def test_what_cannot_be_shown_is_said(start: Spec, encode: Any, shown: list[Exam
     with pytest.raises(DataError, match="example 1: message 1: its content holds '<image>'"):
         job(start, encode, [], [], tmp_path).tokenization()([odd])
     with pytest.raises(
-        InputError, match=r"picture = 40 is no multiple of patch \* merge, which is 16; give one"
+        InputError, match=r"image_size = 40 is no multiple of patch_size \* patch_merge, which is 16; give one"
     ):
         scratch.start(replace(TINY, picture=40), shown, [], "", 0, "tiny")
 

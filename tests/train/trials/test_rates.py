@@ -22,7 +22,7 @@ from tinsmith.train.methods._preferences import PreferenceTrainee
 from tinsmith.train.options import TrainOptions
 from tinsmith.train.trials import rates
 
-OPTIONS = TrainOptions(epochs=3, rank=4, batch_tokens=20, rough=None, threads=1, search=0.8)
+OPTIONS = TrainOptions(epochs=3, rank=4, batch_tokens=20, qat=None, threads=1, search=0.8)
 
 
 class Killed(BaseException):

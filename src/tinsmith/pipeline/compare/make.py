@@ -17,7 +17,7 @@ from tinsmith.pipeline.compare import asking, bases, change, document, page, set
 from tinsmith.pipeline.compare.asking import Answered, Shown, Table
 from tinsmith.pipeline.compare.bases import Tin
 from tinsmith.pipeline.compare.document import Chosen
-from tinsmith.pipeline.compare.settings import Settings
+from tinsmith.pipeline.compare.settings import FORMAT, Settings
 from tinsmith.pipeline.run import Run, machine, opened, versions
 from tinsmith.pipeline.skills.stages import BUILD
 from tinsmith.pipeline.stages import DATA
@@ -118,9 +118,9 @@ def composed(
         },
         "train": {"examples": len(table.shown.train), "of": made.counts["train"]},
         "bases": labels,
-        "format": recipe.compare.format,
+        "format": FORMAT,
         "constraint": recipe.constraint.source,
-        "prices": dataclasses.asdict(recipe.prices),
+        "machine_hour": recipe.compare.machine_hour,
         "settings": dataclasses.asdict(chosen),
         "recipe": {"file": recipe.path.name, "sha256": recipe.sha256},
         "machine": machine(),

@@ -41,7 +41,7 @@ def make(run: Run, needs: Needs) -> Made[Built]:
     base = needs.data.facts.base
     for one in tasks.runs(run).values():
         training.check_built(one, tasks.made(one))
-    spec = data.with_kv(run.recipe, models.load(base.path, mtp=run.recipe.build.mtp))
+    spec = models.load(base.path, mtp=run.recipe.build.mtp)
     origin = spec.source or base.sha256  # as the adapters' training says it
     if spec.chat_template is not None:
         spec = dataclasses.replace(spec, chat_template=data.settled(run.recipe, spec.chat_template))

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from tinsmith.train.steps.trainee import Trainee
 
 DEFAULT = "lora"  # of a recipe that states no method
-REREAD = "reread"  # the key of methods that learn what the examples answer
+ORIGINALS_ONCE = "originals_once"  # the key of methods that learn what the examples answer
 
 
 class Method(ABC):

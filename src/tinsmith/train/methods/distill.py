@@ -15,7 +15,7 @@ from tinsmith.data.readers import Example
 from tinsmith.errors import InputError
 from tinsmith.train.batches.sequences import TokenSequence
 from tinsmith.train.events import Event
-from tinsmith.train.methods import REREAD, Method
+from tinsmith.train.methods import ORIGINALS_ONCE, Method
 from tinsmith.train.methods.lora import FOLDER, KEYS, AdapterTrainee
 from tinsmith.train.options import BASE_TEACHER
 from tinsmith.train.steps import parts
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from tinsmith.train.job import Job
 
 TEACHER = "teacher"  # the folder, in the run's, of its probabilities
+SHOTS = 5  # examples in the base's context
 _SEQUENCES = 32  # of a part of these
 
 
@@ -39,7 +40,7 @@ class Distill(Method):
     what = "an adapter"
     starts = True
     sees = False  # the teacher is asked by its tokens alone
-    keys = (*KEYS, "teacher", "shots", REREAD)
+    keys = (*KEYS, "teacher", ORIGINALS_ONCE)
     needs = (("data", "train"), ("train", "teacher"))
 
     def check(self, job: Job) -> None:
@@ -88,10 +89,10 @@ class DistillTrainee(AdapterTrainee):
         every = [example for made in (job.examples, *job.variants) for example in made]
         if any(example.passage for example in every):
             return {tokenize.prompt(one): tokenize.prompt(one.with_passage) for one in every}
-        shots = chance.sample(list(job.examples), min(len(job.examples), job.options.shots + 1))
+        shots = chance.sample(list(job.examples), min(len(job.examples), SHOTS + 1))
 
         def shown(example: Example) -> list[Example]:
-            return [shot for shot in shots if shot.input != example.input][: job.options.shots]
+            return [shot for shot in shots if shot.input != example.input][:SHOTS]
 
         return {tokenize.prompt(example): tokenize.prompt(example, shown(example)) for example in every}
 
@@ -135,7 +136,7 @@ class DistillTrainee(AdapterTrainee):
         if longest > model.info.context:
             raise InputError(
                 f"{self.path}: the teacher's context holds {model.info.context} tokens, and it is asked "
-                f"{longest}; take fewer shots, shorter examples or another teacher"
+                f"{longest}; take shorter examples or another teacher"
             )
         return model
 

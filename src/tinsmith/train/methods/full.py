@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from tinsmith.errors import UnsupportedError
-from tinsmith.train.methods import REREAD, Method
+from tinsmith.train.methods import ORIGINALS_ONCE, Method
 from tinsmith.train.rules import default_full_rate, default_scratch_rate
 from tinsmith.train.steps.trainee import BETAS, Trainee
 
@@ -32,7 +32,7 @@ class Full(Method):
     is_beside = False
     packs = False
     what = "every weight"
-    keys = (REREAD,)
+    keys = (ORIGINALS_ONCE,)
     reads = ("text",)
 
     def trainee(self, job: Job) -> Trainee:

@@ -38,8 +38,8 @@ def others(answers: Sequence[tuple[int, ...]]) -> list[tuple[int, ...]]:
 
 class Kto(PreferenceMethod):
     name = "kto"
-    reads = ("ratings", "validation_ratings")
-    needs = (("data", "ratings"),)
+    reads = ("preferences",)
+    needs = (("data", "preferences"),)
 
     def trainee(self, job: Job) -> KtoTrainee:
         return KtoTrainee(job)

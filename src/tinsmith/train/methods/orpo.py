@@ -33,8 +33,8 @@ def _log_odds(log_probability: Tensor) -> Tensor:
 
 class Orpo(PreferenceMethod):
     name = "orpo"
-    reads = ("pairs", "validation_pairs")
-    needs = (("data", "pairs"),)
+    reads = ("preferences",)
+    needs = (("data", "preferences"),)
     one_adapter = False
     gentle = Method.gentle  # it learns the chosen outputs as examples are learned
 

@@ -115,9 +115,9 @@ class Trainee(ABC):
         self.digest = job.digest(validation, *taught, *([replayed] if known else ()))
 
     def lesson(self, job: Job, plain: Sequence[TokenSequence], made: Made, epoch: int) -> list[TokenSequence]:
-        """What an epoch teaches. plain: what is learned besides what was made for it, which the adapter that a
-        rough one goes on from has read."""
-        again = job.options.only_rough or (epoch > 0 and not job.options.reread)
+        """What an epoch teaches. plain: what is learned besides what was made for it, which the adapter that
+        quantization-aware training continues has read."""
+        again = job.options.only_qat or (epoch > 0 and job.options.originals_once)
         replaced = self.replaced(job, made) if again else ()
         return [*(one for one in plain if one not in replaced), *(sequence for _, sequence in made)]
 

@@ -143,7 +143,7 @@ def _halved(
 def _try(method: Method, job: Job, folder: Path, begun: Trying, tell: Callable[[Event], None]) -> Trial:
     """Goes on from the candidate's own checkpoint, where it has taken fewer steps so far."""
     rate, steps = begun.learning_rate, begun.steps
-    options = replace(job.options, learning_rate=rate, average=AVERAGE, rough=None)
+    options = replace(job.options, learning_rate=rate, average=AVERAGE, qat=None)
     trial = replace(
         job, options=options, out_dir=folder, kept_dir=job.kept, validation=job.validation[:VALIDATED]
     )
