@@ -108,7 +108,7 @@ def test_what_all_tasks_lack_together_is_refused(tmp_path: Path, method: str) ->
         ("rank = 8", "rank = 0", r":5: [train] rank: got 0; allowed is a whole number from 1 to 1024"),
         ("rank = 8", 'qat = "Q4_0"', r":5: [train] qat: is for merged files"),
         ("epochs = 5", 'qat = "Q4_0"', r":24: [task.train] qat: is for merged files"),
-        ("epochs = 5", 'parts = ["vision_encoder"]', r":24: [task.train] parts: a task's adapter stands beside"),
+        ("epochs = 5", 'parts = ["vision_encoder"]', r":24: [task.train] parts: a task's adapter"),
         ("epochs = 5", 'method = "full"', r':24: [task.train] method: "full" trains no adapter'),
         ("rank = 8", 'method = "prefix"', r':5: [train] method: "prefix" makes no adapter of all tasks'),
         ('train = "mood.jsonl"\n', "", r":18: [task.data] train: missing; the router learns from it"),
