@@ -129,7 +129,7 @@ def planned(args: argparse.Namespace, own: dict[str, int]) -> Iterator[Point]:
 
 
 def measured(args: argparse.Namespace, point: Point) -> dict[str, Any]:
-    """Loss and exact answers are of the best validation of each; None where training went astray."""
+    """Loss and exact answers are of the best validation of each; None where training diverged."""
     base = base_job(args.recipe, args.out, args.examples, args.threads, point.base)
     values = {key: getattr(point, key) for key in (*SETTINGS, "seed")}
     given = replace(
@@ -145,7 +145,7 @@ def measured(args: argparse.Namespace, point: Point) -> dict[str, Any]:
     try:
         result = train("lora", replace(base, options=given))
     except InputError as error:
-        if "astray" not in str(error):
+        if "diverged" not in str(error):
             raise
         return {**facts, "loss": None, "exact": None, "seconds": None}
     return {
@@ -236,7 +236,7 @@ def compared(found: dict[str, Any], at_own: dict[str, Any]) -> dict[str, Any]:
 
 
 def curve(done: dict[Point, dict[str, Any]], base: str, settings: dict[str, int]) -> list[dict[str, Any]]:
-    """By rate, rising, the means over the seeds; a rate at which training went astray is none."""
+    """By rate, rising, the means over the seeds; a rate at which training diverged is none."""
     by_rate: dict[float, list[dict[str, Any]]] = {}
     for point, row in done.items():
         if point.base == base and all(getattr(point, key) == value for key, value in settings.items()):

@@ -137,7 +137,7 @@ def test_rates_that_were_tried_are_shown(document: dict[str, Any]) -> None:
     ]
     page = report.html(document)
     assert "<td>0.002, taken</td><td>12</td><td>0.5000</td>" in page
-    assert "<td>0.02</td><td>6</td><td>went astray</td>" in page
+    assert "<td>0.02</td><td>6</td><td>diverged</td>" in page
 
 
 def points(losses: list[float]) -> list[dict[str, float]]:

@@ -67,7 +67,7 @@ CASES = {
         epochs=8,
     ),
     "distill": Case("distill", train='teacher = "teacher"', epochs=16),
-    "context distillation": Case("distill", train='teacher = "base"\nshots = 2', epochs=16),
+    "context distillation": Case("distill", train='teacher = "base"', epochs=16),
     "search": Case("lora", train='learning_rate = "search"', epochs=20),
     "seeds": Case("lora", train="seeds = 3\nlearning_rate = 0.01", epochs=14),
     "search and seeds": Case("full", train='seeds = 2\nlearning_rate = "search"', epochs=16),

@@ -375,7 +375,7 @@ def test_prompts_stay_those_of_the_adapter(tmp_path: Path) -> None:
         template = chat_template.settle(CHATML, system="home", spell=spell)
         (tmp_path / "before" / "chat_template.jinja").write_text(template)
         assert asked_as_trained(loaded).quotes_input is goes_on
-    stated = replace(loaded, data=replace(loaded.data, spell=True))
+    stated = replace(loaded, data=replace(loaded.data, quote_input=True))
     (tmp_path / "before" / "chat_template.jinja").write_text(CHATML)
     assert asked_as_trained(stated).quotes_input
 
@@ -384,7 +384,6 @@ def test_prompts_stay_those_of_the_adapter(tmp_path: Path) -> None:
     ("table", "said"),
     [
         ('data = "new.jsonl"\n', r"\[update\] adapter: missing; give the folder of the adapter to go on from"),
-        ('adapter = "run/adapter"\nreplay = 0.5\n', r"\[update\] replay: goes with data, the new examples"),
         ('adapter = "run/adapter"\nepochs = 3\n', r"\[update\] epochs: goes with data, the new examples"),
         ('adapter = "none"\n', r"none: holds no adapter_config.json and adapter_model.safetensors"),
         ('adapter = "run/adapter"\ndata = "none.jsonl"\n', r"none.jsonl: no such file"),

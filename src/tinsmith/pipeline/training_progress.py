@@ -45,7 +45,7 @@ class Progress:
             note = f"{trial}, {state}, {event.tokens_per_second:,.0f} tokens/s"
             self.bar.update(event.done, note, event.count)
         elif isinstance(event, Trial):
-            loss = "training went astray" if event.loss is None else f"validation loss {event.loss:.4f}"
+            loss = "training diverged" if event.loss is None else f"validation loss {event.loss:.4f}"
             self.display.line(f"train: rate {event.learning_rate:g}: {loss}, {_steps(event.steps)}")
         elif isinstance(event, Seeded):
             name = "the mean of all seeds" if event.seed is None else f"seed {event.seed}"

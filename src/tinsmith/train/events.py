@@ -71,7 +71,7 @@ class Point:
 @dataclass(frozen=True)
 class Trial:
     """Of a learning rate: after so many steps in all, the validation loss of the averaged weights; None where
-    training went astray. curve: of these steps."""
+    training diverged. curve: of these steps."""
 
     learning_rate: float
     steps: int

@@ -147,10 +147,11 @@ def test_neighbours_that_ask_alike_are_each_taught_their_own_answer(
 
 
 def test_the_base_is_taught_by_itself_with_other_examples_in_its_context(
-    spec: Spec, examples: list[Example], tmp_path: Path
+    spec: Spec, examples: list[Example], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(distill, "SHOTS", 2)
     models.save_gguf(spec, tmp_path / "base.gguf")
-    trainee = trainee_of(spec, examples, tmp_path / "base.gguf", tmp_path, teacher="base", shots=2)
+    trainee = trainee_of(spec, examples, tmp_path / "base.gguf", tmp_path, teacher="base")
     tokenize = Job(spec, examples, (), OPTIONS, tmp_path, encode).tokenization()
     for example, sequence in zip(examples, tokenize(examples), strict=True):
         prompt = trainee.prompts[sequence]
@@ -264,11 +265,12 @@ def test_a_teacher_of_fewer_tokens_gives_those_it_has() -> None:
     torch.testing.assert_close(probabilities.sum(-1), torch.ones(2))
 
 
-def test_a_context_that_is_too_short(spec: Spec, tmp_path: Path) -> None:
+def test_a_context_that_is_too_short(spec: Spec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(distill, "SHOTS", 8)
     examples = [Example(f"{n} " + "ab" * 20, "1") for n in range(12)]
     models.save_gguf(spec, tmp_path / "base.gguf")
-    with pytest.raises(InputError, match="context holds 256 tokens, and it is asked .*take fewer shots"):
-        trainee_of(spec, examples, tmp_path / "base.gguf", tmp_path, teacher="base", shots=8)
+    with pytest.raises(InputError, match="context holds 256 tokens, and it is asked .*take shorter examples"):
+        trainee_of(spec, examples, tmp_path / "base.gguf", tmp_path, teacher="base")
 
 
 @pytest.mark.parametrize("name", ["base", "large"])
@@ -276,7 +278,7 @@ def test_a_recipe_learns_from_a_teacher(
     name: str, small_recipe: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder = small_recipe.parent
-    keys = 'method = "distill"\nteacher = "base"\nshots = 2'
+    keys = 'method = "distill"\nteacher = "base"'
     if name == "large":
         keys = 'method = "distill"\nteacher = "large"'
         models.save_hf(tiny_spec("llama", num_hidden_layers=3), folder / "large")
@@ -298,7 +300,6 @@ def test_a_recipe_learns_from_a_teacher(
     [
         ('method = "distill"', r'\[train\] teacher: missing; method "distill" learns from it'),
         ('teacher = "x"', r'teacher: is for method "distill"; this one is "lora"'),
-        ('method = "distill"\nteacher = "x"\nshots = 3', r'shots: is for teacher = "base"; leave it out'),
     ],
 )
 def test_a_recipe_that_names_no_teacher(keys: str, said: str, small_recipe: Path) -> None:

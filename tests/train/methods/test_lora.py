@@ -279,9 +279,9 @@ def test_what_was_read_gives_way_to_what_is_made_of_it(
     assert not trainee.replaced(job, [(replace(row, images=(Picture("a.png"),)), sequence)])
 
 
-def test_a_run_that_goes_astray_ends_and_says_so(spec: Spec, examples: list[Example], tmp_path: Path) -> None:
+def test_a_run_that_diverges_ends_with_an_error(spec: Spec, examples: list[Example], tmp_path: Path) -> None:
     options = replace(OPTIONS, learning_rate=1e30, qat=None)
-    with pytest.raises(InputError, match=r"astray at step \d+ of \d+: the loss is nan; give .* below 1e\+30"):
+    with pytest.raises(InputError, match=r"diverged at step \d+ of \d+: the loss is nan; give .* below 1e\+30"):
         train("lora", spec, examples, examples[:6], options, tmp_path)
 
 

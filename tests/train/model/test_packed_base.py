@@ -256,7 +256,7 @@ def test_training_gives_the_adapter_of_the_floats(qat: str | None, tmp_path: Pat
     models.save_gguf(in_format(make_spec(), "Q5_1"), tmp_path / "base.gguf")
     spec = models.load(tmp_path / "base.gguf")
     _, wanted = trained(spec, "float", tmp_path / "float", qat=qat)
-    result, given = trained(spec, "packed", tmp_path / "packed", qat=qat)
+    result, given = trained(spec, "quantized", tmp_path / "packed", qat=qat)
     assert "base kept packed, as given; peak" in result.note
     assert given.keys() == wanted.keys()
     away = torch.cat([(given[name] - wanted[name]).flatten() for name in wanted])
@@ -268,7 +268,7 @@ def test_training_gives_the_adapter_of_the_floats(qat: str | None, tmp_path: Pat
 def test_a_base_without_blocks_is_not_kept_packed(tmp_path: Path) -> None:
     wanted = r'\[base\] weights = "quantized": the base holds its weights as F32, .* give a quantized GGUF file'
     with pytest.raises(InputError, match=wanted):
-        trained(make_spec(), "packed", tmp_path)
+        trained(make_spec(), "quantized", tmp_path)
 
 
 def test_packed_where_floats_would_not_fit_half_of_memory(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -289,7 +289,7 @@ def test_memory_that_will_not_suffice_is_said_before_the_first_step(
     spec = in_format(make_spec(), "Q8_0")
     monkeypatch.setattr(machine, "available", lambda: 1000)
     with pytest.raises(InputError, match=r"training would take .* GB: .* lower batch_tokens"):
-        trained(spec, "packed", tmp_path)
+        trained(spec, "quantized", tmp_path)
 
 
 def test_less_memory_computes_more_again(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -168,7 +168,7 @@ def test_weights_that_no_block_holds_end_the_run_and_say_so(tmp_path: Path) -> N
     for rate in (1e12, 1e22, 1e36):
         options = TrainOptions(epochs=1, rank=4, learning_rate=rate, batch_tokens=60, renew=1, threads=1)
         with pytest.raises(
-            InputError, match=r"^training went astray at step \d+ of \d+: .*; give a learning_rate"
+            InputError, match=r"^training diverged at step \d+ of \d+: .*; give a learning_rate"
         ):
             train("lora", make_spec(), examples, examples[:4], options, tmp_path / f"{rate:g}")
 

@@ -248,5 +248,5 @@ def test_methods_that_learn_of_no_pictures_say_so(
     job = seeing("lfm2_vl").job(tmp_path)
     blind = [replace(example, images=()) for example in job.examples]
     for shown in (replace(job, examples=blind), replace(job, validation=blind)):
-        with pytest.raises(InputError, match=f'method = "{method}" learns of no pictures; take "lora"'):
+        with pytest.raises(InputError, match=f'method = "{method}" trains on no images; use "lora"'):
             run.train(method, shown)

@@ -180,7 +180,7 @@ class Tokenization:
     def _with_pictures(self, example: Example, named: str, asked: list[Message]) -> tuple[str, str]:
         """The prompt, and it with its answer, where each picture's tokens stand in its place."""
         if self.places is None:
-            raise DataError(f"{named} shows a picture, and the base sees none; take a base with a tower")
+            raise DataError(f"{named} has an image, and the base takes none; use a vision-language model")
         try:
             return self.places.written(asked, example.images, example.output)
         except InputError as error:

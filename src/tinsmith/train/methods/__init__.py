@@ -81,9 +81,7 @@ class Method(ABC):
         if not job.examples or not job.validation:
             raise InputError("training needs at least one training example and one validation example")
         if not self.sees and any(example.images for example in (*job.examples, *job.validation)):
-            raise InputError(
-                f'method = "{self.name}" learns of no pictures; take "lora", or leave out the pictures'
-            )
+            raise InputError(f'method = "{self.name}" trains on no images; use "lora", or leave out the images')
 
     def check_lengths(self, job: Job) -> None:
         """Raises DataError for what is too long to be learned, or says too little; no network is made."""

@@ -52,7 +52,9 @@ def _choose(network: Network, options: TrainOptions) -> None:
     """Freezes what the options leave as it is, and gives a vision half that they name factors of its own.
     Raises InputError for a base without one."""
     if tuple(options.parts) != (LANGUAGE,) and not network.sees:
-        raise InputError("[train] parts: the base has no vision half; leave it out, or take one that has")
+        raise InputError(
+            "[train] parts: the base has no vision model; leave it out, or use a vision-language model"
+        )
     if network.sees:
         eyes_adapter.install(
             network.eyes, options.parts, options.rank, options.alpha, options.dropout, rslora=False

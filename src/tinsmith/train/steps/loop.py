@@ -82,7 +82,7 @@ class Loop:
             batch = self.plan[progress.step]
             loss = self._step(batch)
             if not math.isfinite(loss):
-                raise self._astray(f"the loss is {loss}")
+                raise self._diverged(f"the loss is {loss}")
             progress.tokens += sum(len(sequence) for sequence in batch)
             progress.seconds = before + time.monotonic() - begun
             self._tell_step(loss, (progress.tokens - first_tokens) / (time.monotonic() - begun))
@@ -116,23 +116,23 @@ class Loop:
     def _renew(self) -> None:
         """A checkpoint, and what is made anew with it."""
         if not all(bool(value.isfinite().all()) for value in self.parameters.values()):
-            raise self._astray("weights are infinite or no numbers")
+            raise self._diverged("weights are infinite or no numbers")
         self._save()
         try:
             self.trainee.renew(self.progress.step)
         except FormatError as error:
             if self.progress.step == 0:
                 raise  # the base's own weights
-            raise self._astray(str(error)) from error
+            raise self._diverged(str(error)) from error
 
-    def _astray(self, what: str) -> InputError:
+    def _diverged(self, what: str) -> InputError:
         return InputError(
-            f"training went astray at step {self.progress.step} of {len(self.plan)}: {what}; give a "
+            f"training diverged at step {self.progress.step} of {len(self.plan)}: {what}; give a "
             f'learning_rate below {self.trainee.rate:g}, or "search"'
         )
 
     def points(self) -> list[Point]:
-        """The curve of the planned steps so far that did not lead astray."""
+        """The curve of the planned steps so far before it diverged."""
         curve = self.progress.curve[: len(self.plan)]
         return [Point(step, loss) for step, loss in curve if math.isfinite(loss)]
 

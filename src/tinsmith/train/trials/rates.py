@@ -132,8 +132,8 @@ def _halved(
         tried.sort(key=lambda trial: (math.inf if trial.loss is None else trial.loss, trial.learning_rate))
         if tried[0].loss is None:
             raise InputError(
-                f'learning_rate = "search": every rate from {rates[0]:g} to {rates[-1]:g} leads training '
-                "astray; state a smaller one"
+                f'learning_rate = "search": training diverges at every rate from {rates[0]:g} to '
+                f"{rates[-1]:g}; state a smaller one"
             )
         trials += reversed(tried)
         left = [trial.learning_rate for trial in tried]
@@ -178,7 +178,7 @@ class _TrialLoop(Loop):
         return min(1.0, (step + 1) / self.rise)
 
     def loss(self) -> float | None:
-        """On the validation examples, after the last step; None where training went astray."""
+        """On the validation examples, after the last step; None where training diverged."""
         self._resume()
         progress, steps = self.progress, len(self.plan)
         losses = {row["step"]: row["loss"] for row in progress.validations}
