@@ -155,7 +155,7 @@ def main() -> None:
     begun = time.monotonic()
     made = making.make(plan, Local(base, args.threads, BASE), display)
     written = time.monotonic() - begun
-    stated = '[train]\nrough = "none"\n'  # the adapter alone is measured
+    stated = '[train]\nqat = "none"\n'  # the adapter alone is measured
     made.recipe.write_text(made.recipe.read_text("utf-8").replace("[train]\n", stated), "utf-8")
     begun = time.monotonic()
     recipe = recipes.load(made.recipe)

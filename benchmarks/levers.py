@@ -70,7 +70,7 @@ def opened(path: Path) -> dict[str, dict[str, Any]]:
     home = path.resolve().parent
     # The data is made beside the recipe, once, and not beside each copy of it.
     command = recipe["data"].pop("command", None)
-    made = [recipe["data"][key] for key in ("train", "augment_without") if key in recipe["data"]]
+    made = [recipe["data"][key] for key in ("train", "augment_exclude") if key in recipe["data"]]
     if command and not all((home / path).exists() for path in made):
         subprocess.run([sys.executable if word == "python" else word for word in command], cwd=home, check=True)
     # Paths in a recipe are relative to its folder.

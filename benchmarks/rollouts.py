@@ -94,7 +94,7 @@ def trainee_of(args: argparse.Namespace, folder: Path) -> GrpoTrainee:
     spec = replace(models.load(args.base), chat_template=peft_folder.template(args.adapter))
     tokenizer = tinsmith.load(args.base)
     options = TrainOptions(
-        rank=peft_folder.rank(args.adapter), rough=None, epochs=1, prompts=args.prompts, rollouts=args.group
+        rank=peft_folder.rank(args.adapter), qat=None, epochs=1, prompts=args.prompts, rollouts=args.group
     )
 
     def encode(text: str) -> list[int]:

@@ -7,8 +7,8 @@
 
 For every base the recipe's own values and other ones of each of --settings, one at a time, at every rate. A
 base is one that a recipe can name, or such as `8m`: a new model of 8 million parameters, pretrained here for
-minutes on the Python reference and this book. Training is the recipe's without augmentation and without rough
-weights.
+minutes on the Python reference and this book. Training is the recipe's, without augmentation and
+quantization-aware training.
 
 A finished point is a line of points-<examples>.jsonl in --out: what stands there is not measured again, so the
 sweep can be stopped at any time and goes on where it was (the point under way too). First come the recipe's own
@@ -129,13 +129,13 @@ def planned(args: argparse.Namespace, own: dict[str, int]) -> Iterator[Point]:
 
 
 def measured(args: argparse.Namespace, point: Point) -> dict[str, Any]:
-    """Loss and exact answers are of the best validation of each; None where training went astray."""
+    """Loss and exact answers are of the best validation of each; None where training diverged."""
     base = base_job(args.recipe, args.out, args.examples, args.threads, point.base)
     values = {key: getattr(point, key) for key in (*SETTINGS, "seed")}
     given = replace(
         base.options,
         learning_rate=point.rate,
-        rough=None,
+        qat=None,
         search=0.0,
         threads=args.threads,
         **values,
@@ -145,7 +145,7 @@ def measured(args: argparse.Namespace, point: Point) -> dict[str, Any]:
     try:
         result = train("lora", replace(base, options=given))
     except InputError as error:
-        if "astray" not in str(error):
+        if "diverged" not in str(error):
             raise
         return {**facts, "loss": None, "exact": None, "seconds": None}
     return {
@@ -236,7 +236,7 @@ def compared(found: dict[str, Any], at_own: dict[str, Any]) -> dict[str, Any]:
 
 
 def curve(done: dict[Point, dict[str, Any]], base: str, settings: dict[str, int]) -> list[dict[str, Any]]:
-    """By rate, rising, the means over the seeds; a rate at which training went astray is none."""
+    """By rate, rising, the means over the seeds; a rate at which training diverged is none."""
     by_rate: dict[float, list[dict[str, Any]]] = {}
     for point, row in done.items():
         if point.base == base and all(getattr(point, key) == value for key, value in settings.items()):

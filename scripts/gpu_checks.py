@@ -55,7 +55,7 @@ def trained(folder: Path, name: str) -> tuple[float, float]:
         epochs=4, learning_rate=2e-2 if name == "lora" else 2e-3, batch_tokens=120, device="cuda"
     )
     if name == "full":
-        options = replace(options, rough=None)
+        options = replace(options, qat=None)
     result = train(name, Job(make_spec(), examples, examples[:6], options, folder, encode))
     return result.curve[0][1], result.curve[-1][1]
 

@@ -21,11 +21,8 @@ from tinsmith.pipeline import recipe as recipes
 RECIPE = """\
 [scratch]
 vocabulary = 320
-context = 128
 layers = 2
 hidden = 64
-heads = 2
-feed_forward = 96
 [data]
 command = ["python", "data.py", "--out", "made"]
 train = "made/train.jsonl"
@@ -38,6 +35,7 @@ epochs = 2
 batch_tokens = 400
 [build]
 formats = ["Q8_0"]
+context = 128
 [eval]
 max_tokens = 16
 threads = 1

@@ -127,7 +127,7 @@ def test_structured_compares_free_and_constrained(tmp_path: Path) -> None:
 def recipe(tmp_path: Path) -> Path:
     """Of a tiny, untrained base and a task that it can learn."""
     rows = [{"input": f"turn lamp {n} on", "output": f"lamp {n % 7}"} for n in range(40)]
-    shape = ScratchOptions(vocabulary=320, layers=2, hidden=32, heads=2, kv_heads=1, feed_forward=64)
+    shape = ScratchOptions(vocabulary=320, layers=2, hidden=32)
     examples = [Example(row["input"], row["output"]) for row in rows]
     models.save_hf(scratch.start(shape, examples, [], "", 0, "tiny"), tmp_path / "tiny")
     for split, part in {"train": rows[:32], "validation": rows[32:], "test": rows[32:]}.items():

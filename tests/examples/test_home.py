@@ -238,7 +238,7 @@ def test_others_have_words_that_no_other_file_has(sampler: ModuleType) -> None:
 def test_recipes_are_valid_and_make_their_own_data(name: str) -> None:
     loaded = recipe.load(HOME / name)
     assert loaded.constraint.tools == "data/tools.json"
-    assert loaded.data.augment_without == "data/held-out.txt"
+    assert loaded.data.augment_exclude == "data/held-out.txt"
     assert loaded.data.command == ("python", "sample.py", "--out", "data")
     assert {
         Path(path).parent.name for path in (loaded.data.train, loaded.data.validation, loaded.data.test)

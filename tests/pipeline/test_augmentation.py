@@ -17,14 +17,13 @@ from tinsmith import cli, models
 from tinsmith.data import picture_changes
 from tinsmith.data.augment import origin
 from tinsmith.data.readers import Example
-from tinsmith.errors import DataError, InputError, RecipeError
+from tinsmith.errors import DataError, RecipeError
 from tinsmith.models import family
 from tinsmith.pipeline import engine
 from tinsmith.pipeline.prepared import AUGMENTED
 from tinsmith.pipeline.recipe import load
 from tinsmith.pipeline.run import Run
 from tinsmith.pipeline.stages.data import augmentation
-from tinsmith.pipeline.stages.data.outputs import OFF_TOPIC as OFF
 from tinsmith.pipeline.stages.data.outputs import Augmentation
 from tinsmith.pipeline.stages.train.options import options as train_options
 from tinsmith.pipeline.stages.train.plan import without_first
@@ -45,7 +44,6 @@ threads = 1
 """
 ROOMS = ("kitchen", "attic", "cellar", "porch", "garden")
 HELD = ("conservatory", "nursery")  # in the tools, and in no training example
-OFF_TOPIC = 'off_topic = "off.txt"\noff_topic_output = \'{"name":"None","arguments":{}}\''
 
 
 def call(name: str, **arguments: Any) -> str:
@@ -73,7 +71,6 @@ def folder(tmp_path: Path) -> Path:
         (tmp_path / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in some))
     tools = [tool("Heat", area={"enum": [*ROOMS, *HELD]}, to={"type": "integer"}), tool("None")]
     (tmp_path / "tools.json").write_text(json.dumps(tools))
-    (tmp_path / "off.txt").write_text("".join(f"what is {n} times seven\n" for n in "abcdefgh"))
     return tmp_path
 
 
@@ -101,6 +98,7 @@ def test_a_run_has_a_file_of_them_and_gives_them_by_variant(folder: Path) -> Non
     assert len(variants) == found.variants == 2
     assert {row.about["variant"] for row in variants[1]} == {1}
     assert set(found.slots) == {"Heat.area", "Heat.to"}
+    assert found.met == {"validation": 0, "test": 0}
     train = engine.prepared(run).examples("train")
     for row in variants[0]:
         was = json.loads(train[row.about["from"] - 1].output)["arguments"]
@@ -127,14 +125,6 @@ def test_few_examples_are_read_more_often_and_many_less(folder: Path) -> None:
     assert [augmentation.variants(loaded, one * count) for count in (100, 1000)] == [16, 8]
 
 
-def test_what_is_off_topic_varies_no_example(folder: Path) -> None:
-    """So it changes no epochs."""
-    loaded = load(recipe(folder, f"augment = false\n{OFF_TOPIC}", **{"epochs = 2\n": ""}))
-    assert augmentation.variants(loaded, [Example("a", "b")] * 100) == 3
-    found = [Augmentation(rows, 3, {}, {OFF: 5}, {}).varies for rows in (5, 6)]
-    assert found == [False, True]
-
-
 @pytest.mark.parametrize(
     ("epochs", "stated", "passes"), [("", "", 4), ("6", "", 3), ("1", "", 2), ("6", "epochs = 5\n", 5)]
 )
@@ -145,22 +135,6 @@ def test_new_examples_are_read_half_as_often(folder: Path, epochs: str, stated: 
     assert (options.epochs, load(path).passes(1000, made=True)) == (passes, int(epochs or 8))
 
 
-def test_tools_are_not_read_unless_the_recipe_says_so(folder: Path) -> None:
-    def filled(run: Run) -> set[str]:
-        rows = [row for variant in engine.prepared(run).augmented() for row in variant]
-        return {str(one["now"]) for row in rows for one in row.about["substituted"]}
-
-    run = made(folder)
-    assert not filled(run) & set(HELD)
-    found = facts(run)
-    assert found and "list" not in found.sources
-    run = made(folder, "augment_lists = true")
-    assert filled(run) >= set(HELD)
-    found = facts(run)
-    assert found and found.sources["list"] > 0
-    assert found.shared["test"] > 0
-
-
 def test_it_can_be_switched_off_and_changed(folder: Path) -> None:
     run = made(folder)
     digest = engine.prepared(run).model_data["augmented"]
@@ -168,81 +142,27 @@ def test_it_can_be_switched_off_and_changed(folder: Path) -> None:
     assert facts(run) is None
     assert engine.prepared(run).augmented() == []
     assert "augmented" not in engine.prepared(run).model_data
-    run = made(folder, "augment_variants = 5")
+    text = recipe(folder).read_text().replace("epochs = 2", "epochs = 5")
+    (folder / "home.toml").write_text(text)
+    run = engine.make(load(folder / "home.toml"), folder / "run", display(), "data")
     assert len(engine.prepared(run).augmented()) == 5
     assert engine.prepared(run).model_data["augmented"] != digest
     run = made(folder)
     assert engine.prepared(run).model_data["augmented"] == digest
 
 
-def test_off_topic_inputs_are_mixed_in(folder: Path) -> None:
-    run = made(folder, f"{OFF_TOPIC}\noff_topic_share = 0.15")
-    off = [
-        [row for row in rows if row.about.get("source") == "off topic"]
-        for rows in engine.prepared(run).augmented()
-    ]
-    assert [len(rows) for rows in off] == [3, 3]
-    assert len({row.input for rows in off for row in rows}) == 6
-    assert {row.output for rows in off for row in rows} == {call("None")}
-    found = facts(run)
-    assert found and found.sources["off topic"] == 6
-    run = made(folder, f"{OFF_TOPIC}\naugment = false")
-    assert [row.about["source"] for row in engine.prepared(run).augmented()[0]] == ["off topic"]
-
-
 @pytest.mark.parametrize(
     ("lines", "fault"),
     [
         ("augment = 1", "augment: got 1; allowed is true or false"),
-        ("augment_variants = 0", 'allowed is "auto" or a whole number from 1'),
-        ("augment = false\naugment_lists = true", "augment_lists: nothing is substituted here"),
-        ('augment = false\naugment_without = "off.txt"', "augment_without: nothing is substituted here"),
-        ("augment = false\naugment_variants = 2", "augment_variants: nothing is made here"),
+        ('augment = false\naugment_exclude = "off.txt"', "augment_exclude: nothing is substituted here"),
         ('task = "classify"\naugment = true', "augment: is for the tasks call, extract; this one is classify"),
-        ('off_topic = "off.txt"', "off_topic_output: missing"),
-        ("off_topic_share = 0.1", "off_topic_share: goes with off_topic"),
-        ('off_topic = "off.txt"\noff_topic_output = "no"', "not a valid output of the task call: no"),
     ],
 )
 def test_what_a_recipe_cannot_say(folder: Path, lines: str, fault: str) -> None:
     with pytest.raises(RecipeError) as caught:
         load(recipe(folder, lines))
     assert fault in str(caught.value)
-
-
-def test_it_says_how_many_inputs_have_words_that_were_made(folder: Path) -> None:
-    found = facts(made(folder, "augment_lists = true"))
-    assert found and found.met == {"validation": 0, "test": len(HELD)}
-    found = facts(made(folder))
-    assert found and found.met == {"validation": 0, "test": 0}
-
-
-def test_lists_need_a_source_and_an_argument(folder: Path) -> None:
-    with pytest.raises(RecipeError, match="there are no lists; give tools or schema, here or in"):
-        load(recipe(folder, "augment_lists = true", **{'[constraint]\ntools = "tools.json"\n': ""}))
-    (folder / "tools.json").write_text(
-        json.dumps([tool("Heat", area={"type": "string"}, to={"type": "integer"})])
-    )
-    with pytest.raises(InputError, match=r"augment_lists: .*tools.json has no enum for an argument whose"):
-        made(folder, "augment_lists = true")
-
-
-@pytest.mark.parametrize(
-    "area",
-    [
-        {"$ref": "#/$defs/Area"},
-        {"anyOf": [{"$ref": "#/$defs/Area"}, {"type": "null"}]},
-        {"oneOf": [{"enum": [*ROOMS, None]}, *({"const": room} for room in HELD)]},
-    ],
-)
-def test_lists_are_found_where_pydantic_writes_them(folder: Path, area: dict[str, Any]) -> None:
-    tools = [tool("Heat", area=area, to={"type": "integer"}, within={"$ref": "#"}), tool("None")]
-    parameters = tools[0]["function"]["parameters"]
-    parameters["$defs"] = {"Area": {"enum": [*ROOMS, *HELD]}}
-    parameters["required"] = []  # or calls would be endless
-    (folder / "tools.json").write_text(json.dumps(tools))
-    lists = augmentation.closed_lists(load(recipe(folder, "augment_lists = true")))
-    assert lists["Heat", "area"] == [*ROOMS, *HELD]
 
 
 def test_new_words_are_none_of_a_file_s(folder: Path) -> None:
@@ -253,40 +173,27 @@ def test_new_words_are_none_of_a_file_s(folder: Path) -> None:
     words = new(made(folder))
     assert words
     (folder / "out.txt").write_text("".join(f"{word.upper()}\n" for word in words))
-    assert new(made(folder, 'augment_without = "out.txt"')).isdisjoint(words)
+    assert new(made(folder, 'augment_exclude = "out.txt"')).isdisjoint(words)
     (folder / "out.txt").write_text("another\n")
-    assert new(made(folder, 'augment_without = "out.txt"')) == words
+    assert new(made(folder, 'augment_exclude = "out.txt"')) == words
 
 
 def test_faults_of_words_to_do_without(folder: Path) -> None:
     with pytest.raises(DataError, match=r"out.txt"):
-        made(folder, 'augment_without = "out.txt"')
+        made(folder, 'augment_exclude = "out.txt"')
     (folder / "out.txt").write_text("\n")
-    with pytest.raises(DataError, match=r"out.txt: holds no word; write one a line, or leave augment_without"):
-        made(folder, 'augment_without = "out.txt"')
+    with pytest.raises(DataError, match=r"out.txt: holds no word; write one a line, or leave augment_exclude"):
+        made(folder, 'augment_exclude = "out.txt"')
 
 
 def test_what_goes_along_with_new_examples(folder: Path) -> None:
-    run = made(folder, OFF_TOPIC)
+    run = made(folder)
     rows = engine.prepared(run).augmented()[0]
     kept = without_first(rows, 2)
     train = engine.prepared(run).examples("train")
-    assert [row for row in kept if origin(row) is None] == [row for row in rows if origin(row) is None] != []
     assert {row.input: train[2:][number - 1] for row in kept if (number := origin(row))} == {
         row.input: train[number - 1] for row in rows if (number := origin(row)) and number > 2
     }
-
-
-def test_off_topic_faults(folder: Path) -> None:
-    wrong = OFF_TOPIC.replace("None", "Nothing")
-    with pytest.raises(InputError, match="off_topic_output: the recipe's .* forbids it at character"):
-        made(folder, wrong)
-    (folder / "off.txt").write_text("\nHeat the attic to 15 degrees!\n")
-    with pytest.raises(DataError, match=r"off.txt:2: is a training input too"):
-        made(folder, OFF_TOPIC)
-    (folder / "off.txt").write_text(" \n")
-    with pytest.raises(DataError, match=r"off.txt: holds no input"):
-        made(folder, OFF_TOPIC)
 
 
 def test_a_run_that_an_earlier_version_trained_goes_on_without_them(
@@ -349,7 +256,7 @@ def test_pictures_are_changed_and_some_are_shown(folder: Path) -> None:
     assert sheet.size == (8 + 168 * 3, 8 + 168 * len(train))  # each beside its two variants
     (folder / "pictures" / "40.png").write_bytes((folder / "pictures" / "60.png").read_bytes())
     assert engine.prepared(made(folder)).examples("train")[0].images[0].digest == train[1].images[0].digest
-    run = made(folder, 'augment_pictures = ["blur"]')
+    run = made(folder, 'augment_images = ["blur"]')
     found = facts(run)
     assert found and found.pictures == {"blur": 2 * len(train)}
-    assert facts(made(folder, "augment_pictures = []")) is None
+    assert facts(made(folder, "augment_images = []")) is None

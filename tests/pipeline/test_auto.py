@@ -104,10 +104,6 @@ def test_a_device_is_a_budget(folder: Path, tmp_path: Path, short: str) -> None:
     [
         ((r'bits = 6.5\nmax_size = "150kB"\nmin_accuracy = 0.5', ""), r'formats: "AUTO" needs a budget; give'),
         (('["AUTO"]', '["Q8_0"]'), r'max_size: is for the format "AUTO"; add it, or leave this out'),
-        (
-            ("bits = 6.5", "speed = 5"),
-            "speed: follows from bandwidth; give that, or a target",
-        ),
         (('"150kB"', '"many"'), r'max_size: got "many"; allowed is a size'),
         (("bits = 6.5", r"bits = 6.5\nmtp = true"), r"mtp: goes with formats that are named"),
     ],

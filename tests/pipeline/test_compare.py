@@ -43,22 +43,18 @@ max_tokens = 24
 shots = 1
 threads = 1
 [compare]
-sizes = [10]
 """
 )
 MORE = """\
 bases = ["base.gguf", "other.gguf"]
-changed = "changed.jsonl"
-changed_train = "changed-train.jsonl"
-[prices]
+changed = ["changed.jsonl", "changed-train.jsonl"]
 machine_hour = 0.36
 [[compare.endpoint]]
 name = "far"
 url = "{url}"
 model = "big"
 prompt = "retrieval"
-input_tokens = 1.0
-output_tokens = 2.0
+price = [1.0, 2.0]
 [[compare.answers]]
 name = "rules"
 file = "answers.jsonl"
@@ -110,6 +106,13 @@ def server() -> Iterator[Server]:
 
     with serving(wrong_once_in_four) as server:
         yield server
+
+
+@pytest.fixture(scope="module", autouse=True)
+def few_examples_have_a_curve() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(settings, "LARGE", replace(settings.LARGE, sizes=(10,)))
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -221,7 +224,7 @@ def test_what_is_finished_asks_nothing_again(
 @pytest.mark.slow
 def test_a_killed_comparison_goes_on(folder: Path, made: dict[str, Any], killed: Callable[..., None]) -> None:
     """To the answers of one that was let be."""
-    (folder / "home.toml").write_text(RECIPE.replace("sizes = [10]", "sizes = []"))
+    (folder / "home.toml").write_text(RECIPE)
     sights = ("eval/few_shot.jsonl", "tuned/base.gguf/24/trained.json")
     killed(folder / "home.toml", folder / "home", sights, "compare")
     assert len(load(folder / "home")["systems"]) == 11
@@ -251,7 +254,7 @@ def texts(path: Path) -> list[str]:
             "which no file can be built from",
         ),
         (
-            '[base]\nmodel = "b"\n[data]\npairs = "a"\nvalidation_pairs = "a"\nvalidation = "a"\ntest = "a"\n'
+            '[base]\nmodel = "b"\n[data]\npreferences = "a"\nvalidation = "a"\ntest = "a"\n'
             '[train]\nmethod = "dpo"\n[eval]\nbaselines = []\n',
             "retrieval finds them",
         ),
@@ -267,10 +270,13 @@ def test_there_must_be_something_to_compare(tmp_path: Path, tables: str, said: s
     ("tables", "said"),
     [
         (
-            '[compare]\nchanged = "a.jsonl"\n',
-            r"home\.toml:7: \[compare\] changed: a file goes with changed_train",
+            '[compare]\nchanged = ["a.jsonl"]\n',
+            r'home\.toml:7: \[compare\] changed: got .*; allowed is "auto", "none" or two files',
         ),
-        ("[compare]\nsizes = [100, 30]\n", r"\[compare\] sizes: .* allowed is a list of rising whole numbers"),
+        (
+            '[[compare.answers]]\nname = "a"\nprice = [1]\n',
+            r"price: got \[1\]; allowed is the prices of a million",
+        ),
         (
             '[[compare.endpoint]]\nname = "a"\nurl = "u"\nmodel = "m"\n'
             '[[compare.endpoint]]\nname = "b"\nurls = 1\n',
@@ -311,7 +317,7 @@ def test_a_part_of_the_examples_is_held_to_the_labels_of_all(tmp_path: Path) -> 
     assert trained.constraint.choices == ("even", "none", "odd")
     assert trained.data.train == str(tmp_path / "train")
     assert (trained.train.epochs, trained.train.seeds) == (1, 1)
-    assert (small.items, small.examples, small.sizes) == (100, 300, (10,))
+    assert (small.items, small.examples, small.sizes) == (100, 300, (75, 150))
 
 
 def test_copies_of_the_examples_are_read_as_our_own(tmp_path: Path) -> None:
@@ -375,7 +381,7 @@ def test_values_that_inputs_say_stay() -> None:
 def test_a_stated_change_must_be_one(tmp_path: Path) -> None:
     (tmp_path / "home.toml").write_text(
         '[base]\nmodel = "b"\n[data]\ntrain = "a"\ntask = "classify"\n'
-        '[compare]\nchanged = "now.jsonl"\nchanged_train = "train.jsonl"\n'
+        '[compare]\nchanged = ["now.jsonl", "train.jsonl"]\n'
     )
     loaded = recipe.load(tmp_path / "home.toml")
     test, train = labelled(("a", "1"), ("b", "2")), labelled(("x", "1"), ("y", "2"))

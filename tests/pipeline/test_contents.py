@@ -17,7 +17,7 @@ RECIPE = f"""\
 {BASE}task = "classify"
 [train]
 epochs = 1
-rough = "none"
+qat = "none"
 [build]
 target = ["board.toml"]
 formats = ["Q8_0"]
@@ -48,15 +48,15 @@ def test_a_target_that_changed_is_built_for_again(tmp_path: Path) -> None:
 
 def test_what_is_prepared_for_follows_from_the_target(tmp_path: Path) -> None:
     """An earlier version recorded its name alone, and what it trained is kept."""
-    write_home(tmp_path, RECIPE.replace('rough = "none"\n', "").replace("Q8_0", "AUTO"), parity)
+    write_home(tmp_path, RECIPE.replace('qat = "none"\n', "").replace("Q8_0", "AUTO"), parity)
     found = []
     for context in (200, 100):
         run = made(tmp_path, "data", context)
         decides = engine.TRAIN.inputs(run).decides
-        found.append(decides["rough"])
+        found.append(decides["qat"])
         older = copy.deepcopy(dict(decides))
-        del older["rough"]["devices"]
+        del older["qat"]["devices"]
         record = Record(older, "", {}, None, 0.0, "")
         assert run._has_same_inputs(engine.TRAIN, record)
-        assert not run._has_same_inputs(engine.TRAIN, replace(record, inputs={**older, "rough": None}))
+        assert not run._has_same_inputs(engine.TRAIN, replace(record, inputs={**older, "qat": None}))
     assert found[0] != found[1]

@@ -27,20 +27,20 @@ def load(folder: Path, keep: str, train: str = "") -> recipe.Recipe:
     return recipe.load(path)
 
 
-@pytest.mark.parametrize(("line", "kept"), [("", "auto"), ('keep = "packed"', "packed")])
+@pytest.mark.parametrize(("line", "kept"), [("", "auto"), ('weights = "quantized"', "quantized")])
 def test_training_is_told(tmp_path: Path, line: str, kept: str) -> None:
-    assert train_options(load(tmp_path, line), 4).keep == kept
+    assert train_options(load(tmp_path, line), 4).weights == kept
 
 
 def test_what_is_allowed_is_said(tmp_path: Path) -> None:
-    wanted = r'home.toml:3: \[base\] keep: got "small"; .* "auto", "packed", "float"'
+    wanted = r'home.toml:3: \[base\] weights: got "small"; .* "auto", "quantized", "float"'
     with pytest.raises(RecipeError, match=wanted):
-        load(tmp_path, 'keep = "small"')
+        load(tmp_path, 'weights = "small"')
 
 
 @pytest.mark.parametrize("method", ["full", "prefix"])
 def test_methods_that_take_the_base_as_floats_say_so(tmp_path: Path, method: str) -> None:
     train = f'[train]\nmethod = "{method}"\n'
-    with pytest.raises(RecipeError, match=rf'\[base\] keep: method "{method}" takes the base as floats'):
-        load(tmp_path, 'keep = "packed"', train)
-    assert load(tmp_path, 'keep = "auto"', train).base.keep == "auto"
+    with pytest.raises(RecipeError, match=rf'\[base\] weights: method "{method}" needs floats'):
+        load(tmp_path, 'weights = "quantized"', train)
+    assert load(tmp_path, 'weights = "auto"', train).base.weights == "auto"

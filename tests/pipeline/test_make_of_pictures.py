@@ -18,10 +18,9 @@ RECIPE = """\
 layers = 1
 hidden = 32
 vocabulary = 288
-context = 48
-picture = 32
-tower_layers = 1
-tower_hidden = 32
+image_size = 32
+vision_layers = 1
+vision_hidden = 32
 [data]
 train = "train.jsonl"
 validation = "validation.jsonl"
@@ -32,10 +31,10 @@ epochs = 1
 learning_rate = 0.005
 [build]
 formats = ["Q8_0", "AUTO"]
+context = 48
 bits = 6
 [eval]
 baselines = []
-bootstrap = 100
 threads = 1
 """
 

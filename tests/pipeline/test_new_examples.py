@@ -29,7 +29,7 @@ train = "all.jsonl"
 task = "classify"
 [train]
 epochs = 1
-rough = "none"
+qat = "none"
 """
 UPDATE = '[update]\nadapter = "run/adapter"\ndata = "new.jsonl"\n'
 
@@ -75,8 +75,8 @@ def test_what_an_adapter_learned_is_not_what_it_is_tested_on(folder: Path) -> No
 
 
 def test_splits_that_are_not_the_adapter_s_are_said(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    run_of(folder, RECIPE.replace("[train]", "split_seed = 3\n[train]") + UPDATE, "otherwise")
-    assert "was divided by another split_seed, near or shares" in capsys.readouterr().err
+    run_of(folder, RECIPE.replace("[train]", "near_duplicate = 0.9\n[train]") + UPDATE, "otherwise")
+    assert "was divided by another split_shares or near_duplicate" in capsys.readouterr().err
     # A folder of before, which was divided anew, is mended.
     run = run_of(folder, RECIPE + UPDATE, "mended")
     wanted, path = inputs_of(run, "test"), folder / "mended" / "data" / "splits.json"
@@ -162,14 +162,14 @@ def test_whether_new_examples_are_read_again_decides_a_training(folder: Path) ->
     base = Base(None, "", "", 0, "llama", None, None)
     new, digests = New(5, 1, 0, 0), {split_name("test"): ""}
     found = []
-    for stated in ("", "reread = false\n"):
+    for stated in ("", "originals_once = true\n"):
         (folder / "many.toml").write_text(RECIPE + stated + UPDATE)
         loaded = recipe.load(folder / "many.toml")
-        data = Prepared(loaded, base, {}, digests, {"train": 2005}, is_augmented=True, varies=True, new=new)
-        assert not loaded.rereads(2005, True)
+        data = Prepared(loaded, base, {}, digests, {"train": 2005}, is_augmented=True, new=new)
+        assert loaded.reads_originals_once(2005, True)
         found.append(of_train(data)["update"])
     assert found[0] != found[1]
-    assert options(loaded, 2000, made=True, goes_on=True).reread is False
+    assert options(loaded, 2000, made=True, goes_on=True).originals_once is True
 
 
 def test_how_an_update_is_made_again_names_what_it_goes_on_from(folder: Path) -> None:

@@ -30,7 +30,6 @@ FIRST_KEYS = [
     "learning_rate",
     "batch_tokens",
     "max_length",
-    "patience",
     "seed",
 ]
 

@@ -94,15 +94,17 @@ def test_rows_that_come_later_leave_the_others_where_they_are(folder: Path) -> N
         == 60
     )
     text = (folder / "home.toml").read_text()
-    (folder / "home.toml").write_text(text.replace("[train]", "split_seed = 1\n[train]"))
-    assert data_of(folder)["test"] != after["test"]
+    (folder / "home.toml").write_text(text.replace("[train]", "near_duplicate = 0.9\n[train]"))
+    data_of(folder)
+    facts = json.loads((folder / "run" / "run.json").read_text())["stages"]["data"]["facts"]
+    assert facts["divided"]["kept"] == 0
 
 
 def test_a_split_that_is_given_is_not_made(folder: Path) -> None:
     (folder / "test.csv").write_text("text,label\nanother,a\n")
     text = (folder / "home.toml").read_text()
     (folder / "home.toml").write_text(
-        text.replace("task =", 'test = "test.csv"\nvalidation_share = 0.3\ntask =')
+        text.replace("task =", 'test = "test.csv"\nsplit_shares = { validation = 0.3 }\ntask =')
     )
     got = data_of(folder)
     assert got["test"] == {"another"}
@@ -118,7 +120,7 @@ def test_rows_that_are_all_alike_leave_nothing_to_test_on(folder: Path) -> None:
     ):
         data_of(folder)
     text = (folder / "home.toml").read_text()
-    (folder / "home.toml").write_text(text.replace("[train]", "near = 1\n[train]"))
+    (folder / "home.toml").write_text(text.replace("[train]", "near_duplicate = 1\n[train]"))
     assert all(data_of(folder).values())
 
 
@@ -212,7 +214,7 @@ def test_a_chat_is_trained_and_asked_with_its_turns(folder: Path, capsys: pytest
 
     (folder / "chats.jsonl").write_text("".join(row(n) + "\n" for n in range(20)))
     text = RECIPE.replace("all.csv", "chats.jsonl").replace("classify", "chat")
-    (folder / "home.toml").write_text(text.replace("[train]", "near = 1\n[train]", 1))
+    (folder / "home.toml").write_text(text.replace("[train]", "near_duplicate = 1\n[train]", 1))
     assert cli.main(["make", str(folder / "home.toml"), "--out", str(folder / "run")]) == 0
     assert "every row has the same system message; state it as [data] system" in capsys.readouterr().err
     examples = {one.input: one for one in read_jsonl(folder / "run" / "data/test.jsonl")}
@@ -252,17 +254,26 @@ def test_a_fine_tuning_file_with_tools_is_enough(folder: Path) -> None:
         (
             (
                 'train = "all.csv"\ntask = "classify"\n[train]\n',
-                'pairs = "p"\ntask = "chat"\n[train]\nmethod = "dpo"\n',
+                'preferences = "p"\ntask = "chat"\n[train]\nmethod = "dpo"\n',
             ),
             "[data] validation: missing; give it, or train to make it of",
         ),
-        (("task =", 'validation = "v"\nvalidation_share = 0.1\ntask ='), "[data] validation_share: nothing"),
-        (("task =", 'validation = "v"\ntest = "t"\nnear = 1\ntask ='), "[data] near: nothing is divided by it"),
         (
-            ("task =", "validation_share = 0.5\ntest_share = 0.6\ntask ="),
-            "[data] validation_share: 0.5 and 0.6 of the examples leave none to learn from",
+            ("task =", 'validation = "v"\nsplit_shares = { validation = 0.1 }\ntask ='),
+            "[data] split_shares: validation is given as a file",
         ),
-        (("task =", "test_share = 0.9\ntask ="), "[data] test_share: 0.1 and 0.9 of the examples leave none"),
+        (
+            ("task =", 'validation = "v"\ntest = "t"\nnear_duplicate = 1\ntask ='),
+            "near_duplicate: nothing is divided",
+        ),
+        (
+            ("task =", "split_shares = { validation = 0.5, test = 0.6 }\ntask ="),
+            "[data] split_shares: 0.5 and 0.6 of the examples leave none to learn from",
+        ),
+        (
+            ("task =", "split_shares = { test = 0.9 }\ntask ="),
+            "split_shares: 0.1 and 0.9 of the examples leave none",
+        ),
         (("task =", 'shape = "excel"\ntask ='), "[data] shape"),
         (("task =", "input = []\ntask ="), "[data] input"),
     ],

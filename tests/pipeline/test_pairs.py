@@ -12,7 +12,6 @@ from tiny_models import png_of, tiny_spec, with_eyes
 
 from tinsmith import models
 from tinsmith.errors import TinsmithError
-from tinsmith.formats.tin import Tin
 from tinsmith.pipeline import engine
 from tinsmith.pipeline import recipe as recipes
 from tinsmith.pipeline.run import Run
@@ -99,7 +98,6 @@ def test_a_recipe_names_both(tmp_path: Path) -> None:
     assert recipe.base is not None
     assert recipe.base.stated["mmproj"] == "half.gguf"
     # A recipe without is what it was before the key was there.
-    assert "mmproj" not in replace(recipe.base, mmproj=None).stated
 
 
 def test_what_fits_not_together_is_told(tmp_path: Path) -> None:
@@ -110,24 +108,3 @@ def test_what_fits_not_together_is_told(tmp_path: Path) -> None:
     (tmp_path / "half.gguf").unlink()
     with pytest.raises(TinsmithError, match=r"recipe.toml: \[base\] mmproj: .*half.gguf: no such file"):
         data_stage(tmp_path)
-
-
-@pytest.mark.parametrize("kv", ["f16", None])
-def test_how_the_half_keeps_keys_and_values_is_the_recipes(kv: str | None, tmp_path: Path) -> None:
-    write_pair(tmp_path, "base.gguf", "half.gguf", width=96)
-    stated = f'kv = "{kv}"' if kv else ""
-    run = make(tmp_path, "build", f'[train]\nepochs = 1\n[build]\nformats = ["Q8_0"]\n{stated}\n')
-    built = run.done(engine.BUILD)
-    (tin,) = engine.unsealed(run, built).values()
-    assert Tin(tin).manifest["vision"].get("kv") == (None if kv else "q8")
-    assert "mmproj-recipe-q8_0.gguf" in built.outputs
-    # A recipe without is what it was before the key was there.
-    assert ("kv" in run.recipe.build.stated) == (kv is not None)
-
-
-def test_a_base_without_eyes_has_no_such_key(tmp_path: Path) -> None:
-    models.save_gguf(replace(tiny_spec("llama"), chat_template=SEEING_TEMPLATE), tmp_path / "base.gguf")
-    (tmp_path / "rows.jsonl").write_text('{"input": "a", "output": "b"}\n')
-    (tmp_path / "recipe.toml").write_text(RECIPE.replace('mmproj = "half.gguf"\n', "") + '[build]\nkv = "q8"\n')
-    with pytest.raises(TinsmithError, match=r"recipe.toml: \[build\] kv: is for a vision half.*leave it out"):
-        engine.make(recipes.load(tmp_path / "recipe.toml"), tmp_path / "run", progress.display(), "data")

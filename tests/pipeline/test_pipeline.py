@@ -284,7 +284,7 @@ def test_a_changed_evaluation_trains_nothing(
 ) -> None:
     changed, out = folder / "home.toml", tmp_path / "run"
     shutil.copytree(made, out)
-    changed.write_text(RECIPE + "bootstrap = 500\n")
+    changed.write_text(RECIPE + "max_error = 0.5\n")
     try:
         assert cli.main(["make", str(changed), "--out", str(out)]) == 0
     finally:

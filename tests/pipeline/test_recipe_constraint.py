@@ -93,7 +93,7 @@ def test_several_labels_are_a_list_of_them(model: tinsmith.Model, tmp_path: Path
 
 
 DATA = '[base]\nmodel = "m"\n[data]\ntrain = "a"\nvalidation = "b"\ntest = "c"\n'
-FREE = "[constraint]\nfree = true\n"
+FREE = "[constraint]\nunconstrained = true\n"
 CALL = '{"name": "light", "arguments": {"on": true}}'
 
 
@@ -174,7 +174,7 @@ def test_a_file_that_it_would_follow_from_and_that_is_not_there(tmp_path: Path) 
 
 @pytest.mark.parametrize("search", [0, 5, None])
 def test_a_search_may_be_stated_alone(search: int | None, model: tinsmith.Model, tmp_path: Path) -> None:
-    stated = "" if search is None else f"[constraint]\nsearch = {search}\n"
+    stated = "" if search is None else f"[constraint]\nmax_backtracks = {search}\n"
     (tmp_path / "tools.json").write_text(json.dumps(TOOLS))
     (tmp_path / "r.toml").write_text(DATA + 'tools = "tools.json"\n' + stated)
     base, output = tmp_path / "tiny.gguf", CALL.replace(" ", "")
@@ -189,7 +189,7 @@ def test_a_search_may_be_stated_alone(search: int | None, model: tinsmith.Model,
             recipe.load(tmp_path / "r.toml")
 
 
-@pytest.mark.parametrize(("stated", "worth"), [("", 4.0), ("coverage = 0", 0.0), ("coverage = 2.5", 2.5)])
+@pytest.mark.parametrize(("stated", "worth"), [("", 4.0), ("max_backtracks = 0", 0.0)])
 def test_what_training_says_of_new_words_is_sealed(stated: str, worth: float, tmp_path: Path) -> None:
     """Every word that one example alone has stands in its answer here; those that several have say nothing."""
     (tmp_path / "tools.json").write_text(json.dumps(TOOLS))
@@ -209,10 +209,8 @@ def test_what_training_says_of_new_words_is_sealed(stated: str, worth: float, tm
 @pytest.mark.parametrize(
     ("more", "message"),
     [
-        (FREE + 'regex = "a"\n', "free: other keys hold the answer to something"),
-        ('tools = "t"\n[constraint]\nsearch = 0\ncoverage = 2\n', "coverage: is weighed by a search"),
+        (FREE + 'regex = "a"\n', "unconstrained: contradicts the other keys"),
         ('schema = "s"\n', "schema: the answers of the task call are no JSON by a schema"),
-        ("[train]\nopen_tokens_only = true\n" + FREE, "open_tokens_only: there is no constraint"),
         ('[eval]\nbaselines = ["tfidf"]\n', 'baselines: "tfidf" learns labels; the task call has none'),
     ],
 )

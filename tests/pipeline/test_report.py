@@ -114,7 +114,7 @@ def test_a_page_without_parts_curve_errors_or_baselines(document: dict[str, Any]
 def test_the_adapter_of_rough_files_is_told(document: dict[str, Any]) -> None:
     assert "an adapter of their own" not in page_of.html(document)
     rows = [{"exact": 0.5}, {"exact": 0.625}]
-    document["train"]["rough"] = {"format": "Q4_0", "steps": 40, "seconds": 61.5, "validations": rows}
+    document["train"]["qat"] = {"format": "Q4_0", "steps": 40, "seconds": 61.5, "validations": rows}
     page = page_of.html(document)
     assert "went on from the first one under the errors of Q4_0: 40 steps" in page
     assert "50.0, 62.5 % exact after its epochs" in page
@@ -140,7 +140,7 @@ def test_rates_that_were_tried_are_shown(document: dict[str, Any]) -> None:
     ]
     page = page_of.html(document)
     assert "<td>0.002, taken</td><td>12</td><td>0.5000</td>" in page
-    assert "<td>0.02</td><td>6</td><td>went astray</td>" in page
+    assert "<td>0.02</td><td>6</td><td>diverged</td>" in page
 
 
 def points(losses: list[float]) -> list[dict[str, float]]:
@@ -190,19 +190,19 @@ def test_the_curves_of_all_runs_are_on_one_plot_and_labelled() -> None:
 
 def test_the_adapter_of_rough_files_goes_on_in_the_plot(document: dict[str, Any]) -> None:
     train: dict[str, Any] = {"curve": points([4.0, 2.0]), "validations": []}
-    rough = {"format": "Q4_0", "steps": 2, "seconds": 1.5, "validations": []}
-    drawing = curves.of_training({**train, "rough": rough})  # as an earlier version wrote it
+    qat = {"format": "Q4_0", "steps": 2, "seconds": 1.5, "validations": []}
+    drawing = curves.of_training({**train, "qat": qat})  # as an earlier version wrote it
     assert drawing
     assert list(drawing.points) == ["loss"]
-    document["train"] |= {**train, "rough": {**rough, "curve": points([3.0, 1.0])}}
+    document["train"] |= {**train, "qat": {**qat, "curve": points([3.0, 1.0])}}
     drawing = curves.of_training(document["train"])
     assert drawing
-    assert list(drawing.points) == ["run rough", "loss"]
+    assert list(drawing.points) == ["run qat", "loss"]
     assert [label.text for label in drawing.labels] == ["for Q4_0"]
     ends = {name: float(line.split()[-1].split(",")[0]) for name, line in drawing.points.items()}
-    begins = float(drawing.points["run rough"].split(",")[0])
-    assert ends["loss"] < begins < ends["run rough"]
-    assert '<polyline class="run rough"' in page_of.html(document)
+    begins = float(drawing.points["run qat"].split(",")[0])
+    assert ends["loss"] < begins < ends["run qat"]
+    assert '<polyline class="run qat"' in page_of.html(document)
 
 
 def test_labels_do_not_lie_on_each_other() -> None:

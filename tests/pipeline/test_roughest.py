@@ -20,7 +20,7 @@ from tinsmith.pipeline.stages.train import make as training
 from tinsmith.quant import convert
 from tinsmith.system import progress
 from tinsmith.train import merge
-from tinsmith.train.quantized import importance, rough_adapter
+from tinsmith.train.quantized import importance, qat_adapter
 
 RECIPE = f"""\
 {BASE}augment = false
@@ -36,7 +36,7 @@ context = 256
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("rough")
+    folder = tmp_path_factory.mktemp("qat")
     sizes = {"hidden_size": 64, "intermediate_size": 96, "num_attention_heads": 4}
     write_home(folder, BASE, call, tiny_spec("llama", **sizes))
     return folder
@@ -57,9 +57,9 @@ def load(folder: Path, formats: Sequence[str], train: str = "", build: str = "")
         (["Q2_K", "Q4_K_M", "Q3_K_S"], "", ["Q2_K"]),
         (["Q4_K_S", "Q4_K_M"], "", ["Q4_K_S"]),
         (["Q4_K_M", "Q4_K_S"], "", ["Q4_K_S"]),
-        (["Q4_0", "Q2_K"], 'rough = "none"', []),
-        (["Q4_0", "Q2_K"], 'rough = "Q4_0"', ["Q4_0"]),
-        (["Q8_0"], 'rough = "Q8_0"', ["Q8_0"]),
+        (["Q4_0", "Q2_K"], 'qat = "none"', []),
+        (["Q4_0", "Q2_K"], 'qat = "Q4_0"', ["Q4_0"]),
+        (["Q8_0"], 'qat = "Q8_0"', ["Q8_0"]),
         (["Q8_0", "AUTO"], "", ["AUTO"]),
         (["AUTO", "Q4_0", "Q5_0"], "", ["Q4_0", "AUTO"]),
     ],
@@ -73,9 +73,9 @@ def test_the_roughest_format_is_prepared_for(
 
 def test_a_format_that_is_not_built_is_refused(folder: Path) -> None:
     with pytest.raises(
-        RecipeError, match=r"home.toml:10: \[train\] rough: .*none of \[build\] formats, Q8_0, Q4_0"
+        RecipeError, match=r"home.toml:10: \[train\] qat: .*none of \[build\] formats, Q8_0, Q4_0"
     ):
-        load(folder, ["Q8_0", "Q4_0"], 'rough = "Q4_1"')
+        load(folder, ["Q8_0", "Q4_0"], 'qat = "Q4_1"')
 
 
 @pytest.mark.parametrize(
@@ -97,13 +97,13 @@ def test_training_takes_auto_s_formats_from_the_base(
     )
     facts = run.done(engine.TRAIN).facts
     assert "under the errors" not in facts.note
-    assert (facts.rough.format if facts.rough else None) == wanted
-    if facts.rough:
+    assert (facts.qat.format if facts.qat else None) == wanted
+    if facts.qat:
         found = re.search(
-            r"; every step under the errors of (\w+), made anew every (\d+) steps", facts.rough.note
+            r"; every step under the errors of (\w+), made anew every (\d+) steps", facts.qat.note
         )
         assert found and found[1] == wanted
-        assert [point.step for point in facts.rough.curve] == list(range(1, facts.rough.steps + 1))
+        assert [point.step for point in facts.qat.curve] == list(range(1, facts.qat.steps + 1))
         assert found[2] == ("100" if wanted == "AUTO" else "50")
     assert (out / "search" / "base" / "sensitivity.json").exists() is ("prefix" not in train)
 
@@ -116,14 +116,14 @@ def test_files_of_8_bits_are_what_they_are_without_others(folder: Path) -> None:
     show = progress.PlainDisplay()
     alone = engine.make(load(folder, ["Q8_0"]), folder / "alone", show, goal="build")
     both = engine.make(load(folder, ["Q8_0", "Q4_0"]), folder / "both", show, goal="build")
-    assert alone.done(engine.TRAIN).facts.rough is None
+    assert alone.done(engine.TRAIN).facts.qat is None
     for name in (WEIGHTS, "home-q8_0.gguf"):
         assert (folder / "alone" / name).read_bytes() == (folder / "both" / name).read_bytes()
-    assert (folder / "both" / WEIGHTS).read_bytes() != (folder / "both" / "rough" / WEIGHTS).read_bytes()
+    assert (folder / "both" / WEIGHTS).read_bytes() != (folder / "both" / "qat" / WEIGHTS).read_bytes()
 
     spec = models.load(both.done(engine.DATA).facts.base.path)
-    merged = merge.merge(spec, folder / "both" / "rough" / "adapter")
-    given = quant.encoder(merged, "Q4_0", importance.load(folder / "both" / "rough" / "adapter"))
+    merged = merge.merge(spec, folder / "both" / "qat" / "adapter")
+    given = quant.encoder(merged, "Q4_0", importance.load(folder / "both" / "qat" / "adapter"))
     built = models.load(folder / "both" / "home-q4_0.gguf")
     names = [name for name in family.by_name("llama").tensors(spec.hyper) if name.role in built.tensors]
     tensors = convert.converted([given.job(merged, name) for name in names])
@@ -133,14 +133,14 @@ def test_files_of_8_bits_are_what_they_are_without_others(folder: Path) -> None:
 
 def test_a_format_that_is_stated_is_built_from_what_was_prepared_for_it(folder: Path) -> None:
     run = engine.make(
-        load(folder, ["F16", "Q8_0"], 'rough = "Q8_0"'),
+        load(folder, ["F16", "Q8_0"], 'qat = "Q8_0"'),
         folder / "stated",
         progress.PlainDisplay(),
         goal="build",
     )
     origins = engine.BUILD.inputs(run).origins
     names = [(origin.model.folder.name, origin.formats) for origin in origins]
-    assert names == [("merged", ["F16"]), ("merged-rough", ["Q8_0"])]
+    assert names == [("merged", ["F16"]), ("merged-qat", ["Q8_0"])]
 
 
 def test_what_was_trained_first_is_not_trained_again(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -154,16 +154,16 @@ def test_what_was_trained_first_is_not_trained_again(folder: Path, monkeypatch: 
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(rough_adapter, "job_of", stopped)
+        patch.setattr(qat_adapter, "job_of", stopped)
         engine.make(load(folder, ["Q8_0", "Q4_0"]), out, show, goal="train")
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(training, "Rough", stopped)
+        patch.setattr(training, "Qat", stopped)
         engine.make(load(folder, ["Q8_0", "Q4_0"]), out, show, goal="train")
-    rough = (out / "rough" / WEIGHTS).stat().st_mtime_ns
+    qat = (out / "qat" / WEIGHTS).stat().st_mtime_ns
     run = engine.make(load(folder, ["Q8_0", "Q4_0"]), out, show, goal="build")
     assert (out / WEIGHTS).stat().st_mtime_ns == before
-    assert (out / "rough" / WEIGHTS).stat().st_mtime_ns == rough
-    facts = run.done(engine.TRAIN).facts.rough
+    assert (out / "qat" / WEIGHTS).stat().st_mtime_ns == qat
+    facts = run.done(engine.TRAIN).facts.qat
     assert facts and len(facts.curve) == facts.steps
     engine.make(load(folder, ["Q8_0", "Q4_0"], "rank = 3"), out, show, goal="train")
     assert (out / WEIGHTS).stat().st_mtime_ns != before

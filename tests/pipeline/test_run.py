@@ -295,7 +295,7 @@ def test_prompts_stay_as_a_run_was_trained(loaded: recipe.Recipe, tmp_path: Path
     for stages, spells in records:
         (tmp_path / "run.json").write_text(json.dumps({"stages": stages}))
         with opened(loaded, tmp_path, Lines()) as run:  # type: ignore[arg-type]
-            assert run.recipe.spells is spells
+            assert run.recipe.quotes_input is spells
 
 
 def test_prompts_stay_as_they_were_under_the_same_base_alone(loaded: recipe.Recipe, tmp_path: Path) -> None:
@@ -308,7 +308,7 @@ def test_prompts_stay_as_they_were_under_the_same_base_alone(loaded: recipe.Reci
         state = {"stages": {name: {"inputs": value} for name, value in inputs.items()}}
         (tmp_path / "run.json").write_text(json.dumps(state))
         with opened(loaded, tmp_path, Lines()) as run:  # type: ignore[arg-type]
-            assert run.recipe.spells is spells
+            assert run.recipe.quotes_input is spells
 
 
 def test_two_runs_in_one_folder_do_not_meet(loaded: recipe.Recipe, tmp_path: Path) -> None:

@@ -17,11 +17,8 @@ from tinsmith.pipeline import engine
 RECIPE = """\
 [scratch]
 vocabulary = 320
-context = 128
 layers = 2
 hidden = 64
-heads = 2
-feed_forward = 96
 [data]
 train = "train.jsonl"
 validation = "validation.jsonl"
@@ -36,6 +33,7 @@ learning_rate = 0.01
 schema = "schema.json"
 [build]
 formats = ["Q8_0", "Q4_0"]
+context = 128
 [eval]
 max_tokens = 48
 threads = 1

@@ -71,7 +71,7 @@ def test_all_processes_learn_from_the_same_prompts(
     learned: list[dict[str, Any]] = []
 
     def train(inputs: Inputs, folder: Path, reporter: Reporter) -> None:
-        learned.append({"spells": inputs.data.recipe.spells, "inputs": inputs.decides})
+        learned.append({"spells": inputs.data.recipe.quotes_input, "inputs": inputs.decides})
         raise InterruptedError
 
     monkeypatch.setattr(training, "train", train)

@@ -9,12 +9,11 @@ from typing import Any
 import pytest
 from tiny_recipes import BASE, parity, write_home
 
-from tinsmith.errors import DataError, InputError, RecipeError
+from tinsmith.errors import DataError, InputError
 from tinsmith.pipeline import engine, recipe
 from tinsmith.pipeline.stage import Reporter
 from tinsmith.pipeline.stages.train import make as training
-from tinsmith.pipeline.stages.train.options import options
-from tinsmith.pipeline.stages.train.outputs import Rough, Trained
+from tinsmith.pipeline.stages.train.outputs import Qat, Trained
 from tinsmith.pipeline.stages.train.progress import Progress
 from tinsmith.system import progress
 from tinsmith.train import methods, rules
@@ -25,9 +24,8 @@ RECIPE = f"""\
 {BASE}task = "classify"
 [train]
 epochs = 1
-rough = "none"
+qat = "none"
 """
-OPEN = "open_tokens_only = true\n"
 MISSING = next(name for name in ("mps", "cuda") if name not in devices.present())
 
 
@@ -44,22 +42,12 @@ def trained(folder: Path, text: str) -> Trained:
     return run.done(engine.TRAIN).facts
 
 
-def test_open_tokens_are_those_of_the_recipe_s_constraint(folder: Path) -> None:
-    """Another constraint leaves others open, and is trained again."""
-    plain, labels = trained(folder, RECIPE), '[constraint]\nchoices = "labels"\n'
-    assert trained(folder, RECIPE + labels).curve == plain.curve
-    some = trained(folder, RECIPE + OPEN + labels)
-    loose = trained(folder, RECIPE + OPEN + '[constraint]\nregex = "[a-z]*"\n')
-    assert len({row.curve[0].loss for row in (plain, some)}) == 2
-    assert loose.curve == plain.curve
-
-
 def test_what_a_training_never_sees_trains_nothing_again(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What an earlier version recorded, of more, holds too."""
     names: list[str] = []
     train = training.trained
     monkeypatch.setattr(training, "trained", lambda *given: (names.append(given[2].name), train(*given))[1])
-    unprepared = RECIPE.replace('rough = "none"\n', "")
+    unprepared = RECIPE.replace('qat = "none"\n', "")
 
     def again(text: str, out: str = "seen", build: str = "") -> list[str]:
         (folder / "home.toml").write_text(f'{text}[build]\nformats = ["Q8_0"{build}]\n')
@@ -70,9 +58,7 @@ def test_what_a_training_never_sees_trains_nothing_again(folder: Path, monkeypat
 
     assert again(RECIPE) == ["logs"]
     assert again(unprepared) == []
-    assert again(unprepared, build=', "Q4_0"') == ["rough"]
-    assert again(RECIPE + "search_budget = 0.4\n", build=', "Q4_0"') == []
-    assert again(unprepared + "search_budget = 0.4\n", build=', "Q4_0"') == []
+    assert again(unprepared, build=', "Q4_0"') == ["qat"]
     rows = [{"input": f"count {n}", "output": "many"} for n in range(6)]
     for name, some in (("new", rows[:4]), ("new-test", rows[4:])):
         (folder / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in some))
@@ -80,9 +66,9 @@ def test_what_a_training_never_sees_trains_nothing_again(folder: Path, monkeypat
     assert again(f'{RECIPE}{going_on}"never"\n', "more") == ["continued"]
     tested = f'{going_on}"always"\ntest = "new-test.jsonl"\n'
     assert again(RECIPE + tested, "more") == ["retrained"]
-    assert again(unprepared + tested, "more", ', "Q4_0"') == ["rough"]
+    assert again(unprepared + tested, "more", ', "Q4_0"') == ["qat"]
     assert again(unprepared + tested.replace("always", "auto"), "more", ', "Q4_0"') == []
-    assert again(f"{RECIPE}{tested}replay = 0.25\n", "more") == ["continued"]
+    assert again(f"{RECIPE}{tested}epochs = 3\n", "more") == ["continued"]
     assert again(f"{RECIPE}rank = 4\n") == ["logs"]
 
 
@@ -104,34 +90,39 @@ def test_what_was_trained_on_another_forward_pass_is_trained_again(
     assert [times_trained(), times_trained()] == [1, 0]
 
 
-def test_a_constraint_decides_rollouts_alone(folder: Path) -> None:
-    constraint = '[constraint]\nchoices = "labels"\n'
-    found = []
-    for method in ('method = "lora"\n', 'method = "grpo"\n'):
-        for more in ("", constraint):
-            (folder / "home.toml").write_text(RECIPE + method + more)
-            found.append(options(recipe.load(folder / "home.toml"), 12).constrained)
-    assert found == [False, False, False, True]
+def test_another_constraint_trains_nothing_again(folder: Path) -> None:
+    labels = '[constraint]\nchoices = "labels"\n'
+    assert trained(folder, RECIPE + labels).curve == trained(folder, RECIPE).curve
+
+
+@pytest.mark.parametrize(("method", "decides"), [("lora", False), ("grpo", True)])
+def test_a_constraint_decides_rollouts_alone(method: str, decides: bool, folder: Path) -> None:
+    text = f'{RECIPE}method = "{method}"\n[constraint]\n'
+    assert ("held" in inputs_of(folder, text + 'choices = "labels"\n')) == decides
+    assert "held" not in inputs_of(folder, text + "unconstrained = true\n")
+
+
+def inputs_of(folder: Path, text: str) -> dict[str, Any]:
+    """What training depends on."""
+    (folder / "home.toml").write_text(text)
+    run = engine.make(
+        recipe.load(folder / "home.toml"), folder / "inputs", progress.PlainDisplay(), goal="data"
+    )
+    return dict(engine.TRAIN.inputs(run).decides)
 
 
 def test_seconds_are_those_of_every_process() -> None:
     def in_all(last: float, **more: Any) -> float:
         return Trained(0.1, "", 1, 1, 60.0, [], [], **more).seconds_in_all(last)
 
-    rough, both = (
-        Rough("Q4_0", "", 1, 5.0, []),
+    qat, both = (
+        Qat("Q4_0", "", 1, 5.0, []),
         Updated("continued", {}, {"continued": 60.0, "retrained": 90.0}),
     )
     assert in_all(61.5) == 61.5
     assert in_all(2.0) == 60.0
-    assert in_all(2.0, rough=rough) == 65.0
-    assert in_all(2.0, rough=rough, update=both) == 155.0
-
-
-def test_open_tokens_without_a_constraint_are_refused(folder: Path) -> None:
-    (folder / "home.toml").write_text(RECIPE + OPEN)
-    with pytest.raises(RecipeError, match=r"home.toml:11: \[train\] open_tokens_only: there is no constraint"):
-        recipe.load(folder / "home.toml")
+    assert in_all(2.0, qat=qat) == 65.0
+    assert in_all(2.0, qat=qat, update=both) == 155.0
 
 
 def said(capsys: pytest.CaptureFixture[str], method: str, *events: Event) -> list[str]:
@@ -178,7 +169,9 @@ def test_a_search_says_how_far_it_is(capsys: pytest.CaptureFixture[str]) -> None
 
 def test_rewards_that_teach_nothing_are_said(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A base of random weights never answers with a label."""
-    text = RECIPE.replace("[train]", '[constraint]\nfree = true\n[train]\nmethod = "grpo"\nrollouts = 2')
+    text = RECIPE.replace(
+        "[train]", '[constraint]\nunconstrained = true\n[train]\nmethod = "grpo"\nrollouts = 2'
+    )
     trained(folder, text)
     assert "train: warning: nothing was learned, since in no step" in capsys.readouterr().err
 
@@ -191,7 +184,6 @@ def test_rewards_that_teach_nothing_are_said(folder: Path, capsys: pytest.Captur
         ('method = "distill"\nteacher = "none.gguf"', r"\[train\] teacher: .*none.gguf: no such file"),
         (f'device = "{MISSING}"', f'device = "{MISSING}"'),
         ('targets = ["q_projection"]', r"\[train\] targets: llama has no linear layer 'q_projection'; it has"),
-        ("ranks = { head = 8 }", r"\[train\] ranks: 'head' is not adapted; down_proj, "),
     ],
 )
 def test_what_training_would_refuse_is_refused_before_the_baselines(
@@ -209,10 +201,10 @@ def test_what_is_preferred_and_too_long_is_refused_before_the_baselines(
 ) -> None:
     rows = [{"input": f"{n}", "chosen": "odd" * n, "rejected": "even"} for n in (1, 90)]
     (folder / "long.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    text = RECIPE.replace("[train]", 'pairs = "long.jsonl"\n[train]\nmethod = "dpo"\nmax_length = 60')
+    text = RECIPE.replace("[train]", 'preferences = "long.jsonl"\n[train]\nmethod = "dpo"\nmax_length = 60')
     (folder / "home.toml").write_text(text.replace('task = "classify"', 'task = "chat"'))
     with pytest.raises(
-        DataError, match=r"pairs.jsonl:2: the example has \d+ tokens, more than max_length = 60"
+        DataError, match=r"preferences.jsonl:2: the example has \d+ tokens, more than max_length = 60"
     ):
         engine.make(recipe.load(folder / "home.toml"), tmp_path, progress.PlainDisplay())
     assert "zero_shot" not in capsys.readouterr().err

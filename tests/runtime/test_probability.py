@@ -9,12 +9,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from forced_tokens import Forced
 
 import tinsmith
 from tinsmith import _core
 from tinsmith.constraint import Constraint
 from tinsmith.runtime import Completion, Model
-from tinsmith.runtime.forced import Forced
 
 
 def expected(

@@ -25,7 +25,7 @@ def main(folder: Path) -> None:
     for name in methods.names():
         options = TrainOptions(epochs=1, rank=2, batch_tokens=40, threads=1, prefix_length=2)
         more: dict[str, Any] = {"texts": ["the lamp in the kitchen is on, and the door is open"] * 8}
-        more["preferences"] = ratings if "ratings" in methods.by_name(name).reads else pairs
+        more["preferences"] = ratings if name == "kto" else pairs
         more["teacher"] = folder / "teacher"
         if name == "grpo":
             options, more["constraint"] = replace(options, **REWARDED), digits()

@@ -18,7 +18,7 @@ from tiny_training import PAIRS, make_spec
 
 from tinsmith import cli, models
 from tinsmith.train import methods
-from tinsmith.train.quantized import rough_adapter
+from tinsmith.train.quantized import qat_adapter
 
 RECIPE = """
 [base]
@@ -38,7 +38,7 @@ epochs = {epochs}
 device = "cpu"
 {train}
 """
-_EXAMPLES = "average = 0.3\nnoise = 5\n"
+_EXAMPLES = "average = 0.3\n"
 
 
 @dataclass(frozen=True)
@@ -57,17 +57,17 @@ CASES = {
     "full": Case("full", train=_EXAMPLES, data='text = "text.txt"', epochs=8),
     "prefix": Case("prefix", train=_EXAMPLES, epochs=9),
     "continue": Case("continue", train=_EXAMPLES, data='text = "text.txt"', epochs=9),
-    "dpo": Case("dpo", data='pairs = "pairs.jsonl"', epochs=14),
-    "orpo": Case("orpo", data='pairs = "pairs.jsonl"', epochs=14),
-    "kto": Case("kto", data='ratings = "ratings.jsonl"', epochs=14),
+    "dpo": Case("dpo", data='preferences = "pairs.jsonl"', epochs=14),
+    "orpo": Case("orpo", data='preferences = "pairs.jsonl"', epochs=14),
+    "kto": Case("kto", data='preferences = "ratings.jsonl"', epochs=14),
     "grpo": Case(
         "grpo",
         data='[constraint]\nchoices = ["0", "1", "2", "3", "4", "5", "6"]',
-        train="prompts = 7\niterations = 2\nkl_weight = 0.01\nlearning_rate = 0.005",
+        train="prompts = 7\nlearning_rate = 0.005",
         epochs=8,
     ),
     "distill": Case("distill", train='teacher = "teacher"', epochs=16),
-    "context distillation": Case("distill", train='teacher = "base"\nshots = 2', epochs=16),
+    "context distillation": Case("distill", train='teacher = "base"', epochs=16),
     "search": Case("lora", train='learning_rate = "search"', epochs=20),
     "seeds": Case("lora", train="seeds = 3\nlearning_rate = 0.01", epochs=14),
     "search and seeds": Case("full", train='seeds = 2\nlearning_rate = "search"', epochs=16),
@@ -121,7 +121,7 @@ class Child:
         self.process.start()
         begins.close()
         folder = methods.by_name(CASES[self.name].method).folder
-        self.folders = self.made / folder, self.made / rough_adapter.FOLDER / folder
+        self.folders = self.made / folder, self.made / qat_adapter.FOLDER / folder
 
     def ended(self) -> float:
         """The seconds that it took from where training began."""

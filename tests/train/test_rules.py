@@ -9,9 +9,9 @@ from tinsmith.train.rules import (
     default_label_epochs,
     default_learning_rate,
     default_made_epochs,
+    default_originals_once,
     default_preference_rate,
     default_prefix_rate,
-    default_reread,
     default_scratch_rate,
 )
 
@@ -56,6 +56,6 @@ def test_few_labels_are_read_more_often() -> None:
 
 def test_many_examples_are_read_once_as_they_are_and_varied_more_often() -> None:
     counts = (1, 100, 300, 1000, 1499, 1500, 2000, 3000, 50_000)
-    assert [default_reread(count) for count in counts] == [True] * 5 + [False] * 4
-    for reread, epochs in ((True, [16, 16, 8, 8, 8, 8, 6, 4, 4]), (False, [16, 16, 8, 8, 8, 12, 9, 6, 6])):
-        assert [default_made_epochs(count, reread) for count in counts] == epochs
+    assert [default_originals_once(count) for count in counts] == [False] * 5 + [True] * 4
+    for once, epochs in ((False, [16, 16, 8, 8, 8, 8, 6, 4, 4]), (True, [16, 16, 8, 8, 8, 12, 9, 6, 6])):
+        assert [default_made_epochs(count, once) for count in counts] == epochs

@@ -29,7 +29,7 @@ def test_a_threshold_is_chosen_sealed_and_obeyed(
     small_recipe: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder = small_recipe.parent
-    systems = made(small_recipe, capsys, "error = 0.4\n")
+    systems = made(small_recipe, capsys, "max_error = 0.4\n")
     assert "sure" not in systems["tuned"]
     held = Tin(folder / "run" / "small-q8_0.tin").manifest["sure"]
     assert held["error"] == 0.4

@@ -37,7 +37,7 @@ from tinsmith.train.steps import logs
 from tinsmith.train.update import Plan, update
 
 OPTIONS = TrainOptions(
-    epochs=8, rank=4, learning_rate=5e-3, batch_tokens=60, renew=2, rough=None, threads=1, task="classify"
+    epochs=8, rank=4, learning_rate=5e-3, batch_tokens=60, renew=2, qat=None, threads=1, task="classify"
 )
 
 
@@ -91,10 +91,10 @@ def test_training_goes_on_from_the_adapter(spec: Spec, learned: Path, tmp_path: 
     assert train("lora", spec, OLD, OLD, options, tmp_path / "fresh").curve[0][1] > 2
 
 
-@pytest.mark.parametrize("rough", [None, "Q4_0"])
-def test_going_on_ends_with_the_same_bits(rough: str | None, spec: Spec, learned: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("qat", [None, "Q4_0"])
+def test_going_on_ends_with_the_same_bits(qat: str | None, spec: Spec, learned: Path, tmp_path: Path) -> None:
     """With epochs whose replayed rows are chosen as they begin."""
-    options = replace(OPTIONS, epochs=5, replay=0.4, dropout=0.1, rough=rough)
+    options = replace(OPTIONS, epochs=5, replay=0.4, dropout=0.1, qat=qat)
     more = {"start": learned, "known": OLD}
     killed_and_resumed("lora", spec, NEW, ROWS, options, tmp_path, **more)
 
@@ -145,11 +145,9 @@ def test_the_reference_is_the_adapter_that_preferences_start_from(
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"rank": 8}, r"has rank 4, and by the recipe's \[train\] rank and ranks it would be 8"),
-        ({"rank": 2}, r"has rank 4, .* it would be 2; state the ranks"),  # of like scale as the mean of two
-        ({"ranks": {"q_proj": 2}}, r"q_proj has rank 4, .* it would be 2"),
-        ({"alpha": 64.0}, r"the scale of \w+ is 8, and by the recipe's \[train\] alpha and rank_scale .* 16"),
-        ({"rank_scale": "rslora"}, r"the scale of \w+ is 8, .* alpha and rank_scale it would be 16"),
+        ({"rank": 8}, r"has rank 4, and by the recipe's \[train\] rank it would be 8"),
+        ({"rank": 2}, r"has rank 4, .* it would be 2; state the rank"),  # of like scale as the mean of two
+        ({"alpha": 64.0}, r"the scale of \w+ is 8, and by the recipe's \[train\] alpha it would be 16; state"),
         (
             {"targets": ("q_proj", "v_proj")},
             r"the recipe's \[train\] targets .* targets = \[\"down_proj\", \"gate",
@@ -377,17 +375,16 @@ def test_prompts_stay_those_of_the_adapter(tmp_path: Path) -> None:
     for spell, goes_on in ((False, False), (True, True)):
         template = chat_template.settle(CHATML, system="home", spell=spell)
         (tmp_path / "before" / "chat_template.jinja").write_text(template)
-        assert asked_as_trained(loaded).spells is goes_on
-    stated = replace(loaded, data=replace(loaded.data, spell=True))
+        assert asked_as_trained(loaded).quotes_input is goes_on
+    stated = replace(loaded, data=replace(loaded.data, quote_input=True))
     (tmp_path / "before" / "chat_template.jinja").write_text(CHATML)
-    assert asked_as_trained(stated).spells
+    assert asked_as_trained(stated).quotes_input
 
 
 @pytest.mark.parametrize(
     ("table", "said"),
     [
         ('data = "new.jsonl"\n', r"\[update\] adapter: missing; give the folder of the adapter to go on from"),
-        ('adapter = "run/adapter"\nreplay = 0.5\n', r"\[update\] replay: goes with data, the new examples"),
         ('adapter = "run/adapter"\nepochs = 3\n', r"\[update\] epochs: goes with data, the new examples"),
         ('adapter = "none"\n', r"none: holds no adapter_config.json and adapter_model.safetensors"),
         ('adapter = "run/adapter"\ndata = "none.jsonl"\n', r"none.jsonl: no such file"),
@@ -432,7 +429,7 @@ def test_what_is_wrong_with_an_update_is_one_line(
 def test_a_method_that_cannot_go_on_says_so(method: str, key: str, said: str, small_recipe: Path) -> None:
     text = small_recipe.read_text().replace("epochs = 1", f'method = "{method}"')
     if method == "dpo":
-        text = text.replace("[train]", 'pairs = "pairs.jsonl"\n[train]')
+        text = text.replace("[train]", 'preferences = "pairs.jsonl"\n[train]')
     given = {"adapter": 'adapter = "run/adapter"\n', "data": 'adapter = "a"\ndata = "b"\n'}[key]
     small_recipe.write_text(text + "[update]\n" + given)
     with pytest.raises(RecipeError, match=rf"\[update\] {key}: is for method .*{said}, leave it out"):
@@ -455,7 +452,7 @@ def test_going_on_takes_a_part_of_the_rate(
     keys = f'method = "{method}"\nlearning_rate = {json.dumps(stated)}'
     text = small_recipe.read_text().replace("epochs = 1", keys)
     if method != "lora":
-        text = text.replace("[train]", 'pairs = "pairs.jsonl"\n[train]')
+        text = text.replace("[train]", 'preferences = "pairs.jsonl"\n[train]')
     small_recipe.write_text(f'{text}[update]\nadapter = "a"\nlearning_rate = {json.dumps(key)}\n')
     loaded = recipe.load(small_recipe)
     found = train_options(loaded, 1000, goes_on=True)

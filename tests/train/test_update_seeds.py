@@ -18,12 +18,12 @@ from tinsmith.train.adapters import peft_folder
 from tinsmith.train.events import CONTINUED, RETRAINED, START
 from tinsmith.train.job import Job
 from tinsmith.train.methods.lora import AdapterTrainee
-from tinsmith.train.options import RSLORA, TrainOptions
+from tinsmith.train.options import TrainOptions
 from tinsmith.train.trials import seeds
 from tinsmith.train.update import Plan, update
 
 OPTIONS = TrainOptions(
-    epochs=2, rank=4, learning_rate=5e-3, batch_tokens=60, renew=2, rough=None, threads=1, task="classify"
+    epochs=2, rank=4, learning_rate=5e-3, batch_tokens=60, renew=2, qat=None, threads=1, task="classify"
 )
 
 
@@ -63,19 +63,15 @@ def test_each_seed_starts_from_the_same_adapter(spec: Spec, learned: Path, tmp_p
         assert peft_folder.mean_of(further.folder) == 8 // rank
 
 
-@pytest.mark.parametrize("rank_scale", ["plain", RSLORA])
-def test_a_mean_begins_as_the_adapter_that_all_started_from(
-    rank_scale: str, spec: Spec, tmp_path: Path
-) -> None:
+def test_a_mean_begins_as_the_adapter_that_all_started_from(spec: Spec, tmp_path: Path) -> None:
     """What is computed before the first step, such as a reference, is the same with any number of seeds."""
-    options = replace(OPTIONS, rank_scale=rank_scale, ranks={"q_proj": 2})
-    start = train("lora", spec, OLD, OLD, options, tmp_path / "start").folder
+    start = train("lora", spec, OLD, OLD, OPTIONS, tmp_path / "start").folder
     losses = []
     for count in (1, 3):
-        job = Job(spec, NEW, OLD, replace(options, mean_of=count), tmp_path, encode, start=start)
+        job = Job(spec, NEW, OLD, replace(OPTIONS, mean_of=count), tmp_path, encode, start=start)
         losses.append(methods.by_name("lora").trainee(job).validate()[0])
     assert losses[0] == pytest.approx(losses[1], abs=1e-5)
-    plain = methods.by_name("lora").trainee(Job(spec, NEW, OLD, options, tmp_path, encode))
+    plain = methods.by_name("lora").trainee(Job(spec, NEW, OLD, OPTIONS, tmp_path, encode))
     assert plain.validate()[0] > losses[0] + 0.1
 
 

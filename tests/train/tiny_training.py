@@ -25,7 +25,7 @@ from tinsmith.train.options import TrainOptions
 from tinsmith.train.tensors import from_float32
 
 # What a method that learns from rewards is given besides: answers that are right by chance.
-REWARDED: dict[str, Any] = {"task": "chat", "constrained": True, "prompts": 7, "rollouts": 4}
+REWARDED: dict[str, Any] = {"task": "chat", "prompts": 7, "rollouts": 4}
 PAIRS = [(first, second) for first in "abcdefg" for second in "xyz"]
 SPECIAL = ("<|endoftext|>", "<|im_start|>", "<|im_end|>")
 TEMPLATE = (

@@ -11,7 +11,7 @@ from tinsmith.cli._command import Args, flag, option
 from tinsmith.cli._types import File, Folder, Number, Size
 from tinsmith.errors import InputError
 from tinsmith.format_names import AUTO
-from tinsmith.pipeline.recipe.tables import ACCURACIES, BITS, BUDGETS, SPEEDS
+from tinsmith.pipeline.recipe.tables import ACCURACIES, BITS
 
 if TYPE_CHECKING:
     from tinsmith.search.budget import Budget
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from tinsmith.train.batches.sequences import TokenSequence
 
 
+BUDGETS = ("max_size", "bits", "memory", "speed", "min_accuracy")
+SPEEDS = (0.001, 1_000_000)  # tokens a second, least and most
 GROUP = "Auto, the best choice of formats within a budget, tensor by tensor"
 PARAMETERS = [
     option("--calibration", File(), group=GROUP, metavar="TEXT", help="a text such as the model will see"),

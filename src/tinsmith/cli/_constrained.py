@@ -46,9 +46,10 @@ def sealed(args: Args) -> Sealed | None:
     from tinsmith.pipeline import constraint
     from tinsmith.pipeline.recipe import tables as recipe_tables
 
-    table = recipe_tables.Constraint(**{key: getattr(args, key) for key in (*SOURCES, "search")})
+    stated = {key: getattr(args, key) for key in SOURCES}
+    table = recipe_tables.Constraint(**stated, max_backtracks=args.search)
     if table.source:
         return constraint.seal(table, Path())
-    if table.search:
-        raise InputError(f"--search {table.search}: give --schema, --tools or --grammar, within which it looks")
+    if args.search:
+        raise InputError(f"--search {args.search}: give --schema, --tools or --grammar, within which it looks")
     return None

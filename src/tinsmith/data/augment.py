@@ -1,7 +1,7 @@
 """Makes more examples of those there are: where an output copies a value from its input, both get another.
 
 The new values of a text argument are those of inputs like this one (what is locked stays something with a
-lock), or made of new words, or of a closed list; numbers are others in the range that was seen. What a class is
+lock), or made of new words; numbers are others in the range that was seen. What a class is
 ("on", "light") stays.
 """
 
@@ -11,7 +11,7 @@ import math
 import random
 import re
 from collections import Counter, defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from functools import partial
@@ -27,7 +27,6 @@ from tinsmith.data.splits import normalize
 from tinsmith.data.ties import FIRST, Ties
 from tinsmith.data.words import Joined, Rows, Whole, Words
 
-LISTED = 0.5  # of the texts of an argument with a closed list: the share that is drawn from it
 SUBSTITUTED = 0.8  # the share of an example's slots that a variant fills anew, at least one
 NEW = 0.7  # of the texts that are filled in: the share of new words
 INVENTED = 0.5  # of the new words: the share that no training text has
@@ -44,7 +43,7 @@ DIGITS = "0123456789"
 TIMES = re.compile(r"\d:\d|\d(st|nd|rd|th)\b", re.IGNORECASE)  # of which new words or digits make none
 ADDRESS = re.compile(r"\w[@/]\w|:/|\w\.\w")  # of mail or of a page
 
-SEEN, NUMBER, NEW_WORDS, LIST = "seen", "number", "new words", "list"
+SEEN, NUMBER, NEW_WORDS = "seen", "number", "new words"
 
 
 @dataclass
@@ -61,7 +60,6 @@ def augment(
     values: Callable[..., list[Leaf]],
     variants: int,
     seed: int,
-    lists: Mapping[Path, Sequence[str]] | None = None,
     labels: Sequence[str | None] = (),
     tokens: Sequence[str] = (),
     without: AbstractSet[str] = frozenset(),
@@ -70,13 +68,13 @@ def augment(
     """`variants` times up to as many new examples as there are with a slot: one of each, or where they have
     labels more of those of a rare label and fewer of the others.
 
-    values: as Task.values of the examples' task; lists: texts to fill in too, by the argument's path;
-    labels: of the examples; tokens: of the base's vocabulary, as words.Joined takes them; without: words, in
-    lower case, that are not among the new ones; embeddings: the base's, as words.Whole takes them. Each row's
-    `about` says the number of its example, from 1, the variant, and what was substituted.
+    values: as Task.values of the examples' task; labels: of the examples; tokens: of the base's vocabulary, as
+    words.Joined takes them; without: words, in lower case, that are not among the new ones; embeddings: the
+    base's, as words.Whole takes them. Each row's `about` says the number of its example, from 1, the variant,
+    and what was substituted.
     """
     labels = labels or [None] * len(train)
-    maker = _Maker(train, values, labels, lists or {}, tokens, without, embeddings)
+    maker = _Maker(train, values, labels, tokens, without, embeddings)
     made = Augmented(slots=maker.counts())
     taken = {normalize(example.input) for example in train}
     # What a picture shows stays: another value in the answer would be a wrong one.
@@ -101,8 +99,8 @@ def augment(
 
 
 def origin(example: Example) -> int | None:
-    """The number, from 1, of the example that one was made of, in its place; None for one that is no other's
-    variant, as what is off topic."""
+    """The number, from 1, of the example that one was made of, in its place; None for one that is no
+    other's variant."""
     return None if "source" in example.about else example.about.get("from")
 
 
@@ -152,12 +150,11 @@ class _Maker:
         train: Sequence[Example],
         values: Callable[..., list[Leaf]],
         labels: Sequence[str | None],
-        lists: Mapping[Path, Sequence[str]],
         tokens: Sequence[str],
         without: AbstractSet[str],
         embeddings: Rows | None,
     ) -> None:
-        self.train, self.slots, self.lists, self.without = train, Slots(train, values), lists, without
+        self.train, self.slots, self.without = train, Slots(train, values), without
         carriers = [self._carrier(example, slots) for example, slots in self._items()]
         self.ties = Ties(train, self.slots, values, labels, carriers)
         held = Counter(word for carrier in carriers for word in carrier)
@@ -233,10 +230,6 @@ class _Maker:
             number = self._number(i, slot, rng)
             return None if number is None else Fill(number, NUMBER)
         place = self.places[i, slot]
-        listed = self.lists.get(place.argument[0], ())
-        listed = [text for text in listed if text != place.text and self._fits(text, place)]
-        if listed and rng.random() < LISTED:
-            return Fill(rng.choice(listed), LIST)
         like = self._alike(place, rng)
         if rng.random() < NEW:
             text = self._new(place, like or place, rng)

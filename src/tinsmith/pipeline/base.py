@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from tinsmith.errors import InputError
 from tinsmith.formats.model_files import model_bytes, model_digest, remove_model
 from tinsmith.pipeline import update
-from tinsmith.pipeline.prepared import COPIES, Base, read_texts, read_tools, settled, with_kv
+from tinsmith.pipeline.prepared import COPIES, Base, read_texts, read_tools, settled
 from tinsmith.pipeline.recipe.values import Recipe
 from tinsmith.pipeline.stage import Reporter
 from tinsmith.system import files
@@ -46,13 +46,12 @@ def find_base(recipe: Recipe, folder: Path, reporter: Reporter) -> Base:
     with reporter.step(f"pull {given.model}", 1):
         path = hub.pull(
             source,
-            revision=given.revision,
             progress=lambda done, total: reporter.progress(done / 1e6, "MB", total / 1e6 if total else None),
         )
     if given.mmproj:
         path = paired(recipe, path, recipe.resolve(given.mmproj), folder / NEW_BASE)
-    # mtp and kv are refused here where they are not possible: before anything is trained.
-    spec = with_kv(recipe, models.load(path, mtp=recipe.build.mtp))
+    # mtp is refused here where it is not possible: before anything is trained.
+    spec = models.load(path, mtp=recipe.build.mtp)
     check_context(recipe, spec)
     chat_template.check(spec, str(path))
     template = None if spec.chat_template is None else settled(recipe, spec.chat_template)
@@ -106,11 +105,11 @@ def new_base(recipe: Recipe, examples: Sequence[Example], folder: Path, reporter
     assert recipe.scratch
     texts = read_texts(folder / COPIES["text"]) if recipe.data.text else []
     folder = folder / NEW_BASE
-    options = ScratchOptions(**dataclasses.asdict(recipe.scratch))
+    context = recipe.build.context or ScratchOptions.context
+    options = ScratchOptions(context=context, **dataclasses.asdict(recipe.scratch))
     with reporter.step("tokenizer", 1):
         spec = scratch.start(options, examples, texts, recipe.data.system, recipe.train.seed, recipe.name)
         reporter.progress(1)
-    with_kv(recipe, spec)
     check_context(recipe, spec)
     files.claim(folder)
     remove_model(folder)

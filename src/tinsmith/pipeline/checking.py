@@ -98,7 +98,7 @@ def _base(recipe: Recipe) -> bases.Base | None:
     if recipe.base is None:
         return None
     try:
-        path = hub.pull(recipe.base_source, revision=recipe.base.revision)
+        path = hub.pull(recipe.base_source)
     except OfflineError:
         return None
     template = models.load(path).chat_template

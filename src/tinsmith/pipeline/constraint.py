@@ -26,6 +26,9 @@ if TYPE_CHECKING:
     from tinsmith.tasks import Task
 
 
+CALLS = "json"  # how a call is written: as the task "call" learns it
+
+
 @dataclass(frozen=True)
 class Sealed:
     """data: constraint.bin. facts: what the manifest says of it."""
@@ -53,9 +56,9 @@ def following(recipe: Recipe) -> list[Table]:
     """What follows from the task where the recipe's [constraint] says nothing: its labels, the tools or the
     schema of [data]. JSON is held to the first spacing that the examples have."""
     task, data = tasks.by_name(recipe.data.task), recipe.data
-    if recipe.constraint.source or recipe.constraint.free or data.thinking or data.train is None:
+    if recipe.constraint.source or recipe.constraint.unconstrained or data.thinking or data.train is None:
         return []
-    search: dict[str, Any] = {key: getattr(recipe.constraint, key) for key in ("search", "coverage")}
+    search: dict[str, Any] = {"max_backtracks": recipe.constraint.max_backtracks}
     if task.source == "choices":
         return [Table(choices=LABELS, **search)]
     tools, schema = (
@@ -161,18 +164,15 @@ def seal(
     if source in ("schema", "tools"):
         facts["spacing"] = table.spacing
     if source == "tools":
-        facts["format"] = table.format
+        facts["format"] = CALLS
     return Sealed(compiled.data, facts)
 
 
 def _searching(table: Table, compiled: Constraint, inputs: Sequence[str], outputs: Sequence[str]) -> Constraint:
-    compiled = compiled.with_search(table.search)
-    if not table.search or not inputs:
+    compiled = compiled.with_search(table.max_backtracks)
+    if not table.max_backtracks or not inputs:
         return compiled
-    known, nats, copies = coverage.learned(inputs, outputs)
-    if not isinstance(table.coverage, str):
-        nats, copies = table.coverage, copies if table.coverage else {}
-    return compiled.with_coverage(known, nats, copies)
+    return compiled.with_coverage(*coverage.learned(inputs, outputs))
 
 
 def _compile_choices(value: Any, task: Task | None, outputs: Sequence[str]) -> Constraint:
@@ -188,7 +188,7 @@ def _compile_file(table: Table, source: str, path: Path, raw: bytes, several: bo
         if source == "grammar":
             return makers.grammar(text, makers.grammar_kind(path))
         if source == "tools":
-            return makers.tools(value, table.format, parallel=several, alone=several, spacing=table.spacing)
+            return makers.tools(value, CALLS, parallel=several, alone=several, spacing=table.spacing)
         from tinsmith.constraint.json_schema import compile_schema
 
         return compile_schema(value, spacing=table.spacing)

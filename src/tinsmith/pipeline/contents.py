@@ -33,7 +33,7 @@ def check_target(data: Prepared, more: Mapping[str, int] | None = None, adapter_
     from tinsmith.plan import fit
 
     recipe = data.recipe
-    spec = prepared.with_kv(recipe, models.load(data.base.path, mtp=recipe.build.mtp))
+    spec = models.load(data.base.path, mtp=recipe.build.mtp)
     sizes = {BILL: len(bill(data).encode()) + MEASURED, RECIPE: recipe.path.stat().st_size}
     base = _planned(data, spec, {**sizes, **(more or {})}, adapter_rank)
     fit.check(base, recipe.build.formats, context_of(recipe, spec), devices(recipe))

@@ -37,7 +37,6 @@ from tinsmith.system import files
 from tinsmith.train import methods, rules
 from tinsmith.train.adapters import peft_folder
 from tinsmith.train.options import UPDATE_EPOCHS, TrainOptions
-from tinsmith.train.reinforcement import rewards
 
 Digests = dict[str, Any]
 
@@ -58,7 +57,6 @@ def of_data(inputs: data.Inputs) -> Digests:
         **_of_new(recipe),
         "constraint": dataclasses.asdict(recipe.constraint),
         "constraint_source": constraint.source_digest(recipe),
-        "draft_table": recipe.build.draft_table,
         "following": [dataclasses.asdict(table) for table in constraint.following(recipe)],
     }
 
@@ -67,26 +65,18 @@ def _origin(recipe: Recipe, halves: Mapping[str, str]) -> Digests:
     """What training starts from, as the recipe says it; and what its own files hold where copies of them in the
     run's folder are the stage's outputs."""
     if recipe.scratch:
-        return {"scratch": dataclasses.asdict(recipe.scratch)}
+        return {"scratch": dataclasses.asdict(recipe.scratch), "context": recipe.build.context}
     assert recipe.base  # the recipe's reader saw to it
     return {"base": recipe.base.stated, **({"halves": dict(halves)} if halves else {})}
 
 
 def _of_augmentation(recipe: Recipe, has_pictures: bool) -> Digests:
     """Beside the table [data], what decides which examples are made. has_pictures: whether the examples do."""
-    if not (augmentation.is_wanted(recipe) or (has_pictures and augmentation.picture_kinds(recipe))):
+    if not (augmentation.substitutes(recipe) or (has_pictures and augmentation.picture_kinds(recipe))):
         return {}
-    stated, variants = recipe.train, recipe.data.augment_variants
-    auto = [stated.epochs, stated.seeds, stated.method, *([] if stated.reread is None else [stated.reread])]
-    path = recipe.resolve(recipe.data.off_topic) if recipe.data.off_topic else None
-    lists = augmentation.lists_file(recipe) if recipe.data.augment_lists else None
-    without = augmentation.without_file(recipe)
-    decides = {
-        "seed": stated.seed,
-        "variants": auto if variants == "auto" else variants,
-        "off_topic": files.sha256_file(path) if path and path.exists() else None,
-        "lists": files.sha256_file(lists) if lists and lists.exists() else None,
-    }
+    stated, without = recipe.train, augmentation.without_file(recipe)
+    variants = [stated.epochs, stated.seeds, stated.method, stated.originals_once]
+    decides: Digests = {"seed": stated.seed, "variants": variants}
     if without and without.exists():
         decides["without"] = files.sha256_file(without)
     return {"augment": decides}
@@ -138,22 +128,21 @@ def of_train(prepared: Prepared) -> Digests:
     forward_pass = rules.forward_pass(base.family)
     stated = {
         **dataclasses.asdict(recipe.train),
-        "epochs": recipe.passes(examples, prepared.varies),
-        "reread": recipe.rereads(examples, prepared.varies),
+        "epochs": recipe.passes(examples, prepared.is_augmented),
+        "originals_once": recipe.reads_originals_once(examples, prepared.is_augmented),
     }
     return {
         "train": {key: value for key, value in stated.items() if key != "device"},
-        "rough": formats.prepare_digests(prepared),
+        "qat": formats.prepare_digests(prepared),
         "task": recipe.data.task,
         "system": recipe.data.system,
         "base": base.sha256,
         "template": base.template,
-        **({SPELL: True} if recipe.spells else {}),
+        **({SPELL: True} if recipe.quotes_input else {}),
         "data": list(prepared.model_data.values()),
         **({"teacher": model_digest(teacher)} if teacher and teacher.exists() else {}),
         "augmented": prepared.is_augmented,
         **({"forward_pass": forward_pass} if forward_pass else {}),
-        **({"constraint": prepared.digests[ANSWER]} if recipe.train.open_tokens_only else {}),
         **_of_update(prepared),
         **_of_rewards(prepared),
     }
@@ -162,8 +151,8 @@ def of_train(prepared: Prepared) -> Digests:
 def _of_rewards(prepared: Prepared) -> Digests:
     """Of what rollouts are held to, and of the functions that say what they are worth."""
     recipe = prepared.recipe
-    is_asked = rewards.VALID in (recipe.train.reward or ())
-    held = recipe.is_constrained or (is_asked and prepared.constraint is not None)
+    is_grpo = "reward" in methods.by_name(recipe.train.method).keys
+    held = is_grpo and prepared.constraint is not None
     scored = [files.sha256_file(path) for path in reward_files(recipe)]
     return {
         **({"held": prepared.digests[ANSWER]} if held else {}),
@@ -179,14 +168,13 @@ def _of_update(prepared: Prepared) -> Digests:
         return {}
     more: Digests = {}
     if new:
-        whole, made = prepared.counts["train"], prepared.varies
+        whole, made = prepared.counts["train"], prepared.is_augmented
         chosen = options(recipe, whole - new.train, made=made, goes_on=True)
-        is_as_stated = chosen.reread == recipe.rereads(whole, made)
+        is_as_stated = chosen.originals_once == recipe.reads_originals_once(whole, made)
         more = {
             "new": dataclasses.asdict(new),
             "epochs": chosen.epochs,
-            **({} if is_as_stated else {"reread": chosen.reread}),
-            "replay": stated.replay,
+            **({} if is_as_stated else {"originals_once": chosen.originals_once}),
             "retrain": stated.retrain,
             "test": prepared.split_digest("test"),
         }
@@ -199,16 +187,17 @@ def of_train_before(inputs: train.Inputs) -> Digests:
     message, and the recipe's examples alone. A key that was not there had the effect of its default."""
     prepared, recipe = inputs.data, inputs.data.recipe
     stated, epochs = recipe.data, recipe.train.epochs
-    states_more = stated.thinking is not None or stated.date is not None or stated.show_tools or stated.spell
+    states_more = stated.thinking is not None or stated.date is not None or stated.show_tools
+    states_more = states_more or bool(stated.quote_input)
     method = "full" if recipe.scratch else methods.DEFAULT
-    table = dataclasses.asdict(Train(method=method, reread=TrainOptions.reread))
+    table = dataclasses.asdict(Train(method=method, originals_once=TrainOptions.originals_once))
     # Passes over new examples were those of [train].
     passes = {"epochs": epochs if isinstance(epochs, int) else UPDATE_EPOCHS}
     return {
         "template": None if states_more else prepared.base.template,
         "train": {key: value for key, value in table.items() if key != "device"},
         "augmented": False,
-        "rough": contents.target_digests(recipe),  # of AUTO's targets there were only the names
+        "qat": contents.target_digests(recipe),  # of AUTO's targets there were only the names
         **({"update": passes} if prepared.new is not None else {}),
     }
 
@@ -278,7 +267,7 @@ def of_evaluate(inputs: evaluate.Inputs) -> Digests:
         "schema": constraint.source_digest(recipe),
         "system": recipe.data.system,
         "eval": _of_eval(recipe),
-        **({"validation": prepared.split_digest("validation")} if recipe.eval.error is not None else {}),
+        **({"validation": prepared.split_digest("validation")} if recipe.eval.max_error is not None else {}),
     }
 
 

@@ -6,7 +6,7 @@ results in run.json. `data` below is the result of the data stage, as Prepared. 
     data:      recipe, halves, keeps_unaugmented -> Data
     baselines: data -> Measured after data
     train:     data, decides, log -> Trained after data
-    merge:     data, trained, rough, digests -> Merged after data, train
+    merge:     data, trained, qat, digests -> Merged after data, train
     build:     data, merged, origins, digests -> Built after data, train, merge
     verify:    data, pairs, digests -> Verified after data, build
     evaluate:  data, models, built, merged -> Measured after data, merge, build, verify
@@ -74,7 +74,7 @@ from tinsmith.pipeline.stages.train.outputs import Trained
 from tinsmith.system import files
 from tinsmith.system.progress import Display
 from tinsmith.train import methods
-from tinsmith.train.quantized import rough_adapter
+from tinsmith.train.quantized import qat_adapter
 from tinsmith.train.quantized.importance import NAME as IMPORTANCE
 from tinsmith.train.steps import logs, together
 
@@ -93,7 +93,6 @@ def prepared(run: Run) -> Prepared:
         counts=facts.counts,
         constraint=facts.constraint,
         is_augmented=facts.augmentation is not None,
-        varies=facts.augmentation is not None and facts.augmentation.varies,
         new=facts.new,
     )
 
@@ -133,15 +132,15 @@ def train_folder(recipe: Recipe) -> str:
     return methods.by_name(recipe.train.method).folder
 
 
-def _rough_folder(run: Run) -> Path | None:
-    """Of the adapter for files of rough weights."""
-    folder = run.folder / rough_adapter.FOLDER / train_folder(run.recipe)
-    return folder if run.done(TRAIN).facts.rough else None
+def _qat_folder(run: Run) -> Path | None:
+    """Of the adapter for low-precision files."""
+    folder = run.folder / qat_adapter.FOLDER / train_folder(run.recipe)
+    return folder if run.done(TRAIN).facts.qat else None
 
 
 def read_merge(run: Run) -> merge.Inputs:
     folder = run.folder / train_folder(run.recipe)
-    return merge.Inputs(prepared(run), folder, _rough_folder(run), run.done(TRAIN).digests)
+    return merge.Inputs(prepared(run), folder, _qat_folder(run), run.done(TRAIN).digests)
 
 
 def _merged(run: Run) -> FloatModel:
@@ -150,17 +149,17 @@ def _merged(run: Run) -> FloatModel:
 
 def read_build(run: Run) -> build_inputs.Inputs:
     merged, trained = run.done(MERGE), train_folder(run.recipe)
-    names, rough_sha256 = run.recipe.build.formats, merged.facts.rough_sha256
-    rough = [name for name in names if rough_sha256 and formats.is_rough(run.recipe, name)]
-    others = [name for name in names if name not in rough]
+    names, qat_sha256 = run.recipe.build.formats, merged.facts.qat_sha256
+    qat = [name for name in names if qat_sha256 and formats.needs_qat(run.recipe, name)]
+    others = [name for name in names if name not in qat]
     origins = [build_inputs.Origin(_merged(run), run.folder / trained, others)]
-    folder = _rough_folder(run)
-    if rough_sha256 and folder:
-        origins.append(build_inputs.Origin(FloatModel(run.folder / merge.ROUGH, rough_sha256), folder, rough))
+    folder = _qat_folder(run)
+    if qat_sha256 and folder:
+        origins.append(build_inputs.Origin(FloatModel(run.folder / merge.QAT, qat_sha256), folder, qat))
     made = run.done(TRAIN).digests
-    rough_importance = made.get(f"{rough_adapter.FOLDER}/{trained}/{IMPORTANCE}")
+    qat_importance = made.get(f"{qat_adapter.FOLDER}/{trained}/{IMPORTANCE}")
     decides = {"merged": merged.digests, "importance": made[f"{trained}/{IMPORTANCE}"]}
-    decides |= {"rough_importance": rough_importance} if rough_importance else {}
+    decides |= {"qat_importance": qat_importance} if qat_importance else {}
     return build_inputs.Inputs(prepared(run), _merged(run), [one for one in origins if one.formats], decides)
 
 
@@ -410,7 +409,7 @@ def _make_one(recipe: Recipe, folder: Path, display: Display, goal: str, log: st
         if run.recipe is not recipe:
             display.line(
                 "data: what was trained here was trained on prompts as they are, and is kept; state "
-                "spell = true in [data] to train with an input's words said once more"
+                "quote_input = true in [data] to train with quoted-input repetition"
             )
         for name in (*map(split_name, SPLITS), pages.JSON, pages.PAGE):  # before a base is fetched
             run.check(run.folder / name)

@@ -14,14 +14,14 @@ from tinsmith.format_names import AUTO, FORMATS
 from tinsmith.formats.weights import weight_format
 from tinsmith.pipeline import contents
 from tinsmith.pipeline.prepared import FloatModel, Prepared
-from tinsmith.pipeline.recipe.tables import NO_ROUGH
+from tinsmith.pipeline.recipe.tables import NO_QAT
 from tinsmith.pipeline.recipe.values import Recipe
 from tinsmith.pipeline.stage import Reporter, Shown
 from tinsmith.quant import shipping
 from tinsmith.quant.presets import PRESETS
 from tinsmith.system import files
 from tinsmith.train import methods
-from tinsmith.train.quantized.rough_adapter import Preparation
+from tinsmith.train.quantized.qat_adapter import Preparation
 from tinsmith.train.steps import together
 
 if TYPE_CHECKING:
@@ -38,17 +38,17 @@ ENOUGH_BITS = 8  # a weight, which need no preparation
 
 def prepared_for(recipe: Recipe) -> list[str]:
     """The preset and AUTO, of which the rougher is prepared for; none where nothing is."""
-    stated, built = recipe.train.rough, recipe.build.formats
+    stated, built = recipe.train.qat, recipe.build.formats
     if stated != "auto":
-        return [] if stated == NO_ROUGH else [stated]
-    presets = [name for name in built if name != AUTO and is_rough(recipe, name)]
-    roughest = sorted(presets, key=lambda name: (_nominal(name), -FORMATS.index(name)))[:1]
-    return [*roughest, *([AUTO] if AUTO in built else [])]
+        return [] if stated == NO_QAT else [stated]
+    presets = [name for name in built if name != AUTO and needs_qat(recipe, name)]
+    lowest = sorted(presets, key=lambda name: (_nominal(name), -FORMATS.index(name)))[:1]
+    return [*lowest, *([AUTO] if AUTO in built else [])]
 
 
-def is_rough(recipe: Recipe, name: str) -> bool:
+def needs_qat(recipe: Recipe, name: str) -> bool:
     """Whether a file in this format is one of those that training prepares for, if it does for any."""
-    return name in (AUTO, recipe.train.rough) or _nominal(name) < ENOUGH_BITS
+    return name in (AUTO, recipe.train.qat) or _nominal(name) < ENOUGH_BITS
 
 
 def _nominal(preset: str) -> float:
@@ -74,7 +74,7 @@ def prepare(data: Prepared, spec: Spec, folder: Path, reporter: Reporter) -> Pre
 
     recipe = data.recipe
     names = prepared_for(recipe)
-    reads = "rough" in methods.by_name(recipe.train.method).keys
+    reads = "qat" in methods.by_name(recipe.train.method).keys
     if not reads or AUTO not in names:
         return Preparation(names[0]) if names and reads else None
     # The merged model, as it is before training.
@@ -112,9 +112,7 @@ def auto_digests(data: Prepared) -> dict[str, Any]:
     recipe = data.recipe
     if AUTO not in recipe.build.formats:
         return {}
-    stated = recipe.build.calibration
-    text = files.sha256_file(recipe.resolve(stated)) if stated else data.split_digest("train")
-    return {"calibration": text, "validation": data.split_digest("validation")}
+    return {"calibration": data.split_digest("train"), "validation": data.split_digest("validation")}
 
 
 def choose(
@@ -138,9 +136,9 @@ def choose(
     if stated["min_accuracy"] is not None and merged is not None:
         accuracy = _Answers(data, merged, spec, search, folder, reporter).accuracy
     if data.recipe.build.target:
-        stated["memory"] = choice.least(stated["memory"], contents.room(data, spec))
-        stated["bandwidth"] = stated["bandwidth"] or choice.bandwidth(contents.devices(data.recipe))
-    return choice.of_search(search, Budget(**{name: stated[name] for name in names}), display, accuracy)
+        stated["memory"] = contents.room(data, spec)
+        stated["bandwidth"] = choice.bandwidth(contents.devices(data.recipe))
+    return choice.of_search(search, Budget(**{name: stated.get(name) for name in names}), display, accuracy)
 
 
 def seeing(data: Prepared, spec: Spec, chosen: Chosen, folder: Path, reporter: Reporter) -> Chosen:
@@ -157,13 +155,10 @@ def seeing(data: Prepared, spec: Spec, chosen: Chosen, folder: Path, reporter: R
 
 
 def calibration(data: Prepared, spec: Spec) -> list[int]:
-    """Tokens of the text that the recipe states, or of its training examples as the model sees them."""
+    """Tokens of the recipe's training examples as the model sees them."""
     from tinsmith.chat.chat_template import render, special_tokens
     from tinsmith.search import text
 
-    stated = data.recipe.build.calibration
-    if stated is not None:
-        return text.tokens(spec, text.read(data.recipe.resolve(stated)))
     assert spec.chat_template is not None
     special = special_tokens(spec.tokenizer)
     rendered = []

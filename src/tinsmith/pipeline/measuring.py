@@ -76,7 +76,7 @@ class Asking:
     ) -> tuple[Outcome, dict[str, Any]]:
         """A system's answers to the test items, and its entry in report.json. options: further fields of the
         job."""
-        items, sure = test_items(self.data), self.data.recipe.eval.error is not None and name != TUNED
+        items, sure = test_items(self.data), self.data.recipe.eval.max_error is not None and name != TUNED
         outcome = self.ask(name, model, prompted, items, sure=sure, **options)
         entry = result(self.data, outcome, items)
         if sure:
@@ -98,7 +98,7 @@ class Asking:
             logs = [answer.log_probability for answer in answered.answers]
             right = [grade.exact for grade in systems.grades(data.task, answered, examples, known)]
             seen[split] = [log if log is not None else -math.inf for log in logs], right
-        error = data.recipe.eval.error
+        error = data.recipe.eval.max_error
         assert error is not None
         least = surety.threshold(*seen["validation"], error)
         points = {split: surety.at(*pairs, least) for split, pairs in seen.items()}

@@ -111,14 +111,14 @@ def _exists(path: Path) -> bool:
 
 
 def models(recipe: Recipe) -> Iterator[tuple[str, str | None]]:
-    """Names and revisions of those that are not files beside the recipe."""
+    """Names of those that are not files beside the recipe, and no revision beside."""
     if recipe.base is None:
         return
     teachers = [one.train.teacher for one in (recipe, *recipe.tasks.values())]
     others = [name for name in (*teachers, *recipe.compare.bases) if name and name != BASE_TEACHER]
-    for name, revision in ((recipe.base.model, recipe.base.revision), *((name, None) for name in others)):
+    for name in (recipe.base.model, *others):
         if not recipe.resolve(name).exists():
-            yield name, revision
+            yield name, None
 
 
 def _wheels(given: Path | None, extras: tuple[str, ...], folder: Path) -> Path:

@@ -15,6 +15,7 @@ from tinsmith.data.row_tools import has_rows, tools_of_rows
 from tinsmith.errors import DataError, InputError, TinsmithError
 from tinsmith.pipeline.recipe.values import Recipe
 from tinsmith.system import reading
+from tinsmith.train.methods import kto
 
 if TYPE_CHECKING:
     from tinsmith.data.readers import Example
@@ -28,10 +29,7 @@ DRAFT = "data/draft.bin"  # the draft table
 AUGMENTED = "data/augmented.jsonl"
 COPIES = {  # of the files beside the examples, by the recipe's key
     "text": "data/text.txt",
-    "pairs": "data/pairs.jsonl",
-    "validation_pairs": "data/validation_pairs.jsonl",
-    "ratings": "data/ratings.jsonl",
-    "validation_ratings": "data/validation_ratings.jsonl",
+    "preferences": "data/preferences.jsonl",
 }
 
 
@@ -68,7 +66,7 @@ class New:
 @dataclass(frozen=True)
 class Prepared:
     """files, digests: of the run's own copies, by name; counts: of examples by split; constraint: what a tin's
-    manifest says of it; is_augmented: further examples were made; varies: some of them of the recipe's own."""
+    manifest says of it; is_augmented: further examples were made."""
 
     recipe: Recipe
     base: Base
@@ -77,7 +75,6 @@ class Prepared:
     counts: Mapping[str, int]
     constraint: dict[str, Any] | None = None
     is_augmented: bool = False
-    varies: bool = False
     new: New | None = None
 
     @property
@@ -122,10 +119,9 @@ class Prepared:
         """The messages that ask for an example's answer, in training and ever after."""
         return self.task.messages(example, self.recipe.data.system)
 
-    def preferences(self, prefix: str = "") -> list[Preference]:
-        """prefix: of the recipe's keys."""
-        keys = [key for key in (f"{prefix}pairs", f"{prefix}ratings") if getattr(self.recipe.data, key)]
-        return [row for key in keys for row in read_preferences(key, self.files[COPIES[key]])]
+    def preferences(self) -> Sequence[Preference]:
+        stated = self.recipe.data.preferences
+        return read_preferences(self.recipe, self.files[COPIES["preferences"]]) if stated else ()
 
     def texts(self) -> list[str]:
         """The plain texts, which empty lines separate."""
@@ -152,10 +148,9 @@ class Learned:
     digests: Mapping[str, str]
 
 
-def read_preferences(key: str, path: Path) -> Sequence[Preference]:
-    if key.endswith("pairs"):
-        return read_pairs(path)
-    return read_ratings(path) if key.endswith("ratings") else ()
+def read_preferences(recipe: Recipe, path: Path) -> Sequence[Preference]:
+    """Pairs, or ratings for the method that learns from these."""
+    return read_ratings(path) if recipe.train.method == kto.method.name else read_pairs(path)
 
 
 def read_texts(path: Path) -> list[str]:
@@ -186,7 +181,7 @@ def settled(recipe: Recipe, template: str) -> str:
             date=read_date(data.date) if data.date else None,
             thinking=data.thinking,
             tools=tools,
-            spell=recipe.spells,
+            spell=recipe.quotes_input,
         )
     except TinsmithError as error:
         raise InputError(f"{recipe.path}: [data]: {error}") from error
@@ -209,10 +204,3 @@ def read_tools(recipe: Recipe) -> list[dict[str, Any]] | None:
     if not isinstance(tools, list) or not all(isinstance(tool, dict) for tool in tools):
         raise DataError(f"{path}: holds {reading.kind(tools)}; {advice}")
     return tools
-
-
-def with_kv(recipe: Recipe, spec: Spec) -> Spec:
-    """With the vision half's keys and values as the recipe says. Raises InputError where there is none."""
-    from tinsmith.quant import shipping
-
-    return shipping.with_kv(spec, recipe.build.kv, f"{recipe.path}: [build] kv:")

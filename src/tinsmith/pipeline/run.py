@@ -119,7 +119,7 @@ class Run:
         self.state.setdefault("stages", {})
         self.state.setdefault("earlier", {})
         # What an earlier version trained is kept, and asked as it was trained.
-        unspelled = recipe.without_spelling()
+        unspelled = recipe.without_quoted_input()
         self.recipe = unspelled if unspelled is not recipe and self._was_trained_unspelled(recipe) else recipe
 
     def _was_trained_unspelled(self, recipe: Recipe) -> bool:
@@ -135,7 +135,7 @@ class Run:
         local = recipe.resolve(base.model)
         if "base" in trained and local.exists() and not base.mmproj:
             return bool(trained["base"] == model_digest(local))
-        keys = ("model", "mmproj", "revision")
+        keys = ("model", "mmproj")
         return not was or all(was.get(key) == getattr(base, key) for key in keys)
 
     def record(self, stage: Stage[Any, Facts]) -> Record[Facts] | None:

@@ -55,7 +55,7 @@ def asked_as_trained(recipe: Recipe) -> Recipe:
 
     path = folder(recipe)
     template = peft_folder.template(path) if path else None
-    return recipe if template is None or is_spelled(template) else recipe.without_spelling()
+    return recipe if template is None or is_spelled(template) else recipe.without_quoted_input()
 
 
 def flags(recipe: Recipe) -> list[str]:

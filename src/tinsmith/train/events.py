@@ -61,15 +61,6 @@ class Validated:
 
 
 @dataclass(frozen=True)
-class Stopped:
-    """By [train] patience, after `epoch` of `epochs`; best: the epoch whose weights are kept."""
-
-    epoch: int
-    epochs: int
-    best: int
-
-
-@dataclass(frozen=True)
 class Point:
     """Of a curve: the training loss of a step."""
 
@@ -80,7 +71,7 @@ class Point:
 @dataclass(frozen=True)
 class Trial:
     """Of a learning rate: after so many steps in all, the validation loss of the averaged weights; None where
-    training went astray. curve: of these steps."""
+    training diverged. curve: of these steps."""
 
     learning_rate: float
     steps: int
@@ -131,8 +122,8 @@ class Replayed:
 class Rolled:
     """Of a step's rollouts: so many prompts, alike of which were set aside since their rollouts all had the
     same reward, failed of these with a reward of 0; means: of rewards, of answers' tokens, and per chosen
-    token of what was learned the policy's entropy, its divergence from the reference (nats), and by sequence
-    the weight that corrects for the sampler; None where nothing was learned."""
+    token of what was learned the policy's entropy (nats), and by sequence the weight that corrects for the
+    sampler; None where nothing was learned."""
 
     step: int
     prompts: int
@@ -141,11 +132,10 @@ class Rolled:
     reward: float
     tokens: float
     entropy: float | None = None
-    divergence: float | None = None
     weight: float | None = None
 
 
-Event = Preparing | Started | Step | Validated | Stopped | Trial | Trying | Seeded | Replayed | Rolled
+Event = Preparing | Started | Step | Validated | Trial | Trying | Seeded | Replayed | Rolled
 
 
 @dataclass

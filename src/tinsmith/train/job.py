@@ -17,7 +17,6 @@ from tinsmith.train.adapters import peft_folder
 from tinsmith.train.batches.sequences import (
     BASE_CONTEXT,
     Encode,
-    FindForced,
     Tokenization,
     TokenSequence,
     text_sequences,
@@ -36,13 +35,12 @@ class Job:
     ones, for the methods that learn from these; preferences: pairs or rated outputs, for those that learn from
     these, and the ones to validate on, none to hold some out; teacher: the path of the model to learn from;
     kept_dir: where what is computed once is kept, None for out_dir; is_new: the weights are random; feedback:
-    as quant.encoder takes it, where the mix of options.rough is made with it; feedback_of: the digest of the
-    text that it follows from; forced: what finds the tokens of answers that must come, which are then not
-    learned; start: the folder of the adapter that training starts from; base_sha256: of the base's files, empty
-    where it is not known; known: the examples that it has learned, of which some are replayed; constraint: what
-    answers may be held to; reward_digest: of the files of functions that options.reward names; context: tokens
-    that a session of what is built will hold, 0 for those of the base; method: the name of the one that trains.
-    """
+    as quant.encoder takes it, where the mix of options.qat is made with it; feedback_of: the digest of the
+    text that it follows from; start: the folder of the adapter that training starts from; base_sha256: of the
+    base's files, empty where it is not known; known: the examples that it has learned, of which some are
+    replayed; constraint: what answers may be held to; reward_digest: of the files of functions that
+    options.reward names; context: tokens that a session of what is built will hold, 0 for those of the base;
+    method: the name of the one that trains."""
 
     spec: Spec
     examples: Sequence[Example]
@@ -59,7 +57,6 @@ class Job:
     is_new: bool = False
     feedback: Feedback | None = None
     feedback_of: str = ""
-    forced: FindForced | None = None
     start: Path | None = None
     base_sha256: str = ""
     known: Sequence[Example] = ()
@@ -84,7 +81,7 @@ class Job:
         room = self.context or self.spec.hyper.context
         if 0 < room < longest:  # what no file could be asked is not learned
             longest, named = room, "[build] context" if self.context else BASE_CONTEXT
-        return Tokenization(self.spec, self.encode, options.task, options.system, longest, named, self.forced)
+        return Tokenization(self.spec, self.encode, options.task, options.system, longest, named)
 
     def text_sequences(self) -> list[TokenSequence]:
         return text_sequences(self.texts, self.encode, self.spec.tokenizer, self.max_length)

@@ -82,19 +82,19 @@ def default_label_epochs(examples: int) -> int:
     return max(EPOCHS, min(MADE_EPOCHS, round(LABELS_READ / max(examples, 1))))
 
 
-def default_made_epochs(examples: int, reread: bool) -> int:
+def default_made_epochs(examples: int, originals_once: bool) -> int:
     """Passes over so many examples of which others are made, in each pass others: few are read more often, and
-    many less often. reread: whether they are read in each pass."""
+    many less often. originals_once: whether they are read in the first pass only."""
     count = max(examples, 1)
     enough, most = (round(read / count) for read in (MADE_READ, MANY_READ))
     epochs = min(MOST_EPOCHS, max(MADE_EPOCHS, enough), max(LEAST_EPOCHS, most))
-    return epochs if reread or examples < MANY else round(MORE_EPOCHS * epochs)
+    return round(MORE_EPOCHS * epochs) if originals_once and examples >= MANY else epochs
 
 
-def default_reread(examples: int) -> bool:
-    """Whether so many examples are read in later passes too, beside what is made of them: the more there are,
-    the more is to be won by what is new in each."""
-    return examples < MANY
+def default_originals_once(examples: int) -> bool:
+    """Whether so many examples are read in the first pass only, where others are made of them: the more there
+    are, the more the new ones of each pass gain."""
+    return examples >= MANY
 
 
 def _chosen(rate: float, parameters: int, steps: int) -> str:

@@ -88,13 +88,13 @@ def _measuring(plan: Plan, start: Path | None = None) -> Job:
     options = plan.job.options
     longest = max(options.max_length, plan.job.spec.hyper.context)
     every = [example for rows in plan.sets.values() for example in rows]
-    options = replace(options, epochs=1, rough=None, average=0.0, max_length=longest)
+    options = replace(options, epochs=1, qat=None, average=0.0, max_length=longest)
     job = replace(plan.job, examples=every, validation=every[:1], variants=(), known=(), options=options)
-    return replace(job, start=start, forced=None)
+    return replace(job, start=start)
 
 
 def _sequences(plan: Plan) -> Sequences:
-    tokenize = replace(_measuring(plan), forced=plan.job.forced).tokenization()
+    tokenize = _measuring(plan).tokenization()
     return {name: tokenize(rows) for name, rows in plan.sets.items()}
 
 

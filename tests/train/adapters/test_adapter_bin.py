@@ -34,7 +34,7 @@ from tinsmith.train.options import TrainOptions
 np = pytest.importorskip("numpy")
 
 KERNELS = Path(__file__).parents[3] / "kernels"
-OPTIONS = TrainOptions(epochs=40, rank=8, learning_rate=1e-2, batch_tokens=120, threads=1, rough=None)
+OPTIONS = TrainOptions(epochs=40, rank=8, learning_rate=1e-2, batch_tokens=120, threads=1, qat=None)
 
 
 def test_what_was_learned_is_answered_beside_the_base(
@@ -65,7 +65,7 @@ def test_what_was_learned_on_a_packed_base_is_answered_on_that_very_file(
     """The likeliest token after each prompt is the one of the network that was trained."""
     base = tmp_path / "base.gguf"
     models.save_gguf(in_format(spec, format), base)
-    packed, options = models.load(base), replace(OPTIONS, epochs=8, keep="packed")
+    packed, options = models.load(base), replace(OPTIONS, epochs=8, weights="quantized")
     folder = train("lora", packed, examples, examples[:6], options, tmp_path).folder
     words = ["export", "--adapter", folder, "--base", base, "--gguf", tmp_path / "a.gguf"]
     assert cli.main([*map(str, words)]) == 0

@@ -25,7 +25,7 @@ from tinsmith.train.options import TrainOptions
 pytest.importorskip("numpy")
 
 KERNELS = Path(__file__).parents[3] / "kernels"
-OPTIONS = TrainOptions(epochs=60, prefix_length=12, learning_rate=1e-1, batch_tokens=400, threads=1, rough=None)
+OPTIONS = TrainOptions(epochs=60, prefix_length=12, learning_rate=1e-1, batch_tokens=400, threads=1, qat=None)
 
 
 @pytest.fixture

@@ -26,7 +26,7 @@ from tinsmith.train.footprint import memory, room
 from tinsmith.train.footprint.recompute import LEVELS, WORDS
 from tinsmith.train.job import Job
 from tinsmith.train.layers import by_rows
-from tinsmith.train.methods import by_name
+from tinsmith.train.methods import by_name, full
 from tinsmith.train.model import network, prefix
 from tinsmith.train.model.devices import CPU
 from tinsmith.train.options import TrainOptions
@@ -34,7 +34,7 @@ from tinsmith.train.reinforcement.policy import Rollout
 from tinsmith.train.steps.loop import Loop
 from tinsmith.train.steps.trainee import Trainee
 
-OPTIONS = TrainOptions(epochs=2, rank=4, learning_rate=5e-3, batch_tokens=200, rough=None, renew=2, threads=1)
+OPTIONS = TrainOptions(epochs=2, rank=4, learning_rate=5e-3, batch_tokens=200, qat=None, renew=2, threads=1)
 CUDA = torch.device("cuda")
 
 
@@ -59,7 +59,7 @@ def test_the_gradients_of_parts_add_up_to_the_batchs(
 ) -> None:
     models.save_hf(spec, tmp_path / "model")
     examples = [replace(one, output=one.output * (1 + n % 3)) for n, one in enumerate(examples)]
-    options = replace(OPTIONS, teacher="base", label_smoothing=0.1, prefix_length=2)
+    options = replace(OPTIONS, teacher="base", prefix_length=2)
     job = Job(spec, examples, examples[:6], options, tmp_path, encode, teacher=tmp_path / "model")
     job = replace(job, texts=["the lamp in the kitchen is on, and the door is open"] * 8)
     torch.manual_seed(0)
@@ -204,8 +204,8 @@ def test_what_is_predicted_of_logits_is_what_a_step_takes(method: str, tmp_path:
     rewarded = method != "distill"
     examples = [Example(f"{first}{second}", f"{n % 7}" * 20) for n, (first, second) in enumerate(PAIRS)]
     options = replace(OPTIONS, **(REWARDED if rewarded else {}), teacher="base", batch_tokens=600)
-    options = replace(options, constrained=method == "constrained grpo")
-    constraint = makers.choices([one.output for one in examples[:7]]) if options.constrained else None
+    is_constrained = method == "constrained grpo"
+    constraint = makers.choices([one.output for one in examples[:7]]) if is_constrained else None
     job = Job(spec, examples, examples, options, tmp_path, encode, constraint=constraint)
     trainee: Any = by_name(method.split()[-1]).trainee(replace(job, teacher=tmp_path / "model"))
     trainee.prepare(lambda event: None)
@@ -217,7 +217,7 @@ def test_what_is_predicted_of_logits_is_what_a_step_takes(method: str, tmp_path:
         batch = [Rollout(trainee.sequence(one.prompt, one.answer), 1.0, 0.0) for one in learned]
     with room.of(CPU).measured() as measure:
         trainee.loss(batch).backward()
-    if options.constrained:  # foreseen are answers of which nothing has to come
+    if is_constrained:  # foreseen are answers of which nothing has to come
         assert measure.peak < predicted.activations
     else:
         logits = sum(len(one.learned) for one in learned) * 4 * spec.hyper.vocab
@@ -232,16 +232,16 @@ def test_what_is_predicted_of_logits_is_what_a_step_takes(method: str, tmp_path:
 
 
 @pytest.mark.parametrize(
-    ("method", "moments", "kept", "said"),
+    ("method", "in_8_bits", "kept", "said"),
     [
-        ("full", "float", 8, r'checkpoint .* state moments = "8-bit", train an adapter \("lora"\), or give'),
-        ("full", "8-bit", 2, r'close other programs, train an adapter \("lora"\), or give a smaller base$'),
-        ("prefix", "float", 8, "close other programs, give a smaller base$"),
+        ("full", False, 8, r'checkpoint .* train an adapter \("lora"\), or give a smaller base$'),
+        ("full", True, 2, r'close other programs, train an adapter \("lora"\), or give a smaller base$'),
+        ("prefix", False, 8, "close other programs, give a smaller base$"),
     ],
 )
 def test_every_method_says_what_will_not_suffice(
     method: str,
-    moments: str,
+    in_8_bits: bool,
     kept: int,
     said: str,
     spec: Spec,
@@ -249,7 +249,8 @@ def test_every_method_says_what_will_not_suffice(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    job = Job(spec, examples, examples[:6], replace(OPTIONS, moments=moments), tmp_path, encode)
+    monkeypatch.setattr(full, "in_8_bits", lambda *_: in_8_bits)
+    job = Job(spec, examples, examples[:6], OPTIONS, tmp_path, encode)
     monkeypatch.setattr(machine, "available", lambda: 1000)
     with pytest.raises(InputError, match=rf"(?s)training would take .* GB: .* optimizer, .*{said}"):
         by_name(method).trainee(job)

@@ -86,10 +86,10 @@ def job_of(name: str, folder: Path) -> Job:
     ratings = [Rating(pair.input, output, output != "x") for pair in pairs for output in pair.outputs]
     more: dict[str, Any] = {
         "texts": ["the lamp in the kitchen is on, and the door is open"] * 8,
-        "preferences": ratings if "ratings" in methods.by_name(name).reads else pairs,
+        "preferences": ratings if name == "kto" else pairs,
         "teacher": folder / "teacher",
     }
-    options = TrainOptions(epochs=1, rank=2, batch_tokens=120, prefix_length=2, rough=None)
+    options = TrainOptions(epochs=1, rank=2, batch_tokens=120, prefix_length=2, qat=None)
     if name == "grpo":
         options, more["constraint"] = replace(options, **REWARDED), digits()
     return Job(spec, examples, examples[:4], options, folder, encode, **more)

@@ -28,7 +28,7 @@ from tinsmith.train.job import Job
 from tinsmith.train.methods import distill
 from tinsmith.train.model import devices, network
 from tinsmith.train.options import TrainOptions
-from tinsmith.train.quantized import rough_adapter
+from tinsmith.train.quantized import qat_adapter
 from tinsmith.train.steps import checkpoint
 
 OPTIONS = TrainOptions(
@@ -68,22 +68,17 @@ def trainee_of(spec: Spec, examples: list[Example], path: Path, folder: Path, **
 def test_the_divergence_over_all_tokens_is_torchs() -> None:
     torch.manual_seed(1)
     own, teacher = torch.randn(5, 30), torch.randn(5, 30)
-    for temperature in (1.0, 2.5):
-        probabilities, tokens = (teacher / temperature).softmax(-1).topk(30)
-        wanted = functional.kl_div(
-            (own / temperature).log_softmax(-1), (teacher / temperature).softmax(-1), reduction="none"
-        ).sum(-1)
-        found = divergences(own, tokens, probabilities, temperature)
-        torch.testing.assert_close(found, wanted * temperature**2, atol=1e-5, rtol=1e-4)
-        part = divergences(own, tokens[:, :7], probabilities[:, :7], temperature)
-        assert bool((part < found + 1e-5).all())  # one event of many tells less
-        rest = 1 - probabilities[:, :7].sum(-1)
-        own_rest = 1 - (own / temperature).softmax(-1).gather(1, tokens[:, :7]).sum(-1)
-        first = probabilities[:, :7] * (
-            probabilities[:, :7].log() - (own / temperature).log_softmax(-1).gather(1, tokens[:, :7])
-        )
-        coarse = first.sum(-1) + rest * (rest / own_rest).log()
-        torch.testing.assert_close(part, coarse * temperature**2, atol=1e-5, rtol=1e-4)
+    probabilities, tokens = teacher.softmax(-1).topk(30)
+    wanted = functional.kl_div(own.log_softmax(-1), teacher.softmax(-1), reduction="none").sum(-1)
+    found = divergences(own, tokens, probabilities)
+    torch.testing.assert_close(found, wanted, atol=1e-5, rtol=1e-4)
+    part = divergences(own, tokens[:, :7], probabilities[:, :7])
+    assert bool((part < found + 1e-5).all())  # one event of many tells less
+    rest = 1 - probabilities[:, :7].sum(-1)
+    own_rest = 1 - own.softmax(-1).gather(1, tokens[:, :7]).sum(-1)
+    first = probabilities[:, :7] * (probabilities[:, :7].log() - own.log_softmax(-1).gather(1, tokens[:, :7]))
+    coarse = first.sum(-1) + rest * (rest / own_rest).log()
+    torch.testing.assert_close(part, coarse, atol=1e-5, rtol=1e-4)
 
 
 @pytest.mark.parametrize("case", ["llama", "gemma2"])  # gemma2's logits are capped
@@ -95,13 +90,13 @@ def test_loss_and_gradient_are_those_of_all_logits(case: str) -> None:
     targets = torch.randint(0, built.head.shape[0], (150,))
     probabilities, tokens = torch.randn(150, built.head.shape[0]).softmax(-1).topk(9)
     weights = torch.rand(150)
-    given = distillation.losses(built, states, targets, Taught(tokens, probabilities, 2.0), 0.3)
+    given = distillation.losses(built, states, targets, Taught(tokens, probabilities))
     (found,) = torch.autograd.grad((given * weights).sum(), states)
     logits = states @ built.head.T * built.scale
     if built.cap is not None:
         logits = built.cap * torch.tanh(logits / built.cap)
     entropy = functional.cross_entropy(logits, targets, reduction="none")
-    wanted = 0.7 * entropy + 0.3 * divergences(logits, tokens, probabilities, 2.0)
+    wanted = 0.5 * entropy + 0.5 * divergences(logits, tokens, probabilities)
     torch.testing.assert_close(given, wanted)
     torch.testing.assert_close(found, torch.autograd.grad((wanted * weights).sum(), states)[0])
 
@@ -127,13 +122,13 @@ def test_the_teacher_is_let_go_of_before_the_first_step(
 def test_the_teacher_is_asked_what_the_network_is(
     spec: Spec, examples: list[Example], teacher: Path, tmp_path: Path, exact: None
 ) -> None:
-    trainee = trainee_of(spec, examples, teacher, tmp_path, teacher_top=9, temperature=2.0)
+    trainee = trainee_of(spec, examples, teacher, tmp_path)
     runtime = tinsmith.load(teacher, threads=1)
     assert len(trainee.taught) == len(examples)
     for sequence, (tokens, probabilities) in trainee.taught.items():
         whole = np.asarray(runtime.logits([*sequence.prompt, *sequence.answer[:-1]]))
         logits = torch.from_numpy(whole[len(sequence.prompt) - 1 :].copy())
-        best = (logits / 2.0).softmax(-1).topk(9)
+        best = logits.softmax(-1).topk(distillation.TOP)
         assert torch.equal(tokens.long(), best.indices)
         torch.testing.assert_close(probabilities, best.values)
 
@@ -142,20 +137,21 @@ def test_neighbours_that_ask_alike_are_each_taught_their_own_answer(
     spec: Spec, examples: list[Example], teacher: Path, tmp_path: Path, exact: None
 ) -> None:
     rows = [examples[0], replace(examples[0], output="65"), *examples[1:3]]
-    trainee = trainee_of(spec, rows, teacher, tmp_path, teacher_top=9)
+    trainee = trainee_of(spec, rows, teacher, tmp_path)
     runtime = tinsmith.load(teacher, threads=1)
     assert len(trainee.taught) == len(rows)
     for sequence, (tokens, _) in trainee.taught.items():
         whole = np.asarray(runtime.logits([*sequence.prompt, *sequence.answer[:-1]]))
-        likeliest = torch.from_numpy(whole[len(sequence.prompt) - 1 :].copy()).topk(9).indices
+        likeliest = torch.from_numpy(whole[len(sequence.prompt) - 1 :].copy()).topk(distillation.TOP).indices
         assert torch.equal(tokens.long(), likeliest)
 
 
 def test_the_base_is_taught_by_itself_with_other_examples_in_its_context(
-    spec: Spec, examples: list[Example], tmp_path: Path
+    spec: Spec, examples: list[Example], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(distill, "SHOTS", 2)
     models.save_gguf(spec, tmp_path / "base.gguf")
-    trainee = trainee_of(spec, examples, tmp_path / "base.gguf", tmp_path, teacher="base", shots=2)
+    trainee = trainee_of(spec, examples, tmp_path / "base.gguf", tmp_path, teacher="base")
     tokenize = Job(spec, examples, (), OPTIONS, tmp_path, encode).tokenization()
     for example, sequence in zip(examples, tokenize(examples), strict=True):
         prompt = trainee.prompts[sequence]
@@ -166,10 +162,11 @@ def test_the_base_is_taught_by_itself_with_other_examples_in_its_context(
 
 
 def test_what_the_teacher_knows_is_learned(
-    spec: Spec, examples: list[Example], teacher: Path, tmp_path: Path
+    spec: Spec, examples: list[Example], teacher: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Without the answers' own loss: the divergence alone falls."""
-    options = replace(OPTIONS, epochs=15, dropout=0.0, teacher_weight=1.0, temperature=2.0)
+    monkeypatch.setattr(distillation, "WEIGHT", 1.0)
+    options = replace(OPTIONS, epochs=15, dropout=0.0)
     result = train("distill", spec, examples, examples[:6], options, tmp_path, teacher=teacher)
     assert result.curve[-1][1] < 0.5 * result.curve[0][1]
 
@@ -207,15 +204,13 @@ def test_a_kill_loses_one_part_of_what_the_teacher_said(
     assert len(asked) == 8 + len(examples) - 4
     train("distill", spec, examples, examples[:6], replace(OPTIONS, rank=4), tmp_path, teacher=teacher)
     assert len(asked) == 8 + len(examples) - 4
-    train("distill", spec, examples, examples[:6], replace(OPTIONS, teacher_top=5), tmp_path, teacher=teacher)
-    assert len(asked) == 8 + 2 * len(examples) - 4
     assert checkpoint.load(path) is not None
 
 
 def test_the_teacher_is_asked_once_for_all_runs_of_a_job(
     spec: Spec, examples: list[Example], teacher: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Each seed sees other variants, and the adapter for rough weights fewer of them."""
+    """Each seed sees other variants, and the adapter for low-precision files fewer of them."""
     asked: list[Any] = []
     answer: Callable[..., Any] = distillation.answer_logits
 
@@ -227,7 +222,7 @@ def test_the_teacher_is_asked_once_for_all_runs_of_a_job(
     variants = [
         [Example(f"{name} {example.input}", example.output) for example in examples[:4]] for name in "abcd"
     ]
-    options = replace(OPTIONS, epochs=2, rough=None)
+    options = replace(OPTIONS, epochs=2, qat=None)
     job = Job(
         spec,
         examples,
@@ -239,7 +234,7 @@ def test_the_teacher_is_asked_once_for_all_runs_of_a_job(
         teacher=teacher,
     )
     first = run.train("distill", job, lambda event: None)
-    second = rough_adapter.job_of(job, first, rough_adapter.Preparation("Q4_0"))
+    second = qat_adapter.job_of(job, first, qat_adapter.Preparation("Q4_0"))
     run.train("distill", second, lambda event: None)
     assert len(asked) == len(set(asked)) == len(examples) + 16
 
@@ -265,16 +260,17 @@ def test_a_teacher_of_another_vocabulary_is_refused(
 
 def test_a_teacher_of_fewer_tokens_gives_those_it_has() -> None:
     logits = np.arange(10, dtype=np.float32).reshape(2, 5)
-    tokens, probabilities = distillation.likeliest(logits, 9, 8, 1.0)
+    tokens, probabilities = distillation.likeliest(logits, 9, 8)
     assert tokens.tolist() == [[4, 3, 2, 1, 0]] * 2
     torch.testing.assert_close(probabilities.sum(-1), torch.ones(2))
 
 
-def test_a_context_that_is_too_short(spec: Spec, tmp_path: Path) -> None:
+def test_a_context_that_is_too_short(spec: Spec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(distill, "SHOTS", 8)
     examples = [Example(f"{n} " + "ab" * 20, "1") for n in range(12)]
     models.save_gguf(spec, tmp_path / "base.gguf")
-    with pytest.raises(InputError, match="context holds 256 tokens, and it is asked .*take fewer shots"):
-        trainee_of(spec, examples, tmp_path / "base.gguf", tmp_path, teacher="base", shots=8)
+    with pytest.raises(InputError, match="context holds 256 tokens, and it is asked .*take shorter examples"):
+        trainee_of(spec, examples, tmp_path / "base.gguf", tmp_path, teacher="base")
 
 
 @pytest.mark.parametrize("name", ["base", "large"])
@@ -282,7 +278,7 @@ def test_a_recipe_learns_from_a_teacher(
     name: str, small_recipe: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder = small_recipe.parent
-    keys = 'method = "distill"\nteacher = "base"\nshots = 2'
+    keys = 'method = "distill"\nteacher = "base"'
     if name == "large":
         keys = 'method = "distill"\nteacher = "large"'
         models.save_hf(tiny_spec("llama", num_hidden_layers=3), folder / "large")
@@ -304,7 +300,6 @@ def test_a_recipe_learns_from_a_teacher(
     [
         ('method = "distill"', r'\[train\] teacher: missing; method "distill" learns from it'),
         ('teacher = "x"', r'teacher: is for method "distill"; this one is "lora"'),
-        ('method = "distill"\nteacher = "x"\nshots = 3', r'shots: is for teacher = "base"; leave it out'),
     ],
 )
 def test_a_recipe_that_names_no_teacher(keys: str, said: str, small_recipe: Path) -> None:

@@ -25,7 +25,7 @@ from tinsmith.train.methods import full
 from tinsmith.train.model import network
 from tinsmith.train.options import TrainOptions
 
-OPTIONS = TrainOptions(epochs=2, learning_rate=1e-3, batch_tokens=120, rough=None, renew=2, threads=1)
+OPTIONS = TrainOptions(epochs=2, learning_rate=1e-3, batch_tokens=120, qat=None, renew=2, threads=1)
 SEQUENCES = [
     TokenSequence((5, 6, 7, *prompt), answer)
     for prompt, answer in [((9, 8), (10, 11, 2)), ((20,) * 14, (30, 2)), ((40,), (50, 51, 52, 53, 2))]
@@ -97,33 +97,35 @@ def test_what_is_left_is_what_was_trained(
 
 @pytest.mark.parametrize("moments", ["float", "8-bit"])
 def test_a_killed_run_ends_with_the_same_bits(
-    moments: str, spec: Spec, examples: list[Example], tmp_path: Path
+    moments: str,
+    spec: Spec,
+    examples: list[Example],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    options = replace(OPTIONS, moments=moments)
-    result = killed_and_resumed("full", spec, examples, examples[:6], options, tmp_path)
+    monkeypatch.setattr(full, "in_8_bits", lambda *_: moments == "8-bit")
+    result = killed_and_resumed("full", spec, examples, examples[:6], OPTIONS, tmp_path)
     assert ("moments in 8 bits" in result.note) == (moments == "8-bit")
 
 
-def test_8_bits_train_as_floats_do(spec: Spec, examples: list[Example], tmp_path: Path) -> None:
-    options = replace(OPTIONS, epochs=15)
-    losses = [
-        train("full", spec, examples, examples[:6], replace(options, moments=moments), tmp_path / moments)
-        .validations[-1]
-        .loss
-        for moments in ("float", "8-bit")
-    ]
+def test_8_bits_train_as_floats_do(
+    spec: Spec, examples: list[Example], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options, losses = replace(OPTIONS, epochs=15), []
+    for chosen in (False, True):
+        monkeypatch.setattr(full, "in_8_bits", lambda *_, chosen=chosen: chosen)
+        result = train("full", spec, examples, examples[:6], options, tmp_path / str(chosen))
+        losses.append(result.validations[-1].loss)
     assert losses[0] < 2.5
     assert losses[1] == pytest.approx(losses[0], rel=0.1)
 
 
 def test_8_bits_where_memory_asks(monkeypatch: pytest.MonkeyPatch) -> None:
-    def chosen(parameters: int, moments: str = "auto", device: str = "cpu") -> bool:
-        return full.in_8_bits(replace(OPTIONS, moments=moments), parameters, torch.device(device))
+    def chosen(parameters: int, device: str = "cpu") -> bool:
+        return full.in_8_bits(parameters, torch.device(device))
 
     monkeypatch.setattr(memory, "total", lambda: 56_000)
     assert [chosen(count) for count in (1000, 1001)] == [False, True]
-    assert chosen(1, "8-bit")
-    assert not chosen(10**9, "float")
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (0, 32_000))
     assert [chosen(count, device="cuda") for count in (1000, 1001)] == [False, True]
     monkeypatch.setattr(memory, "total", lambda: None)

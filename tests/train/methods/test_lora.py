@@ -16,10 +16,10 @@ from tinsmith.data.readers import Example
 from tinsmith.errors import DataError, InputError
 from tinsmith.spec import Spec
 from tinsmith.train import methods
-from tinsmith.train.events import Started, Step, Stopped, TrainResult, Validated
+from tinsmith.train.events import Started, Step, TrainResult, Validated
 from tinsmith.train.job import Job
 from tinsmith.train.options import TrainOptions
-from tinsmith.train.quantized import rough_adapter
+from tinsmith.train.quantized import qat_adapter
 from tinsmith.train.rules import SHORT_RUN, default_learning_rate
 from tinsmith.train.steps import checkpoint
 from tinsmith.train.steps.loop import Loop
@@ -153,26 +153,22 @@ def test_a_kill_while_writing_keeps_the_checkpoint_before(
     assert loaded[1] == {"step": 1}
 
 
-def test_patience_stops_and_the_best_epoch_is_kept(
+def test_the_best_epoch_is_kept(
     spec: Spec, examples: list[Example], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    shares = iter([0.5, 0.9, 0.8, 0.7, 0.6])
+    shares = iter([0.5, 0.9, 0.8, 0.7])
     kept: list[bytes] = []
-    stops: list[Stopped] = []
     monkeypatch.setattr(Trainee, "validate", lambda trainee: (1.0, next(shares)))
 
     def note(event: Any) -> None:
         if isinstance(event, Validated):
             kept.append(weights(tmp_path))
-        if isinstance(event, Stopped):
-            stops.append(event)
 
-    options = replace(OPTIONS, epochs=6, patience=2)
+    options = replace(OPTIONS, epochs=4)
     result = train("lora", spec, examples, examples[:6], options, tmp_path, note)
     assert [validated.best for validated in result.validations] == [True, True, False, False]
     assert kept[0] != kept[1]
     assert kept[1:] == [weights(tmp_path)] * 3
-    assert stops == [Stopped(epoch=4, epochs=6, best=2)]
 
 
 def test_a_later_epoch_of_lower_loss_is_kept_where_its_fewer_answers_may_be_chance(
@@ -262,11 +258,11 @@ def test_what_was_read_gives_way_to_what_is_made_of_it(
 
     off_topic = Example("hello", "x", about={"source": "off topic", "from": 3})
     variants = [[variant(1)], [variant(1), variant(2), variant(2), off_topic]]
-    options = replace(OPTIONS, epochs=2, reread=False)
+    options = replace(OPTIONS, epochs=2, originals_once=True)
     job = Job(spec, examples, examples[:6], options, tmp_path, encode, variants=variants)
     first = TrainResult(tmp_path, 1e-3, "", 1, 1, 1.0)
-    reading = replace(job, options=replace(options, reread=True))
-    again = rough_adapter.job_of(reading, first, rough_adapter.Preparation("Q4_0"))
+    reading = replace(job, options=replace(options, originals_once=False))
+    again = qat_adapter.job_of(reading, first, qat_adapter.Preparation("Q4_0"))
     found = {}
     for name, one in {"first": job, "further": replace(again, start=None), "all": reading}.items():
         tokenize, lessons = one.tokenization(), methods.by_name("lora").trainee(one).lessons
@@ -283,9 +279,9 @@ def test_what_was_read_gives_way_to_what_is_made_of_it(
     assert not trainee.replaced(job, [(replace(row, images=(Picture("a.png"),)), sequence)])
 
 
-def test_a_run_that_goes_astray_ends_and_says_so(spec: Spec, examples: list[Example], tmp_path: Path) -> None:
-    options = replace(OPTIONS, learning_rate=1e30, rough=None)
-    with pytest.raises(InputError, match=r"astray at step \d+ of \d+: the loss is nan; give .* below 1e\+30"):
+def test_a_run_that_diverges_ends_with_an_error(spec: Spec, examples: list[Example], tmp_path: Path) -> None:
+    options = replace(OPTIONS, learning_rate=1e30, qat=None)
+    with pytest.raises(InputError, match=r"diverged at step \d+ of \d+: the loss is nan; give .* below 1e\+30"):
         train("lora", spec, examples, examples[:6], options, tmp_path)
 
 

@@ -1,58 +1,57 @@
-"""Ranks of single layers and rsLoRA's scale: trained as peft trains them, merged and exported as they are."""
+"""An adapter that peft wrote with ranks of single layers and rsLoRA's scale is merged and exported as it is."""
 
 from __future__ import annotations
 
-import json
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from tiny_training import make_spec, train
+from tiny_training import make_spec
 from torch.nn import functional
 
-from tinsmith import cli, models
-from tinsmith.data.readers import Example
-from tinsmith.errors import InputError, RecipeError
+from tinsmith import models
 from tinsmith.formats import gguf
-from tinsmith.pipeline import recipe
 from tinsmith.spec import Spec
 from tinsmith.train.adapters import gguf as adapter_gguf
 from tinsmith.train.adapters import peft_folder
 from tinsmith.train.batches.sequences import TokenSequence
 from tinsmith.train.merge import merge
 from tinsmith.train.model import network
-from tinsmith.train.options import TrainOptions
 from tinsmith.train.tensors import to_float32
 
 RANKS = {"q_proj": 8, "down_proj": 2}
-OPTIONS = TrainOptions(
-    epochs=2, rank=4, alpha=6.0, ranks=RANKS, rank_scale="rslora", learning_rate=1e-2, rough=None, threads=1
-)
 
 
 @pytest.mark.parametrize("rank_scale", ["plain", "rslora"])
-def test_merged_and_exported_it_is_what_peft_computes(
-    rank_scale: str, spec: Spec, examples: list[Example], tmp_path: Path
-) -> None:
-    from peft import PeftModel
+def test_merged_and_exported_it_is_what_peft_computes(rank_scale: str, spec: Spec, tmp_path: Path) -> None:
+    from peft import LoraConfig, PeftModel, get_peft_model
     from transformers import AutoModelForCausalLM
-
-    options = replace(OPTIONS, rank_scale=rank_scale)
-    folder = train("lora", spec, examples, examples[:6], options, tmp_path).folder
-    factors = peft_folder.read(folder, spec).factors
-    for role, one in factors.items():
-        rank = {"q": 8, "down": 2}.get(role.rpartition(".")[2], 4)
-        assert len(one.a) == rank
-        assert one.scale == pytest.approx(6.0 / (rank if rank_scale == "plain" else rank**0.5))
-    models.save_hf(spec, tmp_path / "base")
-    models.save_hf(merge(spec, folder), tmp_path / "merged")
 
     def own(path: Path) -> torch.nn.Module:
         kinds = {"attn_implementation": "eager", "dtype": torch.float32}
         return AutoModelForCausalLM.from_pretrained(path, **kinds).eval()  # type: ignore[no-any-return]
 
+    models.save_hf(spec, tmp_path / "base")
+    config = LoraConfig(
+        r=4,
+        lora_alpha=6.0,
+        rank_pattern=RANKS,
+        use_rslora=rank_scale == "rslora",
+        target_modules=["q_proj", "v_proj", "down_proj"],
+    )
+    torch.manual_seed(1)
+    made, folder = get_peft_model(own(tmp_path / "base"), config), tmp_path / "adapter"
+    for parameter in made.parameters():
+        if parameter.requires_grad:
+            torch.nn.init.normal_(parameter, std=0.1)
+    made.save_pretrained(str(folder))
+    factors = peft_folder.read(folder, spec).factors
+    for role, one in factors.items():
+        rank = {"q": 8, "down": 2}.get(role.rpartition(".")[2], 4)
+        assert len(one.a) == rank
+        assert one.scale == pytest.approx(6.0 / (rank if rank_scale == "plain" else rank**0.5))
+    models.save_hf(merge(spec, folder), tmp_path / "merged")
     ids = torch.arange(3, 40)[None]
     with torch.no_grad():
         wanted = PeftModel.from_pretrained(own(tmp_path / "base"), folder)(input_ids=ids).logits
@@ -71,7 +70,7 @@ def test_merged_and_exported_it_is_what_peft_computes(
 
 def test_the_loss_in_training_is_pefts() -> None:
     torch.manual_seed(1)
-    built = network.build(make_spec(), torch.float32, 4, 6.0, 0.0, rank_pattern=RANKS, use_rslora=True)
+    built = network.build(make_spec(), torch.float32, 4, 6.0, 0.0)
     for parameter in built.parameters().values():
         torch.nn.init.normal_(parameter, std=0.1)
     sequence = TokenSequence((5, 6, 7, 8), (9, 10, 2))
@@ -82,22 +81,3 @@ def test_the_loss_in_training_is_pefts() -> None:
     logits = built.model(input_ids=torch.tensor([[*sequence.prompt, *sequence.answer]])).logits[0, 3:-1]
     wanted = functional.cross_entropy(logits, torch.tensor(sequence.answer), reduction="none")
     torch.testing.assert_close(losses, wanted, atol=2e-5, rtol=1e-5)
-
-
-def test_a_rank_of_what_is_not_adapted(spec: Spec, examples: list[Example], tmp_path: Path) -> None:
-    options = replace(OPTIONS, targets=("q_proj", "v_proj"))
-    with pytest.raises(InputError, match=r"\[train\] ranks: 'down_proj' is not adapted; q_proj, v_proj are"):
-        train("lora", spec, examples, examples[:6], options, tmp_path)
-
-
-def test_a_recipe_states_ranks(small_recipe: Path) -> None:
-    text = small_recipe.read_text()
-    small_recipe.write_text(text.replace("[train]", '[train]\nrank_scale = "rslora"\nranks = { q_proj = 3 }'))
-    run = small_recipe.parent / "run"
-    assert cli.main(["build", str(small_recipe), "--out", str(run)]) == 0
-    config = json.loads((run / "adapter" / "adapter_config.json").read_text())
-    assert (config["rank_pattern"], config["use_rslora"]) == ({"q_proj": 3}, True)
-    for wrong in ("{ q_proj = 0 }", "{}", "[8]", '{ q_proj = "8" }'):
-        small_recipe.write_text(text.replace("[train]", f"[train]\nranks = {wrong}"))
-        with pytest.raises(RecipeError, match=r"\[train\] ranks: got .*; allowed is a table of ranks"):
-            recipe.load(small_recipe)

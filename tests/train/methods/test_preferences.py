@@ -59,13 +59,13 @@ def test_a_killed_run_ends_with_the_same_bits(method: str, spec: Spec, tmp_path:
 
 def test_what_is_trained_under_a_format_s_errors_is_validated_under_them(spec: Spec, tmp_path: Path) -> None:
     rows = preferences_of("orpo")
-    options = replace(OPTIONS, rough="Q4_0", only_rough=True)
+    options = replace(OPTIONS, qat="Q4_0", only_qat=True)
     job = Job(spec, (), (), options, tmp_path, encode, preferences=rows, validation_preferences=rows[:9])
     trainee = methods.by_name("orpo").trainee(job)
     trainee.renew(0)
     trainee.network.model.eval()
     under = trainee.validate()
-    trainee.rough = None
+    trainee.qat = None
     assert under != trainee.validate()
 
 
@@ -130,9 +130,9 @@ def test_some_inputs_are_held_out_with_all_their_rows(spec: Spec, tmp_path: Path
     assert len({row.input for row in held}) == 2  # of 21
     assert not {row.input for row in held} & {row.input for row in learned}
     one = [Pair("a", "b", "c")] * 3
-    with pytest.raises(InputError, match=r"\[data\] pairs: all are of one input, .*validation_pairs too"):
+    with pytest.raises(InputError, match=r"\[data\] preferences: all are of one input, .* give some of others"):
         train("dpo", spec, (), (), OPTIONS, tmp_path, preferences=one)
-    with pytest.raises(InputError, match='method "dpo" learns from pairs; give some'):
+    with pytest.raises(InputError, match='method "dpo" learns from preferences; give some'):
         train("dpo", spec, (), (), OPTIONS, tmp_path)
 
 
@@ -186,26 +186,24 @@ def write(path: Path, rows: list[dict[str, Any]]) -> None:
 def test_a_recipe_learns_from_preferences(
     method: str, small_recipe: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    folder, kind = small_recipe.parent, "ratings" if method == "kto" else "pairs"
-    words = ("even", "odd")
-    if kind == "pairs":
+    folder, words = small_recipe.parent, ("even", "odd")
+    if method != "kto":
         rows = [{"input": f"{n}", "chosen": words[n % 2], "rejected": words[1 - n % 2]} for n in range(8)]
     else:
         rows = [{"input": f"{n}", "output": words[n % 2], "good": n % 3 > 0} for n in range(8)]
     write(folder / "p.jsonl", rows)
-    write(folder / "v.jsonl", rows[:4])
-    add(small_recipe, f'{kind} = "p.jsonl"\nvalidation_{kind} = "v.jsonl"', f'method = "{method}"\nbeta = 0.2')
+    add(small_recipe, 'preferences = "p.jsonl"', f'method = "{method}"\nbeta = 0.2')
     assert cli.main(["make", str(small_recipe), "--out", str(folder / "run")]) == 0
     assert "% preferred" in capsys.readouterr().err
     assert (folder / "run" / "small-q8_0.tin").exists()
     state = json.loads((folder / "run" / "run.json").read_text())
-    assert "; validated on 4 of 12 preferences" in state["stages"]["train"]["facts"]["note"]
+    assert "; validated on 1 of 8 preferences, held out" in state["stages"]["train"]["facts"]["note"]
     write(folder / "p.jsonl", rows[:-1])
     assert cli.main(["train", str(small_recipe), "--out", str(folder / "run")]) == 0
     assert "train: up to date" not in capsys.readouterr().err
 
 
-@pytest.mark.parametrize(("method", "key"), [("dpo", "pairs"), ("continue", "text")])
+@pytest.mark.parametrize(("method", "key"), [("dpo", "preferences"), ("continue", "text")])
 def test_a_recipe_without_examples(method: str, key: str, small_recipe: Path) -> None:
     folder, words = small_recipe.parent, ("even", "odd")
     write(
@@ -236,21 +234,21 @@ def test_a_recipe_without_examples(method: str, key: str, small_recipe: Path) ->
             r"\[eval\] baselines: are made from \[data\] train",
         ),
         ('method = "dpo"\n[constraint]\nchoices = "labels"', r'choices: "labels" are those of \[data\] train'),
-        ('method = "dpo"\n[build]\nformats = ["AUTO"]\nbits = 4', r"\[build\] calibration: missing; "),
+        ('method = "dpo"\n[build]\nformats = ["AUTO"]\nbits = 4', r"\[build\] formats: .AUTO. measures on"),
     ],
 )
 def test_what_needs_examples(more: str, said: str, tmp_path: Path) -> None:
     path = tmp_path / "r.toml"
-    pairs = 'pairs = "p"' if "dpo" in more else ""
+    pairs = 'preferences = "p"' if "dpo" in more else ""
     path.write_text(f'{WITHOUT}task = "classify"\n{pairs}\n[train]\n{more}\n')
     with pytest.raises(RecipeError, match=said):
         recipe.load(path)
 
 
-@pytest.mark.parametrize("key", ["limit = 3", "augment = true", "augment_lists = true", 'off_topic = "o"'])
+@pytest.mark.parametrize("key", ["limit = 3", "augment = true", 'augment_exclude = "o"'])
 def test_keys_about_examples_that_are_not_there(key: str, tmp_path: Path) -> None:
     path = tmp_path / "r.toml"
-    path.write_text(f'{WITHOUT}pairs = "p"\n{key}\n[train]\nmethod = "dpo"\n')
+    path.write_text(f'{WITHOUT}preferences = "p"\n{key}\n[train]\nmethod = "dpo"\n')
     with pytest.raises(RecipeError, match=rf"\[data\] {key.split()[0]}: is about the examples of train"):
         recipe.load(path)
 
@@ -258,11 +256,9 @@ def test_keys_about_examples_that_are_not_there(key: str, tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     ("data", "train", "said"),
     [
-        ("", 'method = "dpo"', r'\[data\] pairs: missing; method "dpo" learns from it'),
-        ('ratings = "x"', 'method = "dpo"', r'ratings: is for method "kto"; this one is "dpo", leave it out'),
-        ('pairs = "x"', "", r'pairs: is for method "dpo", "orpo"; this one is "lora"'),
-        ("", "beta = 0.1", r'\[train\] beta: is for method "dpo", "grpo", "kto", "orpo"; this one is "lora"'),
-        ('pairs = "x"', 'method = "orpo"\ngood_weight = 2', r'good_weight: is for method "kto"'),
+        ("", 'method = "dpo"', r'\[data\] preferences: missing; method "dpo" learns from it'),
+        ('preferences = "x"', "", r'preferences: is for method "dpo", "kto", "orpo"; this one is "lora"'),
+        ("", "beta = 0.1", r'\[train\] beta: is for method "dpo", "kto", "orpo"; this one is "lora"'),
     ],
 )
 def test_recipes_that_mix_methods(small_recipe: Path, data: str, train: str, said: str) -> None:
@@ -281,11 +277,11 @@ def test_nothing_is_made_for_what_learns_of_pairs(
     for name in ("train", "validation", "test"):
         rows = [{"input": f"{name} {n}", "output": json.dumps({"n": n})} for n in range(12)]
         write(small_recipe.parent / f"{name}.jsonl", rows)
-    add(small_recipe, 'pairs = "p.jsonl"', 'method = "dpo"')
+    add(small_recipe, 'preferences = "p.jsonl"', 'method = "dpo"')
     assert cli.main(["train", str(small_recipe), "--out", str(small_recipe.parent / "run")]) == 0
     assert "further examples" not in capsys.readouterr().err
     text = small_recipe.read_text()
-    for key, value in (("augment", "true"), ("augment_variants", "2"), ("off_topic", '"o"')):
+    for key, value in (("augment", "true"), ("augment_exclude", '"o"')):
         small_recipe.write_text(text)
         add(small_recipe, f"{key} = {value}", "")
         with pytest.raises(RecipeError, match=rf'\[data\] {key}: is of examples to learn, which method "dpo"'):
@@ -296,7 +292,7 @@ def test_what_is_preferred_is_held_to_the_constraint(
     small_recipe: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     write(small_recipe.parent / "p.jsonl", [{"input": "3", "chosen": "Odd", "rejected": "even"}])
-    add(small_recipe, 'pairs = "p.jsonl"', 'method = "dpo"')
+    add(small_recipe, 'preferences = "p.jsonl"', 'method = "dpo"')
     small_recipe.write_text(small_recipe.read_text() + '[constraint]\nchoices = ["even", "odd"]\n')
     assert cli.main(["train", str(small_recipe), "--out", str(small_recipe.parent / "run")]) != 0
     assert "p.jsonl: example 1: the recipe's [constraint] forbids its output" in capsys.readouterr().err
@@ -307,7 +303,7 @@ def test_what_is_preferred_is_an_output_of_the_task(
 ) -> None:
     rows = [{"input": n, "chosen": chosen, "rejected": "x"} for n, chosen in (("1", "{}"), ("2", "no"))]
     write(small_recipe.parent / "p.jsonl", rows)
-    add(small_recipe, 'pairs = "p.jsonl"', 'method = "dpo"')
+    add(small_recipe, 'preferences = "p.jsonl"', 'method = "dpo"')
     text = small_recipe.read_text().replace('task = "classify"', 'task = "extract"')
     small_recipe.write_text(text)
     for name in ("train", "validation", "test"):

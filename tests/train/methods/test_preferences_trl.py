@@ -30,8 +30,8 @@ os.environ |= {"HF_HUB_OFFLINE": "1", "HF_HUB_DISABLE_TELEMETRY": "1"}
 pytest.importorskip("trl")
 
 BATCHES = 100
-BETA, GOOD_WEIGHT = 0.3, 1.7
-OPTIONS = TrainOptions(rank=4, alpha=8.0, beta=BETA, good_weight=GOOD_WEIGHT, rough=None, threads=1)
+BETA = 0.3
+OPTIONS = TrainOptions(rank=4, alpha=8.0, beta=BETA, qat=None, threads=1)
 
 
 @pytest.fixture(autouse=True)
@@ -159,11 +159,11 @@ def test_kto_is_trls(sharp: Spec, tmp_path: Path) -> None:
         ]
 
     batches = [batch() for _ in range(BATCHES)]
-    rows = [Rating(text, "b", good) for text in "xyz" for good in (True, False)]
-    rows = [Rating(row.input, f"{row.output}{row.good}", row.good) for row in rows]
+    rows = [Rating(text, f"b{good}", good) for text in "xyz" for good in (True, False)]
+    rows += [Rating("x", f"c{n}", False) for n in range(2)]
     trainee = trainee_of("kto", sharp, tmp_path, rows, [row for batch in batches for row in batch])
     model = trl_model(sharp, trainee, tmp_path)
-    weights = {"desirable_weight": GOOD_WEIGHT, "undesirable_weight": 1.0}
+    weights = {"desirable_weight": 5 / 3, "undesirable_weight": 1.0}  # five bad outputs and three good ones
     trainer = trainer_of(KTOTrainer, model, loss_type="kto", calculate_KL=True, **weights)
 
     def theirs(batch: list[Judged]) -> Any:

@@ -24,7 +24,7 @@ from tinsmith.train.model import devices, prefix
 from tinsmith.train.model.devices import CPU
 from tinsmith.train.options import TrainOptions
 
-OPTIONS = TrainOptions(epochs=2, batch_tokens=120, rough=None, renew=2, threads=1, prefix_length=5)
+OPTIONS = TrainOptions(epochs=2, batch_tokens=120, qat=None, renew=2, threads=1, prefix_length=5)
 SEQUENCES = [
     TokenSequence((5, 6, 7, *prompt), answer)
     for prompt, answer in [((9, 8), (10, 11, 2)), (tuple(range(30, 90)), (30, 2)), ((), (50,))]

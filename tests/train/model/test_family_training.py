@@ -26,8 +26,8 @@ from tinsmith.train.batches.sequences import TokenSequence, shared_prefix
 from tinsmith.train.merge import merge
 from tinsmith.train.model import network
 from tinsmith.train.options import TrainOptions
+from tinsmith.train.quantized.fake_quantization import FakeQuantization
 from tinsmith.train.quantized.importance import recorded, seen, weights
-from tinsmith.train.quantized.rough import Rough
 
 RANK, ALPHA = 4, 6.0
 
@@ -209,10 +209,10 @@ def test_rough_weights_are_those_of_the_built_file(adapted: Adapted, keep_packed
             parameter.data = adapted.built.parameters()[name].data
     sequences = sequences_of(spec.hyper.vocab)
     squares = seen(built, [built.pack(sequences, 0)])
-    rough = Rough(spec, built, "Q4_0")
-    rough.renew(squares)
+    qat = FakeQuantization(spec, built, "Q4_0")
+    qat.renew(squares)
     file = quant.apply(merge(spec, adapted.folder), "Q4_0", weights(squares))
-    with torch.no_grad(), rough.applied():
+    with torch.no_grad(), qat.applied():
         given, _ = built.answer_losses(built.pack(sequences, 0))
         exact = network.build(file, torch.float32, RANK, ALPHA, 0.0)
         wanted, _ = exact.answer_losses(exact.pack(sequences, 0))
@@ -241,7 +241,7 @@ def test_importance_is_of_tokens_not_of_padding(adapted: Adapted) -> None:
 def test_fifty_steps_lower_the_loss(adapted: Adapted, tmp_path: Path) -> None:
     examples = [Example(first + second, second) for first, second in PAIRS * 14]
     options = TrainOptions(
-        epochs=2, rank=RANK, learning_rate=2e-2, batch_tokens=100, rough=None, threads=1, renew=1000
+        epochs=2, rank=RANK, learning_rate=2e-2, batch_tokens=100, qat=None, threads=1, renew=1000
     )
     result = train("lora", adapted.spec, examples, examples[:4], options, tmp_path)
     assert result.steps >= 50

@@ -33,7 +33,7 @@ from tinsmith.train.layers import blocks, head
 from tinsmith.train.layers.blocks import Blocks, times, times_transposed, unpack_by_torch
 from tinsmith.train.model import network, packed
 from tinsmith.train.options import TrainOptions
-from tinsmith.train.quantized.rough import Rough
+from tinsmith.train.quantized.fake_quantization import FakeQuantization
 
 FORMATS = list(WEIGHT_FORMATS)
 
@@ -209,10 +209,10 @@ def test_rough_weights_stay_in_blocks_too(case: str) -> None:
     spec = in_format(tiny_spec(case), "Q8_0")
     plain, held = both(spec)
     for built in (plain, held):
-        rough = Rough(spec, built, "Q4_0")
-        rough.renew({})
+        qat = FakeQuantization(spec, built, "Q4_0")
+        qat.renew({})
         exact = gradients(built, spec.hyper.vocab)
-        with rough.applied():
+        with qat.applied():
             built.model.zero_grad()
             given = gradients(built, spec.hyper.vocab)
         assert not torch.allclose(given[0], exact[0], atol=1e-3)
@@ -221,7 +221,7 @@ def test_rough_weights_stay_in_blocks_too(case: str) -> None:
         assert torch.equal(after[0], exact[0])
         if built is plain:
             wanted = given
-    assert all(isinstance(one.rough, Blocks) for one in rough.every)
+    assert all(isinstance(one.quantized, Blocks) for one in qat.every)
     torch.testing.assert_close(given[0], wanted[0], atol=1e-3, rtol=0)
     for name, gradient in wanted[2].items():
         atol = 5e-3 * float(gradient.abs().max())
@@ -244,17 +244,19 @@ def test_what_is_computed_again_changes_nothing(case: str, level: Level) -> None
 
 def trained(spec: Spec, keep: str, folder: Path, **more: Any) -> tuple[TrainResult, dict[str, Tensor]]:
     examples = [Example(first + second, second) for first, second in PAIRS]
-    options = TrainOptions(epochs=2, rank=4, learning_rate=1e-2, batch_tokens=100, threads=1, keep=keep, **more)
+    options = TrainOptions(
+        epochs=2, rank=4, learning_rate=1e-2, batch_tokens=100, threads=1, weights=keep, **more
+    )
     result = train("lora", spec, examples, examples[:4], options, folder)
     return result, load_file(folder / "adapter" / "adapter_model.safetensors")
 
 
-@pytest.mark.parametrize("rough", [None, "Q4_0"])
-def test_training_gives_the_adapter_of_the_floats(rough: str | None, tmp_path: Path) -> None:
+@pytest.mark.parametrize("qat", [None, "Q4_0"])
+def test_training_gives_the_adapter_of_the_floats(qat: str | None, tmp_path: Path) -> None:
     models.save_gguf(in_format(make_spec(), "Q5_1"), tmp_path / "base.gguf")
     spec = models.load(tmp_path / "base.gguf")
-    _, wanted = trained(spec, "float", tmp_path / "float", rough=rough)
-    result, given = trained(spec, "packed", tmp_path / "packed", rough=rough)
+    _, wanted = trained(spec, "float", tmp_path / "float", qat=qat)
+    result, given = trained(spec, "quantized", tmp_path / "packed", qat=qat)
     assert "base kept packed, as given; peak" in result.note
     assert given.keys() == wanted.keys()
     away = torch.cat([(given[name] - wanted[name]).flatten() for name in wanted])
@@ -264,9 +266,9 @@ def test_training_gives_the_adapter_of_the_floats(rough: str | None, tmp_path: P
 
 
 def test_a_base_without_blocks_is_not_kept_packed(tmp_path: Path) -> None:
-    wanted = r'\[base\] keep = "packed": the base holds its weights as F32, .* give a quantized GGUF file'
+    wanted = r'\[base\] weights = "quantized": the base holds its weights as F32, .* give a quantized GGUF file'
     with pytest.raises(InputError, match=wanted):
-        trained(make_spec(), "packed", tmp_path)
+        trained(make_spec(), "quantized", tmp_path)
 
 
 def test_packed_where_floats_would_not_fit_half_of_memory(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -287,7 +289,7 @@ def test_memory_that_will_not_suffice_is_said_before_the_first_step(
     spec = in_format(make_spec(), "Q8_0")
     monkeypatch.setattr(machine, "available", lambda: 1000)
     with pytest.raises(InputError, match=r"training would take .* GB: .* lower batch_tokens"):
-        trained(spec, "packed", tmp_path)
+        trained(spec, "quantized", tmp_path)
 
 
 def test_less_memory_computes_more_again(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -309,7 +311,7 @@ def test_less_memory_computes_more_again(monkeypatch: pytest.MonkeyPatch) -> Non
 @pytest.mark.slow
 def test_what_measures_memory_says_nothing_of_itself(tmp_path: Path) -> None:
     """torch's allocator warns, where users read, of blocks that the profiler did not see."""
-    packed_base = SMALL.replace("[data]", 'keep = "packed"\n[data]')
+    packed_base = SMALL.replace("[data]", 'weights = "quantized"\n[data]')
     recipe = write_home(tmp_path, packed_base, parity, spec=in_format(tiny_spec("llama"), "Q8_0"))
     command = [sys.executable, "-m", "tinsmith", "train", str(recipe), "--out", str(tmp_path / "run")]
     told = subprocess.run(command, capture_output=True, text=True, check=True).stderr

@@ -39,13 +39,13 @@ from tinsmith.vision.parts import tensors_of
 CASES = ("smolvlm", "lfm2_vl", "gemma3", "qwen35", "qwen3vl")
 # Weights moved by 6e-8 of themselves move transformers' own gradients of this model by up to 7e-4.
 NEAR = {"qwen35": 5e-3}
-ALL = ("language", "connector", "tower")
+ALL = ("language", "projector", "vision_encoder")
 OPTIONS = TrainOptions(
     task="chat",
     epochs=2,
     learning_rate=3e-3,
     rank=4,
-    rough=None,
+    qat=None,
     renew=2,
     batch_tokens=120,
     parts=ALL,
@@ -222,7 +222,7 @@ def test_an_adapter_leaves_what_it_is_not_of_and_another_base_s_is_refused(
 
     one = seeing("qwen35")
     # A batch an example: of a text alone the connector learns nothing.
-    result = run.train("lora", one.job(tmp_path, parts=("connector",), epochs=1, batch_tokens=1))
+    result = run.train("lora", one.job(tmp_path, parts=("projector",), epochs=1, batch_tokens=1))
     assert one.spec.vision
     half = quant_vision.apply(one.spec.vision, "Q8_0")
     merged = merge(replace(one.spec, vision=half), result.folder).vision
@@ -248,5 +248,5 @@ def test_methods_that_learn_of_no_pictures_say_so(
     job = seeing("lfm2_vl").job(tmp_path)
     blind = [replace(example, images=()) for example in job.examples]
     for shown in (replace(job, examples=blind), replace(job, validation=blind)):
-        with pytest.raises(InputError, match=f'method = "{method}" learns of no pictures; take "lora"'):
+        with pytest.raises(InputError, match=f'method = "{method}" trains on no images; use "lora"'):
             run.train(method, shown)

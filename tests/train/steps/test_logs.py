@@ -18,7 +18,7 @@ from tinsmith.train.options import TrainOptions
 from tinsmith.train.steps import logs
 
 OPTIONS = TrainOptions(
-    epochs=2, rank=4, learning_rate=1e-2, batch_tokens=60, rough=None, renew=2, threads=1, average=0.5
+    epochs=2, rank=4, learning_rate=1e-2, batch_tokens=60, qat=None, renew=2, threads=1, average=0.5
 )
 
 

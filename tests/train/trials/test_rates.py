@@ -22,7 +22,7 @@ from tinsmith.train.methods._preferences import PreferenceTrainee
 from tinsmith.train.options import TrainOptions
 from tinsmith.train.trials import rates
 
-OPTIONS = TrainOptions(epochs=3, rank=4, batch_tokens=20, rough=None, threads=1, search=0.8)
+OPTIONS = TrainOptions(epochs=3, rank=4, batch_tokens=20, qat=None, threads=1, search=0.8)
 
 
 class Killed(BaseException):
@@ -62,11 +62,9 @@ def test_the_trials_stay_within_the_budget(steps: int, budget: float, counts: li
 
 
 def test_too_little_to_search_with() -> None:
-    with pytest.raises(InputError, match=r"search_budget = 0.1 of 100 steps .* give at least 0.3, or"):
-        rates.rungs(100, 0.1)
     assert rates.rungs(100, 0.3)
-    with pytest.raises(InputError, match=r"of 20 steps is too little .* candidates; give a learning rate"):
-        rates.rungs(20, 1)
+    with pytest.raises(InputError, match=r"trials of 0.1 times the 100 steps .*; give a learning rate"):
+        rates.rungs(100, 0.1)
 
 
 def test_candidates_lie_around_the_middle() -> None:
@@ -194,7 +192,7 @@ def test_what_a_teacher_prepares_is_told_once(spec: Spec, examples: list[Example
     assert [event.done for event in during] == 2 * list(range(1, during[0].count + 1))
 
 
-def test_a_rate_that_leads_astray_loses(
+def test_a_rate_that_diverges_loses(
     spec: Spec, examples: list[Example], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(rates, "candidates", lambda middle, count: [1e-3, 1e30, 2e-3][:count])
@@ -210,11 +208,9 @@ def test_a_rate_that_leads_astray_loses(
     json.loads(json.dumps([asdict(trial) for trial in result.trials], allow_nan=False))
 
 
-def test_rates_that_all_lead_astray(
+def test_rates_that_all_diverge(
     spec: Spec, examples: list[Example], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(rates, "candidates", lambda middle, count: [1e30, 2e30, 3e30][:count])
-    with pytest.raises(
-        InputError, match=r"every rate from 1e\+30 to 3e\+30 leads training astray; state a smaller"
-    ):
+    with pytest.raises(InputError, match=r"diverges at every rate from 1e\+30 to 3e\+30; state a smaller"):
         run(spec, examples, tmp_path / "run")

@@ -23,12 +23,12 @@ from tinsmith.train.adapters import peft_folder
 from tinsmith.train.events import Seeded, Started, Step
 from tinsmith.train.job import Job
 from tinsmith.train.methods.lora import AdapterTrainee
-from tinsmith.train.options import RSLORA, TrainOptions
+from tinsmith.train.options import TrainOptions
 from tinsmith.train.steps import checkpoint
 from tinsmith.train.steps.trainee import Trainee
 from tinsmith.train.trials import finished, rates, seeds
 
-OPTIONS = TrainOptions(epochs=2, rank=4, learning_rate=5e-3, batch_tokens=60, rough=None, seed=5, threads=1)
+OPTIONS = TrainOptions(epochs=2, rank=4, learning_rate=5e-3, batch_tokens=60, qat=None, seed=5, threads=1)
 
 
 def run(
@@ -54,15 +54,15 @@ def bytes_of(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
 
 
-@pytest.mark.parametrize("rough", [None, "Q4_0"])
+@pytest.mark.parametrize("qat", [None, "Q4_0"])
 def test_each_is_the_run_of_its_seed(
-    rough: str | None, spec: Spec, examples: list[Example], tmp_path: Path
+    qat: str | None, spec: Spec, examples: list[Example], tmp_path: Path
 ) -> None:
-    result = run("lora", spec, examples, tmp_path / "three", seeds=3, rough=rough)
+    result = run("lora", spec, examples, tmp_path / "three", seeds=3, qat=qat)
     assert [row.seed for row in result.seeds] == [5, 6, 7, None]
     assert sum(row.kept for row in result.seeds) == 1
     for offset, row in enumerate(result.seeds[:3]):
-        single = run("lora", spec, examples, tmp_path / f"{row.seed}", offset=offset, rough=rough)
+        single = run("lora", spec, examples, tmp_path / f"{row.seed}", offset=offset, qat=qat)
         assert [(point.step, point.loss) for point in row.curve] == single.curve
         assert bytes_of(tmp_path / "three/seeds" / f"{row.seed}" / "adapter") == bytes_of(single.folder)
         best = max(single.validations, key=lambda one: (one.exact, -one.loss))
@@ -115,9 +115,8 @@ def mean_of(method: str, spec: Spec, examples: list[Example], folder: Path, **op
     "options",
     [
         {},
-        {"alpha": 7.0, "rank_scale": RSLORA},
-        {"ranks": {"q_proj": 6}, "dropout": 0.1},
-        {"ranks": {"q_proj": 6}, "rank_scale": RSLORA, "targets": ("q_proj", "up_proj")},
+        {"alpha": 7.0, "dropout": 0.1},
+        {"targets": ("q_proj", "up_proj")},
     ],
 )
 def test_the_mean_of_adapters_is_the_mean_of_their_updates(

@@ -59,8 +59,7 @@ def of_recipe(table: Table, test: Sequence[Example], items: int) -> Change | str
 
 def stated(recipe: Recipe, test: Sequence[Example], train: Sequence[Example], items: int) -> Change:
     """Raises DataError for a changed example whose input no test example has, or whose output is no other."""
-    assert recipe.compare.changed_train  # the recipe's reader saw to it
-    path, learned = recipe.resolve(recipe.compare.changed), recipe.resolve(recipe.compare.changed_train)
+    path, learned = map(recipe.resolve, recipe.compare.changed)
     after = read_examples(path, recipe.data.task, split="test")
     known = {example.asked: example for example in test}
     for example in after:

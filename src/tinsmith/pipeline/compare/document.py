@@ -71,29 +71,26 @@ def title(one: Answered) -> str:
 
 
 def money(one: Answered, recipe: Recipe) -> float | None:
-    """What an item costs by [prices]; None where a price or a count is not known."""
-    entry, prices = one.entry, recipe.prices
+    """What an item costs; None where a price or a count is not known."""
+    entry, hour = one.entry, recipe.compare.machine_hour
     stated = {each.name: each for each in (*recipe.compare.endpoint, *recipe.compare.answers)}.get(
         one.system.name
     )
     if stated is None:
         milliseconds = entry["ms_per_item"]
-        return None if prices.machine_hour is None else milliseconds / HOUR * prices.machine_hour
-    total = 0.0
-    for price, tokens in (("input_tokens", "prompt_tokens"), ("output_tokens", "generated_tokens")):
-        own = getattr(stated, price)
-        million = own if own is not None else getattr(prices, price)
-        if million is None or entry[tokens] is None:
-            return None
-        total += million * entry[tokens] / 1e6
-    return total
+        return None if hour is None else milliseconds / HOUR * hour
+    counts = entry["prompt_tokens"], entry["generated_tokens"]
+    if stated.price is None or None in counts:
+        return None
+    cost: float = sum(million * count / 1e6 for million, count in zip(stated.price, counts, strict=True))
+    return cost
 
 
 def unit_costs(table: Table) -> dict[str, float | None]:
     """What an item costs each system, all in one unit: money where all that ran here have a price, else
     milliseconds of this machine, which a system that ran elsewhere has none of."""
     recipe = table.data.recipe
-    if recipe.prices.machine_hour is not None:
+    if recipe.compare.machine_hour is not None:
         return {name: money(one, recipe) for name, one in table.answered.items()}
     elsewhere = (asking.ENDPOINT, asking.ANSWERS)
     return {
@@ -108,7 +105,7 @@ def pays_after(one: Answered, prompted: float | None, own: float | None, recipe:
     seconds: float | None = one.entry.get("training_seconds")
     if seconds is None or prompted is None or own is None or own >= prompted:
         return None
-    hour = recipe.prices.machine_hour
+    hour = recipe.compare.machine_hour
     training = 1000 * seconds if hour is None else 1000 * seconds / HOUR * hour
     return math.ceil(training / (prompted - own))
 

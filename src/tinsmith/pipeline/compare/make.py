@@ -18,7 +18,7 @@ from tinsmith.pipeline import engine
 from tinsmith.pipeline.compare import asking, change, document, page, settings, weak
 from tinsmith.pipeline.compare.asking import Answered, Shown, Table, Tin
 from tinsmith.pipeline.compare.document import Chosen
-from tinsmith.pipeline.compare.settings import Settings
+from tinsmith.pipeline.compare.settings import FORMAT, Settings
 from tinsmith.pipeline.engine import BUILD, BUILD_OF_BASE, DATA, prepared
 from tinsmith.pipeline.examples import write_examples
 from tinsmith.pipeline.measuring import FOLDER, Asking
@@ -125,9 +125,9 @@ def composed(
         },
         "train": {"examples": len(table.shown.train), "of": made.counts["train"]},
         "bases": labels,
-        "format": recipe.compare.format,
+        "format": FORMAT,
         "constraint": recipe.constraint.source,
-        "prices": dataclasses.asdict(recipe.prices),
+        "machine_hour": recipe.compare.machine_hour,
         "settings": dataclasses.asdict(chosen),
         "recipe": {"file": recipe.path.name, "sha256": recipe.sha256},
         "machine": machine(),

@@ -12,7 +12,7 @@ from pathlib import Path
 from tinsmith import tasks
 from tinsmith.errors import InputError
 from tinsmith.pipeline.recipe.compare import SMALL
-from tinsmith.pipeline.recipe.tables import LABELS, NO_ROUGH, Base, Train
+from tinsmith.pipeline.recipe.tables import LABELS, NO_QAT, Base, Train
 from tinsmith.pipeline.recipe.values import Recipe
 from tinsmith.train import methods
 
@@ -29,19 +29,14 @@ class Settings:
     epochs: int | None
 
 
+FORMAT = "Q8_0"  # of all that runs here
 LARGE = Settings(items=300, examples=0, validation=0, sizes=(100, 300, 1000), epochs=None)
 LITTLE = Settings(items=100, examples=300, validation=60, sizes=(75, 150), epochs=4)
 
 
 def settings(recipe: Recipe, small: bool) -> Settings:
-    """small: as the command line has it; the recipe's own figures stand."""
-    stated = recipe.compare
-    chosen = LITTLE if small or stated.size == SMALL else LARGE
-    return dataclasses.replace(
-        chosen,
-        items=chosen.items if stated.items is None else stated.items,
-        sizes=chosen.sizes if stated.sizes is None else stated.sizes,
-    )
+    """small: as the command line has it."""
+    return LITTLE if small or recipe.compare.size == SMALL else LARGE
 
 
 def check(recipe: Recipe) -> None:
@@ -93,24 +88,21 @@ def labels(recipe: Recipe) -> dict[str, str]:
 def of_base(recipe: Recipe, model: str) -> Recipe:
     """The base as it is, in the one format that is compared, with the recipe's data."""
     assert recipe.base
-    base = recipe.base if model == recipe.base.model else Base(model, keep=recipe.base.keep)
+    base = recipe.base if model == recipe.base.model else Base(model, weights=recipe.base.weights)
     data = dataclasses.replace(
         recipe.data,
-        spell=False,
+        quote_input=False,
         augment=False,
-        augment_lists=False,
-        augment_without=None,
-        off_topic=None,
-        off_topic_output=None,
+        augment_exclude=None,
     )
     return dataclasses.replace(
         recipe,
         base=base,
         data=data,
-        build=dataclasses.replace(recipe.build, formats=(recipe.compare.format,)),
-        eval=dataclasses.replace(recipe.eval, baselines=(), error=None),
+        build=dataclasses.replace(recipe.build, formats=(FORMAT,)),
+        eval=dataclasses.replace(recipe.eval, baselines=(), max_error=None),
         # How it would be trained says nothing of the base, whose file names its recipe.
-        train=Train(method=recipe.train.method, seed=recipe.train.seed, rough=NO_ROUGH),
+        train=Train(method=recipe.train.method, seed=recipe.train.seed, qat=NO_QAT),
     )
 
 
@@ -141,7 +133,7 @@ def of_training(
     recipe: Recipe, model: str, splits: dict[str, Path], known: Iterable[str], chosen: Settings
 ) -> Recipe:
     """What is trained on these files. known: as of of_copies."""
-    train = dataclasses.replace(recipe.train, rough=NO_ROUGH)
+    train = dataclasses.replace(recipe.train, qat=NO_QAT)
     if chosen.epochs is not None:
         made = tasks.by_name(recipe.data.task).has_values and recipe.data.augment is not False
         passes = recipe.passes(chosen.examples, made)

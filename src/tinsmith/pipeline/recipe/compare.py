@@ -1,28 +1,32 @@
-"""The tables of a recipe that say what `tinsmith compare` compares: [compare] and [prices]."""
+"""The table of a recipe that says what `tinsmith compare` compares, [compare]."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Any
 
-from tinsmith.format_names import FORMATS
-from tinsmith.tables import NAME, TEXT, Kind, choice, is_text, is_whole, number, one_or_more, whole
+from tinsmith.tables import NAME, TEXT, Kind, choice, is_text, is_whole, number, one_or_more
 from tinsmith.tables import key as _key
 
 SMALL, FULL = "small", "full"
 PROMPTS = ("zero_shot", "few_shot", "retrieval")
 AUTO, NONE = "auto", "none"
-PRICE = number(0, 1_000_000)
-SIZES = Kind(
-    "a list of rising whole numbers from 10 on, which may be empty",
-    lambda v: (
-        isinstance(v, list)
-        and all(is_whole(size) and size >= 10 for size in v)
-        and all(one < other for one, other in pairwise(v))
-    ),
+MOST_PAID = 1_000_000
+PRICE = Kind(
+    "the prices of a million prompt tokens and of a million answer tokens, such as [0.15, 0.6]",
+    lambda v: isinstance(v, list) and len(v) == 2 and all(map(_is_price, v)),
+    tuple,
 )
+CHANGED = Kind(
+    f'"{AUTO}", "{NONE}" or two files, of the test and of the training examples that changed',
+    lambda v: v in (AUTO, NONE) or (isinstance(v, list) and len(v) == 2 and all(map(is_text, v))),
+    lambda v: tuple(v) if isinstance(v, list) else v,
+)
+
+
+def _is_price(value: Any) -> bool:
+    return (isinstance(value, float) or is_whole(value)) and 0 <= value <= MOST_PAID
 
 
 def _tables(name: str) -> Kind:
@@ -35,46 +39,30 @@ def _tables(name: str) -> Kind:
 
 @dataclass(frozen=True)
 class Endpoint:
-    """input_tokens, output_tokens: what a million costs, in place of [prices]."""
-
     name: str = _key(NAME)
     url: str = _key(TEXT)
     model: str = _key(TEXT)
     key_env: str | None = _key(TEXT, None)
     prompt: str = _key(choice(PROMPTS), "few_shot")
-    input_tokens: float | None = _key(PRICE, None)
-    output_tokens: float | None = _key(PRICE, None)
+    price: tuple[float, float] | None = _key(PRICE, None)
 
 
 @dataclass(frozen=True)
 class Answers:
     name: str = _key(NAME)
     file: str = _key(TEXT)
-    input_tokens: float | None = _key(PRICE, None)
-    output_tokens: float | None = _key(PRICE, None)
+    price: tuple[float, float] | None = _key(PRICE, None)
 
 
 @dataclass(frozen=True)
 class Compare:
     size: str = _key(choice((FULL, SMALL)), FULL)
     bases: tuple[str, ...] = _key(one_or_more("a base as [base] model takes it"), ())
-    format: str = _key(choice(FORMATS), "Q8_0")
-    items: int | None = _key(whole(0, 10_000_000), None)
-    sizes: tuple[int, ...] | None = _key(SIZES, None)
     embeddings: str | None = _key(TEXT, None)
-    changed: str = _key(Kind(f'"{AUTO}", "{NONE}" or a file of examples', is_text), AUTO)
-    changed_train: str | None = _key(TEXT, None)
+    changed: tuple[str, str] | str = _key(CHANGED, AUTO)
+    machine_hour: float | None = _key(number(0, MOST_PAID), None)
     endpoint: tuple[Any, ...] = _key(_tables("endpoint"), ())
     answers: tuple[Any, ...] = _key(_tables("answers"), ())
-
-
-@dataclass(frozen=True)
-class Prices:
-    """machine_hour: of the machine that runs here; input_tokens, output_tokens: a million of an endpoint's."""
-
-    machine_hour: float | None = _key(PRICE, None)
-    input_tokens: float | None = _key(PRICE, None)
-    output_tokens: float | None = _key(PRICE, None)
 
 
 LISTED: dict[str, type[Any]] = {"endpoint": Endpoint, "answers": Answers}

@@ -10,19 +10,21 @@ from tinsmith import targets, tasks
 from tinsmith.errors import RecipeError, UnsupportedError
 from tinsmith.format_names import AUTO
 from tinsmith.pipeline.recipe import compare as compare_tables
-from tinsmith.pipeline.recipe.compare import Compare, Prices
+from tinsmith.pipeline.recipe.compare import Compare
 from tinsmith.pipeline.recipe.tables import (
     BASE_KEYS,
     BUDGETS,
     DIVIDING_KEYS,
     EXAMPLE_KEYS,
     LABELS,
-    NO_ROUGH,
+    NO_QAT,
     OPTIONAL,
+    QUANTIZED,
     REWARD,
     SCRATCH_METHOD,
     SEARCH,
     SHAPE_KEYS,
+    SHARES,
     SOURCES,
     TFIDF,
     Base,
@@ -37,7 +39,6 @@ from tinsmith.pipeline.recipe.tables import (
 )
 from tinsmith.tables import TomlFile
 from tinsmith.train import methods
-from tinsmith.train.options import BASE_TEACHER, DPO
 from tinsmith.train.reinforcement import rewards
 
 TABLES: dict[str, type[Any]] = {
@@ -51,7 +52,6 @@ TABLES: dict[str, type[Any]] = {
     "eval": Eval,
     "output": Output,
     "compare": Compare,
-    "prices": Prices,
 }
 
 
@@ -113,20 +113,17 @@ class RecipeFile(TomlFile):
             raise self.error(
                 "data", "schema", f"the answers of the task {data.task} are no JSON by a schema; leave it out"
             )
-        rough, built = tables["train"].rough, tables["build"].formats
-        if rough not in ("auto", NO_ROUGH, *built):
+        qat, built = tables["train"].qat, tables["build"].formats
+        if qat not in ("auto", NO_QAT, *built):
             raise self.error(
-                "train", "rough", f"is none of [build] formats, {', '.join(built)}; give one of them"
+                "train", "qat", f"is none of [build] formats, {', '.join(built)}; give one of them"
             )
 
     def _check_answers(self, given: dict[str, Any], tables: dict[str, Any]) -> None:
         """What holds them and what needs that go together."""
-        for key in ("open_tokens_only", "constrained"):
-            if getattr(tables["train"], key) and not tables["constraint"].source:
-                raise self.error("train", key, "there is no constraint; give [constraint]")
-        if tables["constraint"].free and len(given["constraint"]) > 1:
-            raise self.error("constraint", "free", "other keys hold the answer to something; give one of them")
-        if "constraint" in given and not tables["constraint"].free:
+        if tables["constraint"].unconstrained and len(given["constraint"]) > 1:
+            raise self.error("constraint", "unconstrained", "contradicts the other keys; leave it out, or them")
+        if "constraint" in given and not tables["constraint"].unconstrained:
             self._check_constraint(given["constraint"], tables["data"])
             if tables["data"].thinking:
                 raise self.error(
@@ -149,11 +146,6 @@ class RecipeFile(TomlFile):
                 raise self.error(
                     "compare", None, f'two systems are called "{name}"; give each a name of its own'
                 )
-        stated = compare.changed not in (compare_tables.AUTO, compare_tables.NONE)
-        if stated != (compare.changed_train is not None):
-            raise self.error(
-                "compare", "changed", "a file goes with changed_train, what retrieval finds then; give both"
-            )
         return compare
 
     def _for_target(self, build: Build, stated: bool) -> Build:
@@ -203,15 +195,13 @@ class RecipeFile(TomlFile):
         for table, key in method.needs:
             if key not in given.get(table, {}):
                 raise self.error(table, key, f'missing; method "{name}" learns from it')
-        if given.get("base", {}).get("keep") == "packed" and not method.packs:
+        if given.get("base", {}).get("weights") == QUANTIZED and not method.packs:
             raise self.error(
-                "base", "keep", f'method "{name}" takes the base as floats; leave it out, or train an adapter'
+                "base", "weights", f'method "{name}" needs floats; leave it out, or train an adapter'
             )
         train = given.get("train", {})
         if "reward" in method.keys:
             self._check_rewards(train, given.get("update", {}))
-        if "shots" in train and train.get("teacher") != BASE_TEACHER:
-            raise self.error("train", "shots", f'is for teacher = "{BASE_TEACHER}"; leave it out')
 
     def _check_rewards(self, train: dict[str, Any], update: dict[str, Any]) -> None:
         for reward in REWARD.read(train.get("reward", {})):
@@ -225,17 +215,6 @@ class RecipeFile(TomlFile):
                 raise self.error(
                     table, "learning_rate", f'"{SEARCH}" compares losses, not rewards; state a rate'
                 )
-        if train.get("policy_loss") != DPO:
-            if "beta" in train:
-                raise self.error(
-                    "train", "beta", f'is for policy_loss = "{DPO}"; leave it out, or give kl_weight'
-                )
-            return
-        for key in ("scale_rewards", "epsilon", "epsilon_high", "kl_weight"):
-            if key in train:
-                raise self.error(
-                    "train", key, f'is not for policy_loss = "{DPO}", which has beta; leave it out'
-                )
 
     def _check_splits(self, given: dict[str, Any]) -> None:
         """Splits that are not given are made of the training examples."""
@@ -243,17 +222,16 @@ class RecipeFile(TomlFile):
         if missing and "train" not in given:
             raise self.error("data", missing[0], "missing; give it, or train to make it of")
         for key in DIVIDING_KEYS:
-            split = key.removesuffix("_share")
-            if key in given and (not missing or (split in given and key.endswith("_share"))):
+            if key in given and not missing:
                 raise self.error("data", key, "nothing is divided by it; leave it out")
-        shares = [given.get(f"{split}_share", getattr(Data, f"{split}_share")) for split in missing]
+        stated = given.get("split_shares", {})
+        for split in stated:
+            if split not in missing:
+                raise self.error("data", "split_shares", f"{split} is given as a file; leave its share out")
+        shares = [(SHARES | stated)[split] for split in missing]
         if sum(shares) >= 1:
-            key = next(key for split in missing if (key := f"{split}_share") in given)
-            raise self.error(
-                "data",
-                key,
-                f"{' and '.join(map(str, shares))} of the examples leave none to learn from; give less",
-            )
+            what = f"{' and '.join(map(str, shares))} of the examples leave none to learn from; give less"
+            raise self.error("data", "split_shares", what)
 
     def _without_examples(self, given: dict[str, Any], settings: Eval) -> Eval:
         """[eval] of a recipe that has no training examples; raises for what is made of these."""
@@ -266,9 +244,8 @@ class RecipeFile(TomlFile):
             raise self.error(
                 "constraint", "choices", f'"{LABELS}" are those of [data] train; give it, or list the choices'
             )
-        build = given.get("build", {})
-        if AUTO in build.get("formats", ()) and "calibration" not in build:
-            raise self.error("build", "calibration", f'missing; "{AUTO}" has no [data] train to measure on')
+        if AUTO in given.get("build", {}).get("formats", ()):
+            raise self.error("build", "formats", f'"{AUTO}" measures on [data] train; give it, or name formats')
         return dataclasses.replace(settings, baselines=())
 
     def _check_augment(self, given: dict[str, Any], tables: dict[str, Any]) -> None:
@@ -284,29 +261,8 @@ class RecipeFile(TomlFile):
             known = ", ".join(one.name for one in tasks.tasks() if one.has_values)
             raise self.error("data", "augment", f"is for the tasks {known}; this one is {data.task}")
         off = data.augment is False or not task.has_values
-        for key in ("augment_lists", "augment_without"):
-            if off and getattr(data, key):
-                raise self.error("data", key, "nothing is substituted here; leave it out")
-        if off and not (data.off_topic or data.augment_pictures) and "augment_variants" in given:
-            raise self.error(
-                "data", "augment_variants", "nothing is made here; leave it out, or give augment_pictures"
-            )
-        sources = (tables["constraint"].source, *(key for key in ("tools", "schema") if getattr(data, key)))
-        if data.augment_lists and not {"tools", "schema"} & set(sources):
-            raise self.error(
-                "data", "augment_lists", "there are no lists; give tools or schema, here or in [constraint]"
-            )
-        for key in ("off_topic_output", "off_topic_share"):
-            if key in given and not data.off_topic:
-                raise self.error("data", key, "goes with off_topic; give both, or neither")
-        if data.off_topic:
-            wanted = data.off_topic_output
-            if wanted is None:
-                raise self.error("data", "off_topic_output", "missing; give the answer to what is off topic")
-            if task.parse(wanted) is None:
-                raise self.error(
-                    "data", "off_topic_output", f"not a valid output of the task {data.task}: {wanted}"
-                )
+        if off and data.augment_exclude:
+            raise self.error("data", "augment_exclude", "nothing is substituted here; leave it out")
 
     def _check_update(self, given: dict[str, Any], name: str) -> None:
         if not given:
@@ -317,7 +273,7 @@ class RecipeFile(TomlFile):
             if key in given and not getattr(method, can):
                 known = ", ".join(f'"{one.name}"' for one in every if getattr(one, can))
                 raise self.error("update", key, f'is for method {known}; this one is "{name}", leave it out')
-        for key in ("validation", "test", "epochs", "replay", "retrain"):
+        for key in ("validation", "test", "epochs", "retrain"):
             if key in given and "data" not in given:
                 raise self.error("update", key, "goes with data, the new examples; give both, or neither")
 
@@ -333,23 +289,17 @@ class RecipeFile(TomlFile):
         stated = [key for key in BUDGETS if getattr(build, key) is not None]
         if AUTO in build.formats and not stated and not build.target:
             raise self.error("build", "formats", f'"{AUTO}" needs a budget; give target, {", ".join(BUDGETS)}')
-        for key in (*stated, "bandwidth", "calibration"):
-            if AUTO not in build.formats and getattr(build, key) is not None:
+        for key in stated:
+            if AUTO not in build.formats:
                 raise self.error("build", key, f'is for the format "{AUTO}"; add it, or leave this out')
-        if build.speed is None and build.bandwidth is not None:
-            raise self.error("build", "bandwidth", "is for speed; give it, or leave this out")
-        if build.speed is not None and build.bandwidth is None and not build.target:
-            raise self.error("build", "speed", "follows from bandwidth; give that, or a target")
 
     def _check_constraint(self, given: dict[str, Any], data: Data) -> None:
         """Checks what no single key shows: there is one source, and the other keys apply to it. Where one
-        follows from the task, `search` and `coverage` may stand alone."""
+        follows from the task, `max_backtracks` may stand alone."""
         sources, task = [key for key in SOURCES if key in given], data.task
         own = tasks.by_name(task).source
-        if given.get("search") == 0 and given.get("coverage", "auto") not in ("auto", 0):
-            raise self.error("constraint", "coverage", "is weighed by a search; leave search = 0 out, or this")
         follows = own == "choices" or (own and getattr(data, own))
-        if given and follows and set(given) <= {"search", "coverage"}:
+        if given and follows and set(given) <= {"max_backtracks"}:
             return
         if len(sources) != 1:
             key = sources[1] if sources else None
@@ -359,8 +309,7 @@ class RecipeFile(TomlFile):
         if given.get("choices") == LABELS and task not in with_labels:
             known = ", ".join(with_labels)
             raise self.error("constraint", "choices", f'"{LABELS}" is for the task {known}; this one is {task}')
-        for key, needs in (("spacing", ("schema", "tools")), ("format", ("tools",))):
-            if key in given and sources[0] not in needs:
-                raise self.error(
-                    "constraint", key, f"says nothing about {sources[0]}; it goes with {' or '.join(needs)}"
-                )
+        if "spacing" in given and sources[0] not in ("schema", "tools"):
+            raise self.error(
+                "constraint", "spacing", f"says nothing about {sources[0]}; it goes with schema or tools"
+            )

@@ -10,7 +10,7 @@ from typing import Any
 from tinsmith.errors import InputError
 from tinsmith.format_names import AUTO
 from tinsmith.pipeline.recipe.file import RecipeFile
-from tinsmith.pipeline.recipe.tables import NO_ROUGH, Constraint, Data, Output, Router, Train
+from tinsmith.pipeline.recipe.tables import NO_QAT, Constraint, Data, Output, Router, Train
 from tinsmith.pipeline.recipe.values import Recipe
 from tinsmith.system import files
 from tinsmith.tables import NAME, nearest, show
@@ -52,7 +52,7 @@ def load(
         data=dataclasses.replace(
             TOGETHER, licenses="data/LICENSES.txt" if licensed else None, date=dates[0] if dates else None
         ),
-        train=dataclasses.replace(train, rough=NO_ROUGH),
+        train=dataclasses.replace(train, qat=NO_QAT),
         constraint=Constraint(),
         output=file.table("output", Output, file.given.get("output", {})),
         router=router,
@@ -85,8 +85,8 @@ def _learns_together(train: Train) -> bool:
 
 def _alone(whole: Recipe, name: str, tables: Mapping[str, Any]) -> Recipe:
     """The recipe of one task. Its adapter stands beside the base as that is built, so no other is trained for
-    files of rough weights."""
-    train = dataclasses.replace(tables["train"], rough=NO_ROUGH)
+    files of lower precision."""
+    train = dataclasses.replace(tables["train"], qat=NO_QAT)
     output = Output(f"{whole.name}-{name}")
     return Recipe(whole.path, whole.sha256, **{**tables, "train": train, "output": output})
 
@@ -104,8 +104,7 @@ def joint(whole: Recipe, folder: Path) -> Recipe:
     return dataclasses.replace(
         whole,
         data=data,
-        train=dataclasses.replace(whole.train, open_tokens_only=False, constrained=None),
-        eval=dataclasses.replace(whole.eval, baselines=(), limit=0, error=None),
+        eval=dataclasses.replace(whole.eval, baselines=(), limit=0, max_error=None),
         output=Output(f"{whole.name}-joint"),
         tasks={},
         router=None,
@@ -176,9 +175,9 @@ class _TaskFile(RecipeFile):
             if key in OWN and not isinstance(value, dict):
                 raise super().error(TASK, key, f"got {show(value)}; write [task.{key}]")
         train = self.given["train"]
-        if "rough" in train:
+        if "qat" in train:
             raise self.error(
-                "train", "rough", "is for merged files; a task's adapter stands beside the base, leave it out"
+                "train", "qat", "is for merged files; a task's adapter stands beside the base, leave it out"
             )
         parts = train.get("parts")
         if isinstance(parts, list) and set(parts) & set(PARTS) - {LANGUAGE}:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from tinsmith import tasks
 from tinsmith.data import picture_changes, shapes
@@ -32,25 +32,20 @@ from tinsmith.tables import key as _key
 from tinsmith.train import methods
 from tinsmith.train.options import (
     AUTO_DEVICE,
-    MOMENTS,
     PARTS,
-    POLICY_LOSSES,
-    RANK_SCALES,
     RETRAIN_AUTO,
     RETRAINS,
-    SCALES,
     TORCH_DEVICES,
     ScratchOptions,
     TrainOptions,
 )
 from tinsmith.train.reinforcement import rewards
 
-BUDGETS = ("max_size", "bits", "memory", "speed", "min_accuracy")
-BITS, SPEEDS, ACCURACIES = (1, 16), (0.001, 1_000_000), (0, 1)  # what these may be, least and most
+BUDGETS = ("max_size", "bits", "min_accuracy")
+BITS, ACCURACIES = (1, 16), (0, 1)  # what these may be, least and most
 BASELINES = ("zero_shot", "few_shot", "retrieval", "nearest")
 TFIDF = "tfidf"  # a baseline of tasks with labels alone
-TOWER_KV = ("f16", "q8")
-KEEPS = ("auto", "packed", "float")
+WEIGHTS = AUTO_WEIGHTS, QUANTIZED, FLOATS = "auto", "quantized", "float"  # of a GGUF base, in training
 SPACINGS = ("compact", "spaced", "free")
 SOURCES = ("schema", "tools", "grammar", "regex", "choices")
 LABELS = "labels"
@@ -60,21 +55,19 @@ OPTIONAL = (*ORIGINS, "update")
 BASE_KEYS = ("thinking", "date", "show_tools")
 SCRATCH_METHOD = "full"
 # Keys of [data] that say how examples are divided where a split is not given.
-DIVIDING_KEYS = ("validation_share", "test_share", "split_seed", "near", "group")
+DIVIDING_KEYS = ("split_shares", "near_duplicate", "group")
 # Keys of [data] that say how its training examples are used.
-EXAMPLE_KEYS = (
-    "limit", "augment", "augment_variants", "augment_lists", "augment_without", "augment_pictures", "off_topic",
-)  # fmt: skip
-SHAPE_KEYS = ("layers", "hidden", "heads", "kv_heads", "feed_forward")
+EXAMPLE_KEYS = ("limit", "augment", "augment_exclude", "augment_images")
+SHAPE_KEYS = ("layers", "hidden")
 CHOICES = Kind(
     f'"{LABELS}" or a list of texts',
     lambda v: v == LABELS or (isinstance(v, list) and bool(v) and all(is_text(word) for word in v)),
 )
 DEVICES = one_or_more("a target's name, or the path of a TOML file")
 COLUMNS = one_or_more("a column's name")
-SEARCH, SEARCH_BUDGET = "search", 0.5  # of learning rates
-SEARCH_TURNS = 16  # of an answer under a constraint
-NO_ROUGH = "none"
+SEARCH, SEARCH_BUDGET = "search", 0.5  # of learning rates: the share of a run's steps that its trials may take
+MAX_BACKTRACKS = 16
+NO_QAT = "none"
 RATE = Kind(
     f'"auto", "{SEARCH}" or a number above 0, at most 1',
     lambda v: v in ("auto", SEARCH) or ((isinstance(v, float) or is_whole(v)) and 0 < v <= 1),
@@ -84,19 +77,11 @@ TIMES = Kind(
 )
 
 
-def _auto_or(low: float, high: float) -> Kind:
-    return Kind(
-        f'"auto" or a number from {low:g} to {high:g}',
-        lambda v: v == "auto" or ((isinstance(v, float) or is_whole(v)) and low <= v <= high),
-    )
-
-
-WEIGHT, NATS = _auto_or(0.001, 1000), _auto_or(0, 100)
-RANKS = Kind(
-    "a table of ranks from 1 to 1024 by the names of linear layers, such as { q_proj = 32 }",
-    lambda v: (
-        isinstance(v, dict) and bool(v) and all(is_whole(rank) and 1 <= rank <= 1024 for rank in v.values())
-    ),
+SHARES = {"validation": 0.1, "test": 0.2}
+SPLIT_SHARES = Kind(
+    "a table of shares from 0.001 to 0.9, such as { validation = 0.1, test = 0.2 }",
+    lambda v: isinstance(v, dict) and bool(v) and v.keys() <= SHARES.keys() and all(map(_is_share, v.values())),
+    lambda v: SHARES | v,
 )
 _RULES = ", ".join(f'"{name}"' for name in rewards.NAMES)
 REWARD = Kind(
@@ -119,6 +104,10 @@ def _is_reward(name: Any) -> bool:
     return isinstance(name, str) and (name in rewards.NAMES or rewards.of_function(name) is not None)
 
 
+def _is_share(value: Any) -> bool:
+    return isinstance(value, float) and 0.001 <= value <= 0.9
+
+
 def _is_weight(value: Any) -> bool:
     return (isinstance(value, float) or is_whole(value)) and 0 < value <= 1000
 
@@ -127,34 +116,25 @@ def _is_weight(value: Any) -> bool:
 class Base:
     model: str = _key(TEXT)
     mmproj: str | None = _key(TEXT, None)
-    revision: str | None = _key(TEXT, None)
-    keep: Literal["auto", "packed", "float"] = _key(choice(KEEPS), "auto")
+    weights: Literal["auto", "quantized", "float"] = _key(choice(WEIGHTS), AUTO_WEIGHTS)
 
     @property
     def stated(self) -> dict[str, Any]:
-        """By key, for digests: those of before `mmproj` stay what they are."""
-        return {
-            key: value
-            for key, value in dataclasses.asdict(self).items()
-            if key != "mmproj" or value is not None
-        }
+        """By key, for digests."""
+        return dataclasses.asdict(self)
 
 
 @dataclass(frozen=True)
 class Scratch:
     parameters: int = _key(whole(10_000, 1_000_000_000), ScratchOptions.parameters)
     vocabulary: int = _key(multiple(32, 288, 65_536), ScratchOptions.vocabulary)
-    context: int = _key(whole(16, 1_000_000), ScratchOptions.context)
     layers: int | None = _key(whole(1, 256), None)
     hidden: int | None = _key(multiple(32, 32, 8192), None)
-    heads: int | None = _key(whole(1, 256), None)
-    kv_heads: int | None = _key(whole(1, 256), None)
-    feed_forward: int | None = _key(multiple(32, 32, 65_536), None)
-    picture: int = _key(whole(8, 4096), ScratchOptions.picture)
-    patch: int = _key(whole(2, 64), ScratchOptions.patch)
-    merge: int = _key(whole(1, 8), ScratchOptions.merge)
-    tower_layers: int = _key(whole(1, 256), ScratchOptions.tower_layers)
-    tower_hidden: int = _key(multiple(32, 32, 8192), ScratchOptions.tower_hidden)
+    image_size: int = _key(whole(8, 4096), ScratchOptions.image_size)
+    patch_size: int = _key(whole(2, 64), ScratchOptions.patch_size)
+    patch_merge: int = _key(whole(1, 8), ScratchOptions.patch_merge)
+    vision_layers: int = _key(whole(1, 256), ScratchOptions.vision_layers)
+    vision_hidden: int = _key(multiple(32, 32, 8192), ScratchOptions.vision_hidden)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -162,10 +142,8 @@ class Data:
     train: str | None = _key(TEXT, None)
     validation: str | None = _key(TEXT, None)
     test: str | None = _key(TEXT, None)
-    validation_share: float = _key(number(0.001, 0.9), 0.1)
-    test_share: float = _key(number(0.001, 0.9), 0.2)
-    split_seed: int = _key(whole(0, 2**31 - 1), 0)
-    near: float = _key(number(0.5, 1), 0.8)
+    split_shares: dict[str, float] | None = _key(SPLIT_SHARES, None)  # noqa: RUF009, a default of None
+    near_duplicate: float = _key(number(0.5, 1), 0.8)
     group: str | None = _key(TEXT, None)
     shape: str | None = _key(choice(shapes.names()), None)
     input: tuple[str, ...] | None = _key(COLUMNS, None)
@@ -173,10 +151,7 @@ class Data:
     author: str | None = _key(TEXT, None)
     image: tuple[str, ...] | None = _key(COLUMNS, None)
     text: str | None = _key(TEXT, None)
-    pairs: str | None = _key(TEXT, None)
-    validation_pairs: str | None = _key(TEXT, None)
-    ratings: str | None = _key(TEXT, None)
-    validation_ratings: str | None = _key(TEXT, None)
+    preferences: str | None = _key(TEXT, None)
     task: str = _key(choice(tasks.names()), tasks.DEFAULT)
     system: str = _key(ANY_TEXT, "")
     thinking: bool | None = _key(FLAG, None)
@@ -185,17 +160,17 @@ class Data:
     tools: str | None = _key(TEXT, None)
     schema: str | None = _key(TEXT, None)
     show_tools: bool = _key(FLAG, False)
-    spell: bool | None = _key(FLAG, None)
+    quote_input: bool | None = _key(FLAG, None)
     command: tuple[str, ...] | None = _key(ARGV, None)
     licenses: str | None = _key(TEXT, None)
     augment: bool | None = _key(FLAG, None)
-    augment_variants: int | str = _key(TIMES, "auto")
-    augment_lists: bool = _key(FLAG, False)
-    augment_without: str | None = _key(TEXT, None)
-    augment_pictures: tuple[str, ...] | None = _key(some_of(picture_changes.KINDS, least=0), None)
-    off_topic: str | None = _key(TEXT, None)
-    off_topic_output: str | None = _key(TEXT, None)
-    off_topic_share: float = _key(number(0.001, 1), 0.05)
+    augment_exclude: str | None = _key(TEXT, None)
+    augment_images: tuple[str, ...] | None = _key(some_of(picture_changes.KINDS, least=0), None)
+
+    @property
+    def shares(self) -> dict[str, float]:
+        """Of the examples, by split, where a split is not given."""
+        return self.split_shares or SHARES
 
 
 @dataclass(frozen=True)
@@ -203,42 +178,22 @@ class Train:
     method: str = _key(choice(methods.names()), methods.DEFAULT)
     epochs: int | str = _key(TIMES, "auto")
     rank: int = _key(whole(1, 1024), 16)
-    ranks: dict[str, int] | None = _key(RANKS, None)  # noqa: RUF009, a default of None
-    rank_scale: str = _key(choice(RANK_SCALES), TrainOptions.rank_scale)
     parts: tuple[str, ...] = _key(some_of(PARTS, least=1), TrainOptions.parts)
     alpha: float = _key(number(0.001, 10_000), 32.0)
     dropout: float = _key(number(0, 0.9), 0.0)
     targets: tuple[str, ...] | str = _key(TARGETS, "auto")
-    label_smoothing: float = _key(number(0, 0.9), TrainOptions.label_smoothing)
-    noise: float = _key(number(0, 1000), TrainOptions.noise)
     learning_rate: float | str = _key(RATE, "auto")
-    search_budget: float = _key(number(0.01, 1), SEARCH_BUDGET)
     batch_tokens: int = _key(whole(16, 1_000_000), 640)
     max_length: int = _key(whole(8, 1_000_000), 512)
-    reread: bool | None = _key(FLAG, None)
-    patience: int = _key(whole(0, 1000), 0)
+    originals_once: bool | None = _key(FLAG, None)
     average: float = _key(number(0, 1), 0.0)
-    rough: str = _key(choice(("auto", NO_ROUGH, *FORMATS, AUTO)), "auto")
-    open_tokens_only: bool = _key(FLAG, False)
+    qat: str = _key(choice(("auto", NO_QAT, *FORMATS, AUTO)), "auto")
     beta: float = _key(number(0.001, 100), TrainOptions.beta)
-    good_weight: float | str = _key(WEIGHT, "auto")
     teacher: str | None = _key(TEXT, None)
-    shots: int = _key(whole(1, 100), TrainOptions.shots)
-    teacher_top: int = _key(whole(1, 100_000), TrainOptions.teacher_top)
-    temperature: float = _key(number(0.01, 100), TrainOptions.temperature)
-    teacher_weight: float = _key(number(0, 1), TrainOptions.teacher_weight)
     prefix_length: int = _key(whole(1, 10_000), TrainOptions.prefix_length)
     reward: dict[str, float] | None = _key(REWARD, None)  # noqa: RUF009, a default of None
     rollouts: int = _key(whole(2, 1024), TrainOptions.rollouts)
     prompts: int = _key(whole(1, 100_000), TrainOptions.prompts)
-    iterations: int = _key(whole(1, 100), TrainOptions.iterations)
-    policy_loss: str = _key(choice(POLICY_LOSSES), TrainOptions.policy_loss)
-    scale_rewards: str = _key(choice(SCALES), TrainOptions.scale_rewards)
-    epsilon: float = _key(number(0.001, 1), TrainOptions.epsilon)
-    epsilon_high: float | None = _key(number(0.001, 100), None)
-    kl_weight: float = _key(number(0, 100), TrainOptions.kl_weight)
-    constrained: bool | None = _key(FLAG, None)
-    moments: str = _key(choice(MOMENTS), TrainOptions.moments)
     seed: int = _key(whole(0, 2**31 - 1), 0)
     seeds: int = _key(whole(1, 1000), TrainOptions.seeds)
     device: str = _key(choice((AUTO_DEVICE, *TORCH_DEVICES)), AUTO_DEVICE)
@@ -252,7 +207,6 @@ class Update:
     test: str | None = _key(TEXT, None)
     epochs: int | str = _key(TIMES, "auto")
     learning_rate: float | str = _key(RATE, "auto")
-    replay: float = _key(number(0.01, 0.9), TrainOptions.replay)
     retrain: str = _key(choice(RETRAINS), RETRAIN_AUTO)
 
 
@@ -264,10 +218,8 @@ class Constraint:
     regex: str | None = _key(TEXT, None)
     choices: tuple[str, ...] | str | None = _key(CHOICES, None)
     spacing: Literal["compact", "spaced", "free"] = _key(choice(SPACINGS), "compact")
-    format: str = _key(TEXT, "json")
-    search: int = _key(whole(0, 1_000_000), SEARCH_TURNS)
-    coverage: float | str = _key(NATS, "auto")
-    free: bool = _key(FLAG, False)
+    max_backtracks: int = _key(whole(0, 1_000_000), MAX_BACKTRACKS)
+    unconstrained: bool = _key(FLAG, False)
 
     @property
     def source(self) -> str | None:
@@ -282,21 +234,13 @@ class Build:
     target: tuple[str, ...] = _key(DEVICES, ())
     max_size: int | None = _key(SIZE, None)
     bits: float | None = _key(number(*BITS), None)
-    memory: int | None = _key(SIZE, None)
-    speed: float | None = _key(number(*SPEEDS), None)
-    bandwidth: int | None = _key(SIZE, None)
     min_accuracy: float | None = _key(number(*ACCURACIES), None)
-    calibration: str | None = _key(TEXT, None)
-    draft_table: bool = _key(FLAG, True)
     mtp: bool = _key(FLAG, False)
-    kv: Literal["f16", "q8"] | None = _key(choice(TOWER_KV), None)
 
     @property
     def stated(self) -> dict[str, Any]:
-        """By key, for digests: those of before `kv` stay what they are."""
-        return {
-            key: value for key, value in dataclasses.asdict(self).items() if key != "kv" or value is not None
-        }
+        """By key, for digests."""
+        return dataclasses.asdict(self)
 
 
 @dataclass(frozen=True)
@@ -307,9 +251,10 @@ class Eval:
     shots: int = _key(whole(1, 100), 5)
     max_tokens: int = _key(whole(1, 100_000), 96)
     threads: int = _key(whole(0, 1024), 0)
-    bootstrap: int = _key(whole(100, 1_000_000), 2000)
-    seed: int = _key(whole(0, 2**31 - 1), 0)
-    error: float | None = _key(number(0, 1), None)
+    max_error: float | None = _key(number(0, 1), None)
+
+    bootstrap: ClassVar[int] = 2000  # resamples of an interval
+    seed: ClassVar[int] = 0  # of the choice of items and shots, and of the resampling
 
 
 @dataclass(frozen=True)
@@ -321,5 +266,6 @@ class Output:
 class Router:
     off_topic: str = _key(TEXT)
     test: str | None = _key(TEXT, None)
-    examples: int = _key(whole(2, 100_000), 300)
     compare: bool = _key(FLAG, True)
+
+    examples: ClassVar[int] = 300  # of each task, by which the router is fitted

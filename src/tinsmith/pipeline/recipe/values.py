@@ -13,7 +13,7 @@ from typing import Any
 
 from tinsmith import hub, tasks
 from tinsmith.errors import InputError
-from tinsmith.pipeline.recipe.compare import Compare, Prices
+from tinsmith.pipeline.recipe.compare import Compare
 from tinsmith.pipeline.recipe.tables import (
     Base,
     Build,
@@ -29,7 +29,7 @@ from tinsmith.pipeline.recipe.tables import (
 from tinsmith.system import files
 from tinsmith.train import methods
 from tinsmith.train.options import EPOCHS
-from tinsmith.train.rules import default_label_epochs, default_made_epochs, default_reread
+from tinsmith.train.rules import default_label_epochs, default_made_epochs, default_originals_once
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,6 @@ class Recipe:
     eval: Eval
     output: Output
     compare: Compare = field(default_factory=Compare)
-    prices: Prices = field(default_factory=Prices)
     update: Update | None = None
     tasks: Mapping[str, Recipe] = field(default_factory=dict)
     router: Router | None = None
@@ -64,8 +63,7 @@ class Recipe:
 
     @property
     def model_digest(self) -> str:
-        """SHA-256 of the values that decide the model: every table but [eval], [output], [compare] and
-        [prices]."""
+        """SHA-256 of the values that decide the model: every table but [eval], [output] and [compare]."""
         tables = (self.scratch, self.data, self.train, self.constraint)
         values: list[Any] = [dataclasses.asdict(table) for table in tables if table]
         values += [self.build.stated, *([dataclasses.asdict(self.update)] if self.update else [])]
@@ -86,37 +84,28 @@ class Recipe:
         if method.passes:
             return method.passes
         if made:
-            return default_made_epochs(examples, self.rereads(examples, made))
+            return default_made_epochs(examples, self.reads_originals_once(examples, made))
         is_labelled = tasks.by_name(self.data.task).weighs == "options"
         return default_label_epochs(examples) if is_labelled and method.name == methods.DEFAULT else EPOCHS
 
-    def rereads(self, examples: int, made: bool) -> bool:
-        """Whether so many examples are read again in later epochs where others were made of them. made: whether
-        any were."""
-        stated = self.train.reread
-        return stated if stated is not None else not made or default_reread(examples)
+    def reads_originals_once(self, examples: int, made: bool) -> bool:
+        """Whether originals, so many, are read in the first epoch only. made: whether there are augmented
+        examples."""
+        stated = self.train.originals_once
+        return stated if stated is not None else made and default_originals_once(examples)
 
     @property
-    def spells(self) -> bool:
-        """Whether prompts say the input's words once more, as an answer quotes them: as stated, or by the task,
-        where there is a base, which has a vocabulary of its own."""
-        stated = self.data.spell
+    def quotes_input(self) -> bool:
+        """Whether prompts repeat the input's words in quotes: as stated, or by the task, where there is a base,
+        which has a vocabulary of its own."""
+        stated = self.data.quote_input
         return self.base is not None and tasks.by_name(self.data.task).spells if stated is None else stated
 
-    def without_spelling(self) -> Recipe:
+    def without_quoted_input(self) -> Recipe:
         """With prompts as they are, unless it states otherwise."""
-        if not self.spells or self.data.spell:
+        if not self.quotes_input or self.data.quote_input:
             return self
-        return dataclasses.replace(self, data=dataclasses.replace(self.data, spell=False))
-
-    @property
-    def is_constrained(self) -> bool:
-        """Whether rollouts, of a method that has such, are held to the constraint: as stated, or where there is
-        one."""
-        if "constrained" not in methods.by_name(self.train.method).keys:
-            return False
-        stated = self.train.constrained
-        return self.constraint.source is not None if stated is None else stated
+        return dataclasses.replace(self, data=dataclasses.replace(self.data, quote_input=False))
 
     @property
     def base_source(self) -> str:

@@ -1,5 +1,5 @@
 """The merge stage: the float32 model, base and adapter in one, as a Hugging Face folder; and a second one where
-files of rough weights have an adapter of their own.
+low-precision files have an adapter of their own.
 
 Its chat template is the one that it was trained under, the recipe's system message its default.
 """
@@ -19,26 +19,26 @@ from tinsmith.pipeline.stage import Made, Reporter
 if TYPE_CHECKING:
     from tinsmith.spec import Spec
 
-FOLDER, ROUGH = "merged", "merged-rough"  # in the run's
+FOLDER, QAT = "merged", "merged-qat"  # in the run's
 
 
 @dataclass(frozen=True)
 class Inputs:
-    """trained: the folder of an adapter or a whole model; rough: of the adapter for files of rough weights;
+    """trained: the folder of an adapter or a whole model; qat: of the adapter for low-precision files;
     digests: of the files in both."""
 
     data: Prepared
     trained: Path
-    rough: Path | None
+    qat: Path | None
     digests: Mapping[str, str]
 
 
 @dataclass(frozen=True)
 class Merged:
-    """sha256: of the folder's files together; rough_sha256: of the second one's."""
+    """sha256: of the folder's files together; qat_sha256: of the second one's."""
 
     sha256: str
-    rough_sha256: str | None = None
+    qat_sha256: str | None = None
 
 
 def make(inputs: Inputs, folder: Path, reporter: Reporter) -> Made[Merged]:
@@ -55,10 +55,10 @@ def make(inputs: Inputs, folder: Path, reporter: Reporter) -> Made[Merged]:
         return Made(*_saved(whole, recipe.name, out))
     spec = models.load(base, mtp=mtp)
     outputs, merged = merge(inputs.data, spec, inputs.trained, out, reporter)
-    if inputs.rough is None:
+    if inputs.qat is None:
         return Made(outputs, merged)
-    more, rough = merge(inputs.data, spec, inputs.rough, folder / ROUGH, reporter)
-    return Made([*outputs, *more], Merged(merged.sha256, rough.sha256))
+    more, qat = merge(inputs.data, spec, inputs.qat, folder / QAT, reporter)
+    return Made([*outputs, *more], Merged(merged.sha256, qat.sha256))
 
 
 def merge(

@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from tinsmith.train.sight.eyes import Places
 
 Encode = Callable[[str], list[int]]
-# Which places of an answer's tokens must come, after a prompt.
-FindForced = Callable[[Sequence[int], Sequence[int]], tuple[int, ...]]
 Item = TypeVar("Item", bound=Sized)
 
 
@@ -56,10 +54,8 @@ class TokenSequence:
 class Tokenization:
     """Turns examples into sequences just as the runtime will: the prompt rendered and tokenized by itself.
 
-    encode: text to ids, with special tokens recognized. limit: what the recipe calls
-    max_length; forced: what finds the tokens that must come, which are then not learned: answers of nothing
-    else are left out. Raises InputError for a base without a chat template, and for a system message
-    with a control token in it.
+    encode: text to ids, with special tokens recognized. limit: what the recipe calls max_length. Raises
+    InputError for a base without a chat template, and for a system message with a control token in it.
     """
 
     def __init__(
@@ -70,7 +66,6 @@ class Tokenization:
         system: str,
         max_length: int,
         limit: str = "max_length",
-        forced: FindForced | None = None,
     ) -> None:
         if spec.chat_template is None:
             raise InputError("the base has no chat template; use an instruct model")
@@ -88,7 +83,7 @@ class Tokenization:
         self.encode = encode
         self.task = by_name(task)
         self.system = system
-        self.max_length, self.limit, self.forced = max_length, limit, forced
+        self.max_length, self.limit = max_length, limit
         self.places: Places | None = None
         if spec.vision is not None:
             from tinsmith.train.sight.eyes import Places
@@ -99,10 +94,8 @@ class Tokenization:
         return [sequence for _, sequence in self.learned(examples)]
 
     def learned(self, examples: Sequence[Example]) -> list[tuple[Example, TokenSequence]]:
-        """The examples beside their sequences, without those that have no token to learn.
-
-        Raises DataError for an example longer than max_length, or whose answer the template changes, and where
-        no answer has a token to learn."""
+        """The examples beside their sequences. Raises DataError for an example longer than max_length, or whose
+        answer the template changes."""
         sequences = [self._sequence(example, number) for number, example in enumerate(examples, 1)]
         for number, (example, sequence) in enumerate(zip(examples, sequences, strict=True), 1):
             if len(sequence) > self.max_length:
@@ -111,19 +104,13 @@ class Tokenization:
                     f"{_name(example, number)} has {len(sequence)} tokens, more than {self.limit} = "
                     f"{self.max_length}; shorten it{raised}"
                 )
-        learned = [pair for pair in zip(examples, sequences, strict=True) if pair[1].learned]
-        if examples and not learned:
-            raise DataError(
-                f"the constraint leaves no token open in any of {len(examples)} answers; leave out "
-                "open_tokens_only"
-            )
-        return learned
+        return list(zip(examples, sequences, strict=True))
 
     def fitting(self, examples: Sequence[Example]) -> list[tuple[Example, TokenSequence]]:
         """Of examples that nobody wrote those that are not longer than max_length, beside their sequences."""
         sequences = (self._sequence(example, number) for number, example in enumerate(examples, 1))
         pairs = zip(examples, sequences, strict=True)
-        return [pair for pair in pairs if len(pair[1]) <= self.max_length and pair[1].learned]
+        return [pair for pair in pairs if len(pair[1]) <= self.max_length]
 
     def check_asked(self, examples: Sequence[Example], context: int) -> None:
         """Raises DataError for an example that fills a session of `context` tokens before its answer begins."""
@@ -169,11 +156,10 @@ class Tokenization:
         if end is None:
             raise DataError(f"{named}: no end token of the base ends the answer in the chat template")
         given, wanted = tuple(self.encode(prompt)), tuple(answer[: end + 1])
-        forced = self.forced(given, wanted) if self.forced else ()
         if not (example.images and self.places):
-            return TokenSequence(given, wanted, forced)
+            return TokenSequence(given, wanted)
         images = self.places.images(given, example.images)
-        return TokenSequence(given, wanted, forced, example.images, images)
+        return TokenSequence(given, wanted, pictures=example.images, images=images)
 
     def _check_control(self, example: Example, asked: list[Message], named: str) -> None:
         """What a message says is text where the model is asked, whatever it says, and an end token in an answer
@@ -194,7 +180,7 @@ class Tokenization:
     def _with_pictures(self, example: Example, named: str, asked: list[Message]) -> tuple[str, str]:
         """The prompt, and it with its answer, where each picture's tokens stand in its place."""
         if self.places is None:
-            raise DataError(f"{named} shows a picture, and the base sees none; take a base with a tower")
+            raise DataError(f"{named} has an image, and the base takes none; use a vision-language model")
         try:
             return self.places.written(asked, example.images, example.output)
         except InputError as error:

@@ -65,18 +65,20 @@ def start_vision(
 ) -> Vision:
     """An untrained tower and connector for a language model of a width, and for pictures like those shown.
     Raises InputError for a picture that is not cut into whole tokens, DataError for a damaged one."""
-    side = given.picture // given.patch
-    if given.picture % (given.patch * given.merge):
+    side = given.image_size // given.patch_size
+    if given.image_size % (given.patch_size * given.patch_merge):
         raise InputError(
-            f"[scratch] picture = {given.picture} is no multiple of patch * merge, which is "
-            f"{given.patch * given.merge}; give one"
+            f"[scratch] image_size = {given.image_size} is no multiple of patch_size * patch_merge, which is "
+            f"{given.patch_size * given.patch_merge}; give one"
         )
-    wide = given.tower_hidden
-    sizes = TowerSizes(given.tower_layers, wide, 4 * wide, wide // 32, given.patch, side, 1e-6, "gelu_tanh")
+    wide = given.vision_hidden
+    sizes = TowerSizes(
+        given.vision_layers, wide, 4 * wide, wide // 32, given.patch_size, side, 1e-6, "gelu_tanh"
+    )
     mean, deviation = _levels(shown)
-    pictures = Tiles("lanczos", mean, deviation, edge=given.picture, longest=given.picture, split=False)
+    pictures = Tiles("lanczos", mean, deviation, edge=given.image_size, longest=given.image_size, split=False)
     tokens = tokens_of(connector, {}, tokenizer, "the new tokenizer")
-    joint = ConnectorSizes(given.merge, dim)
+    joint = ConnectorSizes(given.patch_merge, dim)
     empty = Vision(connector.tower, sizes, connector.name, joint, {}, tokens, pictures)
     tensors = _drawn(tensors_of(empty), seed + 1)
     return replace(empty, tensors={**tensors, "positions": _places(side, wide)})

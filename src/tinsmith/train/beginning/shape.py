@@ -71,18 +71,8 @@ def _most(vocabulary: int, context: int) -> int:
 
 def _stated(given: ScratchOptions, vocabulary: int) -> LlamaHyper:
     assert given.hidden is not None and given.layers is not None  # the recipe's reader saw to it
-    heads = given.heads or given.hidden // 32
-    kv_heads = given.kv_heads or heads
-    feed_forward = given.feed_forward or STEP * round(given.hidden * _FEED_FORWARD / STEP)
-    if given.hidden % (2 * heads):
-        raise InputError(
-            f"[scratch] heads = {heads}: hidden = {given.hidden} is no multiple of twice that; give a divisor"
-        )
-    if heads % kv_heads:
-        raise InputError(
-            f"[scratch] kv_heads = {kv_heads} does not divide heads = {heads}; give a divisor of it"
-        )
-    return _hyper(given.layers, given.hidden, heads, kv_heads, feed_forward, vocabulary, given.context)
+    heads, feed_forward = given.hidden // 32, STEP * round(given.hidden * _FEED_FORWARD / STEP)
+    return _hyper(given.layers, given.hidden, heads, heads, feed_forward, vocabulary, given.context)
 
 
 def _hyper(

@@ -80,13 +80,13 @@ def _check_layout(folder: Path, factors: Factors, rank: int, scale: float) -> No
     layer, given = _layer(factors.name.hf), factors.a.shape[0]
     if given != rank:
         raise InputError(
-            f"{folder}: {layer} has rank {given}, and by the recipe's [train] rank and ranks it would be "
-            f"{rank}; state the ranks that the adapter has"
+            f"{folder}: {layer} has rank {given}, and by the recipe's [train] rank it would be {rank}; "
+            "state the rank that the adapter has"
         )
     if abs(factors.scale - scale) > 1e-6 * scale:
         raise InputError(
-            f"{folder}: the scale of {layer} is {factors.scale:g}, and by the recipe's [train] alpha and "
-            f"rank_scale it would be {scale:g}; state those that the adapter was trained with"
+            f"{folder}: the scale of {layer} is {factors.scale:g}, and by the recipe's [train] alpha it "
+            f"would be {scale:g}; state the alpha that the adapter was trained with"
         )
 
 

@@ -42,23 +42,23 @@ _LOGIT_BYTES = 32  # of a token of the vocabulary for each answer's token, at mo
 _LITTLE = 1 << 28  # that a trial may take in any case
 
 
-def keeps_packed(spec: Spec, keep: str, device: torch.device = CPU) -> tuple[bool, str]:
+def keeps_packed(spec: Spec, stated: str, device: torch.device = CPU) -> tuple[bool, str]:
     """Whether the base's matrices stay in their blocks, and why, in words ("" where there is nothing to say).
 
-    keep: what the recipe says, "auto", "packed" or "float". Raises InputError where there are no blocks.
+    stated: what the recipe says, "auto", "quantized" or "float". Raises InputError where there are no blocks.
     """
     formats = {tensor.format for tensor in spec.tensors.values() if tensor.rows > 1}
     has_blocks = any(weight_format(format).block > 1 for format in formats)
-    if keep == "packed":
+    if stated == "quantized":
         if not has_blocks:
             known = ", ".join(sorted(formats))
             raise InputError(
-                f'[base] keep = "packed": the base holds its weights as {known}, which are no blocks to keep; '
-                "give a quantized GGUF file (tinsmith quantize makes one), or leave keep out"
+                f'[base] weights = "quantized": the base holds its weights as {known}, not quantized; '
+                "give a quantized GGUF file (tinsmith quantize makes one), or leave weights out"
             )
         return True, "base kept packed, as given"
     whole = room.of(device).total()
-    if keep == "float" or not has_blocks or whole is None:
+    if stated == "float" or not has_blocks or whole is None:
         return False, ""
     floats, held = 4 * spec.parameters, sum(memoryview(one.data).nbytes for one in spec.tensors.values())
     numbers = f"{floats / _GB:.1f} GB as floats, {held / _GB:.1f} GB packed, of {whole / _GB:.1f} GB memory"

@@ -23,8 +23,7 @@ class AnswerLoss(torch.autograd.Function):
 
     states [labels, dim], head [vocabulary, dim] (frozen, it may be in blocks), targets [labels] to losses
     [labels] float32 and tokens [labels]. Logits are scale * states head^T, and where there is a cap, cap *
-    tanh(that / cap). learn: whether a gradient is wanted; smoothing: the share of each label that all tokens
-    have in equal parts (Szegedy et al., arXiv 1512.00567)."""
+    tanh(that / cap). learn: whether a gradient is wanted."""
 
     @staticmethod
     def forward(
@@ -35,7 +34,6 @@ class AnswerLoss(torch.autograd.Function):
         scale: float,
         cap: float | None,
         learn: bool,
-        smoothing: float = 0.0,
     ) -> tuple[Tensor, Tensor]:
         rows, count = states.to(head.dtype), len(states)
         height = len(head) if isinstance(head, Tensor) else head.rows
@@ -44,9 +42,7 @@ class AnswerLoss(torch.autograd.Function):
         # Over all tokens but the target, whose share may be so near to 1 that a difference would lose it.
         others, pull = torch.zeros_like(top), top.new_zeros(states.shape if learn else (0, 1))
         own_rows = torch.zeros_like(pull)
-        # Where labels are smoothed: the sum of all logits, and of what pulls at them alike.
-        level, even = torch.zeros_like(top), top.new_zeros(1)
-        in_c = cap is None and not smoothing and fused.takes(rows)
+        in_c = cap is None and fused.takes(rows)
         for begin in range(0, height, TILE):
             size = min(TILE, height - begin)
             part = head[begin : begin + size] if isinstance(head, Tensor) else head.scratch(begin, size)
@@ -61,13 +57,6 @@ class AnswerLoss(torch.autograd.Function):
                 if cap is not None:
                     bent = logits.div_(cap).tanh_()
                     logits, steep = bent * cap, 1 - bent.square()
-                if smoothing:
-                    level += logits.sum(-1, keepdim=True)
-                    if learn:
-                        pulls = (
-                            part.sum(0, dtype=torch.float32) if steep is None else steep.to(head.dtype) @ part
-                        )
-                        even = even + pulls
                 peak, place = logits.max(-1, keepdim=True)
                 best = torch.where(peak > top, place + begin, best[:, None])[:, 0]
                 right = torch.where(inside, logits.gather(1, own), right)
@@ -84,12 +73,8 @@ class AnswerLoss(torch.autograd.Function):
                 pull.mul_(shrink).add_(weights.to(head.dtype) @ part)
         total = others + (right - top).exp()
         losses = (total.log() + top - right)[:, 0]
-        if smoothing:
-            losses = losses + smoothing * (right - level / height)[:, 0]
         if learn:
             pull = (pull - own_rows * (others * slope)).mul_(scale / total)
-            if smoothing:
-                pull.add_(own_rows * slope - even / height, alpha=smoothing * scale)
         ctx.save_for_backward(pull)
         ctx.mark_non_differentiable(best)
         ctx.dtype = states.dtype
@@ -98,4 +83,4 @@ class AnswerLoss(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         (pull,) = ctx.saved_tensors
-        return (pull * gradients[0][:, None]).to(ctx.dtype), None, None, None, None, None, None
+        return (pull * gradients[0][:, None]).to(ctx.dtype), None, None, None, None, None

@@ -24,8 +24,7 @@ if TYPE_CHECKING:
     from tinsmith.train.steps.trainee import Trainee
 
 DEFAULT = "lora"  # of a recipe that states no method
-REREAD = "reread"  # the key of methods that learn what the examples answer
-OPEN_TOKENS = "open_tokens_only"  # the key of methods whose loss is that of the answers' tokens, one by one
+ORIGINALS_ONCE = "originals_once"  # the key of methods that learn what the examples answer
 
 
 class Method(ABC):
@@ -34,11 +33,11 @@ class Method(ABC):
     does; needs: tables and keys of what must be there, first what it learns from; share, unit: what a
     validation finds, and what it is in: a share of the examples, or a mean that has no unit; merges: whether a
     model can be built from what is trained; is_beside: whether it can stand beside the base as an adapter;
-    packs: whether the base may stay in its blocks; starts: whether it goes on from an adapter; has_reference:
-    whether it then holds to that one; gentle: of a new adapter's learning rate, what it then takes; replays:
-    whether it then learns new examples, and some of the old ones again; passes: over the examples where none
-    are stated, None for as many as most methods take; renew: steps from one checkpoint to the next; sees:
-    whether it learns of pictures; reads_examples: whether it learns of [data] train at all."""
+    packs: whether the base may stay in its blocks; starts: whether it goes on from an adapter; one_adapter:
+    whether files of every format are built from one adapter; gentle: of a new adapter's learning rate, what it
+    then takes; replays: whether it then learns new examples, and some of the old ones again; passes: over the
+    examples where none are stated, None for as many as most methods take; renew: steps from one checkpoint to
+    the next; sees: whether it learns of pictures; reads_examples: whether it learns of [data] train at all."""
 
     name: ClassVar[str]
     folder: ClassVar[str]
@@ -52,7 +51,7 @@ class Method(ABC):
     is_beside: ClassVar[bool] = True
     packs: ClassVar[bool] = True
     starts: ClassVar[bool] = False
-    has_reference: ClassVar[bool] = False
+    one_adapter: ClassVar[bool] = False
     gentle: ClassVar[float] = 0.25
     replays: ClassVar[bool] = False
     passes: ClassVar[int | None] = None
@@ -82,9 +81,7 @@ class Method(ABC):
         if not job.examples or not job.validation:
             raise InputError("training needs at least one training example and one validation example")
         if not self.sees and any(example.images for example in (*job.examples, *job.validation)):
-            raise InputError(
-                f'method = "{self.name}" learns of no pictures; take "lora", or leave out the pictures'
-            )
+            raise InputError(f'method = "{self.name}" trains on no images; use "lora", or leave out the images')
 
     def check_lengths(self, job: Job) -> None:
         """Raises DataError for what is too long to be learned, or says too little; no network is made."""

@@ -53,7 +53,7 @@ class PreferenceMethod(Method):
     share = "preferred"
     starts = True
     reads_examples = False
-    has_reference = True
+    one_adapter = True
     gentle = 1.0  # the rate is low as it is
 
     def check(self, job: Job) -> None:
@@ -79,7 +79,7 @@ class PreferenceTrainee(AdapterTrainee):
             dict.fromkeys(one for part in rows for row in part for one in (*row.answers, row.other) if one)
         )
         self.beta, self.kept = options.beta, job.kept
-        self.shared = self.sharing(options, every)
+        self.shared = self.sharing(every)
         uncounted = self.shared * len(rows[0][0].answers)
         self.validation = batches(rows[1], options.batch_tokens, uncounted, 0, 0)
         self.epochs = [
@@ -171,16 +171,15 @@ def split(job: Job) -> tuple[list[Preference], list[Preference]]:
     if job.validation_preferences:
         return list(job.preferences), list(job.validation_preferences)
     inputs = list(dict.fromkeys(row.input for row in job.preferences))
-    key = "ratings" if isinstance(job.preferences[0], Rating) else "pairs"
     if len(inputs) < 2:
         raise InputError(
-            f"[data] {key}: all are of one input, and none can be held out; give validation_{key} too"
+            "[data] preferences: all are of one input, and none can be held out; give some of others"
         )
     chance = random.Random(f"{job.options.seed}/held out")
     held = set(chance.sample(inputs, max(1, len(inputs) // HELD_OUT)))
     learned = [row for row in job.preferences if row.input not in held]
     if isinstance(learned[0], Rating) and len({row.good for row in learned if isinstance(row, Rating)}) < 2:
         raise InputError(
-            f"[data] {key}: what is left beside those held out is all of one kind; give validation_{key} too"
+            "[data] preferences: what is left beside those held out is all of one kind; give more of the other"
         )
     return learned, [row for row in job.preferences if row.input in held]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from tinsmith.errors import InputError
 from tinsmith.train.batches.sequences import TokenSequence, batches, some
-from tinsmith.train.methods import REREAD, Method
+from tinsmith.train.methods import ORIGINALS_ONCE, Method
 from tinsmith.train.methods.lora import FOLDER, KEYS, AdapterTrainee
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ class Continue(Method):
     folder = FOLDER
     what = "an adapter"
     starts = True
-    keys = (*KEYS, "label_smoothing", REREAD)
+    keys = (*KEYS, ORIGINALS_ONCE)
     reads = ("text",)
     needs = (("data", "text"),)
 

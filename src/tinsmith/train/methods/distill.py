@@ -15,7 +15,7 @@ from tinsmith.data.readers import Example
 from tinsmith.errors import InputError
 from tinsmith.train.batches.sequences import TokenSequence
 from tinsmith.train.events import Event
-from tinsmith.train.methods import REREAD, Method
+from tinsmith.train.methods import ORIGINALS_ONCE, Method
 from tinsmith.train.methods.lora import FOLDER, KEYS, AdapterTrainee
 from tinsmith.train.options import BASE_TEACHER
 from tinsmith.train.steps import parts
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from tinsmith.train.job import Job
 
 TEACHER = "teacher"  # the folder, in the run's, of its probabilities
+SHOTS = 5  # examples in the base's context
 _SEQUENCES = 32  # of a part of these
 
 
@@ -39,7 +40,7 @@ class Distill(Method):
     what = "an adapter"
     starts = True
     sees = False  # the teacher is asked by its tokens alone
-    keys = (*KEYS, "teacher", "shots", "teacher_top", "temperature", "teacher_weight", REREAD)
+    keys = (*KEYS, "teacher", ORIGINALS_ONCE)
     needs = (("data", "train"), ("train", "teacher"))
 
     def check(self, job: Job) -> None:
@@ -74,7 +75,7 @@ class DistillTrainee(AdapterTrainee):
         longer = self.longer_prompts(job)
         self.prompts = {one: longer.get(one.prompt, one.prompt) for one in self.learned}
         asked = [(prompt, sequence.answer) for sequence, prompt in self.prompts.items()]
-        asking = f"{model_digest(job.teacher)} {options.teacher_top} {options.temperature} {asked}"
+        asking = f"{model_digest(job.teacher)} {asked}"
         self.teacher_digest = hashlib.sha256(asking.encode()).hexdigest()
         self.digest += self.teacher_digest
 
@@ -88,10 +89,10 @@ class DistillTrainee(AdapterTrainee):
         every = [example for made in (job.examples, *job.variants) for example in made]
         if any(example.passage for example in every):
             return {tokenize.prompt(one): tokenize.prompt(one.with_passage) for one in every}
-        shots = chance.sample(list(job.examples), min(len(job.examples), job.options.shots + 1))
+        shots = chance.sample(list(job.examples), min(len(job.examples), SHOTS + 1))
 
         def shown(example: Example) -> list[Example]:
-            return [shot for shot in shots if shot.input != example.input][: job.options.shots]
+            return [shot for shot in shots if shot.input != example.input][:SHOTS]
 
         return {tokenize.prompt(example): tokenize.prompt(example, shown(example)) for example in every}
 
@@ -117,13 +118,10 @@ class DistillTrainee(AdapterTrainee):
         """The teacher's likeliest tokens and their probabilities, of all the sequences' answers in order."""
         import torch
 
-        from tinsmith.train.distillation import answer_logits, likeliest
+        from tinsmith.train.distillation import TOP, answer_logits, likeliest
 
-        top, temperature = self.options.teacher_top, self.options.temperature
         best = [
-            likeliest(
-                answer_logits(self.teacher, self.prompts[one], one.answer), self.vocabulary, top, temperature
-            )
+            likeliest(answer_logits(self.teacher, self.prompts[one], one.answer), self.vocabulary, TOP)
             for one in sequences
         ]
         tokens, probabilities = zip(*best, strict=True)
@@ -138,7 +136,7 @@ class DistillTrainee(AdapterTrainee):
         if longest > model.info.context:
             raise InputError(
                 f"{self.path}: the teacher's context holds {model.info.context} tokens, and it is asked "
-                f"{longest}; take fewer shots, shorter examples or another teacher"
+                f"{longest}; take shorter examples or another teacher"
             )
         return model
 
@@ -156,19 +154,20 @@ class DistillTrainee(AdapterTrainee):
         """tokens, probabilities [labels, top]: the teacher's; [labels]."""
         from tinsmith.train import distillation
 
-        options, device = self.options, self.network.device
-        teacher = distillation.Taught(tokens.long().to(device), probabilities.to(device), options.temperature)
+        device = self.network.device
+        teacher = distillation.Taught(tokens.long().to(device), probabilities.to(device))
         states = self.network.answer_states(packing)
-        return distillation.losses(self.network, states, packing.targets, teacher, options.teacher_weight)
+        return distillation.losses(self.network, states, packing.targets, teacher)
 
     def demand(self) -> Demand:
         import torch
 
+        from tinsmith.train.distillation import TOP
         from tinsmith.train.footprint.memory import Demand
 
         def losses(packing: Packing) -> Tensor:
             """By a teacher that is sure of nothing: it is asked when there is room."""
-            kept = torch.zeros(len(packing.targets), self.options.teacher_top)
+            kept = torch.zeros(len(packing.targets), TOP)
             return self.losses(packing, kept, kept)
 
         return Demand(losses=losses)

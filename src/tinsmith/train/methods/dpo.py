@@ -23,8 +23,8 @@ def losses(margins: Tensor, beta: float) -> Tensor:
 
 class Dpo(PreferenceMethod):
     name = "dpo"
-    reads = ("pairs", "validation_pairs")
-    needs = (("data", "pairs"),)
+    reads = ("preferences",)
+    needs = (("data", "preferences"),)
 
     def trainee(self, job: Job) -> DpoTrainee:
         return DpoTrainee(job)

@@ -6,8 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from tinsmith.errors import UnsupportedError
-from tinsmith.train.methods import OPEN_TOKENS, REREAD, Method
-from tinsmith.train.options import AUTO, EIGHT_BITS, TrainOptions
+from tinsmith.train.methods import ORIGINALS_ONCE, Method
 from tinsmith.train.rules import default_full_rate, default_scratch_rate
 from tinsmith.train.steps.trainee import BETAS, Trainee
 
@@ -22,6 +21,7 @@ if TYPE_CHECKING:
     from tinsmith.train.batches.sequences import TokenSequence
     from tinsmith.train.footprint.memory import Demand
     from tinsmith.train.job import Job
+    from tinsmith.train.options import TrainOptions
 
 FOLDER = "trained"
 
@@ -32,7 +32,7 @@ class Full(Method):
     is_beside = False
     packs = False
     what = "every weight"
-    keys = ("moments", "label_smoothing", OPEN_TOKENS, REREAD)
+    keys = (ORIGINALS_ONCE,)
     reads = ("text",)
 
     def trainee(self, job: Job) -> Trainee:
@@ -69,8 +69,6 @@ class ModelTrainee(Trainee):
         kept = (2 if self.in_8_bits else 8) + (4 if options.average else 0)
         on_host = self.network.device.type != "cuda"
         less = 'train an adapter ("lora"), or give a smaller base'
-        if not self.in_8_bits:
-            less = f'state moments = "8-bit", {less}'
         copied = 4 + kept if on_host else 0
         return Demand(kept, copied, passes=lambda batch: len(self.shares(batch)), less=less)
 
@@ -80,7 +78,7 @@ class ModelTrainee(Trainee):
         from tinsmith.train.steps import checkpoint, together
 
         begun = checkpoint.moments(job.out_dir / checkpoint.NAME, self.digest)
-        chosen = in_8_bits(job.options, self.spec.parameters, self.network.device)
+        chosen = in_8_bits(self.spec.parameters, self.network.device)
         return together.from_first("mean" in begun if begun else chosen)
 
     def sequences(self, job: Job) -> list[TokenSequence]:
@@ -131,11 +129,9 @@ class ModelTrainee(Trainee):
         return replace(self.spec, tensors=tensors, general=general, vision=vision)
 
 
-def in_8_bits(options: TrainOptions, parameters: int, device: torch.device) -> bool:
-    """Where it is not stated: whether weights, gradients and both moments as float32, and on the host what a
+def in_8_bits(parameters: int, device: torch.device) -> bool:
+    """Whether weights, gradients and both moments as float32, and on the host what a
     checkpoint copies of these, all but the gradients, take more than half of the device's memory."""
-    if options.moments != AUTO:
-        return options.moments == EIGHT_BITS
     from tinsmith.train.footprint import room
 
     whole = room.of(device).total()

@@ -38,9 +38,8 @@ def others(answers: Sequence[tuple[int, ...]]) -> list[tuple[int, ...]]:
 
 class Kto(PreferenceMethod):
     name = "kto"
-    keys = (*PreferenceMethod.keys, "good_weight")
-    reads = ("ratings", "validation_ratings")
-    needs = (("data", "ratings"),)
+    reads = ("preferences",)
+    needs = (("data", "preferences"),)
 
     def trainee(self, job: Job) -> KtoTrainee:
         return KtoTrainee(job)
@@ -48,13 +47,13 @@ class Kto(PreferenceMethod):
 
 class KtoTrainee(PreferenceTrainee):
     """The divergence is estimated, as in the paper, from inputs with the answers to others: of each row, the
-    next answer in the file that is not its own."""
+    next answer in the file that is not its own. good_weight: of a good output where a bad one counts 1, so that
+    both kinds count the same in all."""
 
     def plan(self, job: Job) -> None:
         super().plan(job)
         ratings = [row.good for row in job.preferences if isinstance(row, Rating)]
-        weight = job.options.good_weight
-        self.good_weight = ratings.count(False) / ratings.count(True) if weight is None else weight
+        self.good_weight = ratings.count(False) / ratings.count(True)
 
     def judged(self, job: Job, rows: Sequence[Preference]) -> list[Judged]:
         plain = super().judged(job, rows)

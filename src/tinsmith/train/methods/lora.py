@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 from tinsmith.errors import InputError
 from tinsmith.train.adapters import peft_folder
-from tinsmith.train.methods import OPEN_TOKENS, REREAD, Method
+from tinsmith.train.methods import ORIGINALS_ONCE, Method
 from tinsmith.train.model import eyes_adapter
-from tinsmith.train.options import LANGUAGE, RSLORA
+from tinsmith.train.options import LANGUAGE
 from tinsmith.train.rules import default_learning_rate
 from tinsmith.train.steps.trainee import Trainee
 
@@ -25,29 +25,21 @@ if TYPE_CHECKING:
     from tinsmith.train.job import Job
     from tinsmith.train.model.network import Network
     from tinsmith.train.options import TrainOptions
-    from tinsmith.train.quantized.rough import Rough
+    from tinsmith.train.quantized.fake_quantization import FakeQuantization
 
 FOLDER = "adapter"
 # Where the network's module that sees pictures lies within peft's wrapper.
 EYES = "eyes"
 EYES_PREFIX = f"base_model.model.model.{EYES}."
-FEEDBACK_TURNS = 2  # checkpoints from one making of rough weights with error feedback to the next
+FEEDBACK_TURNS = 2  # checkpoints from one making of quantized weights with error feedback to the next
 FIRST_BATCHES = 8  # of training data, whose inputs are weighed before there is a validation
-KEYS = (
-    "rank",
-    "ranks",
-    "rank_scale",
-    "alpha",
-    "dropout",
-    "targets",
-    "rough",
-)  # of every method that trains an adapter
+KEYS = ("rank", "alpha", "dropout", "targets", "qat")  # of every method that trains an adapter
 
 
 class Lora(Method):
     name = "lora"
     folder = FOLDER
-    keys = (*KEYS, "parts", "label_smoothing", OPEN_TOKENS, REREAD)
+    keys = (*KEYS, "parts", ORIGINALS_ONCE)
     what = "an adapter"
     starts = True
     replays = True
@@ -60,10 +52,13 @@ def _choose(network: Network, options: TrainOptions) -> None:
     """Freezes what the options leave as it is, and gives a vision half that they name factors of its own.
     Raises InputError for a base without one."""
     if tuple(options.parts) != (LANGUAGE,) and not network.sees:
-        raise InputError("[train] parts: the base has no vision half; leave it out, or take one that has")
+        raise InputError(
+            "[train] parts: the base has no vision model; leave it out, or use a vision-language model"
+        )
     if network.sees:
-        alpha, rslora = options.alpha, options.rank_scale == RSLORA
-        eyes_adapter.install(network.eyes, options.parts, options.rank, alpha, options.dropout, rslora)
+        eyes_adapter.install(
+            network.eyes, options.parts, options.rank, options.alpha, options.dropout, rslora=False
+        )
     if LANGUAGE not in options.parts:
         for module in network.linears.values():
             module.lora_A.requires_grad_(False)
@@ -83,11 +78,11 @@ class AdapterTrainee(Trainee):
         from tinsmith.train.beginning import start
         from tinsmith.train.footprint import memory
         from tinsmith.train.model import devices, network
-        from tinsmith.train.quantized.rough import Rough
+        from tinsmith.train.quantized.fake_quantization import FakeQuantization
 
         spec, options = job.spec, job.options
         device = devices.choose(options.device)
-        keep_packed, why = memory.keeps_packed(spec, options.keep, device)
+        keep_packed, why = memory.keeps_packed(spec, options.weights, device)
         count = options.mean_of
         self.mean_of = count * (start.runs_in(job.start, options) if job.start else 1)
         wide = options.widened(self.mean_of)
@@ -100,22 +95,20 @@ class AdapterTrainee(Trainee):
             options.targets,
             device,
             keep_packed,
-            rank_pattern=wide.ranks,
-            use_rslora=options.rank_scale == RSLORA,
         )
         _choose(adapted, wide)
         if job.start:
             start.load(adapted, spec, job.start, count)
         self.template, self.base_sha256 = spec.chat_template, job.base_sha256
-        self.rough = Rough(spec, adapted, options.rough, job.feedback) if options.rough else None
-        self.only_rough = options.only_rough
+        self.qat = FakeQuantization(spec, adapted, options.qat, job.feedback) if options.qat else None
+        self.only_qat = options.only_qat
         # Error feedback takes several times as long as a search that weighs inputs one by one.
-        self.steps_rough = options.renew * (FEEDBACK_TURNS if job.feedback else 1)
+        self.steps_qat = options.renew * (FEEDBACK_TURNS if job.feedback else 1)
         super().__init__(job, adapted, job.out_dir / FOLDER, self.default_rate)
         if count > 1 or not learns:
             return  # what was trained is validated, and needs less memory than that took
-        planned = self.fit(self.demand(), keep_packed, self.rough.size if self.rough else 0)
-        told = self._rough_note(options.rough)
+        planned = self.fit(self.demand(), keep_packed, self.qat.size if self.qat else 0)
+        told = self._qat_note(options.qat)
         self.note = "; ".join(part for part in (self.note, told, why, planned) if part)
 
     def demand(self) -> Demand:
@@ -124,57 +117,57 @@ class AdapterTrainee(Trainee):
 
         return memory.Demand()
 
-    def _rough_note(self, preset: str | Mix | None) -> str:
+    def _qat_note(self, preset: str | Mix | None) -> str:
         if preset is None:
             return ""
         name = preset if isinstance(preset, str) else preset.name
-        which = "every step" if self.only_rough else "every other step"
-        return f"{which} under the errors of {name}, made anew every {self.steps_rough} steps"
+        which = "every step" if self.only_qat else "every other step"
+        return f"{which} under the errors of {name}, made anew every {self.steps_qat} steps"
 
     def state(self) -> dict[str, Tensor]:
-        if self.rough is None:
+        if self.qat is None:
             return {}
         latest = {f"latest:{role}": squares for role, squares in self.importance.items()}
-        return {**latest, **{f"rough:{name}": value for name, value in self.rough.used.items()}}
+        return {**latest, **{f"qat:{name}": value for name, value in self.qat.used.items()}}
 
     def restore(self, tensors: dict[str, Tensor]) -> None:
-        if self.rough is not None:
+        if self.qat is not None:
             self.importance = _under("latest:", tensors)
-            self.rough.used = _under("rough:", tensors)
+            self.qat.used = _under("qat:", tensors)
 
     def renew(self, step: int) -> None:
         from tinsmith.train.quantized import importance
 
-        if self.rough is None:
+        if self.qat is None:
             return
-        if step % self.steps_rough:
-            if not self.rough.is_made:  # the run was resumed here
-                self.rough.make()
+        if step % self.steps_qat:
+            if not self.qat.is_made:  # the run was resumed here
+                self.qat.make()
             return
-        if not self.importance and not self.rough.encode.feedback:
+        if not self.importance and not self.qat.encode.feedback:
             first = self.epochs[0][:FIRST_BATCHES]
             packings = (self.network.pack(self.rows(batch), self.shared) for batch in first)
             self.importance = importance.seen(self.network, packings)
-        self._make_rough(self.rough)
+        self._make_qat(self.qat)
 
-    def _make_rough(self, rough: Rough) -> None:
+    def _make_qat(self, qat: FakeQuantization) -> None:
         """In every process, though the first alone validates."""
         from tinsmith.train.steps import together
 
         self.importance = together.from_first(self.importance)
-        rough.renew(self.importance)
+        qat.renew(self.importance)
 
     def around(self, step: int) -> AbstractContextManager[None]:
-        if self.rough is None or not (self.only_rough or step % 2):
+        if self.qat is None or not (self.only_qat or step % 2):
             return nullcontext()
-        return self.rough.applied()
+        return self.qat.applied()
 
     def before_validation(self) -> None:
-        if self.rough and self.only_rough:
-            self._make_rough(self.rough)
+        if self.qat and self.only_qat:
+            self._make_qat(self.qat)
 
     def around_validation(self) -> AbstractContextManager[None]:
-        return self.rough.applied() if self.rough and self.only_rough else nullcontext()
+        return self.qat.applied() if self.qat and self.only_qat else nullcontext()
 
     def keep(self) -> None:
         from safetensors import SafetensorError

@@ -33,9 +33,9 @@ def _log_odds(log_probability: Tensor) -> Tensor:
 
 class Orpo(PreferenceMethod):
     name = "orpo"
-    reads = ("pairs", "validation_pairs")
-    needs = (("data", "pairs"),)
-    has_reference = False
+    reads = ("preferences",)
+    needs = (("data", "preferences"),)
+    one_adapter = False
     gentle = Method.gentle  # it learns the chosen outputs as examples are learned
 
     def trainee(self, job: Job) -> OrpoTrainee:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from tinsmith.compiler.adapter import planned_prefix
 from tinsmith.errors import InputError
 from tinsmith.train.adapters.prefix_bin import CONFIG, WEIGHTS
-from tinsmith.train.methods import REREAD, Method
+from tinsmith.train.methods import ORIGINALS_ONCE, Method
 from tinsmith.train.rules import default_prefix_rate
 from tinsmith.train.steps.trainee import Trainee
 
@@ -29,7 +29,7 @@ class Prefix(Method):
     name = "prefix"
     folder = FOLDER
     what = "a prefix"
-    keys = ("prefix_length", "label_smoothing", REREAD)
+    keys = ("prefix_length", ORIGINALS_ONCE)
     merges = False
     packs = False
     sees = False

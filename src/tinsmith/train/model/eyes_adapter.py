@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from tinsmith.train.model.network import Network
     from tinsmith.train.sight.eyes import Eyes
 
-TOWER, CONNECTOR = "tower", "connector"
+TOWER, CONNECTOR = "vision_encoder", "projector"
 _FACTOR = "{}.lora_{}.weight"
 
 

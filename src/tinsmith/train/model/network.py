@@ -136,12 +136,11 @@ class Network:
         logits = times_matrix(states.to(self.head.dtype), self.head).float() * self.scale
         return logits if self.cap is None else self.cap * torch.tanh(logits / self.cap)
 
-    def answer_losses(self, packing: Packing, smoothing: float = 0.0) -> tuple[Tensor, Tensor]:
-        """Loss and likeliest token at each labelled position; [labels] each. smoothing: of labels, as
-        AnswerLoss has it."""
+    def answer_losses(self, packing: Packing) -> tuple[Tensor, Tensor]:
+        """Loss and likeliest token at each labelled position; [labels] each."""
         labelled = self.answer_states(packing)
         losses, best = AnswerLoss.apply(  # type: ignore[no-untyped-call]
-            labelled, self.head, packing.targets, self.scale, self.cap, torch.is_grad_enabled(), smoothing
+            labelled, self.head, packing.targets, self.scale, self.cap, torch.is_grad_enabled()
         )
         return losses, best
 
@@ -155,16 +154,14 @@ class Whole(Network):
     """A model all of whose weights are trained; model and trunk are transformers' own, and float32. Where the
     processor multiplies bfloat16, its matrices are multiplied so."""
 
-    def answer_losses(self, packing: Packing, smoothing: float = 0.0) -> tuple[Tensor, Tensor]:
+    def answer_losses(self, packing: Packing) -> tuple[Tensor, Tensor]:
         device = self.device
         narrow: AbstractContextManager[Any] = nullcontext()
         if has_fast_bfloat16(device):  # passes side by side must not share what they cast
             narrow = torch.autocast(device.type, torch.bfloat16, cache_enabled=False)
         with narrow:
             logits = self.logits(self.answer_states(packing))
-        losses = nn.functional.cross_entropy(
-            logits, packing.targets, reduction="none", label_smoothing=smoothing
-        )
+        losses = nn.functional.cross_entropy(logits, packing.targets, reduction="none")
         return losses, logits.detach().argmax(-1)
 
 
@@ -210,14 +207,12 @@ def build(
     targets: Sequence[str] = (),
     device: torch.device = CPU,
     keep_packed: bool = False,
-    **more: Any,
 ) -> Network:
     """The base with a new adapter; A is drawn by torch's seed, B is 0.
 
     targets: the linear layers to adapt, by the last part of their names in transformers ("q_proj"); none for
     all but the head and the gates of one output, which choose and do not compute; keep_packed: the matrices
-    stay in the spec's blocks; more: of peft's LoraConfig. Raises InputError for a name that the family does not
-    have, and for a rank of a layer that is not adapted."""
+    stay in the spec's blocks. Raises InputError for a name that the family does not have."""
     base = base_model(spec, keep_packed=keep_packed).to(device)
     wanted = _targets(spec.family, base, targets)
     frozen = _frozen(base)
@@ -227,9 +222,8 @@ def build(
             weight.dtype = matrices
         else:
             weight.data = weight.data.to(matrices)
-    _check_ranks(more.get("rank_pattern", ()), wanted)
     others = _multiplies_elsewhere(base, wanted | frozen)
-    model = _adapted(base, wanted, r=rank, lora_alpha=alpha, lora_dropout=dropout, **more)
+    model = _adapted(base, wanted, r=rank, lora_alpha=alpha, lora_dropout=dropout)
     origin = spec.general.get("name")
     model.peft_config["default"].base_model_name_or_path = origin if isinstance(origin, str) else ""
     packs = mixing.install(base)
@@ -307,13 +301,6 @@ def _targets(name: str, base: Any, chosen: Sequence[str]) -> set[str]:
     return {path for path, module in linears.items() if module.out_features > 1}
 
 
-def _check_ranks(named: Collection[str], wanted: set[str]) -> None:
-    adapted = {path.rpartition(".")[2] for path in wanted}
-    for name in named:
-        if name not in adapted:
-            raise InputError(f"[train] ranks: {name!r} is not adapted; {', '.join(sorted(adapted))} are")
-
-
 def _plain_forward(module: Any, x: Tensor) -> Tensor:
     weight = packed.weight_of(module)
     return times_matrix(x.flatten(0, -2).to(weight.dtype), weight).view(*x.shape[:-1], -1)
@@ -370,12 +357,11 @@ def adapted(spec: Spec, options: TrainOptions) -> dict[str, tuple[int, int, int]
     with quiet():
         base = _bare(_config(spec))
     wanted = _targets(spec.family, base, options.targets)
-    _check_ranks(options.ranks, wanted)
     roles = {name.hf: name.role for name in family.by_name(spec.family).tensors(spec.hyper)}
     shapes = {}
     for path in sorted(wanted):
-        layer, rank = base.get_submodule(path), options.ranks.get(path.rpartition(".")[2], options.rank)
-        shapes[roles[f"{path}.weight"]] = (layer.out_features, layer.in_features, rank)
+        layer = base.get_submodule(path)
+        shapes[roles[f"{path}.weight"]] = (layer.out_features, layer.in_features, options.rank)
     return shapes
 
 

@@ -47,13 +47,10 @@ class Drawn:
 
 
 class Sampler:
-    """room: most tokens of an answer; constraint: what is allowed, as compiled; threads: that compute; held:
-    whether answers are held to it."""
+    """room: most tokens of an answer; constraint: what is allowed, as compiled; threads: that compute."""
 
-    def __init__(
-        self, spec: Spec, room: int, constraint: Constraint | None, threads: int, held: bool = True
-    ) -> None:
-        self.spec, self.room, self.constraint = spec, room, constraint if held else None
+    def __init__(self, spec: Spec, room: int, constraint: Constraint | None, threads: int) -> None:
+        self.spec, self.room, self.constraint = spec, room, constraint
         image = build_image(_compiled(spec))
         self.model = Model(_core.Model(image), image, threads)
         self.program = read_program(self.model.tin.entry("program.bin"))

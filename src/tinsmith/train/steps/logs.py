@@ -18,7 +18,7 @@ from tinsmith.train.options import LOGS
 FOLDER = "logs"  # in a run's
 CSV = "train.csv"
 TEXT_LOSS = "text_loss"  # of plain text in a validation, where some is held out
-ROLLED = ("reward", "answer_tokens", "entropy", "divergence", "set_aside")  # of a step's rollouts
+ROLLED = ("reward", "answer_tokens", "entropy", "set_aside")  # of a step's rollouts
 COLUMNS = (
     "step",
     "epoch",
@@ -121,7 +121,7 @@ def _tensorboard(folder: Path) -> Iterator[Callable[[Event], None]]:
 def _values(event: Step | Validated | Rolled) -> dict[str, Any]:
     if isinstance(event, Rolled):
         shares = event.alike / event.prompts
-        values = zip(ROLLED, (event.reward, event.tokens, event.entropy, event.divergence, shares), strict=True)
+        values = zip(ROLLED, (event.reward, event.tokens, event.entropy, shares), strict=True)
         return {name: value for name, value in values if value is not None}
     if isinstance(event, Validated):
         return {

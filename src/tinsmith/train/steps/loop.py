@@ -15,7 +15,7 @@ import torch
 
 from tinsmith.errors import FormatError, InputError
 from tinsmith.system.memory import resident
-from tinsmith.train.events import Event, Point, Rolled, Started, Step, Stopped, TrainResult, Validated
+from tinsmith.train.events import Event, Point, Rolled, Started, Step, TrainResult, Validated
 from tinsmith.train.layers.sharing import side_by_side
 from tinsmith.train.model import devices
 from tinsmith.train.model.network import quiet
@@ -36,7 +36,6 @@ class _Progress:
     step: int = 0
     tokens: int = 0
     seconds: float = 0.0
-    worse: int = 0  # epochs since the best one
     part_tokens: int | None = None
     curve: list[tuple[int, float]] = field(default_factory=list)
     validations: list[dict[str, Any]] = field(default_factory=list)
@@ -76,24 +75,20 @@ class Loop:
         progress = self.progress
         self.on_event(Started(progress.step, len(self.plan), self.trainee.rate, self.note + anew))
         begun, first_tokens, before = time.monotonic(), progress.tokens, progress.seconds
-        while progress.step < len(self.plan) and not self._is_out_of_patience():
+        while progress.step < len(self.plan):
             self._begin_epoch()
             if progress.step % self.options.renew == 0:
                 self._renew()
             batch = self.plan[progress.step]
             loss = self._step(batch)
             if not math.isfinite(loss):
-                raise self._astray(f"the loss is {loss}")
+                raise self._diverged(f"the loss is {loss}")
             progress.tokens += sum(len(sequence) for sequence in batch)
             progress.seconds = before + time.monotonic() - begun
             self._tell_step(loss, (progress.tokens - first_tokens) / (time.monotonic() - begun))
             if progress.step in self.epoch_ends:
                 self._validate()
                 progress.seconds = before + time.monotonic() - begun
-        if progress.step < len(self.plan):
-            best = max(row["epoch"] for row in progress.validations if row["best"])
-            last = progress.validations[-1]["epoch"]
-            self.on_event(Stopped(last, len(self.epoch_ends), best))
         if together.number() == 0:
             checkpoint.drop(self.out_dir)
         return TrainResult(
@@ -121,23 +116,23 @@ class Loop:
     def _renew(self) -> None:
         """A checkpoint, and what is made anew with it."""
         if not all(bool(value.isfinite().all()) for value in self.parameters.values()):
-            raise self._astray("weights are infinite or no numbers")
+            raise self._diverged("weights are infinite or no numbers")
         self._save()
         try:
             self.trainee.renew(self.progress.step)
         except FormatError as error:
             if self.progress.step == 0:
                 raise  # the base's own weights
-            raise self._astray(str(error)) from error
+            raise self._diverged(str(error)) from error
 
-    def _astray(self, what: str) -> InputError:
+    def _diverged(self, what: str) -> InputError:
         return InputError(
-            f"training went astray at step {self.progress.step} of {len(self.plan)}: {what}; give a "
+            f"training diverged at step {self.progress.step} of {len(self.plan)}: {what}; give a "
             f'learning_rate below {self.trainee.rate:g}, or "search"'
         )
 
     def points(self) -> list[Point]:
-        """The curve of the planned steps so far that did not lead astray."""
+        """The curve of the planned steps so far before it diverged."""
         curve = self.progress.curve[: len(self.plan)]
         return [Point(step, loss) for step, loss in curve if math.isfinite(loss)]
 
@@ -222,7 +217,6 @@ class Loop:
     def _validate(self) -> None:
         """Keeps what is the best: as the latest step left it, or averaged."""
         self.trainee.network.model.eval()
-        self.progress.worse += 1
         self._compare(averaged=False)
         if self.means:
             latest = self.trainee.importance
@@ -238,10 +232,8 @@ class Loop:
         epoch = self.epoch_ends.index(progress.step) + 1
         event = Validated(epoch, progress.step, loss, exact, is_best, averaged, self.trainee.text_loss)
         progress.validations.append(asdict(event))
-        if is_best:
-            progress.worse = 0
-            if together.number() == 0:
-                self.trainee.keep()
+        if is_best and together.number() == 0:
+            self.trainee.keep()
         self.on_event(event)
 
     def _is_best(self, loss: float, exact: float) -> bool:
@@ -257,9 +249,6 @@ class Loop:
         answers = sum(map(len, self.trainee.validation))
         chance = math.sqrt(max(0.0, most * (1 - most)) / answers)
         return exact > most or (loss < kept and exact >= most - chance)
-
-    def _is_out_of_patience(self) -> bool:
-        return 0 < self.options.patience <= self.progress.worse
 
     def _checkpoint_path(self) -> Path:
         return self.out_dir / checkpoint.NAME

@@ -73,12 +73,7 @@ class Trainee(ABC):
         """rule: what the learning rate is where none is stated."""
         self.network, self.result = network, result
         self.importance: dict[str, Tensor] = {}
-        self.smoothing = job.options.label_smoothing
-        self.draws = bool(job.options.noise or job.options.dropout)
-        if job.options.noise:
-            from tinsmith.train.model import noise
-
-            noise.install(network, job.options.noise)
+        self.draws = bool(job.options.dropout)
         self.chosen: list[list[int]] = []
         self.note = ""
         self.plan(job)
@@ -101,7 +96,7 @@ class Trainee(ABC):
         known = tokenize.learned(job.known)
         replayed = [sequence for _, sequence in known]
         self.learned = [*sequences, *(sequence for made in rounds for _, sequence in made), *replayed]
-        self.shared = self.sharing(options, [*self.learned, *validation])
+        self.shared = self.sharing([*self.learned, *validation])
         padded, size = not self.network.packs, options.batch_tokens
         self.validation = batches(validation, size, self.shared, 0, 0, padded)
         self.batched = partial(
@@ -120,9 +115,9 @@ class Trainee(ABC):
         self.digest = job.digest(validation, *taught, *([replayed] if known else ()))
 
     def lesson(self, job: Job, plain: Sequence[TokenSequence], made: Made, epoch: int) -> list[TokenSequence]:
-        """What an epoch teaches. plain: what is learned besides what was made for it, which the adapter that a
-        rough one goes on from has read."""
-        again = job.options.only_rough or (epoch > 0 and not job.options.reread)
+        """What an epoch teaches. plain: what is learned besides what was made for it, which the adapter that
+        quantization-aware training continues has read."""
+        again = job.options.only_qat or (epoch > 0 and job.options.originals_once)
         replaced = self.replaced(job, made) if again else ()
         return [*(one for one in plain if one not in replaced), *(sequence for _, sequence in made)]
 
@@ -153,10 +148,9 @@ class Trainee(ABC):
         self.part_tokens = planned.part_tokens
         return planned.words
 
-    def sharing(self, options: TrainOptions, every: Sequence[TokenSequence]) -> int:
-        """How many tokens the sequences begin with that are computed once for a batch: none where each sequence
-        has noise of its own."""
-        return len(shared_prefix(every)) if self.network.packs and not options.noise else 0
+    def sharing(self, every: Sequence[TokenSequence]) -> int:
+        """How many tokens the sequences begin with that are computed once for a batch."""
+        return len(shared_prefix(every)) if self.network.packs else 0
 
     def parameters(self) -> dict[str, nn.Parameter]:
         """What is trained, by name, in a fixed order."""
@@ -229,7 +223,7 @@ class Trainee(ABC):
 
     def loss(self, batch: Sequence[Any]) -> Tensor:
         """The mean over the batch, to go back from."""
-        losses, _ = self.network.answer_losses(self.network.pack(batch, self.shared), self.smoothing)
+        losses, _ = self.network.answer_losses(self.network.pack(batch, self.shared))
         return losses.mean()
 
     def weight(self, batch: Sequence[Any]) -> float:

@@ -59,11 +59,9 @@ def rungs(run_steps: int, budget: float) -> list[Rung]:
         first = int(budget * run_steps / cost)
         if first >= LEAST_STEPS:
             return [Rung(count, first * 2**place) for place, count in enumerate(counts)]
-    least = math.ceil(100 * LEAST_STEPS * cost / run_steps) / 100
-    more = f"at least {least:g}, or " if least <= 1 else ""
     raise InputError(
-        f'learning_rate = "search": search_budget = {budget:g} of {run_steps} steps is too little for three '
-        f"candidates; give {more}a learning rate"
+        f'learning_rate = "search": trials of {budget:g} times the {run_steps} steps are too short for three '
+        "candidates; give a learning rate"
     )
 
 
@@ -134,8 +132,8 @@ def _halved(
         tried.sort(key=lambda trial: (math.inf if trial.loss is None else trial.loss, trial.learning_rate))
         if tried[0].loss is None:
             raise InputError(
-                f'learning_rate = "search": every rate from {rates[0]:g} to {rates[-1]:g} leads training '
-                "astray; state a smaller one"
+                f'learning_rate = "search": training diverges at every rate from {rates[0]:g} to '
+                f"{rates[-1]:g}; state a smaller one"
             )
         trials += reversed(tried)
         left = [trial.learning_rate for trial in tried]
@@ -145,7 +143,7 @@ def _halved(
 def _try(method: Method, job: Job, folder: Path, begun: Trying, tell: Callable[[Event], None]) -> Trial:
     """Goes on from the candidate's own checkpoint, where it has taken fewer steps so far."""
     rate, steps = begun.learning_rate, begun.steps
-    options = replace(job.options, learning_rate=rate, average=AVERAGE, rough=None)
+    options = replace(job.options, learning_rate=rate, average=AVERAGE, qat=None)
     trial = replace(
         job, options=options, out_dir=folder, kept_dir=job.kept, validation=job.validation[:VALIDATED]
     )
@@ -180,7 +178,7 @@ class _TrialLoop(Loop):
         return min(1.0, (step + 1) / self.rise)
 
     def loss(self) -> float | None:
-        """On the validation examples, after the last step; None where training went astray."""
+        """On the validation examples, after the last step; None where training diverged."""
         self._resume()
         progress, steps = self.progress, len(self.plan)
         losses = {row["step"]: row["loss"] for row in progress.validations}

@@ -15,7 +15,7 @@ from tinsmith.format_names import AUTO
 from tinsmith.formats.tin import SOURCE
 from tinsmith.pipeline import contents, formats
 from tinsmith.pipeline.prepared import FloatModel
-from tinsmith.pipeline.prepared import Prepared, load_base, settled, with_kv
+from tinsmith.pipeline.prepared import Prepared, load_base, settled
 from tinsmith.pipeline.stage import Made, Reporter, Shown
 from tinsmith.pipeline.stages.build.inputs import BaseInputs, Inputs, Origin
 from tinsmith.pipeline.stages.build.outputs import UNSEALED, Built
@@ -47,7 +47,7 @@ def make_of_base(inputs: BaseInputs, folder: Path, reporter: Reporter) -> Made[B
     data, recipe = inputs.data, inputs.data.recipe
     for one in inputs.learned:
         check_context(one)
-    spec = with_kv(recipe, models.load(data.base.path, mtp=recipe.build.mtp))
+    spec = models.load(data.base.path, mtp=recipe.build.mtp)
     origin = spec.source or data.base.sha256  # as the adapters' training says it
     if spec.chat_template is not None:
         spec = dataclasses.replace(spec, chat_template=settled(recipe, spec.chat_template))
@@ -74,7 +74,7 @@ def files_of(
     from tinsmith.train.quantized import importance
 
     data, recipe = inputs.data, inputs.data.recipe
-    spec = with_kv(recipe, models.load(origin.model.folder, mtp=recipe.build.mtp))
+    spec = models.load(origin.model.folder, mtp=recipe.build.mtp)
     spec = dataclasses.replace(spec, source=origin.model.sha256)
     spec = shipping.prepared(spec, recipe.name, contents.context_of(recipe, spec))
     weighed = importance.load(origin.trained)

@@ -3,29 +3,25 @@
 from __future__ import annotations
 
 import random
-from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tinsmith import tasks
-from tinsmith.chat.tool_formats import read_tools
-from tinsmith.chat.tool_formats.kinds import referred
 from tinsmith.data import picture_changes
-from tinsmith.data.augment import LIST, Augmented, augment
-from tinsmith.data.leaves import ITEM
+from tinsmith.data.augment import Augmented, augment
 from tinsmith.data.picture_sheet import sheet
 from tinsmith.data.readers import Example
-from tinsmith.data.row_tools import has_rows, tools_of_rows
 from tinsmith.data.slots import words
-from tinsmith.data.splits import normalize, shared_inputs
-from tinsmith.errors import ConstraintError, DataError, InputError
+from tinsmith.data.splits import shared_inputs
+from tinsmith.errors import DataError
 from tinsmith.pipeline.prepared import AUGMENTED
 from tinsmith.pipeline.stage import Reporter
 from tinsmith.pipeline.stages.data.inputs import Inputs
-from tinsmith.pipeline.stages.data.outputs import OFF_TOPIC, Augmentation
+from tinsmith.pipeline.stages.data.outputs import Augmentation
 from tinsmith.system import files, reading
 from tinsmith.train import methods
 
@@ -38,10 +34,6 @@ SHEET_WIDTH = 6  # of them in a row, with the first
 SHOWN = 10  # rows of them
 
 
-def is_wanted(recipe: Recipe) -> bool:
-    return substitutes(recipe) or recipe.data.off_topic is not None
-
-
 def substitutes(recipe: Recipe) -> bool:
     """Where the recipe does not say, for each task whose outputs have values."""
     stated = recipe.data.augment
@@ -52,11 +44,8 @@ def substitutes(recipe: Recipe) -> bool:
 
 def variants(recipe: Recipe, train: Sequence[Example]) -> int:
     """Of each of the examples: one for each time that it is learned."""
-    stated = recipe.data.augment_variants
-    if isinstance(stated, str):
-        made = substitutes(recipe) or (bool(picture_kinds(recipe)) and any(one.images for one in train))
-        return recipe.passes(len(train), made) * recipe.train.seeds
-    return stated
+    made = substitutes(recipe) or (bool(picture_kinds(recipe)) and any(one.images for one in train))
+    return recipe.passes(len(train), made) * recipe.train.seeds
 
 
 def augmented(
@@ -77,10 +66,6 @@ def augmented(
     changed = changed_pictures(recipe, train)
     counts = Counter(kind for row in changed for kind in row.about["changed"])
     rows = sorted([*rows, *changed], key=lambda row: int(row.about["variant"]))
-    if recipe.data.off_topic:
-        further = off_topic(recipe, train)
-        rows = sorted([*rows, *further], key=lambda row: int(row.about["variant"]))
-        sources[OFF_TOPIC] = len(further)
     if not rows:
         return None
     reporter.note(f"data: {len(rows):,} further examples made, in {AUGMENTED}")
@@ -91,25 +76,18 @@ def augmented(
 
 
 def substituted(recipe: Recipe, train: Sequence[Example], rounds: int, base: Path) -> Augmented:
-    """With other values. Raises InputError where none is of the lists that the recipe asks for."""
+    """With other values."""
     task = tasks.by_name(recipe.data.task)
-    made = augment(
+    return augment(
         train,
         task.values,
         rounds,
         recipe.train.seed,
-        closed_lists(recipe) if recipe.data.augment_lists else {},
         labels=[task.label(example.output) for example in train],
         tokens=() if recipe.scratch else tokens_of(base),
         without=kept_out(recipe),
         embeddings=None if recipe.scratch else partial(embeddings_of, base),
     )
-    if recipe.data.augment_lists and not made.sources[LIST]:
-        raise InputError(
-            f"{recipe.path}: [data] augment_lists: {lists_file(recipe)} has no enum for an argument whose "
-            "values stand in the inputs; leave it out"
-        )
-    return made
 
 
 def words_of(examples: Sequence[Example]) -> set[str]:
@@ -119,7 +97,7 @@ def words_of(examples: Sequence[Example]) -> set[str]:
 
 def picture_kinds(recipe: Recipe) -> tuple[str, ...]:
     """What is done to pictures; everything, where the recipe does not say."""
-    stated = recipe.data.augment_pictures
+    stated = recipe.data.augment_images
     if not methods.by_name(recipe.train.method).reads_examples:
         return ()
     return picture_changes.KINDS if stated is None else stated
@@ -184,85 +162,8 @@ def embeddings_of(base: Path, ids: Sequence[int]) -> Any:
     return to_float32(replace(table, rows=len(ids), data=data))
 
 
-def off_topic(recipe: Recipe, train: Sequence[Example]) -> list[Example]:
-    """Inputs that no example is like, with the answer to them: in each variant others, while there are."""
-    stated = recipe.data
-    assert stated.off_topic and stated.off_topic_output
-    path = recipe.resolve(stated.off_topic)
-    lines = [(n, line.strip()) for n, line in enumerate(reading.read_text(path, DataError).splitlines(), 1)]
-    lines = [(n, line) for n, line in lines if line]
-    if not lines:
-        raise DataError(f"{path}: holds no input; write one a line")
-    known = {normalize(example.input) for example in train}
-    for n, line in lines:
-        if normalize(line) in known:
-            raise DataError(f"{path}:{n}: is a training input too, so not off topic; leave it out: {line}")
-    random.Random(recipe.train.seed).shuffle(lines)
-    count = min(len(lines), max(1, round(stated.off_topic_share * len(train))))
-    rows = []
-    for variant in range(variants(recipe, train)):
-        for k in range(count):
-            n, line = lines[(variant * count + k) % len(lines)]
-            about = {"source": OFF_TOPIC, "from": n, "variant": variant}
-            rows.append(Example(line, stated.off_topic_output.strip(), about=about))
-    return rows
-
-
-def lists_file(recipe: Recipe) -> Path:
-    stated = recipe.constraint.tools or recipe.data.tools or recipe.constraint.schema or recipe.data.schema
-    assert stated  # the recipe's reader saw to it
-    return recipe.resolve(stated)
-
-
-def closed_lists(recipe: Recipe) -> dict[tuple[str, ...], list[str]]:
-    """What the tools or the schema list for an argument, by its path."""
-    constraint, path = recipe.constraint, lists_file(recipe)
-    value = tools_of_rows(path) if has_rows(path) else reading.read_json(path, DataError, unique=True)
-    if not (constraint.tools or recipe.data.tools):
-        return _merged(_lists(value, value, ()))
-    try:
-        tools = read_tools(value)
-    except ConstraintError as error:
-        raise DataError(f"{path}: {error}") from None
-    return _merged(found for tool in tools for found in _lists(tool.parameters, tool.parameters, (tool.name,)))
-
-
-_Listed = tuple[tuple[str, ...], list[str]]
-
-
-def _merged(found: Iterable[_Listed]) -> dict[tuple[str, ...], list[str]]:
-    merged: dict[tuple[str, ...], dict[str, None]] = defaultdict(dict)
-    for path, texts in found:
-        merged[path] |= dict.fromkeys(texts)
-    return {path: list(texts) for path, texts in merged.items()}
-
-
-def _lists(
-    schema: Any, root: Any, path: tuple[str, ...], above: frozenset[str] = frozenset()
-) -> Iterator[_Listed]:
-    """Also behind references, but for one that leads back to itself, and in each of several schemas. above: the
-    references that led here."""
-    if not isinstance(schema, dict):
-        return
-    listed = schema.get("enum", [schema["const"]] if "const" in schema else [])
-    if isinstance(listed, list) and (texts := [one for one in listed if isinstance(one, str)]):
-        yield path, texts
-    further: list[tuple[Any, tuple[str, ...]]] = []
-    for keyword in ("allOf", "anyOf", "oneOf"):
-        if isinstance(several := schema.get(keyword), list):
-            further += [(one, path) for one in several]
-    if isinstance(inner := schema.get("properties"), dict):
-        further += [(one, (*path, key)) for key, one in inner.items()]
-    further.append((schema.get("items"), (*path, ITEM)))
-    for one, at in further:
-        yield from _lists(one, root, at, above)
-    reference = schema.get("$ref")
-    if isinstance(reference, str) and reference not in above:
-        yield from _lists(referred(reference, root), root, path, above | {reference})
-
-
 def without_file(recipe: Recipe) -> Path | None:
-    stated = recipe.data.augment_without
+    stated = recipe.data.augment_exclude
     return recipe.resolve(stated) if stated else None
 
 
@@ -271,5 +172,5 @@ def kept_out(recipe: Recipe) -> set[str]:
     path = without_file(recipe)
     found = set(words(reading.read_text(path, DataError))) if path else set()
     if path and not found:
-        raise DataError(f"{path}: holds no word; write one a line, or leave augment_without out")
+        raise DataError(f"{path}: holds no word; write one a line, or leave augment_exclude out")
     return found

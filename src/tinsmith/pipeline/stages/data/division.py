@@ -43,8 +43,7 @@ def read(recipe: Recipe, folder: Path, reporter: Reporter) -> Read:
         paths |= {split: paths[LEARNED] for split in SPLITS if split in held and split not in paths}
     found = {split: _read(recipe, split, path, reporter) for split, path in paths.items()}
     _note_system(recipe, found, reporter)
-    shares = {"test": recipe.data.test_share, "validation": recipe.data.validation_share}
-    missing = {split: share for split, share in shares.items() if split not in paths}
+    missing = {split: recipe.data.shares[split] for split in ("test", "validation") if split not in paths}
     if not missing:
         return Read(found, paths)
     parts, divided = _divide(recipe, found[LEARNED], missing, folder, reporter)
@@ -85,16 +84,16 @@ def _divide(
     data = recipe.data
     task = tasks.by_name(data.task)
     labels = [task.label(example.output) for example in examples]
-    drawn = {"seed": data.split_seed, "shares": dict(sorted(shares.items())), "near": data.near}
+    drawn = {"shares": dict(sorted(shares.items())), "near": data.near_duplicate}
     kept = _kept(recipe, drawn, folder, reporter)
-    division = divide(examples, labels, shares, data.near, data.split_seed, kept)
+    division = divide(examples, labels, shares, data.near_duplicate, 0, kept)
     counts = Counter(division.splits)
     for split in (*shares, LEARNED):
         if not counts[split]:
             together = f", {division.near:,} of them like others," if division.near else ""
             raise DataError(
                 f"{recipe.path}: [data]: {len(examples):,} examples{together} leave none for {split}; give "
-                "more, a file of its own, or near = 1 to part what is only alike"
+                "more, a file of its own, or near_duplicate = 1 to part what is only alike"
             )
     _write(folder, drawn, kept, division)
     parts: dict[str, list[Example]] = {split: [] for split in (LEARNED, *shares)}
@@ -116,8 +115,8 @@ def _kept(recipe: Recipe, drawn: Mapping[str, Any], folder: Path, reporter: Repo
         earlier = _splits(before, drawn)
         if earlier is None:
             reporter.note(
-                f"data: warning: {before} was divided by another split_seed, near or shares, so that examples "
-                "that the adapter learned may be tested on"
+                f"data: warning: {before} was divided by another split_shares or near_duplicate, so that "
+                "examples that the adapter learned may be tested on"
             )
         splits |= earlier or {}
     return splits

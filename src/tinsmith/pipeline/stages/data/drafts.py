@@ -17,7 +17,7 @@ def of_recipe(recipe: Recipe, train: Sequence[Example], spec: Spec) -> bytes | N
     """None where the recipe wants none, there are no examples, or the base can't chat. spec: the base with the
     chat template that ships. An answer to a picture is not guessed from the words around it."""
     told = [row for row in train if not row.images]
-    if not recipe.build.draft_table or not told:
+    if not told:
         return None
     from tinsmith import _core
     from tinsmith.compiler import build_words, drafts

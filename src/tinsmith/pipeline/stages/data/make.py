@@ -90,7 +90,7 @@ def make(inputs: Inputs, folder: Path, reporter: Reporter) -> Made[Data]:
 def fill_in(recipe: Recipe, reporter: Reporter) -> None:
     """Runs the recipe's command, where it states one and something that it names is not there."""
     named = [*named_paths(recipe).values(), *beside(recipe).values(), constraint.source_file(recipe)]
-    named += [recipe.resolve(path) for path in (recipe.data.off_topic, recipe.data.augment_without) if path]
+    named.append(augmentation.without_file(recipe))
     if recipe.data.command and any(path is not None and not path.exists() for path in named):
         run_command(recipe, recipe.data.command, reporter)
 
@@ -132,7 +132,7 @@ def wanted_outputs(recipe: Recipe) -> dict[Path, list[Example]]:
     outputs: dict[Path, list[Example]] = {}
     for key, path in beside(recipe).items():
         outputs[path] = []
-        for row in read_preferences(key, path):
+        for row in read_preferences(recipe, path) if key == "preferences" else ():
             if row.wanted is None:
                 continue
             if not kind.is_valid(kind.parse(row.wanted), kind.labels([row.wanted])):
@@ -194,8 +194,6 @@ def follow_task(
     """The constraint that follows from the task, where it allows what is taught; why not is said."""
     taught = [rows for split, rows in splits.items() if split != "test"]
     outputs = dict.fromkeys(row.output for rows in (*taught, *wanted.values()) for row in rows)
-    if recipe.data.off_topic_output:
-        outputs[recipe.data.off_topic_output.strip()] = None
     found = constraint.of_task(recipe, splits["train"], list(outputs), base)
     if isinstance(found, str):
         reporter.note(f"data: no constraint: {found}; [constraint] says what answers may be")
@@ -222,11 +220,6 @@ def check_constraint(
             constraint.check_outputs(checker, path, splits[split])
     for path, examples in wanted.items():
         constraint.check_outputs(checker, path, examples)
-    off_topic = recipe.data.off_topic_output
-    if off_topic and (departure := checker.departure(off_topic.strip())):
-        raise InputError(
-            f"{recipe.path}: [data] off_topic_output: the recipe's [constraint] forbids it {departure}"
-        )
     forbidden = sum(checker.departure(example.output) is not None for example in splits["test"])
     if forbidden:
         reporter.note(f"data: warning: the constraint forbids {forbidden} test outputs")

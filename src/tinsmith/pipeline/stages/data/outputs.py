@@ -7,15 +7,13 @@ from typing import Any
 
 from tinsmith.pipeline.prepared import Base, New
 
-OFF_TOPIC = "off topic"
-
 
 @dataclass(frozen=True)
 class Augmentation:
     """rows: examples made; variants: of each example, at most; slots: values found that can be substituted, by
-    argument; sources: values filled in, by where they are from, and inputs that are off topic; shared: of each
-    split, how many inputs were made too; met: how many have a word that no training input has and a made one
-    does; pictures: changes of pictures, by kind."""
+    argument; sources: values filled in, by where they are from; shared: of each split, how many inputs were
+    made too; met: how many have a word that no training input has and a made one does; pictures: changes of
+    pictures, by kind."""
 
     rows: int
     variants: int
@@ -24,11 +22,6 @@ class Augmentation:
     shared: dict[str, int]
     met: dict[str, int] = field(default_factory=dict)
     pictures: dict[str, int] = field(default_factory=dict)
-
-    @property
-    def varies(self) -> bool:
-        """Whether any was made of an example."""
-        return self.rows > self.sources.get(OFF_TOPIC, 0)
 
 
 @dataclass(frozen=True)

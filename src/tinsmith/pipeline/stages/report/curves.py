@@ -14,7 +14,7 @@ Points = Sequence[Mapping[str, Any]]
 
 def of_training(train: Mapping[str, Any]) -> curve.Drawing | None:
     """Of report.json's `train`: losses over steps. The series: trials of learning rates ("trial 0.002"), runs
-    of other seeds ("run 6"), the adapter for rough weights behind the one that it goes on from ("run rough"),
+    of other seeds ("run 6"), the adapter for low-precision files behind the one that it continues ("run qat"),
     and of the run that `curve` is of, "loss", "validation_loss" and "text_loss"."""
     validated = [
         {"step": row["step"], "validation_loss": row["loss"], "text_loss": row.get("text_loss")}
@@ -34,11 +34,11 @@ def of_training(train: Mapping[str, Any]) -> curve.Drawing | None:
         elif run["curve"]:
             labels[f"run {run['seed']}"] = f"seed {run['seed']}"
             rows += _means(run["curve"], f"run {run['seed']}")
-    rough = train.get("rough") or {}
-    if points := rough.get("curve"):
+    qat = train.get("qat") or {}
+    if points := qat.get("curve"):
         first = max((row["step"] for row in train["curve"]), default=0)
-        labels["run rough"] = f"for {rough['format']}"
-        rows += _means([{**point, "step": first + point["step"]} for point in points], "run rough")
+        labels["run qat"] = f"for {qat['format']}"
+        rows += _means([{**point, "step": first + point["step"]} for point in points], "run qat")
     if own:
         labels["loss"] = own
     series = [name for name in labels if name != "loss"]

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from tinsmith.constraint import Constraint
     from tinsmith.spec import Spec
     from tinsmith.train.job import Job
-    from tinsmith.train.quantized.rough_adapter import Preparation
+    from tinsmith.train.quantized.qat_adapter import Preparation
 
 
 def check(data: Prepared, folder: Path) -> None:
@@ -32,7 +32,7 @@ def check(data: Prepared, folder: Path) -> None:
     job = job_of(data, load_base(data.recipe, data.base.path), folder)
     method.check(job)
     method.check_lengths(job)
-    if job.options.targets or job.options.ranks:
+    if job.options.targets:
         from tinsmith.train.model import network
 
         network.adapted(job.spec, job.options)
@@ -42,7 +42,6 @@ def job_of(data: Prepared, spec: Spec, folder: Path, preparation: Preparation | 
     """All that is learned, from the beginning or where an adapter is; every other step under what is prepared
     for, if anything is."""
     import tinsmith
-    from tinsmith.runtime.forced import Forced
     from tinsmith.train.job import Job
 
     recipe, base = data.recipe, data.base
@@ -56,18 +55,16 @@ def job_of(data: Prepared, spec: Spec, folder: Path, preparation: Preparation | 
         spec=spec,
         examples=data.examples("train"),
         validation=data.examples("validation"),
-        options=options(recipe, data.counts["train"], preset, made=data.varies, goes_on=data.new is None),
+        options=options(recipe, data.counts["train"], preset, made=data.is_augmented, goes_on=data.new is None),
         out_dir=folder,
         encode=encode,
         variants=data.augmented(),
         texts=data.texts(),
         preferences=data.preferences(),
-        validation_preferences=data.preferences("validation_"),
         teacher=teacher_path(recipe, base.path),
         is_new=recipe.scratch is not None,
         feedback=preparation.feedback if preparation else None,
         feedback_of=preparation.feedback_of if preparation else "",
-        forced=Forced(tokenizer, data.constraint_bytes()) if recipe.train.open_tokens_only else None,
         start=update.folder(recipe),
         base_sha256=(spec.source or base.sha256) if recipe.base else "",
         constraint=compiled(data),

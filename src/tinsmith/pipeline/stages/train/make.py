@@ -12,19 +12,19 @@ from tinsmith.pipeline.stage import Made, Reporter
 from tinsmith.pipeline.stages.train import progress
 from tinsmith.pipeline.stages.train.inputs import Inputs
 from tinsmith.pipeline.stages.train.job import job_of
-from tinsmith.pipeline.stages.train.outputs import Rough, Trained
+from tinsmith.pipeline.stages.train.outputs import Qat, Trained
 from tinsmith.pipeline.stages.train.plan import decisive, earlier_digest, plan, untested
 from tinsmith.train import methods
 from tinsmith.train.adapters import peft_folder
 from tinsmith.train.events import Event, Point, Updated
-from tinsmith.train.quantized import rough_adapter
+from tinsmith.train.quantized import qat_adapter
 from tinsmith.train.steps import logs
 from tinsmith.train.trials import finished
 
 if TYPE_CHECKING:
     from tinsmith.train.events import TrainResult
     from tinsmith.train.job import Job
-    from tinsmith.train.quantized.rough_adapter import Preparation
+    from tinsmith.train.quantized.qat_adapter import Preparation
 
 FINISHED = "trained.json"  # beside an adapter's folder: what its training came to, and from what
 
@@ -33,7 +33,7 @@ def make(inputs: Inputs, folder: Path, reporter: Reporter) -> Made[Trained]:
     from tinsmith.train.steps import together
 
     together.call(inputs.data.recipe)
-    result, outcome, rough = train(inputs, folder, reporter)
+    result, outcome, qat = train(inputs, folder, reporter)
     if result.rollouts and all(step.alike == step.prompts for step in result.rollouts):
         reporter.note(
             "train: warning: nothing was learned, since in no step a prompt had answers that were worth more "
@@ -50,23 +50,22 @@ def make(inputs: Inputs, folder: Path, reporter: Reporter) -> Made[Trained]:
         trials=result.trials,
         seeds=result.seeds,
         update=outcome,
-        rough=rough,
+        qat=qat,
         rollouts=result.rollouts,
     )
-    rough_folder = folder / rough_adapter.FOLDER / result.folder.name
-    folders = [result.folder, *([rough_folder] if rough else [])]
+    qat_folder = folder / qat_adapter.FOLDER / result.folder.name
+    folders = [result.folder, *([qat_folder] if qat else [])]
     return Made(sorted(path for one in folders for path in one.iterdir() if path.is_file()), facts)
 
 
-def train(inputs: Inputs, folder: Path, reporter: Reporter) -> tuple[TrainResult, Updated | None, Rough | None]:
+def train(inputs: Inputs, folder: Path, reporter: Reporter) -> tuple[TrainResult, Updated | None, Qat | None]:
     data = inputs.data
     spec = load_base(data.recipe, data.base.path)
     for note in spec.notes:
         reporter.note(f"base: {note}")
     with reporter.step("train", 1):
         preparation = formats.prepare(data, spec, folder, reporter)
-        # What a method holds to would move along with what it begins as.
-        if preparation is None or methods.by_name(data.recipe.train.method).has_reference:
+        if preparation is None or methods.by_name(data.recipe.train.method).one_adapter:
             return *first(inputs, job_of(data, spec, folder, preparation), reporter), None
         job = job_of(data, spec, folder)
         result, outcome = first(inputs, job, reporter)
@@ -87,22 +86,22 @@ def first(inputs: Inputs, job: Job, reporter: Reporter) -> tuple[TrainResult, Up
 
 def prepared(
     inputs: Inputs, job: Job, result: TrainResult, preparation: Preparation, reporter: Reporter
-) -> Rough:
-    """The adapter for files of rough weights."""
+) -> Qat:
+    """The adapter for low-precision files."""
     name = preparation.preset if isinstance(preparation.preset, str) else preparation.preset.name
-    reporter.note(f"train: an adapter of its own for files of rough weights ({name}), from the first")
-    further = rough_adapter.job_of(job, result, preparation)
+    reporter.note(f"train: an adapter of its own for low-precision files ({name}), from the first")
+    further = qat_adapter.job_of(job, result, preparation)
 
     def train_one() -> TrainResult:
-        return trained(inputs, further, job.out_dir / logs.FOLDER / rough_adapter.FOLDER, reporter)
+        return trained(inputs, further, job.out_dir / logs.FOLDER / qat_adapter.FOLDER, reporter)
 
     begun = {"start": peft_folder.digest_of(result.folder), "rate": result.learning_rate}
-    decided = {**decisive(inputs, job), "rough": inputs.decides["rough"], **begun}
+    decided = {**decisive(inputs, job), "qat": inputs.decides["qat"], **begun}
     if "update" in decided:
         decided["update"] = untested(decided["update"])
     second = finished.once(further.out_dir / FINISHED, digest_of(decided), train_one)
     curve = [Point(step, loss) for step, loss in second.curve]
-    return Rough(name, second.note, second.steps, second.seconds, second.validations, curve)
+    return Qat(name, second.note, second.steps, second.seconds, second.validations, curve)
 
 
 def updated(inputs: Inputs, job: Job, reporter: Reporter) -> tuple[TrainResult, Updated]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING
 
-from tinsmith.pipeline.recipe.tables import SEARCH
+from tinsmith.pipeline.recipe.tables import SEARCH, SEARCH_BUDGET
 from tinsmith.pipeline.recipe.values import Recipe
 from tinsmith.train import methods
 from tinsmith.train.options import SCRATCH_DEFAULTS, UPDATE_EPOCHS, UPDATE_SHARE, TrainOptions
@@ -27,37 +27,34 @@ def options(
     preset: what training prepares for; goes_on: from the adapter of [update], if there is one."""
     update = recipe.update if goes_on else None
     further = update is not None and update.data is not None
-    passes, reread = recipe.passes(examples, made), recipe.rereads(examples, made)
+    passes, once = recipe.passes(examples, made), recipe.reads_originals_once(examples, made)
     if update and further:
         stated = update.epochs
         passes = stated if isinstance(stated, int) else max(UPDATE_EPOCHS, round(UPDATE_SHARE * passes))
-        reread = recipe.train.reread is not False  # the new ones are few
-    values = {**dataclasses.asdict(recipe.train), "epochs": passes, "reread": reread}
+        once = bool(recipe.train.originals_once)  # the new ones are few
+    values = {**dataclasses.asdict(recipe.train), "epochs": passes, "originals_once": once}
     if update:
         gentle = methods.by_name(recipe.train.method).gentle
         rate = values["learning_rate"]
-        values |= {"gentle": gentle, "replay": update.replay}
+        values |= {"gentle": gentle}
         if update.learning_rate != "auto":
             values["learning_rate"] = update.learning_rate
         elif isinstance(rate, float | int) and gentle != 1:
             values |= {"learning_rate": rate * gentle, "given": rate}
-    del values["method"], values["open_tokens_only"]
-    budget = values.pop("search_budget")
+    del values["method"]
     if values["learning_rate"] == SEARCH:
-        values |= {"search": budget, "learning_rate": None}
-    for key, left_out in (("learning_rate", None), ("targets", ()), ("good_weight", None)):
+        values |= {"search": SEARCH_BUDGET, "learning_rate": None}
+    for key, left_out in (("learning_rate", None), ("targets", ())):
         if values[key] == "auto":
             values[key] = left_out
-    values["ranks"] = values["ranks"] or {}
-    values["constrained"] = recipe.is_constrained
     stated = values.pop("reward")
     if stated:
         places = {name: rewards.of_function(name) for name in stated}
         files_too = {name: f"{recipe.resolve(place[0])}:{place[1]}" for name, place in places.items() if place}
         values["reward"] = {files_too.get(name, name): weight for name, weight in stated.items()}
-    values["rough"] = preset
+    values["qat"] = preset
     values["renew"] = methods.by_name(recipe.train.method).renew
     more = SCRATCH_DEFAULTS if recipe.scratch else {}
     if recipe.base:
-        more = {**more, "keep": recipe.base.keep}
+        more = {**more, "weights": recipe.base.weights}
     return TrainOptions(task=recipe.data.task, system=recipe.data.system, **{**values, **more})

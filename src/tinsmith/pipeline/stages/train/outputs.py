@@ -8,7 +8,7 @@ from tinsmith.train.events import Point, Rolled, Seeded, Trial, Updated, Validat
 
 
 @dataclass(frozen=True)
-class Rough:
+class Qat:
     """format: whose errors it was trained under; note, steps, seconds, curve: as of Trained, of it alone;
     validations: under these errors."""
 
@@ -24,8 +24,8 @@ class Rough:
 class Trained:
     """note: how the learning rate was chosen; tokens, seconds: of all steps, of every seed; curve: the loss
     after each, of the best seed; trials: of learning rates, the best last; seeds: of several runs, the mean
-    last; update: what became of an adapter that learned new examples; rough: an adapter of its own for files of
-    rough weights; rollouts: of each step, where answers are drawn."""
+    last; update: what became of an adapter that learned new examples; qat: an adapter of its own for files of
+    quantized weights; rollouts: of each step, where answers are drawn."""
 
     learning_rate: float
     note: str
@@ -37,11 +37,11 @@ class Trained:
     trials: list[Trial] = field(default_factory=list)
     seeds: list[Seeded] = field(default_factory=list)
     update: Updated | None = None
-    rough: Rough | None = None
+    qat: Qat | None = None
     rollouts: list[Rolled] = field(default_factory=list)
 
     def seconds_in_all(self, last: float) -> float:
         """What training took. last: seconds of the process that ended it; `seconds` are those of all steps,
         whichever process took them."""
         steps = sum(self.update.seconds.values()) if self.update else self.seconds
-        return round(max(last, steps + (self.rough.seconds if self.rough else 0)), 3)
+        return round(max(last, steps + (self.qat.seconds if self.qat else 0)), 3)

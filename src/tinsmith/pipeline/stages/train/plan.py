@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 from tinsmith.data.augment import origin
 from tinsmith.pipeline.facts import digest_of
-from tinsmith.pipeline.recipe.tables import SEARCH, SEARCH_BUDGET
 from tinsmith.pipeline.stages.train.inputs import Inputs
 from tinsmith.pipeline.stages.train.options import options
 from tinsmith.train.events import CONTINUED, NEW_TEST, NEW_VALIDATION, OLD_TEST, OLD_VALIDATION, RETRAINED
@@ -23,18 +22,16 @@ if TYPE_CHECKING:
 
 def decisive(inputs: Inputs, job: Job) -> dict[str, Any]:
     """The inputs that the job sees; of [train], what it does not is as if it were not stated."""
-    found, recipe = copy.deepcopy(dict(inputs.decides)), inputs.data.recipe
-    if job.options.rough is None:
-        del found["rough"]
-        found["train"]["rough"] = "auto"
-    if SEARCH not in (recipe.train.learning_rate, recipe.update.learning_rate if recipe.update else None):
-        found["train"]["search_budget"] = SEARCH_BUDGET
+    found = copy.deepcopy(dict(inputs.decides))
+    if job.options.qat is None:
+        del found["qat"]
+        found["train"]["qat"] = "auto"
     return found
 
 
 def earlier_digest(inputs: Inputs, job: Job) -> str:
     """As an earlier version took it, of more."""
-    unseen = ("rough",) if job.options.rough is None else ()
+    unseen = ("qat",) if job.options.qat is None else ()
     return digest_of({key: value for key, value in inputs.decides.items() if key not in unseen})
 
 
@@ -59,7 +56,7 @@ def plan(inputs: Inputs, job: Job) -> Plan:
         examples=job.examples[count:],
         known=job.examples[:count],
         variants=[without_first(made, count) for made in job.variants],
-        options=options(data.recipe, count, job.options.rough, made=data.varies, goes_on=True),
+        options=options(data.recipe, count, job.options.qat, made=data.is_augmented, goes_on=True),
     )
     splits = {
         (OLD_TEST, NEW_TEST): (data.examples("test"), new.test),

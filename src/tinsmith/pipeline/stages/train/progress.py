@@ -16,7 +16,6 @@ from tinsmith.train.events import (
     Seeded,
     Started,
     Step,
-    Stopped,
     Trial,
     Trying,
     Updated,
@@ -50,11 +49,8 @@ class Progress:
             note = f"{trial}, {state}, {event.tokens_per_second:,.0f} tokens/s"
             self.reporter.progress(event.done, note, event.count)
         elif isinstance(event, Trial):
-            loss = "training went astray" if event.loss is None else f"validation loss {event.loss:.4f}"
+            loss = "training diverged" if event.loss is None else f"validation loss {event.loss:.4f}"
             self.reporter.note(f"train: rate {event.learning_rate:g}: {loss}, {_steps(event.steps)}")
-        elif isinstance(event, Stopped):
-            when = f"after epoch {event.epoch} of {event.epochs}"
-            self.reporter.note(f"train: stopped {when} by its patience; epoch {event.best} is kept")
         elif isinstance(event, Seeded):
             name = "the mean of all seeds" if event.seed is None else f"seed {event.seed}"
             found = f"validation loss {event.loss:.4f}, {self.found(event.exact)}"

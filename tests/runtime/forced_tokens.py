@@ -1,5 +1,5 @@
-"""Which tokens of an answer a constraint forces: the runtime takes them without asking the model, so training
-need not learn them, and they say nothing of how sure a model is."""
+"""Which tokens of an answer a constraint forces: the runtime takes them without asking the model, so they say
+nothing of its confidence."""
 
 from __future__ import annotations
 
@@ -24,8 +24,9 @@ class Forced:
             raise FormatError(f"the constraint does not open: {fault}") from fault
 
     def __call__(self, prompt: Sequence[int], answer: Sequence[int]) -> tuple[int, ...]:
-        """The places of the answer's tokens that must come. From where the constraint forbids the answer, which
-        made ones may leave, none must."""
+        """The places of the answer's tokens that must come.
+
+        None must from where the constraint forbids the answer."""
         walk = self._walk
         places: list[int] = []
         walk.begin()

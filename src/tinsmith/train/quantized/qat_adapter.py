@@ -1,5 +1,5 @@
-"""An adapter of its own for the files whose weights are rough: it begins as the one that was trained, and goes
-on under the errors of their roughest alone.
+"""An adapter of its own for low-precision files: quantization-aware training continues the one that was
+trained, under the errors of the lowest-precision file alone.
 
 One adapter that half of the steps prepare for them costs the other files answers
 (docs/decisions/an-adapter-for-rough-weights.md)."""
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from tinsmith.quant.presets import Mix
     from tinsmith.train.job import Job
 
-FOLDER = "rough"  # in a run's
+FOLDER = "qat"  # in a run's
 SHARE = 0.25  # of the first adapter's epochs, and of its rate: it has learned its task
 
 
@@ -43,13 +43,12 @@ def job_of(job: Job, first: TrainResult, preparation: Preparation) -> Job:
         feedback_of=preparation.feedback_of,
         options=replace(
             options,
-            rough=preparation.preset,
-            only_rough=True,
+            qat=preparation.preset,
+            only_qat=True,
             epochs=epochs,
             learning_rate=SHARE * first.learning_rate,
             seeds=1,
             search=0.0,
             average=0.0,
-            patience=0,
         ),
     )

@@ -24,7 +24,7 @@ from tinsmith.train.methods import lora
 from tinsmith.train.model import network
 from tinsmith.train.options import TrainOptions
 from tinsmith.train.quantized import importance
-from tinsmith.train.quantized.rough import Rough
+from tinsmith.train.quantized.fake_quantization import FakeQuantization
 
 pytest.importorskip("tinsmith._core")
 
@@ -82,10 +82,10 @@ def shipped(
     return shipping.written(folder / "built.gguf", encode, mtp=False)
 
 
-def assert_ships(rough: Rough, file: Mapping[str, SpecTensor]) -> None:
+def assert_ships(qat: FakeQuantization, file: Mapping[str, SpecTensor]) -> None:
     """The tensors that the latest weights are made of are the file's, and all of them, byte for byte."""
-    rough.is_made = False  # what no adapter changes comes again, too
-    given = {name.role: tensor for name, tensor, _ in rough.encoded()}
+    qat.is_made = False  # what no adapter changes comes again, too
+    given = {name.role: tensor for name, tensor, _ in qat.encoded()}
     assert set(given) == {role for role, tensor in file.items() if tensor.format != "F32"}
     for role, tensor in given.items():
         assert (tensor.format, bytes(tensor.data)) == (file[role].format, bytes(file[role].data)), role
@@ -96,10 +96,10 @@ def test_rough_weights_are_those_of_the_built_file(preset: str, tmp_path: Path) 
     spec = wide_spec()
     built = with_adapter(spec)
     squares = importance.seen(built, [packing()])
-    rough = Rough(spec, built, preset)
-    rough.renew(squares)
+    qat = FakeQuantization(spec, built, preset)
+    qat.renew(squares)
     weights = shipping.Weights(preset, importance=importance.weights(squares))
-    assert_ships(rough, shipped(spec, built, tmp_path, weights))
+    assert_ships(qat, shipped(spec, built, tmp_path, weights))
 
 
 @pytest.mark.parametrize("with_feedback", [False, True])
@@ -109,32 +109,32 @@ def test_rough_weights_of_a_mix_are_those_of_the_built_file(
     spec = make_spec()
     squares = importance.seen(built, [packing()])
     weighed, more = (None, feedback) if with_feedback else (importance.weights(squares), None)
-    rough = Rough(spec, built, mixed(spec), more)
-    rough.renew(squares)
-    assert_ships(rough, shipped(spec, built, tmp_path, shipping.Weights("AUTO", mixed(spec), weighed, more)))
+    qat = FakeQuantization(spec, built, mixed(spec), more)
+    qat.renew(squares)
+    assert_ships(qat, shipped(spec, built, tmp_path, shipping.Weights("AUTO", mixed(spec), weighed, more)))
 
 
 def test_a_renewed_weight_is_of_the_latest_adapter_and_importance(
     built: network.Network, tmp_path: Path
 ) -> None:
     spec = make_spec()
-    rough = Rough(spec, built, "Q4_0")
-    rough.renew(importance.seen(built, [packing()]))
-    before = rough.held["layers.0.up"][0].rough
+    qat = FakeQuantization(spec, built, "Q4_0")
+    qat.renew(importance.seen(built, [packing()]))
+    before = qat.held["layers.0.up"][0].quantized
     for parameter in built.parameters().values():
         parameter.data *= 1.5
     squares = importance.seen(built, [packing()])
-    rough.renew(squares)
-    assert not torch.equal(before, rough.held["layers.0.up"][0].rough)
+    qat.renew(squares)
+    assert not torch.equal(before, qat.held["layers.0.up"][0].quantized)
     weights = shipping.Weights("Q4_0", importance=importance.weights(squares))
-    assert_ships(rough, shipped(spec, built, tmp_path, weights))
+    assert_ships(qat, shipped(spec, built, tmp_path, weights))
 
 
 def test_rough_weights_are_in_place_only_within_the_block(built: network.Network) -> None:
-    rough = Rough(make_spec(), built, "Q4_0")
-    rough.renew(importance.seen(built, [packing()]))
+    qat = FakeQuantization(make_spec(), built, "Q4_0")
+    qat.renew(importance.seen(built, [packing()]))
     before, _ = built.answer_losses(packing())
-    with pytest.raises(RuntimeError), rough.applied():
+    with pytest.raises(RuntimeError), qat.applied():
         within, _ = built.answer_losses(packing())
         assert not torch.equal(within, before)
         raise RuntimeError
@@ -149,7 +149,7 @@ def test_a_resumed_run_has_the_same_rough_weights(preset: str, tmp_path: Path) -
     examples = [Example(first + second, second) for first, second in PAIRS]
     is_mix = preset == "AUTO"
     options = TrainOptions(
-        epochs=3, rank=4, batch_tokens=25, renew=2, threads=1, rough=mixed(spec) if is_mix else preset
+        epochs=3, rank=4, batch_tokens=25, renew=2, threads=1, qat=mixed(spec) if is_mix else preset
     )
     for seed in (0, 1)[: 1 + is_mix]:
         more = {"feedback": feedback} if is_mix else {}
@@ -168,7 +168,7 @@ def test_weights_that_no_block_holds_end_the_run_and_say_so(tmp_path: Path) -> N
     for rate in (1e12, 1e22, 1e36):
         options = TrainOptions(epochs=1, rank=4, learning_rate=rate, batch_tokens=60, renew=1, threads=1)
         with pytest.raises(
-            InputError, match=r"^training went astray at step \d+ of \d+: .*; give a learning_rate"
+            InputError, match=r"^training diverged at step \d+ of \d+: .*; give a learning_rate"
         ):
             train("lora", make_spec(), examples, examples[:4], options, tmp_path / f"{rate:g}")
 

@@ -4,8 +4,8 @@ The error of a quantized file is not noise that averages out: it is the same for
 sees W + (Q(W + scale B A) - (W + scale B A)) in W's place, with the gradient passed straight
 through, the adapter moves to where the exact model and the quantized one are both right. The error is made anew
 from time to time, as A and B move on. Q is the encoder that the files are built by, tensor by tensor in the
-formats of the preset, and weighs errors by the inputs as they were seen last; what no adapter changes is rough
-too, the embedding and the output head among it.
+formats of the preset, and weighs errors by the inputs as they were seen last; what no adapter changes is
+quantized too, the embedding and the output head among it.
 """
 
 from __future__ import annotations
@@ -42,12 +42,12 @@ _GROUP = 1 << 24  # weights that are float32 at once, encoded on all cores
 
 @dataclass
 class _Held:
-    """What the network computes with, its exact value and its rough one. columns: by role, where in dimension 1
-    a tensor lies that shares it with others."""
+    """What the network computes with, its exact value and its quantized one. columns: by role, where in
+    dimension 1 a tensor lies that shares it with others."""
 
     target: Tensor | Blocks
     exact: Tensor | Blocks
-    rough: Tensor | Blocks | None = None
+    quantized: Tensor | Blocks | None = None
     columns: dict[str, slice] = field(default_factory=dict)
 
     def use(self, value: Tensor | Blocks | None) -> None:
@@ -59,33 +59,33 @@ class _Held:
             self.target.data = value
 
     def put(self, role: str, tensor: SpecTensor, name: TensorName, factors: Factors | None) -> None:
-        """The rough value is that of a tensor, without what the adapter will add."""
+        """The quantized value is that of a tensor, without what the adapter will add."""
         if isinstance(self.exact, Blocks):
             less = None
             if factors is not None:
                 b, a = (torch.from_numpy(part) for part in (factors.scale * factors.b, factors.a))
                 less = b.to(self.exact.data.device), a.to(self.exact.data.device)
-            self.rough = self.exact.replaced(tensor, less)
+            self.quantized = self.exact.replaced(tensor, less)
             return
         value = to_folder(name, tensor)
         if factors is not None:
             value -= factors.update().reshape(value.shape)
         given = torch.from_numpy(value).to(self.exact)
         if role not in self.columns:
-            self.rough = given
+            self.quantized = given
             return
-        if self.rough is None:
-            self.rough = self.exact.clone()
-        assert isinstance(self.rough, Tensor)
-        self.rough[:, self.columns[role]] = given
+        if self.quantized is None:
+            self.quantized = self.exact.clone()
+        assert isinstance(self.quantized, Tensor)
+        self.quantized[:, self.columns[role]] = given
 
 
-class Rough:
+class FakeQuantization:
     """preset: a preset's name or a mix, whose formats the file has; feedback: as quant.encoder takes it, where
     the file is made with it.
 
     used: what it was made of last, which a checkpoint keeps: by name, the adapter's factors and the mean
-    squares of inputs; is_made: whether there are rough weights."""
+    squares of inputs; is_made: whether there are quantized weights."""
 
     def __init__(
         self, spec: Spec, network: Network, preset: str | Mix, feedback: Feedback | None = None
@@ -111,7 +111,7 @@ class Rough:
 
     @property
     def size(self) -> int:
-        """Bytes that the rough weights take, about."""
+        """Bytes that the quantized weights take, about."""
         total = 0
         for name in self.names:
             kind, count = weight_format(self.encode.formats[name.role]), name.all_rows * name.inputs
@@ -163,9 +163,9 @@ class Rough:
 
     @contextmanager
     def applied(self) -> Iterator[None]:
-        """Within the block the network computes with the rough weights."""
+        """Within the block the network computes with the quantized weights."""
         for one in self.every:
-            one.use(one.rough)
+            one.use(one.quantized)
         try:
             yield
         finally:
