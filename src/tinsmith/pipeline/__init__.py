@@ -1,1 +1,1 @@
-"""What a recipe runs: the only code that knows a Run. A stage is a module here, and a line of stages.py."""
+"""What a recipe runs: `engine` runs the stages in `stages/`, which know neither it nor each other."""

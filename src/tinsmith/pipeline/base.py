@@ -1,4 +1,4 @@
-"""The base that training starts from: found, put together of two files, or made new."""
+"""The base of training: fetched, paired with a vision file, or created."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ MODEL, PAIRED = "model.gguf", "mmproj.gguf"
 
 
 def check_context(recipe: Recipe, spec: Spec) -> None:
-    """Before anything is trained."""
+    """Raises InputError for a context longer than the base takes, before anything is trained."""
     context, most = recipe.build.context, spec.hyper.context
     if context > most:
         raise InputError(
@@ -71,7 +71,7 @@ def find_base(recipe: Recipe, folder: Path, reporter: Reporter) -> Base:
 
 
 def paired(recipe: Recipe, model: Path, half: Path, folder: Path) -> Path:
-    """A folder, in the run's, of a language model's GGUF file and its vision half: a base that sees."""
+    """A folder with the GGUF files of a language model and its vision half: a vision-language model."""
     from tinsmith import hub
 
     where = f"{recipe.path}: [base] mmproj"
@@ -96,7 +96,7 @@ def paired(recipe: Recipe, model: Path, half: Path, folder: Path) -> Path:
 
 
 def new_base(recipe: Recipe, examples: Sequence[Example], folder: Path, reporter: Reporter) -> Base:
-    """An untrained model in the run's folder, which training from scratch takes for its base."""
+    """Creates an untrained model in the run's folder, as the base of training from scratch."""
     from tinsmith import models
     from tinsmith.chat import chat_template
     from tinsmith.train.beginning import scratch

@@ -1,4 +1,4 @@
-"""What a run's tins hold beside the model, and whether that and the model fit the recipe's targets."""
+"""The contents of a run's tins beside the model, and whether all of it fits the recipe's targets."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ SOURCE_BYTES = 32
 
 
 def check_target(data: Prepared, more: Mapping[str, int] | None = None, adapter_rank: int = 0) -> None:
-    """Raises InputError where what the recipe builds would not fit its targets: before anything is trained,
-    since the base says how large all of it will be. more: bytes of adapters and what goes with them, by entry;
-    adapter_rank: the highest of them."""
+    """Raises InputError where the recipe's files would not fit its targets. The base decides their size, so
+    this is known before training. more: bytes of adapters and their parts, by entry; adapter_rank: the
+    highest."""
     from tinsmith import models
     from tinsmith.plan import fit
 
@@ -47,7 +47,7 @@ def room(data: Prepared, spec: Spec) -> int | None:
 
 
 def _planned(data: Prepared, spec: Spec, more: dict[str, int], adapter_rank: int = 0) -> Base:
-    """The base with what is added to it. more: bytes of further entries."""
+    """The base with all entries of its tin. more: bytes of further entries."""
     from tinsmith.plan.contents import Base
 
     sizes = {name: len(content) for name, content in entries(data).items()}
@@ -61,7 +61,7 @@ def devices(recipe: Recipe) -> list[Target]:
 
 
 def target_digests(recipe: Recipe) -> dict[str, Any]:
-    """What decides in the recipe's targets, as run.json keeps it: [build] has only their names."""
+    """The decisive fields of the recipe's targets for run.json: [build] has only their names."""
     decisive = ("cpu", "memory", "firmware", "defaults")
     found = [
         {key: table for key, table in dataclasses.asdict(one).items() if key in decisive}
@@ -78,8 +78,8 @@ def context_of(recipe: Recipe, spec: Spec) -> int:
 
 
 def check_asked(data: Prepared, spec: Spec, encode: Encode) -> None:
-    """Raises DataError for a test example that fills a session of what is built before its answer begins. spec:
-    with the template that it is asked under."""
+    """Raises DataError for a test example whose prompt fills a session of the built files. spec: with the chat
+    template of its prompt."""
     from tinsmith.train.batches.sequences import Tokenization
 
     if spec.chat_template is not None:  # else nothing can be asked
@@ -101,7 +101,7 @@ def entries(data: Prepared) -> dict[str, bytes]:
 
 
 def manifest(data: Prepared, merged: str) -> dict[str, Any]:
-    """What a tin says of its origin; the weight format is added to each. merged: SHA-256 of the float model."""
+    """A tin's manifest without its weight format. merged: SHA-256 of the float model."""
     base, recipe = data.base, data.recipe
     named = {"name": base.name, "sha256": base.sha256, "license": base.license}
     return {
@@ -116,7 +116,7 @@ def manifest(data: Prepared, merged: str) -> dict[str, Any]:
 
 
 def bill(data: Prepared) -> Bill:
-    """The bill of materials, but for what differs from file to file."""
+    """The bill of materials without the fields that differ from file to file."""
     name, base = data.recipe.name, data.base
     source = Source(base.name, base.sha256, license=base.license) if base.name is not None else None
     return Bill(

@@ -1,4 +1,4 @@
-"""What a recipe runs: the stages, what each reads and leaves, and how a goal is brought up to date.
+"""Runs a recipe: the stages with their inputs and outputs, and the order that brings a goal up to date.
 
 A stage knows nothing of a run. The engine gives it values, a folder to write in and a reporter, and keeps its
 results in run.json. `data` below is the result of the data stage, as Prepared. Of a recipe of one task:
@@ -82,7 +82,7 @@ TASKS, JOINT = "tasks", "joint"  # folders of a run: a run for each task, and on
 
 
 def prepared(run: Run) -> Prepared:
-    """What the data stage left."""
+    """The results of the data stage."""
     record = run.done(DATA)
     facts = record.facts
     return Prepared(
@@ -116,8 +116,7 @@ def read_baselines(run: Run) -> baselines.Inputs:
 
 
 def check_training(run: Run) -> None:
-    """Prompted baselines take minutes, after which training should not refuse what it could have refused
-    before."""
+    """Raises what training would raise before its first step: prompted baselines take minutes."""
     if set(run.recipe.eval.baselines) - set(FREE) and not run.is_current(TRAIN):
         job.check(prepared(run), run.folder)
 
@@ -128,12 +127,12 @@ def read_train(run: Run) -> train_inputs.Inputs:
 
 
 def train_folder(recipe: Recipe) -> str:
-    """Of what is trained, in the run's folder: an adapter, or a whole model."""
+    """The name, in the run's folder, of the folder with the adapter or the whole model."""
     return methods.by_name(recipe.train.method).folder
 
 
 def _qat_folder(run: Run) -> Path | None:
-    """Of the adapter for low-precision files."""
+    """The folder of the adapter for low-precision files; None where there is none."""
     folder = run.folder / qat_adapter.FOLDER / train_folder(run.recipe)
     return folder if run.done(TRAIN).facts.qat else None
 
@@ -174,7 +173,7 @@ def by_name(built: Record[Any]) -> dict[str, str]:
 
 
 def _ggufs(built: Record[Built]) -> dict[str, str]:
-    """Their digests by the preset of their weights."""
+    """Digests of the GGUFs by the preset of their weights."""
     return {weights: built.digests[name] for weights, name in built.facts.ggufs.items()}
 
 
@@ -199,7 +198,7 @@ def read_seal(run: Run) -> seal_inputs.Inputs:
 
 
 def _records(run: Run, stage: Stage[Any, Any], stages: Sequence[Stage[Any, Any]]) -> dict[str, Any]:
-    """What run.json says of the stages that one comes after."""
+    """The records in run.json of the stages before one."""
     return {one.name: json_facts.to_json(run.done(one)) for one in stages if one.name in stage.after}
 
 
@@ -248,7 +247,7 @@ STAGES = (DATA, BASELINES, TRAIN, MERGE, BUILD, VERIFY, EVALUATE, SEAL, REPORT)
 
 
 def task_folder(folder: Path, task: str) -> Path:
-    """Of a task's run."""
+    """The folder of a task's run."""
     return folder / TASKS / task
 
 
@@ -271,8 +270,8 @@ def _learned(run: Run) -> dict[str, Learned]:
 
 
 def compared(run: Run) -> dict[str, Run]:
-    """The runs whose files are compared with, by task and TOGETHER; none where the recipe asks for
-    none. What is never merged has no tin of its own."""
+    """The runs to compare with, by task and TOGETHER; none unless the recipe asks for them. A method that never
+    merges has no tin of its own."""
     if not run.recipe.router or not run.recipe.router.compare:
         return {}
     own = {name: one for name, one in task_runs(run).items() if methods.by_name(one.recipe.train.method).merges}
@@ -378,7 +377,7 @@ UNMERGED = ("data", "baselines", "train")  # the goals of a method that has no m
 
 
 def default_folder(recipe: Recipe) -> Path:
-    """An update leaves the run alone that its adapter may be of."""
+    """Another one for an update: its adapter may belong to the run in the first."""
     return Path("runs") / f"{recipe.name}{'-updated' if recipe.update else ''}"
 
 
@@ -387,8 +386,8 @@ def make(
 ) -> Run:
     """Brings the stage `goal`, and all it needs, up to date in `folder` (default: runs/<recipe name>).
 
-    log: the kind of files that training writes its curves to, besides; None for none. Raises InputError, before
-    anything runs, for a goal that the recipe's method has no model for.
+    log: the kind of files that training also writes its curves to, None for none. Raises InputError, before
+    anything runs, for a goal that needs a model where the method trains none.
     """
     place = folder or default_folder(recipe)
     return (_make_tasks if recipe.tasks else _make_one)(recipe, place, display, goal, log)
@@ -429,8 +428,8 @@ def _make_one(recipe: Recipe, folder: Path, display: Display, goal: str, log: st
 
 
 def help_train(recipe: Recipe, folder: Path | None, display: Display) -> None:
-    """In a process that is not the first of several: trains along, and writes nothing."""
-    settled = together.called()  # with the first one's prompts, which what was trained before decides
+    """Takes part in the training of another process, which alone writes files."""
+    settled = together.called()  # the first process's recipe, whose prompts an earlier training may decide
     if settled is not None:
         run = Run(settled, files.resolved(folder or default_folder(recipe)), display)
         train.train(read_train(run), run.folder, run.reporter)
@@ -439,8 +438,8 @@ def help_train(recipe: Recipe, folder: Path | None, display: Display) -> None:
 def place_unsealed(
     run: Run, stage: Stage[Any, Sealed], key: str, made: Mapping[str, str], tins: Sequence[Path]
 ) -> None:
-    """Tins that were not sealed yet, as they are, where those that ship will stand: what a run leaves that ends
-    before. made: digests of what the stage reads under this key."""
+    """Copies unsealed tins to the places of the sealed ones, for a run that ends before the seal stage. made:
+    the digests that the stage records under this key."""
     sealed = run.record(stage)
     if sealed is not None and sealed.inputs.get(key) == made and run.is_intact(sealed):
         return
@@ -455,14 +454,14 @@ def place_unsealed(
 
 
 def remove_earlier(run: Run, built: Stage[Any, Built]) -> None:
-    """What it built or sealed by another recipe, in formats or by a name that this one has not."""
+    """Removes files that an earlier recipe built or sealed, in other formats or under another name."""
     record = run.record(built)
     run.remove_earlier(set(record.facts.tins.values()) if record else ())
 
 
 def _make_tasks(recipe: Recipe, folder: Path, display: Display, goal: str, log: str | None) -> Run:
-    """Each task, and then the stage `goal` of the whole; `train` is the tasks' alone, and `build` ends with the
-    adapters beside the base. The data of all tasks is there before any of them is trained."""
+    """Brings each task, then the stage `goal` of the whole, up to date. Only tasks have the stage `train`, and
+    `build` ends with the adapters beside the base. All data is prepared before any task trains."""
     if goal == MERGE.name:
         raise InputError(
             f"{recipe.path}: the adapters of several tasks stand beside the base; nothing is merged"
@@ -492,8 +491,8 @@ def _make_tasks(recipe: Recipe, folder: Path, display: Display, goal: str, log: 
 
 
 def _make_data(run: Run) -> None:
-    """Raises DataError where the router could not be fitted on it, and InputError where the file of all tasks
-    would not fit the target."""
+    """Prepares the data of all tasks. Raises DataError where a router can't be fitted on it, and InputError
+    where the file of all tasks would not fit the target."""
     for name, one in run.recipe.tasks.items():
         make(one, task_folder(run.folder, name), run.display, DATA.name)
     run.update(STAGES_OF_TASKS, [DATA_TASKS.name])
@@ -503,7 +502,7 @@ def _make_data(run: Run) -> None:
 
 
 def planned(run: Run) -> tuple[dict[str, int], int]:
-    """As beside.planned."""
+    """As beside.planned, before the tasks are trained."""
     tasks = {
         name: (one, options(one.recipe, one.counts["train"], made=one.is_augmented))
         for name, one in _prepared_tasks(run).items()

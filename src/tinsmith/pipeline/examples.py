@@ -28,13 +28,13 @@ LOGGED = ("input", "output", "turns", "about")  # the keys of a row that `tinsmi
 
 
 def named_paths(recipe: Recipe) -> dict[str, Path]:
-    """What the recipe names, by split."""
+    """The recipe's files by split."""
     named = {split: getattr(recipe.data, split) for split in SPLITS}
     return {split: recipe.resolve(path) for split, path in named.items() if path}
 
 
 def beside(recipe: Recipe) -> dict[str, Path]:
-    """The files beside the examples that the recipe names for its method to learn from, by its key."""
+    """The other files that the recipe's method learns from, by the recipe's key."""
     named = {key: getattr(recipe.data, key) for key in COPIES}
     return {key: recipe.resolve(path) for key, path in named.items() if path}
 
@@ -47,15 +47,14 @@ def columns(recipe: Recipe) -> Named:
 
 
 def logged(asked: str, answer: str, before: Sequence[Mapping[str, str]], probability: float) -> dict[str, Any]:
-    """What `tinsmith run --log-unsure` writes of an answer. before: the messages that were before what was
-    asked."""
+    """A row of `tinsmith run --log-unsure`. before: the messages before the question."""
     values = (asked, answer, list(before), {"probability": round(probability, 4)})
     return {key: value for key, value in zip(LOGGED, values, strict=True) if value != []}
 
 
 def columns_of(recipe: Recipe, path: Path) -> Named:
-    """Of a file of new examples: those that [data] names, or the usual ones of what `tinsmith run --log-unsure`
-    wrote."""
+    """The columns of a file of new examples: those in [data], or the usual ones for a file that
+    `tinsmith run --log-unsure` wrote."""
     from tinsmith.data.shapes import Named
     from tinsmith.data.shapes.own import Own
 
@@ -92,8 +91,8 @@ def checked(opened: Opened, task: Task) -> list[Example]:
 
 
 def division_before(recipe: Recipe) -> Path | None:
-    """Of the run that made the adapter which training goes on from, where that and this one divide their
-    examples: what it learned is not to be tested on."""
+    """The splits of the run whose adapter training continues, where both runs divide their examples: what the
+    adapter learned must not be tested on."""
     from tinsmith.train.update import FOLDER
 
     if recipe.update is None or all(split in named_paths(recipe) for split in SPLITS):
@@ -128,8 +127,8 @@ def _copied(picture: Picture, folder: Path) -> Picture:
 
 
 def _keep(place: Path, data: bytes) -> None:
-    """Writes a picture without waiting for the disk, which for thousands takes long: its name says what its
-    bytes must be, and whoever takes it again looks."""
+    """Writes a picture without waiting for the disk, which takes long for thousands. Its name is its digest,
+    which is checked before the file is used again."""
     temporary = place.with_name(f"{place.name}.part")
     try:
         place.parent.mkdir(parents=True, exist_ok=True)

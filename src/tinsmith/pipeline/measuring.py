@@ -1,4 +1,4 @@
-"""How systems are measured: their answers to the test items, and their entries in report.json.
+"""Measures systems: their answers to the test items, and their entries in report.json.
 
 All systems answer the same items in the same order, greedily.
 """
@@ -50,7 +50,7 @@ def test_items(data: Prepared) -> list[Example]:
 
 
 def baseline_items(data: Prepared, name: str) -> list[Example]:
-    """What a baseline answers: `[eval] baseline_limit` of the test items, but all where it costs nothing."""
+    """The items of a baseline: `[eval] baseline_limit` of the test items, or all where they cost nothing."""
     items = test_items(data)
     if name in FREE:
         return items
@@ -59,13 +59,13 @@ def baseline_items(data: Prepared, name: str) -> list[Example]:
 
 
 def answers_path(folder: Path, system: str) -> Path:
-    """folder: of the answers."""
+    """The file with a system's answers. folder: of all answers."""
     return folder / f"{system}.jsonl"
 
 
 @dataclass(frozen=True)
 class Asking:
-    """How systems are asked: the run's data, the folder that keeps their answers, and who hears of it."""
+    """Asks systems about the run's data. folder: keeps their answers."""
 
     data: Prepared
     folder: Path
@@ -138,7 +138,7 @@ Answering = Callable[[str], tuple[str, dict[str, float] | None]]  # without a mo
 
 
 def copying(retriever: Nearest) -> Answering:
-    """What the nearest training example has for its answer."""
+    """Answers with the output of the nearest training example."""
     return lambda text: (retriever.nearest(text, 1)[0].output, None)
 
 
@@ -166,7 +166,7 @@ def figures(
 def result(
     data: Prepared, outcome: Outcome, items: Sequence[Example], grades: Sequence[Grade] | None = None
 ) -> dict[str, Any]:
-    """A system's entry in report.json. grades: other ones than those of the answers."""
+    """A system's entry in report.json. grades: in place of those of the answers."""
     known = data.labels()
     if grades is None:
         grades = systems.grades(data.task, outcome, items, known)

@@ -1,4 +1,4 @@
-"""What the data stage leaves for the stages after it: the base, and the run's own copies of what is learned."""
+"""The results of the data stage for later stages: the base, and the run's own copies of the examples."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ class New:
 @dataclass(frozen=True)
 class Prepared:
     """files, digests: of the run's own copies, by name; counts: of examples by split; constraint: what a tin's
-    manifest says of it; is_augmented: further examples were made."""
+    manifest says of it; is_augmented: there are augmented examples."""
 
     recipe: Recipe
     base: Base
@@ -83,7 +83,7 @@ class Prepared:
 
     @property
     def model_data(self) -> dict[str, str]:
-        """SHA-256 of what the model is made from, by name: the test set is not."""
+        """SHA-256 of the data that decides the model, by name: all but the test set."""
         splits = {split: split_name(split) for split in ("train", "validation")}
         more = {**splits, **COPIES, "augmented": AUGMENTED}
         return {name: self.digests[path] for name, path in more.items() if path in self.digests}
@@ -92,7 +92,7 @@ class Prepared:
         return self.digests[split_name(split)]
 
     def examples(self, split: str) -> list[Example]:
-        """None where the recipe has no such examples."""
+        """The examples of a split; empty where the recipe has none."""
         from tinsmith.data import readers
 
         if split == "train" and self.recipe.data.train is None:
@@ -100,7 +100,7 @@ class Prepared:
         return readers.read_jsonl(self.files[split_name(split)])
 
     def augmented(self) -> list[list[Example]]:
-        """The further examples that were made, by variant; empty where none were."""
+        """The augmented examples by variant; empty where there are none."""
         from tinsmith.data import readers
 
         if AUGMENTED not in self.files:
@@ -159,7 +159,7 @@ def read_texts(path: Path) -> list[str]:
 
 
 def load_base(recipe: Recipe, base: str | Path) -> Spec:
-    """The base with the chat template that is trained under, and ships."""
+    """The base with the chat template for training and shipping."""
     from tinsmith import models
 
     spec = models.load(base)
@@ -169,7 +169,7 @@ def load_base(recipe: Recipe, base: str | Path) -> Spec:
 
 
 def settled(recipe: Recipe, template: str) -> str:
-    """The base's chat template with all that the recipe fixes: what is trained under, and shipped."""
+    """The base's chat template with the values that the recipe fixes, for training and shipping."""
     from tinsmith.chat.chat_template import read_date, settle, writes_date
 
     data = recipe.data

@@ -1,4 +1,4 @@
-"""The prompts that a router of several tasks is fitted on and measured with."""
+"""Prompts off topic, which the router of several tasks is fitted on and measured with."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ OFF_TOPIC, NONE = "off topic", "none"  # as a task and as the router's choice
 
 
 def stated(recipe: Recipe) -> dict[str, Path]:
-    """The files of prompts that are none of the tasks', by the key of [router]."""
+    """The recipe's files of prompts off topic, by the key of [router]."""
     named = {key: getattr(recipe.router, key) for key in COPIES}
     return {key: recipe.resolve(path) for key, path in named.items() if path}
 
 
 def prompts(recipe: Recipe, key: str, path: Path) -> list[str]:
-    """Raises DataError for a file with too few."""
+    """The prompts in a file. Raises DataError for too few."""
     from tinsmith.train.adapters.router import LEAST
 
     found = [line.strip() for line in reading.read_text(path, DataError).splitlines() if line.strip()]

@@ -1,11 +1,12 @@
-"""Stages of a run, brought up to date like a makefile's: skipped when nothing they read or made has changed.
+"""A run: a folder, its record, and which stages are stale.
 
-A run is a folder. Its run.json says of each stage what it read (digests and recipe values), what it made
-(digests), its seconds and its facts. It is replaced in one step after each stage, so a kill loses at most the
-stage under way, and the long stages resume from files of their own.
+A stage runs again when something it read or made has changed, as in a makefile. run.json records for each stage
+its inputs (digests and recipe values), the digests of its outputs, its seconds and its facts. It is replaced
+atomically after each stage: a kill loses at most the stage under way, and long stages resume from files of
+their own.
 
-It also names the files and folders that the run wrote, each before it was first written. No other file in the
-folder is ever replaced, and none that the recipe reads.
+run.json also names each file and folder of the run before the run first writes it. The run never replaces
+another file in the folder, nor a file that the recipe reads.
 """
 
 from __future__ import annotations
@@ -48,7 +49,7 @@ Inputs = TypeVar("Inputs")
 
 @dataclass(frozen=True)
 class Output:
-    """A file as a stage left it."""
+    """A file when its stage ended."""
 
     sha256: str
     bytes: int
@@ -57,8 +58,8 @@ class Output:
 
 @dataclass(frozen=True)
 class Record(Generic[Facts]):
-    """What run.json says of a finished stage. outputs: by their name relative to the run's folder, or their
-    absolute path where they lie elsewhere."""
+    """A finished stage in run.json. outputs: by their name relative to the run's folder, or by their absolute
+    path outside it."""
 
     inputs: dict[str, Any]
     inputs_sha256: str
@@ -73,22 +74,21 @@ class Record(Generic[Facts]):
 
     @classmethod
     def read(cls, kind: type[Facts], value: Any) -> Record[Facts]:
-        """Raises ValueError for what is no record of a stage that leaves this kind of facts."""
+        """Raises ValueError for a value that is no record with this kind of facts."""
         record: Record[Any] = json_facts.from_json(cls, value)
         return dataclasses.replace(record, facts=json_facts.from_json(kind, record.facts))
 
 
 @dataclass(frozen=True)
 class Stage(Generic[Inputs, Facts]):
-    """after: the names of the stages that come before; facts: what it leaves; inputs: what it reads, of a run
-    where those before it are up to date; digests: JSON values of the inputs that decide the result; make: makes
-    it. check: what is to be refused before it is made.
+    """after: the names of the stages before it; facts: the type of its facts; inputs: collects its inputs once
+    the stages before it are up to date; digests: the JSON values of the inputs that decide the result; make:
+    runs the stage; check: raises what should be refused before it runs.
 
-    ships: what it makes are results for others to take. What it made before and makes no more is removed.
+    ships: its outputs are results for users. An output that a changed recipe no longer makes is removed.
 
-    before: of a stage that takes too long to run again with each version of tinsmith: the values of digests,
-    those inside tables too, that hold where an earlier version without them made the result. None: another
-    version's result is made again.
+    before: for a stage too slow to run again with each version of tinsmith, the values that `digests` would
+    have had in a version without these keys, inside tables too. None: another version's result is made again.
     """
 
     name: str
@@ -102,13 +102,12 @@ class Stage(Generic[Inputs, Facts]):
     ships: bool = False
 
 
-SPELL = "spell"  # of what decides training: prompts say the input's words once more
+SPELL = "spell"  # in the digests of training: prompts repeat quoted input
 
 
 class Run:
-    """A recipe, the folder its results go to, and what run.json says of the stages, and of files of `earlier`
-    ones, which none may make any more. log: the kind of files that
-    training writes its curves to, which no stage depends on."""
+    """A recipe, its folder, and the record of the stages and of files of earlier stages. log: the kind of files
+    that training writes its curves to, which no stage depends on."""
 
     def __init__(self, recipe: Recipe, folder: Path, display: Display) -> None:
         self.folder = folder
@@ -118,12 +117,12 @@ class Run:
         self.state = _read_state(folder / STATE)
         self.state.setdefault("stages", {})
         self.state.setdefault("earlier", {})
-        # What an earlier version trained is kept, and asked as it was trained.
+        # A model of an earlier version is kept, with the prompts that it was trained on.
         unspelled = recipe.without_quoted_input()
         self.recipe = unspelled if unspelled is not recipe and self._was_trained_unspelled(recipe) else recipe
 
     def _was_trained_unspelled(self, recipe: Recipe) -> bool:
-        """Whether what is here was, for the recipe's task and base; of others nothing is kept."""
+        """Whether this run has such a model, for the recipe's task and base."""
         stages = self.state["stages"]
         if "train" not in stages:
             return False
@@ -139,20 +138,20 @@ class Run:
         return not was or all(was.get(key) == getattr(base, key) for key in keys)
 
     def record(self, stage: Stage[Any, Facts]) -> Record[Facts] | None:
-        """None for a stage that never ran to its end, or did as another version's stage."""
+        """None for a stage that never finished, or finished in another version with other facts."""
         try:
             return Record.read(stage.facts, self.state["stages"][stage.name])
         except (KeyError, ValueError):
             return None
 
     def done(self, stage: Stage[Any, Facts]) -> Record[Facts]:
-        """Of a stage that is up to date."""
+        """The record of a stage that is up to date."""
         record = self.record(stage)
         assert record is not None, f"{stage.name} was brought up to date"
         return record
 
     def update(self, stages: Sequence[Stage[Any, Any]], goals: Sequence[str]) -> None:
-        """Brings the goals, and whatever they need, up to date, in the order of `stages`."""
+        """Brings the goals, and the stages they need, up to date, in the order of `stages`."""
         wanted: set[str] = set()
         for stage in reversed(stages):
             if stage.name in goals or stage.name in wanted:
@@ -166,7 +165,7 @@ class Run:
                 self._make(stage)
 
     def is_current(self, stage: Stage[Any, Any]) -> bool:
-        """Whether nothing that it reads or made has changed; those before it are up to date."""
+        """Whether its inputs and outputs are unchanged. The stages before it are up to date."""
         record = self.record(stage)
         return record is not None and self._has_same_inputs(stage, record) and self.is_intact(record)
 
@@ -179,7 +178,7 @@ class Run:
         return digest_of({**known, "tinsmith": __version__}) == digest_of(inputs)
 
     def is_intact(self, record: Record[Any]) -> bool:
-        """Whether the stage's outputs are as it left them."""
+        """Whether the stage's outputs are unchanged."""
         return all(self._is_same(name, output) for name, output in record.outputs.items())
 
     def _is_same(self, name: str, output: Output) -> bool:
@@ -193,7 +192,7 @@ class Run:
         return stat.st_mtime_ns == output.mtime_ns or files.sha256_file(path) == output.sha256
 
     def digest(self, path: Path, copy: str) -> str:
-        """SHA-256 of a file, which is not read where a stage's output of this name is its copy."""
+        """SHA-256 of a file, which is not read where a stage's output of this name is known to be its copy."""
         stat = path.stat()
         for stage in self.state["stages"].values():
             output = stage.get("outputs", {}).get(copy, {})
@@ -204,7 +203,7 @@ class Run:
     def _make(self, stage: Stage[Any, Any]) -> None:
         self.display.line(f"{stage.name}: …")
         start = time.monotonic()
-        # Until it has finished again, the stage does not count as done.
+        # The stage does not count as done until it has finished again.
         self.forget(stage)
         if stage.check is not None:
             stage.check(self)
@@ -226,7 +225,7 @@ class Run:
         self.display.line(f"{stage.name}: done in {clock(seconds)}")
 
     def forget(self, stage: Stage[Any, Any]) -> None:
-        """The stage does not count as done any more."""
+        """Drops the stage's record."""
         record = self.state["stages"].pop(stage.name, None)
         if record is not None:
             if stage.ships and isinstance(record.get("outputs"), dict):
@@ -234,13 +233,13 @@ class Run:
             self._save()
 
     def note(self, paths: Sequence[Path]) -> None:
-        """Files that the run made, and that are no stage's."""
+        """Records files that the run made outside of a stage."""
         self.state["earlier"] |= {self._name(path): dataclasses.asdict(_output(path)) for path in paths}
         self._save()
 
     def remove_earlier(self, kept: Collection[str]) -> None:
-        """Removes the files of earlier stages, but for what is a stage's again, is named by `kept`, lies
-        outside the run's folder or is not as it was made: that is somebody else's."""
+        """Removes the files of earlier stages, except for a stage's current output, a name in `kept`, a file
+        outside the run's folder, and one that somebody changed."""
         named = {name for stage in self.state["stages"].values() for name in stage.get("outputs", ())}
         left = {}
         for name, value in self.state["earlier"].items():
@@ -263,14 +262,14 @@ class Run:
         return inputs(self.recipe)
 
     def adopt(self) -> None:
-        """What an earlier version left, which did not name its files, counts as the run's."""
+        """Takes over the files of an earlier version, which did not name them."""
         if "files" in self.state:
             return
         made = self.folder.rglob("*") if self.state["stages"] else ()
         self.state["files"] = sorted(one.relative_to(self.folder).as_posix() for one in made)
 
     def claim(self, path: Path) -> None:
-        """Names a file or folder as the run's, before it is written. Raises InputError as `check` does."""
+        """Records a file or folder as the run's before it is written. Raises InputError as `check` does."""
         self.check(path)
         name = self._own_name(path)
         if name is not None and not self._is_named(name):
@@ -278,8 +277,8 @@ class Run:
             self._save()
 
     def check(self, path: Path) -> None:
-        """Raises InputError for a path that the run must not write: an input of its recipe, or a file that is
-        there and not the run's."""
+        """Raises InputError for a path that the run must not write: an input of its recipe, or an existing file
+        that is not the run's."""
         real = files.resolved(path)
         read = next((one for one in self._read if real.is_relative_to(one)), None)
         if read is not None:
@@ -295,8 +294,8 @@ class Run:
         )
 
     def _own_name(self, path: Path) -> PurePath | None:
-        """Of what lies in the run's folder; the record itself and the cache of models, which may lie there, do
-        not count."""
+        """The name of a path in the run's folder; None for other paths, run.json, and a cache of models
+        there."""
         if not path.is_relative_to(self.folder) or path == self.folder / STATE:
             return None
         if any(files.is_inside(path, place) for place in hub.places()):
@@ -363,8 +362,8 @@ def opened(recipe: Recipe, folder: Path, display: Display) -> Iterator[Run]:
 
 
 def inputs(recipe: Recipe) -> set[Path]:
-    """What a run of the recipe reads: the files that it names, its examples, which a command may yet make, and
-    the folder of an adapter."""
+    """The paths that a run of the recipe reads: the files that it names, its examples, even before a command
+    makes them, and the folder of an adapter."""
     tables = json.loads(json.dumps(dataclasses.asdict(recipe), default=str))
     texts = (text for place, text in reading.leaves(tables) if not place.startswith("a key"))
     named = {recipe.resolve(text) for text in texts if isinstance(text, str)}
@@ -376,13 +375,13 @@ def inputs(recipe: Recipe) -> set[Path]:
 
 
 def _open_lock(path: Path) -> TextIO:
-    """Neither through a link, which may lead to another program's file, nor waiting at a pipe."""
+    """Follows no link, which may lead to another program's file, and never waits at a pipe."""
     more = os.O_CREAT | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
     return open(path, "r+", encoding="ascii", opener=lambda name, flags: os.open(name, flags | more, 0o666))
 
 
 def _number(lock: TextIO, path: Path) -> str:
-    """The number that marks this run's temporary files: kept in its lock, before there is any of them."""
+    """The number that marks this run's temporary files. Its lock keeps it from before the first of them."""
     try:
         match = re.fullmatch(r"([0-9a-f]{16})\n", lock.read())
         if match:
@@ -414,7 +413,7 @@ def _read_state(path: Path) -> dict[str, Any]:
 
 
 def _is_stage(value: Any) -> bool:
-    """As far as what is read of a stage that is not run again."""
+    """Whether the parts that are read without running the stage again are well formed."""
     parts = (
         [value.get(name, {}) for name in ("inputs", "outputs", "facts")] if isinstance(value, dict) else [None]
     )
@@ -429,7 +428,7 @@ def _output(path: Path) -> Output:
 
 
 def _as_read(found: Any, left: Any) -> Any:
-    """What a stage read: what it found, not what somebody changed meanwhile; and what it had to make itself."""
+    """The inputs as the stage found them, not as somebody changed them meanwhile; or as it made them itself."""
     if isinstance(found, dict) and isinstance(left, dict):
         return {**found, **{key: _as_read(found.get(key), value) for key, value in left.items()}}
     if isinstance(found, list) and isinstance(left, list) and len(found) == len(left):
@@ -438,8 +437,7 @@ def _as_read(found: Any, left: Any) -> Any:
 
 
 def _completed(known: dict[str, Any], before: dict[str, Any]) -> dict[str, Any]:
-    """What an earlier version recorded, with the values that it had no keys for; a table is completed key by
-    key."""
+    """The record of an earlier version with values for keys that it lacks, inside tables too."""
     tables = {
         key: _completed(known[key], value)
         for key, value in before.items()
@@ -449,7 +447,7 @@ def _completed(known: dict[str, Any], before: dict[str, Any]) -> dict[str, Any]:
 
 
 def versions() -> dict[str, str]:
-    """Versions of Python and of the packages a run may use; those that are not installed are left out."""
+    """Versions of Python and of the installed packages that a run may use."""
     installed = {"tinsmith": __version__, "python": platform.python_version()}
     for package in PACKAGES:
         try:
@@ -460,7 +458,7 @@ def versions() -> dict[str, str]:
 
 
 def machine() -> dict[str, Any]:
-    """What the run's times were measured on. memory: bytes."""
+    """The machine that the run's times are of. memory: bytes."""
     facts: dict[str, Any] = {
         "system": platform.system(),
         "architecture": platform.machine(),

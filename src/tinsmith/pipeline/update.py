@@ -1,4 +1,4 @@
-"""What a recipe's [update] names: an adapter to go on from, and files of new examples."""
+"""A recipe's [update]: an adapter whose training continues, and files of new examples."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ RESAMPLES = 2000
 
 
 def folder(recipe: Recipe) -> Path | None:
-    """The adapter that training starts from; None where it begins one. Raises InputError for no such folder."""
+    """The adapter whose training continues, None for a new one. Raises InputError where it is missing."""
     if recipe.update is None:
         return None
     path = recipe.resolve(recipe.update.adapter)
@@ -39,8 +39,8 @@ def sources(recipe: Recipe) -> dict[str, Path]:
 
 
 def check(recipe: Recipe, spec: Spec, tools: Sequence[Any] | None) -> None:
-    """Raises InputError or FormatError for an adapter that is not one of this base and template. spec: with the
-    template that is trained under; tools: those that it lists."""
+    """Raises InputError or FormatError for an adapter of another base or chat template. spec: with the template
+    of training; tools: in that template."""
     from tinsmith.chat.chat_template import literal
     from tinsmith.train.beginning import start
 
@@ -50,7 +50,7 @@ def check(recipe: Recipe, spec: Spec, tools: Sequence[Any] | None) -> None:
 
 
 def asked_as_trained(recipe: Recipe) -> Recipe:
-    """The recipe, its prompts as they are where it goes on from an adapter that was trained so."""
+    """The recipe with the prompts that its [update] adapter was trained on."""
     from tinsmith.chat.chat_template import is_spelled
 
     path = folder(recipe)
@@ -59,7 +59,7 @@ def asked_as_trained(recipe: Recipe) -> Recipe:
 
 
 def flags(recipe: Recipe) -> list[str]:
-    """What the command line says of it, or could say in place of the recipe; files by their names alone."""
+    """The command line's flags for [update], with the names of files alone."""
     if recipe.update is None:
         return []
     named = {"--from": recipe.update.adapter, "--data": recipe.update.data}

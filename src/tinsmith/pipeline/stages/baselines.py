@@ -1,4 +1,4 @@
-"""The baselines stage: what prompting the base, and copying the nearest example, gives before training."""
+"""The baselines stage: how well the prompted base and retrieval answer without training."""
 
 from __future__ import annotations
 

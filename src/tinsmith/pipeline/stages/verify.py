@@ -1,5 +1,5 @@
-"""The verify stage: every built file is loaded with the runtime that ships, each tin held to its manifest and
-its GGUF.
+"""The verify stage: loads every built file with the runtime that ships, and checks each tin against its
+manifest and its GGUF.
 
 The same weights must give the same logits bit for bit, whichever file they come from.
 """
@@ -52,8 +52,8 @@ def make(inputs: Inputs, folder: Path, reporter: Reporter) -> Made[Verified]:
 
 
 def check_prompts(data: Prepared) -> list[list[Message]]:
-    """The first validation examples as the model sees them, with their answers; without their pictures, which
-    the GGUF of a language model alone can't see."""
+    """The first validation examples as conversations, without pictures: the GGUF of a language model takes
+    none."""
     return [
         [*data.conversation(blind), {"role": "assistant", "content": example.output}]
         for example in data.examples("validation")[:CHECK_PROMPTS]

@@ -1,4 +1,4 @@
-"""Examples made from the recipe's: whether a run has them, how many, and what the report says of them."""
+"""Augmented examples: variants of the recipe's examples with other values or changed pictures."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ SHOWN = 10  # rows of them
 
 
 def substitutes(recipe: Recipe) -> bool:
-    """Where the recipe does not say, for each task whose outputs have values."""
+    """Whether values are substituted: as stated, or by default where the task's outputs have values."""
     stated = recipe.data.augment
     if recipe.data.train is None or not methods.by_name(recipe.train.method).reads_examples:
         return False
@@ -43,7 +43,7 @@ def substitutes(recipe: Recipe) -> bool:
 
 
 def variants(recipe: Recipe, train: Sequence[Example]) -> int:
-    """Of each of the examples: one for each time that it is learned."""
+    """The number of variants of an example: one for each time that it is learned."""
     made = substitutes(recipe) or (bool(picture_kinds(recipe)) and any(one.images for one in train))
     return recipe.passes(len(train), made) * recipe.train.seeds
 
@@ -51,7 +51,7 @@ def variants(recipe: Recipe, train: Sequence[Example]) -> int:
 def augmented(
     inputs: Inputs, splits: Mapping[str, Sequence[Example]], base: Path, reporter: Reporter
 ) -> tuple[list[Example], Augmentation] | None:
-    """The examples made, variant by variant, and the facts; None where there are none. base: a model's path."""
+    """The augmented examples by variant, and facts of them; None where there are none. base: a model's path."""
     recipe, train = inputs.recipe, splits["train"]
     rounds, rows, slots, sources = variants(recipe, train), list[Example](), {}, {}
     if substitutes(recipe) and inputs.keeps_unaugmented:
@@ -91,12 +91,12 @@ def substituted(recipe: Recipe, train: Sequence[Example], rounds: int, base: Pat
 
 
 def words_of(examples: Sequence[Example]) -> set[str]:
-    """Numbers are none: what is made of them lies among those that were seen."""
+    """The words of inputs. Numbers do not count: augmented ones lie between known ones."""
     return {word for example in examples for word in words(example.input) if word.isalpha()}
 
 
 def picture_kinds(recipe: Recipe) -> tuple[str, ...]:
-    """What is done to pictures; everything, where the recipe does not say."""
+    """The kinds of changes to pictures: as stated, or all."""
     stated = recipe.data.augment_images
     if not methods.by_name(recipe.train.method).reads_examples:
         return ()
@@ -104,7 +104,7 @@ def picture_kinds(recipe: Recipe) -> tuple[str, ...]:
 
 
 def changed_pictures(recipe: Recipe, train: Sequence[Example]) -> list[Example]:
-    """In each variant every example that has pictures once, these changed as a camera would."""
+    """Each example with pictures once in each variant, the pictures changed as a camera would change them."""
     kinds, rows = picture_kinds(recipe), []
     for variant in range(variants(recipe, train) if kinds else 0):
         for number, example in enumerate(train, 1):
@@ -124,8 +124,7 @@ def changed_pictures(recipe: Recipe, train: Sequence[Example]) -> list[Example]:
 def show_pictures(
     rows: Sequence[Example], train: Sequence[Example], folder: Path, reporter: Reporter
 ) -> list[Path]:
-    """Draws some of the changed pictures, in a row each after the one that they were made of, for a person to
-    look at."""
+    """Draws a sheet of changed pictures for a person to look at, each row after its original."""
     made: dict[int, list[Picture]] = {}
     for row in rows:
         if "changed" in row.about:
@@ -168,7 +167,7 @@ def without_file(recipe: Recipe) -> Path | None:
 
 
 def kept_out(recipe: Recipe) -> set[str]:
-    """The words that are not among the new ones: those of a test that asks what a model never met."""
+    """The words that augmentation must not use: those of a test of unseen words."""
     path = without_file(recipe)
     found = set(words(reading.read_text(path, DataError))) if path else set()
     if path and not found:

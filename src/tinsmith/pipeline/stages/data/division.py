@@ -1,6 +1,6 @@
 """The recipe's examples in splits: read from its files, and divided where it names none to validate or test on.
 
-What was divided once stays so: a file keeps which input is in which split."""
+A file keeps the split of each input, so that it stays there in later runs."""
 
 from __future__ import annotations
 
@@ -34,7 +34,8 @@ class Read:
 
 
 def read(recipe: Recipe, folder: Path, reporter: Reporter) -> Read:
-    """Reads every split, says what its rows were taken for, and makes those that the recipe has no file for."""
+    """Reads every split, reports how its rows are read, and makes the splits that the recipe has no file
+    for."""
     from tinsmith.data.containers.folders import sources
 
     paths = named_paths(recipe)
@@ -63,7 +64,7 @@ def _read(recipe: Recipe, split: str, path: Path, reporter: Reporter) -> list[Ex
 
 
 def _note_system(recipe: Recipe, found: Mapping[str, Sequence[Example]], reporter: Reporter) -> None:
-    """What the rows' own system messages do."""
+    """Reports the effect of system messages in rows."""
     rows = [row for examples in found.values() for row in examples]
     own = {row.turns[0].content for row in rows if row.turns and row.turns[0].role == "system"}
     count = sum(bool(row.turns) and row.turns[0].role == "system" for row in rows)
@@ -107,8 +108,8 @@ def _divide(
 
 
 def _kept(recipe: Recipe, drawn: Mapping[str, Any], folder: Path, reporter: Reporter) -> dict[str, str]:
-    """The splits that an earlier run in this folder chose, by key, and before those the ones of the run whose
-    adapter is gone on from; none where it was told otherwise."""
+    """The splits, by key, of an earlier run in this folder, overruled by those of the run whose adapter
+    continues; empty where these were drawn by other settings."""
     own, before = folder / DIVISION, division_before(recipe)
     splits = _splits(own, drawn) or {}
     if before is not None:
@@ -123,7 +124,7 @@ def _kept(recipe: Recipe, drawn: Mapping[str, Any], folder: Path, reporter: Repo
 
 
 def _splits(path: Path, drawn: Mapping[str, Any]) -> dict[str, str] | None:
-    """As a run chose them, none where there was none; None where it was told otherwise."""
+    """The splits in a file, empty without one; None where they were drawn by other settings."""
     if not path.exists():
         return {}
     table = reading.read_table(path, DataError, advice="take the file away to divide anew")
@@ -134,7 +135,7 @@ def _splits(path: Path, drawn: Mapping[str, Any]) -> dict[str, str] | None:
 
 
 def _write(folder: Path, drawn: Mapping[str, Any], kept: Mapping[str, str], division: Division) -> None:
-    """Inputs that are gone stay in it, so that they come back to where they were."""
+    """Writes the splits. Inputs that are gone keep theirs, in case they come back."""
     splits = {**kept, **dict(zip(division.keys, division.splits, strict=True))}
     table = {**drawn, "splits": dict(sorted(splits.items()))}
     files.write_text(folder / DIVISION, json.dumps(table, indent=0, ensure_ascii=False) + "\n")

@@ -1,4 +1,4 @@
-"""The draft table of a recipe: guesses learned from the outputs of its training examples."""
+"""The n-gram draft table, learned from the outputs of the training examples."""
 
 from __future__ import annotations
 

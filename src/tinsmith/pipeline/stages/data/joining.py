@@ -21,8 +21,8 @@ Splits = Mapping[str, Sequence["Example"]]
 
 
 def joined(recipe: Recipe, old: Splits, given: Splits) -> tuple[dict[str, list[Example]], New]:
-    """The splits with the new examples behind the old ones, but for those of the old whose inputs they answer
-    anew. given: the new ones, by the keys of FILES."""
+    """The splits with the new examples after the old ones. An old example with a new one's input is dropped.
+    given: the new examples, by the keys of FILES."""
     rows, held = list(given["data"]), list(given.get("validation", ()))
     if not held:
         if len(rows) < 2:
@@ -59,7 +59,7 @@ def joined(recipe: Recipe, old: Splits, given: Splits) -> tuple[dict[str, list[E
 
 
 def _parts(rows: Sequence[Example], age: str) -> Iterator[Example]:
-    """The examples, their parts told apart by age."""
+    """The examples with their age in the names of their parts."""
     for row in rows:
         yield dataclasses.replace(row, part=f"{age}_{row.part}" if row.part else age)
 

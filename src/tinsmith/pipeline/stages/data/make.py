@@ -46,7 +46,7 @@ Wanted = Mapping[Path, Sequence[Example]]  # by file, outputs that it teaches be
 
 
 def make(inputs: Inputs, folder: Path, reporter: Reporter) -> Made[Data]:
-    """Gets the base, makes the data where it is missing, and keeps the examples that the run uses."""
+    """Gets the base, makes missing data, and writes the run's own copies of the examples."""
     recipe = inputs.recipe
     found = find_base(recipe, folder, reporter) if recipe.base else None
     fill_in(recipe, reporter)
@@ -88,7 +88,7 @@ def make(inputs: Inputs, folder: Path, reporter: Reporter) -> Made[Data]:
 
 
 def fill_in(recipe: Recipe, reporter: Reporter) -> None:
-    """Runs the recipe's command, where it states one and something that it names is not there."""
+    """Runs the recipe's command where a file that the recipe names is missing."""
     named = [*named_paths(recipe).values(), *beside(recipe).values(), constraint.source_file(recipe)]
     named.append(augmentation.without_file(recipe))
     if recipe.data.command and any(path is not None and not path.exists() for path in named):
@@ -113,7 +113,7 @@ def run_command(recipe: Recipe, command: Sequence[str], reporter: Reporter) -> N
 def with_new(
     recipe: Recipe, given: dict[str, list[Example]], wanted: dict[Path, list[Example]], reporter: Reporter
 ) -> tuple[dict[str, list[Example]], New | None]:
-    """The splits with the examples that [update] names, which are added to what is wanted."""
+    """The splits with the new examples of [update], which also join `wanted`."""
     added = update.sources(recipe)
     task = recipe.data.task
     more = {key: read_examples(path, task, columns_of(recipe, path)) for key, path in added.items()}
@@ -142,7 +142,7 @@ def wanted_outputs(recipe: Recipe) -> dict[Path, list[Example]]:
 
 
 def keep(recipe: Recipe, splits: Splits, folder: Path) -> list[Path]:
-    """Writes the run's own copies. Raises DataError for a text that says nothing."""
+    """Writes the run's own copies. Raises DataError for an empty text."""
     outputs = []
     for split, rows in splits.items():
         outputs.append(folder / split_name(split))
@@ -174,7 +174,7 @@ def constrain(
     wanted: Wanted,
     reporter: Reporter,
 ) -> tuple[constraint.Sealed | None, int]:
-    """What holds the answers, and how many test outputs it forbids. given: the splits before new examples."""
+    """The constraint, and how many test outputs violate it. given: the splits before new examples."""
     path = Path(base.path)
     sealed = constraint.of_recipe(recipe, splits["train"])
     if sealed is None:
@@ -191,7 +191,7 @@ def constrain(
 def follow_task(
     recipe: Recipe, splits: Splits, wanted: Wanted, base: Path, reporter: Reporter
 ) -> constraint.Sealed | None:
-    """The constraint that follows from the task, where it allows what is taught; why not is said."""
+    """The constraint that follows from the task, if it allows all taught outputs; else a note says why not."""
     taught = [rows for split, rows in splits.items() if split != "test"]
     outputs = dict.fromkeys(row.output for rows in (*taught, *wanted.values()) for row in rows)
     found = constraint.of_task(recipe, splits["train"], list(outputs), base)
@@ -210,8 +210,8 @@ def check_constraint(
     wanted: Wanted,
     reporter: Reporter,
 ) -> int:
-    """How many test outputs the constraint forbids; one in the training or validation data, or that preferences
-    want, is a DataError: what is taught there could never be answered."""
+    """How many test outputs violate the constraint. Raises DataError for one in training or validation data or
+    in preferences: the model would learn an answer that it can never give."""
     import tinsmith
 
     checker = Checker(tinsmith.load(base), sealed.data)

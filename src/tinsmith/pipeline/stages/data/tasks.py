@@ -49,7 +49,7 @@ def make_of_tasks(inputs: TasksInputs, folder: Path, reporter: Reporter) -> Made
 
 
 def joined(tasks: Mapping[str, Prepared], split: str) -> list[Example]:
-    """Of the test set, what is evaluated."""
+    """A split of all tasks; of the test set, the evaluated items."""
     return [
         dataclasses.replace(example, part=name)
         for name, one in tasks.items()

@@ -31,8 +31,8 @@ class Inputs:
 
 
 def make(inputs: Inputs, folder: Path, reporter: Reporter) -> Made[Measured]:
-    """A file that carries a constraint answers twice: free, and under the constraint (`<name>_constrained`),
-    each answer from its beginning: what the constraint saves is to be seen."""
+    """A file with a constraint answers twice: unconstrained, and constrained (`<name>_constrained`) without
+    drafts, which shows what the constraint saves."""
     asking = Asking(inputs.data, folder / FOLDER, reporter)
     results = dict(_of_models(asking, inputs.models))
     ordered = {}

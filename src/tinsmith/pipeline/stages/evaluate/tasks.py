@@ -83,7 +83,7 @@ def make_of_tasks(inputs: TasksInputs, folder: Path, reporter: Reporter) -> Made
 def _of_adapter(
     asking: Asking, name: str, weights: str, model: Model, decisions: Sequence[str | None]
 ) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Free, under its constraint if it has one, and as routed: what is sent elsewhere is wrong."""
+    """Unconstrained, constrained if the task is, and as routed: a prompt routed elsewhere counts as wrong."""
     data, system, items = asking.data, named(NAMED, weights), test_items(asking.data)
     prompted = [Item(data.conversation(example)) for example in items]
     outcome, entry = asking.measured(system, model, prompted, adapter=name)
@@ -104,7 +104,7 @@ def _own(known: Mapping[str, dict[str, Any]], weights: str) -> Iterator[tuple[st
 
 
 def _together(data: Prepared, name: str, joint: Joint, weights: str) -> dict[str, Any]:
-    """The joint adapter's answers to one task's test items, which are worth what the task says."""
+    """The joint adapter's answers to one task's test items, graded by the task."""
     answers = read_answers(answers_path(joint.answers, shipped(weights)))
     rows = joint.data.examples("test")
     own = [(answer, row) for answer, row in zip(answers, rows, strict=True) if row.part == name]

@@ -1,4 +1,4 @@
-"""What the answers show: what a constraint changed, which labels are confused, and the worst errors."""
+"""Findings in answers: changes by a constraint, confused labels, and the worst errors."""
 
 from __future__ import annotations
 
@@ -111,7 +111,7 @@ def _overlap(answer: str, output: str) -> float:
 
 
 def shown(rows: Sequence[Example], train: Sequence[Example]) -> list[dict[str, Any]]:
-    """A few made examples, evenly drawn, each beside the one it was made from."""
+    """A few augmented examples, evenly drawn, each beside its original."""
     made = [row for row in rows if "substituted" in row.about]
     chosen = made[:: max(1, -(-len(made) // SHOWN))]
     return [

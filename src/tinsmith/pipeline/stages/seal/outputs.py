@@ -41,7 +41,7 @@ def thresholds(systems: Mapping[str, Mapping[str, Any]], names: Mapping[str, str
 def task_figures(
     systems: Mapping[str, Mapping[str, dict[str, Any]]], weights: str
 ) -> dict[str, dict[str, dict[str, Any]]]:
-    """Of one file with adapters, by task: `free`, `constrained` and `routed`."""
+    """The figures of one file with adapters by task: `free`, `constrained` and `routed`."""
     names = {**file_systems(weights, NAMED), "routed": named(ROUTED, weights)}
     return {task: figures(measured, names) for task, measured in systems.items()}
 
@@ -49,7 +49,7 @@ def task_figures(
 def flat(
     systems: Mapping[str, Mapping[str, dict[str, Any]]], router: Mapping[str, Any], weights: str
 ) -> dict[str, dict[str, Any]]:
-    """Those of all tasks, and the router's."""
+    """The figures of all tasks and of the router, in one table."""
     found = {
         f"{task} {label}": entry
         for task, entries in task_figures(systems, weights).items()

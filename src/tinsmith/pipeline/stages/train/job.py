@@ -1,4 +1,4 @@
-"""What training is told to learn, put together of the run's data and the recipe."""
+"""Assembles the training job from the run's data and the recipe."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
 
 def check(data: Prepared, folder: Path) -> None:
-    """Raises InputError or DataError where training would before its first step, as far as that is seen without
-    a network: minutes of other work may stand before it."""
+    """Raises InputError or DataError as training would before its first step, without network access: minutes
+    of other work may come before it."""
     method = methods.by_name(data.recipe.train.method)
     if data.recipe.train.device != AUTO_DEVICE:
         from tinsmith.train.model import devices
@@ -39,8 +39,8 @@ def check(data: Prepared, folder: Path) -> None:
 
 
 def job_of(data: Prepared, spec: Spec, folder: Path, preparation: Preparation | None = None) -> Job:
-    """All that is learned, from the beginning or where an adapter is; every other step under what is prepared
-    for, if anything is."""
+    """A job for all examples, from the base or from an adapter. preparation: the quantization that every other
+    step simulates, None for none."""
     import tinsmith
     from tinsmith.train.job import Job
 

@@ -1,4 +1,4 @@
-"""The train stage: an adapter of the base, or where there is none a whole model."""
+"""The train stage: an adapter of the base, or a whole model where there is no base."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def train(inputs: Inputs, folder: Path, reporter: Reporter) -> tuple[TrainResult
 
 
 def first(inputs: Inputs, job: Job, reporter: Reporter) -> tuple[TrainResult, Updated | None]:
-    """What the recipe trains, once: other files to build may want another adapter beside it."""
+    """Trains what the recipe states, unless that is done: other files may need a second adapter only."""
     if inputs.data.new is not None:
         return updated(inputs, job, reporter)
 
@@ -105,7 +105,7 @@ def prepared(
 
 
 def updated(inputs: Inputs, job: Job, reporter: Reporter) -> tuple[TrainResult, Updated]:
-    """The adapter with the new examples too, and what became of the old ones."""
+    """The adapter with the new examples, and its scores on old and new ones."""
     from tinsmith.train.update import update as learn
 
     def train_one(name: str, one: Job) -> TrainResult:
@@ -118,7 +118,7 @@ def updated(inputs: Inputs, job: Job, reporter: Reporter) -> tuple[TrainResult, 
 
 
 def trained(inputs: Inputs, job: Job, log: Path, reporter: Reporter) -> TrainResult:
-    """log: the folder that curves are written to, where they are."""
+    """log: the folder for curves, where they are wanted."""
     from tinsmith.train.run import train
 
     method = inputs.data.recipe.train.method

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def decisive(inputs: Inputs, job: Job) -> dict[str, Any]:
-    """The inputs that the job sees; of [train], what it does not is as if it were not stated."""
+    """The digests that matter to the job. A key of [train] that it ignores counts as unstated."""
     found = copy.deepcopy(dict(inputs.decides))
     if job.options.qat is None:
         del found["qat"]
@@ -30,13 +30,13 @@ def decisive(inputs: Inputs, job: Job) -> dict[str, Any]:
 
 
 def earlier_digest(inputs: Inputs, job: Job) -> str:
-    """As an earlier version took it, of more."""
+    """The digest by which an earlier version resumed, of more values."""
     unseen = ("qat",) if job.options.qat is None else ()
     return digest_of({key: value for key, value in inputs.decides.items() if key not in unseen})
 
 
 def untested(added: Mapping[str, Any]) -> dict[str, Any]:
-    """What [update] decides of a training: neither its tests, nor whether there is the other."""
+    """The part of [update] that decides a training: neither its tests, nor whether the other training runs."""
     seen = {key: value for key, value in added.items() if key not in ("retrain", "test")}
     if "new" in added:
         seen["new"] = {key: value for key, value in added["new"].items() if key != "test"}
@@ -44,7 +44,7 @@ def untested(added: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def plan(inputs: Inputs, job: Job) -> Plan:
-    """Of the job, the new examples on top of the old ones, or all of them anew."""
+    """Continues the adapter with the new examples, or trains a new one on all examples."""
     from tinsmith.train.update import Plan
 
     data = inputs.data
