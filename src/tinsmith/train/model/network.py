@@ -203,7 +203,6 @@ def build(
     matrices: torch.dtype,
     rank: int,
     alpha: float,
-    dropout: float,
     targets: Sequence[str] = (),
     device: torch.device = CPU,
     keep_packed: bool = False,
@@ -223,7 +222,7 @@ def build(
         else:
             weight.data = weight.data.to(matrices)
     others = _multiplies_elsewhere(base, wanted | frozen)
-    model = _adapted(base, wanted, r=rank, lora_alpha=alpha, lora_dropout=dropout)
+    model = _adapted(base, wanted, r=rank, lora_alpha=alpha)
     origin = spec.general.get("name")
     model.peft_config["default"].base_model_name_or_path = origin if isinstance(origin, str) else ""
     packs = mixing.install(base)
@@ -310,17 +309,8 @@ def _lora_forward(module: Any, x: Tensor, *, narrow: bool) -> Tensor:
     """narrow: the result may stay in the weight's type; attention and feed-forward layers take either."""
     weight, bias = packed.weight_of(module.base_layer), module.base_layer.bias
     a, b = module.lora_A["default"].weight, module.lora_B["default"].weight
-    scale, dropout = module.scaling["default"], module.lora_dropout["default"]
-    if isinstance(dropout, nn.Dropout):
-        rows = x.to(weight.dtype)
-        low = dropout(rows) @ a.to(weight.dtype).T
-        out = torch.add(
-            times_matrix(rows.flatten(0, -2), weight).view(*x.shape[:-1], -1),
-            low @ b.to(weight.dtype).T,
-            alpha=scale,
-        )
-    else:
-        out = _LoraLinear.apply(x, weight, a, b, scale)  # type: ignore[no-untyped-call]
+    scale = module.scaling["default"]
+    out: Tensor = _LoraLinear.apply(x, weight, a, b, scale)  # type: ignore[no-untyped-call]
     if bias is not None:
         out = out + bias.to(out.dtype)
     return out if narrow else out.to(x.dtype)
