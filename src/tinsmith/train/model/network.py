@@ -215,12 +215,7 @@ def build(
     base = base_model(spec, keep_packed=keep_packed).to(device)
     wanted = _targets(spec.family, base, targets)
     frozen = _frozen(base)
-    for name in wanted | frozen:
-        weight = packed.weight_of(base.get_submodule(name))
-        if isinstance(weight, Blocks):
-            weight.dtype = matrices
-        else:
-            weight.data = weight.data.to(matrices)
+    _cast(base, wanted | frozen, matrices)
     others = _multiplies_elsewhere(base, wanted | frozen)
     model = _adapted(base, wanted, r=rank, lora_alpha=alpha)
     origin = spec.general.get("name")
@@ -233,18 +228,32 @@ def build(
         # A layer that is not adapted keeps its type, and takes no other.
         module.forward = partial(_lora_forward, module, narrow=packs and not targets)
         linears[roles[f"{name}.weight"]] = module
-    for name in frozen:
-        module = base.get_submodule(name)
+    for module in map(base.get_submodule, frozen):
         module.forward = partial(_plain_forward, module)
     if device.type == "cpu":
         fused.install(base, matrices if packs and not (targets or others) else None)
     open_eyes(spec, base)
+    head = _head(base, matrices)
+    return Network(model, base.base_model, head, linears, packs, *after_head(base.config))
+
+
+def _head(base: Any, matrices: torch.dtype) -> Tensor | Blocks:
+    """The output head, in the type that it is multiplied in."""
     head = packed.weight_of(base.get_output_embeddings())
     if isinstance(head, Blocks):
         head.dtype = matrices
-    else:
-        head = head.detach().to(matrices)
-    return Network(model, base.base_model, head, linears, packs, *after_head(base.config))
+        return head
+    return head.detach().to(matrices)
+
+
+def _cast(base: Any, names: Collection[str], matrices: torch.dtype) -> None:
+    """Gives the matrices of these layers the type that they are multiplied in."""
+    for name in names:
+        weight = packed.weight_of(base.get_submodule(name))
+        if isinstance(weight, Blocks):
+            weight.dtype = matrices
+        else:
+            weight.data = weight.data.to(matrices)
 
 
 def _multiplies_elsewhere(base: Any, wanted: set[str]) -> bool:
