@@ -139,7 +139,7 @@ def comments(header: Path) -> Iterator[Passage]:
 
 def sentences(text: str) -> list[str]:
     ended = re.sub(r"\b(e\.g|i\.e|vs|No|approx)\.", r"\1", text)
-    parts = re.split(r"(?<=[.!?])[\"')]?\s+(?=[\"'(`]?[A-Z`\d…{])", ended)
+    parts = re.split(r"(?<=[.!?])[\"')]?\s+(?=[\"'(`]?(?:[A-Z`\d…{]|tinsmith\b))", ended)
     return [part for part in parts if count(part)]
 
 
