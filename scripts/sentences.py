@@ -71,7 +71,7 @@ def markdown(page: Path) -> Iterator[Passage]:
         text = line.strip()
         cells = text.startswith("|")
         starts = not text or cells or re.match(r"(?:[-*] |\d+\. |#)", text) or number != previous + 1
-        if starts and words:
+        if words and (starts or words.startswith(" #")):
             yield Passage("docs", path, begun, plain(words))
             words = ""
         if cells:
@@ -139,7 +139,7 @@ def comments(header: Path) -> Iterator[Passage]:
 
 def sentences(text: str) -> list[str]:
     ended = re.sub(r"\b(e\.g|i\.e|vs|No|approx)\.", r"\1", text)
-    parts = re.split(r"(?<=[.!?])[\"')]?\s+(?=[\"'(`]?(?:[A-Z`\d…{]|tinsmith\b))", ended)
+    parts = re.split(r"(?<=[.!?])[\"')]?\s+(?=[\"'(`]?(?:[A-Z`\d…{]|tinsmith\b|qemu\b|zig\b))", ended)
     return [part for part in parts if count(part)]
 
 
