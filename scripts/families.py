@@ -36,8 +36,9 @@ COLUMNS = {
 }
 _HEAD = """# Families
 
-A family is a model architecture. `scripts/families.py` generates this table from the tests of tiny random models of
-each family (`tests/models/*.json`), with all kinds of layers and texts past their windows. A yes is a passing test.
+A family is a model architecture. `scripts/families.py` generates this table from the tests of tiny random
+models of each family (`tests/models/*.json`), with all kinds of layers and texts past their windows. A yes is
+a passing test.
 
 """
 
