@@ -114,15 +114,17 @@ def helps() -> Iterator[Passage]:
 
 
 def python(source: Path) -> Iterator[Passage]:
-    """Docstrings, and the texts of errors where they are raised."""
+    """Docstrings, and the texts of errors where they are made."""
     path = _name(source)
-    for node in ast.walk(ast.parse(source.read_text("utf-8"))):
+    tree = ast.parse(source.read_text("utf-8"))
+    raised = [node.exc for node in ast.walk(tree) if isinstance(node, ast.Raise)]
+    for node in ast.walk(tree):
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
             for part in (ast.get_docstring(node) or "").split("\n\n"):
                 if part:
                     yield Passage("docstring", path, getattr(node, "lineno", 1), plain(part))
-        if isinstance(node, ast.Raise) and isinstance(node.exc, ast.Call):
-            for argument in node.exc.args:
+        if isinstance(node, ast.Call) and (node in raised or ast.unparse(node.func).endswith("Error")):
+            for argument in [*node.args, *[word.value for word in node.keywords]]:
                 if text := _said(argument):
                     yield Passage("error", path, node.lineno, text)
 
