@@ -1,6 +1,6 @@
 """Several tasks on one base: how often the router is right, and what an adapter beside it costs in accuracy.
 
-    python benchmarks/skills.py RECIPE --out DIR
+    python benchmarks/skills.py RECIPE --work DIR
 
 RECIPE: one with [[task]], such as examples/skills/four.toml. The run is one of `tinsmith make`: what was
 interrupted goes on, what is finished is skipped.
@@ -28,11 +28,11 @@ RIGHT, REFUSED, POINT = 0.99, 0.95, 0.01
 def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("recipe", type=Path)
-    parser.add_argument("--out", type=Path, required=True, help="the run's folder")
+    parser.add_argument("--work", type=Path, required=True, help="the run's folder")
     args = parser.parse_args()
-    command = [sys.executable, "-m", "tinsmith", "make", str(args.recipe), "--out", str(args.out)]
+    command = [sys.executable, "-m", "tinsmith", "make", str(args.recipe), "--out", str(args.work)]
     subprocess.run(command, stdout=sys.stderr, check=True)
-    report = json.loads((args.out / "report.json").read_text(encoding="utf-8"))
+    report = json.loads((args.work / "report.json").read_text(encoding="utf-8"))
     print(json.dumps({weights: figures(report, weights) for weights in report["formats"]}))
     return 0
 
