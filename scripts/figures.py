@@ -39,7 +39,16 @@ SECTIONS = {
         "training",
         "data-check",
     ),
-    "Speed": ("answers", "prompts", "masked-head", "adapters", "serving", "batch", "vision"),
+    "Speed": (
+        "answers",
+        "prompts",
+        "masked-head",
+        "adapters",
+        "serving",
+        "batch",
+        "vision",
+        "vision-attention",
+    ),
     "Devices": ("frames", "hosts", "plan", "cortex", "sealing"),
     "Weight formats": ("formats", "few-bits", "auto", "perplexity"),
 }
