@@ -18,22 +18,18 @@ FIGURES, PAGE = ROOT / "benchmarks" / "figures", ROOT / "docs" / "benchmarks.md"
 SECTIONS = {
     "Answers": (
         "home",
-        "home-parts",
         "home-default",
         "home-formats",
         "examples",
-        "scratch",
         "bfcl",
         "compare",
         "documents",
-        "skills",
         "router",
     ),
     "Training": (
         "home-without",
         "quoted-input",
         "originals-once",
-        "hundred",
         "continual",
         "learning-rate",
         "training",
@@ -67,8 +63,9 @@ not in training."""
 def table(records: list[dict[str, Any]]) -> str:
     rows = [row for record in records for row in record["rows"]]
     columns = list(dict.fromkeys(name for row in rows for name in row))
-    lines = [columns, ["---"] * len(columns), *([cell(row.get(name)) for name in columns] for row in rows)]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    lines = [columns, *([cell(row.get(name)) for name in columns] for row in rows)]
+    head, *body = (f"| {' | '.join(line)} |" for line in lines)
+    return "\n".join([head, "|---" * len(columns) + "|", *body])
 
 
 def cell(value: Any) -> str:

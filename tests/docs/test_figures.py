@@ -78,7 +78,7 @@ def test_a_subject_has_its_note_its_table_and_where_it_was_measured() -> None:
         "A note.",
         "",
         "| Model | Bytes | Peer |",
-        "| --- | --- | --- |",
+        "|---|---|---|",
         "| a | 12,345 |  |",
         "| b | 2 | 1.0 |",
         "",
