@@ -24,15 +24,25 @@ def add_out(parser: argparse.ArgumentParser) -> None:
 
 
 def report(out: Path | None, result: Any, rows: Iterable[Row], seeds: Sequence[int] = ()) -> None:
-    """Prints the result; the rows become the file's record of this script, in place of its last one."""
+    """Prints the result, and makes the rows a record of the file.
+
+    The record replaces this script's records from other commits, and the same command's. So several commands at
+    one commit make one table.
+    """
     print(json.dumps(result))
     if out is None:
         return
     figures: dict[str, Any] = {"title": out.stem, "note": "", "records": []}
     if out.exists():
         figures = json.loads(out.read_text("utf-8"))
-    kept = [one for one in figures["records"] if script(one.get("command", "")) != Path(sys.argv[0]).name]
-    figures["records"] = [*kept, record(rows, seeds)]
+    new = record(rows, seeds)
+
+    def stays(old: dict[str, Any]) -> bool:
+        if script(old) != script(new):
+            return True
+        return old.get("commit") == new.get("commit") and old["command"] != new["command"]
+
+    figures["records"] = [*filter(stays, figures["records"]), new]
     out.write_text(json.dumps(figures, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
@@ -67,7 +77,7 @@ def command(words: Sequence[str]) -> str:
     return shlex.join(["python", f"benchmarks/{Path(words[0]).name}", *kept])
 
 
-def script(line: str) -> str:
-    """The script that a record's command runs, or ""."""
-    words = line.split()
+def script(record: Mapping[str, Any]) -> str:
+    """The benchmark that a record's command runs, or ""."""
+    words = record.get("command", "").split()
     return Path(words[1]).name if len(words) > 1 and words[0] == "python" else ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -37,29 +38,31 @@ def test_a_file_without_a_section_is_an_error(tmp_path: Path) -> None:
         figures.page(tmp_path)
 
 
-def test_a_run_replaces_the_record_of_its_script_alone(tmp_path: Path) -> None:
+def test_a_run_replaces_what_its_script_measured_at_other_commits(tmp_path: Path) -> None:
     (tmp_path / "speed.py").write_text(SCRIPT, "utf-8")
     other = {"command": "tinsmith bench FILE", "rows": [{"Model": "a"}]}
-    old = {"command": "python benchmarks/speed.py old.tin", "rows": [{"Model": "old"}]}
+    old = {"command": "python benchmarks/speed.py old.tin", "commit": "0", "rows": [{"Model": "old"}]}
     out = tmp_path / "speed.json"
     out.write_text(json.dumps({"title": "Speed", "note": "Kept.", "records": [other, old]}), "utf-8")
-    arguments = [str(tmp_path / "new.tin"), "--out", str(out)]
-    done = subprocess.run(
-        [sys.executable, str(tmp_path / "speed.py"), *arguments],
-        env={"PYTHONPATH": str(ROOT / "benchmarks")},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert json.loads(done.stdout) == {"rate": 2}
-    written: dict[str, Any] = json.loads(out.read_text("utf-8"))
-    assert (written["title"], written["note"]) == ("Speed", "Kept.")
-    first, new = written["records"]
-    assert first == other
+
+    def run(file: str) -> list[dict[str, Any]]:
+        command = [sys.executable, str(tmp_path / "speed.py"), str(tmp_path / file), "--out", str(out)]
+        environment = {**os.environ, "PYTHONPATH": str(ROOT / "benchmarks")}
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+        assert json.loads(done.stdout) == {"rate": 2}
+        written: dict[str, Any] = json.loads(out.read_text("utf-8"))
+        assert (written["title"], written["note"]) == ("Speed", "Kept.")
+        first, *own = written["records"]
+        assert first == other
+        return own
+
+    (new,) = run("new.tin")
     assert new["command"] == "python benchmarks/speed.py new.tin"
-    assert new["rows"][0]["Rate"] == 2
-    assert new["seeds"] == [0, 1]
+    assert (new["rows"][0]["Rate"], new["seeds"]) == (2, [0, 1])
     assert {"machine", "date"} <= set(new)
+    # Another command at the same commit adds its rows; the same one replaces them.
+    assert [one["command"].split()[-1] for one in run("b.tin")] == ["new.tin", "b.tin"]
+    assert [one["command"].split()[-1] for one in run("b.tin")] == ["new.tin", "b.tin"]
 
 
 def test_a_subject_has_its_note_its_table_and_where_it_was_measured() -> None:
