@@ -100,26 +100,26 @@ set_up() {
     export PATH="$PWD/.venv/bin:$PATH"
 }
 
-# What becomes of a want: here tests are skipped (which CI forbids); integrations/common.sh has it fail.
-lacking() { say "set-up: $1; the tests that need it are skipped"; }
-
-# Installs Debian packages that give a command, where that is possible: `debian COMMAND PACKAGE...`.
-debian() {
-    local command=$1
-    shift
-    command -v "$command" >/dev/null && return
-    if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then
-        lacking "$command is not installed"
-        return
-    fi
-    say "set-up: Debian packages: $*"
+# Installs Debian packages, which only root can: apt_install PACKAGE...
+apt_install() {
     local log
     log=$(mktemp)
     if ! { apt-get update && DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=300 install -y --no-install-recommends "$@"; } >"$log" 2>&1; then
         tail -n 3 "$log" >&2
-        lacking "$* could not be installed, for $command"
+        rm -f "$log"
+        return 1
     fi
     rm -f "$log"
+}
+
+# What a script can't do without: debian COMMAND PACKAGE...
+debian() {
+    local command=$1
+    shift
+    command -v "$command" >/dev/null && return
+    [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null || fail "$command is not installed (Debian: apt-get install $*)"
+    say "set-up: Debian packages: $*"
+    apt_install "$@" || fail "$* could not be installed, for $command"
 }
 
 # The number that picks a shard: the commit's place in its line, so that a commit always has the same one; the day, where
