@@ -2,7 +2,9 @@
 # Sourced from the root of the checkout, with `set -euo pipefail`.
 
 BASE_MODEL=smollm2-135m-instruct
-EXTRAS=(train eval check pdf gguf dev docs)
+ALL_EXTRAS=(train eval check pdf gguf dev docs)
+QUICK_EXTRAS=(check pdf gguf dev) # without torch
+EXTRAS=("${ALL_EXTRAS[@]}")
 
 SHA256='import hashlib, sys; print(hashlib.sha256(sys.stdin.buffer.read()).hexdigest())'
 
@@ -67,12 +69,13 @@ PYTHON
 install_requirements() {
     local stamp wanted
     stamp=$(digest pyproject.toml examples/home/requirements.txt)
-    is_current requirements.stamp "$stamp" && return
+    is_current requirements.stamp "$stamp ${EXTRAS[*]}" && return
+    is_current requirements.stamp "$stamp ${ALL_EXTRAS[*]}" && return
     say "set-up: Python packages (some minutes the first time)"
     mapfile -t wanted < <(requirements "${EXTRAS[@]}")
     pip install "${wanted[@]}" -r examples/home/requirements.txt ||
         fail "Python packages could not be installed, pip says why; PIP_INDEX_URL names another package index"
-    printf '%s\n' "$stamp" >.venv/requirements.stamp
+    printf '%s\n' "$stamp ${EXTRAS[*]}" >.venv/requirements.stamp
 }
 
 # Builds the extension into .venv, again when its sources change or the package gains a module.

@@ -89,6 +89,7 @@ SHARDS = 3
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--quick", action="store_true", help="skip the tests that import torch or transformers")
     parser.addoption("--skips-to", type=Path, metavar="FILE", help="write the IDs of skipped tests to FILE")
     parser.addoption(
         "--shard",
@@ -99,6 +100,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--skips-from", type=Path, metavar="FILE", help="with --shard: run the tests that FILE lists too"
     )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if config.getoption("quick"):  # importorskip skips what needs them, installed or not
+        sys.modules |= dict.fromkeys(("torch", "transformers"), None)  # type: ignore[arg-type]
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
