@@ -351,7 +351,7 @@ def untested(added: dict[str, Any]) -> dict[str, Any]:
 def prepared(run: Run, needs: Needs, bar: Bar, job: Job, result: TrainResult, preparation: Preparation) -> Qat:
     """The adapter for low-precision files."""
     name = preparation.preset if isinstance(preparation.preset, str) else preparation.preset.name
-    run.display.line(f"train: an adapter of its own for low-precision files ({name}), from the first")
+    run.display.line(f"train: quantization-aware training for {name}, from the first adapter")
     further = qat_adapter.job_of(job, result, preparation)
 
     def train_one() -> TrainResult:
