@@ -17,7 +17,6 @@ round, as the median.
 from __future__ import annotations
 
 import argparse
-import json
 import statistics
 import sys
 import time
@@ -25,6 +24,8 @@ from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
+
+from report import add_out, report
 
 import tinsmith
 from tinsmith import _core
@@ -50,6 +51,7 @@ def main() -> int:
     parser.add_argument("--tokens", type=int, default=64)
     parser.add_argument("--prompt", type=int, default=512)
     parser.add_argument("--llama", action="store_true", help="measure llama.cpp too")
+    add_out(parser)
     args = parser.parse_args()
     model = tinsmith.load(args.base, threads=args.threads)
     for format in adapter_bin.FORMATS:
@@ -107,7 +109,10 @@ def main() -> int:
             for name, (one, other) in pairs.items()
         },
     }
-    print(json.dumps(found))
+    rows = [{"Measure": name, "Ratio": ratio} for name, ratio in found["ratios"].items()]
+    for name, each in (("swap, ms", found["swap_ms"]), ("swap of a prefix, ms", found["prefix_swap_ms"])):
+        rows.append({"Measure": name, "Median": each["median"], "Worst": each["worst"]})
+    report(args.out, found, rows)
     return 0
 
 

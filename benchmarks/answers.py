@@ -41,6 +41,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from report import add_out, percent, report
+
 import tinsmith
 from tinsmith import _core, tasks
 from tinsmith.compiler import drafts
@@ -145,34 +147,42 @@ def measure(args: argparse.Namespace, examples: Sequence[Example], schema: dict[
             for contestant in turns[k % len(turns) :] + turns[: k % len(turns)]:
                 contestant.answer(prompt)
     rows = {name: summary(one, task, examples) for name, one in contestants.items()}
-    print(
-        json.dumps(
-            {
-                "file": args.tin.name,
-                "items": len(examples),
-                "threads": args.threads,
-                "isa": model.info.isa,
-                "table_bytes": len(model.skill.draft or b""),
-                "answers": rows,
-                "prompt_tokens": statistics.mean(len(prompt) for prompt, _ in pairs),
-                "ratios": {
-                    name: {kind: round(row[kind] / rows[OURS][kind], 3) for kind in TIMES}
-                    for name, row in rows.items()
-                },
-                "faultless": {
-                    f"{way}{' drafts' if table else ''}": faultless(model.core, pairs, table, constraint)
-                    for way, constraint in (("free", None), ("constrained", held))
-                    for table in (None, model.skill.draft)
-                },
-                "same": all(
-                    contestants[f"ours {way} drafts"].said[k].text == contestants[f"ours {way}"].said[k].text
-                    for way in ("free", "constrained")
-                    for k in range(len(examples))
-                ),
-                "left_out": left_out,
-            }
-        )
-    )
+    found = {
+        "file": args.tin.name,
+        "items": len(examples),
+        "threads": args.threads,
+        "isa": model.info.isa,
+        "table_bytes": len(model.skill.draft or b""),
+        "answers": rows,
+        "prompt_tokens": statistics.mean(len(prompt) for prompt, _ in pairs),
+        "ratios": {
+            name: {kind: round(row[kind] / rows[OURS][kind], 3) for kind in TIMES} for name, row in rows.items()
+        },
+        "faultless": {
+            f"{way}{' drafts' if table else ''}": faultless(model.core, pairs, table, constraint)
+            for way, constraint in (("free", None), ("constrained", held))
+            for table in (None, model.skill.draft)
+        },
+        "same": all(
+            contestants[f"ours {way} drafts"].said[k].text == contestants[f"ours {way}"].said[k].text
+            for way in ("free", "constrained")
+            for k in range(len(examples))
+        ),
+        "left_out": left_out,
+    }
+    table = [
+        {
+            "Contestant": name,
+            "ms, mean": round(row["ms"], 1),
+            "Ratio": found["ratios"][name]["ms"],
+            "CPU, ms": round(row["cpu_ms"], 1),
+            "Evaluations": round(row["evaluations"], 1),
+            "Tokens": round(row["tokens"], 1),
+            "Exact, %": percent(row["exact"]),
+        }
+        for name, row in rows.items()
+    ]
+    report(args.out, found, table)
 
 
 def faultless(
@@ -221,6 +231,7 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=1)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--max-tokens", type=int, default=160)
+    add_out(parser)
     return parser.parse_args()
 
 

@@ -28,6 +28,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from report import add_out, report
+
 import tinsmith
 from tinsmith.system.cores import usable_cores
 
@@ -268,6 +270,7 @@ def main() -> int:
     parser.add_argument("--size", type=int, default=0)
     parser.add_argument("--workers", type=int, default=0, help="of batch; 0: its default")
     parser.add_argument("--seed", type=int, default=0)
+    add_out(parser)
     args = parser.parse_args()
     with TemporaryDirectory() as folder:
         bench = Bench(args, Path(folder))
@@ -280,7 +283,13 @@ def main() -> int:
             result["memory"] = memory(bench)
         if args.ray:
             result["ray_seconds"] = on_ray(bench)
-    print(json.dumps(result))
+    ways = ("batch", "generate_many", "generate", "llama_cpp")
+    rows = [
+        {"Way": way, "Model": Path(args.file).name, "Items per second": result["items_per_second"][way]}
+        for way in ways
+        if way in result["items_per_second"]
+    ]
+    report(args.out, result, rows, [args.seed])
     return 0
 
 

@@ -33,6 +33,7 @@ from pathlib import Path
 from typing import Any
 
 from constraints import json_schema
+from report import add_out, percent, report
 
 import tinsmith
 from tinsmith.chat.tool_formats import Call, by_name, read_tools
@@ -147,6 +148,7 @@ def main() -> int:
     parser.add_argument("--max-tokens", type=int, default=256)
     parser.add_argument("--search", type=int, default=0, help="as Model.call")
     parser.add_argument("--seed", type=int, default=0)
+    add_out(parser)
     args = parser.parse_args()
     if args.write:
         print(json.dumps(write(args.wheel, args.write)))
@@ -158,7 +160,17 @@ def main() -> int:
     options: dict[str, Any] = {"max_tokens": args.max_tokens, "search": args.search}
     if args.format:
         options["format"] = args.format
-    print(json.dumps({name: score(model, check, args, word, options) for name, word in CATEGORIES.items()}))
+    found = {name: score(model, check, args, word, options) for name, word in CATEGORIES.items()}
+    rows = [
+        {
+            "Model": Path(args.model).name,
+            "Category": name,
+            "Questions": one["items"],
+            "Right, %": percent(one["score"]),
+        }
+        for name, one in found.items()
+    ]
+    report(args.out, found, rows, [args.seed])
     return 0
 
 

@@ -1,6 +1,6 @@
 """Whether `tinsmith compare` gives the verdict that two made tasks are made for.
 
-    python benchmarks/compare.py [--out DIR] [--task facts | messages] [--base MODEL] [--threads N]
+    python benchmarks/compare.py [--work DIR] [--task facts | messages] [--base MODEL] [--threads N]
 
 facts: which port, room or colour something invented has, asked in other words than the examples ask; half of it
 changes after training. Nothing can be learned that is not in the examples, and what is learned goes stale:
@@ -23,6 +23,8 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
+
+from report import add_out, percent, report
 
 ROOT = Path(__file__).parents[1]
 WANTED = {"facts": ("don't tune",), "messages": ("tune", "tune and retrieve")}
@@ -60,14 +62,15 @@ THINGS, TESTED = 100, 100
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--out", type=Path, default=Path("runs/compare-tasks"))
+    parser.add_argument("--work", type=Path, default=Path("runs/compare-tasks"))
     parser.add_argument("--task", choices=tuple(WANTED), action="append", help="default: both")
     parser.add_argument("--base", default="smollm2-135m-instruct")
     parser.add_argument("--threads", type=int, default=0)
+    add_out(parser)
     args = parser.parse_args()
     found = {}
     for task in args.task or WANTED:
-        folder = args.out.resolve() / task
+        folder = args.work.resolve() / task
         folder.mkdir(parents=True, exist_ok=True)
         base = str(Path(args.base).resolve()) if Path(args.base).exists() else args.base
         MAKERS[task](folder, base, args.threads)
@@ -75,7 +78,17 @@ def main() -> int:
         command += ["--out", str(folder / "run")]
         printed = subprocess.run(command, stdout=subprocess.PIPE, check=True).stdout
         found[task] = figures(json.loads(printed), WANTED[task])
-    print(json.dumps(found))
+    rows = [
+        {
+            "Task": task,
+            "System": name,
+            "Right, %": percent(one["exact"]),
+            "95 % interval": "–".join(f"{100 * share:.0f}" for share in one["interval"] or ()),
+        }
+        for task, made in found.items()
+        for name, one in made["systems"].items()
+    ]
+    report(args.out, found, rows)
     return 0 if all(one["as_wanted"] for one in found.values()) else 1
 
 

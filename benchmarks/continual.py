@@ -1,13 +1,13 @@
 """What an adapter forgets when it goes on learning, and what that saves: functions that are added to a task.
 
-    python benchmarks/continual.py examples/home/recipe-full.toml --out runs/continual
+    python benchmarks/continual.py examples/home/recipe-full.toml --work runs/continual
         [--functions A,B,C] [--old 1000] [--new 300] [--seeds 0,1,2] [--lever NAME='update.replay = 0.1' ...]
 
 Of the recipe's examples those of the functions are new and the others old. For each seed an adapter is trained
 on the first --old old examples, then it learns the first --new new ones, with old ones replayed, and beside it
 another one is trained on all of them together. A lever is another way to go on from the first adapter: a name
 and settings as benchmarks/levers.py takes them; with `update.retrain = "never"` it is not trained together
-again. Every run is one of `tinsmith train` in --out: what was interrupted goes on, what is finished is skipped.
+again. Every run is one of `tinsmith train` in --work: an interrupted one resumes, a finished one is skipped.
 
 Prints one line of JSON: by lever the shares of exact answers of the float model, of each seed and as the mean,
 to the old tests before and after, and to the new ones when it went on and trained together; the seconds of
@@ -26,6 +26,7 @@ from statistics import fmean
 from typing import Any
 
 from levers import AS_IT_IS, change, opened, toml
+from report import add_out, percent, report
 
 SPLITS = ("train", "validation", "test")
 KEYS = ("data", "validation", "test")  # of [update], for the new ones of these
@@ -34,13 +35,14 @@ KEYS = ("data", "validation", "test")  # of [update], for the new ones of these
 def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("recipe", type=Path)
-    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--functions", default="HassSetVolumeRelative,HassTimerStatus,HassFanSetSpeed")
     parser.add_argument("--old", type=int, default=1000, help="old training examples")
     parser.add_argument("--new", type=int, default=300, help="new training examples")
     parser.add_argument("--seeds", default="0", help="such as 0,1,2")
     parser.add_argument("--settings", default="", help="of every run, as of a lever")
     parser.add_argument("--lever", action="append", default=[], help="NAME=SETTINGS; it may be given again")
+    add_out(parser)
     args = parser.parse_args()
     recipe = opened(args.recipe)
     counts = divide(recipe["data"], args)
@@ -55,14 +57,24 @@ def main() -> int:
     together = [outcome for outcome in outcomes[AS_IT_IS] if "retrained" in outcome["scores"]]
     results = {name: summary(each, together) for name, each in outcomes.items()}
     shown = {"recipe": str(args.recipe), "functions": args.functions.split(","), "examples": counts}
-    print(json.dumps({**shown, "levers": results}))
+    rows = [
+        {
+            "Training": name,
+            "Old before, %": percent(row["old_before"]["exact"]),
+            "Old after, %": percent(row["old_after"]["exact"]),
+            "New after, %": percent(row["new_after"]["exact"]),
+            "Share of joint training": row.get("time"),
+        }
+        for name, row in results.items()
+    ]
+    report(args.out, {**shown, "levers": results}, rows, [int(seed) for seed in args.seeds.split(",")])
     return 0
 
 
 def divide(data: dict[str, Any], args: argparse.Namespace) -> dict[str, dict[str, int]]:
-    """Writes the old and the new examples of each split to --out/data; their counts."""
+    """Writes the old and the new examples of each split to --work/data; their counts."""
     functions, counts = args.functions.split(","), {}
-    folder = args.out.resolve() / "data"
+    folder = args.work.resolve() / "data"
     folder.mkdir(parents=True, exist_ok=True)
     for split in SPLITS:
         lines = Path(data[split]).read_text(encoding="utf-8").splitlines()
@@ -83,7 +95,7 @@ def divide(data: dict[str, Any], args: argparse.Namespace) -> dict[str, dict[str
 
 def train(args: argparse.Namespace, name: str, seed: int, settings: str) -> Path:
     """The folder of one run, brought up to date. settings: with an adapter, the new examples come on top."""
-    recipe, data = opened(args.recipe), args.out.resolve() / "data"
+    recipe, data = opened(args.recipe), args.work.resolve() / "data"
     recipe["data"] |= {split: str(data / f"old-{split}.jsonl") for split in SPLITS}
     recipe["data"].pop("limit", None)
     recipe.setdefault("train", {})["seed"] = seed
@@ -93,7 +105,7 @@ def train(args: argparse.Namespace, name: str, seed: int, settings: str) -> Path
         recipe["update"] = {**new, "retrain": "always"}
     change(recipe, args.settings)
     change(recipe, settings)
-    folder = args.out / f"{name.replace(' ', '-')}-{seed}"
+    folder = args.work / f"{name.replace(' ', '-')}-{seed}"
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / "recipe.toml"
     path.write_text(toml(recipe), encoding="utf-8")

@@ -9,10 +9,11 @@ Prints JSON: by board and set, millions of instructions a token of the self-test
 
 from __future__ import annotations
 
-import json
-import sys
+import argparse
 import tempfile
 from pathlib import Path
+
+from report import add_out, report
 
 from tinsmith import _core, targets
 from tinsmith.compiler import selftest
@@ -35,8 +36,13 @@ def counts(tin: Path, board: str) -> dict[str, float]:
 
 
 def main() -> None:
-    tin, *boards = sys.argv[1:]
-    print(json.dumps({board: counts(Path(tin), board) for board in boards or ["cortex-m55"]}, indent=1))
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("tin", type=Path)
+    parser.add_argument("boards", nargs="*", default=["cortex-m55"])
+    add_out(parser)
+    args = parser.parse_args()
+    found = {board: counts(args.tin, board) for board in args.boards}
+    report(args.out, found, [{"Model": args.tin.name, "Core": board, **sets} for board, sets in found.items()])
 
 
 if __name__ == "__main__":

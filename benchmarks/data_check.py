@@ -26,6 +26,7 @@ from pathlib import Path
 from typing import Any
 
 from planting import KINDS, Planting, Set
+from report import add_out, report
 
 from tinsmith.pipeline import checking
 from tinsmith.pipeline.recipe.tables import Constraint
@@ -190,6 +191,7 @@ def main() -> int:
     parser.add_argument("--base", default="smollm2-135m-instruct")
     parser.add_argument("--each", type=int, default=40)
     parser.add_argument("--missed", action="store_true", help="list the faults that were not found")
+    add_out(parser)
     options = parser.parse_args()
     results: dict[str, Any] = {}
     for seed in options.seeds:
@@ -201,7 +203,18 @@ def main() -> int:
                 if not options.missed:
                     del result["missed"]
                 results[f"{name} {seed}"] = result
-    print(json.dumps(results, indent=1, ensure_ascii=False))
+    rows = [
+        {
+            "Data": name.split()[0],
+            "Seed": int(name.split()[1]),
+            "Faults": one["planted"],
+            "Found": round(one["recall"] * one["planted"]),
+            "Good rows with a finding, %": round(100 * one["clean_alarms"], 2),
+            "Seconds": round(one["seconds"]["clean"], 1),
+        }
+        for name, one in results.items()
+    ]
+    report(options.out, results, rows, options.seeds)
     return 0
 
 

@@ -1,9 +1,8 @@
-#!/usr/bin/env python3
 """Documents to examples, and to an adapter: how many grounded examples a weak teacher makes of pages that this
 machine has (Debian's READMEs, those of Python packages), and how the base answers questions about them: alone,
 with an adapter that was distilled from the passages, with the passage that BM25 finds, and with both.
 
-    nice -n 10 python benchmarks/documents.py --out runs/documents
+    nice -n 10 python benchmarks/documents.py --work runs/documents
 
 Prints JSON. Takes about 20 minutes on one thread; what is there is not made again.
 """
@@ -12,13 +11,14 @@ from __future__ import annotations
 
 import argparse
 import importlib.metadata
-import json
 import time
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from report import add_out, report
 
 import tinsmith
 from tinsmith import hub
@@ -132,20 +132,21 @@ def measure(
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--pages", type=int, default=50)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--questions", type=int, default=50, help="of each part of the test set, at most")
+    add_out(parser)
     args = parser.parse_args()
     import torch
 
     torch.set_num_threads(args.threads)
-    folder, base, display = args.out / "pages", hub.pull(BASE), progress.display()
+    folder, base, display = args.work / "pages", hub.pull(BASE), progress.display()
     if not folder.exists():
         gather(folder, args.pages)
     plan = making.Plan(
         folder,
-        args.out / "examples",
+        args.work / "examples",
         "chat",
         writing.Terms(off_topic="The documents do not say."),
         BASE,
@@ -159,7 +160,7 @@ def main() -> None:
     made.recipe.write_text(made.recipe.read_text("utf-8").replace("[train]\n", stated), "utf-8")
     begun = time.monotonic()
     recipe = recipes.load(made.recipe)
-    run = engine.make(recipe, args.out / "run", display, "train")
+    run = engine.make(recipe, args.work / "run", display, "train")
     trained = time.monotonic() - begun
     model = tinsmith.load(base, threads=args.threads)
     model.adapters.add("documents", run.folder / engine.train_folder(recipe))
@@ -179,7 +180,12 @@ def main() -> None:
         for part, rows in sorted(parts.items())
     }
     seconds = {"write": round(written, 1), "train": round(trained, 1)}
-    print(json.dumps({"made": made.facts, "seconds": seconds, "answers": results}, indent=1))
+    rows = [
+        {"System": name}
+        | {f"{part}, {key}": found[name][key] for part, found in results.items() for key in ("f1", "nats")}
+        for name in SYSTEMS
+    ]
+    report(args.out, {"made": made.facts, "seconds": seconds, "answers": results}, rows)
 
 
 if __name__ == "__main__":

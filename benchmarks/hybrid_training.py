@@ -61,7 +61,7 @@ def main() -> int:
     shared = len(shared_prefix(sequences))
     spec = random_spec("qwen3.5-0.8b", "Q8_0", layers=args.layers)
     matrices = devices.matrices(devices.CPU)
-    built = network.build(spec, matrices, 16, 32.0, 0.0)
+    built = network.build(spec, matrices, 16, 32.0)
     plans = {
         "padded": [pad(batch) for batch in batches(sequences, args.batch_tokens, 0, 0, 0, padded=True)],
         "packed": [pack(batch, shared) for batch in batches(sequences, args.batch_tokens, shared, 0, 0)],

@@ -1,9 +1,9 @@
 """What each lever of training is worth: a recipe with its own settings, and with one of them changed at a time.
 
-    python benchmarks/levers.py examples/home/recipe.toml --out runs/levers
+    python benchmarks/levers.py examples/home/recipe.toml --work runs/levers
         [--format Q8_0] [--seeds 0,1,2] [--lever NAME='train.epochs = 3; data.augment = false' ...]
 
-Each lever and seed is a run of its own in --out, without baselines: `tinsmith make` goes on with the runs that
+Each lever and seed is a run of its own in --work, without baselines: `tinsmith make` goes on with the runs that
 were interrupted and skips the finished ones, and so does this. A lever is a name and settings `table.key =
 value` in TOML, separated by `;`, their paths absolute. `as it is` is measured first. Prints one line of JSON:
 by lever the exact answers of the shipped file, free and constrained, as the mean over the seeds and of each, by
@@ -26,7 +26,7 @@ AS_IT_IS = "as it is"
 def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("recipe", type=Path)
-    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--format", default="Q8_0", help="the weight format that is built and measured")
     parser.add_argument("--seeds", default="0", help="such as 0,1,2")
     parser.add_argument("--lever", action="append", default=[], help="NAME=SETTINGS; it may be given again")
@@ -54,7 +54,7 @@ def run(args: argparse.Namespace, name: str, settings: str, seed: int) -> dict[s
     recipe.setdefault("train", {})["seed"] = seed
     recipe.setdefault("build", {})["formats"] = [args.format]
     recipe.setdefault("eval", {})["baselines"] = []
-    folder = args.out / f"{name.replace(' ', '-')}-{seed}"
+    folder = args.work / f"{name.replace(' ', '-')}-{seed}"
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / "recipe.toml"
     path.write_text(toml(recipe), encoding="utf-8")

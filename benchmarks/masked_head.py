@@ -14,12 +14,13 @@ pair in the same round, as the median; `same`: whether both gave the same tokens
 from __future__ import annotations
 
 import argparse
-import json
 import statistics
 import sys
 import time
 from pathlib import Path
 from typing import Any
+
+from report import add_out, report
 
 import tinsmith
 from tinsmith import _core
@@ -44,6 +45,7 @@ def main() -> int:
     parser.add_argument("file", type=Path)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--rounds", type=int, default=5)
+    add_out(parser)
     args = parser.parse_args()
     model = tinsmith.load(args.file, threads=args.threads)
     kinds = {
@@ -73,8 +75,9 @@ def main() -> int:
             "ratio": statistics.median(ratios[1:]),
             "same": same,
         }
-    json.dump({"file": args.file.name, "isa": model.info.isa, "threads": args.threads, **found}, sys.stdout)
-    print()
+    ratios = {name: round(one["ratio"], 2) for name, one in found.items()}
+    facts = {"file": args.file.name, "isa": model.info.isa, "threads": args.threads, **found}
+    report(args.out, facts, [{"Model": args.file.name, **ratios}])
     return 0
 
 

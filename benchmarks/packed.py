@@ -110,7 +110,7 @@ def train(path: str, keep_packed: bool, tokens: int, steps: int, threads: int) -
 
     batch = [TokenSequence(some(40), some(25)) for _ in range(tokens // 64)]
     matrices = torch.bfloat16 if network.has_fast_bfloat16() else torch.float32
-    built = network.build(spec, matrices, options.rank, options.alpha, 0.0, keep_packed=keep_packed)
+    built = network.build(spec, matrices, options.rank, options.alpha, keep_packed=keep_packed)
     digest = hashlib.sha256()  # as a run's digest reads it all
     for tensor in spec.tensors.values():
         digest.update(tensor.data)

@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Any
 
 from random_model import random_spec
+from report import add_out, report
 
 import tinsmith
 from tinsmith import _core, compiler, hub, models, plan
@@ -132,6 +133,7 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--only", nargs="+", choices=[*FETCHED, *RANDOM], default=[*FETCHED, *RANDOM])
     parser.add_argument("--tin", help=argparse.SUPPRESS)  # a model's process
+    add_out(parser)
     args = parser.parse_args()
     if args.tin:
         print(json.dumps(measure(Path(args.tin), args.context, args.threads, args.rounds)))
@@ -145,7 +147,17 @@ def main() -> int:
             command += ["--threads", str(args.threads), "--rounds", str(args.rounds)]
             rows[name] = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout)
             tin.unlink()
-    print(json.dumps(rows, indent=1))
+    columns = {
+        "Session planned, bytes": ("memory", "planned_session"),
+        "`tin_session_size`": ("memory", "session_size"),
+        "RAM, ratio": ("memory", "ram_ratio"),
+        "Decoding, ratio": ("decode", "planned_over_measured"),
+    }
+    table = [
+        {"Model": name} | {column: row[part][key] for column, (part, key) in columns.items()}
+        for name, row in rows.items()
+    ]
+    report(args.out, rows, table)
     return 0
 
 

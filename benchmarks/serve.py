@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 import serving
+from report import add_out, report
 from serve_stress import Stress
 
 from tinsmith import hub
@@ -57,6 +58,7 @@ def main() -> int:
         "--stress", type=int, default=0, metavar="N", help="requests; and nothing else is measured"
     )
     parser.add_argument("--stress-clients", type=int, default=200)
+    add_out(parser)
     args = parser.parse_args()
     file = str(args.file if Path(args.file).exists() else hub.pull(args.file))
     options = ["--places", str(args.places), "--threads", str(args.threads), "--streams", "100000"]
@@ -82,7 +84,18 @@ def main() -> int:
             }
             for mine, other in pairs
         ]
-    print(json.dumps(result, indent=1))
+    peers = result["against"]["speed"] if "against" in result else [{}] * len(result["speed"])
+    rows = [
+        {
+            "Clients": one["clients"],
+            "Tokens per second": one["tokens_per_second"],
+            "llama-cpp-python": peer.get("tokens_per_second"),
+            "First token p99, s": one["first_token_p99"],
+            "llama-cpp-python, s": peer.get("first_token_p99"),
+        }
+        for one, peer in zip(result["speed"], peers, strict=True)
+    ]
+    report(args.out, result, rows)
     return 0
 
 

@@ -1,16 +1,16 @@
 """Sweeps behind "auto": the best LoRA rate, rank, batch and epochs on bases of several sizes, and a rule.
 
-    python benchmarks/sweep.py examples/home/recipe.toml --out runs/sweep [--bases 2m,8m,smollm2-135m-instruct]
+    python benchmarks/sweep.py examples/home/recipe.toml --work runs/sweep [--bases 2m,8m,smollm2-135m-instruct]
         [--rates 6.25e-4,1.25e-3,2.5e-3,5e-3,1e-2] [--settings rank,batch_tokens,epochs] [--examples 300]
         [--seeds 0] [--budget-minutes 60] [--threads 2]
-    python benchmarks/sweep.py examples/home/recipe.toml --out runs/sweep [--examples 300] --fit
+    python benchmarks/sweep.py examples/home/recipe.toml --work runs/sweep [--examples 300] --fit
 
 For every base the recipe's own values and other ones of each of --settings, one at a time, at every rate. A
 base is one that a recipe can name, or such as `8m`: a new model of 8 million parameters, pretrained here for
-minutes on the Python reference and this book. Training is the recipe's, without augmentation and
+minutes on the Python reference and this book. Training is the recipe's without augmentation and
 quantization-aware training.
 
-A finished point is a line of points-<examples>.jsonl in --out: what stands there is not measured again, so the
+A finished point is a line of points-<examples>.jsonl in --work: what stands there is not measured again, so the
 sweep can be stopped at any time and goes on where it was (the point under way too). First come the recipe's own
 values, on all bases. Prints one line of JSON: points done and left, and the fit of those done (--fit: measures
 nothing): by base the best rate, where a parabola in log(rate) through the best point and its neighbours is
@@ -37,6 +37,7 @@ from statistics import mean
 from typing import Any
 
 from recipe_job import job
+from report import add_out, report
 
 import tinsmith
 from tinsmith import models
@@ -71,7 +72,7 @@ class Point:
 def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("recipe", type=Path)
-    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--bases", default="2m,8m,smollm2-135m-instruct")
     parser.add_argument("--rates", default="6.25e-4,1.25e-3,2.5e-3,5e-3,1e-2")
     parser.add_argument("--settings", default=",".join(SETTINGS), help="those that are varied")
@@ -80,12 +81,13 @@ def main() -> int:
     parser.add_argument("--budget-minutes", type=float, default=math.inf)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--fit", action="store_true", help="measure nothing")
+    add_out(parser)
     args = parser.parse_args()
     os.environ["OMP_NUM_THREADS"] = str(args.threads)
-    args.out.mkdir(parents=True, exist_ok=True)
+    args.work.mkdir(parents=True, exist_ok=True)
     end = time.monotonic() + (0 if args.fit else 60 * args.budget_minutes)
     own = {key: value for key, value in asdict(recipe_options(args)).items() if key in SETTINGS}
-    path = args.out / f"points-{args.examples or 'all'}.jsonl"
+    path = args.work / f"points-{args.examples or 'all'}.jsonl"
     done = read(path)
     left = [point for point in planned(args, own) if point not in done]
     while left and time.monotonic() < end:
@@ -94,7 +96,9 @@ def main() -> int:
             file.write(json.dumps({**asdict(left[0]), **done[left[0]]}) + "\n")
         print(f"{len(left)} left: {left[0]}: {done[left[0]]}", file=sys.stderr)
         left.pop(0)
-    print(json.dumps({"done": len(done), "left": len(left), **fitted(done, own)}))
+    found = {"done": len(done), "left": len(left), **fitted(done, own)}
+    rows = [{"Base": name, **one} for name, one in found["learning_rate"]["bases"].items()]
+    report(args.out, found, rows, [int(seed) for seed in args.seeds.split(",")])
     return 0
 
 
@@ -130,7 +134,7 @@ def planned(args: argparse.Namespace, own: dict[str, int]) -> Iterator[Point]:
 
 def measured(args: argparse.Namespace, point: Point) -> dict[str, Any]:
     """Loss and exact answers are of the best validation of each; None where training diverged."""
-    base = base_job(args.recipe, args.out, args.examples, args.threads, point.base)
+    base = base_job(args.recipe, args.work, args.examples, args.threads, point.base)
     values = {key: getattr(point, key) for key in (*SETTINGS, "seed")}
     given = replace(
         base.options,

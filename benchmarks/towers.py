@@ -1,11 +1,11 @@
 """A vision tower and its connector beside llama.cpp's mtmd and onnxruntime: random weights in the shape of
 SmolVLM-256M.
 
-    python benchmarks/towers.py --out runs/towers [--threads 1] [--rounds 7] [--only NAME ...]
+    python benchmarks/towers.py --work runs/towers [--threads 1] [--rounds 7] [--only NAME ...]
 
 Each contestant is a process of its own, which stays while they take turns: 512 by 512 pixels, 1,024 patches,
 64 states. onnxruntime has our own export of the same weights: float32; float16, which it computes in float32;
-its own dynamic quantization to int8, a scale a column; and blocks of 8 bits. The files stay in --out. JSON on
+its own dynamic quantization to int8, a scale a column; and blocks of 8 bits. The files stay in --work. JSON on
 stdout:
 
 contestants   seconds of an image, and of all cores for it, medians of the rounds; the most that it held; of
@@ -31,6 +31,7 @@ from pathlib import Path
 from typing import Any
 
 from random_model import padded_tokenizer
+from report import add_out, report
 
 from plan import anonymous
 from tinsmith.spec import Spec
@@ -280,7 +281,7 @@ def contest(out: Path, name: str, threads: int) -> int:
 class Contestant:
     def __init__(self, name: str, args: argparse.Namespace) -> None:
         self.name, self.turns = name, list[list[float]]()
-        command = [sys.executable, __file__, "--out", str(args.out), "--threads", str(args.threads)]
+        command = [sys.executable, __file__, "--work", str(args.work), "--threads", str(args.threads)]
         self._process = subprocess.Popen(
             [*command, "--contestant", name], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
@@ -320,15 +321,16 @@ def ratios(ours: Contestant, other: Contestant) -> dict[str, Any]:
 def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     every = [*PAIRS, *(name for others in PAIRS.values() for name in others)]
-    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--only", nargs="+", choices=every, default=every)
     parser.add_argument("--contestant", help=argparse.SUPPRESS)
+    add_out(parser)
     args = parser.parse_args()
     if args.contestant:
-        return contest(args.out / "files", args.contestant, args.threads)
-    prepare(args.out)
+        return contest(args.work / "files", args.contestant, args.threads)
+    prepare(args.work)
     there = {name: Contestant(name, args) for name in args.only}
     for _ in range(args.rounds):
         for one in there.values():
@@ -345,12 +347,18 @@ def main() -> int:
             if ours in there
         },
         "first_token": {
-            kind: first_token(args.out / "files", kind, args.threads, args.rounds)
+            kind: first_token(args.work / "files", kind, args.threads, args.rounds)
             for kind in FORMATS
             if f"tinsmith-{kind}" in there
         },
     }
-    print(json.dumps(result, indent=1))
+    peers = {name: times for others in result["ratios"].values() for name, times in others.items()}
+    rows = [
+        {"Contestant": name, "CPU seconds": one["core_seconds"]}
+        | {"Ratio": peers[name]["core_seconds"][0] if name in peers else 1}
+        for name, one in result["contestants"].items()
+    ]
+    report(args.out, result, rows)
     return 0
 
 

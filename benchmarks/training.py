@@ -1,6 +1,6 @@
 """Time to a validation loss: tinsmith's LoRA beside transformers' Trainer with peft, on the same data.
 
-    python benchmarks/training.py examples/home/recipe.toml --out runs/training
+    python benchmarks/training.py examples/home/recipe.toml --work runs/training
         [--rates 3e-4,6e-4,1.2e-3,2.4e-3] [--threads 2] [--examples 100] [--steps 30]
 
 The contestants train on the recipe's examples as they are, rendered, tokenized and masked once for all (loss on
@@ -17,7 +17,7 @@ answers only), each in a process of its own with the same threads:
 
 The loss on the validation examples, the mean over their answers' tokens, is taken before the first step and
 then --validations times an epoch, while the clock stands still. A contestant that was done with the same
-settings and data is not run again (delete --out to measure anew); an interrupted one is. Prints one line of
+settings and data is not run again (delete --work to measure anew); an interrupted one is. Prints one line of
 JSON: of each run the curve of [step, seconds, seconds of all cores, loss], tokens (without padding) a second
 and peak memory, and of each peer `share`: of the time that it took to its best loss, what tinsmith took to one
 as good; `best_peer` is the rate with the lowest loss.
@@ -38,6 +38,7 @@ from pathlib import Path
 from typing import Any
 
 from contestants import TYPES, Contest, Peer, prepare, run_peer, run_tinsmith
+from report import add_out, report
 
 TINSMITH, UNSLOTH = "tinsmith", "unsloth"
 PROBED = 12  # steps that tell which type is the fastest
@@ -47,7 +48,7 @@ CLOCKS = {"share": 1, "share_of_cores": 2}  # by places in a point of a curve
 def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("recipe", type=Path)
-    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--rates", default="3e-4,6e-4,1.2e-3,2.4e-3", help="of transformers and peft")
     parser.add_argument("--types", default=",".join(TYPES), help="of transformers, to choose the fastest from")
     parser.add_argument("--batch", type=int, help="examples in transformers' batch")
@@ -55,11 +56,12 @@ def main() -> int:
     parser.add_argument("--steps", type=int, default=0, help="where each run stops, for a trial")
     parser.add_argument("--validations", type=int, default=8, help="in an epoch")
     parser.add_argument("--threads", type=int, default=2)
+    add_out(parser)
     args = parser.parse_args()
-    args.out.mkdir(parents=True, exist_ok=True)
+    args.work.mkdir(parents=True, exist_ok=True)
     os.environ |= {"OMP_NUM_THREADS": str(args.threads), "HF_HUB_OFFLINE": "1", "HF_HUB_DISABLE_TELEMETRY": "1"}
     shared = (args.examples, args.steps, args.validations, args.threads)
-    contest, like = alone(prepare, Contest(str(args.recipe.resolve()), str(args.out.resolve()), *shared))
+    contest, like = alone(prepare, Contest(str(args.recipe.resolve()), str(args.work.resolve()), *shared))
     like = replace(like, batch=args.batch or like.batch)
     runs = {TINSMITH: settled(contest, TINSMITH, run_tinsmith)}
     types = args.types.split(",")
@@ -73,7 +75,18 @@ def main() -> int:
     for run in (runs[name] for name in (*peers, UNSLOTH)):
         run |= {clock: share(runs[TINSMITH], run, place) for clock, place in CLOCKS.items()}
     result = {**asdict(contest), "types": speeds, "best_peer": best, "share": runs[best]["share"], "runs": runs}
-    print(json.dumps(result))
+    rows = [
+        {
+            "Contestant": name,
+            "Seconds": round(run["seconds"]),
+            "Tokens per second": round(run["tokens_per_second"]),
+            "Memory, GB": round(run["peak_bytes"] / 1e9, 1),
+            "Lowest loss": round(run["best_loss"], 3),
+            "Share of the time": run.get("share"),
+        }
+        for name, run in runs.items()
+    ]
+    report(args.out, result, rows)
     return 0
 
 

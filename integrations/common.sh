@@ -9,7 +9,6 @@ HERE=$(cd "$(dirname "$0")" && pwd)
 ROOT=$(cd "$HERE/../.." && pwd)
 cd "$ROOT"
 . scripts/lib.sh
-lacking() { fail "$1 (Debian: apt-get install)"; }
 set_up
 WORK=$ROOT/.venv/hosts/$(basename "$HERE")
 TINS=$ROOT/.venv/hosts/tins

@@ -25,20 +25,20 @@ RESULTS, PAGE = ROOT / "docs" / "families.json", ROOT / "docs" / "families.md"
 Answers = Mapping[str, Mapping[str, str]]  # by tiny model and column: "yes", or why not
 
 COLUMNS = {
-    "train": "LoRA on it lowers the loss; losses and gradients are those of peft on transformers' model",
-    "merge": "the merged model's logits are those of base and adapter",
-    "GGUF in": "a GGUF file is read, and written again with the same tensors and metadata",
-    "GGUF out": "llama.cpp gives the logits of transformers for the file (of phi3 within its window, which "
-    "llama.cpp leaves out)",
+    "train": "LoRA lowers the loss; losses and gradients equal those of peft on transformers' model",
+    "merge": "the merged model's logits equal those of base and adapter",
+    "GGUF in": "a GGUF file loads, and is written again with the same tensors and metadata",
+    "GGUF out": "llama.cpp gives transformers' logits for the file (for phi3, within its window)",
     "adapter out": "llama.cpp gives the merged model's logits for the base with the GGUF adapter",
-    "ONNX": "plain onnxruntime gives the logits of transformers for the model that is exported",
-    "native": "the native runtime gives the logits of transformers, and the same bits however it is used",
-    "constrained": "answers within a JSON schema",
+    "ONNX": "onnxruntime gives transformers' logits for the exported model",
+    "native": "tinsmith's runtime gives transformers' logits, and the same bits in every use",
+    "constrained": "answers validate against a JSON schema",
 }
 _HEAD = """# Families
 
-Made by `scripts/families.py` from what the tests show for random tiny models of each family (their configs are
-`tests/models/*.json`): all kinds of layer, texts past their windows. A yes here is a test that passes.
+A family is a model architecture. `scripts/families.py` generates this table from the tests of tiny random
+models of each family (`tests/models/*.json`), with all kinds of layers and texts past their windows. A yes is
+a passing test.
 
 """
 

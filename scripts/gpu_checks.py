@@ -29,7 +29,7 @@ def compared(case: str, folder: Path, shared: int) -> tuple[float, float]:
     spec, results = spec_of(case, folder), []
     for device in ("cpu", "cuda"):
         torch.manual_seed(1)
-        built = network.build(spec, torch.float32, 4, 6.0, 0.0)
+        built = network.build(spec, torch.float32, 4, 6.0)
         for parameter in built.parameters().values():
             torch.nn.init.normal_(parameter, std=0.15)
         built = replace(built, model=built.model.to(device), head=built.head.to(device))

@@ -2,7 +2,9 @@
 # Sourced from the root of the checkout, with `set -euo pipefail`.
 
 BASE_MODEL=smollm2-135m-instruct
-EXTRAS=(train eval check pdf gguf dev docs)
+ALL_EXTRAS=(train eval check pdf gguf dev docs)
+QUICK_EXTRAS=(check pdf gguf dev) # without torch
+EXTRAS=("${ALL_EXTRAS[@]}")
 
 SHA256='import hashlib, sys; print(hashlib.sha256(sys.stdin.buffer.read()).hexdigest())'
 
@@ -67,12 +69,13 @@ PYTHON
 install_requirements() {
     local stamp wanted
     stamp=$(digest pyproject.toml examples/home/requirements.txt)
-    is_current requirements.stamp "$stamp" && return
+    is_current requirements.stamp "$stamp ${EXTRAS[*]}" && return
+    is_current requirements.stamp "$stamp ${ALL_EXTRAS[*]}" && return
     say "set-up: Python packages (some minutes the first time)"
     mapfile -t wanted < <(requirements "${EXTRAS[@]}")
     pip install "${wanted[@]}" -r examples/home/requirements.txt ||
         fail "Python packages could not be installed, pip says why; PIP_INDEX_URL names another package index"
-    printf '%s\n' "$stamp" >.venv/requirements.stamp
+    printf '%s\n' "$stamp ${EXTRAS[*]}" >.venv/requirements.stamp
 }
 
 # Builds the extension into .venv, again when its sources change or the package gains a module.
@@ -100,26 +103,26 @@ set_up() {
     export PATH="$PWD/.venv/bin:$PATH"
 }
 
-# What becomes of a want: here tests are skipped (which CI forbids); integrations/common.sh has it fail.
-lacking() { say "set-up: $1; the tests that need it are skipped"; }
-
-# Installs Debian packages that give a command, where that is possible: `debian COMMAND PACKAGE...`.
-debian() {
-    local command=$1
-    shift
-    command -v "$command" >/dev/null && return
-    if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then
-        lacking "$command is not installed"
-        return
-    fi
-    say "set-up: Debian packages: $*"
+# Installs Debian packages, which only root can: apt_install PACKAGE...
+apt_install() {
     local log
     log=$(mktemp)
     if ! { apt-get update && DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=300 install -y --no-install-recommends "$@"; } >"$log" 2>&1; then
         tail -n 3 "$log" >&2
-        lacking "$* could not be installed, for $command"
+        rm -f "$log"
+        return 1
     fi
     rm -f "$log"
+}
+
+# What a script can't do without: debian COMMAND PACKAGE...
+debian() {
+    local command=$1
+    shift
+    command -v "$command" >/dev/null && return
+    [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null || fail "$command is not installed (Debian: apt-get install $*)"
+    say "set-up: Debian packages: $*"
+    apt_install "$@" || fail "$* could not be installed, for $command"
 }
 
 # The number that picks a shard: the commit's place in its line, so that a commit always has the same one; the day, where

@@ -1,16 +1,20 @@
 #!/usr/bin/env python3
-"""Builds a release: a wheel for each platform, the sdist, the C library as two files, and SHA256SUMS.
+"""Builds a release: for each platform a wheel, and an archive of libtin and libtinhost; the sdist, the C
+library as source files, the documentation's site, SHA256SUMS, and a minisign signature of that.
 
-    scripts/release [--out FOLDER] [--only PLATFORM,...] [--rehearse]
+    scripts/release [--out FOLDER] [--only PLATFORM,...] --key SECRET
+    scripts/release [--out FOLDER] [--only PLATFORM,...] --rehearse
 
-Refuses a tree with changes, and a version that does not head CHANGELOG.md; --rehearse says so and goes on.
-Every wheel is looked into. Those that run here are installed without a network, beside what they need, which
-pip downloads before, and prove a .tin.
+Refuses a tree with changes, and a version that does not head CHANGELOG.md. --rehearse reports both and
+continues, and signs with a key that it makes and forgets. The header and imports of every wheel and library are
+checked. A wheel that runs here is installed without a network, beside its requirements, which pip downloads
+before, and proves a .tin.
 """
 
 from __future__ import annotations
 
 import argparse
+import getpass
 import hashlib
 import os
 import platform
@@ -21,7 +25,7 @@ import sys
 import tarfile
 import tempfile
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import redirect_stdout
 from dataclasses import dataclass
 from importlib.metadata import distribution
@@ -31,32 +35,38 @@ import wheels
 from amalgamate import write as write_amalgam
 
 from tinsmith import hub
-from tinsmith.cross import wheel
+from tinsmith.cross import library, sources, wasm, wheel
 from tinsmith.cross.zig import Machine
 from tinsmith.errors import TinsmithError
+from tinsmith.formats import minisign
 from tinsmith.system import files
 
 ROOT = Path(__file__).resolve().parents[1]
+LOOKED = "its machine is checked; it can't run here"
 CLI = ("-c", "import sys; from tinsmith import cli; sys.exit(cli.main(sys.argv[1:]))")
 
 
 @dataclass(frozen=True)
 class Platform:
-    """triple: zig's; tag: the wheel's; processor: as platform.machine() calls it, if a wheel may run here."""
+    """triple: zig's. tag: the wheel's, if there is one. machine: a key of wheels.EXTENSIONS. processor: as
+    platform.machine() names it, if a wheel may run here."""
 
     triple: str
-    tag: str
+    tag: str | None
+    machine: str
     processor: str | None = None
 
 
 PLATFORMS = {
-    "linux-x86_64": Platform("x86_64-linux-gnu.2.17", "manylinux_2_17_x86_64", "x86_64"),
-    "linux-x86_64-musl": Platform("x86_64-linux-musl", "musllinux_1_2_x86_64"),
-    "linux-aarch64": Platform("aarch64-linux-gnu.2.17", "manylinux_2_17_aarch64", "aarch64"),
-    "linux-aarch64-musl": Platform("aarch64-linux-musl", "musllinux_1_2_aarch64"),
-    "windows-x86_64": Platform("x86_64-windows-gnu", "win_amd64"),
-    "macos-arm64": Platform("aarch64-macos.11.0", "macosx_11_0_arm64"),
-    "macos-x86_64": Platform("x86_64-macos.11.0", "macosx_11_0_x86_64"),
+    "linux-x86_64": Platform("x86_64-linux-gnu.2.17", "manylinux_2_17_x86_64", "linux_x86_64", "x86_64"),
+    "linux-x86_64-musl": Platform("x86_64-linux-musl", "musllinux_1_2_x86_64", "linux_x86_64"),
+    "linux-aarch64": Platform("aarch64-linux-gnu.2.17", "manylinux_2_17_aarch64", "linux_aarch64", "aarch64"),
+    "linux-aarch64-musl": Platform("aarch64-linux-musl", "musllinux_1_2_aarch64", "linux_aarch64"),
+    "linux-riscv64": Platform("riscv64-linux-gnu.2.27", None, "linux_riscv64"),
+    "android-aarch64": Platform("aarch64-linux-android", None, "linux_aarch64"),
+    "windows-x86_64": Platform("x86_64-windows-gnu", "win_amd64", "win_amd64"),
+    "macos-arm64": Platform("aarch64-macos.11.0", "macosx_11_0_arm64", "macosx_arm64"),
+    "macos-x86_64": Platform("x86_64-macos.11.0", "macosx_11_0_x86_64", "macosx_x86_64"),
 }
 # Asks the amalgamation whether it works.
 CALLER = """\
@@ -133,6 +143,8 @@ class Release:
 
     def wheel(self, name: str) -> None:
         one = PLATFORMS[name]
+        if one.tag is None:
+            return
         made = wheel.wheel(Machine(one.triple), one.tag, self.folder)
         wheels.check(made, self.version)
         if one.processor is None:
@@ -191,35 +203,102 @@ class Release:
         wheels.check(built, self.version)
         self.note(made, "a wheel builds from it, and is looked into")
 
+    def libraries(self, name: str) -> None:
+        """libtin, static and shared, libtinhost and the program tin, with their headers."""
+        one = PLATFORMS[name]
+        machine = Machine(one.triple)
+        shared = library.shared(machine)
+        for path in shared:
+            if path.suffix != ".lib" and not wheels.is_for(path.read_bytes(), one.machine):
+                raise Refused(f"{name}: {path.name} is for another machine")
+        parts = {f"include/{path.name}": path for path in sources.headers()}
+        parts |= {f"lib/{path.name}": path for path in [*library.static(machine), *shared]}
+        parts |= {f"bin/{path.name}": path for path in library.program(machine)}
+        made = self._archive(f"libtin-{self.version}-{name}.zip", parts)
+        self.note(
+            made, self._linked(library.static(machine)[0]) if one.processor == platform.machine() else LOOKED
+        )
+
+    def _linked(self, static: Path) -> str:
+        """Of a library for this machine: a program that links it."""
+        caller = self.work / "linked.c"
+        caller.write_text(CALLER)
+        include = f"-I{sources.headers()[0].parent}"
+        run(
+            os.environ.get("CC", "cc"),
+            "-std=c11",
+            include,
+            caller,
+            static,
+            "-o",
+            self.work / "linked",
+            "-pthread",
+        )
+        if run(self.work / "linked").strip() != self.version:
+            raise Refused(f"{static.name} is of another version")
+        return "a program links it here, and passes its self-check"
+
+    def webassembly(self) -> None:
+        parts = {path.name: path for path in (wasm.module(Machine("wasm32-wasi")), wasm.wrapper())}
+        self.note(self._archive(f"libtin-{self.version}-wasm32.zip", parts), "compiled, not run")
+
+    def site(self) -> None:
+        """The documentation as HTML."""
+        folder = self.work / "site"
+        options = ["--builder", "html", "--nitpicky", "--fail-on-warning", "--keep-going", "--quiet"]
+        run(sys.executable, "-m", "sphinx", *options, ROOT / "docs", folder)
+        pages = sorted(path for path in folder.rglob("*") if path.is_file() and ".doctrees" not in path.parts)
+        parts = {path.relative_to(folder).as_posix(): path for path in pages}
+        self.note(self._archive(f"tinsmith-docs-{self.version}.zip", parts), "built without a warning")
+
+    def _archive(self, name: str, parts: Mapping[str, Path]) -> Path:
+        """A ZIP whose bytes depend on names and contents alone; with the licence."""
+        made = self.folder / name
+        with files.atomic_write(made) as file, zipfile.ZipFile(file, "w") as archive:
+            for entry_name, path in {**parts, "LICENSE": ROOT / "LICENSE"}.items():
+                entry = zipfile.ZipInfo(entry_name, wheel.DATE)
+                entry.external_attr = (0o755 if entry_name.startswith("bin/") else 0o644) << 16
+                archive.writestr(entry, path.read_bytes(), zipfile.ZIP_DEFLATED, 9)
+        return made
+
     def amalgam(self) -> None:
         folder = self.work / "amalgam"
-        write_amalgam(folder)
+        write_amalgam(folder, host=True)
         (folder / "caller.c").write_text(CALLER)
         compiler = os.environ.get("CC", "cc")
         run(compiler, "-std=c11", "-O1", "caller.c", "tin.c", "-o", "caller", "-pthread", cwd=folder)
         if run(folder / "caller").strip() != self.version:
             raise Refused("tin.c and tin.h are of another version")
-        made = self.folder / f"tin-{self.version}.zip"
-        with files.atomic_write(made) as file, zipfile.ZipFile(file, "w") as archive:
-            for path in (folder / "tin.c", folder / "tin.h", ROOT / "LICENSE"):
-                entry = zipfile.ZipInfo(path.name, wheel.DATE)
-                entry.external_attr = 0o644 << 16
-                archive.writestr(entry, path.read_bytes(), zipfile.ZIP_DEFLATED, 9)
+        parts = {path.name: path for path in sorted(folder.glob("tin*.[ch]"))}
+        made = self._archive(f"tin-{self.version}.zip", parts)
         self.note(made, "compiled by this machine's compiler, passes its self-check")
 
-    def sums(self) -> None:
+    def sums(self, key: minisign.SecretKey) -> None:
+        """SHA256SUMS and its signature, and the public key that checks it."""
         lines = [
             f"{hashlib.sha256((self.folder / name).read_bytes()).hexdigest()}  {name}\n"
             for name, _, _ in sorted(self.rows)
         ]
-        files.write_text(self.folder / "SHA256SUMS", "".join(lines))
+        path = self.folder / "SHA256SUMS"
+        files.write_text(path, "".join(lines))
+        signature = key.sign(path.read_bytes(), f"file:SHA256SUMS tinsmith {self.version}")
+        files.write_text(path.with_name("SHA256SUMS.minisig"), signature)
+        files.write_text(
+            path.with_name("tinsmith.pub"), f"untrusted comment: minisign public key\n{key.public}\n"
+        )
+        minisign.require_plain(path, path.with_name("tinsmith.pub"))
 
     def table(self) -> str:
         width = max(len(name) for name, _, _ in self.rows)
         return "\n".join(f"{name:<{width}}  {size / 1e3:>7,.0f} kB  {how}" for name, size, how in self.rows)
 
 
-def release(folder: Path, platforms: Sequence[str], rehearse: bool) -> str:
+def secret_key(path: Path) -> minisign.SecretKey:
+    password = getpass.getpass(f"password of {path}: ") if minisign.is_encrypted(path) else None
+    return minisign.read_secret(path, password)
+
+
+def release(folder: Path, platforms: Sequence[str], rehearse: bool, key: minisign.SecretKey) -> str:
     number = version()
     if distribution("tinsmith").version != number:
         raise Refused(
@@ -236,24 +315,32 @@ def release(folder: Path, platforms: Sequence[str], rehearse: bool) -> str:
         made = Release(folder, Path(work))
         for name in platforms:
             made.wheel(name)
+            made.libraries(name)
+        made.webassembly()
         made.sdist()
         made.amalgam()
-        made.sums()
+        made.site()
+        made.sums(key)
         return made.table()
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--out", type=Path, help="where the files go (default: dist/VERSION)")
-    parser.add_argument("--only", help=f"wheels, with commas between: {', '.join(PLATFORMS)} (default: all)")
+    parser.add_argument("--only", help=f"platforms, with commas between: {', '.join(PLATFORMS)} (default: all)")
+    parser.add_argument("--key", type=Path, help="the secret minisign key that signs SHA256SUMS")
     parser.add_argument("--rehearse", action="store_true", help="go on where a release would be refused")
     args = parser.parse_args()
     chosen = args.only.split(",") if args.only else list(PLATFORMS)
     if unknown := set(chosen) - PLATFORMS.keys():
         parser.error(f"--only: {', '.join(sorted(unknown))} is no platform; there are {', '.join(PLATFORMS)}")
-    os.chdir(ROOT)
+    if bool(args.key) == args.rehearse:
+        parser.error("give either --key SECRET or --rehearse")
+    folder = (args.out or ROOT / "dist" / version()).resolve()
     try:
-        print(release((args.out or ROOT / "dist" / version()).resolve(), chosen, args.rehearse))
+        key = minisign.generate() if args.rehearse else secret_key(args.key)
+        os.chdir(ROOT)
+        print(release(folder, chosen, args.rehearse, key))
     except (Refused, TinsmithError, ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

@@ -19,6 +19,7 @@ ELF, PE, MACHO = b"\x7fELF\x02\x01", b"MZ", b"\xcf\xfa\xed\xfe"
 EXTENSIONS = {
     "linux_x86_64": ("_core.abi3.so", ELF, 18, 62),
     "linux_aarch64": ("_core.abi3.so", ELF, 18, 183),
+    "linux_riscv64": ("_core.abi3.so", ELF, 18, 243),
     "win_amd64": ("_core.pyd", PE, None, 0x8664),
     "macosx_arm64": ("_core.abi3.so", MACHO, 4, 0x100000C),
     "macosx_x86_64": ("_core.abi3.so", MACHO, 4, 0x1000007),
@@ -90,15 +91,12 @@ def _check_record(name: str, contents: dict[str, bytes], record: str) -> None:
 def _check_extension(name: str, contents: dict[str, bytes], tag: str) -> None:
     plain = re.sub(r"^(?:manylinux_\d+_\d+|musllinux_\d+_\d+|linux)_", "linux_", tag.split(".")[0])
     plain = re.sub(r"^macosx_\d+_\d+_", "macosx_", plain)
-    file, magic, place, processor = EXTENSIONS[plain]
+    file, magic = EXTENSIONS[plain][:2]
     cores = [one for one in contents if re.match(r"tinsmith/_core\.(?!pyi)", one)]
     if cores != [f"tinsmith/{file}"]:
         raise ValueError(f"{name}: has the extensions {cores}, not tinsmith/{file}")
     data = contents[cores[0]]
-    if place is None:  # where the header stands is written at 0x3c
-        place = struct.unpack_from("<I", data, 0x3C)[0] + 4
-    shape = "<I" if magic == MACHO else "<H"
-    if not data.startswith(magic) or struct.unpack_from(shape, data, place) != (processor,):
+    if not is_for(data, plain):
         raise ValueError(f"{name}: {file} is for another machine than {tag}")
     if b"PyInit__core" not in data:
         raise ValueError(f"{name}: {file} is no extension of Python")
@@ -107,6 +105,16 @@ def _check_extension(name: str, contents: dict[str, bytes], tag: str) -> None:
         tag
     ):  # that tag is for one machine, and promises nothing
         raise ValueError(f"{name}: {file} needs {'.'.join(map(str, needed))} of its system, more than {tag}")
+
+
+def is_for(data: bytes, machine: str) -> bool:
+    """Whether machine code, by its header, is for the system and processor of a key of EXTENSIONS."""
+    _, magic, place, processor = EXTENSIONS[machine]
+    if place is None:  # where the header stands is written at 0x3c
+        place = struct.unpack_from("<I", data, 0x3C)[0] + 4
+    return data.startswith(magic) and struct.unpack_from("<I" if magic == MACHO else "<H", data, place) == (
+        processor,
+    )
 
 
 def _numbers(tag: str) -> tuple[int, ...]:

@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -88,6 +89,7 @@ SHARDS = 3
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--quick", action="store_true", help="skip the tests that import torch or transformers")
     parser.addoption("--skips-to", type=Path, metavar="FILE", help="write the IDs of skipped tests to FILE")
     parser.addoption(
         "--shard",
@@ -98,6 +100,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--skips-from", type=Path, metavar="FILE", help="with --shard: run the tests that FILE lists too"
     )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if config.getoption("quick"):  # importorskip skips what needs them, installed or not
+        sys.modules |= dict.fromkeys(("torch", "transformers"), None)  # type: ignore[arg-type]
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -118,6 +125,24 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 # Reasons that a machine may have for skipping a test; any other fails the run where CI is set.
 EXPECTED_SKIPS = re.compile(r"this processor does not run \w+")
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """One table of what was skipped: a reason, and how many tests it took."""
+    reports = terminalreporter.stats.get("skipped", [])
+    reasons = Counter(
+        re.sub(
+            r"^(Skipped: )?(could not import .([\w.]+).: .*)?",
+            lambda m: f"no Python package {m[3]}" if m[3] else "",
+            str(report.longrepr[-1]),
+        )
+        for report in reports
+    )
+    if not reasons:
+        return
+    terminalreporter.section("skipped (scripts/setup installs Debian packages)")
+    for reason, count in sorted(reasons.items(), key=lambda pair: (-pair[1], pair[0])):
+        terminalreporter.write_line(f"{count:5}  {reason}")
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -133,12 +133,32 @@ def test_a_release_for_this_machine(tmp_path: Path) -> None:
     command = [ROOT / "scripts" / "release", "--rehearse", "--only", name, "--out", tmp_path / "out"]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    built = {f"tinsmith-{VERSION}-cp311-abi3-{tag}.whl", f"tinsmith-{VERSION}.tar.gz", f"tin-{VERSION}.zip"}
+    archives = {f"libtin-{VERSION}-{name}.zip", f"libtin-{VERSION}-wasm32.zip", f"tinsmith-docs-{VERSION}.zip"}
+    built = {
+        f"tinsmith-{VERSION}-cp311-abi3-{tag}.whl",
+        f"tinsmith-{VERSION}.tar.gz",
+        f"tin-{VERSION}.zip",
+        *archives,
+    }
     table = {line.split()[0]: line for line in done.stdout.splitlines()}
     assert table.keys() == built
     assert "installed in a fresh venv, proves a .tin" in table[f"tinsmith-{VERSION}-cp311-abi3-{tag}.whl"]
     sums = dict(line.split("  ")[::-1] for line in (tmp_path / "out" / "SHA256SUMS").read_text().splitlines())
     assert sums == {one: hashlib.sha256((tmp_path / "out" / one).read_bytes()).hexdigest() for one in built}
+    assert "a program links it here" in table[f"libtin-{VERSION}-{name}.zip"]
+    with zipfile.ZipFile(tmp_path / "out" / f"libtin-{VERSION}-{name}.zip") as archive:
+        names = {
+            "include/tin.h",
+            "include/tin_host.h",
+            "lib/libtin.a",
+            "lib/libtin.so",
+            "lib/libtinhost.so",
+            "bin/tin",
+        }
+        assert {*archive.namelist()} == names | {"LICENSE"}
+    if minisign := shutil.which("minisign"):
+        check = [minisign, "-V", "-p", "tinsmith.pub", "-m", "SHA256SUMS"]
+        assert subprocess.run(check, cwd=tmp_path / "out", capture_output=True).returncode == 0
     # It is not written over.
     again = subprocess.run(command, capture_output=True, text=True)
     assert again.returncode == 1 and "has files in it" in again.stderr

@@ -214,9 +214,9 @@ int32_t tinhost_restore(tinhost_session *s, const void *data, int64_t size) {
     int32_t status = tini_host_ready(s);
     if (status)
         return status;
-    reader r = {data, (const uint8_t *)data + (size > 0 ? size : 0), data != NULL};
-    if (!r.good || size < HEAD || memcmp(data, MAGIC, sizeof MAGIC))
+    if (!data || size < HEAD || memcmp(data, MAGIC, sizeof MAGIC))
         return tini_host_fail(s, TIN_ERR_FORMAT, "these bytes are no saved session");
+    reader r = {data, (const uint8_t *)data + size, 1};
     r.at += sizeof MAGIC;
     const uint32_t version = (uint32_t)read_number(&r, 4);
     if (version != VERSION && version != PICTURED)

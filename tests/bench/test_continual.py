@@ -40,7 +40,7 @@ def recipe(tmp_path: Path) -> Path:
 
 
 def measured(recipe: Path, *more: str) -> tuple[dict[str, Any], str]:
-    words = [sys.executable, str(SCRIPT), str(recipe), "--out", str(recipe.parent / "out"), "--functions", "C"]
+    words = [sys.executable, str(SCRIPT), str(recipe), "--work", str(recipe.parent / "out"), "--functions", "C"]
     ended = subprocess.run(
         [*words, "--old", "20", "--new", "8", *more],
         capture_output=True,

@@ -142,7 +142,7 @@ def recipe(tmp_path: Path) -> Path:
 
 @pytest.mark.slow
 def test_training_holds_every_contestant_to_the_same_loss(recipe: Path) -> None:
-    words = [str(recipe), "--out", str(recipe.parent / "out"), "--rates", "1e-3,1e5"]
+    words = [str(recipe), "--work", str(recipe.parent / "out"), "--rates", "1e-3,1e5"]
     words += ["--types", "bfloat16,float32", "--threads", "1", "--validations", "2"]
     document = printed("training.py", *words)
     runs = document["runs"]
@@ -170,7 +170,7 @@ def test_training_holds_every_contestant_to_the_same_loss(recipe: Path) -> None:
 @pytest.mark.slow
 def test_a_sweep_goes_on_where_it_was_stopped(recipe: Path) -> None:
     out = recipe.parent / "sweep"
-    words = [str(recipe), "--out", str(out), "--bases", "tiny", "--rates", "4e-3,8e-3", "--threads", "1"]
+    words = [str(recipe), "--work", str(out), "--bases", "tiny", "--rates", "4e-3,8e-3", "--threads", "1"]
     assert printed("sweep.py", *words, "--budget-minutes", "0")["done"] == 0
     whole = printed("sweep.py", *words)
     # At each rate the recipe's own values, which are none of the others, and one other value at a time.
@@ -207,7 +207,7 @@ def test_a_fit_finds_the_rule_that_made_the_points(tmp_path: Path, recipe: Path)
         row |= {"loss": loss(row), "seconds": 9 if row["rank"] == 16 else 18}
     rows.append({**rows[0], "rate": 1, "loss": None, "exact": None, "seconds": None})
     (tmp_path / "points-all.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    document = printed("sweep.py", str(recipe), "--out", str(tmp_path), "--fit")
+    document = printed("sweep.py", str(recipe), "--work", str(tmp_path), "--fit")
     rule = document["learning_rate"]["rule"]
     assert rule["at_135m"] == pytest.approx(1e-3, rel=0.01)
     assert rule["exponent"] == pytest.approx(0.5, abs=0.01)

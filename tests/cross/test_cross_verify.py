@@ -28,7 +28,7 @@ def sealed(tin: Path) -> list[str]:
 def need(*programs: str) -> None:
     for program in programs:
         if shutil.which(program) is None:
-            pytest.skip(f"{program} is not installed; scripts/test installs it on Debian")
+            pytest.skip(f"{program} is not installed; scripts/setup installs it on Debian")
 
 
 @pytest.mark.slow

@@ -26,7 +26,6 @@ FIRST_KEYS = [
     "epochs",
     "rank",
     "alpha",
-    "dropout",
     "learning_rate",
     "batch_tokens",
     "max_length",

@@ -255,7 +255,7 @@ def test_a_new_model_is_trained_by_one_method(tmp_path: Path) -> None:
             r":7: \[data\] thinking: a constraint says what the whole answer may be",
         ),
         (BASE + "[train]\ntargets = []\n", r'targets: got \[\]; allowed is "auto" or a list of names'),
-        (BASE + "[train]\ndropout = nan\n", r"dropout: got nan; allowed is a number from 0"),
+        (BASE + "[train]\naverage = nan\n", r"average: got nan; allowed is a number from 0"),
         (
             BASE + "[build]\nformats = ['Q8_0', 'Q8_0']\n",
             r"formats: got .*; allowed is a list without repeats",

@@ -53,7 +53,7 @@ class Case:
 
 
 CASES = {
-    "lora": Case("lora", train=f"{_EXAMPLES}dropout = 0.1\n", epochs=8),
+    "lora": Case("lora", train=_EXAMPLES, epochs=8),
     "full": Case("full", train=_EXAMPLES, data='text = "text.txt"', epochs=8),
     "prefix": Case("prefix", train=_EXAMPLES, epochs=9),
     "continue": Case("continue", train=_EXAMPLES, data='text = "text.txt"', epochs=9),

@@ -17,7 +17,7 @@ from tinsmith.train.model import network
 
 def random_adapter(spec: Spec, folder: Path) -> network.Network:
     torch.manual_seed(1)
-    built = network.build(spec, torch.float32, 4, 6.0, 0.0)
+    built = network.build(spec, torch.float32, 4, 6.0)
     for parameter in built.parameters().values():
         torch.nn.init.normal_(parameter, std=0.2)
     built.model.save_pretrained(str(folder), save_embedding_layers=False)

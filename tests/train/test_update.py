@@ -94,7 +94,7 @@ def test_training_goes_on_from_the_adapter(spec: Spec, learned: Path, tmp_path: 
 @pytest.mark.parametrize("qat", [None, "Q4_0"])
 def test_going_on_ends_with_the_same_bits(qat: str | None, spec: Spec, learned: Path, tmp_path: Path) -> None:
     """With epochs whose replayed rows are chosen as they begin."""
-    options = replace(OPTIONS, epochs=5, replay=0.4, dropout=0.1, qat=qat)
+    options = replace(OPTIONS, epochs=5, replay=0.4, qat=qat)
     more = {"start": learned, "known": OLD}
     killed_and_resumed("lora", spec, NEW, ROWS, options, tmp_path, **more)
 

@@ -14,7 +14,7 @@
 #define TINI_REGION_NEONI8MM TINI_TARGET(TINI_NEONI8MM_FEATURES)
 
 /* The matmuls of formats with a minimum or a scale for each 16 inputs stay neondot's: what they do besides the products
- * leaves less for SMMLA to save than their code would take (docs/decisions/what-bounds-arm.md). */
+ * leaves less for SMMLA to save than their code would take (docs/decisions/kernel-limits.md). */
 #define TINI_NEONI8MM_LEAVES_q4_1 TINI_LISTED
 #define TINI_NEONI8MM_LEAVES_q5_1 TINI_LISTED
 #define TINI_NEONI8MM_LEAVES_q4_k TINI_LISTED

@@ -15,7 +15,7 @@ _BASIS, _PRIME, _MASK = 0x811C9DC5, 0x01000193, 0xFFFFFFFF
 _TOKEN = re.compile(rb'"((?:[^"\\]|\\.)*)"|[^ \n\t\r]', re.DOTALL)  # of JSON: a text, or a byte
 
 # A model is surer of what follows from words that it knows than it should be where there is a new one, so the
-# odds count for so much: docs/decisions/the-likeliest-answer.md.
+# odds count for so much: docs/decisions/best-first-constrained-search.md.
 _TRUST, _MOST = 4.0, 4.0
 _WORDS = 32  # of a value
 

@@ -38,7 +38,7 @@ class Job:
     as quant.encoder takes it, where the mix of options.qat is made with it; feedback_of: the digest of the
     text that it follows from; start: the folder of the adapter that training starts from; base_sha256: of the
     base's files, empty where it is not known; known: the examples that it has learned, of which some are
-    replayed; constraint: what answers may be held to; reward_digest: of the files of functions that
+    replayed; constraint: what answers are constrained to; reward_digest: of the files of functions that
     options.reward names; context: tokens that a session of what is built will hold, 0 for those of the base;
     method: the name of the one that trains."""
 

@@ -56,7 +56,6 @@ class TrainOptions:
     floor: float = 0.1  # the share of the rate that is left at the end
     weight_decay: float = 0.0
     clip: float = 1.0
-    dropout: float = 0.0
     originals_once: bool = False  # whether an augmented example replaces its original after the first epoch
     average: float = 0.0  # the share of the steps over which weights are averaged, beside the latest ones
     replay: float = 0.5  # the share of an epoch's sequences that were learned before, where there are such

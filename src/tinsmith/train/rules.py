@@ -65,8 +65,8 @@ def default_full_rate(parameters: int, steps: int) -> tuple[float, str]:
 def default_learning_rate(parameters: int, steps: int) -> tuple[float, str]:
     """The rate for LoRA on a base of so many parameters in so many steps, and the reason in words.
 
-    Fitted to a sweep of 72 steps (docs/results.md): 6.3e-3, 5.7e-3 and 3.7e-3 were best for bases of 2, 8 and
-    135 million parameters. It falls with the root of a run's steps: of 2.5e-3, 1.2e-3 and 6e-4 the second
+    Fitted to a sweep of 72 steps (docs/benchmarks.md): 6.3e-3, 5.7e-3 and 3.7e-3 were best for bases of 2, 8
+    and 135 million parameters. It falls with the root of a run's steps: of 2.5e-3, 1.2e-3 and 6e-4 the second
     learned the home task best in 813. Beyond 135 million it is an extrapolation, by the root of the size, to
     what large models take: 2e-4 at 20 billion in 190 steps.
     """

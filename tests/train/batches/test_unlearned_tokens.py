@@ -25,7 +25,7 @@ def test_forced_tokens_are_read_and_have_no_label(lay: object) -> None:
 
 def test_the_loss_is_that_of_open_tokens() -> None:
     torch.manual_seed(1)
-    built = network.build(make_spec(), torch.float32, 4, 8.0, 0.0)
+    built = network.build(make_spec(), torch.float32, 4, 8.0)
     plain = [TokenSequence((5, 6), (7, 8, 2)), TokenSequence((5, 9, 9), (8, 8, 2))]
     some = [TokenSequence((5, 6), (7, 8, 2), (0, 2)), TokenSequence((5, 9, 9), (8, 8, 2), (1,))]
     whole, _ = built.answer_losses(built.pack(plain, 0))

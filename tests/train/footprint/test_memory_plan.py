@@ -113,7 +113,7 @@ def batches_of(spec: Spec, count: int = 8) -> list[list[TokenSequence]]:
 def test_batches_are_cut_where_computing_again_does_not_suffice(
     spec: Spec, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    built = network.build(spec, torch.float32, 4, 8.0, 0.0)
+    built = network.build(spec, torch.float32, 4, 8.0)
     (batch,) = batches_of(spec)
     every = memory.set_level(built.trunk, "all")
     assert every is None
@@ -138,7 +138,7 @@ def test_batches_are_cut_where_computing_again_does_not_suffice(
 
 def test_a_large_batch_of_a_small_base_is_planned(spec: Spec, monkeypatch: pytest.MonkeyPatch) -> None:
     """What the base holds says nothing of the batch. One that a trial may have no room for is tried in part."""
-    built = network.build(spec, torch.float32, 4, 8.0, 0.0)
+    built = network.build(spec, torch.float32, 4, 8.0)
     (large,) = batches_of(spec, 1000)
     small = large[:8]
     tried: list[int] = []
@@ -166,7 +166,7 @@ def test_a_large_batch_of_a_small_base_is_planned(spec: Spec, monkeypatch: pytes
 @pytest.mark.parametrize("case", ["falcon_h1", "gemma4", "llama", "lfm2_moe", "qwen3_moe", "qwen35"])
 def test_what_a_batch_may_take_at_most(case: str) -> None:
     spec = tiny_spec(case)
-    built = network.build(spec, torch.float32, 4, 8.0, 0.0)
+    built = network.build(spec, torch.float32, 4, 8.0)
     (batch,) = batches_of(spec, 30)
     taken = memory.predict(built, batch, 0, 0).activations
     assert taken < memory._most(built, [*built.trunk.layers], batch, 0) < 8 * taken  # type: ignore[misc]
@@ -377,7 +377,7 @@ def test_training_on_a_card_is_planned_by_its_memory(spec: Spec, monkeypatch: py
     monkeypatch.setattr(room, "of", lambda device: room.Card(CUDA))
     for name in ("resident", "available"):
         monkeypatch.setattr(machine, name, lambda: pytest.fail("the machine's memory was asked"))
-    built = network.build(spec, torch.float32, 4, 8.0, 0.0)
+    built = network.build(spec, torch.float32, 4, 8.0)
     (batch,) = batches_of(spec)
     states = 8 * sum(value.numel() for value in built.parameters().values())
 

@@ -17,7 +17,7 @@ from tinsmith.train.model import network
 def built_of(case: str, folder: Path, dtype: torch.dtype = torch.float32) -> network.Network:
     spec = spec_of(case, folder)
     torch.manual_seed(1)
-    built = network.build(spec, dtype, 4, 6.0, 0.0)
+    built = network.build(spec, dtype, 4, 6.0)
     for parameter in built.parameters().values():
         torch.nn.init.normal_(parameter, std=0.15)
     return built

@@ -36,7 +36,6 @@ OPTIONS = TrainOptions(
     rank=8,
     learning_rate=1e-2,
     batch_tokens=120,
-    dropout=0.1,
     renew=2,
     threads=1,
     teacher="large.gguf",
@@ -85,7 +84,7 @@ def test_the_divergence_over_all_tokens_is_torchs() -> None:
 def test_loss_and_gradient_are_those_of_all_logits(case: str) -> None:
     torch.manual_seed(2)
     spec = replace(tiny_spec(case), chat_template=TEMPLATE)
-    built = network.build(spec, torch.float32, 2, 4.0, 0.0)
+    built = network.build(spec, torch.float32, 2, 4.0)
     states = torch.randn(150, built.head.shape[1], requires_grad=True)  # more than are held at once
     targets = torch.randint(0, built.head.shape[0], (150,))
     probabilities, tokens = torch.randn(150, built.head.shape[0]).softmax(-1).topk(9)
@@ -166,7 +165,7 @@ def test_what_the_teacher_knows_is_learned(
 ) -> None:
     """Without the answers' own loss: the divergence alone falls."""
     monkeypatch.setattr(distillation, "WEIGHT", 1.0)
-    options = replace(OPTIONS, epochs=15, dropout=0.0)
+    options = replace(OPTIONS, epochs=15)
     result = train("distill", spec, examples, examples[:6], options, tmp_path, teacher=teacher)
     assert result.curve[-1][1] < 0.5 * result.curve[0][1]
 

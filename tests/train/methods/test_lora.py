@@ -25,7 +25,7 @@ from tinsmith.train.steps import checkpoint
 from tinsmith.train.steps.loop import Loop
 from tinsmith.train.steps.trainee import Trainee
 
-OPTIONS = TrainOptions(epochs=4, rank=8, learning_rate=2e-2, batch_tokens=120, dropout=0.1, renew=2, threads=1)
+OPTIONS = TrainOptions(epochs=4, rank=8, learning_rate=2e-2, batch_tokens=120, renew=2, threads=1)
 
 
 class Killed(BaseException):
@@ -186,7 +186,7 @@ def test_a_later_epoch_of_lower_loss_is_kept_where_its_fewer_answers_may_be_chan
 def test_the_mean_of_the_weights_is_validated_beside_them_and_kept_where_it_is_better(
     spec: Spec, examples: list[Example], tmp_path: Path
 ) -> None:
-    options = replace(OPTIONS, average=0.5, dropout=0.0)
+    options = replace(OPTIONS, average=0.5)
     result = train("lora", spec, examples, examples[:6], options, tmp_path / "both")
     pairs = [(row.epoch, row.averaged) for row in result.validations]
     assert pairs == [(epoch, averaged) for epoch in (1, 2, 3, 4) for averaged in (False, True)]
@@ -223,7 +223,7 @@ def test_the_mean_is_of_the_later_steps_by_value(
     plain_step, plain_compare = Loop._step, Loop._compare
     monkeypatch.setattr(Loop, "_step", step)
     monkeypatch.setattr(Loop, "_compare", compare)
-    options = replace(OPTIONS, epochs=2, average=0.5, dropout=0.0, batch_tokens=60)
+    options = replace(OPTIONS, epochs=2, average=0.5, batch_tokens=60)
     result = train("lora", spec, examples, examples[:6], options, tmp_path)
     span, mean, means = 0.5 * result.steps, 0 * after[0], []
     for number, weights in enumerate(after, 1):

@@ -70,7 +70,7 @@ def test_merged_and_exported_it_is_what_peft_computes(rank_scale: str, spec: Spe
 
 def test_the_loss_in_training_is_pefts() -> None:
     torch.manual_seed(1)
-    built = network.build(make_spec(), torch.float32, 4, 6.0, 0.0)
+    built = network.build(make_spec(), torch.float32, 4, 6.0)
     for parameter in built.parameters().values():
         torch.nn.init.normal_(parameter, std=0.1)
     sequence = TokenSequence((5, 6, 7, 8), (9, 10, 2))

@@ -26,7 +26,7 @@ from tinsmith.train.options import TrainOptions
 
 WITHOUT = '[base]\nmodel = "b"\n[data]\nvalidation = "v"\ntest = "t"\n'
 METHODS = ("dpo", "kto", "orpo")
-OPTIONS = TrainOptions(epochs=4, rank=8, learning_rate=1e-2, batch_tokens=160, dropout=0.1, renew=2, threads=1)
+OPTIONS = TrainOptions(epochs=4, rank=8, learning_rate=1e-2, batch_tokens=160, renew=2, threads=1)
 
 
 def preferences_of(method: str) -> list[Preference]:
@@ -43,7 +43,7 @@ def test_preferences_are_learned(method: str, spec: Spec, tmp_path: Path) -> Non
     rows = preferences_of(method)
     more = {"preferences": rows, "validation_preferences": rows}
     # How fast each learns differs by processor, whose sums differ in their last bits.
-    options = replace(OPTIONS, epochs=60, dropout=0.0)
+    options = replace(OPTIONS, epochs=60)
     result = train(method, spec, (), (), options, tmp_path, **more)
     validations = result.validations
     assert validations[0].exact + 0.1 < max(row.exact for row in validations)

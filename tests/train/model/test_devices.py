@@ -59,7 +59,7 @@ def some_training(built: network.Network, is_padded: bool) -> None:
 @pytest.mark.parametrize("case", ["llama", "gemma2", *HYBRIDS[:1], "lfm2"])
 def test_a_step_makes_nothing_elsewhere(case: str, tmp_path: Path) -> None:
     spec = spec_of(case, tmp_path)
-    built = network.build(spec, torch.float32, 4, 6.0, 0.1, device=META)
+    built = network.build(spec, torch.float32, 4, 6.0, device=META)
     assert built.pack(sequences_of(12), 12).tokens.device == META
     for is_padded in (False, True):
         some_training(built, is_padded)
@@ -101,7 +101,7 @@ def test_flex_attention_is_the_written_one(
     # Traced for many shapes, sizes become symbols, which some versions of torch don't divide by heads.
     torch.compiler.reset()
     torch.manual_seed(1)
-    built = network.build(spec_of(case, tmp_path), torch.float32, 4, 6.0, 0.0)
+    built = network.build(spec_of(case, tmp_path), torch.float32, 4, 6.0)
     packing = pack(sequences_of(shared), shared)
     asked: list[int | None] = []
 

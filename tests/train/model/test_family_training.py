@@ -53,7 +53,7 @@ def random_adapter(case: str, base: Path, folder: Path, **changes: Any) -> Adapt
     spec = models.load(base)
     spec = replace(spec, tokenizer=tokenizer_of(spec.hyper.vocab), chat_template=TEMPLATE)
     torch.manual_seed(1)
-    built = network.build(spec, torch.float32, RANK, ALPHA, 0.0)
+    built = network.build(spec, torch.float32, RANK, ALPHA)
     for parameter in built.parameters().values():
         torch.nn.init.normal_(parameter, std=0.15)
     built.model.save_pretrained(str(folder), save_embedding_layers=False)
@@ -153,7 +153,7 @@ def test_a_quantized_gguf_is_a_base(adapted: Adapted, tmp_path: Path) -> None:
     spec = models.load(tmp_path / "base.gguf")
     assert "Q8_0" in {tensor.format for tensor in spec.tensors.values()}
     torch.manual_seed(1)
-    built = network.build(spec, torch.float32, RANK, ALPHA, 0.0)
+    built = network.build(spec, torch.float32, RANK, ALPHA)
     with torch.no_grad():
         for name, parameter in built.parameters().items():
             parameter.copy_(adapted.built.parameters()[name])
@@ -174,7 +174,7 @@ def test_a_quantized_gguf_is_a_base(adapted: Adapted, tmp_path: Path) -> None:
 
 def test_bfloat16_stays_near(adapted: Adapted) -> None:
     torch.manual_seed(1)
-    narrow = network.build(adapted.spec, torch.bfloat16, RANK, ALPHA, 0.0)
+    narrow = network.build(adapted.spec, torch.bfloat16, RANK, ALPHA)
     sequences = sequences_of(adapted.spec.hyper.vocab)
     with torch.no_grad():
         for name, parameter in narrow.parameters().items():
@@ -204,7 +204,7 @@ def test_rough_weights_are_those_of_the_built_file(adapted: Adapted, keep_packed
     spec = in_blocks(adapted.spec) if keep_packed else adapted.spec
     built = adapted.built
     if keep_packed:
-        built = network.build(spec, torch.float32, RANK, ALPHA, 0.0, keep_packed=True)
+        built = network.build(spec, torch.float32, RANK, ALPHA, keep_packed=True)
         for name, parameter in built.parameters().items():
             parameter.data = adapted.built.parameters()[name].data
     sequences = sequences_of(spec.hyper.vocab)
@@ -214,7 +214,7 @@ def test_rough_weights_are_those_of_the_built_file(adapted: Adapted, keep_packed
     file = quant.apply(merge(spec, adapted.folder), "Q4_0", weights(squares))
     with torch.no_grad(), qat.applied():
         given, _ = built.answer_losses(built.pack(sequences, 0))
-        exact = network.build(file, torch.float32, RANK, ALPHA, 0.0)
+        exact = network.build(file, torch.float32, RANK, ALPHA)
         wanted, _ = exact.answer_losses(exact.pack(sequences, 0))
     plain, _ = built.answer_losses(built.pack(sequences, 0))
     torch.testing.assert_close(given, wanted, atol=2e-4, rtol=1e-4)

@@ -37,7 +37,7 @@ def plain_losses(built: network.Network, sequences: Sequence[TokenSequence]) -> 
 
 def randomized(dtype: torch.dtype, tied: bool = True) -> network.Network:
     torch.manual_seed(1)
-    built = network.build(make_spec(tied=tied), dtype, 4, 8.0, 0.0)
+    built = network.build(make_spec(tied=tied), dtype, 4, 8.0)
     for parameter in built.parameters().values():
         torch.nn.init.normal_(parameter, std=0.1)
     return built
@@ -80,7 +80,7 @@ def test_labels_are_the_answers_and_their_end() -> None:
 
 
 def test_only_the_adapter_is_trained() -> None:
-    built = network.build(make_spec(), torch.float32, 4, 8.0, 0.0)
+    built = network.build(make_spec(), torch.float32, 4, 8.0)
     names = list(built.parameters())
     assert len(names) == 2 * 7 * 2
     assert all("lora_" in name for name in names)
@@ -88,17 +88,17 @@ def test_only_the_adapter_is_trained() -> None:
 
 
 def test_targets_are_chosen_by_name_and_the_rest_stays_frozen() -> None:
-    built = network.build(make_spec(), torch.float32, 4, 8.0, 0.0, ("q_proj", "v_proj"))
+    built = network.build(make_spec(), torch.float32, 4, 8.0, ("q_proj", "v_proj"))
     assert set(built.linears) == {f"layers.{i}.{part}" for i in (0, 1) for part in "qv"}
     for targets in (("v_proj",), ("gate_proj", "up_proj")):
-        narrow = network.build(make_spec(), torch.bfloat16, 4, 8.0, 0.0, targets)
+        narrow = network.build(make_spec(), torch.bfloat16, 4, 8.0, targets)
         losses, _ = narrow.answer_losses(narrow.pack(sequences_of(""), 0))
         losses.mean().backward()
         assert all(parameter.grad is not None for parameter in narrow.parameters().values())
     with pytest.raises(
         InputError, match=r"llama has no linear layer 'x_proj'; it has down_proj, gate_proj, k_"
     ):
-        network.build(make_spec(), torch.float32, 4, 8.0, 0.0, ("q_proj", "x_proj"))
+        network.build(make_spec(), torch.float32, 4, 8.0, ("q_proj", "x_proj"))
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])

@@ -113,12 +113,12 @@ def test_looking_up_unpacks_the_rows(name: str) -> None:
     assert torch.equal(Blocks(name, data, 768).lookup(rows), values[rows])
 
 
-def both(spec: Spec, dtype: torch.dtype = torch.float32, dropout: float = 0.0) -> list[network.Network]:
+def both(spec: Spec, dtype: torch.dtype = torch.float32) -> list[network.Network]:
     """The network of the unpacked floats, and that of the blocks, with the same random adapter."""
     built = []
     for keep_packed in (False, True):
         torch.manual_seed(1)
-        one = network.build(spec, dtype, 4, 6.0, dropout, keep_packed=keep_packed)
+        one = network.build(spec, dtype, 4, 6.0, keep_packed=keep_packed)
         torch.manual_seed(2)
         for parameter in one.parameters().values():
             torch.nn.init.normal_(parameter, std=0.15)
@@ -148,8 +148,8 @@ def gradients(built: network.Network, vocab: int) -> tuple[Tensor, Tensor, dict[
     return losses.detach(), best, found, seen[0].grad
 
 
-def assert_same(spec: Spec, dropout: float = 0.0) -> None:
-    plain, held = both(spec, dropout=dropout)
+def assert_same(spec: Spec) -> None:
+    plain, held = both(spec)
     assert isinstance(held.head, Blocks)
     assert any(isinstance(module, packed.Linear) for module in held.model.modules())
     assert not any(
@@ -188,8 +188,8 @@ def test_value_heads_in_another_order() -> None:
     assert_same(in_format(tiny_spec("qwen35", linear_num_value_heads=6), "Q5_0"))
 
 
-def test_a_head_of_its_own_and_dropout() -> None:
-    assert_same(in_format(make_spec(tied=False), "Q8_0"), dropout=0.3)
+def test_a_head_of_its_own() -> None:
+    assert_same(in_format(make_spec(tied=False), "Q8_0"))
 
 
 def test_the_head_meets_labels_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -232,7 +232,7 @@ def test_rough_weights_stay_in_blocks_too(case: str) -> None:
 @pytest.mark.parametrize("level", LEVELS)
 def test_what_is_computed_again_changes_nothing(case: str, level: Level) -> None:
     spec = in_format(tiny_spec(case), "Q4_0")
-    _, built = both(spec, dropout=0.3)
+    _, built = both(spec)
     wanted = gradients(built, spec.hyper.vocab)
     built.model.zero_grad()
     set_level(built.trunk, level)

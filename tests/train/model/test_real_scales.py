@@ -81,7 +81,7 @@ def losses_of(model: Any, sequences: Sequence[TokenSequence], first: Sequence[in
 def adapted(spec: Spec, dtype: torch.dtype = torch.float32, keep_packed: bool = False) -> network.Network:
     """With a random adapter."""
     torch.manual_seed(1)
-    built = network.build(spec, dtype, 4, 6.0, 0.0, keep_packed=keep_packed)
+    built = network.build(spec, dtype, 4, 6.0, keep_packed=keep_packed)
     for parameter in built.parameters().values():
         nn.init.normal_(parameter, std=0.15)
     return built
@@ -161,7 +161,7 @@ def test_losses_behind_a_prefix_equal_transformers(real: Real, float32: None) ->
 
 @of(ONE_EACH)
 def test_bfloat16_rounds_as_much_as_that_of_transformers(real: Real) -> None:
-    built = network.build(real.spec, torch.bfloat16, 4, 6.0, 0.0)
+    built = network.build(real.spec, torch.bfloat16, 4, 6.0)
     narrow = copy.deepcopy(real.model).to(torch.bfloat16)
     with torch.no_grad():
         given, _ = built.answer_losses(built.pack(real.sequences, SHARED))
@@ -179,7 +179,7 @@ def test_losses_equal_the_runtime(real: Real, monkeypatch: pytest.MonkeyPatch) -
         return attend(query, key.half().float(), value.half().float(), *more)
 
     monkeypatch.setattr(fused, "attend", by_float16)
-    built, image = network.build(real.spec, torch.float32, 4, 6.0, 0.0), build_image(real.spec)
+    built, image = network.build(real.spec, torch.float32, 4, 6.0), build_image(real.spec)
     runtime = Model(_core.Model(image), image, threads=1)
     wanted = []
     for one in real.sequences:

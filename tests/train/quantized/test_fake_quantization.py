@@ -36,7 +36,7 @@ def built() -> network.Network:
 
 def with_adapter(spec: Spec) -> network.Network:
     torch.manual_seed(1)
-    built = network.build(spec, torch.float32, 4, 8.0, 0.0)
+    built = network.build(spec, torch.float32, 4, 8.0)
     for parameter in built.parameters().values():
         torch.nn.init.normal_(parameter, std=0.1)
     return built

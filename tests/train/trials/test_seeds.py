@@ -115,7 +115,7 @@ def mean_of(method: str, spec: Spec, examples: list[Example], folder: Path, **op
     "options",
     [
         {},
-        {"alpha": 7.0, "dropout": 0.1},
+        {"alpha": 7.0},
         {"targets": ("q_proj", "up_proj")},
     ],
 )

@@ -180,7 +180,6 @@ class Train:
     rank: int = _key(whole(1, 1024), 16)
     parts: tuple[str, ...] = _key(some_of(PARTS, least=1), TrainOptions.parts)
     alpha: float = _key(number(0.001, 10_000), 32.0)
-    dropout: float = _key(number(0, 0.9), 0.0)
     targets: tuple[str, ...] | str = _key(TARGETS, "auto")
     learning_rate: float | str = _key(RATE, "auto")
     batch_tokens: int = _key(whole(16, 1_000_000), 640)
@@ -266,6 +265,5 @@ class Output:
 class Router:
     off_topic: str = _key(TEXT)
     test: str | None = _key(TEXT, None)
+    examples: int = _key(whole(2, 100_000), 300)
     compare: bool = _key(FLAG, True)
-
-    examples: ClassVar[int] = 300  # of each task, by which the router is fitted

@@ -68,18 +68,7 @@ def add(
     trained = adapter_bin.is_source(source)
     data = adapter_bin.compiled(source, held, format) if trained else bytes(map_file(source))
     model = _core.Model(map_file(file))
-    try:
-        opened = _core.Adapter(model, aligned(data))
-    except RuntimeFault as fault:
-        kind = InputError if fault.status == "TIN_ERR_ARGUMENT" else FormatError
-        raise kind(f"{source}: {fault}") from fault
-    digests = selftest.of_adapter(model, opened)
-    if digests == [sealed for _, sealed in selftest.read(held.entry("selftest.bin"))]:
-        raise InputError(f"{source}: changes no logit of the model's self-test; it has learned nothing")
-    facts = {**opened.info(), "selftest": digests, **extra.manifest}
-    del facts["fingerprint"]
-    if not facts["prefix"]:
-        del facts["prefix"]
+    facts = {**_opened(model, held, source, data), **extra.manifest}
     brought = dict(extra.entries)
     if CONSTRAINT in brought:
         try:
@@ -97,6 +86,23 @@ def add(
         bill = replace(bill, name=name, digest=hashlib.sha256(data).hexdigest())
         entries[BILL] = sbom.with_adapter(bytes(held.entry(BILL)), bill)
     tin.rewrite(file, out, entries, {ADAPTERS: {**known, name: facts}})
+
+
+def _opened(model: _core.Model, held: Tin, source: Path, data: bytes) -> dict[str, Any]:
+    """What a compiled adapter says of itself, with its digests of the self-test."""
+    try:
+        opened = _core.Adapter(model, aligned(data))
+    except RuntimeFault as fault:
+        kind = InputError if fault.status == "TIN_ERR_ARGUMENT" else FormatError
+        raise kind(f"{source}: {fault}") from fault
+    digests = selftest.of_adapter(model, opened)
+    if digests == [sealed for _, sealed in selftest.read(held.entry("selftest.bin"))]:
+        raise InputError(f"{source}: changes no logit of the model's self-test; it has learned nothing")
+    facts = {**opened.info(), "selftest": digests}
+    del facts["fingerprint"]
+    if not facts["prefix"]:
+        del facts["prefix"]
+    return facts
 
 
 def _bring_template(held: Tin, source: Path, entries: dict[str, bytes], facts: dict[str, Any]) -> None:

@@ -148,9 +148,6 @@ def _packing(
     longest = max(map(len, batch)) - shared
     places = torch.zeros(len(batch), longest, dtype=torch.long)
     valid = torch.zeros(len(batch), longest, dtype=torch.bool)
-    labelled: list[int] = []
-    targets: list[int] = []
-    owner: list[int] = []
     spans: list[tuple[int, int]] = []
     seen: list[Tensor] = []
     rotary = positions.flatten().repeat(3, 1)
@@ -171,11 +168,13 @@ def _packing(
             together[own] = torch.tensor([int(own[0]), int(own[-1]) + 1], dtype=torch.int32)
         if sequence.images:
             rotary[:, begin:end] = _graded(sequence)[:, shared:]
-        learned, first = sequence.learned, end - len(sequence.answer)
-        labelled += [first + place for place in learned]
-        targets += [sequence.answer[place] for place in learned]
-        owner += [number] * len(learned)
     parts[len(parts) - filler :] = len(batch) + 1
+    labels = [
+        (end - len(one.answer) + place, one.answer[place], number)
+        for number, (one, (_, end)) in enumerate(zip(batch, spans, strict=True))
+        for place in one.learned
+    ]
+    labelled, targets, owner = torch.tensor(labels, dtype=torch.long).view(-1, 3).T.contiguous()
     is_graded, is_together = (len(seen) > 0 and one for one in looks)
     return Packing(
         tokens=tokens,
@@ -183,9 +182,9 @@ def _packing(
         places=places.flatten(),
         kept=valid.flatten().nonzero()[:, 0],
         parts=parts,
-        labelled=torch.tensor(labelled),
-        targets=torch.tensor(targets),
-        owner=torch.tensor(owner),
+        labelled=labelled,
+        targets=targets,
+        owner=owner,
         spans=tuple(spans),
         pictures=tuple(picture for sequence in batch for picture in sequence.pictures),
         seen=torch.cat(seen) if seen else None,

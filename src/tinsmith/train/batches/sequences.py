@@ -227,7 +227,7 @@ def batches(
     """One epoch's batches, in order: the same for the same arguments.
 
     A batch holds as many sequences as fit in batch_tokens, drawn at random: those of one length are alike in
-    more than that, and a loss falls slower by them (docs/results.md). padded: each is a row as wide as the
+    more than that, and a loss falls slower by them. padded: each is a row as wide as the
     batch's longest, so that lengths within a batch are kept together all the same. sequences: or whatever has a
     length in tokens; shared: how many of each one's tokens are the shared prefix, which are not counted.
     """

@@ -33,7 +33,7 @@ EYES = "eyes"
 EYES_PREFIX = f"base_model.model.model.{EYES}."
 FEEDBACK_TURNS = 2  # checkpoints from one making of quantized weights with error feedback to the next
 FIRST_BATCHES = 8  # of training data, whose inputs are weighed before there is a validation
-KEYS = ("rank", "alpha", "dropout", "targets", "qat")  # of every method that trains an adapter
+KEYS = ("rank", "alpha", "targets", "qat")  # of every method that trains an adapter
 
 
 class Lora(Method):
@@ -56,9 +56,7 @@ def _choose(network: Network, options: TrainOptions) -> None:
             "[train] parts: the base has no vision model; leave it out, or use a vision-language model"
         )
     if network.sees:
-        eyes_adapter.install(
-            network.eyes, options.parts, options.rank, options.alpha, options.dropout, rslora=False
-        )
+        eyes_adapter.install(network.eyes, options.parts, options.rank, options.alpha, 0.0, rslora=False)
     if LANGUAGE not in options.parts:
         for module in network.linears.values():
             module.lora_A.requires_grad_(False)
@@ -91,7 +89,6 @@ class AdapterTrainee(Trainee):
             devices.matrices(device),
             wide.rank,
             wide.alpha,
-            options.dropout,
             options.targets,
             device,
             keep_packed,

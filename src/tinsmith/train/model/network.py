@@ -203,7 +203,6 @@ def build(
     matrices: torch.dtype,
     rank: int,
     alpha: float,
-    dropout: float,
     targets: Sequence[str] = (),
     device: torch.device = CPU,
     keep_packed: bool = False,
@@ -216,14 +215,9 @@ def build(
     base = base_model(spec, keep_packed=keep_packed).to(device)
     wanted = _targets(spec.family, base, targets)
     frozen = _frozen(base)
-    for name in wanted | frozen:
-        weight = packed.weight_of(base.get_submodule(name))
-        if isinstance(weight, Blocks):
-            weight.dtype = matrices
-        else:
-            weight.data = weight.data.to(matrices)
+    _cast(base, wanted | frozen, matrices)
     others = _multiplies_elsewhere(base, wanted | frozen)
-    model = _adapted(base, wanted, r=rank, lora_alpha=alpha, lora_dropout=dropout)
+    model = _adapted(base, wanted, r=rank, lora_alpha=alpha)
     origin = spec.general.get("name")
     model.peft_config["default"].base_model_name_or_path = origin if isinstance(origin, str) else ""
     packs = mixing.install(base)
@@ -234,18 +228,32 @@ def build(
         # A layer that is not adapted keeps its type, and takes no other.
         module.forward = partial(_lora_forward, module, narrow=packs and not targets)
         linears[roles[f"{name}.weight"]] = module
-    for name in frozen:
-        module = base.get_submodule(name)
+    for module in map(base.get_submodule, frozen):
         module.forward = partial(_plain_forward, module)
     if device.type == "cpu":
         fused.install(base, matrices if packs and not (targets or others) else None)
     open_eyes(spec, base)
+    head = _head(base, matrices)
+    return Network(model, base.base_model, head, linears, packs, *after_head(base.config))
+
+
+def _head(base: Any, matrices: torch.dtype) -> Tensor | Blocks:
+    """The output head, in the type that it is multiplied in."""
     head = packed.weight_of(base.get_output_embeddings())
     if isinstance(head, Blocks):
         head.dtype = matrices
-    else:
-        head = head.detach().to(matrices)
-    return Network(model, base.base_model, head, linears, packs, *after_head(base.config))
+        return head
+    return head.detach().to(matrices)
+
+
+def _cast(base: Any, names: Collection[str], matrices: torch.dtype) -> None:
+    """Gives the matrices of these layers the type that they are multiplied in."""
+    for name in names:
+        weight = packed.weight_of(base.get_submodule(name))
+        if isinstance(weight, Blocks):
+            weight.dtype = matrices
+        else:
+            weight.data = weight.data.to(matrices)
 
 
 def _multiplies_elsewhere(base: Any, wanted: set[str]) -> bool:
@@ -310,17 +318,8 @@ def _lora_forward(module: Any, x: Tensor, *, narrow: bool) -> Tensor:
     """narrow: the result may stay in the weight's type; attention and feed-forward layers take either."""
     weight, bias = packed.weight_of(module.base_layer), module.base_layer.bias
     a, b = module.lora_A["default"].weight, module.lora_B["default"].weight
-    scale, dropout = module.scaling["default"], module.lora_dropout["default"]
-    if isinstance(dropout, nn.Dropout):
-        rows = x.to(weight.dtype)
-        low = dropout(rows) @ a.to(weight.dtype).T
-        out = torch.add(
-            times_matrix(rows.flatten(0, -2), weight).view(*x.shape[:-1], -1),
-            low @ b.to(weight.dtype).T,
-            alpha=scale,
-        )
-    else:
-        out = _LoraLinear.apply(x, weight, a, b, scale)  # type: ignore[no-untyped-call]
+    scale = module.scaling["default"]
+    out: Tensor = _LoraLinear.apply(x, weight, a, b, scale)  # type: ignore[no-untyped-call]
     if bias is not None:
         out = out + bias.to(out.dtype)
     return out if narrow else out.to(x.dtype)

@@ -2,7 +2,7 @@
 trained, under the errors of the lowest-precision file alone.
 
 One adapter that half of the steps prepare for them costs the other files answers
-(docs/decisions/an-adapter-for-rough-weights.md)."""
+(docs/decisions/quantization-aware-adapter.md)."""
 
 from __future__ import annotations
 

@@ -73,7 +73,6 @@ class Trainee(ABC):
         """rule: what the learning rate is where none is stated."""
         self.network, self.result = network, result
         self.importance: dict[str, Tensor] = {}
-        self.draws = bool(job.options.dropout)
         self.chosen: list[list[int]] = []
         self.note = ""
         self.plan(job)
@@ -250,12 +249,12 @@ class Trainee(ABC):
 
     def shares(self, part: Sequence[Any]) -> Sequence[Sequence[Any]]:
         """A part's rows as they go through the network side by side, each share in a thread. One share where a
-        loss is no mean of parts, and where numbers are drawn, whose order would be the threads'."""
+        loss is no mean of parts."""
         import torch
 
         rows = sum(len(item) for item in part)
         count = min(torch.get_num_threads(), len(part), rows // SHARE)
-        if count < 2 or not self.splits or self.draws or self.network.device.type != "cpu":
+        if count < 2 or not self.splits or self.network.device.type != "cpu":
             return [part]
         return dealt(part, count)
 

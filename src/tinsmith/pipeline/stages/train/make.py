@@ -89,7 +89,7 @@ def prepared(
 ) -> Qat:
     """The adapter for low-precision files."""
     name = preparation.preset if isinstance(preparation.preset, str) else preparation.preset.name
-    reporter.note(f"train: an adapter of its own for low-precision files ({name}), from the first")
+    reporter.note(f"train: quantization-aware training for {name}, from the first adapter")
     further = qat_adapter.job_of(job, result, preparation)
 
     def train_one() -> TrainResult:
