@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""Makes docs/images/report.png, the README's picture: the beginning of a report, as Chromium shows it.
+"""Makes docs/images/report.png, the README's image: the beginning of a report, as Chromium shows it.
 
-python scripts/report_picture.py [runs/home/report.html]     the report of ./scripts/demo by default
+python scripts/report_image.py [runs/home/report.html]     the report of ./scripts/demo by default
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import tempfile
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-PICTURE = ROOT / "docs" / "images" / "report.png"
+IMAGE = ROOT / "docs" / "images" / "report.png"
 SIZE = "1000,900"
 
 
@@ -27,7 +27,7 @@ def main() -> None:
     browser = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     if browser is None:
         sys.exit("chromium is not installed")
-    PICTURE.parent.mkdir(exist_ok=True)
+    IMAGE.parent.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory() as profile:
         flags = [
             "--headless",
@@ -36,9 +36,9 @@ def main() -> None:
             "--hide-scrollbars",
             f"--user-data-dir={profile}",
         ]
-        flags += [f"--window-size={SIZE}", f"--screenshot={PICTURE}"]
+        flags += [f"--window-size={SIZE}", f"--screenshot={IMAGE}"]
         subprocess.run([browser, *flags, report.as_uri()], check=True, capture_output=True)
-    print(PICTURE, PICTURE.stat().st_size, "bytes")
+    print(IMAGE, IMAGE.stat().st_size, "bytes")
 
 
 if __name__ == "__main__":

@@ -22,7 +22,7 @@ export const FUNCTIONS = {
   pace: ["tinhost_pace", "int", ["session", "int"]],
   think: ["tinhost_think", "int", ["session", "int"]],
   say: ["tinhost_say", "int", ["session", "int", "text"]],
-  picture: ["tinhost_picture", "int", ["session", "data"]],
+  image: ["tinhost_image", "int", ["session", "data"]],
   pixels: ["tinhost_pixels", "int", ["session", "data", "int", "int", "int"]],
   forget: ["tinhost_forget", "int", ["session", "int"]],
   messages: ["tinhost_messages", "int", ["session"]],

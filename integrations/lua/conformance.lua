@@ -113,11 +113,11 @@ return function(tin, given, folder, about)
     return all
   end
 
-  -- By the picture's file, and by its pixels.
-  function cases.picture(case)
-    for _, way in ipairs { "picture", "pixels" } do
+  -- By the image's file, and by its pixels.
+  function cases.image(case)
+    for _, way in ipairs { "image", "pixels" } do
       local session = sees(case)
-      if way == "picture" then assert(session:picture(bytes(case.picture)))
+      if way == "image" then assert(session:image(bytes(case.image)))
       else assert(session:pixels(bytes(case.pixels), case.width, case.height, 3)) end
       assert(session:ask(case.text, case.max_tokens))
       assert(session:wait())
@@ -125,7 +125,7 @@ return function(tin, given, folder, about)
     end
   end
 
-  local function unseen(case) refused(case, sees(case):picture(bytes(case.picture))) end
+  local function unseen(case) refused(case, sees(case):image(bytes(case.image))) end
   cases.damaged, cases.large, cases.blind = unseen, unseen, unseen
 
   local results, failed = {}, 0

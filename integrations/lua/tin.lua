@@ -43,7 +43,7 @@ int32_t tinhost_sampling(tinhost_session *session, double temperature, double to
 int32_t tinhost_pace(tinhost_session *session, int32_t percent);
 int32_t tinhost_think(tinhost_session *session, int32_t mode);
 int32_t tinhost_say(tinhost_session *session, int32_t role, const char *text);
-int32_t tinhost_picture(tinhost_session *session, const void *file, int64_t size);
+int32_t tinhost_image(tinhost_session *session, const void *file, int64_t size);
 int32_t tinhost_pixels(tinhost_session *session, const void *pixels, int64_t size, int32_t width, int32_t height,
                        int32_t channels);
 int32_t tinhost_forget(tinhost_session *session, int32_t k);
@@ -230,10 +230,10 @@ function Session:say(role, words)
   return checked(self, C.tinhost_say(self.handle, roles[role], words))
 end
 
---- Puts a picture, a PNG or JPEG file as a string, before the text of the user's message that comes next.
-function Session:picture(file) return checked(self, C.tinhost_picture(self.handle, file, #file)) end
+--- Puts an image, a PNG or JPEG file as a string, before the text of the user's message that comes next.
+function Session:image(file) return checked(self, C.tinhost_image(self.handle, file, #file)) end
 
---- As picture, of pixels as a string: rows of 3 bytes a pixel (RGB), or 4 (RGBA), as LÖVE's ImageData has them.
+--- As image, of pixels as a string: rows of 3 bytes a pixel (RGB), or 4 (RGBA), as LÖVE's ImageData has them.
 function Session:pixels(pixels, width, height, channels)
   return checked(self, C.tinhost_pixels(self.handle, pixels, #pixels, int32(width), int32(height), int32(channels or 4)))
 end

@@ -62,15 +62,15 @@ export async function extremes(open, begin, digestOf) {
     await assert.rejects(async () => session.choose(options), JSON.stringify(options));
   assert.deepEqual(stepped(0)[1], digest);
 
-  const eyes = await open("eyes.tin");
+  const eyes = await open("vision.tin");
   const sees = eyes.session({ context: 256 });
   // The browser's take those of an ImageData.
   const pixels = (data, width, height, channels) =>
-    sees.pixels ? sees.pixels(data, width, height, channels) : sees.picture({ data, width, height });
+    sees.pixels ? sees.pixels(data, width, height, channels) : sees.image({ data, width, height });
   const saved = sees.save();
   for (const bytes of [new Longer(16), new Longer(0), new Longer(saved.buffer, 0, 16)]) {
     refused(() => sees.restore(bytes));
-    refused(() => sees.picture(bytes));
+    refused(() => sees.image(bytes));
     refused(() => pixels(bytes, 4096, 4096, 3));
   }
   refused(() => pixels(new Uint8Array(16), 2 ** 32 + 2, 2, 4));

@@ -73,9 +73,9 @@ export class Session {
   think(first?: boolean): void;
   /** Adds a message. */
   say(role: Role, text: string): void;
-  /** Puts a picture, a PNG or JPEG file's bytes, before the text of the user's message that comes next. */
-  picture(file: Uint8Array): void;
-  /** As picture, of pixels: rows of 3 bytes a pixel (RGB), or 4 (RGBA), which is without a number. */
+  /** Puts an image, a PNG or JPEG file's bytes, before the text of the user's message that comes next. */
+  image(file: Uint8Array): void;
+  /** As image, of pixels: rows of 3 bytes a pixel (RGB), or 4 (RGBA), which is without a number. */
   pixels(pixels: Uint8Array, width: number, height: number, channels?: number): void;
   /** Forgets all messages from the k-th on. */
   forget(k?: number): void;

@@ -25,7 +25,7 @@ export interface Native {
   pace(session: SessionHandle, percent: number): number;
   think(session: SessionHandle, mode: number): number;
   say(session: SessionHandle, role: number, text: string | null): number;
-  picture(session: SessionHandle, file: Uint8Array): number;
+  image(session: SessionHandle, file: Uint8Array): number;
   pixels(session: SessionHandle, pixels: Uint8Array, width: number, height: number, channels: number): number;
   forget(session: SessionHandle, k: number): number;
   messages(session: SessionHandle): number;

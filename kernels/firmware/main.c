@@ -9,12 +9,12 @@
  *   TIN_ADAPTER_RANK, TIN_ADAPTER_BYTES       room for any one of the tin's adapters; 0: it has none
  *   TIN_CONSTRAINT_BYTES, TIN_CONSTRAINT_MASKS  room for any one of its constraints, with so many masks; 0: it has none
  *   TIN_HELD_TOKENS                           of the self-test's answer that is held to a constraint, at most
- *   TIN_EYES_BYTES                            what the picture of its self-test takes, where the session is otherwise; 0: it
+ *   TIN_VISION_TEST_BYTES                            what the image of its self-test takes, where the session is otherwise; 0: it
  *                                             has none, or there is no room for it
  *   sealed.h                                  SEALED: of the model and of each adapter, what the self-test must find */
 #include "../core/seal/model.h"
 #include "../core/seal/sha256.h"
-#include "../core/vision/eyes.h"
+#include "../core/vision/vision_test.h"
 #include "board.h"
 #include "sealed.h"
 #include "tin.h"
@@ -25,7 +25,7 @@ enum {
     PROMPT_BYTES = 1024,
     LINE_BYTES = 320,
     ENTRY_BYTES = 160,
-    BLOCK_BYTES = TIN_SESSION_BYTES > TIN_EYES_BYTES ? TIN_SESSION_BYTES : TIN_EYES_BYTES
+    BLOCK_BYTES = TIN_SESSION_BYTES > TIN_VISION_TEST_BYTES ? TIN_SESSION_BYTES : TIN_VISION_TEST_BYTES
 };
 
 extern const uint8_t image_flash[];
@@ -265,18 +265,18 @@ static int test_held(const tin_model *model, tin_session *session, uint32_t coun
     return put_digest("held", isa, made, digest, sealed[k].held, adapter);
 }
 
-/* Whether the picture's logits are those that the tin was sealed with, printed as a prompt's of that number. The session is
+/* Whether the image's logits are those that the tin was sealed with, printed as a prompt's of that number. The session is
  * lost. */
 static int see(const tin_model *model, const char *isa, uint32_t number) {
-#if TIN_EYES_BYTES
+#if TIN_VISION_TEST_BYTES
     const void *test;
     size_t size;
-    uint8_t digest[TINI_EYES_DIGEST];
+    uint8_t digest[TINI_VISION_TEST_DIGEST];
     char expected[64];
-    check(tin_model_entry(model, TINI_EYES_ENTRY, &test, &size));
+    check(tin_model_entry(model, TINI_VISION_TEST_ENTRY, &test, &size));
     memset(session_block, 0, sizeof session_block);
-    check(tini_eyes_digest(model, test, size, session_block, sizeof session_block, digest, &error));
-    write_hex(((const tini_eyes_header *)test)->digest, expected);
+    check(tini_vision_test_digest(model, test, size, session_block, sizeof session_block, digest, &error));
+    write_hex(((const tini_vision_test_header *)test)->digest, expected);
     return put_digest("digest", isa, number, digest, expected, NULL);
 #else
     (void)model, (void)isa, (void)number;

@@ -51,12 +51,12 @@ typedef struct tini_held {
     tin_constraint *made;
 } tini_held;
 
-/* A message, and the pictures that stand before its text, each with pixels of its own. */
+/* A message, and the images that stand before its text, each with pixels of its own. */
 typedef struct tini_talk {
     int32_t role;
     char *text;
-    tin_picture *pictures; /* [picture_count] */
-    int32_t picture_count;
+    tin_image *images; /* [image_count] */
+    int32_t image_count;
 } tini_talk;
 
 struct tinhost_session {
@@ -80,9 +80,9 @@ struct tinhost_session {
 
     tini_talk *talks; /* [talk_room] */
     int32_t talk_count, talk_room;
-    tini_talk waiting; /* its pictures are the next message's of the user */
+    tini_talk waiting; /* its images are the next message's of the user */
 
-    struct tin_sight *sight; /* of the conversation that is being seen before its answer begins, or NULL */
+    struct tin_vision *vision; /* of the conversation that is being seen before its answer begins, or NULL */
     tini_block seeing;
     int32_t most_tokens; /* of that answer */
 
@@ -128,11 +128,11 @@ void tini_host_drop_held(tini_held *held);
 int32_t tini_host_options(tinhost_session *session, const char *options);
 void tini_host_drop_options(tinhost_session *session);
 
-/* ---- pictures.c */
-void tini_host_drop_pictures(tini_talk *talk);
-int tini_host_copy_pictures(tini_talk *to, const tini_talk *from); /* 0: no memory */
-int32_t tini_host_pictures(const tinhost_session *session);        /* of all messages */
-int tini_host_sees(const tin_model *model);
+/* ---- images.c */
+void tini_host_drop_images(tini_talk *talk);
+int tini_host_copy_images(tini_talk *to, const tini_talk *from); /* 0: no memory */
+int32_t tini_host_images(const tinhost_session *session);        /* of all messages */
+int tini_host_has_vision(const tin_model *model);
 
 /* How a conversation is written: TIN_CHAT_*, and the template of an adapter or NULL. */
 typedef struct tini_manner {
@@ -141,11 +141,11 @@ typedef struct tini_manner {
     size_t turns_size;
 } tini_manner;
 
-/* Makes session->sight of the messages, as many as session->talks. *tokens: as many as are returned; a status below 0. */
-int64_t tini_host_look(tinhost_session *session, const tin_message *messages, tini_manner manner,
-                       const int32_t **tokens);
-/* Goes on with it, as tin_sight_step; 0: no bound. */
-int32_t tini_host_see(tinhost_session *session, uint64_t budget_ns);
+/* Makes session->vision of the messages, as many as session->talks. *tokens: as many as are returned; a status below 0. */
+int64_t tini_host_begin_images(tinhost_session *session, const tin_message *messages, tini_manner manner,
+                               const int32_t **tokens);
+/* Goes on with it, as tin_vision_step; 0: no bound. */
+int32_t tini_host_encode_step(tinhost_session *session, uint64_t budget_ns);
 
 /* ---- answer.c */
 

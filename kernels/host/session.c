@@ -57,8 +57,8 @@ static int open_core(tinhost_session *s, uint32_t adapters, int64_t most_bytes, 
     uint32_t rows = 1 + (uint32_t)(s->model->drafts ? TINI_HOST_DRAFTED : TINI_HOST_LOOKUP);
     options->logit_rows = rows < info->chunk ? rows : info->chunk;
     options->clock_ns = tini_host_clock;
-    if (tini_host_sees(model)) /* every token may be a row of a picture, and every row a picture */
-        options->images = options->image_rows = s->context;
+    if (tini_host_has_vision(model)) /* every token may be a row of an image, and every row an image */
+        options->tiles = options->image_rows = s->context;
     s->executor = options->executor;
     size_t need = tin_session_size(model, options, &s->error);
     if (!need)
@@ -123,10 +123,10 @@ void tinhost_session_close(tinhost_session *s) {
         return;
     tini_host_drop_answer(s);
     tini_host_drop_options(s);
-    tini_host_drop_pictures(&s->waiting);
+    tini_host_drop_images(&s->waiting);
     for (int32_t k = 0; k < s->talk_count; k++) {
         free(s->talks[k].text);
-        tini_host_drop_pictures(&s->talks[k]);
+        tini_host_drop_images(&s->talks[k]);
     }
     free(s->talks);
     for (uint32_t k = 0; s->held && k < s->model->skill_count; k++)

@@ -1,4 +1,4 @@
-"""Towers and connectors as ONNX, in onnxruntime beside transformers' own."""
+"""Encoders and projectors as ONNX, in onnxruntime beside transformers' own."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pictured_models import with_words
+from chat_models import with_words
 from vision_models import CASES, features, save_random
 
 from tinsmith import cli, models
 from tinsmith.backends import onnx_vision
 from tinsmith.compiler import build_tin
 from tinsmith.quant import vision as quant_vision
-from tinsmith.vision.pictures import Square, Tiles
+from tinsmith.vision.image_rules import Square, Tiles
 
 np = pytest.importorskip("numpy")
 onnxruntime = pytest.importorskip("onnxruntime")
@@ -56,12 +56,12 @@ def test_states_are_those_of_transformers(case: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_pictures_of_any_shape_have_no_graph(case: str, tmp_path: Path) -> None:
+def test_images_of_any_shape_have_no_graph(case: str, tmp_path: Path) -> None:
     save_random(case, tmp_path)
     vision = models.load(tmp_path).vision
     assert vision is not None
     reason = onnx_vision.why_not(vision)
-    assert (reason is None) == isinstance(vision.pictures, Square | Tiles)
+    assert (reason is None) == isinstance(vision.image_rules, Square | Tiles)
     assert reason is None or "any shape" in reason
 
 

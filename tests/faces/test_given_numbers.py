@@ -16,7 +16,7 @@ from tinsmith.batch.settings import Settings
 from tinsmith.errors import InputError, TinsmithError
 from tinsmith.evaluate.perplexity import perplexity
 from tinsmith.runtime import Model
-from tinsmith.runtime.picture_limits import PictureLimits
+from tinsmith.runtime.images import ImageLimits
 from tinsmith.runtime.scheduler import Scheduler
 from tinsmith.system.progress import display
 
@@ -64,7 +64,7 @@ FACES: dict[str, tuple[Callable[[Model, Any], Any], tuple[Any, ...]]] = {
     "token_bytes": (lambda m, n: m.token_bytes(n), TOKENS),
     "batch": (lambda m, n: Settings(max_tokens=n), COUNTS),
     "sample": (lambda m, n: Settings(sample=n), COUNTS[1:]),
-    "pictures": (lambda m, n: PictureLimits(n, n, n), COUNTS[1:]),
+    "images": (lambda m, n: ImageLimits(n, n, n), COUNTS[1:]),
     "context": (lambda m, n: perplexity(m, "the thing " * 20, n, display()), COUNTS),
 }
 OPTIONS: dict[str, tuple[Any, ...]] = {

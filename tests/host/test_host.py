@@ -13,7 +13,7 @@ from typing import Any
 import c_programs
 import pytest
 import random_adapters
-from tiny_models import in_format, png_of, tiny_spec, with_eyes
+from tiny_models import in_format, png_of, tiny_spec, with_vision
 from transformers_models import CHATML
 
 import host as hosts
@@ -24,7 +24,7 @@ from tinsmith.compiler import build, build_image, build_tin, drafts
 from tinsmith.constraint.makers import choices, schema
 from tinsmith.formats import minisign
 from tinsmith.models import family
-from tinsmith.runtime.sight import Picture
+from tinsmith.runtime.images import Image
 
 SOURCES = [KERNELS / "tin_all.c", KERNELS / "host" / "tin_host.c"]
 FLAGS = ("-O1", "-DTIN_SCALAR_ONLY", f"-I{KERNELS / 'include'}", "-pthread")
@@ -305,17 +305,17 @@ def test_saved_and_copied_sessions_go_on_alike(host: Any, model: Any, session: S
 @pytest.fixture(scope="module")
 def seeing(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A model that sees."""
-    path = tmp_path_factory.mktemp("seeing") / "eyes.tin"
+    path = tmp_path_factory.mktemp("seeing") / "vision.tin"
     sizes = {"hidden_size": 64, "intermediate_size": 96, "max_position_embeddings": 512}
     spec = replace(tiny_spec(family.by_name("llama"), **sizes), chat_template=CHATML)
-    build_tin(with_eyes(spec), path)
+    build_tin(with_vision(spec), path)
     return path
 
 
-def test_pictures_are_answered_about_as_python_does(host: Any, seeing: Path) -> None:
+def test_images_are_answered_about_as_python_does(host: Any, seeing: Path) -> None:
     python = tinsmith.load(seeing, isa="scalar")
     pixels = [bytes((7 * k * (at + 3) + at // 5) % 256 for at in range(40 * 30 * 3)) for k in (1, 2)]
-    first, second = (Picture(40, 30, one) for one in pixels)
+    first, second = (Image(40, 30, one) for one in pixels)
     messages: list[dict[str, Any]] = [
         {"role": "user", "content": [{"type": "image", "pixels": first}, {"type": "text", "text": "who?"}]}
     ]
@@ -341,7 +341,7 @@ def test_pictures_are_answered_about_as_python_does(host: Any, seeing: Path) -> 
     slices = 0
     while session.step(1) == hosts.PENDING:
         slices += 1
-    assert slices > 20  # the tower is stepped as the answer is
+    assert slices > 20  # the encoder is stepped as the answer is
     while session.step(0) != hosts.DONE:
         pass
     assert (session.digest(), session.answer().decode()) == (wanted.digest, wanted.text)
@@ -349,7 +349,7 @@ def test_pictures_are_answered_about_as_python_does(host: Any, seeing: Path) -> 
     saved = session.saved()
     other.restore(saved, len(saved))
     for one in (session, other):
-        one.picture(png := png_of(pixels[1], 40, 30), len(png))
+        one.image(png := png_of(pixels[1], 40, 30), len(png))
         one.pixels(pixels[0], len(pixels[0]), 40, 30, 3)
         assert answer(one, "and here?", 8)["text"] == then.text
         assert one.digest() == then.digest
@@ -357,10 +357,10 @@ def test_pictures_are_answered_about_as_python_does(host: Any, seeing: Path) -> 
     third = Session(host, model)
     third.copy(other.handle)
     third.forget(2)
-    third.picture(png, len(png))
+    third.image(png, len(png))
     third.pixels(pixels[0], len(pixels[0]), 40, 30, 3)
     assert answer(third, "and here?", 8)["text"] == then.text
-    for cut in (40, 3000):  # within a message, within its picture
+    for cut in (40, 3000):  # within a message, within its image
         with pytest.raises(Refused, match="damaged, or cut short"):
             third.restore(saved[:cut], cut)
     for one in (session, other, third):
@@ -368,19 +368,19 @@ def test_pictures_are_answered_about_as_python_does(host: Any, seeing: Path) -> 
     host.close(model)
 
 
-def test_a_picture_that_can_not_be_seen_is_refused(host: Any, model: Any, seeing: Path) -> None:
+def test_a_image_that_can_not_be_seen_is_refused(host: Any, model: Any, seeing: Path) -> None:
     blind, opened = Session(host, model), host.open(str(seeing).encode(), None)
     sees = Session(host, opened)
     for session, call, said in (
-        (blind, lambda one: one.pixels(bytes(12), 12, 2, 2, 3), "sees no pictures"),
+        (blind, lambda one: one.pixels(bytes(12), 12, 2, 2, 3), "sees no images"),
         (sees, lambda one: one.pixels(bytes(12), 12, 2, 3, 3), "height rows of width pixels"),
         (sees, lambda one: one.pixels(bytes(12), 12, 3, 2, 2), "height rows of width pixels"),
-        (sees, lambda one: one.picture(b"GIF89a", 6), "neither PNG nor JPEG"),
-        (sees, lambda one: one.picture(png := png_of(bytes(3600), 40, 30)[:60], len(png)), "can't be read"),
+        (sees, lambda one: one.image(b"GIF89a", 6), "neither PNG nor JPEG"),
+        (sees, lambda one: one.image(png := png_of(bytes(3600), 40, 30)[:60], len(png)), "can't be read"),
     ):
         with pytest.raises(Refused, match=said):
             call(session)
-    answer(sees, "who?", 4)  # of text alone, since no picture was taken
+    answer(sees, "who?", 4)  # of text alone, since no image was taken
     assert sees.messages() == 2
     blind.close()
     sees.close()
@@ -663,7 +663,7 @@ void *__wrap_malloc(size_t n) { return fails() ? NULL : __real_malloc(n); }
 void *__wrap_calloc(size_t n, size_t m) { return fails() ? NULL : __real_calloc(n, m); }
 void *__wrap_realloc(void *p, size_t n) { return fails() ? NULL : __real_realloc(p, n); }
 
-/* A life: two answers, a choice, a saved and a copied session; about a picture, where the model sees and has no
+/* A life: two answers, a choice, a saved and a copied session; about an image, where the model sees and has no
  * adapter. 0 where something failed. */
 static int live(const char *path, int sees) {
     static const unsigned char pixels[16] = {1, 2, 3, 4};

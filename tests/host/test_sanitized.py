@@ -10,7 +10,7 @@ import c_programs
 import pytest
 import random_adapters
 from effort import EFFORT
-from tiny_models import in_format, tiny_spec, with_eyes
+from tiny_models import in_format, tiny_spec, with_vision
 from transformers_models import CHATML
 
 from tinsmith import _core
@@ -30,7 +30,7 @@ SMALL = {"hidden_size": 32, "intermediate_size": 32, "num_hidden_layers": 1, "ma
 
 
 def seeing() -> Spec:
-    return with_eyes(tiny_spec(family.by_name("llama"), **SMALL))
+    return with_vision(tiny_spec(family.by_name("llama"), **SMALL))
 
 
 def packed() -> Spec:

@@ -129,7 +129,7 @@ static inline int table_create(table *t, const tin_model *model, const tin_execu
                                        .clock_ns = table_clock,
                                        .clock_context = t,
                                        .checkpoints = k,
-                                       .images = sees ? IMAGES + 1 : 0,
+                                       .tiles = sees ? IMAGES + 1 : 0,
                                        .image_rows = sees ? IMAGES * ROWS : 0};
         size_t size = tin_session_size(model, &options, NULL);
         if (!size || size > MOVES_LIMIT)

@@ -111,7 +111,7 @@ static player make(uint32_t logit_rows, uint32_t chunk, int batched) {
                                    .adapter_rank = RANK,
                                    .searches = 1};
     if (tini_input_width(&model->program)) {
-        options.images = 1;
+        options.tiles = 1;
         options.image_rows = IMAGE + 1;
     }
     size_t size = tin_session_size(model, &options, NULL);

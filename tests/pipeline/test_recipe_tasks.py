@@ -109,7 +109,7 @@ def test_what_all_tasks_lack_together_is_refused(tmp_path: Path, method: str) ->
         ("rank = 8", "rank = 0", r":5: [train] rank: got 0; allowed is a whole number from 1 to 1024"),
         ("rank = 8", 'rough = "Q4_0"', r":5: [train] rough: is for merged files"),
         ("epochs = 5", 'rough = "Q4_0"', r":24: [task.train] rough: is for merged files"),
-        ("epochs = 5", 'parts = ["tower"]', r":24: [task.train] parts: a task's adapter stands beside"),
+        ("epochs = 5", 'parts = ["encoder"]', r":24: [task.train] parts: a task's adapter stands beside"),
         ("epochs = 5", 'method = "full"', r':24: [task.train] method: "full" trains no adapter'),
         ("rank = 8", 'method = "prefix"', r':5: [train] method: "prefix" makes no adapter of all tasks'),
         ('train = "mood.jsonl"\n', "", r":18: [task.data] train: missing; the router learns from it"),

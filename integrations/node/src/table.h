@@ -187,13 +187,13 @@ static napi_value call_say(napi_env env, napi_callback_info info) {
     return int_out(env, result);
 }
 
-static napi_value call_picture(napi_env env, napi_callback_info info) {
+static napi_value call_image(napi_env env, napi_callback_info info) {
     napi_value in[2];
     if (!arguments(env, info, in, 2)) return NULL;
     tinhost_session *session = session_in(env, in[0]);
     int64_t file_bytes = 0;
     void *file = data_in(env, in[1], &file_bytes);
-    int32_t result = raised(env) ? 0 : tinhost_picture(session, file, file_bytes);
+    int32_t result = raised(env) ? 0 : tinhost_image(session, file, file_bytes);
     return int_out(env, result);
 }
 
@@ -420,7 +420,7 @@ static const struct {
     {"pace", call_pace},
     {"think", call_think},
     {"say", call_say},
-    {"picture", call_picture},
+    {"image", call_image},
     {"pixels", call_pixels},
     {"forget", call_forget},
     {"messages", call_messages},

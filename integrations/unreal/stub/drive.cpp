@@ -98,9 +98,9 @@ void refusals() {
          "too little memory is enough");
 }
 
-/* A picture of 48 by 36, whose pixels are as integrations/conformance/make.py writes them, as a file and as a render target has it. */
+/* An image of 48 by 36, whose pixels are as integrations/conformance/make.py writes them, as a file and as a render target has it. */
 void sees() {
-    std::ifstream file(content + "/picture.png", std::ios::binary);
+    std::ifstream file(content + "/image.png", std::ios::binary);
     TArray<uint8> bytes;
     for (std::istreambuf_iterator<char> at(file), end; at != end; ++at)
         bytes.Add(static_cast<uint8>(*at));
@@ -108,13 +108,13 @@ void sees() {
     const auto drawn = [](int k) { return static_cast<uint8>((7 * k + k / 50) % 256); };
     for (int k = 0; k < 3 * 48 * 36; k += 3)
         colors.Add({drawn(k + 2), drawn(k + 1), drawn(k), 255});
-    UTinComponent *eyes = born(TEXT("eyes.tin"));
+    UTinComponent *eyes = born(TEXT("vision.tin"));
     eyes->Brief = TEXT("");
     listener heard(*eyes);
-    must(!eyes->Picture({1, 2, 3}) && !heard.failure.IsEmpty(), "what is no picture is taken");
+    must(!eyes->Image({1, 2, 3}) && !heard.failure.IsEmpty(), "what is no image is taken");
     must(!eyes->Pixels(colors, 47) && !eyes->Pixels(colors, 0), "rows of another width are taken");
     for (bool pixels : {false, true}) {
-        must(eyes->Forget() && (pixels ? eyes->Pixels(colors, 48) : eyes->Picture(bytes)), "it sees nothing");
+        must(eyes->Forget() && (pixels ? eyes->Pixels(colors, 48) : eyes->Image(bytes)), "it sees nothing");
         must(eyes->Ask(TEXT("What is it?")) && ticks(*eyes) > 0, "it does not answer");
         std::printf("%s %lld\n", stub::narrow(*heard.answer).c_str(),
                     static_cast<long long>(eyes->GetDigest()));

@@ -164,8 +164,8 @@ void tini_session_unpredict(tin_session *session);
 tin_status tini_session_check_free(const tin_session *session, tin_error *error);
 /* MEMORY when there is no room for so many images, with so many rows in all; ARGUMENT when the one with the most is too wide
  * for a pass of the session, where its rows see each other. */
-tin_status tini_session_check_images(const tin_session *session, uint32_t images, uint32_t rows,
-                                     uint32_t widest, tin_error *error);
+tin_status tini_session_check_tiles(const tin_session *session, uint32_t tiles, uint32_t rows, uint32_t widest,
+                                    tin_error *error);
 /* STATE when caches with a window no longer hold what going on at `position` needs. */
 tin_status tini_session_check_window(const tin_session *session, uint32_t position, tin_error *error);
 

@@ -126,10 +126,10 @@ uint32_t tini_pass_add(tini_pass *pass, const tini_caches *caches, tini_states *
     return first;
 }
 
-void tini_pass_see(tini_pass *pass, const tini_caches *caches, const tini_image *image) {
+void tini_pass_encode(tini_pass *pass, const tini_caches *caches, const tini_encoder_input *image) {
     uint32_t rows = image->height * image->width;
     tini_pass_begin(pass);
-    pass->image = image;
+    pass->encoder_input = image;
     for (; pass->rows < rows; pass->rows += TINI_BLOCK_ROWS) {
         uint32_t left = rows - pass->rows;
         pass->blocks[pass->block_count++] = (tini_block){

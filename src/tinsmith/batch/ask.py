@@ -17,9 +17,9 @@ from tinsmith.constraint import apart
 from tinsmith.errors import ConstraintError, InputError
 from tinsmith.runtime.asking import check_room, direct
 from tinsmith.runtime.generation import LOOKUP, Sampling
-from tinsmith.runtime.images import Pictured, later
+from tinsmith.runtime.image_prompt import ImagePrompt, later
+from tinsmith.runtime.images import within
 from tinsmith.runtime.scheduler import Asked
-from tinsmith.runtime.showing import within
 
 if TYPE_CHECKING:
     from tinsmith.batch.items import Item, Messages
@@ -48,7 +48,7 @@ class Question:
     @property
     def order(self) -> tuple[bool, Sequence[int]]:
         """By which prompts that begin alike stand together; those with pictures, which are lists, are last."""
-        return isinstance(self.asked.tokens, Pictured), self.asked.tokens
+        return isinstance(self.asked.tokens, ImagePrompt), self.asked.tokens
 
 
 @dataclass(frozen=True)
@@ -148,7 +148,7 @@ class Asker:
         if not tokens:
             raise InputError("the prompt is empty; there is nothing to continue")
         return Asked(
-            tokens if isinstance(tokens, Pictured) else array("i", tokens),  # four bytes each
+            tokens if isinstance(tokens, ImagePrompt) else array("i", tokens),  # four bytes each
             self.applied,
             constraint,
             max_tokens=settings.max_tokens,
@@ -235,7 +235,7 @@ def _drawn(question: Question, number: int) -> Question:
 def _made(render: Callable[[], list[int]]) -> list[int]:
     """The prompt. Pixels of its pictures are not kept: `render` makes it anew where they are wanted."""
     tokens = render()
-    if isinstance(tokens, Pictured):
+    if isinstance(tokens, ImagePrompt):
         later(tokens, render)
     return tokens
 

@@ -182,7 +182,7 @@ def _settings(args: Args, adapters: dict[str, float] | None) -> Settings:
         task=args.task,
         adapters=adapters,
         system=args.system,
-        pictures=_asked.picture_limits(args),
+        pictures=_asked.image_limits(args),
         raw=args.raw,
         thinking=args.thinking,
         held=replace(_held(args), search=args.search),

@@ -244,11 +244,11 @@ def _messages(model: Model, args: Args, prompt: str) -> Sequence[Message]:
     asked: dict[str, Any] = {"role": "user", "content": prompt}
     if not args.image:
         return [*_system(args), asked]
-    from tinsmith.runtime.showing import within
+    from tinsmith.runtime.images import within
 
     pictures = [{"type": "image", "path": path} for path in args.image]
     asked["content"] = [*pictures, {"type": "text", "text": prompt}]
-    return within(model, [*_system(args), asked], _asked.picture_limits(args))
+    return within(model, [*_system(args), asked], _asked.image_limits(args))
 
 
 def _opened(model: Model, args: Args) -> bool:

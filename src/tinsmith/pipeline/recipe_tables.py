@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from tinsmith import tasks
-from tinsmith.data import picture_changes, shapes
+from tinsmith.data import image_changes, shapes
 from tinsmith.format_names import AUTO, DEFAULTS, FORMATS
 from tinsmith.pipeline.compare_tables import Compare, Prices
 from tinsmith.tables import (
@@ -193,7 +193,7 @@ class Data:
     augment_variants: int | str = _key(TIMES, "auto")
     augment_lists: bool = _key(FLAG, False)
     augment_without: str | None = _key(TEXT, None)
-    augment_pictures: tuple[str, ...] | None = _key(some_of(picture_changes.KINDS, least=0), None)
+    augment_pictures: tuple[str, ...] | None = _key(some_of(image_changes.KINDS, least=0), None)
     off_topic: str | None = _key(TEXT, None)
     off_topic_output: str | None = _key(TEXT, None)
     off_topic_share: float = _key(number(0.001, 1), 0.05)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeGuard, cast
 
 from tinsmith.constraint.functions import is_type, value_of
 from tinsmith.errors import InputError
-from tinsmith.runtime.images import checked
+from tinsmith.runtime.image_prompt import checked
 from tinsmith.system import reading
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from tinsmith.runtime.adapters import Adapters, Applied, Chosen, Words, prefix_o
 from tinsmith.runtime.constraint_pool import Pool
 from tinsmith.runtime.engine import Conversation
 from tinsmith.runtime.generation import LOOKUP, Completion, Generation, Sampling, stop_texts
-from tinsmith.runtime.images import checked
+from tinsmith.runtime.image_prompt import checked
 from tinsmith.runtime.sessions import Sessions
 from tinsmith.runtime.skill import Own, Skill
 from tinsmith.system.cores import usable_cores
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from tinsmith.constraint import Constraint
     from tinsmith.runtime.engine import Engine
-    from tinsmith.runtime.sight import Sight
+    from tinsmith.runtime.vision import VisionModel
     from tinsmith.spec import Buffer
 
 Message = Mapping[str, Any]
@@ -179,17 +179,17 @@ class Loaded:
         return memoryview(rows).cast("f", (len(tokens), info["vocab"]))
 
     @cached_property
-    def sight(self) -> Sight:
-        """What it sees pictures with. Raises InputError where the file has nothing of the kind."""
-        from tinsmith.runtime.sight import Sight
+    def vision(self) -> VisionModel:
+        """The vision model. Raises InputError where the file has none that runs here."""
+        from tinsmith.runtime.vision import VisionModel
 
         facts = self.tin.manifest.get("vision")
         if facts is None or self.engine is not None:
             raise InputError(
-                "this model sees no images: its file has no vision half that runs here; ask by text, or open a "
-                "folder of the .gguf and its vision half, called mmproj….gguf"
+                "this model has no image input: its file has no vision model that runs here; ask by text, or "
+                "open a folder of the .gguf and its vision model, called mmproj….gguf"
             )
-        return Sight(self.core, facts, self.threads, self.pace)
+        return VisionModel(self.core, facts, self.threads, self.pace)
 
     @cached_property
     def _vocab(self) -> int:
@@ -220,7 +220,7 @@ class Loaded:
             checkpoints=checkpoints,
             compute=None if outside is None else outside.logits,
             adapter_rank=rank if outside is None else 0,
-            images=rows,
+            tiles=rows,
             image_rows=rows,
             pace=self.pace if self.engine is None else 100,
             most_bytes=self._most_bytes,
@@ -296,9 +296,9 @@ class Loaded:
         table, given = skill.templates.table(thinking), written(messages, skill.tool_format)
         conversation = texts_of(given)
         if conversation is None:
-            from tinsmith.runtime.pictured import rendered
+            from tinsmith.runtime.image_prompt import rendered
 
-            return rendered(self.sight, given, table, generate)
+            return rendered(self.vision, given, table, generate)
         table.check(conversation, generate)
         turns = [
             (ROLES.index(turn["role"]), turn["content"].encode("utf-8", "surrogatepass"))

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 from tinsmith import _core
 from tinsmith.errors import RuntimeFault
 from tinsmith.runtime.adapters import Applied, put_on
-from tinsmith.runtime.images import begin, held
+from tinsmith.runtime.image_prompt import begin, held
 from tinsmith.runtime.prefix import shared
 from tinsmith.runtime.sessions import WORTH_KEEPING, Lease
 

@@ -15,7 +15,7 @@ from tinsmith.errors import InputError, RuntimeFault, TinsmithError, Unsupported
 from tinsmith.runtime.adapters import Applied, prefix_of, rank_of
 from tinsmith.runtime.choice import MOST_TOPS, TokenChoice, choice_of, record
 from tinsmith.runtime.generation import FINISH, LOOKUP, Answer, Completion, Finish, Sampling, check_max_tokens
-from tinsmith.runtime.images import begin, checked, rows_in
+from tinsmith.runtime.image_prompt import begin, checked, rows_in
 from tinsmith.runtime.loaded import CHECKPOINTS
 from tinsmith.runtime.places import Place, Places
 from tinsmith.runtime.stepped import nanoseconds
@@ -146,7 +146,7 @@ class Scheduler:
             batched=True,
             checkpoints=CHECKPOINTS,
             adapter_rank=self.rank,
-            images=self._image_rows,
+            tiles=self._image_rows,
             image_rows=self._image_rows,
             searches=True,
         )

@@ -1,20 +1,48 @@
-"""Images to states: a model's tower and connector, at work on one image at a time."""
+"""A vision model at run time: images to the rows that stand in a prompt for them, and the text around."""
 
 from __future__ import annotations
 
+import hashlib
+import re
+import struct
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import cached_property
+from itertools import islice
+from typing import Any
+
 from tinsmith import _core
+from tinsmith.errors import FormatError
+from tinsmith.runtime.image_prompt import Tile
+from tinsmith.runtime.images import Image
 from tinsmith.spec import Buffer
+from tinsmith.vision import pixels
+from tinsmith.vision.facts import from_facts
+from tinsmith.vision.parts import projectors
+
+FindControl = Callable[[str], str | None]
 
 
-class Vision:
-    """core: of a model with eyes, else RuntimeFault (TIN_ERR_UNSUPPORTED). patches: most of an image, which its
-    memory is for; 0 for as many as the model takes. One thread at a time.
+def control_of(texts: Iterable[str]) -> FindControl:
+    """What finds the first of some control tokens' texts in another text."""
+    longest = sorted(filter(None, texts), key=len, reverse=True)
+    pattern = re.compile("|".join(map(re.escape, longest)) or r"(?!)")
+
+    def find(text: str) -> str | None:
+        found = pattern.search(text)
+        return found[0] if found else None
+
+    return find
+
+
+class VisionEncoder:
+    """core: of a model with vision, else RuntimeFault (TIN_ERR_UNSUPPORTED). patches: most of an image, which
+    its memory is for; 0 for as many as the model takes. One thread at a time.
 
     patch: floats of a patch, [row][column][red, green, blue]; side: of the square of patches that makes a
     state; width: floats of a state; memory: bytes that were planned and are all that it takes."""
 
     def __init__(self, core: _core.Model, *, patches: int = 0, threads: int = 1, pace: int = 100) -> None:
-        self._core = _core.Vision(core, patches, threads, pace)
+        self._core = _core.Encoder(core, patches, threads, pace)
         info = self._core.info()
         self.patch, self.side, self.width = info["patch"], info["side"], info["width"]
         self.patches = patches or info["patches"]
@@ -33,8 +61,105 @@ class Vision:
         """float32 [height * width / side^2][width] of the image; b"" before they are made."""
         return self._core.states() or b""
 
-    def see(self, patches: Buffer, height: int, width: int) -> bytes:
+    def encode(self, patches: Buffer, height: int, width: int) -> bytes:
         """The states of an image."""
         self.begin(patches, height, width)
         self.step()
         return self.states
+
+
+class VisionModel:
+    """Turns images into the rows of a prompt, and writes the text around them."""
+
+    def __init__(self, core: _core.Model, facts: Mapping[str, Any], threads: int, pace: int) -> None:
+        """facts: the manifest's of its vision. Raises FormatError where they are damaged."""
+        self._core, self._threads, self._pace = core, threads, pace
+        self.vision = from_facts(facts, "manifest.json: vision")
+        self.projector = projectors()[self.vision.projector]
+        self.word = {
+            name: core.token(token)[0].decode("utf-8", "replace") for name, token in self.vision.tokens.items()
+        }
+
+    @cached_property
+    def _encoder(self) -> VisionEncoder:
+        return VisionEncoder(self._core, threads=self._threads, pace=self._pace)
+
+    @property
+    def memory(self) -> int:
+        """Bytes that the encoder takes; the first access plans them."""
+        return self._encoder.memory
+
+    @cached_property
+    def _rule(self) -> bytes:
+        return pixels.rules(self.vision, self._encoder.patches)
+
+    def tokenize(self, text: str) -> list[int]:
+        """Control tokens written in it are taken as such."""
+        return self._core.tokenize(text.encode("utf-8", "surrogatepass"), _core.TEXT_SPECIAL)
+
+    @cached_property
+    def control(self) -> FindControl:
+        tokens = map(self._core.token, range(self._core.info()["vocab"]))
+        return control_of(data.decode("utf-8", "replace") for data, control, _ in tokens if control)
+
+    def tiles(self, image: Image) -> tuple[str, list[Tile]]:
+        """The text that stands for it, the image token for each row; and its tiles, one after the other."""
+        cut = pixels.cut(self.vision, self._rule, image.width, image.height)
+        size = struct.pack("<2I", image.width, image.height)
+        key = hashlib.sha256(self._rule + size + image.rgb).digest()
+        patches, merge = _Patches(self, image), self.vision.joint.merge
+        tiles = [
+            Tile(
+                tile.height * tile.width // merge**2,
+                tile.width // merge,
+                hashlib.sha256(key + struct.pack("<I", number)).digest(),
+                lambda tile=tile: patches.states(tile),  # type: ignore[misc]
+            )
+            for number, tile in enumerate(cut.tiles)
+        ]
+        try:
+            return self.projector.written(self.word, cut.views), tiles
+        except KeyError as missing:
+            raise FormatError(
+                f"manifest.json: vision: tokens have no {missing}, which an image begins with"
+            ) from None
+
+    def patches(self, image: Image) -> list[memoryview]:
+        sizes = image.width, image.height
+        return list(pixels.patches(self._rule, image.rgb, *sizes, self._encoder.patch))
+
+    def states(self, patches: Sequence[memoryview], height: int, width: int) -> bytes:
+        """What the encoder and the projector make of an image's patches."""
+        return self._encoder.encode(b"".join(patches), height, width)
+
+    def placed(self, ids: Sequence[int], tiles: Sequence[Tile]) -> list[int | Tile]:
+        """A prompt's tokens with tiles in the places of their tokens."""
+        token, parts, rest = self.vision.tokens["image"], list[int | Tile](), list(tiles)
+        tokens = iter(ids)
+        for one in tokens:
+            if one != token or not rest:
+                parts.append(one)
+                continue
+            tile = rest.pop(0)
+            taken = [one, *islice(tokens, tile.count - 1)]
+            if taken != [token] * tile.count:
+                raise FormatError(f"the tokenizer has no room for an image's {tile.count} tokens in a row")
+            parts.append(tile)
+        if rest:
+            raise FormatError(f"{self.word['image']!r} is no token of this tokenizer's")
+        return parts
+
+
+class _Patches:
+    """An image's patches, made once for all of its tiles."""
+
+    def __init__(self, model: VisionModel, image: Image) -> None:
+        self._model, self._image = model, image
+
+    @cached_property
+    def _patches(self) -> list[memoryview]:
+        return self._model.patches(self._image)
+
+    def states(self, tile: pixels.Tile) -> bytes:
+        end = tile.first + tile.height * tile.width
+        return self._model.states(self._patches[tile.first : end], tile.height, tile.width)

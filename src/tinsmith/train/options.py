@@ -31,7 +31,7 @@ TORCH_DEVICES = ("cuda", "mps", "cpu")  # in the order in which "auto" takes the
 
 # What an adapter may change: the language model, and of a vision half its tower and its connector.
 LANGUAGE = "language"
-PARTS = (LANGUAGE, "connector", "tower")
+PARTS = (LANGUAGE, "projector", "encoder")
 
 
 @dataclass(frozen=True)

@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING
 from tinsmith.data.readers import Example
 from tinsmith.errors import InputError, MissingExtraError
 from tinsmith.models import family
-from tinsmith.spec import ConnectorSizes, Spec, Tensor, Tokenizer, TowerSizes, Vision
+from tinsmith.spec import EncoderSizes, ProjectorSizes, Spec, Tensor, Tokenizer, Vision
 from tinsmith.train.beginning.shape import shape
 from tinsmith.train.beginning.vocabulary import train_tokenizer
 from tinsmith.train.options import ScratchOptions
-from tinsmith.vision.idefics3 import connector
+from tinsmith.vision.idefics3 import projector as connector
+from tinsmith.vision.image_rules import Tiles
 from tinsmith.vision.parts import tensors_of, tokens_of
-from tinsmith.vision.pictures import Tiles
 
 if TYPE_CHECKING:
-    from tinsmith.data.pictures import Picture
+    from tinsmith.data.images import ImageSource
     from tinsmith.tensor_names import TensorName
 
 LOOKED_AT = 256  # pictures at most, for their mean and deviation
@@ -61,7 +61,7 @@ def start(
 
 
 def start_vision(
-    given: ScratchOptions, dim: int, tokenizer: Tokenizer, seed: int, shown: Sequence[Picture]
+    given: ScratchOptions, dim: int, tokenizer: Tokenizer, seed: int, shown: Sequence[ImageSource]
 ) -> Vision:
     """An untrained tower and connector for a language model of a width, and for pictures like those shown.
     Raises InputError for a picture that is not cut into whole tokens, DataError for a damaged one."""
@@ -72,12 +72,12 @@ def start_vision(
             f"{given.patch * given.merge}; give one"
         )
     wide = given.tower_hidden
-    sizes = TowerSizes(given.tower_layers, wide, 4 * wide, wide // 32, given.patch, side, 1e-6, "gelu_tanh")
+    sizes = EncoderSizes(given.tower_layers, wide, 4 * wide, wide // 32, given.patch, side, 1e-6, "gelu_tanh")
     mean, deviation = _levels(shown)
     pictures = Tiles("lanczos", mean, deviation, edge=given.picture, longest=given.picture, split=False)
     tokens = tokens_of(connector, {}, tokenizer, "the new tokenizer")
-    joint = ConnectorSizes(given.merge, dim)
-    empty = Vision(connector.tower, sizes, connector.name, joint, {}, tokens, pictures)
+    joint = ProjectorSizes(given.merge, dim)
+    empty = Vision(connector.encoder, sizes, connector.name, joint, {}, tokens, pictures)
     tensors = _drawn(tensors_of(empty), seed + 1)
     return replace(empty, tensors={**tensors, "positions": _places(side, wide)})
 
@@ -99,7 +99,7 @@ def _places(side: int, width: int) -> Tensor:
     return from_float32(np.concatenate([down, across], 1).astype(np.float32))
 
 
-def _levels(shown: Sequence[Picture]) -> tuple[Colour, Colour]:
+def _levels(shown: Sequence[ImageSource]) -> tuple[Colour, Colour]:
     """Mean and deviation of red, green and blue over some of the pictures, of 1.
 
     With a half for both, pages of light paper are nearly the same rows, whatever is written on them, and for

@@ -38,7 +38,7 @@ class Distill(Method):
     folder = FOLDER
     what = "an adapter"
     starts = True
-    sees = False  # the teacher is asked by its tokens alone
+    takes_images = False  # the teacher is asked by its tokens alone
     keys = (*KEYS, "teacher", "shots", "teacher_top", "temperature", "teacher_weight", REREAD)
     needs = (("data", "train"), ("train", "teacher"))
 

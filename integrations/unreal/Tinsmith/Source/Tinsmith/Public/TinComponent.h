@@ -82,7 +82,7 @@ public:
 
 	/** Shows a PNG or JPEG file to a character that sees: before the text that is said next. */
 	UFUNCTION(BlueprintCallable, Category = "tinsmith")
-	bool Picture(const TArray<uint8>& Bytes);
+	bool Image(const TArray<uint8>& Bytes);
 
 	/** Shows pixels, such as a render target's (ReadPixels), in rows of Width. */
 	UFUNCTION(BlueprintCallable, Category = "tinsmith")

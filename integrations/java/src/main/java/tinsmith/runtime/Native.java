@@ -26,7 +26,7 @@ final class Native {
     static native int pace(long session, int percent);
     static native int think(long session, int mode);
     static native int say(long session, int role, byte[] text);
-    static native int picture(long session, ByteBuffer file);
+    static native int image(long session, ByteBuffer file);
     static native int pixels(long session, ByteBuffer pixels, int width, int height, int channels);
     static native int forget(long session, int k);
     static native int messages(long session);
