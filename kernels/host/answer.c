@@ -186,8 +186,8 @@ static int32_t fits(tinhost_session *s, int64_t count) {
     return s->error.status = TIN_ERR_CONTEXT;
 }
 
-/* Guesses are by the table of the skill that answers, or by none. */
-static int32_t guess_by_skill(tinhost_session *s) {
+/* Drafts are by the table of the skill that answers, or by none. */
+static int32_t draft_by_skill(tinhost_session *s) {
     const tini_skill *skill = s->applied_count ? s->applied[0] : s->model->skills;
     if (skill == s->drafting || !s->model->drafts)
         return TIN_OK;
@@ -199,9 +199,9 @@ static int32_t guess_by_skill(tinhost_session *s) {
 
 /* Goes on from the session's tokens. */
 static int32_t go_on(tinhost_session *s, int32_t most_tokens) {
-    /* What is guessed is chosen in one go. The likeliest token takes microseconds, a drawn one up to a millisecond. */
+    /* What is drafted is chosen in one go. The likeliest token takes microseconds, a drawn one up to a millisecond. */
     uint32_t lookup = s->sampling.temperature > 0 ? 0 : TINI_HOST_LOOKUP;
-    int32_t status = guess_by_skill(s);
+    int32_t status = draft_by_skill(s);
     return status ? status
                   : tin_session_generate(s->core, &s->sampling, (uint32_t)most_tokens, lookup, &s->error);
 }

@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* LOOKUP: most guesses by what stands earlier. DRAFTED: those that a draft table may make, of which it says how many. */
+/* LOOKUP: most drafts by what stands earlier. DRAFTED: those that a draft table may make, of which it says how many. */
 enum { TINI_HOST_ADAPTERS = 8, TINI_HOST_LOOKUP = 4, TINI_HOST_DRAFTED = 16 };
 
 /* Zeros, aligned as tin.h asks. data is NULL where there is no memory. */

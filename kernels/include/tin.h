@@ -523,7 +523,7 @@ typedef struct tin_embedded {
 /* Queues tokens behind those already there, and ends a generation. All or nothing: as any call here that
  * fails, it leaves the session as it was, a generation under way among it.
  *
- * Errors: ARGUMENT (an id out of range), CONTEXT, STATE (its guesses are under way in a batch). */
+ * Errors: ARGUMENT (an id out of range), CONTEXT, STATE (its drafts are under way in a batch). */
 TIN_API tin_status tin_session_append(tin_session *session, const int32_t *tokens, uint32_t count,
                                       tin_error *error);
 
@@ -582,7 +582,7 @@ TIN_API uint32_t tin_session_shared(const tin_session *session, const int32_t *t
  * Errors: STATE (work is under way). */
 TIN_API tin_status tin_session_want_logits(tin_session *session, uint32_t position, tin_error *error);
 
-/* Sets the session's draft table, which guesses tokens of a generation by a task's answers in training, and
+/* Sets the session's draft table, which drafts tokens of a generation by a task's answers in training, and
  * ends a generation. It changes no token. A new session has its file's own, drafts/answer.bin.
  *
  * data  of drafts/answer.bin or of an adapter's (tin_model_entry), aligned to 4 bytes; it must stay readable
@@ -596,10 +596,10 @@ TIN_API tin_status tin_session_draft(tin_session *session, const void *data, siz
  * that are there).
  *
  * sampling  NULL for greedy; copied
- * lookup    most tokens to guess at once from what followed the same words earlier in the session
- *           (prompt lookup: Saxena 2023), where the session's draft table has none; 0 for no guesses at
- *           all. A model's own layer for it (multi-token prediction; mtp/program.bin) guesses one; those of a
- *           batch go through it together. Guesses are checked, many at a time, against what is chosen without them, so they
+ * lookup    most tokens to draft at once from what followed the same words earlier in the session
+ *           (prompt lookup: Saxena 2023), where the session's draft table has none; 0 for no drafts at
+ *           all. A model's own layer for it (multi-token prediction; mtp/program.bin) drafts one; those of a
+ *           batch go through it together. Drafts are checked, many at a time, against what is chosen without them, so they
  *           change no token; they pay where answers repeat their prompt, or are like those of training.
  *           At most logit_rows - 1 are used, and none for a model with recurrent states without
  *           checkpoints.
@@ -827,7 +827,7 @@ TIN_API int32_t tin_constraint_state(const tin_constraint *constraint);
  * the memory of either, and until then make no other call for the constraint. tin_session_save does
  * not write it, and tin_session_copy does not copy it.
  *
- * Errors: ARGUMENT (made for another model), STATE (another session has it; guesses are under way
+ * Errors: ARGUMENT (made for another model), STATE (another session has it; drafts are under way
  * in a batch). */
 TIN_API tin_status tin_session_constrain(tin_session *session, tin_constraint *constraint, tin_error *error);
 
@@ -892,7 +892,7 @@ TIN_API const char *tin_router_task(const tin_router *router, uint32_t task, flo
 /* Where a prompt belongs. */
 typedef struct tin_route {
     uint32_t task;     /* the likeliest; of equally likely ones the first */
-    uint32_t taken;    /* 1: it is the prompt's. 0: none of the router's tasks is, and this is the best guess */
+    uint32_t taken;    /* 1: it is the prompt's. 0: none of the router's tasks is, and this is the nearest */
     float probability; /* of that task, among all tasks and none of them */
     float least;       /* from which on it is taken */
 } tin_route;

@@ -532,7 +532,7 @@ static PyMethodDef methods[] = {
      "adapter(adapter or None, scale=1, keep=False): what it counts from now on, 0 to take it off; None "
      "takes off all. What was computed is computed again, but with keep"},
     {"draft", (PyCFunction)core_session_draft, METH_O,
-     "draft(data or None): the draft table that generations guess by, aligned to 4 bytes; a new session has "
+     "draft(data or None): the draft table that generations draft by, aligned to 4 bytes; a new session has "
      "its "
      "file's"},
     {"want_logits", (PyCFunction)session_want_logits, METH_VARARGS,

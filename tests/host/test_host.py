@@ -138,7 +138,7 @@ def test_a_limit_is_obeyed_and_told(host: Any, tmp_path: Path, turns: int) -> No
     session.close()
 
 
-def test_guesses_are_by_the_table_of_the_skill_that_answers(host: Any, tin: Path, tmp_path: Path) -> None:
+def test_drafts_are_by_the_table_of_the_skill_that_answers(host: Any, tin: Path, tmp_path: Path) -> None:
     """More of them at once than are looked up where there is none; they spare passes, and change no bit."""
     plain, path = tinsmith.load(tin, isa="scalar"), tmp_path / "drafts.tin"
     prompt, said = plain.render([ASKED]), {}
@@ -508,10 +508,10 @@ def test_sampling_is_tested_as_float32_has_it(session: Session) -> None:
 
 
 @pytest.mark.parametrize("chunk", [3, 32])
-def test_a_session_has_logits_for_what_it_guesses(
+def test_a_session_has_logits_for_what_it_drafts(
     host: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, chunk: int
 ) -> None:
-    """Four guesses and the token before, or as many as a chunk has: Python takes the memory for these."""
+    """Four drafts and the token before, or as many as a chunk has: Python takes the memory for these."""
     monkeypatch.setattr(build, "_chunk", lambda graph: chunk)
     spec = replace(tiny_spec(family.by_name("llama"), **SIZES), chat_template=CHATML)
     build_tin(spec, tmp_path / "m.tin")

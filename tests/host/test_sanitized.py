@@ -52,7 +52,7 @@ def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_answers_are_a_fresh_sessions_whatever_was_called_before(
     program: Path, make: object, tmp_path: Path
 ) -> None:
-    """A model with more adapters than a session can have, one with a constraint of its own, and guesses."""
+    """A model with more adapters than a session can have, one with a constraint of its own, and drafts."""
     spec, tin = replace(make(), chat_template=CHATML), tmp_path / "model.tin"  # type: ignore[operator]
     build_tin(spec, tin)
     model = _core.Model(build_image(spec))

@@ -177,7 +177,7 @@ static void look_at(table *t, const tin_session *s) {
                 abort();
         t->touched += choice.logit;
     }
-    /* With guesses, rows of tokens that are right but not yet announced are among them. */
+    /* With drafts, rows of tokens that are right but not yet announced are among them. */
     if (logits && (first > t->info.context || rows > t->info.context - first))
         abort();
 }

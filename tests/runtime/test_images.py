@@ -269,7 +269,7 @@ def test_another_image_of_the_same_shape_is_computed_anew() -> None:
     assert session.shared(*laid((5, 6, Image(1, 6, 3), 7, 9), dim)) == 9
 
 
-def test_guesses_stay_out_of_images() -> None:
+def test_drafts_stay_out_of_images() -> None:
     """Nothing is looked up in them, and the tokens are those of plain decoding."""
     core, dim = core_of("llama"), dim_of("llama")
     prompt = [*([9, 8, 7, Image(4, 7)] * 3), 9, 8, 7]

@@ -75,7 +75,7 @@ def alone(model: Model, asked: Asked, lookup: int) -> Receipt:
 
 
 def test_a_receipt_is_the_same_by_every_path(data: memoryview) -> None:
-    """On scalar code and the best there is, threads, guesses, batches of any size, prefixes known or not,
+    """On scalar code and the best there is, threads, drafts, batches of any size, prefixes known or not,
     twice, by a scheduler that others use too."""
     model = loaded(data)
     first = [one.digest for _, one in recomputed(model, asked_of(model))]

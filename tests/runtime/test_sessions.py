@@ -57,7 +57,7 @@ def test_a_budget_is_any_number_of_64_bits(core: _core.Model) -> None:
                 stepped.step(budget)
 
 
-def test_a_batch_generates_with_guesses_and_newcomers(core: _core.Model) -> None:
+def test_a_batch_generates_with_drafts_and_newcomers(core: _core.Model) -> None:
     batch = _core.Batch(core, rows=12, logit_rows=7)
     prompts = [row(core, 25 + seed, seed) * 2 for seed in range(4)]
     sessions = [_core.Session(core, context=400, logit_rows=5, batched=True) for _ in prompts]

@@ -38,7 +38,7 @@ def read(answer: stepped.Stepped, seconds: float) -> list[str]:
 
 
 def same(one: Any, other: Any) -> bool:
-    """Of all that does not depend on the time, as guesses do that are worth what they cost."""
+    """Of all that does not depend on the time, as drafts do that are worth what they cost."""
     return replace(one, seconds=0, evaluations=0) == replace(other, seconds=0, evaluations=0)
 
 

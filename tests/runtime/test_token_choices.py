@@ -47,19 +47,19 @@ def greedy(model: Model, count: int, options: dict[str, Any]) -> list[int]:
 
 @pytest.mark.parametrize("options", PENALTIES, ids=str)
 def test_answers_are_penalized_as_openai_defines_it(model: Model, options: dict[str, Any]) -> None:
-    """By guesses and without them, and in a batch."""
+    """By drafts and without them, and in a batch."""
     wanted = greedy(model, 24, options)
     given: dict[str, Any] = {**options, "max_tokens": 24, "constraint": None}
     assert model.generate(PROMPT, lookup=0, **given).token_ids == wanted
-    guessed = model.generate(PROMPT, lookup=4, **given)
-    assert guessed.token_ids == wanted
+    drafted = model.generate(PROMPT, lookup=4, **given)
+    assert drafted.token_ids == wanted
     many = model.generate_many([PROMPT, [5, 6], PROMPT], lookup=3, **given)
     assert many[0].token_ids == many[2].token_ids == wanted
     assert model.generate(PROMPT, max_tokens=24, constraint=None).token_ids != wanted
 
 
 @pytest.mark.parametrize("options", PENALTIES, ids=str)
-def test_guesses_change_no_token_that_is_drawn(model: Model, options: dict[str, Any]) -> None:
+def test_drafts_change_no_token_that_is_drawn(model: Model, options: dict[str, Any]) -> None:
     for held in (None, regex("[a-z ]*")):
         given: dict[str, Any] = {**options, "max_tokens": 30, "temperature": 0.7, "seed": 5, "constraint": held}
         plain = model.generate(PROMPT, lookup=0, **given)

@@ -35,12 +35,12 @@ static tin_status open_trie(tin_model *model, tin_error *error) {
     return data ? tini_trie_open(&model->trie, data, size, error) : TIN_OK;
 }
 
-/* The guesses learned from the task's answers, which most files lack. */
-static tin_status open_draft(tin_model *model, tin_error *error) {
+/* The drafts learned from the task's answers, which most files lack. */
+static tin_status open_draft_table(tin_model *model, tin_error *error) {
     size_t size;
     const uint8_t *data = tini_zip_find(&model->zip, "drafts/answer.bin", &size);
-    model->draft = (tini_draft){0};
-    return data ? tini_draft_open(&model->draft, data, size, &model->tokenizer, error) : TIN_OK;
+    model->draft = (tini_draft_table){0};
+    return data ? tini_draft_table_open(&model->draft, data, size, &model->tokenizer, error) : TIN_OK;
 }
 
 /* The encoder and the projector, which a model without vision lacks. */
@@ -203,7 +203,7 @@ static tin_status open_model(tin_model *model, const void *file, size_t size, ti
     if (!status)
         status = open_trie(model, error);
     if (!status)
-        status = open_draft(model, error);
+        status = open_draft_table(model, error);
     return status ? status : tini_model_agrees(model, error);
 }
 

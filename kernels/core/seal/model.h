@@ -4,7 +4,7 @@
 
 #include "../base/isa.h"
 #include "../constraint/trie.h"
-#include "../text/draft.h"
+#include "../text/draft_table.h"
 #include "../text/tokenizer.h"
 #include "../text/turns.h"
 #include "../vm/program.h"
@@ -18,7 +18,7 @@ struct tin_model {
     tini_tokenizer tokenizer;
     tini_turns turns;
     tini_trie trie;   /* header NULL: the file has none */
-    tini_draft draft; /* header NULL: the file has none */
+    tini_draft_table draft; /* header NULL: the file has none */
     const tini_kernels *kernels;
 };
 
@@ -35,7 +35,7 @@ _Static_assert(sizeof(tin_model) <= TINI_MODEL_ROOM, "room of a model");
  *   kept         mtp/program.bin keeps what the last of program.bin's caches and the last of its states do
  *   kind         program.bin is of text, vision/program.bin an encoder whose states are as wide as that's embeddings
  *
- * What drafts/answer.bin says of tokens is compared by tini_draft_open. Two are compared elsewhere: bytes of weights.bin by tini_program_open, which takes both entries; and the bytes of
+ * What drafts/answer.bin says of tokens is compared by tini_draft_table_open. Two are compared elsewhere: bytes of weights.bin by tini_program_open, which takes both entries; and the bytes of
  * trie.bin's tokens by tini_trie_check, when the first constraint is made. A constraint.bin has no number of the others:
  * it names tokens by their bytes, control tokens by their ids as bytes, and what the tree lacks is never allowed. Errors:
  * FORMAT. */

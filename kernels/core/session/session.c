@@ -1,10 +1,10 @@
 #include "session.h"
 #include "../base/error.h"
 #include "../base/memory.h"
-#include "../text/draft.h"
+#include "../text/draft_table.h"
 #include "../vm/prefix.h"
 #include "generate.h"
-#include "guess.h"
+#include "speculate.h"
 #include "predictor.h"
 #include "sampler.h"
 #include "search.h"
@@ -92,7 +92,7 @@ static tini_input plan_input(const tin_model *model, const tin_session_options *
     };
 }
 
-/* It guesses for a pass of its own. */
+/* It drafts for a pass of its own. */
 static uint64_t predictor_bytes(const tin_model *model, const tin_session_options *options) {
     return options->batched ? 0 : tini_predictor_bytes(model, options->chunk, options->logit_rows, 1);
 }
@@ -182,7 +182,7 @@ tin_status tin_session_create(const tin_model *model, const tin_session_options 
         s->drafter = (tini_drafter *)(void *)(base + l.drafter);
         memset(s->drafter, 0, sizeof *s->drafter);
         s->drafter->tokenizer = &model->tokenizer;
-        tini_guess_by(s, &model->draft);
+        tini_speculate_by(s, &model->draft);
     }
     if (predictor_bytes(model, &options))
         s->predictor = tini_predictor_create(model, &s->pass, 1, base + l.predictor);
@@ -191,18 +191,18 @@ tin_status tin_session_create(const tin_model *model, const tin_session_options 
 }
 
 /* Whether its own predictor has it. */
-static int own_guess(const tin_session *s) {
+static int own_draft(const tin_session *s) {
     return s->predictor && s->running == &s->predictor->pass;
 }
 
 void tini_session_unpredict(tin_session *s) {
-    if (own_guess(s))
+    if (own_draft(s))
         tini_predictor_cancel(s->predictor);
     s->predicted = TINI_UNPREDICTED;
 }
 
 tin_status tini_session_check_free(const tin_session *s, tin_error *error) {
-    if (s->running && s->running != &s->pass && !own_guess(s))
+    if (s->running && s->running != &s->pass && !own_draft(s))
         return tini_fail(
             error, TIN_ERR_STATE,
             "tokens of the session are under way in a batch; step that to their end, or cancel it");
@@ -450,7 +450,7 @@ tin_status tin_session_shift(tin_session *s, uint32_t keep, uint32_t drop, tin_e
 }
 
 tin_status tin_session_want_logits(tin_session *s, uint32_t position, tin_error *error) {
-    if (s->running && !own_guess(s))
+    if (s->running && !own_draft(s))
         return tini_fail(error, TIN_ERR_STATE, "a chunk is under way; step to its end first");
     s->wanted = position;
     return TIN_OK;
@@ -479,13 +479,13 @@ uint32_t tini_session_offer(tin_session *s, uint32_t rows, uint32_t logit_rows) 
     logit_rows = logit_rows < rows ? logit_rows : rows;
     if (s->running || tini_session_computed(s) == s->count || !logit_rows)
         return 0;
-    if (s->guesses >= logit_rows) { /* fewer guesses, so that all can be checked at once */
-        s->count -= s->guesses + 1 - logit_rows;
-        s->guesses = logit_rows - 1;
+    if (s->drafts >= logit_rows) { /* fewer drafts, so that all can be checked at once */
+        s->count -= s->drafts + 1 - logit_rows;
+        s->drafts = logit_rows - 1;
     }
     uint32_t queued = s->count - s->position, end = s->position + (queued < rows ? queued : rows);
     int generating = s->phase != TINI_READING;
-    uint32_t from = generating ? s->count - s->guesses - 1 : s->wanted, computed = tini_session_computed(s);
+    uint32_t from = generating ? s->count - s->drafts - 1 : s->wanted, computed = tini_session_computed(s);
     if (from < computed)
         from = computed;
     if (s->position < s->again && s->again < end && !(generating && s->passes))
@@ -493,7 +493,7 @@ uint32_t tini_session_offer(tin_session *s, uint32_t rows, uint32_t logit_rows) 
     if (from < end && end - from > logit_rows)
         end = from + logit_rows;
     if (generating && from < end && end < s->count)
-        end = from; /* guesses and what they follow are checked in one pass */
+        end = from; /* drafts and what they follow are checked in one pass */
     end = whole_end(s, end, rows);
     s->rows = end - s->position;
     s->logit_rows = from < end ? end - from : end == s->count;
@@ -512,13 +512,13 @@ static void ask_logits(tin_session *s, tini_pass *pass) {
     s->allowed = NULL;
     if (!s->logit_rows || pass->every_tile)
         return;
-    uint32_t at = s->count - s->guesses, first = s->position + s->rows - s->logit_rows;
+    uint32_t at = s->count - s->drafts, first = s->position + s->rows - s->logit_rows;
     int choosing =
         s->phase != TINI_READING && s->constraint && s->left && first + 1 == at && s->wanted >= s->count;
     if (!choosing ||
-        !tini_constraint_tiles(s->constraint, s->input.tokens + at, s->guesses, s->due, pass->tile_bits))
+        !tini_constraint_tiles(s->constraint, s->input.tokens + at, s->drafts, s->due, pass->tile_bits))
         pass->every_tile = 1;
-    else if (!s->guesses)
+    else if (!s->drafts)
         s->allowed = s->constraint->bits; /* the next choice's */
     if (choosing && tini_searches(s))
         tini_search_ask(s, pass);
@@ -529,7 +529,7 @@ void tini_session_begin(tin_session *s, tini_pass *pass) {
     ask_logits(s, pass);
     s->stale = 0;
     uint32_t end = s->position + s->rows;
-    tini_states_begin(&s->states, s->position, s->rows, end == s->count ? s->guesses : 0);
+    tini_states_begin(&s->states, s->position, s->rows, end == s->count ? s->drafts : 0);
     s->running = pass;
     tini_session_give_up(s);
     s->high = end > s->high ? end : s->high;
@@ -571,7 +571,7 @@ void tini_session_end(tin_session *s, float *logits) {
     s->rows = s->logit_rows = 0;
 }
 
-void tini_session_leave_guesses(tin_session *s) {
+void tini_session_drop_drafts(tin_session *s) {
     if (!s->states.bytes)
         return;
     s->again = tini_session_computed(s);
@@ -618,7 +618,7 @@ int32_t tini_session_event(tin_session *s) {
     s->told = TINI_NONE;
     if (s->running || s->phase == TINI_CHOOSING)
         return TIN_STEP_PENDING;
-    uint32_t settled = tini_searches(s) && !s->finish ? s->certain : s->count - s->guesses;
+    uint32_t settled = tini_searches(s) && !s->finish ? s->certain : s->count - s->drafts;
     if (s->phase == TINI_FOLLOWING && s->announced < settled) {
         s->told = s->announced;
         s->token = s->input.tokens[s->announced++];

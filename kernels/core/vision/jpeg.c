@@ -304,7 +304,7 @@ static int jpeg_scan_ready(tini_jpeg *s) {
     return 1;
 }
 
-/* libjpeg guesses at what a progressive image that stops short would have become; nobody else need. */
+/* libjpeg drafts at what a progressive image that stops short would have become; nobody else need. */
 static int jpeg_complete(tini_jpeg *s) {
     for (uint32_t k = 0; k < s->parts; k++) {
         const tini_jpeg_part *part = s->part + k;

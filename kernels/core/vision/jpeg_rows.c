@@ -121,7 +121,7 @@ static uint8_t jpeg_ink(uint32_t stored, uint32_t black) {
     return (uint8_t)(black - ((product + (product >> 8)) >> 8));
 }
 
-/* Whether the three colours are YCbCr, of which libjpeg guesses the same. */
+/* Whether the three colours are YCbCr, of which libjpeg drafts the same. */
 static int jpeg_luma(const tini_jpeg *s) {
     if (s->parts == 4)
         return s->adobe && s->transform;

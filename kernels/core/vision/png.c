@@ -197,7 +197,7 @@ static int png_more(void *context, const uint8_t **at, const uint8_t **end) {
 }
 
 static uint8_t png_paeth(uint8_t left, uint8_t above, uint8_t corner) {
-    int guess = left + above - corner, a = guess - left, b = guess - above, c = guess - corner;
+    int draft = left + above - corner, a = draft - left, b = draft - above, c = draft - corner;
     a = a < 0 ? -a : a;
     b = b < 0 ? -b : b;
     c = c < 0 ? -c : c;
@@ -211,11 +211,11 @@ static int png_unfilter(png *s, uint32_t filter, uint8_t *row, const uint8_t *ab
     for (size_t k = 0; k < bytes && filter; k++) {
         uint8_t left = k < s->form.pixel ? 0 : row[k - s->form.pixel],
                 corner = k < s->form.pixel ? 0 : above[k - s->form.pixel];
-        uint8_t guess = filter == 1   ? left
+        uint8_t draft = filter == 1   ? left
                         : filter == 2 ? above[k]
                         : filter == 3 ? (uint8_t)((left + above[k]) / 2)
                                       : png_paeth(left, above[k], corner);
-        row[k] = (uint8_t)(row[k] + guess);
+        row[k] = (uint8_t)(row[k] + draft);
     }
     return 1;
 }

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Item:
-    """One prompt. draft: a guess of the answer's tokens, which saves time and cannot change the answer;
+    """One prompt. draft: a draft of the answer's tokens, which saves time and cannot change the answer;
     expected: the answer that is wanted, where the system is to say how likely it is."""
 
     messages: list[Message]

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from tinsmith.constraint import Constraint
     from tinsmith.runtime.constraint_pool import Pool
 
-LOOKUP = 4  # guesses of next tokens at once, where nobody says how many
+LOOKUP = 4  # drafts of next tokens at once, where nobody says how many
 Finish = Literal["stop", "length", "context", "constraint", "none"]
 
 _NOWHERE = 2**32 - 1
@@ -132,7 +132,7 @@ class Completion:
 class Sampling:
     """temperature 0 takes the likeliest token; tin_sampling in tin.h says the rest.
 
-    lookup: most tokens to guess at once from what stands earlier in the conversation; it changes no token.
+    lookup: most tokens to draft at once from what stands earlier in the conversation; it changes no token.
     sure: whether the probability of what is chosen is counted. presence_penalty, frequency_penalty: what is
     taken from the logits of tokens that the answer already has, once, and as often as it has them. logit_bias:
     what is added to the logits of tokens, first of all; -infinity: such a token is not chosen.

@@ -89,7 +89,7 @@ class Loaded:
             conversations if engine is None else 1,
         )
         self.constraints = Pool(core)
-        self.drafts = True  # generations that guess do so by draft tables too; changes no token
+        self.drafts = True  # generations that draft do so by draft tables too; changes no token
         held = sealed or self.tin
         self.skill = Skill.of_tin(held, held.manifest)
         self.adapters = Adapters(core, held, self.skill, words, engine)
@@ -334,8 +334,8 @@ class Loaded:
         """Continues a prompt: text, or token ids.
 
         What the prompt shares with earlier ones is not computed again, which changes no bit. lookup: most
-        tokens to guess at once from what stands earlier in the conversation, where the draft table has no
-        guess; 0: no guesses; changes no token. stop: a text, or several, before which the answer ends. draft:
+        tokens to draft at once from what stands earlier in the conversation, where the draft table has no
+        draft; 0: no drafts; changes no token. stop: a text, or several, before which the answer ends. draft:
         tokens that the answer may be (temperature 0 only). They are checked many at once: the answer is that of
         plain decoding, at the cost of a prompt where the draft is right. constraint: what the answer may be,
         from tinsmith.schema, tools, grammar, regex or choices; "own": what the adapter brings, or else the file
@@ -388,7 +388,7 @@ class Loaded:
         tops: int = 0,
     ) -> Generation:
         if self.engine is not None and not self.engine.rewinds:
-            sampling = replace(sampling, lookup=0)  # a wrong guess would cost the whole conversation
+            sampling = replace(sampling, lookup=0)  # a wrong draft would cost the whole conversation
         if heal and not isinstance(prompt, str):
             raise InputError("only a prompt given as text can be healed: token ids stand as they are")
         tokens = self._tokens(prompt)
@@ -408,11 +408,11 @@ class Loaded:
             record,
             tops,
         )
-        self.guess(run.session, run.applied)
+        self.use_draft_table(run.session, run.applied)
         return run
 
-    def guess(self, session: _core.Session, applied: Applied) -> None:
-        """Has a session guess by the draft table that the first of these adapters brings; for none, by the
+    def use_draft_table(self, session: _core.Session, applied: Applied) -> None:
+        """Has a session draft by the draft table that the first of these adapters brings; for none, by the
         file's; for one that is none of the file's, by no table."""
         drafts = self.drafts and self.adapters.has(applied)
         session.draft(self.adapters.skill(self.adapters.chosen(applied)).draft if drafts else None)

@@ -264,7 +264,7 @@ class Scheduler:
             return
         place.hold_to(asked.constraint, self._model.constraints)
         record(place.session, asked.record, asked.tops)
-        self._model.guess(place.session, asked.applied)
+        self._model.use_draft_table(place.session, asked.applied)
         begin(place.session, job.tokens)
         job.cached_tokens = place.session.computed()
         self._generate(place, job)

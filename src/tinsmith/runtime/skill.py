@@ -77,7 +77,7 @@ class Skill:
 
     @property
     def draft(self) -> Buffer | None:
-        """Its draft table, which guesses tokens of its answers alone; None where it brings none."""
+        """Its draft table, which drafts tokens of its answers alone; None where it brings none."""
         return self._entries.get(DRAFT)
 
     @property

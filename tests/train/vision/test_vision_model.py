@@ -291,7 +291,9 @@ def test_what_cannot_be_shown_is_said(start: Spec, encode: Any, shown: list[Exam
     odd = replace(shown[0], input="an <image> of what?")
     with pytest.raises(DataError, match="example 1: message 1: its content holds '<image>'"):
         job(start, encode, [], [], tmp_path).tokenization()([odd])
-    with pytest.raises(InputError, match=r"picture = 40 is no multiple of patch \* merge, which is 16; give one"):
+    with pytest.raises(
+        InputError, match=r"picture = 40 is no multiple of patch \* merge, which is 16; give one"
+    ):
         scratch.start(replace(TINY, picture=40), shown, [], "", 0, "tiny")
 
 

@@ -1,4 +1,4 @@
-#include "guess.h"
+#include "speculate.h"
 #include "../base/error.h"
 #include "generate.h"
 #include "predictor.h"
@@ -8,17 +8,17 @@ TINI_REGION_COLD
 /* What followed is looked up by the last 3 tokens, or else the last 2. */
 enum { LONGEST_MATCH = 3, SHORTEST_MATCH = 2, FIRST_STRETCH = 2, LONGEST_REST = 15 };
 
-enum { MOST_GUESSES = 64 }; /* a bit each of session->due */
+enum { MOST_DRAFTS = 64 }; /* a bit each of session->due */
 
 /* Of 256: what a row more of a pass costs, of a pass of one row, where that was not measured: the weights are read once for
  * all rows of a small pass. */
 enum { ROW_COST = 40, CERTAIN = TINI_CERTAIN };
 
-/* How many of 256 guesses are held to come true before any was seen to, of those that stood earlier; how many at most, since
+/* How many of 256 drafts are held to come true before any was seen to, of those that stood earlier; how many at most, since
  * a table may be too modest; and over how many of the last ones it is judged. */
 enum { UNTRIED_LOOKUP = 128, MOST_TRUST = 288, MEMORY = 16 };
 
-void tini_guess_by(tin_session *s, const tini_draft *table) {
+void tini_speculate_by(tin_session *s, const tini_draft_table *table) {
     if (s->drafter->table.header != table->header)
         s->drafter->trust = TINI_UNTRIED;
     s->drafter->table = *table;
@@ -33,7 +33,7 @@ static void forget(tin_session *s) {
         s->drafter->said = -1;
 }
 
-void tini_guess_begin(tin_session *s, uint32_t lookup) {
+void tini_speculate_begin(tin_session *s, uint32_t lookup) {
     s->lookup = lookup;
     s->stretch = FIRST_STRETCH;
     s->rest = s->resting = 0;
@@ -69,7 +69,7 @@ static uint32_t least(uint32_t a, uint32_t b) {
     return a < b ? a : b;
 }
 
-/* Guesses in the making: behind the session's tokens up to `at`, where the next comes, and before `end`. Its constraint has
+/* Drafts in the making: behind the session's tokens up to `at`, where the next comes, and before `end`. Its constraint has
  * gone ahead with them. */
 typedef struct ahead {
     tin_session *s;
@@ -99,9 +99,9 @@ static uint32_t put_forced(const ahead *a, uint32_t at) {
     }
 }
 
-/* Puts the token where the next guess comes, and what must come behind it: only with that are there logits to choose by.
+/* Puts the token where the next draft comes, and what must come behind it: only with that are there logits to choose by.
  * How many that are; 0 where it may not come, or would be for nothing. */
-static uint32_t put_guess(const ahead *a, int32_t token) {
+static uint32_t put_draft(const ahead *a, int32_t token) {
     tin_session *s = a->s;
     if (token < 0 || tini_token_is_end(&s->model->tokenizer, token))
         return 0;
@@ -123,29 +123,29 @@ static uint32_t cost_of(const tin_session *s, uint32_t rows) {
     return (s->row_cost ? s->row_cost : ROW_COST) * (s->beside ? s->beside : 1) * rows;
 }
 
-/* The least chance, of 256, that guesses of so many rows must have. Right ones cost their rows now and not later, and spare
+/* The least chance, of 256, that drafts of so many rows must have. Right ones cost their rows now and not later, and spare
  * the session's share of a pass; wrong ones cost them. So chance (cost + share) > cost. */
 static uint32_t least_chance(const tin_session *s, uint32_t rows) {
     uint32_t cost = cost_of(s, rows);
     return CERTAIN * cost / (cost + CERTAIN);
 }
 
-int tini_guess_pays(const tin_session *s, uint32_t chance, uint32_t making) {
+int tini_speculate_is_worth(const tin_session *s, uint32_t chance, uint32_t making) {
     uint32_t cost = cost_of(s, 1);
     return chance * (cost + CERTAIN) > CERTAIN * (cost + making);
 }
 
-/* Puts what the draft table says, *sure of 256; as put_guess. */
+/* Puts what the draft table says, *sure of 256; as put_draft. */
 static uint32_t put_drafted(const ahead *a, tini_copying copying, uint32_t *sure) {
     tin_session *s = a->s;
     const uint32_t *mask = NULL;
     uint32_t worth = least_chance(s, 1);
-    int32_t token = tini_drafter_guess(s->drafter, copying, s->input.tokens, a->at, NULL, sure);
-    uint32_t rows = *sure < worth ? 0 : put_guess(a, token);
+    int32_t token = tini_drafter_next(s->drafter, copying, s->input.tokens, a->at, NULL, sure);
+    uint32_t rows = *sure < worth ? 0 : put_draft(a, token);
     if (rows || *sure < worth || !s->constraint || tin_constraint_mask(s->constraint, 0, &mask, NULL))
         return rows;
-    token = tini_drafter_guess(s->drafter, copying, s->input.tokens, a->at, mask, sure);
-    return *sure < worth ? 0 : put_guess(a, token);
+    token = tini_drafter_next(s->drafter, copying, s->input.tokens, a->at, mask, sure);
+    return *sure < worth ? 0 : put_draft(a, token);
 }
 
 /* Those by the draft table. How many choices they are expected to spare, times 65,536. */
@@ -171,29 +171,29 @@ static uint32_t draft(ahead *a) {
 }
 
 /* The same of so many by what followed earlier. */
-static uint32_t expected_of(uint32_t luck, uint32_t guesses) {
+static uint32_t expected_of(uint32_t luck, uint32_t drafts) {
     uint32_t chance = CERTAIN * CERTAIN, expected = 0;
-    while (guesses--)
+    while (drafts--)
         expected += chance = chance / CERTAIN * luck;
     return expected;
 }
 
-/* At most so many that followed earlier, up to an image. A match may reach into what is guessed: a repetition goes on. */
+/* At most so many that followed earlier, up to an image. A match may reach into what is drafted: a repetition goes on. */
 static void look_up(ahead *a, uint32_t from, uint32_t most) {
     const int32_t *tokens = a->s->input.tokens;
     for (int goes_on = 1; goes_on && most && a->at < a->end && tokens[from] != TIN_EMBEDDED; most--) {
-        uint32_t rows = put_guess(a, tokens[from]);
+        uint32_t rows = put_draft(a, tokens[from]);
         goes_on = rows != 0;
         for (uint32_t end = a->at + rows; a->at < end; a->at++)
             goes_on &= tokens[from++] == tokens[a->at];
     }
 }
 
-void tini_guess(tin_session *s, tini_predictor *predictor) {
+void tini_speculate(tin_session *s, tini_predictor *predictor) {
     uint32_t room = tini_session_room(s, s->count), expected = 0;
-    room = least(least(room, MOST_GUESSES), least(s->left, s->options.logit_rows) - 1);
+    room = least(least(room, MOST_DRAFTS), least(s->left, s->options.logit_rows) - 1);
     forget(s);
-    if (!s->lookup || !room || !tini_states_may_guess(&s->states))
+    if (!s->lookup || !room || !tini_states_may_draft(&s->states))
         return;
     ahead a = {s, s->count, s->count + room};
     tini_standpoint here;
@@ -215,7 +215,7 @@ void tini_guess(tin_session *s, tini_predictor *predictor) {
         most = 0;
     }
     /* Where many share a pass, it takes more than that something came twice. */
-    if (!tini_guess_pays(s, s->luck, 0))
+    if (!tini_speculate_is_worth(s, s->luck, 0))
         most = 0;
     s->drafted = a.at != s->count && expected >= expected_of(s->luck, most);
     if (tini_predictor_wish(predictor, s, s->drafted ? expected : expected_of(s->luck, most))) {
@@ -228,74 +228,74 @@ void tini_guess(tin_session *s, tini_predictor *predictor) {
         if (s->constraint)
             tini_constraint_back(s->constraint, &here);
     }
-    s->guesses = a.at - s->count;
+    s->drafts = a.at - s->count;
     s->count = a.at;
 }
 
-int tini_guess_put(tin_session *s, int32_t token) {
+int tini_speculate_put(tin_session *s, int32_t token) {
     const uint32_t room = least(tini_session_room(s, s->count), s->options.logit_rows - 1);
-    const ahead a = {s, s->count, s->count + least(room, MOST_GUESSES)};
+    const ahead a = {s, s->count, s->count + least(room, MOST_DRAFTS)};
     tini_standpoint here;
     if (s->constraint)
         here = tini_constraint_stand(s->constraint);
     s->due = 0;
-    s->guesses = put_guess(&a, token);
+    s->drafts = put_draft(&a, token);
     if (s->constraint)
         tini_constraint_back(s->constraint, &here);
-    s->count += s->guesses;
-    return s->guesses != 0;
+    s->count += s->drafts;
+    return s->drafts != 0;
 }
 
-uint32_t tini_guess_judged(uint32_t held, uint32_t hoped, uint32_t came) {
+uint32_t tini_speculate_judged(uint32_t held, uint32_t hoped, uint32_t came) {
     uint32_t cases = MEMORY * CERTAIN + hoped;
     return (CERTAIN * (MEMORY * held + CERTAIN * came) + cases / 2) / cases;
 }
 
-/* What each says of the next token is judged, guessed or not: to see whether it came true costs nothing. */
-static void judge(tin_session *s, int32_t token, uint32_t guesses, uint32_t right) {
+/* What each says of the next token is judged, drafted or not: to see whether it came true costs nothing. */
+static void judge(tin_session *s, int32_t token, uint32_t drafts, uint32_t right) {
     tini_drafter *d = s->drafter;
     if (s->said >= 0)
-        s->luck = tini_guess_judged(s->luck, CERTAIN, s->said == token);
+        s->luck = tini_speculate_judged(s->luck, CERTAIN, s->said == token);
     if (!d || d->said < 0)
         return;
     uint32_t hoped = d->sure[0], came = d->said == token;
-    for (uint32_t k = 1; s->drafted && k <= right && k < guesses; k++)
+    for (uint32_t k = 1; s->drafted && k <= right && k < drafts; k++)
         if (!(s->due >> k & 1)) {
             hoped += d->sure[k];
             came += k < right;
         }
-    d->trust = least(tini_guess_judged(d->trust, hoped, came), MOST_TRUST);
+    d->trust = least(tini_speculate_judged(d->trust, hoped, came), MOST_TRUST);
 }
 
-void tini_guess_checked(tin_session *s, tini_predictor *predictor, uint32_t at, uint32_t guesses,
-                        uint32_t right) {
+void tini_speculate_checked(tin_session *s, tini_predictor *predictor, uint32_t at, uint32_t drafts,
+                            uint32_t right) {
     if (at < s->count)
-        judge(s, s->input.tokens[at], guesses, right);
+        judge(s, s->input.tokens[at], drafts, right);
     if (s->predicted == TINI_HEARD && at < s->count)
         tini_predictor_checked(predictor, s, s->input.tokens[at] == s->foreseen);
-    if (guesses && s->predicted == TINI_PREDICTED) {
+    if (drafts && s->predicted == TINI_PREDICTED) {
         tini_predictor_checked(predictor, s, right != 0);
         return;
     }
-    if (s->drafted || !guesses)
+    if (s->drafted || !drafts)
         return;
     if (!right) /* and the longer, the oftener that was so */
         s->rest = least(2 * s->rest + (s->stretch == 1), LONGEST_REST);
     else
         s->rest = 0;
     s->resting = s->rest;
-    s->stretch = right == guesses ? 2 * s->stretch : right ? s->stretch : (s->stretch + 1) / 2;
+    s->stretch = right == drafts ? 2 * s->stretch : right ? s->stretch : (s->stretch + 1) / 2;
     if (s->stretch > s->lookup && s->lookup)
         s->stretch = s->lookup;
 }
 
 tin_status tin_session_draft(tin_session *s, const void *data, size_t size, tin_error *error) {
-    tini_draft table = {0};
-    tin_status status = data ? tini_draft_open(&table, data, size, &s->model->tokenizer, error) : TIN_OK;
+    tini_draft_table table = {0};
+    tin_status status = data ? tini_draft_table_open(&table, data, size, &s->model->tokenizer, error) : TIN_OK;
     if (!status)
         status = tini_generate_end(s, error);
-    if (!status && s->drafter) /* a session of one row of logits has no room for guesses */
-        tini_guess_by(s, &table);
+    if (!status && s->drafter) /* a session of one row of logits has no room for drafts */
+        tini_speculate_by(s, &table);
     return status;
 }
 

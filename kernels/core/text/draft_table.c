@@ -1,4 +1,4 @@
-#include "draft.h"
+#include "draft_table.h"
 #include "../base/error.h"
 #include "../base/region.h"
 #include "encode.h"
@@ -11,10 +11,10 @@ enum { BEGINNING = -1, COPIED = -2, COPIED_LONGEST = 16 };
 
 /* ---- The table ---- */
 
-tin_status tini_draft_open(tini_draft *view, const uint8_t *data, size_t size, const tini_tokenizer *tokenizer,
-                           tin_error *error) {
-    const tini_draft_header *h = (const void *)data;
-    *view = (tini_draft){0};
+tin_status tini_draft_table_open(tini_draft_table *view, const uint8_t *data, size_t size,
+                                 const tini_tokenizer *tokenizer, tin_error *error) {
+    const tini_draft_table_header *h = (const void *)data;
+    *view = (tini_draft_table){0};
     if (!data || (uintptr_t)data % sizeof(uint32_t))
         return tini_fail(error, TIN_ERR_ARGUMENT, "the draft table is missing or not aligned to 4 bytes");
     if (size < sizeof *h || h->magic != TINI_DRAFT_MAGIC)
@@ -33,12 +33,12 @@ tin_status tini_draft_open(tini_draft *view, const uint8_t *data, size_t size, c
         if ((k && keys[k] <= keys[k - 1]) || (token >= h->vocab && token != TINI_DRAFT_COPY))
             return tini_fail(error, TIN_ERR_FORMAT, "rule %u of the draft table is damaged", k);
     }
-    *view = (tini_draft){h, keys, rules};
+    *view = (tini_draft_table){h, keys, rules};
     return TIN_OK;
 }
 
 /* The rule of a key; 0, which is right in none of 256, where there is none. */
-static uint32_t find_rule(const tini_draft *table, uint32_t key) {
+static uint32_t find_rule(const tini_draft_table *table, uint32_t key) {
     uint32_t low = 0, high = table->header->rules;
     while (low < high) {
         uint32_t middle = (low + high) / 2;
@@ -149,8 +149,8 @@ tini_copying tini_drafter_follow(const tini_drafter *d, tini_copying copying, co
     };
 }
 
-uint32_t tini_drafter_see(const tini_drafter *d, tini_copying copying, const int32_t *tokens, uint32_t at,
-                          tini_seen seen[TINI_DRAFT_SEEN]) {
+uint32_t tini_drafter_keys(const tini_drafter *d, tini_copying copying, const int32_t *tokens, uint32_t at,
+                           tini_seen seen[TINI_DRAFT_SEEN]) {
     uint32_t count = 0;
     seen[count++] = (tini_seen){
         .key = join(32, copying.shape),
@@ -178,17 +178,17 @@ tini_seen tini_drafter_cue(const tini_drafter *d, tini_seen seen, const int32_t 
     };
 }
 
-/* ---- Guesses ---- */
+/* ---- Drafts ---- */
 
-typedef struct best_guess {
+typedef struct best_draft {
     const tini_drafter *d;
     const uint32_t *mask;
     int32_t token;
     uint32_t sure;
-} best_guess;
+} best_draft;
 
 /* The rule of what is seen; its token is the best so far where it is surer. */
-static uint32_t take_rule(best_guess *best, tini_seen seen) {
+static uint32_t take_rule(best_draft *best, tini_seen seen) {
     uint32_t rule = find_rule(&best->d->table, seen.key), sure = rule >> 24;
     if (!sure || sure < best->sure)
         return rule;
@@ -202,11 +202,11 @@ static uint32_t take_rule(best_guess *best, tini_seen seen) {
     return rule;
 }
 
-int32_t tini_drafter_guess(const tini_drafter *d, tini_copying copying, const int32_t *tokens, uint32_t at,
-                           const uint32_t *mask, uint32_t *sure) {
-    best_guess best = {.d = d, .mask = mask, .token = -1};
+int32_t tini_drafter_next(const tini_drafter *d, tini_copying copying, const int32_t *tokens, uint32_t at,
+                          const uint32_t *mask, uint32_t *sure) {
+    best_draft best = {.d = d, .mask = mask, .token = -1};
     tini_seen seen[TINI_DRAFT_SEEN];
-    uint32_t count = tini_drafter_see(d, copying, tokens, at, seen);
+    uint32_t count = tini_drafter_keys(d, copying, tokens, at, seen);
     for (uint32_t k = 0; k < count; k++) {
         uint32_t rule = take_rule(&best, seen[k]);
         if (rule & TINI_DRAFT_CUED && seen[k].cued)

@@ -1,4 +1,4 @@
-"""Guesses of a model's own layer for a further token: they are what the layer says, change no token, and cost
+"""Drafts of a model's own layer for a further token: they are what the layer says, change no token, and cost
 little where they are wrong."""
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ def without(case: str = "qwen35", main: float = FITS) -> _core.Model:
 
 
 def prompts(count: int) -> list[list[int]]:
-    """In which nothing comes twice, so that nothing is guessed by what stands earlier."""
+    """In which nothing comes twice, so that nothing is drafted by what stands earlier."""
     return [random.Random(seed).sample(range(3, 260), 12) for seed in range(count)]
 
 
@@ -97,16 +97,16 @@ def restored(prompt: list[int]) -> _core.Session:
 
 
 @pytest.mark.parametrize("made", [whole, in_chunks, rewound, copied, restored])
-def test_what_is_guessed_is_what_the_layer_says(made: Any) -> None:
-    """Of three tokens, the second is guessed: two passes where that is right, three where it is not."""
+def test_what_is_drafted_is_what_the_layer_says(made: Any) -> None:
+    """Of three tokens, the second is drafted: two passes where that is right, three where it is not."""
     layer = predictions_image(spec("qwen35", FITS))
     says, right = Model(_core.Model(layer), layer, threads=1), []
     for prompt in prompts(12):
         tokens = plainly(without(), prompt, 3)
         session = made(prompt)
         assert generated(session, 3, 1) == tokens
-        guess = int(np.asarray(says.logits([*prompt, tokens[0]]))[-1].argmax())
-        right.append(guess == tokens[1])
+        draft = int(np.asarray(says.logits([*prompt, tokens[0]]))[-1].argmax())
+        right.append(draft == tokens[1])
         assert session.passes() == (2 if right[-1] else 3)
     assert 3 <= sum(right) <= 9
 
@@ -124,10 +124,10 @@ def test_it_is_looked_for_among_likely_tokens_and_those_that_were_said() -> None
         logits = np.asarray(says.logits([*prompt, tokens[0]]))[-1]
         said = {token // 16 for token in [*prompt, tokens[0]]}
         likely = [token for token in range(9000) if token < 4096 or token // 16 in said]
-        guess = max(likely, key=lambda token: logits[token])
-        assert session.passes() == (2 if guess == tokens[1] else 3)
-        right += guess == tokens[1]
-        unlikely += logits.argmax() == tokens[1] != guess
+        draft = max(likely, key=lambda token: logits[token])
+        assert session.passes() == (2 if draft == tokens[1] else 3)
+        right += draft == tokens[1]
+        unlikely += logits.argmax() == tokens[1] != draft
     assert right > 2 < unlikely
 
 
@@ -143,7 +143,7 @@ def test_generation_is_plain_decoding(case: str, main: float, options: dict[str,
             assert generated(session, 40, lookup, budget, **options) == tokens
 
 
-def test_every_instruction_set_guesses_the_same() -> None:
+def test_every_instruction_set_drafts_the_same() -> None:
     for prompt in prompts(2):
         passes = set()
         for isa in _core.isa_names():
@@ -153,7 +153,7 @@ def test_every_instruction_set_guesses_the_same() -> None:
         assert len(passes) == 1
 
 
-def test_guesses_save_passes_and_wrong_ones_cost_little() -> None:
+def test_drafts_save_passes_and_wrong_ones_cost_little() -> None:
     def passes(model: _core.Model, prompt: list[int]) -> int:
         session = asked(prompt, model)
         assert generated(session, 20, 1)
@@ -206,7 +206,7 @@ def test_under_a_constraint_it_is_among_the_allowed() -> None:
 
 
 def test_what_comes_between_leaves_no_trace() -> None:
-    """A generation that is ended, saved or copied where a guess is under way, at any slice."""
+    """A generation that is ended, saved or copied where a draft is under way, at any slice."""
     prompt = prompts(1)[0]
     tokens = plainly(without(), prompt, 12)
     more = plainly(without(), [*prompt, 9, 8, 7], 5)
@@ -254,7 +254,7 @@ def together(sessions: Sequence[_core.Session], model: _core.Model) -> _core.Bat
 
 
 @pytest.mark.parametrize("batched", [False, True])
-def test_in_a_batch_each_has_the_guess_that_it_has_alone(batched: bool) -> None:
+def test_in_a_batch_each_has_the_draft_that_it_has_alone(batched: bool) -> None:
     """Once it is known to be worth a row there: at first it is only compared with what is chosen."""
     model, (known, *asks) = core(main=KNOWN), prompts(8)
     untried = [asked(known, model, batched=batched) for _ in asks]
@@ -290,7 +290,7 @@ def test_in_a_batch_tokens_are_those_of_plain_decoding_in_fewer_passes() -> None
     assert max(passes[1:]) < 0.9 * passes[0]
 
 
-def test_a_session_may_leave_a_batch_where_its_guess_is_under_way() -> None:
+def test_a_session_may_leave_a_batch_where_its_draft_is_under_way() -> None:
     asks = prompts(3)
     answers = [plainly(without(), prompt, 9) for prompt in asks]
     more = plainly(without(), [*asks[0], 9, 8, 7], 3)
@@ -311,7 +311,7 @@ def test_a_session_may_leave_a_batch_where_its_guess_is_under_way() -> None:
         assert got[1:] == answers[1:]
 
 
-def test_a_batch_has_room_for_its_guesses() -> None:
+def test_a_batch_has_room_for_its_drafts() -> None:
     """Of as many as its rows can hold; a session of a batch has none of its own."""
     sizes = [
         [_core.Batch(model, rows=64, logit_rows=rows).size() for rows in (1, 2, 4, 32, 64)]
