@@ -1,4 +1,4 @@
-"""Prompts with images: rendered to tokens, and given to sessions.
+"""Prompts with images among their tokens, as sessions take them.
 
 In a list of tokens, each row of a tile has a number of its own: below any token, and the same for the same
 row of the same tile alone. So prompts with images compare as any lists of tokens do.
@@ -6,20 +6,14 @@ row of the same tile alone. So prompts with images compare as any lists of token
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any
 
 from tinsmith import _core
-from tinsmith.chat.turns import IMAGE, TurnTable, stripped
 from tinsmith.checks import token_ids
 from tinsmith.errors import InputError
-from tinsmith.runtime.images import image_of
-from tinsmith.runtime.messages import Message, parts_of
-
-if TYPE_CHECKING:
-    from tinsmith.runtime.vision import FindControl, VisionModel
 
 _ROWS = 1 << 32  # more than a tile has
 
@@ -129,68 +123,3 @@ def held(session: _core.Session) -> tuple[int, list[int]]:
     for at, count, columns, digest in session.tiles():
         tokens[at : at + count] = _keys(count, columns, digest)
     return computed, tokens
-
-
-class Part(NamedTuple):
-    """An image of the message `where`, as it says it."""
-
-    where: str
-    said: Mapping[str, Any]
-
-
-def rendered(vision: VisionModel, messages: Sequence[Message], table: TurnTable, generate: bool) -> list[int]:
-    """The tokens of the rendered text as a whole. Raises InputError as `marked`."""
-    contents, parts = marked(messages, table, vision.control)
-    looks = [vision.tiles(image_of(part.said, part.where)) for part in parts]
-    text = filled(table.pieces(contents, generate), [shown for shown, _ in looks], vision.projector.dropped)
-    return ImagePrompt(vision.placed(vision.tokenize(text), [tile for _, tiles in looks for tile in tiles]))
-
-
-def marked(
-    messages: Sequence[Message], table: TurnTable, control: FindControl
-) -> tuple[list[Message], list[Part]]:
-    """The messages with IMAGE in the place of each image, and the images. What a message says is text: one
-    that has a control token's text in it is refused, for it would be read as that. control: the first that a
-    text holds. Raises InputError."""
-    contents, images = list[Message](), []
-    for number, message in enumerate(messages, 1):
-        where = f"message {number}"
-        parts = parts_of(message.get("content"), where)
-        first = number > 1 and messages[number - 2].get("role") == "system"
-        strip = table.strip["first" if first else "user"] if message.get("role") == "user" else ""
-        content = ""
-        for part in parts:
-            if part["type"] == "text":
-                _refuse(IMAGE if IMAGE in part["text"] else None, where)
-                content += stripped(part["text"], strip) if len(parts) > 1 else part["text"]
-                continue
-            if message.get("role") != "user":
-                raise InputError(f"{where}: only a user's message has images")
-            images.append(Part(where, part))
-            content += IMAGE
-        _refuse(control(content), where)
-        contents.append({**message, "content": content})
-    return contents, images
-
-
-def _refuse(found: str | None, where: str) -> None:
-    if found:
-        raise InputError(
-            f"{where}: its content holds {found!r}, which beside images means something to the model; "
-            "leave it out"
-        )
-
-
-def filled(pieces: Iterable[tuple[str, bool]], shown: Sequence[str], dropped: str) -> str:
-    """A conversation's text with that of each image in the place of its mark. pieces: a table's; dropped: a
-    projector's."""
-    text, rest = "", iter(shown)
-    for piece, own in pieces:
-        if own:
-            text += piece
-            continue
-        before, *behind = piece.split(IMAGE)
-        if behind and not before:
-            text = text.removesuffix(dropped)
-        text += before + "".join(next(rest) + more for more in behind)
-    return text

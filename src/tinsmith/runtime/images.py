@@ -7,16 +7,13 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from tinsmith import _core
 from tinsmith.checks import UINT64, whole
 from tinsmith.errors import FormatError, InputError, RuntimeFault
 from tinsmith.runtime.messages import Message
 from tinsmith.system import reading
-
-if TYPE_CHECKING:
-    from tinsmith.runtime.loaded import Loaded
 
 MOST_BYTES = 1 << 29  # of an image once it is read
 _URL = "data:"
@@ -112,7 +109,14 @@ def _of_url(value: Any, where: str) -> bytes:
         raise InputError(f"{where}: image_url: {error}") from None
 
 
-def within(model: Loaded, messages: Sequence[Message], limits: ImageLimits) -> list[Message]:
+class HasVision(Protocol):
+    """A model whose `vision` raises InputError where it takes no images."""
+
+    @property
+    def vision(self) -> object: ...
+
+
+def within(model: HasVision, messages: Sequence[Message], limits: ImageLimits) -> list[Message]:
     """The messages with their images read. Raises InputError where the model sees none, for an image that
     can't be read, and for more than the limits say."""
     shown = [

@@ -296,7 +296,7 @@ class Loaded:
         table, given = skill.templates.table(thinking), written(messages, skill.tool_format)
         conversation = texts_of(given)
         if conversation is None:
-            from tinsmith.runtime.image_prompt import rendered
+            from tinsmith.runtime.vision import rendered
 
             return rendered(self.vision, given, table, generate)
         table.check(conversation, generate)

@@ -23,8 +23,7 @@ from tinsmith.compiler.vision import graph_of, most_patches, own_tensors
 from tinsmith.errors import DataError, FormatError, RuntimeFault
 from tinsmith.graph import GraphBuilder
 from tinsmith.models import family
-from tinsmith.runtime.image_prompt import filled, marked
-from tinsmith.runtime.vision import FindControl, control_of
+from tinsmith.runtime.vision import FindControl, control_of, filled, marked
 from tinsmith.spec import Spec, Vision
 from tinsmith.tasks import Message
 from tinsmith.train.vision.graph import GraphModule
