@@ -19,7 +19,7 @@ export const FUNCTIONS = {
   adapter: ["tinhost_adapter", "int", ["session", "text", "double"]],
   constrained: ["tinhost_constrained", "int", ["session", "int"]],
   sampling: ["tinhost_sampling", "int", ["session", "double", "double", "double", "long"]],
-  pace: ["tinhost_pace", "int", ["session", "int"]],
+  dutyCycle: ["tinhost_duty_cycle", "int", ["session", "int"]],
   think: ["tinhost_think", "int", ["session", "int"]],
   say: ["tinhost_say", "int", ["session", "int", "text"]],
   image: ["tinhost_image", "int", ["session", "data"]],

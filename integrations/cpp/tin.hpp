@@ -194,8 +194,8 @@ class session {
     result<> sample(const sampling &by) {
         return checked(tinhost_sampling(get(), by.temperature, by.top_p, by.repetition, by.seed));
     }
-    result<> pace(std::int32_t percent) {
-        return checked(tinhost_pace(get(), percent));
+    result<> duty_cycle(std::int32_t percent) {
+        return checked(tinhost_duty_cycle(get(), percent));
     }
     result<> think(thinking mode) {
         return checked(tinhost_think(get(), static_cast<std::int32_t>(mode)));

@@ -162,9 +162,9 @@ namespace Tinsmith
         }
 
         /// Percent of the time, 1 to 100, that its threads work at most where a step has no budget.
-        public void Pace(int percent)
+        public void DutyCycle(int percent)
         {
-            Check(Native.tinhost_pace(handle, percent));
+            Check(Native.tinhost_duty_cycle(handle, percent));
         }
 
         /// Whether the model thinks first; null: as its template decides.
@@ -455,7 +455,7 @@ namespace Tinsmith
         [DllImport(Library, CallingConvention = C)] internal static extern int tinhost_adapter(SessionHandle session, byte[] name, double scale);
         [DllImport(Library, CallingConvention = C)] internal static extern int tinhost_constrained(SessionHandle session, int on);
         [DllImport(Library, CallingConvention = C)] internal static extern int tinhost_sampling(SessionHandle session, double temperature, double topP, double repetition, long seed);
-        [DllImport(Library, CallingConvention = C)] internal static extern int tinhost_pace(SessionHandle session, int percent);
+        [DllImport(Library, CallingConvention = C)] internal static extern int tinhost_duty_cycle(SessionHandle session, int percent);
         [DllImport(Library, CallingConvention = C)] internal static extern int tinhost_think(SessionHandle session, int mode);
         [DllImport(Library, CallingConvention = C)] internal static extern int tinhost_say(SessionHandle session, int role, byte[] text);
         [DllImport(Library, CallingConvention = C)] internal static extern int tinhost_image(SessionHandle session, byte[] file, long size);

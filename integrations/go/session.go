@@ -123,9 +123,9 @@ const (
 	ThinkNot
 )
 
-// Pace bounds the percent of the time, 1 to 100, that the session's threads work where a step has no budget.
-func (s *Session) Pace(percent int) error {
-	return s.check(C.tinhost_pace(s.handle, int32Of(percent)))
+// DutyCycle bounds the percent of the time, 1 to 100, that the session's threads work where a step has no budget.
+func (s *Session) DutyCycle(percent int) error {
+	return s.check(C.tinhost_duty_cycle(s.handle, int32Of(percent)))
 }
 
 // Think turns the switch of the model's template.

@@ -40,7 +40,7 @@ int32_t tinhost_adapter(tinhost_session *session, const char *name, double scale
 int32_t tinhost_constrained(tinhost_session *session, int32_t on);
 int32_t tinhost_sampling(tinhost_session *session, double temperature, double top_p, double repetition,
                          int64_t seed);
-int32_t tinhost_pace(tinhost_session *session, int32_t percent);
+int32_t tinhost_duty_cycle(tinhost_session *session, int32_t percent);
 int32_t tinhost_think(tinhost_session *session, int32_t mode);
 int32_t tinhost_say(tinhost_session *session, int32_t role, const char *text);
 int32_t tinhost_image(tinhost_session *session, const void *file, int64_t size);
@@ -213,7 +213,7 @@ function Session:sampling(options)
 end
 
 --- Percent of the time, 1 to 100, that its threads work at most where a step has no budget; 100 to begin with.
-function Session:pace(percent) return checked(self, C.tinhost_pace(self.handle, int32(percent))) end
+function Session:duty_cycle(percent) return checked(self, C.tinhost_duty_cycle(self.handle, int32(percent))) end
 
 --- Whether the model thinks before it answers: true, false, or nil for what its template has.
 function Session:think(on)

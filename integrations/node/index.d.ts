@@ -68,7 +68,7 @@ export class Session {
   /** How tokens are chosen. temperature 0 (default): the likeliest; repetition 1 (default): no penalty. */
   sampling(how?: { temperature?: number; topP?: number; repetition?: number; seed?: number | bigint }): void;
   /** Percent of the time that its threads work at most where a step has no budget; 100, as a session begins: all. */
-  pace(percent: number): void;
+  dutyCycle(percent: number): void;
   /** Whether the model thinks first; undefined: its template decides. */
   think(first?: boolean): void;
   /** Adds a message. */

@@ -144,8 +144,8 @@ class Session {
   }
 
   /** @param {number} percent */
-  pace(percent) {
-    this.#checked(native.pace(this.#open, percent));
+  dutyCycle(percent) {
+    this.#checked(native.dutyCycle(this.#open, percent));
   }
 
   /** @param {boolean=} first */

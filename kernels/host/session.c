@@ -235,17 +235,17 @@ int32_t tinhost_sampling(tinhost_session *s, double temperature, double top_p, d
     return TIN_OK;
 }
 
-int32_t tinhost_pace(tinhost_session *s, int32_t percent) {
+int32_t tinhost_duty_cycle(tinhost_session *s, int32_t percent) {
     int32_t status = tini_host_ready(s);
     if (status)
         return status;
     if (percent < 1 || percent > 100)
-        return tini_host_fail(s, TIN_ERR_ARGUMENT, "a pace is 1 to 100 percent");
+        return tini_host_fail(s, TIN_ERR_ARGUMENT, "a duty cycle is 1 to 100 percent");
 #ifdef TIN_NO_POOL
     if (percent < 100)
         return tini_host_fail(s, TIN_ERR_UNSUPPORTED, "this build can't sleep; give 100");
 #else
-    tin_pool_pace(s->pool, (uint32_t)percent);
+    tin_pool_duty_cycle(s->pool, (uint32_t)percent);
 #endif
     return TIN_OK;
 }

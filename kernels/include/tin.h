@@ -339,11 +339,11 @@ TIN_API void tin_pool_destroy(tin_pool *pool);
 /* Bounds the share of the time that the pool's threads, the caller's among them, spend at work where a
  * step has no budget, or one of 40 ms and more: they work for a while, then all sleep in proportion, some
  * milliseconds at a time. It leaves other threads the processor, and a battery or a small case cool. No bit
- * changes. Within a shorter budget nothing sleeps: there the host's budget is the pace.
+ * changes. Within a shorter budget nothing sleeps: there the host's budget is the duty cycle.
  *
  * percent  1 to 100; a pool begins with 100. Out of range: the nearer end. Takes effect at the next step; not
  *          to be called while a session runs on the pool */
-TIN_API void tin_pool_pace(tin_pool *pool, uint32_t percent);
+TIN_API void tin_pool_duty_cycle(tin_pool *pool, uint32_t percent);
 
 /* The pool's executor, valid as long as the pool. Its `threads` is how many really work. One
  * session at a time may run on it. */

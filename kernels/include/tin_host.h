@@ -117,10 +117,10 @@ TIN_API int32_t tinhost_sampling(tinhost_session *session, double temperature, d
 
 /* Percent of the time, 1 to 100, that the session's threads work at most, asleep for the rest; a session begins with
  * 100. It is for answers that a thread of their own computes, by tinhost_step without a budget: there it leaves others the
- * cores, and a battery its charge. Budgets below 40 ms are a pace themselves, and are not changed. No bit changes.
+ * cores, and a battery its charge. Budgets below 40 ms are a duty cycle themselves, and are not changed. No bit changes.
  *
  * Errors: ARGUMENT, UNSUPPORTED (below 100, in a build without threads). */
-TIN_API int32_t tinhost_pace(tinhost_session *session, int32_t percent);
+TIN_API int32_t tinhost_duty_cycle(tinhost_session *session, int32_t percent);
 
 /* 0: the template decides whether the model thinks first; 1: it does; 2: it does not. */
 TIN_API int32_t tinhost_think(tinhost_session *session, int32_t mode);

@@ -13,19 +13,19 @@ typedef struct core_encoder {
 } core_encoder;
 
 static PyObject *encoder_new(PyTypeObject *type, PyObject *args, PyObject *keywords) {
-    static char *names[] = {"model", "patches", "threads", "pace", NULL};
+    static char *names[] = {"model", "patches", "threads", "duty_cycle", NULL};
     core_state *state = PyType_GetModuleState(type);
     PyObject *model;
-    unsigned patches = 0, threads = 1, pace = 100;
+    unsigned patches = 0, threads = 1, duty_cycle = 100;
     if (!PyArg_ParseTupleAndKeywords(args, keywords, "O!|O&O&O&:Encoder", names, state->model_type, &model,
-                                     core_uint32, &patches, core_uint32, &threads, core_uint32, &pace))
+                                     core_uint32, &patches, core_uint32, &threads, core_uint32, &duty_cycle))
         return NULL;
     allocfunc alloc = (allocfunc)PyType_GetSlot(type, Py_tp_alloc);
     core_encoder *self = (core_encoder *)alloc(type, 0);
     if (!self)
         return NULL;
     self->model = (core_model *)Py_NewRef(model);
-    if (core_pool_start(&self->pool, threads, pace, self->model->fault))
+    if (core_pool_start(&self->pool, threads, duty_cycle, self->model->fault))
         goto failed;
     tin_encoder_options options = {
         .patches = patches,

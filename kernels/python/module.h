@@ -53,8 +53,8 @@ typedef struct core_pool {
     void *memory;
 } core_pool;
 
-/* 0, or -1 with an exception. pace: as tin_pool_pace takes it. */
-int core_pool_start(core_pool *pool, unsigned threads, unsigned pace, PyObject *fault);
+/* 0, or -1 with an exception. duty_cycle: as tin_pool_duty_cycle takes it. */
+int core_pool_start(core_pool *pool, unsigned threads, unsigned duty_cycle, PyObject *fault);
 void core_pool_stop(core_pool *pool);
 const tin_executor *core_pool_executor(const core_pool *pool);
 

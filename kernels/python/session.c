@@ -8,19 +8,19 @@
 
 static PyObject *session_new(PyTypeObject *type, PyObject *args, PyObject *keywords) {
     static char *names[] = {
-        "model",   "context",      "chunk", "logit_rows", "threads", "kv_type",    "batched",  "checkpoints",
-        "compute", "adapter_rank", "tiles", "image_rows", "pace",    "most_bytes", "searches", NULL};
+        "model",   "context",      "chunk", "logit_rows", "threads",    "kv_type",    "batched",  "checkpoints",
+        "compute", "adapter_rank", "tiles", "image_rows", "duty_cycle", "most_bytes", "searches", NULL};
     core_state *state = PyType_GetModuleState(type);
     PyObject *model, *compute = Py_None;
     unsigned context = 0, chunk = 0, logit_rows = 1, threads = 1, kv_type = TIN_KV_F16, checkpoints = 0,
-             adapter_rank = 0, tiles = 0, image_rows = 0, pace = 100;
+             adapter_rank = 0, tiles = 0, image_rows = 0, duty_cycle = 100;
     int batched = 0, searches = 0;
     unsigned long long most_bytes = 0; /* 0: any */
     if (!PyArg_ParseTupleAndKeywords(args, keywords, "O!|O&O&O&O&O&pO&OO&O&O&O&O&p:Session", names,
                                      state->model_type, &model, core_uint32, &context, core_uint32, &chunk,
                                      core_uint32, &logit_rows, core_uint32, &threads, core_uint32, &kv_type,
                                      &batched, core_uint32, &checkpoints, &compute, core_uint32, &adapter_rank,
-                                     core_uint32, &tiles, core_uint32, &image_rows, core_uint32, &pace,
+                                     core_uint32, &tiles, core_uint32, &image_rows, core_uint32, &duty_cycle,
                                      core_uint64, &most_bytes, &searches))
         return NULL;
     allocfunc alloc = (allocfunc)PyType_GetSlot(type, Py_tp_alloc);
@@ -34,7 +34,7 @@ static PyObject *session_new(PyTypeObject *type, PyObject *args, PyObject *keywo
     self->adapters = PyList_New(0);
     if (!self->adapters)
         goto failed;
-    if (core_pool_start(&self->pool, threads, pace, self->model->fault))
+    if (core_pool_start(&self->pool, threads, duty_cycle, self->model->fault))
         goto failed;
     tin_session_options options = {
         .context = context,

@@ -46,7 +46,7 @@ FACES: dict[str, tuple[Callable[[Model, Any], Any], tuple[Any, ...]]] = {
     "many": (lambda m, n: m.generate_many([PROMPT], max_tokens=n), COUNTS),
     "begin": (lambda m, n: m.begin(PROMPT, max_tokens=n), COUNTS),
     "step_for": (lambda m, n: m.begin(PROMPT, max_tokens=1).step_for(n), (float("nan"), "1", None, [1])),
-    "scheduler": (lambda m, n: Scheduler(m, places=1).step(n), (float("nan"), "1", [1])),
+    "scheduler": (lambda m, n: Scheduler(m, slots=1).step(n), (float("nan"), "1", [1])),
     "concurrency": (lambda m, n: m.generate_many([PROMPT], concurrency=n, max_tokens=1), COUNTS),
     "top_k": (lambda m, n: m.generate(PROMPT, max_tokens=1, top_k=n), COUNTS[1:]),
     "lookup": (lambda m, n: m.generate(PROMPT, max_tokens=1, lookup=n), COUNTS[1:]),

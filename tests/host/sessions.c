@@ -212,7 +212,7 @@ static void odd_calls(player *p) {
     refuse(tinhost_forget(it, odd), p, "forget");
     refuse(tinhost_say(it, odd, "text"), p, "a role");
     refuse(tinhost_say(it, TIN_ROLE_USER, NULL), p, "no text");
-    refuse(tinhost_pace(it, odd), p, "a pace");
+    refuse(tinhost_duty_cycle(it, odd), p, "a duty cycle");
     refuse(tinhost_think(it, odd), p, "a mode");
     refuse(tinhost_begin(it, odd < 0 ? odd : 0), p, "no tokens");
     refuse(tinhost_ask(it, "text", odd < 0 ? odd : 0), p, "no tokens of a question");

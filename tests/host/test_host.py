@@ -273,8 +273,8 @@ def test_thoughts_that_the_prompt_opens_stay_in_the_conversation(host: Any, tmp_
 def test_saved_and_copied_sessions_go_on_alike(host: Any, model: Any, session: Session) -> None:
     session.adapter("a", 0.5)
     with pytest.raises(Refused, match="1 to 100"):
-        session.pace(0)
-    session.pace(60)  # of the first only: no bit changes
+        session.duty_cycle(0)
+    session.duty_cycle(60)  # of the first only: no bit changes
     first = answer(session)
     saved = session.saved()
     wanted = answer(session, "why?")

@@ -137,7 +137,7 @@ def test_a_scheduler_answers_about_images(made: Made, case: str) -> None:
     prompts = [model.render(asking(photo(50, 40, seed % 2))) for seed in range(4)]
     prompts.append(model.render([{"role": "user", "content": "the thing"}]))
     alone = [model.generate(prompt, max_tokens=6, constraint=None).token_ids for prompt in prompts]
-    scheduler = Scheduler(model, places=3, context=256)
+    scheduler = Scheduler(model, slots=3, context=256)
     jobs = [scheduler.add(Asked(prompt, max_tokens=6)) for prompt in prompts]
     while not all(job.done for job in jobs):
         scheduler.step()

@@ -85,7 +85,7 @@ def test_a_receipt_is_the_same_by_every_path(data: memoryview) -> None:
         for lookup in (0, 4):
             assert [alone(other, one, lookup).digest for one in asked_of(other)] == first
         assert [one.digest for _, one in recomputed(other, asked_of(other), concurrency=1)] == first
-    scheduler = Scheduler(model, places=3, pass_tokens=16, kept=2)
+    scheduler = Scheduler(model, slots=3, pass_tokens=16, kept=2)
     for scope in ("one", "one", "other"):
         jobs = []
         for one in asked_of(model):

@@ -172,7 +172,7 @@ def test_choices_are_the_same_however_they_are_computed(model: Model, held: str 
 
 
 def test_choices_come_with_the_text(model: Model) -> None:
-    scheduler = Scheduler(model, places=2)
+    scheduler = Scheduler(model, slots=2)
     job = scheduler.add(Asked(PROMPT, max_tokens=6, tops=2))
     other = scheduler.add(Asked(PROMPT, max_tokens=6))
     while scheduler.running or scheduler.waiting:

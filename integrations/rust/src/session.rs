@@ -114,8 +114,8 @@ impl Session {
     }
 
     /// Percent of the time, 1 to 100, that its threads work at most where a step has no budget.
-    pub fn pace(&mut self, percent: i32) -> Result<()> {
-        self.check(unsafe { sys::tinhost_pace(self.handle, percent) }).map(drop)
+    pub fn duty_cycle(&mut self, percent: i32) -> Result<()> {
+        self.check(unsafe { sys::tinhost_duty_cycle(self.handle, percent) }).map(drop)
     }
 
     /// Some(true): the model thinks first; Some(false): it does not; None: its template decides.

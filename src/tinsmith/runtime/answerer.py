@@ -70,7 +70,7 @@ class Answerer:
         """context: most tokens of a conversation with its answer; None, or more than the model has: all of the
         model's. most_bytes: that `memory` may be; 0: any. Raises InputError where it would be more."""
         self.model, own = model, model.core.info()["context"]
-        self._scheduler = Scheduler(model, places=1, kept=1, context=min(context or own, own))
+        self._scheduler = Scheduler(model, slots=1, kept=1, context=min(context or own, own))
         self.memory = self._scheduler.memory
         if most_bytes and self.memory > most_bytes:
             self._scheduler.close()

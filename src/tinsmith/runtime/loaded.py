@@ -61,7 +61,7 @@ class Loaded:
         image: Buffer,
         threads: int | None,
         *,
-        pace: int = 100,
+        duty_cycle: int = 100,
         kv_type: int = _core.KV_F16,
         conversations: int = 4,
         most_bytes: int = 0,
@@ -77,7 +77,7 @@ class Loaded:
         self._image, self._source = image, source
         self.tin = Tin(image)
         self.threads = threads or usable_cores()
-        self.pace = pace
+        self.duty_cycle = duty_cycle
         self.kv_type = kv_type
         self._most_bytes = most_bytes
         self.engine = engine
@@ -189,7 +189,7 @@ class Loaded:
                 "this model has no image input: its file has no vision model that runs here; ask by text, or "
                 "open a folder of the .gguf and its vision model, called mmproj….gguf"
             )
-        return VisionModel(self.core, facts, self.threads, self.pace)
+        return VisionModel(self.core, facts, self.threads, self.duty_cycle)
 
     @cached_property
     def _vocab(self) -> int:
@@ -222,7 +222,7 @@ class Loaded:
             adapter_rank=rank if outside is None else 0,
             tiles=rows,
             image_rows=rows,
-            pace=self.pace if self.engine is None else 100,
+            duty_cycle=self.duty_cycle if self.engine is None else 100,
             most_bytes=self._most_bytes,
             searches=True,
         )

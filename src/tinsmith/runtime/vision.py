@@ -43,8 +43,8 @@ class VisionEncoder:
     patch: floats of a patch, [row][column][red, green, blue]; side: of the square of patches that makes a
     state; width: floats of a state; memory: bytes that were planned and are all that it takes."""
 
-    def __init__(self, core: _core.Model, *, patches: int = 0, threads: int = 1, pace: int = 100) -> None:
-        self._core = _core.Encoder(core, patches, threads, pace)
+    def __init__(self, core: _core.Model, *, patches: int = 0, threads: int = 1, duty_cycle: int = 100) -> None:
+        self._core = _core.Encoder(core, patches, threads, duty_cycle)
         info = self._core.info()
         self.patch, self.side, self.width = info["patch"], info["side"], info["width"]
         self.patches = patches or info["patches"]
@@ -73,9 +73,9 @@ class VisionEncoder:
 class VisionModel:
     """Turns images into the rows of a prompt, and writes the text around them."""
 
-    def __init__(self, core: _core.Model, facts: Mapping[str, Any], threads: int, pace: int) -> None:
+    def __init__(self, core: _core.Model, facts: Mapping[str, Any], threads: int, duty_cycle: int) -> None:
         """facts: the manifest's of its vision. Raises FormatError where they are damaged."""
-        self._core, self._threads, self._pace = core, threads, pace
+        self._core, self._threads, self._duty_cycle = core, threads, duty_cycle
         self.vision = from_facts(facts, "manifest.json: vision")
         self.projector = projectors()[self.vision.projector]
         self.word = {
@@ -84,7 +84,7 @@ class VisionModel:
 
     @cached_property
     def _encoder(self) -> VisionEncoder:
-        return VisionEncoder(self._core, threads=self._threads, pace=self._pace)
+        return VisionEncoder(self._core, threads=self._threads, duty_cycle=self._duty_cycle)
 
     @property
     def memory(self) -> int:

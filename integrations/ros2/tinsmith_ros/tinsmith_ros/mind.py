@@ -67,9 +67,7 @@ class Mind:
         self._model = tinsmith.load(settings.file, key=settings.key or None, threads=settings.threads)
         self._model.applied(settings.adapter or None)  # so that a wrong name is told now
         _ = self._model.digest  # of the whole file: now, and not in the first answer
-        self.scheduler = Scheduler(
-            self._model, places=settings.places, context=settings.context or None, kept=1
-        )
+        self.scheduler = Scheduler(self._model, slots=settings.places, context=settings.context or None, kept=1)
         if 0 < settings.most_bytes < self.scheduler.memory:
             raise RuntimeFault(
                 "TIN_ERR_MEMORY",

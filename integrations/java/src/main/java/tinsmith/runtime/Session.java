@@ -78,8 +78,8 @@ public final class Session implements AutoCloseable {
     }
 
     /** Percent of the time, 1 to 100, that its threads work at most where a step has no budget. */
-    public void pace(int percent) {
-        call(handle -> Native.pace(handle, percent));
+    public void dutyCycle(int percent) {
+        call(handle -> Native.dutyCycle(handle, percent));
     }
 
     /** TRUE: the model thinks first; FALSE: it does not; null: its template decides. */

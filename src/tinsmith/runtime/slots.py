@@ -1,4 +1,4 @@
-"""The sessions that a scheduler's jobs take turns in: each is a place, and holds what its last job computed."""
+"""The sessions that a scheduler's jobs take turns in: each is a slot, and holds what its last job computed."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ WORTH_SHARING = 16
 _Job = TypeVar("_Job")
 
 
-class Place(Generic[_Job]):
+class Slot(Generic[_Job]):
     """applied, scope: of what the session holds. held: its tokens, those of the answer once that is done.
-    started: whether the job's prompt is queued; until then the place waits for what another computes."""
+    started: whether the job's prompt is queued; until then the slot waits for what another computes."""
 
     def __init__(self, session: _core.Session) -> None:
         self.session = session
@@ -75,36 +75,36 @@ class Place(Generic[_Job]):
         self.job, self.started, self.cut = None, False, None
 
 
-class Places(Generic[_Job]):
+class Slots(Generic[_Job]):
     """All of a scheduler's. What a prompt shares with what one of them holds, of the same adapters and scope,
     is not computed again: it goes on there, or a copy is taken. A copy gives the bits of a fresh
     computation."""
 
     def __init__(self, sessions: Sequence[_core.Session], has_states: bool) -> None:
-        self.all: list[Place[_Job]] = [Place(session) for session in sessions]
+        self.all: list[Slot[_Job]] = [Slot(session) for session in sessions]
         self._has_states = has_states
         self._turns = 0
 
-    def free(self, tokens: list[int], applied: Applied, scope: str) -> Place[_Job]:
+    def free(self, tokens: list[int], applied: Applied, scope: str) -> Slot[_Job]:
         """One without a job, of which there must be one: that which holds most of the prompt, or else, where
         that would forget much, the one that was unused for longest."""
-        free = [place for place in self.all if place.job is None]
-        oldest = min(free, key=lambda place: place.used)
+        free = [slot for slot in self.all if slot.job is None]
+        oldest = min(free, key=lambda slot: slot.used)
         self._turns += 1
-        alike = [place for place in free if (place.applied, place.scope) == (applied, scope)]
-        best = max(alike, key=lambda place: shared(tokens, place.held), default=oldest)
+        alike = [slot for slot in free if (slot.applied, slot.scope) == (applied, scope)]
+        best = max(alike, key=lambda slot: shared(tokens, slot.held), default=oldest)
         loses = len(best.held) - shared(tokens, best.held)
         taken = best if best in alike and loses < WORTH_KEEPING else oldest
         taken.used = self._turns
         return taken
 
-    def ready(self, place: Place[_Job], tokens: list[int]) -> bool:
-        """Has the place take over what others hold of the prompt. False while one of them computes such a part:
+    def ready(self, slot: Slot[_Job], tokens: list[int]) -> bool:
+        """Has the slot take over what others hold of the prompt. False while one of them computes such a part:
         then it is not there yet, and would be computed twice."""
-        own = shared(tokens[:-1], place.held)
+        own = shared(tokens[:-1], slot.held)
         best, most = None, own + WORTH_SHARING - 1
         for other in self.all:
-            if other is place or (other.applied, other.scope) != (place.applied, place.scope):
+            if other is slot or (other.applied, other.scope) != (slot.applied, slot.scope):
                 continue
             if other.job is not None and not other.started:
                 continue
@@ -119,14 +119,14 @@ class Places(Generic[_Job]):
             return False
         # A window's ring may have lost what the prefix needs; it is then computed again.
         with contextlib.suppress(RuntimeFault):
-            place.session.copy_from(best.session, most + 1 if most < len(best.held) else most)
+            slot.session.copy_from(best.session, most + 1 if most < len(best.held) else most)
         return True
 
-    def _cut(self, place: Place[_Job], length: int) -> None:
+    def _cut(self, slot: Slot[_Job], length: int) -> None:
         """A recurrent state is at hand where a computation ended: this one is to end there first, but where its
         answer has begun, as one whose first tokens must come may have before the prompt is computed."""
-        _, tokens = place.session.tokens()
-        if len(tokens) <= len(place.held) and (place.cut is None or length < place.cut):
+        _, tokens = slot.session.tokens()
+        if len(tokens) <= len(slot.held) and (slot.cut is None or length < slot.cut):
             with contextlib.suppress(RuntimeFault):  # it is under way; then that part is computed twice
-                begin(place.session, place.held, length)
-                place.cut = length
+                begin(slot.session, slot.held, length)
+                slot.cut = length
