@@ -322,7 +322,7 @@ int32_t tinhost_choose(tinhost_session *s, const char *options) {
         most = (int32_t)strlen(option) > most ? (int32_t)strlen(option) : most;
     status = prepare(s, most, 1);
     if (!status)
-        status = tini_host_hold_to(s, &s->choice, s->automaton.data, s->automaton.size);
+        status = tini_host_constrain_by(s, &s->choice, s->automaton.data, s->automaton.size);
     s->choosing = !status;
     return status ? status : begin_talk(s, most);
 }

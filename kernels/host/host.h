@@ -46,10 +46,10 @@ struct tinhost_model {
 };
 
 /* A constraint, made when it is first needed. */
-typedef struct tini_held {
+typedef struct tini_host_constraint {
     tini_block memory;
     tin_constraint *made;
-} tini_held;
+} tini_host_constraint;
 
 /* A message, and the images that stand before its text, each with pixels of its own. */
 typedef struct tini_talk {
@@ -73,8 +73,8 @@ struct tinhost_session {
     const tini_skill *applied[TINI_HOST_ADAPTERS];
     float scales[TINI_HOST_ADAPTERS];
     uint32_t applied_count;
-    const tini_skill *drafting; /* whose draft table the session has */
-    tini_held *held;            /* [skill_count] */
+    const tini_skill *drafting;        /* whose draft table the session has */
+    tini_host_constraint *constraints; /* [skill_count] */
     int32_t constrained, think;
     tin_sampling sampling;
 
@@ -95,7 +95,8 @@ struct tinhost_session {
     int32_t tokens;
     uint64_t digest;
 
-    tini_held choice; /* of the last tinhost_choose, with its automaton and its options, a NUL behind each */
+    tini_host_constraint
+        choice; /* of the last tinhost_choose, with its automaton and its options, a NUL behind each */
     tini_block automaton;
     char *options;
     int32_t option_count, chosen;
@@ -121,8 +122,9 @@ void tini_host_bare(tinhost_session *session); /* takes off all adapters */
 
 /* Holds the next answer to the skill's constraint, or to the one in data[size], which is made if `held` has none. */
 int32_t tini_host_constrain(tinhost_session *session);
-int32_t tini_host_hold_to(tinhost_session *session, tini_held *held, const void *data, size_t size);
-void tini_host_drop_held(tini_held *held);
+int32_t tini_host_constrain_by(tinhost_session *session, tini_host_constraint *held, const void *data,
+                               size_t size);
+void tini_host_drop_constraint(tini_host_constraint *held);
 
 /* ---- options.c: what tinhost_choose chooses from, as a constraint: a trie of the options' bytes */
 int32_t tini_host_options(tinhost_session *session, const char *options);

@@ -100,10 +100,10 @@ tinhost_session *tinhost_session_open(tinhost_model *model, int32_t context, int
                        "context, threads and most_bytes are at least 0, and adapters 0 to 8");
         return s;
     }
-    s->held = calloc(model->skill_count, sizeof *s->held);
+    s->constraints = calloc(model->skill_count, sizeof *s->constraints);
     tin_session_options options = {.context = (uint32_t)context};
     s->context = context ? (uint32_t)context : model->info.context;
-    int good = s->held && open_pool(s, (uint32_t)threads, &options) &&
+    int good = s->constraints && open_pool(s, (uint32_t)threads, &options) &&
                open_core(s, adapters > 1 ? (uint32_t)adapters : 1, most_bytes, &options);
     if (!good) {
         s->core = NULL;
@@ -113,9 +113,9 @@ tinhost_session *tinhost_session_open(tinhost_model *model, int32_t context, int
     return s;
 }
 
-void tini_host_drop_held(tini_held *held) {
-    tini_block_drop(&held->memory);
-    held->made = NULL;
+void tini_host_drop_constraint(tini_host_constraint *constraint) {
+    tini_block_drop(&constraint->memory);
+    constraint->made = NULL;
 }
 
 void tinhost_session_close(tinhost_session *s) {
@@ -129,9 +129,9 @@ void tinhost_session_close(tinhost_session *s) {
         tini_host_drop_images(&s->talks[k]);
     }
     free(s->talks);
-    for (uint32_t k = 0; s->held && k < s->model->skill_count; k++)
-        tini_host_drop_held(&s->held[k]);
-    free(s->held);
+    for (uint32_t k = 0; s->constraints && k < s->model->skill_count; k++)
+        tini_host_drop_constraint(&s->constraints[k]);
+    free(s->constraints);
 #ifndef TIN_NO_POOL
     tin_pool_destroy(s->pool);
 #endif
@@ -260,21 +260,21 @@ int32_t tinhost_think(tinhost_session *s, int32_t mode) {
     return TIN_OK;
 }
 
-int32_t tini_host_hold_to(tinhost_session *s, tini_held *held, const void *data, size_t size) {
-    if (!held->made) {
+int32_t tini_host_constrain_by(tinhost_session *s, tini_host_constraint *constraint, const void *data, size_t size) {
+    if (!constraint->made) {
         size_t need = tin_constraint_size(s->model->core, data, size, NULL, &s->error);
         if (!need)
             return s->error.status;
-        held->memory = tini_block_take(need);
-        if (!held->memory.data)
+        constraint->memory = tini_block_take(need);
+        if (!constraint->memory.data)
             return tini_host_fail(s, TIN_ERR_MEMORY, "there is no memory for the constraint");
-        if (tin_constraint_create(s->model->core, data, size, NULL, held->memory.data, need, &held->made,
+        if (tin_constraint_create(s->model->core, data, size, NULL, constraint->memory.data, need, &constraint->made,
                                   &s->error)) {
-            tini_host_drop_held(held);
+            tini_host_drop_constraint(constraint);
             return s->error.status;
         }
     }
-    return tin_session_constrain(s->core, held->made, &s->error);
+    return tin_session_constrain(s->core, constraint->made, &s->error);
 }
 
 int32_t tini_host_constrain(tinhost_session *s) {
@@ -283,5 +283,6 @@ int32_t tini_host_constrain(tinhost_session *s) {
         first = s->model->skills;
     if (!s->constrained || !first->answer)
         return tin_session_constrain(s->core, NULL, &s->error);
-    return tini_host_hold_to(s, &s->held[first - s->model->skills], first->answer, first->answer_size);
+    return tini_host_constrain_by(s, &s->constraints[first - s->model->skills], first->answer,
+                                  first->answer_size);
 }

@@ -457,8 +457,7 @@ typedef struct tin_session_options {
      * dim (tin_model_info) floats; 0: it takes none. */
     uint32_t tiles;
     uint32_t image_rows;
-    uint32_t
-        searches; /* 1: room for constraints that have answers looked for, as there is where one of the file's does */
+    uint32_t searches; /* 1: room for constraints with best-first search, as where one of the file's has it */
 } tin_session_options;
 
 /* Bytes of memory that tin_session_create needs, the same on every machine; 0 on failure

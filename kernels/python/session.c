@@ -451,7 +451,7 @@ static PyObject *session_sample(core_session *self, PyObject *args) {
 }
 
 /* The likeliest token of every ready row, so that a draft is checked without copying its logits. */
-static PyObject *session_likeliest(core_session *self, PyObject *unused) {
+static PyObject *session_argmax(core_session *self, PyObject *unused) {
     (void)unused;
     if (core_session_refuse_busy(self))
         return NULL;
@@ -579,8 +579,7 @@ static PyMethodDef methods[] = {
      "route(router) -> (likeliest task, whether it is taken, its probability, the least one, float32 scores of "
      "all "
      "tasks and none)"},
-    {"likeliest", (PyCFunction)session_likeliest, METH_NOARGS,
-     "likeliest() -> the best token of each ready row"},
+    {"argmax", (PyCFunction)session_argmax, METH_NOARGS, "argmax() -> the best token of each ready row"},
     {"logprobs", (PyCFunction)session_logprobs, METH_O,
      "logprobs(ids) -> the natural logarithm of the probability of ids[k] by the k-th ready row"},
     {"sample", (PyCFunction)session_sample, METH_VARARGS,

@@ -146,7 +146,10 @@ def test_whatever_differs_makes_another(data: memoryview) -> None:
     ]
     digests = [question(model, one).digest for one in (base, *others)]
     assert len(set(digests)) == len(digests)
-    same = [replace(base, scope="x", tops=3, least=0.1, sure=True), replace(base, sampling=Sampling(lookup=3))]
+    same = [
+        replace(base, scope="x", tops=3, least=0.1, confidence=True),
+        replace(base, sampling=Sampling(lookup=3)),
+    ]
     assert {question(model, one).digest for one in same} == {digests[0]}
     quantized = Model(model.core, data, 1, kv_type=_core.KV_Q8)
     assert question(quantized, base).digest not in digests

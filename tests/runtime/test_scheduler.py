@@ -52,7 +52,7 @@ def alone(model: Model, asked: Asked, adapter: Any = None) -> Any:
         stop=asked.stop,
         constraint=asked.constraint,
         adapter=adapter,
-        sure=asked.sure,
+        confidence=asked.confidence,
         **given,
     )
 
@@ -66,7 +66,7 @@ def drawn(source: random.Random, model: Model, held: list[Constraint | None]) ->
         tokens,
         model.applied(adapter),
         source.choice(held),
-        sure=source.random() < 0.5,
+        confidence=source.random() < 0.5,
         max_tokens=source.randint(1, 12),
         sampling=sampling,
         stop=source.choice([(), ("a",)]),

@@ -325,7 +325,7 @@ def no_logits(session: _core.Session) -> None:
     for asked in (session.logits, session.sample):
         with pytest.raises(RuntimeFault, match="there are no logits"):
             asked()
-    assert session.likeliest() == []
+    assert session.argmax() == []
 
 
 @pytest.mark.parametrize("way", ["copy", "restore", "replace", "rewind", "under way"])

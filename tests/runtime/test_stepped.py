@@ -21,7 +21,7 @@ TURN = [{"role": "user", "content": "the thing is in the"}]
 WORDS = regex("the [a-z ]{30,200}")
 OPTIONS: dict[str, dict[str, Any]] = {
     "greedy": {"constraint": None},
-    "drawn": {"constraint": None, "temperature": 1.2, "seed": 5, "sure": True},
+    "drawn": {"constraint": None, "temperature": 1.2, "seed": 5, "confidence": True},
     "held": {"constraint": WORDS},
     "choice": {"constraint": choices(["in the bin", "in the beginning"])},
     "stopped": {"constraint": None, "stop": ["e"], "temperature": 1.2},

@@ -106,7 +106,9 @@ def test_what_is_no_penalty_is_refused(model: Model) -> None:
 def test_each_choice_is_that_of_the_softmax(model: Model) -> None:
     """Log-probabilities by NumPy, of the model's own logits, whatever is drawn of them."""
     options: dict[str, Any] = {"temperature": 1.4, "seed": 3, "presence_penalty": 1.0, "top_k": 20}
-    answer = model.generate(PROMPT, max_tokens=24, tops=5, lookup=4, sure=True, constraint=None, **options)
+    answer = model.generate(
+        PROMPT, max_tokens=24, tops=5, lookup=4, confidence=True, constraint=None, **options
+    )
     rows = np.array(model.logits([*PROMPT, *answer.token_ids]))[len(PROMPT) - 1 :]
     assert [one.token for one in answer.choices] == answer.token_ids
     for choice, row in zip(answer.choices, rows, strict=False):
@@ -126,7 +128,7 @@ def test_what_must_come_is_no_choice(model: Model) -> None:
     """The mask says how many might have come elsewhere; their shares are of those alone."""
     held = schema({"type": "object", "properties": {"on": {"enum": ["red", "reed"]}}, "required": ["on"]})
     prompt = model.tokenize("the thing is", special=True, bos=True)
-    answer = model.generate(prompt, constraint=held, tops=4, sure=True, temperature=1.0, seed=2)
+    answer = model.generate(prompt, constraint=held, tops=4, confidence=True, temperature=1.0, seed=2)
     json.loads(answer.text)
     walk = _core.Constraint(model.core, held.data)
     chosen = 0
@@ -153,7 +155,7 @@ def test_what_must_come_is_no_choice(model: Model) -> None:
 @pytest.mark.parametrize("held", [None, "[a-z ]*", "(the |thing )*"])
 def test_choices_are_the_same_however_they_are_computed(model: Model, held: str | None) -> None:
     constraint = held and regex(held)
-    options: dict[str, Any] = {"max_tokens": 30, "tops": 3, "sure": True, "temperature": 0.6, "seed": 9}
+    options: dict[str, Any] = {"max_tokens": 30, "tops": 3, "confidence": True, "temperature": 0.6, "seed": 9}
     alone = [
         model.generate(PROMPT, constraint=constraint, lookup=lookup, **options).choices for lookup in (0, 1, 4)
     ]
@@ -163,7 +165,9 @@ def test_choices_are_the_same_however_they_are_computed(model: Model, held: str 
     assert (
         alone[0] and [*alone, many[0].choices, many[2].choices, stream.completion().choices] == [alone[0]] * 6
     )
-    bare = model.generate(PROMPT, constraint=constraint, **{**options, "tops": 0, "sure": False}, record=True)
+    bare = model.generate(
+        PROMPT, constraint=constraint, **{**options, "tops": 0, "confidence": False}, record=True
+    )
     assert [(one.token, one.logit, one.allowed) for one in bare.choices] == [
         (one.token, one.logit, one.allowed) for one in alone[0]
     ]

@@ -34,7 +34,8 @@ typedef struct tini_chosen {
 /* A token of a beginning, or one that might have been chosen. */
 typedef struct tini_candidate {
     double score; /* of the beginning up to here: the logarithm of its probability */
-    double sure;  /* and among the tokens that were allowed: session->log_probability, where that is measured */
+    double
+        confidence; /* and among the tokens that were allowed: session->log_probability, where that is measured */
     tini_chosen by;
     int32_t token;
     uint32_t before; /* the one that it follows; TINI_NONE: the prompt */
@@ -43,8 +44,8 @@ typedef struct tini_candidate {
 } tini_candidate;
 
 typedef struct tini_search {
-    double score, sure; /* of the beginning at hand */
-    tini_chosen by;     /* its last choice, the end's too */
+    double score, confidence; /* of the beginning at hand */
+    tini_chosen by;           /* its last choice, the end's too */
     uint32_t count;
     uint32_t most, turns; /* how often it may take up another beginning, and did; most 0: it does not search */
     uint32_t begin, left; /* where the answer begins, and the tokens that it may have */

@@ -135,17 +135,17 @@ int tini_speculate_is_worth(const tin_session *s, uint32_t chance, uint32_t maki
     return chance * (cost + CERTAIN) > CERTAIN * (cost + making);
 }
 
-/* Puts what the draft table says, *sure of 256; as put_draft. */
-static uint32_t put_drafted(const ahead *a, tini_copying copying, uint32_t *sure) {
+/* Puts what the draft table says, *confidence of 256; as put_draft. */
+static uint32_t put_drafted(const ahead *a, tini_copying copying, uint32_t *confidence) {
     tin_session *s = a->s;
     const uint32_t *mask = NULL;
     uint32_t worth = least_chance(s, 1);
-    int32_t token = tini_drafter_next(s->drafter, copying, s->input.tokens, a->at, NULL, sure);
-    uint32_t rows = *sure < worth ? 0 : put_draft(a, token);
-    if (rows || *sure < worth || !s->constraint || tin_constraint_mask(s->constraint, 0, &mask, NULL))
+    int32_t token = tini_drafter_next(s->drafter, copying, s->input.tokens, a->at, NULL, confidence);
+    uint32_t rows = *confidence < worth ? 0 : put_draft(a, token);
+    if (rows || *confidence < worth || !s->constraint || tin_constraint_mask(s->constraint, 0, &mask, NULL))
         return rows;
-    token = tini_drafter_next(s->drafter, copying, s->input.tokens, a->at, mask, sure);
-    return *sure < worth ? 0 : put_draft(a, token);
+    token = tini_drafter_next(s->drafter, copying, s->input.tokens, a->at, mask, confidence);
+    return *confidence < worth ? 0 : put_draft(a, token);
 }
 
 /* Those by the draft table. How many choices they are expected to spare, times 65,536. */
@@ -155,12 +155,12 @@ static uint32_t draft(ahead *a) {
     for (; d->known < s->count; d->known++)
         d->copying = tini_drafter_follow(d, d->copying, s->input.tokens, d->known);
     tini_copying copying = d->copying;
-    uint32_t chance = CERTAIN * CERTAIN, expected = 0, sure, rows;
-    while (a->at < a->end && (rows = put_drafted(a, copying, &sure))) {
+    uint32_t chance = CERTAIN * CERTAIN, expected = 0, confidence, rows;
+    while (a->at < a->end && (rows = put_drafted(a, copying, &confidence))) {
         if (a->at == s->count) /* whether it is then made or not */
             d->said = s->input.tokens[a->at];
-        d->sure[a->at - s->count] = (uint8_t)sure;
-        chance = chance / CERTAIN * least(sure * d->trust / CERTAIN, CERTAIN - 1);
+        d->confidence[a->at - s->count] = (uint8_t)confidence;
+        chance = chance / CERTAIN * least(confidence * d->trust / CERTAIN, CERTAIN - 1);
         if (chance < least_chance(s, rows) * CERTAIN)
             break;
         expected += chance;
@@ -258,10 +258,10 @@ static void judge(tin_session *s, int32_t token, uint32_t drafts, uint32_t right
         s->luck = tini_speculate_judged(s->luck, CERTAIN, s->said == token);
     if (!d || d->said < 0)
         return;
-    uint32_t hoped = d->sure[0], came = d->said == token;
+    uint32_t hoped = d->confidence[0], came = d->said == token;
     for (uint32_t k = 1; s->drafted && k <= right && k < drafts; k++)
         if (!(s->due >> k & 1)) {
-            hoped += d->sure[k];
+            hoped += d->confidence[k];
             came += k < right;
         }
     d->trust = least(tini_speculate_judged(d->trust, hoped, came), MOST_TRUST);

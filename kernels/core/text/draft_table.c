@@ -184,26 +184,26 @@ typedef struct best_draft {
     const tini_drafter *d;
     const uint32_t *mask;
     int32_t token;
-    uint32_t sure;
+    uint32_t confidence;
 } best_draft;
 
 /* The rule of what is seen; its token is the best so far where it is surer. */
 static uint32_t take_rule(best_draft *best, tini_seen seen) {
-    uint32_t rule = find_rule(&best->d->table, seen.key), sure = rule >> 24;
-    if (!sure || sure < best->sure)
+    uint32_t rule = find_rule(&best->d->table, seen.key), confidence = rule >> 24;
+    if (!confidence || confidence < best->confidence)
         return rule;
     int32_t token = (int32_t)(rule & TINI_DRAFT_COPY);
     if (token == (int32_t)TINI_DRAFT_COPY)
         token = seen.copied == TINI_DRAFT_NOWHERE ? -1 : tini_drafter_copied(best->d, seen.copied);
     if (token >= 0 && (!best->mask || best->mask[token / 32] >> token % 32 & 1)) {
         best->token = token;
-        best->sure = sure;
+        best->confidence = confidence;
     }
     return rule;
 }
 
 int32_t tini_drafter_next(const tini_drafter *d, tini_copying copying, const int32_t *tokens, uint32_t at,
-                          const uint32_t *mask, uint32_t *sure) {
+                          const uint32_t *mask, uint32_t *confidence) {
     best_draft best = {.d = d, .mask = mask, .token = -1};
     tini_seen seen[TINI_DRAFT_SEEN];
     uint32_t count = tini_drafter_keys(d, copying, tokens, at, seen);
@@ -213,7 +213,7 @@ int32_t tini_drafter_next(const tini_drafter *d, tini_copying copying, const int
             for (uint32_t cue = 0; cue < d->count; cue++)
                 take_rule(&best, tini_drafter_cue(d, seen[k], tokens, cue));
     }
-    *sure = best.sure;
+    *confidence = best.confidence;
     return best.token;
 }
 

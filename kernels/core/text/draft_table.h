@@ -64,7 +64,7 @@ typedef struct tini_drafter {
     tini_copying copying;
     uint32_t trust; /* of 256 drafts that should come true, how many do; see session/speculate.c */
     int32_t said;   /* what the table says the next token is; -1: nothing */
-    uint8_t sure[TINI_DRAFT_MOST]; /* how sure of 256 it is of that, and of each place behind */
+    uint8_t confidence[TINI_DRAFT_MOST]; /* confidence of 256: it is of that, and of each place behind */
     uint8_t text[TINI_DRAFT_TEXT];
     uint16_t begins[TINI_DRAFT_TOKENS + 1]; /* where in the text each of them begins, and the end */
 } tini_drafter;
@@ -97,9 +97,9 @@ tini_seen tini_drafter_cue(const tini_drafter *d, tini_seen seen, const int32_t 
 /* The token that the text at `place` begins with, as it would stand in an answer; -1 where none does. */
 int32_t tini_drafter_copied(const tini_drafter *d, uint32_t place);
 
-/* The likeliest tokens[at] by the table, of those in the mask, or NULL; -1 where it knows none. *sure: how many of 256 such
+/* The likeliest tokens[at] by the table, of those in the mask, or NULL; -1 where it knows none. *confidence: how many of 256 such
  * drafts are right. */
 int32_t tini_drafter_next(const tini_drafter *d, tini_copying copying, const int32_t *tokens, uint32_t at,
-                          const uint32_t *mask, uint32_t *sure);
+                          const uint32_t *mask, uint32_t *confidence);
 
 #endif

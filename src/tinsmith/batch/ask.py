@@ -134,11 +134,13 @@ class Asker:
             apart.check_size(offer.tools)
             box = offered(self.model, offer, self.adapter, self._requested)
             tokens = _made(lambda: prompt_of(self.model, self._shown(told), box, adapter=self.adapter))
-            held = self.skill.held_to(box.constraint, self.settings.held.search)
+            held = self.skill.constraint_for(box.constraint, self.settings.held.search)
             return Question(self._asked(tokens, settings, held), box)
         constraint = self.constraint
         if settings.held is not self.settings.held:
-            constraint = self.skill.held_to(self._requested({"schema": settings.held.of}), settings.held.search)
+            constraint = self.skill.constraint_for(
+                self._requested({"schema": settings.held.of}), settings.held.search
+            )
         thinking = self._thinking(constraint)
         tokens = _made(partial(self._rendered, told, thinking))
         opened = self.skill.templates.table(thinking).opens_thoughts
@@ -160,8 +162,8 @@ class Asker:
     def _held(self, held: Held) -> Constraint | None:
         """What all rows are held to."""
         if held.kind in ("own", "free"):
-            return self.skill.held_to("own" if held.kind == "own" else None, held.search)
-        return self.skill.held_to(self._compiled(held), held.search)
+            return self.skill.constraint_for("own" if held.kind == "own" else None, held.search)
+        return self.skill.constraint_for(self._compiled(held), held.search)
 
     def _requested(self, request: Mapping[str, Any]) -> Constraint:
         """Of a row's own schema or tools, which are compiled within limits; made once for the same."""

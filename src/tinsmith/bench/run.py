@@ -21,7 +21,8 @@ _MOST_THREADS = 64
 @dataclass(frozen=True)
 class Options:
     """prompt, generate and depths in tokens; repeat: measurements of each, of which the median counts; isa:
-    what the native engine is held to, None for the best; duty_cycle: percent of the time that its threads work."""
+    what the native engine is held to, None for the best; duty_cycle: percent of the time that its threads
+    work."""
 
     threads: Sequence[int] = (1, 2)
     prompt: int = 512

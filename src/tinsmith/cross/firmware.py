@@ -47,7 +47,7 @@ _FLAGS = (
 )  # fmt: skip
 _SOURCES = ("tin_all.c", "firmware/start.c", "firmware/semihosting.c", "firmware/main.c")
 _SECONDS = 3600
-HELD = 64  # tokens of the self-test's answer under the constraint, at most
+CONSTRAINED_TOKENS = 64  # tokens of the self-test's answer under the constraint, at most
 
 
 @dataclass(frozen=True)
@@ -64,12 +64,12 @@ class Image:
 @dataclass(frozen=True)
 class Report:
     """What an image printed about its self-test. digests: of every prompt, by instruction set; adapters: the
-    same by adapter; held: of the tokens of an answer that is held to the constraint, by adapter ("" for none)
+    same by adapter; constrained: of the tokens of a constrained answer, by adapter ("" for none)
     and set; ticks: the prompts' tokens, and the processor's clocks; sizes: bytes by use."""
 
     digests: dict[str, list[str]]
     adapters: dict[str, dict[str, list[str]]]
-    held: dict[str, dict[str, str]]
+    constrained: dict[str, dict[str, str]]
     ticks: dict[str, tuple[int, int]]
     sizes: dict[str, int]
 
@@ -107,7 +107,7 @@ def image(tin: Path, target: Target, out: Path, display: Display, *, context: in
         "TIN_VISION_TEST_BYTES": test_bytes,
         "TIN_CONSTRAINT_BYTES": contents.constraint,
         "TIN_CONSTRAINT_MASKS": MASKS,
-        "TIN_HELD_TOKENS": HELD,
+        "TIN_CONSTRAINED_TOKENS": CONSTRAINED_TOKENS,
     }
     display.line(f"{target.name}: an image for {tin.name}, context {context}")
     with tempfile.TemporaryDirectory() as folder:
@@ -169,8 +169,8 @@ def measure(built: Image, tin: Path, target: Target, isa: str = "", options: Ite
             case ["digest", name, _, hexadecimal, _, *adapter]:
                 found = told.adapters.setdefault(adapter[0], {}) if adapter else told.digests
                 found.setdefault(name, []).append(hexadecimal)
-            case ["held", name, _, hexadecimal, _, *adapter]:
-                told.held.setdefault("".join(adapter), {})[name] = hexadecimal
+            case ["constrained", name, _, hexadecimal, _, *adapter]:
+                told.constrained.setdefault("".join(adapter), {})[name] = hexadecimal
             case ["ticks", name, _, tokens, clocks]:
                 before = told.ticks.get(name, (0, 0))
                 told.ticks[name] = (before[0] + int(tokens), before[1] + int(clocks))
@@ -246,8 +246,8 @@ def _sealed(tin: Path, context: int) -> str:
     *_, (prompt, _) = selftest.read(loaded.core.entry("selftest.bin"))
 
     def row(adapter: str | None, digests: Sequence[str]) -> str:
-        held = loaded.skill_of(adapter).constraint and len(prompt) + HELD <= context
-        words = (adapter, "".join(digests), _held(loaded, prompt, adapter) if held else "")
+        held = loaded.skill_of(adapter).constraint and len(prompt) + CONSTRAINED_TOKENS <= context
+        words = (adapter, "".join(digests), _constrained(loaded, prompt, adapter) if held else "")
         return "{" + ", ".join(json.dumps(word) if word else "NULL" for word in words) + "}"
 
     # A prefix has no factors to lie in flash.
@@ -258,9 +258,9 @@ def _sealed(tin: Path, context: int) -> str:
     return f"#define SEALED {', '.join(rows)}\n"
 
 
-def _held(loaded: Model, prompt: Sequence[int], adapter: str | None) -> str:
+def _constrained(loaded: Model, prompt: Sequence[int], adapter: str | None) -> str:
     """The digest of an answer's tokens; "" where the constraint can't be kept in so few."""
-    answer = loaded.generate(prompt, adapter=adapter, max_tokens=HELD, lookup=0)
+    answer = loaded.generate(prompt, adapter=adapter, max_tokens=CONSTRAINED_TOKENS, lookup=0)
     if answer.finish != "stop":
         return ""
     return hashlib.sha256(struct.pack(f"<{len(answer.token_ids)}i", *answer.token_ids)).hexdigest()

@@ -192,7 +192,7 @@ def _by_board(tin: Path, target: Target, display: Display) -> list[Ran]:
     model, contents = _core.Model(map_file(tin)), of_tin(tin)
     longest = max(len(tokens) for tokens, _ in selftest.read(model.entry("selftest.bin")))
     if contents.constraint:
-        longest = min(longest + firmware.HELD, contents.program.context)
+        longest = min(longest + firmware.CONSTRAINED_TOKENS, contents.program.context)
     with tempfile.TemporaryDirectory() as folder:
         image = firmware.image(tin, target, Path(folder), display, context=longest)
         blind = selftest.vision_test(model) is not None and not image.has_vision

@@ -50,7 +50,7 @@ _FACTS: dict[str, type] = {
             "constraint",
             "base",
             "metrics",
-            "sure",
+            "abstention",
             ADAPTERS,
             "router",
         ),
@@ -187,9 +187,11 @@ def _check_facts(facts: Mapping[str, Any], where: str) -> None:
         allowed = _FACTS.get(key, object)
         if not isinstance(value, allowed) or (allowed is int and isinstance(value, bool)):
             raise FormatError(f"{where}: {key} is {reprlib.repr(value)}, {reading.kind(value)}; it is damaged")
-    for key, value in facts.get("sure", {}).items():
+    for key, value in facts.get("abstention", {}).items():
         if not isinstance(value, int | float | None):
-            raise FormatError(f"{where}: sure.{key} is {reprlib.repr(value)}, no threshold; it is damaged")
+            raise FormatError(
+                f"{where}: abstention.{key} is {reprlib.repr(value)}, no threshold; it is damaged"
+            )
 
 
 def _size(data: Data) -> int:

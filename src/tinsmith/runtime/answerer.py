@@ -52,14 +52,14 @@ class Question:
 @dataclass(frozen=True)
 class Answer:
     """calls: those that it makes; its text then has them as the model writes them. choices: what its tokens
-    were chosen by. sure: as Completion's. receipt: what binds it to all that it follows from."""
+    were chosen by. confident: as Completion's. receipt: what binds it to all that it follows from."""
 
     text: str
     calls: list[Call]
     finish: Finish
     token_ids: list[int]
     choices: tuple[TokenChoice, ...]
-    sure: bool | None
+    confident: bool | None
     receipt: Receipt
 
 
@@ -96,7 +96,7 @@ class Answerer:
             own = question.schema is None and asked.constraint is not None and asked.constraint.kind == "tools"
             calls = own_calls(done.text) if own else []
         made = receipt(self.model, asked, done)
-        return Answer(done.text, calls, done.finish, done.token_ids, done.choices, done.sure, made)
+        return Answer(done.text, calls, done.finish, done.token_ids, done.choices, done.confident, made)
 
     def close(self) -> None:
         """Gives its memory back."""

@@ -73,7 +73,7 @@ def direct(skill: Skill) -> bool | None:
 
 def check_room(skill: Skill, thinking: bool | None, constraint: Constraint | Own | None) -> None:
     """Raises InputError for thinking under a constraint, which says what the whole answer may be."""
-    if thinking and skill.held_to(constraint) is not None:
+    if thinking and skill.constraint_for(constraint) is not None:
         raise InputError(
             "a constraint says what the whole answer may be, thoughts among it; leave thinking out"
         )

@@ -118,7 +118,7 @@ def call(
     if execute and missing:
         raise InputError(f"{', '.join(missing)} can't be executed: give Python functions, or leave execute off")
     tokens = prompt_of(model, prompt, box, show, adapter)
-    held = model.skill_of(adapter).held_to(box.constraint, search)
+    held = model.skill_of(adapter).constraint_for(box.constraint, search)
     answer = model.generate(tokens, constraint=held, **options)
     calls = read_calls(model, answer, box)
     if execute:

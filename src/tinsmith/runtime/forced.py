@@ -1,5 +1,5 @@
 """Which tokens of an answer a constraint forces: the runtime takes them without asking the model, so training
-need not learn them, and they say nothing of how sure a model is."""
+need not learn them, and they say nothing of its confidence."""
 
 from __future__ import annotations
 

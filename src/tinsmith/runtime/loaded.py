@@ -324,7 +324,7 @@ class Loaded:
         constraint: Constraint | Own | None = "own",
         heal: bool = False,
         adapter: Chosen = None,
-        sure: bool | None = None,
+        confidence: bool | None = None,
         presence_penalty: float = 0.0,
         frequency_penalty: float = 0.0,
         logit_bias: Mapping[int, float] | None = None,
@@ -342,15 +342,15 @@ class Loaded:
         says, None: anything. heal: the prompt's last tokens may be the beginning of longer ones, as a text cut
         within a word has them; they are chosen anew, and the text stays. Not for token ids. adapter: the name
         of one of `adapters`, or names with the scales of several, which are added in this order; None: the base
-        alone. sure: the answer says how sure the model was of it (`probability`), at the cost of a pass over
-        the allowed tokens a choice; None: where the file was sealed with a threshold, by which `sure` of the
+        alone. confidence: the answer has its `probability`, at the cost of a pass over the allowed tokens a
+        choice; None: where the file has an abstention threshold, by which `confident` of the
         answer then goes. presence_penalty, frequency_penalty (-2 to 2): what is taken from the logits of tokens
         that the answer already has, once, and as often as it has them. logit_bias: what is added to the logits
         of these tokens, first of all; -infinity bans one. record: the answer says what each token was chosen by
         (`choices`), tops: with so many of the likeliest tokens there.
         """
-        sure = self.least(constraint, adapter) is not None if sure is None else sure
-        filters = (temperature, top_k, top_p, min_p, repetition_penalty, seed, lookup, sure)
+        confidence = self.least(constraint, adapter) is not None if confidence is None else confidence
+        filters = (temperature, top_k, top_p, min_p, repetition_penalty, seed, lookup, confidence)
         sampling = Sampling(*filters, presence_penalty, frequency_penalty, logit_bias)
         if draft is not None:
             draft = token_ids(draft, self._vocab, "the draft")
@@ -370,8 +370,8 @@ class Loaded:
         constraint, heal = options.pop("constraint", "own"), options.pop("heal", False)
         adapter = options.pop("adapter", None)
         kept = options.pop("record", False), options.pop("tops", 0)
-        sure = self.least(constraint, adapter) is not None
-        sampling = Sampling(**{"lookup": LOOKUP, "sure": sure, **options})
+        confidence = self.least(constraint, adapter) is not None
+        sampling = Sampling(**{"lookup": LOOKUP, "confidence": confidence, **options})
         return self._generation(prompt, max_tokens, sampling, stop, None, constraint, heal, adapter, *kept)
 
     def _generation(
@@ -401,7 +401,7 @@ class Loaded:
             stop_texts(stop),
             draft,
             self.constraints,
-            self.skill_of(adapter).held_to(constraint),
+            self.skill_of(adapter).constraint_for(constraint),
             heal,
             self.applied(adapter),
             self.least(constraint, adapter),

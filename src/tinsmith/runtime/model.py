@@ -60,12 +60,12 @@ class Model(Loaded):
         from tinsmith.runtime.many import generate_many
         from tinsmith.runtime.scheduler import Asked
 
-        sure, items = options.pop("sure", None), []
+        confidence, items = options.pop("confidence", None), []
         kept = {name: options.pop(name) for name in ("record", "tops") if name in options}
         sampling, ends = Sampling(**options), stop_texts(stop)
         for prompt, one, own in asked:
-            least, held = self.least(constraint, one), self.skill_of(one).held_to(constraint)
-            counted = least is not None if sure is None else sure
+            least, held = self.least(constraint, one), self.skill_of(one).constraint_for(constraint)
+            counted = least is not None if confidence is None else confidence
             drawn = replace(sampling, seed=own)
             tokens, applied = self._tokens(prompt), self.applied(one)
             items.append(Asked(tokens, applied, held, least, counted, max_tokens, drawn, ends, **kept))
@@ -88,10 +88,10 @@ class Model(Loaded):
         data: URL; an image that is there again costs nothing again. thinking: whether the model thinks before
         it answers, by the switch in its chat template; None leaves it as the template has it. The answer's
         `thinking` and `content` are its two parts. route: answers with the adapter that the file's router
-        chooses by the conversation; the answer's `route` says which, and how sure. Where it chooses none, there
-        is no answer: its text is empty, and its `finish` "none". Raises UnsupportedError where the template has
-        no switch, InputError where the answer is under a constraint, which leaves no room for thoughts.
-        """
+        chooses by the conversation; the answer's `route` says which, and its confidence. Where it chooses none,
+        there is no answer: its text is empty, and its `finish` "none". Raises UnsupportedError where the
+        template has no switch, InputError where the answer is under a constraint, which leaves no room for
+        thoughts."""
         from tinsmith.runtime.asking import rendered
 
         found = None
@@ -161,7 +161,7 @@ class Model(Loaded):
         own = skill.constraint
         if schema is not None or own is None:
             own = self._made("schema", True if schema is None else schema, makers.schema)
-        held = skill.held_to(own, search) or own
+        held = skill.constraint_for(own, search) or own
         return json_answer(self, prompt, schema, held, options)
 
     def _made(self, kind: str, what: Any, make: Callable[[Any], Constraint]) -> Constraint:

@@ -48,26 +48,25 @@ def load(
     """Opens a .tin, or compiles a .gguf of a supported family, or a Hugging Face folder, in memory; or opens an
     ONNX model in onnxruntime.
 
-    threads: how many work on one step; None takes the cores this process may use. duty_cycle: percent of the time
-    that they work at most, asleep for the rest, so that they leave others the cores and a battery its charge;
-    answers come later, and are the same. What `Model.begin` computes in slices has the slices for its duty_cycle.
-    isa: an instruction set by name; None takes that of the environment's TIN_FORCE_ISA, or the best one this
-    processor runs. kv: how keys and values are kept, "f16", or "q8" in about half the memory, with results of
-    its own. conversations: how many the model remembers, so that they may take turns without computing anything
-    again; each takes memory for its caches. most_bytes: that each of these may take, 0 for any: one that would
-    grow beyond it is refused before it takes any, with RuntimeFault. backend: what computes: "native",
-    "llama.cpp" (of a .gguf) or "onnxruntime" (of an .onnx or its folder; anything else is first exported as
-    float32 into the cache folder). None takes onnxruntime for an ONNX model and native for all others. isa, kv,
-    conversations and most_bytes are of native alone. gpu_layers: how many layers llama.cpp puts on a GPU, -1
-    for all. date: what a chat template that writes the date takes for today, as 2026-11-25; a .tin's was stated
-    when it was built. key: a public key of minisign, itself ("RW…") or its file: the .tin must be signed by its
-    owner, in the .minisig beside it, and be that very file, or not a weight of it is used. Nobody may write to
-    the file while it is open. min_version, now: with a key, refuse a signature that states an older version, or
-    none, or whose not-after is over on the day `now`; where only one of them is given, now is today and any
-    version will do.
-    Raises InputError for a missing file, FormatError for a damaged one, SignatureError for one that is not
-    signed by `key`, UnsupportedError for a family, format or instruction set that is not there.
-    """
+    threads: how many work on one step; None takes the cores this process may use. duty_cycle: percent of the
+    time that they work at most, asleep for the rest, so that they leave others the cores and a battery its
+    charge; answers come later, and are the same. What `Model.begin` computes in slices has the slices for its
+    duty_cycle. isa: an instruction set by name; None takes that of the environment's TIN_FORCE_ISA, or the best
+    one this processor runs. kv: how keys and values are kept, "f16", or "q8" in about half the memory, with
+    results of its own. conversations: how many the model remembers, so that they may take turns without
+    computing anything again; each takes memory for its caches. most_bytes: that each of these may take, 0 for
+    any: one that would grow beyond it is refused before it takes any, with RuntimeFault. backend: what
+    computes: "native", "llama.cpp" (of a .gguf) or "onnxruntime" (of an .onnx or its folder; anything else is
+    first exported as float32 into the cache folder). None takes onnxruntime for an ONNX model and native for
+    all others. isa, kv, conversations and most_bytes are of native alone. gpu_layers: how many layers llama.cpp
+    puts on a GPU, -1 for all. date: what a chat template that writes the date takes for today, as 2026-11-25; a
+    .tin's was stated when it was built. key: a public key of minisign, itself ("RW…") or its file: the .tin
+    must be signed by its owner, in the .minisig beside it, and be that very file, or not a weight of it is
+    used. Nobody may write to the file while it is open. min_version, now: with a key, refuse a signature that
+    states an older version, or none, or whose not-after is over on the day `now`; where only one of them is
+    given, now is today and any version will do. Raises InputError for a missing file, FormatError for a damaged
+    one, SignatureError for one that is not signed by `key`, UnsupportedError for a family, format or
+    instruction set that is not there."""
     path = Path(path)
     if threads is not None:
         threads = whole("threads", threads, 1, 64)

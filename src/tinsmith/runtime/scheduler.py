@@ -35,14 +35,14 @@ class Asked:
     probability from which on it is given (None: none is known), and whether its probability is counted.
 
     record: what its tokens are chosen by is kept, with `tops` alternatives of each. Where there are tops, or it
-    is sure, so are probabilities. scope: what the prompt shares with others is reused within a scope only.
-    """
+    is `confidence`, so are probabilities. scope: what the prompt shares with others is reused within a scope
+    only."""
 
     tokens: Sequence[int]
     applied: Applied = ()
     constraint: Constraint | None = None
     least: float | None = None
-    sure: bool = False
+    confidence: bool = False
     max_tokens: int = 256
     sampling: Sampling = field(default_factory=lambda: Sampling(lookup=LOOKUP))
     stop: Sequence[str] = ()
@@ -262,7 +262,7 @@ class Scheduler:
         slot.put_on(asked.applied, asked.scope)
         if not self._slots.ready(slot, job.tokens):
             return
-        slot.hold_to(asked.constraint, self._model.constraints)
+        slot.constrain(asked.constraint, self._model.constraints)
         record(slot.session, asked.record, asked.tops)
         self._model.use_draft_table(slot.session, asked.applied)
         begin(slot.session, job.tokens)
@@ -272,8 +272,8 @@ class Scheduler:
 
     def _generate(self, slot: Slot[Job], job: Job) -> None:
         sampling = job.asked.sampling
-        if job.asked.sure and not sampling.sure:
-            sampling = replace(sampling, sure=True)
+        if job.asked.confidence and not sampling.confidence:
+            sampling = replace(sampling, confidence=True)
         sampling.begin(slot.session, job.asked.max_tokens)
 
     def _take(self, slot: Slot[Job], job: Job, event: int) -> bool:
@@ -306,7 +306,7 @@ class Scheduler:
             time.perf_counter() - job._started,
             finish,
             session.passes(),
-            log_probability=session.log_probability() if asked.sure else None,
+            log_probability=session.log_probability() if asked.confidence else None,
             least=asked.least,
             choices=tuple(job.choices),
             end=end,

@@ -87,7 +87,7 @@ class Skill:
             return self._base.tool_format
         return str(self._facts.get("constraint", {}).get("format") or self._facts.get("tools", "json"))
 
-    def held_to(self, given: Constraint | Own | None, search: int | None = None) -> Constraint | None:
+    def constraint_for(self, given: Constraint | Own | None, search: int | None = None) -> Constraint | None:
         """search: in place of the constraint's own (Constraint.with_search); new words and values then weigh as
         in the skill's own, where that is of the same kind. Raises InputError where there is nothing to search
         within."""
@@ -109,7 +109,7 @@ class Skill:
     def least(self, given: Constraint | Own | None) -> float | None:
         """The logarithm of the probability from which on an answer is given, of those that are free or held to
         the skill's own constraint; None where it was sealed with none for such."""
-        held = self._facts.get("sure", {})
+        held = self._facts.get("abstention", {})
         own = given == "own" and self.constraint is not None
         kind = "constrained" if own else "free" if given in (None, "own") else None
         if kind not in held:

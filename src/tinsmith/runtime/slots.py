@@ -41,7 +41,7 @@ class Slot(Generic[_Job]):
         self._lent = ExitStack()  # gives the constraint back
         self._constraint: Constraint | None = None
 
-    def hold_to(self, constraint: Constraint | None, pool: Pool) -> None:
+    def constrain(self, constraint: Constraint | None, pool: Pool) -> None:
         if constraint is not self._constraint:
             self.give_back()
             self._lent.enter_context(pool.lend(self._lease, constraint))

@@ -152,7 +152,7 @@ async def ask(house: House, question: Question) -> Answers:
     asked = Asked(
         tokens,
         applied,
-        target.skill.held_to(constraint),
+        target.skill.constraint_for(constraint),
         least,
         least is not None or question.record,
         min(question.max_tokens or room, house.limits.tokens or room, room),

@@ -64,7 +64,7 @@ async def pose(house: House, question: Question, target: Target) -> Posed:
             question.scope, question.form.param, {"schema": question.form.schema}
         )
     if question.search is not None:
-        constraint = skill.held_to(constraint, question.search)
+        constraint = skill.constraint_for(constraint, question.search)
 
     def made(read: Question, left: Event | None) -> tuple[list[int], bool, int]:
         tokens, opened = _rendered(read, target, box, constraint)
@@ -163,7 +163,7 @@ def _rendered(
         thinking = direct(skill)
         tokens = prompt_of(model, question.messages, box, adapter=target.adapter)
     else:
-        if thinking is None and skill.held_to(constraint) is not None:
+        if thinking is None and skill.constraint_for(constraint) is not None:
             thinking = direct(skill)
         tokens = model.render(question.messages, thinking=thinking, adapter=target.adapter)
     return tokens, skill.templates.table(thinking).opens_thoughts

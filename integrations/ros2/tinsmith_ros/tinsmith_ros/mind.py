@@ -93,7 +93,7 @@ class Mind:
         else:
             tokens = tokens_of(self._model, messages, adapter)
             given = _constraint(question)
-            constraint = self._model.skill_of(adapter).held_to(given)
+            constraint = self._model.skill_of(adapter).constraint_for(given)
             least = self._model.least(given, adapter)
         return Asked(
             tokens,

@@ -610,7 +610,7 @@ def test_a_file_s_own_constraint_is_obeyed_everywhere(tmp_path: Any) -> None:
     model = tinsmith.load(sealed[16])
     alone = [model.generate(text, max_tokens=ROOM).text for text in texts]
     assert [one.text for one in model.generate_many(texts, max_tokens=ROOM)] == alone
-    shown = model.generate(texts[0], max_tokens=ROOM, tops=3, sure=True)
+    shown = model.generate(texts[0], max_tokens=ROOM, tops=3, confidence=True)
     assert shown.text == alone[0]
     assert any(len(choice.tops) > 1 for choice in shown.choices)
     assert any(choice.log_probability < 0 for choice in shown.choices)
@@ -663,13 +663,13 @@ def test_what_is_made_at_run_time_has_new_words_weighed_as_the_own(tmp_path: Any
     model = tinsmith.load(path)
     skill = model.skill_of(None)
     made = tinsmith.schema({"enum": TEXTS})
-    assert skill.held_to(made, 9) == made.with_search(9).with_coverage(known, 60)
-    assert skill.held_to(own, 9) == own.with_search(9)
+    assert skill.constraint_for(made, 9) == made.with_search(9).with_coverage(known, 60)
+    assert skill.constraint_for(own, 9) == own.with_search(9)
     weighed = made.with_search(9).with_coverage((), 1)
-    assert skill.held_to(weighed, 4) == weighed.with_search(4)
+    assert skill.constraint_for(weighed, 4) == weighed.with_search(4)
     copying = made.with_search(9).with_coverage((), 0, {1: 2.0})
-    assert skill.held_to(copying, 4) == copying.with_search(4)
+    assert skill.constraint_for(copying, 4) == copying.with_search(4)
     for given, turns in ((made, 0), (made, None), (KINDS["choices"], 9)):
-        assert skill.held_to(given, turns).coverage == 0
+        assert skill.constraint_for(given, turns).coverage == 0
     for word in ("lake", "lamp", "often"):
         assert word in model.json(f"say {word}", {"enum": TEXTS}, search=1000, max_tokens=ROOM)
