@@ -67,12 +67,12 @@ class Mind:
         self._model = tinsmith.load(settings.file, key=settings.key or None, threads=settings.threads)
         self._model.applied(settings.adapter or None)  # so that a wrong name is told now
         _ = self._model.digest  # of the whole file: now, and not in the first answer
-        self.scheduler = Scheduler(self._model, slots=settings.places, context=settings.context or None, kept=1)
+        self.scheduler = Scheduler(self._model, slots=settings.slots, context=settings.context or None, kept=1)
         if 0 < settings.most_bytes < self.scheduler.memory:
             raise RuntimeFault(
                 "TIN_ERR_MEMORY",
                 f"{settings.file} needs {self.scheduler.memory} bytes beside the file, and most_bytes is "
-                f"{settings.most_bytes}; raise it, or lower context or places",
+                f"{settings.most_bytes}; raise it, or lower context or slots",
             )
 
     @property
