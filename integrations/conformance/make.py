@@ -105,7 +105,7 @@ def image_cases(folder: Path) -> list[dict[str, Any]]:
             for name, file, image, status, says in (
                 ("damaged", tin.name, "cut.png", -2, "it is cut short"),
                 ("large", tin.name, "large.png", -5, "the image of 20000 x 20000 takes"),
-                ("blind", "tiny.tin", "image.png", -4, "sees no"),
+                ("blind", "tiny.tin", "image.png", -4, "no image input"),
             )
         ),
     ]

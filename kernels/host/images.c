@@ -44,7 +44,7 @@ int tini_host_copy_images(tini_talk *to, const tini_talk *from) {
 }
 
 #ifdef TIN_NO_VISION
-static const char BLIND[] = "this build sees no images";
+static const char BLIND[] = "this build has no image input";
 
 int tini_host_has_vision(const tin_model *model) {
     (void)model;
@@ -83,7 +83,7 @@ int tini_host_has_vision(const tin_model *model) {
 static int32_t ready_for_image(tinhost_session *s) {
     int32_t status = tini_host_ready(s);
     if (!status && !tini_host_has_vision(s->model->core))
-        return tini_host_fail(s, TIN_ERR_UNSUPPORTED, "the model sees no images");
+        return tini_host_fail(s, TIN_ERR_UNSUPPORTED, "the model has no image input");
     return status;
 }
 

@@ -260,7 +260,8 @@ int32_t tinhost_think(tinhost_session *s, int32_t mode) {
     return TIN_OK;
 }
 
-int32_t tini_host_constrain_by(tinhost_session *s, tini_host_constraint *constraint, const void *data, size_t size) {
+int32_t tini_host_constrain_by(tinhost_session *s, tini_host_constraint *constraint, const void *data,
+                               size_t size) {
     if (!constraint->made) {
         size_t need = tin_constraint_size(s->model->core, data, size, NULL, &s->error);
         if (!need)
@@ -268,8 +269,8 @@ int32_t tini_host_constrain_by(tinhost_session *s, tini_host_constraint *constra
         constraint->memory = tini_block_take(need);
         if (!constraint->memory.data)
             return tini_host_fail(s, TIN_ERR_MEMORY, "there is no memory for the constraint");
-        if (tin_constraint_create(s->model->core, data, size, NULL, constraint->memory.data, need, &constraint->made,
-                                  &s->error)) {
+        if (tin_constraint_create(s->model->core, data, size, NULL, constraint->memory.data, need,
+                                  &constraint->made, &s->error)) {
             tini_host_drop_constraint(constraint);
             return s->error.status;
         }

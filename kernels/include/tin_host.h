@@ -74,7 +74,7 @@ typedef struct tinhost_session tinhost_session;
 
 /* An empty conversation, held to the file's own constraint where it has one.
  *
- * context     most tokens, 0 for the model's own number. For a model that sees, room for as many rows of images is
+ * context     most tokens, 0 for the model's own number. For a model with image input, room for as many rows of images is
  *             planned
  * threads     that compute, the caller's among them; 0 and 1: the caller's alone
  * adapters    how many at once, 0 or 1: one. Room is planned for the highest ranks in the file
@@ -137,7 +137,7 @@ TIN_API int32_t tinhost_say(tinhost_session *session, int32_t role, const char *
  *
  * file  [size] bytes of a PNG or JPEG file
  *
- * Errors: UNSUPPORTED (the model sees no images; another kind of file), FORMAT (damaged), MEMORY (it takes more
+ * Errors: UNSUPPORTED (the model has no image input; another kind of file), FORMAT (damaged), MEMORY (it takes more
  * than 256 MiB). */
 TIN_API int32_t tinhost_image(tinhost_session *session, const void *file, int64_t size);
 

@@ -136,7 +136,7 @@ class ImageRules:
 
 @dataclass(frozen=True)
 class Vision:
-    """A checkpoint's vision half. encoder, projector: names of modules of vision/; tensors by role, those of
+    """A checkpoint's vision model. encoder, projector: names of modules of vision/; tensors by role, those of
     the projector with `projector.` before it; tokens: ids by the projector's word for what they stand for, of
     which `image` is the placeholder that each of an image's tokens has in a prompt. kv: how keys and values are
     kept while an image is seen, "f16" or "q8"; None is q8 where the matrices that make them are quantized."""

@@ -1,5 +1,5 @@
 """The image in the self-test: sealed with the logits that a conversation gives from file to
-logits, told where they are others, and no part of a file that sees nothing or is older."""
+logits, told where they are others, and no part of a file with image input nothing or is older."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def test_a_file_without_is_held_to_its_prompts(tin: Path, tested: Tested) -> Non
     assert selftest.check(tested(None)) == selftest.check(_core.Model(map_file(tin)))[:2]
     core = _core.Model(build_image(tiny_spec("llama", hidden_size=64, intermediate_size=96)))
     assert selftest.vision_test(core) is None
-    with pytest.raises(RuntimeFault, match="sees no images"):
+    with pytest.raises(RuntimeFault, match="has no image input"):
         core.vision_test(Tin(tin).entry(selftest.VISION_TEST))
 
 

@@ -304,7 +304,7 @@ def test_saved_and_copied_sessions_go_on_alike(host: Any, model: Any, session: S
 
 @pytest.fixture(scope="module")
 def seeing(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A model that sees."""
+    """A model with image input."""
     path = tmp_path_factory.mktemp("seeing") / "vision.tin"
     sizes = {"hidden_size": 64, "intermediate_size": 96, "max_position_embeddings": 512}
     spec = replace(tiny_spec(family.by_name("llama"), **sizes), chat_template=CHATML)
@@ -372,7 +372,7 @@ def test_a_image_that_can_not_be_seen_is_refused(host: Any, model: Any, seeing: 
     blind, opened = Session(host, model), host.open(str(seeing).encode(), None)
     sees = Session(host, opened)
     for session, call, said in (
-        (blind, lambda one: one.pixels(bytes(12), 12, 2, 2, 3), "sees no images"),
+        (blind, lambda one: one.pixels(bytes(12), 12, 2, 2, 3), "has no image input"),
         (sees, lambda one: one.pixels(bytes(12), 12, 2, 3, 3), "height rows of width pixels"),
         (sees, lambda one: one.pixels(bytes(12), 12, 3, 2, 2), "height rows of width pixels"),
         (sees, lambda one: one.image(b"GIF89a", 6), "neither PNG nor JPEG"),

@@ -1,4 +1,4 @@
-"""auto of a vision half: losses are what whole models find, no byte more is taken, and the files have it."""
+"""auto of a vision model: losses are what whole models find, no byte more is taken, and the files have it."""
 
 from __future__ import annotations
 

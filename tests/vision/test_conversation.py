@@ -206,11 +206,11 @@ def _text(model: Model, token: int) -> bytes:
 def test_a_image_where_none_can_be_is_refused(
     folder_of: Callable[[str], Path], images: list[Path], program: Path, tmp_path: Path
 ) -> None:
-    """A model that sees none, and one whose file does not say how they are written."""
+    """A model with image input none, and one whose file does not say how they are written."""
     spec = with_words("qwen35", models.load(folder_of("qwen35")))
     assert spec.vision is not None
     mute = replace(spec.vision, tokens={"image": spec.vision.tokens["image"]})
-    for odd, complaint in ((None, "sees no images"), (mute, "vision/images.bin")):
+    for odd, complaint in ((None, "has no image input"), (mute, "vision/images.bin")):
         (tmp_path / "m.tin").write_bytes(build_image(replace(spec, vision=odd)))
         done = subprocess.run([program, tmp_path / "m.tin", "-", "0", *images], capture_output=True, text=True)
         assert done.returncode == 1

@@ -24,7 +24,7 @@ from tinsmith.vision.parts import DEEP, tensors_of
 
 np = pytest.importorskip("numpy")
 
-# llama.cpp's projector of LFM2-VL must have biases; the vision half of qwen35_moe is that of qwen35.
+# llama.cpp's projector of LFM2-VL must have biases; the vision model of qwen35_moe is that of qwen35.
 WRITTEN = [case for case in CASES if case not in ("lfm2_vl_bare", "qwen35_moe")]
 # [height, width] that llama.cpp and the processors leave as they are.
 SIZES = {
@@ -38,7 +38,7 @@ SIZES = {
 
 @pytest.fixture
 def files(folder_of: Callable[[str], Path], tmp_path: Path) -> Callable[[str], tuple[Spec, Path, Path]]:
-    """By case: the model, its language model's file and its vision half's."""
+    """By case: the model, its language model's file and its vision model's."""
 
     def written(case: str) -> tuple[Spec, Path, Path]:
         spec = models.load(folder_of(case))
@@ -221,7 +221,7 @@ def test_old_files_have_the_feed_forward_s_names_swapped(
             FormatError,
             "has not the fields of Tiles",
         ),
-        (lambda m, t: m.update({"general.architecture": "llama"}), FormatError, "give a vision half"),
+        (lambda m, t: m.update({"general.architecture": "llama"}), FormatError, "give a vision model"),
         (lambda m, t: t.pop("mm.model.fc.weight"), FormatError, "mm.model.fc.weight.*missing"),
         (lambda m, t: m.update({"clip.vision.feed_forward_length": 32}), FormatError, "shape"),
     ],
@@ -243,9 +243,9 @@ def test_what_is_no_mmproj_file_is_one_clear_line(
 
 def test_a_half_is_refused_where_a_model_is_wanted(files: Callable[[str], tuple[Spec, Path, Path]]) -> None:
     spec, _, mmproj = files("smolvlm")
-    with pytest.raises(UnsupportedError, match="this is a vision half"):
+    with pytest.raises(UnsupportedError, match="this is a vision model"):
         models.load(mmproj)
-    with pytest.raises(UnsupportedError, match="no vision half to write"):
+    with pytest.raises(UnsupportedError, match="no vision model to write"):
         models.save_mmproj(dataclasses.replace(spec, vision=None), mmproj)
 
 

@@ -49,7 +49,7 @@ def test_build_writes_both_halves_in_a_format(
     assert Tin(tin).manifest["vision"]["kv"] == "q8"
     assert "kv" not in Tin(tmp_path / "again" / tin.name).manifest["vision"]
     assert cli.main(["build", str(model), "--kv", "f16", *again]) == 2
-    assert "--kv is for a vision half, and this model has none" in capsys.readouterr().err
+    assert "--kv is for a vision model, and this model has none" in capsys.readouterr().err
     for file, kv in ((tin, "q8"), (tmp_path / "again" / tin.name, "f16")):
         plan = json.loads(shell(capsys, "plan", str(file), "--target", "raspberrypi-5", "--json"))
         assert plan["memory"]["vision_kv"] == kv
@@ -60,7 +60,7 @@ def test_build_writes_both_halves_in_a_format(
 
 
 def test_a_file_beside_a_model_without_eyes_stays(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Somebody's, of the name that a vision half would have."""
+    """Somebody's, of the name that a vision model would have."""
     models.save_hf(tiny_spec("llama"), tmp_path / "base")
     half = tmp_path / "mmproj-m-q8_0.gguf"
     half.write_bytes(b"mine")

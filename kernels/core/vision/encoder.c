@@ -26,7 +26,7 @@ static tin_status resolve_encoder(const tin_model *model, const tin_encoder_opti
     *options = given ? *given : (tin_encoder_options){0};
     if (!encoder->header)
         return tini_fail(error, TIN_ERR_UNSUPPORTED,
-                         "the model sees no images: the tin has no vision/program.bin");
+                         "the model has no image input: the tin has no vision/program.bin");
     if (!options->patches)
         options->patches = encoder->header->context;
     if (options->patches > encoder->header->context)

@@ -85,7 +85,7 @@ static tin_status open_test(vision_test *e, const tin_model *model, const void *
             tini_fail(error, TIN_ERR_UNSUPPORTED, "the tin has no %s; build it again", TINI_VISION_TEST_ENTRY);
         else
             tini_fail(error, TIN_ERR_UNSUPPORTED,
-                      "the model sees no images: the tin has no vision/program.bin");
+                      "the model has no image input: the tin has no vision/program.bin");
         return TIN_ERR_UNSUPPORTED;
     }
     *e = (vision_test){.head = h, .side = model->encoder.side};

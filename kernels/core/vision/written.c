@@ -8,7 +8,7 @@ TINI_REGION_COLD
 tin_status tini_written_open(tini_written *view, const tin_model *model, tin_error *error) {
     if (!model->encoder.header)
         return tini_fail(error, TIN_ERR_UNSUPPORTED,
-                         "the model sees no images: the tin has no vision/program.bin");
+                         "the model has no image input: the tin has no vision/program.bin");
     size_t size, total = sizeof *view->header;
     const uint8_t *data = tini_zip_find(&model->zip, "vision/images.bin", &size);
     if (!data)

@@ -1,4 +1,4 @@
-"""A checkpoint's vision half to a second program in the tin, its weights, and how images are cut and
+"""A checkpoint's vision model to a second program in the tin, its weights, and how images are cut and
 written."""
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def matrices_of(graph: Graph) -> list[str]:
 
 
 def own_tensors(vision: Vision, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The vision half's own tensors of those of its graph. Raises KeyError for one that is missing."""
+    """The vision model's own tensors of those of its graph. Raises KeyError for one that is missing."""
     encoder, projector = parts_of(vision)
     made = dict(tensors)
     encoder.from_graph(vision.sizes, made)

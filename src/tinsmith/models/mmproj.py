@@ -1,4 +1,4 @@
-"""A vision half as the file that llama.cpp's mtmd reads beside a language model's, usually called mmproj.
+"""A vision model as the file that llama.cpp's mtmd reads beside a language model's, usually called mmproj.
 
 What clip's metadata lack, which is how images are cut and which tokens stand for them, llama.cpp has built in
 by projector; a file of ours says it as well, in JSON under OWN.
@@ -56,7 +56,7 @@ def load(path: str | Path, hyper: Hyper, tokenizer: Tokenizer) -> Vision:
     file = gguf.read(path)
     meta = {key: entry.value for key, entry in file.metadata.items()}
     if meta.get("general.architecture") != ARCHITECTURE:
-        raise FormatError(f"{path}: general.architecture is not {ARCHITECTURE!r}; give a vision half (mmproj)")
+        raise FormatError(f"{path}: general.architecture is not {ARCHITECTURE!r}; give a vision model (mmproj)")
     clip_type = next((meta[key] for key in _PROJECTORS if key in meta), None)
     projector = by_clip_type(str(clip_type), str(path))
     try:
@@ -131,7 +131,7 @@ def _as_named(names: list[TensorName], file: gguf.Gguf, sizes: EncoderSizes) -> 
 def save(spec: Spec, path: str | Path) -> None:
     vision = spec.vision
     if vision is None:
-        raise UnsupportedError("the model has no vision half to write; give a checkpoint that has one")
+        raise UnsupportedError("the model has no vision model to write; give a checkpoint that has one")
     write(vision, spec.general, path)
 
 

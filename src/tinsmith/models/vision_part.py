@@ -1,4 +1,4 @@
-"""The vision half of a Hugging Face folder that has one: what vision/'s encoders and projectors read of it."""
+"""The vision model of a Hugging Face folder that has one: what vision/'s encoders and projectors read of it."""
 
 from __future__ import annotations
 
@@ -44,8 +44,8 @@ def read(
     tokenizer: Tokenizer,
     in_folder: Mapping[str, Stored],
 ) -> tuple[Vision | None, set[str], tuple[str, ...]]:
-    """The vision half, the names of its tensors in the folder, and what to tell the user; None where the folder
-    has none that is known, or does not say how images are cut. dim: the language model's width."""
+    """The vision model, the names of its tensors in the folder, and what to tell the user; None where the
+    folder has none that is known, or does not say how images are cut. dim: the language model's width."""
     projector = by_architecture(architecture)
     own = _own(projector, in_folder) if projector else {}
     processor = _processor(folder)

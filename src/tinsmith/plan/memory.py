@@ -228,7 +228,8 @@ class Memory:
 
 
 def with_images(contents: Contents, options: Options) -> Options:
-    """As hosts open sessions of a model that sees: each token may be an image's row, each row an image."""
+    """As hosts open sessions of a model with image input: each token may be an image's row, each row an
+    image."""
     rows = (options.context or contents.program.context) if contents.encoder else 0
     return replace(options, tiles=rows, image_rows=rows)
 

@@ -1,4 +1,4 @@
-"""A vision half's tensors in the formats of a preset."""
+"""A vision model's tensors in the formats of a preset."""
 
 from __future__ import annotations
 

@@ -83,15 +83,15 @@ class Model(Loaded):
 
         messages: {"role": "system" | "user" | "assistant" | "tool", "content": …}; an assistant's may have
         "tool_calls" in OpenAI's shape, and "reasoning_content". A user's content may be a list of
-        {"type": "text", "text": …} and, for a model that sees, {"type": "image"} with the image's "path",
-        "bytes" (PNG or JPEG) or "pixels" (uint8 of shape (height, width, 3)), or OpenAI's "image_url" with a
-        data: URL; an image that is there again costs nothing again. thinking: whether the model thinks before
-        it answers, by the switch in its chat template; None leaves it as the template has it. The answer's
-        `thinking` and `content` are its two parts. route: answers with the adapter that the file's router
-        chooses by the conversation; the answer's `route` says which, and its confidence. Where it chooses none,
-        there is no answer: its text is empty, and its `finish` "none". Raises UnsupportedError where the
-        template has no switch, InputError where the answer is under a constraint, which leaves no room for
-        thoughts."""
+        {"type": "text", "text": …} and, for a model with image input, {"type": "image"} with the image's
+        "path", "bytes" (PNG or JPEG) or "pixels" (uint8 of shape (height, width, 3)), or OpenAI's "image_url"
+        with a data: URL; an image that is there again costs nothing again. thinking: whether the model thinks
+        before it answers, by the switch in its chat template; None leaves it as the template has it. The
+        answer's `thinking` and `content` are its two parts. route: answers with the adapter that the file's
+        router chooses by the conversation; the answer's `route` says which, and its confidence. Where it
+        chooses none, there is no answer: its text is empty, and its `finish` "none". Raises UnsupportedError
+        where the template has no switch, InputError where the answer is under a constraint, which leaves no
+        room for thoughts."""
         from tinsmith.runtime.asking import rendered
 
         found = None

@@ -170,7 +170,7 @@ class Scheduler:
         asked.sampling.check(vocab)
         tokens = checked(asked.tokens, vocab)
         if rows_in(tokens) > self._image_rows:
-            raise InputError("this model sees no images; ask by text")
+            raise InputError("this model has no image input; ask by text")
         room = self.context - prefix_of(asked.applied)
         if not 0 < len(tokens) <= room:
             raise InputError(f"a prompt of {len(tokens)} tokens; give 1 to {room}")

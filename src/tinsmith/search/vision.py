@@ -1,4 +1,4 @@
-"""What each format costs each matrix of a vision half, measured on answers about images; and the formats that
+"""What each format costs each matrix of a vision model, measured on answers about images; and the formats that
 lose least in the bytes that a preset's would take.
 
 The float model reads examples with images. With one matrix of its encoder or projector in a format the rows of
@@ -42,7 +42,7 @@ NAME = "sensitivity-vision.json"
 
 
 def read(spec: Spec, examples: Iterable[Example], task: str, system: str) -> list[TokenSequence]:
-    """Those that show images, as the model sees them; it has a vision half. Raises what Tokenization does."""
+    """Those that show images, as the model takes them; it has a vision model. Raises what Tokenization does."""
     tokenize = Tokenization(spec, text.tokenizer(spec), task, system, spec.hyper.context, "context")
     shown = list(islice((one for one in examples if one.images), SHOWN))
     return [sequence for _, sequence in tokenize.fitting(shown)]
@@ -57,8 +57,8 @@ def some(sequences: Sequence[TokenSequence], most: int = TOKENS) -> list[TokenSe
 
 
 class Answers:
-    """What the float model predicts of answers about images, and what goes into its vision half's matrices
-    there. parts: by the role of a matrix of the vision half, those of its graph that are made of it."""
+    """What the float model predicts of answers about images, and what goes into its vision model's matrices
+    there. parts: by the role of a matrix of the vision model, those of its graph that are made of it."""
 
     def __init__(self, spec: Spec, sequences: Sequence[TokenSequence], advance: Callable[[int], None]) -> None:
         assert spec.vision
@@ -82,7 +82,7 @@ class Answers:
         self.grams = Grams(sites, seen.held, seen.count)
 
     def divergence(self, tensors: dict[str, Tensor]) -> float:
-        """Of the answers' tokens, in nats each, with these tensors in the place of the vision half's own."""
+        """Of the answers' tokens, in nats each, with these tensors in the place of the vision model's own."""
         total, count = 0.0, 0
         with torch.inference_mode(), self._replaced(tensors):
             for packing, wanted in self._known:
@@ -117,7 +117,7 @@ class Answers:
 
 
 def choose(spec: Spec, mix: Mix, sequences: Sequence[TokenSequence], folder: Path, display: Display) -> Mix:
-    """The mix with formats of the vision half's matrices: of all that take no more bytes than what the mix has
+    """The mix with formats of the vision model's matrices: of all that take no more bytes than what the mix has
     for them otherwise, those that lose least. folder: keeps what is measured."""
     assert spec.vision
     vision, sequences = spec.vision, some(sequences)
@@ -130,7 +130,7 @@ def choose(spec: Spec, mix: Mix, sequences: Sequence[TokenSequence], folder: Pat
         role: [name for name in sensitivity.candidates(vision.tensors[role]) if in_gguf(name) == name]
         for role in answers.parts
     }
-    with display.bar("vision half", len(names)) as bar:
+    with display.bar("vision model", len(names)) as bar:
         for done, (role, formats) in enumerate(names.items()):
             bar.update(done, role)
             sensitivity.measure_one(losses, role, formats, answers.divergence, encode, False)
@@ -145,7 +145,7 @@ def choose(spec: Spec, mix: Mix, sequences: Sequence[TokenSequence], folder: Pat
     formats_of = {role: names[role][k] for role, k in zip(names, chosen, strict=True)}
     lost = answers.divergence({role: encode(role, name) for role, name in formats_of.items()})
     counts = ", ".join(f"{count} {name}" for name, count in Counter(formats_of.values()).most_common())
-    display.line(f"vision half: {lost:.5f} nats an answer's token, by {len(sequences)} examples: {counts}")
+    display.line(f"vision model: {lost:.5f} nats an answer's token, by {len(sequences)} examples: {counts}")
     return replace(mix, vision=formats_of)
 
 

@@ -1,4 +1,4 @@
-"""A vision half's facts as plain values, without its tensors: what a manifest or a file's metadata hold."""
+"""A vision model's facts as plain values, without its tensors: what a manifest or a file's metadata hold."""
 
 from __future__ import annotations
 

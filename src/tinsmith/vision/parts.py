@@ -218,7 +218,7 @@ def projectors() -> dict[str, Projector]:
 
 
 def by_architecture(architecture: str) -> Projector | None:
-    """The projector of a Hugging Face architecture; None where it has no vision half that is known."""
+    """The projector of a Hugging Face architecture; None where it has no vision model that is known."""
     return next((one for one in projectors().values() if architecture in one.hf_architectures), None)
 
 

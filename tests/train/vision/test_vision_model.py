@@ -163,10 +163,10 @@ def test_an_adapter_changes_the_parts_that_are_chosen_and_is_merged(
     with torch.no_grad():
         adapted = trainee.network.answer_losses(trainee.network.pack(sequences, 0))[0]
         assert torch.allclose(adapted, whole.answer_losses(whole.pack(sequences, 0))[0], atol=2e-2)
-    with pytest.raises(UnsupportedError, match="changes the vision half too, which only a merge does"):
+    with pytest.raises(UnsupportedError, match="changes the vision model too, which only a merge does"):
         peft_folder.read(result.folder, start)
     blind = replace(given, spec=replace(start, vision=None), examples=[Example("a", "b")], validation=[])
-    with pytest.raises(InputError, match="the base has no vision half; leave it out, or take one that has"):
+    with pytest.raises(InputError, match="the base has no vision model; leave it out, or take one that has"):
         methods.by_name("lora").trainee(blind)
 
 
@@ -187,7 +187,7 @@ def test_an_adapter_for_rough_weights_begins_as_the_first_in_the_vision_half_too
     start_check.check(first.folder, start)
     second = run.train("lora", further)
     assert merge(start, second.folder).vision != merge(start, first.folder).vision
-    # Of another vision half training is another, and the mean of two copies of one is this one.
+    # Of another vision model training is another, and the mean of two copies of one is this one.
     before = peft_folder.digest_of(first.folder)
     mean = replace(further, options=replace(further.options, mean_of=2))
     trainee: Any = methods.by_name("lora").trainee(mean)
@@ -198,8 +198,12 @@ def test_an_adapter_for_rough_weights_begins_as_the_first_in_the_vision_half_too
     for role, tensor in ours.tensors.items():
         assert to_float32(tensor) == pytest.approx(to_float32(theirs.tensors[role]), abs=1e-6)
     for parts, rank, said in (
-        (("language", "encoder"), 4, r"changes projector of the vision half, .* would be encoder; state parts"),
-        (("language",), 4, r"changes projector of the vision half, .* would be nothing; state parts"),
+        (
+            ("language", "encoder"),
+            4,
+            r"changes projector of the vision model, .* would be encoder; state parts",
+        ),
+        (("language",), 4, r"changes projector of the vision model, .* would be nothing; state parts"),
         (("language", "projector"), 8, "has rank 4, and by the recipe's"),
     ):
         other = replace(further, options=replace(further.options, parts=parts, rank=rank, alpha=8.0 * rank))

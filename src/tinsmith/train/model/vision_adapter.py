@@ -1,7 +1,7 @@
-"""LoRA on a vision half: low-rank factors beside the linear layers of its encoder, its projector or both.
+"""LoRA on a vision model: low-rank factors beside the linear layers of its encoder, its projector or both.
 
 They lie in a file of their own in the adapter's folder, by the roles of the graph's matrices, since what reads
-adapters of language models knows none of these layers; merging adds them to the vision half.
+adapters of language models knows none of these layers; merging adds them to the vision model.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def _part_of(role: str) -> str:
 
 
 def weights(network: Network) -> dict[str, torch.Tensor]:
-    """Of a network's vision half, the factors by their modules' names; none where it has none."""
+    """Of a network's vision model, the factors by their modules' names; none where it has none."""
     held = network.vision.state_dict() if network.has_vision else {}
     return {
         name.replace(".default.weight", ".weight"): value.cpu().contiguous()
@@ -74,7 +74,7 @@ def stored(folder: Path, prefix: str) -> dict[str, torch.Tensor]:
 
 
 def load(vision: VisionModel, folder: Path, copies: int) -> None:
-    """Gives a vision half's factors the values of the folder's, side by side so many times. Raises InputError
+    """Gives a vision model's factors the values of the folder's, side by side so many times. Raises InputError
     where these are of other parts or another rank, FormatError for a damaged file."""
     import torch
 
@@ -83,7 +83,7 @@ def load(vision: VisionModel, folder: Path, copies: int) -> None:
     if own.keys() != held.keys():
         theirs, ours = (sorted({_part_of(name) for name in names}) for names in (held, own))
         raise InputError(
-            f"{folder}: changes {' and '.join(theirs) or 'nothing'} of the vision half, and by the recipe's "
+            f"{folder}: changes {' and '.join(theirs) or 'nothing'} of the vision model, and by the recipe's "
             f"[train] parts it would be {' and '.join(ours) or 'nothing'}; state parts as it was trained with, "
             "and give its own base"
         )
@@ -114,8 +114,8 @@ def _read(folder: Path) -> dict[str, Any]:
 
 
 def merge(vision: Vision, folder: Path) -> Vision:
-    """The vision half with the folder's factors added: what they change is F32. Raises FormatError for a file
-    that is damaged or of another vision half."""
+    """The vision model with the folder's factors added: what they change is F32. Raises FormatError for a file
+    that is damaged or of another vision model."""
     path, held = folder / VISION_WEIGHTS, _read(folder)
     if not held:
         return vision

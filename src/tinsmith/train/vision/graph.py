@@ -1,5 +1,5 @@
-"""A vision half's graph by torch's operations, with gradients: what the core computes of an image's patches, of
-any encoder and projector that there is."""
+"""A vision model's graph by torch's operations, with gradients: what the core computes of an image's patches,
+of any encoder and projector that there is."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A vision half in torch: images to pixels, and pixels to rows that stand where a prompt has image tokens.
+"""A vision model in torch: images to pixels, and pixels to rows that stand where a prompt has image tokens.
 
 Encoder and projector are their own graph (graph.py); how an image is cut, and what stands for it in a
 prompt, is asked of the core and of the projector, as every runtime does.
@@ -39,7 +39,7 @@ KEPT = 1 << 30  # bytes of pixels that are kept for the next time that an image 
 
 
 class Preprocessor:
-    """How a vision half sees images: by the core's own functions, as it will when it has been trained."""
+    """How a vision model sees images: by the core's own functions, as it will when it has been trained."""
 
     def __init__(self, vision: Vision) -> None:
         self.vision = vision
@@ -119,7 +119,7 @@ class VisionModel(GraphModule):
         return torch.cat([made[number] for number in range(len(tiles))])
 
     def trained(self) -> Vision:
-        """The vision half with the weights that it has now."""
+        """The vision model with the weights that it has now."""
         return replace(self.vision, tensors=own_tensors(self.vision, self.weights()))
 
 
@@ -177,7 +177,7 @@ class ImagePrompts:
         try:
             return self.projector.written(self.texts, self.preprocessor.cut(image).views)
         except KeyError as missing:
-            raise FormatError(f"the base's vision half has no {missing}, which an image begins with") from None
+            raise FormatError(f"the base's vision model has no {missing}, which an image begins with") from None
 
     def tiles(self, tokens: Sequence[int], images: Sequence[ImageSource]) -> tuple[PromptTile, ...]:
         """Where a prompt has the images' tiles."""
