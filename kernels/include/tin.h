@@ -646,7 +646,7 @@ TIN_API int32_t tin_session_finish(const tin_session *session);
  * logits. That of the prompt is one of them, unless its logits were there already. */
 TIN_API uint32_t tin_session_passes(const tin_session *session);
 
-/* How sure the model is of the last generation so far: the natural logarithm of the probability of
+/* Confidence in the last generation so far: the natural logarithm of the probability of
  * the tokens that it chose, that of the end among them. A choice counts the token's share in the
  * softmax over the tokens that were allowed there, before temperature and filters; a token that had
  * to come counts nothing. So it does not depend on how it was computed, and is the same on every
@@ -801,16 +801,15 @@ enum {
 /* Where the text stands: TIN_CONSTRAINT_*. */
 TIN_API int32_t tin_constraint_state(const tin_constraint *constraint);
 
-/* Holds the session's generations to a constraint, from the next one on, each from the constraint's
- * beginning; NULL lifts it. Ends a generation.
+/* Constrains the session's generations, from the next one on, each from the constraint's beginning; NULL
+ * lifts the constraint. Ends a generation.
  *
- * A constraint may have answers looked for: at temperature 0 without penalties and biases, a choice that leads to
- * where only the unlikely may follow is then taken back, a number of times that the constraint says, as long as
- * another beginning of an answer is likelier by the model's own softmax, over all tokens. tin_step gives a token
- * once every answer that may still be found has it, and the rest when the answer is complete, with what they were
- * chosen by (tin_session_choice); tin_session_log_probability is the answer's from then on. Alternatives are
- * those that were weighed: at most 8, none e^10 times less likely than the first. The session needs room for it
- * (tin_session_options).
+ * A constraint may ask for best-first search, which runs at temperature 0 without penalties and biases. The search
+ * backtracks, at most as often as the constraint says, while another prefix of an answer is likelier by the model's
+ * softmax over all tokens. tin_step gives a token once all remaining candidates share it, and the rest when the answer
+ * is complete, each with the choice behind it (tin_session_choice); from then on tin_session_log_probability is the
+ * answer's. Alternatives are the candidates that were weighed: at most 8, none e^10 times less likely than the first.
+ * The session needs room for the search (tin_session_options).
  *
  * Logits stay as they are: tokens that are not allowed are simply not chosen. Tokens that must come
  * next are taken without evaluating the model for each: they count against max_tokens, and tin_step
@@ -820,7 +819,7 @@ TIN_API int32_t tin_constraint_state(const tin_constraint *constraint);
  * An answer that ends with TIN_FINISH_END is the one without a limit. Where max_tokens or the end of
  * the context leaves no time to end the text behind the token that would come, another token is
  * chosen, with which there is: the text is whole, but finishes with TIN_FINISH_LENGTH or _CONTEXT.
- * Where the text can't be ended in time from its beginning on, or is looked for, the answer is cut.
+ * Where no text ends in time, or the answer is searched for, it is cut.
  *
  * The session uses the constraint until it is given another one or NULL. Do that before releasing
  * the memory of either, and until then make no other call for the constraint. tin_session_save does

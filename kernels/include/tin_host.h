@@ -72,7 +72,7 @@ TIN_API int64_t tinhost_fingerprint(const tinhost_model *model);
 /* A conversation. */
 typedef struct tinhost_session tinhost_session;
 
-/* An empty conversation, held to the file's own constraint where it has one.
+/* An empty conversation, constrained by the file where it has a constraint.
  *
  * context     most tokens, 0 for the model's own number. For a model with image input, room for as many rows of images is
  *             planned

@@ -313,7 +313,7 @@ export class Session {
   }
 
   // Pieces of the text that follows tokens; null: the session's own. temperature 0 takes the likeliest; the same seed gives the same text. free:
-  // the answer is not held to the constraint of the adapter or the file.
+  // the answer is unconstrained.
   *generate(tokens, { maxTokens = 256, temperature = 0, topP = 1, seed = 0, free = false } = {}) {
     const { model } = this;
     whole("maxTokens", maxTokens, 1);

@@ -591,7 +591,7 @@ def test_a_constraint_says_whether_it_searches() -> None:
     session = _core.Session(made(case), context=64)
     session.append(prompt)
     session.constrain(held(case, "choices"))
-    with pytest.raises(RuntimeFault, match="no room for that: make it with `searches`"):
+    with pytest.raises(RuntimeFault, match="no room for it: make it with `searches`"):
         session.generate(ROOM)
     session.generate(ROOM, temperature=0.7, seed=3)  # which draws, and looks for nothing
     assert session.step() == TOKEN

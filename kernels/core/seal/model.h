@@ -14,10 +14,10 @@ struct tin_model {
     tini_zip zip;
     tini_program program;
     tini_program encoder; /* header NULL: the file has none */
-    tini_program mtp;   /* as is the layer that predicts a token more (multi-token prediction) */
+    tini_program mtp;     /* as is the layer that predicts a token more (multi-token prediction) */
     tini_tokenizer tokenizer;
     tini_turns turns;
-    tini_trie trie;   /* header NULL: the file has none */
+    tini_trie trie;         /* header NULL: the file has none */
     tini_draft_table draft; /* header NULL: the file has none */
     const tini_kernels *kernels;
 };
@@ -41,7 +41,7 @@ _Static_assert(sizeof(tin_model) <= TINI_MODEL_ROOM, "room of a model");
  * FORMAT. */
 tin_status tini_model_agrees(const tin_model *model, tin_error *error);
 
-/* Whether a constraint of the file, its own or an adapter's, has answers looked for. */
+/* Whether a constraint of the file, its own or an adapter's, has best-first search. */
 int tini_model_searches(const tin_model *model);
 
 #endif

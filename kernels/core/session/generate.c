@@ -66,7 +66,7 @@ tin_status tin_session_generate(tin_session *s, const tin_sampling *sampling, ui
                           : 0;
     if (search && !s->search)
         return tini_fail(error, TIN_ERR_ARGUMENT,
-                         "the constraint has answers looked for, and the session has no room for that: make it "
+                         "the constraint has best-first search, and the session has no room for it: make it "
                          "with `searches`");
     if (lacks_logits(s))
         return tini_fail(error, TIN_ERR_STATE, "nothing to go on from: append tokens first");
@@ -245,7 +245,7 @@ static void place(tin_session *s, choice *c, int32_t token) {
 
 /* Takes up another beginning, where a search has a likelier one. */
 static void turn(tin_session *s, choice *c) {
-    uint32_t same, end = tini_searches(s) ? tini_search_turn(s, c->at, &same) : 0;
+    uint32_t same, end = tini_searches(s) ? tini_search_backtrack(s, c->at, &same) : 0;
     if (!end)
         return;
     c->at = end;

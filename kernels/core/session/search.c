@@ -12,7 +12,7 @@ enum { TAKEN = 0, OPEN = 1, COMPLETE = 2 };
 
 enum { CHOICES = 8 }; /* of a choice: the one that is taken, and others that are left behind */
 
-enum { SPARE = 2 }; /* of the room: a token at hand, and a complete beginning */
+enum { SPARE = 2 }; /* of the room: a token at hand, and a complete prefix */
 
 enum { LIKELY = 16 }; /* the first tokens of the vocabulary: a share of it */
 
@@ -32,7 +32,7 @@ static int leave_behind(tin_session *s, tini_candidate candidate, uint32_t spare
     return 1;
 }
 
-/* The beginning at hand has this score and so on. */
+/* The prefix at hand has this score and so on. */
 static void stand(tin_session *s, double score, double confidence, tini_chosen by) {
     s->search->score = score;
     s->search->confidence = confidence;
@@ -48,7 +48,7 @@ void tini_search_begin(tin_session *s, uint32_t most) {
     search->begin = s->count;
     search->left = s->left;
     search->tip = TINI_NONE;
-    search->count = search->turns = 0;
+    search->count = search->backtracks = 0;
     search->over = search->settled = 0;
     stand(s, 0, 0, (tini_chosen){0, 1});
     if (most)
@@ -56,7 +56,7 @@ void tini_search_begin(tin_session *s, uint32_t most) {
                          s->count);
 }
 
-/* What the answer pays that ends behind the beginning at hand. */
+/* The penalty of the answer that ends behind the prefix at hand. */
 static double left_out(const tin_session *s) {
     const tini_search *search = s->search;
     uint32_t length = search->tip == TINI_NONE ? 0 : search->all[search->tip].length;
@@ -199,15 +199,15 @@ static void constrain_again(tin_session *s, uint32_t end) {
         s->finish = TIN_FINISH_CONSTRAINT;
 }
 
-uint32_t tini_search_turn(tin_session *s, uint32_t at, uint32_t *same) {
+uint32_t tini_search_backtrack(tin_session *s, uint32_t at, uint32_t *same) {
     tini_search *search = s->search;
-    search->over |= search->turns == search->most;
+    search->over |= search->backtracks == search->most;
     search->score -= s->finish == TIN_FINISH_END ? left_out(s) : 0;
     uint32_t chosen = best_candidate(s);
     search->settled = search->over;
     if (chosen == TINI_NONE)
         return 0;
-    search->turns++;
+    search->backtracks++;
     leave_tip(s);
     tini_candidate *c = &search->all[chosen];
     int complete = c->state >= COMPLETE;
@@ -268,7 +268,7 @@ tin_choice tini_search_choice(const tin_session *s, uint32_t place, tin_top *top
     return choice;
 }
 
-/* The last token that two beginnings share; those before a candidate have lower numbers. */
+/* The last token that two prefixes share; those before a candidate have lower numbers. */
 static uint32_t shared(const tini_search *search, uint32_t a, uint32_t b) {
     while (a != b && a != TINI_NONE && b != TINI_NONE)
         if (a > b)

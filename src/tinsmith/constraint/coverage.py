@@ -1,5 +1,5 @@
-"""What an answer pays for a word of the question that it leaves out, where no question of the training data
-has that word, and for a value that the question has not, where all training answers copy
+"""Penalties of the search: for a word of the question that an answer omits, unless a training question has that
+word; and for a value that the question lacks, where all training answers copy
 (kernels/core/session/cover.h)."""
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ _WORD = re.compile(rb"[0-9A-Za-z\x80-\xff]+")
 _BASIS, _PRIME, _MASK = 0x811C9DC5, 0x01000193, 0xFFFFFFFF
 _TOKEN = re.compile(rb'"((?:[^"\\]|\\.)*)"|[^ \n\t\r]', re.DOTALL)  # of JSON: a text, or a byte
 
-# A model is surer of what follows from words that it knows than it should be where there is a new one, so the
+# A model is overconfident in what follows from words that it knows where there is a new one, so the
 # odds count for so much: docs/decisions/the-likeliest-answer.md.
 _TRUST, _MOST = 4.0, 4.0
 _WORDS = 32  # of a value

@@ -105,16 +105,16 @@ class Answerer:
 
     def _asked(self, question: Question, box: Toolbox | None) -> Asked:
         model, adapter = self.model, question.adapter
-        skill, held, least = model.skill_of(adapter), None if box is None else box.constraint, None
+        skill, constraint, least = model.skill_of(adapter), None if box is None else box.constraint, None
         if box is not None:
             tokens = prompt_of(model, question.messages, box, adapter=adapter)
         else:
             if question.schema is not None:
-                held = self._schema(question.schema)
+                constraint = self._schema(question.schema)
             else:
-                held = None if question.free else skill.constraint
+                constraint = None if question.free else skill.constraint
                 least = model.least(None if question.free else "own", adapter)
-            thinking = None if held is None else direct(skill)
+            thinking = None if constraint is None else direct(skill)
             tokens = model.render(question.messages, thinking=thinking, adapter=adapter)
         applied = model.applied(adapter)
         room = self._scheduler.context - prefix_of(applied) - len(tokens)
@@ -124,7 +124,9 @@ class Answerer:
                 f"{self._scheduler.context:,}; shorten it, or give more context"
             )
         most = min(question.max_tokens, room)
-        return Asked(tokens, applied, held, least, least is not None, most, question.sampling, record=True)
+        return Asked(
+            tokens, applied, constraint, least, least is not None, most, question.sampling, record=True
+        )
 
     def _completed(self, asked: Asked, unwanted: Callable[[], bool]) -> Completion | None:
         job = self._scheduler.add(asked)

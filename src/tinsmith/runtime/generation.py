@@ -382,10 +382,10 @@ class Generation:
             return
         if chosen:
             self.session.append(self._answer.tokens[-1:])
-        with self._held():
+        with self._constrained():
             yield from self._generated(self._max_tokens - chosen)
 
-    def _held(self) -> AbstractContextManager[None]:
+    def _constrained(self) -> AbstractContextManager[None]:
         """The constraint on the session; a healed prompt needs one in any case."""
         from tinsmith.constraint.makers import anything
 
@@ -408,8 +408,8 @@ class Generation:
                 raise InputError(TAKEN)
             token = self.session.token()
             if self._recorded:
-                held = self._constraint is not None or self._heal
-                self._choices.append(choice_of(self.session, token, held))
+                constrained = self._constraint is not None or self._heal
+                self._choices.append(choice_of(self.session, token, constrained))
             yield token
         self._evaluations = checked + self.session.passes()
         self._log_probability = before + self.session.log_probability()

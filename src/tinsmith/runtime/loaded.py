@@ -418,8 +418,8 @@ class Loaded:
         session.draft(self.adapters.skill(self.adapters.chosen(applied)).draft if drafts else None)
 
     def least(self, constraint: Constraint | Own | None, adapter: Chosen = None) -> float | None:
-        """The logarithm of the probability from which on an answer is given, of those that are free or held to
-        the skill's own constraint; None where it was sealed with none for such, and for several adapters at
+        """The logarithm of the probability from which on an answer is given, of unconstrained answers or those
+        of the skill's own constraint; None where it was sealed with none for such, and for several adapters at
         once or one that is scaled."""
         one = self.adapters.alone(adapter)
         return None if one is None else one.least(constraint)

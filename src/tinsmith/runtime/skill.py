@@ -91,27 +91,27 @@ class Skill:
         """search: in place of the constraint's own (Constraint.with_search); new words and values then weigh as
         in the skill's own, where that is of the same kind. Raises InputError where there is nothing to search
         within."""
-        held = self.constraint if given == "own" else given
-        if not isinstance(held, Constraint | None):
+        chosen = self.constraint if given == "own" else given
+        if not isinstance(chosen, Constraint | None):
             raise InputError(
                 f"constraint is {given!r:.60}; make one by tinsmith.schema, tools, grammar, regex or choices"
             )
         if search is None:
-            return held
-        if held is None:
+            return chosen
+        if chosen is None:
             raise InputError("a search looks within what a constraint allows, and these answers are free")
-        held, own = held.with_search(search), self.constraint
-        weighs = held.coverage or held.copies
-        if held.search and not weighs and own is not None and own.kind == held.kind:
-            return held.with_coverage_of(own)
-        return held
+        chosen, own = chosen.with_search(search), self.constraint
+        weighs = chosen.coverage or chosen.copies
+        if chosen.search and not weighs and own is not None and own.kind == chosen.kind:
+            return chosen.with_coverage_of(own)
+        return chosen
 
     def least(self, given: Constraint | Own | None) -> float | None:
-        """The logarithm of the probability from which on an answer is given, of those that are free or held to
-        the skill's own constraint; None where it was sealed with none for such."""
-        held = self._facts.get("abstention", {})
+        """The logarithm of the probability from which on an answer is given, of unconstrained answers or those
+        of the skill's own constraint; None where it was sealed with none for such."""
+        thresholds = self._facts.get("abstention", {})
         own = given == "own" and self.constraint is not None
         kind = "constrained" if own else "free" if given in (None, "own") else None
-        if kind not in held:
+        if kind not in thresholds:
             return None
-        return math.inf if held[kind] is None else float(held[kind])
+        return math.inf if thresholds[kind] is None else float(thresholds[kind])
