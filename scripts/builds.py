@@ -247,7 +247,7 @@ class Checks:
     def _check_corpora(self) -> None:
         """The inputs that the fuzzers found worth keeping, here and by scripts/fuzz."""
         for name in FUZZERS:
-            base = eyes() if name == "vision" else small()
+            base = with_vision() if name == "vision" else small()
             program = self._program(f"{name}_fuzz", "corpus_main")
             folders = [TESTS / "corpus" / name]
             found = ROOT / "build" / "fuzz" / "corpus" / name
@@ -277,7 +277,7 @@ def small(family: str = "llama") -> Path:
     return _made(f"small-{family}", make) / "small.tin"
 
 
-def eyes() -> Path:
+def with_vision() -> Path:
     import safety
 
     return _made("vision.tin", safety.vision_tin)
@@ -299,11 +299,11 @@ def tins(brief: bool) -> list[Path]:
     from tinsmith.formats.weights import WEIGHT_FORMATS
 
     if brief:
-        return [small(), eyes(), *map(by_name, ("gemma4", "qwen35", "lfm2_moe"))]
+        return [small(), with_vision(), *map(by_name, ("gemma4", "qwen35", "lfm2_moe"))]
     formats = [
         _made(f"{name}.tin", lambda path, name=name: safety.format_tin(path, name)) for name in WEIGHT_FORMATS
     ]
-    return [small(), eyes(), *map(by_name, cases()), *formats]
+    return [small(), with_vision(), *map(by_name, cases()), *formats]
 
 
 def router(tin: Path, path: Path) -> Path:

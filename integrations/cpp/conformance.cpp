@@ -156,18 +156,18 @@ verdict keys(const json &c, const std::string &file) {
 }
 
 /* A session of the case's own file, for an image. */
-tin::result<tin::session> sees(const json &c) {
-    auto eyes = tin::model::open(path(c["file"]));
-    if (!eyes)
-        return eyes.error();
-    return eyes->session(room());
+tin::result<tin::session> session_of(const json &c) {
+    auto model = tin::model::open(path(c["file"]));
+    if (!model)
+        return model.error();
+    return model->session(room());
 }
 
 /* By the image's file, and by its pixels. */
 verdict with_image(const json &c) {
     const std::string file = text_of(c["image"]), rgb = text_of(c["pixels"]);
     for (bool is_file : {true, false}) {
-        auto s = sees(c);
+        auto s = session_of(c);
         if (!s)
             return failed(s);
         auto shown = is_file ? s->image(file) : s->pixels(rgb, c["width"], c["height"], 3);
@@ -182,7 +182,7 @@ verdict with_image(const json &c) {
 }
 
 verdict unseen(const json &c) {
-    auto s = sees(c);
+    auto s = session_of(c);
     return s ? refused(c["expect"], s->image(text_of(c["image"]))) : failed(s);
 }
 

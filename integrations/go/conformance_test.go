@@ -181,8 +181,8 @@ func (r *runner) restored(s *Session, c *testCase) (answered, error) {
 	return answer(other, c.Most, 0)
 }
 
-// sees opens the case's own file, for an image.
-func (r *runner) sees(c *testCase) (*Session, error) {
+// sessionOf opens the case's own file, for an image.
+func (r *runner) sessionOf(c *testCase) (*Session, error) {
 	model, err := Open(filepath.Join(r.tins, c.File))
 	if err != nil {
 		return nil, err
@@ -199,7 +199,7 @@ func (r *runner) withImage(c *testCase) (found answered, then *answered, err err
 		return
 	}
 	ask := func(show func(*Session) error) (answered, error) {
-		s, err := r.sees(c)
+		s, err := r.sessionOf(c)
 		if err != nil {
 			return answered{}, err
 		}
@@ -234,7 +234,7 @@ func (r *runner) refused(c *testCase) error {
 		_, err := r.model.Session(Options{MostBytes: c.MostBytes})
 		return err
 	}
-	s, err := r.sees(c)
+	s, err := r.sessionOf(c)
 	if err != nil {
 		return err
 	}

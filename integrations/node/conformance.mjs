@@ -128,11 +128,11 @@ async function refused(one, open, given, model, read) {
     },
     memory: () => model.session({ mostBytes: one.most_bytes }),
     image: async () => {
-      const sees = await open(one.file);
+      const opened = await open(one.file);
       try {
-        await (await sees.session({ context: 512 })).image(await read(one.image));
+        await (await opened.session({ context: 512 })).image(await read(one.image));
       } finally {
-        sees.close();
+        opened.close();
       }
     },
   };

@@ -133,7 +133,7 @@ TIN_API int32_t tinhost_think(tinhost_session *session, int32_t mode);
 TIN_API int32_t tinhost_say(tinhost_session *session, int32_t role, const char *text);
 
 /* Puts an image before the text of the user's message that comes next (tinhost_say, tinhost_ask), behind those that
- * were put there; its pixels are read now. Before the answer begins, tinhost_step sees what the session has not seen.
+ * were put there; its pixels are read now. Before the answer begins, tinhost_step encodes the images that the session lacks.
  *
  * file  [size] bytes of a PNG or JPEG file
  *

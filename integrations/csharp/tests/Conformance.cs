@@ -149,9 +149,9 @@ static class Conformance
     }
 
     /// A session of the case's own file, for an image.
-    static TinSession Sees(Map c)
+    static TinSession SessionOf(Map c)
     {
-        using (TinModel eyes = TinModel.Open(Path.Combine(folder, (string)c["file"]))) return eyes.Session(Context);
+        using (TinModel model = TinModel.Open(Path.Combine(folder, (string)c["file"]))) return model.Session(Context);
     }
 
     static byte[] Bytes(Map c, string field)
@@ -163,7 +163,7 @@ static class Conformance
     static void ImagePrompt(Map c)
     {
         foreach (bool isFile in new[] { true, false })
-            using (TinSession s = Sees(c))
+            using (TinSession s = SessionOf(c))
             {
                 if (isFile) s.Image(Bytes(c, "image"));
                 else s.Pixels(Bytes(c, "pixels"), (int)c["width"], (int)c["height"], 3);
@@ -174,7 +174,7 @@ static class Conformance
 
     static void Unseen(Map c)
     {
-        using (TinSession s = Sees(c)) Refused(c["expect"], () => s.Image(Bytes(c, "image")));
+        using (TinSession s = SessionOf(c)) Refused(c["expect"], () => s.Image(Bytes(c, "image")));
     }
 
     static void Run(TinModel model, Map c)

@@ -50,7 +50,7 @@ impl Runner {
         Ok(session)
     }
 
-    fn sees(&self, case: &Value) -> Result<Session> {
+    fn session_of(&self, case: &Value) -> Result<Session> {
         Model::open(self.tins.join(case.text("file")))?.session(ROOM)
     }
 
@@ -64,7 +64,7 @@ impl Runner {
         let side = |name| case.number(name) as u32;
         let mut found = Vec::new();
         for is_file in [true, false] {
-            let mut session = self.sees(case)?;
+            let mut session = self.session_of(case)?;
             if is_file {
                 session.image(&file)?;
             } else {
@@ -114,7 +114,7 @@ impl Runner {
                 Model::open_signed(&self.path, &key("wrong")).err()
             }
             "memory" => self.model.session(Options { most_bytes: case.number("most_bytes") as i64, ..Options::default() }).err(),
-            _ => self.sees(case).expect("the file opens").image(&self.read(case, "image")).err(),
+            _ => self.session_of(case).expect("the file opens").image(&self.read(case, "image")).err(),
         };
         failed.expect("it was not refused")
     }

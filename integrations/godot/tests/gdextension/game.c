@@ -210,7 +210,7 @@ static int refused(const char *tins, thing *model, const variant *given, const v
     return status == (int64_t)real_at(wanted, "status", 0) && strstr(found_wrong, text_at(wanted, "says"));
 }
 
-static int sees(const char *tins, const variant *given) {
+static int show_image(const char *tins, const variant *given) {
     int64_t status;
     thing *session = shown(tins, given, &status);
     ask(session, text_at(given, "text"));
@@ -225,7 +225,7 @@ static int passes(const char *tins, thing *model, const variant *given, const va
     if (at(at(given, "expect"), "status"))
         return refused(tins, model, given, keys);
     if (!strcmp(name, "image"))
-        return sees(tins, given);
+        return show_image(tins, given);
     thing *session = session_of(model, given);
     if (!strcmp(name, "choose")) {
         variant nothing = call(session, "choose", of_text(question_of(given)), copy(at(given, "options")));

@@ -80,7 +80,7 @@ public:
 	UPROPERTY(BlueprintAssignable, Category = "tinsmith")
 	FTinText OnFailed;
 
-	/** Shows a PNG or JPEG file to a character that sees: before the text that is said next. */
+	/** Shows a PNG or JPEG file to a character of a file with image input: before the text that is said next. */
 	UFUNCTION(BlueprintCallable, Category = "tinsmith")
 	bool Image(const TArray<uint8>& Bytes);
 

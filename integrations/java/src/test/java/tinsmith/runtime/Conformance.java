@@ -87,9 +87,9 @@ public final class Conformance {
     }
 
     /** A session of the case's own file, for an image. */
-    private Session sees(JsonObject one) {
-        try (Model eyes = Model.open(tins.resolve(one.get("file").getAsString()))) {
-            return eyes.session(new Options().context(512));
+    private Session sessionOf(JsonObject one) {
+        try (Model model = Model.open(tins.resolve(one.get("file").getAsString()))) {
+            return model.session(new Options().context(512));
         }
     }
 
@@ -97,7 +97,7 @@ public final class Conformance {
     private List<JsonElement> withImage(JsonObject one) {
         List<JsonElement> found = new ArrayList<>();
         for (boolean isFile : new boolean[] {true, false})
-            try (Session session = sees(one)) {
+            try (Session session = sessionOf(one)) {
                 int width = one.get("width").getAsInt(), height = one.get("height").getAsInt();
                 if (isFile) session.image(bytes(one, "image"));
                 else session.pixels(bytes(one, "pixels"), width, height, 3);
@@ -151,7 +151,7 @@ public final class Conformance {
             }
             case "memory" -> model.session(new Options().mostBytes(one.get("most_bytes").getAsLong())).close();
             default -> {
-                try (Session session = sees(one)) {
+                try (Session session = sessionOf(one)) {
                     session.image(bytes(one, "image"));
                 }
             }
