@@ -1,4 +1,4 @@
-/* libFuzzer: a file with image input, damaged where its eyes are, and conversations with images on it; its self-test's image. */
+/* libFuzzer: a file with image input, damaged in its vision entries, and conversations with images on it; its self-test's image. */
 #include "fuzz.h"
 
 enum { SIDE = 48, IMAGES = 3, SLICES = 200, STEPS = 6 };

@@ -184,7 +184,7 @@ def test_what_was_seen_is_not_seen_again(seeing: Running, monkeypatch: pytest.Mo
     monkeypatch.setattr(sight, "states", states)
     for _ in range(2):
         assert post(seeing, "/v1/chat/completions", chat(url(coded(7)))).status_code == 200
-    tiles = len(seeing.alone["eyes"].render(asking(photo(50, 40, 7))).images)  # type: ignore[attr-defined]
+    tiles = len(seeing.alone["eyes"].render(asking(photo(50, 40, 7))).tiles)  # type: ignore[attr-defined]
     assert len(threads) == tiles
     assert all(name.startswith("tinsmith eyes") for name in threads)
     assert post(seeing, "/v1/messages/count_tokens", {"model": "eyes", "messages": chat()["messages"]})
@@ -255,7 +255,7 @@ HTTP, FILE = "http://127.0.0.1:1/a.png", "file:///etc/passwd"
             "/v1/chat/completions",
             chat(url(), model="blind"),
             "messages.0.content.0.image_url.url",
-            "no image input",
+            "sees no pictures",
         ),
         ("/v1/responses", responses({"type": "input_image", "image_url": HTTP}), "image_url", "fetched"),
         ("/v1/responses", responses({"type": "input_image", "file_id": "f"}), "file_id", "file_id"),
@@ -268,10 +268,10 @@ HTTP, FILE = "http://127.0.0.1:1/a.png", "file:///etc/passwd"
         ("/v1/messages", anthropics(block(type="url", url=HTTP)), "source", "nothing is fetched"),
         ("/v1/messages", anthropics(block(type="file", file_id="f")), "source", "no files are kept"),
         ("/v1/messages", anthropics(block(data=HTTP)), "messages.0.content.0.source.data", "base64"),
-        ("/v1/messages", anthropics(block(data=coded()), model="blind"), "source.data", "no image input"),
+        ("/v1/messages", anthropics(block(data=coded()), model="blind"), "source.data", "sees no pictures"),
         ("/api/chat", ollamas(HTTP), "messages.0.images.0", "base64"),
         ("/api/chat", ollamas("/etc/passwd"), "messages.0.images.0", "base64"),
-        ("/api/chat", ollamas(coded(), model="blind"), "messages.0.images.0", "no image input"),
+        ("/api/chat", ollamas(coded(), model="blind"), "messages.0.images.0", "sees no pictures"),
         ("/api/generate", {"model": "eyes", "prompt": "a", "images": [HTTP]}, "images.0", "base64"),
         ("/api/generate", {"model": "eyes", "prompt": "a", "raw": True, "images": [""]}, "images", "raw"),
     ],
