@@ -66,7 +66,7 @@ def test_images_of_any_shape_have_no_graph(case: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_tin_that_sees_is_exported_whole(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_tin_with_vision_is_exported_whole(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     pytest.importorskip("onnxruntime_genai")
     for case, is_there in (("smolvlm", True), ("lfm2_vl", False)):
         save_random(case, tmp_path / case)

@@ -78,7 +78,7 @@ def test_other_logits_are_told(tin: Path, tested: Tested) -> None:
         selftest.check(tested(bytes(test)))
 
 
-def test_a_file_without_is_held_to_its_prompts(tin: Path, tested: Tested) -> None:
+def test_a_file_without_is_checked_by_its_prompts(tin: Path, tested: Tested) -> None:
     assert selftest.check(tested(None)) == selftest.check(_core.Model(map_file(tin)))[:2]
     core = _core.Model(build_image(tiny_spec("llama", hidden_size=64, intermediate_size=96)))
     assert selftest.vision_test(core) is None

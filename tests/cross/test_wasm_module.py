@@ -198,7 +198,7 @@ console.log(JSON.stringify(found));
 """
 
 
-def test_an_adapter_of_the_file_is_asked_and_held_in_node(folder: Path, tmp_path: Path) -> None:
+def test_an_adapter_of_the_file_is_asked_and_constrained_in_node(folder: Path, tmp_path: Path) -> None:
     node = shutil.which("node")
     if node is None:
         pytest.skip("node is not installed (Debian: apt-get install nodejs)")

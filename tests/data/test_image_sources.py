@@ -131,7 +131,7 @@ def test_what_is_no_image_is_said_with_its_line(value: Any, what: str, tmp_path:
     assert what in fault(tmp_path, {"image": "a.png", "label": "x"}, {"image": value, "label": "x"})
 
 
-def test_a_image_that_is_too_large(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_image_that_is_too_large(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(images, "MOST_PIXELS", 100)
     paint(tmp_path / "a.png")
     assert "a.png: is 12 x 9, more than" in fault(tmp_path, {"image": "a.png", "label": "x"})

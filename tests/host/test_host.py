@@ -368,7 +368,7 @@ def test_images_are_answered_about_as_python_does(host: Any, seeing: Path) -> No
     host.close(model)
 
 
-def test_a_image_that_can_not_be_seen_is_refused(host: Any, model: Any, seeing: Path) -> None:
+def test_an_image_that_can_not_be_seen_is_refused(host: Any, model: Any, seeing: Path) -> None:
     blind, opened = Session(host, model), host.open(str(seeing).encode(), None)
     sees = Session(host, opened)
     for session, call, said in (

@@ -112,7 +112,7 @@ def test_what_a_device_holds_in_memory() -> None:
     assert flash.session.chunk == 8 < mapped.session.chunk
 
 
-def test_a_model_that_sees_has_room_for_the_rows_of_images(tmp_path: Path) -> None:
+def test_a_model_with_vision_has_room_for_image_rows(tmp_path: Path) -> None:
     """In the session that tinsmith.load opens, and in one of C with logits of one row."""
     spec = with_vision(replace(tiny_spec("llama"), chat_template=CHATML))
     compiler.build_tin(spec, tmp_path / "x.tin")

@@ -190,7 +190,7 @@ TEXTS_ASKED = [("text", seed) for seed in range(6)]
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_the_likeliest_answer_is_found(case: str) -> None:
+def test_best_first_search_finds_the_likeliest_answer(case: str) -> None:
     """As by a search that computes every beginning anew; drafts and slices change nothing."""
     turned, others = 0, 0
     for kind, seed in ASKED:

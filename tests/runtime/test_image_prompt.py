@@ -159,13 +159,13 @@ def test_a_receipt_names_the_images(made: Made) -> None:
     assert recomputed(model, asked)[0][1] == answers[0][1]
 
 
-def test_an_answer_about_a_image_is_held_to_a_constraint(made: Made) -> None:
+def test_an_answer_about_an_image_is_constrained(made: Made) -> None:
     _, _, model = made("gemma3")
     answer = model.chat(asking(photo(50, 40)), constraint=choices(["yes", "no"]))
     assert answer.text in ("yes", "no")
 
 
-def test_forms_of_a_image(made: Made, tmp_path: Path) -> None:
+def test_forms_of_an_image(made: Made, tmp_path: Path) -> None:
     import base64
 
     _, _, model = made("smolvlm")

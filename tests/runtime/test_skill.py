@@ -78,7 +78,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
     return Made(folder, lamps)
 
 
-def test_it_is_asked_and_held_as_it_was_trained(made: Made) -> None:
+def test_it_is_asked_and_constrained_as_it_was_trained(made: Made) -> None:
     model = made.model()
     asked = model.render([SYSTEM, *ASKED])
     assert model.render(ASKED, adapter="lamps") == asked != model.render(ASKED)

@@ -101,7 +101,7 @@ def elsewhere(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, Path, 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("processor", ["cortex-a72", "cortex-a76", "wasmsimd"])
-def test_a_file_of_a_image_gives_the_same_logits_everywhere(
+def test_a_file_of_an_image_gives_the_same_logits_everywhere(
     folder_of: Callable[[str], Path],
     elsewhere: Callable[[str, Path, list[Path]], str],
     program: Path,
@@ -148,7 +148,7 @@ def test_the_c_library_sees_what_python_sees(
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_a_plan_has_what_a_image_takes(
+def test_a_plan_has_what_an_image_takes(
     folder_of: Callable[[str], Path], program: Path, case: str, tmp_path: Path
 ) -> None:
     """Of any size, of a file and of what a folder would become: what the C library asks for, and its RGB."""
@@ -203,7 +203,7 @@ def _text(model: Model, token: int) -> bytes:
     return b"" if control else data
 
 
-def test_a_image_where_none_can_be_is_refused(
+def test_an_image_where_none_can_be_is_refused(
     folder_of: Callable[[str], Path], images: list[Path], program: Path, tmp_path: Path
 ) -> None:
     """A model with image input none, and one whose file does not say how they are written."""

@@ -59,7 +59,7 @@ def test_build_writes_both_halves_in_a_format(
     assert "vision" not in json.loads(shell(capsys, "inspect", str(model), "--json"))
 
 
-def test_a_file_beside_a_model_without_eyes_stays(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_file_beside_a_model_without_vision_stays(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Somebody's, of the name that a vision model would have."""
     models.save_hf(tiny_spec("llama"), tmp_path / "base")
     half = tmp_path / "mmproj-m-q8_0.gguf"
