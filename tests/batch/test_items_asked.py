@@ -12,7 +12,7 @@ import pytest
 from tinsmith.batch.items import Item, open_items
 from tinsmith.batch.settings import Held, Settings
 from tinsmith.errors import DataError, InputError
-from tinsmith.runtime.picture_limits import PictureLimits
+from tinsmith.runtime.images import ImageLimits
 
 
 def user(text: str) -> dict[str, str]:
@@ -115,7 +115,7 @@ def test_settings_go_through_a_journal(tmp_path: Path) -> None:
         held=Held("choices", ["a", "b"]),
         options={"top_k": 3},
         adapters={"n": 0.5},
-        pictures=PictureLimits(pictures=3),
+        pictures=ImageLimits(images=3),
     )
     assert Settings.of_json(json.loads(json.dumps(settings.as_json())), tmp_path) == settings
     with pytest.raises(InputError, match=r"another version \(new\)"):

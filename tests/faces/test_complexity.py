@@ -548,13 +548,13 @@ row(
 
 def looked(data: bytes) -> None:
     with suppress(RuntimeFault, ValueError):
-        _core.picture_read(data, 1 << 30)
+        _core.image_read(data, 1 << 30)
 
 
 row(
     "image: a PNG's rows",
     lambda n: png_of(bytes(3 * 64 * n), 64, n),
-    lambda data: _core.picture_read(data, 1 << 30),
+    lambda data: _core.image_read(data, 1 << 30),
 )
 row(
     "image: a PNG's chunks",

@@ -11,7 +11,7 @@ import ollama
 import openai
 import pytest
 import random_adapters
-from pictured_models import with_words
+from chat_models import with_words
 from served import CONTEXT, Running, running
 from test_chat_template import THINKING
 from tiny_models import in_format, tiny_spec, with_controls

@@ -58,7 +58,7 @@ def test_tokens_are_chosen_as_asked(server: Running, chatgpt: openai.OpenAI, giv
     if "logit_bias" in options:
         options["logit_bias"] = {int(token): value for token, value in options["logit_bias"].items()}
     model = server.alone["tiny"]
-    scheduler = Scheduler(model, places=1)
+    scheduler = Scheduler(model, slots=1)
     job = scheduler.add(Asked(model.render(ASKED), max_tokens=8, sampling=Sampling(lookup=4, **options)))
     while not job.completion:
         scheduler.step()

@@ -19,7 +19,7 @@ import openai
 import openresponses_types.types as spec
 import pytest
 import random_adapters
-from pictured_models import photo, png, with_words
+from chat_models import photo, png, with_words
 from served import CONTEXT, Running, running
 from tiny_models import in_format, tiny_spec
 from transformers_models import CHATML

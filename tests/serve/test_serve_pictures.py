@@ -15,7 +15,7 @@ import httpx
 import ollama
 import openai
 import pytest
-from pictured_models import asking, photo, png
+from chat_models import asking, photo, png
 from served import ASKED, Running, running
 from test_openai_chat import FORM, LIGHT
 
@@ -25,7 +25,7 @@ from tinsmith.serve.eyes import Eyes, Left
 from tinsmith.serve.limits import Limits
 
 TEXT = "what is the thing?"
-LIMITS = Limits(pictures=2, picture=1 << 20, pixels=350_000)
+LIMITS = Limits(images=2, image=1 << 20, pixels=350_000)
 
 
 @pytest.fixture(scope="module")
@@ -37,8 +37,8 @@ def seeing(eyes: Path) -> Iterator[Running]:
 
 def test_a_request_has_the_pictures_that_the_documentation_says() -> None:
     page = (Path(__file__).parents[2] / "docs" / "serving.md").read_text("utf-8")
-    assert f"`--max-pictures` at most ({Limits().pictures})" in page
-    assert f"`--max-picture` ({Limits().picture >> 20} MiB)" in page
+    assert f"`--max-pictures` at most ({Limits().images})" in page
+    assert f"`--max-picture` ({Limits().image >> 20} MiB)" in page
 
 
 def coded(seed: int = 1) -> str:
@@ -174,7 +174,7 @@ def test_an_answer_is_held_to_what_was_asked(seeing: Running, more: dict[str, An
 
 def test_what_was_seen_is_not_seen_again(seeing: Running, monkeypatch: pytest.MonkeyPatch) -> None:
     """And never on the batch's thread."""
-    sight = seeing.house.shelf.find("eyes").served.model.sight
+    sight = seeing.house.shelf.find("eyes").served.model.vision
     plain, threads = sight.states, []
 
     def states(*given: Any) -> bytes:
@@ -184,7 +184,7 @@ def test_what_was_seen_is_not_seen_again(seeing: Running, monkeypatch: pytest.Mo
     monkeypatch.setattr(sight, "states", states)
     for _ in range(2):
         assert post(seeing, "/v1/chat/completions", chat(url(coded(7)))).status_code == 200
-    tiles = len(seeing.alone["eyes"].render(asking(photo(50, 40, 7))).images)  # type: ignore[attr-defined]
+    tiles = len(seeing.alone["eyes"].render(asking(photo(50, 40, 7))).tiles)  # type: ignore[attr-defined]
     assert len(threads) == tiles
     assert all(name.startswith("tinsmith eyes") for name in threads)
     assert post(seeing, "/v1/messages/count_tokens", {"model": "eyes", "messages": chat()["messages"]})
@@ -206,7 +206,7 @@ def test_several_at_once(seeing: Running) -> None:
 def test_what_is_kept_is_bounded(seeing: Running) -> None:
     model = seeing.alone["eyes"]
     prompts = [model.render(asking(photo(50, 40, seed))) for seed in (1, 2, 1)]
-    size = sum(4 * image.count for _, image in prompts[0].images) * 64  # type: ignore[attr-defined]
+    size = sum(4 * image.count for _, image in prompts[0].tiles) * 64  # type: ignore[attr-defined]
     eyes = Eyes(model, Limits(seen=size))
     for prompt in prompts:
         eyes.see(prompt, "", threading.Event())  # type: ignore[arg-type]
@@ -216,9 +216,9 @@ def test_what_is_kept_is_bounded(seeing: Running) -> None:
     with pytest.raises(Left):
         eyes.see(prompts[0], "", left)  # type: ignore[arg-type]
     eyes.close()
-    assert [image.rows for _, image in prompts[0].images] == [  # type: ignore[attr-defined]
+    assert [image.rows for _, image in prompts[0].tiles] == [  # type: ignore[attr-defined]
         image.rows
-        for _, image in prompts[2].images  # type: ignore[attr-defined]
+        for _, image in prompts[2].tiles  # type: ignore[attr-defined]
     ]
 
 
@@ -248,10 +248,15 @@ HTTP, FILE = "http://127.0.0.1:1/a.png", "file:///etc/passwd"
             "/v1/chat/completions",
             chat(*[url(base64.b64encode(png(photo(450, 450) * 0)).decode())] * 2),
             "messages.0.content.1.image_url.url",
-            "405,000 pixels in all with this picture; give 350,000 at most",
+            "405,000 pixels in all with this image; give 350,000 at most",
         ),
         ("/v1/chat/completions", chat(url(), url(), url()), "messages.0.content.2.image_url.url", "give 2"),
-        ("/v1/chat/completions", chat(url(), model="blind"), "messages.0.content.0.image_url.url", "sees no"),
+        (
+            "/v1/chat/completions",
+            chat(url(), model="blind"),
+            "messages.0.content.0.image_url.url",
+            "sees no pictures",
+        ),
         ("/v1/responses", responses({"type": "input_image", "image_url": HTTP}), "image_url", "fetched"),
         ("/v1/responses", responses({"type": "input_image", "file_id": "f"}), "file_id", "file_id"),
         (
@@ -263,10 +268,10 @@ HTTP, FILE = "http://127.0.0.1:1/a.png", "file:///etc/passwd"
         ("/v1/messages", anthropics(block(type="url", url=HTTP)), "source", "nothing is fetched"),
         ("/v1/messages", anthropics(block(type="file", file_id="f")), "source", "no files are kept"),
         ("/v1/messages", anthropics(block(data=HTTP)), "messages.0.content.0.source.data", "base64"),
-        ("/v1/messages", anthropics(block(data=coded()), model="blind"), "source.data", "sees no"),
+        ("/v1/messages", anthropics(block(data=coded()), model="blind"), "source.data", "sees no pictures"),
         ("/api/chat", ollamas(HTTP), "messages.0.images.0", "base64"),
         ("/api/chat", ollamas("/etc/passwd"), "messages.0.images.0", "base64"),
-        ("/api/chat", ollamas(coded(), model="blind"), "messages.0.images.0", "sees no"),
+        ("/api/chat", ollamas(coded(), model="blind"), "messages.0.images.0", "sees no pictures"),
         ("/api/generate", {"model": "eyes", "prompt": "a", "images": [HTTP]}, "images.0", "base64"),
         ("/api/generate", {"model": "eyes", "prompt": "a", "raw": True, "images": [""]}, "images", "raw"),
     ],

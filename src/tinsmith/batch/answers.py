@@ -174,7 +174,7 @@ class Answers:
                     return
                 self._context = min(self._limit, max(256, 1 << (needed - 1).bit_length()))
                 rank = rank_of(asked.applied)
-                self._scheduler = Scheduler(self._model, places=self._places, context=self._context, rank=rank)
+                self._scheduler = Scheduler(self._model, slots=self._places, context=self._context, rank=rank)
             self._begin(self._ready.popleft())
 
     def _begin(self, wanted: _Wanted) -> None:

@@ -17,9 +17,9 @@ from tinsmith.constraint import apart
 from tinsmith.errors import ConstraintError, InputError
 from tinsmith.runtime.asking import check_room, direct
 from tinsmith.runtime.generation import LOOKUP, Sampling
-from tinsmith.runtime.images import Pictured, later
+from tinsmith.runtime.image_prompt import ImagePrompt, later
+from tinsmith.runtime.images import within
 from tinsmith.runtime.scheduler import Asked
-from tinsmith.runtime.showing import within
 
 if TYPE_CHECKING:
     from tinsmith.batch.items import Item, Messages
@@ -48,7 +48,7 @@ class Question:
     @property
     def order(self) -> tuple[bool, Sequence[int]]:
         """By which prompts that begin alike stand together; those with pictures, which are lists, are last."""
-        return isinstance(self.asked.tokens, Pictured), self.asked.tokens
+        return isinstance(self.asked.tokens, ImagePrompt), self.asked.tokens
 
 
 @dataclass(frozen=True)
@@ -134,11 +134,13 @@ class Asker:
             apart.check_size(offer.tools)
             box = offered(self.model, offer, self.adapter, self._requested)
             tokens = _made(lambda: prompt_of(self.model, self._shown(told), box, adapter=self.adapter))
-            held = self.skill.held_to(box.constraint, self.settings.held.search)
+            held = self.skill.constraint_for(box.constraint, self.settings.held.search)
             return Question(self._asked(tokens, settings, held), box)
         constraint = self.constraint
         if settings.held is not self.settings.held:
-            constraint = self.skill.held_to(self._requested({"schema": settings.held.of}), settings.held.search)
+            constraint = self.skill.constraint_for(
+                self._requested({"schema": settings.held.of}), settings.held.search
+            )
         thinking = self._thinking(constraint)
         tokens = _made(partial(self._rendered, told, thinking))
         opened = self.skill.templates.table(thinking).opens_thoughts
@@ -148,7 +150,7 @@ class Asker:
         if not tokens:
             raise InputError("the prompt is empty; there is nothing to continue")
         return Asked(
-            tokens if isinstance(tokens, Pictured) else array("i", tokens),  # four bytes each
+            tokens if isinstance(tokens, ImagePrompt) else array("i", tokens),  # four bytes each
             self.applied,
             constraint,
             max_tokens=settings.max_tokens,
@@ -160,8 +162,8 @@ class Asker:
     def _held(self, held: Held) -> Constraint | None:
         """What all rows are held to."""
         if held.kind in ("own", "free"):
-            return self.skill.held_to("own" if held.kind == "own" else None, held.search)
-        return self.skill.held_to(self._compiled(held), held.search)
+            return self.skill.constraint_for("own" if held.kind == "own" else None, held.search)
+        return self.skill.constraint_for(self._compiled(held), held.search)
 
     def _requested(self, request: Mapping[str, Any]) -> Constraint:
         """Of a row's own schema or tools, which are compiled within limits; made once for the same."""
@@ -235,7 +237,7 @@ def _drawn(question: Question, number: int) -> Question:
 def _made(render: Callable[[], list[int]]) -> list[int]:
     """The prompt. Pixels of its pictures are not kept: `render` makes it anew where they are wanted."""
     tokens = render()
-    if isinstance(tokens, Pictured):
+    if isinstance(tokens, ImagePrompt):
         later(tokens, render)
     return tokens
 

@@ -56,7 +56,7 @@ class Job:
     def of_image(self, image: Buffer, threads: int | None) -> Model:
         from tinsmith.runtime.opening import of_image
 
-        given = {name: self.opening.get(name) for name in ("isa", "kv", "pace")}
+        given = {name: self.opening.get(name) for name in ("isa", "kv", "duty_cycle")}
         opening = {name: value for name, value in given.items() if value is not None}
         model = of_image(image, self.file.name, threads, **opening)
         model.digest = self.digest

@@ -22,9 +22,9 @@ from typing import Any
 from tinsmith import tasks
 from tinsmith.batch import where
 from tinsmith.batch.settings import Settings
-from tinsmith.data import containers, pictures, readers
+from tinsmith.data import containers, images, readers
 from tinsmith.data.containers import Row
-from tinsmith.data.pictures import Picture
+from tinsmith.data.images import ImageSource
 from tinsmith.data.readers import Example, Where
 from tinsmith.data.shapes import LOOKED_AT, SYSTEM, shapes
 from tinsmith.data.shapes import text as text_of
@@ -158,11 +158,11 @@ class Items:
         system = _system(values, where) or (None if has else self.settings.system)
         return [{"role": "system", "content": system}, *messages] if system else messages
 
-    def _pictures(self, values: Mapping[str, Any], where: Where) -> tuple[Picture, ...]:
+    def _pictures(self, values: Mapping[str, Any], where: Where) -> tuple[ImageSource, ...]:
         """Of the row's columns that have a name of pictures in a recipe's data."""
-        names = [name for name in values if name in pictures.COLUMNS and name not in self.columns]
+        names = [name for name in values if name in images.COLUMNS and name not in self.columns]
         folder = Path(where.path).parent
-        return tuple(one for name in names for one in pictures.of_value(values[name], folder, where, name))
+        return tuple(one for name in names for one in images.of_value(values[name], folder, where, name))
 
     def _joined(self, values: Mapping[str, Any], where: Where) -> str:
         given = [text_of(values, name, where) for name in self.columns if not _is_blank(values.get(name))]
@@ -203,7 +203,7 @@ def _named(asked: Messages | str) -> Iterator[str]:
 def _digest(path: str) -> str | None:
     """None for what can't be read, which its row's error says."""
     try:
-        return Picture(path).digest if os.path.isfile(path) else None  # noqa: PTH113
+        return ImageSource(path).digest if os.path.isfile(path) else None  # noqa: PTH113
     except DataError:
         return None
 

@@ -10,7 +10,7 @@ from typing import Any, Literal
 from tinsmith.checks import whole
 from tinsmith.errors import ConstraintError, InputError
 from tinsmith.runtime.generation import Sampling
-from tinsmith.runtime.picture_limits import PictureLimits
+from tinsmith.runtime.images import ImageLimits
 from tinsmith.system import reading
 
 Shape = Literal["rows", "openai"]
@@ -65,7 +65,7 @@ class Settings:
     task: str | None = None
     adapters: Mapping[str, float] | None = None
     system: str | None = None
-    pictures: PictureLimits = field(default_factory=PictureLimits)
+    pictures: ImageLimits = field(default_factory=ImageLimits)
     raw: bool = False
     thinking: bool | None = None
     held: Held = Held()
@@ -101,7 +101,7 @@ class Settings:
             raise InputError(f'{where}: its settings are damaged: "{wrong[0]}"; make OUT again')
         try:
             lists = {name: tuple(table[name]) for name in ("input", "stop")}
-            held, pictures = Held(**table["held"]), PictureLimits(**table["pictures"])
+            held, pictures = Held(**table["held"]), ImageLimits(**table["pictures"])
             return cls(**{**table, **lists, "held": held, "pictures": pictures})
         except TypeError as error:
             raise InputError(f"{where}: its settings are damaged: {error}") from None

@@ -151,7 +151,7 @@ def _merged(folder: Path | None, display: Display) -> Iterator[None]:
 
 def opening(args: Args) -> dict[str, Any]:
     """As tinsmith.load takes it."""
-    return {"isa": args.isa, "kv": args.kv, "date": args.date, "key": args.key, "pace": args.pace}
+    return {"isa": args.isa, "kv": args.kv, "date": args.date, "key": args.key, "duty_cycle": args.pace}
 
 
 def _job(args: Args) -> Job:
@@ -182,7 +182,7 @@ def _settings(args: Args, adapters: dict[str, float] | None) -> Settings:
         task=args.task,
         adapters=adapters,
         system=args.system,
-        pictures=_asked.picture_limits(args),
+        pictures=_asked.image_limits(args),
         raw=args.raw,
         thinking=args.thinking,
         held=replace(_held(args), search=args.search),

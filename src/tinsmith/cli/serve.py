@@ -142,11 +142,17 @@ def run(args: Args) -> int:
         tokens=args.max_tokens,
         streams=args.streams,
         queue=args.queue,
-        pictures=args.max_pictures,
-        picture=args.max_picture,
+        images=args.max_pictures,
+        image=args.max_picture,
         pixels=args.max_pixels,
     )
-    loading = {"threads": args.threads, "pace": args.pace, "isa": args.isa, "kv": args.kv, "key": args.key}
+    loading = {
+        "threads": args.threads,
+        "duty_cycle": args.pace,
+        "isa": args.isa,
+        "kv": args.kv,
+        "key": args.key,
+    }
     return serving.serve(
         args.files,
         loading,

@@ -71,11 +71,11 @@ def seeing(run: Run, spec: Spec, chosen: Chosen, folder: Path) -> Chosen:
     examples = [one for one in data.examples(run, "train") if one.images] if spec.vision else []
     if not examples:
         return chosen
-    from tinsmith.search import eyes
+    from tinsmith.search import vision
 
     stated = run.recipe.data
-    shown = eyes.read(spec, examples, stated.task, stated.system)
-    return dataclasses.replace(chosen, mix=eyes.choose(spec, chosen.mix, shown, folder, run.display))
+    shown = vision.read(spec, examples, stated.task, stated.system)
+    return dataclasses.replace(chosen, mix=vision.choose(spec, chosen.mix, shown, folder, run.display))
 
 
 def calibration(run: Run, spec: Spec) -> list[int]:

@@ -214,7 +214,7 @@ def measured(
     """A system's answers to the test items, and its entry in report.json. model: its path and digest; options:
     further fields of the job."""
     items, sure = test_items(run), run.recipe.eval.max_error is not None and name != TUNED
-    outcome = _ask(run, name, model, prompted, items, sure=sure, **options)
+    outcome = _ask(run, name, model, prompted, items, confidence=sure, **options)
     entry = result(run, outcome, items)
     return outcome, {**entry, "sure": _sure(run, name, model, outcome, items, **options)} if sure else entry
 
@@ -226,7 +226,7 @@ def _sure(
     set. outcome, items: the test's."""
     held = data.examples(run, "validation")
     asked = [Item(data.conversation(run, example)) for example in held]
-    before = _ask(run, f"{name}_validation", model, asked, sure=True, **options)
+    before = _ask(run, f"{name}_validation", model, asked, confidence=True, **options)
     task, known = tasks.by_name(run.recipe.data.task), data.labels(run)
     seen = {}
     for split, answered, examples in (("validation", before, held), ("test", outcome, items)):

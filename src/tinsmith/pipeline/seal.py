@@ -94,7 +94,7 @@ def chosen(systems: Mapping[str, dict[str, Any]], names: Mapping[str, str]) -> d
     if not held:
         return {}
     (error,) = {one["error"] for one in held.values()}
-    return {"sure": {"error": error, **{label: one["threshold"] for label, one in held.items()}}}
+    return {"abstention": {"error": error, **{label: one["threshold"] for label, one in held.items()}}}
 
 
 def make(run: Run, needs: Needs) -> Made[Sealed]:

@@ -14,7 +14,7 @@ from tinsmith.errors import InputError
 from tinsmith.runtime.calls import Toolbox
 from tinsmith.runtime.choice import TokenChoice
 from tinsmith.runtime.generation import Completion, Route
-from tinsmith.runtime.images import Pictured
+from tinsmith.runtime.image_prompt import ImagePrompt
 from tinsmith.runtime.receipt import receipt
 from tinsmith.runtime.scheduler import Asked
 from tinsmith.serve import slices
@@ -152,7 +152,7 @@ async def ask(house: House, question: Question) -> Answers:
     asked = Asked(
         tokens,
         applied,
-        target.skill.held_to(constraint),
+        target.skill.constraint_for(constraint),
         least,
         least is not None or question.record,
         min(question.max_tokens or room, house.limits.tokens or room, room),
@@ -167,7 +167,7 @@ async def ask(house: House, question: Question) -> Answers:
     for k in range(question.count):
         drawn = replace(asked, sampling=replace(asked.sampling, seed=(seed + k) % (1 << 64)))
         ticket = house.submit(worker, drawn)
-        if isinstance(tokens, Pictured) and target.served.eyes is not None:
+        if isinstance(tokens, ImagePrompt) and target.served.eyes is not None:
             target.served.eyes.hold(tokens, ticket)
         first = partial(house.metrics.began, target.served.name)
         running.append(Answering(replace(question, target=target), ticket, posed.opened, posed.box, first))

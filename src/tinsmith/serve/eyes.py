@@ -8,12 +8,12 @@ from functools import partial
 from threading import Event
 from typing import TYPE_CHECKING, TypeVar
 
-from tinsmith.runtime.images import Pictured
+from tinsmith.runtime.image_prompt import ImagePrompt
 from tinsmith.serve.fair import Threads
 from tinsmith.serve.faults import Refused
 
 if TYPE_CHECKING:
-    from tinsmith.runtime.images import Image
+    from tinsmith.runtime.image_prompt import Tile
     from tinsmith.runtime.loaded import Loaded
     from tinsmith.serve.limits import Limits
     from tinsmith.serve.worker import Ticket
@@ -30,7 +30,7 @@ class Eyes:
 
     def __init__(self, model: Loaded, limits: Limits) -> None:
         """Raises InputError for a model without, or with damaged ones."""
-        self.memory = model.sight.memory
+        self.memory = model.vision.memory
         self._held: Counter[str] = Counter()  # bytes of rows that questions under way have, by scope
         self._limits = limits
         name = f"tinsmith eyes {model.info.name}"
@@ -71,9 +71,9 @@ class Eyes:
         finally:
             left.set()
 
-    def hold(self, prompt: Pictured, ticket: Ticket) -> None:
+    def hold(self, prompt: ImagePrompt, ticket: Ticket) -> None:
         """Counts a prompt's rows until its answer ends."""
-        size, scope = sum(len(image.rows) for _, image in prompt.images), ticket.asked.scope
+        size, scope = sum(len(image.rows) for _, image in prompt.tiles), ticket.asked.scope
         self._held[scope] += size
         ticket.at_end(partial(self._free, scope, size))
 
@@ -87,14 +87,14 @@ class Eyes:
 
     # The thread's own.
 
-    def see(self, prompt: Pictured, scope: str, left: Event) -> None:
+    def see(self, prompt: ImagePrompt, scope: str, left: Event) -> None:
         """Makes the rows of a prompt's images; those that the scope has asked with lately are known."""
-        for _, image in prompt.images:
+        for _, image in prompt.tiles:
             if left.is_set():
                 raise Left
             self._see(image, (scope, image.digest))
 
-    def _see(self, image: Image, key: tuple[str, bytes]) -> None:
+    def _see(self, image: Tile, key: tuple[str, bytes]) -> None:
         rows = self._known.pop(key, None)
         self._size -= len(rows or b"")
         image.rows = rows = image.rows if rows is None else rows

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from tinsmith.constraint import limits
-from tinsmith.runtime.picture_limits import PictureLimits
+from tinsmith.runtime.images import ImageLimits
 
 
 @dataclass(frozen=True)
-class Limits(PictureLimits):
+class Limits(ImageLimits):
     """body: bytes of a request's. schema: bytes of a JSON Schema, or of all tools. automaton: bytes of what is
     compiled of it; compiling: seconds for that. tokens: of an answer at most; None: what its context holds.
     answers: to one request (n). streams: answers of one client at once, embeddings and masks among them; queue:

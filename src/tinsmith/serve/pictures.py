@@ -9,13 +9,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from tinsmith.errors import InputError
-from tinsmith.runtime.showing import read_all
-from tinsmith.runtime.sight import picture_of
+from tinsmith.runtime.images import image_of, read_all
 from tinsmith.serve.faults import Refused
 
 if TYPE_CHECKING:
-    from tinsmith.runtime.picture_limits import PictureLimits
-    from tinsmith.runtime.sight import Picture
+    from tinsmith.runtime.images import Image, ImageLimits
 
 Message = Mapping[str, Any]
 
@@ -32,13 +30,13 @@ class Sent:
         """Of a message's content, until it is read."""
         return {"type": "image", "sent": self}
 
-    def picture(self, most: int) -> Picture:
+    def picture(self, most: int) -> Image:
         """most: bytes that reading it may take. Raises InputError."""
         try:
             data = base64.b64decode(self.data, validate=True)
         except (binascii.Error, ValueError) as error:
             raise InputError(f"{self.param}: no base64: {error}") from None
-        return picture_of({"bytes": data}, self.param, most)
+        return image_of({"bytes": data}, self.param, most)
 
 
 def of_url(url: str, param: str) -> Sent:
@@ -71,14 +69,14 @@ def content_of(parts: Sequence[dict[str, Any]]) -> str | list[dict[str, Any]]:
     return "".join(part["text"] for part in parts)
 
 
-def read(messages: Sequence[Message], limits: PictureLimits) -> list[Message]:
+def read(messages: Sequence[Message], limits: ImageLimits) -> list[Message]:
     """The messages with their pictures read. Raises Refused."""
     param = ""
 
-    def picture(part: Message, _: int) -> tuple[Picture, str]:
+    def picture(part: Message, _: int) -> tuple[Image, str]:
         nonlocal param
         param = part["sent"].param
-        return part["sent"].picture(limits.picture), param
+        return part["sent"].picture(limits.image), param
 
     try:
         return read_all(messages, limits, picture)

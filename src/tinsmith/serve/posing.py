@@ -14,7 +14,7 @@ from tinsmith.errors import InputError
 from tinsmith.runtime.adapters import prefix_of
 from tinsmith.runtime.asking import check_room, direct
 from tinsmith.runtime.calls import Toolbox, control_token, prompt_of
-from tinsmith.runtime.images import Pictured
+from tinsmith.runtime.image_prompt import ImagePrompt
 from tinsmith.runtime.offers import Offer, terms
 from tinsmith.serve import pictures
 from tinsmith.serve.faults import Refused
@@ -64,12 +64,12 @@ async def pose(house: House, question: Question, target: Target) -> Posed:
             question.scope, question.form.param, {"schema": question.form.schema}
         )
     if question.search is not None:
-        constraint = skill.held_to(constraint, question.search)
+        constraint = skill.constraint_for(constraint, question.search)
 
     def made(read: Question, left: Event | None) -> tuple[list[int], bool, int]:
         tokens, opened = _rendered(read, target, box, constraint)
         room = _room(read, target, tokens)
-        if left is not None and isinstance(tokens, Pictured) and target.served.eyes is not None:
+        if left is not None and isinstance(tokens, ImagePrompt) and target.served.eyes is not None:
             target.served.eyes.see(tokens, question.scope, left)
         return tokens, opened, room
 
@@ -86,8 +86,8 @@ async def _beside(
         return await house.threads.do(question.scope, partial(work, question, None))
     if eyes is None:
         raise Refused(400, f"{sent[0].param}: {target.name} sees no pictures; ask by text", sent[0].param)
-    if len(sent) > limits.pictures:
-        param = sent[limits.pictures].param
+    if len(sent) > limits.images:
+        param = sent[limits.images].param
         raise Refused(400, limits.too_many(len(sent), param), param)
 
     def looked(left: Event) -> T:
@@ -163,7 +163,7 @@ def _rendered(
         thinking = direct(skill)
         tokens = prompt_of(model, question.messages, box, adapter=target.adapter)
     else:
-        if thinking is None and skill.held_to(constraint) is not None:
+        if thinking is None and skill.constraint_for(constraint) is not None:
             thinking = direct(skill)
         tokens = model.render(question.messages, thinking=thinking, adapter=target.adapter)
     return tokens, skill.templates.table(thinking).opens_thoughts

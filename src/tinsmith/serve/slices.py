@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from tinsmith import _core
-from tinsmith.runtime.images import begin
+from tinsmith.runtime.image_prompt import begin
 from tinsmith.runtime.routing import Router, tokens_of
 from tinsmith.serve.faults import Refused
 

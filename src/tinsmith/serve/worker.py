@@ -120,7 +120,7 @@ class Worker:
         self._thread.start()
 
     def _made(self) -> Scheduler:
-        return Scheduler(self.model, places=self.places, context=self.context)
+        return Scheduler(self.model, slots=self.places, context=self.context)
 
     @property
     def memory(self) -> int:

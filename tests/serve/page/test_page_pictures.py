@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from chat_models import asking, photo, png
 from desk import Desk, served
-from pictured_models import asking, photo, png
 from playwright.sync_api import Browser, expect
 from test_page_looks import findings
 
@@ -24,15 +24,15 @@ PASTE = """(area, data) => {
 
 
 @pytest.fixture(scope="module")
-def sighted(eyes: Path) -> Iterator[str]:
+def vision_served(eyes: Path) -> Iterator[str]:
     with served(eyes, eyes.with_name("blind.tin"), "--context", "512") as address:
         yield address
 
 
 @pytest.fixture
-def desk(browser: Browser, sighted: str) -> Iterator[Desk]:
+def desk(browser: Browser, vision_served: str) -> Iterator[Desk]:
     context = browser.new_context()
-    desk = Desk(context.new_page(), sighted)
+    desk = Desk(context.new_page(), vision_served)
     desk.open()
     yield desk
     context.close()
@@ -91,9 +91,9 @@ def test_who_has_no_eyes_is_shown_none(desk: Desk) -> None:
     expect(desk.page.locator("#pictures")).to_be_hidden()
 
 
-def test_axe_finds_nothing_serious_about_pictures(browser: Browser, sighted: str) -> None:
+def test_axe_finds_nothing_serious_about_pictures(browser: Browser, vision_served: str) -> None:
     context = browser.new_context(bypass_csp=True)
-    desk = Desk(context.new_page(), sighted)
+    desk = Desk(context.new_page(), vision_served)
     desk.open()
     choose(desk, png(photo(50, 40)))
     expect(desk.page.locator("#pictures img")).to_have_count(1)

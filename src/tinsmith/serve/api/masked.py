@@ -45,7 +45,7 @@ async def masked(call: Call, body: MaskedBody) -> Response:
     before = token_ids(body.tokens, model.info.vocab, "tokens")
     with call.house.taking(call.scope, target.served.worker):
         posed = await pose(call.house, question, target)
-        held = target.skill.held_to(posed.constraint)
+        held = target.skill.constraint_for(posed.constraint)
         if held is None:
             return Json({"allowed": None, "masked": []})
         asked = partial(slices.logits, target.served, posed.tokens, before, target.adapter)

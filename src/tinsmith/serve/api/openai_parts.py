@@ -124,7 +124,7 @@ def answer_facts(answers: Answers, whole: Sequence[Gathered]) -> dict[str, Any]:
     receipts = [one.ended.receipt for one in whole]
     if receipts:
         facts["receipt"] = receipts[0] if len(receipts) == 1 else receipts
-    sure = [one.ended.completion.sure for one in whole if one.end]
+    sure = [one.ended.completion.confident for one in whole if one.end]
     if sure and sure[0] is not None:
         facts["sure"] = sure[0] if len(sure) == 1 else sure
     if answers.route is not None:
