@@ -63,7 +63,7 @@ def start(
 def start_vision(
     given: ScratchOptions, dim: int, tokenizer: Tokenizer, seed: int, shown: Sequence[ImageSource]
 ) -> Vision:
-    """An untrained vision encoder and projector for a language model of a width, and for images like those shown.
+    """An untrained vision encoder and projector for a language model of width `dim` and images like `shown`.
     Raises InputError for an image that is not cut into whole tokens, DataError for a damaged one."""
     side = given.image_size // given.patch_size
     if given.image_size % (given.patch_size * given.patch_merge):

@@ -37,7 +37,7 @@ class Method(ABC):
     whether files of every format are built from one adapter; gentle: of a new adapter's learning rate, what it
     then takes; replays: whether it then learns new examples, and some of the old ones again; passes: over the
     examples where none are stated, None for as many as most methods take; renew: steps from one checkpoint to
-    the next; takes_images: whether it learns from images; reads_examples: whether it reads [data] train at all."""
+    the next; takes_images: whether it learns from images; reads_examples: whether it reads [data] train."""
 
     name: ClassVar[str]
     folder: ClassVar[str]

@@ -182,7 +182,7 @@ def whole(spec: Spec, device: torch.device = CPU) -> Whole:
 
 
 def open_vision(spec: Spec, base: Any) -> nn.Module:
-    """A vision-language model's encoder and projector, frozen, as a module of its trunk; empty for other models."""
+    """A model's vision encoder and projector, frozen, as a module of its trunk; empty without vision."""
     if spec.vision is None:
         return nn.Module()
     from tinsmith.train.vision.model import VisionModel
