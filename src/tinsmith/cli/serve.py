@@ -58,14 +58,6 @@ PARAMETERS = [
         help="answers at once, for each FILE (default: 8)",
     ),
     option(
-        "--workers",
-        Whole(1),
-        default=1,
-        group=LIMITS,
-        metavar="N",
-        help="processes that the files are dealt out to (default: 1)",
-    ),
-    option(
         "--context",
         Whole(1),
         group=LIMITS,
@@ -156,7 +148,6 @@ def run(args: Args) -> int:
         keys=keys,
         origins=args.cors,
         places=args.places,
-        workers=args.workers,
         context=args.context,
         tls={"ssl_keyfile": args.tls_key, "ssl_certfile": args.tls_cert} if args.tls_key else {},
         say=lambda line: print(line, file=sys.stderr, flush=True),

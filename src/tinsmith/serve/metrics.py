@@ -86,29 +86,6 @@ class Metrics:
         return "\n".join(lines) + "\n"
 
 
-def joined(texts: Iterable[str]) -> str:
-    """Several processes' counts as one text: what has the same labels is added."""
-    heads: dict[str, list[str]] = {}
-    rows: dict[str, dict[str, float]] = {}
-    at: dict[str, float] = {}
-    for line in (line for text in texts for line in text.splitlines()):
-        if line.startswith("#"):
-            name = line.split(" ", 3)[2]
-            at = rows.setdefault(name, {})
-            lines = heads.setdefault(name, [])
-            if line not in lines:
-                lines.append(line)
-        else:
-            label, value = line.rsplit(" ", 1)
-            at[label] = at.get(label, 0.0) + float(value)
-    told = [
-        line
-        for name, lines in heads.items()
-        for line in (*lines, *(f"{label} {value:.15g}" for label, value in rows[name].items()))
-    ]
-    return "\n".join(told) + "\n"
-
-
 def _spread(histograms: Mapping[str, Histogram]) -> Iterator[Row]:
     for model, histogram in histograms.items():
         yield from histogram.rows((("model", model),))

@@ -52,8 +52,7 @@ def protocol(limits: Limits) -> type[H11Protocol]:
             transport.set_write_buffer_limits(high=1 if self.scheme == "https" else 0, low=0)
             self._whose = address(self.client)
             held[self._whose] += 1
-            own = held[self._whose] if self._whose else 0  # the front of several processes has no address
-            if held.total() > limits.connections or own > limits.connections // _SHARE:
+            if held.total() > limits.connections or held[self._whose] > limits.connections // _SHARE:
                 transport.write(_FULL)
                 transport.close()
             else:
