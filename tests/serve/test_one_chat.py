@@ -14,7 +14,7 @@ from served import Running
 
 import tinsmith
 from tinsmith import cli
-from tinsmith.batch import ask, openai
+from tinsmith.batch import openai, requests
 from tinsmith.batch.settings import Settings
 from tinsmith.errors import TinsmithError
 from tinsmith.runtime.generation import LOOKUP, Sampling
@@ -110,7 +110,7 @@ def test_refusal_is_the_message_content() -> None:
     told = [{"role": "user", "content": "in"}, {"role": "assistant", "content": None, "refusal": "no"}]
     asked = {**ASKED, "messages": told}
     texts = [one["content"] for one in messages_of(validate(ChatBody, asked).messages)]
-    assert texts == [ask._content(one) for one in told] == ["in", "no"]
+    assert texts == [requests._plain(one)["content"] for one in told] == ["in", "no"]
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Answers computed again, and compared with those of an OUT: the same bits, or where they are others."""
+"""Engine computed again, and compared with those of an OUT: the same bits, or where they are others."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from tinsmith.batch import output, run
-from tinsmith.batch.answers import Window
+from tinsmith.batch.engine import Window
+from tinsmith.batch.executors import Executor
 from tinsmith.batch.items import Item, Items, open_items
 from tinsmith.batch.journal import header_of
 from tinsmith.batch.settings import Settings
@@ -58,7 +59,7 @@ class Replay:
         return Settings.of_json(settings, self.out), header
 
 
-def replay(asked: Replay, crew: Callable[[], run.Crew], display: Display) -> Result:
+def replay(asked: Replay, crew: Callable[[], Executor], display: Display) -> Result:
     """Raises InputError where OUT, its journal or IN can't be read."""
     settings, header = asked.header()
     result = Result()

@@ -9,11 +9,12 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import tinsmith
 from tinsmith.batch import output
-from tinsmith.batch.answers import Done, Window
+from tinsmith.batch.engine import Window, WindowResult
+from tinsmith.batch.executors import Executor
 from tinsmith.batch.items import Item, Items, open_items
 from tinsmith.batch.journal import Counts, Journal, Spans
 from tinsmith.batch.settings import Settings
@@ -26,21 +27,6 @@ LEAST, MOST = 32, 128  # items of a window
 _LETTERS = 1 << 21  # of its prompts, about
 _AHEAD = 32  # windows that may be complete while one before them is not
 _SECONDS = 4.0  # that a window of a slow model takes, about: what a killed run loses at most
-
-
-class Crew(Protocol):
-    """Who answers windows: this process, others of this machine, or a cluster."""
-
-    @property
-    def has_room(self) -> bool:
-        """Whether another window may be given."""
-
-    def give(self, window: Window) -> None: ...
-
-    def take(self) -> list[Done]:
-        """Windows that are complete, waiting for news where there is none."""
-
-    def close(self) -> None: ...
 
 
 @dataclass(frozen=True)
@@ -70,8 +56,8 @@ class Batch:
         }
 
 
-def run(batch: Batch, hired: Callable[[Settings], Crew], display: Display) -> Counts:
-    """Answers what is not answered yet, and makes OUT. hired: the crew, when there is something to do; it is
+def run(batch: Batch, hired: Callable[[Settings], Executor], display: Display) -> Counts:
+    """Engine what is not answered yet, and makes OUT. hired: the crew, when there is something to do; it is
     given the settings as IN has them come out.
 
     Raises InputError where OUT was begun in another way, another run has it, IN or FILE changes meanwhile, or
@@ -83,8 +69,8 @@ def run(batch: Batch, hired: Callable[[Settings], Crew], display: Display) -> Co
     output.check(batch.out, items, batch.order)
     before = {path: _mark(path) for path in (batch.given, batch.file)}
     header = batch.header(model_digest(batch.file), files.sha256_file(batch.given))
-    shown = items.pictures()
-    header |= {"pictures": shown} if shown else {}
+    shown = items.images()
+    header |= {"images": shown} if shown else {}
     with Journal(batch.out, header, partial(output.finish, items)) as journal:
         if journal.complete:
             if journal.counts.failed and batch.retry and batch.out.suffix.lower() in output.LINES:
@@ -100,8 +86,8 @@ def run(batch: Batch, hired: Callable[[Settings], Crew], display: Display) -> Co
                 journal.add(done)
                 progress.show(journal.counts)
         changed = next((path for path, mark in before.items() if _mark(path) != mark), None)
-        if changed is None and items.pictures() != shown:
-            changed = Path("a picture that IN names")
+        if changed is None and items.images() != shown:
+            changed = Path("an image that IN names")
         if changed is not None:
             raise InputError(
                 f"{changed}: changed while the rows were answered; remove {journal.part.name} and "
@@ -137,21 +123,23 @@ class Progress:
         self.bar.update(counts.items, f"{rate:,.1f} items/s, {tokens:,.0f} tokens/s{failed}")
 
 
-def answered(ahead: Iterator[Window], crew: Callable[[], Crew], order: bool = True) -> Iterator[Done]:
+def answered(
+    ahead: Iterator[Window], crew: Callable[[], Executor], order: bool = True
+) -> Iterator[WindowResult]:
     """The windows' lines, in their order or as they come. crew: made when there is a window."""
     window = next(ahead, None)
     if window is None:
         return
     workers = crew()
     given: deque[int] = deque()  # the windows that are being answered, or wait for one before them
-    waiting: dict[int, Done] = {}
+    waiting: dict[int, WindowResult] = {}
     try:
         while window is not None or given:
             while window is not None and workers.has_room and len(waiting) < _AHEAD:
-                workers.give(window)
+                workers.submit(window)
                 given.append(window.first)
                 window = next(ahead, None)
-            waiting |= {done.first: done for done in workers.take()}
+            waiting |= {done.first: done for done in workers.results()}
             for first in list(given):
                 if first in waiting:
                     given.remove(first)
@@ -162,10 +150,10 @@ def answered(ahead: Iterator[Window], crew: Callable[[], Crew], order: bool = Tr
         workers.close()
 
 
-def _again(batch: Batch, items: Items, crew: Callable[[], Crew], journal: Journal) -> None:
+def _again(batch: Batch, items: Items, crew: Callable[[], Executor], journal: Journal) -> None:
     """Asks the rows of a finished OUT that failed once more, and puts those that are answered now in their
     place."""
-    rows = zip(journal.places(), enumerate(output.read(batch.out, items.settings)), strict=False)
+    rows = zip(journal.positions(), enumerate(output.read(batch.out, items.settings)), strict=False)
     failed = {place: (number, str(row["item"])) for place, (number, row) in rows if "error" in row}
     asked: list[int] = []  # numbers of their lines
 
@@ -182,7 +170,7 @@ def _again(batch: Batch, items: Items, crew: Callable[[], Crew], journal: Journa
             if "error" not in output.row_of(line, batch.out, items.settings):
                 found[asked[k]] = line
     if found:
-        journal.again(output.replaced(batch.out, found), len(found))
+        journal.retried(output.replaced(batch.out, found), len(found))
 
 
 def gathered(items: Iterable[Item]) -> Iterator[Window]:
@@ -199,7 +187,7 @@ class Sizes:
     def __init__(self) -> None:
         self._items, self._started = 0, time.monotonic()
 
-    def took(self, done: Done) -> None:
+    def took(self, done: WindowResult) -> None:
         self._items += done.items
 
     def next(self) -> int:
@@ -220,7 +208,7 @@ def windows(items: Items, spans: Spans, size: Sizes) -> Iterator[Window]:
         if not held:
             first, most, letters = place, size.next(), 0
         held.append(items.item(number, row))
-        letters += len(str(held[-1].asked))
+        letters += len(str(held[-1].prompt))
         if len(held) == most or letters > _LETTERS:
             yield Window(first, held)
             held = []
