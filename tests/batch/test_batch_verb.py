@@ -258,7 +258,7 @@ def test_two_runs_at_once(batch: Run, asked: Path) -> None:
             journals.Journal(out, {"a": 1}, finish),
         ):
             pass
-        first.add(WindowResult(0, 1, b"{}\n", 0, 0, 0))
+        first.add(WindowResult(first=0, items=1, lines=b"{}\n", failed=0, tokens=0, known=0))
         first.end()
     with journals.Journal(out, {"a": 1}, finish) as later:
         assert later.complete

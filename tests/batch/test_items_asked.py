@@ -49,18 +49,18 @@ def test_our_own_examples_with_and_without_an_output(tmp_path: Path) -> None:
         tmp_path / "a.jsonl", {"input": "x", "output": "y"}, {"input": "c", "turns": turns}, {"input": " "}
     )
     found = items(path, system="common")
-    assert found[0].asked == [system("common"), user("x")]
-    assert found[1].asked == [*turns, user("c")]
-    assert found[2].fault is not None and f'{path}:3: "input" is empty' in found[2].fault
+    assert found[0].prompt == [system("common"), user("x")]
+    assert found[1].prompt == [*turns, user("c")]
+    assert found[2].error is not None and f'{path}:3: "input" is empty' in found[2].error
     plain, turned, _ = items(path, raw=True)
-    assert plain.asked == "x" and turned.fault is not None and "--raw applies none" in turned.fault
+    assert plain.prompt == "x" and turned.error is not None and "--raw applies none" in turned.error
 
 
 def test_conversations_and_requests(tmp_path: Path) -> None:
     chats = lines(tmp_path / "a.jsonl", {"messages": [user("a")]}, {"messages": []})
     found = items(chats)
-    assert found[0].asked == [user("a")]
-    assert found[1].fault is not None
+    assert found[0].prompt == [user("a")]
+    assert found[1].error is not None
     own = {"messages": [user("a")], "system": "own"}
     told = lines(tmp_path / "c.jsonl", {"messages": [user("a")]}, {"messages": [system("s"), user("a")]}, own)
     assert [item.prompt[0] for item in items(told, system="common")] == [
@@ -71,8 +71,8 @@ def test_conversations_and_requests(tmp_path: Path) -> None:
     body = {"model": "m", "messages": [user("q")], "max_tokens": 3}
     requests = lines(tmp_path / "b.jsonl", {"custom_id": "r-1", "method": "POST", "url": "/v1", "body": body})
     (request,) = items(requests)
-    assert (request.name, request.asked, request.body) == ("r-1", [user("q")], body)
-    assert items(requests, system="common")[0].asked == [system("common"), user("q")]
+    assert (request.name, request.prompt, request.body) == ("r-1", [user("q")], body)
+    assert items(requests, system="common")[0].prompt == [system("common"), user("q")]
     assert open_items(requests, Settings()).settings.shape == "openai"
     with pytest.raises(InputError, match="leave --raw out"):
         items(chats, raw=True)
@@ -82,14 +82,14 @@ def test_columns_by_their_names_or_as_named(tmp_path: Path) -> None:
     path = tmp_path / "a.csv"
     path.write_text("id,question,context\n1,why?,it rained\n2,when?,\n", encoding="utf-8")
     assert [item.prompt for item in items(path)] == [[user("it rained\n\nwhy?")], [user("when?")]]
-    assert items(path, input=("id", "question"))[0].asked == [user("1\n\nwhy?")]
+    assert items(path, input=("id", "question"))[0].prompt == [user("1\n\nwhy?")]
     with pytest.raises(DataError, match='no column "prompt"; its columns are id, question, context'):
         items(path, input=("prompt",))
     table = tmp_path / "b.parquet"
     pq.write_table(pa.table({"lyrics": ["la"], "n": [1]}), table)
     with pytest.raises(DataError, match="none is a known one.; name it: --input lyrics"):
         items(table)
-    assert items(table, input=("lyrics", "n"))[0].asked == [user("la\n\n1")]
+    assert items(table, input=("lyrics", "n"))[0].prompt == [user("la\n\n1")]
 
 
 def test_two_ways_to_ask_are_not_guessed_between(tmp_path: Path) -> None:
@@ -115,7 +115,7 @@ def test_settings_go_through_a_journal(tmp_path: Path) -> None:
         constraint=OutputConstraint("choices", ["a", "b"]),
         options={"top_k": 3},
         adapters={"n": 0.5},
-        images=PictureLimits(images=3),
+        images=PictureLimits(pictures=3),
     )
     assert Settings.of_json(json.loads(json.dumps(settings.as_json())), tmp_path) == settings
     with pytest.raises(InputError, match=r"another version \(new\)"):

@@ -44,7 +44,7 @@ def test_a_row_has_the_limits_of_a_request() -> None:
     assert (
         served.schema,
         served.automaton,
-        served.compiling,
+        served.compile_seconds,
     ) == (limits.SCHEMA, limits.AUTOMATON, limits.SECONDS)
     rows = Settings().pictures
     for name in PictureLimits.__dataclass_fields__:

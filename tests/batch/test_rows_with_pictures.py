@@ -155,7 +155,7 @@ def test_requests_in_openais_shape_show_pictures(eyes: Path, tmp_path: Path) -> 
     wanted = tinsmith.load(eyes, threads=1).chat(shown, max_tokens=4)
     assert answered["response"]["body"]["choices"][0]["message"]["content"] == wanted.text
     assert "give auto or high" in seen_less["error"]["message"]
-    assert "'image'; text and image_url" in of_path["error"]["message"]
+    assert "'image' of a message part" in of_path["error"]["message"]
 
 
 def test_pixels_wait_in_their_files(eyes: Path, tmp_path: Path) -> None:
@@ -190,7 +190,7 @@ def test_a_batch_whose_pictures_changed_is_not_gone_on_with(
 
     monkeypatch.setattr(Journal, "add", change)
     assert cli.main(list(map(str, words))) == 2
-    assert "a picture that IN names: changed while the rows were answered" in capsys.readouterr().err
+    assert "an image that IN names: changed while the rows were answered" in capsys.readouterr().err
     monkeypatch.setattr(Journal, "add", add)
     assert cli.main(list(map(str, words))) == 2
     assert "was started with images" in capsys.readouterr().err

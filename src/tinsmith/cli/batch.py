@@ -89,7 +89,7 @@ PARAMETERS = [
     ),
     option("--workers", Whole(1), group=WORK, metavar="N", help="processes (default: one a core)"),
     option(
-        "--slots", Whole(1), default=8, group=WORK, metavar="N", help="answers at a time in each (default: 8)"
+        "--slots", Whole(1), default=8, group=WORK, metavar="N", help="concurrent answers of each (default: 8)"
     ),
     _model.pace(WORK),
     option(
