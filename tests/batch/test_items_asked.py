@@ -53,7 +53,7 @@ def test_our_own_examples_with_and_without_an_output(tmp_path: Path) -> None:
     assert found[1].prompt == [*turns, user("c")]
     assert found[2].error is not None and f'{path}:3: "input" is empty' in found[2].error
     plain, turned, _ = items(path, raw=True)
-    assert plain.prompt == "x" and turned.error is not None and "--raw applies none" in turned.error
+    assert plain.prompt == "x" and turned.error is not None and "which --raw leaves out" in turned.error
 
 
 def test_conversations_and_requests(tmp_path: Path) -> None:

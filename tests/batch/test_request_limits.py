@@ -46,7 +46,7 @@ def test_a_row_has_the_limits_of_a_request() -> None:
         served.automaton,
         served.compile_seconds,
     ) == (limits.SCHEMA, limits.AUTOMATON, limits.SECONDS)
-    rows = Settings().pictures
+    rows = Settings().images
     for name in PictureLimits.__dataclass_fields__:
         assert getattr(served, name) == getattr(rows, name) == getattr(pictures, name)
 

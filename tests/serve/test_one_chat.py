@@ -62,7 +62,7 @@ def test_server_and_batch_read_the_same(files: list[Path], given: dict[str, Any]
         assert made.max_tokens == (body.max_completion_tokens or body.max_tokens or Settings().max_tokens)
     assert list(made.stop) == ([body.stop] if isinstance(body.stop, str) else body.stop or [])
     assert offer is None and offer_in(body) is None
-    assert shown == openai.Shown(body.n or 1, (body.top_logprobs or 0) if body.logprobs else None)
+    assert shown == openai.Extras(body.n or 1, (body.top_logprobs or 0) if body.logprobs else None)
 
 
 NAMED = {"type": "function", "function": {"name": "go"}}
