@@ -119,7 +119,7 @@ class RayExecutor:
         self._shared = share(job)
         self._count = count or max(1, int(self._ray.cluster_resources().get("CPU", 1)))
         self._tries: dict[int, int] = {}
-        self._held: dict[Any, tuple[Any, Window]] = {}  # what is under way: its actor and window
+        self._in_flight: dict[Any, tuple[Any, Window]] = {}  # actor and window by future
         self._actors = [self._actor() for _ in range(self._count)]
 
     def _actor(self) -> Any:
@@ -127,19 +127,19 @@ class RayExecutor:
         return made.remote(self._shared)
 
     def _busy(self, actor: Any) -> int:
-        return sum(one is actor for one, _ in self._held.values())
+        return sum(one is actor for one, _ in self._in_flight.values())
 
     @property
     def has_room(self) -> bool:
-        return len(self._held) < _GIVEN * len(self._actors)
+        return len(self._in_flight) < _GIVEN * len(self._actors)
 
     def submit(self, window: Window) -> None:
         actor = min(self._actors, key=self._busy)
-        self._held[actor.answer.remote(window)] = actor, window
+        self._in_flight[actor.answer.remote(window)] = actor, window
 
     def results(self) -> list[WindowResult]:
-        ready, _ = self._ray.wait(list(self._held), num_returns=1)
-        actor, window = self._held.pop(ready[0])
+        ready, _ = self._ray.wait(list(self._in_flight), num_returns=1)
+        actor, window = self._in_flight.pop(ready[0])
         try:
             return [self._ray.get(ready[0])]
         except self._ray.exceptions.RayTaskError as error:

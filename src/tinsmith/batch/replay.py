@@ -1,4 +1,4 @@
-"""Engine computed again, and compared with those of an OUT: the same bits, or where they are others."""
+"""Computes the answers of an OUT again and compares them bit by bit."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tinsmith.formats.model_files import model_digest
 from tinsmith.system import files
 from tinsmith.system.progress import Display
 
-SHOWN = 20  # differences that are said; all are counted
+SHOWN = 20  # reported differences; all are counted
 Row = dict[str, Any]
 Pair = tuple[Item, Row]
 
@@ -59,7 +59,7 @@ class Replay:
         return Settings.of_json(settings, self.out), header
 
 
-def replay(asked: Replay, crew: Callable[[], Executor], display: Display) -> Result:
+def replay(asked: Replay, executor: Callable[[], Executor], display: Display) -> Result:
     """Raises InputError where OUT, its journal or IN can't be read."""
     settings, header = asked.header()
     result = Result()
@@ -81,7 +81,7 @@ def replay(asked: Replay, crew: Callable[[], Executor], display: Display) -> Res
     with display.bar("items", compared) as bar:
         expected: dict[int, list[Pair]] = {}
         pairs = _sampled(_pairs(asked, items, header.get("order", True), result), asked, total)
-        for done in run.answered(_windows(pairs, expected), crew):
+        for done in run.answered(_windows(pairs, expected), executor):
             lines = done.lines.splitlines(keepends=True)
             for (item, row), line in zip(expected.pop(done.first), lines, strict=True):
                 result.items += 1

@@ -1,4 +1,4 @@
-"""tinsmith batch: every row of IN to a row of OUT, whatever happens on the way."""
+"""tinsmith batch: answers every row of IN in OUT, across crashes."""
 
 from __future__ import annotations
 
@@ -24,25 +24,21 @@ from tinsmith.system import files
 from tinsmith.system.progress import Bar, Display
 
 LEAST, MOST = 32, 128  # items of a window
-_LETTERS = 1 << 21  # of its prompts, about
-_AHEAD = 32  # windows that may be complete while one before them is not
-_SECONDS = 4.0  # that a window of a slow model takes, about: what a killed run loses at most
+_CHARACTERS = 1 << 21  # of its prompts, about
+_AHEAD = 32  # complete windows that wait for an earlier one
+_SECONDS = 4.0  # of a window of a slow model: a killed run loses no more
 
 
 @dataclass(frozen=True)
 class Batch:
-    """file: the model's; opening: what it is loaded with that shapes its answers; order: OUT has IN's order,
-    and not that in which windows came to an end. retry: whether rows of a finished OUT that failed are asked
-    again. adapters: paths of those that are not in the file, by name."""
-
-    file: Path
-    given: Path
+    file: Path  # the model's
+    given: Path  # IN
     out: Path
     settings: Settings
-    order: bool = True
-    opening: Mapping[str, Any] = field(default_factory=dict)
-    retry: int = 0
-    adapters: Mapping[str, str] = field(default_factory=dict)
+    order: bool = True  # OUT has IN's order, not that in which windows end
+    opening: Mapping[str, Any] = field(default_factory=dict)  # options of tinsmith.load that shape answers
+    retry: int = 0  # not 0: failed rows of a finished OUT are answered again
+    adapters: Mapping[str, str] = field(default_factory=dict)  # paths of those outside the file, by name
 
     def header(self, digest: str, given: str) -> dict[str, object]:
         adapters = {name: model_digest(Path(path)) for name, path in self.adapters.items()}
@@ -56,16 +52,14 @@ class Batch:
         }
 
 
-def run(batch: Batch, hired: Callable[[Settings], Executor], display: Display) -> Counts:
-    """Engine what is not answered yet, and makes OUT. hired: the crew, when there is something to do; it is
-    given the settings as IN has them come out.
+def run(batch: Batch, start_executor: Callable[[Settings], Executor], display: Display) -> Counts:
+    """Answers the rest of IN's rows, and makes OUT.
 
-    Raises InputError where OUT was begun in another way, another run has it, IN or FILE changes meanwhile, or
-    the disk refuses; what is done stays, and the same call goes on from there.
-    """
+    Raises InputError where OUT was started differently, another run writes it, or IN or FILE changes meanwhile;
+    what is done stays, and the same call resumes."""
     items = open_items(batch.given, batch.settings)
     batch = replace(batch, settings=items.settings)
-    crew = partial(hired, items.settings)
+    executor = partial(start_executor, items.settings)
     output.check(batch.out, items, batch.order)
     before = {path: _mark(path) for path in (batch.given, batch.file)}
     header = batch.header(model_digest(batch.file), files.sha256_file(batch.given))
@@ -74,14 +68,14 @@ def run(batch: Batch, hired: Callable[[Settings], Executor], display: Display) -
     with Journal(batch.out, header, partial(output.finish, items)) as journal:
         if journal.complete:
             if journal.counts.failed and batch.retry and batch.out.suffix.lower() in output.LINES:
-                _again(batch, items, crew, journal)
+                _again(batch, items, executor, journal)
             return journal.counts
         total = items.count()
         display.line(_opening(items, total, journal.counts.items))
         with display.bar("items", total) as bar:
             progress = Progress(bar, journal.counts, time.monotonic())
             size = Sizes()
-            for done in answered(windows(items, journal.spans, size), crew, batch.order):
+            for done in answered(windows(items, journal.spans, size), executor, batch.order):
                 size.took(done)
                 journal.add(done)
                 progress.show(journal.counts)
@@ -109,7 +103,7 @@ def _mark(path: Path) -> tuple[int, int, int]:
 
 @dataclass
 class Progress:
-    """What the bar says: rate, failures, tokens. before: what an earlier run did."""
+    """The bar's text: rate, failures, tokens. before: counts of earlier runs."""
 
     bar: Bar
     before: Counts
@@ -124,13 +118,13 @@ class Progress:
 
 
 def answered(
-    ahead: Iterator[Window], crew: Callable[[], Executor], order: bool = True
+    ahead: Iterator[Window], executor: Callable[[], Executor], order: bool = True
 ) -> Iterator[WindowResult]:
-    """The windows' lines, in their order or as they come. crew: made when there is a window."""
+    """The windows' results, in order or as they end. executor: is started for the first window."""
     window = next(ahead, None)
     if window is None:
         return
-    workers = crew()
+    workers = executor()
     given: deque[int] = deque()  # the windows that are being answered, or wait for one before them
     waiting: dict[int, WindowResult] = {}
     try:
@@ -150,9 +144,8 @@ def answered(
         workers.close()
 
 
-def _again(batch: Batch, items: Items, crew: Callable[[], Executor], journal: Journal) -> None:
-    """Asks the rows of a finished OUT that failed once more, and puts those that are answered now in their
-    place."""
+def _again(batch: Batch, items: Items, executor: Callable[[], Executor], journal: Journal) -> None:
+    """Answers the failed rows of a finished OUT again, and rewrites OUT."""
     rows = zip(journal.positions(), enumerate(output.read(batch.out, items.settings)), strict=False)
     failed = {place: (number, str(row["item"])) for place, (number, row) in rows if "error" in row}
     asked: list[int] = []  # numbers of their lines
@@ -165,7 +158,7 @@ def _again(batch: Batch, items: Items, crew: Callable[[], Executor], journal: Jo
                 yield item
 
     found: dict[int, bytes] = {}
-    for done in answered(gathered(some()), crew):
+    for done in answered(gathered(some()), executor):
         for k, line in enumerate(done.lines.splitlines(keepends=True), done.first):
             if "error" not in output.row_of(line, batch.out, items.settings):
                 found[asked[k]] = line
@@ -182,7 +175,7 @@ def gathered(items: Iterable[Item]) -> Iterator[Window]:
 
 
 class Sizes:
-    """How many items the next window has: so many that it takes a few seconds."""
+    """The size of the next window, which should take a few seconds."""
 
     def __init__(self) -> None:
         self._items, self._started = 0, time.monotonic()
@@ -196,7 +189,7 @@ class Sizes:
 
 
 def windows(items: Items, spans: Spans, size: Sizes) -> Iterator[Window]:
-    """Of the items that are not done: those that follow each other."""
+    """Windows of consecutive items that are not done."""
     held: list[Item] = []
     first = most = letters = 0
     for place, (number, row) in enumerate(items.rows()):
@@ -209,7 +202,7 @@ def windows(items: Items, spans: Spans, size: Sizes) -> Iterator[Window]:
             first, most, letters = place, size.next(), 0
         held.append(items.item(number, row))
         letters += len(str(held[-1].prompt))
-        if len(held) == most or letters > _LETTERS:
+        if len(held) == most or letters > _CHARACTERS:
             yield Window(first, held)
             held = []
     if held:
