@@ -10,17 +10,17 @@ from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamil
 
 if TYPE_CHECKING:
     from tinsmith.serve.compiler import ConstraintCompiler
-    from tinsmith.serve.state import ServedModel
+    from tinsmith.serve.worker import Worker
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 _BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)  # seconds
 
 
 class Metrics:
-    def __init__(self, models: Sequence[ServedModel], compiler: ConstraintCompiler) -> None:
+    def __init__(self, workers: Sequence[Worker], compiler: ConstraintCompiler) -> None:
         disable_created_metrics()  # type: ignore[no-untyped-call]
         self._registry = CollectorRegistry()
-        self._models, self._compiler = models, compiler
+        self._workers, self._compiler = workers, compiler
         self._registry.register(self)
         self._requests = self._counter("requests", "HTTP requests", "route", "status")
         self._tokens = self._counter("tokens", "tokens of prompts and answers", "model", "kind")
@@ -54,8 +54,8 @@ class Metrics:
             (CounterMetricFamily, "failed", "batches that failed", "failed"),
         ):
             family = kind(f"tinsmith_{name}", help, labels=["model"])
-            for model in self._models:
-                family.add_metric([model.name], getattr(model.worker, value))
+            for worker in self._workers:
+                family.add_metric([worker.name], getattr(worker, value))
             yield family
         seconds = self._compiler.seconds
         yield CounterMetricFamily("tinsmith_compiling_seconds", "time spent compiling constraints", seconds)

@@ -96,7 +96,7 @@ class AppState:
         if len(routed) == 1:
             self.refs[AUTO] = ModelRef(AUTO, routed[0], routed=True)
         self.compiler = ConstraintCompiler(limits)
-        self.metrics = Metrics(models, self.compiler)
+        self.metrics = Metrics([model.worker for model in models], self.compiler)
         self.threads = FairThreadPool(
             _THREADS, per_client=_THREADS - 1, max_waiting=limits.in_flight, what="requests"
         )
