@@ -44,9 +44,9 @@ def test_a_row_has_the_limits_of_a_request() -> None:
     assert (
         served.schema,
         served.automaton,
-        served.compiling,
+        served.compile_seconds,
     ) == (limits.SCHEMA, limits.AUTOMATON, limits.SECONDS)
-    rows = Settings().pictures
+    rows = Settings().images
     for name in ImageLimits.__dataclass_fields__:
         assert getattr(served, name) == getattr(rows, name) == getattr(pictures, name)
 

@@ -15,15 +15,15 @@ from transformers_models import CHATML
 
 import tinsmith
 from tinsmith import cli
-from tinsmith.batch.answers import Done
-from tinsmith.batch.ask import Asker
+from tinsmith.batch.engine import WindowResult
 from tinsmith.batch.items import Item
 from tinsmith.batch.journal import Journal
+from tinsmith.batch.requests import RequestBuilder
 from tinsmith.batch.settings import Settings
 from tinsmith.compiler import build_tin
 from tinsmith.errors import InputError
 from tinsmith.runtime.image_prompt import ImagePrompt
-from tinsmith.runtime.images import Image
+from tinsmith.runtime.images import Picture
 
 LIMITS = ("--max-pictures", 2, "--max-picture", "128KiB", "--max-pixels", 5000)
 
@@ -44,7 +44,7 @@ def url(data: bytes) -> dict[str, Any]:
 
 def pictures_alive() -> int:
     gc.collect()
-    return sum(type(one) is Image for one in gc.get_objects())
+    return sum(type(one) is Picture for one in gc.get_objects())
 
 
 @pytest.fixture(scope="module")
@@ -109,21 +109,21 @@ def test_pictures_go_by_the_names_that_they_have_in_recipes(eyes: Path, tmp_path
         made.unlink()
     code, (row,) = batch(eyes, tmp_path / "talk.jsonl", "--workers", 1)
     assert code == 1
-    assert 'talk.jsonl:1: pictures beside "messages"; show each in its message' in row["error"]
+    assert 'talk.jsonl:1: images beside "messages"; put each into its message' in row["error"]
 
 
 def test_a_row_past_the_bounds_fails_and_the_run_goes_on(eyes: Path, tiny_tin: Path, tmp_path: Path) -> None:
     good, large = drawn(1), png_of(b"", 20000, 20000)
     (tmp_path / "big.png").write_bytes(drawn(3) + bytes(1 << 17))
     rows = [
-        (asking(url(large)), "message 1: the image of 20000 x 20000 takes"),
+        (asking(url(large)), "message 1: the picture of 20000 x 20000 takes"),
         (asking({"path": str(tmp_path / "big.png")}), "big.png: is larger than 131,072 bytes"),
-        (asking(*[url(good)] * 3), "message 1: 3 images; give 2 at most"),
+        (asking(*[url(good)] * 3), "message 1: 3 pictures; give 2 at most"),
         (
             asking(url(drawn(1, 60, 50)), url(drawn(2, 50, 45))),
-            "5,250 pixels in all with this image; give 5,000",
+            "5,250 pixels in all with this picture; give 5,000",
         ),
-        (asking(url(good[: len(good) // 2])), "message 1: the image can't be read"),
+        (asking(url(good[: len(good) // 2])), "message 1: the picture can't be read"),
         (asking({"path": str(tmp_path / "none.png")}), "none.png: no such file"),
         (asking({"image_url": {"url": "http://127.0.0.1:1/a.png"}}), "nothing is fetched"),
         (asking({"path": 3}), "message 1: path of an image is int; give the path of a file"),
@@ -140,7 +140,7 @@ def test_a_row_past_the_bounds_fails_and_the_run_goes_on(eyes: Path, tiny_tin: P
     (tmp_path / "out.jsonl").unlink()
     (tmp_path / "out.jsonl.journal").unlink()
     code, made = batch(tiny_tin, given, "--workers", 1)
-    assert "no image input" in made[-1]["error"]
+    assert "sees no images" in made[-1]["error"]
 
 
 def test_requests_in_openais_shape_show_pictures(eyes: Path, tmp_path: Path) -> None:
@@ -154,26 +154,26 @@ def test_requests_in_openais_shape_show_pictures(eyes: Path, tmp_path: Path) -> 
     assert code == 1
     wanted = tinsmith.load(eyes, threads=1).chat(shown, max_tokens=4)
     assert answered["response"]["body"]["choices"][0]["message"]["content"] == wanted.text
-    assert "seen in full" in seen_less["error"]["message"]
-    assert "'image'; text and image_url" in of_path["error"]["message"]
+    assert "give auto or high" in seen_less["error"]["message"]
+    assert "'image' of a message part" in of_path["error"]["message"]
 
 
 def test_pixels_wait_in_their_files(eyes: Path, tmp_path: Path) -> None:
     """Not in memory; and a picture that changes meanwhile is found."""
     path = tmp_path / "a.png"
     path.write_bytes(drawn(1))
-    asker = Asker(tinsmith.load(eyes, threads=1), Settings())
+    asker = RequestBuilder(tinsmith.load(eyes, threads=1), Settings())
     before = pictures_alive()
-    tokens = asker.questions(Item(1, 1, asking({"path": str(path)}, url(drawn(2)))))[0].asked.tokens
+    tokens = asker.requests(Item(1, 1, asking({"path": str(path)}, url(drawn(2)))))[0].asked.tokens
     assert isinstance(tokens, ImagePrompt)
     assert pictures_alive() == before
     path.write_bytes(drawn(3))
     with pytest.raises(InputError, match="another than when it was first read"):
-        tokens.tiles[0][1].rows  # noqa: B018
+        tokens.images[0][1].rows  # noqa: B018
     path.write_bytes(drawn(1))
     alone = tinsmith.load(eyes, threads=1).render(asking({"path": path}, url(drawn(2))))
     assert isinstance(alone, ImagePrompt)
-    assert [image.rows for _, image in tokens.tiles] == [image.rows for _, image in alone.tiles]
+    assert [image.rows for _, image in tokens.images] == [image.rows for _, image in alone.images]
 
 
 def test_a_batch_whose_pictures_changed_is_not_gone_on_with(
@@ -184,15 +184,15 @@ def test_a_batch_whose_pictures_changed_is_not_gone_on_with(
     words = ["batch", eyes, tmp_path / "in.jsonl", tmp_path / "out.jsonl", "--max-tokens", 2, "--workers", 1]
     add = Journal.add
 
-    def change(self: Journal, done: Done) -> None:
+    def change(self: Journal, done: WindowResult) -> None:
         (tmp_path / "1.png").write_bytes(drawn(2))
         add(self, done)
 
     monkeypatch.setattr(Journal, "add", change)
     assert cli.main(list(map(str, words))) == 2
-    assert "a picture that IN names: changed while the rows were answered" in capsys.readouterr().err
+    assert "an image that IN names: changed while the rows were answered" in capsys.readouterr().err
     monkeypatch.setattr(Journal, "add", add)
     assert cli.main(list(map(str, words))) == 2
-    assert "was begun with pictures" in capsys.readouterr().err
+    assert "was started with images" in capsys.readouterr().err
     (tmp_path / "1.png").write_bytes(drawn(1))
     assert cli.main(list(map(str, words))) == 0

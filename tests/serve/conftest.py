@@ -45,7 +45,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
 
 @pytest.fixture(scope="session")
 def server(files: list[Path]) -> Iterator[Running]:
-    with running(files, places=4, context=CONTEXT) as made:
+    with running(files, slots=4, context=CONTEXT) as made:
         yield made
 
 

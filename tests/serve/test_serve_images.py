@@ -21,24 +21,24 @@ from test_openai_chat import FORM, LIGHT
 
 from tinsmith.runtime.receipt import recomputed
 from tinsmith.runtime.scheduler import Asked
-from tinsmith.serve.eyes import Eyes, Left
+from tinsmith.serve.images import ClientGone, ImageEncoder
 from tinsmith.serve.limits import Limits
 
 TEXT = "what is the thing?"
-LIMITS = Limits(images=2, image=1 << 20, pixels=350_000)
+LIMITS = Limits(pictures=2, picture=1 << 20, pixels=350_000)
 
 
 @pytest.fixture(scope="module")
 def seeing(eyes: Path) -> Iterator[Running]:
     """A model that sees, and the same without eyes."""
-    with running([eyes, eyes.with_name("blind.tin")], LIMITS, places=2, context=512) as made:
+    with running([eyes, eyes.with_name("blind.tin")], LIMITS, slots=2, context=512) as made:
         yield made
 
 
-def test_a_request_has_the_pictures_that_the_documentation_says() -> None:
+def test_documentation_states_the_image_limits() -> None:
     page = (Path(__file__).parents[2] / "docs" / "serving.md").read_text("utf-8")
-    assert f"`--max-pictures` at most ({Limits().images})" in page
-    assert f"`--max-picture` ({Limits().image >> 20} MiB)" in page
+    assert f"`--max-pictures` at most ({Limits().pictures})" in page
+    assert f"`--max-picture` ({Limits().picture >> 20} MiB)" in page
 
 
 def coded(seed: int = 1) -> str:
@@ -126,7 +126,7 @@ def test_every_interface_answers_as_the_runtime_does(seeing: Running) -> None:
     assert "vision" not in (llama.show("blind").capabilities or [])
 
 
-def test_the_receipt_stands_in_the_header(seeing: Running) -> None:
+def test_receipt_is_in_the_header(seeing: Running) -> None:
     alone = seeing.alone["eyes"]
     digests = [
         recomputed(alone, [Asked(alone.render(asking(photo(50, 40, seed))), max_tokens=8)])[0][1].digest
@@ -143,7 +143,7 @@ def test_the_receipt_stands_in_the_header(seeing: Running) -> None:
     assert digests[0] != digests[1]
 
 
-def test_pictures_and_texts_keep_their_order(seeing: Running) -> None:
+def test_images_and_texts_keep_their_order(seeing: Running) -> None:
     first, second = photo(50, 40), photo(50, 40, 2)
     text = [{"type": "text", "text": one} for one in ("in", "the", "thing")]
     shown = [text[0], {"pixels": first}, text[1], {"pixels": second}, text[2]]
@@ -164,7 +164,7 @@ def test_pictures_and_texts_keep_their_order(seeing: Running) -> None:
 
 
 @pytest.mark.parametrize("more", [{"response_format": FORM}, {"tools": [LIGHT], "tool_choice": "required"}])
-def test_an_answer_is_held_to_what_was_asked(seeing: Running, more: dict[str, Any]) -> None:
+def test_image_answer_satisfies_the_constraint(seeing: Running, more: dict[str, Any]) -> None:
     said = post(seeing, "/v1/chat/completions", chat(url(), **{**more, "max_tokens": 120}))
     assert said.status_code == 200, said.text
     tokens: list[int] = []
@@ -172,9 +172,9 @@ def test_an_answer_is_held_to_what_was_asked(seeing: Running, more: dict[str, An
     assert masked.json()["masked"]
 
 
-def test_what_was_seen_is_not_seen_again(seeing: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_image_embeddings_are_cached(seeing: Running, monkeypatch: pytest.MonkeyPatch) -> None:
     """And never on the batch's thread."""
-    sight = seeing.house.shelf.find("eyes").served.model.vision
+    sight = seeing.state.find("eyes").served.model.sight
     plain, threads = sight.states, []
 
     def states(*given: Any) -> bytes:
@@ -184,17 +184,17 @@ def test_what_was_seen_is_not_seen_again(seeing: Running, monkeypatch: pytest.Mo
     monkeypatch.setattr(sight, "states", states)
     for _ in range(2):
         assert post(seeing, "/v1/chat/completions", chat(url(coded(7)))).status_code == 200
-    tiles = len(seeing.alone["eyes"].render(asking(photo(50, 40, 7))).tiles)  # type: ignore[attr-defined]
+    tiles = len(seeing.alone["eyes"].render(asking(photo(50, 40, 7))).images)  # type: ignore[attr-defined]
     assert len(threads) == tiles
-    assert all(name.startswith("tinsmith eyes") for name in threads)
+    assert all(name.startswith("tinsmith images") for name in threads)
     assert post(seeing, "/v1/messages/count_tokens", {"model": "eyes", "messages": chat()["messages"]})
     assert seeing.idle()
-    eyes = seeing.house.shelf.find("eyes").served.eyes
+    eyes = seeing.state.find("eyes").served.images
     assert eyes is not None
-    assert (eyes.waiting, eyes.held) == (0, 0)
+    assert (eyes.waiting, eyes.in_flight) == (0, 0)
 
 
-def test_several_at_once(seeing: Running) -> None:
+def test_concurrent_image_requests(seeing: Running) -> None:
     alone = seeing.alone["eyes"]
     seeds = [11, 12, 13, 11, 14]
     wanted = [alone.chat(asking(photo(50, 40, seed)), max_tokens=8).text for seed in seeds]
@@ -203,32 +203,32 @@ def test_several_at_once(seeing: Running) -> None:
         assert [one.json()["choices"][0]["message"]["content"] for one in asked] == wanted
 
 
-def test_what_is_kept_is_bounded(seeing: Running) -> None:
+def test_image_cache_is_bounded(seeing: Running) -> None:
     model = seeing.alone["eyes"]
     prompts = [model.render(asking(photo(50, 40, seed))) for seed in (1, 2, 1)]
-    size = sum(4 * image.count for _, image in prompts[0].tiles) * 64  # type: ignore[attr-defined]
-    eyes = Eyes(model, Limits(seen=size))
+    size = sum(4 * image.count for _, image in prompts[0].images) * 64  # type: ignore[attr-defined]
+    eyes = ImageEncoder(model, Limits(image_cache=size))
     for prompt in prompts:
-        eyes.see(prompt, "", threading.Event())  # type: ignore[arg-type]
-        assert eyes._size <= size
+        eyes.encode(prompt, "", threading.Event())  # type: ignore[arg-type]
+        assert eyes._cache_bytes <= size
     left = threading.Event()
     left.set()
-    with pytest.raises(Left):
-        eyes.see(prompts[0], "", left)  # type: ignore[arg-type]
+    with pytest.raises(ClientGone):
+        eyes.encode(prompts[0], "", left)  # type: ignore[arg-type]
     eyes.close()
-    assert [image.rows for _, image in prompts[0].tiles] == [  # type: ignore[attr-defined]
+    assert [image.rows for _, image in prompts[0].images] == [  # type: ignore[attr-defined]
         image.rows
-        for _, image in prompts[2].tiles  # type: ignore[attr-defined]
+        for _, image in prompts[2].images  # type: ignore[attr-defined]
     ]
 
 
-def test_too_much_under_way_is_refused_for_now(seeing: Running) -> None:
-    eyes = seeing.house.shelf.find("eyes").served.eyes
+def test_too_many_images_in_flight_are_rejected(seeing: Running) -> None:
+    eyes = seeing.state.find("eyes").served.images
     assert eyes is not None
     for whose, status in (("another", 503), ("127.0.0.1", 429)):
-        eyes._held[whose] += LIMITS.rows
+        eyes._in_flight[whose] += LIMITS.image_rows
         said = post(seeing, "/v1/chat/completions", chat(url()))
-        eyes._held[whose] -= LIMITS.rows
+        eyes._in_flight[whose] -= LIMITS.image_rows
         assert (said.status_code, said.headers["retry-after"]) == (status, "1")
 
 
@@ -248,14 +248,14 @@ HTTP, FILE = "http://127.0.0.1:1/a.png", "file:///etc/passwd"
             "/v1/chat/completions",
             chat(*[url(base64.b64encode(png(photo(450, 450) * 0)).decode())] * 2),
             "messages.0.content.1.image_url.url",
-            "405,000 pixels in all with this image; give 350,000 at most",
+            "405,000 pixels in all with this picture; give 350,000 at most",
         ),
         ("/v1/chat/completions", chat(url(), url(), url()), "messages.0.content.2.image_url.url", "give 2"),
         (
             "/v1/chat/completions",
             chat(url(), model="blind"),
             "messages.0.content.0.image_url.url",
-            "sees no pictures",
+            "takes no images",
         ),
         ("/v1/responses", responses({"type": "input_image", "image_url": HTTP}), "image_url", "fetched"),
         ("/v1/responses", responses({"type": "input_image", "file_id": "f"}), "file_id", "file_id"),
@@ -266,17 +266,19 @@ HTTP, FILE = "http://127.0.0.1:1/a.png", "file:///etc/passwd"
             "only a user's",
         ),
         ("/v1/messages", anthropics(block(type="url", url=HTTP)), "source", "nothing is fetched"),
-        ("/v1/messages", anthropics(block(type="file", file_id="f")), "source", "no files are kept"),
+        ("/v1/messages", anthropics(block(type="file", file_id="f")), "source", "no files are stored"),
         ("/v1/messages", anthropics(block(data=HTTP)), "messages.0.content.0.source.data", "base64"),
-        ("/v1/messages", anthropics(block(data=coded()), model="blind"), "source.data", "sees no pictures"),
+        ("/v1/messages", anthropics(block(data=coded()), model="blind"), "source.data", "takes no images"),
         ("/api/chat", ollamas(HTTP), "messages.0.images.0", "base64"),
         ("/api/chat", ollamas("/etc/passwd"), "messages.0.images.0", "base64"),
-        ("/api/chat", ollamas(coded(), model="blind"), "messages.0.images.0", "sees no pictures"),
+        ("/api/chat", ollamas(coded(), model="blind"), "messages.0.images.0", "takes no images"),
         ("/api/generate", {"model": "eyes", "prompt": "a", "images": [HTTP]}, "images.0", "base64"),
         ("/api/generate", {"model": "eyes", "prompt": "a", "raw": True, "images": [""]}, "images", "raw"),
     ],
 )
-def test_what_is_refused(seeing: Running, path: str, body: dict[str, Any], named: str, said: str) -> None:
+def test_invalid_images_are_rejected(
+    seeing: Running, path: str, body: dict[str, Any], named: str, said: str
+) -> None:
     """In the interface's own shape, with the field."""
     answer = post(seeing, path, body)
     assert answer.status_code == 400, answer.text
@@ -287,7 +289,7 @@ def test_what_is_refused(seeing: Running, path: str, body: dict[str, Any], named
     assert len(message) < 400
 
 
-def test_a_text_in_parts_is_a_text(seeing: Running) -> None:
+def test_text_parts_are_a_text(seeing: Running) -> None:
     blind = post(seeing, "/v1/chat/completions", chat(model="blind")).json()
     wanted = seeing.alone["blind"].chat([{"role": "user", "content": TEXT}], max_tokens=8)
     assert blind["choices"][0]["message"]["content"] == wanted.text

@@ -18,8 +18,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from served import ASKED, CONTEXT, Running, post, running
 
-from tinsmith.serve.fair import Fair, Gate, Threads
-from tinsmith.serve.faults import Refused
+from tinsmith.serve.errors import ApiError
+from tinsmith.serve.fair_queue import FairLimiter, FairQueue, FairThreadPool
 from tinsmith.serve.limits import Limits
 
 KEYS = ["a-key-of-some-length", "another-key-of-some-length"]
@@ -28,42 +28,42 @@ BODY = {"model": "tiny", "messages": ASKED, "max_tokens": 2}
 SLOW = {"properties": {str(k): {"pattern": "(a|b|ab){1,40}c{2,90}"} for k in range(400)}}
 
 
-def test_the_scope_with_the_fewest_places_comes_next() -> None:
-    fair: Fair[str] = Fair(4)
+def test_client_with_the_fewest_slots_comes_next() -> None:
+    fair: FairQueue[str] = FairQueue(4)
     for scope, items in (("a", "123456"), ("b", "12"), ("c", "1")):
         for item in items:
-            fair.add(scope, scope + item)
+            fair.put(scope, scope + item)
     assert [fair.next() for _ in range(5)] == ["a1", "b1", "c1", "a2", None]
-    fair.leave("a")
+    fair.release("a")
     assert fair.next() == "b2"  # a and b have one each, and a got its last place later
-    fair.leave("c")
-    fair.leave("b")
+    fair.release("c")
+    fair.release("b")
     assert [fair.next() for _ in range(3)] == ["a3", "a4", None]
     assert len(fair) == 2
 
 
-def test_a_scope_has_its_own_most() -> None:
-    fair: Fair[str] = Fair(3, each=2)
+def test_client_has_its_own_maximum() -> None:
+    fair: FairQueue[str] = FairQueue(3, per_client=2)
     for item in "1234":
-        fair.add("a", item)
+        fair.put("a", item)
     assert [fair.next() for _ in range(3)] == ["1", "2", None]
-    fair.add("b", "5")
+    fair.put("b", "5")
     assert fair.next() == "5"
-    assert fair.drop("a", "3") and not fair.drop("a", "3")
-    fair.leave("a")
+    assert fair.remove("a", "3") and not fair.remove("a", "3")
+    fair.release("a")
     assert fair.next() == "4"
 
 
 @given(
     st.lists(st.tuples(st.sampled_from("abc"), st.sampled_from(["add", "next", "leave", "drop"])), max_size=60)
 )
-def test_no_more_places_than_there_are_and_none_is_lost(calls: list[tuple[str, str]]) -> None:
-    fair: Fair[tuple[str, int]] = Fair(3, each=2)
+def test_slots_are_never_exceeded_or_lost(calls: list[tuple[str, str]]) -> None:
+    fair: FairQueue[tuple[str, int]] = FairQueue(3, per_client=2)
     waiting: list[tuple[str, int]] = []
     taken: list[str] = []
     for number, (scope, what) in enumerate(calls):
         if what == "add":
-            fair.add(scope, (scope, number))
+            fair.put(scope, (scope, number))
             waiting.append((scope, number))
         elif what == "next":
             item = fair.next()
@@ -76,24 +76,24 @@ def test_no_more_places_than_there_are_and_none_is_lost(calls: list[tuple[str, s
                 waiting.remove(item)
                 taken.append(item[0])
         elif what == "leave" and scope in taken:
-            fair.leave(scope)
+            fair.release(scope)
             taken.remove(scope)
         elif what == "drop" and waiting:
-            assert fair.drop(*(waiting[0][0], waiting[0]))
+            assert fair.remove(*(waiting[0][0], waiting[0]))
             waiting.pop(0)
-        assert (len(fair), fair.taken) == (len(waiting), len(taken))
+        assert (len(fair), fair.used) == (len(waiting), len(taken))
 
 
-def test_a_gate_lets_others_in_before_who_was_in() -> None:
+def test_limiter_admits_other_clients_first() -> None:
     order: list[str] = []
 
-    async def one(gate: Gate, scope: str) -> None:
-        async with gate.place(scope):
+    async def one(gate: FairLimiter, scope: str) -> None:
+        async with gate.slot(scope):
             order.append(scope)
             await asyncio.sleep(0)
 
     async def all_of_them() -> None:
-        gate = Gate(1, most=5, what="tests")
+        gate = FairLimiter(1, max_waiting=5, what="tests")
         await asyncio.gather(*(one(gate, scope) for scope in "aaaab"))
         assert gate.waiting == 0
 
@@ -101,11 +101,11 @@ def test_a_gate_lets_others_in_before_who_was_in() -> None:
     assert order == ["a", "b", "a", "a", "a"]
 
 
-def test_who_leaves_a_gate_takes_no_place() -> None:
+def test_cancelled_task_holds_no_slot() -> None:
     async def all_of_them() -> None:
-        gate = Gate(1, most=5, what="tests")
-        async with gate.place("a"):
-            tasks = [asyncio.create_task(gate._enter(scope)) for scope in "bcd"]
+        gate = FairLimiter(1, max_waiting=5, what="tests")
+        async with gate.slot("a"):
+            tasks = [asyncio.create_task(gate._acquire(scope)) for scope in "bcd"]
             await asyncio.sleep(0)
             tasks[0].cancel()
             await asyncio.sleep(0)
@@ -117,35 +117,35 @@ def test_who_leaves_a_gate_takes_no_place() -> None:
     asyncio.run(all_of_them())
 
 
-def test_too_many_of_one_scope_are_refused_for_now() -> None:
+def test_too_many_waiting_tasks_of_a_client_are_rejected() -> None:
     async def all_of_them() -> None:
-        gate = Gate(1, most=2, what="tests")
-        async with gate.place("a"):
-            tasks = [asyncio.create_task(gate._enter(scope)) for scope in "aab"]
+        gate = FairLimiter(1, max_waiting=2, what="tests")
+        async with gate.slot("a"):
+            tasks = [asyncio.create_task(gate._acquire(scope)) for scope in "aab"]
             await asyncio.sleep(0)
-            with pytest.raises(Refused, match="2 tests of this client wait already") as refused:
-                await gate._enter("a")
-            assert (refused.value.status, refused.value.after) == (429, 1)
+            with pytest.raises(ApiError, match="2 tests of this client are waiting") as refused:
+                await gate._acquire("a")
+            assert (refused.value.status, refused.value.retry_after) == (429, 1)
             for task in tasks:
                 task.cancel()
 
     asyncio.run(all_of_them())
 
 
-def test_a_thread_keeps_its_place_until_it_ends() -> None:
+def test_thread_keeps_its_slot_until_it_ends() -> None:
     async def all_of_them() -> None:
-        threads = Threads(1, most=2, what="tests")
+        threads = FairThreadPool(1, max_waiting=2, what="tests")
         go, begun = threading.Event(), threading.Event()
 
         def work() -> None:
             begun.set()
             go.wait(10)
 
-        first = asyncio.create_task(threads.do("a", work))
+        first = asyncio.create_task(threads.run("a", work))
         while not begun.is_set():
             await asyncio.sleep(0.001)
         first.cancel()
-        second = asyncio.create_task(threads.do("b", lambda: 5))
+        second = asyncio.create_task(threads.run("b", lambda: 5))
         await asyncio.sleep(0.05)
         assert not second.done() and threads.waiting == 2
         go.set()
@@ -157,8 +157,8 @@ def test_a_thread_keeps_its_place_until_it_ends() -> None:
 
 @pytest.fixture(scope="module")
 def shared(files: list[Path]) -> Iterator[Running]:
-    limits = Limits(streams=12, queue=40, compiling=1)
-    with running(files[:1], limits, places=2, context=CONTEXT, keys=KEYS) as made:
+    limits = Limits(in_flight=12, queue=40, compile_seconds=1)
+    with running(files[:1], limits, slots=2, context=CONTEXT, keys=KEYS) as made:
         yield made
 
 
@@ -181,22 +181,22 @@ def waiting(server: Running, asked: Sequence[tuple[str, Any]]) -> Iterator[None]
             connection = connections.enter_context(socket.create_connection(("127.0.0.1", server.port)))
             connection.sendall(post(path, body, f"x-api-key: {KEYS[0]}"))
         yield
-    until(lambda: not server.house._streams)
+    until(lambda: not server.state._in_flight)
 
 
-def test_a_place_that_is_free_goes_to_the_key_that_has_none(shared: Running) -> None:
+def test_free_slot_goes_to_the_key_without_one(shared: Running) -> None:
     """Ten answers of one key wait for two places; another key's comes before them."""
     assert shared.idle()
-    worker = shared.house.shelf.served[0].worker
+    worker = shared.state.models[0].worker
     with waiting(shared, [("/v1/chat/completions", {**LONG, "max_tokens": 3000})] * 10):
-        until(lambda: len(worker.open) == 10)
+        until(lambda: len(worker.in_flight) == 10)
         assert ask(shared, "/v1/chat/completions", BODY, KEYS[1]).status_code == 200
-        assert len(worker.open) >= 7
+        assert len(worker.in_flight) >= 7
     assert shared.idle()
 
 
-def test_schemas_of_one_key_do_not_wait_for_anothers(shared: Running) -> None:
-    gate = shared.house.compiler._gate
+def test_schemas_of_one_key_do_not_block_anothers(shared: Running) -> None:
+    gate = shared.state.compiler._limiter
     with waiting(shared, [("/tinsmith/check", {"schema": {**SLOW, "title": str(k)}}) for k in range(6)]):
         until(lambda: gate.waiting == 6)
         assert ask(shared, "/tinsmith/check", {"schema": {"const": 5}}, KEYS[1]).status_code == 200
@@ -212,14 +212,14 @@ def test_embeddings_and_masks_count_as_answers(shared: Running) -> None:
     few = {"model": "tiny", "input": "in the"}
     asked = [("/v1/embeddings", many)] * 11 + [("/tinsmith/masked", masked)]
     with waiting(shared, asked[:11]):
-        until(lambda: shared.house._streams.total() == 11)
+        until(lambda: shared.state._in_flight.total() == 11)
         connection = socket.create_connection(("127.0.0.1", shared.port))
         connection.sendall(post(*asked[11], f"x-api-key: {KEYS[0]}"))
-        until(lambda: shared.house._streams.total() == 12)
+        until(lambda: shared.state._in_flight.total() == 12)
         for path, body in (("/v1/embeddings", few), *asked[11:], ("/v1/chat/completions", BODY)):
             assert ask(shared, path, body).status_code == 429
             assert ask(shared, path, body, KEYS[1]).status_code == 200
-        assert shared.house._streams.total() == 12  # none of the first key's has come to its end
+        assert shared.state._in_flight.total() == 12  # none of the first key's has come to its end
         connection.close()
 
 
@@ -233,7 +233,7 @@ def test_embeddings_of_several_keys_do_not_mix(shared: Running) -> None:
     assert [one["data"] for one in said] == alone * 3
 
 
-def test_what_can_never_be_admitted_is_said_so(shared: Running) -> None:
+def test_impossible_requests_are_permanent_errors(shared: Running) -> None:
     """And not to ask again later."""
     for path, body in (
         ("/v1/completions", {"model": "tiny", "prompt": ["a"] * 13}),
@@ -241,7 +241,7 @@ def test_what_can_never_be_admitted_is_said_so(shared: Running) -> None:
     ):
         refused = ask(shared, path, body)
         assert refused.status_code == 400 and "retry-after" not in refused.headers
-        assert "a client may have 12 under way" in refused.json()["error"]["message"]
-    with pytest.raises(Refused, match="room for 42") as raised:
-        shared.house.shelf.served[0].worker.check_room(43)
+        assert "a client may have 12 in flight" in refused.json()["error"]["message"]
+    with pytest.raises(ApiError, match="room for 42") as raised:
+        shared.state.models[0].worker.check_queue(43)
     assert raised.value.status == 400

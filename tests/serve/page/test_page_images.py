@@ -1,4 +1,4 @@
-"""Pictures beside the prompt: chosen, pasted, taken back, and sent with the conversation."""
+"""Images beside the prompt: chosen, pasted, taken back, and sent with the conversation."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ PASTE = """(area, data) => {
 
 
 @pytest.fixture(scope="module")
-def vision_served(eyes: Path) -> Iterator[str]:
+def sighted(eyes: Path) -> Iterator[str]:
     with served(eyes, eyes.with_name("blind.tin"), "--context", "512") as address:
         yield address
 
 
 @pytest.fixture
-def desk(browser: Browser, vision_served: str) -> Iterator[Desk]:
+def desk(browser: Browser, sighted: str) -> Iterator[Desk]:
     context = browser.new_context()
-    desk = Desk(context.new_page(), vision_served)
+    desk = Desk(context.new_page(), sighted)
     desk.open()
     yield desk
     context.close()
@@ -47,18 +47,18 @@ def choose(desk: Desk, data: bytes, name: str = "a.png") -> None:
     desk.page.set_input_files("#choose-file", {"name": name, "mimeType": "image/png", "buffer": data})
 
 
-def test_pictures_go_with_the_prompt_and_stay_in_the_conversation(desk: Desk, eyes: Path) -> None:
+def test_images_go_with_the_prompt_and_stay_in_the_conversation(desk: Desk, eyes: Path) -> None:
     page = desk.page
     desk.set("max_tokens", "8")
     page.locator("[name=tokens]").uncheck()
     choose(desk, png(photo(50, 40, 1)))
     page.locator("#prompt").evaluate(PASTE, coded(2))
-    expect(page.locator("#pictures img")).to_have_count(2)
+    expect(page.locator("#images img")).to_have_count(2)
     page.get_by_role("button", name="Remove a.png").click()
-    expect(page.locator("#pictures img")).to_have_count(1)
+    expect(page.locator("#images img")).to_have_count(1)
     answer = desk.ask(TEXT)
     expect(page.locator(".turn .shown img")).to_have_count(1)
-    expect(page.locator("#pictures")).to_be_hidden()
+    expect(page.locator("#images")).to_be_hidden()
     asked = {"type": "image_url", "image_url": {"url": f"data:image/png;base64,{coded(2)}"}}
     first = {"role": "user", "content": [asked, {"type": "text", "text": TEXT}]}
     assert desk.sent[0]["messages"] == [first]
@@ -69,34 +69,34 @@ def test_pictures_go_with_the_prompt_and_stay_in_the_conversation(desk: Desk, ey
     assert desk.sent[1]["messages"][2] == {"role": "user", "content": "and?"}
 
 
-def test_a_large_picture_is_drawn_smaller(desk: Desk) -> None:
+def test_a_large_image_is_scaled_down(desk: Desk) -> None:
     choose(desk, png(photo(2100, 210)))
-    choose(desk, b"no picture", "b.gif")
+    choose(desk, b"no image", "b.gif")
     desk.page.set_input_files(
-        "#choose-file", {"name": "c.webp", "mimeType": "image/webp", "buffer": b"no picture"}
+        "#choose-file", {"name": "c.webp", "mimeType": "image/webp", "buffer": b"no image"}
     )
     expect(desk.page.locator("#problem")).to_contain_text("c.webp")
-    shown = desk.page.locator("#pictures img").first
+    shown = desk.page.locator("#images img").first
     assert (shown.get_attribute("src") or "").startswith("data:image/jpeg;base64,")
     assert shown.evaluate("(one) => [one.naturalWidth, one.naturalHeight]") == [2048, 205]
 
 
-def test_who_has_no_eyes_is_shown_none(desk: Desk) -> None:
-    button = desk.page.get_by_role("button", name="Picture", exact=True)
+def test_image_input_is_hidden_without_vision(desk: Desk) -> None:
+    button = desk.page.get_by_role("button", name="Image", exact=True)
     expect(button).to_be_visible()
-    expect(desk.page.locator("#take-picture")).to_be_hidden()  # no phone
+    expect(desk.page.locator("#take-image")).to_be_hidden()  # no phone
     desk.page.locator("#model-a").select_option("blind")
     expect(button).to_be_hidden()
     desk.page.locator("#prompt").evaluate(PASTE, coded(2))
-    expect(desk.page.locator("#pictures")).to_be_hidden()
+    expect(desk.page.locator("#images")).to_be_hidden()
 
 
-def test_axe_finds_nothing_serious_about_pictures(browser: Browser, vision_served: str) -> None:
+def test_axe_finds_nothing_serious_about_images(browser: Browser, sighted: str) -> None:
     context = browser.new_context(bypass_csp=True)
-    desk = Desk(context.new_page(), vision_served)
+    desk = Desk(context.new_page(), sighted)
     desk.open()
     choose(desk, png(photo(50, 40)))
-    expect(desk.page.locator("#pictures img")).to_have_count(1)
+    expect(desk.page.locator("#images img")).to_have_count(1)
     assert findings(desk) == []
     desk.set("max_tokens", "8")
     desk.page.locator("#send").click()  # without a text

@@ -1,19 +1,19 @@
-// Pictures beside the prompt: chosen, pasted, dropped, or taken by a phone's camera.
+// Images beside the prompt: chosen, pasted, dropped, or taken by a phone's camera.
 
-const READ = ["image/png", "image/jpeg"]; // by the server
-const LARGE = { bytes: 1 << 20, side: 2048 }; // a larger picture is drawn anew, at most so wide and high
+const READ = ["image/png", "image/jpeg"]; // formats of the server
+const LARGE = { bytes: 1 << 20, side: 2048 }; // a larger image is scaled down to this
 
-const pictures = {
-  chosen: [], // {name, url}: a data: URL
+const images = {
+  chosen: [], // {name, url}, with a data: URL
   reading: Promise.resolve(),
 
   start() {
     for (const name of ["choose", "take"]) {
       const input = find(`#${name}-file`);
-      find(`#${name}-picture`).addEventListener("click", () => input.click());
+      find(`#${name}-image`).addEventListener("click", () => input.click());
       input.addEventListener("change", () => {
         this.add([...input.files]);
-        input.value = ""; // so that the same file can be chosen again
+        input.value = ""; // lets the user choose the same file again
       });
     }
     find("#prompt").addEventListener("paste", (event) => this.given(event, event.clipboardData));
@@ -21,18 +21,18 @@ const pictures = {
     find("main").addEventListener("drop", (event) => this.given(event, event.dataTransfer));
   },
 
-  // seen: whether the chosen models have eyes.
-  offer(seen) {
-    this.offered = seen;
-    find("#choose-picture").hidden = !seen;
-    find("#take-picture").hidden = !seen || !matchMedia("(pointer: coarse)").matches;
+  // vision: whether the chosen models take images.
+  offer(vision) {
+    this.offered = vision;
+    find("#choose-image").hidden = !vision;
+    find("#take-image").hidden = !vision || !matchMedia("(pointer: coarse)").matches;
   },
 
   given(event, { files }) {
-    const images = [...files].filter((one) => one.type.startsWith("image/"));
-    if (!this.offered || !images.length) return;
+    const dropped = [...files].filter((one) => one.type.startsWith("image/"));
+    if (!this.offered || !dropped.length) return;
     event.preventDefault();
-    this.add(images);
+    this.add(dropped);
   },
 
   add(files) {
@@ -41,7 +41,7 @@ const pictures = {
         try {
           this.chosen.push({ name: file.name, url: await urlOf(file) });
         } catch {
-          say(`${file.name}: the browser can't read it as a picture`);
+          say(`${file.name}: the browser cannot read this image`);
         }
       }
       this.show();
@@ -56,7 +56,7 @@ const pictures = {
   },
 
   show() {
-    const list = find("#pictures");
+    const list = find("#images");
     list.hidden = !this.chosen.length;
     list.replaceChildren(
       ...this.chosen.map((one) => {
@@ -73,18 +73,18 @@ const pictures = {
 
 const thumbnail = ({ name, url }) => make("img", { src: url, alt: name });
 
-// What a turn says, as a message has it.
-const contentOf = ({ prompt, pictures: shown }) =>
+// A message's content.
+const contentOf = ({ prompt, images: shown }) =>
   shown?.length ? [...shown.map(({ url }) => ({ type: "image_url", image_url: { url } })), ...(prompt ? [{ type: "text", text: prompt }] : [])] : prompt;
 
-// The file as it is, where the server reads it and it is small.
+// A small file that the server reads stays as it is.
 async function urlOf(file) {
   if (READ.includes(file.type) && file.size <= LARGE.bytes) return asUrl(file);
   const bitmap = await createImageBitmap(file);
   const scale = Math.min(1, LARGE.side / Math.max(bitmap.width, bitmap.height));
   const canvas = make("canvas", { width: Math.round(bitmap.width * scale), height: Math.round(bitmap.height * scale) });
   const pen = canvas.getContext("2d");
-  pen.fillStyle = "white"; // behind what is transparent: a JPEG has no such thing
+  pen.fillStyle = "white"; // background of transparent images: JPEG has no alpha
   pen.fillRect(0, 0, canvas.width, canvas.height);
   pen.drawImage(bitmap, 0, 0, canvas.width, canvas.height);
   bitmap.close();
