@@ -221,16 +221,16 @@ def _held(group: int) -> int:
 def on_ray(bench: Bench) -> dict[str, Any]:
     """Seconds of the same batch by two processes and by an actor on each of two nodes, with their loading."""
     import ray as _ray
-    from ray.cluster_utils import Cluster
+    from ray.cluster_utils import RayExecutor
 
-    from tinsmith.batch import crew, ray
+    from tinsmith.batch import executors, ray
     from tinsmith.batch.run import Batch, run
     from tinsmith.batch.settings import Settings
     from tinsmith.system.progress import Silent
 
     args, given, count = bench.args, bench.given(bench.args.items), 2
     os.environ["RAY_AUTH_MODE"] = "disabled"
-    nodes = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "object_store_memory": STORE})
+    nodes = RayExecutor(initialize_head=True, head_node_args={"num_cpus": 1, "object_store_memory": STORE})
     nodes.add_node(num_cpus=1, object_store_memory=STORE)
     nodes.wait_for_nodes()
     ray.connect(nodes.address)
@@ -243,11 +243,11 @@ def on_ray(bench: Bench) -> dict[str, Any]:
         run(batch, hired, Silent())
         seconds[name] = time.perf_counter() - started
 
-    def job(settings: Settings) -> crew.Job:
-        return crew.Job(Path(args.file), settings, {}, {}, retry=2)
+    def job(settings: Settings) -> executors.WorkerConfig:
+        return executors.WorkerConfig(file=Path(args.file), settings=settings, retry=2)
 
-    timed("workers", lambda settings: crew.Workers(job(settings), count))
-    timed("actors", lambda settings: ray.Cluster(job(settings), nodes.address, count))
+    timed("workers", lambda settings: executors.ProcessPool(job(settings), count))
+    timed("actors", lambda settings: ray.RayExecutor(job(settings), nodes.address, count))
     _ray.shutdown()
     nodes.shutdown()
     same = len({(bench.folder / f"{name}.jsonl").read_bytes() for name in seconds}) == 1

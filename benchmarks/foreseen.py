@@ -1,12 +1,12 @@
-"""What guesses of a model's own layer (multi-token prediction) are worth to sessions of a batch.
+"""What drafts of a model's own layer (multi-token prediction) are worth to sessions of a batch.
 
     python benchmarks/foreseen.py [--shape qwen3.5-0.8b] [--layers N] [--sessions 1,2,4,8] [--tokens 48]
 
 Weights are random, but so that the layer is always right: nothing adds to a token's embedding, which the head
 answers with the next token of the vocabulary, and the layer passes on what it is told. Or always wrong, where
-it passes on noise. Nothing comes twice, so that nothing is guessed by what stands earlier. Times
+it passes on noise. Nothing comes twice, so that nothing is drafted by what stands earlier. Times
 are the processor's, on one thread, of the answers behind their prompts, medians of runs by turns, as a share of
-those without guesses.
+those without drafts.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ def seconds(model: _core.Model, count: int, tokens: int, lookup: int) -> tuple[f
     answers: list[list[int]] = [[] for _ in sessions]
     begun = time.process_time()
     events = [_core.STEP_TOKEN]
-    # The last tokens of an answer, guessed together, come one by one after its finish is known.
+    # The last tokens of an answer, drafted together, come one by one after its finish is known.
     while _core.STEP_TOKEN in events or not all(session.finish() for session in sessions):
         events = batch.step()
         for session, event, answer in zip(sessions, events, answers, strict=True):
@@ -97,12 +97,12 @@ def main() -> int:
         model = _core.Model(build_image(foreseeing(args.shape, args.layers, right=right)))
         for count in map(int, args.sessions.split(",")):
             runs = [[seconds(model, count, args.tokens, lookup) for lookup in (0, 1)] for _ in range(RUNS)]
-            assert all(plain[2] == guessed[2] for plain, guessed in runs)
+            assert all(plain[2] == drafted[2] for plain, drafted in runs)
             row = {
                 "sessions": count,
                 "right": right,
                 "passes": [runs[0][k][1] for k in (0, 1)],
-                "share": round(statistics.median(guessed[0] / plain[0] for plain, guessed in runs), 3),
+                "share": round(statistics.median(drafted[0] / plain[0] for plain, drafted in runs), 3),
                 "ms_per_token": round(
                     statistics.median(plain[0] for plain, _ in runs) / count / args.tokens * 1e3, 2
                 ),

@@ -4,7 +4,7 @@
 
 FILE: a .tin or .gguf. Three constraints: `labels`, 64 colours of eight in a list, where each token is one of
 a few; `record`, such fields and a free text; `text`, free text, which is what the mask can cost. The same
-session answers by each in turns, without guesses: `whole`, where tin_session_want_logits asks for all logits,
+session answers by each in turns, without drafts: `whole`, where tin_session_want_logits asks for all logits,
 and `masked`.
 
 Prints one line of JSON: tokens chosen by an evaluation a second, medians over the rounds, and `ratio` of each

@@ -49,7 +49,7 @@ def main() -> int:
     parser.add_argument("--prompt", type=int, default=180, help="words of a prompt, of about a token each")
     parser.add_argument("--answer", type=int, default=60)
     parser.add_argument("--long", type=int, default=2000)
-    parser.add_argument("--places", type=int, default=8)
+    parser.add_argument("--slots", type=int, default=8)
     parser.add_argument("--threads", type=int, default=usable_cores())
     parser.add_argument(
         "--against", metavar="F", help="what llama_cpp.server is given (default: FILE if a .gguf)"
@@ -61,8 +61,8 @@ def main() -> int:
     add_out(parser)
     args = parser.parse_args()
     file = str(args.file if Path(args.file).exists() else hub.pull(args.file))
-    options = ["--places", str(args.places), "--threads", str(args.threads), "--streams", "100000"]
-    result: dict[str, Any] = {"file": Path(file).name, "threads": args.threads, "places": args.places}
+    options = ["--slots", str(args.slots), "--threads", str(args.threads), "--in-flight", "100000"]
+    result: dict[str, Any] = {"file": Path(file).name, "threads": args.threads, "places": args.slots}
     if args.stress:
         with serving.ours(file, *options, "--queue", "64", "--context", "512") as server:
             stress = Stress(server, file, prompts=24, most=16)

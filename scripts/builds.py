@@ -25,9 +25,9 @@ sys.path[:0] = [str(ROOT / "tests" / folder) for folder in ("kernels", "models",
 INCLUDES = (f"-I{KERNELS}", f"-I{KERNELS}/include")
 STRICT = ("-std=c11", "-Wall", "-Wextra", "-Werror", "-ffp-contract=off", "-D_GNU_SOURCE", *INCLUDES)
 SCALAR = "-DTIN_SCALAR_ONLY"
-FUZZERS = ("image", "text", "restore", "chat", "constraint", "seal", "picture", "sight")
+FUZZERS = ("file", "text", "restore", "chat", "constraint", "seal", "image", "vision")
 DAMAGES = ("loaders", "corpora")
-EVERYTHING = ("kernels", "selftests", "blocks", "pictures", *DAMAGES)
+EVERYTHING = ("kernels", "selftests", "blocks", "images", *DAMAGES)
 ENDIAN = "tinsmith runs on little-endian machines"
 EXCESS = "tinsmith needs float arithmetic without excess precision"
 
@@ -60,7 +60,7 @@ class Build:
 
 
 def _levels(compiler: str) -> dict[str, Build]:
-    checks = ("kernels", "selftests", "blocks", "pictures")
+    checks = ("kernels", "selftests", "blocks", "images")
     return {f"{compiler}-{level}": Build(compiler, (f"-{level}",), checks=checks) for level in ("O0", "O3")}
 
 
@@ -216,15 +216,15 @@ class Checks:
         if said != "all refused\n":
             raise Failed(f"memory_check: {said}")
 
-    def _check_pictures(self) -> None:
+    def _check_images(self) -> None:
         """The pixels of odd images as this machine's compiler has them."""
-        files = pictures(6 if self.brief else 2)
-        pairs = zip(self._run(self._program("picture_digest"), *files).splitlines(), pixels(files), strict=True)
+        files = images(6 if self.brief else 2)
+        pairs = zip(self._run(self._program("image_digest"), *files).splitlines(), pixels(files), strict=True)
         for file, (ours, wanted) in zip(files, pairs, strict=True):
             # How much memory reading takes is told with the refusal, and is less where pointers are smaller.
             if re.sub(r"takes \d+", "takes", ours) != re.sub(r"takes \d+", "takes", wanted):
-                raise Failed(f"picture_digest of {file.name}: {ours}, but here {wanted}")
-        self.figures["pictures"] += len(files)
+                raise Failed(f"image_digest of {file.name}: {ours}, but here {wanted}")
+        self.figures["images"] += len(files)
 
     def _check_loaders(self) -> None:
         """Damaged tins, adapters, prefixes and routers."""
@@ -247,7 +247,7 @@ class Checks:
     def _check_corpora(self) -> None:
         """The inputs that the fuzzers found worth keeping, here and by scripts/fuzz."""
         for name in FUZZERS:
-            base = eyes() if name == "sight" else small()
+            base = with_vision() if name == "vision" else small()
             program = self._program(f"{name}_fuzz", "corpus_main")
             folders = [TESTS / "corpus" / name]
             found = ROOT / "build" / "fuzz" / "corpus" / name
@@ -277,10 +277,10 @@ def small(family: str = "llama") -> Path:
     return _made(f"small-{family}", make) / "small.tin"
 
 
-def eyes() -> Path:
+def with_vision() -> Path:
     import safety
 
-    return _made("eyes.tin", safety.eyes_tin)
+    return _made("vision.tin", safety.vision_tin)
 
 
 def by_name(case: str) -> Path:
@@ -299,11 +299,11 @@ def tins(brief: bool) -> list[Path]:
     from tinsmith.formats.weights import WEIGHT_FORMATS
 
     if brief:
-        return [small(), eyes(), *map(by_name, ("gemma4", "qwen35", "lfm2_moe"))]
+        return [small(), with_vision(), *map(by_name, ("gemma4", "qwen35", "lfm2_moe"))]
     formats = [
         _made(f"{name}.tin", lambda path, name=name: safety.format_tin(path, name)) for name in WEIGHT_FORMATS
     ]
-    return [small(), eyes(), *map(by_name, cases()), *formats]
+    return [small(), with_vision(), *map(by_name, cases()), *formats]
 
 
 def router(tin: Path, path: Path) -> Path:
@@ -316,24 +316,24 @@ def router(tin: Path, path: Path) -> Path:
     return path
 
 
-def pictures(step: int) -> list[Path]:
+def images(step: int) -> list[Path]:
     """One in `step` of the odd images, and of those that are refused."""
-    from odd_pictures import pictures as odd
-    from odd_pictures import refused
+    from odd_images import images as odd
+    from odd_images import refused
 
     def make(folder: Path) -> None:
         folder.mkdir()
         for k, data in enumerate([*(data for _, data in odd()), *(data for _, data, _ in refused())]):
             (folder / f"{k:03}").write_bytes(data)
 
-    return sorted(_made("pictures", make).iterdir())[::step]
+    return sorted(_made("images", make).iterdir())[::step]
 
 
 def pixels(files: Sequence[Path]) -> list[str]:
     import c_programs
 
     with tempfile.TemporaryDirectory() as folder:
-        sources = [TESTS / "picture_digest.c", KERNELS / "tin_all.c"]
+        sources = [TESTS / "image_digest.c", KERNELS / "tin_all.c"]
         program = c_programs.program(Path(folder) / "here", sources, *c_programs.TOOL)
         return subprocess.run([program, *files], capture_output=True, text=True, check=True).stdout.splitlines()
 

@@ -58,12 +58,10 @@ def fuzzers() -> list[Fuzzer]:
         return lambda path: safety.text_tin(path, tiny(model))
 
     made = [Fuzzer(name, name, safety.small_tin) for name in FUZZERS]
-    made.append(Fuzzer("sight", "sight", safety.eyes_tin))
+    made.append(Fuzzer("vision", "vision", safety.vision_tin))
     made.append(Fuzzer("program", "program", safety.small_tin))
     made += [Fuzzer(f"text-{model}", "text", text(model)) for model in MODELS]
-    made += [
-        Fuzzer(f"{name}-{one}", name, recurrent(one)) for name in ("image", "restore") for one in RECURRENT
-    ]
+    made += [Fuzzer(f"{name}-{one}", name, recurrent(one)) for name in ("file", "restore") for one in RECURRENT]
     return [*made, *(Fuzzer(f"session-{kind}", "session") for kind in KINDS)]
 
 

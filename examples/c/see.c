@@ -1,13 +1,13 @@
-/* Asks a model about a picture: see FILE.tin PICTURE QUESTION. The model is one that sees, the picture a PNG or JPEG file;
- * a camera's RGB would go into tin_picture as it lies. */
+/* Asks a model about an image: see FILE.tin IMAGE QUESTION. The model is one that sees, the image a PNG or JPEG file;
+ * a camera's RGB would go into tin_image as it lies. */
 #include "tin.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { MAX_TOKENS = 64, MOST_BYTES = 1 << 28 /* that a picture may take while it is read */ };
+enum { MAX_TOKENS = 64, MOST_BYTES = 1 << 28 /* that an image may take while it is read */ };
 static tin_error error = {
-    0, "give a .tin file and a picture that can be read, and a question; or there is no memory"};
+    0, "give a .tin file and an image that can be read, and a question; or there is no memory"};
 
 static void check(int good) {
     if (!good)
@@ -32,32 +32,33 @@ static void *read_file(const char *path, size_t *size) {
 
 int main(int argc, char **argv) {
     check(argc == 4);
-    size_t file_size, picture_size;
-    const void *file = read_file(argv[1], &file_size), *stored = read_file(argv[2], &picture_size);
+    size_t file_size, image_size;
+    const void *file = read_file(argv[1], &file_size), *stored = read_file(argv[2], &image_size);
     tin_model *model;
     size_t size = tin_model_size(file, file_size, &error);
     check(size && !tin_model_create(file, file_size, NULL, block(size), size, &model, &error));
 
-    tin_picture_info read;
-    check(!tin_picture_look(stored, picture_size, MOST_BYTES, &read, &error));
+    tin_image_info read;
+    check(!tin_image_look(stored, image_size, MOST_BYTES, &read, &error));
     uint8_t *rgb = block(read.rgb);
-    check(!tin_picture_read(stored, picture_size, block(read.memory), read.memory, rgb, read.rgb, &error));
-    const tin_picture picture = {rgb, (size_t)read.width * 3, read.width, read.height, 0};
+    check(!tin_image_read(stored, image_size, block(read.memory), read.memory, rgb, read.rgb, &error));
+    const tin_image image = {rgb, (size_t)read.width * 3, read.width, read.height, 0};
 
     const tin_message question = {TIN_ROLE_USER, argv[3], strlen(argv[3])};
-    const tin_sight_options how = {.pictures = &picture, .picture_count = 1, .flags = TIN_CHAT_ANSWER};
-    tin_sight *sight;
-    size = tin_sight_size(model, &question, 1, &how, &error);
-    check(size && !tin_sight_create(model, &question, 1, &how, block(size), size, &sight, &error));
-    tin_sight_info seen;
-    tin_sight_describe(sight, &seen);
+    const tin_vision_options how = {.images = &image, .image_count = 1, .flags = TIN_CHAT_ANSWER};
+    tin_vision *vision;
+    size = tin_vision_size(model, &question, 1, &how, &error);
+    check(size && !tin_vision_create(model, &question, 1, &how, block(size), size, &vision, &error));
+    tin_vision_info seen;
+    tin_vision_describe(vision, &seen);
 
     const tin_session_options options = {
-        .context = seen.tokens + MAX_TOKENS, .images = seen.images, .image_rows = seen.image_rows};
+        .context = seen.tokens + MAX_TOKENS, .tiles = seen.tiles, .image_rows = seen.image_rows};
     tin_session *session;
     size = tin_session_size(model, &options, &error);
     check(size && !tin_session_create(model, &options, block(size), size, &session, &error));
-    check(tin_sight_step(sight, session, 0, &error) == TIN_STEP_DONE); /* with a budget: in slices of a frame */
+    check(tin_vision_step(vision, session, 0, &error) ==
+          TIN_STEP_DONE); /* with a budget: in slices of a frame */
     check(!tin_session_generate(session, NULL, MAX_TOKENS, 0, &error));
     while (tin_step(session, 0) == TIN_STEP_TOKEN) {
         uint32_t length;
@@ -67,6 +68,6 @@ int main(int argc, char **argv) {
             fwrite(text, 1, length, stdout);
     }
     putchar('\n');
-    fprintf(stderr, "%u tokens, of which %u stand for the picture\n", seen.tokens, seen.image_rows);
+    fprintf(stderr, "%u tokens, of which %u stand for the image\n", seen.tokens, seen.image_rows);
     return 0;
 }

@@ -219,11 +219,11 @@ export class Session {
   }
 
   // A PNG's or JPEG's bytes, or an ImageData, before the text of the user's message that comes next.
-  picture(given) {
+  image(given) {
     const { host, handle } = this;
     this.#checked(
       given instanceof Uint8Array
-        ? host.picture(handle, given)
+        ? host.image(handle, given)
         : host.pixels(handle, new Uint8Array(given.data.buffer, given.data.byteOffset, given.data.byteLength), given.width, given.height, 4),
     );
   }

@@ -69,8 +69,8 @@ export class Session {
   sampling(how?: { temperature?: number; topP?: number; repetition?: number; seed?: number | bigint }): Promise<void>;
   think(first?: boolean): Promise<void>;
   say(role: Role, text: string): Promise<void>;
-  /** Puts a picture, a PNG's or JPEG's bytes or a canvas's pixels, before the text of the user's next message. */
-  picture(given: Uint8Array | ImageData): Promise<void>;
+  /** Puts an image, a PNG's or JPEG's bytes or a canvas's pixels, before the text of the user's next message. */
+  image(given: Uint8Array | ImageData): Promise<void>;
   forget(k?: number): Promise<void>;
   messages(): Promise<{ role: Role; text: string }[]>;
   /** Says a text as the user, unless it is null, and answers. Leaving the loop drops the answer. */

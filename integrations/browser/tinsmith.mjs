@@ -142,8 +142,8 @@ export class Session {
   }
 
   // A PNG's or JPEG's bytes, or an ImageData, before the text of the user's message that comes next.
-  picture(given) {
-    return this.#call("picture", given);
+  image(given) {
+    return this.#call("image", given);
   }
 
   forget(k = 0) {

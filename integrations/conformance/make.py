@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT / "tests" / "models"))
 
 import random_adapters  # noqa: E402
-from tiny_models import in_format, png_of, tiny_spec, with_eyes  # noqa: E402
+from tiny_models import in_format, png_of, tiny_spec, with_vision  # noqa: E402
 from transformers_models import CHATML  # noqa: E402
 
 import tinsmith  # noqa: E402
@@ -76,36 +76,36 @@ def make_tiny(tin: Path) -> Path:
     return tin
 
 
-def make_eyes(tin: Path) -> Path:
-    """As make_tiny, in floats, with a tower and a connector of random weights."""
+def make_vision_test(tin: Path) -> Path:
+    """As make_tiny, in floats, with an encoder and a projector of random weights."""
     sizes = {"hidden_size": 64, "intermediate_size": 96, "max_position_embeddings": 1024}
-    build_tin(with_eyes(replace(tiny_spec(family.by_name("llama"), **sizes), chat_template=CHATML)), tin)
+    build_tin(with_vision(replace(tiny_spec(family.by_name("llama"), **sizes), chat_template=CHATML)), tin)
     return tin
 
 
-def picture_cases(folder: Path) -> list[dict[str, Any]]:
-    """A question about a picture, which is written to the folder, and pictures that are refused."""
+def image_cases(folder: Path) -> list[dict[str, Any]]:
+    """A question about an image, which is written to the folder, and images that are refused."""
     width, height = 48, 36
     rgb = bytes((7 * at + at // 50) % 256 for at in range(width * height * 3))
-    whole, tin = png_of(rgb, width, height), make_eyes(folder / "eyes.tin")
+    whole, tin = png_of(rgb, width, height), make_vision_test(folder / "vision.tin")
     large = png_of(b"", 20000, 20000)  # 40 KB, that say to be 1.2 GB
-    files = {"picture.png": whole, "picture.rgb": rgb, "cut.png": whole[: len(whole) // 2], "large.png": large}
+    files = {"image.png": whole, "image.rgb": rgb, "cut.png": whole[: len(whole) // 2], "large.png": large}
     for name, data in files.items():
         (folder / name).write_bytes(data)
-    asked = [{"type": "image", "path": folder / "picture.png"}, {"type": "text", "text": "What is it?"}]
+    asked = [{"type": "image", "path": folder / "image.png"}, {"type": "text", "text": "What is it?"}]
     answer = tinsmith.load(tin, threads=2).chat(
         [{"role": "user", "content": asked}], max_tokens=24, record=True
     )
-    shown = {"picture": "picture.png", "pixels": "picture.rgb", "width": width, "height": height}
+    shown = {"image": "image.png", "pixels": "image.rgb", "width": width, "height": height}
     told = {"text": "What is it?", "max_tokens": 24, "expect": expected(answer)}
     return [
-        {"name": "picture", "file": tin.name, **shown, **told},
+        {"name": "image", "file": tin.name, **shown, **told},
         *(
-            {"name": name, "file": file, "picture": picture, "expect": {"status": status, "says": says}}
-            for name, file, picture, status, says in (
+            {"name": name, "file": file, "image": image, "expect": {"status": status, "says": says}}
+            for name, file, image, status, says in (
                 ("damaged", tin.name, "cut.png", -2, "it is cut short"),
-                ("large", tin.name, "large.png", -5, "the picture of 20000 x 20000 takes"),
-                ("blind", "tiny.tin", "picture.png", -4, "sees no"),
+                ("large", tin.name, "large.png", -5, "the image of 20000 x 20000 takes"),
+                ("blind", "tiny.tin", "image.png", -4, "no image input"),
             )
         ),
     ]
@@ -159,7 +159,7 @@ def make(folder: Path) -> None:
     made = {
         "files": {"plain": plain.name, "tiny": tiny.name},
         "keys": keys,
-        "cases": [*cases(plain), *picture_cases(folder)],
+        "cases": [*cases(plain), *image_cases(folder)],
     }
     (folder / "cases.json").write_text(json.dumps(made, indent=2) + "\n")
 

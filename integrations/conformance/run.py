@@ -52,8 +52,8 @@ class Runner:
         name = case["name"]
         if "status" in case["expect"]:
             return self.refused(case), None
-        if name == "picture":
-            return self.pictured(case), None
+        if name == "image":
+            return self.with_image(case), None
         session = self.begun(case)
         if name == "cancel":
             session.steps(most_tokens=case["after_tokens"])
@@ -75,10 +75,10 @@ class Runner:
         session.close()
         return found, then
 
-    def pictured(self, case: dict[str, Any]) -> Any:
-        """Of the picture's file, and of its pixels."""
+    def with_image(self, case: dict[str, Any]) -> Any:
+        """Of the image's file, and of its pixels."""
         model, found = self.open(str(self.tins / case["file"])), []
-        for way in ("picture", "pixels"):
+        for way in ("image", "pixels"):
             session, data = Session(self.host, model, 512), (self.tins / case[way]).read_bytes()
             size = (case["width"], case["height"], 3) if way == "pixels" else ()
             getattr(session, way)(data, len(data), *size)
@@ -89,10 +89,10 @@ class Runner:
         return found[0] if found[0] == found[1] else found
 
     def unseen(self, case: dict[str, Any]) -> None:
-        model, file = self.open(str(self.tins / case["file"])), (self.tins / case["picture"]).read_bytes()
+        model, file = self.open(str(self.tins / case["file"])), (self.tins / case["image"]).read_bytes()
         session = Session(self.host, model, 512)
         try:
-            session.picture(file, len(file))
+            session.image(file, len(file))
         finally:
             session.close()
             self.host.close(model)
@@ -100,7 +100,7 @@ class Runner:
     def refused(self, case: dict[str, Any]) -> dict[str, Any]:
         keys = {f"{name}.pub": key for name, key in self.given["keys"].items()}
         try:
-            if "picture" in case:
+            if "image" in case:
                 self.unseen(case)
             elif case["name"] == "missing":
                 self.open(str(self.tins / case["file"]))

@@ -14,8 +14,8 @@ import tinsmith
 from tinsmith.errors import TinsmithError
 
 
-def asking(picture: dict[str, Any], text: str) -> list[dict[str, Any]]:
-    return [{"role": "user", "content": [{"type": "image", **picture}, {"type": "text", "text": text}]}]
+def asking(image: dict[str, Any], text: str) -> list[dict[str, Any]]:
+    return [{"role": "user", "content": [{"type": "image", **image}, {"type": "text", "text": text}]}]
 
 
 class Cases:
@@ -93,17 +93,17 @@ class Cases:
     def memory(self, case: dict[str, Any]) -> None:
         self.refused(case, threads=1, most_bytes=case["most_bytes"])
 
-    def picture(self, case: dict[str, Any]) -> None:
-        """Of the picture's file, and of its pixels."""
+    def image(self, case: dict[str, Any]) -> None:
+        """Of the image's file, and of its pixels."""
         model = tinsmith.load(self.tins / case["file"], threads=1)
         rgb = (self.tins / case["pixels"]).read_bytes()
         pixels = memoryview(rgb).cast("B", (case["height"], case["width"], 3))
-        for way in ({"path": self.tins / case["picture"]}, {"pixels": pixels}):
+        for way in ({"path": self.tins / case["image"]}, {"pixels": pixels}):
             answer = model.begin(asking(way, case["text"]), max_tokens=case["max_tokens"], record=True)
             self.same(self.played(answer), case["expect"])
 
     def unseen(self, case: dict[str, Any]) -> None:
-        self.refused(case, asking({"path": self.tins / case["picture"]}, "?"), threads=1)
+        self.refused(case, asking({"path": self.tins / case["image"]}, "?"), threads=1)
 
     damaged = large = blind = unseen
 

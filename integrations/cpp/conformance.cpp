@@ -155,22 +155,22 @@ verdict keys(const json &c, const std::string &file) {
     return failed(tin::model::open_memory(image, text_of(file + ".minisig"), text_of(c["right"])));
 }
 
-/* A session of the case's own file, for a picture. */
-tin::result<tin::session> sees(const json &c) {
-    auto eyes = tin::model::open(path(c["file"]));
-    if (!eyes)
-        return eyes.error();
-    return eyes->session(room());
+/* A session of the case's own file, for an image. */
+tin::result<tin::session> session_of(const json &c) {
+    auto model = tin::model::open(path(c["file"]));
+    if (!model)
+        return model.error();
+    return model->session(room());
 }
 
-/* By the picture's file, and by its pixels. */
-verdict pictured(const json &c) {
-    const std::string file = text_of(c["picture"]), rgb = text_of(c["pixels"]);
+/* By the image's file, and by its pixels. */
+verdict with_image(const json &c) {
+    const std::string file = text_of(c["image"]), rgb = text_of(c["pixels"]);
     for (bool is_file : {true, false}) {
-        auto s = sees(c);
+        auto s = session_of(c);
         if (!s)
             return failed(s);
-        auto shown = is_file ? s->picture(file) : s->pixels(rgb, c["width"], c["height"], 3);
+        auto shown = is_file ? s->image(file) : s->pixels(rgb, c["width"], c["height"], 3);
         if (!shown)
             return failed(shown);
         if (auto said = s->say(tin::role::user, c["text"].get<std::string>()); !said)
@@ -182,8 +182,8 @@ verdict pictured(const json &c) {
 }
 
 verdict unseen(const json &c) {
-    auto s = sees(c);
-    return s ? refused(c["expect"], s->picture(text_of(c["picture"]))) : failed(s);
+    auto s = session_of(c);
+    return s ? refused(c["expect"], s->image(text_of(c["image"]))) : failed(s);
 }
 
 verdict talk(const tin::model &model, const json &c) {
@@ -236,8 +236,8 @@ verdict run(const json &all, const tin::model &model, const json &c) {
         needs.most_bytes = c["most_bytes"];
         return refused(c["expect"], model.session(needs));
     }
-    if (c.contains("picture"))
-        return c.contains("pixels") ? pictured(c) : unseen(c);
+    if (c.contains("image"))
+        return c.contains("pixels") ? with_image(c) : unseen(c);
     return talk(model, c);
 }
 

@@ -48,8 +48,8 @@ void budgets(tin::session &s) {
 void numbers(const tin::model &model, tin::session &s) {
     const std::vector<unsigned char> bytes(12);
     for (std::int32_t odd : {most<std::int32_t>, -1, least<std::int32_t>}) {
-        must(refused(s.forget(odd)) && refused(s.pace(odd)), "an odd number was taken");
-        must(!s.pixels(bytes, odd, 2, 3) && !s.pixels(bytes, 2, 2, odd), "an odd picture was taken");
+        must(refused(s.forget(odd)) && refused(s.duty_cycle(odd)), "an odd number was taken");
+        must(!s.pixels(bytes, odd, 2, 3) && !s.pixels(bytes, 2, 2, odd), "an odd image was taken");
         tin::needs threads, adapters;
         threads.threads = adapters.adapters = odd;
         must(refused(model.session(threads)) && refused(model.session(adapters)), "odd needs were taken");

@@ -194,8 +194,8 @@ class session {
     result<> sample(const sampling &by) {
         return checked(tinhost_sampling(get(), by.temperature, by.top_p, by.repetition, by.seed));
     }
-    result<> pace(std::int32_t percent) {
-        return checked(tinhost_pace(get(), percent));
+    result<> duty_cycle(std::int32_t percent) {
+        return checked(tinhost_duty_cycle(get(), percent));
     }
     result<> think(thinking mode) {
         return checked(tinhost_think(get(), static_cast<std::int32_t>(mode)));
@@ -207,8 +207,8 @@ class session {
                     [&](const char *said) { return tinhost_say(get(), static_cast<std::int32_t>(who), said); });
     }
     /* Before the text of the user's message that comes next: a PNG or JPEG file; pixels of 3 bytes (RGB) or 4 (RGBA). */
-    result<> picture(bytes file) {
-        return checked(tinhost_picture(get(), file.data(), file.size()));
+    result<> image(bytes file) {
+        return checked(tinhost_image(get(), file.data(), file.size()));
     }
     result<> pixels(bytes rows, std::int32_t width, std::int32_t height, std::int32_t channels) {
         return checked(tinhost_pixels(get(), rows.data(), rows.size(), width, height, channels));

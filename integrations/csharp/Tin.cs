@@ -162,9 +162,9 @@ namespace Tinsmith
         }
 
         /// Percent of the time, 1 to 100, that its threads work at most where a step has no budget.
-        public void Pace(int percent)
+        public void DutyCycle(int percent)
         {
-            Check(Native.tinhost_pace(handle, percent));
+            Check(Native.tinhost_duty_cycle(handle, percent));
         }
 
         /// Whether the model thinks first; null: as its template decides.
@@ -181,14 +181,14 @@ namespace Tinsmith
             Check(Native.tinhost_say(handle, (int)role, Utf8.Write(text)));
         }
 
-        /// Puts a picture, a PNG or JPEG file's bytes, before the text of the user's message that comes next.
-        public void Picture(byte[] file)
+        /// Puts an image, a PNG or JPEG file's bytes, before the text of the user's message that comes next.
+        public void Image(byte[] file)
         {
             if (file == null) throw new ArgumentNullException("file");
-            Check(Native.tinhost_picture(handle, file, file.LongLength));
+            Check(Native.tinhost_image(handle, file, file.LongLength));
         }
 
-        /// As Picture, of pixels: rows of 3 bytes a pixel (RGB), or 4 (RGBA).
+        /// As Image, of pixels: rows of 3 bytes a pixel (RGB), or 4 (RGBA).
         public void Pixels(byte[] pixels, int width, int height, int channels)
         {
             if (pixels == null) throw new ArgumentNullException("pixels");
@@ -455,10 +455,10 @@ namespace Tinsmith
         [DllImport(Library, CallingConvention = C)] internal static extern int tinhost_adapter(SessionHandle session, byte[] name, double scale);
         [DllImport(Library, CallingConvention = C)] internal static extern int tinhost_constrained(SessionHandle session, int on);
         [DllImport(Library, CallingConvention = C)] internal static extern int tinhost_sampling(SessionHandle session, double temperature, double topP, double repetition, long seed);
-        [DllImport(Library, CallingConvention = C)] internal static extern int tinhost_pace(SessionHandle session, int percent);
+        [DllImport(Library, CallingConvention = C)] internal static extern int tinhost_duty_cycle(SessionHandle session, int percent);
         [DllImport(Library, CallingConvention = C)] internal static extern int tinhost_think(SessionHandle session, int mode);
         [DllImport(Library, CallingConvention = C)] internal static extern int tinhost_say(SessionHandle session, int role, byte[] text);
-        [DllImport(Library, CallingConvention = C)] internal static extern int tinhost_picture(SessionHandle session, byte[] file, long size);
+        [DllImport(Library, CallingConvention = C)] internal static extern int tinhost_image(SessionHandle session, byte[] file, long size);
         [DllImport(Library, CallingConvention = C)] internal static extern int tinhost_pixels(SessionHandle session, byte[] pixels, long size, int width, int height, int channels);
         [DllImport(Library, CallingConvention = C)] internal static extern int tinhost_forget(SessionHandle session, int k);
         [DllImport(Library, CallingConvention = C)] internal static extern int tinhost_messages(SessionHandle session);

@@ -41,7 +41,7 @@ type testCase struct {
 	After       int   `json:"after_tokens"`
 	Next        string
 	File        string
-	Picture     string
+	Image     string
 	Pixels      string
 	Text        string
 	Width       int
@@ -181,8 +181,8 @@ func (r *runner) restored(s *Session, c *testCase) (answered, error) {
 	return answer(other, c.Most, 0)
 }
 
-// sees opens the case's own file, for a picture.
-func (r *runner) sees(c *testCase) (*Session, error) {
+// sessionOf opens the case's own file, for an image.
+func (r *runner) sessionOf(c *testCase) (*Session, error) {
 	model, err := Open(filepath.Join(r.tins, c.File))
 	if err != nil {
 		return nil, err
@@ -191,15 +191,15 @@ func (r *runner) sees(c *testCase) (*Session, error) {
 	return model.Session(room)
 }
 
-// pictured answers by the picture's file, and by its pixels.
-func (r *runner) pictured(c *testCase) (found answered, then *answered, err error) {
-	file, err := os.ReadFile(filepath.Join(r.tins, c.Picture))
+// withImage answers by the image's file, and by its pixels.
+func (r *runner) withImage(c *testCase) (found answered, then *answered, err error) {
+	file, err := os.ReadFile(filepath.Join(r.tins, c.Image))
 	rgb, missing := os.ReadFile(filepath.Join(r.tins, c.Pixels))
 	if err = errors.Join(err, missing); err != nil {
 		return
 	}
 	ask := func(show func(*Session) error) (answered, error) {
-		s, err := r.sees(c)
+		s, err := r.sessionOf(c)
 		if err != nil {
 			return answered{}, err
 		}
@@ -209,7 +209,7 @@ func (r *runner) pictured(c *testCase) (found answered, then *answered, err erro
 		}
 		return answer(s, c.Most, 0)
 	}
-	if found, err = ask(func(s *Session) error { return s.Picture(file) }); err != nil {
+	if found, err = ask(func(s *Session) error { return s.Image(file) }); err != nil {
 		return
 	}
 	second, err := ask(func(s *Session) error { return s.Pixels(rgb, c.Width, c.Height, 3) })
@@ -234,16 +234,16 @@ func (r *runner) refused(c *testCase) error {
 		_, err := r.model.Session(Options{MostBytes: c.MostBytes})
 		return err
 	}
-	s, err := r.sees(c)
+	s, err := r.sessionOf(c)
 	if err != nil {
 		return err
 	}
 	defer s.Close()
-	file, err := os.ReadFile(filepath.Join(r.tins, c.Picture))
+	file, err := os.ReadFile(filepath.Join(r.tins, c.Image))
 	if err != nil {
 		return err
 	}
-	return s.Picture(file)
+	return s.Image(file)
 }
 
 func (r *runner) check(c *testCase) string {
@@ -255,8 +255,8 @@ func (r *runner) check(c *testCase) string {
 		return fmt.Sprintf("%v is not %d, %q", err, c.Expect.Status, c.Expect.Says)
 	}
 	answers, wanted := r.answers, c.Then
-	if c.Name == "picture" {
-		answers, wanted = r.pictured, &c.Expect.answered
+	if c.Name == "image" {
+		answers, wanted = r.withImage, &c.Expect.answered
 	}
 	found, then, err := answers(c)
 	if err != nil {

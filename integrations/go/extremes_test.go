@@ -56,7 +56,7 @@ func TestExtremes(t *testing.T) {
 	}
 	for _, odd := range []int{math.MaxInt64, 1 << 32, 1<<32 + 1, 1 << 31, -1, -1 << 32, math.MinInt64} {
 		refused("Forget", odd, s.Forget(odd))
-		refused("Pace", odd, s.Pace(odd))
+		refused("DutyCycle", odd, s.DutyCycle(odd))
 		_, err := model.Session(Options{Threads: odd})
 		refused("Threads", odd, err)
 		refused("width", odd, s.Pixels(make([]byte, 12), odd, 2, 3))

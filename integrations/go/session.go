@@ -123,9 +123,9 @@ const (
 	ThinkNot
 )
 
-// Pace bounds the percent of the time, 1 to 100, that the session's threads work where a step has no budget.
-func (s *Session) Pace(percent int) error {
-	return s.check(C.tinhost_pace(s.handle, int32Of(percent)))
+// DutyCycle bounds the percent of the time, 1 to 100, that the session's threads work where a step has no budget.
+func (s *Session) DutyCycle(percent int) error {
+	return s.check(C.tinhost_duty_cycle(s.handle, int32Of(percent)))
 }
 
 // Think turns the switch of the model's template.
@@ -155,12 +155,12 @@ func (s *Session) Say(role Role, text string) error {
 	return s.withText(text, func(text *C.char) C.int32_t { return C.tinhost_say(s.handle, C.int32_t(role), text) })
 }
 
-// Picture puts a picture, a PNG or JPEG file's bytes, before the text of the user's message that comes next.
-func (s *Session) Picture(file []byte) error {
-	return s.check(C.tinhost_picture(s.handle, unsafe.Pointer(unsafe.SliceData(file)), C.int64_t(len(file))))
+// Image puts an image, a PNG or JPEG file's bytes, before the text of the user's message that comes next.
+func (s *Session) Image(file []byte) error {
+	return s.check(C.tinhost_image(s.handle, unsafe.Pointer(unsafe.SliceData(file)), C.int64_t(len(file))))
 }
 
-// Pixels is Picture of pixels: rows of 3 bytes a pixel (RGB), or 4 (RGBA).
+// Pixels is Image of pixels: rows of 3 bytes a pixel (RGB), or 4 (RGBA).
 func (s *Session) Pixels(pixels []byte, width, height, channels int) error {
 	return s.check(C.tinhost_pixels(s.handle, unsafe.Pointer(unsafe.SliceData(pixels)), C.int64_t(len(pixels)),
 		int32Of(width), int32Of(height), int32Of(channels)))

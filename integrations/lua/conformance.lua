@@ -102,7 +102,7 @@ return function(tin, given, folder, about)
 
   function cases.memory(case) refused(case, model:session { context = 512, most_bytes = case.most_bytes }) end
 
-  local function sees(case)
+  local function session_of(case)
     return assert(assert(tin.open(folder .. "/" .. case.file)):session { context = 512 })
   end
 
@@ -113,11 +113,11 @@ return function(tin, given, folder, about)
     return all
   end
 
-  -- By the picture's file, and by its pixels.
-  function cases.picture(case)
-    for _, way in ipairs { "picture", "pixels" } do
-      local session = sees(case)
-      if way == "picture" then assert(session:picture(bytes(case.picture)))
+  -- By the image's file, and by its pixels.
+  function cases.image(case)
+    for _, way in ipairs { "image", "pixels" } do
+      local session = session_of(case)
+      if way == "image" then assert(session:image(bytes(case.image)))
       else assert(session:pixels(bytes(case.pixels), case.width, case.height, 3)) end
       assert(session:ask(case.text, case.max_tokens))
       assert(session:wait())
@@ -125,7 +125,7 @@ return function(tin, given, folder, about)
     end
   end
 
-  local function unseen(case) refused(case, sees(case):picture(bytes(case.picture))) end
+  local function unseen(case) refused(case, session_of(case):image(bytes(case.image))) end
   cases.damaged, cases.large, cases.blind = unseen, unseen, unseen
 
   local results, failed = {}, 0

@@ -33,7 +33,7 @@ return function(tin, folder)
   end
   for _, odd in ipairs { 2 ^ 31, 2 ^ 32, 2 ^ 32 + 1, -2 ^ 32, 1e300, math.huge, -1, nan } do
     refused("forget", session:forget(odd))
-    refused("pace", session:pace(odd))
+    refused("duty_cycle", session:duty_cycle(odd))
     refused("threads", model:session { context = 64, threads = odd })
     refused("pixels", session:pixels(("x"):rep(12), odd, 2, 3))
     refused("channels", session:pixels(("x"):rep(12), 2, 2, odd))

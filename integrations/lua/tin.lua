@@ -40,10 +40,10 @@ int32_t tinhost_adapter(tinhost_session *session, const char *name, double scale
 int32_t tinhost_constrained(tinhost_session *session, int32_t on);
 int32_t tinhost_sampling(tinhost_session *session, double temperature, double top_p, double repetition,
                          int64_t seed);
-int32_t tinhost_pace(tinhost_session *session, int32_t percent);
+int32_t tinhost_duty_cycle(tinhost_session *session, int32_t percent);
 int32_t tinhost_think(tinhost_session *session, int32_t mode);
 int32_t tinhost_say(tinhost_session *session, int32_t role, const char *text);
-int32_t tinhost_picture(tinhost_session *session, const void *file, int64_t size);
+int32_t tinhost_image(tinhost_session *session, const void *file, int64_t size);
 int32_t tinhost_pixels(tinhost_session *session, const void *pixels, int64_t size, int32_t width, int32_t height,
                        int32_t channels);
 int32_t tinhost_forget(tinhost_session *session, int32_t k);
@@ -213,7 +213,7 @@ function Session:sampling(options)
 end
 
 --- Percent of the time, 1 to 100, that its threads work at most where a step has no budget; 100 to begin with.
-function Session:pace(percent) return checked(self, C.tinhost_pace(self.handle, int32(percent))) end
+function Session:duty_cycle(percent) return checked(self, C.tinhost_duty_cycle(self.handle, int32(percent))) end
 
 --- Whether the model thinks before it answers: true, false, or nil for what its template has.
 function Session:think(on)
@@ -230,10 +230,10 @@ function Session:say(role, words)
   return checked(self, C.tinhost_say(self.handle, roles[role], words))
 end
 
---- Puts a picture, a PNG or JPEG file as a string, before the text of the user's message that comes next.
-function Session:picture(file) return checked(self, C.tinhost_picture(self.handle, file, #file)) end
+--- Puts an image, a PNG or JPEG file as a string, before the text of the user's message that comes next.
+function Session:image(file) return checked(self, C.tinhost_image(self.handle, file, #file)) end
 
---- As picture, of pixels as a string: rows of 3 bytes a pixel (RGB), or 4 (RGBA), as LÖVE's ImageData has them.
+--- As image, of pixels as a string: rows of 3 bytes a pixel (RGB), or 4 (RGBA), as LÖVE's ImageData has them.
 function Session:pixels(pixels, width, height, channels)
   return checked(self, C.tinhost_pixels(self.handle, pixels, #pixels, int32(width), int32(height), int32(channels or 4)))
 end

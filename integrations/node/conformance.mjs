@@ -10,7 +10,7 @@ export async function conformance(open, given, read) {
   for (const one of given.cases) {
     try {
       if (one.expect.status) results[one.name] = await refused(one, open, given, model, read);
-      else if (one.picture) results[one.name] = await pictured(one, open, read);
+      else if (one.image) results[one.name] = await with_image(one, open, read);
       else results[one.name] = await answered(one, model);
     } catch (error) {
       results[one.name] = `${error.name}: ${error.message}`;
@@ -86,13 +86,13 @@ async function answered(one, model) {
   return same(found, one.then ? [one.expect, one.then] : [one.expect]);
 }
 
-// By the picture's file, and by its pixels; a page has these as an ImageData.
-async function pictured(one, open, read) {
+// By the image's file, and by its pixels; a page has these as an ImageData.
+async function with_image(one, open, read) {
   const { width, height } = one;
   const rgb = await read(one.pixels);
   const ways = [
-    async (session) => session.picture(await read(one.picture)),
-    (session) => (session.pixels ? session.pixels(rgb, width, height, 3) : session.picture(imageOf(rgb, width, height))),
+    async (session) => session.image(await read(one.image)),
+    (session) => (session.pixels ? session.pixels(rgb, width, height, 3) : session.image(imageOf(rgb, width, height))),
   ];
   const model = await open(one.file);
   const found = [];
@@ -127,17 +127,17 @@ async function refused(one, open, given, model, read) {
       await open(given.files.plain, { key: key("wrong") });
     },
     memory: () => model.session({ mostBytes: one.most_bytes }),
-    picture: async () => {
-      const sees = await open(one.file);
+    image: async () => {
+      const opened = await open(one.file);
       try {
-        await (await sees.session({ context: 512 })).picture(await read(one.picture));
+        await (await opened.session({ context: 512 })).image(await read(one.image));
       } finally {
-        sees.close();
+        opened.close();
       }
     },
   };
   try {
-    await attempts[one.picture ? "picture" : one.name]();
+    await attempts[one.image ? "image" : one.name]();
   } catch (error) {
     const says = one.name === "key" ? "" : one.expect.says; // bytes have no name
     return error.code === STATUSES[one.expect.status] && error.message.includes(says) ? "passed" : String(error);

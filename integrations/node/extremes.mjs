@@ -62,25 +62,25 @@ export async function extremes(open, begin, digestOf) {
     await assert.rejects(async () => session.choose(options), JSON.stringify(options));
   assert.deepEqual(stepped(0)[1], digest);
 
-  const eyes = await open("eyes.tin");
-  const sees = eyes.session({ context: 256 });
+  const vision = await open("vision.tin");
+  const shown = vision.session({ context: 256 });
   // The browser's take those of an ImageData.
   const pixels = (data, width, height, channels) =>
-    sees.pixels ? sees.pixels(data, width, height, channels) : sees.picture({ data, width, height });
-  const saved = sees.save();
+    shown.pixels ? shown.pixels(data, width, height, channels) : shown.image({ data, width, height });
+  const saved = shown.save();
   for (const bytes of [new Longer(16), new Longer(0), new Longer(saved.buffer, 0, 16)]) {
-    refused(() => sees.restore(bytes));
-    refused(() => sees.picture(bytes));
+    refused(() => shown.restore(bytes));
+    refused(() => shown.image(bytes));
     refused(() => pixels(bytes, 4096, 4096, 3));
   }
   refused(() => pixels(new Uint8Array(16), 2 ** 32 + 2, 2, 4));
-  if (sees.pixels) refused(() => pixels(new Uint8Array(12), 2, 2, 2 ** 32 + 3));
+  if (shown.pixels) refused(() => pixels(new Uint8Array(12), 2, 2, 2 ** 32 + 3));
   const gone = new Uint8Array(64);
   structuredClone(gone.buffer, { transfer: [gone.buffer] });
-  refused(() => sees.restore(gone));
-  sees.restore(new Longer(saved)); // of whose bytes there are as many as there are
+  refused(() => shown.restore(gone));
+  shown.restore(new Longer(saved)); // of whose bytes there are as many as there are
   pixels(new Uint8Array(16), 2, 2, 4);
-  if (sees.pixels) pixels(new Longer(16), 2, 2, 4);
+  if (shown.pixels) pixels(new Longer(16), 2, 2, 4);
   tiny.close();
-  eyes.close();
+  vision.close();
 }

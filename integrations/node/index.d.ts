@@ -68,14 +68,14 @@ export class Session {
   /** How tokens are chosen. temperature 0 (default): the likeliest; repetition 1 (default): no penalty. */
   sampling(how?: { temperature?: number; topP?: number; repetition?: number; seed?: number | bigint }): void;
   /** Percent of the time that its threads work at most where a step has no budget; 100, as a session begins: all. */
-  pace(percent: number): void;
+  dutyCycle(percent: number): void;
   /** Whether the model thinks first; undefined: its template decides. */
   think(first?: boolean): void;
   /** Adds a message. */
   say(role: Role, text: string): void;
-  /** Puts a picture, a PNG or JPEG file's bytes, before the text of the user's message that comes next. */
-  picture(file: Uint8Array): void;
-  /** As picture, of pixels: rows of 3 bytes a pixel (RGB), or 4 (RGBA), which is without a number. */
+  /** Puts an image, a PNG or JPEG file's bytes, before the text of the user's message that comes next. */
+  image(file: Uint8Array): void;
+  /** As image, of pixels: rows of 3 bytes a pixel (RGB), or 4 (RGBA), which is without a number. */
   pixels(pixels: Uint8Array, width: number, height: number, channels?: number): void;
   /** Forgets all messages from the k-th on. */
   forget(k?: number): void;

@@ -144,8 +144,8 @@ class Session {
   }
 
   /** @param {number} percent */
-  pace(percent) {
-    this.#checked(native.pace(this.#open, percent));
+  dutyCycle(percent) {
+    this.#checked(native.dutyCycle(this.#open, percent));
   }
 
   /** @param {boolean=} first */
@@ -161,8 +161,8 @@ class Session {
   }
 
   /** @param {Uint8Array} file */
-  picture(file) {
-    this.#checked(native.picture(this.#open, file));
+  image(file) {
+    this.#checked(native.image(this.#open, file));
   }
 
   /** @param {Uint8Array} pixels @param {number} width @param {number} height @param {number} channels */

@@ -22,10 +22,10 @@ export interface Native {
   adapter(session: SessionHandle, name: string | null, scale: number): number;
   constrained(session: SessionHandle, on: number): number;
   sampling(session: SessionHandle, temperature: number, top_p: number, repetition: number, seed: bigint): number;
-  pace(session: SessionHandle, percent: number): number;
+  dutyCycle(session: SessionHandle, percent: number): number;
   think(session: SessionHandle, mode: number): number;
   say(session: SessionHandle, role: number, text: string | null): number;
-  picture(session: SessionHandle, file: Uint8Array): number;
+  image(session: SessionHandle, file: Uint8Array): number;
   pixels(session: SessionHandle, pixels: Uint8Array, width: number, height: number, channels: number): number;
   forget(session: SessionHandle, k: number): number;
   messages(session: SessionHandle): number;

@@ -104,7 +104,7 @@ class Game(ShowBase):
         return Task.cont
 
     def shot(self, words: str, path: Path) -> None:
-        """Tells it something, waits until it is done, and keeps a picture."""
+        """Tells it something, waits until it is done, and keeps an image."""
         self.tell(words)
         while self.mind.thinks or self.goal is not None:
             self.taskMgr.step()
@@ -122,7 +122,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("file", type=Path)
     parser.add_argument("--key", help="minisign's public key: a file that its owner did not sign is refused")
-    parser.add_argument("--shot", type=Path, help="plays a moment without a window, and keeps a picture")
+    parser.add_argument("--shot", type=Path, help="plays a moment without a window, and keeps an image")
     given = parser.parse_args()
     try:
         model = tinsmith.load(given.file, threads=1, key=given.key)

@@ -44,7 +44,7 @@ class Boat:
                 self.x, self.y = x + (self.x - x) / away * (radius + 8), y + (self.y - y) / away * (radius + 8)
 
 
-class Picture:
+class Image:
     """times: milliseconds of the last frames, and of the model in them."""
 
     def __init__(self, screen: pygame.Surface, budget: float) -> None:

@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 
 import pygame
-from boat import HEIGHT, WIDTH, Boat, Picture
+from boat import HEIGHT, WIDTH, Boat, Image
 from helm import Helmsman, spin
 
 import tinsmith
@@ -40,7 +40,7 @@ class Game:
         self.helmsman, self.boat, self.typed = Helmsman(model), Boat(), ""
         self.screen = pygame.display.set_mode((WIDTH, HEIGHT))
         pygame.display.set_caption("Helmsman")
-        self.picture = Picture(self.screen, budget * 1000)
+        self.image = Image(self.screen, budget * 1000)
         self.clock = pygame.time.Clock()
         self.tokens = 0
 
@@ -73,8 +73,8 @@ class Game:
         if (was, self.helmsman.thinks) == ("deed", "words"):
             self.boat.do(self.helmsman.deed)
         self.boat.sail(seconds)
-        self.picture.times.append((seconds * 1000, took * 1000))
-        self.picture.draw(self.boat, self.helmsman.said, self.helmsman.deed, self.typed)
+        self.image.times.append((seconds * 1000, took * 1000))
+        self.image.draw(self.boat, self.helmsman.said, self.helmsman.deed, self.typed)
         pygame.display.flip()
         return took - self.budget if took >= self.budget else None
 
@@ -125,7 +125,7 @@ class Game:
         }
 
     def shot(self, path: Path) -> None:
-        """Plays a moment by itself, and keeps a picture of it."""
+        """Plays a moment by itself, and keeps an image of it."""
         self.helmsman.hear(ORDERS[0])
         while self.helmsman.thinks:
             self.frame()
@@ -139,7 +139,7 @@ def main() -> int:
     parser.add_argument("--key", help="minisign's public key: a file that its owner did not sign is refused")
     parser.add_argument("--budget", type=float, default=2.0, help="milliseconds of each frame")
     parser.add_argument("--bench", type=int, metavar="FRAMES", help="prints frame times as JSON")
-    parser.add_argument("--shot", type=Path, help="keeps a picture, and ends")
+    parser.add_argument("--shot", type=Path, help="keeps an image, and ends")
     given = parser.parse_args()
     try:
         model = tinsmith.load(given.file, threads=1, key=given.key)

@@ -62,7 +62,7 @@ def listened(model: tinsmith.Model, ears: Ears, samples: array[int]) -> Turn:
     if not heard:
         return Turn("", Call(NOTHING, {}), (between - began, 0.0))
     answer = model.chat([{"role": "user", "content": heard}])
-    (call,) = own_calls(answer.text) if answer.sure is not False else [Call(NOTHING, {})]
+    (call,) = own_calls(answer.text) if answer.confident is not False else [Call(NOTHING, {})]
     return Turn(heard, call, (between - began, time.perf_counter() - between))
 
 

@@ -1,6 +1,6 @@
 /* An image that runs one tin from memory-mapped flash: without a prompt, the tin's self-test and those of its adapters
- * on every instruction set of the image (after "/selftest SET", on that one); with one, the model's answer, held to the
- * tin's constraint. "/adapter NAME PROMPT" answers under an adapter of the tin, and "/adapter NAME" runs its self-test
+ * on every instruction set of the image (after "/selftest SET", on that one); with one, the model's answer, constrained by the
+ * tin's own. "/adapter NAME PROMPT" answers under an adapter of the tin, and "/adapter NAME" runs its self-test
  * alone. It never allocates: the blocks below, of the sizes that the build knew, are all the memory there is, and weights
  * and factors are read where they lie.
  *
@@ -8,13 +8,13 @@
  *   TIN_SESSION_BYTES                         tin_session_size of that
  *   TIN_ADAPTER_RANK, TIN_ADAPTER_BYTES       room for any one of the tin's adapters; 0: it has none
  *   TIN_CONSTRAINT_BYTES, TIN_CONSTRAINT_MASKS  room for any one of its constraints, with so many masks; 0: it has none
- *   TIN_HELD_TOKENS                           of the self-test's answer that is held to a constraint, at most
- *   TIN_EYES_BYTES                            what the picture of its self-test takes, where the session is otherwise; 0: it
+ *   TIN_CONSTRAINED_TOKENS                           of the self-test's answer that is constrained, at most
+ *   TIN_VISION_TEST_BYTES                            what the image of its self-test takes, where the session is otherwise; 0: it
  *                                             has none, or there is no room for it
  *   sealed.h                                  SEALED: of the model and of each adapter, what the self-test must find */
 #include "../core/seal/model.h"
 #include "../core/seal/sha256.h"
-#include "../core/vision/eyes.h"
+#include "../core/vision/vision_test.h"
 #include "board.h"
 #include "sealed.h"
 #include "tin.h"
@@ -25,7 +25,7 @@ enum {
     PROMPT_BYTES = 1024,
     LINE_BYTES = 320,
     ENTRY_BYTES = 160,
-    BLOCK_BYTES = TIN_SESSION_BYTES > TIN_EYES_BYTES ? TIN_SESSION_BYTES : TIN_EYES_BYTES
+    BLOCK_BYTES = TIN_SESSION_BYTES > TIN_VISION_TEST_BYTES ? TIN_SESSION_BYTES : TIN_VISION_TEST_BYTES
 };
 
 extern const uint8_t image_flash[];
@@ -43,9 +43,9 @@ static _Alignas(TIN_ALIGNMENT) uint8_t adapter_block[TIN_ADAPTER_BYTES];
 static _Alignas(TIN_ALIGNMENT) uint8_t constraint_block[TIN_CONSTRAINT_BYTES];
 #endif
 /* adapter: NULL for none. logits: the digests of its prompts, one behind the other; NULL: the tin's own entry has them.
- * held: the digest of the tokens of an answer that is held to the constraint; NULL: there is none. In hexadecimal. */
+ * constrained: the digest of the tokens of an answer that is constrained; NULL: there is none. In hexadecimal. */
 static const struct {
-    const char *adapter, *logits, *held;
+    const char *adapter, *logits, *constrained;
 } sealed[] = {SEALED};
 static int32_t tokens[TIN_CONTEXT];
 static char line[LINE_BYTES], prompt[PROMPT_BYTES];
@@ -244,13 +244,14 @@ static uint32_t read_tokens(const uint8_t *data, size_t size, size_t *at, const 
     return count;
 }
 
-/* Whether the tokens of an answer to the prompt, held to the constraint, are those that the build had. */
-static int test_held(const tin_model *model, tin_session *session, uint32_t count, const char *isa, size_t k) {
+/* Whether the tokens of an answer to the prompt, constrained, are those that the build had. */
+static int test_constrained(const tin_model *model, tin_session *session, uint32_t count, const char *isa,
+                            size_t k) {
     const char *adapter = sealed[k].adapter;
     put_constraint(model, session, adapter);
     check(tin_session_rewind(session, 0, &error));
     check(tin_session_append(session, tokens, count, &error));
-    check(tin_session_generate(session, NULL, TIN_HELD_TOKENS, 0, &error));
+    check(tin_session_generate(session, NULL, TIN_CONSTRAINED_TOKENS, 0, &error));
     tini_sha256 hash = tini_sha256_begin();
     uint32_t made = 0;
     int32_t event;
@@ -262,21 +263,21 @@ static int test_held(const tin_model *model, tin_session *session, uint32_t coun
     check(event < 0 ? event : TIN_OK);
     uint8_t digest[32];
     tini_sha256_end(&hash, digest);
-    return put_digest("held", isa, made, digest, sealed[k].held, adapter);
+    return put_digest("constrained", isa, made, digest, sealed[k].constrained, adapter);
 }
 
-/* Whether the picture's logits are those that the tin was sealed with, printed as a prompt's of that number. The session is
+/* Whether the image's logits are those that the tin was sealed with, printed as a prompt's of that number. The session is
  * lost. */
 static int see(const tin_model *model, const char *isa, uint32_t number) {
-#if TIN_EYES_BYTES
+#if TIN_VISION_TEST_BYTES
     const void *test;
     size_t size;
-    uint8_t digest[TINI_EYES_DIGEST];
+    uint8_t digest[TINI_VISION_TEST_DIGEST];
     char expected[64];
-    check(tin_model_entry(model, TINI_EYES_ENTRY, &test, &size));
+    check(tin_model_entry(model, TINI_VISION_TEST_ENTRY, &test, &size));
     memset(session_block, 0, sizeof session_block);
-    check(tini_eyes_digest(model, test, size, session_block, sizeof session_block, digest, &error));
-    write_hex(((const tini_eyes_header *)test)->digest, expected);
+    check(tini_vision_test_digest(model, test, size, session_block, sizeof session_block, digest, &error));
+    write_hex(((const tini_vision_test_header *)test)->digest, expected);
     return put_digest("digest", isa, number, digest, expected, NULL);
 #else
     (void)model, (void)isa, (void)number;
@@ -284,8 +285,8 @@ static int see(const tin_model *model, const char *isa, uint32_t number) {
 #endif
 }
 
-/* Whether every prompt's logits, and an answer that is held to the constraint, are those that were sealed. Prints "digest
- * ISA PROMPT HEX equal" and "ticks ISA PROMPT TOKENS CLOCKS", the processor's own, which tell the speed, and "held ISA
+/* Whether every prompt's logits, and an answer that is constrained, are those that were sealed. Prints "digest
+ * ISA PROMPT HEX equal" and "ticks ISA PROMPT TOKENS CLOCKS", the processor's own, which tell the speed, and "constrained ISA
  * TOKENS HEX equal"; the adapter's name at the end of each. */
 static int selftest(const char *isa, size_t k) {
     const char *adapter = sealed[k].adapter;
@@ -328,9 +329,9 @@ static int selftest(const char *isa, size_t k) {
         put_adapter_name(adapter);
     }
     tested++;
-    int held = !prompts || !sealed[k].held || test_held(model, session, count, isa, k);
+    int constrained = !prompts || !sealed[k].constrained || test_constrained(model, session, count, isa, k);
     int seen = adapter || see(model, isa, prompts);
-    return prompts && good == prompts && held && seen;
+    return prompts && good == prompts && constrained && seen;
 }
 
 /* ---- an answer ---- */

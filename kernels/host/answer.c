@@ -76,8 +76,8 @@ int32_t tinhost_say(tinhost_session *s, int32_t role, const char *text) {
         return tini_host_fail(s, TIN_ERR_MEMORY, "there is no memory for another message");
     tini_talk talk = {.role = role, .text = copied};
     if (role == TIN_ROLE_USER) {
-        talk.pictures = s->waiting.pictures;
-        talk.picture_count = s->waiting.picture_count;
+        talk.images = s->waiting.images;
+        talk.image_count = s->waiting.image_count;
         s->waiting = (tini_talk){0};
     }
     s->talks[s->talk_count++] = talk;
@@ -87,7 +87,7 @@ int32_t tinhost_say(tinhost_session *s, int32_t role, const char *text) {
 static void drop_last(tinhost_session *s) {
     tini_talk *talk = &s->talks[--s->talk_count];
     free(talk->text);
-    tini_host_drop_pictures(talk);
+    tini_host_drop_images(talk);
 }
 
 int32_t tinhost_messages(const tinhost_session *s) {
@@ -109,7 +109,7 @@ int32_t tinhost_forget(tinhost_session *s, int32_t k) {
         return tini_host_fail(s, TIN_ERR_ARGUMENT, "there are not so many messages");
     tinhost_cancel(s);
     tini_host_drop_answer(s); /* it may be one of them */
-    tini_host_drop_pictures(&s->waiting);
+    tini_host_drop_images(&s->waiting);
     while (s->talk_count > k)
         drop_last(s);
     return TIN_OK;
@@ -126,7 +126,7 @@ void tini_host_drop_answer(tinhost_session *s) {
         free(s->lead);
     s->handed_over = 0;
     tini_block_drop(&s->seeing);
-    s->sight = NULL;
+    s->vision = NULL;
     s->bytes = NULL;
     s->lead = s->text = s->piece = NULL;
     s->byte_count = s->whole = s->text_length = 0;
@@ -166,7 +166,7 @@ static int opens_thoughts(const tinhost_session *s, const int32_t *tokens, int64
         uint32_t length;
         int control;
         const char *text = tin_token_text(s->model->core, tokens[k], &length, &control);
-        if (!text) /* a picture's */
+        if (!text) /* an image's */
             return 0;
         while (length && !kept && strchr(" \n\r\t", text[length - 1]))
             length--;
@@ -186,8 +186,8 @@ static int32_t fits(tinhost_session *s, int64_t count) {
     return s->error.status = TIN_ERR_CONTEXT;
 }
 
-/* Guesses are by the table of the skill that answers, or by none. */
-static int32_t guess_by_skill(tinhost_session *s) {
+/* Drafts are by the table of the skill that answers, or by none. */
+static int32_t draft_by_skill(tinhost_session *s) {
     const tini_skill *skill = s->applied_count ? s->applied[0] : s->model->skills;
     if (skill == s->drafting || !s->model->drafts)
         return TIN_OK;
@@ -199,9 +199,9 @@ static int32_t guess_by_skill(tinhost_session *s) {
 
 /* Goes on from the session's tokens. */
 static int32_t go_on(tinhost_session *s, int32_t most_tokens) {
-    /* What is guessed is chosen in one go. The likeliest token takes microseconds, a drawn one up to a millisecond. */
+    /* What is drafted is chosen in one go. The likeliest token takes microseconds, a drawn one up to a millisecond. */
     uint32_t lookup = s->sampling.temperature > 0 ? 0 : TINI_HOST_LOOKUP;
-    int32_t status = guess_by_skill(s);
+    int32_t status = draft_by_skill(s);
     return status ? status
                   : tin_session_generate(s->core, &s->sampling, (uint32_t)most_tokens, lookup, &s->error);
 }
@@ -259,10 +259,10 @@ static int32_t prepare(tinhost_session *s, int32_t most_tokens, int is_message) 
     return make_room(s, most_tokens, is_message);
 }
 
-/* Its pictures are seen first. */
-static int32_t begin_seeing(tinhost_session *s, const tin_message *messages, int32_t most_tokens) {
+/* Its images are seen first. */
+static int32_t begin_encoding(tinhost_session *s, const tin_message *messages, int32_t most_tokens) {
     const int32_t *tokens;
-    int64_t count = tini_host_look(s, messages, manner_of(s), &tokens);
+    int64_t count = tini_host_begin_images(s, messages, manner_of(s), &tokens);
     if (count < 0)
         return (int32_t)count;
     s->opened = opens_thoughts(s, tokens, count);
@@ -280,8 +280,8 @@ static int32_t begin_talk(tinhost_session *s, int32_t most_tokens) {
     for (size_t k = 0; k < n; k++)
         messages[k] = (tin_message){(uint32_t)s->talks[k].role, s->talks[k].text, strlen(s->talks[k].text)};
     int32_t status;
-    if (tini_host_pictures(s)) {
-        status = begin_seeing(s, messages, most_tokens);
+    if (tini_host_images(s)) {
+        status = begin_encoding(s, messages, most_tokens);
     } else {
         int64_t count;
         int32_t *tokens = render(s, messages, &count);
@@ -322,7 +322,7 @@ int32_t tinhost_choose(tinhost_session *s, const char *options) {
         most = (int32_t)strlen(option) > most ? (int32_t)strlen(option) : most;
     status = prepare(s, most, 1);
     if (!status)
-        status = tini_host_hold_to(s, &s->choice, s->automaton.data, s->automaton.size);
+        status = tini_host_constrain_by(s, &s->choice, s->automaton.data, s->automaton.size);
     s->choosing = !status;
     return status ? status : begin_talk(s, most);
 }
@@ -425,8 +425,8 @@ int32_t tinhost_step(tinhost_session *s, int64_t budget_us) {
         return TINHOST_IDLE;
     const int bound = budget_us != 0;
     uint64_t now = bound ? tini_now_ns() : 0, end = bound ? now + nanoseconds(budget_us) : 0;
-    if (s->sight) {
-        int32_t event = tini_host_see(s, end - now);
+    if (s->vision) {
+        int32_t event = tini_host_encode_step(s, end - now);
         if (event == TIN_STEP_PENDING)
             return TINHOST_PENDING;
         if (event < 0 || (event = go_on(s, s->most_tokens)) < 0)
@@ -484,6 +484,6 @@ void tinhost_cancel(tinhost_session *s) {
     if (!s || !s->under_way)
         return;
     tin_session_rewind(s->core, tin_session_position(s->core, NULL, NULL), NULL);
-    s->sight = NULL;
+    s->vision = NULL;
     s->under_way = 0;
 }

@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* LOOKUP: most guesses by what stands earlier. DRAFTED: those that a draft table may make, of which it says how many. */
+/* LOOKUP: most drafts by what stands earlier. DRAFTED: those that a draft table may make, of which it says how many. */
 enum { TINI_HOST_ADAPTERS = 8, TINI_HOST_LOOKUP = 4, TINI_HOST_DRAFTED = 16 };
 
 /* Zeros, aligned as tin.h asks. data is NULL where there is no memory. */
@@ -46,17 +46,17 @@ struct tinhost_model {
 };
 
 /* A constraint, made when it is first needed. */
-typedef struct tini_held {
+typedef struct tini_host_constraint {
     tini_block memory;
     tin_constraint *made;
-} tini_held;
+} tini_host_constraint;
 
-/* A message, and the pictures that stand before its text, each with pixels of its own. */
+/* A message, and the images that stand before its text, each with pixels of its own. */
 typedef struct tini_talk {
     int32_t role;
     char *text;
-    tin_picture *pictures; /* [picture_count] */
-    int32_t picture_count;
+    tin_image *images; /* [image_count] */
+    int32_t image_count;
 } tini_talk;
 
 struct tinhost_session {
@@ -73,16 +73,16 @@ struct tinhost_session {
     const tini_skill *applied[TINI_HOST_ADAPTERS];
     float scales[TINI_HOST_ADAPTERS];
     uint32_t applied_count;
-    const tini_skill *drafting; /* whose draft table the session has */
-    tini_held *held;            /* [skill_count] */
+    const tini_skill *drafting;        /* whose draft table the session has */
+    tini_host_constraint *constraints; /* [skill_count] */
     int32_t constrained, think;
     tin_sampling sampling;
 
     tini_talk *talks; /* [talk_room] */
     int32_t talk_count, talk_room;
-    tini_talk waiting; /* its pictures are the next message's of the user */
+    tini_talk waiting; /* its images are the next message's of the user */
 
-    struct tin_sight *sight; /* of the conversation that is being seen before its answer begins, or NULL */
+    struct tin_vision *vision; /* of the conversation that is being seen before its answer begins, or NULL */
     tini_block seeing;
     int32_t most_tokens; /* of that answer */
 
@@ -95,7 +95,8 @@ struct tinhost_session {
     int32_t tokens;
     uint64_t digest;
 
-    tini_held choice; /* of the last tinhost_choose, with its automaton and its options, a NUL behind each */
+    tini_host_constraint
+        choice; /* of the last tinhost_choose, with its automaton and its options, a NUL behind each */
     tini_block automaton;
     char *options;
     int32_t option_count, chosen;
@@ -121,18 +122,19 @@ void tini_host_bare(tinhost_session *session); /* takes off all adapters */
 
 /* Holds the next answer to the skill's constraint, or to the one in data[size], which is made if `held` has none. */
 int32_t tini_host_constrain(tinhost_session *session);
-int32_t tini_host_hold_to(tinhost_session *session, tini_held *held, const void *data, size_t size);
-void tini_host_drop_held(tini_held *held);
+int32_t tini_host_constrain_by(tinhost_session *session, tini_host_constraint *held, const void *data,
+                               size_t size);
+void tini_host_drop_constraint(tini_host_constraint *held);
 
 /* ---- options.c: what tinhost_choose chooses from, as a constraint: a trie of the options' bytes */
 int32_t tini_host_options(tinhost_session *session, const char *options);
 void tini_host_drop_options(tinhost_session *session);
 
-/* ---- pictures.c */
-void tini_host_drop_pictures(tini_talk *talk);
-int tini_host_copy_pictures(tini_talk *to, const tini_talk *from); /* 0: no memory */
-int32_t tini_host_pictures(const tinhost_session *session);        /* of all messages */
-int tini_host_sees(const tin_model *model);
+/* ---- images.c */
+void tini_host_drop_images(tini_talk *talk);
+int tini_host_copy_images(tini_talk *to, const tini_talk *from); /* 0: no memory */
+int32_t tini_host_images(const tinhost_session *session);        /* of all messages */
+int tini_host_has_vision(const tin_model *model);
 
 /* How a conversation is written: TIN_CHAT_*, and the template of an adapter or NULL. */
 typedef struct tini_manner {
@@ -141,11 +143,11 @@ typedef struct tini_manner {
     size_t turns_size;
 } tini_manner;
 
-/* Makes session->sight of the messages, as many as session->talks. *tokens: as many as are returned; a status below 0. */
-int64_t tini_host_look(tinhost_session *session, const tin_message *messages, tini_manner manner,
-                       const int32_t **tokens);
-/* Goes on with it, as tin_sight_step; 0: no bound. */
-int32_t tini_host_see(tinhost_session *session, uint64_t budget_ns);
+/* Makes session->vision of the messages, as many as session->talks. *tokens: as many as are returned; a status below 0. */
+int64_t tini_host_begin_images(tinhost_session *session, const tin_message *messages, tini_manner manner,
+                               const int32_t **tokens);
+/* Goes on with it, as tin_vision_step; 0: no bound. */
+int32_t tini_host_encode_step(tinhost_session *session, uint64_t budget_ns);
 
 /* ---- answer.c */
 

@@ -27,7 +27,7 @@ static int split(tinhost_session *s, const char *options) {
 void tini_host_drop_options(tinhost_session *s) {
     if (s->choice.made)
         tin_session_constrain(s->core, NULL, NULL);
-    tini_host_drop_held(&s->choice);
+    tini_host_drop_constraint(&s->choice);
     tini_block_drop(&s->automaton);
     free(s->options);
     s->options = NULL;

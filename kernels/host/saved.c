@@ -4,11 +4,11 @@
  *
  *   "TNHS", version u32, fingerprint of the file u64, messages u32, adapters u32
  *   adapters  scale f64, length u32, name
- *   messages  role u32, length u32, text; in version 2, which is written where there are such, pictures u32, of
+ *   messages  role u32, length u32, text; in version 2, which is written where there are such, images u32, of
  *             each: width u32, height u32, RGB
  *   zeros up to a multiple of TIN_ALIGNMENT, then what tin_session_save writes */
 
-enum { VERSION = 1, PICTURED = 2, HEAD = 24, ADAPTER = 12, MESSAGE = 8, PICTURE = 8 };
+enum { VERSION = 1, WITH_IMAGES = 2, HEAD = 24, ADAPTER = 12, MESSAGE = 8, IMAGE = 8 };
 
 static const char MAGIC[4] = {'T', 'N', 'H', 'S'};
 
@@ -20,11 +20,11 @@ static size_t head_size(const tinhost_session *s) {
     size_t size = HEAD;
     for (uint32_t k = 0; k < s->applied_count; k++)
         size += ADAPTER + strlen(s->applied[k]->name);
-    const size_t count = tini_host_pictures(s) ? sizeof(uint32_t) : 0;
+    const size_t count = tini_host_images(s) ? sizeof(uint32_t) : 0;
     for (int32_t k = 0; k < s->talk_count; k++) {
         size += MESSAGE + strlen(s->talks[k].text) + count;
-        for (int32_t n = 0; n < s->talks[k].picture_count; n++)
-            size += PICTURE + s->talks[k].pictures[n].stride * s->talks[k].pictures[n].height;
+        for (int32_t n = 0; n < s->talks[k].image_count; n++)
+            size += IMAGE + s->talks[k].images[n].stride * s->talks[k].images[n].height;
     }
     return aligned(size);
 }
@@ -46,10 +46,10 @@ static uint8_t *write_text(uint8_t *out, const char *text) {
     return out + length;
 }
 
-static uint8_t *write_pictures(uint8_t *out, const tini_talk *talk) {
-    out = write_number(out, (uint64_t)talk->picture_count, 4);
-    for (int32_t k = 0; k < talk->picture_count; k++) {
-        const tin_picture *one = &talk->pictures[k];
+static uint8_t *write_images(uint8_t *out, const tini_talk *talk) {
+    out = write_number(out, (uint64_t)talk->image_count, 4);
+    for (int32_t k = 0; k < talk->image_count; k++) {
+        const tin_image *one = &talk->images[k];
         out = write_number(write_number(out, one->width, 4), one->height, 4);
         memcpy(out, one->rgb, one->stride * one->height);
         out += one->stride * one->height;
@@ -66,8 +66,8 @@ int32_t tinhost_save(tinhost_session *s, void *out, int64_t size) {
     uint8_t *to = out;
     memset(to, 0, head);
     memcpy(to, MAGIC, sizeof MAGIC);
-    const int pictured = tini_host_pictures(s) != 0;
-    to = write_number(to + sizeof MAGIC, pictured ? PICTURED : VERSION, 4);
+    const int with_image = tini_host_images(s) != 0;
+    to = write_number(to + sizeof MAGIC, with_image ? WITH_IMAGES : VERSION, 4);
     to = write_number(to, s->model->info.fingerprint, 8);
     to = write_number(to, (uint64_t)s->talk_count, 4);
     to = write_number(to, s->applied_count, 4);
@@ -79,7 +79,7 @@ int32_t tinhost_save(tinhost_session *s, void *out, int64_t size) {
     }
     for (int32_t k = 0; k < s->talk_count; k++) {
         to = write_text(write_number(to, (uint64_t)s->talks[k].role, 4), s->talks[k].text);
-        to = pictured ? write_pictures(to, &s->talks[k]) : to;
+        to = with_image ? write_images(to, &s->talks[k]) : to;
     }
     return tin_session_save(s->core, (uint8_t *)out + head, (size_t)size - head, &s->error);
 }
@@ -129,7 +129,7 @@ typedef struct state {
 static void drop_state(state *it) {
     for (int32_t k = 0; k < it->talk_count; k++) {
         free(it->talks[k].text);
-        tini_host_drop_pictures(&it->talks[k]);
+        tini_host_drop_images(&it->talks[k]);
     }
     free(it->talks);
 }
@@ -147,7 +147,7 @@ static void read_adapters(const tinhost_session *s, reader *r, state *it) {
     }
 }
 
-static void read_pictures(reader *r, tini_talk *talk) {
+static void read_images(reader *r, tini_talk *talk) {
     uint32_t count = (uint32_t)read_number(r, 4);
     for (uint32_t k = 0; k < count && r->good; k++) {
         uint32_t width = (uint32_t)read_number(r, 4), height = (uint32_t)read_number(r, 4);
@@ -156,14 +156,14 @@ static void read_pictures(reader *r, tini_talk *talk) {
                   bytes <= (size_t)(r->end - r->at);
         if (!r->good)
             return;
-        const tin_picture one = {r->at, (size_t)width * 3, width, height, 0};
-        r->good = tini_host_copy_pictures(
-            talk, &(tini_talk){.pictures = (tin_picture *)(uintptr_t)&one, .picture_count = 1});
+        const tin_image one = {r->at, (size_t)width * 3, width, height, 0};
+        r->good =
+            tini_host_copy_images(talk, &(tini_talk){.images = (tin_image *)(uintptr_t)&one, .image_count = 1});
         r->at += bytes;
     }
 }
 
-static void read_messages(reader *r, state *it, uint32_t count, int pictured) {
+static void read_messages(reader *r, state *it, uint32_t count, int with_image) {
     r->good = r->good && count <= (size_t)(r->end - r->at) / MESSAGE;
     it->talks = r->good ? malloc((count + 1) * sizeof *it->talks) : NULL;
     r->good = it->talks != NULL;
@@ -175,8 +175,8 @@ static void read_messages(reader *r, state *it, uint32_t count, int pictured) {
         tini_talk *talk = &it->talks[it->talk_count++];
         *talk = (tini_talk){.role = role, .text = text};
         r->good = role >= TIN_ROLE_SYSTEM && role <= TIN_ROLE_TOOL;
-        if (pictured && r->good)
-            read_pictures(r, talk);
+        if (with_image && r->good)
+            read_images(r, talk);
     }
 }
 
@@ -219,7 +219,7 @@ int32_t tinhost_restore(tinhost_session *s, const void *data, int64_t size) {
     reader r = {data, (const uint8_t *)data + size, 1};
     r.at += sizeof MAGIC;
     const uint32_t version = (uint32_t)read_number(&r, 4);
-    if (version != VERSION && version != PICTURED)
+    if (version != VERSION && version != WITH_IMAGES)
         return tini_host_fail(s, TIN_ERR_VERSION, "the session was saved by another version");
     if (read_number(&r, 8) != s->model->info.fingerprint)
         return tini_host_fail(s, TIN_ERR_ARGUMENT, "the session was saved with another file");
@@ -230,7 +230,7 @@ int32_t tinhost_restore(tinhost_session *s, const void *data, int64_t size) {
     if (r.good)
         read_adapters(s, &r, &it);
     if (r.good)
-        read_messages(&r, &it, count, version == PICTURED);
+        read_messages(&r, &it, count, version == WITH_IMAGES);
     size_t head = aligned((size_t)(r.at - (const uint8_t *)data));
     if (!r.good || head > (size_t)size) {
         drop_state(&it);
@@ -263,7 +263,7 @@ int32_t tinhost_copy(tinhost_session *to, const tinhost_session *from) {
         if (!text)
             break;
         it.talks[it.talk_count] = (tini_talk){.role = one->role, .text = text};
-        whole = whole && tini_host_copy_pictures(&it.talks[it.talk_count], one);
+        whole = whole && tini_host_copy_images(&it.talks[it.talk_count], one);
     }
     if (!it.talks || !whole || it.talk_count < from->talk_count) {
         drop_state(&it);

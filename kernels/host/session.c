@@ -57,8 +57,8 @@ static int open_core(tinhost_session *s, uint32_t adapters, int64_t most_bytes, 
     uint32_t rows = 1 + (uint32_t)(s->model->drafts ? TINI_HOST_DRAFTED : TINI_HOST_LOOKUP);
     options->logit_rows = rows < info->chunk ? rows : info->chunk;
     options->clock_ns = tini_host_clock;
-    if (tini_host_sees(model)) /* every token may be a row of a picture, and every row a picture */
-        options->images = options->image_rows = s->context;
+    if (tini_host_has_vision(model)) /* every token may be a row of an image, and every row an image */
+        options->tiles = options->image_rows = s->context;
     s->executor = options->executor;
     size_t need = tin_session_size(model, options, &s->error);
     if (!need)
@@ -100,10 +100,10 @@ tinhost_session *tinhost_session_open(tinhost_model *model, int32_t context, int
                        "context, threads and most_bytes are at least 0, and adapters 0 to 8");
         return s;
     }
-    s->held = calloc(model->skill_count, sizeof *s->held);
+    s->constraints = calloc(model->skill_count, sizeof *s->constraints);
     tin_session_options options = {.context = (uint32_t)context};
     s->context = context ? (uint32_t)context : model->info.context;
-    int good = s->held && open_pool(s, (uint32_t)threads, &options) &&
+    int good = s->constraints && open_pool(s, (uint32_t)threads, &options) &&
                open_core(s, adapters > 1 ? (uint32_t)adapters : 1, most_bytes, &options);
     if (!good) {
         s->core = NULL;
@@ -113,9 +113,9 @@ tinhost_session *tinhost_session_open(tinhost_model *model, int32_t context, int
     return s;
 }
 
-void tini_host_drop_held(tini_held *held) {
-    tini_block_drop(&held->memory);
-    held->made = NULL;
+void tini_host_drop_constraint(tini_host_constraint *constraint) {
+    tini_block_drop(&constraint->memory);
+    constraint->made = NULL;
 }
 
 void tinhost_session_close(tinhost_session *s) {
@@ -123,15 +123,15 @@ void tinhost_session_close(tinhost_session *s) {
         return;
     tini_host_drop_answer(s);
     tini_host_drop_options(s);
-    tini_host_drop_pictures(&s->waiting);
+    tini_host_drop_images(&s->waiting);
     for (int32_t k = 0; k < s->talk_count; k++) {
         free(s->talks[k].text);
-        tini_host_drop_pictures(&s->talks[k]);
+        tini_host_drop_images(&s->talks[k]);
     }
     free(s->talks);
-    for (uint32_t k = 0; s->held && k < s->model->skill_count; k++)
-        tini_host_drop_held(&s->held[k]);
-    free(s->held);
+    for (uint32_t k = 0; s->constraints && k < s->model->skill_count; k++)
+        tini_host_drop_constraint(&s->constraints[k]);
+    free(s->constraints);
 #ifndef TIN_NO_POOL
     tin_pool_destroy(s->pool);
 #endif
@@ -235,17 +235,17 @@ int32_t tinhost_sampling(tinhost_session *s, double temperature, double top_p, d
     return TIN_OK;
 }
 
-int32_t tinhost_pace(tinhost_session *s, int32_t percent) {
+int32_t tinhost_duty_cycle(tinhost_session *s, int32_t percent) {
     int32_t status = tini_host_ready(s);
     if (status)
         return status;
     if (percent < 1 || percent > 100)
-        return tini_host_fail(s, TIN_ERR_ARGUMENT, "a pace is 1 to 100 percent");
+        return tini_host_fail(s, TIN_ERR_ARGUMENT, "a duty cycle is 1 to 100 percent");
 #ifdef TIN_NO_POOL
     if (percent < 100)
         return tini_host_fail(s, TIN_ERR_UNSUPPORTED, "this build can't sleep; give 100");
 #else
-    tin_pool_pace(s->pool, (uint32_t)percent);
+    tin_pool_duty_cycle(s->pool, (uint32_t)percent);
 #endif
     return TIN_OK;
 }
@@ -260,21 +260,22 @@ int32_t tinhost_think(tinhost_session *s, int32_t mode) {
     return TIN_OK;
 }
 
-int32_t tini_host_hold_to(tinhost_session *s, tini_held *held, const void *data, size_t size) {
-    if (!held->made) {
+int32_t tini_host_constrain_by(tinhost_session *s, tini_host_constraint *constraint, const void *data,
+                               size_t size) {
+    if (!constraint->made) {
         size_t need = tin_constraint_size(s->model->core, data, size, NULL, &s->error);
         if (!need)
             return s->error.status;
-        held->memory = tini_block_take(need);
-        if (!held->memory.data)
+        constraint->memory = tini_block_take(need);
+        if (!constraint->memory.data)
             return tini_host_fail(s, TIN_ERR_MEMORY, "there is no memory for the constraint");
-        if (tin_constraint_create(s->model->core, data, size, NULL, held->memory.data, need, &held->made,
-                                  &s->error)) {
-            tini_host_drop_held(held);
+        if (tin_constraint_create(s->model->core, data, size, NULL, constraint->memory.data, need,
+                                  &constraint->made, &s->error)) {
+            tini_host_drop_constraint(constraint);
             return s->error.status;
         }
     }
-    return tin_session_constrain(s->core, held->made, &s->error);
+    return tin_session_constrain(s->core, constraint->made, &s->error);
 }
 
 int32_t tini_host_constrain(tinhost_session *s) {
@@ -283,5 +284,6 @@ int32_t tini_host_constrain(tinhost_session *s) {
         first = s->model->skills;
     if (!s->constrained || !first->answer)
         return tin_session_constrain(s->core, NULL, &s->error);
-    return tini_host_hold_to(s, &s->held[first - s->model->skills], first->answer, first->answer_size);
+    return tini_host_constrain_by(s, &s->constraints[first - s->model->skills], first->answer,
+                                  first->answer_size);
 }

@@ -5,6 +5,6 @@
 #include "file.c"
 #include "session.c"
 #include "options.c"
-#include "pictures.c"
+#include "images.c"
 #include "answer.c"
 #include "saved.c"

@@ -339,11 +339,11 @@ TIN_API void tin_pool_destroy(tin_pool *pool);
 /* Bounds the share of the time that the pool's threads, the caller's among them, spend at work where a
  * step has no budget, or one of 40 ms and more: they work for a while, then all sleep in proportion, some
  * milliseconds at a time. It leaves other threads the processor, and a battery or a small case cool. No bit
- * changes. Within a shorter budget nothing sleeps: there the host's budget is the pace.
+ * changes. Within a shorter budget nothing sleeps: there the host's budget is the duty cycle.
  *
  * percent  1 to 100; a pool begins with 100. Out of range: the nearer end. Takes effect at the next step; not
  *          to be called while a session runs on the pool */
-TIN_API void tin_pool_pace(tin_pool *pool, uint32_t percent);
+TIN_API void tin_pool_duty_cycle(tin_pool *pool, uint32_t percent);
 
 /* The pool's executor, valid as long as the pool. Its `threads` is how many really work. One
  * session at a time may run on it. */
@@ -453,12 +453,11 @@ typedef struct tin_session_options {
     uint32_t checkpoints;
     uint32_t adapter_rank; /* room for adapters: what their ranks add up to at most; 0: it takes none */
     /* Room for what is given in the place of tokens' embeddings (tin_embedded): the session keeps it, so
-     * that nothing of the caller's has to stay. Most images at once, and most rows of them all, each of
+     * that nothing of the caller's has to stay. Most tiles of images at once, and most rows of all, each of
      * dim (tin_model_info) floats; 0: it takes none. */
-    uint32_t images;
+    uint32_t tiles;
     uint32_t image_rows;
-    uint32_t
-        searches; /* 1: room for constraints that have answers looked for, as there is where one of the file's does */
+    uint32_t searches; /* 1: room for constraints with best-first search, as where one of the file's has it */
 } tin_session_options;
 
 /* Bytes of memory that tin_session_create needs, the same on every machine; 0 on failure
@@ -523,7 +522,7 @@ typedef struct tin_embedded {
 /* Queues tokens behind those already there, and ends a generation. All or nothing: as any call here that
  * fails, it leaves the session as it was, a generation under way among it.
  *
- * Errors: ARGUMENT (an id out of range), CONTEXT, STATE (its guesses are under way in a batch). */
+ * Errors: ARGUMENT (an id out of range), CONTEXT, STATE (its drafts are under way in a batch). */
 TIN_API tin_status tin_session_append(tin_session *session, const int32_t *tokens, uint32_t count,
                                       tin_error *error);
 
@@ -582,7 +581,7 @@ TIN_API uint32_t tin_session_shared(const tin_session *session, const int32_t *t
  * Errors: STATE (work is under way). */
 TIN_API tin_status tin_session_want_logits(tin_session *session, uint32_t position, tin_error *error);
 
-/* Sets the session's draft table, which guesses tokens of a generation by a task's answers in training, and
+/* Sets the session's draft table, which drafts tokens of a generation by a task's answers in training, and
  * ends a generation. It changes no token. A new session has its file's own, drafts/answer.bin.
  *
  * data  of drafts/answer.bin or of an adapter's (tin_model_entry), aligned to 4 bytes; it must stay readable
@@ -596,10 +595,10 @@ TIN_API tin_status tin_session_draft(tin_session *session, const void *data, siz
  * that are there).
  *
  * sampling  NULL for greedy; copied
- * lookup    most tokens to guess at once from what followed the same words earlier in the session
- *           (prompt lookup: Saxena 2023), where the session's draft table has none; 0 for no guesses at
- *           all. A model's own layer for it (multi-token prediction; mtp/program.bin) guesses one; those of a
- *           batch go through it together. Guesses are checked, many at a time, against what is chosen without them, so they
+ * lookup    most tokens to draft at once from what followed the same words earlier in the session
+ *           (prompt lookup: Saxena 2023), where the session's draft table has none; 0 for no drafts at
+ *           all. A model's own layer for it (multi-token prediction; mtp/program.bin) drafts one; those of a
+ *           batch go through it together. Drafts are checked, many at a time, against what is chosen without them, so they
  *           change no token; they pay where answers repeat their prompt, or are like those of training.
  *           At most logit_rows - 1 are used, and none for a model with recurrent states without
  *           checkpoints.
@@ -647,7 +646,7 @@ TIN_API int32_t tin_session_finish(const tin_session *session);
  * logits. That of the prompt is one of them, unless its logits were there already. */
 TIN_API uint32_t tin_session_passes(const tin_session *session);
 
-/* How sure the model is of the last generation so far: the natural logarithm of the probability of
+/* Confidence in the last generation so far: the natural logarithm of the probability of
  * the tokens that it chose, that of the end among them. A choice counts the token's share in the
  * softmax over the tokens that were allowed there, before temperature and filters; a token that had
  * to come counts nothing. So it does not depend on how it was computed, and is the same on every
@@ -802,16 +801,15 @@ enum {
 /* Where the text stands: TIN_CONSTRAINT_*. */
 TIN_API int32_t tin_constraint_state(const tin_constraint *constraint);
 
-/* Holds the session's generations to a constraint, from the next one on, each from the constraint's
- * beginning; NULL lifts it. Ends a generation.
+/* Constrains the session's generations, from the next one on, each from the constraint's beginning; NULL
+ * lifts the constraint. Ends a generation.
  *
- * A constraint may have answers looked for: at temperature 0 without penalties and biases, a choice that leads to
- * where only the unlikely may follow is then taken back, a number of times that the constraint says, as long as
- * another beginning of an answer is likelier by the model's own softmax, over all tokens. tin_step gives a token
- * once every answer that may still be found has it, and the rest when the answer is complete, with what they were
- * chosen by (tin_session_choice); tin_session_log_probability is the answer's from then on. Alternatives are
- * those that were weighed: at most 8, none e^10 times less likely than the first. The session needs room for it
- * (tin_session_options).
+ * A constraint may ask for best-first search, which runs at temperature 0 without penalties and biases. The search
+ * backtracks, at most as often as the constraint says, while another prefix of an answer is likelier by the model's
+ * softmax over all tokens. tin_step gives a token once all remaining candidates share it, and the rest when the answer
+ * is complete, each with the choice behind it (tin_session_choice); from then on tin_session_log_probability is the
+ * answer's. Alternatives are the candidates that were weighed: at most 8, none e^10 times less likely than the first.
+ * The session needs room for the search (tin_session_options).
  *
  * Logits stay as they are: tokens that are not allowed are simply not chosen. Tokens that must come
  * next are taken without evaluating the model for each: they count against max_tokens, and tin_step
@@ -821,13 +819,13 @@ TIN_API int32_t tin_constraint_state(const tin_constraint *constraint);
  * An answer that ends with TIN_FINISH_END is the one without a limit. Where max_tokens or the end of
  * the context leaves no time to end the text behind the token that would come, another token is
  * chosen, with which there is: the text is whole, but finishes with TIN_FINISH_LENGTH or _CONTEXT.
- * Where the text can't be ended in time from its beginning on, or is looked for, the answer is cut.
+ * Where no text ends in time, or the answer is searched for, it is cut.
  *
  * The session uses the constraint until it is given another one or NULL. Do that before releasing
  * the memory of either, and until then make no other call for the constraint. tin_session_save does
  * not write it, and tin_session_copy does not copy it.
  *
- * Errors: ARGUMENT (made for another model), STATE (another session has it; guesses are under way
+ * Errors: ARGUMENT (made for another model), STATE (another session has it; drafts are under way
  * in a batch). */
 TIN_API tin_status tin_session_constrain(tin_session *session, tin_constraint *constraint, tin_error *error);
 
@@ -892,7 +890,7 @@ TIN_API const char *tin_router_task(const tin_router *router, uint32_t task, flo
 /* Where a prompt belongs. */
 typedef struct tin_route {
     uint32_t task;     /* the likeliest; of equally likely ones the first */
-    uint32_t taken;    /* 1: it is the prompt's. 0: none of the router's tasks is, and this is the best guess */
+    uint32_t taken;    /* 1: it is the prompt's. 0: none of the router's tasks is, and this is the nearest */
     float probability; /* of that task, among all tasks and none of them */
     float least;       /* from which on it is taken */
 } tin_route;
@@ -951,64 +949,64 @@ TIN_API tin_status tin_session_restore(tin_session *session, const void *data, s
  * CONTEXT, STATE (another kv_type than TIN_KV_F16, adapters, or work under way in a batch). */
 TIN_API tin_status tin_session_selftest(tin_session *session, tin_error *error);
 
-/* ---- Images: what a model with eyes makes of them ------------------------------------------ */
+/* ---- The vision encoder -------------------------------------------------------------------- */
 
 #ifndef TIN_NO_VISION
-/* A model's tower and connector at work on one image at a time: of its patches they make states, which
- * stand in a session where a token's embedding would. It belongs to one thread at a time. */
-typedef struct tin_vision tin_vision;
+/* A model's vision encoder and projector. It turns the patches of one image, or of one tile of it, into states,
+ * which take the place of token embeddings in a session. It belongs to one thread at a time. */
+typedef struct tin_encoder tin_encoder;
 
-/* What a tower takes and makes. */
-typedef struct tin_vision_info {
+/* The encoder's input and output. */
+typedef struct tin_encoder_info {
     uint32_t patch;   /* floats of a patch */
     uint32_t side;    /* of the square of patches that make one state */
     uint32_t patches; /* most patches of an image */
     uint32_t width;   /* floats of a state: dim of tin_model_info */
     uint64_t weight_bytes;
-} tin_vision_info;
+} tin_encoder_info;
 
-/* Fills in *info. UNSUPPORTED for a model that sees no images. */
-TIN_API tin_status tin_vision_describe(const tin_model *model, tin_vision_info *info);
+/* Fills in *info. UNSUPPORTED for a model without vision. */
+TIN_API tin_status tin_encoder_describe(const tin_model *model, tin_encoder_info *info);
 
-/* What a vision is made for; all 0 for the model's own. */
-typedef struct tin_vision_options {
+/* Sizes and scheduling of an encoder; 0 takes the model's own. */
+typedef struct tin_encoder_options {
     uint32_t patches;             /* most patches of an image; 0 for as many as the model takes */
     const tin_executor *executor; /* as in tin_session_options */
-    uint64_t (*clock_ns)(void *); /* for tin_vision_step's budget; NULL when no budget is ever given */
+    uint64_t (*clock_ns)(void *); /* for tin_encoder_step's budget; NULL when no budget is ever given */
     void *clock_context;          /* passed to clock_ns */
-} tin_vision_options;
+} tin_encoder_options;
 
-/* Bytes of memory that tin_vision_create needs: all that images of so many patches take, beside the
- * weights. 0 on failure (ARGUMENT; UNSUPPORTED for a model that sees no images). */
-TIN_API size_t tin_vision_size(const tin_model *model, const tin_vision_options *options, tin_error *error);
+/* Bytes of memory that tin_encoder_create needs: all that images of so many patches take, beside the
+ * weights. 0 on failure (ARGUMENT; UNSUPPORTED for a model without vision). */
+TIN_API size_t tin_encoder_size(const tin_model *model, const tin_encoder_options *options, tin_error *error);
 
-/* Makes a vision in `memory`, which stays the caller's.
+/* Makes an encoder in `memory`, which stays the caller's.
  *
  * Errors: ARGUMENT, UNSUPPORTED, MEMORY. */
-TIN_API tin_status tin_vision_create(const tin_model *model, const tin_vision_options *options, void *memory,
-                                     size_t memory_size, tin_vision **vision, tin_error *error);
+TIN_API tin_status tin_encoder_create(const tin_model *model, const tin_encoder_options *options, void *memory,
+                                      size_t memory_size, tin_encoder **encoder, tin_error *error);
 
 /* Begins an image of height by width patches; the one before is given up.
  *
- * patches  [height * width][tin_vision_info.patch] floats, patches in rows from the top left, which must
+ * patches  [height * width][tin_encoder_info.patch] floats, patches in rows from the top left, which must
  *          stay there until the image is done; within a patch, as the model was trained
  *
  * Errors: ARGUMENT (no patches, more than there is room for, not a multiple of the side). */
-TIN_API tin_status tin_vision_begin(tin_vision *vision, const float *patches, uint32_t height, uint32_t width,
-                                    tin_error *error);
+TIN_API tin_status tin_encoder_begin(tin_encoder *encoder, const float *patches, uint32_t height,
+                                     uint32_t width, tin_error *error);
 
 /* Goes on with the image until its states are made or the budget is spent, as tin_step does. Returns
  * TIN_STEP_DONE, TIN_STEP_PENDING, TIN_STEP_IDLE where none was begun, or a negative status (STATE: a
  * budget without a clock).
  *
  * budget_ns  nanoseconds; 0: no bound */
-TIN_API int32_t tin_vision_step(tin_vision *vision, uint64_t budget_ns);
+TIN_API int32_t tin_encoder_step(tin_encoder *encoder, uint64_t budget_ns);
 
 /* The image's states, [*count][width] floats, squares in rows from the top left; they are there until
  * the next image begins. NULL, and a *count of 0, before they are made.
  *
  * count  NULL or where their number goes */
-TIN_API const float *tin_vision_states(const tin_vision *vision, uint32_t *count);
+TIN_API const float *tin_encoder_states(const tin_encoder *encoder, uint32_t *count);
 #endif
 
 /* ---- Many sessions at once ---------------------------------------------------------------- */
@@ -1063,57 +1061,57 @@ TIN_API void tin_batch_slice(tin_batch *batch, uint32_t rows);
 /* Drops the work under way; its sessions are free, and their tokens are queued again. */
 TIN_API void tin_batch_cancel(tin_batch *batch);
 
-/* ---- Pictures ----------------------------------------------------------------------------- */
+/* ---- Images ------------------------------------------------------------------------------- */
 
-/* A picture of a conversation: pixels of a camera or a frame buffer where they lie, or those that tin_picture_read
+/* An image of a conversation: pixels of a camera or a frame buffer where they lie, or those that tin_image_read
  * wrote. */
-typedef struct tin_picture {
+typedef struct tin_image {
     const uint8_t *rgb; /* uint8[height][width][3], rows `stride` bytes apart */
     size_t stride;
     uint32_t width, height;
     uint32_t message; /* before whose content it stands, counted from 0: one of a user */
-} tin_picture;
+} tin_image;
 
-/* Neither these nor the images above are in a build without them (TIN_NO_VISION). A program that links the static
+/* Neither these nor the encoder above are in a build without them (TIN_NO_VISION). A program that links the static
  * library has them only where it calls them. */
 #ifndef TIN_NO_VISION
 
-/* What a picture's file says before its pixels are read. */
-typedef struct tin_picture_info {
+/* What an image's file says before its pixels are read. */
+typedef struct tin_image_info {
     uint32_t width, height; /* pixels, as it stands once turned as its EXIF says */
     size_t rgb;             /* bytes of its pixels: width * height * 3 */
-    size_t memory;          /* bytes that tin_picture_read works in */
-} tin_picture_info;
+    size_t memory;          /* bytes that tin_image_read works in */
+} tin_image_info;
 
-/* Reads the header of a PNG or JPEG file: every PNG, of an animated one the still picture; every Huffman-coded JPEG of 8
+/* Reads the header of a PNG or JPEG file: every PNG, of an animated one the still image; every Huffman-coded JPEG of 8
  * bits, progressive too, grey, in colours or in inks. The file may be hostile. Any thread may call.
  *
  * file  the whole file's `size` bytes
  * most  the bytes that its pixels and the reading may take together: the caller's bound, so that a small
- *       file that claims a large picture is refused here
+ *       file that claims a large image is refused here
  * info  written on success
  *
  * Errors: ARGUMENT (nothing given), FORMAT (damaged or cut short), UNSUPPORTED (neither PNG nor JPEG, or of a
  * kind that is not read), MEMORY (more than `most`). */
-TIN_API tin_status tin_picture_look(const void *file, size_t size, uint64_t most, tin_picture_info *info,
-                                    tin_error *error);
+TIN_API tin_status tin_image_look(const void *file, size_t size, uint64_t most, tin_image_info *info,
+                                  tin_error *error);
 
 /* Reads the pixels: those that Pillow reads and Hugging Face's image processors see, bit for bit. What is
- * transparent lies over white; 16 bits become their upper 8; the picture is turned as its EXIF says. Colour
+ * transparent lies over white; 16 bits become their upper 8; the image is turned as its EXIF says. Colour
  * profiles are not applied. Any thread may call.
  *
  * memory, memory_size  at least info.memory bytes, aligned to TIN_ALIGNMENT; free again afterwards
  * rgb, rgb_size        at least info.rgb bytes: uint8[height][width][3]. On an error parts may be written
  *
- * Errors: as tin_picture_look; MEMORY (a block too small or misaligned). */
-TIN_API tin_status tin_picture_read(const void *file, size_t size, void *memory, size_t memory_size,
-                                    uint8_t *rgb, size_t rgb_size, tin_error *error);
+ * Errors: as tin_image_look; MEMORY (a block too small or misaligned). */
+TIN_API tin_status tin_image_read(const void *file, size_t size, void *memory, size_t memory_size, uint8_t *rgb,
+                                  size_t rgb_size, tin_error *error);
 
-/* How a picture is resized, by Pillow's numbers: its filters, with antialiasing, in its fixed-point arithmetic.
+/* How an image is resized, by Pillow's numbers: its filters, with antialiasing, in its fixed-point arithmetic.
  * How far torchvision's are from them, docs/vision.md says. */
 enum { TIN_FILTER_LANCZOS = 1, TIN_FILTER_BILINEAR = 2, TIN_FILTER_BICUBIC = 3 };
 
-/* How a picture is cut into tiles, by the image processor that does it so. */
+/* How an image is cut into tiles, by the image processor that does it so. */
 enum {
     TIN_TILING_PLAIN = 1,    /* resized to width x height; Gemma 3, SigLIP */
     TIN_TILING_IDEFICS3 = 2, /* to `edge`, to whole tiles, and all of it in one more; Idefics3, SmolVLM */
@@ -1133,25 +1131,25 @@ typedef struct tin_pixels_rules {
     uint32_t edge;           /* IDEFICS3: pixels along the longer side */
     uint32_t tile;           /* IDEFICS3, LFM2: pixels along a tile */
     uint32_t min_tiles, max_tiles;   /* LFM2; IDEFICS3 has no tiles where max_tiles is 1 */
-    uint32_t thumbnail;              /* LFM2: all of the picture after its tiles */
+    uint32_t thumbnail;              /* LFM2: all of the image after its tiles */
     uint32_t factor;                 /* LFM2, SMART: pixels that both sides are a multiple of */
-    uint32_t min_pixels, max_pixels; /* LFM2, SMART: of the resized picture */
+    uint32_t min_pixels, max_pixels; /* LFM2, SMART: of the resized image */
     float tolerance;                 /* LFM2: it is large above max_pixels * tolerance */
 } tin_pixels_rules;
 
-/* Most sizes of one picture. */
+/* Most sizes of one image. */
 #define TIN_MAX_VIEWS 3
 
-/* The picture at one size. */
+/* The image at one size. */
 typedef struct tin_pixels_view {
     uint32_t width, height; /* pixels */
     uint32_t across, down;  /* tiles, all of one size; 0: it is only what later views are made of */
-    uint32_t from;          /* what it is resized from: 0 the picture, k views[k - 1] */
+    uint32_t from;          /* what it is resized from: 0 the image, k views[k - 1] */
 } tin_pixels_view;
 
-/* What tin_pixels_make makes of a picture. */
+/* What tin_pixels_make makes of an image. */
 typedef struct tin_pixels_plan {
-    uint32_t width, height; /* of the picture */
+    uint32_t width, height; /* of the image */
     uint32_t rows, columns; /* patches, of all tiles; floats of each */
     uint32_t tiles;
     uint32_t count; /* of views */
@@ -1159,11 +1157,11 @@ typedef struct tin_pixels_plan {
     size_t memory; /* bytes that tin_pixels_make works in */
 } tin_pixels_plan;
 
-/* What the rules make of a picture of that size. Any thread may call.
+/* What the rules make of an image of that size. Any thread may call.
  *
  * plan  written on success
  *
- * Errors: ARGUMENT (a size, or rules that fit no tower), UNSUPPORTED (too long and narrow), MEMORY (more than
+ * Errors: ARGUMENT (a size, or rules that fit no encoder), UNSUPPORTED (too long and narrow), MEMORY (more than
  * this machine can address). */
 TIN_API tin_status tin_pixels_size(const tin_pixels_rules *rules, uint32_t width, uint32_t height,
                                    tin_pixels_plan *plan, tin_error *error);
@@ -1183,84 +1181,84 @@ TIN_API tin_status tin_pixels_make(const tin_pixels_rules *rules, const uint8_t 
                                    uint32_t width, uint32_t height, void *memory, size_t memory_size,
                                    float *rows, size_t count, tin_error *error);
 
-/* A conversation with pictures on its way into a session: it is written as the model was trained to see it, and each
- * image of it that the session has not seen goes through the tower. It belongs to one thread at a time. */
-typedef struct tin_sight tin_sight;
+/* A conversation with images on its way into a session. It is written as the model was trained on it; each tile
+ * that the session does not have yet goes through the encoder. It belongs to one thread at a time. */
+typedef struct tin_vision tin_vision;
 
-/* How a conversation is written and seen. Zeros are good defaults. */
-typedef struct tin_sight_options {
-    const tin_picture
-        *pictures;          /* in the order in which they stand; their pixels must stay until all are seen */
-    uint32_t picture_count; /* of them */
-    uint32_t flags;         /* TIN_CHAT_* */
-    const void *turns;      /* another chat template than the file's, as in tin_template_chat; or NULL */
-    size_t turns_size;      /* its bytes */
+/* How a conversation is written and its images encoded. Zeros are good defaults. */
+typedef struct tin_vision_options {
+    const tin_image
+        *images;          /* in the order in which they stand; their pixels must stay until all are encoded */
+    uint32_t image_count; /* of them */
+    uint32_t flags;       /* TIN_CHAT_* */
+    const void *turns;    /* another chat template than the file's, as in tin_template_chat; or NULL */
+    size_t turns_size;    /* its bytes */
     const tin_executor *executor; /* as in tin_session_options */
-    uint64_t (*clock_ns)(void *); /* for tin_sight_step's budget; NULL when no budget is ever given */
+    uint64_t (*clock_ns)(void *); /* for tin_vision_step's budget; NULL when no budget is ever given */
     void *clock_context;          /* passed to clock_ns */
-} tin_sight_options;
+} tin_vision_options;
 
 /* What a conversation takes of a session. */
-typedef struct tin_sight_info {
+typedef struct tin_vision_info {
     uint32_t tokens;     /* of its context */
-    uint32_t images;     /* of the room that tin_session_options.images states: a picture is one or more */
+    uint32_t tiles;      /* of the room that tin_session_options.tiles states: an image has one or more */
     uint32_t image_rows; /* and of its image_rows */
-} tin_sight_info;
+} tin_vision_info;
 
-/* Bytes of memory that tin_sight_create needs: all that seeing these pictures takes, beside the weights. It depends on
- * the template, the sizes of the pictures and the lengths of the texts alone. 0 on failure.
+/* Bytes of memory that tin_vision_create needs: all that encoding these images takes, beside the weights. It depends on
+ * the template, the sizes of the images and the lengths of the texts alone. 0 on failure.
  *
  * messages, count  as in tin_chat
  * options          NULL for all 0
  *
- * Errors: as tin_sight_create, but for MEMORY. */
-TIN_API size_t tin_sight_size(const tin_model *model, const tin_message *messages, uint32_t count,
-                              const tin_sight_options *options, tin_error *error);
+ * Errors: as tin_vision_create, but for MEMORY. */
+TIN_API size_t tin_vision_size(const tin_model *model, const tin_message *messages, uint32_t count,
+                               const tin_vision_options *options, tin_error *error);
 
-/* Writes the conversation as tokens, and reads each picture once, for its digest. What messages say is text, as in
+/* Writes the conversation as tokens, and reads each image once, for its digest. What messages say is text, as in
  * tin_chat. Any thread may call.
  *
  * messages     may go afterwards
  * memory       aligned; stays the caller's
- * memory_size  bytes, at least tin_sight_size
+ * memory_size  bytes, at least tin_vision_size
  *
- * Errors: as tin_chat and tin_pixels_size; UNSUPPORTED (a model that sees no images, or whose file does not say how
- * pictures are written), FORMAT, VERSION, CONTEXT (more tokens than the model's context). */
-TIN_API tin_status tin_sight_create(const tin_model *model, const tin_message *messages, uint32_t count,
-                                    const tin_sight_options *options, void *memory, size_t memory_size,
-                                    tin_sight **sight, tin_error *error);
+ * Errors: as tin_chat and tin_pixels_size; UNSUPPORTED (a model without vision, or whose file does not say how
+ * images are written), FORMAT, VERSION, CONTEXT (more tokens than the model's context). */
+TIN_API tin_status tin_vision_create(const tin_model *model, const tin_message *messages, uint32_t count,
+                                     const tin_vision_options *options, void *memory, size_t memory_size,
+                                     tin_vision **vision, tin_error *error);
 
 /* Fills in *info. It cannot fail. */
-TIN_API void tin_sight_describe(const tin_sight *sight, tin_sight_info *info);
+TIN_API void tin_vision_describe(const tin_vision *vision, tin_vision_info *info);
 
-/* The conversation's tokens, tin_sight_info.tokens of them, with TIN_EMBEDDED for each of its images' rows. */
-TIN_API const int32_t *tin_sight_tokens(const tin_sight *sight);
+/* The conversation's tokens, tin_vision_info.tokens of them, with TIN_EMBEDDED for each of its images' rows. */
+TIN_API const int32_t *tin_vision_tokens(const tin_vision *vision);
 
-/* Makes the conversation the session's tokens, as tin_session_replace_embedded does, and queues its images as they are
- * seen; those that the session has already are not seen again. Returns TIN_STEP_DONE when all is queued,
+/* Makes the conversation the session's tokens, as tin_session_replace_embedded does, and queues its tiles as they are
+ * encoded; those that the session has already are not encoded again. Returns TIN_STEP_DONE when all is queued,
  * TIN_STEP_PENDING when the budget is spent, or a negative status; nothing else may change the session in between. Resizing
- * stops between two rows of pixels, the tower between any two parts of an op.
+ * stops between two rows of pixels, the encoder between any two parts of an op.
  *
- * session    of the sight's model
+ * session    of the vision's model
  * budget_ns  nanoseconds; 0: no bound
  *
  * Errors: as tin_session_replace_embedded; STATE (a budget without a clock). */
-TIN_API int32_t tin_sight_step(tin_sight *sight, tin_session *session, uint64_t budget_ns, tin_error *error);
+TIN_API int32_t tin_vision_step(tin_vision *vision, tin_session *session, uint64_t budget_ns, tin_error *error);
 
-/* Bytes of memory that tin_sight_selftest needs, a session and the tower among them: far fewer than a whole picture
- * takes. 0 on failure: as tin_sight_selftest, but for MEMORY. */
-TIN_API size_t tin_sight_selftest_size(const tin_model *model, tin_error *error);
+/* Bytes of memory that tin_vision_selftest needs, a session and the encoder among them: far fewer than a whole image
+ * takes. 0 on failure: as tin_vision_selftest, but for MEMORY. */
+TIN_API size_t tin_vision_selftest_size(const tin_model *model, tin_error *error);
 
-/* Says whether this device keeps the bit contract for this model's eyes: reads the small picture that the file carries,
- * lets the model see it, and compares the digest of the logits with that in the file. Any thread may call.
+/* Says whether this device keeps the bit contract for this model's vision: reads the small image that the file carries,
+ * encodes it, and compares the digest of the logits with that in the file. Any thread may call.
  *
  * memory       aligned, zeros; free again afterwards
- * memory_size  bytes, at least tin_sight_selftest_size
+ * memory_size  bytes, at least tin_vision_selftest_size
  *
- * Errors: UNSUPPORTED (other logits, tin_selfcheck failed, a model that sees no images, or a file without a picture),
+ * Errors: UNSUPPORTED (other logits, tin_selfcheck failed, a model without vision, or a file without an image),
  * FORMAT, VERSION, MEMORY. */
-TIN_API tin_status tin_sight_selftest(const tin_model *model, void *memory, size_t memory_size,
-                                      tin_error *error);
+TIN_API tin_status tin_vision_selftest(const tin_model *model, void *memory, size_t memory_size,
+                                       tin_error *error);
 #endif
 
 #ifdef __cplusplus

@@ -72,9 +72,9 @@ TIN_API int64_t tinhost_fingerprint(const tinhost_model *model);
 /* A conversation. */
 typedef struct tinhost_session tinhost_session;
 
-/* An empty conversation, held to the file's own constraint where it has one.
+/* An empty conversation, constrained by the file where it has a constraint.
  *
- * context     most tokens, 0 for the model's own number. For a model that sees, room for as many rows of pictures is
+ * context     most tokens, 0 for the model's own number. For a model with image input, room for as many rows of images is
  *             planned
  * threads     that compute, the caller's among them; 0 and 1: the caller's alone
  * adapters    how many at once, 0 or 1: one. Room is planned for the highest ranks in the file
@@ -117,10 +117,10 @@ TIN_API int32_t tinhost_sampling(tinhost_session *session, double temperature, d
 
 /* Percent of the time, 1 to 100, that the session's threads work at most, asleep for the rest; a session begins with
  * 100. It is for answers that a thread of their own computes, by tinhost_step without a budget: there it leaves others the
- * cores, and a battery its charge. Budgets below 40 ms are a pace themselves, and are not changed. No bit changes.
+ * cores, and a battery its charge. Budgets below 40 ms are a duty cycle themselves, and are not changed. No bit changes.
  *
  * Errors: ARGUMENT, UNSUPPORTED (below 100, in a build without threads). */
-TIN_API int32_t tinhost_pace(tinhost_session *session, int32_t percent);
+TIN_API int32_t tinhost_duty_cycle(tinhost_session *session, int32_t percent);
 
 /* 0: the template decides whether the model thinks first; 1: it does; 2: it does not. */
 TIN_API int32_t tinhost_think(tinhost_session *session, int32_t mode);
@@ -132,16 +132,16 @@ TIN_API int32_t tinhost_think(tinhost_session *session, int32_t mode);
  * role  TIN_ROLE_*: 0 system, the first message only; 1 user; 2 assistant; 3 tool */
 TIN_API int32_t tinhost_say(tinhost_session *session, int32_t role, const char *text);
 
-/* Puts a picture before the text of the user's message that comes next (tinhost_say, tinhost_ask), behind those that
- * were put there; its pixels are read now. Before the answer begins, tinhost_step sees what the session has not seen.
+/* Puts an image before the text of the user's message that comes next (tinhost_say, tinhost_ask), behind those that
+ * were put there; its pixels are read now. Before the answer begins, tinhost_step encodes the images that the session lacks.
  *
  * file  [size] bytes of a PNG or JPEG file
  *
- * Errors: UNSUPPORTED (the model sees no pictures; another kind of file), FORMAT (damaged), MEMORY (it takes more
+ * Errors: UNSUPPORTED (the model has no image input; another kind of file), FORMAT (damaged), MEMORY (it takes more
  * than 256 MiB). */
-TIN_API int32_t tinhost_picture(tinhost_session *session, const void *file, int64_t size);
+TIN_API int32_t tinhost_image(tinhost_session *session, const void *file, int64_t size);
 
-/* As tinhost_picture, of pixels: a frame buffer's, a camera's.
+/* As tinhost_image, of pixels: a frame buffer's, a camera's.
  *
  * pixels    uint8[height][width][channels], size bytes in all; copied
  * channels  3: red, green, blue; 4: and alpha, what is transparent lies over white
@@ -150,7 +150,7 @@ TIN_API int32_t tinhost_picture(tinhost_session *session, const void *file, int6
 TIN_API int32_t tinhost_pixels(tinhost_session *session, const void *pixels, int64_t size, int32_t width,
                                int32_t height, int32_t channels);
 
-/* Forgets all messages from the k-th on, and pictures that wait for one; 0 forgets the conversation. An answer under
+/* Forgets all messages from the k-th on, and images that wait for one; 0 forgets the conversation. An answer under
  * way is dropped. */
 TIN_API int32_t tinhost_forget(tinhost_session *session, int32_t k);
 
@@ -169,7 +169,7 @@ TIN_API int32_t tinhost_message_role(const tinhost_session *session, int32_t k);
  * Errors: STATE (one is under way), and those of tin_chat, tin_session_replace and tin_session_generate. */
 TIN_API int32_t tinhost_begin(tinhost_session *session, int32_t most_tokens);
 
-/* tinhost_say as the user, and tinhost_begin. Where it fails, there is no message more, and pictures that
+/* tinhost_say as the user, and tinhost_begin. Where it fails, there is no message more, and images that
  * waited for it are gone. */
 TIN_API int32_t tinhost_ask(tinhost_session *session, const char *text, int32_t most_tokens);
 

@@ -13,13 +13,13 @@ typedef struct core_batch {
 } core_batch;
 
 static PyObject *batch_new(PyTypeObject *type, PyObject *args, PyObject *keywords) {
-    static char *names[] = {"model", "rows", "logit_rows", "threads", "adapter_rank", "pace", NULL};
+    static char *names[] = {"model", "rows", "logit_rows", "threads", "adapter_rank", "duty_cycle", NULL};
     core_state *state = PyType_GetModuleState(type);
     PyObject *model;
-    unsigned rows = 0, logit_rows = 0, threads = 1, adapter_rank = 0, pace = 100;
+    unsigned rows = 0, logit_rows = 0, threads = 1, adapter_rank = 0, duty_cycle = 100;
     if (!PyArg_ParseTupleAndKeywords(args, keywords, "O!|O&O&O&O&O&:Batch", names, state->model_type, &model,
                                      core_uint32, &rows, core_uint32, &logit_rows, core_uint32, &threads,
-                                     core_uint32, &adapter_rank, core_uint32, &pace))
+                                     core_uint32, &adapter_rank, core_uint32, &duty_cycle))
         return NULL;
     allocfunc alloc = (allocfunc)PyType_GetSlot(type, Py_tp_alloc);
     core_batch *self = (core_batch *)alloc(type, 0);
@@ -27,7 +27,7 @@ static PyObject *batch_new(PyTypeObject *type, PyObject *args, PyObject *keyword
         return NULL;
     self->model = (core_model *)Py_NewRef(model);
     self->sessions = PyList_New(0);
-    if (!self->sessions || core_pool_start(&self->pool, threads, pace, self->model->fault))
+    if (!self->sessions || core_pool_start(&self->pool, threads, duty_cycle, self->model->fault))
         goto failed;
     tin_batch_options options = {
         .rows = rows,

@@ -35,7 +35,7 @@ static int add_seen(PyObject *list, const tini_drafter *d, tini_seen seen, int c
 static PyObject *see(const tini_drafter *d, tini_copying copying, const int32_t *tokens, uint32_t at,
                      PyObject *cued) {
     tini_seen seen[TINI_DRAFT_SEEN];
-    uint32_t count = tini_drafter_see(d, copying, tokens, at, seen);
+    uint32_t count = tini_drafter_keys(d, copying, tokens, at, seen);
     PyObject *list = PyList_New(0);
     int failed = !list;
     for (uint32_t k = 0; k < count && !failed; k++) {

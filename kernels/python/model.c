@@ -1,7 +1,7 @@
 #include "module.h"
 
 #include "core/text/tokenizer.h"
-#include "core/vision/eyes.h"
+#include "core/vision/vision_test.h"
 
 static PyObject *model_new(PyTypeObject *type, PyObject *args, PyObject *keywords) {
     static char *names[] = {"image", "isa", NULL};
@@ -201,20 +201,20 @@ static PyObject *model_token(core_model *self, PyObject *args) {
                          PyBool_FromLong(tin_token_is_end(self->model, id)));
 }
 
-static PyObject *model_eyes(core_model *self, PyObject *given) {
+static PyObject *model_vision_test(core_model *self, PyObject *given) {
     Py_buffer test;
     if (PyObject_GetBuffer(given, &test, PyBUF_SIMPLE))
         return NULL;
-    uint8_t digest[TINI_EYES_DIGEST];
+    uint8_t digest[TINI_VISION_TEST_DIGEST];
     tin_error error;
     PyObject *made = NULL;
     void *base = NULL;
-    size_t size = tini_eyes_size(self->model, test.buf, (size_t)test.len, &error);
+    size_t size = tini_vision_test_size(self->model, test.buf, (size_t)test.len, &error);
     void *memory = size ? core_aligned(size, &base) : NULL;
     if (memory) {
         tin_status status;
         Py_BEGIN_ALLOW_THREADS status =
-            tini_eyes_digest(self->model, test.buf, (size_t)test.len, memory, size, digest, &error);
+            tini_vision_test_digest(self->model, test.buf, (size_t)test.len, memory, size, digest, &error);
         Py_END_ALLOW_THREADS made =
             status ? core_raise(self->fault, &error)
                    : Py_BuildValue("(ny#)", (Py_ssize_t)size, digest, (Py_ssize_t)sizeof digest);
@@ -233,8 +233,9 @@ static PyMethodDef methods[] = {
      "tokenize(text: str | bytes, flags=0) -> list of ids"},
     {"chat", (PyCFunction)model_chat, METH_VARARGS,
      "chat(messages: list of (role, bytes), flags=0, turns=None) -> list of ids"},
-    {"eyes", (PyCFunction)model_eyes, METH_O,
-     "eyes(test: buffer) -> (memory, SHA-256): vision/selftest.bin, which need not be the tin's: the bytes "
+    {"vision_test", (PyCFunction)model_vision_test, METH_O,
+     "vision_test(test: buffer) -> (memory, SHA-256): vision/selftest.bin, which need not be the tin's: the "
+     "bytes "
      "that it "
      "works in, and the digest of its logits here"},
     {"token", (PyCFunction)model_token, METH_VARARGS, "token(id) -> (bytes, is control, ends a generation)"},

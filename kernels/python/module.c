@@ -5,7 +5,7 @@
 #include "core/vm/program.h"
 #include "core/session/predictor.h"
 #include "core/session/search.h"
-#include "core/vision/tower.h"
+#include "core/vision/encoder.h"
 #include "core/vision/written.h"
 
 PyObject *core_raise(PyObject *fault, const tin_error *error) {
@@ -124,9 +124,9 @@ static const struct {
     {"SESSION_ROOM", TINI_SESSION_ROOM},
     {"SPAN_ROOM", sizeof(tini_span)},
     {"SEARCH_ROOM", sizeof(tini_search)},
+    {"ENCODER_ROOM", TINI_ENCODER_ROOM},
     {"VISION_ROOM", TINI_VISION_ROOM},
-    {"SIGHT_ROOM", TINI_SIGHT_ROOM},
-    {"SHOWN_ROOM", TINI_SHOWN_ROOM},
+    {"TILE_ROOM", TINI_TILE_ROOM},
     {"EMBEDDED", TIN_EMBEDDED},
     {"DRAFTER_ROOM", TINI_DRAFTER_ROOM},
     {"PREDICTOR_ROOM", TINI_PREDICTOR_ROOM},
@@ -202,9 +202,9 @@ static int execute(PyObject *module) {
     state->constraint_type = (PyTypeObject *)PyType_FromModuleAndSpec(module, &core_constraint_spec, NULL);
     state->adapter_type = (PyTypeObject *)PyType_FromModuleAndSpec(module, &core_adapter_spec, NULL);
     state->router_type = (PyTypeObject *)PyType_FromModuleAndSpec(module, &core_router_spec, NULL);
-    state->vision_type = (PyTypeObject *)PyType_FromModuleAndSpec(module, &core_vision_spec, NULL);
+    state->encoder_type = (PyTypeObject *)PyType_FromModuleAndSpec(module, &core_encoder_spec, NULL);
     if (!state->model_type || !state->session_type || !state->batch_type || !state->constraint_type ||
-        !state->adapter_type || !state->router_type || !state->vision_type)
+        !state->adapter_type || !state->router_type || !state->encoder_type)
         return -1;
     if (PyModule_AddObjectRef(module, "Model", (PyObject *)state->model_type) ||
         PyModule_AddObjectRef(module, "Session", (PyObject *)state->session_type) ||
@@ -212,13 +212,13 @@ static int execute(PyObject *module) {
         PyModule_AddObjectRef(module, "Constraint", (PyObject *)state->constraint_type) ||
         PyModule_AddObjectRef(module, "Adapter", (PyObject *)state->adapter_type) ||
         PyModule_AddObjectRef(module, "Router", (PyObject *)state->router_type) ||
-        PyModule_AddObjectRef(module, "Vision", (PyObject *)state->vision_type))
+        PyModule_AddObjectRef(module, "Encoder", (PyObject *)state->encoder_type))
         return -1;
     if (PyModule_AddFunctions(module, functions) || PyModule_AddFunctions(module, core_block_functions) ||
         PyModule_AddFunctions(module, core_constraint_functions) ||
         PyModule_AddFunctions(module, core_measure_functions) ||
         PyModule_AddFunctions(module, core_draft_functions) ||
-        PyModule_AddFunctions(module, core_picture_functions) ||
+        PyModule_AddFunctions(module, core_image_functions) ||
         PyModule_AddFunctions(module, core_seal_functions) ||
         PyModule_AddFunctions(module, core_train_functions))
         return -1;
@@ -234,7 +234,7 @@ static int traverse(PyObject *module, visitproc visit, void *arg) {
     Py_VISIT(state->constraint_type);
     Py_VISIT(state->adapter_type);
     Py_VISIT(state->router_type);
-    Py_VISIT(state->vision_type);
+    Py_VISIT(state->encoder_type);
     return 0;
 }
 
@@ -247,7 +247,7 @@ static int clear(PyObject *module) {
     Py_CLEAR(state->constraint_type);
     Py_CLEAR(state->adapter_type);
     Py_CLEAR(state->router_type);
-    Py_CLEAR(state->vision_type);
+    Py_CLEAR(state->encoder_type);
     return 0;
 }
 

@@ -10,14 +10,14 @@
 typedef struct core_state {
     PyObject *fault; /* tinsmith.errors.RuntimeFault */
     PyTypeObject *model_type, *session_type, *batch_type, *constraint_type, *adapter_type, *router_type,
-        *vision_type;
+        *encoder_type;
 } core_state;
 
 extern struct PyModuleDef core_module;
 extern PyType_Spec core_model_spec, core_session_spec, core_batch_spec, core_constraint_spec, core_adapter_spec,
-    core_router_spec, core_vision_spec;
+    core_router_spec, core_encoder_spec;
 extern PyMethodDef core_block_functions[], core_constraint_functions[], core_measure_functions[],
-    core_draft_functions[], core_picture_functions[], core_seal_functions[], core_train_functions[];
+    core_draft_functions[], core_image_functions[], core_seal_functions[], core_train_functions[];
 
 /* Raises RuntimeFault(name of the status, text). Returns NULL. */
 PyObject *core_raise(PyObject *fault, const tin_error *error);
@@ -53,8 +53,8 @@ typedef struct core_pool {
     void *memory;
 } core_pool;
 
-/* 0, or -1 with an exception. pace: as tin_pool_pace takes it. */
-int core_pool_start(core_pool *pool, unsigned threads, unsigned pace, PyObject *fault);
+/* 0, or -1 with an exception. duty_cycle: as tin_pool_duty_cycle takes it. */
+int core_pool_start(core_pool *pool, unsigned threads, unsigned duty_cycle, PyObject *fault);
 void core_pool_stop(core_pool *pool);
 const tin_executor *core_pool_executor(const core_pool *pool);
 
@@ -63,7 +63,7 @@ uint64_t core_monotonic_ns(void *unused);
 /* What has no bound is computed in slices of that length; signals are looked after between them. So few tokens are
  * done at once: a slice takes looking at the clock, which a model of a few microseconds a token would feel. */
 #define CORE_SLICE_NS UINT64_C(50000000)
-/* A tower's: its matmuls are of many rows, and lose where a slice ends between their tiles. */
+/* An encoder's: its matmuls are of many rows, and lose where a slice ends between their tiles. */
 #define CORE_VISION_SLICE_NS (4 * CORE_SLICE_NS)
 enum { CORE_FEW_TOKENS = 16 };
 
@@ -132,7 +132,7 @@ PyObject *core_session_draft(core_session *session, PyObject *data);
 PyObject *core_session_append(core_session *session, PyObject *args);
 PyObject *core_session_replace(core_session *session, PyObject *args);
 PyObject *core_session_shared(core_session *session, PyObject *args);
-PyObject *core_session_images(core_session *session, PyObject *unused);
+PyObject *core_session_tiles(core_session *session, PyObject *unused);
 
 /* Of a session with `compute`: TIN_STEP_*, or negative with an exception. The caller has set it busy. */
 int32_t core_outside_step(core_session *session);

@@ -1,4 +1,4 @@
-/* Steps of a session whose passes are computed elsewhere, by another runtime: the choosing, the guesses and the
+/* Steps of a session whose passes are computed elsewhere, by another runtime: the choosing, the drafts and the
  * constraint are those of every session, only the logits come from a Python callable. */
 #include "module.h"
 

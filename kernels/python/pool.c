@@ -2,8 +2,8 @@
 
 #include <time.h>
 
-int core_pool_start(core_pool *pool, unsigned threads, unsigned pace, PyObject *fault) {
-    if (threads == 1 && pace >= 100)
+int core_pool_start(core_pool *pool, unsigned threads, unsigned duty_cycle, PyObject *fault) {
+    if (threads == 1 && duty_cycle >= 100)
         return 0;
     size_t size = tin_pool_size(threads);
     void *block = core_aligned(size, &pool->memory);
@@ -14,7 +14,7 @@ int core_pool_start(core_pool *pool, unsigned threads, unsigned pace, PyObject *
         core_raise(fault, &error);
         return -1;
     }
-    tin_pool_pace(pool->pool, pace);
+    tin_pool_duty_cycle(pool->pool, duty_cycle);
     return 0;
 }
 

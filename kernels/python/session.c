@@ -8,19 +8,19 @@
 
 static PyObject *session_new(PyTypeObject *type, PyObject *args, PyObject *keywords) {
     static char *names[] = {
-        "model",   "context",      "chunk",  "logit_rows", "threads", "kv_type",    "batched",  "checkpoints",
-        "compute", "adapter_rank", "images", "image_rows", "pace",    "most_bytes", "searches", NULL};
+        "model",   "context",      "chunk", "logit_rows", "threads",    "kv_type",    "batched",  "checkpoints",
+        "compute", "adapter_rank", "tiles", "image_rows", "duty_cycle", "most_bytes", "searches", NULL};
     core_state *state = PyType_GetModuleState(type);
     PyObject *model, *compute = Py_None;
     unsigned context = 0, chunk = 0, logit_rows = 1, threads = 1, kv_type = TIN_KV_F16, checkpoints = 0,
-             adapter_rank = 0, images = 0, image_rows = 0, pace = 100;
+             adapter_rank = 0, tiles = 0, image_rows = 0, duty_cycle = 100;
     int batched = 0, searches = 0;
     unsigned long long most_bytes = 0; /* 0: any */
     if (!PyArg_ParseTupleAndKeywords(args, keywords, "O!|O&O&O&O&O&pO&OO&O&O&O&O&p:Session", names,
                                      state->model_type, &model, core_uint32, &context, core_uint32, &chunk,
                                      core_uint32, &logit_rows, core_uint32, &threads, core_uint32, &kv_type,
                                      &batched, core_uint32, &checkpoints, &compute, core_uint32, &adapter_rank,
-                                     core_uint32, &images, core_uint32, &image_rows, core_uint32, &pace,
+                                     core_uint32, &tiles, core_uint32, &image_rows, core_uint32, &duty_cycle,
                                      core_uint64, &most_bytes, &searches))
         return NULL;
     allocfunc alloc = (allocfunc)PyType_GetSlot(type, Py_tp_alloc);
@@ -34,7 +34,7 @@ static PyObject *session_new(PyTypeObject *type, PyObject *args, PyObject *keywo
     self->adapters = PyList_New(0);
     if (!self->adapters)
         goto failed;
-    if (core_pool_start(&self->pool, threads, pace, self->model->fault))
+    if (core_pool_start(&self->pool, threads, duty_cycle, self->model->fault))
         goto failed;
     tin_session_options options = {
         .context = context,
@@ -46,7 +46,7 @@ static PyObject *session_new(PyTypeObject *type, PyObject *args, PyObject *keywo
         .clock_ns = core_monotonic_ns,
         .checkpoints = checkpoints,
         .adapter_rank = adapter_rank,
-        .images = images,
+        .tiles = tiles,
         .image_rows = image_rows,
         .searches = (uint32_t)searches,
     };
@@ -451,7 +451,7 @@ static PyObject *session_sample(core_session *self, PyObject *args) {
 }
 
 /* The likeliest token of every ready row, so that a draft is checked without copying its logits. */
-static PyObject *session_likeliest(core_session *self, PyObject *unused) {
+static PyObject *session_argmax(core_session *self, PyObject *unused) {
     (void)unused;
     if (core_session_refuse_busy(self))
         return NULL;
@@ -518,21 +518,21 @@ static PyObject *session_size(core_session *self, PyObject *unused) {
 
 static PyMethodDef methods[] = {
     {"append", (PyCFunction)core_session_append, METH_VARARGS,
-     "append(ids, images=()): queues tokens. images: (at, count, columns, digest, rows) of each among them, "
+     "append(ids, tiles=()): queues tokens. tiles: (at, count, columns, digest, rows) of each among them, "
      "whose ids are EMBEDDED; rows: float32 [count][dim], or None where the session has it"},
     {"replace", (PyCFunction)core_session_replace, METH_VARARGS,
-     "replace(ids, images=()): makes these the session's tokens; what they share with those it has is kept"},
+     "replace(ids, tiles=()): makes these the session's tokens; what they share with those it has is kept"},
     {"shared", (PyCFunction)core_session_shared, METH_VARARGS,
-     "shared(ids, images=()) -> how many of these tokens, from the first on, are the session's"},
-    {"images", (PyCFunction)core_session_images, METH_NOARGS,
-     "images() -> [(at, count, columns, digest)] of those among its tokens"},
+     "shared(ids, tiles=()) -> how many of these tokens, from the first on, are the session's"},
+    {"tiles", (PyCFunction)core_session_tiles, METH_NOARGS,
+     "tiles() -> [(at, count, columns, digest)] of those among its tokens"},
     {"rewind", (PyCFunction)session_rewind, METH_VARARGS,
      "rewind(position): forgets every token from there on"},
     {"adapter", (PyCFunction)session_adapter, METH_VARARGS,
      "adapter(adapter or None, scale=1, keep=False): what it counts from now on, 0 to take it off; None "
      "takes off all. What was computed is computed again, but with keep"},
     {"draft", (PyCFunction)core_session_draft, METH_O,
-     "draft(data or None): the draft table that generations guess by, aligned to 4 bytes; a new session has "
+     "draft(data or None): the draft table that generations draft by, aligned to 4 bytes; a new session has "
      "its "
      "file's"},
     {"want_logits", (PyCFunction)session_want_logits, METH_VARARGS,
@@ -579,8 +579,7 @@ static PyMethodDef methods[] = {
      "route(router) -> (likeliest task, whether it is taken, its probability, the least one, float32 scores of "
      "all "
      "tasks and none)"},
-    {"likeliest", (PyCFunction)session_likeliest, METH_NOARGS,
-     "likeliest() -> the best token of each ready row"},
+    {"argmax", (PyCFunction)session_argmax, METH_NOARGS, "argmax() -> the best token of each ready row"},
     {"logprobs", (PyCFunction)session_logprobs, METH_O,
      "logprobs(ids) -> the natural logarithm of the probability of ids[k] by the k-th ready row"},
     {"sample", (PyCFunction)session_sample, METH_VARARGS,
@@ -595,7 +594,7 @@ static PyMethodDef methods[] = {
 
 static PyType_Slot slots[] = {
     {Py_tp_doc, "Session(model, context=0, chunk=0, logit_rows=1, threads=1, kv_type=KV_F16, batched=False, "
-                "checkpoints=0, compute=None, adapter_rank=0, images=0, image_rows=0); 0 takes the model's "
+                "checkpoints=0, compute=None, adapter_rank=0, tiles=0, image_rows=0); 0 takes the model's "
                 "own. compute(ids, rows) -> "
                 "the float32 logits of the last `rows` of all these tokens, where another runtime computes "
                 "them; step then takes no budget."},

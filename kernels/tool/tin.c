@@ -19,7 +19,7 @@
 #endif
 #include "../core/seal/minisign.h"
 #include "../core/seal/sha256.h"
-#include "../core/vision/eyes.h"
+#include "../core/vision/vision_test.h"
 #include "../include/tin.h"
 
 #include <stdarg.h>
@@ -235,20 +235,20 @@ static int print_digest(const tin_model *model, uint32_t prompt, const uint8_t d
     return !equal;
 }
 
-/* The picture of a file that has one; it counts as one more prompt. */
-static int verify_eyes(const tin_model *model, uint32_t prompt) {
+/* The image of a file that has one; it counts as one more prompt. */
+static int verify_vision(const tin_model *model, uint32_t prompt) {
     const void *test;
     size_t size;
-    if (tin_model_entry(model, TINI_EYES_ENTRY, &test, &size))
+    if (tin_model_entry(model, TINI_VISION_TEST_ENTRY, &test, &size))
         return 0;
     tin_error error;
-    uint8_t digest[TINI_EYES_DIGEST];
-    size_t need = tini_eyes_size(model, test, size, &error);
+    uint8_t digest[TINI_VISION_TEST_DIGEST];
+    size_t need = tini_vision_test_size(model, test, size, &error);
     block memory = make_block(need);
-    if (!need || tini_eyes_digest(model, test, size, memory.data, need, digest, &error))
+    if (!need || tini_vision_test_digest(model, test, size, memory.data, need, digest, &error))
         fail("%s", error.text);
     free(memory.start);
-    return print_digest(model, prompt, digest, ((const tini_eyes_header *)test)->digest);
+    return print_digest(model, prompt, digest, ((const tini_vision_test_header *)test)->digest);
 }
 
 /* The model's self-test on its instruction set. Returns how many prompts differ. selftest.bin: core/seal/prompts.h. */
@@ -273,7 +273,7 @@ static int verify_set(const tin_model *model) {
         different += print_digest(model, k, digest, p);
         p += sizeof digest;
     }
-    return different + verify_eyes(model, prompts);
+    return different + verify_vision(model, prompts);
 }
 
 static int verify(const void *file, size_t size, const char *isa) {

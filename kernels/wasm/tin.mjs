@@ -11,7 +11,7 @@
 const ROLES = { system: 0, user: 1, assistant: 2, tool: 3 };
 const WORD = 4; // bytes of a number or an address
 const DIGEST = 32;
-const [EYES, EYES_DIGEST] = ["vision/selftest.bin", 112]; // where its header has the digest (kernels/core/vision/eyes.h)
+const [VISION_TEST, VISION_TEST_DIGEST] = ["vision/selftest.bin", 112]; // where its header has the digest (kernels/core/vision/vision_test.h)
 const ROUTE = 4 * WORD; // tin_route
 const END = -100;
 const TURNS = "turns.bin";
@@ -130,8 +130,8 @@ export class Model {
     }
   }
 
-  // The words of a picture before a message's content: of a PNG's or JPEG's bytes, or of an ImageData.
-  picture(given, message) {
+  // The words of an image before a message's content: of a PNG's or JPEG's bytes, or of an ImageData.
+  image(given, message) {
     const file = given instanceof Uint8Array;
     const data = this.put(file ? given : new Uint8Array(given.data.buffer, given.data.byteOffset, given.data.byteLength));
     if (!file) {
@@ -142,7 +142,7 @@ export class Model {
     }
     const place = this.put(new Uint8Array(5 * WORD));
     try {
-      this.number(this.core.tinw_picture(data, given.length, place));
+      this.number(this.core.tinw_image(data, given.length, place));
       return [...new Uint32Array(this.bytes(place, 4 * WORD).slice().buffer), message];
     } finally {
       this.core.tinw_free(data);
@@ -151,7 +151,7 @@ export class Model {
   }
 
   // The file's self-test by this module: [{ expected, found }] of hexadecimal SHA-256s, one for each prompt, and one for
-  // the picture of a file that has one.
+  // the image of a file that has one.
   selftest() {
     const data = new DataView(this.entry("selftest.bin").buffer);
     const results = [];
@@ -162,10 +162,10 @@ export class Model {
       const expected = hexadecimal(new Uint8Array(data.buffer, at - DIGEST, DIGEST));
       results.push({ expected, found: this.digest(tokens) });
     }
-    const { address, size } = this.place(EYES);
+    const { address, size } = this.place(VISION_TEST);
     if (size) {
-      const expected = hexadecimal(this.bytes(address + EYES_DIGEST, DIGEST));
-      results.push({ expected, found: this.digested((into) => this.core.tinw_eyes(this.address, into)) });
+      const expected = hexadecimal(this.bytes(address + VISION_TEST_DIGEST, DIGEST));
+      results.push({ expected, found: this.digested((into) => this.core.tinw_vision_test(this.address, into)) });
     }
     return results;
   }
@@ -277,28 +277,28 @@ export class Session {
     }
   }
 
-  // Pieces of the answer to messages ({ role, content, pictures }). What they share with the session's tokens is not
-  // computed again. pictures: before a user's content, bytes (Uint8Array) of PNG or JPEG files, or ImageData.
+  // Pieces of the answer to messages ({ role, content, images }). What they share with the session's tokens is not
+  // computed again. images: before a user's content, bytes (Uint8Array) of PNG or JPEG files, or ImageData.
   chat(messages, options) {
     const [adapter] = this.adapters;
-    if (messages.some(({ pictures }) => pictures?.length)) {
-      this.see(messages, adapter?.turns ?? NOTHING);
+    if (messages.some(({ images }) => images?.length)) {
+      this.show(messages, adapter?.turns ?? NOTHING);
       return this.generate(null, options);
     }
     return this.generate(this.model.render(messages, adapter), options);
   }
 
-  // Makes messages with pictures the session's tokens, and sees what it has not seen.
-  see(messages, turns) {
+  // Makes messages with images the session's tokens, and encodes the images that it lacks.
+  show(messages, turns) {
     const { model } = this;
     const seen = [];
     try {
-      messages.forEach(({ pictures = [] }, k) => pictures.forEach((one) => seen.push(model.picture(one, k))));
+      messages.forEach(({ images = [] }, k) => images.forEach((one) => seen.push(model.image(one, k))));
       const list = model.put(new Uint8Array(Uint32Array.from(seen.flat()).buffer));
       model.with(messages, (words) => {
         const data = model.put(words);
         const [one, two] = [turns.address, turns.size];
-        const status = model.core.tinw_see(model.address, this.address, one, two, data, messages.length, list, seen.length);
+        const status = model.core.tinw_show(model.address, this.address, one, two, data, messages.length, list, seen.length);
         for (const address of [data, list]) model.core.tinw_free(address);
         model.number(status);
       });
@@ -313,7 +313,7 @@ export class Session {
   }
 
   // Pieces of the text that follows tokens; null: the session's own. temperature 0 takes the likeliest; the same seed gives the same text. free:
-  // the answer is not held to the constraint of the adapter or the file.
+  // the answer is unconstrained.
   *generate(tokens, { maxTokens = 256, temperature = 0, topP = 1, seed = 0, free = false } = {}) {
     const { model } = this;
     whole("maxTokens", maxTokens, 1);

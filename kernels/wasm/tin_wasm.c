@@ -8,13 +8,13 @@
 #include "../include/tin.h"
 
 #include "../core/seal/sha256.h"
-#include "../core/vision/eyes.h"
-#include "../core/vision/picture.h"
+#include "../core/vision/vision_test.h"
+#include "../core/vision/image.h"
 
 #include <string.h>
 
 #define EXPORT(name) __attribute__((export_name(#name)))
-enum { PAGE = 65536, END = -100, MOST_BYTES = 1 << 28 /* that a picture may take while it is read */ };
+enum { PAGE = 65536, END = -100, MOST_BYTES = 1 << 28 /* that an image may take while it is read */ };
 
 static tin_error error;
 
@@ -183,9 +183,10 @@ EXPORT(tinw_constrain) int32_t tinw_constrain(tin_session *session, tin_constrai
 EXPORT(tinw_session)
 tin_session *tinw_session(const tin_model *model, uint32_t context, uint32_t rows, uint32_t rank) {
     tin_session_options options = {.context = context, .logit_rows = rows, .adapter_rank = rank};
-    tin_vision_info sees;
-    if (!tin_vision_describe(model, &sees)) /* every token may be a row of a picture, and every row a picture */
-        options.images = options.image_rows = context ? context : tinw_context(model);
+    tin_encoder_info encoder;
+    if (!tin_encoder_describe(model,
+                              &encoder)) /* every token may be a row of an image, and every row an image */
+        options.tiles = options.image_rows = context ? context : tinw_context(model);
     size_t need = tin_session_size(model, &options, &error);
     void *memory = need && need <= UINT32_MAX ? tinw_alloc((uint32_t)need) : NULL;
     tin_session *session = NULL;
@@ -224,20 +225,20 @@ int32_t tinw_chat(const tin_model *model, const void *turns, uint32_t size, cons
     return (int32_t)tokens;
 }
 
-/* Reads a PNG or JPEG file; picture->rgb is of tinw_alloc then. */
-EXPORT(tinw_picture) int32_t tinw_picture(const void *file, uint32_t size, tin_picture *picture) {
-    tin_picture_info info;
-    tin_status status = tin_picture_look(file, size, MOST_BYTES, &info, &error);
+/* Reads a PNG or JPEG file; image->rgb is of tinw_alloc then. */
+EXPORT(tinw_image) int32_t tinw_image(const void *file, uint32_t size, tin_image *image) {
+    tin_image_info info;
+    tin_status status = tin_image_look(file, size, MOST_BYTES, &info, &error);
     if (status)
         return status;
     uint8_t *rgb = tinw_alloc((uint32_t)info.rgb), *memory = tinw_alloc((uint32_t)info.memory);
-    status = rgb && memory ? tin_picture_read(file, size, memory, info.memory, rgb, info.rgb, &error)
-                           : TIN_ERR_MEMORY;
+    status =
+        rgb && memory ? tin_image_read(file, size, memory, info.memory, rgb, info.rgb, &error) : TIN_ERR_MEMORY;
     tinw_free(memory);
     if (status)
         tinw_free(rgb);
     else
-        *picture = (tin_picture){rgb, (size_t)info.width * 3, info.width, info.height, 0};
+        *image = (tin_image){rgb, (size_t)info.width * 3, info.width, info.height, 0};
     return status;
 }
 
@@ -251,24 +252,23 @@ EXPORT(tinw_rgb) void tinw_rgb(uint8_t *pixels, uint32_t count) {
     }
 }
 
-/* As tinw_chat, with pictures: the messages become the session's tokens, seen. */
-EXPORT(tinw_see)
-int32_t tinw_see(const tin_model *model, tin_session *session, const void *turns, uint32_t size,
-                 const tin_message *messages, uint32_t count, const tin_picture *pictures,
-                 uint32_t picture_count) {
-    const tin_sight_options how = {.pictures = pictures,
-                                   .picture_count = picture_count,
-                                   .flags = TIN_CHAT_ANSWER,
-                                   .turns = turns,
-                                   .turns_size = size};
-    size_t need = tin_sight_size(model, messages, count, &how, &error);
+/* As tinw_chat, with images: the messages become the session's tokens, seen. */
+EXPORT(tinw_show)
+int32_t tinw_show(const tin_model *model, tin_session *session, const void *turns, uint32_t size,
+                  const tin_message *messages, uint32_t count, const tin_image *images, uint32_t image_count) {
+    const tin_vision_options how = {.images = images,
+                                    .image_count = image_count,
+                                    .flags = TIN_CHAT_ANSWER,
+                                    .turns = turns,
+                                    .turns_size = size};
+    size_t need = tin_vision_size(model, messages, count, &how, &error);
     void *memory = need ? tinw_alloc((uint32_t)need) : NULL;
     if (!memory)
         return error.status ? error.status : TIN_ERR_MEMORY;
-    tin_sight *sight;
-    int32_t event = tin_sight_create(model, messages, count, &how, memory, need, &sight, &error);
+    tin_vision *vision;
+    int32_t event = tin_vision_create(model, messages, count, &how, memory, need, &vision, &error);
     if (!event)
-        event = tin_sight_step(sight, session, 0, &error);
+        event = tin_vision_step(vision, session, 0, &error);
     tinw_free(memory);
     return event < 0 ? event : TIN_OK;
 }
@@ -346,16 +346,16 @@ int32_t tinw_digest(const tin_model *model, const int32_t *tokens, uint32_t coun
     return event < 0 ? event : TIN_OK;
 }
 
-/* The same, of the picture in the file's self-test: of the positions behind it. */
-EXPORT(tinw_eyes) int32_t tinw_eyes(const tin_model *model, uint8_t *digest) {
+/* The same, of the image in the file's self-test: of the positions behind it. */
+EXPORT(tinw_vision_test) int32_t tinw_vision_test(const tin_model *model, uint8_t *digest) {
     const void *test = NULL;
     size_t size = 0;
-    tin_model_entry(model, TINI_EYES_ENTRY, &test, &size);
-    size_t need = tini_eyes_size(model, test, size, &error);
+    tin_model_entry(model, TINI_VISION_TEST_ENTRY, &test, &size);
+    size_t need = tini_vision_test_size(model, test, size, &error);
     void *memory = need && need <= UINT32_MAX ? tinw_alloc((uint32_t)need) : NULL;
     if (!memory)
         return error.status ? error.status : TIN_ERR_MEMORY;
-    tin_status status = tini_eyes_digest(model, test, size, memory, need, digest, &error);
+    tin_status status = tini_vision_test_digest(model, test, size, memory, need, digest, &error);
     tinw_free(memory);
     return status;
 }

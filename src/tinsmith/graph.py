@@ -1,7 +1,7 @@
 """What a family computes: ops over named values, before any device is known.
 
 A family's `graph(hyper, g)` calls the methods of GraphBuilder; each adds one op and returns its output, a Value
-of shape (tokens, width). So do a tower's and a connector's, whose values are of shape (patches, width) and,
+of shape (tokens, width). So do an encoder's and a projector's, whose values are of shape (patches, width) and,
 once patches are merged, (states, width). The op kinds are those of kernels/ops.def.
 """
 
@@ -366,5 +366,5 @@ class GraphBuilder:
         return out
 
     def states(self, x: Value) -> None:
-        """What a tower ends in."""
+        """What an encoder ends in."""
         self._add(Op("STATES", [x], []))

@@ -92,8 +92,8 @@ class Hyper:
 
 
 @dataclass(frozen=True)
-class TowerSizes:
-    """Of a vision transformer; a tower may add its own in a subclass.
+class EncoderSizes:
+    """Of a vision transformer; an encoder may add its own in a subclass.
 
     patch: pixels a side of a patch; side: positions a side of the table of learned positions, which is square.
     act: what the feed-forward applies, "gelu" (exact) or "gelu_tanh"."""
@@ -109,8 +109,8 @@ class TowerSizes:
 
 
 @dataclass(frozen=True)
-class ConnectorSizes:
-    """Of what turns a tower's states into the language model's embeddings; a connector may add its own.
+class ProjectorSizes:
+    """Of what turns an encoder's states into the language model's embeddings; a projector may add its own.
 
     merge: patches a side of the square that becomes one token; dim: the language model's width."""
 
@@ -119,8 +119,8 @@ class ConnectorSizes:
 
 
 @dataclass(frozen=True)
-class Pictures:
-    """How a picture becomes a tower's pixels; the rule that cuts it is the subclass (vision/pictures.py).
+class ImageRules:
+    """How an image becomes an encoder's pixels; the rule that cuts it is the subclass (vision/image_rules.py).
 
     filter: of the resize, as Pillow names it: "bilinear", "bicubic" or "lanczos"; mean, std: of red, green and
     blue, of values from 0 to 1."""
@@ -136,18 +136,18 @@ class Pictures:
 
 @dataclass(frozen=True)
 class Vision:
-    """A checkpoint's vision half. tower, connector: names of modules of vision/; tensors by role, those of the
-    connector with `connector.` before it; tokens: ids by the connector's word for what they stand for, of which
-    `image` is the placeholder that each of an image's tokens has in a prompt. kv: how keys and values are kept
-    while an image is seen, "f16" or "q8"; None is q8 where the matrices that make them are quantized."""
+    """A checkpoint's vision model. encoder, projector: names of modules of vision/; tensors by role, those of
+    the projector with `projector.` before it; tokens: ids by the projector's word for what they stand for, of
+    which `image` is the placeholder that each of an image's tokens has in a prompt. kv: how keys and values are
+    kept while an image is seen, "f16" or "q8"; None is q8 where the matrices that make them are quantized."""
 
-    tower: str
-    sizes: TowerSizes
-    connector: str
-    joint: ConnectorSizes
+    encoder: str
+    sizes: EncoderSizes
+    projector: str
+    joint: ProjectorSizes
     tensors: dict[str, Tensor]
     tokens: dict[str, int]
-    pictures: Pictures
+    image_rules: ImageRules
     kv: str | None = None
 
 

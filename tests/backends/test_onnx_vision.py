@@ -1,4 +1,4 @@
-"""Towers and connectors as ONNX, in onnxruntime beside transformers' own."""
+"""Encoders and projectors as ONNX, in onnxruntime beside transformers' own."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pictured_models import with_words
+from chat_models import with_words
 from vision_models import CASES, features, save_random
 
 from tinsmith import cli, models
 from tinsmith.backends import onnx_vision
 from tinsmith.compiler import build_tin
 from tinsmith.quant import vision as quant_vision
-from tinsmith.vision.pictures import Square, Tiles
+from tinsmith.vision.image_rules import Square, Tiles
 
 np = pytest.importorskip("numpy")
 onnxruntime = pytest.importorskip("onnxruntime")
@@ -56,17 +56,17 @@ def test_states_are_those_of_transformers(case: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_pictures_of_any_shape_have_no_graph(case: str, tmp_path: Path) -> None:
+def test_images_of_any_shape_have_no_graph(case: str, tmp_path: Path) -> None:
     save_random(case, tmp_path)
     vision = models.load(tmp_path).vision
     assert vision is not None
     reason = onnx_vision.why_not(vision)
-    assert (reason is None) == isinstance(vision.pictures, Square | Tiles)
+    assert (reason is None) == isinstance(vision.image_rules, Square | Tiles)
     assert reason is None or "any shape" in reason
 
 
 @pytest.mark.slow
-def test_a_tin_that_sees_is_exported_whole(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_tin_with_vision_is_exported_whole(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     pytest.importorskip("onnxruntime_genai")
     for case, is_there in (("smolvlm", True), ("lfm2_vl", False)):
         save_random(case, tmp_path / case)
@@ -74,4 +74,4 @@ def test_a_tin_that_sees_is_exported_whole(tmp_path: Path, capsys: pytest.Captur
         build_tin(with_words(case, models.load(tmp_path / case)), tin)
         assert cli.main(["export", str(tin), "--onnx", str(out), "--precision", "fp32"]) == 0
         assert (out / "model.onnx").exists() and (out / onnx_vision.MODEL).exists() == is_there
-        assert ("without its vision half" in capsys.readouterr().err) == (not is_there)
+        assert ("without its vision model" in capsys.readouterr().err) == (not is_there)

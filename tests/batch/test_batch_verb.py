@@ -17,7 +17,7 @@ import tinsmith
 from tinsmith import cli
 from tinsmith.batch import journal as journals
 from tinsmith.batch import run as engine
-from tinsmith.batch.answers import Done
+from tinsmith.batch.engine import WindowResult
 from tinsmith.errors import InputError
 
 Run = Callable[..., int]
@@ -51,7 +51,7 @@ def test_workers_and_unordered_give_the_same_rows(batch: Run, asked: Path) -> No
     batch(asked, one)
     batch(asked, two, "--workers", 2)
     assert two.read_bytes() == one.read_bytes()
-    batch(asked, three, "--workers", 2, "--unordered", "--places", 3)
+    batch(asked, three, "--workers", 2, "--unordered", "--slots", 3)
     assert sorted(three.read_bytes().splitlines()) == sorted(one.read_bytes().splitlines())
 
 
@@ -86,7 +86,7 @@ def test_a_table_comes_out_with_its_columns(batch: Run, tmp_path: Path) -> None:
     made = pq.read_table(out)
     assert made.select(["id", "prompt", "day"]) == table
     assert made.column_names[3:] == ["item", "text", "finish", "receipt", "error"]
-    assert "nothing to answer" in made["error"][1].as_py()
+    assert "is empty" in made["error"][1].as_py()
     as_csv = tmp_path / "out.csv"
     assert batch(given, as_csv, "--input", "prompt") == 1
     assert as_csv.read_text(encoding="utf-8").splitlines()[0] == "id,prompt,day,item,text,finish,receipt,error"
@@ -110,7 +110,7 @@ def test_what_is_not_as_it_was_begun_is_refused(
     there = out.read_bytes()
     more = change(asked)
     assert batch(asked, out, *(more if isinstance(more, list) else [])) == 2
-    assert f"was begun with {said}" in capsys.readouterr().err
+    assert f"was started with {said}" in capsys.readouterr().err
     assert out.read_bytes() == there
 
 
@@ -119,7 +119,7 @@ def test_what_did_nothing_is_begun_anew(batch: Run, asked: Path, capsys: pytest.
     out, whole = asked.with_name("out.jsonl"), asked.with_name("whole.jsonl")
     for wrong in (["--task", "none"], ["--adapter", "none"], ["--search", 3], ["--raw", "--system", "x"]):
         assert batch(asked, out, *wrong) == 2
-        assert "was begun with" not in capsys.readouterr().err
+        assert "was started with" not in capsys.readouterr().err
     batch(asked, out)
     batch(asked, whole)
     assert out.read_bytes() == whole.read_bytes()
@@ -133,7 +133,7 @@ def test_an_adapter_that_changed_meanwhile_is_refused(
     assert batch(asked, out, "--adapter", adapter) == 1
     adapter.write_bytes(random_adapters.compiled(tiny_tin, seed=2))
     assert batch(asked, out, "--adapter", adapter) == 2
-    assert "was begun with adapters" in capsys.readouterr().err
+    assert "was started with adapters" in capsys.readouterr().err
 
 
 def test_a_folder_may_be_called_as_an_adapter_of_the_file(
@@ -153,7 +153,7 @@ def test_an_out_of_nobody_is_left_alone(batch: Run, asked: Path, capsys: pytest.
     out = asked.with_name("out.jsonl")
     out.write_text("mine")
     assert batch(asked, out) == 2
-    assert "no journal says of what" in capsys.readouterr().err
+    assert "exists without a journal" in capsys.readouterr().err
     assert out.read_text() == "mine"
     assert {one.name for one in asked.parent.iterdir()} == {"in.jsonl", "out.jsonl"}
 
@@ -254,11 +254,11 @@ def test_two_runs_at_once(batch: Run, asked: Path) -> None:
 
     with journals.Journal(out, {"a": 1}, finish) as first:
         with (
-            pytest.raises(InputError, match="another run is making it"),
+            pytest.raises(InputError, match="another run is writing it"),
             journals.Journal(out, {"a": 1}, finish),
         ):
             pass
-        first.add(Done(0, 1, b"{}\n", 0, 0, 0))
+        first.add(WindowResult(first=0, items=1, lines=b"{}\n", failed=0, tokens=0, known=0))
         first.end()
     with journals.Journal(out, {"a": 1}, finish) as later:
         assert later.complete
@@ -275,7 +275,7 @@ def test_what_changes_meanwhile_is_found(
 ) -> None:
     add = journals.Journal.add
 
-    def changed(self: journals.Journal, done: Done) -> None:
+    def changed(self: journals.Journal, done: WindowResult) -> None:
         if which == "IN":
             asked.write_text(asked.read_text() + '{"input": "more"}\n')
         else:
@@ -291,21 +291,21 @@ def test_what_changes_meanwhile_is_found(
 
 def test_what_failed_is_tried_again(batch: Run, asked: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Rows that fail of something that passes are answered by the same command."""
-    from tinsmith.batch.ask import Asker
+    from tinsmith.batch.requests import RequestBuilder
 
     out, whole = asked.with_name("out.jsonl"), asked.with_name("whole.jsonl")
     batch(asked, whole)
-    questions = Asker.questions
+    questions = RequestBuilder.requests
 
-    def failing(self: Asker, item: object) -> object:
+    def failing(self: RequestBuilder, item: object) -> object:
         if getattr(item, "number", 0) % 7 == 0:
             raise InputError("no room")
         return questions(self, item)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(Asker, "questions", failing)
+    monkeypatch.setattr(RequestBuilder, "requests", failing)
     batch(asked, out)
     assert sum("error" in row for row in rows(out)) == 9
-    monkeypatch.setattr(Asker, "questions", questions)
+    monkeypatch.setattr(RequestBuilder, "requests", questions)
     batch(asked, out, "--retry", 0)
     assert sum("error" in row for row in rows(out)) == 9
     batch(asked, out)
@@ -318,21 +318,21 @@ def test_a_failed_row_is_not_answered_by_another_of_its_name(
     batch: Run, tmp_path: Path, order: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A row that can't be read is named by its number, which another may have for its custom_id."""
-    from tinsmith.batch.ask import Asker
+    from tinsmith.batch.requests import RequestBuilder
 
-    given, out, questions = tmp_path / "in.jsonl", tmp_path / "out.jsonl", Asker.questions
+    given, out, questions = tmp_path / "in.jsonl", tmp_path / "out.jsonl", RequestBuilder.requests
     body = [json.dumps({"messages": [{"role": "user", "content": str(k)}], "max_tokens": 3}) for k in range(4)]
     lines = [f'{{"custom_id": "{k + 1 if k < 2 else k}", "body": {one}}}' for k, one in enumerate(body)]
     given.write_text("\n".join([*lines[:2], '{"bad', *lines[2:]]))  # named 1, 2, 3, 2, 3
 
-    def failing(self: Asker, item: object) -> object:
+    def failing(self: RequestBuilder, item: object) -> object:
         if getattr(item, "number", 0) in (2, 4):
             raise InputError("no room")
         return questions(self, item)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(Asker, "questions", failing)
+    monkeypatch.setattr(RequestBuilder, "requests", failing)
     assert batch(given, out, *order) == 1
-    monkeypatch.setattr(Asker, "questions", questions)
+    monkeypatch.setattr(RequestBuilder, "requests", questions)
     assert batch(given, out, *order) == 1
     whole = tmp_path / "whole.jsonl"
     batch(given, whole)

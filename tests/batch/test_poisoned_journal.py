@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from tinsmith.batch.ask import _sampling
 from tinsmith.batch.items import open_items
 from tinsmith.batch.journal import Journal
 from tinsmith.batch.replay import Replay
+from tinsmith.batch.requests import _sampling
 from tinsmith.errors import TinsmithError
 from tinsmith.system import files
 
@@ -59,7 +59,7 @@ def test_a_changed_value_is_at_most_an_error(made: Path, tiny_tin: Path) -> None
                 try:
                     with Journal(made, header, files.replace) as opened:
                         assert all(
-                            isinstance(at, int) for at, _ in zip(opened.places(), range(9), strict=False)
+                            isinstance(at, int) for at, _ in zip(opened.positions(), range(9), strict=False)
                         )
                 except TinsmithError:
                     refused += 1

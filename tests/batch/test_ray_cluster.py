@@ -27,9 +27,9 @@ def cluster() -> Iterator[Any]:
     """Two nodes of one processor, on loopback."""
     os.environ |= {"RAY_USAGE_STATS_ENABLED": "0", "RAY_AUTH_MODE": "disabled"}
     ray = pytest.importorskip("ray")
-    from ray.cluster_utils import Cluster
+    from ray.cluster_utils import RayExecutor
 
-    made = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "object_store_memory": STORE})
+    made = RayExecutor(initialize_head=True, head_node_args={"num_cpus": 1, "object_store_memory": STORE})
     made.second = made.add_node(num_cpus=1, object_store_memory=STORE)
     made.wait_for_nodes()
     ray.init(address=made.address, log_to_driver=False)
@@ -104,7 +104,7 @@ import sys, ray
 ray.init(address=sys.argv[1], log_to_driver=False)
 from tinsmith.batch import ray as batches
 dataset = ray.data.read_json(sys.argv[2], override_num_blocks=40)
-batches.map(dataset, sys.argv[3], max_tokens=4, checkpoint=sys.argv[4], window=75, places=2).take_all()
+batches.map(dataset, sys.argv[3], max_tokens=4, checkpoint=sys.argv[4], window=75, slots=2).take_all()
 """
 
 

@@ -135,4 +135,4 @@ def test_an_out_without_its_journal(
 ) -> None:
     made.with_name("out.jsonl.journal").unlink()
     assert replay(made, tiny_tin, asked) == 2
-    assert "keep it beside that" in capsys.readouterr().err
+    assert "keep the journal of" in capsys.readouterr().err

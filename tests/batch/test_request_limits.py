@@ -12,7 +12,7 @@ import pytest
 from tinsmith.batch.settings import Settings
 from tinsmith.constraint import apart, limits
 from tinsmith.errors import ConstraintError
-from tinsmith.runtime.picture_limits import PictureLimits
+from tinsmith.runtime.images import ImageLimits
 from tinsmith.serve.limits import Limits
 
 Run = Callable[..., int]
@@ -40,14 +40,14 @@ def offering(name: str, parameters: object) -> str:
 
 
 def test_a_row_has_the_limits_of_a_request() -> None:
-    served, pictures = Limits(), PictureLimits()
+    served, pictures = Limits(), ImageLimits()
     assert (
         served.schema,
         served.automaton,
-        served.compiling,
+        served.compile_seconds,
     ) == (limits.SCHEMA, limits.AUTOMATON, limits.SECONDS)
-    rows = Settings().pictures
-    for name in PictureLimits.__dataclass_fields__:
+    rows = Settings().images
+    for name in ImageLimits.__dataclass_fields__:
         assert getattr(served, name) == getattr(rows, name) == getattr(pictures, name)
 
 

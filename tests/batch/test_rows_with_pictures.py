@@ -10,20 +10,20 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tiny_models import png_of, tiny_spec, with_eyes
+from tiny_models import png_of, tiny_spec, with_vision
 from transformers_models import CHATML
 
 import tinsmith
 from tinsmith import cli
-from tinsmith.batch.answers import Done
-from tinsmith.batch.ask import Asker
+from tinsmith.batch.engine import WindowResult
 from tinsmith.batch.items import Item
 from tinsmith.batch.journal import Journal
+from tinsmith.batch.requests import RequestBuilder
 from tinsmith.batch.settings import Settings
 from tinsmith.compiler import build_tin
 from tinsmith.errors import InputError
-from tinsmith.runtime.images import Pictured
-from tinsmith.runtime.sight import Picture
+from tinsmith.runtime.image_prompt import ImagePrompt
+from tinsmith.runtime.images import Picture
 
 LIMITS = ("--max-pictures", 2, "--max-picture", "128KiB", "--max-pixels", 5000)
 
@@ -51,7 +51,7 @@ def pictures_alive() -> int:
 def eyes(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("eyes") / "eyes.tin"
     spec = tiny_spec("llama", hidden_size=64, intermediate_size=96, max_position_embeddings=512)
-    build_tin(with_eyes(replace(spec, chat_template=CHATML)), path)
+    build_tin(with_vision(replace(spec, chat_template=CHATML)), path)
     return path
 
 
@@ -109,7 +109,7 @@ def test_pictures_go_by_the_names_that_they_have_in_recipes(eyes: Path, tmp_path
         made.unlink()
     code, (row,) = batch(eyes, tmp_path / "talk.jsonl", "--workers", 1)
     assert code == 1
-    assert 'talk.jsonl:1: pictures beside "messages"; show each in its message' in row["error"]
+    assert 'talk.jsonl:1: images beside "messages"; put each into its message' in row["error"]
 
 
 def test_a_row_past_the_bounds_fails_and_the_run_goes_on(eyes: Path, tiny_tin: Path, tmp_path: Path) -> None:
@@ -154,25 +154,25 @@ def test_requests_in_openais_shape_show_pictures(eyes: Path, tmp_path: Path) -> 
     assert code == 1
     wanted = tinsmith.load(eyes, threads=1).chat(shown, max_tokens=4)
     assert answered["response"]["body"]["choices"][0]["message"]["content"] == wanted.text
-    assert "seen in full" in seen_less["error"]["message"]
-    assert "'image'; text and image_url" in of_path["error"]["message"]
+    assert "give auto or high" in seen_less["error"]["message"]
+    assert "'image' of a message part" in of_path["error"]["message"]
 
 
 def test_pixels_wait_in_their_files(eyes: Path, tmp_path: Path) -> None:
     """Not in memory; and a picture that changes meanwhile is found."""
     path = tmp_path / "a.png"
     path.write_bytes(drawn(1))
-    asker = Asker(tinsmith.load(eyes, threads=1), Settings())
+    asker = RequestBuilder(tinsmith.load(eyes, threads=1), Settings())
     before = pictures_alive()
-    tokens = asker.questions(Item(1, 1, asking({"path": str(path)}, url(drawn(2)))))[0].asked.tokens
-    assert isinstance(tokens, Pictured)
+    tokens = asker.requests(Item(1, 1, asking({"path": str(path)}, url(drawn(2)))))[0].asked.tokens
+    assert isinstance(tokens, ImagePrompt)
     assert pictures_alive() == before
     path.write_bytes(drawn(3))
     with pytest.raises(InputError, match="another than when it was first read"):
         tokens.images[0][1].rows  # noqa: B018
     path.write_bytes(drawn(1))
     alone = tinsmith.load(eyes, threads=1).render(asking({"path": path}, url(drawn(2))))
-    assert isinstance(alone, Pictured)
+    assert isinstance(alone, ImagePrompt)
     assert [image.rows for _, image in tokens.images] == [image.rows for _, image in alone.images]
 
 
@@ -184,15 +184,15 @@ def test_a_batch_whose_pictures_changed_is_not_gone_on_with(
     words = ["batch", eyes, tmp_path / "in.jsonl", tmp_path / "out.jsonl", "--max-tokens", 2, "--workers", 1]
     add = Journal.add
 
-    def change(self: Journal, done: Done) -> None:
+    def change(self: Journal, done: WindowResult) -> None:
         (tmp_path / "1.png").write_bytes(drawn(2))
         add(self, done)
 
     monkeypatch.setattr(Journal, "add", change)
     assert cli.main(list(map(str, words))) == 2
-    assert "a picture that IN names: changed while the rows were answered" in capsys.readouterr().err
+    assert "an image that IN names: changed while the rows were answered" in capsys.readouterr().err
     monkeypatch.setattr(Journal, "add", add)
     assert cli.main(list(map(str, words))) == 2
-    assert "was begun with pictures" in capsys.readouterr().err
+    assert "was started with images" in capsys.readouterr().err
     (tmp_path / "1.png").write_bytes(drawn(1))
     assert cli.main(list(map(str, words))) == 0

@@ -17,5 +17,5 @@ def test_spans_hold_what_was_added_and_do_not_touch(seed: int) -> None:
         spans.add(first, count)
         held |= set(range(first, first + count))
         assert [item for item in range(70) if item in spans] == sorted(held)
-        bounds = [bound for span in spans.held for bound in span]
+        bounds = [bound for span in spans.intervals for bound in span]
         assert bounds == sorted(set(bounds))

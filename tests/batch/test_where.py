@@ -98,7 +98,7 @@ def test_one_that_nests_too_deep_is_refused_before_a_row_is_read(wrapped: str, c
         **{"not": "not " * count, "par": "not(" * count, "end": ")" * count},
         **{"minus": "- " * count, "list": "[" * count, "tsil": "]" * count},
     )
-    with pytest.raises(InputError, match="nests deeper than 100|longer than|too many nested|too complex"):
+    with pytest.raises(InputError, match="nested deeper than 100|longer than|too many nested|too complex"):
         compiled(text)
 
 

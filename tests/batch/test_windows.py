@@ -12,11 +12,10 @@ from typing import Any
 import pytest
 
 import tinsmith
-from tinsmith.batch import answers, crew, run
-from tinsmith.batch.cache import Cache
+from tinsmith.batch import engine, executors, run
+from tinsmith.batch.cache import Cache, CachedAnswer
 from tinsmith.batch.items import Item
-from tinsmith.batch.known import Known
-from tinsmith.batch.settings import Held, Settings
+from tinsmith.batch.settings import OutputConstraint, Settings
 from tinsmith.errors import InputError, RuntimeFault
 from tinsmith.runtime.generation import Completion
 
@@ -92,7 +91,7 @@ def test_requests_are_answered_in_openais_shape(batch: Run, tiny_tin: Path, tmp_
     assert len(bodies["last seed"]["choices"]) == 2
     assert len(bodies["several"]["tinsmith"]["receipt"].split(",")) == 2
     assert "sees no images" in made["image"]["error"]["message"]
-    assert "text and image_url are answered" in made["sound"]["error"]["message"]
+    assert "give text or image_url" in made["sound"]["error"]["message"]
     assert batch(given, out, "--check") == 0
 
 
@@ -114,13 +113,13 @@ def test_system_and_developer_messages_are_one(batch: Run, tiny_tin: Path, tmp_p
 @pytest.mark.parametrize(
     ("body", "said"),
     [
-        ({"tools": [TOOL], "tool_choice": {"type": "function", "function": "go"}}, "names null"),
+        ({"tools": [TOOL], "tool_choice": {"type": "function", "function": "go"}}, "the unknown tool null"),
         ({"tools": [TOOL], "tool_choice": {"function": {"name": "other"}}}, "names 'other', which is none"),
         ({"tools": [TOOL], "tool_choice": {"type": "allowed_tools"}}, 'an object with "mode" and "tools"'),
         ({"tools": [TOOL], "parallel_tool_calls": "no"}, '"parallel_tool_calls" must be true or false'),
         ({"tools": [{"function": "go"}]}, "#/0/function: a function must be an object"),
-        ({"tool_choice": "required"}, '"tool_choice" is given, and no "tools" are'),
-        ({"tools": [TOOL], "response_format": {"type": "json_object"}}, 'beside "tools"'),
+        ({"tool_choice": "required"}, '"tool_choice" without "tools"'),
+        ({"tools": [TOOL], "response_format": {"type": "json_object"}}, '"tools" together'),
         ({"messages": [{"role": "assistant", "tool_calls": 5}]}, "tool_calls are 5; give a list"),
         ({"messages": [{"role": "assistant", "tool_calls": [{"function": "go"}]}]}, "a tool call has a name"),
     ],
@@ -173,7 +172,7 @@ def test_the_cache_answers_what_did_not_change(
 
 
 def test_caches_of_two_machines_merge_and_a_lie_is_found(tmp_path: Path) -> None:
-    answer = Known(Completion("a", [1, 2], 3, 0.0, "stop", 0), "l", "r")
+    answer = CachedAnswer(Completion("a", [1, 2], 3, 0.0, "stop", 0), "l", "r")
     for name, keys in (("one", ("aa", "bb")), ("two", ("bb", "cc"))):
         cache = Cache(tmp_path / name)
         for key in keys:
@@ -186,7 +185,7 @@ def test_caches_of_two_machines_merge_and_a_lie_is_found(tmp_path: Path) -> None
     assert cache.get({"cc": None, "dd": None}) == {"cc": answer}
     cache.close()
     other = Cache(tmp_path / "three")
-    other.put("aa", Known(Completion("other", [1], 3, 0.0, "stop", 0), "l", "r"))
+    other.put("aa", CachedAnswer(Completion("other", [1], 3, 0.0, "stop", 0), "l", "r"))
     other.commit()
     other.close()
     shutil.copy(tmp_path / "three/answers.sqlite", tmp_path / "one/wrong.sqlite")
@@ -209,14 +208,14 @@ def test_the_command_merges_what_lies_in_the_cache(
     assert json.loads(last)["counts"]["known"] == 3
 
 
-def window(first: int, *texts: str) -> answers.Window:
-    return answers.Window(
+def window(first: int, *texts: str) -> engine.Window:
+    return engine.Window(
         first, [Item(k, k, [{"role": "user", "content": one}]) for k, one in enumerate(texts, 1)]
     )
 
 
 def test_longer_prompts_get_more_room_and_too_long_ones_are_refused(tiny_tin: Path) -> None:
-    made = answers.Answers(tinsmith.load(tiny_tin, threads=1), Settings(max_tokens=4), places=2)
+    made = engine.Engine(tinsmith.load(tiny_tin, threads=1), Settings(max_tokens=4), slots=2)
     made.add(window(0, "a", "b " * 100, "c", "x" * 5000))
     made.add(window(4, "a", "d " * 90))
     done = []
@@ -233,9 +232,9 @@ def test_longer_prompts_get_more_room_and_too_long_ones_are_refused(tiny_tin: Pa
 
 
 def test_a_fault_of_the_core_is_tried_again(tiny_tin: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    step, faults = answers.Scheduler.step, [2]
+    step, faults = engine.Scheduler.step, [2]
 
-    def failing(self: answers.Scheduler, budget: float | None = None) -> list[answers.Job]:
+    def failing(self: engine.Scheduler, budget: float | None = None) -> list[engine.Job]:
         news = step(self, budget)
         for job in news:
             if job.completion is not None and faults[0]:
@@ -243,12 +242,12 @@ def test_a_fault_of_the_core_is_tried_again(tiny_tin: Path, monkeypatch: pytest.
                 job.completion, job.error = None, RuntimeFault("TIN_ERR_MEMORY", "no memory")
         return news
 
-    monkeypatch.setattr(answers.Scheduler, "step", failing)
+    monkeypatch.setattr(engine.Scheduler, "step", failing)
     for retry, failed in ((2, 0), (0, 2)):
         faults[0] = 2
-        made = answers.Answers(tinsmith.load(tiny_tin, threads=1), Settings(max_tokens=2), retry=retry)
+        made = engine.Engine(tinsmith.load(tiny_tin, threads=1), Settings(max_tokens=2), retry=retry)
         made.add(window(0, "a", "b", "c"))
-        done: list[answers.Done] = []
+        done: list[engine.WindowResult] = []
         while not done:
             done = made.step()
         assert done[0].failed == failed
@@ -257,27 +256,27 @@ def test_a_fault_of_the_core_is_tried_again(tiny_tin: Path, monkeypatch: pytest.
 def test_settings_that_a_model_can_not_keep_to(tiny_tin: Path) -> None:
     model = tinsmith.load(tiny_tin, threads=1)
     for settings, said in (
-        (Settings(held=Held("choices", ["a"]), thinking=True), "leave thinking out"),
+        (Settings(constraint=OutputConstraint("choices", ["a"]), thinking=True), "leave thinking out"),
         (Settings(adapters={"none": 1.0}), "no adapter 'none'"),
         (Settings(task="nothing"), 'task "nothing" does not exist'),
     ):
         with pytest.raises(tinsmith.errors.TinsmithError, match=said):
-            answers.Answers(model, settings)
+            engine.Engine(model, settings)
 
 
 def test_a_worker_that_dies_is_replaced_and_too_many_end_the_run(tiny_tin: Path, tmp_path: Path) -> None:
     windows = [window(k, f"what is {k}?", f"and {k}?") for k in range(0, 40, 2)]
 
-    def lines(job: crew.Job, kills: int) -> bytes:
-        def workers() -> crew.Workers:
-            made = crew.Workers(job, 2)
+    def lines(job: executors.WorkerConfig, kills: int) -> bytes:
+        def workers() -> executors.ProcessPool:
+            made = executors.ProcessPool(job, 2)
             for worker in made._workers[:kills]:
                 worker._process.kill()
             return made
 
         return b"".join(done.lines for done in run.answered(iter(windows), workers))
 
-    job = crew.Job(tiny_tin, Settings(max_tokens=3), {}, {}, retry=1)
+    job = executors.WorkerConfig(file=tiny_tin, settings=Settings(max_tokens=3), retry=1)
     assert lines(job, 1) == lines(job, 0)
     with pytest.raises(RuntimeFault, match=r"a worker died \(signal 9\)"):
         lines(job, 2)
@@ -286,7 +285,9 @@ def test_a_worker_that_dies_is_replaced_and_too_many_end_the_run(tiny_tin: Path,
 def test_whoever_computes_keeps_the_pace(
     tiny_tin: Path, batch: Run, asked: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    job = crew.Job(tiny_tin, Settings(max_tokens=3), {"pace": 30}, {}, digest="d")
+    job = executors.WorkerConfig(
+        file=tiny_tin, settings=Settings(max_tokens=3), loading={"pace": 30}, digest="d"
+    )
     of_image = replace(job, image=tiny_tin).load(threads=1)
     assert [job.load(threads=1).pace, of_image.pace, of_image.digest] == [30, 30, "d"]
     one, two = (asked.with_name(f"{name}.jsonl") for name in ("one", "two"))
@@ -298,6 +299,6 @@ def test_whoever_computes_keeps_the_pace(
 
 
 def test_what_keeps_a_worker_from_answering_is_said(tiny_tin: Path, batch: Run, tmp_path: Path) -> None:
-    job = crew.Job(tiny_tin, Settings(adapters={"none": 1.0}), {}, {})
+    job = executors.WorkerConfig(file=tiny_tin, settings=Settings(adapters={"none": 1.0}))
     with pytest.raises(InputError, match="no adapter 'none'"):
-        list(run.answered(iter([window(0, "a")]), lambda: crew.Workers(job, 1)))
+        list(run.answered(iter([window(0, "a")]), lambda: executors.ProcessPool(job, 1)))

@@ -40,7 +40,7 @@ def test_native_reads_one_row_of_an_embedding_of_its_own() -> None:
 
 def test_native_measures_behind_the_tokens_it_holds(gguf: Path) -> None:
     engine = open_model(gguf, "scalar", 60)
-    assert engine._model.pace == 60
+    assert engine._model.duty_cycle == 60
     assert engine.context == CONTEXT
     assert engine.facts["isa"] == "scalar"
     assert engine.facts["format"] == "Q8_0"

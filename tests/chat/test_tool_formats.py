@@ -207,7 +207,7 @@ def test_gemma_is_prompted_as_its_guide_has_it() -> None:
     assert lines[-1] == question
 
 
-def test_tools_stand_before_the_pictures_of_the_first_message() -> None:
+def test_tools_stand_before_the_images_of_the_first_message() -> None:
     parts = [{"type": "image", "path": "a.png"}, {"type": "text", "text": " so "}]
     known = by_name("gemma3")
     [asked] = known.messages(TOOLS, [{"role": "user", "content": parts}])

@@ -55,7 +55,7 @@ def test_json_has_what_other_programs_read(tin: Path, capsys: pytest.CaptureFixt
     assert set(printed) == {"rows", "ratios", "machine", "engines", "settings"}
     check(printed, ["native"], ["Q8_0"])
     assert printed["ratios"] == []
-    assert printed["settings"] == {"prompt": 16, "generate": 4, "repeat": 2, "pace": 100}
+    assert printed["settings"] == {"prompt": 16, "generate": 4, "repeat": 2, "duty_cycle": 100}
     machine = printed["machine"]
     assert set(machine) == {"cpu", "cores", "system", "isa", "read_gb_s", "int8_gops"}
     assert machine["isa"] == printed["engines"]["native"]["isa"] == "scalar"

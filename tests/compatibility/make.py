@@ -148,7 +148,7 @@ def continued(session: Any, count: int = 8) -> dict[str, Any]:
     computed(session)
     for _ in range(count):
         rows += session.logits()[1]
-        tokens.append(session.likeliest()[0])
+        tokens.append(session.argmax()[0])
         session.append(tokens[-1:])
         computed(session)
     return {"tokens": tokens, "logits": digest(rows)}

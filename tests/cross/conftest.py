@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from effort import EFFORT
 from test_chat_template import SMOLLM
-from tiny_models import tiny_spec, with_eyes
+from tiny_models import tiny_spec, with_vision
 
 from tinsmith import cli, compiler, models, quant
 from tinsmith.models import family
@@ -18,7 +18,7 @@ from tinsmith.models import family
 @pytest.fixture(scope="session")
 def tiny_tin(tmp_path_factory: pytest.TempPathFactory) -> Path:
     sizes = {"hidden_size": 64, "intermediate_size": 96, "max_position_embeddings": 1024}
-    spec = with_eyes(replace(tiny_spec(family.by_name("llama"), **sizes), chat_template=SMOLLM))
+    spec = with_vision(replace(tiny_spec(family.by_name("llama"), **sizes), chat_template=SMOLLM))
     path = tmp_path_factory.mktemp("cross") / "tiny.tin"
     compiler.build_tin(quant.apply(spec, "Q8_0"), path)
     return path

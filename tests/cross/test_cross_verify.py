@@ -19,9 +19,11 @@ from tinsmith.system import progress
 
 
 def sealed(tin: Path) -> list[str]:
-    """The digests of its self-test: of its prompts, and of the picture where it has one."""
+    """The digests of its self-test: of its prompts, and of the image where it has one."""
     file = Tin(tin)
-    seen = [bytes(file.entry(selftest.EYES)[112:144]).hex()] if selftest.EYES in file.names else []
+    seen = (
+        [bytes(file.entry(selftest.VISION_TEST)[112:144]).hex()] if selftest.VISION_TEST in file.names else []
+    )
     return [digest for _, digest in selftest.read(file.entry("selftest.bin"))] + seen
 
 

@@ -138,11 +138,12 @@ def test_an_adapter_in_flash_gives_the_bits_of_this_machine(tmp_path: Path, boar
         name: {isa: each for isa in target.cpu.isa} for name, each in expected.items()
     }
     assert len({tuple(each) for each in expected.values()}) == 3
-    assert set(report.held) == {"", "lamps", "doors"}
+    assert set(report.constrained) == {"", "lamps", "doors"}
     assert all(
-        set(found) == set(target.cpu.isa) and len(set(found.values())) == 1 for found in report.held.values()
+        set(found) == set(target.cpu.isa) and len(set(found.values())) == 1
+        for found in report.constrained.values()
     )
-    assert len({*report.held[""].values(), *report.held["doors"].values()}) == 2
+    assert len({*report.constrained[""].values(), *report.constrained["doors"].values()}) == 2
     used = report.sizes.pop("stack_used")
     assert report.sizes == image.sizes and 0 < used < report.sizes["stack_bytes"] // 2
     masked = _core.Constraint(core, core.entry(CONSTRAINT), masks=MASKS).size()

@@ -13,7 +13,7 @@ import pytest
 import random_adapters
 from random_adapters import random_adapter, random_prefix
 from test_cross_verify import sealed
-from tiny_models import png_of, tiny_spec, with_eyes
+from tiny_models import png_of, tiny_spec, with_vision
 from transformers_models import CHATML
 
 import tinsmith
@@ -25,7 +25,7 @@ from tinsmith.formats import minisign, tin
 from tinsmith.formats.router import ENTRY, Router
 from tinsmith.models import family
 from tinsmith.quant.shipping import Extra
-from tinsmith.runtime.sight import Picture
+from tinsmith.runtime.images import Image
 from tinsmith.system import progress
 from tinsmith.train.adapters import tin as adapter_tin
 
@@ -198,7 +198,7 @@ console.log(JSON.stringify(found));
 """
 
 
-def test_an_adapter_of_the_file_is_asked_and_held_in_node(folder: Path, tmp_path: Path) -> None:
+def test_an_adapter_of_the_file_is_asked_and_constrained_in_node(folder: Path, tmp_path: Path) -> None:
     node = shutil.which("node")
     if node is None:
         pytest.skip("node is not installed (Debian: apt-get install nodejs)")
@@ -235,15 +235,15 @@ SEES = """
 import { readFile } from "node:fs/promises";
 import { load } from "./tin.mjs";
 
-const [path, picture] = process.argv.slice(2);
+const [path, image] = process.argv.slice(2);
 const model = await load(await readFile(path));
 const data = Uint8ClampedArray.from({ length: 800 }, (_, k) => (k % 4 === 3 ? 255 : k % 251));
-const pictures = [new Uint8Array(await readFile(picture)), { width: 20, height: 10, data }];
+const images = [new Uint8Array(await readFile(image)), { width: 20, height: 10, data }];
 const session = model.session({ context: 300 });
-const messages = [{ role: "user", content: "which lamp?", pictures }];
+const messages = [{ role: "user", content: "which lamp?", images }];
 const found = { answer: [...session.chat(messages, { maxTokens: 12 })].join("") };
 try {
-  session.chat([{ role: "user", content: "and here?", pictures: [new Uint8Array(9)] }]);
+  session.chat([{ role: "user", content: "and here?", images: [new Uint8Array(9)] }]);
 } catch (error) {
   found.refused = error.message;
 }
@@ -251,20 +251,20 @@ console.log(JSON.stringify(found));
 """
 
 
-def test_pictures_are_seen_in_node_as_in_python(folder: Path, tmp_path: Path) -> None:
+def test_images_are_seen_in_node_as_in_python(folder: Path, tmp_path: Path) -> None:
     node = shutil.which("node")
     if node is None:
         pytest.skip("node is not installed (Debian: apt-get install nodejs)")
     (folder / "sees.mjs").write_text(SEES)
     spec = replace(tiny_spec("llama", hidden_size=64, intermediate_size=96), chat_template=CHATML)
-    path, picture = tmp_path / "sees.tin", tmp_path / "picture.png"
-    build_tin(with_eyes(spec), path)
-    picture.write_bytes(png_of(bytes(7 * k % 256 for k in range(40 * 30 * 3)), 40, 30))
-    done = subprocess.run([node, folder / "sees.mjs", path, picture], capture_output=True, text=True)
+    path, image = tmp_path / "sees.tin", tmp_path / "image.png"
+    build_tin(with_vision(spec), path)
+    image.write_bytes(png_of(bytes(7 * k % 256 for k in range(40 * 30 * 3)), 40, 30))
+    done = subprocess.run([node, folder / "sees.mjs", path, image], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    pixels = Picture(20, 10, bytes(k % 251 for k in range(800) if k % 4 != 3))
+    pixels = Image(20, 10, bytes(k % 251 for k in range(800) if k % 4 != 3))
     parts: list[dict[str, object]] = [
-        {"type": "image", "path": picture},
+        {"type": "image", "path": image},
         {"type": "image", "pixels": pixels},
         {"type": "text", "text": "which lamp?"},
     ]

@@ -28,7 +28,16 @@ from tinsmith.data.words import Joined, Whole, Words
 
 CALL, EXTRACT = (tasks.by_name(name) for name in ("call", "extract"))
 ROOMS = ("kitchen", "living room", "attic", "garden", "music room", "porch", "cellar", "studio")
-THINGS = ("reading lamp", "tower fan", "kettle", "radio", "floor lamp", "lava lamp", "charger", "porch lantern")
+THINGS = (
+    "reading lamp",
+    "encoder fan",
+    "kettle",
+    "radio",
+    "floor lamp",
+    "lava lamp",
+    "charger",
+    "porch lantern",
+)
 FLOATS = st.floats(allow_nan=False, allow_infinity=False)
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | FLOATS | st.text(),

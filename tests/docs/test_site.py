@@ -79,7 +79,7 @@ def test_every_public_name_of_python_is_in_the_reference(objects: dict[str, str]
     for name in set(runtime.__all__) - set(tinsmith.__all__):
         assert f"tinsmith.runtime.{name}" in objects
     methods = {name for name, what in vars(tinsmith.Model).items() if not name.startswith("_") and what.__doc__}
-    internal = {"guess", "open_session", "sight", "templates", "turns"}
+    internal = {"use_draft_table", "open_session", "templates", "turns", "vision"}
     assert {f"tinsmith.Model.{name}" for name in methods - internal} <= set(objects)
 
 
@@ -145,11 +145,11 @@ def test_links_outside_of_the_site_lead_somewhere(page: Path) -> None:
         assert not anchor or anchor in heading_anchors(target), f"{page.name}: {link}"
 
 
-def test_the_picture_in_the_readme_is_small() -> None:
+def test_the_image_in_the_readme_is_small() -> None:
     assert "](docs/images/report.png)" in (ROOT / "README.md").read_text("utf-8")
-    picture = (ROOT / "docs/images/report.png").read_bytes()
-    assert picture.startswith(b"\x89PNG")
-    assert len(picture) < 150_000
+    image = (ROOT / "docs/images/report.png").read_bytes()
+    assert image.startswith(b"\x89PNG")
+    assert len(image) < 150_000
 
 
 def test_the_readme_is_a_front_door() -> None:

@@ -32,7 +32,7 @@ class Parrot:
         messages: Any,
         max_tokens: int,
         draft: Any,
-        sure: bool,
+        confidence: bool,
         constraint: Any = "the file's",
         thinking: Any = None,
     ) -> Any:
@@ -46,7 +46,7 @@ class Parrot:
             seconds=0.5,
             finish="stop",
             evaluations=2,
-            log_probability=-0.5 if sure else None,
+            log_probability=-0.5 if confidence else None,
         )
 
 
@@ -70,7 +70,7 @@ def test_the_digest_is_of_what_decides_the_answers() -> None:
     assert job("a").digest != dataclasses.replace(job("a"), constrained=True).digest
     assert job("a").digest != dataclasses.replace(job("a"), thinking=False).digest
     assert job("a").digest != dataclasses.replace(job("a"), date="2026-11-25").digest
-    assert job("a").digest != dataclasses.replace(job("a"), sure=True).digest
+    assert job("a").digest != dataclasses.replace(job("a"), confidence=True).digest
 
 
 def test_what_a_recipe_says_of_thinking_reaches_the_base(tmp_path: Path, parrot: Parrot) -> None:
@@ -83,7 +83,7 @@ def test_a_file_is_freed_from_its_constraint_unless_the_job_is_under_it(tmp_path
     assert parrot.constraint is None
     worker.work(dataclasses.replace(job("a"), constrained=True), tmp_path / "b.jsonl")
     assert parrot.constraint == "the file's"
-    worker.work(dataclasses.replace(job("a"), sure=True), tmp_path / "c.jsonl")
+    worker.work(dataclasses.replace(job("a"), confidence=True), tmp_path / "c.jsonl")
     (sure,), (plain,) = read_answers(tmp_path / "c.jsonl"), read_answers(tmp_path / "a.jsonl")
     assert (sure.log_probability, plain.log_probability) == (-0.5, None)
     costs = systems.costs(systems.Outcome(read_answers(tmp_path / "b.jsonl"), 5))

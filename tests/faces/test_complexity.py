@@ -26,8 +26,7 @@ from tiny_models import png_of, tiny_spec, tiny_tokenizer
 
 from tinsmith import _core, tasks
 from tinsmith.batch import journal, where
-from tinsmith.batch.cache import Cache
-from tinsmith.batch.known import Known
+from tinsmith.batch.cache import Cache, CachedAnswer
 from tinsmith.chat import jinja, turns
 from tinsmith.chat.tool_formats.tool import read_tools
 from tinsmith.compiler import build_image, build_words
@@ -454,7 +453,7 @@ def cached(n: int, at: Path) -> tuple[Cache, list[str]]:
     cache = Cache(at / f"cache{n}")
     keys = [hashlib.sha256(str(k).encode()).hexdigest() for k in range(n)]
     for key in keys:
-        cache.put(key, Known(Completion("a", (1,), 1, 0.0, "stop", 0), "", "r"))
+        cache.put(key, CachedAnswer(Completion("a", (1,), 1, 0.0, "stop", 0), "", "r"))
     cache.commit()
     return cache, keys
 
@@ -548,13 +547,13 @@ row(
 
 def looked(data: bytes) -> None:
     with suppress(RuntimeFault, ValueError):
-        _core.picture_read(data, 1 << 30)
+        _core.image_read(data, 1 << 30)
 
 
 row(
     "image: a PNG's rows",
     lambda n: png_of(bytes(3 * 64 * n), 64, n),
-    lambda data: _core.picture_read(data, 1 << 30),
+    lambda data: _core.image_read(data, 1 << 30),
 )
 row(
     "image: a PNG's chunks",

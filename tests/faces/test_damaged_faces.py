@@ -155,7 +155,11 @@ def with_adapter(spec: Any, path: Path) -> None:
     template = chat_template.with_system(THINKING, "be short")
     folder = random_adapters.folder(spec, path.parent / f"{path.stem}-adapter", template)
     held = tinsmith.regex("[ab]+")
-    facts = {"constraint": {"kind": held.kind}, "sure": {"error": 0.1, "constrained": None}, "license": "MIT"}
+    facts = {
+        "constraint": {"kind": held.kind},
+        "abstention": {"error": 0.1, "constrained": None},
+        "license": "MIT",
+    }
     adapter_tin.add(path, "short", folder, path, "Q8_0", Extra({tin.CONSTRAINT: held.data}, facts))
 
 

@@ -16,7 +16,7 @@ from tinsmith.batch.settings import Settings
 from tinsmith.errors import InputError, TinsmithError
 from tinsmith.evaluate.perplexity import perplexity
 from tinsmith.runtime import Model
-from tinsmith.runtime.picture_limits import PictureLimits
+from tinsmith.runtime.images import ImageLimits
 from tinsmith.runtime.scheduler import Scheduler
 from tinsmith.system.progress import display
 
@@ -46,7 +46,7 @@ FACES: dict[str, tuple[Callable[[Model, Any], Any], tuple[Any, ...]]] = {
     "many": (lambda m, n: m.generate_many([PROMPT], max_tokens=n), COUNTS),
     "begin": (lambda m, n: m.begin(PROMPT, max_tokens=n), COUNTS),
     "step_for": (lambda m, n: m.begin(PROMPT, max_tokens=1).step_for(n), (float("nan"), "1", None, [1])),
-    "scheduler": (lambda m, n: Scheduler(m, places=1).step(n), (float("nan"), "1", [1])),
+    "scheduler": (lambda m, n: Scheduler(m, slots=1).step(n), (float("nan"), "1", [1])),
     "concurrency": (lambda m, n: m.generate_many([PROMPT], concurrency=n, max_tokens=1), COUNTS),
     "top_k": (lambda m, n: m.generate(PROMPT, max_tokens=1, top_k=n), COUNTS[1:]),
     "lookup": (lambda m, n: m.generate(PROMPT, max_tokens=1, lookup=n), COUNTS[1:]),
@@ -64,7 +64,7 @@ FACES: dict[str, tuple[Callable[[Model, Any], Any], tuple[Any, ...]]] = {
     "token_bytes": (lambda m, n: m.token_bytes(n), TOKENS),
     "batch": (lambda m, n: Settings(max_tokens=n), COUNTS),
     "sample": (lambda m, n: Settings(sample=n), COUNTS[1:]),
-    "pictures": (lambda m, n: PictureLimits(n, n, n), COUNTS[1:]),
+    "images": (lambda m, n: ImageLimits(n, n, n), COUNTS[1:]),
     "context": (lambda m, n: perplexity(m, "the thing " * 20, n, display()), COUNTS),
 }
 OPTIONS: dict[str, tuple[Any, ...]] = {

@@ -9,18 +9,18 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { PLAYERS = 3, MESSAGES = 20, TEXT = 8192, PICTURES = 3, ADAPTERS = 8, CALLS = 300 };
+enum { PLAYERS = 3, MESSAGES = 20, TEXT = 8192, IMAGES = 3, ADAPTERS = 8, CALLS = 300 };
 
-typedef struct picture {
+typedef struct image {
     int32_t width, height;
     uint32_t seed;
-} picture;
+} image;
 
 typedef struct message {
     int32_t role;
     char text[TEXT];
-    picture pictures[PICTURES];
-    int32_t picture_count;
+    image images[IMAGES];
+    int32_t image_count;
 } message;
 
 /* What a session should be. */
@@ -42,7 +42,7 @@ typedef struct player {
     tinhost_session *it;
     int32_t context, room; /* of tokens, of adapters */
     conversation is;
-    message waiting; /* pictures for the next message */
+    message waiting; /* images for the next message */
     int under_way;
     way how;
     int32_t most;
@@ -84,7 +84,7 @@ static void some_text(char *out, size_t most) {
 
 /* ---- Sessions as they should be ------------------------------------------------------------------ */
 
-static int32_t show(tinhost_session *to, const picture *one) {
+static int32_t show(tinhost_session *to, const image *one) {
     size_t size = (size_t)one->width * (size_t)one->height * 3;
     uint8_t *pixels = malloc(size);
     uint32_t value = one->seed * 2654435761u + 1;
@@ -126,12 +126,12 @@ static tinhost_session *fresh(const player *p) {
     for (int32_t k = 0; k < is->adapter_count; k++)
         good = good && !tinhost_adapter(made, names[is->adapters[k].which], is->adapters[k].scale);
     for (int32_t k = 0; k < is->count; k++) {
-        for (int32_t n = 0; n < is->messages[k].picture_count; n++)
-            good = good && !show(made, &is->messages[k].pictures[n]);
+        for (int32_t n = 0; n < is->messages[k].image_count; n++)
+            good = good && !show(made, &is->messages[k].images[n]);
         good = good && !tinhost_say(made, is->messages[k].role, is->messages[k].text);
     }
-    for (int32_t n = 0; n < p->waiting.picture_count; n++)
-        good = good && !show(made, &p->waiting.pictures[n]);
+    for (int32_t n = 0; n < p->waiting.image_count; n++)
+        good = good && !show(made, &p->waiting.images[n]);
     must(good, "a fresh session can't be what this one is", p);
     return made;
 }
@@ -212,11 +212,11 @@ static void odd_calls(player *p) {
     refuse(tinhost_forget(it, odd), p, "forget");
     refuse(tinhost_say(it, odd, "text"), p, "a role");
     refuse(tinhost_say(it, TIN_ROLE_USER, NULL), p, "no text");
-    refuse(tinhost_pace(it, odd), p, "a pace");
+    refuse(tinhost_duty_cycle(it, odd), p, "a duty cycle");
     refuse(tinhost_think(it, odd), p, "a mode");
     refuse(tinhost_begin(it, odd < 0 ? odd : 0), p, "no tokens");
     refuse(tinhost_ask(it, "text", odd < 0 ? odd : 0), p, "no tokens of a question");
-    p->waiting = (message){0}; /* pictures go with the question */
+    p->waiting = (message){0}; /* images go with the question */
     refuse(tinhost_complete(it, "text", odd < 0 ? odd : 0), p, "no tokens of a text");
     refuse(tinhost_complete(it, NULL, 4), p, "nothing to complete");
     refuse(tinhost_sampling(it, real == 1e10 ? -1 : real, 1, 1, 0), p, "a temperature");
@@ -229,7 +229,7 @@ static void odd_calls(player *p) {
     refuse(tinhost_pixels(it, bytes, 16, 2, odd, 4), p, "a height");
     refuse(tinhost_pixels(it, bytes, 16, 2, 2, odd), p, "channels");
     refuse(tinhost_pixels(it, bytes, odd < 0 ? odd : INT64_MAX, 2, 2, 4), p, "a size");
-    refuse(tinhost_picture(it, bytes, odd < 0 ? INT64_MIN : 16), p, "no picture");
+    refuse(tinhost_image(it, bytes, odd < 0 ? INT64_MIN : 16), p, "no image");
     refuse(tinhost_restore(it, bytes, odd < 0 ? odd : 16), p, "no session");
     refuse(tinhost_restore(it, NULL, INT64_MAX), p, "nowhere");
     refuse(tinhost_save(it, (void *)(uintptr_t)bytes, odd < 0 ? odd : 16), p, "a room");
@@ -336,10 +336,10 @@ static void talk(player *p) {
     char text[TEXT];
     if (p->under_way || p->is.count > MESSAGES - 3)
         return;
-    if (sees && below(2) && p->waiting.picture_count < PICTURES) {
-        picture one = {1 + (int32_t)below(90), 1 + (int32_t)below(90), below(3)};
+    if (sees && below(2) && p->waiting.image_count < IMAGES) {
+        image one = {1 + (int32_t)below(90), 1 + (int32_t)below(90), below(3)};
         if (!show(p->it, &one))
-            p->waiting.pictures[p->waiting.picture_count++] = one;
+            p->waiting.images[p->waiting.image_count++] = one;
         return;
     }
     int32_t role = (int32_t)below(4);
@@ -446,7 +446,7 @@ int main(int argc, char **argv) {
         name_count++;
     player *players = calloc(PLAYERS, sizeof *players);
     open_player(players);
-    sees = !show(players[0].it, &(picture){1, 1, 0});
+    sees = !show(players[0].it, &(image){1, 1, 0});
     tinhost_session_close(players[0].it);
     for (long round = 0; round < atol(argv[3]); round++) {
         chance = (strtoull(argv[2], NULL, 10) + (uint64_t)round) * 0x9E3779B97F4A7C15u;

@@ -13,7 +13,7 @@ from typing import Any
 import c_programs
 import pytest
 import random_adapters
-from tiny_models import in_format, png_of, tiny_spec, with_eyes
+from tiny_models import in_format, png_of, tiny_spec, with_vision
 from transformers_models import CHATML
 
 import host as hosts
@@ -24,7 +24,7 @@ from tinsmith.compiler import build, build_image, build_tin, drafts
 from tinsmith.constraint.makers import choices, schema
 from tinsmith.formats import minisign
 from tinsmith.models import family
-from tinsmith.runtime.sight import Picture
+from tinsmith.runtime.images import Image
 
 SOURCES = [KERNELS / "tin_all.c", KERNELS / "host" / "tin_host.c"]
 FLAGS = ("-O1", "-DTIN_SCALAR_ONLY", f"-I{KERNELS / 'include'}", "-pthread")
@@ -138,7 +138,7 @@ def test_a_limit_is_obeyed_and_told(host: Any, tmp_path: Path, turns: int) -> No
     session.close()
 
 
-def test_guesses_are_by_the_table_of_the_skill_that_answers(host: Any, tin: Path, tmp_path: Path) -> None:
+def test_drafts_are_by_the_table_of_the_skill_that_answers(host: Any, tin: Path, tmp_path: Path) -> None:
     """More of them at once than are looked up where there is none; they spare passes, and change no bit."""
     plain, path = tinsmith.load(tin, isa="scalar"), tmp_path / "drafts.tin"
     prompt, said = plain.render([ASKED]), {}
@@ -273,8 +273,8 @@ def test_thoughts_that_the_prompt_opens_stay_in_the_conversation(host: Any, tmp_
 def test_saved_and_copied_sessions_go_on_alike(host: Any, model: Any, session: Session) -> None:
     session.adapter("a", 0.5)
     with pytest.raises(Refused, match="1 to 100"):
-        session.pace(0)
-    session.pace(60)  # of the first only: no bit changes
+        session.duty_cycle(0)
+    session.duty_cycle(60)  # of the first only: no bit changes
     first = answer(session)
     saved = session.saved()
     wanted = answer(session, "why?")
@@ -304,18 +304,18 @@ def test_saved_and_copied_sessions_go_on_alike(host: Any, model: Any, session: S
 
 @pytest.fixture(scope="module")
 def seeing(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A model that sees."""
-    path = tmp_path_factory.mktemp("seeing") / "eyes.tin"
+    """A model with image input."""
+    path = tmp_path_factory.mktemp("seeing") / "vision.tin"
     sizes = {"hidden_size": 64, "intermediate_size": 96, "max_position_embeddings": 512}
     spec = replace(tiny_spec(family.by_name("llama"), **sizes), chat_template=CHATML)
-    build_tin(with_eyes(spec), path)
+    build_tin(with_vision(spec), path)
     return path
 
 
-def test_pictures_are_answered_about_as_python_does(host: Any, seeing: Path) -> None:
+def test_images_are_answered_about_as_python_does(host: Any, seeing: Path) -> None:
     python = tinsmith.load(seeing, isa="scalar")
     pixels = [bytes((7 * k * (at + 3) + at // 5) % 256 for at in range(40 * 30 * 3)) for k in (1, 2)]
-    first, second = (Picture(40, 30, one) for one in pixels)
+    first, second = (Image(40, 30, one) for one in pixels)
     messages: list[dict[str, Any]] = [
         {"role": "user", "content": [{"type": "image", "pixels": first}, {"type": "text", "text": "who?"}]}
     ]
@@ -341,7 +341,7 @@ def test_pictures_are_answered_about_as_python_does(host: Any, seeing: Path) -> 
     slices = 0
     while session.step(1) == hosts.PENDING:
         slices += 1
-    assert slices > 20  # the tower is stepped as the answer is
+    assert slices > 20  # the encoder is stepped as the answer is
     while session.step(0) != hosts.DONE:
         pass
     assert (session.digest(), session.answer().decode()) == (wanted.digest, wanted.text)
@@ -349,7 +349,7 @@ def test_pictures_are_answered_about_as_python_does(host: Any, seeing: Path) -> 
     saved = session.saved()
     other.restore(saved, len(saved))
     for one in (session, other):
-        one.picture(png := png_of(pixels[1], 40, 30), len(png))
+        one.image(png := png_of(pixels[1], 40, 30), len(png))
         one.pixels(pixels[0], len(pixels[0]), 40, 30, 3)
         assert answer(one, "and here?", 8)["text"] == then.text
         assert one.digest() == then.digest
@@ -357,10 +357,10 @@ def test_pictures_are_answered_about_as_python_does(host: Any, seeing: Path) -> 
     third = Session(host, model)
     third.copy(other.handle)
     third.forget(2)
-    third.picture(png, len(png))
+    third.image(png, len(png))
     third.pixels(pixels[0], len(pixels[0]), 40, 30, 3)
     assert answer(third, "and here?", 8)["text"] == then.text
-    for cut in (40, 3000):  # within a message, within its picture
+    for cut in (40, 3000):  # within a message, within its image
         with pytest.raises(Refused, match="damaged, or cut short"):
             third.restore(saved[:cut], cut)
     for one in (session, other, third):
@@ -368,19 +368,19 @@ def test_pictures_are_answered_about_as_python_does(host: Any, seeing: Path) -> 
     host.close(model)
 
 
-def test_a_picture_that_can_not_be_seen_is_refused(host: Any, model: Any, seeing: Path) -> None:
+def test_an_image_that_can_not_be_seen_is_refused(host: Any, model: Any, seeing: Path) -> None:
     blind, opened = Session(host, model), host.open(str(seeing).encode(), None)
     sees = Session(host, opened)
     for session, call, said in (
-        (blind, lambda one: one.pixels(bytes(12), 12, 2, 2, 3), "sees no pictures"),
+        (blind, lambda one: one.pixels(bytes(12), 12, 2, 2, 3), "has no image input"),
         (sees, lambda one: one.pixels(bytes(12), 12, 2, 3, 3), "height rows of width pixels"),
         (sees, lambda one: one.pixels(bytes(12), 12, 3, 2, 2), "height rows of width pixels"),
-        (sees, lambda one: one.picture(b"GIF89a", 6), "neither PNG nor JPEG"),
-        (sees, lambda one: one.picture(png := png_of(bytes(3600), 40, 30)[:60], len(png)), "can't be read"),
+        (sees, lambda one: one.image(b"GIF89a", 6), "neither PNG nor JPEG"),
+        (sees, lambda one: one.image(png := png_of(bytes(3600), 40, 30)[:60], len(png)), "can't be read"),
     ):
         with pytest.raises(Refused, match=said):
             call(session)
-    answer(sees, "who?", 4)  # of text alone, since no picture was taken
+    answer(sees, "who?", 4)  # of text alone, since no image was taken
     assert sees.messages() == 2
     blind.close()
     sees.close()
@@ -508,10 +508,10 @@ def test_sampling_is_tested_as_float32_has_it(session: Session) -> None:
 
 
 @pytest.mark.parametrize("chunk", [3, 32])
-def test_a_session_has_logits_for_what_it_guesses(
+def test_a_session_has_logits_for_what_it_drafts(
     host: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, chunk: int
 ) -> None:
-    """Four guesses and the token before, or as many as a chunk has: Python takes the memory for these."""
+    """Four drafts and the token before, or as many as a chunk has: Python takes the memory for these."""
     monkeypatch.setattr(build, "_chunk", lambda graph: chunk)
     spec = replace(tiny_spec(family.by_name("llama"), **SIZES), chat_template=CHATML)
     build_tin(spec, tmp_path / "m.tin")
@@ -663,7 +663,7 @@ void *__wrap_malloc(size_t n) { return fails() ? NULL : __real_malloc(n); }
 void *__wrap_calloc(size_t n, size_t m) { return fails() ? NULL : __real_calloc(n, m); }
 void *__wrap_realloc(void *p, size_t n) { return fails() ? NULL : __real_realloc(p, n); }
 
-/* A life: two answers, a choice, a saved and a copied session; about a picture, where the model sees and has no
+/* A life: two answers, a choice, a saved and a copied session; about an image, where the model sees and has no
  * adapter. 0 where something failed. */
 static int live(const char *path, int sees) {
     static const unsigned char pixels[16] = {1, 2, 3, 4};

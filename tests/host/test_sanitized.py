@@ -10,7 +10,7 @@ import c_programs
 import pytest
 import random_adapters
 from effort import EFFORT
-from tiny_models import in_format, tiny_spec, with_eyes
+from tiny_models import in_format, tiny_spec, with_vision
 from transformers_models import CHATML
 
 from tinsmith import _core
@@ -30,7 +30,7 @@ SMALL = {"hidden_size": 32, "intermediate_size": 32, "num_hidden_layers": 1, "ma
 
 
 def seeing() -> Spec:
-    return with_eyes(tiny_spec(family.by_name("llama"), **SMALL))
+    return with_vision(tiny_spec(family.by_name("llama"), **SMALL))
 
 
 def packed() -> Spec:
@@ -52,7 +52,7 @@ def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_answers_are_a_fresh_sessions_whatever_was_called_before(
     program: Path, make: object, tmp_path: Path
 ) -> None:
-    """A model with more adapters than a session can have, one with a constraint of its own, and guesses."""
+    """A model with more adapters than a session can have, one with a constraint of its own, and drafts."""
     spec, tin = replace(make(), chat_template=CHATML), tmp_path / "model.tin"  # type: ignore[operator]
     build_tin(spec, tin)
     model = _core.Model(build_image(spec))

@@ -175,7 +175,7 @@ static const tin_executor *start_pool(uint32_t threads, tin_pool **pool) {
 static uint32_t seen[5];
 static uint32_t ended; /* constrained answers, to their end */
 
-/* A prompt, budgets, a generation that repeats itself (so that guesses are made), constrained ones, a fork, bytes and a
+/* A prompt, budgets, a generation that repeats itself (so that drafts are made), constrained ones, a fork, bytes and a
  * shift. */
 static void scene(table *t) {
     tin_session *s = t->players[0], *other = t->players[1];

@@ -218,7 +218,7 @@ static void check_tini_attention_fn(tini_attention_fn *scalar, tini_attention_fn
     }
 }
 
-/* ---- a tower's attention by integers ---- */
+/* ---- an encoder's attention by integers ---- */
 
 static void check_tini_pack_q8_fn(tini_pack_q8_fn *scalar, tini_pack_q8_fn *vector) {
     for (uint32_t k = 0; k < 60; k++) {

@@ -12,7 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { PLAYERS = 3, LIMITS = 2, TEXT = 96, MOST_TOKENS = 256, MESSAGES = 3, TOPS = 3, IMAGES = 3, ROWS = 8 };
+enum { PLAYERS = 3, LIMITS = 2, TEXT = 96, MOST_TOKENS = 256, MESSAGES = 3, TOPS = 3, TILES = 3, ROWS = 8 };
 
 /* A model that asks for more than this is not played: it is what the file asks for, but more than a test has. */
 enum { MOVES_LIMIT = 1 << 26 };
@@ -129,8 +129,8 @@ static inline int table_create(table *t, const tin_model *model, const tin_execu
                                        .clock_ns = table_clock,
                                        .clock_context = t,
                                        .checkpoints = k,
-                                       .images = sees ? IMAGES + 1 : 0,
-                                       .image_rows = sees ? IMAGES * ROWS : 0};
+                                       .tiles = sees ? TILES + 1 : 0,
+                                       .image_rows = sees ? TILES * ROWS : 0};
         size_t size = tin_session_size(model, &options, NULL);
         if (!size || size > MOVES_LIMIT)
             return 0;
@@ -177,7 +177,7 @@ static void look_at(table *t, const tin_session *s) {
                 abort();
         t->touched += choice.logit;
     }
-    /* With guesses, rows of tokens that are right but not yet announced are among them. */
+    /* With drafts, rows of tokens that are right but not yet announced are among them. */
     if (logits && (first > t->info.context || rows > t->info.context - first))
         abort();
 }
@@ -233,7 +233,7 @@ static void move_text(table *t, script *s, tin_session *player) {
 /* Images in the places of some tokens; how many. */
 static uint32_t next_images(const table *t, script *s, int32_t *tokens, uint32_t count, tin_embedded *images) {
     uint32_t made = 0;
-    for (uint32_t at = next_byte(s) % 8; t->rows && made < IMAGES && at < count; at += next_byte(s) % 8) {
+    for (uint32_t at = next_byte(s) % 8; t->rows && made < TILES && at < count; at += next_byte(s) % 8) {
         uint32_t shape = next_byte(s), columns = 1 + shape % 4, rows = columns * (1 + (shape >> 2) % 2);
         if (rows > count - at)
             break;
@@ -248,7 +248,7 @@ static uint32_t next_images(const table *t, script *s, int32_t *tokens, uint32_t
 
 static void move_images(const table *t, script *s, tin_session *player) {
     int32_t tokens[MOST_TOKENS];
-    tin_embedded images[IMAGES] = {{0}};
+    tin_embedded images[TILES] = {{0}};
     uint32_t count = next_tokens(t, s, tokens), made = next_images(t, s, tokens, count, images);
     uint32_t same = tin_session_shared(player, tokens, count, images, made);
     if (same > count)

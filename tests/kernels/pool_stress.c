@@ -1,5 +1,5 @@
 /* pool_stress jobs: what the pool promises of jobs of any size, with more threads than there are processors.
- * pool_stress sessions TIN: the same logits with pools of 1, 2, 3 and 8 threads, in slices and at a pace, from
+ * pool_stress sessions TIN: the same logits with pools of 1, 2, 3 and 8 threads, in slices and at a duty cycle, from
  * executors that run jobs backwards or late, and from two sessions at once.
  * pool_stress forks COUNT: children that are forked off between jobs go on alone and destroy the pool.
  * Exits with 1 and a line on stderr at the first failure. What the threads write is not atomic: under
@@ -271,7 +271,7 @@ static void a_pace_is_kept(void) {
     void *memory;
     tin_pool *pool = create(2, &memory);
     const tin_executor *executor = tin_pool_executor(pool);
-    tin_pool_pace(pool, 25);
+    tin_pool_duty_cycle(pool, 25);
     crowd c = {.caller = pthread_self()};
     uint64_t own = used_us(CLOCK_THREAD_CPUTIME_ID), all = used_us(CLOCK_PROCESS_CPUTIME_ID), start = now_ms(),
              ms;
@@ -312,7 +312,7 @@ typedef struct talk {
     float *logits;                /* [TOKENS][vocab] */
     const tin_executor *executor; /* in place of a pool, or NULL */
     uint64_t budget_ns;
-    uint32_t percent; /* of the pool's pace; 0: none */
+    uint32_t percent; /* of the pool's duty cycle; 0: none */
 } talk;
 
 static uint64_t clock_ns(void *unused) {
@@ -358,7 +358,7 @@ static void *decode(void *argument) {
     const talk *t = argument;
     void *pool_memory;
     tin_pool *pool = create(t->threads, &pool_memory);
-    tin_pool_pace(pool, t->percent ? t->percent : 100);
+    tin_pool_duty_cycle(pool, t->percent ? t->percent : 100);
     tin_session_options options = {
         .executor = t->executor ? t->executor : tin_pool_executor(pool), .chunk = 8, .clock_ns = clock_ns};
     tin_error error;

@@ -1,5 +1,5 @@
 /* program_fuzz SEED COUNT: the programs of programs.h with any bits for weights, played as moves.h plays a file's, or
- * towers, by images.
+ * encoders, by images.
  * TIN_BASE names the tin that lends tokenizer, tree, template and constraint. Prints how many programs were played, how
  * many asked for too much memory, and how often each kind of op was made. A refusal or a hang aborts; the rest is the
  * sanitizers' to report. VERBOSE=1 tells each seed on stderr before it is played. */
@@ -81,32 +81,32 @@ static int play_program(const tin_model *lender) {
 }
 
 /* Some images of every shape that fits, in memory that begins as any bits; 1 when it was played. */
-static int play_tower(const tin_model *lender) {
+static int play_encoder(const tin_model *lender) {
     size_t size;
-    make_tower();
+    make_encoder();
     uint8_t *data = program_bytes(&size), *weights = weight_bytes();
     tin_model model = *lender;
     tin_error error;
-    if (tini_program_open(&model.tower, data, size, weights, head.weight_bytes, &error)) {
+    if (tini_program_open(&model.encoder, data, size, weights, head.weight_bytes, &error)) {
         fprintf(stderr, "refused: %s\n", error.text);
         abort();
     }
     model.kernels = any_kernels();
-    const tin_vision_options options = {.patches = one_in(2) ? from_to(1, head.context) : 0,
-                                        .executor = one_in(2) ? &shuffled : NULL};
-    size_t bytes = tin_vision_size(&model, &options, NULL);
+    const tin_encoder_options options = {.patches = one_in(2) ? from_to(1, head.context) : 0,
+                                         .executor = one_in(2) ? &shuffled : NULL};
+    size_t bytes = tin_encoder_size(&model, &options, NULL);
     void *memory = moves_aligned(bytes);
     float *patches = moves_aligned((size_t)head.context * patch * sizeof(float));
-    tin_vision *vision;
-    if (tin_vision_create(&model, &options, memory, bytes, &vision, NULL))
+    tin_encoder *vision;
+    if (tin_encoder_create(&model, &options, memory, bytes, &vision, NULL))
         abort();
     for (uint32_t k = 0; k < 6; k++) {
         uint32_t height = side * below(8), width = side * below(8), count;
         for (uint32_t i = 0; i < head.context * patch; i++)
             patches[i] = any_float();
-        if (tin_vision_begin(vision, patches, height, width, NULL))
+        if (tin_encoder_begin(vision, patches, height, width, NULL))
             continue;
-        if (tin_vision_step(vision, 0) != TIN_STEP_DONE || !tin_vision_states(vision, &count) ||
+        if (tin_encoder_step(vision, 0) != TIN_STEP_DONE || !tin_encoder_states(vision, &count) ||
             count != height * width / (side * side))
             abort();
     }
@@ -146,7 +146,7 @@ int main(int argc, char **argv) {
         if (getenv("VERBOSE"))
             fprintf(stderr, "seed %llu\n", (unsigned long long)(seed + k));
         alarm(SECONDS);
-        played += (uint64_t)(one_in(3) ? play_tower(lender) : play_program(lender));
+        played += (uint64_t)(one_in(3) ? play_encoder(lender) : play_program(lender));
         alarm(0);
     }
     printf("%llu %llu", (unsigned long long)played, (unsigned long long)(count - played));

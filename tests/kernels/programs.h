@@ -56,7 +56,7 @@ static tini_program_header head;
 static const uint32_t block_of[] = {TIN_FORMATS(BLOCK_OF, , )};
 #undef BLOCK_OF
 
-/* Of a tower: the side of the squares that it merges (0: a program of text), the width of a patch, and of how many rows
+/* Of an encoder: the side of the squares that it merges (0: a program of text), the width of a patch, and of how many rows
  * the values at hand have one. */
 static uint32_t side, patch, share;
 
@@ -488,7 +488,7 @@ static void place_values(void) {
     }
 }
 
-static int of_towers_alone(uint32_t kind) {
+static int of_encoders_alone(uint32_t kind) {
     return (kind >= TINI_OP_PATCHES && kind <= TINI_OP_STATES) || kind == TINI_OP_KV_WHOLE ||
            kind == TINI_OP_ATTENTION_WHOLE;
 }
@@ -501,7 +501,7 @@ static void make_program(uint32_t vocab) {
         uint32_t kind;
         do
             kind = below(TINI_OP_COUNT);
-        while (of_towers_alone(kind));
+        while (of_encoders_alone(kind));
         add_op(kind);
     }
     add_op(TINI_OP_LOGITS);
@@ -514,11 +514,11 @@ static void add_some(const uint32_t *kinds, uint32_t count) {
         add_op(kinds[below(count)]);
 }
 
-/* A tower's ops on its caches: one kind, or mostly the other, which no program of text has. */
+/* An encoder's ops on its caches: one kind, or mostly the other, which no program of text has. */
 static const uint32_t on_caches[][2] = {{TINI_OP_KV_APPEND, TINI_OP_ATTENTION},
                                         {TINI_OP_KV_WHOLE, TINI_OP_ATTENTION_WHOLE}};
 
-static void make_tower(void) {
+static void make_encoder(void) {
     const uint32_t *cached = on_caches[!one_in(4)];
     const uint32_t kinds[] = {TINI_OP_NORM,     TINI_OP_QUANTIZE, TINI_OP_MATMUL,  TINI_OP_GATED,
                               TINI_OP_ADD,      TINI_OP_SLICE,    TINI_OP_SCALE,   TINI_OP_JOIN,

@@ -3,11 +3,11 @@
  *   room_check FILE.tin SEED COUNT
  *
  * At each room from 30 tokens to none, COUNT generations of features drawn by chance: a search, a plain constraint or none, a
- * healed prompt, guesses, rows of an image, adapters, a prefix, a batch, a copy or a saved session, small max_tokens, and calls
+ * healed prompt, drafts, rows of an image, adapters, a prefix, a batch, a copy or a saved session, small max_tokens, and calls
  * that are refused in the middle. Each must give the tokens and the finish of a plain session, and stay within the context.
  * What lies between the parts of a session's block is fenced: poisoned for the address sanitizer, filled and read again
  * without it. Prints how many generations there were, and how many ended at the context's end. */
-#include "core/session/guess.h"
+#include "core/session/speculate.h"
 #include "core/session/sampler.h"
 #include "core/session/search.h"
 #include "core/session/session.h"
@@ -111,7 +111,7 @@ static player make(uint32_t logit_rows, uint32_t chunk, int batched) {
                                    .adapter_rank = RANK,
                                    .searches = 1};
     if (tini_input_width(&model->program)) {
-        options.images = 1;
+        options.tiles = 1;
         options.image_rows = IMAGE + 1;
     }
     size_t size = tin_session_size(model, &options, NULL);

@@ -10,7 +10,7 @@ from pathlib import Path
 import c_programs
 import pytest
 from test_chat_template import THINKING
-from tiny_models import in_format, tiny_spec, with_eyes
+from tiny_models import in_format, tiny_spec, with_vision
 
 from tinsmith import _core, compiler, quant
 from tinsmith.compiler import drafts
@@ -81,9 +81,9 @@ def small_tin(path: Path, preset: str = "Q4_0", name: str = "llama") -> Path:
     return path
 
 
-def eyes_tin(path: Path) -> Path:
-    """A model of one layer that sees and chats, with the picture of its self-test."""
-    spec = with_eyes(tiny_spec("llama", max_position_embeddings=256, **LLAMA))
+def vision_tin(path: Path) -> Path:
+    """A model of one layer that sees and chats, with the image of its self-test."""
+    spec = with_vision(tiny_spec("llama", max_position_embeddings=256, **LLAMA))
     compiler.build_tin(quant.apply(replace(spec, chat_template=THINKING), "Q8_0"), path)
     return path
 

@@ -19,8 +19,8 @@ from tokenizer_kinds import tiny
 from tinsmith.tokenizer.packed import MODELS
 
 CORPUS = Path(__file__).with_name("corpus")
-FUZZERS = ["image", "text", "restore", "chat", "constraint", "seal", "picture"]
-LONGEST = {"picture": 700}  # bytes of an input
+FUZZERS = ["file", "text", "restore", "chat", "constraint", "seal", "image"]
+LONGEST = {"image": 700}  # bytes of an input
 Fuzzer = Callable[[str], Path]
 RECURRENT = ["lfm2", "lfm2_moe", "qwen35_moe"]  # families with recurrent states, and with both kinds of experts
 
@@ -44,8 +44,8 @@ def test_fuzzer_finds_nothing(fuzzer: Fuzzer, tmp_path: Path, name: str) -> None
 
 
 @pytest.mark.slow
-def test_conversations_with_pictures(fuzzer: Fuzzer, tmp_path: Path) -> None:
-    fuzz(fuzzer, tmp_path, "sight", safety.eyes_tin(tmp_path / "eyes.tin"))
+def test_conversations_with_images(fuzzer: Fuzzer, tmp_path: Path) -> None:
+    fuzz(fuzzer, tmp_path, "vision", safety.vision_tin(tmp_path / "vision.tin"))
 
 
 @pytest.mark.slow
@@ -56,7 +56,7 @@ def test_text_of_each_tokenizer(fuzzer: Fuzzer, tmp_path: Path, model: str) -> N
 
 @pytest.mark.slow
 @pytest.mark.parametrize("family", RECURRENT)
-@pytest.mark.parametrize("name", ["image", "restore"])
+@pytest.mark.parametrize("name", ["file", "restore"])
 def test_states_and_experts(fuzzer: Fuzzer, tmp_path: Path, name: str, family: str) -> None:
     fuzz(fuzzer, tmp_path, name, safety.small_tin(tmp_path / "small.tin", "Q8_0", family))
 

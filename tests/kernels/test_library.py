@@ -311,7 +311,7 @@ def test_the_files_compile_without_a_warning(
 ) -> None:
     for name in ("tin", "tin_host"):
         run(tool(*cc), *STRICT, *options, "-c", amalgam / f"{name}.c", "-o", tmp_path / f"{name}.o")
-    has = "tin_picture_read" in run("nm", "-g", "--defined-only", tmp_path / "tin.o")
+    has = "tin_image_read" in run("nm", "-g", "--defined-only", tmp_path / "tin.o")
     assert has == ("-DTIN_NO_VISION" not in options)
 
 
@@ -416,14 +416,14 @@ def test_the_program_of_the_book_says_what_python_says(shown: Path, tin: Path, t
 
 @pytest.mark.slow
 @pytest.mark.parametrize("prefix", ["static"], indirect=True)
-def test_a_program_has_no_pictures_where_it_calls_for_none(prefix: Path, tmp_path: Path) -> None:
+def test_a_program_has_no_images_where_it_calls_for_none(prefix: Path, tmp_path: Path) -> None:
     source, program = tmp_path / "use.c", tmp_path / "use"
     body = "int main(void) { return tin_selfcheck(0) || tin_model_size(0, 0, 0); }"
     source.write_text(f'#include "tin.h"\n{body}\n')
     run(tool("gcc", "cc"), f"-I{prefix / 'include'}", source, library(prefix), "-o", program, "-pthread")
     names = run("nm", program)
     assert "tini_zip" in names
-    assert not re.search(r"tini?_(jpeg|png|picture|pixels|resample|inflate)", names)
+    assert not re.search(r"tini?_(jpeg|png|image|pixels|resample|inflate)", names)
 
 
 @pytest.mark.parametrize("prefix", ["shared"], indirect=True)

@@ -16,7 +16,7 @@ import random_adapters
 import safety
 from effort import EFFORT
 from predicting import predicting_spec
-from tiny_models import tiny_spec, with_eyes
+from tiny_models import tiny_spec, with_vision
 
 from tinsmith import _core, compiler, quant
 from tinsmith.compiler import drafts
@@ -37,7 +37,7 @@ Made = Callable[[str], Path]
 
 def spec_of(case: str) -> Spec:
     if case == "eyes":
-        return quant.apply(with_eyes(tiny_spec("llama", max_position_embeddings=256, **safety.LLAMA)), "Q8_0")
+        return quant.apply(with_vision(tiny_spec("llama", max_position_embeddings=256, **safety.LLAMA)), "Q8_0")
     if case == "qwen35":
         return predicting_spec(max_position_embeddings=256)
     return tiny_spec(case, max_position_embeddings=256)

@@ -195,7 +195,7 @@ def test_the_library_is_small_and_needs_four_functions_of_libc(folder: Path) -> 
     done = subprocess.run([*command, "-o", path, *SIMD], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     print(f"libtin as WebAssembly: {path.stat().st_size} bytes")
-    assert path.stat().st_size <= 434_000  # of it the picture of the self-test 3,000
+    assert path.stat().st_size <= 434_000  # of it the image of the self-test 3,000
 
     store = wasmtime.Store()
     module = wasmtime.Module(store.engine, path.read_bytes())

@@ -20,7 +20,7 @@ from tinsmith.models.qwen35 import Qwen35, Qwen35Hyper
 def predicting_spec(
     case: str = "qwen35", *, main: float = 0.05, layer: float = 0.5, vocab: int = 280, **config: Any
 ) -> Spec:
-    """The layer guesses what the model mostly says, by the token's embedding. What the other layers add counts
+    """The layer drafts what the model mostly says, by the token's embedding. What the other layers add counts
     `main` times, what it adds itself `layer` times."""
     spec = tiny_spec(case, mtp_num_hidden_layers=1, tie_word_embeddings=False, vocab_size=vocab, **config)
     tensors = dict(spec.tensors)

@@ -36,7 +36,7 @@ def test_fused_experts_are_read_as_those_one_by_one(case: str, tmp_path: Path) -
     same(models.load(tmp_path), one_by_one)
 
 
-def test_a_checkpoint_with_a_vision_tower_gives_its_text_model(tmp_path: Path) -> None:
+def test_a_checkpoint_with_a_vision_encoder_gives_its_text_model(tmp_path: Path) -> None:
     """As Qwen3.5's mixtures are published, their experts fused."""
     torch = pytest.importorskip("torch")
     transformers = pytest.importorskip("transformers")
@@ -49,7 +49,7 @@ def test_a_checkpoint_with_a_vision_tower_gives_its_text_model(tmp_path: Path) -
     theirs_model.save_pretrained(tmp_path)
     tokenizer_json.write(tmp_path, tiny_tokenizer(266), CHATML, 512)
     spec = models.load(tmp_path)
-    assert "vision tower is left out" in spec.notes[0]
+    assert "vision encoder is left out" in spec.notes[0]
     assert_same_logits(spec, theirs_model)
 
 

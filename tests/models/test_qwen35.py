@@ -62,7 +62,7 @@ def test_value_heads_that_share_a_key_head_are_spread_in_gguf() -> None:
     assert np.array_equal(folder + 1, ours)
 
 
-def test_a_checkpoint_with_a_vision_tower_gives_its_text_model(tmp_path: Path) -> None:
+def test_a_checkpoint_with_a_vision_encoder_gives_its_text_model(tmp_path: Path) -> None:
     torch, transformers = pytest.importorskip("torch"), pytest.importorskip("transformers")
     text = config_of("qwen35") | IDS
     text.pop("architectures")
@@ -74,7 +74,7 @@ def test_a_checkpoint_with_a_vision_tower_gives_its_text_model(tmp_path: Path) -
     theirs.save_pretrained(tmp_path)
     tokenizer_json.write(tmp_path, tiny_tokenizer(266), CHATML, 512)
     spec = models.load(tmp_path)
-    assert spec.notes and "vision tower is left out" in spec.notes[0]
+    assert spec.notes and "vision encoder is left out" in spec.notes[0]
     image = build_image(spec)
     tokens = some_tokens(266, 60)
     expected = logits_of(theirs, tokens)

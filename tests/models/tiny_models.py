@@ -21,9 +21,9 @@ from tinsmith import _core
 from tinsmith.formats.weights import weight_format
 from tinsmith.models import Spec, Tensor, Tokenizer
 from tinsmith.models.family import Family, TensorName, by_hf_architecture
-from tinsmith.spec import ConnectorSizes, TowerSizes, Vision
+from tinsmith.spec import EncoderSizes, ProjectorSizes, Vision
+from tinsmith.vision.image_rules import Tiles
 from tinsmith.vision.parts import tensors_of
-from tinsmith.vision.pictures import Tiles
 
 FOLDER = Path(__file__).parent
 
@@ -96,14 +96,14 @@ def with_controls(tokenizer: Tokenizer, words: Sequence[str]) -> Tokenizer:
     return replace(tokenizer, tokens=tokens, types=types)
 
 
-def with_eyes(spec: Spec) -> Spec:
-    """With a random tower and connector, which cut pictures into tiles of 32 pixels a side, 4 rows each."""
+def with_vision(spec: Spec) -> Spec:
+    """With a random encoder and projector, which cut images into tiles of 32 pixels a side, 4 rows each."""
     words = {"image": "<image>", "around": "<fake_token_around_image>", "whole": "<global-img>"}
     ids = {word: 150 + k for k, word in enumerate(words)}
     rows = [f"<row_{k // 2 + 1}_col_{k % 2 + 1}>" for k in range(4)]
-    sizes = TowerSizes(2, 64, 96, 2, 8, 4, 1e-6, "gelu_tanh")
+    sizes = EncoderSizes(2, 64, 96, 2, 8, 4, 1e-6, "gelu_tanh")
     rule = Tiles("lanczos", (0.5,) * 3, (0.5,) * 3, edge=32, longest=64, split=True)
-    empty = Vision("siglip", sizes, "idefics3", ConnectorSizes(2, spec.hyper.dim), {}, ids, rule)
+    empty = Vision("siglip", sizes, "idefics3", ProjectorSizes(2, spec.hyper.dim), {}, ids, rule)
     names = tensors_of(empty)
     drawn = _floats("eyes", tuple((name.rows * name.inputs, _mean(name)) for name in names))
     tensors = {

@@ -14,7 +14,7 @@ from tiny_recipes import BASE
 from transformers_models import CHATML
 
 from tinsmith import cli, models
-from tinsmith.data import picture_changes
+from tinsmith.data import image_changes
 from tinsmith.data.augment import origin
 from tinsmith.data.readers import Example
 from tinsmith.errors import DataError, RecipeError
@@ -245,7 +245,7 @@ def test_pictures_are_changed_and_some_are_shown(folder: Path) -> None:
     run = made(folder)
     found, train = facts(run), engine.prepared(run).examples("train")
     assert found and found.rows == 2 * len(train) and not found.sources  # what a picture shows stays
-    assert set(found.pictures) <= set(picture_changes.KINDS) and sum(found.pictures.values()) >= found.rows
+    assert set(found.pictures) <= set(image_changes.KINDS) and sum(found.pictures.values()) >= found.rows
     for variant in engine.prepared(run).augmented():
         for row in variant:
             was = train[row.about["from"] - 1]

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from tiny_models import png_of, tiny_spec, with_eyes
+from tiny_models import png_of, tiny_spec, with_vision
 
 from tinsmith import models
 from tinsmith.errors import TinsmithError
@@ -32,7 +32,7 @@ test = "rows.jsonl"
 
 
 def write_pair(folder: Path, model: str, half: str, width: int = 64) -> Spec:
-    spec = with_eyes(tiny_spec("llama", hidden_size=width, intermediate_size=96))
+    spec = with_vision(tiny_spec("llama", hidden_size=width, intermediate_size=96))
     spec = replace(spec, chat_template=SEEING_TEMPLATE)
     models.save_gguf(spec, folder / model)
     models.save_mmproj(spec, folder / half)

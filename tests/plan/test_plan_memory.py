@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from predicting import predicting_spec
-from tiny_models import cases, tiny_spec, with_eyes
+from tiny_models import cases, tiny_spec, with_vision
 from transformers_models import CHATML
 
 import tinsmith
@@ -24,7 +24,7 @@ SOME = [
     Options(context=64, kv="q8"),
     Options(context=80, chunk=7, adapter_rank=48),
     Options(adapter_rank=32),
-    Options(context=64, images=3, image_rows=20),
+    Options(context=64, tiles=3, image_rows=20),
     Options(searches=True),
 ]
 
@@ -44,7 +44,7 @@ def test_a_session_takes_what_is_planned(case: str) -> None:
             "kv_type": memory.KV_TYPES.index(options.kv),
             "checkpoints": options.checkpoints,
             "adapter_rank": options.adapter_rank,
-            "images": options.images,
+            "tiles": options.tiles,
             "image_rows": options.image_rows,
             "searches": options.searches,
         }
@@ -112,19 +112,19 @@ def test_what_a_device_holds_in_memory() -> None:
     assert flash.session.chunk == 8 < mapped.session.chunk
 
 
-def test_a_model_that_sees_has_room_for_the_rows_of_pictures(tmp_path: Path) -> None:
+def test_a_model_with_vision_has_room_for_image_rows(tmp_path: Path) -> None:
     """In the session that tinsmith.load opens, and in one of C with logits of one row."""
-    spec = with_eyes(replace(tiny_spec("llama"), chat_template=CHATML))
+    spec = with_vision(replace(tiny_spec("llama"), chat_template=CHATML))
     compiler.build_tin(spec, tmp_path / "x.tin")
     model = tinsmith.load(tmp_path / "x.tin", threads=1)
     there = contents.of(tmp_path / "x.tin")
     target, options = targets.load("raspberrypi-5"), Options(context=64)
     planned = plan.make(there, target, options)
-    wanted = {"context": 64, "chunk": planned.memory.session.chunk, "images": 64, "image_rows": 64}
+    wanted = {"context": 64, "chunk": planned.memory.session.chunk, "tiles": 64, "image_rows": 64}
     assert planned.memory.session.bytes == _core.Session(model.core, **wanted).size()
     opened = {"chunk": wanted["chunk"], "checkpoints": 2, "rows": 64}
     assert planned.python_session == model._new_session(64, **opened)[0].size()
-    assert planned.memory.vision == model.sight.memory
+    assert planned.memory.vision == model.vision.memory
 
 
 @pytest.mark.parametrize(

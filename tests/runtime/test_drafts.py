@@ -1,4 +1,4 @@
-"""Draft tables: what is guessed by them changes no token, takes fewer passes, and costs little where wrong."""
+"""Draft tables: what is drafted by them changes no token, takes fewer passes, and costs little where wrong."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def test_what_is_learned_takes_fewer_passes(case: str) -> None:
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_sessions_of_a_batch_guess_each_for_itself(case: str) -> None:
+def test_sessions_of_a_batch_draft_each_for_itself(case: str) -> None:
     core = made(case)[1]
     sessions = [
         asked(case, prompt, table(case) if k % 3 else None, batched=True, chunk=32)
@@ -119,7 +119,7 @@ def test_a_constraint_and_a_table_are_a_constraint_alone(case: str) -> None:
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_what_must_come_is_put_between_guesses(case: str) -> None:
+def test_what_must_come_is_put_between_drafts(case: str) -> None:
     """A choice, what it brings and the next choice in one pass, by the logits of choices one by one."""
     core, chosen, passes = made(case)[1], {}, {}
     held = compile_regex("(red|green|blue) on (sand|wood|iron) by (day|night)").data
@@ -150,8 +150,8 @@ def test_what_must_come_is_put_between_guesses(case: str) -> None:
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_a_guess_that_is_not_worth_it_leaves_no_trace(case: str) -> None:
-    """Its token may come, but what it brings makes it too dear: what stands earlier is guessed instead."""
+def test_a_draft_that_is_not_worth_it_leaves_no_trace(case: str) -> None:
+    """Its token may come, but what it brings makes it too dear: what stands earlier is drafted instead."""
     core = made(case)[1]
     held = compile_regex("([xy]a[xy]bb[xy]cc[xy]d){6}").data
 

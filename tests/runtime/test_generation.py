@@ -1,4 +1,4 @@
-"""Generation by the core, with and without guesses, held to the bits of one token a step."""
+"""Generation by the core, with and without drafts, held to the bits of one token a step."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def test_generation_is_plain_decoding(
 
 
 def test_lookup_saves_passes(core: _core.Model) -> None:
-    """The test above compares something: a repeating answer is guessed, and takes fewer passes."""
+    """The test above compares something: a repeating answer is drafted, and takes fewer passes."""
     prompt = row(core, 30) * 3
     passes = {}
     for lookup in (0, 8):
@@ -44,7 +44,7 @@ def test_lookup_saves_passes(core: _core.Model) -> None:
     assert passes[8] < 0.9 * passes[0]
 
 
-def test_right_guesses_grow(core: _core.Model) -> None:
+def test_right_drafts_grow(core: _core.Model) -> None:
     """Where an answer repeats itself, up to eight tokens are chosen by a pass."""
     passes = tokens = 0
     for seed in range(6):
@@ -95,7 +95,7 @@ def test_generation_goes_on_from_logits_at_hand(core: _core.Model) -> None:
         session.generate(4, 0, -1.0)
 
 
-def test_append_takes_back_guesses(core: _core.Model) -> None:
+def test_append_takes_back_drafts(core: _core.Model) -> None:
     prompt = row(core, 30) * 3
     session = fed(core, prompt, logit_rows=9)
     session.generate(60, 8)

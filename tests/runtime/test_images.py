@@ -27,11 +27,11 @@ from tinsmith.models import Spec
 CONTEXT = 160
 PENDING, LOGITS, IDLE = _core.STEP_PENDING, _core.STEP_LOGITS, _core.STEP_IDLE
 TOKEN, DONE = _core.STEP_TOKEN, _core.STEP_DONE
-ROOM: dict[str, Any] = {"context": CONTEXT, "images": 8, "image_rows": 120}
+ROOM: dict[str, Any] = {"context": CONTEXT, "tiles": 8, "image_rows": 120}
 
 
 @dataclass(frozen=True)
-class Picture:
+class Image:
     """count rows of floats that follow from the seed."""
 
     seed: int
@@ -47,7 +47,7 @@ class Picture:
         return hashlib.sha256(repr(self).encode()).digest()
 
 
-Item = int | Picture
+Item = int | Image
 
 
 def laid(items: Sequence[Item], dim: int) -> tuple[list[int], list[Any]]:
@@ -163,7 +163,7 @@ class Walk:
         for _ in range(self.draw.randrange(1, 5)):
             if self.draw.random() < 0.4:
                 columns = self.draw.choice((1, 2, 3, 4))
-                items.append(Picture(self.draw.randrange(3), columns * self.draw.choice((1, 2, 5)), columns))
+                items.append(Image(self.draw.randrange(3), columns * self.draw.choice((1, 2, 5)), columns))
             else:
                 items += [self.draw.randrange(200) for _ in range(self.draw.randrange(1, 6))]
         while sum(1 if isinstance(item, int) else item.count for item in items) > room:
@@ -172,7 +172,7 @@ class Walk:
 
     def append(self) -> None:
         items = self.more(CONTEXT - 2 - self.size())
-        if sum(isinstance(item, Picture) for item in self.items + items) <= 8:
+        if sum(isinstance(item, Image) for item in self.items + items) <= 8:
             self.session.append(*laid(items, dim_of(self.case)))
             self.items += items
 
@@ -182,7 +182,7 @@ class Walk:
     def rewind(self) -> None:
         keep = self.cut()
         at = self.place(keep)
-        if keep < len(self.items) and isinstance(item := self.items[keep], Picture):
+        if keep < len(self.items) and isinstance(item := self.items[keep], Image):
             at += self.draw.randrange(item.count)  # inside it: it goes whole
         self.session.rewind(at)
         del self.items[keep:]
@@ -191,7 +191,7 @@ class Walk:
         items = self.items[: self.cut()]
         size = sum(1 if isinstance(item, int) else item.count for item in items)
         items = items + self.more(CONTEXT - 2 - size)
-        if items and sum(isinstance(item, Picture) for item in items) <= 8:
+        if items and sum(isinstance(item, Image) for item in items) <= 8:
             ids, images = laid(items, dim_of(self.case))
             same = self.session.shared(ids, images)
             known = [image if image[0] >= same else (*image[:4], None) for image in images]
@@ -219,7 +219,7 @@ class Walk:
         other = _core.Session(core_of(self.case), **self.options)
         other.restore(data)
         assert other.save() == data
-        assert other.images() == self.session.images()
+        assert other.tiles() == self.session.tiles()
         self.session = other
 
     def batch(self) -> None:
@@ -230,7 +230,7 @@ class Walk:
     def check(self) -> None:
         ids, images = laid(self.items, dim_of(self.case))
         assert self.session.tokens()[1] == ids
-        assert self.session.images() == [image[:4] for image in images]
+        assert self.session.tiles() == [image[:4] for image in images]
         if not self.items:
             return
         self.session.replace(ids, [(*image[:4], None) for image in images])
@@ -258,21 +258,21 @@ def test_another_image_of_the_same_shape_is_computed_anew() -> None:
     session = _core.Session(core, **ROOM)
     answers = {}
     for seed in (1, 2, 1):
-        items = (5, 6, Picture(seed, 6, 3), 7, 8)
+        items = (5, 6, Image(seed, 6, 3), 7, 8)
         session.replace(*laid(items, dim))
         assert session.computed() == (2 if answers else 0)
         session.step()
         assert answers.setdefault(seed, session.logits()[1]) == session.logits()[1] == fresh("llama", items)
     assert answers[1] != answers[2]
-    ids, images = laid((5, 6, Picture(1, 6, 2), 7, 8), dim)  # the same rows, laid otherwise
+    ids, images = laid((5, 6, Image(1, 6, 2), 7, 8), dim)  # the same rows, laid otherwise
     assert session.shared(ids, images) == 2
-    assert session.shared(*laid((5, 6, Picture(1, 6, 3), 7, 9), dim)) == 9
+    assert session.shared(*laid((5, 6, Image(1, 6, 3), 7, 9), dim)) == 9
 
 
-def test_guesses_stay_out_of_images() -> None:
+def test_drafts_stay_out_of_images() -> None:
     """Nothing is looked up in them, and the tokens are those of plain decoding."""
     core, dim = core_of("llama"), dim_of("llama")
-    prompt = [*([9, 8, 7, Picture(4, 7)] * 3), 9, 8, 7]
+    prompt = [*([9, 8, 7, Image(4, 7)] * 3), 9, 8, 7]
     ends = [token for token in range(core.info()["vocab"]) if core.token(token)[2]]
     answers, passes = [], []
     for lookup in (0, 6):
@@ -293,7 +293,7 @@ def test_guesses_stay_out_of_images() -> None:
 def test_a_constraint_holds_behind_an_image() -> None:
     core, dim = core_of("llama"), dim_of("llama")
     session = _core.Session(core, **ROOM, logit_rows=4)
-    session.append(*laid([1, Picture(1, 9, 3)], dim))
+    session.append(*laid([1, Image(1, 9, 3)], dim))
     session.constrain(_core.Constraint(core, compile_regex("the (yes|no)").data))
     session.heal()  # no image is taken back
     session.generate(20, 3)
@@ -306,8 +306,8 @@ def test_a_constraint_holds_behind_an_image() -> None:
 
 def test_what_is_refused() -> None:
     core, dim = core_of("llama"), dim_of("llama")
-    session = _core.Session(core, context=40, images=1, image_rows=6)
-    ids, images = laid([1, 2, Picture(1, 4, 2), 3], dim)
+    session = _core.Session(core, context=40, tiles=1, image_rows=6)
+    ids, images = laid([1, 2, Image(1, 4, 2), 3], dim)
     rows = images[0][4]
     digest = bytes(32)
     for wrong, given, message in (
@@ -337,15 +337,15 @@ def test_what_is_refused() -> None:
         other.restore(session.save())
     assert other.tokens() == (0, [])
     with pytest.raises(RuntimeFault, match="no one table"):
-        _core.Session(core_of("gemma4"), images=1, image_rows=4)
+        _core.Session(core_of("gemma4"), tiles=1, image_rows=4)
     with pytest.raises(RuntimeFault, match="a row at least"):
-        _core.Session(core, images=3, image_rows=2)
+        _core.Session(core, tiles=3, image_rows=2)
 
 
 def test_damaged_bytes_are_refused() -> None:
     core, dim = core_of("llama"), dim_of("llama")
-    session = _core.Session(core, context=40, images=2, image_rows=6)
-    session.append(*laid([1, 2, Picture(1, 4, 2), 3], dim))
+    session = _core.Session(core, context=40, tiles=2, image_rows=6)
+    session.append(*laid([1, 2, Image(1, 4, 2), 3], dim))
     session.step()
     data = session.save()
     for length in range(len(data)):

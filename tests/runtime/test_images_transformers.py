@@ -64,13 +64,13 @@ def close(ours: Any, theirs: Any) -> None:
 def same_bits(core: _core.Model, ids: list[int], images: list[Any], expected: Any, least: int) -> None:
     """However it is cut; least: the smallest chunk."""
     for options in ({"chunk": least, "logit_rows": least}, {"chunk": 64, "logit_rows": 64, "threads": 2}):
-        session = _core.Session(core, context=CONTEXT, images=8, image_rows=CONTEXT, **options)
+        session = _core.Session(core, context=CONTEXT, tiles=8, image_rows=CONTEXT, **options)
         session.want_logits(0)
         session.append(ids, images)
         assert logits(session, 1).tobytes() == expected.tobytes()
     batch = _core.Batch(core, rows=least, threads=2)
     several = [
-        _core.Session(core, context=CONTEXT, images=8, image_rows=CONTEXT, batched=True) for _ in range(3)
+        _core.Session(core, context=CONTEXT, tiles=8, image_rows=CONTEXT, batched=True) for _ in range(3)
     ]
     for session in several:
         session.append(ids, images)
@@ -103,13 +103,13 @@ def test_rows_of_one_image_see_each_other(tmp_path: Path, monkeypatch: pytest.Mo
             block_sequence_ids=gemma3.get_block_sequence_ids_for_mask(kinds),
         )
         expected = theirs(inputs_embeds=states, attention_mask=seen).logits[0].numpy()
-    session = _core.Session(core, context=CONTEXT, chunk=120, logit_rows=120, images=8, image_rows=CONTEXT)
+    session = _core.Session(core, context=CONTEXT, chunk=120, logit_rows=120, tiles=8, image_rows=CONTEXT)
     session.want_logits(0)
     session.append(ids, images)
     ours = logits(session)
     close(ours, expected)
     same_bits(core, ids, images, ours, 48)
-    small = _core.Session(core, context=CONTEXT, chunk=47, images=8, image_rows=CONTEXT)
+    small = _core.Session(core, context=CONTEXT, chunk=47, tiles=8, image_rows=CONTEXT)
     with pytest.raises(RuntimeFault, match="larger chunk"):
         small.append(ids, images)
 
@@ -141,7 +141,7 @@ def graded_places(ids: list[int]) -> Any:
 
 
 def everywhere(core: _core.Model, ids: list[int], images: list[Any], expected: Any) -> None:
-    session = _core.Session(core, context=CONTEXT, chunk=120, logit_rows=120, images=8, image_rows=CONTEXT)
+    session = _core.Session(core, context=CONTEXT, chunk=120, logit_rows=120, tiles=8, image_rows=CONTEXT)
     session.want_logits(0)
     session.append(ids, images)
     ours = logits(session)

@@ -120,7 +120,7 @@ class Interrupting:
 def test_what_an_interrupted_batch_held_is_given_back(
     model: Model, monkeypatch: pytest.MonkeyPatch, constraint: str | None
 ) -> None:
-    """Guesses are under way: sessions in a batch give nothing back until it lets them go."""
+    """Drafts are under way: sessions in a batch give nothing back until it lets them go."""
     monkeypatch.setattr(scheduler, "_core", SimpleNamespace(**{**vars(_core), "Batch": Interrupting}))
     prompts = ["the thing is the thing is the", "in the in the in the"]
     for Interrupting.most in range(150, 190):

@@ -266,7 +266,9 @@ def test_sessions_of_one_model_run_on_several_threads(model: Model) -> None:
     answers: list[list[int]] = []
 
     def work(number: int) -> None:
-        session = _core.Session(model.core, context=128, threads=1 + number % 2, pace=100 if number else 60)
+        session = _core.Session(
+            model.core, context=128, threads=1 + number % 2, duty_cycle=100 if number else 60
+        )
         tokens = list(PROMPT)
         session.append(tokens)
         for _ in range(20):
@@ -296,7 +298,7 @@ def test_load_refuses_with_a_reason(tmp_path: Path, spec: Spec) -> None:
     with pytest.raises(InputError, match="1 to 64"):
         tinsmith.load(tmp_path / "m.tin", threads=0)
     with pytest.raises(InputError, match="1 to 100"):
-        tinsmith.load(tmp_path / "m.tin", pace=0)
+        tinsmith.load(tmp_path / "m.tin", duty_cycle=0)
     with pytest.raises(InputError, match="give one of f16, q8"):
         tinsmith.load(tmp_path / "m.tin", kv="q4")
     with pytest.raises(UnsupportedError, match="not whole blocks of 32"):

@@ -51,7 +51,7 @@ def logarithm(
 
 
 def asked(model: Model, prompt: list[int], held: Constraint | None, **options: Any) -> Completion:
-    return model.generate(prompt, constraint=held, sure=True, **options)
+    return model.generate(prompt, constraint=held, confidence=True, **options)
 
 
 CONSTRAINTS = {
@@ -79,7 +79,9 @@ def test_it_is_the_product_of_the_choices_shares(model: Model, kind: str, option
     for lookup in (0, 9):
         other = asked(model, prompt, held, max_tokens=25, **options, lookup=lookup)
         assert (other.token_ids, other.log_probability) == (answer.token_ids, answer.log_probability)
-    (many, _) = model.generate_many([prompt, prompt[:3]], constraint=held, sure=True, max_tokens=25, **options)
+    (many, _) = model.generate_many(
+        [prompt, prompt[:3]], constraint=held, confidence=True, max_tokens=25, **options
+    )
     assert (many.token_ids, many.log_probability) == (answer.token_ids, answer.log_probability)
     assert model.generate(prompt, constraint=held, max_tokens=25, **options).probability is None
 

@@ -75,7 +75,7 @@ def alone(model: Model, asked: Asked, lookup: int) -> Receipt:
 
 
 def test_a_receipt_is_the_same_by_every_path(data: memoryview) -> None:
-    """On scalar code and the best there is, threads, guesses, batches of any size, prefixes known or not,
+    """On scalar code and the best there is, threads, drafts, batches of any size, prefixes known or not,
     twice, by a scheduler that others use too."""
     model = loaded(data)
     first = [one.digest for _, one in recomputed(model, asked_of(model))]
@@ -85,7 +85,7 @@ def test_a_receipt_is_the_same_by_every_path(data: memoryview) -> None:
         for lookup in (0, 4):
             assert [alone(other, one, lookup).digest for one in asked_of(other)] == first
         assert [one.digest for _, one in recomputed(other, asked_of(other), concurrency=1)] == first
-    scheduler = Scheduler(model, places=3, pass_tokens=16, kept=2)
+    scheduler = Scheduler(model, slots=3, pass_tokens=16, kept=2)
     for scope in ("one", "one", "other"):
         jobs = []
         for one in asked_of(model):
@@ -146,7 +146,10 @@ def test_whatever_differs_makes_another(data: memoryview) -> None:
     ]
     digests = [question(model, one).digest for one in (base, *others)]
     assert len(set(digests)) == len(digests)
-    same = [replace(base, scope="x", tops=3, least=0.1, sure=True), replace(base, sampling=Sampling(lookup=3))]
+    same = [
+        replace(base, scope="x", tops=3, least=0.1, confidence=True),
+        replace(base, sampling=Sampling(lookup=3)),
+    ]
     assert {question(model, one).digest for one in same} == {digests[0]}
     quantized = Model(model.core, data, 1, kv_type=_core.KV_Q8)
     assert question(quantized, base).digest not in digests

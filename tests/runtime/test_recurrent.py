@@ -222,7 +222,7 @@ def test_a_dropped_pass_of_one_row_loses_nothing(case: str, core: _core.Model) -
     assert session.logits()[1] == fresh_logits(case, (*tokens, 6))
 
 
-def test_generations_take_no_guesses_and_are_plain_decoding(case: str, core: _core.Model) -> None:
+def test_generations_take_no_drafts_and_are_plain_decoding(case: str, core: _core.Model) -> None:
     prompt = some_tokens(core.info()["vocab"], 20) * 3
     session = _core.Session(core, context=CONTEXT, logit_rows=8)
     session.append(prompt)

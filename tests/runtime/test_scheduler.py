@@ -52,7 +52,7 @@ def alone(model: Model, asked: Asked, adapter: Any = None) -> Any:
         stop=asked.stop,
         constraint=asked.constraint,
         adapter=adapter,
-        sure=asked.sure,
+        confidence=asked.confidence,
         **given,
     )
 
@@ -66,7 +66,7 @@ def drawn(source: random.Random, model: Model, held: list[Constraint | None]) ->
         tokens,
         model.applied(adapter),
         source.choice(held),
-        sure=source.random() < 0.5,
+        confidence=source.random() < 0.5,
         max_tokens=source.randint(1, 12),
         sampling=sampling,
         stop=source.choice([(), ("a",)]),
@@ -80,7 +80,7 @@ def test_whoever_comes_and_goes_answers_are_those_of_one_alone(case: str) -> Non
     """Windows, recurrent states, adapters, prefixes and constraints; cancels between and within passes."""
     source, model = random.Random(3), loaded(case)
     passes = 100 if case == "llama" else 32  # more than the chunk, and less
-    scheduler = Scheduler(model, places=3, kept=1, pass_tokens=passes, context=250)
+    scheduler = Scheduler(model, slots=3, kept=1, pass_tokens=passes, context=250)
     held = [None, None, choices(["red", "reed"]), regex("[a-z ]*")]
     asked: dict[Job, tuple[Asked, Any]] = {}
     gone: set[Job] = set()
@@ -116,7 +116,7 @@ def test_whoever_comes_and_goes_answers_are_those_of_one_alone(case: str) -> Non
 def test_what_prompts_begin_with_is_computed_once(case: str) -> None:
     """By the first of them; the others wait for it, whether they come with it or after it."""
     model = loaded(case)
-    scheduler = Scheduler(model, places=4)
+    scheduler = Scheduler(model, slots=4)
     jobs = [scheduler.add(Asked([*SYSTEM, 7, 8 + k], max_tokens=3)) for k in range(6)]
     finish(scheduler)
     assert [job.cached_tokens for job in jobs[:4]] == [0, 71, 71, 71]
@@ -127,7 +127,7 @@ def test_what_prompts_begin_with_is_computed_once(case: str) -> None:
 
 
 def test_what_one_scope_computed_is_new_to_another(model: Model) -> None:
-    scheduler = Scheduler(model, places=2)
+    scheduler = Scheduler(model, slots=2)
     jobs = []
     for scope, applied in [("one", ()), ("other", ()), ("one", ()), ("other", ())]:
         jobs.append(scheduler.add(Asked(SYSTEM, applied, max_tokens=2, scope=scope)))
@@ -136,7 +136,7 @@ def test_what_one_scope_computed_is_new_to_another(model: Model) -> None:
 
 
 def test_a_prefix_stays_while_conversations_take_turns(model: Model) -> None:
-    scheduler = Scheduler(model, places=1, kept=2)
+    scheduler = Scheduler(model, slots=1, kept=2)
     talks = [[*SYSTEM, *range(20 * k + 5, 20 * k + 45)] for k in range(3)]
     cached = []
     for turn in range(3):
@@ -152,16 +152,16 @@ def test_a_prefix_stays_while_conversations_take_turns(model: Model) -> None:
 
 def test_a_long_prompt_comes_in_slices(model: Model) -> None:
     """Who is answered meanwhile gets a token for each."""
-    scheduler = Scheduler(model, places=2, pass_tokens=16)
+    scheduler = Scheduler(model, slots=2, pass_tokens=16)
     running = scheduler.add(Asked([5, 6, 7], max_tokens=60, sampling=Sampling()))
     scheduler.step()
     long = scheduler.add(Asked([*range(3, 90)] * 4, max_tokens=2))
     scheduler._seat()
-    (place,) = [one for one in scheduler._places.all if one.job is long]
+    (slot,) = [one for one in scheduler._slots.all if one.job is long]
     seen: list[int] = []
     while long not in (news := scheduler.step()):
         assert running in news
-        seen.append(place.session.computed())
+        seen.append(slot.session.computed())
     assert max(after - before for before, after in pairwise(seen)) <= 16
     assert len(seen) > 348 // 16
 
@@ -171,39 +171,39 @@ def test_beside_answers_as_much_of_a_prompt_is_computed_as_may_delay_them(
     model: Model, delay: float, rows: int
 ) -> None:
     """Alone it has all that a pass holds."""
-    scheduler = Scheduler(model, places=2, delay=delay)
+    scheduler = Scheduler(model, slots=2, delay=delay)
     running = scheduler.add(Asked([5, 6, 7], max_tokens=200, sampling=Sampling(lookup=4)))
     tokens = [*range(3, 90)] * 4
     while not running.take():
         scheduler.step()
     long = scheduler.add(Asked(tokens, max_tokens=2))
     scheduler._seat()
-    (place,) = [one for one in scheduler._places.all if one.job is long]
+    (slot,) = [one for one in scheduler._slots.all if one.job is long]
     seen = []
     while long not in scheduler.step():
-        seen.append(place.session.computed())
+        seen.append(slot.session.computed())
     steps = [after - before for before, after in pairwise(seen) if after > before]
     assert all(rows - 5 <= step <= rows for step in steps[2:-1]) and len(steps) > 4
     finish(scheduler)
     assert long.completion is not None and running.completion is not None
     assert long.completion.token_ids == model.generate(tokens, max_tokens=2, constraint=None).token_ids
-    unbound = Scheduler(model, places=2, delay=None)
+    unbound = Scheduler(model, slots=2, delay=None)
     jobs = [unbound.add(Asked([5, 6, 7], max_tokens=60)), unbound.add(Asked(tokens, max_tokens=2))]
     finish(unbound)
     assert [job.completion is not None for job in jobs] == [True, True]
-    alone = Scheduler(model, places=2, delay=delay)
+    alone = Scheduler(model, slots=2, delay=delay)
     alone.add(Asked(tokens, max_tokens=2))
     alone.step(1e-9)
-    (place,) = [one for one in alone._places.all if one.job is not None]
-    seen = [place.session.computed()]
+    (slot,) = [one for one in alone._slots.all if one.job is not None]
+    seen = [slot.session.computed()]
     while alone.running:
         alone.step(1e-9)
-        seen.append(place.session.computed())
+        seen.append(slot.session.computed())
     assert max(after - before for before, after in pairwise(seen)) == 64
 
 
 def test_a_job_that_is_cancelled_leaves_at_once(model: Model) -> None:
-    scheduler = Scheduler(model, places=1)
+    scheduler = Scheduler(model, slots=1)
     first = scheduler.add(Asked([*range(3, 90)] * 3, max_tokens=200))
     second = scheduler.add(Asked([5, 6], max_tokens=2))
     third = scheduler.add(Asked([5, 6], max_tokens=2))
@@ -220,7 +220,7 @@ def test_a_job_that_is_cancelled_leaves_at_once(model: Model) -> None:
 def test_what_can_never_fit_is_refused(model: Model, image: Callable[[str], memoryview]) -> None:
     adapter = aligned(compiled(image("Q8_0")))
     model.adapters.add("first", adapter)
-    scheduler = Scheduler(model, places=1, context=40, rank=0)
+    scheduler = Scheduler(model, slots=1, context=40, rank=0)
     with pytest.raises(InputError, match="a prompt of 41 tokens; give 1 to 40"):
         scheduler.add(Asked([5] * 41))
     with pytest.raises(InputError, match="a prompt of 0 tokens"):
@@ -235,7 +235,7 @@ def test_what_can_never_fit_is_refused(model: Model, image: Callable[[str], memo
         Scheduler(model, context=10000)
     with pytest.raises(InputError, match="a prompt of 38 tokens, and max_tokens 3; they may be 40 in all"):
         scheduler.add(Asked([5] * 38, max_tokens=3))
-    whole = Scheduler(model, places=1)
+    whole = Scheduler(model, slots=1)
     full = whole.add(Asked([5] * (model.info.context - 2), max_tokens=30))
     finish(whole)
     assert full.completion is not None and full.completion.finish == "context"
@@ -243,7 +243,7 @@ def test_what_can_never_fit_is_refused(model: Model, image: Callable[[str], memo
 
 def test_a_job_that_fails_leaves_the_others_alone(model: Model) -> None:
     """Its constraint was compiled for no model."""
-    scheduler = Scheduler(model, places=2)
+    scheduler = Scheduler(model, slots=2)
     right = scheduler.add(Asked([5, 6], max_tokens=4))
     wrong = scheduler.add(Asked([5, 6], constraint=replace(choices(["a", "b"]), data=b"none"), max_tokens=4))
     news = scheduler.step()
@@ -253,11 +253,11 @@ def test_a_job_that_fails_leaves_the_others_alone(model: Model) -> None:
 
 
 def test_memory_is_planned(model: Model) -> None:
-    small, large = Scheduler(model, places=2, kept=0), Scheduler(model, places=6, kept=0)
+    small, large = Scheduler(model, slots=2, kept=0), Scheduler(model, slots=6, kept=0)
     session = _core.Session(model.core, context=512, logit_rows=64, batched=True, searches=True)
     session.record(64)
     assert large.memory - small.memory == 4 * session.size()
-    assert Scheduler(model, places=2, kept=4).memory == large.memory
+    assert Scheduler(model, slots=2, kept=4).memory == large.memory
     before = large.memory
     for k in range(20):
         large.add(Asked([5, 6, 7 + k], max_tokens=3))

@@ -130,7 +130,7 @@ class Oracle:
         most: int,
         sampling: int,
     ) -> tuple[list[int], int]:
-        """Tokens and how it finished, one at a time without guesses."""
+        """Tokens and how it finished, one at a time without drafts."""
         key = (adapter, tokens, heal, constraint, most, sampling)
         if key not in self._runs:
             session = self.fresh(adapter, tokens)

@@ -57,7 +57,7 @@ def test_a_budget_is_any_number_of_64_bits(core: _core.Model) -> None:
                 stepped.step(budget)
 
 
-def test_a_batch_generates_with_guesses_and_newcomers(core: _core.Model) -> None:
+def test_a_batch_generates_with_drafts_and_newcomers(core: _core.Model) -> None:
     batch = _core.Batch(core, rows=12, logit_rows=7)
     prompts = [row(core, 25 + seed, seed) * 2 for seed in range(4)]
     sessions = [_core.Session(core, context=400, logit_rows=5, batched=True) for _ in prompts]
@@ -325,7 +325,7 @@ def no_logits(session: _core.Session) -> None:
     for asked in (session.logits, session.sample):
         with pytest.raises(RuntimeFault, match="there are no logits"):
             asked()
-    assert session.likeliest() == []
+    assert session.argmax() == []
 
 
 @pytest.mark.parametrize("way", ["copy", "restore", "replace", "rewind", "under way"])

@@ -50,7 +50,7 @@ class Made:
 def extra(lamps: Constraint, least: float | None) -> Extra:
     facts = {
         "constraint": {"kind": lamps.kind, "source": "choices"},
-        "sure": {"error": 0.01, "constrained": least},
+        "abstention": {"error": 0.01, "constrained": least},
         "metrics": FIGURES,
         "license": "CC0-1.0",
     }
@@ -78,7 +78,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
     return Made(folder, lamps)
 
 
-def test_it_is_asked_and_held_as_it_was_trained(made: Made) -> None:
+def test_it_is_asked_and_constrained_as_it_was_trained(made: Made) -> None:
     model = made.model()
     asked = model.render([SYSTEM, *ASKED])
     assert model.render(ASKED, adapter="lamps") == asked != model.render(ASKED)
@@ -89,7 +89,7 @@ def test_it_is_asked_and_held_as_it_was_trained(made: Made) -> None:
     answer = model.chat(ASKED, adapter="lamps", max_tokens=40)
     assert answer.text in LAMPS
     assert answer == replace(
-        model.generate(asked, adapter="lamps", constraint=made.lamps, max_tokens=40, sure=True),
+        model.generate(asked, adapter="lamps", constraint=made.lamps, max_tokens=40, confidence=True),
         seconds=answer.seconds,
         least=-0.2,
         evaluations=answer.evaluations,
@@ -99,7 +99,7 @@ def test_it_is_asked_and_held_as_it_was_trained(made: Made) -> None:
     # The first of several says how.
     both = model.chat(ASKED, adapter={"lamps": 1.0, "doors": 0.5}, max_tokens=40)
     assert both.text in LAMPS
-    assert both.sure is None
+    assert both.confident is None
     turned = model.chat(ASKED, adapter={"doors": 0.5, "lamps": 1.0}, max_tokens=40)
     assert turned.prompt_tokens == len(model.render(ASKED))
     assert model.choose(ASKED, LAMPS, adapter="lamps") == model.choose(asked, LAMPS, adapter="lamps")
@@ -111,12 +111,12 @@ def test_a_folder_that_is_added_is_asked_by_its_template(made: Made, file: str) 
     model.adapters.add("lamps", made.folder / "lamps")
     assert model.render(ASKED, adapter="lamps") == model.render([SYSTEM, *ASKED])
     assert model.constraint is None
-    assert model.chat(ASKED, adapter="lamps", max_tokens=4).sure is None
+    assert model.chat(ASKED, adapter="lamps", max_tokens=4).confident is None
 
 
 def test_thresholds_are_each_prompts_own(made: Made, tmp_path: Path) -> None:
     base = tmp_path / "sure.tin"
-    tin.rewrite(made.tin, base, {}, {"sure": {"error": 0.01, "free": -9.0}})
+    tin.rewrite(made.tin, base, {}, {"abstention": {"error": 0.01, "free": -9.0}})
     model = tinsmith.load(base, threads=1)
     chosen: list[Any] = [None, "lamps", "doors", {"lamps": 0.5}, {"lamps": 0.0}, "lamps", None]
     prompts = [model.render(ASKED, adapter=one) for one in chosen]
@@ -126,14 +126,14 @@ def test_thresholds_are_each_prompts_own(made: Made, tmp_path: Path) -> None:
     assert [answer.least for answer in alone] == [-9.0, -0.2, None, None, -9.0, -0.2, -9.0]
     many = model.generate_many(prompts, adapter=chosen, concurrency=2, max_tokens=40)
     for one, answer in zip(alone, many, strict=True):
-        assert (answer.token_ids, answer.log_probability, answer.least, answer.sure) == (
+        assert (answer.token_ids, answer.log_probability, answer.least, answer.confident) == (
             one.token_ids,
             one.log_probability,
             one.least,
-            one.sure,
+            one.confident,
         )
-    held = model.generate_many(prompts, adapter=chosen, constraint=made.lamps, sure=True, max_tokens=40)
-    assert all(answer.text in LAMPS and answer.probability and answer.sure is None for answer in held)
+    held = model.generate_many(prompts, adapter=chosen, constraint=made.lamps, confidence=True, max_tokens=40)
+    assert all(answer.text in LAMPS and answer.probability and answer.confident is None for answer in held)
 
 
 def test_the_commands_and_the_program_in_c_ask_alike(
@@ -145,7 +145,7 @@ def test_the_commands_and_the_program_in_c_ask_alike(
     told = json.loads(capsys.readouterr().out)
     assert (told["text"], told["sure"], told["prompt_tokens"]) == (
         wanted.text,
-        wanted.sure,
+        wanted.confident,
         wanted.prompt_tokens,
     )
     sources = [KERNELS / "tool/tin.c", KERNELS / "tin_all.c"]
@@ -174,13 +174,13 @@ def test_it_is_listed_and_moves_with_the_adapter(
     ]
     assert cli.main(["inspect", str(made.tin), "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
-    assert told["adapters"]["lamps"]["sure"] == {"error": 0.01, "constrained": -0.2}
+    assert told["adapters"]["lamps"]["abstention"] == {"error": 0.01, "constrained": -0.2}
     assert told["entries"]["adapter/lamps/grammar/answer.bin"]["bytes"] == len(made.lamps.data)
     wanted = made.model().chat(ASKED, adapter="lamps", max_tokens=40)
     adapter_tin.rename(made.tin, "lamps", "lights", moved)
     Tin(moved).verify()
     answer = tinsmith.load(moved, threads=1).chat(ASKED, adapter="lights", max_tokens=40)
-    assert (answer.text, answer.sure) == (wanted.text, wanted.sure)
+    assert (answer.text, answer.confident) == (wanted.text, wanted.confident)
     for name in ("lights", "doors"):
         adapter_tin.remove(moved, name, moved)
     plain = Tin(made.folder / "base.tin")

@@ -21,7 +21,7 @@ TURN = [{"role": "user", "content": "the thing is in the"}]
 WORDS = regex("the [a-z ]{30,200}")
 OPTIONS: dict[str, dict[str, Any]] = {
     "greedy": {"constraint": None},
-    "drawn": {"constraint": None, "temperature": 1.2, "seed": 5, "sure": True},
+    "drawn": {"constraint": None, "temperature": 1.2, "seed": 5, "confidence": True},
     "held": {"constraint": WORDS},
     "choice": {"constraint": choices(["in the bin", "in the beginning"])},
     "stopped": {"constraint": None, "stop": ["e"], "temperature": 1.2},
@@ -38,7 +38,7 @@ def read(answer: stepped.Stepped, seconds: float) -> list[str]:
 
 
 def same(one: Any, other: Any) -> bool:
-    """Of all that does not depend on the time, as guesses do that are worth what they cost."""
+    """Of all that does not depend on the time, as drafts do that are worth what they cost."""
     return replace(one, seconds=0, evaluations=0) == replace(other, seconds=0, evaluations=0)
 
 

@@ -47,19 +47,19 @@ def greedy(model: Model, count: int, options: dict[str, Any]) -> list[int]:
 
 @pytest.mark.parametrize("options", PENALTIES, ids=str)
 def test_answers_are_penalized_as_openai_defines_it(model: Model, options: dict[str, Any]) -> None:
-    """By guesses and without them, and in a batch."""
+    """By drafts and without them, and in a batch."""
     wanted = greedy(model, 24, options)
     given: dict[str, Any] = {**options, "max_tokens": 24, "constraint": None}
     assert model.generate(PROMPT, lookup=0, **given).token_ids == wanted
-    guessed = model.generate(PROMPT, lookup=4, **given)
-    assert guessed.token_ids == wanted
+    drafted = model.generate(PROMPT, lookup=4, **given)
+    assert drafted.token_ids == wanted
     many = model.generate_many([PROMPT, [5, 6], PROMPT], lookup=3, **given)
     assert many[0].token_ids == many[2].token_ids == wanted
     assert model.generate(PROMPT, max_tokens=24, constraint=None).token_ids != wanted
 
 
 @pytest.mark.parametrize("options", PENALTIES, ids=str)
-def test_guesses_change_no_token_that_is_drawn(model: Model, options: dict[str, Any]) -> None:
+def test_drafts_change_no_token_that_is_drawn(model: Model, options: dict[str, Any]) -> None:
     for held in (None, regex("[a-z ]*")):
         given: dict[str, Any] = {**options, "max_tokens": 30, "temperature": 0.7, "seed": 5, "constraint": held}
         plain = model.generate(PROMPT, lookup=0, **given)
@@ -106,7 +106,9 @@ def test_what_is_no_penalty_is_refused(model: Model) -> None:
 def test_each_choice_is_that_of_the_softmax(model: Model) -> None:
     """Log-probabilities by NumPy, of the model's own logits, whatever is drawn of them."""
     options: dict[str, Any] = {"temperature": 1.4, "seed": 3, "presence_penalty": 1.0, "top_k": 20}
-    answer = model.generate(PROMPT, max_tokens=24, tops=5, lookup=4, sure=True, constraint=None, **options)
+    answer = model.generate(
+        PROMPT, max_tokens=24, tops=5, lookup=4, confidence=True, constraint=None, **options
+    )
     rows = np.array(model.logits([*PROMPT, *answer.token_ids]))[len(PROMPT) - 1 :]
     assert [one.token for one in answer.choices] == answer.token_ids
     for choice, row in zip(answer.choices, rows, strict=False):
@@ -126,7 +128,7 @@ def test_what_must_come_is_no_choice(model: Model) -> None:
     """The mask says how many might have come elsewhere; their shares are of those alone."""
     held = schema({"type": "object", "properties": {"on": {"enum": ["red", "reed"]}}, "required": ["on"]})
     prompt = model.tokenize("the thing is", special=True, bos=True)
-    answer = model.generate(prompt, constraint=held, tops=4, sure=True, temperature=1.0, seed=2)
+    answer = model.generate(prompt, constraint=held, tops=4, confidence=True, temperature=1.0, seed=2)
     json.loads(answer.text)
     walk = _core.Constraint(model.core, held.data)
     chosen = 0
@@ -153,7 +155,7 @@ def test_what_must_come_is_no_choice(model: Model) -> None:
 @pytest.mark.parametrize("held", [None, "[a-z ]*", "(the |thing )*"])
 def test_choices_are_the_same_however_they_are_computed(model: Model, held: str | None) -> None:
     constraint = held and regex(held)
-    options: dict[str, Any] = {"max_tokens": 30, "tops": 3, "sure": True, "temperature": 0.6, "seed": 9}
+    options: dict[str, Any] = {"max_tokens": 30, "tops": 3, "confidence": True, "temperature": 0.6, "seed": 9}
     alone = [
         model.generate(PROMPT, constraint=constraint, lookup=lookup, **options).choices for lookup in (0, 1, 4)
     ]
@@ -163,7 +165,9 @@ def test_choices_are_the_same_however_they_are_computed(model: Model, held: str 
     assert (
         alone[0] and [*alone, many[0].choices, many[2].choices, stream.completion().choices] == [alone[0]] * 6
     )
-    bare = model.generate(PROMPT, constraint=constraint, **{**options, "tops": 0, "sure": False}, record=True)
+    bare = model.generate(
+        PROMPT, constraint=constraint, **{**options, "tops": 0, "confidence": False}, record=True
+    )
     assert [(one.token, one.logit, one.allowed) for one in bare.choices] == [
         (one.token, one.logit, one.allowed) for one in alone[0]
     ]
@@ -172,7 +176,7 @@ def test_choices_are_the_same_however_they_are_computed(model: Model, held: str 
 
 
 def test_choices_come_with_the_text(model: Model) -> None:
-    scheduler = Scheduler(model, places=2)
+    scheduler = Scheduler(model, slots=2)
     job = scheduler.add(Asked(PROMPT, max_tokens=6, tops=2))
     other = scheduler.add(Asked(PROMPT, max_tokens=6))
     while scheduler.running or scheduler.waiting:

@@ -11,7 +11,7 @@ import ollama
 import openai
 import pytest
 import random_adapters
-from pictured_models import with_words
+from chat_models import with_words
 from served import CONTEXT, Running, running
 from test_chat_template import THINKING
 from tiny_models import in_format, tiny_spec, with_controls
@@ -45,7 +45,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
 
 @pytest.fixture(scope="session")
 def server(files: list[Path]) -> Iterator[Running]:
-    with running(files, places=4, context=CONTEXT) as made:
+    with running(files, slots=4, context=CONTEXT) as made:
         yield made
 
 

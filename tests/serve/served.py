@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from tinsmith.runtime import Model
-from tinsmith.serve import run, server, shelf
-from tinsmith.serve.house import House
+from tinsmith.serve import server
 from tinsmith.serve.limits import Limits
+from tinsmith.serve.state import AppState, load_models
 
 CONTEXT = 16384  # tokens that the tiny models have
 ASKED = [{"role": "user", "content": "in the"}]
@@ -23,24 +23,23 @@ ASKED = [{"role": "user", "content": "in the"}]
 
 @dataclass
 class Running:
-    """house: the server's own, for looking at. alone: the same files, opened once more. connections: that are
-    open."""
+    """A server, and the same files opened once more beside it."""
 
     port: int
-    house: House
+    state: AppState
     alone: dict[str, Model]
-    connections: set[Any]
+    connections: set[Any]  # that are open
 
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}"
 
     def idle(self, seconds: float = 20) -> bool:
-        """Whether every answer comes to an end."""
+        """Waits until no answer is in flight; False after so many seconds."""
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
-            workers = [one.worker for one in self.house.shelf.served]
-            if not any(worker.open or worker.running for worker in workers):
+            workers = [one.worker for one in self.state.models]
+            if not any(worker.in_flight or worker.running for worker in workers):
                 return True
             time.sleep(0.01)
         return False
@@ -48,16 +47,15 @@ class Running:
 
 @contextmanager
 def running(files: list[Path], limits: Limits | None = None, **options: Any) -> Iterator[Running]:
-    loaded = shelf.opened(files, threads=1)
-    house, made = run.prepared(loaded, limits or Limits(), **options)
+    state, made = server.create_server(load_models(files, threads=1), limits or Limits(), **options)
     with server.listen("127.0.0.1", 0) as bound:
         thread = threading.Thread(target=made.run, kwargs={"sockets": [bound]}, daemon=True)
         thread.start()
         while not made.started:
             time.sleep(0.005)
         try:
-            alone = {path.stem: model for path, model in shelf.opened(files, threads=1)}
-            yield Running(bound.getsockname()[1], house, alone, made.server_state.connections)
+            alone = {path.stem: model for path, model in load_models(files, threads=1)}
+            yield Running(bound.getsockname()[1], state, alone, made.server_state.connections)
         finally:
             made.should_exit = True
             thread.join()

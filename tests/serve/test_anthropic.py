@@ -47,7 +47,7 @@ def test_an_answer_and_its_stream(server: Running, client: anthropic.Anthropic) 
     Message.model_validate_json(raw.text())
 
 
-def test_a_stop_text_is_named(server: Running, client: anthropic.Anthropic) -> None:
+def test_stop_sequence_is_named(server: Running, client: anthropic.Anthropic) -> None:
     text = server.alone["tiny"].chat(ASKED, max_tokens=8).content
     answer = ask(client, stop_sequences=["never so", text[3:5]])
     assert (answer.stop_reason, answer.stop_sequence) == ("stop_sequence", text[3:5])
@@ -74,7 +74,7 @@ def test_tools(client: anthropic.Anthropic, choice: dict[str, str]) -> None:
     assert counted.input_tokens == after.usage.input_tokens + after.usage.cache_read_input_tokens
 
 
-def test_a_schema(server: Running, client: anthropic.Anthropic) -> None:
+def test_schema_constrains_the_answer(server: Running, client: anthropic.Anthropic) -> None:
     config = {"format": {"type": "json_schema", "schema": SCHEMA}}
     alone = server.alone["tiny"].chat(ASKED, constraint=tinsmith.schema(SCHEMA), max_tokens=60)
     assert ask(client, output_config=config, max_tokens=60).content[0].text == alone.content
@@ -95,7 +95,7 @@ def test_thinking(server: Running, client: anthropic.Anthropic) -> None:
         {"thinking": {"type": "enabled", "budget_tokens": 1024}},
     ],
 )
-def test_refusals(client: anthropic.Anthropic, refused: dict[str, Any]) -> None:
+def test_errors(client: anthropic.Anthropic, refused: dict[str, Any]) -> None:
     import anthropic
 
     with pytest.raises(anthropic.BadRequestError) as error:

@@ -10,13 +10,13 @@ from growth import growth
 from pydantic import BaseModel, ValidationError
 
 from tinsmith.serve import app, openapi
-from tinsmith.serve.api.chat_body import ChatBody
+from tinsmith.serve.api.chat import ChatBody
 from tinsmith.serve.api.embeddings import EmbeddingsBody
 from tinsmith.serve.api.messages import CountBody
-from tinsmith.serve.api.plain import DetokenizeBody
-from tinsmith.serve.api.responses_body import ResponsesBody
-from tinsmith.serve.faults import Refused
-from tinsmith.serve.fields import read
+from tinsmith.serve.api.responses import ResponsesBody
+from tinsmith.serve.api.service import DetokenizeBody
+from tinsmith.serve.errors import ApiError
+from tinsmith.serve.fields import validate
 
 BODIES = {one.body.__name__ + one.path: one.body for one in app.ENDPOINTS if one.body is not None}
 HI = {"role": "user", "content": "hi"}
@@ -34,7 +34,7 @@ def nodes(schema: Any) -> Iterator[dict[str, Any]]:
 
 
 @pytest.mark.parametrize("body", BODIES.values(), ids=BODIES)
-def test_a_list_ends_at_its_first_fault_and_has_a_length(body: type[BaseModel]) -> None:
+def test_list_fails_at_its_first_error_and_has_a_maximum_length(body: type[BaseModel]) -> None:
     for node in nodes(body.__pydantic_core_schema__):
         if node.get("type") == "list":
             assert node.get("max_length") is not None, node
@@ -43,7 +43,7 @@ def test_a_list_ends_at_its_first_fault_and_has_a_length(body: type[BaseModel]) 
             assert node.get("max_length") is not None, node
 
 
-def test_the_document_says_how_long_lists_may_be() -> None:
+def test_openapi_states_the_length_limits() -> None:
     document = openapi.document(app.ENDPOINTS)
     arrays = [node for node in nodes(document["components"]["schemas"]) if node.get("type") == "array"]
     assert len(arrays) > 40
@@ -75,39 +75,39 @@ def wrong(count: int) -> dict[str, tuple[type[BaseModel], Any]]:
 
 
 @pytest.mark.parametrize("what", wrong(2))
-def test_the_first_fault_ends_validation(what: str) -> None:
+def test_first_error_ends_validation(what: str) -> None:
     kind, value = wrong(20_000)[what]
     with pytest.raises(ValidationError) as raised:
         kind.model_validate(value)
     assert raised.value.error_count() < 70
-    with pytest.raises(Refused) as refused:
-        read(kind, value)
+    with pytest.raises(ApiError) as refused:
+        validate(kind, value)
     assert refused.value.status == 400
     assert refused.value.param
 
 
-def test_of_several_unknown_fields_the_first_is_named() -> None:
-    with pytest.raises(Refused, match="^b: is not supported here") as refused:
-        read(ChatBody, {"b": 1, **CHAT, "a": 1})
+def test_first_unknown_field_is_named() -> None:
+    with pytest.raises(ApiError, match="^b: not supported") as refused:
+        validate(ChatBody, {"b": 1, **CHAT, "a": 1})
     assert refused.value.code == "unsupported_parameter"
 
 
-def test_a_place_in_a_body_is_shown_in_part() -> None:
-    with pytest.raises(Refused) as refused:
-        read(ChatBody, {**CHAT, "k" * 100_000: 1})
+def test_long_field_path_is_truncated() -> None:
+    with pytest.raises(ApiError) as refused:
+        validate(ChatBody, {**CHAT, "k" * 100_000: 1})
     assert len(refused.value.param or "") == 200
 
 
-def test_what_a_large_body_takes_grows_with_its_length() -> None:
+def test_validation_time_is_linear() -> None:
     def messages(count: int) -> Any:
         parts = [{"type": "text", "text": "a"}] * count
         return {**CHAT, "messages": [{"role": "user", "content": parts}] * 20}
 
-    assert growth(lambda value: read(ChatBody, value), messages(100), messages(200)) < 3
+    assert growth(lambda value: validate(ChatBody, value), messages(100), messages(200)) < 3
     biases = {**CHAT, "logit_bias": {str(k): 1 for k in range(20_000)}}
     assert (
         growth(
-            lambda value: read(ChatBody, value),
+            lambda value: validate(ChatBody, value),
             biases,
             {**CHAT, "logit_bias": {str(k): 1 for k in range(40_000)}},
         )

@@ -17,7 +17,7 @@ FEW = {"num_predict": 8}
 
 
 def test_models(server: Running, llama: ollama.Client) -> None:
-    assert [one.model for one in llama.list().models] == server.house.shelf.names
+    assert [one.model for one in llama.list().models] == list(server.state.refs)
     shown = llama.show("tiny")
     assert shown.modelinfo and shown.modelinfo["llama.context_length"] == CONTEXT
     assert shown.capabilities == ["completion", "embedding", "tools"]
@@ -56,7 +56,7 @@ def test_generate(server: Running, llama: ollama.Client) -> None:
     assert filled.response == thinker.generate(thinker.infill_prompt("in the", " thin"), max_tokens=8).text
 
 
-def test_tools_and_forms(server: Running, llama: ollama.Client) -> None:
+def test_tools_and_schemas(server: Running, llama: ollama.Client) -> None:
     alone = server.alone["tiny"].chat(ASKED, constraint=tinsmith.schema(SCHEMA), max_tokens=60)
     answer = llama.chat("tiny", ASKED, format=SCHEMA, options={"num_predict": 60})
     assert answer.message.content == alone.content
@@ -82,7 +82,7 @@ def test_tools_and_forms(server: Running, llama: ollama.Client) -> None:
         ({"format": {"type": "intege"}}, "is no type"),
     ],
 )
-def test_refusals(llama: ollama.Client, more: dict[str, Any], said: str) -> None:
+def test_errors(llama: ollama.Client, more: dict[str, Any], said: str) -> None:
     with pytest.raises(ollama.ResponseError, match=said) as error:
         llama.generate("tiny", "in", **more)
     assert error.value.status_code == 400

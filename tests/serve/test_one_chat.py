@@ -14,13 +14,14 @@ from served import Running
 
 import tinsmith
 from tinsmith import cli
-from tinsmith.batch import ask, openai
+from tinsmith.batch import openai, requests
 from tinsmith.batch.settings import Settings
 from tinsmith.errors import TinsmithError
 from tinsmith.runtime.generation import LOOKUP, Sampling
-from tinsmith.serve.api.chat_body import ChatBody, messages_of, offer_in
-from tinsmith.serve.fields import read
-from tinsmith.serve.sampling import sampling, seed
+from tinsmith.serve.api.chat import ChatBody, messages_of, offer_in
+from tinsmith.serve.api.openai_common import seed_of
+from tinsmith.serve.fields import validate
+from tinsmith.serve.prepare import sampling_of
 
 GO = {
     "type": "function",
@@ -38,7 +39,7 @@ STAY = {"type": "function", "function": {"name": "stay", "parameters": {"type": 
 ASKED = {"model": "m", "messages": [{"role": "user", "content": "in the"}]}
 
 
-def test_what_a_batch_takes_the_server_takes() -> None:
+def test_server_accepts_all_fields_of_a_batch() -> None:
     assert set(openai._KNOWN) <= set(ChatBody.model_fields)
 
 
@@ -52,16 +53,16 @@ def test_what_a_batch_takes_the_server_takes() -> None:
         {"n": 3, "stream": False, "logprobs": True, "top_logprobs": 2, "user": "u", "metadata": {"a": "b"}},
     ],
 )
-def test_they_read_the_same(files: list[Path], given: dict[str, Any]) -> None:
+def test_server_and_batch_read_the_same(files: list[Path], given: dict[str, Any]) -> None:
     made, offer, shown = openai.settings_of({**ASKED, **given}, Settings())
-    body = read(ChatBody, {**ASKED, **given})
-    drawn = replace(sampling(tinsmith.load(files[0]), body), seed=seed(body.seed) or 0)
+    body = validate(ChatBody, {**ASKED, **given})
+    drawn = replace(sampling_of(tinsmith.load(files[0]), body), seed=seed_of(body.seed) or 0)
     assert Sampling(**{"lookup": LOOKUP, **made.options}) == drawn
     if given:
         assert made.max_tokens == (body.max_completion_tokens or body.max_tokens or Settings().max_tokens)
     assert list(made.stop) == ([body.stop] if isinstance(body.stop, str) else body.stop or [])
     assert offer is None and offer_in(body) is None
-    assert shown == openai.Shown(body.n or 1, (body.top_logprobs or 0) if body.logprobs else None)
+    assert shown == openai.Extras(body.n or 1, (body.top_logprobs or 0) if body.logprobs else None)
 
 
 NAMED = {"type": "function", "function": {"name": "go"}}
@@ -79,12 +80,12 @@ NAMED = {"type": "function", "function": {"name": "go"}}
         {"tool_choice": {"type": "allowed_tools", "allowed_tools": {"mode": "auto", "tools": [NAMED]}}},
     ],
 )
-def test_they_offer_the_same_tools_and_give_the_same_answer(
+def test_server_and_batch_give_the_same_answer_with_tools(
     server: Running, chatgpt: OpenAI, files: list[Path], tmp_path: Path, given: dict[str, Any]
 ) -> None:
     asked = {**ASKED, "model": "thinker", "tools": [GO, STAY], "max_tokens": 60, **given}
     _, offer, _ = openai.settings_of(asked, Settings())
-    read_by_server = offer_in(read(ChatBody, asked))
+    read_by_server = offer_in(validate(ChatBody, asked))
     assert offer == (read_by_server if given.get("tool_choice") != "none" else None)
     line = {"custom_id": "a", "method": "POST", "url": "/v1/chat/completions", "body": asked}
     (tmp_path / "in.jsonl").write_text(json.dumps(line))
@@ -105,11 +106,11 @@ def test_they_offer_the_same_tools_and_give_the_same_answer(
         assert all(one["name"] == "go" for one in calls[0])
 
 
-def test_a_refusal_is_what_was_said() -> None:
+def test_refusal_is_the_message_content() -> None:
     told = [{"role": "user", "content": "in"}, {"role": "assistant", "content": None, "refusal": "no"}]
     asked = {**ASKED, "messages": told}
-    texts = [one["content"] for one in messages_of(read(ChatBody, asked).messages)]
-    assert texts == [ask._content(one) for one in told] == ["in", "no"]
+    texts = [one["content"] for one in messages_of(validate(ChatBody, asked).messages)]
+    assert texts == [requests._plain(one)["content"] for one in told] == ["in", "no"]
 
 
 @pytest.mark.parametrize(
@@ -123,9 +124,9 @@ def test_a_refusal_is_what_was_said() -> None:
         {"top_logprobs": 21},
     ],
 )
-def test_they_refuse_the_same(wrong: dict[str, Any]) -> None:
+def test_server_and_batch_reject_the_same(wrong: dict[str, Any]) -> None:
     named = next(iter(wrong))
     with pytest.raises(TinsmithError, match=named):
         openai.settings_of({**ASKED, **wrong}, Settings())
     with pytest.raises(TinsmithError, match=named):
-        read(ChatBody, {**ASKED, **wrong})
+        validate(ChatBody, {**ASKED, **wrong})

@@ -38,7 +38,7 @@ def joined(chunks: list[Any], index: int = 0) -> str:
     return "".join(choice.delta.content or "" for choice in choices)
 
 
-def test_a_form_is_looked_for_where_that_is_asked(chatgpt: openai.OpenAI, server: Running) -> None:
+def test_search_applies_to_a_schema(chatgpt: openai.OpenAI, server: Running) -> None:
     said = set()
     for turns in (0, 1000):
         held = tinsmith.schema(SCHEMA).with_search(turns)
@@ -61,16 +61,18 @@ def test_models(chatgpt: openai.OpenAI, server: Running) -> None:
         "context": CONTEXT,
         "can_chat": True,
         "template": True,
-        "sees": False,
+        "vision": False,
     }
     assert listed[0].model_extra == {"tinsmith": about}
     assert chatgpt.models.retrieve("tiny:a").id == "tiny:a"
-    with pytest.raises(openai.NotFoundError, match="there is no model 'other'"):
+    with pytest.raises(openai.NotFoundError, match="no model 'other'"):
         chatgpt.models.retrieve("other")
 
 
 @pytest.mark.parametrize("adapter", [None, "a", "b"])
-def test_an_answer_is_that_of_chat_alone(server: Running, chatgpt: openai.OpenAI, adapter: str | None) -> None:
+def test_answer_equals_that_of_the_runtime(
+    server: Running, chatgpt: openai.OpenAI, adapter: str | None
+) -> None:
     alone = server.alone["tiny"].chat(ASKED, max_tokens=8, adapter=adapter)
     answer = ask(chatgpt, model=f"tiny:{adapter}" if adapter else "tiny")
     assert answer.choices[0].message.content == alone.content
@@ -82,7 +84,7 @@ def test_an_answer_is_that_of_chat_alone(server: Running, chatgpt: openai.OpenAI
     assert again.choices[0].message.content == alone.content
 
 
-def test_bodies_are_what_openai_says(chatgpt: openai.OpenAI) -> None:
+def test_bodies_match_openais_models(chatgpt: openai.OpenAI) -> None:
     """Its own types, which its client does not hold answers to."""
     raw = chatgpt.chat.completions.with_raw_response.create(
         model="tiny", messages=ASKED, max_tokens=4, logprobs=True, top_logprobs=2
@@ -99,7 +101,7 @@ def test_bodies_are_what_openai_says(chatgpt: openai.OpenAI) -> None:
     assert all(chunk.usage is None for chunk in chunks[:-1])
 
 
-def test_a_stream_says_the_same(server: Running, chatgpt: openai.OpenAI) -> None:
+def test_stream_equals_the_whole_answer(server: Running, chatgpt: openai.OpenAI) -> None:
     options: dict[str, Any] = {"temperature": 1.2, "seed": 7, "n": 3, "max_tokens": 12}
     whole = ask(chatgpt, **options)
     chunks = list(ask(chatgpt, stream=True, **options))
@@ -112,7 +114,7 @@ def test_a_stream_says_the_same(server: Running, chatgpt: openai.OpenAI) -> None
     assert len({choice.message.content for choice in whole.choices}) > 1
 
 
-def test_a_seed_that_is_not_given_is_said(server: Running, chatgpt: openai.OpenAI) -> None:
+def test_random_seed_is_reported(server: Running, chatgpt: openai.OpenAI) -> None:
     answer = ask(chatgpt, temperature=1)
     seed = answer.model_extra["tinsmith"]["seed"]
     again = ask(chatgpt, temperature=1, seed=seed)
@@ -120,7 +122,7 @@ def test_a_seed_that_is_not_given_is_said(server: Running, chatgpt: openai.OpenA
     assert ask(chatgpt, temperature=1).model_extra["tinsmith"]["seed"] != seed
 
 
-def test_a_stop_text_ends_an_answer_before_it(server: Running, chatgpt: openai.OpenAI) -> None:
+def test_stop_text_ends_the_answer_before_it(server: Running, chatgpt: openai.OpenAI) -> None:
     text = server.alone["tiny"].chat(ASKED, max_tokens=8).content
     stop = text[3:5]
     for given in (stop, ["never so", stop]):
@@ -131,7 +133,7 @@ def test_a_stop_text_ends_an_answer_before_it(server: Running, chatgpt: openai.O
 
 
 @pytest.mark.parametrize("stream", [False, True])
-def test_a_schema_is_kept(chatgpt: openai.OpenAI, server: Running, stream: bool) -> None:
+def test_answer_satisfies_the_schema(chatgpt: openai.OpenAI, server: Running, stream: bool) -> None:
     given = ask(chatgpt, response_format=FORM, max_tokens=60, stream=stream)
     text = joined(list(given)) if stream else given.choices[0].message.content
     value = json.loads(text)
@@ -142,7 +144,7 @@ def test_a_schema_is_kept(chatgpt: openai.OpenAI, server: Running, stream: bool)
     assert isinstance(json.loads(whatever), dict)
 
 
-def test_what_cannot_be_kept_is_refused_with_its_place(chatgpt: openai.OpenAI) -> None:
+def test_unsupported_schema_error_names_the_location(chatgpt: openai.OpenAI) -> None:
     wrong = {"type": "json_schema", "json_schema": {"name": "s", "schema": {"type": "intege"}}}
     with pytest.raises(openai.BadRequestError, match="#/type: 'intege' is no type") as error:
         ask(chatgpt, response_format=wrong)
@@ -174,7 +176,7 @@ def test_tools_are_called(chatgpt: openai.OpenAI, model: str, choice: Any) -> No
     assert after.usage.prompt_tokens > 100
 
 
-def test_arguments_come_in_pieces(chatgpt: openai.OpenAI) -> None:
+def test_arguments_are_streamed(chatgpt: openai.OpenAI) -> None:
     """As OpenAI's own reader of streams has them."""
     strict = {"type": "function", "function": {**LIGHT["function"], "strict": True}}
     options = {"model": "thinker", "messages": ASKED, "tools": [strict], "tool_choice": "required"}
@@ -186,7 +188,7 @@ def test_arguments_come_in_pieces(chatgpt: openai.OpenAI) -> None:
     assert isinstance(json.loads(call.function.arguments)["on"], bool)
 
 
-def test_a_call_that_is_cut_off_is_none(chatgpt: openai.OpenAI) -> None:
+def test_truncated_call_is_no_call(chatgpt: openai.OpenAI) -> None:
     parameters = {
         "type": "object",
         "properties": {"a": {"type": "string", "minLength": 300}},
@@ -202,14 +204,14 @@ def test_a_call_that_is_cut_off_is_none(chatgpt: openai.OpenAI) -> None:
     assert "".join(one.arguments for one in pieces).startswith('{"a": "')
 
 
-def test_one_call_alone(chatgpt: openai.OpenAI) -> None:
+def test_single_call_without_parallel_calls(chatgpt: openai.OpenAI) -> None:
     choice = ask(
         chatgpt, tools=[LIGHT], tool_choice="required", parallel_tool_calls=False, max_tokens=400
     ).choices[0]
     assert len(choice.message.tool_calls) == 1
 
 
-def test_tools_that_may_be_called_leave_room_for_a_text(chatgpt: openai.OpenAI) -> None:
+def test_optional_tools_allow_a_text(chatgpt: openai.OpenAI) -> None:
     """A random model rarely begins a call."""
     said = ask(chatgpt, tools=[LIGHT], max_tokens=6).choices[0]
     assert said.message.content and said.message.tool_calls is None
@@ -217,7 +219,7 @@ def test_tools_that_may_be_called_leave_room_for_a_text(chatgpt: openai.OpenAI) 
     assert none == ask(chatgpt).choices[0].message.content
 
 
-def test_thoughts_are_told_apart(server: Running, chatgpt: openai.OpenAI) -> None:
+def test_thoughts_are_separated(server: Running, chatgpt: openai.OpenAI) -> None:
     alone = server.alone["thinker"].chat(ASKED, thinking=True, max_tokens=8)
     choice = ask(chatgpt, model="thinker", reasoning_effort="high").choices[0].message
     assert (choice.model_extra.get("reasoning_content", ""), choice.content) == (
@@ -231,7 +233,7 @@ def test_thoughts_are_told_apart(server: Running, chatgpt: openai.OpenAI) -> Non
         ask(chatgpt, model="tiny", reasoning_effort="high")
 
 
-def test_the_router_chooses(server: Running, chatgpt: openai.OpenAI) -> None:
+def test_router_chooses_the_adapter(server: Running, chatgpt: openai.OpenAI) -> None:
     alone = server.alone["tiny"].chat(ASKED, route=True, max_tokens=8)
     assert alone.route
     for name in ("auto", "tiny:auto"):
@@ -260,7 +262,7 @@ def test_the_router_chooses(server: Running, chatgpt: openai.OpenAI) -> None:
         ({"messages": [{"role": "user", "content": "x" * 20_000}]}, "messages"),
     ],
 )
-def test_what_is_not_supported_is_refused_by_name(
+def test_unsupported_fields_are_rejected_by_name(
     chatgpt: openai.OpenAI, options: dict[str, Any], param: str | None
 ) -> None:
     with pytest.raises(openai.BadRequestError) as error:
@@ -270,7 +272,7 @@ def test_what_is_not_supported_is_refused_by_name(
     assert (param or "image_url") in str(error.value.body)
 
 
-def test_of_a_union_the_right_type_is_told_of(chatgpt: openai.OpenAI) -> None:
+def test_union_error_is_of_the_right_type(chatgpt: openai.OpenAI) -> None:
     with pytest.raises(openai.BadRequestError, match="stop: list should have at most 16 items"):
         ask(chatgpt, stop=["a"] * 17)
     with pytest.raises(openai.BadRequestError, match="prompt: list should have at least 1 item"):

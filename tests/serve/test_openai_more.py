@@ -23,11 +23,11 @@ import tinsmith
 from tinsmith.compiler import build_tin
 from tinsmith.runtime.generation import Sampling
 from tinsmith.runtime.scheduler import Asked, Scheduler
-from tinsmith.serve.api.responses_body import ResponsesBody, messages_of
-from tinsmith.serve.fields import read
+from tinsmith.serve.api.responses import ResponsesBody, messages_of
+from tinsmith.serve.fields import validate
 
 
-def test_probabilities_are_those_of_the_logits(server: Running, chatgpt: openai.OpenAI) -> None:
+def test_logprobs_equal_those_of_the_logits(server: Running, chatgpt: openai.OpenAI) -> None:
     np = pytest.importorskip("numpy")
     model = server.alone["tiny"]
     tokens = model.chat(ASKED, max_tokens=6).token_ids
@@ -52,13 +52,15 @@ def test_probabilities_are_those_of_the_logits(server: Running, chatgpt: openai.
         {"extra_body": {"repetition_penalty": 1.5, "top_k": 3, "min_p": 0.1}, "temperature": 1, "seed": 3},
     ],
 )
-def test_tokens_are_chosen_as_asked(server: Running, chatgpt: openai.OpenAI, given: dict[str, Any]) -> None:
+def test_sampling_parameters_are_applied(
+    server: Running, chatgpt: openai.OpenAI, given: dict[str, Any]
+) -> None:
     options = {**given, **given.get("extra_body", {})}
     options.pop("extra_body", None)
     if "logit_bias" in options:
         options["logit_bias"] = {int(token): value for token, value in options["logit_bias"].items()}
     model = server.alone["tiny"]
-    scheduler = Scheduler(model, places=1)
+    scheduler = Scheduler(model, slots=1)
     job = scheduler.add(Asked(model.render(ASKED), max_tokens=8, sampling=Sampling(lookup=4, **options)))
     while not job.completion:
         scheduler.step()
@@ -66,7 +68,7 @@ def test_tokens_are_chosen_as_asked(server: Running, chatgpt: openai.OpenAI, giv
     assert job.completion.text != ask(chatgpt).choices[0].message.content
 
 
-def test_how_tokens_were_chosen(chatgpt: openai.OpenAI) -> None:
+def test_token_choices_are_reported(chatgpt: openai.OpenAI) -> None:
     form = {"type": "json_schema", "json_schema": {"name": "s", "schema": {"enum": ["abc", "abd"]}}}
     extra = {"tinsmith": {"choices": True}}
     whole = ask(chatgpt, response_format=form, extra_body=extra).choices[0].model_extra["tinsmith"]["choices"]
@@ -109,7 +111,7 @@ def test_prompts_are_continued(server: Running, chatgpt: openai.OpenAI) -> None:
             chatgpt.completions.create(**{"model": "tiny", "prompt": "in", **refused})
 
 
-def test_where_the_tokens_of_a_stream_begin(chatgpt: openai.OpenAI) -> None:
+def test_stream_has_text_offsets(chatgpt: openai.OpenAI) -> None:
     given: dict[str, Any] = {"model": "tiny", "prompt": ["in", "the"], "max_tokens": 6, "logprobs": 1}
     whole = [one.logprobs.text_offset for one in chatgpt.completions.create(**given).choices]
     streamed: list[list[int]] = [[], []]
@@ -119,7 +121,7 @@ def test_where_the_tokens_of_a_stream_begin(chatgpt: openai.OpenAI) -> None:
     assert streamed == whole and all(offsets[-1] for offsets in whole)
 
 
-def test_what_is_continued_comes_as_it_is(tmp_path: Path) -> None:
+def test_completion_text_is_unparsed(tmp_path: Path) -> None:
     held = tinsmith.regex(r"\n<think>\nhm\n</think>\n\n[ab]{2}")
     spec = replace(tiny_spec("llama"), chat_template=THINKING)
     build_tin(spec, tmp_path / "own.tin", entries={"grammar/answer.bin": held.data})
@@ -140,11 +142,11 @@ def test_all_thoughts_of_a_turn_are_kept() -> None:
     ]
     call = {"type": "function_call", "call_id": "1", "name": "f", "arguments": "{}"}
     asked = [{"role": "user", "content": "x"}, thoughts[0], call, thoughts[1], call]
-    _, turn = messages_of(read(ResponsesBody, {"model": "m", "input": asked}))
+    _, turn = messages_of(validate(ResponsesBody, {"model": "m", "input": asked}))
     assert turn["reasoning_content"] == "ab" and len(turn["tool_calls"]) == 2
 
 
-def test_a_middle_is_filled_in(server: Running, chatgpt: openai.OpenAI) -> None:
+def test_fill_in_the_middle(server: Running, chatgpt: openai.OpenAI) -> None:
     model = server.alone["thinker"]
     prompt = model.infill_prompt("in the", " thin<|im_end|>")
     expected = model.generate(prompt, max_tokens=5).text
@@ -199,7 +201,7 @@ def test_a_response(server: Running, chatgpt: openai.OpenAI) -> None:
         TypeAdapter(type(event)).validate_python(event.model_dump(by_alias=True, warnings=False))
 
 
-def test_a_response_calls_and_goes_on(chatgpt: openai.OpenAI) -> None:
+def test_response_continues_after_a_call(chatgpt: openai.OpenAI) -> None:
     tool = {"type": "function", **LIGHT["function"]}
     options: dict[str, Any] = {"model": "thinker", "tools": [tool], "max_output_tokens": 400}
     with chatgpt.responses.stream(input=ASKED, tool_choice="required", **options) as stream:
@@ -221,7 +223,7 @@ def test_a_response_calls_and_goes_on(chatgpt: openai.OpenAI) -> None:
     assert after.usage and after.usage.output_tokens == 4
 
 
-def test_a_response_is_held_to_a_schema(server: Running, chatgpt: openai.OpenAI) -> None:
+def test_response_satisfies_the_schema(server: Running, chatgpt: openai.OpenAI) -> None:
     text = {"format": {"type": "json_schema", "name": "s", "schema": SCHEMA, "strict": True}}
     answer = chatgpt.responses.create(model="tiny", input="in the", text=text)
     alone = server.alone["tiny"].chat(ASKED, constraint=tinsmith.schema(SCHEMA))
@@ -241,6 +243,6 @@ def test_a_response_is_held_to_a_schema(server: Running, chatgpt: openai.OpenAI)
         {"input": [{"role": "user", "content": [{"type": "input_image", "image_url": "x", "detail": "low"}]}]},
     ],
 )
-def test_what_responses_do_not_support(chatgpt: openai.OpenAI, refused: dict[str, Any]) -> None:
+def test_unsupported_fields_of_responses(chatgpt: openai.OpenAI, refused: dict[str, Any]) -> None:
     with pytest.raises(openai.BadRequestError, match=next(iter(refused))):
         chatgpt.responses.create(**{"model": "tiny", "input": "in", **refused})

@@ -33,7 +33,7 @@ CHECKS = [
 @pytest.fixture(scope="module")
 def small(files: list[Path]) -> Iterator[Running]:
     """Whose answers are short, and whose schemas are quickly given up."""
-    with running(files[:1], Limits(tokens=8, compiling=0.5, schema=4096), places=4, context=512) as made:
+    with running(files[:1], Limits(tokens=8, compile_seconds=0.5, schema=4096), slots=4, context=512) as made:
         yield made
 
 
@@ -61,14 +61,14 @@ def held(document: schemathesis.BaseSchema, each: int) -> int:
     return asked
 
 
-def test_nothing_goes_against_the_document(small: Running) -> None:
+def test_server_conforms_to_openapi(small: Running) -> None:
     """No error of the server's own, no answer that is not described, nothing wrong that is taken."""
     document = schemathesis.openapi.from_url(f"{small.url}/openapi.json")
     operations = [one.ok().label for one in document.get_all_operations()]
     assert len(operations) == len(app.ENDPOINTS), operations
     assert held(document, max(1, CASES // (2 * len(operations)))) > 0.5 * CASES
     assert small.idle()
-    assert small.house.shelf.served[0].worker.failed == 0
+    assert small.state.models[0].worker.failed == 0
 
 
 @pytest.mark.parametrize(
@@ -82,7 +82,7 @@ def test_nothing_goes_against_the_document(small: Running) -> None:
         ("/api/generate", {"prompt": "in"}),
     ],
 )
-def test_streams_are_as_the_document_has_them(small: Running, path: str, given: dict[str, Any]) -> None:
+def test_streams_conform_to_openapi(small: Running, path: str, given: dict[str, Any]) -> None:
     document = schemathesis.openapi.from_url(f"{small.url}/openapi.json")
     body = {"model": "tiny", "stream": True, **given}
     case = document[path]["POST"].Case(body=body, media_type="application/json")

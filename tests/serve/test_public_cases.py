@@ -19,7 +19,7 @@ import openai
 import openresponses_types.types as spec
 import pytest
 import random_adapters
-from pictured_models import photo, png, with_words
+from chat_models import photo, png, with_words
 from served import CONTEXT, Running, running
 from tiny_models import in_format, tiny_spec
 from transformers_models import CHATML
@@ -55,7 +55,7 @@ def judged(eyes: Path, files: list[Path], tmp_path_factory: pytest.TempPathFacto
     router = Router(("a",), 64, [0.0] * 3 * 64, [0.0, 9.0, 0.0], [0.9])
     adapter = {"adapter/a.bin": random_adapters.compiled(files[0], seed=1)}
     build_tin(small, folder / "off.tin", entries={**adapter, ENTRY: router.pack()})
-    with running([folder / "sees.tin", folder / "off.tin", files[1]], places=2, context=1024) as server:
+    with running([folder / "sees.tin", folder / "off.tin", files[1]], slots=2, context=1024) as server:
         yield server
 
 
@@ -210,7 +210,7 @@ def test_open_responses(judged: Running, case: str) -> None:
     assert json.loads(whole["output"][0]["content"][0]["text"]) in ("yes", "no")
 
 
-def test_what_comes_to_no_end_says_so(judged: Running) -> None:
+def test_incomplete_response_has_its_reason(judged: Running) -> None:
     """A thought that is cut off is the last item; a prompt that is no task's is refused in events as well."""
     thought = {"model": "thinker", "input": "in", "reasoning": {"effort": "high"}, "max_output_tokens": 5}
     last = streamed(judged, thought)[-1]["response"]
@@ -236,10 +236,10 @@ def test_only_allowed_tools_are_called(judged: Running) -> None:
     assert wrong.status_code == 400 and "'third'" in wrong.json()["error"]["message"]
 
 
-def test_a_stream_that_fails_says_how(
+def test_failed_stream_ends_with_an_error_event(
     judged: Running, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    worker = judged.house.shelf.find("off").served.worker
+    worker = judged.state.find("off").served.worker
     step, steps = worker._scheduler.step, iter(range(100))
 
     def broken(budget: float) -> list[Any]:
@@ -255,7 +255,7 @@ def test_a_stream_that_fails_says_how(
 
 
 @pytest.mark.parametrize("path", ["/responses/compact", "/responses/resp_1", "/conversations"])
-def test_what_open_responses_has_beyond(judged: Running, path: str) -> None:
+def test_unsupported_cases_of_open_responses(judged: Running, path: str) -> None:
     assert post(judged, path, {"model": "sees", "input": "in"}).status_code in (404, 405)
 
 
@@ -286,7 +286,7 @@ def test_fastchat(judged: Running) -> None:
         assert post(judged, path, body).status_code == 200
 
 
-def test_fastchat_pictures(judged: Running) -> None:
+def test_fastchat_images(judged: Running) -> None:
     client = openai.OpenAI(base_url=f"{judged.url}/v1/", api_key="EMPTY", max_retries=0)
 
     def chat(*parts: Any, **more: Any) -> Any:

@@ -10,21 +10,21 @@ from growth import growth
 
 from tinsmith.chat.tool_formats import by_name, read_tools
 from tinsmith.runtime.offers import Offer, terms
-from tinsmith.serve.api import chat_body, messages, ollama, responses_body
-from tinsmith.serve.fields import read
-from tinsmith.serve.parts import Parts
+from tinsmith.serve.api import chat, messages, ollama, responses
+from tinsmith.serve.fields import validate
+from tinsmith.serve.stream_parser import AnswerParser
 
 TEXT = "a" * 300
 
 
 def chats(count: int, kind: str = "user") -> Any:
     turns = [{"role": kind, "content": TEXT}] * count
-    return read(chat_body.ChatBody, {"model": "m", "messages": turns}).messages
+    return validate(chat.ChatBody, {"model": "m", "messages": turns}).messages
 
 
 def blocks(count: int) -> Any:
     turns = [{"role": "user", "content": [{"type": "text", "text": TEXT}] * count}]
-    return read(messages.CountBody, {"model": "m", "messages": turns})
+    return validate(messages.CountBody, {"model": "m", "messages": turns})
 
 
 def items(count: int, kind: str) -> Any:
@@ -32,12 +32,12 @@ def items(count: int, kind: str) -> Any:
     thought = {"type": "reasoning", "content": [{"type": "reasoning_text", "text": TEXT}]}
     called = {"type": "function_call", "call_id": "1", "name": "f", "arguments": "{}"}
     given = [{"said": said, "thought": thought, "called": called}[kind]] * count
-    return read(responses_body.ResponsesBody, {"model": "m", "input": given})
+    return validate(responses.ResponsesBody, {"model": "m", "input": given})
 
 
 def asked(count: int) -> Any:
     turns = [{"role": "assistant", "content": TEXT, "thinking": TEXT}] * count
-    return read(ollama.ChatBody, {"model": "m", "messages": turns}).messages
+    return validate(ollama.ChatBody, {"model": "m", "messages": turns}).messages
 
 
 def offered(count: int) -> Any:
@@ -50,7 +50,7 @@ def limited(offer: Any) -> Any:
 
 
 def parted(pieces: Any) -> None:
-    parts = Parts(True, ("{",))
+    parts = AnswerParser(True, ("{",))
     for piece in pieces:
         parts.add(piece)
     parts.end()
@@ -59,13 +59,13 @@ def parted(pieces: Any) -> None:
 @pytest.mark.parametrize(
     ("work", "made"),
     [
-        (chat_body.messages_of, chats),
-        (chat_body.messages_of, lambda count: chats(count, "system")),
-        (messages._messages, blocks),
-        (responses_body.messages_of, lambda count: items(count, "said")),
-        (responses_body.messages_of, lambda count: items(count, "thought")),
-        (responses_body.messages_of, lambda count: items(count, "called")),
-        (ollama._messages, asked),
+        (chat.messages_of, chats),
+        (chat.messages_of, lambda count: chats(count, "system")),
+        (messages.messages_of, blocks),
+        (responses.messages_of, lambda count: items(count, "said")),
+        (responses.messages_of, lambda count: items(count, "thought")),
+        (responses.messages_of, lambda count: items(count, "called")),
+        (ollama.messages_of, asked),
         (limited, offered),
         (parted, lambda count: ["thought "] * count),
         (parted, lambda count: ["</think>", *["text "] * count]),

@@ -28,8 +28,8 @@ STREAM = post("/v1/chat/completions", {**LONG, "stream": True, "logprobs": True}
 
 @pytest.fixture(scope="module")
 def hurried(files: list[Path]) -> Iterator[Running]:
-    limits = Limits(reading=1, writing=1, connections=MOST)
-    with running(files[:1], limits, places=8, context=CONTEXT, keys=[KEY]) as made:
+    limits = Limits(read_seconds=1, write_seconds=1, connections=MOST)
+    with running(files[:1], limits, slots=8, context=CONTEXT, keys=[KEY]) as made:
         yield made
 
 
@@ -89,7 +89,7 @@ def gone(server: Running, seconds: float = 15) -> bool:
     [PAGE * 300, LARGE, STREAM, LARGE * 3, PAGE * 300 + b"GET /nowhere HTTP/1.1\r\nHost: localhost\r\n\r\n"],
     ids=["open", "whole", "streamed", "several", "refused"],
 )
-def test_one_that_never_reads_is_dropped(hurried: Running, asked: bytes) -> None:
+def test_client_that_never_reads_is_dropped(hurried: Running, asked: bytes) -> None:
     with connected(hurried, 5) as clients:
         for client in clients:
             send(client, asked)
@@ -99,7 +99,7 @@ def test_one_that_never_reads_is_dropped(hurried: Running, asked: bytes) -> None
     assert hurried.idle()
 
 
-def test_an_error_of_ours_is_not_waited_for_either(hurried: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_internal_error_does_not_wait_for_a_reader(hurried: Running, monkeypatch: pytest.MonkeyPatch) -> None:
     """uvicorn answers 500 by itself, and waits until it is taken."""
     from tinsmith.serve import app
 
@@ -116,7 +116,7 @@ def test_an_error_of_ours_is_not_waited_for_either(hurried: Running, monkeypatch
     assert fine(hurried)
 
 
-def test_one_that_reads_a_byte_a_second_is_dropped(hurried: Running) -> None:
+def test_client_that_reads_a_byte_per_second_is_dropped(hurried: Running) -> None:
     with connected(hurried, 2) as clients:
         for client in clients:
             send(client, PAGE * 300)
@@ -130,7 +130,7 @@ def test_one_that_reads_a_byte_a_second_is_dropped(hurried: Running) -> None:
     assert fine(hurried)
 
 
-def test_one_that_reads_slowly_but_steadily_has_its_answer(hurried: Running) -> None:
+def test_slow_steady_client_gets_its_answer(hurried: Running) -> None:
     """It takes longer than the time in which a client must take something."""
     with connected(hurried) as (client,):
         client.sendall(LARGE)
@@ -144,7 +144,7 @@ def test_one_that_reads_slowly_but_steadily_has_its_answer(hurried: Running) -> 
     assert len(json.loads(said.partition(b"\r\n\r\n")[2])["tokens"]) == 900_000
 
 
-def test_one_that_writes_a_byte_at_a_time_is_dropped(hurried: Running) -> None:
+def test_client_that_writes_single_bytes_is_dropped(hurried: Running) -> None:
     for asked in (PAGE, post("/tokenize", {"content": "a" * 100}, f"x-api-key: {KEY}")):
         with connected(hurried) as (client,):
             begun = time.monotonic()
@@ -159,7 +159,7 @@ def test_one_that_writes_a_byte_at_a_time_is_dropped(hurried: Running) -> None:
     assert gone(hurried) and fine(hurried)
 
 
-def test_one_that_leaves_is_forgotten(hurried: Running) -> None:
+def test_disconnected_client_is_forgotten(hurried: Running) -> None:
     for asked in (PAGE * 300, LARGE, STREAM, LARGE[:-1], PAGE[:-1]):
         with connected(hurried, 3) as clients:
             for client in clients:
@@ -169,7 +169,7 @@ def test_one_that_leaves_is_forgotten(hurried: Running) -> None:
     assert gone(hurried) and hurried.idle() and fine(hurried)
 
 
-def test_requests_that_come_at_once_are_answered_in_order(hurried: Running) -> None:
+def test_pipelined_requests_are_answered_in_order(hurried: Running) -> None:
     wrong = b"GET /nowhere HTTP/1.1\r\nHost: localhost\r\n\r\n"
     body = post("/tokenize", {"content": "a"}, f"x-api-key: {KEY}").replace(b"Connection: close\r\n", b"")
     last = PAGE.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n")
@@ -177,7 +177,7 @@ def test_requests_that_come_at_once_are_answered_in_order(hurried: Running) -> N
     assert re.findall(rb"HTTP/1\.1 (\d+) ", said) == [b"200", b"404", b"200", b"401", b"200"]
 
 
-def test_one_address_takes_a_part_of_the_connections(hurried: Running) -> None:
+def test_address_has_a_share_of_the_connections(hurried: Running) -> None:
     assert gone(hurried)
     with connected(hurried, MOST // 4) as clients:
         said = raw(hurried.port, b"")
@@ -195,7 +195,7 @@ def test_one_address_takes_a_part_of_the_connections(hurried: Running) -> None:
     assert gone(hurried)
 
 
-def test_small_pieces_go_at_once(hurried: Running) -> None:
+def test_small_pieces_are_sent_at_once(hurried: Running) -> None:
     """A second piece would wait for the first one's receipt, which clients put off for 40 ms."""
     with connected(hurried) as (client,):
         client.sendall(PAGE)
@@ -206,22 +206,22 @@ def test_small_pieces_go_at_once(hurried: Running) -> None:
     assert gone(hurried)
 
 
-def test_there_is_a_file_for_each_connection() -> None:
+def test_open_file_limit_is_raised() -> None:
     resource = pytest.importorskip("resource")
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft < 600 or hard < 600:
         pytest.skip("the system gives few files")
     try:
         resource.setrlimit(resource.RLIMIT_NOFILE, (500, hard))
-        server.allow_files(600)
+        server.raise_file_limit(600)
         assert resource.getrlimit(resource.RLIMIT_NOFILE) == (600, hard)
-        server.allow_files(550)
+        server.raise_file_limit(550)
         assert resource.getrlimit(resource.RLIMIT_NOFILE) == (600, hard)
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
-def test_what_connections_hold_is_bounded_in_all(hurried: Running) -> None:
+def test_memory_of_connections_is_bounded(hurried: Running) -> None:
     assert gone(hurried)
     with ExitStack() as stack:
         said = []

@@ -20,9 +20,7 @@ def asked(server: Running, tokens: list[int], **more: Any) -> httpx.Response:
 
 
 @pytest.mark.parametrize("adapter", [None, "a"])
-def test_masked_tokens_are_the_likeliest_of_those_that_may_not_come(
-    server: Running, adapter: str | None
-) -> None:
+def test_masked_tokens_are_the_most_probable_excluded_ones(server: Running, adapter: str | None) -> None:
     model, held = server.alone["tiny"], tinsmith.schema(SCHEMA)
     answer = model.chat(ASKED, constraint=held, max_tokens=60, adapter=adapter)
     name = f"tiny:{adapter}" if adapter else "tiny"
@@ -44,11 +42,11 @@ def test_masked_tokens_are_the_likeliest_of_those_that_may_not_come(
             assert one["logprob"] == pytest.approx(row[one["id"]] - whole, abs=1e-4)
 
 
-def test_without_a_constraint_nothing_is_masked(server: Running) -> None:
+def test_no_tokens_are_masked_without_a_constraint(server: Running) -> None:
     assert asked(server, [1, 2]).json() == {"allowed": None, "masked": []}
 
 
-def test_tokens_that_the_constraint_does_not_allow_are_refused(server: Running) -> None:
+def test_excluded_tokens_are_rejected(server: Running) -> None:
     said = asked(server, [5, 5, 5], response_format=FORM)
     assert said.status_code == 400 and said.json()["error"]["param"] == "tokens"
     assert asked(server, [10**6], response_format=FORM).status_code == 400

@@ -157,7 +157,7 @@ def test_no_request_delays_another_client(files: list[Path], tmp_path: Path, lim
         assert most[0] - first < MEMORY * limit + (32 << 20), most
 
 
-def test_the_document_describes_each_body_by_its_own_model() -> None:
+def test_openapi_describes_each_body_by_its_own_model() -> None:
     """Two interfaces have models of one name."""
     from tinsmith.serve import app, openapi
 

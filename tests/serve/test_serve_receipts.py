@@ -18,7 +18,7 @@ from tinsmith.runtime.scheduler import Asked
 
 @pytest.mark.parametrize("adapter", [None, "b"])
 @pytest.mark.parametrize("form", [None, FORM])
-def test_a_receipt_is_had_again(server: Running, adapter: str | None, form: Any) -> None:
+def test_receipt_is_reproducible(server: Running, adapter: str | None, form: Any) -> None:
     model = server.alone["tiny"]
     body = {"model": f"tiny:{adapter}" if adapter else "tiny", "messages": ASKED, "max_tokens": 40}
     body |= {"temperature": 0.8, "seed": 9, "n": 2, "stop": ["zz"]} | (
@@ -41,7 +41,7 @@ def test_a_receipt_is_had_again(server: Running, adapter: str | None, form: Any)
     assert said.json()["tinsmith"]["receipt"] == receipts
 
 
-def test_every_interface_says_it(server: Running, chatgpt: openai.OpenAI) -> None:
+def test_every_interface_returns_the_receipt(server: Running, chatgpt: openai.OpenAI) -> None:
     """The same question in all of them has one answer, and so one receipt."""
     few: dict[str, Any] = {"model": "tiny", "messages": ASKED, "max_tokens": 6}
     post = lambda path, body: httpx.post(server.url + path, json=body)  # noqa: E731

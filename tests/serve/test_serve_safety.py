@@ -24,8 +24,8 @@ from starlette.requests import Request
 from tinsmith import cli
 from tinsmith.errors import InputError
 from tinsmith.serve import app
-from tinsmith.serve.faults import Refused
-from tinsmith.serve.guard import Guard, address, is_loopback, read_keys
+from tinsmith.serve.errors import ApiError
+from tinsmith.serve.guard import Guard, client_address, is_loopback, read_keys
 from tinsmith.serve.limits import Limits
 
 KEYS = ["a-key-of-some-length", "another-key-of-some-length"]
@@ -35,17 +35,15 @@ BODY = {"model": "tiny", "messages": ASKED, "max_tokens": 2}
 
 @pytest.fixture(scope="module")
 def guarded(files: list[Path]) -> Iterator[Running]:
-    limits = Limits(body=20_000, schema=2_000, streams=2, queue=2, reading=0.5, tokens=15_000)
-    with running(
-        files[:1], limits, places=1, context=CONTEXT, keys=KEYS, origins=["https://a.example"]
-    ) as made:
+    limits = Limits(body=20_000, schema=2_000, in_flight=2, queue=2, read_seconds=0.5, tokens=15_000)
+    with running(files[:1], limits, slots=1, context=CONTEXT, keys=KEYS, origins=["https://a.example"]) as made:
         yield made
 
 
 @pytest.fixture(scope="module")
 def brief(files: list[Path]) -> Iterator[Running]:
     """That waits for no rest of a request."""
-    with running(files[:1], Limits(reading=0.5), places=1) as made:
+    with running(files[:1], Limits(read_seconds=0.5), slots=1) as made:
         yield made
 
 
@@ -58,7 +56,7 @@ def ask(server: Running, body: Any, key: str = KEYS[0], **headers: str) -> httpx
     )
 
 
-def test_a_key_is_needed(guarded: Running) -> None:
+def test_key_is_required(guarded: Running) -> None:
     url = guarded.url
     for headers in (
         {},
@@ -79,14 +77,14 @@ def test_a_key_is_needed(guarded: Running) -> None:
     assert httpx.get(f"{url}/").headers["content-security-policy"].startswith("default-src 'none'")
 
 
-def test_what_one_key_asked_is_not_known_to_another(guarded: Running) -> None:
+def test_prompt_cache_is_per_key(guarded: Running) -> None:
     body = {**BODY, "messages": [{"role": "user", "content": "a secret of one"}]}
     cached = lambda key: ask(guarded, body, key).json()["usage"]["prompt_tokens_details"]["cached_tokens"]  # noqa: E731
     assert [cached(key) for key in (KEYS[0], KEYS[1])] == [0, 0]
     assert cached(KEYS[0]) > 0
 
 
-def test_hosts_and_pages(guarded: Running) -> None:
+def test_hosts_and_origins(guarded: Running) -> None:
     assert ask(guarded, BODY, host="rebound.example").status_code == 403
     assert ask(guarded, BODY, host="localhost:1").status_code == 200
     assert ask(guarded, BODY, origin="https://b.example").status_code == 403
@@ -99,7 +97,7 @@ def test_hosts_and_pages(guarded: Running) -> None:
     assert refused.status_code == 400 and "access-control-allow-origin" not in refused.headers
 
 
-def test_sizes(guarded: Running) -> None:
+def test_body_and_schema_size_limits(guarded: Running) -> None:
     assert ask(guarded, b"[" * 20_001).status_code == 413
     chunked = (
         b"POST /tokenize HTTP/1.1\r\nHost: localhost\r\nx-api-key: %s\r\nTransfer-Encoding: chunked\r\n\r\n"
@@ -123,14 +121,14 @@ def test_sizes(guarded: Running) -> None:
         assert refused.status_code == 400 and said and "Body" not in said, body
     wide = {"enum": [f"value {k}" for k in range(300)]}
     form = {"type": "json_schema", "json_schema": {"name": "s", "schema": wide}}
-    assert "at most 2,000" in ask(guarded, {**BODY, "response_format": form}).json()["error"]["message"]
+    assert "the maximum is 2,000" in ask(guarded, {**BODY, "response_format": form}).json()["error"]["message"]
     assert ask(guarded, {**BODY, "max_tokens": 15_001}).json()["error"]["param"] == "max_tokens"
 
 
 @pytest.mark.parametrize(
     ("path", "key"), [("/health", ""), ("/", ""), ("/v1/models", KEYS[0]), ("/metrics", KEYS[0])]
 )
-def test_a_path_without_a_body_takes_none(guarded: Running, path: str, key: str) -> None:
+def test_route_without_a_body_rejects_one(guarded: Running, path: str, key: str) -> None:
     head = f"GET {path} HTTP/1.1\r\nHost: localhost\r\nx-api-key: {key}\r\nConnection: close\r\n"
     for body in ("Content-Length: 1\r\n\r\nx", "Transfer-Encoding: chunked\r\n\r\n1\r\nx\r\n0\r\n\r\n"):
         said = raw(guarded.port, (head + body).encode())
@@ -138,7 +136,7 @@ def test_a_path_without_a_body_takes_none(guarded: Running, path: str, key: str)
     assert raw(guarded.port, (head + "Content-Length: 0\r\n\r\n").encode()).startswith(b"HTTP/1.1 200")
 
 
-def test_a_refusal_arrives_though_the_body_is_not_read(guarded: Running) -> None:
+def test_error_arrives_before_the_body_is_read(guarded: Running) -> None:
     """A client that sends all before it reads would see a reset, if the connection ended with that unread."""
     for path, key, status in (
         ("/v1/chat/completions", KEYS[0], 413),
@@ -157,7 +155,7 @@ def test_a_refusal_arrives_though_the_body_is_not_read(guarded: Running) -> None
                 assert connection.recv(12).decode() == f"HTTP/1.1 {status}"
 
 
-def test_a_length_that_is_said_twice_ends_the_connection(guarded: Running) -> None:
+def test_two_lengths_close_the_connection(guarded: Running) -> None:
     """A proxy before the server may have seen the end elsewhere: what follows may be another's request."""
     key = f"x-api-key: {KEYS[0]}\r\n"
     for path in ("/tokenize", "/nowhere"):
@@ -168,8 +166,8 @@ def test_a_length_that_is_said_twice_ends_the_connection(guarded: Running) -> No
         assert said.startswith(b"HTTP/1.1 400") and said.count(b"HTTP/1.1") == 1
 
 
-def test_large_requests_under_way_are_bounded_by_client(files: list[Path]) -> None:
-    limits = Limits(body=2_000, reading=5)
+def test_large_bodies_in_flight_are_limited_per_client(files: list[Path]) -> None:
+    limits = Limits(body=2_000, read_seconds=5)
     with running(files[:1], limits, keys=KEYS) as made, ExitStack() as stack:
         begun = post("/tokenize", b"[" * 2_000, f"x-api-key: {KEYS[0]}")[:-1]
         for _ in range(16):
@@ -188,15 +186,17 @@ def guard_of(keys: list[str], origins: list[str] = [], local: bool = False) -> C
     def status(host: str) -> int:
         headers = [(b"host", host.encode()), (b"x-api-key", KEYS[0].encode())]
         try:
-            guard.check(Request({"type": "http", "headers": headers, "client": ("192.0.2.1", 5)}), False)
-        except Refused as refused:
+            guard.client(
+                Request({"type": "http", "headers": headers, "client": ("192.0.2.1", 5)}), public=False
+            )
+        except ApiError as refused:
             return refused.status
         return 200
 
     return status
 
 
-def test_a_page_can_not_lead_its_own_name_here() -> None:
+def test_dns_rebinding_is_rejected() -> None:
     """A name of the page's may point at this server, and its browser then takes both for one (DNS rebinding):
     without keys, names that anybody can own are refused."""
     near = [
@@ -229,21 +229,21 @@ def test_a_page_can_not_lead_its_own_name_here() -> None:
     assert {host for host in near + far if at_home(host) == 200} == {"127.0.0.1:8080", "[::1]"}
 
 
-def test_an_address_is_one_client() -> None:
-    assert address(("192.0.2.1", 1)) == address(("::ffff:192.0.2.1", 2)) == "192.0.2.1"
+def test_address_is_one_client() -> None:
+    assert client_address(("192.0.2.1", 1)) == client_address(("::ffff:192.0.2.1", 2)) == "192.0.2.1"
     assert (
-        address(("2001:db8:0:1::1", 1))
-        == address(("2001:db8:0:1:ffff::2", 1))
-        != address(("2001:db8:0:2::1", 1))
+        client_address(("2001:db8:0:1::1", 1))
+        == client_address(("2001:db8:0:1:ffff::2", 1))
+        != client_address(("2001:db8:0:2::1", 1))
     )
-    assert address(("fe80::1%eth0", 1)) == "fe80::"
-    assert address(None) == ""
+    assert client_address(("fe80::1%eth0", 1)) == "fe80::"
+    assert client_address(None) == ""
 
 
-def test_without_keys_an_address_has_its_share(files: list[Path]) -> None:
+def test_address_has_its_share_without_keys(files: list[Path]) -> None:
     path, body = "/v1/chat/completions", {**LONG, "stream": True}
     with (
-        running(files[:1], Limits(streams=1), context=CONTEXT) as made,
+        running(files[:1], Limits(in_flight=1), context=CONTEXT) as made,
         httpx.Client(base_url=made.url) as one,
         one.stream("POST", path, json=body) as under_way,
     ):
@@ -264,7 +264,7 @@ def test_slow_clients(guarded: Running) -> None:
     assert time.monotonic() - begun < 20
 
 
-def test_room(guarded: Running) -> None:
+def test_in_flight_and_queue_limits(guarded: Running) -> None:
     """One place, two that wait, two answers for a key."""
     assert guarded.idle()
     with httpx.Client(base_url=guarded.url, timeout=30) as client:
@@ -279,30 +279,30 @@ def test_room(guarded: Running) -> None:
         assert (many.status_code, many.json()["error"]["type"]) == (429, "rate_limit_error")
         assert (full.status_code, full.json()["error"]["type"]) == (503, "server_error")
         assert int(many.headers["retry-after"]) >= 1 and int(full.headers["retry-after"]) >= 1
-        before = guarded.house.shelf.served[0].worker.cancelled
+        before = guarded.state.models[0].worker.cancelled
         for stream in streams:
             stream.__exit__(None, None, None)
     assert guarded.idle()
-    assert guarded.house.shelf.served[0].worker.cancelled == before + 3
+    assert guarded.state.models[0].worker.cancelled == before + 3
     assert ask(guarded, BODY).status_code == 200
 
 
-def test_who_leaves_takes_the_answer_along(server: Running) -> None:
-    worker = server.house.shelf.served[0].worker
+def test_disconnect_cancels_the_answer(server: Running) -> None:
+    worker = server.state.models[0].worker
     assert server.idle()
     before = worker.cancelled
     for stream in (False, True):
         with socket.create_connection(("127.0.0.1", server.port)) as connection:
             connection.sendall(post("/v1/chat/completions", {**LONG, "stream": stream}))
             deadline = time.monotonic() + 10
-            while not worker.open and time.monotonic() < deadline:
+            while not worker.in_flight and time.monotonic() < deadline:
                 time.sleep(0.005)
-            assert worker.open
+            assert worker.in_flight
         assert server.idle(2)
     assert worker.cancelled == before + 2
 
 
-def test_others_have_their_turn_after_each_message() -> None:
+def test_each_message_yields_to_the_event_loop() -> None:
     """Where many pieces came at once, they went to a client that was gone, with a warning for each: filled
     pipes of who reads none stopped the server."""
     order: list[object] = []
@@ -320,8 +320,8 @@ def test_others_have_their_turn_after_each_message() -> None:
     assert [one if isinstance(one, str) else "a piece" for one in order] == ["a piece", "others"] * 2
 
 
-def test_a_schema_that_takes_long_delays_nobody(files: list[Path]) -> None:
-    with running(files[:1], Limits(compiling=0.3)) as made:
+def test_slow_schema_blocks_no_other_request(files: list[Path]) -> None:
+    with running(files[:1], Limits(compile_seconds=0.3)) as made:
         deep = {
             "type": "object",
             "properties": {str(k): {"pattern": "(a|b|ab){1,40}c{2,90}"} for k in range(60)},
@@ -335,13 +335,13 @@ def test_a_schema_that_takes_long_delays_nobody(files: list[Path]) -> None:
         assert "takes over 0.3 seconds" in said[0].json()["error"]["message"]
         easy = {"type": "json_schema", "json_schema": {"name": "s", "schema": {"type": "boolean"}}}
         assert (
-            ask(made, {**BODY, "response_format": easy}).status_code == 200 or made.house.compiler.seconds > 0.5
+            ask(made, {**BODY, "response_format": easy}).status_code == 200 or made.state.compiler.seconds > 0.5
         )
 
 
-def test_a_batch_that_fails_is_begun_anew(files: list[Path], capsys: pytest.CaptureFixture[str]) -> None:
+def test_failed_batch_is_restarted(files: list[Path], capsys: pytest.CaptureFixture[str]) -> None:
     with running(files[:1]) as made:
-        worker = made.house.shelf.served[0].worker
+        worker = made.state.models[0].worker
 
         def broken(budget: float) -> list[Any]:
             raise ValueError("a fault of ours")
@@ -380,17 +380,17 @@ def test_any_path(brief: Running, path: str, host: str) -> None:
     assert status in (200, 307, 400, 403, 404, 405)
 
 
-def test_keys_in_a_file(tmp_path: Path) -> None:
+def test_key_file(tmp_path: Path) -> None:
     path = tmp_path / "keys"
     path.write_text("# ours\na-key-of-some-length # mine\n\nanother-key-of-some-length\n")
     assert read_keys(path) == KEYS
-    for text, said in (("short\n", ":1: a key has at least 16"), ("# none\n", "holds no key")):
+    for text, said in (("short\n", ":1: a key needs at least 16"), ("# none\n", "no key")):
         path.write_text(text)
         with pytest.raises(InputError, match=said):
             read_keys(path)
 
 
-def test_a_report_is_a_file_beside_the_model(files: list[Path], tmp_path: Path) -> None:
+def test_report_is_a_regular_file_beside_the_model(files: list[Path], tmp_path: Path) -> None:
     """It may be large, and no link: that could lead to any file."""
     model, report, other = tmp_path / "tiny.tin", tmp_path / "report.html", tmp_path / "other"
     shutil.copy(files[0], model)
@@ -415,7 +415,7 @@ def test_a_report_is_a_file_beside_the_model(files: list[Path], tmp_path: Path) 
             tracemalloc.stop()
 
 
-def test_beyond_this_machine(files: list[Path], capsys: pytest.CaptureFixture[str]) -> None:
+def test_other_machines_need_a_key(files: list[Path], capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["serve", str(files[0]), "--host", "0.0.0.0"]) == 2
     assert "give --api-key-file, or --insecure" in capsys.readouterr().err
     assert cli.main(["serve", str(files[0]), "--tls-key", "k.pem"]) == 2

@@ -36,7 +36,7 @@ def signed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     return cert, key
 
 
-def test_a_client_that_trusts_the_certificate_is_answered(files: list[Path], signed: tuple[Path, Path]) -> None:
+def test_tls_client_is_answered(files: list[Path], signed: tuple[Path, Path]) -> None:
     cert, key = map(str, signed)
     words = ["serve", str(files[0]), "--port", "0", "--threads", "1", "--tls-cert", cert, "--tls-key", key]
     with subprocess.Popen(
@@ -59,7 +59,7 @@ def test_a_client_that_trusts_the_certificate_is_answered(files: list[Path], sig
             process.terminate()
 
 
-def test_a_certificate_that_is_none_is_one_line(files: list[Path], tmp_path: Path) -> None:
+def test_invalid_certificate_is_a_one_line_error(files: list[Path], tmp_path: Path) -> None:
     wrong = tmp_path / "wrong.pem"
     wrong.write_text("no certificate\n")
     words = ["serve", str(files[0]), "--port", "0", "--tls-cert", str(wrong), "--tls-key", str(wrong)]

@@ -9,13 +9,17 @@ import pytest
 pytest.importorskip("starlette")
 
 from tinsmith.serve.api.ollama import _line
-from tinsmith.serve.endpoint import Json, sse
+from tinsmith.serve.endpoint import JsonResponse, sse
 
 VALUE = {"text": "a\x85b\u2028c\u2029d\x0be\x1cf\r\ng, ä"}
 
 
-def test_a_value_is_one_line_of_a_stream() -> None:
-    for data, prefix in ((sse(VALUE, "delta"), "data: "), (_line(VALUE), ""), (bytes(Json(VALUE).body), "")):
+def test_json_is_one_line() -> None:
+    for data, prefix in (
+        (sse(VALUE, "delta"), "data: "),
+        (_line(VALUE), ""),
+        (bytes(JsonResponse(VALUE).body), ""),
+    ):
         lines = [line for line in data.decode().splitlines() if line and not line.startswith("event: ")]
         assert len(lines) == 1
         assert json.loads(lines[0].removeprefix(prefix)) == VALUE

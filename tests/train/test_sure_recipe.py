@@ -31,7 +31,7 @@ def test_a_threshold_is_chosen_sealed_and_obeyed(
     folder = small_recipe.parent
     systems = made(small_recipe, capsys, "max_error = 0.4\n")
     assert "sure" not in systems["tuned"]
-    held = Tin(folder / "run" / "small-q8_0.tin").manifest["sure"]
+    held = Tin(folder / "run" / "small-q8_0.tin").manifest["abstention"]
     assert held["error"] == 0.4
     model = tinsmith.load(folder / "run" / "small-q8_0.tin", threads=1)
     for kind, name, options in (
@@ -52,7 +52,7 @@ def test_a_threshold_is_chosen_sealed_and_obeyed(
             logs = [answer.log_probability or 0.0 for answer in answers]
             right = [answer.text.strip() == one.output for answer, one in zip(answers, examples, strict=True)]
             seen[split] = logs, right
-            assert [answer.sure for answer in answers] == [log >= least for log in logs]
+            assert [answer.confident for answer in answers] == [log >= least for log in logs]
             point = surety.at(logs, right, held[kind])
             assert (stated[split]["coverage"], stated[split]["risk"]) == (point.coverage, point.risk)
         assert surety.threshold(*seen["validation"], 0.4) == held[kind]
@@ -62,18 +62,18 @@ def test_a_threshold_is_chosen_sealed_and_obeyed(
     other = model.chat(
         [{"role": "user", "content": "a"}], max_tokens=4, constraint=tinsmith.choices(["x", "y"])
     )
-    assert other.sure is None
+    assert other.confident is None
     assert cli.main(["run", str(folder / "run" / "small-q8_0.tin"), "a", "--json", "--max-tokens", "4"]) == 0
     told = json.loads(capsys.readouterr().out)
     answer = model.chat([{"role": "user", "content": "a"}], max_tokens=4)
-    assert (told["sure"], told["text"]) == (answer.sure, answer.text)
+    assert (told["sure"], told["text"]) == (answer.confident, answer.text)
 
 
 def test_without_an_error_rate_nothing_is_asked(small_recipe: Path, capsys: pytest.CaptureFixture[str]) -> None:
     systems = made(small_recipe, capsys, "")
     assert all("sure" not in system for system in systems.values())
     tin = small_recipe.parent / "run" / "small-q8_0.tin"
-    assert "sure" not in Tin(tin).manifest
+    assert "abstention" not in Tin(tin).manifest
     assert not list((small_recipe.parent / "run" / "eval").glob("*_validation.jsonl"))
     answer = tinsmith.load(tin, threads=1).chat([{"role": "user", "content": "a"}], max_tokens=4)
-    assert (answer.sure, answer.log_probability) == (None, None)
+    assert (answer.confident, answer.log_probability) == (None, None)

@@ -1,4 +1,4 @@
-"""Writes lfm2_views.json: how the LFM2-VL processor of transformers cuts pictures of some sizes, by its usual
+"""Writes lfm2_views.json: how the LFM2-VL processor of transformers cuts images of some sizes, by its usual
 settings. It needs torchvision, which the tests do not.
 
     python tests/vision/lfm2_views.py
@@ -42,7 +42,7 @@ def main() -> None:
         if large:
             across, down, *_ = own._get_grid_layout(height, width, own.min_tiles, own.max_tiles, own.tile_size)
             views = [[across * own.tile_size, down * own.tile_size, across, down], *views]
-        made.append(f"  {json.dumps({'picture': [width, height], 'views': views})}")
+        made.append(f"  {json.dumps({'image': [width, height], 'views': views})}")
     OUT.write_text("[\n" + ",\n".join(made) + "\n]\n", encoding="utf-8")
 
 

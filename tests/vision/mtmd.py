@@ -1,4 +1,4 @@
-"""llama.cpp's own states of a picture, by llama-cpp-python's binding of mtmd."""
+"""llama.cpp's own states of an image, by llama-cpp-python's binding of mtmd."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ import pytest
 np = pytest.importorskip("numpy")
 
 
-def states(model: Path, mmproj: Path, picture: Any) -> list[Any]:
-    """float32 [tokens, width] of each chunk that llama.cpp cuts the picture into. picture: uint8
+def states(model: Path, mmproj: Path, image: Any) -> list[Any]:
+    """float32 [tokens, width] of each chunk that llama.cpp cuts the image into. image: uint8
     [height, width, 3]. Fails where the library refuses a file."""
     llama_cpp = pytest.importorskip("llama_cpp")
     mtmd = pytest.importorskip("llama_cpp.mtmd_cpp")
@@ -21,8 +21,8 @@ def states(model: Path, mmproj: Path, picture: Any) -> list[Any]:
     settings.use_gpu, settings.warmup, settings.n_threads = False, False, 1
     context = mtmd.mtmd_init_from_file(str(mmproj).encode(), llama.model, settings)
     assert context, f"{mmproj}: mtmd_init_from_file refused it"
-    height, width, _ = picture.shape
-    pixels = (ctypes.c_uint8 * picture.size).from_buffer_copy(picture.tobytes())
+    height, width, _ = image.shape
+    pixels = (ctypes.c_uint8 * image.size).from_buffer_copy(image.tobytes())
     bitmap = mtmd.mtmd_bitmap_init(width, height, pixels)
     chunks = mtmd.mtmd_input_chunks_init()
     try:

@@ -59,7 +59,7 @@ def test_facts_are_all_but_the_tensors(folder_of: Callable[[str], Path]) -> None
                 from_facts({**facts, "sizes": {**facts["sizes"], key: -1}}, "manifest.json")
 
 
-def test_a_folder_that_does_not_say_how_pictures_are_cut_is_text_only(
+def test_a_folder_that_does_not_say_how_images_are_cut_is_text_only(
     folder_of: Callable[[str], Path], tmp_path: Path
 ) -> None:
     folder = copied(folder_of("smolvlm"), tmp_path)
@@ -141,11 +141,11 @@ def test_what_is_no_vision_half_is_one_clear_line(
 @pytest.mark.parametrize(
     ("given", "says"),
     [
-        ([0, 9], r"layers \[0, 9\]; they must be of the tower's 4, in order"),
+        ([0, 9], r"layers \[0, 9\]; they must be of the encoder's 4, in order"),
         ([2, 0], r"layers \[2, 0\]"),
-        ([0, -1], "deepstack_visual_indexes is .*a list of the tower's layers"),
+        ([0, -1], "deepstack_visual_indexes is .*a list of the encoder's layers"),
         (3, "vision_config.*a list deepstack_visual_indexes"),
-        ([0, 1, 2, 3], "4 layers of the tower saw goes to as many layers; there are 3"),
+        ([0, 1, 2, 3], "4 layers of the encoder saw goes to as many layers; there are 3"),
     ],
 )
 def test_layers_that_nothing_takes_are_refused(

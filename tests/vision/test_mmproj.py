@@ -19,12 +19,12 @@ from tinsmith.formats import gguf
 from tinsmith.models.mmproj import OWN
 from tinsmith.quant import vision as quantized
 from tinsmith.spec import Spec
+from tinsmith.vision.image_rules import Tiles
 from tinsmith.vision.parts import DEEP, tensors_of
-from tinsmith.vision.pictures import Tiles
 
 np = pytest.importorskip("numpy")
 
-# llama.cpp's connector of LFM2-VL must have biases; the vision half of qwen35_moe is that of qwen35.
+# llama.cpp's projector of LFM2-VL must have biases; the vision model of qwen35_moe is that of qwen35.
 WRITTEN = [case for case in CASES if case not in ("lfm2_vl_bare", "qwen35_moe")]
 # [height, width] that llama.cpp and the processors leave as they are.
 SIZES = {
@@ -38,7 +38,7 @@ SIZES = {
 
 @pytest.fixture
 def files(folder_of: Callable[[str], Path], tmp_path: Path) -> Callable[[str], tuple[Spec, Path, Path]]:
-    """By case: the model, its language model's file and its vision half's."""
+    """By case: the model, its language model's file and its vision model's."""
 
     def written(case: str) -> tuple[Spec, Path, Path]:
         spec = models.load(folder_of(case))
@@ -82,7 +82,7 @@ def test_the_gguf_package_reads_the_same(case: str, files: Callable[[str], tuple
 
 @pytest.fixture(scope="module")
 def seen(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], tuple[Spec, Any, Any]]:
-    """By case: the model, a picture that is cut nowhere, and transformers' states of it."""
+    """By case: the model, an image that is cut nowhere, and transformers' states of it."""
 
     @cache
     def of(case: str) -> tuple[Spec, Any, Any]:
@@ -91,13 +91,13 @@ def seen(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], tuple[Spec
         spec = models.load(folder)
         vision = spec.vision
         assert vision is not None
-        if isinstance(vision.pictures, Tiles):
-            one = dataclasses.replace(vision.pictures, longest=vision.pictures.edge)
-            vision = dataclasses.replace(vision, pictures=one)
-        picture = np.random.default_rng(1).integers(0, 256, (*SIZES[case], 3), np.uint8)
-        mean, std = np.float32(vision.pictures.mean), np.float32(vision.pictures.std)
-        pixels = (picture / np.float32(255) - mean) / std
-        return dataclasses.replace(spec, vision=vision), picture, features(case, model, pixels)
+        if isinstance(vision.image_rules, Tiles):
+            one = dataclasses.replace(vision.image_rules, longest=vision.image_rules.edge)
+            vision = dataclasses.replace(vision, image_rules=one)
+        image = np.random.default_rng(1).integers(0, 256, (*SIZES[case], 3), np.uint8)
+        mean, std = np.float32(vision.image_rules.mean), np.float32(vision.image_rules.std)
+        pixels = (image / np.float32(255) - mean) / std
+        return dataclasses.replace(spec, vision=vision), image, features(case, model, pixels)
 
     return of
 
@@ -114,12 +114,12 @@ def test_llama_cpp_sees_what_transformers_sees(
     seen: Callable[[str], tuple[Spec, Any, Any]],
     tmp_path: Path,
 ) -> None:
-    spec, picture, expected = seen(case)
+    spec, image, expected = seen(case)
     assert spec.vision is not None
     spec = dataclasses.replace(spec, vision=quantized.apply(spec.vision, preset))
     models.save_gguf(spec, tmp_path / "model.gguf")
     models.save_mmproj(spec, tmp_path / "mmproj.gguf")
-    chunks = mtmd.states(tmp_path / "model.gguf", tmp_path / "mmproj.gguf", picture)
+    chunks = mtmd.states(tmp_path / "model.gguf", tmp_path / "mmproj.gguf", image)
     assert chunks
     for states in chunks:
         assert np.abs(states - expected).max() <= bound * np.ptp(expected)
@@ -152,8 +152,8 @@ def test_files_of_others_are_read_by_what_llama_cpp_has_built_in(
         vision = models.load(model, given).vision
         assert vision is not None
         assert vision.tensors == spec.vision.tensors
-        assert (vision.pictures.filter, vision.joint) == (spec.vision.pictures.filter, spec.vision.joint)
-        assert np.float32(vision.pictures.mean).tolist() == np.float32(spec.vision.pictures.mean).tolist()
+        assert (vision.image_rules.filter, vision.joint) == (spec.vision.image_rules.filter, spec.vision.joint)
+        assert np.float32(vision.image_rules.mean).tolist() == np.float32(spec.vision.image_rules.mean).tolist()
 
 
 def test_what_the_two_halves_say_of_earlier_layers_must_agree(
@@ -162,7 +162,7 @@ def test_what_the_two_halves_say_of_earlier_layers_must_agree(
     _, model, mmproj = files("qwen3vl")
     for flags, says in (
         ([True, False, False, False], "states of 1 earlier layers; the language model takes those of 2"),
-        ([True] + [False] * 8 + [True], r"layers \[0, 9\]; they must be of the tower's 4"),
+        ([True] + [False] * 8 + [True], r"layers \[0, 9\]; they must be of the encoder's 4"),
         (7, "must be a list of truths"),
     ):
         odd = rewritten(
@@ -217,11 +217,11 @@ def test_old_files_have_the_feed_forward_s_names_swapped(
         ),
         (lambda m, t: m.update({OWN: "{"}), FormatError, "tinsmith.vision is not JSON"),
         (
-            lambda m, t: m.update({OWN: '{"tokens": {"image": 9}, "pictures": {}}'}),
+            lambda m, t: m.update({OWN: '{"tokens": {"image": 9}, "images": {}}'}),
             FormatError,
             "has not the fields of Tiles",
         ),
-        (lambda m, t: m.update({"general.architecture": "llama"}), FormatError, "give a vision half"),
+        (lambda m, t: m.update({"general.architecture": "llama"}), FormatError, "give a vision model"),
         (lambda m, t: t.pop("mm.model.fc.weight"), FormatError, "mm.model.fc.weight.*missing"),
         (lambda m, t: m.update({"clip.vision.feed_forward_length": 32}), FormatError, "shape"),
     ],
@@ -243,13 +243,13 @@ def test_what_is_no_mmproj_file_is_one_clear_line(
 
 def test_a_half_is_refused_where_a_model_is_wanted(files: Callable[[str], tuple[Spec, Path, Path]]) -> None:
     spec, _, mmproj = files("smolvlm")
-    with pytest.raises(UnsupportedError, match="this is a vision half"):
+    with pytest.raises(UnsupportedError, match="this is a vision model"):
         models.load(mmproj)
-    with pytest.raises(UnsupportedError, match="no vision half to write"):
+    with pytest.raises(UnsupportedError, match="no vision model to write"):
         models.save_mmproj(dataclasses.replace(spec, vision=None), mmproj)
 
 
-def test_a_connector_that_llama_cpp_lacks_is_refused(folder_of: Callable[[str], Path], tmp_path: Path) -> None:
+def test_a_projector_that_llama_cpp_lacks_is_refused(folder_of: Callable[[str], Path], tmp_path: Path) -> None:
     with pytest.raises(UnsupportedError, match="projector_bias is false"):
         models.save_mmproj(models.load(folder_of("lfm2_vl_bare")), tmp_path / "mmproj.gguf")
 
@@ -262,11 +262,11 @@ def test_formats_reach_matrices_and_go_through_files(
     assert spec.vision is not None
     vision = quantized.apply(spec.vision, preset)
     assert vision.tensors["layers.0.q"].format != "F32"
-    assert {vision.tensors[role].format for role in ("layers.0.q_bias", "connector.norm")} == {"F32"}
+    assert {vision.tensors[role].format for role in ("layers.0.q_bias", "projector.norm")} == {"F32"}
     models.save_mmproj(dataclasses.replace(spec, vision=vision), tmp_path / "quantized.gguf")
     through = models.load(model, tmp_path / "quantized.gguf").vision
     assert through is not None
-    wide = {"patch", "positions", "connector.project_t"}
+    wide = {"patch", "positions", "projector.project_t"}
     for role, tensor in vision.tensors.items():
         assert through.tensors[role] == tensor or role in wide, role
         assert role not in wide or through.tensors[role].format in ("F32", "F16")

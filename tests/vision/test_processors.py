@@ -1,4 +1,4 @@
-"""Pictures cut by the core beside transformers' image processors (those over Pillow): the same floats."""
+"""Images cut by the core beside transformers' image processors (those over Pillow): the same floats."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from PIL import Image
 
 from tinsmith import _core
 from tinsmith.errors import RuntimeFault
-from tinsmith.spec import Pictures, Vision
+from tinsmith.spec import ImageRules, Vision
 from tinsmith.vision import pixels
-from tinsmith.vision.pictures import Bounded, Natural, Square, Tiles
+from tinsmith.vision.image_rules import Bounded, Natural, Square, Tiles
 
 PATCH, MERGE, MOST = 16, 2, 1 << 20
 HALF = (0.5, 0.5, 0.5)
@@ -36,12 +36,12 @@ SIZES = [
 ]
 
 
-def vision(pictures: Pictures, patch: int = PATCH) -> Vision:
+def vision(images: ImageRules, patch: int = PATCH) -> Vision:
     """As much of one as rules are made of."""
     return cast(
         Vision,
         SimpleNamespace(
-            sizes=SimpleNamespace(patch=patch), joint=SimpleNamespace(merge=MERGE), pictures=pictures
+            sizes=SimpleNamespace(patch=patch), joint=SimpleNamespace(merge=MERGE), image_rules=images
         ),
     )
 
@@ -115,8 +115,8 @@ def test_views_are_those_of_lfm2() -> None:
     made = json.loads(Path(__file__).with_name("lfm2_views.json").read_text(encoding="utf-8"))
     assert len(made) > 60
     for one in made:
-        views = _core.pixels_plan(rule, *one["picture"])[3]
-        assert [list(view) for view in views] == one["views"], one["picture"]
+        views = _core.pixels_plan(rule, *one["image"])[3]
+        assert [list(view) for view in views] == one["views"], one["image"]
 
 
 @pytest.mark.parametrize("size", [(40, 60), (389, 268), (262, 130)])
@@ -131,7 +131,7 @@ def test_lfm2s_tiles_are_pillows(size: tuple[int, int]) -> None:
     assert np.array_equal(ours(rule, photo(*size)), np.concatenate(rows))
 
 
-def test_what_no_tower_could_take_is_refused() -> None:
+def test_what_no_encoder_could_take_is_refused() -> None:
     natural = pixels.rules(vision(Natural("bilinear", HALF, HALF, 64, True, True, 2, 10, 4, 16, 2.0)), MOST)
     with pytest.raises(RuntimeFault, match="623 x 3 is too long and narrow"):
         _core.pixels_plan(natural, 623, 3)
@@ -147,11 +147,11 @@ def test_what_no_tower_could_take_is_refused() -> None:
         _core.pixels_plan(bounded[:-1], 20, 20)
 
 
-def test_any_size_of_picture_has_a_plan_or_a_line() -> None:
+def test_any_size_of_image_has_a_plan_or_a_line() -> None:
     rng = random.Random(5)
     rules = [
-        pixels.rules(vision(pictures), MOST)
-        for pictures in (
+        pixels.rules(vision(images), MOST)
+        for images in (
             Square("lanczos", HALF, HALF, 896),
             Tiles("lanczos", HALF, HALF, 512, 2048, True),
             Natural("bilinear", HALF, HALF, 512, True, True, 2, 10, 64, 256, 2.0),

@@ -49,18 +49,18 @@ def test_build_writes_both_halves_in_a_format(
     assert Tin(tin).manifest["vision"]["kv"] == "q8"
     assert "kv" not in Tin(tmp_path / "again" / tin.name).manifest["vision"]
     assert cli.main(["build", str(model), "--kv", "f16", *again]) == 2
-    assert "--kv is for a vision half, and this model has none" in capsys.readouterr().err
+    assert "--kv is for a vision model, and this model has none" in capsys.readouterr().err
     for file, kv in ((tin, "q8"), (tmp_path / "again" / tin.name, "f16")):
         plan = json.loads(shell(capsys, "plan", str(file), "--target", "raspberrypi-5", "--json"))
         assert plan["memory"]["vision_kv"] == kv
     shown = json.loads(shell(capsys, "inspect", str(model), "--mmproj", str(half), "--json"))["vision"]
-    assert shown["tower"] == "siglip"
+    assert shown["encoder"] == "siglip"
     assert shown["tensors"]["Q8_0"] > shown["tensors"]["F32"] / 8
     assert "vision" not in json.loads(shell(capsys, "inspect", str(model), "--json"))
 
 
-def test_a_file_beside_a_model_without_eyes_stays(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Somebody's, of the name that a vision half would have."""
+def test_a_file_beside_a_model_without_vision_stays(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Somebody's, of the name that a vision model would have."""
     models.save_hf(tiny_spec("llama"), tmp_path / "base")
     half = tmp_path / "mmproj-m-q8_0.gguf"
     half.write_bytes(b"mine")
@@ -106,14 +106,14 @@ def test_merging_an_adapter_keeps_the_vision_half(folder_of: Callable[[str], Pat
     ("key", "value", "said"),
     [
         ("image_std", [0.5, 0, 0.5], "divided by [0.5, 0.0, 0.5]; each must be more than 0"),
-        ("size", {"longest_edge": 10**7}, "pictures of longest 10000000; it must be from 1 to 16384"),
-        ("max_image_size", {"longest_edge": 5000}, "pictures of edge 5000; it must be from 1 to 4096"),
+        ("size", {"longest_edge": 10**7}, "images of longest 10000000; it must be from 1 to 16384"),
+        ("max_image_size", {"longest_edge": 5000}, "images of edge 5000; it must be from 1 to 4096"),
     ],
 )
-def test_a_rule_that_cuts_no_picture_is_refused(
+def test_a_rule_that_cuts_no_image_is_refused(
     key: str, value: object, said: str, folder_of: Callable[[str], Path], tmp_path: Path
 ) -> None:
-    """By the folder that says it, and not by the first picture, or a self-test."""
+    """By the folder that says it, and not by the first image, or a self-test."""
     folder = tmp_path / "m"
     shutil.copytree(folder_of("smolvlm"), folder)
     path = folder / "preprocessor_config.json"

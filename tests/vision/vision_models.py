@@ -14,7 +14,7 @@ from transformers_models import CHATML, IDS, scatter
 
 from tinsmith.tokenizer import tokenizer_json
 
-TOWER: dict[str, Any] = {
+ENCODER: dict[str, Any] = {
     "hidden_size": 64,
     "intermediate_size": 96,
     "num_attention_heads": 2,
@@ -50,7 +50,7 @@ LFM2_PROCESSOR: dict[str, Any] = {
 def smolvlm(transformers: Any) -> tuple[Any, Any]:
     config = transformers.SmolVLMConfig(
         text_config=transformers.LlamaConfig(**config_of("llama") | IDS),
-        vision_config=transformers.SmolVLMVisionConfig(**TOWER, image_size=32, patch_size=PATCH).to_dict(),
+        vision_config=transformers.SmolVLMVisionConfig(**ENCODER, image_size=32, patch_size=PATCH).to_dict(),
         scale_factor=2,
         image_token_id=IMAGE,
         tie_word_embeddings=config_of("llama").get("tie_word_embeddings", False),
@@ -65,7 +65,7 @@ def lfm2_vl(transformers: Any, **changes: Any) -> tuple[Any, Any]:
     config = transformers.Lfm2VlConfig(
         text_config=transformers.Lfm2Config(**config_of("lfm2") | IDS),
         vision_config=transformers.Siglip2VisionConfig(
-            **TOWER, num_patches=16, patch_size=PATCH, vision_use_head=False
+            **ENCODER, num_patches=16, patch_size=PATCH, vision_use_head=False
         ),
         downsample_factor=2,
         image_token_id=IMAGE,
@@ -83,7 +83,7 @@ def gemma3(transformers: Any) -> tuple[Any, Any]:
     config = transformers.Gemma3Config(
         text_config=transformers.Gemma3TextConfig(**config_of("gemma3") | IDS),
         vision_config=transformers.SiglipVisionConfig(
-            **TOWER, image_size=32, patch_size=PATCH, vision_use_head=False
+            **ENCODER, image_size=32, patch_size=PATCH, vision_use_head=False
         ),
         mm_tokens_per_image=4,
         boi_token_index=98,
@@ -179,7 +179,7 @@ def save_random(case: str, folder: Path) -> Any:
 
 
 def features(case: str, model: Any, pixels: Any) -> Any:
-    """What transformers' model puts in the place of a picture's tokens: float32 [tokens, width]. pixels:
+    """What transformers' model puts in the place of an image's tokens: float32 [tokens, width]. pixels:
     float32 [height, width, 3], normalized, of whole tokens."""
     np, torch = pytest.importorskip("numpy"), pytest.importorskip("torch")
     height, width = (edge // PATCH for edge in pixels.shape[:2])

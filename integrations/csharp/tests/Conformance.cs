@@ -148,10 +148,10 @@ static class Conformance
         }
     }
 
-    /// A session of the case's own file, for a picture.
-    static TinSession Sees(Map c)
+    /// A session of the case's own file, for an image.
+    static TinSession SessionOf(Map c)
     {
-        using (TinModel eyes = TinModel.Open(Path.Combine(folder, (string)c["file"]))) return eyes.Session(Context);
+        using (TinModel model = TinModel.Open(Path.Combine(folder, (string)c["file"]))) return model.Session(Context);
     }
 
     static byte[] Bytes(Map c, string field)
@@ -159,13 +159,13 @@ static class Conformance
         return File.ReadAllBytes(Path.Combine(folder, (string)c[field]));
     }
 
-    /// By the picture's file, and by its pixels.
-    static void Pictured(Map c)
+    /// By the image's file, and by its pixels.
+    static void ImagePrompt(Map c)
     {
         foreach (bool isFile in new[] { true, false })
-            using (TinSession s = Sees(c))
+            using (TinSession s = SessionOf(c))
             {
-                if (isFile) s.Picture(Bytes(c, "picture"));
+                if (isFile) s.Image(Bytes(c, "image"));
                 else s.Pixels(Bytes(c, "pixels"), (int)c["width"], (int)c["height"], 3);
                 s.Say(TinRole.User, (string)c["text"]);
                 Answer(s, c, c["expect"]);
@@ -174,7 +174,7 @@ static class Conformance
 
     static void Unseen(Map c)
     {
-        using (TinSession s = Sees(c)) Refused(c["expect"], () => s.Picture(Bytes(c, "picture")));
+        using (TinSession s = SessionOf(c)) Refused(c["expect"], () => s.Image(Bytes(c, "image")));
     }
 
     static void Run(TinModel model, Map c)
@@ -190,8 +190,8 @@ static class Conformance
             case "memory":
                 Refused(c["expect"], () => model.Session(mostBytes: (int)c["most_bytes"]).Dispose());
                 break;
-            case "picture":
-                Pictured(c);
+            case "image":
+                ImagePrompt(c);
                 break;
             case "damaged":
             case "large":

@@ -106,7 +106,7 @@ static class Manners
 
         foreach (int odd in new[] { int.MaxValue, -1, int.MinValue })
         {
-            Must(Caught(() => s.Forget(odd)) != null && Caught(() => s.Pace(odd)) != null, odd + " was taken");
+            Must(Caught(() => s.Forget(odd)) != null && Caught(() => s.DutyCycle(odd)) != null, odd + " was taken");
             Must(Caught(() => model.Session(threads: odd)) != null, odd + " threads were taken");
             Must(Caught(() => model.Session(adapters: odd)) != null, odd + " adapters were taken");
             Must(Caught(() => s.Pixels(new byte[12], odd, 2, 3)) != null, "a width of " + odd + " was taken");

@@ -196,12 +196,12 @@ int32_t session_ask(session *it, const var *question, int calling) {
     return status;
 }
 
-int32_t session_picture(session *it, const var *file) {
+int32_t session_image(session *it, const var *file) {
     size_t size = 0;
     char *data = var_as_bytes(file, &size);
     session_enter(it);
     int32_t status = ready(it, data);
-    if (!status && tinhost_picture(it->it, data, (int64_t)size))
+    if (!status && tinhost_image(it->it, data, (int64_t)size))
         status = session_failed_call(it);
     free(data);
     session_leave(it);

@@ -36,7 +36,7 @@ int32_t session_failed_call(session *it);
 /* Opens the session where it is not, with what was saved. */
 int32_t session_open(session *it);
 int32_t session_ask(session *it, const var *question, int calling);
-int32_t session_picture(session *it, const var *file);
+int32_t session_image(session *it, const var *file);
 int32_t session_pixels(session *it, const var *image);
 int32_t session_choose(session *it, const var *question, const var *options);
 

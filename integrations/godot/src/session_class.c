@@ -76,8 +76,8 @@ static void run_call_tools(void *self, const var *const *arguments, var *to) {
     var_int(to, session_ask(self, arguments[0], 1));
 }
 
-static void run_picture(void *self, const var *const *arguments, var *to) {
-    var_int(to, session_picture(self, arguments[0]));
+static void run_image(void *self, const var *const *arguments, var *to) {
+    var_int(to, session_image(self, arguments[0]));
 }
 
 static void run_pixels(void *self, const var *const *arguments, var *to) {
@@ -202,7 +202,7 @@ static const property properties[] = {
 static const method methods[] = {
     {"ask", 1, {GLUE_TEXT}, GLUE_INT, {"text"}, run_ask},
     {"call_tools", 1, {GLUE_TEXT}, GLUE_INT, {"text"}, run_call_tools},
-    {"picture", 1, {GLUE_BYTES}, GLUE_INT, {"file"}, run_picture},
+    {"image", 1, {GLUE_BYTES}, GLUE_INT, {"file"}, run_image},
     {"pixels", 1, {GLUE_OBJECT}, GLUE_INT, {"image"}, run_pixels},
     {"choose", 2, {GLUE_TEXT, GLUE_TEXTS}, GLUE_INT, {"text", "options"}, run_choose},
     {"step", 1, {GLUE_INT}, GLUE_INT, {"budget_us"}, run_step},

@@ -1,7 +1,7 @@
 -- The well: a small game with someone to talk to. love . FILE.tin [--library PATH]
 --   --bench FRAMES [--budget US]   frame times as JSON, without a window
 --   --test TINS OUT.json           what integrations/lua/test checks, without a window
---   --shot FILE.png                plays a moment by itself, keeps a picture, and ends
+--   --shot FILE.png                plays a moment by itself, keeps an image, and ends
 package.path = love.filesystem.getSource() .. "/../?.lua;" .. package.path -- a game that ships has tin.lua beside main.lua
 local tin = require "tin"
 local Character = require "character"
@@ -53,9 +53,9 @@ function love.update(dt)
   local way = PLACES[pip.place] - pip.x
   pip.x = pip.x + math.max(-120 * dt, math.min(120 * dt, way))
   if options.shot and not pip.thinks and way == 0 then
-    love.graphics.captureScreenshot(function(picture)
+    love.graphics.captureScreenshot(function(image)
       local file = assert(io.open(options.shot, "wb"))
-      file:write(picture:encode "png":getString())
+      file:write(image:encode "png":getString())
       file:close()
       love.event.quit()
     end)

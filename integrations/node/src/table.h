@@ -158,12 +158,12 @@ static napi_value call_sampling(napi_env env, napi_callback_info info) {
     return int_out(env, result);
 }
 
-static napi_value call_pace(napi_env env, napi_callback_info info) {
+static napi_value call_duty_cycle(napi_env env, napi_callback_info info) {
     napi_value in[2];
     if (!arguments(env, info, in, 2)) return NULL;
     tinhost_session *session = session_in(env, in[0]);
     int32_t percent = int_in(env, in[1]);
-    int32_t result = raised(env) ? 0 : tinhost_pace(session, percent);
+    int32_t result = raised(env) ? 0 : tinhost_duty_cycle(session, percent);
     return int_out(env, result);
 }
 
@@ -187,13 +187,13 @@ static napi_value call_say(napi_env env, napi_callback_info info) {
     return int_out(env, result);
 }
 
-static napi_value call_picture(napi_env env, napi_callback_info info) {
+static napi_value call_image(napi_env env, napi_callback_info info) {
     napi_value in[2];
     if (!arguments(env, info, in, 2)) return NULL;
     tinhost_session *session = session_in(env, in[0]);
     int64_t file_bytes = 0;
     void *file = data_in(env, in[1], &file_bytes);
-    int32_t result = raised(env) ? 0 : tinhost_picture(session, file, file_bytes);
+    int32_t result = raised(env) ? 0 : tinhost_image(session, file, file_bytes);
     return int_out(env, result);
 }
 
@@ -417,10 +417,10 @@ static const struct {
     {"adapter", call_adapter},
     {"constrained", call_constrained},
     {"sampling", call_sampling},
-    {"pace", call_pace},
+    {"dutyCycle", call_duty_cycle},
     {"think", call_think},
     {"say", call_say},
-    {"picture", call_picture},
+    {"image", call_image},
     {"pixels", call_pixels},
     {"forget", call_forget},
     {"messages", call_messages},

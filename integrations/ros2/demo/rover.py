@@ -147,7 +147,7 @@ def main() -> int:
     parser.add_argument("--fast", action="store_true", help="as fast as it goes, without the period")
     parser.add_argument("--log", type=Path, help="what --replay reads")
     parser.add_argument("--json", type=Path, help="periods and histograms")
-    parser.add_argument("--picture", type=Path, help="a PNG of the end (MUJOCO_GL=egl without a display)")
+    parser.add_argument("--image", type=Path, help="a PNG of the end (MUJOCO_GL=egl without a display)")
     parser.add_argument("--replay", type=Path, help="a log: runs it again, and compares")
     given = parser.parse_args()
     mind = Mind(given.file)
@@ -172,8 +172,8 @@ def main() -> int:
     print(rover.world.map())
     if given.json:
         given.json.write_text(json.dumps(told, indent=2) + "\n")
-    if given.picture:
-        rover.world.picture(given.picture)
+    if given.image:
+        rover.world.image(given.image)
     return 0
 
 

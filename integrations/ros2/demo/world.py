@@ -43,7 +43,7 @@ class World:
         """Of every state since the beginning."""
         return self._hash.hexdigest()
 
-    def picture(self, path: Path) -> None:
+    def image(self, path: Path) -> None:
         """A PNG, seen from above. Needs a renderer: MUJOCO_GL=egl where there is no display."""
         import struct
         import zlib

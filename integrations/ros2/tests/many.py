@@ -30,7 +30,7 @@ def run(folder: Path, file: str, actions: int, cancels: int, seed: int = 1) -> d
     late finds an answer."""
     drawn = random.Random(seed)
     doomed = set(drawn.sample(range(actions), cancels))
-    with Robot(folder, file=file, places=8, queue=actions).started() as robot:
+    with Robot(folder, file=file, slots=8, queue=actions).started() as robot:
         alone = [robot.generate(prompt, max_tokens=SHORT).result.digest for prompt in PROMPTS]
         ends: dict[int, Any] = {}
         rejected: list[int] = []

@@ -70,8 +70,8 @@ def test_started_by_itself(tmp_path):
 
 
 def test_a_parameter_out_of_range_is_refused_by_ros(tmp_path):
-    with Robot(tmp_path, file=TINY, places=1000) as robot:
-        assert robot.process.wait(60) != 0 and "places" in robot.log
+    with Robot(tmp_path, file=TINY, slots=1000) as robot:
+        assert robot.process.wait(60) != 0 and "slots" in robot.log
 
 
 def test_tools_of_parameters(tmp_path):

@@ -114,8 +114,8 @@ impl Session {
     }
 
     /// Percent of the time, 1 to 100, that its threads work at most where a step has no budget.
-    pub fn pace(&mut self, percent: i32) -> Result<()> {
-        self.check(unsafe { sys::tinhost_pace(self.handle, percent) }).map(drop)
+    pub fn duty_cycle(&mut self, percent: i32) -> Result<()> {
+        self.check(unsafe { sys::tinhost_duty_cycle(self.handle, percent) }).map(drop)
     }
 
     /// Some(true): the model thinks first; Some(false): it does not; None: its template decides.
@@ -130,12 +130,12 @@ impl Session {
         self.check(unsafe { sys::tinhost_say(self.handle, role as i32, text.as_ptr()) }).map(drop)
     }
 
-    /// Puts a picture, a PNG or JPEG file's bytes, before the text of the user's message that comes next.
-    pub fn picture(&mut self, file: &[u8]) -> Result<()> {
-        self.check(unsafe { sys::tinhost_picture(self.handle, file.as_ptr().cast(), file.len() as i64) }).map(drop)
+    /// Puts an image, a PNG or JPEG file's bytes, before the text of the user's message that comes next.
+    pub fn image(&mut self, file: &[u8]) -> Result<()> {
+        self.check(unsafe { sys::tinhost_image(self.handle, file.as_ptr().cast(), file.len() as i64) }).map(drop)
     }
 
-    /// As `picture`, of pixels: rows of 3 bytes a pixel (RGB), or 4 (RGBA).
+    /// As `image`, of pixels: rows of 3 bytes a pixel (RGB), or 4 (RGBA).
     pub fn pixels(&mut self, pixels: &[u8], width: u32, height: u32, channels: u32) -> Result<()> {
         let side = |value: u32| i32::try_from(value).unwrap_or(0);
         let (width, height, channels) = (side(width), side(height), side(channels));

@@ -30,10 +30,10 @@ extern "C" {
     pub fn tinhost_adapter(session: *mut Session, name: *const c_char, scale: f64) -> i32;
     pub fn tinhost_constrained(session: *mut Session, on: i32) -> i32;
     pub fn tinhost_sampling(session: *mut Session, temperature: f64, top_p: f64, repetition: f64, seed: i64) -> i32;
-    pub fn tinhost_pace(session: *mut Session, percent: i32) -> i32;
+    pub fn tinhost_duty_cycle(session: *mut Session, percent: i32) -> i32;
     pub fn tinhost_think(session: *mut Session, mode: i32) -> i32;
     pub fn tinhost_say(session: *mut Session, role: i32, text: *const c_char) -> i32;
-    pub fn tinhost_picture(session: *mut Session, file: *const c_void, file_bytes: i64) -> i32;
+    pub fn tinhost_image(session: *mut Session, file: *const c_void, file_bytes: i64) -> i32;
     pub fn tinhost_pixels(session: *mut Session, pixels: *const c_void, pixels_bytes: i64, width: i32, height: i32, channels: i32) -> i32;
     pub fn tinhost_forget(session: *mut Session, k: i32) -> i32;
     pub fn tinhost_messages(session: *mut Session) -> i32;

@@ -50,7 +50,7 @@ impl Runner {
         Ok(session)
     }
 
-    fn sees(&self, case: &Value) -> Result<Session> {
+    fn session_of(&self, case: &Value) -> Result<Session> {
         Model::open(self.tins.join(case.text("file")))?.session(ROOM)
     }
 
@@ -58,15 +58,15 @@ impl Runner {
         fs::read(self.tins.join(case.text(field))).unwrap()
     }
 
-    /// By the picture's file, and by its pixels.
-    fn pictured(&self, case: &Value) -> Result<Vec<Value>> {
-        let (file, rgb) = (self.read(case, "picture"), self.read(case, "pixels"));
+    /// By the image's file, and by its pixels.
+    fn with_image(&self, case: &Value) -> Result<Vec<Value>> {
+        let (file, rgb) = (self.read(case, "image"), self.read(case, "pixels"));
         let side = |name| case.number(name) as u32;
         let mut found = Vec::new();
         for is_file in [true, false] {
-            let mut session = self.sees(case)?;
+            let mut session = self.session_of(case)?;
             if is_file {
-                session.picture(&file)?;
+                session.image(&file)?;
             } else {
                 session.pixels(&rgb, side("width"), side("height"), 3)?;
             }
@@ -114,7 +114,7 @@ impl Runner {
                 Model::open_signed(&self.path, &key("wrong")).err()
             }
             "memory" => self.model.session(Options { most_bytes: case.number("most_bytes") as i64, ..Options::default() }).err(),
-            _ => self.sees(case).expect("the file opens").picture(&self.read(case, "picture")).err(),
+            _ => self.session_of(case).expect("the file opens").image(&self.read(case, "image")).err(),
         };
         failed.expect("it was not refused")
     }
@@ -126,10 +126,10 @@ impl Runner {
             let right = error.status as i32 == expect.number("status") as i32;
             return passed(right && error.message.contains(expect.text("says")), &error);
         }
-        let is_pictured = case.text("name") == "picture";
+        let has_images = case.text("name") == "image";
         let mut wanted = vec![expect.clone()];
-        wanted.extend(if is_pictured { Some(expect.clone()) } else { case.get("then").cloned() });
-        match if is_pictured { self.pictured(case) } else { self.answers(case) } {
+        wanted.extend(if has_images { Some(expect.clone()) } else { case.get("then").cloned() });
+        match if has_images { self.with_image(case) } else { self.answers(case) } {
             Ok(found) => passed(found == wanted, &found),
             Err(error) => error.to_string(),
         }

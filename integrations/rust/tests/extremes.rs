@@ -35,7 +35,7 @@ fn numbers_at_their_extremes() {
     }
     for odd in [0, -1, i32::MIN] {
         assert!(session.begin(odd).is_err() && session.ask("again", odd).is_err(), "{odd}");
-        assert!(session.pace(odd).is_err(), "{odd}");
+        assert!(session.duty_cycle(odd).is_err(), "{odd}");
     }
     for odd in [i32::MAX, -1, i32::MIN] {
         assert!(model.session(Options { threads: odd, ..Options::default() }).is_err(), "{odd}");

@@ -98,9 +98,9 @@ void refusals() {
          "too little memory is enough");
 }
 
-/* A picture of 48 by 36, whose pixels are as integrations/conformance/make.py writes them, as a file and as a render target has it. */
-void sees() {
-    std::ifstream file(content + "/picture.png", std::ios::binary);
+/* An image of 48 by 36, whose pixels are as integrations/conformance/make.py writes them, as a file and as a render target has it. */
+void images() {
+    std::ifstream file(content + "/image.png", std::ios::binary);
     TArray<uint8> bytes;
     for (std::istreambuf_iterator<char> at(file), end; at != end; ++at)
         bytes.Add(static_cast<uint8>(*at));
@@ -108,16 +108,16 @@ void sees() {
     const auto drawn = [](int k) { return static_cast<uint8>((7 * k + k / 50) % 256); };
     for (int k = 0; k < 3 * 48 * 36; k += 3)
         colors.Add({drawn(k + 2), drawn(k + 1), drawn(k), 255});
-    UTinComponent *eyes = born(TEXT("eyes.tin"));
-    eyes->Brief = TEXT("");
-    listener heard(*eyes);
-    must(!eyes->Picture({1, 2, 3}) && !heard.failure.IsEmpty(), "what is no picture is taken");
-    must(!eyes->Pixels(colors, 47) && !eyes->Pixels(colors, 0), "rows of another width are taken");
+    UTinComponent *vision = born(TEXT("vision.tin"));
+    vision->Brief = TEXT("");
+    listener heard(*vision);
+    must(!vision->Image({1, 2, 3}) && !heard.failure.IsEmpty(), "what is no image is taken");
+    must(!vision->Pixels(colors, 47) && !vision->Pixels(colors, 0), "rows of another width are taken");
     for (bool pixels : {false, true}) {
-        must(eyes->Forget() && (pixels ? eyes->Pixels(colors, 48) : eyes->Picture(bytes)), "it sees nothing");
-        must(eyes->Ask(TEXT("What is it?")) && ticks(*eyes) > 0, "it does not answer");
+        must(vision->Forget() && (pixels ? vision->Pixels(colors, 48) : vision->Image(bytes)), "it takes no image");
+        must(vision->Ask(TEXT("What is it?")) && ticks(*vision) > 0, "it does not answer");
         std::printf("%s %lld\n", stub::narrow(*heard.answer).c_str(),
-                    static_cast<long long>(eyes->GetDigest()));
+                    static_cast<long long>(vision->GetDigest()));
     }
 }
 
@@ -168,7 +168,7 @@ int main(int, char **argv) {
          "two options that are the same are taken");
     must(two->Forget() && two->Ask(asked) && ticks(*two) > 0 && second.answer == alone,
          "what was not said stays");
-    sees();
+    images();
     one->EndPlay(EEndPlayReason::Quit);
     stub::objects.clear();
     return 0;

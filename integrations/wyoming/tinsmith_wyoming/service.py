@@ -78,7 +78,7 @@ def reply(answer: Answer, calls: bool, context: dict[str, object]) -> Event:
         many = f"the answer makes {len(answer.calls)} calls, and a reply has one"
         return NotRecognized(many, context).event()
     call = answer.calls[0]
-    if call.name == NOTHING or answer.sure is False:
+    if call.name == NOTHING or answer.confident is False:
         return NotRecognized(None, context).event()
     entities = [Entity(name, value) for name, value in call.arguments.items()]
     return Intent(call.name, entities, None, context).event()

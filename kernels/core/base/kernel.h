@@ -139,7 +139,7 @@ static inline uint32_t tini_attention_last(const tini_attention *a, uint32_t pos
 
 typedef void tini_attention_fn(const tini_kv *kv, const tini_attention *a);
 
-/* A tower's attention by integers is two products of Q8_0, as every other: of keys and the rounded queries, and of values and
+/* An encoder's attention by integers is two products of Q8_0, as every other: of keys and the rounded queries, and of values and
  * the rounded weights. Its cache holds for each key-value head
  *
  *     keys    [group of 16 positions][head_dim / 32, rounded up] blocks of a packed tile of Q8_0, positions for rows; elements

@@ -61,7 +61,7 @@ typedef struct tini_constraint_copy {
     uint32_t key, cost;
 } tini_constraint_copy;
 
-/* How often it may be gone back for the likeliest answer; 0: it is taken token by token. */
+/* Maximum backtracks of the best-first search; 0: tokens are chosen greedily. */
 static inline uint32_t tini_constraint_search(const tini_constraint_header *header) {
     return header->version >= TINI_CONSTRAINT_SEARCHES ? header->search : 0;
 }

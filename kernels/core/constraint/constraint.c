@@ -262,7 +262,7 @@ void tini_constraint_back(tin_constraint *c, const tini_standpoint *from) {
     tini_matcher_trouble(&c->matcher, NULL);
 }
 
-int tini_constraint_tiles(tin_constraint *c, const int32_t *guesses, uint32_t count, uint64_t due,
+int tini_constraint_tiles(tin_constraint *c, const int32_t *drafts, uint32_t count, uint64_t due,
                           uint32_t *tiles) {
     const tini_standpoint here = tini_constraint_stand(c);
     const uint32_t *mask;
@@ -273,10 +273,10 @@ int tini_constraint_tiles(tin_constraint *c, const int32_t *guesses, uint32_t co
             if (!good)
                 break;
             add_tiles(c, mask, tiles);
-            if (k == count || !(mask[guesses[k] >> 5] >> (guesses[k] & 31) & 1))
+            if (k == count || !(mask[drafts[k] >> 5] >> (drafts[k] & 31) & 1))
                 break;
         }
-        if (!tini_constraint_ahead(c, guesses[k]))
+        if (!tini_constraint_ahead(c, drafts[k]))
             break;
     }
     tini_constraint_back(c, &here);

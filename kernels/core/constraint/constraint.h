@@ -52,11 +52,11 @@ tini_standpoint tini_constraint_stand(const tin_constraint *c);
 int tini_constraint_ahead(tin_constraint *c, int32_t token);
 void tini_constraint_back(tin_constraint *c, const tini_standpoint *from);
 
-/* Sets the bits of the tiles of TINI_TILE tokens in which one may come next, and next behind the first of the guesses, and
- * so on, up to one that is not allowed; but for guess k where bit k of `due` says that nothing else may come there. tiles:
+/* Sets the bits of the tiles of TINI_TILE tokens in which one may come next, and next behind the first of the drafts, and
+ * so on, up to one that is not allowed; but for draft k where bit k of `due` says that nothing else may come there. tiles:
  * [(vocab + TINI_TILE - 1) / TINI_TILE] bits. The constraint stays where it stands; the last mask does not. 0 where the
  * constraint has met its limits. */
-int tini_constraint_tiles(tin_constraint *c, const int32_t *guesses, uint32_t count, uint64_t due,
+int tini_constraint_tiles(tin_constraint *c, const int32_t *drafts, uint32_t count, uint64_t due,
                           uint32_t *tiles);
 
 /* Whether `left` tokens can end the text, but not where it begins with these. The constraint stays where it stands. */

@@ -35,20 +35,20 @@ static tin_status open_trie(tin_model *model, tin_error *error) {
     return data ? tini_trie_open(&model->trie, data, size, error) : TIN_OK;
 }
 
-/* The guesses learned from the task's answers, which most files lack. */
-static tin_status open_draft(tin_model *model, tin_error *error) {
+/* The drafts learned from the task's answers, which most files lack. */
+static tin_status open_draft_table(tin_model *model, tin_error *error) {
     size_t size;
     const uint8_t *data = tini_zip_find(&model->zip, "drafts/answer.bin", &size);
-    model->draft = (tini_draft){0};
-    return data ? tini_draft_open(&model->draft, data, size, &model->tokenizer, error) : TIN_OK;
+    model->draft = (tini_draft_table){0};
+    return data ? tini_draft_table_open(&model->draft, data, size, &model->tokenizer, error) : TIN_OK;
 }
 
-/* The tower and the connector, which a model without eyes lacks. */
-static tin_status open_tower(tin_model *model, tin_error *error) {
+/* The encoder and the projector, which a model without vision lacks. */
+static tin_status open_encoder(tin_model *model, tin_error *error) {
     static const char *const names[] = {"vision/program.bin", "vision/weights.bin"};
     const uint8_t *data[2];
     size_t sizes[2];
-    model->tower = (tini_program){0};
+    model->encoder = (tini_program){0};
     for (uint32_t k = 0; k < 2; k++) {
         data[k] = tini_zip_find(&model->zip, names[k], &sizes[k]);
         if (!k && !data[k])
@@ -57,7 +57,7 @@ static tin_status open_tower(tin_model *model, tin_error *error) {
             return tini_fail(error, TIN_ERR_FORMAT, "the tin has no %s, or it is not aligned", names[k]);
     }
     tin_error wrong;
-    tin_status status = tini_program_open(&model->tower, data[0], sizes[0], data[1], sizes[1], &wrong);
+    tin_status status = tini_program_open(&model->encoder, data[0], sizes[0], data[1], sizes[1], &wrong);
     return status ? tini_fail(error, status, "vision/%s", wrong.text) : TIN_OK;
 }
 
@@ -103,19 +103,19 @@ static uint32_t embedding_width(const tini_program *p) {
     return 0;
 }
 
-static tin_status check_tower(const tin_model *model, tin_error *error) {
+static tin_status check_encoder(const tin_model *model, tin_error *error) {
     if (model->program.side)
         return tini_fail(error, TIN_ERR_FORMAT,
-                         "program.bin ends in states, as a tower does, and not in logits");
-    if (!model->tower.header)
+                         "program.bin ends in states, as an encoder does, and not in logits");
+    if (!model->encoder.header)
         return TIN_OK;
-    if (!model->tower.side)
+    if (!model->encoder.side)
         return tini_fail(error, TIN_ERR_FORMAT, "vision/program.bin ends in logits, and not in states");
     uint32_t width = embedding_width(&model->program) * tini_program_parts(&model->program);
-    if (model->tower.header->vocab != width)
+    if (model->encoder.header->vocab != width)
         return tini_fail(error, TIN_ERR_FORMAT,
                          "vision/program.bin makes states of %u floats; program.bin takes rows of %u",
-                         model->tower.header->vocab, width);
+                         model->encoder.header->vocab, width);
     return TIN_OK;
 }
 
@@ -154,7 +154,7 @@ tin_status tini_model_agrees(const tin_model *model, tin_error *error) {
     if (model->trie.header && model->trie.header->vocab != vocab)
         return tini_fail(error, TIN_ERR_FORMAT, "trie.bin is of %u tokens and tokenizer.bin has %u",
                          model->trie.header->vocab, vocab);
-    tin_status status = check_tower(model, error);
+    tin_status status = check_encoder(model, error);
     if (!status)
         status = check_mtp(model, error);
     if (!status)
@@ -193,7 +193,7 @@ static tin_status open_model(tin_model *model, const void *file, size_t size, ti
     }
     status = tini_program_open(&model->program, data[0], sizes[0], data[1], sizes[1], error);
     if (!status)
-        status = open_tower(model, error);
+        status = open_encoder(model, error);
     if (!status)
         status = open_mtp(model, data[1], sizes[1], error);
     if (!status)
@@ -203,7 +203,7 @@ static tin_status open_model(tin_model *model, const void *file, size_t size, ti
     if (!status)
         status = open_trie(model, error);
     if (!status)
-        status = open_draft(model, error);
+        status = open_draft_table(model, error);
     return status ? status : tini_model_agrees(model, error);
 }
 

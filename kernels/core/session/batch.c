@@ -8,14 +8,14 @@
 
 TINI_REGION_COLD
 
-/* The most sessions that the model's own layer guesses for at once. Where more share a pass, few guesses are worth a row. */
+/* The most sessions that the model's own layer drafts for at once. Where more share a pass, few drafts are worth a row. */
 enum { MOST_PREDICTED = 16 };
 
 struct tin_batch {
     const tin_model *model;
     tin_batch_options options; /* with defaults filled in */
     tini_pass pass;
-    tini_predictor *predictor; /* NULL where the model has no layer for it, or there is no row for a guess */
+    tini_predictor *predictor; /* NULL where the model has no layer for it, or there is no row for a draft */
     /* [options.rows]: those with rows in the pass under way, or that have yet to choose by the last one's logits. */
     tin_session **members;
     uint32_t member_count;
@@ -228,8 +228,8 @@ int32_t tin_batch_step(tin_batch *b, tin_session *const *sessions, uint32_t coun
     tini_budget budget = tini_budget_begin(b->options.clock_ns, b->options.clock_context, budget_ns);
     int worked = 0;
     for (;;) {
-        int guessing = b->predictor && b->predictor->count;
-        if (!b->passing && !guessing && !settle_sessions(b, sessions, count, &budget, &worked))
+        int drafting = b->predictor && b->predictor->count;
+        if (!b->passing && !drafting && !settle_sessions(b, sessions, count, &budget, &worked))
             return gather_events(sessions, count, events);
         int32_t gathered = gather_events(sessions, count, events);
         if (gathered || (worked && tini_budget_spent(&budget) > budget.ns))

@@ -1,12 +1,12 @@
-/* What an answer leaves out and what it makes up, where a constraint says what that is worth.
+/* Penalties for what an answer leaves out or makes up, where a constraint has them.
  *
- * A model is seldom sure of a word that it never learned, and an answer that leaves it out is often likelier than the one
- * that copies it. So such an answer is held to be less likely, by a cost for each word of the question that no question of
- * the training data has: the coverage penalty of Wu et al. (arXiv 1609.08144, section 7), of such words alone.
+ * A model has little confidence in a word that it never learned, and an answer that leaves it out is often likelier than the
+ * one that copies it. So each word of the question that no question of the training data has costs an answer without it a
+ * penalty: the coverage penalty of Wu et al. (arXiv 1609.08144, section 7), of such words alone.
  *
  * The other way round, a constraint may leave a model that began to copy nothing but what it would never have written: `n`
- * of "nap" becomes "nursery", whose rest had to come and counts nothing. So a value pays that does not stand in the question,
- * its words one after the other, where all values of its key in the training data do. A key of JSON is known by its bytes
+ * of "nap" becomes "nursery", whose rest had to come and counts nothing. So a value that does not stand in the question,
+ * its words one after the other, has a penalty, where all values of its key in the training data do. A key of JSON is known by its bytes
  * and how deep it stands, by 32 bits of FNV-1a; a value is of the key that was read last.
  *
  * What the question is, and what a word: text/question.h. */

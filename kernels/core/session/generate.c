@@ -1,6 +1,6 @@
 #include "generate.h"
 #include "../base/error.h"
-#include "guess.h"
+#include "speculate.h"
 #include "predictor.h"
 #include "record.h"
 #include "sampler.h"
@@ -13,7 +13,7 @@ typedef struct choice {
     const float *row;           /* the logits that the next token is chosen by, or NULL */
     uint32_t at;                /* where the next token comes to stand */
     uint32_t first, used;       /* rows of logits that were each chosen by, the last of them */
-    uint32_t guesses, right;    /* from `at` on, those that may still be right; those that were */
+    uint32_t drafts, right;     /* from `at` on, those that may still be right; those that were */
     uint32_t forced, forced_at; /* how many are known, and the next one */
     uint32_t same; /* tokens that stayed where another beginning was taken up; TINI_NONE: none was */
     int32_t tokens[TINI_FORCED_MAX];
@@ -26,7 +26,7 @@ tin_status tini_generate_end(tin_session *s, tin_error *error) {
         tin_status status = tini_session_check_free(s, error);
         if (status)
             return status;
-        s->guesses = 0;
+        s->drafts = 0;
         uint32_t computed = tini_session_computed(s);
         tini_session_reset(s, computed < known ? computed : known, known);
     }
@@ -66,7 +66,7 @@ tin_status tin_session_generate(tin_session *s, const tin_sampling *sampling, ui
                           : 0;
     if (search && !s->search)
         return tini_fail(error, TIN_ERR_ARGUMENT,
-                         "the constraint has answers looked for, and the session has no room for that: make it "
+                         "the constraint has best-first search, and the session has no room for it: make it "
                          "with `searches`");
     if (lacks_logits(s))
         return tini_fail(error, TIN_ERR_STATE, "nothing to go on from: append tokens first");
@@ -89,7 +89,7 @@ tin_status tin_session_generate(tin_session *s, const tin_sampling *sampling, ui
     s->left = max_tokens;
     s->announced = s->certain = s->count;
     tini_search_begin(s, search);
-    tini_guess_begin(s, lookup);
+    tini_speculate_begin(s, lookup);
     s->passes = 0;
     s->log_probability = 0;
     s->allowed = NULL;
@@ -98,7 +98,7 @@ tin_status tin_session_generate(tin_session *s, const tin_sampling *sampling, ui
     s->phase = s->position == s->count || s->constraint ? TINI_CHOOSING : TINI_FOLLOWING;
     s->ready.fresh = 0;
     if (s->phase == TINI_FOLLOWING) /* checked with the prompt */
-        tini_guess(s, NULL);
+        tini_speculate(s, NULL);
     return TIN_OK;
 }
 
@@ -143,7 +143,7 @@ static void end_text(tin_session *s, int32_t token) {
 
 /* Takes the next token of a forced run, if there is one. */
 static int take_forced(tin_session *s, choice *c, int32_t *token) {
-    if (c->guesses) { /* which were made with what must come */
+    if (c->drafts) { /* which were made with what must come */
         *token = s->input.tokens[c->at];
         return s->due >> c->right & 1;
     }
@@ -220,18 +220,18 @@ static int next_token(tin_session *s, choice *c, int32_t *token) {
     return !s->finish;
 }
 
-/* Puts the token behind the others. What was computed of a guess that it is not is forgotten. */
+/* Puts the token behind the others. What was computed of a draft that it is not is forgotten. */
 static void place(tin_session *s, choice *c, int32_t token) {
     if (s->constraint && tin_constraint_accept(s->constraint, token, NULL)) {
         s->finish = TIN_FINISH_CONSTRAINT;
         return;
     }
-    if (c->guesses && s->input.tokens[c->at] == token) {
-        c->guesses--;
+    if (c->drafts && s->input.tokens[c->at] == token) {
+        c->drafts--;
         c->right++;
         c->row = tini_session_row(s, c->at);
     } else {
-        c->guesses = 0;
+        c->drafts = 0;
         c->row = NULL;
         if (s->position > c->at)
             s->position = c->at;
@@ -245,13 +245,13 @@ static void place(tin_session *s, choice *c, int32_t token) {
 
 /* Takes up another beginning, where a search has a likelier one. */
 static void turn(tin_session *s, choice *c) {
-    uint32_t same, end = tini_searches(s) ? tini_search_turn(s, c->at, &same) : 0;
+    uint32_t same, end = tini_searches(s) ? tini_search_backtrack(s, c->at, &same) : 0;
     if (!end)
         return;
     c->at = end;
     c->same = same < c->same ? same : c->same;
     c->row = NULL;
-    c->guesses = c->forced = c->forced_at = 0;
+    c->drafts = c->forced = c->forced_at = 0;
 }
 
 /* What was computed of tokens that are no longer there is forgotten; the last one is queued again, for its logits. */
@@ -264,8 +264,8 @@ static void turned(tin_session *s, uint32_t same) {
 }
 
 static void choose(tin_session *s, tini_predictor *predictor) {
-    uint32_t guesses = s->guesses, at = s->count - guesses;
-    choice c = {.at = at, .guesses = guesses, .same = TINI_NONE};
+    uint32_t drafts = s->drafts, at = s->count - drafts;
+    choice c = {.at = at, .drafts = drafts, .same = TINI_NONE};
     c.first = c.used = c.at - 1;
     c.row = tini_session_row(s, c.at - 1);
     const int had_row = c.row != NULL;
@@ -282,7 +282,7 @@ static void choose(tin_session *s, tini_predictor *predictor) {
     }
     s->allowed = NULL;
     s->count = c.at;
-    s->guesses = 0;
+    s->drafts = 0;
     s->position = s->position < c.at ? s->position : c.at;
     tini_session_keep_rows(s, s->position);
     if (had_row && s->ready.partial) { /* a row that none was chosen by lacks logits */
@@ -291,15 +291,15 @@ static void choose(tin_session *s, tini_predictor *predictor) {
         if (c.used < s->position && s->position == s->count)
             tini_session_remake(s, s->count - 1);
     }
-    tini_guess_checked(s, predictor, at, guesses, c.right);
-    if (guesses)
-        tini_session_leave_guesses(s);
+    tini_speculate_checked(s, predictor, at, drafts, c.right);
+    if (drafts)
+        tini_session_drop_drafts(s);
     if (c.same != TINI_NONE)
         turned(s, c.same);
     if (tini_searches(s))
         s->certain = tini_search_certain(s);
     if (!s->finish)
-        tini_guess(s, predictor);
+        tini_speculate(s, predictor);
 }
 
 /* What a choice may take: the most that one took lately, since the tokens that have a weight decide how long drawing

@@ -313,7 +313,7 @@ static void keep_accounts(tin_pool *pool, share *last, uint64_t waited, uint64_t
 }
 
 /* Sleeps for the time that was spent at work, once that is worth a sleep; the workers do it with the caller. */
-static void keep_pace(tin_pool *pool, uint64_t spent, uint64_t now) {
+static void keep_duty_cycle(tin_pool *pool, uint64_t spent, uint64_t now) {
     pool->owed_ns += (int64_t)(spent * (100 - pool->percent) / pool->percent);
     if (pool->owed_ns < (int64_t)NAP_NS)
         return;
@@ -339,7 +339,7 @@ static void run(void *context, uint32_t count, void (*job)(void *, uint32_t), vo
     else if (pool->accounts && last)
         keep_accounts(pool, last, waited, now - start, now);
     if (pool->percent < 100)
-        keep_pace(pool, now - start, now);
+        keep_duty_cycle(pool, now - start, now);
 }
 
 /* A worker that was in time for long begins again with short rests. */
@@ -414,7 +414,7 @@ void tin_pool_destroy(tin_pool *pool) {
         stop_workers(pool, pool->threads - 1);
 }
 
-void tin_pool_pace(tin_pool *pool, uint32_t percent) {
+void tin_pool_duty_cycle(tin_pool *pool, uint32_t percent) {
     pool->percent = percent < 1 ? 1 : percent < 100 ? percent : 100;
     pool->owed_ns = 0;
 }

@@ -1,12 +1,12 @@
 #include "predictor.h"
 #include "../base/memory.h"
-#include "guess.h"
+#include "speculate.h"
 
 #include <string.h>
 
 TINI_REGION_COLD
 
-/* Passes without guesses after bad luck, at first and at most, so that they cost little where they are of no use. And as how many
+/* Passes without drafts after bad luck, at first and at most, so that they cost little where they are of no use. And as how many
  * of others each is judged, so that this is soon known: the first, and later. */
 enum { FIRST_PAUSE = 7, LONGEST_PAUSE = 63, FIRST_WEIGHT = 12, WEIGHT = 4 };
 
@@ -14,8 +14,8 @@ enum { FIRST_PAUSE = 7, LONGEST_PAUSE = 63, FIRST_WEIGHT = 12, WEIGHT = 4 };
  * many do, they are only heard at first. */
 enum { UNTRIED_LAYER = 112 };
 
-/* A guess is looked for among the first tokens of the vocabulary, a share of it or at least so many, and those of the session:
- * byte pairs have their ids by how early they were merged, so by how often they occur. The head is what most of a guess costs. */
+/* A draft is looked for among the first tokens of the vocabulary, a share of it or at least so many, and those of the session:
+ * byte pairs have their ids by how early they were merged, so by how often they occur. The head is what most of a draft costs. */
 enum { SHARE = 4, LEAST_LIKELY = 4096 };
 
 static uint32_t likely_tokens(const tin_model *model) {
@@ -118,7 +118,7 @@ static int ask(const tin_session *s, uint32_t *bits) {
 }
 
 /* The likeliest of the tokens whose logits were made and whose bit is set in the mask, where there is one; -1: none is. */
-static int32_t likely_guess(const tini_pass *pass, const float *logits, const uint32_t *mask) {
+static int32_t likely_draft(const tini_pass *pass, const float *logits, const uint32_t *mask) {
     int32_t best = -1;
     for (uint32_t k = 0; k < pass->tile_count; k++) {
         uint32_t first = pass->tile_list[k] * TINI_TILE, vocab = pass->program->header->vocab;
@@ -138,14 +138,14 @@ int tini_predictor_wish(tini_predictor *p, tin_session *s, uint32_t expected) {
     return !p->resting;
 }
 
-/* The guesses of the last pass are judged as one. After good ones that can't yet be relied on, the next are heard at once. */
-static void judge_guesses(tini_predictor *p, const tin_session *s) {
+/* The drafts of the last pass are judged as one. After good ones that can't yet be relied on, the next are heard at once. */
+static void judge_drafts(tini_predictor *p, const tin_session *s) {
     uint32_t right = (p->weight * p->right + p->checked / 2) / p->checked;
-    p->luck = tini_guess_judged(p->luck, p->weight * TINI_CERTAIN, right);
-    const int good = tini_guess_pays(s, TINI_CERTAIN * right / p->weight, p->cost);
+    p->luck = tini_speculate_judged(p->luck, p->weight * TINI_CERTAIN, right);
+    const int good = tini_speculate_is_worth(s, TINI_CERTAIN * right / p->weight, p->cost);
     p->weight = p->weight / 2 > WEIGHT ? p->weight / 2 : WEIGHT;
     p->made = p->checked = p->right = p->resting = 0;
-    if (tini_guess_pays(s, p->luck, p->cost))
+    if (tini_speculate_is_worth(s, p->luck, p->cost))
         p->rest = good && !p->hearing ? 0 : p->rest;
     else if (!good) {
         if (p->rest < LONGEST_PAUSE)
@@ -160,18 +160,18 @@ void tini_predictor_checked(tini_predictor *p, const tin_session *s, int right) 
     p->checked++;
     p->right += right != 0;
     if (p->checked == p->made)
-        judge_guesses(p, s);
+        judge_drafts(p, s);
 }
 
-/* Whether guesses for `count` of the sessions that share a pass are worth reading the layer's weights for these alone. Those
+/* Whether drafts for `count` of the sessions that share a pass are worth reading the layer's weights for these alone. Those
  * that are too seldom right for a row each are heard: what the layer says is compared with what is then chosen. */
 static int worth_it(tini_predictor *p, const tin_session *s, uint32_t count) {
     p->share = count < s->beside ? p->cost * s->beside / count : p->cost;
-    p->hearing = !tini_guess_pays(s, p->luck, p->cost);
-    return p->hearing || tini_guess_pays(s, p->luck, p->share);
+    p->hearing = !tini_speculate_is_worth(s, p->luck, p->cost);
+    return p->hearing || tini_speculate_is_worth(s, p->luck, p->share);
 }
 
-/* Takes up those that wish for a guess, but for those that did so before the last guesses of others were judged. How many. */
+/* Takes up those that wish for a draft, but for those that did so before the last drafts of others were judged. How many. */
 static uint32_t take_up(tini_predictor *p, tin_session *const *sessions, uint32_t count) {
     for (uint32_t k = 0; k < count; k++) {
         tin_session *s = sessions[k];
@@ -197,12 +197,12 @@ static uint32_t take_up(tini_predictor *p, tin_session *const *sessions, uint32_
     return p->count;
 }
 
-static void begin_guesses(tini_predictor *p, tin_session *const *sessions, uint32_t count) {
+static void begin_drafts(tini_predictor *p, tin_session *const *sessions, uint32_t count) {
     static const tini_adapters none;
     p->resting -= p->missed && p->resting;
     p->missed = 0;
     if (p->checked) /* the others were given up */
-        judge_guesses(p, *sessions);
+        judge_drafts(p, *sessions);
     tini_pass_begin(&p->pass);
     if (!take_up(p, sessions, count))
         return;
@@ -225,7 +225,7 @@ static void begin_guesses(tini_predictor *p, tin_session *const *sessions, uint3
     p->made = p->checked = p->right = 0;
 }
 
-/* Puts the guess for the member, where it still wants one, or has it kept for comparing. */
+/* Puts the draft for the member, where it still wants one, or has it kept for comparing. */
 static void put_foreseen(tini_predictor *p, uint32_t member) {
     tin_session *s = p->members[member].session;
     const float *logits = p->pass.logits + (size_t)member * s->model->program.header->vocab;
@@ -235,8 +235,8 @@ static void put_foreseen(tini_predictor *p, uint32_t member) {
     s->predicted = TINI_UNPREDICTED;
     if (!wanted || (s->constraint && tin_constraint_mask(s->constraint, 0, &mask, NULL)))
         return;
-    s->foreseen = likely_guess(&p->pass, logits, mask);
-    if (p->hearing ? s->foreseen >= 0 : tini_guess_put(s, s->foreseen)) {
+    s->foreseen = likely_draft(&p->pass, logits, mask);
+    if (p->hearing ? s->foreseen >= 0 : tini_speculate_put(s, s->foreseen)) {
         s->predicted = p->hearing ? TINI_HEARD : TINI_PREDICTED;
         p->made++;
     }
@@ -244,7 +244,7 @@ static void put_foreseen(tini_predictor *p, uint32_t member) {
 
 int tini_predictor_due(tini_predictor *p, tin_session *const *sessions, uint32_t count) {
     if (p && !p->count)
-        begin_guesses(p, sessions, count);
+        begin_drafts(p, sessions, count);
     return p && p->count;
 }
 

@@ -14,7 +14,7 @@ typedef struct tini_record {
     uint32_t rows, tops; /* most entries, and most alternatives of each */
     uint32_t count;
     tini_entry *entries; /* [rows] */
-    tin_top *all;        /* [rows + 1][tops]; the last of a token that was looked for */
+    tin_top *all;        /* [rows + 1][tops]; the last of a token that the search chose */
 } tini_record;
 
 /* Whether probabilities are kept. record: or NULL. */

@@ -29,31 +29,31 @@ typedef struct saved_header {
     uint32_t position, count;
 } saved_header;
 
-typedef struct saved_image {
+typedef struct saved_tile {
     uint32_t at, count, columns;
     uint8_t digest[32];
-} saved_image;
+} saved_tile;
 
-_Static_assert(sizeof(saved_header) == 40 && sizeof(saved_image) == 44, "layout of a saved session");
+_Static_assert(sizeof(saved_header) == 40 && sizeof(saved_tile) == 44, "layout of a saved session");
 
 /* What is before the caches in a saved session's body, and where. */
 typedef struct saved_parts {
     uint64_t shape;
-    uint32_t images, rows; /* rows: of all images */
-    size_t image_at, tokens_at, rows_at, caches_at;
+    uint32_t tiles, rows; /* rows: of all images */
+    size_t tile_at, tokens_at, rows_at, caches_at;
 } saved_parts;
 
 /* Sets the places; version 4 where there are images. */
 static void place_parts(saved_parts *p, const tin_session *s, uint32_t count) {
-    p->image_at = p->shape || p->images ? sizeof p->shape : 0;
-    p->tokens_at = p->image_at + (p->images ? sizeof p->images + (size_t)p->images * sizeof(saved_image) : 0);
+    p->tile_at = p->shape || p->tiles ? sizeof p->shape : 0;
+    p->tokens_at = p->tile_at + (p->tiles ? sizeof p->tiles + (size_t)p->tiles * sizeof(saved_tile) : 0);
     p->rows_at = p->tokens_at + (size_t)count * sizeof(int32_t);
     p->caches_at = p->rows_at + (size_t)p->rows * s->input.width * sizeof(float);
 }
 
 static saved_parts parts_of(const tin_session *s, uint32_t count) {
     saved_parts p = {.shape = s->shape};
-    tini_input_counts(&s->input, count, &p.images, &p.rows);
+    tini_input_counts(&s->input, count, &p.tiles, &p.rows);
     place_parts(&p, s, count);
     return p;
 }
@@ -86,9 +86,9 @@ tin_status tin_session_copy(tin_session *to, const tin_session *from, uint32_t c
     if (count > tini_session_room(to, 0))
         return tini_fail(error, TIN_ERR_CONTEXT, "%u tokens do not fit the session's context of %u", count,
                          tini_session_room(to, 0));
-    uint32_t position = handed_of(from, count), images, rows;
-    tini_input_counts(&from->input, count, &images, &rows);
-    tin_status status = tini_session_check_images(to, images, rows, tini_input_widest(&from->input), error);
+    uint32_t position = handed_of(from, count), tiles, rows;
+    tini_input_counts(&from->input, count, &tiles, &rows);
+    tin_status status = tini_session_check_tiles(to, tiles, rows, tini_input_widest(&from->input), error);
     if (!status)
         status = tini_session_check_window(from, position, error);
     if (!status)
@@ -124,16 +124,16 @@ static uint64_t saved_check(const saved_header *h, const uint8_t *body, size_t s
     return tini_hash(body, size, (uint64_t)h->position << 32 | h->count);
 }
 
-static void save_images(const tin_session *s, const saved_parts *p, uint8_t *body) {
-    if (!p->images)
+static void save_tiles(const tin_session *s, const saved_parts *p, uint8_t *body) {
+    if (!p->tiles)
         return;
-    memcpy(body + p->image_at, &p->images, sizeof p->images);
-    uint8_t *at = body + p->image_at + sizeof p->images;
-    for (uint32_t k = 0; k < p->images; k++, at += sizeof(saved_image)) {
+    memcpy(body + p->tile_at, &p->tiles, sizeof p->tiles);
+    uint8_t *at = body + p->tile_at + sizeof p->tiles;
+    for (uint32_t k = 0; k < p->tiles; k++, at += sizeof(saved_tile)) {
         const tini_span *span = &s->input.spans[k];
-        saved_image image = {span->first, span->count, span->columns, {0}};
-        memcpy(image.digest, span->digest, sizeof image.digest);
-        memcpy(at, &image, sizeof image);
+        saved_tile tile = {span->first, span->count, span->columns, {0}};
+        memcpy(tile.digest, span->digest, sizeof tile.digest);
+        memcpy(at, &tile, sizeof tile);
     }
     memcpy(body + p->rows_at, s->input.rows, p->caches_at - p->rows_at);
 }
@@ -151,7 +151,7 @@ tin_status tin_session_save(const tin_session *s, void *out, size_t size, tin_er
     if (status)
         return status;
     saved_parts p = parts_of(s, count);
-    saved_header h = {.version = p.images  ? SAVED_VERSION
+    saved_header h = {.version = p.tiles   ? SAVED_VERSION
                                  : p.shape ? SAVED_SHAPED
                                            : SAVED_PLAIN,
                       .kv_type = s->options.kv_type,
@@ -160,8 +160,8 @@ tin_status tin_session_save(const tin_session *s, void *out, size_t size, tin_er
     memcpy(h.magic, SAVED_MAGIC, sizeof h.magic);
     h.fingerprint = tini_zip_fingerprint(&s->model->zip);
     uint8_t *body = (uint8_t *)out + sizeof h, *caches = body + p.caches_at;
-    memcpy(body, &p.shape, p.image_at);
-    save_images(s, &p, body);
+    memcpy(body, &p.shape, p.tile_at);
+    save_tiles(s, &p, body);
     memcpy(body + p.tokens_at, s->input.tokens, (size_t)count * sizeof *s->input.tokens);
     tini_caches_save(&s->caches, position, caches);
     tini_states_save(&s->states, position, caches + tini_caches_saved_bytes(&s->caches, position));
@@ -175,37 +175,37 @@ static tin_status read_parts(const tin_session *s, const saved_header *h, const 
                              saved_parts *p, tin_error *error) {
     *p = (saved_parts){0};
     size_t fixed = (h->version >= SAVED_SHAPED ? sizeof p->shape : 0) +
-                   (h->version == SAVED_VERSION ? sizeof p->images : 0);
+                   (h->version == SAVED_VERSION ? sizeof p->tiles : 0);
     if (size < fixed)
         return tini_fail(error, TIN_ERR_FORMAT, "the saved session is cut short");
     if (h->version >= SAVED_SHAPED)
         memcpy(&p->shape, body, sizeof p->shape);
     if (h->version == SAVED_VERSION)
-        memcpy(&p->images, body + sizeof p->shape, sizeof p->images);
-    if ((h->version == SAVED_SHAPED && !p->shape) || (h->version == SAVED_VERSION && !p->images) ||
-        p->images > (size - fixed) / sizeof(saved_image))
+        memcpy(&p->tiles, body + sizeof p->shape, sizeof p->tiles);
+    if ((h->version == SAVED_SHAPED && !p->shape) || (h->version == SAVED_VERSION && !p->tiles) ||
+        p->tiles > (size - fixed) / sizeof(saved_tile))
         return tini_fail(error, TIN_ERR_FORMAT, "the saved session is damaged");
     uint64_t rows = 0;
     uint32_t widest = 0;
-    for (uint32_t k = 0; k < p->images; k++) {
-        saved_image image;
-        memcpy(&image, body + fixed + k * sizeof image, sizeof image);
-        rows += image.count;
-        widest = image.count > widest ? image.count : widest;
+    for (uint32_t k = 0; k < p->tiles; k++) {
+        saved_tile tile;
+        memcpy(&tile, body + fixed + k * sizeof tile, sizeof tile);
+        rows += tile.count;
+        widest = tile.count > widest ? tile.count : widest;
     }
     p->rows = rows < UINT32_MAX ? (uint32_t)rows : UINT32_MAX;
-    tin_status status = tini_session_check_images(s, p->images, p->rows, widest, error);
+    tin_status status = tini_session_check_tiles(s, p->tiles, p->rows, widest, error);
     if (!status)
         place_parts(p, s, h->count);
     return status;
 }
 
 /* The k-th image of a saved session, without its rows. */
-static tin_embedded saved_image_at(const saved_parts *p, const uint8_t *body, uint32_t k) {
-    saved_image image;
-    memcpy(&image, body + p->image_at + sizeof p->images + k * sizeof image, sizeof image);
-    tin_embedded embedded = {.at = image.at, .count = image.count, .columns = image.columns};
-    memcpy(embedded.digest, image.digest, sizeof image.digest);
+static tin_embedded saved_tile_at(const saved_parts *p, const uint8_t *body, uint32_t k) {
+    saved_tile tile;
+    memcpy(&tile, body + p->tile_at + sizeof p->tiles + k * sizeof tile, sizeof tile);
+    tin_embedded embedded = {.at = tile.at, .count = tile.count, .columns = tile.columns};
+    memcpy(embedded.digest, tile.digest, sizeof tile.digest);
     return embedded;
 }
 
@@ -213,21 +213,21 @@ static tin_embedded saved_image_at(const saved_parts *p, const uint8_t *body, ui
  * in one pass. */
 static int are_tokens(const tin_session *s, const saved_parts *p, const uint8_t *body, const saved_header *h) {
     uint32_t k = 0, count = h->count;
-    for (uint32_t i = 0; i <= p->images; i++) {
-        tin_embedded image = {.at = count};
-        if (i < p->images) {
-            image = saved_image_at(p, body, i);
-            if (image.at < k || image.at > count || !image.count || image.count > count - image.at ||
-                !image.columns || image.count % image.columns)
+    for (uint32_t i = 0; i <= p->tiles; i++) {
+        tin_embedded tile = {.at = count};
+        if (i < p->tiles) {
+            tile = saved_tile_at(p, body, i);
+            if (tile.at < k || tile.at > count || !tile.count || tile.count > count - tile.at ||
+                !tile.columns || tile.count % tile.columns)
                 return 0;
-            if (s->input.whole && image.at < h->position && h->position - image.at < image.count)
+            if (s->input.whole && tile.at < h->position && h->position - tile.at < tile.count)
                 return 0;
         }
-        for (uint32_t end = image.at + image.count; k < end; k++) {
+        for (uint32_t end = tile.at + tile.count; k < end; k++) {
             int32_t token;
             memcpy(&token, body + p->tokens_at + k * sizeof token, sizeof token);
-            if (k < image.at ? token < 0 || (uint32_t)token >= s->model->program.header->vocab
-                             : token != TIN_EMBEDDED)
+            if (k < tile.at ? token < 0 || (uint32_t)token >= s->model->program.header->vocab
+                            : token != TIN_EMBEDDED)
                 return 0;
         }
     }
@@ -289,11 +289,11 @@ tin_status tin_session_restore(tin_session *s, const void *data, size_t size, ti
     tini_session_reset(s, 0, 0);
     s->count = h.count;
     memcpy(s->input.tokens, body + p.tokens_at, (size_t)h.count * sizeof *s->input.tokens);
-    for (uint32_t k = 0; k < p.images; k++) {
-        tin_embedded image = saved_image_at(&p, body, k);
-        tini_input_add(&s->input, image.at, &image);
+    for (uint32_t k = 0; k < p.tiles; k++) {
+        tin_embedded tile = saved_tile_at(&p, body, k);
+        tini_input_add(&s->input, tile.at, &tile);
     }
-    if (p.images)
+    if (p.tiles)
         memcpy(s->input.rows, body + p.rows_at, p.caches_at - p.rows_at);
     const uint8_t *caches = body + p.caches_at;
     tini_caches_restore(&s->caches, h.position, caches);

@@ -12,7 +12,7 @@ enum { TAKEN = 0, OPEN = 1, COMPLETE = 2 };
 
 enum { CHOICES = 8 }; /* of a choice: the one that is taken, and others that are left behind */
 
-enum { SPARE = 2 }; /* of the room: a token at hand, and a complete beginning */
+enum { SPARE = 2 }; /* of the room: a token at hand, and a complete prefix */
 
 enum { LIKELY = 16 }; /* the first tokens of the vocabulary: a share of it */
 
@@ -32,12 +32,12 @@ static int leave_behind(tin_session *s, tini_candidate candidate, uint32_t spare
     return 1;
 }
 
-/* The beginning at hand has this score and so on. */
-static void stand(tin_session *s, double score, double sure, tini_chosen by) {
+/* The prefix at hand has this score and so on. */
+static void stand(tin_session *s, double score, double confidence, tini_chosen by) {
     s->search->score = score;
-    s->search->sure = sure;
+    s->search->confidence = confidence;
     s->search->by = by;
-    s->log_probability = s->sampling.measure ? sure : 0;
+    s->log_probability = s->sampling.measure ? confidence : 0;
 }
 
 void tini_search_begin(tin_session *s, uint32_t most) {
@@ -48,7 +48,7 @@ void tini_search_begin(tin_session *s, uint32_t most) {
     search->begin = s->count;
     search->left = s->left;
     search->tip = TINI_NONE;
-    search->count = search->turns = 0;
+    search->count = search->backtracks = 0;
     search->over = search->settled = 0;
     stand(s, 0, 0, (tini_chosen){0, 1});
     if (most)
@@ -56,7 +56,7 @@ void tini_search_begin(tin_session *s, uint32_t most) {
                          s->count);
 }
 
-/* What the answer pays that ends behind the beginning at hand. */
+/* The penalty of the answer that ends behind the prefix at hand. */
 static double left_out(const tin_session *s) {
     const tini_search *search = s->search;
     uint32_t length = search->tip == TINI_NONE ? 0 : search->all[search->tip].length;
@@ -110,20 +110,20 @@ int32_t tini_search_choose(tin_session *s, const float *logits, const uint32_t *
     if (!count)
         return TIN_ERR_STATE;
     int32_t token = tops[0].token;
-    double score = search->score, sure = search->sure, first = tops[0].log_probability;
+    double score = search->score, confidence = search->confidence, first = tops[0].log_probability;
     uint32_t length = search->tip == TINI_NONE ? 0 : search->all[search->tip].length;
     int full = !tini_session_room(s, search->begin + length);
     if (allowed > 1)
         score += weight_of(s, logits, mask, allowed, token);
     if (s->sampling.measure || tini_record_shares(s->record))
-        sure += tini_log_share(logits, vocab, mask, (uint32_t)token);
+        confidence += tini_log_share(logits, vocab, mask, (uint32_t)token);
     for (uint32_t k = !full; k < count; k++) { /* the taken one, too, where it will not be placed */
         int ends = tin_token_is_end(s->model, tops[k].token);
         if (!k && ends)
             continue;
         tini_candidate other = {
             .score = score + (tops[k].log_probability - first),
-            .sure = sure + (tops[k].log_probability - first),
+            .confidence = confidence + (tops[k].log_probability - first),
             .by = {logits[tops[k].token], allowed},
             .token = tops[k].token,
             .state = ends   ? COMPLETE + TIN_FINISH_END
@@ -134,13 +134,13 @@ int32_t tini_search_choose(tin_session *s, const float *logits, const uint32_t *
         if (other.score - score > LEAST)
             leave_behind(s, other, SPARE);
     }
-    stand(s, score, sure, (tini_chosen){allowed > 1 ? logits[token] : 0, allowed});
+    stand(s, score, confidence, (tini_chosen){allowed > 1 ? logits[token] : 0, allowed});
     return token;
 }
 
 void tini_search_place(tin_session *s, int32_t token) {
     tini_search *search = s->search;
-    tini_candidate placed = {search->score, search->sure, search->by, token, 0, 0, TAKEN};
+    tini_candidate placed = {search->score, search->confidence, search->by, token, 0, 0, TAKEN};
     if (leave_behind(s, placed, 0))
         search->tip = search->count - 1;
     search->over |= search->count + SPARE >= TINI_CANDIDATES;
@@ -148,7 +148,7 @@ void tini_search_place(tin_session *s, int32_t token) {
 }
 
 /* The likeliest that is likelier than what is at hand, the first of equals; TINI_NONE: none is. */
-static uint32_t likeliest(const tin_session *s) {
+static uint32_t best_candidate(const tin_session *s) {
     const tini_search *search = s->search;
     int dead =
         s->finish == TIN_FINISH_CONSTRAINT || (search->over && tini_cover_costs(&search->cover) && !s->finish);
@@ -171,10 +171,10 @@ static void leave_tip(tin_session *s) {
     if (!s->finish && search->tip != TINI_NONE)
         search->all[search->tip].state = OPEN;
     else if (s->finish == TIN_FINISH_END)
-        leave_behind(
-            s,
-            (tini_candidate){search->score, search->sure, search->by, s->end, 0, 0, COMPLETE + TIN_FINISH_END},
-            0);
+        leave_behind(s,
+                     (tini_candidate){search->score, search->confidence, search->by, s->end, 0, 0,
+                                      COMPLETE + TIN_FINISH_END},
+                     0);
 }
 
 /* Puts the tokens of the candidate and those before it; where the first of them that were not there stands. */
@@ -199,15 +199,15 @@ static void constrain_again(tin_session *s, uint32_t end) {
         s->finish = TIN_FINISH_CONSTRAINT;
 }
 
-uint32_t tini_search_turn(tin_session *s, uint32_t at, uint32_t *same) {
+uint32_t tini_search_backtrack(tin_session *s, uint32_t at, uint32_t *same) {
     tini_search *search = s->search;
-    search->over |= search->turns == search->most;
+    search->over |= search->backtracks == search->most;
     search->score -= s->finish == TIN_FINISH_END ? left_out(s) : 0;
-    uint32_t chosen = likeliest(s);
+    uint32_t chosen = best_candidate(s);
     search->settled = search->over;
     if (chosen == TINI_NONE)
         return 0;
-    search->turns++;
+    search->backtracks++;
     leave_tip(s);
     tini_candidate *c = &search->all[chosen];
     int complete = c->state >= COMPLETE;
@@ -215,7 +215,7 @@ uint32_t tini_search_turn(tin_session *s, uint32_t at, uint32_t *same) {
     s->end = s->finish == TIN_FINISH_END ? c->token : -1;
     c->state = TAKEN;
     search->tip = complete ? c->before : chosen;
-    stand(s, c->score, c->sure, complete ? c->by : (tini_chosen){0, 1});
+    stand(s, c->score, c->confidence, complete ? c->by : (tini_chosen){0, 1});
     s->left = search->left - c->length;
     s->allowed = NULL;
     uint32_t end = search->begin + c->length;
@@ -252,23 +252,23 @@ static uint32_t put_top(tin_top *tops, uint32_t count, uint32_t most, tin_top on
 tin_choice tini_search_choice(const tin_session *s, uint32_t place, tin_top *tops, uint32_t most) {
     const tini_search *search = s->search;
     const uint32_t k = candidate_of(search, place);
-    tini_candidate c = {0, search->sure, search->by, s->end, search->tip, 0, TAKEN};
+    tini_candidate c = {0, search->confidence, search->by, s->end, search->tip, 0, TAKEN};
     if (k != TINI_NONE)
         c = search->all[k];
-    const double from = c.before == TINI_NONE ? 0 : search->all[c.before].sure;
+    const double from = c.before == TINI_NONE ? 0 : search->all[c.before].confidence;
     tin_choice choice = {
-        .log_probability = c.sure - from, .logit = c.by.logit, .allowed = c.by.allowed, .tops = tops};
+        .log_probability = c.confidence - from, .logit = c.by.logit, .allowed = c.by.allowed, .tops = tops};
     if (c.by.allowed < 2 || !most)
         return choice;
     choice.top_count = put_top(tops, 0, most, (tin_top){choice.log_probability, c.token, 0});
     for (uint32_t j = 0; j < search->count; j++)
         if (search->all[j].before == c.before && search->all[j].token != c.token)
             choice.top_count = put_top(tops, choice.top_count, most,
-                                       (tin_top){search->all[j].sure - from, search->all[j].token, 0});
+                                       (tin_top){search->all[j].confidence - from, search->all[j].token, 0});
     return choice;
 }
 
-/* The last token that two beginnings share; those before a candidate have lower numbers. */
+/* The last token that two prefixes share; those before a candidate have lower numbers. */
 static uint32_t shared(const tini_search *search, uint32_t a, uint32_t b) {
     while (a != b && a != TINI_NONE && b != TINI_NONE)
         if (a > b)

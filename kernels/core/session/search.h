@@ -1,20 +1,17 @@
-/* The likeliest of the answers that a constraint allows, where a choice of the likeliest token that may come can't be taken
- * back: a model that would write what is forbidden is held to the next best token, and then to what follows it, however
- * unlikely the whole.
+/* Best-first search over the answers that a constraint allows. Greedy decoding can't take a choice back: a model that would
+ * write a forbidden token gets the next best one, and then what follows it, however unlikely the whole.
  *
- * A beginning of an answer is as likely as the product of its choices in the model's own softmax; those that had to come
- * count nothing. A choice is weighed among the tokens that may come, the prompt's, and the first sixteenth of the vocabulary:
- * a model that must not write what it wants to would mostly rather copy, or write a frequent token. Where most tokens may come,
- * as within a text, it is weighed among all. An answer is never likelier than its beginnings, so the likeliest beginning is gone on
- * with, and the first one that is complete is the answer (best-first search: Dijkstra 1959, over the trie of what is
- * allowed). Each choice leaves a few others behind, for which there is planned room; where that is full, or was gone back
- * to often enough, the beginning at hand is gone on with to its end.
+ * A prefix of an answer is as likely as the product of its choices in the model's own softmax; forced tokens count nothing. A
+ * choice is weighed among the allowed tokens, the prompt's, and the first sixteenth of the vocabulary: a model that must not
+ * write its first choice would mostly rather copy, or write a frequent token. Where most tokens are allowed, as within a text,
+ * it is weighed among all. An answer is never likelier than its prefixes, so the search expands the likeliest prefix, and the
+ * first complete one is the answer (Dijkstra 1959, over the trie of allowed texts). Each choice leaves a few candidates, for
+ * which there is planned room. Once that is full, or the backtracks are used up, the prefix at hand is expanded to its end.
  *
- * A limit changes none of this: where the beginning to go on with has all tokens that it may, or the context is full behind it,
- * the answer is cut there.
+ * A limit changes none of this: the answer is cut where the prefix at hand has all its tokens, or the context is full.
  *
- * A complete answer pays for the words that it leaves out (cover.h). Beginnings have not, so where room is full an answer
- * that is complete goes before them. */
+ * A complete answer has a penalty for the words that it leaves out (cover.h). Prefixes have none, so where room is full a
+ * complete answer goes before them. */
 #ifndef TINI_SEARCH_H
 #define TINI_SEARCH_H
 
@@ -31,26 +28,27 @@ typedef struct tini_chosen {
     uint32_t allowed; /* 1: it had to come */
 } tini_chosen;
 
-/* A token of a beginning, or one that might have been chosen. */
+/* A token of a prefix, or one that might have been chosen. */
 typedef struct tini_candidate {
-    double score; /* of the beginning up to here: the logarithm of its probability */
-    double sure;  /* and among the tokens that were allowed: session->log_probability, where that is measured */
+    double score; /* of the prefix up to here: the logarithm of its probability */
+    double
+        confidence; /* and among the tokens that were allowed: session->log_probability, where that is measured */
     tini_chosen by;
     int32_t token;
     uint32_t before; /* the one that it follows; TINI_NONE: the prompt */
-    uint32_t length; /* tokens of the beginning */
+    uint32_t length; /* tokens of the prefix */
     uint32_t state;
 } tini_candidate;
 
 typedef struct tini_search {
-    double score, sure; /* of the beginning at hand */
-    tini_chosen by;     /* its last choice, the end's too */
+    double score, confidence; /* of the prefix at hand */
+    tini_chosen by;           /* its last choice, the end's too */
     uint32_t count;
-    uint32_t most, turns; /* how often it may take up another beginning, and did; most 0: it does not search */
-    uint32_t begin, left; /* where the answer begins, and the tokens that it may have */
-    uint32_t tip;         /* the last token's candidate; TINI_NONE: none was chosen yet */
+    uint32_t most, backtracks; /* the limit, and how many there were; most 0: it does not search */
+    uint32_t begin, left;      /* where the answer begins, and the tokens that it may have */
+    uint32_t tip;              /* the last token's candidate; TINI_NONE: none was chosen yet */
     uint32_t over;    /* what is at hand is the last that is taken up, but for what is complete and likelier */
-    uint32_t settled; /* it is gone on with to its end as without a search */
+    uint32_t settled; /* it is expanded to its end without a search */
     tini_cover cover;
     tini_candidate all[TINI_CANDIDATES];
 } tini_search;
@@ -58,12 +56,12 @@ typedef struct tini_search {
 _Static_assert(sizeof(tini_search) == 56 + sizeof(tini_cover) + 40 * TINI_CANDIDATES,
                "the same room on every machine");
 
-/* Whether the generation is one, and may still take up another beginning. */
+/* Whether the generation searches, and may still backtrack. */
 static inline int tini_searches(const tin_session *session) {
     return session->search && session->search->most && !session->search->settled;
 }
 
-/* A generation begins; most: how often it may take up another beginning, 0: it does not search. */
+/* A generation begins; most: backtracks; 0: it does not search. */
 void tini_search_begin(tin_session *session, uint32_t most);
 
 /* Has the pass, which is asked for the tiles of tokens that may come, compute what else choices are weighed by. */
@@ -73,15 +71,15 @@ void tini_search_ask(const tin_session *session, tini_pass *pass);
  * behind. */
 int32_t tini_search_choose(tin_session *session, const float *logits, const uint32_t *mask);
 
-/* The token, chosen or forced, stands behind the beginning. */
+/* The token, chosen or forced, stands behind the prefix. */
 void tini_search_place(tin_session *session, int32_t token);
 
-/* Goes on with another beginning, where that is likelier: its tokens are put in place of `at` tokens of the session, its
+/* Backtracks to another prefix, where that is likelier: its tokens are put in place of `at` tokens of the session, its
  * constraint and what else depends on them are set, and session->finish where it is complete. Where the tokens then end,
  * *same of them as before; 0 where the one at hand stays. */
-uint32_t tini_search_turn(tin_session *session, uint32_t at, uint32_t *same);
+uint32_t tini_search_backtrack(tin_session *session, uint32_t at, uint32_t *same);
 
-/* Where the tokens end that every answer has which may still be found. */
+/* Where the tokens end that all remaining candidates share. */
 uint32_t tini_search_certain(const tin_session *session);
 
 /* By what the answer's token was chosen that stands at `place`, or its end, where that was before it was settled; else

@@ -1,10 +1,10 @@
 #include "session.h"
 #include "../base/error.h"
 #include "../base/memory.h"
-#include "../text/draft.h"
+#include "../text/draft_table.h"
 #include "../vm/prefix.h"
 #include "generate.h"
-#include "guess.h"
+#include "speculate.h"
 #include "predictor.h"
 #include "sampler.h"
 #include "search.h"
@@ -49,15 +49,15 @@ static tin_status resolve_options(const tin_model *model, const tin_session_opti
     if (options->adapter_rank > TINI_MOST_ADAPTERS * TINI_MOST_RANK)
         return tini_fail(error, TIN_ERR_ARGUMENT, "room for adapters of rank %u; at most %u",
                          options->adapter_rank, TINI_MOST_ADAPTERS * TINI_MOST_RANK);
-    if ((options->images || options->image_rows) && !tini_input_width(&model->program))
+    if ((options->tiles || options->image_rows) && !tini_input_width(&model->program))
         return tini_fail(
             error, TIN_ERR_UNSUPPORTED,
             "room for images; the model has no one table of embeddings that given rows take the place of");
-    if (options->images > options->image_rows || options->image_rows > options->context)
+    if (options->tiles > options->image_rows || options->image_rows > options->context)
         return tini_fail(error, TIN_ERR_ARGUMENT,
                          "room for %u images of %u rows in all; an image has a row at least, and a row is a "
                          "position of the context of %u",
-                         options->images, options->image_rows, options->context);
+                         options->tiles, options->image_rows, options->context);
     if (options->executor && (!options->executor->run || !options->executor->threads))
         return tini_fail(error, TIN_ERR_ARGUMENT, "the executor has no run function or no threads");
     return TIN_OK;
@@ -85,14 +85,14 @@ static tini_input plan_input(const tin_model *model, const tin_session_options *
     const tini_program *p = &model->program;
     return (tini_input){
         .width = options->image_rows ? tini_input_width(p) : 0,
-        .most_spans = options->images,
+        .most_spans = options->tiles,
         .most_rows = options->image_rows,
-        .whole = tini_program_sees_images(p) ? options->chunk : 0,
-        .graded = (uint32_t)tini_program_grades_images(p),
+        .whole = tini_program_image_is_bidirectional(p) ? options->chunk : 0,
+        .graded = (uint32_t)tini_program_image_has_positions(p),
     };
 }
 
-/* It guesses for a pass of its own. */
+/* It drafts for a pass of its own. */
 static uint64_t predictor_bytes(const tin_model *model, const tin_session_options *options) {
     return options->batched ? 0 : tini_predictor_bytes(model, options->chunk, options->logit_rows, 1);
 }
@@ -182,7 +182,7 @@ tin_status tin_session_create(const tin_model *model, const tin_session_options 
         s->drafter = (tini_drafter *)(void *)(base + l.drafter);
         memset(s->drafter, 0, sizeof *s->drafter);
         s->drafter->tokenizer = &model->tokenizer;
-        tini_guess_by(s, &model->draft);
+        tini_speculate_by(s, &model->draft);
     }
     if (predictor_bytes(model, &options))
         s->predictor = tini_predictor_create(model, &s->pass, 1, base + l.predictor);
@@ -191,18 +191,18 @@ tin_status tin_session_create(const tin_model *model, const tin_session_options 
 }
 
 /* Whether its own predictor has it. */
-static int own_guess(const tin_session *s) {
+static int own_draft(const tin_session *s) {
     return s->predictor && s->running == &s->predictor->pass;
 }
 
 void tini_session_unpredict(tin_session *s) {
-    if (own_guess(s))
+    if (own_draft(s))
         tini_predictor_cancel(s->predictor);
     s->predicted = TINI_UNPREDICTED;
 }
 
 tin_status tini_session_check_free(const tin_session *s, tin_error *error) {
-    if (s->running && s->running != &s->pass && !own_guess(s))
+    if (s->running && s->running != &s->pass && !own_draft(s))
         return tini_fail(
             error, TIN_ERR_STATE,
             "tokens of the session are under way in a batch; step that to their end, or cancel it");
@@ -248,11 +248,11 @@ void tini_session_reset(tin_session *s, uint32_t position, uint32_t count) {
     tini_session_give_up(s);
 }
 
-tin_status tini_session_check_images(const tin_session *s, uint32_t images, uint32_t rows, uint32_t widest,
-                                     tin_error *error) {
-    if (images > s->input.most_spans || rows > s->input.most_rows)
+tin_status tini_session_check_tiles(const tin_session *s, uint32_t tiles, uint32_t rows, uint32_t widest,
+                                    tin_error *error) {
+    if (tiles > s->input.most_spans || rows > s->input.most_rows)
         return tini_fail(error, TIN_ERR_MEMORY,
-                         "%u images of %u rows in all; the session has room for %u of %u", images, rows,
+                         "%u images of %u rows in all; the session has room for %u of %u", tiles, rows,
                          s->input.most_spans, s->input.most_rows);
     if (s->input.whole && widest > s->input.whole)
         return tini_fail(
@@ -264,29 +264,29 @@ tin_status tini_session_check_images(const tin_session *s, uint32_t images, uint
 }
 
 /* Whether the images lie where the tokens say so, in order; and have rows, from token `from` on. */
-static tin_status check_images(const tin_session *s, const int32_t *tokens, uint32_t count, uint32_t from,
-                               const tin_embedded *images, uint32_t image_count, tin_error *error) {
+static tin_status check_tiles(const tin_session *s, const int32_t *tokens, uint32_t count, uint32_t from,
+                              const tin_embedded *tiles, uint32_t tile_count, tin_error *error) {
     uint32_t at = 0, end = 0;
-    for (uint32_t k = 0; k < image_count; k++) {
-        const tin_embedded *image = &images[k];
-        if (!image->count || image->at < end || image->at > count || image->count > count - image->at ||
-            !image->columns || image->count % image->columns)
+    for (uint32_t k = 0; k < tile_count; k++) {
+        const tin_embedded *tile = &tiles[k];
+        if (!tile->count || tile->at < end || tile->at > count || tile->count > count - tile->at ||
+            !tile->columns || tile->count % tile->columns)
             return tini_fail(error, TIN_ERR_ARGUMENT,
                              "image %u: %u rows, %u in a row, at token %u; images follow one another among the "
                              "%u tokens, in whole rows",
-                             k, image->count, image->columns, image->at, count);
-        tin_status status = tini_session_check_images(s, 0, 0, image->count, error);
+                             k, tile->count, tile->columns, tile->at, count);
+        tin_status status = tini_session_check_tiles(s, 0, 0, tile->count, error);
         if (status)
             return status;
-        end = image->at + image->count;
-        if (!image->rows && end > from)
+        end = tile->at + tile->count;
+        if (!tile->rows && end > from)
             return tini_fail(error, TIN_ERR_ARGUMENT, "image %u has no rows, and the session does not have it",
                              k);
     }
     for (uint32_t k = 0; k < count; k++) {
-        while (at < image_count && images[at].at + images[at].count <= k)
+        while (at < tile_count && tiles[at].at + tiles[at].count <= k)
             at++;
-        if ((tokens[k] == TIN_EMBEDDED) != (at < image_count && images[at].at <= k))
+        if ((tokens[k] == TIN_EMBEDDED) != (at < tile_count && tiles[at].at <= k))
             return tini_fail(
                 error, TIN_ERR_ARGUMENT,
                 "token %u is %d; TIN_EMBEDDED (%d) stands for each row of an image, and for nothing else", k,
@@ -307,47 +307,47 @@ static tin_status check_ids(const tin_session *s, const int32_t *tokens, uint32_
 }
 
 /* Whether there is room behind the first `held` positions for the images of those given that have a token from `from` on. */
-static tin_status check_room(const tin_session *s, uint32_t held, uint32_t from, const tin_embedded *images,
-                             uint32_t image_count, tin_error *error) {
+static tin_status check_room(const tin_session *s, uint32_t held, uint32_t from, const tin_embedded *tiles,
+                             uint32_t tile_count, tin_error *error) {
     uint32_t spans, rows;
     tini_input_counts(&s->input, held, &spans, &rows);
-    for (uint32_t k = 0; k < image_count; k++)
-        if (images[k].at >= from) {
+    for (uint32_t k = 0; k < tile_count; k++)
+        if (tiles[k].at >= from) {
             spans++;
-            rows += images[k].count;
+            rows += tiles[k].count;
         }
-    return tini_session_check_images(s, spans, rows, 0, error);
+    return tini_session_check_tiles(s, spans, rows, 0, error);
 }
 
 /* Queues what of the tokens and images, which are checked, is from token `from` on. */
 static void queue(tin_session *s, const int32_t *tokens, uint32_t count, uint32_t from,
-                  const tin_embedded *images, uint32_t image_count) {
+                  const tin_embedded *tiles, uint32_t tile_count) {
     if (from < count)
         memcpy(s->input.tokens + s->count, tokens + from, (size_t)(count - from) * sizeof *tokens);
-    for (uint32_t k = 0; k < image_count; k++)
-        if (images[k].at >= from)
-            tini_input_add(&s->input, s->count + images[k].at - from, &images[k]);
+    for (uint32_t k = 0; k < tile_count; k++)
+        if (tiles[k].at >= from)
+            tini_input_add(&s->input, s->count + tiles[k].at - from, &tiles[k]);
     s->count += count - from;
     tini_session_give_up(s);
 }
 
 tin_status tin_session_append_embedded(tin_session *s, const int32_t *tokens, uint32_t count,
-                                       const tin_embedded *images, uint32_t image_count, tin_error *error) {
-    if ((count && !tokens) || (image_count && !images))
+                                       const tin_embedded *tiles, uint32_t tile_count, tin_error *error) {
+    if ((count && !tokens) || (tile_count && !tiles))
         return tini_fail(error, TIN_ERR_ARGUMENT, "no tokens, or none of the images");
     uint32_t known = tini_session_known(s);
     if (count > tini_session_room(s, known))
         return tini_fail(error, TIN_ERR_CONTEXT, "%u tokens and %u more do not fit the session's context of %u",
                          known, count, tini_session_room(s, 0));
-    tin_status status = check_ids(s, tokens, count, image_count != 0, error);
+    tin_status status = check_ids(s, tokens, count, tile_count != 0, error);
     if (!status)
-        status = check_images(s, tokens, count, 0, images, image_count, error);
+        status = check_tiles(s, tokens, count, 0, tiles, tile_count, error);
     if (!status)
-        status = check_room(s, known, 0, images, image_count, error);
+        status = check_room(s, known, 0, tiles, tile_count, error);
     if (!status)
         status = tini_generate_end(s, error);
     if (!status)
-        queue(s, tokens, count, 0, images, image_count);
+        queue(s, tokens, count, 0, tiles, tile_count);
     return status;
 }
 
@@ -387,8 +387,8 @@ tin_status tin_session_rewind(tin_session *s, uint32_t position, tin_error *erro
 }
 
 uint32_t tin_session_shared(const tin_session *s, const int32_t *tokens, uint32_t count,
-                            const tin_embedded *images, uint32_t image_count) {
-    return tini_input_shared(&s->input, tini_session_known(s), tokens, count, images, image_count);
+                            const tin_embedded *tiles, uint32_t tile_count) {
+    return tini_input_shared(&s->input, tini_session_known(s), tokens, count, tiles, tile_count);
 }
 
 /* How many of the first `same` tokens need no computing: where nothing follows them, the last one does. */
@@ -400,18 +400,18 @@ static uint32_t computed_after(const tin_session *s, uint32_t same, uint32_t cou
 }
 
 tin_status tin_session_replace_embedded(tin_session *s, const int32_t *tokens, uint32_t count,
-                                        const tin_embedded *images, uint32_t image_count, tin_error *error) {
-    if ((count && !tokens) || (image_count && !images))
+                                        const tin_embedded *tiles, uint32_t tile_count, tin_error *error) {
+    if ((count && !tokens) || (tile_count && !tiles))
         return tini_fail(error, TIN_ERR_ARGUMENT, "no tokens, or none of the images");
     if (count > tini_session_room(s, 0))
         return tini_fail(error, TIN_ERR_CONTEXT, "%u tokens do not fit the session's context of %u", count,
                          tini_session_room(s, 0));
-    uint32_t same = tin_session_shared(s, tokens, count, images, image_count);
-    tin_status status = check_ids(s, tokens + same, count - same, image_count != 0, error);
+    uint32_t same = tin_session_shared(s, tokens, count, tiles, tile_count);
+    tin_status status = check_ids(s, tokens + same, count - same, tile_count != 0, error);
     if (!status)
-        status = check_images(s, tokens, count, same, images, image_count, error);
+        status = check_tiles(s, tokens, count, same, tiles, tile_count, error);
     if (!status)
-        status = check_room(s, same, same, images, image_count, error);
+        status = check_room(s, same, same, tiles, tile_count, error);
     if (!status)
         status = tini_session_check_free(s, error);
     if (!status)
@@ -419,7 +419,7 @@ tin_status tin_session_replace_embedded(tin_session *s, const int32_t *tokens, u
     if (status)
         return status;
     tini_session_reset(s, computed_after(s, same, count), same);
-    queue(s, tokens, count, same, images, image_count);
+    queue(s, tokens, count, same, tiles, tile_count);
     return TIN_OK;
 }
 
@@ -450,7 +450,7 @@ tin_status tin_session_shift(tin_session *s, uint32_t keep, uint32_t drop, tin_e
 }
 
 tin_status tin_session_want_logits(tin_session *s, uint32_t position, tin_error *error) {
-    if (s->running && !own_guess(s))
+    if (s->running && !own_draft(s))
         return tini_fail(error, TIN_ERR_STATE, "a chunk is under way; step to its end first");
     s->wanted = position;
     return TIN_OK;
@@ -466,11 +466,11 @@ uint32_t tini_session_least(const tin_session *s) {
 /* The end of a pass that would come inside an image whose rows see each other: behind it where it is the first thing, and
  * where that is not too much, else before it. */
 static uint32_t whole_end(const tin_session *s, uint32_t end, uint32_t rows) {
-    const tini_span *image = s->input.whole ? tini_input_inside(&s->input, end) : NULL;
-    if (!image)
+    const tini_span *tile = s->input.whole ? tini_input_inside(&s->input, end) : NULL;
+    if (!tile)
         return end;
-    int fits = image->first == s->position && image->count <= rows;
-    return fits ? image->first + image->count : image->first;
+    int fits = tile->first == s->position && tile->count <= rows;
+    return fits ? tile->first + tile->count : tile->first;
 }
 
 uint32_t tini_session_offer(tin_session *s, uint32_t rows, uint32_t logit_rows) {
@@ -479,13 +479,13 @@ uint32_t tini_session_offer(tin_session *s, uint32_t rows, uint32_t logit_rows) 
     logit_rows = logit_rows < rows ? logit_rows : rows;
     if (s->running || tini_session_computed(s) == s->count || !logit_rows)
         return 0;
-    if (s->guesses >= logit_rows) { /* fewer guesses, so that all can be checked at once */
-        s->count -= s->guesses + 1 - logit_rows;
-        s->guesses = logit_rows - 1;
+    if (s->drafts >= logit_rows) { /* fewer drafts, so that all can be checked at once */
+        s->count -= s->drafts + 1 - logit_rows;
+        s->drafts = logit_rows - 1;
     }
     uint32_t queued = s->count - s->position, end = s->position + (queued < rows ? queued : rows);
     int generating = s->phase != TINI_READING;
-    uint32_t from = generating ? s->count - s->guesses - 1 : s->wanted, computed = tini_session_computed(s);
+    uint32_t from = generating ? s->count - s->drafts - 1 : s->wanted, computed = tini_session_computed(s);
     if (from < computed)
         from = computed;
     if (s->position < s->again && s->again < end && !(generating && s->passes))
@@ -493,7 +493,7 @@ uint32_t tini_session_offer(tin_session *s, uint32_t rows, uint32_t logit_rows) 
     if (from < end && end - from > logit_rows)
         end = from + logit_rows;
     if (generating && from < end && end < s->count)
-        end = from; /* guesses and what they follow are checked in one pass */
+        end = from; /* drafts and what they follow are checked in one pass */
     end = whole_end(s, end, rows);
     s->rows = end - s->position;
     s->logit_rows = from < end ? end - from : end == s->count;
@@ -512,13 +512,13 @@ static void ask_logits(tin_session *s, tini_pass *pass) {
     s->allowed = NULL;
     if (!s->logit_rows || pass->every_tile)
         return;
-    uint32_t at = s->count - s->guesses, first = s->position + s->rows - s->logit_rows;
+    uint32_t at = s->count - s->drafts, first = s->position + s->rows - s->logit_rows;
     int choosing =
         s->phase != TINI_READING && s->constraint && s->left && first + 1 == at && s->wanted >= s->count;
     if (!choosing ||
-        !tini_constraint_tiles(s->constraint, s->input.tokens + at, s->guesses, s->due, pass->tile_bits))
+        !tini_constraint_tiles(s->constraint, s->input.tokens + at, s->drafts, s->due, pass->tile_bits))
         pass->every_tile = 1;
-    else if (!s->guesses)
+    else if (!s->drafts)
         s->allowed = s->constraint->bits; /* the next choice's */
     if (choosing && tini_searches(s))
         tini_search_ask(s, pass);
@@ -529,7 +529,7 @@ void tini_session_begin(tin_session *s, tini_pass *pass) {
     ask_logits(s, pass);
     s->stale = 0;
     uint32_t end = s->position + s->rows;
-    tini_states_begin(&s->states, s->position, s->rows, end == s->count ? s->guesses : 0);
+    tini_states_begin(&s->states, s->position, s->rows, end == s->count ? s->drafts : 0);
     s->running = pass;
     tini_session_give_up(s);
     s->high = end > s->high ? end : s->high;
@@ -571,7 +571,7 @@ void tini_session_end(tin_session *s, float *logits) {
     s->rows = s->logit_rows = 0;
 }
 
-void tini_session_leave_guesses(tin_session *s) {
+void tini_session_drop_drafts(tin_session *s) {
     if (!s->states.bytes)
         return;
     s->again = tini_session_computed(s);
@@ -618,7 +618,7 @@ int32_t tini_session_event(tin_session *s) {
     s->told = TINI_NONE;
     if (s->running || s->phase == TINI_CHOOSING)
         return TIN_STEP_PENDING;
-    uint32_t settled = tini_searches(s) && !s->finish ? s->certain : s->count - s->guesses;
+    uint32_t settled = tini_searches(s) && !s->finish ? s->certain : s->count - s->drafts;
     if (s->phase == TINI_FOLLOWING && s->announced < settled) {
         s->told = s->announced;
         s->token = s->input.tokens[s->announced++];

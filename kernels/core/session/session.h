@@ -32,7 +32,7 @@ struct tin_session {
     tini_caches caches;
     tini_states states;
     tini_pass pass;   /* for tin_step; without memory when options.batched */
-    tini_input input; /* its tokens [options.context]: computed, then queued, then guessed */
+    tini_input input; /* its tokens [options.context]: computed, then queued, then drafted */
     void *scratch;    /* for sampling */
 
     tini_adapters adapters;
@@ -41,7 +41,7 @@ struct tin_session {
     uint32_t position; /* tokens computed */
     uint32_t again;    /* those below it are computed again for their states, so no logits are due */
     uint32_t count;    /* tokens in all */
-    uint32_t guesses;  /* of them, the last ones that may be wrong */
+    uint32_t drafts;   /* of them, the last ones that may be wrong */
     uint32_t high;     /* positions below it were written since the session was last empty */
     uint32_t restored; /* positions below it were copied or restored, not computed */
 
@@ -61,12 +61,12 @@ struct tin_session {
     uint32_t left;              /* tokens that may still be chosen */
     uint32_t announced;         /* tokens before this one were announced */
     uint32_t certain;           /* of a search: those before this one may be */
-    /* Guesses; see guess.c. */
-    uint64_t due; /* bit k: nothing else may come there than guess k, where those before it are right */
-    struct tini_drafter *drafter;     /* NULL where there is one row of logits: no room for guesses */
+    /* Drafts; see speculate.c. */
+    uint64_t due; /* bit k: nothing else may come there than draft k, where those before it are right */
+    struct tini_drafter *drafter;     /* NULL where there is one row of logits: no room for drafts */
     struct tini_predictor *predictor; /* NULL where the model has no layer for it, or the session no room */
     int predicted;                    /* TINI_UNPREDICTED or more, see predictor.h */
-    int32_t foreseen;                 /* with TINI_HEARD, the predictor's guess */
+    int32_t foreseen;                 /* with TINI_HEARD, the predictor's draft */
     int32_t said;                     /* by what followed earlier the next token is this one; -1: nothing did */
     uint32_t luck;                    /* of 256, how often that came true */
     uint32_t beside, row_cost;        /* of its last pass: the sessions in it, and tini_pass_row_cost */
@@ -124,7 +124,7 @@ static inline uint32_t tini_session_room(const tin_session *session, uint32_t at
     return at < context ? context - at : 0;
 }
 
-/* How many tokens a generation may still choose at tokens[at], where `ahead` of those before it are guesses. */
+/* How many tokens a generation may still choose at tokens[at], where `ahead` of those before it are drafts. */
 static inline uint32_t tini_tokens_left(const tin_session *session, uint32_t at, uint32_t ahead) {
     uint32_t left = ahead < session->left ? session->left - ahead : 0, room = tini_session_room(session, at);
     return left < room ? left : room;
@@ -135,7 +135,7 @@ static inline uint32_t tini_session_computed(const tin_session *session) {
     return session->position > session->again ? session->position : session->again;
 }
 
-/* Tokens that the caller knows of: not those chosen ahead by guesses and not yet announced. */
+/* Tokens that the caller knows of: not those chosen ahead by drafts and not yet announced. */
 static inline uint32_t tini_session_known(const tin_session *session) {
     return session->phase == TINI_READING ? session->count : session->announced;
 }
@@ -154,18 +154,18 @@ void tini_session_remake(tin_session *session, uint32_t position);
 /* What is computed ends at `position`, or where states are at hand before it. */
 void tini_session_go_back(tin_session *session, uint32_t position);
 
-/* What was computed of wrong guesses, and behind them, is forgotten, and the session goes on from a state that it has. */
-void tini_session_leave_guesses(tin_session *session);
+/* What was computed of wrong drafts, and behind them, is forgotten, and the session goes on from a state that it has. */
+void tini_session_drop_drafts(tin_session *session);
 
-/* A guess of its own predictor that is wished for or under way is given up; one of a batch's is not put. */
+/* A draft of its own predictor that is wished for or under way is given up; one of a batch's is not put. */
 void tini_session_unpredict(tin_session *session);
 
 /* STATE when a batch has the session. */
 tin_status tini_session_check_free(const tin_session *session, tin_error *error);
 /* MEMORY when there is no room for so many images, with so many rows in all; ARGUMENT when the one with the most is too wide
  * for a pass of the session, where its rows see each other. */
-tin_status tini_session_check_images(const tin_session *session, uint32_t images, uint32_t rows,
-                                     uint32_t widest, tin_error *error);
+tin_status tini_session_check_tiles(const tin_session *session, uint32_t tiles, uint32_t rows, uint32_t widest,
+                                    tin_error *error);
 /* STATE when caches with a window no longer hold what going on at `position` needs. */
 tin_status tini_session_check_window(const tin_session *session, uint32_t position, tin_error *error);
 

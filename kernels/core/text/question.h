@@ -33,7 +33,7 @@ static inline uint8_t tini_folded(uint8_t byte) {
 /* The words of tokens, which may have parts of them. */
 tini_words tini_words_of(const tin_model *model, const int32_t *tokens, uint32_t count);
 
-/* The next byte of text, which is 0 at a control token or a picture's. Returns 0 where there is none any more. */
+/* The next byte of text, which is 0 at a control token or an image's. Returns 0 where there is none any more. */
 int tini_words_byte(tini_words *words, uint8_t *byte);
 
 /* 0: there is none any more. */

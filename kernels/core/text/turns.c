@@ -314,36 +314,35 @@ static tin_status check_place(const tini_turn_sink *out, conversation c, uint32_
                                     : TIN_OK;
 }
 
-static int has_pictures(const tini_turn_sink *out, uint32_t message) {
-    const tini_turn_pictures *pictures = out->pictures;
-    for (uint32_t k = 0; pictures && k < pictures->count; k++)
-        if (pictures->pictures[k].message == message)
+static int has_images(const tini_turn_sink *out, uint32_t message) {
+    const tini_turn_images *images = out->images;
+    for (uint32_t k = 0; images && k < images->count; k++)
+        if (images->images[k].message == message)
             return 1;
     return 0;
 }
 
-static tin_status check_pictures(const tini_turn_sink *out, conversation c) {
-    const tini_turn_pictures *pictures = out->pictures;
-    for (uint32_t k = 0; pictures && k < pictures->count; k++) {
-        uint32_t at = pictures->pictures[k].message;
+static tin_status check_images(const tini_turn_sink *out, conversation c) {
+    const tini_turn_images *images = out->images;
+    for (uint32_t k = 0; images && k < images->count; k++) {
+        uint32_t at = images->images[k].message;
         if (at >= c.count || c.messages[at].role != TIN_ROLE_USER)
-            return tini_fail(
-                out->error, TIN_ERR_ARGUMENT,
-                "picture %u stands before message %u; it must be one of the user's, of %u messages", k + 1,
-                at + 1, c.count);
-        if (k && at < pictures->pictures[k - 1].message)
-            return tini_fail(out->error, TIN_ERR_ARGUMENT, "picture %u stands before the one given before it",
+            return tini_fail(out->error, TIN_ERR_ARGUMENT,
+                             "image %u stands before message %u; it must be one of the user's, of %u messages",
+                             k + 1, at + 1, c.count);
+        if (k && at < images->images[k - 1].message)
+            return tini_fail(out->error, TIN_ERR_ARGUMENT, "image %u stands before the one given before it",
                              k + 1);
     }
     return TIN_OK;
 }
 
-static tin_status put_pictures(tini_turn_sink *out, uint32_t message) {
-    const tini_turn_pictures *pictures = out->pictures;
+static tin_status put_images(tini_turn_sink *out, uint32_t message) {
+    const tini_turn_images *images = out->images;
     tin_status status = TIN_OK;
-    for (uint32_t k = 0, n = 0; pictures && k < pictures->count && !status; k++)
-        if (pictures->pictures[k].message == message)
-            status = pictures->put(pictures->context, out, &pictures->pictures[k], n++);
+    for (uint32_t k = 0, n = 0; images && k < images->count && !status; k++)
+        if (images->images[k].message == message)
+            status = images->put(images->context, out, &images->images[k], n++);
     return status;
 }
 
@@ -370,7 +369,7 @@ static tin_status check_taken(const tini_turn_sink *out, conversation c, uint32_
         span text = {turns->text + word->begin, word->length};
         if (word->table == out->table && word->role == role &&
             (word->length ? find_text(content, text, 0) < content.length
-                          : !content.length && !has_pictures(out, k)))
+                          : !content.length && !has_images(out, k)))
             return tini_fail(
                 out->error, TIN_ERR_UNSUPPORTED,
                 "message %u: its content means something to the chat template; template.json has it "
@@ -391,7 +390,7 @@ static tin_status put_message(tini_turn_sink *out, conversation c, uint32_t k, i
         text = TINI_TURN_BETWEEN_TOOLS;
     tin_status status = put_text(out, text);
     if (!status)
-        status = put_pictures(out, k);
+        status = put_images(out, k);
     if (status)
         return status;
     span content = content_of(out, c, k);
@@ -402,7 +401,7 @@ static tin_status put_message(tini_turn_sink *out, conversation c, uint32_t k, i
         status = put_escaped(out, content);
     } else {
         status = put_plain(out, content);
-        if (!status && role == TIN_ROLE_USER && rules->flags & TINI_TURNS_SPELLED && !has_pictures(out, k))
+        if (!status && role == TIN_ROLE_USER && rules->flags & TINI_TURNS_SPELLED && !has_images(out, k))
             status = put_spelled(out, content);
     }
     int together = role == TIN_ROLE_TOOL && k + 1 < c.count && c.messages[k + 1].role == TIN_ROLE_TOOL;
@@ -410,7 +409,7 @@ static tin_status put_message(tini_turn_sink *out, conversation c, uint32_t k, i
 }
 
 static tin_status put_conversation(tini_turn_sink *out, conversation c, int answer) {
-    tin_status status = check_pictures(out, c);
+    tin_status status = check_images(out, c);
     for (uint32_t k = 0; k < c.count && !status; k++) {
         status = check_place(out, c, k);
         if (!status)
@@ -485,7 +484,7 @@ static tin_status measure(const tini_turn_sink *out, conversation c, int answer,
 }
 
 size_t tini_turns_scratch(const tin_model *model, const void *data, size_t size, const tin_message *messages,
-                          uint32_t count, const tini_turn_pictures *pictures, tin_error *error) {
+                          uint32_t count, const tini_turn_images *images, tin_error *error) {
     conversation c = {.messages = messages, .count = count};
     size_t longest = 0, length = 0;
     int taken = 0;
@@ -493,7 +492,7 @@ size_t tini_turns_scratch(const tin_model *model, const void *data, size_t size,
     if (pick_turns(model, data, size, &turns, error))
         return 0;
     tini_turn_sink sink = {.tokenizer = tini_model_tokenizer(model),
-                           .pictures = pictures,
+                           .images = images,
                            .turns = &turns,
                            .before = -1,
                            .error = error};
@@ -516,7 +515,7 @@ size_t tini_turns_scratch(const tin_model *model, const void *data, size_t size,
 }
 
 int64_t tini_turns_chat(const tin_model *model, const void *data, size_t size, const tin_message *messages,
-                        uint32_t count, const tini_turn_pictures *pictures, uint32_t flags, int32_t *tokens,
+                        uint32_t count, const tini_turn_images *images, uint32_t flags, int32_t *tokens,
                         size_t capacity, void *scratch, size_t scratch_size, tin_error *error) {
     const uint32_t both = TIN_CHAT_THINK | TIN_CHAT_DIRECT, known = TIN_CHAT_ANSWER | both;
     if ((capacity && !tokens) || (flags & ~known) || (flags & both) == both)
@@ -526,7 +525,7 @@ int64_t tini_turns_chat(const tin_model *model, const void *data, size_t size, c
     size_t longest = 0;
     tini_turns turns;
     tini_turn_sink out = {.tokenizer = tini_model_tokenizer(model),
-                          .pictures = pictures,
+                          .images = images,
                           .turns = &turns,
                           .before = -1,
                           .error = error};

@@ -122,13 +122,13 @@ tin_status tini_turns_open(tini_turns *view, const uint8_t *data, size_t size, t
 /* Whether its tokens are control tokens of the tokenizer. Errors: FORMAT. */
 tin_status tini_turns_agree(const tini_turns *turns, const tini_tokenizer *tokenizer, tin_error *error);
 
-/* ---- With pictures: vision/sight.c ---- */
+/* ---- With images: vision/vision.c ---- */
 
 /* The tokens of a conversation, as they are made. Template and contents between two control tokens are ONE run of
  * plain text: the tokens are those of the rendered text. */
 typedef struct tini_turn_sink {
     const tini_tokenizer *tokenizer;
-    const struct tini_turn_pictures *pictures; /* NULL: there are none */
+    const struct tini_turn_images *images; /* NULL: there are none */
     const tini_turns *turns;
     uint32_t table;
     uint8_t *run;           /* NULL: only measure */
@@ -142,19 +142,19 @@ typedef struct tini_turn_sink {
     tin_error *error;
 } tini_turn_sink;
 
-/* Pictures, and what writes one: the k-th before a content. */
-typedef struct tini_turn_pictures {
-    const tin_picture *pictures;
+/* Images, and what writes one: the k-th before a content. */
+typedef struct tini_turn_images {
+    const tin_image *images;
     uint32_t count;
-    tin_status (*put)(void *context, tini_turn_sink *sink, const tin_picture *picture, uint32_t k);
+    tin_status (*put)(void *context, tini_turn_sink *sink, const tin_image *image, uint32_t k);
     void *context;
-} tini_turn_pictures;
+} tini_turn_images;
 
-/* As tin_template_scratch and tin_template_chat, with pictures; NULL: there are none. */
+/* As tin_template_scratch and tin_template_chat, with images; NULL: there are none. */
 size_t tini_turns_scratch(const tin_model *model, const void *turns, size_t size, const tin_message *messages,
-                          uint32_t count, const tini_turn_pictures *pictures, tin_error *error);
+                          uint32_t count, const tini_turn_images *images, tin_error *error);
 int64_t tini_turns_chat(const tin_model *model, const void *turns, size_t size, const tin_message *messages,
-                        uint32_t count, const tini_turn_pictures *pictures, uint32_t flags, int32_t *tokens,
+                        uint32_t count, const tini_turn_images *images, uint32_t flags, int32_t *tokens,
                         size_t capacity, void *scratch, size_t scratch_size, tin_error *error);
 
 /* Text of the file's, in which control tokens count. */

@@ -139,7 +139,7 @@ static int jpeg_codes(tini_jpeg *s, const uint8_t *d, size_t size) {
     return 1;
 }
 
-/* Markers of applications: which colours, and how the picture lies. */
+/* Markers of applications: which colours, and how the image lies. */
 static void jpeg_application(tini_jpeg *s, int marker, const uint8_t *d, size_t size) {
     if (marker == JPEG_APP0 && size >= 14 && !memcmp(d, "JFIF", 5))
         s->jfif = 1;
@@ -203,10 +203,10 @@ static uint64_t jpeg_layout(tini_jpeg *s, uint8_t *base) {
 
 static tin_status jpeg_failed(const tini_jpeg *s, tin_error *error) {
     int kind = !memcmp(s->fault, "it is a", 7);
-    return tini_picture_fail(error, kind ? TIN_ERR_UNSUPPORTED : TIN_ERR_FORMAT, s->fault);
+    return tini_image_fail(error, kind ? TIN_ERR_UNSUPPORTED : TIN_ERR_FORMAT, s->fault);
 }
 
-tin_status tini_jpeg_look(tini_picture *p, tin_error *error) {
+tin_status tini_jpeg_look(tini_image *p, tin_error *error) {
     tini_jpeg s;
     memset(&s, 0, sizeof s);
     s.at = p->file;
@@ -304,7 +304,7 @@ static int jpeg_scan_ready(tini_jpeg *s) {
     return 1;
 }
 
-/* libjpeg guesses at what a progressive picture that stops short would have become; nobody else need. */
+/* libjpeg drafts at what a progressive image that stops short would have become; nobody else need. */
 static int jpeg_complete(tini_jpeg *s) {
     for (uint32_t k = 0; k < s->parts; k++) {
         const tini_jpeg_part *part = s->part + k;
@@ -328,7 +328,7 @@ static void jpeg_transform_all(tini_jpeg *s) {
     }
 }
 
-tin_status tini_jpeg_read(const tini_picture *p, void *memory, const tini_sink *sink, tin_error *error) {
+tin_status tini_jpeg_read(const tini_image *p, void *memory, const tini_sink *sink, tin_error *error) {
     tini_jpeg *s = memory;
     uint64_t total = 0;
     memset(s, 0, sizeof *s);

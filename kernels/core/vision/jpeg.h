@@ -4,7 +4,7 @@
 #ifndef TINI_JPEG_H
 #define TINI_JPEG_H
 
-#include "picture.h"
+#include "image.h"
 
 /* Canonical code. fast: by the next 8 bits, length << 8 | symbol; 0 where the code is longer, or none. */
 typedef struct tini_jpeg_code {
@@ -22,8 +22,8 @@ typedef struct tini_jpeg_part { /* a component */
     uint32_t dc, ac;        /* its codes in the scan */
     uint32_t before;        /* the last DC, modulo 2^32 */
     uint8_t *plane;         /* uint8[down * 8][across * 8] */
-    int16_t *blocks;        /* int16[down][across][64], of a progressive picture; NULL: none */
-    uint8_t *row;           /* a row at the picture's own width, whole MCUs */
+    int16_t *blocks;        /* int16[down][across][64], of a progressive image; NULL: none */
+    uint8_t *row;           /* a row at the image's own width, whole MCUs */
     uint16_t table[64];     /* of quantization, in the order of rows; taken at its first scan */
     uint8_t scanned;
     int8_t low[64]; /* by zigzag: the bits that are still to come; -1: all */
@@ -52,10 +52,10 @@ typedef struct tini_jpeg {
 extern const uint8_t tini_jpeg_zigzag[64];
 
 /* Fills in size, orientation and memory from what stands before the first scan. */
-tin_status tini_jpeg_look(tini_picture *p, tin_error *error);
+tin_status tini_jpeg_look(tini_image *p, tin_error *error);
 
 /* Writes the pixels. memory: p->memory bytes, aligned. */
-tin_status tini_jpeg_read(const tini_picture *p, void *memory, const tini_sink *sink, tin_error *error);
+tin_status tini_jpeg_read(const tini_image *p, void *memory, const tini_sink *sink, tin_error *error);
 
 int tini_jpeg_fail(tini_jpeg *s, const char *fault);
 

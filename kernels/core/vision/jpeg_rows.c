@@ -82,7 +82,7 @@ static void jpeg_twice_both(const uint8_t *own, const uint8_t *beside, uint32_t 
     out[2 * width - 1] = (uint8_t)((after * 4 + 7) >> 4);
 }
 
-/* Row y of the picture, of one part, at the picture's width. */
+/* Row y of the image, of one part, at the image's width. */
 static const uint8_t *jpeg_row(const tini_jpeg *s, const tini_jpeg_part *part, uint32_t y) {
     uint32_t h = s->most_h / part->h, v = s->most_v / part->v, row = y / v, other = y & 1 ? row + 1 : row - 1;
     size_t stride = (size_t)part->across * 8;
@@ -121,7 +121,7 @@ static uint8_t jpeg_ink(uint32_t stored, uint32_t black) {
     return (uint8_t)(black - ((product + (product >> 8)) >> 8));
 }
 
-/* Whether the three colours are YCbCr, of which libjpeg guesses the same. */
+/* Whether the three colours are YCbCr, of which libjpeg drafts the same. */
 static int jpeg_luma(const tini_jpeg *s) {
     if (s->parts == 4)
         return s->adobe && s->transform;

@@ -1,4 +1,4 @@
-/* What a vision tower reads of a picture: its views, resized, cut into patches, normalized. */
+/* What a vision encoder reads of an image: its views, resized, cut into patches, normalized. */
 #include "../base/error.h"
 #include "../base/memory.h"
 #include "../base/region.h"
@@ -39,7 +39,7 @@ static tin_status pixels_check(const tin_pixels_rules *r, tin_error *error) {
                     : "min_tiles, max_tiles, tile or tolerance";
     for (int c = 0; c < 3 && !wrong; c++)
         wrong = r->std[c] > 0 ? NULL : "std";
-    return wrong ? tini_fail(error, TIN_ERR_ARGUMENT, "the picture rules' %s is out of range; see tin.h", wrong)
+    return wrong ? tini_fail(error, TIN_ERR_ARGUMENT, "the image rules' %s is out of range; see tin.h", wrong)
                  : TIN_OK;
 }
 
@@ -62,7 +62,7 @@ static tin_status pixels_count(const tin_pixels_rules *rules, uint32_t width, ui
         const tin_pixels_view *view = plan->views + k;
         if (!pixels_between(view->width, 1, PIXELS_EDGE) || !pixels_between(view->height, 1, PIXELS_EDGE))
             return tini_fail(error, TIN_ERR_UNSUPPORTED,
-                             "the picture of %u x %u is too long and narrow for this model; crop it", width,
+                             "the image of %u x %u is too long and narrow for this model; crop it", width,
                              height);
         if (!view->across)
             continue;
@@ -77,7 +77,7 @@ static tin_status pixels_count(const tin_pixels_rules *rules, uint32_t width, ui
     }
     if (!plan->columns || rows > UINT32_MAX / plan->columns)
         return tini_fail(error, TIN_ERR_UNSUPPORTED,
-                         "the picture of %u x %u makes too many patches; make it smaller", width, height);
+                         "the image of %u x %u makes too many patches; make it smaller", width, height);
     plan->rows = (uint32_t)rows;
     return TIN_OK;
 }
@@ -119,7 +119,7 @@ static tini_pixels_layout pixels_place(const tin_pixels_rules *rules, const tin_
 tin_status tin_pixels_size(const tin_pixels_rules *rules, uint32_t width, uint32_t height,
                            tin_pixels_plan *plan, tin_error *error) {
     if (!rules || !plan || !pixels_between(width, 1, 65535) || !pixels_between(height, 1, 65535))
-        return tini_fail(error, TIN_ERR_ARGUMENT, "a picture of %u x %u; either may be 1 to 65535", width,
+        return tini_fail(error, TIN_ERR_ARGUMENT, "an image of %u x %u; either may be 1 to 65535", width,
                          height);
     tin_pixels_plan made = {.width = width, .height = height};
     tin_status status = pixels_check(rules, error);
@@ -131,8 +131,8 @@ tin_status tin_pixels_size(const tin_pixels_rules *rules, uint32_t width, uint32
         return status;
     uint64_t total = pixels_place(rules, &made).total;
     if (total > SIZE_MAX / 2)
-        return tini_fail(error, TIN_ERR_MEMORY, "the picture of %u x %u takes %llu bytes; make it smaller",
-                         width, height, (unsigned long long)total);
+        return tini_fail(error, TIN_ERR_MEMORY, "the image of %u x %u takes %llu bytes; make it smaller", width,
+                         height, (unsigned long long)total);
     made.memory = (size_t)total;
     *plan = made;
     return TIN_OK;
@@ -202,7 +202,7 @@ tin_status tini_pixels_begin(tini_pixels *p, const tin_pixels_rules *rules, cons
     if (!rows || count < wanted || !memory || (uintptr_t)memory % TIN_ALIGNMENT || memory_size < plan.memory)
         return tini_fail(
             error, TIN_ERR_MEMORY,
-            "room for %llu floats and %llu bytes of memory; the picture makes %llu in %llu, aligned to %u",
+            "room for %llu floats and %llu bytes of memory; the image makes %llu in %llu, aligned to %u",
             (unsigned long long)(rows ? count : 0), (unsigned long long)(memory ? memory_size : 0),
             (unsigned long long)wanted, (unsigned long long)plan.memory, (uint32_t)TIN_ALIGNMENT);
     *p =

@@ -1,4 +1,4 @@
-/* A picture on its way to patches, a row of a view at a time: tin_pixels_make of tin.h in slices. */
+/* An image on its way to patches, a row of a view at a time: tin_pixels_make of tin.h in slices. */
 #ifndef TINI_PIXELS_H
 #define TINI_PIXELS_H
 

@@ -65,7 +65,7 @@ static int png_whole(const png_chunk *chunk) {
 }
 
 /* IHDR's fields; the fault, or NULL. */
-static const char *png_header(png_form *form, const png_chunk *chunk, tini_picture *p) {
+static const char *png_header(png_form *form, const png_chunk *chunk, tini_image *p) {
     static const uint8_t depths[7] = {31, 0, 24, 15, 24, 0, 24}, channels[7] = {1, 0, 3, 1, 2, 0, 4};
     const uint8_t *d = chunk->data;
     if (chunk->name != PNG_IHDR || chunk->size != 13 || !png_whole(chunk))
@@ -83,7 +83,7 @@ static const char *png_header(png_form *form, const png_chunk *chunk, tini_pictu
         return "its header names a kind of PNG that does not exist";
     p->width = tini_big_u32(d);
     p->height = tini_big_u32(d + 4);
-    if (!p->width || !p->height || p->width > TINI_PICTURE_EDGE || p->height > TINI_PICTURE_EDGE)
+    if (!p->width || !p->height || p->width > TINI_IMAGE_EDGE || p->height > TINI_IMAGE_EDGE)
         return "its width or height is 0 or more than 65535";
     form->channels = channels[form->kind];
     form->pixel = form->channels * form->depth >= 8 ? form->channels * form->depth / 8 : 1;
@@ -94,15 +94,15 @@ static uint64_t png_row_bytes(const png_form *form, uint32_t width) {
     return ((uint64_t)width * form->channels * form->depth + 7) / 8;
 }
 
-tin_status tini_png_look(tini_picture *p, tin_error *error) {
+tin_status tini_png_look(tini_image *p, tin_error *error) {
     png_form form;
     png_chunk chunk;
     const uint8_t *at = p->file + 8, *end = p->file + p->size;
     if (!png_next(&at, end, &chunk))
-        return tini_picture_fail(error, TIN_ERR_FORMAT, "it is cut short");
+        return tini_image_fail(error, TIN_ERR_FORMAT, "it is cut short");
     const char *fault = png_header(&form, &chunk, p);
     if (fault)
-        return tini_picture_fail(error, TIN_ERR_FORMAT, fault);
+        return tini_image_fail(error, TIN_ERR_FORMAT, fault);
     int data = 0;
     while (png_next(&at, end, &chunk) && chunk.name != PNG_IEND) {
         data |= chunk.name == PNG_IDAT;
@@ -110,7 +110,7 @@ tin_status tini_png_look(tini_picture *p, tin_error *error) {
             p->orientation = tini_exif_orientation(chunk.data, chunk.size);
     }
     if (!data)
-        return tini_picture_fail(error, TIN_ERR_FORMAT, "it is cut short");
+        return tini_image_fail(error, TIN_ERR_FORMAT, "it is cut short");
     uint64_t total = 0, row = 1 + png_row_bytes(&form, p->width);
     tini_take(&total, sizeof(png));
     tini_take(&total, row);
@@ -153,9 +153,9 @@ static int png_transparency(png *s, const png_chunk *chunk) {
 }
 
 /* Reads the chunks before the data, so that s->next is the first IDAT's. */
-static int png_chunks(png *s, const tini_picture *p) {
+static int png_chunks(png *s, const tini_image *p) {
     png_chunk chunk;
-    tini_picture again = *p;
+    tini_image again = *p;
     s->next = p->file + 8;
     s->end = p->file + p->size;
     if (!png_next(&s->next, s->end, &chunk) || (s->fault = png_header(&s->form, &chunk, &again)) != NULL)
@@ -197,7 +197,7 @@ static int png_more(void *context, const uint8_t **at, const uint8_t **end) {
 }
 
 static uint8_t png_paeth(uint8_t left, uint8_t above, uint8_t corner) {
-    int guess = left + above - corner, a = guess - left, b = guess - above, c = guess - corner;
+    int draft = left + above - corner, a = draft - left, b = draft - above, c = draft - corner;
     a = a < 0 ? -a : a;
     b = b < 0 ? -b : b;
     c = c < 0 ? -c : c;
@@ -211,11 +211,11 @@ static int png_unfilter(png *s, uint32_t filter, uint8_t *row, const uint8_t *ab
     for (size_t k = 0; k < bytes && filter; k++) {
         uint8_t left = k < s->form.pixel ? 0 : row[k - s->form.pixel],
                 corner = k < s->form.pixel ? 0 : above[k - s->form.pixel];
-        uint8_t guess = filter == 1   ? left
+        uint8_t draft = filter == 1   ? left
                         : filter == 2 ? above[k]
                         : filter == 3 ? (uint8_t)((left + above[k]) / 2)
                                       : png_paeth(left, above[k], corner);
-        row[k] = (uint8_t)(row[k] + guess);
+        row[k] = (uint8_t)(row[k] + draft);
     }
     return 1;
 }
@@ -258,8 +258,8 @@ static int png_colour(png *s, const uint8_t *row, size_t x, uint8_t *rgb) {
     return 1;
 }
 
-/* One of the passes of an interlaced picture, or all of another: pixels (x0 + i dx, y0 + j dy). */
-static int png_pass(png *s, const tini_picture *p, const uint8_t pass[4], uint8_t *rows[2],
+/* One of the passes of an interlaced image, or all of another: pixels (x0 + i dx, y0 + j dy). */
+static int png_pass(png *s, const tini_image *p, const uint8_t pass[4], uint8_t *rows[2],
                     const tini_sink *sink) {
     uint32_t x0 = pass[0], y0 = pass[1], dx = pass[2], dy = pass[3];
     if (x0 >= p->width || y0 >= p->height)
@@ -282,7 +282,7 @@ static int png_pass(png *s, const tini_picture *p, const uint8_t pass[4], uint8_
     return 1;
 }
 
-tin_status tini_png_read(const tini_picture *p, void *memory, const tini_sink *sink, tin_error *error) {
+tin_status tini_png_read(const tini_image *p, void *memory, const tini_sink *sink, tin_error *error) {
     static const uint8_t all[1][4] = {{0, 0, 1, 1}};
     static const uint8_t adam7[7][4] = {{0, 0, 8, 8}, {4, 0, 8, 8}, {0, 4, 4, 8}, {2, 0, 4, 4},
                                         {0, 2, 2, 4}, {1, 0, 2, 2}, {0, 1, 1, 2}};
@@ -302,5 +302,5 @@ tin_status tini_png_read(const tini_picture *p, void *memory, const tini_sink *s
         if (k == passes && tini_inflate_end(&s->inflate))
             return TIN_OK;
     }
-    return tini_picture_fail(error, TIN_ERR_FORMAT, s->fault ? s->fault : s->inflate.fault);
+    return tini_image_fail(error, TIN_ERR_FORMAT, s->fault ? s->fault : s->inflate.fault);
 }

@@ -1,13 +1,13 @@
-/* PNG (third edition): every kind and depth, interlaced too; of an animated one, the picture that is not animated. */
+/* PNG (third edition): every kind and depth, interlaced too; of an animated one, the image that is not animated. */
 #ifndef TINI_PNG_H
 #define TINI_PNG_H
 
-#include "picture.h"
+#include "image.h"
 
 /* Fills in size, orientation and memory from the header and the lengths of chunks. */
-tin_status tini_png_look(tini_picture *p, tin_error *error);
+tin_status tini_png_look(tini_image *p, tin_error *error);
 
 /* Writes the pixels. memory: p->memory bytes, aligned. */
-tin_status tini_png_read(const tini_picture *p, void *memory, const tini_sink *sink, tin_error *error);
+tin_status tini_png_read(const tini_image *p, void *memory, const tini_sink *sink, tin_error *error);
 
 #endif

@@ -142,7 +142,7 @@ static void resample_across(const tini_axis *axis, const uint8_t *row, uint8_t *
     }
 }
 
-/* Row y of the picture, or of the rows done across: `bytes` of it. */
+/* Row y of the image, or of the rows done across: `bytes` of it. */
 static void resample_down(const tini_resample *r, uint32_t y, size_t bytes, uint8_t *out) {
     const tini_axis *down = &r->down;
     uint32_t first = down->first[y], count = down->count[y];

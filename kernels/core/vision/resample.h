@@ -1,6 +1,6 @@
 /* Resizing as Pillow 13.0 defines it: for every output the inputs under a filter that is as wide as the shrinking asks
  * for, weights in double rounded to 22 bits, across first and then down, each result rounded to 8 bits. Down comes
- * first where the height loses more than twice what the width does; Pillow before 13 did that only of pictures 100
+ * first where the height loses more than twice what the width does; Pillow before 13 did that only of images 100
  * times as high as wide. */
 #ifndef TINI_RESAMPLE_H
 #define TINI_RESAMPLE_H

@@ -119,7 +119,7 @@ static void view_idefics3(const tin_pixels_rules *rules, uint32_t width, uint32_
     }
 }
 
-/* The grid of tiles whose shape is nearest, the larger of equals where the picture has half as many pixels. */
+/* The grid of tiles whose shape is nearest, the larger of equals where the image has half as many pixels. */
 static void view_grid(const tin_pixels_rules *rules, uint32_t width, uint32_t height, uint32_t *across,
                       uint32_t *down) {
     double shape = (double)width / height, best = 1e300;
@@ -155,8 +155,7 @@ static tin_status view_lfm2(const tin_pixels_rules *rules, uint32_t width, uint3
         return TIN_OK;
     if ((uint64_t)w * h > rules->max_pixels && (uint64_t)w * h > rules->min_pixels)
         return tini_fail(error, TIN_ERR_UNSUPPORTED,
-                         "the picture of %u x %u is too long and narrow for this model; crop it", width,
-                         height);
+                         "the image of %u x %u is too long and narrow for this model; crop it", width, height);
     view_add(plan, w, h, 0);
     view_cut(plan->views + plan->count - 1, 1, 1);
     return TIN_OK;
@@ -175,7 +174,7 @@ tin_status tini_pixels_views(const tin_pixels_rules *rules, uint32_t width, uint
     case TIN_TILING_SMART:
         if (view_most(width, height) > 200 * (uint64_t)(width < height ? width : height))
             return tini_fail(error, TIN_ERR_UNSUPPORTED,
-                             "the picture of %u x %u is more than 200 times as long as wide; crop it", width,
+                             "the image of %u x %u is more than 200 times as long as wide; crop it", width,
                              height);
         view_smart(rules, 0, width, height, &w, &h);
         break;

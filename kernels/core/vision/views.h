@@ -1,4 +1,4 @@
-/* Into which views the image processors of Hugging Face's transformers 5.24 make a picture: the picture resized, perhaps
+/* Into which views the image processors of Hugging Face's transformers 5.24 make an image: the image resized, perhaps
  * more than once, each cut into tiles. Their arithmetic, in double where theirs is. */
 #ifndef TINI_VIEWS_H
 #define TINI_VIEWS_H

@@ -6,31 +6,30 @@
 TINI_REGION_COLD
 
 tin_status tini_written_open(tini_written *view, const tin_model *model, tin_error *error) {
-    if (!model->tower.header)
+    if (!model->encoder.header)
         return tini_fail(error, TIN_ERR_UNSUPPORTED,
-                         "the model sees no images: the tin has no vision/program.bin");
+                         "the model has no image input: the tin has no vision/program.bin");
     size_t size, total = sizeof *view->header;
-    const uint8_t *data = tini_zip_find(&model->zip, "vision/pictures.bin", &size);
+    const uint8_t *data = tini_zip_find(&model->zip, "vision/images.bin", &size);
     if (!data)
-        return tini_fail(
-            error, TIN_ERR_UNSUPPORTED,
-            "the tin has no vision/pictures.bin, which says how pictures are written; build it again");
-    const tini_pictures_header *h = (const void *)data;
-    if ((uintptr_t)data % TIN_ALIGNMENT || size < sizeof *h || h->magic != TINI_PICTURES_MAGIC)
-        return tini_fail(error, TIN_ERR_FORMAT, "vision/pictures.bin does not begin as one");
-    if (h->version != TINI_PICTURES_VERSION)
-        return tini_other_version(error, "vision/pictures.bin", h->version, TINI_PICTURES_VERSION,
+        return tini_fail(error, TIN_ERR_UNSUPPORTED,
+                         "the tin has no vision/images.bin, which says how images are written; build it again");
+    const tini_images_header *h = (const void *)data;
+    if ((uintptr_t)data % TIN_ALIGNMENT || size < sizeof *h || h->magic != TINI_IMAGES_MAGIC)
+        return tini_fail(error, TIN_ERR_FORMAT, "vision/images.bin does not begin as one");
+    if (h->version != TINI_IMAGES_VERSION)
+        return tini_other_version(error, "vision/images.bin", h->version, TINI_IMAGES_VERSION,
                                   TINI_BUILD_AGAIN);
-    *view = (tini_written){.header = h, .side = model->tower.side};
+    *view = (tini_written){.header = h, .side = model->encoder.side};
     for (uint32_t k = 0; k < TINI_WRITTEN_TEXTS; k++) {
         view->texts[k] = data + total;
-        if (h->lengths[k] > TINI_PICTURES_LONGEST || h->lengths[k] > size - total)
-            return tini_fail(error, TIN_ERR_FORMAT, "vision/pictures.bin: text %u is damaged", k);
+        if (h->lengths[k] > TINI_IMAGES_LONGEST || h->lengths[k] > size - total)
+            return tini_fail(error, TIN_ERR_FORMAT, "vision/images.bin: text %u is damaged", k);
         total += h->lengths[k];
     }
     int sound = total == size && !h->rules.frames && h->rules.merge == 1 && h->image >= 0 &&
                 (uint32_t)h->image < model->program.header->vocab;
-    return sound ? TIN_OK : tini_fail(error, TIN_ERR_FORMAT, "vision/pictures.bin is damaged");
+    return sound ? TIN_OK : tini_fail(error, TIN_ERR_FORMAT, "vision/images.bin is damaged");
 }
 
 tini_tile tini_written_tile(const tini_written *view, const tin_pixels_plan *plan, uint32_t k) {
@@ -51,26 +50,25 @@ tini_tile tini_written_tile(const tini_written *view, const tin_pixels_plan *pla
     return tile;
 }
 
-tin_status tini_written_plan(const tini_written *view, const tin_model *model, const tin_picture *picture,
+tin_status tini_written_plan(const tini_written *view, const tin_model *model, const tin_image *image,
                              tin_pixels_plan *plan, tin_error *error) {
-    tin_status status = tin_pixels_size(&view->header->rules, picture->width, picture->height, plan, error);
+    tin_status status = tin_pixels_size(&view->header->rules, image->width, image->height, plan, error);
     if (status)
         return status;
-    if (!picture->rgb || picture->stride < (size_t)picture->width * 3)
+    if (!image->rgb || image->stride < (size_t)image->width * 3)
         return tini_fail(error, TIN_ERR_ARGUMENT, "rows of %llu bytes; %u pixels of RGB take %u",
-                         (unsigned long long)(picture->rgb ? picture->stride : 0), picture->width,
-                         picture->width * 3);
-    int taken = plan->tiles && plan->columns == model->tower.patch;
+                         (unsigned long long)(image->rgb ? image->stride : 0), image->width, image->width * 3);
+    int taken = plan->tiles && plan->columns == model->encoder.patch;
     for (uint32_t k = 0; taken && k < plan->tiles; k++) {
         tini_tile tile = tini_written_tile(view, plan, k);
         taken = !(tile.height % view->side) && !(tile.width % view->side) &&
-                (uint64_t)tile.height * tile.width <= model->tower.header->context;
+                (uint64_t)tile.height * tile.width <= model->encoder.header->context;
     }
     return taken ? TIN_OK
                  : tini_fail(error, TIN_ERR_FORMAT,
-                             "vision/pictures.bin cuts a picture of %u x %u into images that "
+                             "vision/images.bin cuts an image of %u x %u into tiles that "
                              "vision/program.bin does not take",
-                             picture->width, picture->height);
+                             image->width, image->height);
 }
 
 static tin_status put_written(const tini_written *view, tini_turn_sink *sink, uint32_t text) {
@@ -94,7 +92,7 @@ static size_t copy_number(uint32_t number, uint8_t *out) {
 
 /* What stands before a tile: in one text, since a token may be written over its parts. */
 static tin_status put_place(const tini_written *view, tini_turn_sink *sink, uint32_t row, uint32_t column) {
-    uint8_t text[3 * TINI_PICTURES_LONGEST + 20];
+    uint8_t text[3 * TINI_IMAGES_LONGEST + 20];
     size_t length = copy_text(view, TINI_WRITTEN_ROW, text);
     length += copy_number(row + 1, text + length);
     length += copy_text(view, TINI_WRITTEN_COLUMN, text + length);

@@ -7,10 +7,10 @@ static uint64_t work_rope_table(const tini_run *r) {
     return (uint64_t)TINI_BLOCK_ROWS * 64 * tini_tensor_of(r, r->op->tensor[0])->inputs;
 }
 
-/* A token's, or in a stream an image's; of a tower, a patch's row (1) or column (2). */
+/* A token's, or in a stream an image's; of an encoder, a patch's row (1) or column (2). */
 static uint32_t rotary_position(const tini_run *r, const tini_block *block, uint32_t k, uint32_t stream) {
     if (r->pass->program->side) {
-        const uint32_t width = r->pass->image->width, patch = block->position + k;
+        const uint32_t width = r->pass->encoder_input->width, patch = block->position + k;
         return stream == 1 ? patch / width : stream == 2 ? patch % width : patch;
     }
     return block->caches->before +

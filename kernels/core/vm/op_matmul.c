@@ -34,7 +34,7 @@ static tini_run rows_part(const tini_run *r, uint32_t k) {
     return part;
 }
 
-/* Items are tiles, of one tensor after the other; a tower's, again for each part of the rows. */
+/* Items are tiles, of one tensor after the other; an encoder's, again for each part of the rows. */
 static uint32_t items_matmul(const tini_run *r) {
     uint32_t rows = r->end - r->begin,
              parts = r->pass->program->side ? (rows + IMAGE_ROWS - 1) / IMAGE_ROWS : 1;
@@ -90,7 +90,7 @@ static void run_matmul(const tini_run *r, uint32_t item, uint32_t item_end) {
         next = item_end - before < tiles ? item_end : before + tiles;
         run_each(&part, at - before, next - before, run_tiles);
     }
-    if (!r->pass->group_count) /* which a tower has not, and so its parts neither */
+    if (!r->pass->group_count) /* which an encoder has not, and so its parts neither */
         return;
     run_each(r, item, item_end, tini_low_rank_add);
     if (item_end == items_matmul(r))

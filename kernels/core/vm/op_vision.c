@@ -1,4 +1,4 @@
-/* Ops of towers: an image's patches and their positions, the squares of patches that make one state, and the states. */
+/* Ops of encoders: an image's patches and their positions, the squares of patches that make one state, and the states. */
 #include "op.h"
 #include "../base/rows.h"
 #include "embed.h"
@@ -10,7 +10,7 @@ TINI_REGION_SCALAR
 static void run_patches(const tini_run *r, uint32_t item, uint32_t end) {
     const size_t width = r->pass->program->patch;
     for (uint32_t row = r->begin + item; row < r->begin + end; row++)
-        memcpy(tini_value_at(r, r->op->out[0], row), r->pass->image->patches + row * width,
+        memcpy(tini_value_at(r, r->op->out[0], row), r->pass->encoder_input->patches + row * width,
                width * sizeof(float));
 }
 
@@ -72,7 +72,7 @@ static uint32_t grid_side(const tini_tensor *t) {
 static void run_position(const tini_run *r, uint32_t item, uint32_t end) {
     const tini_op *op = r->op;
     const tini_tensor *t = tini_tensor_of(r, op->tensor[0]);
-    const tini_image *image = r->pass->image;
+    const tini_encoder_input *image = r->pass->encoder_input;
     uint32_t side = grid_side(t), kind = op->u[0];
     for (uint32_t row = r->begin + item; row < r->begin + end; row++) {
         float *out = tini_value_at(r, op->out[0], row);
@@ -98,12 +98,13 @@ const tini_op_functions tini_functions_position = {tini_row_items, work_position
 /* Joined: the square's patches in the order of rows. Their mean: their sum in that order, times 1 / their number. */
 static void run_merge(const tini_run *r, uint32_t item, uint32_t end) {
     const tini_op *op = r->op;
-    uint32_t side = op->u[0], n = tini_value_width(r, op->in[0]), across = r->pass->image->width / side;
+    uint32_t side = op->u[0], n = tini_value_width(r, op->in[0]), across = r->pass->encoder_input->width / side;
     for (uint32_t row = r->begin + item; row < r->begin + end; row++) {
         float *out = tini_value_at(r, op->out[0], row);
-        uint32_t first = row / across * side * r->pass->image->width + row % across * side;
+        uint32_t first = row / across * side * r->pass->encoder_input->width + row % across * side;
         for (uint32_t k = 0; k < side * side; k++) {
-            const float *x = tini_value_at(r, op->in[0], first + k / side * r->pass->image->width + k % side);
+            const float *x =
+                tini_value_at(r, op->in[0], first + k / side * r->pass->encoder_input->width + k % side);
             /* Not memcpy: a hostile program's values may lie over each other. */
             if (!op->u[1] || !k)
                 memmove(out + (op->u[1] ? 0 : (size_t)k * n), x, n * sizeof *out);

@@ -1,4 +1,4 @@
-/* Ops of a tower's attention by integers: packing all rows' keys and values, and the products with them. */
+/* Ops of an encoder's attention by integers: packing all rows' keys and values, and the products with them. */
 #include "op.h"
 #include "../base/math.h"
 

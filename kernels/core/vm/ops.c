@@ -10,12 +10,12 @@ static const tini_op_functions *const op_kinds[] = {TIN_OPS(TINI_OP_ROW)};
 
 static tini_run op_at_hand(const tini_pass *pass) {
     const tini_op *op = &pass->program->ops[pass->op];
-    int few = op->flags & TINI_FLAG_LOGIT_ROWS, tower = pass->program->side != 0;
+    int few = op->flags & TINI_FLAG_LOGIT_ROWS, encoder = pass->program->side != 0;
     return (tini_run){
         .pass = pass,
         .op = op,
-        .begin = few && !tower ? pass->rows - pass->logit_rows : 0,
-        .end = few && tower ? pass->logit_rows : pass->rows,
+        .begin = few && !encoder ? pass->rows - pass->logit_rows : 0,
+        .end = few && encoder ? pass->logit_rows : pass->rows,
         .first_block = !few               ? 0
                        : pass->logit_rows ? pass->logit_block
                                           : pass->block_count,

@@ -4,7 +4,7 @@
 
 #include <string.h>
 
-/* Rows of a small pass: those of a session with guesses. */
+/* Rows of a small pass: those of a session with drafts. */
 enum { SMALL_ROWS = 17 };
 
 /* A budget below that is a part of some frame: a thread that the system puts aside would make it late. */
@@ -126,10 +126,10 @@ uint32_t tini_pass_add(tini_pass *pass, const tini_caches *caches, tini_states *
     return first;
 }
 
-void tini_pass_see(tini_pass *pass, const tini_caches *caches, const tini_image *image) {
+void tini_pass_encode(tini_pass *pass, const tini_caches *caches, const tini_encoder_input *image) {
     uint32_t rows = image->height * image->width;
     tini_pass_begin(pass);
-    pass->image = image;
+    pass->encoder_input = image;
     for (; pass->rows < rows; pass->rows += TINI_BLOCK_ROWS) {
         uint32_t left = rows - pass->rows;
         pass->blocks[pass->block_count++] = (tini_block){
@@ -144,7 +144,7 @@ void tini_pass_see(tini_pass *pass, const tini_caches *caches, const tini_image 
 }
 
 /* How many of `items` to do next. Half of the time that is left by what items of this kind took, so that a wrong
- * guess costs little; the rest follows in ever smaller parts. 0 when not even one fits. */
+ * draft costs little; the rest follows in ever smaller parts. 0 when not even one fits. */
 static uint32_t affordable(const tini_pass *pass, uint32_t kind, uint32_t items, uint64_t work, uint64_t left) {
     float each = pass->ns_per_work[kind] * (float)work;
     if (each == 0.0f)
@@ -198,7 +198,7 @@ static float drift(float known, float now) {
     return known == 0.0f ? now : known + 0.25f * (now - known);
 }
 
-/* What small passes cost by their rows: how many guesses are worth it depends on that. */
+/* What small passes cost by their rows: how many drafts are worth it depends on that. */
 static void learn_rows(tini_pass *pass) {
     float ns = (float)pass->ns;
     if (pass->rows == 1)

@@ -22,11 +22,11 @@ typedef struct tini_block {
     uint32_t span;      /* the first of input's that ends behind it */
 } tini_block;
 
-/* What a tower sees: height by width patches, [height * width] rows of floats, and how many states they make. */
-typedef struct tini_image {
+/* What an encoder sees: height by width patches, [height * width] rows of floats, and how many states they make. */
+typedef struct tini_encoder_input {
     const float *patches;
     uint32_t height, width, states;
-} tini_image;
+} tini_encoder_input;
 
 /* Consecutive rows with the same adapters, which share the reading of these. */
 typedef struct tini_shared_rows {
@@ -59,9 +59,9 @@ typedef struct tini_pass {
     const tini_kernels *kernels;
     const tin_executor *executor; /* or NULL */
     uint8_t *arena;
-    float *logits;           /* [most_logits][vocab]; a tower's states */
-    const tini_image *image; /* of a tower */
-    tini_block *blocks;      /* [most_rows] */
+    float *logits;                           /* [most_logits][vocab]; an encoder's states */
+    const tini_encoder_input *encoder_input; /* of an encoder */
+    tini_block *blocks;                      /* [most_rows] */
     tini_states **runs; /* [most_rows] of the sessions with rows in the pass, where the program has states */
     /* Where rows may have adapters whose ranks together are at most `rank`: [most_rows], and of up to three matrices the
      * rows' products with A, as floats and as q8. */
@@ -119,8 +119,8 @@ uint32_t tini_pass_add(tini_pass *pass, const tini_caches *caches, tini_states *
                        const tini_adapters *adapters, const tini_input *input, uint32_t position,
                        uint32_t rows);
 
-/* Begins a pass of a tower: all patches of an image, which stays there. caches: of the tower. */
-void tini_pass_see(tini_pass *pass, const tini_caches *caches, const tini_image *image);
+/* Begins a pass of an encoder: all patches of an image, which stays there. caches: of the encoder. */
+void tini_pass_encode(tini_pass *pass, const tini_caches *caches, const tini_encoder_input *image);
 
 /* Which logits a row is for, as bits of pass->tile_bits, has been gathered, or pass->every_tile set, by all that have rows
  * with logits: none of the others is computed. */

@@ -145,14 +145,14 @@ uint32_t tini_program_parts(const tini_program *p) {
     return 1 + most;
 }
 
-int tini_program_sees_images(const tini_program *p) {
+int tini_program_image_is_bidirectional(const tini_program *p) {
     for (uint32_t k = 0; k < p->header->ops; k++)
         if (p->ops[k].kind == TINI_OP_ATTENTION && p->ops[k].u[1])
             return 1;
     return 0;
 }
 
-int tini_program_grades_images(const tini_program *p) {
+int tini_program_image_has_positions(const tini_program *p) {
     for (uint32_t k = 0; k < p->header->ops; k++)
         if (p->ops[k].kind == TINI_OP_ROPE_TABLE && p->ops[k].tensor[1] != TINI_NONE)
             return 1;
@@ -433,8 +433,8 @@ static const char *tini_check_states(const checker *c) {
     return is_f32(c, c->op->in[0], c->p->header->vocab) ? NULL : "needs floats as wide as the header says";
 }
 
-/* Which programs may have an op: of text, towers, or both; and of a tower, whether with merged patches. */
-static int of_tower(uint32_t kind) {
+/* Which programs may have an op: of text, encoders, or both; and of an encoder, whether with merged patches. */
+static int of_encoder(uint32_t kind) {
     return kind == TINI_OP_PATCHES || kind == TINI_OP_POSITION || kind == TINI_OP_MERGE ||
            kind == TINI_OP_STATES || kind == TINI_OP_KV_WHOLE || kind == TINI_OP_ATTENTION_WHOLE;
 }
@@ -471,9 +471,9 @@ static const char *check_rows(const checker *c) {
     const tini_op *op = c->op;
     int merged = op->flags & TINI_FLAG_LOGIT_ROWS;
     uint32_t side = c->p->side, share = side && merged ? side * side : 1;
-    if (side ? !of_tower(op->kind) && !of_both(op->kind, merged) : of_tower(op->kind))
-        return side ? "has no place in a tower, or not there" : "has no place in a program of text";
-    if (side && merged && of_tower(op->kind) && op->kind != TINI_OP_MERGE && op->kind != TINI_OP_STATES)
+    if (side ? !of_encoder(op->kind) && !of_both(op->kind, merged) : of_encoder(op->kind))
+        return side ? "has no place in an encoder, or not there" : "has no place in a program of text";
+    if (side && merged && of_encoder(op->kind) && op->kind != TINI_OP_MERGE && op->kind != TINI_OP_STATES)
         return "is for patches that are not merged";
     if (c->p->whole && (op->kind == TINI_OP_KV_APPEND || op->kind == TINI_OP_ATTENTION))
         return "has no place where attention is by integers";
@@ -566,8 +566,8 @@ static tin_status check_memory(const tini_program *p, tin_error *error) {
     return TIN_OK;
 }
 
-/* Of a tower: the side of what it merges, 1 where nothing is, and the width of its patches. */
-static tin_status read_tower(tini_program *p, tin_error *error) {
+/* Of an encoder: the side of what it merges, 1 where nothing is, and the width of its patches. */
+static tin_status read_encoder(tini_program *p, tin_error *error) {
     const tini_program_header *h = p->header;
     p->side = p->patch = p->whole = 0;
     if (!h->ops || (p->ops[h->ops - 1].kind != TINI_OP_LOGITS && p->ops[h->ops - 1].kind != TINI_OP_STATES))
@@ -586,7 +586,7 @@ static tin_status read_tower(tini_program *p, tin_error *error) {
     }
     if (!p->patch || !p->side || h->context > TINI_MAX_CHUNK || h->chunk != h->context || h->states ||
         h->vocab > MAX_DIM)
-        return tini_fail(error, TIN_ERR_FORMAT, "program.bin is an impossible tower");
+        return tini_fail(error, TIN_ERR_FORMAT, "program.bin is an impossible encoder");
     return TIN_OK;
 }
 
@@ -610,7 +610,7 @@ tin_status tini_program_open(tini_program *p, const uint8_t *data, size_t size, 
     if (!status)
         status = check_memory(p, error);
     if (!status)
-        status = read_tower(p, error);
+        status = read_encoder(p, error);
     for (uint32_t k = 0; !status && k < h->ops; k++) {
         checker c = {p, &p->ops[k]};
         if (c.op->kind >= TINI_OP_COUNT)

@@ -26,7 +26,7 @@ enum tini_op_kind { TIN_OPS(TINI_OP_ID) TINI_OP_COUNT };
 
 enum { TINI_VALUE_F32 = 0, TINI_VALUE_Q8 = 1 };
 
-/* Only the rows whose logits were asked for are needed from this op on; in a tower, the rows are those of merged patches. */
+/* Only the rows whose logits were asked for are needed from this op on; in an encoder, the rows are those of merged patches. */
 enum { TINI_FLAG_LOGIT_ROWS = 1 };
 
 /* How a POSITION op resizes its grid of n places a side to h (or w) patches a side.
@@ -41,9 +41,10 @@ typedef struct tini_program_header {
     char magic[8];
     uint32_t version;
     uint32_t tensors, values, caches, ops, name_bytes;
-    uint32_t vocab;   /* rows of the logits op's tensor; a tower's: the width of its states */
-    uint32_t context; /* most positions; a tower's: most patches of an image */
-    uint32_t chunk; /* rows computed at once where a session asks for no other number; a tower's: as context */
+    uint32_t vocab;   /* rows of the logits op's tensor; an encoder's: the width of its states */
+    uint32_t context; /* most positions; an encoder's: most patches of an image */
+    uint32_t
+        chunk; /* rows computed at once where a session asks for no other number; an encoder's: as context */
     uint32_t states;
     uint64_t row_bytes; /* of the arena, for every row computed at once */
     uint64_t weight_bytes;
@@ -85,7 +86,7 @@ typedef struct tini_op {
     float f[4];
 } tini_op;
 
-/* A checked program: the parts, in place. A program of text ends in LOGITS, a tower in STATES: of an image's patches, all
+/* A checked program: the parts, in place. A program of text ends in LOGITS, an encoder in STATES: of an image's patches, all
  * in one pass, it makes a state for each `side` by `side` of them. */
 typedef struct tini_program {
     const tini_program_header *header;
@@ -97,8 +98,8 @@ typedef struct tini_program {
     const char *names;
     const uint8_t *weights;
     uint16_t side;  /* of the square of patches that make one state; 0: a program of text */
-    uint16_t whole; /* of a tower: whether its attention is by integers */
-    uint32_t patch; /* of a tower: floats of a patch */
+    uint16_t whole; /* of an encoder: whether its attention is by integers */
+    uint32_t patch; /* of an encoder: floats of a patch */
 } tini_program;
 
 /* Checks everything: afterwards every op can run without a test. */
@@ -109,8 +110,8 @@ tin_status tini_program_open(tini_program *program, const uint8_t *data, size_t 
 uint32_t tini_program_parts(const tini_program *program);
 
 /* Whether rows of one image see each other, and whether they have rotary positions by their places in it. */
-int tini_program_sees_images(const tini_program *program);
-int tini_program_grades_images(const tini_program *program);
+int tini_program_image_is_bidirectional(const tini_program *program);
+int tini_program_image_has_positions(const tini_program *program);
 
 /* Packed bytes of a tensor; 0 when the format or the shape is not possible. */
 uint64_t tini_tensor_bytes(uint32_t format, uint32_t rows, uint32_t inputs);

@@ -92,14 +92,14 @@ static uint32_t free_slot(tini_states *s, uint32_t kept, uint32_t from, uint32_t
     return slot;
 }
 
-void tini_states_begin(tini_states *s, uint32_t position, uint32_t rows, uint32_t guesses) {
+void tini_states_begin(tini_states *s, uint32_t position, uint32_t rows, uint32_t drafts) {
     if (!s->bytes)
         return;
     s->from = slot_of(s, position);
     s->to = free_slot(s, s->from, s->from, position + rows);
-    s->sure = guesses ? rows - guesses : rows - 1;
+    s->sure = drafts ? rows - drafts : rows - 1;
     s->work = s->sure ? free_slot(s, s->to, s->from, position + rows) : TINI_NONE;
-    s->guessed = guesses != 0;
+    s->drafted = drafts != 0;
 }
 
 void tini_states_end(tini_states *s, uint32_t position, int end_of_text) {
@@ -109,8 +109,8 @@ void tini_states_end(tini_states *s, uint32_t position, int end_of_text) {
     if (s->work != TINI_NONE)
         s->at[s->work] = position - rows + s->sure;
     s->at[s->to] = position;
-    uint32_t slot = !s->guessed ? s->to : s->work != TINI_NONE ? s->work : s->from;
-    if (end_of_text && slot != TINI_NONE) /* of guesses alone, nothing before them may be held */
+    uint32_t slot = !s->drafted ? s->to : s->work != TINI_NONE ? s->work : s->from;
+    if (end_of_text && slot != TINI_NONE) /* of drafts alone, nothing before them may be held */
         s->ends |= UINT64_C(1) << slot;
 }
 

@@ -6,7 +6,7 @@
  * is a matter of which slots are written next, and those are taken whose loss makes the least to compute again. A pass that
  * is dropped leaves the slot it came from, unless there were too few and it had to be written over.
  *
- * Where the pass's last tokens are guesses, the other slot has the state before the first of these: a session goes back to
+ * Where the pass's last tokens are drafts, the other slot has the state before the first of these: a session goes back to
  * that, and computes those that were right once more with what follows. */
 #ifndef TINI_RECURRENT_H
 #define TINI_RECURRENT_H
@@ -29,7 +29,7 @@ typedef struct tini_states {
      * logits. */
     uint32_t from, work, to, sure;
     uint32_t row[2], rows[2];
-    int guessed; /* the rows behind the first `sure` are guesses */
+    int drafted; /* the rows behind the first `sure` are drafts */
 } tini_states;
 
 /* Elements of a state: [heads][columns / 16][rows][16] float32, so that a tile of 16 columns lies together. */
@@ -53,14 +53,14 @@ uint32_t tini_states_newest(const tini_states *states, uint32_t position);
 /* The tokens from `position` on are no longer the session's. */
 void tini_states_forget(tini_states *states, uint32_t position);
 
-/* Whether there are slots enough that a wrong guess, and a dropped pass, cost no more than the guesses. */
-static inline int tini_states_may_guess(const tini_states *states) {
+/* Whether there are slots enough that a wrong draft, and a dropped pass, cost no more than the drafts. */
+static inline int tini_states_may_draft(const tini_states *states) {
     return !states->bytes || states->slots > 2;
 }
 
-/* A pass of `rows` tokens from `position` on begins, the last of them guesses; it has ended, and brought the session to
- * `position`. end_of_text: what is no guess ends a text. */
-void tini_states_begin(tini_states *states, uint32_t position, uint32_t rows, uint32_t guesses);
+/* A pass of `rows` tokens from `position` on begins, the last of them drafts; it has ended, and brought the session to
+ * `position`. end_of_text: what is no draft ends a text. */
+void tini_states_begin(tini_states *states, uint32_t position, uint32_t rows, uint32_t drafts);
 void tini_states_end(tini_states *states, uint32_t position, int end_of_text);
 
 /* The states after `position` tokens, which are at hand, as bytes that depend on nothing else; none at position 0. Reading

@@ -22,7 +22,7 @@ TINI_INLINE void tini_fetch_past(const uint8_t *p, size_t bytes, uintptr_t end, 
 }
 
 /* Where outputs of `rows` rows of x from row t on go, and what is added to them: one row's are far from the next one's,
- * where the hardware does not guess. */
+ * where the hardware does not draft. */
 void tini_fetch_outputs(const tini_matmul *m, uint32_t tile, uint32_t t, uint32_t tiles, uint32_t rows);
 
 TINI_REGION_END

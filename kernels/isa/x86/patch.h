@@ -104,7 +104,7 @@ TINI_INLINE void TINI_SET(patch)(const tini_matmul *m, uint32_t tile, uint32_t t
     const size_t sub_bytes = 8 * fours * (kind.low + kind.high);
     const size_t block_bytes = fours < 8 ? TINI_HALF_BYTES : TINI_TILE * tini_kind_bytes(&kind),
                  tile_bytes = blocks * block_bytes, head_bytes = TINI_TILE * (kind.halves + kind.scales);
-    /* Blocks that memory is asked for ahead of use, on into the next tiles: the hardware's own guesses lose their way
+    /* Blocks that memory is asked for ahead of use, on into the next tiles: the hardware's own drafts lose their way
      * among a super-block's parts, and between two tiles. */
     const uint32_t far = (4095 + (uint32_t)block_bytes) / (uint32_t)block_bytes;
     const uint32_t asks = t || format >= TINI_FORMAT_WIDE ? 0 : tiles;

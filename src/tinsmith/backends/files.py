@@ -56,7 +56,7 @@ def as_gguf(path: Path) -> Path:
 
 
 def as_spec(path: Path) -> Spec:
-    """The model of a .gguf, a .tin or a folder, with the vision half that a tin or a folder has.
+    """The model of a .gguf, a .tin or a folder, with the vision model that a tin or a folder has.
 
     Raises as `as_gguf`, and as models.load.
     """

@@ -1,8 +1,8 @@
-"""A vision half as ONNX: tower and connector in one graph, made of our own.
+"""A vision model as ONNX: encoder and projector in one graph, made of our own.
 
 onnxruntime-genai's model builder has the language half alone. `pixel_values`, float32 [images, 3, rows,
 columns], resized and normalized, become `image_features`, float32 [images, tokens, width]: a tile or a whole
-picture an image. Attention is onnxruntime's MultiHeadAttention, products of quantized weights its MatMulNBits;
+image an image. Attention is onnxruntime's MultiHeadAttention, products of quantized weights its MatMulNBits;
 all else are standard ops.
 """
 
@@ -18,7 +18,7 @@ from tinsmith.formats.weights import to_float32
 from tinsmith.graph import ACTIVATIONS, Graph, Op, Value
 from tinsmith.quant import vision as quant_vision
 from tinsmith.spec import Tensor, Vision
-from tinsmith.vision.pictures import Square, Tiles
+from tinsmith.vision.image_rules import Square, Tiles
 
 MODEL = "vision.onnx"
 INPUT, OUTPUT = "pixel_values", "image_features"
@@ -29,14 +29,14 @@ _MICROSOFT = "com.microsoft"
 
 
 def why_not(vision: Vision) -> str | None:
-    """Why a vision half has no ONNX, or None where it has."""
-    if isinstance(vision.pictures, Square | Tiles):
+    """Why a vision model has no ONNX, or None where it has."""
+    if isinstance(vision.image_rules, Square | Tiles):
         return None
-    return "its pictures have any shape, to which positions are resized; a graph here is of one shape"
+    return "its images have any shape, to which positions are resized; a graph here is of one shape"
 
 
 def export(vision: Vision, folder: Path, precision: str) -> None:
-    """Writes vision.onnx and its data. precision: as the language half's. Of a vision half without a reason in
+    """Writes vision.onnx and its data. precision: as the language half's. Of a vision model without a reason in
     `why_not`."""
     import onnx
 

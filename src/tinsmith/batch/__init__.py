@@ -1,9 +1,9 @@
-"""Many rows answered by one model: what `tinsmith batch` does, and `tinsmith replay` proves.
+"""Answers many rows by one model: `tinsmith batch`, and `tinsmith replay`, which verifies its output.
 
-run.py       IN's items in windows, to a crew, to the journal, to OUT
-items.py     what the rows of IN ask; where.py which of them
-answers.py   a window by one model; ask.py an item in tokens; openai.py in OpenAI's shape
-crew.py      who answers windows: this process, or a worker.py a core; ray.py a cluster's actors
-journal.py   what is done, whatever kills the run; cache.py what was answered before; output.py OUT
-replay.py    answers computed again, and compared
+run.py        IN's items in windows, to an executor, to the journal, to OUT
+items.py      the rows of IN as items; where.py filters them
+engine.py     answers windows by one model; requests.py makes an item's requests; openai.py OpenAI's format
+executors.py  in this process, or in a worker.py per core; ray.py on a cluster
+journal.py    what is done, across crashes; cache.py earlier answers; output.py OUT
+replay.py     computes answers again and compares them
 """

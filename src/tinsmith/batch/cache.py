@@ -1,11 +1,11 @@
-"""A folder of answers by what was asked: all that a receipt binds but the answer itself.
+"""A folder of answers, keyed by everything that a receipt binds but the answer itself.
 
-FOLDER/answers.sqlite is this machine's. Another machine's is merged by putting it beside that, under any other
-name that ends in .sqlite: its answers are taken at the next run, and one that differs from an answer already
-there is refused, as no two machines answer the same question differently.
+FOLDER/answers.sqlite is this machine's. Other files that end in .sqlite, of other machines, are merged by the
+next run. A merged answer that differs from a present one is an error: no two machines answer one question
+differently.
 
-Anybody may have written such a file, so an answer is checked again before it is used (`Known.fault`): its text
-is that of its tokens, its constraint allows them, and its receipt follows from them.
+Anybody may have written such a file, so an answer is verified before use: its text is that of its tokens, its
+constraint allows them, and its receipt follows from them.
 """
 
 from __future__ import annotations
@@ -14,16 +14,23 @@ import json
 import sqlite3
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
-from tinsmith.batch.known import Known
 from tinsmith.errors import InputError
-from tinsmith.runtime.generation import Completion, Finish
+from tinsmith.runtime.generation import Answer, Completion, Finish
+from tinsmith.runtime.receipt import of_logits
 from tinsmith.system import files, reading
 
-_OWN = "answers.sqlite"
-_WAIT = 60.0  # seconds for another process of the same folder
+if TYPE_CHECKING:
+    from tinsmith.runtime.loaded import Loaded
+    from tinsmith.runtime.receipt import Question
+    from tinsmith.runtime.scheduler import Asked
+
+_FILE = "answers.sqlite"
+_LOCK_SECONDS = 60.0
+_QUERY = 500  # keys
 _TABLES = """
 create table if not exists answers (key blob primary key, answer text not null) without rowid;
 create table if not exists taken (name text primary key, size integer, changed integer) without rowid;
@@ -31,93 +38,116 @@ create table if not exists taken (name text primary key, size integer, changed i
 _FINISHES: tuple[Finish, ...] = get_args(Finish)
 
 
+@dataclass(frozen=True)
+class CachedAnswer:
+    """logits: the line of the receipt."""
+
+    completion: Completion
+    logits: str
+    receipt: str
+
+    def problem(self, model: Loaded, key: Question, asked: Asked) -> str | None:
+        """Why it cannot be an answer to this; None where it can."""
+        completion, tokens = self.completion, self.completion.token_ids
+        if len(tokens) > asked.max_tokens or completion.prompt_tokens != len(asked.tokens):
+            return "has a wrong length"
+        if not all(0 <= token < model.core.info()["vocab"] for token in tokens):
+            return "has unknown tokens"
+        answer = Answer(model.core, asked.stop)
+        for token in tokens:
+            if answer.stopped:
+                return "continues after a stop text"
+            answer.add(token)
+        answer.end()
+        if answer.text != completion.text or (answer.stopped and completion.finish != "stop"):
+            return "has a text that is not its tokens'"
+        ended = completion.finish == "stop" and not answer.stopped
+        if asked.constraint and not model.constraints.allows(asked.constraint, tokens, ended=ended):
+            return "violates its constraint"
+        if of_logits(key, completion, self.logits).digest != self.receipt:
+            return "has a wrong receipt"
+        return None
+
+
 class Cache:
-    """Answers are written by `commit`. Raises InputError where the disk or the folder refuses."""
+    """`commit` writes new answers."""
 
     def __init__(self, folder: str | Path) -> None:
-        self.path = Path(folder) / _OWN
-        with self._faults():
+        self.path = Path(folder) / _FILE
+        with self._input_errors():
             files.make_folder(self.path.parent)
-            self._base = sqlite3.connect(self.path, timeout=_WAIT, isolation_level=None, uri=True)
+            self._base = sqlite3.connect(self.path, timeout=_LOCK_SECONDS, isolation_level=None, uri=True)
             self._base.execute("pragma journal_mode = wal")
             self._base.execute("pragma synchronous = normal")
             self._base.executescript(_TABLES)
         self._new: dict[str, str] = {}
 
     def merge(self) -> int:
-        """Takes the answers of the folder's other files, and says how many are new."""
-        count = 0
-        for path in sorted(self.path.parent.glob("*.sqlite")):
-            if path.name != _OWN:
-                count += self._take(path)
-        return count
+        """Merges the folder's other files; the number of new answers."""
+        others = (path for path in sorted(self.path.parent.glob("*.sqlite")) if path.name != _FILE)
+        return sum(map(self._merge, others))
 
-    def _take(self, path: Path) -> int:
-        about = path.stat()
-        mark = (path.name, about.st_size, about.st_mtime_ns)
-        with self._faults(path):
-            if self._base.execute(
-                "select 1 from taken where (name, size, changed) = (?, ?, ?)", mark
-            ).fetchone():
+    def _merge(self, path: Path) -> int:
+        stat = path.stat()
+        mark = (path.name, stat.st_size, stat.st_mtime_ns)
+        known = "select 1 from taken where (name, size, changed) = (?, ?, ?)"
+        with self._input_errors(path):
+            if self._base.execute(known, mark).fetchone():
                 return 0
             self._base.execute("attach ? as other", (f"{path.resolve().as_uri()}?immutable=1",))
             try:
-                odd = self._base.execute(
+                different = self._base.execute(
                     "select count(*) from other.answers as b join answers as a using (key) "
                     "where a.answer != b.answer"
                 ).fetchone()[0]
-                if odd:
+                if different:
                     raise InputError(
-                        f"{path}: {odd} answers differ from those in {self.path} to the same questions; "
-                        "one of the two is damaged: tinsmith replay says which OUT is right"
+                        f"{path}: {different} answers differ from those in {self.path} to the same questions; "
+                        "one file is damaged: tinsmith replay tells which OUT is right"
                     )
-                taken = self._base.execute("insert or ignore into answers select * from other.answers").rowcount
+                merged = self._base.execute(
+                    "insert or ignore into answers select * from other.answers"
+                ).rowcount
             finally:
                 self._base.execute("detach other")
             self._base.execute("insert or replace into taken values (?, ?, ?)", mark)
-        return taken
+        return merged
 
-    def get(self, keys: Mapping[str, object]) -> dict[str, Known]:
-        """Those that are known, by their keys (hexadecimal). An earlier version's, which can't be checked, are
-        not."""
-        found: dict[str, Known] = {}
+    def get(self, keys: Mapping[str, object]) -> dict[str, CachedAnswer]:
+        """The cached answers by key (hexadecimal)."""
+        found: dict[str, CachedAnswer] = {}
         listed = list(keys)
-        for at in range(0, len(listed), 500):
-            some = [bytes.fromhex(key) for key in listed[at : at + 500]]
+        for at in range(0, len(listed), _QUERY):
+            some = [bytes.fromhex(key) for key in listed[at : at + _QUERY]]
             marks = ", ".join("?" * len(some))
-            with self._faults():
-                rows = self._base.execute(
-                    f"select key, answer from answers where key in ({marks})", some
-                ).fetchall()
-            known = {key.hex(): self._read(text) for key, text in rows}
-            found |= {key: one for key, one in known.items() if one is not None}
+            query = f"select key, answer from answers where key in ({marks})"
+            with self._input_errors():
+                rows = self._base.execute(query, some).fetchall()
+            found |= {key.hex(): self._read(text) for key, text in rows}
         return found
 
-    def put(self, key: str, known: Known) -> None:
-        completion = known.completion
-        about = [completion.text, completion.finish, completion.prompt_tokens, list(completion.token_ids)]
-        row = [*about, known.receipt, known.logits]
+    def put(self, key: str, answer: CachedAnswer) -> None:
+        completion = answer.completion
+        row = [completion.text, completion.finish, completion.prompt_tokens, list(completion.token_ids)]
+        row += [answer.receipt, answer.logits]
         self._new[key] = json.dumps(row, ensure_ascii=False, separators=(",", ":"))
 
-    def _read(self, text: Any) -> Known | None:
-        """None for an earlier version's, which has no logits."""
+    def _read(self, text: Any) -> CachedAnswer:
         try:
             row = reading.json(text, self.path) if isinstance(text, str) else None
         except InputError:
             row = None
         match row:
-            case [str(), str(), int(), list(), str()]:
-                return None
             case [str(words), str(finish), int(prompt), list(tokens), str(receipt), str(logits)]:
                 ending = next((one for one in _FINISHES if one == finish), None)
                 if ending and all(type(token) is int for token in tokens):
-                    return Known(Completion(words, tokens, prompt, 0.0, ending, 0), logits, receipt)
-        raise InputError(f"{self.path}: is damaged; remove it")
+                    return CachedAnswer(Completion(words, tokens, prompt, 0.0, ending, 0), logits, receipt)
+        raise InputError(f"{self.path}: damaged; remove it")
 
     def commit(self) -> None:
         rows: list[tuple[Any, ...]] = [(bytes.fromhex(key), text) for key, text in self._new.items()]
         if rows:
-            with self._faults():
+            with self._input_errors():
                 self._base.execute("begin immediate")
                 self._base.executemany("insert or replace into answers values (?, ?)", rows)
                 self._base.execute("commit")
@@ -127,7 +157,7 @@ class Cache:
         self._base.close()
 
     @contextmanager
-    def _faults(self, path: Path | None = None) -> Iterator[None]:
+    def _input_errors(self, path: Path | None = None) -> Iterator[None]:
         try:
             yield
         except (sqlite3.Error, OSError) as error:

@@ -1,11 +1,12 @@
-"""IN: what is asked, a row at a time, whatever file it stands in.
+"""IN's rows as items, one at a time, from any file format.
 
     items = open_items("questions.csv", settings)
     for item in items:      # reads the file again, with one row in memory at a time
         ...
 
-What a row asks: OpenAI's batch lines (`custom_id`, `body`); `messages`; tinsmith's own examples (`input`,
-`turns`, …); the columns that are named, or whose names say that they are prompts. A .txt file asks a line.
+A row is a line of OpenAI's batches (`custom_id`, `body`), `messages`, one of tinsmith's examples (`input`,
+`turns`, …), or has its prompt in named columns, or in those with a prompt's names. A line of a .txt file
+is a prompt.
 """
 
 from __future__ import annotations
@@ -13,18 +14,18 @@ from __future__ import annotations
 import hashlib
 import os
 import random
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from tinsmith import tasks
 from tinsmith.batch import where
 from tinsmith.batch.settings import Settings
-from tinsmith.data import containers, pictures, readers
+from tinsmith.data import containers, images, readers
 from tinsmith.data.containers import Row
-from tinsmith.data.pictures import Picture
+from tinsmith.data.images import ImageSource
 from tinsmith.data.readers import Example, Where
 from tinsmith.data.shapes import LOOKED_AT, SYSTEM, shapes
 from tinsmith.data.shapes import text as text_of
@@ -32,148 +33,127 @@ from tinsmith.errors import DataError, InputError
 from tinsmith.system import reading
 
 _TEXTS = (".txt",)
-_SYSTEMS = ("openai", "messages")  # ways that bring their own system message
+_CHATS = ("openai", "messages")  # layouts with system messages of their own
 Messages = list[dict[str, Any]]
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
 class Item:
-    """A row that is to be answered. number: of its row in IN, from 1; name: what OUT's row calls it; asked: a
-    conversation, or the text that is continued; body: of a request in OpenAI's shape, which says more than its
-    messages; fault: why the row asks nothing."""
+    """A row to answer."""
 
-    number: int
-    name: str | int
-    asked: Messages | str = ""
-    body: Mapping[str, Any] | None = None
-    fault: str | None = None
+    number: int  # of its row in IN, from 1
+    name: str | int  # in OUT
+    prompt: Messages | str = ""  # a conversation, or a text to continue
+    body: Mapping[str, Any] | None = None  # of a request in OpenAI's format
+    error: str | None = None  # why there is no prompt
 
 
 @dataclass(frozen=True)
 class Items:
-    """A file's items, read anew by each iteration. way: how its rows ask; columns: those that they ask by;
-    header: all that there are."""
+    """A file's items; each iteration reads it anew."""
 
     path: Path
     settings: Settings
-    way: str
-    columns: tuple[str, ...]
-    header: tuple[str, ...]
+    layout: str  # of rows: "openai", "messages", "input-output" or "columns"
+    columns: tuple[str, ...]  # with the prompt
+    header: tuple[str, ...]  # all columns
 
     def rows(self) -> Iterator[tuple[int, Row]]:
-        """The rows that are wanted, with their numbers from 1, in their order."""
-        wanted = self._where()
-        settings = self.settings
-        if settings.sample:
-            wanted = self._sampled(wanted, sum(1 for _ in wanted()))
-        return islice(wanted(), settings.limit or None)
+        """The selected rows, with their numbers from 1, in their order."""
+        rows, sample = self._matching, self.settings.sample
+        drawn = _sample(rows(), sum(1 for _ in rows()), sample, self.settings.seed) if sample else rows()
+        return islice(drawn, self.settings.limit or None)
 
-    def _where(self) -> Callable[[], Iterator[tuple[int, Row]]]:
+    def _matching(self) -> Iterator[tuple[int, Row]]:
+        numbered = enumerate(_rows(self.path), 1)
         if self.settings.where is None:
-            return lambda: enumerate(_rows(self.path), 1)
-        holds = where.compiled(self.settings.where)
-        return lambda: (
+            return numbered
+        matches = where.compiled(self.settings.where)
+        return (
             (number, row)
-            for number, row in enumerate(_rows(self.path), 1)
-            if isinstance(row.values, DataError) or holds(row.values)
+            for number, row in numbered
+            if isinstance(row.values, DataError) or matches(row.values)
         )
-
-    def _sampled(
-        self, rows: Callable[[], Iterator[tuple[int, Row]]], count: int
-    ) -> Callable[[], Iterator[tuple[int, Row]]]:
-        """Knuth's algorithm S: so many of `count` rows, each as likely as any, in their order and no memory."""
-
-        def drawn() -> Iterator[tuple[int, Row]]:
-            chance, needed = random.Random(self.settings.seed), min(self.settings.sample, count)
-            for left, one in zip(range(count, 0, -1), rows(), strict=False):
-                if chance.random() * left < needed:
-                    needed -= 1
-                    yield one
-
-        return drawn
 
     def count(self) -> int:
         return sum(1 for _ in self.rows())
 
-    def pictures(self) -> str | None:
-        """SHA-256 of the files of pictures that the rows name; None where they name none."""
-        if self.way == "openai":  # its pictures stand in the lines
+    def images(self) -> str | None:
+        """SHA-256 of the image files that the rows name; None without any."""
+        if self.layout == "openai":  # has images in its lines
             return None
-        told = hashlib.sha256()
-        found = False
+        digest, found = hashlib.sha256(), False
         for item in self:
-            for path in _named(item.asked):
+            for path in _image_paths(item.prompt):
                 found = True
-                told.update(f"{_digest(path)}\n".encode())
-        return told.hexdigest() if found else None
+                digest.update(f"{_digest(path)}\n".encode())
+        return digest.hexdigest() if found else None
 
     def __iter__(self) -> Iterator[Item]:
         return (self.item(number, row) for number, row in self.rows())
 
     def item(self, number: int, row: Row) -> Item:
         if isinstance(row.values, DataError):
-            return Item(number, number, fault=str(row.values))
-        name = row.values.get("custom_id", number) if self.way == "openai" else number
+            return Item(number, number, error=str(row.values))
+        name = row.values.get("custom_id", number) if self.layout == "openai" else number
         if not isinstance(name, str | int) or isinstance(name, bool):
-            return Item(number, number, fault=f'{row.where}: "custom_id" must be a text')
+            return Item(number, number, error=f'{row.where}: "custom_id" must be a text')
         try:
-            asked, body = self._asked(row.values, row.where)
-        except (DataError, InputError) as fault:
-            return Item(number, name, fault=str(fault))
-        return Item(number, name, asked, body)
+            if self.layout == "openai":
+                body = row.values.get("body")
+                if not isinstance(body, dict) or not isinstance(body.get("messages"), list):
+                    raise DataError(f'{row.where}: "body" must be an object with "messages"')
+                messages = _messages(body["messages"], row.where)
+                return Item(number, name, self._with_system(messages, row.values, row.where), body)
+            return Item(number, name, self._prompt(row.values, row.where))
+        except (DataError, InputError) as error:
+            return Item(number, name, error=str(error))
 
-    def _asked(
-        self, values: Mapping[str, Any], where: Where
-    ) -> tuple[Messages | str, Mapping[str, Any] | None]:
-        if self.way == "openai":
-            body = values.get("body")
-            if not isinstance(body, dict) or not isinstance(body.get("messages"), list):
-                raise DataError(f'{where}: "body" must be an object with "messages"')
-            return self._with_system(_messages(body["messages"], where), values, where), body
-        shown = self._pictures(values, where)
-        if self.way == "messages":
+    def _prompt(self, values: Mapping[str, Any], where: Where) -> Messages | str:
+        shown = self._images(values, where)
+        if self.layout == "messages":
             if shown:
                 raise DataError(
-                    f'{where}: pictures beside "messages"; show each in its message, as a part '
+                    f'{where}: images beside "messages"; put each into its message, as a part '
                     '{"type": "image", "path": "…"}'
                 )
-            return self._with_system(_messages(values.get("messages"), where), values, where), None
-        if self.way == "input-output":
+            return self._with_system(_messages(values.get("messages"), where), values, where)
+        if self.layout == "input-output":
             own = {key: value for key, value in values.items() if key in readers.KEYS and key != "image"}
             example = replace(readers.asked(own, where, bool(shown)), images=shown)
         else:
             example = Example(self._joined(values, where), "", images=shown, where=where)
         system = _system(values, where)
         if self.settings.raw and (shown or example.turns or system):
-            what = "a picture is shown" if shown else "turns and a system message stand"
-            raise DataError(f"{where}: {what} in a chat template, and --raw applies none")
+            what = "images need" if shown else "turns and system messages need"
+            raise DataError(f"{where}: {what} a chat template, which --raw leaves out")
         if self.settings.raw:
-            return example.input, None
+            return example.input
         system = system or self.settings.system or ""
-        return [dict(one) for one in tasks.by_name(tasks.DEFAULT).messages(example, system)], None
+        return [dict(one) for one in tasks.by_name(tasks.DEFAULT).messages(example, system)]
 
     def _with_system(self, messages: Messages, values: Mapping[str, Any], where: Where) -> Messages:
-        """Behind the row's own system message, or the one for all where it has none."""
+        """With the row's own system message, else the one of all rows."""
         has = messages[0].get("role") in ("system", "developer")
         system = _system(values, where) or (None if has else self.settings.system)
         return [{"role": "system", "content": system}, *messages] if system else messages
 
-    def _pictures(self, values: Mapping[str, Any], where: Where) -> tuple[Picture, ...]:
-        """Of the row's columns that have a name of pictures in a recipe's data."""
-        names = [name for name in values if name in pictures.COLUMNS and name not in self.columns]
+    def _images(self, values: Mapping[str, Any], where: Where) -> tuple[ImageSource, ...]:
+        """From columns with the names that images have in a recipe's data."""
+        names = [name for name in values if name in images.COLUMNS and name not in self.columns]
         folder = Path(where.path).parent
-        return tuple(one for name in names for one in pictures.of_value(values[name], folder, where, name))
+        return tuple(one for name in names for one in images.of_value(values[name], folder, where, name))
 
     def _joined(self, values: Mapping[str, Any], where: Where) -> str:
         given = [text_of(values, name, where) for name in self.columns if not _is_blank(values.get(name))]
         if not given:
-            raise DataError(f'{where}: "{self.columns[0]}" is empty; there is nothing to answer')
+            raise DataError(f'{where}: "{self.columns[0]}" is empty')
         return "\n\n".join(given)
 
 
 def open_items(path: str | Path, settings: Settings) -> Items:
-    """Finds how the rows of a file ask. Raises DataError for a file that holds none, or whose columns could be
-    meant in several ways or none."""
+    """Finds the layout of a file's rows."""
     path = Path(path)
     if not path.is_file():
         raise DataError(
@@ -182,18 +162,26 @@ def open_items(path: str | Path, settings: Settings) -> Items:
     first = [row.values for row in islice(_rows(path), LOOKED_AT)]
     rows = [values for values in first if not isinstance(values, DataError)]
     if not rows:
-        raise first[0] if first and isinstance(first[0], DataError) else DataError(f"{path}: holds no row")
+        raise first[0] if first and isinstance(first[0], DataError) else DataError(f"{path}: no rows")
     columns = list(dict.fromkeys(name for values in rows for name in values))
-    way, used = way_of(path, columns, settings.input)
-    if settings.raw and way in _SYSTEMS:
-        raise InputError(f"{path}: its rows are conversations, which raw prompts are not; leave --raw out")
-    shape = settings.shape or ("openai" if way == "openai" else "rows")
-    return Items(path, replace(settings, shape=shape), way, used, tuple(columns))
+    layout, used = layout_of(path, columns, settings.input)
+    if settings.raw and layout in _CHATS:
+        raise InputError(f"{path}: its rows are conversations; leave --raw out")
+    shape = settings.shape or ("openai" if layout == "openai" else "rows")
+    return Items(path, replace(settings, shape=shape), layout, used, tuple(columns))
 
 
-def _named(asked: Messages | str) -> Iterator[str]:
-    """The files of pictures in a conversation."""
-    for message in asked if isinstance(asked, list) else ():
+def _sample(rows: Iterator[T], count: int, sample: int, seed: int) -> Iterator[T]:
+    """Knuth's algorithm S: a random sample of `count` rows in their order, without storing them."""
+    chance, needed = random.Random(seed), min(sample, count)
+    for left, one in zip(range(count, 0, -1), rows, strict=False):
+        if chance.random() * left < needed:
+            needed -= 1
+            yield one
+
+
+def _image_paths(prompt: Messages | str) -> Iterator[str]:
+    for message in prompt if isinstance(prompt, list) else ():
         content = message.get("content")
         for part in content if isinstance(content, list) else ():
             if isinstance(part, dict) and isinstance(part.get("path"), str | Path):
@@ -201,9 +189,9 @@ def _named(asked: Messages | str) -> Iterator[str]:
 
 
 def _digest(path: str) -> str | None:
-    """None for what can't be read, which its row's error says."""
+    """None for an unreadable file, which is an error of its row."""
     try:
-        return Picture(path).digest if os.path.isfile(path) else None  # noqa: PTH113
+        return ImageSource(path).digest if os.path.isfile(path) else None  # noqa: PTH113
     except DataError:
         return None
 
@@ -222,17 +210,16 @@ def _lines(path: Path) -> Iterator[Row]:
                 yield Row(where, fault)
 
 
-def way_of(path: str | Path, columns: Sequence[str], named: tuple[str, ...]) -> tuple[str, tuple[str, ...]]:
-    """How rows of these columns ask, and the columns that they ask by. path: what errors call them. Raises
-    DataError where that could be meant in several ways, or in none."""
+def layout_of(path: str | Path, columns: Sequence[str], named: tuple[str, ...]) -> tuple[str, tuple[str, ...]]:
+    """The layout of rows, and the columns with their prompts. path: the rows' name in errors."""
     missing = next((name for name in named if name not in columns), None)
     if missing is not None:
-        raise DataError(f'{path}: has no column "{missing}"; its columns are {", ".join(columns)}')
+        raise DataError(f'{path}: no column "{missing}"; its columns are {", ".join(columns)}')
     if named:
         return "columns", named
-    for way, needed in (("openai", "body"), ("messages", "messages"), ("input-output", "input")):
-        if needed in columns and not (way == "input-output" and "instruction" in columns):
-            return way, (needed,)
+    for layout, needed in (("openai", "body"), ("messages", "messages"), ("input-output", "input")):
+        if needed in columns and not (layout == "input-output" and "instruction" in columns):
+            return layout, (needed,)
     found = {
         (*_known(columns, shape.before), one, *_known(columns, shape.after))
         for shape in shapes()
@@ -241,10 +228,10 @@ def way_of(path: str | Path, columns: Sequence[str], named: tuple[str, ...]) -> 
     found |= {(name,) for name in columns if len(columns) == 1}
     if len(found) == 1:
         return "columns", found.pop()
-    ways = " or ".join(sorted("+".join(one) for one in found))
-    could = f"could be asked by {ways}" if found else "says nowhere what is asked"
+    candidates = " or ".join(sorted("+".join(one) for one in found)) or "none is a known one"
     raise DataError(
-        f"{path}: with the columns {', '.join(columns)} it {could}; name the column: --input {columns[0]}"
+        f"{path}: which of the columns {', '.join(columns)} has the prompt is unclear ({candidates}); name it: "
+        f"--input {columns[0]}"
     )
 
 

@@ -1,12 +1,12 @@
-"""The journal of a batch, and the part of OUT that is done: what lets a run be killed at any moment.
+"""The journal of a batch, which makes a run resumable after a crash at any moment.
 
-OUT.part becomes OUT: its bytes are OUT's from the beginning. OUT.journal says how OUT is made, in its first
-line, and then, a line a window, how much of OUT.part is good: the items that are in it, its bytes and their
-SHA-256. What is behind the last good line of either was torn off, and is cut away. The journal stays beside
-OUT: replay reads it.
+OUT.part becomes OUT. The first line of OUT.journal has the batch's settings. Each further line commits a
+window: the items in OUT.part, its bytes and their SHA-256. Resuming truncates both files after the
+last valid commit.
+The journal stays beside OUT, for replay.
 
-The open journal is locked: a second run on the same OUT is refused. Both files are synced every few seconds, so
-that a loss of power costs no more; a killed process loses nothing that was written.
+The open journal is locked: a second run on the same OUT fails. Both files are synced every few seconds: a power
+loss costs no more than those, a killed process nothing.
 """
 
 from __future__ import annotations
@@ -29,38 +29,38 @@ from tinsmith.errors import InputError
 from tinsmith.system import files, reading
 
 if TYPE_CHECKING:
-    from tinsmith.batch.answers import Done
+    from tinsmith.batch.engine import WindowResult
 
-_SYNCED = 2.0  # seconds from one sync of the disk to the next
-_PIECE = 1 << 20
-_BEGIN = b'{"batch": '
-Lines = Iterator[tuple[dict[str, Any], int]]  # of a journal, and where each ends
-_KEPT = "what is done so far is kept: give the same command again"
+_SYNC_SECONDS = 2.0
+_CHUNK = 1 << 20  # bytes
+_START = b'{"batch": '
+Lines = Iterator[tuple[dict[str, Any], int]]  # of a journal, each with its end
+_KEPT = "what is done is kept: the same command resumes"
 
 
 @dataclass
 class Spans:
-    """Which items are done: spans that do not touch, in order, as [first, behind the last]."""
+    """Finished items as sorted, separate intervals [first, end)."""
 
-    held: list[list[int]] = field(default_factory=list)
+    intervals: list[list[int]] = field(default_factory=list)
 
     def add(self, first: int, count: int) -> None:
         begin, end = first, first + count
-        # From the first that ends where this begins, or later, to the last that begins where this ends.
-        low = bisect_left(self.held, begin, key=itemgetter(1))
-        high = bisect_right(self.held, end, key=itemgetter(0))
-        for one in self.held[low:high]:
+        # The intervals that touch this one.
+        low = bisect_left(self.intervals, begin, key=itemgetter(1))
+        high = bisect_right(self.intervals, end, key=itemgetter(0))
+        for one in self.intervals[low:high]:
             begin, end = min(begin, one[0]), max(end, one[1])
-        self.held[low:high] = [[begin, end]]
+        self.intervals[low:high] = [[begin, end]]
 
     def __contains__(self, item: int) -> bool:
-        place = bisect_right(self.held, item, key=itemgetter(0))
-        return place > 0 and item < self.held[place - 1][1]
+        place = bisect_right(self.intervals, item, key=itemgetter(0))
+        return place > 0 and item < self.intervals[place - 1][1]
 
 
 @dataclass(frozen=True)
 class Counts:
-    """failed, known: items; tokens: of answers."""
+    """failed: items. known: answers from the cache or of equal items."""
 
     items: int = 0
     failed: int = 0
@@ -68,7 +68,7 @@ class Counts:
     known: int = 0
     bytes: int = 0
 
-    def plus(self, done: Done) -> Counts:
+    def plus(self, done: WindowResult) -> Counts:
         return Counts(
             self.items + done.items,
             self.failed + done.failed,
@@ -79,13 +79,10 @@ class Counts:
 
 
 class Journal:
-    """Of one OUT, locked while it is open. Use it in a `with`."""
+    """A context manager that locks OUT."""
 
     def __init__(self, out: Path, header: Mapping[str, Any], finish: Callable[[Path, Path], None]) -> None:
-        """header: how OUT is made. finish: makes OUT of OUT.part.
-
-        Entering raises InputError where another run has it, where OUT was begun in another way, or is there and
-        of nobody's, and where the disk refuses."""
+        """header: the batch's inputs and settings. finish: makes OUT from OUT.part."""
         self.out, self.header, self._finish = out, json.loads(json.dumps(header)), finish
         self.part, self.path = beside(out)
         self.spans, self.counts, self.complete = Spans(), Counts(), False
@@ -99,7 +96,7 @@ class Journal:
             files.make_folder(self.out.parent)
             self._file = _open(self.path)
             if not files.lock(self._file.fileno(), wait=False):
-                raise InputError(f"{self.out}: another run is making it; wait for it, or give another OUT")
+                raise InputError(f"{self.out}: another run is writing it; wait for it, or give another OUT")
             with self.path.open("rb") as lines:
                 self._resume(self._file, _lines(lines))
         except OSError as error:
@@ -120,7 +117,7 @@ class Journal:
         head, first = next(lines, None), next(lines, None)
         if head is None:
             _check_torn(self.path)
-        if head is not None and first is None and not self.out.exists():  # nothing was done: begin anew
+        if head is not None and first is None and not self.out.exists():  # no window was done: start anew
             if not self.part.is_symlink():
                 self.part.unlink(missing_ok=True)
             head = None
@@ -132,9 +129,7 @@ class Journal:
         if self.out.exists() and not self.part.exists():
             last = _last(lines)
             if not last.get("complete"):
-                raise InputError(
-                    f"{self.out}: is there, and its journal is of one that is not complete; remove one"
-                )
+                raise InputError(f"{self.out}: exists, but its journal is incomplete; remove one of them")
             self.counts, self.complete = Counts(**last["counts"]), True
             return
         self._rows = _open(self.part)
@@ -149,7 +144,7 @@ class Journal:
         if there is not None:
             if not os.fstat(file.fileno()).st_size:
                 self.path.unlink(missing_ok=True)
-            raise InputError(f"{there}: is there, and no journal says of what; remove it, or give another OUT")
+            raise InputError(f"{there}: exists without a journal; remove it, or give another OUT")
         file.truncate(0)
         self._write(file, {"batch": self.header})
         os.fsync(file.fileno())
@@ -167,19 +162,19 @@ class Journal:
                     if was.get(key) != now.get(key)
                 )
             raise InputError(
-                f"{self.out}: was begun with {name} {_shown(was)}, and is now asked with {_shown(now)}; "
-                "go on as it was begun, or give another OUT"
+                f"{self.out}: was started with {name} {_shown(was)}, now {_shown(now)}; resume it as it was "
+                "started, or give another OUT"
             )
 
     def _good(self, rows: BinaryIO, lines: Lines) -> int:
-        """Takes the commits that hold for what is there. Where the last of them ends; 0 where none does."""
+        """Reads the commits that match OUT.part. The end of the last; 0 without any."""
         rows.seek(0)
         good = 0
         for commit, end in lines:
             counts = Counts(**commit["counts"])
             before = self._digest.copy()
             left = counts.bytes - self.counts.bytes
-            while left > 0 and (piece := rows.read(min(left, _PIECE))):
+            while left > 0 and (piece := rows.read(min(left, _CHUNK))):
                 self._digest.update(piece)
                 left -= len(piece)
             if left or self._digest.hexdigest() != commit["sha256"]:
@@ -195,17 +190,17 @@ class Journal:
         if "first" in commit:
             self.spans.add(commit["first"], commit["items"])
 
-    def add(self, done: Done) -> None:
-        """A window's lines are in OUT.part. Raises InputError where the disk refuses; what was there stays."""
+    def add(self, done: WindowResult) -> None:
+        """Appends a window's lines to OUT.part and commits them."""
         assert self._rows is not None and self._file is not None
         try:
             _write_all(self._rows, done.lines)
             self._digest.update(done.lines)
             self.counts = self.counts.plus(done)
-            if time.monotonic() - self._synced > _SYNCED:
+            if time.monotonic() - self._synced > _SYNC_SECONDS:
                 os.fsync(self._rows.fileno())
             self._write(self._file, self._commit(first=done.first, items=done.items))
-            if time.monotonic() - self._synced > _SYNCED:
+            if time.monotonic() - self._synced > _SYNC_SECONDS:
                 os.fsync(self._file.fileno())
                 self._synced = time.monotonic()
         except OSError as error:
@@ -213,7 +208,7 @@ class Journal:
         self.spans.add(done.first, done.items)
 
     def end(self) -> None:
-        """OUT.part becomes OUT."""
+        """Makes OUT."""
         assert self._rows is not None and self._file is not None
         try:
             os.fsync(self._rows.fileno())
@@ -230,24 +225,22 @@ class Journal:
         self._rows = None
         self._finish(self.part, self.out)
 
-    def places(self) -> Iterator[int]:
-        """Of OUT's rows, in its order: how many of IN's items are before each one's."""
+    def positions(self) -> Iterator[int]:
+        """The positions of OUT's rows in IN, in OUT's order."""
         with self.path.open("rb") as file:
             for line, _ in _lines(file):
                 if "first" in line:
                     yield from range(line["first"], line["first"] + line["items"])
 
-    def again(self, sha256: str, mended: int) -> None:
-        """OUT was made anew: so many rows that had failed are answered."""
+    def retried(self, sha256: str, answered: int) -> None:
+        """Commits a rewritten OUT, in which so many failed rows are now answered."""
         assert self._file is not None
-        self.counts = replace(self.counts, failed=self.counts.failed - mended, bytes=self.out.stat().st_size)
+        self.counts = replace(self.counts, failed=self.counts.failed - answered, bytes=self.out.stat().st_size)
         try:
             self._write(self._file, {"counts": asdict(self.counts), "sha256": sha256, "complete": True})
             os.fsync(self._file.fileno())
         except OSError as error:
-            raise files.write_fault(
-                self.path, error, f"{self.out.name} is whole, and says more than it"
-            ) from error
+            raise files.write_fault(self.path, error, f"{self.out.name} is complete and newer") from error
 
     def _commit(self, **more: Any) -> dict[str, Any]:
         return {**more, "counts": asdict(self.counts), "sha256": self._digest.hexdigest()}
@@ -261,37 +254,37 @@ class Journal:
 
 
 def _open(path: Path) -> BinaryIO:
-    """To add to it. Raises InputError for a link, which may lead to another's file, and for what is no file."""
-    flags = os.O_RDWR | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)  # nothing waits at a pipe
+    """Opens a file to append. Links might lead to another user's file, and are errors."""
+    flags = os.O_RDWR | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)  # does not wait for a pipe
     try:
-        file = open(  # noqa: SIM115 - it is the journal's to close
+        file = open(  # noqa: SIM115 - the journal closes it
             path, "ab+", buffering=0, opener=lambda name, more: os.open(name, more | flags, 0o666)
         )
     except OSError:
         if path.is_symlink():
-            raise InputError(f"{path}: is a link; remove it, or give another OUT") from None
+            raise InputError(f"{path}: a link; remove it, or give another OUT") from None
         raise
     if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
         file.close()
-        raise InputError(f"{path}: is no file; remove it, or give another OUT")
+        raise InputError(f"{path}: not a regular file; remove it, or give another OUT")
     return file
 
 
 def _check_torn(path: Path) -> None:
-    """Raises InputError for a file without a whole first line that is not the beginning of one."""
+    """Raises InputError for a file that is not a journal with a torn first line."""
     with path.open("rb") as file:
         begun = file.read(reading.LINE)
-    if begun and (b"\n" in begun or not (begun.startswith(_BEGIN) or _BEGIN.startswith(begun))):
-        raise InputError(f"{path}: is there, and is no journal of a batch; move it away, or give another OUT")
+    if begun and (b"\n" in begun or not (begun.startswith(_START) or _START.startswith(begun))):
+        raise InputError(f"{path}: not the journal of a batch; move it away, or give another OUT")
 
 
 def beside(out: Path) -> tuple[Path, Path]:
-    """OUT's part and its journal."""
+    """OUT.part and OUT.journal."""
     return out.with_name(f"{out.name}.part"), out.with_name(f"{out.name}.journal")
 
 
 def header_of(out: Path) -> tuple[dict[str, Any], Counts]:
-    """How OUT was made, and how much of it there is. Raises InputError where nothing says that."""
+    """The header and counts of a complete OUT."""
     path = beside(out)[1]
     try:
         with path.open("rb") as file:
@@ -299,13 +292,11 @@ def header_of(out: Path) -> tuple[dict[str, Any], Counts]:
             head, _ = next(lines, ({}, 0))
             last = _last(lines)
     except FileNotFoundError:
-        raise InputError(
-            f"{path}: no such file; it says how {out.name} was made: keep it beside that"
-        ) from None
+        raise InputError(f"{path}: no such file; keep the journal of {out.name} beside it") from None
     except OSError as error:
-        raise InputError(f"{path}: cannot read: {error.strerror or error}") from None
+        raise InputError(f"{path}: cannot be read: {error.strerror or error}") from None
     if not last.get("complete"):
-        raise InputError(f"{out}: is not complete; run its batch to the end first")
+        raise InputError(f"{out}: incomplete; run its batch to the end first")
     return head["batch"], Counts(**last["counts"])
 
 
@@ -315,7 +306,7 @@ def _last(lines: Lines) -> dict[str, Any]:
 
 
 def _lines(file: BinaryIO) -> Lines:
-    """The journal's lines up to the first that is torn, and where each ends."""
+    """The lines up to the first damaged one, each with its end."""
     end = 0
     while (line := file.readline(reading.LINE)).endswith(b"\n"):
         try:
@@ -338,7 +329,7 @@ def _is_line(table: Mapping[str, Any], *, first: bool) -> bool:
 
 
 def _write_all(file: BinaryIO, data: bytes) -> None:
-    """A raw file may take a part of it."""
+    """A raw file may write a part."""
     left = memoryview(data)
     while left:
         left = left[file.write(left) :]

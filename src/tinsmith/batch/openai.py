@@ -1,7 +1,6 @@
-"""OpenAI's batch files: what a line's request asks, and the line that answers it.
+"""OpenAI's batch files: requests to /v1/chat/completions, and the lines that answer them.
 
-https://platform.openai.com/docs/guides/batch. A request to /v1/chat/completions is answered; a parameter that
-is not known here is refused by its name, in its line's error.
+https://platform.openai.com/docs/guides/batch. An unknown parameter is an error of its line.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ from tinsmith.runtime.choice import logprob
 from tinsmith.system import reading
 
 if TYPE_CHECKING:
-    from tinsmith.batch.settings import Held, Settings
+    from tinsmith.batch.settings import OutputConstraint, Settings
     from tinsmith.chat.tool_formats import Call
     from tinsmith.runtime.choice import TokenChoice
     from tinsmith.runtime.generation import Completion
@@ -24,61 +23,53 @@ if TYPE_CHECKING:
     from tinsmith.runtime.offers import Offer
 
 _SAMPLING = ("temperature", "top_p", "seed", "presence_penalty", "frequency_penalty")
-_OWN = ("top_k", "min_p", "repetition_penalty")  # beyond OpenAI's, by our names
-_SAID = ("model", "user", "metadata", "store", "safety_identifier", "service_tier")  # change no answer
-_ONE = {"stream": False}  # their only value here
-_SHOWN = {"n": (1, 128), "top_logprobs": (0, 20)}  # from, to
+_MORE_SAMPLING = ("top_k", "min_p", "repetition_penalty")  # beyond OpenAI's
+_IGNORED = ("model", "user", "metadata", "store", "safety_identifier", "service_tier")
+_FIXED = {"stream": False}
+_RANGES = {"n": (1, 128), "top_logprobs": (0, 20)}
 _REST = ("messages", "max_tokens", "max_completion_tokens", "stop", "logit_bias", "response_format")
 _TOOLS = ("tools", "tool_choice", "parallel_tool_calls")
-_KNOWN = (*_SAMPLING, *_OWN, *_SAID, *_ONE, *_SHOWN, "logprobs", *_REST, *_TOOLS)
+_KNOWN = (*_SAMPLING, *_MORE_SAMPLING, *_IGNORED, *_FIXED, *_RANGES, "logprobs", *_REST, *_TOOLS)
 _FINISH = {"stop": "stop", "length": "length", "context": "length", "constraint": "length"}
 
 
 @dataclass(frozen=True)
-class Shown:
-    """count: answers, by seeds that follow each other. tops: alternatives of each token, with their
-    probabilities; None: neither was asked for."""
-
-    count: int = 1
-    tops: int | None = None
+class Extras:
+    answers: int = 1  # with consecutive seeds
+    tops: int | None = None  # alternatives of each token; None: no log probabilities either
 
 
-@dataclass(frozen=True)
-class Answered:
-    """choices: what its tokens were chosen by, where that is shown. calls: None where it made none."""
-
+@dataclass(frozen=True, kw_only=True)
+class OpenAIAnswer:
     completion: Completion
     receipt: str
     calls: list[Call] | None
-    choices: Sequence[TokenChoice] | None
+    choices: Sequence[TokenChoice] | None  # None: not requested
 
 
-def settings_of(body: Mapping[str, Any], common: Settings) -> tuple[Settings, Offer | None, Shown]:
-    """What a request says beyond its messages, over what all are asked with. Raises InputError for a parameter
-    that is unknown, or of a value that it can't have."""
+def settings_of(body: Mapping[str, Any], common: Settings) -> tuple[Settings, Offer | None, Extras]:
+    """A request's parameters, over the settings common to all."""
     given = {name: value for name, value in body.items() if value is not None}
     for name in given:
         if name not in _KNOWN:
             raise InputError(f'"{name}" is not supported; a request takes {", ".join(_KNOWN)}')
-        if name in _ONE and given[name] != _ONE[name]:
-            raise InputError(
-                f'"{name}" may only be {json.dumps(_ONE[name])}, got {json.dumps(given[name])[:80]}'
-            )
-    options = {name: given[name] for name in (*_SAMPLING, *_OWN) if name in given}
+        if name in _FIXED and given[name] != _FIXED[name]:
+            raise InputError(f'"{name}" must be {json.dumps(_FIXED[name])}, got {json.dumps(given[name])[:80]}')
+    options = {name: given[name] for name in (*_SAMPLING, *_MORE_SAMPLING) if name in given}
     if "logit_bias" in given:
         options["logit_bias"] = _bias(given["logit_bias"])
     most = given.get("max_completion_tokens", given.get("max_tokens", common.max_tokens))
     made = replace(common, options={**common.options, **options}, max_tokens=most, stop=_stop(given, common))
     offer = _offer(given)
     if "response_format" in given:
-        made = replace(made, held=_held(given["response_format"], common.held))
-        if offer is not None and made.held is not common.held:
-            raise InputError('"response_format" beside "tools" is not supported; leave one of them out')
-    return made, offer, _shown(given)
+        made = replace(made, constraint=_constraint(given["response_format"], common.constraint))
+        if offer is not None and made.constraint is not common.constraint:
+            raise InputError('"response_format" and "tools" together are not supported; leave one out')
+    return made, offer, _extras(given)
 
 
-def _shown(given: Mapping[str, Any]) -> Shown:
-    for name, (least, most) in _SHOWN.items():
+def _extras(given: Mapping[str, Any]) -> Extras:
+    for name, (least, most) in _RANGES.items():
         value = given.get(name, least)
         if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
             raise InputError(f'"{name}" must be a whole number from {least} to {most}, got {str(value)[:40]}')
@@ -86,8 +77,8 @@ def _shown(given: Mapping[str, Any]) -> Shown:
     if not isinstance(wanted, bool):
         raise InputError(f'"logprobs" must be true or false, got {reading.kind(wanted)}')
     if tops and not wanted:
-        raise InputError('"top_logprobs" comes with "logprobs": true')
-    return Shown(given.get("n", 1), tops if wanted else None)
+        raise InputError('"top_logprobs" needs "logprobs": true')
+    return Extras(given.get("n", 1), tops if wanted else None)
 
 
 def _stop(given: Mapping[str, Any], common: Settings) -> tuple[str, ...]:
@@ -99,21 +90,20 @@ def _stop(given: Mapping[str, Any], common: Settings) -> tuple[str, ...]:
 
 
 def _bias(given: Any) -> dict[int, float]:
-    """By token."""
     try:
         return {int(token): float(value) for token, value in given.items()}
     except (AttributeError, TypeError, ValueError):
         raise InputError('"logit_bias" must be an object of numbers by token ids') from None
 
 
-def _held(format: Any, common: Held) -> Held:
+def _constraint(format: Any, common: OutputConstraint) -> OutputConstraint:
     kind = format.get("type") if isinstance(format, dict) else None
     if kind == "text":
         return common
     if kind == "json_object":
-        return replace(common, kind="schema", of={"type": "object"})
+        return replace(common, kind="schema", value={"type": "object"})
     if kind == "json_schema" and isinstance(format.get("json_schema"), dict):
-        return replace(common, kind="schema", of=format["json_schema"].get("schema", True))
+        return replace(common, kind="schema", value=format["json_schema"].get("schema", True))
     raise InputError('"response_format" must be {"type": "text" | "json_object" | "json_schema", …}')
 
 
@@ -121,11 +111,11 @@ def _offer(given: Mapping[str, Any]) -> Offer | None:
     choice, tools = given.get("tool_choice", "auto"), given.get("tools")
     parallel, allowed = given.get("parallel_tool_calls"), None
     if not tools and choice not in ("none", "auto"):
-        raise InputError('"tool_choice" is given, and no "tools" are')
+        raise InputError('"tool_choice" without "tools"; give tools')
     if not tools or choice == "none":
         return None
     if not isinstance(tools, list) or not all(isinstance(one, dict) for one in tools):
-        raise InputError('"tools" must be a list of functions in OpenAI\'s shape')
+        raise InputError('"tools" must be a list of functions in OpenAI\'s format')
     if not isinstance(parallel, bool | None):
         raise InputError(f'"parallel_tool_calls" must be true or false, got {reading.kind(parallel)}')
     if isinstance(choice, dict):
@@ -141,16 +131,16 @@ def _offer(given: Mapping[str, Any]) -> Offer | None:
 
 
 def _declared(tool: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Without what changes no answer: they are strict in any case."""
+    """Without `strict`, which is always in effect."""
     function = tool.get("function")
     if not isinstance(function, dict):
         return tool
-    said = {key: value for key, value in function.items() if value is not None and key != "strict"}
-    return {**tool, "function": said}
+    kept = {key: value for key, value in function.items() if value is not None and key != "strict"}
+    return {**tool, "function": kept}
 
 
 def _allowed(choice: Mapping[str, Any]) -> tuple[Any, list[str]]:
-    """The choice, and the names of those that may be called."""
+    """The choice, and the names of the allowed tools."""
     if choice.get("type") != "allowed_tools":
         return "required", _names([choice])
     given = choice.get("allowed_tools")
@@ -165,16 +155,15 @@ def _names(tools: Sequence[Any]) -> list[str]:
         function = one.get("function") if isinstance(one, dict) else None
         name = function.get("name") if isinstance(function, dict) else None
         if not isinstance(name, str):
-            raise InputError(f'"tool_choice" names {json.dumps(name)[:80]}, which is none of the tools')
+            raise InputError(f'"tool_choice" names the unknown tool {json.dumps(name)[:80]}')
         names.append(name)
     return names
 
 
-def answer(
-    model: Loaded, name: str | int, body: Mapping[str, Any] | None, answers: Sequence[Answered]
+def answer_row(
+    model: Loaded, name: str | int, body: Mapping[str, Any] | None, answers: Sequence[OpenAIAnswer]
 ) -> dict[str, Any]:
-    """The line of a request's answers. It says nothing of when or how they were computed: equal answers are
-    equal bytes."""
+    """Without times or machines: equal answers are equal bytes."""
     first, count = answers[0], sum(len(one.completion.token_ids) for one in answers)
     asked = first.completion.prompt_tokens
     own = {"text": first.completion.text, "finish": first.completion.finish}
@@ -196,7 +185,7 @@ def answer(
     }
 
 
-def _choice(model: Loaded, one: Answered, index: int) -> dict[str, Any]:
+def _choice(model: Loaded, one: OpenAIAnswer, index: int) -> dict[str, Any]:
     completion, logprobs = one.completion, None
     message: dict[str, Any] = {"role": "assistant", "content": completion.content, "refusal": None}
     if completion.thinking is not None:
@@ -217,18 +206,17 @@ def _call(call: Call, number: int, receipt: str) -> dict[str, Any]:
     return {"id": id, "type": "function", "function": {"name": call.name, "arguments": arguments}}
 
 
-def fault(name: str | int, reason: str) -> dict[str, Any]:
+def error_row(name: str | int, reason: str) -> dict[str, Any]:
     error = {"code": "invalid_request", "message": reason}
     return {"id": f"batch_req_{name}", "custom_id": str(name), "response": None, "error": error}
 
 
 def read(row: Mapping[str, Any]) -> dict[str, Any]:
-    """A line of such an OUT as a row of ours: item, text, finish, receipt; or item, error; and the line, which
-    says more. Raises InputError."""
+    """A line as a plain row: item, text, finish, receipt or item, error; and the whole as `line`."""
     try:
         if row["error"] is not None:
             return {"item": row["custom_id"], "error": row["error"]["message"], "line": row}
         own = {name: row["response"]["body"]["tinsmith"][name] for name in ("text", "finish", "receipt")}
         return {"item": row["custom_id"], **own, "line": row}
     except (KeyError, TypeError) as error:
-        raise InputError(f"not a line of tinsmith's in OpenAI's batch shape: {error} is missing") from None
+        raise InputError(f"not a line of tinsmith batch in OpenAI's format: {error} is missing") from None

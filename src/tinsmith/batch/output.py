@@ -1,7 +1,5 @@
-"""OUT: from the lines of OUT.part, which are JSON, to the file that was asked for.
-
-JSON lines stay as they are. CSV and Parquet have IN's columns, and those of the answers behind them.
-"""
+"""Writes OUT from OUT.part, which has JSON lines, and reads it. CSV and Parquet have IN's columns, then the
+answers'."""
 
 from __future__ import annotations
 
@@ -25,20 +23,18 @@ if TYPE_CHECKING:
 
 LINES, TABLES = (".jsonl", ".ndjson"), (".csv", ".parquet")
 ANSWER = ("item", "text", "finish", "receipt", "value", "error")  # columns, in their order
-_ROWS = 1024  # of a Parquet file that are in memory at a time
+_ROWS = 1024  # of a Parquet file in memory at a time
 
 
 def check(out: Path, items: Items, order: bool) -> None:
-    """Raises for an OUT that can't be made, before anything is computed."""
+    """Raises for an impossible OUT, before anything is computed."""
     suffix = out.suffix.lower()
     if suffix not in (*LINES, *TABLES):
-        raise InputError(f"{out}: answers are written as {', '.join((*LINES, *TABLES))}; name OUT so")
+        raise InputError(f"{out}: unknown suffix; give one of {', '.join((*LINES, *TABLES))}")
     if suffix in TABLES and items.settings.shape == "openai":
-        raise InputError(f"{out}: OpenAI's batch shape is JSON lines; name OUT .jsonl, or take --shape rows")
+        raise InputError(f"{out}: OpenAI's format is JSON lines; name OUT .jsonl, or give --shape rows")
     if suffix in TABLES and not order:
-        raise InputError(
-            f"{out}: a table has its answers beside IN's columns, in IN's order; leave --unordered out"
-        )
+        raise InputError(f"{out}: a table has IN's columns, in IN's order; leave --unordered out")
     if suffix in TABLES:
         _columns(items)
     if suffix == ".parquet":
@@ -49,7 +45,7 @@ def check(out: Path, items: Items, order: bool) -> None:
 
 
 def finish(items: Items, part: Path, out: Path) -> None:
-    """OUT of its part, which is then gone."""
+    """Makes OUT from OUT.part, and removes that."""
     if out.suffix.lower() in LINES:
         files.replace(part, out)
         return
@@ -72,18 +68,16 @@ def _json_lines(path: Path) -> Iterator[dict[str, Any]]:
 
 
 def _columns(items: Items) -> tuple[str, ...]:
-    """IN's, and an answer's. Raises InputError where one is called as an answer's is."""
+    """IN's and an answer's."""
     taken = next((name for name in items.header if name in ANSWER), None)
     if taken is not None:
-        raise InputError(
-            f'{items.path}: its column "{taken}" is called as one of an answer; rename it, or name OUT .jsonl'
-        )
+        raise InputError(f'{items.path}: "{taken}" is also a column of answers; rename it, or name OUT .jsonl')
     more = ANSWER if items.settings.task is not None else tuple(name for name in ANSWER if name != "value")
     return (*items.header, *more)
 
 
 def as_text(value: Any) -> str | None:
-    """As a table has it."""
+    """A table's cell."""
     if value is None or isinstance(value, str):
         return value
     return json.dumps(value, ensure_ascii=False, default=str)
@@ -96,18 +90,18 @@ def _csv(items: Items, part: Path, file: Any) -> None:
     writer.writerow(columns)
     for row in _joined(items, part):
         writer.writerow(["" if (one := as_text(row.get(name))) is None else one for name in columns])
-    text.detach()  # the file is its owner's to close
+    text.detach()  # the caller closes the file
 
 
 def _parquet(items: Items, part: Path, file: Any) -> None:
-    """Columns of texts; those of a Parquet file keep their types."""
+    """Columns are texts; those of a Parquet IN keep their types."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     columns, known = _columns(items), {}
     if items.path.suffix.lower() == ".parquet":
         known = {one.name: one.type for one in pq.read_schema(items.path)}
-    known["item"] = pa.string() if items.way == "openai" else pa.int64()
+    known["item"] = pa.string() if items.layout == "openai" else pa.int64()
     schema = pa.schema([(name, known.get(name, pa.string())) for name in columns])
     rows = _joined(items, part)
     with pq.ParquetWriter(file, schema) as writer:
@@ -123,7 +117,7 @@ def _parquet(items: Items, part: Path, file: Any) -> None:
 
 
 def read(out: Path, settings: Settings) -> Iterator[dict[str, Any]]:
-    """OUT's answers: item, text, finish, receipt; or item, error."""
+    """OUT's rows: item, text, finish, receipt, or item, error."""
     if out.suffix.lower() in TABLES:
         for row in containers.of_file(out).rows(out):
             if isinstance(row.values, DataError):
@@ -135,15 +129,14 @@ def read(out: Path, settings: Settings) -> Iterator[dict[str, Any]]:
 
 
 def row_of(line: bytes, out: Path, settings: Settings, number: int | None = None) -> dict[str, Any]:
-    """One line's."""
     row = reading.json(line, out, line=number, unique=True)
     if not isinstance(row, dict) or ("item" not in row and settings.shape != "openai"):
-        raise DataError(f'{out}:{number}: a row is an object with an "item"; it is no OUT of tinsmith batch')
+        raise DataError(f'{out}:{number}: not a row of tinsmith batch: no object with "item"')
     return openai.read(row) if settings.shape == "openai" else row
 
 
 def replaced(out: Path, lines: Mapping[int, bytes]) -> str:
-    """Puts lines in the place of those of these numbers, from 0. The SHA-256 of the new OUT."""
+    """Replaces lines of OUT, by their numbers from 0. The SHA-256 of the new OUT."""
     digest = hashlib.sha256()
     with files.atomic_write(out) as file:
         for number, line in enumerate(reading.lines(out)):
@@ -155,7 +148,7 @@ def replaced(out: Path, lines: Mapping[int, bytes]) -> str:
 
 def _of_table(values: Mapping[str, Any], out: Path) -> dict[str, Any]:
     if "item" not in values:
-        raise DataError(f'{out}: has no column "item"; it is no OUT of tinsmith batch')
+        raise DataError(f'{out}: not an OUT of tinsmith batch: no column "item"')
     row = {"item": values["item"]}
     if values.get("error"):
         return {**row, "error": values["error"]}

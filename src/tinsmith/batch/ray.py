@@ -22,9 +22,9 @@ from pathlib import Path
 from threading import Lock
 from typing import Any
 
-from tinsmith.batch.answers import PLACES, Answers, Done, Window
-from tinsmith.batch.crew import Job
-from tinsmith.batch.items import Items, way_of
+from tinsmith.batch.engine import SLOTS, Engine, Window, WindowResult
+from tinsmith.batch.executors import WorkerConfig
+from tinsmith.batch.items import Items, layout_of
 from tinsmith.batch.settings import Settings
 from tinsmith.data.containers import Row
 from tinsmith.data.readers import Where
@@ -65,16 +65,16 @@ class Shared:
     """A job, and the model's image in the object store: the file's bytes, or what was compiled of it. digest:
     the file's, as receipts have it."""
 
-    job: Job
+    job: WorkerConfig
     image: Any
     digest: str
 
-    def answers(self) -> Answers:
+    def answers(self) -> Engine:
         job = replace(self.job, digest=self.digest)
-        return job.answers(job.of_image(_mapped(_ray().get(self.image)), threads=1))
+        return job.engine(job.load_image(_mapped(_ray().get(self.image)), threads=1))
 
 
-def share(job: Job) -> Shared:
+def share(job: WorkerConfig) -> Shared:
     ray = _ray()
     import numpy as np
 
@@ -97,9 +97,9 @@ class _Actor:
     def __init__(self, shared: Shared) -> None:
         self._answers = shared.answers()
         self._lock = Lock()
-        self._done: dict[int, Done] = {}
+        self._done: dict[int, WindowResult] = {}
 
-    def answer(self, window: Window) -> Done:
+    def answer(self, window: Window) -> WindowResult:
         with self._lock:
             self._answers.add(window)
         while True:
@@ -109,17 +109,17 @@ class _Actor:
                 self._done |= {done.first: done for done in self._answers.step()}
 
 
-class Cluster:
+class RayExecutor:
     """A crew of actors, at most `count`, of one processor each. A window of an actor that dies, as with its
     node, is given to another, `retry` times; then RuntimeFault is raised."""
 
-    def __init__(self, job: Job, address: str, count: int | None = None) -> None:
+    def __init__(self, job: WorkerConfig, address: str, count: int | None = None) -> None:
         connect(address)
         self._ray = _ray()
         self._shared = share(job)
         self._count = count or max(1, int(self._ray.cluster_resources().get("CPU", 1)))
         self._tries: dict[int, int] = {}
-        self._held: dict[Any, tuple[Any, Window]] = {}  # what is under way: its actor and window
+        self._in_flight: dict[Any, tuple[Any, Window]] = {}  # actor and window by future
         self._actors = [self._actor() for _ in range(self._count)]
 
     def _actor(self) -> Any:
@@ -127,19 +127,19 @@ class Cluster:
         return made.remote(self._shared)
 
     def _busy(self, actor: Any) -> int:
-        return sum(one is actor for one, _ in self._held.values())
+        return sum(one is actor for one, _ in self._in_flight.values())
 
     @property
     def has_room(self) -> bool:
-        return len(self._held) < _GIVEN * len(self._actors)
+        return len(self._in_flight) < _GIVEN * len(self._actors)
 
-    def give(self, window: Window) -> None:
+    def submit(self, window: Window) -> None:
         actor = min(self._actors, key=self._busy)
-        self._held[actor.answer.remote(window)] = actor, window
+        self._in_flight[actor.answer.remote(window)] = actor, window
 
-    def take(self) -> list[Done]:
-        ready, _ = self._ray.wait(list(self._held), num_returns=1)
-        actor, window = self._held.pop(ready[0])
+    def results(self) -> list[WindowResult]:
+        ready, _ = self._ray.wait(list(self._in_flight), num_returns=1)
+        actor, window = self._in_flight.pop(ready[0])
         try:
             return [self._ray.get(ready[0])]
         except self._ray.exceptions.RayTaskError as error:
@@ -160,7 +160,7 @@ class Cluster:
         free = self._ray.available_resources().get("CPU", 0) >= 1
         if not self._actors or (free and len(self._actors) < self._count):
             self._actors.append(self._actor())
-        self.give(window)
+        self.submit(window)
 
     def close(self) -> None:
         for actor in self._actors:
@@ -215,7 +215,7 @@ def map(
     settings: Settings | None = None,
     concurrency: int | tuple[int, int] | None = None,
     window: int = WINDOW,
-    places: int = PLACES,
+    slots: int = SLOTS,
     retry: int = 2,
     checkpoint: str | Path | None = None,
     opening: Mapping[str, Any] | None = None,
@@ -239,13 +239,15 @@ def map(
     if settings.where or settings.sample or settings.limit:
         raise InputError("where, sample and limit are of a file's rows; filter the dataset itself")
     connect("auto" if os.environ.get("RAY_ADDRESS") else "local")
-    job = Job(Path(file), settings, dict(opening or {}), {}, places, retry)
+    job = WorkerConfig(
+        file=Path(file), settings=settings, loading=dict(opening or {}), slots=slots, retry=retry
+    )
     shared = share(job)
-    way = way_of("the dataset", dataset.columns(), settings.input)
+    way = layout_of("the dataset", dataset.columns(), settings.input)
     taken = next((name for name in dataset.columns() if name in ANSWER), None)
     if taken is not None:
         raise InputError(f'the dataset has a column "{taken}", as an answer has; rename it')
-    key = json.dumps([shared.digest, settings.as_json(), dict(job.opening)], sort_keys=True)
+    key = json.dumps([shared.digest, settings.as_json(), dict(job.loading)], sort_keys=True)
     spare = sum(node["Alive"] for node in ray.nodes())  # a processor of each node is left to read and write
     count = concurrency or max(1, int(ray.cluster_resources().get("CPU", 1)) - spare)
     least, most = count if isinstance(count, tuple) else (count, count)

@@ -1,4 +1,4 @@
-"""Answers computed again, and compared with those of an OUT: the same bits, or where they are others."""
+"""Computes the answers of an OUT again and compares them bit by bit."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from tinsmith.batch import output, run
-from tinsmith.batch.answers import Window
+from tinsmith.batch.engine import Window
+from tinsmith.batch.executors import Executor
 from tinsmith.batch.items import Item, Items, open_items
 from tinsmith.batch.journal import header_of
 from tinsmith.batch.settings import Settings
@@ -19,7 +20,7 @@ from tinsmith.formats.model_files import model_digest
 from tinsmith.system import files
 from tinsmith.system.progress import Display
 
-SHOWN = 20  # differences that are said; all are counted
+SHOWN = 20  # reported differences; all are counted
 Row = dict[str, Any]
 Pair = tuple[Item, Row]
 
@@ -58,7 +59,7 @@ class Replay:
         return Settings.of_json(settings, self.out), header
 
 
-def replay(asked: Replay, crew: Callable[[], run.Crew], display: Display) -> Result:
+def replay(asked: Replay, executor: Callable[[], Executor], display: Display) -> Result:
     """Raises InputError where OUT, its journal or IN can't be read."""
     settings, header = asked.header()
     result = Result()
@@ -80,7 +81,7 @@ def replay(asked: Replay, crew: Callable[[], run.Crew], display: Display) -> Res
     with display.bar("items", compared) as bar:
         expected: dict[int, list[Pair]] = {}
         pairs = _sampled(_pairs(asked, items, header.get("order", True), result), asked, total)
-        for done in run.answered(_windows(pairs, expected), crew):
+        for done in run.answered(_windows(pairs, expected), executor):
             lines = done.lines.splitlines(keepends=True)
             for (item, row), line in zip(expected.pop(done.first), lines, strict=True):
                 result.items += 1

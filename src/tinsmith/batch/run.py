@@ -1,4 +1,4 @@
-"""tinsmith batch: every row of IN to a row of OUT, whatever happens on the way."""
+"""tinsmith batch: answers every row of IN in OUT, across crashes."""
 
 from __future__ import annotations
 
@@ -9,11 +9,12 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import tinsmith
 from tinsmith.batch import output
-from tinsmith.batch.answers import Done, Window
+from tinsmith.batch.engine import Window, WindowResult
+from tinsmith.batch.executors import Executor
 from tinsmith.batch.items import Item, Items, open_items
 from tinsmith.batch.journal import Counts, Journal, Spans
 from tinsmith.batch.settings import Settings
@@ -23,40 +24,21 @@ from tinsmith.system import files
 from tinsmith.system.progress import Bar, Display
 
 LEAST, MOST = 32, 128  # items of a window
-_LETTERS = 1 << 21  # of its prompts, about
-_AHEAD = 32  # windows that may be complete while one before them is not
-_SECONDS = 4.0  # that a window of a slow model takes, about: what a killed run loses at most
-
-
-class Crew(Protocol):
-    """Who answers windows: this process, others of this machine, or a cluster."""
-
-    @property
-    def has_room(self) -> bool:
-        """Whether another window may be given."""
-
-    def give(self, window: Window) -> None: ...
-
-    def take(self) -> list[Done]:
-        """Windows that are complete, waiting for news where there is none."""
-
-    def close(self) -> None: ...
+_CHARACTERS = 1 << 21  # of its prompts, about
+_AHEAD = 32  # complete windows that wait for an earlier one
+_SECONDS = 4.0  # of a window of a slow model: a killed run loses no more
 
 
 @dataclass(frozen=True)
 class Batch:
-    """file: the model's; opening: what it is loaded with that shapes its answers; order: OUT has IN's order,
-    and not that in which windows came to an end. retry: whether rows of a finished OUT that failed are asked
-    again. adapters: paths of those that are not in the file, by name."""
-
-    file: Path
-    given: Path
+    file: Path  # the model's
+    given: Path  # IN
     out: Path
     settings: Settings
-    order: bool = True
-    opening: Mapping[str, Any] = field(default_factory=dict)
-    retry: int = 0
-    adapters: Mapping[str, str] = field(default_factory=dict)
+    order: bool = True  # OUT has IN's order, not that in which windows end
+    opening: Mapping[str, Any] = field(default_factory=dict)  # options of tinsmith.load that shape answers
+    retry: int = 0  # not 0: failed rows of a finished OUT are answered again
+    adapters: Mapping[str, str] = field(default_factory=dict)  # paths of those outside the file, by name
 
     def header(self, digest: str, given: str) -> dict[str, object]:
         adapters = {name: model_digest(Path(path)) for name, path in self.adapters.items()}
@@ -70,38 +52,36 @@ class Batch:
         }
 
 
-def run(batch: Batch, hired: Callable[[Settings], Crew], display: Display) -> Counts:
-    """Answers what is not answered yet, and makes OUT. hired: the crew, when there is something to do; it is
-    given the settings as IN has them come out.
+def run(batch: Batch, start_executor: Callable[[Settings], Executor], display: Display) -> Counts:
+    """Answers the rest of IN's rows, and makes OUT.
 
-    Raises InputError where OUT was begun in another way, another run has it, IN or FILE changes meanwhile, or
-    the disk refuses; what is done stays, and the same call goes on from there.
-    """
+    Raises InputError where OUT was started differently, another run writes it, or IN or FILE changes meanwhile;
+    what is done stays, and the same call resumes."""
     items = open_items(batch.given, batch.settings)
     batch = replace(batch, settings=items.settings)
-    crew = partial(hired, items.settings)
+    executor = partial(start_executor, items.settings)
     output.check(batch.out, items, batch.order)
     before = {path: _mark(path) for path in (batch.given, batch.file)}
     header = batch.header(model_digest(batch.file), files.sha256_file(batch.given))
-    shown = items.pictures()
-    header |= {"pictures": shown} if shown else {}
+    shown = items.images()
+    header |= {"images": shown} if shown else {}
     with Journal(batch.out, header, partial(output.finish, items)) as journal:
         if journal.complete:
             if journal.counts.failed and batch.retry and batch.out.suffix.lower() in output.LINES:
-                _again(batch, items, crew, journal)
+                _again(batch, items, executor, journal)
             return journal.counts
         total = items.count()
         display.line(_opening(items, total, journal.counts.items))
         with display.bar("items", total) as bar:
             progress = Progress(bar, journal.counts, time.monotonic())
             size = Sizes()
-            for done in answered(windows(items, journal.spans, size), crew, batch.order):
+            for done in answered(windows(items, journal.spans, size), executor, batch.order):
                 size.took(done)
                 journal.add(done)
                 progress.show(journal.counts)
         changed = next((path for path, mark in before.items() if _mark(path) != mark), None)
-        if changed is None and items.pictures() != shown:
-            changed = Path("a picture that IN names")
+        if changed is None and items.images() != shown:
+            changed = Path("an image that IN names")
         if changed is not None:
             raise InputError(
                 f"{changed}: changed while the rows were answered; remove {journal.part.name} and "
@@ -123,7 +103,7 @@ def _mark(path: Path) -> tuple[int, int, int]:
 
 @dataclass
 class Progress:
-    """What the bar says: rate, failures, tokens. before: what an earlier run did."""
+    """The bar's text: rate, failures, tokens. before: counts of earlier runs."""
 
     bar: Bar
     before: Counts
@@ -137,21 +117,23 @@ class Progress:
         self.bar.update(counts.items, f"{rate:,.1f} items/s, {tokens:,.0f} tokens/s{failed}")
 
 
-def answered(ahead: Iterator[Window], crew: Callable[[], Crew], order: bool = True) -> Iterator[Done]:
-    """The windows' lines, in their order or as they come. crew: made when there is a window."""
+def answered(
+    ahead: Iterator[Window], executor: Callable[[], Executor], order: bool = True
+) -> Iterator[WindowResult]:
+    """The windows' results, in order or as they end. executor: is started for the first window."""
     window = next(ahead, None)
     if window is None:
         return
-    workers = crew()
+    workers = executor()
     given: deque[int] = deque()  # the windows that are being answered, or wait for one before them
-    waiting: dict[int, Done] = {}
+    waiting: dict[int, WindowResult] = {}
     try:
         while window is not None or given:
             while window is not None and workers.has_room and len(waiting) < _AHEAD:
-                workers.give(window)
+                workers.submit(window)
                 given.append(window.first)
                 window = next(ahead, None)
-            waiting |= {done.first: done for done in workers.take()}
+            waiting |= {done.first: done for done in workers.results()}
             for first in list(given):
                 if first in waiting:
                     given.remove(first)
@@ -162,10 +144,9 @@ def answered(ahead: Iterator[Window], crew: Callable[[], Crew], order: bool = Tr
         workers.close()
 
 
-def _again(batch: Batch, items: Items, crew: Callable[[], Crew], journal: Journal) -> None:
-    """Asks the rows of a finished OUT that failed once more, and puts those that are answered now in their
-    place."""
-    rows = zip(journal.places(), enumerate(output.read(batch.out, items.settings)), strict=False)
+def _again(batch: Batch, items: Items, executor: Callable[[], Executor], journal: Journal) -> None:
+    """Answers the failed rows of a finished OUT again, and rewrites OUT."""
+    rows = zip(journal.positions(), enumerate(output.read(batch.out, items.settings)), strict=False)
     failed = {place: (number, str(row["item"])) for place, (number, row) in rows if "error" in row}
     asked: list[int] = []  # numbers of their lines
 
@@ -177,12 +158,12 @@ def _again(batch: Batch, items: Items, crew: Callable[[], Crew], journal: Journa
                 yield item
 
     found: dict[int, bytes] = {}
-    for done in answered(gathered(some()), crew):
+    for done in answered(gathered(some()), executor):
         for k, line in enumerate(done.lines.splitlines(keepends=True), done.first):
             if "error" not in output.row_of(line, batch.out, items.settings):
                 found[asked[k]] = line
     if found:
-        journal.again(output.replaced(batch.out, found), len(found))
+        journal.retried(output.replaced(batch.out, found), len(found))
 
 
 def gathered(items: Iterable[Item]) -> Iterator[Window]:
@@ -194,12 +175,12 @@ def gathered(items: Iterable[Item]) -> Iterator[Window]:
 
 
 class Sizes:
-    """How many items the next window has: so many that it takes a few seconds."""
+    """The size of the next window, which should take a few seconds."""
 
     def __init__(self) -> None:
         self._items, self._started = 0, time.monotonic()
 
-    def took(self, done: Done) -> None:
+    def took(self, done: WindowResult) -> None:
         self._items += done.items
 
     def next(self) -> int:
@@ -208,7 +189,7 @@ class Sizes:
 
 
 def windows(items: Items, spans: Spans, size: Sizes) -> Iterator[Window]:
-    """Of the items that are not done: those that follow each other."""
+    """Windows of consecutive items that are not done."""
     held: list[Item] = []
     first = most = letters = 0
     for place, (number, row) in enumerate(items.rows()):
@@ -220,8 +201,8 @@ def windows(items: Items, spans: Spans, size: Sizes) -> Iterator[Window]:
         if not held:
             first, most, letters = place, size.next(), 0
         held.append(items.item(number, row))
-        letters += len(str(held[-1].asked))
-        if len(held) == most or letters > _LETTERS:
+        letters += len(str(held[-1].prompt))
+        if len(held) == most or letters > _CHARACTERS:
             yield Window(first, held)
             held = []
     if held:

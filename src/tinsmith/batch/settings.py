@@ -1,4 +1,4 @@
-"""What a batch is asked for: all that shapes its answers, as a JSON object that a journal keeps."""
+"""The settings that determine a batch's answers, as JSON in its journal."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from typing import Any, Literal
 from tinsmith.checks import whole
 from tinsmith.errors import ConstraintError, InputError
 from tinsmith.runtime.generation import Sampling
-from tinsmith.runtime.picture_limits import PictureLimits
+from tinsmith.runtime.images import ImageLimits
 from tinsmith.system import reading
 
 Shape = Literal["rows", "openai"]
 SHAPES: tuple[Shape, ...] = ("rows", "openai")
-KINDS = ("own", "free", "schema", "tools", "grammar", "lark", "choices", "regex")
+KINDS = ("own", "unconstrained", "schema", "tools", "grammar", "lark", "choices", "regex")
 
-_KINDS: dict[str, Any] = {  # of a journal's settings
+_TYPES: dict[str, Any] = {  # in a journal
     **dict.fromkeys(("where", "task", "system"), str | None),
     **{"raw": bool, "thinking": bool | None, "adapters": Mapping | None, "options": Mapping},
 }
@@ -25,18 +25,14 @@ _SAMPLING = {one.name for one in fields(Sampling)}
 
 
 @dataclass(frozen=True)
-class Held:
-    """What answers may be. kind: of KINDS, "own" being what the file says; of: a schema or tools as JSON, a
-    grammar, an expression, texts; None for "own" and "free". search: how often one may be gone back for a
-    likelier one; None: as the file says, else never."""
-
-    kind: str = "own"
-    of: Any = None
-    search: int | None = None
+class OutputConstraint:
+    kind: str = "own"  # of KINDS; "own": the file's
+    value: Any = None  # a schema, tools, a grammar, an expression or texts
+    search: int | None = None  # maximum backtracks; None: the file's, else 0
 
     @classmethod
-    def of_file(cls, kind: str, path: str) -> Held:
-        """Of a schema, tools or a grammar in a file."""
+    def of_file(cls, kind: str, path: str) -> OutputConstraint:
+        """From a file with a schema, tools or a grammar."""
         if kind == "grammar":
             from tinsmith.constraint.makers import grammar_kind
 
@@ -46,62 +42,57 @@ class Held:
 
 @dataclass(frozen=True)
 class Settings:
-    """How rows are read and answered.
+    """How rows are read and answered."""
 
-    input: the columns that a prompt is made of, joined by blank lines; none: found by their names. where: an
-    expression over a row's columns (tinsmith.batch.where); sample: so many rows at random, drawn by `seed`;
-    limit: the first so many of those; 0 is all. adapters: names and scales. task: an adapter of the file, or a
-    kind of answer (tinsmith.tasks), by which answers are parsed. shape: of OUT's rows; None: as IN's are.
-    system: the message before those of rows that have none of their own. pictures: of one row. raw: prompts are
-    continued, without a chat template. options: of tinsmith.runtime.generation.Sampling, by name.
-    """
-
-    input: tuple[str, ...] = ()
-    where: str | None = None
-    sample: int = 0
-    limit: int = 0
-    seed: int = 0
-    shape: Shape | None = None
-    task: str | None = None
-    adapters: Mapping[str, float] | None = None
-    system: str | None = None
-    pictures: PictureLimits = field(default_factory=PictureLimits)
-    raw: bool = False
+    input: tuple[str, ...] = ()  # columns of a prompt, joined by blank lines; none: found by their names
+    where: str | None = None  # expression over a row's columns (tinsmith.batch.where)
+    sample: int = 0  # so many random rows of these; 0: all
+    limit: int = 0  # so many first rows of those; 0: all
+    seed: int = 0  # of the sample
+    shape: Shape | None = None  # of OUT's rows; None: as IN's
+    task: str | None = None  # an adapter of the file, or a task (tinsmith.tasks), which parses the answers
+    adapters: Mapping[str, float] | None = None  # scales by name
+    system: str | None = None  # system message of rows without one
+    images: ImageLimits = field(default_factory=ImageLimits)  # of one row
+    raw: bool = False  # no chat template
     thinking: bool | None = None
-    held: Held = Held()
+    constraint: OutputConstraint = OutputConstraint()
     max_tokens: int = 256
     stop: tuple[str, ...] = ()
-    options: Mapping[str, Any] = field(default_factory=dict)
+    options: Mapping[str, Any] = field(default_factory=dict)  # of Sampling, by name
 
     def __post_init__(self) -> None:
         whole("max_tokens", self.max_tokens, 1)
-        whole("limit", self.limit, 0)
-        whole("sample", self.sample, 0)
-        whole("seed", self.seed, 0)
+        for name in ("limit", "sample", "seed"):
+            whole(name, getattr(self, name), 0)
         if self.shape not in (None, *SHAPES):
             raise InputError(f"shape is {self.shape!r}; give one of {', '.join(SHAPES)}")
-        if self.held.kind not in KINDS:
-            raise InputError(f"held to {self.held.kind!r}; give one of {', '.join(KINDS)}")
+        if self.constraint.kind not in KINDS:
+            raise InputError(
+                f"the constraint's kind is {self.constraint.kind!r}; give one of {', '.join(KINDS)}"
+            )
 
     def as_json(self) -> dict[str, Any]:
         return asdict(self)
 
     @classmethod
     def of_json(cls, table: Mapping[str, Any], where: str | Path) -> Settings:
-        """Raises InputError for what as_json did not make."""
+        """Raises InputError for anything but as_json's result."""
         known = {one.name for one in fields(cls)}
         if set(table) != known:
             odd = ", ".join(sorted(set(table) ^ known))
-            raise InputError(
-                f"{where}: its settings are of another version ({odd}); make OUT again with this one"
-            )
-        wrong = [name for name, kind in _KINDS.items() if not isinstance(table[name], kind)]
+            raise InputError(f"{where}: its settings are of another version ({odd}); make OUT again")
+        wrong = [name for name, kind in _TYPES.items() if not isinstance(table[name], kind)]
         wrong += [] if wrong else [name for name in table["options"] if name not in _SAMPLING]
         if wrong:
             raise InputError(f'{where}: its settings are damaged: "{wrong[0]}"; make OUT again')
         try:
-            lists = {name: tuple(table[name]) for name in ("input", "stop")}
-            held, pictures = Held(**table["held"]), PictureLimits(**table["pictures"])
-            return cls(**{**table, **lists, "held": held, "pictures": pictures})
+            read = {
+                "input": tuple(table["input"]),
+                "stop": tuple(table["stop"]),
+                "constraint": OutputConstraint(**table["constraint"]),
+                "images": ImageLimits(**table["images"]),
+            }
+            return cls(**{**table, **read})
         except TypeError as error:
             raise InputError(f"{where}: its settings are damaged: {error}") from None

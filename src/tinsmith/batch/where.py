@@ -1,8 +1,8 @@
 """--where: an expression over a row's columns, such as `lang == "en" and len(text) < 200`.
 
-Python's comparisons, `and`, `or`, `not`, `in`, arithmetic, texts, numbers, lists, and the functions len, lower
-and float. A column whose name is no word stands as col("its name"); one that a row lacks is None. A comparison
-of unlike kinds is false. Nothing else of Python is there.
+It has Python's comparisons, `and`, `or`, `not`, `in`, arithmetic, texts, numbers, lists, and len, lower and
+float; nothing else of Python. col("a name") is a column whose name is no identifier; a missing column is None.
+Comparing different types is false.
 """
 
 from __future__ import annotations
@@ -40,22 +40,22 @@ _FUNCTIONS: dict[str, Callable[[Any], Any]] = {"len": len, "lower": str.lower, "
 _ALLOWED = (
     "columns, texts, numbers, lists, == != < <= > >= in, and or not, + - * / %, len() lower() float() col()"
 )
-_LONGEST = 4096  # characters; a longer one may nest deeper than Python's own reader
-_DEEPEST = 100  # a deeper one would not be computed, on a stack that other calls are on too
+_MAX_LENGTH = 4096  # characters: ast.parse fails on deep nesting
+_MAX_DEPTH = 100  # of nested calls on the stack
 
 
 def compiled(text: str) -> Callable[[Values], bool]:
-    """Whether a row is wanted. Raises InputError for what is no such expression."""
+    """A predicate of a row's values."""
     try:
-        if len(text) > _LONGEST:
-            raise SyntaxError(f"longer than {_LONGEST} characters")
+        if len(text) > _MAX_LENGTH:
+            raise SyntaxError(f"longer than {_MAX_LENGTH} characters")
         parsed = ast.parse(text.strip(), mode="eval").body
-        if _depth(parsed) > _DEEPEST:
-            raise SyntaxError(f"nests deeper than {_DEEPEST}")
+        if _depth(parsed) > _MAX_DEPTH:
+            raise SyntaxError(f"nested deeper than {_MAX_DEPTH}")
         term = _term(parsed)
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
-        said = error.msg if isinstance(error, SyntaxError) else error
-        raise InputError(f"--where {text}: {said}; an expression has {_ALLOWED}") from None
+        reason = error.msg if isinstance(error, SyntaxError) else error
+        raise InputError(f"--where {text}: {reason}; allowed are {_ALLOWED}") from None
     return lambda values: bool(_value(term, values))
 
 
@@ -67,7 +67,7 @@ def _depth(root: ast.AST) -> int:
 
 
 def _value(term: _Term, values: Values) -> Any:
-    """None where the values don't fit what is done with them."""
+    """None where an operation does not fit the values."""
     try:
         return term(values)
     except (TypeError, ValueError, ArithmeticError):
@@ -109,7 +109,7 @@ def _term(node: ast.expr) -> _Term:
 
 
 def _arithmetic(operate: Callable[[Any, Any], Any], left: _Term, right: _Term) -> _Term:
-    """Of numbers alone, and of texts where they are joined: a text times a number could fill the memory."""
+    """Of numbers, and joining texts: a text times a number could fill the memory."""
 
     def computed(values: Values) -> Any:
         one, two = left(values), right(values)

@@ -1,5 +1,5 @@
-"""A process that answers windows: reads a Job and then Windows from stdin, and writes lists of Done, or the
-TinsmithError that keeps it from answering, to stdout. It ends with its stdin."""
+"""A worker process: reads a WorkerConfig and Windows from stdin, writes lists of WindowResult, or a
+TinsmithError, to stdout. It ends with its stdin."""
 
 from __future__ import annotations
 
@@ -11,43 +11,41 @@ from queue import SimpleQueue
 from threading import Thread
 from typing import Any
 
-from tinsmith.batch.crew import Job, heard
+from tinsmith.batch.executors import WorkerConfig, receive
 from tinsmith.errors import InputError, TinsmithError
 
 
 def main() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # of the terminal: who started this process decides
-    given, told = sys.stdin.buffer, os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)  # what a library prints is not for the pickles
-    job: Job = heard(given)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's
+    source, out = sys.stdin.buffer, os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)  # keeps what libraries print out of the pickles
+    config: WorkerConfig = receive(source)
     try:
-        _work(job, given, told)
+        _work(config, source, out)
     except TinsmithError as error:
-        _tell(told, InputError(str(error)))
+        _send(out, InputError(str(error)))
 
 
-def _work(job: Job, given: Any, told: Any) -> None:
-    answers = job.answers(job.load(threads=1))
+def _work(config: WorkerConfig, source: Any, out: Any) -> None:
+    engine = config.engine(config.load(threads=1))
     windows: SimpleQueue[Any] = SimpleQueue()
 
-    def hear() -> None:
-        while (window := heard(given)) is not None:
+    def read() -> None:
+        while (window := receive(source)) is not None:
             windows.put(window)
-        os._exit(0)  # nobody is there any more
+        os._exit(0)  # the parent is gone
 
-    Thread(target=hear, daemon=True).start()
+    Thread(target=read, daemon=True).start()
     while True:
-        while answers.idle or (answers.has_room and not windows.empty()):
-            answers.add(windows.get())
-            if done := answers.step():
-                _tell(told, done)
-        if done := answers.step():
-            _tell(told, done)
+        while engine.idle or (engine.has_room and not windows.empty()):
+            engine.add(windows.get())
+        if results := engine.step():
+            _send(out, results)
 
 
-def _tell(told: Any, what: Any) -> None:
-    pickle.dump(what, told)
-    told.flush()
+def _send(out: Any, value: Any) -> None:
+    pickle.dump(value, out)
+    out.flush()
 
 
 if __name__ == "__main__":

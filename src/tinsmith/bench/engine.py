@@ -44,10 +44,11 @@ def find_source(name: str, path: Path) -> Path:
     return source
 
 
-def open_engine(name: str, source: Path, isa: str | None, pace: int = 100) -> Engine:
-    """source: of find_source. isa, pace: what the native engine is held to; the others choose themselves."""
+def open_engine(name: str, source: Path, isa: str | None, duty_cycle: int = 100) -> Engine:
+    """source: of find_source. isa, duty_cycle: what the native engine is held to; the others choose
+    themselves."""
     module = _module(name)
-    engine: Engine = module.open_model(source, isa, pace) if name == NATIVE else module.open_model(source)
+    engine: Engine = module.open_model(source, isa, duty_cycle) if name == NATIVE else module.open_model(source)
     return engine
 
 

@@ -33,7 +33,7 @@ class Native:
         self._tokens = filler(prompt, self._model.info.vocab)
         room = depth + max(prompt, generate)
         self._held, self._session = (
-            _core.Session(self._model.core, context=room, threads=threads, pace=self._model.pace)
+            _core.Session(self._model.core, context=room, threads=threads, duty_cycle=self._model.duty_cycle)
             for _ in range(2)
         )
         if depth:
@@ -72,8 +72,8 @@ def _finish(session: _core.Session) -> None:
     assert computed == _core.STEP_LOGITS
 
 
-def open_model(path: Path, isa: str | None, pace: int = 100) -> Native:
-    return Native(load(path, isa=isa, pace=pace))
+def open_model(path: Path, isa: str | None, duty_cycle: int = 100) -> Native:
+    return Native(load(path, isa=isa, duty_cycle=duty_cycle))
 
 
 def main_format(model: Model) -> str:

@@ -21,7 +21,8 @@ _MOST_THREADS = 64
 @dataclass(frozen=True)
 class Options:
     """prompt, generate and depths in tokens; repeat: measurements of each, of which the median counts; isa:
-    what the native engine is held to, None for the best; pace: percent of the time that its threads work."""
+    what the native engine is held to, None for the best; duty_cycle: percent of the time that its threads
+    work."""
 
     threads: Sequence[int] = (1, 2)
     prompt: int = 512
@@ -30,7 +31,7 @@ class Options:
     against: Sequence[str] = ()
     repeat: int = 5
     isa: str | None = None
-    pace: int = 100
+    duty_cycle: int = 100
 
 
 @dataclass
@@ -55,7 +56,7 @@ def run(path: Path, options: Options, display: progress.Display) -> dict[str, An
         for name in (NATIVE, *options.against):
             display.line(f"bench: opening {name}")
             workers[name] = stack.enter_context(
-                Worker(name, find_source(name, path), options.isa, options.pace)
+                Worker(name, find_source(name, path), options.isa, options.duty_cycle)
             )
             for depth in options.depths:
                 check_room(workers[name].opened["context"], depth, options.prompt, options.generate)
@@ -75,7 +76,7 @@ def run(path: Path, options: Options, display: progress.Display) -> dict[str, An
         "prompt": options.prompt,
         "generate": options.generate,
         "repeat": options.repeat,
-        "pace": options.pace,
+        "duty_cycle": options.duty_cycle,
     }
     return {"rows": rows, "ratios": _ratios(rows), "machine": about, "engines": facts, "settings": settings}
 

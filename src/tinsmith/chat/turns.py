@@ -25,7 +25,7 @@ MODES = ("raw", "drop", "some", "always")
 # others; at the end.
 PLACES = ("earlier", "current", "last")
 OPENING, CLOSING = "<think>", "</think>"
-PICTURE = "\U0010fffd"  # stands for a picture in a content; the last of Unicode's private characters
+IMAGE = "\U0010fffd"  # stands for an image in a content; the last of Unicode's private characters
 
 Messages = Sequence[Mapping[str, Any]]
 
@@ -99,7 +99,7 @@ class TurnTable:
     what is dropped around a content, by slot; strict: whether user and assistant must take turns, the user
     first; asked: whether there must be a user's message; escaped: whether a tool's content is written as within
     a JSON string; bare: whether an empty system message counts as none; single: whether no answer may follow an
-    assistant's message; spelled: whether a user's content without pictures is followed by `spelled` of it;
+    assistant's message; spelled: whether a user's content without images is followed by `spelled` of it;
     no_system, no_tool: why there can be no such message, empty where there can; special:
     by role, texts that the template would treat in ways of its own, which a content can't hold; the empty text:
     a content can't be empty; thoughts: None where they are text like any other.
@@ -145,7 +145,7 @@ class TurnTable:
             if role == "assistant" and self.thoughts:
                 content = self.thoughts.write(content, places[k])
             yield (json.dumps(content, ensure_ascii=False)[1:-1] if self._escapes(role) else content), False
-            if self.spelled and role == "user" and PICTURE not in content:
+            if self.spelled and role == "user" and IMAGE not in content:
                 yield spelled(content), False
             if role != "tool" or after != "tool":
                 yield self.ending[role], True

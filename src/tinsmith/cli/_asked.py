@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tinsmith.cli._command import Args, Option, flag, one_of, option
 from tinsmith.cli._types import File, Number, Size, Text, Texts, Whole
-from tinsmith.runtime.picture_limits import PictureLimits
+from tinsmith.runtime.images import ImageLimits
 
 PENALTIES = ("repetition_penalty", "presence_penalty", "frequency_penalty")
 SAMPLING = ("temperature", "top_k", "top_p", "min_p", *PENALTIES, "seed")
@@ -70,17 +70,17 @@ HELD = one_of(
 
 
 def picture_options(of: str, group: str = "") -> list[Option]:
-    """Those of PictureLimits. of: what has the pictures."""
-    most = PictureLimits()
-    mebibytes = f"{most.picture >> 20}MiB"
+    """Those of ImageLimits. of: what has the pictures."""
+    most = ImageLimits()
+    mebibytes = f"{most.image >> 20}MiB"
     return [
         option(
             "--max-pictures",
             Whole(0),
-            default=most.pictures,
+            default=most.images,
             group=group,
             metavar="N",
-            help=f"pictures of {of} (default: {most.pictures})",
+            help=f"pictures of {of} (default: {most.images})",
         ),
         option(
             "--max-picture",
@@ -101,5 +101,5 @@ def picture_options(of: str, group: str = "") -> list[Option]:
     ]
 
 
-def picture_limits(args: Args) -> PictureLimits:
-    return PictureLimits(args.max_pictures, args.max_picture, args.max_pixels)
+def image_limits(args: Args) -> ImageLimits:
+    return ImageLimits(args.max_pictures, args.max_picture, args.max_pixels)

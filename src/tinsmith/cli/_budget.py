@@ -129,9 +129,9 @@ def search(
     measured = auto.Search(spec, ids, folder, display, options, overhead=overhead)
     chosen = choice.of_search(measured, wanted, display)
     if shown:
-        from tinsmith.search import eyes
+        from tinsmith.search import vision
 
-        chosen = replace(chosen, mix=eyes.choose(spec, chosen.mix, shown, folder, display))
+        chosen = replace(chosen, mix=vision.choose(spec, chosen.mix, shown, folder, display))
     return chosen
 
 
@@ -139,14 +139,14 @@ def _shown(args: Args, spec: Spec) -> list[TokenSequence]:
     """What --pictures gives. Raises InputError for a model without a vision half, and rows without pictures."""
     from tinsmith import tasks
     from tinsmith.data.shapes import open_examples
-    from tinsmith.search import eyes
+    from tinsmith.search import vision
 
     if spec.vision is None:
         raise InputError(
             "--pictures measures a vision half, and this model has none; give a folder that has one, or build "
             "its GGUF file with --mmproj, or leave out --pictures"
         )
-    shown = eyes.read(spec, open_examples(args.pictures), tasks.DEFAULT, "")
+    shown = vision.read(spec, open_examples(args.pictures), tasks.DEFAULT, "")
     if not shown:
         raise InputError(
             f"{args.pictures}: no example shows a picture and fits the context of {spec.hyper.context} tokens; "

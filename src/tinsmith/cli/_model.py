@@ -77,7 +77,7 @@ def open_model(args: Args, date: str | None = None) -> Model:
     return load(
         args.file,
         threads=args.threads,
-        pace=args.pace,
+        duty_cycle=args.pace,
         isa=args.isa,
         kv=args.kv,
         backend=args.backend,

@@ -14,9 +14,8 @@ from tinsmith.cli._types import File, Folder, Texts, Whole, Word, isas, tasks
 from tinsmith.errors import InputError
 
 if TYPE_CHECKING:
-    from tinsmith.batch.crew import Job
-    from tinsmith.batch.run import Crew
-    from tinsmith.batch.settings import Held, Settings
+    from tinsmith.batch.executors import Executor, WorkerConfig
+    from tinsmith.batch.settings import OutputConstraint, Settings
     from tinsmith.system.progress import Display
 
 HELP = "answer every row of a file, whatever happens on the way"
@@ -90,7 +89,7 @@ PARAMETERS = [
     ),
     option("--workers", Whole(1), group=WORK, metavar="N", help="processes (default: one a core)"),
     option(
-        "--places", Whole(1), default=8, group=WORK, metavar="N", help="answers at a time in each (default: 8)"
+        "--slots", Whole(1), default=8, group=WORK, metavar="N", help="concurrent answers of each (default: 8)"
     ),
     _model.pace(WORK),
     option(
@@ -123,7 +122,14 @@ def run(args: Args) -> int:
     display = progress.display()
     shaping = {"kv": args.kv, "date": args.date}
     batch = engine.Batch(
-        Path(args.file), args.given, args.out, job.settings, not args.unordered, shaping, args.retry, job.more
+        Path(args.file),
+        args.given,
+        args.out,
+        job.settings,
+        not args.unordered,
+        shaping,
+        args.retry,
+        job.adapters,
     )
     with _merged(args.cache, display):
         counts = engine.run(batch, lambda settings: _crew(args, replace(job, settings=settings)), display)
@@ -154,12 +160,20 @@ def opening(args: Args) -> dict[str, Any]:
     return {"isa": args.isa, "kv": args.kv, "date": args.date, "key": args.key, "pace": args.pace}
 
 
-def _job(args: Args) -> Job:
-    from tinsmith.batch.crew import Job
+def _job(args: Args) -> WorkerConfig:
+    from tinsmith.batch.executors import WorkerConfig
 
     names, more = _adapters(args.adapter)
     settings = _settings(args, names)
-    return Job(Path(args.file), settings, opening(args), more, args.places, args.retry, args.cache)
+    return WorkerConfig(
+        file=Path(args.file),
+        settings=settings,
+        loading=opening(args),
+        adapters=more,
+        slots=args.slots,
+        retry=args.retry,
+        cache=args.cache,
+    )
 
 
 def _adapters(given: list[str]) -> tuple[dict[str, float] | None, dict[str, str]]:
@@ -182,32 +196,32 @@ def _settings(args: Args, adapters: dict[str, float] | None) -> Settings:
         task=args.task,
         adapters=adapters,
         system=args.system,
-        pictures=_asked.picture_limits(args),
+        images=_asked.image_limits(args),
         raw=args.raw,
         thinking=args.thinking,
-        held=replace(_held(args), search=args.search),
+        constraint=replace(_held(args), search=args.search),
         max_tokens=args.max_tokens,
         stop=tuple(args.stop),
         options=sampling,
     )
 
 
-def _held(args: Args) -> Held:
-    from tinsmith.batch.settings import Held
+def _held(args: Args) -> OutputConstraint:
+    from tinsmith.batch.settings import OutputConstraint
 
     if args.free:
-        return Held("free")
+        return OutputConstraint("unconstrained")
     for kind in ("regex", "choices"):
         if getattr(args, kind) is not None:
-            return Held(kind, getattr(args, kind))
+            return OutputConstraint(kind, getattr(args, kind))
     for kind in ("schema", "tools", "grammar"):
         if getattr(args, kind) is not None:
-            return Held.of_file(kind, getattr(args, kind))
-    return Held()
+            return OutputConstraint.of_file(kind, getattr(args, kind))
+    return OutputConstraint()
 
 
-def _crew(args: Args, job: Job) -> Crew:
-    from tinsmith.batch import crew
+def _crew(args: Args, job: WorkerConfig) -> Executor:
+    from tinsmith.batch import executors
     from tinsmith.system.cores import usable_cores
 
     if args.ray is not None:
@@ -215,6 +229,6 @@ def _crew(args: Args, job: Job) -> Crew:
             raise InputError("--cache is a folder of this machine, and --ray computes on others; leave one out")
         from tinsmith.batch import ray
 
-        return ray.Cluster(job, args.ray, args.workers)
+        return ray.RayExecutor(job, args.ray, args.workers)
     count = args.workers or usable_cores()
-    return crew.Alone(job) if count == 1 else crew.Workers(job, count)
+    return executors.InProcess(job) if count == 1 else executors.ProcessPool(job, count)

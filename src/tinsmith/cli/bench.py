@@ -54,7 +54,7 @@ def run(args: Args) -> int:
         against=_once(args.against or []),
         repeat=args.repeat,
         isa=args.isa,
-        pace=args.pace,
+        duty_cycle=args.pace,
     )
     result = bench.run(Path(args.file), options, progress.display())
     print(json.dumps(result, indent=1) if args.json else report(result))

@@ -71,17 +71,17 @@ def made(args: Args) -> Plan:
     path = Path(args.model)
     given = path if path.suffix == ".tin" and path.is_file() else hub.pull(args.model)
     model = contents.of(given, args.format, mtp=args.mtp)
-    if args.picture and model.pictures is None:
+    if args.picture and model.image_rules is None:
         raise InputError(f"{args.model}: sees no pictures; --picture is for a model that does; leave it out")
     context = plan.context_of(model, target, args.context)
-    options = plan.Options(context, args.chunk, kv=args.kv, picture=args.picture or plan.PICTURE)
+    options = plan.Options(context, args.chunk, kv=args.kv, image=args.picture or plan.IMAGE)
     rates = host.rates(model.program, target.cpu.cores) if on_host else None
     return plan.make(model, target, options, depth=args.depth, rates=rates)
 
 
 def _lines(plan: Plan) -> list[str]:
     memory, session, speed = plan.memory, plan.memory.session, plan.speed
-    wide, high = plan.picture
+    wide, high = plan.image
     rows = [
         ("file", memory.file, f"{plan.format}, of {plan.storage:,} the device stores"),
         ("weights", memory.weights, "of the file"),

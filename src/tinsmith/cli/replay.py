@@ -45,7 +45,7 @@ def compared(
     out: Path, file: str, given: Path, sample: int, seed: int, opening: dict[str, Any], workers: int | None
 ) -> int:
     """0 where all are equal, 1 where some are not."""
-    from tinsmith.batch import crew
+    from tinsmith.batch import executors
     from tinsmith.batch.replay import SHOWN, Replay, replay
     from tinsmith.system import progress
     from tinsmith.system.cores import usable_cores
@@ -54,10 +54,14 @@ def compared(
     settings, header = asked.header()
     of_file = {name: value for name, value in header["file"].items() if name != "sha256"}
     more = {name: name for name in settings.adapters or {} if Path(name).exists()}
-    job = crew.Job(Path(file), settings, {**opening, **of_file}, more)
+    job = executors.WorkerConfig(
+        file=Path(file), settings=settings, loading={**opening, **of_file}, adapters=more
+    )
     count = workers or usable_cores()
     display = progress.display()
-    result = replay(asked, lambda: crew.Alone(job) if count == 1 else crew.Workers(job, count), display)
+    result = replay(
+        asked, lambda: executors.InProcess(job) if count == 1 else executors.ProcessPool(job, count), display
+    )
     for line in result.said:
         print(shown(line))
     if result.differ > SHOWN:

@@ -79,10 +79,10 @@ def run(args: Args) -> int:
     options = {name: getattr(args, name) for name in OPTIONS}
     box = _tools(model, args) if args.tools else None
     options["constraint"] = box.constraint if box else _constraint(args)
-    options["sure"] = True if args.json or args.log_unsure is not None else None
+    options["confidence"] = True if args.json or args.log_unsure is not None else None
     skill = model.skill_of(args.adapter)
     if args.search is not None:
-        options["constraint"] = skill.held_to(options["constraint"], args.search)
+        options["constraint"] = skill.constraint_for(options["constraint"], args.search)
     check_room(skill, args.thinking, options["constraint"])
     if args.thinking is None and not args.raw and options["constraint"] not in (None, "own"):
         args.thinking = direct(skill)
@@ -124,7 +124,7 @@ def run(args: Args) -> int:
         print(json.dumps(result, ensure_ascii=False))
         return 0
     answer = _print_stream(model, tokens, options)
-    if answer.sure is False:
+    if answer.confident is False:
         print(f"tinsmith: not sure (probability {answer.probability:.2g})", file=sys.stderr)
     _log_unsure(args, answer, args.prompt, _system(args))
     return 0
@@ -146,8 +146,8 @@ def _log_unsure(args: Args, answer: Completion, asked: str, before: list[dict[st
     if args.log_unsure is None:
         return
     assert answer.probability is not None  # it was asked for
-    if args.unsure is None and answer.sure is not None:
-        is_sure = answer.sure
+    if args.unsure is None and answer.confident is not None:
+        is_sure = answer.confident
     else:
         is_sure = answer.probability >= (UNSURE if args.unsure is None else args.unsure)
     if is_sure:
@@ -178,7 +178,7 @@ def _answer(
         "seconds": round(answer.seconds, 6),
         "evaluations": answer.evaluations,
         "probability": round(answer.probability, 6),
-        **({} if answer.sure is None else {"sure": answer.sure}),
+        **({} if answer.confident is None else {"sure": answer.confident}),
     }
     if answer.thinking is not None:
         result |= {"thinking": answer.thinking, "content": answer.content}
@@ -244,11 +244,11 @@ def _messages(model: Model, args: Args, prompt: str) -> Sequence[Message]:
     asked: dict[str, Any] = {"role": "user", "content": prompt}
     if not args.image:
         return [*_system(args), asked]
-    from tinsmith.runtime.showing import within
+    from tinsmith.runtime.images import within
 
     pictures = [{"type": "image", "path": path} for path in args.image]
     asked["content"] = [*pictures, {"type": "text", "text": prompt}]
-    return within(model, [*_system(args), asked], _asked.picture_limits(args))
+    return within(model, [*_system(args), asked], _asked.image_limits(args))
 
 
 def _opened(model: Model, args: Args) -> bool:

@@ -78,7 +78,9 @@ def build_tin(
         model = _core.Model(image)
         tests = [("selftest.bin", selftest.make(model))]
         if spec.vision is not None:
-            tests.append((selftest.EYES, selftest.make_eyes(model, spec.vision, most_patches(spec.vision))))
+            tests.append(
+                (selftest.VISION_TEST, selftest.make_vision_test(model, spec.vision, most_patches(spec.vision)))
+            )
         return [
             *tests,
             (GGUF_HEADER, gguf_header(spec, packed, file_type)),

@@ -1,4 +1,4 @@
-"""Draft tables: guesses of an answer's next tokens, learned from a task's answers (kernels/core/text/draft.h).
+"""Draft tables: next tokens of an answer, learned from a task's answers (kernels/core/text/draft_table.h).
 
 A rule says which token followed what was seen, or that the prompt's words are copied there, and in how many of
 256 cases. What is seen comes the most particular first; what that settles is not counted for the rest. Where

@@ -24,7 +24,7 @@ _IN_PLACE = {
 }
 # Ops that must see every row, since later tokens read what they keep.
 _REMEMBERS = ("KV_APPEND", "CONV", "DELTA", "SCAN")
-# How a tower's ops on its cache are called where they are by integers.
+# How an encoder's ops on its cache are called where they are by integers.
 _WHOLE = {"KV_APPEND": "KV_WHOLE", "ATTENTION": "ATTENTION_WHOLE"}
 _Q8_BLOCK, _Q8_BYTES = 32, 40
 
@@ -32,14 +32,14 @@ _Q8_BLOCK, _Q8_BYTES = 32, 40
 def lower(graph: Graph) -> None:
     """All passes, in order."""
     quantize_activations(graph)
-    if is_tower(graph):
+    if is_encoder(graph):
         mark_merged(graph)
         merge_early(graph)
     else:
         mark_logit_rows(graph)
 
 
-def is_tower(graph: Graph) -> bool:
+def is_encoder(graph: Graph) -> bool:
     return graph.ops[-1].kind == "STATES"
 
 
@@ -113,7 +113,7 @@ def makes_keys_of_integers(graph: Graph) -> bool:
 
 
 def attend_by_integers(graph: Graph) -> None:
-    """Of a tower: all rows' keys and values as int8, and its attention by products of integers."""
+    """Of an encoder: all rows' keys and values as int8, and its attention by products of integers."""
     for op in graph.ops:
         if op.kind in _WHOLE:
             op.kind, op.u = _WHOLE[op.kind], op.u[:1]
@@ -131,7 +131,7 @@ def mark_logit_rows(graph: Graph) -> None:
 
 
 def mark_merged(graph: Graph) -> None:
-    """From where a tower's patches are merged on, there is a row a square."""
+    """From where an encoder's patches are merged on, there is a row a square."""
     side = next((op.u[0] for op in graph.ops if op.kind == "MERGE"), 1)
     merged: set[Value] = set()
     for op in graph.ops:

@@ -3,7 +3,7 @@
 Little-endian: "TINTEST1", uint32 prompts; for each: uint32 tokens, int32 ids, and the SHA-256 of the float32
 logits of every position, shape (tokens, vocabulary).
 
-Of a model that sees, vision/selftest.bin has a picture in a prompt too (kernels/core/vision/eyes.h):
+Of a model with vision, vision/selftest.bin has an image in a prompt too (kernels/core/vision/vision_test.h):
 selftest.png, made one image of few patches whatever the model's own rule, so that it takes little time and
 memory anywhere.
 """
@@ -20,11 +20,11 @@ from tinsmith.errors import FormatError, RuntimeFault
 from tinsmith.spec import Buffer, Vision
 from tinsmith.vision import pixels
 
-EYES = "vision/selftest.bin"
+VISION_TEST = "vision/selftest.bin"
 _MAGIC = b"TINTEST1"
-_EYES_MAGIC, _EYES_VERSION = 0x53455945, 1
+_VISION_TEST_MAGIC, _VISION_TEST_VERSION = 0x53455945, 1
 _DIGEST = slice(112, 144)  # in vision/selftest.bin
-_DOWN, _ACROSS = 2, 3  # squares of patches that make a state, where a tower takes so many
+_DOWN, _ACROSS = 2, 3  # squares of patches that make a state, where an encoder takes so many
 _PROMPTS = ("The quick brown fox jumps over the lazy dog.", '1 + 2 = 3; {"name": "tin"}\n')
 
 
@@ -62,18 +62,20 @@ def make(model: _core.Model) -> bytes:
     return b"".join(parts)
 
 
-def make_eyes(model: _core.Model, vision: Vision, most: int) -> bytes:
-    """vision/selftest.bin of a model that sees. most: patches of an image."""
+def make_vision_test(model: _core.Model, vision: Vision, most: int) -> bytes:
+    """vision/selftest.bin of a model with vision. most: patches of an image."""
     side = vision.joint.merge
     across = min(_ACROSS, most // side**2)
     down = min(_DOWN, most // side**2 // across)
-    picture = Path(__file__).with_name("selftest.png").read_bytes()
-    tokens = model.tokenize("In the picture ") + [_core.EMBEDDED] * (down * across)
+    image = Path(__file__).with_name("selftest.png").read_bytes()
+    tokens = model.tokenize("In the image ") + [_core.EMBEDDED] * (down * across)
     tokens += model.tokenize(" there is a red sun.")
-    head = struct.pack("<2I", _EYES_MAGIC, _EYES_VERSION) + pixels.resized(vision, down * side, across * side)
-    head += struct.pack("<2I", len(tokens), len(picture))
-    body = struct.pack(f"<{len(tokens)}i", *tokens) + picture
-    return head + model.eyes(head + bytes(32) + body)[1] + body
+    head = struct.pack("<2I", _VISION_TEST_MAGIC, _VISION_TEST_VERSION) + pixels.resized(
+        vision, down * side, across * side
+    )
+    head += struct.pack("<2I", len(tokens), len(image))
+    body = struct.pack(f"<{len(tokens)}i", *tokens) + image
+    return head + model.vision_test(head + bytes(32) + body)[1] + body
 
 
 def of_adapter(model: _core.Model, adapter: _core.Adapter) -> list[str]:
@@ -84,7 +86,7 @@ def of_adapter(model: _core.Model, adapter: _core.Adapter) -> list[str]:
 
 def check(model: _core.Model) -> list[str]:
     """The digest of each prompt's logits, computed here and equal to what the model's tin was sealed with; last
-    that of the picture, where the tin has one.
+    that of the image, where the tin has one.
 
     Raises FormatError for a tin without a self-test, RuntimeFault where a digest is another or the build does
     not keep the bit contract.
@@ -94,16 +96,16 @@ def check(model: _core.Model) -> list[str]:
     digests = []
     for number, (tokens, sealed) in enumerate(prompts):
         digests.append(_held(model, f"prompt {number}", logits_digest(model, tokens), sealed))
-    test = eyes(model)
+    test = vision_test(model)
     if test is not None:
-        digests.append(_held(model, "the picture", model.eyes(test)[1].hex(), test[_DIGEST].hex()))
+        digests.append(_held(model, "the image", model.vision_test(test)[1].hex(), test[_DIGEST].hex()))
     return digests
 
 
-def eyes(model: _core.Model) -> bytes | None:
+def vision_test(model: _core.Model) -> bytes | None:
     """vision/selftest.bin; None for a tin without."""
     try:
-        return model.entry(EYES)
+        return model.entry(VISION_TEST)
     except KeyError:
         return None
 

@@ -60,7 +60,7 @@ def write_gguf(source: str | Path, target: str | Path, advance: Callable[[int], 
 
 
 def write_mmproj(source: str | Path, target: str | Path) -> bool:
-    """Writes the vision half as the file that it is beside write_gguf's; whether there is one. Raises what
+    """Writes the vision model as the file that it is beside write_gguf's; whether there is one. Raises what
     write_gguf does."""
     file = Tin(source)
     file.verify()
@@ -71,7 +71,7 @@ def write_mmproj(source: str | Path, target: str | Path) -> bool:
 
 
 def vision_of(file: Tin) -> Vision | None:
-    """The vision half that a tin was built from, tensor by tensor what it was; None for a tin without one. The
+    """The vision model that a tin was built from, tensor by tensor what it was; None for a tin without one. The
     tin is one that is verified."""
     facts = file.manifest.get("vision")
     if facts is None:
@@ -87,7 +87,7 @@ def vision_of(file: Tin) -> Vision | None:
         own = own_tensors(vision, tensors)
     except KeyError as error:
         raise FormatError(
-            f"{file.where}: tensor {error} of the vision half is missing; build it again"
+            f"{file.where}: tensor {error} of the vision model is missing; build it again"
         ) from None
     return replace(vision, tensors=own)
 

@@ -1,4 +1,4 @@
-"""A checkpoint's vision half to a second program in the tin, its weights, and how pictures are cut and
+"""A checkpoint's vision model to a second program in the tin, its weights, and how images are cut and
 written."""
 
 from __future__ import annotations
@@ -20,38 +20,38 @@ from tinsmith.vision import pixels
 from tinsmith.vision.facts import to_facts
 from tinsmith.vision.parts import parts_of, tensors_of
 
-PROGRAM, WEIGHTS, PICTURES = "vision/program.bin", "vision/weights.bin", "vision/pictures.bin"
+PROGRAM, WEIGHTS, IMAGES = "vision/program.bin", "vision/weights.bin", "vision/images.bin"
 _MAGIC, _VERSION = 0x53434950, 1  # kernels/core/vision/written.h
 _HEAD = "<2I"
 
 
 def graph_of(vision: Vision) -> tuple[Graph, Value]:
-    """What tower and connector compute, as they say it, and the states that it ends in."""
-    tower, connector = parts_of(vision)
+    """What encoder and projector compute, as they say it, and the states that it ends in."""
+    encoder, projector = parts_of(vision)
     builder = GraphBuilder(vision.tensors, images=True)
-    x = connector.graph(vision.sizes, vision.joint, builder, tower.graph(vision.sizes, builder))
+    x = projector.graph(vision.sizes, vision.joint, builder, encoder.graph(vision.sizes, builder))
     builder.states(x)
     return builder.graph, x
 
 
 def matrices_of(graph: Graph) -> list[str]:
-    """Of tower and connector, the roles of those that multiply states: all but the patches'."""
+    """Of encoder and projector, the roles of those that multiply states: all but the patches'."""
     patches = {op.outputs[0] for op in graph.ops if op.kind == "PATCHES"}
     products = (op for op in graph.ops if op.kind == "MATMUL" and op.inputs[0] not in patches)
     return [role for op in products for role in op.tensors[:3] if role is not None]
 
 
 def own_tensors(vision: Vision, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The vision half's own tensors of those of its graph. Raises KeyError for one that is missing."""
-    tower, connector = parts_of(vision)
+    """The vision model's own tensors of those of its graph. Raises KeyError for one that is missing."""
+    encoder, projector = parts_of(vision)
     made = dict(tensors)
-    tower.from_graph(vision.sizes, made)
-    connector.from_graph(vision.joint, made)
+    encoder.from_graph(vision.sizes, made)
+    projector.from_graph(vision.joint, made)
     return {name.role: made[name.role] for name in tensors_of(vision)}
 
 
 def compile_vision(vision: Vision) -> tuple[Graph, Program]:
-    """All patches of an image go through a tower at once: its context is its chunk."""
+    """All patches of an image go through an encoder at once: its context is its chunk."""
     most = most_patches(vision)
     if most > _core.MAX_CHUNK:
         raise UnsupportedError(f"images of {most} patches; the native runtime takes at most {_core.MAX_CHUNK}")
@@ -64,13 +64,13 @@ def compile_vision(vision: Vision) -> tuple[Graph, Program]:
 
 def most_patches(vision: Vision) -> int:
     """Of an image."""
-    return vision.pictures.patches(vision.sizes.patch, vision.joint.merge)
+    return vision.image_rules.patches(vision.sizes.patch, vision.joint.merge)
 
 
-def pictures_entries(vision: Vision, tokenizer: Tokenizer) -> dict[str, bytes]:
-    """How pictures are cut, and written in a prompt (kernels/core/vision/written.h). None where the vocabulary
+def images_entries(vision: Vision, tokenizer: Tokenizer) -> dict[str, bytes]:
+    """How images are cut, and written in a prompt (kernels/core/vision/written.h). None where the vocabulary
     lacks a token that they are written with."""
-    _, connector = parts_of(vision)
+    _, projector = parts_of(vision)
     word = {
         name: token_text(tokenizer.tokens[token], tokenizer.types[token], tokenizer.model).decode(
             "utf-8", "replace"
@@ -78,18 +78,18 @@ def pictures_entries(vision: Vision, tokenizer: Tokenizer) -> dict[str, bytes]:
         for name, token in vision.tokens.items()
     }
     try:
-        texts = [text.encode() for text in (*connector.texts(word), connector.dropped)]
+        texts = [text.encode() for text in (*projector.texts(word), projector.dropped)]
     except KeyError:
         return {}
     head = struct.pack(_HEAD, _MAGIC, _VERSION) + pixels.rules(vision, most_patches(vision))
     lengths = struct.pack(f"<i{len(texts)}I", vision.tokens["image"], *map(len, texts))
-    return {PICTURES: head + lengths + b"".join(texts)}
+    return {IMAGES: head + lengths + b"".join(texts)}
 
 
-def rules_in(pictures: Buffer) -> bytes:
-    """tin_pixels_rules of an entry that pictures_entries made."""
+def rules_in(images: Buffer) -> bytes:
+    """tin_pixels_rules of an entry that images_entries made."""
     begin = struct.calcsize(_HEAD)
-    return bytes(pictures[begin : begin + pixels.RULES_BYTES])
+    return bytes(images[begin : begin + pixels.RULES_BYTES])
 
 
 def vision_entries(
@@ -101,7 +101,7 @@ def vision_entries(
     entries: list[tuple[str, tin.Data]] = [
         (PROGRAM, program.data),
         (WEIGHTS, tin.Pieces(program.weight_bytes, pack_weights(graph, program, advance))),
-        *pictures_entries(vision, tokenizer).items(),
+        *images_entries(vision, tokenizer).items(),
     ]
     kv = {"kv": "q8"} if attends_by_integers(graph) else {}
     return entries, {"vision": to_facts(vision) | {"patches": most} | kv}

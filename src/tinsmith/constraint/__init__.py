@@ -78,34 +78,33 @@ class Constraint:
 
     @property
     def search(self) -> int:
-        """How often choices are taken back for a likelier answer, at most; 0: it is taken token by token."""
+        """Maximum backtracks of the best-first search; 0: tokens are chosen greedily."""
         return self._header.search
 
     @property
     def coverage(self) -> float:
-        """What an answer pays for each new word of the question that it leaves out, in nats; 0: nothing."""
+        """The penalty for each new word of the question that an answer omits, in nats; 0: none."""
         return self._header.cost / _NAT
 
     @property
     def copies(self) -> int:
-        """How many keys of JSON there are whose values stand in the question, or the answer pays."""
+        """How many keys of JSON there are whose values must stand in the question, or cost a penalty."""
         return self._header.copies
 
-    def with_search(self, turns: int) -> Constraint:
-        """The same, with another `search`: choices that lead to where only the unlikely may follow are then
-        taken back, as long as another answer is likelier by the model's own softmax (best-first search). Tokens
-        come once every answer that may still be found has them. Holds at temperature 0 without penalties and
-        biases."""
-        turns = whole("turns", turns, 0, NO_END)
-        if not turns:
+    def with_search(self, backtracks: int) -> Constraint:
+        """The same, with another `search`: generation backtracks, at most so often, while another answer is
+        likelier by the model's own softmax (best-first search). A token is streamed once all remaining
+        candidates share it. Works at temperature 0 without penalties and biases."""
+        backtracks = whole("backtracks", backtracks, 0, NO_END)
+        if not backtracks:
             return self._with(b"", version=VERSION, search=0, words=0, cost=0, copies=0)
-        return self._with(None, version=SEARCHES, search=turns)
+        return self._with(None, version=SEARCHES, search=backtracks)
 
     def with_coverage(
         self, known: Collection[int], nats: float, copies: Mapping[int, float] | None = None
     ) -> Constraint:
-        """The same, and the search holds an answer for less likely by that much for each new word of the
-        question that it leaves out. known: the words that are not new, as `coverage.words` has them; nats: of
+        """The same, and the search penalises an answer for each new word of the question that it
+        omits. known: the words that are not new, as `coverage.words` has them; nats: of
         a natural logarithm, to 1/256 of one; copies: by a key of JSON, as `coverage.values` has it, what a
         value costs that does not stand in the question.
 
@@ -120,7 +119,7 @@ class Constraint:
         )
 
     def with_coverage_of(self, other: Constraint) -> Constraint:
-        """The same, with what answers of another constraint pay. Raises as with_coverage does."""
+        """The same, with the penalties of another constraint. Raises as with_coverage does."""
         header = other._header
         begin = words_begin(header.states, header.calls)
         end = begin + _WORD.size * header.words
@@ -130,7 +129,7 @@ class Constraint:
 
     def _covering(self, words: bytes, copies: bytes, cost: int) -> Constraint:
         if not self.search:
-            raise ValueError("only a search weighs what answers leave out; with_search(turns) first")
+            raise ValueError("only a search weighs what answers leave out; with_search(backtracks) first")
         counts = {"words": len(words) // _WORD.size, "copies": len(copies) // _COPY.size}
         return self._with(words + copies, version=SEARCHES, cost=cost, **counts)
 

@@ -1,5 +1,5 @@
-"""What an answer pays for a word of the question that it leaves out, where no question of the training data
-has that word, and for a value that the question has not, where all training answers copy
+"""Penalties of the search: for a word of the question that an answer omits, unless a training question has that
+word; and for a value that the question lacks, where all training answers copy
 (kernels/core/session/cover.h)."""
 
 from __future__ import annotations

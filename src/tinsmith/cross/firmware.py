@@ -47,29 +47,29 @@ _FLAGS = (
 )  # fmt: skip
 _SOURCES = ("tin_all.c", "firmware/start.c", "firmware/semihosting.c", "firmware/main.c")
 _SECONDS = 3600
-HELD = 64  # tokens of the self-test's answer under the constraint, at most
+CONSTRAINED_TOKENS = 64  # tokens of the self-test's answer under the constraint, at most
 
 
 @dataclass(frozen=True)
 class Image:
     """elf: with symbols, for a debugger or an emulator; binary: the same bytes to be written to `code`; sizes:
-    bytes by use, as the image itself prints them; sees: its self-test has the tin's picture."""
+    bytes by use, as the image itself prints them; has_vision: its self-test has the tin's image."""
 
     elf: Path
     binary: Path
     sizes: dict[str, int]
-    sees: bool = False
+    has_vision: bool = False
 
 
 @dataclass(frozen=True)
 class Report:
     """What an image printed about its self-test. digests: of every prompt, by instruction set; adapters: the
-    same by adapter; held: of the tokens of an answer that is held to the constraint, by adapter ("" for none)
+    same by adapter; constrained: of the tokens of a constrained answer, by adapter ("" for none)
     and set; ticks: the prompts' tokens, and the processor's clocks; sizes: bytes by use."""
 
     digests: dict[str, list[str]]
     adapters: dict[str, dict[str, list[str]]]
-    held: dict[str, dict[str, str]]
+    constrained: dict[str, dict[str, str]]
     ticks: dict[str, tuple[int, int]]
     sizes: dict[str, int]
 
@@ -93,10 +93,10 @@ def image(tin: Path, target: Target, out: Path, display: Display, *, context: in
     planned = _memory_of(contents, target, context, chunk)
     if planned.ram > firmware.ram.size:
         _refuse(contents, target, context, chunk)
-    eyes = _eyes_bytes(tin)
-    if planned.ram - planned.vision + max(eyes - planned.session.bytes, 0) > firmware.ram.size:
-        eyes = 0
-        display.line(f"{target.name}: no room for the picture of the self-test, which is left out")
+    test_bytes = _vision_test_bytes(tin)
+    if planned.ram - planned.vision + max(test_bytes - planned.session.bytes, 0) > firmware.ram.size:
+        test_bytes = 0
+        display.line(f"{target.name}: no room for the image of the self-test, which is left out")
     numbers = {
         "TIN_FILE_BYTES": contents.file,
         "TIN_CONTEXT": context,
@@ -104,10 +104,10 @@ def image(tin: Path, target: Target, out: Path, display: Display, *, context: in
         "TIN_SESSION_BYTES": planned.session.bytes,
         "TIN_ADAPTER_RANK": contents.adapter_rank,
         "TIN_ADAPTER_BYTES": adapter_bytes(contents.program) if contents.adapter_rank else 0,
-        "TIN_EYES_BYTES": eyes,
+        "TIN_VISION_TEST_BYTES": test_bytes,
         "TIN_CONSTRAINT_BYTES": contents.constraint,
         "TIN_CONSTRAINT_MASKS": MASKS,
-        "TIN_HELD_TOKENS": HELD,
+        "TIN_CONSTRAINED_TOKENS": CONSTRAINED_TOKENS,
     }
     display.line(f"{target.name}: an image for {tin.name}, context {context}")
     with tempfile.TemporaryDirectory() as folder:
@@ -120,7 +120,7 @@ def image(tin: Path, target: Target, out: Path, display: Display, *, context: in
     sizes = _sizes(out / "firmware.elf", numbers)
     with atomic_write(out / "firmware.json") as file:
         file.write((json.dumps(sizes, indent=2) + "\n").encode())
-    return Image(out / "firmware.elf", out / "firmware.bin", sizes, eyes > 0)
+    return Image(out / "firmware.elf", out / "firmware.bin", sizes, test_bytes > 0)
 
 
 def run(built: Image, tin: Path, target: Target, words: Iterable[str] = (), options: Iterable[str] = ()) -> str:
@@ -169,8 +169,8 @@ def measure(built: Image, tin: Path, target: Target, isa: str = "", options: Ite
             case ["digest", name, _, hexadecimal, _, *adapter]:
                 found = told.adapters.setdefault(adapter[0], {}) if adapter else told.digests
                 found.setdefault(name, []).append(hexadecimal)
-            case ["held", name, _, hexadecimal, _, *adapter]:
-                told.held.setdefault("".join(adapter), {})[name] = hexadecimal
+            case ["constrained", name, _, hexadecimal, _, *adapter]:
+                told.constrained.setdefault("".join(adapter), {})[name] = hexadecimal
             case ["ticks", name, _, tokens, clocks]:
                 before = told.ticks.get(name, (0, 0))
                 told.ticks[name] = (before[0] + int(tokens), before[1] + int(clocks))
@@ -190,11 +190,11 @@ def _firmware(target: Target) -> Firmware:
     return target.firmware
 
 
-def _eyes_bytes(tin: Path) -> int:
-    """What the picture of a tin's self-test takes, at most; 0 where it has none."""
+def _vision_test_bytes(tin: Path) -> int:
+    """What the image of a tin's self-test takes, at most; 0 where it has none."""
     model = _core.Model(map_file(tin))
-    test = selftest.eyes(model)
-    return 0 if test is None else model.eyes(test)[0]
+    test = selftest.vision_test(model)
+    return 0 if test is None else model.vision_test(test)[0]
 
 
 def longest_context(contents: Contents, target: Target, chunk: int) -> int:
@@ -246,8 +246,8 @@ def _sealed(tin: Path, context: int) -> str:
     *_, (prompt, _) = selftest.read(loaded.core.entry("selftest.bin"))
 
     def row(adapter: str | None, digests: Sequence[str]) -> str:
-        held = loaded.skill_of(adapter).constraint and len(prompt) + HELD <= context
-        words = (adapter, "".join(digests), _held(loaded, prompt, adapter) if held else "")
+        held = loaded.skill_of(adapter).constraint and len(prompt) + CONSTRAINED_TOKENS <= context
+        words = (adapter, "".join(digests), _constrained(loaded, prompt, adapter) if held else "")
         return "{" + ", ".join(json.dumps(word) if word else "NULL" for word in words) + "}"
 
     # A prefix has no factors to lie in flash.
@@ -258,9 +258,9 @@ def _sealed(tin: Path, context: int) -> str:
     return f"#define SEALED {', '.join(rows)}\n"
 
 
-def _held(loaded: Model, prompt: Sequence[int], adapter: str | None) -> str:
+def _constrained(loaded: Model, prompt: Sequence[int], adapter: str | None) -> str:
     """The digest of an answer's tokens; "" where the constraint can't be kept in so few."""
-    answer = loaded.generate(prompt, adapter=adapter, max_tokens=HELD, lookup=0)
+    answer = loaded.generate(prompt, adapter=adapter, max_tokens=CONSTRAINED_TOKENS, lookup=0)
     if answer.finish != "stop":
         return ""
     return hashlib.sha256(struct.pack(f"<{len(answer.token_ids)}i", *answer.token_ids)).hexdigest()
@@ -285,7 +285,7 @@ def _sizes(elf: Path, numbers: dict[str, int]) -> dict[str, int]:
     words = [line.split() for line in done.splitlines()]
     value = {line[-1]: int(line[0], 16) for line in words}
     size = {line[-1]: int(line[1], 16) for line in words if len(line) == 4}
-    session, model = max(numbers["TIN_SESSION_BYTES"], numbers["TIN_EYES_BYTES"]), size["model_block"]
+    session, model = max(numbers["TIN_SESSION_BYTES"], numbers["TIN_VISION_TEST_BYTES"]), size["model_block"]
     return {
         "code_bytes": value["image_code_bytes"],
         "file_bytes": numbers["TIN_FILE_BYTES"],

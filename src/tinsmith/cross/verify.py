@@ -33,7 +33,7 @@ _LINE = re.compile(r"(\w+) (\d+) ([0-9a-f]{64}) (equal|different)")
 @dataclass(frozen=True)
 class Ran:
     """isa: the instruction set that ran, by the library's own word; digests: of each prompt's logits,
-    hexadecimal, and of the picture's; blind: the picture's is left out, since the board has no room for it."""
+    hexadecimal, and of the image's; blind: the image's is left out, since the board has no room for it."""
 
     isa: str
     digests: list[str]
@@ -55,12 +55,12 @@ def verify(tin: Path, target: Target, expected: Sequence[str], display: Display)
     missing = [isa for isa in target.cpu.isa if isa not in [ran.isa for ran in runs]]
     if missing:
         raise _fault(f"{target.name}: {', '.join(missing)} did not run under {emulator}")
-    sees = selftest.eyes(_core.Model(map_file(tin))) is not None
+    has_vision = selftest.vision_test(_core.Model(map_file(tin))) is not None
     for ran in runs:
         wanted = expected[:-1] if ran.blind else expected
         for number, (ours, theirs) in enumerate(zip(wanted, ran.digests, strict=True)):
             if ours != theirs:
-                what = "the picture" if sees and number == len(expected) - 1 else f"prompt {number}"
+                what = "the image" if has_vision and number == len(expected) - 1 else f"prompt {number}"
                 raise _fault(
                     f"{target.name}: {what} of the self-test gives the "
                     f"logits {theirs[:12]} by {ran.isa} "
@@ -132,9 +132,9 @@ def _module(path: Path, tin: Path, isa: str) -> Ran:
         ids, into = guest.put(b"".join(token.to_bytes(4, "little") for token in tokens)), guest.put(bytes(32))
         guest.number(guest.call("tinw_digest", model, ids, len(tokens), into))
         digests.append(guest.get(into, 32).hex())
-    if guest.call("tinw_entry_size", model, guest.put(f"{selftest.EYES}\0".encode())):
+    if guest.call("tinw_entry_size", model, guest.put(f"{selftest.VISION_TEST}\0".encode())):
         into = guest.put(bytes(32))
-        guest.number(guest.call("tinw_eyes", model, into))
+        guest.number(guest.call("tinw_vision_test", model, into))
         digests.append(guest.get(into, 32).hex())
     return Ran(ran, digests)
 
@@ -192,10 +192,10 @@ def _by_board(tin: Path, target: Target, display: Display) -> list[Ran]:
     model, contents = _core.Model(map_file(tin)), of_tin(tin)
     longest = max(len(tokens) for tokens, _ in selftest.read(model.entry("selftest.bin")))
     if contents.constraint:
-        longest = min(longest + firmware.HELD, contents.program.context)
+        longest = min(longest + firmware.CONSTRAINED_TOKENS, contents.program.context)
     with tempfile.TemporaryDirectory() as folder:
         image = firmware.image(tin, target, Path(folder), display, context=longest)
-        blind = selftest.eyes(model) is not None and not image.sees
+        blind = selftest.vision_test(model) is not None and not image.has_vision
         digests = firmware.measure(image, tin, target).digests
         return [Ran(isa, found, blind) for isa, found in digests.items()]
 

@@ -77,7 +77,7 @@ def augment(
     maker = _Maker(train, values, labels, tokens, without, embeddings)
     made = Augmented(slots=maker.counts())
     taken = {normalize(example.input) for example in train}
-    # What a picture shows stays: another value in the answer would be a wrong one.
+    # What an image shows stays: another value in the answer would be a wrong one.
     has_slots = [
         bool(slots) and not example.images for example, slots in zip(train, maker.slots.of, strict=True)
     ]

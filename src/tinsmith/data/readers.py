@@ -6,7 +6,7 @@
 part of a test set that the example belongs to, `turns` are those of the conversation before the input, `role`
 says that the input is the result of a tool ("tool"), where it is not the user's, `group` names what the example
 is one of (a document, a customer) and must not be parted from, `passage` is a text that the answer follows from
-and the input leaves out, `image` names the picture that the input is about, or several (the input may then be
+and the input leaves out, `image` names the image that the input is about, or several (the input may then be
 missing), `about` holds whatever the author wants to note. tinsmith.data.shapes reads what others write.
 """
 
@@ -17,8 +17,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from tinsmith.data import pictures
-from tinsmith.data.pictures import Picture
+from tinsmith.data.images import ImageSource, of_value
 from tinsmith.errors import DataError
 from tinsmith.system import reading
 
@@ -70,13 +69,13 @@ class Example:
     role: Role = "user"
     group: str | None = field(default=None, compare=False)
     passage: str | None = None
-    images: tuple[Picture, ...] = ()
+    images: tuple[ImageSource, ...] = ()
     where: Where | None = field(default=None, compare=False)
 
     @property
     def asked(self) -> str:
-        """All that the answer follows from: the turns, the input, and what its pictures are known by."""
-        shown = (picture.known_by for picture in self.images)
+        """All that the answer follows from: the turns, the input, and what its images are known by."""
+        shown = (image.known_by for image in self.images)
         return "\n".join([*(turn.content for turn in self.turns), self.input, *shown])
 
     @property
@@ -86,10 +85,10 @@ class Example:
 
 
 def as_row(example: Example, folder: Path | None = None) -> dict[str, Any]:
-    """An example in our own shape, without what says nothing. folder: of the row's file, from which pictures
+    """An example in our own shape, without what says nothing. folder: of the row's file, from which images
     are named."""
     row = asdict(replace(example, where=None, images=()))
-    images = [picture.as_value(folder) for picture in example.images]
+    images = [image.as_value(folder) for image in example.images]
     row["image"] = images[0] if len(images) == 1 else tuple(images)
     if images and not example.input:
         del row["input"]
@@ -146,7 +145,7 @@ def decoded(line: bytes, path: Path, number: int) -> str:
 
 
 def example(row: dict[str, Any], where: Where, shown: bool = False) -> Example:
-    """Of a row in our own shape, whose keys are KEYS. shown: whether pictures that the row does not have here
+    """Of a row in our own shape, whose keys are KEYS. shown: whether images that the row does not have here
     are shown with it."""
     accept = row.get("accept", [])
     if not isinstance(accept, list) or not all(isinstance(text, str) for text in accept):
@@ -157,7 +156,7 @@ def example(row: dict[str, Any], where: Where, shown: bool = False) -> Example:
             raise DataError(f'{where}: "{key}" must be a text, got {reading.kind(row[key])}')
     if not isinstance(about, dict):
         raise DataError(f'{where}: "about" must be an object, got {reading.kind(about)}')
-    images = pictures.of_value(row.get("image"), Path(where.path).parent, where, "image")
+    images = of_value(row.get("image"), Path(where.path).parent, where, "image")
     return Example(
         input=text_of(row, "input", where) if row.get("input") or not (images or shown) else "",
         output=text_of(row, "output", where),

@@ -56,7 +56,7 @@ def divide(
 ) -> Division:
     """Assigns each example a split: those of `shares`, or the training split.
 
-    Examples of one group, with the same input, with a picture in common, or without pictures and with inputs
+    Examples of one group, with the same input, with an image in common, or without images and with inputs
     that are alike by `near` or more are in the same one. Each label is divided by the shares, as far as whole
     groups go, the order drawn by hashes of the seed and the inputs. kept: splits by key, which stay; a new
     example goes where its group is.
@@ -94,9 +94,9 @@ def _groups(examples: Sequence[Example], texts: Sequence[str], near: float) -> d
         joined.join(first.setdefault(("text", text), place), place)
         if example.group is not None:
             joined.join(first.setdefault(("group", example.group), place), place)
-        for picture in example.images:
-            joined.join(first.setdefault(("picture", picture.digest), place), place)
-    # Of pictures the question may be the same in all.
+        for image in example.images:
+            joined.join(first.setdefault(("image", image.digest), place), place)
+    # Of images the question may be the same in all.
     distinct = [place for (kind, _), place in first.items() if kind == "text" and not examples[place].images]
     if near < 1:
         alike = Joined(len(distinct))

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Item:
-    """One prompt. draft: a guess of the answer's tokens, which saves time and cannot change the answer;
+    """One prompt. draft: a draft of the answer's tokens, which saves time and cannot change the answer;
     expected: the answer that is wanted, where the system is to say how likely it is."""
 
     messages: list[Message]
@@ -48,7 +48,7 @@ class Job:
     constrained: bool = False
     thinking: bool | None = None
     date: str | None = None
-    sure: bool = False
+    confidence: bool = False
     adapter: str | None = None
     options: list[str] | None = None
 
@@ -63,7 +63,7 @@ class Job:
             "thinking": self.thinking,
             "date": self.date,
             "items": [item.messages for item in self.items],
-            **({"sure": True} if self.sure else {}),
+            **({"confidence": True} if self.confidence else {}),
             **({"adapter": self.adapter} if self.adapter else {}),
             **({"options": self.options} if self.options else {}),
             **({"expected": expected} if any(expected := [item.expected for item in self.items]) else {}),

@@ -56,6 +56,6 @@ def scored(model: Model, window: list[int], first: int) -> list[float]:
     session.want_logits(first)
     wanted, logprobs = window[first + 1 :], list[float]()
     while session.step() == _core.STEP_LOGITS:
-        rows = len(session.likeliest())
+        rows = len(session.argmax())
         logprobs += session.logprobs(wanted[len(logprobs) : len(logprobs) + rows])
     return logprobs

@@ -40,7 +40,9 @@ def work(job: Job, answers: Path) -> int:
             if i in file.answers:
                 continue
             draft = item.draft if i >= UNDRAFTED else None
-            reply = model.chat(item.messages, max_tokens=job.max_tokens, draft=draft, sure=job.sure, **freedom)
+            reply = model.chat(
+                item.messages, max_tokens=job.max_tokens, draft=draft, confidence=job.confidence, **freedom
+            )
             file.add(
                 Answer(
                     item=i,

@@ -1,4 +1,4 @@
-"""A model as files: one GGUF file, a folder of such a file and its vision half, or a Hugging Face folder."""
+"""A model as files: one GGUF file, a folder of such a file and its vision model, or a Hugging Face folder."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from tinsmith.system import files
 
 
 def gguf_pair(folder: Path) -> tuple[Path, Path] | None:
-    """The language model and the vision half (mmproj…) of a folder whose GGUF files are these two."""
+    """The language model and the vision model (mmproj…) of a folder whose GGUF files are these two."""
     ggufs = [] if (folder / "config.json").exists() else sorted(folder.glob("*.gguf"))
     halves = [one for one in ggufs if one.name.startswith("mmproj")]
     if len(ggufs) != 2 or len(halves) != 1:

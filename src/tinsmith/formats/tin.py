@@ -32,7 +32,7 @@ PAGE = 4096
 MANIFEST = "manifest.json"
 TURNS, TEMPLATE = "turns.bin", "template.json"  # the chat template, for the core and for people
 CONSTRAINT = "grammar/answer.bin"  # what answers may be, where a tin says so
-DRAFT = "drafts/answer.bin"  # guesses learned from a task's answers, where a tin has them
+DRAFT = "drafts/answer.bin"  # drafts learned from a task's answers, where a tin has them
 BILL = "sbom.cdx.json"
 SOURCE = "source.bin"  # the SHA-256 of the checkpoint that the weights were made from, as 32 bytes
 RECIPE = "recipe.toml"  # of a tin that a recipe made, once it was measured
@@ -50,7 +50,7 @@ _FACTS: dict[str, type] = {
             "constraint",
             "base",
             "metrics",
-            "sure",
+            "abstention",
             ADAPTERS,
             "router",
         ),
@@ -187,9 +187,11 @@ def _check_facts(facts: Mapping[str, Any], where: str) -> None:
         allowed = _FACTS.get(key, object)
         if not isinstance(value, allowed) or (allowed is int and isinstance(value, bool)):
             raise FormatError(f"{where}: {key} is {reprlib.repr(value)}, {reading.kind(value)}; it is damaged")
-    for key, value in facts.get("sure", {}).items():
+    for key, value in facts.get("abstention", {}).items():
         if not isinstance(value, int | float | None):
-            raise FormatError(f"{where}: sure.{key} is {reprlib.repr(value)}, no threshold; it is damaged")
+            raise FormatError(
+                f"{where}: abstention.{key} is {reprlib.repr(value)}, no threshold; it is damaged"
+            )
 
 
 def _size(data: Data) -> int:

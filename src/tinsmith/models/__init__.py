@@ -32,9 +32,9 @@ __all__ = [
 def load(path: str | Path, mmproj: str | Path | None = None, *, mtp: bool = False) -> Spec:
     """Reads a base model: a GGUF file, or a Hugging Face folder of config.json, tokenizer.json and safetensors.
 
-    mmproj: the GGUF file of the vision half that belongs to a GGUF file; a folder has its own, also one of just
-    these two files. mtp: with the layer that predicts a further token (multi-token prediction), which is left
-    out otherwise.
+    mmproj: the GGUF file of the vision model that belongs to a GGUF file; a folder has its own, also one of
+    just these two files. mtp: with the layer that predicts a further token (multi-token prediction), which is
+    left out otherwise.
 
     Tensor data are slices of the mapped file where its layout allows, so the file must stay while they are in
     use.
@@ -44,7 +44,7 @@ def load(path: str | Path, mmproj: str | Path | None = None, *, mtp: bool = Fals
     path = Path(path)
     if mmproj is not None and path.is_dir():
         raise InputError(
-            f"{mmproj}: {path} is a folder, which has its own vision half; an mmproj is for a .gguf"
+            f"{mmproj}: {path} is a folder, which has its own vision model; an mmproj is for a .gguf"
         )
     if path.is_dir():
         from tinsmith.formats.model_files import gguf_pair
@@ -105,7 +105,7 @@ def gguf_header(spec: Spec, elsewhere: Collection[str], file_type: int | None = 
 
 
 def save_mmproj(spec: Spec, path: str | Path) -> None:
-    """Writes the model's vision half as the GGUF file that llama.cpp's mtmd takes beside the language model's,
+    """Writes the model's vision model as the GGUF file that llama.cpp's mtmd takes beside the language model's,
     atomically, each tensor in the format that it has.
 
     Raises UnsupportedError for a model without one.

@@ -53,7 +53,7 @@ class Gemma4(decoder.Decoder):
         "hidden_activation": ("gelu_pytorch_tanh",),
         "attention_bias": (False,),
         "enable_moe_block": (False,),
-        "use_bidirectional_attention": (None, "vision"),  # pictures, which a text has none of
+        "use_bidirectional_attention": (None, "vision"),  # images, which a text has none of
     }
     only_gguf: ClassVar[Mapping[str, tuple[Any, ...]]] = {"rope.scaling.type": ("none",)}
 

@@ -69,7 +69,8 @@ def _family(file: gguf.Gguf) -> tuple[Family, Hyper]:
         raise FormatError(f"{file.path}: no general.architecture; the file is not a language model")
     if architecture == "clip":
         raise UnsupportedError(
-            f"{file.path}: this is a vision half (mmproj); give the language model's file, and this one with it"
+            f"{file.path}: this is a vision model (mmproj); give the language model's file, and "
+            "this one with it"
         )
     family = by_gguf_architecture(architecture, str(file.path))
     try:

@@ -28,7 +28,7 @@ def load_hf(folder: Path, *, mtp: bool = False) -> Spec:
     if not path.exists() and (there := sorted(one.name for one in folder.glob("*.gguf"))):
         raise FormatError(
             f"{folder}: no config.json, and {len(there)} GGUF files ({', '.join(there)}); give one of them, or "
-            "a folder of one and its vision half, called mmproj….gguf"
+            "a folder of one and its vision model, called mmproj….gguf"
         )
     if not path.exists():
         raise FormatError(f"{folder}: no config.json; give a Hugging Face folder or a .gguf file")

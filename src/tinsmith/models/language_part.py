@@ -47,6 +47,6 @@ def names_of(stored: Iterable[str]) -> tuple[dict[str, str], set[str]]:
 
 
 def notes_of(left_out: Collection[str], *, vision: bool) -> tuple[str, ...]:
-    """What to tell the user of them. vision: a vision half is kept."""
-    kept, only = ("language model and vision half", "") if vision else ("language model", ": text only")
+    """What to tell the user of them. vision: a vision model is kept."""
+    kept, only = ("language model and vision model", "") if vision else ("language model", ": text only")
     return (f"all but the {kept} is left out{only} ({len(left_out)} tensors)",) if left_out else ()

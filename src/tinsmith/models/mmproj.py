@@ -1,6 +1,6 @@
-"""A vision half as the file that llama.cpp's mtmd reads beside a language model's, usually called mmproj.
+"""A vision model as the file that llama.cpp's mtmd reads beside a language model's, usually called mmproj.
 
-What clip's metadata lack, which is how pictures are cut and which tokens stand for them, llama.cpp has built in
+What clip's metadata lack, which is how images are cut and which tokens stand for them, llama.cpp has built in
 by projector; a file of ours says it as well, in JSON under OWN.
 """
 
@@ -17,27 +17,27 @@ from tinsmith.fields import Fields, shortest_float32
 from tinsmith.formats import gguf
 from tinsmith.formats.weights import to_float32
 from tinsmith.models.gguf_spec import general, in_file_type, read_tensors, stored_tensors
-from tinsmith.spec import Hyper, Spec, Tensor, Tokenizer, TowerSizes, Vision
+from tinsmith.spec import EncoderSizes, Hyper, Spec, Tensor, Tokenizer, Vision
 from tinsmith.tensor_names import TensorName
-from tinsmith.vision.facts import pictures_from_facts
+from tinsmith.vision.facts import images_from_facts
+from tinsmith.vision.image_rules import three
 from tinsmith.vision.parts import (
     DEEP,
-    Connector,
-    Tower,
-    by_projector,
+    Encoder,
+    Projector,
+    by_clip_type,
     checked,
+    encoders,
     parts_of,
     tensors_of,
     tokens_of,
-    towers,
 )
-from tinsmith.vision.pictures import three
 
 ARCHITECTURE = "clip"
 OWN = "tinsmith.vision"
 _VISION = "clip.vision."
 _PROJECTORS = ("clip.vision.projector_type", "clip.projector_type")
-# (TowerSizes' field, clip's key)
+# (EncoderSizes' field, clip's key)
 _COUNTS = (
     ("layers", "block_count"),
     ("dim", "embedding_length"),
@@ -48,7 +48,7 @@ _COUNTS = (
 _NORMAL = ("mean", "std")
 _EPS = "attention.layer_norm_epsilon"
 # What llama.cpp computes with as it lies: in a half-width format it stops at these, or is wrong.
-_WIDE = ("patch", "positions", "connector.project_t")
+_WIDE = ("patch", "positions", "projector.project_t")
 
 
 def load(path: str | Path, hyper: Hyper, tokenizer: Tokenizer) -> Vision:
@@ -56,11 +56,11 @@ def load(path: str | Path, hyper: Hyper, tokenizer: Tokenizer) -> Vision:
     file = gguf.read(path)
     meta = {key: entry.value for key, entry in file.metadata.items()}
     if meta.get("general.architecture") != ARCHITECTURE:
-        raise FormatError(f"{path}: general.architecture is not {ARCHITECTURE!r}; give a vision half (mmproj)")
-    projector = next((meta[key] for key in _PROJECTORS if key in meta), None)
-    connector = by_projector(str(projector), str(path))
+        raise FormatError(f"{path}: general.architecture is not {ARCHITECTURE!r}; give a vision model (mmproj)")
+    clip_type = next((meta[key] for key in _PROJECTORS if key in meta), None)
+    projector = by_clip_type(str(clip_type), str(path))
     try:
-        vision = _without_tensors(meta, connector, hyper, tokenizer, file)
+        vision = _without_tensors(meta, projector, hyper, tokenizer, file)
     except (FormatError, UnsupportedError) as error:
         raise type(error)(f"{path}: {error}") from error
     names = _as_named(tensors_of(vision), file, vision.sizes)
@@ -68,38 +68,38 @@ def load(path: str | Path, hyper: Hyper, tokenizer: Tokenizer) -> Vision:
 
 
 def _without_tensors(
-    meta: Mapping[str, Any], connector: Connector, hyper: Hyper, tokenizer: Tokenizer, file: gguf.Gguf
+    meta: Mapping[str, Any], projector: Projector, hyper: Hyper, tokenizer: Tokenizer, file: gguf.Gguf
 ) -> Vision:
     fields = Fields(meta, "metadata", _VISION)
     Fields(meta, "metadata").refuse("clip.has_vision_encoder", True)
     Fields(meta, "metadata").refuse("clip.has_audio_encoder", False)
     if fields.count("projection_dim") != hyper.dim:
         raise FormatError(f"{fields.named('projection_dim')}; the language model's width is {hyper.dim}")
-    tower = towers()[connector.tower]
-    sizes = _sizes(meta, fields, tower)
+    encoder = encoders()[projector.encoder]
+    sizes = _sizes(meta, fields, encoder)
     given, taken = len(getattr(sizes, "deep", ())), getattr(hyper, "deep", 0)
     if given != taken:
         raise FormatError(
             f"{fields.named(DEEP)}: states of {given} earlier layers; the language model takes those of {taken}"
         )
-    joint = connector.from_gguf(
+    joint = projector.from_gguf(
         fields, {name: tensor.shape for name, tensor in file.tensors.items()}, hyper.dim
     )
     own = _own(meta)
-    tokens = tokens_of(connector, own.get("tokens", {}), tokenizer, OWN)
+    tokens = tokens_of(projector, own.get("tokens", {}), tokenizer, OWN)
     usual = {key: [shortest_float32(x) for x in three(fields, f"image_{key}")] for key in _NORMAL}
-    facts = own.get("pictures", usual | connector.usual_pictures(fields, sizes, joint))
-    pictures = pictures_from_facts(connector.rule, facts, OWN)
-    return checked(Vision(connector.tower, sizes, connector.name, joint, {}, tokens, pictures), "metadata")
+    facts = own.get("images", usual | projector.usual_images(fields, sizes, joint))
+    images = images_from_facts(projector.rule, facts, OWN)
+    return checked(Vision(projector.encoder, sizes, projector.name, joint, {}, tokens, images), "metadata")
 
 
-def _sizes(meta: Mapping[str, Any], fields: Fields, tower: Tower) -> TowerSizes:
+def _sizes(meta: Mapping[str, Any], fields: Fields, encoder: Encoder) -> EncoderSizes:
     if not meta.get("clip.use_gelu"):
         raise UnsupportedError("clip.use_gelu is not set; supported is GELU by tanh alone")
     known: dict[str, Any] = {name: fields.count(key) for name, key in _COUNTS}
     known["side"] = fields.count("image_size") // known["patch"]
     known["norm_eps"] = shortest_float32(fields.real(_EPS))
-    return tower.sizes(**known, **tower.more_from_gguf(fields, known["layers"]), act="gelu_tanh")
+    return encoder.sizes(**known, **encoder.more_from_gguf(fields, known["layers"]), act="gelu_tanh")
 
 
 def _own(meta: Mapping[str, Any]) -> dict[str, Any]:
@@ -112,7 +112,7 @@ def _own(meta: Mapping[str, Any]) -> dict[str, Any]:
     return own
 
 
-def _as_named(names: list[TensorName], file: gguf.Gguf, sizes: TowerSizes) -> list[TensorName]:
+def _as_named(names: list[TensorName], file: gguf.Gguf, sizes: EncoderSizes) -> list[TensorName]:
     """Files of 2025 and before have the names of the feed-forward's two matrices swapped, which their shapes
     show; so llama.cpp reads them."""
     shape = (sizes.dim, sizes.ffn_dim)
@@ -131,7 +131,7 @@ def _as_named(names: list[TensorName], file: gguf.Gguf, sizes: TowerSizes) -> li
 def save(spec: Spec, path: str | Path) -> None:
     vision = spec.vision
     if vision is None:
-        raise UnsupportedError("the model has no vision half to write; give a checkpoint that has one")
+        raise UnsupportedError("the model has no vision model to write; give a checkpoint that has one")
     write(vision, spec.general, path)
 
 
@@ -149,25 +149,25 @@ def _wide(role: str, tensor: Tensor) -> Tensor:
 
 
 def _metadata(vision: Vision, about: Mapping[str, Any]) -> dict[str, gguf.Value]:
-    tower, connector = parts_of(vision)
-    sizes, pictures = vision.sizes, vision.pictures
+    encoder, projector = parts_of(vision)
+    sizes, rules = vision.sizes, vision.image_rules
     if sizes.act != "gelu_tanh":
-        raise UnsupportedError(f"tower {tower.name} has {sizes.act}; llama.cpp computes GELU by tanh alone")
-    own = {"tokens": vision.tokens, "pictures": asdict(pictures)}
+        raise UnsupportedError(f"encoder {encoder.name} has {sizes.act}; llama.cpp computes GELU by tanh alone")
+    own = {"tokens": vision.tokens, "images": asdict(rules)}
     table: dict[str, Any] = {name: getattr(sizes, field) for field, name in _COUNTS} | {
         _EPS: sizes.norm_eps,
         "image_size": sizes.side * sizes.patch,
-        **{f"image_{key}": list(getattr(pictures, key)) for key in _NORMAL},
+        **{f"image_{key}": list(getattr(rules, key)) for key in _NORMAL},
         "projection_dim": vision.joint.dim,
-        **tower.more_to_gguf(sizes),
-        **connector.to_gguf(vision.joint),
-        **connector.pictures_to_gguf(pictures),
+        **encoder.more_to_gguf(sizes),
+        **projector.to_gguf(vision.joint),
+        **projector.images_to_gguf(rules),
     }
     metadata = {
         **general(about, ARCHITECTURE, "mmproj", vision.tensors),
         "general.file_type": in_file_type(vision.tensors),
         "clip.has_vision_encoder": True,
-        "clip.projector_type": connector.projector,
+        "clip.projector_type": projector.clip_type,
         "clip.use_gelu": True,
         **{_VISION + key: value for key, value in table.items()},
         OWN: json.dumps(own, sort_keys=True),

@@ -52,7 +52,7 @@ class Qwen35(decoder.Decoder):
     gguf_architecture: ClassVar[str] = "qwen35"
     hyper: ClassVar[type[Hyper]] = Qwen35Hyper
     ignored_hf: ClassVar[tuple[tuple[str, str], ...]] = (
-        (r"model\.visual\..*", "the vision tower is left out: text only"),
+        (r"model\.visual\..*", "the vision encoder is left out: text only"),
     )
     defaults: ClassVar[Mapping[str, Any]] = {
         "head_dim": 256,

@@ -1,5 +1,5 @@
 """The qwen3vl family, the language half of Qwen3-VL (Bai et al. 2025): qwen3 whose rotation has, for an image's
-rows, a position of time, row and column, and whose first layers take up what the tower's earlier layers saw
+rows, a position of time, row and column, and whose first layers take up what the encoder's earlier layers saw
 (DeepStack: Meng et al., arXiv 2406.04334). For text it computes what qwen3 does, and a folder without a vision
 half says that it is one."""
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from tinsmith.graph import GraphBuilder, Value
 
 _SECTIONS = (24, 20, 20)
-_DEEP = "n_deepstack_layers"  # GGUF's word; a folder has the tower's layers, or this where it has no tower
+_DEEP = "n_deepstack_layers"  # GGUF's word; a folder has the encoder's layers, or this where it has no encoder
 _DEEP_LAYERS = "deepstack_visual_indexes"
 
 
@@ -41,7 +41,7 @@ class Qwen3Vl(Qwen3):
     text_models: ClassVar[tuple[str, ...]] = ("qwen3_vl_text",)
     hyper: ClassVar[type[Hyper]] = Qwen3VlHyper
     ignored_hf: ClassVar[tuple[tuple[str, str], ...]] = (
-        (r"model\.visual\..*", "the vision tower is left out: text only"),
+        (r"model\.visual\..*", "the vision encoder is left out: text only"),
     )
     defaults: ClassVar[Mapping[str, Any]] = {
         "head_dim": 128,
@@ -51,7 +51,7 @@ class Qwen3Vl(Qwen3):
 
     def more_from_hf(self, fields: Fields, rope: Fields) -> dict[str, Any]:
         vision = fields.get("vision_config")
-        deep = len(_tower_layers(fields, vision)) if vision is not None else fields.count_or_0(_DEEP)
+        deep = len(_encoder_layers(fields, vision)) if vision is not None else fields.count_or_0(_DEEP)
         return {"sections": sections_of(rope, "mrope_section", 3, _SECTIONS), "deep": deep}
 
     def more_to_hf(self, h: Qwen3VlHyper) -> dict[str, Any]:
@@ -89,7 +89,7 @@ class Qwen3Vl(Qwen3):
             )
         if h.deep > h.layers:
             raise UnsupportedError(
-                f"{where}: what {h.deep} layers of the tower saw goes to as many layers; there are {h.layers}"
+                f"{where}: what {h.deep} layers of the encoder saw goes to as many layers; there are {h.layers}"
             )
 
     def table(self, h: Hyper, g: GraphBuilder) -> Value:
@@ -101,8 +101,8 @@ class Qwen3Vl(Qwen3):
         return g.given(x, layer + 1) if layer < h.deep else x
 
 
-def _tower_layers(fields: Fields, vision: Any) -> list[Any]:
-    """The tower's layers whose states are taken."""
+def _encoder_layers(fields: Fields, vision: Any) -> list[Any]:
+    """The encoder's layers whose states are taken."""
     layers = vision.get(_DEEP_LAYERS) if isinstance(vision, Mapping) else None
     if not isinstance(layers, list):
         raise FormatError(f"{fields.named('vision_config')}; it must be a table with a list {_DEEP_LAYERS}")

@@ -1,4 +1,4 @@
-"""The vision half of a Hugging Face folder that has one: what vision/'s towers and connectors read of it."""
+"""The vision model of a Hugging Face folder that has one: what vision/'s encoders and projectors read of it."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from tinsmith.formats.safetensors import Tensor as Stored
 from tinsmith.models.folder_tensors import GENERAL, read_tensor, stored_tensors, write_json
 from tinsmith.spec import Tokenizer, Vision
 from tinsmith.tokenizer.tokenizer_json import read_json
+from tinsmith.vision.image_rules import PROCESSOR, common_to_hf
 from tinsmith.vision.parts import (
     CONFIG,
-    Connector,
+    Projector,
     by_architecture,
     checked,
+    encoders,
     parts_of,
     tensors_of,
     tokens_of,
-    towers,
 )
-from tinsmith.vision.pictures import PROCESSOR, common_to_hf
 
-# Files that state how pictures are cut, and the key under which the newer one has it.
+# Files that state how images are cut, and the key under which the newer one has it.
 _PROCESSORS = ("processor_config.json", PROCESSOR)
 _NESTED = "image_processor"
 # What a language model's own tensors' names begin with, and its head; keys of its config that the whole's has
@@ -44,17 +44,17 @@ def read(
     tokenizer: Tokenizer,
     in_folder: Mapping[str, Stored],
 ) -> tuple[Vision | None, set[str], tuple[str, ...]]:
-    """The vision half, the names of its tensors in the folder, and what to tell the user; None where the folder
-    has none that is known, or does not say how pictures are cut. dim: the language model's width."""
-    connector = by_architecture(architecture)
-    own = _own(connector, in_folder) if connector else {}
+    """The vision model, the names of its tensors in the folder, and what to tell the user; None where the
+    folder has none that is known, or does not say how images are cut. dim: the language model's width."""
+    projector = by_architecture(architecture)
+    own = _own(projector, in_folder) if projector else {}
     processor = _processor(folder)
-    if connector is None or not own:
+    if projector is None or not own:
         return None, set(), ()
     if processor is None:
-        return None, set(), (f"no {PROCESSOR}, which says how pictures are cut: text only",)
+        return None, set(), (f"no {PROCESSOR}, which says how images are cut: text only",)
     try:
-        vision = _without_tensors(connector, config, dim, tokenizer, processor)
+        vision = _without_tensors(projector, config, dim, tokenizer, processor)
     except (FormatError, UnsupportedError) as error:
         raise type(error)(f"{folder}: {error}") from error
     names = tensors_of(vision)
@@ -70,14 +70,14 @@ def read(
 
 def config_of(vision: Vision, text: Mapping[str, Any]) -> dict[str, Any]:
     """The config.json of the whole, whose language model has the config `text`."""
-    tower, connector = parts_of(vision)
-    written = connector.hf_written
+    encoder, projector = parts_of(vision)
+    written = projector.hf_written
     alone = str(text.get("model_type"))
     architecture, whole, seeing = written.get(alone, written[""])
-    own_text = {"model_type": connector.hf_text.get(alone, alone)}
-    own = connector.to_hf(vision.sizes, vision.joint)
-    sizes = tower.to_hf(vision.sizes) | own.pop("vision_config", {})
-    keys = {key: vision.tokens[word] for word, key in connector.token_keys.items() if word in vision.tokens}
+    own_text = {"model_type": projector.hf_text.get(alone, alone)}
+    own = projector.to_hf(vision.sizes, vision.joint)
+    sizes = encoder.to_hf(vision.sizes) | own.pop("vision_config", {})
+    keys = {key: vision.tokens[word] for word, key in projector.token_keys.items() if word in vision.tokens}
     return {
         **{key: text[key] for key in _SHARED if key in text},
         **own,
@@ -91,9 +91,9 @@ def config_of(vision: Vision, text: Mapping[str, Any]) -> dict[str, Any]:
 
 def stored(vision: Vision, language: Mapping[str, Stored]) -> dict[str, Stored]:
     """A folder's tensors of the whole; language: those that the language model alone would have."""
-    _, connector = parts_of(vision)
+    _, projector = parts_of(vision)
     whole = {
-        connector.hf_head if name == _HEAD else connector.hf_language + name.removeprefix(_MODEL): tensor
+        projector.hf_head if name == _HEAD else projector.hf_language + name.removeprefix(_MODEL): tensor
         for name, tensor in language.items()
     }
     for name in tensors_of(vision):
@@ -102,16 +102,16 @@ def stored(vision: Vision, language: Mapping[str, Stored]) -> dict[str, Stored]:
 
 
 def write_processor(vision: Vision, tokenizer: Tokenizer, folder: Path) -> None:
-    """The files by which transformers' AutoProcessor knows how pictures are cut and where they stand."""
-    _, connector = parts_of(vision)
+    """The files by which transformers' AutoProcessor knows how images are cut and where they stand."""
+    _, projector = parts_of(vision)
     given = vision.sizes, vision.joint
-    pictures = common_to_hf(vision.pictures) | connector.pictures_to_hf(vision.pictures, *given)
-    write_json(folder / PROCESSOR, pictures)
-    named = {"processor_class": pictures["processor_class"]}
-    write_json(folder / _PROCESSORS[0], connector.processor_to_hf(*given) | named)
+    images = common_to_hf(vision.image_rules) | projector.images_to_hf(vision.image_rules, *given)
+    write_json(folder / PROCESSOR, images)
+    named = {"processor_class": images["processor_class"]}
+    write_json(folder / _PROCESSORS[0], projector.processor_to_hf(*given) | named)
     words = {
         key: tokenizer.tokens[vision.tokens[word]]
-        for word, key in connector.tokenizer_keys.items()
+        for word, key in projector.tokenizer_keys.items()
         if word in vision.tokens
     }
     path = folder / "tokenizer_config.json"
@@ -119,7 +119,7 @@ def write_processor(vision: Vision, tokenizer: Tokenizer, folder: Path) -> None:
 
 
 def _without_tensors(
-    connector: Connector,
+    projector: Projector,
     config: Mapping[str, Any],
     dim: int,
     tokenizer: Tokenizer,
@@ -127,19 +127,19 @@ def _without_tensors(
 ) -> Vision:
     own = config.get("vision_config")
     if not isinstance(own, Mapping):
-        raise FormatError(f"{CONFIG}: no vision_config, which says the size of the vision tower")
-    sizes = towers()[connector.tower].from_hf({**connector.vision_defaults, **own})
-    joint = connector.from_hf(config, sizes, dim)
-    given = {word: config.get(key) for word, key in connector.token_keys.items()}
-    tokens = tokens_of(connector, given, tokenizer, CONFIG)
-    pictures = connector.pictures_from_hf(Fields(processor, PROCESSOR), sizes, joint)
-    return checked(Vision(connector.tower, sizes, connector.name, joint, {}, tokens, pictures), CONFIG)
+        raise FormatError(f"{CONFIG}: no vision_config, which says the size of the vision encoder")
+    sizes = encoders()[projector.encoder].from_hf({**projector.vision_defaults, **own})
+    joint = projector.from_hf(config, sizes, dim)
+    given = {word: config.get(key) for word, key in projector.token_keys.items()}
+    tokens = tokens_of(projector, given, tokenizer, CONFIG)
+    images = projector.images_from_hf(Fields(processor, PROCESSOR), sizes, joint)
+    return checked(Vision(projector.encoder, sizes, projector.name, joint, {}, tokens, images), CONFIG)
 
 
-def _own(connector: Connector, in_folder: Mapping[str, Stored]) -> dict[str, str]:
-    """The folder's names of the tensors of tower and connector, by those that are written."""
+def _own(projector: Projector, in_folder: Mapping[str, Stored]) -> dict[str, str]:
+    """The folder's names of the tensors of encoder and projector, by those that are written."""
     own: dict[str, str] = {}
-    for prefixes in (connector.hf_tower, connector.hf_connector):
+    for prefixes in (projector.hf_encoder, projector.hf_projector):
         for name in in_folder:
             prefix = next((one for one in prefixes if name.startswith(one)), None)
             if prefix is not None:

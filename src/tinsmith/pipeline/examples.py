@@ -16,7 +16,7 @@ from tinsmith.pipeline.prepared import COPIES
 from tinsmith.system import files
 
 if TYPE_CHECKING:
-    from tinsmith.data.pictures import Picture
+    from tinsmith.data.images import ImageSource
     from tinsmith.data.readers import Example
     from tinsmith.data.shapes import Named, Opened
     from tinsmith.pipeline.recipe.values import Recipe
@@ -115,7 +115,7 @@ def write_examples(path: Path, examples: Sequence[Example]) -> None:
     files.write_text(path, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
 
 
-def _copied(picture: Picture, folder: Path) -> Picture:
+def _copied(picture: ImageSource, folder: Path) -> ImageSource:
     home = (folder / PICTURES).absolute()
     if picture.path is not None and Path(picture.path).parent == home:
         return picture

@@ -147,11 +147,11 @@ def seeing(data: Prepared, spec: Spec, chosen: Chosen, folder: Path, reporter: R
     examples = [one for one in data.examples("train") if one.images] if spec.vision else []
     if not examples:
         return chosen
-    from tinsmith.search import eyes
+    from tinsmith.search import vision
 
     stated = data.recipe.data
-    shown = eyes.read(spec, examples, stated.task, stated.system)
-    return dataclasses.replace(chosen, mix=eyes.choose(spec, chosen.mix, shown, folder, Shown(reporter)))
+    shown = vision.read(spec, examples, stated.task, stated.system)
+    return dataclasses.replace(chosen, mix=vision.choose(spec, chosen.mix, shown, folder, Shown(reporter)))
 
 
 def calibration(data: Prepared, spec: Spec) -> list[int]:

@@ -77,7 +77,7 @@ class Asking:
         """A system's answers to the test items, and its entry in report.json. options: further fields of the
         job."""
         items, sure = test_items(self.data), self.data.recipe.eval.max_error is not None and name != TUNED
-        outcome = self.ask(name, model, prompted, items, sure=sure, **options)
+        outcome = self.ask(name, model, prompted, items, confidence=sure, **options)
         entry = result(self.data, outcome, items)
         if sure:
             entry["sure"] = self._sure(name, model, outcome, items, **options)
@@ -91,7 +91,7 @@ class Asking:
         data = self.data
         held = data.examples("validation")
         asked = [Item(data.conversation(example)) for example in held]
-        before = self.ask(f"{name}_validation", model, asked, sure=True, **options)
+        before = self.ask(f"{name}_validation", model, asked, confidence=True, **options)
         known = data.labels()
         seen = {}
         for split, answered, examples in (("validation", before, held), ("test", outcome, items)):

@@ -8,11 +8,11 @@ from typing import Any
 from tinsmith.errors import InputError
 from tinsmith.plan import memory, speed
 from tinsmith.plan.contents import Contents
-from tinsmith.plan.memory import PICTURE, Memory, Options
+from tinsmith.plan.memory import IMAGE, Memory, Options
 from tinsmith.plan.speed import Rates, Speed
 from tinsmith.targets import Target
 
-__all__ = ["PICTURE", "Memory", "Options", "Plan", "Rates", "Speed", "make", "memory_of"]
+__all__ = ["IMAGE", "Memory", "Options", "Plan", "Rates", "Speed", "make", "memory_of"]
 
 # Bytes of the runtime's code and tables with all instruction sets of an architecture, by kernels/tin_all.c at
 # -O2; what a program does not call is left out by the linker.
@@ -22,7 +22,7 @@ CODE = {"x86_64": 441_000, "aarch64": 295_000, "riscv64": 154_000, "wasm32": 190
 @dataclass(frozen=True)
 class Plan:
     """target: its name; format: of the weights; python_session: bytes of a session of tinsmith.load, which
-    gives the logits of a whole chunk, keeps two more recurrent states and may look for answers; picture: width
+    gives the logits of a whole chunk, keeps two more recurrent states and may look for answers; image: width
     and height of the one that is counted, where the model sees; ram, storage: what the device has;
     assumptions: what the speed rests on, a line each."""
 
@@ -32,7 +32,7 @@ class Plan:
     kv: str
     memory: Memory
     python_session: int
-    picture: tuple[int, int]
+    image: tuple[int, int]
     ram: int
     storage: int
     speed: Speed
@@ -85,7 +85,7 @@ def make(
         program, rates, context=needed.session.context, chunk=chunk, depth=depth, kv=options.kv
     )
     wide = Options(needed.session.context, chunk, chunk, options.kv, checkpoints=2, searches=True)
-    wide = memory.with_pictures(contents, wide)
+    wide = memory.with_images(contents, wide)
     return Plan(
         target.name,
         contents.name,
@@ -93,7 +93,7 @@ def make(
         options.kv,
         needed,
         memory.session(program, wide, contents.mtp).bytes,
-        options.picture,
+        options.image,
         target.memory.ram,
         target.memory.storage,
         predicted,

@@ -22,21 +22,21 @@ from tinsmith.system.files import map_file
 WEIGHTS = ("weights.bin", vision.WEIGHTS)
 READ = (
     *("program.bin", "tokenizer.bin", "trie.bin", "turns.bin", tin.CONSTRAINT, tin.DRAFT),
-    *(vision.PROGRAM, vision.PICTURES, mtp.PROGRAM),
+    *(vision.PROGRAM, vision.IMAGES, mtp.PROGRAM),
 )
 MASKS = 4  # that firmware keeps of a constraint
 _SELFTEST = 256  # its two prompts and digests are a few hundred bytes, of a page that is theirs
-_EYES = 600  # a header, some thirty tokens and a small picture
+_VISION_TEST = 600  # a header, some thirty tokens and a small image
 
 
 @dataclass(frozen=True)
 class Contents:
-    """name: the model's; format: its preset, or the format of most weights; program: its ops; tower, mtp: those
-    of its tower, where it sees, and of its layer that predicts a further token, where it has one; entries:
-    bytes of each entry; file: bytes of the whole file, `exact` where it was read and not predicted;
+    """name: the model's; format: its preset, or the format of most weights; program: its ops; encoder, mtp:
+    those of its encoder, where it sees, and of its layer that predicts a further token, where it has one;
+    entries: bytes of each entry; file: bytes of the whole file, `exact` where it was read and not predicted;
     adapter_rank: the highest of its adapters, 0 for none; constraint: bytes that the largest of its constraints
-    takes in firmware, 0 for none, or where it was predicted; pictures: tin_pixels_rules, by which it cuts them,
-    where it sees."""
+    takes in firmware, 0 for none, or where it was predicted; image_rules: tin_pixels_rules, by which it cuts
+    them, where it sees."""
 
     name: str
     format: str
@@ -45,14 +45,14 @@ class Contents:
     file: int
     exact: bool
     adapter_rank: int = 0
-    tower: Listing | None = None
+    encoder: Listing | None = None
     constraint: int = 0
     mtp: Listing | None = None
-    pictures: bytes | None = None
+    image_rules: bytes | None = None
 
     @property
     def weights(self) -> int:
-        """Bytes of them, the tower's too."""
+        """Bytes of them, the encoder's too."""
         return sum(self.entries.get(name, 0) for name in WEIGHTS)
 
     @property
@@ -78,7 +78,7 @@ def of_tin(path: Path) -> Contents:
         read_program(file.entry(vision.PROGRAM)) if vision.PROGRAM in file.names else None,
         _constraint_bytes(path, file),
         read_program(file.entry(mtp.PROGRAM)) if mtp.PROGRAM in file.names else None,
-        vision.rules_in(file.entry(vision.PICTURES)) if vision.PICTURES in file.names else None,
+        vision.rules_in(file.entry(vision.IMAGES)) if vision.IMAGES in file.names else None,
     )
 
 
@@ -138,19 +138,19 @@ class Base:
             for role, held in listing.tensors.items()
             if role in spec.tensors and held[:3] == build.shape_of(spec.tensors[role])
         }
-        tower = rules = None
+        encoder = rules = None
         if spec.vision is not None:
             seen = vision.compile_vision(spec.vision)[1]
-            tower = read_program(seen.data)
+            encoder = read_program(seen.data)
             entries |= {vision.PROGRAM: len(seen.data), vision.WEIGHTS: seen.weight_bytes}
-            pictures = vision.pictures_entries(spec.vision, spec.tokenizer)
-            entries |= {name: len(data) for name, data in pictures.items()} | {selftest.EYES: _EYES}
-            rules = vision.rules_in(pictures[vision.PICTURES]) if pictures else None
+            images = vision.images_entries(spec.vision, spec.tokenizer)
+            entries |= {name: len(data) for name, data in images.items()} | {selftest.VISION_TEST: _VISION_TEST}
+            rules = vision.rules_in(images[vision.IMAGES]) if images else None
         entries |= {"selftest.bin": _SELFTEST, build.GGUF_HEADER: len(gguf_header(spec, packed)), **self.more}
         size = _file_bytes(spec, entries)
         kind, rank = preset or most(listing), self.adapter_rank
         layer = further[0] if further else None
-        return Contents(self.name, kind, listing, entries, size, False, rank, tower, 0, layer, rules)
+        return Contents(self.name, kind, listing, entries, size, False, rank, encoder, 0, layer, rules)
 
     def _text(self) -> dict[str, int]:
         from tinsmith.compiler import build

@@ -12,7 +12,7 @@ from tinsmith.plan.contents import Contents
 from tinsmith.vision import pixels
 
 KV_TYPES = ("f16", "q8")
-PICTURE = 1920, 1080  # pixels of a camera's, where nothing else is said
+IMAGE = 1920, 1080  # pixels of a camera's, where nothing else is said
 _SAMPLING = 16  # bytes a token of the vocabulary that choosing one takes, and what it takes besides
 _SAMPLING_FIXED = 2048 * 8
 # What firmware (kernels/firmware) keeps in RAM besides: its stack, the texts it reads and writes, and the
@@ -27,8 +27,8 @@ _Q8_BLOCK, _Q8_BYTES = 32, 40  # inputs of a block of activations, and what it t
 @dataclass(frozen=True)
 class Options:
     """As tin_session_options: 0 is the model's own context and chunk. checkpoints: recurrent states kept
-    besides. adapter_rank: room for adapters. images, image_rows: room for images among the tokens.
-    searches: room for constraints that have answers looked for. picture: width and height of one."""
+    besides. adapter_rank: room for adapters. tiles, image_rows: room for tiles of images among the tokens.
+    searches: room for constraints that have answers looked for. image: width and height of one."""
 
     context: int = 0
     chunk: int = 0
@@ -36,10 +36,10 @@ class Options:
     kv: str = "f16"
     checkpoints: int = 0
     adapter_rank: int = 0
-    images: int = 0
+    tiles: int = 0
     image_rows: int = 0
     searches: bool = False
-    picture: tuple[int, int] = PICTURE
+    image: tuple[int, int] = IMAGE
 
 
 @dataclass(frozen=True)
@@ -74,9 +74,9 @@ def session(program: Listing, options: Options, mtp: Listing | None = None) -> S
         raise InputError(f"a chunk of {chunk} tokens; 1 to {_core.MAX_CHUNK} are computed at once")
     if not 0 < options.logit_rows <= chunk:
         raise InputError(f"{options.logit_rows} rows of logits; a chunk has 1 to {chunk}")
-    if options.images > options.image_rows or options.image_rows > context:
+    if options.tiles > options.image_rows or options.image_rows > context:
         raise InputError(
-            f"room for {options.images} images of {options.image_rows} rows in all; an image has a row, "
+            f"room for {options.tiles} tiles of {options.image_rows} rows in all; a tile has a row, "
             f"and a row is a position of the context of {context}"
         )
     if options.image_rows and not embedding_width(program):
@@ -88,7 +88,7 @@ def session(program: Listing, options: Options, mtp: Listing | None = None) -> S
     rest += _aligned(_SAMPLING * program.vocab + _SAMPLING_FIXED)
     rest += _pass_bytes(program, chunk, options.logit_rows) - arena - logits
     rest += _low_rank_bytes(chunk, options.adapter_rank)
-    rest += _aligned(_core.SPAN_ROOM * options.images)
+    rest += _aligned(_core.SPAN_ROOM * options.tiles)
     rest += _aligned(_core.SEARCH_ROOM) if options.searches else 0
     rest += _aligned(4 * options.image_rows * embedding_width(program))
     rest += _aligned(_core.DRAFTER_ROOM) if options.logit_rows > 1 else 0
@@ -161,38 +161,39 @@ def kv_bytes(program: Listing, context: int, chunk: int, kv: str) -> int:
     return total
 
 
-def tower_kv(tower: Listing) -> str:
+def encoder_kv(encoder: Listing) -> str:
     """How its keys and values are kept while it sees an image, of KV_TYPES."""
-    return "q8" if any(step.kind == "ATTENTION_WHOLE" for step in tower.ops) else "f16"
+    return "q8" if any(step.kind == "ATTENTION_WHOLE" for step in encoder.ops) else "f16"
 
 
-def vision_bytes(tower: Listing, patches: int = 0) -> int:
-    """tin_vision_size: of images of so many patches, 0 for the model's most (kernels/core/vision/tower.c)."""
-    patches = patches or tower.context
-    side = next((step.u[0] for step in tower.ops if step.kind == "MERGE"), 1)
-    room = _aligned(_core.VISION_ROOM) + _aligned(8 * len(tower.caches))
-    room += _pass_bytes(tower, patches, patches // side**2)
-    if tower_kv(tower) == "q8":  # heads are filled up to whole blocks
+def vision_bytes(encoder: Listing, patches: int = 0) -> int:
+    """tin_encoder_size: of images of so many patches, 0 for the model's most
+    (kernels/core/vision/encoder.c)."""
+    patches = patches or encoder.context
+    side = next((step.u[0] for step in encoder.ops if step.kind == "MERGE"), 1)
+    room = _aligned(_core.ENCODER_ROOM) + _aligned(8 * len(encoder.caches))
+    room += _pass_bytes(encoder, patches, patches // side**2)
+    if encoder_kv(encoder) == "q8":  # heads are filled up to whole blocks
         caches = [
-            replace(cache, head_dim=-(-cache.head_dim // _Q8_BLOCK) * _Q8_BLOCK) for cache in tower.caches
+            replace(cache, head_dim=-(-cache.head_dim // _Q8_BLOCK) * _Q8_BLOCK) for cache in encoder.caches
         ]
-        tower = replace(tower, caches=caches)
-    return room + _aligned(kv_bytes(tower, patches, patches, tower_kv(tower)))
+        encoder = replace(encoder, caches=caches)
+    return room + _aligned(kv_bytes(encoder, patches, patches, encoder_kv(encoder)))
 
 
-def picture_bytes(contents: Contents, width: int, height: int) -> tuple[int, int]:
-    """Of a picture of so many pixels: what its largest image takes in the tower, and all else: its pixels, its
-    patches and what makes them. Together tin_sight_size of a conversation with it, and its RGB, which is the
-    caller's (kernels/core/vision/sight.c). Raises InputError for one that the model can't see."""
-    assert contents.tower and contents.pictures
+def image_bytes(contents: Contents, width: int, height: int) -> tuple[int, int]:
+    """Of an image of so many pixels: what its largest tile takes in the encoder, and all else: its pixels, its
+    patches and what makes them. Together tin_vision_size of a conversation with it, and its RGB, which is the
+    caller's (kernels/core/vision/vision.c). Raises InputError for one that the model can't see."""
+    assert contents.encoder and contents.image_rules
     try:
-        taken = pixels.taken(contents.pictures, width, height)
+        taken = pixels.taken(contents.image_rules, width, height)
     except RuntimeFault as fault:
         raise InputError(str(fault)) from None
-    rest = _aligned(_core.SIGHT_ROOM) + _aligned(4 * contents.program.context)
-    rest += _aligned(_core.SHOWN_ROOM * taken.images) + _aligned(_core.SHOWN_ROOM)
+    rest = _aligned(_core.VISION_ROOM) + _aligned(4 * contents.program.context)
+    rest += _aligned(_core.TILE_ROOM * taken.tiles) + _aligned(_core.TILE_ROOM)
     rest += _aligned(4 * taken.floats) + _aligned(taken.work)
-    return vision_bytes(contents.tower, taken.largest), rest + 3 * width * height
+    return vision_bytes(contents.encoder, taken.largest), rest + 3 * width * height
 
 
 def states_bytes(program: Listing) -> int:
@@ -202,12 +203,11 @@ def states_bytes(program: Listing) -> int:
 
 @dataclass(frozen=True)
 class Memory:
-    """Bytes on a device. file: of the tin; weights and tables of it: what is read at run time, a tower's with
-    them. model: the loaded model's own. vision: what an image takes on its way through the tower; vision_kv:
-    how its keys and values are kept, of KV_TYPES, empty without a tower; pixels: what a picture takes besides,
-    its RGB and its patches. firmware: what an image of firmware
-    keeps besides, its stack among it. code: of the runtime, about. ram: of all that must be in memory; storage:
-    of the file."""
+    """Bytes on a device. file: of the tin; weights and tables of it: what is read at run time, an encoder's
+    with them. model: the loaded model's own. vision: what an image takes on its way through the encoder;
+    vision_kv: how its keys and values are kept, of KV_TYPES, empty without an encoder; pixels: what an image
+    takes besides, its RGB and its patches. firmware: what an image of firmware keeps besides, its stack among
+    it. code: of the runtime, about. ram: of all that must be in memory; storage: of the file."""
 
     file: int
     weights: int
@@ -227,24 +227,25 @@ class Memory:
         return self.ram <= ram and self.storage <= storage
 
 
-def with_pictures(contents: Contents, options: Options) -> Options:
-    """As hosts open sessions of a model that sees: each token may be a picture's row, each row a picture."""
-    rows = (options.context or contents.program.context) if contents.tower else 0
-    return replace(options, images=rows, image_rows=rows)
+def with_images(contents: Contents, options: Options) -> Options:
+    """As hosts open sessions of a model with image input: each token may be an image's row, each row an
+    image."""
+    rows = (options.context or contents.program.context) if contents.encoder else 0
+    return replace(options, tiles=rows, image_rows=rows)
 
 
 def of(contents: Contents, options: Options, *, arch: str, in_place: bool, firmware: bool, code: int) -> Memory:
     """in_place: the file is read where it lies in flash, and takes no RAM. firmware: without a system."""
     if not firmware:
-        options = with_pictures(contents, options)
+        options = with_images(contents, options)
     planned = session(contents.program, options, contents.mtp)
     own = STACK + _aligned(_STATICS + _TOKEN * planned.context) if firmware else 0
     own += adapter_bytes(contents.program) if firmware and options.adapter_rank else 0
     own += _aligned(contents.constraint) if firmware else 0
     weights = contents.weights
-    vision, shown = (vision_bytes(contents.tower) if contents.tower else 0), 0
-    if contents.pictures and not firmware:
-        vision, shown = picture_bytes(contents, *options.picture)
+    vision, shown = (vision_bytes(contents.encoder) if contents.encoder else 0), 0
+    if contents.image_rules and not firmware:
+        vision, shown = image_bytes(contents, *options.image)
     # A system maps the file and holds the pages that are read; without one, all of it is loaded.
     held = 0 if in_place else contents.file if arch == "wasm32" else weights + contents.tables
     return Memory(
@@ -254,7 +255,7 @@ def of(contents: Contents, options: Options, *, arch: str, in_place: bool, firmw
         model=_core.MODEL_ROOM,
         session=planned,
         vision=vision,
-        vision_kv=tower_kv(contents.tower) if contents.tower else "",
+        vision_kv=encoder_kv(contents.encoder) if contents.encoder else "",
         pixels=shown,
         firmware=own,
         code=code,

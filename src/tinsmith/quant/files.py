@@ -44,7 +44,7 @@ def quantize(
     file = gguf.read(source)
     if file.get("general.architecture") == ARCHITECTURE:
         raise UnsupportedError(
-            f"{source}: is a vision half (mmproj), some of whose tensors have no blocks in llama.cpp; "
+            f"{source}: is a vision model (mmproj), some of whose tensors have no blocks in llama.cpp; "
             "build both, with --mmproj, from its language model's file"
         )
     if Path(target).exists() and Path(target).samefile(source):

@@ -72,7 +72,7 @@ class Preset(NamedTuple):
 @dataclass(frozen=True)
 class Mix:
     """A choice of format tensor by tensor, as a search makes it. name: what users call it; formats: by name in
-    GGUF; vision: of a vision half's tensors, by role, where they were measured."""
+    GGUF; vision: of a vision model's tensors, by role, where they were measured."""
 
     name: str
     formats: Mapping[str, str]

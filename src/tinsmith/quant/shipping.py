@@ -66,12 +66,12 @@ def prepared(spec: Spec, name: str, context: int) -> Spec:
 
 
 def with_kv(spec: Spec, kv: str | None, where: str) -> Spec:
-    """With the vision half's keys and values "f16" or "q8"; None: as its weights ask for. Raises InputError,
+    """With the vision model's keys and values "f16" or "q8"; None: as its weights ask for. Raises InputError,
     which `where` begins, for a model without one."""
     if kv is None:
         return spec
     if spec.vision is None:
-        raise InputError(f"{where} is for a vision half, and this model has none; leave it out")
+        raise InputError(f"{where} is for a vision model, and this model has none; leave it out")
     return dataclasses.replace(spec, vision=dataclasses.replace(spec.vision, kv=kv))
 
 
@@ -85,7 +85,7 @@ def build_files(
     tins: Path | None = None,
 ) -> dict[str, tuple[Path, Path]]:
     """A GGUF and a tin of a prepared spec in each of the formats: `<name>-q8_0.gguf` and `<name>-q8_0.tin` for
-    Q8_0; and the vision half, if there is one, as `mmproj-<name>-q8_0.gguf` beside it. tins: a folder for
+    Q8_0; and the vision model, if there is one, as `mmproj-<name>-q8_0.gguf` beside it. tins: a folder for
     these, where it is another."""
     name, built = spec.general["name"], {}
     for note in spec.notes:
@@ -179,18 +179,18 @@ def write_gguf(spec: Spec, path: Path, weights: Weights, display: Display, threa
 
 
 def all_files(spec: Spec, built: Mapping[str, tuple[Path, Path]]) -> list[Path]:
-    """What build_files made, with the vision halves if the model has one."""
+    """What build_files made, with the vision models if the model has one."""
     halves = [mmproj_of(gguf) for gguf, _ in built.values()] if spec.vision else []
     return [file for pair in built.values() for file in pair] + halves
 
 
 def mmproj_of(gguf: Path) -> Path:
-    """Where the vision half of a model's file is, if it has one."""
+    """Where the vision model of a model's file is, if it has one."""
     return gguf.with_name(f"mmproj-{gguf.name}")
 
 
 def write_mmproj(spec: Spec, gguf: Path, weights: Weights, display: Display) -> Spec:
-    """The vision half in these formats beside the model's file; the spec that has it so. Nothing for a model
+    """The vision model in these formats beside the model's file; the spec that has it so. Nothing for a model
     without one: a file of that name is somebody's, and stays."""
     from tinsmith import models
     from tinsmith.quant import vision
@@ -198,7 +198,7 @@ def write_mmproj(spec: Spec, gguf: Path, weights: Weights, display: Display) -> 
     path = mmproj_of(gguf)
     if spec.vision is None:
         if path.exists():
-            display.line(f"{path}: is not of {gguf.name}, which has no vision half; it stays as it is")
+            display.line(f"{path}: is not of {gguf.name}, which has no vision model; it stays as it is")
         return spec
     spec = dataclasses.replace(spec, vision=vision.apply(spec.vision, weights.formats))
     models.save_mmproj(spec, path)

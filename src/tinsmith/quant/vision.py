@@ -1,4 +1,4 @@
-"""A vision half's tensors in the formats of a preset."""
+"""A vision model's tensors in the formats of a preset."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tinsmith.tensor_names import TensorName
 from tinsmith.vision.parts import tensors_of
 
 # Small, and moved about value by value when they are compiled: never in blocks.
-_WHOLE = ("patch", "positions", "connector.project_t")
+_WHOLE = ("patch", "positions", "projector.project_t")
 _WIDE = ("F32", "F16")
 
 

@@ -52,14 +52,14 @@ class Question:
 @dataclass(frozen=True)
 class Answer:
     """calls: those that it makes; its text then has them as the model writes them. choices: what its tokens
-    were chosen by. sure: as Completion's. receipt: what binds it to all that it follows from."""
+    were chosen by. confident: as Completion's. receipt: what binds it to all that it follows from."""
 
     text: str
     calls: list[Call]
     finish: Finish
     token_ids: list[int]
     choices: tuple[TokenChoice, ...]
-    sure: bool | None
+    confident: bool | None
     receipt: Receipt
 
 
@@ -70,7 +70,7 @@ class Answerer:
         """context: most tokens of a conversation with its answer; None, or more than the model has: all of the
         model's. most_bytes: that `memory` may be; 0: any. Raises InputError where it would be more."""
         self.model, own = model, model.core.info()["context"]
-        self._scheduler = Scheduler(model, places=1, kept=1, context=min(context or own, own))
+        self._scheduler = Scheduler(model, slots=1, kept=1, context=min(context or own, own))
         self.memory = self._scheduler.memory
         if most_bytes and self.memory > most_bytes:
             self._scheduler.close()
@@ -96,7 +96,7 @@ class Answerer:
             own = question.schema is None and asked.constraint is not None and asked.constraint.kind == "tools"
             calls = own_calls(done.text) if own else []
         made = receipt(self.model, asked, done)
-        return Answer(done.text, calls, done.finish, done.token_ids, done.choices, done.sure, made)
+        return Answer(done.text, calls, done.finish, done.token_ids, done.choices, done.confident, made)
 
     def close(self) -> None:
         """Gives its memory back."""
@@ -105,16 +105,16 @@ class Answerer:
 
     def _asked(self, question: Question, box: Toolbox | None) -> Asked:
         model, adapter = self.model, question.adapter
-        skill, held, least = model.skill_of(adapter), None if box is None else box.constraint, None
+        skill, constraint, least = model.skill_of(adapter), None if box is None else box.constraint, None
         if box is not None:
             tokens = prompt_of(model, question.messages, box, adapter=adapter)
         else:
             if question.schema is not None:
-                held = self._schema(question.schema)
+                constraint = self._schema(question.schema)
             else:
-                held = None if question.free else skill.constraint
+                constraint = None if question.free else skill.constraint
                 least = model.least(None if question.free else "own", adapter)
-            thinking = None if held is None else direct(skill)
+            thinking = None if constraint is None else direct(skill)
             tokens = model.render(question.messages, thinking=thinking, adapter=adapter)
         applied = model.applied(adapter)
         room = self._scheduler.context - prefix_of(applied) - len(tokens)
@@ -124,7 +124,9 @@ class Answerer:
                 f"{self._scheduler.context:,}; shorten it, or give more context"
             )
         most = min(question.max_tokens, room)
-        return Asked(tokens, applied, held, least, least is not None, most, question.sampling, record=True)
+        return Asked(
+            tokens, applied, constraint, least, least is not None, most, question.sampling, record=True
+        )
 
     def _completed(self, asked: Asked, unwanted: Callable[[], bool]) -> Completion | None:
         job = self._scheduler.add(asked)

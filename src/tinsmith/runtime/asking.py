@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeGuard, cast
 
 from tinsmith.constraint.functions import is_type, value_of
 from tinsmith.errors import InputError
-from tinsmith.runtime.images import checked
+from tinsmith.runtime.image_prompt import checked
 from tinsmith.system import reading
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ def direct(skill: Skill) -> bool | None:
 
 def check_room(skill: Skill, thinking: bool | None, constraint: Constraint | Own | None) -> None:
     """Raises InputError for thinking under a constraint, which says what the whole answer may be."""
-    if thinking and skill.held_to(constraint) is not None:
+    if thinking and skill.constraint_for(constraint) is not None:
         raise InputError(
             "a constraint says what the whole answer may be, thoughts among it; leave thinking out"
         )

@@ -47,11 +47,11 @@ def toolbox(
     dicts = declared(tools)
     known = by_name(format or model.skill_of(adapter).tool_format)
     listed = read_tools(dicts)
-    held = compiled(model, {"tools": dicts, "format": known.name, "parallel": parallel, "none": none})
+    constraint = compiled(model, {"tools": dicts, "format": known.name, "parallel": parallel, "none": none})
     functions = {
         tool.name: given for given, tool in zip(tools, listed, strict=True) if not isinstance(given, Mapping)
     }
-    return Toolbox(known, listed, functions, held, talk=none)
+    return Toolbox(known, listed, functions, constraint, talk=none)
 
 
 def compiled(model: Loaded, terms: Mapping[str, Any]) -> Constraint:
@@ -118,8 +118,8 @@ def call(
     if execute and missing:
         raise InputError(f"{', '.join(missing)} can't be executed: give Python functions, or leave execute off")
     tokens = prompt_of(model, prompt, box, show, adapter)
-    held = model.skill_of(adapter).held_to(box.constraint, search)
-    answer = model.generate(tokens, constraint=held, **options)
+    constraint = model.skill_of(adapter).constraint_for(box.constraint, search)
+    answer = model.generate(tokens, constraint=constraint, **options)
     calls = read_calls(model, answer, box)
     if execute:
         for one in calls:

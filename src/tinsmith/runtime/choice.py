@@ -17,7 +17,7 @@ class TokenChoice:
     """One token of an answer. forced: the constraint left no other. allowed: how many tokens might have been
     chosen; None: the whole vocabulary. logit: its own, 0 where forced. log_probability: its natural logarithm
     among those allowed, before biases, penalties and temperature; 0 where forced, or not asked for. tops: the
-    likeliest allowed tokens, with the same of theirs; none where forced. Where the answer was looked for as a
+    likeliest allowed tokens, with the same of theirs; none where forced. Where the answer was searched for as a
     whole (Constraint.with_search), at most 8, none of them e^10 times less likely than the first."""
 
     token: int

@@ -86,7 +86,7 @@ def scored(model: Loaded, prompt: Sequence[int], options: Sequence[str], adapter
         session.want_logits(len(prompt) - 1)
         wanted, score = [*answer, end], 0.0
         while session.step() == _core.STEP_LOGITS:
-            rows = len(session.likeliest())
+            rows = len(session.argmax())
             score += sum(session.logprobs(wanted[:rows]))
             wanted = wanted[rows:]
         scores.append(score)

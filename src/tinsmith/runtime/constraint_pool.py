@@ -1,4 +1,4 @@
-"""A model's constraints, held ready."""
+"""A model's constraints, kept ready."""
 
 from __future__ import annotations
 
@@ -26,35 +26,35 @@ class Pool:
 
     @contextmanager
     def lend(self, lease: Lease, constraint: Constraint | None) -> Iterator[None]:
-        """The session's generations are held to the constraint meanwhile, or until another has the session."""
+        """The session's generations are constrained meanwhile, or until another has the session."""
         if constraint is None:
             yield
             return
-        held = self._take(constraint.data)
-        lease.constrain(held)
+        matcher = self._take(constraint.data)
+        lease.constrain(matcher)
         try:
             yield
         finally:
             lease.constrain(None)
-            self._put_back(constraint.data, held)
+            self._put_back(constraint.data, matcher)
 
     def allows(self, constraint: Constraint, tokens: Sequence[int], *, ended: bool) -> bool:
         """Whether an answer may begin with these tokens; ended: and be over then."""
-        held = self._take(constraint.data)
-        held.begin()
+        matcher = self._take(constraint.data)
+        matcher.begin()
         try:
             for token in tokens:
-                held.accept(token)
-            return not ended or held.state() != _core.CONSTRAINT_OPEN
+                matcher.accept(token)
+            return not ended or matcher.state() != _core.CONSTRAINT_OPEN
         except RuntimeFault as fault:
             if fault.status != "TIN_ERR_ARGUMENT":
                 raise
             return False
         finally:
-            self._put_back(constraint.data, held)
+            self._put_back(constraint.data, matcher)
 
-    def _put_back(self, data: bytes, held: _core.Constraint) -> None:
-        self._idle.append((data, held))
+    def _put_back(self, data: bytes, matcher: _core.Constraint) -> None:
+        self._idle.append((data, matcher))
         del self._idle[:-_MOST_IDLE]
 
     def _take(self, data: bytes) -> _core.Constraint:

@@ -1,4 +1,4 @@
-"""What a runtime must do to stand behind a Model: logits for tokens. Sampling, constraints, guesses, chat and
+"""What a runtime must do to stand behind a Model: logits for tokens. Sampling, constraints, drafts, chat and
 tokenizing are the core's, so a seed gives the same answer wherever the logits are the same.
 
 A back end is a module with `open_engine`, registered here by the name of --backend; it is imported, and imports
@@ -52,7 +52,7 @@ Outside = tuple[tuple[OutsideAdapter, float], ...]
 class Engine(ABC):
     """An open model with one cache.
 
-    runtime: its name. rewinds: going back costs nothing, so that guesses are worth a try. single: a pass
+    runtime: its name. rewinds: going back costs nothing, so that drafts are worth a try. single: a pass
     gives the logits of its last token only. base: the GGUF file that its adapters are for; None: it takes none.
     """
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from tinsmith.constraint import Constraint
     from tinsmith.runtime.constraint_pool import Pool
 
-LOOKUP = 4  # guesses of next tokens at once, where nobody says how many
+LOOKUP = 4  # drafts of next tokens at once, where nobody says how many
 Finish = Literal["stop", "length", "context", "constraint", "none"]
 
 _NOWHERE = 2**32 - 1
@@ -76,7 +76,7 @@ class Completion:
     log_probability: where it was asked for, the natural logarithm of the probability of all tokens that the
     model chose, the end among them, each of those that were allowed there; those that the constraint left no
     choice of count nothing. least: the one from which on the file was sealed to answer. route: the adapter
-    that the router chose, and how sure it was, where it was asked. choices: what each token was chosen by,
+    that the router chose, and its confidence, where it was asked. choices: what each token was chosen by,
     where that was to be kept. end: the end token, where a scheduler's answer chose one."""
 
     text: str
@@ -93,8 +93,8 @@ class Completion:
     end: int | None = None
 
     @property
-    def sure(self) -> bool | None:
-        """Whether the model is sure enough, by the threshold that the file was sealed with; None where it has
+    def confident(self) -> bool | None:
+        """Whether the answer reaches the abstention threshold that the file was sealed with; None where it has
         none."""
         if self.least is None or self.log_probability is None:
             return None
@@ -114,7 +114,7 @@ class Completion:
 
     @property
     def probability(self) -> float | None:
-        """How sure the model was: of the answer, among all that the constraint allows."""
+        """The answer's, among all that the constraint allows."""
         return None if self.log_probability is None else math.exp(self.log_probability)
 
     @property
@@ -132,11 +132,10 @@ class Completion:
 class Sampling:
     """temperature 0 takes the likeliest token; tin_sampling in tin.h says the rest.
 
-    lookup: most tokens to guess at once from what stands earlier in the conversation; it changes no token.
-    sure: whether the probability of what is chosen is counted. presence_penalty, frequency_penalty: what is
-    taken from the logits of tokens that the answer already has, once, and as often as it has them. logit_bias:
-    what is added to the logits of tokens, first of all; -infinity: such a token is not chosen.
-    """
+    lookup: most tokens to draft at once from what stands earlier in the conversation; it changes no token.
+    confidence: whether the probability of what is chosen is counted. presence_penalty, frequency_penalty: what
+    is taken from the logits of tokens that the answer already has, once, and as often as it has them.
+    logit_bias: what is added to the logits of tokens, first of all; -infinity: such a token is not chosen."""
 
     temperature: float = 0.0
     top_k: int = 0
@@ -145,7 +144,7 @@ class Sampling:
     repetition_penalty: float = 1.0
     seed: int = 0
     lookup: int = 0
-    sure: bool = False
+    confidence: bool = False
     presence_penalty: float = 0.0
     frequency_penalty: float = 0.0
     logit_bias: Mapping[int, float] | None = None
@@ -180,7 +179,7 @@ class Sampling:
             self.repetition_penalty,
             0,
             self.seed,
-            self.sure,
+            self.confidence,
             self.presence_penalty,
             self.frequency_penalty,
             0,
@@ -349,7 +348,7 @@ class Generation:
             seconds,
             self.finish,
             self._evaluations,
-            log_probability=self._log_probability if self._sampling.sure else None,
+            log_probability=self._log_probability if self._sampling.confidence else None,
             least=self._least,
             choices=tuple(self._choices),
         )
@@ -383,10 +382,10 @@ class Generation:
             return
         if chosen:
             self.session.append(self._answer.tokens[-1:])
-        with self._held():
+        with self._constrained():
             yield from self._generated(self._max_tokens - chosen)
 
-    def _held(self) -> AbstractContextManager[None]:
+    def _constrained(self) -> AbstractContextManager[None]:
         """The constraint on the session; a healed prompt needs one in any case."""
         from tinsmith.constraint.makers import anything
 
@@ -409,8 +408,8 @@ class Generation:
                 raise InputError(TAKEN)
             token = self.session.token()
             if self._recorded:
-                held = self._constraint is not None or self._heal
-                self._choices.append(choice_of(self.session, token, held))
+                constrained = self._constraint is not None or self._heal
+                self._choices.append(choice_of(self.session, token, constrained))
             yield token
         self._evaluations = checked + self.session.passes()
         self._log_probability = before + self.session.log_probability()
@@ -431,9 +430,9 @@ class Generation:
         agreed = 0
         while self.session.step() == _core.STEP_LOGITS:
             self._evaluations += 1
-            best = self.session.likeliest()
+            best = self.session.argmax()
             chosen += best
-            logs += self.session.logprobs(best) if self._sampling.sure else [0.0] * len(best)
+            logs += self.session.logprobs(best) if self._sampling.confidence else [0.0] * len(best)
             while agreed < len(draft) and agreed < len(chosen) and chosen[agreed] == draft[agreed]:
                 agreed += 1
             if agreed < len(chosen):

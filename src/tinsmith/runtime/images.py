@@ -1,126 +1,164 @@
-"""Prompts with images among their tokens, as sessions take them.
-
-In a list of tokens, each row of an image has a number of its own: below any token, and the same for the same
-row of the same image alone. So lists with images are compared as any others are.
-"""
+"""Images of a request: their limits and how they are read. The sender may be a stranger: a file of a few bytes
+may claim to hold gigabytes of pixels."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+import os
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property, partial
-from typing import Any
+from pathlib import Path
+from typing import Any, Protocol
 
 from tinsmith import _core
-from tinsmith.checks import token_ids
-from tinsmith.errors import InputError
+from tinsmith.checks import UINT64, whole
+from tinsmith.errors import FormatError, InputError, RuntimeFault
+from tinsmith.runtime.messages import Message
+from tinsmith.system import reading
 
-_ROWS = 1 << 32  # more than an image has
+MOST_BYTES = 1 << 29  # of an image once it is read
+_URL = "data:"
 
 
-@dataclass
+@dataclass(frozen=True)
+class ImageLimits:
+    """images: of a question; image: bytes that reading one may take; pixels: of all of them."""
+
+    images: int = 16
+    image: int = 64 << 20
+    pixels: int = 80_000_000
+
+    def __post_init__(self) -> None:
+        whole("images", self.images)
+        whole("image", self.image, 0, UINT64)
+        whole("pixels", self.pixels, 0, UINT64)
+
+    def too_many(self, count: int, where: str) -> str:
+        return f"{where}: {count} images; give {self.images} at most"
+
+    def too_large(self, pixels: int, where: str) -> str:
+        return f"{where}: {pixels:,} pixels in all with this image; give {self.pixels:,} at most"
+
+
+@dataclass(frozen=True)
 class Image:
-    """count rows, columns side by side; digest: 32 bytes that say which. make: the rows, float32 bytes, made
-    where a session needs them."""
+    """rgb: uint8, height rows of width pixels."""
 
-    count: int
-    columns: int
-    digest: bytes
-    make: Callable[[], bytes]
+    width: int
+    height: int
+    rgb: bytes
 
-    @cached_property
-    def rows(self) -> bytes:
-        return self.make()
+
+def image_of(part: Mapping[str, Any], where: str, most: int = MOST_BYTES) -> Image:
+    """Of a message's part: its "path", "bytes" (a PNG's or JPEG's), "pixels" (a buffer of uint8 [height, width,
+    3], such as a NumPy array, or a Image), or "image_url" with a data: URL. most: bytes that reading it may
+    take, and its file have. Raises InputError for another, FormatError for one that can't be read."""
+    given = [key for key in ("path", "bytes", "pixels", "image_url") if part.get(key) is not None]
+    if len(given) != 1:
+        raise InputError(
+            f"{where}: an image has one of path, bytes, pixels and image_url; it has {given or 'none'}"
+        )
+    kind, value = given[0], part[given[0]]
+    if kind == "pixels":
+        return _of_pixels(value, where)
+    if kind == "path":
+        if not isinstance(value, str | os.PathLike):
+            raise InputError(f"{where}: path of an image is {type(value).__name__}; give the path of a file")
+        where = f"{where}: {value!s}"
+        value = reading.read_bytes(Path(value), most=most)
+    elif kind == "image_url":
+        value = _of_url(value, where)
+    if not isinstance(value, bytes | bytearray | memoryview):
+        raise InputError(f"{where}: bytes of an image are {type(value).__name__}; give a PNG's or JPEG's bytes")
+    try:
+        return Image(*_core.image_read(value, most))
+    except RuntimeFault as fault:
+        raise FormatError(f"{where}: {fault}") from None
+
+
+def _of_pixels(value: Any, where: str) -> Image:
+    if isinstance(value, Image):
+        return value
+    try:
+        view = memoryview(value)
+    except TypeError:
+        raise InputError(
+            f"{where}: pixels are {type(value).__name__}; give a buffer of uint8 of shape (height, width, 3), "
+            "as numpy.asarray(image) of an RGB image is"
+        ) from None
+    if view.format != "B" or view.ndim != 3 or view.shape is None or view.shape[2] != 3 or not view.nbytes:
+        raise InputError(
+            f"{where}: pixels of shape {view.shape} and type {view.format}; give uint8 of shape "
+            "(height, width, 3)"
+        )
+    return Image(view.shape[1], view.shape[0], view.tobytes())
+
+
+def _of_url(value: Any, where: str) -> bytes:
+    import base64
+    import binascii
+
+    url = value.get("url") if isinstance(value, Mapping) else value
+    head, comma, data = url.partition(",") if isinstance(url, str) else ("", "", "")
+    if not comma or not head.startswith(_URL) or not head.endswith(";base64"):
+        raise InputError(
+            f"{where}: image_url is no data: URL in base64; nothing is fetched, so give the bytes so"
+        )
+    try:
+        return base64.b64decode(data, validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise InputError(f"{where}: image_url: {error}") from None
+
+
+class HasVision(Protocol):
+    """A model whose `vision` raises InputError where it takes no images."""
 
     @property
-    def keys(self) -> list[int]:
-        return _keys(self.count, self.columns, self.digest)
+    def vision(self) -> object: ...
 
 
-def _keys(count: int, columns: int, digest: bytes) -> list[int]:
-    """A list's numbers of the rows."""
-    head = int.from_bytes(digest, "big") << 64 | count << 32 | columns
-    return [-(head * _ROWS + row) - 2 for row in range(count)]
-
-
-class Pictured(list[int]):
-    """A prompt's tokens with images among them. images: each, and its place."""
-
-    def __init__(self, parts: Iterable[int | Image]) -> None:
-        super().__init__()
-        self.images: list[tuple[int, Image]] = []
-        for part in parts:
-            if isinstance(part, Image):
-                self.images.append((len(self), part))
-                self += part.keys
-            else:
-                self.append(part)
-
-    @property
-    def ids(self) -> list[int]:
-        """As the core has them."""
-        return [max(token, _core.EMBEDDED) for token in self]
-
-    def first(self, length: int) -> Pictured:
-        """The first tokens, without an image of which that is a part."""
-        known = {at: image for at, image in self.images}
-        parts: list[int | Image] = []
-        at = 0
-        while at < min(length, len(self)):
-            image = known.get(at)
-            if image is not None and at + image.count > length:
-                break
-            parts.append(self[at] if image is None else image)
-            at += 1 if image is None else image.count
-        return Pictured(parts)
-
-
-def later(prompt: Pictured, again: Callable[[], Any]) -> None:
-    """Lets go of the pictures' pixels, which rows are made from: `again` gives the prompt anew where a session
-    needs rows. Raises InputError then where that is another one."""
-
-    def make(number: int) -> bytes:
-        anew = again()
-        if anew != prompt:
-            raise InputError("a picture is another than when it was first read; ask again")
-        for (_, image), (_, fresh) in zip(prompt.images, anew.images, strict=True):
-            image.rows = rows = fresh.rows
-            image.make = partial(bytes, rows)  # and no more by the prompt, which has the image
-        return prompt.images[number][1].rows
-
-    for number, (_, image) in enumerate(prompt.images):
-        image.make = partial(make, number)
-
-
-def checked(prompt: Iterable[Any], vocab: int) -> list[int]:
-    """As token_ids; one with images stays as it is."""
-    return prompt if isinstance(prompt, Pictured) else token_ids(prompt, vocab)
-
-
-def rows_in(prompt: Sequence[int]) -> int:
-    """How many of its positions are images'."""
-    return sum(image.count for _, image in prompt.images) if isinstance(prompt, Pictured) else 0
-
-
-def begin(session: _core.Session, prompt: Sequence[int], length: int | None = None) -> None:
-    """Makes the prompt, or its first tokens, the session's; only the rows that it lacks are made."""
-    if not isinstance(prompt, Pictured):
-        session.replace(prompt if length is None else prompt[:length])
-        return
-    part = prompt if length is None else prompt.first(length)
-    ids = part.ids
-    plain = [(at, image.count, image.columns, image.digest, None) for at, image in part.images]
-    same = session.shared(ids, plain)
-    given = [
-        one if at < same else (*one[:4], image.rows)
-        for one, (at, image) in zip(plain, part.images, strict=True)
+def within(model: HasVision, messages: Sequence[Message], limits: ImageLimits) -> list[Message]:
+    """The messages with their images read. Raises InputError where the model sees none, for an image that
+    can't be read, and for more than the limits say."""
+    shown = [
+        number
+        for number, message in enumerate(messages, 1)
+        if isinstance(content := message.get("content"), list | tuple)
+        for part in content
+        if _is_image(part)
     ]
-    session.replace(ids, given)
+    if not shown:
+        return list(messages)
+    _ = model.vision  # before anything is read
+    if len(shown) > limits.images:
+        raise InputError(limits.too_many(len(shown), f"message {shown[limits.images]}"))
+
+    def read(part: Message, number: int) -> tuple[Image, str]:
+        return image_of(part, f"message {number}", limits.image), f"message {number}"
+
+    return read_all(messages, limits, read)
 
 
-def held(session: _core.Session) -> tuple[int, list[int]]:
-    """How many of a session's tokens are computed, and all of them, as a list that can be compared."""
-    computed, tokens = session.tokens()
-    for at, count, columns, digest in session.images():
-        tokens[at : at + count] = _keys(count, columns, digest)
-    return computed, tokens
+def read_all(
+    messages: Sequence[Message], limits: ImageLimits, read: Callable[[Message, int], tuple[Image, str]]
+) -> list[Message]:
+    """read: of a part and its message's number the image, and what errors call it. Raises InputError for more
+    pixels than the limits say."""
+    known, pixels = list[Message](), 0
+    for number, message in enumerate(messages, 1):
+        content = message.get("content")
+        if isinstance(content, list | tuple):
+            parts = list(content)
+            for at, part in enumerate(parts):
+                if _is_image(part):
+                    image, where = read(part, number)
+                    pixels += image.width * image.height
+                    if pixels > limits.pixels:
+                        raise InputError(limits.too_large(pixels, where))
+                    parts[at] = {"type": "image", "pixels": image}
+            message = {**message, "content": parts}
+        known.append(message)
+    return known
+
+
+def _is_image(part: Any) -> bool:
+    return isinstance(part, Mapping) and part.get("type") in ("image", "image_url")

@@ -16,7 +16,7 @@ from tinsmith.runtime.adapters import Adapters, Applied, Chosen, Words, prefix_o
 from tinsmith.runtime.constraint_pool import Pool
 from tinsmith.runtime.engine import Conversation
 from tinsmith.runtime.generation import LOOKUP, Completion, Generation, Sampling, stop_texts
-from tinsmith.runtime.images import checked
+from tinsmith.runtime.image_prompt import checked
 from tinsmith.runtime.sessions import Sessions
 from tinsmith.runtime.skill import Own, Skill
 from tinsmith.system.cores import usable_cores
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from tinsmith.constraint import Constraint
     from tinsmith.runtime.engine import Engine
-    from tinsmith.runtime.sight import Sight
+    from tinsmith.runtime.vision import VisionModel
     from tinsmith.spec import Buffer
 
 Message = Mapping[str, Any]
@@ -61,7 +61,7 @@ class Loaded:
         image: Buffer,
         threads: int | None,
         *,
-        pace: int = 100,
+        duty_cycle: int = 100,
         kv_type: int = _core.KV_F16,
         conversations: int = 4,
         most_bytes: int = 0,
@@ -77,7 +77,7 @@ class Loaded:
         self._image, self._source = image, source
         self.tin = Tin(image)
         self.threads = threads or usable_cores()
-        self.pace = pace
+        self.duty_cycle = duty_cycle
         self.kv_type = kv_type
         self._most_bytes = most_bytes
         self.engine = engine
@@ -89,7 +89,7 @@ class Loaded:
             conversations if engine is None else 1,
         )
         self.constraints = Pool(core)
-        self.drafts = True  # generations that guess do so by draft tables too; changes no token
+        self.drafts = True  # generations that draft do so by draft tables too; changes no token
         held = sealed or self.tin
         self.skill = Skill.of_tin(held, held.manifest)
         self.adapters = Adapters(core, held, self.skill, words, engine)
@@ -179,17 +179,17 @@ class Loaded:
         return memoryview(rows).cast("f", (len(tokens), info["vocab"]))
 
     @cached_property
-    def sight(self) -> Sight:
-        """What it sees pictures with. Raises InputError where the file has nothing of the kind."""
-        from tinsmith.runtime.sight import Sight
+    def vision(self) -> VisionModel:
+        """The vision model. Raises InputError where the file has none that runs here."""
+        from tinsmith.runtime.vision import VisionModel
 
         facts = self.tin.manifest.get("vision")
         if facts is None or self.engine is not None:
             raise InputError(
-                "this model sees no images: its file has no vision half that runs here; ask by text, or open a "
-                "folder of the .gguf and its vision half, called mmproj….gguf"
+                "this model has no image input: its file has no vision model that runs here; ask by text, or "
+                "open a folder of the .gguf and its vision model, called mmproj….gguf"
             )
-        return Sight(self.core, facts, self.threads, self.pace)
+        return VisionModel(self.core, facts, self.threads, self.duty_cycle)
 
     @cached_property
     def _vocab(self) -> int:
@@ -220,9 +220,9 @@ class Loaded:
             checkpoints=checkpoints,
             compute=None if outside is None else outside.logits,
             adapter_rank=rank if outside is None else 0,
-            images=rows,
+            tiles=rows,
             image_rows=rows,
-            pace=self.pace if self.engine is None else 100,
+            duty_cycle=self.duty_cycle if self.engine is None else 100,
             most_bytes=self._most_bytes,
             searches=True,
         )
@@ -296,9 +296,9 @@ class Loaded:
         table, given = skill.templates.table(thinking), written(messages, skill.tool_format)
         conversation = texts_of(given)
         if conversation is None:
-            from tinsmith.runtime.pictured import rendered
+            from tinsmith.runtime.vision import rendered
 
-            return rendered(self.sight, given, table, generate)
+            return rendered(self.vision, given, table, generate)
         table.check(conversation, generate)
         turns = [
             (ROLES.index(turn["role"]), turn["content"].encode("utf-8", "surrogatepass"))
@@ -324,7 +324,7 @@ class Loaded:
         constraint: Constraint | Own | None = "own",
         heal: bool = False,
         adapter: Chosen = None,
-        sure: bool | None = None,
+        confidence: bool | None = None,
         presence_penalty: float = 0.0,
         frequency_penalty: float = 0.0,
         logit_bias: Mapping[int, float] | None = None,
@@ -334,23 +334,23 @@ class Loaded:
         """Continues a prompt: text, or token ids.
 
         What the prompt shares with earlier ones is not computed again, which changes no bit. lookup: most
-        tokens to guess at once from what stands earlier in the conversation, where the draft table has no
-        guess; 0: no guesses; changes no token. stop: a text, or several, before which the answer ends. draft:
+        tokens to draft at once from what stands earlier in the conversation, where the draft table has no
+        draft; 0: no drafts; changes no token. stop: a text, or several, before which the answer ends. draft:
         tokens that the answer may be (temperature 0 only). They are checked many at once: the answer is that of
         plain decoding, at the cost of a prompt where the draft is right. constraint: what the answer may be,
         from tinsmith.schema, tools, grammar, regex or choices; "own": what the adapter brings, or else the file
         says, None: anything. heal: the prompt's last tokens may be the beginning of longer ones, as a text cut
         within a word has them; they are chosen anew, and the text stays. Not for token ids. adapter: the name
         of one of `adapters`, or names with the scales of several, which are added in this order; None: the base
-        alone. sure: the answer says how sure the model was of it (`probability`), at the cost of a pass over
-        the allowed tokens a choice; None: where the file was sealed with a threshold, by which `sure` of the
+        alone. confidence: the answer has its `probability`, at the cost of a pass over the allowed tokens a
+        choice; None: where the file has an abstention threshold, by which `confident` of the
         answer then goes. presence_penalty, frequency_penalty (-2 to 2): what is taken from the logits of tokens
         that the answer already has, once, and as often as it has them. logit_bias: what is added to the logits
         of these tokens, first of all; -infinity bans one. record: the answer says what each token was chosen by
         (`choices`), tops: with so many of the likeliest tokens there.
         """
-        sure = self.least(constraint, adapter) is not None if sure is None else sure
-        filters = (temperature, top_k, top_p, min_p, repetition_penalty, seed, lookup, sure)
+        confidence = self.least(constraint, adapter) is not None if confidence is None else confidence
+        filters = (temperature, top_k, top_p, min_p, repetition_penalty, seed, lookup, confidence)
         sampling = Sampling(*filters, presence_penalty, frequency_penalty, logit_bias)
         if draft is not None:
             draft = token_ids(draft, self._vocab, "the draft")
@@ -370,8 +370,8 @@ class Loaded:
         constraint, heal = options.pop("constraint", "own"), options.pop("heal", False)
         adapter = options.pop("adapter", None)
         kept = options.pop("record", False), options.pop("tops", 0)
-        sure = self.least(constraint, adapter) is not None
-        sampling = Sampling(**{"lookup": LOOKUP, "sure": sure, **options})
+        confidence = self.least(constraint, adapter) is not None
+        sampling = Sampling(**{"lookup": LOOKUP, "confidence": confidence, **options})
         return self._generation(prompt, max_tokens, sampling, stop, None, constraint, heal, adapter, *kept)
 
     def _generation(
@@ -388,7 +388,7 @@ class Loaded:
         tops: int = 0,
     ) -> Generation:
         if self.engine is not None and not self.engine.rewinds:
-            sampling = replace(sampling, lookup=0)  # a wrong guess would cost the whole conversation
+            sampling = replace(sampling, lookup=0)  # a wrong draft would cost the whole conversation
         if heal and not isinstance(prompt, str):
             raise InputError("only a prompt given as text can be healed: token ids stand as they are")
         tokens = self._tokens(prompt)
@@ -401,25 +401,25 @@ class Loaded:
             stop_texts(stop),
             draft,
             self.constraints,
-            self.skill_of(adapter).held_to(constraint),
+            self.skill_of(adapter).constraint_for(constraint),
             heal,
             self.applied(adapter),
             self.least(constraint, adapter),
             record,
             tops,
         )
-        self.guess(run.session, run.applied)
+        self.use_draft_table(run.session, run.applied)
         return run
 
-    def guess(self, session: _core.Session, applied: Applied) -> None:
-        """Has a session guess by the draft table that the first of these adapters brings; for none, by the
+    def use_draft_table(self, session: _core.Session, applied: Applied) -> None:
+        """Has a session draft by the draft table that the first of these adapters brings; for none, by the
         file's; for one that is none of the file's, by no table."""
         drafts = self.drafts and self.adapters.has(applied)
         session.draft(self.adapters.skill(self.adapters.chosen(applied)).draft if drafts else None)
 
     def least(self, constraint: Constraint | Own | None, adapter: Chosen = None) -> float | None:
-        """The logarithm of the probability from which on an answer is given, of those that are free or held to
-        the skill's own constraint; None where it was sealed with none for such, and for several adapters at
+        """The logarithm of the probability from which on an answer is given, of unconstrained answers or those
+        of the skill's own constraint; None where it was sealed with none for such, and for several adapters at
         once or one that is scaled."""
         one = self.adapters.alone(adapter)
         return None if one is None else one.least(constraint)

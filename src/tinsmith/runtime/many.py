@@ -37,7 +37,7 @@ def scheduler_for(model: Loaded, prompts: Sequence[Asked], concurrency: int) -> 
     )
     return Scheduler(
         model,
-        places=min(concurrency, len(prompts)),
+        slots=min(concurrency, len(prompts)),
         context=min(model.core.info()["context"], longest + 1),
         rank=max(rank_of(one.applied) for one in prompts),
         kept=0,

@@ -60,15 +60,15 @@ class Model(Loaded):
         from tinsmith.runtime.many import generate_many
         from tinsmith.runtime.scheduler import Asked
 
-        sure, items = options.pop("sure", None), []
+        confidence, items = options.pop("confidence", None), []
         kept = {name: options.pop(name) for name in ("record", "tops") if name in options}
         sampling, ends = Sampling(**options), stop_texts(stop)
         for prompt, one, own in asked:
-            least, held = self.least(constraint, one), self.skill_of(one).held_to(constraint)
-            counted = least is not None if sure is None else sure
+            least, resolved = self.least(constraint, one), self.skill_of(one).constraint_for(constraint)
+            counted = least is not None if confidence is None else confidence
             drawn = replace(sampling, seed=own)
             tokens, applied = self._tokens(prompt), self.applied(one)
-            items.append(Asked(tokens, applied, held, least, counted, max_tokens, drawn, ends, **kept))
+            items.append(Asked(tokens, applied, resolved, least, counted, max_tokens, drawn, ends, **kept))
         return generate_many(self, items, concurrency)
 
     def chat(
@@ -83,15 +83,15 @@ class Model(Loaded):
 
         messages: {"role": "system" | "user" | "assistant" | "tool", "content": …}; an assistant's may have
         "tool_calls" in OpenAI's shape, and "reasoning_content". A user's content may be a list of
-        {"type": "text", "text": …} and, for a model that sees, {"type": "image"} with the picture's "path",
-        "bytes" (PNG or JPEG) or "pixels" (uint8 of shape (height, width, 3)), or OpenAI's "image_url" with a
-        data: URL; a picture that is there again costs nothing again. thinking: whether the model thinks before
-        it answers, by the switch in its chat template; None leaves it as the template has it. The answer's
-        `thinking` and `content` are its two parts. route: answers with the adapter that the file's router
-        chooses by the conversation; the answer's `route` says which, and how sure. Where it chooses none, there
-        is no answer: its text is empty, and its `finish` "none". Raises UnsupportedError where the template has
-        no switch, InputError where the answer is under a constraint, which leaves no room for thoughts.
-        """
+        {"type": "text", "text": …} and, for a model with image input, {"type": "image"} with the image's
+        "path", "bytes" (PNG or JPEG) or "pixels" (uint8 of shape (height, width, 3)), or OpenAI's "image_url"
+        with a data: URL; an image that is there again costs nothing again. thinking: whether the model thinks
+        before it answers, by the switch in its chat template; None leaves it as the template has it. The
+        answer's `thinking` and `content` are its two parts. route: answers with the adapter that the file's
+        router chooses by the conversation; the answer's `route` says which, and its confidence. Where it
+        chooses none, there is no answer: its text is empty, and its `finish` "none". Raises UnsupportedError
+        where the template has no switch, InputError where the answer is under a constraint, which leaves no
+        room for thoughts."""
         from tinsmith.runtime.asking import rendered
 
         found = None
@@ -150,8 +150,8 @@ class Model(Loaded):
         model, a TypedDict, list[int] …), else as json.loads gives it.
 
         prompt: a question, messages, or token ids. The schema is not shown to the model: say in the prompt what
-        is wanted. None: the file's own constraint where it is one of JSON, else any JSON. search: how often the
-        answer may be gone back for a likelier one, as Constraint.with_search. options: as `generate`. Raises
+        is wanted. None: the file's own constraint where it is one of JSON, else any JSON. search: maximum
+        backtracks, as Constraint.with_search. options: as `generate`. Raises
         ConstraintError for what can't be enforced, InputError where the answer did not end.
         """
         from tinsmith.constraint import makers
@@ -161,8 +161,8 @@ class Model(Loaded):
         own = skill.constraint
         if schema is not None or own is None:
             own = self._made("schema", True if schema is None else schema, makers.schema)
-        held = skill.held_to(own, search) or own
-        return json_answer(self, prompt, schema, held, options)
+        constraint = skill.constraint_for(own, search) or own
+        return json_answer(self, prompt, schema, constraint, options)
 
     def _made(self, kind: str, what: Any, make: Callable[[Any], Constraint]) -> Constraint:
         """A constraint made once for the same thing."""
@@ -215,8 +215,8 @@ class Model(Loaded):
         calls instead of one. none: the answer may make no call; the list is then empty. execute: calls the
         functions; what one returns is in its Call's `result`, what it raises in `error`. format: how calls are
         written, by name; None: as the model was trained. show: whether the prompt lists the tools; None:
-        unless the file has tools of its own. search: how often the answer may be gone back for a likelier one,
-        as Constraint.with_search. prompt: a question, messages, or token ids, which are taken as they are.
+        unless the file has tools of its own. search: maximum backtracks, as
+        Constraint.with_search. prompt: a question, messages, or token ids, which are taken as they are.
         options: as `generate`.
         """
         from tinsmith.runtime.calls import call

@@ -33,7 +33,7 @@ def load(
     path: str | Path,
     *,
     threads: int | None = None,
-    pace: int = 100,
+    duty_cycle: int = 100,
     isa: str | None = None,
     kv: str = "f16",
     conversations: int = 4,
@@ -48,30 +48,29 @@ def load(
     """Opens a .tin, or compiles a .gguf of a supported family, or a Hugging Face folder, in memory; or opens an
     ONNX model in onnxruntime.
 
-    threads: how many work on one step; None takes the cores this process may use. pace: percent of the time
-    that they work at most, asleep for the rest, so that they leave others the cores and a battery its charge;
-    answers come later, and are the same. What `Model.begin` computes in slices has the slices for its pace.
-    isa: an instruction set by name; None takes that of the environment's TIN_FORCE_ISA, or the best one this
-    processor runs. kv: how keys and values are kept, "f16", or "q8" in about half the memory, with results of
-    its own. conversations: how many the model remembers, so that they may take turns without computing anything
-    again; each takes memory for its caches. most_bytes: that each of these may take, 0 for any: one that would
-    grow beyond it is refused before it takes any, with RuntimeFault. backend: what computes: "native",
-    "llama.cpp" (of a .gguf) or "onnxruntime" (of an .onnx or its folder; anything else is first exported as
-    float32 into the cache folder). None takes onnxruntime for an ONNX model and native for all others. isa, kv,
-    conversations and most_bytes are of native alone. gpu_layers: how many layers llama.cpp puts on a GPU, -1
-    for all. date: what a chat template that writes the date takes for today, as 2026-11-25; a .tin's was stated
-    when it was built. key: a public key of minisign, itself ("RW…") or its file: the .tin must be signed by its
-    owner, in the .minisig beside it, and be that very file, or not a weight of it is used. Nobody may write to
-    the file while it is open. min_version, now: with a key, refuse a signature that states an older version, or
-    none, or whose not-after is over on the day `now`; where only one of them is given, now is today and any
-    version will do.
-    Raises InputError for a missing file, FormatError for a damaged one, SignatureError for one that is not
-    signed by `key`, UnsupportedError for a family, format or instruction set that is not there.
-    """
+    threads: how many work on one step; None takes the cores this process may use. duty_cycle: percent of the
+    time that they work at most, asleep for the rest, so that they leave others the cores and a battery its
+    charge; answers come later, and are the same. What `Model.begin` computes in slices has the slices for its
+    duty_cycle. isa: an instruction set by name; None takes that of the environment's TIN_FORCE_ISA, or the best
+    one this processor runs. kv: how keys and values are kept, "f16", or "q8" in about half the memory, with
+    results of its own. conversations: how many the model remembers, so that they may take turns without
+    computing anything again; each takes memory for its caches. most_bytes: that each of these may take, 0 for
+    any: one that would grow beyond it is refused before it takes any, with RuntimeFault. backend: what
+    computes: "native", "llama.cpp" (of a .gguf) or "onnxruntime" (of an .onnx or its folder; anything else is
+    first exported as float32 into the cache folder). None takes onnxruntime for an ONNX model and native for
+    all others. isa, kv, conversations and most_bytes are of native alone. gpu_layers: how many layers llama.cpp
+    puts on a GPU, -1 for all. date: what a chat template that writes the date takes for today, as 2026-11-25; a
+    .tin's was stated when it was built. key: a public key of minisign, itself ("RW…") or its file: the .tin
+    must be signed by its owner, in the .minisig beside it, and be that very file, or not a weight of it is
+    used. Nobody may write to the file while it is open. min_version, now: with a key, refuse a signature that
+    states an older version, or none, or whose not-after is over on the day `now`; where only one of them is
+    given, now is today and any version will do. Raises InputError for a missing file, FormatError for a damaged
+    one, SignatureError for one that is not signed by `key`, UnsupportedError for a family, format or
+    instruction set that is not there."""
     path = Path(path)
     if threads is not None:
         threads = whole("threads", threads, 1, 64)
-    pace = whole("pace", pace, 1, 100)
+    duty_cycle = whole("duty_cycle", duty_cycle, 1, 100)
     gpu_layers = whole("gpu_layers", gpu_layers, -1)
     if not path.exists():
         raise InputError(f"{path}: no such file; give a .tin, a .gguf, an .onnx or a Hugging Face folder")
@@ -79,15 +78,15 @@ def load(
         backend = backend_for(path)
     if gpu_layers and backend != "llama.cpp":
         raise InputError(f"gpu_layers is for the back end llama.cpp; this is {backend}")
-    if pace < 100 and backend != NATIVE:
-        raise InputError(f"pace is of the native runtime; this is {backend}")
+    if duty_cycle < 100 and backend != NATIVE:
+        raise InputError(f"duty_cycle is of the native runtime; this is {backend}")
     if key is not None and (backend != NATIVE or not _is_tin(path)):
         raise InputError(f"{path}: only a .tin is signed; give one, or no key")
     if key is None and (min_version is not None or now is not None):
         raise InputError("min_version and now are asked of a signature; give key, whose it must be")
     if backend == NATIVE:
         check = None if key is None else partial(_check_signature, key, min_version, now)
-        return _native(path, threads, pace, isa, kv, conversations, date, check, most_bytes)
+        return _native(path, threads, duty_cycle, isa, kv, conversations, date, check, most_bytes)
     if isa is not None or kv != "f16" or most_bytes:
         raise InputError(f"isa, kv and most_bytes are for the native runtime; leave them out for {backend}")
     return _outside(backend, path, threads, {"gpu_layers": gpu_layers} if gpu_layers else {}, date)
@@ -123,7 +122,7 @@ def _outside(backend: str, path: Path, threads: int | None, options: dict[str, A
 def _native(
     path: Path,
     threads: int | None,
-    pace: int,
+    duty_cycle: int,
     isa: str | None,
     kv: str,
     conversations: int,
@@ -153,7 +152,7 @@ def _native(
             image = build_image(replace(spec, chat_template=dated(spec.chat_template, date)))
         finally:
             jinja_process.close()  # a loaded model renders from its table
-    return of_image(image, path, threads, isa, kv, conversations, words, source, pace, most_bytes)
+    return of_image(image, path, threads, isa, kv, conversations, words, source, duty_cycle, most_bytes)
 
 
 def of_image(
@@ -165,7 +164,7 @@ def of_image(
     conversations: int = 4,
     words: Words | None = None,
     source: Path | None = None,
-    pace: int = 100,
+    duty_cycle: int = 100,
     most_bytes: int = 0,
 ) -> Model:
     """The model of a tin's bytes, which stay as they are while it is in use. path: what errors call it. The
@@ -195,7 +194,7 @@ def of_image(
         "words": words,
         "source": source,
     }
-    return Model(core, image, threads, pace=pace, kv_type=KV_TYPES[kv], **kept)
+    return Model(core, image, threads, duty_cycle=duty_cycle, kv_type=KV_TYPES[kv], **kept)
 
 
 def _check_signature(

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from tinsmith import _core
 from tinsmith.errors import FormatError, InputError, UnsupportedError
 from tinsmith.runtime.choice import TokenChoice
-from tinsmith.runtime.images import Pictured
+from tinsmith.runtime.image_prompt import ImagePrompt
 from tinsmith.runtime.many import generate_many
 
 if TYPE_CHECKING:
@@ -124,10 +124,10 @@ def question(model: Loaded, asked: Asked) -> Question:
     lines.append(("max_tokens", str(int(asked.max_tokens))))
     lines += [("stop", text.encode("utf-8", "surrogatepass").hex()) for text in sorted({*asked.stop} - {""})]
     lines.append(("input", _tokens(asked.tokens)))
-    if isinstance(asked.tokens, Pictured):
+    if isinstance(asked.tokens, ImagePrompt):
         lines += [
             ("image", f"{at} {image.count} {image.columns} {image.digest.hex()}")
-            for at, image in asked.tokens.images
+            for at, image in asked.tokens.tiles
         ]
     return Question(tuple(lines))
 
@@ -207,7 +207,7 @@ def _bits(value: float) -> str:
 
 
 def _tokens(tokens: Sequence[int]) -> str:
-    ids = tokens.ids if isinstance(tokens, Pictured) else tokens
+    ids = tokens.ids if isinstance(tokens, ImagePrompt) else tokens
     return hashlib.sha256(struct.pack(f"<{len(ids)}i", *ids)).hexdigest()
 
 

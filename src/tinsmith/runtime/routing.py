@@ -11,7 +11,7 @@ from tinsmith.errors import FormatError, InputError, RuntimeFault
 from tinsmith.formats.router import ENTRY
 from tinsmith.runtime.asking import Prompt, conversation, is_ids
 from tinsmith.runtime.generation import Completion, Route
-from tinsmith.runtime.images import checked
+from tinsmith.runtime.image_prompt import checked
 
 if TYPE_CHECKING:
     from tinsmith.runtime.loaded import Loaded

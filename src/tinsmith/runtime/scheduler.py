@@ -15,9 +15,9 @@ from tinsmith.errors import InputError, RuntimeFault, TinsmithError, Unsupported
 from tinsmith.runtime.adapters import Applied, prefix_of, rank_of
 from tinsmith.runtime.choice import MOST_TOPS, TokenChoice, choice_of, record
 from tinsmith.runtime.generation import FINISH, LOOKUP, Answer, Completion, Finish, Sampling, check_max_tokens
-from tinsmith.runtime.images import begin, checked, rows_in
+from tinsmith.runtime.image_prompt import begin, checked, rows_in
 from tinsmith.runtime.loaded import CHECKPOINTS
-from tinsmith.runtime.places import Place, Places
+from tinsmith.runtime.slots import Slot, Slots
 from tinsmith.runtime.stepped import nanoseconds
 
 if TYPE_CHECKING:
@@ -35,14 +35,14 @@ class Asked:
     probability from which on it is given (None: none is known), and whether its probability is counted.
 
     record: what its tokens are chosen by is kept, with `tops` alternatives of each. Where there are tops, or it
-    is sure, so are probabilities. scope: what the prompt shares with others is reused within a scope only.
-    """
+    is `confidence`, so are probabilities. scope: what the prompt shares with others is reused within a scope
+    only."""
 
     tokens: Sequence[int]
     applied: Applied = ()
     constraint: Constraint | None = None
     least: float | None = None
-    sure: bool = False
+    confidence: bool = False
     max_tokens: int = 256
     sampling: Sampling = field(default_factory=lambda: Sampling(lookup=LOOKUP))
     stop: Sequence[str] = ()
@@ -87,14 +87,14 @@ class Job:
 
 
 class Scheduler:
-    """One thread at a time may use it. Its memory is planned when it is made: `places` answers at a time and
+    """One thread at a time may use it. Its memory is planned when it is made: `slots` answers at a time and
     `kept` more sessions that hold what was computed, of `context` positions each."""
 
     def __init__(
         self,
         model: Loaded,
         *,
-        places: int = 8,
+        slots: int = 8,
         context: int | None = None,
         rank: int | None = None,
         pass_tokens: int | None = None,
@@ -115,7 +115,7 @@ class Scheduler:
             )
         info = model.core.info()
         self._model = model
-        self._most = whole("places", places, 1)
+        self._most = whole("slots", slots, 1)
         self.context = whole("context", info["context"] if context is None else context, 1, info["context"])
         self._short = self.context < info["context"]
         self._image_rows = self.context if "vision" in model.tin.manifest else 0
@@ -123,7 +123,7 @@ class Scheduler:
         self.rank = max(known, default=0)
         rows = whole("pass_tokens", info["chunk"] if pass_tokens is None else pass_tokens, 1, _core.MAX_CHUNK)
         self._batch = _core.Batch(
-            model.core, rows=rows, threads=model.threads, adapter_rank=self.rank, pace=model.pace
+            model.core, rows=rows, threads=model.threads, adapter_rank=self.rank, duty_cycle=model.duty_cycle
         )
         self._rows, self._delay = rows, None if delay is None else real("delay", delay, 0, 1e6)
         self._slice = 0 if delay is None else min(rows, _SLICE[1])
@@ -133,7 +133,7 @@ class Scheduler:
         for session in sessions:
             self._batch.add(session)
         self.memory: int = self._batch.size() + sum(session.size() for session in sessions)
-        self._places: Places[Job] = Places(sessions, info["state_bytes"] > 0)
+        self._slots: Slots[Job] = Slots(sessions, info["state_bytes"] > 0)
         self._queue: deque[Job] = deque()
 
     def _session(self, rows: int) -> _core.Session:
@@ -146,7 +146,7 @@ class Scheduler:
             batched=True,
             checkpoints=CHECKPOINTS,
             adapter_rank=self.rank,
-            images=self._image_rows,
+            tiles=self._image_rows,
             image_rows=self._image_rows,
             searches=True,
         )
@@ -155,12 +155,12 @@ class Scheduler:
 
     @property
     def waiting(self) -> int:
-        """Jobs that have no place yet."""
+        """Jobs that have no slot yet."""
         return len(self._queue)
 
     @property
     def running(self) -> int:
-        return sum(place.job is not None for place in self._places.all)
+        return sum(slot.job is not None for slot in self._slots.all)
 
     def add(self, asked: Asked) -> Job:
         """Queues a prompt; first come, first served. Raises InputError for one that can never fit."""
@@ -170,7 +170,7 @@ class Scheduler:
         asked.sampling.check(vocab)
         tokens = checked(asked.tokens, vocab)
         if rows_in(tokens) > self._image_rows:
-            raise InputError("this model sees no images; ask by text")
+            raise InputError("this model has no image input; ask by text")
         room = self.context - prefix_of(asked.applied)
         if not 0 < len(tokens) <= room:
             raise InputError(f"a prompt of {len(tokens)} tokens; give 1 to {room}")
@@ -188,27 +188,27 @@ class Scheduler:
         return job
 
     def cancel(self, job: Job) -> None:
-        """Its place is free at once. It comes to no completion; does nothing where it has one."""
+        """Its slot is free at once. It comes to no completion; does nothing where it has one."""
         if job in self._queue:
             self._queue.remove(job)
-        for place in self._places.all:
-            if place.job is job:
-                self._free(place)
+        for slot in self._slots.all:
+            if slot.job is job:
+                self._free(slot)
 
     def close(self) -> None:
         """Cancels all, and gives back what was lent."""
         self._queue.clear()
         self._batch.cancel()
-        for place in self._places.all:
-            place.give_back()
-            place.job = None
+        for slot in self._slots.all:
+            slot.give_back()
+            slot.job = None
 
     def step(self, budget: float | None = None) -> list[Job]:
         """Computes until a job has news, for `budget` seconds at most (None: no bound; 0 and below: the least
         that can be done), and says which have: text, choices, a completion or an error."""
         bound = () if budget is None else (nanoseconds(real("budget", budget, -math.inf, math.inf)),)
         news = self._seat()
-        working = [place for place in self._places.all if place.job is not None]
+        working = [slot for slot in self._slots.all if slot.job is not None]
         if news or not working:
             return news
         prompts = [one.session for one in working if one.job is not None and not one.job._answer.tokens]
@@ -219,11 +219,11 @@ class Scheduler:
             self._watch(time.perf_counter() - began, computed, self._delay)
         if all(event == _core.STEP_IDLE for event in events):
             raise RuntimeFault("TIN_ERR_STATE", "the batch has nothing to do, and answers are missing")
-        for place, event in zip(self._places.all, events, strict=True):
-            if place.job is not None and self._take(place, place.job, event):
-                news.append(place.job)
-                if place.job.done:
-                    place.leave()
+        for slot, event in zip(self._slots.all, events, strict=True):
+            if slot.job is not None and self._take(slot, slot.job, event):
+                news.append(slot.job)
+                if slot.job.done:
+                    slot.leave()
         return news
 
     def _watch(self, seconds: float, tokens: int, delay: float) -> None:
@@ -237,68 +237,68 @@ class Scheduler:
         self._seconds = 0.0 if tokens else self._seconds
 
     def _seat(self) -> list[Job]:
-        """Gives places to those who wait, and begins their answers where nobody else computes part of them.
+        """Gives slots to those who wait, and begins their answers where nobody else computes part of them.
         Those that failed."""
         while self._queue and self.running < self._most:
             job = self._queue.popleft()
-            place = self._places.free(job.tokens, job.asked.applied, job.asked.scope)
-            place.job = job
+            slot = self._slots.free(job.tokens, job.asked.applied, job.asked.scope)
+            slot.job = job
             job._started = time.perf_counter()
         failed = []
-        for place in self._places.all:
-            job_here = place.job
-            if job_here is None or place.started:
+        for slot in self._slots.all:
+            job_here = slot.job
+            if job_here is None or slot.started:
                 continue
             try:
-                self._begin(place, job_here)
+                self._begin(slot, job_here)
             except TinsmithError as error:
                 job_here.error = error
                 failed.append(job_here)
-                place.leave()
+                slot.leave()
         return failed
 
-    def _begin(self, place: Place[Job], job: Job) -> None:
+    def _begin(self, slot: Slot[Job], job: Job) -> None:
         asked = job.asked
-        place.put_on(asked.applied, asked.scope)
-        if not self._places.ready(place, job.tokens):
+        slot.put_on(asked.applied, asked.scope)
+        if not self._slots.ready(slot, job.tokens):
             return
-        place.hold_to(asked.constraint, self._model.constraints)
-        record(place.session, asked.record, asked.tops)
-        self._model.guess(place.session, asked.applied)
-        begin(place.session, job.tokens)
-        job.cached_tokens = place.session.computed()
-        self._generate(place, job)
-        place.held, place.started = job.tokens, True
+        slot.constrain(asked.constraint, self._model.constraints)
+        record(slot.session, asked.record, asked.tops)
+        self._model.use_draft_table(slot.session, asked.applied)
+        begin(slot.session, job.tokens)
+        job.cached_tokens = slot.session.computed()
+        self._generate(slot, job)
+        slot.held, slot.started = job.tokens, True
 
-    def _generate(self, place: Place[Job], job: Job) -> None:
+    def _generate(self, slot: Slot[Job], job: Job) -> None:
         sampling = job.asked.sampling
-        if job.asked.sure and not sampling.sure:
-            sampling = replace(sampling, sure=True)
-        sampling.begin(place.session, job.asked.max_tokens)
+        if job.asked.confidence and not sampling.confidence:
+            sampling = replace(sampling, confidence=True)
+        sampling.begin(slot.session, job.asked.max_tokens)
 
-    def _take(self, place: Place[Job], job: Job, event: int) -> bool:
+    def _take(self, slot: Slot[Job], job: Job, event: int) -> bool:
         """Takes up what has come. Whether that is news."""
-        if event == _core.STEP_LOGITS and place.cut is not None:
-            place.cut = None
-            begin(place.session, job.tokens)
-            self._generate(place, job)
+        if event == _core.STEP_LOGITS and slot.cut is not None:
+            slot.cut = None
+            begin(slot.session, job.tokens)
+            self._generate(slot, job)
         elif event == _core.STEP_TOKEN:
-            token = place.session.token()
+            token = slot.session.token()
             if job.recorded:
-                job.choices.append(choice_of(place.session, token, job.asked.constraint is not None))
+                job.choices.append(choice_of(slot.session, token, job.asked.constraint is not None))
             job._pieces.append(job._answer.add(token))
             if job._answer.stopped:
-                self._end(place, job, "stop")
+                self._end(slot, job, "stop")
             return True
         elif event == _core.STEP_DONE:
-            end = place.session.token() if place.session.finish() == _core.FINISH_END else -1
-            self._end(place, job, FINISH[place.session.finish()], None if end < 0 else end)
+            end = slot.session.token() if slot.session.finish() == _core.FINISH_END else -1
+            self._end(slot, job, FINISH[slot.session.finish()], None if end < 0 else end)
             return True
         return False
 
-    def _end(self, place: Place[Job], job: Job, finish: Finish, end: int | None = None) -> None:
+    def _end(self, slot: Slot[Job], job: Job, finish: Finish, end: int | None = None) -> None:
         job._pieces.append(job._answer.end())
-        asked, answer, session = job.asked, job._answer, place.session
+        asked, answer, session = job.asked, job._answer, slot.session
         job.completion = Completion(
             answer.text,
             answer.tokens,
@@ -306,15 +306,15 @@ class Scheduler:
             time.perf_counter() - job._started,
             finish,
             session.passes(),
-            log_probability=session.log_probability() if asked.sure else None,
+            log_probability=session.log_probability() if asked.confidence else None,
             least=asked.least,
             choices=tuple(job.choices),
             end=end,
         )
 
-    def _free(self, place: Place[Job]) -> None:
+    def _free(self, slot: Slot[Job]) -> None:
         try:
-            place.leave()
+            slot.leave()
         except RuntimeFault:  # its tokens are under way
             self._batch.cancel()
-            place.leave()
+            slot.leave()

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from tinsmith import _core
 from tinsmith.errors import InputError, RuntimeFault
 from tinsmith.runtime.adapters import Applied, prefix_of, rank_of
-from tinsmith.runtime.images import begin, held, rows_in
+from tinsmith.runtime.image_prompt import begin, held, rows_in
 from tinsmith.runtime.prefix import shared
 
 # What a rewound session forgets is computed again; fewer tokens than this are not worth a session of their own.

@@ -77,7 +77,7 @@ class Skill:
 
     @property
     def draft(self) -> Buffer | None:
-        """Its draft table, which guesses tokens of its answers alone; None where it brings none."""
+        """Its draft table, which drafts tokens of its answers alone; None where it brings none."""
         return self._entries.get(DRAFT)
 
     @property
@@ -87,31 +87,31 @@ class Skill:
             return self._base.tool_format
         return str(self._facts.get("constraint", {}).get("format") or self._facts.get("tools", "json"))
 
-    def held_to(self, given: Constraint | Own | None, search: int | None = None) -> Constraint | None:
+    def constraint_for(self, given: Constraint | Own | None, search: int | None = None) -> Constraint | None:
         """search: in place of the constraint's own (Constraint.with_search); new words and values then weigh as
         in the skill's own, where that is of the same kind. Raises InputError where there is nothing to search
         within."""
-        held = self.constraint if given == "own" else given
-        if not isinstance(held, Constraint | None):
+        chosen = self.constraint if given == "own" else given
+        if not isinstance(chosen, Constraint | None):
             raise InputError(
                 f"constraint is {given!r:.60}; make one by tinsmith.schema, tools, grammar, regex or choices"
             )
         if search is None:
-            return held
-        if held is None:
+            return chosen
+        if chosen is None:
             raise InputError("a search looks within what a constraint allows, and these answers are free")
-        held, own = held.with_search(search), self.constraint
-        weighs = held.coverage or held.copies
-        if held.search and not weighs and own is not None and own.kind == held.kind:
-            return held.with_coverage_of(own)
-        return held
+        chosen, own = chosen.with_search(search), self.constraint
+        weighs = chosen.coverage or chosen.copies
+        if chosen.search and not weighs and own is not None and own.kind == chosen.kind:
+            return chosen.with_coverage_of(own)
+        return chosen
 
     def least(self, given: Constraint | Own | None) -> float | None:
-        """The logarithm of the probability from which on an answer is given, of those that are free or held to
-        the skill's own constraint; None where it was sealed with none for such."""
-        held = self._facts.get("sure", {})
+        """The logarithm of the probability from which on an answer is given, of unconstrained answers or those
+        of the skill's own constraint; None where it was sealed with none for such."""
+        thresholds = self._facts.get("abstention", {})
         own = given == "own" and self.constraint is not None
         kind = "constrained" if own else "free" if given in (None, "own") else None
-        if kind not in held:
+        if kind not in thresholds:
             return None
-        return math.inf if held[kind] is None else float(held[kind])
+        return math.inf if thresholds[kind] is None else float(thresholds[kind])

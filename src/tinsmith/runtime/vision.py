@@ -1,20 +1,50 @@
-"""Images to states: a model's tower and connector, at work on one image at a time."""
+"""A vision model at run time: images to the rows that stand in a prompt for them, and the text around."""
 
 from __future__ import annotations
 
+import hashlib
+import re
+import struct
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import cached_property
+from itertools import islice
+from typing import Any, NamedTuple
+
 from tinsmith import _core
+from tinsmith.chat.turns import IMAGE, TurnTable, stripped
+from tinsmith.errors import FormatError, InputError
+from tinsmith.runtime.image_prompt import ImagePrompt, Tile
+from tinsmith.runtime.images import Image, image_of
+from tinsmith.runtime.messages import Message, parts_of
 from tinsmith.spec import Buffer
+from tinsmith.vision import pixels
+from tinsmith.vision.facts import from_facts
+from tinsmith.vision.parts import projectors
+
+FindControl = Callable[[str], str | None]
 
 
-class Vision:
-    """core: of a model with eyes, else RuntimeFault (TIN_ERR_UNSUPPORTED). patches: most of an image, which its
-    memory is for; 0 for as many as the model takes. One thread at a time.
+def control_of(texts: Iterable[str]) -> FindControl:
+    """What finds the first of some control tokens' texts in another text."""
+    longest = sorted(filter(None, texts), key=len, reverse=True)
+    pattern = re.compile("|".join(map(re.escape, longest)) or r"(?!)")
+
+    def find(text: str) -> str | None:
+        found = pattern.search(text)
+        return found[0] if found else None
+
+    return find
+
+
+class VisionEncoder:
+    """core: of a model with vision, else RuntimeFault (TIN_ERR_UNSUPPORTED). patches: most of an image, which
+    its memory is for; 0 for as many as the model takes. One thread at a time.
 
     patch: floats of a patch, [row][column][red, green, blue]; side: of the square of patches that makes a
     state; width: floats of a state; memory: bytes that were planned and are all that it takes."""
 
-    def __init__(self, core: _core.Model, *, patches: int = 0, threads: int = 1, pace: int = 100) -> None:
-        self._core = _core.Vision(core, patches, threads, pace)
+    def __init__(self, core: _core.Model, *, patches: int = 0, threads: int = 1, duty_cycle: int = 100) -> None:
+        self._core = _core.Encoder(core, patches, threads, duty_cycle)
         info = self._core.info()
         self.patch, self.side, self.width = info["patch"], info["side"], info["width"]
         self.patches = patches or info["patches"]
@@ -33,8 +63,170 @@ class Vision:
         """float32 [height * width / side^2][width] of the image; b"" before they are made."""
         return self._core.states() or b""
 
-    def see(self, patches: Buffer, height: int, width: int) -> bytes:
+    def encode(self, patches: Buffer, height: int, width: int) -> bytes:
         """The states of an image."""
         self.begin(patches, height, width)
         self.step()
         return self.states
+
+
+class VisionModel:
+    """Turns images into the rows of a prompt, and writes the text around them."""
+
+    def __init__(self, core: _core.Model, facts: Mapping[str, Any], threads: int, duty_cycle: int) -> None:
+        """facts: the manifest's of its vision. Raises FormatError where they are damaged."""
+        self._core, self._threads, self._duty_cycle = core, threads, duty_cycle
+        self.vision = from_facts(facts, "manifest.json: vision")
+        self.projector = projectors()[self.vision.projector]
+        self.word = {
+            name: core.token(token)[0].decode("utf-8", "replace") for name, token in self.vision.tokens.items()
+        }
+
+    @cached_property
+    def _encoder(self) -> VisionEncoder:
+        return VisionEncoder(self._core, threads=self._threads, duty_cycle=self._duty_cycle)
+
+    @property
+    def memory(self) -> int:
+        """Bytes that the encoder takes; the first access plans them."""
+        return self._encoder.memory
+
+    @cached_property
+    def _rule(self) -> bytes:
+        return pixels.rules(self.vision, self._encoder.patches)
+
+    def tokenize(self, text: str) -> list[int]:
+        """Control tokens written in it are taken as such."""
+        return self._core.tokenize(text.encode("utf-8", "surrogatepass"), _core.TEXT_SPECIAL)
+
+    @cached_property
+    def control(self) -> FindControl:
+        tokens = map(self._core.token, range(self._core.info()["vocab"]))
+        return control_of(data.decode("utf-8", "replace") for data, control, _ in tokens if control)
+
+    def tiles(self, image: Image) -> tuple[str, list[Tile]]:
+        """The text that stands for it, the image token for each row; and its tiles, one after the other."""
+        cut = pixels.cut(self.vision, self._rule, image.width, image.height)
+        size = struct.pack("<2I", image.width, image.height)
+        key = hashlib.sha256(self._rule + size + image.rgb).digest()
+        patches, merge = _Patches(self, image), self.vision.joint.merge
+        tiles = [
+            Tile(
+                tile.height * tile.width // merge**2,
+                tile.width // merge,
+                hashlib.sha256(key + struct.pack("<I", number)).digest(),
+                lambda tile=tile: patches.states(tile),  # type: ignore[misc]
+            )
+            for number, tile in enumerate(cut.tiles)
+        ]
+        try:
+            return self.projector.written(self.word, cut.views), tiles
+        except KeyError as missing:
+            raise FormatError(
+                f"manifest.json: vision: tokens have no {missing}, which an image begins with"
+            ) from None
+
+    def patches(self, image: Image) -> list[memoryview]:
+        sizes = image.width, image.height
+        return list(pixels.patches(self._rule, image.rgb, *sizes, self._encoder.patch))
+
+    def states(self, patches: Sequence[memoryview], height: int, width: int) -> bytes:
+        """What the encoder and the projector make of an image's patches."""
+        return self._encoder.encode(b"".join(patches), height, width)
+
+    def placed(self, ids: Sequence[int], tiles: Sequence[Tile]) -> list[int | Tile]:
+        """A prompt's tokens with tiles in the places of their tokens."""
+        token, parts, rest = self.vision.tokens["image"], list[int | Tile](), list(tiles)
+        tokens = iter(ids)
+        for one in tokens:
+            if one != token or not rest:
+                parts.append(one)
+                continue
+            tile = rest.pop(0)
+            taken = [one, *islice(tokens, tile.count - 1)]
+            if taken != [token] * tile.count:
+                raise FormatError(f"the tokenizer has no room for an image's {tile.count} tokens in a row")
+            parts.append(tile)
+        if rest:
+            raise FormatError(f"{self.word['image']!r} is no token of this tokenizer's")
+        return parts
+
+
+class _Patches:
+    """An image's patches, made once for all of its tiles."""
+
+    def __init__(self, model: VisionModel, image: Image) -> None:
+        self._model, self._image = model, image
+
+    @cached_property
+    def _patches(self) -> list[memoryview]:
+        return self._model.patches(self._image)
+
+    def states(self, tile: pixels.Tile) -> bytes:
+        end = tile.first + tile.height * tile.width
+        return self._model.states(self._patches[tile.first : end], tile.height, tile.width)
+
+
+class Part(NamedTuple):
+    """An image of the message `where`, as it says it."""
+
+    where: str
+    said: Mapping[str, Any]
+
+
+def rendered(model: VisionModel, messages: Sequence[Message], table: TurnTable, generate: bool) -> list[int]:
+    """The tokens of the rendered text as a whole. Raises InputError as `marked`."""
+    contents, parts = marked(messages, table, model.control)
+    looks = [model.tiles(image_of(part.said, part.where)) for part in parts]
+    text = filled(table.pieces(contents, generate), [shown for shown, _ in looks], model.projector.dropped)
+    return ImagePrompt(model.placed(model.tokenize(text), [tile for _, tiles in looks for tile in tiles]))
+
+
+def marked(
+    messages: Sequence[Message], table: TurnTable, control: FindControl
+) -> tuple[list[Message], list[Part]]:
+    """The messages with IMAGE in the place of each image, and the images. What a message says is text: one
+    that has a control token's text in it is refused, for it would be read as that. control: the first that a
+    text holds. Raises InputError."""
+    contents, images = list[Message](), []
+    for number, message in enumerate(messages, 1):
+        where = f"message {number}"
+        parts = parts_of(message.get("content"), where)
+        first = number > 1 and messages[number - 2].get("role") == "system"
+        strip = table.strip["first" if first else "user"] if message.get("role") == "user" else ""
+        content = ""
+        for part in parts:
+            if part["type"] == "text":
+                _refuse(IMAGE if IMAGE in part["text"] else None, where)
+                content += stripped(part["text"], strip) if len(parts) > 1 else part["text"]
+                continue
+            if message.get("role") != "user":
+                raise InputError(f"{where}: only a user's message has images")
+            images.append(Part(where, part))
+            content += IMAGE
+        _refuse(control(content), where)
+        contents.append({**message, "content": content})
+    return contents, images
+
+
+def _refuse(found: str | None, where: str) -> None:
+    if found:
+        raise InputError(
+            f"{where}: its content holds {found!r}, which beside images means something to the model; "
+            "leave it out"
+        )
+
+
+def filled(pieces: Iterable[tuple[str, bool]], shown: Sequence[str], dropped: str) -> str:
+    """A conversation's text with that of each image in the place of its mark. pieces: a table's; dropped: a
+    projector's."""
+    text, rest = "", iter(shown)
+    for piece, own in pieces:
+        if own:
+            text += piece
+            continue
+        before, *behind = piece.split(IMAGE)
+        if behind and not before:
+            text = text.removesuffix(dropped)
+        text += before + "".join(next(rest) + more for more in behind)
+    return text

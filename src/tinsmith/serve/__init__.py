@@ -1,4 +1,6 @@
-"""An HTTP server for models: OpenAI's, Anthropic's and Ollama's interfaces on one running batch a file.
+"""An HTTP server with the interfaces of OpenAI, Anthropic and Ollama; each model file has one running batch.
 
-guard ─▶ app ─▶ api/ (a module for each interface) ─▶ asking ─▶ worker ─▶ runtime's Scheduler
+server ─▶ app ─▶ guard ─▶ api/ (a module per interface) ─▶ generate ─▶ prepare ─▶ worker ─▶ runtime's Scheduler
+
+state.py holds what requests share: models, limits, metrics, the constraint compiler.
 """

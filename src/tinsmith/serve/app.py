@@ -1,11 +1,11 @@
-"""The ASGI application: a request to its endpoint, an answer or a refusal back."""
+"""The ASGI application: routes requests to endpoints and errors back to clients."""
 
 from __future__ import annotations
 
 import asyncio
 import sys
 import traceback
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Coroutine, Sequence
 from contextlib import asynccontextmanager, suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -16,24 +16,13 @@ from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import BaseRoute, Route
+from starlette.routing import Route
 
 from tinsmith.serve import openapi
-from tinsmith.serve.api import (
-    chat,
-    completions,
-    embeddings,
-    masked,
-    messages,
-    ollama,
-    ollama_models,
-    ours,
-    plain,
-    responses,
-)
-from tinsmith.serve.endpoint import RECEIPT, Call, Endpoint, Json
-from tinsmith.serve.faults import Refused, refusal, shape_of
-from tinsmith.serve.fields import read
+from tinsmith.serve.api import chat, completions, embeddings, extensions, messages, ollama, responses, service
+from tinsmith.serve.endpoint import RECEIPT, ApiRequest, Endpoint, JsonResponse
+from tinsmith.serve.errors import ApiError, error_format, to_api_error
+from tinsmith.serve.fields import validate
 from tinsmith.system import reading
 
 if TYPE_CHECKING:
@@ -41,26 +30,18 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
     from tinsmith.serve.guard import Guard
-    from tinsmith.serve.house import House
-    from tinsmith.serve.limits import Limits
+    from tinsmith.serve.state import AppState
 
-MODULES = (chat, completions, responses, embeddings, messages, ollama, ollama_models, ours, masked, plain)
+MODULES = (chat, completions, responses, embeddings, messages, ollama, extensions, service)
 ENDPOINTS: list[Endpoint] = [endpoint for module in MODULES for endpoint in module.ENDPOINTS]
 
 
-def make(house: House, guard: Guard, origins: Sequence[str] = ()) -> Starlette:
-    """The application. origins: of pages that may ask; the browser is told so."""
-    routes = [Route(one.path, _Door(one, house, guard), methods=[one.method]) for one in _all()]
-    return around(routes, origins, house.limits, house.close)
-
-
-def around(
-    routes: Sequence[BaseRoute], origins: Sequence[str], limits: Limits, close: Callable[[], Awaitable[None]]
-) -> Starlette:
-    """What is about the routes of any server of ours. close: at its end."""
-    wrapped = [Middleware(_Wire, seconds=limits.reading)]
+def create_app(state: AppState, guard: Guard, origins: Sequence[str] = ()) -> Starlette:
+    """origins: of web pages that may send requests, as browsers are told."""
+    endpoints = [*ENDPOINTS, openapi.endpoint(ENDPOINTS)]
+    middleware = [Middleware(FramingMiddleware, read_seconds=state.limits.read_seconds)]
     if origins:
-        wrapped.append(
+        middleware.append(
             Middleware(
                 CORSMiddleware,
                 allow_origins=list(origins),
@@ -73,141 +54,131 @@ def around(
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
         yield
-        await close()
+        await state.close()
 
     return Starlette(
-        routes=routes,
-        middleware=wrapped,
-        exception_handlers={HTTPException: _unrouted},
+        routes=[Route(one.path, EndpointApp(one, state, guard), methods=[one.method]) for one in endpoints],
+        middleware=middleware,
+        exception_handlers={HTTPException: _no_route},
         lifespan=lifespan,
     )
 
 
-def _all() -> list[Endpoint]:
-    return [*ENDPOINTS, openapi.endpoint(ENDPOINTS)]
-
-
-async def _unrouted(request: Request, error: Exception) -> Response:
+async def _no_route(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    path = request.url.path
-    known = "/openapi.json lists what there is"
-    message = f"{request.method} {path[:100]}: {error.detail.lower()}; {known}"
-    return Json(
-        shape_of(path)(Refused(error.status_code, message, code=error.detail.lower().replace(" ", "_"))),
-        error.status_code,
-        headers=error.headers,
-    )
+    path, detail = request.url.path, error.detail.lower()
+    message = f"{request.method} {path[:100]}: {detail}; /openapi.json lists the endpoints"
+    body = error_format(path)(ApiError(error.status_code, message, code=detail.replace(" ", "_")))
+    return JsonResponse(body, error.status_code, headers=error.headers)
 
 
-class _Door:
-    """An endpoint as an ASGI application: the request is read with its limits, and a client that leaves takes
-    its answers with it."""
+class EndpointApp:
+    """An endpoint as an ASGI application. A client that disconnects cancels its answers."""
 
-    def __init__(self, endpoint: Endpoint, house: House, guard: Guard) -> None:
-        self._endpoint, self._house, self._guard = endpoint, house, guard
+    def __init__(self, endpoint: Endpoint, state: AppState, guard: Guard) -> None:
+        self._endpoint, self._state, self._guard = endpoint, state, guard
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        request, send = Request(scope, receive), yielding(send)
+        http, send, kind = Request(scope, receive), yielding(send), self._endpoint.body
         try:
-            whose, due = self._guard.check(request, self._endpoint.open), self._endpoint.body
-            async with self._guard.body(request, receive, whose, due is not None) as data:
-                call = Call(self._house, request, whose, len(data))
-                body = None if due is None else await call.read(partial(_read, due, data))
+            client = self._guard.client(http, public=self._endpoint.public)
+            async with self._guard.body(http, receive, client, allowed=kind is not None) as data:
+                request = ApiRequest(state=self._state, http=http, client=client, length=len(data))
+                body = None if kind is None else await request.parse(partial(_parse, kind, data))
         except ConnectionAbortedError:
             return
         except Exception as error:
-            await self._refuse(error, request, send)
+            await self._send_error(error, http, send)
             return
-        await until_left(self._work(call, body, send), receive)
+        await _until_disconnect(self._respond(request, body, send), receive)
 
-    async def _work(self, call: Call, body: object, send: Send) -> None:
-        request = call.request
+    async def _respond(self, request: ApiRequest, body: object, send: Send) -> None:
+        http = request.http
         try:
-            response = await self._endpoint.handler(call, body)
+            response = await self._endpoint.handler(request, body)
         except Exception as error:
-            await self._refuse(error, request, send)
+            await self._send_error(error, http, send)
             return
-        self._house.metrics.requests[self._endpoint.path, response.status_code] += 1
-        await response(request.scope, request.receive, send)
-        logged(getattr(response, "error", None))
+        self._state.metrics.count_request(self._endpoint.path, response.status_code)
+        await response(http.scope, http.receive, send)
+        _log(getattr(response, "error", None))
 
-    async def _refuse(self, error: Exception, request: Request, send: Send) -> None:
-        logged(error)
-        fault = refusal(error)
-        self._house.metrics.requests[self._endpoint.path, fault.status] += 1
-        await refused(fault, request)(request.scope, request.receive, send)
-
-
-def _read(kind: type[BaseModel], data: bytes) -> BaseModel:
-    return read(kind, reading.json(data or b"{}", "the body"))
+    async def _send_error(self, error: Exception, http: Request, send: Send) -> None:
+        _log(error)
+        api_error = to_api_error(error)
+        self._state.metrics.count_request(self._endpoint.path, api_error.status)
+        await _error_response(api_error, http)(http.scope, http.receive, send)
 
 
-def refused(fault: Refused, request: Request) -> Response:
-    """The connection ends where no one can tell what is left of the body."""
-    response = Json(shape_of(request.url.path)(fault), fault.status, headers=fault.headers)
-    if fault.status == 408 or "expect" in request.headers or _framed_twice(request):
+def _parse(kind: type[BaseModel], data: bytes) -> BaseModel:
+    return validate(kind, reading.json(data or b"{}", "the body"))
+
+
+def _error_response(error: ApiError, request: Request) -> Response:
+    """Closes the connection where the rest of the body has no certain end."""
+    response = JsonResponse(error_format(request.url.path)(error), error.status, headers=error.headers)
+    if error.status == 408 or "expect" in request.headers or _is_framed_twice(request):
         response.headers["Connection"] = "close"
     return response
 
 
-def _framed_twice(request: Request) -> bool:
-    """Whether a proxy before this server may have seen another end of the body."""
+def _is_framed_twice(request: Request) -> bool:
+    """A proxy in front may have seen another end of the body (request smuggling)."""
     return {"content-length", "transfer-encoding"} <= set(request.headers.keys())
 
 
-class _Wire:
-    """Middleware: refuses requests whose length is said in two ways (RFC 9112, section 6.1), and reads on what
-    a refused request still sends, for as long as a body may take. A client that sends before it reads would not
-    hear of the refusal, if the connection ended with its bytes unread."""
+class FramingMiddleware:
+    """Rejects requests with two lengths (RFC 9112, section 6.1). Reads the rest of a rejected request before it
+    closes: a client that sends all before it reads would miss the error."""
 
-    def __init__(self, app: ASGIApp, seconds: float) -> None:
-        self._app, self._seconds = app, seconds
+    def __init__(self, app: ASGIApp, read_seconds: float) -> None:
+        self._app, self._read_seconds = app, read_seconds
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        request, whole = Request(scope), False
+        request, complete = Request(scope), False
 
-        async def received() -> Message:
-            nonlocal whole
+        async def receive_and_watch() -> Message:
+            nonlocal complete
             message = await receive()
-            whole = whole or message["type"] == "http.disconnect" or not message.get("more_body", False)
+            complete = complete or message["type"] == "http.disconnect" or not message.get("more_body", False)
             return message
 
-        async def sent(message: Message) -> None:
-            nonlocal whole
+        async def send_and_drain(message: Message) -> None:
+            nonlocal complete
             if message["type"] == "http.response.start":
-                whole = whole or (b"connection", b"close") in message["headers"]
-            elif not whole and not message.get("more_body", False):
+                complete = complete or (b"connection", b"close") in message["headers"]
+            elif not complete and not message.get("more_body", False):
                 await send({**message, "more_body": True})
                 with suppress(TimeoutError):
-                    async with asyncio.timeout(self._seconds):
-                        while not whole:
-                            await received()
+                    async with asyncio.timeout(self._read_seconds):
+                        while not complete:
+                            await receive_and_watch()
                 message = {"type": "http.response.body"}
             await send(message)
 
-        if _framed_twice(request):
-            fault = Refused(400, "gives both Content-Length and Transfer-Encoding", code="bad_framing")
-            await refused(fault, request)(scope, received, sent)
+        if _is_framed_twice(request):
+            error = ApiError(400, "both Content-Length and Transfer-Encoding; send one", code="bad_framing")
+            await _error_response(error, request)(scope, receive_and_watch, send_and_drain)
         else:
-            await self._app(scope, received, sent)
+            await self._app(scope, receive_and_watch, send_and_drain)
 
 
 def yielding(send: Send) -> Send:
-    """Lets others have their turn after each message: it is then too that a client's leaving is heard of."""
+    """Yields to the event loop after each message, which also lets it notice a disconnect."""
 
-    async def sent(message: Message) -> None:
+    async def send_and_yield(message: Message) -> None:
         await send(message)
         await asyncio.sleep(0)
 
-    return sent
+    return send_and_yield
 
 
-async def until_left(work: Coroutine[Any, Any, None], receive: Receive) -> None:
-    """Does the work, or as much of it as comes before the client is gone; the request's body was read."""
-    tasks = [asyncio.create_task(work), asyncio.create_task(_left(receive))]
+async def _until_disconnect(work: Coroutine[Any, Any, None], receive: Receive) -> None:
+    """Runs work until it ends or the client disconnects. The request's body has been read."""
+    tasks = [asyncio.create_task(work), asyncio.create_task(_disconnect(receive))]
     try:
         await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
     finally:
@@ -216,12 +187,12 @@ async def until_left(work: Coroutine[Any, Any, None], receive: Receive) -> None:
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-async def _left(receive: Receive) -> None:
+async def _disconnect(receive: Receive) -> None:
     while (await receive())["type"] != "http.disconnect":
         pass
 
 
-def logged(error: Exception | None) -> None:
-    """What is our own fault, for whoever runs the server."""
-    if error is not None and refusal(error).status == 500:
+def _log(error: Exception | None) -> None:
+    """Logs internal errors."""
+    if error is not None and to_api_error(error).status == 500:
         print("".join(traceback.format_exception(error)), file=sys.stderr)

@@ -1,5 +1,5 @@
-"""Fields that requests may have, as pydantic models: they are read by them, and described by them in
-/openapi.json. A field that stands in none is refused by name."""
+"""Request fields as pydantic models, which validate bodies and describe them in /openapi.json. Unknown fields
+are errors."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from pydantic import (
 )
 
 from tinsmith.constraint.calls.tools import MOST_TOOLS
-from tinsmith.serve.faults import Refused
+from tinsmith.serve.errors import ApiError
 
 B = TypeVar("B", bound=BaseModel)
 T = TypeVar("T")
-_BIASES = 1 << 18  # the largest vocabularies have so many tokens
-_PLACE = 200  # characters of a place in a body that are shown
+_MAX_BIASES = 1 << 18  # the size of the largest vocabularies
+_MAX_PARAM = 200  # characters of a field's path in errors
 
 
 class Body(BaseModel):
@@ -37,64 +37,59 @@ class Body(BaseModel):
 
     @model_validator(mode="before")
     @classmethod
-    def _one_unknown(cls, given: Any) -> Any:
-        """Of the fields that it has not, keeps the first: pydantic would make an error for each."""
+    def _keep_one_unknown(cls, given: Any) -> Any:
+        """Keeps the first unknown field only: pydantic would make an error for each."""
         if not isinstance(given, dict) or given.keys() <= cls._known or cls.model_config["extra"] == "allow":
             return given
         first = next(name for name in given if name not in cls._known)
         return {name: value for name, value in given.items() if name == first or name in cls._known}
 
 
-def read(kind: type[B], value: Any) -> B:
-    """Raises Refused with the place of the first thing that is wrong."""
+def validate(kind: type[B], value: Any) -> B:
     try:
         return kind.model_validate(value)
     except ValidationError as error:
-        first = _worst(error)
-        raise Refused(400, *_told(first)) from None
+        raise _api_error(_relevant(error)) from None
 
 
-def _worst(error: ValidationError) -> Any:
-    """Of a union every alternative complains: the one that went deepest is what was meant, and of these one of
-    the right type. Bodies are validated up to the first fault in each list and table, so there are few."""
-    faults = error.errors(include_url=False, include_context=False, include_input=False)
-    unknown = [fault for fault in faults if fault["type"] == "extra_forbidden"]
-    return max(unknown or faults, key=lambda fault: (len(fault["loc"]), not fault["type"].endswith("_type")))
+def _relevant(error: ValidationError) -> Any:
+    """The error to report. Every alternative of a union fails: the one that got deepest is meant, and of equals
+    one of the right type. Validation stops at the first error of each list and table, so there are few."""
+    errors = error.errors(include_url=False, include_context=False, include_input=False)
+    unknown = [one for one in errors if one["type"] == "extra_forbidden"]
+    return max(unknown or errors, key=lambda one: (len(one["loc"]), not one["type"].endswith("_type")))
 
 
-def _told(fault: Any) -> tuple[str, str | None, str]:
-    place = [part for part in fault["loc"] if isinstance(part, int) or not _of_union(str(part))]
-    param = ".".join(map(str, place))[:_PLACE] or None
-    if fault["type"] == "extra_forbidden":
-        return f"{param}: is not supported here; leave it out", param, "unsupported_parameter"
-    if fault["type"] == "missing":
-        return f"{param}: is missing", param, "missing_required_parameter"
-    if fault["type"] == "model_type":
-        return f"{param or 'the body'}: is no object of JSON; give one", param, "invalid_value"
-    return f"{param or 'the body'}: {_lower(fault['msg'])}", param, "invalid_value"
+def _api_error(error: Any) -> ApiError:
+    path = [part for part in error["loc"] if isinstance(part, int) or not _is_alternative(str(part))]
+    param = ".".join(map(str, path))[:_MAX_PARAM] or None
+    if error["type"] == "extra_forbidden":
+        return ApiError(400, f"{param}: not supported; leave it out", param, "unsupported_parameter")
+    if error["type"] == "missing":
+        return ApiError(400, f"{param}: missing", param, "missing_required_parameter")
+    message = (
+        "not a JSON object" if error["type"] == "model_type" else error["msg"][:1].lower() + error["msg"][1:]
+    )
+    return ApiError(400, f"{param or 'the body'}: {message}", param, "invalid_value")
 
 
-def _of_union(part: str) -> bool:
-    """Whether it is pydantic's name of an alternative, which is no place in the body."""
+def _is_alternative(part: str) -> bool:
+    """Whether it is pydantic's name of a union's alternative, which is no part of a path."""
     return part[:1].isupper() or "[" in part or part in ("str", "bool", "int", "float")
 
 
-def _lower(text: str) -> str:
-    return text[:1].lower() + text[1:]
-
-
-class Ours(Body):
-    """Extensions. choices: how each token was chosen stands in the answer. free: without the constraint that
-    the file brings. search: how often an answer under a constraint may be gone back for a likelier one."""
+class TinsmithOptions(Body):
+    """choices: the answer says how each token was chosen. unconstrained: leaves the file's own constraint out.
+    search: maximum backtracks of the constrained search."""
 
     choices: bool = False
-    free: bool = False
+    unconstrained: bool = False
     search: Annotated[int, Field(ge=0, le=2**31 - 1)] | None = None
 
     @property
-    def held(self) -> dict[str, Any]:
-        """Of a Question."""
-        return {"free": self.free, "search": self.search}
+    def generation(self) -> dict[str, Any]:
+        """Fields of a GenerationRequest."""
+        return {"unconstrained": self.unconstrained, "search": self.search}
 
 
 Temperature = Annotated[float, Field(ge=0, le=2)]
@@ -104,58 +99,54 @@ Repetition = Annotated[float, Field(gt=0, le=10)]
 Seed = Annotated[int, Field(ge=-(2**63), le=2**64 - 1)]
 Count = Annotated[int, Field(ge=1, le=2**31 - 1)]
 TopK = Annotated[int, Field(ge=0, le=2**31 - 1)]
-Tops = Annotated[int, Field(ge=0, le=20)]
+TopCount = Annotated[int, Field(ge=0, le=20)]
 Token = Annotated[int, Field(ge=0, le=2**31 - 1)]
 Name = Annotated[str, Field(min_length=1, max_length=200)]
 Effort = Literal["none", "minimal", "low", "medium", "high", "xhigh"]
 
-# Lists end at their first fault, and have a length: what is wrong with a request is known after little work.
+# Lists fail at their first error and have a maximum length: invalid requests cost little.
 Rows = Annotated[list[T], Field(fail_fast=True, max_length=4096)]
-Some = Annotated[list[T], Field(fail_fast=True, min_length=1, max_length=4096)]
+NonEmpty = Annotated[list[T], Field(fail_fast=True, min_length=1, max_length=4096)]
 Tools = Annotated[list[T], Field(fail_fast=True, max_length=MOST_TOOLS)]
 Inputs = Annotated[list[T], Field(fail_fast=True, min_length=1, max_length=256)]
 Tokens = Annotated[list[Token], Field(fail_fast=True, max_length=1 << 17)]
-SomeTokens = Annotated[list[Token], Field(fail_fast=True, min_length=1, max_length=1 << 17)]
-Prompts = str | Inputs[str] | SomeTokens | Inputs[SomeTokens]
+NonEmptyTokens = Annotated[list[Token], Field(fail_fast=True, min_length=1, max_length=1 << 17)]
+Prompts = str | Inputs[str] | NonEmptyTokens | Inputs[NonEmptyTokens]
 StopText = Annotated[str, Field(max_length=1000)]
 Stops = Annotated[list[StopText], Field(fail_fast=True, max_length=16)]
 Stop = StopText | Stops
 
 
-def _short(most: int) -> BeforeValidator:
-    """For a table: of a longer one, keeps one entry too many, since each may be a fault."""
-
-    def cut(given: Any) -> Any:
-        long = isinstance(given, Mapping) and len(given) > most
-        return dict(islice(given.items(), most + 1)) if long else given
-
-    return BeforeValidator(cut)
+def _truncate(given: Any, limit: int) -> Any:
+    """Keeps one entry too many of a longer table: each might be an error."""
+    long = isinstance(given, Mapping) and len(given) > limit
+    return dict(islice(given.items(), limit + 1)) if long else given
 
 
-def _biases(given: Any, read: ValidatorFunctionWrapHandler) -> Any:
-    """Reads a table of biases, of which there may be one for each token. pydantic sees the first fault alone:
-    it would make an error for each, and have all threads wait while it reads the others."""
+def _biases(given: Any, validate: ValidatorFunctionWrapHandler) -> Any:
+    """Validates biases, of which there may be one per token. pydantic gets the first error only: it would make
+    one for each, and block all threads meanwhile."""
     if not isinstance(given, dict):
-        return read(given)
+        return validate(given)
     for token, value in given.items():
         number = type(value) in (int, float) and -100 <= value <= 100
         if not (number and token.isascii() and token.isdecimal() and len(token) < 10):
-            return read({token: value})
-    if len(given) > _BIASES:
-        return read(dict(islice(given.items(), _BIASES + 1)))
+            return validate({token: value})
+    if len(given) > _MAX_BIASES:
+        return validate(_truncate(given, _MAX_BIASES))
     return {token: float(value) for token, value in given.items()}
 
 
 Bias = Annotated[
     dict[Annotated[str, Field(pattern=r"^[0-9]{1,9}$")], Annotated[float, Field(ge=-100, le=100)]],
-    Field(max_length=_BIASES),
+    Field(max_length=_MAX_BIASES),
     WrapValidator(_biases),
 ]
-Metadata = Annotated[dict[str, str], Field(max_length=64), _short(64)]
+Metadata = Annotated[dict[str, str], Field(max_length=64), BeforeValidator(lambda given: _truncate(given, 64))]
 
 
-class Drawing(Body):
-    """How tokens are chosen, as OpenAI names it, and what other servers call it beyond that."""
+class SamplingFields(Body):
+    """OpenAI's sampling parameters, and those of other servers under their usual names."""
 
     temperature: Temperature | None = None
     top_p: Share | None = None
@@ -168,7 +159,12 @@ class Drawing(Body):
 
 
 def thinking(effort: Effort | None, switch: bool | None) -> bool | None:
-    """Whether the model is to think: by OpenAI's effort, or by the switch of its template."""
+    """Whether the model should think: by OpenAI's effort, or by the chat template's switch."""
     if switch is not None:
         return switch
     return None if effort is None else effort not in ("none", "minimal")
+
+
+def prompts_of(given: Any) -> list[Any]:
+    """Prompts of a field that has one, or a list of them."""
+    return [given] if isinstance(given, str) or isinstance(given[0], int) else list(given)

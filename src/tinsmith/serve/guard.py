@@ -1,4 +1,4 @@
-"""What stands before every request: its host, its origin, its key, its size, and its time."""
+"""Checks of every request before its handler: host, origin, API key, size, time."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tinsmith.errors import InputError
-from tinsmith.serve.faults import Refused
+from tinsmith.serve.errors import ApiError, overloaded, rate_limited
 from tinsmith.system import reading
 
 if TYPE_CHECKING:
@@ -23,26 +23,26 @@ if TYPE_CHECKING:
 
     from tinsmith.serve.limits import Limits
 
-_LEAST_KEY = 16  # characters
-_NEAR = (".localhost", ".local", ".internal", ".lan", ".home.arpa")
-_OWN, _ALL = 16, 64  # largest bodies that one client, and all, may have under way
+_MIN_KEY = 16  # characters
+_LOCAL = (".localhost", ".local", ".internal", ".lan", ".home.arpa")
+_PER_CLIENT, _TOTAL = 16, 64  # bodies of maximum size in flight, of one client and of all
 
 
 def read_keys(path: str | Path) -> list[str]:
-    """A key a line; # begins a comment. Raises InputError for a key that is short, or none at all."""
+    """One API key per line; # begins a comment."""
     keys = []
     for number, line in enumerate(reading.read_text(path, most=reading.SMALL).splitlines(), 1):
         key = line.partition("#")[0].strip()
         if not key:
             continue
-        if len(key) < _LEAST_KEY or not key.isascii() or not key.isprintable() or " " in key:
+        if len(key) < _MIN_KEY or not key.isascii() or not key.isprintable() or " " in key:
             raise InputError(
-                f"{path}:{number}: a key has at least {_LEAST_KEY} printable characters and no blank; "
-                "such as: openssl rand -hex 32"
+                f"{path}:{number}: a key needs at least {_MIN_KEY} printable ASCII characters without spaces; "
+                "openssl rand -hex 32 makes one"
             )
         keys.append(key)
     if not keys:
-        raise InputError(f"{path}: holds no key; give one a line")
+        raise InputError(f"{path}: no key; give one per line")
     return keys
 
 
@@ -55,78 +55,77 @@ def is_loopback(host: str) -> bool:
         return False
 
 
-def _is_near(name: str) -> bool:
-    """Whether it is an address, or a name that no public server of names knows."""
+def _is_local_name(name: str) -> bool:
+    """An IP address, or a name that public DNS does not resolve."""
     try:
         ipaddress.ip_address(name.strip("[]"))
     except ValueError:
-        return "." not in name or name.endswith(_NEAR)
+        return "." not in name or name.endswith(_LOCAL)
     return True
 
 
 class Guard:
     def __init__(self, keys: Sequence[str], origins: Sequence[str], local: bool, limits: Limits) -> None:
-        """keys: none where anybody may ask. origins: of pages that may ask. local: the server is bound to the
-        loopback, and answers to its names alone."""
+        """keys: none where no key is needed. origins: of web pages that may send requests. local: the server
+        listens on the loopback, and accepts its names only."""
         self._keys = [_digest(key) for key in keys]
         self._origins, self._local, self._limits = set(origins), local, limits
         self._hosts = {_name(origin.partition("://")[2]) for origin in origins}
-        self._taken: Counter[str] = Counter()  # bytes of bodies that are read or worked on, by scope
+        self._in_flight: Counter[str] = Counter()  # bytes of bodies by client
 
-    def check(self, request: Request, open: bool) -> str:
-        """The scope of a request: its key's, or its address where it has none. Raises Refused. open: for a
-        route that needs no key."""
+    def client(self, request: Request, *, public: bool) -> str:
+        """The client's identity: of its API key, else its address. public: the route needs no key."""
         host = request.headers.get("host", "")
         self._check_host(_name(host))
         origin = request.headers.get("origin")
         if origin is not None and not self._allowed(origin, host):
-            raise Refused(403, f"pages of {origin[:100]} may not ask; --cors allows them", code="bad_origin")
+            message = f"pages of {origin[:100]} may not send requests; --cors allows an origin"
+            raise ApiError(403, message, code="bad_origin")
         if not self._keys:
-            return address(request.scope.get("client"))
+            return client_address(request.scope.get("client"))
         given = _digest(_key(request))
-        # Every key is compared, and all of it, whatever agrees.
+        # In constant time: compares every key, and each in full.
         found = [key for key in self._keys if hmac.compare_digest(key, given)]
         if found:
             return found[0].hex()[:32]
-        if open:
-            return address(request.scope.get("client"))
-        raise Refused(401, "give one of the server's keys: Authorization: Bearer KEY", code="invalid_api_key")
+        if public:
+            return client_address(request.scope.get("client"))
+        raise ApiError(401, "unknown API key; send Authorization: Bearer KEY", code="invalid_api_key")
 
     def _check_host(self, name: str) -> None:
-        """A page of somebody else's may have led a name of its own here, and the browser takes both for one."""
+        """Against DNS rebinding: an attacker's page whose name resolves to this server."""
         if self._local and not is_loopback(name):
-            raise Refused(403, "this server answers to the names of the loopback alone", code="bad_host")
-        if not self._local and not self._keys and not _is_near(name) and name not in self._hosts:
-            raise Refused(
-                403,
-                f"without keys, this server answers to addresses and local names, not to {name[:100]}; "
-                "--cors allows it",
-                code="bad_host",
+            raise ApiError(
+                403, "this server accepts names of the loopback only, such as localhost", code="bad_host"
             )
+        if not self._local and not self._keys and not _is_local_name(name) and name not in self._hosts:
+            message = f"without API keys, this server accepts addresses and local names only, not {name[:100]}"
+            raise ApiError(403, f"{message}; --cors allows it", code="bad_host")
 
     def _allowed(self, origin: str, host: str) -> bool:
         return bool({"*", origin} & self._origins) or origin.partition("://")[2].lower() == host.lower()
 
     @asynccontextmanager
-    async def body(self, request: Request, receive: Receive, scope: str, due: bool) -> AsyncIterator[bytes]:
-        """What a request brings, which counts as the scope's within the block. due: whether the route has a
-        body. Raises Refused for one that is too large, that does not come, or that is too much for now."""
-        most = self._limits.body if due else 0
+    async def body(
+        self, request: Request, receive: Receive, client: str, *, allowed: bool
+    ) -> AsyncIterator[bytes]:
+        """The request's body, counted as in flight within the block. allowed: the route takes a body."""
+        limit = self._limits.body if allowed else 0
         stated = request.headers.get("content-length", "")
-        if stated.isdecimal() and int(stated) > most:
-            raise _too_large(most)
+        if stated.isdecimal() and int(stated) > limit:
+            raise _too_large(limit)
         data = bytearray()
         try:
-            await self._read(receive, scope, data, most)
+            await self._read(receive, client, data, limit)
             yield bytes(data)
         finally:
-            self._taken[scope] -= len(data)
-            if not self._taken[scope]:
-                del self._taken[scope]
+            self._in_flight[client] -= len(data)
+            if not self._in_flight[client]:
+                del self._in_flight[client]
 
-    async def _read(self, receive: Receive, scope: str, data: bytearray, most: int) -> None:
+    async def _read(self, receive: Receive, client: str, data: bytearray, limit: int) -> None:
         try:
-            async with asyncio.timeout(self._limits.reading):
+            async with asyncio.timeout(self._limits.read_seconds):
                 more = True
                 while more:
                     message: Message = await receive()
@@ -134,30 +133,24 @@ class Guard:
                         raise ConnectionAbortedError
                     piece = message.get("body", b"")
                     data += piece
-                    self._taken[scope] += len(piece)
+                    self._in_flight[client] += len(piece)
                     more = message.get("more_body", False)
-                    if len(data) > most:
-                        raise _too_large(most)
-                    self._check_taken(scope)
+                    if len(data) > limit:
+                        raise _too_large(limit)
+                    self._check_in_flight(client)
         except TimeoutError:
-            raise Refused(
-                408, f"the body did not come in {self._limits.reading:g} seconds", code="timeout"
-            ) from None
+            seconds = self._limits.read_seconds
+            raise ApiError(408, f"the body did not arrive in {seconds:g} seconds", code="timeout") from None
 
-    def _check_taken(self, scope: str) -> None:
-        """Raises Refused where a client's bodies, or all, are more than what is kept of them at once."""
-        most = self._limits.body
-        if self._taken[scope] > _OWN * most:
-            status, code = 429, "rate_limit_exceeded"
-        elif self._taken.total() > _ALL * most:
-            status, code = 503, "overloaded"
-        else:
-            return
-        raise Refused(status, "too many large requests are under way; ask again later", code=code, after=1)
+    def _check_in_flight(self, client: str) -> None:
+        if self._in_flight[client] > _PER_CLIENT * self._limits.body:
+            raise rate_limited("too many large requests of this client are in flight")
+        if self._in_flight.total() > _TOTAL * self._limits.body:
+            raise overloaded("too many large requests are in flight")
 
 
-def address(client: Sequence[Any] | None) -> str:
-    """Whose an address is: one network of IPv6 is one client, who may have any address in it."""
+def client_address(client: Sequence[Any] | None) -> str:
+    """An IPv6 client owns a /64 network, which counts as one address."""
     try:
         known = ipaddress.ip_address(str(client[0]).partition("%")[0]) if client else None
     except ValueError:
@@ -170,9 +163,9 @@ def address(client: Sequence[Any] | None) -> str:
     return str(known)
 
 
-def _too_large(most: int) -> Refused:
-    message = f"the body is larger than {most:,} bytes" if most else "this path takes no body; leave it out"
-    return Refused(413, message, code="too_large")
+def _too_large(limit: int) -> ApiError:
+    message = f"the body exceeds {limit:,} bytes" if limit else "this path takes no body; leave it out"
+    return ApiError(413, message, code="too_large")
 
 
 def _digest(key: str) -> bytes:
@@ -185,6 +178,6 @@ def _key(request: Request) -> str:
 
 
 def _name(host: str) -> str:
-    """A Host header's name in small letters, without the port; all of what is none."""
+    """A Host header's name in lower case, without the port. A malformed header stays whole."""
     found = re.fullmatch(r"(\[[^]]*\]|[^:]*)(:[0-9]*)?", host)
     return (found[1] if found else host).lower()

@@ -1,34 +1,40 @@
-"""What one request, one client and all of them together may take."""
+"""Limits of one request, of one client and of the whole server."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 from tinsmith.constraint import limits
-from tinsmith.runtime.picture_limits import PictureLimits
+from tinsmith.runtime.images import ImageLimits
+from tinsmith.serve.errors import ApiError
 
 
-@dataclass(frozen=True)
-class Limits(PictureLimits):
-    """body: bytes of a request's. schema: bytes of a JSON Schema, or of all tools. automaton: bytes of what is
-    compiled of it; compiling: seconds for that. tokens: of an answer at most; None: what its context holds.
-    answers: to one request (n). streams: answers of one client at once, embeddings and masks among them; queue:
-    of all, beyond those that have a place. reading: seconds for a request's head, and again for its body;
-    writing: seconds in which a client has to take some of its answer. connections: at once; an address has a
-    part of them. Of pictures, a request is one question.
-    rows: bytes of what a file's tower made of pictures, for questions under way, of which one client may have
-    half; seen: bytes of it that are kept for those who ask again. How long lists are is said in fields.py."""
+@dataclass(frozen=True, kw_only=True)
+class Limits(ImageLimits):
+    """The limits of images are those of one request. fields.py has the length limits of lists."""
 
-    body: int = 4 << 20
-    schema: int = limits.SCHEMA
-    automaton: int = limits.AUTOMATON
-    compiling: float = limits.SECONDS
-    tokens: int | None = None
-    answers: int = 8
-    streams: int = 64
-    queue: int = 256
-    reading: float = 20.0
-    writing: float = 30.0
-    connections: int = 1024
-    rows: int = 1 << 30
-    seen: int = 128 << 20
+    body: int = 4 << 20  # bytes of a request body
+    schema: int = limits.SCHEMA  # bytes of a JSON Schema, or of all tools
+    automaton: int = limits.AUTOMATON  # bytes of a compiled constraint
+    compile_seconds: float = limits.SECONDS  # to compile a constraint
+    tokens: int | None = None  # of an answer; None: the rest of the context
+    answers: int = 8  # to one request (n)
+    in_flight: int = 64  # answers of one client, including embeddings and masks
+    queue: int = 256  # answers of all clients waiting for a slot of one model
+    read_seconds: float = 20.0  # to receive a request's head, and again its body
+    write_seconds: float = 30.0  # in which a client must read a part of its answer
+    connections: int = 1024  # of all addresses; one address may hold a quarter
+    image_rows: int = 1 << 30  # bytes of image embeddings in flight for one model, half of them for one client
+    image_cache: int = 128 << 20  # bytes of image embeddings kept for later requests
+
+    def check_answers(self, n: int | None) -> int:
+        """The number of answers to a request."""
+        if n is not None and n > self.answers:
+            raise ApiError(400, f"n is {n}; give 1 to {self.answers}", "n")
+        return n or 1
+
+    def check_tokens(self, tokens: int | None, param: str = "max_tokens") -> int | None:
+        """The requested maximum length of an answer."""
+        if tokens is not None and self.tokens is not None and tokens > self.tokens:
+            raise ApiError(400, f"{param} is {tokens}; this server's maximum is {self.tokens}", param)
+        return tokens

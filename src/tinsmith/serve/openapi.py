@@ -1,4 +1,4 @@
-"""/openapi.json, made of the endpoints."""
+"""/openapi.json, generated from the endpoints."""
 
 from __future__ import annotations
 
@@ -11,21 +11,20 @@ from pydantic.json_schema import models_json_schema
 from starlette.responses import Response
 
 from tinsmith import _core
-from tinsmith.serve.endpoint import Call, Endpoint, Json, like
-from tinsmith.serve.faults import Refused, shape_of
+from tinsmith.serve.endpoint import ApiRequest, Endpoint, JsonResponse, schema_like
+from tinsmith.serve.errors import ApiError, error_format
 
 _DEFINITIONS = "#/components/schemas/"
-# What may come instead of an answer.
-_FAULTS = {
-    "400": "what was asked is wrong, or not supported: the field is named",
-    "401": "no key, or an unknown one",
-    "403": "a host or an origin that may not ask",
-    "404": "no such model",
-    "408": "the body did not come in time",
+_ERRORS = {
+    "400": "invalid or unsupported request; the message names the field",
+    "401": "missing or unknown API key",
+    "403": "host or origin not allowed",
+    "404": "unknown model",
+    "408": "the body did not arrive in time",
     "413": "the body is too large",
-    "429": "too many answers for this key; Retry-After says when to ask again",
-    "500": "the server failed",
-    "503": "the queue is full; Retry-After says when to ask again",
+    "429": "too many requests of this client in flight; see Retry-After",
+    "500": "internal error",
+    "503": "the queue is full; see Retry-After",
 }
 
 
@@ -42,9 +41,9 @@ def document(endpoints: Sequence[Endpoint], models: Sequence[str] = ()) -> dict[
         schema = None if one.body is None else references[one.body, "validation"]
         paths.setdefault(path, {})[one.method.lower()] = _operation(one, path, schema, models)
     for body in bodies if models else ():
-        described_body = schemas[references[body, "validation"]["$ref"].removeprefix(_DEFINITIONS)]
-        if "model" in described_body["properties"]:
-            described_body["properties"]["model"] = _model(described_body, models)
+        schema = schemas[references[body, "validation"]["$ref"].removeprefix(_DEFINITIONS)]
+        if "model" in schema["properties"]:
+            schema["properties"]["model"] = _model(schema, models)
     made = {
         "openapi": "3.1.0",
         "info": {"title": "tinsmith", "version": _core.VERSION},
@@ -54,67 +53,65 @@ def document(endpoints: Sequence[Endpoint], models: Sequence[str] = ()) -> dict[
             "securitySchemes": {"key": {"type": "http", "scheme": "bearer"}},
         },
     }
-    # Of models of one name pydantic writes where each is from.
-    whole: dict[str, Any] = json.loads(json.dumps(made).replace("tinsmith__serve__api__", ""))
-    return whole
+    # pydantic prefixes models that share a name with their modules.
+    result: dict[str, Any] = json.loads(json.dumps(made).replace("tinsmith__serve__api__", ""))
+    return result
 
 
 def _operation(one: Endpoint, path: str, body: dict[str, Any] | None, models: Sequence[str]) -> dict[str, Any]:
-    """body: where its schema stands."""
-    error = like(_kinds(shape_of(path)(Refused(400, ""))))
-    answer: dict[str, Any] = {}
+    """body: a reference to its schema."""
+    content: dict[str, Any] = {}
     if one.reply is not None:
-        answer["application/json"] = {"schema": one.reply}
+        content["application/json"] = {"schema": one.reply}
     if one.text:
-        answer[one.text] = {"schema": {"type": "string"}}
+        content[one.text] = {"schema": {"type": "string"}}
     if one.stream:
-        answer[one.stream] = {}  # OpenAPI 3.1 has no words for events; readers differ on what a schema is of
+        content[one.stream] = {}  # OpenAPI 3.1 cannot describe events, and tools differ on a schema's meaning
+    error = {"application/json": {"schema": schema_like(_types(error_format(path)(ApiError(400, ""))))}}
     operation: dict[str, Any] = {
         "summary": one.summary,
         "operationId": re.sub(r"\W+", "_", f"{one.method} {path}".strip("/ ")).strip("_").lower(),
         "responses": {
-            "200": {"description": "the answer", "content": answer},
-            **{
-                status: {"description": text, "content": {"application/json": {"schema": error}}}
-                for status, text in _FAULTS.items()
-            },
+            "200": {"description": "the answer", "content": content},
+            **{status: {"description": text, "content": error} for status, text in _ERRORS.items()},
         },
     }
-    if not one.open:
+    if not one.public:
         operation["security"] = [{"key": []}, {}]
     if "{name}" in path:
-        operation["parameters"] = [_named("name", "path", models, required=True)]
+        operation["parameters"] = [_parameter("name", "path", models, required=True)]
     if one.path in ("/tinsmith/about", "/tinsmith/report"):
-        operation["parameters"] = [_named("model", "query", models)]
+        operation["parameters"] = [_parameter("model", "query", models)]
     if body is not None:
         operation["requestBody"] = {"required": True, "content": {"application/json": {"schema": body}}}
     return operation
 
 
 def _model(schema: dict[str, Any], models: Sequence[str]) -> dict[str, Any]:
-    named: dict[str, Any] = {"type": "string", "enum": list(models)}
-    return named if "model" in schema.get("required", ()) else {"anyOf": [named, {"type": "null"}]}
+    names: dict[str, Any] = {"type": "string", "enum": list(models)}
+    return names if "model" in schema.get("required", ()) else {"anyOf": [names, {"type": "null"}]}
 
 
-def _named(name: str, place: str, models: Sequence[str], required: bool = False) -> dict[str, Any]:
+def _parameter(name: str, place: str, models: Sequence[str], required: bool = False) -> dict[str, Any]:
     schema = {"type": "string", **({"enum": list(models)} if models else {})}
     return {"name": name, "in": place, "required": required, "schema": schema}
 
 
-def _kinds(value: Any) -> Any:
-    """The kinds of values, for `like`."""
+def _types(value: Any) -> Any:
+    """An example of an error's types, for schema_like."""
     if isinstance(value, dict):
-        return {key: _kinds(inner) for key, inner in value.items()}
+        return {key: _types(inner) for key, inner in value.items()}
     return (str, None) if value is None else str
 
 
 def endpoint(endpoints: Sequence[Endpoint]) -> Endpoint:
-    made: list[dict[str, Any]] = []  # once: it takes a while
+    cached: list[dict[str, Any]] = []
 
-    async def handler(call: Call, _: Any) -> Response:
-        if not made:
-            made.append(await call.beside(lambda: document([*endpoints, own], call.house.shelf.names)))
-        return Json(made[0])
+    async def handler(request: ApiRequest, _: Any) -> Response:
+        if not cached:
+            names = list(request.state.refs)
+            cached.append(await request.in_thread(lambda: document([*endpoints, own], names)))
+        return JsonResponse(cached[0])
 
-    own = Endpoint("GET", "/openapi.json", "This interface", handler, reply=like(dict))
+    own = Endpoint("GET", "/openapi.json", "This API", handler, reply=schema_like(dict))
     return own

@@ -1,9 +1,8 @@
-"""One thread for each model file, which alone computes with it; the event loop asks, and is told."""
+"""A thread per model that alone computes with it; the event loop submits work and receives updates."""
 
 from __future__ import annotations
 
 import asyncio
-import queue
 import sys
 import threading
 import time
@@ -11,11 +10,12 @@ import traceback
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any
 
 from tinsmith.runtime.scheduler import Scheduler
-from tinsmith.serve.fair import Fair
-from tinsmith.serve.faults import Refused
+from tinsmith.serve.errors import ApiError, overloaded
+from tinsmith.serve.fair_queue import FairQueue
 
 if TYPE_CHECKING:
     from tinsmith.runtime.choice import TokenChoice
@@ -23,104 +23,101 @@ if TYPE_CHECKING:
     from tinsmith.runtime.loaded import Loaded
     from tinsmith.runtime.scheduler import Asked, Job
 
-BUDGET = 0.05  # seconds of a step, after which requests that came are taken
-Sliced = Iterator[Any]  # work in slices of about BUDGET; the last thing that it yields is its result
+STEP_SECONDS = 0.05  # of a step, after which new requests are taken
+SlicedWork = Iterator[Any]  # yields None after each slice, and at last its result
 
 
 @dataclass(frozen=True)
-class _Slices:
-    """Sliced work of a scope, and what waits for its result."""
-
-    scope: str
-    work: Sliced
+class _SlicedTask:
+    client: str
+    work: SlicedWork
     result: asyncio.Future[Any]
 
 
-@dataclass(frozen=True)
-class News:
-    """What has come of an answer since the last time. tokens: what the text lacks too, such as control tokens.
-    completion: once it is done."""
+@dataclass(frozen=True, kw_only=True)
+class Update:
+    """What an answer has gained since the last update."""
 
     text: str
-    tokens: list[int]
+    tokens: list[int]  # with control tokens, which the text lacks
     choices: list[TokenChoice]
-    cached: int
-    completion: Completion | None
+    cached: int  # tokens of the prompt that were cached
+    completion: Completion | None  # once the answer is complete
 
 
-class Ticket:
-    """An answer that is under way, on the event loop."""
+class AnswerHandle:
+    """An answer in flight, for the event loop."""
 
     def __init__(self, worker: Worker, asked: Asked) -> None:
         self.asked = asked
         self.loop = asyncio.get_running_loop()
-        self.job: Job | None = None  # the thread's
-        self.seen = 0  # choices that were told
-        self.told = 0  # tokens that were
+        self.job: Job | None = None  # belongs to the thread, as the next two
+        self.choices_sent = 0
+        self.tokens_sent = 0
         self.started = time.monotonic()
         self.done = False
         self._worker = worker
-        self._after: list[Callable[[], None]] = []
-        self._news: asyncio.Queue[News | Exception] = asyncio.Queue()
+        self._callbacks: list[Callable[[], None]] = []
+        self._updates: asyncio.Queue[Update | Exception] = asyncio.Queue()
 
-    async def news(self) -> AsyncIterator[News]:
-        """Ends with the completion. Raises what the scheduler did not take, or failed at."""
+    async def updates(self) -> AsyncIterator[Update]:
+        """Ends with the completion. Raises the scheduler's error."""
         while True:
-            news = await self._news.get()
-            if isinstance(news, Exception):
-                raise news
-            yield news
-            if news.completion is not None:
+            update = await self._updates.get()
+            if isinstance(update, Exception):
+                raise update
+            yield update
+            if update.completion is not None:
                 return
 
-    def tell(self, news: News | Exception) -> None:
-        self._news.put_nowait(news)
-        if isinstance(news, Exception) or news.completion is not None:
+    def receive(self, update: Update | Exception) -> None:
+        self._updates.put_nowait(update)
+        if isinstance(update, Exception) or update.completion is not None:
             self._end()
 
     def cancel(self) -> None:
-        """Its place is free at the next step. Nothing for an answer that is done."""
+        """Frees the slot at the next step. Does nothing after the end."""
         if not self.done:
             self._end()
             self._worker.cancelled += 1
-            self._worker.send(lambda: self._worker.drop(self))
+            self._worker.call(lambda: self._worker.drop(self))
 
-    def at_end(self, then: Callable[[], None]) -> None:
-        self._after.append(then)
+    def on_end(self, callback: Callable[[], None]) -> None:
+        self._callbacks.append(callback)
 
     def _end(self) -> None:
         if not self.done:
             self.done = True
-            self._worker.ended(self)
-            for then in self._after:
-                then()
+            self._worker.on_answer_end(self)
+            for callback in self._callbacks:
+                callback()
 
 
 class Worker:
-    """What is public is for the event loop, but `drop`."""
+    """All public methods but `drop` are for the event loop."""
 
-    def __init__(self, name: str, model: Loaded, places: int, context: int, queue_: int) -> None:
-        """places: answers at once. context: most tokens of a conversation. queue_: answers that may wait."""
-        self.name, self.model, self.places, self.context = name, model, places, context
+    def __init__(self, name: str, model: Loaded, *, slots: int, context: int, queue: int) -> None:
+        """slots: concurrent answers. context: tokens of a conversation. queue: answers that may wait."""
+        self.name, self.model, self.slots, self.context = name, model, slots, context
         self.cancelled = 0
         self.failed = 0
-        self.open: set[Ticket] = set()
-        self._most = places + queue_
-        self._seconds = 1.0  # that an answer took lately
-        self._over = False
-        self._busy, self._tokens = 0.0, 0  # seconds of steps, and tokens of answers that came of them
-        self._inbox: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
-        self._jobs: dict[Job, Ticket] = {}
-        self._tickets: Fair[Ticket] = Fair(places)
-        self._slicing = 0  # the event loop's count of what is sliced, or waits for it
-        self._sliced: Fair[_Slices] = Fair(1)  # the model has one session that is not the batch's
-        self._begun: _Slices | None = None  # what is sliced
-        self._scheduler = self._made()
+        self.in_flight: set[AnswerHandle] = set()
+        self._capacity = slots + queue
+        self._answer_seconds = 1.0  # moving average
+        self._closed = False
+        self._busy_seconds, self._answer_tokens = 0.0, 0
+        self._inbox: SimpleQueue[Callable[[], None]] = SimpleQueue()
+        self._jobs: dict[Job, AnswerHandle] = {}
+        self._answers: FairQueue[AnswerHandle] = FairQueue(slots)
+        self._sliced_waiting = 0  # with the running task; the event loop's count
+        self._sliced: FairQueue[_SlicedTask] = FairQueue(1)  # the model has one session outside the batch
+        self._sliced_task: _SlicedTask | None = None  # running
+        self._scheduler = self._new_scheduler()
         self._thread = threading.Thread(target=self._run, name=f"tinsmith {name}", daemon=True)
         self._thread.start()
 
-    def _made(self) -> Scheduler:
-        return Scheduler(self.model, places=self.places, context=self.context)
+    def _new_scheduler(self) -> Scheduler:
+        return Scheduler(self.model, slots=self.slots, context=self.context)
 
     @property
     def memory(self) -> int:
@@ -128,176 +125,172 @@ class Worker:
 
     @property
     def running(self) -> int:
-        """Answers that have a place."""
+        """Answers that have a slot."""
         return self._scheduler.running
 
     @property
     def waiting(self) -> int:
-        """Answers that wait for one."""
-        return max(0, len(self.open) - self.running)
+        """Answers that wait for a slot."""
+        return max(0, len(self.in_flight) - self.running)
 
     @property
-    def speed(self) -> float | None:
-        """Tokens of answers a second of computing, of all together, prompts among it; None: none came yet."""
-        return round(self._tokens / self._busy, 1) if self._tokens else None
+    def tokens_per_second(self) -> float | None:
+        """Answer tokens per second of compute, of all slots together; None before the first answer."""
+        return round(self._answer_tokens / self._busy_seconds, 1) if self._answer_tokens else None
 
     @property
     def alive(self) -> bool:
         return self._thread.is_alive()
 
-    def check_room(self, answers: int) -> None:
-        """Raises Refused where so many more answers would not find room in the queue."""
-        if answers > self._most:
-            raise Refused(400, f"asks for {answers} answers; this server has room for {self._most}", "n")
-        if len(self.open) + answers > self._most:
-            after = round(self._seconds * self.waiting / self.places)
-            raise Refused(
-                503,
-                f"{self.waiting} answers wait for a place already; ask again later",
-                code="overloaded",
-                after=min(60, max(1, after)),
-            )
+    def check_queue(self, answers: int) -> None:
+        """Raises ApiError where the queue has no room for so many more answers."""
+        if answers > self._capacity:
+            raise ApiError(400, f"{answers} answers requested; this server has room for {self._capacity}", "n")
+        if len(self.in_flight) + answers > self._capacity:
+            seconds = round(self._answer_seconds * self.waiting / self.slots)
+            raise overloaded(f"{self.waiting} answers are waiting for a slot", min(60, max(1, seconds)))
 
-    def submit(self, asked: Asked) -> Ticket:
-        self.check_room(1)
-        ticket = Ticket(self, asked)
-        self.open.add(ticket)
-        self.send(lambda: self._tickets.add(asked.scope, ticket))
-        return ticket
+    def submit(self, asked: Asked) -> AnswerHandle:
+        self.check_queue(1)
+        handle = AnswerHandle(self, asked)
+        self.in_flight.add(handle)
+        self.call(lambda: self._answers.put(asked.scope, handle))
+        return handle
 
-    def ended(self, ticket: Ticket) -> None:
-        self.open.discard(ticket)
-        self._seconds += 0.1 * (time.monotonic() - ticket.started - self._seconds)
+    def on_answer_end(self, handle: AnswerHandle) -> None:
+        self.in_flight.discard(handle)
+        self._answer_seconds += 0.1 * (time.monotonic() - handle.started - self._answer_seconds)
 
-    async def between(self, scope: str, make: Callable[[], Sliced]) -> Any:
-        """The result of work on the model that is done in slices between the batch's steps. Whose work is next,
-        the scopes' shares say."""
-        self.check_room(1 + self._slicing)
+    async def run_sliced(self, client: str, start: Callable[[], SlicedWork]) -> Any:
+        """Runs work on the model in slices between the batch's steps; clients take turns."""
+        self.check_queue(1 + self._sliced_waiting)
         result: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-        self.send(lambda: self._sliced.add(scope, _Slices(scope, make(), result)))
-        self._slicing += 1
+        self.call(lambda: self._sliced.put(client, _SlicedTask(client, start(), result)))
+        self._sliced_waiting += 1
         try:
             return await result
         finally:
-            self._slicing -= 1
+            self._sliced_waiting -= 1
 
-    def send(self, what: Callable[[], None]) -> None:
-        """Has the thread do something before its next step."""
-        self._inbox.put(what)
+    def call(self, callback: Callable[[], None]) -> None:
+        """Runs a callback in the thread before its next step."""
+        self._inbox.put(callback)
 
     def close(self) -> None:
-        self.send(self._end)
+        self.call(self._close)
         self._thread.join()
 
-    # The thread's own.
+    # The rest runs in the thread.
 
-    def _end(self) -> None:
-        self._over = True
+    def _close(self) -> None:
+        self._closed = True
 
     def _run(self) -> None:
-        while not self._over:
+        while not self._closed:
             try:
-                self._read()
+                self._read_inbox()
                 self._step()
             except Exception as error:
                 print(traceback.format_exc(), file=sys.stderr)
-                self._fail(error)
+                self._restart(error)
 
-    def _read(self) -> None:
-        """Does what was sent; waits for it where there is nothing else to do."""
-        while not self._over:
+    def _read_inbox(self) -> None:
+        """Waits for a callback where there is nothing else to do."""
+        while not self._closed:
             try:
                 self._inbox.get(block=not self._has_work())()
-            except queue.Empty:
+            except Empty:
                 return
 
     def _has_work(self) -> bool:
-        return bool(self._jobs or self._begun or len(self._tickets) or len(self._sliced))
+        return bool(self._jobs or self._sliced_task or len(self._answers) or len(self._sliced))
 
     def _step(self) -> None:
-        self._seat()
+        self._fill_slots()
         if self._jobs:
-            told, begun = [], time.monotonic()
-            news = self._scheduler.step(BUDGET)
-            self._busy += time.monotonic() - begun
-            for job in news:
-                ticket = self._jobs.get(job)
-                if ticket is not None:
-                    told.append((ticket, self._news(job, ticket)))
-            _tell(told)
-        self._slice()
+            started = time.monotonic()
+            jobs = self._scheduler.step(STEP_SECONDS)
+            self._busy_seconds += time.monotonic() - started
+            _publish(
+                [(self._jobs[job], self._update(job, self._jobs[job])) for job in jobs if job in self._jobs]
+            )
+        self._run_slice()
 
-    def _slice(self) -> None:
-        """Does a slice of work, where there is any."""
-        one = self._begun = self._begun or self._sliced.next()
-        if one is None:
+    def _run_slice(self) -> None:
+        task = self._sliced_task = self._sliced_task or self._sliced.next()
+        if task is None:
             return
         try:
-            result = None if one.result.cancelled() else next(one.work)
+            result = None if task.result.cancelled() else next(task.work)
         except Exception as error:
             result = error
-        if result is None and not one.result.cancelled():
+        if result is None and not task.result.cancelled():
             return
-        self._begun = None
-        self._sliced.leave(one.scope)
-        with suppress(RuntimeError):  # the server has ended
-            one.result.get_loop().call_soon_threadsafe(_settle, one.result, result)
+        self._sliced_task = None
+        self._sliced.release(task.client)
+        with suppress(RuntimeError):  # the event loop is closed
+            task.result.get_loop().call_soon_threadsafe(_settle, task.result, result)
 
-    def _news(self, job: Job, ticket: Ticket) -> News | Exception:
-        if job.error is not None or job.completion is not None:
+    def _update(self, job: Job, handle: AnswerHandle) -> Update | Exception:
+        if job.done:
             del self._jobs[job]
-            self._tickets.leave(ticket.asked.scope)
-            self._tokens += len(job.completion.token_ids) if job.completion else 0
+            self._answers.release(handle.asked.scope)
+            self._answer_tokens += len(job.completion.token_ids) if job.completion else 0
         if job.error is not None:
             return job.error
-        choices = job.choices[ticket.seen :]
-        ticket.seen += len(choices)
-        tokens = job.answered[ticket.told :]
-        ticket.told += len(tokens)
-        return News(job.take(), tokens, choices, job.cached_tokens, job.completion)
+        choices = job.choices[handle.choices_sent :]
+        handle.choices_sent += len(choices)
+        tokens = job.answered[handle.tokens_sent :]
+        handle.tokens_sent += len(tokens)
+        return Update(
+            text=job.take(),
+            tokens=tokens,
+            choices=choices,
+            cached=job.cached_tokens,
+            completion=job.completion,
+        )
 
-    def _seat(self) -> None:
-        """Gives the places that are free to those who wait."""
-        while (ticket := self._tickets.next()) is not None:
+    def _fill_slots(self) -> None:
+        while (handle := self._answers.next()) is not None:
             try:
-                ticket.job = self._scheduler.add(ticket.asked)
+                handle.job = self._scheduler.add(handle.asked)
             except Exception as error:
-                self._tickets.leave(ticket.asked.scope)
-                _tell([(ticket, error)])
+                self._answers.release(handle.asked.scope)
+                _publish([(handle, error)])
             else:
-                self._jobs[ticket.job] = ticket
+                self._jobs[handle.job] = handle
 
-    def drop(self, ticket: Ticket) -> None:
-        if ticket.job is None:
-            self._tickets.drop(ticket.asked.scope, ticket)
-        elif self._jobs.pop(ticket.job, None) is not None:
-            self._tickets.leave(ticket.asked.scope)
-            self._scheduler.cancel(ticket.job)
+    def drop(self, handle: AnswerHandle) -> None:
+        if handle.job is None:
+            self._answers.remove(handle.asked.scope, handle)
+        elif self._jobs.pop(handle.job, None) is not None:
+            self._answers.release(handle.asked.scope)
+            self._scheduler.cancel(handle.job)
 
-    def _fail(self, error: Exception) -> None:
-        """All answers under way end with an error, and those that come begin anew."""
+    def _restart(self, error: Exception) -> None:
+        """Fails all running answers; waiting ones get a new scheduler."""
         self.failed += 1
-        told, self._jobs = [(ticket, error) for ticket in self._jobs.values()], {}
-        for ticket, _ in told:
-            self._tickets.leave(ticket.asked.scope)
-        _tell(told)
-        self._scheduler = self._made()
+        handles, self._jobs = list(self._jobs.values()), {}
+        for handle in handles:
+            self._answers.release(handle.asked.scope)
+        _publish([(handle, error) for handle in handles])
+        self._scheduler = self._new_scheduler()
 
 
-def _tell(told: list[tuple[Ticket, Any]]) -> None:
-    def tell() -> None:
-        for ticket, news in told:
-            ticket.tell(news)
+def _publish(updates: list[tuple[AnswerHandle, Update | Exception]]) -> None:
+    def receive() -> None:
+        for handle, update in updates:
+            handle.receive(update)
 
-    if told:
-        with suppress(RuntimeError):  # the server has ended
-            told[0][0].loop.call_soon_threadsafe(tell)
+    if updates:
+        with suppress(RuntimeError):  # the event loop is closed
+            updates[0][0].loop.call_soon_threadsafe(receive)
 
 
-def _settle(result: asyncio.Future[Any], value: Any) -> None:
-    if result.done():
+def _settle(future: asyncio.Future[Any], value: Any) -> None:
+    if future.done():
         return
     if isinstance(value, Exception):
-        result.set_exception(value)
+        future.set_exception(value)
     else:
-        result.set_result(value)
+        future.set_result(value)

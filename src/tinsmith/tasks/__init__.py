@@ -25,7 +25,7 @@ DEFAULT = "call"  # of a recipe that states no task
 
 
 class Message(TypedDict):
-    """content: a text, or where pictures are shown parts: of each picture {"type": "image"} with its "path"
+    """content: a text, or where images are shown parts: of each image {"type": "image"} with its "path"
     or "bytes", and then {"type": "text", "text": …} where there is a text."""
 
     role: Literal["system", "user", "assistant", "tool"]
@@ -189,8 +189,8 @@ def _content(example: Example) -> str | list[dict[str, Any]]:
     if not example.images:
         return example.input
     shown: list[dict[str, Any]] = [
-        {"type": "image", "path": picture.path} if picture.path else {"type": "image", "bytes": picture.data}
-        for picture in example.images
+        {"type": "image", "path": image.path} if image.path else {"type": "image", "bytes": image.data}
+        for image in example.images
     ]
     return [*shown, {"type": "text", "text": example.input}] if example.input else shown
 

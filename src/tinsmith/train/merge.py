@@ -9,7 +9,7 @@ from tinsmith.chat.chat_template import DIGEST, digest
 from tinsmith.models.family import TensorName, by_name
 from tinsmith.spec import Spec, Tensor
 from tinsmith.train.adapters import peft_folder
-from tinsmith.train.model import eyes_adapter
+from tinsmith.train.model import vision_adapter
 from tinsmith.train.tensors import from_float32, from_folder, to_float32, to_folder
 
 
@@ -21,7 +21,7 @@ def merge(spec: Spec, adapter_dir: Path) -> Spec:
     FormatError when its file is damaged, UnsupportedError when the adapter is not plain LoRA.
     """
     given = peft_folder.read(Path(adapter_dir), spec, with_vision=True)
-    vision = spec.vision and eyes_adapter.merge(spec.vision, Path(adapter_dir))
+    vision = spec.vision and vision_adapter.merge(spec.vision, Path(adapter_dir))
     merged: dict[str, Tensor] = {}
     for name in by_name(spec.family).tensors(spec.hyper):
         if name.role not in spec.tensors:

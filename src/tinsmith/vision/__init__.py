@@ -1,1 +1,1 @@
-"""Towers, connectors and pictures: what a vision half is, in each kind of file and as a graph."""
+"""Encoders, projectors and images: what a vision model is, in each kind of file and as a graph."""

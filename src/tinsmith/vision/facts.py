@@ -1,4 +1,4 @@
-"""A vision half's facts as plain values, without its tensors: what a manifest or a file's metadata hold."""
+"""A vision model's facts as plain values, without its tensors: what a manifest or a file's metadata hold."""
 
 from __future__ import annotations
 
@@ -7,51 +7,51 @@ from dataclasses import MISSING, asdict, fields
 from typing import Any
 
 from tinsmith.errors import FormatError
-from tinsmith.spec import Pictures, Vision
-from tinsmith.vision.parts import checked, connectors, towers
+from tinsmith.spec import ImageRules, Vision
+from tinsmith.vision.parts import checked, encoders, projectors
 
 
 def to_facts(vision: Vision) -> dict[str, Any]:
     """By the names of Vision's fields."""
     return {
-        "tower": vision.tower,
+        "encoder": vision.encoder,
         "sizes": asdict(vision.sizes),
-        "connector": vision.connector,
+        "projector": vision.projector,
         "joint": asdict(vision.joint),
         "tokens": dict(vision.tokens),
-        "pictures": {"rule": _rule(type(vision.pictures))} | asdict(vision.pictures),
+        "images": {"rule": _rule(type(vision.image_rules))} | asdict(vision.image_rules),
     }
 
 
 def from_facts(facts: Mapping[str, Any], where: str) -> Vision:
     """The inverse of to_facts. Raises FormatError for what is missing or of a wrong type."""
-    tower, connector = facts.get("tower"), facts.get("connector")
-    if tower not in towers() or connector not in connectors():
-        raise FormatError(f"{where}: tower {tower!r} and connector {connector!r} are not both known")
+    encoder, projector = facts.get("encoder"), facts.get("projector")
+    if encoder not in encoders() or projector not in projectors():
+        raise FormatError(f"{where}: encoder {encoder!r} and projector {projector!r} are not both known")
     tokens = facts.get("tokens")
     if not isinstance(tokens, dict) or not all(type(token) is int for token in tokens.values()):
         raise FormatError(f"{where}: tokens is {tokens!r}; it must be a table of token ids")
     vision = Vision(
-        tower,
-        _made(towers()[tower].sizes, facts.get("sizes"), f"{where}: sizes"),
-        connector,
-        _made(connectors()[connector].joint, facts.get("joint"), f"{where}: joint"),
+        encoder,
+        _made(encoders()[encoder].sizes, facts.get("sizes"), f"{where}: sizes"),
+        projector,
+        _made(projectors()[projector].joint, facts.get("joint"), f"{where}: joint"),
         {},
         dict(tokens),
-        pictures_from_facts(connectors()[connector].rule, facts.get("pictures"), f"{where}: pictures"),
+        images_from_facts(projectors()[projector].rule, facts.get("images"), f"{where}: images"),
     )
     return checked(vision, where)
 
 
-def pictures_from_facts(rule: type[Pictures], facts: Any, where: str) -> Pictures:
+def images_from_facts(rule: type[ImageRules], facts: Any, where: str) -> ImageRules:
     if isinstance(facts, Mapping) and facts.get("rule", _rule(rule)) != _rule(rule):
         raise FormatError(f"{where}: rule is {facts['rule']!r}; it must be {_rule(rule)!r}")
     own = {key: value for key, value in facts.items() if key != "rule"} if isinstance(facts, Mapping) else facts
-    pictures: Pictures = _made(rule, own, where)
-    return pictures
+    made: ImageRules = _made(rule, own, where)
+    return made
 
 
-def _rule(kind: type[Pictures]) -> str:
+def _rule(kind: type[ImageRules]) -> str:
     return kind.__name__.lower()
 
 

@@ -1,4 +1,4 @@
-"""Gemma 3's connector: the mean of a square of neighbouring patches becomes one token; an RMS norm, and one
+"""Gemma 3's projector: the mean of a square of neighbouring patches becomes one token; an RMS norm, and one
 matrix takes that to the language model's width."""
 
 from __future__ import annotations
@@ -11,34 +11,34 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from tinsmith.errors import FormatError
 from tinsmith.fields import Fields
 from tinsmith.layouts import minus_one, plus_one, transposed
-from tinsmith.spec import ConnectorSizes, Pictures, Tensor, TowerSizes
+from tinsmith.spec import EncoderSizes, ImageRules, ProjectorSizes, Tensor
 from tinsmith.tensor_names import TensorName
-from tinsmith.vision.parts import CONFIG, Connector, Written
-from tinsmith.vision.pictures import Square, common_from_hf, within
+from tinsmith.vision.image_rules import Square, common_from_hf, within
+from tinsmith.vision.parts import CONFIG, Projector, Written
 
 if TYPE_CHECKING:
     from tinsmith.graph import GraphBuilder, Value
 
 
-class Gemma3(Connector):
-    """The norm's epsilon is the tower's."""
+class Gemma3(Projector):
+    """The norm's epsilon is the encoder's."""
 
     name: ClassVar[str] = "gemma3"
-    tower: ClassVar[str] = "siglip"
+    encoder: ClassVar[str] = "siglip"
     hf_architectures: ClassVar[tuple[str, ...]] = ("Gemma3ForConditionalGeneration",)
     hf_written: ClassVar[Mapping[str, tuple[str, str, str]]] = {
         "": ("Gemma3ForConditionalGeneration", "gemma3", "siglip_vision_model"),
     }
-    hf_tower: ClassVar[tuple[str, ...]] = (
+    hf_encoder: ClassVar[tuple[str, ...]] = (
         "vision_tower.vision_model.",
         "model.vision_tower.vision_model.",
         "vision_tower.",
         "model.vision_tower.",
     )
-    hf_connector: ClassVar[tuple[str, ...]] = ("multi_modal_projector.", "model.multi_modal_projector.")
+    hf_projector: ClassVar[tuple[str, ...]] = ("multi_modal_projector.", "model.multi_modal_projector.")
     hf_language: ClassVar[str] = "language_model.model."
     hf_head: ClassVar[str] = "language_model.lm_head.weight"
-    rule: ClassVar[type[Pictures]] = Square
+    rule: ClassVar[type[ImageRules]] = Square
     token_keys: ClassVar[Mapping[str, str]] = {
         "image": "image_token_index",
         "begin": "boi_token_index",
@@ -55,26 +55,26 @@ class Gemma3(Connector):
         "begin": "boi_token",
         "end": "eoi_token",
     }
-    projector: ClassVar[str] = "gemma3"
+    clip_type: ClassVar[str] = "gemma3"
     merge: ClassVar[int] = 4
 
     def texts(self, word: Mapping[str, str]) -> Written:
         return Written("\n\n" + word["begin"], word["end"] + "\n\n")
 
-    def from_hf(self, config: Mapping[str, Any], sizes: TowerSizes, dim: int) -> ConnectorSizes:
+    def from_hf(self, config: Mapping[str, Any], sizes: EncoderSizes, dim: int) -> ProjectorSizes:
         fields = Fields(config, CONFIG)
         side = isqrt(fields.count("mm_tokens_per_image", 256))
         if not sizes.side or sizes.side % side:
             raise FormatError(
-                f"{fields.named('mm_tokens_per_image')}; its root must divide the tower's {sizes.side} patches "
-                "a side"
+                f"{fields.named('mm_tokens_per_image')}; its root must divide the encoder's {sizes.side} "
+                "patches a side"
             )
-        return ConnectorSizes(sizes.side // side, dim)
+        return ProjectorSizes(sizes.side // side, dim)
 
-    def to_hf(self, sizes: TowerSizes, joint: ConnectorSizes) -> dict[str, Any]:
+    def to_hf(self, sizes: EncoderSizes, joint: ProjectorSizes) -> dict[str, Any]:
         return {"mm_tokens_per_image": (sizes.side // joint.merge) ** 2}
 
-    def pictures_from_hf(self, processor: Fields, sizes: TowerSizes, joint: ConnectorSizes) -> Square:
+    def images_from_hf(self, processor: Fields, sizes: EncoderSizes, joint: ProjectorSizes) -> Square:
         processor.refuse("do_pan_and_scan", False)
         edge = sizes.side * sizes.patch
         size = within(processor, "size")
@@ -82,36 +82,36 @@ class Gemma3(Connector):
         size.refuse("width", edge)
         return Square(**common_from_hf(processor, self.filter), edge=edge)
 
-    def pictures_to_hf(self, pictures: Square, sizes: TowerSizes, joint: ConnectorSizes) -> dict[str, Any]:
+    def images_to_hf(self, images: Square, sizes: EncoderSizes, joint: ProjectorSizes) -> dict[str, Any]:
         return {
             "image_processor_type": "Gemma3ImageProcessor",
             "processor_class": "Gemma3Processor",
-            "size": {"height": pictures.edge, "width": pictures.edge},
+            "size": {"height": images.edge, "width": images.edge},
         }
 
-    def processor_to_hf(self, sizes: TowerSizes, joint: ConnectorSizes) -> dict[str, Any]:
+    def processor_to_hf(self, sizes: EncoderSizes, joint: ProjectorSizes) -> dict[str, Any]:
         return {"image_seq_length": (sizes.side // joint.merge) ** 2}
 
-    def usual_pictures(self, fields: Fields, sizes: TowerSizes, joint: ConnectorSizes) -> dict[str, Any]:
+    def usual_images(self, fields: Fields, sizes: EncoderSizes, joint: ProjectorSizes) -> dict[str, Any]:
         return {"filter": self.filter, "edge": sizes.side * sizes.patch}
 
-    def tensors(self, sizes: TowerSizes, joint: ConnectorSizes) -> list[TensorName]:
+    def tensors(self, sizes: EncoderSizes, joint: ProjectorSizes) -> list[TensorName]:
         """The matrix is as both kinds of file have it: a column an output, a row an input."""
-        soft = TensorName("connector.norm", "mm_soft_emb_norm.weight", "mm.soft_emb_norm.weight", 1, sizes.dim)
+        soft = TensorName("projector.norm", "mm_soft_emb_norm.weight", "mm.soft_emb_norm.weight", 1, sizes.dim)
         names = ("mm_input_projection_weight", "mm.input_projection.weight")
         return [
-            TensorName("connector.project_t", *names, sizes.dim, joint.dim),
+            TensorName("projector.project_t", *names, sizes.dim, joint.dim),
             replace(soft, from_hf=plus_one, to_hf=minus_one),
         ]
 
-    def from_graph(self, joint: ConnectorSizes, tensors: dict[str, Tensor]) -> None:
-        tensors["connector.project_t"] = transposed(tensors.pop("connector.project"))
+    def from_graph(self, joint: ProjectorSizes, tensors: dict[str, Tensor]) -> None:
+        tensors["projector.project_t"] = transposed(tensors.pop("projector.project"))
 
-    def graph(self, sizes: TowerSizes, joint: ConnectorSizes, g: GraphBuilder, states: list[Value]) -> Value:
+    def graph(self, sizes: EncoderSizes, joint: ProjectorSizes, g: GraphBuilder, states: list[Value]) -> Value:
         (x,) = states
-        g.graph.tensors["connector.project"] = transposed(g.graph.tensors["connector.project_t"])
-        x = g.norm(g.merge(x, joint.merge, mean=True), "connector.norm", sizes.norm_eps)
-        return g.matmul(x, "connector.project")
+        g.graph.tensors["projector.project"] = transposed(g.graph.tensors["projector.project_t"])
+        x = g.norm(g.merge(x, joint.merge, mean=True), "projector.norm", sizes.norm_eps)
+        return g.matmul(x, "projector.project")
 
 
-connector = Gemma3()
+projector = Gemma3()

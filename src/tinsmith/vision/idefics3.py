@@ -1,4 +1,4 @@
-"""Idefics3's connector, which SmolVLM and SmolVLM2 have too: a square of neighbouring patches becomes one
+"""Idefics3's projector, which SmolVLM and SmolVLM2 have too: a square of neighbouring patches becomes one
 token, their states side by side (pixel shuffle), and one matrix takes that to the language model's width."""
 
 from __future__ import annotations
@@ -7,18 +7,18 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from tinsmith.fields import Fields
-from tinsmith.spec import ConnectorSizes, Pictures, TowerSizes
+from tinsmith.spec import EncoderSizes, ImageRules, ProjectorSizes
 from tinsmith.tensor_names import TensorName
-from tinsmith.vision.parts import CONFIG, Connector, Written
-from tinsmith.vision.pictures import Tiles, common_from_hf, within
+from tinsmith.vision.image_rules import Tiles, common_from_hf, within
+from tinsmith.vision.parts import CONFIG, Projector, Written
 
 if TYPE_CHECKING:
     from tinsmith.graph import GraphBuilder, Value
 
 
-class Idefics3(Connector):
+class Idefics3(Projector):
     name: ClassVar[str] = "idefics3"
-    tower: ClassVar[str] = "siglip"
+    encoder: ClassVar[str] = "siglip"
     hf_architectures: ClassVar[tuple[str, ...]] = (
         "Idefics3ForConditionalGeneration",
         "SmolVLMForConditionalGeneration",
@@ -26,15 +26,15 @@ class Idefics3(Connector):
     hf_written: ClassVar[Mapping[str, tuple[str, str, str]]] = {
         "": ("Idefics3ForConditionalGeneration", "idefics3", "idefics3_vision"),
     }
-    hf_tower: ClassVar[tuple[str, ...]] = ("model.vision_model.",)
-    hf_connector: ClassVar[tuple[str, ...]] = ("model.connector.",)
+    hf_encoder: ClassVar[tuple[str, ...]] = ("model.vision_model.",)
+    hf_projector: ClassVar[tuple[str, ...]] = ("model.connector.",)
     hf_language: ClassVar[str] = "model.text_model."
     vision_defaults: ClassVar[Mapping[str, Any]] = {
         "hidden_size": 1152,
         "num_attention_heads": 16,
         "patch_size": 32,
     }
-    rule: ClassVar[type[Pictures]] = Tiles
+    rule: ClassVar[type[ImageRules]] = Tiles
     token_keys: ClassVar[Mapping[str, str]] = {"image": "image_token_id"}
     filter: ClassVar[str] = "lanczos"
     token_texts: ClassVar[Mapping[str, str]] = {
@@ -42,7 +42,7 @@ class Idefics3(Connector):
         "around": "<fake_token_around_image>",
         "whole": "<global-img>",
     }
-    projector: ClassVar[str] = "idefics3"
+    clip_type: ClassVar[str] = "idefics3"
     merge: ClassVar[int] = 2
     dropped: ClassVar[str] = " "
 
@@ -60,13 +60,13 @@ class Idefics3(Connector):
             tiled_end=around,
         )
 
-    def from_hf(self, config: Mapping[str, Any], sizes: TowerSizes, dim: int) -> ConnectorSizes:
-        return ConnectorSizes(Fields(config, CONFIG).count("scale_factor", self.merge), dim)
+    def from_hf(self, config: Mapping[str, Any], sizes: EncoderSizes, dim: int) -> ProjectorSizes:
+        return ProjectorSizes(Fields(config, CONFIG).count("scale_factor", self.merge), dim)
 
-    def to_hf(self, sizes: TowerSizes, joint: ConnectorSizes) -> dict[str, Any]:
+    def to_hf(self, sizes: EncoderSizes, joint: ProjectorSizes) -> dict[str, Any]:
         return {"scale_factor": joint.merge}
 
-    def pictures_from_hf(self, processor: Fields, sizes: TowerSizes, joint: ConnectorSizes) -> Tiles:
+    def images_from_hf(self, processor: Fields, sizes: EncoderSizes, joint: ProjectorSizes) -> Tiles:
         return Tiles(
             **common_from_hf(processor, self.filter),
             edge=within(processor, "max_image_size").count("longest_edge"),
@@ -74,36 +74,36 @@ class Idefics3(Connector):
             split=bool(processor.get("do_image_splitting", True)),
         )
 
-    def pictures_to_hf(self, pictures: Tiles, sizes: TowerSizes, joint: ConnectorSizes) -> dict[str, Any]:
+    def images_to_hf(self, images: Tiles, sizes: EncoderSizes, joint: ProjectorSizes) -> dict[str, Any]:
         return {
-            "do_image_splitting": pictures.split,
+            "do_image_splitting": images.split,
             "do_pad": True,
             "image_processor_type": "Idefics3ImageProcessor",
-            "max_image_size": {"longest_edge": pictures.edge},
+            "max_image_size": {"longest_edge": images.edge},
             "processor_class": "Idefics3Processor",
-            "size": {"longest_edge": pictures.longest},
+            "size": {"longest_edge": images.longest},
         }
 
-    def processor_to_hf(self, sizes: TowerSizes, joint: ConnectorSizes) -> dict[str, Any]:
+    def processor_to_hf(self, sizes: EncoderSizes, joint: ProjectorSizes) -> dict[str, Any]:
         return {"image_seq_len": (sizes.side // joint.merge) ** 2}
 
-    def usual_pictures(self, fields: Fields, sizes: TowerSizes, joint: ConnectorSizes) -> dict[str, Any]:
+    def usual_images(self, fields: Fields, sizes: EncoderSizes, joint: ProjectorSizes) -> dict[str, Any]:
         edge = sizes.side * sizes.patch
         longest = fields.count("preproc_image_size", edge)
         return {"filter": self.filter, "edge": edge, "longest": longest, "split": True}
 
-    def pictures_to_gguf(self, pictures: Tiles) -> dict[str, Any]:
-        return {"preproc_image_size": pictures.longest}
+    def images_to_gguf(self, images: Tiles) -> dict[str, Any]:
+        return {"preproc_image_size": images.longest}
 
-    def tensors(self, sizes: TowerSizes, joint: ConnectorSizes) -> list[TensorName]:
+    def tensors(self, sizes: EncoderSizes, joint: ProjectorSizes) -> list[TensorName]:
         """In a token's inputs the patches follow one another by rows of the square."""
         inputs = sizes.dim * joint.merge**2
         names = ("modality_projection.proj.weight", "mm.model.fc.weight")
-        return [TensorName("connector.project", *names, joint.dim, inputs)]
+        return [TensorName("projector.project", *names, joint.dim, inputs)]
 
-    def graph(self, sizes: TowerSizes, joint: ConnectorSizes, g: GraphBuilder, states: list[Value]) -> Value:
+    def graph(self, sizes: EncoderSizes, joint: ProjectorSizes, g: GraphBuilder, states: list[Value]) -> Value:
         (x,) = states
-        return g.matmul(g.merge(x, joint.merge), "connector.project")
+        return g.matmul(g.merge(x, joint.merge), "projector.project")
 
 
-connector = Idefics3()
+projector = Idefics3()

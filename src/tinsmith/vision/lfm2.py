@@ -1,4 +1,4 @@
-"""LFM2-VL's connector: a square of neighbouring patches becomes one token, their states side by side (pixel
+"""LFM2-VL's projector: a square of neighbouring patches becomes one token, their states side by side (pixel
 unshuffle); a layer norm, which some leave out, and two matrices with an exact GELU between take that to the
 language model's width."""
 
@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from tinsmith.errors import FormatError, UnsupportedError
 from tinsmith.fields import Fields
-from tinsmith.spec import ConnectorSizes, Pictures, TowerSizes
+from tinsmith.spec import EncoderSizes, ImageRules, ProjectorSizes
 from tinsmith.tensor_names import TensorName
-from tinsmith.vision.parts import CONFIG, Connector, Shapes, Written
-from tinsmith.vision.pictures import Natural, common_from_hf
+from tinsmith.vision.image_rules import Natural, common_from_hf
+from tinsmith.vision.parts import CONFIG, Projector, Shapes, Written
 from tinsmith.vision.siglip import linear, norm
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ _UP = "mm.1.weight"
 
 
 @dataclass(frozen=True)
-class Lfm2Sizes(ConnectorSizes):
+class Lfm2Sizes(ProjectorSizes):
     """hidden: between the two matrices; norm: there is a layer norm before them; bias: both have one."""
 
     hidden: int
@@ -34,18 +34,18 @@ class Lfm2Sizes(ConnectorSizes):
     bias: bool
 
 
-class Lfm2(Connector):
+class Lfm2(Projector):
     name: ClassVar[str] = "lfm2"
-    tower: ClassVar[str] = "siglip2"
-    joint: ClassVar[type[ConnectorSizes]] = Lfm2Sizes
+    encoder: ClassVar[str] = "siglip2"
+    joint: ClassVar[type[ProjectorSizes]] = Lfm2Sizes
     hf_architectures: ClassVar[tuple[str, ...]] = ("Lfm2VlForConditionalGeneration",)
     hf_written: ClassVar[Mapping[str, tuple[str, str, str]]] = {
         "": ("Lfm2VlForConditionalGeneration", "lfm2_vl", "siglip2_vision_model"),
     }
-    hf_tower: ClassVar[tuple[str, ...]] = ("model.vision_tower.vision_model.", "model.vision_tower.")
-    hf_connector: ClassVar[tuple[str, ...]] = ("model.multi_modal_projector.",)
+    hf_encoder: ClassVar[tuple[str, ...]] = ("model.vision_tower.vision_model.", "model.vision_tower.")
+    hf_projector: ClassVar[tuple[str, ...]] = ("model.multi_modal_projector.",)
     hf_language: ClassVar[str] = "model.language_model."
-    rule: ClassVar[type[Pictures]] = Natural
+    rule: ClassVar[type[ImageRules]] = Natural
     token_keys: ClassVar[Mapping[str, str]] = {"image": "image_token_id"}
     filter: ClassVar[str] = "bilinear"
     token_texts: ClassVar[Mapping[str, str]] = {
@@ -54,7 +54,7 @@ class Lfm2(Connector):
         "end": "<|image_end|>",
         "thumbnail": "<|img_thumbnail|>",
     }
-    projector: ClassVar[str] = "lfm2"
+    clip_type: ClassVar[str] = "lfm2"
     merge: ClassVar[int] = 2
 
     def texts(self, word: Mapping[str, str]) -> Written:
@@ -69,7 +69,7 @@ class Lfm2(Connector):
             tiled_end=word["end"],
         )
 
-    def from_hf(self, config: Mapping[str, Any], sizes: TowerSizes, dim: int) -> Lfm2Sizes:
+    def from_hf(self, config: Mapping[str, Any], sizes: EncoderSizes, dim: int) -> Lfm2Sizes:
         fields = Fields(config, CONFIG)
         fields.refuse("projector_hidden_act", "gelu")
         fields.refuse("vision_feature_layer", -1)
@@ -81,7 +81,7 @@ class Lfm2(Connector):
             bias=bool(fields.get("projector_bias", True)),
         )
 
-    def to_hf(self, sizes: TowerSizes, joint: Lfm2Sizes) -> dict[str, Any]:
+    def to_hf(self, sizes: EncoderSizes, joint: Lfm2Sizes) -> dict[str, Any]:
         return {
             "downsample_factor": joint.merge,
             "projector_bias": joint.bias,
@@ -99,11 +99,11 @@ class Lfm2(Connector):
     def to_gguf(self, joint: Lfm2Sizes) -> dict[str, Any]:
         if not joint.bias:
             raise UnsupportedError(
-                "projector_bias is false; llama.cpp reads the connector of LFM2-VL with biases alone"
+                "projector_bias is false; llama.cpp reads the projector of LFM2-VL with biases alone"
             )
         return super().to_gguf(joint)
 
-    def pictures_from_hf(self, processor: Fields, sizes: TowerSizes, joint: Lfm2Sizes) -> Natural:
+    def images_from_hf(self, processor: Fields, sizes: EncoderSizes, joint: Lfm2Sizes) -> Natural:
         processor.refuse("encoder_patch_size", sizes.patch)
         processor.refuse("downsample_factor", joint.merge)
         return Natural(
@@ -118,25 +118,25 @@ class Lfm2(Connector):
             tolerance=processor.real("max_pixels_tolerance", 2.0),
         )
 
-    def pictures_to_hf(self, pictures: Natural, sizes: TowerSizes, joint: Lfm2Sizes) -> dict[str, Any]:
+    def images_to_hf(self, images: Natural, sizes: EncoderSizes, joint: Lfm2Sizes) -> dict[str, Any]:
         return {
-            "do_image_splitting": pictures.split,
+            "do_image_splitting": images.split,
             "do_pad": True,
             "downsample_factor": joint.merge,
             "encoder_patch_size": sizes.patch,
             "image_processor_type": "Lfm2VlImageProcessor",
-            "max_image_tokens": pictures.max_tokens,
-            "max_pixels_tolerance": pictures.tolerance,
-            "max_tiles": pictures.max_tiles,
-            "min_image_tokens": pictures.min_tokens,
-            "min_tiles": pictures.min_tiles,
+            "max_image_tokens": images.max_tokens,
+            "max_pixels_tolerance": images.tolerance,
+            "max_tiles": images.max_tiles,
+            "min_image_tokens": images.min_tokens,
+            "min_tiles": images.min_tiles,
             "processor_class": "Lfm2VlProcessor",
-            "size": {"height": pictures.edge, "width": pictures.edge},
-            "tile_size": pictures.edge,
-            "use_thumbnail": pictures.thumbnail,
+            "size": {"height": images.edge, "width": images.edge},
+            "tile_size": images.edge,
+            "use_thumbnail": images.thumbnail,
         }
 
-    def usual_pictures(self, fields: Fields, sizes: TowerSizes, joint: Lfm2Sizes) -> dict[str, Any]:
+    def usual_images(self, fields: Fields, sizes: EncoderSizes, joint: Lfm2Sizes) -> dict[str, Any]:
         return {
             "filter": self.filter,
             "edge": 512,
@@ -149,24 +149,24 @@ class Lfm2(Connector):
             "tolerance": 2.0,
         }
 
-    def tensors(self, sizes: TowerSizes, joint: Lfm2Sizes) -> list[TensorName]:
+    def tensors(self, sizes: EncoderSizes, joint: Lfm2Sizes) -> list[TensorName]:
         inputs = sizes.dim * joint.merge**2
-        names = norm("connector.norm", "layer_norm", "mm.input_norm", inputs) if joint.norm else []
+        names = norm("projector.norm", "layer_norm", "mm.input_norm", inputs) if joint.norm else []
         for role, hf, gguf, rows, width in (
-            ("connector.up", "linear_1", "mm.1", joint.hidden, inputs),
-            ("connector.down", "linear_2", "mm.2", joint.dim, joint.hidden),
+            ("projector.up", "linear_1", "mm.1", joint.hidden, inputs),
+            ("projector.down", "linear_2", "mm.2", joint.dim, joint.hidden),
         ):
             names += linear(role, hf, gguf, rows, width)[: 2 if joint.bias else 1]
         return names
 
-    def graph(self, sizes: TowerSizes, joint: Lfm2Sizes, g: GraphBuilder, states: list[Value]) -> Value:
+    def graph(self, sizes: EncoderSizes, joint: Lfm2Sizes, g: GraphBuilder, states: list[Value]) -> Value:
         (x,) = states
-        biases = ("connector.up_bias", "connector.down_bias") if joint.bias else (None, None)
+        biases = ("projector.up_bias", "projector.down_bias") if joint.bias else (None, None)
         x = g.merge(x, joint.merge)
         if joint.norm:
-            x = g.layer_norm(x, "connector.norm", "connector.norm_bias", NORM_EPS)
-        x = g.act(g.matmul(x, "connector.up", bias=biases[0]), "gelu_erf")
-        return g.matmul(x, "connector.down", bias=biases[1])
+            x = g.layer_norm(x, "projector.norm", "projector.norm_bias", NORM_EPS)
+        x = g.act(g.matmul(x, "projector.up", bias=biases[0]), "gelu_erf")
+        return g.matmul(x, "projector.down", bias=biases[1])
 
 
-connector = Lfm2()
+projector = Lfm2()

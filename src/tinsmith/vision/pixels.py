@@ -1,4 +1,4 @@
-"""What makes a picture's patches of a rule for pictures: tin_pixels_rules of tin.h, and what comes of them."""
+"""What makes an image's patches of image rules: tin_pixels_rules of tin.h, and what comes of them."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from tinsmith import _core
 from tinsmith.errors import UnsupportedError
 from tinsmith.spec import Vision
+from tinsmith.vision.image_rules import FILTERS, Bounded, Natural, Square, Tiles
 from tinsmith.vision.parts import View
-from tinsmith.vision.pictures import FILTERS, Bounded, Natural, Square, Tiles
 
 _PLAIN, _IDEFICS3, _LFM2, _SMART = 1, 2, 3, 4  # TIN_TILING_*
 _LAYOUT = "<d6f15If"
@@ -28,48 +28,48 @@ def rules(vision: Vision, most: int) -> bytes:
 
 
 def resized(vision: Vision, down: int, across: int) -> bytes:
-    """tin_pixels_rules by which any picture becomes one image of so many patches."""
+    """tin_pixels_rules by which any image becomes one image of so many patches."""
     patch = vision.sizes.patch
     return _packed(vision, {"tiling": _PLAIN, "width": across * patch, "height": down * patch})
 
 
 def _packed(vision: Vision, tiling: Mapping[str, int]) -> bytes:
-    pictures = vision.pictures
-    number = next(number for number, name in FILTERS.items() if name == pictures.filter)
+    rules = vision.image_rules
+    number = next(number for number, name in FILTERS.items() if name == rules.filter)
     told = {"filter": number, "patch": vision.sizes.patch, "merge": 1, "frames": 0, **tiling}
     numbers = [told.get(name, 0) for name in _FIELDS]
-    tolerance = pictures.tolerance if isinstance(pictures, Natural) else 0.0
-    return struct.pack(_LAYOUT, SCALE, *pictures.mean, *pictures.std, *numbers, tolerance)
+    tolerance = rules.tolerance if isinstance(rules, Natural) else 0.0
+    return struct.pack(_LAYOUT, SCALE, *rules.mean, *rules.std, *numbers, tolerance)
 
 
 def _tiling(vision: Vision, most: int) -> Mapping[str, int]:
-    patch, pictures = vision.sizes.patch, vision.pictures
+    patch, rules = vision.sizes.patch, vision.image_rules
     factor = patch * vision.joint.merge
-    if isinstance(pictures, Square):
-        return {"tiling": _PLAIN, "width": pictures.edge, "height": pictures.edge}
-    if isinstance(pictures, Tiles):
-        tiles = 0 if pictures.split else 1
-        return {"tiling": _IDEFICS3, "edge": pictures.longest, "tile": pictures.edge, "max_tiles": tiles}
-    if isinstance(pictures, Natural):
+    if isinstance(rules, Square):
+        return {"tiling": _PLAIN, "width": rules.edge, "height": rules.edge}
+    if isinstance(rules, Tiles):
+        tiles = 0 if rules.split else 1
+        return {"tiling": _IDEFICS3, "edge": rules.longest, "tile": rules.edge, "max_tiles": tiles}
+    if isinstance(rules, Natural):
         return {
             "tiling": _LFM2,
-            "tile": pictures.edge,
-            "min_tiles": pictures.min_tiles if pictures.split else 1,
-            "max_tiles": pictures.max_tiles if pictures.split else 1,
-            "thumbnail": int(pictures.thumbnail),
+            "tile": rules.edge,
+            "min_tiles": rules.min_tiles if rules.split else 1,
+            "max_tiles": rules.max_tiles if rules.split else 1,
+            "thumbnail": int(rules.thumbnail),
             "factor": factor,
-            "min_pixels": pictures.min_tokens * factor**2,
-            "max_pixels": pictures.max_tokens * factor**2,
+            "min_pixels": rules.min_tokens * factor**2,
+            "max_pixels": rules.max_tokens * factor**2,
         }
-    if isinstance(pictures, Bounded):
-        largest = min(pictures.max_pixels, most * patch**2)
+    if isinstance(rules, Bounded):
+        largest = min(rules.max_pixels, most * patch**2)
         return {
             "tiling": _SMART,
             "factor": factor,
-            "min_pixels": pictures.min_pixels,
+            "min_pixels": rules.min_pixels,
             "max_pixels": largest,
         }
-    raise UnsupportedError(f"pictures by {type(pictures).__name__} are not cut by this version")
+    raise UnsupportedError(f"images by {type(rules).__name__} are not cut by this version")
 
 
 @dataclass(frozen=True)
@@ -83,14 +83,14 @@ class Tile:
 
 @dataclass(frozen=True)
 class Cut:
-    """How a picture is cut: its views, and all their tiles in order."""
+    """How an image is cut: its views, and all their tiles in order."""
 
     views: list[View]
     tiles: list[Tile]
 
 
 def cut(vision: Vision, rule: bytes, width: int, height: int) -> Cut:
-    """Of a picture of so many pixels. Raises RuntimeFault for one that is too long and narrow."""
+    """Of an image of so many pixels. Raises RuntimeFault for one that is too long and narrow."""
     patch, merge = vision.sizes.patch, vision.joint.merge
     views, tiles, first = [], [], 0
     for wide, high, across, down in _core.pixels_plan(rule, width, height)[3]:
@@ -104,25 +104,25 @@ def cut(vision: Vision, rule: bytes, width: int, height: int) -> Cut:
 
 @dataclass(frozen=True)
 class Taken:
-    """Of a picture: its images, patches of the largest, floats of all patches, and bytes to make them in."""
+    """Of an image: its tiles, patches of the largest, floats of all patches, and bytes to make them in."""
 
-    images: int
+    tiles: int
     largest: int
     floats: int
     work: int
 
 
 def taken(rule: bytes, width: int, height: int) -> Taken:
-    """By a picture of so many pixels. Raises RuntimeFault for one that is too long and narrow."""
+    """By an image of so many pixels. Raises RuntimeFault for one that is too long and narrow."""
     (patch,) = struct.unpack_from("<I", rule, struct.calcsize("<d6f2I"))
     rows, columns, work, views = _core.pixels_plan(rule, width, height)
-    images = sum(across * down for _, _, across, down in views)
+    tiles = sum(across * down for _, _, across, down in views)
     largest = max((high // down // patch) * (wide // across // patch) for wide, high, across, down in views)
-    return Taken(images, largest, rows * columns, work)
+    return Taken(tiles, largest, rows * columns, work)
 
 
 def patches(rule: bytes, rgb: bytes, width: int, height: int, size: int) -> Iterator[memoryview]:
-    """Each patch of all tiles as the tower takes it: `size` floats, pixel by pixel."""
+    """Each patch of all tiles as the encoder takes it: `size` floats, pixel by pixel."""
     made = memoryview(_core.pixels(rule, rgb, 3 * width, width, height))
     for first in range(0, len(made), 4 * size):
         yield made[first : first + 4 * size]

@@ -10,10 +10,10 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from tinsmith.fields import Fields
-from tinsmith.spec import ConnectorSizes, Pictures, TowerSizes
+from tinsmith.spec import EncoderSizes, ImageRules, ProjectorSizes
 from tinsmith.tensor_names import TensorName
-from tinsmith.vision.parts import Connector
-from tinsmith.vision.pictures import Bounded, common_from_hf, within
+from tinsmith.vision.image_rules import Bounded, common_from_hf, within
+from tinsmith.vision.parts import Projector
 from tinsmith.vision.qwen3_vl import FRAMES, Qwen3VlSizes
 from tinsmith.vision.siglip import CONFIG, linear, norm
 
@@ -21,11 +21,11 @@ if TYPE_CHECKING:
     from tinsmith.graph import GraphBuilder, Value
 
 
-class Qwen3Merger(Connector):
-    """The norm's epsilon is the tower's."""
+class Qwen3Merger(Projector):
+    """The norm's epsilon is the encoder's."""
 
     name: ClassVar[str] = "qwen3_merger"
-    tower: ClassVar[str] = "qwen3_vl"
+    encoder: ClassVar[str] = "qwen3_vl"
     hf_architectures: ClassVar[tuple[str, ...]] = (
         "Qwen3_5ForConditionalGeneration",
         "Qwen3_5MoeForConditionalGeneration",
@@ -37,10 +37,10 @@ class Qwen3Merger(Connector):
         "qwen3": ("Qwen3VLForConditionalGeneration", "qwen3_vl", "qwen3_vl_vision"),
     }
     hf_text: ClassVar[Mapping[str, str]] = {"qwen3": "qwen3_vl_text"}
-    hf_tower: ClassVar[tuple[str, ...]] = ("model.visual.",)
-    hf_connector: ClassVar[tuple[str, ...]] = ("model.visual.",)
+    hf_encoder: ClassVar[tuple[str, ...]] = ("model.visual.",)
+    hf_projector: ClassVar[tuple[str, ...]] = ("model.visual.",)
     hf_language: ClassVar[str] = "model.language_model."
-    rule: ClassVar[type[Pictures]] = Bounded
+    rule: ClassVar[type[ImageRules]] = Bounded
     token_keys: ClassVar[Mapping[str, str]] = {
         "image": "image_token_id",
         "begin": "vision_start_token_id",
@@ -52,19 +52,19 @@ class Qwen3Merger(Connector):
         "begin": "<|vision_start|>",
         "end": "<|vision_end|>",
     }
-    projector: ClassVar[str] = "qwen3vl_merger"
+    clip_type: ClassVar[str] = "qwen3vl_merger"
     merge_key: ClassVar[str] = "spatial_merge_size"
     merge: ClassVar[int] = 2
 
-    def from_hf(self, config: Mapping[str, Any], sizes: TowerSizes, dim: int) -> ConnectorSizes:
+    def from_hf(self, config: Mapping[str, Any], sizes: EncoderSizes, dim: int) -> ProjectorSizes:
         fields = Fields(config["vision_config"], CONFIG)
         fields.refuse("out_hidden_size", dim)
-        return ConnectorSizes(fields.count("spatial_merge_size", self.merge), dim)
+        return ProjectorSizes(fields.count("spatial_merge_size", self.merge), dim)
 
-    def to_hf(self, sizes: TowerSizes, joint: ConnectorSizes) -> dict[str, Any]:
+    def to_hf(self, sizes: EncoderSizes, joint: ProjectorSizes) -> dict[str, Any]:
         return {"vision_config": {"out_hidden_size": joint.dim, "spatial_merge_size": joint.merge}}
 
-    def pictures_from_hf(self, processor: Fields, sizes: TowerSizes, joint: ConnectorSizes) -> Bounded:
+    def images_from_hf(self, processor: Fields, sizes: EncoderSizes, joint: ProjectorSizes) -> Bounded:
         processor.refuse("patch_size", sizes.patch)
         processor.refuse("merge_size", joint.merge)
         processor.refuse("temporal_patch_size", FRAMES)
@@ -75,17 +75,17 @@ class Qwen3Merger(Connector):
             max_pixels=size.count("longest_edge"),
         )
 
-    def pictures_to_hf(self, pictures: Bounded, sizes: TowerSizes, joint: ConnectorSizes) -> dict[str, Any]:
+    def images_to_hf(self, images: Bounded, sizes: EncoderSizes, joint: ProjectorSizes) -> dict[str, Any]:
         return {
             "image_processor_type": "Qwen2VLImageProcessor",
             "merge_size": joint.merge,
             "patch_size": sizes.patch,
             "processor_class": "Qwen3VLProcessor",
-            "size": {"shortest_edge": pictures.min_pixels, "longest_edge": pictures.max_pixels},
+            "size": {"shortest_edge": images.min_pixels, "longest_edge": images.max_pixels},
             "temporal_patch_size": FRAMES,
         }
 
-    def usual_pictures(self, fields: Fields, sizes: TowerSizes, joint: ConnectorSizes) -> dict[str, Any]:
+    def usual_images(self, fields: Fields, sizes: EncoderSizes, joint: ProjectorSizes) -> dict[str, Any]:
         """A file without bounds has llama.cpp's, 8 to 4096 tokens."""
         area = (sizes.patch * joint.merge) ** 2
         return {
@@ -94,22 +94,22 @@ class Qwen3Merger(Connector):
             "max_pixels": fields.count("image_max_pixels", 4096 * area),
         }
 
-    def pictures_to_gguf(self, pictures: Bounded) -> dict[str, Any]:
-        return {"image_min_pixels": pictures.min_pixels, "image_max_pixels": pictures.max_pixels}
+    def images_to_gguf(self, images: Bounded) -> dict[str, Any]:
+        return {"image_min_pixels": images.min_pixels, "image_max_pixels": images.max_pixels}
 
-    def tensors(self, sizes: Qwen3VlSizes, joint: ConnectorSizes) -> list[TensorName]:
+    def tensors(self, sizes: Qwen3VlSizes, joint: ProjectorSizes) -> list[TensorName]:
         inputs = sizes.dim * joint.merge**2
-        names = norm("connector.norm", "merger.norm", "v.post_ln", sizes.dim)
-        names += linear("connector.up", "merger.linear_fc1", "mm.0", inputs, inputs)
-        names += linear("connector.down", "merger.linear_fc2", "mm.2", joint.dim, inputs)
+        names = norm("projector.norm", "merger.norm", "v.post_ln", sizes.dim)
+        names += linear("projector.up", "merger.linear_fc1", "mm.0", inputs, inputs)
+        names += linear("projector.down", "merger.linear_fc2", "mm.2", joint.dim, inputs)
         for k, layer in enumerate(sizes.deep):
-            own, hf, gguf = f"connector.deep.{k}", f"deepstack_merger_list.{k}", f"v.deepstack.{layer}"
+            own, hf, gguf = f"projector.deep.{k}", f"deepstack_merger_list.{k}", f"v.deepstack.{layer}"
             names += norm(f"{own}.norm", f"{hf}.norm", f"{gguf}.norm", inputs)
             names += linear(f"{own}.up", f"{hf}.linear_fc1", f"{gguf}.fc1", inputs, inputs)
             names += linear(f"{own}.down", f"{hf}.linear_fc2", f"{gguf}.fc2", joint.dim, inputs)
         return names
 
-    def graph(self, sizes: Qwen3VlSizes, joint: ConnectorSizes, g: GraphBuilder, states: list[Value]) -> Value:
+    def graph(self, sizes: Qwen3VlSizes, joint: ProjectorSizes, g: GraphBuilder, states: list[Value]) -> Value:
         def norm(x: Value, own: str) -> Value:
             return g.layer_norm(x, f"{own}.norm", f"{own}.norm_bias", sizes.norm_eps)
 
@@ -118,11 +118,11 @@ class Qwen3Merger(Connector):
             return g.matmul(x, f"{own}.down", bias=f"{own}.down_bias")
 
         last, *early = states
-        row = project(g.merge(norm(last, "connector"), joint.merge), "connector")
+        row = project(g.merge(norm(last, "projector"), joint.merge), "projector")
         for k, x in enumerate(early):
-            own = f"connector.deep.{k}"
+            own = f"projector.deep.{k}"
             row = g.join(row, project(norm(g.merge(x, joint.merge), own), own))
         return row
 
 
-connector = Qwen3Merger()
+projector = Qwen3Merger()

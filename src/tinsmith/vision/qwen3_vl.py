@@ -1,6 +1,6 @@
 """The vision transformer of Qwen3-VL and Qwen3.5 (Bai et al. 2025): patches of two frames with learned
-positions, resized to the picture's shape (bilinear), and rotary ones of row and column; layers with the norm
-first, biases everywhere, q, k and v in one matrix. A still picture is two equal frames. Of Qwen3-VL the states
+positions, resized to the image's shape (bilinear), and rotary ones of row and column; layers with the norm
+first, biases everywhere, q, k and v in one matrix. A still image is two equal frames. Of Qwen3-VL the states
 after some layers are taken too (DeepStack: Meng et al., arXiv 2406.04334)."""
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from tinsmith.errors import FormatError
 from tinsmith.fields import Fields
 from tinsmith.layouts import joined, row_range, rows_in_order
-from tinsmith.spec import Tensor, TowerSizes
+from tinsmith.spec import EncoderSizes, Tensor
 from tinsmith.tensor_names import TensorName
-from tinsmith.vision.parts import DEEP, Tower, flags_of
+from tinsmith.vision.parts import DEEP, Encoder, flags_of
 from tinsmith.vision.siglip import ACTS, CONFIG, by_channel, by_pixel, layers, linear, norm
 from tinsmith.vision.siglip2 import square_side
 
@@ -29,15 +29,15 @@ DEEP_HF = "deepstack_visual_indexes"
 
 
 @dataclass(frozen=True)
-class Qwen3VlSizes(TowerSizes):
+class Qwen3VlSizes(EncoderSizes):
     """deep: the layers whose states are taken too, in order."""
 
     deep: tuple[int, ...] = ()
 
 
-class Qwen3Vl(Tower):
+class Qwen3Vl(Encoder):
     name: ClassVar[str] = "qwen3_vl"
-    sizes: ClassVar[type[TowerSizes]] = Qwen3VlSizes
+    sizes: ClassVar[type[EncoderSizes]] = Qwen3VlSizes
     defaults: ClassVar[Mapping[str, Any]] = {
         "depth": 27,
         "hidden_act": "gelu_pytorch_tanh",
@@ -79,7 +79,7 @@ class Qwen3Vl(Tower):
             "temporal_patch_size": FRAMES,
         }
 
-    def tensors(self, sizes: TowerSizes) -> list[TensorName]:
+    def tensors(self, sizes: EncoderSizes) -> list[TensorName]:
         """Of `patch` the first rows see the first frame, the others the second."""
         dim, p = sizes.dim, sizes.patch
         patch = TensorName("patch", "patch_embed.proj.weight", "v.patch_embd.weight", FRAMES * dim, 3 * p * p)
@@ -117,7 +117,7 @@ class Qwen3Vl(Tower):
         turns = [ROPE_BASE ** (-4 * i / head_dim) for i in range(head_dim // 4)]
         return layers(sizes, g, x, g.patch_rope_table(turns, turns), sizes.deep)
 
-    def from_graph(self, sizes: TowerSizes, tensors: dict[str, Tensor]) -> None:
+    def from_graph(self, sizes: EncoderSizes, tensors: dict[str, Tensor]) -> None:
         frames = [by_channel(tensors.pop(f"patch.{frame}")) for frame in range(FRAMES)]
         tensors["patch"] = joined(frames)
         for i in range(sizes.layers):
@@ -136,7 +136,7 @@ def deep_layers(fields: Fields) -> tuple[int, ...]:
     """Of a vision_config."""
     given = fields.get(DEEP_HF, [])
     if not isinstance(given, list) or not all(type(one) is int and one >= 0 for one in given):
-        raise FormatError(f"{fields.named(DEEP_HF)}; it must be a list of the tower's layers")
+        raise FormatError(f"{fields.named(DEEP_HF)}; it must be a list of the encoder's layers")
     return tuple(given)
 
 
@@ -147,7 +147,7 @@ def split_qkv(tensors: dict[str, Tensor], at: str, dim: int) -> None:
             tensors[f"{at}{role}{suffix}"] = row_range(tensors[f"{at}qkv{suffix}"], n * dim, dim)
 
 
-def layer(sizes: TowerSizes) -> list[TensorName]:
+def layer(sizes: EncoderSizes) -> list[TensorName]:
     """The rows of qkv are q's, then k's, then v's."""
     dim = sizes.dim
     names = norm("attn_norm", "norm1", "ln1", dim)
@@ -176,4 +176,4 @@ def _in_order(tensor: Tensor, order: list[int]) -> Tensor:
     return replace(tensor, data=rows_in_order(flat, order).data)
 
 
-tower = Qwen3Vl()
+encoder = Qwen3Vl()

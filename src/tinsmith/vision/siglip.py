@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from tinsmith.fields import Fields
 from tinsmith.layouts import columns_in_order
-from tinsmith.spec import Tensor, TowerSizes
+from tinsmith.spec import EncoderSizes, Tensor
 from tinsmith.tensor_names import TensorName
-from tinsmith.vision.parts import Tower
+from tinsmith.vision.parts import Encoder
 
 if TYPE_CHECKING:
     from tinsmith.graph import GraphBuilder, Value
@@ -28,7 +28,7 @@ _ATTENTION = (
 )
 
 
-class Siglip(Tower):
+class Siglip(Encoder):
     """grid: how the table of positions is resized, of graph.GRIDS."""
 
     name: ClassVar[str] = "siglip"
@@ -44,12 +44,12 @@ class Siglip(Tower):
         "hidden_act": "gelu_pytorch_tanh",
     }
 
-    def from_hf(self, config: Mapping[str, Any]) -> TowerSizes:
+    def from_hf(self, config: Mapping[str, Any]) -> EncoderSizes:
         fields = Fields({**self.defaults, **config}, CONFIG, "")
         fields.refuse("num_channels", 3)
         fields.refuse("hidden_act", *ACTS)
         patch = fields.count("patch_size")
-        return TowerSizes(
+        return EncoderSizes(
             layers=fields.count("num_hidden_layers"),
             dim=fields.count("hidden_size"),
             ffn_dim=fields.count("intermediate_size"),
@@ -63,10 +63,10 @@ class Siglip(Tower):
     def side_from_hf(self, fields: Fields, patch: int) -> int:
         return fields.count("image_size") // patch
 
-    def side_to_hf(self, sizes: TowerSizes) -> dict[str, Any]:
+    def side_to_hf(self, sizes: EncoderSizes) -> dict[str, Any]:
         return {"image_size": sizes.side * sizes.patch}
 
-    def to_hf(self, sizes: TowerSizes) -> dict[str, Any]:
+    def to_hf(self, sizes: EncoderSizes) -> dict[str, Any]:
         return self.side_to_hf(sizes) | {
             "hidden_act": next(name for name, act in ACTS.items() if act == sizes.act),
             "hidden_size": sizes.dim,
@@ -79,13 +79,13 @@ class Siglip(Tower):
             "patch_size": sizes.patch,
         }
 
-    def patch(self, sizes: TowerSizes) -> TensorName:
+    def patch(self, sizes: EncoderSizes) -> TensorName:
         """Inputs are one channel after the other, of each the rows from the top."""
         dim, p = sizes.dim, sizes.patch
         name = TensorName("patch", "embeddings.patch_embedding.weight", "v.patch_embd.weight", dim, 3 * p * p)
         return replace(name, hf_shape=(dim, 3, p, p), gguf_dims=(p, p, 3, dim))
 
-    def tensors(self, sizes: TowerSizes) -> list[TensorName]:
+    def tensors(self, sizes: EncoderSizes) -> list[TensorName]:
         dim = sizes.dim
         positions = ("embeddings.position_embedding.weight", "v.position_embd.weight")
         names = [
@@ -99,18 +99,18 @@ class Siglip(Tower):
                 names.append(replace(name, role=f"layers.{i}.{name.role}", hf=hf, gguf=gguf))
         return [*names, *norm("post_norm", "post_layernorm", "v.post_ln", dim)]
 
-    def graph(self, sizes: TowerSizes, g: GraphBuilder) -> list[Value]:
+    def graph(self, sizes: EncoderSizes, g: GraphBuilder) -> list[Value]:
         g.graph.tensors["patch"] = by_pixel(g.graph.tensors["patch"])
         x = g.matmul(g.patches(3 * sizes.patch**2), "patch", bias="patch_bias")
         (x,) = layers(sizes, g, g.positions(x, "positions", self.grid))
         return [g.layer_norm(x, "post_norm", "post_norm_bias", sizes.norm_eps)]
 
-    def from_graph(self, sizes: TowerSizes, tensors: dict[str, Tensor]) -> None:
+    def from_graph(self, sizes: EncoderSizes, tensors: dict[str, Tensor]) -> None:
         tensors["patch"] = by_channel(tensors["patch"])
 
 
 def by_pixel(weight: Tensor) -> Tensor:
-    """The runtime takes a patch as pictures have it, pixel by pixel; a convolution, channel by channel."""
+    """The runtime takes a patch as images have it, pixel by pixel; a convolution, channel by channel."""
     area = weight.inputs // 3
     return columns_in_order(weight, [i % 3 * area + i // 3 for i in range(weight.inputs)], 1)
 
@@ -122,7 +122,7 @@ def by_channel(weight: Tensor) -> Tensor:
 
 
 def layers(
-    sizes: TowerSizes, g: GraphBuilder, x: Value, table: Value | None = None, early: Sequence[int] = ()
+    sizes: EncoderSizes, g: GraphBuilder, x: Value, table: Value | None = None, early: Sequence[int] = ()
 ) -> list[Value]:
     """The states after the last layer, then those after the `early` ones. In a layer the norm is first, then
     attention of all patches to all, or the feed-forward. table: queries and keys are rotated by it."""
@@ -147,7 +147,7 @@ def layers(
     return [x, *kept]
 
 
-def layer(sizes: TowerSizes) -> list[TensorName]:
+def layer(sizes: EncoderSizes) -> list[TensorName]:
     dim = sizes.dim
     names = norm("attn_norm", "layer_norm1", "ln1", dim)
     for role, hf, gguf in _ATTENTION:
@@ -169,4 +169,4 @@ def norm(role: str, hf: str, gguf: str, dim: int) -> list[TensorName]:
     return [weight, TensorName(f"{role}_bias", f"{hf}.bias", f"{gguf}.bias", 1, dim)]
 
 
-tower = Siglip()
+encoder = Siglip()

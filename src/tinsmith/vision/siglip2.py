@@ -1,4 +1,4 @@
-"""SigLIP 2's vision transformer in the NaFlex form (Tschannen et al. 2025): SigLIP's, over patches of pictures
+"""SigLIP 2's vision transformer in the NaFlex form (Tschannen et al. 2025): SigLIP's, over patches of images
 of any shape, to which the table of positions is resized (bilinear, with antialias)."""
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 
 from tinsmith.errors import FormatError
 from tinsmith.fields import Fields
-from tinsmith.spec import TowerSizes
+from tinsmith.spec import EncoderSizes
 from tinsmith.tensor_names import TensorName
 from tinsmith.vision.siglip import Siglip, by_channel, by_pixel
 
@@ -23,10 +23,10 @@ class Siglip2(Siglip):
     def side_from_hf(self, fields: Fields, patch: int) -> int:
         return square_side(fields, "num_patches")
 
-    def side_to_hf(self, sizes: TowerSizes) -> dict[str, Any]:
+    def side_to_hf(self, sizes: EncoderSizes) -> dict[str, Any]:
         return {"num_patches": sizes.side**2}
 
-    def patch(self, sizes: TowerSizes) -> TensorName:
+    def patch(self, sizes: EncoderSizes) -> TensorName:
         """A folder's inputs are one pixel after the other, of each the channels."""
         inputs = 3 * sizes.patch**2
         name = replace(super().patch(sizes), hf_shape=(sizes.dim, inputs))
@@ -41,4 +41,4 @@ def square_side(fields: Fields, key: str) -> int:
     return isqrt(count)
 
 
-tower = Siglip2()
+encoder = Siglip2()

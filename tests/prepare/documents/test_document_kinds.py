@@ -130,7 +130,7 @@ ODD = {
     "no PDF.pdf": (b"<html>", "is a damaged PDF: "),
     "empty.pdf": (b"", "is a damaged PDF: "),
     "cut.pdf": (pdf(["The pump."])[:300], "is a damaged PDF: "),
-    "pictures.pdf": (pdf([]), "holds no text, pictures of pages perhaps; recognize the text first (OCR)"),
+    "images.pdf": (pdf([]), "holds no text, images of pages perhaps; recognize the text first (OCR)"),
 }
 
 

@@ -204,7 +204,7 @@ def test_the_key_is_sent_and_shown_nowhere(
     assert all(b"sk-secret" not in path.read_bytes() for path in kept)
 
 
-def test_a_model_that_runs_here_is_held_to_the_form(chat_base: Path) -> None:
+def test_a_local_model_is_constrained_to_the_form(chat_base: Path) -> None:
     """A random one: what it writes says nothing, and is of the schema or was cut."""
     listed = writing.Request("Which?", writing.closed({"label": {"enum": ["care", "sale"]}}), 32)
     number = writing.Request("How many?", writing.closed({"count": {"enum": [7]}}), 32, (("a", "b"),))

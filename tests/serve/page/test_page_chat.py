@@ -10,7 +10,7 @@ from desk import Desk
 from playwright.sync_api import expect
 
 
-def test_what_is_asked_comes_as_an_answer_with_its_figures(desk: Desk) -> None:
+def test_answer_is_shown_with_its_figures(desk: Desk) -> None:
     answer = desk.ask("hello")
     expect(answer).to_have_count(1)
     expect(answer.locator(".foot")).to_contain_text(
@@ -21,7 +21,7 @@ def test_what_is_asked_comes_as_an_answer_with_its_figures(desk: Desk) -> None:
     expect(desk.page.locator("#announcer")).to_contain_text(desk.sent[0]["model"])
 
 
-def test_the_conversation_is_kept_and_begun_anew(desk: Desk) -> None:
+def test_conversation_continues_and_restarts(desk: Desk) -> None:
     desk.page.locator("#prompt").fill("one")
     desk.page.locator("#prompt").press("Shift+Enter")
     desk.page.locator("#prompt").press_sequentially("two")
@@ -39,7 +39,7 @@ def test_the_conversation_is_kept_and_begun_anew(desk: Desk) -> None:
     assert [one["content"] for one in desk.sent[2]["messages"]] == ["four"]
 
 
-def test_an_answer_is_stopped_by_button_and_by_key(slow_desk: Desk) -> None:
+def test_button_and_key_stop_the_answer(slow_desk: Desk) -> None:
     desk = slow_desk
     desk.set("max_tokens", "16000")
     desk.set("temperature", "2")  # what is drawn is not guessed: the answer goes on until it is stopped
@@ -54,7 +54,7 @@ def test_an_answer_is_stopped_by_button_and_by_key(slow_desk: Desk) -> None:
         desk.page.locator("#clear").click()  # what was said leaves the next answer less room
 
 
-def test_asking_again_gives_the_same_answer_and_keeps_one(desk: Desk) -> None:
+def test_regenerating_replaces_the_answer(desk: Desk) -> None:
     answer = desk.ask("hello")
     before = answer.locator(".text").inner_text()
     answer.locator(".again").click()
@@ -76,8 +76,8 @@ def test_answer_and_receipt_are_copied(desk: Desk) -> None:
     assert re.fullmatch("[0-9a-f]{64}", desk.page.evaluate("navigator.clipboard.readText()"))
 
 
-def test_a_pointer_shows_what_else_was_likely(desk: Desk) -> None:
-    desk.shape("free")
+def test_pointer_shows_alternatives(desk: Desk) -> None:
+    desk.shape("any")
     desk.token(desk.ask("hello")).hover()
     box = desk.page.locator("#alternatives")
     expect(box).to_contain_text("Chosen among all tokens")
@@ -90,8 +90,8 @@ def test_a_pointer_shows_what_else_was_likely(desk: Desk) -> None:
     expect(box).to_be_hidden()
 
 
-def test_the_keyboard_walks_through_the_tokens(desk: Desk) -> None:
-    desk.shape("free")
+def test_keyboard_navigates_tokens(desk: Desk) -> None:
+    desk.shape("any")
     answer = desk.ask("hello")
     walk = answer.get_by_role("slider", name="Walk through the tokens")
     walk.focus()
@@ -119,7 +119,7 @@ def test_without_tokens_the_text_is_plain(desk: Desk) -> None:
     assert desk.ask("hello").locator(".text").text_content() == plain
 
 
-def test_two_models_stand_side_by_side(desk: Desk) -> None:
+def test_two_models_side_by_side(desk: Desk) -> None:
     page = desk.page
     desk.ask("before")
     page.locator("#compare").check()
@@ -145,7 +145,7 @@ def test_two_models_stand_side_by_side(desk: Desk) -> None:
     expect(page.locator(".same").last).to_have_text("Both answers are the same.")
 
 
-def test_what_the_server_refuses_is_said_in_its_place(desk: Desk) -> None:
+def test_server_error_is_shown_in_place(desk: Desk) -> None:
     desk.page.route("**/v1/chat/completions", lambda route: route.continue_(post_data='{"model": "none"}'))
     answer = desk.ask("hello")
     expect(answer.locator(".failure")).to_have_attribute("role", "alert")
@@ -160,7 +160,7 @@ def test_what_the_server_refuses_is_said_in_its_place(desk: Desk) -> None:
     )
 
 
-def test_the_command_asks_the_same(desk: Desk) -> None:
+def test_curl_command_sends_the_same_request(desk: Desk) -> None:
     desk.page.locator("#system").fill("It's short.")
     desk.page.locator("#prompt").fill("hello")
     desk.page.locator("#show-request").click()

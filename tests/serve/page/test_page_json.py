@@ -68,7 +68,7 @@ def damaged(seed: str, chance: random.Random) -> str:
     return "".join(text)
 
 
-def test_it_reads_what_python_reads_and_refuses_the_rest(read: Any) -> None:
+def test_json_reader_agrees_with_python(read: Any) -> None:
     chance = random.Random(1)
     texts = [*SEEDS, "", " ", "[1,]", "NaN", "01", "1.", "'a'", "\ufeff1", '"\\ud83d\\ude00"']
     texts += [damaged(chance.choice(SEEDS), chance) for _ in range(2000)]
@@ -85,7 +85,7 @@ def test_it_reads_what_python_reads_and_refuses_the_rest(read: Any) -> None:
     assert 200 < refused < 1900
 
 
-def test_an_error_stands_no_later_than_python_says(read: Any) -> None:
+def test_error_position_is_no_later_than_pythons(read: Any) -> None:
     """Every text up to the error can be gone on with, so the place is that of the first wrong character."""
     for text in ('{"a": 1 "b": 2}', "[1 2]", '{"a" 1}', "[1, }", '{"a": tru}', '["a\\x"]', '{"a": "b'):
         (found,) = read([text])
@@ -94,7 +94,7 @@ def test_an_error_stands_no_later_than_python_says(read: Any) -> None:
         assert found["error"]["offset"] <= error.pos, (text, found["error"])
 
 
-def test_places_are_those_of_pointers(read: Any) -> None:
+def test_positions_match_json_pointers(read: Any) -> None:
     text = '{"a/b": [10, {"c~d": "x"}], "e": {}}'
     (found,) = read([text])
     places = {pointer: text[start:end] for pointer, (start, end) in found["places"]}

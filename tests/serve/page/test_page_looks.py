@@ -76,7 +76,7 @@ def test_axe_finds_nothing_serious(seen: Desk) -> None:
     assert findings(seen) == []
 
 
-def test_nothing_is_loaded_from_elsewhere(browser: Browser, address: str) -> None:
+def test_page_loads_nothing_external(browser: Browser, address: str) -> None:
     context = browser.new_context()
     desk = Desk(context.new_page(), address)
     response = desk.page.goto(address)
@@ -95,7 +95,7 @@ def test_nothing_is_loaded_from_elsewhere(browser: Browser, address: str) -> Non
     context.close()
 
 
-def test_light_and_dark_are_chosen_and_remembered(desk: Desk) -> None:
+def test_color_scheme_is_remembered(desk: Desk) -> None:
     page, button = desk.page, desk.page.locator("#theme")
     colour = "getComputedStyle(document.body).backgroundColor"
     seen = {}
@@ -112,7 +112,7 @@ def test_light_and_dark_are_chosen_and_remembered(desk: Desk) -> None:
     assert page.evaluate(colour) == seen["light"]
 
 
-def test_on_a_phone_the_settings_lie_over_the_conversation(browser: Browser, address: str) -> None:
+def test_settings_overlay_the_conversation_on_a_phone(browser: Browser, address: str) -> None:
     context = browser.new_context(viewport=SIZES["phone"], has_touch=True)
     desk = Desk(context.new_page(), address)
     desk.open()
@@ -140,7 +140,7 @@ def test_on_a_phone_the_settings_lie_over_the_conversation(browser: Browser, add
     context.close()
 
 
-def test_nothing_is_wider_than_the_window(desk: Desk) -> None:
+def test_nothing_overflows_the_window(desk: Desk) -> None:
     desk.page.locator("#compare").check()
     desk.ask("W" * 300)
     for width in (320, 860, 2000):
@@ -152,7 +152,7 @@ def test_nothing_is_wider_than_the_window(desk: Desk) -> None:
         desk.page.keyboard.press("Escape")
 
 
-def test_line_numbers_stand_beside_their_lines(desk: Desk) -> None:
+def test_line_numbers_align_with_lines(desk: Desk) -> None:
     area = desk.editor("schema", "{\n" + "\n" * 60 + "}")
     area.press("Control+End")
     pane, box = (desk.page.locator(name).first.bounding_box() for name in ("#schema .pane", "#schema textarea"))
@@ -165,7 +165,7 @@ def test_line_numbers_stand_beside_their_lines(desk: Desk) -> None:
     assert box["y"] < number["y"] < box["y"] + box["height"]
 
 
-def test_about_says_what_the_file_is(desk: Desk) -> None:
+def test_about_describes_the_file(desk: Desk) -> None:
     page = desk.page
     page.locator("#open-about").click()
     body = page.locator("#about-body")

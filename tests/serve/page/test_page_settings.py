@@ -25,7 +25,7 @@ TOOLS = [
 
 
 def test_fields_become_the_request(desk: Desk) -> None:
-    desk.shape("free")
+    desk.shape("any")
     given = {
         "temperature": 0.5, "max_tokens": 8, "seed": 7, "top_p": 0.9, "top_k": 40, "min_p": 0.05,
         "repetition_penalty": 1.1, "presence_penalty": 0.5, "frequency_penalty": -0.5,
@@ -42,7 +42,7 @@ def test_fields_become_the_request(desk: Desk) -> None:
     expect(desk.page.locator(".failure")).to_have_count(0)
 
 
-def test_a_wrong_number_is_shown_and_not_sent(desk: Desk) -> None:
+def test_invalid_number_is_shown_and_not_sent(desk: Desk) -> None:
     desk.set("top_p", "3")
     desk.page.get_by_text("More", exact=True).click()
     desk.page.locator("#prompt").fill("hello")
@@ -53,7 +53,7 @@ def test_a_wrong_number_is_shown_and_not_sent(desk: Desk) -> None:
     expect(desk.page.locator("#prompt")).to_have_value("hello")
 
 
-def test_an_answer_obeys_the_schema_and_shows_it(desk: Desk) -> None:
+def test_answer_satisfies_the_schema_on_the_page(desk: Desk) -> None:
     desk.editor("schema", json.dumps(SCHEMA))
     expect(desk.verdict("schema")).to_contain_text(re.compile(r"Compiles: \d+ states"))
     answer = desk.ask("light, please")
@@ -74,7 +74,7 @@ def test_an_answer_obeys_the_schema_and_shows_it(desk: Desk) -> None:
     expect(spoken).to_have_attribute("aria-valuetext", re.compile("Masked, among all tokens"))
 
 
-def test_what_a_model_writes_is_text_and_no_markup(desk: Desk) -> None:
+def test_model_output_is_not_markup(desk: Desk) -> None:
     markup = "<img src=x onerror=\"document.title='run'\"><script>document.title='run'</script>"
     desk.editor("schema", json.dumps({"const": markup}))
     for tokens in (True, False):
@@ -97,7 +97,7 @@ WRONG = [
 ]
 
 
-def test_an_error_of_a_schema_is_shown_at_its_place(desk: Desk) -> None:
+def test_schema_error_is_shown_at_its_position(desk: Desk) -> None:
     for text, said in WRONG:
         area = desk.editor("schema", text)
         expect(desk.verdict("schema")).to_contain_text(said)
@@ -108,7 +108,7 @@ def test_an_error_of_a_schema_is_shown_at_its_place(desk: Desk) -> None:
         expect(desk.page.locator("#schema .marks mark")).to_have_count(1)
 
 
-def test_a_schema_that_is_wrong_is_not_sent(desk: Desk) -> None:
+def test_invalid_schema_is_not_sent(desk: Desk) -> None:
     area = desk.editor("schema", '{"type": "objekt"}')
     expect(desk.verdict("schema")).to_contain_text("'objekt' is no type")
     desk.page.locator("#prompt").fill("hello")
@@ -122,7 +122,7 @@ def test_a_schema_that_is_wrong_is_not_sent(desk: Desk) -> None:
     assert area.evaluate("one => one.value.slice(one.selectionStart, one.selectionEnd)") == '"type"'
 
 
-def test_a_schema_is_written_by_suggestions_alone(desk: Desk) -> None:
+def test_suggestions_write_a_schema(desk: Desk) -> None:
     area = desk.editor("schema", "")
     area.press("Control+Space")
     options = desk.page.locator("#schema [role=option]")
@@ -171,7 +171,7 @@ def test_suggestions_know_the_names_and_references_of_the_schema(desk: Desk) -> 
     expect(area).to_have_value('{"$defs": {"lamp": {}}, "items": {"$ref": "#/$defs/lamp"}}')
 
 
-def test_tools_are_called_and_told_what_came_of_it(desk: Desk) -> None:
+def test_tools_are_called_and_get_results(desk: Desk) -> None:
     area = desk.editor("tools", "")
     desk.page.locator("#tools").get_by_role("button", name="Suggest").click()
     desk.page.locator("#tools [role=option]").click()
@@ -193,14 +193,14 @@ def test_tools_are_called_and_told_what_came_of_it(desk: Desk) -> None:
     expect(answer.locator(".failure")).to_have_count(0)
 
 
-def test_an_error_of_a_tool_is_shown_at_its_place(desk: Desk) -> None:
+def test_tool_error_is_shown_at_its_position(desk: Desk) -> None:
     wrong = json.dumps(TOOLS).replace('"boolean"', '"bool"')
     desk.editor("tools", wrong)
     column = wrong.index('"type": "bool"') + 1
     expect(desk.verdict("tools")).to_contain_text(f"Line 1, column {column}: 'bool' is no type")
 
 
-def test_what_was_set_outlives_a_reload(desk: Desk) -> None:
+def test_settings_survive_a_reload(desk: Desk) -> None:
     desk.set("seed", "11")
     desk.page.locator("#system").fill("Be short.")
     desk.editor("schema", json.dumps(SCHEMA))
@@ -211,21 +211,21 @@ def test_what_was_set_outlives_a_reload(desk: Desk) -> None:
     expect(desk.verdict("schema")).to_contain_text("Compiles")
 
 
-def test_a_files_own_constraint_holds_until_it_is_lifted(desk: Desk) -> None:
+def test_own_constraint_applies_until_lifted(desk: Desk) -> None:
     own = desk.page.locator("[name=shape][value=own]")
     expect(own).to_be_hidden()
     desk.page.locator("#model-a").select_option("held")
     expect(own).to_be_checked()
     assert re.fullmatch("[ab]{4}", desk.ask("hello").locator(".text").text_content() or "")
     assert desk.sent[0]["tinsmith"] == {"choices": True}
-    desk.shape("free")
+    desk.shape("any")
     assert not re.fullmatch("[ab]{4}", desk.ask("hello").locator(".text").text_content() or "")
-    assert desk.sent[1]["tinsmith"] == {"choices": True, "free": True}
+    assert desk.sent[1]["tinsmith"] == {"choices": True, "unconstrained": True}
     desk.page.locator("#model-a").select_option("plain")
     expect(own).to_be_hidden()
 
 
-def test_a_server_with_keys_is_told_one(browser: Browser, files: list[Path], tmp_path: Path) -> None:
+def test_page_sends_the_key(browser: Browser, files: list[Path], tmp_path: Path) -> None:
     (tmp_path / "keys").write_text("the-key-of-this-test\n")
     with served(files[0], "--api-key-file", tmp_path / "keys") as address:
         context = browser.new_context()

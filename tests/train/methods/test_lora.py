@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from tiny_training import encode, make_spec, train
 
-from tinsmith.data.pictures import Picture
+from tinsmith.data.images import ImageSource
 from tinsmith.data.readers import Example
 from tinsmith.errors import DataError, InputError
 from tinsmith.spec import Spec
@@ -276,7 +276,7 @@ def test_what_was_read_gives_way_to_what_is_made_of_it(
     trainee = methods.by_name("lora").trainee(job)
     [(row, sequence)] = job.tokenization().fitting(variants[0])
     assert trainee.replaced(job, [(row, sequence)])
-    assert not trainee.replaced(job, [(replace(row, images=(Picture("a.png"),)), sequence)])
+    assert not trainee.replaced(job, [(replace(row, images=(ImageSource("a.png"),)), sequence)])
 
 
 def test_a_run_that_diverges_ends_with_an_error(spec: Spec, examples: list[Example], tmp_path: Path) -> None:

@@ -163,15 +163,15 @@ static char *read_all(const char *path, size_t *size) {
     return all;
 }
 
-/* Shows a session of the case's own file the case's picture. The session is the caller's. */
+/* Shows a session of the case's own file the case's image. The session is the caller's. */
 static thing *shown(const char *tins, const variant *given, int64_t *status) {
     char path[512];
     size_t size;
     snprintf(path, sizeof path, "%s/%s", tins, text_at(given, "file"));
     thing *model = model_of(path, ""), *session = session_of(model, given);
-    snprintf(path, sizeof path, "%s/%s", tins, text_at(given, "picture"));
+    snprintf(path, sizeof path, "%s/%s", tins, text_at(given, "image"));
     char *file = read_all(path, &size);
-    *status = number(session, "picture", of_thing(GDX_BYTES, thing_bytes(GDX_BYTES, file, size)));
+    *status = number(session, "image", of_thing(GDX_BYTES, thing_bytes(GDX_BYTES, file, size)));
     free(file);
     thing_drop(model);
     return session;
@@ -188,7 +188,7 @@ static int refused(const char *tins, thing *model, const variant *given, const v
         status = ask(session, "?");
         snprintf(found_wrong, sizeof found_wrong, "%.500s", text(session, "error"));
         thing_drop(session);
-    } else if (at(given, "picture")) {
+    } else if (at(given, "image")) {
         thing *session = shown(tins, given, &status);
         snprintf(found_wrong, sizeof found_wrong, "%.500s", text(session, "error"));
         thing_drop(session);
@@ -210,7 +210,7 @@ static int refused(const char *tins, thing *model, const variant *given, const v
     return status == (int64_t)real_at(wanted, "status", 0) && strstr(found_wrong, text_at(wanted, "says"));
 }
 
-static int sees(const char *tins, const variant *given) {
+static int show_image(const char *tins, const variant *given) {
     int64_t status;
     thing *session = shown(tins, given, &status);
     ask(session, text_at(given, "text"));
@@ -224,8 +224,8 @@ static int passes(const char *tins, thing *model, const variant *given, const va
     const char *name = text_at(given, "name");
     if (at(at(given, "expect"), "status"))
         return refused(tins, model, given, keys);
-    if (!strcmp(name, "picture"))
-        return sees(tins, given);
+    if (!strcmp(name, "image"))
+        return show_image(tins, given);
     thing *session = session_of(model, given);
     if (!strcmp(name, "choose")) {
         variant nothing = call(session, "choose", of_text(question_of(given)), copy(at(given, "options")));

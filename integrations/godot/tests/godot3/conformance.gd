@@ -100,9 +100,9 @@ func refused(model, case):
 		status = session.ask("?")
 		says = session.error()
 		session.free()
-	elif case.has("picture"):
+	elif case.has("image"):
 		var session = session_of(opened(tins.plus_file(case.file)), case)
-		status = session.picture(bytes_of(case.picture))
+		status = session.image(bytes_of(case.image))
 		says = session.error()
 		session.free()
 	else:
@@ -119,17 +119,17 @@ func bytes_of(name):
 	return file.get_buffer(file.get_len())
 
 
-# The file, and its pixels as the engine reads them; a picture that is none is refused.
-func picture(case):
+# The file, and its pixels as the engine reads them; an image that is none is refused.
+func image(case):
 	var model = opened(tins.plus_file(case.file))
-	var bytes = bytes_of(case.picture)
+	var bytes = bytes_of(case.image)
 	var image = Image.new()
 	image.load_png_from_buffer(bytes)
-	for way in ["picture", "pixels"]:
+	for way in ["image", "pixels"]:
 		var session = session_of(model, case)
-		if session.picture("not a picture".to_utf8()) == 0:
-			return "what is no picture was taken"
-		if session.call(way, bytes if way == "picture" else image) != 0:
+		if session.image("not an image".to_utf8()) == 0:
+			return "what is no image was taken"
+		if session.call(way, bytes if way == "image" else image) != 0:
 			return "%s: %s" % [way, session.error()]
 		session.ask(case.text)
 		run(session)
@@ -143,8 +143,8 @@ func picture(case):
 func check(model, case):
 	if case.expect.has("status"):
 		return refused(model, case)
-	if case.name == "picture":
-		return picture(case)
+	if case.name == "image":
+		return image(case)
 	var session = session_of(model, case)
 	if case.name == "choose":
 		session.choose(question(case), case.options)

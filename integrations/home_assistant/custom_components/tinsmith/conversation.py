@@ -74,7 +74,7 @@ class Agent(TinsmithEntity, conversation.ConversationEntity):
         tools = offered(self.hass, api, nothing=True) if api and not own else []
         answer = await self.ask(messages, tools=tools, must_call=bool(tools))
         nothing = api and answer.calls and answer.calls[0].name == NOTHING
-        if nothing or answer.sure is False:
+        if nothing or answer.confident is False:
             raise await unknown(self.hass, user_input.language)
         results = await self._called(chat_log, answer, bool(api))
         if results:

@@ -86,7 +86,7 @@ class Local:
         if answer is None:
             return None
         calls = [Call(call.name, call.arguments) for call in answer.calls]
-        return Answer(answer.text, calls, answer.finish, answer.sure, answer.receipt.digest)
+        return Answer(answer.text, calls, answer.finish, answer.confident, answer.receipt.digest)
 
     async def close(self) -> None:
         """Returns once the thread has ended, and with it the use of the file's memory."""

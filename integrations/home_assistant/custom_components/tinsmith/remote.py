@@ -62,7 +62,7 @@ class Remote:
             form = {"name": "answer", "strict": True, "schema": question.schema}
             body["response_format"] = {"type": "json_schema", "json_schema": form}
         elif question.free:
-            body["tinsmith"] = {"free": True}
+            body["tinsmith"] = {"unconstrained": True}
         url = f"{self._url}/v1/chat/completions"
         replied = await _asked(self._session, "post", url, self._key, timeout=_ASKING, json=body)
         return _answer(replied, question, self.facts.own_calls)
@@ -101,7 +101,7 @@ def _answer(reply: dict[str, Any], question: Question, own_calls: bool) -> Answe
     if own:
         calls = [Call(one["name"], one["arguments"]) for one in _listed(json.loads(text))]
     ours = reply["tinsmith"]
-    return Answer(text, calls, finish, ours.get("sure"), ours["receipt"])
+    return Answer(text, calls, finish, ours.get("confident"), ours["receipt"])
 
 
 def _listed(value: Any) -> list[Any]:

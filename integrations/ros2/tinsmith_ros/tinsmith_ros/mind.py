@@ -67,14 +67,12 @@ class Mind:
         self._model = tinsmith.load(settings.file, key=settings.key or None, threads=settings.threads)
         self._model.applied(settings.adapter or None)  # so that a wrong name is told now
         _ = self._model.digest  # of the whole file: now, and not in the first answer
-        self.scheduler = Scheduler(
-            self._model, places=settings.places, context=settings.context or None, kept=1
-        )
+        self.scheduler = Scheduler(self._model, slots=settings.slots, context=settings.context or None, kept=1)
         if 0 < settings.most_bytes < self.scheduler.memory:
             raise RuntimeFault(
                 "TIN_ERR_MEMORY",
                 f"{settings.file} needs {self.scheduler.memory} bytes beside the file, and most_bytes is "
-                f"{settings.most_bytes}; raise it, or lower context or places",
+                f"{settings.most_bytes}; raise it, or lower context or slots",
             )
 
     @property
@@ -95,7 +93,7 @@ class Mind:
         else:
             tokens = tokens_of(self._model, messages, adapter)
             given = _constraint(question)
-            constraint = self._model.skill_of(adapter).held_to(given)
+            constraint = self._model.skill_of(adapter).constraint_for(given)
             least = self._model.least(given, adapter)
         return Asked(
             tokens,

@@ -23,7 +23,7 @@ class Settings:
     tools: str = ""
     system: str = ""
     context: int = 0
-    places: int = 4
+    slots: int = 4
     queue: int = 1024
     threads: int = 1
     max_tokens: int = 256
@@ -41,7 +41,7 @@ _TOLD = {
     "tools": "what can be called: JSON in OpenAI's shape, or the path of such a file",
     "system": "a system message put before every conversation that has none",
     "context": "most tokens of a conversation with its answer; 0: the model's own number",
-    "places": "answers that are computed at once, in one batch",
+    "slots": "answers that are computed at once, in one batch",
     "queue": "goals that may wait for a place; more are rejected",
     "threads": "threads that compute",
     "max_tokens": "most tokens of an answer, unless the question says",
@@ -53,7 +53,7 @@ _TOLD = {
 }
 _RANGES = {
     "context": (0, 1 << 20),
-    "places": (1, 64),
+    "slots": (1, 64),
     "queue": (0, 1 << 20),
     "threads": (1, 64),
     "max_tokens": (1, 1 << 20),

@@ -125,8 +125,8 @@ class ToolFormat:
         raise NotImplementedError
 
     def begun(self, text: str, tools: Sequence[Tool]) -> list[Begun]:
-        """The calls of the beginning of an answer that is held to these tools. Of a longer one the arguments go
-        on from what is given here."""
+        """The calls at the beginning of an answer that is constrained to these tools. Of a longer one the
+        arguments go on from what is given here."""
         raise NotImplementedError
 
     def _check_count(self, calls: Sequence[Call]) -> None:

@@ -12,7 +12,7 @@ PARAMETERS = [FILE, flag("--json", help="print what the manifest says of each, a
 _BROUGHT = {
     "template": "chat template",
     "constraint": "constraint",
-    "sure": "thresholds",
+    "abstention": "thresholds",
     "metrics": "metrics",
     "license": "licence",
 }

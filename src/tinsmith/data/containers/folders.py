@@ -2,7 +2,7 @@
 
 A folder is one of: a dataset that Hugging Face's `datasets` saved (state.json, or dataset_dict.json with a
 folder a split); files of rows whose names or folders say the split, as the hub lays them out (train.csv,
-data/train-00000-of-00002.parquet); a folder of texts or pictures, or one a split.
+data/train-00000-of-00002.parquet); a folder of texts or images, or one a split.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _NOT_ROWS = ("dataset_infos.json", "dataset_info.json", "state.json", "dataset_d
 
 @dataclass(frozen=True)
 class Source:
-    """title: of its kind, in words; paths: its files, or its folder of texts or pictures."""
+    """title: of its kind, in words; paths: its files, or its folder of texts or images."""
 
     title: str
     paths: tuple[Path, ...]
@@ -67,8 +67,8 @@ def _folder(folder: Path) -> dict[str, Source]:
     if (folder / "state.json").is_file():
         return {"": _saved(folder)}
     found = _row_files(folder)
-    names_pictures = found and texts.listing(folder) is None and texts.title(folder) == "pictures"
-    if names_pictures or any(_split_of_file(path) for path in found):
+    names_images = found and texts.listing(folder) is None and texts.title(folder) == "images"
+    if names_images or any(_split_of_file(path) for path in found):
         return _files(folder, found)
     if texts.is_texts(folder) and texts.listing(folder):
         return {"": Source(texts.title(folder), (folder,))}
@@ -122,7 +122,7 @@ def _files(folder: Path, found: list[Path]) -> dict[str, Source]:
     if not found:
         raise DataError(
             f"{folder}: holds no rows; they are read from {', '.join(containers.suffixes())} files, from texts "
-            "or pictures in a folder of each label, and from these with a .json of each or a labels.csv"
+            "or images in a folder of each label, and from these with a .json of each or a labels.csv"
         )
     groups: dict[tuple[Path, str], list[Path]] = defaultdict(list)
     for path in found:

@@ -1,6 +1,6 @@
-"""A folder of texts or pictures: LABEL/name.txt; or name.txt beside name.json; or name.txt and a labels.csv.
+"""A folder of texts or images: LABEL/name.txt; or name.txt beside name.json; or name.txt and a labels.csv.
 
-Where a folder has pictures, its examples are these, and texts that lie there too are none.
+Where a folder has images, its examples are these, and texts that lie there too are none.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from tinsmith.data import containers, pictures
+from tinsmith.data import containers, images
 from tinsmith.data.containers import Row
 from tinsmith.data.readers import Where
 from tinsmith.errors import DataError
@@ -18,21 +18,21 @@ from tinsmith.system import reading
 from tinsmith.system.files import is_inside
 
 SUFFIXES = (".txt", ".md")
-BOTH = (*SUFFIXES, *pictures.SUFFIXES)
-LISTS = ("labels", "metadata")  # names of the file that lists the texts or pictures
+BOTH = (*SUFFIXES, *images.SUFFIXES)
+LISTS = ("labels", "metadata")  # names of the file that lists the texts or images
 _FILE = ("file", "file_name", "filename", "path", "image", "name", "id")  # its column that names them
 
 
 def files(folder: Path) -> list[Path]:
-    """The pictures that lie in it, or where there are none the texts, by name."""
+    """The images that lie in it, or where there are none the texts, by name."""
     found = sorted(
         one for one in folder.iterdir() if one.suffix.lower() in BOTH and not one.name.startswith(".")
     )
-    return [one for one in found if _is_picture(one)] or found
+    return [one for one in found if _is_image(one)] or found
 
 
-def _is_picture(path: Path) -> bool:
-    return path.suffix.lower() in pictures.SUFFIXES
+def _is_image(path: Path) -> bool:
+    return path.suffix.lower() in images.SUFFIXES
 
 
 def listing(folder: Path) -> Path | None:
@@ -44,7 +44,7 @@ def listing(folder: Path) -> Path | None:
 def title(folder: Path) -> str:
     """What it holds, in words."""
     found = [*files(folder), *(path for one in _inner(folder) for path in files(one)[:1])]
-    return "pictures" if any(map(_is_picture, found)) else "texts"
+    return "images" if any(map(_is_image, found)) else "texts"
 
 
 def _inner(folder: Path) -> list[Path]:
@@ -52,7 +52,7 @@ def _inner(folder: Path) -> list[Path]:
 
 
 def is_texts(folder: Path) -> bool:
-    """Whether the folder holds texts or pictures whose labels or answers are there too."""
+    """Whether the folder holds texts or images whose labels or answers are there too."""
     own = files(folder)
     inside = any(map(files, _inner(folder)))
     if listing(folder) is not None:
@@ -61,7 +61,7 @@ def is_texts(folder: Path) -> bool:
 
 
 def is_beside(path: Path) -> bool:
-    """Whether a file says what the labels or answers of texts or pictures are, and holds no rows of its own."""
+    """Whether a file says what the labels or answers of texts or images are, and holds no rows of its own."""
     return path.stem in LISTS or any(path.with_suffix(suffix).exists() for suffix in BOTH)
 
 
@@ -102,7 +102,7 @@ def _row(path: Path, values: dict[str, Any] | DataError, where: Where | None = N
     try:
         if isinstance(values, DataError):
             raise values
-        if _is_picture(path):
+        if _is_image(path):
             return Row(where, {"image": str(path.absolute()), **values})
         return Row(where, {"text": reading.read_text(path, DataError, most=reading.LINE), **values})
     except DataError as fault:

@@ -26,10 +26,10 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
-from tinsmith.data import pictures
+from tinsmith.data import images
 from tinsmith.data.containers import Row
 from tinsmith.data.containers.folders import Source, sources
-from tinsmith.data.pictures import Picture
+from tinsmith.data.images import ImageSource
 from tinsmith.data.readers import Example, Where
 from tinsmith.errors import DataError
 from tinsmith.system import reading
@@ -58,7 +58,7 @@ class Wanted(Protocol):
 class Named:
     """What a recipe's [data] says of the columns. input: several are joined by blank lines; of a shape of
     chats, the column of the turns; group: of what an example is one of, and is not to be parted from; author:
-    of posts, the one whose answers are examples; image: columns of pictures."""
+    of posts, the one whose answers are examples; image: columns of images."""
 
     shape: str | None = None
     input: tuple[str, ...] = ()
@@ -68,14 +68,14 @@ class Named:
     image: tuple[str, ...] = ()
 
     def images(self, columns: Sequence[str]) -> list[str]:
-        """Those of these columns that hold pictures."""
-        return [name for name in columns if name in (self.image or pictures.COLUMNS)]
+        """Those of these columns that hold images."""
+        return [name for name in columns if name in (self.image or images.COLUMNS)]
 
 
 @dataclass(frozen=True)
 class Reading:
     """A way to read rows of some columns. input: the columns joined to the input; optional: those of them that
-    may be empty or missing; more: the shape's further columns; images: those of pictures, in any shape."""
+    may be empty or missing; more: the shape's further columns; images: those of images, in any shape."""
 
     shape: Shape
     input: tuple[str, ...]
@@ -89,7 +89,7 @@ class Reading:
         return frozenset(name for name in (*self.input, self.output, *self.more, *self.images) if name)
 
     def shows(self, values: Values) -> bool:
-        """Whether a row has pictures."""
+        """Whether a row has images."""
         return any(values.get(name) not in (None, "", []) for name in self.images)
 
     def __str__(self) -> str:
@@ -181,7 +181,7 @@ class Opened:
             roles = ", ".join(turn.role for turn in one.turns)
             before = f"(after {roles}) " if roles else ""
             place = "" if one.where is None else f"{one.where.place}: "
-            seen = "".join(f"[{'x'.join(map(str, picture.size()))} pixels] " for picture in one.images)
+            seen = "".join(f"[{'x'.join(map(str, image.size()))} pixels] " for image in one.images)
             lines.append(f"  {place}{before}{seen}{_shown(one.input)} → {_shown(one.output)}")
         return lines
 
@@ -258,18 +258,18 @@ def text(
     raise DataError(f'{where}: "{column}" must be a text, got {_kind(value)}')
 
 
-def _images(row: Row, columns: Sequence[str]) -> tuple[Picture, ...]:
-    """A row's pictures, each looked at. Raises DataError, with the row's place, for one that is missing, is
+def _images(row: Row, columns: Sequence[str]) -> tuple[ImageSource, ...]:
+    """A row's images, each looked at. Raises DataError, with the row's place, for one that is missing, is
     none or is too large."""
     assert not isinstance(row.values, DataError)
-    found: list[Picture] = []
+    found: list[ImageSource] = []
     for column in columns:
-        for picture in pictures.of_value(row.values.get(column), _folder(row.where), row.where, column):
+        for image in images.of_value(row.values.get(column), _folder(row.where), row.where, column):
             try:
-                picture.size()
+                image.size()
             except DataError as fault:
                 raise DataError(f'{row.where}: "{column}": {fault}') from None
-            found.append(picture)
+            found.append(image)
     return tuple(found)
 
 

@@ -54,7 +54,7 @@ def pair(values: Values, reading: Reading, where: Where, task: Wanted | None) ->
 
 
 def asks(columns: Sequence[str]) -> bool:
-    """Whether one of them asks for an answer in some shape: a picture's label then is not all there is."""
+    """Whether one of them asks for an answer in some shape: an image's label then is not all there is."""
     return any(name.strip().lower() in _ASKS for name in columns)
 
 

@@ -1,4 +1,4 @@
-"""image-label: a picture and what it shows, without a question: a label, a caption, the text in it."""
+"""image-label: an image and what it shows, without a question: a label, a caption, the text in it."""
 
 from __future__ import annotations
 

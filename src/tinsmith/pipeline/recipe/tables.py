@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
 from tinsmith import tasks
-from tinsmith.data import picture_changes, shapes
+from tinsmith.data import image_changes, shapes
 from tinsmith.format_names import AUTO, DEFAULTS, FORMATS
 from tinsmith.tables import (
     ANY_TEXT,
@@ -165,7 +165,7 @@ class Data:
     licenses: str | None = _key(TEXT, None)
     augment: bool | None = _key(FLAG, None)
     augment_exclude: str | None = _key(TEXT, None)
-    augment_images: tuple[str, ...] | None = _key(some_of(picture_changes.KINDS, least=0), None)
+    augment_images: tuple[str, ...] | None = _key(some_of(image_changes.KINDS, least=0), None)
 
     @property
     def shares(self) -> dict[str, float]:

@@ -60,15 +60,15 @@ def _pairs(data: Data) -> Iterator[Pair]:
         for rows in by_split.values():
             yield from (Pair(rows[0], row, True) for row in rows[1:])
         yield from (Pair(a, b, True) for k, a in enumerate(heads) for b in heads[k + 1 :])
-    # Of pictures the question may be the same in all; picture_leak compares what they show.
-    texts = [key for key, rows in groups.items() if not _has_pictures(data, rows)]
+    # Of images the question may be the same in all; image_leak compares what they show.
+    texts = [key for key, rows in groups.items() if not _has_images(data, rows)]
     for one, other in _near(texts, data.task.is_free):
         for a in groups[one].values():
             for b in groups[other].values():
                 yield Pair(min(a[0], b[0]), max(a[0], b[0]), False)
 
 
-def _has_pictures(data: Data, by_split: Mapping[str, list[int]]) -> bool:
+def _has_images(data: Data, by_split: Mapping[str, list[int]]) -> bool:
     return any(data.rows[i].example.images for rows in by_split.values() for i in rows)
 
 

@@ -30,8 +30,8 @@ def quoted(text: str, most: int = 60) -> str:
 
 
 def asked(example: Example) -> str:
-    """What asks, for a message: the input, or where there is none its pictures."""
-    return quoted(example.input or ", ".join(picture.name for picture in example.images))
+    """What asks, for a message: the input, or where there is none its images."""
+    return quoted(example.input or ", ".join(image.name for image in example.images))
 
 
 def changed(example: Example, name: str, text: str) -> Example:

@@ -1,4 +1,4 @@
-"""Who writes examples: a model that runs here, held to each answer's schema, or one behind an address."""
+"""Who writes examples: a local model, constrained to each answer's schema, or one behind an address."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 WEAK = 1_000_000_000  # parameters of a teacher below which it is called weak
 _AT_ONCE = 4  # questions to an address
-_FENCED = re.compile(r"```\w*\n(.*)\n```", re.DOTALL)  # JSON as models write it where they are not held to it
+_FENCED = re.compile(r"```\w*\n(.*)\n```", re.DOTALL)  # JSON as models write it where they are unconstrained
 
 
 class Teacher(Protocol):

@@ -7,96 +7,241 @@ import secrets
 import time
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
-from typing import Any
+from typing import Annotated, Any, Literal
 
+from pydantic import Field
 from starlette.responses import Response
 
+from tinsmith.chat.roles import settled
 from tinsmith.runtime.choice import logprob
-from tinsmith.serve.api.chat_body import ChatBody, messages_of, offer_in
-from tinsmith.serve.api.openai_parts import answer_facts, form
-from tinsmith.serve.asking import Answers, End, Piece, ask
-from tinsmith.serve.endpoint import DONE, RECEIPT, SSE, Call, Endpoint, Json, Stream, failed_sse, like, sse
-from tinsmith.serve.faults import Refused
-from tinsmith.serve.fields import Ours, thinking
-from tinsmith.serve.gathering import Gathered, counted, gather, merged, shown
-from tinsmith.serve.parts import CallPart
-from tinsmith.serve.question import Question
-from tinsmith.serve.sampling import sampling, seed
+from tinsmith.runtime.offers import Choice, Offer
+from tinsmith.serve import fields
+from tinsmith.serve.api import openai_common as common
+from tinsmith.serve.api.openai_common import ImagePart, TextPart
+from tinsmith.serve.endpoint import (
+    DONE,
+    SSE,
+    AnswerStream,
+    ApiRequest,
+    Endpoint,
+    JsonResponse,
+    schema_like,
+    sse,
+    sse_error,
+)
+from tinsmith.serve.errors import ApiError
+from tinsmith.serve.fields import Body, Name, NonEmpty, Rows, TinsmithOptions
+from tinsmith.serve.generate import (
+    Answer,
+    AnswerEnd,
+    Answers,
+    Delta,
+    choice_json,
+    collect,
+    generate,
+    merge,
+    record_usage,
+)
+from tinsmith.serve.prepare import GenerationRequest, sampling_of
+from tinsmith.serve.stream_parser import CallDelta
 
 
-def question(call: Call, body: ChatBody) -> Question:
-    target = call.house.shelf.find(body.model)
-    ours, switch = body.tinsmith or Ours(), body.chat_template_kwargs
-    answers = call.house.count(body.n)
+class Function(Body):
+    name: Name
+    arguments: str
+
+
+class ToolCall(Body):
+    id: str
+    type: Literal["function"] = "function"
+    function: Function
+    index: int | None = None
+
+
+class RefusalPart(Body):
+    type: Literal["refusal"]
+    refusal: str
+
+
+Texts = str | Rows[TextPart]
+
+
+class System(Body):
+    role: Literal["system", "developer"]
+    content: Texts
+
+
+class User(Body):
+    role: Literal["user"]
+    content: str | Rows[Annotated[TextPart | ImagePart, Field(discriminator="type")]]
+
+
+class Assistant(Body):
+    """annotations, audio, function_call: empty, as in OpenAI's answers."""
+
+    role: Literal["assistant"]
+    content: str | Rows[TextPart | RefusalPart] | None = None
+    tool_calls: Rows[ToolCall] | None = None
+    reasoning_content: str | None = None
+    refusal: str | None = None
+    annotations: Annotated[list[Any], Field(max_length=0)] | None = None
+    audio: None = None
+    function_call: None = None
+
+
+class Tool(Body):
+    role: Literal["tool"]
+    content: Texts
+    tool_call_id: str
+    name: str | None = None
+
+
+Message = Annotated[System | User | Assistant | Tool, Field(discriminator="role")]
+
+
+class NamedFunction(Body):
+    name: Name
+
+
+class NamedChoice(Body):
+    type: Literal["function"]
+    function: NamedFunction
+
+
+class AllowedNames(Body):
+    mode: Literal["auto", "required"]
+    tools: Annotated[fields.Tools[NamedChoice], Field(min_length=1)]
+
+
+class AllowedTools(Body):
+    """The tools that the model may call, of those in the prompt."""
+
+    type: Literal["allowed_tools"]
+    allowed_tools: AllowedNames
+
+
+class TemplateSwitch(Body):
+    enable_thinking: bool | None = None
+
+
+class ChatBody(fields.SamplingFields, common.CommonFields):
+    model: Name
+    messages: NonEmpty[Message]
+    max_tokens: fields.Count | None = None
+    max_completion_tokens: fields.Count | None = None
+    n: Annotated[int, Field(ge=1, le=128)] | None = None
+    seed: fields.Seed | None = None
+    stop: fields.Stop | None = None
+    stream: bool | None = None
+    stream_options: common.StreamOptions | None = None
+    logprobs: bool | None = None
+    top_logprobs: fields.TopCount | None = None
+    tools: fields.Tools[common.FunctionTool] | None = None
+    tool_choice: Choice | NamedChoice | AllowedTools | None = None
+    parallel_tool_calls: bool | None = None
+    response_format: (
+        Annotated[common.PlainText | common.JsonObject | common.JsonSchema, Field(discriminator="type")] | None
+    ) = None
+    reasoning_effort: fields.Effort | None = None
+    chat_template_kwargs: TemplateSwitch | None = None
+    modalities: Rows[Literal["text"]] | None = None
+
+    @property
+    def with_choices(self) -> bool:
+        return self.tinsmith is not None and self.tinsmith.choices
+
+
+def messages_of(given: Sequence[Any]) -> list[dict[str, Any]]:
+    """Messages for the runtime."""
+    messages = []
+    for number, one in enumerate(given):
+        content: Any = common.text_of(one.content)
+        if one.role == "user" and not isinstance(one.content, str):
+            content = common.image_content(one.content, f"messages.{number}.content")
+        message: dict[str, Any] = {"role": one.role, "content": content}
+        if one.role == "assistant":
+            message["content"] = content or one.refusal or ""
+            if one.tool_calls:
+                message["tool_calls"] = [call.model_dump(exclude={"index"}) for call in one.tool_calls]
+            if one.reasoning_content is not None:
+                message["reasoning_content"] = one.reasoning_content
+        messages.append(message)
+    return settled(messages)
+
+
+def offer_in(body: ChatBody) -> Offer | None:
+    tools = common.declared(tool.function for tool in body.tools or ())
+    choice, parallel = body.tool_choice, body.parallel_tool_calls
+    if isinstance(choice, AllowedTools):
+        names = [one.function.name for one in choice.allowed_tools.tools]
+        return common.offer_of(tools, choice.allowed_tools.mode, parallel, names)
+    if isinstance(choice, NamedChoice):
+        return common.offer_of(tools, "required", parallel, [choice.function.name])
+    return common.offer_of(tools, choice, parallel)
+
+
+def to_generation(request: ApiRequest, body: ChatBody) -> GenerationRequest:
+    ref, limits = request.state.find(body.model), request.state.limits
+    options, switch = body.tinsmith or TinsmithOptions(), body.chat_template_kwargs
+    answers = limits.check_answers(body.n)
     if body.top_logprobs and not body.logprobs:
-        raise Refused(400, 'top_logprobs comes with "logprobs": true', "top_logprobs")
-    return Question(
-        target,
-        messages_of(body.messages),
-        thinking=thinking(body.reasoning_effort, switch.enable_thinking if switch else None),
+        raise ApiError(400, 'top_logprobs needs "logprobs": true', "top_logprobs")
+    return GenerationRequest(
+        ref=ref,
+        messages=messages_of(body.messages),
+        thinking=fields.thinking(body.reasoning_effort, switch.enable_thinking if switch else None),
         offer=offer_in(body),
-        form=form(body.response_format, "response_format"),
-        **ours.held,
-        sampling=sampling(target.served.model, body),
-        seed=seed(body.seed),
-        count=answers,
-        max_tokens=call.house.tokens(body.max_completion_tokens or body.max_tokens),
-        stop=[body.stop] if isinstance(body.stop, str) else body.stop or (),
-        tops=body.top_logprobs or (5 if ours.choices else 0),
-        record=bool(body.logprobs) or ours.choices,
-        scope=call.scope,
+        schema=common.output_schema(body.response_format),
+        **options.generation,
+        sampling=sampling_of(ref.served.model, body),
+        seed=common.seed_of(body.seed),
+        answers=answers,
+        max_tokens=limits.check_tokens(body.max_completion_tokens or body.max_tokens),
+        stop=common.stop_texts(body.stop),
+        tops=body.top_logprobs or (5 if options.choices else 0),
+        record=bool(body.logprobs) or options.choices,
+        client=request.client,
     )
 
 
-async def chat(call: Call, body: ChatBody) -> Response:
-    answers = await ask(call.house, await call.read(lambda: question(call, body)))
+async def chat(request: ApiRequest, body: ChatBody) -> Response:
+    answers = await generate(request.state, await request.parse(lambda: to_generation(request, body)))
     head = {
         "id": f"chatcmpl-{secrets.token_hex(12)}",
         "object": "chat.completion.chunk" if body.stream else "chat.completion",
         "created": int(time.time()),
-        "model": answers.target.name,
-        "system_fingerprint": answers.target.served.digest[:16],
+        "model": answers.ref.name,
+        "system_fingerprint": answers.ref.served.digest[:16],
     }
     if body.stream:
-        pieces = _streamed(call, body, answers, head)
-        return Stream(answers, pieces, SSE, failed_sse(call.request.url.path))
-    whole = await gather(answers.running)
-    choices = [_choice(body, answers, k, one) for k, one in enumerate(whole)]
-    if not whole:
-        choices = [_unanswered(answers)]
-    receipts = [one.ended.receipt for one in whole]
-    usage = usage_of(call, answers, whole)
-    return Json(
-        {**head, "choices": choices, "usage": usage, "tinsmith": answer_facts(answers, whole)},
-        headers={RECEIPT: ",".join(receipts)} if receipts else None,
-    )
-
-
-def _choice(body: ChatBody, answers: Answers, index: int, whole: Gathered) -> dict[str, Any]:
-    model, end = answers.target.served.model, whole.ended
-    message: dict[str, Any] = {"role": "assistant", "content": whole.text, "refusal": None}
-    if whole.thinking:
-        message["reasoning_content"] = whole.thinking
-    if end.calls:
-        message |= {
-            "content": whole.text or None,
-            "tool_calls": [_call(one.name, json.dumps(one.arguments, ensure_ascii=False)) for one in end.calls],
-        }
-    choice: dict[str, Any] = {
-        "index": index,
-        "message": message,
-        "logprobs": _logprobs(body, answers, whole.choices),
-        "finish_reason": finish(end),
+        pieces = _stream(request, body, answers, head)
+        return AnswerStream(pieces, SSE, on_error=sse_error(request.http.url.path), cancel=answers.cancel)
+    collected = await collect(answers.running)
+    choices = [_choice(body, answers, k, one) for k, one in enumerate(collected)]
+    reply = {
+        **head,
+        "choices": choices or [_refusal(answers)],
+        "usage": record_usage(request, answers, collected).openai,
+        "tinsmith": common.extra_fields(answers, collected),
     }
-    if body.tinsmith and body.tinsmith.choices:
-        choice["tinsmith"] = {"choices": [shown(model, one) for one in whole.choices]}
-    return choice
+    return JsonResponse(reply, receipts=common.receipts_of(collected))
 
 
-def _unanswered(answers: Answers) -> dict[str, Any]:
-    """Of a prompt that the router took for no task."""
-    why = answers.route.why if answers.route else ""
-    message = {"role": "assistant", "content": None, "refusal": why}
+def _choice(body: ChatBody, answers: Answers, index: int, answer: Answer) -> dict[str, Any]:
+    end = answer.end
+    message: dict[str, Any] = {"role": "assistant", "content": answer.text, "refusal": None}
+    if answer.thinking:
+        message["reasoning_content"] = answer.thinking
+    if end.calls:
+        calls = [_call(one.name, json.dumps(one.arguments, ensure_ascii=False)) for one in end.calls]
+        message |= {"content": answer.text or None, "tool_calls": calls}
+    choice: dict[str, Any] = {"index": index, "message": message, "logprobs": None}
+    return {**choice, "finish_reason": _finish_reason(end), **_details(body, answers, answer.choices)}
+
+
+def _refusal(answers: Answers) -> dict[str, Any]:
+    """The answer where the router chose no adapter."""
+    message = {"role": "assistant", "content": None, "refusal": answers.refusal}
     return {"index": 0, "message": message, "logprobs": None, "finish_reason": "stop"}
 
 
@@ -108,90 +253,73 @@ def _call(name: str, arguments: str) -> dict[str, Any]:
     }
 
 
-def _call_delta(part: CallPart) -> dict[str, Any]:
-    if part.name is not None:
-        return {"index": part.number, **_call(part.name, part.arguments)}
-    return {"index": part.number, "function": {"arguments": part.arguments}}
+def _call_delta(delta: CallDelta) -> dict[str, Any]:
+    if delta.name is not None:
+        return {"index": delta.number, **_call(delta.name, delta.arguments)}
+    return {"index": delta.number, "function": {"arguments": delta.arguments}}
 
 
-def _logprobs(body: ChatBody, answers: Answers, choices: Sequence[Any]) -> dict[str, Any] | None:
-    if not body.logprobs:
-        return None
-    model = answers.target.served.model
-    return {"content": [logprob(model.core, one) for one in choices], "refusal": None}
+def _details(body: ChatBody, answers: Answers, choices: Sequence[Any]) -> dict[str, Any]:
+    """How tokens were chosen."""
+    details: dict[str, Any] = {}
+    model = answers.ref.served.model
+    if body.logprobs:
+        details["logprobs"] = {"content": [logprob(model.core, one) for one in choices], "refusal": None}
+    if body.with_choices:
+        details["tinsmith"] = {"choices": [choice_json(model, one) for one in choices]}
+    return details
 
 
-def finish(end: End) -> str:
+def _finish_reason(end: AnswerEnd) -> str:
     if end.calls:
         return "tool_calls"
     return "stop" if end.finish == "stop" else "length"
 
 
-def usage_of(call: Call, answers: Answers, whole: Sequence[Gathered]) -> dict[str, Any]:
-    made = counted(call, answers, whole)
-    return {
-        "prompt_tokens": made.prompt,
-        "completion_tokens": made.answer,
-        "total_tokens": made.prompt + made.answer,
-        "prompt_tokens_details": {"cached_tokens": made.cached},
-        "completion_tokens_details": {"reasoning_tokens": made.thoughts},
-    }
-
-
-async def _streamed(
-    call: Call, body: ChatBody, answers: Answers, head: dict[str, Any]
+async def _stream(
+    request: ApiRequest, body: ChatBody, answers: Answers, head: dict[str, Any]
 ) -> AsyncGenerator[bytes, None]:
-    usage: dict[str, Any] = {"usage": None} if body.stream_options and body.stream_options.include_usage else {}
+    with_usage = body.stream_options is not None and body.stream_options.include_usage
+    usage: dict[str, Any] = {"usage": None} if with_usage else {}
 
-    def chunk(index: int, delta: dict[str, Any], finished: str | None = None, **more: Any) -> bytes:
-        choice = {"index": index, "delta": delta, "logprobs": None, "finish_reason": finished, **more}
+    def chunk(index: int, delta: dict[str, Any], finish: str | None = None, **more: Any) -> bytes:
+        choice = {"index": index, "delta": delta, "logprobs": None, "finish_reason": finish, **more}
         return sse({**head, "choices": [choice], **usage})
 
-    whole = [Gathered() for _ in answers.running]
-    for index in range(max(1, len(whole))):
+    collected = [Answer() for _ in answers.running]
+    for index in range(max(1, len(collected))):
         yield chunk(index, {"role": "assistant", "content": ""})
-    if not whole:
-        yield chunk(0, {"refusal": answers.route.why if answers.route else ""}, "stop")
-    async with aclosing(merged(answers.running)) as events:
+    if not collected:
+        yield chunk(0, {"refusal": answers.refusal}, "stop")
+    async with aclosing(merge(answers.running)) as events:
         async for index, event in events:
-            whole[index].add(event)
-            if isinstance(event, Piece):
+            collected[index].add(event)
+            if isinstance(event, Delta):
                 for delta, more in _deltas(body, answers, event):
                     yield chunk(index, delta, **more)
                 continue
-            facts = answer_facts(answers, [whole[index]])
-            yield chunk(index, {}, finish(event), tinsmith=facts)
-    counted = usage_of(call, answers, whole)
-    if usage:
+            extra = common.extra_fields(answers, [collected[index]])
+            yield chunk(index, {}, _finish_reason(event), tinsmith=extra)
+    counted = record_usage(request, answers, collected).openai
+    if with_usage:
         yield sse({**head, "choices": [], "usage": counted})
     yield DONE
 
 
-def _deltas(body: ChatBody, answers: Answers, piece: Piece) -> list[tuple[dict[str, Any], dict[str, Any]]]:
-    """What a piece adds, and how its tokens were chosen beside the last of it."""
+def _deltas(body: ChatBody, answers: Answers, event: Delta) -> list[tuple[dict[str, Any], dict[str, Any]]]:
+    """OpenAI's deltas; the last has the details of all tokens."""
     names = {"thinking": "reasoning_content", "text": "content"}
-    deltas: list[dict[str, Any]] = [{names[kind]: text} for kind, text in piece.parts]
-    if piece.calls:
-        deltas.append({"tool_calls": [_call_delta(one) for one in piece.calls]})
-    more: dict[str, Any] = {}
-    if body.logprobs and piece.choices:
-        more["logprobs"] = _logprobs(body, answers, piece.choices)
-    if body.tinsmith and body.tinsmith.choices and piece.choices:
-        model = answers.target.served.model
-        more["tinsmith"] = {"choices": [shown(model, one) for one in piece.choices]}
-    if more and not deltas:
+    deltas: list[dict[str, Any]] = [{names[kind]: text} for kind, text in event.texts]
+    if event.calls:
+        deltas.append({"tool_calls": [_call_delta(one) for one in event.calls]})
+    details = _details(body, answers, event.choices) if event.choices else {}
+    if details and not deltas:
         deltas = [{}]
-    return [(delta, more if k + 1 == len(deltas) else {}) for k, delta in enumerate(deltas)]
+    return [(delta, details if k + 1 == len(deltas) else {}) for k, delta in enumerate(deltas)]
 
 
 _LOGPROB = {"token": str, "logprob": float, "bytes": [int], "top_logprobs": [dict]}
-USAGE = {
-    "prompt_tokens": int,
-    "completion_tokens": int,
-    "total_tokens": int,
-    "prompt_tokens_details": {"cached_tokens": int},
-    "completion_tokens_details": {"reasoning_tokens": int},
-}
+_CALL = {"id": str, "type": "function", "function": {"name": str, "arguments": str}}
 _REPLY = {
     "id": str,
     "object": "chat.completion",
@@ -206,16 +334,24 @@ _REPLY = {
                 "content": (str, None),
                 "refusal": (str, None),
                 "reasoning_content?": str,
-                "tool_calls?": [{"id": str, "type": "function", "function": {"name": str, "arguments": str}}],
+                "tool_calls?": [_CALL],
             },
             "logprobs": ({"content": [_LOGPROB], "refusal": None}, None),
             "finish_reason": ("stop", "length", "tool_calls"),
             "tinsmith?": dict,
         }
     ],
-    "usage": USAGE,
+    "usage": common.USAGE,
     "tinsmith": dict,
 }
 ENDPOINTS = [
-    Endpoint("POST", "/v1/chat/completions", "Answers a conversation", chat, ChatBody, like(_REPLY), stream=SSE)
+    Endpoint(
+        "POST",
+        "/v1/chat/completions",
+        "Answers a conversation",
+        chat,
+        ChatBody,
+        schema_like(_REPLY),
+        stream=SSE,
+    )
 ]

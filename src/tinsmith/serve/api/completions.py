@@ -1,4 +1,4 @@
-"""OpenAI's /v1/completions: prompts that are continued as they stand."""
+"""OpenAI's /v1/completions: continues prompts without a chat template."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import secrets
 import time
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
+from itertools import accumulate
 from typing import Annotated, Any, Literal
 
 from pydantic import Field
@@ -13,212 +14,216 @@ from starlette.responses import Response
 
 from tinsmith.checks import token_ids
 from tinsmith.runtime.choice import logprob
-from tinsmith.serve.api.chat import USAGE
-from tinsmith.serve.api.chat_body import StreamOptions
-from tinsmith.serve.api.openai_parts import answer_facts
-from tinsmith.serve.asking import Answering, Answers, End, ask
-from tinsmith.serve.endpoint import DONE, RECEIPT, SSE, Call, Endpoint, Json, Stream, failed_sse, like, sse
-from tinsmith.serve.faults import Refused
-from tinsmith.serve.fields import Count, Drawing, Name, Ours, Prompts, Seed, Stop
-from tinsmith.serve.gathering import Gathered, counted, gather, merged
-from tinsmith.serve.question import Question
-from tinsmith.serve.sampling import sampling, seed
+from tinsmith.serve import fields
+from tinsmith.serve.api import openai_common as common
+from tinsmith.serve.endpoint import (
+    DONE,
+    SSE,
+    AnswerStream,
+    ApiRequest,
+    Endpoint,
+    JsonResponse,
+    schema_like,
+    sse,
+    sse_error,
+)
+from tinsmith.serve.errors import ApiError
+from tinsmith.serve.generate import (
+    Answer,
+    AnswerEnd,
+    Answers,
+    RunningAnswer,
+    Usage,
+    collect,
+    generate,
+    merge,
+    record_usage,
+)
+from tinsmith.serve.prepare import GenerationRequest, sampling_of
 
 
-class CompletionsBody(Drawing):
-    """user: changes nothing, and is not kept. Control tokens that are written in a prompt are taken as such,
-    beside a suffix as text."""
+class CompletionsBody(fields.SamplingFields):
+    """user: no effect, and not stored. prompt: control tokens in a text are control tokens; with a suffix they
+    are text."""
 
-    model: Name
-    prompt: Prompts
+    model: fields.Name
+    prompt: fields.Prompts
     suffix: str | None = None
-    max_tokens: Count | None = None
+    max_tokens: fields.Count | None = None
     n: Annotated[int, Field(ge=1, le=128)] | None = None
     best_of: Literal[1] | None = None
     echo: bool | None = None
     logprobs: Annotated[int, Field(ge=0, le=5)] | None = None
-    seed: Seed | None = None
-    stop: Stop | None = None
+    seed: fields.Seed | None = None
+    stop: fields.Stop | None = None
     stream: bool | None = None
-    stream_options: StreamOptions | None = None
+    stream_options: common.StreamOptions | None = None
     user: str | None = None
-    tinsmith: Ours | None = None
+    tinsmith: fields.TinsmithOptions | None = None
 
 
-def _prompts(body: CompletionsBody) -> list[str | list[int]]:
-    given: Any = body.prompt
-    return [given] if isinstance(given, str) or isinstance(given[0], int) else list(given)
-
-
-async def complete(call: Call, body: CompletionsBody) -> Response:
-    target, prompts = call.house.shelf.find(body.model), _prompts(body)
-    model, count = target.served.model, call.house.count(body.n)
+async def complete(request: ApiRequest, body: CompletionsBody) -> Response:
+    ref, state = request.state.find(body.model), request.state
+    prompts, count = fields.prompts_of(body.prompt), state.limits.check_answers(body.n)
     if body.echo and body.logprobs is not None:
-        raise Refused(400, "echo beside logprobs is not supported: the prompt's are not known", "echo")
-    call.house.admit(call.scope, target.served.worker, count * len(prompts))
-    asked: list[Answers] = []
+        raise ApiError(400, "echo with logprobs is not supported: prompts have no logprobs", "echo")
+    state.check_in_flight(request.client, ref.served.worker, count * len(prompts))
+    each: list[Answers] = []
+
+    def cancel() -> None:
+        for answers in each:
+            answers.cancel()
+
     try:
         for prompt in prompts:
-            taken = prompt if isinstance(prompt, str) else token_ids(prompt, model.info.vocab)
-            question = Question(
-                target,
-                prompt=taken,
-                suffix=body.suffix,
-                **(body.tinsmith or Ours()).held,
-                sampling=sampling(model, body),
-                seed=seed(body.seed),
-                count=count,
-                max_tokens=call.house.tokens(body.max_tokens),
-                stop=[body.stop] if isinstance(body.stop, str) else body.stop or (),
-                tops=body.logprobs or 0,
-                record=body.logprobs is not None,
-                scope=call.scope,
-            )
-            asked.append(await ask(call.house, question))
+            each.append(await generate(state, _to_generation(request, body, prompt, count)))
     except BaseException:
-        _Several(asked).cancel()
+        cancel()
         raise
     head = {
         "id": f"cmpl-{secrets.token_hex(12)}",
         "object": "text_completion",
         "created": int(time.time()),
-        "model": target.name,
-        "system_fingerprint": target.served.digest[:16],
+        "model": ref.name,
+        "system_fingerprint": ref.served.digest[:16],
     }
-    running = [one for answers in asked for one in answers.running]
-    echoed = [_text(one) if body.echo else "" for one in running]
+    running = [one for answers in each for one in answers.running]
+    echoes = [_prompt_text(one) if body.echo else "" for one in running]
     if body.stream:
-        pieces = _streamed(call, body, asked, running, echoed, head)
-        return Stream(_Several(asked), pieces, SSE, failed_sse(call.request.url.path))
-    whole = await gather(running)
+        pieces = _stream(request, body, each, echoes, head)
+        return AnswerStream(pieces, SSE, on_error=sse_error(request.http.url.path), cancel=cancel)
+    collected = await collect(running)
     choices = [
-        _choice(body, running[k], k, echoed[k] + one.text, one.choices, one.ended)
-        for k, one in enumerate(whole)
+        _choice(body, running[k], k, echoes[k] + one.text, choices=one.choices, end=one.end)
+        for k, one in enumerate(collected)
     ]
-    receipts = [one.ended.receipt for one in whole]
-    usage, facts = _usage(call, asked, whole), answer_facts(asked[0], whole)
-    return Json(
-        {**head, "choices": choices, "usage": usage, "tinsmith": facts},
-        headers={RECEIPT: ",".join(receipts)} if receipts else None,
+    usage, extra = _usage(request, each, collected), common.extra_fields(each[0], collected)
+    reply = {**head, "choices": choices, "usage": usage, "tinsmith": extra}
+    return JsonResponse(reply, receipts=common.receipts_of(collected))
+
+
+def _to_generation(
+    request: ApiRequest, body: CompletionsBody, prompt: str | list[int], answers: int
+) -> GenerationRequest:
+    ref = request.state.find(body.model)
+    model = ref.served.model
+    return GenerationRequest(
+        ref=ref,
+        prompt=prompt if isinstance(prompt, str) else token_ids(prompt, model.info.vocab),
+        suffix=body.suffix,
+        **(body.tinsmith or fields.TinsmithOptions()).generation,
+        sampling=sampling_of(model, body),
+        seed=common.seed_of(body.seed),
+        answers=answers,
+        max_tokens=request.state.limits.check_tokens(body.max_tokens),
+        stop=common.stop_texts(body.stop),
+        tops=body.logprobs or 0,
+        record=body.logprobs is not None,
+        client=request.client,
     )
 
 
-class _Several:
-    def __init__(self, asked: Sequence[Answers]) -> None:
-        self.asked = asked
-
-    def cancel(self) -> None:
-        for answers in self.asked:
-            answers.cancel()
-
-
-def _text(one: Answering) -> str:
-    model = one.question.target.served.model
-    given = one.question.prompt
-    return given if isinstance(given, str) else model.detokenize(given or (), special=True)
+def _prompt_text(one: RunningAnswer) -> str:
+    prompt = one.request.prompt
+    if isinstance(prompt, str):
+        return prompt
+    return one.request.ref.served.model.detokenize(prompt or (), special=True)
 
 
 def _choice(
     body: CompletionsBody,
-    one: Answering,
+    running: RunningAnswer,
     index: int,
     text: str,
-    choices: Sequence[Any],
-    end: End | None,
-    at: int = 0,
+    *,
+    choices: Sequence[Any] = (),
+    end: AnswerEnd | None = None,
+    offset: int = 0,
 ) -> dict[str, Any]:
-    """at: characters of the tokens that were told before."""
-    finished = None if end is None else "stop" if end.finish == "stop" else "length"
+    """offset: characters of earlier tokens."""
+    finish = None if end is None else "stop" if end.finish == "stop" else "length"
     logprobs = None
     if body.logprobs is not None:
-        rows = [logprob(one.question.target.served.model.core, choice) for choice in choices]
+        rows = [logprob(running.request.ref.served.model.core, choice) for choice in choices]
+        tokens = [row["token"] for row in rows]
         logprobs = {
-            "tokens": [row["token"] for row in rows],
+            "tokens": tokens,
             "token_logprobs": [row["logprob"] for row in rows],
             "top_logprobs": [{top["token"]: top["logprob"] for top in row["top_logprobs"]} for row in rows],
-            "text_offset": _offsets([row["token"] for row in rows], at),
+            "text_offset": list(accumulate(map(len, tokens), initial=offset))[:-1],
         }
-    return {"index": index, "text": text, "logprobs": logprobs, "finish_reason": finished}
+    return {"index": index, "text": text, "logprobs": logprobs, "finish_reason": finish}
 
 
-def _offsets(tokens: Sequence[str], at: int) -> list[int]:
-    """Where each token's text begins."""
-    offsets = []
-    for token in tokens:
-        offsets.append(at)
-        at += len(token)
-    return offsets
+def _usage(request: ApiRequest, each: Sequence[Answers], collected: Sequence[Answer]) -> dict[str, Any]:
+    """Of all prompts together."""
+    left, usages = iter(collected), []
+    for answers in each:
+        usages.append(record_usage(request, answers, [next(left) for _ in answers.running]))
+    total = Usage(
+        prompt=sum(one.prompt for one in usages),
+        cached=sum(one.cached for one in usages),
+        answer=sum(one.answer for one in usages),
+        thinking=0,
+    )
+    return total.openai
 
 
-def _usage(call: Call, asked: Sequence[Answers], whole: Sequence[Gathered]) -> dict[str, Any]:
-    """Over all prompts."""
-    at, made = 0, []
-    for answers in asked:
-        made.append(counted(call, answers, whole[at : at + len(answers.running)]))
-        at += len(answers.running)
-    prompt, answer = sum(one.prompt for one in made), sum(one.answer for one in made)
-    return {
-        "prompt_tokens": prompt,
-        "completion_tokens": answer,
-        "total_tokens": prompt + answer,
-        "prompt_tokens_details": {"cached_tokens": sum(one.cached for one in made)},
-        "completion_tokens_details": {"reasoning_tokens": 0},
-    }
-
-
-async def _streamed(
-    call: Call,
+async def _stream(
+    request: ApiRequest,
     body: CompletionsBody,
-    asked: Sequence[Answers],
-    running: Sequence[Answering],
-    echoed: Sequence[str],
+    each: Sequence[Answers],
+    echoes: Sequence[str],
     head: dict[str, Any],
 ) -> AsyncGenerator[bytes, None]:
-    usage: dict[str, Any] = {"usage": None} if body.stream_options and body.stream_options.include_usage else {}
-    whole, told = [Gathered() for _ in running], [0] * len(running)
-    for index, text in enumerate(echoed):
+    with_usage = body.stream_options is not None and body.stream_options.include_usage
+    usage: dict[str, Any] = {"usage": None} if with_usage else {}
+    running = [one for answers in each for one in answers.running]
+    collected, offsets = [Answer() for _ in running], [0] * len(running)
+    for index, text in enumerate(echoes):
         if text:
-            yield sse({**head, "choices": [_choice(body, running[index], index, text, (), None)], **usage})
-    async with aclosing(merged(running)) as events:
+            yield sse({**head, "choices": [_choice(body, running[index], index, text)], **usage})
+    async with aclosing(merge(running)) as events:
         async for index, event in events:
-            whole[index].add(event)
-            if isinstance(event, End):
-                choice = _choice(body, running[index], index, "", (), event)
-                choice["tinsmith"] = answer_facts(asked[0], [whole[index]])
+            collected[index].add(event)
+            if isinstance(event, AnswerEnd):
+                choice = _choice(body, running[index], index, "", end=event)
+                choice["tinsmith"] = common.extra_fields(each[0], [collected[index]])
             else:
-                text = "".join(text for _, text in event.parts)
-                choice = _choice(body, running[index], index, text, event.choices, None, told[index])
-                told[index] += sum(map(len, choice["logprobs"]["tokens"])) if choice["logprobs"] else 0
+                text = "".join(text for _, text in event.texts)
                 if not text and body.logprobs is None:
                     continue
+                choices, offset = event.choices, offsets[index]
+                choice = _choice(body, running[index], index, text, choices=choices, offset=offset)
+                if choice["logprobs"]:
+                    offsets[index] += sum(map(len, choice["logprobs"]["tokens"]))
             yield sse({**head, "choices": [choice], **usage})
-    counts = _usage(call, asked, whole)
-    if usage:
-        yield sse({**head, "choices": [], "usage": counts})
+    total = _usage(request, each, collected)
+    if with_usage:
+        yield sse({**head, "choices": [], "usage": total})
     yield DONE
 
 
+_LOGPROBS = {"tokens": [str], "token_logprobs": [float], "top_logprobs": [dict], "text_offset": [int]}
 _REPLY = {
     "id": str,
     "object": "text_completion",
     "created": int,
     "model": str,
     "choices": [
-        {
-            "index": int,
-            "text": str,
-            "logprobs": (
-                {"tokens": [str], "token_logprobs": [float], "top_logprobs": [dict], "text_offset": [int]},
-                None,
-            ),
-            "finish_reason": ("stop", "length"),
-        }
+        {"index": int, "text": str, "logprobs": (_LOGPROBS, None), "finish_reason": ("stop", "length")}
     ],
-    "usage": USAGE,
+    "usage": common.USAGE,
     "tinsmith": dict,
 }
 ENDPOINTS = [
     Endpoint(
-        "POST", "/v1/completions", "Continues prompts", complete, CompletionsBody, like(_REPLY), stream=SSE
+        "POST",
+        "/v1/completions",
+        "Continues prompts",
+        complete,
+        CompletionsBody,
+        schema_like(_REPLY),
+        stream=SSE,
     )
 ]

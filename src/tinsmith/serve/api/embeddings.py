@@ -1,4 +1,4 @@
-"""OpenAI's /v1/embeddings: the base's last hidden state behind a text, or the mean of all, of length 1."""
+"""OpenAI's /v1/embeddings: the base's last hidden state after a text, or the mean of all, normalized."""
 
 from __future__ import annotations
 
@@ -6,29 +6,29 @@ import base64
 import math
 import struct
 from functools import partial
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
 from starlette.responses import Response
 
 from tinsmith.checks import token_ids
-from tinsmith.serve import slices
-from tinsmith.serve.endpoint import Call, Endpoint, Json, like
-from tinsmith.serve.faults import Refused
-from tinsmith.serve.fields import Body, Name, Prompts
+from tinsmith.serve import forward
+from tinsmith.serve.endpoint import ApiRequest, Endpoint, JsonResponse, schema_like
+from tinsmith.serve.errors import ApiError
+from tinsmith.serve.fields import Body, Name, Prompts, prompts_of
 
 if TYPE_CHECKING:
     from tinsmith.runtime.loaded import Loaded
 
 
 class Pooling(Body):
-    """Of the states behind a text's tokens: the last one, or the mean."""
+    """pooling: of the hidden states after a text's tokens."""
 
     pooling: Literal["last", "mean"] = "last"
 
 
 class EmbeddingsBody(Body):
-    """dimensions: those that the model has. user: changes nothing, and is not kept."""
+    """dimensions: the model's. user: no effect, and not stored."""
 
     model: Name
     input: Prompts
@@ -38,27 +38,25 @@ class EmbeddingsBody(Body):
     tinsmith: Pooling | None = None
 
 
-async def embed(call: Call, body: EmbeddingsBody) -> Response:
-    target = call.house.shelf.find(body.model)
-    if target.adapter is not None or target.routed:
-        raise Refused(400, f"embeddings are the base's; give {target.served.name}", "model")
-    given: Any = body.input
-    texts = [given] if isinstance(given, str) or isinstance(given[0], int) else list(given)
+async def embed(request: ApiRequest, body: EmbeddingsBody) -> Response:
+    ref = request.state.find(body.model)
+    if ref.adapter is not None or ref.routed:
+        raise ApiError(400, f"embeddings are computed without adapters; give {ref.served.name}", "model")
     mean = body.tinsmith is not None and body.tinsmith.pooling == "mean"
-    pooled = slices.mean_state if mean else slices.last_state
-    model, worker, rows, count = target.served.model, target.served.worker, [], 0
-    with call.house.taking(call.scope, worker):
-        for number, text in enumerate(texts):
-            tokens = await call.beside(partial(_tokens, model, text))
-            state = await worker.between(call.scope, partial(pooled, target.served, tokens))
+    pool = forward.mean_state if mean else forward.last_state
+    model, worker, rows, count = ref.served.model, ref.served.worker, [], 0
+    with request.state.in_flight(request.client, worker):
+        for number, text in enumerate(prompts_of(body.input)):
+            tokens = await request.in_thread(partial(_tokens, model, text))
+            state = await worker.run_sliced(request.client, partial(pool, ref.served, tokens))
             if body.dimensions not in (None, len(state)):
-                raise Refused(400, f"dimensions is {body.dimensions}; the model has {len(state)}", "dimensions")
+                message = f"dimensions is {body.dimensions}; the model has {len(state)}"
+                raise ApiError(400, message, "dimensions")
             count += len(tokens)
-            rows.append(
-                {"object": "embedding", "index": number, "embedding": _written(state, body.encoding_format)}
-            )
+            embedding = _encode(state, body.encoding_format)
+            rows.append({"object": "embedding", "index": number, "embedding": embedding})
     usage = {"prompt_tokens": count, "total_tokens": count}
-    return Json({"object": "list", "data": rows, "model": target.name, "usage": usage})
+    return JsonResponse({"object": "list", "data": rows, "model": ref.name, "usage": usage})
 
 
 def _tokens(model: Loaded, text: str | list[int]) -> list[int]:
@@ -67,8 +65,8 @@ def _tokens(model: Loaded, text: str | list[int]) -> list[int]:
     return token_ids(text, model.info.vocab, "input")
 
 
-def _written(state: list[float], encoding: str | None) -> list[float] | str:
-    """Of length 1; as OpenAI's clients ask for it, float32 in base64."""
+def _encode(state: list[float], encoding: str | None) -> list[float] | str:
+    """A vector of length 1; OpenAI's clients ask for it as float32 in base64."""
     length = math.sqrt(math.fsum(value * value for value in state)) or 1.0
     unit = [value / length for value in state]
     return base64.b64encode(struct.pack(f"<{len(unit)}f", *unit)).decode() if encoding == "base64" else unit
@@ -80,4 +78,4 @@ _REPLY = {
     "model": str,
     "usage": {"prompt_tokens": int, "total_tokens": int},
 }
-ENDPOINTS = [Endpoint("POST", "/v1/embeddings", "Texts as vectors", embed, EmbeddingsBody, like(_REPLY))]
+ENDPOINTS = [Endpoint("POST", "/v1/embeddings", "Embeds texts", embed, EmbeddingsBody, schema_like(_REPLY))]

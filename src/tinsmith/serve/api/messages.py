@@ -1,9 +1,10 @@
-"""Anthropic's /v1/messages, and how many tokens one has."""
+"""Anthropic's /v1/messages and /v1/messages/count_tokens."""
 
 from __future__ import annotations
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Iterator, Sequence
+from contextlib import aclosing
 from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field, field_validator
@@ -11,21 +12,26 @@ from pydantic_core import PydanticCustomError
 from starlette.responses import Response
 
 from tinsmith.runtime.offers import Choice, Offer
-from tinsmith.serve.api.messages_stream import CONTENT, events, said, stop_reason, usage_of
-from tinsmith.serve.api.openai_parts import answer_facts, offer_of, text_of
-from tinsmith.serve.asking import ask
-from tinsmith.serve.endpoint import RECEIPT, SSE, Call, Endpoint, Json, Stream, failed_sse, like, sse_events
-from tinsmith.serve.faults import Refused
-from tinsmith.serve.fields import Body, Count, Name, Ours, Rows, Share, Some, Stops, Tools, TopK
-from tinsmith.serve.gathering import gather
-from tinsmith.serve.pictures import Sent, content_of
-from tinsmith.serve.posing import counted_prompt
-from tinsmith.serve.question import Form, Question
-from tinsmith.serve.sampling import sampling
+from tinsmith.serve.api import openai_common as common
+from tinsmith.serve.endpoint import (
+    SSE,
+    AnswerStream,
+    ApiRequest,
+    Endpoint,
+    JsonResponse,
+    schema_like,
+    sse_error,
+    sse_events,
+)
+from tinsmith.serve.errors import ApiError
+from tinsmith.serve.fields import Body, Count, Name, NonEmpty, Rows, Share, Stops, TinsmithOptions, Tools, TopK
+from tinsmith.serve.generate import Answer, AnswerEnd, Answers, Delta, collect, generate, merge, record_usage
+from tinsmith.serve.images import RequestImage, content_of
+from tinsmith.serve.prepare import GenerationRequest, OutputSchema, count_prompt_tokens, sampling_of
 
 
 class Cached(Body):
-    """A hint that changes nothing: prompts are always cached."""
+    """No effect: prompts are always cached."""
 
     type: Literal["ephemeral"]
     ttl: Literal["5m", "1h"] | None = None
@@ -39,7 +45,7 @@ class TextBlock(Body):
 
 
 class ImageSource(Body):
-    """data: in base64; nothing is fetched, and no files are kept."""
+    """data: base64; nothing is fetched, and no files are stored."""
 
     type: Literal["base64"]
     media_type: Literal["image/png", "image/jpeg"]
@@ -53,12 +59,11 @@ class ImageBlock(Body):
 
     @field_validator("source", mode="before")
     @classmethod
-    def _here(cls, source: Any) -> Any:
+    def _check_source(cls, source: Any) -> Any:
         kind = source.get("type") if isinstance(source, dict) else None
         if kind in ("url", "file"):
-            raise PydanticCustomError(
-                "elsewhere", f"{kind}: nothing is fetched, and no files are kept; give base64"
-            )
+            message = f"{kind}: nothing is fetched, and no files are stored; send the image in base64"
+            raise PydanticCustomError("unsupported_source", message)
         return source
 
 
@@ -68,7 +73,7 @@ class ThinkingBlock(Body):
     signature: str = ""
 
 
-class UseBlock(Body):
+class ToolUseBlock(Body):
     type: Literal["tool_use"]
     id: str
     name: Name
@@ -76,7 +81,7 @@ class UseBlock(Body):
     cache_control: Cached | None = None
 
 
-class ResultBlock(Body):
+class ToolResultBlock(Body):
     type: Literal["tool_result"]
     tool_use_id: str
     content: str | Rows[TextBlock] | None = None
@@ -84,7 +89,9 @@ class ResultBlock(Body):
     cache_control: Cached | None = None
 
 
-Block = Annotated[TextBlock | ImageBlock | ThinkingBlock | UseBlock | ResultBlock, Field(discriminator="type")]
+Block = Annotated[
+    TextBlock | ImageBlock | ThinkingBlock | ToolUseBlock | ToolResultBlock, Field(discriminator="type")
+]
 
 
 class Message(Body):
@@ -99,7 +106,7 @@ class InputSchema(Body):
 
 
 class Tool(Body):
-    """strict: it is kept to its schema in any case."""
+    """strict: always in effect."""
 
     type: Literal["custom"] | None = None
     name: Name
@@ -125,7 +132,7 @@ class OneChoice(Body):
 
 
 class Thinking(Body):
-    """budget_tokens: max_tokens bounds thoughts and answer together."""
+    """budget_tokens: no effect; max_tokens limits thoughts and answer together."""
 
     type: Literal["enabled"]
     budget_tokens: Count
@@ -150,7 +157,7 @@ class Metadata(Body):
 
 class CountBody(Body):
     model: Name
-    messages: Some[Message]
+    messages: NonEmpty[Message]
     system: str | Rows[TextBlock] | None = None
     tools: Tools[Tool] | None = None
     tool_choice: Annotated[AnyChoice | NoChoice | OneChoice, Field(discriminator="type")] | None = None
@@ -159,7 +166,7 @@ class CountBody(Body):
 
 
 class MessagesBody(CountBody):
-    """metadata: changes nothing, and is not kept."""
+    """metadata: no effect, and not stored."""
 
     max_tokens: Count
     stop_sequences: Stops | None = None
@@ -169,11 +176,11 @@ class MessagesBody(CountBody):
     top_k: TopK | None = None
     metadata: Metadata | None = None
     service_tier: Literal["auto", "standard_only"] | None = None
-    tinsmith: Ours | None = None
+    tinsmith: TinsmithOptions | None = None
 
 
-def _messages(body: CountBody) -> list[dict[str, Any]]:
-    """Results of tools are messages of their own; what an assistant's message holds is one."""
+def messages_of(body: CountBody) -> list[dict[str, Any]]:
+    """Messages for the runtime, where tool results are messages of their own."""
     messages: list[dict[str, Any]] = []
     if body.system:
         texts = body.system if isinstance(body.system, str) else "\n\n".join(one.text for one in body.system)
@@ -182,126 +189,209 @@ def _messages(body: CountBody) -> list[dict[str, Any]]:
         blocks = message.content
         if isinstance(blocks, str):
             blocks = [TextBlock(type="text", text=blocks)]
-        messages += _turn(message.role, blocks, f"messages.{number}.content")
+        path = f"messages.{number}.content"
+        allowed: Any = (TextBlock, ToolUseBlock, ThinkingBlock)
+        if message.role == "user":
+            allowed = (TextBlock, ImageBlock, ToolResultBlock)
+        wrong = next((one.type for one in blocks if not isinstance(one, allowed)), None)
+        if wrong is not None:
+            raise ApiError(
+                400, f"{path}: {wrong} is not allowed in a message of the {message.role}", "messages"
+            )
+        messages += [_assistant(blocks)] if message.role == "assistant" else _user(blocks, path)
     if messages[-1]["role"] == "assistant":
-        raise Refused(
-            400, "messages: the last is the assistant's, and an answer can't be begun for it", "messages"
-        )
+        problem = "messages: the last is the assistant's, and prefilled answers are not supported"
+        raise ApiError(400, problem, "messages")
     return messages
 
 
-def _turn(role: str, blocks: Sequence[Any], where: str) -> list[dict[str, Any]]:
-    texts = "".join(one.text for one in blocks if isinstance(one, TextBlock))
-    if role == "assistant":
-        misplaced: Any = (ResultBlock, ImageBlock)
-        message: dict[str, Any] = {"role": "assistant", "content": texts}
-        calls = [
-            {"type": "function", "function": {"name": one.name, "arguments": one.input}}
-            for one in blocks
-            if isinstance(one, UseBlock)
-        ]
-        thoughts = "".join(one.thinking for one in blocks if isinstance(one, ThinkingBlock))
-        message |= {"tool_calls": calls} if calls else {}
-        message |= {"reasoning_content": thoughts} if thoughts else {}
-        turn = [message]
-    else:
-        misplaced = (UseBlock, ThinkingBlock)
-        turn = [_result(one) for one in blocks if isinstance(one, ResultBlock)]
-        said = content_of(
-            [
-                {"type": "text", "text": one.text}
-                if isinstance(one, TextBlock)
-                else Sent(one.source.data, f"{where}.{k}.source.data").part
-                for k, one in enumerate(blocks)
-                if isinstance(one, TextBlock | ImageBlock)
-            ]
-        )
-        turn += [{"role": "user", "content": said}] if said or not turn else []
-    wrong = next((one.type for one in blocks if isinstance(one, misplaced)), None)
-    if wrong is not None:
-        raise Refused(400, f"{where}: a message of the {role} holds no {wrong}", "messages")
-    return turn
+def _assistant(blocks: Sequence[Any]) -> dict[str, Any]:
+    calls = [
+        {"type": "function", "function": {"name": one.name, "arguments": one.input}}
+        for one in blocks
+        if isinstance(one, ToolUseBlock)
+    ]
+    thoughts = "".join(one.thinking for one in blocks if isinstance(one, ThinkingBlock))
+    return {
+        "role": "assistant",
+        "content": "".join(one.text for one in blocks if isinstance(one, TextBlock)),
+        **({"tool_calls": calls} if calls else {}),
+        **({"reasoning_content": thoughts} if thoughts else {}),
+    }
 
 
-def _result(block: ResultBlock) -> dict[str, Any]:
-    text = text_of(block.content)
-    return {"role": "tool", "content": f"Error: {text}" if block.is_error else text}
+def _user(blocks: Sequence[Any], path: str) -> list[dict[str, Any]]:
+    messages, parts = [], []
+    for k, block in enumerate(blocks):
+        if isinstance(block, TextBlock):
+            parts.append({"type": "text", "text": block.text})
+        elif isinstance(block, ImageBlock):
+            parts.append(RequestImage(block.source.data, f"{path}.{k}.source.data").part)
+        else:
+            text = common.text_of(block.content)
+            messages.append({"role": "tool", "content": f"Error: {text}" if block.is_error else text})
+    content = content_of(parts)
+    return [*messages, {"role": "user", "content": content}] if content or not messages else messages
 
 
 def _offer(body: CountBody) -> Offer | None:
-    declared = [
-        {
-            "type": "function",
-            "function": {
-                "name": tool.name,
-                **({"description": tool.description} if tool.description else {}),
-                "parameters": tool.input_schema.model_dump(),
-            },
-        }
-        for tool in body.tools or ()
-    ]
+    tools: list[dict[str, Any]] = []
+    for tool in body.tools or ():
+        described = {"description": tool.description} if tool.description else {}
+        function = {"name": tool.name, **described, "parameters": tool.input_schema.model_dump()}
+        tools.append({"type": "function", "function": function})
     choice = body.tool_choice
-    alone = getattr(choice, "disable_parallel_tool_use", None)
-    parallel = None if alone is None else not alone
+    single = getattr(choice, "disable_parallel_tool_use", None)
+    parallel = None if single is None else not single
     if isinstance(choice, OneChoice):
-        return offer_of(declared, "required", parallel, [choice.name])
+        return common.offer_of(tools, "required", parallel, [choice.name])
     names: dict[str, Choice] = {"auto": "auto", "any": "required", "none": "none"}
-    return offer_of(declared, names[choice.type] if choice else None, parallel)
+    return common.offer_of(tools, names[choice.type] if choice else None, parallel)
 
 
-def _question(call: Call, body: CountBody, **more: Any) -> Question:
+def _to_generation(request: ApiRequest, body: CountBody, **more: Any) -> GenerationRequest:
     config, thinking = body.output_config, body.thinking
-    on = None if thinking is None or thinking.type == "adaptive" else thinking.type == "enabled"
-    return Question(
-        call.house.shelf.find(body.model),
-        _messages(body),
-        thinking=on,
+    return GenerationRequest(
+        ref=request.state.find(body.model),
+        messages=messages_of(body),
+        thinking=None if thinking is None or thinking.type == "adaptive" else thinking.type == "enabled",
         offer=_offer(body),
-        form=Form(config.format.schema_, "output_config") if config and config.format else None,
-        scope=call.scope,
+        schema=OutputSchema(config.format.schema_, "output_config") if config and config.format else None,
+        client=request.client,
         **more,
     )
 
 
-async def create(call: Call, body: MessagesBody) -> Response:
-    def question() -> Question:
-        return _question(
-            call,
+async def create(request: ApiRequest, body: MessagesBody) -> Response:
+    def to_generation() -> GenerationRequest:
+        return _to_generation(
+            request,
             body,
-            sampling=sampling(call.house.shelf.find(body.model).served.model, body),
-            max_tokens=call.house.tokens(body.max_tokens),
+            sampling=sampling_of(request.state.find(body.model).served.model, body),
+            max_tokens=request.state.limits.check_tokens(body.max_tokens),
             stop=body.stop_sequences or (),
-            **(body.tinsmith or Ours()).held,
+            **(body.tinsmith or TinsmithOptions()).generation,
         )
 
-    answers = await ask(call.house, await call.read(question))
+    answers = await generate(request.state, await request.parse(to_generation))
     head: dict[str, Any] = {
         "id": f"msg_{secrets.token_hex(12)}",
         "type": "message",
         "role": "assistant",
-        "model": answers.target.name,
+        "model": answers.ref.name,
     }
     if body.stream:
-        stream = sse_events(events(call, answers, head))
-        return Stream(answers, stream, SSE, failed_sse(call.request.url.path, "error"))
-    whole = await gather(answers.running)
-    content = said(whole[0]) if whole else []
-    end = whole[0].ended if whole else None
-    receipt = end.receipt if end else None
-    message = {
+        on_error = sse_error(request.http.url.path, "error")
+        pieces = sse_events(_events(request, answers, head))
+        return AnswerStream(pieces, SSE, on_error=on_error, cancel=answers.cancel)
+    collected = await collect(answers.running)
+    reply = {
         **head,
-        "content": content,
-        "stop_reason": stop_reason(end),
-        "stop_sequence": end.stop if end else None,
-        "usage": usage_of(call, answers, whole),
-        "tinsmith": answer_facts(answers, whole),
+        "content": _content(collected[0]) if collected else [],
+        **_stop_fields(collected[0].end if collected else None),
+        "usage": _usage(request, answers, collected),
+        "tinsmith": common.extra_fields(answers, collected),
     }
-    return Json(message, headers={RECEIPT: receipt} if receipt else None)
+    return JsonResponse(reply, receipts=common.receipts_of(collected))
 
 
-async def count(call: Call, body: CountBody) -> Response:
-    question = await call.read(lambda: _question(call, body))
-    return Json({"input_tokens": await counted_prompt(call.house, question)})
+async def count_tokens(request: ApiRequest, body: CountBody) -> Response:
+    generation = await request.parse(lambda: _to_generation(request, body))
+    return JsonResponse({"input_tokens": await count_prompt_tokens(request.state, generation)})
+
+
+def _content(answer: Answer) -> list[dict[str, Any]]:
+    blocks: list[dict[str, Any]] = []
+    if answer.thinking:
+        blocks.append({"type": "thinking", "thinking": answer.thinking, "signature": ""})
+    if answer.text or not answer.end.calls:
+        blocks.append({"type": "text", "text": answer.text, "citations": None})
+    return blocks + [_tool_use(call.name, call.arguments) for call in answer.end.calls]
+
+
+def _tool_use(name: str, given: dict[str, Any]) -> dict[str, Any]:
+    return {"type": "tool_use", "id": f"toolu_{secrets.token_hex(12)}", "name": name, "input": given}
+
+
+def _stop_fields(end: AnswerEnd | None) -> dict[str, Any]:
+    """end: None where the router chose no adapter."""
+    if end is None:
+        return {"stop_reason": "refusal", "stop_sequence": None}
+    reasons = {"stop": "end_turn", "context": "model_context_window_exceeded"}
+    reason = "stop_sequence" if end.stop is not None else reasons.get(end.finish, "max_tokens")
+    return {"stop_reason": "tool_use" if end.calls else reason, "stop_sequence": end.stop}
+
+
+def _usage(request: ApiRequest, answers: Answers, collected: Sequence[Answer]) -> dict[str, Any]:
+    """Anthropic's input tokens exclude cached ones."""
+    usage = record_usage(request, answers, collected)
+    return {
+        "input_tokens": usage.prompt - usage.cached,
+        "output_tokens": usage.answer,
+        "cache_creation_input_tokens": 0,
+        "cache_read_input_tokens": usage.cached,
+    }
+
+
+class _Blocks:
+    """The content blocks of a stream. Each text or thinking delta goes to the open block of its kind."""
+
+    def __init__(self) -> None:
+        self._index, self.kind = -1, ""
+
+    def open(self, kind: str, block: dict[str, Any]) -> Iterator[dict[str, Any]]:
+        yield from self.close()
+        self._index, self.kind = self._index + 1, kind
+        yield {"type": "content_block_start", "index": self._index, "content_block": block}
+
+    def text(self, kind: str) -> Iterator[dict[str, Any]]:
+        if kind != self.kind:
+            signature = {"signature": ""} if kind == "thinking" else {}
+            yield from self.open(kind, {"type": kind, kind: "", **signature})
+
+    def delta(self, delta: dict[str, Any]) -> dict[str, Any]:
+        return {"type": "content_block_delta", "index": self._index, "delta": delta}
+
+    def close(self) -> Iterator[dict[str, Any]]:
+        if self.kind:
+            yield {"type": "content_block_stop", "index": self._index}
+
+    def add(self, event: Delta) -> Iterator[dict[str, Any]]:
+        for kind, text in event.texts:
+            yield from self.text(kind)
+            yield self.delta({"type": f"{kind}_delta", kind: text})
+        for call in event.calls:
+            if call.name is not None:
+                yield from self.open("tool_use", _tool_use(call.name, {}))
+            yield self.delta({"type": "input_json_delta", "partial_json": call.arguments})
+
+
+async def _events(
+    request: ApiRequest, answers: Answers, head: dict[str, Any]
+) -> AsyncGenerator[dict[str, Any], None]:
+    prompt = max((one.prompt_tokens for one in answers.running), default=0)
+    usage = {"input_tokens": prompt, "output_tokens": 0}
+    message = {**head, "content": [], "stop_reason": None, "stop_sequence": None, "usage": usage}
+    yield {"type": "message_start", "message": message}
+    blocks, answer = _Blocks(), Answer()
+    async with aclosing(merge(answers.running)) as events:
+        async for _, event in events:
+            answer.add(event)
+            for made in blocks.add(event) if isinstance(event, Delta) else ():
+                yield made
+    if answer.ended and blocks.kind != "tool_use":  # an answer without calls has a text
+        for made in blocks.text("text"):
+            yield made
+    for made in blocks.close():
+        yield made
+    collected = [answer] if answer.ended else []
+    yield {
+        "type": "message_delta",
+        "delta": _stop_fields(answer.ended),
+        "usage": _usage(request, answers, collected),
+        "tinsmith": common.extra_fields(answers, collected),
+    }
+    yield {"type": "message_stop"}
 
 
 _REPLY = {
@@ -309,7 +399,7 @@ _REPLY = {
     "type": "message",
     "role": "assistant",
     "model": str,
-    "content": [CONTENT],
+    "content": [{"type": ("text", "thinking", "tool_use")}],
     "stop_reason": str,
     "stop_sequence": (str, None),
     "usage": {
@@ -320,14 +410,12 @@ _REPLY = {
     },
     "tinsmith": dict,
 }
+_COUNT = schema_like({"input_tokens": int})
 ENDPOINTS = [
-    Endpoint("POST", "/v1/messages", "Answers a conversation", create, MessagesBody, like(_REPLY), stream=SSE),
     Endpoint(
-        "POST",
-        "/v1/messages/count_tokens",
-        "A conversation's tokens",
-        count,
-        CountBody,
-        like({"input_tokens": int}),
+        "POST", "/v1/messages", "Answers a conversation", create, MessagesBody, schema_like(_REPLY), stream=SSE
+    ),
+    Endpoint(
+        "POST", "/v1/messages/count_tokens", "Counts a conversation's tokens", count_tokens, CountBody, _COUNT
     ),
 ]

@@ -1,4 +1,4 @@
-"""Ollama's /api/chat and /api/generate."""
+"""Ollama's /api/chat, /api/generate, /api/tags, /api/show and /api/version."""
 
 from __future__ import annotations
 
@@ -11,56 +11,51 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 from starlette.responses import Response
 
+from tinsmith import _core
 from tinsmith.runtime.choice import logprob
-from tinsmith.serve.api.openai_parts import FunctionOf, answer_facts, declared, offer_of
-from tinsmith.serve.asking import Answers, Piece, ask
-from tinsmith.serve.endpoint import NDJSON, RECEIPT, Call, Endpoint, Json, Stream, like, one_line
-from tinsmith.serve.faults import Refused, ollama
-from tinsmith.serve.fields import (
-    Body,
-    Name,
-    Penalty,
-    Repetition,
-    Rows,
-    Seed,
-    Share,
-    Stop,
-    Temperature,
-    Tools,
-    TopK,
-    Tops,
+from tinsmith.serve import fields
+from tinsmith.serve.api import openai_common as common
+from tinsmith.serve.endpoint import (
+    NDJSON,
+    AnswerStream,
+    ApiRequest,
+    Endpoint,
+    JsonResponse,
+    json_line,
+    schema_like,
 )
-from tinsmith.serve.gathering import Gathered, counted, gather, merged
-from tinsmith.serve.pictures import Sent, content_of
-from tinsmith.serve.question import Form, Question
-from tinsmith.serve.sampling import sampling, seed
-from tinsmith.serve.shelf import Target
+from tinsmith.serve.errors import ApiError, ollama_error
+from tinsmith.serve.fields import Body, Name, Penalty, Rows, TopCount
+from tinsmith.serve.generate import Answer, Answers, Delta, collect, generate, merge, record_usage
+from tinsmith.serve.images import RequestImage, content_of
+from tinsmith.serve.prepare import GenerationRequest, OutputSchema, sampling_of
+from tinsmith.serve.state import ModelRef
 
-Write = Callable[[str, str, list[dict[str, Any]]], dict[str, Any]]  # text, thoughts, calls
+Writer = Callable[[str, str, list[dict[str, Any]]], dict[str, Any]]  # of a text, thoughts and calls
 
 
 class Options(Body):
-    """num_ctx: no more than the server has. num_predict: below 0, as many as there is room for."""
+    """num_ctx: at most the server's context. num_predict: below 0, the rest of the context."""
 
-    temperature: Temperature | None = None
-    top_k: TopK | None = None
-    top_p: Share | None = None
-    min_p: Share | None = None
-    repeat_penalty: Repetition | None = None
+    temperature: fields.Temperature | None = None
+    top_k: fields.TopK | None = None
+    top_p: fields.Share | None = None
+    min_p: fields.Share | None = None
+    repeat_penalty: fields.Repetition | None = None
     presence_penalty: Penalty | None = None
     frequency_penalty: Penalty | None = None
-    seed: Seed | None = None
+    seed: fields.Seed | None = None
     num_predict: Annotated[int, Field(ge=-2, le=2**31 - 1)] | None = None
     num_ctx: Annotated[int, Field(ge=1, le=2**31 - 1)] | None = None
-    stop: Stop | None = None
+    stop: fields.Stop | None = None
 
     @property
     def repetition_penalty(self) -> float | None:
         return self.repeat_penalty
 
 
-class Asking(Body):
-    """keep_alive: changes nothing; the models stay loaded."""
+class CommonBody(Body):
+    """keep_alive: no effect; models stay loaded."""
 
     model: Name
     format: Literal["", "json"] | dict[str, Any] | None = None
@@ -69,29 +64,28 @@ class Asking(Body):
     think: bool | Literal["low", "medium", "high"] | None = None
     keep_alive: float | str | None = None
     logprobs: bool | None = None
-    top_logprobs: Tops | None = None
+    top_logprobs: TopCount | None = None
 
 
-class CalledFunction(Body):
+class CallFunction(Body):
     name: Name
     arguments: dict[str, Any]
     index: int | None = None
 
 
-class Called(Body):
+class ToolCall(Body):
     id: str | None = None
     type: Literal["function"] | None = None
-    function: CalledFunction
+    function: CallFunction
 
 
 class Message(Body):
-    """images: in base64; they stand before the content. tool_name, tool_call_id: the message stands behind its
-    call."""
+    """images: in base64, before the content. tool_name, tool_call_id: no effect; results follow their calls."""
 
     role: Literal["system", "user", "assistant", "tool"]
     content: str | None = None
     thinking: str | None = None
-    tool_calls: Rows[Called] | None = None
+    tool_calls: Rows[ToolCall] | None = None
     images: Rows[str] | None = None
     tool_name: str | None = None
     tool_call_id: str | None = None
@@ -99,17 +93,16 @@ class Message(Body):
 
 class Tool(Body):
     type: Literal["function"] | None = None
-    function: FunctionOf
+    function: common.FunctionOf
 
 
-class ChatBody(Asking):
+class ChatBody(CommonBody):
     messages: Rows[Message] | None = None
-    tools: Tools[Tool] | None = None
+    tools: fields.Tools[Tool] | None = None
 
 
-class GenerateBody(Asking):
-    """images: in base64; they stand before the prompt. suffix: what the answer stands before; a prompt with one
-    is raw."""
+class GenerateBody(CommonBody):
+    """images: in base64, before the prompt. suffix: fills in the middle, without a chat template."""
 
     prompt: str | None = None
     suffix: str | None = None
@@ -118,176 +111,236 @@ class GenerateBody(Asking):
     images: Rows[str] | None = None
 
 
-def _question(call: Call, body: Asking, **more: Any) -> Question:
-    target, options = call.house.shelf.find(body.model), body.options or Options()
-    if options.num_ctx is not None and options.num_ctx > target.served.worker.context:
-        most = target.served.worker.context
-        raise Refused(
-            400, f"num_ctx is {options.num_ctx}; this server was started with {most}", "options.num_ctx"
+def _to_generation(request: ApiRequest, body: CommonBody, **more: Any) -> GenerationRequest:
+    ref, options = request.state.find(body.model), body.options or Options()
+    context = ref.served.worker.context
+    if options.num_ctx is not None and options.num_ctx > context:
+        raise ApiError(
+            400, f"num_ctx is {options.num_ctx}; this server's context is {context}", "options.num_ctx"
         )
-    form = None
+    schema = None
     if body.format:
-        form = Form({"type": "object"} if body.format == "json" else body.format, "format")
-    most_tokens = options.num_predict if options.num_predict and options.num_predict > 0 else None
-    return Question(
-        target,
+        schema = OutputSchema({"type": "object"} if body.format == "json" else body.format, "format")
+    max_tokens = options.num_predict if options.num_predict and options.num_predict > 0 else None
+    return GenerationRequest(
+        ref=ref,
         thinking=None if body.think is None else bool(body.think),
-        form=form,
-        sampling=sampling(target.served.model, options),
-        seed=seed(options.seed),
-        max_tokens=call.house.tokens(most_tokens, "num_predict"),
-        stop=[options.stop] if isinstance(options.stop, str) else options.stop or (),
+        schema=schema,
+        sampling=sampling_of(ref.served.model, options),
+        seed=common.seed_of(options.seed),
+        max_tokens=request.state.limits.check_tokens(max_tokens, "num_predict"),
+        stop=common.stop_texts(options.stop),
         tops=body.top_logprobs or 0,
         record=bool(body.logprobs),
-        scope=call.scope,
+        client=request.client,
         **more,
     )
 
 
-def _messages(given: Sequence[Message]) -> list[dict[str, Any]]:
+def messages_of(given: Sequence[Message]) -> list[dict[str, Any]]:
+    """Messages for the runtime."""
     messages = []
     for number, one in enumerate(given):
-        where = f"messages.{number}.images"
+        path = f"messages.{number}.images"
         if one.images and one.role != "user":
-            raise Refused(400, f"{where}: only a user's message has pictures", where)
-        content = _content(one.images, one.content or "", where)
-        message: dict[str, Any] = {"role": one.role, "content": content}
+            raise ApiError(400, f"{path}: only a user's message may have images", path)
+        message: dict[str, Any] = {"role": one.role, "content": _content(one.images, one.content or "", path)}
         if one.tool_calls:
-            message["tool_calls"] = [
-                {
-                    "type": "function",
-                    "function": {"name": made.function.name, "arguments": made.function.arguments},
-                }
-                for made in one.tool_calls
-            ]
+            functions = [call.function.model_dump(include={"name", "arguments"}) for call in one.tool_calls]
+            message["tool_calls"] = [{"type": "function", "function": one} for one in functions]
         if one.thinking is not None:
             message["reasoning_content"] = one.thinking
         messages.append(message)
     return messages
 
 
-def _content(images: Sequence[str] | None, text: str, where: str) -> str | list[dict[str, Any]]:
-    shown = [Sent(data, f"{where}.{k}").part for k, data in enumerate(images or ())]
-    return content_of([*shown, {"type": "text", "text": text}])
+def _content(images: Sequence[str] | None, text: str, path: str) -> str | list[dict[str, Any]]:
+    parts = [RequestImage(data, f"{path}.{k}").part for k, data in enumerate(images or ())]
+    return content_of([*parts, {"type": "text", "text": text}])
 
 
-async def chat(call: Call, body: ChatBody) -> Response:
-    def write(text: str, thoughts: str, calls: list[dict[str, Any]]) -> dict[str, Any]:
+async def chat(request: ApiRequest, body: ChatBody) -> Response:
+    def write(text: str, thinking: str, calls: list[dict[str, Any]]) -> dict[str, Any]:
         message: dict[str, Any] = {"role": "assistant", "content": text}
-        message |= {"thinking": thoughts} if thoughts else {}
+        message |= {"thinking": thinking} if thinking else {}
         return {"message": message | ({"tool_calls": calls} if calls else {})}
 
     if not body.messages:
-        return _loaded(call, body, write)
+        return _loaded(request, body, write)
     given = body.messages
 
-    def question() -> Question:
-        offer = offer_of(declared(tool.function for tool in body.tools or ()))
-        return _question(call, body, messages=_messages(given), offer=offer)
+    def to_generation() -> GenerationRequest:
+        offer = common.offer_of(common.declared(tool.function for tool in body.tools or ()))
+        return _to_generation(request, body, messages=messages_of(given), offer=offer)
 
-    return await _answered(call, body, await call.read(question), write)
+    return await _respond(request, body, await request.parse(to_generation), write)
 
 
-async def generate(call: Call, body: GenerateBody) -> Response:
-    def write(text: str, thoughts: str, calls: list[dict[str, Any]]) -> dict[str, Any]:
-        return {"response": text} | ({"thinking": thoughts} if thoughts else {})
+async def complete(request: ApiRequest, body: GenerateBody) -> Response:
+    def write(text: str, thinking: str, calls: list[dict[str, Any]]) -> dict[str, Any]:
+        return {"response": text} | ({"thinking": thinking} if thinking else {})
 
     if not body.prompt and not body.images and not body.suffix:
-        return _loaded(call, body, write)
+        return _loaded(request, body, write)
     raw = "suffix" if body.suffix else "raw" if body.raw else None
-    if raw and body.system is not None:
-        raise Refused(400, f"system is the chat template's, which {raw} leaves out", "system")
-    if raw and body.images:
-        raise Refused(400, f"images stand where the chat template has them, which {raw} leaves out", "images")
+    if raw and (body.system is not None or body.images):
+        name = "images" if body.system is None else "system"
+        raise ApiError(400, f"{name} needs the chat template, which {raw} leaves out", name)
     if raw:
-        text = _question(call, body, prompt=body.prompt or "", suffix=body.suffix or None)
-        return await _answered(call, body, text, write)
-    system = [{"role": "system", "content": body.system}] if body.system else []
-    messages = [*system, {"role": "user", "content": _content(body.images, body.prompt or "", "images")}]
-    return await _answered(call, body, _question(call, body, messages=messages), write)
+        generation = _to_generation(request, body, prompt=body.prompt or "", suffix=body.suffix or None)
+    else:
+        messages = [{"role": "system", "content": body.system}] if body.system else []
+        content = _content(body.images, body.prompt or "", "images")
+        generation = _to_generation(request, body, messages=[*messages, {"role": "user", "content": content}])
+    return await _respond(request, body, generation, write)
 
 
-def _head(target: Target) -> dict[str, Any]:
-    now = datetime.datetime.now(datetime.UTC).isoformat().replace("+00:00", "Z")
-    return {"model": target.name, "created_at": now}
+def _head(ref: ModelRef) -> dict[str, Any]:
+    return {"model": ref.name, "created_at": _time(time.time())}
 
 
-def _loaded(call: Call, body: Asking, write: Write) -> Response:
-    """Without a question: whether the model is there."""
-    target = call.house.shelf.find(body.model)
-    return Json({**_head(target), **write("", "", []), "done": True, "done_reason": "load"})
+def _time(seconds: float) -> str:
+    return datetime.datetime.fromtimestamp(seconds, datetime.UTC).isoformat().replace("+00:00", "Z")
 
 
-async def _answered(call: Call, body: Asking, question: Question, write: Write) -> Response:
-    answers = await ask(call.house, question)
+def _loaded(request: ApiRequest, body: CommonBody, write: Writer) -> Response:
+    """The answer to a request without a prompt, which loads a model in Ollama."""
+    ref = request.state.find(body.model)
+    return JsonResponse({**_head(ref), **write("", "", []), "done": True, "done_reason": "load"})
+
+
+async def _respond(
+    request: ApiRequest, body: CommonBody, generation: GenerationRequest, write: Writer
+) -> Response:
+    answers = await generate(request.state, generation)
     if body.stream is not False:
-        stream = _streamed(call, body, answers, write)
-        return Stream(answers, stream, NDJSON, lambda fault: _line(ollama(fault)))
-    whole = await gather(answers.running)
-    one = whole[0] if whole else Gathered()
-    calls = _calls(one)
-    facts = _facts(call, answers, whole)
-    logprobs = _logprobs(body, answers, one.choices)
-    receipt = one.end.receipt if one.end else None
-    return Json(
-        {**_head(answers.target), **write(one.text, one.thinking, calls), **logprobs, **facts},
-        headers={RECEIPT: receipt} if receipt else None,
-    )
+        pieces = _stream(request, body, answers, write)
+        return AnswerStream(
+            pieces, NDJSON, on_error=lambda error: _line(ollama_error(error)), cancel=answers.cancel
+        )
+    collected = await collect(answers.running)
+    answer = collected[0] if collected else Answer()
+    reply = {
+        **_head(answers.ref),
+        **write(answer.text, answer.thinking, _calls(answer)),
+        **_logprobs(body, answers, answer.choices),
+        **_final_fields(request, answers, collected),
+    }
+    return JsonResponse(reply, receipts=common.receipts_of(collected))
 
 
-async def _streamed(call: Call, body: Asking, answers: Answers, write: Write) -> AsyncGenerator[bytes, None]:
-    whole = Gathered()
-    async with aclosing(merged(answers.running)) as events:
+async def _stream(
+    request: ApiRequest, body: CommonBody, answers: Answers, write: Writer
+) -> AsyncGenerator[bytes, None]:
+    answer = Answer()
+    async with aclosing(merge(answers.running)) as events:
         async for _, event in events:
-            whole.add(event)
-            if isinstance(event, Piece):
+            answer.add(event)
+            if isinstance(event, Delta):
                 texts = {"text": "", "thinking": ""}
-                for kind, text in event.parts:
+                for kind, text in event.texts:
                     texts[kind] += text
                 logprobs = _logprobs(body, answers, event.choices)
-                if event.parts or logprobs:
+                if event.texts or logprobs:
                     piece = write(texts["text"], texts["thinking"], [])
-                    yield _line({**_head(answers.target), **piece, **logprobs, "done": False})
+                    yield _line({**_head(answers.ref), **piece, **logprobs, "done": False})
             elif event.calls:
-                yield _line({**_head(answers.target), **write("", "", _calls(whole)), "done": False})
-    facts = _facts(call, answers, [whole] if whole.end else [])
-    yield _line({**_head(answers.target), **write("", "", []), **facts})
+                yield _line({**_head(answers.ref), **write("", "", _calls(answer)), "done": False})
+    final = _final_fields(request, answers, [answer] if answer.ended else [])
+    yield _line({**_head(answers.ref), **write("", "", []), **final})
 
 
 def _line(value: dict[str, Any]) -> bytes:
-    return one_line(value) + b"\n"
+    return json_line(value) + b"\n"
 
 
-def _calls(whole: Gathered) -> list[dict[str, Any]]:
-    made = whole.end.calls if whole.end else []
-    return [{"function": {"name": one.name, "arguments": one.arguments}} for one in made]
+def _calls(answer: Answer) -> list[dict[str, Any]]:
+    calls = answer.ended.calls if answer.ended else []
+    return [{"function": {"name": one.name, "arguments": one.arguments}} for one in calls]
 
 
-def _logprobs(body: Asking, answers: Answers, choices: Sequence[Any]) -> dict[str, Any]:
+def _logprobs(body: CommonBody, answers: Answers, choices: Sequence[Any]) -> dict[str, Any]:
     if not body.logprobs or not choices:
         return {}
-    return {"logprobs": [logprob(answers.target.served.model.core, one) for one in choices]}
+    return {"logprobs": [logprob(answers.ref.served.model.core, one) for one in choices]}
 
 
-def _facts(call: Call, answers: Answers, whole: Sequence[Gathered]) -> dict[str, Any]:
-    """How it ended, and nanoseconds; prompt and answer are not told apart in a batch."""
-    made = counted(call, answers, whole)
-    end = whole[0].ended if whole else None
-    spent = int((time.monotonic() - call.started) * 1e9)
+def _final_fields(request: ApiRequest, answers: Answers, collected: Sequence[Answer]) -> dict[str, Any]:
+    """Durations are in nanoseconds; a batch has no separate ones for prompt and answer."""
+    usage = record_usage(request, answers, collected)
+    end = collected[0].end if collected else None
     return {
         "done": True,
         "done_reason": "stop" if end is None or end.finish == "stop" else "length",
-        "total_duration": spent,
+        "total_duration": int((time.monotonic() - request.started) * 1e9),
         "load_duration": 0,
-        "prompt_eval_count": made.prompt,
+        "prompt_eval_count": usage.prompt,
         "prompt_eval_duration": 0,
-        "eval_count": made.answer,
+        "eval_count": usage.answer,
         "eval_duration": int(end.completion.seconds * 1e9) if end else 0,
-        "tinsmith": answer_facts(answers, whole),
+        "tinsmith": common.extra_fields(answers, collected),
     }
 
 
-_TIMES = {
+class ShowBody(Body):
+    model: Name
+    verbose: bool | None = None
+
+
+def _details(ref: ModelRef) -> dict[str, Any]:
+    info = ref.served.model.info
+    formats = sorted(info.formats, key=lambda name: info.formats[name], reverse=True)
+    return {
+        "parent_model": ref.served.name if ref.adapter else "",
+        "format": ref.served.path.suffix.lstrip("."),
+        "family": info.family,
+        "families": [info.family],
+        "parameter_size": f"{info.parameters / 1e6:.1f}M",
+        "quantization_level": formats[0] if formats else "",
+    }
+
+
+async def tags(request: ApiRequest, _: Any) -> Response:
+    models = [
+        {
+            "name": ref.name,
+            "model": ref.name,
+            "modified_at": _time(ref.served.created),
+            "size": ref.served.model.info.bytes,
+            "digest": ref.served.digest,
+            "details": _details(ref),
+        }
+        for ref in request.state.refs.values()
+    ]
+    return JsonResponse({"models": models})
+
+
+async def show(request: ApiRequest, body: ShowBody) -> Response:
+    ref = request.state.find(body.model)
+    info, skill = ref.served.model.info, ref.skill
+    capabilities = ["completion", "embedding", *(["vision"] if ref.served.images else [])]
+    if skill.can_chat:
+        capabilities += ["tools", *(["thinking"] if skill.templates.thinking is not None else [])]
+    return JsonResponse(
+        {
+            "modified_at": _time(ref.served.created),
+            **dict.fromkeys(("template", "modelfile", "parameters"), ""),
+            "details": _details(ref),
+            "model_info": {
+                "general.architecture": info.family,
+                "general.parameter_count": info.parameters,
+                f"{info.family}.context_length": ref.served.worker.context,
+            },
+            "capabilities": capabilities,
+        }
+    )
+
+
+async def version(request: ApiRequest, _: Any) -> Response:
+    return JsonResponse({"version": _core.VERSION})
+
+
+_FINAL = {
     "done": bool,
     "done_reason": ("stop", "length", "load"),
     "total_duration?": int,
@@ -295,11 +348,15 @@ _TIMES = {
     "prompt_eval_count?": int,
     "eval_count?": int,
 }
-_CHAT = {"model": str, "created_at": str, "message": {"role": "assistant", "content": str}, **_TIMES}
-_GENERATE = {"model": str, "created_at": str, "response": str, **_TIMES}
+_HEAD = {"model": str, "created_at": str}
+_CHAT = schema_like({**_HEAD, "message": {"role": "assistant", "content": str}, **_FINAL})
+_GENERATE = schema_like({**_HEAD, "response": str, **_FINAL})
+_TAG = {"name": str, "model": str, "modified_at": str, "size": int, "digest": str, "details": dict}
+_SHOW = schema_like({"details": dict, "model_info": dict, "capabilities": [str]})
 ENDPOINTS = [
-    Endpoint("POST", "/api/chat", "Answers a conversation", chat, ChatBody, like(_CHAT), stream=NDJSON),
-    Endpoint(
-        "POST", "/api/generate", "Answers a prompt", generate, GenerateBody, like(_GENERATE), stream=NDJSON
-    ),
+    Endpoint("POST", "/api/chat", "Answers a conversation", chat, ChatBody, _CHAT, stream=NDJSON),
+    Endpoint("POST", "/api/generate", "Answers a prompt", complete, GenerateBody, _GENERATE, stream=NDJSON),
+    Endpoint("GET", "/api/tags", "Lists the models", tags, reply=schema_like({"models": [_TAG]})),
+    Endpoint("POST", "/api/show", "Describes a model", show, ShowBody, _SHOW),
+    Endpoint("GET", "/api/version", "The server's version", version, reply=schema_like({"version": str})),
 ]

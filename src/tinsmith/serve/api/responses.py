@@ -1,71 +1,300 @@
-"""OpenAI's /v1/responses, of which nothing is stored."""
+"""OpenAI's /v1/responses, without storage."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any, Literal
 
+from pydantic import Discriminator, Field, Tag
 from starlette.responses import Response
 
-from tinsmith.serve.api.responses_body import (
-    ResponsesBody,
-    SchemaFormat,
-    form_in,
-    messages_of,
-    offer_in,
+from tinsmith.chat.roles import settled
+from tinsmith.runtime.offers import Choice, Offer
+from tinsmith.serve import fields
+from tinsmith.serve.api import openai_common as common
+from tinsmith.serve.api.responses_events import ResponseEvents
+from tinsmith.serve.endpoint import (
+    DONE,
+    SSE,
+    AnswerStream,
+    ApiRequest,
+    Endpoint,
+    JsonResponse,
+    schema_like,
+    sse,
+    sse_events,
 )
-from tinsmith.serve.api.responses_events import Events
-from tinsmith.serve.asking import ask
-from tinsmith.serve.endpoint import DONE, RECEIPT, SSE, Call, Endpoint, Json, Stream, like, sse, sse_events
-from tinsmith.serve.fields import Body, Ours, thinking
-from tinsmith.serve.question import Question
-from tinsmith.serve.sampling import sampling
+from tinsmith.serve.errors import ApiError
+from tinsmith.serve.fields import Body, Name, NonEmpty, Rows, Tools
+from tinsmith.serve.generate import generate
+from tinsmith.serve.images import content_of, image_of_url
+from tinsmith.serve.prepare import GenerationRequest, OutputSchema, sampling_of
+
+Status = Literal["in_progress", "completed", "incomplete"]
 
 
-async def respond(call: Call, body: ResponsesBody) -> Response:
-    target = call.house.shelf.find(body.model)
-    logprobs = bool(body.include) or body.top_logprobs is not None
+class InputText(Body):
+    type: Literal["input_text"]
+    text: str
 
-    def question() -> Question:
-        return Question(
-            target,
-            messages_of(body),
-            thinking=thinking(body.reasoning.effort if body.reasoning else None, None),
-            offer=offer_in(body),
-            form=form_in(body),
-            **(body.tinsmith or Ours()).held,
-            sampling=sampling(target.served.model, body),
-            max_tokens=call.house.tokens(body.max_output_tokens, "max_output_tokens"),
-            tops=body.top_logprobs or 0,
-            record=logprobs,
-            scope=call.scope,
-        )
 
-    answers = await ask(call.house, await call.read(question))
-    events = Events(call, answers, _head(body), logprobs)
+class InputImage(Body):
+    """image_url: data:image/png;base64,… or a JPEG's; nothing is fetched. file_id: not supported."""
+
+    type: Literal["input_image"]
+    image_url: str | None = None
+    detail: common.Detail | None = None
+    file_id: str | None = None
+
+
+class OutputText(Body):
+    type: Literal["output_text"]
+    text: str
+    annotations: Annotated[list[Any], Field(max_length=0)] | None = None
+    logprobs: Rows[Any] | None = None
+
+
+class RefusalText(Body):
+    type: Literal["refusal"]
+    refusal: str
+
+
+class Message(Body):
+    """phase: no effect."""
+
+    type: Literal["message"] = "message"
+    role: Literal["user", "system", "developer", "assistant"]
+    content: (
+        str | Rows[Annotated[InputText | InputImage | OutputText | RefusalText, Field(discriminator="type")]]
+    )
+    phase: Literal["commentary", "final_answer"] | None = None
+    id: str | None = None
+    status: Status | None = None
+
+
+class FunctionCall(Body):
+    type: Literal["function_call"]
+    call_id: str
+    name: Name
+    arguments: str
+    id: str | None = None
+    status: Status | None = None
+
+
+class FunctionCallOutput(Body):
+    type: Literal["function_call_output"]
+    call_id: str
+    output: str | Rows[InputText]
+    id: str | None = None
+    status: Status | None = None
+
+
+class ReasoningText(Body):
+    type: Literal["reasoning_text"]
+    text: str
+
+
+class ReasoningItem(Body):
+    type: Literal["reasoning"]
+    summary: Annotated[list[Any], Field(max_length=0)] | None = None
+    content: Rows[ReasoningText] | None = None
+    encrypted_content: None = None
+    id: str | None = None
+    status: Status | None = None
+
+
+def _kind(given: Any) -> str:
+    kind = given.get("type") if isinstance(given, dict) else getattr(given, "type", None)
+    return "message" if kind is None else str(kind)
+
+
+Item = Annotated[
+    Annotated[Message, Tag("message")]
+    | Annotated[FunctionCall, Tag("function_call")]
+    | Annotated[FunctionCallOutput, Tag("function_call_output")]
+    | Annotated[ReasoningItem, Tag("reasoning")],
+    Discriminator(_kind),
+]
+
+
+class Function(common.FunctionOf):
+    type: Literal["function"]
+
+
+class NamedChoice(Body):
+    type: Literal["function"]
+    name: Name
+
+
+class AllowedTools(Body):
+    """The tools that the model may call, of those in the prompt."""
+
+    type: Literal["allowed_tools"]
+    tools: Annotated[Tools[NamedChoice], Field(min_length=1)]
+    mode: Choice = "auto"
+
+
+class SchemaFormat(common.SchemaOf):
+    type: Literal["json_schema"]
+
+
+class Text(Body):
+    format: (
+        Annotated[common.PlainText | common.JsonObject | SchemaFormat, Field(discriminator="type")] | None
+    ) = None
+    verbosity: Literal["medium"] | None = None
+
+
+class Reasoning(Body):
+    effort: fields.Effort | None = None
+    summary: None = None
+
+
+class StreamOptions(Body):
+    include_obfuscation: Literal[False] | None = None
+
+
+class ResponsesBody(common.CommonFields):
+    model: Name
+    input: str | NonEmpty[Item]
+    instructions: str | None = None
+    max_output_tokens: fields.Count | None = None
+    temperature: fields.Temperature | None = None
+    top_p: fields.Share | None = None
+    presence_penalty: fields.Penalty | None = None
+    frequency_penalty: fields.Penalty | None = None
+    top_logprobs: fields.TopCount | None = None
+    include: Rows[Literal["message.output_text.logprobs"]] | None = None
+    tools: Tools[Function] | None = None
+    tool_choice: Choice | NamedChoice | AllowedTools | None = None
+    parallel_tool_calls: bool | None = None
+    max_tool_calls: None = None
+    previous_response_id: None = None
+    text: Text | None = None
+    reasoning: Reasoning | None = None
+    stream: bool | None = None
+    stream_options: StreamOptions | None = None
+    background: Literal[False] | None = None
+    truncation: Literal["disabled"] | None = None
+
+    @property
+    def with_logprobs(self) -> bool:
+        return bool(self.include) or self.top_logprobs is not None
+
+
+def messages_of(body: ResponsesBody) -> list[dict[str, Any]]:
+    """Messages for the runtime, where adjacent calls and thoughts of the assistant are one message."""
+    messages: list[dict[str, Any]] = []
+    if body.instructions:
+        messages.append({"role": "system", "content": body.instructions})
+    if isinstance(body.input, str):
+        return [*messages, {"role": "user", "content": body.input}]
+    for number, item in enumerate(body.input):
+        if isinstance(item, FunctionCallOutput):
+            output = common.text_of(item.output)
+            messages.append({"role": "tool", "content": output, "tool_call_id": item.call_id})
+        elif isinstance(item, Message) and item.role != "assistant":
+            messages.append({"role": item.role, "content": _content(item, number)})
+        else:
+            if not messages or messages[-1]["role"] != "assistant":
+                messages.append({"role": "assistant", "content": []})
+            _add(messages[-1], item, number)
+    for message in messages:
+        for key in ("content", "reasoning_content") if message["role"] == "assistant" else ():
+            if key in message:
+                message[key] = "".join(message[key])
+    return settled(messages)
+
+
+def _content(item: Message, number: int) -> str | list[dict[str, Any]]:
+    if isinstance(item.content, str):
+        return item.content
+    parts = []
+    for k, part in enumerate(item.content):
+        path = f"input.{number}.content.{k}"
+        if not isinstance(part, InputImage):
+            parts.append({"type": "text", "text": common.text_of([part])})
+        elif item.role != "user":
+            raise ApiError(400, f"{path}: only a user's message may have images", path)
+        elif part.file_id is not None:
+            message = f"{path}.file_id: no files are stored; send the image itself as image_url"
+            raise ApiError(400, message, f"{path}.file_id")
+        else:
+            parts.append(image_of_url(part.image_url or "", f"{path}.image_url").part)
+    return content_of(parts)
+
+
+def _add(message: dict[str, Any], item: Message | FunctionCall | ReasoningItem, number: int) -> None:
+    """Adds an item to the assistant's message, whose texts are lists until it is complete."""
+    if isinstance(item, Message):
+        message["content"].append(_content(item, number))
+    elif isinstance(item, FunctionCall):
+        function = {"name": item.name, "arguments": item.arguments}
+        message.setdefault("tool_calls", []).append({"type": "function", "function": function})
+    elif item.content:
+        message.setdefault("reasoning_content", []).extend(part.text for part in item.content)
+
+
+def _output_schema(body: ResponsesBody) -> OutputSchema | None:
+    form = body.text.format if body.text else None
+    if isinstance(form, SchemaFormat):
+        return OutputSchema(form.schema_, "text.format")
+    return OutputSchema({"type": "object"}, "text.format") if isinstance(form, common.JsonObject) else None
+
+
+def _offer(body: ResponsesBody) -> Offer | None:
+    tools = common.declared(body.tools or ())
+    choice, parallel = body.tool_choice, body.parallel_tool_calls
+    if isinstance(choice, AllowedTools):
+        return common.offer_of(tools, choice.mode, parallel, [one.name for one in choice.tools])
+    if isinstance(choice, NamedChoice):
+        return common.offer_of(tools, "required", parallel, [choice.name])
+    return common.offer_of(tools, choice, parallel)
+
+
+def _to_generation(request: ApiRequest, body: ResponsesBody) -> GenerationRequest:
+    ref = request.state.find(body.model)
+    return GenerationRequest(
+        ref=ref,
+        messages=messages_of(body),
+        thinking=fields.thinking(body.reasoning.effort if body.reasoning else None, None),
+        offer=_offer(body),
+        schema=_output_schema(body),
+        **(body.tinsmith or fields.TinsmithOptions()).generation,
+        sampling=sampling_of(ref.served.model, body),
+        max_tokens=request.state.limits.check_tokens(body.max_output_tokens, "max_output_tokens"),
+        tops=body.top_logprobs or 0,
+        record=body.with_logprobs,
+        client=request.client,
+    )
+
+
+async def respond(request: ApiRequest, body: ResponsesBody) -> Response:
+    answers = await generate(request.state, await request.parse(lambda: _to_generation(request, body)))
+    events = ResponseEvents(request, answers, _head(body), body.with_logprobs)
     if body.stream:
-        return Stream(
-            answers,
+        return AnswerStream(
             sse_events(events.all(), DONE),
             SSE,
-            lambda fault: b"".join(sse(event, event["type"]) for event in events.failed(fault)) + DONE,
+            on_error=lambda error: b"".join(sse(one, one["type"]) for one in events.failed(error)) + DONE,
+            cancel=answers.cancel,
         )
     last: dict[str, Any] = {}
     async for event in events.all():
         last = event
     receipt = last["response"]["tinsmith"].get("receipt")
-    return Json(last["response"], headers={RECEIPT: receipt} if receipt else None)
+    return JsonResponse(last["response"], receipts=[receipt] if receipt else ())
 
 
 def _head(body: ResponsesBody) -> dict[str, Any]:
-    """What an answer repeats of the request: every field, and where it was left out what held in its place."""
+    """The request's fields with their defaults, which an answer repeats."""
     tools = [tool.model_dump() for tool in body.tools or ()]
     choice, form = body.tool_choice, body.text.format if body.text else None
     text = form.model_dump(by_alias=True) if form else {"type": "text"}
     for one in (*tools, *([text] if isinstance(form, SchemaFormat) else ())):
         one["strict"] = True if one["strict"] is None else one["strict"]
+    repeated = ("instructions", "max_output_tokens", "user", "safety_identifier", "prompt_cache_key")
     return {
-        "instructions": body.instructions,
-        "max_output_tokens": body.max_output_tokens,
+        **{name: getattr(body, name) for name in repeated},
         "max_tool_calls": None,
         "metadata": body.metadata or {},
         "parallel_tool_calls": body.parallel_tool_calls is not False,
@@ -83,9 +312,6 @@ def _head(body: ResponsesBody) -> dict[str, Any]:
         "truncation": "disabled",
         "background": False,
         "service_tier": "default",
-        "user": body.user,
-        "safety_identifier": body.safety_identifier,
-        "prompt_cache_key": body.prompt_cache_key,
     }
 
 
@@ -109,6 +335,12 @@ _REPLY = {
 }
 ENDPOINTS = [
     Endpoint(
-        "POST", "/v1/responses", "Answers a conversation", respond, ResponsesBody, like(_REPLY), stream=SSE
+        "POST",
+        "/v1/responses",
+        "Answers a conversation",
+        respond,
+        ResponsesBody,
+        schema_like(_REPLY),
+        stream=SSE,
     )
 ]

@@ -1,4 +1,4 @@
-"""An answer as the events of OpenAI's Responses; the last of them has the whole."""
+"""An answer as the events of OpenAI's Responses; the last event has the whole."""
 
 from __future__ import annotations
 
@@ -9,35 +9,35 @@ from contextlib import aclosing
 from typing import TYPE_CHECKING, Any, Literal
 
 from tinsmith.runtime.choice import logprob
-from tinsmith.serve.api.openai_parts import answer_facts
-from tinsmith.serve.faults import openai
-from tinsmith.serve.gathering import Gathered, counted, merged
+from tinsmith.serve.api import openai_common as common
+from tinsmith.serve.errors import openai_error
+from tinsmith.serve.generate import Answer, merge, record_usage
 
 if TYPE_CHECKING:
-    from tinsmith.serve.asking import Answers
-    from tinsmith.serve.endpoint import Call
-    from tinsmith.serve.faults import Refused
-    from tinsmith.serve.parts import CallPart
+    from tinsmith.serve.endpoint import ApiRequest
+    from tinsmith.serve.errors import ApiError
+    from tinsmith.serve.generate import AnswerEnd, Answers
+    from tinsmith.serve.stream_parser import CallDelta
 
 Event = dict[str, Any]
 Kind = Literal["text", "thinking", "refusal"]
-_PARTS = {"text": "output_text", "thinking": "reasoning_text", "refusal": "refusal"}  # what they are of
+_PARTS = {"text": "output_text", "thinking": "reasoning_text", "refusal": "refusal"}
 
 
-class _Writer:
-    """Items as they grow. model: gives tokens their texts, where log probabilities are wanted."""
+class _Items:
+    """Output items, and the events of their growth."""
 
     def __init__(self, model: Any, logprobs: bool) -> None:
         self.output: list[dict[str, Any]] = []
         self._model, self._logprobs = model, logprobs
-        self._open: Kind | Literal["call"] | None = None  # of the item that grows
+        self._open: Kind | Literal["call"] | None = None  # kind of the open item
 
     @property
-    def _place(self) -> dict[str, Any]:
+    def _position(self) -> dict[str, Any]:
         return {"item_id": self.output[-1]["id"], "output_index": len(self.output) - 1}
 
     @property
-    def said(self) -> bool:
+    def answered(self) -> bool:
         """Whether there is more than thoughts."""
         return any(item["type"] != "reasoning" for item in self.output)
 
@@ -47,7 +47,7 @@ class _Writer:
             yield from self._begin(kind)
         part = self.output[-1]["content"][0]
         part[_field(kind)] += text
-        event = {"type": f"response.{part['type']}.delta", **self._place, "content_index": 0, "delta": text}
+        event = {"type": f"response.{part['type']}.delta", **self._position, "content_index": 0, "delta": text}
         if kind == "text":
             rows = [logprob(self._model.core, one) for one in choices] if self._logprobs else []
             part["logprobs"] += rows
@@ -64,10 +64,10 @@ class _Writer:
             part |= {"annotations": [], "logprobs": []}
         yield self._added({**head, "status": "in_progress", "content": []})
         self.output[-1]["content"].append(part)
-        yield {"type": "response.content_part.added", **self._place, "content_index": 0, "part": _copy(part)}
+        yield {"type": "response.content_part.added", **self._position, "content_index": 0, "part": _copy(part)}
 
     def close(self, status: str = "completed") -> Iterator[Event]:
-        """Ends the item that grows."""
+        """Closes the open item."""
         kind, self._open = self._open, None
         if kind is None:
             return
@@ -75,36 +75,47 @@ class _Writer:
         item["status"] = status
         if kind == "call":
             done = {"name": item["name"], "arguments": item["arguments"]}
-            yield {"type": "response.function_call_arguments.done", **self._place, **done}
+            yield {"type": "response.function_call_arguments.done", **self._position, **done}
         else:
-            part, place = item["content"][0], {**self._place, "content_index": 0}
+            part, position = item["content"][0], {**self._position, "content_index": 0}
             done = {name: value for name, value in part.items() if name not in ("type", "annotations")}
-            yield {"type": f"response.{part['type']}.done", **place, **done}
-            yield {"type": "response.content_part.done", **place, "part": _copy(part)}
+            yield {"type": f"response.{part['type']}.done", **position, **done}
+            yield {"type": "response.content_part.done", **position, "part": _copy(part)}
         yield {"type": "response.output_item.done", "output_index": len(self.output) - 1, "item": _copy(item)}
 
-    def call(self, part: CallPart) -> Iterator[Event]:
-        if part.name is not None:
+    def call(self, delta: CallDelta) -> Iterator[Event]:
+        if delta.name is not None:
             yield from self.close()
             self._open = "call"
-            item = {"id": _id("fc"), "type": "function_call", "call_id": _id("call"), "name": part.name}
+            item = {"id": _id("fc"), "type": "function_call", "call_id": _id("call"), "name": delta.name}
             yield self._added({**item, "arguments": "", "status": "in_progress"})
-        self.output[-1]["arguments"] += part.arguments
-        yield {"type": "response.function_call_arguments.delta", **self._place, "delta": part.arguments}
-        if part.whole:
+        self.output[-1]["arguments"] += delta.arguments
+        yield {"type": "response.function_call_arguments.delta", **self._position, "delta": delta.arguments}
+        if delta.complete:
             yield from self.close()
+
+    def grow(self, delta: Any) -> Iterator[Event]:
+        choices = delta.choices
+        for kind, text in delta.texts:
+            yield from self.add(kind, text, choices)
+            choices = []
+        for call in delta.calls:
+            yield from self.call(call)
+
+    def end(self, end: AnswerEnd) -> Iterator[Event]:
+        cut = end.finish != "stop"
+        if not self.output or not (self.answered or cut):
+            yield from self.add("text", "", [])
+        yield from self.close("incomplete" if cut else "completed")
 
     def _added(self, item: dict[str, Any]) -> Event:
         self.output.append(item)
-        return {
-            "type": "response.output_item.added",
-            "output_index": len(self.output) - 1,
-            "item": _copy(item),
-        }
+        index = len(self.output) - 1
+        return {"type": "response.output_item.added", "output_index": index, "item": _copy(item)}
 
 
 def _field(kind: Kind) -> str:
-    """Where a part has its text."""
+    """The field of a part's text."""
     return "refusal" if kind == "refusal" else "text"
 
 
@@ -113,16 +124,16 @@ def _id(kind: str) -> str:
 
 
 def _copy(value: dict[str, Any]) -> dict[str, Any]:
-    """As it is now: it grows on."""
+    """A snapshot of an item that grows."""
     return {key: list(inner) if isinstance(inner, list) else inner for key, inner in value.items()}
 
 
-class Events:
-    """head: what the answer repeats of the request."""
+class ResponseEvents:
+    """head: fields that the answer repeats of the request."""
 
-    def __init__(self, call: Call, answers: Answers, head: dict[str, Any], logprobs: bool) -> None:
-        self._call, self._answers, self._number = call, answers, -1
-        self._writer = _Writer(answers.target.served.model, logprobs)
+    def __init__(self, request: ApiRequest, answers: Answers, head: dict[str, Any], logprobs: bool) -> None:
+        self._request, self._answers, self._number = request, answers, -1
+        self._items = _Items(answers.ref.served.model, logprobs)
         self._response: dict[str, Any] = {
             "id": _id("resp"),
             "object": "response",
@@ -131,7 +142,7 @@ class Events:
             "status": "in_progress",
             "error": None,
             "incomplete_details": None,
-            "model": answers.target.name,
+            "model": answers.ref.name,
             "output": [],
             "usage": None,
             **head,
@@ -140,67 +151,45 @@ class Events:
     async def all(self) -> AsyncGenerator[Event, None]:
         for kind in ("created", "in_progress"):
             yield self._numbered({"type": f"response.{kind}", "response": dict(self._response)})
-        whole, answers = Gathered(), self._answers
+        answer, answers = Answer(), self._answers
         if not answers.running:
-            for made in self._refused(answers.route.why if answers.route else ""):
+            for made in (*self._items.add("refusal", answers.refusal, []), *self._items.close()):
                 yield self._numbered(made)
-        async with aclosing(merged(answers.running)) as pieces:
-            async for _, event in pieces:
-                whole.add(event)
-                for made in _written(self._writer, event, whole):
+        async with aclosing(merge(answers.running)) as events:
+            async for _, event in events:
+                answer.add(event)
+                for made in self._items.end(answer.ended) if answer.ended else self._items.grow(event):
                     yield self._numbered(made)
-        cut = whole.end is not None and whole.end.finish != "stop"
-        yield self._ended(
+        cut = answer.ended is not None and answer.ended.finish != "stop"
+        collected = [answer] if answer.ended else []
+        usage = record_usage(self._request, answers, collected)
+        yield self._last(
             "incomplete" if cut else "completed",
             completed_at=int(time.time()),
             incomplete_details={"reason": "max_output_tokens"} if cut else None,
-            usage=_usage(self._call, answers, whole),
-            tinsmith=answer_facts(answers, [whole] if whole.end else []),
+            usage={
+                "input_tokens": usage.prompt,
+                "input_tokens_details": {"cached_tokens": usage.cached, "cache_write_tokens": 0},
+                "output_tokens": usage.answer,
+                "output_tokens_details": {"reasoning_tokens": usage.thinking},
+                "total_tokens": usage.prompt + usage.answer,
+            },
+            tinsmith=common.extra_fields(answers, collected),
         )
 
-    def failed(self, fault: Refused) -> Iterator[Event]:
-        """In place of those that are not there yet."""
-        for made in self._writer.close("incomplete"):
+    def failed(self, error: ApiError) -> Iterator[Event]:
+        """The last events after an error."""
+        for made in self._items.close("incomplete"):
             yield self._numbered(made)
-        said = openai(fault)["error"]
-        yield self._numbered({"type": "error", "error": said})
-        yield self._ended("failed", error={"code": said["code"] or said["type"], "message": said["message"]})
+        fields = openai_error(error)["error"]
+        yield self._numbered({"type": "error", "error": fields})
+        code = fields["code"] or fields["type"]
+        yield self._last("failed", error={"code": code, "message": fields["message"]})
 
-    def _refused(self, why: str) -> Iterator[Event]:
-        """Of a prompt that the router took for no task."""
-        yield from self._writer.add("refusal", why, [])
-        yield from self._writer.close()
-
-    def _ended(self, status: str, **more: Any) -> Event:
-        self._response |= {"status": status, "output": self._writer.output, **more}
+    def _last(self, status: str, **more: Any) -> Event:
+        self._response |= {"status": status, "output": self._items.output, **more}
         return self._numbered({"type": f"response.{status}", "response": self._response})
 
     def _numbered(self, event: Event) -> Event:
         self._number += 1
         return {**event, "sequence_number": self._number}
-
-
-def _written(writer: _Writer, event: Any, whole: Gathered) -> Iterator[Event]:
-    if whole.end is None:
-        choices = event.choices
-        for kind, text in event.parts:
-            yield from writer.add(kind, text, choices)
-            choices = []
-        for part in event.calls:
-            yield from writer.call(part)
-        return
-    cut = whole.end.finish != "stop"
-    if not writer.output or not (writer.said or cut):
-        yield from writer.add("text", "", [])
-    yield from writer.close("incomplete" if cut else "completed")
-
-
-def _usage(call: Call, answers: Answers, whole: Gathered) -> dict[str, Any]:
-    made = counted(call, answers, [whole] if whole.end else [])
-    return {
-        "input_tokens": made.prompt,
-        "input_tokens_details": {"cached_tokens": made.cached, "cache_write_tokens": 0},
-        "output_tokens": made.answer,
-        "output_tokens_details": {"reasoning_tokens": made.thoughts},
-        "total_tokens": made.prompt + made.answer,
-    }

@@ -14,7 +14,7 @@ from importlib import resources
 
 SCRIPTS = (
     *("parts.js", "json.js", "suggest.js", "editor.js"),
-    *("server.js", "tokens.js", "reply.js", "pictures.js", "chat.js", "settings.js", "about.js", "page.js"),
+    *("server.js", "tokens.js", "reply.js", "images.js", "chat.js", "settings.js", "about.js", "page.js"),
 )
 
 

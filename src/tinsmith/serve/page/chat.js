@@ -22,14 +22,14 @@ const chat = {
     };
   },
 
-  async ask(prompt, pictures, models, parts) {
-    const turn = { prompt, pictures, sides: models.map((model) => ({ model, messages: [] })) };
+  async ask(prompt, images, models, parts) {
+    const turn = { prompt, images, sides: models.map((model) => ({ model, messages: [] })) };
     this.turns.push(turn);
     turn.answers = make("div", { class: "answers" });
     turn.verdict = make("p", { class: "same", hidden: "" });
     const heading = make("h2", { class: "prompt" }, prompt || "Without a text");
     document.querySelectorAll(".again").forEach((one) => one.remove());
-    const shown = pictures.length ? [make("p", { class: "shown" }, ...pictures.map(thumbnail))] : [];
+    const shown = images.length ? [make("p", { class: "shown" }, ...images.map(thumbnail))] : [];
     find("#turns").append(make("section", { class: "turn", "aria-label": `Turn ${this.turns.length}` }, heading, ...shown, turn.answers, turn.verdict));
     for (const [side, { model }] of turn.sides.entries()) {
       const box = make("article", { "aria-label": `Answer of ${model}` }, make("h3", {}, model));

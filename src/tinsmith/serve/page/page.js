@@ -30,7 +30,7 @@ function chosen() {
   settings.offer(rows.some((one) => one.tinsmith?.constraint));
   const { context, template, can_chat: chats } = rows[0]?.tinsmith ?? {};
   const told = [context && `Its context holds ${number(context)} tokens.`, chats === false && !template && "It has no chat template: it continues a text."];
-  pictures.offer(rows.length > 0 && rows.every((one) => one.tinsmith?.sees));
+  images.offer(rows.length > 0 && rows.every((one) => one.tinsmith?.vision));
   find("#fact").textContent = told.filter(Boolean).join(" ");
 }
 
@@ -38,9 +38,9 @@ function chosen() {
 const say = (text) => (find("#problem").textContent = text);
 
 async function send() {
-  await pictures.reading;
+  await images.reading;
   const prompt = find("#prompt").value;
-  if ((!prompt.trim() && !pictures.chosen.length) || chat.running.size) return;
+  if ((!prompt.trim() && !images.chosen.length) || chat.running.size) return;
   if (!models.length) return loadModels();
   say("");
   const parts = trying(() => settings.parts());
@@ -48,7 +48,7 @@ async function send() {
   find("#prompt").value = "";
   grow();
   showSettings(false);
-  const asked = chat.ask(prompt, pictures.take(), chosenModels(), parts);
+  const asked = chat.ask(prompt, images.take(), chosenModels(), parts);
   find("#view").scrollTop = find("#view").scrollHeight;
   await asked;
 }
@@ -93,8 +93,8 @@ function askForKey(message) {
 function showRequest() {
   const parts = trying(() => settings.parts());
   if (!parts) return;
-  const prompt = find("#prompt").value || (pictures.chosen.length ? "" : "Hello");
-  const turn = { prompt, pictures: pictures.chosen, sides: [{ model: find("#model-a").value, messages: [] }] };
+  const prompt = find("#prompt").value || (images.chosen.length ? "" : "Hello");
+  const turn = { prompt, images: images.chosen, sides: [{ model: find("#model-a").value, messages: [] }] };
   const body = JSON.stringify(chat.body(turn, 0, parts), null, 2).replaceAll("'", "'\\''");
   const auth = key ? ' -H "Authorization: Bearer $KEY"' : "";
   const address = new URL("v1/chat/completions", location);
@@ -104,7 +104,7 @@ function showRequest() {
 
 function start() {
   settings.start(find("#settings"));
-  pictures.start();
+  images.start();
   theme(storedTheme());
   find("#theme").addEventListener("click", () => theme(THEMES[(THEMES.indexOf(document.documentElement.dataset.theme) + 1) % 3]));
   for (const id of ["#model-a", "#model-b", "#compare"]) find(id).addEventListener("change", chosen);

@@ -38,7 +38,7 @@ const settings = {
   // own: whether a chosen model's file brings a constraint.
   offer(own) {
     find("#own").hidden = !own;
-    if (!own && this.shape === "own") this.form.elements.shape.value = "free";
+    if (!own && this.shape === "own") this.form.elements.shape.value = "any";
     else if (own && !this.chosen) this.form.elements.shape.value = "own";
     this.changed(false);
   },
@@ -80,7 +80,7 @@ const settings = {
 
   // Whether the file's own constraint is to be left aside.
   get lifted() {
-    return this.shape === "free" && !find("#own").hidden;
+    return this.shape === "any" && !find("#own").hidden;
   },
 
   get tokens() {
@@ -100,7 +100,7 @@ const settings = {
       invalid.reportValidity();
       throw new Error(`${invalid.labels[0]?.textContent.trim() ?? invalid.name}: ${invalid.validationMessage}`);
     }
-    const ours = { ...(this.tokens && { choices: true }), ...(this.lifted && { free: true }) };
+    const ours = { ...(this.tokens && { choices: true }), ...(this.lifted && { unconstrained: true }) };
     return { ...this.sampling(), ...this.answer(), ...(Object.keys(ours).length && { tinsmith: ours }) };
   },
 

@@ -19,7 +19,7 @@ from tinsmith.spec import Hyper, Spec, Tensor
 from tinsmith.system import files, reading
 
 CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
-VISION_WEIGHTS = "vision_model.safetensors"  # of an adapter that changes the vision half too
+VISION_WEIGHTS = "vision_model.safetensors"  # of an adapter that changes the vision model too
 PREFIX_CONFIG, PREFIX_WEIGHTS = "prefix_config.json", "prefix_model.safetensors"  # of a prefix's folder
 TEMPLATE = "chat_template.jinja"  # the one that the adapter was trained under
 BASE = "base.json"  # {"sha256": that of the files of the base that it was trained on}
@@ -166,7 +166,7 @@ def of_base(folder: Path, family: Family, hyper: Hyper, *, with_vision: bool = F
     if find_spec("numpy") is None:
         raise MissingExtraError("numpy", "train")
     if not with_vision and (folder / VISION_WEIGHTS).exists():
-        raise UnsupportedError(f"{folder}: changes the vision half too, which only a merge does; merge it")
+        raise UnsupportedError(f"{folder}: changes the vision model too, which only a merge does; merge it")
     config = _config(folder / CONFIG)
     every = [name for name in family.tensors(hyper) if name.hf]
     names = {name.hf.removesuffix(".weight"): name for name in every if not name.experts}

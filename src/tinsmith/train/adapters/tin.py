@@ -57,11 +57,10 @@ def add(
     file, or a compiled one.
 
     format: of adapter_bin.FORMATS, for one that is not compiled. extra: what the adapter brings, as a tin has
-    it of its own model: entries (its constraint as tin.CONSTRAINT, LICENSES/…), facts (`constraint`, `sure`,
-    `metrics`, `license` …) and its bill of materials. The chat template is the one that it was trained under,
-    where it says so. Raises InputError for a name that is taken or can't be one, an adapter of another base,
-    and one that changes no logit of the self-test; FormatError for a damaged one.
-    """
+    it of its own model: entries (its constraint as tin.CONSTRAINT, LICENSES/…), facts (`constraint`,
+    `abstention`, `metrics`, `license` …) and its bill of materials. The chat template is the one that it was
+    trained under, where it says so. Raises InputError for a name that is taken or can't be one, an adapter of
+    another base, and one that changes no logit of the self-test; FormatError for a damaged one."""
     known = listed(file)
     _check_new(file, name, known)
     source, held = Path(source), Tin(file)

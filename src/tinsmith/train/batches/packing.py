@@ -17,10 +17,10 @@ import torch
 from torch import Tensor
 
 from tinsmith.train.batches.sequences import TokenSequence
-from tinsmith.train.sight.images import ONE_BY_ONE, Looks
+from tinsmith.train.vision.tiles import ONE_BY_ONE, Looks
 
 if TYPE_CHECKING:
-    from tinsmith.data.pictures import Picture
+    from tinsmith.data.images import ImageSource
 
 # A packed row is filled to a multiple of this: products of matrices are compiled for each height that they
 # meet, and of a thousand heights none would be met again. The filler is computed like tokens.
@@ -46,7 +46,7 @@ class Packing:
              targets [labels]: those tokens
     owner    [labels]: the number of the sequence
     spans    for each sequence where, in the input flattened, what follows the prefix begins and ends
-    pictures of all sequences, in order; seen [their tokens]: the indices, in the input flattened, of the tokens
+    images of all sequences, in order; seen [their tokens]: the indices, in the input flattened, of the tokens
              that stand for them, in order; None where there are none
     """
 
@@ -64,7 +64,7 @@ class Packing:
     sequences: int
     longest: int
     rotary: Tensor
-    pictures: tuple[Picture, ...] = ()
+    images: tuple[ImageSource, ...] = ()
     seen: Tensor | None = None
     together: Tensor | None = None
 
@@ -162,11 +162,11 @@ def _packing(
         places[number] = begin
         places[number, : end - begin] = torch.arange(begin, end)
         valid[number, : end - begin] = True
-        for image in sequence.images:
+        for image in sequence.tiles:
             own = torch.arange(image.first, image.end) + (begin - shared)
             seen.append(own)
             together[own] = torch.tensor([int(own[0]), int(own[-1]) + 1], dtype=torch.int32)
-        if sequence.images:
+        if sequence.tiles:
             rotary[:, begin:end] = _graded(sequence)[:, shared:]
     parts[len(parts) - filler :] = len(batch) + 1
     labels = [
@@ -186,7 +186,7 @@ def _packing(
         targets=targets,
         owner=owner,
         spans=tuple(spans),
-        pictures=tuple(picture for sequence in batch for picture in sequence.pictures),
+        images=tuple(image for sequence in batch for image in sequence.images),
         seen=torch.cat(seen) if seen else None,
         rotary=rotary.view(3, *positions.shape) if is_graded else positions,
         together=together if is_together else None,
@@ -200,7 +200,7 @@ def _packing(
 def _graded(sequence: TokenSequence) -> Tensor:
     """The positions of time, row and column of its tokens, [3, tokens]; kernels/core/vm/input.c states them."""
     places = torch.arange(len(sequence)).repeat(3, 1)
-    for first, down, across in sequence.images:
+    for first, down, across in sequence.tiles:
         count = down * across
         inside = torch.arange(count)
         own = places[:, first : first + count]

@@ -12,14 +12,14 @@ from tinsmith.chat.chat_template import render, special_tokens, thinking_switch
 from tinsmith.chat.packed import control_texts
 from tinsmith.data.readers import Example
 from tinsmith.errors import DataError, InputError
-from tinsmith.runtime.sight import control_of
+from tinsmith.runtime.vision import control_of
 from tinsmith.spec import Spec, Tokenizer
 from tinsmith.tasks import Message, by_name
-from tinsmith.train.sight.images import Image
+from tinsmith.train.vision.tiles import PromptTile
 
 if TYPE_CHECKING:
-    from tinsmith.data.pictures import Picture
-    from tinsmith.train.sight.eyes import Places
+    from tinsmith.data.images import ImageSource
+    from tinsmith.train.vision.model import ImagePrompts
 
 Encode = Callable[[str], list[int]]
 Item = TypeVar("Item", bound=Sized)
@@ -31,14 +31,14 @@ BASE_CONTEXT = "the base's context"  # a limit that no key raises
 @dataclass(frozen=True)
 class TokenSequence:
     """prompt: what the model is given; answer: what it should write, with the token that ends it; forced:
-    places of the answer's tokens that are not learned, since they must come; pictures: that the prompt shows;
-    images: where their tokens stand in it, each of which gets one of their rows."""
+    places of the answer's tokens that are not learned, since they must come; images: that the prompt shows;
+    tiles: where their tokens stand in it, each of which gets one of their rows."""
 
     prompt: tuple[int, ...]
     answer: tuple[int, ...]
     forced: tuple[int, ...] = ()
-    pictures: tuple[Picture, ...] = ()
-    images: tuple[Image, ...] = ()
+    images: tuple[ImageSource, ...] = ()
+    tiles: tuple[PromptTile, ...] = ()
 
     def __len__(self) -> int:
         """Tokens that the model reads: the last one of the answer is only predicted."""
@@ -84,11 +84,11 @@ class Tokenization:
         self.task = by_name(task)
         self.system = system
         self.max_length, self.limit = max_length, limit
-        self.places: Places | None = None
+        self.places: ImagePrompts | None = None
         if spec.vision is not None:
-            from tinsmith.train.sight.eyes import Places
+            from tinsmith.train.vision.model import ImagePrompts
 
-            self.places = Places(spec)
+            self.places = ImagePrompts(spec)
 
     def __call__(self, examples: Sequence[Example]) -> list[TokenSequence]:
         return [sequence for _, sequence in self.learned(examples)]
@@ -158,8 +158,8 @@ class Tokenization:
         given, wanted = tuple(self.encode(prompt)), tuple(answer[: end + 1])
         if not (example.images and self.places):
             return TokenSequence(given, wanted)
-        images = self.places.images(given, example.images)
-        return TokenSequence(given, wanted, pictures=example.images, images=images)
+        tiles = self.places.tiles(given, example.images)
+        return TokenSequence(given, wanted, images=example.images, tiles=tiles)
 
     def _check_control(self, example: Example, asked: list[Message], named: str) -> None:
         """What a message says is text where the model is asked, whatever it says, and an end token in an answer
@@ -214,7 +214,7 @@ def shared_prefix(sequences: Sequence[TokenSequence]) -> tuple[int, ...]:
     first = min(sequence.prompt for sequence in sequences)
     last = max(sequence.prompt for sequence in sequences)
     # A picture's tokens are the same whatever it shows.
-    limit = min(one.images[0].first if one.images else len(one.prompt) - 1 for one in sequences)
+    limit = min(one.tiles[0].first if one.tiles else len(one.prompt) - 1 for one in sequences)
     length = 0
     while length < limit and first[length] == last[length]:
         length += 1

@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING
 from tinsmith.data.readers import Example
 from tinsmith.errors import InputError, MissingExtraError
 from tinsmith.models import family
-from tinsmith.spec import ConnectorSizes, Spec, Tensor, Tokenizer, TowerSizes, Vision
+from tinsmith.spec import EncoderSizes, ProjectorSizes, Spec, Tensor, Tokenizer, Vision
 from tinsmith.train.beginning.shape import shape
 from tinsmith.train.beginning.vocabulary import train_tokenizer
 from tinsmith.train.options import ScratchOptions
-from tinsmith.vision.idefics3 import connector
+from tinsmith.vision.idefics3 import projector
+from tinsmith.vision.image_rules import Tiles
 from tinsmith.vision.parts import tensors_of, tokens_of
-from tinsmith.vision.pictures import Tiles
 
 if TYPE_CHECKING:
-    from tinsmith.data.pictures import Picture
+    from tinsmith.data.images import ImageSource
     from tinsmith.tensor_names import TensorName
 
 LOOKED_AT = 256  # pictures at most, for their mean and deviation
@@ -51,7 +51,7 @@ def start(
     MissingExtraError without numpy or tokenizers.
     """
     shown = [picture for example in examples for picture in example.images]
-    more = tuple(connector.token_texts.values()) if shown else ()
+    more = tuple(projector.token_texts.values()) if shown else ()
     tokenizer = train_tokenizer(_texts(examples, texts, system), given.vocabulary, more)
     hyper = shape(given, len(tokenizer.tokens))
     weights = _drawn(family.by_name("llama").tensors(hyper), seed)
@@ -61,10 +61,10 @@ def start(
 
 
 def start_vision(
-    given: ScratchOptions, dim: int, tokenizer: Tokenizer, seed: int, shown: Sequence[Picture]
+    given: ScratchOptions, dim: int, tokenizer: Tokenizer, seed: int, shown: Sequence[ImageSource]
 ) -> Vision:
-    """An untrained tower and connector for a language model of a width, and for pictures like those shown.
-    Raises InputError for a picture that is not cut into whole tokens, DataError for a damaged one."""
+    """An untrained vision encoder and projector for a language model of width `dim` and images like `shown`.
+    Raises InputError for an image that is not cut into whole tokens, DataError for a damaged one."""
     side = given.image_size // given.patch_size
     if given.image_size % (given.patch_size * given.patch_merge):
         raise InputError(
@@ -72,14 +72,14 @@ def start_vision(
             f"{given.patch_size * given.patch_merge}; give one"
         )
     wide = given.vision_hidden
-    sizes = TowerSizes(
+    sizes = EncoderSizes(
         given.vision_layers, wide, 4 * wide, wide // 32, given.patch_size, side, 1e-6, "gelu_tanh"
     )
     mean, deviation = _levels(shown)
     pictures = Tiles("lanczos", mean, deviation, edge=given.image_size, longest=given.image_size, split=False)
-    tokens = tokens_of(connector, {}, tokenizer, "the new tokenizer")
-    joint = ConnectorSizes(given.patch_merge, dim)
-    empty = Vision(connector.tower, sizes, connector.name, joint, {}, tokens, pictures)
+    tokens = tokens_of(projector, {}, tokenizer, "the new tokenizer")
+    joint = ProjectorSizes(given.patch_merge, dim)
+    empty = Vision(projector.encoder, sizes, projector.name, joint, {}, tokens, pictures)
     tensors = _drawn(tensors_of(empty), seed + 1)
     return replace(empty, tensors={**tensors, "positions": _places(side, wide)})
 
@@ -101,7 +101,7 @@ def _places(side: int, width: int) -> Tensor:
     return from_float32(np.concatenate([down, across], 1).astype(np.float32))
 
 
-def _levels(shown: Sequence[Picture]) -> tuple[Colour, Colour]:
+def _levels(shown: Sequence[ImageSource]) -> tuple[Colour, Colour]:
     """Mean and deviation of red, green and blue over some of the pictures, of 1.
 
     With a half for both, pages of light paper are nearly the same rows, whatever is written on them, and for

@@ -56,9 +56,9 @@ def load(network: Network, spec: Spec, folder: Path, copies: int = 1) -> None:
     than the recipe's."""
     import torch
 
-    from tinsmith.train.model import eyes_adapter
+    from tinsmith.train.model import vision_adapter
 
-    given = peft_folder.read(folder, spec, with_vision=network.sees).factors
+    given = peft_folder.read(folder, spec, with_vision=network.has_vision).factors
     own, theirs = ({_layer(path) for path in paths} for paths in (_paths(network, spec), _names(given)))
     if own != theirs or set(given) != set(network.linears):
         raise InputError(
@@ -72,8 +72,8 @@ def load(network: Network, spec: Spec, folder: Path, copies: int = 1) -> None:
             _check_layout(folder, factors, len(a) // copies, module.scaling["default"] * copies)
             a.copy_(torch.from_numpy(factors.a).repeat(copies, 1))
             b.copy_(torch.from_numpy(factors.b).repeat(1, copies))
-    if network.sees:
-        eyes_adapter.load(network.eyes, folder, copies)
+    if network.has_vision:
+        vision_adapter.load(network.vision, folder, copies)
 
 
 def _check_layout(folder: Path, factors: Factors, rank: int, scale: float) -> None:

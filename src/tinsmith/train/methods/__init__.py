@@ -37,7 +37,7 @@ class Method(ABC):
     whether files of every format are built from one adapter; gentle: of a new adapter's learning rate, what it
     then takes; replays: whether it then learns new examples, and some of the old ones again; passes: over the
     examples where none are stated, None for as many as most methods take; renew: steps from one checkpoint to
-    the next; sees: whether it learns of pictures; reads_examples: whether it learns of [data] train at all."""
+    the next; takes_images: whether it learns from images; reads_examples: whether it reads [data] train."""
 
     name: ClassVar[str]
     folder: ClassVar[str]
@@ -56,7 +56,7 @@ class Method(ABC):
     replays: ClassVar[bool] = False
     passes: ClassVar[int | None] = None
     renew: ClassVar[int] = TrainOptions.renew
-    sees: ClassVar[bool] = True
+    takes_images: ClassVar[bool] = True
     reads_examples: ClassVar[bool] = True
 
     def found(self, value: float) -> str:
@@ -80,7 +80,7 @@ class Method(ABC):
         does not see."""
         if not job.examples or not job.validation:
             raise InputError("training needs at least one training example and one validation example")
-        if not self.sees and any(example.images for example in (*job.examples, *job.validation)):
+        if not self.takes_images and any(example.images for example in (*job.examples, *job.validation)):
             raise InputError(f'method = "{self.name}" trains on no images; use "lora", or leave out the images')
 
     def check_lengths(self, job: Job) -> None:

@@ -39,7 +39,7 @@ class Distill(Method):
     folder = FOLDER
     what = "an adapter"
     starts = True
-    sees = False  # the teacher is asked by its tokens alone
+    takes_images = False  # the teacher is asked by its tokens alone
     keys = (*KEYS, "teacher", ORIGINALS_ONCE)
     needs = (("data", "train"), ("train", "teacher"))
 

@@ -107,9 +107,9 @@ class ModelTrainee(Trainee):
         spec = models.load(folder)
         held = network.weights(spec)
         if spec.vision:
-            from tinsmith.train.sight import eyes
+            from tinsmith.train.vision import model as vision_model
 
-            held |= eyes.weights(spec.vision, f"model.{network.EYES}.")
+            held |= vision_model.weights(spec.vision, f"model.{network.VISION}.")
         return {name: held[name] for name in self.parameters()}
 
     def trained(self) -> Spec:
@@ -125,7 +125,7 @@ class ModelTrainee(Trainee):
                 tensors[name.role] = from_folder(name, stored[name.hf].cpu().numpy())
         template = self.spec.chat_template
         general = {**self.spec.general, **({DIGEST: digest(template)} if template else {})}
-        vision = self.network.eyes.trained() if self.spec.vision else None
+        vision = self.network.vision.trained() if self.spec.vision else None
         return replace(self.spec, tensors=tensors, general=general, vision=vision)
 
 

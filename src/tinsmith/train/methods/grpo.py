@@ -44,7 +44,7 @@ class Grpo(Method):
     share, unit = "reward", ""
     starts = True
     one_adapter = True
-    sees = False  # rollouts are drawn by tokens alone
+    takes_images = False  # rollouts are drawn by tokens alone
     gentle = 1.0  # the rate is low as it is
     passes = 1
     renew = 10  # a step takes its time

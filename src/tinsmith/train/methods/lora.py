@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from tinsmith.errors import InputError
 from tinsmith.train.adapters import peft_folder
 from tinsmith.train.methods import ORIGINALS_ONCE, Method
-from tinsmith.train.model import eyes_adapter
+from tinsmith.train.model import vision_adapter
 from tinsmith.train.options import LANGUAGE
 from tinsmith.train.rules import default_learning_rate
 from tinsmith.train.steps.trainee import Trainee
@@ -28,9 +28,9 @@ if TYPE_CHECKING:
     from tinsmith.train.quantized.fake_quantization import FakeQuantization
 
 FOLDER = "adapter"
-# Where the network's module that sees pictures lies within peft's wrapper.
-EYES = "eyes"
-EYES_PREFIX = f"base_model.model.model.{EYES}."
+# Where the network's vision model lies within peft's wrapper.
+VISION = "vision"
+VISION_PREFIX = f"base_model.model.model.{VISION}."
 FEEDBACK_TURNS = 2  # checkpoints from one making of quantized weights with error feedback to the next
 FIRST_BATCHES = 8  # of training data, whose inputs are weighed before there is a validation
 KEYS = ("rank", "alpha", "targets", "qat")  # of every method that trains an adapter
@@ -51,12 +51,12 @@ class Lora(Method):
 def _choose(network: Network, options: TrainOptions) -> None:
     """Freezes what the options leave as it is, and gives a vision half that they name factors of its own.
     Raises InputError for a base without one."""
-    if tuple(options.parts) != (LANGUAGE,) and not network.sees:
+    if tuple(options.parts) != (LANGUAGE,) and not network.has_vision:
         raise InputError(
             "[train] parts: the base has no vision model; leave it out, or use a vision-language model"
         )
-    if network.sees:
-        eyes_adapter.install(network.eyes, options.parts, options.rank, options.alpha, 0.0, rslora=False)
+    if network.has_vision:
+        vision_adapter.install(network.vision, options.parts, options.rank, options.alpha)
     if LANGUAGE not in options.parts:
         for module in network.linears.values():
             module.lora_A.requires_grad_(False)
@@ -175,9 +175,9 @@ class AdapterTrainee(Trainee):
         with atomic_folder(self.result, replaces=self.marker) as fresh:
             try:
                 held = self.network.model.state_dict()
-                language = {name: value for name, value in held.items() if f".{EYES}." not in name}
+                language = {name: value for name, value in held.items() if f".{VISION}." not in name}
                 self.network.model.save_pretrained(str(fresh), state_dict=language, save_embedding_layers=False)
-                eyes_adapter.save(self.network, fresh)
+                vision_adapter.save(self.network, fresh)
             except (OSError, SafetensorError) as error:  # a full disk, by either of its writers
                 raise InputError(
                     f"{self.result}: cannot write: {error}; free some space and run it again"
@@ -196,7 +196,7 @@ class AdapterTrainee(Trainee):
 
         held = load_file(folder / peft_folder.WEIGHTS)
         language = {f"{name.removesuffix('.weight')}.default.weight": value for name, value in held.items()}
-        return language | eyes_adapter.stored(folder, EYES_PREFIX)
+        return language | vision_adapter.stored(folder, VISION_PREFIX)
 
     def take_mean(self, folders: Sequence[Path]) -> None:
         import torch

@@ -32,7 +32,7 @@ class Prefix(Method):
     keys = ("prefix_length", ORIGINALS_ONCE)
     merges = False
     packs = False
-    sees = False
+    takes_images = False
 
     def trainee(self, job: Job) -> PrefixTrainee:
         return PrefixTrainee(job)

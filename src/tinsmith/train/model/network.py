@@ -30,10 +30,10 @@ from tinsmith.train.layers.head import AnswerLoss
 from tinsmith.train.model import halves, packed
 from tinsmith.train.model.devices import CPU, has_fast_bfloat16
 from tinsmith.train.options import TrainOptions
-from tinsmith.train.sight.images import ONE_BY_ONE
 from tinsmith.train.tensors import to_folder
+from tinsmith.train.vision.tiles import ONE_BY_ONE
 
-EYES = "eyes"  # the module of a trunk that sees pictures
+VISION = "vision"  # the module of a trunk that encodes images
 # Linear layers that are not adapted, by model type: peft refuses those whose kernels pass its layers by, and
 # llama.cpp takes no adapter of what is computed before the layers.
 _UNADAPTED = {"falcon_h1": {"out_proj"}, "gemma4_text": {"per_layer_model_projection"}}
@@ -92,7 +92,7 @@ class Network:
 
     def pack(self, batch: Sequence[TokenSequence], shared: int) -> Packing:
         """On the network's device. shared: the length of the prefix that the prompts have in common."""
-        looks = self.eyes.looks if self.sees else ONE_BY_ONE
+        looks = self.vision.looks if self.has_vision else ONE_BY_ONE
         return (pack(batch, shared, looks) if self.packs else pad(batch, looks)).to(self.device)
 
     def answer_states(self, packing: Packing) -> Tensor:
@@ -105,13 +105,13 @@ class Network:
         return labelled
 
     @property
-    def sees(self) -> bool:
-        return hasattr(self.trunk, EYES)
+    def has_vision(self) -> bool:
+        return hasattr(self.trunk, VISION)
 
     @property
-    def eyes(self) -> Any:
+    def vision(self) -> Any:
         """The vision half, which is part of the trunk."""
-        return self.trunk.get_submodule(EYES)
+        return self.trunk.get_submodule(VISION)
 
     def given(self, packing: Packing) -> dict[str, Any]:
         """The trunk's input: tokens, or where pictures are shown embeddings [rows, width, dim], with the
@@ -121,7 +121,7 @@ class Network:
             return {"input_ids": packing.tokens}
         model: Any = self.trunk
         embeddings = model.get_input_embeddings()(packing.tokens)
-        rows, *deep = self.eyes.rows(packing.pictures).to(embeddings.dtype).split(embeddings.shape[-1], -1)
+        rows, *deep = self.vision.rows(packing.images).to(embeddings.dtype).split(embeddings.shape[-1], -1)
         flat = embeddings.flatten(0, 1).index_put((packing.seen,), rows)
         given: dict[str, Any] = {"inputs_embeds": flat.view_as(embeddings)}
         if deep:  # which are added in the order of their places
@@ -177,20 +177,19 @@ def whole(spec: Spec, device: torch.device = CPU) -> Whole:
         if isinstance(module, nn.Linear) and module is not head
     }
     packs = mixing.install(base)
-    open_eyes(spec, base).requires_grad_(True)
+    open_vision(spec, base).requires_grad_(True)
     return Whole(base, base.base_model, head.weight, linears, packs, *after_head(base.config))
 
 
-def open_eyes(spec: Spec, base: Any) -> nn.Module:
-    """Gives a model that has a vision half its tower and connector, frozen, as a module of its trunk; another
-    has an empty one."""
+def open_vision(spec: Spec, base: Any) -> nn.Module:
+    """A model's vision encoder and projector, frozen, as a module of its trunk; empty without vision."""
     if spec.vision is None:
         return nn.Module()
-    from tinsmith.train.sight.eyes import Eyes
+    from tinsmith.train.vision.model import VisionModel
 
-    eyes = Eyes(spec).to(next(base.parameters()).device)
-    base.base_model.add_module(EYES, eyes)
-    return eyes
+    vision = VisionModel(spec).to(next(base.parameters()).device)
+    base.base_model.add_module(VISION, vision)
+    return vision
 
 
 def after_head(config: Any) -> tuple[float, float | None]:
@@ -232,7 +231,7 @@ def build(
         module.forward = partial(_plain_forward, module)
     if device.type == "cpu":
         fused.install(base, matrices if packs and not (targets or others) else None)
-    open_eyes(spec, base)
+    open_vision(spec, base)
     head = _head(base, matrices)
     return Network(model, base.base_model, head, linears, packs, *after_head(base.config))
 

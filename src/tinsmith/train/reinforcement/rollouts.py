@@ -100,7 +100,7 @@ class Sampler:
                 prompt,
                 self.applied,
                 self.constraint,
-                sure=temperature > 0,
+                confidence=temperature > 0,
                 max_tokens=self.room,
                 sampling=Sampling(temperature, seed=seed),
             )

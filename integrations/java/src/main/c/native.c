@@ -141,11 +141,11 @@ JNIEXPORT jint JNICALL Java_tinsmith_runtime_Native_sampling(JNIEnv *env, jclass
     return result;
 }
 
-JNIEXPORT jint JNICALL Java_tinsmith_runtime_Native_pace(JNIEnv *env, jclass self, jlong session_, jint percent_) {
+JNIEXPORT jint JNICALL Java_tinsmith_runtime_Native_dutyCycle(JNIEnv *env, jclass self, jlong session_, jint percent_) {
     (void)self;
     tinhost_session *session = (tinhost_session *)(intptr_t)session_;
     int32_t percent = percent_;
-    int32_t result = raised(env) ? 0 : tinhost_pace(session, percent);
+    int32_t result = raised(env) ? 0 : tinhost_duty_cycle(session, percent);
     return result;
 }
 
@@ -167,12 +167,12 @@ JNIEXPORT jint JNICALL Java_tinsmith_runtime_Native_say(JNIEnv *env, jclass self
     return result;
 }
 
-JNIEXPORT jint JNICALL Java_tinsmith_runtime_Native_picture(JNIEnv *env, jclass self, jlong session_, jobject file_) {
+JNIEXPORT jint JNICALL Java_tinsmith_runtime_Native_image(JNIEnv *env, jclass self, jlong session_, jobject file_) {
     (void)self;
     tinhost_session *session = (tinhost_session *)(intptr_t)session_;
     int64_t file_bytes = 0;
     void *file = block(env, file_, &file_bytes);
-    int32_t result = raised(env) ? 0 : tinhost_picture(session, file, file_bytes);
+    int32_t result = raised(env) ? 0 : tinhost_image(session, file, file_bytes);
     return result;
 }
 

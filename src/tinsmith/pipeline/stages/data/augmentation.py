@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tinsmith import tasks
-from tinsmith.data import picture_changes
+from tinsmith.data import image_changes
 from tinsmith.data.augment import Augmented, augment
-from tinsmith.data.picture_sheet import sheet
+from tinsmith.data.image_sheet import sheet
 from tinsmith.data.readers import Example
 from tinsmith.data.slots import words
 from tinsmith.data.splits import shared_inputs
@@ -26,7 +26,7 @@ from tinsmith.system import files, reading
 from tinsmith.train import methods
 
 if TYPE_CHECKING:
-    from tinsmith.data.pictures import Picture
+    from tinsmith.data.images import ImageSource
     from tinsmith.pipeline.recipe.values import Recipe
 
 SHEET = "data/pictures.png"  # some changed pictures
@@ -100,7 +100,7 @@ def picture_kinds(recipe: Recipe) -> tuple[str, ...]:
     stated = recipe.data.augment_images
     if not methods.by_name(recipe.train.method).reads_examples:
         return ()
-    return picture_changes.KINDS if stated is None else stated
+    return image_changes.KINDS if stated is None else stated
 
 
 def changed_pictures(recipe: Recipe, train: Sequence[Example]) -> list[Example]:
@@ -112,7 +112,7 @@ def changed_pictures(recipe: Recipe, train: Sequence[Example]) -> list[Example]:
                 continue
             rng = random.Random(f"{recipe.train.seed} {variant} {number} pictures")
             images = tuple(
-                replace(picture, change=picture_changes.draw(kinds, picture.size(), rng))
+                replace(picture, change=image_changes.draw(kinds, picture.size(), rng))
                 for picture in example.images
             )
             changed = sorted({kind for picture in images for kind, _ in picture.change})
@@ -125,7 +125,7 @@ def show_pictures(
     rows: Sequence[Example], train: Sequence[Example], folder: Path, reporter: Reporter
 ) -> list[Path]:
     """Draws a sheet of changed pictures for a person to look at, each row after its original."""
-    made: dict[int, list[Picture]] = {}
+    made: dict[int, list[ImageSource]] = {}
     for row in rows:
         if "changed" in row.about:
             made.setdefault(row.about["from"], []).append(row.images[0])

@@ -35,7 +35,7 @@ def thresholds(systems: Mapping[str, Mapping[str, Any]], names: Mapping[str, str
     if not held:
         return {}
     (error,) = {one["error"] for one in held.values()}
-    return {"sure": {"error": error, **{label: one["threshold"] for label, one in held.items()}}}
+    return {"abstention": {"error": error, **{label: one["threshold"] for label, one in held.items()}}}
 
 
 def task_figures(

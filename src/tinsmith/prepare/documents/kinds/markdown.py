@@ -1,4 +1,4 @@
-"""Markdown: plain text whose headings begin with # too, without the marks of links, pictures and HTML."""
+"""Markdown: plain text whose headings begin with # too, without the marks of links, images and HTML."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def _without_comments(text: str) -> str:
 
 
 def _without_links(text: str) -> str:
-    """Links as their texts, and no pictures."""
+    """Links as their texts, and no images."""
     kept: list[str] = []  # pieces of the result
     opened: list[int] = []  # of these the brackets that are open
     at, line_end, missing = 0, -1, set[str]()  # missing: ends of links that the rest of the line has none of

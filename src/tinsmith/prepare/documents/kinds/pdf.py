@@ -41,7 +41,7 @@ class Pdf(Kind):
         if is_closed:
             raise DataError(f"{path}: is encrypted; save it without a password")
         if not any(text.strip() for _, text in pages):
-            raise DataError(f"{path}: holds no text, pictures of pages perhaps; recognize the text first (OCR)")
+            raise DataError(f"{path}: holds no text, images of pages perhaps; recognize the text first (OCR)")
         for number, text in pages:
             yield from (Block(one, number) for one in _paragraphs(text))
 

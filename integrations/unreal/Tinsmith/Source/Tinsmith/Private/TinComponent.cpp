@@ -51,10 +51,10 @@ bool UTinComponent::Open()
 	return true;
 }
 
-bool UTinComponent::Picture(const TArray<uint8>& Bytes)
+bool UTinComponent::Image(const TArray<uint8>& Bytes)
 {
 	Cancel();
-	return Open() && Held(Session->picture(tin::bytes(Bytes.GetData(), static_cast<std::size_t>(Bytes.Num()))));
+	return Open() && Held(Session->image(tin::bytes(Bytes.GetData(), static_cast<std::size_t>(Bytes.Num()))));
 }
 
 bool UTinComponent::Pixels(const TArray<FColor>& Colors, int32 Width)

@@ -80,9 +80,9 @@ public:
 	UPROPERTY(BlueprintAssignable, Category = "tinsmith")
 	FTinText OnFailed;
 
-	/** Shows a PNG or JPEG file to a character that sees: before the text that is said next. */
+	/** Shows a PNG or JPEG file to a character of a file with image input: before the text that is said next. */
 	UFUNCTION(BlueprintCallable, Category = "tinsmith")
-	bool Picture(const TArray<uint8>& Bytes);
+	bool Image(const TArray<uint8>& Bytes);
 
 	/** Shows pixels, such as a render target's (ReadPixels), in rows of Width. */
 	UFUNCTION(BlueprintCallable, Category = "tinsmith")

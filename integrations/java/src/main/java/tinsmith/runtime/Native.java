@@ -23,10 +23,10 @@ final class Native {
     static native int adapter(long session, byte[] name, double scale);
     static native int constrained(long session, int on);
     static native int sampling(long session, double temperature, double top_p, double repetition, long seed);
-    static native int pace(long session, int percent);
+    static native int dutyCycle(long session, int percent);
     static native int think(long session, int mode);
     static native int say(long session, int role, byte[] text);
-    static native int picture(long session, ByteBuffer file);
+    static native int image(long session, ByteBuffer file);
     static native int pixels(long session, ByteBuffer pixels, int width, int height, int channels);
     static native int forget(long session, int k);
     static native int messages(long session);

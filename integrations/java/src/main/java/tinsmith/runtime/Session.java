@@ -78,8 +78,8 @@ public final class Session implements AutoCloseable {
     }
 
     /** Percent of the time, 1 to 100, that its threads work at most where a step has no budget. */
-    public void pace(int percent) {
-        call(handle -> Native.pace(handle, percent));
+    public void dutyCycle(int percent) {
+        call(handle -> Native.dutyCycle(handle, percent));
     }
 
     /** TRUE: the model thinks first; FALSE: it does not; null: its template decides. */
@@ -93,13 +93,13 @@ public final class Session implements AutoCloseable {
         call(handle -> Native.say(handle, role.ordinal(), bytes));
     }
 
-    /** Puts a picture, a PNG or JPEG file's bytes, before the text of the user's message that comes next. */
-    public void picture(ByteBuffer file) {
+    /** Puts an image, a PNG or JPEG file's bytes, before the text of the user's message that comes next. */
+    public void image(ByteBuffer file) {
         ByteBuffer direct = direct(file);
-        call(handle -> Native.picture(handle, direct));
+        call(handle -> Native.image(handle, direct));
     }
 
-    /** As picture, of pixels: rows of 3 bytes a pixel (RGB), or 4 (RGBA). */
+    /** As image, of pixels: rows of 3 bytes a pixel (RGB), or 4 (RGBA). */
     public void pixels(ByteBuffer pixels, int width, int height, int channels) {
         ByteBuffer direct = direct(pixels);
         call(handle -> Native.pixels(handle, direct, width, height, channels));

@@ -86,20 +86,20 @@ public final class Conformance {
         }
     }
 
-    /** A session of the case's own file, for a picture. */
-    private Session sees(JsonObject one) {
-        try (Model eyes = Model.open(tins.resolve(one.get("file").getAsString()))) {
-            return eyes.session(new Options().context(512));
+    /** A session of the case's own file, for an image. */
+    private Session sessionOf(JsonObject one) {
+        try (Model model = Model.open(tins.resolve(one.get("file").getAsString()))) {
+            return model.session(new Options().context(512));
         }
     }
 
-    /** By the picture's file, and by its pixels. */
-    private List<JsonElement> pictured(JsonObject one) {
+    /** By the image's file, and by its pixels. */
+    private List<JsonElement> withImage(JsonObject one) {
         List<JsonElement> found = new ArrayList<>();
         for (boolean isFile : new boolean[] {true, false})
-            try (Session session = sees(one)) {
+            try (Session session = sessionOf(one)) {
                 int width = one.get("width").getAsInt(), height = one.get("height").getAsInt();
-                if (isFile) session.picture(bytes(one, "picture"));
+                if (isFile) session.image(bytes(one, "image"));
                 else session.pixels(bytes(one, "pixels"), width, height, 3);
                 session.say(Message.Role.USER, one.get("text").getAsString());
                 found.add(answer(session, one.get("max_tokens").getAsInt(), 0));
@@ -151,8 +151,8 @@ public final class Conformance {
             }
             case "memory" -> model.session(new Options().mostBytes(one.get("most_bytes").getAsLong())).close();
             default -> {
-                try (Session session = sees(one)) {
-                    session.picture(bytes(one, "picture"));
+                try (Session session = sessionOf(one)) {
+                    session.image(bytes(one, "image"));
                 }
             }
         }
@@ -175,11 +175,11 @@ public final class Conformance {
             }
         JsonArray wanted = new JsonArray();
         wanted.add(expect);
-        boolean isPictured = one.has("picture");
-        if (isPictured) wanted.add(expect);
+        boolean hasImages = one.has("image");
+        if (hasImages) wanted.add(expect);
         if (one.has("then")) wanted.add(one.get("then"));
         JsonArray found = new JsonArray();
-        (isPictured ? pictured(one) : answers(one)).forEach(found::add);
+        (hasImages ? withImage(one) : answers(one)).forEach(found::add);
         // Numbers are compared as they are written: one that was read equals no int.
         return new Gson().toJson(found).equals(new Gson().toJson(wanted)) ? "passed" : found + " is not " + wanted;
     }

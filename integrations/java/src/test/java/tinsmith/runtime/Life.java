@@ -97,7 +97,7 @@ public final class Life {
 
             for (int odd : new int[] {Integer.MAX_VALUE, Integer.MIN_VALUE, -1}) {
                 refuses(TinException.class, () -> session.forget(odd));
-                refuses(TinException.class, () -> session.pace(odd));
+                refuses(TinException.class, () -> session.dutyCycle(odd));
                 refuses(TinException.class, () -> model.session(new Options().threads(odd)));
                 refuses(TinException.class, () -> model.session(new Options().adapters(odd)));
                 refuses(TinException.class, () -> session.pixels(ByteBuffer.allocateDirect(12), odd, 2, 3));

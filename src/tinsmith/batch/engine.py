@@ -1,0 +1,249 @@
+"""Answers windows of items by one model.
+
+A window's prompts are sorted, so that a common prefix is computed once; equal questions are answered once.
+Lines are in the items' order.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+from tinsmith.batch.cache import CachedAnswer
+from tinsmith.batch.requests import Answer, Request, RequestBuilder
+from tinsmith.errors import InputError, RuntimeFault, TinsmithError
+from tinsmith.runtime.adapters import prefix_of, rank_of
+from tinsmith.runtime.receipt import Lines, Question, question, receipt
+from tinsmith.runtime.scheduler import Job, Scheduler
+
+if TYPE_CHECKING:
+    from tinsmith.batch.cache import Cache
+    from tinsmith.batch.items import Item
+    from tinsmith.batch.settings import Settings
+    from tinsmith.runtime import Model
+    from tinsmith.runtime.choice import TokenChoice
+    from tinsmith.runtime.generation import Completion
+
+SLOTS = 8
+_WINDOWS = 2  # in flight: one that ends, one that keeps the slots busy
+_MAX_HEADS = 64
+
+
+@dataclass(frozen=True)
+class Window:
+    """Consecutive items. first: the number of items before them."""
+
+    first: int
+    items: Sequence[Item]
+
+
+@dataclass(frozen=True, kw_only=True)
+class WindowResult:
+    first: int  # as the window's
+    items: int
+    lines: bytes  # of all items, in their order
+    failed: int
+    tokens: int  # of the answers
+    known: int  # answers from the cache or of an equal item
+
+
+@dataclass
+class _OpenWindow:
+    window: Window
+    lines: list[bytes | None]  # None: not answered yet
+    missing: int  # lines
+    answers: dict[int, list[Answer | None]] = field(default_factory=dict)  # of items without a line
+    failed: int = 0
+    tokens: int = 0
+    known: int = 0
+
+
+@dataclass
+class _Pending:
+    """A question with the items that ask it: each its window, its index there, and the request's number."""
+
+    request: Request
+    key: Question
+    tries: int  # left
+    items: list[tuple[_OpenWindow, int, int]] = field(default_factory=list)
+
+
+class Engine:
+    """Takes windows by `add`; `step` returns those that are complete."""
+
+    def __init__(
+        self,
+        model: Model,
+        settings: Settings,
+        *,
+        slots: int = SLOTS,
+        retry: int = 0,
+        cache: Cache | None = None,
+    ) -> None:
+        self._builder = RequestBuilder(model, settings)
+        self._model, self._slots, self._retry, self._cache = model, slots, retry, cache
+        self._scheduler: Scheduler | None = None
+        self._context = 0
+        self._max_context = model.core.info()["context"]
+        self._jobs: dict[Job, _Pending] = {}
+        self._open: list[_OpenWindow] = []
+        self._ready: deque[_Pending] = deque()  # for the scheduler
+        self._heads: dict[Lines, Lines] = {}  # common beginnings of receipts
+
+    @property
+    def has_room(self) -> bool:
+        """Whether the slots need another window."""
+        return len(self._open) < _WINDOWS and not self._ready
+
+    @property
+    def idle(self) -> bool:
+        return not self._open
+
+    def close(self) -> None:
+        self._builder.close()
+        if self._scheduler is not None:
+            self._scheduler.close()
+        if self._cache is not None:
+            self._cache.close()
+
+    def add(self, window: Window) -> None:
+        opened = _OpenWindow(window, [None] * len(window.items), len(window.items))
+        self._open.append(opened)
+        pending: dict[tuple[str, int | None], _Pending] = {}
+        for k, item in enumerate(window.items):
+            try:
+                requests = self._builder.requests(item)
+                keys = [question(self._model, one.asked) for one in requests]
+            except TinsmithError as error:
+                self._fail(opened, k, str(error))
+                continue
+            opened.answers[k] = [None] * len(requests)
+            for number, (one, key) in enumerate(zip(requests, keys, strict=True)):
+                sort = key.digest, one.asked.tops if one.with_choices else None
+                if sort in pending:
+                    opened.known += 1
+                else:
+                    pending[sort] = _Pending(one, self._share_head(key), self._retry)
+                pending[sort].items.append((opened, k, number))
+        self._take_cached(opened, pending)
+        self._ready.extend(sorted(pending.values(), key=lambda one: one.request.sort_key))
+        self._feed()
+
+    def _share_head(self, key: Question) -> Question:
+        """The same key, with its lines before the input in memory once."""
+        head = key.lines[:-1]
+        if len(self._heads) > _MAX_HEADS:
+            self._heads.clear()
+        return Question((*self._heads.setdefault(head, head), key.lines[-1]))
+
+    def _take_cached(self, opened: _OpenWindow, pending: dict[tuple[str, int | None], _Pending]) -> None:
+        """Answers from the cache, which has no token choices."""
+        if self._cache is None:
+            return
+        keys = {digest: one for (digest, tops), one in pending.items() if tops is None}
+        for key, cached in self._cache.get(keys).items():
+            one = pending.pop((key, None))
+            if (problem := cached.problem(self._model, one.key, one.request.asked)) is not None:
+                raise InputError(
+                    f"{self._cache.path}: the answer {key[:12]}… {problem}; it, or a merged file, was "
+                    "changed: remove it"
+                )
+            opened.known += 1
+            self._answer(one, cached.completion, cached.receipt)
+
+    def _feed(self) -> None:
+        """Keeps the scheduler's queue short: requests wait here in less memory."""
+        while self._ready and (self._scheduler is None or self._scheduler.waiting < self._slots):
+            asked = self._ready[0].request.asked
+            needed = prefix_of(asked.applied) + len(asked.tokens) + asked.max_tokens + 1
+            if needed > self._context < self._max_context:
+                if self._jobs:  # they need the present scheduler
+                    return
+                self._context = min(self._max_context, max(256, 1 << (needed - 1).bit_length()))
+                rank = rank_of(asked.applied)
+                self._scheduler = Scheduler(self._model, slots=self._slots, context=self._context, rank=rank)
+            self._start(self._ready.popleft())
+
+    def _start(self, pending: _Pending) -> None:
+        assert self._scheduler is not None
+        try:
+            self._jobs[self._scheduler.add(pending.request.asked)] = pending
+        except TinsmithError as error:
+            self._fail_all(pending, error)
+
+    def step(self) -> list[WindowResult]:
+        if self._jobs:
+            assert self._scheduler is not None
+            for job in self._scheduler.step():
+                if job.done:
+                    self._end(job)
+        self._feed()
+        complete = [one for one in self._open if not one.missing]
+        self._open = [one for one in self._open if one.missing]
+        return [self._result(one) for one in complete]
+
+    def _end(self, job: Job) -> None:
+        pending = self._jobs.pop(job)
+        if isinstance(job.error, RuntimeFault) and pending.tries > 0:
+            pending.tries -= 1
+            self._ready.appendleft(pending)
+        elif job.error is not None:
+            self._fail_all(pending, job.error)
+        elif job.completion is not None:
+            made = receipt(self._model, pending.key, job.completion, job.choices)
+            if self._cache:
+                self._cache.put(pending.key.digest, CachedAnswer(job.completion, made.logits, made.digest))
+            self._answer(pending, job.completion, made.digest, job.choices)
+
+    def _answer(
+        self, pending: _Pending, completion: Completion, digest: str, choices: Sequence[TokenChoice] = ()
+    ) -> None:
+        if pending.request.thinks:
+            completion = replace(completion, opened=True)
+        for opened, k, number in pending.items:
+            if opened.lines[k] is not None:  # another answer to the item failed
+                continue
+            opened.answers[k][number] = Answer(pending.request, completion, digest, choices)
+            answers = [one for one in opened.answers[k] if one is not None]
+            if len(answers) == len(opened.answers[k]):
+                self._complete(opened, k, answers)
+
+    def _complete(self, opened: _OpenWindow, k: int, answers: Sequence[Answer]) -> None:
+        try:
+            row = self._builder.row(opened.window.items[k], answers)
+        except TinsmithError as error:
+            self._fail(opened, k, str(error))
+            return
+        opened.tokens += sum(len(one.completion.token_ids) for one in answers)
+        self._write(opened, k, row)
+
+    def _fail_all(self, pending: _Pending, error: TinsmithError) -> None:
+        for opened, k, _ in pending.items:
+            self._fail(opened, k, str(error))
+
+    def _fail(self, opened: _OpenWindow, k: int, reason: str) -> None:
+        if opened.lines[k] is not None:
+            return
+        opened.failed += 1
+        self._write(opened, k, self._builder.error_row(opened.window.items[k], reason))
+
+    @staticmethod
+    def _write(opened: _OpenWindow, k: int, row: dict[str, Any]) -> None:
+        opened.answers.pop(k, None)
+        opened.lines[k] = json.dumps(row, ensure_ascii=False).encode("utf-8", "backslashreplace") + b"\n"
+        opened.missing -= 1
+
+    def _result(self, opened: _OpenWindow) -> WindowResult:
+        if self._cache:
+            self._cache.commit()
+        return WindowResult(
+            first=opened.window.first,
+            items=len(opened.window.items),
+            lines=b"".join(line for line in opened.lines if line is not None),
+            failed=opened.failed,
+            tokens=opened.tokens,
+            known=opened.known,
+        )

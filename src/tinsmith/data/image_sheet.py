@@ -1,0 +1,34 @@
+"""A sheet of images, one row beside another, each scaled to fit its cell."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from tinsmith.data.images import ImageSource
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+CELL, GAP = 160, 8  # pixels
+_LARGEST = 4  # times, that a small image is scaled up
+_GROUND = (128, 128, 128)
+
+
+def sheet(rows: Sequence[Sequence[ImageSource]]) -> Image:
+    """RGB, of as many cells a row as the longest row has."""
+    from PIL import Image
+
+    step = CELL + GAP
+    whole = Image.new("RGB", (GAP + step * max(map(len, rows)), GAP + step * len(rows)), _GROUND)
+    for y, row in enumerate(rows):
+        for x, image in enumerate(row):
+            shown = _fitted(image.pixels())
+            left, top = (CELL - shown.width) // 2, (CELL - shown.height) // 2
+            whole.paste(shown, (GAP + x * step + left, GAP + y * step + top))
+    return whole
+
+
+def _fitted(image: Image) -> Image:
+    scale = min(CELL / image.width, CELL / image.height, _LARGEST)
+    return image.resize((max(1, round(image.width * scale)), max(1, round(image.height * scale))))

@@ -1,0 +1,125 @@
+"""Prompts with images among their tokens, as sessions take them.
+
+In a list of tokens, each row of a tile has a number of its own: below any token, and the same for the same
+row of the same tile alone. So prompts with images compare as any lists of tokens do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property, partial
+from typing import Any
+
+from tinsmith import _core
+from tinsmith.checks import token_ids
+from tinsmith.errors import InputError
+
+_ROWS = 1 << 32  # more than a tile has
+
+
+@dataclass
+class Tile:
+    """count rows, columns side by side; digest: 32 bytes that say which. make: the rows, float32 bytes, made
+    where a session needs them."""
+
+    count: int
+    columns: int
+    digest: bytes
+    make: Callable[[], bytes]
+
+    @cached_property
+    def rows(self) -> bytes:
+        return self.make()
+
+    @property
+    def keys(self) -> list[int]:
+        return _keys(self.count, self.columns, self.digest)
+
+
+def _keys(count: int, columns: int, digest: bytes) -> list[int]:
+    """A list's numbers of the rows."""
+    head = int.from_bytes(digest, "big") << 64 | count << 32 | columns
+    return [-(head * _ROWS + row) - 2 for row in range(count)]
+
+
+class ImagePrompt(list[int]):
+    """A prompt's tokens with images among them. tiles: each, and its place."""
+
+    def __init__(self, parts: Iterable[int | Tile]) -> None:
+        super().__init__()
+        self.tiles: list[tuple[int, Tile]] = []
+        for part in parts:
+            if isinstance(part, Tile):
+                self.tiles.append((len(self), part))
+                self += part.keys
+            else:
+                self.append(part)
+
+    @property
+    def ids(self) -> list[int]:
+        """As the core has them."""
+        return [max(token, _core.EMBEDDED) for token in self]
+
+    def first(self, length: int) -> ImagePrompt:
+        """The first tokens, without a tile of which that is a part."""
+        known = {at: tile for at, tile in self.tiles}
+        parts: list[int | Tile] = []
+        at = 0
+        while at < min(length, len(self)):
+            tile = known.get(at)
+            if tile is not None and at + tile.count > length:
+                break
+            parts.append(self[at] if tile is None else tile)
+            at += 1 if tile is None else tile.count
+        return ImagePrompt(parts)
+
+
+def later(prompt: ImagePrompt, again: Callable[[], Any]) -> None:
+    """Lets go of the images' pixels, which rows are made from: `again` gives the prompt anew where a session
+    needs rows. Raises InputError then where that is another one."""
+
+    def make(number: int) -> bytes:
+        anew = again()
+        if anew != prompt:
+            raise InputError("an image is another than when it was first read; ask again")
+        for (_, tile), (_, fresh) in zip(prompt.tiles, anew.tiles, strict=True):
+            tile.rows = rows = fresh.rows
+            tile.make = partial(bytes, rows)  # and no more by the prompt, which has the tile
+        return prompt.tiles[number][1].rows
+
+    for number, (_, tile) in enumerate(prompt.tiles):
+        tile.make = partial(make, number)
+
+
+def checked(prompt: Iterable[Any], vocab: int) -> list[int]:
+    """As token_ids; one with tiles stays as it is."""
+    return prompt if isinstance(prompt, ImagePrompt) else token_ids(prompt, vocab)
+
+
+def rows_in(prompt: Sequence[int]) -> int:
+    """How many of its positions are tiles'."""
+    return sum(tile.count for _, tile in prompt.tiles) if isinstance(prompt, ImagePrompt) else 0
+
+
+def begin(session: _core.Session, prompt: Sequence[int], length: int | None = None) -> None:
+    """Makes the prompt, or its first tokens, the session's; only the rows that it lacks are made."""
+    if not isinstance(prompt, ImagePrompt):
+        session.replace(prompt if length is None else prompt[:length])
+        return
+    part = prompt if length is None else prompt.first(length)
+    ids = part.ids
+    plain = [(at, tile.count, tile.columns, tile.digest, None) for at, tile in part.tiles]
+    same = session.shared(ids, plain)
+    given = [
+        one if at < same else (*one[:4], tile.rows) for one, (at, tile) in zip(plain, part.tiles, strict=True)
+    ]
+    session.replace(ids, given)
+
+
+def held(session: _core.Session) -> tuple[int, list[int]]:
+    """How many of a session's tokens are computed, and all of them, as a list that can be compared."""
+    computed, tokens = session.tokens()
+    for at, count, columns, digest in session.tiles():
+        tokens[at : at + count] = _keys(count, columns, digest)
+    return computed, tokens

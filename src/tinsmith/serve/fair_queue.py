@@ -1,0 +1,154 @@
+"""Fair sharing: of the clients that wait for a slot, the one with the fewest slots comes next."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter, deque
+from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager, suppress
+from functools import partial
+from typing import Generic, TypeVar
+
+from tinsmith.serve.errors import rate_limited
+
+T = TypeVar("T")
+
+
+class FairQueue(Generic[T]):
+    """Items of clients, waiting for slots.
+
+    The next item is of the client with the fewest slots; of equals, of the one served the longest ago. Items of
+    one client keep their order."""
+
+    def __init__(self, slots: int, per_client: int | None = None) -> None:
+        self._slots, self._per_client = slots, per_client or slots
+        self._waiting: dict[str, deque[T]] = {}
+        self._used: Counter[str] = Counter()
+        self._last: dict[str, int] = {}  # when a client last got a slot, counted in slots given
+        self._given = 0
+        self.used = 0
+
+    def __len__(self) -> int:
+        """Waiting items."""
+        return sum(map(len, self._waiting.values()))
+
+    def waiting(self, client: str) -> int:
+        return len(self._waiting.get(client, ()))
+
+    def put(self, client: str, item: T) -> None:
+        self._waiting.setdefault(client, deque()).append(item)
+
+    def next(self) -> T | None:
+        """Gives the next item a slot; None where no slot is free or no client may have one."""
+        clients = [client for client in self._waiting if self._used[client] < self._per_client]
+        if not clients or self.used >= self._slots:
+            return None
+        client = min(clients, key=lambda one: (self._used[one], self._last.get(one, 0)))
+        item = self._waiting[client].popleft()
+        self._given += 1
+        self._last[client] = self._given
+        self._used[client] += 1
+        self.used += 1
+        self._forget(client)
+        return item
+
+    def release(self, client: str) -> None:
+        """Frees a slot of the client."""
+        self.used -= 1
+        self._used[client] -= 1
+        self._forget(client)
+
+    def remove(self, client: str, item: T) -> bool:
+        """Removes a waiting item; False where it does not wait."""
+        items = self._waiting.get(client, deque())
+        if item not in items:
+            return False
+        items.remove(item)
+        self._forget(client)
+        return True
+
+    def _forget(self, client: str) -> None:
+        """Drops empty entries of the client."""
+        if not self._waiting.get(client):
+            self._waiting.pop(client, None)
+        if not self._used[client]:
+            del self._used[client]
+            if client not in self._waiting:
+                self._last.pop(client, None)
+
+
+class FairLimiter:
+    """A fair asyncio semaphore."""
+
+    def __init__(self, slots: int, *, per_client: int | None = None, max_waiting: int, what: str) -> None:
+        """max_waiting: tasks of one client. what: their name in errors."""
+        self._queue: FairQueue[asyncio.Future[None]] = FairQueue(slots, per_client)
+        self._max_waiting, self._what = max_waiting, what
+
+    @property
+    def waiting(self) -> int:
+        """Waiting and running tasks."""
+        return len(self._queue) + self._queue.used
+
+    @asynccontextmanager
+    async def slot(self, client: str) -> AsyncIterator[None]:
+        await self._acquire(client)
+        try:
+            yield
+        finally:
+            self._release(client)
+
+    async def _acquire(self, client: str) -> None:
+        if self._queue.waiting(client) >= self._max_waiting:
+            raise rate_limited(f"{self._max_waiting} {self._what} of this client are waiting")
+        ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._queue.put(client, ready)
+        self._admit()
+        try:
+            await ready
+        except asyncio.CancelledError:
+            if not self._queue.remove(client, ready):  # it had got its slot
+                self._release(client)
+            raise
+
+    def _admit(self) -> None:
+        while (ready := self._queue.next()) is not None:
+            if not ready.done():  # a cancelled task releases its slot itself
+                ready.set_result(None)
+
+    def _release(self, client: str) -> None:
+        self._queue.release(client)
+        self._admit()
+
+
+class FairThreadPool(FairLimiter):
+    """A thread keeps its slot until it ends, even after its client has disconnected."""
+
+    def __init__(
+        self,
+        slots: int,
+        *,
+        per_client: int | None = None,
+        max_waiting: int,
+        what: str,
+        name: str = "tinsmith request",
+    ) -> None:
+        """name: of the threads."""
+        super().__init__(slots, per_client=per_client, max_waiting=max_waiting, what=what)
+        self._pool = ThreadPoolExecutor(slots, name)
+
+    async def run(self, client: str, work: Callable[[], T]) -> T:
+        await self._acquire(client)
+        loop = asyncio.get_running_loop()
+
+        def done(_: object) -> None:
+            with suppress(RuntimeError):  # the event loop is closed
+                loop.call_soon_threadsafe(partial(self._release, client))
+
+        future = self._pool.submit(work)
+        future.add_done_callback(done)
+        return await asyncio.wrap_future(future)
+
+    def close(self) -> None:
+        self._pool.shutdown(cancel_futures=True)

@@ -1,0 +1,219 @@
+"""A request in no interface's terms, and its preparation for a model: prompt tokens and constraint."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from tinsmith.chat.tool_formats import Tool, by_name, read_tools
+from tinsmith.constraint.makers import anything
+from tinsmith.errors import InputError
+from tinsmith.runtime.adapters import prefix_of
+from tinsmith.runtime.asking import check_room, direct
+from tinsmith.runtime.calls import Toolbox, control_token, prompt_of
+from tinsmith.runtime.generation import LOOKUP, Sampling
+from tinsmith.runtime.image_prompt import ImagePrompt
+from tinsmith.runtime.offers import Offer, terms
+from tinsmith.serve.errors import ApiError
+from tinsmith.serve.images import decode_images, images_in
+
+if TYPE_CHECKING:
+    from threading import Event
+
+    from tinsmith.constraint import Constraint
+    from tinsmith.runtime.loaded import Loaded
+    from tinsmith.runtime.skill import Own
+    from tinsmith.serve.limits import Limits
+    from tinsmith.serve.state import AppState, ModelRef
+
+T = TypeVar("T")
+Message = Mapping[str, Any]
+_SAMPLING = (
+    *("temperature", "top_p", "top_k", "min_p"),
+    *("repetition_penalty", "presence_penalty", "frequency_penalty"),
+)
+
+
+@dataclass(frozen=True)
+class OutputSchema:
+    """param: the request's field."""
+
+    schema: Any
+    param: str = "response_format"
+
+
+@dataclass(frozen=True, kw_only=True)
+class GenerationRequest:
+    """A conversation, or a prompt to continue."""
+
+    ref: ModelRef
+    messages: Sequence[Message] = ()  # with images in base64
+    prompt: str | Sequence[int] | None = None
+    suffix: str | None = None  # of a fill-in-the-middle prompt
+    thinking: bool | None = None  # None: the chat template's default
+    offer: Offer | None = None  # tools
+    schema: OutputSchema | None = None
+    unconstrained: bool = False  # leaves the file's own constraint out
+    search: int | None = None  # maximum backtracks; None: the constraint's own
+    sampling: Sampling = field(default_factory=lambda: Sampling(lookup=LOOKUP))  # its seed is not used
+    seed: int | None = None  # None: random
+    answers: int = 1
+    max_tokens: int | None = None  # None: the rest of the context
+    stop: Sequence[str] = ()
+    tops: int = 0  # alternatives of each token
+    record: bool = False  # token choices are wanted
+    client: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prepared:
+    tokens: list[int]  # of the prompt, with the rows of its images
+    thinks: bool  # the prompt begins the answer's thoughts
+    room: int  # tokens that the context has left
+    toolbox: Toolbox | None
+    constraint: Constraint | Own | None  # "own": of the model's skill
+
+
+def sampling_of(model: Loaded, body: Any) -> Sampling:
+    """body: has some of the sampling fields; None is the runtime's default."""
+    values = {name: value for name in _SAMPLING if (value := getattr(body, name, None)) is not None}
+    if bias := getattr(body, "logit_bias", None):
+        vocab = model.info.vocab
+        unknown = next((token for token in bias if int(token) >= vocab), None)
+        if unknown is not None:
+            message = f"logit_bias: token {unknown} is not in the vocabulary of {vocab}"
+            raise ApiError(400, message, "logit_bias")
+        values["logit_bias"] = {int(token): value for token, value in bias.items()}
+    return Sampling(**values, lookup=LOOKUP)
+
+
+async def prepare(state: AppState, request: GenerationRequest, ref: ModelRef) -> Prepared:
+    """ref: the request's model, with the adapter that a router chose."""
+    toolbox, constraint = await _constrain(state, request, ref)
+
+    def work(decoded: GenerationRequest, gone: Event | None) -> Prepared:
+        tokens, thinks = _render(decoded, ref, toolbox, constraint)
+        room = _room(decoded, ref, tokens)
+        if gone is not None and isinstance(tokens, ImagePrompt) and ref.served.images is not None:
+            ref.served.images.encode(tokens, request.client, gone)
+        return Prepared(tokens=tokens, thinks=thinks, room=room, toolbox=toolbox, constraint=constraint)
+
+    return await _in_thread(state, request, ref, work)
+
+
+async def _constrain(
+    state: AppState, request: GenerationRequest, ref: ModelRef
+) -> tuple[Toolbox | None, Constraint | Own | None]:
+    skill, toolbox, schema, client = ref.skill, None, request.schema, request.client
+    offer = request.offer if request.offer and request.offer.choice != "none" else None
+    constraint: Constraint | Own | None = None if request.unconstrained else "own"
+    if offer is not None and schema is not None:
+        raise ApiError(400, f"{schema.param} and tools together are not supported", schema.param)
+    if offer is not None:
+        made = await state.threads.run(client, partial(tools_request, offer, ref, state.limits))
+        constraint = await state.compiler.compile(client, "tools", made)
+        toolbox = Toolbox(by_name(skill.tool_format), read_tools(offer.tools), {}, constraint, offer.free)
+    elif schema is not None:
+        constraint = await state.compiler.compile(client, schema.param, {"schema": schema.schema})
+    if request.search is not None:
+        constraint = skill.constraint_for(constraint, request.search)
+    return toolbox, constraint
+
+
+async def _in_thread(
+    state: AppState,
+    request: GenerationRequest,
+    ref: ModelRef,
+    work: Callable[[GenerationRequest, Event | None], T],
+) -> T:
+    """Runs work beside the event loop. A request with images goes to the model's image encoder, which decodes
+    them and is told when the client disconnects."""
+    images, limits, encoder = images_in(request.messages), state.limits, ref.served.images
+    if not images:
+        return await state.threads.run(request.client, partial(work, request, None))
+    if encoder is None:
+        param = images[0].param
+        raise ApiError(400, f"{param}: {ref.name} takes no images; send text only", param)
+    if len(images) > limits.images:
+        param = images[limits.images].param
+        raise ApiError(400, limits.too_many(len(images), param), param)
+
+    def decoded(gone: Event) -> T:
+        return work(replace(request, messages=decode_images(request.messages, limits)), gone)
+
+    return await encoder.run(request.client, decoded)
+
+
+def _room(request: GenerationRequest, ref: ModelRef, tokens: list[int]) -> int:
+    """Tokens that the context has left for the answer."""
+    context = ref.served.worker.context
+    room = context - prefix_of(ref.served.model.applied(ref.adapter)) - len(tokens)
+    if room < 1:
+        raise ApiError(
+            400,
+            f"the prompt has {len(tokens)} tokens and the context {context}; shorten the prompt",
+            "prompt" if request.prompt is not None else "messages",
+            code="context_length_exceeded",
+        )
+    return room
+
+
+async def count_prompt_tokens(state: AppState, request: GenerationRequest) -> int:
+    """Counts without compiling or generating anything."""
+    ref, toolbox, offer = request.ref, None, request.offer
+    if offer is not None and offer.choice != "none":
+        tools = await state.threads.run(request.client, partial(_read_tools, offer, state.limits))
+        toolbox = Toolbox(by_name(ref.skill.tool_format), tools, {}, anything())
+    constraint: Constraint | Own | None = None if request.unconstrained else "own"
+    if request.schema:
+        constraint = anything()
+
+    def count(decoded: GenerationRequest, _: Event | None) -> int:
+        return len(_render(decoded, ref, toolbox, constraint)[0])
+
+    return await _in_thread(state, request, ref, count)
+
+
+def _read_tools(offer: Offer, limits: Limits) -> list[Tool]:
+    size = len(json.dumps(offer.tools))
+    if size > limits.schema:
+        raise ApiError(400, f"tools: {size:,} bytes; the maximum is {limits.schema:,}", "tools", "too_large")
+    return read_tools(offer.tools)
+
+
+def tools_request(offer: Offer, ref: ModelRef, limits: Limits) -> dict[str, Any]:
+    """The request to the constraint compiler."""
+    tools, format, model = _read_tools(offer, limits), by_name(ref.skill.tool_format), ref.served.model
+    try:
+        request = terms(offer, tools, format)
+    except InputError as error:
+        raise ApiError(400, str(error), "tool_choice") from None
+    controls = {text: control_token(model, text) for text in (*format.controls, format.mark) if text}
+    return {**request, "controls": {text: token for text, token in controls.items() if token is not None}}
+
+
+def _render(
+    request: GenerationRequest, ref: ModelRef, toolbox: Toolbox | None, constraint: Constraint | Own | None
+) -> tuple[list[int], bool]:
+    """The prompt's tokens, and whether it begins the answer's thoughts."""
+    model, skill, prompt, thinking = ref.served.model, ref.skill, request.prompt, request.thinking
+    if request.suffix is not None:
+        if not isinstance(prompt, str):
+            raise ApiError(400, "suffix goes with a text prompt, and this prompt is tokens", "suffix")
+        return model.infill_prompt(prompt, request.suffix), False
+    if isinstance(prompt, str):
+        return model.tokenize(prompt, special=True, bos=True), False
+    if prompt is not None:
+        return list(prompt), False
+    check_room(skill, thinking, constraint)
+    if toolbox is not None:
+        thinking = direct(skill)
+        tokens = prompt_of(model, request.messages, toolbox, adapter=ref.adapter)
+    else:
+        if thinking is None and skill.constraint_for(constraint) is not None:
+            thinking = direct(skill)
+        tokens = model.render(request.messages, thinking=thinking, adapter=ref.adapter)
+    return tokens, skill.templates.table(thinking).opens_thoughts

@@ -1,0 +1,139 @@
+"""LoRA on a vision model: low-rank factors beside the linear layers of its encoder, its projector or both.
+
+They lie in a file of their own in the adapter's folder, by the roles of the graph's matrices, since what reads
+adapters of language models knows none of these layers; merging adds them to the vision model.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tinsmith.compiler.vision import graph_of, matrices_of, own_tensors
+from tinsmith.errors import FormatError, InputError
+from tinsmith.spec import Vision
+from tinsmith.train.adapters.peft_folder import CONFIG, VISION_WEIGHTS, check_finite
+from tinsmith.train.options import PROJECTOR, VISION_ENCODER
+from tinsmith.train.tensors import from_float32, to_float32
+
+if TYPE_CHECKING:
+    import torch
+
+    from tinsmith.train.model.network import Network
+    from tinsmith.train.vision.model import VisionModel
+
+_FACTOR = "{}.lora_{}.weight"
+
+
+def install(vision: VisionModel, parts: Sequence[str], rank: int, alpha: float) -> None:
+    """New factors beside the linear layers of these parts; A is drawn by torch's seed, B is 0."""
+    from peft import LoraConfig, inject_adapter_in_model
+
+    names = [role for role in vision.matrices if _part_of(role) in parts]
+    if not names:
+        return
+    config = LoraConfig(r=rank, lora_alpha=alpha, target_modules=names)
+    inject_adapter_in_model(config, vision)
+
+
+def _part_of(role: str) -> str:
+    return PROJECTOR if role.startswith("projector.") else VISION_ENCODER
+
+
+def weights(network: Network) -> dict[str, torch.Tensor]:
+    """Of a network's vision model, the factors by their modules' names; none where it has none."""
+    held = network.vision.state_dict() if network.has_vision else {}
+    return {
+        name.replace(".default.weight", ".weight"): value.cpu().contiguous()
+        for name, value in held.items()
+        if ".lora_" in name
+    }
+
+
+def save(network: Network, folder: Path) -> None:
+    from safetensors.torch import save as to_bytes
+
+    found = weights(network)
+    if found:
+        (folder / VISION_WEIGHTS).write_bytes(to_bytes(found))
+
+
+def stored(folder: Path, prefix: str) -> dict[str, torch.Tensor]:
+    """What `save` wrote, by the parameters' names. prefix: of those."""
+    from safetensors.torch import load_file
+
+    path = folder / VISION_WEIGHTS
+    held = load_file(path) if path.exists() else {}
+    return {f"{prefix}{name.removesuffix('.weight')}.default.weight": value for name, value in held.items()}
+
+
+def load(vision: VisionModel, folder: Path, copies: int) -> None:
+    """Gives a vision model's factors the values of the folder's, side by side so many times. Raises InputError
+    where these are of other parts or another rank, FormatError for a damaged file."""
+    import torch
+
+    held = _read(folder)
+    own = {name.replace(".default.", "."): one for name, one in vision.named_parameters() if ".lora_" in name}
+    if own.keys() != held.keys():
+        theirs, ours = (sorted({_part_of(name) for name in names}) for names in (held, own))
+        raise InputError(
+            f"{folder}: changes {' and '.join(theirs) or 'nothing'} of the vision model, and by the recipe's "
+            f"[train] parts it would be {' and '.join(ours) or 'nothing'}; state parts as it was trained with, "
+            "and give its own base"
+        )
+    for name, parameter in own.items():
+        axis = 0 if ".lora_A." in name else 1
+        value = torch.cat([torch.from_numpy(held[name])] * copies, axis)
+        if value.shape != parameter.shape:
+            raise InputError(
+                f"{folder}: {name} is {list(value.shape)}, and by the base and the recipe's [train] rank it "
+                f"would be {list(parameter.shape)}; state the rank that the adapter has, and give its own base"
+            )
+        parameter.data.copy_(value)
+
+
+def _read(folder: Path) -> dict[str, Any]:
+    """The folder's factors, numpy, by their names in the file; none where there is no such file."""
+    from safetensors import SafetensorError
+    from safetensors.numpy import load_file
+
+    path = folder / VISION_WEIGHTS
+    try:
+        held = load_file(path) if path.exists() else {}
+    except SafetensorError as error:
+        raise FormatError(f"{path}: damaged: {error}; train the adapter again") from None
+    for name, value in held.items():
+        check_finite(path, name, value)
+    return held
+
+
+def merge(vision: Vision, folder: Path) -> Vision:
+    """The vision model with the folder's factors added: what they change is F32. Raises FormatError for a file
+    that is damaged or of another vision model."""
+    path, held = folder / VISION_WEIGHTS, _read(folder)
+    if not held:
+        return vision
+    scale = _scale(json.loads((folder / CONFIG).read_text("utf-8")))
+    graph = graph_of(vision)[0]
+    roles = {name.rpartition(".lora_")[0] for name in held}
+    parts = {_part_of(role) for role in roles}
+    wanted = {role for role in matrices_of(graph) if _part_of(role) in parts}
+    if held.keys() != {_FACTOR.format(role, half) for role in wanted for half in "AB"}:
+        odd = min(roles ^ wanted, default=min(held))
+        raise FormatError(f"{path}: {odd} is not in both, or has not both factors; give the adapter's own base")
+    for role in wanted:
+        a, b = held[_FACTOR.format(role, "A")], held[_FACTOR.format(role, "B")]
+        weight = to_float32(graph.tensors[role])
+        if weight.shape != (len(b), a.shape[1]):
+            raise FormatError(f"{path}: {role} is of another size; give the adapter's own base")
+        graph.tensors[role] = from_float32(weight + scale * (b @ a))
+    return replace(vision, tensors=own_tensors(vision, graph.tensors))
+
+
+def _scale(config: dict[str, Any]) -> float:
+    rank, alpha = config["r"], config["lora_alpha"]
+    return float(alpha / (math.sqrt(rank) if config.get("use_rslora") else rank))
