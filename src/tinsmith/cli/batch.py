@@ -157,7 +157,7 @@ def _merged(folder: Path | None, display: Display) -> Iterator[None]:
 
 def opening(args: Args) -> dict[str, Any]:
     """As tinsmith.load takes it."""
-    return {"isa": args.isa, "kv": args.kv, "date": args.date, "key": args.key, "pace": args.pace}
+    return {"isa": args.isa, "kv": args.kv, "date": args.date, "key": args.key, "duty_cycle": args.pace}
 
 
 def _job(args: Args) -> WorkerConfig:

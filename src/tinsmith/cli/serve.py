@@ -145,7 +145,7 @@ def run(args: Args) -> int:
         image=args.max_picture,
         pixels=args.max_pixels,
     )
-    loading = {"threads": args.threads, "pace": args.pace, "isa": args.isa, "kv": args.kv, "key": args.key}
+    loading = {"threads": args.threads, "duty_cycle": args.pace, "isa": args.isa, "kv": args.kv, "key": args.key}
     return server.serve(
         args.files,
         loading,
