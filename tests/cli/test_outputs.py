@@ -40,8 +40,7 @@ def inputs(verb: str, out: str) -> list[str]:
 
 def test_every_output_is_known() -> None:
     assert {verb for verb, _ in OUTPUTS} == {
-        *("adapters add", "adapters remove", "adapters rename", "batch", "data check", "diff", "export"),
-        *("imatrix", "logits", "quantize", "run"),
+        *("adapters", "batch", "data check", "diff", "export", "logits", "quantize", "run"),
     }
 
 
@@ -72,7 +71,7 @@ def test_an_input_is_no_output(
         err = capsys.readouterr().err
         assert (
             err
-            == f"tinsmith: error: {Path(written)}: is read, as {name}; give another path for what is written\n"
+            == f"tinsmith: error: {Path(written)}: is the input of {name}; give another path for the output\n"
         )
         assert cli.main(line(verb, {name: read, out: "new"})) == 0
     assert (tmp_path / "folder" / "mine").read_text() == "precious"
@@ -82,7 +81,7 @@ def test_two_outputs_are_two_files(tmp_path: Path, capsys: pytest.CaptureFixture
     (tmp_path / "a.jsonl").write_text("{}\n")
     out = str(tmp_path / "out")
     assert cli.main(["data", "check", str(tmp_path / "a.jsonl"), "--json", out, "--html", out]) == cli.FAILED
-    assert "both --json and --html; give two paths" in capsys.readouterr().err
+    assert "is the output of both --json and --html; give two paths" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
 
 
@@ -117,8 +116,10 @@ def test_a_file_in_place_is_rewritten(tmp_path: Path, monkeypatch: pytest.Monkey
         files.write_text(tmp_path / "a.tin", "new")
         return 0
 
-    monkeypatch.setattr(VERBS["adapters add"], "run", run)
-    assert cli.main(["adapters", "add", str(tmp_path / "a.tin"), "n", str(tmp_path / "adapter")]) == 0
+    monkeypatch.setattr(VERBS["adapters"], "run", run)
+    assert (
+        cli.main(["adapters", str(tmp_path / "a.tin"), "--add", "n", "--from", str(tmp_path / "adapter")]) == 0
+    )
     assert (tmp_path / "a.tin").read_text() == "new"
 
 

@@ -128,5 +128,5 @@ def test_a_recipe_with_a_base_is_not_trained_from_scratch(
 ) -> None:
     recipe = tmp_path / "other.toml"
     recipe.write_text('[base]\nmodel = "base.gguf"\n[data]\ntrain = "a"\nvalidation = "b"\ntest = "c"\n')
-    assert cli.main(["train", str(recipe), "--from-scratch"]) == 2
+    assert cli.main(["make", "--until", "train", str(recipe), "--from-scratch"]) == 2
     assert "the recipe starts from a base; state [scratch] instead" in capsys.readouterr().err

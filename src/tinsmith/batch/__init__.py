@@ -1,4 +1,4 @@
-"""Many rows answered by one model: what `tinsmith batch` does, and `tinsmith replay` proves.
+"""Many rows answered by one model: what `tinsmith batch` does, and its `--check` proves.
 
 run.py       IN's items in windows, to a crew, to the journal, to OUT
 items.py     what the rows of IN ask; where.py which of them

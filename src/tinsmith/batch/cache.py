@@ -69,7 +69,7 @@ class Cache:
                 if odd:
                     raise InputError(
                         f"{path}: {odd} answers differ from those in {self.path} to the same questions; "
-                        "one of the two is damaged: tinsmith replay says which OUT is right"
+                        "one of the two is damaged: tinsmith batch --check says which OUT is right"
                     )
                 taken = self._base.execute("insert or ignore into answers select * from other.answers").rowcount
             finally:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from tinsmith.cli import _asked, _model
 from tinsmith.cli._command import Args, argument, flag, option
+from tinsmith.cli._terminal import shown
 from tinsmith.cli._types import File, Folder, Texts, Whole, Word, isas, tasks
 from tinsmith.errors import InputError
 
@@ -114,11 +115,7 @@ def run(args: Args) -> int:
     from tinsmith.system import progress
 
     if args.check:
-        from tinsmith.cli import replay
-
-        return replay.compared(
-            args.out, args.file, args.given, args.sample or CHECKED, args.seed, opening(args), args.workers
-        )
+        return _check(args)
     job = _job(args)
     display = progress.display()
     shaping = {"kv": args.kv, "date": args.date}
@@ -130,6 +127,31 @@ def run(args: Args) -> int:
     failed = f", {counts.failed:,} of them failed" if counts.failed else ""
     display.line(f"{args.out}: {counts.items:,} items{failed}, {counts.tokens:,} tokens")
     return int(counts.failed > 0)
+
+
+def _check(args: Args) -> int:
+    """0 where all answers that are computed again are equal, 1 where some are not."""
+    from tinsmith.batch import crew
+    from tinsmith.batch.replay import SHOWN, Replay, replay
+    from tinsmith.system import progress
+    from tinsmith.system.cores import usable_cores
+
+    asked = Replay(args.out, Path(args.file), args.given, args.sample or CHECKED, args.seed)
+    settings, header = asked.header()
+    of_file = {name: value for name, value in header["file"].items() if name != "sha256"}
+    more = {name: name for name in settings.adapters or {} if Path(name).exists()}
+    job = crew.Job(Path(args.file), settings, {**opening(args), **of_file}, more)
+    count = args.workers or usable_cores()
+    result = replay(
+        asked, lambda: crew.Alone(job) if count == 1 else crew.Workers(job, count), progress.display()
+    )
+    for line in result.said:
+        print(shown(line))
+    if result.differ > SHOWN:
+        print(f"… and {result.differ - SHOWN} more")
+    equal = "all equal" if not result.differ else f"{result.differ} differ"
+    print(f"{args.out}: {result.items} answers computed again, {equal}")
+    return int(result.differ > 0)
 
 
 @contextmanager

@@ -9,35 +9,23 @@ from typing import Any, TypeVar
 
 from tinsmith.cli import _model
 from tinsmith.cli._command import Args, argument, flag, option
-from tinsmith.cli._types import File, Texts, Whole, Wholes, Word, isas
+from tinsmith.cli._types import File, Texts, Whole, Wholes
 
 T = TypeVar("T")
 
-HELP = "measure a model file's speed, beside llama.cpp and onnxruntime"
+HELP = "measure the speed of a model file, beside llama.cpp and onnxruntime"
 SECTION = "measure"
-
 PARAMETERS = [
     argument("file", "FILE", File(".gguf", ".tin"), help="a .gguf or a .tin"),
-    option("--threads", Wholes(), metavar="1,2", help="numbers of threads (default: 1 and the cores)"),
+    option("--threads", Wholes(), help="numbers of threads (default: 1 and the cores)"),
     _model.PACE,
-    option("--prompt", Whole(), default=512, metavar="N", help="tokens computed at once (default: 512)"),
-    option("--generate", Whole(), default=64, metavar="N", help="tokens decoded one by one (default: 64)"),
-    option(
-        "--depth",
-        Wholes(),
-        default="0,512",
-        metavar="0,512",
-        help="tokens that the cache holds before (default: 0,512)",
-    ),
-    option(
-        "--against",
-        Texts("llama.cpp", "onnxruntime"),
-        metavar="ENGINES",
-        help="peers on the same weights: llama.cpp, onnxruntime",
-    ),
-    option("--repeat", Whole(), default=5, metavar="N", help="the median of N counts (default: 5)"),
-    option("--isa", Word(isas), metavar="S", help="instruction set of tinsmith itself (default: the best one)"),
-    flag("--json", help="print rows, ratios, machine … as JSON"),
+    option("--prompt", Whole(), default=512, help="prompt tokens"),
+    option("--generate", Whole(), default=64, help="tokens to decode"),
+    option("--depth", Wholes(), default="0,512", help="tokens in the KV cache before"),
+    option("--against", Texts("llama.cpp", "onnxruntime"), help="other engines on the same weights"),
+    option("--repeat", Whole(), default=5, help="repetitions; the median counts"),
+    _model.ISA,
+    flag("--json", help="print rows, ratios and machine as JSON"),
 ]
 
 

@@ -1,4 +1,4 @@
-"""tinsmith inspect: what is inside a model file."""
+"""tinsmith inspect: the contents of a model file."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from tinsmith.errors import InputError, one_line
 if TYPE_CHECKING:
     from tinsmith.spec import Vision
 
-HELP = "what is inside a .tin, a .gguf or a Hugging Face folder"
+HELP = "show the contents of a .tin, a .gguf or a Hugging Face folder"
 SECTION = "measure"
 PARAMETERS = [
     argument("file", "FILE", File(".tin", ".gguf"), help="a .tin, a .gguf or a Hugging Face folder"),
-    option("--mmproj", File(".gguf"), metavar="F", help="the vision half of a .gguf, to be shown with it"),
+    option("--mmproj", File(".gguf"), help="the vision model of a .gguf, to show with it"),
     flag("--json", help="as JSON"),
 ]
 
@@ -86,7 +86,7 @@ def _vision(vision: Vision) -> dict[str, Any]:
 
 def _print(facts: dict[str, Any]) -> None:
     entries = facts.pop("entries", {})
-    # What a file says is shown, not obeyed, wherever it goes; and it begins no row of its own.
+    # one_line: a file's text may neither command the terminal nor begin a row.
     rows = [(one_line(key), one_line(value)) for key, value in _rows(facts)]
     width = max(len(key) for key, _ in rows)
     for key, value in rows:

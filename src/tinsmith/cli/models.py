@@ -1,4 +1,4 @@
-"""tinsmith models: the base models that are known by name, and which of them fit a device."""
+"""tinsmith models: the catalog of base models, and which fit a device."""
 
 from __future__ import annotations
 
@@ -12,15 +12,10 @@ if TYPE_CHECKING:
     from tinsmith.hub import Entry
     from tinsmith.plan.bases import Room
 
-HELP = "the base models that are known by name, and what fits a device"
+HELP = "list the base models in the catalog, and which fit a device"
 SECTION = "begin"
 PARAMETERS = [
-    option(
-        "--target",
-        Device(),
-        metavar="T",
-        help="say what fits this device, in its default format: of `tinsmith targets`, or a TOML file",
-    ),
+    option("--target", Device(), help="show which fit this device in its default format"),
     flag("--json", help="as JSON"),
 ]
 
@@ -44,11 +39,11 @@ def run(args: Args) -> int:
         print(f"{line}{'yes' if path else '':<4} {_room(room)}{entry.good_for}")
     for entry, _, room in rows:
         if room and room.error:
-            print(f"\n{entry.name} can't be planned: {room.error}")
+            print(f"\n{entry.name}: no plan: {room.error}")
     if target:
         print(
             f"\n{target.name} stores {_mb(target.memory.storage)}, a model may use {_mb(target.memory.ram)} of "
-            "RAM. ≥: of the weights alone; `tinsmith plan` says all of it, and how fast, once it is here."
+            "RAM. ≥: weights alone; after `tinsmith pull`, `tinsmith plan` gives all memory and the speed."
         )
     return 0
 

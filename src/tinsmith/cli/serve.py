@@ -142,8 +142,8 @@ def run(args: Args) -> int:
         tokens=args.max_tokens,
         streams=args.streams,
         queue=args.queue,
-        pictures=args.max_pictures,
-        picture=args.max_picture,
+        pictures=args.max_images,
+        picture=args.max_image,
         pixels=args.max_pixels,
     )
     loading = {"threads": args.threads, "pace": args.pace, "isa": args.isa, "kv": args.kv, "key": args.key}

@@ -1,4 +1,4 @@
-"""tinsmith sign: a signature beside a .tin, or a pair of keys to sign with."""
+"""tinsmith sign: a signature beside a .tin, or a key pair."""
 
 from __future__ import annotations
 
@@ -15,30 +15,16 @@ from tinsmith.errors import InputError
 if TYPE_CHECKING:
     from tinsmith.formats.minisign import SecretKey
 
-HELP = "sign a .tin with a minisign key, or make a pair of keys"
+HELP = "sign a .tin with a minisign key, or make a key pair"
 SECTION = "ship"
 PARAMETERS = [
     argument("file", "FILE", File(".tin"), required=False, help="a .tin; the signature is FILE.minisig"),
-    option("--key", File(".key"), metavar="SECRET", help="a secret key of --generate or of minisign -G"),
-    option(
-        "--comment",
-        Text(),
-        metavar="T",
-        help="what the signature says of the file, signed with it (default: its name)",
-    ),
-    option(
-        "--version",
-        Whole(),
-        metavar="N",
-        help="state the file's version: who asks for a later one refuses it",
-    ),
-    option(
-        "--not-after",
-        metavar="DATE",
-        help="state the last day, as 2027-01-31, on which the signature is good",
-    ),
-    option("--generate", metavar="NAME", help="write NAME.key, which is secret, and NAME.pub"),
-    flag("--no-password", help="leave the secret key unencrypted (for machines that sign)"),
+    option("--key", File(".key"), help="secret key, by --generate or minisign -G"),
+    option("--comment", Text(), help="signed comment (default: the file's name)"),
+    option("--version", Whole(), help="version of the file, for verify --min-version"),
+    option("--not-after", metavar="DATE", help="last day on which the signature is valid, such as 2027-01-31"),
+    option("--generate", metavar="NAME", help="write NAME.key (secret) and NAME.pub"),
+    flag("--no-password", help="leave the secret key unencrypted"),
 ]
 
 
@@ -47,12 +33,14 @@ def run(args: Args) -> int:
         if any(
             given is not None for given in (args.file, args.key, args.comment, args.version, args.not_after)
         ):
-            raise InputError("--generate makes keys and signs nothing; leave out FILE and what is for signing")
+            raise InputError(
+                "--generate signs nothing; leave out FILE, --key, --comment, --version and --not-after"
+            )
         return _generate(args)
     if not args.file or not args.key:
         raise InputError("give FILE and --key SECRET to sign, or --generate NAME to make keys")
     if args.no_password:
-        raise InputError("--no-password goes with --generate")
+        raise InputError("--no-password is for --generate; leave it out")
     from tinsmith.formats import minisign
     from tinsmith.system.files import check_begins, write_text
 
@@ -74,7 +62,7 @@ def read_day(option: str, given: str | None) -> date | None:
 
 
 def secret_key(path: str) -> SecretKey:
-    """The key in a file, whose password is asked for where it has one."""
+    """Reads a key; asks for the password of an encrypted one."""
     from tinsmith.formats import minisign
 
     password = _ask("password: ") if minisign.is_encrypted(path) else None
@@ -89,9 +77,9 @@ def _generate(args: Args) -> int:
     if not args.no_password:
         password = _ask("password: ")
         if not password:
-            raise InputError("an empty password protects nothing; give one, or say --no-password")
+            raise InputError("the password is empty; type one, or give --no-password")
         if sys.stdin.isatty() and _ask("again: ") != password:
-            raise InputError("the two passwords differ; nothing was written")
+            raise InputError("the passwords differ; no key was written")
     key = minisign.generate()
     minisign.write_keys(key, secret, public, password)
     print(secret)
@@ -101,7 +89,7 @@ def _generate(args: Args) -> int:
 
 
 def _ask(prompt: str) -> str:
-    """A password from the terminal, or a line of stdin where that is none."""
+    """A password from the terminal, or else a line of stdin."""
     if sys.stdin.isatty():
         return getpass.getpass(prompt)
     return sys.stdin.readline().rstrip("\r\n")

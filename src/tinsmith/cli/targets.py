@@ -1,4 +1,4 @@
-"""tinsmith targets: the devices that are known, or all that is known of one."""
+"""tinsmith targets: the known devices, or the facts of one."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from tinsmith import targets
 from tinsmith.cli._command import Args, argument, flag
 from tinsmith.cli._types import Device
 
-HELP = "the devices that models are built for"
+HELP = "list the devices that models are built for"
 SECTION = "ship"
 PARAMETERS = [
-    argument("name", "NAME", Device(), required=False, help="one target, or a TOML file, with its sources"),
+    argument("name", "NAME", Device(), required=False, help="show all facts of this target, or of a TOML file"),
     flag("--json", help="as JSON"),
 ]
 

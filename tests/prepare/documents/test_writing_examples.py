@@ -154,7 +154,7 @@ WRONG = {
     ),
     "no name of a model": (
         ["--task", "chat", "--teacher", "http://127.0.0.1:9/v1"],
-        "name its model by --model",
+        "a URL needs a model; give --model",
     ),
     "a key for a file": (
         ["--task", "chat", "--key-file", "schema.json"],

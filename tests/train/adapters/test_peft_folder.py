@@ -242,7 +242,7 @@ def test_the_verb_exports_for_a_base_of_either_kind(
     for arguments, message in (
         (["--gguf", "x", "--adapter", str(folder)], "--adapter and --base go together"),
         (["--gguf", "x"], "give either FILE or --adapter"),
-        (["--onnx", "x", "--adapter", str(folder), "--base", "b"], "an adapter is exported as --gguf"),
+        (["--onnx", "x", "--adapter", str(folder), "--base", "b"], "--onnx takes no --adapter"),
     ):
         assert cli.main(["export", *arguments]) == 2
         assert message in capsys.readouterr().err
