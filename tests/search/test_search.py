@@ -309,7 +309,12 @@ def test_the_verbs_take_a_matrix_that_gguf_has_in_two(words: str, tmp_path: Path
         (["--type", "auto", "--calibration", "T", "--bits", "4", "--imatrix", "I"], "leave out --imatrix"),
         (["--type", "q4_0", "--max-size", "1MB"], "--max-size is for the type auto"),
         (["--type", "q4_0", "--gptq"], "give --calibration"),
-        (["--type", "q4_0", "--calibration", "T"], "for the type auto and for --gptq"),
+        (["--type", "imatrix"], "give --calibration"),
+        (["--type", "imatrix", "--calibration", "T", "--tokens", "1"], "--tokens 1: give at least"),
+        (
+            ["--type", "q4_0", "--calibration", "T"],
+            "--calibration is for --gptq and the types auto and imatrix",
+        ),
         (
             ["--type", "auto", "--calibration", "T", "--max-size", "many"],
             "--max-size many: give a number of bytes",

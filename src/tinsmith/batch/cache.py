@@ -78,8 +78,7 @@ class Cache:
         return taken
 
     def get(self, keys: Mapping[str, object]) -> dict[str, Known]:
-        """Those that are known, by their keys (hexadecimal). An earlier version's, which can't be checked, are
-        not."""
+        """Those that are known, by their keys (hexadecimal)."""
         found: dict[str, Known] = {}
         listed = list(keys)
         for at in range(0, len(listed), 500):
@@ -89,8 +88,7 @@ class Cache:
                 rows = self._base.execute(
                     f"select key, answer from answers where key in ({marks})", some
                 ).fetchall()
-            known = {key.hex(): self._read(text) for key, text in rows}
-            found |= {key: one for key, one in known.items() if one is not None}
+            found |= {key.hex(): self._read(text) for key, text in rows}
         return found
 
     def put(self, key: str, known: Known) -> None:
@@ -99,15 +97,12 @@ class Cache:
         row = [*about, known.receipt, known.logits]
         self._new[key] = json.dumps(row, ensure_ascii=False, separators=(",", ":"))
 
-    def _read(self, text: Any) -> Known | None:
-        """None for an earlier version's, which has no logits."""
+    def _read(self, text: Any) -> Known:
         try:
             row = reading.json(text, self.path) if isinstance(text, str) else None
         except InputError:
             row = None
         match row:
-            case [str(), str(), int(), list(), str()]:
-                return None
             case [str(words), str(finish), int(prompt), list(tokens), str(receipt), str(logits)]:
                 ending = next((one for one in _FINISHES if one == finish), None)
                 if ending and all(type(token) is int for token in tokens):
