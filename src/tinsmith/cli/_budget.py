@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tinsmith.cli._command import Args, flag, grouped, option
+from tinsmith.cli._command import Args, flag, grouped, option, refuse
 from tinsmith.cli._types import File, Folder, Number, Size
 from tinsmith.errors import InputError
 from tinsmith.format_names import AUTO
@@ -54,27 +54,35 @@ def given(args: Args) -> list[str]:
 def check(args: Args, formats: Sequence[str]) -> None:
     """Raises InputError for options that exclude or need each other."""
     budgets = [_flag(name) for name in BUDGETS if getattr(args, name) is not None]
+    named, auto = hasattr(args, "targets"), AUTO in formats  # build has targets, quantize has none
+    devices = named and args.targets
     calibrated = getattr(args, "gptq", False) or "IMATRIX" in formats
-    if AUTO in formats:
-        if not args.calibration:
-            raise InputError("auto measures the formats on a text; give --calibration")
-        if not budgets and not getattr(args, "targets", None):
-            raise InputError("auto needs a budget; give " + ", ".join(map(_flag, BUDGETS)))
-        if args.speed is None and args.bandwidth is not None:
-            raise InputError("--bandwidth is for --speed; give it, or leave out --bandwidth")
-        if args.speed is not None and not args.bandwidth and not getattr(args, "targets", None):
-            device = " or --target" if hasattr(args, "targets") else ""
-            raise InputError(f"--speed needs a bandwidth; give --bandwidth{device}")
-        if args.imatrix and len(formats) == 1:
-            raise InputError("auto measures importance on the calibration text; leave out --imatrix")
-    elif args.images:
-        raise InputError("--images is for the type auto; give it, or leave out --images")
-    elif budgets:
-        raise InputError(f"{budgets[0]} is for the type auto; give it, or leave out {budgets[0]}")
-    elif calibrated and not args.calibration:
-        raise InputError("--gptq and --type imatrix run the model on a text; give --calibration")
-    elif args.calibration and not calibrated:
-        raise InputError("--calibration is for --gptq and the types auto and imatrix; give one of them")
+    other = [*budgets, *(["--images"] if args.images else [])][-1:]
+    refuse(
+        (auto and not args.calibration, "auto measures the formats on a text; give --calibration"),
+        (auto and not budgets and not devices, f"auto needs a budget; give {', '.join(map(_flag, BUDGETS))}"),
+        (
+            auto and args.speed is None and args.bandwidth is not None,
+            "--bandwidth is for --speed; give it, or leave out --bandwidth",
+        ),
+        (
+            auto and args.speed is not None and not args.bandwidth and not devices,
+            f"--speed needs a bandwidth; give --bandwidth{' or --target' if named else ''}",
+        ),
+        (
+            auto and args.imatrix and len(formats) == 1,
+            "auto measures importance on the calibration text; leave out --imatrix",
+        ),
+        (other and not auto, f"{' '.join(other)} is for the type auto; give that, or leave it out"),
+        (
+            calibrated and not args.calibration,
+            "--gptq and --type imatrix run the model on a text; give --calibration",
+        ),
+        (
+            args.calibration and not calibrated and not auto,
+            "--calibration is for --gptq and the types auto and imatrix; give one of them",
+        ),
+    )
 
 
 def budget(args: Args, room: int | None, devices: Sequence[Target]) -> Budget:

@@ -21,6 +21,7 @@ from click.shell_completion import CompletionItem
 
 from tinsmith.cli._outputs import guarded
 from tinsmith.cli._types import Kind
+from tinsmith.errors import InputError
 
 Args = SimpleNamespace  # the argument of a verb's run(): the values of its parameters by name
 _OPEN = "tinsmith.cli.open"  # of a context: the option of several values that the line ends in
@@ -83,6 +84,7 @@ def option(
     """dest: its name among Args where that is not the flag's. more: as click.Option takes it, such as `help`,
     `default`, `multiple` and `required`."""
     type = type or Kind()
+    more.setdefault("show_default", "(default" not in more.get("help", ""))
     if several:
         metavar = f"{metavar or type.name.upper()} ..."
     names = [name, dest] if dest else [name]
@@ -101,6 +103,13 @@ def grouped(group: str, *options: Option) -> list[Option]:
     for each in options:
         each.group = group
     return list(options)
+
+
+def refuse(*faults: tuple[object, str]) -> None:
+    """Raises InputError for the first condition that holds."""
+    for wrong, message in faults:
+        if wrong:
+            raise InputError(message)
 
 
 def one_of(*options: Option, required: bool = False) -> tuple[Option, ...]:

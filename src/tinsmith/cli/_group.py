@@ -20,7 +20,7 @@ FAILED = 2
 FOLDER = Path(__file__).parent
 ABOUT = "Turns examples and a small base model into a sealed language model that runs anywhere."
 SECTIONS = ("begin", "train", "build", "run", "ship", "measure")  # in the overview's order
-SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 100, "show_default": True}
+SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
 
 class Entry(NamedTuple):

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tinsmith.cli._command import Args, Option, argument, option
-from tinsmith.cli._types import File, Whole, Word, backends, isas
+from tinsmith.cli._types import File, Whole, Word, isas
 
 if TYPE_CHECKING:
     from tinsmith.runtime import Model
@@ -48,7 +48,7 @@ PARAMETERS = [
     KV,
     option(
         "--backend",
-        Word(backends),
+        Word("tinsmith.runtime.engine:BACKENDS"),
         help="native, llama.cpp or onnxruntime (default: native for .tin and .gguf)",
     ),
     KEY,

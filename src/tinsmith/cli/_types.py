@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import importlib
 import math
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import click
 from click.shell_completion import CompletionItem
@@ -15,13 +16,23 @@ from tinsmith.format_names import FORMATS
 
 _SHOWN = 60
 _LONGEST = 4096  # of a path, on Linux
-Names = Sequence[str] | Callable[[], Sequence[str]]
+# A str: a module's attribute, such as "tinsmith.targets:ISAS", that a completion imports.
+Names = Sequence[str] | str
+base_names, tasks, isas = "tinsmith.hub:catalog", "tinsmith.tasks:names", "tinsmith.targets:ISAS"
 
 
 def shown(value: str) -> str:
     """A value in a message: quoted where it would not be seen as it is, and no longer than a line."""
     short = value if len(value) <= _SHOWN else f"{value[:_SHOWN]}…"
     return short if short.strip() and short.isprintable() else repr(short)
+
+
+def listed(names: Names) -> Sequence[str]:
+    if not isinstance(names, str):
+        return names
+    module, _, name = names.partition(":")
+    found = getattr(importlib.import_module(module), name)
+    return list(found() if callable(found) else found)
 
 
 class Kind(click.ParamType):  # type: ignore[type-arg]  # not generic before click 8.2
@@ -42,10 +53,7 @@ class Kind(click.ParamType):  # type: ignore[type-arg]  # not generic before cli
         try:
             return self.read(value)
         except ValueError:
-            self.refuse(value, param, ctx)
-
-    def refuse(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> NoReturn:
-        self.fail(f"{shown(value)}: give {self.allowed}", param, ctx)
+            self.fail(f"{shown(value)}: give {self.allowed}", param, ctx)
 
     def completions(self, incomplete: str) -> Sequence[str | CompletionItem]:
         return ()
@@ -194,7 +202,7 @@ class Word(Kind):
         self.names = names
 
     def completions(self, incomplete: str) -> Sequence[str]:
-        return self.names() if callable(self.names) else self.names
+        return listed(self.names)
 
 
 class Format(Kind):
@@ -241,8 +249,10 @@ class File(_Path):
     def completions(self, incomplete: str) -> Sequence[str | CompletionItem]:
         if not self.suffixes:
             return [CompletionItem(incomplete, type="file")]
-        names = self.names() if callable(self.names) else self.names
-        return [*names, *self.files(incomplete), CompletionItem(incomplete, type="dir")]
+        return [*self.choices(), *self.files(incomplete), CompletionItem(incomplete, type="dir")]
+
+    def choices(self) -> Sequence[str]:
+        return listed(self.names)
 
     def files(self, incomplete: str) -> Iterator[str]:
         """Those of its kinds, as the user writes their folder; the shell adds folders itself."""
@@ -271,41 +281,14 @@ class Folder(_Path):
         return [CompletionItem(incomplete, type="dir")]
 
 
-def base_names() -> Sequence[str]:
-    """Of the models that `tinsmith pull` knows."""
-    from tinsmith import hub
-
-    return list(hub.catalog())
-
-
-def backends() -> Sequence[str]:
-    from tinsmith.runtime.engine import BACKENDS
-
-    return BACKENDS
-
-
-def tasks() -> tuple[str, ...]:
-    from tinsmith.tasks import names
-
-    return names()
-
-
-def isas() -> Sequence[str]:
-    from tinsmith.targets import ISAS
-
-    return ISAS
-
-
 class Device(File):
     """A device by name, or a TOML file. host: whether it may be this machine."""
 
     name = "target"
 
     def __init__(self, host: bool = False) -> None:
-        super().__init__(".toml", names=self.devices)
+        super().__init__(".toml", names="tinsmith.targets:names")
         self.host = host
 
-    def devices(self) -> list[str]:
-        from tinsmith import targets
-
-        return [*targets.names(), *(["host"] if self.host else [])]
+    def choices(self) -> list[str]:
+        return [*super().choices(), *(["host"] if self.host else [])]

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tinsmith.cli import _constrained
-from tinsmith.cli._command import Args, argument, flag, grouped, one_of, option
+from tinsmith.cli._command import Args, argument, flag, grouped, one_of, option, refuse
+from tinsmith.cli._terminal import table
 from tinsmith.cli._types import File, Folder, Kind, Word
-from tinsmith.errors import InputError
 
 if TYPE_CHECKING:
     from tinsmith.quant.shipping import Extra
@@ -57,12 +57,11 @@ def run(args: Args) -> int:
     changes = args.add or args.remove or args.rename
     given = [flag for name, flag in _ADDING.items() if getattr(args, name)]
     given += [f"--{name}" for name in (*_constrained.SOURCES, "search") if getattr(args, name)]
-    if args.add and not args.source:
-        raise InputError("--add needs the adapter; give --from")
-    if given and not args.add:
-        raise InputError(f"{given[0]} is for --add; give it, or leave out {given[0]}")
-    if args.out and not changes:
-        raise InputError("--out is for --add, --remove and --rename; give one of them")
+    refuse(
+        (args.add and not args.source, "--add needs the adapter; give --from"),
+        (given and not args.add, f"{' '.join(given[:1])} is for --add; give that too, or leave it out"),
+        (args.out and not changes, "--out is for --add, --remove and --rename; give one of them"),
+    )
     out = Path(args.out or args.file)
     if args.add:
         adapter_tin.add(args.file, args.add, args.source, out, (args.format or "q8_0").upper(), _extra(args))
@@ -103,9 +102,8 @@ def _list(args: Args) -> int:
     if args.json:
         print(json.dumps(known, indent=1))
         return 0
-    width = max(map(len, known), default=0)
-    for name, facts in known.items():
-        print(f"{name:<{width}}  {_line(facts)}")
+    if known:
+        print(table([(name, _line(facts)) for name, facts in known.items()]))
     return 0
 
 

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 from tinsmith.cli import _model
 from tinsmith.cli._command import Args, argument, flag, option
+from tinsmith.cli._terminal import table
 from tinsmith.cli._types import File, Texts, Whole, Wholes
 
 T = TypeVar("T")
@@ -61,9 +62,8 @@ def report(result: Mapping[str, Any]) -> str:
     for label, key in (("memory read, GB/s", "read_gb_s"), ("int8, 1e9 operations/s", "int8_gops")):
         values = ", ".join(f"{machine[key][count]:.1f} on {count}" for count in threads)
         lines.append(f"{label}: {values} {'thread' if threads == ['1'] else 'threads'}")
-    heads = ["engine", "format", "threads", "depth", "prompt tok/s", "decode tok/s", "weights GB/s"]
     cells = [
-        [
+        (
             row["engine"],
             row["format"],
             str(row["threads"]),
@@ -71,34 +71,24 @@ def report(result: Mapping[str, Any]) -> str:
             f"{row['prompt_tok_s']:.1f}",
             f"{row['decode_tok_s']:.1f}",
             f"{row['weight_gb_s']:.1f} ({row['read_share']:.0%})" if "weight_gb_s" in row else "",
-        ]
+        )
         for row in result["rows"]
     ]
-    lines += ["", *_table(heads, cells)]
+    heads = ("engine", "format", "threads", "depth", "prompt tok/s", "decode tok/s", "weights GB/s")
+    lines += ["", table([heads, *cells], right=range(2, 7))]
     if result["ratios"]:
-        heads = ["native over", "threads", "depth", "prompt", "decode"]
-        cells = [
-            [
+        ratios = [
+            (
                 row["against"],
                 str(row["threads"]),
                 str(row["depth"]),
                 f"{row['prompt']:.2f}x",
                 f"{row['decode']:.2f}x",
-            ]
+            )
             for row in result["ratios"]
         ]
-        lines += ["", *_table(heads, cells)]
+        lines += [
+            "",
+            table([("native over", "threads", "depth", "prompt", "decode"), *ratios], right=range(1, 5)),
+        ]
     return "\n".join(lines)
-
-
-def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    """Words left, numbers right."""
-    widths = [max(len(row[k]) for row in (heads, *rows)) for k in range(len(heads))]
-    words = [not rows[0][k][:1].isdigit() and rows[0][k] != "" for k in range(len(heads))]
-    return [
-        "  ".join(
-            cell.ljust(width) if word else cell.rjust(width)
-            for cell, width, word in zip(row, widths, words, strict=True)
-        ).rstrip()
-        for row in (heads, *rows)
-    ]

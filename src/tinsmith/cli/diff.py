@@ -42,9 +42,7 @@ PARAMETERS = [
     ),
     option("--adapter-b", multiple=True, metavar="NAME[:SCALE]", help="the same, of B"),
     option("--task", Word(tasks), default="call", help="how answers are graded"),
-    option(
-        "--system", Text(), default="", show_default=False, help="system message (default: the trained one)"
-    ),
+    option("--system", Text(), default="", help="system message (default: the trained one)"),
     option("--max-tokens", Whole(), default=256, help="tokens of an answer at most"),
     _model.THREADS,
     flag("--free", help="unconstrained, whatever A and B say"),

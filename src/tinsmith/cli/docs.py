@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,15 +20,14 @@ SECTION = "begin"
 OFF_TOPIC = "The documents do not say."
 
 
-def written_tasks() -> tuple[str, ...]:
-    from tinsmith.prepare.documents.writing import writers
-
-    return tuple(sorted(writers()))
-
-
 PARAMETERS = [
     argument("folder", "FOLDER", Folder(), help="text, Markdown, HTML and PDF files, also in subfolders"),
-    option("--task", Word(written_tasks), required=True, help="call, chat, classify or extract"),
+    option(
+        "--task",
+        Word("tinsmith.prepare.documents.writing:writers"),
+        required=True,
+        help="call, chat, classify or extract",
+    ),
     option("--out", Folder(out=True), help="the new folder (default: <FOLDER>-<TASK>)"),
     option("--base", Word(base_names), metavar="MODEL", help="model to train (default: smollm2-135m-instruct)"),
     option("--length", Whole(200), default=1200, help="characters of a passage"),
@@ -94,6 +94,7 @@ def _train(recipe: Path) -> Path:
 
 def _plan(args: Args) -> Plan:
     from tinsmith import hub
+    from tinsmith.constraint import makers
     from tinsmith.prepare import starting
     from tinsmith.prepare.documents import writing
     from tinsmith.prepare.documents.making import Plan
@@ -102,8 +103,10 @@ def _plan(args: Args) -> Plan:
     writer, folder = writing.by_name(args.task), args.folder
     terms = writing.Terms(
         questions=args.questions,
-        schema=_schema(args.schema) if args.schema else None,
-        tools=_tools(args.tools) if args.tools else None,
+        schema=_checked(args.schema, makers.schema, "it is a JSON schema") if args.schema else None,
+        tools=_checked(args.tools, makers.tools, "it is a list of tools in OpenAI's shape")
+        if args.tools
+        else None,
         labels=args.labels or (),
         off_topic=(OFF_TOPIC if args.task == "chat" else "") if args.off_topic is None else args.off_topic,
     )
@@ -127,31 +130,17 @@ def _plan(args: Args) -> Plan:
     )
 
 
-def _schema(path: str) -> dict[str, Any]:
-    """Raises ConstraintError, before the teacher is asked, for a schema that can't be enforced."""
-    from tinsmith.constraint import makers
+def _checked(path: str, make: Callable[[Any], object], advice: str) -> Any:
+    """Raises ConstraintError, before the teacher is asked, for a constraint that can't be enforced."""
     from tinsmith.errors import ConstraintError
     from tinsmith.system import reading
 
-    schema = reading.read_table(path, unique=True, advice="it is a JSON schema")
+    given = reading.read_json(path, unique=True, advice=advice)
     try:
-        makers.schema(schema)
+        make(given)
     except ConstraintError as error:
         raise ConstraintError(f"{path}: {error}") from None
-    return schema
-
-
-def _tools(path: str) -> list[dict[str, Any]]:
-    from tinsmith.constraint import makers
-    from tinsmith.errors import ConstraintError
-    from tinsmith.system import reading
-
-    tools = reading.read_json(path, unique=True, advice="it is a list of tools in OpenAI's shape")
-    try:
-        makers.tools(tools)
-    except ConstraintError as error:
-        raise ConstraintError(f"{path}: {error}") from None
-    return list(tools)
+    return given
 
 
 def _teacher(args: Args) -> Teacher:

@@ -5,9 +5,8 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from tinsmith.cli._command import Args, argument, one_of, option
+from tinsmith.cli._command import Args, argument, one_of, option, refuse
 from tinsmith.cli._types import File, Folder, Word
-from tinsmith.errors import InputError
 
 HELP = "convert a model to ONNX or GGUF, or an adapter to one file"
 SECTION = "build"
@@ -42,16 +41,19 @@ PARAMETERS = [
 
 
 def run(args: Args) -> int:
-    if (args.adapter is None) == (args.file is None):
-        raise InputError("give either FILE or --adapter DIR")
-    if (args.adapter is None) != (args.base is None):
-        raise InputError("--adapter and --base go together; give both")
-    if args.adapter and args.onnx:
-        raise InputError("--onnx takes no --adapter; give --gguf or --native, or merge the adapter first")
-    if args.native and not args.adapter:
-        raise InputError("--native is for an adapter; give --adapter DIR and --base MODEL in place of FILE")
-    if not args.onnx and args.precision:
-        raise InputError("--precision is for --onnx; leave it out")
+    refuse(
+        ((args.adapter is None) == (args.file is None), "give either FILE or --adapter DIR"),
+        ((args.adapter is None) != (args.base is None), "--adapter and --base go together; give both"),
+        (
+            args.adapter and args.onnx,
+            "--onnx takes no --adapter; give --gguf or --native, or merge the adapter first",
+        ),
+        (
+            args.native and not args.adapter,
+            "--native is for an adapter; give --adapter and --base in place of FILE",
+        ),
+        (args.precision and not args.onnx, "--precision is for --onnx; leave it out"),
+    )
     out = Path(args.gguf or args.onnx or args.native)
     (_native if args.native else _adapter if args.adapter else _gguf if args.gguf else _onnx)(args, out)
     print(out)

@@ -13,17 +13,11 @@ HELP = "write a new recipe with example data, ready to run"
 SECTION = "begin"
 
 
-def starters() -> tuple[str, ...]:
-    from tinsmith.prepare.starting import names
-
-    return names()
-
-
 PARAMETERS = [
     argument(
         "task",
         "TASK",
-        Word(starters),
+        Word("tinsmith.prepare.starting:names"),
         required=False,
         help="call, chat, classify or extract (default: asked for on a terminal)",
     ),

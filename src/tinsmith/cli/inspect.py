@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tinsmith.cli._command import Args, argument, flag, option
+from tinsmith.cli._terminal import table
 from tinsmith.cli._types import File
 from tinsmith.errors import InputError, one_line
 
@@ -87,17 +88,12 @@ def _vision(vision: Vision) -> dict[str, Any]:
 def _print(facts: dict[str, Any]) -> None:
     entries = facts.pop("entries", {})
     # one_line: a file's text may neither command the terminal nor begin a row.
-    rows = [(one_line(key), one_line(value)) for key, value in _rows(facts)]
-    width = max(len(key) for key, _ in rows)
-    for key, value in rows:
-        print(f"{key:<{width}}  {value}")
+    print(table([(one_line(key), one_line(value)) for key, value in _rows(facts)]))
     if entries:
-        print()
-        width = max(map(len, entries))
-        print(f"{'entry':<{width}}  {'bytes':>12}  sha256")
-        for name, entry in entries.items():
-            digest = one_line(entry.get("sha256", ""))
-            print(f"{name:<{width}}  {entry.get('bytes', 0):>12,}  {digest}")
+        rows = [
+            (name, f"{one.get('bytes', 0):,}", one_line(one.get("sha256", ""))) for name, one in entries.items()
+        ]
+        print("\n" + table([("entry", "bytes", "sha256"), *rows], right={1}))
 
 
 def _rows(facts: dict[str, Any], prefix: str = "") -> list[tuple[str, str]]:

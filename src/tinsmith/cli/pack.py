@@ -2,22 +2,13 @@
 
 from __future__ import annotations
 
-from tinsmith.cli._command import Args, argument, flag, option
+from tinsmith.cli._command import Args, argument, flag, option, refuse
 from tinsmith.cli._types import Device, File, Folder, Word
-from tinsmith.errors import InputError
 
 HELP = "pack a .tin or a recipe with all that an offline machine needs to check and install it"
 SECTION = "ship"
 HOST = "host"
 PROMPT = "What can you do?"
-
-
-def forms() -> tuple[str, ...]:
-    from tinsmith.airgap.forms import NAMES
-
-    return NAMES
-
-
 PARAMETERS = [
     argument(
         "file",
@@ -29,7 +20,7 @@ PARAMETERS = [
     option("--out", Folder(out=True), required=True, help="the folder; an archive is DIR.tar or DIR.zip"),
     option(
         "--as",
-        Word(forms),
+        Word("tinsmith.airgap.forms:NAMES"),
         default="tar",
         dest="form",
         metavar="FORM",
@@ -58,52 +49,51 @@ def run(args: Args) -> int:
     _check(args)
     signer = openpgp.find(args.gpg_key) if args.gpg_key else None
     key = None if args.unsigned else secret_key(args.key)
-    display = progress.display()
+    display, runtime, form = progress.display(), args.runtime, args.form
     if args.file.suffix == ".toml":
         from tinsmith.pipeline import offline
 
-        made = offline.pack(args.file, args.out, key, display, args.runtime, args.form)
+        made = offline.pack(args.file, args.out, key, display, runtime, form)
     else:
-        made = airgap.pack(
-            args.file,
-            args.target,
-            args.out,
-            args.prompt,
-            key,
-            display,
-            args.runtime,
-            args.serve,
-            args.form,
-            signer,
-        )
+        place = args.target, args.out, args.prompt
+        made = airgap.pack(args.file, *place, key, display, runtime, args.serve, form, signer)
     print(*made, sep="\n")
     return 0
 
 
 def _check(args: Args) -> None:
+    """Raises InputError for options that exclude or need each other."""
     from tinsmith.airgap.forms import NAMES, PACKAGED, SIGNED
 
-    if args.file.suffix not in (".tin", ".toml"):
-        raise InputError(f"{args.file}: give a .tin (tinsmith build makes one) or a recipe")
-    if args.form not in NAMES:
-        raise InputError(f"--as {args.form}: unknown form; give one of {', '.join(NAMES)}")
-    trains = args.file.suffix == ".toml"
-    if trains and (args.form in PACKAGED or args.serve or args.target != HOST):
-        raise InputError(
-            "a recipe is packed as dir, tar or zip for machines like this one; leave out --target and --serve"
-        )
-    if args.serve and args.form in PACKAGED:
-        raise InputError(f"--as {args.form} has no server; give --as dir, tar or zip, or leave out --serve")
-    if not args.prompt.strip() or not args.prompt.isprintable():
-        raise InputError(f"--prompt {args.prompt!r}: give one line of text")
-    if (args.key is None) != args.unsigned:
-        raise InputError(
-            "give either --key, to sign the folder (tinsmith sign --generate NAME makes a key), or --unsigned"
-        )
-    if args.gpg_key and (args.unsigned or args.form not in SIGNED):
-        raise InputError("--gpg-key is for --as deb and rpm, with --key; leave it out")
-    if args.form in SIGNED and not args.gpg_key and not args.unsigned:
-        raise InputError(
-            f"--as {args.form}: give --gpg-key ID, to sign for apt and rpm (see gpg --list-secret-keys), "
-            "or --unsigned"
-        )
+    form, is_recipe = args.form, args.file.suffix == ".toml"
+    refuse(
+        (
+            args.file.suffix not in (".tin", ".toml"),
+            f"{args.file}: give a .tin (tinsmith build makes one) or a recipe",
+        ),
+        (form not in NAMES, f"--as {form}: unknown form; give one of {', '.join(NAMES)}"),
+        (
+            is_recipe and (form in PACKAGED or args.serve or args.target != HOST),
+            "a recipe is packed as dir, tar or zip for machines like this one; leave out --target and --serve",
+        ),
+        (
+            args.serve and form in PACKAGED,
+            f"--as {form} has no server; give --as dir, tar or zip, or leave out --serve",
+        ),
+        (
+            not args.prompt.strip() or not args.prompt.isprintable(),
+            f"--prompt {args.prompt!r}: give one line of text",
+        ),
+        (
+            (args.key is None) != args.unsigned,
+            "give either --key, to sign the folder (tinsmith sign --generate NAME makes a key), or --unsigned",
+        ),
+        (
+            args.gpg_key and (args.unsigned or form not in SIGNED),
+            "--gpg-key is for --as deb and rpm, with --key; leave it out",
+        ),
+        (
+            form in SIGNED and not args.gpg_key and not args.unsigned,
+            f"--as {form}: give --gpg-key ID, to sign for apt and rpm (see gpg -K), or --unsigned",
+        ),
+    )

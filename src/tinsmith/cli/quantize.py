@@ -20,9 +20,7 @@ HELP = "write a GGUF file in another weight format, or an importance matrix for 
 SECTION = "build"
 IMATRIX = "IMATRIX"
 PARAMETERS = [
-    argument(
-        "source", "IN", File(".gguf", names=base_names), help="a GGUF file, a Hugging Face folder or a name"
-    ),
+    argument("source", "IN", File(".gguf", names=base_names), help="GGUF file, Hugging Face folder or name"),
     argument("out", "OUT", File(".gguf", ".dat", path=True, out=True), help="the GGUF file to write"),
     option(
         "--type",

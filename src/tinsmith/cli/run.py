@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from tinsmith.chat.turns import OPENING
 from tinsmith.cli import _asked, _model
-from tinsmith.cli._command import Args, argument, flag, option
+from tinsmith.cli._command import Args, argument, flag, option, refuse
 from tinsmith.cli._terminal import shown
 from tinsmith.cli._types import File, Number, Text
 from tinsmith.errors import ConstraintError, InputError, RuntimeFault
@@ -82,7 +82,7 @@ def run(args: Args) -> int:
 def _check(args: Args) -> None:
     """Raises InputError for options that exclude or need each other."""
     logs, chats = args.log_unsure is not None, args.prompt is None
-    faults = [
+    refuse(
         (
             args.raw and (args.thinking is not None or args.system is not None),
             "--system, --think and --no-think are for the chat template; leave them or --raw out",
@@ -101,10 +101,7 @@ def _check(args: Args) -> None:
         (logs and args.tools, "--log-unsure can't write tools; leave --log-unsure or --tools out"),
         (logs and args.raw, "--log-unsure writes rows of a chat; leave --log-unsure or --raw out"),
         (args.unsure is not None and not logs, "--unsure is the threshold of --log-unsure; give that too"),
-    ]
-    for wrong, message in faults:
-        if wrong:
-            raise InputError(message)
+    )
 
 
 def _ask(model: Model, args: Args, options: dict[str, Any], box: Toolbox | None) -> int:

@@ -8,7 +8,7 @@ from datetime import date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tinsmith.cli._command import Args, argument, flag, option
+from tinsmith.cli._command import Args, argument, flag, option, refuse
 from tinsmith.cli._types import File, Text, Whole
 from tinsmith.errors import InputError
 
@@ -29,18 +29,16 @@ PARAMETERS = [
 
 
 def run(args: Args) -> int:
+    signing = any(one is not None for one in (args.file, args.key, args.comment, args.version, args.not_after))
     if args.generate is not None:
-        if any(
-            given is not None for given in (args.file, args.key, args.comment, args.version, args.not_after)
-        ):
-            raise InputError(
-                "--generate signs nothing; leave out FILE, --key, --comment, --version and --not-after"
-            )
+        refuse(
+            (signing, "--generate signs nothing; leave out FILE, --key, --comment, --version and --not-after")
+        )
         return _generate(args)
-    if not args.file or not args.key:
-        raise InputError("give FILE and --key SECRET to sign, or --generate NAME to make keys")
-    if args.no_password:
-        raise InputError("--no-password is for --generate; leave it out")
+    refuse(
+        (not args.file or not args.key, "give FILE and --key SECRET to sign, or --generate NAME to make keys"),
+        (args.no_password, "--no-password is for --generate; leave it out"),
+    )
     from tinsmith.formats import minisign
     from tinsmith.system.files import check_begins, write_text
 
@@ -48,8 +46,7 @@ def run(args: Args) -> int:
     check_begins(out, b"untrusted comment:")
     not_after = read_day("--not-after", args.not_after)
     key = secret_key(args.key)
-    text = minisign.sign(args.file, key, args.comment, version=args.version, not_after=not_after)
-    write_text(out, text)
+    write_text(out, minisign.sign(args.file, key, args.comment, version=args.version, not_after=not_after))
     print(out)
     return 0
 

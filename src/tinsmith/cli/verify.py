@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tinsmith.cli._command import Args, argument, flag, option
+from tinsmith.cli._command import Args, argument, flag, option, refuse
 from tinsmith.cli._model import KEY
 from tinsmith.cli._types import Device, File, Whole
-from tinsmith.errors import FormatError, InputError, RuntimeFault, SignatureError
+from tinsmith.errors import FormatError, RuntimeFault, SignatureError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -62,35 +63,37 @@ def run(args: Args) -> int:
 
 def _check(args: Args, report: dict[str, Any]) -> None:
     """Each check adds its results to the report and prints a line; the first that fails raises."""
+    from tinsmith import _core
     from tinsmith.formats import minisign
     from tinsmith.formats.tin import Tin
+    from tinsmith.train.adapters import router_tin
+    from tinsmith.train.adapters import tin as adapter_tin
 
     def say(line: str) -> None:
         if not args.json:
             print(line)
 
-    if args.signature is not None and args.key is None:
-        raise InputError(f"--signature {args.signature}: needs the public key; give --key")
     asked = _asked(args)
     if args.plain:
-        if args.key is None or args.targets:
-            raise InputError("--plain needs --key, the public key, and takes no --target")
         report["signature"] = minisign.require_plain(args.file, args.key, args.signature, asked)
         return say(f"signature by the key's owner: {report['signature']}")
     tin = Tin(args.file)
     if args.key is not None:
         report["signature"] = minisign.require(args.file, tin, args.key, args.signature, asked)
         say(f"signature by the key's owner: {report['signature']}")
-    report |= _content(tin)
+    tin.verify()
+    report |= {"bytes": tin.bytes, "entries": len(tin.names)}
+    report["manifest_sha256"] = hashlib.sha256(tin.entry("manifest.json")).hexdigest()
     say(f"content   {report['entries']} entries, {report['bytes']:,} bytes: match the manifest")
     report["selftest"] = {}
     for isa, digests in _selftests(tin):
         report["selftest"][isa] = digests
         say(f"{isa:<9} {len(digests)} self-tests: same bits as sealed")
-    report["adapters"] = _adapters(tin)
+    model = _core.Model(tin.image)
+    report["adapters"] = adapter_tin.check(tin, model)
     for name, digests in report["adapters"].items():
         say(f"adapter   {name}: {len(digests)} self-tests: same bits as sealed")
-    report["router"] = _router(tin)
+    report["router"] = router_tin.check(tin, model)
     if report["router"]:
         say(f"router    {len(report['router'])} self-tests: same scores as sealed")
     if args.targets:
@@ -101,8 +104,17 @@ def _asked(args: Args) -> Freshness:
     from tinsmith.cli.sign import read_day
     from tinsmith.formats import minisign
 
-    if (args.min_version is not None or args.now is not None) and args.key is None:
-        raise InputError("--min-version and --now check a signature; give --key, the public key")
+    refuse(
+        (args.signature and not args.key, f"--signature {args.signature}: needs the public key; give --key"),
+        (
+            (args.min_version is not None or args.now is not None) and args.key is None,
+            "--min-version and --now check a signature; give --key, the public key",
+        ),
+        (
+            args.plain and (args.key is None or args.targets),
+            "--plain needs --key, the public key, and takes no --target",
+        ),
+    )
     return minisign.freshness(args.min_version, read_day("--now", args.now))
 
 
@@ -121,34 +133,6 @@ def _check_targets(args: Args, report: dict[str, Any], say: Callable[[str], None
             say(
                 f"{one.isa:<9} {len(one.digests)} self-tests: same bits on {device.name} ({verify.how(device)})"
             )
-
-
-def _content(tin: Tin) -> dict[str, Any]:
-    import hashlib
-
-    tin.verify()
-    manifest = tin.entry("manifest.json")
-    return {
-        "bytes": tin.bytes,
-        "entries": len(tin.names),
-        "manifest_sha256": hashlib.sha256(manifest).hexdigest(),
-    }
-
-
-def _adapters(tin: Tin) -> dict[str, list[str]]:
-    """By adapter, the digests of the self-test's logits under it, by the best instruction set."""
-    from tinsmith import _core
-    from tinsmith.train.adapters import tin as adapter_tin
-
-    return adapter_tin.check(tin, _core.Model(tin.image))
-
-
-def _router(tin: Tin) -> list[str]:
-    """The digests of the router's scores for the self-test's prompts."""
-    from tinsmith import _core
-    from tinsmith.train.adapters import router_tin
-
-    return router_tin.check(tin, _core.Model(tin.image))
 
 
 def _selftests(tin: Tin) -> list[tuple[str, list[str]]]:

@@ -29,9 +29,7 @@ PARAMETERS = [
     option("--test", File(*DATA), multiple=True, help="test examples; repeatable"),
     option("--recipe", File(".toml"), help="check the FILEs as the data of this recipe"),
     option("--task", Word(tasks), help="task of the examples (default: detected)"),
-    option(
-        "--base", File(".gguf", names=base_names), metavar="MODEL", help="count the tokens of this base model"
-    ),
+    option("--base", File(".gguf", names=base_names), metavar="MODEL", help="count tokens of this base model"),
     option("--length", Whole(8), default=512, help="tokens of an example at most"),
     option("--json", File(".json", out=True), help="also write the findings as JSON; -: print JSON alone"),
     option("--html", File(".html", out=True), help="also write an HTML page"),
