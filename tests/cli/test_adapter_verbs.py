@@ -140,10 +140,10 @@ def test_what_is_refused(base: Path, tmp_path: Path, capsys: pytest.CaptureFixtu
         ((held, "--remove", "doors"), "has no adapter 'doors'; it has: lamps"),
         ((held, "--rename", "doors", "gates"), "has no adapter 'doors'"),
         ((held, "--rename", "lamps", "lamps"), "it is taken"),
-        ((held, "--add", "new"), "--add needs the adapter; give --from"),
-        ((held, "--license", "MIT"), "--license is for --add"),
-        ((held, "--remove", "lamps", "--search", "3"), "--search is for --add"),
-        ((held, "--out", tmp_path / "new.tin"), "--out is for --add, --remove and --rename"),
+        ((held, "--add", "new"), "--add needs --from"),
+        ((held, "--license", "MIT"), "--license needs --add"),
+        ((held, "--remove", "lamps", "--search", "3"), "--search needs --add"),
+        ((held, "--out", tmp_path / "new.tin"), "--out needs --add or --remove or --rename"),
     ):
         assert said in shell(capsys, *words, code=2)
         assert held.read_bytes() == before

@@ -106,7 +106,7 @@ def test_a_tin_is_exported_as_its_gguf(spec: Spec, tmp_path: Path, capsys: pytes
     assert (tmp_path / "after.gguf").read_bytes() == (tmp_path / "before.gguf").read_bytes()
     given = ["--gguf", str(tmp_path / "x.gguf"), "--precision", "int4"]
     assert cli.main(["export", str(tmp_path / "m.tin"), *given]) == 2
-    assert "--precision is for --onnx" in capsys.readouterr().err
+    assert "--precision needs --onnx" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(("chosen", "type"), [("q4_k_s", 14), ("q3_k_l", 13), ("iq2_s", 28), ("q5_0", 8)])

@@ -44,22 +44,28 @@ def takes_value(param: Argument | Option) -> bool:
 
 
 def line(verb: str, values: dict[str, str]) -> list[str]:
-    """A command line with what the verb needs, and these values by the parameters' names."""
-    words = verb.split()
-    params = VERBS[verb].PARAMETERS
-    needed = {one.rivals[0].opts[0] for one in params if isinstance(one, Option) and one.one_needed}
-    given = {name for one in params if isinstance(one, Option) for name in values if name in one.opts}
-    for one in params:
-        name = name_of(one)
-        rivals = {rival.opts[0] for rival in getattr(one, "rivals", ())}
-        if name not in values and not one.required and (name not in needed or given & rivals):
-            continue
+    """A command line with these values by the parameters' names, and what the verb and they need."""
+    words, params = verb.split(), {name_of(one): one for one in VERBS[verb].PARAMETERS}
+    options = [one for one in params.values() if isinstance(one, Option)]
+    wanted = {*values, *(name for name, one in params.items() if one.required)}
+    for one in options:
+        rivals = [name_of(rival) for rival in one.rivals]
+        if one.one_needed and not wanted & {*rivals}:
+            wanted.add(rivals[0])
+    for one in options * 2:  # what is needed may need more
+        if name_of(one) in wanted:
+            wanted |= {name.split("|")[0] for name in one.needs.split()}
+    places = []
+    for name, one in params.items():
         value = values.get(name, VALUES.get(type(one.type).__name__, "x"))
-        words += [f"{name}={value}"] if isinstance(one, Option) else []
-    places = [one for one in params if isinstance(one, Argument)]
+        if isinstance(one, Argument):
+            places.append(value)
+        elif name in wanted:
+            words += [name] if one.is_flag else [name, value, value] if one.nargs == 2 else [f"{name}={value}"]
     # Arguments after --, so that none is taken for an option; an optional one needs those before it.
-    last = max((i for i, one in enumerate(places) if one.required or name_of(one) in values), default=-1)
-    return [*words, "--", *(values.get(name_of(one), "x") for one in places[: last + 1])]
+    arguments = [name for name, one in params.items() if isinstance(one, Argument)]
+    last = max((i for i, name in enumerate(arguments) if name in wanted), default=-1)
+    return [*words, "--", *places[: last + 1]]
 
 
 @pytest.fixture(params=VERBS)

@@ -54,7 +54,10 @@ def test_run_raw_applies_no_template(tin: Path, capsys: pytest.CaptureFixture[st
 
 
 def test_run_passes_no_option_over(tin: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    for words, said in ((["x", "--raw", "--system", "s"], "or --raw out"), (["--json"], "give PROMPT")):
+    for words, said in (
+        (["x", "--raw", "--system", "s"], "--raw excludes --system"),
+        (["--json"], "--json needs PROMPT"),
+    ):
         assert cli.main(["run", str(tin), *words]) == 2
         assert said in capsys.readouterr().err
 

@@ -8,6 +8,7 @@ import pytest
 from test_hostile_values import VERBS, line, name_of, takes_value
 
 from tinsmith import cli
+from tinsmith.cli._command import Option
 from tinsmith.cli._types import File, Folder
 from tinsmith.errors import InputError
 from tinsmith.system import files
@@ -22,18 +23,20 @@ OUTPUTS = [
 
 def inputs(verb: str, out: str) -> list[str]:
     """The parameters of files that a verb reads beside an output."""
-    params = VERBS[verb].PARAMETERS
-    rewritten = {param.type.rewrites for param in params if isinstance(param.type, File)}
-    rivals = next(
-        {one.opts[0] for one in getattr(param, "rivals", ())} for param in params if name_of(param) == out
-    )
+    params = {name_of(param): param for param in VERBS[verb].PARAMETERS}
+    rewritten = {param.type.rewrites for param in params.values() if isinstance(param.type, File)}
+    rivals = {name_of(one) for one in params[out].rivals} if isinstance(params[out], Option) else set()
+    beside = [params[name] for name in (out, *getattr(params[out], "needs", "").split()) if name in params]
+    excluded = {name for one in beside for name in getattr(one, "excludes", "").split()}
     return [
-        name_of(param)
-        for param in params
+        name
+        for name, param in params.items()
         if isinstance(param.type, File | Folder)
         and not param.type.out
         and param.name not in rewritten
-        and name_of(param) not in rivals
+        and name not in rivals
+        and name not in excluded
+        and out not in getattr(param, "excludes", "").split()
         and takes_value(param)
     ]
 

@@ -138,6 +138,29 @@ def test_one_option_alone_may_be_given(given: Any) -> None:
         given([*one_of(option("--text"), option("--tokens"), required=True)])
 
 
+def test_options_need_and_exclude_each_other(given: Any) -> None:
+    it = [
+        argument("prompt", "PROMPT", help="p", required=False),
+        option("--add", needs="--from"),
+        option("--from", dest="source", needs="--add|--only"),
+        flag("--only", excludes="--limit PROMPT"),
+        option("--limit", Whole(), default=3),
+        flag("--json", needs="PROMPT"),
+    ]
+    assert given(it)["limit"] == 3
+    assert given(it, "--only")["only"]
+    assert given(it, "--add", "x", "--from", "y", "--json", "z")["source"] == "y"
+    for words, message in (
+        ("--add x", "--add needs --from"),
+        ("--from x", "--from needs --add or --only"),
+        ("--json", "--json needs PROMPT"),
+        ("--only --limit 3", "--only excludes --limit; give one of them"),
+        ("--only x", "--only excludes PROMPT; give one of them"),
+    ):
+        with pytest.raises(InputError, match=f"^{message} "):
+            given(it, *words.split())
+
+
 def test_the_environment_states_the_options_that_say_so(given: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     it = [option("--key", File(), envvar="TINSMITH_KEY"), option("--threads", Whole())]
     monkeypatch.setenv("TINSMITH_ODD_THREADS", "3")

@@ -303,7 +303,7 @@ def test_the_verbs_take_a_matrix_that_gguf_has_in_two(words: str, tmp_path: Path
         ),
         (
             ["--type", "auto", "--calibration", "T", "--bits", "4", "--bandwidth", "4GB"],
-            "is for --speed; give it",
+            "--bandwidth needs --speed",
         ),
         (["--type", "auto", "--calibration", "T"], "auto needs a budget"),
         (["--type", "auto", "--calibration", "T", "--bits", "4", "--imatrix", "I"], "leave out --imatrix"),

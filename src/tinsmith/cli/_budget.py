@@ -30,7 +30,7 @@ PARAMETERS = grouped(
     option("--bits", Number(*BITS), help="budget: bits a weight, on average"),
     option("--memory", Size(), help="budget: memory of the weights when the model runs"),
     option("--speed", Number(*SPEEDS), help="budget: tokens a second, at --bandwidth"),
-    option("--bandwidth", Size(), help="memory bandwidth of the device, in bytes a second"),
+    option("--bandwidth", Size(), needs="--speed", help="memory bandwidth of the device, in bytes a second"),
     option(
         "--min-accuracy",
         Number(*ACCURACIES),
@@ -61,10 +61,6 @@ def check(args: Args, formats: Sequence[str]) -> None:
     refuse(
         (auto and not args.calibration, "auto measures the formats on a text; give --calibration"),
         (auto and not budgets and not devices, f"auto needs a budget; give {', '.join(map(_flag, BUDGETS))}"),
-        (
-            auto and args.speed is None and args.bandwidth is not None,
-            "--bandwidth is for --speed; give it, or leave out --bandwidth",
-        ),
         (
             auto and args.speed is not None and not args.bandwidth and not devices,
             f"--speed needs a bandwidth; give --bandwidth{' or --target' if named else ''}",

@@ -16,10 +16,10 @@ from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import click
-from click.core import augment_usage_errors
+from click.core import ParameterSource, augment_usage_errors
 from click.shell_completion import CompletionItem
 
-from tinsmith.cli._outputs import guarded
+from tinsmith.cli._outputs import guarded, name_of
 from tinsmith.cli._types import Kind
 from tinsmith.errors import InputError
 
@@ -29,9 +29,10 @@ _OPEN = "tinsmith.cli.open"  # of a context: the option of several values that t
 
 class Option(click.Option):
     """group: its heading in the help. several: it takes the words that follow, up to the next option.
+    needs, excludes: flags or metavars that must, or may not, be given beside it; `--add|--remove` is either.
     rivals: those of which one alone may be given; one_needed: and one must."""
 
-    group = ""
+    group = needs = excludes = ""
     several = False
     rivals: Sequence[Option] = ()
     one_needed = False
@@ -76,6 +77,8 @@ def option(
     *,
     dest: str = "",
     group: str = "",
+    needs: str = "",
+    excludes: str = "",
     several: bool = False,
     metavar: str | None = None,
     multiple: bool = False,
@@ -89,7 +92,7 @@ def option(
         metavar = f"{metavar or type.name.upper()} ..."
     names = [name, dest] if dest else [name]
     made = Option(names, type=type, multiple=multiple or several, metavar=metavar, **more)
-    made.group, made.several = group, several
+    made.group, made.several, made.needs, made.excludes = group, several, needs, excludes
     return made
 
 
@@ -98,10 +101,10 @@ def flag(names: str, **more: Any) -> Option:
     return option(names, click.BOOL, is_flag=True, **more)
 
 
-def grouped(group: str, *options: Option) -> list[Option]:
-    """Under a heading of their own."""
+def grouped(group: str, *options: Option, needs: str = "") -> list[Option]:
+    """Under a heading of their own. needs: what they all need."""
     for each in options:
-        each.group = group
+        each.group, each.needs = group, each.needs or needs
     return list(options)
 
 
@@ -128,8 +131,7 @@ class Verb(click.Command):
         with augment_usage_errors(ctx):
             rest = super().parse_args(ctx, self._repeated(ctx, args))
         if not ctx.resilient_parsing:
-            for option in self.params:
-                _check_rivals(ctx, option)
+            self._check(ctx)
         return rest
 
     def invoke(self, ctx: click.Context) -> int:
@@ -160,6 +162,26 @@ class Verb(click.Command):
                 with formatter.section(heading):
                     formatter.write_dl(rows)
 
+    def _check(self, ctx: click.Context) -> None:
+        """Raises UsageError for options that need or exclude each other."""
+        given = set()
+        for param in self.params:
+            if ctx.get_parameter_source(str(param.name)) not in (None, ParameterSource.DEFAULT):
+                given |= {name_of(param)}
+        for param in self.params:
+            if not isinstance(param, Option):
+                continue
+            name, rivals = name_of(param), [name_of(rival) for rival in param.rivals]
+            if len(both := [rival for rival in rivals if rival in given]) > 1:
+                raise click.UsageError(f"give only one of {', '.join(both)}", ctx)
+            if param.one_needed and not both:
+                raise click.UsageError(f"give one of {', '.join(rivals)}", ctx)
+            for needed in param.needs.split() if name in given else ():
+                if not given & {*needed.split("|")}:
+                    raise click.UsageError(f"{name} needs {needed.replace('|', ' or ')}", ctx)
+            if name in given and (excluded := given & {*param.excludes.split()}):
+                raise click.UsageError(f"{name} excludes {', '.join(sorted(excluded))}; give one of them", ctx)
+
     def _repeated(self, ctx: click.Context, args: Sequence[str]) -> list[str]:
         """`--format q8_0 q4_0` in click's way: `--format q8_0 --format q4_0`."""
         several = {
@@ -183,14 +205,3 @@ class Verb(click.Command):
 def _open(ctx: click.Context) -> Option | None:
     option: Option | None = ctx.meta.get(_OPEN)
     return option
-
-
-def _check_rivals(ctx: click.Context, option: click.Parameter) -> None:
-    """Raises UsageError unless one alone was given."""
-    if not isinstance(option, Option) or option.rivals[:1] != (option,):
-        return
-    given = [rival.opts[0] for rival in option.rivals if ctx.params[str(rival.name)] not in (None, False)]
-    if len(given) > 1:
-        raise click.UsageError(f"give only one of {', '.join(given)}", ctx)
-    if option.one_needed and not given:
-        raise click.UsageError(f"give one of {', '.join(rival.opts[0] for rival in option.rivals)}", ctx)

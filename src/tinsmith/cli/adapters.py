@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tinsmith.cli import _constrained
-from tinsmith.cli._command import Args, argument, flag, grouped, one_of, option, refuse
+from tinsmith.cli._command import Args, argument, flag, grouped, one_of, option
 from tinsmith.cli._terminal import table
 from tinsmith.cli._types import File, Folder, Kind, Word
 
@@ -20,13 +20,18 @@ SECTION = "build"
 PARAMETERS = [
     argument("file", "FILE", File(".tin"), help="a .tin"),
     *one_of(
-        option("--add", metavar="NAME", help="seal the adapter of --from into FILE under this name"),
+        option(
+            "--add", needs="--from", metavar="NAME", help="seal the adapter of --from into FILE under this name"
+        ),
         option("--remove", metavar="NAME", help="remove an adapter"),
         option("--rename", Kind(), nargs=2, metavar="OLD NEW", help="rename an adapter"),
         flag("--json", help="print the list as JSON, with all that the manifest says of each adapter"),
     ),
     option(
-        "--out", File(".tin", out=True, rewrites="file"), help="the new file (default: FILE itself is replaced)"
+        "--out",
+        File(".tin", out=True, rewrites="file"),
+        needs="--add|--remove|--rename",
+        help="the new file (default: FILE itself is replaced)",
     ),
     *grouped(
         "With --add",
@@ -39,9 +44,9 @@ PARAMETERS = [
         option("--format", Word(("q8_0", "f16")), help="format of the factors: q8_0 (default) or f16"),
         *_constrained.options("the adapter's"),
         option("--license", help="SPDX name, for the manifest and the SBOM"),
+        needs="--add",
     ),
 ]
-_ADDING = {"source": "--from", "format": "--format", "license": "--license"}
 _BROUGHT = {
     "template": "chat template",
     "constraint": "constraint",
@@ -55,13 +60,6 @@ def run(args: Args) -> int:
     from tinsmith.train.adapters import tin as adapter_tin
 
     changes = args.add or args.remove or args.rename
-    given = [flag for name, flag in _ADDING.items() if getattr(args, name)]
-    given += [f"--{name}" for name in (*_constrained.SOURCES, "search") if getattr(args, name)]
-    refuse(
-        (args.add and not args.source, "--add needs the adapter; give --from"),
-        (given and not args.add, f"{' '.join(given[:1])} is for --add; give that too, or leave it out"),
-        (args.out and not changes, "--out is for --add, --remove and --rename; give one of them"),
-    )
     out = Path(args.out or args.file)
     if args.add:
         adapter_tin.add(args.file, args.add, args.source, out, (args.format or "q8_0").upper(), _extra(args))

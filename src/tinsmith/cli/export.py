@@ -25,6 +25,7 @@ PARAMETERS = [
         option(
             "--native",
             File(".adapter", out=True),
+            needs="--adapter",
             metavar="OUT",
             help="file of --adapter for tin_adapter_open in C and model.adapters.add in Python",
         ),
@@ -33,27 +34,28 @@ PARAMETERS = [
     option(
         "--precision",
         Word(("int4", "int8", "fp16", "fp32", "same")),
+        needs="--onnx",
         help="of --onnx: int4 (default), int8, fp16, fp32, or same: Q4_0 and Q8_0 blocks unchanged",
     ),
-    option("--adapter", Folder(), help="in place of FILE: an adapter's folder (peft or prefix); needs --base"),
-    option("--base", File(".gguf", ".tin"), metavar="MODEL", help="the model that the adapter was trained on"),
+    option(
+        "--adapter",
+        Folder(),
+        needs="--base",
+        excludes="FILE --onnx",
+        help="in place of FILE: an adapter's folder (peft or prefix); needs --base",
+    ),
+    option(
+        "--base",
+        File(".gguf", ".tin"),
+        needs="--adapter",
+        metavar="MODEL",
+        help="the model that the adapter was trained on",
+    ),
 ]
 
 
 def run(args: Args) -> int:
-    refuse(
-        ((args.adapter is None) == (args.file is None), "give either FILE or --adapter DIR"),
-        ((args.adapter is None) != (args.base is None), "--adapter and --base go together; give both"),
-        (
-            args.adapter and args.onnx,
-            "--onnx takes no --adapter; give --gguf or --native, or merge the adapter first",
-        ),
-        (
-            args.native and not args.adapter,
-            "--native is for an adapter; give --adapter and --base in place of FILE",
-        ),
-        (args.precision and not args.onnx, "--precision is for --onnx; leave it out"),
-    )
+    refuse((args.adapter is None and args.file is None, "give either FILE or --adapter DIR"))
     out = Path(args.gguf or args.onnx or args.native)
     (_native if args.native else _adapter if args.adapter else _gguf if args.gguf else _onnx)(args, out)
     print(out)

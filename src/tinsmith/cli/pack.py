@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tinsmith.cli._command import Args, argument, flag, option, refuse
+from tinsmith.cli._command import Args, argument, flag, one_of, option, refuse
 from tinsmith.cli._types import Device, File, Folder, Word
 
 HELP = "pack a .tin or a recipe with all that an offline machine needs to check and install it"
@@ -29,13 +29,17 @@ PARAMETERS = [
     ),
     option("--runtime", Folder(), help="built runtime of the device; for a recipe, the wheels to install"),
     flag("--serve", help="include the server, a systemd unit and a container file"),
-    option("--key", File(".key"), help="the secret key that signed FILE; signs the folder too"),
+    *one_of(
+        option("--key", File(".key"), help="the secret key that signed FILE; signs the folder too"),
+        flag("--unsigned", help="do not sign"),
+        required=True,
+    ),
     option(
         "--gpg-key",
+        needs="--key",
         metavar="ID",
         help="gpg key that signs --as deb or rpm (time: SOURCE_DATE_EPOCH, or the key's)",
     ),
-    flag("--unsigned", help="do not sign"),
     option("--prompt", default=PROMPT, help="prompt that tests the installed model"),
 ]
 
@@ -84,14 +88,7 @@ def _check(args: Args) -> None:
             not args.prompt.strip() or not args.prompt.isprintable(),
             f"--prompt {args.prompt!r}: give one line of text",
         ),
-        (
-            (args.key is None) != args.unsigned,
-            "give either --key, to sign the folder (tinsmith sign --generate NAME makes a key), or --unsigned",
-        ),
-        (
-            args.gpg_key and (args.unsigned or form not in SIGNED),
-            "--gpg-key is for --as deb and rpm, with --key; leave it out",
-        ),
+        (args.gpg_key and form not in SIGNED, "--gpg-key is for --as deb and rpm; leave it out"),
         (
             form in SIGNED and not args.gpg_key and not args.unsigned,
             f"--as {form}: give --gpg-key ID, to sign for apt and rpm (see gpg -K), or --unsigned",

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from tinsmith.chat.turns import OPENING
 from tinsmith.cli import _asked, _model
-from tinsmith.cli._command import Args, argument, flag, option, refuse
+from tinsmith.cli._command import Args, argument, flag, option
 from tinsmith.cli._terminal import shown
 from tinsmith.cli._types import File, Number, Text
 from tinsmith.errors import ConstraintError, InputError, RuntimeFault
@@ -32,34 +32,53 @@ UNSURE = 0.7
 PARAMETERS = [
     *_model.PARAMETERS,
     argument("prompt", "PROMPT", Text(), required=False, help="without it: a chat, one line a turn"),
-    option("--image", File(), multiple=True, help="an image that PROMPT is about; repeatable, in order"),
+    option(
+        "--image",
+        File(),
+        needs="PROMPT",
+        excludes="--raw",
+        multiple=True,
+        help="an image that PROMPT is about; repeatable, in order",
+    ),
     *_asked.picture_options("PROMPT"),
     _asked.ADAPTER,
-    flag("--route", help="let FILE's router choose the adapter by PROMPT, or decline to answer"),
+    flag(
+        "--route",
+        needs="PROMPT",
+        excludes="--adapter",
+        help="let FILE's router choose the adapter by PROMPT, or decline to answer",
+    ),
     _asked.SYSTEM,
-    flag("--raw", help="continue the prompt, without chat template"),
-    option("--suffix", Text(), help="with --raw: fill in the text between PROMPT and this"),
+    flag("--raw", excludes="--system --think", help="continue the prompt, without chat template"),
+    option(
+        "--suffix",
+        Text(),
+        needs="PROMPT --raw",
+        excludes="--route",
+        help="with --raw: fill in the text between PROMPT and this",
+    ),
     _asked.THINK,
     option("--date", metavar="DATE", help="today's date for a chat template that prints one"),
     *_asked.SAMPLED,
     *_asked.HELD,
     _asked.SEARCH,
-    flag("--json", help="print text, token_ids, seconds … as JSON"),
+    flag("--json", needs="PROMPT", help="print text, token_ids, seconds … as JSON"),
     option(
         "--log-unsure",
         File(".jsonl", out=True),
+        excludes="--image --tools --raw",
         help="append low-confidence answers to this file, for labelling",
     ),
     option(
         "--unsure",
         Number(),
+        needs="--log-unsure",
         help=f"with --log-unsure: threshold of the answer's probability (default: FILE's, else {UNSURE:g})",
     ),
 ]
 
 
 def run(args: Args) -> int:
-    _check(args)
     from tinsmith.runtime.asking import check_room, direct
 
     model = _model.open_model(args, date=args.date)
@@ -77,31 +96,6 @@ def run(args: Args) -> int:
     if args.prompt is None:
         return _chat(model, args, options, box)
     return _ask(model, args, options, box)
-
-
-def _check(args: Args) -> None:
-    """Raises InputError for options that exclude or need each other."""
-    logs, chats = args.log_unsure is not None, args.prompt is None
-    refuse(
-        (
-            args.raw and (args.thinking is not None or args.system is not None),
-            "--system, --think and --no-think are for the chat template; leave them or --raw out",
-        ),
-        (args.json and chats, "--json prints one answer, not a chat; give PROMPT"),
-        (
-            args.route and (chats or args.adapter),
-            "--route chooses the adapter by PROMPT: give that, and no --adapter",
-        ),
-        (
-            args.suffix is not None and (chats or not args.raw or args.route),
-            "--suffix needs PROMPT and --raw, without --route",
-        ),
-        (args.image and (chats or args.raw), "--image needs PROMPT and the chat template, without --raw"),
-        (logs and args.image, "--log-unsure can't write images; leave --log-unsure or --image out"),
-        (logs and args.tools, "--log-unsure can't write tools; leave --log-unsure or --tools out"),
-        (logs and args.raw, "--log-unsure writes rows of a chat; leave --log-unsure or --raw out"),
-        (args.unsure is not None and not logs, "--unsure is the threshold of --log-unsure; give that too"),
-    )
 
 
 def _ask(model: Model, args: Args, options: dict[str, Any], box: Toolbox | None) -> int:

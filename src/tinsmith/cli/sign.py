@@ -23,21 +23,21 @@ PARAMETERS = [
     option("--comment", Text(), help="signed comment (default: the file's name)"),
     option("--version", Whole(), help="version of the file, for verify --min-version"),
     option("--not-after", metavar="DATE", help="last day on which the signature is valid, such as 2027-01-31"),
-    option("--generate", metavar="NAME", help="write NAME.key (secret) and NAME.pub"),
-    flag("--no-password", help="leave the secret key unencrypted"),
+    option(
+        "--generate",
+        excludes="FILE --key --comment --version --not-after",
+        metavar="NAME",
+        help="write NAME.key (secret) and NAME.pub",
+    ),
+    flag("--no-password", needs="--generate", help="leave the secret key unencrypted"),
 ]
 
 
 def run(args: Args) -> int:
-    signing = any(one is not None for one in (args.file, args.key, args.comment, args.version, args.not_after))
     if args.generate is not None:
-        refuse(
-            (signing, "--generate signs nothing; leave out FILE, --key, --comment, --version and --not-after")
-        )
         return _generate(args)
     refuse(
-        (not args.file or not args.key, "give FILE and --key SECRET to sign, or --generate NAME to make keys"),
-        (args.no_password, "--no-password is for --generate; leave it out"),
+        (not args.file or not args.key, "give FILE and --key SECRET to sign, or --generate NAME to make keys")
     )
     from tinsmith.formats import minisign
     from tinsmith.system.files import check_begins, write_text

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tinsmith.cli._command import Args, argument, flag, option, refuse
+from tinsmith.cli._command import Args, argument, flag, option
 from tinsmith.cli._model import KEY
 from tinsmith.cli._types import Device, File, Whole
 from tinsmith.errors import FormatError, RuntimeFault, SignatureError
@@ -16,7 +16,6 @@ from tinsmith.errors import FormatError, RuntimeFault, SignatureError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tinsmith.formats.minisign import Freshness
     from tinsmith.formats.tin import Tin
 
 HELP = "check a .tin's content and signature, and that this machine computes its bits"
@@ -32,14 +31,24 @@ PARAMETERS = [
         help="also run the self-tests for these devices, emulated",
     ),
     KEY,
-    option("--signature", File(".minisig"), help="with --key: the signature (default: FILE.minisig)"),
+    option(
+        "--signature", File(".minisig"), needs="--key", help="with --key: the signature (default: FILE.minisig)"
+    ),
     option(
         "--min-version",
         Whole(),
+        needs="--key",
         help="with --key: refuse an older version, no version, and an expired signature",
     ),
-    option("--now", metavar="DATE", help="with --key: today's date for expiry, such as 2027-01-31"),
-    flag("--plain", help="FILE is no .tin: check its whole content against the signature"),
+    option(
+        "--now", needs="--key", metavar="DATE", help="with --key: today's date for expiry, such as 2027-01-31"
+    ),
+    flag(
+        "--plain",
+        needs="--key",
+        excludes="--target",
+        help="FILE is no .tin: check its whole content against the signature",
+    ),
     flag("--json", help="print the results as JSON"),
 ]
 
@@ -64,6 +73,7 @@ def run(args: Args) -> int:
 def _check(args: Args, report: dict[str, Any]) -> None:
     """Each check adds its results to the report and prints a line; the first that fails raises."""
     from tinsmith import _core
+    from tinsmith.cli.sign import read_day
     from tinsmith.formats import minisign
     from tinsmith.formats.tin import Tin
     from tinsmith.train.adapters import router_tin
@@ -73,7 +83,7 @@ def _check(args: Args, report: dict[str, Any]) -> None:
         if not args.json:
             print(line)
 
-    asked = _asked(args)
+    asked = minisign.freshness(args.min_version, read_day("--now", args.now))
     if args.plain:
         report["signature"] = minisign.require_plain(args.file, args.key, args.signature, asked)
         return say(f"signature by the key's owner: {report['signature']}")
@@ -98,24 +108,6 @@ def _check(args: Args, report: dict[str, Any]) -> None:
         say(f"router    {len(report['router'])} self-tests: same scores as sealed")
     if args.targets:
         _check_targets(args, report, say)
-
-
-def _asked(args: Args) -> Freshness:
-    from tinsmith.cli.sign import read_day
-    from tinsmith.formats import minisign
-
-    refuse(
-        (args.signature and not args.key, f"--signature {args.signature}: needs the public key; give --key"),
-        (
-            (args.min_version is not None or args.now is not None) and args.key is None,
-            "--min-version and --now check a signature; give --key, the public key",
-        ),
-        (
-            args.plain and (args.key is None or args.targets),
-            "--plain needs --key, the public key, and takes no --target",
-        ),
-    )
-    return minisign.freshness(args.min_version, read_day("--now", args.now))
 
 
 def _check_targets(args: Args, report: dict[str, Any], say: Callable[[str], None]) -> None:
