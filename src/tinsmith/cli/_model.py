@@ -24,9 +24,7 @@ KEY = option(
 
 
 def duty_cycle(group: str = "") -> Option:
-    return option(
-        "--duty-cycle", Whole(), default=100, group=group, help="CPU duty cycle of the threads, in percent"
-    )
+    return option("--duty-cycle", Whole(), default=100, group=group, help="CPU duty cycle, in percent")
 
 
 DUTY_CYCLE = duty_cycle()
