@@ -7,7 +7,7 @@ Of the recipe's examples those of the functions are new and the others old. For 
 on the first --old old examples, then it learns the first --new new ones, with old ones replayed, and beside it
 another one is trained on all of them together. A lever is another way to go on from the first adapter: a name
 and settings as benchmarks/levers.py takes them; with `update.retrain = "never"` it is not trained together
-again. Every run is one of `tinsmith train` in --work: an interrupted one resumes, a finished one is skipped.
+again. Every run is `tinsmith make --until train` in --work: interrupted runs resume, finished ones are skipped.
 
 Prints one line of JSON: by lever the shares of exact answers of the float model, of each seed and as the mean,
 to the old tests before and after, and to the new ones when it went on and trained together; the seconds of
@@ -109,8 +109,8 @@ def train(args: argparse.Namespace, name: str, seed: int, settings: str) -> Path
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / "recipe.toml"
     path.write_text(toml(recipe), encoding="utf-8")
-    words = [sys.executable, "-m", "tinsmith", "train", str(path), "--out", str(folder / "run")]
-    subprocess.run(words, stdout=sys.stderr, check=True)
+    words = ["make", "--until", "train", str(path), "--out", str(folder / "run")]
+    subprocess.run([sys.executable, "-m", "tinsmith", *words], stdout=sys.stderr, check=True)
     return folder.resolve() / "run"
 
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Writes what the command line says of itself: docs/commands.md and tests/cli/help/; tests hold it to both."""
+"""Writes docs/commands.md and tests/cli/help/ from the command line; tests compare them with it."""
 
 from __future__ import annotations
 
@@ -16,33 +16,27 @@ PAGE, GOLDEN = ROOT / "docs" / "commands.md", ROOT / "tests" / "cli" / "help"
 WIDTH = "100"  # columns of the terminal
 
 _HEAD = """# Commands
-Made by `scripts/commands.py` from the verbs' own lines. `tinsmith VERB --help` says all of a verb's options.
+`scripts/commands.py` writes this page. `tinsmith VERB --help` lists the options of a verb.
 
 """
 _TAIL = """## Writing a command
-- Options may stand before, between and after arguments; `--` ends them, for a text that begins with `-`.
-- `--format` and `--target` of `build`, and `--target` of `verify`, take several words: `--format q8_0 q4_0`.
-- A size is a number of bytes, or such as `90MB` or `85MiB`; lists such as `--threads 1,2` have commas.
-- An error is one line on standard error, beginning with `tinsmith: error:`, and exit code 2. `verify` exits
-  with 1 for a file that it refuses, an interrupted command with 130.
+- Options may stand before, between and after arguments; `--` ends them, for an argument that begins with `-`.
+- `build --format`, `build --target` and `verify --target` take several values: `--format q8_0 q4_0`.
+- A size is a number of bytes, or `90MB`, or `85MiB`. Lists have commas: `--threads 1,2`.
+- An error is one line on standard error, `tinsmith: error: …`, with exit code 2. `verify` exits with 1 for a
+  file that it refuses, an interrupted command with 130.
 
 ## Environment
-`TINSMITH_<VERB>_<OPTION>` is the default of a verb's option: `TINSMITH_RUN_MAX_TOKENS=64` that of
-`tinsmith run --max-tokens`, `TINSMITH_BUILD_FORMAT="q8_0 q4_0"` two words for an option of several,
-`TINSMITH_RUN_JSON=1` a flag. What the command line says goes before it. An empty value is an error; of
-a variable it is one where a path or a check is meant (`TINSMITH_KEY=`), and other empty variables count as not
-set. Beside these:
-
-| variable | what it is |
+| variable | meaning |
 | --- | --- |
-| `TINSMITH_KEY` | `--key` of each verb that runs or verifies a file: the public key that signed it |
-| `TINSMITH_CACHE` | the folder for what is fetched and compiled (default: `~/.cache/tinsmith`) |
+| `TINSMITH_KEY` | default of `--key`: the public key that signs files; an empty value is an error |
+| `TINSMITH_CACHE` | folder of fetched and compiled files (default: `~/.cache/tinsmith`) |
 | `TINSMITH_OFFLINE` | 1: fetch nothing |
-| `TINSMITH_LOCK` | the file that says which files a model of the hub has ([Bases](bases.md)) |
-| `TIN_FORCE_ISA` | the instruction set, as `--isa` |
+| `TINSMITH_LOCK` | file that records the hub files of each model ([Bases](bases.md)) |
+| `TIN_FORCE_ISA` | default of `--isa`: the instruction set |
 
 ## Completion
-Verbs, options, names of devices, formats and base models, and files of the kinds that a verb takes:
+The shell completes verbs, options, devices, formats, base models, and files of the types that a verb takes:
 
 ```sh
 eval "$(tinsmith completion bash)"        # in ~/.bashrc; bash 4 or newer
@@ -72,10 +66,10 @@ def golden() -> dict[str, str]:
 
 def page() -> str:
     sections: dict[str, list[str]] = {section: [] for section in cli.SECTIONS}
-    for name, entry in cli.entries().items():
+    for name, entry in cli.verbs().items():
         sections[entry.section].append(f"| `tinsmith {name}` | {entry.help} |\n")
     tables = [
-        f"## {section.capitalize()}\n| verb | what it does |\n| --- | --- |\n{''.join(rows)}\n"
+        f"## {section.capitalize()}\n| verb | effect |\n| --- | --- |\n{''.join(rows)}\n"
         for section, rows in sections.items()
         if rows
     ]

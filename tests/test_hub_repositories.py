@@ -287,7 +287,7 @@ def test_models_lists_what_fits(server: Hub, capsys: pytest.CaptureFixture[str])
     assert row["license"] == "MIT" and row["path"] is None
     folder = hub.pull("small")
     assert cli.main(["models", "--target", "raspberrypi-5"]) == 0
-    assert f"small can't be planned: {folder}" in capsys.readouterr().out
+    assert f"small: no plan: {folder}" in capsys.readouterr().out
 
 
 def test_models_says_what_a_model_that_is_here_takes(

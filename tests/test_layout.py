@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tinsmith.cli import help_line, verbs
+from tinsmith.cli import verbs
 from tinsmith.models.family import families
 
 ROOT = Path(__file__).parents[1]
@@ -24,7 +24,7 @@ def lines(file: str) -> list[tuple[str, ...]]:
 
 @pytest.mark.parametrize("verb", verbs())
 def test_a_verb_says_what_it_does_and_is_in_the_book(verb: str) -> None:
-    assert help_line(verbs()[verb])
+    assert verbs()[verb].help
     assert f"tinsmith {verb}" in DOCS
 
 

@@ -57,7 +57,7 @@ def make_plain(folder: Path) -> Path:
     for seed, name in enumerate("ab", 1):
         factors = folder / f"{name}.adapter"
         factors.write_bytes(random_adapters.compiled(built, layers=("q", "v"), seed=seed))
-        run("adapters", "add", built, name, factors, "--out", tin)
+        run("adapters", built, "--add", name, "--from", factors, "--out", tin)
         factors.unlink()
         built = tin.rename(folder / f"with-{name}.tin")
     built.rename(tin)

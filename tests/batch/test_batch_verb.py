@@ -143,10 +143,13 @@ def test_a_folder_may_be_called_as_an_adapter_of_the_file(
     (tmp_path / "home").mkdir()
     (tmp_path / "home.adapter").write_bytes(random_adapters.compiled(tiny_tin))
     (tmp_path / "in.txt").write_text("a\n")
-    assert cli.main(["adapters", "add", str(tiny_tin), "home", "home.adapter", "--out", "robot.tin"]) == 0
+    assert (
+        cli.main(["adapters", str(tiny_tin), "--add", "home", "--from", "home.adapter", "--out", "robot.tin"])
+        == 0
+    )
     words = ["robot.tin", "in.txt", "out.jsonl", "--adapter", "home", "--workers", "1", "--max-tokens", "3"]
     assert cli.main(["batch", *words]) == 0
-    assert cli.main(["replay", "out.jsonl", "--file", "robot.tin", "--in", "in.txt", "--workers", "1"]) == 0
+    assert cli.main(["batch", "robot.tin", "in.txt", "out.jsonl", "--check", "--workers", "1"]) == 0
 
 
 def test_an_out_of_nobody_is_left_alone(batch: Run, asked: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -18,5 +18,5 @@ def test_a_table_holds_texts_as_they_are(batch: Callable[..., int], tiny_tin: Pa
     assert batch(tmp_path / "in.csv", tmp_path / "out.csv") == 0
     with (tmp_path / "out.csv").open(newline="") as file:
         assert [row["input"] for row in csv.DictReader(file)] == CELLS
-    words = ("replay", tmp_path / "out.csv", "--file", tiny_tin, "--in", tmp_path / "in.csv", "--workers", "1")
+    words = ("batch", tiny_tin, tmp_path / "in.csv", tmp_path / "out.csv", "--check", "--workers", "1")
     assert cli.main(list(map(str, words))) == 0

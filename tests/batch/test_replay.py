@@ -1,4 +1,4 @@
-"""tinsmith replay and batch --check: equal answers are said to be, and what was changed is found."""
+"""tinsmith batch --check: equal answers are said to be, and what was changed is found."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def made(batch: Run, asked: Path) -> Path:
 
 
 def replay(out: Path, file: Path, given: Path, *words: str) -> int:
-    return cli.main(["replay", str(out), "--file", str(file), "--in", str(given), "--workers", "1", *words])
+    return cli.main(["batch", str(file), str(given), str(out), "--check", "--workers", "1", *words])
 
 
 @pytest.mark.parametrize("words", [[], ["--isa", "scalar"], ["--sample", "7"], ["--workers", "2"]])

@@ -25,7 +25,7 @@ from tinsmith.errors import InputError
 from tinsmith.runtime.image_prompt import ImagePrompt
 from tinsmith.runtime.images import Picture
 
-LIMITS = ("--max-pictures", 2, "--max-picture", "128KiB", "--max-pixels", 5000)
+LIMITS = ("--max-images", 2, "--max-image", "128KiB", "--max-pixels", 5000)
 
 
 def drawn(seed: int, width: int = 48, height: int = 36) -> bytes:
@@ -84,7 +84,7 @@ def test_rows_are_answered_as_by_the_model_alone(eyes: Path, tmp_path: Path) -> 
         wanted.append(model.chat(asked, max_tokens=4).text)
     assert [row["text"] for row in made] == wanted
     assert made[0]["receipt"] == made[4]["receipt"] != made[1]["receipt"]
-    replay = ["replay", str(tmp_path / "out.jsonl"), "--file", str(eyes), "--in", str(given), "--workers", "1"]
+    replay = ["batch", str(eyes), str(given), str(tmp_path / "out.jsonl"), "--check", "--workers", "1"]
     assert cli.main(replay) == 0
 
 

@@ -292,9 +292,9 @@ def test_whoever_computes_keeps_the_pace(
     assert [job.load(threads=1).pace, of_image.pace, of_image.digest] == [30, 30, "d"]
     one, two = (asked.with_name(f"{name}.jsonl") for name in ("one", "two"))
     batch(asked, one)
-    batch(asked, two, "--pace", 50)
+    batch(asked, two, "--duty-cycle", 50)
     assert one.read_bytes() == two.read_bytes()
-    assert batch(asked, asked.with_name("three.jsonl"), "--pace", 0) == 2
+    assert batch(asked, asked.with_name("three.jsonl"), "--duty-cycle", 0) == 2
     assert "pace is 0" in capsys.readouterr().err
 
 

@@ -49,10 +49,10 @@ def answer(path: Path, adapter: str | None) -> list[int]:
 
 def test_adapters_come_and_go(base: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     held, plain = tmp_path / "held.tin", base / "base.tin"
-    assert shell(capsys, "list", plain) == ""
-    assert shell(capsys, "add", plain, "lamps", base / "one.adapter", "--out", held) == f"{held}\n"
-    assert shell(capsys, "add", held, "doors", base / "two.adapter") == f"{held}\n"
-    lines = shell(capsys, "list", held).splitlines()
+    assert shell(capsys, plain) == ""
+    assert shell(capsys, plain, "--add", "lamps", "--from", base / "one.adapter", "--out", held) == f"{held}\n"
+    assert shell(capsys, held, "--add", "doors", "--from", base / "two.adapter") == f"{held}\n"
+    lines = shell(capsys, held).splitlines()
     assert [line.split()[0] for line in lines] == ["doors", "lamps"]
     assert "rank 20, 4 matrices" in lines[0]
     # Sealed with the rest, and answered under what was added.
@@ -68,10 +68,10 @@ def test_adapters_come_and_go(base: Path, tmp_path: Path, capsys: pytest.Capture
     assert cli.main(["verify", str(held), "--json"]) == 0
     report = json.loads(capsys.readouterr().out)
     assert {name: len(digests) for name, digests in report["adapters"].items()} == {"lamps": 2, "doors": 2}
-    shell(capsys, "rename", held, "doors", "gates")
+    shell(capsys, held, "--rename", "doors", "gates")
     assert answer(held, "gates") == answers["doors"]
-    shell(capsys, "remove", held, "lamps")
-    shell(capsys, "remove", held, "gates")
+    shell(capsys, held, "--remove", "lamps")
+    shell(capsys, held, "--remove", "gates")
     # What is left is the base's bytes, but for the manifest.
     assert [Tin(held).entry(name) for name in Tin(plain).names[:-1]] == [
         Tin(plain).entry(name) for name in Tin(plain).names[:-1]
@@ -83,9 +83,19 @@ def test_it_brings_a_constraint_and_a_licence(
 ) -> None:
     held, schema = tmp_path / "held.tin", tmp_path / "lamp.json"
     schema.write_text('{"enum": ["on", "off"]}')
-    words = ("add", base / "base.tin", "lamps", base / "one.adapter", "--schema", schema, "--out", held)
+    words = (
+        base / "base.tin",
+        "--add",
+        "lamps",
+        "--from",
+        base / "one.adapter",
+        "--schema",
+        schema,
+        "--out",
+        held,
+    )
     shell(capsys, *words, "--license", "MIT")
-    facts = json.loads(shell(capsys, "list", held, "--json"))["lamps"]
+    facts = json.loads(shell(capsys, held, "--json"))["lamps"]
     assert (facts["license"], facts["constraint"]["kind"]) == ("MIT", "schema")
     model = tinsmith.load(held, threads=1)
     assert model.chat(ASKED, adapter="lamps").text in ('"on"', '"off"')
@@ -98,18 +108,18 @@ def test_a_signature_is_of_the_file_as_it_was(
     base: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     held, key = tmp_path / "held.tin", minisign.SecretKey(b"8 bytes.", bytes(32))
-    shell(capsys, "add", base / "base.tin", "lamps", base / "one.adapter", "--out", held)
+    shell(capsys, base / "base.tin", "--add", "lamps", "--from", base / "one.adapter", "--out", held)
     Path(f"{held}.minisig").write_text(minisign.sign(held, key))
     assert cli.main(["verify", str(held), "--key", key.public]) == 0
     capsys.readouterr()
-    assert cli.main(["adapters", "rename", str(held), "lamps", "lights"]) == 0
-    assert "is of the file as it was; sign it again" in capsys.readouterr().err
+    assert cli.main(["adapters", str(held), "--rename", "lamps", "lights"]) == 0
+    assert "signs the file as it was; sign it again" in capsys.readouterr().err
     assert cli.main(["verify", str(held), "--key", key.public]) == 1
 
 
 def test_what_is_refused(base: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     held, plain = tmp_path / "held.tin", base / "base.tin"
-    shell(capsys, "add", plain, "lamps", base / "one.adapter", "--out", held)
+    shell(capsys, plain, "--add", "lamps", "--from", base / "one.adapter", "--out", held)
     before = held.read_bytes()
     program = read_program(Tin(plain).entry("program.bin"))
     name, one = next((name, one) for name, one in program.tensors.items() if name.endswith(".q"))
@@ -118,15 +128,22 @@ def test_what_is_refused(base: Path, tmp_path: Path, capsys: pytest.CaptureFixtu
     (tmp_path / "foreign").write_bytes(compile_adapter({name: nothing}, program, source=b"x" * 32))
     (tmp_path / "cut").write_bytes((base / "one.adapter").read_bytes()[:-64])
     for words, said in (
-        (("add", held, "lamps", base / "two.adapter"), "can't be named 'lamps': it is taken"),
-        (("add", held, "a/b", base / "two.adapter"), "can't be named 'a/b': give one of"),
-        (("add", held, "new", tmp_path / "nothing"), "changes no logit of the model's self-test"),
-        (("add", held, "new", tmp_path / "foreign"), "was trained on the base 787878787878, and the model"),
-        (("add", held, "new", tmp_path / "cut"), "are due"),
-        (("add", held, "new", tmp_path / "none"), "none: no such file"),
-        (("remove", held, "doors"), "has no adapter 'doors'; it has: lamps"),
-        (("rename", held, "doors", "gates"), "has no adapter 'doors'"),
-        (("rename", held, "lamps", "lamps"), "it is taken"),
+        ((held, "--add", "lamps", "--from", base / "two.adapter"), "can't be named 'lamps': it is taken"),
+        ((held, "--add", "a/b", "--from", base / "two.adapter"), "can't be named 'a/b': give one of"),
+        ((held, "--add", "new", "--from", tmp_path / "nothing"), "changes no logit of the model's self-test"),
+        (
+            (held, "--add", "new", "--from", tmp_path / "foreign"),
+            "was trained on the base 787878787878, and the model",
+        ),
+        ((held, "--add", "new", "--from", tmp_path / "cut"), "are due"),
+        ((held, "--add", "new", "--from", tmp_path / "none"), "none: no such file"),
+        ((held, "--remove", "doors"), "has no adapter 'doors'; it has: lamps"),
+        ((held, "--rename", "doors", "gates"), "has no adapter 'doors'"),
+        ((held, "--rename", "lamps", "lamps"), "it is taken"),
+        ((held, "--add", "new"), "--add needs --from"),
+        ((held, "--license", "MIT"), "--license needs --add"),
+        ((held, "--remove", "lamps", "--search", "3"), "--search needs --add"),
+        ((held, "--out", tmp_path / "new.tin"), "--out needs --add or --remove or --rename"),
     ):
         assert said in shell(capsys, *words, code=2)
         assert held.read_bytes() == before
@@ -136,7 +153,7 @@ def test_an_adapter_that_was_changed_is_found(
     base: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     held = tmp_path / "held.tin"
-    shell(capsys, "add", base / "base.tin", "lamps", base / "one.adapter", "--out", held)
+    shell(capsys, base / "base.tin", "--add", "lamps", "--from", base / "one.adapter", "--out", held)
     tin.rewrite(held, held, {"adapter/lamps.bin": (base / "two.adapter").read_bytes()}, {})
     assert cli.main(["verify", str(held)]) == 1
     assert "the adapter lamps gives other logits" in capsys.readouterr().err

@@ -64,7 +64,7 @@ def test_a_recipe_is_refused_before_training(
         (tmp_path / f"{name}.jsonl").write_text('{"input": "a", "output": "{}"}\n')
     path = tmp_path / "home.toml"
     path.write_text(RECIPE + 'task = "extract"\n[build]\ntarget = "board.toml"\n')
-    assert main(["train", str(path), "--out", str(tmp_path / "run")]) == 2
+    assert main(["make", "--until", "train", str(path), "--out", str(tmp_path / "run")]) == 2
     printed = capsys.readouterr().err.splitlines()
     assert "does not fit board" in printed[-1] and "RAM takes" in printed[-1]
     assert not (tmp_path / "run" / "adapter").exists()

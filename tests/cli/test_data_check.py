@@ -95,13 +95,13 @@ def test_a_recipe(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["a.jsonl", "--fix", "a.jsonl"], "a.jsonl: is read, as FILE"),
+        (["a.jsonl", "--fix", "a.jsonl"], "a.jsonl: is the input of FILE"),
         (["a.jsonl", "--allow", "all"], 'check "all" does not exist; there are'),
         (["a.jsonl", "--task", "guess"], 'task "guess" does not exist'),
         (["a.jsonl", "--schema", "s.json", "--labels", "a,b"], "give only one of --schema, --labels"),
         (["none.jsonl"], "none.jsonl: no such file"),
         (["r.toml", "a.jsonl"], "a recipe names its own data"),
-        (["a.jsonl", "--recipe", "r.toml", "--task", "call"], "--task: the recipe says it; leave it out"),
+        (["a.jsonl", "--recipe", "r.toml", "--task", "call"], "--task: is stated by the recipe; leave it out"),
         ([], "FILE"),
     ],
 )

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from tinsmith import __version__, cli
-from tinsmith.cli import _group, _verbs
+from tinsmith.cli import _group
 from tinsmith.errors import InputError
 
 
@@ -22,12 +22,11 @@ def verb(monkeypatch: pytest.MonkeyPatch) -> Any:
     """Installs a verb `odd` that does what it is given."""
 
     def install(action: Any) -> None:
-        module = ModuleType("tinsmith.cli.odd")
+        module = ModuleType("odd.odd")
         module.__dict__.update(HELP="odd", PARAMETERS=[], run=action)
-        monkeypatch.setitem(sys.modules, "tinsmith.cli.odd", module)
-        monkeypatch.setattr(
-            _group, "entries", lambda folder: {"odd": _verbs.Entry(Path("odd.py"), "odd", "run")}
-        )
+        monkeypatch.setitem(sys.modules, "odd.odd", module)
+        group = _group.Group("tinsmith", "odd", {"odd": _group.Entry("odd", "run")})
+        monkeypatch.setattr(_group, "root", lambda: group)
 
     return install
 
@@ -54,16 +53,20 @@ def raiser(error: BaseException) -> Any:
     return run
 
 
-def test_the_overview_says_what_each_verb_does() -> None:
-    assert {"make", "train", "merge", "build", "eval"} <= set(cli.verbs())
-    for name, file in cli.verbs().items():
+def overview(capsys: pytest.CaptureFixture[str]) -> str:
+    assert cli.main(["--help"]) == 0
+    return capsys.readouterr().out
+
+
+def test_the_overview_says_what_each_verb_does(capsys: pytest.CaptureFixture[str]) -> None:
+    shown = " ".join(overview(capsys).split())
+    assert len(cli.verbs()) <= 27
+    for name, entry in cli.verbs().items():
         module = importlib.import_module(f"tinsmith.cli.{name.replace(' ', '.')}")
-        assert cli.help_line(file) == module.HELP
+        assert entry == (module.HELP, module.SECTION)
         assert 0 < len(module.HELP) < 90 and not module.HELP.endswith(".")
-        if " " in name:  # a group's, which has them all in its own overview
-            continue
-        assert cli.entries()[name].section == module.SECTION in cli.SECTIONS
-        assert f"  {name} " in cli.overview()
+        assert module.SECTION in cli.SECTIONS
+        assert f" {name} {module.HELP}" in shown
 
 
 def test_help_and_version_load_nothing_heavy() -> None:
@@ -77,10 +80,10 @@ def test_help_and_version_load_nothing_heavy() -> None:
     assert lines[-2:] == [f"tinsmith {__version__}", "[0, 0] set() []"]
 
 
-def test_the_overview_has_the_sections_in_order() -> None:
-    lines = cli.overview().splitlines()
+def test_the_overview_has_the_sections_in_order(capsys: pytest.CaptureFixture[str]) -> None:
+    lines = [line for line in overview(capsys).splitlines() if line]
     headings = [line.removesuffix(":").lower() for line in lines if line.endswith(":") and line[0] != " "]
-    assert headings == list(cli.SECTIONS)
+    assert headings == ["options", *cli.SECTIONS]
 
 
 def test_no_verb_shows_the_overview_and_fails(capsys: pytest.CaptureFixture[str]) -> None:
@@ -121,8 +124,8 @@ def test_a_users_fault_is_one_line(
     assert printed.count("\n") == 1
 
 
-def test_verbs_that_go_on_from_what_they_wrote_exist() -> None:
-    assert set(cli.entries()) >= cli.KEPT
+def test_verbs_that_resume_exist() -> None:
+    assert set(cli.verbs()) >= cli.RESUMED
 
 
 @pytest.mark.parametrize(
@@ -157,7 +160,7 @@ def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[_group.Gro
     folder = tmp_path / "shop"
     (folder / "adapters").mkdir(parents=True)
     (folder / "__init__.py").touch()
-    (folder / "adapters" / "__init__.py").write_text('HELP = "skills on one base"\nSECTION = "run"\n')
+    (folder / "adapters" / "__init__.py").touch()
     (folder / "adapters" / "_shared.py").touch()
     (folder / "adapters" / "add.py").write_text(ADD)
     (folder / "broken.py").write_text('HELP = "broken"\nSECTION = "ship"\nraise ZeroDivisionError\n')
@@ -172,6 +175,7 @@ from tinsmith.cli._command import argument, option
 from tinsmith.cli._types import File, Number
 
 HELP = "one more"
+SECTION = "run"
 PARAMETERS = [
     argument("file", "FILE", File(".tin"), help="a .tin"),
     option("--scale", Number(), default=1.0, metavar="X", help="how strong"),
@@ -184,26 +188,21 @@ def run(args):
 """
 
 
-def test_a_folder_is_a_group_of_verbs(
-    shop: _group.Group, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    assert list(cli.verbs(shop.folder)) == ["adapters add", "broken"]
+def test_a_folder_is_a_group_of_verbs(shop: _group.Group, capsys: pytest.CaptureFixture[str]) -> None:
+    assert list(shop.verbs) == ["adapters add", "broken"]
     assert _group.call(["adapters", "add", "x.tin", "--scale", "2"], shop) == 3
     assert capsys.readouterr().out == "x.tin 2.0\n"
-    monkeypatch.setenv("TINSMITH_ADAPTERS_ADD_SCALE", "0.5")
-    _group.call(["adapters", "add", "x.tin"], shop)
-    assert capsys.readouterr().out == "x.tin 0.5\n"
 
 
 def test_a_group_says_what_is_in_it_and_imports_nothing_of_it(
     shop: _group.Group, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert _group.call(["--help"], shop) == 0
-    assert "Run:\n  adapters  skills on one base\n" in capsys.readouterr().out
+    assert "Run:\n  adapters add  one more\n" in capsys.readouterr().out
     assert _group.call(["adapters", "--help"], shop) == 0
     printed = capsys.readouterr().out
-    assert printed.startswith("Usage: tinsmith adapters VERB [ARGUMENTS]\n\nskills on one base\n")
-    assert "Verbs:\n  add  one more\n" in printed
+    assert printed.startswith("Usage: tinsmith adapters [OPTIONS] VERB [ARGS]...\n")
+    assert "Run:\n  add  one more\n" in printed
     assert _group.call(["adapters"], shop) == cli.FAILED
     assert capsys.readouterr().out == printed
     assert "shop.adapters.add" not in sys.modules

@@ -14,7 +14,7 @@ import pytest
 from tiny_models import tiny_spec
 
 from tinsmith import models
-from tinsmith.cli import FAILED, help_line, main, verbs
+from tinsmith.cli import FAILED, main, verbs
 from tinsmith.models import family
 
 HEAVY = {"torch", "numpy", "transformers", "jinja2", "rich"}
@@ -59,7 +59,7 @@ def test_the_package_needs_the_standard_library_alone() -> None:
 @pytest.mark.parametrize("verb", verbs())
 def test_every_verb_has_help(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([*verb.split(), "--help"]) == 0
-    assert help_line(verbs()[verb]) in " ".join(capsys.readouterr().out.split())
+    assert verbs()[verb].help in " ".join(capsys.readouterr().out.split())
 
 
 @pytest.fixture
@@ -88,7 +88,7 @@ def malformed_line(tiny: Path) -> list[str]:
     good = json.dumps({"input": "a", "output": "b"})
     tiny.with_name("train.jsonl").write_text(f"{good}\n{good}\n{{'input'\n")
     tiny.with_name("home.toml").write_text(RECIPE)
-    return ["train", str(tiny.with_name("home.toml"))]
+    return ["make", "--until", "train", str(tiny.with_name("home.toml"))]
 
 
 def misspelt_key(tiny: Path) -> list[str]:

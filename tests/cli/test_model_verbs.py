@@ -54,7 +54,10 @@ def test_run_raw_applies_no_template(tin: Path, capsys: pytest.CaptureFixture[st
 
 
 def test_run_passes_no_option_over(tin: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    for words, said in ((["x", "--raw", "--system", "s"], "--raw leaves out"), (["--json"], "give PROMPT")):
+    for words, said in (
+        (["x", "--raw", "--system", "s"], "--raw excludes --system"),
+        (["--json"], "--json needs PROMPT"),
+    ):
         assert cli.main(["run", str(tin), *words]) == 2
         assert said in capsys.readouterr().err
 
@@ -72,9 +75,7 @@ def test_run_without_prompt_chats_line_by_line(
     monkeypatch.setattr("sys.stdin", io.StringIO(f"{'one ' * 60}\n" * 40))
     assert cli.main(["run", str(tin), "--max-tokens", "1"]) == 2
     error = capsys.readouterr().err
-    assert (
-        error.startswith("tinsmith: error: the conversation has become too long: ") and "begin a new" in error
-    )
+    assert error.startswith("tinsmith: error: the conversation is too long: ") and "start a new" in error
 
 
 def test_logits_digest_is_the_same_for_every_way_of_computing(

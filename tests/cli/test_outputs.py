@@ -8,6 +8,7 @@ import pytest
 from test_hostile_values import VERBS, line, name_of, takes_value
 
 from tinsmith import cli
+from tinsmith.cli._command import Option
 from tinsmith.cli._types import File, Folder
 from tinsmith.errors import InputError
 from tinsmith.system import files
@@ -22,26 +23,27 @@ OUTPUTS = [
 
 def inputs(verb: str, out: str) -> list[str]:
     """The parameters of files that a verb reads beside an output."""
-    params = VERBS[verb].PARAMETERS
-    rewritten = {param.type.rewrites for param in params if isinstance(param.type, File)}
-    rivals = next(
-        {one.opts[0] for one in getattr(param, "rivals", ())} for param in params if name_of(param) == out
-    )
+    params = {name_of(param): param for param in VERBS[verb].PARAMETERS}
+    rewritten = {param.type.rewrites for param in params.values() if isinstance(param.type, File)}
+    rivals = {name_of(one) for one in params[out].rivals} if isinstance(params[out], Option) else set()
+    beside = [params[name] for name in (out, *getattr(params[out], "needs", "").split()) if name in params]
+    excluded = {name for one in beside for name in getattr(one, "excludes", "").split()}
     return [
-        name_of(param)
-        for param in params
+        name
+        for name, param in params.items()
         if isinstance(param.type, File | Folder)
         and not param.type.out
         and param.name not in rewritten
-        and name_of(param) not in rivals
+        and name not in rivals
+        and name not in excluded
+        and out not in getattr(param, "excludes", "").split()
         and takes_value(param)
     ]
 
 
 def test_every_output_is_known() -> None:
     assert {verb for verb, _ in OUTPUTS} == {
-        *("adapters add", "adapters remove", "adapters rename", "batch", "data check", "diff", "export"),
-        *("imatrix", "logits", "quantize", "run"),
+        *("adapters", "batch", "data check", "diff", "export", "logits", "quantize", "run"),
     }
 
 
@@ -72,7 +74,7 @@ def test_an_input_is_no_output(
         err = capsys.readouterr().err
         assert (
             err
-            == f"tinsmith: error: {Path(written)}: is read, as {name}; give another path for what is written\n"
+            == f"tinsmith: error: {Path(written)}: is the input of {name}; give another path for the output\n"
         )
         assert cli.main(line(verb, {name: read, out: "new"})) == 0
     assert (tmp_path / "folder" / "mine").read_text() == "precious"
@@ -82,7 +84,7 @@ def test_two_outputs_are_two_files(tmp_path: Path, capsys: pytest.CaptureFixture
     (tmp_path / "a.jsonl").write_text("{}\n")
     out = str(tmp_path / "out")
     assert cli.main(["data", "check", str(tmp_path / "a.jsonl"), "--json", out, "--html", out]) == cli.FAILED
-    assert "both --json and --html; give two paths" in capsys.readouterr().err
+    assert "is the output of both --json and --html; give two paths" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
 
 
@@ -117,8 +119,10 @@ def test_a_file_in_place_is_rewritten(tmp_path: Path, monkeypatch: pytest.Monkey
         files.write_text(tmp_path / "a.tin", "new")
         return 0
 
-    monkeypatch.setattr(VERBS["adapters add"], "run", run)
-    assert cli.main(["adapters", "add", str(tmp_path / "a.tin"), "n", str(tmp_path / "adapter")]) == 0
+    monkeypatch.setattr(VERBS["adapters"], "run", run)
+    assert (
+        cli.main(["adapters", str(tmp_path / "a.tin"), "--add", "n", "--from", str(tmp_path / "adapter")]) == 0
+    )
     assert (tmp_path / "a.tin").read_text() == "new"
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import sys
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 import pytest
 
 from tinsmith import cli
-from tinsmith.cli import _group, _verbs
+from tinsmith.cli import _group
 from tinsmith.cli._command import argument, flag, one_of, option
 from tinsmith.cli._types import File, Folder, Format, Kind, Number, Size, Texts, Whole, Wholes
 from tinsmith.errors import InputError
@@ -19,33 +20,26 @@ MODEL = "FILE --threads --isa --kv --backend --key --gpu-layers"
 BUDGET = "--calibration --max-size --bits --memory --speed --bandwidth --min-accuracy --thorough --work"
 # What scripts call: a verb may take more, and loses nothing.
 DECLARED = {
-    "adapters add": "FILE NAME ADAPTER --format --out",
-    "adapters list": "FILE --json",
-    "adapters remove": "FILE NAME --out",
-    "adapters rename": "FILE OLD NEW --out",
+    "adapters": "FILE --add --remove --rename --json --out --from --format --license",
     "bench": "FILE --threads --prompt --generate --depth --against --repeat --isa --json",
     "build": "RECIPE|MODEL --format --imatrix --context --name --date --schema --tools --grammar --out "
     f"--target {BUDGET}",
     "diff": "A B EXAMPLES --adapter-a --adapter-b --task --system --allow --json --page",
-    "eval": "RECIPE --out",
     "export": "[FILE] --onnx --gguf --native --precision --adapter --base",
-    "imatrix": "MODEL TEXT --out --tokens",
     "inspect": "FILE --json",
     "logits": f"{MODEL} --text --tokens --chunk --sha256 --out",
-    "make": "RECIPE --out",
-    "merge": "RECIPE --out",
+    "make": "RECIPE --out --until --from --data --retrain --log",
     "pack": "FILE --target --out --runtime --key --unsigned --prompt",
     "perplexity": f"{MODEL} TEXT_FILE --context --json",
     "plan": "MODEL --target --format --context --chunk --depth --kv --threads --json",
     "models": "--target --json",
     "pull": "NAME --revision --accept --cache --offline",
-    "quantize": f"IN OUT --type --imatrix --gptq --threads {BUDGET}",
+    "quantize": f"IN OUT --type --imatrix --gptq --threads --tokens {BUDGET}",
     "run": f"{MODEL} [PROMPT] --system --raw --think --no-think --date --max-tokens --temperature --top-k "
     "--top-p --min-p --repetition-penalty --presence-penalty --frequency-penalty --seed --stop --schema "
     "--tools --grammar --choices --regex --free --json",
     "sign": "[FILE] --key --comment --generate --no-password",
     "targets": "[NAME] --json",
-    "train": "RECIPE --out --from-scratch",
     "verify": "FILE --target --key --signature --json",
 }
 
@@ -67,11 +61,11 @@ def given(monkeypatch: pytest.MonkeyPatch) -> Any:
 
     def call(parameters: list[Any], *arguments: str) -> dict[str, Any]:
         seen: dict[str, Any] = {}
-        module = ModuleType("odd")
+        module = ModuleType("odd.odd")
         module.__dict__.update(HELP="odd", PARAMETERS=parameters, run=lambda args: seen.update(vars(args)) or 0)
-        monkeypatch.setattr(_group, "entries", lambda folder: {"odd": _verbs.Entry(Path("odd.py"), "", "run")})
-        monkeypatch.setattr(_group.importlib, "import_module", lambda name: module)
-        assert _group.call(["odd", *arguments]) == 0
+        monkeypatch.setitem(sys.modules, "odd.odd", module)
+        group = _group.Group("tinsmith", "odd", {"odd": _group.Entry("odd", "run")})
+        assert _group.call(["odd", *arguments], group) == 0
         return seen
 
     return call
@@ -88,7 +82,7 @@ def given(monkeypatch: pytest.MonkeyPatch) -> Any:
         (Wholes(), "1,-2,30", [1, -2, 30]),
         (Texts(), "on, off", ["on", "off"]),
         (Format(), "q4_k_m", "Q4_K_M"),
-        (Format(auto=True), "auto", "AUTO"),
+        (Format("AUTO"), "auto", "AUTO"),
         (File(".tin"), "a.tin", "a.tin"),
         (File(path=True), "a.tin", Path("a.tin")),
         (Folder(), "a", Path("a")),
@@ -108,24 +102,18 @@ def test_a_kind_reads(given: Any, kind: Kind, text: str, value: object) -> None:
         (Number(), "nan", "give a number"),
         (Size(), "90 potatoes", "give a number of bytes, or a size such as 16MiB or 90MB"),
         (Wholes(), "1,x", "give whole numbers separated by commas, such as 1,2,3"),
-        (Format(), "Q9", "no such weight format; there are F32, F16"),
-        (Format(), "AUTO", "no such weight format; there are F32, F16"),
+        (Format(), "Q9", "unknown weight format; give one of F32, F16"),
+        (Format(), "AUTO", "unknown weight format; give one of F32, F16"),
     ],
 )
-def test_a_kind_refuses(
-    given: Any, kind: Kind, text: str, message: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_kind_refuses(given: Any, kind: Kind, text: str, message: str) -> None:
     it = [option("--it", kind)]
     with pytest.raises(InputError) as refused:
         given(it, "--it", text)
     assert str(refused.value).startswith(f"--it {text}: {message}")
-    monkeypatch.setenv("TINSMITH_ODD_IT", text)
-    with pytest.raises(InputError) as refused:
-        given(it)
-    assert str(refused.value).startswith(f"TINSMITH_ODD_IT {text}: {message}")
 
 
-def test_several_words_follow_an_option(given: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_several_words_follow_an_option(given: Any) -> None:
     it = [
         argument("file", "FILE", help="f", required=False),
         option("--format", Format(), dest="formats", several=True),
@@ -137,66 +125,78 @@ def test_several_words_follow_an_option(given: Any, monkeypatch: pytest.MonkeyPa
     assert given(it, "--format", "q8_0", "--format=f16", "--json", "--", "x") == expected
     assert given(it, "--format", "q8_0", "f16", "--json", "--", "--format")["file"] == "--format"
     assert given(it) == {"file": None, "formats": [], "json": False}
-    monkeypatch.setenv("TINSMITH_ODD_FORMAT", "q8_0 f16")
-    monkeypatch.setenv("TINSMITH_ODD_JSON", "1")
-    assert given(it, "x") == expected
-    assert given(it, "x", "--format", "f32")["formats"] == ["F32"]
 
 
-def test_one_option_alone_may_be_given(given: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_option_alone_may_be_given(given: Any) -> None:
     it = [*one_of(option("--schema"), option("--regex"), flag("--free"))]
     nothing = {"schema": None, "regex": None, "free": False}
     assert given(it) == nothing
     assert given(it, "--free") == nothing | {"free": True}
-    with pytest.raises(InputError, match="give only one of --schema, --free; tinsmith odd --help"):
+    with pytest.raises(InputError, match=r"give only one of --schema, --free \(see tinsmith odd --help\)"):
         given(it, "--free", "--schema", "x")
-    monkeypatch.setenv("TINSMITH_ODD_FREE", "1")
-    assert given(it) == nothing | {"free": True}
-    assert given(it, "--schema", "x") == nothing | {"schema": "x"}
-    monkeypatch.setenv("TINSMITH_ODD_REGEX", "x")
-    assert given(it, "--schema", "x") == nothing | {"schema": "x"}
-    with pytest.raises(InputError, match="give only one of --regex, --free"):
-        given(it)
-    monkeypatch.setenv("TINSMITH_ODD_FREE", "0")
-    assert given(it) == nothing | {"regex": "x"}
     with pytest.raises(InputError, match="give one of --text, --tokens"):
         given([*one_of(option("--text"), option("--tokens"), required=True)])
 
 
-def test_a_verbs_own_variable_goes_before_a_common_one(given: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    it = [option("--key", envvar="TINSMITH_KEY")]
-    monkeypatch.setenv("TINSMITH_KEY", "")
-    assert given(it) == {"key": None}
+def test_options_need_and_exclude_each_other(given: Any) -> None:
+    it = [
+        argument("prompt", "PROMPT", help="p", required=False),
+        option("--add", needs="--from"),
+        option("--from", dest="source", needs="--add|--only"),
+        flag("--only", excludes="--limit PROMPT"),
+        option("--limit", Whole(), default=3),
+        flag("--json", needs="PROMPT"),
+    ]
+    assert given(it)["limit"] == 3
+    assert given(it, "--only")["only"]
+    assert given(it, "--add", "x", "--from", "y", "--json", "z")["source"] == "y"
+    for words, message in (
+        ("--add x", "--add needs --from"),
+        ("--from x", "--from needs --add or --only"),
+        ("--json", "--json needs PROMPT"),
+        ("--only --limit 3", "--only excludes --limit; give one of them"),
+        ("--only x", "--only excludes PROMPT; give one of them"),
+    ):
+        with pytest.raises(InputError, match=f"^{message} "):
+            given(it, *words.split())
+
+
+def test_the_environment_states_the_options_that_say_so(given: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    it = [option("--key", File(), envvar="TINSMITH_KEY"), option("--threads", Whole())]
+    monkeypatch.setenv("TINSMITH_ODD_THREADS", "3")
+    monkeypatch.setenv("TINSMITH_THREADS", "3")
+    monkeypatch.setenv("TINSMITH_ODD_KEY", "other")
+    assert given(it) == {"key": None, "threads": None}
     monkeypatch.setenv("TINSMITH_KEY", "common")
-    assert given(it) == {"key": "common"}
-    monkeypatch.setenv("TINSMITH_ODD_KEY", "own")
-    assert given(it) == {"key": "own"}
-    assert given(it, "--key", "said") == {"key": "said"}
+    assert given(it) == {"key": "common", "threads": None}
+    assert given(it, "--key", "said") == {"key": "said", "threads": None}
+    monkeypatch.setenv("TINSMITH_KEY", "")
+    with pytest.raises(InputError, match="^TINSMITH_KEY '': give a path$"):
+        given(it)
 
 
 @pytest.mark.parametrize(
-    ("line", "message"),
+    ("line", "parts"),
     [
-        ("run --thread 3", "--thread: no such option, did you mean --threads?; tinsmith run --help says more"),
-        (
-            "run f -5",
-            "-5: no such option, write -- before a text that begins with -; tinsmith run --help says more",
-        ),
-        ("run --zzz", "--zzz: no such option; tinsmith run --help says more"),
-        ("--verison", "--verison: no such option, did you mean --version?; tinsmith --help says more"),
-        ("run", "FILE is missing; tinsmith run --help says more"),
-        ("plan m", "--target is missing; tinsmith plan --help says more"),
-        ("run f p q", "'q' is one argument too many; tinsmith run --help says more"),
-        ("run f --kv", "--kv wants a value; tinsmith run --help says more"),
-        ("run f --json=1", "--json takes no value; tinsmith run --help says more"),
-        ("run f --max-tokens many", "--max-tokens many: give a whole number"),
-        ("logits f", "give one of --text, --tokens; tinsmith logits --help says more"),
-        ("run f --free --regex x", "give only one of --regex, --free; tinsmith run --help says more"),
-        ("completion tcsh", "tcsh: no such shell here; there are bash, zsh, fish"),
+        ("run --thread 3", ["--thread", "--threads", "(see tinsmith run --help)"]),
+        ("run f -5", ["-5", "(see tinsmith run --help)"]),
+        ("run --zzz", ["--zzz", "(see tinsmith run --help)"]),
+        ("--verison", ["--verison", "--version", "(see tinsmith --help)"]),
+        ("run", ["Missing argument 'FILE' (see tinsmith run --help)"]),
+        ("plan m", ["Missing option '--target' (see tinsmith plan --help)"]),
+        ("run f p q", ["Got unexpected extra argument (q) (see tinsmith run --help)"]),
+        ("run f --kv", ["Option '--kv' requires an argument (see tinsmith run --help)"]),
+        ("run f --json=1", ["Option '--json' does not take a value (see tinsmith run --help)"]),
+        ("run f --max-tokens many", ["--max-tokens many: give a whole number"]),
+        ("logits f", ["give one of --text, --tokens (see tinsmith logits --help)"]),
+        ("run f --free --regex x", ["give only one of --regex, --free (see tinsmith run --help)"]),
+        ("completion tcsh", ["tcsh: unknown shell; give one of bash, zsh, fish"]),
     ],
 )
-def test_a_wrong_line_is_said_in_one(line: str, message: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_wrong_line_is_one_line(line: str, parts: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(line.split()) == cli.FAILED
-    printed = capsys.readouterr()
-    assert printed.out == ""
-    assert printed.err == f"tinsmith: error: {message}\n"
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith("tinsmith: error: ") and err.count("\n") == 1
+    for part in parts:  # in click's words, which differ by its version
+        assert part in err

@@ -8,21 +8,27 @@ from tiny_models import tiny_spec
 import tinsmith
 from tinsmith import cli, models
 from tinsmith.cli import build
+from tinsmith.cli.make import UNTIL
 from tinsmith.models import family
 
 
-@pytest.mark.parametrize("verb", ["make", "train", "merge", "build", "eval"])
+@pytest.mark.parametrize("verb", ["make", "build", *(f"make --until {stage}" for stage in UNTIL)])
 def test_a_recipe_that_is_not_there(verb: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert cli.main([verb, str(tmp_path / "none.toml"), "--out", str(tmp_path / "run")]) == 2
+    assert cli.main([*verb.split(), str(tmp_path / "none.toml"), "--out", str(tmp_path / "run")]) == 2
     assert "none.toml: no such recipe" in capsys.readouterr().err
     assert not (tmp_path / "run").exists()
 
 
+def test_an_unknown_stage_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["make", "a.toml", "--until", "evaluation"]) == 2
+    assert "--until evaluation: unknown stage; give one of train, merge, build" in capsys.readouterr().err
+
+
 def test_build_takes_no_format_beside_a_recipe(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["build", "a.toml", "--format", "q8_0"]) == 2
-    assert "a recipe states formats, context and name itself" in capsys.readouterr().err
+    assert "a recipe states these in [build], [output], [data] and [constraint]" in capsys.readouterr().err
     assert cli.main(["build", "a.toml", "--tools", "t.json"]) == 2
-    assert "what an answer may be in [constraint]" in capsys.readouterr().err
+    assert "a recipe states these" in capsys.readouterr().err
 
 
 def test_build_seals_a_schema_into_a_model(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -39,7 +45,7 @@ def test_build_seals_a_schema_into_a_model(tmp_path: Path, capsys: pytest.Captur
     assert held
     assert held.search == 3
     assert cli.main([*words[:4], "--search", "3"]) == 2
-    assert "--search 3: give --schema, --tools or --grammar" in capsys.readouterr().err
+    assert "--search 3 needs a constraint; give --schema, --tools or --grammar" in capsys.readouterr().err
     schema.write_text('{"type": "integer", "minimum": "7"}')
     assert cli.main(words) == 2
     assert "age.json: #/minimum" in capsys.readouterr().err
@@ -47,7 +53,7 @@ def test_build_seals_a_schema_into_a_model(tmp_path: Path, capsys: pytest.Captur
 
 def test_build_lists_the_formats(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["build", "a.gguf", "--format", "q9"]) == 2
-    assert "Q9: no such weight format; there are F32, F16, BF16, Q8_0, Q6_K" in capsys.readouterr().err
+    assert "Q9: unknown weight format; give one of F32, F16, BF16, Q8_0, Q6_K" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -107,7 +107,7 @@ def test_an_empty_answer_is_to_be_written(
 ) -> None:
     log = tmp_path / "unsure.jsonl"
     assert cli.main(["run", str(tin), "hi", "--regex", "()", "--log-unsure", str(log), "--unsure", "1.1"]) == 0
-    said = f"{log}: the answer is empty; write its row's output before it is learned"
+    said = f"{log}: the answer is empty; fill in the row's output before training"
     assert said in capsys.readouterr().err
     with pytest.raises(DataError, match=r'unsure.jsonl:1: "output" is empty; write a text, or leave the row'):
         read_examples(log, "chat")
@@ -118,13 +118,13 @@ def test_a_prompt_without_the_template_is_not_logged(
 ) -> None:
     log = tmp_path / "unsure.jsonl"
     assert cli.main(["run", str(tin), "hi", "--raw", "--log-unsure", str(log)]) == 2
-    assert "which --raw leaves out; leave one" in capsys.readouterr().err
+    assert "--log-unsure excludes --raw" in capsys.readouterr().err
     (tmp_path / "tools.json").write_text('[{"name": "Set", "parameters": {"type": "object"}}]')
     words = ["run", str(tin), "hi", "--tools", str(tmp_path / "tools.json"), "--log-unsure", str(log)]
     assert cli.main(words) == 2
-    assert "rows that lack the --tools of the prompt; leave one" in capsys.readouterr().err
+    assert "--log-unsure excludes --tools" in capsys.readouterr().err
     assert cli.main(["run", str(tin), "hi", "--unsure", "0.9"]) == 2
-    assert "--unsure says which rows --log-unsure writes" in capsys.readouterr().err
+    assert "--unsure needs --log-unsure" in capsys.readouterr().err
     assert not log.exists()
 
 

@@ -124,15 +124,15 @@ def test_loading_asks_too(signed: tuple[Path, Path]) -> None:
 @pytest.mark.parametrize(
     ("command", "message"),
     [
-        (["verify", "{tin}", "--min-version", "7"], "give --key"),
-        (["verify", "{tin}", "--now", "2027-01-31"], "give --key"),
+        (["verify", "{tin}", "--min-version", "7"], "--min-version needs --key"),
+        (["verify", "{tin}", "--now", "2027-01-31"], "--now needs --key"),
         (["verify", "{tin}", "--key", "{key}", "--now", "31.1.2027"], "such as 2027-01-31"),
         (["verify", "{tin}", "--key", "{key}", "--min-version", "-1"], "give a number from 0"),
         (["verify", "{tin}", "--plain"], "--plain needs --key"),
         (["sign", "{tin}", "--key", "{secret}", "--version", "0"], "give a number from 1"),
         (["sign", "{tin}", "--key", "{secret}", "--not-after", "tomorrow"], "such as 2027-01-31"),
         (["sign", "{tin}", "--key", "{secret}", "--comment", "version=3"], "their own options"),
-        (["sign", "--generate", "x", "--version", "3"], "signs nothing"),
+        (["sign", "--generate", "x", "--version", "3"], "--generate excludes --version"),
     ],
 )
 def test_what_makes_no_sense_is_one_line(

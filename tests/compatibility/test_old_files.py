@@ -147,7 +147,7 @@ def test_what_an_old_run_did_not_do_is_trained_again(
     monkeypatch.chdir(unpacked("1-first", tmp_path))
     recipe = Path("home.toml")
     recipe.write_text(recipe.read_text().replace(f"[{table}]\n", f"[{table}]\n{line}\n"))
-    assert cli.main(["train", "home.toml", "--out", "run"]) == 0
+    assert cli.main(["make", "--until", "train", "home.toml", "--out", "run"]) == 0
     assert "train: done" in capsys.readouterr().err
 
 

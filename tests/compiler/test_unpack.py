@@ -57,7 +57,7 @@ def test_what_is_not_whole_is_refused(tmp_path: Path) -> None:
         with pytest.raises(FormatError, match=why):
             write_gguf(tmp_path / "n.tin", tmp_path / "out.gguf")
 
-    refused({"gguf.bin": None}, "holds no gguf.bin; an older tinsmith built it")
+    refused({"gguf.bin": None}, "has no gguf.bin; build it again")
     refused({"program.bin": entries["program.bin"][:100]}, "program.bin has 100 bytes; its header asks for")
     for at, value in ((72, 0), (88, 64)):  # the first tensor's inputs, and its bytes
         damaged = bytearray(entries["program.bin"])

@@ -79,7 +79,7 @@ def test_answers_of_this_machine_are_computed_again_there(system: Path, tiny_tin
         shutil.copytree(Path(click.__file__).parent, site / "click")
     given.write_text("".join(f"what is {k}?\n" for k in range(40)))
     assert cli.main(["batch", *map(str, (tiny_tin, given, out)), "--max-tokens", "12", "--workers", "1"]) == 0
-    words = ["-m", "tinsmith", "replay", out, "--file", tiny_tin, "--in", given, "--workers", "1"]
+    words = ["-m", "tinsmith", "batch", tiny_tin, given, out, "--check", "--workers", "1"]
     assert emulated(system, *words, site=site) == f"{out}: 40 answers computed again, all equal\n"
     lines = out.read_text(encoding="utf-8").splitlines()
     row = json.loads(lines[7])

@@ -46,8 +46,8 @@ def test_one_command_proves_several_devices(tiny_tin: Path, capsys: pytest.Captu
     assert cli.main(["verify", str(tiny_tin), "--target", "wasm"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[-3:] == [
-        "scalar    3 self-tests: the same on wasm32 (wasmtime)",
-        "wasmsimd  3 self-tests: the same on wasm32 (wasmtime)",
+        "scalar    3 self-tests: same bits on wasm32 (wasmtime)",
+        "wasmsimd  3 self-tests: same bits on wasm32 (wasmtime)",
         "verified",
     ]
 

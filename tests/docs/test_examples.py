@@ -29,7 +29,7 @@ from blocks import PAGES, ROOT, Block, Provide, blocks, commands, spans
 
 import tinsmith
 from tinsmith import cli, targets
-from tinsmith.cli import _group, _usage
+from tinsmith.cli import _group
 from tinsmith.pipeline import recipe
 
 KERNELS = ROOT / "kernels"
@@ -336,7 +336,7 @@ def check_command(block: Block, words: list[str]) -> None:
         except click.exceptions.Exit:  # of --help
             pass
         except click.UsageError as error:
-            pytest.fail(f"{where}: {_usage.reason(error)}")
+            pytest.fail(f"{where}: {_group.reason(error)}")
     elif program == "pip":
         check_pip(block, arguments, where)
     elif program in ("python", "python3", "python3.11", "sh"):

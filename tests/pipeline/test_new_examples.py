@@ -51,7 +51,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for count in (20, 30, 45, 60):
         write(folder / "all.jsonl", numbers(0, count))
         engine.make(recipe.load(folder / "home.toml"), folder / "run", progress.PlainDisplay(), "data")
-    assert cli.main(["train", str(folder / "home.toml"), "--out", str(folder / "run")]) == 0
+    assert cli.main(["make", "--until", "train", str(folder / "home.toml"), "--out", str(folder / "run")]) == 0
     write(folder / "new.jsonl", numbers(100, 120))
     return folder
 

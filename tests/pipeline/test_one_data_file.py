@@ -140,7 +140,7 @@ def test_a_context_that_the_base_has_not_is_refused_with_the_data(folder: Path) 
 def test_a_test_row_that_no_session_can_be_asked_is_refused_before_training(folder: Path, capsys: Any) -> None:
     (folder / "test.csv").write_text("text,label\n" + '"one two",a\n' + f'"{"many words " * 400}",b\n')
     (folder / "home.toml").write_text(RECIPE.replace("task =", 'test = "test.csv"\ntask ='))
-    assert cli.main(["train", str(folder / "home.toml"), "--out", str(folder / "run")]) == 2
+    assert cli.main(["make", "--until", "train", str(folder / "home.toml"), "--out", str(folder / "run")]) == 2
     assert "test.jsonl:2: the example asks with" in capsys.readouterr().err.splitlines()[-1]
     assert not (folder / "run/adapter").exists()
 

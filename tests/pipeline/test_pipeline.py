@@ -428,7 +428,7 @@ def test_ctrl_c_is_one_line_and_no_orphan(folder: Path, tmp_path: Path) -> None:
     os.killpg(process.pid, signal.SIGINT)
     _, printed = process.communicate(timeout=30)
     assert process.returncode == cli.INTERRUPTED
-    assert printed.splitlines()[-1] == "tinsmith: interrupted; the same command goes on from here"
+    assert printed.splitlines()[-1] == "tinsmith: interrupted; run the same command again to resume"
     assert "Traceback" not in printed
     # A worker that was just being started ends by itself, as nobody reads what it says.
     deadline = time.monotonic() + 30

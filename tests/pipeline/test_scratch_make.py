@@ -117,14 +117,5 @@ def test_made_again_nothing_runs(folder: Path, made: Path, capsys: pytest.Captur
 
 
 def test_train_gives_the_model(folder: Path, made: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert make(folder, "train", "--from-scratch") == 0
+    assert make(folder, "make", "--until", "train") == 0
     assert capsys.readouterr().out == f"{made / 'merged'}\n"
-
-
-def test_a_recipe_with_a_base_is_not_trained_from_scratch(
-    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    recipe = tmp_path / "other.toml"
-    recipe.write_text('[base]\nmodel = "base.gguf"\n[data]\ntrain = "a"\nvalidation = "b"\ntest = "c"\n')
-    assert cli.main(["train", str(recipe), "--from-scratch"]) == 2
-    assert "the recipe starts from a base; state [scratch] instead" in capsys.readouterr().err

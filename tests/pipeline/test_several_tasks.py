@@ -132,7 +132,9 @@ def test_the_adapter_is_the_one_of_a_run_of_its_own(made: Path, folder: Path, tm
         "epochs = 2", "epochs = 2\nbatch_tokens = 4096"
     )
     (tmp_path / "mood.toml").write_text(alone.replace("[train]\n\n", "").replace("[train]\n[build]", "[build]"))
-    assert cli.main(["train", str(tmp_path / "mood.toml"), "--out", str(tmp_path / "run")]) == 0
+    assert (
+        cli.main(["make", "--until", "train", str(tmp_path / "mood.toml"), "--out", str(tmp_path / "run")]) == 0
+    )
     name = "adapter/adapter_model.safetensors"
     assert files.sha256_file(tmp_path / "run" / name) == files.sha256_file(made / "tasks/mood" / name)
 

@@ -222,12 +222,12 @@ def test_run_with_images(made: Made, tmp_path: Path, capsys: pytest.CaptureFixtu
     wanted = model.chat(asking(photo(50, 40, 1), photo(50, 40, 2)), max_tokens=6)
     assert json.loads(capsys.readouterr().out)["token_ids"] == wanted.token_ids
     for limits, said in (
-        (("--max-pictures", "1"), "message 1: 2 images; give 1 at most"),
+        (("--max-images", "1"), "message 1: 2 images; give 1 at most"),
         (("--max-pixels", "3000"), "message 1: 4,000 pixels in all with this image; give 3,000 at most"),
-        (("--max-picture", "1KiB"), "a.png: is larger than 1,024 bytes"),
-        (("--max-picture", "8KiB"), "the limit is 8192; make it smaller"),
+        (("--max-image", "1KiB"), "a.png: is larger than 1,024 bytes"),
+        (("--max-image", "8KiB"), "the limit is 8192; make it smaller"),
     ):
         assert cli.main([*words, *limits]) == 2
         assert said in capsys.readouterr().err
     assert cli.main([*words, "--raw"]) == 2
-    assert "--image comes with" in capsys.readouterr().err
+    assert "--image needs PROMPT" in capsys.readouterr().err

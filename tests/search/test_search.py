@@ -248,7 +248,7 @@ def test_the_verbs(words: str, tmp_path: Path, capsys: pytest.CaptureFixture[str
     assert with_feedback != (tmp_path / "out.gguf").read_bytes()
 
     made = tmp_path / "i.gguf"
-    shell("imatrix", str(tmp_path / "in.gguf"), str(tmp_path / "words.txt"), "--out", str(made))
+    shell("quantize", given[0], str(made), "--type", "imatrix", *calibration)
     weights = imatrix.read(made)
     model, seen = grams.of_text(spec, text.tokens(spec, words), progress.PlainDisplay())
     importance = seen.importance()
@@ -282,7 +282,7 @@ def test_the_verbs_take_a_matrix_that_gguf_has_in_two(words: str, tmp_path: Path
     shell("quantize", *given, "--type", "q4_0")
     for tensor, other in zip(held(), with_feedback, strict=True):
         assert bytes(tensor.data) != other  # type: ignore[arg-type]
-    shell("imatrix", given[0], str(tmp_path / "words.txt"), "--out", str(tmp_path / "i.gguf"))
+    shell("quantize", given[0], str(tmp_path / "i.gguf"), "--type", "imatrix", *calibration)
     weights = imatrix.read(tmp_path / "i.gguf")
     assert weights[halves[0]] == weights[halves[1]]
 
@@ -290,7 +290,7 @@ def test_the_verbs_take_a_matrix_that_gguf_has_in_two(words: str, tmp_path: Path
 @pytest.mark.parametrize(
     ("given", "why"),
     [
-        (["--type", "auto", "--bits", "4"], "give a text with --calibration"),
+        (["--type", "auto", "--bits", "4"], "on a text; give --calibration"),
         (["--type", "auto", "--calibration", "T", "--bits", "-1"], "--bits -1: give a number, 1 to 16"),
         (["--type", "auto", "--calibration", "T", "--min-accuracy", "2"], "give a number, 0 to 1"),
         (
@@ -299,17 +299,22 @@ def test_the_verbs_take_a_matrix_that_gguf_has_in_two(words: str, tmp_path: Path
         ),
         (
             ["--type", "auto", "--calibration", "T", "--speed", "9"],
-            "--speed follows from --bandwidth; give that",
+            "--speed needs a bandwidth; give --bandwidth",
         ),
         (
             ["--type", "auto", "--calibration", "T", "--bits", "4", "--bandwidth", "4GB"],
-            "is for --speed; give it",
+            "--bandwidth needs --speed",
         ),
         (["--type", "auto", "--calibration", "T"], "auto needs a budget"),
         (["--type", "auto", "--calibration", "T", "--bits", "4", "--imatrix", "I"], "leave out --imatrix"),
         (["--type", "q4_0", "--max-size", "1MB"], "--max-size is for the type auto"),
         (["--type", "q4_0", "--gptq"], "give --calibration"),
-        (["--type", "q4_0", "--calibration", "T"], "for the type auto and for --gptq"),
+        (["--type", "imatrix"], "give --calibration"),
+        (["--type", "imatrix", "--calibration", "T", "--tokens", "1"], "--tokens 1: give at least"),
+        (
+            ["--type", "q4_0", "--calibration", "T"],
+            "--calibration is for --gptq and the types auto and imatrix",
+        ),
         (
             ["--type", "auto", "--calibration", "T", "--max-size", "many"],
             "--max-size many: give a number of bytes",

@@ -108,9 +108,9 @@ def test_the_command_line_measures_by_images(
         return cli.main(["quantize", str(tmp_path / base), str(out), "--type", kind, *map(str, words)])
 
     for base, kind, words, said in (
-        ("blind", "auto", [*calibration, "--bits", "6", "--pictures", rows], "this model has none"),
-        ("base", "auto", [*calibration, "--bits", "6", "--pictures", bare], "no example shows a picture"),
-        ("base", "q8_0", ["--pictures", rows], "is for the type auto"),
+        ("blind", "auto", [*calibration, "--bits", "6", "--images", rows], "this model has none"),
+        ("base", "auto", [*calibration, "--bits", "6", "--images", bare], "no example has an image"),
+        ("base", "q8_0", ["--images", rows], "is for the type auto"),
     ):
         assert quantize(base, kind, *words) == 2
         assert said in capsys.readouterr().err
@@ -118,7 +118,7 @@ def test_the_command_line_measures_by_images(
     assert quantize("base", "auto", *calibration, "--bits", "6") == 0
     before, kept = models.load(out, tmp_path / "mmproj-m.gguf").vision, work / vision.NAME
     assert not kept.exists()
-    assert quantize("base", "auto", *calibration, "--bits", "6", "--pictures", rows) == 0
+    assert quantize("base", "auto", *calibration, "--bits", "6", "--images", rows) == 0
     seen = models.load(out, tmp_path / "mmproj-m.gguf").vision
     assert before and seen and kept.exists()
     assert sum(len(one.data) for one in seen.tensors.values()) <= sum(

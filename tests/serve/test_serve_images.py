@@ -37,8 +37,8 @@ def seeing(eyes: Path) -> Iterator[Running]:
 
 def test_documentation_states_the_image_limits() -> None:
     page = (Path(__file__).parents[2] / "docs" / "serving.md").read_text("utf-8")
-    assert f"`--max-pictures` at most ({Limits().pictures})" in page
-    assert f"`--max-picture` ({Limits().picture >> 20} MiB)" in page
+    assert f"`--max-images` at most ({Limits().pictures})" in page
+    assert f"`--max-image` ({Limits().picture >> 20} MiB)" in page
 
 
 def coded(seed: int = 1) -> str:

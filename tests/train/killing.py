@@ -95,18 +95,18 @@ SERVER.set_forkserver_preload(["peft", "torch", "transformers", "tinsmith.pipeli
 
 
 def _train(recipe: Path, out: Path, cache: Path, begun: Connection) -> None:
-    """`tinsmith train`, in a child: what it prints goes to a file beside `out`."""
+    """`tinsmith make --until train`, in a child: what it prints goes to a file beside `out`."""
     os.environ["TINSMITH_CACHE"] = str(cache)
     with out.with_suffix(".log").open("ab") as log:
         os.dup2(log.fileno(), 1)
         os.dup2(log.fileno(), 2)
     begun.send(True)
-    sys.exit(cli.main(["train", str(recipe), "--out", str(out)]))
+    sys.exit(cli.main(["make", "--until", "train", str(recipe), "--out", str(out)]))
 
 
 @dataclass
 class Child:
-    """`tinsmith train` of a case. cache: where rates that were found are kept."""
+    """`tinsmith make --until train` of a case. cache: where rates that were found are kept."""
 
     home: Path
     name: str

@@ -61,7 +61,18 @@ def test_the_command_calls_nobody(
         ["--from", tmp_path / "run/adapter", "--data", tmp_path / "new.jsonl"],
     )
     for out, words in (("run", []), ("updated", more)):
-        command = [sys.executable, "-m", "tinsmith", "train", recipe, "--out", tmp_path / out, *words]
+        command = [
+            sys.executable,
+            "-m",
+            "tinsmith",
+            "make",
+            "--until",
+            "train",
+            recipe,
+            "--out",
+            tmp_path / out,
+            *words,
+        ]
         run(tmp_path, *offline, *traced(tmp_path / "log"), *command, "--log", "tensorboard")
         assert not reached(tmp_path / "log")
         assert list((tmp_path / out / "logs").rglob("events.out.tfevents.*"))

@@ -298,7 +298,7 @@ def rows(numbers: range) -> str:
 def begun(small_recipe: Path) -> Path:
     """A recipe whose adapter is trained, with new examples beside it."""
     folder = small_recipe.parent
-    assert cli.main(["train", str(small_recipe), "--out", str(folder / "run")]) == 0
+    assert cli.main(["make", "--until", "train", str(small_recipe), "--out", str(folder / "run")]) == 0
     lines = [{"input": f"count {n}", "output": "many"} for n in range(10)]
     new = "".join(json.dumps(line) + "\n" for line in [*lines, {"input": "Number 3!", "output": "many"}])
     (folder / "new.jsonl").write_text(new)
@@ -309,7 +309,7 @@ def test_the_command_goes_on_from_an_adapter(begun: Path, capsys: pytest.Capture
     folder = begun.parent
     before = (folder / "run" / "adapter" / "adapter_model.safetensors").read_bytes()
     words = [
-        "train",
+        *("make", "--until", "train"),
         str(begun),
         "--from",
         str(folder / "run" / "adapter"),
@@ -410,7 +410,7 @@ def test_what_is_wrong_with_an_update_is_one_line(
         table += 'validation = "val.jsonl"\n'
     begun.write_text(text + "[update]\n" + table)
     capsys.readouterr()
-    assert cli.main(["train", str(begun), "--out", str(folder / "more")]) == 2
+    assert cli.main(["make", "--until", "train", str(begun), "--out", str(folder / "more")]) == 2
     err = capsys.readouterr().err
     assert re.search(said, err.splitlines()[-1])
 

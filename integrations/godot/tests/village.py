@@ -24,7 +24,7 @@ def main(tin: Path) -> None:
         factors = folder / f"{name}.adapter"
         factors.write_bytes(random_adapters.compiled(built, layers=("q", "v"), seed=seed))
         added = folder / f"{name}-added.tin"
-        make.run("adapters", "add", built, name, factors, "--out", added)
+        make.run("adapters", built, "--add", name, "--from", factors, "--out", added)
         built = added
     built.rename(tin)
     shutil.rmtree(folder)

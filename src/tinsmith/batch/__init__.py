@@ -1,4 +1,4 @@
-"""Answers many rows by one model: `tinsmith batch`, and `tinsmith replay`, which verifies its output.
+"""Answers many rows by one model: `tinsmith batch`, whose `--check` verifies its output.
 
 run.py        IN's items in windows, to an executor, to the journal, to OUT
 items.py      the rows of IN as items; where.py filters them

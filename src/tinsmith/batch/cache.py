@@ -103,7 +103,7 @@ class Cache:
                 if different:
                     raise InputError(
                         f"{path}: {different} answers differ from those in {self.path} to the same questions; "
-                        "one file is damaged: tinsmith replay tells which OUT is right"
+                        "one file is damaged: tinsmith batch --check says which OUT is right"
                     )
                 merged = self._base.execute(
                     "insert or ignore into answers select * from other.answers"

@@ -1,7 +1,7 @@
-"""The command line: verbs, each a module of this folder, or of a folder in it, which is a group of verbs.
+"""The command line: verbs, each a module of this folder, or of a folder in it.
 
 A verb states HELP and SECTION, each on one line, PARAMETERS (`_command.py`) and run(args). Only the verb that
-is called is imported: the overview reads the others' lines from their source, and needs no click for that.
+is called is imported: the overview reads the others' lines from their source.
 """
 
 from __future__ import annotations
@@ -13,16 +13,16 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from tinsmith.cli._group import FAILED, SECTIONS, call, root, verbs
 from tinsmith.cli._terminal import shown
-from tinsmith.cli._verbs import COMPLETE, FAILED, SECTIONS, entries, help_line, overview, verbs
 from tinsmith.errors import TinsmithError
 
-__all__ = ["COMPLETE", "FAILED", "INTERRUPTED", "SECTIONS", "entries", "help_line", "main", "overview", "verbs"]
+__all__ = ["COMPLETE", "FAILED", "INTERRUPTED", "SECTIONS", "main", "root", "verbs"]
 
+COMPLETE = "_TINSMITH_COMPLETE"  # of the environment: a shell asks for completions, or for its script
 _LONGEST = 4000  # characters of an error
 INTERRUPTED = 130  # what a shell reports for a command ended by Ctrl-C
-# Verbs that go on from what they wrote.
-KEPT = {"batch", "build", "compare", "docs", "eval", "make", "pull", "train"}
+RESUMED = {"batch", "build", "compare", "docs", "make", "pull"}  # verbs that resume when called again
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -38,8 +38,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except TinsmithError as error:
         return _fail(str(error))
     except KeyboardInterrupt:
-        kept = bool(arguments) and arguments[0] in KEPT
-        more = "; the same command goes on from here" if kept else ""
+        resumed = bool(arguments) and arguments[0] in RESUMED
+        more = "; run the same command again to resume" if resumed else ""
         print(f"tinsmith: interrupted{more}", file=sys.stderr)
         return INTERRUPTED
     except BrokenPipeError:
@@ -56,8 +56,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _open_streams() -> None:
-    """Those that were closed (`>&-`) go nowhere, and their numbers to no other file; what a stream's encoding
-    lacks is written as an escape (an answer in Greek on a terminal of Latin-1)."""
+    """Opens closed streams (`>&-`) on the null device, so that no other file gets their numbers. A character
+    that a stream's encoding lacks (Greek on a Latin-1 terminal) is written as an escape."""
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         stream = getattr(sys, name)
         if stream is None:
@@ -69,15 +69,10 @@ def _open_streams() -> None:
 def _dispatch(arguments: list[str]) -> int:
     instruction = os.environ.get(COMPLETE)
     if instruction:
-        from tinsmith.cli import _shells
+        from tinsmith.cli import completion
 
-        return _shells.answer(instruction)
-    if not arguments or arguments[0] in ("-h", "--help"):
-        print(overview())
-        return 0 if arguments else FAILED
-    from tinsmith.cli import _group
-
-    return _group.call(arguments)
+        return completion.answer(instruction)
+    return call(arguments)
 
 
 def _fail(message: str) -> int:

@@ -1,105 +1,70 @@
-"""How a model is asked, and what it may answer: parameters that the verbs share which answer prompts."""
+"""The prompt, sampling and constraint options of the verbs that answer prompts."""
 
 from __future__ import annotations
 
-from tinsmith.cli._command import Args, Option, flag, one_of, option
+from tinsmith.cli._command import Args, Option, flag, grouped, one_of, option
 from tinsmith.cli._types import File, Number, Size, Text, Texts, Whole
 from tinsmith.runtime.images import ImageLimits
 
 PENALTIES = ("repetition_penalty", "presence_penalty", "frequency_penalty")
 SAMPLING = ("temperature", "top_k", "top_p", "min_p", *PENALTIES, "seed")
-ANSWER = "What the answer may be (default: what FILE says, if anything)"
+ANSWER = "Constraint of the answer (default: the one sealed into FILE, if any)"
 ADAPTER = option(
     "--adapter",
     multiple=True,
     metavar="NAME[:SCALE]",
-    help="with an adapter of FILE, or with one trained on its base: its folder or a GGUF file; repeatable",
+    help="an adapter of FILE, or the folder or GGUF file of one trained on its base; repeatable",
 )
-SYSTEM = option("--system", Text(), metavar="T", help="system message (default: the one it was trained with)")
+SYSTEM = option("--system", Text(), help="system message (default: the one FILE was trained with)")
 THINK = flag(
     "--think/--no-think",
     dest="thinking",
     default=None,
-    help="think before the answer, or answer at once (default: as the chat template has it)",
+    help="think before the answer, or answer directly (default: as the chat template does)",
 )
 SAMPLED = [
-    option("--max-tokens", Whole(), default=256, metavar="N", help="tokens at most (default: 256)"),
-    option("--temperature", Number(), default=0.0, metavar="X", help="default 0: the likeliest"),
-    option("--top-k", Whole(), default=0, metavar="N", help="keep the N likeliest (0: all)"),
-    option("--top-p", Number(), default=1.0, metavar="X", help="keep those that sum to X"),
-    option("--min-p", Number(), default=0.0, metavar="X", help="keep those of X times the best"),
-    option("--repetition-penalty", Number(), default=1.0, metavar="X", help="default 1: none"),
-    option("--presence-penalty", Number(), default=0.0, metavar="X", help="off tokens that the answer has"),
-    option("--frequency-penalty", Number(), default=0.0, metavar="X", help="the same, as often as it has them"),
-    option("--seed", Whole(), default=0, metavar="N", help="the same seed gives the same answer"),
-    option("--stop", multiple=True, metavar="T", help="end the answer before this text"),
+    option("--max-tokens", Whole(), default=256, help="tokens of the answer at most"),
+    option("--temperature", Number(), default=0.0, help="0: always the most likely token"),
+    option("--top-k", Whole(), default=0, help="sample from the N most likely tokens (0: all)"),
+    option("--top-p", Number(), default=1.0, help="sample from the most likely tokens that sum to X"),
+    option("--min-p", Number(), default=0.0, help="drop tokens below X times the most likely one"),
+    option("--repetition-penalty", Number(), default=1.0, help="divide logits of tokens used so far (1: off)"),
+    option("--presence-penalty", Number(), default=0.0, help="subtract from tokens that the answer has"),
+    option("--frequency-penalty", Number(), default=0.0, help="the same, once for each occurrence"),
+    option("--seed", Whole(), default=0, help="the same seed gives the same answer"),
+    option("--stop", multiple=True, help="end the answer before this text; repeatable"),
 ]
 SEARCH = option(
     "--search",
     Whole(0),
     group=ANSWER,
-    metavar="N",
-    help="how often an answer may be gone back for a likelier one (default: as FILE says, else 0)",
+    help="backtracks of the constrained search at most (default: FILE's, else 0)",
 )
-HELD = one_of(
-    option("--schema", File(".json"), group=ANSWER, metavar="FILE", help="JSON that satisfies a JSON Schema"),
-    option(
-        "--tools",
-        File(".json"),
-        group=ANSWER,
-        metavar="FILE",
-        help="a call of a tool; JSON in OpenAI's shape",
-    ),
-    option(
-        "--grammar",
-        File(".gbnf", ".lark"),
-        group=ANSWER,
-        metavar="FILE",
-        help="a text of a grammar: .gbnf or .lark",
-    ),
-    option(
-        "--choices",
-        Texts(),
-        group=ANSWER,
-        metavar="A,B",
-        help="one of these texts; `run --json` says how likely each is",
-    ),
-    option("--regex", group=ANSWER, metavar="R", help="a text that matches as a whole"),
-    flag("--free", group=ANSWER, help="anything, whatever FILE says"),
+CONSTRAINED = one_of(
+    *grouped(
+        ANSWER,
+        option("--schema", File(".json"), help="JSON that satisfies a JSON Schema"),
+        option("--tools", File(".json"), help="a call of one of these tools (OpenAI's format)"),
+        option("--grammar", File(".gbnf", ".lark"), help="a text of this grammar"),
+        option("--choices", Texts(), help="one of these texts; `run --json` prints their probabilities"),
+        option("--regex", metavar="R", help="a text that this expression matches as a whole"),
+        flag("--free", help="unconstrained, whatever FILE says"),
+    )
 )
 
 
-def picture_options(of: str, group: str = "") -> list[Option]:
-    """Those of ImageLimits. of: what has the pictures."""
+def image_options(of: str, group: str = "") -> list[Option]:
+    """Those of ImageLimits. of: what has the images."""
     most = ImageLimits()
-    mebibytes = f"{most.image >> 20}MiB"
-    return [
+    return grouped(
+        group,
+        option("--max-images", Whole(0), default=most.images, help=f"images of {of} at most"),
         option(
-            "--max-pictures",
-            Whole(0),
-            default=most.images,
-            group=group,
-            metavar="N",
-            help=f"pictures of {of} (default: {most.images})",
+            "--max-image", Size(), default=f"{most.image >> 20}MiB", help="bytes to decode one image at most"
         ),
-        option(
-            "--max-picture",
-            Size(),
-            default=mebibytes,
-            group=group,
-            metavar="B",
-            help=f"bytes that reading one may take (default: {mebibytes})",
-        ),
-        option(
-            "--max-pixels",
-            Whole(1),
-            default=most.pixels,
-            group=group,
-            metavar="N",
-            help=f"pixels of all pictures of {of} (default: {most.pixels})",
-        ),
-    ]
+        option("--max-pixels", Whole(1), default=most.pixels, help=f"pixels of all images of {of} at most"),
+    )
 
 
 def image_limits(args: Args) -> ImageLimits:
-    return ImageLimits(args.max_pictures, args.max_picture, args.max_pixels)
+    return ImageLimits(args.max_images, args.max_image, args.max_pixels)

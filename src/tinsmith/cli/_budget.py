@@ -1,4 +1,4 @@
-"""The flags of `auto`, which quantize and build share, and what they ask for."""
+"""The options of the type `auto`, which quantize and build share."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tinsmith.cli._command import Args, flag, option
+from tinsmith.cli._command import Args, flag, grouped, option, refuse
 from tinsmith.cli._types import File, Folder, Number, Size
 from tinsmith.errors import InputError
 from tinsmith.format_names import AUTO
@@ -24,33 +24,23 @@ if TYPE_CHECKING:
 
 BUDGETS = ("max_size", "bits", "memory", "speed", "min_accuracy")
 SPEEDS = (0.001, 1_000_000)  # tokens a second, least and most
-GROUP = "Auto, the best choice of formats within a budget, tensor by tensor"
-PARAMETERS = [
-    option("--calibration", File(), group=GROUP, metavar="TEXT", help="a text such as the model will see"),
-    option(
-        "--pictures",
-        File(".jsonl", ".parquet"),
-        group=GROUP,
-        metavar="ROWS",
-        help="examples with pictures, as a recipe's data are: a vision half is measured on their answers",
-    ),
-    option("--max-size", Size(), group=GROUP, metavar="SIZE", help="of the GGUF file, such as 90MB or 85MiB"),
-    option("--bits", Number(*BITS), group=GROUP, metavar="B", help="a weight, on average"),
-    option("--memory", Size(), group=GROUP, metavar="SIZE", help="that weights take when the model runs"),
-    option("--speed", Number(*SPEEDS), group=GROUP, metavar="N", help="tokens a second, at --bandwidth"),
-    option("--bandwidth", Size(), group=GROUP, metavar="SIZE", help="bytes a second that the device reads"),
+PARAMETERS = grouped(
+    "Type auto: the best format of each tensor within a budget",
+    option("--calibration", File(), help="a text like those the model will see"),
+    option("--images", File(".jsonl", ".parquet"), help="examples with images, to measure a vision model on"),
+    option("--max-size", Size(), help="budget: size of the GGUF file, such as 90MB or 85MiB"),
+    option("--bits", Number(*BITS), help="budget: bits a weight, on average"),
+    option("--memory", Size(), help="budget: memory of the weights when the model runs"),
+    option("--speed", Number(*SPEEDS), help="budget: tokens a second, at --bandwidth"),
+    option("--bandwidth", Size(), needs="--speed", help="memory bandwidth of the device, in bytes a second"),
     option(
         "--min-accuracy",
         Number(*ACCURACIES),
-        group=GROUP,
-        metavar="A",
-        help="the smallest file whose likeliest tokens are the float model's so often, such as 0.98",
+        help="find the smallest file whose most likely token is the float model's in this share, such as 0.98",
     ),
-    flag("--thorough", group=GROUP, help="measure every format of every tensor"),
-    option(
-        "--work", Folder(out=True), group=GROUP, metavar="DIR", help="keeps what was measured, to go on from"
-    ),
-]
+    flag("--thorough", help="measure every format of every tensor"),
+    option("--work", Folder(out=True), help="folder of the measurements, from which a search resumes"),
+)
 
 
 def _flag(name: str) -> str:
@@ -58,39 +48,43 @@ def _flag(name: str) -> str:
 
 
 def given(args: Args) -> list[str]:
-    """The flags of this group that were given."""
-    names = (*BUDGETS, "bandwidth", "calibration", "pictures", "thorough", "work")
+    """Those of these options that were given."""
+    names = (*BUDGETS, "bandwidth", "calibration", "images", "thorough", "work")
     return [_flag(name) for name in names if getattr(args, name)]
 
 
 def check(args: Args, formats: Sequence[str]) -> None:
-    """Raises InputError for flags that do not go together."""
+    """Raises InputError for options that exclude or need each other."""
     budgets = [_flag(name) for name in BUDGETS if getattr(args, name) is not None]
-    gptq = getattr(args, "gptq", False)
-    if AUTO in formats:
-        if not args.calibration:
-            raise InputError("auto measures what each format costs; give a text with --calibration")
-        if not budgets and not getattr(args, "targets", None):
-            raise InputError("auto needs a budget; give " + ", ".join(map(_flag, BUDGETS)))
-        if args.speed is None and args.bandwidth is not None:
-            raise InputError("--bandwidth is for --speed; give it, or leave out --bandwidth")
-        if args.speed is not None and not args.bandwidth and not getattr(args, "targets", None):
-            device = ", or a --target" if hasattr(args, "targets") else ""
-            raise InputError(f"--speed follows from --bandwidth; give that{device}")
-        if args.imatrix and len(formats) == 1:
-            raise InputError("auto finds what matters in the calibration text; leave out --imatrix")
-    elif args.pictures:
-        raise InputError("--pictures is for the type auto; give it, or leave out --pictures")
-    elif budgets:
-        raise InputError(f"{budgets[0]} is for the type auto; give it, or leave out {budgets[0]}")
-    elif gptq and not args.calibration:
-        raise InputError("--gptq needs a text to see the model's inputs on; give --calibration")
-    elif args.calibration and not gptq:
-        raise InputError("--calibration is for the type auto and for --gptq; give one of them")
+    named, auto = hasattr(args, "targets"), AUTO in formats  # build has targets, quantize has none
+    devices = named and args.targets
+    calibrated = getattr(args, "gptq", False) or "IMATRIX" in formats
+    other = [*budgets, *(["--images"] if args.images else [])][-1:]
+    refuse(
+        (auto and not args.calibration, "auto measures the formats on a text; give --calibration"),
+        (auto and not budgets and not devices, f"auto needs a budget; give {', '.join(map(_flag, BUDGETS))}"),
+        (
+            auto and args.speed is not None and not args.bandwidth and not devices,
+            f"--speed needs a bandwidth; give --bandwidth{' or --target' if named else ''}",
+        ),
+        (
+            auto and args.imatrix and len(formats) == 1,
+            "auto measures importance on the calibration text; leave out --imatrix",
+        ),
+        (other and not auto, f"{' '.join(other)} is for the type auto; give that, or leave it out"),
+        (
+            calibrated and not args.calibration,
+            "--gptq and --type imatrix run the model on a text; give --calibration",
+        ),
+        (
+            args.calibration and not calibrated and not auto,
+            "--calibration is for --gptq and the types auto and imatrix; give one of them",
+        ),
+    )
 
 
 def budget(args: Args, room: int | None, devices: Sequence[Target]) -> Budget:
-    """devices: that are built for; room: bytes that the matrices may take in them."""
+    """devices: the targets; room: bytes that the matrices may take in them."""
     from tinsmith.search import choice
     from tinsmith.search.budget import Budget
 
@@ -118,11 +112,11 @@ def search(
     devices: Sequence[Target] = (),
     gguf: bool = False,
 ) -> Chosen:
-    """Finds what the flags ask for, and shows the front. overhead: as for Search; room, devices: as for
-    budget; gguf: as in its Options."""
+    """Finds the formats, and prints the Pareto front. overhead: as for Search; room, devices: as for budget;
+    gguf: as in its Options."""
     from tinsmith.search import auto, choice, text
 
-    shown = _shown(args, spec) if args.pictures else []
+    shown = _shown(args, spec) if args.images else []
     wanted = budget(args, room, devices)
     ids = text.tokens(spec, text.read(args.calibration))
     options = auto.Options(thorough=args.thorough, gguf=gguf or args.max_size is not None)
@@ -136,20 +130,20 @@ def search(
 
 
 def _shown(args: Args, spec: Spec) -> list[TokenSequence]:
-    """What --pictures gives. Raises InputError for a model without a vision half, and rows without pictures."""
+    """The examples of --images. Raises InputError if the model or all rows have no images."""
     from tinsmith import tasks
     from tinsmith.data.shapes import open_examples
     from tinsmith.search import vision
 
     if spec.vision is None:
         raise InputError(
-            "--pictures measures a vision half, and this model has none; give a folder that has one, or build "
-            "its GGUF file with --mmproj, or leave out --pictures"
+            "--images measures a vision model, and this model has none; give a folder that has one, or build "
+            "its GGUF file with --mmproj, or leave out --images"
         )
-    shown = vision.read(spec, open_examples(args.pictures), tasks.DEFAULT, "")
+    shown = vision.read(spec, open_examples(args.images), tasks.DEFAULT, "")
     if not shown:
         raise InputError(
-            f"{args.pictures}: no example shows a picture and fits the context of {spec.hyper.context} tokens; "
+            f"{args.images}: no example has an image and fits the context of {spec.hyper.context} tokens; "
             'give rows such as {"image": "a.png", "input": "…", "output": "…"}'
         )
     return shown

@@ -1,7 +1,8 @@
-"""What answers are held to that a verb seals into a file."""
+"""The constraint that a verb seals into a file."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tinsmith.cli._command import Args, Option, one_of, option
@@ -18,31 +19,16 @@ def options(whose: str) -> list[Option]:
     """whose: the answers' owner, as "its"."""
     return [
         *one_of(
-            option("--schema", File(".json"), metavar="F", help=f"a JSON Schema that {whose} answers obey"),
-            option(
-                "--tools", File(".json"), metavar="F", help=f"a list of tools: {whose} answers are calls of one"
-            ),
-            option(
-                "--grammar",
-                File(".gbnf", ".lark"),
-                metavar="F",
-                help=f"a grammar (.gbnf or .lark) of {whose} answers",
-            ),
+            option("--schema", File(".json"), help=f"constrain {whose} answers to a JSON Schema"),
+            option("--tools", File(".json"), help=f"constrain {whose} answers to calls of these tools"),
+            option("--grammar", File(".gbnf", ".lark"), help=f"constrain {whose} answers to a grammar"),
         ),
-        option(
-            "--search",
-            Whole(0),
-            default=0,
-            metavar="N",
-            help="with one of these, how often an answer may be gone back for a likelier one (default: 0)",
-        ),
+        option("--search", Whole(0), default=0, help="with a constraint: backtracks of the search at most"),
     ]
 
 
 def sealed(args: Args) -> Sealed | None:
-    """None where nothing is said of the answers. Raises InputError for a search among all texts."""
-    from pathlib import Path
-
+    """None without a constraint. Raises InputError for a search without one."""
     from tinsmith.pipeline import constraint
     from tinsmith.pipeline.recipe import tables as recipe_tables
 
@@ -51,5 +37,5 @@ def sealed(args: Args) -> Sealed | None:
     if table.source:
         return constraint.seal(table, Path())
     if args.search:
-        raise InputError(f"--search {args.search}: give --schema, --tools or --grammar, within which it looks")
+        raise InputError(f"--search {args.search} needs a constraint; give --schema, --tools or --grammar")
     return None

@@ -3,51 +3,71 @@
 from __future__ import annotations
 
 import importlib
+import re
+from functools import cache
 from pathlib import Path
+from typing import NamedTuple
 
 import click
+from click.core import ParameterSource
 from click.shell_completion import CompletionItem
 
 from tinsmith.cli._command import Verb
-from tinsmith.cli._verbs import FAILED, FOLDER, entries, overview
+from tinsmith.cli._outputs import name_of
 from tinsmith.errors import InputError
 
-# auto_envvar_prefix: TINSMITH_<VERB>_<OPTION> of the environment is that option's default.
-SETTINGS = {"auto_envvar_prefix": "TINSMITH", "help_option_names": ["-h", "--help"], "max_content_width": 100}
+FAILED = 2
+FOLDER = Path(__file__).parent
+ABOUT = "Turns examples and a small base model into a sealed language model that runs anywhere."
+SECTIONS = ("begin", "train", "build", "run", "ship", "measure")  # in the overview's order
+SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
+
+
+class Entry(NamedTuple):
+    help: str
+    section: str
+
+
+@cache
+def verbs(folder: Path = FOLDER) -> dict[str, Entry]:
+    """Every verb's HELP and SECTION, read from its source; those of a subfolder as `data check`."""
+    found = {}
+    for path in sorted([*folder.glob("[!_]*.py"), *folder.glob("*/[!_]*.py")]):
+        lines = dict(re.findall(r'^(HELP|SECTION) = "(.*)"$', path.read_text(encoding="utf-8"), re.MULTILINE))
+        name = " ".join(path.relative_to(folder).with_suffix("").parts)
+        found[name] = Entry(lines["HELP"], lines["SECTION"])
+    return found
 
 
 class Group(click.Group):
-    """The verbs of a folder, which is the package `package`."""
+    """verbs: its own, without the words before them."""
 
-    def __init__(self, name: str, folder: Path, package: str, help: str = "") -> None:
-        super().__init__(name, help=help)
-        self.folder, self.package, self.entries = folder, package, entries(folder)
-
-    def get_help(self, ctx: click.Context) -> str:
-        return overview(ctx.command_path, self.folder, self.help or "")
+    def __init__(self, name: str, package: str, verbs: dict[str, Entry], help: str = "") -> None:
+        super().__init__(name, help=help, context_settings=SETTINGS, subcommand_metavar="VERB [ARGS]...")
+        self.package, self.verbs = package, verbs
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         if not args and not ctx.resilient_parsing:
-            print(self.get_help(ctx))
+            click.echo(ctx.get_help())
             ctx.exit(FAILED)
         return super().parse_args(ctx, args)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(self.entries)
+        return list(dict.fromkeys(name.split()[0] for name in self.verbs))
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        entry = self.entries.get(cmd_name)
-        if entry is None:
-            return None
-        package = f"{self.package}.{cmd_name}"
-        if entry.path.is_dir():
-            return Group(cmd_name, entry.path, package, entry.help)
-        return Verb(cmd_name, importlib.import_module(package))
+        if cmd_name in self.verbs:
+            return Verb(cmd_name, importlib.import_module(f"{self.package}.{cmd_name}"))
+        start = f"{cmd_name} "
+        inner = {
+            name.removeprefix(start): entry for name, entry in self.verbs.items() if name.startswith(start)
+        }
+        return Group(cmd_name, f"{self.package}.{cmd_name}", inner) if inner else None
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        known = list(self.entries)
+        known = self.list_commands(ctx)
         if args[0] not in known and not ctx.resilient_parsing:
             from tinsmith.tables import nearest
 
@@ -56,28 +76,22 @@ class Group(click.Group):
             )
         return super().resolve_command(ctx, args)
 
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        for section in SECTIONS:
+            rows = [(name, entry.help) for name, entry in self.verbs.items() if entry.section == section]
+            if rows:
+                with formatter.section(section.capitalize()):
+                    formatter.write_dl(rows)
+
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
-        names = [
-            CompletionItem(name, help=entry.help)
-            for name, entry in self.entries.items()
-            if name.startswith(incomplete)
-        ]
+        """Names alone: click's own asks each verb for its help, and so imports it."""
+        names = [CompletionItem(name) for name in self.list_commands(ctx) if name.startswith(incomplete)]
         return [*names, *click.Command.shell_complete(self, ctx, incomplete)]
 
 
 def root(folder: Path = FOLDER, package: str = "tinsmith.cli") -> Group:
-    group = Group("tinsmith", folder, package)
-    group.context_settings = dict(SETTINGS)
-    group.params.append(
-        click.Option(
-            ["--version"],
-            is_flag=True,
-            is_eager=True,
-            expose_value=False,
-            callback=_version,
-            help="version",
-        )
-    )
+    group = Group("tinsmith", package, verbs(folder), ABOUT)
+    click.version_option(package_name="tinsmith", message="tinsmith %(version)s")(group)
     return group
 
 
@@ -91,14 +105,14 @@ def call(arguments: list[str], group: Group | None = None) -> int:
     except click.exceptions.Exit as done:
         return done.exit_code
     except click.UsageError as error:
-        from tinsmith.cli._usage import reason
-
         raise InputError(reason(error)) from None
 
 
-def _version(ctx: click.Context, _: click.Parameter, asked: bool) -> None:
-    if asked and not ctx.resilient_parsing:
-        from tinsmith import __version__
-
-        print(f"tinsmith {__version__}")
-        ctx.exit()
+def reason(error: click.UsageError) -> str:
+    """One line for a command line that can't be understood."""
+    ctx, param = error.ctx, getattr(error, "param", None)
+    if ctx and param and not isinstance(error, click.MissingParameter):
+        named = ctx.get_parameter_source(param.name) is ParameterSource.ENVIRONMENT
+        return f"{param.envvar if named else name_of(param)} {error.message}"
+    message = error.format_message().rstrip(".")
+    return f"{message} (see {ctx.command_path} --help)" if ctx else message

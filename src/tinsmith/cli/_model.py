@@ -1,4 +1,4 @@
-"""Arguments and opening that the verbs on one model file share."""
+"""The options of the verbs that load one model file."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tinsmith.cli._command import Args, Option, argument, option
-from tinsmith.cli._types import File, Whole, Word, backends, isas
+from tinsmith.cli._types import File, Whole, Word, isas
 
 if TYPE_CHECKING:
     from tinsmith.runtime import Model
@@ -17,25 +17,24 @@ KEY = option(
     "--key",
     File(".pub"),
     envvar="TINSMITH_KEY",
-    metavar="K",
-    help="refuse a .tin that the owner of this minisign key did not sign: RW…, or a .pub file (default: the "
-    "environment's TINSMITH_KEY, if set)",
+    show_envvar=True,
+    metavar="KEY",
+    help="refuse a .tin without this minisign key's signature: RW…, or a .pub file",
 )
 
 
-def pace(group: str = "") -> Option:
-    """After the option that says how many work."""
-    return option(
-        "--pace",
-        Whole(),
-        default=100,
-        group=group,
-        metavar="P",
-        help="percent of the time that they work at most, asleep for the rest (default: 100)",
-    )
+def duty_cycle(group: str = "") -> Option:
+    return option("--duty-cycle", Whole(), default=100, group=group, help="CPU duty cycle, in percent")
 
 
-PACE = pace()
+DUTY_CYCLE = duty_cycle()
+KV = option(
+    "--kv", Word(("f16", "q8")), default="f16", help="type of keys and values: f16, or q8 in half the memory"
+)
+THREADS = option("--threads", Whole(), help="threads (default: the cores)")
+ISA = option(
+    "--isa", Word(isas), help="instruction set (default: TIN_FORCE_ISA, or the best of this processor)"
+)
 PARAMETERS = [
     argument(
         "file",
@@ -43,31 +42,17 @@ PARAMETERS = [
         File(".tin", ".gguf", ".onnx"),
         help="a .tin, a .gguf, an .onnx or a Hugging Face folder",
     ),
-    option("--threads", Whole(), metavar="N", help="threads that work on one step (default: the cores)"),
-    PACE,
-    option(
-        "--isa",
-        Word(isas),
-        metavar="S",
-        help="instruction set (default: TIN_FORCE_ISA, or the best this processor runs)",
-    ),
-    option(
-        "--kv",
-        Word(("f16", "q8")),
-        default="f16",
-        metavar="T",
-        help="keys and values: f16 (default), or q8 in half the memory",
-    ),
+    THREADS,
+    DUTY_CYCLE,
+    ISA,
+    KV,
     option(
         "--backend",
-        Word(backends),
-        metavar="B",
-        help="what computes: native, llama.cpp or onnxruntime (default: as FILE is)",
+        Word("tinsmith.runtime.engine:BACKENDS"),
+        help="native, llama.cpp or onnxruntime (default: native for .tin and .gguf)",
     ),
     KEY,
-    option(
-        "--gpu-layers", Whole(), default=0, metavar="N", help="layers that llama.cpp puts on a GPU (-1: all)"
-    ),
+    option("--gpu-layers", Whole(), default=0, help="layers that llama.cpp puts on a GPU (-1: all)"),
 ]
 
 
@@ -77,7 +62,7 @@ def open_model(args: Args, date: str | None = None) -> Model:
     return load(
         args.file,
         threads=args.threads,
-        duty_cycle=args.pace,
+        duty_cycle=args.duty_cycle,
         isa=args.isa,
         kv=args.kv,
         backend=args.backend,
@@ -88,8 +73,8 @@ def open_model(args: Args, date: str | None = None) -> Model:
 
 
 def adapters(model: Model, given: Sequence[str] | None) -> dict[str, float] | None:
-    """Those of a command line, each NAME or NAME:SCALE, and their scales; None for none. A name that is a
-    folder's, or a file's of `export --native`, is added to the model."""
+    """Scales by name, of NAME or NAME:SCALE each; None for none. A folder, or a file of `export --native`, is
+    added to the model."""
     chosen = scales(given)
     for name in chosen:
         if name not in model.adapters and Path(name).exists():
@@ -98,7 +83,7 @@ def adapters(model: Model, given: Sequence[str] | None) -> dict[str, float] | No
 
 
 def scales(given: Sequence[str] | None) -> dict[str, float]:
-    """By name, of each NAME or NAME:SCALE."""
+    """By name, of NAME or NAME:SCALE each."""
     found: dict[str, float] = {}
     for one in given or ():
         name, colon, scale = one.rpartition(":")

@@ -1,4 +1,4 @@
-"""No verb writes over what it reads: its own files, or those that its command line names."""
+"""No verb overwrites its input: a file that its command line names, or another of the same model."""
 
 from __future__ import annotations
 
@@ -13,34 +13,34 @@ import click
 from tinsmith.cli._types import File, Folder
 from tinsmith.errors import InputError
 
-ADAPTER = "NAME[:SCALE]"  # the metavar of what may be a path too
+ADAPTER = "NAME[:SCALE]"  # metavar of a value that may be a path
 
 
 @contextmanager
 def guarded(params: Sequence[click.Parameter], values: Mapping[str, Any]) -> Iterator[None]:
-    """Within it, writing a file or folder that a parameter reads raises InputError. So does entering, where a
-    parameter names such a file for what is written, or two name the same."""
+    """Within it, writing a file or folder that a parameter reads raises InputError. So does entering, if a
+    parameter names an input as its output, or two outputs are one file."""
     from tinsmith.system import files
 
     reads: dict[Path, str] = {}
     writes: dict[Path, tuple[Path, str]] = {}
     rewritten = {param.type.rewrites for param in params if isinstance(param.type, File)}
     for param in params:
-        written, name = isinstance(param.type, File | Folder) and param.type.out, _named(param)
+        written, name = isinstance(param.type, File | Folder) and param.type.out, name_of(param)
         for path in _paths(param, values[str(param.name)]):
             if not written and param.name not in rewritten and os.path.lexists(path):
                 reads.setdefault(files.resolved(path), name)
             elif written and isinstance(param.type, File) and not os.path.isdir(path):  # noqa: PTH112
                 _, other = writes.setdefault(files.resolved(path), (path, name))
                 if other != name:
-                    raise InputError(f"{path}: both {other} and {name}; give two paths")
+                    raise InputError(f"{path}: is the output of both {other} and {name}; give two paths")
 
     def check(path: Path) -> None:
         real = files.resolved(path)
         for read, name in reads.items():
             inside = read in real.parents and os.path.lexists(real) and _is_of(real, read)
             if real == read or real in read.parents or inside:
-                raise InputError(f"{path}: is read, as {name}; give another path for what is written")
+                raise InputError(f"{path}: is the input of {name}; give another path for the output")
 
     for path, _ in writes.values():
         check(path)
@@ -57,12 +57,12 @@ def _paths(param: click.Parameter, value: Any) -> Iterator[Path]:
             yield from (Path(text) for text in (one, one.rpartition(":")[0]) if text)
 
 
-def _named(param: click.Parameter) -> str:
+def name_of(param: click.Parameter) -> str:
     return param.opts[0] if param.param_type_name == "option" else str(param.metavar)
 
 
 def _is_of(path: Path, folder: Path) -> bool:
-    """Whether a file is one of those that a folder is read for: of a model its own, else all."""
+    """Whether reading the folder reads the file: of a model folder, only the model's own files count."""
     from tinsmith.formats.model_files import gguf_pair, model_files
 
     if (folder / "config.json").exists() or gguf_pair(folder):

@@ -1,9 +1,10 @@
-"""What a terminal is shown of texts that others wrote: a model's answers, a file's facts."""
+"""Text on a terminal: escapes in a model's answers and a file's facts, and tables."""
 
 from __future__ import annotations
 
 import re
 import sys
+from collections.abc import Collection, Sequence
 from typing import TextIO
 
 from tinsmith.errors import one_line
@@ -16,3 +17,16 @@ def shown(text: str, stream: TextIO | None = None) -> str:
     """The text as it is, but for a terminal with escapes, as \\x1b is, for characters that would command it.
     stream: where it goes; None: stdout."""
     return _CONTROL.sub(lambda match: one_line(match[0]), text) if (stream or sys.stdout).isatty() else text
+
+
+def table(rows: Sequence[Sequence[str]], right: Collection[int] = ()) -> str:
+    """right: the columns that are aligned right."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = (
+        "  ".join(
+            cell.rjust(width) if k in right else cell.ljust(width)
+            for k, (cell, width) in enumerate(zip(row, widths, strict=True))
+        )
+        for row in rows
+    )
+    return "\n".join(line.rstrip() for line in lines)

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import importlib
 import math
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import click
 from click.shell_completion import CompletionItem
 
+from tinsmith.format_names import FORMATS
+
 _SHOWN = 60
 _LONGEST = 4096  # of a path, on Linux
-Names = Sequence[str] | Callable[[], Sequence[str]]
+# A str: a module's attribute, such as "tinsmith.targets:ISAS", that a completion imports.
+Names = Sequence[str] | str
+base_names, tasks, isas = "tinsmith.hub:catalog", "tinsmith.tasks:names", "tinsmith.targets:ISAS"
 
 
 def shown(value: str) -> str:
@@ -22,14 +27,23 @@ def shown(value: str) -> str:
     return short if short.strip() and short.isprintable() else repr(short)
 
 
-class Kind(click.ParamType):  # type: ignore[type-arg]  # not generic before click 8.2
-    """read: the value of a text, or ValueError; allowed: what may be given, after "give "."""
+def listed(names: Names) -> Sequence[str]:
+    if not isinstance(names, str):
+        return names
+    module, _, name = names.partition(":")
+    found = getattr(importlib.import_module(module), name)
+    return list(found() if callable(found) else found)
 
-    name = "value"
+
+class Kind(click.ParamType):  # type: ignore[type-arg]  # not generic before click 8.2
+    """name: the metavar, in lower case. read: the value of a text, or ValueError. allowed: what may be given,
+    after "give "."""
+
+    name = "text"
     allowed = "a text that is not empty"
 
     def read(self, text: str) -> Any:
-        if not text:  # mostly a variable that is not set: nothing that was asked for is left out for it
+        if not text:  # mostly a shell variable that is not set: no check may be left out for it
             raise ValueError
         return text
 
@@ -39,10 +53,7 @@ class Kind(click.ParamType):  # type: ignore[type-arg]  # not generic before cli
         try:
             return self.read(value)
         except ValueError:
-            self.refuse(value, param, ctx)
-
-    def refuse(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> NoReturn:
-        self.fail(f"{shown(value)}: give {self.allowed}", param, ctx)
+            self.fail(f"{shown(value)}: give {self.allowed}", param, ctx)
 
     def completions(self, incomplete: str) -> Sequence[str | CompletionItem]:
         return ()
@@ -66,20 +77,10 @@ class Text(Kind):
         return text
 
 
-class Switch(click.types.BoolParamType):
-    """Of a flag: on the command line it stands alone, in the environment it is 1 or 0."""
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        if value is None or isinstance(value, bool):
-            return value
-        state = {"1": True, "true": True, "0": False, "false": False}.get(value.lower())
-        if state is None:
-            self.fail(f"{shown(value)}: give 1 or 0", param, ctx)
-        return state
-
-
 class Whole(Kind):
     """A count, of at least `least` where that is given."""
+
+    name = "n"
 
     def __init__(self, least: int | None = None) -> None:
         self.least = least
@@ -109,6 +110,8 @@ class FileName(Kind):
 class Number(Kind):
     """Within these bounds, where they are given."""
 
+    name = "x"
+
     def __init__(self, least: float = -math.inf, most: float = math.inf) -> None:
         self.least, self.most = least, most
         self.allowed = "a number" if math.isinf(least) else f"a number, {least:g} to {most:g}"
@@ -121,6 +124,7 @@ class Number(Kind):
 
 
 class Size(Kind):
+    name = "size"
     allowed = "a number of bytes, or a size such as 16MiB or 90MB"
 
     def read(self, text: str) -> int:
@@ -130,8 +134,9 @@ class Size(Kind):
 
 
 class Pixels(Kind):
-    """Of a picture: its width and height."""
+    """Width and height of an image."""
 
+    name = "wxh"
     allowed = "a width and a height in pixels, 1 to 65535 each, such as 640x480"
 
     def read(self, text: str) -> tuple[int, int]:
@@ -144,6 +149,7 @@ class Pixels(Kind):
 class Wholes(Kind):
     """Such as token ids, or numbers of threads."""
 
+    name = "1,2"
     allowed = "whole numbers separated by commas, such as 1,2,3"
 
     def read(self, text: str) -> list[int]:
@@ -153,6 +159,7 @@ class Wholes(Kind):
 class Texts(Kind):
     """names: those that a shell completes."""
 
+    name = "a,b"
     allowed = "texts separated by commas, such as a,b"
 
     def __init__(self, *names: str) -> None:
@@ -169,6 +176,7 @@ class Texts(Kind):
 class Labels(Kind):
     """Texts separated by commas, or a file of them."""
 
+    name = "labels"
     allowed = "labels separated by commas, or a text file with one on each line"
 
     def read(self, text: str) -> list[str]:
@@ -188,32 +196,31 @@ class Labels(Kind):
 class Word(Kind):
     """One of some names, which what takes it knows: it refuses others, and lists its own."""
 
+    name = "name"
+
     def __init__(self, names: Names) -> None:
         self.names = names
 
     def completions(self, incomplete: str) -> Sequence[str]:
-        return self.names() if callable(self.names) else self.names
+        return listed(self.names)
 
 
 class Format(Kind):
-    """A weight format, in any case. auto: whether they may be chosen by a search."""
+    """A weight format, in any case, or one of some further names."""
 
-    def __init__(self, auto: bool = False) -> None:
-        self.auto = auto
+    name = "format"
 
-    def known(self) -> tuple[str, ...]:
-        from tinsmith.format_names import AUTO, FORMATS
-
-        return (*FORMATS, AUTO) if self.auto else FORMATS
+    def __init__(self, *more: str) -> None:
+        self.known = (*FORMATS, *more)
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
         name = str(value).upper()
-        if name not in self.known():
-            self.fail(f"{shown(name)}: no such weight format; there are {', '.join(self.known())}", param, ctx)
+        if name not in self.known:
+            self.fail(f"{shown(name)}: unknown weight format; give one of {', '.join(self.known)}", param, ctx)
         return name
 
     def completions(self, incomplete: str) -> list[str]:
-        return [name.lower() for name in self.known()]
+        return [name.lower() for name in self.known]
 
 
 class _Path(Kind):
@@ -229,6 +236,8 @@ class File(_Path):
     """suffixes: the kinds of file that a shell completes; any where none is given. path: whether it is a Path.
     names: what else it may be. out: it is written; rewrites: the parameter whose file it may replace."""
 
+    name = "file"
+
     def __init__(
         self, *suffixes: str, path: bool = False, names: Names = (), out: bool = False, rewrites: str = ""
     ) -> None:
@@ -240,8 +249,10 @@ class File(_Path):
     def completions(self, incomplete: str) -> Sequence[str | CompletionItem]:
         if not self.suffixes:
             return [CompletionItem(incomplete, type="file")]
-        names = self.names() if callable(self.names) else self.names
-        return [*names, *self.files(incomplete), CompletionItem(incomplete, type="dir")]
+        return [*self.choices(), *self.files(incomplete), CompletionItem(incomplete, type="dir")]
+
+    def choices(self) -> Sequence[str]:
+        return listed(self.names)
 
     def files(self, incomplete: str) -> Iterator[str]:
         """Those of its kinds, as the user writes their folder; the shell adds folders itself."""
@@ -258,6 +269,8 @@ class File(_Path):
 class Folder(_Path):
     """out: it is written to."""
 
+    name = "dir"
+
     def __init__(self, out: bool = False) -> None:
         self.out = out
 
@@ -268,39 +281,14 @@ class Folder(_Path):
         return [CompletionItem(incomplete, type="dir")]
 
 
-def base_names() -> Sequence[str]:
-    """Of the models that `tinsmith pull` knows."""
-    from tinsmith import hub
-
-    return list(hub.catalog())
-
-
-def backends() -> Sequence[str]:
-    from tinsmith.runtime.engine import BACKENDS
-
-    return BACKENDS
-
-
-def tasks() -> tuple[str, ...]:
-    from tinsmith.tasks import names
-
-    return names()
-
-
-def isas() -> Sequence[str]:
-    from tinsmith.targets import ISAS
-
-    return ISAS
-
-
 class Device(File):
     """A device by name, or a TOML file. host: whether it may be this machine."""
 
+    name = "target"
+
     def __init__(self, host: bool = False) -> None:
-        super().__init__(".toml", names=self.devices)
+        super().__init__(".toml", names="tinsmith.targets:names")
         self.host = host
 
-    def devices(self) -> list[str]:
-        from tinsmith import targets
-
-        return [*targets.names(), *(["host"] if self.host else [])]
+    def choices(self) -> list[str]:
+        return [*super().choices(), *(["host"] if self.host else [])]

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from tinsmith.cli import _asked, _model
 from tinsmith.cli._command import Args, argument, flag, option
+from tinsmith.cli._terminal import shown
 from tinsmith.cli._types import File, Folder, Texts, Whole, Word, isas, tasks
 from tinsmith.errors import InputError
 
@@ -52,7 +53,7 @@ PARAMETERS = [
     ),
     option("--sample", Whole(1), group=ROWS, metavar="N", help="so many of them at random, drawn by --seed"),
     option("--limit", Whole(1), group=ROWS, metavar="N", help="the first N of those"),
-    *_asked.picture_options("a row", ROWS),
+    *_asked.image_options("a row", ROWS),
     option(
         "--task",
         Word(tasks),
@@ -65,7 +66,7 @@ PARAMETERS = [
     _asked.THINK,
     option("--date", metavar="D", help="what a template that writes the date takes for today"),
     *_asked.SAMPLED,
-    *_asked.HELD,
+    *_asked.CONSTRAINED,
     _asked.SEARCH,
     option(
         "--shape",
@@ -91,7 +92,7 @@ PARAMETERS = [
     option(
         "--slots", Whole(1), default=8, group=WORK, metavar="N", help="concurrent answers of each (default: 8)"
     ),
-    _model.pace(WORK),
+    _model.duty_cycle(WORK),
     option(
         "--ray",
         group=WORK,
@@ -113,11 +114,7 @@ def run(args: Args) -> int:
     from tinsmith.system import progress
 
     if args.check:
-        from tinsmith.cli import replay
-
-        return replay.compared(
-            args.out, args.file, args.given, args.sample or CHECKED, args.seed, opening(args), args.workers
-        )
+        return _check(args)
     job = _job(args)
     display = progress.display()
     shaping = {"kv": args.kv, "date": args.date}
@@ -136,6 +133,35 @@ def run(args: Args) -> int:
     failed = f", {counts.failed:,} of them failed" if counts.failed else ""
     display.line(f"{args.out}: {counts.items:,} items{failed}, {counts.tokens:,} tokens")
     return int(counts.failed > 0)
+
+
+def _check(args: Args) -> int:
+    """0 where all answers that are computed again are equal, 1 where some are not."""
+    from tinsmith.batch import executors
+    from tinsmith.batch.replay import SHOWN, Replay, replay
+    from tinsmith.system import progress
+    from tinsmith.system.cores import usable_cores
+
+    asked = Replay(args.out, Path(args.file), args.given, args.sample or CHECKED, args.seed)
+    settings, header = asked.header()
+    of_file = {name: value for name, value in header["file"].items() if name != "sha256"}
+    more = {name: name for name in settings.adapters or {} if Path(name).exists()}
+    job = executors.WorkerConfig(
+        file=Path(args.file), settings=settings, loading={**opening(args), **of_file}, adapters=more
+    )
+    count = args.workers or usable_cores()
+    result = replay(
+        asked,
+        lambda: executors.InProcess(job) if count == 1 else executors.ProcessPool(job, count),
+        progress.display(),
+    )
+    for line in result.said:
+        print(shown(line))
+    if result.differ > SHOWN:
+        print(f"… and {result.differ - SHOWN} more")
+    equal = "all equal" if not result.differ else f"{result.differ} differ"
+    print(f"{args.out}: {result.items} answers computed again, {equal}")
+    return int(result.differ > 0)
 
 
 @contextmanager
@@ -157,7 +183,7 @@ def _merged(folder: Path | None, display: Display) -> Iterator[None]:
 
 def opening(args: Args) -> dict[str, Any]:
     """As tinsmith.load takes it."""
-    return {"isa": args.isa, "kv": args.kv, "date": args.date, "key": args.key, "pace": args.pace}
+    return {"isa": args.isa, "kv": args.kv, "date": args.date, "key": args.key, "duty_cycle": args.duty_cycle}
 
 
 def _job(args: Args) -> WorkerConfig:

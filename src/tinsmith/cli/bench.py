@@ -9,35 +9,24 @@ from typing import Any, TypeVar
 
 from tinsmith.cli import _model
 from tinsmith.cli._command import Args, argument, flag, option
-from tinsmith.cli._types import File, Texts, Whole, Wholes, Word, isas
+from tinsmith.cli._terminal import table
+from tinsmith.cli._types import File, Texts, Whole, Wholes
 
 T = TypeVar("T")
 
-HELP = "measure a model file's speed, beside llama.cpp and onnxruntime"
+HELP = "measure the speed of a model file, beside llama.cpp and onnxruntime"
 SECTION = "measure"
-
 PARAMETERS = [
     argument("file", "FILE", File(".gguf", ".tin"), help="a .gguf or a .tin"),
-    option("--threads", Wholes(), metavar="1,2", help="numbers of threads (default: 1 and the cores)"),
-    _model.PACE,
-    option("--prompt", Whole(), default=512, metavar="N", help="tokens computed at once (default: 512)"),
-    option("--generate", Whole(), default=64, metavar="N", help="tokens decoded one by one (default: 64)"),
-    option(
-        "--depth",
-        Wholes(),
-        default="0,512",
-        metavar="0,512",
-        help="tokens that the cache holds before (default: 0,512)",
-    ),
-    option(
-        "--against",
-        Texts("llama.cpp", "onnxruntime"),
-        metavar="ENGINES",
-        help="peers on the same weights: llama.cpp, onnxruntime",
-    ),
-    option("--repeat", Whole(), default=5, metavar="N", help="the median of N counts (default: 5)"),
-    option("--isa", Word(isas), metavar="S", help="instruction set of tinsmith itself (default: the best one)"),
-    flag("--json", help="print rows, ratios, machine … as JSON"),
+    option("--threads", Wholes(), help="numbers of threads (default: 1 and the cores)"),
+    _model.DUTY_CYCLE,
+    option("--prompt", Whole(), default=512, help="prompt tokens"),
+    option("--generate", Whole(), default=64, help="tokens to decode"),
+    option("--depth", Wholes(), default="0,512", help="tokens in the KV cache before"),
+    option("--against", Texts("llama.cpp", "onnxruntime"), help="other engines on the same weights"),
+    option("--repeat", Whole(), default=5, help="repetitions; the median counts"),
+    _model.ISA,
+    flag("--json", help="print rows, ratios and machine as JSON"),
 ]
 
 
@@ -54,7 +43,7 @@ def run(args: Args) -> int:
         against=_once(args.against or []),
         repeat=args.repeat,
         isa=args.isa,
-        duty_cycle=args.pace,
+        duty_cycle=args.duty_cycle,
     )
     result = bench.run(Path(args.file), options, progress.display())
     print(json.dumps(result, indent=1) if args.json else report(result))
@@ -73,9 +62,8 @@ def report(result: Mapping[str, Any]) -> str:
     for label, key in (("memory read, GB/s", "read_gb_s"), ("int8, 1e9 operations/s", "int8_gops")):
         values = ", ".join(f"{machine[key][count]:.1f} on {count}" for count in threads)
         lines.append(f"{label}: {values} {'thread' if threads == ['1'] else 'threads'}")
-    heads = ["engine", "format", "threads", "depth", "prompt tok/s", "decode tok/s", "weights GB/s"]
     cells = [
-        [
+        (
             row["engine"],
             row["format"],
             str(row["threads"]),
@@ -83,34 +71,24 @@ def report(result: Mapping[str, Any]) -> str:
             f"{row['prompt_tok_s']:.1f}",
             f"{row['decode_tok_s']:.1f}",
             f"{row['weight_gb_s']:.1f} ({row['read_share']:.0%})" if "weight_gb_s" in row else "",
-        ]
+        )
         for row in result["rows"]
     ]
-    lines += ["", *_table(heads, cells)]
+    heads = ("engine", "format", "threads", "depth", "prompt tok/s", "decode tok/s", "weights GB/s")
+    lines += ["", table([heads, *cells], right=range(2, 7))]
     if result["ratios"]:
-        heads = ["native over", "threads", "depth", "prompt", "decode"]
-        cells = [
-            [
+        ratios = [
+            (
                 row["against"],
                 str(row["threads"]),
                 str(row["depth"]),
                 f"{row['prompt']:.2f}x",
                 f"{row['decode']:.2f}x",
-            ]
+            )
             for row in result["ratios"]
         ]
-        lines += ["", *_table(heads, cells)]
+        lines += [
+            "",
+            table([("native over", "threads", "depth", "prompt", "decode"), *ratios], right=range(1, 5)),
+        ]
     return "\n".join(lines)
-
-
-def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    """Words left, numbers right."""
-    widths = [max(len(row[k]) for row in (heads, *rows)) for k in range(len(heads))]
-    words = [not rows[0][k][:1].isdigit() and rows[0][k] != "" for k in range(len(heads))]
-    return [
-        "  ".join(
-            cell.ljust(width) if word else cell.rjust(width)
-            for cell, width, word in zip(row, widths, words, strict=True)
-        ).rstrip()
-        for row in (heads, *rows)
-    ]

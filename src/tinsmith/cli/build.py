@@ -8,8 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tinsmith.cli import _budget, _constrained, _recipe
-from tinsmith.cli._command import Args, argument, flag, option
+from tinsmith.cli import _budget, _constrained, make
+from tinsmith.cli._command import Args, argument, flag, grouped, option
 from tinsmith.cli._types import Device, File, FileName, Folder, Format, Whole, Word, base_names
 from tinsmith.errors import InputError
 from tinsmith.format_names import AUTO, DEFAULTS, FORMATS
@@ -29,49 +29,33 @@ PARAMETERS = [
         File(".toml", ".gguf", names=base_names),
         help="a recipe (.toml), a GGUF file, a Hugging Face folder or a name",
     ),
-    option(
-        "--format",
-        Format(auto=True),
-        dest="formats",
-        several=True,
-        metavar="F",
-        help=f"weight formats of a MODEL: {', '.join(map(str.lower, FORMATS))}, auto (default: f16 q8_0 q4_0)",
-    ),
-    option(
-        "--imatrix",
-        File(".gguf", ".dat"),
-        metavar="F",
-        help="which inputs of a MODEL matter, by tinsmith imatrix",
-    ),
-    option("--mmproj", File(".gguf"), metavar="F", help="the vision half of a MODEL that is a GGUF file"),
-    option(
-        "--kv",
-        Word(("f16", "q8")),
-        metavar="T",
-        help="keys and values of a MODEL's vision half: f16, or q8 (default of quantized weights)",
-    ),
-    flag("--mtp", help="keep a MODEL's layer that predicts a further token: answers take fewer passes"),
-    option("--context", Whole(0), default=0, metavar="N", help="tokens a session holds, for a MODEL (0: all)"),
-    option(
-        "--name",
-        FileName(),
-        metavar="NAME",
-        help="what the files are called, for a MODEL (default: as the model)",
-    ),
-    option(
-        "--date", metavar="D", help="what a MODEL's chat template takes for today, where it writes the date"
-    ),
-    *_constrained.options("a MODEL's"),
-    option(
-        "--out", Folder(out=True), metavar="DIR", help="for the files (default: runs/<recipe name>, or here)"
-    ),
+    option("--out", Folder(out=True), help="folder of the files (default: runs/<recipe name>, or here)"),
     option(
         "--target",
         Device(),
         dest="targets",
         several=True,
-        metavar="T",
-        help="devices the files must fit, by default in their own formats; their runtimes go to runtime-T",
+        help="devices that the files must fit, in their own formats by default; builds their runtimes too",
+    ),
+    *grouped(
+        "Of a MODEL (a recipe states its own)",
+        option(
+            "--format",
+            Format(AUTO),
+            dest="formats",
+            several=True,
+            help=f"weight formats: {', '.join(map(str.lower, FORMATS))}, auto (default: f16 q8_0 q4_0)",
+        ),
+        option("--imatrix", File(".gguf", ".dat"), help="importance matrix, by quantize --type imatrix"),
+        option("--mmproj", File(".gguf"), help="the vision model of a GGUF file"),
+        option(
+            "--kv", Word(("f16", "q8")), help="keys and values of the vision model (default: by its weights)"
+        ),
+        flag("--mtp", help="keep the multi-token prediction layer, which drafts tokens"),
+        option("--context", Whole(0), default=0, help="tokens of a session (0: all)"),
+        option("--name", FileName(), help="name of the files (default: the model's)"),
+        option("--date", metavar="DATE", help="today's date for a chat template that prints one"),
+        *_constrained.options("its"),
     ),
     *_budget.PARAMETERS,
 ]
@@ -86,10 +70,9 @@ def run(args: Args) -> int:
         stated = ("formats", "context", "name", "date", "imatrix", "mmproj", "kv", "mtp", *held)
         if any(getattr(args, name) for name in stated):
             raise InputError(
-                f"{args.source}: a recipe states formats, context and name itself, in [build] and [output], "
-                "a date in [data], what an answer may be in [constraint], and weighs inputs by its training "
-                "data; leave out --format, --context, --name, --date, --imatrix, --mmproj, --kv, --mtp, "
-                "--schema, --tools, --grammar, --search"
+                f"{args.source}: a recipe states these in [build], [output], [data] and [constraint]; leave "
+                "out --format, --context, --name, --date, --imatrix, --mmproj, --kv, --mtp, --schema, --tools, "
+                "--grammar, --search"
             )
         budgets = _budget.given(args)
         if budgets:
@@ -104,7 +87,7 @@ def run(args: Args) -> int:
 
 
 def _runtimes(devices: Sequence[Target], built: Sequence[Path]) -> list[Path]:
-    """The folders of the devices' runtimes, which this makes beside what was built."""
+    """Builds the devices' runtimes beside the files; returns their folders."""
     from tinsmith.cross import runtime
     from tinsmith.system import progress
 
@@ -116,12 +99,10 @@ def _runtimes(devices: Sequence[Target], built: Sequence[Path]) -> list[Path]:
 
 
 def _from_recipe(args: Args) -> list[Path]:
-    from tinsmith.pipeline import engine
-    from tinsmith.pipeline import recipe as recipes
+    from tinsmith.pipeline import recipe
 
-    run = _recipe.make(recipes.load(args.source, args.targets), args.out, engine.BUILD.name)
-    built = run.done(engine.BUILD).facts
-    return [run.folder / file for weights in built.tins for file in (built.ggufs[weights], built.tins[weights])]
+    run = make.make(recipe.load(args.source, args.targets), args.out, "build")
+    return [Path(path) for path in make.results(run, "build")]
 
 
 def _from_model(args: Args) -> list[Path]:
@@ -163,28 +144,21 @@ def _from_model(args: Args) -> list[Path]:
 
 
 def _formats(args: Args, devices: Sequence[Target]) -> list[str]:
-    """Those asked for, or else the devices' own; also checks the flags that go with them."""
+    """Those given, or else the devices' own; checks the options that go with them."""
     from tinsmith import targets
 
     formats = list(args.formats or targets.formats(devices) or DEFAULTS)
     if args.mtp and AUTO in formats:
-        raise InputError(
-            f"--mtp: {AUTO} measures what weights do to logits, and guesses change none; name a format"
-        )
+        raise InputError(f"--mtp: {AUTO} measures logits, which drafts do not change; give another --format")
     _budget.check(args, formats)
     return formats
 
 
 def _fitted(
-    args: Args,
-    spec: Spec,
-    name: str,
-    formats: Sequence[str],
-    extra: Extra,
-    devices: Sequence[Target],
+    args: Args, spec: Spec, name: str, formats: Sequence[str], extra: Extra, devices: Sequence[Target]
 ) -> tuple[int, int | None]:
-    """The tokens of a session, and the bytes that the matrices of AUTO may take in the devices. Raises
-    InputError where a format does not fit one."""
+    """The tokens of a session, and the bytes of the matrices of AUTO on the devices. Raises InputError for a
+    format that does not fit."""
     from tinsmith.plan import fit
     from tinsmith.plan.contents import Base
     from tinsmith.quant import shipping

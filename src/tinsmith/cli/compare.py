@@ -5,15 +5,13 @@ from __future__ import annotations
 from tinsmith.cli._command import Args, argument, flag, option
 from tinsmith.cli._types import File, Folder
 
-HELP = "should it be tuned at all? prompting, retrieval and tuning side by side, and a verdict"
+HELP = "compare prompting, retrieval and tuning on a recipe's test set"
 SECTION = "measure"
 PARAMETERS = [
     argument("recipe", "RECIPE", File(".toml"), help="a recipe, a TOML file"),
-    option(
-        "--out", Folder(out=True), metavar="DIR", help="the comparison's folder (default: runs/<name>-compare)"
-    ),
-    flag("--small", help="fewer test items and examples: a first answer, in minutes"),
-    flag("--json", help="print what compare.json holds"),
+    option("--out", Folder(out=True), help="folder of the comparison (default: runs/<name>-compare)"),
+    flag("--small", help="fewer test items and examples: a first result, in minutes"),
+    flag("--json", help="print compare.json"),
 ]
 
 

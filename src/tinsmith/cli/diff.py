@@ -1,4 +1,4 @@
-"""tinsmith diff: which answers two models give differently."""
+"""tinsmith diff: the answers that two models give differently."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from tinsmith.evaluate.difference import Case
     from tinsmith.tasks import Task
 
-HELP = "which answers changed from one model, format or adapter to another"
+HELP = "list the answers that differ between two models, formats or adapters"
 SECTION = "measure"
 MODEL = File(".tin", ".gguf")
 
@@ -35,40 +35,20 @@ class Share(Kind):
 
 PARAMETERS = [
     argument("before", "A", MODEL, help="a .tin, a .gguf or a Hugging Face folder"),
-    argument("after", "B", MODEL, help="as A; the same file with another --adapter-b will do"),
-    argument(
-        "examples",
-        "EXAMPLES",
-        File(".jsonl"),
-        help='what is asked: lines of {"input": …}, with "output" where what is right is known',
-    ),
+    argument("after", "B", MODEL, help="as A; may be the same file, with another --adapter-b"),
+    argument("examples", "EXAMPLES", File(".jsonl"), help='lines of {"input": …}, with an "output" if known'),
     option(
-        "--adapter-a",
-        multiple=True,
-        metavar="NAME[:SCALE]",
-        help="of A: an adapter in it, a folder in peft's format or a file of export --native; repeatable",
+        "--adapter-a", multiple=True, metavar="NAME[:SCALE]", help="adapter of A, as run --adapter; repeatable"
     ),
-    option("--adapter-b", multiple=True, metavar="NAME[:SCALE]", help="of B"),
-    option("--task", Word(tasks), default="call", metavar="T", help="how answers are graded (default: call)"),
-    option(
-        "--system",
-        Text(),
-        default="",
-        metavar="T",
-        help="system message (default: the one it was trained with)",
-    ),
-    option("--max-tokens", Whole(), default=256, metavar="N", help="of an answer, at most (default: 256)"),
-    option("--threads", Whole(), metavar="N", help="threads that work on one step (default: the cores)"),
-    flag("--free", help="anything, whatever A and B say of their answers"),
-    option(
-        "--allow",
-        Share(),
-        default=0.0,
-        metavar="P",
-        help="exit with 0 where at most this share changed, else with 1 (default: 0%)",
-    ),
+    option("--adapter-b", multiple=True, metavar="NAME[:SCALE]", help="the same, of B"),
+    option("--task", Word(tasks), default="call", help="how answers are graded"),
+    option("--system", Text(), default="", help="system message (default: the trained one)"),
+    option("--max-tokens", Whole(), default=256, help="tokens of an answer at most"),
+    _model.THREADS,
+    flag("--free", help="unconstrained, whatever A and B say"),
+    option("--allow", Share(), default=0.0, help="exit with 1 if a larger share of the answers changed"),
     flag("--json", help="print counts, metrics and changes as JSON"),
-    option("--page", File(".html", out=True), metavar="OUT", help="write them as an HTML page too"),
+    option("--page", File(".html", out=True), help="also write an HTML page"),
 ]
 
 
@@ -103,7 +83,7 @@ def _answers(args: Args, file: str, adapters: list[str], task: Task, cases: list
     model = load(file, threads=args.threads)
     chosen = _model.adapters(model, adapters)
     if not model.skill_of(chosen).can_chat:
-        raise InputError(f"{file}: has no chat template, and answers are compared of a chat")
+        raise InputError(f"{file}: has no chat template, which diff asks with")
     options = {"adapter": chosen, "max_tokens": args.max_tokens}
     if args.free:
         options["constraint"] = None

@@ -1,12 +1,13 @@
-"""tinsmith docs: a folder of documents to checked examples and a recipe, or to an adapter."""
+"""tinsmith docs: checked examples and a recipe, or an adapter, from a folder of documents."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tinsmith.cli._command import Args, argument, flag, option
+from tinsmith.cli._command import Args, argument, flag, grouped, option
 from tinsmith.cli._types import File, Folder, Labels, Text, Whole, Word, base_names
 from tinsmith.errors import InputError
 
@@ -14,59 +15,54 @@ if TYPE_CHECKING:
     from tinsmith.prepare.documents.making import Plan
     from tinsmith.prepare.documents.teachers import Teacher
 
-HELP = "write checked examples of the documents in a folder: a teacher asks and answers"
+HELP = "write training examples from documents with a teacher model"
 SECTION = "begin"
-TASK = "What the task needs"
-TEACHER = "The teacher"
 OFF_TOPIC = "The documents do not say."
 
 
-def written_tasks() -> tuple[str, ...]:
-    from tinsmith.prepare.documents.writing import writers
-
-    return tuple(sorted(writers()))
-
-
 PARAMETERS = [
-    argument("folder", "FOLDER", Folder(), help="text, Markdown, HTML and PDF, in folders too"),
-    option("--task", Word(written_tasks), required=True, metavar="T", help="call, chat, classify or extract"),
+    argument("folder", "FOLDER", Folder(), help="text, Markdown, HTML and PDF files, also in subfolders"),
     option(
-        "--teacher",
-        File(".gguf", ".tin", names=base_names),
+        "--task",
+        Word("tinsmith.prepare.documents.writing:writers"),
         required=True,
-        group=TEACHER,
-        metavar="MODEL",
-        help="a model that runs here, or the address of an OpenAI-compatible API, such as http://localhost:8080/v1",
+        help="call, chat, classify or extract",
     ),
-    option("--model", group=TEACHER, metavar="NAME", help="what the address calls its model"),
-    option("--key-file", File(), group=TEACHER, metavar="F", help="a file that holds the address's key"),
-    option("--threads", Whole(1), group=TEACHER, metavar="N", help="threads of a teacher that runs here"),
-    option("--schema", File(".json"), group=TASK, metavar="S", help="extract: a JSON schema"),
-    option("--tools", File(".json"), group=TASK, metavar="S", help="call: tools in OpenAI's shape"),
-    option("--labels", Labels(), group=TASK, metavar="L", help="classify: a,b,c, or a file of them"),
-    option(
-        "--off-topic",
-        Text(),
-        group=TASK,
-        metavar="TEXT",
-        help='the answer to what is in no document, "" for none (default for chat: The documents do not say.)',
-    ),
-    option("--out", Folder(out=True), metavar="DIR", help="the new folder (default: <FOLDER>-<TASK>)"),
-    option(
-        "--base",
-        Word(base_names),
-        metavar="MODEL",
-        help="the model to be trained (default: smollm2-135m-instruct)",
-    ),
-    option("--length", Whole(200), default=1200, metavar="N", help="characters of a passage (default: 1200)"),
-    option("--questions", Whole(1), default=4, metavar="N", help="of a passage, at most (default: 4)"),
-    option("--limit", Whole(0), default=0, metavar="N", help="ask about the first N passages (default: all)"),
-    option("--seed", Whole(0), default=0, metavar="N", help="of the teacher and the splits (default: 0)"),
+    option("--out", Folder(out=True), help="the new folder (default: <FOLDER>-<TASK>)"),
+    option("--base", Word(base_names), metavar="MODEL", help="model to train (default: smollm2-135m-instruct)"),
+    option("--length", Whole(200), default=1200, help="characters of a passage"),
+    option("--questions", Whole(1), default=4, help="questions about a passage at most"),
+    option("--limit", Whole(0), default=0, help="ask about the first N passages (0: all)"),
+    option("--seed", Whole(0), default=0, help="of the teacher and the splits"),
     flag(
         "--adapter",
-        help="chat, call: train too: the base with the passage in its prompt teaches the base without it",
+        help="chat, call: also train, by distillation: the base with the passage teaches it without",
     ),
-    flag("--json", help="print what was made as JSON"),
+    flag("--json", help="print the result as JSON"),
+    *grouped(
+        "The teacher",
+        option(
+            "--teacher",
+            File(".gguf", ".tin", names=base_names),
+            required=True,
+            metavar="MODEL",
+            help="a local model, or the URL of an OpenAI-compatible API, such as http://localhost:8080/v1",
+        ),
+        option("--model", metavar="NAME", help="name of the model at the URL"),
+        option("--key-file", File(), help="file with the API key of the URL"),
+        option("--threads", Whole(1), help="threads of a local teacher"),
+    ),
+    *grouped(
+        "The task",
+        option("--schema", File(".json"), help="extract: a JSON Schema"),
+        option("--tools", File(".json"), help="call: tools in OpenAI's format"),
+        option("--labels", Labels(), help="classify: a,b,c, or a file of labels"),
+        option(
+            "--off-topic",
+            Text(),
+            help=f'answer to off-topic questions, "" for none (default for chat: {OFF_TOPIC})',
+        ),
+    ),
 ]
 
 
@@ -99,6 +95,7 @@ def _train(recipe: Path) -> Path:
 
 def _plan(args: Args) -> Plan:
     from tinsmith import hub
+    from tinsmith.constraint import makers
     from tinsmith.prepare import starting
     from tinsmith.prepare.documents import writing
     from tinsmith.prepare.documents.making import Plan
@@ -107,15 +104,17 @@ def _plan(args: Args) -> Plan:
     writer, folder = writing.by_name(args.task), args.folder
     terms = writing.Terms(
         questions=args.questions,
-        schema=_schema(args.schema) if args.schema else None,
-        tools=_tools(args.tools) if args.tools else None,
+        schema=_checked(args.schema, makers.schema, "it is a JSON schema") if args.schema else None,
+        tools=_checked(args.tools, makers.tools, "it is a list of tools in OpenAI's shape")
+        if args.tools
+        else None,
         labels=args.labels or (),
         off_topic=(OFF_TOPIC if args.task == "chat" else "") if args.off_topic is None else args.off_topic,
     )
     writer.check(terms)
     if args.adapter and writer.needs in ("schema", "labels"):
         raise InputError(
-            f'--adapter: inputs of the task "{args.task}" are passages; leave it out, and make the recipe'
+            f'--adapter: not for the task "{args.task}", whose inputs are passages; run the recipe instead'
         )
     base = args.base or starting.BASE
     return Plan(
@@ -132,31 +131,17 @@ def _plan(args: Args) -> Plan:
     )
 
 
-def _schema(path: str) -> dict[str, Any]:
-    """Refused before anything is asked where it can't be enforced."""
-    from tinsmith.constraint import makers
+def _checked(path: str, make: Callable[[Any], object], advice: str) -> Any:
+    """Raises ConstraintError, before the teacher is asked, for a constraint that can't be enforced."""
     from tinsmith.errors import ConstraintError
     from tinsmith.system import reading
 
-    schema = reading.read_table(path, unique=True, advice="it is a JSON schema")
+    given = reading.read_json(path, unique=True, advice=advice)
     try:
-        makers.schema(schema)
+        make(given)
     except ConstraintError as error:
         raise ConstraintError(f"{path}: {error}") from None
-    return schema
-
-
-def _tools(path: str) -> list[dict[str, Any]]:
-    from tinsmith.constraint import makers
-    from tinsmith.errors import ConstraintError
-    from tinsmith.system import reading
-
-    tools = reading.read_json(path, unique=True, advice="it is a list of tools in OpenAI's shape")
-    try:
-        makers.tools(tools)
-    except ConstraintError as error:
-        raise ConstraintError(f"{path}: {error}") from None
-    return list(tools)
+    return given
 
 
 def _teacher(args: Args) -> Teacher:
@@ -167,16 +152,16 @@ def _teacher(args: Args) -> Teacher:
         from tinsmith.system import reading
 
         if not args.model:
-            raise InputError(f"--teacher {args.teacher}: name its model by --model")
+            raise InputError(f"--teacher {args.teacher}: a URL needs a model; give --model")
         key = None
         if args.key_file is not None:
             key = reading.read_text(args.key_file, most=reading.SMALL).strip()
             if not key:
-                raise InputError(f"{args.key_file}: holds no key")
+                raise InputError(f"{args.key_file}: is empty; it must hold the API key")
         return Remote(Endpoint(args.teacher, args.model, key))
     for name in ("model", "key_file"):
         if getattr(args, name) is not None:
-            raise InputError(f"--{name.replace('_', '-')} is for an address; leave it out")
+            raise InputError(f"--{name.replace('_', '-')} is for a teacher at a URL; leave it out")
     from tinsmith import hub
 
     path = Path(args.teacher)

@@ -5,65 +5,57 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from tinsmith.cli._command import Args, argument, one_of, option
+from tinsmith.cli._command import Args, argument, one_of, option, refuse
 from tinsmith.cli._types import File, Folder, Word
-from tinsmith.errors import InputError
 
-HELP = "write a model in another form: ONNX, the GGUF file in a .tin, or an adapter as one file"
+HELP = "convert a model to ONNX or GGUF, or an adapter to one file"
 SECTION = "build"
 PARAMETERS = [
     argument(
-        "file",
-        "FILE",
-        File(".gguf", ".tin"),
-        required=False,
-        help="a .gguf, a .tin or a Hugging Face folder; for --gguf a .tin",
+        "file", "FILE", File(".gguf", ".tin"), required=False, help="a .gguf, a .tin or a Hugging Face folder"
     ),
     *one_of(
-        option(
-            "--onnx", Folder(out=True), metavar="OUT", help="a folder for onnxruntime and onnxruntime-genai"
-        ),
+        option("--onnx", Folder(out=True), metavar="OUT", help="folder for onnxruntime and onnxruntime-genai"),
         option(
             "--gguf",
             File(".gguf", out=True),
             metavar="OUT",
-            help="a .gguf: the one of a .tin's model, every block as it is, or of --adapter",
+            help="the exact GGUF file of a .tin, or of --adapter",
         ),
         option(
             "--native",
             File(".adapter", out=True),
+            needs="--adapter",
             metavar="OUT",
-            help="of --adapter: what tin_adapter_open in C takes, and model.adapters.add in Python",
+            help="file of --adapter for tin_adapter_open in C and model.adapters.add in Python",
         ),
         required=True,
     ),
     option(
         "--precision",
         Word(("int4", "int8", "fp16", "fp32", "same")),
-        metavar="P",
-        help="of --onnx: int4 (default), int8, fp16, fp32, or same: its Q4_0 and Q8_0 blocks as they are",
+        needs="--onnx",
+        help="of --onnx: int4 (default), int8, fp16, fp32, or same: Q4_0 and Q8_0 blocks unchanged",
     ),
     option(
         "--adapter",
         Folder(),
-        metavar="DIR",
-        help="instead of FILE: an adapter's folder, in peft's format or (--native) a prefix's; with --base",
+        needs="--base",
+        excludes="FILE --onnx",
+        help="in place of FILE: an adapter's folder (peft or prefix); needs --base",
     ),
-    option("--base", File(".gguf", ".tin"), metavar="MODEL", help="what the adapter was trained on, as FILE"),
+    option(
+        "--base",
+        File(".gguf", ".tin"),
+        needs="--adapter",
+        metavar="MODEL",
+        help="the model that the adapter was trained on",
+    ),
 ]
 
 
 def run(args: Args) -> int:
-    if (args.adapter is None) == (args.file is None):
-        raise InputError("give either FILE or --adapter DIR")
-    if (args.adapter is None) != (args.base is None):
-        raise InputError("--adapter and --base go together: an adapter, and the model it was trained on")
-    if args.adapter and args.onnx:
-        raise InputError("an adapter is exported as --gguf or --native, or merged and then as --onnx")
-    if args.native and not args.adapter:
-        raise InputError("--native is of an adapter; give --adapter DIR and --base MODEL in place of FILE")
-    if not args.onnx and args.precision:
-        raise InputError("--precision goes with --onnx: a GGUF file's weights stay as they are; leave it out")
+    refuse((args.adapter is None and args.file is None, "give either FILE or --adapter DIR"))
     out = Path(args.gguf or args.onnx or args.native)
     (_native if args.native else _adapter if args.adapter else _gguf if args.gguf else _onnx)(args, out)
     print(out)
@@ -95,7 +87,7 @@ def _onnx(args: Args, out: Path) -> None:
     spec = as_spec(Path(args.file))
     export(spec, out, args.precision or "int4")
     if spec.vision is not None and (reason := why_not(spec.vision)):
-        print(f"ONNX: without its vision half: {reason}", file=sys.stderr)
+        print(f"ONNX: without the vision model: {reason}", file=sys.stderr)
 
 
 def _gguf(args: Args, out: Path) -> None:
@@ -110,7 +102,7 @@ def _gguf(args: Args, out: Path) -> None:
     with progress.transfer(display, "unpack", size) as advance:
         write_gguf(args.file, out, advance)
     tensors = read_tensors(Tin(args.file).entry("program.bin"))
-    for note in notes_of_gguf([held.format for held in tensors.values()]):
+    for note in notes_of_gguf([tensor.format for tensor in tensors.values()]):
         display.line(note)
     if write_mmproj(args.file, mmproj_of(out)):
-        display.line(f"the vision half: {mmproj_of(out)}")
+        display.line(f"vision model: {mmproj_of(out)}")

@@ -9,26 +9,20 @@ from tinsmith.cli._command import Args, argument, option
 from tinsmith.cli._types import Folder, Word, base_names
 from tinsmith.errors import InputError
 
-HELP = "write a new recipe with ten examples a split, a schema or tools, which runs as it is"
+HELP = "write a new recipe with example data, ready to run"
 SECTION = "begin"
-
-
-def starters() -> tuple[str, ...]:
-    from tinsmith.prepare.starting import names
-
-    return names()
 
 
 PARAMETERS = [
     argument(
         "task",
         "TASK",
-        Word(starters),
-        help="call, chat, classify or extract (default: asked for on a terminal)",
+        Word("tinsmith.prepare.starting:names"),
         required=False,
+        help="call, chat, classify or extract (default: asked for on a terminal)",
     ),
-    option("--out", Folder(out=True), metavar="DIR", help="the new folder (default: named as the task)"),
-    option("--base", Word(base_names), metavar="MODEL", help="a base model (default: smollm2-135m-instruct)"),
+    option("--out", Folder(out=True), help="the new folder (default: the task's name)"),
+    option("--base", Word(base_names), metavar="MODEL", help="base model (default: smollm2-135m-instruct)"),
 ]
 
 

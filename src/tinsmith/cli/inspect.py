@@ -1,4 +1,4 @@
-"""tinsmith inspect: what is inside a model file."""
+"""tinsmith inspect: the contents of a model file."""
 
 from __future__ import annotations
 
@@ -8,17 +8,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tinsmith.cli._command import Args, argument, flag, option
+from tinsmith.cli._terminal import table
 from tinsmith.cli._types import File
 from tinsmith.errors import InputError, one_line
 
 if TYPE_CHECKING:
     from tinsmith.spec import Vision
 
-HELP = "what is inside a .tin, a .gguf or a Hugging Face folder"
+HELP = "show the contents of a .tin, a .gguf or a Hugging Face folder"
 SECTION = "measure"
 PARAMETERS = [
     argument("file", "FILE", File(".tin", ".gguf"), help="a .tin, a .gguf or a Hugging Face folder"),
-    option("--mmproj", File(".gguf"), metavar="F", help="the vision half of a .gguf, to be shown with it"),
+    option("--mmproj", File(".gguf"), help="the vision model of a .gguf, to show with it"),
     flag("--json", help="as JSON"),
 ]
 
@@ -86,18 +87,13 @@ def _vision(vision: Vision) -> dict[str, Any]:
 
 def _print(facts: dict[str, Any]) -> None:
     entries = facts.pop("entries", {})
-    # What a file says is shown, not obeyed, wherever it goes; and it begins no row of its own.
-    rows = [(one_line(key), one_line(value)) for key, value in _rows(facts)]
-    width = max(len(key) for key, _ in rows)
-    for key, value in rows:
-        print(f"{key:<{width}}  {value}")
+    # one_line: a file's text may neither command the terminal nor begin a row.
+    print(table([(one_line(key), one_line(value)) for key, value in _rows(facts)]))
     if entries:
-        print()
-        width = max(map(len, entries))
-        print(f"{'entry':<{width}}  {'bytes':>12}  sha256")
-        for name, entry in entries.items():
-            digest = one_line(entry.get("sha256", ""))
-            print(f"{name:<{width}}  {entry.get('bytes', 0):>12,}  {digest}")
+        rows = [
+            (name, f"{one.get('bytes', 0):,}", one_line(one.get("sha256", ""))) for name, one in entries.items()
+        ]
+        print("\n" + table([("entry", "bytes", "sha256"), *rows], right={1}))
 
 
 def _rows(facts: dict[str, Any], prefix: str = "") -> list[tuple[str, str]]:

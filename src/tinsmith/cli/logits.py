@@ -1,4 +1,4 @@
-"""tinsmith logits: what the model computes, to compare machines bit by bit."""
+"""tinsmith logits: the logits of a text, to compare machines bit by bit."""
 
 from __future__ import annotations
 
@@ -10,22 +10,22 @@ from tinsmith.cli import _model
 from tinsmith.cli._command import Args, flag, one_of, option
 from tinsmith.cli._types import File, Text, Whole, Wholes
 
-HELP = "the logits of every position of a text, or their SHA-256"
+HELP = "compute the logits of every position of a text, or their SHA-256"
 SECTION = "measure"
 PARAMETERS = [
     *_model.PARAMETERS,
     *one_of(
-        option("--text", Text(), metavar="T", help="tokenized as it stands, without chat template"),
+        option("--text", Text(), help="text, without chat template"),
         option("--tokens", Wholes(), metavar="1,2,3", help="token ids"),
         required=True,
     ),
-    option("--chunk", Whole(1), metavar="N", help="tokens computed at once; changes no bit"),
+    option("--chunk", Whole(1), help="tokens of one step; changes no bit"),
     flag("--sha256", help="print the SHA-256 of the float32 bytes (default)"),
     option(
         "--out",
         File(".npy", out=True),
         metavar="F.npy",
-        help="write them, float32 of shape (tokens, vocabulary)",
+        help="write them as float32 of shape (tokens, vocabulary)",
     ),
 ]
 

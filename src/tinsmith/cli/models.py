@@ -1,4 +1,4 @@
-"""tinsmith models: the base models that are known by name, and which of them fit a device."""
+"""tinsmith models: the catalog of base models, and which fit a device."""
 
 from __future__ import annotations
 
@@ -6,21 +6,17 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from tinsmith.cli._command import Args, flag, option
+from tinsmith.cli._terminal import table
 from tinsmith.cli._types import Device
 
 if TYPE_CHECKING:
     from tinsmith.hub import Entry
     from tinsmith.plan.bases import Room
 
-HELP = "the base models that are known by name, and what fits a device"
+HELP = "list the base models in the catalog, and which fit a device"
 SECTION = "begin"
 PARAMETERS = [
-    option(
-        "--target",
-        Device(),
-        metavar="T",
-        help="say what fits this device, in its default format: of `tinsmith targets`, or a TOML file",
-    ),
+    option("--target", Device(), help="show which fit this device in its default format"),
     flag("--json", help="as JSON"),
 ]
 
@@ -30,25 +26,27 @@ def run(args: Args) -> int:
     from tinsmith.plan import bases
 
     target = targets.find(args.target) if args.target else None
-    rows = []
+    found = []
     for entry in hub.catalog().values():
         path = hub.here(entry)
-        rows.append((entry, path, bases.room(entry, path, target) if target else None))
+        found.append((entry, path, bases.room(entry, path, target) if target else None))
     if args.json:
-        print(json.dumps([_described(*row) for row in rows], indent=1))
+        print(json.dumps([_described(*one) for one in found], indent=1))
         return 0
-    width = max(len(entry.name) for entry, *_ in rows)
-    print(f"{'name':<{width}}  {'size':>6}  {'licence':<10} {'here':<4} {_heading(rows[0][2])}good for")
-    for entry, path, room in rows:
-        line = f"{entry.name:<{width}}  {_size(entry.parameters):>6}  {entry.license:<10} "
-        print(f"{line}{'yes' if path else '':<4} {_room(room)}{entry.good_for}")
-    for entry, _, room in rows:
+    room = found[0][2]
+    fits = (f"{room.format} file", "RAM", "fits") if room else ()
+    rows = [("name", "size", "licence", "here", *fits, "good for")]
+    for entry, path, room in found:
+        size, here = _size(entry.parameters), "yes" if path else ""
+        rows.append((entry.name, size, entry.license, here, *_room(room), entry.good_for))
+    print(table(rows, right={1, 4, 5} if fits else {1}))
+    for entry, _, room in found:
         if room and room.error:
-            print(f"\n{entry.name} can't be planned: {room.error}")
+            print(f"\n{entry.name}: no plan: {room.error}")
     if target:
         print(
             f"\n{target.name} stores {_mb(target.memory.storage)}, a model may use {_mb(target.memory.ram)} of "
-            "RAM. ≥: of the weights alone; `tinsmith plan` says all of it, and how fast, once it is here."
+            "RAM. ≥: weights alone; after `tinsmith pull`, `tinsmith plan` gives all memory and the speed."
         )
     return 0
 
@@ -69,13 +67,9 @@ def _mb(size: int) -> str:
     return f"{size / 1e6:,.0f} MB"
 
 
-def _heading(room: Room | None) -> str:
-    return f"{room.format + ' file':>12} {'RAM':>10} {'fits':<8} " if room else ""
-
-
-def _room(room: Room | None) -> str:
+def _room(room: Room | None) -> tuple[str, ...]:
     if room is None:
-        return ""
+        return ()
     least = "" if room.exact else "≥ "
     fits = {True: "yes", False: "no", None: "perhaps"}[room.fits]
-    return f"{least + _mb(room.storage):>12} {least + _mb(room.ram):>10} {fits:<8} "
+    return least + _mb(room.storage), least + _mb(room.ram), fits

@@ -1,4 +1,4 @@
-"""tinsmith perplexity: how well a model predicts a text."""
+"""tinsmith perplexity: the perplexity of a model on a text."""
 
 from __future__ import annotations
 
@@ -9,15 +9,13 @@ from tinsmith.cli._command import Args, argument, flag, option
 from tinsmith.cli._types import File, Whole
 from tinsmith.system import reading
 
-HELP = "how well a model file predicts a text, natively or in another runtime"
+HELP = "measure the perplexity of a model file on a text"
 SECTION = "measure"
 PARAMETERS = [
     *_model.PARAMETERS,
     argument("text", "TEXT_FILE", File(), help="UTF-8 text"),
-    option(
-        "--context", Whole(), default=512, metavar="N", help="tokens of a window, half of them scored (512)"
-    ),
-    flag("--json", help="print perplexity, tokens … as JSON"),
+    option("--context", Whole(), default=512, help="tokens of a window, of which the second half is scored"),
+    flag("--json", help="print perplexity and tokens as JSON"),
 ]
 
 

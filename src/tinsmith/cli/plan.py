@@ -1,4 +1,4 @@
-"""tinsmith plan: what a model takes on a device: memory, exactly; speed, by roofline."""
+"""tinsmith plan: a model's memory on a device, exactly; its speed, by roofline."""
 
 from __future__ import annotations
 
@@ -6,14 +6,15 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tinsmith.cli import _model
 from tinsmith.cli._command import Args, argument, flag, option
-from tinsmith.cli._types import Device, File, Format, Pixels, Whole, Word, base_names
+from tinsmith.cli._types import Device, File, Format, Pixels, Whole, base_names
 from tinsmith.errors import InputError
 
 if TYPE_CHECKING:
     from tinsmith.plan import Plan
 
-HELP = "what memory a model takes on a device, and how fast it will be"
+HELP = "predict a model's memory and speed on a device"
 SECTION = "build"
 PARAMETERS = [
     argument(
@@ -22,34 +23,15 @@ PARAMETERS = [
         File(".tin", ".gguf", names=base_names),
         help="a .tin, a .gguf, a Hugging Face folder or a name",
     ),
-    option(
-        "--target",
-        Device(host=True),
-        required=True,
-        metavar="T",
-        help="of `tinsmith targets`, a TOML file, or host: this machine",
-    ),
-    option("--format", Format(), metavar="F", help="weight format (default: as MODEL is)"),
-    flag("--mtp", help="with the layer that predicts a further token, as build --mtp keeps it"),
-    option(
-        "--context",
-        Whole(0),
-        default=0,
-        metavar="N",
-        help="tokens of a session (default: the target's, or all)",
-    ),
-    option("--chunk", Whole(0), default=0, metavar="N", help="tokens computed at once"),
-    option("--depth", Whole(0), default=0, metavar="N", help="tokens before those decoded"),
-    option(
-        "--kv", Word(("f16", "q8")), default="f16", metavar="T", help="keys and values: f16 (default) or q8"
-    ),
-    option(
-        "--picture",
-        Pixels(),
-        metavar="WxH",
-        help="pixels of a picture, for a model that sees (default: 1920x1080)",
-    ),
-    option("--threads", Whole(), metavar="N", help="of the host (default: the cores)"),
+    option("--target", Device(host=True), required=True, help="device, TOML file, or host: this machine"),
+    option("--format", Format(), help="weight format (default: MODEL's)"),
+    flag("--mtp", help="with the multi-token prediction layer, as build --mtp"),
+    option("--context", Whole(0), default=0, help="tokens of a session (0: the target's, or all)"),
+    option("--chunk", Whole(0), default=0, help="tokens of one prefill step"),
+    option("--depth", Whole(0), default=0, help="tokens in the KV cache before decoding"),
+    _model.KV,
+    option("--image", Pixels(), help="size of an image, for a vision-language model (default: 1920x1080)"),
+    option("--threads", Whole(), help="with --target host (default: the cores)"),
     flag("--json", help="as JSON"),
 ]
 
@@ -71,10 +53,10 @@ def made(args: Args) -> Plan:
     path = Path(args.model)
     given = path if path.suffix == ".tin" and path.is_file() else hub.pull(args.model)
     model = contents.of(given, args.format, mtp=args.mtp)
-    if args.picture and model.image_rules is None:
-        raise InputError(f"{args.model}: sees no pictures; --picture is for a model that does; leave it out")
+    if args.image and model.image_rules is None:
+        raise InputError(f"{args.model}: is no vision-language model; leave out --image")
     context = plan.context_of(model, target, args.context)
-    options = plan.Options(context, args.chunk, kv=args.kv, image=args.picture or plan.IMAGE)
+    options = plan.Options(context, args.chunk, kv=args.kv, image=args.image or plan.IMAGE)
     rates = host.rates(model.program, target.cpu.cores) if on_host else None
     return plan.make(model, target, options, depth=args.depth, rates=rates)
 
@@ -86,7 +68,7 @@ def _lines(plan: Plan) -> list[str]:
         ("file", memory.file, f"{plan.format}, of {plan.storage:,} the device stores"),
         ("weights", memory.weights, "of the file"),
         ("tables", memory.tables, "of the file: program, vocabulary, chat template"),
-        ("model", memory.model, "the loaded model's own"),
+        ("model", memory.model, "of the loaded model"),
         *([("firmware", memory.firmware, "stack and statics of an image")] if memory.firmware else []),
         ("keys, values", session.kv, f"{plan.kv}, {session.context:,} tokens"),
         ("states", session.states, "recurrent"),
@@ -95,24 +77,18 @@ def _lines(plan: Plan) -> list[str]:
         (
             "rest",
             session.rest,
-            "tokens, rows of images, sampling, the session's own"
-            if memory.vision
-            else "tokens, sampling, the session's own",
+            "tokens, image rows, sampling, session" if memory.vision else "tokens, sampling, session",
         ),
         ("session", session.bytes, "tin_session_size; of tinsmith.load: " + f"{plan.python_session:,}"),
         *(
             [
-                (
-                    "image",
-                    memory.vision,
-                    f"the tower's at work on one, its keys and values {memory.vision_kv}",
-                ),
-                ("picture", memory.pixels, f"pixels and patches of one of {wide} x {high}"),
+                ("image", memory.vision, f"the vision encoder's arena, keys and values {memory.vision_kv}"),
+                ("pixels", memory.pixels, f"pixels and patches of an image of {wide} x {high}"),
             ]
             if memory.vision
             else []
         ),
-        ("code", memory.code, "of the runtime, about, with all its instruction sets"),
+        ("code", memory.code, "of the runtime, roughly, with all instruction sets"),
         ("RAM", memory.ram, f"of {plan.ram:,} a model may use"),
     ]
     lines = [f"{plan.model} on {plan.target}: {'fits' if plan.fits else 'does NOT fit'}", ""]

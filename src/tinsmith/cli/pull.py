@@ -1,4 +1,4 @@
-"""tinsmith pull: a base model onto this disk; the last line of standard output is where it is."""
+"""tinsmith pull: fetches a base model; the last line of stdout is its local path."""
 
 from __future__ import annotations
 
@@ -16,15 +16,10 @@ PARAMETERS = [
         File(".gguf", names=base_names),
         help="a name of `tinsmith models`; hf:org/name[@revision]; a GGUF file; a Hugging Face folder",
     ),
-    option("--revision", metavar="REV", help="branch, tag or commit of a repository of the hub"),
-    flag("--accept", help="record what the hub has now, in place of what was first pulled"),
-    option(
-        "--cache",
-        Folder(out=True),
-        metavar="DIR",
-        help="where to keep it (default: TINSMITH_CACHE or ~/.cache/tinsmith)",
-    ),
-    flag("--offline", default=None, help="fetch nothing, use what is here"),
+    option("--revision", help="branch, tag or commit of a hub repository"),
+    flag("--accept", help="accept and record the hub's present files in place of those first pulled"),
+    option("--cache", Folder(out=True), help="cache folder (default: TINSMITH_CACHE or ~/.cache/tinsmith)"),
+    flag("--offline", default=None, help="fetch nothing; use the cache"),
 ]
 
 

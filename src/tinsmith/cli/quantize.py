@@ -1,4 +1,4 @@
-"""`tinsmith quantize IN OUT --type q4_k_m`: a model in another weight format, as a GGUF file."""
+"""`tinsmith quantize IN OUT --type q4_k_m`: a model in another weight format, or its importance matrix."""
 
 from __future__ import annotations
 
@@ -8,33 +8,37 @@ from typing import TYPE_CHECKING, Any
 
 from tinsmith.cli import _budget
 from tinsmith.cli._command import Args, argument, flag, option
-from tinsmith.cli._types import File, Format, Whole
+from tinsmith.cli._types import File, Format, Whole, base_names
+from tinsmith.errors import InputError
 from tinsmith.format_names import AUTO, FORMATS
 
 if TYPE_CHECKING:
     from tinsmith.quant.model import Feedback
     from tinsmith.quant.presets import Mix
 
-HELP = "write a GGUF file in another weight format"
+HELP = "write a GGUF file in another weight format, or an importance matrix for one"
 SECTION = "build"
+IMATRIX = "IMATRIX"
 PARAMETERS = [
-    argument("source", "IN", File(".gguf"), help="a GGUF file or a Hugging Face folder"),
-    argument("out", "OUT", File(".gguf", path=True, out=True), help="the GGUF file to write"),
+    argument("source", "IN", File(".gguf", names=base_names), help="GGUF file, Hugging Face folder or name"),
+    argument("out", "OUT", File(".gguf", ".dat", path=True, out=True), help="the GGUF file to write"),
     option(
         "--type",
-        Format(auto=True),
+        Format(AUTO, IMATRIX),
         required=True,
-        metavar="T",
-        help=f"one of {', '.join(f.lower() for f in FORMATS)}, auto",
+        help=f"one of {', '.join(f.lower() for f in FORMATS)}, auto; or imatrix: an importance matrix from "
+        "--calibration, as GGUF, or in llama.cpp's older format if OUT ends in .dat",
     ),
-    option("--imatrix", File(".gguf", ".dat"), metavar="F", help="which inputs matter: by tinsmith imatrix"),
-    flag("--gptq", help="make up for errors; needs --calibration"),
-    option("--threads", Whole(0), default=0, metavar="N", help="how many convert at once (0: one a core)"),
+    option("--imatrix", File(".gguf", ".dat"), help="importance matrix, from --type imatrix or llama-imatrix"),
+    flag("--gptq", help="correct rounding errors; needs --calibration"),
+    option("--threads", Whole(0), default=0, help="threads that convert (0: one a core)"),
+    option("--tokens", Whole(), default=16_384, help="with --type imatrix: calibration tokens at most"),
     *_budget.PARAMETERS,
 ]
 
 
 def run(args: Args) -> int:
+    from tinsmith import hub
     from tinsmith.formats import imatrix
     from tinsmith.quant import presets
 
@@ -42,8 +46,10 @@ def run(args: Args) -> int:
     _budget.check(args, [preset])
     presets.check_gguf(preset)
     importance = imatrix.read(args.imatrix) if args.imatrix else {}
-    source = Path(args.source)
-    if args.calibration:
+    source = hub.pull(args.source)
+    if preset == IMATRIX:
+        _importance(source, args)
+    elif args.calibration:
         _calibrated(source, preset, importance, args)
     elif source.is_dir():
         _folder(source, args.out, preset, importance, args.threads)
@@ -53,8 +59,25 @@ def run(args: Args) -> int:
     return 0
 
 
+def _importance(source: Path, args: Args) -> None:
+    from tinsmith import models
+    from tinsmith.formats import imatrix
+    from tinsmith.search import grams, text
+    from tinsmith.system import progress
+
+    if args.tokens < text.WINDOW:
+        raise InputError(f"--tokens {args.tokens}: give at least {text.WINDOW}")
+    spec = models.load(source)
+    ids = text.tokens(spec, text.read(args.calibration))
+    model, seen = grams.of_text(spec, ids, progress.display(), args.tokens)
+    chunk = min(text.WINDOW, len(ids))
+    sums = {part.gguf: one for role, one in seen.sums().items() for part in model.names[role].gguf_parts}
+    name, chunks = Path(args.calibration).name, max(1, seen.count // chunk)
+    imatrix.write(args.out, sums, text=name, chunks=chunks, chunk=chunk)
+
+
 def _calibrated(source: Path, preset: str, importance: dict[str, bytes], args: Args) -> None:
-    """With a float model at hand: auto, or error feedback."""
+    """By the float model: auto, or error feedback."""
     from tinsmith import models
     from tinsmith.formats import gguf
     from tinsmith.models import family
@@ -119,4 +142,4 @@ def _folder(
     shipping.write_gguf(spec, out, weights, display, threads)
     shipping.write_mmproj(spec, out, weights, display)
     if spec.vision:
-        display.line(f"the vision half: {shipping.mmproj_of(out)}")
+        display.line(f"vision model: {shipping.mmproj_of(out)}")

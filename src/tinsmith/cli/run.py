@@ -23,11 +23,11 @@ if TYPE_CHECKING:
     from tinsmith.runtime.generation import Completion, Route
     from tinsmith.runtime.messages import Message
 
-HELP = "answer a prompt, or chat, with a model file"
+HELP = "answer a prompt with a model file, or chat"
 SECTION = "run"
 OPTIONS = ("adapter", "max_tokens", *_asked.SAMPLING, "stop")
-# Of the home task's validation commands (Q8_0, SmolLM2-135M) below it are seven eighths of those answered
-# wrongly and a tenth of the others; of its test commands, which did not choose it, half and a twentieth.
+# On the home task's validation commands (Q8_0, SmolLM2-135M), seven eighths of the wrong answers and a tenth of
+# the right ones are below this probability; on its test commands, half and a twentieth.
 UNSURE = 0.7
 PARAMETERS = [
     *_model.PARAMETERS,
@@ -35,43 +35,50 @@ PARAMETERS = [
     option(
         "--image",
         File(),
-        metavar="P",
+        needs="PROMPT",
+        excludes="--raw",
         multiple=True,
-        help="a picture that PROMPT is about; several come in order",
+        help="an image that PROMPT is about; repeatable, in order",
     ),
-    *_asked.picture_options("PROMPT"),
+    *_asked.image_options("PROMPT"),
     _asked.ADAPTER,
-    flag("--route", help="with the adapter that FILE's router chooses by PROMPT; with none of them, no answer"),
+    flag(
+        "--route",
+        needs="PROMPT",
+        excludes="--adapter",
+        help="let FILE's router choose the adapter by PROMPT, or decline to answer",
+    ),
     _asked.SYSTEM,
-    flag("--raw", help="continue the prompt, without chat template"),
-    option("--suffix", Text(), metavar="TEXT", help="with --raw: what stands between PROMPT and TEXT"),
+    flag("--raw", excludes="--system --think", help="continue the prompt, without chat template"),
+    option(
+        "--suffix",
+        Text(),
+        needs="PROMPT --raw",
+        excludes="--route",
+        help="with --raw: fill in the text between PROMPT and this",
+    ),
     _asked.THINK,
-    option("--date", metavar="D", help="what a template that writes the date takes for today"),
+    option("--date", metavar="DATE", help="today's date for a chat template that prints one"),
     *_asked.SAMPLED,
-    *_asked.HELD,
+    *_asked.CONSTRAINED,
     _asked.SEARCH,
-    flag("--json", help="print text, token_ids, seconds … as JSON"),
+    flag("--json", needs="PROMPT", help="print text, token_ids, seconds … as JSON"),
     option(
         "--log-unsure",
         File(".jsonl", out=True),
-        metavar="F",
-        help="append answers that the model was not sure of to F, to be labelled and learned (default: never)",
+        excludes="--image --tools --raw",
+        help="append low-confidence answers to this file, for labelling",
     ),
     option(
         "--unsure",
         Number(),
-        metavar="P",
-        help="for --log-unsure: when the answer's probability was below P (default: what FILE was sealed with, "
-        f"else {UNSURE:g})",
+        needs="--log-unsure",
+        help=f"with --log-unsure: threshold of the answer's probability (default: FILE's, else {UNSURE:g})",
     ),
 ]
 
 
 def run(args: Args) -> int:
-    if args.raw and (args.thinking is not None or args.system is not None):
-        raise InputError("--system, --think and --no-think are the chat template's, which --raw leaves out")
-    if args.json and args.prompt is None:
-        raise InputError("--json prints one answer, and without PROMPT it is a chat: give PROMPT")
     from tinsmith.runtime.asking import check_room, direct
 
     model = _model.open_model(args, date=args.date)
@@ -86,27 +93,13 @@ def run(args: Args) -> int:
     check_room(skill, args.thinking, options["constraint"])
     if args.thinking is None and not args.raw and options["constraint"] not in (None, "own"):
         args.thinking = direct(skill)
-    if args.route and (args.prompt is None or args.adapter):
-        raise InputError("--route chooses the adapter by PROMPT: give that, and no --adapter")
-    if args.suffix is not None and (args.prompt is None or not args.raw or args.route):
-        raise InputError("--suffix is what follows a text: give PROMPT and --raw, and no --route")
-    if args.image and (args.prompt is None or args.raw):
-        raise InputError("--image comes with a PROMPT that the chat template writes: give that, without --raw")
-    if args.image and args.log_unsure is not None:
-        raise InputError(
-            "--log-unsure writes rows of text, which would lack the --image; leave one of them out"
-        )
-    if args.tools and args.log_unsure is not None:
-        raise InputError("--log-unsure writes rows that lack the --tools of the prompt; leave one of them out")
-    if args.unsure is not None and args.log_unsure is None:
-        raise InputError("--unsure says which rows --log-unsure writes; give that too")
-    if args.raw and args.log_unsure is not None:
-        raise InputError(
-            "--log-unsure writes rows that are learned by the chat template, which --raw leaves out; leave one "
-            "of them out"
-        )
     if args.prompt is None:
         return _chat(model, args, options, box)
+    return _ask(model, args, options, box)
+
+
+def _ask(model: Model, args: Args, options: dict[str, Any], box: Toolbox | None) -> int:
+    """One prompt, one answer."""
     route = _route(model, args, args.prompt) if args.route else None
     if route is not None and route.task is None:
         if args.json:
@@ -141,11 +134,11 @@ def _told(route: Route) -> dict[str, Any]:
 
 
 def _log_unsure(args: Args, answer: Completion, asked: str, before: list[dict[str, str]]) -> None:
-    """Adds a row in the shape of a recipe's data to --log-unsure, where the model was not sure. before: the
-    messages that were before what was asked."""
+    """Appends a low-confidence answer to --log-unsure, as a row of a recipe's data. before: the messages before
+    the question."""
     if args.log_unsure is None:
         return
-    assert answer.probability is not None  # it was asked for
+    assert answer.probability is not None
     if args.unsure is None and answer.confident is not None:
         is_sure = answer.confident
     else:
@@ -158,7 +151,7 @@ def _log_unsure(args: Args, answer: Completion, asked: str, before: list[dict[st
     files.append_line(args.log_unsure, json.dumps(row, ensure_ascii=False))
     if not answer.text.strip():
         print(
-            f"tinsmith: {args.log_unsure}: the answer is empty; write its row's output before it is learned",
+            f"tinsmith: {args.log_unsure}: the answer is empty; fill in the row's output before training",
             file=sys.stderr,
         )
 
@@ -168,7 +161,7 @@ def _answer(
 ) -> dict[str, Any]:
     answer = replace(model.generate(tokens, **options), opened=_opened(model, args))
     _log_unsure(args, answer, args.prompt, _system(args))
-    assert answer.probability is not None  # it was asked for
+    assert answer.probability is not None
     result: dict[str, Any] = {
         "text": answer.text,
         "tokens": len(answer.token_ids),
@@ -198,7 +191,7 @@ def _answer(
 
 
 def _constraint(args: Args) -> Constraint | str | None:
-    """What was asked for on the command line; "own": nothing was."""
+    """That of the command line; "own" without one."""
     from tinsmith.constraint import makers
 
     if args.free:
@@ -240,24 +233,24 @@ def _tokens(model: Model, args: Args, prompt: str, box: Toolbox | None) -> list[
 
 
 def _messages(model: Model, args: Args, prompt: str) -> Sequence[Message]:
-    """What is asked: the pictures, then the prompt."""
+    """The images, then the prompt."""
     asked: dict[str, Any] = {"role": "user", "content": prompt}
     if not args.image:
         return [*_system(args), asked]
     from tinsmith.runtime.images import within
 
-    pictures = [{"type": "image", "path": path} for path in args.image]
-    asked["content"] = [*pictures, {"type": "text", "text": prompt}]
+    images = [{"type": "image", "path": path} for path in args.image]
+    asked["content"] = [*images, {"type": "text", "text": prompt}]
     return within(model, [*_system(args), asked], _asked.image_limits(args))
 
 
 def _opened(model: Model, args: Args) -> bool:
-    """Whether the prompt begins the answer's thoughts."""
+    """Whether the prompt ends in the start of the reasoning."""
     return not args.raw and model.skill_of(args.adapter).templates.table(args.thinking).opens_thoughts
 
 
 def _render(model: Model, args: Args, messages: Sequence[Message], box: Toolbox | None) -> list[int]:
-    """The conversation in tokens, with the tools that were given."""
+    """The conversation in tokens, with the tools."""
     if box is None:
         return model.render(messages, thinking=args.thinking, adapter=args.adapter)
     from tinsmith.runtime.calls import prompt_of
@@ -298,7 +291,7 @@ def _chat(model: Model, args: Args, options: dict[str, Any], box: Toolbox | None
         except RuntimeFault as fault:
             if fault.status != "TIN_ERR_CONTEXT" or not messages:
                 raise
-            raise InputError(f"the conversation has become too long: {fault}; begin a new one") from None
+            raise InputError(f"the conversation is too long: {fault}; start a new one") from None
         _log_unsure(args, answer, line, messages)
         text = OPENING * _opened(model, args) + answer.text
         messages += [asked, {"role": "assistant", "content": text}]

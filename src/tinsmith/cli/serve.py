@@ -20,7 +20,7 @@ PARAMETERS = [
     option("--host", default="127.0.0.1", metavar="H", help="address to listen at (default: 127.0.0.1)"),
     option("--port", Whole(), default=8080, metavar="N", help="port (default: 8080; 0: a free one)"),
     option("--threads", Whole(1), metavar="N", help="compute threads (default: the cores)"),
-    _model.PACE,
+    _model.DUTY_CYCLE,
     option("--isa", Word(isas), metavar="S", help="instruction set (default: the processor's best)"),
     option(
         "--kv",
@@ -107,7 +107,7 @@ PARAMETERS = [
         metavar="B",
         help="bytes of a schema, or of all tools (default: 64KiB)",
     ),
-    *_asked.picture_options("a request", LIMITS),
+    *_asked.image_options("a request", LIMITS),
     option(
         "--compile-seconds",
         Number(),
@@ -141,11 +141,17 @@ def run(args: Args) -> int:
         tokens=args.max_tokens,
         in_flight=args.in_flight,
         queue=args.queue,
-        images=args.max_pictures,
-        image=args.max_picture,
+        images=args.max_images,
+        image=args.max_image,
         pixels=args.max_pixels,
     )
-    loading = {"threads": args.threads, "pace": args.pace, "isa": args.isa, "kv": args.kv, "key": args.key}
+    loading = {
+        "threads": args.threads,
+        "duty_cycle": args.duty_cycle,
+        "isa": args.isa,
+        "kv": args.kv,
+        "key": args.key,
+    }
     return server.serve(
         args.files,
         loading,

@@ -1,4 +1,4 @@
-"""tinsmith sign: a signature beside a .tin, or a pair of keys to sign with."""
+"""tinsmith sign: a signature beside a .tin, or a key pair."""
 
 from __future__ import annotations
 
@@ -8,51 +8,37 @@ from datetime import date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tinsmith.cli._command import Args, argument, flag, option
+from tinsmith.cli._command import Args, argument, flag, option, refuse
 from tinsmith.cli._types import File, Text, Whole
 from tinsmith.errors import InputError
 
 if TYPE_CHECKING:
     from tinsmith.formats.minisign import SecretKey
 
-HELP = "sign a .tin with a minisign key, or make a pair of keys"
+HELP = "sign a .tin with a minisign key, or make a key pair"
 SECTION = "ship"
 PARAMETERS = [
     argument("file", "FILE", File(".tin"), required=False, help="a .tin; the signature is FILE.minisig"),
-    option("--key", File(".key"), metavar="SECRET", help="a secret key of --generate or of minisign -G"),
+    option("--key", File(".key"), help="secret key, by --generate or minisign -G"),
+    option("--comment", Text(), help="signed comment (default: the file's name)"),
+    option("--version", Whole(), help="version of the file, for verify --min-version"),
+    option("--not-after", metavar="DATE", help="last day on which the signature is valid, such as 2027-01-31"),
     option(
-        "--comment",
-        Text(),
-        metavar="T",
-        help="what the signature says of the file, signed with it (default: its name)",
+        "--generate",
+        excludes="FILE --key --comment --version --not-after",
+        metavar="NAME",
+        help="write NAME.key (secret) and NAME.pub",
     ),
-    option(
-        "--version",
-        Whole(),
-        metavar="N",
-        help="state the file's version: who asks for a later one refuses it",
-    ),
-    option(
-        "--not-after",
-        metavar="DATE",
-        help="state the last day, as 2027-01-31, on which the signature is good",
-    ),
-    option("--generate", metavar="NAME", help="write NAME.key, which is secret, and NAME.pub"),
-    flag("--no-password", help="leave the secret key unencrypted (for machines that sign)"),
+    flag("--no-password", needs="--generate", help="leave the secret key unencrypted"),
 ]
 
 
 def run(args: Args) -> int:
     if args.generate is not None:
-        if any(
-            given is not None for given in (args.file, args.key, args.comment, args.version, args.not_after)
-        ):
-            raise InputError("--generate makes keys and signs nothing; leave out FILE and what is for signing")
         return _generate(args)
-    if not args.file or not args.key:
-        raise InputError("give FILE and --key SECRET to sign, or --generate NAME to make keys")
-    if args.no_password:
-        raise InputError("--no-password goes with --generate")
+    refuse(
+        (not args.file or not args.key, "give FILE and --key SECRET to sign, or --generate NAME to make keys")
+    )
     from tinsmith.formats import minisign
     from tinsmith.system.files import check_begins, write_text
 
@@ -60,8 +46,7 @@ def run(args: Args) -> int:
     check_begins(out, b"untrusted comment:")
     not_after = read_day("--not-after", args.not_after)
     key = secret_key(args.key)
-    text = minisign.sign(args.file, key, args.comment, version=args.version, not_after=not_after)
-    write_text(out, text)
+    write_text(out, minisign.sign(args.file, key, args.comment, version=args.version, not_after=not_after))
     print(out)
     return 0
 
@@ -74,7 +59,7 @@ def read_day(option: str, given: str | None) -> date | None:
 
 
 def secret_key(path: str) -> SecretKey:
-    """The key in a file, whose password is asked for where it has one."""
+    """Reads a key; asks for the password of an encrypted one."""
     from tinsmith.formats import minisign
 
     password = _ask("password: ") if minisign.is_encrypted(path) else None
@@ -89,9 +74,9 @@ def _generate(args: Args) -> int:
     if not args.no_password:
         password = _ask("password: ")
         if not password:
-            raise InputError("an empty password protects nothing; give one, or say --no-password")
+            raise InputError("the password is empty; type one, or give --no-password")
         if sys.stdin.isatty() and _ask("again: ") != password:
-            raise InputError("the two passwords differ; nothing was written")
+            raise InputError("the passwords differ; no key was written")
     key = minisign.generate()
     minisign.write_keys(key, secret, public, password)
     print(secret)
@@ -101,7 +86,7 @@ def _generate(args: Args) -> int:
 
 
 def _ask(prompt: str) -> str:
-    """A password from the terminal, or a line of stdin where that is none."""
+    """A password from the terminal, or else a line of stdin."""
     if sys.stdin.isatty():
         return getpass.getpass(prompt)
     return sys.stdin.readline().rstrip("\r\n")

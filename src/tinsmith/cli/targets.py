@@ -1,4 +1,4 @@
-"""tinsmith targets: the devices that are known, or all that is known of one."""
+"""tinsmith targets: the known devices, or the facts of one."""
 
 from __future__ import annotations
 
@@ -7,12 +7,13 @@ from typing import Any
 
 from tinsmith import targets
 from tinsmith.cli._command import Args, argument, flag
+from tinsmith.cli._terminal import table
 from tinsmith.cli._types import Device
 
-HELP = "the devices that models are built for"
+HELP = "list the devices that models are built for"
 SECTION = "ship"
 PARAMETERS = [
-    argument("name", "NAME", Device(), required=False, help="one target, or a TOML file, with its sources"),
+    argument("name", "NAME", Device(), required=False, help="show all facts of this target, or of a TOML file"),
     flag("--json", help="as JSON"),
 ]
 
@@ -20,19 +21,18 @@ PARAMETERS = [
 def run(args: Args) -> int:
     if args.name:
         described = describe(targets.find(args.name))
-        print(json.dumps(described, indent=1) if args.json else "\n".join(_lines(described)))
+        print(json.dumps(described, indent=1) if args.json else _lines(described))
         return 0
     known = [targets.load(name) for name in targets.names()]
     if args.json:
         print(json.dumps([describe(target) for target in known], indent=1))
         return 0
-    width = max(len(target.name) for target in known)
-    print(f"{'target':<{width}}  {'arch':<8} {'best set':<10} {'cores':>5} {'RAM':>8} {'storage':>8}  device")
-    for t in known:
-        print(
-            f"{t.name:<{width}}  {t.cpu.arch:<8} {t.cpu.isa[-1]:<10} {t.cpu.cores:>5} {_mb(t.memory.ram):>8} "
-            f"{_mb(t.memory.storage):>8}  {t.title}"
-        )
+    heads = ("target", "arch", "best set", "cores", "RAM", "storage", "device")
+    rows = [
+        (t.name, t.cpu.arch, t.cpu.isa[-1], str(t.cpu.cores), _mb(t.memory.ram), _mb(t.memory.storage), t.title)
+        for t in known
+    ]
+    print(table([heads, *rows], right={3, 4, 5}))
     return 0
 
 
@@ -47,17 +47,14 @@ def _mb(size: int) -> str:
     return f"{size / 1e6:,.0f} MB"
 
 
-def _lines(described: dict[str, Any]) -> list[str]:
+def _lines(described: dict[str, Any]) -> str:
     rows = []
     for name, value in described.items():
-        if not isinstance(value, dict):
-            rows.append((name, value))
-            continue
-        for key, inner in value.items():
-            label = f"{name} {key}" if name == "source" else f"{name}.{key}"
-            rows.append((label, inner))
-    width = max(len(label) for label, _ in rows)
-    return [f"{label:<{width}}  {_text(value)}" for label, value in rows if value not in (None, (), [])]
+        inner = value if isinstance(value, dict) else {"": value}
+        for key, one in inner.items():
+            if one not in (None, (), []):
+                rows.append((f"{name}{' ' if name == 'source' else '.'}{key}" if key else name, _text(one)))
+    return table(rows)
 
 
 def _text(value: Any) -> str:

@@ -1,7 +1,8 @@
-"""tinsmith verify: is this the file that was sealed, and does this machine compute its bits?"""
+"""tinsmith verify: checks a .tin against its manifest, signature and self-tests."""
 
 from __future__ import annotations
 
+import hashlib
 import json
 import sys
 from pathlib import Path
@@ -10,15 +11,14 @@ from typing import TYPE_CHECKING, Any
 from tinsmith.cli._command import Args, argument, flag, option
 from tinsmith.cli._model import KEY
 from tinsmith.cli._types import Device, File, Whole
-from tinsmith.errors import FormatError, InputError, RuntimeFault, SignatureError
+from tinsmith.errors import FormatError, RuntimeFault, SignatureError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tinsmith.formats.minisign import Freshness
     from tinsmith.formats.tin import Tin
 
-HELP = "prove that a .tin is as it was sealed, and that this machine computes its bits"
+HELP = "check a .tin's content and signature, and that this machine computes its bits"
 SECTION = "ship"
 REFUSED = 1
 PARAMETERS = [
@@ -28,36 +28,33 @@ PARAMETERS = [
         Device(),
         dest="targets",
         several=True,
-        metavar="T",
-        help="devices whose code shall compute these bits too, here, under an emulator",
+        help="also run the self-tests for these devices, emulated",
     ),
     KEY,
     option(
-        "--signature",
-        File(".minisig"),
-        metavar="F",
-        help="the signature's file, with --key (default: FILE.minisig)",
+        "--signature", File(".minisig"), needs="--key", help="with --key: the signature (default: FILE.minisig)"
     ),
     option(
         "--min-version",
         Whole(),
-        closed=True,
-        metavar="N",
-        help="with --key: refuse a signature of an older version, of none, or whose not-after is over",
+        needs="--key",
+        help="with --key: refuse an older version, no version, and an expired signature",
     ),
     option(
-        "--now",
-        closed=True,
-        metavar="DATE",
-        help="the day that not-after is held to, as 2027-01-31 (default: today)",
+        "--now", needs="--key", metavar="DATE", help="with --key: today's date for expiry, such as 2027-01-31"
     ),
-    flag("--plain", help="FILE is no .tin: hold all of it to its signature"),
-    flag("--json", help="what was checked, as JSON"),
+    flag(
+        "--plain",
+        needs="--key",
+        excludes="--target",
+        help="FILE is no .tin: check its whole content against the signature",
+    ),
+    flag("--json", help="print the results as JSON"),
 ]
 
 
 def run(args: Args) -> int:
-    """0 when everything holds, 1 with one line on stderr when something does not."""
+    """0, or 1 with one line on stderr for a file that is refused."""
     report: dict[str, Any] = {"file": args.file, "ok": False}
     try:
         _check(args, report)
@@ -74,49 +71,43 @@ def run(args: Args) -> int:
 
 
 def _check(args: Args, report: dict[str, Any]) -> None:
-    """Each check adds what it found, and prints its line; the first that fails raises."""
+    """Each check adds its results to the report and prints a line; the first that fails raises."""
+    from tinsmith import _core
+    from tinsmith.cli.sign import read_day
     from tinsmith.formats import minisign
     from tinsmith.formats.tin import Tin
+    from tinsmith.train.adapters import router_tin
+    from tinsmith.train.adapters import tin as adapter_tin
 
     def say(line: str) -> None:
         if not args.json:
             print(line)
 
-    if args.signature is not None and args.key is None:
-        raise InputError(f"--signature {args.signature}: give --key too, the public key that it is held to")
-    asked = _asked(args)
+    asked = minisign.freshness(args.min_version, read_day("--now", args.now))
     if args.plain:
-        if args.key is None or args.targets:
-            raise InputError("--plain needs --key, the public key that FILE is held to, and takes no --target")
         report["signature"] = minisign.require_plain(args.file, args.key, args.signature, asked)
         return say(f"signature by the key's owner: {report['signature']}")
     tin = Tin(args.file)
     if args.key is not None:
         report["signature"] = minisign.require(args.file, tin, args.key, args.signature, asked)
         say(f"signature by the key's owner: {report['signature']}")
-    report |= _content(tin)
-    say(f"content   {report['entries']} entries, {report['bytes']:,} bytes: as the manifest has them")
+    tin.verify()
+    report |= {"bytes": tin.bytes, "entries": len(tin.names)}
+    report["manifest_sha256"] = hashlib.sha256(tin.entry("manifest.json")).hexdigest()
+    say(f"content   {report['entries']} entries, {report['bytes']:,} bytes: match the manifest")
     report["selftest"] = {}
     for isa, digests in _selftests(tin):
         report["selftest"][isa] = digests
-        say(f"{isa:<9} {len(digests)} self-tests: the bits that it was sealed with")
-    report["adapters"] = _adapters(tin)
+        say(f"{isa:<9} {len(digests)} self-tests: same bits as sealed")
+    model = _core.Model(tin.image)
+    report["adapters"] = adapter_tin.check(tin, model)
     for name, digests in report["adapters"].items():
-        say(f"adapter   {name}: {len(digests)} self-tests: the bits that it was sealed with")
-    report["router"] = _router(tin)
+        say(f"adapter   {name}: {len(digests)} self-tests: same bits as sealed")
+    report["router"] = router_tin.check(tin, model)
     if report["router"]:
-        say(f"router    {len(report['router'])} self-tests: the scores that it was sealed with")
+        say(f"router    {len(report['router'])} self-tests: same scores as sealed")
     if args.targets:
         _check_targets(args, report, say)
-
-
-def _asked(args: Args) -> Freshness:
-    from tinsmith.cli.sign import read_day
-    from tinsmith.formats import minisign
-
-    if (args.min_version is not None or args.now is not None) and args.key is None:
-        raise InputError("--min-version and --now are asked of a signature; give --key, whose it must be")
-    return minisign.freshness(args.min_version, read_day("--now", args.now))
 
 
 def _check_targets(args: Args, report: dict[str, Any], say: Callable[[str], None]) -> None:
@@ -131,35 +122,9 @@ def _check_targets(args: Args, report: dict[str, Any], say: Callable[[str], None
         ran = verify.verify(Path(args.file), device, expected, progress.display())
         report["targets"][device.name] = {one.isa: one.digests for one in ran}
         for one in ran:
-            say(f"{one.isa:<9} {len(one.digests)} self-tests: the same on {device.name} ({verify.how(device)})")
-
-
-def _content(tin: Tin) -> dict[str, Any]:
-    import hashlib
-
-    tin.verify()
-    manifest = tin.entry("manifest.json")
-    return {
-        "bytes": tin.bytes,
-        "entries": len(tin.names),
-        "manifest_sha256": hashlib.sha256(manifest).hexdigest(),
-    }
-
-
-def _adapters(tin: Tin) -> dict[str, list[str]]:
-    """By adapter, the digests of the self-test's logits under it, by the best instruction set."""
-    from tinsmith import _core
-    from tinsmith.train.adapters import tin as adapter_tin
-
-    return adapter_tin.check(tin, _core.Model(tin.image))
-
-
-def _router(tin: Tin) -> list[str]:
-    """The digests of the router's scores for the self-test's prompts."""
-    from tinsmith import _core
-    from tinsmith.train.adapters import router_tin
-
-    return router_tin.check(tin, _core.Model(tin.image))
+            say(
+                f"{one.isa:<9} {len(one.digests)} self-tests: same bits on {device.name} ({verify.how(device)})"
+            )
 
 
 def _selftests(tin: Tin) -> list[tuple[str, list[str]]]:

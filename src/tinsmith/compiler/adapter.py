@@ -20,7 +20,6 @@ _HEADER = struct.Struct("<8s4IQ32s")
 _FACTORS = struct.Struct("<6IfI2Q")
 _MAGIC = b"TINADPT\0"
 _VERSION = 2
-_READ = (1, _VERSION)  # 1 leaves nothing out
 _WHOLE, _HALF = 34 * _core.TILE, 18 * _core.TILE  # bytes of a tile of B in Q8_0, of 32 inputs and of 16
 _FORMAT_OF = {one.number: name for name, one in WEIGHT_FORMATS.items()}
 _PREFIX_HEADER = struct.Struct("<8s4IQ32s")
@@ -134,7 +133,7 @@ def _each(data: Buffer, where: str, read: Callable[[memoryview, tuple[Any, ...]]
         text = bytes(held[begin : begin + text_bytes])
         begin += text_bytes
         packed = held[begin + -begin % _core.ALIGNMENT :]
-        if (magic, len(packed)) != (_MAGIC, size) or version not in _READ:
+        if (magic, version, len(packed)) != (_MAGIC, _VERSION, size):
             raise ValueError("its header")
         return {_name_at(text, head[0]): read(packed, head) for head in heads}
     except (struct.error, ValueError, KeyError, RuntimeFault) as fault:

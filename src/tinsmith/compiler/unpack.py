@@ -107,8 +107,7 @@ def _header(file: Tin) -> tuple[memoryview, str]:
     """The entry, and what errors call it."""
     if GGUF_HEADER not in file.names:
         raise FormatError(
-            f"{file.where}: holds no {GGUF_HEADER}; an older tinsmith built it; "
-            "build it again: tinsmith build RECIPE, or MODEL"
+            f"{file.where}: has no {GGUF_HEADER}; build it again: tinsmith build RECIPE, or MODEL"
         )
     return file.entry(GGUF_HEADER), f"{file.where}: {GGUF_HEADER}"
 

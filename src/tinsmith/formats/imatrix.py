@@ -78,7 +78,7 @@ def read(path: str | Path) -> dict[str, bytes]:
     path = Path(path)
     matrices = _from_gguf(path) if bytes(map_file(path)[:4]) == gguf.MAGIC else _from_dat(path)
     if not matrices:
-        raise FormatError(f"{path}: holds no importance matrix; make one with tinsmith imatrix")
+        raise FormatError(f"{path}: holds no importance matrix; make one with tinsmith quantize --type imatrix")
     return matrices
 
 

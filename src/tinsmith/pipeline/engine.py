@@ -398,8 +398,8 @@ def _make_one(recipe: Recipe, folder: Path, display: Display, goal: str, log: st
     if not method.merges and goal not in UNMERGED:
         raise InputError(
             f'{recipe.path}: [train] method "{method.name}" trains {method.what}, which no model can be built '
-            "from; `tinsmith train` trains it, and `tinsmith adapters add` seals it beside its base, as a "
-            "recipe with [[task]] does"
+            "from; `tinsmith make --until train` trains it, and `tinsmith adapters --add` seals it beside its "
+            "base, as a recipe with [[task]] does"
         )
     if log is not None:
         logs.check(log)

@@ -230,8 +230,8 @@ def _base_of(engine: Engine) -> Path:
     """What the engine's adapters are for. Raises UnsupportedError where it takes none."""
     if engine.base is None:
         raise UnsupportedError(
-            f"{engine.runtime} takes no adapters; merge it into its base (tinsmith merge), or take the back "
-            "end native or llama.cpp"
+            f"{engine.runtime} takes no adapters; merge it into its base (tinsmith make --until merge), or use "
+            "the back end native or llama.cpp"
         )
     return engine.base
 

@@ -150,15 +150,15 @@ WRONG = {
     ),
     "an adapter of passages": (
         ["--task", "extract", "--schema", "schema.json", "--adapter"],
-        '--adapter: inputs of the task "extract" are passages',
+        '--adapter: not for the task "extract", whose inputs are passages',
     ),
     "no name of a model": (
         ["--task", "chat", "--teacher", "http://127.0.0.1:9/v1"],
-        "name its model by --model",
+        "a URL needs a model; give --model",
     ),
     "a key for a file": (
         ["--task", "chat", "--key-file", "schema.json"],
-        "--key-file is for an address; leave it",
+        "--key-file is for a teacher at a URL; leave it",
     ),
     "an unknown teacher": (["--task", "chat", "--teacher", "nobody"], "nobody"),
     "something else there": (

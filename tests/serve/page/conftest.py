@@ -54,7 +54,7 @@ def desk(browser: Browser, address: str) -> Iterator[Desk]:
 @pytest.fixture
 def slow_desk(browser: Browser, files: list[Path]) -> Iterator[Desk]:
     """Of a server that takes its time, so that there is some to stop it in."""
-    with served(files[0], "--context", str(CONTEXT), "--pace", "5") as address:
+    with served(files[0], "--context", str(CONTEXT), "--duty-cycle", "5") as address:
         yield from at_desk(browser, address)
 
 

@@ -201,9 +201,9 @@ def test_training_goes_on_from_an_adapter_of_its_base_alone(
     small_recipe: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder, base = small_recipe.parent, small_recipe.parent / "base.gguf"
-    assert cli.main(["train", str(small_recipe), "--out", str(folder / "run")]) == 0
+    assert cli.main(["make", "--until", "train", str(small_recipe), "--out", str(folder / "run")]) == 0
     words = [
-        "train",
+        *("make", "--until", "train"),
         str(small_recipe),
         "--from",
         str(folder / "run" / "adapter"),

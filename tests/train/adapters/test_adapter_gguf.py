@@ -52,7 +52,16 @@ def test_it_is_what_the_folder_is(made: Path, tmp_path: Path, capsys: pytest.Cap
     assert answers[0].token_ids == answers[1].token_ids
     assert answers[0].prompt_tokens == answers[1].prompt_tokens > len(model.render(ASKED))
     for name, source in (("folder", made / "one"), ("file", made / "one.gguf")):
-        words = ["adapters", "add", made / "base.tin", "lamps", source, "--out", tmp_path / f"{name}.tin"]
+        words = [
+            "adapters",
+            made / "base.tin",
+            "--add",
+            "lamps",
+            "--from",
+            source,
+            "--out",
+            tmp_path / f"{name}.tin",
+        ]
         assert cli.main(list(map(str, words))) == 0
     folder, file = (Tin(tmp_path / f"{name}.tin") for name in ("folder", "file"))
     assert folder.entry("adapter/lamps.bin") == file.entry("adapter/lamps.bin")

@@ -62,12 +62,9 @@ def test_every_face_takes_it(
     path, file, sealed = tmp_path / "base.tin", tmp_path / "letters.adapter", tmp_path / "sealed.tin"
     compiler.build_tin(in_format(spec, "Q8_0"), path)
     shell("export", "--adapter", trained, "--base", path, "--native", file)
-    shell("adapters", "add", path, "letters", trained, "--out", sealed)
-    assert (
-        shell("adapters", "list", sealed)
-        == "letters  a prefix of 12 tokens, 6144 bytes; with its chat template\n"
-    )
-    held = json.loads(shell("adapters", "list", sealed, "--json"))["letters"]
+    shell("adapters", path, "--add", "letters", "--from", trained, "--out", sealed)
+    assert shell("adapters", sealed) == "letters  a prefix of 12 tokens, 6144 bytes; with its chat template\n"
+    held = json.loads(shell("adapters", sealed, "--json"))["letters"]
     assert (held["prefix"], held["rank"], held["matrices"]) == (12, 0, 0)
     assert list(json.loads(shell("verify", sealed, "--json"))["adapters"]) == ["letters"]
     asked = [{"role": "user", "content": "ax"}]
@@ -92,7 +89,7 @@ def test_a_prefix_is_for_its_own_base_alone(small_recipe: Path) -> None:
     folder = small_recipe.parent
     assert cli.main(["build", str(folder / "base.gguf"), "--format", "q4_0", "--out", str(folder)]) == 0
     small_recipe.write_text(text)
-    assert cli.main(["train", str(small_recipe), "--out", str(folder / "run")]) == 0
+    assert cli.main(["make", "--until", "train", str(small_recipe), "--out", str(folder / "run")]) == 0
     prefix = folder / "run" / "prefix"
     digest = json.loads((prefix / "base.json").read_text())["sha256"]
     assert digest == files.sha256_file(folder / "base.gguf")

@@ -69,7 +69,7 @@ def test_a_recipe_learns_text(small_recipe: Path, capsys: pytest.CaptureFixture[
         recipe.load(small_recipe)
     small_recipe.write_text(text.replace("[train]", 'text = "t.txt"\n[train]'))
     (folder / "t.txt").write_text("\n \n")
-    assert cli.main(["train", str(small_recipe), "--out", str(folder / "run")]) != 0
+    assert cli.main(["make", "--until", "train", str(small_recipe), "--out", str(folder / "run")]) != 0
     assert "t.txt: holds no text; write some" in capsys.readouterr().err
     (folder / "t.txt").write_text("\n\n".join(TEXTS))
     assert cli.main(["make", str(small_recipe), "--out", str(folder / "run")]) == 0

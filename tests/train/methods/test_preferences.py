@@ -199,7 +199,7 @@ def test_a_recipe_learns_from_preferences(
     state = json.loads((folder / "run" / "run.json").read_text())
     assert "; validated on 1 of 8 preferences, held out" in state["stages"]["train"]["facts"]["note"]
     write(folder / "p.jsonl", rows[:-1])
-    assert cli.main(["train", str(small_recipe), "--out", str(folder / "run")]) == 0
+    assert cli.main(["make", "--until", "train", str(small_recipe), "--out", str(folder / "run")]) == 0
     assert "train: up to date" not in capsys.readouterr().err
 
 
@@ -278,7 +278,10 @@ def test_nothing_is_made_for_what_learns_of_pairs(
         rows = [{"input": f"{name} {n}", "output": json.dumps({"n": n})} for n in range(12)]
         write(small_recipe.parent / f"{name}.jsonl", rows)
     add(small_recipe, 'preferences = "p.jsonl"', 'method = "dpo"')
-    assert cli.main(["train", str(small_recipe), "--out", str(small_recipe.parent / "run")]) == 0
+    assert (
+        cli.main(["make", "--until", "train", str(small_recipe), "--out", str(small_recipe.parent / "run")])
+        == 0
+    )
     assert "further examples" not in capsys.readouterr().err
     text = small_recipe.read_text()
     for key, value in (("augment", "true"), ("augment_exclude", '"o"')):
@@ -294,7 +297,10 @@ def test_what_is_preferred_is_held_to_the_constraint(
     write(small_recipe.parent / "p.jsonl", [{"input": "3", "chosen": "Odd", "rejected": "even"}])
     add(small_recipe, 'preferences = "p.jsonl"', 'method = "dpo"')
     small_recipe.write_text(small_recipe.read_text() + '[constraint]\nchoices = ["even", "odd"]\n')
-    assert cli.main(["train", str(small_recipe), "--out", str(small_recipe.parent / "run")]) != 0
+    assert (
+        cli.main(["make", "--until", "train", str(small_recipe), "--out", str(small_recipe.parent / "run")])
+        != 0
+    )
     assert "p.jsonl: example 1: the recipe's [constraint] forbids its output" in capsys.readouterr().err
 
 
@@ -308,7 +314,7 @@ def test_what_is_preferred_is_an_output_of_the_task(
     small_recipe.write_text(text)
     for name in ("train", "validation", "test"):
         write(small_recipe.parent / f"{name}.jsonl", [{"input": name, "output": "{}"}])
-    command = ["train", str(small_recipe), "--out", str(small_recipe.parent / "run")]
+    command = ["make", "--until", "train", str(small_recipe), "--out", str(small_recipe.parent / "run")]
     assert cli.main(command) != 0
     assert "p.jsonl:2: not a valid output of the task extract: no" in capsys.readouterr().err
     (small_recipe.parent / "p.jsonl").unlink()

@@ -313,7 +313,17 @@ def test_what_measures_memory_says_nothing_of_itself(tmp_path: Path) -> None:
     """torch's allocator warns, where users read, of blocks that the profiler did not see."""
     packed_base = SMALL.replace("[data]", 'weights = "quantized"\n[data]')
     recipe = write_home(tmp_path, packed_base, parity, spec=in_format(tiny_spec("llama"), "Q8_0"))
-    command = [sys.executable, "-m", "tinsmith", "train", str(recipe), "--out", str(tmp_path / "run")]
+    command = [
+        sys.executable,
+        "-m",
+        "tinsmith",
+        "make",
+        "--until",
+        "train",
+        str(recipe),
+        "--out",
+        str(tmp_path / "run"),
+    ]
     told = subprocess.run(command, capture_output=True, text=True, check=True).stderr
     assert "base kept packed" in told
     assert "profil" not in told

@@ -68,8 +68,12 @@ def test_a_resumed_run_goes_on_with_its_log(spec: Spec, examples: list[Example],
     assert written == whole.curve
 
 
-def test_a_log_of_before_goes_on_with_what_is_new(tmp_path: Path) -> None:
-    (tmp_path / logs.CSV).write_text("step,epoch,loss\n1,1,0.5\n")
+def test_a_log_is_continued(tmp_path: Path) -> None:
+    lines = (
+        ",".join(logs.COLUMNS),
+        ",".join({"step": "1", "loss": "0.5"}.get(name, "") for name in logs.COLUMNS),
+    )
+    (tmp_path / logs.CSV).write_text("\n".join([*lines, ""]))
     with logs.opened("csv", tmp_path) as write:
         write(Started(1, 2, 1e-3, ""))
         write(Validated(1, 2, 0.3, 0.85, True, text_loss=1.5))

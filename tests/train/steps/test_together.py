@@ -54,9 +54,18 @@ def free_port() -> int:
 
 
 def processes(folder: Path, out: str, count: int, *program: str) -> list[subprocess.Popen[str]]:
-    """Of `tinsmith train`, as a launcher starts them."""
+    """Of `tinsmith make --until train`, as a launcher starts them."""
     port = free_port()
-    command = [sys.executable, *program, "train", str(folder / "recipe.toml"), "--out", str(folder / out)]
+    command = [
+        sys.executable,
+        *program,
+        "make",
+        "--until",
+        "train",
+        str(folder / "recipe.toml"),
+        "--out",
+        str(folder / out),
+    ]
     shared = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
     shared |= {"WORLD_SIZE": str(count), "LOCAL_WORLD_SIZE": str(count), "OMP_NUM_THREADS": "1"}
     return [
@@ -141,7 +150,16 @@ def test_what_accelerate_launches_gives_the_result_of_one(compared: Path) -> Non
         "accelerate.commands.launch --multi_gpu --num_machines 1 --num_processes 2",
     )
     words = f"{launch} --mixed_precision no --dynamo_backend no --main_process_port {free_port()}".split()
-    command = [sys.executable, "-m", *words, compared / "float32.py", "train", compared / "recipe.toml"]
+    command = [
+        sys.executable,
+        "-m",
+        *words,
+        compared / "float32.py",
+        "make",
+        "--until",
+        "train",
+        compared / "recipe.toml",
+    ]
     told = subprocess.run(
         [*command, "--out", out],
         capture_output=True,

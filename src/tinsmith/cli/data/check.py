@@ -1,4 +1,4 @@
-"""tinsmith data check: faults in examples, each with file and line, and a cleaned copy."""
+"""tinsmith data check: faults in examples, with file and line, and a cleaned copy."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tinsmith.cli._command import Args, argument, flag, one_of, option
+from tinsmith.cli._command import Args, argument, flag, grouped, one_of, option
 from tinsmith.cli._terminal import shown
 from tinsmith.cli._types import File, Labels, Whole, Word, base_names, tasks
 from tinsmith.errors import InputError
@@ -14,50 +14,40 @@ from tinsmith.errors import InputError
 if TYPE_CHECKING:
     from tinsmith.prepare.check.rows import Data
 
-HELP = "find faults in examples: each with file and line, how bad it is and what to do"
+HELP = "find faults in examples, with file, line, severity and advice"
+SECTION = "begin"
 DATA = (".jsonl", ".json", ".csv", ".tsv", ".parquet")
-ANSWERS = "What an answer may be (default: of a recipe, what it says; else anything)"
-
-
 PARAMETERS = [
     argument(
         "files",
         "FILE",
         File(*DATA, ".toml"),
-        help="training examples; or a RECIPE.toml, whose splits are checked under its constraint",
+        help="training examples; or a RECIPE.toml, whose splits are checked with its constraint",
         several=True,
     ),
-    option("--validation", File(*DATA), multiple=True, metavar="FILE", help="validation examples; repeatable"),
-    option("--test", File(*DATA), multiple=True, metavar="FILE", help="test examples; repeatable"),
-    option("--recipe", File(".toml"), metavar="R", help="check the FILEs as the data of this recipe"),
-    option("--task", Word(tasks), metavar="T", help="what kind of answers they are (default: seen from them)"),
-    *one_of(
-        option("--schema", File(".json"), group=ANSWERS, metavar="S", help="JSON of a schema"),
-        option("--tools", File(".json"), group=ANSWERS, metavar="S", help="calls of tools in OpenAI's shape"),
-        option("--labels", Labels(), group=ANSWERS, metavar="L", help="of labels: a,b,c, or a file of them"),
-    ),
-    option("--base", File(".gguf", names=base_names), metavar="MODEL", help="count the tokens of this base"),
-    option("--length", Whole(8), default=512, metavar="N", help="of an example, at most (default: 512)"),
-    option(
-        "--json",
-        File(".json", out=True),
-        metavar="OUT",
-        help="write all findings as JSON too; - prints them alone",
-    ),
-    option("--html", File(".html", out=True), metavar="OUT", help="write a page too"),
+    option("--validation", File(*DATA), multiple=True, help="validation examples; repeatable"),
+    option("--test", File(*DATA), multiple=True, help="test examples; repeatable"),
+    option("--recipe", File(".toml"), help="check the FILEs as the data of this recipe"),
+    option("--task", Word(tasks), help="task of the examples (default: detected)"),
+    option("--base", File(".gguf", names=base_names), metavar="MODEL", help="count tokens of this base model"),
+    option("--length", Whole(8), default=512, help="tokens of an example at most"),
+    option("--json", File(".json", out=True), help="also write the findings as JSON; -: print JSON alone"),
+    option("--html", File(".html", out=True), help="also write an HTML page"),
     option(
         "--fix",
         File(".jsonl", path=True, out=True),
-        metavar="OUT",
-        help="write a cleaned copy as JSON lines (a folder, for several files), and beside it what was changed",
+        help="write a cleaned copy and a list of the changes (a folder, for several files)",
     ),
-    option(
-        "--allow",
-        several=True,
-        metavar="KIND",
-        help="kinds of findings that are no reason to exit with 1, and that --fix lets be",
+    option("--allow", several=True, metavar="KIND", help="findings to ignore in the exit code and in --fix"),
+    flag("--strict", help="exit with 1 for warnings too"),
+    *one_of(
+        *grouped(
+            "Constraint of the answers (default: the recipe's, if any)",
+            option("--schema", File(".json"), help="a JSON Schema"),
+            option("--tools", File(".json"), help="tools in OpenAI's format"),
+            option("--labels", Labels(), help="labels: a,b,c, or a file of labels"),
+        )
     ),
-    flag("--strict", help="exit with 1 for warnings too, not for errors alone"),
 ]
 
 
@@ -103,6 +93,6 @@ def _data(args: Args) -> Data:
         return checking.of_files([*files, *more], args.task, table, args.labels, args.base, args.length)
     for name in ("task", "schema", "tools", "labels", "base"):
         if getattr(args, name) is not None:
-            raise InputError(f"--{name}: the recipe says it; leave it out")
+            raise InputError(f"--{name}: is stated by the recipe; leave it out")
     loaded = recipe.load(recipes[0] if recipes else args.recipe)
     return checking.of_recipe(loaded, () if recipes else [*files, *more])

@@ -91,7 +91,7 @@ def _rows(path: Path) -> list[dict[str, str]]:
     text = reading.read_text(path, InputError)
     rows = csv.DictReader(io.StringIO(text[: text.rfind("\n") + 1]))
     names = rows.fieldnames or COLUMNS
-    if "step" not in names or not set(names) <= set(COLUMNS):  # an earlier version had fewer
+    if list(names) != list(COLUMNS):
         raise InputError(f"{path}: is no log of training; move it, or give another folder with --out")
     return [row for row in rows if (row["step"] or "").isdigit()]
 

@@ -75,7 +75,7 @@ def searched(method: Method, job: Job, on_event: Callable[[Event], None]) -> tup
     method and options is taken from the cache; an interrupted search goes on."""
     if together.count() > 1:
         raise InputError(
-            'learning_rate = "search": trials run in one process: run "tinsmith train" without a launcher, and '
+            'learning_rate = "search": trials run in one process: run tinsmith without a launcher, and '
             "state the rate that it finds"
         )
     budget, seeds, version = job.options.search, job.options.seeds, tinsmith.__version__

@@ -12,8 +12,8 @@ import shutil
 import sys
 from pathlib import Path
 
-INTEGRATIONS = Path(__file__).parents[2]
-sys.path[:0] = [str(INTEGRATIONS / "voice_loop"), str(INTEGRATIONS / "home_assistant" / "checks")]
+HERE = Path(__file__).parents[2]
+sys.path[:0] = [str(HERE / "voice"), str(HERE / "checks")]
 
 from home import home, say, set_up, speech  # noqa: E402
 from loop import sphinx, spoken  # noqa: E402
@@ -24,7 +24,7 @@ SAID = {"turn on the kitchen lamp": "kitchen_lamp", "switch on the fan": "fan", 
 async def run(given: argparse.Namespace) -> None:
     folder, ears = given.work / "config", sphinx()
     shutil.rmtree(folder, ignore_errors=True)
-    async with home(folder, INTEGRATIONS / "home_assistant" / "custom_components" / "tinsmith") as hass:
+    async with home(folder, HERE / "custom_components" / "tinsmith") as hass:
         entry = await set_up(hass, "file", {"file": str(given.house)})
         for text, switch in SAID.items():
             heard = await hass.async_add_executor_job(ears.hear, spoken(text))
