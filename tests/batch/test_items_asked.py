@@ -115,7 +115,7 @@ def test_settings_go_through_a_journal(tmp_path: Path) -> None:
         constraint=OutputConstraint("choices", ["a", "b"]),
         options={"top_k": 3},
         adapters={"n": 0.5},
-        images=ImageLimits(pictures=3),
+        images=ImageLimits(images=3),
     )
     assert Settings.of_json(json.loads(json.dumps(settings.as_json())), tmp_path) == settings
     with pytest.raises(InputError, match=r"another version \(new\)"):

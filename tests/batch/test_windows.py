@@ -90,7 +90,7 @@ def test_requests_are_answered_in_openais_shape(batch: Run, tiny_tin: Path, tmp_
     assert isinstance(json.loads(bodies["object"]["choices"][0]["message"]["content"]), dict)
     assert len(bodies["last seed"]["choices"]) == 2
     assert len(bodies["several"]["tinsmith"]["receipt"].split(",")) == 2
-    assert "sees no images" in made["image"]["error"]["message"]
+    assert "has no image input" in made["image"]["error"]["message"]
     assert "give text or image_url" in made["sound"]["error"]["message"]
     assert batch(given, out, "--check") == 0
 
@@ -286,16 +286,16 @@ def test_whoever_computes_keeps_the_pace(
     tiny_tin: Path, batch: Run, asked: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     job = executors.WorkerConfig(
-        file=tiny_tin, settings=Settings(max_tokens=3), loading={"pace": 30}, digest="d"
+        file=tiny_tin, settings=Settings(max_tokens=3), loading={"duty_cycle": 30}, digest="d"
     )
     of_image = replace(job, image=tiny_tin).load(threads=1)
-    assert [job.load(threads=1).pace, of_image.pace, of_image.digest] == [30, 30, "d"]
+    assert [job.load(threads=1).duty_cycle, of_image.duty_cycle, of_image.digest] == [30, 30, "d"]
     one, two = (asked.with_name(f"{name}.jsonl") for name in ("one", "two"))
     batch(asked, one)
     batch(asked, two, "--duty-cycle", 50)
     assert one.read_bytes() == two.read_bytes()
     assert batch(asked, asked.with_name("three.jsonl"), "--duty-cycle", 0) == 2
-    assert "pace is 0" in capsys.readouterr().err
+    assert "duty_cycle is 0" in capsys.readouterr().err
 
 
 def test_what_keeps_a_worker_from_answering_is_said(tiny_tin: Path, batch: Run, tmp_path: Path) -> None:

@@ -61,4 +61,4 @@ def test_run_fills_in(spec: Spec, tmp_path: Path, capsys: pytest.CaptureFixture[
     expected = model.generate(model.infill_prompt("in the", BEHIND), max_tokens=4).token_ids
     assert json.loads(capsys.readouterr().out)["token_ids"] == expected
     assert cli.main(asked) == 2
-    assert "--suffix is what follows a text" in capsys.readouterr().err
+    assert "--suffix needs --raw" in capsys.readouterr().err

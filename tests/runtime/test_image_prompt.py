@@ -230,4 +230,4 @@ def test_run_with_images(made: Made, tmp_path: Path, capsys: pytest.CaptureFixtu
         assert cli.main([*words, *limits]) == 2
         assert said in capsys.readouterr().err
     assert cli.main([*words, "--raw"]) == 2
-    assert "--image needs PROMPT" in capsys.readouterr().err
+    assert "--image excludes --raw" in capsys.readouterr().err

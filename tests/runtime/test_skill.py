@@ -143,7 +143,7 @@ def test_the_commands_and_the_program_in_c_ask_alike(
     question = ASKED[0]["content"]
     assert cli.main(["run", str(made.tin), question, "--adapter", "lamps", "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
-    assert (told["text"], told["sure"], told["prompt_tokens"]) == (
+    assert (told["text"], told["confident"], told["prompt_tokens"]) == (
         wanted.text,
         wanted.confident,
         wanted.prompt_tokens,

@@ -25,7 +25,7 @@ from tinsmith.serve.images import ClientGone, ImageEncoder
 from tinsmith.serve.limits import Limits
 
 TEXT = "what is the thing?"
-LIMITS = Limits(pictures=2, picture=1 << 20, pixels=350_000)
+LIMITS = Limits(images=2, image=1 << 20, pixels=350_000)
 
 
 @pytest.fixture(scope="module")
@@ -37,8 +37,8 @@ def seeing(eyes: Path) -> Iterator[Running]:
 
 def test_documentation_states_the_image_limits() -> None:
     page = (Path(__file__).parents[2] / "docs" / "serving.md").read_text("utf-8")
-    assert f"`--max-images` at most ({Limits().pictures})" in page
-    assert f"`--max-image` ({Limits().picture >> 20} MiB)" in page
+    assert f"`--max-images` at most ({Limits().images})" in page
+    assert f"`--max-image` ({Limits().image >> 20} MiB)" in page
 
 
 def coded(seed: int = 1) -> str:
@@ -174,7 +174,7 @@ def test_image_answer_satisfies_the_constraint(seeing: Running, more: dict[str, 
 
 def test_image_embeddings_are_cached(seeing: Running, monkeypatch: pytest.MonkeyPatch) -> None:
     """And never on the batch's thread."""
-    sight = seeing.state.find("eyes").served.model.sight
+    sight = seeing.state.find("eyes").served.model.vision
     plain, threads = sight.states, []
 
     def states(*given: Any) -> bytes:
@@ -184,7 +184,7 @@ def test_image_embeddings_are_cached(seeing: Running, monkeypatch: pytest.Monkey
     monkeypatch.setattr(sight, "states", states)
     for _ in range(2):
         assert post(seeing, "/v1/chat/completions", chat(url(coded(7)))).status_code == 200
-    tiles = len(seeing.alone["eyes"].render(asking(photo(50, 40, 7))).images)  # type: ignore[attr-defined]
+    tiles = len(seeing.alone["eyes"].render(asking(photo(50, 40, 7))).tiles)  # type: ignore[attr-defined]
     assert len(threads) == tiles
     assert all(name.startswith("tinsmith images") for name in threads)
     assert post(seeing, "/v1/messages/count_tokens", {"model": "eyes", "messages": chat()["messages"]})
@@ -206,7 +206,7 @@ def test_concurrent_image_requests(seeing: Running) -> None:
 def test_image_cache_is_bounded(seeing: Running) -> None:
     model = seeing.alone["eyes"]
     prompts = [model.render(asking(photo(50, 40, seed))) for seed in (1, 2, 1)]
-    size = sum(4 * image.count for _, image in prompts[0].images) * 64  # type: ignore[attr-defined]
+    size = sum(4 * image.count for _, image in prompts[0].tiles) * 64  # type: ignore[attr-defined]
     eyes = ImageEncoder(model, Limits(image_cache=size))
     for prompt in prompts:
         eyes.encode(prompt, "", threading.Event())  # type: ignore[arg-type]

@@ -50,7 +50,7 @@ PARAMETERS = [
 _BROUGHT = {
     "template": "chat template",
     "constraint": "constraint",
-    "sure": "thresholds",
+    "abstention": "thresholds",
     "metrics": "metrics",
     "license": "licence",
 }

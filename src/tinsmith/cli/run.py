@@ -171,7 +171,7 @@ def _answer(
         "seconds": round(answer.seconds, 6),
         "evaluations": answer.evaluations,
         "probability": round(answer.probability, 6),
-        **({} if answer.confident is None else {"sure": answer.confident}),
+        **({} if answer.confident is None else {"confident": answer.confident}),
     }
     if answer.thinking is not None:
         result |= {"thinking": answer.thinking, "content": answer.content}

@@ -7,13 +7,14 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
-from tinsmith import _core
 from tinsmith.checks import UINT64, whole
 from tinsmith.errors import FormatError, InputError, RuntimeFault
-from tinsmith.runtime.messages import Message
 from tinsmith.system import reading
+
+if TYPE_CHECKING:
+    from tinsmith.runtime.messages import Message
 
 MOST_BYTES = 1 << 29  # of an image once it is read
 _URL = "data:"
@@ -69,6 +70,8 @@ def image_of(part: Mapping[str, Any], where: str, most: int = MOST_BYTES) -> Ima
         value = _of_url(value, where)
     if not isinstance(value, bytes | bytearray | memoryview):
         raise InputError(f"{where}: bytes of an image are {type(value).__name__}; give a PNG's or JPEG's bytes")
+    from tinsmith import _core  # not for the limits, which the command line's completion reads
+
     try:
         return Image(*_core.image_read(value, most))
     except RuntimeFault as fault:
@@ -143,7 +146,8 @@ def read_all(
 ) -> list[Message]:
     """read: of a part and its message's number the image, and what errors call it. Raises InputError for more
     pixels than the limits say."""
-    known, pixels = list[Message](), 0
+    known: list[Message] = []
+    pixels = 0
     for number, message in enumerate(messages, 1):
         content = message.get("content")
         if isinstance(content, list | tuple):

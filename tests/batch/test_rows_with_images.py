@@ -23,7 +23,7 @@ from tinsmith.batch.settings import Settings
 from tinsmith.compiler import build_tin
 from tinsmith.errors import InputError
 from tinsmith.runtime.image_prompt import ImagePrompt
-from tinsmith.runtime.images import Picture
+from tinsmith.runtime.images import Image
 
 LIMITS = ("--max-images", 2, "--max-image", "128KiB", "--max-pixels", 5000)
 
@@ -42,9 +42,9 @@ def url(data: bytes) -> dict[str, Any]:
     return {"type": "image_url", "image_url": {"url": address}}
 
 
-def pictures_alive() -> int:
+def images_alive() -> int:
     gc.collect()
-    return sum(type(one) is Picture for one in gc.get_objects())
+    return sum(type(one) is Image for one in gc.get_objects())
 
 
 @pytest.fixture(scope="module")
@@ -116,14 +116,14 @@ def test_a_row_past_the_bounds_fails_and_the_run_goes_on(eyes: Path, tiny_tin: P
     good, large = drawn(1), png_of(b"", 20000, 20000)
     (tmp_path / "big.png").write_bytes(drawn(3) + bytes(1 << 17))
     rows = [
-        (asking(url(large)), "message 1: the picture of 20000 x 20000 takes"),
+        (asking(url(large)), "message 1: the image of 20000 x 20000 takes"),
         (asking({"path": str(tmp_path / "big.png")}), "big.png: is larger than 131,072 bytes"),
-        (asking(*[url(good)] * 3), "message 1: 3 pictures; give 2 at most"),
+        (asking(*[url(good)] * 3), "message 1: 3 images; give 2 at most"),
         (
             asking(url(drawn(1, 60, 50)), url(drawn(2, 50, 45))),
-            "5,250 pixels in all with this picture; give 5,000",
+            "5,250 pixels in all with this image; give 5,000",
         ),
-        (asking(url(good[: len(good) // 2])), "message 1: the picture can't be read"),
+        (asking(url(good[: len(good) // 2])), "message 1: the image can't be read"),
         (asking({"path": str(tmp_path / "none.png")}), "none.png: no such file"),
         (asking({"image_url": {"url": "http://127.0.0.1:1/a.png"}}), "nothing is fetched"),
         (asking({"path": 3}), "message 1: path of an image is int; give the path of a file"),
@@ -140,7 +140,7 @@ def test_a_row_past_the_bounds_fails_and_the_run_goes_on(eyes: Path, tiny_tin: P
     (tmp_path / "out.jsonl").unlink()
     (tmp_path / "out.jsonl.journal").unlink()
     code, made = batch(tiny_tin, given, "--workers", 1)
-    assert "sees no images" in made[-1]["error"]
+    assert "has no image input" in made[-1]["error"]
 
 
 def test_requests_in_openais_shape_show_pictures(eyes: Path, tmp_path: Path) -> None:
@@ -163,17 +163,17 @@ def test_pixels_wait_in_their_files(eyes: Path, tmp_path: Path) -> None:
     path = tmp_path / "a.png"
     path.write_bytes(drawn(1))
     asker = RequestBuilder(tinsmith.load(eyes, threads=1), Settings())
-    before = pictures_alive()
+    before = images_alive()
     tokens = asker.requests(Item(1, 1, asking({"path": str(path)}, url(drawn(2)))))[0].asked.tokens
     assert isinstance(tokens, ImagePrompt)
-    assert pictures_alive() == before
+    assert images_alive() == before
     path.write_bytes(drawn(3))
     with pytest.raises(InputError, match="another than when it was first read"):
-        tokens.images[0][1].rows  # noqa: B018
+        tokens.tiles[0][1].rows  # noqa: B018
     path.write_bytes(drawn(1))
     alone = tinsmith.load(eyes, threads=1).render(asking({"path": path}, url(drawn(2))))
     assert isinstance(alone, ImagePrompt)
-    assert [image.rows for _, image in tokens.images] == [image.rows for _, image in alone.images]
+    assert [image.rows for _, image in tokens.tiles] == [image.rows for _, image in alone.tiles]
 
 
 def test_a_batch_whose_pictures_changed_is_not_gone_on_with(
