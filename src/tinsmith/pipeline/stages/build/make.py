@@ -5,8 +5,7 @@ They are made from the merged float model, or from the base itself where adapter
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 from tinsmith.format_names import AUTO
 from tinsmith.formats.tin import SOURCE
 from tinsmith.pipeline import contents, formats
-from tinsmith.pipeline.prepared import FloatModel
 from tinsmith.pipeline.prepared import Prepared, load_base, settled
 from tinsmith.pipeline.stage import Made, Reporter, Shown
 from tinsmith.pipeline.stages.build.inputs import BaseInputs, Inputs, Origin
