@@ -189,12 +189,12 @@ def adapter_config(at: Path, value: bytes) -> Any:
 
 def docs_tools(at: Path, value: bytes) -> Any:
     (at / "face.json").write_bytes(b"[" + value + b"]")
-    return docs._tools(str(at / "face.json"))
+    return docs._checked(str(at / "face.json"), compiled.tools, "it is a list of tools")
 
 
 def docs_schema(at: Path, value: bytes) -> Any:
     (at / "face.json").write_bytes(b'{"const": ' + value + b"}")
-    return docs._schema(str(at / "face.json"))
+    return docs._checked(str(at / "face.json"), compiled.schema, "it is a schema")
 
 
 FACES: dict[str, Callable[[Path, bytes], Any]] = {
