@@ -66,7 +66,7 @@ def test_a_threshold_is_chosen_sealed_and_obeyed(
     assert cli.main(["run", str(folder / "run" / "small-q8_0.tin"), "a", "--json", "--max-tokens", "4"]) == 0
     told = json.loads(capsys.readouterr().out)
     answer = model.chat([{"role": "user", "content": "a"}], max_tokens=4)
-    assert (told["sure"], told["text"]) == (answer.confident, answer.text)
+    assert (told["confident"], told["text"]) == (answer.confident, answer.text)
 
 
 def test_without_an_error_rate_nothing_is_asked(small_recipe: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -338,7 +338,7 @@ def test_the_command_goes_on_from_an_adapter(begun: Path, capsys: pytest.Capture
     capsys.readouterr()
     assert cli.main([*words, "--out", str(folder / "more")]) == 0
     assert "train: up to date" in capsys.readouterr().err
-    words[3] = str(folder / "more" / "adapter")
+    words[words.index("--from") + 1] = str(folder / "more" / "adapter")
     assert cli.main([*words, "--out", str(folder / "more")]) == 2
     assert "where training would replace it; give another folder with --out" in capsys.readouterr().err
 

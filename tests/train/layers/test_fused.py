@@ -21,7 +21,7 @@ from tinsmith import _core  # noqa: E402
 from tinsmith.train.batches.packing import Packing, pack  # noqa: E402
 from tinsmith.train.batches.sequences import TokenSequence  # noqa: E402
 from tinsmith.train.layers import attention, flex, fused, mixing  # noqa: E402
-from tinsmith.train.vision.tiles import Image, Looks  # noqa: E402
+from tinsmith.train.vision.tiles import Looks, PromptTile  # noqa: E402
 
 SCALE = 0.3
 
@@ -36,7 +36,7 @@ def packing_of(shared: int, count: int, seed: int = 0, images: bool = False) -> 
     prefix = tuple(range(shared))
     if not images:
         return pack([TokenSequence((*prefix, *tokens(1, 20)), tokens(2, 15)) for _ in range(count)], shared)
-    shown = (Image(shared, 1, 2), Image(shared + 3, 2, 6))
+    shown = (PromptTile(shared, 1, 2), PromptTile(shared + 3, 2, 6))
     sequences = [TokenSequence((*prefix, *tokens(16, 30)), tokens(2, 15), (), (), shown) for _ in range(count)]
     return pack(sequences, shared, Looks(together=True))
 
