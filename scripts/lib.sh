@@ -3,7 +3,7 @@
 
 BASE_MODEL=smollm2-135m-instruct
 ALL_EXTRAS=(train eval check pdf gguf dev docs)
-QUICK_EXTRAS=(check pdf gguf dev) # without torch
+QUICK_EXTRAS=(eval check pdf gguf dev) # without torch
 EXTRAS=("${ALL_EXTRAS[@]}")
 
 SHA256='import hashlib, sys; print(hashlib.sha256(sys.stdin.buffer.read()).hexdigest())'
