@@ -55,10 +55,10 @@ def test_a_sealed_file_answers_about_pictures(tmp_path: Path) -> None:
     assert cli.main(["make", str(tmp_path / "sides.toml"), "--out", str(run)]) == 0
     report = json.loads((run / "report.json").read_text())
     assert report["systems"]["shipped_q8_0_constrained"]["valid"] == 1
-    assert sum(report["augmentation"]["pictures"].values()) > 0
+    assert sum(report["augmentation"]["images"].values()) > 0
     page = (run / "report.html").read_text()
     for error in report["errors"]:
-        assert all((run / name).is_file() and f'src="{name}"' in page for name in error["pictures"])
+        assert all((run / name).is_file() and f'src="{name}"' in page for name in error["images"])
     assert re.search(r"Pictures were changed: \w+ \d+", page)
     assert models.load(run / "trained").vision is not None
     measured = json.loads((run / "search/sensitivity-vision.json").read_text())["measured"]

@@ -313,7 +313,7 @@ def test_a_run_killed_again_and_again_ends_as_one_that_was_not(
         "tasks/numbers/adapter",
         "joint/adapter",
         "unsealed/two-f16.tin",
-        "skilled/two-f16.tin",
+        "adapted/two-f16.tin",
         "tasks/mood/eval/adapter_q8_0.jsonl",
         "two-f16.tin",
     )

@@ -214,8 +214,8 @@ def learned(run: Run, count: int) -> list[Example]:
 
 
 def _splits(run: Run, count: int, chosen: Settings) -> dict[str, Path]:
-    held = prepared(run).examples("validation")
-    validation = _drawn(held, chosen.validation or len(held), run.recipe.train.seed)
+    every = prepared(run).examples("validation")
+    validation = _drawn(every, chosen.validation or len(every), run.recipe.train.seed)
     splits = {"train": learned(run, count), "validation": validation}
     paths = {"test": prepared(run).files[split_name("test")]}
     for split, rows in splits.items():

@@ -68,11 +68,11 @@ def make(inputs: Inputs, folder: Path, reporter: Reporter) -> Made[Data]:
     table = drafts.of_recipe(recipe, splits["train"], prepared.load_base(recipe, base.path))
     if table is not None:
         outputs.append(write(folder / DRAFT, table))
-    further = augmentation.augmented(inputs, splits, Path(base.path), reporter)
+    further = augmentation.augmented(recipe, splits, Path(base.path), reporter)
     if further is not None:
         outputs.append(folder / AUGMENTED)
         write_examples(outputs[-1], further[0])
-        outputs += augmentation.show_pictures(further[0], splits["train"], folder, reporter)
+        outputs += augmentation.show_images(further[0], splits["train"], folder, reporter)
     facts = Data(
         base=base,
         constraint=sealed.facts if sealed is not None else None,

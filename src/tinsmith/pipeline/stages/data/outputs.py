@@ -12,8 +12,8 @@ from tinsmith.pipeline.prepared import Base, New
 class Augmentation:
     """rows: examples made; variants: of each example, at most; slots: values found that can be substituted, by
     argument; sources: values filled in, by where they are from; shared: of each split, how many inputs were
-    made too; met: how many have a word that no training input has and a made one does; pictures: changes of
-    pictures, by kind."""
+    made too; met: how many have a word that no training input has and a made one does; images: changes of
+    images, by kind."""
 
     rows: int
     variants: int
@@ -21,7 +21,7 @@ class Augmentation:
     sources: dict[str, int]
     shared: dict[str, int]
     met: dict[str, int] = field(default_factory=dict)
-    pictures: dict[str, int] = field(default_factory=dict)
+    images: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tinsmith.pipeline.examples import PICTURES
+from tinsmith.pipeline.examples import IMAGES
 
 if TYPE_CHECKING:
     from tinsmith.data.readers import Example
@@ -82,7 +82,7 @@ def worst(
     return [
         {
             "input": items[i].input,
-            **_pictures(items[i]),
+            **_images(items[i]),
             "expected": items[i].output,
             "answered": answers[i].text.strip(),
             "part": items[i].part,
@@ -92,10 +92,10 @@ def worst(
     ]
 
 
-def _pictures(example: Example) -> dict[str, list[str]]:
-    """Of an example with pictures, the paths of the run's copies from its folder, where the page lies too."""
-    names = [f"data/{PICTURES}/{Path(one.path).name}" for one in example.images if one.path]
-    return {"pictures": names} if names else {}
+def _images(example: Example) -> dict[str, list[str]]:
+    """Of an example with images, the paths of the run's copies from its folder, where the page lies too."""
+    names = [f"data/{IMAGES}/{Path(one.path).name}" for one in example.images if one.path]
+    return {"images": names} if names else {}
 
 
 def _kind(task: Task, grade: Grade) -> str:

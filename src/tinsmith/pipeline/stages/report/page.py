@@ -37,7 +37,7 @@ def risks(document: dict[str, Any]) -> curve.Drawing | None:
     rows = [
         {"coverage": 100 * point["coverage"], label: 100 * point["risk"]}
         for label, name in names.items()
-        for point in document["systems"].get(name, {}).get("sure", {}).get("curve", ())
+        for point in document["systems"].get(name, {}).get("abstention", {}).get("curve", ())
     ]
     return curve.draw(rows, tuple(names), along="coverage", labels={name: name for name in names})
 

@@ -36,8 +36,8 @@ def make_of_tasks(inputs: TasksInputs, folder: Path, reporter: Reporter) -> Made
     outputs = []
     for weights, source in inputs.tins.items():
         outputs.append(folder / source.name)
-        skilled = inputs.skilled[weights]
-        work = skilled.with_suffix(".sealing")
+        adapted = inputs.adapted[weights]
+        work = adapted.with_suffix(".sealing")
         write(
             inputs.data,
             source,
@@ -55,7 +55,7 @@ def make_of_tasks(inputs: TasksInputs, folder: Path, reporter: Reporter) -> Made
             for name in inputs.tasks
         }
         beside.add(inputs.tasks, work, work, facts)
-        chooser = router_tin.held_by(skilled)
+        chooser = router_tin.held_by(adapted)
         assert chooser  # the adapters stage put it there
         router_tin.put(work, chooser, work, inputs.router[weights])
         files.replace(work, outputs[-1])

@@ -31,11 +31,15 @@ def figures(systems: Mapping[str, Mapping[str, Any]], names: Mapping[str, str]) 
 def thresholds(systems: Mapping[str, Mapping[str, Any]], names: Mapping[str, str]) -> dict[str, Any]:
     """The log probability from which a system's answers are given, by label; empty where the recipe asks for
     none."""
-    held = {label: systems[name]["sure"] for label, name in names.items() if "sure" in systems.get(name, {})}
-    if not held:
+    found = {
+        label: systems[name]["abstention"]
+        for label, name in names.items()
+        if "abstention" in systems.get(name, {})
+    }
+    if not found:
         return {}
-    (error,) = {one["error"] for one in held.values()}
-    return {"abstention": {"error": error, **{label: one["threshold"] for label, one in held.items()}}}
+    (error,) = {one["error"] for one in found.values()}
+    return {"abstention": {"error": error, **{label: one["threshold"] for label, one in found.items()}}}
 
 
 def task_figures(
