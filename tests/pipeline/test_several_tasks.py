@@ -121,7 +121,7 @@ def test_one_file_has_every_task_with_its_own_template_and_constraint(made: Path
     )
     facts = model.tin.manifest["adapters"]
     assert facts["numbers"]["data"]["train"] == files.sha256_file(made / "tasks/numbers/data/train.jsonl")
-    assert set(facts["numbers"]["metrics"]) == {"free", "constrained", "routed"}
+    assert set(facts["numbers"]["metrics"]) == {"unconstrained", "constrained", "routed"}
     assert model.tin.entry("adapter/numbers/LICENSES/data.txt") == b"numbers are free\n"
 
 

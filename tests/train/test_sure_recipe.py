@@ -35,7 +35,7 @@ def test_a_threshold_is_chosen_sealed_and_obeyed(
     assert held["error"] == 0.4
     model = tinsmith.load(folder / "run" / "small-q8_0.tin", threads=1)
     for kind, name, options in (
-        ("free", "shipped_q8_0", {"constraint": None}),
+        ("unconstrained", "shipped_q8_0", {"constraint": None}),
         ("constrained", "shipped_q8_0_constrained", {}),
     ):
         stated = systems[name]["abstention"]

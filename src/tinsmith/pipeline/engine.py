@@ -10,7 +10,7 @@ results in run.json. `data` below is the result of the data stage, as Prepared. 
     build:     data, merged, origins, digests -> Built after data, train, merge
     verify:    data, pairs, digests -> Verified after data, build
     evaluate:  data, models, built, merged -> Measured after data, merge, build, verify
-    seal:      data, tins, ggufs, built, systems -> Sealed after data, build, evaluate
+    seal:      data, tins, ggufs, built, systems -> Nothing after data, build, evaluate
     report:    data, stages, machine, versions, seconds, answers -> Nothing
                after data, baselines, train, merge, build, verify, evaluate, seal
 
@@ -22,7 +22,7 @@ Of several tasks, once each of them is up to date in a run of its own:
     adapters:  data, tasks, tins, digests -> Adapted after data, build
     evaluate:  data, tasks, tins, answers, own, joint, compared, digests -> MeasuredTasks
                after data, verify, adapters
-    seal:      data, tasks, tins, adapted, ggufs, digests, systems, router -> Sealed
+    seal:      data, tasks, tins, adapted, ggufs, digests, systems, router -> Nothing
                after data, build, adapters, evaluate
     report:    data, stages, machine, versions, tasks, is_compared -> Nothing
                after data, build, verify, adapters, evaluate, seal
@@ -31,13 +31,13 @@ Of several tasks, once each of them is up to date in a run of its own:
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from tinsmith.data.splits import SPLITS
 from tinsmith.errors import DataError, InputError
 from tinsmith.pipeline import beside, contents, digests, formats, measuring, pages, routing, update
-from tinsmith.pipeline import facts as json_facts
 from tinsmith.pipeline.base import MODEL, NEW_BASE, PAIRED
 from tinsmith.pipeline.measuring import FREE, Measured
 from tinsmith.pipeline.naming import TOGETHER, TUNED, shipped
@@ -65,7 +65,6 @@ from tinsmith.pipeline.stages.report import make as report
 from tinsmith.pipeline.stages.report import tasks as report_tasks
 from tinsmith.pipeline.stages.seal import inputs as seal_inputs
 from tinsmith.pipeline.stages.seal import make as seal
-from tinsmith.pipeline.stages.seal.outputs import Sealed
 from tinsmith.pipeline.stages.train import inputs as train_inputs
 from tinsmith.pipeline.stages.train import job
 from tinsmith.pipeline.stages.train import make as train
@@ -197,7 +196,7 @@ def read_seal(run: Run) -> seal_inputs.Inputs:
 
 def _records(run: Run, stage: Stage[Any, Any], stages: Sequence[Stage[Any, Any]]) -> dict[str, Any]:
     """The records in run.json of the stages before one."""
-    return {one.name: json_facts.to_json(run.done(one)) for one in stages if one.name in stage.after}
+    return {one.name: asdict(run.done(one)) for one in stages if one.name in stage.after}
 
 
 def read_report(run: Run) -> report_inputs.Inputs:
@@ -232,7 +231,7 @@ EVALUATE = Stage(
     digests.of_evaluate,
     evaluate.make,
 )
-SEAL = Stage("seal", ("data", "build", "evaluate"), Sealed, read_seal, digests.of_seal, seal.make, ships=True)
+SEAL = Stage("seal", ("data", "build", "evaluate"), Nothing, read_seal, digests.of_seal, seal.make, ships=True)
 REPORT = Stage(
     "report",
     ("data", "baselines", "train", "merge", "build", "verify", "evaluate", "seal"),
@@ -330,7 +329,7 @@ def read_report_of_tasks(run: Run) -> report_inputs.TasksInputs:
     others = compared(run)
     tasks = {
         name: report_inputs.Task(
-            prepared(one), f"{TASKS}/{name}", name in others, json_facts.to_json(one.done(TRAIN).facts)
+            prepared(one), f"{TASKS}/{name}", name in others, asdict(one.done(TRAIN).facts)
         )
         for name, one in task_runs(run).items()
     }
@@ -356,7 +355,7 @@ EVALUATE_TASKS = Stage(
 SEAL_TASKS = Stage(
     "seal",
     ("data", "build", "adapters", "evaluate"),
-    Sealed,
+    Nothing,
     read_seal_of_tasks,
     digests.of_seal_of_tasks,
     seal.make_of_tasks,
@@ -428,7 +427,7 @@ def help_train(recipe: Recipe, folder: Path | None, display: Display) -> None:
 
 
 def place_unsealed(
-    run: Run, stage: Stage[Any, Sealed], key: str, made: Mapping[str, str], tins: Sequence[Path]
+    run: Run, stage: Stage[Any, Nothing], key: str, made: Mapping[str, str], tins: Sequence[Path]
 ) -> None:
     """Copies unsealed tins to the places of the sealed ones, for a run that ends before the seal stage. made:
     the digests that the stage records under this key."""

@@ -30,8 +30,7 @@ from typing import Any, Generic, TextIO, TypeVar
 
 from tinsmith import __version__, hub
 from tinsmith.errors import FormatError, InputError
-from tinsmith.pipeline import facts as json_facts
-from tinsmith.pipeline.facts import digest_of
+from tinsmith.pipeline.facts import digest_of, from_json
 from tinsmith.pipeline.recipe.values import Recipe
 from tinsmith.pipeline.stage import Facts, Made, Reporter
 from tinsmith.system import files, reading
@@ -74,8 +73,8 @@ class Record(Generic[Facts]):
     @classmethod
     def read(cls, kind: type[Facts], value: Any) -> Record[Facts]:
         """Raises ValueError for a value that is no record with this kind of facts."""
-        record: Record[Any] = json_facts.from_json(cls, value)
-        return dataclasses.replace(record, facts=json_facts.from_json(kind, record.facts))
+        record: Record[Any] = from_json(cls, value)
+        return dataclasses.replace(record, facts=from_json(kind, record.facts))
 
 
 @dataclass(frozen=True)
@@ -150,10 +149,9 @@ class Run:
     def is_current(self, stage: Stage[Any, Any]) -> bool:
         """Whether its inputs and outputs are unchanged. The stages before it are up to date."""
         record = self.record(stage)
-        return record is not None and self._has_same_inputs(stage, record) and self.is_intact(record)
-
-    def _has_same_inputs(self, stage: Stage[Any, Any], record: Record[Any]) -> bool:
-        return record.inputs_sha256 == digest_of(stage.decides(stage.inputs(self)))
+        if record is None or record.inputs_sha256 != digest_of(stage.decides(stage.inputs(self))):
+            return False
+        return self.is_intact(record)
 
     def is_intact(self, record: Record[Any]) -> bool:
         """Whether the stage's outputs are unchanged."""
@@ -198,7 +196,7 @@ class Run:
             seconds=round(seconds, 3),
             finished=datetime.now(UTC).isoformat(timespec="seconds"),
         )
-        self.state["stages"][stage.name] = json_facts.to_json(record)
+        self.state["stages"][stage.name] = dataclasses.asdict(record)
         self._save()
         self.display.line(f"{stage.name}: done in {clock(seconds)}")
 
@@ -281,7 +279,7 @@ class Run:
     def _is_ours(self, name: str, value: Any) -> bool:
         path = self.folder / name
         try:
-            output = json_facts.from_json(Output, value)
+            output = from_json(Output, value)
         except ValueError:
             return False
         inside = files.is_inside(path.parent, self.folder) and not path.is_symlink()

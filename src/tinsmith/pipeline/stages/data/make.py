@@ -78,7 +78,6 @@ def make(inputs: Inputs, folder: Path, reporter: Reporter) -> Made[Data]:
         constraint=sealed.facts if sealed is not None else None,
         test_outputs_forbidden=forbidden,
         counts={split: len(rows) for split, rows in splits.items()},
-        sources={split: str(path) for split, path in read.paths.items()},
         test_inputs_in_train=leaked,
         augmentation=further[1] if further is not None else None,
         new=new,

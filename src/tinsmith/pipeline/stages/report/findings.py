@@ -24,14 +24,14 @@ def changes(
     task: Task,
     known: frozenset[str],
     items: Sequence[Example],
-    free: Sequence[Answer],
+    unconstrained: Sequence[Answer],
     bound: Sequence[Answer],
 ) -> dict[str, Any]:
-    """How answers under a constraint differ from free ones: how many, how many of them are better and worse by
-    exact, then equivalent, function and valid; and examples, worse ones first."""
+    """How constrained answers differ from unconstrained ones: how many; how many are better and worse by exact,
+    then equivalent, function and valid; and examples, worse ones first."""
     counts = {"changed": 0, "better": 0, "worse": 0}
     examples: list[dict[str, Any]] = []
-    for example, before, after in zip(items, free, bound, strict=True):
+    for example, before, after in zip(items, unconstrained, bound, strict=True):
         if before.text.strip() == after.text.strip():
             continue
         worth = [
@@ -47,7 +47,7 @@ def changes(
             {
                 "input": example.input,
                 "expected": example.output,
-                "free": before.text.strip(),
+                "unconstrained": before.text.strip(),
                 "constrained": after.text.strip(),
                 "part": example.part,
                 "kind": kind,

@@ -1,22 +1,14 @@
-"""What the seal stage leaves, and what a sealed tin says of its measurements."""
+"""The measurements in a sealed tin's manifest."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from tinsmith.pipeline.naming import NAMED, ROUTED, file_systems, named
 
 # Of a system in report.json. Times are left out: they are a machine's, and no two runs would give one file.
 FIGURES = ("items", "valid", "function", "exact", "equivalent", "exact_interval", "parts")
-
-
-@dataclass(frozen=True)
-class Sealed:
-    """bytes: of each tin, by file name."""
-
-    bytes: dict[str, int]
 
 
 def figures(systems: Mapping[str, Mapping[str, Any]], names: Mapping[str, str]) -> dict[str, dict[str, Any]]:
@@ -45,7 +37,7 @@ def thresholds(systems: Mapping[str, Mapping[str, Any]], names: Mapping[str, str
 def task_figures(
     systems: Mapping[str, Mapping[str, dict[str, Any]]], weights: str
 ) -> dict[str, dict[str, dict[str, Any]]]:
-    """The figures of one file with adapters by task: `free`, `constrained` and `routed`."""
+    """The figures of one file with adapters by task: `unconstrained`, `constrained` and `routed`."""
     names = {**file_systems(weights, NAMED), "routed": named(ROUTED, weights)}
     return {task: figures(measured, names) for task, measured in systems.items()}
 
