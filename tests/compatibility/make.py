@@ -1,15 +1,14 @@
 #!/usr/bin/env python3
-"""Makes the files of this version of tinsmith, by which later ones are held to docs/compatibility.md:
+"""Makes this version's files for the test of docs/compatibility.md:
 
     tests/compatibility/make.py NAME     writes tests/compatibility/files/NAME.tar.xz
 
-Run it on a released tree when a file's version was raised, or a file holds something new. The files of earlier
-versions can't be made here, only by the trees that they are of (`commit` in their expected.json): never make
-them again. All is seeded; training's floats still differ from machine to machine.
+Run it on a released tree after a file's version was raised or a file got a new part. Never make another
+version's archive again: only its own tree can (`commit` in expected.json). All is seeded, but training's floats
+differ from machine to machine.
 
-An archive holds a recipe, its tiny base and data, the run's folder without what each version builds anew (run/:
-the run's record, the adapter, a .tin), saved sessions, a .tin with recurrent states where the version has them,
-and expected.json: what this version computes from them.
+An archive holds a recipe, its tiny base and data, the run's record, adapter and .tin, a .tin with recurrent
+states, saved sessions, and expected.json: what this version computes from them.
 """
 
 from __future__ import annotations
@@ -73,7 +72,7 @@ def closed(**keys: Any) -> dict[str, Any]:
 
 NUMBER = {"type": "integer", "minimum": 0, "maximum": 99}
 SCHEMA = closed(name={"enum": ["Get", "Set"]}, arguments=closed(n=NUMBER))
-# Of the run's folder, what a later version goes on from; the rest it builds anew.
+# The files of the run's folder that a later version reads; it builds the rest anew.
 KEPT = ("run.json", "home-q8_0.tin", "adapter/*")
 RECURRENT = "qwen35"
 RECURRENT_SIZES = {
@@ -142,7 +141,7 @@ def computed(session: Any) -> None:
 
 
 def continued(session: Any, count: int = 8) -> dict[str, Any]:
-    """What a session goes on with after one more token, the likeliest each time."""
+    """The greedy tokens and their logits after one more token."""
     tokens, rows = [], b""
     session.append([1])
     computed(session)
@@ -155,7 +154,7 @@ def continued(session: Any, count: int = 8) -> dict[str, Any]:
 
 
 def answers(path: Path) -> dict[str, Any]:
-    """What a .tin computes: digests and tokens that no later version may change."""
+    """Digests and tokens that no later version may change."""
     import tinsmith
 
     model = tinsmith.load(path, threads=1)
@@ -171,7 +170,7 @@ def answers(path: Path) -> dict[str, Any]:
 
 
 def save_session(tin: Path, path: Path) -> dict[str, Any]:
-    """Writes a session that has computed TOKENS; what it goes on with."""
+    """Writes a session that has computed TOKENS; returns its continuation."""
     import tinsmith
 
     session = session_of(tinsmith.load(tin, threads=1))
@@ -190,7 +189,7 @@ def merged_digest(folder: Path) -> str:
 
 
 def make(folder: Path) -> dict[str, Any]:
-    """Fills a folder, and returns what is expected of its files."""
+    """Fills a folder; returns the contents of expected.json."""
     from tinsmith import cli
 
     write_inputs(folder)

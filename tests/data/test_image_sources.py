@@ -168,7 +168,7 @@ def test_a_run_keeps_its_own_copies(tmp_path: Path) -> None:
     kept = read_jsonl(tmp_path / "run" / "train.jsonl")
     assert [one.asked for one in kept] == [one.asked for one in examples]
     assert kept[1].images[0].change == (("jpeg", 50),)
-    names = sorted(one.name for one in (tmp_path / "run" / "pictures").iterdir())
+    names = sorted(one.name for one in (tmp_path / "run" / "images").iterdir())
     assert names == sorted([f"{shown.digest}.png", f"{held.digest}.bmp"])
     (tmp_path / "run").rename(tmp_path / "moved")
     assert read_jsonl(tmp_path / "moved" / "train.jsonl")[0].images[1].digest == held.digest

@@ -31,7 +31,13 @@ FULL = {
     "parameters": 135_000_000,
     "recipe": Source("recipe.toml", "12" * 32),
     "metrics": {
-        "free": {"items": 8, "valid": 1.0, "exact": 0.5, "exact_interval": [0.25, 0.75], "function": None},
+        "unconstrained": {
+            "items": 8,
+            "valid": 1.0,
+            "exact": 0.5,
+            "exact_interval": [0.25, 0.75],
+            "function": None,
+        },
     },
 }
 
@@ -75,11 +81,11 @@ def test_the_model_has_its_formats_and_metrics() -> None:
     assert card["modelParameters"]["architectureFamily"] == "llama"
     assert card["modelParameters"]["datasets"] == [{"ref": "data/train@" + "ef" * 8}]
     assert card["quantitativeAnalysis"]["performanceMetrics"] == [
-        {"type": "valid", "value": "1.0", "slice": "test, free"},
+        {"type": "valid", "value": "1.0", "slice": "test, unconstrained"},
         {
             "type": "exact",
             "value": "0.5",
-            "slice": "test, free",
+            "slice": "test, unconstrained",
             "confidenceInterval": {"lowerBound": "0.25", "upperBound": "0.75"},
         },
     ]

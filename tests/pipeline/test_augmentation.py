@@ -196,26 +196,6 @@ def test_what_goes_along_with_new_examples(folder: Path) -> None:
     }
 
 
-def test_a_run_that_an_earlier_version_trained_goes_on_without_them(
-    folder: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """Until the recipe states them: then it is trained again."""
-    made(folder, "augment = false", goal="train")
-    path = folder / "run" / "run.json"
-    state = json.loads(path.read_text())
-    del state["stages"]["train"]["inputs"]["augmented"]
-    state["stages"]["data"]["inputs_sha256"] = ""
-    path.write_text(json.dumps(state))
-    capsys.readouterr()
-    run = made(folder, goal="train")
-    told = capsys.readouterr().err
-    assert "what it trained is kept; state augment = true" in told
-    assert "train: up to date" in told
-    assert facts(run) is None
-    made(folder, "augment = true", goal="train")
-    assert "train: done" in capsys.readouterr().err
-
-
 def test_the_report_shows_some_beside_their_origin(folder: Path) -> None:
     assert cli.main(["make", str(recipe(folder)), "--out", str(folder / "run")]) == 0
     report = json.loads((folder / "run" / "report.json").read_text())["augmentation"]
@@ -229,23 +209,21 @@ def test_the_report_shows_some_beside_their_origin(folder: Path) -> None:
         assert shown["made"]["input"] in page.replace("&#34;", '"')
 
 
-def test_pictures_are_changed_and_some_are_shown(folder: Path) -> None:
-    (folder / "pictures").mkdir()
+def test_images_are_changed_and_some_are_shown(folder: Path) -> None:
+    (folder / "images").mkdir()
     for split, levels in (("train", range(40, 240, 20)), ("validation", (30,)), ("test", (25,))):
         lines = []
         for level in levels:
             image = Image.new("RGB", (24, 16), (level, level, level))
             image.paste((0, 0, 0), (3, 2, 9, 9))
-            image.save(folder / "pictures" / f"{level}.png")
+            image.save(folder / "images" / f"{level}.png")
             heat = call("Heat", area="attic", to=level)
-            lines.append(
-                json.dumps({"image": f"pictures/{level}.png", "input": "attic", "output": heat}) + "\n"
-            )
+            lines.append(json.dumps({"image": f"images/{level}.png", "input": "attic", "output": heat}) + "\n")
         (folder / f"{split}.jsonl").write_text("".join(lines))
     run = made(folder)
     found, train = facts(run), engine.prepared(run).examples("train")
     assert found and found.rows == 2 * len(train) and not found.sources  # what a picture shows stays
-    assert set(found.pictures) <= set(image_changes.KINDS) and sum(found.pictures.values()) >= found.rows
+    assert set(found.images) <= set(image_changes.KINDS) and sum(found.images.values()) >= found.rows
     for variant in engine.prepared(run).augmented():
         for row in variant:
             was = train[row.about["from"] - 1]
@@ -254,9 +232,9 @@ def test_pictures_are_changed_and_some_are_shown(folder: Path) -> None:
             assert [kind for kind, _ in row.images[0].change] and row.images[0].pixels().size == (24, 16)
     sheet = Image.open(run.folder / augmentation.SHEET)
     assert sheet.size == (8 + 168 * 3, 8 + 168 * len(train))  # each beside its two variants
-    (folder / "pictures" / "40.png").write_bytes((folder / "pictures" / "60.png").read_bytes())
+    (folder / "images" / "40.png").write_bytes((folder / "images" / "60.png").read_bytes())
     assert engine.prepared(made(folder)).examples("train")[0].images[0].digest == train[1].images[0].digest
     run = made(folder, 'augment_images = ["blur"]')
     found = facts(run)
-    assert found and found.pictures == {"blur": 2 * len(train)}
+    assert found and found.images == {"blur": 2 * len(train)}
     assert facts(made(folder, "augment_images = []")) is None

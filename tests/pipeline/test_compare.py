@@ -321,7 +321,7 @@ def test_a_part_of_the_examples_is_held_to_the_labels_of_all(tmp_path: Path) -> 
 
 
 def test_copies_of_the_examples_are_read_as_our_own(tmp_path: Path) -> None:
-    """Whatever the columns, pictures and authors were in the recipe's files."""
+    """Whatever the columns, images and authors were in the recipe's files."""
     text = RECIPE.replace('system = "home"', 'task = "chat"\nauthor = "ann"\nimage = "page"')
     (tmp_path / "home.toml").write_text(text.partition("[constraint]")[0])
     loaded = recipe.load(tmp_path / "home.toml")

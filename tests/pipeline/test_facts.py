@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import pytest
 
-from tinsmith.pipeline.facts import from_json, to_json
+from tinsmith.pipeline.facts import from_json
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ WHOLE = Whole([Part("a", 0.5), Part("b", None)], {"a": 1}, {"any": [1, {"thing":
 
 
 def test_there_and_back() -> None:
-    assert from_json(Whole, json.loads(json.dumps(to_json(WHOLE)))) == WHOLE
+    assert from_json(Whole, json.loads(json.dumps(asdict(WHOLE)))) == WHOLE
 
 
 def test_what_is_missing_takes_its_default_and_what_is_unknown_is_left_out() -> None:
@@ -54,6 +54,6 @@ def test_what_is_missing_takes_its_default_and_what_is_unknown_is_left_out() -> 
 )
 def test_another_kind_is_refused(change: dict[str, Any]) -> None:
     with pytest.raises(ValueError):
-        from_json(Whole, {**to_json(WHOLE), **change})
+        from_json(Whole, {**asdict(WHOLE), **change})
     with pytest.raises(ValueError):
-        from_json(Whole, [to_json(WHOLE)])
+        from_json(Whole, [asdict(WHOLE)])

@@ -222,8 +222,8 @@ def test_the_sealed_file_says_how_well_it_does(made: Path, tmp_path: Path) -> No
     systems, path = load(made / "report.json")["systems"], made / "home-q8_0.tin"
     sealed = Tin(path)
     sealed.verify()
-    assert set(sealed.manifest["metrics"]) == {"free", "constrained"}
-    for label, name in (("free", "shipped_q8_0"), ("constrained", "shipped_q8_0_constrained")):
+    assert set(sealed.manifest["metrics"]) == {"unconstrained", "constrained"}
+    for label, name in (("unconstrained", "shipped_q8_0"), ("constrained", "shipped_q8_0_constrained")):
         metrics = sealed.manifest["metrics"][label]
         assert metrics == {key: systems[name][key] for key in metrics}
         assert {"exact", "exact_interval", "items"} <= set(metrics) and "ms_per_item" not in metrics

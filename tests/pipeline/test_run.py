@@ -140,31 +140,28 @@ def test_a_new_version_runs_every_stage(
     assert chain.update(loaded, tmp_path / "run")[0] == ["first", "second"]
 
 
-def test_a_stage_that_says_what_was_before_outlives_a_version(
+def test_a_slow_stage_outlives_a_version(
     loaded: recipe.Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What an earlier version did not know of counts as what it did then; what else differs runs it again."""
-    ran: list[dict[str, Any]] = []
+    ran: list[int] = []
 
-    def update(inputs: dict[str, Any]) -> bool:
-        def make(inputs: dict[str, Any], folder: Path, reporter: Reporter) -> Made[Nothing]:
-            ran.append(inputs)
+    def update(value: int) -> bool:
+        def make(value: int, folder: Path, reporter: Reporter) -> Made[Nothing]:
+            ran.append(value)
             return Made([], Nothing())
 
         ran.clear()
-        before = {"wide": False, "train": {"targets": "auto"}}
-        stage = Stage("dear", (), Nothing, lambda run: inputs, dict, make, lambda inputs: before)
+        stage = Stage(
+            "slow", (), Nothing, lambda run: value, lambda value: {"value": value}, make, outlives_version=True
+        )
         with opened(loaded, tmp_path / "run", Lines()) as run:
-            run.update([stage], ["dear"])
+            run.update([stage], ["slow"])
         return bool(ran)
 
-    assert update({"train": {"epochs": 1}})
+    assert update(1)
     monkeypatch.setattr(engine, "__version__", "9.9")
-    assert not update({"train": {"epochs": 1, "targets": "auto"}, "wide": False})
-    assert update({"train": {"epochs": 1, "targets": ["q"]}, "wide": False})
-    assert update({"train": {"epochs": 1, "targets": ["q"]}, "wide": True})
-    assert update({"train": {"epochs": 2, "targets": ["q"]}, "wide": True})
-    assert not update({"train": {"epochs": 2, "targets": ["q"]}, "wide": True})
+    assert not update(1)
+    assert update(2)
 
 
 @pytest.mark.parametrize("damage", [b"second", b"first 1 sec0nd", None])
@@ -211,6 +208,15 @@ def test_the_record_says_what_was_read_and_made(loaded: recipe.Recipe, tmp_path:
     assert first["outputs"]["first.txt"]["bytes"] == len("first 1")
     assert first["seconds"] >= 0
     assert not list((tmp_path / "run").glob(".run.json*"))
+
+
+def test_facts_of_another_shape_are_made_again(loaded: recipe.Recipe, tmp_path: Path) -> None:
+    chain, path = Chain(), tmp_path / "run" / "run.json"
+    chain.update(loaded, path.parent)
+    state = json.loads(path.read_text())
+    state["stages"]["first"]["facts"]["value"] = [1]
+    path.write_text(json.dumps(state))
+    assert chain.update(loaded, path.parent)[0] == ["first"]
 
 
 class Shipping:
@@ -279,36 +285,6 @@ def test_a_damaged_record_is_an_error(loaded: recipe.Recipe, tmp_path: Path, tex
     (tmp_path / "run" / "run.json").write_text(text)
     with pytest.raises(FormatError, match=r"run\.json.*: .*it is damaged: move the folder away"):
         Chain().update(loaded, tmp_path / "run")
-
-
-def test_prompts_stay_as_a_run_was_trained(loaded: recipe.Recipe, tmp_path: Path) -> None:
-    """Also where another version's record says nothing of what it read."""
-    records: list[tuple[dict[str, Any], bool]] = [
-        ({}, True),
-        ({"train": {"inputs": {"spell": True}}}, True),
-        ({"train": {"inputs": {"task": "call"}}}, False),
-        ({"train": {"facts": {}}}, False),
-        ({"train": {"inputs": {"task": "chat"}}}, True),
-        ({"train": {"inputs": {"base": "1"}}, "data": {"inputs": {"base": {"model": "b"}}}}, False),
-        ({"train": {"inputs": {"base": "1"}}, "data": {"inputs": {"base": {"model": "c"}}}}, True),
-    ]
-    for stages, spells in records:
-        (tmp_path / "run.json").write_text(json.dumps({"stages": stages}))
-        with opened(loaded, tmp_path, Lines()) as run:  # type: ignore[arg-type]
-            assert run.recipe.quotes_input is spells
-
-
-def test_prompts_stay_as_they_were_under_the_same_base_alone(loaded: recipe.Recipe, tmp_path: Path) -> None:
-    """Wherever it lies now, and whatever lies at its path."""
-    (tmp_path / "b").write_bytes(b"a base")
-    digest = files.sha256_file(tmp_path / "b")
-    for content, spells in ((b"a base", False), (b"another", True)):
-        (tmp_path / "b").write_bytes(content)
-        inputs = {"train": {"task": "call", "base": digest}, "data": {"base": {"model": "old/b"}}}
-        state = {"stages": {name: {"inputs": value} for name, value in inputs.items()}}
-        (tmp_path / "run.json").write_text(json.dumps(state))
-        with opened(loaded, tmp_path, Lines()) as run:  # type: ignore[arg-type]
-            assert run.recipe.quotes_input is spells
 
 
 def test_two_runs_in_one_folder_do_not_meet(loaded: recipe.Recipe, tmp_path: Path) -> None:
@@ -443,19 +419,9 @@ def test_a_file_is_the_runs_before_it_is_written(loaded: recipe.Recipe, tmp_path
     assert sorted(path.name for path in (tmp_path / "run").iterdir()) == [engine.LOCK, "a.txt", "run.json"]
 
 
-def test_the_files_of_an_earlier_version_stay_the_runs(loaded: recipe.Recipe, tmp_path: Path) -> None:
-    _write(loaded, tmp_path / "run", "a.txt")
-    record = json.loads((tmp_path / "run" / "run.json").read_text())
-    del record["files"]
-    (tmp_path / "run" / "run.json").write_text(json.dumps(record))
-    (tmp_path / "run" / "b.txt").write_text("of a stage that was killed")
-    _write(loaded, tmp_path / "run", "a.txt", "b.txt")
-    assert (tmp_path / "run" / "b.txt").read_text() == "the run's"
-
-
 @pytest.mark.parametrize("train", ["data/train.jsonl", "data", "link.jsonl"])
 def test_an_input_of_the_recipe_is_no_output(tmp_path: Path, train: str) -> None:
-    """Also where the run made it: an earlier version may have."""
+    """Also where run.json names it."""
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "train.jsonl").write_text("precious")
     (tmp_path / "link.jsonl").symlink_to("data/train.jsonl")

@@ -121,7 +121,7 @@ def test_one_file_has_every_task_with_its_own_template_and_constraint(made: Path
     )
     facts = model.tin.manifest["adapters"]
     assert facts["numbers"]["data"]["train"] == files.sha256_file(made / "tasks/numbers/data/train.jsonl")
-    assert set(facts["numbers"]["metrics"]) == {"free", "constrained", "routed"}
+    assert set(facts["numbers"]["metrics"]) == {"unconstrained", "constrained", "routed"}
     assert model.tin.entry("adapter/numbers/LICENSES/data.txt") == b"numbers are free\n"
 
 
@@ -313,7 +313,7 @@ def test_a_run_killed_again_and_again_ends_as_one_that_was_not(
         "tasks/numbers/adapter",
         "joint/adapter",
         "unsealed/two-f16.tin",
-        "skilled/two-f16.tin",
+        "adapted/two-f16.tin",
         "tasks/mood/eval/adapter_q8_0.jsonl",
         "two-f16.tin",
     )

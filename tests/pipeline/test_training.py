@@ -16,7 +16,7 @@ from tinsmith.pipeline.stages.train import make as training
 from tinsmith.pipeline.stages.train.outputs import Qat, Trained
 from tinsmith.pipeline.stages.train.progress import Progress
 from tinsmith.system import progress
-from tinsmith.train import methods, rules
+from tinsmith.train import methods
 from tinsmith.train.events import Event, Rolled, Started, Step, Trying, Updated, Validated
 from tinsmith.train.model import devices
 
@@ -72,24 +72,6 @@ def test_what_a_training_never_sees_trains_nothing_again(folder: Path, monkeypat
     assert again(f"{RECIPE}rank = 4\n") == ["logs"]
 
 
-def test_what_was_trained_on_another_forward_pass_is_trained_again(
-    folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    names: list[str] = []
-    train = training.trained
-    monkeypatch.setattr(training, "trained", lambda *given: (names.append(given[2].name), train(*given))[1])
-    (folder / "home.toml").write_text(RECIPE)
-
-    def times_trained() -> int:
-        names.clear()
-        engine.make(recipe.load(folder / "home.toml"), folder / "pass", progress.PlainDisplay(), goal="train")
-        return len(names)
-
-    assert [times_trained(), times_trained()] == [1, 0]
-    monkeypatch.setattr(rules, "MISTAKEN", {"llama"})
-    assert [times_trained(), times_trained()] == [1, 0]
-
-
 def test_another_constraint_trains_nothing_again(folder: Path) -> None:
     labels = '[constraint]\nchoices = "labels"\n'
     assert trained(folder, RECIPE + labels).curve == trained(folder, RECIPE).curve
@@ -98,8 +80,8 @@ def test_another_constraint_trains_nothing_again(folder: Path) -> None:
 @pytest.mark.parametrize(("method", "decides"), [("lora", False), ("grpo", True)])
 def test_a_constraint_decides_rollouts_alone(method: str, decides: bool, folder: Path) -> None:
     text = f'{RECIPE}method = "{method}"\n[constraint]\n'
-    assert ("held" in inputs_of(folder, text + 'choices = "labels"\n')) == decides
-    assert "held" not in inputs_of(folder, text + "unconstrained = true\n")
+    assert ("constraint" in inputs_of(folder, text + 'choices = "labels"\n')) == decides
+    assert "constraint" not in inputs_of(folder, text + "unconstrained = true\n")
 
 
 def inputs_of(folder: Path, text: str) -> dict[str, Any]:

@@ -116,7 +116,7 @@ def test_a_folder_that_is_added_is_asked_by_its_template(made: Made, file: str) 
 
 def test_thresholds_are_each_prompts_own(made: Made, tmp_path: Path) -> None:
     base = tmp_path / "sure.tin"
-    tin.rewrite(made.tin, base, {}, {"abstention": {"error": 0.01, "free": -9.0}})
+    tin.rewrite(made.tin, base, {}, {"abstention": {"error": 0.01, "unconstrained": -9.0}})
     model = tinsmith.load(base, threads=1)
     chosen: list[Any] = [None, "lamps", "doors", {"lamps": 0.5}, {"lamps": 0.0}, "lamps", None]
     prompts = [model.render(ASKED, adapter=one) for one in chosen]

@@ -13,7 +13,6 @@ from typing import Any
 
 import pytest
 from tiny_training import encode, killed_and_resumed, make_spec, train
-from transformers_models import CHATML
 from updating import NEW, OLD, ROWS, make_plan, train_one
 
 from tinsmith import cli
@@ -23,7 +22,6 @@ from tinsmith.data.readers import Example
 from tinsmith.errors import FormatError, InputError, RecipeError
 from tinsmith.pipeline import recipe
 from tinsmith.pipeline.stages.train.options import options as train_options
-from tinsmith.pipeline.update import asked_as_trained
 from tinsmith.spec import Spec
 from tinsmith.train import run
 from tinsmith.train.batches.replay import SAMPLE, Replay
@@ -226,8 +224,6 @@ def test_the_better_of_going_on_and_beginning_anew_is_kept(plan: Plan, tmp_path:
     update(plan, train_one(again), lambda line: None)
     assert again == [RETRAINED]
     changed = replace(plan, digests={CONTINUED: "another", RETRAINED: "other"}, retrain="never")
-    update(replace(changed, before="digest"), train_one(again), lambda line: None)
-    assert again == [RETRAINED]
     update(changed, train_one(again), lambda line: None)
     assert again == [RETRAINED, CONTINUED]
 
@@ -328,7 +324,7 @@ def test_the_command_goes_on_from_an_adapter(begun: Path, capsys: pytest.Capture
     state = json.loads((folder / "more" / "run.json").read_text())["stages"]
     assert state["data"]["facts"]["new"] == {"train": 10, "validation": 1, "test": 0, "replaced": 1}
     assert state["data"]["facts"]["counts"] == {"train": 21, "validation": 4, "test": 3}
-    assert state["train"]["inputs"]["update"]["epochs"] == 2  # not "auto", which an earlier version's was not
+    assert state["train"]["inputs"]["update"]["epochs"] == 2
     updated = state["train"]["facts"]["update"]
     assert updated["kept"] in ("continued", "retrained")
     assert set(updated["seconds"]) == {"continued", "retrained"}
@@ -359,26 +355,6 @@ def test_a_recipe_states_an_update_and_reports_it(begun: Path, capsys: pytest.Ca
     page = (folder / "more" / "report.html").read_text()
     assert "What was forgotten" in page
     assert "<td>old test</td>" in page
-
-
-def test_prompts_stay_those_of_the_adapter(tmp_path: Path) -> None:
-    """One that an earlier version trained on calls knows no words said once more."""
-    text = (
-        '[base]\nmodel = "base.gguf"\n[data]\ntrain = "a.jsonl"\nvalidation = "b.jsonl"\ntest = "c.jsonl"\n'
-        '[update]\nadapter = "before"\ndata = "new.jsonl"\n'
-    )
-    (tmp_path / "home.toml").write_text(text)
-    (tmp_path / "before").mkdir()
-    for name in ("adapter_config.json", "adapter_model.safetensors"):
-        (tmp_path / "before" / name).touch()
-    loaded = recipe.load(tmp_path / "home.toml")
-    for spell, goes_on in ((False, False), (True, True)):
-        template = chat_template.settle(CHATML, system="home", spell=spell)
-        (tmp_path / "before" / "chat_template.jinja").write_text(template)
-        assert asked_as_trained(loaded).quotes_input is goes_on
-    stated = replace(loaded, data=replace(loaded.data, quote_input=True))
-    (tmp_path / "before" / "chat_template.jinja").write_text(CHATML)
-    assert asked_as_trained(stated).quotes_input
 
 
 @pytest.mark.parametrize(

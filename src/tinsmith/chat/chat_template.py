@@ -148,11 +148,6 @@ def with_spelling(template: str) -> str:
     return _before(_SPELLING, template)
 
 
-def is_spelled(template: str) -> bool:
-    """Whether with_spelling made it."""
-    return _SPELLING in template
-
-
 def with_system(template: str, system: str) -> str:
     """The template with a default system message: what it gives for a conversation that has none of its own.
 

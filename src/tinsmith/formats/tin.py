@@ -368,12 +368,7 @@ class Tin:
         *others, last = self._records
         if last.name != MANIFEST.encode() or last.crc != zlib.crc32(self.entry(MANIFEST)):
             raise self._damaged(f"{MANIFEST} is not the last entry, or was changed")
-        if self.manifest.get("directory") is None:
-            raise FormatError(
-                f"{self.where}: was sealed by a tinsmith that did not list all bytes; "
-                "build it again: tinsmith build RECIPE, or MODEL"
-            )
-        if self.manifest["directory"] != _records_digest(others):
+        if self.manifest.get("directory") != _records_digest(others):
             raise self._damaged("its ZIP directory is not the one that the manifest lists")
 
     def _damaged(self, what: str) -> FormatError:

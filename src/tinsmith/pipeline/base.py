@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from tinsmith.data.readers import Example
     from tinsmith.spec import Spec
 
-NEW_BASE = "base"  # in the run's folder: an untrained model, or a GGUF file with its vision half
+NEW_BASE = "base"  # in the run's folder: an untrained model, or a GGUF file with its vision model
 MODEL, PAIRED = "model.gguf", "mmproj.gguf"
 
 
@@ -70,20 +70,20 @@ def find_base(recipe: Recipe, folder: Path, reporter: Reporter) -> Base:
     )
 
 
-def paired(recipe: Recipe, model: Path, half: Path, folder: Path) -> Path:
-    """A folder with the GGUF files of a language model and its vision half: a vision-language model."""
+def paired(recipe: Recipe, model: Path, vision: Path, folder: Path) -> Path:
+    """A folder with the GGUF files of a language model and its vision model: a vision-language model."""
     from tinsmith import hub
 
     where = f"{recipe.path}: [base] mmproj"
-    if not half.is_file():
-        raise InputError(f"{where}: {half}: no such file; give the .gguf of the vision half")
+    if not vision.is_file():
+        raise InputError(f"{where}: {vision}: no such file; give the .gguf of the vision model")
     if model.is_dir():
         raise InputError(
-            f"{where}: {model} is a folder, which has its own vision half; an mmproj is for a .gguf"
+            f"{where}: {model} is a folder, which has its own vision model; an mmproj is for a .gguf"
         )
     licenses = hub.license_text(model)
     with files.atomic_folder(folder, PAIRED) as draft:
-        for source, name in ((model, MODEL), (half, PAIRED)):
+        for source, name in ((model, MODEL), (vision, PAIRED)):
             try:
                 os.link(source.resolve(), draft / name)
             except OSError:  # on another disk

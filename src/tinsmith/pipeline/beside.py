@@ -37,7 +37,7 @@ def extra(data: Prepared, measured: Mapping[str, Any]) -> Extra:
     """What a task's adapter brings beside its factors: its constraint, its data's licences, and where it is
     from."""
     of_base = shipping.licenses(Path(data.base.path))
-    entries = {name: held for name, held in contents.entries(data).items() if name not in of_base}
+    entries = {name: size for name, size in contents.entries(data).items() if name not in of_base}
     facts = {"data": data.model_data, "recipe": data.recipe.model_digest, **measured}
     if data.constraint:
         facts["constraint"] = data.constraint
@@ -63,6 +63,6 @@ def planned(whole: Prepared, tasks: Mapping[str, tuple[Prepared, TrainOptions]])
         own, base = (settled(one.recipe, template) for one in (data, whole)) if template else ("", "")
         if own != base:
             brought |= compiler.template_entries(spec.tokenizer, own, name)[0]
-        sizes |= {f"{folder(name)}{at}": len(held) for at, held in brought.items()}
+        sizes |= {f"{folder(name)}{at}": len(part) for at, part in brought.items()}
         highest = max(highest, rank)
     return sizes, highest

@@ -49,11 +49,11 @@ def of_recipe(recipe: Recipe, files: Files = ()) -> Data:
 def _splits(recipe: Recipe) -> Files:
     """What the recipe names, and the splits that a folder holds."""
     paths = named_paths(recipe)
-    held = sources(paths[LEARNED]) if LEARNED in paths else {}
+    found = sources(paths[LEARNED]) if LEARNED in paths else {}
     return [
         (split, paths.get(split, paths.get(LEARNED, Path())))
         for split in SPLITS
-        if split in paths or split in held
+        if split in paths or split in found
     ]
 
 

@@ -54,7 +54,7 @@ def of_recipe(recipe: Recipe, train: Sequence[Example]) -> Sealed | None:
 
 def following(recipe: Recipe) -> list[Table]:
     """What follows from the task where the recipe's [constraint] says nothing: its labels, the tools or the
-    schema of [data]. JSON is held to the first spacing that the examples have."""
+    schema of [data]. JSON is constrained to the first spacing that the examples have."""
     task, data = tasks.by_name(recipe.data.task), recipe.data
     if recipe.constraint.source or recipe.constraint.unconstrained or data.thinking or data.train is None:
         return []

@@ -90,14 +90,14 @@ def check_asked(data: Prepared, spec: Spec, encode: Encode) -> None:
 
 def entries(data: Prepared) -> dict[str, bytes]:
     """The licences that base and data came with, the compiled constraint, and the draft table."""
-    held = shipping.licenses(Path(data.base.path))
+    found = shipping.licenses(Path(data.base.path))
     if data.recipe.data.licenses:
-        held["LICENSES/data.txt"] = data.files[prepared.LICENSES].read_bytes()
+        found["LICENSES/data.txt"] = data.files[prepared.LICENSES].read_bytes()
     if data.constraint:
-        held[CONSTRAINT] = data.constraint_bytes()
+        found[CONSTRAINT] = data.constraint_bytes()
     if prepared.DRAFT in data.files:
-        held[DRAFT] = data.files[prepared.DRAFT].read_bytes()
-    return held
+        found[DRAFT] = data.files[prepared.DRAFT].read_bytes()
+    return found
 
 
 def manifest(data: Prepared, merged: str) -> dict[str, Any]:

@@ -12,17 +12,14 @@ from typing import Any
 from tinsmith import hub
 from tinsmith.formats.model_files import model_digest
 from tinsmith.pipeline import constraint, contents, formats, routing, update
-from tinsmith.pipeline.examples import beside, columns, digest, division_before, named_paths, pictures_digest
+from tinsmith.pipeline.examples import beside, columns, digest, division_before, images_digest, named_paths
 from tinsmith.pipeline.measuring import BASELINE_KEYS
 from tinsmith.pipeline.naming import NAMED, file_systems
 from tinsmith.pipeline.prepared import ANSWER, DRAFT, LICENSES, Prepared, split_name
-from tinsmith.pipeline.recipe.tables import Train
 from tinsmith.pipeline.recipe.values import Recipe
-from tinsmith.pipeline.run import SPELL
 from tinsmith.pipeline.stages import baselines, merge, verify
 from tinsmith.pipeline.stages.adapters import inputs as adapters
 from tinsmith.pipeline.stages.build import inputs as build
-from tinsmith.pipeline.stages.build.outputs import UNSEALED
 from tinsmith.pipeline.stages.data import augmentation
 from tinsmith.pipeline.stages.data import inputs as data
 from tinsmith.pipeline.stages.evaluate import make as evaluate
@@ -30,13 +27,11 @@ from tinsmith.pipeline.stages.evaluate.tasks import TasksInputs as EvaluateTasks
 from tinsmith.pipeline.stages.report import inputs as report
 from tinsmith.pipeline.stages.seal import inputs as seal
 from tinsmith.pipeline.stages.seal.outputs import figures, flat, thresholds
-from tinsmith.pipeline.stages.train import inputs as train
 from tinsmith.pipeline.stages.train.job import reward_files, teacher_path
 from tinsmith.pipeline.stages.train.options import options
 from tinsmith.system import files
-from tinsmith.train import methods, rules
+from tinsmith.train import methods
 from tinsmith.train.adapters import peft_folder
-from tinsmith.train.options import UPDATE_EPOCHS, TrainOptions
 
 Digests = dict[str, Any]
 
@@ -44,13 +39,13 @@ Digests = dict[str, Any]
 def of_data(inputs: data.Inputs) -> Digests:
     recipe, named = inputs.recipe, columns(inputs.recipe)
     read = [*named_paths(recipe).values(), *beside(recipe).values()]
-    shown = [pictures_digest(path, named) for path in (*read, *update.sources(recipe).values())]
+    shown = [images_digest(path, named) for path in (*read, *update.sources(recipe).values())]
     more = ("licenses", *(["tools"] if recipe.data.show_tools else []))
     return {
-        **_origin(recipe, inputs.halves),
+        **_origin(recipe, inputs.base_files),
         "data": dataclasses.asdict(recipe.data),
         "sources": [digest(path) for path in read],
-        **({"pictures": shown} if any(shown) else {}),
+        **({"images": shown} if any(shown) else {}),
         **{key: digest(recipe.resolve(path)) for key in more if (path := getattr(recipe.data, key))},
         **({"seed": recipe.train.seed} if recipe.scratch else {}),
         **_of_augmentation(recipe, any(shown)),
@@ -61,18 +56,18 @@ def of_data(inputs: data.Inputs) -> Digests:
     }
 
 
-def _origin(recipe: Recipe, halves: Mapping[str, str]) -> Digests:
+def _origin(recipe: Recipe, base_files: Mapping[str, str]) -> Digests:
     """What training starts from, as the recipe says it; and what its own files hold where copies of them in the
     run's folder are the stage's outputs."""
     if recipe.scratch:
         return {"scratch": dataclasses.asdict(recipe.scratch), "context": recipe.build.context}
     assert recipe.base  # the recipe's reader saw to it
-    return {"base": recipe.base.stated, **({"halves": dict(halves)} if halves else {})}
+    return {"base": recipe.base.stated, **({"files": dict(base_files)} if base_files else {})}
 
 
-def _of_augmentation(recipe: Recipe, has_pictures: bool) -> Digests:
-    """Beside the table [data], what decides which examples are made. has_pictures: whether the examples do."""
-    if not (augmentation.substitutes(recipe) or (has_pictures and augmentation.picture_kinds(recipe))):
+def _of_augmentation(recipe: Recipe, has_images: bool) -> Digests:
+    """Beside the table [data], what decides which examples are made. has_images: whether the examples do."""
+    if not (augmentation.substitutes(recipe) or (has_images and augmentation.image_kinds(recipe))):
         return {}
     stated, without = recipe.train, augmentation.without_file(recipe)
     variants = [stated.epochs, stated.seeds, stated.method, stated.originals_once]
@@ -95,7 +90,7 @@ def _of_new(recipe: Recipe) -> Digests:
 def of_data_of_tasks(inputs: data.TasksInputs) -> Digests:
     recipe = inputs.recipe
     return {
-        **_origin(recipe, inputs.halves),
+        **_origin(recipe, inputs.base_files),
         "tasks": {name: dict(one.digests) for name, one in inputs.tasks.items()},
         "off_topic": {
             key: files.sha256_file(path) for key, path in routing.stated(recipe).items() if path.exists()
@@ -125,7 +120,6 @@ def of_train(prepared: Prepared) -> Digests:
     """What was trained stays, wherever it was: another device is no other model."""
     recipe, base, examples = prepared.recipe, prepared.base, prepared.counts["train"]
     teacher = teacher_path(recipe, base.path)
-    forward_pass = rules.forward_pass(base.family)
     stated = {
         **dataclasses.asdict(recipe.train),
         "epochs": recipe.passes(examples, prepared.is_augmented),
@@ -138,24 +132,22 @@ def of_train(prepared: Prepared) -> Digests:
         "system": recipe.data.system,
         "base": base.sha256,
         "template": base.template,
-        **({SPELL: True} if recipe.quotes_input else {}),
         "data": list(prepared.model_data.values()),
         **({"teacher": model_digest(teacher)} if teacher and teacher.exists() else {}),
         "augmented": prepared.is_augmented,
-        **({"forward_pass": forward_pass} if forward_pass else {}),
         **_of_update(prepared),
         **_of_rewards(prepared),
     }
 
 
 def _of_rewards(prepared: Prepared) -> Digests:
-    """Of what rollouts are held to, and of the functions that say what they are worth."""
+    """The constraint of rollouts, and the reward functions."""
     recipe = prepared.recipe
     is_grpo = "reward" in methods.by_name(recipe.train.method).keys
-    held = is_grpo and prepared.constraint is not None
+    is_constrained = is_grpo and prepared.constraint is not None
     scored = [files.sha256_file(path) for path in reward_files(recipe)]
     return {
-        **({"held": prepared.digests[ANSWER]} if held else {}),
+        **({"constraint": prepared.digests[ANSWER]} if is_constrained else {}),
         **({"scored": scored} if scored else {}),
     }
 
@@ -182,26 +174,6 @@ def _of_update(prepared: Prepared) -> Digests:
     return {"update": {"adapter": peft_folder.digest_of(start), **rate, **more}}
 
 
-def of_train_before(inputs: train.Inputs) -> Digests:
-    """What training did in versions that had no keys for it: it took the base's own template with the system
-    message, and the recipe's examples alone. A key that was not there had the effect of its default."""
-    prepared, recipe = inputs.data, inputs.data.recipe
-    stated, epochs = recipe.data, recipe.train.epochs
-    states_more = stated.thinking is not None or stated.date is not None or stated.show_tools
-    states_more = states_more or bool(stated.quote_input)
-    method = "full" if recipe.scratch else methods.DEFAULT
-    table = dataclasses.asdict(Train(method=method, originals_once=TrainOptions.originals_once))
-    # Passes over new examples were those of [train].
-    passes = {"epochs": epochs if isinstance(epochs, int) else UPDATE_EPOCHS}
-    return {
-        "template": None if states_more else prepared.base.template,
-        "train": {key: value for key, value in table.items() if key != "device"},
-        "augmented": False,
-        "qat": contents.target_digests(recipe),  # of AUTO's targets there were only the names
-        **({"update": passes} if prepared.new is not None else {}),
-    }
-
-
 def of_merge(inputs: merge.Inputs) -> Digests:
     base = inputs.data.base
     given = {"base": base.sha256, "trained": dict(inputs.digests), "template": base.template}
@@ -222,7 +194,6 @@ def of_build(inputs: build.Inputs) -> Digests:
         "constraint": prepared.digests.get(ANSWER),
         "draft": prepared.digests.get(DRAFT),
         "recipe": recipe.model_digest,
-        "tins": UNSEALED,  # older versions wrote the tins where the sealed ones stand now
     }
 
 
@@ -278,7 +249,7 @@ def _of_eval(recipe: Recipe) -> Digests:
 
 def of_evaluate_of_tasks(inputs: EvaluateTasks) -> Digests:
     return {
-        "skilled": dict(inputs.digests),
+        "adapted": dict(inputs.digests),
         "data": dict(inputs.data.digests),
         "tasks": {name: dataclasses.asdict(one.recipe.data) for name, one in inputs.tasks.items()},
         "compared": dict(inputs.compared),
@@ -289,11 +260,11 @@ def of_evaluate_of_tasks(inputs: EvaluateTasks) -> Digests:
 def of_seal(inputs: seal.Inputs) -> Digests:
     systems, names = inputs.systems, {weights: file_systems(weights) for weights in inputs.tins}
     every = {weights: thresholds(systems, named) for weights, named in names.items()}
-    sure = {weights: held for weights, held in every.items() if held}
+    stated = {weights: one for weights, one in every.items() if one}
     return {
         "built": dict(inputs.built),
         "metrics": {weights: figures(systems, named) for weights, named in names.items()},
-        **({"sure": sure} if sure else {}),
+        **({"abstention": stated} if stated else {}),
         "test": inputs.data.split_digest("test"),
         "recipe": inputs.data.recipe.sha256,
     }
@@ -301,15 +272,15 @@ def of_seal(inputs: seal.Inputs) -> Digests:
 
 def of_seal_of_tasks(inputs: seal.TasksInputs) -> Digests:
     return {
-        "skilled": dict(inputs.digests),
+        "adapted": dict(inputs.digests),
         "figures": {
-            weights: flat(inputs.systems, inputs.router[weights], weights) for weights in inputs.skilled
+            weights: flat(inputs.systems, inputs.router[weights], weights) for weights in inputs.adapted
         },
         "thresholds": {
             weights: {
                 name: thresholds(inputs.systems[name], file_systems(weights, NAMED)) for name in inputs.tasks
             }
-            for weights in inputs.skilled
+            for weights in inputs.adapted
         },
         "recipe": inputs.data.recipe.sha256,
     }

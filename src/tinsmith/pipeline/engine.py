@@ -3,26 +3,26 @@
 A stage knows nothing of a run. The engine gives it values, a folder to write in and a reporter, and keeps its
 results in run.json. `data` below is the result of the data stage, as Prepared. Of a recipe of one task:
 
-    data:      recipe, halves, keeps_unaugmented -> Data
+    data:      recipe, base_files -> Data
     baselines: data -> Measured after data
     train:     data, decides, log -> Trained after data
     merge:     data, trained, qat, digests -> Merged after data, train
     build:     data, merged, origins, digests -> Built after data, train, merge
     verify:    data, pairs, digests -> Verified after data, build
     evaluate:  data, models, built, merged -> Measured after data, merge, build, verify
-    seal:      data, tins, ggufs, built, systems -> Sealed after data, build, evaluate
+    seal:      data, tins, ggufs, built, systems -> Nothing after data, build, evaluate
     report:    data, stages, machine, versions, seconds, answers -> Nothing
                after data, baselines, train, merge, build, verify, evaluate, seal
 
 Of several tasks, once each of them is up to date in a run of its own:
 
-    data:      recipe, halves, tasks, forbidden -> Data
+    data:      recipe, base_files, tasks, forbidden -> Data
     build:     data, learned -> Built after data
     verify:    data, pairs, digests -> Verified after data, build
-    adapters:  data, tasks, tins, digests -> Skilled after data, build
+    adapters:  data, tasks, tins, digests -> Adapted after data, build
     evaluate:  data, tasks, tins, answers, own, joint, compared, digests -> MeasuredTasks
                after data, verify, adapters
-    seal:      data, tasks, tins, skilled, ggufs, digests, systems, router -> Sealed
+    seal:      data, tasks, tins, adapted, ggufs, digests, systems, router -> Nothing
                after data, build, adapters, evaluate
     report:    data, stages, machine, versions, tasks, is_compared -> Nothing
                after data, build, verify, adapters, evaluate, seal
@@ -31,13 +31,13 @@ Of several tasks, once each of them is up to date in a run of its own:
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from tinsmith.data.splits import SPLITS
 from tinsmith.errors import DataError, InputError
 from tinsmith.pipeline import beside, contents, digests, formats, measuring, pages, routing, update
-from tinsmith.pipeline import facts as json_facts
 from tinsmith.pipeline.base import MODEL, NEW_BASE, PAIRED
 from tinsmith.pipeline.measuring import FREE, Measured
 from tinsmith.pipeline.naming import TOGETHER, TUNED, shipped
@@ -49,8 +49,8 @@ from tinsmith.pipeline.stage import Nothing
 from tinsmith.pipeline.stages import baselines, merge, verify
 from tinsmith.pipeline.stages.adapters import inputs as adapters_inputs
 from tinsmith.pipeline.stages.adapters import make as adapters
-from tinsmith.pipeline.stages.adapters.outputs import FOLDER as SKILLED
-from tinsmith.pipeline.stages.adapters.outputs import Skilled
+from tinsmith.pipeline.stages.adapters.outputs import FOLDER as ADAPTED
+from tinsmith.pipeline.stages.adapters.outputs import Adapted
 from tinsmith.pipeline.stages.build import inputs as build_inputs
 from tinsmith.pipeline.stages.build import make as build
 from tinsmith.pipeline.stages.build.outputs import UNSEALED, Built
@@ -65,7 +65,6 @@ from tinsmith.pipeline.stages.report import make as report
 from tinsmith.pipeline.stages.report import tasks as report_tasks
 from tinsmith.pipeline.stages.seal import inputs as seal_inputs
 from tinsmith.pipeline.stages.seal import make as seal
-from tinsmith.pipeline.stages.seal.outputs import Sealed
 from tinsmith.pipeline.stages.train import inputs as train_inputs
 from tinsmith.pipeline.stages.train import job
 from tinsmith.pipeline.stages.train import make as train
@@ -98,12 +97,10 @@ def prepared(run: Run) -> Prepared:
 
 
 def read_data(run: Run) -> data_inputs.Inputs:
-    recipe, trained = run.recipe, run.state["stages"].get("train")
-    keeps = recipe.data.augment is None and trained and "augmented" not in trained.get("inputs", {})
-    return data_inputs.Inputs(recipe, _halves(run), keeps_unaugmented=bool(keeps))
+    return data_inputs.Inputs(run.recipe, _base_files(run))
 
 
-def _halves(run: Run) -> dict[str, str]:
+def _base_files(run: Run) -> dict[str, str]:
     base = run.recipe.base
     if base is None or not base.mmproj:
         return {}
@@ -199,7 +196,7 @@ def read_seal(run: Run) -> seal_inputs.Inputs:
 
 def _records(run: Run, stage: Stage[Any, Any], stages: Sequence[Stage[Any, Any]]) -> dict[str, Any]:
     """The records in run.json of the stages before one."""
-    return {one.name: json_facts.to_json(run.done(one)) for one in stages if one.name in stage.after}
+    return {one.name: asdict(run.done(one)) for one in stages if one.name in stage.after}
 
 
 def read_report(run: Run) -> report_inputs.Inputs:
@@ -221,7 +218,7 @@ TRAIN = Stage(
     read_train,
     lambda inputs: dict(inputs.decides),
     train.make,
-    digests.of_train_before,
+    outlives_version=True,
 )
 MERGE = Stage("merge", ("data", "train"), merge.Merged, read_merge, digests.of_merge, merge.make)
 BUILD = Stage("build", ("data", "train", "merge"), Built, read_build, digests.of_build, build.make, ships=True)
@@ -234,7 +231,7 @@ EVALUATE = Stage(
     digests.of_evaluate,
     evaluate.make,
 )
-SEAL = Stage("seal", ("data", "build", "evaluate"), Sealed, read_seal, digests.of_seal, seal.make, ships=True)
+SEAL = Stage("seal", ("data", "build", "evaluate"), Nothing, read_seal, digests.of_seal, seal.make, ships=True)
 REPORT = Stage(
     "report",
     ("data", "baselines", "train", "merge", "build", "verify", "evaluate", "seal"),
@@ -280,7 +277,7 @@ def compared(run: Run) -> dict[str, Run]:
 
 def read_data_of_tasks(run: Run) -> data_inputs.TasksInputs:
     forbidden = sum(one.done(DATA).facts.test_outputs_forbidden for one in task_runs(run).values())
-    return data_inputs.TasksInputs(run.recipe, _halves(run), _prepared_tasks(run), forbidden)
+    return data_inputs.TasksInputs(run.recipe, _base_files(run), _prepared_tasks(run), forbidden)
 
 
 def read_build_of_base(run: Run) -> build_inputs.BaseInputs:
@@ -292,10 +289,10 @@ def read_adapters(run: Run) -> adapters_inputs.Inputs:
     return adapters_inputs.Inputs(prepared(run), _learned(run), unsealed(run, built), by_name(built))
 
 
-def skilled(run: Run) -> dict[str, Path]:
+def adapted(run: Run) -> dict[str, Path]:
     """The tins with all adapters, by the preset of their weights."""
     made = run.done(ADAPTERS).facts
-    return {weights: run.folder / SKILLED / name for weights, name in made.tins.items()}
+    return {weights: run.folder / ADAPTED / name for weights, name in made.tins.items()}
 
 
 def read_evaluate_of_tasks(run: Run) -> evaluate_tasks.TasksInputs:
@@ -305,7 +302,7 @@ def read_evaluate_of_tasks(run: Run) -> evaluate_tasks.TasksInputs:
     return evaluate_tasks.TasksInputs(
         data=prepared(run),
         tasks=_prepared_tasks(run),
-        tins={weights: (path, found[path.name]) for weights, path in skilled(run).items()},
+        tins={weights: (path, found[path.name]) for weights, path in adapted(run).items()},
         answers={name: one.folder / measuring.FOLDER for name, one in task_runs(run).items()},
         own={name: one.done(EVALUATE).facts.systems for name, one in others.items() if name != TOGETHER},
         joint=evaluate_tasks.Joint(prepared(every), every.folder / measuring.FOLDER) if every else None,
@@ -320,7 +317,7 @@ def read_seal_of_tasks(run: Run) -> seal_inputs.TasksInputs:
         data=prepared(run),
         tasks=_learned(run),
         tins=unsealed(run, built),
-        skilled=skilled(run),
+        adapted=adapted(run),
         ggufs=_ggufs(built),
         digests=run.done(ADAPTERS).digests,
         systems=measured.tasks,
@@ -332,7 +329,7 @@ def read_report_of_tasks(run: Run) -> report_inputs.TasksInputs:
     others = compared(run)
     tasks = {
         name: report_inputs.Task(
-            prepared(one), f"{TASKS}/{name}", name in others, json_facts.to_json(one.done(TRAIN).facts)
+            prepared(one), f"{TASKS}/{name}", name in others, asdict(one.done(TRAIN).facts)
         )
         for name, one in task_runs(run).items()
     }
@@ -345,7 +342,7 @@ BUILD_OF_BASE = Stage(
     "build", ("data",), Built, read_build_of_base, digests.of_build_of_base, build.make_of_base, ships=True
 )
 ADAPTERS = Stage(
-    "adapters", ("data", "build"), Skilled, read_adapters, digests.of_adapters, adapters.make, ships=True
+    "adapters", ("data", "build"), Adapted, read_adapters, digests.of_adapters, adapters.make, ships=True
 )
 EVALUATE_TASKS = Stage(
     "evaluate",
@@ -358,7 +355,7 @@ EVALUATE_TASKS = Stage(
 SEAL_TASKS = Stage(
     "seal",
     ("data", "build", "adapters", "evaluate"),
-    Sealed,
+    Nothing,
     read_seal_of_tasks,
     digests.of_seal_of_tasks,
     seal.make_of_tasks,
@@ -404,12 +401,7 @@ def _make_one(recipe: Recipe, folder: Path, display: Display, goal: str, log: st
     if log is not None:
         logs.check(log)
     update.check_folder(recipe, folder)
-    with opened(update.asked_as_trained(recipe), folder, display) as run:
-        if run.recipe is not recipe:
-            display.line(
-                "data: what was trained here was trained on prompts as they are, and is kept; state "
-                "quote_input = true in [data] to train with quoted-input repetition"
-            )
+    with opened(recipe, folder, display) as run:
         for name in (*map(split_name, SPLITS), pages.JSON, pages.PAGE):  # before a base is fetched
             run.check(run.folder / name)
         run.log = log
@@ -429,14 +421,13 @@ def _make_one(recipe: Recipe, folder: Path, display: Display, goal: str, log: st
 
 def help_train(recipe: Recipe, folder: Path | None, display: Display) -> None:
     """Takes part in the training of another process, which alone writes files."""
-    settled = together.called()  # the first process's recipe, whose prompts an earlier training may decide
-    if settled is not None:
-        run = Run(settled, files.resolved(folder or default_folder(recipe)), display)
+    if together.called():
+        run = Run(recipe, files.resolved(folder or default_folder(recipe)), display)
         train.train(read_train(run), run.folder, run.reporter)
 
 
 def place_unsealed(
-    run: Run, stage: Stage[Any, Sealed], key: str, made: Mapping[str, str], tins: Sequence[Path]
+    run: Run, stage: Stage[Any, Nothing], key: str, made: Mapping[str, str], tins: Sequence[Path]
 ) -> None:
     """Copies unsealed tins to the places of the sealed ones, for a run that ends before the seal stage. made:
     the digests that the stage records under this key."""
@@ -485,7 +476,7 @@ def _make_tasks(recipe: Recipe, folder: Path, display: Display, goal: str, log: 
         run.update(STAGES_OF_TASKS, goals)
         if goal in (BUILD_OF_BASE.name, EVALUATE_TASKS.name):
             made = run.done(ADAPTERS).digests
-            place_unsealed(run, SEAL_TASKS, "skilled", made, list(skilled(run).values()))
+            place_unsealed(run, SEAL_TASKS, "adapted", made, list(adapted(run).values()))
         remove_earlier(run, BUILD_OF_BASE)
         return run
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from tinsmith.pipeline.recipe.values import Recipe
     from tinsmith.tasks import Task
 
-PICTURES = "pictures"  # beside a run's examples
+IMAGES = "images"  # beside a run's examples
 DIVISION = "data/splits.json"  # the split of each input, by its key
 LOGGED = ("input", "output", "turns", "about")  # the keys of a row that `tinsmith run --log-unsure` writes
 
@@ -104,30 +104,30 @@ def division_before(recipe: Recipe) -> Path | None:
 
 
 def write_examples(path: Path, examples: Sequence[Example]) -> None:
-    """As JSON lines. Pictures are copied to a folder beside the file, each once, under its SHA-256."""
+    """As JSON lines. Images are copied to a folder beside the file, each once, under its SHA-256."""
     from tinsmith.data.readers import as_row
 
     folder = path.parent
     if any(one.images for one in examples):
-        files.claim(folder / PICTURES)
+        files.claim(folder / IMAGES)
     own = (replace(one, images=tuple(_copied(shown, folder) for shown in one.images)) for one in examples)
     rows = [as_row(one, folder) for one in own]
     files.write_text(path, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
 
 
-def _copied(picture: ImageSource, folder: Path) -> ImageSource:
-    home = (folder / PICTURES).absolute()
-    if picture.path is not None and Path(picture.path).parent == home:
-        return picture
-    place = home / f"{picture.digest}{picture.suffix()}"
-    if not place.exists() or files.sha256_file(place) != picture.digest:
-        picture.pixels()  # what is damaged is no example
-        _keep(place, picture.bytes())
-    return replace(picture, path=str(place), data=None)
+def _copied(image: ImageSource, folder: Path) -> ImageSource:
+    home = (folder / IMAGES).absolute()
+    if image.path is not None and Path(image.path).parent == home:
+        return image
+    place = home / f"{image.digest}{image.suffix()}"
+    if not place.exists() or files.sha256_file(place) != image.digest:
+        image.pixels()  # what is damaged is no example
+        _keep(place, image.bytes())
+    return replace(image, path=str(place), data=None)
 
 
 def _keep(place: Path, data: bytes) -> None:
-    """Writes a picture without waiting for the disk, which takes long for thousands. Its name is its digest,
+    """Writes an image without waiting for the disk, which takes long for thousands. Its name is its digest,
     which is checked before the file is used again."""
     temporary = place.with_name(f"{place.name}.part")
     try:
@@ -138,8 +138,8 @@ def _keep(place: Path, data: bytes) -> None:
         raise files.write_fault(place, error) from error
 
 
-def pictures_digest(path: Path, named: Named) -> str | None:
-    """SHA-256 of the pictures that a file's rows name; None where they name none, or one can't be read yet."""
+def images_digest(path: Path, named: Named) -> str | None:
+    """SHA-256 of the images that a file's rows name; None where they name none, or one can't be read yet."""
     import hashlib
 
     from tinsmith.data.shapes import open_examples
@@ -150,7 +150,7 @@ def pictures_digest(path: Path, named: Named) -> str | None:
         opened = open_examples(path, named=named)
         if not opened.reading.images:
             return None
-        told = "".join(picture.digest for example in opened for picture in example.images)
+        told = "".join(image.digest for example in opened for image in example.images)
     except DataError:
         return None  # said where the data is read
     return hashlib.sha256(told.encode()).hexdigest()

@@ -1,4 +1,4 @@
-"""Facts of stages as JSON and back: dataclasses of plain values, lists, dicts and further dataclasses."""
+"""Facts of stages from JSON: dataclasses of plain values, lists, dicts and further dataclasses."""
 
 from __future__ import annotations
 
@@ -7,11 +7,6 @@ import hashlib
 import json
 import types
 from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
-
-
-def to_json(facts: Any) -> Any:
-    """A dataclass's fields as JSON values."""
-    return dataclasses.asdict(facts)
 
 
 def digest_of(value: Any) -> str:

@@ -142,8 +142,8 @@ def choose(
 
 
 def seeing(data: Prepared, spec: Spec, chosen: Chosen, folder: Path, reporter: Reporter) -> Chosen:
-    """The choice with formats of the vision half, measured on training examples that show pictures; itself
-    where there is no half or are no pictures."""
+    """The choice with formats of the vision model, measured on training examples with images; itself
+    where there is no vision model or no image."""
     examples = [one for one in data.examples("train") if one.images] if spec.vision else []
     if not examples:
         return chosen

@@ -76,25 +76,25 @@ class Asking:
     ) -> tuple[Outcome, dict[str, Any]]:
         """A system's answers to the test items, and its entry in report.json. options: further fields of the
         job."""
-        items, sure = test_items(self.data), self.data.recipe.eval.max_error is not None and name != TUNED
-        outcome = self.ask(name, model, prompted, items, confidence=sure, **options)
+        items, abstains = test_items(self.data), self.data.recipe.eval.max_error is not None and name != TUNED
+        outcome = self.ask(name, model, prompted, items, confidence=abstains, **options)
         entry = result(self.data, outcome, items)
-        if sure:
-            entry["sure"] = self._sure(name, model, outcome, items, **options)
+        if abstains:
+            entry["abstention"] = self._abstention(name, model, outcome, items, **options)
         return outcome, entry
 
-    def _sure(
+    def _abstention(
         self, name: str, model: Model, outcome: Outcome, items: Sequence[Example], **options: Any
     ) -> dict[str, Any]:
-        """The threshold for `[eval] error` by the validation set, and its effect there and on the test set.
+        """The threshold for `[eval] max_error` by the validation set, and its effect there and on the test set.
         outcome, items: of the test set."""
         data = self.data
-        held = data.examples("validation")
-        asked = [Item(data.conversation(example)) for example in held]
+        validation = data.examples("validation")
+        asked = [Item(data.conversation(example)) for example in validation]
         before = self.ask(f"{name}_validation", model, asked, confidence=True, **options)
         known = data.labels()
         seen = {}
-        for split, answered, examples in (("validation", before, held), ("test", outcome, items)):
+        for split, answered, examples in (("validation", before, validation), ("test", outcome, items)):
             logs = [answer.log_probability for answer in answered.answers]
             right = [grade.exact for grade in systems.grades(data.task, answered, examples, known)]
             seen[split] = [log if log is not None else -math.inf for log in logs], right

@@ -21,5 +21,5 @@ def constrained(system: str) -> str:
 
 
 def file_systems(weights: str, kind: str = "shipped") -> dict[str, str]:
-    """The systems that are one file: `free`, and where it carries a constraint `constrained`."""
-    return {"free": named(kind, weights), "constrained": constrained(named(kind, weights))}
+    """The systems that are one file: `unconstrained`, and where it carries a constraint `constrained`."""
+    return {"unconstrained": named(kind, weights), "constrained": constrained(named(kind, weights))}

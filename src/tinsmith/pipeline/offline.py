@@ -84,7 +84,7 @@ def pack(
 def named(recipe: Recipe) -> dict[str, Path]:
     """The recipe and the files that it names, by their places beside it. Raises InputError for others."""
     folder = recipe.path.parent
-    held = {recipe.path.name: recipe.path}
+    packed = {recipe.path.name: recipe.path}
     for place, text in reading.leaves(RecipeFile(recipe.path).given):
         if not isinstance(text, str) or not text or place.startswith("a key"):
             continue
@@ -98,8 +98,8 @@ def named(recipe: Recipe) -> dict[str, Path]:
         for file in [found] if found.is_file() else sorted(one for one in found.rglob("*") if one.is_file()):
             if not is_inside(file, folder):
                 raise InputError(f"{file}: is a link that leads out of {folder}; put what it leads to there")
-            held[file.relative_to(folder).as_posix()] = file
-    return held
+            packed[file.relative_to(folder).as_posix()] = file
+    return packed
 
 
 def _exists(path: Path) -> bool:

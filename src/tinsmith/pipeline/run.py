@@ -30,9 +30,7 @@ from typing import Any, Generic, TextIO, TypeVar
 
 from tinsmith import __version__, hub
 from tinsmith.errors import FormatError, InputError
-from tinsmith.formats.model_files import model_digest
-from tinsmith.pipeline import facts as json_facts
-from tinsmith.pipeline.facts import digest_of
+from tinsmith.pipeline.facts import digest_of, from_json
 from tinsmith.pipeline.recipe.values import Recipe
 from tinsmith.pipeline.stage import Facts, Made, Reporter
 from tinsmith.system import files, reading
@@ -75,8 +73,8 @@ class Record(Generic[Facts]):
     @classmethod
     def read(cls, kind: type[Facts], value: Any) -> Record[Facts]:
         """Raises ValueError for a value that is no record with this kind of facts."""
-        record: Record[Any] = json_facts.from_json(cls, value)
-        return dataclasses.replace(record, facts=json_facts.from_json(kind, record.facts))
+        record: Record[Any] = from_json(cls, value)
+        return dataclasses.replace(record, facts=from_json(kind, record.facts))
 
 
 @dataclass(frozen=True)
@@ -87,8 +85,7 @@ class Stage(Generic[Inputs, Facts]):
 
     ships: its outputs are results for users. An output that a changed recipe no longer makes is removed.
 
-    before: for a stage too slow to run again with each version of tinsmith, the values that `digests` would
-    have had in a version without these keys, inside tables too. None: another version's result is made again.
+    outlives_version: another version of tinsmith keeps its result, which is too slow to make again.
     """
 
     name: str
@@ -97,12 +94,14 @@ class Stage(Generic[Inputs, Facts]):
     inputs: Callable[[Run], Inputs]
     digests: Callable[[Inputs], dict[str, Any]]
     make: Callable[[Inputs, Path, Reporter], Made[Facts]]
-    before: Callable[[Inputs], dict[str, Any]] | None = None
     check: Callable[[Run], None] | None = None
     ships: bool = False
+    outlives_version: bool = False
 
-
-SPELL = "spell"  # in the digests of training: prompts repeat quoted input
+    def decides(self, given: Inputs) -> dict[str, Any]:
+        """All that decides the result, as run.json keeps it."""
+        version = {} if self.outlives_version else {"tinsmith": __version__}
+        return {**version, **self.digests(given)}
 
 
 class Run:
@@ -110,6 +109,7 @@ class Run:
     that training writes its curves to, which no stage depends on."""
 
     def __init__(self, recipe: Recipe, folder: Path, display: Display) -> None:
+        self.recipe = recipe
         self.folder = folder
         self.display = display
         self.reporter = Reporter(display)
@@ -117,28 +117,10 @@ class Run:
         self.state = _read_state(folder / STATE)
         self.state.setdefault("stages", {})
         self.state.setdefault("earlier", {})
-        # A model of an earlier version is kept, with the prompts that it was trained on.
-        unspelled = recipe.without_quoted_input()
-        self.recipe = unspelled if unspelled is not recipe and self._was_trained_unspelled(recipe) else recipe
-
-    def _was_trained_unspelled(self, recipe: Recipe) -> bool:
-        """Whether this run has such a model, for the recipe's task and base."""
-        stages = self.state["stages"]
-        if "train" not in stages:
-            return False
-        trained, made = (stages.get(name, {}).get("inputs", {}) for name in ("train", "data"))
-        if SPELL in trained or trained.get("task", recipe.data.task) != recipe.data.task:
-            return False
-        base, was = recipe.base, made.get("base")
-        assert base  # else nothing is spelled
-        local = recipe.resolve(base.model)
-        if "base" in trained and local.exists() and not base.mmproj:
-            return bool(trained["base"] == model_digest(local))
-        keys = ("model", "mmproj")
-        return not was or all(was.get(key) == getattr(base, key) for key in keys)
+        self.state.setdefault("files", [])
 
     def record(self, stage: Stage[Any, Facts]) -> Record[Facts] | None:
-        """None for a stage that never finished, or finished in another version with other facts."""
+        """None for a stage that never finished, or whose facts have another form."""
         try:
             return Record.read(stage.facts, self.state["stages"][stage.name])
         except (KeyError, ValueError):
@@ -167,15 +149,9 @@ class Run:
     def is_current(self, stage: Stage[Any, Any]) -> bool:
         """Whether its inputs and outputs are unchanged. The stages before it are up to date."""
         record = self.record(stage)
-        return record is not None and self._has_same_inputs(stage, record) and self.is_intact(record)
-
-    def _has_same_inputs(self, stage: Stage[Any, Any], record: Record[Any]) -> bool:
-        given = stage.inputs(self)
-        inputs = {"tinsmith": __version__, **stage.digests(given)}
-        if stage.before is None:
-            return record.inputs_sha256 == digest_of(inputs)
-        known = _completed(record.inputs, stage.before(given))
-        return digest_of({**known, "tinsmith": __version__}) == digest_of(inputs)
+        if record is None or record.inputs_sha256 != digest_of(stage.decides(stage.inputs(self))):
+            return False
+        return self.is_intact(record)
 
     def is_intact(self, record: Record[Any]) -> bool:
         """Whether the stage's outputs are unchanged."""
@@ -208,10 +184,10 @@ class Run:
         if stage.check is not None:
             stage.check(self)
         given = stage.inputs(self)
-        found = stage.digests(given)
+        found = stage.decides(given)
         made = stage.make(given, self.folder, self.reporter)
         seconds = time.monotonic() - start
-        inputs = {"tinsmith": __version__, **_as_read(found, stage.digests(stage.inputs(self)))}
+        inputs = _as_read(found, stage.decides(stage.inputs(self)))
         record = Record(
             inputs=inputs,
             inputs_sha256=digest_of(inputs),
@@ -220,7 +196,7 @@ class Run:
             seconds=round(seconds, 3),
             finished=datetime.now(UTC).isoformat(timespec="seconds"),
         )
-        self.state["stages"][stage.name] = json_facts.to_json(record)
+        self.state["stages"][stage.name] = dataclasses.asdict(record)
         self._save()
         self.display.line(f"{stage.name}: done in {clock(seconds)}")
 
@@ -260,13 +236,6 @@ class Run:
     @cached_property
     def _read(self) -> set[Path]:
         return inputs(self.recipe)
-
-    def adopt(self) -> None:
-        """Takes over the files of an earlier version, which did not name them."""
-        if "files" in self.state:
-            return
-        made = self.folder.rglob("*") if self.state["stages"] else ()
-        self.state["files"] = sorted(one.relative_to(self.folder).as_posix() for one in made)
 
     def claim(self, path: Path) -> None:
         """Records a file or folder as the run's before it is written. Raises InputError as `check` does."""
@@ -310,7 +279,7 @@ class Run:
     def _is_ours(self, name: str, value: Any) -> bool:
         path = self.folder / name
         try:
-            output = json_facts.from_json(Output, value)
+            output = from_json(Output, value)
         except ValueError:
             return False
         inside = files.is_inside(path.parent, self.folder) and not path.is_symlink()
@@ -330,7 +299,7 @@ class Run:
             "command": ["tinsmith", *sys.argv[1:]],
             "stages": self.state["stages"],
             "earlier": self.state["earlier"],
-            **({"files": self.state["files"]} if "files" in self.state else {}),
+            "files": self.state["files"],
         }
         text = json.dumps(self.state, indent=2, ensure_ascii=False)
         files.write_text(self.folder / STATE, text + "\n")
@@ -356,7 +325,6 @@ def opened(recipe: Recipe, folder: Path, display: Display) -> Iterator[Run]:
         number = _number(lock, folder / LOCK)
         files.remove_leftovers(folder, number)
         run = Run(recipe, folder, display)
-        run.adopt()
         with files.temporaries_of(number), files.claims(run.claim):
             yield run
 
@@ -434,16 +402,6 @@ def _as_read(found: Any, left: Any) -> Any:
     if isinstance(found, list) and isinstance(left, list) and len(found) == len(left):
         return [_as_read(one, other) for one, other in zip(found, left, strict=True)]
     return left if found is None else found
-
-
-def _completed(known: dict[str, Any], before: dict[str, Any]) -> dict[str, Any]:
-    """The record of an earlier version with values for keys that it lacks, inside tables too."""
-    tables = {
-        key: _completed(known[key], value)
-        for key, value in before.items()
-        if isinstance(value, dict) and isinstance(known.get(key), dict)
-    }
-    return {**before, **known, **tables}
 
 
 def versions() -> dict[str, str]:

@@ -49,15 +49,6 @@ def check(recipe: Recipe, spec: Spec, tools: Sequence[Any] | None) -> None:
         start.check(path, spec, None if tools is None else literal(list(tools)))
 
 
-def asked_as_trained(recipe: Recipe) -> Recipe:
-    """The recipe with the prompts that its [update] adapter was trained on."""
-    from tinsmith.chat.chat_template import is_spelled
-
-    path = folder(recipe)
-    template = peft_folder.template(path) if path else None
-    return recipe if template is None or is_spelled(template) else recipe.without_quoted_input()
-
-
 def flags(recipe: Recipe) -> list[str]:
     """The command line's flags for [update], with the names of files alone."""
     if recipe.update is None:

@@ -111,7 +111,7 @@ class Skill:
         of the skill's own constraint; None where it was sealed with none for such."""
         thresholds = self._facts.get("abstention", {})
         own = given == "own" and self.constraint is not None
-        kind = "constrained" if own else "free" if given in (None, "own") else None
+        kind = "constrained" if own else "unconstrained" if given in (None, "own") else None
         if kind not in thresholds:
             return None
         return math.inf if thresholds[kind] is None else float(thresholds[kind])

@@ -186,7 +186,7 @@ class TrainResult:
                 "validations": [Validated(**row) for row in record["validations"]],
                 "trials": curved(Trial, record["trials"]),
                 "seeds": curved(Seeded, record["seeds"]),
-                "rollouts": [Rolled(**row) for row in record.get("rollouts", ())],
+                "rollouts": [Rolled(**row) for row in record["rollouts"]],
             }
         )
 

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 from tinsmith.data.preferences import Preference
 from tinsmith.data.readers import Example
 from tinsmith.spec import Spec
-from tinsmith.train import rules
 from tinsmith.train.adapters import peft_folder
 from tinsmith.train.batches.sequences import (
     BASE_CONTEXT,
@@ -90,11 +89,7 @@ class Job:
         """Of all that decides how the run goes: the method, the model, the options, and the sequences that it
         learns from."""
         options = json.dumps(asdict(self.options), sort_keys=True)
-        return self.base_digest(self.method + options + self.feedback_of + self.forward_pass, *parts)
-
-    @property
-    def forward_pass(self) -> str:
-        return rules.forward_pass(self.spec.family)
+        return self.base_digest(self.method + options + self.feedback_of, *parts)
 
     def base_digest(self, more: str, *parts: Sequence[TokenSequence]) -> str:
         """Of the model that training starts from, of `more`, and of the sequences given to it."""

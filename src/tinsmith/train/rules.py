@@ -1,5 +1,4 @@
-"""What training takes where nothing is stated: learning rates with their reasons in words, and epochs. Which
-families must be trained again."""
+"""The defaults of training: learning rates, each with its reason in words, and epochs."""
 
 from __future__ import annotations
 
@@ -7,10 +6,6 @@ import math
 from collections.abc import Callable
 
 from tinsmith.train.options import EPOCHS, MADE_EPOCHS
-
-# Families that earlier versions trained on another forward pass than the base's: they took a norm by 1 + weight
-# for one by weight, and a gate by gelu for one by silu, where both gave about the same.
-MISTAKEN = frozenset({"gemma2", "gemma3", "gemma4", "qwen35", "qwen35_moe"})
 
 # From a model's parameters and a run's steps to a rate, and the reason in words.
 Rule = Callable[[int, int], tuple[float, str]]
@@ -24,11 +19,6 @@ LABELS_READ = 1800  # examples in all epochs, by which a few labels are learned
 SHORT_RUN = 190  # steps, for which LoRA's rate is stated
 SHORTEST_RUN = 72  # steps of the sweep: a run of fewer takes its rate
 SWEPT = 2e6, 135e6  # parameters of the sweep's smallest base, and of its largest
-
-
-def forward_pass(family: str) -> str:
-    """Part of the digests of training: empty where every version computed the base alike."""
-    return "by class" if family in MISTAKEN else ""
 
 
 def default_scratch_rate(parameters: int, steps: int) -> tuple[float, str]:

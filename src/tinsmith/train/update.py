@@ -36,14 +36,13 @@ Sequences = Mapping[str, Sequence[TokenSequence]]
 class Plan:
     """job: goes on from its adapter with the new examples; whole: learns all of them from the beginning;
     retrain: of RETRAINS; sets: what is measured, by name; digests: of all that decides each of the two,
-    by its name; before: as earlier versions took it, of all that decides the outcome."""
+    by its name."""
 
     job: Job
     whole: Job
     retrain: str
     sets: Sets
     digests: Mapping[str, str]
-    before: str = ""
 
 
 def update(plan: Plan, train: Train, say: Callable[[str], None]) -> tuple[TrainResult, Updated]:
@@ -78,9 +77,7 @@ def update(plan: Plan, train: Train, say: Callable[[str], None]) -> tuple[TrainR
 
 def _trained(plan: Plan, name: str, job: Job, train: Train) -> TrainResult:
     folder, digest = job.out_dir / FOLDER / name, plan.digests[name]
-    return finished.once(
-        folder / RESULT, digest, lambda: train(name, replace(job, out_dir=folder)), plan.before
-    )
+    return finished.once(folder / RESULT, digest, lambda: train(name, replace(job, out_dir=folder)))
 
 
 def _measuring(plan: Plan, start: Path | None = None) -> Job:

@@ -4,17 +4,12 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
-from tiny_training import encode
 
 from tinsmith.errors import UnsupportedError
 from tinsmith.pipeline.recipe.tables import Data, Train
-from tinsmith.spec import Spec
-from tinsmith.train import methods, rules
-from tinsmith.train.job import Job
-from tinsmith.train.options import TrainOptions
+from tinsmith.train import methods
 
 
 @pytest.mark.parametrize("name", methods.names())
@@ -45,12 +40,3 @@ def test_an_unknown_method_lists_those_there_are() -> None:
         UnsupportedError, match='method "_preferences" does not exist; the methods are continue, '
     ):
         methods.by_name("_preferences")
-
-
-def test_a_checkpoint_on_another_forward_pass_is_stale(
-    spec: Spec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    job = Job(spec, [], [], TrainOptions(), tmp_path, encode, method="lora")
-    before = job.digest()
-    monkeypatch.setattr(rules, "MISTAKEN", {spec.family})
-    assert job.digest() != before

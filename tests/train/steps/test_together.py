@@ -245,7 +245,7 @@ from torch import nn
 from tinsmith.train.steps import together
 together.join("cpu")
 rank = together.number()
-together.call("all") if rank == 0 else together.called()
+together.call() if rank == 0 else together.called()
 held = {name: nn.Parameter(torch.ones(2, 3)) for name in ("first", "both", "none")}
 optimizer = torch.optim.AdamW(held.values(), lr=0.1, fused=True)
 for has in (held, ["both", *["first"][rank:]], []):

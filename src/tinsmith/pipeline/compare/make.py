@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 from tinsmith.data.splits import SPLITS
 from tinsmith.evaluate import doubling
 from tinsmith.evaluate.doubling import Doubling
-from tinsmith.evaluate.verdict import Verdict, Worst
 from tinsmith.pipeline import engine
 from tinsmith.pipeline.compare import asking, change, document, page, settings, weak
 from tinsmith.pipeline.compare.asking import Answered, Shown, Table, Tin
@@ -107,13 +106,13 @@ def composed(
     return {
         "name": recipe.name,
         "task": recipe.data.task,
-        "verdict": verdict_of(decided),
+        "verdict": {**dataclasses.asdict(decided), "words": str(decided)},
         "best_prompted": picked.prompted.system.name,
         "tuned": picked.tuned.system.name,
         "systems": document.entries(table, picked),
         "curve": {"points": curve, "doubling": dataclasses.asdict(then)},
         "changed": told,
-        "worst": [group_of(group) for group in groups],
+        "worst": [dataclasses.asdict(group) for group in groups],
         "alone": weak.alone(table.items, shown_alone(table, picked)),
         "test": {
             "items": len(table.items),
@@ -165,14 +164,6 @@ def shown_alone(table: Table, picked: Chosen) -> dict[str, Answered]:
     return {one.system.name: one for one in found}
 
 
-def verdict_of(decided: Verdict) -> dict[str, Any]:
-    return {**dataclasses.asdict(decided), "words": str(decided)}
-
-
-def group_of(group: Worst) -> dict[str, Any]:
-    return dataclasses.asdict(group)
-
-
 def as_it_is(run: Run) -> Tin:
     """The base of a run whose BUILD_OF_BASE is up to date."""
     return _tin(run, run.done(BUILD_OF_BASE))
@@ -214,8 +205,8 @@ def learned(run: Run, count: int) -> list[Example]:
 
 
 def _splits(run: Run, count: int, chosen: Settings) -> dict[str, Path]:
-    held = prepared(run).examples("validation")
-    validation = _drawn(held, chosen.validation or len(held), run.recipe.train.seed)
+    every = prepared(run).examples("validation")
+    validation = _drawn(every, chosen.validation or len(every), run.recipe.train.seed)
     splits = {"train": learned(run, count), "validation": validation}
     paths = {"test": prepared(run).files[split_name("test")]}
     for split, rows in splits.items():

@@ -80,17 +80,9 @@ def cost(found: dict[str, Any]) -> dict[str, Any] | None:
 
 def times(ratio: float | None) -> str:
     """A ratio of costs or errors, as of the other's: "0.12", "3.4", "41"."""
-    if ratio is None:
-        return "–"
-    return (
-        "0"
-        if ratio == 0
-        else f"{ratio:.2f}"
-        if ratio < 1
-        else f"{ratio:.1f}"
-        if ratio < 10
-        else f"{ratio:,.0f}"
-    )
+    if not ratio:
+        return "–" if ratio is None else "0"
+    return f"{ratio:.2f}" if ratio < 1 else f"{ratio:.1f}" if ratio < 10 else f"{ratio:,.0f}"
 
 
 def points(share: float | None) -> str:

@@ -89,12 +89,7 @@ def of_base(recipe: Recipe, model: str) -> Recipe:
     """The base as it is, in the one format that is compared, with the recipe's data."""
     assert recipe.base
     base = recipe.base if model == recipe.base.model else Base(model, weights=recipe.base.weights)
-    data = dataclasses.replace(
-        recipe.data,
-        quote_input=False,
-        augment=False,
-        augment_exclude=None,
-    )
+    data = dataclasses.replace(recipe.data, quote_input=False, augment=False, augment_exclude=None)
     return dataclasses.replace(
         recipe,
         base=base,

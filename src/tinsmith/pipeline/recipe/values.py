@@ -101,12 +101,6 @@ class Recipe:
         stated = self.data.quote_input
         return self.base is not None and tasks.by_name(self.data.task).spells if stated is None else stated
 
-    def without_quoted_input(self) -> Recipe:
-        """With prompts as they are, unless it states otherwise."""
-        if not self.quotes_input or self.data.quote_input:
-            return self
-        return dataclasses.replace(self, data=dataclasses.replace(self.data, quote_input=False))
-
     @property
     def base_source(self) -> str:
         """The base as hub.pull takes it: a path from the recipe's folder, whatever folder we run in, or a name.

@@ -70,7 +70,7 @@ def merge(
 
     template = None if base.chat_template is None else settled(data.recipe, base.chat_template)
     peft_folder.check_template(trained, template)
-    # An adapter of an earlier version does not say under which template it was trained.
+    # An adapter that another program trained does not say under which template.
     spec = merge.merge(dataclasses.replace(base, chat_template=template), trained)
     for note in spec.notes[len(base.notes) :]:
         reporter.note(f"merge: {note}")

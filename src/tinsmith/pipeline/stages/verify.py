@@ -52,7 +52,7 @@ def make(inputs: Inputs, folder: Path, reporter: Reporter) -> Made[Verified]:
 
 
 def check_prompts(data: Prepared) -> list[list[Message]]:
-    """The first validation examples as conversations, without pictures: the GGUF of a language model takes
+    """The first validation examples as conversations, without images: the GGUF of a language model takes
     none."""
     return [
         [*data.conversation(blind), {"role": "assistant", "content": example.output}]

@@ -91,7 +91,7 @@ class PreferenceTrainee(AdapterTrainee):
         kinds = [[row for row in part if row.good == good] for part in rows for good in (True, False)]
         self.digest = job.digest(every, *([one for row in kind for one in row.answers] for kind in kinds))
         self.unread = cut(sorted(every, key=len), options.batch_tokens, self.shared)
-        self.reference_digest = job.base_digest(f"{options.batch_tokens}{job.forward_pass}", every)
+        self.reference_digest = job.base_digest(str(options.batch_tokens), every)
         self.reference: dict[TokenSequence, float] = {}
 
     def judged(self, job: Job, rows: Sequence[Preference]) -> list[Judged]:

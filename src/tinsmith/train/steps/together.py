@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence, Sized
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from tinsmith.errors import UnsupportedError
 from tinsmith.train.batches.sequences import dealt
@@ -104,17 +104,16 @@ def add(parameters: Mapping[str, nn.Parameter], loss: float) -> float:
     return float(total)
 
 
-def call(what: object) -> None:
+def call() -> None:
     """From the first process: there is something to train."""
     global _called
     _called = True
-    from_first(what)
+    from_first(True)
 
 
-def called() -> Any:
-    """In another process: waits for that, and gives what is trained; None where the first one has ended
-    without."""
-    return from_first(None)
+def called() -> bool:
+    """In another process: waits for that; False where the first one has ended without."""
+    return bool(from_first(None))
 
 
 def leave() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from pathlib import Path
 
 from tinsmith.errors import FormatError
@@ -14,10 +14,10 @@ from tinsmith.train.events import TrainResult
 from tinsmith.train.steps import checkpoint, together
 
 
-def once(path: Path, digest: str, train: Callable[[], TrainResult], before: str = "") -> TrainResult:
+def once(path: Path, digest: str, train: Callable[[], TrainResult]) -> TrainResult:
     """What `train` gives, or gave, as `path` says, in the folder of its checkpoint and its result. digest: of
-    all that decides it; before: as an earlier version took it, of more."""
-    done = together.from_first(_read(path, (digest, before)))
+    all that decides it."""
+    done = together.from_first(_read(path, digest))
     if done is None:
         # What it led to is written down first: a kill between would lose all of it.
         with checkpoint.kept(path.parent):
@@ -38,13 +38,13 @@ def _trained(path: Path, digest: str, train: Callable[[], TrainResult]) -> Train
     return result
 
 
-def _read(path: Path, digests: Collection[str]) -> TrainResult | None:
+def _read(path: Path, digest: str) -> TrainResult | None:
     """None where it has not ended, is another's, or not as it was left."""
     if together.number() or not path.exists():
         return None
     try:
         record = reading.read_json(path, FormatError)
-        if record["digest"] not in digests:
+        if record["digest"] != digest:
             return None
         result = TrainResult.of(record["result"], path.parent)
         return result if record["left"] == _left(result.folder) else None

@@ -15,14 +15,14 @@ from tinsmith.formats.tin import SOURCE, Tin
 from tinsmith.pipeline import beside, routing
 from tinsmith.pipeline.stage import Made, Reporter
 from tinsmith.pipeline.stages.adapters.inputs import Inputs
-from tinsmith.pipeline.stages.adapters.outputs import FOLDER, Fit, Skilled
+from tinsmith.pipeline.stages.adapters.outputs import FOLDER, Adapted, Fit
 from tinsmith.system import files
 
 if TYPE_CHECKING:
     from tinsmith.train.adapters.router import Fitted
 
 
-def make(inputs: Inputs, folder: Path, reporter: Reporter) -> Made[Skilled]:
+def make(inputs: Inputs, folder: Path, reporter: Reporter) -> Made[Adapted]:
     from tinsmith.train.adapters import router_tin
 
     outputs, routers = [], {}
@@ -33,7 +33,7 @@ def make(inputs: Inputs, folder: Path, reporter: Reporter) -> Made[Skilled]:
         found = fitted(inputs, outputs[-1], reporter)
         router_tin.put(outputs[-1], found.router, outputs[-1])
         routers[weights] = Fit(found.method, found.right, found.rejected, list(found.held_out))
-    return Made(outputs, Skilled({weights: path.name for weights, path in inputs.tins.items()}, routers))
+    return Made(outputs, Adapted({weights: path.name for weights, path in inputs.tins.items()}, routers))
 
 
 def fitted(inputs: Inputs, tin: Path, reporter: Reporter) -> Fitted:

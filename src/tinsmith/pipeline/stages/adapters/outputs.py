@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-FOLDER = "skilled"  # of a run: the tins, before they are measured
+FOLDER = "adapted"  # of a run: the tins, before they are measured
 
 
 @dataclass(frozen=True)
@@ -19,7 +19,7 @@ class Fit:
 
 
 @dataclass(frozen=True)
-class Skilled:
+class Adapted:
     """By the preset of the files' weights. tins: their names, in FOLDER; routers: how each was fitted."""
 
     tins: dict[str, str]

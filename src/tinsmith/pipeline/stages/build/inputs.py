@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -35,4 +35,4 @@ class BaseInputs:
     """learned: the data of each task, whose adapters go beside the base."""
 
     data: Prepared
-    learned: Sequence[Prepared] = field(default=())
+    learned: Sequence[Prepared]

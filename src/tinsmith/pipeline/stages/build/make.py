@@ -67,7 +67,7 @@ def check_context(data: Prepared) -> None:
 def files_of(
     inputs: Inputs, origin: Origin, folder: Path, reporter: Reporter
 ) -> tuple[Pairs, list[Path], list[dict[str, Any]] | None]:
-    """The files by format; these and the vision halves; and what AUTO could choose from, if it is a format."""
+    """The files by format; these and the vision models; and what AUTO could choose from, if it is a format."""
     from tinsmith import models
     from tinsmith.train.quantized import importance
 

@@ -1,4 +1,4 @@
-"""Augmented examples: variants of the recipe's examples with other values or changed pictures."""
+"""Augmented examples: variants of the recipe's examples with other values or changed images."""
 
 from __future__ import annotations
 
@@ -20,7 +20,6 @@ from tinsmith.data.splits import shared_inputs
 from tinsmith.errors import DataError
 from tinsmith.pipeline.prepared import AUGMENTED
 from tinsmith.pipeline.stage import Reporter
-from tinsmith.pipeline.stages.data.inputs import Inputs
 from tinsmith.pipeline.stages.data.outputs import Augmentation
 from tinsmith.system import files, reading
 from tinsmith.train import methods
@@ -29,7 +28,7 @@ if TYPE_CHECKING:
     from tinsmith.data.images import ImageSource
     from tinsmith.pipeline.recipe.values import Recipe
 
-SHEET = "data/pictures.png"  # some changed pictures
+SHEET = "data/images.png"  # some changed images
 SHEET_WIDTH = 6  # of them in a row, with the first
 SHOWN = 10  # rows of them
 
@@ -44,26 +43,21 @@ def substitutes(recipe: Recipe) -> bool:
 
 def variants(recipe: Recipe, train: Sequence[Example]) -> int:
     """The number of variants of an example: one for each time that it is learned."""
-    made = substitutes(recipe) or (bool(picture_kinds(recipe)) and any(one.images for one in train))
+    made = substitutes(recipe) or (bool(image_kinds(recipe)) and any(one.images for one in train))
     return recipe.passes(len(train), made) * recipe.train.seeds
 
 
 def augmented(
-    inputs: Inputs, splits: Mapping[str, Sequence[Example]], base: Path, reporter: Reporter
+    recipe: Recipe, splits: Mapping[str, Sequence[Example]], base: Path, reporter: Reporter
 ) -> tuple[list[Example], Augmentation] | None:
     """The augmented examples by variant, and facts of them; None where there are none. base: a model's path."""
-    recipe, train = inputs.recipe, splits["train"]
+    train = splits["train"]
     rounds, rows, slots, sources = variants(recipe, train), list[Example](), {}, {}
-    if substitutes(recipe) and inputs.keeps_unaugmented:
-        reporter.note(
-            "data: an earlier version of tinsmith trained this run, on the examples alone, and what it trained "
-            "is kept; state augment = true in [data] to train with further ones"
-        )
-    elif substitutes(recipe):
+    if substitutes(recipe):
         made = substituted(recipe, train, rounds, base)
         rows += [example for variant in made.rows for example in variant]
         slots, sources = dict(sorted(made.slots.items())), dict(sorted(made.sources.items()))
-    changed = changed_pictures(recipe, train)
+    changed = changed_images(recipe, train)
     counts = Counter(kind for row in changed for kind in row.about["changed"])
     rows = sorted([*rows, *changed], key=lambda row: int(row.about["variant"]))
     if not rows:
@@ -95,36 +89,35 @@ def words_of(examples: Sequence[Example]) -> set[str]:
     return {word for example in examples for word in words(example.input) if word.isalpha()}
 
 
-def picture_kinds(recipe: Recipe) -> tuple[str, ...]:
-    """The kinds of changes to pictures: as stated, or all."""
+def image_kinds(recipe: Recipe) -> tuple[str, ...]:
+    """The kinds of changes to images: as stated, or all."""
     stated = recipe.data.augment_images
     if not methods.by_name(recipe.train.method).reads_examples:
         return ()
     return image_changes.KINDS if stated is None else stated
 
 
-def changed_pictures(recipe: Recipe, train: Sequence[Example]) -> list[Example]:
-    """Each example with pictures once in each variant, the pictures changed as a camera would change them."""
-    kinds, rows = picture_kinds(recipe), []
+def changed_images(recipe: Recipe, train: Sequence[Example]) -> list[Example]:
+    """Each example with images once in each variant, the images changed as a camera would change them."""
+    kinds, rows = image_kinds(recipe), []
     for variant in range(variants(recipe, train) if kinds else 0):
         for number, example in enumerate(train, 1):
             if not example.images:
                 continue
             rng = random.Random(f"{recipe.train.seed} {variant} {number} pictures")
             images = tuple(
-                replace(picture, change=image_changes.draw(kinds, picture.size(), rng))
-                for picture in example.images
+                replace(image, change=image_changes.draw(kinds, image.size(), rng)) for image in example.images
             )
-            changed = sorted({kind for picture in images for kind, _ in picture.change})
+            changed = sorted({kind for image in images for kind, _ in image.change})
             about = {"from": number, "variant": variant, "changed": changed}
             rows.append(replace(example, images=images, about=about, where=None))
     return rows
 
 
-def show_pictures(
+def show_images(
     rows: Sequence[Example], train: Sequence[Example], folder: Path, reporter: Reporter
 ) -> list[Path]:
-    """Draws a sheet of changed pictures for a person to look at, each row after its original."""
+    """Draws a sheet of changed images for a person to look at, each row after its original."""
     made: dict[int, list[ImageSource]] = {}
     for row in rows:
         if "changed" in row.about:
@@ -136,7 +129,7 @@ def show_pictures(
     lines = [[train[number - 1].images[0], *made[number][: SHEET_WIDTH - 1]] for number in chosen]
     with files.atomic_write(path) as file:
         sheet(lines).save(file, "PNG")
-    reporter.note(f"data: some of the pictures that were changed are in {SHEET}")
+    reporter.note(f"data: some of the changed images are in {SHEET}")
     return [path]
 
 

@@ -40,8 +40,8 @@ def read(recipe: Recipe, folder: Path, reporter: Reporter) -> Read:
 
     paths = named_paths(recipe)
     if LEARNED in paths:
-        held = sources(paths[LEARNED])
-        paths |= {split: paths[LEARNED] for split in SPLITS if split in held and split not in paths}
+        sourced = sources(paths[LEARNED])
+        paths |= {split: paths[LEARNED] for split in SPLITS if split in sourced and split not in paths}
     found = {split: _read(recipe, split, path, reporter) for split, path in paths.items()}
     _note_system(recipe, found, reporter)
     missing = {split: recipe.data.shares[split] for split in ("test", "validation") if split not in paths}

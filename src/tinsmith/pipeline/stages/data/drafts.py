@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 def of_recipe(recipe: Recipe, train: Sequence[Example], spec: Spec) -> bytes | None:
     """None where the recipe wants none, there are no examples, or the base can't chat. spec: the base with the
-    chat template that ships. An answer to a picture is not guessed from the words around it."""
+    chat template that ships. An answer to an image is not guessed from the words around it."""
     told = [row for row in train if not row.images]
     if not told:
         return None

@@ -11,19 +11,18 @@ from tinsmith.pipeline.recipe.values import Recipe
 
 @dataclass(frozen=True)
 class Inputs:
-    """recipe: names every file that is read; halves: SHA-256 of a GGUF base and its vision half, by their names
-    in the run; keeps_unaugmented: an earlier version trained this run on the examples alone."""
+    """recipe: names every file that is read; base_files: SHA-256 of a GGUF base and its vision model, by their
+    names in the run."""
 
     recipe: Recipe
-    halves: Mapping[str, str]
-    keeps_unaugmented: bool
+    base_files: Mapping[str, str]
 
 
 @dataclass(frozen=True)
 class TasksInputs:
-    """halves: as of Inputs; forbidden: test outputs of all tasks that their constraints forbid."""
+    """base_files: as of Inputs; forbidden: test outputs of all tasks that their constraints forbid."""
 
     recipe: Recipe
-    halves: Mapping[str, str]
+    base_files: Mapping[str, str]
     tasks: Mapping[str, Prepared]
     forbidden: int

@@ -23,8 +23,8 @@ Splits = Mapping[str, Sequence["Example"]]
 def joined(recipe: Recipe, old: Splits, given: Splits) -> tuple[dict[str, list[Example]], New]:
     """The splits with the new examples after the old ones. An old example with a new one's input is dropped.
     given: the new examples, by the keys of FILES."""
-    rows, held = list(given["data"]), list(given.get("validation", ()))
-    if not held:
+    rows, validation = list(given["data"]), list(given.get("validation", ()))
+    if not validation:
         if len(rows) < 2:
             raise DataError(
                 f"{sources(recipe)['data']}: holds one example, and one is held out to validate on; give "
@@ -35,9 +35,9 @@ def joined(recipe: Recipe, old: Splits, given: Splits) -> tuple[dict[str, list[E
         # A corrected answer is learned, where there are others to hold out.
         fresh = [place for place, row in enumerate(rows) if normalize(row.asked) not in before]
         places = set(chance.sample(fresh if len(fresh) >= count else range(len(rows)), count))
-        held = [row for place, row in enumerate(rows) if place in places]
+        validation = [row for place, row in enumerate(rows) if place in places]
         rows = [row for place, row in enumerate(rows) if place not in places]
-    known = {normalize(row.asked) for row in (*rows, *held)}
+    known = {normalize(row.asked) for row in (*rows, *validation)}
     kept, validated = (
         [row for row in old[split] if normalize(row.asked) not in known] for split in ("train", "validation")
     )
@@ -54,8 +54,8 @@ def joined(recipe: Recipe, old: Splits, given: Splits) -> tuple[dict[str, list[E
     tests = [*old["test"], *test]
     if test:
         tests = [*_parts(old["test"], "old"), *_parts(test, "new")]
-    splits = {"train": [*kept, *rows], "validation": [*validated, *held], "test": tests}
-    return splits, New(len(rows), len(held), len(test), len(old["train"]) - len(kept))
+    splits = {"train": [*kept, *rows], "validation": [*validated, *validation], "test": tests}
+    return splits, New(len(rows), len(validation), len(test), len(old["train"]) - len(kept))
 
 
 def _parts(rows: Sequence[Example], age: str) -> Iterator[Example]:

@@ -68,17 +68,16 @@ def make(inputs: Inputs, folder: Path, reporter: Reporter) -> Made[Data]:
     table = drafts.of_recipe(recipe, splits["train"], prepared.load_base(recipe, base.path))
     if table is not None:
         outputs.append(write(folder / DRAFT, table))
-    further = augmentation.augmented(inputs, splits, Path(base.path), reporter)
+    further = augmentation.augmented(recipe, splits, Path(base.path), reporter)
     if further is not None:
         outputs.append(folder / AUGMENTED)
         write_examples(outputs[-1], further[0])
-        outputs += augmentation.show_pictures(further[0], splits["train"], folder, reporter)
+        outputs += augmentation.show_images(further[0], splits["train"], folder, reporter)
     facts = Data(
         base=base,
         constraint=sealed.facts if sealed is not None else None,
         test_outputs_forbidden=forbidden,
         counts={split: len(rows) for split, rows in splits.items()},
-        sources={split: str(path) for split, path in read.paths.items()},
         test_inputs_in_train=leaked,
         augmentation=further[1] if further is not None else None,
         new=new,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from tinsmith.pipeline.prepared import Base, New
@@ -12,16 +12,16 @@ from tinsmith.pipeline.prepared import Base, New
 class Augmentation:
     """rows: examples made; variants: of each example, at most; slots: values found that can be substituted, by
     argument; sources: values filled in, by where they are from; shared: of each split, how many inputs were
-    made too; met: how many have a word that no training input has and a made one does; pictures: changes of
-    pictures, by kind."""
+    made too; met: how many have a word that no training input has and a made one does; images: changes of
+    images, by kind."""
 
     rows: int
     variants: int
     slots: dict[str, int]
     sources: dict[str, int]
     shared: dict[str, int]
-    met: dict[str, int] = field(default_factory=dict)
-    pictures: dict[str, int] = field(default_factory=dict)
+    met: dict[str, int]
+    images: dict[str, int]
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Divided:
 
 @dataclass(frozen=True)
 class Data:
-    """constraint: what a tin's manifest says of it; counts, sources: of examples by split; the other numbers
+    """constraint: what a tin's manifest says of it; counts: of examples by split; the other numbers
     are of test examples whose output the constraint forbids, or whose input is a training input too; new: how
     many of the examples an adapter is to learn on top of the others; divided: of splits that were made."""
 
@@ -46,7 +46,6 @@ class Data:
     constraint: dict[str, Any] | None
     test_outputs_forbidden: int
     counts: dict[str, int]
-    sources: dict[str, str]
     test_inputs_in_train: int
     augmentation: Augmentation | None = None
     new: New | None = None

@@ -42,7 +42,6 @@ def make_of_tasks(inputs: TasksInputs, folder: Path, reporter: Reporter) -> Made
         constraint=None,
         test_outputs_forbidden=inputs.forbidden,
         counts={split: len(rows) for split, rows in splits.items()},
-        sources={},
         test_inputs_in_train=len(shared_inputs(splits["train"], splits["test"])),
     )
     return Made([*model_files(Path(base.path)), *outputs], facts)

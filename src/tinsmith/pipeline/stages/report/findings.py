@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tinsmith.pipeline.examples import PICTURES
+from tinsmith.pipeline.examples import IMAGES
 
 if TYPE_CHECKING:
     from tinsmith.data.readers import Example
@@ -24,14 +24,14 @@ def changes(
     task: Task,
     known: frozenset[str],
     items: Sequence[Example],
-    free: Sequence[Answer],
+    unconstrained: Sequence[Answer],
     bound: Sequence[Answer],
 ) -> dict[str, Any]:
-    """How answers under a constraint differ from free ones: how many, how many of them are better and worse by
-    exact, then equivalent, function and valid; and examples, worse ones first."""
+    """How constrained answers differ from unconstrained ones: how many; how many are better and worse by exact,
+    then equivalent, function and valid; and examples, worse ones first."""
     counts = {"changed": 0, "better": 0, "worse": 0}
     examples: list[dict[str, Any]] = []
-    for example, before, after in zip(items, free, bound, strict=True):
+    for example, before, after in zip(items, unconstrained, bound, strict=True):
         if before.text.strip() == after.text.strip():
             continue
         worth = [
@@ -47,7 +47,7 @@ def changes(
             {
                 "input": example.input,
                 "expected": example.output,
-                "free": before.text.strip(),
+                "unconstrained": before.text.strip(),
                 "constrained": after.text.strip(),
                 "part": example.part,
                 "kind": kind,
@@ -82,7 +82,7 @@ def worst(
     return [
         {
             "input": items[i].input,
-            **_pictures(items[i]),
+            **_images(items[i]),
             "expected": items[i].output,
             "answered": answers[i].text.strip(),
             "part": items[i].part,
@@ -92,10 +92,10 @@ def worst(
     ]
 
 
-def _pictures(example: Example) -> dict[str, list[str]]:
-    """Of an example with pictures, the paths of the run's copies from its folder, where the page lies too."""
-    names = [f"data/{PICTURES}/{Path(one.path).name}" for one in example.images if one.path]
-    return {"pictures": names} if names else {}
+def _images(example: Example) -> dict[str, list[str]]:
+    """Of an example with images, the paths of the run's copies from its folder, where the page lies too."""
+    names = [f"data/{IMAGES}/{Path(one.path).name}" for one in example.images if one.path]
+    return {"images": names} if names else {}
 
 
 def _kind(task: Task, grade: Grade) -> str:

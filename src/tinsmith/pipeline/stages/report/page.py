@@ -25,19 +25,19 @@ def html(document: dict[str, Any]) -> str:
         heat=heat(document["confusion"]),
         curves=curves.of_training(document["train"]),
         rollouts=curves.of_rollouts(document["train"]),
-        front=front(document.get("front") or []),
+        front=front(document["front"] or []),
         risks=risks(document),
         bounds=bounds,
     )
 
 
 def risks(document: dict[str, Any]) -> curve.Drawing | None:
-    """Risk over coverage, in per cent, of the headline's answers on the test set, free and constrained."""
-    names = {"free": document["headline"], "constrained": constrained(document["headline"])}
+    """Risk over coverage, in per cent, of the headline's test answers, unconstrained and constrained."""
+    names = {"unconstrained": document["headline"], "constrained": constrained(document["headline"])}
     rows = [
         {"coverage": 100 * point["coverage"], label: 100 * point["risk"]}
         for label, name in names.items()
-        for point in document["systems"].get(name, {}).get("sure", {}).get("curve", ())
+        for point in document["systems"].get(name, {}).get("abstention", {}).get("curve", ())
     ]
     return curve.draw(rows, tuple(names), along="coverage", labels={name: name for name in names})
 

@@ -24,14 +24,14 @@ class Inputs:
 
 @dataclass(frozen=True)
 class TasksInputs:
-    """tins: the built base by the preset of its weights; skilled: with its adapters; ggufs: the digest of each
-    one's GGUF; digests: of the skilled files; systems: what was measured, by task and system; router: by
+    """tins: the built base by the preset of its weights; adapted: with its adapters; ggufs: the digest of each
+    one's GGUF; digests: of the adapted files; systems: what was measured, by task and system; router: by
     weights."""
 
     data: Prepared
     tasks: Mapping[str, Learned]
     tins: Mapping[str, Path]
-    skilled: Mapping[str, Path]
+    adapted: Mapping[str, Path]
     ggufs: Mapping[str, str]
     digests: Mapping[str, str]
     systems: Mapping[str, Mapping[str, dict[str, Any]]]

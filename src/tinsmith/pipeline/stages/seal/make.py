@@ -14,30 +14,30 @@ from tinsmith.formats.sbom import Source
 from tinsmith.pipeline import beside, contents
 from tinsmith.pipeline.naming import NAMED, file_systems
 from tinsmith.pipeline.prepared import Prepared
-from tinsmith.pipeline.stage import Made, Reporter
+from tinsmith.pipeline.stage import Made, Nothing, Reporter
 from tinsmith.pipeline.stages.seal.inputs import Inputs, TasksInputs
-from tinsmith.pipeline.stages.seal.outputs import Sealed, figures, flat, task_figures, thresholds
+from tinsmith.pipeline.stages.seal.outputs import figures, flat, task_figures, thresholds
 from tinsmith.system import files
 
 
-def make(inputs: Inputs, folder: Path, reporter: Reporter) -> Made[Sealed]:
+def make(inputs: Inputs, folder: Path, reporter: Reporter) -> Made[Nothing]:
     outputs = []
     for weights, source in inputs.tins.items():
         outputs.append(folder / source.name)
         named = file_systems(weights)
         metrics, facts = figures(inputs.systems, named), thresholds(inputs.systems, named)
         write(inputs.data, source, outputs[-1], inputs.ggufs[weights], metrics, facts)
-    return sealed(outputs)
+    return Made(outputs, Nothing())
 
 
-def make_of_tasks(inputs: TasksInputs, folder: Path, reporter: Reporter) -> Made[Sealed]:
+def make_of_tasks(inputs: TasksInputs, folder: Path, reporter: Reporter) -> Made[Nothing]:
     from tinsmith.train.adapters import router_tin
 
     outputs = []
     for weights, source in inputs.tins.items():
         outputs.append(folder / source.name)
-        skilled = inputs.skilled[weights]
-        work = skilled.with_suffix(".sealing")
+        adapted = inputs.adapted[weights]
+        work = adapted.with_suffix(".sealing")
         write(
             inputs.data,
             source,
@@ -55,15 +55,11 @@ def make_of_tasks(inputs: TasksInputs, folder: Path, reporter: Reporter) -> Made
             for name in inputs.tasks
         }
         beside.add(inputs.tasks, work, work, facts)
-        chooser = router_tin.held_by(skilled)
+        chooser = router_tin.held_by(adapted)
         assert chooser  # the adapters stage put it there
         router_tin.put(work, chooser, work, inputs.router[weights])
         files.replace(work, outputs[-1])
-    return sealed(outputs)
-
-
-def sealed(outputs: list[Path]) -> Made[Sealed]:
-    return Made(outputs, Sealed({path.name: path.stat().st_size for path in outputs}))
+    return Made(outputs, Nothing())
 
 
 def write(

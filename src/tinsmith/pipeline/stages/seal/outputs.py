@@ -1,22 +1,14 @@
-"""What the seal stage leaves, and what a sealed tin says of its measurements."""
+"""The measurements in a sealed tin's manifest."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from tinsmith.pipeline.naming import NAMED, ROUTED, file_systems, named
 
 # Of a system in report.json. Times are left out: they are a machine's, and no two runs would give one file.
 FIGURES = ("items", "valid", "function", "exact", "equivalent", "exact_interval", "parts")
-
-
-@dataclass(frozen=True)
-class Sealed:
-    """bytes: of each tin, by file name."""
-
-    bytes: dict[str, int]
 
 
 def figures(systems: Mapping[str, Mapping[str, Any]], names: Mapping[str, str]) -> dict[str, dict[str, Any]]:
@@ -31,17 +23,21 @@ def figures(systems: Mapping[str, Mapping[str, Any]], names: Mapping[str, str]) 
 def thresholds(systems: Mapping[str, Mapping[str, Any]], names: Mapping[str, str]) -> dict[str, Any]:
     """The log probability from which a system's answers are given, by label; empty where the recipe asks for
     none."""
-    held = {label: systems[name]["sure"] for label, name in names.items() if "sure" in systems.get(name, {})}
-    if not held:
+    found = {
+        label: systems[name]["abstention"]
+        for label, name in names.items()
+        if "abstention" in systems.get(name, {})
+    }
+    if not found:
         return {}
-    (error,) = {one["error"] for one in held.values()}
-    return {"abstention": {"error": error, **{label: one["threshold"] for label, one in held.items()}}}
+    (error,) = {one["error"] for one in found.values()}
+    return {"abstention": {"error": error, **{label: one["threshold"] for label, one in found.items()}}}
 
 
 def task_figures(
     systems: Mapping[str, Mapping[str, dict[str, Any]]], weights: str
 ) -> dict[str, dict[str, dict[str, Any]]]:
-    """The figures of one file with adapters by task: `free`, `constrained` and `routed`."""
+    """The figures of one file with adapters by task: `unconstrained`, `constrained` and `routed`."""
     names = {**file_systems(weights, NAMED), "routed": named(ROUTED, weights)}
     return {task: figures(measured, names) for task, measured in systems.items()}
 

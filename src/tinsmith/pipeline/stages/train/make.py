@@ -13,7 +13,7 @@ from tinsmith.pipeline.stages.train import progress
 from tinsmith.pipeline.stages.train.inputs import Inputs
 from tinsmith.pipeline.stages.train.job import job_of
 from tinsmith.pipeline.stages.train.outputs import Qat, Trained
-from tinsmith.pipeline.stages.train.plan import decisive, earlier_digest, plan, untested
+from tinsmith.pipeline.stages.train.plan import decisive, plan, untested
 from tinsmith.train import methods
 from tinsmith.train.adapters import peft_folder
 from tinsmith.train.events import Event, Point, Updated
@@ -32,7 +32,7 @@ FINISHED = "trained.json"  # beside an adapter's folder: what its training came 
 def make(inputs: Inputs, folder: Path, reporter: Reporter) -> Made[Trained]:
     from tinsmith.train.steps import together
 
-    together.call(inputs.data.recipe)
+    together.call()
     result, outcome, qat = train(inputs, folder, reporter)
     if result.rollouts and all(step.alike == step.prompts for step in result.rollouts):
         reporter.note(
@@ -80,8 +80,7 @@ def first(inputs: Inputs, job: Job, reporter: Reporter) -> tuple[TrainResult, Up
     def train_one() -> TrainResult:
         return trained(inputs, job, job.out_dir / logs.FOLDER, reporter)
 
-    digest, earlier = digest_of(decisive(inputs, job)), earlier_digest(inputs, job)
-    return finished.once(job.out_dir / FINISHED, digest, train_one, earlier), None
+    return finished.once(job.out_dir / FINISHED, digest_of(decisive(inputs, job)), train_one), None
 
 
 def prepared(

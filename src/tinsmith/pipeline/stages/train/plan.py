@@ -29,12 +29,6 @@ def decisive(inputs: Inputs, job: Job) -> dict[str, Any]:
     return found
 
 
-def earlier_digest(inputs: Inputs, job: Job) -> str:
-    """The digest by which an earlier version resumed, of more values."""
-    unseen = ("qat",) if job.options.qat is None else ()
-    return digest_of({key: value for key, value in inputs.decides.items() if key not in unseen})
-
-
 def untested(added: Mapping[str, Any]) -> dict[str, Any]:
     """The part of [update] that decides a training: neither its tests, nor whether the other training runs."""
     seen = {key: value for key, value in added.items() if key not in ("retrain", "test")}
@@ -71,7 +65,7 @@ def plan(inputs: Inputs, job: Job) -> Plan:
     seen = untested(whole.pop("update"))
     digests = {CONTINUED: digest_of({**whole, "update": seen}), RETRAINED: digest_of(whole)}
     alone = dataclasses.replace(job, start=None)
-    return Plan(further, alone, stated.retrain, sets, digests, digest_of(dict(inputs.decides)))
+    return Plan(further, alone, stated.retrain, sets, digests)
 
 
 def without_first(made: Sequence[Example], count: int) -> list[Example]:

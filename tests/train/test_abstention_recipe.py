@@ -30,15 +30,15 @@ def test_a_threshold_is_chosen_sealed_and_obeyed(
 ) -> None:
     folder = small_recipe.parent
     systems = made(small_recipe, capsys, "max_error = 0.4\n")
-    assert "sure" not in systems["tuned"]
+    assert "abstention" not in systems["tuned"]
     held = Tin(folder / "run" / "small-q8_0.tin").manifest["abstention"]
     assert held["error"] == 0.4
     model = tinsmith.load(folder / "run" / "small-q8_0.tin", threads=1)
     for kind, name, options in (
-        ("free", "shipped_q8_0", {"constraint": None}),
+        ("unconstrained", "shipped_q8_0", {"constraint": None}),
         ("constrained", "shipped_q8_0_constrained", {}),
     ):
-        stated = systems[name]["sure"]
+        stated = systems[name]["abstention"]
         assert isinstance(stated, dict)
         assert stated["threshold"] == held[kind]
         least = math.inf if held[kind] is None else held[kind]
@@ -57,7 +57,7 @@ def test_a_threshold_is_chosen_sealed_and_obeyed(
             assert (stated[split]["coverage"], stated[split]["risk"]) == (point.coverage, point.risk)
         assert surety.threshold(*seen["validation"], 0.4) == held[kind]
     page = (folder / "run" / "report.html").read_text(encoding="utf-8")
-    assert "When it is sure" in page
+    assert "Abstention" in page
     # Another constraint than the file's own has no threshold of its own, and neither have other skills.
     other = model.chat(
         [{"role": "user", "content": "a"}], max_tokens=4, constraint=tinsmith.choices(["x", "y"])
@@ -71,7 +71,7 @@ def test_a_threshold_is_chosen_sealed_and_obeyed(
 
 def test_without_an_error_rate_nothing_is_asked(small_recipe: Path, capsys: pytest.CaptureFixture[str]) -> None:
     systems = made(small_recipe, capsys, "")
-    assert all("sure" not in system for system in systems.values())
+    assert all("abstention" not in system for system in systems.values())
     tin = small_recipe.parent / "run" / "small-q8_0.tin"
     assert "abstention" not in Tin(tin).manifest
     assert not list((small_recipe.parent / "run" / "eval").glob("*_validation.jsonl"))

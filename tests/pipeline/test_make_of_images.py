@@ -1,4 +1,4 @@
-"""A recipe whose examples have pictures, from nothing to the sealed file that sees, and its report."""
+"""A recipe whose examples have images, from nothing to the sealed vision-language model and its report."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ threads = 1
 
 
 @pytest.mark.slow
-def test_a_sealed_file_answers_about_pictures(tmp_path: Path) -> None:
+def test_a_sealed_file_answers_about_images(tmp_path: Path) -> None:
     for split, count in {"train": 16, "validation": 4, "test": 6}.items():
         lines = []
         for n in range(count):
@@ -55,20 +55,20 @@ def test_a_sealed_file_answers_about_pictures(tmp_path: Path) -> None:
     assert cli.main(["make", str(tmp_path / "sides.toml"), "--out", str(run)]) == 0
     report = json.loads((run / "report.json").read_text())
     assert report["systems"]["shipped_q8_0_constrained"]["valid"] == 1
-    assert sum(report["augmentation"]["pictures"].values()) > 0
+    assert sum(report["augmentation"]["images"].values()) > 0
     page = (run / "report.html").read_text()
     for error in report["errors"]:
-        assert all((run / name).is_file() and f'src="{name}"' in page for name in error["pictures"])
-    assert re.search(r"Pictures were changed: \w+ \d+", page)
+        assert all((run / name).is_file() and f'src="{name}"' in page for name in error["images"])
+    assert re.search(r"Changed images: \w+ \d+", page)
     assert models.load(run / "trained").vision is not None
     measured = json.loads((run / "search/sensitivity-vision.json").read_text())["measured"]
-    assert {"layers.0.q", "layers.0.down", "connector.project"} <= measured.keys()
+    assert {"layers.0.q", "layers.0.down", "projector.project"} <= measured.keys()
     auto, tin = sorted(run.glob("*.tin"))
     assert auto.name.endswith("-auto.tin")
-    halves = [
+    built = [
         models.load(one.with_suffix(".gguf"), one.with_name(f"mmproj-{one.stem}.gguf")) for one in (auto, tin)
     ]
-    formats = [{role: half.vision.tensors[role].format for role in measured} for half in halves if half.vision]
+    formats = [{role: one.vision.tensors[role].format for role in measured} for one in built if one.vision]
     assert set(formats[1].values()) == {"Q8_0"} and set(formats[0].values()) != {"Q8_0"}
     shown = {"role": "user", "content": [{"type": "image", "path": str(tmp_path / "test0.png")}]}
     answer = tinsmith.load(tin, threads=1).chat([shown], constraint=choices(["left", "right"]))
