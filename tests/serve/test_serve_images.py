@@ -248,7 +248,7 @@ HTTP, FILE = "http://127.0.0.1:1/a.png", "file:///etc/passwd"
             "/v1/chat/completions",
             chat(*[url(base64.b64encode(png(photo(450, 450) * 0)).decode())] * 2),
             "messages.0.content.1.image_url.url",
-            "405,000 pixels in all with this picture; give 350,000 at most",
+            "405,000 pixels in all with this image; give 350,000 at most",
         ),
         ("/v1/chat/completions", chat(url(), url(), url()), "messages.0.content.2.image_url.url", "give 2"),
         (
