@@ -216,9 +216,9 @@ def test_image_cache_is_bounded(seeing: Running) -> None:
     with pytest.raises(ClientGone):
         eyes.encode(prompts[0], "", left)  # type: ignore[arg-type]
     eyes.close()
-    assert [image.rows for _, image in prompts[0].images] == [  # type: ignore[attr-defined]
+    assert [image.rows for _, image in prompts[0].tiles] == [  # type: ignore[attr-defined]
         image.rows
-        for _, image in prompts[2].images  # type: ignore[attr-defined]
+        for _, image in prompts[2].tiles  # type: ignore[attr-defined]
     ]
 
 
