@@ -41,7 +41,7 @@ type testCase struct {
 	After       int   `json:"after_tokens"`
 	Next        string
 	File        string
-	Image     string
+	Image       string
 	Pixels      string
 	Text        string
 	Width       int
