@@ -74,4 +74,4 @@ def test_a_tin_with_vision_is_exported_whole(tmp_path: Path, capsys: pytest.Capt
         build_tin(with_words(case, models.load(tmp_path / case)), tin)
         assert cli.main(["export", str(tin), "--onnx", str(out), "--precision", "fp32"]) == 0
         assert (out / "model.onnx").exists() and (out / onnx_vision.MODEL).exists() == is_there
-        assert ("without its vision model" in capsys.readouterr().err) == (not is_there)
+        assert ("without the vision model" in capsys.readouterr().err) == (not is_there)
