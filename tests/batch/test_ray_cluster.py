@@ -27,9 +27,9 @@ def cluster() -> Iterator[Any]:
     """Two nodes of one processor, on loopback."""
     os.environ |= {"RAY_USAGE_STATS_ENABLED": "0", "RAY_AUTH_MODE": "disabled"}
     ray = pytest.importorskip("ray")
-    from ray.cluster_utils import RayExecutor
+    from ray.cluster_utils import Cluster
 
-    made = RayExecutor(initialize_head=True, head_node_args={"num_cpus": 1, "object_store_memory": STORE})
+    made = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "object_store_memory": STORE})
     made.second = made.add_node(num_cpus=1, object_store_memory=STORE)
     made.wait_for_nodes()
     ray.init(address=made.address, log_to_driver=False)
