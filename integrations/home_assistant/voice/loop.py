@@ -30,7 +30,7 @@ from tinsmith.errors import TinsmithError
 from tinsmith.runtime.answerer import own_calls
 
 HERE = Path(__file__).parent
-WORDS = HERE.parent / "home_assistant" / "house"
+WORDS = HERE.parent / "house"
 NOTHING = "HassNevermind"
 
 
@@ -55,7 +55,7 @@ def spoken(text: str, voice: str = "en-us") -> array[int]:
 
 
 def listened(model: tinsmith.Model, ears: Ears, samples: array[int]) -> Turn:
-    """From samples to a call of the file's own tools; what the model is not sure of is no call."""
+    """From samples to a call of the file's own tools; an answer below the abstention threshold is no call."""
     began = time.perf_counter()
     heard = ears.hear(samples)
     between = time.perf_counter()

@@ -42,13 +42,13 @@ class Call:
 
 @dataclass(frozen=True)
 class Answer:
-    """finish: "stop" or "length". sure: whether the model is, by the threshold that the file was sealed with;
-    None where it has none. receipt: the digest that binds the answer to file, question and seed."""
+    """finish: "stop" or "length". confident: whether the confidence reaches the file's abstention threshold; None
+    where it has none. receipt: the digest that binds the answer to file, question and seed."""
 
     text: str
     calls: list[Call]
     finish: str
-    sure: bool | None
+    confident: bool | None
     receipt: str
 
 
