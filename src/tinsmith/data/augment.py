@@ -18,9 +18,9 @@ from functools import partial
 from itertools import pairwise
 from typing import Any
 
-from tinsmith.data.classes import Path, is_value
+from tinsmith.data.classes import is_value
 from tinsmith.data.filling import Fill, cased, decimals, filled, neighbours, written
-from tinsmith.data.leaves import Leaf
+from tinsmith.data.leaves import Leaf, Path
 from tinsmith.data.readers import Example
 from tinsmith.data.slots import SEVERAL, Argument, Slot, Slots, argument, key, title, words
 from tinsmith.data.splits import normalize
@@ -278,7 +278,7 @@ class _Maker:
 
     def _numbers(self, name: Argument, negative: bool) -> _Numbers:
         if (name, negative) not in self.numbers:
-            known = (one for one in self.slots.seen[name].values if not isinstance(one, str))
+            known = (one for one in self.slots.statistics[name].values if not isinstance(one, str))
             own = sorted(one for one in known if (one < 0) == negative and abs(one) < MOST)
             self.numbers[name, negative] = _Numbers(own)
         return self.numbers[name, negative]

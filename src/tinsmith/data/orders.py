@@ -11,8 +11,8 @@ from itertools import combinations, pairwise
 from typing import Any
 
 from tinsmith.data.chance import EVIDENT, TOLD, changes_by_chance, tell
-from tinsmith.data.classes import PRESENCE, Path
-from tinsmith.data.leaves import ITEM, Leaf, shared_lists
+from tinsmith.data.classes import PRESENCE
+from tinsmith.data.leaves import ITEM, Leaf, Path, lists_in, shared_lists
 from tinsmith.data.slots import ENOUGH, FEW, Argument, argument
 
 LONG = 16  # characters, from which digits are no number that may decide
@@ -69,11 +69,6 @@ def lists_of(own: Sequence[Leaf]) -> list[list[Leaf]]:
         if leaf.place:
             held[argument(leaf), leaf.place[:-1]].append(leaf)
     return [several for several in held.values() if len(several) > 1]
-
-
-def lists_in(path: Path) -> list[Path]:
-    """The paths of the lists' elements that a path leads through, the innermost last."""
-    return [path[: end + 1] for end, step in enumerate(path) if step == ITEM]
 
 
 def sorted_lists(rows: Sequence[Sequence[Leaf]]) -> set[Argument]:

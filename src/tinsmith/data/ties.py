@@ -14,8 +14,8 @@ from operator import add, mul, sub
 from typing import Any
 
 from tinsmith.data.chance import TOLD, differ, differing, tell, vary
-from tinsmith.data.classes import Path, classes_of
-from tinsmith.data.leaves import Leaf, beside
+from tinsmith.data.classes import classes_of
+from tinsmith.data.leaves import Leaf, Path, beside, lists_in
 from tinsmith.data.orders import (
     LONG,
     Order,
@@ -26,7 +26,6 @@ from tinsmith.data.orders import (
     beyond,
     chosen_lists,
     decide,
-    lists_in,
     lists_of,
     pairs_of,
     same_order,
