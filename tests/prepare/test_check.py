@@ -13,7 +13,7 @@ from tinsmith.errors import UnsupportedError
 from tinsmith.pipeline import checking
 from tinsmith.pipeline.recipe.tables import Constraint
 from tinsmith.prepare import check
-from tinsmith.prepare.check.rows import Row, guess_task
+from tinsmith.prepare.check.rows import Row, likely_task
 
 ROOMS = ("kitchen", "bedroom", "office", "garage", "attic", "cellar", "hallway", "library")
 THINGS = ("lamp", "heater", "fan", "radio", "blinds", "oven", "kettle", "screen", "humidifier", "speaker")
@@ -153,7 +153,7 @@ def test_good_rows_are_let_be(tmp_path: Path) -> None:
         (
             "encoding",
             row_of("radio in the attic cafÃ©", call("TurnOn", room="attic", thing="radio")),
-            'meant is "radio in the attic café"',
+            'it should be "radio in the attic café"',
         ),
         (
             "encoding",
@@ -402,7 +402,7 @@ def test_the_task_is_seen_from_the_outputs() -> None:
     from tinsmith.data.readers import Example
 
     def of(*outputs: str) -> str:
-        return guess_task([Row("train", Path("a"), Example("in", output)) for output in outputs]).name
+        return likely_task([Row("train", Path("a"), Example("in", output)) for output in outputs]).name
 
     assert of(call("TurnOn"), call("TurnOff")) == "call"
     assert of('{"a": 1}', '{"b": 2}') == "extract"

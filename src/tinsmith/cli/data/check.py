@@ -60,7 +60,7 @@ def run(args: Args) -> int:
         check.by_name(kind)
     report = check.run(_data(args))
     if args.fix:
-        mending.places(report.data, args.fix)  # refused before anything is written
+        mending.outputs(report.data, args.fix)  # refused before anything is written
     found = telling.as_json(report)
     if args.json == "-":
         print(json.dumps(found, ensure_ascii=False))

@@ -53,7 +53,7 @@ class Extract(Writer):
                 continue
             output = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
             row = {"input": passage.text, "output": output}
-            values = list(copied(value, terms.schema))
+            values = list(copied(value, terms.schema, terms.schema))
             made_up = [(place, one) for place, one in values if not stands(one, passage.text)]
             if made_up:
                 message = "; ".join(f"{place} is {json.dumps(one)[:80]}" for place, one in made_up[:3])
