@@ -1,13 +1,12 @@
-"""Changes of images as cameras and scanners make them: turned, darker, out of focus, grainy, packed hard.
+"""Changes of images, as cameras and scanners cause them: rotation, light, contrast, blur, noise, compression.
 
-A change is data, a table of kinds and their amounts, so that a run's file of made examples says what each one
-is, and the same table gives the same pixels on a machine with the same Pillow and numpy:
+A change is a table of kinds and amounts in the file of augmented examples. It gives the same pixels on machines
+with the same Pillow and numpy:
 
     {"rotate": -3.2, "light": 0.84, "contrast": 1.1, "blur": 0.7, "noise": [6.1, 902341], "jpeg": 54}
 
-rotate: degrees, counter-clockwise, the corners filled with the median of the edge; light, contrast: factors;
-blur: the radius of a Gaussian in pixels; noise: its standard deviation of 255 levels, and the seed; jpeg: the
-quality that it is packed and unpacked with. They are done in this order, the one in which an image is taken.
+rotate: degrees counter-clockwise; corners get the median of the edge. light, contrast: factors. blur: radius of
+a Gaussian in pixels. noise: standard deviation of 255 levels, and seed. jpeg: quality. Kinds apply in this order.
 """
 
 from __future__ import annotations

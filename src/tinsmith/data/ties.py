@@ -1,7 +1,7 @@
-"""Ties: what other values of an output hang on the values that it copies, as the training data shows it.
+"""Ties: classes of an output that depend on its copied values, learned from the training data.
 
-A made example may not contradict them: where a city tells its country, no new city stands beside the old
-country; where numbers tell "high" from "low", a number stays on its side.
+An augmented example must not contradict them: if cities determine countries, a new city can't keep the old
+country; if a number decides between "high" and "low", it stays on its side.
 """
 
 from __future__ import annotations
@@ -35,10 +35,10 @@ from tinsmith.data.readers import Example
 from tinsmith.data.slots import Argument, Slot, Slots, argument, key
 from tinsmith.data.together import deciders, together
 
-LETTERS = 4  # at a text's beginning or end, up to which they may tell a class
+LETTERS = 4  # most letters at a text's beginning or end that may determine a class
 FIRST, LAST = "first", "last"
 
-Name = tuple[Argument, Path]  # an argument, and the path of a class that may hang on its values
+Name = tuple[Argument, Path]  # an argument, and the path of a class that may depend on it
 
 
 def _over(a: float, b: float) -> float:
@@ -46,13 +46,14 @@ def _over(a: float, b: float) -> float:
 
 
 class Ties:
-    """classes: by example; told: by an argument of texts and a class's path, which these tell, the word of them
-    that does, None where only the whole text does; ordered: by an argument of numbers and a class's path, how
-    the numbers' order decides it; untold: paths of classes that differ where all but the copied values is the
-    same, though none of these tells them alone; telling: by an argument and a class's path, the values that
-    tell it each by itself, in no order, or with others; compared: pairs of arguments of numbers, of which one
-    is never above the other, or whose order tells a class; ranked: arguments of numbers that keep their order
-    in a list."""
+    """classes: by example.
+
+    told: arguments of texts that determine a class: by which word, or None for the whole text.
+    ordered: arguments of numbers that determine a class by their order.
+    untold: paths of classes that vary although everything but the copied values is equal.
+    telling: arguments that determine a class by each single value, or together with others.
+    compared: pairs of arguments of numbers with a fixed order, or whose order determines a class.
+    ranked: arguments of numbers that keep their order in a list."""
 
     def __init__(
         self,
@@ -89,14 +90,13 @@ class Ties:
         self.untold = {path for path, pairs in alike.items() if path not in told and vary(pairs)}
 
     def _learn_values(self) -> None:
-        """Which classes hang on one value, in any company or in each apart."""
+        """Finds classes that depend on one value, by itself or in the company of another one."""
         texts: dict[Name, list[tuple[str, str]]] = defaultdict(list)
         numbers: dict[Name, list[Sighting]] = defaultdict(list)
-        within: dict[Name, list[Sighting]] = defaultdict(list)  # the first ones in texts
+        within: dict[Name, list[Sighting]] = defaultdict(list)  # the first number in texts
         for i, own in enumerate(self.slots.of):
-            for leaf in (
-                leaf for slot in own for leaf in slot.leaves[: 1 if isinstance(slot.value, str) else None]
-            ):
+            texts_once = (slot.leaves[:1] if isinstance(slot.value, str) else slot.leaves for slot in own)
+            for leaf in chain.from_iterable(texts_once):
                 company = self._company(i, leaf)
                 for path, value in self.of_leaf(i, leaf):
                     name = argument(leaf), path
@@ -119,8 +119,8 @@ class Ties:
             self.telling |= {name, (order.company, name[1])} if order and order.company else set()
 
     def _learn_pairs(self) -> set[Path]:
-        """Which classes hang on two numbers: on which is greater, or on their sum, difference or product. The
-        paths of those."""
+        """Finds classes that depend on two numbers: on their order, sum, difference, product or quotient.
+        Returns their paths."""
         found = set()
         seen: dict[tuple[Argument, Argument, Path], list[tuple[Any, Any, str]]] = defaultdict(list)
         for i, own in enumerate(self._amounts):
@@ -145,7 +145,7 @@ class Ties:
         return found
 
     def _learn_several(self, known: set[Path]) -> None:
-        """Which other classes hang on several values together."""
+        """Finds other classes that depend on several values together."""
         rows: dict[Path, list[tuple[int, str]]] = defaultdict(list)
         for i, own in enumerate(self.classes):
             for one in own:
@@ -160,7 +160,7 @@ class Ties:
                 self.telling |= {(one, path) for one in several.stay}
 
     def _company(self, i: int, leaf: Leaf) -> dict[Argument, str]:
-        """What stands beside a value, but for nulls."""
+        """The values beside a leaf, without nulls."""
         return {
             argument(one): str(one.value).casefold()
             for one in self._outputs[i]
@@ -168,8 +168,7 @@ class Ties:
         }
 
     def deciding(self, i: int, slot: Slot) -> frozenset[tuple[Name, str, str | None]]:
-        """The classes that the order of a slot's numbers decides: the order's name in `ordered`, the class, and
-        the company that it is decided in."""
+        """The classes that the order of a slot's numbers determines: name in `ordered`, class, and company."""
         return frozenset(
             (name, value, self._company(i, leaf).get(company, "") if company else None)
             for leaf in slot.leaves
@@ -179,27 +178,26 @@ class Ties:
         )
 
     def of_leaf(self, i: int, leaf: Leaf) -> list[tuple[Path, str]]:
-        """The example's classes that may hang on a value: not those of other elements of its list."""
+        """The example's classes that may depend on a leaf: not those of other elements of its list."""
         return sorted((one.path, one.value) for one in self.classes[i] if beside(leaf, one))
 
     def of_slot(self, i: int, slot: Slot) -> frozenset[tuple[Path, str]]:
         return frozenset(one for leaf in slot.leaves for one in self.of_leaf(i, leaf))
 
     def by_texts(self, own: Argument, classes: Iterable[tuple[Path, str]]) -> list[str | None]:
-        """Of the classes that the texts of an argument tell, the words that do, as in `told`, and None for
-        what is untold."""
+        """For each class that the argument's texts determine, the word as in `told`; None for untold ones."""
         names = [(own, path) for path, _ in classes]
         return [self.told.get(name) for name in names if name in self.told or name[1] in self.untold]
 
     def stays(self, i: int, slot: Slot) -> bool:
-        """Whether a class hangs on the slot's very number, or may hang on its value and other copied ones."""
+        """Whether a class depends on the slot's exact value, or may depend on it and other copied values."""
         names = [(argument(leaf), path) for leaf in slot.leaves for path, _ in self.of_leaf(i, leaf)]
         if any(name in self.telling for name in names):
             return True
         return self._several[i] and any(path in self.untold for _, path in names)
 
     def keep_order(self, i: int, filled: Mapping[Leaf, Any]) -> bool:
-        """Whether the example's numbers, some of them filled in anew, stand in the order that they need."""
+        """Whether the example's numbers keep their order with the new ones in `filled`."""
         own = self._amounts[i]
 
         def after(leaf: Leaf) -> float:
@@ -225,7 +223,7 @@ class Ties:
 
 
 def _telling(pairs: Sequence[tuple[str, str]]) -> list[str | None]:
-    """The words that tell a class, if any does, or None in their place where the whole text does."""
+    """The words that determine a class; [None] if only the whole text does."""
     distinct = set(pairs)
     ends = {LAST: -1, FIRST: 0}
     found: list[str | None] = [
@@ -235,7 +233,7 @@ def _telling(pairs: Sequence[tuple[str, str]]) -> list[str | None]:
 
 
 def _tells_in_part(pairs: Collection[tuple[str, str]]) -> bool:
-    """Whether a part of a text tells a class: one of its words or numbers, or of its first or last letters."""
+    """Whether a part of a text determines a class: a word, a number, or its first or last letters."""
     parts = [re.findall(r"\d+|[^\W\d_]+", text) for text, _ in pairs]
     keys = [
         [own[place] if -len(own) <= place < len(own) else "" for own in parts] for place in (0, 1, 2, -1, -2)
