@@ -6,7 +6,8 @@ with the same Pillow and numpy:
     {"rotate": -3.2, "light": 0.84, "contrast": 1.1, "blur": 0.7, "noise": [6.1, 902341], "jpeg": 54}
 
 rotate: degrees counter-clockwise; corners get the median of the edge. light, contrast: factors. blur: radius of
-a Gaussian in pixels. noise: standard deviation of 255 levels, and seed. jpeg: quality. Kinds apply in this order.
+a Gaussian in pixels. noise: standard deviation of 255 levels, and seed. jpeg: quality. Kinds apply in this
+order.
 """
 
 from __future__ import annotations
