@@ -88,22 +88,16 @@ def _from_gguf(path: Path) -> dict[str, bytes]:
     for name, sums in tensors.items():
         if not name.endswith(_SUMS):
             continue
-        counts = tensors.get(name.removesuffix(_SUMS) + _COUNTS)
-        if (
-            counts is None
-            or {sums.type.name, counts.type.name} != {"F32"}
-            or _matrices(sums) != _matrices(counts)
-        ):
+        matrix = name.removesuffix(_SUMS)
+        counts = tensors.get(matrix + _COUNTS)
+        is_float = counts is not None and {sums.type.name, counts.type.name} == {"F32"}
+        if counts is None or not is_float or prod(sums.shape[1:]) != prod(counts.shape[1:]):
             raise FormatError(f"{path}: {name!r} has no counts that fit it; the file is damaged")
         try:
-            matrices[name.removesuffix(_SUMS)] = _given_means(_floats(sums), _floats(counts))
+            matrices[matrix] = _given_means(_floats(sums), _floats(counts))
         except ValueError as error:
             raise FormatError(f"{path}: {name!r}: {error}; the file is damaged") from None
     return matrices
-
-
-def _matrices(tensor: gguf.Tensor) -> int:
-    return prod(tensor.shape[1:])
 
 
 def _floats(tensor: gguf.Tensor) -> tuple[float, ...]:

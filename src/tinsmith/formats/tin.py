@@ -303,9 +303,8 @@ class Tin:
                 f"this tinsmith reads {VERSION}; take a newer one"
             )
         _check_facts(manifest, where)
-        tables: list[tuple[str, Any, type]] = [("entries", manifest.get("entries"), dict)]
-        tables += [(key, manifest.get(key, {}), kind) for key, kind in (("tensors", int), (ADAPTERS, dict))]
-        for key, table, kind in tables:
+        for key, kind in (("entries", dict), ("tensors", int), (ADAPTERS, dict)):
+            table = manifest.get(key, None if key == "entries" else {})
             if table is None or not all(isinstance(value, kind) for value in table.values()):
                 raise FormatError(f"{where}: {key} is not as a tin has it; it is damaged")
         for name, facts in manifest.get(ADAPTERS, {}).items():

