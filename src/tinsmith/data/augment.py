@@ -293,8 +293,8 @@ class _Maker:
         that is on. A class that texts determine needs a known pair."""
         for path, value in place.classes:
             seen = self.together.get((text.casefold(), path), set())
-            is_told = bool(self.ties.by_texts(place.argument, [(path, value)]))
-            if value not in seen and (is_told or (seen and is_value(path))):
+            is_decided = bool(self.ties.by_texts(place.argument, [(path, value)]))
+            if value not in seen and (is_decided or (seen and is_value(path))):
                 return False
         return True
 
@@ -312,12 +312,12 @@ class _Maker:
     def _new(self, place: _Place, like: _Place, rng: random.Random) -> str | None:
         """A text like another one, with new words. The last word stays, or becomes a similar one, unless the
         neighbours identify the argument. A word that determines a class stays. None if the whole text does."""
-        telling = self.ties.by_texts(place.argument, place.classes)
-        if None in telling or TIMES.search(like.text):
+        decisive = self.ties.by_texts(place.argument, place.classes)
+        if None in decisive or TIMES.search(like.text):
             return None
         parts = like.text.split()
         last = len(parts) - 1
-        kept = {0 if word == FIRST else last for word in telling}
+        kept = {0 if word == FIRST else last for word in decisive}
         content = [j for j, word in enumerate(parts) if self._is_content(word) and j not in kept]
         is_sure = self._is_sure(place)
         if not (is_sure and rng.random() < WHOLE):

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Collection, Hashable, Iterable
 
-TOLD = 0.25  # differences between equal keys, as a share of those by chance, up to which keys determine values
+TOLERATED = (
+    0.25  # differences between equal keys, as a share of those by chance, up to which keys determine values
+)
 EVIDENT = 5  # differences by chance, from which a comparison says something
 VARIES = 0.5  # share of those by chance, from which keys do not determine values
 
@@ -32,10 +34,10 @@ def differing(pairs: Iterable[tuple[Hashable, Hashable]]) -> tuple[float, int]:
     return by_chance, sum(len(own) - max(Counter(own).values()) for own in values.values())
 
 
-def tell(pairs: Iterable[tuple[Hashable, Hashable]]) -> bool:
+def determine(pairs: Iterable[tuple[Hashable, Hashable]]) -> bool:
     """Whether keys determine values, but for a few mistakes."""
     by_chance, found = differing(pairs)
-    return by_chance >= EVIDENT and found <= TOLD * by_chance
+    return by_chance >= EVIDENT and found <= TOLERATED * by_chance
 
 
 def vary(pairs: Iterable[tuple[Hashable, str]]) -> bool:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from itertools import combinations, pairwise
 from typing import Any
 
-from tinsmith.data.chance import EVIDENT, TOLD, changes_by_chance, tell
+from tinsmith.data.chance import EVIDENT, TOLERATED, changes_by_chance, determine
 from tinsmith.data.classes import PRESENCE
 from tinsmith.data.leaves import ITEM, Leaf, Path, lists_in, shared_lists
 from tinsmith.data.slots import ENOUGH, FEW, Argument, argument
@@ -129,7 +129,7 @@ def _changes(pairs: Sequence[tuple[Any, str]]) -> tuple[int, float]:
 def decide(pairs: Sequence[tuple[Any, str]]) -> bool:
     """Whether a class hardly changes in the numbers' order."""
     changes, by_chance = _changes(pairs)
-    return by_chance >= EVIDENT and changes <= TOLD * by_chance
+    return by_chance >= EVIDENT and changes <= TOLERATED * by_chance
 
 
 # A number, a class, and the values beside the number by argument.
@@ -153,7 +153,7 @@ class Order:
             groups = {} if _is_compared(seen, company) else _by_company(seen, company)
             if 1 < len(groups) <= max(ENOUGH, FEW * len(seen)):
                 found, by_chance = beyond(list(groups.values()))
-                if by_chance >= EVIDENT and found <= TOLD * min(by_chance, more):
+                if by_chance >= EVIDENT and found <= TOLERATED * min(by_chance, more):
                     return cls({name: _by_number(group) for name, group in groups.items()}, company)
         if path[-1] == PRESENCE:
             decides = decide(pairs)
@@ -166,7 +166,7 @@ class Order:
 def _is_compared(seen: Sequence[Sighting], company: Argument) -> bool:
     """Whether only the order of the number and the value beside it matters."""
     others = ((number, value, amount(beside.get(company, ""))) for number, value, beside in seen)
-    return tell(((a > b) - (a < b), value) for a, value, b in others if b is not None)
+    return determine(((a > b) - (a < b), value) for a, value, b in others if b is not None)
 
 
 def _by_company(seen: Sequence[Sighting], company: Argument) -> dict[str | None, list[tuple[int | float, str]]]:

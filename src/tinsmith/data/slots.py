@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from itertools import product
 
-from tinsmith.data.chance import tell, vary
+from tinsmith.data.chance import determine, vary
 from tinsmith.data.leaves import ITEM, Leaf, beside
 from tinsmith.data.readers import Example
 
@@ -325,4 +325,4 @@ def _units(
                 for slot in texts:
                     name = argument(slot.leaves[0]), argument(one), argument(other)
                     ratios[name].append((str(slot.value).casefold(), ratio))
-    return {name[:2] for name, pairs in ratios.items() if tell(pairs)}
+    return {name[:2] for name, pairs in ratios.items() if determine(pairs)}

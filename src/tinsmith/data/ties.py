@@ -13,7 +13,7 @@ from itertools import chain, combinations, pairwise
 from operator import add, mul, sub
 from typing import Any
 
-from tinsmith.data.chance import TOLD, differ, differing, tell, vary
+from tinsmith.data.chance import TOLERATED, determine, differ, differing, vary
 from tinsmith.data.classes import classes_of
 from tinsmith.data.leaves import Leaf, Path, beside, lists_in
 from tinsmith.data.orders import (
@@ -48,10 +48,10 @@ def _over(a: float, b: float) -> float:
 class Ties:
     """classes: by example.
 
-    told: arguments of texts that determine a class: by which word, or None for the whole text.
+    by_text: arguments of texts that determine a class: by which word, or None for the whole text.
     ordered: arguments of numbers that determine a class by their order.
-    untold: paths of classes that vary although everything but the copied values is equal.
-    telling: arguments that determine a class by each single value, or together with others.
+    unexplained: paths of classes that vary although everything but the copied values is equal.
+    decisive: arguments that determine a class by each single value, or together with others.
     compared: pairs of arguments of numbers with a fixed order, or whose order determines a class.
     ranked: arguments of numbers that keep their order in a list."""
 
@@ -71,7 +71,7 @@ class Ties:
             [leaf for leaf in own if argument(leaf) in slots.copied and amount(leaf.value) is not None]
             for own in self._outputs
         ]
-        self.telling: set[Name] = set()
+        self.decisive: set[Name] = set()
         self._learn_values()
         self.compared = below(self._amounts)
         chosen = chosen_lists(self._outputs)
@@ -80,14 +80,14 @@ class Ties:
             for one in {argument(leaf) for own in self._amounts for leaf in own}
             if not chosen.isdisjoint(lists_in(one[0]))
         }
-        self._learn_several({path for _, path in (*self.told, *self.ordered, *self.telling)})
-        told = self._learn_pairs() | {path for _, path in (*self.told, *self.ordered, *self.telling)}
+        self._learn_several({path for _, path in (*self.by_text, *self.ordered, *self.decisive)})
+        explained = self._learn_pairs() | {path for _, path in (*self.by_text, *self.ordered, *self.decisive)}
         alike: dict[Path, list[tuple[Hashable, str]]] = defaultdict(list)
         for own, classes, carrier in zip(slots.of, self.classes, carriers, strict=True):
             keys = tuple(sorted(key(leaf.path) for slot in own for leaf in slot.leaves))
             for one in classes if own else ():
                 alike[one.path].append(((carrier, keys), one.value))
-        self.untold = {path for path, pairs in alike.items() if path not in told and vary(pairs)}
+        self.unexplained = {path for path, pairs in alike.items() if path not in explained and vary(pairs)}
 
     def _learn_values(self) -> None:
         """Finds classes that depend on one value, by itself or in the company of another one."""
@@ -106,17 +106,17 @@ class Ties:
                     texts[name].append((leaf.value.casefold(), value))
                     if digits := re.search(r"\d+(?:\.\d+)?", leaf.value[:LONG]):
                         within[name].append((float(digits[0]), value, company))
-        self.told = {name: kept[0] for name, pairs in texts.items() if (kept := _telling(pairs))}
+        self.by_text = {name: kept[0] for name, pairs in texts.items() if (kept := _decisive_words(pairs))}
         self.ordered: dict[Name, Order] = {}
         for name, seen in numbers.items():
             if order := Order.of(seen, name[1]):
                 self.ordered[name] = order
-                self.telling |= {(order.company, name[1])} if order.company else set()
-            elif tell((number, value) for number, value, _ in seen):
-                self.telling.add(name)
+                self.decisive |= {(order.company, name[1])} if order.company else set()
+            elif determine((number, value) for number, value, _ in seen):
+                self.decisive.add(name)
         for name, seen in within.items():
             order = Order.of(seen, name[1])
-            self.telling |= {name, (order.company, name[1])} if order and order.company else set()
+            self.decisive |= {name, (order.company, name[1])} if order and order.company else set()
 
     def _learn_pairs(self) -> set[Path]:
         """Finds classes that depend on two numbers: on their order, sum, difference, product or quotient.
@@ -134,13 +134,13 @@ class Ties:
             signs = [((a > b) - (a < b), value) for a, b, value in rows]
             alone = min(beyond([pairs])[0] for pairs in apart)
             is_alone = any(map(decide, apart))
-            if tell(signs) and (not is_alone or differing(signs)[1] <= TOLD * alone >= 1):
+            if determine(signs) and (not is_alone or differing(signs)[1] <= TOLERATED * alone >= 1):
                 self.compared.add((one, other))
                 found.add(path)
             elif not is_alone and any(
                 decide([(do(a, b), value) for a, b, value in rows]) for do in (add, sub, mul, _over)
             ):
-                self.telling |= {(one, path), (other, path)}
+                self.decisive |= {(one, path), (other, path)}
                 found.add(path)
         return found
 
@@ -157,7 +157,7 @@ class Ties:
         for path, classes in rows.items():
             for several in deciders(classes, path, found):
                 self.compared.update(combinations(several.compared, 2))
-                self.telling |= {(one, path) for one in several.stay}
+                self.decisive |= {(one, path) for one in several.stay}
 
     def _company(self, i: int, leaf: Leaf) -> dict[Argument, str]:
         """The values beside a leaf, without nulls."""
@@ -185,16 +185,17 @@ class Ties:
         return frozenset(one for leaf in slot.leaves for one in self.of_leaf(i, leaf))
 
     def by_texts(self, own: Argument, classes: Iterable[tuple[Path, str]]) -> list[str | None]:
-        """For each class that the argument's texts determine, the word as in `told`; None for untold ones."""
+        """For each class that the argument's texts determine, the word as in `by_text`; None for unexplained
+        ones."""
         names = [(own, path) for path, _ in classes]
-        return [self.told.get(name) for name in names if name in self.told or name[1] in self.untold]
+        return [self.by_text.get(name) for name in names if name in self.by_text or name[1] in self.unexplained]
 
     def stays(self, i: int, slot: Slot) -> bool:
         """Whether a class depends on the slot's exact value, or may depend on it and other copied values."""
         names = [(argument(leaf), path) for leaf in slot.leaves for path, _ in self.of_leaf(i, leaf)]
-        if any(name in self.telling for name in names):
+        if any(name in self.decisive for name in names):
             return True
-        return self._several[i] and any(path in self.untold for _, path in names)
+        return self._several[i] and any(path in self.unexplained for _, path in names)
 
     def keep_order(self, i: int, filled: Mapping[Leaf, Any]) -> bool:
         """Whether the example's numbers keep their order with the new ones in `filled`."""
@@ -222,17 +223,19 @@ class Ties:
         )
 
 
-def _telling(pairs: Sequence[tuple[str, str]]) -> list[str | None]:
+def _decisive_words(pairs: Sequence[tuple[str, str]]) -> list[str | None]:
     """The words that determine a class; [None] if only the whole text does."""
     distinct = set(pairs)
     ends = {LAST: -1, FIRST: 0}
     found: list[str | None] = [
-        name for name, place in ends.items() if tell((text.split()[place], value) for text, value in distinct)
+        name
+        for name, place in ends.items()
+        if determine((text.split()[place], value) for text, value in distinct)
     ]
-    return found or ([None] if tell(pairs) or _tells_in_part(distinct) else [])
+    return found or ([None] if determine(pairs) or _is_decisive_in_part(distinct) else [])
 
 
-def _tells_in_part(pairs: Collection[tuple[str, str]]) -> bool:
+def _is_decisive_in_part(pairs: Collection[tuple[str, str]]) -> bool:
     """Whether a part of a text determines a class: a word, a number, or its first or last letters."""
     parts = [re.findall(r"\d+|[^\W\d_]+", text) for text, _ in pairs]
     keys = [
@@ -243,4 +246,4 @@ def _tells_in_part(pairs: Collection[tuple[str, str]]) -> bool:
     values = [value for _, value in pairs]
     first = [next((part for part in own if part.isdecimal()), None) for own in parts]
     numbers = [(int(one), value) for one, value in zip(first, values, strict=True) if one and len(one) < LONG]
-    return any(tell(zip(one, values, strict=True)) for one in keys) or decide(numbers)
+    return any(determine(zip(one, values, strict=True)) for one in keys) or decide(numbers)

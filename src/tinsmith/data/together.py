@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from itertools import combinations
 from typing import Any
 
-from tinsmith.data.chance import EVIDENT, TOLD, differing, tell
+from tinsmith.data.chance import EVIDENT, TOLERATED, determine, differing
 from tinsmith.data.leaves import Leaf, Path
 from tinsmith.data.orders import amount_of, decide, lists_of
 from tinsmith.data.slots import Argument, argument
@@ -38,11 +38,11 @@ class Together:
             return False
         if self.name in LISTS:
             return decide(seen)
-        if not tell(seen):
+        if not determine(seen):
             return False
         parts = range(len(seen[0][0]))
         alone = [differing((feature[part], value) for feature, value in seen)[1] for part in parts]
-        return min(alone) >= EVIDENT and differing(seen)[1] <= TOLD * min(alone)
+        return min(alone) >= EVIDENT and differing(seen)[1] <= TOLERATED * min(alone)
 
 
 def deciders(
