@@ -64,7 +64,7 @@ def test_rows_name_one_image_or_several(tmp_path: Path) -> None:
     )
     opened = open_examples(given)
     assert opened.reading.shape.name == "input-output"
-    assert "image = image" in opened.said()[0] and "[12x9 pixels] what?" in opened.said()[1]
+    assert "image = image" in opened.summary()[0] and "[12x9 pixels] what?" in opened.summary()[1]
     assert found(given) == [("what?", ["a.png"], "x"), ("", ["a.png", "b.png"], "y"), ("no image", [], "z")]
     assert [one.part for one in opened] == [None, "p", None]
     without = rows(tmp_path, {"image": "pages/a.png", "output": "x", "accept": ["w"]})

@@ -82,7 +82,7 @@ WRONG = {
     "a long row": (
         "a.csv",
         HEADER + b"a,b\nwell, well,c\n",
-        "FILE:3: has 3 cells where the header has 2: it goes on",
+        "FILE:3: has 3 cells where the header has 2: it continues",
     ),
     "a column twice": ("a.csv", b"text,label,text\na,b,c\n", 'FILE:1: the header has the column "text" twice'),
     "a quote that stays open": (

@@ -237,7 +237,7 @@ def test_what_was_found_is_said_with_three_rows(tmp_path: Path) -> None:
     rows = [{"id": n, "text": f"number\n{n}", "label": "x" * 70} for n in range(5)]
     rows[1]["label"] = ""
     opened = open_examples(jsonl(tmp_path, *rows))
-    assert opened.said() == [
+    assert opened.summary() == [
         f'{opened.path}: JSON, read as text-label (input = "text", output = "label"); not used: id',
         f"  line 1: number 0 → {'x' * 60}…",
         f'  {opened.path}:2: "label" is empty; write a text, or leave the row out',

@@ -11,7 +11,7 @@ import pytest
 
 from tinsmith import tasks
 from tinsmith.data.augment import augment
-from tinsmith.data.chance import changes_by_chance, tell, vary
+from tinsmith.data.chance import changes_by_chance, determine, vary
 from tinsmith.data.leaves import Leaf, beside, leaves
 from tinsmith.data.readers import Example
 
@@ -564,12 +564,12 @@ def test_leaves_know_their_places() -> None:
 
 def test_what_equal_keys_tell() -> None:
     told = [(key, value) for key, value in zip("abc" * 6, "xyx" * 6, strict=True)]
-    assert tell(told)
+    assert determine(told)
     assert not vary(told)
-    assert tell([*told, ("a", "y")])  # a mistake
+    assert determine([*told, ("a", "y")])  # a mistake
     chance = random.Random(0)
     drawn = [(chance.choice("abc"), chance.choice("xy")) for _ in range(60)]
     assert vary(drawn)
-    assert not tell(drawn)
-    assert not tell(told[:3])
+    assert not determine(drawn)
+    assert not determine(told[:3])
     assert changes_by_chance("xxyy", 10) == 5

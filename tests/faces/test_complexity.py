@@ -584,7 +584,8 @@ READERS["session: tokens"] = (saved, lambda given: given[0].restore(given[1]))
 
 def checked(name: str, rows: list[Row]) -> None:
     data = Data(rows=rows, faults=[], task=tasks.by_name("chat"))
-    list(import_module(f"tinsmith.prepare.check.{name}").check.find(data))
+    for check in import_module(f"tinsmith.prepare.check.{name}").CHECKS:
+        list(check.find(data))
 
 
 def asked(texts: list[str]) -> list[Row]:

@@ -1,23 +1,23 @@
-"""Which of a vocabulary's words are most like another, by a model's own embeddings."""
+"""The nearest words of a vocabulary, by a model's embeddings."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
 
-COMMON = 8  # directions that words of all kinds share: how often they are used, mostly
-NEIGHBOURS = 20  # of a word, by which it is known how close it is to everything
-GRID = 1000  # steps a unit of length: sums of products of them are exact, in whatever order they are added
+COMMON = 8  # directions that all words share, mostly by frequency
+NEIGHBOURS = 20  # of a word, for its mean closeness
+GRID = 1000  # steps per unit of length: products of whole steps have exact sums in any order
 BLOCK = 1024  # rows compared at a time
 
 
 def nearest(vectors: Any, candidates: int, queries: Sequence[int], count: int) -> list[list[int]]:
-    """For each of the rows `queries` the `count` rows among the first `candidates` that are most like it, the
-    likest first. Whole steps of GRID are compared, so that machines that add in another order find the same.
+    """The `count` nearest of the first `candidates` rows to each row in `queries`, nearest first. Vectors are
+    rounded to whole steps of GRID, so that all machines find the same rows.
 
-    vectors: embeddings, float32 [n, dim]. The mean and the COMMON directions of most variance are taken out (Mu
-    and Viswanath 2018, "All-but-the-Top"), and a row that is close to all others counts as less close (Conneau
-    et al. 2018, "Word Translation Without Parallel Data": cross-domain similarity local scaling).
+    vectors: embeddings, float32 [n, dim]. The mean and the COMMON directions of most variance are removed (Mu
+    and Viswanath 2018, "All-but-the-Top"). A row close to all others is penalized (Conneau et al. 2018, "Word
+    Translation Without Parallel Data": cross-domain similarity local scaling).
     """
     import numpy as np
 

@@ -1,8 +1,7 @@
-"""Makes more examples of those there are: where an output copies a value from its input, both get another.
+"""Augments examples: a value that the output copies from the input gets a new value in both.
 
-The new values of a text argument are those of inputs like this one (what is locked stays something with a
-lock), or made of new words; numbers are others in the range that was seen. What a class is
-("on", "light") stays.
+New texts come from similar inputs (an object to lock stays one with a lock), or have new words. New numbers lie
+in the known range. Classes ("on", "light") stay.
 """
 
 from __future__ import annotations
@@ -18,37 +17,37 @@ from functools import partial
 from itertools import pairwise
 from typing import Any
 
-from tinsmith.data.classes import Path, is_value
+from tinsmith.data.classes import is_value
 from tinsmith.data.filling import Fill, cased, decimals, filled, neighbours, written
-from tinsmith.data.leaves import Leaf
+from tinsmith.data.leaves import Leaf, Path
 from tinsmith.data.readers import Example
 from tinsmith.data.slots import SEVERAL, Argument, Slot, Slots, argument, key, title, words
 from tinsmith.data.splits import normalize
 from tinsmith.data.ties import FIRST, Ties
 from tinsmith.data.words import Joined, Rows, Whole, Words
 
-SUBSTITUTED = 0.8  # the share of an example's slots that a variant fills anew, at least one
-NEW = 0.7  # of the texts that are filled in: the share of new words
-INVENTED = 0.5  # of the new words: the share that no training text has
-VOCABULARY = 0.5  # of the invented words: the share that the base's vocabulary has, where it has enough
-JOINED = 0.7  # of the others: the share that is joined of the vocabulary's pieces, where there are
-RARE = 0.5  # the power of its label's frequency by which an example is varied less often
-WHOLE = 0.5  # of the new texts of several words: the share in which none stays
-ALIKE = 8  # values drawn, of which the one from the likest input is taken
-NEAR, OWN = 3.0, 6.0  # what it weighs that two texts share a neighbour, or their argument; words weigh less
-SURE = 0.8  # how sure its neighbours must make a text's argument for it to be new as a whole
-MOST, FINEST = 10**9, 6  # of numbers that are drawn: size and decimals, so that floats hold them
-TRIES = 4  # at a variant of an example, before it has none
+SUBSTITUTED = 0.8  # share of an example's slots that a variant fills anew, at least one
+NEW = 0.7  # share of new words among the new texts
+INVENTED = 0.5  # share of new words that no training text has
+VOCABULARY = 0.5  # share of invented words from the base's vocabulary, if it has enough
+JOINED = 0.7  # share of the others joined from the vocabulary's pieces, if it has enough
+RARE = 0.5  # exponent of a label's frequency that reduces its variants
+WHOLE = 0.5  # share of new texts of several words that keep no word
+ALIKE = 8  # drawn values, of which the one from the most similar input is used
+NEAR, OWN = 3.0, 6.0  # weights of a common neighbour and of the same argument; words weigh less
+SURE = 0.8  # least probability of a text's argument, by its neighbours, for a wholly new text
+MOST, FINEST = 10**9, 6  # size and decimals of drawn numbers, so that floats represent them
+TRIES = 4  # at a variant of an example
 DIGITS = "0123456789"
-TIMES = re.compile(r"\d:\d|\d(st|nd|rd|th)\b", re.IGNORECASE)  # of which new words or digits make none
-ADDRESS = re.compile(r"\w[@/]\w|:/|\w\.\w")  # of mail or of a page
+TIMES = re.compile(r"\d:\d|\d(st|nd|rd|th)\b", re.IGNORECASE)  # which random digits would spoil
+ADDRESS = re.compile(r"\w[@/]\w|:/|\w\.\w")  # of mail or a page
 
 SEEN, NUMBER, NEW_WORDS = "seen", "number", "new words"
 
 
 @dataclass
 class Augmented:
-    """rows: by variant; slots: those found, by argument; sources: the values filled in, by their source."""
+    """rows: by variant. slots: by argument. sources: counts of the new values."""
 
     rows: list[list[Example]] = field(default_factory=list)
     slots: Counter[str] = field(default_factory=Counter)
@@ -65,19 +64,17 @@ def augment(
     without: AbstractSet[str] = frozenset(),
     embeddings: Rows | None = None,
 ) -> Augmented:
-    """`variants` times up to as many new examples as there are with a slot: one of each, or where they have
-    labels more of those of a rare label and fewer of the others.
+    """`variants` rounds of about one new example per example with a slot; with labels, more for rare labels.
 
-    values: as Task.values of the examples' task; labels: of the examples; tokens: of the base's vocabulary, as
-    words.Joined takes them; without: words, in lower case, that are not among the new ones; embeddings: the
-    base's, as words.Whole takes them. Each row's `about` says the number of its example, from 1, the variant,
-    and what was substituted.
+    values: Task.values. labels: of the examples. tokens: the base's vocabulary, as for words.Joined. without:
+    lower-case words that are never drawn. embeddings: the base's, as for words.Whole. Each row's `about` has
+    the number of its example, from 1, the variant, and the substitutions.
     """
     labels = labels or [None] * len(train)
     maker = _Maker(train, values, labels, tokens, without, embeddings)
     made = Augmented(slots=maker.counts())
     taken = {normalize(example.input) for example in train}
-    # What an image shows stays: another value in the answer would be a wrong one.
+    # Values in an image can't change.
     has_slots = [
         bool(slots) and not example.images for example, slots in zip(train, maker.slots.of, strict=True)
     ]
@@ -86,7 +83,6 @@ def augment(
         made.rows.append([])
         for i, share in enumerate(shares):
             rng = random.Random(f"{seed} {variant} {i}")
-            # As many as the share says on average.
             for _ in range(int(share + rng.random())):
                 example = maker.variant(i, rng, taken)
                 if example is None:
@@ -99,13 +95,12 @@ def augment(
 
 
 def origin(example: Example) -> int | None:
-    """The number, from 1, of the example that one was made of, in its place; None for one that is no
-    other's variant."""
+    """The number, from 1, of the example that a variant replaces; None for an example that is no variant."""
     return None if "source" in example.about else example.about.get("from")
 
 
 def _shares(has_slots: Sequence[bool], labels: Sequence[str | None]) -> list[float]:
-    """How many variants of each example one round makes: one on average over those with slots."""
+    """Expected variants of each example per round: one on average over examples with slots."""
     counts = Counter(labels)
     weights = [counts[label] ** -RARE if has else 0.0 for has, label in zip(has_slots, labels, strict=True)]
     scale = sum(has_slots) / (sum(weights) or 1.0)
@@ -113,15 +108,15 @@ def _shares(has_slots: Sequence[bool], labels: Sequence[str | None]) -> list[flo
 
 
 def _within(old: str, word: str) -> str:
-    """An address with a word in place of its longest name."""
+    """An address with its longest name replaced."""
     names = re.findall(r"(?!https?\b|www\b)\b[^\W\d_]+", old)
     return old.replace(max(names, key=len), word.replace(" ", ""), 1) if names else word
 
 
 @dataclass(frozen=True)
 class _Place:
-    """A text where an example's input says it. around: the words before and after; carrier: these, the input's
-    words but for its slots; classes: the output's values of arguments that do not copy."""
+    """A text in an example's input. around: the words before and after. carrier: these, and the input's words
+    outside of slots. classes: of the output, beside the text."""
 
     argument: Argument
     text: str
@@ -131,9 +126,8 @@ class _Place:
 
 
 class _Numbers:
-    """Those of an argument that have one sign, in order. grid: each 10**digits times, empty where they are too
-    fine; step: what these are multiples of; between: by classes that numbers decide, the neighbours that were
-    seen with them."""
+    """Sorted numbers of an argument, of one sign. grid: scaled to whole numbers; empty for too many decimals.
+    step: their common divisor. between: neighbours on the grid, by the classes that numbers determine."""
 
     def __init__(self, numbers: list[int | float]) -> None:
         self.numbers = numbers
@@ -157,8 +151,8 @@ class _Maker:
         self.train, self.slots, self.without = train, Slots(train, values), without
         carriers = [self._carrier(example, slots) for example, slots in self._items()]
         self.ties = Ties(train, self.slots, values, labels, carriers)
-        held = Counter(word for carrier in carriers for word in carrier)
-        self.weight = {word: math.log(1 + len(train) / count) for word, count in held.items()}
+        counts = Counter(word for carrier in carriers for word in carrier)
+        self.weight = {word: math.log(1 + len(train) / count) for word, count in counts.items()}
         self.places: dict[tuple[int, Slot], _Place] = {}
         self.of_argument: dict[Argument, list[_Place]] = defaultdict(list)
         self.of_key: dict[str, list[_Place]] = defaultdict(list)
@@ -191,8 +185,8 @@ class _Maker:
         return frozenset(words(written(example.input, {slot: " " for slot in slots})))
 
     def _learn_words(self, tokens: Sequence[str], embeddings: Rows | None) -> None:
-        """The words that new texts are made of: letters as in all of the inputs, pieces of the vocabulary, and
-        by key the values' words, the last ones apart, since they say what the thing is."""
+        """The sources of new words: letters of the inputs, pieces of the vocabulary, and words of known values
+        by argument and key. Last words are separate, since they name the kind of thing."""
         known = {word for example in self.train for word in words(example.input)}
         self.letters, self.joined = Words(known, tokens), Joined(tokens, known)
         replaced = {word for place in self.places.values() for word in words(place.text)}
@@ -213,7 +207,7 @@ class _Maker:
         return Counter(title(leaf.path) for slots in self.slots.of for slot in slots for leaf in slot.leaves)
 
     def variant(self, i: int, rng: random.Random, taken: set[str]) -> Example | None:
-        """None where the example has no slot, or nothing new was found."""
+        """None for an example without slots, or if nothing new was found."""
         example, slots = self.train[i], self.slots.of[i]
         for _ in range(TRIES if slots else 0):
             chosen = [slot for slot in slots if rng.random() < SUBSTITUTED] or [rng.choice(slots)]
@@ -238,9 +232,8 @@ class _Maker:
         return None if like is None else Fill(like.text, SEEN)
 
     def _number(self, i: int, slot: Slot, rng: random.Random) -> int | float | None:
-        """Between two neighbours of the numbers seen, so that it lies where they do, on their grid; where
-        numbers decide a class, between two that were seen with the example's. One stays, and none becomes it:
-        many languages have other words around it ("1 hour")."""
+        """A number between two known neighbours with the example's classes, on their grid. 1 stays, and no
+        number becomes 1, since words around it differ ("1 hour")."""
         value = slot.value
         assert not isinstance(value, str)
         ranges = [self._numbers(argument(leaf), value < 0) for leaf in slot.leaves]
@@ -259,32 +252,32 @@ class _Maker:
         return number if is_seen and number != value and 1 not in (abs(number), abs(value)) else None
 
     def _between(self, i: int, slot: Slot, seen: _Numbers) -> list[tuple[int, int]]:
-        """Neighbours on the grid, both seen with the example's classes, of those that numbers decide; of the
-        numbers in the example's company where each has an order of its own."""
+        """Neighbours on the grid that both have the example's classes, and its company if each has its own
+        order."""
         deciding = self.ties.deciding(i, slot)
         if deciding not in seen.between:
-            tables = [(self.ties.ordered[name].seen[company], value) for name, value, company in deciding]
+            tables = [(self.ties.ordered[name].classes[company], value) for name, value, company in deciding]
             apart = [
-                self.ties.ordered[name].seen[company] for name, _, company in deciding if company is not None
+                self.ties.ordered[name].classes[company] for name, _, company in deciding if company is not None
             ]
-            held = [
+            points = [
                 (point, all(value in table.get(one, ()) for table, value in tables))
                 for one, point in zip(seen.numbers, seen.grid, strict=True)
                 if all(one in table for table in apart)
             ]
-            pairs = pairwise(held)
+            pairs = pairwise(points)
             seen.between[deciding] = [(low, high) for (low, fit), (high, fits) in pairs if fit and fits]
         return seen.between[deciding]
 
     def _numbers(self, name: Argument, negative: bool) -> _Numbers:
         if (name, negative) not in self.numbers:
-            known = (one for one in self.slots.seen[name].values if not isinstance(one, str))
+            known = (one for one in self.slots.statistics[name].values if not isinstance(one, str))
             own = sorted(one for one in known if (one < 0) == negative and abs(one) < MOST)
             self.numbers[name, negative] = _Numbers(own)
         return self.numbers[name, negative]
 
     def _alike(self, place: _Place, rng: random.Random) -> _Place | None:
-        """Another text of the argument, or of its key elsewhere, from an input much like this one."""
+        """Another text of the argument or its key, from a similar input."""
         drawn = [
             rng.choice(places)
             for places in (self.of_argument[place.argument], self.of_key[key(place.argument[0])])
@@ -296,36 +289,35 @@ class _Maker:
         return max(others, key=lambda one: self._likeness(place, one), default=None)
 
     def _fits(self, text: str, place: _Place) -> bool:
-        """Whether a text may stand with the classes of the place: a door that is only ever open or closed can't
-        take the place of a lamp that is on. With a class that texts tell it must have been seen."""
+        """Whether a text fits the classes of the place: a door that is only open or closed can't replace a lamp
+        that is on. A class that texts determine needs a known pair."""
         for path, value in place.classes:
             seen = self.together.get((text.casefold(), path), set())
-            is_told = bool(self.ties.by_texts(place.argument, [(path, value)]))
-            if value not in seen and (is_told or (seen and is_value(path))):
+            is_decided = bool(self.ties.by_texts(place.argument, [(path, value)]))
+            if value not in seen and (is_decided or (seen and is_value(path))):
                 return False
         return True
 
     def _likeness(self, place: _Place, one: _Place) -> tuple[int, float]:
-        """How many of the place's classes one's text was seen with, and what the two have in common, each
-        word of their inputs weighed by how few have it."""
+        """The number of the place's classes that the other text is known with, and the weight of what both
+        inputs have in common; rare words weigh more."""
         text = one.text.casefold()
         known = sum(
             value in self.together.get((text, path), ()) for path, value in place.classes if is_value(path)
         )
-        # fsum: the sum does not depend on the order in which a set gives its words.
+        # fsum: independent of the set's order.
         shared = math.fsum(self.weight.get(word, NEAR) for word in place.carrier & one.carrier)
         return known, shared + (OWN if one.argument == place.argument else 0)
 
     def _new(self, place: _Place, like: _Place, rng: random.Random) -> str | None:
-        """A text like another one, with new words in it; where nothing else says what the thing is, the last
-        word stays, or becomes one of its kind; a word that tells a class stays. None where the whole text
-        tells one."""
-        telling = self.ties.by_texts(place.argument, place.classes)
-        if None in telling or TIMES.search(like.text):
+        """A text like another one, with new words. The last word stays, or becomes a similar one, unless the
+        neighbours identify the argument. A word that determines a class stays. None if the whole text does."""
+        decisive = self.ties.by_texts(place.argument, place.classes)
+        if None in decisive or TIMES.search(like.text):
             return None
         parts = like.text.split()
         last = len(parts) - 1
-        kept = {0 if word == FIRST else last for word in telling}
+        kept = {0 if word == FIRST else last for word in decisive}
         content = [j for j, word in enumerate(parts) if self._is_content(word) and j not in kept]
         is_sure = self._is_sure(place)
         if not (is_sure and rng.random() < WHOLE):
@@ -355,7 +347,7 @@ class _Maker:
         return text if content and is_new else None
 
     def _word(self, own: Argument, old: str, is_last: bool, rng: random.Random) -> str | None:
-        """One of a text of several words: of the argument's texts, or those of its key, or a new one."""
+        """A word for a text of several words: from the argument's texts, from those of its key, or invented."""
         known = self.words[own, is_last]
         if len(known) < SEVERAL:
             known = self.words[key(own[0]), is_last]
@@ -368,7 +360,7 @@ class _Maker:
         return self.joined.draw(rng) if is_joined else self.letters.draw(rng)
 
     def _is_sure(self, place: _Place) -> bool:
-        """Whether the words before and after a text say which argument it is (naive Bayes)."""
+        """Whether the words around a text identify its argument (naive Bayes)."""
         name = key(place.argument[0])
         scores = {
             other: count

@@ -1,31 +1,31 @@
-"""What chance would have given, beside which it is seen what follows from what."""
+"""Whether keys determine values, compared with chance."""
 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Collection, Hashable, Iterable
 
-TOLD = (
-    0.25  # of the changes that chance has between equal keys: up to that they tell a value, mistakes among them
+TOLERATED = (
+    0.25  # differences between equal keys, as a share of those by chance, up to which keys determine values
 )
-EVIDENT = 5  # such changes by chance, from which their absence says something
-VARIES = 0.5  # of them: from that equal keys do not tell it
+EVIDENT = 5  # differences by chance, from which a comparison says something
+VARIES = 0.5  # share of those by chance, from which keys do not determine values
 
 
 def changes_by_chance(values: Collection[Hashable], count: int) -> float:
-    """Of as many pairs of these values drawn at random, how many differ."""
+    """Expected differing pairs among `count` random pairs of these values."""
     return count * (1 - sum((one / len(values)) ** 2 for one in Counter(values).values()))
 
 
 def differ(values: Iterable[Hashable]) -> bool:
-    """Whether they differ so much that chance would have given several changes."""
+    """Whether random pairs would differ several times."""
     own = list(values)
     return changes_by_chance(own, len(own)) >= EVIDENT
 
 
 def differing(pairs: Iterable[tuple[Hashable, Hashable]]) -> tuple[float, int]:
-    """Of pairs of a key and a value, by chance and in fact, how many have another value than the most frequent
-    one of their key, though they are not its first."""
+    """The pairs (key, value) whose value is not the most frequent one of their key: expected by chance, and in
+    fact. A key's first pair does not count."""
     values: dict[Hashable, list[Hashable]] = defaultdict(list)
     for key, value in pairs:
         values[key].append(value)
@@ -34,13 +34,13 @@ def differing(pairs: Iterable[tuple[Hashable, Hashable]]) -> tuple[float, int]:
     return by_chance, sum(len(own) - max(Counter(own).values()) for own in values.values())
 
 
-def tell(pairs: Iterable[tuple[Hashable, Hashable]]) -> bool:
-    """Whether equal keys have equal values, all but a few, where chance would have given others."""
+def determine(pairs: Iterable[tuple[Hashable, Hashable]]) -> bool:
+    """Whether keys determine values, but for a few mistakes."""
     by_chance, found = differing(pairs)
-    return by_chance >= EVIDENT and found <= TOLD * by_chance
+    return by_chance >= EVIDENT and found <= TOLERATED * by_chance
 
 
 def vary(pairs: Iterable[tuple[Hashable, str]]) -> bool:
-    """Whether equal keys have other values about as often as chance would have it."""
+    """Whether equal keys have different values about as often as by chance."""
     by_chance, found = differing(pairs)
     return by_chance >= EVIDENT and found >= VARIES * by_chance

@@ -1,5 +1,5 @@
-"""Classes: the values of outputs that are not copied, which arguments are there, which equal which, and what is
-called."""
+"""Classes of an output: values that are not copied, which arguments are present, which are equal, and the
+function called."""
 
 from __future__ import annotations
 
@@ -9,16 +9,15 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from tinsmith.data.leaves import ITEM, Leaf
+from tinsmith.data.leaves import ITEM, Leaf, Path, lists_in
 from tinsmith.data.slots import Slots, argument, words
 
-Path = tuple[str, ...]
 PRESENCE, EQUAL, CALLED = "?", "=", ("",)
 
 
 @dataclass(frozen=True)
 class Class:
-    """A value that does not copy, as JSON; place: the indices in the lists that lead to it."""
+    """value: JSON. place: indices in the lists on the path."""
 
     path: Path
     value: str
@@ -26,17 +25,16 @@ class Class:
 
 
 def is_value(path: Path) -> bool:
-    """Whether a class is a value that was seen, and not whether there is one, what it equals, or what is
-    called."""
+    """Whether a class is a value, and not its presence, an equality, or the function called."""
     return path[-1] not in (PRESENCE, EQUAL) and path != CALLED
 
 
 def classes_of(
     outputs: Sequence[list[Leaf]], labels: Sequence[str | None], slots: Slots
 ) -> list[frozenset[Class]]:
-    """Of each output."""
+    """The classes of each output."""
     copied = {path for path, _ in slots.copied}
-    # A null in place of what is copied is as good as none.
+    # A null in place of a copied value is like an absent one.
     outputs = [[leaf for leaf in own if leaf.value is not None or leaf.path not in copied] for own in outputs]
     optional, equal = _optional(outputs, labels), _equal(outputs)
     return [
@@ -46,17 +44,17 @@ def classes_of(
 
 
 def _is_class(leaf: Leaf, slots: Slots) -> bool:
-    """Also true, false, null and a text of no word, of an argument that copies."""
+    """Also true, false, null and texts without words, even of arguments that copy."""
     if leaf.value is None or isinstance(leaf.value, bool):
         return True
     if isinstance(leaf.value, str) and not words(leaf.value):
         return True
-    return argument(leaf) not in slots.copied and slots.seen[argument(leaf)].recurs
+    return argument(leaf) not in slots.copied and slots.statistics[argument(leaf)].recurs
 
 
 def _optional(outputs: Sequence[list[Leaf]], labels: Sequence[str | None]) -> dict[str | None, set[Path]]:
-    """By label, as of a function: the paths that are in some of its outputs, or in some of the elements of a
-    list in them; a list's, where some are empty."""
+    """By label (such as a function), the paths that some of its outputs lack, or some elements of a list, and
+    the lists that are sometimes empty."""
     counts: dict[str | None, Counter[Path]] = defaultdict(Counter)
     total: dict[str | None, Counter[Path]] = defaultdict(Counter)
     for own, label in zip(outputs, labels, strict=True):
@@ -69,14 +67,14 @@ def _optional(outputs: Sequence[list[Leaf]], labels: Sequence[str | None]) -> di
 
 
 def _equal(outputs: Sequence[list[Leaf]]) -> list[list[Class]]:
-    """Of texts that are always one of several other arguments', as the winner is of two: which one."""
+    """For texts that always equal one of several other arguments, as a winner does: which one."""
     found: list[dict[Path, list[Path]]] = []
     for own in outputs:
-        held: dict[str, list[Path]] = defaultdict(list)
+        paths: dict[str, list[Path]] = defaultdict(list)
         for leaf in own:
             if isinstance(leaf.value, str) and not leaf.place:
-                held[leaf.value].append(leaf.path)
-        found.append({path: [one for one in same if one != path] for same in held.values() for path in same})
+                paths[leaf.value].append(leaf.path)
+        found.append({path: [one for one in same if one != path] for same in paths.values() for path in same})
     others: dict[Path, set[tuple[Path, ...]]] = defaultdict(set)
     for one in found:
         for path, same in one.items():
@@ -107,28 +105,17 @@ def _classes(own: list[Leaf], label: str | None, optional: set[Path], slots: Slo
 
 
 def _holder(path: Path) -> Path:
-    """Of the list's element that a path is in; empty for the output itself."""
-    inner = [end for end in range(len(path)) if path[end - 1 : end] == (ITEM,)]
-    return path[: inner[-1]] if inner else ()
+    """The path of the innermost list element around a path; empty for the output itself."""
+    return next(reversed(lists_in(path[:-1])), ())
 
 
 def _there(own: Sequence[Leaf]) -> set[tuple[Path, tuple[int, ...]]]:
-    """The paths of an output's leaves, and of lists that have elements; with the place of what holds each."""
-    ends = [(leaf, end) for leaf in own for end in range(1, len(leaf.path) + 1)]
-    paths = [
-        (leaf.path[:end], leaf.place)
-        for leaf, end in ends
-        if end == len(leaf.path) or leaf.path[end - 1] == ITEM
-    ]
+    """The paths of an output's leaves and of the elements of its lists, with the place of what holds each."""
+    paths = [(path, leaf.place) for leaf in own for path in (leaf.path, *lists_in(leaf.path))]
     return {(path, place[: _holder(path).count(ITEM)]) for path, place in paths}
 
 
 def _holders(own: Sequence[Leaf]) -> set[tuple[Path, tuple[int, ...]]]:
     """The output itself, and the elements of its lists."""
-    elements = [
-        (leaf.path[:end], leaf.place)
-        for leaf in own
-        for end in range(1, len(leaf.path))
-        if leaf.path[end - 1] == ITEM
-    ]
+    elements = [(path, leaf.place) for leaf in own for path in lists_in(leaf.path[:-1])]
     return {((), ())} | {(path, place[: path.count(ITEM)]) for path, place in elements}

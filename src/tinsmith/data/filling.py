@@ -1,4 +1,4 @@
-"""Writes other values into an example: into its input as it says them, and into its output."""
+"""Writes new values into the input and the output of an example."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tinsmith.data.leaves import Leaf, replaced
 from tinsmith.data.readers import Example
 from tinsmith.data.slots import GAP, Slot, Value, pattern, title, words
 
-FEW = 3  # values, all of which are filled in or none
+FEW = 3  # up to so many values, all are filled in or none
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,7 @@ class Fill:
 
 
 def neighbours(text: str, slot: Slot) -> tuple[str, str]:
-    """The words before and after a slot, empty at the input's ends."""
+    """The words before and after a slot; empty at the input's ends."""
     start, end = slot.spans[0]
     before, after = words(text[:start]), words(text[end:])
     return (before[-1] if before else "", after[0] if after else "")
@@ -36,17 +36,17 @@ def cased(like: str, word: str) -> str:
 def filled(
     example: Example, fills: dict[Slot, Fill], fit: Callable[[Mapping[Leaf, Value]], bool]
 ) -> Example | None:
-    """None where no value can be said, or one could be taken for another part of the input, and after turns
-    that may hold it too. fit: whether those that are filled in at last may be."""
+    """The example with new values. None if no value can be written, if one would be ambiguous in the input, or
+    after turns, which may contain it too. fit: whether the new values may stand together."""
     if any(turn.role != "system" for turn in example.turns):
         return None
-    ways = {slot: _said(example.input, slot, fill.value) for slot, fill in fills.items()}
-    chosen = {slot: text for slot, text in ways.items() if text is not None}
+    texts = {slot: _in_style(example.input, slot, fill.value) for slot, fill in fills.items()}
+    chosen = {slot: text for slot, text in texts.items() if text is not None}
     new = written(example.input, chosen)
-    while taken := [slot for slot, text in chosen.items() if _count(new, text) != len(slot.spans)]:
+    while ambiguous := [slot for slot, text in chosen.items() if _count(new, text) != len(slot.spans)]:
         if len(chosen) <= FEW:
             return None
-        for slot in taken:  # of many values one is soon like another
+        for slot in ambiguous:
             del chosen[slot]
         new = written(example.input, chosen)
     if not chosen:
@@ -79,38 +79,37 @@ def _count(text: str, value: str) -> int:
     return sum(1 for _ in pattern(value).finditer(text))
 
 
-def _said(text: str, slot: Slot, value: Value) -> str | None:
-    """The new value as the input says the old one: in its case, with its gaps, without its sign, with as many
-    decimals.
+def _in_style(text: str, slot: Slot, value: Value) -> str | None:
+    """The new value in the style of the old one: its case, gaps, sign and decimals.
 
-    None where it says it in several ways, or after an article that does not suit the new one.
+    None if the input has it in several styles, or after an article that does not fit the new one.
     """
-    ways = {text[start:end] for start, end in slot.spans}
-    if len(ways) > 1:
+    styles = {text[start:end] for start, end in slot.spans}
+    if len(styles) > 1:
         return None
-    old = ways.pop()
+    old = styles.pop()
     gaps = GAP.findall(old) if isinstance(slot.value, str) else []
     old = GAP.sub(" ", old)
     if not isinstance(value, str):
         number = abs(value) if slot.negated else value
         digits = max(decimals(number), len(old.partition(".")[2]))
         return str(number) if isinstance(number, int) else f"{number:.{digits}f}"
-    for way in (str, str.lower, str.upper, _capitalized, str.title):
-        if GAP.sub(" ", way(str(slot.value))) == old:
-            new = _gapped(way(value), gaps)
+    for case in (str, str.lower, str.upper, _capitalized, str.title):
+        if GAP.sub(" ", case(str(slot.value))) == old:
+            new = _gapped(case(value), gaps)
             fits = neighbours(text, slot)[0] not in ("a", "an") or _has_vowel(old) == _has_vowel(new)
             return new if fits else None
     return None
 
 
 def _gapped(text: str, gaps: Sequence[str]) -> str:
-    """With these gaps between its words, in turn, where there are any."""
-    wide = cycle(gaps or " ")
-    return GAP.sub(lambda gap: next(wide), text)
+    """The text with these gaps between its words, in turn."""
+    spaces = cycle(gaps or " ")
+    return GAP.sub(lambda gap: next(spaces), text)
 
 
 def decimals(number: int | float) -> int:
-    """How many a number is written with."""
+    """The number of decimals."""
     exponent = Decimal(repr(number)).as_tuple().exponent
     return max(0, -exponent) if isinstance(exponent, int) else 0
 

@@ -1,20 +1,20 @@
-"""Changes of images as cameras and scanners make them: turned, darker, out of focus, grainy, packed hard.
+"""Changes of images, as cameras and scanners cause them: rotation, light, contrast, blur, noise, compression.
 
-A change is data, a table of kinds and their amounts, so that a run's file of made examples says what each one
-is, and the same table gives the same pixels on a machine with the same Pillow and numpy:
+A change is a table of kinds and amounts in the file of augmented examples. It gives the same pixels on machines
+with the same Pillow and numpy:
 
     {"rotate": -3.2, "light": 0.84, "contrast": 1.1, "blur": 0.7, "noise": [6.1, 902341], "jpeg": 54}
 
-rotate: degrees, counter-clockwise, the corners filled with the median of the edge; light, contrast: factors;
-blur: the radius of a Gaussian in pixels; noise: its standard deviation of 255 levels, and the seed; jpeg: the
-quality that it is packed and unpacked with. They are done in this order, the one in which an image is taken.
+rotate: degrees counter-clockwise; corners get the median of the edge. light, contrast: factors. blur: radius of
+a Gaussian in pixels. noise: standard deviation of 255 levels, and seed. jpeg: quality. Kinds apply in this
+order.
 """
 
 from __future__ import annotations
 
 import io
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from tinsmith.errors import DataError, MissingExtraError
@@ -25,17 +25,24 @@ if TYPE_CHECKING:
 KINDS = ("rotate", "light", "contrast", "blur", "noise", "jpeg")
 Change = tuple[tuple[str, Any], ...]  # kinds with their amounts, in the order of KINDS
 
-SHARE = 0.5  # of the images, that each kind is done to
-DEGREES, FACTOR = 5.0, 0.3  # at most: of a turn, and of what light and contrast differ from 1 by
-BLUR, SHARPEST, SOFTEST = 160, 0.2, 2.0  # a radius is at most a side's BLURth, and within these pixels
+SHARE = 0.5  # of the images, for each kind
+DEGREES, FACTOR = 5.0, 0.3  # largest rotation; largest distance of light and contrast from 1
+BLUR, SHARPEST, SOFTEST = 160, 0.2, 2.0  # a blur's radius: side / BLUR at most, within these pixels
 NOISE = 2.0, 14.0
 QUALITY = 35, 90
-# What a given amount may be.
-_BOUNDS = {"rotate": (-180, 180), "light": (0, 10), "contrast": (0, 10), "blur": (0, 1000), "jpeg": (1, 100)}
+# Allowed amounts in a row: types, least and most; noise has a deviation and a seed.
+_ALLOWED: dict[str, list[tuple[Any, int, int]]] = {
+    "rotate": [(int | float, -180, 180)],
+    "light": [(int | float, 0, 10)],
+    "contrast": [(int | float, 0, 10)],
+    "blur": [(int | float, 0, 1000)],
+    "noise": [(int | float, 0, 255), (int, 0, 1 << 31)],
+    "jpeg": [(int, 1, 100)],
+}
 
 
 def draw(kinds: Sequence[str], size: tuple[int, int], rng: random.Random) -> Change:
-    """Some of these kinds, one at least, with amounts for an image of this size in pixels."""
+    """At least one of these kinds, with amounts for an image of this size in pixels."""
     chosen = [kind for kind in kinds if rng.random() < SHARE] or [rng.choice(list(kinds))]
     most = min(max(min(size) / BLUR, 2 * SHARPEST), SOFTEST)
     amounts: dict[str, Any] = {
@@ -50,7 +57,7 @@ def draw(kinds: Sequence[str], size: tuple[int, int], rng: random.Random) -> Cha
 
 
 def checked(change: Mapping[str, Any], place: str) -> Change:
-    """Of a row's table. Raises DataError for what is none."""
+    """A change from a row's table. Raises DataError for an unknown kind or amount."""
     for kind, amount in change.items():
         if kind not in KINDS:
             raise DataError(f'{place}: unknown change "{kind}"; the changes are {", ".join(KINDS)}')
@@ -62,48 +69,46 @@ def checked(change: Mapping[str, Any], place: str) -> Change:
 
 
 def _is_amount(kind: str, amount: Any) -> bool:
-    if kind == "noise":
-        return (
-            isinstance(amount, list | tuple)
-            and len(amount) == 2
-            and _is_within(amount[0], 0, 255)
-            and _is_whole(amount[1], 0, 1 << 31)
-        )
-    low, high = _BOUNDS[kind]
-    return _is_whole(amount, low, high) if kind == "jpeg" else _is_within(amount, low, high)
-
-
-def _is_within(value: Any, low: float, high: float) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and low <= value <= high
-
-
-def _is_whole(value: Any, low: float, high: float) -> bool:
-    return isinstance(value, int) and _is_within(value, low, high)
+    values, allowed = amount if kind == "noise" else [amount], _ALLOWED[kind]
+    if not isinstance(values, list | tuple) or len(values) != len(allowed):
+        return False
+    return all(
+        isinstance(value, types) and not isinstance(value, bool) and low <= value <= high
+        for value, (types, low, high) in zip(values, allowed, strict=True)
+    )
 
 
 def apply(image: Image, change: Change) -> Image:
-    """image: RGB; what comes back has its size."""
-    done: dict[str, Callable[[Image, Any], Image]] = {
-        "rotate": _rotate,
-        "light": _light,
-        "contrast": _contrast,
-        "blur": _blur,
-        "noise": _noise,
-        "jpeg": _jpeg,
-    }
+    """The changed RGB image, of the same size."""
     for kind, amount in change:
-        image = done[kind](image, amount)
+        image = _changed(image, kind, amount)
     return image
 
 
-def _rotate(image: Image, degrees: float) -> Image:
+def _changed(image: Image, kind: str, amount: Any) -> Image:
     from PIL import Image as pillow
+    from PIL import ImageEnhance, ImageFilter
 
-    return image.rotate(degrees, pillow.Resampling.BICUBIC, fillcolor=_edge(image))
+    match kind:
+        case "rotate":
+            return image.rotate(amount, pillow.Resampling.BICUBIC, fillcolor=_edge(image))
+        case "light":
+            return ImageEnhance.Brightness(image).enhance(amount)
+        case "contrast":
+            return ImageEnhance.Contrast(image).enhance(amount)
+        case "blur":
+            return image.filter(ImageFilter.GaussianBlur(amount))
+        case "noise":
+            return _noise(image, *amount)
+    packed = io.BytesIO()
+    image.save(packed, "JPEG", quality=amount)
+    unpacked = pillow.open(packed)
+    unpacked.load()
+    return unpacked
 
 
 def _edge(image: Image) -> tuple[int, ...]:
-    """By channel, the median of the outermost pixels."""
+    """The median of the outermost pixels by channel."""
     w, h = image.size
     strips = ((0, 0, w, 1), (0, h - 1, w, h), (0, 0, 1, h), (w - 1, 0, w, h))
     found = []
@@ -113,42 +118,13 @@ def _edge(image: Image) -> tuple[int, ...]:
     return tuple(found)
 
 
-def _light(image: Image, factor: float) -> Image:
-    from PIL import ImageEnhance
-
-    return ImageEnhance.Brightness(image).enhance(factor)
-
-
-def _contrast(image: Image, factor: float) -> Image:
-    from PIL import ImageEnhance
-
-    return ImageEnhance.Contrast(image).enhance(factor)
-
-
-def _blur(image: Image, radius: float) -> Image:
-    from PIL import ImageFilter
-
-    return image.filter(ImageFilter.GaussianBlur(radius))
-
-
-def _noise(image: Image, amount: tuple[float, int]) -> Image:
+def _noise(image: Image, deviation: float, seed: int) -> Image:
     try:
         import numpy as np
     except ImportError:
         raise MissingExtraError("numpy", "vision") from None
     from PIL import Image as pillow
 
-    deviation, seed = amount
     levels = np.asarray(image, np.float64)
     grain = np.random.default_rng(seed).standard_normal(levels.shape) * deviation
     return pillow.fromarray(np.clip(np.rint(levels + grain), 0, 255).astype(np.uint8))
-
-
-def _jpeg(image: Image, quality: int) -> Image:
-    from PIL import Image as pillow
-
-    packed = io.BytesIO()
-    image.save(packed, "JPEG", quality=quality)
-    unpacked = pillow.open(packed)
-    unpacked.load()
-    return unpacked

@@ -1,4 +1,4 @@
-"""A sheet of images, one row beside another, each scaled to fit its cell."""
+"""A contact sheet of images, each scaled to fit its cell."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 CELL, GAP = 160, 8  # pixels
-_LARGEST = 4  # times, that a small image is scaled up
+_LARGEST = 4  # scale of a small image, at most
 _GROUND = (128, 128, 128)
 
 
 def sheet(rows: Sequence[Sequence[ImageSource]]) -> Image:
-    """RGB, of as many cells a row as the longest row has."""
+    """An RGB image with as many columns as the longest row."""
     from PIL import Image
 
     step = CELL + GAP

@@ -1,11 +1,11 @@
-"""Images of examples: where they are, what they are known by, and their pixels.
+"""Images of examples: their files, identity and pixels.
 
     (image,) = of_value("pages/3.png", folder, "train.jsonl:3", "image")
-    image.size()    # (width, height), of its header alone
-    image.pixels()  # an RGB image of Pillow's, upright
+    image.size()    # (width, height), from its header alone
+    image.pixels()  # an upright RGB image of Pillow's
 
-A row names an image by its path from the row's own folder, or holds its bytes, as Parquet and data URIs do. A
-image may carry a change (tinsmith.data.image_changes) that its pixels are given when they are read.
+A row names an image by its path from the row's folder, or holds its bytes, as Parquet and data URIs do. An
+image may carry a change (tinsmith.data.image_changes), applied when its pixels are read.
 """
 
 from __future__ import annotations
@@ -33,13 +33,13 @@ SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff", "
 MOST_BYTES = 1 << 28  # of a file
 MOST_PIXELS = 1 << 26
 _FORM = 'a path, {"path": "…"}, {"bytes": …}, or a list of these'
-_ORIENTATION, _TURNED = 0x0112, (5, 6, 7, 8)  # EXIF's tag, and its values of images that lie on their side
-_BEHIND = (255, 255, 255)  # what is seen through an image that is not opaque, as Idefics3's processor has it
+_ORIENTATION, _TURNED = 0x0112, (5, 6, 7, 8)  # EXIF's tag, and its values for images on their side
+_BACKGROUND = (255, 255, 255)  # of transparent images, as in Idefics3's processor
 
 
 @dataclass(frozen=True)
 class ImageSource:
-    """path: of its file; data: its bytes, where no file holds them; change: what is done to its pixels."""
+    """path: of its file. data: its bytes, without a file. change: applied to its pixels."""
 
     path: str | None = None
     data: bytes | None = field(default=None, repr=False)
@@ -52,17 +52,17 @@ class ImageSource:
     @property
     def digest(self) -> str:
         """SHA-256 of the bytes, before any change. Raises DataError for a file that can't be read."""
-        if self.path is None:
-            return hashlib.sha256(self.bytes()).hexdigest()
         try:
-            stat = Path(self.path).stat()
+            stat = Path(self.path).stat() if self.path is not None else None
         except OSError:
-            return hashlib.sha256(self.bytes()).hexdigest()  # says what is wrong
+            stat = None  # bytes() raises the DataError
+        if self.path is None or stat is None:
+            return hashlib.sha256(self.bytes()).hexdigest()
         return _digest(self.path, stat.st_mtime_ns, stat.st_size)
 
     @property
-    def known_by(self) -> str:
-        """What two images must differ in to show something else."""
+    def identity(self) -> str:
+        """Equal for images that show the same."""
         return self.digest + (f" {dict(self.change)}" if self.change else "")
 
     def bytes(self) -> bytes:
@@ -72,41 +72,41 @@ class ImageSource:
         return reading.read_bytes(self.path, DataError, most=MOST_BYTES)
 
     def size(self) -> tuple[int, int]:
-        """Width and height in pixels, by the header. Raises DataError for what is no image, or too large."""
+        """Width and height in pixels, by the header. Raises DataError for no image, or a too large one."""
         with self._opened() as image:
             width, height = image.size
             return width, height
 
     def upright_size(self) -> tuple[int, int]:
-        """As the pixels have it, turned as EXIF says; of the header alone."""
+        """The size of `pixels`, after EXIF's rotation, from the header alone."""
         with self._opened() as image:
             width, height = image.size
             turned = image.getexif().get(_ORIENTATION, 1) in _TURNED
         return (height, width) if turned else (width, height)
 
     def suffix(self) -> str:
-        """That its file should have, by its header."""
+        """Of a file with these bytes, by their header."""
         with self._opened() as image:
             return {"JPEG": ".jpg", "TIFF": ".tif"}.get(str(image.format), f".{str(image.format).lower()}")
 
     def pixels(self) -> Image:
-        """RGB, turned as its EXIF says, on white where it is not opaque, changed. Raises DataError as `size`
-        does, and for an image that is cut off or damaged."""
+        """RGB, rotated by EXIF, on white, changed. Raises DataError as `size` does, and for an image that is
+        cut off or damaged."""
         from PIL import ImageOps
 
         with self._opened() as image:
             try:
                 shown = ImageOps.exif_transpose(image)
-                if shown.mode.startswith("I"):  # 16 bits, of which Pillow would keep the lower ones
+                if shown.mode.startswith("I"):  # 16 bits; Pillow would take the lower ones
                     shown = shown.convert("I").point(lambda level: level / 256).convert("L")
                 if shown.has_transparency_data:
                     opaque = shown.convert("RGBA")
                     shown = opaque.copy()
-                    shown.paste(_BEHIND, (0, 0, *opaque.size))
+                    shown.paste(_BACKGROUND, (0, 0, *opaque.size))
                     shown.alpha_composite(opaque)
                 shown = shown.convert("RGB")
             except (OSError, SyntaxError, ValueError, EOFError) as error:
-                raise DataError(f"{self.name}: is damaged ({_said(error)}); get it again") from None
+                raise DataError(f"{self.name}: is damaged ({_reason(error)}); get it again") from None
         return image_changes.apply(shown, self.change)
 
     def _opened(self) -> Image:
@@ -121,7 +121,7 @@ class ImageSource:
         except Image.DecompressionBombError:
             raise DataError(f"{self.name}: has {_TOO_MANY}; scale it down") from None
         except (OSError, SyntaxError, ValueError) as error:
-            raise DataError(f"{self.name}: is damaged ({_said(error)}); get it again") from None
+            raise DataError(f"{self.name}: is damaged ({_reason(error)}); get it again") from None
         if image.size[0] * image.size[1] > MOST_PIXELS:
             raise DataError(
                 f"{self.name}: is {image.size[0]:,} x {image.size[1]:,}, {_TOO_MANY}; scale it down"
@@ -129,12 +129,13 @@ class ImageSource:
         return image
 
     def as_value(self, folder: Path | None = None) -> Any:
-        """As a row in `folder` has it: of a file below that the path from there, else the whole path. Raises
-        DataError for bytes that no file holds."""
+        """The value in a row of `folder`: the path from there for a file below it, else the absolute path.
+        Raises DataError for bytes without a file."""
         if self.path is None:
             raise DataError("an image that is bytes of a row can't be named; write it to a file first")
-        inside = folder is not None and Path(self.path).is_relative_to(folder.absolute())
-        path = Path(self.path).relative_to(folder.absolute()).as_posix() if inside and folder else self.path
+        path = self.path
+        if folder is not None and Path(path).is_relative_to(folder.absolute()):
+            path = Path(path).relative_to(folder.absolute()).as_posix()
         return {"path": path, "change": dict(self.change)} if self.change else path
 
 
@@ -147,8 +148,8 @@ def _digest(path: str, changed: int, size: int) -> str:
 
 
 def of_value(value: Any, folder: Path, where: Any, column: str) -> tuple[ImageSource, ...]:
-    """The images that a row's column says; none where it is empty. folder: the row's own, which relative
-    paths are from. Raises DataError, which begins with `where`, for what says none."""
+    """The images in a row's column; none for an empty value. folder: the row's, to which paths are relative.
+    Raises DataError, which begins with `where`, for another value."""
     if isinstance(value, str) and value.lstrip().startswith("["):  # a cell of CSV
         value = reading.json(value, f'{where}: "{column}"', DataError)
     if value is None or value == "":
@@ -172,7 +173,7 @@ def _image(value: Any, folder: Path, place: str) -> ImageSource:
         case {"path": str(path), **more} if path:
             found = _image(path, folder, place)
             return ImageSource(found.path, found.data, _change(more, place))
-    raise DataError(f"{place}: must be {_FORM}, got {reading.kind(value) if _is_json(value) else type(value)}")
+    raise DataError(f"{place}: must be {_FORM}, got {reading.kind(value)}")
 
 
 def _change(value: Mapping[Any, Any], place: str) -> Change:
@@ -190,9 +191,5 @@ def _of_uri(text: str, place: str) -> bytes:
         raise DataError(f"{place}: is no whole data URI; write data:image/png;base64, and base64") from None
 
 
-def _is_json(value: Any) -> bool:
-    return value is None or isinstance(value, dict | list | str | bool | int | float)
-
-
-def _said(error: BaseException) -> str:
+def _reason(error: BaseException) -> str:
     return " ".join(str(error).split()) or type(error).__name__

@@ -1,4 +1,4 @@
-"""The texts and numbers that a JSON text is made of, each with the place where it is written."""
+"""The texts and numbers of a JSON text, each with its position."""
 
 from __future__ import annotations
 
@@ -8,14 +8,16 @@ import re
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-ITEM = "[]"  # the path's step into a list
+Path = tuple[str, ...]
+
+ITEM = "[]"  # a path's step into a list
 _TOKEN = re.compile(r'("(?:[^"\\]|\\.)*")(\s*:)?|(-?\d[\d.eE+-]*|true|false|null)|[{}\[\]]')
 
 
 @dataclass(frozen=True)
 class Leaf:
-    """path: the keys that lead to it; start, end: of its literal, in characters; place: the indices in the
-    lists that lead to it. value: where they are asked for, of true, false and null too."""
+    """path: keys from the top. start, end: of the literal, in characters. place: indices in the lists on the
+    path."""
 
     path: tuple[str, ...]
     value: Any
@@ -25,10 +27,10 @@ class Leaf:
 
 
 def leaves(text: str, *, literals: bool = False) -> list[Leaf]:
-    """Those of a text that is valid JSON, in order; literals: true, false and null among them."""
+    """The leaves of valid JSON, in order. literals: include true, false and null."""
     result: list[Leaf] = []
     path: list[str] = []
-    counts: list[int | None] = []  # of each list's elements so far, None for an object
+    counts: list[int | None] = []  # elements of each open list so far, None for an object
     for token in _TOKEN.finditer(text):
         string, is_key, other = token.groups()
         if not is_key and token[0] not in "}]" and counts and counts[-1] is not None:
@@ -57,19 +59,24 @@ class Placed(Protocol):
 
 
 def beside(one: Placed, other: Placed) -> bool:
-    """Whether they are in the same element of every list that both are in."""
+    """Whether both are in the same element of every list on both paths."""
     shared = shared_lists(one.path, other.path)
     return one.place[:shared] == other.place[:shared]
 
 
 def shared_lists(one: tuple[str, ...], other: tuple[str, ...]) -> int:
-    """How many lists two paths have in common."""
+    """The number of lists on both paths."""
     alike = itertools.takewhile(lambda steps: steps[0] == steps[1], zip(one, other, strict=False))
     return sum(step == ITEM for step, _ in alike)
 
 
+def lists_in(path: Path) -> list[Path]:
+    """The paths of the list elements on a path, the innermost last."""
+    return [path[: end + 1] for end, step in enumerate(path) if step == ITEM]
+
+
 def replaced(text: str, values: dict[Leaf, str | int | float]) -> str:
-    """The text with other values in place of some of its leaves, and all else as it is written."""
+    """The text with new values of some leaves, otherwise unchanged."""
     escapes = text.isascii() and "\\u" in text
     for leaf in sorted(values, key=lambda leaf: -leaf.start):
         literal = json.dumps(values[leaf], ensure_ascii=escapes)

@@ -1,4 +1,4 @@
-"""Prompts about anything, by which a router learns what its tasks are not, where nobody gives others."""
+"""Default prompts about other topics, from which a router learns to reject."""
 
 PROMPTS = tuple(
     """\

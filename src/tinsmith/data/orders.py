@@ -1,4 +1,4 @@
-"""Orders: how the numbers of an output stand to each other, and which of them tell a class by their order."""
+"""Orders: of an output's numbers among each other, and numbers whose order determines a class."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from dataclasses import dataclass
 from itertools import combinations, pairwise
 from typing import Any
 
-from tinsmith.data.chance import EVIDENT, TOLD, changes_by_chance, tell
-from tinsmith.data.classes import PRESENCE, Path
-from tinsmith.data.leaves import ITEM, Leaf, shared_lists
+from tinsmith.data.chance import EVIDENT, TOLERATED, changes_by_chance, determine
+from tinsmith.data.classes import PRESENCE
+from tinsmith.data.leaves import ITEM, Leaf, Path, lists_in, shared_lists
 from tinsmith.data.slots import ENOUGH, FEW, Argument, argument
 
-LONG = 16  # characters, from which digits are no number that may decide
+LONG = 16  # characters from which digits are no number
 _NUMBER = re.compile(r"-?\d+(?:\.\d+)?")
 _MOMENT = re.compile(r"(?:(\d{4})-(\d\d)-(\d\d))?[T ]?(?:(\d\d?):(\d\d)(?::(\d\d))?)?")
-ORDERED = 0.5  # of the changes of a class that chance has among numbers in order: below that these tell it
+ORDERED = 0.5  # changes of a class in the numbers' order, as a share of those by chance, below which it depends
 
 
 def amount(value: Any) -> float | None:
-    """What a value has an order by: a number, one written as a text, a day (2026-12-01) or a time (7:30)."""
+    """The number to order a value by: a number, also in a text, a date (2026-12-01) or a time (7:30)."""
     if not isinstance(value, str):
         return value if isinstance(value, int | float) and not isinstance(value, bool) else None
     if len(value) < LONG and _NUMBER.fullmatch(value):
@@ -44,7 +44,7 @@ def same_order(old: tuple[float, float], new: tuple[float, float]) -> bool:
 
 
 def pairs_of(own: Sequence[Leaf]) -> Iterator[tuple[Leaf, Leaf]]:
-    """Those of different arguments that are beside each other, but for elements of two lists."""
+    """Pairs of leaves of different arguments beside each other, but not of elements of two lists."""
     of: dict[Argument, list[Leaf]] = defaultdict(list)
     for leaf in own:
         of[argument(leaf)].append(leaf)
@@ -54,30 +54,25 @@ def pairs_of(own: Sequence[Leaf]) -> Iterator[tuple[Leaf, Leaf]]:
         shared = shared_lists(one[0], other[0])
         if min(path.count(ITEM) for path, _ in (one, other)) > shared:
             continue
-        held: dict[tuple[int, ...], list[Leaf]] = defaultdict(list)
+        by_place: dict[tuple[int, ...], list[Leaf]] = defaultdict(list)
         for leaf in of[other]:
-            held[leaf.place[:shared]].append(leaf)
+            by_place[leaf.place[:shared]].append(leaf)
         for first in of[one]:
-            for second in held.get(first.place[:shared], ()):
+            for second in by_place.get(first.place[:shared], ()):
                 yield first, second
 
 
 def lists_of(own: Sequence[Leaf]) -> list[list[Leaf]]:
-    """Those of one argument that are in one list."""
-    held: dict[tuple[Argument, tuple[int, ...]], list[Leaf]] = defaultdict(list)
+    """The leaves of an argument in each list with several of them."""
+    lists: dict[tuple[Argument, tuple[int, ...]], list[Leaf]] = defaultdict(list)
     for leaf in own:
         if leaf.place:
-            held[argument(leaf), leaf.place[:-1]].append(leaf)
-    return [several for several in held.values() if len(several) > 1]
-
-
-def lists_in(path: Path) -> list[Path]:
-    """The paths of the lists' elements that a path leads through, the innermost last."""
-    return [path[: end + 1] for end, step in enumerate(path) if step == ITEM]
+            lists[argument(leaf), leaf.place[:-1]].append(leaf)
+    return [several for several in lists.values() if len(several) > 1]
 
 
 def sorted_lists(rows: Sequence[Sequence[Leaf]]) -> set[Argument]:
-    """The arguments whose numbers rise through each list, or fall, where chance would have had it otherwise."""
+    """The arguments whose numbers always rise or always fall in a list, beyond chance."""
     seen: dict[Argument, list[tuple[float, float]]] = defaultdict(list)
     for own in rows:
         for several in lists_of(own):
@@ -86,7 +81,7 @@ def sorted_lists(rows: Sequence[Sequence[Leaf]]) -> set[Argument]:
 
 
 def chosen_lists(outputs: Sequence[Sequence[Leaf]]) -> set[Path]:
-    """The lists of which an element is named elsewhere in every output, as a winner is."""
+    """The lists with an element that every output repeats elsewhere, such as a winner."""
     named: dict[tuple[Argument, Argument], Counter[bool]] = defaultdict(Counter)
     for own in outputs:
         outer = [leaf for leaf in own if not leaf.place and leaf.value is not None]
@@ -103,8 +98,7 @@ def chosen_lists(outputs: Sequence[Sequence[Leaf]]) -> set[Path]:
 
 
 def below(rows: Sequence[Sequence[Leaf]]) -> set[tuple[Argument, Argument]]:
-    """Pairs of arguments of which the first is never above the second beside it, where chance would have put it
-    there several times."""
+    """Pairs of arguments whose first number is never above the second beside it, beyond chance."""
     seen: dict[tuple[Argument, Argument], list[tuple[float, float]]] = defaultdict(list)
     for own in rows:
         for pair in pairs_of(own):
@@ -114,66 +108,65 @@ def below(rows: Sequence[Sequence[Leaf]]) -> set[tuple[Argument, Argument]]:
 
 
 def _rises(pairs: Sequence[tuple[float, float]]) -> bool:
-    """Whether no first number is above its second one, where chance would have put several there."""
+    """Whether no first number is above its second one, although several would be by chance."""
     return all(first <= second for first, second in pairs) and _above_by_chance(pairs) >= EVIDENT
 
 
 def _above_by_chance(pairs: Sequence[tuple[float, float]]) -> float:
-    """Of the pairs, how many would have a first number above the second one, were they drawn apart."""
+    """Expected pairs with the first number above the second, if both were drawn independently."""
     firsts = sorted(first for first, _ in pairs)
     above = sum(len(firsts) - bisect_right(firsts, second) for _, second in pairs)
     return above / len(pairs)
 
 
 def _changes(pairs: Sequence[tuple[Any, str]]) -> tuple[int, float]:
-    """How often a class changes between numbers in their order, and would by chance."""
+    """Changes of a class in the numbers' order: in fact, and expected by chance."""
     in_order = sorted(pairs, key=lambda pair: pair[0])
     by_chance = changes_by_chance([value for _, value in pairs], len(pairs) - 1)
     return sum(a[1] != b[1] for a, b in pairwise(in_order)), by_chance
 
 
 def decide(pairs: Sequence[tuple[Any, str]]) -> bool:
-    """Whether a class hardly changes between numbers in their order."""
+    """Whether a class hardly changes in the numbers' order."""
     changes, by_chance = _changes(pairs)
-    return by_chance >= EVIDENT and changes <= TOLD * by_chance
+    return by_chance >= EVIDENT and changes <= TOLERATED * by_chance
 
 
-# A number that was seen, with a class, and with what stands beside it, by argument.
+# A number, a class, and the values beside the number by argument.
 Sighting = tuple[int | float, str, Mapping[Argument, str]]
 
 
 @dataclass(frozen=True)
 class Order:
-    """How the order of numbers decides a class. seen: the classes that each number was seen with, by company:
-    the values of the argument `company`, each of which may have a limit of its own; by None alone, and no such
-    argument, where one order decides for all."""
+    """How numbers determine a class by their order. classes: of each number, by value of the argument
+    `company`, each of which may have its own limit; by None if one order holds for all."""
 
-    seen: dict[str | None, dict[int | float, set[str]]]
+    classes: dict[str | None, dict[int | float, set[str]]]
     company: Argument | None = None
 
     @classmethod
     def of(cls, seen: Sequence[Sighting], path: Path) -> Order | None:
-        """None where it does not: in the numbers' order the class changes about as often as by chance."""
+        """None if the class changes in the numbers' order about as often as by chance."""
         pairs = [(number, value) for number, value, _ in seen]
-        more, _ = beyond([pairs])  # changes than one order would need
+        more, _ = beyond([pairs])
         for company in sorted({one for _, _, beside in seen for one in beside if one[0] != path}):
             groups = {} if _is_compared(seen, company) else _by_company(seen, company)
             if 1 < len(groups) <= max(ENOUGH, FEW * len(seen)):
                 found, by_chance = beyond(list(groups.values()))
-                if by_chance >= EVIDENT and found <= TOLD * min(by_chance, more):
-                    return cls({name: _seen_with(held) for name, held in groups.items()}, company)
-        if path[-1] == PRESENCE:  # a class that few mean, so that chance has many to choose from
+                if by_chance >= EVIDENT and found <= TOLERATED * min(by_chance, more):
+                    return cls({name: _by_number(group) for name, group in groups.items()}, company)
+        if path[-1] == PRESENCE:
             decides = decide(pairs)
         else:
             changes, by_chance = _changes(pairs)
             decides = len(pairs) >= ENOUGH and changes < ORDERED * by_chance
-        return cls({None: _seen_with(pairs)}) if decides else None
+        return cls({None: _by_number(pairs)}) if decides else None
 
 
 def _is_compared(seen: Sequence[Sighting], company: Argument) -> bool:
-    """Whether it only matters which is greater, the number or the one beside it."""
+    """Whether only the order of the number and the value beside it matters."""
     others = ((number, value, amount(beside.get(company, ""))) for number, value, beside in seen)
-    return tell(((a > b) - (a < b), value) for a, value, b in others if b is not None)
+    return determine(((a > b) - (a < b), value) for a, value, b in others if b is not None)
 
 
 def _by_company(seen: Sequence[Sighting], company: Argument) -> dict[str | None, list[tuple[int | float, str]]]:
@@ -184,8 +177,8 @@ def _by_company(seen: Sequence[Sighting], company: Argument) -> dict[str | None,
 
 
 def beyond(groups: Collection[Sequence[tuple[Any, str]]]) -> tuple[int, float]:
-    """How often a class changes between numbers in their order within each group, and would by chance, beyond
-    once from each class to the next."""
+    """Changes of a class in the numbers' order of each group, beyond one per further class: in fact, and
+    expected by chance."""
     found, by_chance = 0, 0.0
     for pairs in groups:
         values = [value for _, value in pairs]
@@ -195,8 +188,8 @@ def beyond(groups: Collection[Sequence[tuple[Any, str]]]) -> tuple[int, float]:
     return found, by_chance
 
 
-def _seen_with(pairs: Sequence[tuple[int | float, str]]) -> dict[int | float, set[str]]:
-    seen: dict[int | float, set[str]] = defaultdict(set)
+def _by_number(pairs: Sequence[tuple[int | float, str]]) -> dict[int | float, set[str]]:
+    classes: dict[int | float, set[str]] = defaultdict(set)
     for number, value in pairs:
-        seen[number].add(value)
-    return seen
+        classes[number].add(value)
+    return classes

@@ -1,4 +1,4 @@
-"""Reads preferences: JSON lines of pairs, or of rated outputs.
+"""Reads preferences: JSON lines of pairs or of ratings.
 
 {"input": "lights on", "chosen": "{\"name\": …}", "rejected": "{\"name\": …}"}
 {"input": "lights on", "output": "{\"name\": …}", "good": true}
@@ -6,12 +6,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
-from tinsmith.data.readers import Where, lines, text_of
+from tinsmith.data.readers import Where, rows_of, text_of
 from tinsmith.errors import DataError
 from tinsmith.system import reading
 
@@ -21,7 +19,7 @@ _RATING = 'each line is one object such as {"input": "…", "output": "…", "go
 
 @dataclass(frozen=True)
 class Pair:
-    """Two outputs for an input, the better one first; all stripped."""
+    """Two outputs for an input."""
 
     input: str
     chosen: str
@@ -39,7 +37,7 @@ class Pair:
 
 @dataclass(frozen=True)
 class Rating:
-    """An output for an input, and whether it is good."""
+    """An output for an input."""
 
     input: str
     output: str
@@ -59,59 +57,45 @@ Preference = Pair | Rating
 
 
 def read_pairs(path: str | Path) -> list[Pair]:
-    """Raises DataError, naming file and line, for what is no pair, for one whose outputs are the same, and for
-    two that say the opposite of each other."""
+    """Raises DataError, with file and line, for a line that is no pair, a pair of equal outputs, and pairs that
+    contradict each other."""
     path = Path(path)
     pairs: list[Pair] = []
-    preferred: dict[tuple[str, str, str], int] = {}
-    needs = 'a pair needs "input", "chosen" and "rejected"'
-    for number, where, row in _rows(path, ("input", "chosen", "rejected"), _PAIR):
-        given, chosen, rejected = (text_of(row, key, where, needs) for key in ("input", "chosen", "rejected"))
-        pair = Pair(given, chosen, rejected, Where(str(path), number))
-        if pair.chosen == pair.rejected:
+    preferred: dict[tuple[str, str, str], Where] = {}
+    keys, needs = ("input", "chosen", "rejected"), 'a pair needs "input", "chosen" and "rejected"'
+    for where, row in rows_of(path, keys, _PAIR, _PAIR):
+        prompt, chosen, rejected = (text_of(row, key, where, needs) for key in keys)
+        if chosen == rejected:
             raise DataError(f"{where}: chosen and rejected are the same; a pair needs a better and a worse one")
-        opposite = preferred.get((pair.input, pair.rejected, pair.chosen))
-        if opposite is not None:
-            raise DataError(f"{where}: prefers what line {opposite} rejects; leave out one of the two")
-        preferred.setdefault((pair.input, pair.chosen, pair.rejected), number)
-        pairs.append(pair)
+        if opposite := preferred.get((prompt, rejected, chosen)):
+            raise DataError(f"{where}: prefers what {opposite.place} rejects; leave out one of the two")
+        preferred.setdefault((prompt, chosen, rejected), where)
+        pairs.append(Pair(prompt, chosen, rejected, where))
     if not pairs:
         raise DataError(f"{path}: holds no pair; {_PAIR}")
     return pairs
 
 
 def read_ratings(path: str | Path) -> list[Rating]:
-    """Raises DataError, naming file and line, for what is no rated output, for two ratings that say the
-    opposite of each other, and for a file that holds no good output or no other."""
+    """Raises DataError, with file and line, for a line that is no rating, ratings that contradict each other,
+    and a file without good or without bad outputs."""
     path = Path(path)
     ratings: list[Rating] = []
-    known: dict[tuple[str, str], tuple[bool, int]] = {}
+    known: dict[tuple[str, str], Rating] = {}
     needs = 'a rating needs "input", "output" and "good"'
-    for number, where, row in _rows(path, ("input", "output", "good"), _RATING):
-        given, output = (text_of(row, key, where, needs) for key in ("input", "output"))
+    for where, row in rows_of(path, ("input", "output", "good"), _RATING, _RATING):
+        prompt, output = (text_of(row, key, where, needs) for key in ("input", "output"))
         if not isinstance(row.get("good"), bool):
             got = f"got {reading.kind(row['good'])}" if "good" in row else "it is missing"
             raise DataError(f'{where}: "good" must be true or false, {got}')
-        good, first = known.setdefault((given, output), (row["good"], number))
-        if good != row["good"]:
-            raise DataError(f"{where}: says the opposite of line {first}; leave out one of the two")
-        ratings.append(Rating(given, output, good, Where(str(path), number)))
+        rating = Rating(prompt, output, row["good"], where)
+        first = known.setdefault((prompt, output), rating)
+        if first != rating and first.where:
+            raise DataError(f"{where}: says the opposite of {first.where.place}; leave out one of the two")
+        ratings.append(rating)
     for good in (True, False):
         if not any(rating.good == good for rating in ratings):
             raise DataError(
                 f'{path}: holds no row with "good": {str(good).lower()}; it takes rows of both kinds'
             )
     return ratings
-
-
-def _rows(path: Path, keys: tuple[str, ...], form: str) -> Iterator[tuple[int, str, dict[str, Any]]]:
-    """Line numbers, where each row stands in words, and the rows."""
-    for number, line in lines(path):
-        row = reading.json(line, str(path), DataError, line=number, unique=True, advice=form)
-        where = f"{path}:{number}"
-        if not isinstance(row, dict):
-            raise DataError(f"{where}: got {reading.kind(row)}; {form}")
-        for key in row:
-            if key not in keys:
-                raise DataError(f'{where}: unknown key "{key}"; {form}')
-        yield number, where, row

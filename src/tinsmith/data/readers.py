@@ -1,18 +1,17 @@
-"""Examples, and our own JSON lines of them: each with an input and the output that is wanted.
+"""Examples, and tinsmith's own JSON lines of them: each with an input and the wanted output.
 
     {"input": "lights on", "output": "{\"name\": …}", "accept": ["…"], "part": "seen", "about": {…}}
 
-`input` and `output` are texts and required; `accept` lists other outputs that are as good, `part` names the
-part of a test set that the example belongs to, `turns` are those of the conversation before the input, `role`
-says that the input is the result of a tool ("tool"), where it is not the user's, `group` names what the example
-is one of (a document, a customer) and must not be parted from, `passage` is a text that the answer follows from
-and the input leaves out, `image` names the image that the input is about, or several (the input may then be
-missing), `about` holds whatever the author wants to note. tinsmith.data.shapes reads what others write.
+`input` and `output` are required texts. `accept` lists other outputs that are as good. `part` names the part of
+a test set. `turns` are the conversation before the input. `role` is "tool" if the input is a tool's result.
+`group` names a document or customer, whose examples stay in one split. `passage` is a text that the answer
+follows from and the input omits. `image` names one or several images; the input may then be missing. `about`
+holds the author's notes. tinsmith.data.shapes reads other shapes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -29,8 +28,8 @@ ROLES: tuple[Role, ...] = get_args(Role)
 
 @dataclass(frozen=True)
 class Where:
-    """Where an example stands. number: of its line, or its row where there are no lines, from 1; None for a
-    file that is one example."""
+    """The place of an example. number: of its line, or of its row in a file without lines, from 1; None for a
+    file with one example."""
 
     path: str
     number: int | None = None
@@ -43,7 +42,7 @@ class Where:
 
     @property
     def place(self) -> str:
-        """Within what was opened."""
+        """Within the opened file or folder."""
         return Path(self.path).name if self.number is None else f"{self.unit} {self.number}"
 
 
@@ -55,10 +54,9 @@ class Turn:
 
 @dataclass(frozen=True)
 class Example:
-    """input and output are stripped: a space copied from a template's edge is never meant. turns: those before
-    the input; the first may be a system message, which stands in place of the recipe's; role: whose the input
-    is; passage: what a teacher is shown before the input; images: what is shown with the input, which may then
-    be empty."""
+    """input and output are stripped. turns: before the input; a first system message replaces the recipe's.
+    role: of the input. passage: shown to a teacher before the input. images: shown with the input, which may
+    then be empty."""
 
     input: str
     output: str
@@ -74,19 +72,18 @@ class Example:
 
     @property
     def asked(self) -> str:
-        """All that the answer follows from: the turns, the input, and what its images are known by."""
-        shown = (image.known_by for image in self.images)
-        return "\n".join([*(turn.content for turn in self.turns), self.input, *shown])
+        """The whole prompt: turns, input and identities of the images."""
+        images = (image.identity for image in self.images)
+        return "\n".join([*(turn.content for turn in self.turns), self.input, *images])
 
     @property
     def with_passage(self) -> Example:
-        """With its passage before the input, as retrieval would have it."""
+        """With its passage before the input, as in retrieval."""
         return replace(self, input=f"{self.passage}\n\n{self.input}") if self.passage else self
 
 
 def as_row(example: Example, folder: Path | None = None) -> dict[str, Any]:
-    """An example in our own shape, without what says nothing. folder: of the row's file, from which images
-    are named."""
+    """An example as a row in tinsmith's shape, without defaults. folder: of the row's file, for image paths."""
     row = asdict(replace(example, where=None, images=()))
     images = [image.as_value(folder) for image in example.images]
     row["image"] = images[0] if len(images) == 1 else tuple(images)
@@ -98,26 +95,30 @@ def as_row(example: Example, folder: Path | None = None) -> dict[str, Any]:
 
 
 def read_jsonl(path: str | Path) -> list[Example]:
-    """Every example of a JSON-lines file in our own shape; blank lines are skipped.
+    """Every example of a JSON-lines file in tinsmith's shape; blank lines are skipped.
 
-    Raises DataError, naming the file, the line and what was expected, at the first line that is not an example,
-    and for a file that has none.
+    Raises DataError, with the file and line, at the first line that is no example, and for an empty file.
     """
     path = Path(path)
-    examples = []
-    for number, line in lines(path):
-        row = reading.json(line, path, DataError, line=number, unique=True, advice=_FORM)
-        where = Where(str(path), number)
-        if not isinstance(row, dict):
-            got = reading.kind(row)
-            raise DataError(f'{where}: got {got}; each line is an object with "input" and "output"')
-        for key in row:
-            if key not in KEYS:
-                raise DataError(f'{where}: unknown key "{key}"; an example takes {", ".join(KEYS)}')
-        examples.append(example(row, where))
+    takes = f"an example takes {', '.join(KEYS)}"
+    examples = [example(row, where) for where, row in rows_of(path, KEYS, _FORM, takes)]
     if not examples:
         raise DataError(f'{path}: holds no example; write one a line: {{"input": "…", "output": "…"}}')
     return examples
+
+
+def rows_of(path: Path, keys: Sequence[str], form: str, takes: str) -> Iterator[tuple[Where, dict[str, Any]]]:
+    """The objects of a JSON-lines file without blank lines. Raises DataError for another line, whose advice is
+    `form`, and for a key that is not in `keys`, with the advice `takes`."""
+    for number, line in lines(path):
+        row = reading.json(line, path, DataError, line=number, unique=True, advice=form)
+        where = Where(str(path), number)
+        if not isinstance(row, dict):
+            raise DataError(f"{where}: got {reading.kind(row)}; {form}")
+        for key in row:
+            if key not in keys:
+                raise DataError(f'{where}: unknown key "{key}"; {takes}')
+        yield where, row
 
 
 def lines(path: Path) -> Iterator[tuple[int, str]]:
@@ -129,7 +130,7 @@ def lines(path: Path) -> Iterator[tuple[int, str]]:
 
 
 def decoded(line: bytes, path: Path, number: int) -> str:
-    """Raises DataError for a line that is not UTF-8, or holds a NUL."""
+    """Raises DataError for a line that is not UTF-8, or has a NUL."""
     try:
         text = line.decode("utf-8")
     except UnicodeDecodeError as error:
@@ -145,17 +146,18 @@ def decoded(line: bytes, path: Path, number: int) -> str:
 
 
 def example(row: dict[str, Any], where: Where, shown: bool = False) -> Example:
-    """Of a row in our own shape, whose keys are KEYS. shown: whether images that the row does not have here
-    are shown with it."""
-    accept = row.get("accept", [])
+    """The example of a row with keys of KEYS. shown: whether its images come from elsewhere."""
+    accept, about = row.get("accept", []), row.get("about", {})
     if not isinstance(accept, list) or not all(isinstance(text, str) for text in accept):
         raise DataError(f'{where}: "accept" must be a list of texts, got {reading.kind(accept)}')
-    about = row.get("about", {})
     for key in ("part", "group", "passage"):
         if not (row.get(key) is None or isinstance(row[key], str)):
             raise DataError(f'{where}: "{key}" must be a text, got {reading.kind(row[key])}')
     if not isinstance(about, dict):
         raise DataError(f'{where}: "about" must be an object, got {reading.kind(about)}')
+    role = row.get("role", "user")
+    if role not in ("user", "tool"):
+        raise DataError(f'{where}: "role" is that of the input, "user" or "tool"')
     images = of_value(row.get("image"), Path(where.path).parent, where, "image")
     return Example(
         input=text_of(row, "input", where) if row.get("input") or not (images or shown) else "",
@@ -164,7 +166,7 @@ def example(row: dict[str, Any], where: Where, shown: bool = False) -> Example:
         part=row.get("part"),
         about=about,
         turns=_turns(row.get("turns", []), where),
-        role=_role(row.get("role", "user"), where),
+        role="tool" if role == "tool" else "user",
         group=row.get("group"),
         passage=row.get("passage"),
         images=images,
@@ -173,8 +175,7 @@ def example(row: dict[str, Any], where: Where, shown: bool = False) -> Example:
 
 
 def asked(row: dict[str, Any], where: Where, shown: bool = False) -> Example:
-    """Of a row in our own shape that is to be answered: its output may be missing, and is not read. shown: as
-    of example."""
+    """The example of a row without an output; `shown` as in `example`."""
     return replace(example({**row, "output": "none"}, where, shown), output="")
 
 
@@ -189,17 +190,10 @@ def _turns(value: Any, where: Where) -> tuple[Turn, ...]:
     return tuple(Turn(turn["role"], text_of(turn, "content", where, "a turn needs it")) for turn in turns)
 
 
-def _role(value: Any, where: Where) -> Role:
-    if value not in ("user", "tool"):
-        raise DataError(f'{where}: "role" is that of the input, "user" or "tool"')
-    return "tool" if value == "tool" else "user"
-
-
 def text_of(
     row: dict[str, Any], key: str, where: str | Where, needs: str = 'an example needs "input" and "output"'
 ) -> str:
-    """The text of a required key, stripped. Raises DataError where there is none; needs: what the row should
-    have, in words."""
+    """The text of a required key, stripped. Raises DataError without one; needs: how the message ends."""
     if key not in row:
         raise DataError(f'{where}: "{key}" is missing; {needs}')
     value = row[key]

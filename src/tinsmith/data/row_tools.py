@@ -1,4 +1,4 @@
-"""The tools that rows name beside their messages, as OpenAI's fine-tuning files have them in every row."""
+"""The tools in a column of rows, as in every row of OpenAI's fine-tuning files."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ _FORM = "a list of tools in OpenAI's shape"
 
 
 def has_rows(path: Path) -> bool:
-    """Whether the file is one of rows, and not the list of tools itself, which is a .json file."""
+    """Whether the file holds rows; a .json file is the list of tools itself."""
     suffix = path.suffix.lower()
     return suffix in containers.suffixes() and suffix != ".json"
 
 
 def tools_of_rows(path: Path) -> list[Any]:
-    """Each tool once, in the order in which they come. Raises DataError for a row that can't be read, for a
-    file whose rows have none, and for two tools of one name that differ."""
+    """Each tool once, in the order of the rows. Raises DataError for a row that can't be read, for rows without
+    tools, and for two different tools of one name."""
     found: dict[str, Any] = {}
     for source in sources(path).values():
         for row in source.rows():

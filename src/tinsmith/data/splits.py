@@ -1,4 +1,4 @@
-"""What splits of a data set may not share, and splits made so that they don't."""
+"""Splits of a data set that share no input, document or image."""
 
 from __future__ import annotations
 
@@ -11,33 +11,33 @@ from dataclasses import dataclass
 from tinsmith.data.near import Joined, join_near
 from tinsmith.data.readers import Example
 
-LEARNED = "train"  # the split of whatever is in no other
+LEARNED = "train"  # the split of examples in no other
 SPLITS = (LEARNED, "validation", "test")
 
 
 def normalize(text: str) -> str:
-    """What two inputs must differ in to count as different: letters and digits, case and spacing aside; where
-    there are none, all of it."""
+    """The text without case, spacing and punctuation, or unchanged if nothing is left: equal texts are the same
+    input."""
     folded = unicodedata.normalize("NFKC", text).casefold()
     words = "".join(char if char.isalnum() or _is_mark(char) else " " for char in folded).split()
     return " ".join(word for word in words if any(map(str.isalnum, word))) or text
 
 
 def _is_mark(char: str) -> bool:
-    """On a letter, as Hindi writes its vowels; not one that picks a sign's form."""
+    """A mark on a letter, such as Hindi's vowels; no variation selector."""
     return unicodedata.category(char) in ("Mn", "Mc") and not "\ufe00" <= char <= "\ufe0f"
 
 
 def shared_inputs(train: Sequence[Example], test: Sequence[Example]) -> list[Example]:
-    """The test examples whose input is a training input too: they measure memory, not learning."""
+    """The test examples whose input is also a training input; they measure memory."""
     known = {normalize(example.asked) for example in train}
     return [example for example in test if normalize(example.asked) in known]
 
 
 @dataclass(frozen=True)
 class Division:
-    """splits: of each example; keys: of each, what it is known by in a later division; kept: examples that an
-    earlier one had; groups: of examples that stay together; near: examples that are not alone in theirs."""
+    """splits and keys: of each example; a later division finds it by its key. kept: examples of an earlier
+    division. groups: of examples that stay together. near: examples in groups of several."""
 
     splits: list[str]
     keys: list[str]
@@ -54,12 +54,12 @@ def divide(
     seed: int,
     kept: Mapping[str, str],
 ) -> Division:
-    """Assigns each example a split: those of `shares`, or the training split.
+    """Assigns each example a split of `shares`, or the training split.
 
-    Examples of one group, with the same input, with an image in common, or without images and with inputs
-    that are alike by `near` or more are in the same one. Each label is divided by the shares, as far as whole
-    groups go, the order drawn by hashes of the seed and the inputs. kept: splits by key, which stay; a new
-    example goes where its group is.
+    Examples stay together that share a group, an input or an image, or, without images, have inputs of a
+    similarity of at least `near`. Each label is divided by the shares, as far as whole groups allow, in an
+    order drawn by hashes of the seed and the inputs. kept: earlier splits by key; a new example follows its
+    group.
     """
     texts = [normalize(example.asked) for example in examples]
     members = _groups(examples, texts, near)
@@ -73,12 +73,14 @@ def divide(
     for first in members:
         strata[labels[first] or ""].append(first)
     sizes = {first: len(places) for first, places in members.items()}
-    owed = _at_least_one(shares, len(examples))
+    # Every split gets at least one example.
+    owed = {split: max(0.0, 1 - share * len(examples)) for split, share in shares.items()}
     for label in sorted(strata):
         order = sorted(strata[label], key=lambda first: _hash(f"{seed}", texts[first]))
         _fill(order, sizes, shares, splits, owed)
+    found = {place: splits[first] for first, places in members.items() for place in places}
     return Division(
-        splits=_of_rows(members, splits, keys, kept),
+        splits=[kept.get(key, found[place]) for place, key in enumerate(keys)],
         keys=keys,
         kept=sum(key in kept for key in keys),
         groups=len(members),
@@ -87,7 +89,7 @@ def divide(
 
 
 def _groups(examples: Sequence[Example], texts: Sequence[str], near: float) -> dict[int, list[int]]:
-    """Places of the examples that stay together, by the place of the one with the least text."""
+    """Indices of the examples that stay together, by the index of the one whose text sorts first."""
     joined = Joined(len(examples))
     first: dict[tuple[str, str], int] = {}
     for place, (example, text) in enumerate(zip(examples, texts, strict=True)):
@@ -96,7 +98,7 @@ def _groups(examples: Sequence[Example], texts: Sequence[str], near: float) -> d
             joined.join(first.setdefault(("group", example.group), place), place)
         for image in example.images:
             joined.join(first.setdefault(("image", image.digest), place), place)
-    # Of images the question may be the same in all.
+    # All images may have the same question.
     distinct = [place for (kind, _), place in first.items() if kind == "text" and not examples[place].images]
     if near < 1:
         alike = Joined(len(distinct))
@@ -109,11 +111,6 @@ def _groups(examples: Sequence[Example], texts: Sequence[str], near: float) -> d
     return {min(places, key=lambda place: texts[place]): places for places in members.values()}
 
 
-def _at_least_one(shares: Mapping[str, float], count: int) -> dict[str, float]:
-    """What a split is owed before the first label: as much as brings it to one example."""
-    return {split: max(0.0, 1 - share * count) for split, share in shares.items()}
-
-
 def _fill(
     order: Sequence[int],
     sizes: Mapping[int, int],
@@ -121,8 +118,8 @@ def _fill(
     splits: dict[int, str],
     owed: dict[str, float],
 ) -> None:
-    """Gives the groups of one label their splits. owed: by split, what the labels before this one could not
-    give it, since groups and examples are whole; and then this one too."""
+    """Gives the groups of one label their splits. owed: examples that each split lacks after earlier labels,
+    since groups are whole; updated."""
     total = sum(sizes[first] for first in order)
     free = [first for first in order if first not in splits]
     learned = len(free) + sum(splits.get(first) == LEARNED for first in order)
@@ -134,16 +131,6 @@ def _fill(
                 owed[split] -= sizes[first]
                 learned -= 1
     splits.update({first: LEARNED for first in free if first not in splits})
-
-
-def _of_rows(
-    members: Mapping[int, Sequence[int]],
-    splits: Mapping[int, str],
-    keys: Sequence[str],
-    kept: Mapping[str, str],
-) -> list[str]:
-    found = {place: splits[first] for first, places in members.items() for place in places}
-    return [kept.get(key, found[place]) for place, key in enumerate(keys)]
 
 
 def _hash(seed: str, text: str) -> str:

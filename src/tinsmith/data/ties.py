@@ -1,7 +1,7 @@
-"""Ties: what other values of an output hang on the values that it copies, as the training data shows it.
+"""Ties: classes of an output that depend on its copied values, learned from the training data.
 
-A made example may not contradict them: where a city tells its country, no new city stands beside the old
-country; where numbers tell "high" from "low", a number stays on its side.
+An augmented example must not contradict them: if cities determine countries, a new city can't keep the old
+country; if a number decides between "high" and "low", it stays on its side.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from itertools import chain, combinations, pairwise
 from operator import add, mul, sub
 from typing import Any
 
-from tinsmith.data.chance import TOLD, differ, differing, tell, vary
-from tinsmith.data.classes import Path, classes_of
-from tinsmith.data.leaves import Leaf, beside
+from tinsmith.data.chance import TOLERATED, determine, differ, differing, vary
+from tinsmith.data.classes import classes_of
+from tinsmith.data.leaves import Leaf, Path, beside, lists_in
 from tinsmith.data.orders import (
     LONG,
     Order,
@@ -26,7 +26,6 @@ from tinsmith.data.orders import (
     beyond,
     chosen_lists,
     decide,
-    lists_in,
     lists_of,
     pairs_of,
     same_order,
@@ -36,10 +35,10 @@ from tinsmith.data.readers import Example
 from tinsmith.data.slots import Argument, Slot, Slots, argument, key
 from tinsmith.data.together import deciders, together
 
-LETTERS = 4  # at a text's beginning or end, up to which they may tell a class
+LETTERS = 4  # most letters at a text's beginning or end that may determine a class
 FIRST, LAST = "first", "last"
 
-Name = tuple[Argument, Path]  # an argument, and the path of a class that may hang on its values
+Name = tuple[Argument, Path]  # an argument, and the path of a class that may depend on it
 
 
 def _over(a: float, b: float) -> float:
@@ -47,13 +46,14 @@ def _over(a: float, b: float) -> float:
 
 
 class Ties:
-    """classes: by example; told: by an argument of texts and a class's path, which these tell, the word of them
-    that does, None where only the whole text does; ordered: by an argument of numbers and a class's path, how
-    the numbers' order decides it; untold: paths of classes that differ where all but the copied values is the
-    same, though none of these tells them alone; telling: by an argument and a class's path, the values that
-    tell it each by itself, in no order, or with others; compared: pairs of arguments of numbers, of which one
-    is never above the other, or whose order tells a class; ranked: arguments of numbers that keep their order
-    in a list."""
+    """classes: by example.
+
+    by_text: arguments of texts that determine a class: by which word, or None for the whole text.
+    ordered: arguments of numbers that determine a class by their order.
+    unexplained: paths of classes that vary although everything but the copied values is equal.
+    decisive: arguments that determine a class by each single value, or together with others.
+    compared: pairs of arguments of numbers with a fixed order, or whose order determines a class.
+    ranked: arguments of numbers that keep their order in a list."""
 
     def __init__(
         self,
@@ -71,7 +71,7 @@ class Ties:
             [leaf for leaf in own if argument(leaf) in slots.copied and amount(leaf.value) is not None]
             for own in self._outputs
         ]
-        self.telling: set[Name] = set()
+        self.decisive: set[Name] = set()
         self._learn_values()
         self.compared = below(self._amounts)
         chosen = chosen_lists(self._outputs)
@@ -80,24 +80,23 @@ class Ties:
             for one in {argument(leaf) for own in self._amounts for leaf in own}
             if not chosen.isdisjoint(lists_in(one[0]))
         }
-        self._learn_several({path for _, path in (*self.told, *self.ordered, *self.telling)})
-        told = self._learn_pairs() | {path for _, path in (*self.told, *self.ordered, *self.telling)}
+        self._learn_several({path for _, path in (*self.by_text, *self.ordered, *self.decisive)})
+        explained = self._learn_pairs() | {path for _, path in (*self.by_text, *self.ordered, *self.decisive)}
         alike: dict[Path, list[tuple[Hashable, str]]] = defaultdict(list)
         for own, classes, carrier in zip(slots.of, self.classes, carriers, strict=True):
             keys = tuple(sorted(key(leaf.path) for slot in own for leaf in slot.leaves))
             for one in classes if own else ():
                 alike[one.path].append(((carrier, keys), one.value))
-        self.untold = {path for path, pairs in alike.items() if path not in told and vary(pairs)}
+        self.unexplained = {path for path, pairs in alike.items() if path not in explained and vary(pairs)}
 
     def _learn_values(self) -> None:
-        """Which classes hang on one value, in any company or in each apart."""
+        """Finds classes that depend on one value, by itself or in the company of another one."""
         texts: dict[Name, list[tuple[str, str]]] = defaultdict(list)
         numbers: dict[Name, list[Sighting]] = defaultdict(list)
-        within: dict[Name, list[Sighting]] = defaultdict(list)  # the first ones in texts
+        within: dict[Name, list[Sighting]] = defaultdict(list)  # the first number in texts
         for i, own in enumerate(self.slots.of):
-            for leaf in (
-                leaf for slot in own for leaf in slot.leaves[: 1 if isinstance(slot.value, str) else None]
-            ):
+            texts_once = (slot.leaves[:1] if isinstance(slot.value, str) else slot.leaves for slot in own)
+            for leaf in chain.from_iterable(texts_once):
                 company = self._company(i, leaf)
                 for path, value in self.of_leaf(i, leaf):
                     name = argument(leaf), path
@@ -107,21 +106,21 @@ class Ties:
                     texts[name].append((leaf.value.casefold(), value))
                     if digits := re.search(r"\d+(?:\.\d+)?", leaf.value[:LONG]):
                         within[name].append((float(digits[0]), value, company))
-        self.told = {name: kept[0] for name, pairs in texts.items() if (kept := _telling(pairs))}
+        self.by_text = {name: kept[0] for name, pairs in texts.items() if (kept := _decisive_words(pairs))}
         self.ordered: dict[Name, Order] = {}
         for name, seen in numbers.items():
             if order := Order.of(seen, name[1]):
                 self.ordered[name] = order
-                self.telling |= {(order.company, name[1])} if order.company else set()
-            elif tell((number, value) for number, value, _ in seen):
-                self.telling.add(name)
+                self.decisive |= {(order.company, name[1])} if order.company else set()
+            elif determine((number, value) for number, value, _ in seen):
+                self.decisive.add(name)
         for name, seen in within.items():
             order = Order.of(seen, name[1])
-            self.telling |= {name, (order.company, name[1])} if order and order.company else set()
+            self.decisive |= {name, (order.company, name[1])} if order and order.company else set()
 
     def _learn_pairs(self) -> set[Path]:
-        """Which classes hang on two numbers: on which is greater, or on their sum, difference or product. The
-        paths of those."""
+        """Finds classes that depend on two numbers: on their order, sum, difference, product or quotient.
+        Returns their paths."""
         found = set()
         seen: dict[tuple[Argument, Argument, Path], list[tuple[Any, Any, str]]] = defaultdict(list)
         for i, own in enumerate(self._amounts):
@@ -135,18 +134,18 @@ class Ties:
             signs = [((a > b) - (a < b), value) for a, b, value in rows]
             alone = min(beyond([pairs])[0] for pairs in apart)
             is_alone = any(map(decide, apart))
-            if tell(signs) and (not is_alone or differing(signs)[1] <= TOLD * alone >= 1):
+            if determine(signs) and (not is_alone or differing(signs)[1] <= TOLERATED * alone >= 1):
                 self.compared.add((one, other))
                 found.add(path)
             elif not is_alone and any(
                 decide([(do(a, b), value) for a, b, value in rows]) for do in (add, sub, mul, _over)
             ):
-                self.telling |= {(one, path), (other, path)}
+                self.decisive |= {(one, path), (other, path)}
                 found.add(path)
         return found
 
     def _learn_several(self, known: set[Path]) -> None:
-        """Which other classes hang on several values together."""
+        """Finds other classes that depend on several values together."""
         rows: dict[Path, list[tuple[int, str]]] = defaultdict(list)
         for i, own in enumerate(self.classes):
             for one in own:
@@ -158,10 +157,10 @@ class Ties:
         for path, classes in rows.items():
             for several in deciders(classes, path, found):
                 self.compared.update(combinations(several.compared, 2))
-                self.telling |= {(one, path) for one in several.stay}
+                self.decisive |= {(one, path) for one in several.stay}
 
     def _company(self, i: int, leaf: Leaf) -> dict[Argument, str]:
-        """What stands beside a value, but for nulls."""
+        """The values beside a leaf, without nulls."""
         return {
             argument(one): str(one.value).casefold()
             for one in self._outputs[i]
@@ -169,8 +168,7 @@ class Ties:
         }
 
     def deciding(self, i: int, slot: Slot) -> frozenset[tuple[Name, str, str | None]]:
-        """The classes that the order of a slot's numbers decides: the order's name in `ordered`, the class, and
-        the company that it is decided in."""
+        """The classes that the order of a slot's numbers determines: name in `ordered`, class, and company."""
         return frozenset(
             (name, value, self._company(i, leaf).get(company, "") if company else None)
             for leaf in slot.leaves
@@ -180,27 +178,27 @@ class Ties:
         )
 
     def of_leaf(self, i: int, leaf: Leaf) -> list[tuple[Path, str]]:
-        """The example's classes that may hang on a value: not those of other elements of its list."""
+        """The example's classes that may depend on a leaf: not those of other elements of its list."""
         return sorted((one.path, one.value) for one in self.classes[i] if beside(leaf, one))
 
     def of_slot(self, i: int, slot: Slot) -> frozenset[tuple[Path, str]]:
         return frozenset(one for leaf in slot.leaves for one in self.of_leaf(i, leaf))
 
     def by_texts(self, own: Argument, classes: Iterable[tuple[Path, str]]) -> list[str | None]:
-        """Of the classes that the texts of an argument tell, the words that do, as in `told`, and None for
-        what is untold."""
+        """For each class that the argument's texts determine, the word as in `by_text`; None for unexplained
+        ones."""
         names = [(own, path) for path, _ in classes]
-        return [self.told.get(name) for name in names if name in self.told or name[1] in self.untold]
+        return [self.by_text.get(name) for name in names if name in self.by_text or name[1] in self.unexplained]
 
     def stays(self, i: int, slot: Slot) -> bool:
-        """Whether a class hangs on the slot's very number, or may hang on its value and other copied ones."""
+        """Whether a class depends on the slot's exact value, or may depend on it and other copied values."""
         names = [(argument(leaf), path) for leaf in slot.leaves for path, _ in self.of_leaf(i, leaf)]
-        if any(name in self.telling for name in names):
+        if any(name in self.decisive for name in names):
             return True
-        return self._several[i] and any(path in self.untold for _, path in names)
+        return self._several[i] and any(path in self.unexplained for _, path in names)
 
     def keep_order(self, i: int, filled: Mapping[Leaf, Any]) -> bool:
-        """Whether the example's numbers, some of them filled in anew, stand in the order that they need."""
+        """Whether the example's numbers keep their order with the new ones in `filled`."""
         own = self._amounts[i]
 
         def after(leaf: Leaf) -> float:
@@ -225,18 +223,20 @@ class Ties:
         )
 
 
-def _telling(pairs: Sequence[tuple[str, str]]) -> list[str | None]:
-    """The words that tell a class, if any does, or None in their place where the whole text does."""
+def _decisive_words(pairs: Sequence[tuple[str, str]]) -> list[str | None]:
+    """The words that determine a class; [None] if only the whole text does."""
     distinct = set(pairs)
     ends = {LAST: -1, FIRST: 0}
     found: list[str | None] = [
-        name for name, place in ends.items() if tell((text.split()[place], value) for text, value in distinct)
+        name
+        for name, place in ends.items()
+        if determine((text.split()[place], value) for text, value in distinct)
     ]
-    return found or ([None] if tell(pairs) or _tells_in_part(distinct) else [])
+    return found or ([None] if determine(pairs) or _is_decisive_in_part(distinct) else [])
 
 
-def _tells_in_part(pairs: Collection[tuple[str, str]]) -> bool:
-    """Whether a part of a text tells a class: one of its words or numbers, or of its first or last letters."""
+def _is_decisive_in_part(pairs: Collection[tuple[str, str]]) -> bool:
+    """Whether a part of a text determines a class: a word, a number, or its first or last letters."""
     parts = [re.findall(r"\d+|[^\W\d_]+", text) for text, _ in pairs]
     keys = [
         [own[place] if -len(own) <= place < len(own) else "" for own in parts] for place in (0, 1, 2, -1, -2)
@@ -246,4 +246,4 @@ def _tells_in_part(pairs: Collection[tuple[str, str]]) -> bool:
     values = [value for _, value in pairs]
     first = [next((part for part in own if part.isdecimal()), None) for own in parts]
     numbers = [(int(one), value) for one, value in zip(first, values, strict=True) if one and len(one) < LONG]
-    return any(tell(zip(one, values, strict=True)) for one in keys) or decide(numbers)
+    return any(determine(zip(one, values, strict=True)) for one in keys) or decide(numbers)

@@ -1,5 +1,5 @@
-"""Words that a text has not: of letters as they follow each other in its own, of the pieces that a tokenizer
-cuts words into, or such as its vocabulary has whole."""
+"""New words: from letter n-grams of the training texts, from pieces of a tokenizer's vocabulary, or whole from
+that vocabulary."""
 
 from __future__ import annotations
 
@@ -12,25 +12,32 @@ from tinsmith.data.alike import nearest
 
 Rows = Callable[[Sequence[int]], Any]
 
-_ORDERS = (2, 3)  # letters that decide the next one: fewer give more new words, more give better ones
+_ORDERS = (2, 3)  # letters of context: fewer give more new words, more give better ones
 _EDGE = "\n"
 SHORTEST, LONGEST = 3, 10
-_BEGINNING, _ENDING = (3, 6), (2, 4)  # letters that a word's two pieces may have
-_USUAL = 16_000  # of a vocabulary's tokens, in their order: the later ones are of few texts
-_ENOUGH = 50  # pieces of each kind, for words that differ
+_BEGINNING, _ENDING = (3, 6), (2, 4)  # letters of a word's two pieces
+_USUAL = 16_000  # tokens in the vocabulary's order; later ones are rare
+_ENOUGH = 50  # pieces of each kind, for varied words
 _RICH = 1000  # whole words, for the same
 _MOST = 16_000  # whole words, in the vocabulary's order
-_ALIKE = 12  # words that are like another, of a vocabulary
+_ALIKE = 12  # nearest words of a word
 _INFLECTED = 2  # last letters in which forms of a word may differ
+_TRIES = 50
+
+
+def _alphabetic(words: Iterable[str]) -> tuple[set[str], set[str]]:
+    """The words of letters alone, and their letters."""
+    known = {word for word in words if word.isalpha()}
+    return known, {letter for word in known for letter in word}
 
 
 class Words:
-    """A letter n-gram model (Shannon 1948) of the words given, its order drawn anew for each letter.
+    """A letter n-gram model (Shannon 1948) of known words, of a random order for each letter.
 
-    tokens: a vocabulary's, as Joined takes them: a word that is one is a word of some text, and never drawn."""
+    tokens: a vocabulary, as for Joined; its words are never drawn."""
 
     def __init__(self, known: Iterable[str], tokens: Iterable[str] = ()) -> None:
-        self.known = {word for word in known if word.isalpha()}
+        self.known, _ = _alphabetic(known)
         self.tokens = {token.strip() for token in tokens}
         self.next: dict[str, list[str]] = defaultdict(list)
         for word in sorted(self.known):
@@ -40,8 +47,8 @@ class Words:
                     self.next[letters[i - order : i]].append(letters[i])
 
     def draw(self, rng: random.Random) -> str | None:
-        """A word of usual length that is no form of those known; None where they are too few to make one."""
-        for _ in range(50 if self.next else 0):
+        """A word of usual length that does not begin with a known word; None if none is found."""
+        for _ in range(_TRIES if self.next else 0):
             word = self._draw(rng)
             beginnings = {word[:n] for n in range(SHORTEST, len(word) + 1)}
             is_new = not beginnings & self.known and word not in self.tokens
@@ -58,15 +65,14 @@ class Words:
 
 
 class Joined:
-    """A piece that words begin with, and one that goes on: a model that copies these has met its own tokens, as
-    they are after a space and as they are after a quote.
+    """Words of two tokens: one that begins words, and one that continues them. A model trained to copy them
+    meets its tokens after a space and after a quote.
 
-    tokens: a vocabulary's, in order, a space before those that begin a word; known: words of the text that is
-    to be alike, whose letters alone are used. A word that is a token or known is never drawn."""
+    tokens: a vocabulary in order, with a space before tokens that begin a word. known: words of the texts,
+    whose letters alone are used. Tokens and known words are never drawn."""
 
     def __init__(self, tokens: Sequence[str], known: Iterable[str]) -> None:
-        known = {word for word in known if word.isalpha()}
-        letters = {letter for word in known for letter in word}
+        known, letters = _alphabetic(known)
         self.words = known | {token.strip() for token in tokens}
         usual = [token for token in tokens[:_USUAL] if token.strip() and letters.issuperset(token.strip())]
         starts = (token[1:] for token in usual if token.startswith(" "))
@@ -75,8 +81,8 @@ class Joined:
         self.is_rich = min(len(self.beginnings), len(self.endings)) >= _ENOUGH
 
     def draw(self, rng: random.Random) -> str | None:
-        """None where the vocabulary has too few pieces, or nothing new was found."""
-        for _ in range(50 if self.is_rich else 0):
+        """None if the vocabulary has too few pieces, or no new word is found."""
+        for _ in range(_TRIES if self.is_rich else 0):
             word = rng.choice(self.beginnings) + rng.choice(self.endings)
             if SHORTEST <= len(word) <= LONGEST and word not in self.words:
                 return word
@@ -84,18 +90,15 @@ class Joined:
 
 
 class Whole:
-    """A word that the vocabulary has as one token after a space, and by the model's embeddings like the one
-    whose place it takes: another thing of its kind.
+    """Words that are one token after a space, by embeddings similar to the words they replace.
 
-    tokens, known: as Joined takes them, whose letters alone are used. None of known is drawn, nor another form
-    of it ("lamps"), which means what that one does. rows: gives the embeddings of token ids, float32 [n, dim];
-    of: words whose places are taken. Without embeddings, and for other words, any is drawn."""
+    tokens, known: as for Joined. Neither known words nor other forms of them ("lamps") are drawn. rows: the
+    embeddings of token ids, float32 [n, dim]. of: words to replace. Other words are replaced by any word."""
 
     def __init__(
         self, tokens: Sequence[str], known: Iterable[str], rows: Rows | None = None, of: Iterable[str] = ()
     ) -> None:
-        known = {word for word in known if word.isalpha()}
-        letters = {letter for word in known for letter in word}
+        known, letters = _alphabetic(known)
         stems = {stem for word in known for stem in _stems(word)}
         ids = {token[1:]: id for id, token in enumerate(tokens) if token.startswith(" ")}
         usual = (word for word in ids if SHORTEST <= len(word) <= LONGEST and letters.issuperset(word))
@@ -110,11 +113,11 @@ class Whole:
             self.like = {word: [self.words[i] for i in ones] for word, ones in zip(some, found, strict=True)}
 
     def knows(self, word: str) -> bool:
-        """Whether a word that is drawn for another is like it."""
+        """Whether words similar to this one are known."""
         return word.casefold() in self.like
 
     def draw(self, rng: random.Random, like: str) -> str | None:
-        """One like another, where it knows that; None where the vocabulary has too few."""
+        """A word similar to another, if known; None if the vocabulary has too few words."""
         return rng.choice(self.like.get(like.casefold(), self.words)) if self.is_rich else None
 
 

@@ -1,1 +1,1 @@
-"""Model files: each module reads and writes one format, and knows nothing of what the bytes mean."""
+"""Formats of model files: each module reads and writes one."""

@@ -1,8 +1,8 @@
-"""GGUF, versions 2 and 3, little-endian: metadata with its value types kept, tensors as slices of the map.
+"""GGUF, versions 2 and 3, little-endian: metadata with value types, tensors as slices of the file's map.
 
-Layout: magic, version, tensor count, key count; the keys; the tensor infos; padding to the alignment; the
-tensors, each at an aligned offset from there. Strings that are not UTF-8 survive as surrogate escapes, so
-reading and writing a file again gives its bytes back.
+Layout: magic, version, tensor count, key count; keys; tensor infos; padding to the alignment; tensors, each at
+an aligned offset. Strings that are not UTF-8 become surrogate escapes, so that writing a file that was read
+gives the same bytes.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import re
 import reprlib
 import struct
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import IntEnum
 from itertools import pairwise
 from math import prod
@@ -35,7 +35,7 @@ _MAX_DEPTH = 4  # arrays in arrays
 
 @dataclass(frozen=True)
 class TensorType:
-    """A block layout: `block` inputs of a row take `size` bytes."""
+    """A block layout: `block` inputs in `size` bytes."""
 
     id: int
     name: str
@@ -43,7 +43,7 @@ class TensorType:
     size: int
 
 
-# Those that GGUF has beside the weight formats of this project.
+# GGUF's types that are not tinsmith's weight formats.
 _OTHERS = (
     TensorType(9, "Q8_1", 32, 40),
     TensorType(15, "Q8_K", 256, 292),
@@ -98,27 +98,14 @@ class ValueType(IntEnum):
     FLOAT64 = 12
 
 
-_CODES = {
-    ValueType.UINT8: "B",
-    ValueType.INT8: "b",
-    ValueType.UINT16: "H",
-    ValueType.INT16: "h",
-    ValueType.UINT32: "I",
-    ValueType.INT32: "i",
-    ValueType.FLOAT32: "f",
-    ValueType.BOOL: "?",
-    ValueType.UINT64: "Q",
-    ValueType.INT64: "q",
-    ValueType.FLOAT64: "d",
-}
+_NUMBERS = [kind for kind in ValueType if kind not in (ValueType.STRING, ValueType.ARRAY)]
+_CODES = dict(zip(_NUMBERS, "BbHhIif?Qqd", strict=True))  # as struct names them
 
 
 @dataclass(frozen=True)
 class Value:
-    """A metadata value and the type it is stored as.
-
-    value: int, float, bool, str; for ARRAY a list of those of type `item` (of Values where `item` is ARRAY).
-    """
+    """A metadata value: int, float, bool or str; for ARRAY a list of items of type `item`, which are Values if
+    `item` is ARRAY."""
 
     type: ValueType
     value: Any
@@ -126,8 +113,8 @@ class Value:
 
 
 def value(given: Any) -> Value:
-    """The usual type for a Python value: BOOL, UINT32 (INT32 below zero, 64 bits where needed), FLOAT32,
-    STRING, or an array of one of them."""
+    """The usual type of a Python value: BOOL, UINT32 (INT32 below zero; 64 bits if needed), FLOAT32, STRING, or
+    an array."""
     if isinstance(given, (list, tuple)):
         kinds = {value(item).type for item in given}
         if len(kinds) > 1:
@@ -150,7 +137,7 @@ def value(given: Any) -> Value:
 
 @dataclass(frozen=True)
 class Tensor:
-    """shape: GGUF's order, the length of a row first. data: exactly `size` bytes, whole or in pieces."""
+    """shape: in GGUF's order, row length first. data: exactly `size` bytes, whole or in pieces."""
 
     name: str
     type: TensorType
@@ -164,7 +151,7 @@ class Tensor:
 
 @dataclass(frozen=True)
 class Gguf:
-    """An open file. Tensor data are slices of the map, so the file must stay as it is while they are used."""
+    """An open file, which must not change while its tensors, slices of its map, are used."""
 
     path: Path
     version: int
@@ -179,9 +166,9 @@ class Gguf:
 def read(path: str | Path) -> Gguf:
     """Opens a GGUF and checks every count, length, type and offset against the file's size.
 
-    Of a model that is split over files (…-00001-of-00003.gguf) the first is given; all must lie beside it, and
-    their tensors are joined. Raises FormatError for a file that is damaged or no GGUF, or a missing part,
-    UnsupportedError for a version or tensor type that tinsmith does not know, InputError when it can't be read.
+    path: of a split model the first part (…-00001-of-00003.gguf), with the others beside it. Raises FormatError
+    for a damaged or other file or a missing part, UnsupportedError for an unknown version or tensor type,
+    InputError for a file that can't be read.
     """
     first = _read_one(_Cursor(map_file(path), Path(path)))
     count = first.get("split.count", 1)
@@ -216,7 +203,7 @@ def read(path: str | Path) -> Gguf:
 
 
 def not_one(path: Path, begins: bytes) -> FormatError:
-    """Of a file that begins with other bytes."""
+    """The error for a file that begins with other bytes."""
     if begins == b"PK\3\4":
         return FormatError(
             f"{path}: not a GGUF file but a tin, or another ZIP file; a tin's own GGUF file is given by "
@@ -226,13 +213,12 @@ def not_one(path: Path, begins: bytes) -> FormatError:
 
 
 def _read_one(cursor: _Cursor) -> Gguf:
-    version, metadata, infos = _read_header(cursor)
-    alignment = _alignment(metadata, str(cursor.path))
-    start = -(-cursor.position // alignment) * alignment
-    return Gguf(cursor.path, version, metadata, _place(cursor, infos, start, alignment))
+    file, offsets, alignment = _read_header(cursor)
+    return replace(file, tensors=_place(cursor, file.tensors, offsets, alignment))
 
 
-def _read_header(cursor: _Cursor) -> tuple[int, dict[str, Value], list[_Info]]:
+def _read_header(cursor: _Cursor) -> tuple[Gguf, list[int], int]:
+    """The file with empty tensors, their offsets, and the alignment; leaves the cursor at the first tensor."""
     path = cursor.path
     if bytes(cursor.data[:4]) != MAGIC:
         raise not_one(path, bytes(cursor.data[:4]))
@@ -250,22 +236,28 @@ def _read_header(cursor: _Cursor) -> tuple[int, dict[str, Value], list[_Info]]:
         if key in metadata:
             raise FormatError(f"{path}: key {key!r} stands twice; the file is damaged")
         metadata[key] = cursor.typed(f"key {key!r}")
-    return version, metadata, [cursor.tensor_info(index) for index in range(tensor_count)]
+    tensors: dict[str, Tensor] = {}
+    offsets = []
+    for index in range(tensor_count):
+        tensor, offset = cursor.tensor(index)
+        if tensor.name in tensors:
+            raise FormatError(f"{path}: tensor {tensor.name!r} stands twice; the file is damaged")
+        tensors[tensor.name] = tensor
+        offsets.append(offset)
+    alignment = _alignment(metadata, str(path))
+    cursor.position = -(-cursor.position // alignment) * alignment
+    return Gguf(path, version, metadata, tensors), offsets, alignment
 
 
 def read_header(data: Buffer, where: str) -> tuple[Gguf, memoryview]:
-    """The file that `header` made the start of, its tensors without data; and what follows it. Errors: as
-    `read`."""
+    """The file whose start `header` made, with empty tensors; and the rest of the data. Raises as `read`."""
     cursor = _Cursor(memoryview(data).cast("B"), Path(where))
-    version, metadata, infos = _read_header(cursor)
-    alignment = _alignment(metadata, where)
-    tensors = {info.name: Tensor(info.name, info.type, info.shape, b"") for info in infos}
-    end = -(-cursor.position // alignment) * alignment
-    return Gguf(cursor.path, version, metadata, tensors), cursor.data[end:]
+    file, _, _ = _read_header(cursor)
+    return file, cursor.data[cursor.position :]
 
 
 def read_bytes(data: memoryview, where: str) -> Gguf:
-    """As `read`, of a file that is in memory and not split."""
+    """As `read`, for a file in memory that is not split."""
     return _read_one(_Cursor(data, Path(where)))
 
 
@@ -281,41 +273,30 @@ def _alignment(metadata: Mapping[str, Value], where: str) -> int:
     return given
 
 
-@dataclass(frozen=True)
-class _Info:
-    name: str
-    type: TensorType
-    shape: tuple[int, ...]
-    offset: int
-
-
-def _place(cursor: _Cursor, infos: list[_Info], start: int, alignment: int) -> dict[str, Tensor]:
-    tensors: dict[str, Tensor] = {}
+def _place(
+    cursor: _Cursor, tensors: Mapping[str, Tensor], offsets: Sequence[int], alignment: int
+) -> dict[str, Tensor]:
+    """The tensors with their data."""
+    start, placed = cursor.position, dict[str, Tensor]()
     spans: list[tuple[int, int, str]] = []
-    for info in infos:
-        if info.name in tensors:
-            raise FormatError(f"{cursor.path}: tensor {info.name!r} stands twice; the file is damaged")
-        if info.offset % alignment:
+    for (name, tensor), offset in zip(tensors.items(), offsets, strict=True):
+        if offset % alignment:
             raise FormatError(
-                f"{cursor.path}: tensor {info.name!r} has offset {info.offset}, not a multiple of {alignment}; "
+                f"{cursor.path}: tensor {name!r} has offset {offset}, not a multiple of {alignment}; "
                 "the file is damaged"
             )
-        size = prod(info.shape) // info.type.block * info.type.size
-        begin = start + info.offset
-        if begin + size > len(cursor.data):
-            cursor.position = begin
-            cursor.truncated(f"tensor {info.name!r}", size)
-        spans.append((begin, begin + size, info.name))
-        tensors[info.name] = Tensor(info.name, info.type, info.shape, cursor.data[begin : begin + size])
+        cursor.position = begin = start + offset
+        placed[name] = replace(tensor, data=cursor.take(tensor.size, f"tensor {name!r}"))
+        spans.append((begin, cursor.position, name))
     spans.sort()
     for (_, end, first), (begin, _, second) in pairwise(spans):
         if begin < end:
             raise FormatError(f"{cursor.path}: tensors {first!r} and {second!r} overlap; the file is damaged")
-    return tensors
+    return placed
 
 
 class _Cursor:
-    """Reads forward through the map; every read is checked against the file's end."""
+    """Reads forward through the map, and checks every read against the file's end."""
 
     def __init__(self, data: memoryview, path: Path) -> None:
         self.data = data
@@ -340,7 +321,7 @@ class _Cursor:
         return struct.unpack("<" + code, self.take(struct.calcsize("<" + code), what))[0]
 
     def count(self, what: str, least: int) -> int:
-        """A count of things that take at least `least` bytes each, so that a wild one fails here."""
+        """A count of items of at least `least` bytes; fails if the file can't hold them."""
         at = self.position
         count: int = self.number("Q", what)
         if count * least > len(self.data) - self.position:
@@ -387,7 +368,7 @@ class _Cursor:
         return Value(ValueType.ARRAY, list(struct.unpack(f"<{count}{_CODES[item]}", piece)), item)
 
     def strings(self, what: str) -> list[str]:
-        # A vocabulary has 50,000 to 260,000 of these: one tight loop over local names.
+        # A vocabulary has 50,000 to 260,000 strings: a tight loop over local names.
         count = self.count(f"the length of {what}", least=8)
         data, position, end = self.data, self.position, len(self.data)
         length_at = struct.Struct("<Q").unpack_from
@@ -403,7 +384,8 @@ class _Cursor:
         self.position = position
         return strings
 
-    def tensor_info(self, index: int) -> _Info:
+    def tensor(self, index: int) -> tuple[Tensor, int]:
+        """A tensor without data, and its offset."""
         name = self.string(f"the name of tensor {index}")
         what = f"tensor {name!r}"
         dimensions = self.number("I", f"the dimensions of {what}")
@@ -425,21 +407,21 @@ class _Cursor:
                 f"{self.path}: {what} has shape {shape}; {kind.name} needs rows of a multiple of {kind.block} "
                 "and no empty dimension; the file is damaged"
             )
-        return _Info(name, kind, shape, self.number("Q", f"the offset of {what}"))
+        return Tensor(name, kind, shape, b""), self.number("Q", f"the offset of {what}")
 
 
 def write(path: str | Path, metadata: Mapping[str, Value], tensors: Iterable[Tensor]) -> None:
-    """Writes a version 3 file, atomically; keys and tensors stand in the order given.
+    """Writes a version 3 file, atomically, with keys and tensors in the given order.
 
-    The same arguments give the same bytes. Tensor data may come in pieces, which are written as they come.
-    Raises FormatError where data does not have the size that type and shape say.
+    The same arguments give the same bytes. Raises FormatError for data of another size than type and shape
+    require.
     """
     with atomic_write(path) as file:
         _write(file, metadata, list(tensors))
 
 
 def to_bytes(metadata: Mapping[str, Value], tensors: Sequence[Tensor]) -> bytes:
-    """What `write` writes, for short files."""
+    """The file of `write`, for short files."""
     file = io.BytesIO()
     _write(file, metadata, tensors)
     return file.getvalue()
@@ -449,12 +431,17 @@ def _write(file: BinaryIO, metadata: Mapping[str, Value], tensors: Sequence[Tens
     alignment = _alignment(metadata, "the metadata")
     file.write(header(metadata, tensors))
     for tensor in tensors:
-        _pad(file, _write_data(file, tensor), alignment)
+        pieces = [tensor.data] if isinstance(tensor.data, Buffer) else tensor.data
+        written = sum(file.write(piece) for piece in pieces)
+        if written != tensor.size:
+            raise FormatError(
+                f"tensor {tensor.name!r} was given {written} bytes, its shape takes {tensor.size}"
+            )
+        file.write(bytes(-written % alignment))
 
 
 def header(metadata: Mapping[str, Value], tensors: Sequence[Tensor]) -> bytes:
-    """The start of the file that `write` writes, up to the first tensor; the tensors' data are not looked
-    at."""
+    """The start of the file of `write`, up to the first tensor's data, which may be missing."""
     alignment = _alignment(metadata, "the metadata")
     made = bytearray(MAGIC + struct.pack("<IQQ", VERSIONS[-1], len(tensors), len(metadata)))
     for key, entry in metadata.items():
@@ -470,20 +457,6 @@ def header(metadata: Mapping[str, Value], tensors: Sequence[Tensor]) -> bytes:
         made += struct.pack(f"<{len(tensor.shape)}QIQ", *tensor.shape, tensor.type.id, offset)
         offset += -(-tensor.size // alignment) * alignment
     return bytes(made + bytes(-len(made) % alignment))
-
-
-def _write_data(file: BinaryIO, tensor: Tensor) -> int:
-    pieces = [tensor.data] if isinstance(tensor.data, Buffer) else tensor.data
-    written = 0
-    for piece in pieces:
-        written += file.write(piece)
-    if written != tensor.size:
-        raise FormatError(f"tensor {tensor.name!r} was given {written} bytes, its shape takes {tensor.size}")
-    return written
-
-
-def _pad(file: BinaryIO, size: int, alignment: int) -> None:
-    file.write(bytes(-size % alignment))
 
 
 def _string(text: str) -> bytes:

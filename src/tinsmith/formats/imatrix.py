@@ -1,7 +1,7 @@
-"""Importance matrices, read and written as llama.cpp's `llama-imatrix` does: GGUF files, and the older .dat.
+"""Importance matrices in the formats of llama.cpp's `llama-imatrix`: GGUF, and the older .dat.
 
-For each matrix, by its name in GGUF, the sum of the squares of every input over some text, and how many there
-were.
+A file has, for each matrix by its name in GGUF, the sums of each input's squares over a text, and the number of
+tokens.
 """
 
 from __future__ import annotations
@@ -23,16 +23,16 @@ _LARGEST = 3.4028234663852886e38  # float32
 
 @dataclass(frozen=True)
 class Sums:
-    """Of one matrix, or of all of a mixture's experts: `squares`, float32 [experts, inputs], the sum of each
-    input's square; `counts`: the tokens that each expert saw, one number where there are no experts."""
+    """Of a matrix, or of all of a mixture's experts. squares: float32 [experts, inputs], the sum of each
+    input's square. counts: tokens of each expert, or one number without experts."""
 
     squares: Buffer
     counts: Sequence[int]
 
 
 def write(path: str | Path, sums: Mapping[str, Sums], *, text: str, chunks: int, chunk: int) -> None:
-    """By tensor name; GGUF, or the older format where the path ends in .dat. text: the calibration text's name;
-    chunks: how many windows of it were read, of `chunk` tokens each."""
+    """Writes sums by tensor name: as GGUF, or in the older format if the path ends in .dat. text: name of the
+    calibration text. chunks: number of its windows, of `chunk` tokens each."""
     made = _to_dat(sums, text, chunks) if Path(path).suffix == ".dat" else _to_gguf(sums, text, chunks, chunk)
     with atomic_write(path) as file:
         file.write(made)
@@ -56,8 +56,8 @@ def _to_gguf(sums: Mapping[str, Sums], text: str, chunks: int, chunk: int) -> by
 
 
 def _to_dat(sums: Mapping[str, Sums], text: str, chunks: int) -> bytes:
-    """As _from_dat reads it, then int32 chunks, and the text's name with its length. Uses are windows, and sums
-    those of the windows' means: what is divided by them is the mean."""
+    """The layout of _from_dat, then int32 chunks, and the text's name with its length. Uses count windows; sums
+    are means multiplied by uses."""
     made = struct.pack("<i", len(sums))
     for name, one in sorted(sums.items()):
         means = _means(struct.unpack(f"<{memoryview(one.squares).nbytes // 4}f", one.squares), one.counts)
@@ -70,10 +70,10 @@ def _to_dat(sums: Mapping[str, Sums], text: str, chunks: int) -> bytes:
 
 
 def read(path: str | Path) -> dict[str, bytes]:
-    """By tensor name, the mean square of each input: float32 [inputs], or [experts, inputs] of a mixture.
+    """The mean square of each input by tensor name: float32 [inputs], or [experts, inputs] of a mixture.
 
-    An expert that the text never reached weighs all inputs alike. Raises FormatError for a file that is damaged
-    or holds no such matrix, InputError where it can't be read.
+    All inputs of an expert without tokens have equal weights. Raises FormatError for a damaged file or one
+    without a matrix, InputError for a file that can't be read.
     """
     path = Path(path)
     matrices = _from_gguf(path) if bytes(map_file(path)[:4]) == gguf.MAGIC else _from_dat(path)
@@ -88,22 +88,16 @@ def _from_gguf(path: Path) -> dict[str, bytes]:
     for name, sums in tensors.items():
         if not name.endswith(_SUMS):
             continue
-        counts = tensors.get(name.removesuffix(_SUMS) + _COUNTS)
-        if (
-            counts is None
-            or {sums.type.name, counts.type.name} != {"F32"}
-            or _matrices(sums) != _matrices(counts)
-        ):
+        matrix = name.removesuffix(_SUMS)
+        counts = tensors.get(matrix + _COUNTS)
+        is_float = counts is not None and {sums.type.name, counts.type.name} == {"F32"}
+        if counts is None or not is_float or prod(sums.shape[1:]) != prod(counts.shape[1:]):
             raise FormatError(f"{path}: {name!r} has no counts that fit it; the file is damaged")
         try:
-            matrices[name.removesuffix(_SUMS)] = _given_means(_floats(sums), _floats(counts))
+            matrices[matrix] = _given_means(_floats(sums), _floats(counts))
         except ValueError as error:
             raise FormatError(f"{path}: {name!r}: {error}; the file is damaged") from None
     return matrices
-
-
-def _matrices(tensor: gguf.Tensor) -> int:
-    return prod(tensor.shape[1:])
 
 
 def _floats(tensor: gguf.Tensor) -> tuple[float, ...]:
@@ -122,7 +116,7 @@ def _means(sums: Sequence[float], counts: Sequence[float]) -> bytes:
 
 
 def _given_means(sums: Sequence[float], counts: Sequence[float]) -> bytes:
-    """Of a file's numbers. Raises ValueError for what no text gives."""
+    """The means of a file's numbers. Raises ValueError for impossible ones."""
     if not all(0 <= one <= _LARGEST for one in sums) or not all(one == 0 or one >= 1 for one in counts):
         raise ValueError("a sum of squares is below 0 or no number, or a count is no number of tokens")
     return _means(sums, counts)

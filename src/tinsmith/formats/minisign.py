@@ -6,9 +6,8 @@ A tin's signature is over its manifest, and stands beside it as `<tin>.minisig`.
     minisign -Vm manifest.json -x home.tin.minisig -p home.pub
 
 The manifest has a digest of everything else in the file. A trusted comment
-`tinsmith version=7 not-after=2027-01-31 …` states what may be asked of a signature beside whose it is.
-Verifying is the C core's work, here as on a device; signing is C too, in steps that do not depend on the
-secret. hashlib is imported where it is used.
+`tinsmith version=7 not-after=2027-01-31 …` states the version and the last valid day. The C core verifies, here
+as on a device, and signs in constant time. hashlib is imported where it is used.
 """
 
 from __future__ import annotations
@@ -16,6 +15,7 @@ from __future__ import annotations
 import os
 import struct
 from base64 import b64decode, b64encode
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -26,11 +26,11 @@ from tinsmith.formats.tin import MANIFEST, Buffer, Tin
 from tinsmith.system.files import atomic_write, map_file
 
 SUFFIX = ".minisig"
-# What minisign -G takes, libsodium's "sensitive": 2^20 blocks of 8 * 128 bytes, a gigabyte, for some seconds.
+# The cost of minisign -G, libsodium's "sensitive": 2^20 blocks of 8 * 128 bytes, a gigabyte, for some seconds.
 OPERATIONS, MEMORY = 1 << 25, 1 << 30
 
 _UNTRUSTED, _TRUSTED = "untrusted comment: ", "trusted comment: "
-# Kinds of signature, key derivation and checksum; salt; scrypt's two limits; the number, the key, its checksum.
+# Algorithms of signature, key derivation and checksum; salt; scrypt's limits; number, key and checksum.
 _SECRET = struct.Struct("<2s2s2s32sQQ104s")
 _OPENED = struct.Struct("<8s32s32s32s")
 _PUBLIC = struct.Struct("<2s8s32s")
@@ -39,7 +39,7 @@ _SIGNED = struct.Struct("<2s8s64s")
 
 @dataclass(frozen=True)
 class SecretKey:
-    """number: 8 bytes that tell keys apart; seed: the 32 secret bytes."""
+    """number: 8 bytes that identify the key. seed: the 32 secret bytes."""
 
     number: bytes
     seed: bytes
@@ -49,11 +49,11 @@ class SecretKey:
 
     @property
     def public(self) -> str:
-        """The public key: minisign's line."""
+        """The public key as minisign writes it."""
         return _base64(_PUBLIC.pack(b"Ed", self.number, _core.ed25519_public(self.seed)))
 
     def sign(self, message: Buffer, trusted: str, *, untrusted: str = "signature by tinsmith") -> str:
-        """The text of a .minisig file over the message's BLAKE2b digest, and over the trusted comment."""
+        """The text of a .minisig file, which signs the message's BLAKE2b digest and the trusted comment."""
         import hashlib
 
         for comment in (trusted, untrusted):
@@ -77,10 +77,10 @@ def generate() -> SecretKey:
 def write_keys(
     key: SecretKey, secret: Path, public: Path, password: str | None, cost: int = OPERATIONS
 ) -> None:
-    """Both files as minisign reads them; the secret one can be read by its owner alone.
+    """Writes both files in minisign's format; only the owner can read the secret one.
 
-    password: what the secret one is encrypted with; None leaves it plain. cost: of trying one password,
-    scrypt's operations limit, and 32 bytes of memory for each. Raises InputError where a file is there already.
+    password: encrypts the secret key; None leaves it plain. cost: of trying a password: scrypt's operations
+    limit, with 32 bytes of memory for each. Raises InputError for an existing file.
     """
     for path in (secret, public):
         if os.path.lexists(path):
@@ -93,15 +93,14 @@ def write_keys(
             file.write(text.encode())
         with atomic_write(public) as file:
             file.write(f"{_UNTRUSTED}minisign public key {name}\n{key.public}\n".encode())
-    except BaseException:  # half a pair is of no use, and in the way of the next one
+    except BaseException:  # half a pair is useless, and blocks the next one
         for path in (secret, public):
             path.unlink(missing_ok=True)
         raise
 
 
 def _encode_secret(key: SecretKey, password: str | None, cost: int) -> str:
-    point = _core.ed25519_public(key.seed)
-    plain = key.number + key.seed + point
+    plain = key.number + key.seed + _core.ed25519_public(key.seed)
     plain += _checksum(plain)
     if password is None:
         return _base64(_SECRET.pack(b"Ed", b"\0\0", b"B2", bytes(32), 0, 0, plain))
@@ -115,11 +114,11 @@ def is_encrypted(path: str | Path) -> bool:
 
 
 def read_secret(path: str | Path, password: str | None = None) -> SecretKey:
-    """A secret key of `write_keys` or of `minisign -G`. Raises InputError for another file or password."""
+    """A secret key of `write_keys` or `minisign -G`. Raises InputError for another file or password."""
     path = Path(path)
     kind, derivation, check, salt, operations, memory, body = _read_secret(path)
     if kind != b"Ed" or check != b"B2" or derivation not in (b"Sc", b"\0\0"):
-        raise InputError(f"{path}: is of no kind that minisign makes; make one: tinsmith sign --generate")
+        raise InputError(f"{path}: is no key of a kind that minisign makes; make one: tinsmith sign --generate")
     if derivation == b"Sc":
         if password is None:
             raise InputError(f"{path}: is encrypted; its password is needed")
@@ -136,31 +135,24 @@ def read_secret(path: str | Path, password: str | None = None) -> SecretKey:
 
 
 def _read_secret(path: Path) -> tuple[bytes, bytes, bytes, bytes, int, int, bytes]:
-    lines = _lines(path)
-    try:
+    lines = str(map_file(path), "latin-1").splitlines()
+    with suppress(ValueError, struct.error):
         if len(lines) == 2 and lines[0].startswith("untrusted comment:"):
-            fields: tuple[bytes, bytes, bytes, bytes, int, int, bytes] = _SECRET.unpack(
-                b64decode(lines[1], validate=True)
-            )
+            fields: tuple[bytes, bytes, bytes, bytes, int, int, bytes]
+            fields = _SECRET.unpack(b64decode(lines[1], validate=True))
             return fields
-    except (ValueError, struct.error):
-        pass
     raise InputError(f"{path}: is no secret key of minisign; make one with: tinsmith sign --generate NAME")
 
 
-def _lines(path: Path) -> list[str]:
-    return str(map_file(path), "latin-1").splitlines()
-
-
 def _checksum(plain: bytes) -> bytes:
-    """Of the kind of signature, and of the number and the key."""
+    """The checksum of the signature algorithm, the number and the key."""
     import hashlib
 
     return hashlib.blake2b(b"Ed" + plain, digest_size=32).digest()
 
 
 def _mask(body: bytes, password: str, salt: bytes, operations: int, memory: int) -> bytes:
-    """body xor scrypt's stream, with the parameters that libsodium picks for its two limits."""
+    """body xor scrypt's stream, with libsodium's parameters for these limits."""
     import hashlib
 
     operations = max(operations, 32768)
@@ -185,7 +177,7 @@ def _mask(body: bytes, password: str, salt: bytes, operations: int, memory: int)
 
 
 def _power_of_two(most: int) -> int:
-    """The largest that is at most `most`, but 2 at least."""
+    """The largest power of two up to `most`, at least 2."""
     return 1 << max(1, most.bit_length() - 1)
 
 
@@ -194,7 +186,7 @@ def _base64(data: bytes) -> str:
 
 
 def read_public(key: str | Path) -> str:
-    """A public key's text, given itself (the line RW…) or a file of it. Raises InputError for neither."""
+    """The text of a public key. key: the line RW… or a file. Raises InputError for neither."""
     if isinstance(key, str) and key.startswith("RW") and len(key) == 56:
         return key
     if isinstance(key, str) and not Path(key).is_file():
@@ -206,8 +198,8 @@ def read_public(key: str | Path) -> str:
 
 @dataclass(frozen=True)
 class Freshness:
-    """What is asked of a signature beside whose it is. min_version: the least version that it may state; 0 asks
-    for none. now: the day on which its not-after, where it states one, must not be over; None does not ask."""
+    """Requirements on a signature's comment. min_version: its least version; 0 for any. now: a day on which its
+    not-after, if any, must not be over; None for any."""
 
     min_version: int = 0
     now: date | None = None
@@ -217,14 +209,14 @@ class Freshness:
 
     @property
     def seconds(self) -> int:
-        """As tin_freshness has it: the last second of the day, in UTC."""
+        """For tin_freshness: the last second of the day, in UTC."""
         if self.now is None:
             return 0
         return (self.now.toordinal() - date(1970, 1, 1).toordinal() + 1) * 86400 - 1
 
 
 def freshness(min_version: int | None, now: date | None) -> Freshness:
-    """Asked for is either both or nothing: `now` is today (UTC) where it is left out."""
+    """Requires both or nothing; `now` defaults to today (UTC)."""
     if min_version is None and now is None:
         return Freshness()
     return Freshness(min_version or 0, now or datetime.now(UTC).date())
@@ -242,10 +234,10 @@ def require(
     signature: str | Path | None = None,
     asked: Freshness = Freshness(),
 ) -> str:
-    """The trusted comment of the signature over the tin at `path`, if the owner of `key` signed this very file.
+    """Verifies that the owner of `key` signed the tin at `path`; returns the signature's trusted comment.
 
-    signature: its file; None takes the one beside the tin. Raises SignatureError where there is none, it is not
-    of this file or does not state what is asked, FormatError where a byte is not as the signed manifest has it.
+    signature: its file; by default the one beside the tin. Raises SignatureError for a missing, wrong or stale
+    signature, FormatError for bytes that the signed manifest does not match.
     """
     comment = _comment(path, tin.entry(MANIFEST), key, signature, asked)
     tin.verify()
@@ -255,7 +247,7 @@ def require(
 def require_plain(
     path: str | Path, key: str | Path, signature: str | Path | None = None, asked: Freshness = Freshness()
 ) -> str:
-    """As `require`, of a file that is no tin: the signature is over all of it."""
+    """As `require`, for a file that is no tin, and is signed as a whole."""
     return _comment(path, map_file(path), key, signature, asked)
 
 
@@ -284,10 +276,10 @@ def sign(
     version: int | None = None,
     not_after: date | None = None,
 ) -> str:
-    """The text of a signature over the manifest of the tin at `path`, which is as that has it.
+    """The text of a signature over the manifest of the tin at `path`, after verifying the tin.
 
-    comment: the trusted comment; None names the file. It has no time in it but not_after, the last day on which
-    the signature is good: the same file and key give the same bytes. version: of the file, to be asked for.
+    comment: the trusted comment; by default the file's name. not_after: the last valid day. version: of the
+    file. The same arguments give the same bytes.
     """
     tin = Tin(path)
     tin.verify()

@@ -1,4 +1,4 @@
-"""A model as files: one GGUF file, a folder of such a file and its vision model, or a Hugging Face folder."""
+"""A model's files: a GGUF file, a folder of a GGUF file and its vision model, or a Hugging Face folder."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from tinsmith.system import files
 
 
 def gguf_pair(folder: Path) -> tuple[Path, Path] | None:
-    """The language model and the vision model (mmproj…) of a folder whose GGUF files are these two."""
+    """The language model and the vision model (mmproj…) of a folder with exactly these two GGUF files."""
     ggufs = [] if (folder / "config.json").exists() else sorted(folder.glob("*.gguf"))
-    halves = [one for one in ggufs if one.name.startswith("mmproj")]
-    if len(ggufs) != 2 or len(halves) != 1:
+    vision = [one for one in ggufs if one.name.startswith("mmproj")]
+    if len(ggufs) != 2 or len(vision) != 1:
         return None
-    return ggufs[ggufs[0] == halves[0]], halves[0]
+    return ggufs[ggufs[0] == vision[0]], vision[0]
 
 
 def model_files(path: Path) -> list[Path]:
-    """The file, or those of the folder that a model is read from."""
+    """The file itself, or a folder's files that belong to the model."""
     if path.is_file():
         return [path]
     if pair := gguf_pair(path):
@@ -27,7 +27,7 @@ def model_files(path: Path) -> list[Path]:
 
 
 def remove_model(folder: Path) -> None:
-    """The files of the model that a folder holds, if any, so that none of them is taken for another's."""
+    """Removes a folder's model files, if any, so that they don't mix with another model's."""
     for file in model_files(folder) if folder.is_dir() else ():
         file.unlink()
 
@@ -37,7 +37,7 @@ def model_bytes(path: Path) -> int:
 
 
 def model_digest(path: Path) -> str:
-    """The SHA-256 of a model file; of a folder, that of its files' names and digests."""
+    """SHA-256 of a model file, or of the names and digests of a folder's model files."""
     if path.is_file():
         return files.sha256_file(path)
     lines = [f"{files.sha256_file(file)}  {file.name}\n" for file in model_files(path)]

@@ -1,4 +1,4 @@
-"""router.bin: which of a tin's adapters a prompt is for, as kernels/core/session/router.h lays it out."""
+"""router.bin chooses a tin's adapter for a prompt; kernels/core/session/router.h has its layout."""
 
 from __future__ import annotations
 
@@ -20,11 +20,10 @@ _VERSION = 1
 
 @dataclass(frozen=True)
 class Router:
-    """A linear map of a prompt's hidden state: a row for each task, then those for none of them, one at least.
+    """A linear map of a prompt's hidden state: a row per task, then at least one row for no task.
 
-    tasks: names of adapters. weights: [rows][dim], bias: [rows]. least: of each task, the probability from
-    which on a prompt is taken for it. source: the digest of the checkpoint whose states it was made from, zeros
-    where that is not known.
+    tasks: names of adapters. weights: [rows][dim]. bias: [rows]. least: by task, the least probability that
+    chooses it. source: digest of the checkpoint whose states trained the router; zeros if unknown.
     """
 
     tasks: tuple[str, ...]
@@ -35,8 +34,8 @@ class Router:
     source: bytes = bytes(32)
 
     def pack(self) -> bytes:
-        """router.bin. Raises FormatError for numbers that are not as many as due, UnsupportedError for more
-        tasks or rows than a router has."""
+        """router.bin. Raises FormatError for lists of wrong lengths, UnsupportedError for too many tasks or
+        rows."""
         tasks, rows = len(self.tasks), len(self.bias)
         if not 1 <= tasks <= MOST_TASKS or rows > MOST_ROWS:
             raise UnsupportedError(
@@ -51,7 +50,7 @@ class Router:
 
     @classmethod
     def bytes_of(cls, tasks: Sequence[str], dim: int) -> int:
-        """Of one that is fitted to these tasks, with a row for none of them."""
+        """The size of a router for these tasks, with one row for no task."""
         rows = len(tasks) + 1
         floats = cls(tuple(tasks), dim, [0.0] * (rows * dim), [0.0] * rows, [0.0] * len(tasks))
         return len(floats.pack())
@@ -60,7 +59,7 @@ class Router:
         return replace(self, tasks=tuple(new if name == old else name for name in self.tasks))
 
     def without(self, task: str) -> Router | None:
-        """One that takes that task's prompts for none's; None where no task is left."""
+        """The router whose row for that task means no task; None without other tasks."""
         if task not in self.tasks:
             return self
         if len(self.tasks) == 1:
@@ -77,8 +76,8 @@ class Router:
 
 
 def read(data: Buffer) -> Router:
-    """What `pack` wrote. Raises FormatError for bytes that are no router, or of another size; the core, which
-    opens a router to use it, checks the rest."""
+    """Reads the result of `pack`. Raises FormatError for other bytes or another size; the core checks the rest
+    when it opens a router."""
     if len(data) < _HEADER.size:
         raise FormatError(f"{ENTRY} is cut short")
     magic, version, tasks, rows, dim, name_bytes, _, source = _HEADER.unpack_from(data)

@@ -1,4 +1,4 @@
-"""safetensors: eight bytes of header length, a JSON header, then the tensors one after the other, row-major."""
+"""safetensors: eight bytes of header length, a JSON header, then the tensors, row-major."""
 
 from __future__ import annotations
 
@@ -21,27 +21,16 @@ INDEX = "model.safetensors.index.json"
 _MAX_HEADER = 100_000_000  # as in the reference implementation
 
 ITEM_SIZES = {
-    "F64": 8,
-    "I64": 8,
-    "U64": 8,
-    "F32": 4,
-    "I32": 4,
-    "U32": 4,
-    "F16": 2,
-    "BF16": 2,
-    "I16": 2,
-    "U16": 2,
-    "F8_E4M3": 1,
-    "F8_E5M2": 1,
-    "I8": 1,
-    "U8": 1,
-    "BOOL": 1,
+    **dict.fromkeys(("F64", "I64", "U64"), 8),
+    **dict.fromkeys(("F32", "I32", "U32"), 4),
+    **dict.fromkeys(("F16", "BF16", "I16", "U16"), 2),
+    **dict.fromkeys(("F8_E4M3", "F8_E5M2", "I8", "U8", "BOOL"), 1),
 }
 
 
 @dataclass(frozen=True)
 class Tensor:
-    """data: exactly `size` bytes, whole or, for writing, in pieces."""
+    """data: exactly `size` bytes, whole, or in pieces for writing."""
 
     dtype: str
     shape: tuple[int, ...]
@@ -53,9 +42,9 @@ class Tensor:
 
 
 def read(path: str | Path) -> dict[str, Tensor]:
-    """The file's tensors, their data slices of the map, in the header's order.
+    """The file's tensors, in the header's order, as slices of its map.
 
-    Raises FormatError for a damaged file, UnsupportedError for an unknown type, InputError when there is none.
+    Raises FormatError for a damaged file, UnsupportedError for an unknown type, InputError for a missing file.
     """
     path = Path(path)
     data = map_file(path)
@@ -98,7 +87,7 @@ def _tensor(path: Path, name: str, entry: Any, body: memoryview) -> Tensor:
 
 
 def read_folder(folder: str | Path) -> dict[str, Tensor]:
-    """The tensors of a Hugging Face folder: model.safetensors, or the shards that its index names."""
+    """The tensors of a Hugging Face folder: of model.safetensors, or of the shards in its index."""
     folder = Path(folder)
     index = folder / INDEX
     if not index.exists():
@@ -124,10 +113,9 @@ def read_folder(folder: str | Path) -> dict[str, Tensor]:
 
 
 def write(path: str | Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str] | None = None) -> None:
-    """Writes the file atomically; wider types first, so that each tensor is aligned to its items.
+    """Writes the file atomically, wider types first for alignment. The same arguments give the same bytes.
 
-    The same arguments give the same bytes. Raises FormatError where data does not have the size that type and
-    shape say.
+    Raises FormatError for data of another size than type and shape require.
     """
     header: dict[str, Any] = {"__metadata__": dict(metadata)} if metadata else {}
     ordered = sorted(tensors.items(), key=lambda item: -ITEM_SIZES[item[1].dtype])

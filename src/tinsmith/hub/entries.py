@@ -1,4 +1,4 @@
-"""The base models that are known by name, as data: catalog.toml."""
+"""The catalog of base models, catalog.toml."""
 
 from __future__ import annotations
 
@@ -26,10 +26,9 @@ class Wheel:
 
 @dataclass(frozen=True)
 class Entry:
-    """A model. license: an SPDX name, or the maker's own; source: its page; family: of tinsmith.models;
-    parameters: about how many, as its maker says; good_for: what people take it for; gated: whether the hub
-    asks for an account that has accepted the licence. It comes in a wheel, or from the hub's repository
-    org/name."""
+    """A model in a wheel, or in the hub's repository org/name. license: an SPDX name, or the maker's own.
+    source: its page. family: of tinsmith.models. parameters: approximate number. good_for: typical use. gated:
+    whether the hub requires an account that accepted the licence."""
 
     name: str
     summary: str
@@ -45,7 +44,7 @@ class Entry:
 
 @cache
 def catalog() -> dict[str, Entry]:
-    """The models that `pull` knows by name, the smallest first."""
+    """The models by name, smallest first."""
     path = Path(__file__).parents[1] / "catalog.toml"
     entries = {}
     for name, fields in reading.toml(path.read_text("utf-8"), path.name).items():

@@ -1,8 +1,8 @@
-"""A base model that is a repository of the Hugging Face hub, by huggingface_hub.
+"""Base models in repositories of the Hugging Face hub, by huggingface_hub.
 
-What a branch or tag is can change. So the first pull records which commit it got and the SHA-256 of each file,
-and every later one gets these or is refused: the record (`pulled.json`, or a file that TINSMITH_LOCK names, to
-commit beside a recipe) holds for as long as nobody accepts another.
+Branches and tags move. So the first pull records the commit and the SHA-256 of each file, in `pulled.json` or
+in the file TINSMITH_LOCK, which can be committed beside a recipe. Later pulls get the same files or fail, until
+--accept.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from tinsmith.system import reading
 from tinsmith.system.download import reason
 from tinsmith.system.files import locked, sha256_file, write_text
 
-# What a model needs of a hub repository: no pickles, no code, no other frameworks' weights.
+# The downloaded files: no pickles, no code, no other frameworks' weights.
 FILES = ["*.json", "*.safetensors", "*.jinja", "README.md", "LICENSE*", "NOTICE*"]
 RECORD = "pulled.json"  # in a cache
 _DIGEST = re.compile(r"[0-9a-f]{64}")
@@ -31,8 +31,8 @@ _DIGEST = re.compile(r"[0-9a-f]{64}")
 
 @dataclass(frozen=True)
 class Wanted:
-    """name: as the user gave it; revision: None for the repository's main branch; page: where a gated model's
-    licence is accepted."""
+    """name: as the user gave it. revision: None for the main branch. page: to accept a gated model's
+    licence."""
 
     name: str
     repository: str
@@ -41,7 +41,7 @@ class Wanted:
 
     @property
     def key(self) -> str:
-        """In the record."""
+        """The model's key in the record."""
         return f"{self.repository}@{self.revision}" if self.revision else self.repository
 
 
@@ -55,7 +55,7 @@ def wanted(name: str, entry: Entry | None, revision: str | None) -> Wanted:
 
 
 def pull(model: Wanted, lock: Path, *, offline: bool, accept: bool) -> Path:
-    """The folder of its files, which are those of the record, or the ones that are recorded now."""
+    """The folder of its files, which match the record, or are recorded now."""
     recorded = None if accept else _read(lock).get(model.key)
     folder = _snapshot(model, recorded, offline)
     if recorded is None:
@@ -66,14 +66,14 @@ def pull(model: Wanted, lock: Path, *, offline: bool, accept: bool) -> Path:
 
 
 def carried(model: Wanted, folder: Path, lock: Path) -> tuple[dict[str, Any], dict[str, Path]]:
-    """The record of what was pulled to `folder`, and its files by their places in a cache."""
+    """The record of a pulled model in `folder`, and its files by their paths in a cache."""
     record = _read(lock)[model.key]
     place = f"hub/models--{model.repository.replace('/', '--')}/snapshots/{record['commit']}"
     return {model.key: record}, {f"{place}/{name}": folder / name for name in record["files"]}
 
 
 def here(model: Wanted, lock: Path) -> Path | None:
-    """Where its recorded files are on this disk, by their names alone."""
+    """The folder of its recorded files on this disk, by their names alone."""
     recorded = _read(lock).get(model.key)
     try:
         return _snapshot(model, recorded, offline=True) if recorded else None
@@ -88,20 +88,18 @@ def _snapshot(model: Wanted, recorded: dict[str, Any] | None, offline: bool) -> 
     except ImportError as error:
         raise MissingExtraError("huggingface_hub", "train") from error
     commit = recorded["commit"] if recorded else None
-    with _told(model, commit, offline):
+    revision = commit or model.revision
+    with _translated_errors(model, commit, offline):
         return Path(
             snapshot_download(
-                model.repository,
-                revision=commit or model.revision,
-                local_files_only=offline,
-                allow_patterns=FILES,
+                model.repository, revision=revision, local_files_only=offline, allow_patterns=FILES
             )
         )
 
 
 @contextmanager
-def _told(model: Wanted, commit: str | None, offline: bool) -> Iterator[None]:
-    """The hub's errors as ours. commit: the one that is recorded."""
+def _translated_errors(model: Wanted, commit: str | None, offline: bool) -> Iterator[None]:
+    """The hub's errors as tinsmith's. commit: the recorded one."""
     from huggingface_hub import errors
 
     try:
@@ -142,7 +140,7 @@ def _accepting(model: Wanted) -> str:
 
 
 def _digests(folder: Path) -> dict[str, str]:
-    """By name, of the files that were asked for: other programs share the folder."""
+    """By name, of FILES: other programs share the folder."""
     paths = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if path.is_file()}
     ours = [name for name in sorted(paths) if any(fnmatchcase(name, pattern) for pattern in FILES)]
     return {name: sha256_file(paths[name]) for name in ours}
@@ -160,19 +158,19 @@ def _check(model: Wanted, folder: Path, recorded: dict[str, str], lock: Path) ->
 
 
 def _record(model: Wanted, folder: Path, lock: Path, accept: bool) -> None:
-    """Adds what was got; what another process recorded meanwhile holds."""
-    got = {"commit": folder.name, "files": _digests(folder)}
+    """Records the files, unless another process has recorded the model meanwhile."""
+    record = {"commit": folder.name, "files": _digests(folder)}
     with locked(lock.with_name(lock.name + ".lock")):
         records = _read(lock)
         if not accept and model.key in records:
             _check(model, folder, records[model.key]["files"], lock)
             return
-        records[model.key] = got
+        records[model.key] = record
         write_text(lock, encoded(records).decode())
 
 
 def encoded(records: dict[str, Any]) -> bytes:
-    """As RECORD has them."""
+    """The text of RECORD."""
     return (json.dumps(records, indent=1, sort_keys=True) + "\n").encode()
 
 

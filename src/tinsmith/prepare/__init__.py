@@ -1,1 +1,1 @@
-"""What is done with data before a recipe runs."""
+"""Prepares data before a recipe runs."""

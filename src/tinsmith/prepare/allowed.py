@@ -1,4 +1,4 @@
-"""Whether a text is what a constraint allows."""
+"""Checks whether a constraint allows a text."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from tinsmith.runtime.model import Model
 from tinsmith.spec import Tokenizer
 from tinsmith.tokenizer.packed import ALPHABET
 
-SHOWN = 30  # characters around a place, and of what could have come there
+SHOWN = 30  # characters around the departure, and of the allowed ones there
 
 
 @dataclass(frozen=True)
 class Departure:
-    """at: the character, from 0, from which on a text is not allowed."""
+    """at: the first character, from 0, that is not allowed."""
 
     at: int
     message: str
@@ -26,12 +26,11 @@ class Departure:
 
 @dataclass
 class Checker:
-    """Whether texts are what a constraint allows, as the runtime would have it: byte by byte, so that it does
-    not matter how a text is cut into tokens."""
+    """Checks texts byte by byte, so that their tokens don't matter."""
 
     model: Model
     data: bytes
-    _bytes: dict[int, int] = field(default_factory=dict)  # the token of a single byte
+    _bytes: dict[int, int] = field(default_factory=dict)  # tokens of single bytes
 
     def __post_init__(self) -> None:
         try:
@@ -44,7 +43,8 @@ class Checker:
                 self._bytes.setdefault(text[0], token)
 
     def departure(self, text: str) -> str | None:
-        """None for a text that is allowed, else where it departs and what could have come there."""
+        """The place of the first character that is not allowed, and the allowed ones there; None for an allowed
+        text."""
         found = self.find(text)
         return found.message if found else None
 
@@ -85,7 +85,7 @@ class Checker:
 
 @cache
 def bytes_model() -> Model:
-    """A model of nothing but a vocabulary of single bytes, for checking without a base."""
+    """A model with a vocabulary of single bytes alone, for checking without a base."""
     end = "<|end|>"
     tokenizer = Tokenizer(
         tokens=[*ALPHABET, end],

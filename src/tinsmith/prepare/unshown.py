@@ -1,4 +1,4 @@
-"""What may be answered and no example shows: a small model learns what it is shown."""
+"""Functions, arguments, fields and labels without an example; a small model learns only what it is shown."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ def in_short(names: Sequence[str]) -> str:
 
 
 def of_tools(tools: Sequence[Mapping[str, Any]], values: Iterable[Any]) -> Iterator[str]:
-    """In words, functions without an example and arguments of the others. values: outputs as JSON; what is no
-    call or list of calls shows nothing. Raises ConstraintError for tools that are none."""
+    """Messages about functions without an example, and arguments of the others. values: outputs as JSON; other
+    values than calls are ignored. Raises ConstraintError for invalid tools."""
     given: dict[str, set[str]] = defaultdict(set)
     for value in values:
         for call in value if isinstance(value, list) else [value]:
@@ -39,7 +39,7 @@ def of_tools(tools: Sequence[Mapping[str, Any]], values: Iterable[Any]) -> Itera
 
 
 def of_schema(schema: Any, values: Iterable[Any]) -> Iterator[str]:
-    """The fields of a schema for an object; of another one nothing is said."""
+    """Messages about fields of an object's schema."""
     properties = schema.get("properties") if isinstance(schema, dict) else None
     given = {key for value in values if isinstance(value, dict) for key in value}
     parts = [key for key in properties if key not in given] if isinstance(properties, dict) else []

@@ -153,7 +153,7 @@ def _digest(spec: Spec, sequences: Sequence[TokenSequence]) -> str:
     """Of all that the losses depend on."""
     assert spec.vision
     rows = [(*one.prompt, *one.answer) for one in sequences]
-    shown = {"images": [image.known_by for one in sequences for image in one.images]}
+    shown = {"images": [image.identity for one in sequences for image in one.images]}
     both = {**spec.tensors, **{f"vision.{role}": tensor for role, tensor in spec.vision.tensors.items()}}
     facts = hashlib.sha256(repr((spec.vision.sizes, spec.vision.joint, spec.vision.image_rules)).encode())
     return sensitivity.digest(replace(spec, tensors=both), rows, shown | {"vision": facts.hexdigest()})

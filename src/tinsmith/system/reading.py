@@ -192,9 +192,10 @@ def toml(source: str, where: str | Path, fault: Fault = InputError) -> dict[str,
 
 
 def kind(value: Any) -> str:
-    """What a JSON value is, in words."""
+    """The type of a value in JSON's words; of another Python value, its type's name."""
     names = {dict: "an object", list: "a list", str: "a text", bool: "true or false", type(None): "null"}
-    return names.get(type(value), "a number")
+    other = "a number" if isinstance(value, int | float) else f"a value of type {type(value).__name__}"
+    return names.get(type(value), other)
 
 
 def _check_depth(value: Any, where: str, fault: Fault, ending: str) -> None:

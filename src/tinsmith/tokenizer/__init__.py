@@ -1,1 +1,1 @@
-"""Text to tokens: vocabularies as files have them, and as the core has them."""
+"""Tokenizers in files, and in the core's format."""

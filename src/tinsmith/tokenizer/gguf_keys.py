@@ -1,7 +1,7 @@
 """A Tokenizer from GGUF's `tokenizer.ggml.*` and back.
 
-Where llama.cpp's names do not say all that a Hugging Face folder does, keys of tinsmith's own do; others ignore
-them.
+Keys of tinsmith's own, which other readers ignore, have the facts of a Hugging Face folder that llama.cpp's
+keys lack.
 """
 
 from __future__ import annotations
@@ -22,19 +22,17 @@ from tinsmith.tokenizer.tokens import end_tokens
 _TYPES = {1: "normal", 2: "unknown", 3: "control", 4: "user", 5: "unused", 6: "byte"}
 _TYPE_IDS = {name: number for number, name in _TYPES.items()}
 _MODEL_NAMES = {"bpe": "gpt2", "sentencepiece": "llama", "unigram": "t5"}
-_MERGES = (
-    "gemma4"  # SentencePiece's with merges in place of scores; llama.cpp cuts at line ends before it merges
-)
+_MERGES = "gemma4"  # SentencePiece with merges instead of scores; llama.cpp splits at line ends first
 _MODELS = {name: model for model, name in _MODEL_NAMES.items()} | {_MERGES: "sentencepiece"}
-# Whether a reader of this model puts bos and eos around a text, and a space before it, where no key says.
+# Defaults of readers: bos before a text, eos behind it, a space before it.
 _DEFAULTS = {"bpe": (False, False, False), "sentencepiece": (True, False, True), "unigram": (False, True, True)}
 _OWN = "tinsmith.tokenizer."
 _STRIPS = ("lstrip", "rstrip", "normalized")
 
 
 def read(meta: Mapping[str, Any]) -> Tokenizer:
-    """From the file's metadata. Raises FormatError for keys that contradict each other, UnsupportedError for a
-    tokenizer that needs other rules."""
+    """Reads the file's metadata. Raises FormatError for contradicting keys, UnsupportedError for a tokenizer
+    with other rules."""
     name = meta.get("tokenizer.ggml.model")
     model = _MODELS.get(name) if isinstance(name, str) else None
     if model is None:
@@ -77,7 +75,7 @@ def read(meta: Mapping[str, Any]) -> Tokenizer:
 
 
 def _of_phi3(meta: Mapping[str, Any], t: Tokenizer) -> dict[str, Any]:
-    """GGUF says nowhere which tokens take the white space behind them; llama.cpp knows Phi 3's by the model's
+    """The tokens that strip white space behind them: GGUF has no key, and llama.cpp recognizes Phi 3 by
     name."""
     name = str(meta.get("general.name", "")).lower()
     if t.model != "sentencepiece" or not ("phi-3" in name or "phi3" in name) or f"{_OWN}rstrip" in meta:
@@ -88,11 +86,11 @@ def _of_phi3(meta: Mapping[str, Any], t: Tokenizer) -> dict[str, Any]:
 
 
 def _spaces(meta: Mapping[str, Any], t: Tokenizer, prefix: bool) -> dict[str, Any]:
-    """What the models have that write spaces as U+2581."""
+    """The fields of models that write spaces as U+2581."""
     for key in ("remove_extra_whitespaces", "precompiled_charsmap"):
         if t.model == "unigram" and meta.get(f"tokenizer.ggml.{key}"):
             raise UnsupportedError(
-                f"tokenizer.ggml.{key} is not supported: text would be rewritten before it is cut"
+                f"tokenizer.ggml.{key} is not supported: it rewrites the text before tokenization"
             )
     scores = None if t.merges else meta.get("tokenizer.ggml.scores")
     if not t.merges and (not isinstance(scores, list) or len(scores) != len(t.tokens)):
@@ -116,8 +114,7 @@ def _own(meta: Mapping[str, Any], count: int) -> dict[str, Any]:
             options[key] = given
     for key in _STRIPS:
         given = meta.get(_OWN + key, [])
-        good = isinstance(given, list) and all(isinstance(one, int) and 0 <= one < count for one in given)
-        if not good:
+        if not isinstance(given, list) or not all(isinstance(one, int) and 0 <= one < count for one in given):
             raise FormatError(f"{_OWN}{key} must be an array of tokens' numbers, below {count}")
         if given:
             options[key] = tuple(given)
@@ -129,11 +126,9 @@ def _types(meta: Mapping[str, Any], model: str, count: int) -> list[str]:
     whole = isinstance(numbers, list) and all(isinstance(number, int) for number in numbers)
     if not whole or len(numbers) != count:
         raise FormatError(f"tokenizer.ggml.token_type must be an array of {count} whole numbers")
-    allowed = {
-        number: name for number, name in _TYPES.items() if model != "bpe" or name not in ("unknown", "byte")
-    }
-    unknown = set(numbers) - set(allowed)
-    if unknown:
+    absent = ("unknown", "byte") if model == "bpe" else ()
+    allowed = {number: name for number, name in _TYPES.items() if name not in absent}
+    if unknown := set(numbers) - allowed.keys():
         raise UnsupportedError(
             f"token type {min(unknown)} is not supported in this tokenizer; supported: {allowed}"
         )
@@ -148,7 +143,7 @@ def text(meta: Mapping[str, Any], key: str) -> str | None:
 
 
 def named_templates(meta: Mapping[str, Any]) -> dict[str, str]:
-    """Chat templates beside the one that is used, by name."""
+    """Chat templates beside the default one, by name."""
     if "tokenizer.chat_templates" not in meta:
         return {}
     names = _strings(meta, "tokenizer.chat_templates")
@@ -180,7 +175,7 @@ def _token_id(meta: Mapping[str, Any], key: str, count: int) -> int | None:
 
 
 def write(t: Tokenizer) -> dict[str, Any]:
-    """Raises UnsupportedError for a tokenizer that GGUF's readers would apply otherwise."""
+    """GGUF's keys. Raises UnsupportedError for a tokenizer that GGUF's readers would apply differently."""
     metadata: dict[str, Any] = {
         "tokenizer.ggml.add_space_prefix": t.prefix != "none",
         "tokenizer.ggml.add_bos_token": t.add_bos,
@@ -206,13 +201,10 @@ def write(t: Tokenizer) -> dict[str, Any]:
 
 
 def _written_tokens(t: Tokenizer) -> list[str]:
-    """SentencePiece's user tokens are matched in text as it stands, where a space is a space."""
-    if t.model == "bpe":
-        return t.tokens
-    return [
-        token.replace(SPACE, " ") if kind == "user" else token
-        for token, kind in zip(t.tokens, t.types, strict=True)
-    ]
+    """With plain spaces in SentencePiece's user tokens, which match the raw text."""
+    spaced = "" if t.model == "bpe" else "user"
+    pairs = zip(t.tokens, t.types, strict=True)
+    return [token.replace(SPACE, " ") if kind == spaced else token for token, kind in pairs]
 
 
 def _written_types(t: Tokenizer) -> Sequence[str]:
@@ -244,7 +236,7 @@ def _written_own(t: Tokenizer) -> dict[str, Any]:
 
 
 def _further_ends(t: Tokenizer) -> dict[str, int]:
-    """eot and eom: the end tokens beside eos that a reader would not know by their text."""
+    """eot and eom: end tokens beside eos that readers don't recognize by their text."""
     by_text = end_tokens(t.tokens, t.types, ())
     unknown = [token for token in t.end_tokens if token != t.eos and token not in by_text]
     if len(unknown) > 2:

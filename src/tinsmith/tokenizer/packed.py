@@ -1,4 +1,4 @@
-"""A tokenizer to the bytes that the C core uses in place; kernels/core/text/tokenizer.h documents them."""
+"""Packs a tokenizer for the C core; kernels/core/text/tokenizer.h documents the layout."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import struct
 import sys
 from array import array
 from collections.abc import Iterable, Sequence
+from itertools import accumulate
 
 from tinsmith import _core
 from tinsmith.errors import FormatError, RuntimeFault, UnsupportedError
@@ -26,13 +27,13 @@ ADD_BOS, ADD_EOS, NFC, SPACES, UNK, FUSE_UNK, SPLIT_SPACES = 1, 2, 4, 8, 256, 51
 PREFIXES = {"none": 0, "prepend": 16, "always": 32, "first": 64}
 LSTRIP, RSTRIP, NORMALIZED = 1, 2, 4
 JOINT_BYTES = 8192
-# What an unknown character costs more than the worst token; as in SentencePiece.
+# Distance of an unknown character's score from the worst token's, as in SentencePiece.
 UNKNOWN_PENALTY = 10.0
 
 
 def byte_alphabet() -> list[str]:
-    """The character that stands for each byte in a byte-level vocabulary (GPT-2's bytes_to_unicode): printable
-    Latin-1 stands for itself, the others take code points from 256 on."""
+    """The character for each byte in a byte-level vocabulary (GPT-2's bytes_to_unicode): itself in printable
+    Latin-1, else a code point from 256 on."""
     printable = {*range(ord("!"), ord("~") + 1), *range(0xA1, 0xAD), *range(0xAE, 0x100)}
     others = (byte for byte in range(256) if byte not in printable)
     moved = {byte: 256 + i for i, byte in enumerate(others)}
@@ -44,36 +45,28 @@ BYTE_OF = {character: byte for byte, character in enumerate(ALPHABET)}
 
 
 def token_text(token: str, kind: str, model: str = "bpe") -> bytes:
-    """A token's raw bytes. In a byte-level model only type "normal" is written in the byte-level alphabet; a
-    normal token that has a character outside it is plain text, as Hugging Face's byte-level decoder takes it.
-    In the others a space is written as U+2581."""
-    if model != "bpe":
-        byte = byte_of(token) if kind == "byte" else None
-        if byte is not None:
-            return bytes([byte])
-        return (token if kind in ("control", "unknown") else token.replace(SPACE, " ")).encode(
-            "utf-8", "surrogatepass"
-        )
-    if kind == "normal":
-        try:
+    """A token's raw bytes. Byte-level models write normal tokens in the byte-level alphabet; a token with
+    another character is plain text, as in Hugging Face's decoder. Other models write a space as U+2581."""
+    if model == "bpe":
+        if kind == "normal" and BYTE_OF.keys() >= set(token):
             return bytes(map(BYTE_OF.__getitem__, token))
-        except KeyError:
-            pass
+    elif kind == "byte" and (byte := byte_of(token)) is not None:
+        return bytes([byte])
+    elif kind not in ("control", "unknown"):
+        token = token.replace(SPACE, " ")
     return token.encode("utf-8", "surrogatepass")
 
 
 def encode(tokenizer: Tokenizer) -> bytes:
-    """tokenizer.bin. Raises UnsupportedError for an unknown pre-tokenizer, FormatError for a vocabulary that
-    contradicts itself."""
+    """tokenizer.bin. Raises UnsupportedError for an unknown pre-tokenizer, FormatError for an inconsistent
+    vocabulary."""
     t = tokenizer
     check(t)
     texts = [token_text(token, kind, t.model) for token, kind in zip(t.tokens, t.types, strict=True)]
     ids = {token: i for i, token in enumerate(t.tokens)}
     is_text = matched(t)
     merges = resolve_merges(t, ids) if t.model != "unigram" else []
-    offsets = [0]
-    for text in texts:
-        offsets.append(offsets[-1] + len(text))
+    offsets = list(accumulate(map(len, texts), initial=0))
     specials, written = special_tokens(t, texts, offsets)
     merge_slots, text_slots = slots(len(merges)), slots(sum(is_text))
     header = struct.pack(
@@ -81,7 +74,7 @@ def encode(tokenizer: Tokenizer) -> bytes:
         *(MAGIC, VERSION, MODELS.index(t.model), flags(t)),
         *(len(texts), len(merges), merge_slots, text_slots, len(specials), offsets[-1] + len(written)),
         *(-1 if i is None else i for i in (t.bos, t.eos, t.unk, t.pad)),
-        *(0, 0),  # the longest text's bytes, which the core finds
+        *(0, 0),  # bytes of the longest text, which the core finds
         GGUF_NAMES[t.pre].split.encode() if t.model == "bpe" else b"",
     )
     kinds = bytearray(KINDS[kind] for kind in t.types)
@@ -115,7 +108,7 @@ def words(values: Iterable[int]) -> bytes:
 
 
 def slots(count: int) -> int:
-    """Those of a hash that is at most half full."""
+    """The slots of a hash table that is at most half full."""
     return 1 << max(1, (2 * count).bit_length())
 
 
@@ -155,8 +148,8 @@ def check(t: Tokenizer) -> None:
 
 
 def matched(t: Tokenizer) -> list[bool]:
-    """Whether each token stands for its bytes where they are met in text. A user token is met in the text
-    before that, unless normalizing makes it."""
+    """Whether the text lookup finds each token. User tokens are found earlier, unless normalization makes
+    them."""
     if t.model == "bpe":
         letters = BYTE_OF.keys()
         return [k == "normal" and letters >= set(token) for token, k in zip(t.tokens, t.types, strict=True)]
@@ -167,7 +160,7 @@ def matched(t: Tokenizer) -> list[bool]:
 
 
 def resolve_merges(t: Tokenizer, ids: dict[str, int]) -> list[tuple[int, int, int, int]]:
-    """(left, right, merged, rank), ids in order of rank. No text may make a control token, so no merge may."""
+    """(left, right, merged, rank), ids in order of rank. No merge may make a control token."""
     control = {i for i, kind in enumerate(t.types) if KINDS[kind] == KINDS["control"]}
     merges = []
     given = ranked(t) if t.model == "sentencepiece" else ((a, b, k) for k, (a, b) in enumerate(t.merges))
@@ -188,8 +181,8 @@ def resolve_merges(t: Tokenizer, ids: dict[str, int]) -> list[tuple[int, int, in
 def special_tokens(
     t: Tokenizer, texts: Sequence[bytes], offsets: Sequence[int]
 ) -> tuple[list[tuple[int, int, int, int]], bytes]:
-    """(token, offset, length, flags) of the control and user tokens in order of their bytes; and those bytes
-    that are not their tokens' text. An empty one can't be matched."""
+    """(token, offset, length, flags) of non-empty control and user tokens in order of their bytes; and the
+    bytes that differ from the tokens' text."""
     by_text = {
         token.encode("utf-8", "surrogatepass"): i
         for i, (token, kind) in enumerate(zip(t.tokens, t.types, strict=True))
@@ -208,8 +201,7 @@ def special_tokens(
 
 
 def byte_ids(t: Tokenizer, ids: dict[str, int]) -> list[int]:
-    """The token of each byte, or -1: a byte-level vocabulary may lack bytes that its training text never had,
-    others may have none."""
+    """The token of each byte, or -1: a byte-level vocabulary may lack some bytes, others all."""
     if t.model == "bpe":
         candidates = [ids.get(character, -1) for character in ALPHABET]
         for i in candidates:
@@ -220,7 +212,7 @@ def byte_ids(t: Tokenizer, ids: dict[str, int]) -> list[int]:
                 )
         return [i if i >= 0 and t.types[i] == "normal" else -1 for i in candidates]
     tokens = {byte_of(token): i for i, token in enumerate(t.tokens) if t.types[i] == "byte"}
-    # A character that is a token itself (Gemma 2's tab) never needs its byte.
+    # A character that is a token (Gemma 2's tab) needs no byte token.
     alone = {byte: ids.get(chr(byte), -1) for byte in range(128)} if tokens else {}
     all_bytes = [tokens.get(byte, alone.get(byte, -1)) for byte in range(256)]
     if tokens and (-1 in all_bytes or None in tokens):

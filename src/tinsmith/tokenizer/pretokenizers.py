@@ -1,5 +1,4 @@
-"""Pre-tokenizers by the names and patterns that files give them; kernels/core/text/pretokenizer.c does the
-cutting."""
+"""Pre-tokenizers by their names and patterns in files; kernels/core/text/pretokenizer.c splits texts."""
 
 from __future__ import annotations
 
@@ -8,16 +7,15 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Pretokenizer:
-    """split: a name of pretokenizer.c. ignore_merges and nfc: what GGUF's name says beside that: whether a
-    piece that is a token needs no merges, and whether the models of this name were trained on text in normal
-    form C."""
+    """split: name in pretokenizer.c. ignore_merges: a piece that is a token needs no merges. nfc: text is
+    normalized to form C."""
 
     split: str
     ignore_merges: bool = False
     nfc: bool = False
 
 
-# `tokenizer.ggml.pre`. Of names for the same rules the first is written for a Hugging Face folder.
+# `tokenizer.ggml.pre`. The first of equal names is written for a Hugging Face folder.
 GGUF_NAMES: dict[str, Pretokenizer] = {
     "gpt-2": Pretokenizer("gpt-2"),
     "phi-2": Pretokenizer("gpt-2"),
@@ -54,8 +52,7 @@ def _cased(digits: str, contractions: str) -> str:
     return words + rf"|{digits}| ?[^\s\p{{L}}\p{{N}}]+[\r\n/]*" + _SPACES
 
 
-# The exact patterns of Hugging Face's Split, by the cut they make. The first of a kind is the one that is
-# written.
+# Exact patterns of Hugging Face's Split, with names in pretokenizer.c.
 PATTERNS: dict[str, str] = {
     _words(r"\p{L}", r"[^\s\p{L}\p{N}]", r"\p{N}{1,3}"): "llama-bpe",
     _words(r"\p{L}", r"[^\s\p{L}\p{N}]", r"\p{N}"): "qwen2",

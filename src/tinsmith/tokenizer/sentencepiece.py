@@ -1,4 +1,4 @@
-"""SentencePiece's byte-pair encoding: it joins the neighbours whose joint token has the highest score."""
+"""SentencePiece's byte-pair encoding, which merges the neighbours whose token has the highest score."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from tinsmith.spec import Tokenizer
 
 SPACE = "\u2581"
 _BYTE = re.compile(r"<0x([0-9A-F]{2})>")
-# Types whose tokens text can become.
+# Types of tokens made from text.
 TEXT_TYPES = ("normal", "user")
 
 
 def byte_of(token: str) -> int | None:
-    """The byte that a token such as <0x0A> stands for."""
+    """The byte of a token such as <0x0A>."""
     match = _BYTE.fullmatch(token)
     return int(match[1], 16) if match else None
 
 
 def all_splits(tokens: Sequence[str], types: Sequence[str]) -> dict[str, list[tuple[str, str]]]:
-    """Of each token that text can become, the pairs of such tokens that make it."""
+    """For each token made from text, the pairs of such tokens that make it."""
     known = {token for token, kind in zip(tokens, types, strict=True) if kind in TEXT_TYPES}
     splits = {}
     for token in known:
@@ -33,7 +33,7 @@ def all_splits(tokens: Sequence[str], types: Sequence[str]) -> dict[str, list[tu
 
 
 def ranked(t: Tokenizer) -> list[tuple[str, str, int]]:
-    """Merges with their ranks, which a score and its equals share: of these the leftmost comes first."""
+    """Merges with their ranks; equal scores share a rank, and merge from the left."""
     if t.scores is None:
         return [(left, right, rank) for rank, (left, right) in enumerate(t.merges)]
     score = dict(zip(t.tokens, t.scores, strict=True))
@@ -49,7 +49,7 @@ def ranked(t: Tokenizer) -> list[tuple[str, str, int]]:
 
 
 def scores(t: Tokenizer) -> list[float]:
-    """Scores that make a GGUF's reader merge as `merges` says. Raises UnsupportedError where none can."""
+    """Scores with which GGUF's readers merge in the order of `merges`. Raises UnsupportedError if none do."""
     if t.scores is not None:
         return t.scores
     rank: dict[str, int] = {}

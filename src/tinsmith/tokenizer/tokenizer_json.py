@@ -1,8 +1,7 @@
 """The tokenizer of a Hugging Face folder: tokenizer.json, tokenizer_config.json and the chat template.
 
-Byte-level BPE, SentencePiece's BPE and unigram. What shapes the ids (normalizer, pre-tokenizer, post-processor,
-model options, added tokens) is recognized by its structure, and refused by name where tinsmith would give other
-ids.
+Reads byte-level BPE, SentencePiece's BPE and unigram. Recognizes normalizer, pre-tokenizer, post-processor,
+model options and added tokens by their structure, and refuses those with which tinsmith would give other ids.
 """
 
 from __future__ import annotations
@@ -21,13 +20,12 @@ from tinsmith.tokenizer import tokenizer_json_rules as rules
 from tinsmith.tokenizer.sentencepiece import SPACE, byte_of, ranked
 from tinsmith.tokenizer.tokens import end_tokens
 
-# Named here as in both the config files and the Tokenizer.
 _SPECIALS = ("bos", "eos", "unk", "pad")
-_DEFAULT = "default"  # of several chat templates, the one that is used without a name
+_DEFAULT = "default"  # name of the chat template without a name
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """A JSON table; FormatError names the file and line."""
+    """A JSON table. Raises FormatError with file and line."""
     return reading.read_table(path, FormatError, advice="the folder is incomplete or damaged, fetch it again")
 
 
@@ -38,8 +36,8 @@ def _optional(path: Path) -> dict[str, Any]:
 def read(folder: str | Path, vocab: int | None = None) -> tuple[Tokenizer, str | None]:
     """A folder's tokenizer and its chat template, if any.
 
-    vocab: the model's vocabulary; ids below it that the tokenizer does not use become tokens of type "unused".
-    Raises FormatError for a damaged file, UnsupportedError for a tokenizer that would need other rules.
+    vocab: size of the model's vocabulary; missing ids become tokens of type "unused". Raises FormatError for a
+    damaged file, UnsupportedError for a tokenizer with other rules.
     """
     folder = Path(folder)
     path = folder / "tokenizer.json"
@@ -95,7 +93,7 @@ def _parsed(
         fuse_unk=bool(model.get("fuse_unk")) or kind == "unigram",
         **{key: tuple(e["id"] for e in added if e.get(key)) for key in ("lstrip", "rstrip", "normalized")},
     )
-    return tokenizer, _chat_template(folder, config)
+    return tokenizer, _templates(folder, config).get(_DEFAULT)
 
 
 def _kind(path: Path, whole: Mapping[str, Any], model: Mapping[str, Any]) -> str:
@@ -119,7 +117,7 @@ def _kind(path: Path, whole: Mapping[str, Any], model: Mapping[str, Any]) -> str
 
 
 def _vocabulary(path: Path, model: Mapping[str, Any]) -> tuple[dict[str, int], dict[str, float] | None]:
-    """Ids by text, and the scores of a unigram."""
+    """Ids by text, and a unigram's scores."""
     given = model["vocab"]
     if isinstance(given, dict):
         return given, None
@@ -132,7 +130,7 @@ def _vocabulary(path: Path, model: Mapping[str, Any]) -> tuple[dict[str, int], d
 
 
 def _check_added(path: Path, added: list[Any], kind: str, rule: rules.Rules) -> None:
-    """Refuses what is not done as the library does it."""
+    """Refuses tokens that tinsmith would match differently from the library."""
     for entry in added:
         text = entry["content"]
         if entry.get("single_word"):
@@ -142,7 +140,7 @@ def _check_added(path: Path, added: list[Any], kind: str, rule: rules.Rules) -> 
         changes = kind != "bpe" and (" " in text or SPACE in text or rule.prefix == "prepend")
         if changes or (rule.nfc and unicodedata.normalize("NFC", text) != text):
             raise UnsupportedError(f"{path}: added token {text!r} is normalized to another text, not supported")
-        # What it would take is normalized too, and no white space then.
+        # The normalized text has no white space to strip.
         written = kind == "sentencepiece" and rule.prefix == "none" and not rule.split_spaces
         if written and (entry.get("lstrip") or entry.get("rstrip")):
             raise UnsupportedError(f"{path}: added token {text!r} is normalized and strips, not supported")
@@ -180,7 +178,7 @@ def _merge(path: Path, given: Any) -> tuple[str, str]:
 
 
 def _added_around(path: Path, processor: Any) -> tuple[list[str], list[str]]:
-    """The special tokens that the post-processor puts before and after a text."""
+    """The special tokens that the post-processor adds before and after a text."""
     before: list[str] = []
     after: list[str] = []
     for step in rules.flat(processor, "processors"):
@@ -205,11 +203,11 @@ def _adds(path: Path, texts: list[str], token: int | None, tokens: list[str]) ->
 
 def _named(
     folder: Path, config: Mapping[str, Any], ids: Mapping[str, int]
-) -> tuple[dict[str, int | None], list[int]]:
-    """bos, eos, unk and pad; and every id that the folder says ends a generation."""
+) -> tuple[dict[str, int | None], list[int | None]]:
+    """bos, eos, unk and pad; and the folder's end tokens."""
     generation = _optional(folder / "config.json") | _optional(folder / "generation_config.json")
     named: dict[str, int | None] = {}
-    ends: list[int] = []
+    ends: list[int | None] = []
     for key in _SPECIALS:
         given = config.get(f"{key}_token")
         text = given.get("content") if isinstance(given, dict) else given
@@ -219,14 +217,10 @@ def _named(
         listed = [one for one in (fallback if isinstance(fallback, list) else [fallback]) if one is not None]
         if not all(isinstance(one, int) and 0 <= one < len(ids) for one in listed):
             raise FormatError(f"{folder}: {key}_token_id is {fallback!r}; it must be a token's number")
-        named[key] = ids[text] if text is not None else (listed[0] if listed else None)
+        named[key] = ids[text] if text is not None else next(iter(listed), None)
         if key == "eos":
-            ends = listed + [token for token in (named[key],) if token is not None]
+            ends = [*listed, named[key]]
     return named, ends
-
-
-def _chat_template(folder: Path, config: Mapping[str, Any]) -> str | None:
-    return _templates(folder, config).get(_DEFAULT)
 
 
 def named_templates(folder: str | Path) -> dict[str, str]:
@@ -236,12 +230,12 @@ def named_templates(folder: str | Path) -> dict[str, str]:
 
 
 def _templates(folder: Path, config: Mapping[str, Any]) -> dict[str, str]:
-    """As transformers finds them: files win over the config. Their bytes are kept as they are."""
+    """By name; files take precedence over the config, as in transformers. Their bytes stay unchanged."""
     files = {path.stem: path for path in sorted((folder / "additional_chat_templates").glob("*.jinja"))}
     if (folder / "chat_template.jinja").exists():
         files[_DEFAULT] = folder / "chat_template.jinja"
     if files:
-        return {name: _template(path) for name, path in files.items()}
+        return {name: reading.read_text(path, FormatError, exact=True) for name, path in files.items()}
     given = config.get("chat_template")
     if given is None:
         return {}
@@ -256,10 +250,6 @@ def _templates(folder: Path, config: Mapping[str, Any]) -> dict[str, str]:
     return dict(pairs)
 
 
-def _template(path: Path) -> str:
-    return reading.read_text(path, FormatError, exact=True)
-
-
 def write(
     folder: str | Path,
     tokenizer: Tokenizer,
@@ -267,12 +257,11 @@ def write(
     context: int,
     named: Mapping[str, str] | None = None,
 ) -> None:
-    """Writes tokenizer.json and tokenizer_config.json, which give the `tokenizers` library the same ids.
+    """Writes tokenizer.json and tokenizer_config.json, with which the `tokenizers` library gives the same ids.
 
-    context: the longest input in tokens. named: further chat templates by name.
+    context: most tokens of an input. named: further chat templates by name.
     """
-    folder = Path(folder)
-    written = rules.write(tokenizer)
+    folder, steps = Path(folder), rules.write(tokenizer)
     strips = {key: set(getattr(tokenizer, key)) for key in ("lstrip", "rstrip", "normalized")}
     added = [
         {
@@ -290,10 +279,10 @@ def write(
         "truncation": None,
         "padding": None,
         "added_tokens": added,
-        "normalizer": written["normalizer"],
-        "pre_tokenizer": written["pre_tokenizer"],
+        "normalizer": steps["normalizer"],
+        "pre_tokenizer": steps["pre_tokenizer"],
         "post_processor": _post_processor(tokenizer),
-        "decoder": written["decoder"],
+        "decoder": steps["decoder"],
         "model": _unigram(tokenizer) if tokenizer.model == "unigram" else _bpe(tokenizer),
     }
     _dump(folder / "tokenizer.json", whole)
@@ -320,21 +309,19 @@ def _used(tokenizer: Tokenizer) -> dict[str, int]:
 
 
 def _bpe(t: Tokenizer) -> dict[str, Any]:
-    characters = t.model == "sentencepiece"
-    merges = (
-        [[left, right] for left, right, _ in ranked(t)] if characters else [list(merge) for merge in t.merges]
-    )
+    is_sentencepiece = t.model == "sentencepiece"
+    merges = ranked(t) if is_sentencepiece else t.merges
     return {
         "type": "BPE",
         "dropout": None,
-        "unk_token": t.tokens[t.unk] if characters and t.unk is not None else None,
+        "unk_token": t.tokens[t.unk] if is_sentencepiece and t.unk is not None else None,
         "continuing_subword_prefix": None,
         "end_of_word_suffix": None,
         "fuse_unk": t.fuse_unk,
         "byte_fallback": "byte" in t.types,
         "ignore_merges": t.ignore_merges,
         "vocab": _used(t),
-        "merges": merges,
+        "merges": [list(merge[:2]) for merge in merges],
     }
 
 

@@ -1,6 +1,6 @@
-"""How tokenizer.json says what is done with text before and after the vocabulary: read and written.
+"""Normalizer, pre-tokenizer and decoder of tokenizer.json.
 
-Rules are recognized by their structure, and refused by name where tinsmith would give other ids.
+They are recognized by their structure, and refused if tinsmith would give other ids.
 """
 
 from __future__ import annotations
@@ -13,23 +13,22 @@ from typing import Any
 
 from tinsmith.errors import UnsupportedError
 from tinsmith.spec import Tokenizer
-from tinsmith.tokenizer.pretokenizers import GGUF_NAMES, PATTERNS, Pretokenizer
+from tinsmith.tokenizer.pretokenizers import GGUF_NAMES, PATTERNS
 from tinsmith.tokenizer.sentencepiece import SPACE
 
 _BYTE_LEVEL = {"type": "ByteLevel", "add_prefix_space": False, "use_regex": True}
 _DIGITS = {"type": "Digits", "individual_digits": True}
 _TO_SPACE = {"type": "Replace", "pattern": {"String": " "}, "content": SPACE}
 _PREPEND = {"type": "Prepend", "prepend": SPACE}
-# Text has no space left when it comes here.
+# Does nothing, since the normalized text has no space.
 _NO_CUT = {"type": "Split", "pattern": {"String": " "}, "behavior": "MergedWithPrevious", "invert": False}
-# Keeping what a pattern matches, whether as a cut or by dropping what is between (nothing: the patterns match
-# all).
+# Behaviours that keep each match of a pattern as a piece; the patterns match everything.
 _KEEPS = (("Isolated", False), ("Removed", True))
 
 
 @dataclass(frozen=True)
 class Rules:
-    """What the Tokenizer's fields of these names say, of a "bpe" with the cut of pretokenizer.c."""
+    """Fields of the Tokenizer, and the pre-tokenizer of a byte-level one."""
 
     split: str | None = None
     nfc: bool = False
@@ -38,7 +37,7 @@ class Rules:
 
 
 def flat(given: Any, key: str) -> list[dict[str, Any]]:
-    """The steps of a Sequence, or the only one."""
+    """The steps of a Sequence, or the single step."""
     if given is None:
         return []
     if given.get("type") == "Sequence":
@@ -76,8 +75,8 @@ def _unsupported(path: Path, key: str, given: Any, supported: str) -> Unsupporte
 
 
 def _split(path: Path, given: Any) -> str:
-    """The cut of a byte-level model: by name where the steps are GPT-2's, else by the exact pattern."""
-    # How offsets are trimmed does not change ids; every option that does is compared.
+    """The pre-tokenizer of a byte-level model, by its steps or its exact pattern."""
+    # trim_offsets does not change ids.
     steps = [
         {key: value for key, value in step.items() if key != "trim_offsets"}
         for step in flat(given, "pretokenizers")
@@ -99,7 +98,7 @@ def _split(path: Path, given: Any) -> str:
 
 
 def gguf_name(split: str, ignore_merges: bool, nfc: bool) -> str:
-    """The name whose readers come nearest to these rules."""
+    """The name whose rules come nearest."""
 
     def distance(name: str) -> tuple[bool, bool]:
         known = GGUF_NAMES[name]
@@ -111,7 +110,7 @@ def gguf_name(split: str, ignore_merges: bool, nfc: bool) -> str:
 def write(t: Tokenizer) -> dict[str, Any]:
     """The keys normalizer, pre_tokenizer and decoder."""
     if t.model == "bpe":
-        known: Pretokenizer | None = GGUF_NAMES.get(t.pre)
+        known = GGUF_NAMES.get(t.pre)
         if known is None:
             raise UnsupportedError(
                 f"pre-tokenizer {t.pre!r} can't be written as tokenizer.json; known: {', '.join(GGUF_NAMES)}"

@@ -6,44 +6,24 @@ from collections.abc import Iterable, Sequence
 
 from tinsmith.errors import FormatError
 
-# Characters. The longest of real vocabularies are runs of some hundred spaces; what is made of a token's text
-# may take time by the square of its length.
+# Characters. The longest tokens in use are runs of some hundred spaces; the compiler may take quadratic time.
 MOST_TOKEN = 2048
 
-# Texts that llama.cpp takes for an end of generation in any vocabulary (its `special_eog_ids`): ends of turn,
-# of text and of message, and the separators of code-completion models.
-_END_TEXTS = frozenset(
-    (
-        "<|im_end|>",
-        "<|endoftext|>",
-        "<|end_of_text|>",
-        "<|eot_id|>",
-        "<|eom_id|>",
-        "<|end|>",
-        "<|return|>",
-        "<|call|>",
-        "<end_of_turn>",
-        "<end_of_utterance>",
-        "<eos>",
-        "</s>",
-        "<EOT>",
-        "[EOT]",
-        "[EOS]",
-        "<｜end▁of▁sentence｜>",
-        "<|fim_pad|>",
-        "<|fim_repo|>",
-        "<|repo_name|>",
-        "<reponame>",
-        "<|file_sep|>",
-    )
-)
+# Texts that end a generation in any vocabulary, as in llama.cpp (`special_eog_ids`): ends of turn, text and
+# message, and separators of code-completion models.
+# fmt: off
+_END_TEXTS = frozenset((
+    "<|im_end|>", "<|endoftext|>", "<|end_of_text|>", "<|eot_id|>", "<|eom_id|>", "<|end|>", "<|return|>",
+    "<|call|>", "<end_of_turn>", "<end_of_utterance>", "<eos>", "</s>", "<EOT>", "[EOT]", "[EOS]",
+    "<｜end▁of▁sentence｜>", "<|fim_pad|>", "<|fim_repo|>", "<|repo_name|>", "<reponame>", "<|file_sep|>",
+))
+# fmt: on
 
 
 def end_tokens(tokens: Sequence[str], types: Sequence[str], named: Iterable[int | None]) -> tuple[int, ...]:
-    """Ids that end a generation, ascending: those named by the model, and added tokens known by their text.
+    """Sorted ids that end a generation: `named` by the model, or added tokens with a known text.
 
-    A token of ordinary text never ends one, whatever it spells. Raises FormatError for a vocabulary with a text
-    longer than any.
+    Raises FormatError for a token that is too long.
     """
     longest = max(tokens, key=len, default="")
     if len(longest) > MOST_TOKEN:

@@ -97,7 +97,7 @@ class Job:
         for part in parts:
             rows = [[one.prompt, one.answer, *([one.forced] if one.forced else ())] for one in part]
             digest.update(json.dumps(rows).encode())
-            shown = [picture.known_by for one in part for picture in one.images]
+            shown = [picture.identity for one in part for picture in one.images]
             digest.update(json.dumps(shown).encode() if shown else b"")
         for tensors in (self.spec.tensors, self.spec.vision.tensors if self.spec.vision else {}):
             for role, tensor in sorted(tensors.items()):

@@ -94,7 +94,7 @@ BAD: dict[str, tuple[Any, str, str]] = {
     "gives it away": (
         {"question": "Is the impeller of the Adler pump replaced after 200 hours of work?"},
         "given away",
-        "holds its answer",
+        "contains its answer",
     ),
 }
 

@@ -46,8 +46,8 @@ def test_what_a_schema_lists_need_not_stand() -> None:
         "$defs": {"part": {"properties": {"name": {"type": "string"}, "unit": {"const": "kg"}}}},
     }
     value = {"kind": "pump", "parts": [{"name": "valve", "unit": "kg"}], "sold": True, "note": None, "more": 7}
-    assert list(copied(value, schema)) == [("parts[].name", "valve"), ("more", 7)]
-    assert list(copied({"a": 1}, {"$ref": "#"})) == [("a", 1)]
+    assert list(copied(value, schema, schema)) == [("parts[].name", "valve"), ("more", 7)]
+    assert list(copied({"a": 1}, {"$ref": "#"}, {"$ref": "#"})) == [("a", 1)]
 
 
 PASSAGE = Passage(

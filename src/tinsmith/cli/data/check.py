@@ -53,25 +53,25 @@ PARAMETERS = [
 
 def run(args: Args) -> int:
     from tinsmith.prepare import check
-    from tinsmith.prepare.check import mending, telling
+    from tinsmith.prepare.check import mending, reporting
     from tinsmith.system import files
 
     for kind in args.allow:
         check.by_name(kind)
     report = check.run(_data(args))
     if args.fix:
-        mending.places(report.data, args.fix)  # refused before anything is written
-    found = telling.as_json(report)
+        mending.outputs(report.data, args.fix)  # refused before anything is written
+    found = reporting.as_json(report)
     if args.json == "-":
         print(json.dumps(found, ensure_ascii=False))
     else:
-        print("\n".join(telling.lines(report, shown)))
+        print("\n".join(reporting.lines(report, shown)))
     if args.json not in (None, "-"):
         files.write_text(args.json, json.dumps(found, ensure_ascii=False, indent=1) + "\n")
     if args.html:
-        files.write_text(args.html, telling.page(report))
+        files.write_text(args.html, reporting.page(report))
     if args.fix and args.json != "-":
-        print("\n" + "\n".join(telling.fixed(*mending.write(report, args.fix, args.allow))))
+        print("\n" + "\n".join(reporting.fixed(*mending.write(report, args.fix, args.allow))))
     elif args.fix:
         mending.write(report, args.fix, args.allow)
     bad = ("error", "warning") if args.strict else ("error",)

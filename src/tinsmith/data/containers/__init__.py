@@ -1,49 +1,46 @@
-"""Containers: what holds rows, before anyone asks what the rows mean. A row is a table of values by column.
+"""Containers: files and folders of rows, whatever the rows mean. A row is a table of values by column.
 
-A container is one module of this folder with an instance of a Container subclass named `container`: JSON and
-JSON lines, CSV and TSV, Parquet and Arrow. Folders hold files of these, or texts (`folders.py`, `texts.py`).
-Every one gives its rows one at a time, so that a file of any size takes the memory of a few rows.
+Each module of this package lists its containers in CONTAINERS: JSON and JSON lines, CSV and TSV, Parquet and
+Arrow, mailboxes. Folders hold files of these, or texts (`folders.py`, `texts.py`). Rows are read one at a time,
+so that a file of any size takes the memory of a few rows.
 """
 
 from __future__ import annotations
 
-import pkgutil
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
-from importlib import import_module
 from pathlib import Path
 from typing import Any, ClassVar
 
 from tinsmith.data.readers import Where
 from tinsmith.errors import DataError
+from tinsmith.system.plugins import exported
 
 
 @dataclass(frozen=True)
 class Row:
-    """values: by column; or the fault that keeps this row, and no other, from being read."""
+    """values: by column; or why this row, and no other, can't be read."""
 
     where: Where
     values: Mapping[str, Any] | DataError
 
 
 class Container(ABC):
-    """A kind of file. title: in words; suffixes: of its files' names."""
+    """A file format. title: its name in messages."""
 
     title: ClassVar[str]
     suffixes: ClassVar[tuple[str, ...]]
 
     @abstractmethod
     def rows(self, path: Path) -> Iterator[Row]:
-        """Raises DataError where the file can't be read further; what is wrong with one row is in its place."""
+        """Raises DataError where the rest of the file can't be read; a fault of one row takes its place."""
 
 
 @cache
 def containers() -> tuple[Container, ...]:
-    modules = (import_module(f"{__name__}.{module.name}") for module in pkgutil.iter_modules(__path__))
-    found = (getattr(module, "container", None) for module in modules)
-    return tuple(one for one in found if isinstance(one, Container))
+    return tuple(exported(__name__, "CONTAINERS"))
 
 
 def suffixes() -> tuple[str, ...]:
@@ -51,7 +48,7 @@ def suffixes() -> tuple[str, ...]:
 
 
 def of_file(path: Path) -> Container:
-    """Raises DataError for a file of a kind that rows aren't read from, listing those that they are."""
+    """Raises DataError for a file of another format, listing the known ones."""
     for one in containers():
         if path.suffix.lower() in one.suffixes:
             return one

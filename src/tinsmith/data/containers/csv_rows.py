@@ -1,4 +1,4 @@
-"""CSV and TSV with a header line (RFC 4180). The separator of a .csv file is the one its header has most of."""
+"""CSV and TSV with a header line (RFC 4180). A .csv file's separator is the most frequent one in its header."""
 
 from __future__ import annotations
 
@@ -32,8 +32,11 @@ class Csv(Container):
                 yield Row(where, dict(zip(names, cells, strict=True)))
 
 
+CONTAINERS = (Csv(),)
+
+
 class _Lines:
-    """A file's lines as texts, and how many were read."""
+    """A file's lines as text, and the number of lines read."""
 
     def __init__(self, path: Path) -> None:
         self.path, self.read = path, 0
@@ -49,7 +52,7 @@ class _Lines:
         return line
 
     def first(self) -> str:
-        """The first line that is not blank, which stays the next one."""
+        """The first line that is not blank; it is read again."""
         line = next((line for line in self if line.strip()), "")
         if line:
             self._next.append(line)
@@ -58,7 +61,7 @@ class _Lines:
 
 
 def _header(path: Path, lines: _Lines, *, is_csv: bool) -> tuple[str, list[str]]:
-    """The separator, and the columns' names."""
+    """The separator and the column names."""
     first = lines.first()
     counts = Counter("".join(first.split('"')[::2]))  # outside of quotes
     separator = max(_SEPARATORS, key=lambda one: counts[one]) if is_csv else "\t"
@@ -76,7 +79,7 @@ def _header(path: Path, lines: _Lines, *, is_csv: bool) -> tuple[str, list[str]]
 
 
 def _records(path: Path, lines: _Lines, separator: str) -> Iterator[tuple[Where, list[str] | DataError]]:
-    """Where each record begins, and its cells; none of those that are blank."""
+    """Where each record begins, and its cells; blank records are skipped."""
     csv.field_size_limit(_CELL)
     records = csv.reader(lines, delimiter=separator, strict=True)
     while True:
@@ -86,7 +89,7 @@ def _records(path: Path, lines: _Lines, separator: str) -> Iterator[tuple[Where,
         except StopIteration:
             return
         except csv.Error as error:
-            yield where, DataError(f"{where}: {_said(str(error))}")
+            yield where, DataError(f"{where}: {_explained(str(error))}")
         except DataError as fault:
             if f"{path}:{lines.read + 1}:" not in str(fault):
                 raise
@@ -97,27 +100,23 @@ def _records(path: Path, lines: _Lines, separator: str) -> Iterator[tuple[Where,
                 yield where, cells
 
 
-def _said(error: str) -> str:
-    """The csv module's words as ours."""
-    if "unexpected end of data" in error:
-        return 'a quote (") that opens in this row is never closed'
-    if "field larger than" in error:
-        return f"a cell is longer than {_CELL:,} characters; is a quote never closed?"
-    if "expected after" in error:
-        return 'text follows a closing quote; inside a quoted cell write "" for each quote'
-    if "new-line character" in error:
-        return "lines end in a carriage return alone, as of old Macs; save the file with line feeds"
-    return f"not CSV: {error}"
+_REASONS = {  # by a part of the csv module's message
+    "unexpected end of data": 'a quote (") that opens in this row is never closed',
+    "field larger than": f"a cell is longer than {_CELL:,} characters; is a quote never closed?",
+    "expected after": 'text follows a closing quote; inside a quoted cell write "" for each quote',
+    "new-line character": "lines end in a carriage return alone, as of old Macs; save the file with line feeds",
+}
+
+
+def _explained(error: str) -> str:
+    return next((reason for part, reason in _REASONS.items() if part in error), f"not CSV: {error}")
 
 
 def _ragged(where: Where, cells: list[str], names: list[str], separator: str) -> DataError:
     shown = {"\t": "a tab", ",": "a comma", ";": "a semicolon"}.get(separator, f'"{separator}"')
     is_short = len(cells) < len(names)
-    at = f'ends before column "{names[len(cells)]}"' if is_short else f'goes on after column "{names[-1]}"'
+    at = f'ends before column "{names[len(cells)]}"' if is_short else f'continues after column "{names[-1]}"'
     return DataError(
         f"{where}: has {len(cells)} cells where the header has {len(names)}: it {at}; quote a cell that holds "
         f"{shown}"
     )
-
-
-container = Csv()

@@ -1,8 +1,8 @@
-"""What a path holds: a file's rows, or a folder's, which may be of several splits.
+"""The rows of a file, or of a folder, which may have several splits.
 
 A folder is one of: a dataset that Hugging Face's `datasets` saved (state.json, or dataset_dict.json with a
-folder a split); files of rows whose names or folders say the split, as the hub lays them out (train.csv,
-data/train-00000-of-00002.parquet); a folder of texts or images, or one a split.
+folder per split); files of rows named or placed by split, as on the hub (train.csv,
+data/train-00000-of-00002.parquet); a folder of texts or images, or one per split.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from tinsmith.errors import DataError
 from tinsmith.system import reading
 from tinsmith.system.names import is_inside
 
-# Words that a split's files are named by, as the hub takes them.
+# File names by split, as on the hub.
 _WORDS = {
     "train": ("train", "training"),
     "validation": ("validation", "valid", "val", "dev"),
@@ -31,7 +31,7 @@ _NOT_ROWS = ("dataset_infos.json", "dataset_info.json", "state.json", "dataset_d
 
 @dataclass(frozen=True)
 class Source:
-    """title: of its kind, in words; paths: its files, or its folder of texts or images."""
+    """title: its format in messages; paths: its files, or its folder of texts or images."""
 
     title: str
     paths: tuple[Path, ...]
@@ -42,8 +42,8 @@ class Source:
 
 
 def sources(path: str | Path) -> dict[str, Source]:
-    """By split ("train", "validation", "test"); of what has none, under "". Raises DataError for a path that
-    holds no rows."""
+    """By split ("train", "validation", "test"); without splits, under "". Raises DataError for a path without
+    rows."""
     path = Path(path)
     if path.is_dir():
         texts.check_links(path)
@@ -57,12 +57,13 @@ def sources(path: str | Path) -> dict[str, Source]:
 
 
 def _folder(folder: Path) -> dict[str, Source]:
-    if (folder / "dataset_dict.json").is_file():
-        names = reading.read_table(folder / "dataset_dict.json", DataError).get("splits")
+    splits_file = folder / "dataset_dict.json"
+    if splits_file.is_file():
+        names = reading.read_table(splits_file, DataError).get("splits")
         if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-            raise DataError(f'{folder / "dataset_dict.json"}: lists no "splits"; save the dataset again')
+            raise DataError(f'{splits_file}: lists no "splits"; save the dataset again')
         if any(Path(name).name != name for name in names):
-            raise DataError(f"{folder / 'dataset_dict.json'}: names a split elsewhere; save it again")
+            raise DataError(f"{splits_file}: names a split elsewhere; save it again")
         return _merged({name: _saved(folder / name) for name in names}, folder)
     if (folder / "state.json").is_file():
         return {"": _saved(folder)}
@@ -70,34 +71,29 @@ def _folder(folder: Path) -> dict[str, Source]:
     names_images = found and texts.listing(folder) is None and texts.title(folder) == "images"
     if names_images or any(_split_of_file(path) for path in found):
         return _files(folder, found)
-    if texts.is_texts(folder) and texts.listing(folder):
-        return {"": Source(texts.title(folder), (folder,))}
-    if splits := {one.name: one for one in _subfolders(folder) if split_of(one.name) and texts.is_texts(one)}:
-        return _merged({name: Source(texts.title(one), (one,)) for name, one in splits.items()}, folder)
-    if texts.is_texts(folder):
-        return {"": Source(texts.title(folder), (folder,))}
-    return _files(folder, found)
+    is_texts = texts.is_texts(folder)
+    by_split = [one for one in texts.subfolders(folder) if split_of(one.name) and texts.is_texts(one)]
+    if by_split and not (is_texts and texts.listing(folder)):
+        return _merged({one.name: Source(texts.title(one), (one,)) for one in by_split}, folder)
+    return {"": Source(texts.title(folder), (folder,))} if is_texts else _files(folder, found)
 
 
 def split_of(name: str) -> str | None:
-    """The split that a name says at its beginning."""
+    """The split that a file or folder name begins with."""
     match = _SPLIT.match(name.lower())
     return next((split for split, words in _WORDS.items() if match and match.group() in words), None)
 
 
-def _subfolders(folder: Path) -> list[Path]:
-    return sorted(one for one in folder.iterdir() if one.is_dir() and not one.name.startswith("."))
-
-
 def _saved(folder: Path) -> Source:
-    """A dataset that was saved to disk."""
-    state = reading.read_table(folder / "state.json", DataError)
+    """A dataset that `datasets` saved to disk."""
+    path = folder / "state.json"
+    state = reading.read_table(path, DataError)
     try:
         names = [str(entry["filename"]) for entry in state["_data_files"]]
     except (KeyError, TypeError):
-        raise DataError(f'{folder / "state.json"}: lists no "_data_files"; save the dataset again') from None
+        raise DataError(f'{path}: lists no "_data_files"; save the dataset again') from None
     if not all(is_inside(name) and "/" not in name for name in names):
-        raise DataError(f"{folder / 'state.json'}: names a file outside of its folder; save the dataset again")
+        raise DataError(f"{path}: names a file outside of its folder; save the dataset again")
     return Source("a saved dataset", tuple(folder / name for name in names))
 
 
@@ -114,7 +110,7 @@ def _row_files(folder: Path) -> list[Path]:
 
 
 def _split_of_file(path: Path) -> str:
-    """That its name or its folder says; empty where neither does."""
+    """By its name or its folder's; empty where neither names a split."""
     return split_of(path.name) or split_of(path.parent.name) or ""
 
 
@@ -141,7 +137,7 @@ def _files(folder: Path, found: list[Path]) -> dict[str, Source]:
 
 
 def _merged(named: dict[str, Source], folder: Path) -> dict[str, Source]:
-    """By the split that the names say."""
+    """By split, instead of by name."""
     found: dict[str, Source] = {}
     for name, source in named.items():
         split = split_of(name)

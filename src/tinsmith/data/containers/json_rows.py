@@ -27,6 +27,9 @@ class Json(Container):
         return _list_rows(path) if is_list else _line_rows(path)
 
 
+CONTAINERS = (Json(),)
+
+
 def _begins(path: Path) -> str:
     """The first character that is no white space; empty where there is none."""
     pieces = (piece.strip() for piece in reading.lines(path, DataError, piece=_PIECE))
@@ -60,7 +63,7 @@ def _list_rows(path: Path) -> Iterator[Row]:
 
 
 def _elements(path: Path) -> Iterator[str]:
-    """The texts between the commas of the outermost list: what they say is for a JSON reader to judge."""
+    """The texts between the commas of the outermost list, for a JSON reader."""
     depth = skip = size = count = 0
     in_text = False
     parts: list[str] = []
@@ -109,6 +112,3 @@ def _pieces(path: Path) -> Iterator[str]:
             at = done + error.start + 1
             raise DataError(f"{path}: byte {at} is not UTF-8; save the file as UTF-8") from None
         done += len(raw)
-
-
-container = Json()

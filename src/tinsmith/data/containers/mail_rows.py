@@ -1,7 +1,7 @@
 """Mailboxes: mbox files (RFC 4155), each mail a row of id, parent, author, subject, text.
 
-A mail's text is its plain part without its signature; None where it has no such part. `posts`
-(tinsmith.data.shapes) makes conversations of them.
+The text is the plain part without the signature; None without such a part. The shape `posts` makes
+conversations of mails.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from tinsmith.errors import DataError
 from tinsmith.system import reading
 
 _PARSER = BytesParser(policy=email.policy.default)
-# Bytes of a header that is read, at most: Python's parser takes a time that grows with its square.
+# Bytes of a header, at most: Python's parser takes quadratic time.
 _LONGEST = {
     b"from": 1 << 12,
     **dict.fromkeys((b"subject", b"message-id"), 1 << 14),
@@ -44,8 +44,11 @@ class Mail(Container):
                 yield Row(where, fault)
 
 
+CONTAINERS = (Mail(),)
+
+
 def _mails(path: Path) -> Iterator[tuple[int, list[bytes]]]:
-    """The number of each mail's first line, and its lines without the one that separates it."""
+    """The number of each mail's first line, and its lines after that separator."""
     first, size, blank = 0, 0, True
     mail: list[bytes] = []
     for number, line in enumerate(reading.lines(path, DataError), 1):
@@ -74,8 +77,10 @@ def _check_headers(lines: list[bytes], where: Where) -> None:
             name, size = line.partition(b":")[0].strip().lower(), 0
         size += len(line)
         if size > _LONGEST.get(name, size):
-            said = name.decode("ascii")
-            raise DataError(f"{where}: the header {said} is longer than {_LONGEST[name]:,} bytes; take it out")
+            header = name.decode("ascii")
+            raise DataError(
+                f"{where}: the header {header} is longer than {_LONGEST[name]:,} bytes; take it out"
+            )
 
 
 def _values(mail: EmailMessage, where: Where) -> dict[str, str | None]:
@@ -85,13 +90,8 @@ def _values(mail: EmailMessage, where: Where) -> dict[str, str | None]:
         own = _ID.search(str(mail.get("Message-ID", "")))
         part = mail.get_body(preferencelist=("plain",))
         text = None if part is None else part.get_content()
-    except (
-        LookupError,
-        ValueError,
-        TypeError,
-        AttributeError,
-        RecursionError,
-    ) as error:  # the package's, for damaged headers
+    # The email package's errors for damaged headers.
+    except (LookupError, ValueError, TypeError, AttributeError, RecursionError) as error:
         raise DataError(f"{where}: the mail can't be read ({error}); take it out") from None
     return {
         "id": None if own is None else own.group(),
@@ -100,6 +100,3 @@ def _values(mail: EmailMessage, where: Where) -> dict[str, str | None]:
         "subject": str(mail.get("Subject", "")),
         "text": text.replace("\r\n", "\n").partition("\n-- \n")[0] if isinstance(text, str) else None,
     }
-
-
-container = Mail()

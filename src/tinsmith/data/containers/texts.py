@@ -1,6 +1,6 @@
 """A folder of texts or images: LABEL/name.txt; or name.txt beside name.json; or name.txt and a labels.csv.
 
-Where a folder has images, its examples are these, and texts that lie there too are none.
+In a folder with images, the images are the examples, and texts are not.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from tinsmith.system.files import is_inside
 SUFFIXES = (".txt", ".md")
 BOTH = (*SUFFIXES, *images.SUFFIXES)
 LISTS = ("labels", "metadata")  # names of the file that lists the texts or images
-_FILE = ("file", "file_name", "filename", "path", "image", "name", "id")  # its column that names them
+_FILE = ("file", "file_name", "filename", "path", "image", "name", "id")  # its column of file names
 
 
 def files(folder: Path) -> list[Path]:
-    """The images that lie in it, or where there are none the texts, by name."""
+    """Its images, or else its texts, by name."""
     found = sorted(
         one for one in folder.iterdir() if one.suffix.lower() in BOTH and not one.name.startswith(".")
     )
@@ -36,37 +36,36 @@ def _is_image(path: Path) -> bool:
 
 
 def listing(folder: Path) -> Path | None:
-    """The file that lists them; None where there is none."""
+    """The file that lists the texts or images, if any."""
     names = [f"{name}{suffix}" for name in LISTS for suffix in containers.suffixes()]
     return next((folder / name for name in names if (folder / name).is_file()), None)
 
 
 def title(folder: Path) -> str:
-    """What it holds, in words."""
-    found = [*files(folder), *(path for one in _inner(folder) for path in files(one)[:1])]
+    found = [*files(folder), *(path for one in subfolders(folder) for path in files(one)[:1])]
     return "images" if any(map(_is_image, found)) else "texts"
 
 
-def _inner(folder: Path) -> list[Path]:
+def subfolders(folder: Path) -> list[Path]:
     return sorted(one for one in folder.iterdir() if one.is_dir() and not one.name.startswith("."))
 
 
 def is_texts(folder: Path) -> bool:
     """Whether the folder holds texts or images whose labels or answers are there too."""
     own = files(folder)
-    inside = any(map(files, _inner(folder)))
+    inside = any(map(files, subfolders(folder)))
     if listing(folder) is not None:
         return bool(own) or inside
     return inside or any(one.with_suffix(".json").exists() for one in own)
 
 
 def is_beside(path: Path) -> bool:
-    """Whether a file says what the labels or answers of texts or images are, and holds no rows of its own."""
+    """Whether a file holds labels or answers of texts or images, rather than rows."""
     return path.stem in LISTS or any(path.with_suffix(suffix).exists() for suffix in BOTH)
 
 
 def check_links(folder: Path) -> None:
-    """Raises DataError for a link in the folder that leads out of it: what it leads to is none of the data."""
+    """Raises DataError for a link in the folder that leads out of it."""
     for here, folders, names in os.walk(folder):
         for path in (Path(here, name) for name in (*folders, *names)):
             if path.is_symlink() and not is_inside(path, folder):
@@ -80,28 +79,25 @@ def rows(folder: Path) -> Iterator[Row]:
         yield from _listed(folder, listed)
     elif found := files(folder):
         for path in found:
-            yield _row(path, _beside(path))
+            yield _row(path, None)
     else:
-        for label in _inner(folder):
+        for label in subfolders(folder):
             for path in files(label):
                 yield _row(path, {"label": label.name})
 
 
-def _beside(path: Path) -> dict[str, Any] | DataError:
+def _beside(path: Path) -> dict[str, Any]:
     answer = path.with_suffix(".json")
     if not answer.exists():
-        return DataError(f"{path}: {answer.name} is missing; put the answer beside it")
-    try:
-        return {"output": reading.read_json(answer, DataError, most=reading.LINE, unique=True)}
-    except DataError as fault:
-        return fault
+        raise DataError(f"{path}: {answer.name} is missing; put the answer beside it")
+    return {"output": reading.read_json(answer, DataError, most=reading.LINE, unique=True)}
 
 
-def _row(path: Path, values: dict[str, Any] | DataError, where: Where | None = None) -> Row:
+def _row(path: Path, labels: dict[str, Any] | None, where: Where | None = None) -> Row:
+    """labels: None for those in the file beside it."""
     where = where or Where(str(path))
     try:
-        if isinstance(values, DataError):
-            raise values
+        values = _beside(path) if labels is None else labels
         if _is_image(path):
             return Row(where, {"image": str(path.absolute()), **values})
         return Row(where, {"text": reading.read_text(path, DataError, most=reading.LINE), **values})
@@ -127,7 +123,7 @@ def _listed(folder: Path, listed: Path) -> Iterator[Row]:
 
 
 def _named(folder: Path, name: str) -> list[Path]:
-    """Where the file of a name may be: in the folder, never outside it."""
+    """Candidates for the file of a name, none of them outside the folder."""
     if Path(name).is_absolute() or ".." in Path(name).parts or "\0" in name:
         return []
     return [folder / name, *(folder / f"{name}{suffix}" for suffix in BOTH)]

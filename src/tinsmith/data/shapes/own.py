@@ -1,4 +1,4 @@
-"""input-output: our own rows (tinsmith.data.readers); other columns are not used."""
+"""input-output: tinsmith's own rows (tinsmith.data.readers); other columns are not used."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from functools import lru_cache
 
 from tinsmith.data import readers
 from tinsmith.data.readers import Example, Where
-from tinsmith.data.shapes import Named, Reading, Shape, Values, Wanted, text
-from tinsmith.data.shapes._chats import check_turns
-from tinsmith.data.shapes._pairs import asks, is_blank, system
+from tinsmith.data.shapes import Named, Reading, Shape, Values, Wanted, is_blank, system, text
+from tinsmith.data.shapes.chats import check_turns
+from tinsmith.data.shapes.pairs import has_prompt
 from tinsmith.errors import DataError
 
 
@@ -21,36 +21,37 @@ class Own(Shape):
     def readings(self, columns: Sequence[str], rows: Sequence[Values], named: Named) -> list[Reading]:
         if (named.input or ("input",), named.output or "output") != (("input",), "output"):
             return []
-        asked = ("input",) if "input" in columns else ()
-        if "output" not in columns or "instruction" in columns or not (asked or named.images(columns)):
+        prompt = ("input",) if "input" in columns else ()
+        if "output" not in columns or "instruction" in columns or not (prompt or named.images(columns)):
             return []
-        if not asked and asks(columns):
+        if not prompt and has_prompt(columns):
             return []
         more = tuple(name for name in columns if name in readers.KEYS)
-        return [Reading(self, asked, "output", more=more)]
+        return [Reading(self, prompt, "output", more=more)]
 
     def example(self, values: Values, reading: Reading, where: Where, task: Wanted | None) -> Example:
         for key in values:
-            near = _meant(key)
+            near = _misspelt(key)
             if near is not None and near not in values:
                 raise DataError(
                     f'{where}: unknown key "{key}"; did you mean "{near}"? an example takes '
                     f"{', '.join(readers.KEYS)}"
                 )
         own = {key: value for key, value in values.items() if key in readers.KEYS and not is_blank(value)}
-        own.pop("image", None)  # whoever opened the file reads it
-        if not (is_blank(values.get("input")) and reading.shows(values)):
+        own.pop("image", None)  # Opened reads images
+        has_images = reading.has_images(values)
+        if not (is_blank(values.get("input")) and has_images):
             own["input"] = text(values, "input", where)
         own["output"] = text(values, "output", where, task, is_output=True)
-        example = readers.example({"input": "", **own}, where, shown=reading.shows(values))
+        example = readers.example({"input": "", **own}, where, shown=has_images)
         return check_turns(replace(example, turns=system(values, where) + example.turns), where, task)
 
 
-@lru_cache(1024)  # of columns there are few, of damaged rows any number
-def _meant(key: str) -> str | None:
-    """The key of ours that an unknown one is nearly."""
+@lru_cache(1024)  # files have few columns, damaged rows any number
+def _misspelt(key: str) -> str | None:
+    """The key of KEYS that an unknown key nearly equals."""
     near = [] if key in readers.KEYS else difflib.get_close_matches(key, readers.KEYS, 1, 0.75)
     return near[0] if near else None
 
 
-shape = Own()
+SHAPES = (Own(),)

@@ -1,21 +1,19 @@
-"""Faults in examples: each with its file and line, how bad it is, and what to do.
+"""Finds faults in examples: each with its file and line, its severity, and advice.
 
-A check is one module of this folder with an instance of a Check subclass named `check`. Adding a module adds
-the check: the command line, the page and the mending ask it; no table lists them.
+Each module of this package lists its checks in CHECKS; the command line, the page and --fix use all of them.
 """
 
 from __future__ import annotations
 
-import pkgutil
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
 from functools import cache
-from importlib import import_module
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from tinsmith.errors import MissingExtraError, UnsupportedError
+from tinsmith.system.plugins import exported
 
 if TYPE_CHECKING:
     from tinsmith.data.readers import Example
@@ -24,25 +22,25 @@ if TYPE_CHECKING:
 Severity = Literal["error", "warning", "note"]
 SEVERITIES: tuple[Severity, ...] = ("error", "warning", "note")
 EXTRA = "check"
-NAMED = 20  # other rows that a finding names, where there may be thousands
+NAMED = 20  # other rows in a finding, at most
 
 
 @dataclass(frozen=True)
 class Mend:
-    """What --fix does to an example. done: in words; apply: the new example, None where it is dropped."""
+    """A change that --fix makes. done: its description. apply: the new example, or None to drop it."""
 
     done: str
     apply: Callable[[Example], Example | None]
 
 
-def drop(done: str = "dropped") -> Mend:
-    return Mend(done, lambda example: None)
+def drop() -> Mend:
+    return Mend("dropped", lambda example: None)
 
 
 @dataclass(frozen=True)
 class Finding:
-    """row: the example's number among the data's rows, None for what is of a file or could not be read; where:
-    its file and line; also: the other rows it has to do with, of many the first."""
+    """row: index of the example; None for a finding about a file, or a row that can't be read. where: its file
+    and line. also: other rows of the finding."""
 
     kind: str
     severity: Severity
@@ -59,9 +57,8 @@ class Finding:
 
 
 class Check(ABC):
-    """A kind of fault. title: in words; advice: what to do; explained_by: the checks whose finding on a row
-    says why this one finds something there too, which is then left out; repeats: whether it is about rows
-    that repeat others."""
+    """A kind of fault. explained_by: checks whose finding on a row hides this one's. repeats: whether it finds
+    rows that repeat others."""
 
     name: ClassVar[str]
     severity: ClassVar[Severity]
@@ -71,7 +68,7 @@ class Check(ABC):
     repeats: ClassVar[bool] = False
 
     def needs(self, data: Data) -> str:
-        """Why this data can't be checked for it; empty where it can."""
+        """Why the check can't run on this data; empty if it can."""
         return ""
 
     @abstractmethod
@@ -93,17 +90,16 @@ class Check(ABC):
 
 @cache
 def checks() -> tuple[Check, ...]:
-    """Every check there is, the worst kinds first. Raises MissingExtraError for a library that one needs."""
+    """Every check, the most severe first. Raises MissingExtraError for a library that one needs."""
     try:
-        modules = [import_module(f"{__name__}.{module.name}") for module in pkgutil.iter_modules(__path__)]
+        found = exported(__name__, "CHECKS")
     except ImportError as error:
         raise MissingExtraError(error.name or "a library", EXTRA) from None
-    found = [one for module in modules if isinstance(one := getattr(module, "check", None), Check)]
     return tuple(sorted(found, key=lambda check: (SEVERITIES.index(check.severity), check.name)))
 
 
 def by_name(name: str) -> Check:
-    """Raises UnsupportedError for an unknown one, listing those there are."""
+    """Raises UnsupportedError for an unknown name, listing the known ones."""
     for check in checks():
         if check.name == name:
             return check
@@ -112,7 +108,7 @@ def by_name(name: str) -> Check:
 
 @dataclass(frozen=True)
 class Report:
-    """findings: by kind, of those that found something; skipped: why a kind was not looked for."""
+    """findings: by check, without empty ones. skipped: why a check did not run."""
 
     data: Data
     findings: dict[str, list[Finding]]
@@ -124,7 +120,7 @@ class Report:
 
 
 def run(data: Data, names: Collection[str] | None = None) -> Report:
-    """Looks for every kind of fault. names: of the checks; None for all."""
+    """Runs the named checks, or all."""
     begun = time.monotonic()
     skipped, findings = {}, {}
     chosen = [check for check in checks() if names is None or check.name in names]

@@ -1,17 +1,18 @@
-"""Rows whose inputs are the same or nearly so.
+"""Rows with the same or nearly the same input.
 
-MinHash with locality-sensitive hashing (Broder 1997; Indyk and Motwani 1998) over runs of three characters
-proposes pairs; what their words differ in decides. A difference that recurs throughout the data ("minute" and
-"minutes") is the data's own variety, and makes no near-duplicate.
+MinHash with locality-sensitive hashing (Broder 1997; Indyk and Motwani 1998) over three-character shingles
+proposes pairs; the differing words decide. A difference that recurs throughout the data ("minute", "minutes")
+is its natural variety, and makes no near-duplicate.
 """
 
 from __future__ import annotations
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
+from itertools import chain
 
 from datasketch import MinHash, MinHashLSH
 from rapidfuzz import fuzz
@@ -21,23 +22,22 @@ from tinsmith.prepare.check._texts import FILLERS
 from tinsmith.prepare.check.rows import Data, answer
 
 _RUN, _PERMUTATIONS, _JACCARD, _SEED = 3, 64, 0.6, 1
-# Of 100, by rapidfuzz: what the letters of near-duplicates have in common, at least, and those of other pairs
-# by which it is judged whether a difference recurs.
+# rapidfuzz's ratio, of 100: of near-duplicates, and of pairs that show whether a difference recurs.
 _ALIKE, _HARDLY = 90.0, 75.0
-_SHARE, _LONG = 0.1, 60  # the share of words that may differ, one always may; words of a long text
-_EDITS = 2  # letters of a slip of the pen
-_TYPOS, _OFTENER = 3, 10  # texts that have the same slip, and how many times more have the word as it is meant
-_COMMON = 0.01  # the share of texts that a word is in without which a text says the same
-_RECURS = 3  # texts on either side of a change of words, which is the data's own then
+_SHARE, _LONG = 0.1, 60  # share of words that may differ (one always may); words of a long text
+_EDITS = 2  # letters of a typo
+_TYPOS, _OFTENER = 3, 10  # most texts with the same typo; least ratio of texts with the right word
+_COMMON = 0.01  # least share of texts with a word that may be left out
+_RECURS = 3  # least texts on each side of a recurring change
 
 Words = tuple[str, ...]
-Change = tuple[Words, Words]  # those of the first text, and those in their place
+Change = tuple[Words, Words]  # words of the first text, and their replacement
 
 
 @dataclass(frozen=True)
 class Pair:
-    """Two rows of equal outputs, or of texts that are nearly so, the first one first. same: their inputs are
-    the same but for case, spacing and punctuation."""
+    """Two rows with equal or nearly equal outputs. same: equal inputs except for case, spacing and
+    punctuation."""
 
     first: int
     second: int
@@ -50,7 +50,7 @@ def pairs(data: Data) -> list[Pair]:
 
 
 def _pairs(data: Data) -> Iterator[Pair]:
-    """Of rows that are the same, each with the first of its split; of the others, the first of each split."""
+    """Equal rows, each with the first of its split; near-duplicates, the first of each split."""
     groups: dict[tuple[str, str], dict[str, list[int]]] = {}
     for i, text in enumerate(data.folded):
         by_split = groups.setdefault((text, answer(data, i)), defaultdict(list))
@@ -60,20 +60,17 @@ def _pairs(data: Data) -> Iterator[Pair]:
         for rows in by_split.values():
             yield from (Pair(rows[0], row, True) for row in rows[1:])
         yield from (Pair(a, b, True) for k, a in enumerate(heads) for b in heads[k + 1 :])
-    # Of images the question may be the same in all; image_leak compares what they show.
-    texts = [key for key, rows in groups.items() if not _has_images(data, rows)]
+    # All images may have the same question; image_leak compares the images.
+    with_images = {i for i, row in enumerate(data.rows) if row.example.images}
+    texts = [key for key, rows in groups.items() if with_images.isdisjoint(chain(*rows.values()))]
     for one, other in _near(texts, data.task.is_free):
         for a in groups[one].values():
             for b in groups[other].values():
                 yield Pair(min(a[0], b[0]), max(a[0], b[0]), False)
 
 
-def _has_images(data: Data, by_split: Mapping[str, list[int]]) -> bool:
-    return any(data.rows[i].example.images for rows in by_split.values() for i in rows)
-
-
 def _near(texts: Sequence[tuple[str, str]], free: bool) -> list[tuple[tuple[str, str], tuple[str, str]]]:
-    """Pairs of inputs with one answer. free: which is a text, of which as much may differ as of the input."""
+    """Pairs of similar inputs with the same answer; a similar one, if answers are free texts."""
     plain = [" ".join(word for word in text.split() if word not in FILLERS) or text for text, _ in texts]
     found: list[tuple[int, int, float, list[Change]]] = []
     for a, b in _proposed(plain):
@@ -95,41 +92,41 @@ def _near(texts: Sequence[tuple[str, str]], free: bool) -> list[tuple[tuple[str,
 
 
 class _Variety:
-    """In what texts differ that are no copies of one another. holders: in how many of them each word is."""
+    """The differences between similar texts. counts: texts with each word."""
 
     def __init__(self, texts: Sequence[str]) -> None:
         self.texts = len(texts)
-        self.holders = Counter(word for text in texts for word in set(_words(text)))
+        self.counts = Counter(word for text in texts for word in set(_words(text)))
         self.sides: dict[tuple[Words, Words], set[int]] = defaultdict(set)
 
     def add(self, a: int, b: int, changes: Sequence[Change]) -> None:
-        for gone, come in changes:
-            self.sides[gone, come].add(a)
-            self.sides[come, gone].add(b)
+        for old, new in changes:
+            self.sides[old, new].add(a)
+            self.sides[new, old].add(b)
 
     def recurs(self, change: Change) -> bool:
-        """On both sides: a word that one text alone has, though it is near many, is no variety."""
-        gone, come = change
-        return min(len(self.sides[gone, come]), len(self.sides[come, gone])) >= _RECURS
+        """Whether several texts have each side; a word of one text alone is no variety."""
+        old, new = change
+        return min(len(self.sides[old, new]), len(self.sides[new, old])) >= _RECURS
 
     def is_slight(self, changes: Sequence[Change], words: int) -> bool:
-        """Whether a text of so many words says the same after these changes: words are mistyped, or common ones
-        left out; in a long text others may differ too."""
+        """Whether these changes keep the meaning of a text of so many words: typos, or common words left out;
+        in a long text, any few."""
         few = max(1.0, _SHARE * words)
         if sum(max(map(len, change)) for change in changes) > few:
             return False
-        return words >= _LONG or all(self._says_the_same(*change) for change in changes)
+        return words >= _LONG or all(self._keeps_meaning(*change) for change in changes)
 
-    def _says_the_same(self, gone: Words, come: Words) -> bool:
-        if gone and come:
-            return self._is_slip(gone, come)
-        return all(self.holders[word] >= _COMMON * self.texts for word in gone + come)
+    def _keeps_meaning(self, old: Words, new: Words) -> bool:
+        if old and new:
+            return self._is_typo(old, new)
+        return all(self.counts[word] >= _COMMON * self.texts for word in old + new)
 
-    def _is_slip(self, gone: Words, come: Words) -> bool:
-        one, other = "".join(gone), "".join(come)  # a space may have come between
+    def _is_typo(self, old: Words, new: Words) -> bool:
+        one, other = "".join(old), "".join(new)  # a typo may insert a space
         if any(map(str.isdigit, one + other)):
             return False
-        rare, usual = sorted(min(self.holders[word] for word in words) for words in (gone, come))
+        rare, usual = sorted(min(self.counts[word] for word in words) for words in (old, new))
         mistyped = rare == 1 or (rare <= _TYPOS and usual >= _OFTENER * rare)
         return mistyped and OSA.distance(one, other) <= min(_EDITS, len(one) // 3)
 

@@ -1,4 +1,4 @@
-"""When two texts are the same, or nearly."""
+"""Texts: comparing them and quoting them in messages."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import replace
 from tinsmith.data.readers import Example
 
 _EDGES = ".,;:!?…\"'`()[]{}“”‘’«»¿¡"
-# Words of courtesy in some languages: a request with one and without it asks for the same.
+# Words of courtesy in some languages, which don't change a request.
 # fmt: off
 FILLERS = frozenset((
     "please", "pls", "kindly", "hey", "hi", "hello", "ok", "okay", "thanks", "thx", "just", "um", "uh", "well",
@@ -18,22 +18,22 @@ FILLERS = frozenset((
 
 
 def fold(text: str) -> str:
-    """Without case, spacing and the punctuation around words; signs that carry meaning (+, -, %, #) stay."""
+    """Without case, spacing and the punctuation around words; signs with a meaning (+, -, %, #) stay."""
     words = unicodedata.normalize("NFKC", text).casefold().split()
     return " ".join(word for word in (one.strip(_EDGES) for one in words) if word) or text.strip()
 
 
 def quoted(text: str, most: int = 60) -> str:
-    """For a message: one line, not too long, in quotes."""
+    """In quotes, on one line, at most so long."""
     line = " ".join(text.split())
     return f'"{line if len(line) <= most else line[: most - 1] + "…"}"'
 
 
-def asked(example: Example) -> str:
-    """What asks, for a message: the input, or where there is none its images."""
+def quoted_input(example: Example) -> str:
+    """The input, or else the images."""
     return quoted(example.input or ", ".join(image.name for image in example.images))
 
 
 def changed(example: Example, name: str, text: str) -> Example:
-    """With another text for its input or output."""
+    """With another input or output."""
     return replace(example, input=text) if name == "input" else replace(example, output=text)

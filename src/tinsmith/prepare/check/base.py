@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from tinsmith.data.readers import Example
     from tinsmith.tasks import Task
 
-_SHORTEST = 3  # characters of a special token that a text holds by no accident
+_SHORTEST = 3  # characters of a special token; texts may have shorter ones by accident
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class Base:
     system: str = ""
 
     def tokens(self, example: Example, task: Task) -> int:
-        """Those of prompt and answer, with the token that ends it."""
+        """The number of tokens of prompt and answer, with the end token."""
         if self.model.can_chat:
             prompt = len(self.model.render(task.messages(example, self.system)))
         else:
@@ -34,7 +34,7 @@ class Base:
 
 
 def read(path: Path, system: str = "", template: str | None = None) -> Base:
-    """template: what the chat template is with all that a recipe fixes; None: the base's own."""
+    """template: the chat template with a recipe's settings; None for the base's own."""
     from tinsmith import models
     from tinsmith.compiler import build_words
 

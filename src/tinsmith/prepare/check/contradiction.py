@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from itertools import islice
 
 from tinsmith.prepare.check import NAMED, Check, Finding, drop
-from tinsmith.prepare.check._texts import asked, quoted
-from tinsmith.prepare.check.label_typo import meant
+from tinsmith.prepare.check._texts import quoted, quoted_input
+from tinsmith.prepare.check.label_typo import typos
 from tinsmith.prepare.check.rows import Data, answer
 
-_MOST = 0.5  # the share above which one of several answers is taken for the right one
+_MOST = 0.5  # share above which the most frequent answer counts as right
 
 
 class Contradiction(Check):
@@ -24,39 +24,34 @@ class Contradiction(Check):
 
     def find(self, data: Data) -> Iterator[Finding]:
         groups: dict[str, list[int]] = defaultdict(list)
-        typos = meant(data)
+        misspelt = typos(data)  # which label_typo reports
         for i, text in enumerate(data.folded):
-            # A label that is nearly another is a fault of its own.
-            if data.values[i] is not None and data.labels[i] not in typos:
+            if data.values[i] is not None and data.labels[i] not in misspelt:
                 groups[text].append(i)
         for rows in groups.values():
-            answers = [answer(data, i) for i in rows]
-            counts = Counter(answers)
-            if len(counts) < 2:
-                continue
-            best, most = counts.most_common(1)[0]
+            answers = {i: answer(data, i) for i in rows}
+            best, most = Counter(answers.values()).most_common(1)[0]
             right = best if most > _MOST * len(rows) else None
-            given = dict(zip(rows, answers, strict=True))
-            for i, own in given.items():
+            for i, own in answers.items():
                 if own == right:
                     continue
-                others = (j for j in rows if given[j] != own and not _as_good(data, i, j))
+                others = (j for j in rows if answers[j] != own and not _as_good(data, i, j))
                 if first := list(islice(others, NAMED)):
                     yield self._found(data, i, first, right is not None)
 
     def _found(self, data: Data, row: int, others: list[int], is_minority: bool) -> Finding:
-        first, also = data.rows[others[0]], tuple(data.rows[other].where for other in others)
+        one, first = data.rows[row], data.rows[others[0]]
         most = "which most have, " if is_minority else ""
         message = (
-            f"{asked(data.rows[row].example)} is answered {quoted(data.rows[row].example.output)}, and "
+            f"{quoted_input(one.example)} is answered {quoted(one.example.output)}, and "
             f"{quoted(first.example.output)}, {most}at {first.where}"
         )
-        return self.at(data, row, message, drop(), also=also)
+        return self.at(data, row, message, drop(), also=tuple(data.rows[other].where for other in others))
+
+
+CHECKS = (Contradiction(),)
 
 
 def _as_good(data: Data, a: int, b: int) -> bool:
     one, other = data.rows[a].example, data.rows[b].example
     return one.output in other.accept or other.output in one.accept
-
-
-check = Contradiction()

@@ -1,12 +1,13 @@
-"""duplicate: an example that stands in its split more than once."""
+"""duplicate, near_duplicate: an example that repeats another one of its split, exactly or nearly."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import ClassVar
 
 from tinsmith.prepare.check import Check, Finding, drop
 from tinsmith.prepare.check._near import pairs
-from tinsmith.prepare.check._texts import asked
+from tinsmith.prepare.check._texts import quoted_input
 from tinsmith.prepare.check.rows import Data
 
 
@@ -15,15 +16,27 @@ class Duplicate(Check):
     title = "examples that stand more than once in a split"
     advice = "keep one of each; what stands twice weighs twice"
     repeats = True
+    same: ClassVar[bool] = True
 
     def find(self, data: Data) -> Iterator[Finding]:
         seen = set()
         for pair in pairs(data):
             first, second = data.rows[pair.first], data.rows[pair.second]
-            if pair.same and first.split == second.split and pair.second not in seen:
+            if pair.same == self.same and first.split == second.split and pair.second not in seen:
                 seen.add(pair.second)
-                message = f"{asked(second.example)} stands at {first.where} too, with the same output"
+                given, other = quoted_input(second.example), quoted_input(first.example)
+                message = f"{given} is nearly {other} at {first.where}"
+                if self.same:
+                    message = f"{given} stands at {first.where} too, with the same output"
                 yield self.at(data, pair.second, message, drop(), also=(first.where,))
 
 
-check = Duplicate()
+class NearDuplicate(Duplicate):
+    name = "near_duplicate"
+    title = "examples that are another one but for a word or a letter"
+    advice = "keep one of each; they teach little and flatter a validation set"
+    explained_by = ("duplicate", "leak")
+    same = False
+
+
+CHECKS = (Duplicate(), NearDuplicate())

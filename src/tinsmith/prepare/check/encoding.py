@@ -1,4 +1,4 @@
-"""encoding: text that was decoded wrongly once ("cafÃ©"), lost characters, and such as no text has."""
+"""encoding: wrongly decoded text ("cafÃ©"), lost characters and control characters."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tinsmith.prepare.check._texts import changed, quoted
 from tinsmith.prepare.check.rows import Data
 
 _LOST = "\ufffd"
-# Control characters but tab and the line's end, and characters of no width that no script needs.
+# Control characters except tab and line ends, and zero-width characters that no script needs.
 _STRAY = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u200b\u2060\ufeff]")
 
 
@@ -28,8 +28,11 @@ class Encoding(Check):
                 if _LOST in text:
                     yield self.at(data, i, f"the {name} has lost characters: {quoted(text)}", drop())
                 elif (new := _mended(text)) != text:
-                    message = f"the {name} is damaged: {quoted(text)}; meant is {quoted(new)}"
+                    message = f"the {name} is damaged: {quoted(text)}; it should be {quoted(new)}"
                     yield self.at(data, i, message, _mend(name))
+
+
+CHECKS = (Encoding(),)
 
 
 def _mend(name: str) -> Mend:
@@ -41,6 +44,3 @@ def _mend(name: str) -> Mend:
 def _mended(text: str) -> str:
     clean = _STRAY.sub("", ftfy.fix_encoding(text) if is_bad(text) else text)
     return clean.strip() or text
-
-
-check = Encoding()

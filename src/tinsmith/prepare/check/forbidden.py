@@ -1,13 +1,12 @@
-"""forbidden: an output that the schema, the tools, the labels or the grammar do not allow."""
+"""forbidden: an output that the schema, tools, labels or grammar do not allow."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import replace
+from collections.abc import Iterator
+from functools import partial
 
-from tinsmith.data.readers import Example
 from tinsmith.prepare.check import Check, Finding, Mend, drop
-from tinsmith.prepare.check._texts import quoted
+from tinsmith.prepare.check._texts import changed, quoted
 from tinsmith.prepare.check.rows import Data
 from tinsmith.prepare.check.rules import place
 
@@ -27,27 +26,23 @@ class Forbidden(Check):
         assert rules is not None
         for i, row in enumerate(data.rows):
             output = row.example.output
-            departure = rules.departure(output)
+            departure, value = rules.departure(output), data.values[i]
             if departure is None:
                 continue
-            value = data.values[i]
             if not isinstance(value, dict | list):
                 yield self.at(data, i, f"{quoted(output)} is not allowed: {departure.message}", drop())
                 continue
             written = rules.written(value)
             departure = rules.departure(written)
             if departure is None:
-                mend = Mend("the output was written as the constraint has it", _rewrite(written))
+                rewrite = partial(changed, name="output", text=written)
                 message = f"the constraint writes {quoted(written)}, with other spacing or order of keys"
+                mend = Mend("the output was written as the constraint has it", rewrite)
                 yield self.at(data, i, message, mend)
                 continue
             at = place(written, departure.at)
-            value_at = f"{at[0]}: {at[1]} is not allowed" if at else f"{quoted(written)} is not allowed"
-            yield self.at(data, i, f"{value_at}: {departure.message}", drop())
+            subject = f"{at[0]}: {at[1]}" if at else quoted(written)
+            yield self.at(data, i, f"{subject} is not allowed: {departure.message}", drop())
 
 
-def _rewrite(written: str) -> Callable[[Example], Example]:
-    return lambda example: replace(example, output=written)
-
-
-check = Forbidden()
+CHECKS = (Forbidden(),)

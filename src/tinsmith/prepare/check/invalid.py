@@ -1,15 +1,14 @@
-"""invalid: an output that is no answer of the task, such as text that is not JSON."""
+"""invalid: an output that the task can't parse, such as text that is not JSON."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
-from dataclasses import replace
+from collections.abc import Iterator
+from functools import partial
 
-from tinsmith.data.readers import Example
 from tinsmith.errors import InputError
 from tinsmith.prepare.check import Check, Finding, Mend, drop
-from tinsmith.prepare.check._texts import quoted
+from tinsmith.prepare.check._texts import changed, quoted
 from tinsmith.prepare.check.rows import Data
 from tinsmith.system import reading
 from tinsmith.tasks import Task
@@ -25,20 +24,14 @@ class Invalid(Check):
         for i, value in enumerate(data.values):
             if value is None:
                 output = data.rows[i].example.output
-                inner = _inner(output)
-                mend = (
-                    drop() if data.task.parse(inner) is None else Mend("text around the JSON went", _put(inner))
-                )
-                yield self.at(data, i, _reason(output, data.task), mend)
+                # From the first brace to the last one: the JSON in a fence, or after "Sure!".
+                inner = output[output.find("{") : output.rfind("}") + 1]
+                mend = Mend("text around the JSON was removed", partial(changed, name="output", text=inner))
+                is_json = data.task.parse(inner) is not None
+                yield self.at(data, i, _reason(output, data.task), mend if is_json else drop())
 
 
-def _inner(output: str) -> str:
-    """From the first brace to the last one: what stands in a fence, or after "Sure!"."""
-    return output[output.find("{") : output.rfind("}") + 1]
-
-
-def _put(output: str) -> Callable[[Example], Example]:
-    return lambda example: replace(example, output=output)
+CHECKS = (Invalid(),)
 
 
 def _reason(output: str, task: Task) -> str:
@@ -51,7 +44,7 @@ def _reason(output: str, task: Task) -> str:
 
 
 def _is_cut(output: str) -> bool:
-    """JSON that is right as far as it goes."""
+    """Whether the output is valid JSON up to its end."""
     try:
         json.loads(output)
     except RecursionError:
@@ -59,6 +52,3 @@ def _is_cut(output: str) -> bool:
     except json.JSONDecodeError as error:
         return error.pos >= len(output.rstrip()) or error.msg.startswith("Unterminated string")
     return False
-
-
-check = Invalid()

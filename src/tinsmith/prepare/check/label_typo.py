@@ -1,4 +1,4 @@
-"""label_typo: a rare label, or a rare key of JSON, that is nearly a frequent one."""
+"""label_typo: a rare label, or a rare key of JSON, that nearly equals a frequent one."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from tinsmith.data.readers import Example
 from tinsmith.prepare.check import Check, Finding, Mend
 from tinsmith.prepare.check.rows import Data
 
-RARE = 20  # times as often as a typo the right word is seen, at least
-_NEAR = 0.75  # likeness of the two, of their letters
+RARE = 20  # least ratio of the right word's count to the typo's
+_NEAR = 0.75  # least similarity of their letters
 _EDITS = 2
 
 
@@ -26,39 +26,42 @@ class LabelTypo(Check):
     advice = "write the frequent one; each spelling is learned as an answer of its own"
 
     def find(self, data: Data) -> Iterator[Finding]:
-        labels = meant(data)
+        labels = typos(data)
         for i, label in enumerate(data.labels):
             if label in labels:
                 yield self._found(data, i, "label", label, labels[label])
-        keys: dict[tuple[str, ...], Counter[str]] = defaultdict(Counter)
         rows = [list(_keys(value, ())) for value in data.values]
+        counts: dict[tuple[str, ...], Counter[str]] = defaultdict(Counter)
         for row in rows:
             for path, key in row:
-                keys[path][key] += 1
-        near = {path: likely(counts, set()) for path, counts in keys.items()}
+                counts[path][key] += 1
+        near = {path: _corrections(keys, set()) for path, keys in counts.items()}
         for i, row in enumerate(rows):
             for path, key in row:
                 if key in near[path]:
                     yield self._found(data, i, "key", key, near[path][key])
 
-    def _found(self, data: Data, row: int, what: str, given: str, right: str) -> Finding:
-        def put(example: Example) -> Example:
-            return replace(example, output=_put(example.output, given, right))
+    def _found(self, data: Data, row: int, what: str, typo: str, right: str) -> Finding:
+        def correct(example: Example) -> Example:
+            return replace(example, output=_corrected(example.output, typo, right))
 
-        message = f'the {what} "{given}" is rare and nearly "{right}"'
-        return self.at(data, row, message, Mend(f'{what} "{given}" became "{right}"', put))
+        message = f'the {what} "{typo}" is rare and nearly "{right}"'
+        return self.at(data, row, message, Mend(f'{what} "{typo}" became "{right}"', correct))
 
 
-def meant(data: Data) -> dict[str, str]:
-    """The labels that are nearly another, and that other one."""
+CHECKS = (LabelTypo(),)
+
+
+def typos(data: Data) -> dict[str, str]:
+    """The misspelt labels, each with the right one."""
     known = set(data.rules.labels or ()) if data.rules else set()
     counts = Counter(label for label in data.labels if label is not None)
-    made: dict[str, str] = data.once("meant", lambda: likely(counts, known))
+    made: dict[str, str] = data.once("typos", lambda: _corrections(counts, known))
     return made
 
 
-def likely(counts: Counter[str], known: set[str]) -> dict[str, str]:
-    """The frequent label that a rare one is likely to mean, by the rare one. known: those that are right."""
+def _corrections(counts: Counter[str], known: set[str]) -> dict[str, str]:
+    """The rare words, each with the frequent one that it nearly equals. known: right words."""
     found = {}
     by_count = counts.most_common()
     for rare, count in by_count:
@@ -87,20 +90,16 @@ def _plain(label: str) -> str:
 
 
 def _keys(value: Any, path: tuple[str, ...]) -> Iterable[tuple[tuple[str, ...], str]]:
-    if isinstance(value, dict):
-        for key, inner in value.items():
-            yield path, key
-            yield from _keys(inner, (*path, key))
-    elif isinstance(value, list):
-        for inner in value:
-            yield from _keys(inner, (*path, "[]"))
+    items = value.items() if isinstance(value, dict) else ()
+    for key, inner in items:
+        yield path, key
+        yield from _keys(inner, (*path, key))
+    for inner in value if isinstance(value, list) else ():
+        yield from _keys(inner, (*path, "[]"))
 
 
-def _put(output: str, given: str, right: str) -> str:
-    """In JSON where it stands as a text or key of its own, else as the whole."""
-    literal = re.compile(re.escape(json.dumps(given, ensure_ascii=False)))
-    new = literal.sub(lambda match: json.dumps(right, ensure_ascii=False), output, count=1)
-    return right if output.strip() == given else new
-
-
-check = LabelTypo()
+def _corrected(output: str, typo: str, right: str) -> str:
+    """Replaces a text or key of JSON, or the whole output."""
+    if output.strip() == typo:
+        return right
+    return output.replace(json.dumps(typo, ensure_ascii=False), json.dumps(right, ensure_ascii=False), 1)

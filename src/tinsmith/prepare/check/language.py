@@ -1,26 +1,26 @@
-"""language: a text in another language than nearly all.
+"""language: a text in another language than nearly all others.
 
-py3langid (Lui and Baldwin 2012) scores a text for every language; one that no large part of the data is in must
-score clearly higher than those that are, and have words of its own."""
+py3langid (Lui and Baldwin 2012) scores a text for every language. A rare language must score clearly higher
+than the data's main languages, and have words of its own."""
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from functools import cache
 from typing import Any
 
+from tinsmith.data.slots import words
 from tinsmith.prepare.check import Check, Finding, drop
 from tinsmith.prepare.check._texts import quoted
 from tinsmith.prepare.check.rows import Data
 
-_LARGE = 0.1  # the share of texts that makes a language one of the data's
-# Difference of log scores: of a text of unknown words, and how much more it must be where the texts of the
-# usual languages have all of its words, so many times each.
+_LARGE = 0.1  # least share of texts in a main language
+# Least difference of log scores for a text of unknown words; the addition for a text whose words all occur in
+# texts of the main languages; and how often each word must occur there.
 _CLEARLY, _KNOWN, _OFTEN = 6.0, 30.0, 3
-_BYTES = 12  # of the letters of a text that has a language; in UTF-8, where a Chinese character is three
-_LETTERS = 0.75  # the share of characters that are letters or spaces; code and numbers have no language
+_BYTES = 12  # of letters in UTF-8, from which a text has a language
+_LETTERS = 0.75  # least share of letters and spaces; code and numbers have no language
 
 
 class Language(Check):
@@ -36,17 +36,20 @@ class Language(Check):
                 yield self.at(data, i, message, drop())
 
 
+CHECKS = (Language(),)
+
+
 def _others(texts: Sequence[str]) -> Iterator[tuple[int, str, str]]:
     scores = {i: dict(identifier().rank(text)) for i, text in enumerate(texts) if _is_prose(text)}
     best = {i: max(score, key=score.__getitem__) for i, score in scores.items()}
     counts = Counter(best.values())
     main = [language for language, count in counts.items() if count >= _LARGE * len(best)]
-    usual = Counter(word for i, one in best.items() if one in main for word in set(_words(texts[i])))
+    usual = Counter(word for i, one in best.items() if one in main for word in set(words(texts[i])))
     for i, language in best.items():
         if main and language not in main:
             instead = max(main, key=scores[i].__getitem__)
-            words = _words(texts[i])
-            known = sum(usual[word] >= _OFTEN for word in words) / len(words)
+            own = words(texts[i])
+            known = sum(usual[word] >= _OFTEN for word in own) / len(own)
             if scores[i][language] - scores[i][instead] >= _CLEARLY + _KNOWN * known:
                 yield i, language, instead
 
@@ -57,15 +60,8 @@ def _is_prose(text: str) -> bool:
     return len("".join(letters).encode()) >= _BYTES and len(letters) + spaces >= _LETTERS * len(text)
 
 
-def _words(text: str) -> list[str]:
-    return re.findall(r"\w+", text.casefold())
-
-
 @cache
 def identifier() -> Any:
     from py3langid.langid import MODEL_FILE, LanguageIdentifier
 
     return LanguageIdentifier.from_model_file(MODEL_FILE)
-
-
-check = Language()

@@ -1,9 +1,9 @@
-"""A cleaned copy: what can be mended is, what can't is dropped, and every change is listed."""
+"""A cleaned copy of the data: faults are mended or dropped, and every change is listed."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,13 +17,13 @@ from tinsmith.system import files
 if TYPE_CHECKING:
     from tinsmith.data.readers import Example
 
-_ROUNDS = 4  # what one mending leaves may be another fault: two spellings of a label, mended, are duplicates
+_ROUNDS = 4  # a mended row may have another fault: two spellings of a label become duplicates
 SUFFIX = ".changes.jsonl"
 
 
 @dataclass(frozen=True)
 class Change:
-    """before, after: the example; None where there was none, or is none any more."""
+    """before, after: the example's row; None for a row that was no example, or was dropped."""
 
     where: str
     kind: str
@@ -34,9 +34,9 @@ class Change:
 
 
 def mend(report: Report, kept: Collection[str] = ()) -> tuple[list[Row], list[Change]]:
-    """The rows that are left, and what was done. kept: kinds of findings that are let be.
+    """The remaining rows, and the changes. kept: kinds of findings to ignore.
 
-    Notes are let be too. Rows that repeat another one are dropped last, so that the one that stays is good."""
+    Notes are ignored too. Repeated rows are dropped last, so that the remaining one is without faults."""
     changes = [
         Change(one.where, one.kind, one.mend.done, one.message, None, None)
         for found in report.findings.values()
@@ -79,38 +79,39 @@ def _once(data: Data, findings: Iterable[Finding]) -> tuple[list[Row], list[Chan
 
 
 def written(example: Example, folder: Path | None = None) -> dict[str, Any]:
-    """An example as a file has it. folder: the file's."""
+    """An example's row in a file. folder: the file's."""
     return {key: value for key, value in as_row(example, folder).items() if value != {}}
 
 
 def write(report: Report, out: Path, kept: Collection[str] = ()) -> tuple[list[Path], list[Change]]:
-    """Writes the cleaned copy as JSON lines, and the changes beside it. out: a file, or where several files
-    were checked a folder, in which each keeps its name.
+    """Writes the cleaned copy as JSON lines, and the changes beside it. out: a file, or for several checked
+    files a folder.
 
-    Raises InputError where that would take the place of a file that was checked, or two have one name."""
-    paths = places(report.data, out)
+    Raises InputError for an output that would replace a checked file, or two outputs of one name."""
+    copies = outputs(report.data, out)
     rows, changes = mend(report, kept)
     made = []
-    for path, place in paths.items():
-        own = [written(row.example, place.parent) for row in rows if row.path == path]
+    for path, place in copies.items():
+        own = (written(row.example, place.parent) for row in rows if row.path == path)
         made += [place, _changes(place)]
-        files.write_text(place, _lines(own))
-        files.write_text(made[-1], _lines(asdict(one) for one in changes if _is_of(one, path)))
+        files.write_text(place, json_lines(own))
+        files.write_text(made[-1], json_lines(asdict(one) for one in changes if _is_of(one, path)))
     return made, changes
 
 
-def places(data: Data, out: Path) -> dict[Path, Path]:
+def outputs(data: Data, out: Path) -> dict[Path, Path]:
+    """The output of each checked file."""
     paths = list(dict.fromkeys(one.path for one in data.places))
     single = len(paths) == 1 and not out.is_dir()
     made = {path: out if single else out / f"{path.stem}.jsonl" for path in paths}
     for place in made.values():
         files.check_begins(_changes(place), b'{"where": ')
     given = {files.resolved(path) for path in paths}
-    outputs = [*made.values(), *map(_changes, made.values())]
-    for place in outputs:
+    written_to = [*made.values(), *map(_changes, made.values())]
+    for place in written_to:
         if files.resolved(place) in given:
             raise InputError(f"--fix {out}: {place} was checked, and is never written over; give another path")
-    if len(set(outputs)) < len(outputs):
+    if len(set(written_to)) < len(written_to):
         raise InputError(f"--fix {out}: two of the files have one name; check them one by one")
     return made
 
@@ -123,5 +124,5 @@ def _is_of(change: Change, path: Path) -> bool:
     return change.where == str(path) or change.where.startswith(f"{path}:")
 
 
-def _lines(rows: Any) -> str:
+def json_lines(rows: Iterable[Mapping[str, Any]]) -> str:
     return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)

@@ -1,10 +1,10 @@
-"""personal: what is likely to be a person's data or a secret. Numbers count by their check digits."""
+"""personal: likely personal data or secrets. Check digits decide about numbers."""
 
 from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 from stdnum import iban, luhn
@@ -37,8 +37,8 @@ def _is_phone(text: str) -> bool:
     return 8 <= len(digits) <= 15 and len(set(digits)) > 2
 
 
-# By kind: what it looks like, whether it is one, and what stands for it: names and numbers that are reserved
-# for examples (RFC 2606, RFC 5737, the 555-01 numbers), so that what was put in is found no more.
+# By kind: pattern, check, and replacement. Replacements are reserved for examples (RFC 2606, RFC 5737, the
+# 555-01 numbers), and are not found again.
 KINDS: dict[str, tuple[re.Pattern[str], Callable[[str], bool], str]] = {
     "a secret": (
         re.compile(
@@ -57,7 +57,7 @@ KINDS: dict[str, tuple[re.Pattern[str], Callable[[str], bool], str]] = {
     ),
     "an IBAN": (
         re.compile(r"\b[A-Z]{2}\d{2}(?: ?[A-Z0-9]{4}){2,7}(?: ?[A-Z0-9]{1,4})?\b"),
-        lambda text: iban.is_valid(text),
+        iban.is_valid,
         "[account]",
     ),
     "a card number": (re.compile(r"(?<![\w.-])(?<!\d )\d(?:[ -]?\d){12,18}(?![\w-])"), _is_card, "[card]"),
@@ -88,29 +88,23 @@ class Personal(Check):
                 yield self.at(data, i, message, Mend("personal data gave way to made-up values", _masked))
 
 
+CHECKS = (Personal(),)
+
+
 def found(text: str) -> Iterator[tuple[str, str, str]]:
-    """Kind, what stands there, and what may stand for it; nothing is found twice."""
-    for kind, (pattern, is_one, instead) in KINDS.items():
-        taken = [match for match in pattern.finditer(text) if is_one(match[0])]
-        yield from ((kind, match[0], instead) for match in taken)
-        text = _with(text, [(match.span(), " " * len(match[0])) for match in taken])
+    """Kind, text and replacement of each finding; findings don't overlap."""
+    for kind, (pattern, is_one, replacement) in KINDS.items():
+        matches = [match for match in pattern.finditer(text) if is_one(match[0])]
+        yield from ((kind, match[0], replacement) for match in matches)
+        characters = list(text)
+        for match in matches:
+            characters[slice(*match.span())] = " " * len(match[0])
+        text = "".join(characters)
 
 
 def _masked(example: Example) -> Example:
-    """The same value is replaced by the same one in input and output."""
+    """Equal values get equal replacements in input and output."""
     texts = [example.input, example.output]
-    for given, instead in {given: instead for _, given, instead in found("\n".join(texts))}.items():
-        texts = [text.replace(given, instead) for text in texts]
+    for given, replacement in {given: instead for _, given, instead in found("\n".join(texts))}.items():
+        texts = [text.replace(given, replacement) for text in texts]
     return replace(example, input=texts[0], output=texts[1])
-
-
-def _with(text: str, changes: Sequence[tuple[tuple[int, int], str]]) -> str:
-    """The text with other pieces at these places, which are in order."""
-    kept, at = list[str](), 0
-    for (begin, end), instead in changes:
-        kept += [text[at:begin], instead]
-        at = end
-    return "".join([*kept, text[at:]])
-
-
-check = Personal()

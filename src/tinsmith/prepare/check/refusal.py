@@ -1,4 +1,4 @@
-"""refusal: an output in which a model declines to answer, as outputs made by one have it."""
+"""refusal: an output in which a model declines to answer."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _REFUSAL = re.compile(
     r"|como (?:una )?(?:ia|inteligencia artificial)\b|lo siento, (?:pero )?no puedo)",
     re.IGNORECASE | re.DOTALL,
 )
-_WITHIN = 300  # characters of an output, in which a refusal begins
+_WITHIN = 300  # first characters of an output that are searched
 
 
 class Refusal(Check):
@@ -35,4 +35,4 @@ class Refusal(Check):
                 yield self.at(data, i, f"{quoted(found[0])} in the output: {quoted(output)}", drop())
 
 
-check = Refusal()
+CHECKS = (Refusal(),)

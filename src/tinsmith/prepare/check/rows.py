@@ -1,4 +1,4 @@
-"""The rows that are checked, and what is known of them: splits, task, constraint, the base's tokens."""
+"""The checked rows, with their splits, task, constraint and base."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ if TYPE_CHECKING:
     from tinsmith.prepare.check.rules import Rules
     from tinsmith.tasks import Task
 
-Files = Sequence[tuple[str, Path]]  # with their splits
+Files = Sequence[tuple[str, Path]]  # splits and paths
 
 
 @dataclass(frozen=True)
 class Row:
-    """path: the file or folder that it was read from; where: its place in it."""
+    """path: of its file or folder."""
 
     split: str
     path: Path
@@ -39,7 +39,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Fault:
-    """A row that is no example. empty: of one without an input or an output."""
+    """A row that is no example. empty: without an input or an output."""
 
     split: str
     path: Path
@@ -50,7 +50,7 @@ class Fault:
 
 @dataclass
 class Data:
-    """rules: what an answer may be; base: the model that is to be trained; length: the most tokens of a row."""
+    """rules: the constraint of answers. base: the model to train. length: most tokens of a row."""
 
     rows: list[Row]
     faults: list[Fault]
@@ -66,7 +66,7 @@ class Data:
 
     @cached_property
     def values(self) -> list[Any]:
-        """What the outputs say, as the task reads them; None for those that it can't."""
+        """The outputs as the task parses them; None for invalid ones."""
         return [self.task.parse(row.example.output) for row in self.rows]
 
     @cached_property
@@ -75,19 +75,18 @@ class Data:
 
     @cached_property
     def folded(self) -> list[str]:
-        """The inputs without what does not make a difference."""
+        """The inputs without case, spacing and punctuation."""
         return [fold(row.example.asked) for row in self.rows]
 
     def once(self, name: str, make: Callable[[], Any]) -> Any:
-        """What several checks use, made once."""
+        """Results that several checks share, made once."""
         if name not in self._made:
             self._made[name] = make()
         return self._made[name]
 
 
 def read(files: Files, task: Task | None = None, named: Named | None = None) -> tuple[list[Row], list[Fault]]:
-    """The rows of files with the splits that they are of, and what in them is no row. Raises DataError for a
-    file that can't be read."""
+    """The rows and faults of files. Raises DataError for a file that can't be read."""
     rows: list[Row] = []
     faults: list[Fault] = []
     for split, path in files:
@@ -100,20 +99,20 @@ def read(files: Files, task: Task | None = None, named: Named | None = None) -> 
 
 
 def _fault(split: str, path: Path, error: str) -> Fault:
-    """error: begins with the place."""
+    """error: a message that begins with the place."""
     place = re.match(rf"{re.escape(str(path))}[^:]*(?::\d+|: row \d+)?", error)
     where = place[0] if place else str(path)
     message = error.removeprefix(where).removeprefix(": ")
     return Fault(split, path, where, message, re.match(r'"\w+" is (?:empty|missing)', message) is not None)
 
 
-def guess_task(rows: Sequence[Row]) -> Task:
-    """What kind of answers these are, where nothing says so."""
+def likely_task(rows: Sequence[Row]) -> Task:
+    """The task that the outputs look like."""
     outputs = [row.example.output for row in rows]
     return max(tasks.tasks(), key=lambda task: task.likely(outputs))
 
 
 def answer(data: Data, row: int) -> str:
-    """An output in the one form that equal ones have."""
+    """An output in a normal form."""
     value = data.values[row]
     return data.rows[row].example.output if value is None else json.dumps(value, sort_keys=True)

@@ -1,4 +1,4 @@
-"""What an answer may be: a constraint, compiled, and the schemas behind it."""
+"""The constraint of answers, compiled, with the schemas behind it."""
 
 from __future__ import annotations
 
@@ -13,12 +13,13 @@ from tinsmith.data.slots import title
 from tinsmith.prepare.allowed import Checker, Departure, bytes_model
 
 SEPARATORS = {"compact": (",", ":"), "spaced": (", ", ": "), "free": (",", ":")}
+_REFERENCES = 8  # followed one after another
 
 
 @dataclass(frozen=True)
 class Rules:
-    """data: constraint.bin, None where any answer may be given. schema, tools: what it was made of, where it
-    was made of these; spacing: of its JSON. labels: those that there are, where that is known."""
+    """data: constraint.bin; None for unconstrained answers. schema, tools: its source, if any. spacing: of its
+    JSON. labels: the known ones."""
 
     data: bytes | None = None
     schema: Any = None
@@ -35,46 +36,47 @@ class Rules:
         return None if self.data is None else self.checker.find(output)
 
     def written(self, value: Any) -> str:
-        """A JSON value in the constraint's spacing, keys in the order of its schema."""
+        """A JSON value in the constraint's spacing, keys in the schema's order."""
         return json.dumps(self._ordered(value), ensure_ascii=False, separators=SEPARATORS[self.spacing])
 
     def _ordered(self, value: Any) -> Any:
         if self.tools is None or not isinstance(value, dict):
-            return ordered(value, self.schema, self.schema)
+            return _ordered(value, self.schema, self.schema)
         functions = (tool.get("function", tool) for tool in self.tools)
-        named = {one.get("name"): one.get("parameters", {}) for one in functions}
-        schema = named.get(value.get("name"), {})
+        schemas = {one.get("name"): one.get("parameters", {}) for one in functions}
+        schema = schemas.get(value.get("name"), {})
         return {
-            key: ordered(value[key], schema if key == "arguments" else {}, schema)
+            key: _ordered(value[key], schema if key == "arguments" else {}, schema)
             for key in sorted(value, key=lambda key: (key != "name", key))
         }
 
 
-def ordered(value: Any, schema: Any, root: Any) -> Any:
-    """With the keys of objects as the schema's properties have them; further ones after them."""
-    if not isinstance(schema, dict):
-        return value
-    if isinstance(schema.get("$ref"), str):
-        return ordered(value, _referred(schema["$ref"], root), root)
+def _ordered(value: Any, schema: Any, root: Any) -> Any:
+    """The value with its keys in the order of the schema's properties, then other keys."""
+    schema = resolved(schema, root)
     if isinstance(value, list):
-        return [ordered(one, schema.get("items"), root) for one in value]
+        return [_ordered(one, schema.get("items"), root) for one in value]
     if not isinstance(value, dict):
         return value
     properties = schema.get("properties", {})
     keys = [*(key for key in properties if key in value), *(key for key in value if key not in properties)]
-    return {key: ordered(value[key], properties.get(key), root) for key in keys}
+    return {key: _ordered(value[key], properties.get(key), root) for key in keys}
 
 
-def _referred(reference: str, root: Any) -> Any:
-    """What a local reference, such as #/$defs/name, leads to; None for another."""
-    for step in reference.split("/")[1:]:
-        root = root.get(step) if isinstance(root, dict) else None
-    return root
+def resolved(schema: Any, root: Any) -> dict[str, Any]:
+    """A schema behind local references such as #/$defs/name; empty for another reference, true or false."""
+    for _ in range(_REFERENCES):
+        reference = schema.get("$ref") if isinstance(schema, dict) else None
+        if not isinstance(reference, str):
+            break
+        schema = root
+        for step in reference.split("/")[1:]:
+            schema = schema.get(step) if isinstance(schema, dict) else None
+    return schema if isinstance(schema, dict) else {}
 
 
 def place(text: str, at: int) -> tuple[str, str] | None:
-    """Path and literal of the value of a JSON text in which a character stands, or before which; None where
-    there is none."""
+    """Path and literal of the JSON value at or after a character; None without one."""
     for leaf in leaves(text):
         if at <= leaf.end:
             return title(leaf.path), text[leaf.start : leaf.end]

@@ -1,4 +1,4 @@
-"""template: marks of a chat template, or a model's special tokens, in the text."""
+"""template: marks of a chat template, or special tokens of the base, in a text."""
 
 from __future__ import annotations
 
@@ -30,18 +30,18 @@ class Template(Check):
                 text = getattr(row.example, name)
                 if (found := marks.search(text)) and not (name == "output" and _is_meant(data, text)):
                     message = f"the {name} holds {quoted(found[0])}: {quoted(text)}"
-                    mend = Mend(f"marks were taken out of the {name}", partial(_without, name, marks))
+                    mend = Mend(f"marks were removed from the {name}", partial(_without, name, marks))
                     yield self.at(data, i, message, mend)
 
 
+CHECKS = (Template(),)
+
+
 def _is_meant(data: Data, output: str) -> bool:
-    """Marks that the constraint allows are of the answer's own form, such as <tool_call>."""
+    """Whether the constraint allows the marks, such as <tool_call>."""
     return data.rules is not None and data.rules.data is not None and data.rules.departure(output) is None
 
 
 def _without(name: str, marks: re.Pattern[str], example: Example) -> Example | None:
     text = marks.sub("", getattr(example, name)).strip()
     return changed(example, name, text) if text else None
-
-
-check = Template()

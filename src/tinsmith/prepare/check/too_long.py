@@ -1,11 +1,11 @@
-"""too_long: an example of more tokens than are trained on."""
+"""too_long: an example of more tokens than training takes."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
 from tinsmith.prepare.check import Check, Finding, drop
-from tinsmith.prepare.check._texts import asked
+from tinsmith.prepare.check._texts import quoted_input
 from tinsmith.prepare.check.rows import Data
 
 
@@ -22,8 +22,8 @@ class TooLong(Check):
         for i, row in enumerate(data.rows):
             tokens = data.base.tokens(row.example, data.task)
             if tokens > data.length:
-                message = f"{tokens:,} tokens, of at most {data.length:,}: {asked(row.example)}"
+                message = f"{tokens:,} tokens, of at most {data.length:,}: {quoted_input(row.example)}"
                 yield self.at(data, i, message, drop())
 
 
-check = TooLong()
+CHECKS = (TooLong(),)

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from tinsmith.prepare.check import Check, Finding, drop
 from tinsmith.prepare.check.rows import Data
 
-_WORDS = 8  # of a text that has sentences
-_SHARE = 0.8  # of these texts: those that end where a sentence does
+_WORDS = 8  # least words of a text with sentences
+_SHARE = 0.8  # least share of such texts that end with a sentence
 _ENDS = re.compile(r"[.!?…:;\"'”’»)\]}>|`*。！？」』।]\s*\Z")
 
 
@@ -24,11 +24,11 @@ class Truncated(Check):
     def find(self, data: Data) -> Iterator[Finding]:
         long = [i for i, row in enumerate(data.rows) if len(row.example.output.split()) >= _WORDS]
         cut = [i for i in long if not _ENDS.search(data.rows[i].example.output)]
-        open_ = [i for i in long if data.rows[i].example.output.count("```") % 2]
+        found = {i for i in long if data.rows[i].example.output.count("```") % 2}  # an open fence
         if len(cut) <= (1 - _SHARE) * len(long):
-            open_ = sorted({*open_, *cut})
-        for i in open_:
+            found.update(cut)
+        for i in sorted(found):
             yield self.at(data, i, f'the output ends with "…{data.rows[i].example.output[-40:]}"', drop())
 
 
-check = Truncated()
+CHECKS = (Truncated(),)

@@ -1,24 +1,23 @@
-"""ungrounded: a value that the input does not hold, of a field whose values are copied from it.
+"""ungrounded: a value that the input lacks, of a field whose values are copied from the input.
 
-Which fields copy is seen from the data: those of whose values nearly all stand in their inputs. A field with a
-closed list of values ("on", "light") is none of them.
+A field copies if the inputs contain nearly all of its values. A field with a closed list of values ("on",
+"light") does not.
 """
 
 from __future__ import annotations
 
 import re
 import unicodedata
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Iterator
 
 from tinsmith.data.leaves import Leaf
-from tinsmith.data.slots import argument, key, title
+from tinsmith.data.slots import Statistics, argument, key, title
 from tinsmith.prepare.check import Check, Finding, drop
 from tinsmith.prepare.check._texts import quoted
 from tinsmith.prepare.check.rows import Data
 
-# The share of a field's values that must stand in the inputs: of the field's own, or of those of all fields of
-# its name, and then some of its own.
+# Least share of values in the inputs: of the field, or of all fields of its name; and then of the field's own.
 _COPIES, _SOME = 0.95, 0.75
 _DISTINCT = 3
 _FRACTION = re.compile(r"(?<!\d)\d++\s?/\s?\d+")
@@ -39,18 +38,14 @@ class Ungrounded(Check):
             if data.values[i] is not None and not row.example.images
             for one in _leaves(i, row.example.asked, data.task.values(row.example.output))
         ]
-        seen: Counter[object] = Counter()
-        stand: Counter[object] = Counter()
-        distinct: dict[object, set[object]] = {}
+        statistics: dict[object, Statistics] = defaultdict(Statistics)
         for _, leaf, stands in found:
-            for name in (argument(leaf), (key(leaf.path), isinstance(leaf.value, str))):
-                seen[name] += 1
-                stand[name] += stands
-                distinct.setdefault(name, set()).add(leaf.value)
+            for name in _names(leaf):
+                statistics[name].add(leaf.value, stands)
         for i, leaf, stands in found:
-            own, alike = argument(leaf), (key(leaf.path), isinstance(leaf.value, str))
-            shares = [stand[field] / seen[field] for field in (own, alike) if len(distinct[field]) >= _DISTINCT]
-            copies = max(shares, default=0.0) >= _COPIES and stand[own] >= _SOME * seen[own]
+            own, alike = (statistics[name] for name in _names(leaf))
+            shares = [one.copied / one.rows for one in (own, alike) if len(one.values) >= _DISTINCT]
+            copies = max(shares, default=0.0) >= _COPIES and own.copied >= _SOME * own.rows
             if not stands and copies:
                 message = (
                     f"{title(leaf.path)} is {quoted(str(leaf.value))}, which the input does not say: "
@@ -59,9 +54,17 @@ class Ungrounded(Check):
                 yield self.at(data, i, message, drop())
 
 
+CHECKS = (Ungrounded(),)
+
+
+def _names(leaf: Leaf) -> tuple[object, object]:
+    """The field, and all fields of the same name."""
+    return argument(leaf), (key(leaf.path), isinstance(leaf.value, str))
+
+
 def _leaves(row: int, text: str, leaves: list[Leaf]) -> Iterator[tuple[int, Leaf, bool]]:
-    """Row, value and whether it stands in the text. A number that does not is left out, unless the text has a
-    number that no value states: it may be written in words, or be of another unit ("1/2 an hour")."""
+    """Row, value and whether the text contains it. Other numbers are left out, unless the text has a number
+    that no value has: they may be in words, or in another unit ("1/2 an hour")."""
     plain = _plain(text)
     stated = {digits for leaf in leaves for digits in re.findall(r"\d+", str(leaf.value))}
     more = not stated.issuperset(re.findall(r"\d+", _FRACTION.sub(" ", text)))
@@ -72,7 +75,7 @@ def _leaves(row: int, text: str, leaves: list[Leaf]) -> Iterator[tuple[int, Leaf
 
 
 def _plain(text: str) -> str:
-    """Letters and digits alone, without accents: a value may be spaced, cased or joined in another way."""
+    """Letters and digits alone, without accents."""
     decomposed = unicodedata.normalize("NFKD", text).casefold()
     return re.sub(r"[\W_]+", "", decomposed)
 
@@ -82,6 +85,3 @@ def _stands(leaf: Leaf, text: str) -> bool:
     if isinstance(value, float) and value.is_integer():
         value = int(value)
     return _plain(str(value).lstrip("-")) in text
-
-
-check = Ungrounded()

@@ -1,8 +1,9 @@
-"""unreadable: a row that is no example."""
+"""unreadable, empty: a row that is no example, or one without an input or an output."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import ClassVar
 
 from tinsmith.prepare.check import Check, Finding, drop
 from tinsmith.prepare.check.rows import Data
@@ -12,11 +13,19 @@ class Unreadable(Check):
     name, severity = "unreadable", "error"
     title = "rows that are no example"
     advice = "write each as the message says, or delete it"
+    empty: ClassVar[bool] = False
 
     def find(self, data: Data) -> Iterator[Finding]:
         for fault in data.faults:
-            if not fault.empty:
+            if fault.empty == self.empty:
                 yield Finding(self.name, self.severity, fault.where, fault.message, mend=drop())
 
 
-check = Unreadable()
+class Empty(Unreadable):
+    name = "empty"
+    title = "empty inputs or outputs"
+    advice = "write what is missing, or delete the row"
+    empty = True
+
+
+CHECKS = (Empty(), Unreadable())

@@ -1,4 +1,4 @@
-"""unshown: functions, arguments, fields or labels that may be answered, and no example shows."""
+"""unshown: functions, arguments, fields or labels that an answer may have, and no example has."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from tinsmith.prepare.unshown import of_labels, of_schema, of_tools
 
 class Unshown(Check):
     name, severity = "unshown", "note"
-    title = "what may be answered and no example shows"
-    advice = "write examples of it; a small model learns what it is shown"
+    title = "allowed answers that no example shows"
+    advice = "write examples of them; a small model learns what it is shown"
 
     def needs(self, data: Data) -> str:
         rules = data.rules
@@ -36,4 +36,4 @@ class Unshown(Check):
             yield Finding(self.name, self.severity, str(data.rows[learned[0]].path), line)
 
 
-check = Unshown()
+CHECKS = (Unshown(),)

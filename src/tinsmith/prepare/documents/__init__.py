@@ -1,1 +1,1 @@
-"""From a folder of documents to examples: passages, a teacher that is asked about them, and what is kept."""
+"""Examples from a folder of documents: passages, a teacher's answers about them, and their checks."""

@@ -1,4 +1,4 @@
-"""A teacher's answers to all passages, kept as they come: a run that was killed goes on where it was."""
+"""A teacher's answers about all passages, saved as they come, so that a killed run resumes."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from tinsmith.system.progress import Display
 Asked = tuple[Passage, list[Request], list[str]]
 
 FILE = "answers.jsonl"
-_BATCH = 16  # requests; as many answers at most are lost by a kill
+_BATCH = 16  # requests; a kill loses at most so many answers
 
 
-def asked(
+def ask(
     passages: Sequence[Passage],
     writer: Writer,
     terms: Terms,
@@ -31,45 +31,43 @@ def asked(
     kept: Path,
     display: Display,
 ) -> Iterator[Asked]:
-    """Each passage with what was asked and answered, in order. kept: the file of answers; those that are there
-    to the same requests, of the same teacher and seed, are not asked for again."""
+    """Each passage with its requests and answers, in order. kept: the file of answers, which answers the same
+    requests of the same teacher and seed."""
     known = _known(kept)
-    wanted = [(one, writer.requests(one, terms)) for one in passages]
-    keys = [_key(teacher, seed, requests) for _, requests in wanted]
-    fresh = dict.fromkeys(key for key, (_, requests) in zip(keys, wanted, strict=True) if requests)
-    missing = [key for key in fresh if key not in known]
-    of_key = dict(zip(keys, (requests for _, requests in wanted), strict=True))
+    requests = [writer.requests(one, terms) for one in passages]
+    keys = [_key(teacher, seed, own) for own in requests]
+    by_key = dict(zip(keys, requests, strict=True))
+    missing = [key for key, own in by_key.items() if own and key not in known]
     with display.bar(f"ask {teacher.name}", max(1, len(missing))) as bar:
-        for done, batch in _batches(missing, of_key):
-            flat = [request for key in batch for request in of_key[key]]
-            texts = iter(teacher.answers(flat, seed))
+        for done, batch in _batches(missing, by_key):
+            texts = iter(teacher.answers([request for key in batch for request in by_key[key]], seed))
             for key in batch:
-                known[key] = [next(texts) for _ in of_key[key]]
+                known[key] = [next(texts) for _ in by_key[key]]
                 files.append_line(kept, json.dumps({"key": key, "answers": known[key]}, ensure_ascii=False))
-            bar.update(done + len(batch), "passages")
-    for key, (passage, requests) in zip(keys, wanted, strict=True):
-        yield passage, requests, known[key] if requests else []
+            bar.update(done, "passages")
+    for key, passage, own in zip(keys, passages, requests, strict=True):
+        yield passage, own, known[key] if own else []
 
 
 def _batches(keys: Sequence[str], requests: dict[str, list[Request]]) -> Iterator[tuple[int, list[str]]]:
-    """With how many keys came before each."""
-    begin = 0
-    while begin < len(keys):
-        end, size = begin, 0
-        while end < len(keys) and (end == begin or size + len(requests[keys[end]]) <= _BATCH):
-            size += len(requests[keys[end]])
-            end += 1
-        yield begin, list(keys[begin:end])
-        begin = end
+    """Each with the number of keys up to its end."""
+    batch: list[str] = []
+    for number, key in enumerate(keys):
+        if batch and sum(len(requests[one]) for one in (*batch, key)) > _BATCH:
+            yield number, batch
+            batch = []
+        batch.append(key)
+    if batch:
+        yield len(keys), batch
 
 
 def _key(teacher: Teacher, seed: int, requests: Sequence[Request]) -> str:
-    said = json.dumps([teacher.digest, seed, [asdict(one) for one in requests]], sort_keys=True)
-    return hashlib.sha256(said.encode()).hexdigest()[:32]
+    identity = json.dumps([teacher.digest, seed, [asdict(one) for one in requests]], sort_keys=True)
+    return hashlib.sha256(identity.encode()).hexdigest()[:32]
 
 
 def _known(path: Path) -> dict[str, list[str]]:
-    """A line that a loss of power cut off is as if it were not there."""
+    """By key; an incomplete line, as after a loss of power, is ignored."""
     known: dict[str, list[str]] = {}
     for line in reading.lines(path) if path.exists() else ():
         try:

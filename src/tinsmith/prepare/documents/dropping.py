@@ -1,14 +1,15 @@
-"""What documents gave and is left out, and why."""
+"""Documents, passages and answers that are left out, and why."""
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-# By reason, in the order of a run.
+from tinsmith.prepare.check.mending import json_lines
+
+# In the order of a run.
 REASONS = {
     "kind": "files of another kind",
     "unreadable": "documents that can't be read",
@@ -17,10 +18,10 @@ REASONS = {
     "repeated": "passages that stood before",
     "unasked": "passages without a sentence to ask about",
     "invalid": "answers of the teacher's that are not of the form asked for",
-    "ungrounded": "values or answers that the passage does not hold",
+    "ungrounded": "values or answers that the passage lacks",
     "unrelated": "questions or requests that are not about the passage",
-    "looping": "questions or requests that say a word over and over",
-    "given away": "questions that hold their answer",
+    "looping": "questions or requests that repeat a word over and over",
+    "given away": "questions that contain their answer",
     "undecided": "labels that change with the order they are listed in",
     "ambiguous": "questions that are answered in different ways",
     "checked": "rows in which `tinsmith data check` finds a fault",
@@ -29,7 +30,7 @@ REASONS = {
 
 @dataclass(frozen=True)
 class Dropped:
-    """reason: of REASONS; where: the document, with line or page; row: what there was of the example."""
+    """reason: of REASONS. where: the document, with line or page. row: the example as far as it was made."""
 
     reason: str
     where: str
@@ -39,8 +40,9 @@ class Dropped:
 
 def lines(dropped: Iterable[Dropped]) -> str:
     """As JSON lines."""
-    rows = ({key: value for key, value in asdict(one).items() if value is not None} for one in dropped)
-    return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+    return json_lines(
+        {key: value for key, value in asdict(one).items() if value is not None} for one in dropped
+    )
 
 
 def counts(dropped: Sequence[Dropped]) -> dict[str, int]:

@@ -1,4 +1,4 @@
-"""The folder that documents become: checked examples in three splits, a recipe, and what was left out."""
+"""The output folder: checked examples in three splits, a recipe, and the dropped ones."""
 
 from __future__ import annotations
 
@@ -26,18 +26,18 @@ from tinsmith.system import files
 from tinsmith.system.progress import Display
 
 SHARES = {"validation": 0.1, "test": 0.2}
-OFF_TOPIC_SHARE = 0.05  # of a split's examples, so many more are of something else
+OFF_TOPIC_SHARE = 0.05  # off-topic examples, as a share of a split's others
 HELD_OUT, KNOWN, OFF_TOPIC = "held-out documents", "documents learned from", "off topic"
-# Examples of a learned passage, from which on one may be tested, and of all examples the share that is.
+# Least examples of a training passage for one to be tested, and the share of all examples that is.
 _SEVERAL, _KNOWN_SHARE = 2, 0.1
 DROPPED, SUMMARY = "dropped.jsonl", "documents.json"
 
 
 @dataclass(frozen=True)
 class Plan:
-    """folder: of the documents; out: the new folder; base: the model to be trained, by name or path, and
-    base_path where it lies; length: most characters of a passage; distill: the base with the passage before it
-    teaches the base without; limit: passages that are asked about, 0 for all."""
+    """folder: of the documents. out: the new folder. base: the model to train, by name or path; base_path: its
+    path. length: most characters of a passage. distill: the base with the passage teaches the base without.
+    limit: of passages, 0 for all."""
 
     folder: Path
     out: Path
@@ -57,23 +57,23 @@ class Made:
     facts: dict[str, Any]
 
     def lines(self) -> list[str]:
-        """In words."""
+        """The summary."""
         facts = self.facts
         per_split = ", ".join(f"{count} {split}" for split, count in facts["examples"].items())
-        said = [
+        lines = [
             f"{facts['documents']} documents, {facts['passages']} passages, {facts['asked']} questions to "
             f"{facts['teacher']}",
             f"kept {facts['kept']} ({per_split})",
             *([facts["warning"]] if facts["warning"] else []),
         ]
         if facts["dropped"]:
-            said.append(f"left out, as {DROPPED} lists:")
-            said += [f"{count:6} {dropping.REASONS[reason]}" for reason, count in facts["dropped"].items()]
-        return said
+            lines.append(f"left out, as {DROPPED} lists:")
+            lines += [f"{count:6} {dropping.REASONS[reason]}" for reason, count in facts["dropped"].items()]
+        return lines
 
 
 def make(plan: Plan, teacher: Teacher, display: Display) -> Made:
-    """Raises InputError where nothing can be made of the documents, or the folder holds something else."""
+    """Raises InputError for documents without examples, and an output folder with other files."""
     writer = writing.by_name(plan.task)
     writer.check(plan.terms)
     _check_out(plan.out, plan.folder)
@@ -81,7 +81,7 @@ def make(plan: Plan, teacher: Teacher, display: Display) -> Made:
     cut = cut[: plan.limit] if plan.limit else cut
     display.line(f"documents: {len({one.document for one in cut})}, {len(cut)} passages")
     kept = plan.out / asking.FILE
-    asked = list(asking.asked(cut, writer, plan.terms, teacher, plan.seed, kept, display))
+    asked = list(asking.ask(cut, writer, plan.terms, teacher, plan.seed, kept, display))
     written = _written(writer, plan.terms, asked, dropped)
     rows = _checked(_unambiguous(written, dropped), plan, dropped)
     files.write_text(plan.out / DROPPED, dropping.lines(dropped))
@@ -121,7 +121,7 @@ def _written(
 
 
 def max_length(plan: Plan) -> int:
-    """Tokens of a row at most: a passage and an answer, or in a chat a question and a sentence."""
+    """Most tokens of a row: a passage and an answer, or in a chat a question and a sentence."""
     needed = 0 if plan.task in ("chat", "call") else plan.length // 2 + 400
     return max(512, -(-needed // 256) * 256)
 
@@ -135,7 +135,7 @@ def _check_out(out: Path, folder: Path) -> None:
 
 
 def _checked(rows: Sequence[Example], plan: Plan, dropped: list[Dropped]) -> list[Example]:
-    """Without those in which `tinsmith data check` finds a fault, or with that mended."""
+    """The rows without faults that `tinsmith data check` finds; faults are mended or dropped."""
     data = Data(
         rows=[Row(LEARNED, plan.folder, one) for one in rows],
         faults=[],
@@ -151,7 +151,7 @@ def _checked(rows: Sequence[Example], plan: Plan, dropped: list[Dropped]) -> lis
 
 
 def _unambiguous(rows: Sequence[Example], dropped: list[Dropped]) -> list[Example]:
-    """Without inputs that are answered in different ways: of a text none is wrong, and none can be learned."""
+    """The rows without inputs that have several answers."""
     outputs: dict[str, set[str]] = defaultdict(set)
     for one in rows:
         outputs[normalize(one.input)].add(one.output)
@@ -166,8 +166,8 @@ def _unambiguous(rows: Sequence[Example], dropped: list[Dropped]) -> list[Exampl
 
 
 def _divided(rows: Sequence[Example], plan: Plan) -> dict[str, list[Example]]:
-    """By document; of a chat, some questions about passages that are learned are tested too. What is learned by
-    distillation are the documents, of which others say nothing: it is validated by such questions alone."""
+    """By document. A chat's test also has some questions about training passages. Distillation learns the
+    documents themselves, so that only such questions validate it."""
     task = tasks.by_name(plan.task)
     labels = [task.label(one.output) for one in rows]
     shares = {split: share for split, share in SHARES.items() if split == "test" or not plan.distill}
@@ -178,9 +178,9 @@ def _divided(rows: Sequence[Example], plan: Plan) -> dict[str, list[Example]]:
     if task.is_free or plan.distill:
         _hold_questions(splits, ("validation", "test") if plan.distill else ("test",))
     if empty := [split for split in SPLITS if not splits[split]]:
-        held = len({one.group for one in rows})
+        documents = len({one.group for one in rows})
         raise InputError(
-            f"{plan.folder}: {len(rows)} examples of {held} documents are too few to hold documents out: "
+            f"{plan.folder}: {len(rows)} examples of {documents} documents are too few to hold documents out: "
             f"{' and '.join(empty)} would be empty; give more documents, or a better teacher; "
             f"{plan.out / DROPPED} says what was left out"
         )
@@ -190,20 +190,20 @@ def _divided(rows: Sequence[Example], plan: Plan) -> dict[str, list[Example]]:
 
 
 def _hold_questions(splits: dict[str, list[Example]], into: Sequence[str]) -> None:
-    """Moves the last questions of some learned passages, of those that have several, to these splits."""
+    """Moves the last questions about some training passages with several questions to these splits."""
     of_passage = Counter(one.passage for one in splits[LEARNED])
     last = {one.passage: place for place, one in enumerate(splits[LEARNED])}
     able = sorted(place for passage, place in last.items() if of_passage[passage] >= _SEVERAL)
     wanted = len(into) * max(1, round(_KNOWN_SHARE * sum(map(len, splits.values()))))
     moved = able[:: max(1, -(-len(able) // wanted))]
     for number, split in enumerate(into):
-        held = [splits[LEARNED][place] for place in moved[number :: len(into)]]
-        splits[split] += [replace(one, part=KNOWN) if split == "test" else one for one in held]
+        questions = [splits[LEARNED][place] for place in moved[number :: len(into)]]
+        splits[split] += [replace(one, part=KNOWN) if split == "test" else one for one in questions]
     splits[LEARNED] = [one for place, one in enumerate(splits[LEARNED]) if place not in set(moved)]
 
 
 def _add_off_topic(splits: dict[str, list[Example]], answer: str) -> None:
-    """Each split gets others, evenly drawn from all."""
+    """Adds other prompts to each split, evenly drawn."""
     counts = {split: max(1, round(OFF_TOPIC_SHARE * len(kept))) for split, kept in splits.items()}
     step = max(1, len(PROMPTS) // sum(counts.values()))
     drawn = iter(PROMPTS[::step])
@@ -215,8 +215,7 @@ def _add_off_topic(splits: dict[str, list[Example]], answer: str) -> None:
 
 def _write(plan: Plan, splits: dict[str, list[Example]], facts: dict[str, Any]) -> Path:
     for split, rows in splits.items():
-        lines = (json.dumps(mending.written(one), ensure_ascii=False) + "\n" for one in rows)
-        files.write_text(plan.out / "data" / f"{split}.jsonl", "".join(lines))
+        files.write_text(plan.out / "data" / f"{split}.jsonl", mending.json_lines(map(mending.written, rows)))
     for name in ("schema", "tools"):
         value = getattr(plan.terms, name)
         if value is not None:

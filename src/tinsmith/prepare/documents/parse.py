@@ -11,7 +11,7 @@ from tinsmith.system import limited
 
 
 def answer(request: limited.Answer) -> limited.Answer:
-    """The blocks of a document, or its fault. folder: that its path is relative to."""
+    """The blocks of a document, or its fault. Its path is relative to the request's folder."""
     os.chdir(request["folder"])
     path = Path(request["path"])
     made, size = [], 0

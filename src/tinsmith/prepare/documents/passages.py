@@ -1,4 +1,4 @@
-"""A folder of documents, cut into passages: whole paragraphs under one heading, as many as fit."""
+"""Cuts a folder of documents into passages: as many whole paragraphs under one heading as fit."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from tinsmith.prepare.documents.kinds import Block, Kind, kinds
 from tinsmith.system.files import is_inside
 
 LENGTH = 1200  # characters of a passage
-SHORTEST = 80  # fewer say too little to be asked about
-_ALIKE = 0.8  # of the words of two passages, the share that both have, from which on they are one
-_WORDED = 0.5  # the share of characters that are letters, without which it is a table or code
+SHORTEST = 80  # characters of a passage to ask about
+_ALIKE = 0.8  # Jaccard similarity of near-duplicate passages
+_WORDED = 0.5  # least share of letters; tables and code have fewer
 _SENTENCE = re.compile(r"(?:(?<=[.!?])|(?<=[.!?][\"')\]]))\s+(?=[^\W_a-zß-ÿ]|[\"'(\[¿¡«„“])")
 _WORD = re.compile(r"\S")
 _UNFINISHED = re.compile(
@@ -28,8 +28,8 @@ _UNFINISHED = re.compile(
 
 @dataclass(frozen=True)
 class Passage:
-    """document: its path in the folder; where: the file with the line or page that it begins at; subject: the
-    document's name in words; heading: the one that it stands under."""
+    """document: its path in the folder. where: document with line or page. subject: the document's name in
+    words. heading: above the passage."""
 
     document: str
     where: str
@@ -45,10 +45,10 @@ class Passage:
 
 
 def read(folder: Path, length: int = LENGTH) -> tuple[list[Passage], list[Dropped]]:
-    """The passages of a folder's documents, in the order of their paths, and what was left out: documents that
-    can't be read, passages that say too little, and such as nearly stood before.
+    """The passages of a folder's documents, in the order of their paths, and what was dropped: unreadable
+    documents, passages that say too little, and near-duplicates.
 
-    Raises InputError where there is no passage."""
+    Raises InputError for a folder without passages."""
     if not folder.is_dir():
         raise InputError(f"{folder}: is no folder; give the folder that the documents lie in")
     passages: list[Passage] = []
@@ -84,7 +84,7 @@ def read(folder: Path, length: int = LENGTH) -> tuple[list[Passage], list[Droppe
 
 
 def sentences(text: str) -> list[str]:
-    """Those of a passage, spaces and line ends between words as one space."""
+    """The sentences of a passage, with single spaces between words."""
     made: list[str] = []
     for block in re.split(r"\n\s*\n", text):
         open_ = False
@@ -98,7 +98,7 @@ def sentences(text: str) -> list[str]:
 
 
 def _files(folder: Path, dropped: list[Dropped]) -> Iterator[Path]:
-    """In the order of their paths; hidden ones are left out, and links to folders not followed."""
+    """In the order of their paths, without hidden files and links to folders."""
 
     def unread(error: OSError) -> None:
         name = _name(folder, Path(error.filename))
@@ -118,31 +118,31 @@ def _files(folder: Path, dropped: list[Dropped]) -> Iterator[Path]:
 
 
 def _name(folder: Path, path: Path) -> str:
-    """The path in the folder, in characters that can be written whatever its bytes are."""
+    """The path in the folder, as UTF-8 whatever its bytes are."""
     return os.fsencode(path.relative_to(folder).as_posix()).decode("utf-8", "replace")
 
 
 def _cut(path: Path, name: str, kind: Kind, length: int) -> Iterator[Passage]:
-    held: list[Block] = []
+    open_: list[Block] = []
     subject = " ".join(re.split(r"[\W_]+", name.removesuffix(path.suffix))).strip() or name
 
     def passage() -> Passage:
         unit = "" if kind.unit == "line" else f"{kind.unit} "
-        text = "\n\n".join(block.text for block in held).strip("\n")
-        return Passage(name, f"{name}:{unit}{held[0].number}", subject, held[0].heading, text)
+        text = "\n\n".join(block.text for block in open_).strip("\n")
+        return Passage(name, f"{name}:{unit}{open_[0].number}", subject, open_[0].heading, text)
 
     for block in _pieces(kind.blocks(path), length, kind.unit == "line"):
-        size = sum(len(one.text) + 2 for one in held) + len(block.text)
-        if held and (size > length or block.heading != held[0].heading):
+        size = sum(len(one.text) + 2 for one in open_) + len(block.text)
+        if open_ and (size > length or block.heading != open_[0].heading):
             yield passage()
-            held = []
-        held.append(block)
-    if held:
+            open_ = []
+        open_.append(block)
+    if open_:
         yield passage()
 
 
 def _pieces(blocks: Sequence[Block], length: int, lines: bool) -> Iterator[Block]:
-    """With those that are longer than a passage cut at lines, sentences, spaces, and where there are none."""
+    """The blocks, long ones cut at lines, sentences, spaces, or anywhere."""
     for block in blocks:
         text, number, at = block.text, block.number, 0
         while len(text) - at > length:
@@ -161,7 +161,7 @@ def _pieces(blocks: Sequence[Block], length: int, lines: bool) -> Iterator[Block
 
 
 def _distinct(passages: Sequence[Passage], dropped: list[Dropped]) -> list[Passage]:
-    """The first of each that are nearly the same, such as a licence that several documents hold."""
+    """The first of near-duplicates, such as a licence in several documents."""
     texts = [normalize(one.text) for one in passages]
     first = {text: place for place, text in reversed(list(enumerate(texts)))}
     distinct = [place for place, text in enumerate(texts) if first[text] == place]

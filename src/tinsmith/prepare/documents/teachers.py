@@ -1,4 +1,4 @@
-"""Who writes examples: a local model, constrained to each answer's schema, or one behind an address."""
+"""Teachers: a local model, constrained to each answer's schema, or an endpoint."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ if TYPE_CHECKING:
     from tinsmith.backends.endpoint import Endpoint
     from tinsmith.constraint import Constraint
 
-WEAK = 1_000_000_000  # parameters of a teacher below which it is called weak
-_AT_ONCE = 4  # questions to an address
-_FENCED = re.compile(r"```\w*\n(.*)\n```", re.DOTALL)  # JSON as models write it where they are unconstrained
+WEAK = 1_000_000_000  # parameters below which a teacher is weak
+_AT_ONCE = 4  # requests to an endpoint
+_FENCED = re.compile(r"```\w*\n(.*)\n```", re.DOTALL)  # JSON of unconstrained models
 
 
 class Teacher(Protocol):
-    """name: as it is shown; digest: of what decides how it answers; parameters: None where nobody says."""
+    """digest: of everything that decides its answers. parameters: None if unknown."""
 
     @property
     def name(self) -> str: ...
@@ -34,11 +34,11 @@ class Teacher(Protocol):
     def parameters(self) -> int | None: ...
 
     def answers(self, requests: Sequence[Request], seed: int) -> list[str]:
-        """One for each. A text that is cut, or empty, where it could not end."""
+        """One for each request; cut or empty for a request that is too long."""
 
 
 class Local:
-    """A GGUF file, a tin or a Hugging Face folder. name: the one that the user gave; empty for its own."""
+    """A GGUF file, a tin or a Hugging Face folder. name: as the user gave it; empty for the model's own."""
 
     def __init__(self, path: Path, threads: int | None = None, name: str = "") -> None:
         from tinsmith.runtime import load
@@ -56,17 +56,16 @@ class Local:
         from tinsmith.runtime.many import generate_many
         from tinsmith.runtime.scheduler import Asked
 
-        room, fitting, texts = self.model.info.context, dict[int, Asked](), [""] * len(requests)
+        fitting: dict[int, Asked] = {}
         most = max((one.max_tokens for one in requests), default=1)
         for number, one in enumerate(requests):
             tokens = tokens_of(self.model, one.messages)
-            if len(tokens) + most < room:
-                held = self._constraint(one)
-                fitting[number] = Asked(tokens, constraint=held, max_tokens=most, sampling=Sampling())
-        given = generate_many(self.model, list(fitting.values()), 8)
-        for number, answer in zip(fitting, given, strict=True):
-            texts[number] = answer.text
-        return texts
+            if len(tokens) + most < self.model.info.context:
+                constraint = self._constraint(one)
+                fitting[number] = Asked(tokens, constraint=constraint, max_tokens=most, sampling=Sampling())
+        answers = generate_many(self.model, list(fitting.values()), 8)
+        texts = {number: answer.text for number, answer in zip(fitting, answers, strict=True)}
+        return [texts.get(number, "") for number in range(len(requests))]
 
     def _constraint(self, request: Request) -> Constraint:
         key = json.dumps(request.schema)
@@ -98,7 +97,7 @@ class Remote:
 
 
 def weakness(teacher: Teacher) -> str:
-    """What figures say of a small teacher; empty for another."""
+    """A warning about a small teacher; empty for another."""
     if teacher.parameters is None or teacher.parameters >= WEAK:
         return ""
     return f"a weak teacher ({teacher.parameters / 1e6:.0f}M parameters): read its examples before you use them"

@@ -57,7 +57,7 @@ def _read(recipe: Recipe, split: str, path: Path, reporter: Reporter) -> list[Ex
 
     task = tasks.by_name(recipe.data.task)
     opened = open_examples(path, named=columns(recipe), task=task, split=split)
-    said = opened.said()
+    said = opened.summary()
     for line in said if split == LEARNED else said[:1]:
         reporter.note(f"data: {line}")
     return checked(opened, task)

@@ -1,33 +1,30 @@
-"""Documents as blocks of text, each with its place.
+"""Document formats: documents as blocks of text, each with its line or page.
 
-A kind of document is one module of this folder with an instance of a Kind subclass named `kind`. Adding a
-module adds the kind: no table lists them.
+Each module of this package lists its formats in KINDS.
 """
 
 from __future__ import annotations
 
-import pkgutil
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
-from importlib import import_module
 from pathlib import Path
 from typing import ClassVar, Literal
 
 from tinsmith.errors import DataError, MissingExtraError
 from tinsmith.system import limited
+from tinsmith.system.plugins import exported
 
 LARGEST = 1 << 26  # bytes of a document
-# Processor time to parse one: for any document, for each MB more, and at most.
+# CPU time to parse a document: at least, per MB, and at most.
 SECONDS, SECONDS_PER_MB, MOST_SECONDS = 10, 60, 600
 _CHILD = limited.Child("tinsmith.prepare.documents.parse")
 
 
 @dataclass(frozen=True)
 class Block:
-    """A paragraph, a list item or what else stands together. number: of its first line, or of its page, from 1;
-    heading: the nearest one above it."""
+    """A paragraph or a list item. number: of its first line, or of its page, from 1. heading: above it."""
 
     text: str
     number: int
@@ -35,14 +32,14 @@ class Block:
 
 
 class Kind(ABC):
-    """suffixes: of its files, in lower case; unit: what a block's number counts."""
+    """suffixes: of its files, in lower case. unit: of a block's number."""
 
     suffixes: ClassVar[tuple[str, ...]]
     unit: ClassVar[Literal["line", "page"]] = "line"
 
     def blocks(self, path: Path) -> list[Block]:
-        """A document's blocks, parsed by a child process. Raises DataError, of one line, for a file that can't
-        be read as this kind, or not within the limits."""
+        """A document's blocks, parsed by a child process. Raises DataError for an invalid file, or one that
+        exceeds the limits."""
         seconds = _seconds(path)
         try:
             answer = _CHILD.ask({"folder": str(Path.cwd()), "path": str(path)}, seconds)
@@ -61,10 +58,10 @@ class Kind(ABC):
 
 
 def _seconds(path: Path) -> int:
-    """Of processor time that a document has, by its size."""
+    """The limit of CPU time, by the document's size."""
     try:
         size = path.stat().st_size
-    except (OSError, ValueError):  # reading it says so
+    except (OSError, ValueError):  # reading the file reports it
         size = 0
     return min(SECONDS + SECONDS_PER_MB * size // 1_000_000, MOST_SECONDS)
 
@@ -72,6 +69,4 @@ def _seconds(path: Path) -> int:
 @cache
 def kinds() -> dict[str, Kind]:
     """By suffix."""
-    modules = (import_module(f"{__name__}.{module.name}") for module in pkgutil.iter_modules(__path__))
-    every = [one for module in modules if isinstance(one := getattr(module, "kind", None), Kind)]
-    return {suffix: kind for kind in every for suffix in kind.suffixes}
+    return {suffix: kind for kind in exported(__name__, "KINDS") for suffix in kind.suffixes}

@@ -1,4 +1,4 @@
-"""HTML: the text that a reader sees, under its headings; no scripts, styles, menus and footers."""
+"""HTML: the visible text under its headings, without scripts, styles, menus and footers."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ _APART = (
 )
 # fmt: on
 _DECLARED = re.compile(rb"<meta[^>]+charset\s*=\s*[\"']?([A-Za-z0-9_:.-]+)", re.IGNORECASE)
-# Of Python's encodings those that no page is in, some of which take quadratic time.
+# Python's encodings that no page has; some take quadratic time.
 _NO_PAGES = ("punycode", "idna", "unicode-escape", "raw-unicode-escape", "undefined")
-_HEAD = 4096  # bytes in which a page says how it is encoded
+_HEAD = 4096  # bytes in which a page declares its encoding
 
 
 class Html(Kind):
@@ -44,6 +44,9 @@ class Html(Kind):
         yield from page.made
 
 
+KINDS = (Html(),)
+
+
 def _text(path: Path) -> str:
     data = reading.read_bytes(path, DataError, most=LARGEST)
     match = _DECLARED.search(data[:_HEAD])
@@ -62,13 +65,13 @@ def _text(path: Path) -> str:
 
 
 class _Page:
-    """made: its blocks so far; held: the open block's text, which began on the line `first`; unseen: the open
-    elements that no reader sees, and where in that list the first of each name is."""
+    """made: blocks so far. pieces: of the open block, which began on the line `first`. unseen: the open
+    invisible elements. places: the index of the first of each name in `unseen`."""
 
     def __init__(self) -> None:
         self.made: list[Block] = []
         self.heading = ""
-        self.held: list[str] = []
+        self.pieces: list[str] = []
         self.first = 1
         self.open_heading = ""
         self.unseen: list[str] = []
@@ -85,7 +88,7 @@ class _Page:
         elif tag in _APART:
             self.end()
         elif tag == "br":
-            self.held.append("\n")
+            self.pieces.append("\n")
 
     def close(self, tag: str) -> None:
         if tag in self.places:
@@ -97,19 +100,16 @@ class _Page:
 
     def text(self, text: str, line: int) -> None:
         if not self.unseen:
-            if not self.held:
+            if not self.pieces:
                 self.first = line
-            self.held.append(text)
+            self.pieces.append(text)
 
     def end(self) -> None:
-        """Of a block or a heading."""
-        lines = (" ".join(line.split()) for line in "".join(self.held).split("\n"))
+        """Ends a block or a heading."""
+        lines = (" ".join(line.split()) for line in "".join(self.pieces).split("\n"))
         text = "\n".join(line for line in lines if line)
         if text and self.open_heading:
             self.heading = text.replace("\n", " ")
         elif text:
             self.made.append(Block(text, self.first, self.heading))
-        self.held, self.open_heading = [], ""
-
-
-kind = Html()
+        self.pieces, self.open_heading = [], ""

@@ -1,4 +1,4 @@
-"""Markdown: plain text whose headings begin with # too, without the marks of links, images and HTML."""
+"""Markdown: plain text with # headings, without the marks of links, images and HTML."""
 
 from __future__ import annotations
 
@@ -29,8 +29,11 @@ class Markdown(Text):
                 yield made
 
 
+KINDS = (Markdown(),)
+
+
 def plain(text: str) -> str:
-    """Each step reads the text once, whatever marks are left open in it."""
+    """The text without marks, in linear time, even with unclosed marks."""
     if _CODE.match(text):
         return text
     text = _REFERENCE.sub("", _without_links(_without_comments(text)))
@@ -46,10 +49,10 @@ def _without_comments(text: str) -> str:
 
 
 def _without_links(text: str) -> str:
-    """Links as their texts, and no images."""
+    """Links become their texts; images are removed."""
     kept: list[str] = []  # pieces of the result
-    opened: list[int] = []  # of these the brackets that are open
-    at, line_end, missing = 0, -1, set[str]()  # missing: ends of links that the rest of the line has none of
+    opened: list[int] = []  # indices of open brackets in `kept`
+    at, line_end, missing = 0, -1, set[str]()  # missing: closing brackets that the rest of the line lacks
     while match := _BRACKET.search(text, at):
         kept.append(text[at : match.start()])
         at = match.end()
@@ -87,6 +90,3 @@ def _without_strong(line: str) -> str:
         elif not after[:1].isspace() and (after or at + 2 < len(pieces)):
             opened.setdefault(mark, at)
     return "".join(pieces)
-
-
-kind = Markdown()

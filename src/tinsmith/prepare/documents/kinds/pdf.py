@@ -13,7 +13,7 @@ from tinsmith.prepare.documents.kinds import LARGEST, Block, Kind
 from tinsmith.system import reading
 
 EXTRA = "pdf"
-_EARLY = 0.75  # of a page's longest line: a sentence that ends before ends a paragraph too
+_EARLY = 0.75  # of a page's longest line; a shorter line with a sentence's end also ends the paragraph
 
 
 class Pdf(Kind):
@@ -27,7 +27,7 @@ class Pdf(Kind):
             raise MissingExtraError("pypdf", EXTRA) from None
         import io
 
-        logging.getLogger("pypdf").setLevel(logging.CRITICAL)  # it says of each oddity that it reads past
+        logging.getLogger("pypdf").setLevel(logging.CRITICAL)  # it warns about every oddity
         data = reading.read_bytes(path, DataError, most=LARGEST)
         try:
             file = pypdf.PdfReader(io.BytesIO(data))
@@ -35,7 +35,7 @@ class Pdf(Kind):
             pages = [] if is_closed else [(n, _text(page)) for n, page in enumerate(file.pages, 1)]
         except MemoryError:
             raise
-        except Exception as error:  # a damaged file fails in any of its parts, with whatever that raises
+        except Exception as error:  # a damaged file may raise anything
             reason = " ".join(str(error).split())[:100] or type(error).__name__
             raise DataError(f"{path}: is a damaged PDF: {reason}") from None
         if is_closed:
@@ -46,22 +46,22 @@ class Pdf(Kind):
             yield from (Block(one, number) for one in _paragraphs(text))
 
 
+KINDS = (Pdf(),)
+
+
 def _text(page: Any) -> str:
     text: str = page.extract_text()
-    return text.encode("utf-8", "replace").decode("utf-8")  # no halves of surrogate pairs
+    return text.encode("utf-8", "replace").decode("utf-8")  # without lone surrogates
 
 
 def _paragraphs(text: str) -> Iterator[str]:
     lines = [" ".join(line.split()) for line in text.splitlines()]
     widest = max(map(len, lines), default=0)
-    held: list[str] = []
+    paragraph: list[str] = []
     for line in [*lines, ""]:
         if line:
-            held.append(line)
+            paragraph.append(line)
         ends = not line or (line[-1] in ".!?:" and len(line) < _EARLY * widest)
-        if ends and held:
-            yield re.sub(r"(?<=[a-z])-\n(?=[a-z])", "", "\n".join(held))  # words that a line end cut
-            held = []
-
-
-kind = Pdf()
+        if ends and paragraph:
+            yield re.sub(r"(?<=[a-z])-\n(?=[a-z])", "", "\n".join(paragraph))  # without hyphenation
+            paragraph = []

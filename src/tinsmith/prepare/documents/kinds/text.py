@@ -14,11 +14,11 @@ from tinsmith.system import reading
 _HASHES = re.compile(r"#{1,6}\s+(?=\S)(.+)", re.DOTALL)
 _UNDERLINE = re.compile(r"([=~^\"*#+-])\1{2,}")
 _FENCE = re.compile(r"\s*(```|~~~)")
-_EMPTY = ("", ".")  # Debian's control files write an empty line as a dot
+_EMPTY = ("", ".")  # a dot is an empty line in Debian's control files
 
 
 class Text(Kind):
-    """hashes: whether lines that begin with # are headings."""
+    """hashes: whether # begins a heading."""
 
     suffixes: ClassVar[tuple[str, ...]] = (".txt", ".rst", ".text", "")
     hashes = False
@@ -30,29 +30,29 @@ class Text(Kind):
         yield from paragraphs(text.splitlines(), self.hashes)
 
 
+KINDS = (Text(),)
+
+
 def paragraphs(lines: list[str], hashes: bool) -> Iterator[Block]:
-    heading, held, first, fence = "", list[str](), 0, ""
+    heading, paragraph, first, fence = "", list[str](), 0, ""
     for number, line in enumerate([*lines, ""], 1):
         title = _HASHES.fullmatch(line) if hashes and not fence else None
         bare = line.strip()
-        is_underline = len(held) == 1 and not fence and _UNDERLINE.fullmatch(bare)
+        is_underline = len(paragraph) == 1 and not fence and _UNDERLINE.fullmatch(bare)
         if (mark := _FENCE.match(line)) and fence in ("", mark[1]):
             fence = "" if fence else mark[1]
         if title or is_underline or (bare in _EMPTY and not fence) or number > len(lines):
             if is_underline:
-                heading = held[0].strip()
-            elif held:
-                yield Block("\n".join(held), first, heading)
+                heading = paragraph[0].strip()
+            elif paragraph:
+                yield Block("\n".join(paragraph), first, heading)
             heading = _title(title[1]) if title else heading
-            held = []
-        elif held or not _UNDERLINE.fullmatch(bare):
-            first = number if not held else first
-            held.append(line.rstrip())
+            paragraph = []
+        elif paragraph or not _UNDERLINE.fullmatch(bare):
+            first = number if not paragraph else first
+            paragraph.append(line.rstrip())
 
 
 def _title(text: str) -> str:
-    """Without the hashes that may close it."""
+    """Without closing hashes."""
     return text.rstrip().rstrip("#").rstrip() or text.strip()
-
-
-kind = Text()

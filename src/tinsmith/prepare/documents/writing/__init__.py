@@ -1,18 +1,15 @@
-"""Examples of passages: what a teacher is asked, and what of its answers can be kept.
+"""Examples from passages: the requests to a teacher, and the examples in its answers.
 
-A task is one module of this folder with an instance of a Writer subclass named `writer`. Adding a module adds
-the task: no table lists them.
+Each module of this package lists its task's writer in WRITERS.
 """
 
 from __future__ import annotations
 
 import json
-import pkgutil
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, lru_cache
-from importlib import import_module
 from typing import Any, ClassVar
 
 from tinsmith.constraint import makers
@@ -22,14 +19,15 @@ from tinsmith.prepare.check.rules import Rules
 from tinsmith.prepare.documents.dropping import Dropped
 from tinsmith.prepare.documents.passages import Passage
 from tinsmith.system import reading
+from tinsmith.system.plugins import exported
 
-QUESTIONS = 4  # of a passage, at most
+QUESTIONS = 4  # about a passage, at most
 
 
 @dataclass(frozen=True)
 class Terms:
-    """What examples are to be of. questions: of a passage, at most. schema, tools, labels: as the task needs
-    them. off_topic: the answer to inputs about anything else; empty for no such examples."""
+    """questions: about a passage, at most. schema, tools, labels: of the task. off_topic: the answer to other
+    inputs; empty for no such examples."""
 
     questions: int = QUESTIONS
     schema: Any = None
@@ -40,8 +38,8 @@ class Terms:
 
 @dataclass(frozen=True)
 class Request:
-    """prompt: a user's message. schema: of the JSON that answers it. max_tokens: of the answer. shots: prompts
-    with their answers, which show a weak teacher the form."""
+    """prompt: the user's message. schema: of the answer's JSON. max_tokens: of the answer. shots: prompts and
+    answers that show the form."""
 
     prompt: str
     schema: Any
@@ -50,24 +48,23 @@ class Request:
 
     @property
     def messages(self) -> list[dict[str, str]]:
-        shown = [message for shot in self.shots for message in zip(("user", "assistant"), shot, strict=True)]
-        return [{"role": role, "content": text} for role, text in (*shown, ("user", self.prompt))]
+        shots = [message for shot in self.shots for message in zip(("user", "assistant"), shot, strict=True)]
+        return [{"role": role, "content": text} for role, text in (*shots, ("user", self.prompt))]
 
 
 class Writer(ABC):
-    """needs: the term that a user must give, for a task that has one. grounding: how what is written is held to
-    the passage, in words."""
+    """needs: the term that the task requires, if any. grounding: how the passage grounds examples, in words."""
 
     needs: ClassVar[str | None] = None
     grounding: ClassVar[str]
 
     @property
     def name(self) -> str:
-        """The task's, as the module has it."""
+        """The task's, from the module."""
         return type(self).__module__.rpartition(".")[2]
 
     def check(self, terms: Terms) -> None:
-        """Raises InputError where a term is missing or wrong."""
+        """Raises InputError for a missing or a superfluous term."""
         for term in ("schema", "tools", "labels"):
             given = getattr(terms, term)
             if term == self.needs and not given and given is not False:
@@ -77,25 +74,33 @@ class Writer(ABC):
 
     @abstractmethod
     def requests(self, passage: Passage, terms: Terms) -> list[Request]:
-        """None where there is nothing to ask about."""
+        """Empty if there is nothing to ask about."""
 
-    @abstractmethod
     def written(
         self, passage: Passage, terms: Terms, requests: Sequence[Request], answers: Sequence[str]
     ) -> Iterator[Example | Dropped]:
-        """What the answers to the requests give."""
+        """The examples in the answers, or why they are dropped."""
+        for number, (request, answer) in enumerate(zip(requests, answers, strict=True)):
+            try:
+                value = read(request, answer)
+            except DataError as fault:
+                yield Dropped("invalid", passage.where, str(fault), {"answer": answer})
+            else:
+                yield self.example(passage, terms, number, value)
+
+    def example(self, passage: Passage, terms: Terms, number: int, value: Any) -> Example | Dropped:
+        """The example in the value of one answer. number: of its request."""
+        raise NotImplementedError
 
 
 @cache
 def writers() -> dict[str, Writer]:
     """By task."""
-    modules = (import_module(f"{__name__}.{module.name}") for module in pkgutil.iter_modules(__path__))
-    every = [one for module in modules if isinstance(one := getattr(module, "writer", None), Writer)]
-    return {one.name: one for one in every}
+    return {one.name: one for one in exported(__name__, "WRITERS")}
 
 
 def by_name(name: str) -> Writer:
-    """Raises UnsupportedError for an unknown one, listing those there are."""
+    """Raises UnsupportedError for an unknown task, listing the known ones."""
     if name not in writers():
         known = ", ".join(sorted(writers()))
         raise UnsupportedError(f'task "{name}" is not written of documents; give one of {known}')
@@ -103,7 +108,7 @@ def by_name(name: str) -> Writer:
 
 
 def read(request: Request, answer: str) -> Any:
-    """The value of an answer. Raises DataError, of one line, where it is not what the schema says."""
+    """The value of an answer. Raises DataError for one that does not match the schema."""
     value = reading.json(answer, "the teacher's answer", DataError)
     rules = _rules(json.dumps(request.schema))
     if departure := rules.departure(rules.written(value)):
@@ -118,15 +123,15 @@ def _rules(schema: str) -> Rules:
 
 
 def closed(properties: Mapping[str, Any]) -> dict[str, Any]:
-    """The schema of an object of just these."""
+    """The schema of an object with exactly these properties."""
     kind = {"type": "object", "additionalProperties": False}
     return {**kind, "properties": dict(properties), "required": list(properties)}
+
+
+def compact(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
 def example(passage: Passage, input: str, output: str) -> Example:
     shown = None if input == passage.text else passage.text
     return Example(input, output, about={"source": passage.where}, group=passage.document, passage=shown)
-
-
-def invalid(passage: Passage, fault: DataError, answer: str) -> Dropped:
-    return Dropped("invalid", passage.where, str(fault), {"answer": answer})

@@ -1,18 +1,17 @@
-"""call: a request that a reader of the passage might make, and the function call that carries it out."""
+"""call: a request that a reader of the passage might make, and the function call for it."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from tinsmith.chat.tool_formats import read_tools
 from tinsmith.data.readers import Example
-from tinsmith.errors import DataError
 from tinsmith.prepare.documents.dropping import Dropped
 from tinsmith.prepare.documents.grounding import copied, is_looping, is_related, stands
 from tinsmith.prepare.documents.passages import Passage
-from tinsmith.prepare.documents.writing import Request, Terms, Writer, closed, example, invalid, read
+from tinsmith.prepare.documents.writing import Request, Terms, Writer, closed, compact, example
 from tinsmith.prepare.documents.writing.chat import shown
 
 _REQUEST = {"type": "string", "pattern": r"^[^a-z\s\"][^\n\r\"]{10,160}$"}
@@ -43,8 +42,8 @@ _SHOTS = (
 class Call(Writer):
     needs = "tools"
     grounding: ClassVar[str] = (
-        "every text and number of a call's arguments that is of no closed list stands in the request and in "
-        "the passage, and the request's words are the passage's"
+        "request and passage have every text and number of a call's arguments, except those of a closed list, "
+        "and the request's words are the passage's"
     )
 
     def requests(self, passage: Passage, terms: Terms) -> list[Request]:
@@ -54,35 +53,25 @@ class Call(Writer):
             call = closed({"name": {"const": tool.name}, "arguments": tool.parameters or closed({})})
             schema = closed({"request": _REQUEST, "call": call})
             if "$defs" in tool.parameters:
-                schema["$defs"] = tool.parameters["$defs"]  # where its references lead to
+                schema["$defs"] = tool.parameters["$defs"]  # for its references
             requests.append(Request(_prompt(shown(passage), tool.declared), schema, _TOKENS, _SHOTS))
         return requests
 
-    def written(
-        self, passage: Passage, terms: Terms, requests: Sequence[Request], answers: Sequence[str]
-    ) -> Iterator[Example | Dropped]:
-        for request, answer in zip(requests, answers, strict=True):
-            try:
-                value = read(request, answer)
-            except DataError as fault:
-                yield invalid(passage, fault, answer)
-                continue
-            yield self._of(passage, str(value["request"]).strip(), value["call"], request.schema)
-
-    @staticmethod
-    def _of(passage: Passage, asked: str, call: dict[str, Any], schema: Any) -> Example | Dropped:
-        output = json.dumps(call, ensure_ascii=False, separators=(",", ":"))
-        row = {"input": asked, "output": output}
-        for place, value in copied(call, schema["properties"]["call"], schema):
-            for what, text in (("request", asked), ("passage", f"{passage.title}\n{passage.text}")):
-                if not stands(value, text):
-                    message = f"{place} is {json.dumps(value)[:80]}, which the {what} does not say"
+    def example(self, passage: Passage, terms: Terms, number: int, value: Any) -> Example | Dropped:
+        schema = self.requests(passage, terms)[number].schema
+        text, call = str(value["request"]).strip(), value["call"]
+        output = compact(call)
+        row = {"input": text, "output": output}
+        for place, one in copied(call, schema["properties"]["call"], schema):
+            for where, source in (("request", text), ("passage", f"{passage.title}\n{passage.text}")):
+                if not stands(one, source):
+                    message = f"{place} is {json.dumps(one)[:80]}, which the {where} does not say"
                     return Dropped("ungrounded", passage.where, message, row)
-        if is_looping(asked):
-            return Dropped("looping", passage.where, "the request says a word over and over", row)
-        if not is_related(asked, passage.text, passage):
+        if is_looping(text):
+            return Dropped("looping", passage.where, "the request repeats a word over and over", row)
+        if not is_related(text, passage.text, passage):
             return Dropped("unrelated", passage.where, "the request's words are not the passage's", row)
-        return example(passage, asked, output)
+        return example(passage, text, output)
 
 
-writer = Call()
+WRITERS = (Call(),)

@@ -1,25 +1,23 @@
 """chat: questions, each answered by a sentence of the passage.
 
-The answer is chosen first and the question is written to it (Alberti et al., arXiv 1906.05416, do so by spans):
-even a weak teacher then makes up no answer.
+The answer is chosen first, and the teacher writes its question (as Alberti et al., arXiv 1906.05416, do with
+spans), so that even a weak teacher invents no answer.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from tinsmith.data.readers import Example
-from tinsmith.errors import DataError
 from tinsmith.prepare.documents.dropping import Dropped
 from tinsmith.prepare.documents.grounding import content, gives_away, is_looping, is_related, stands
 from tinsmith.prepare.documents.passages import Passage, sentences
-from tinsmith.prepare.documents.writing import Request, Terms, Writer, closed, example, invalid, read
+from tinsmith.prepare.documents.writing import Request, Terms, Writer, closed, example
 
 _SHORTEST, _LONGEST = 30, 300  # characters of an answer
-_SAYS = 3  # words of content that it has at least
-_LETTERS = 0.7  # the share of its characters that are letters and spaces
-# What begins so is about something that another sentence names.
+_SAYS = 3  # least content words of an answer
+_LETTERS = 0.7  # least share of letters and spaces in an answer
+# First words of sentences that refer to another one.
 _POINTS_BACK = frozenset(("it", "this", "that", "these", "those", "they", "he", "she", "such", "then", "also"))
 _QUESTION = {"type": "string", "pattern": r"^[^a-z\s\"?][^\n\r\"?]{10,150}\?$"}
 _TOKENS = 64
@@ -51,8 +49,8 @@ _SHOTS = (
 
 class Chat(Writer):
     grounding: ClassVar[str] = (
-        "an answer is a sentence that stands in the passage; most of its question's words stand there, one in "
-        "the answer, and the question does not hold the answer"
+        "an answer is a sentence of the passage; the passage has most words of its question, the answer has "
+        "one, and the question does not contain the answer"
     )
 
     def requests(self, passage: Passage, terms: Terms) -> list[Request]:
@@ -63,40 +61,36 @@ class Chat(Writer):
 
     @staticmethod
     def answers(passage: Passage, terms: Terms) -> list[str]:
-        """The sentences that say most, in the order of the passage."""
+        """The most informative sentences, in the order of the passage."""
         every = list(dict.fromkeys(filter(_says_something, sentences(passage.text))))
         best = sorted(every, key=lambda one: (_points_back(one), -len(content(one))))[: terms.questions]
         return [one for one in every if one in best]
 
-    def written(
-        self, passage: Passage, terms: Terms, requests: Sequence[Request], answers: Sequence[str]
-    ) -> Iterator[Example | Dropped]:
-        for request, answer, wanted in zip(requests, answers, self.answers(passage, terms), strict=True):
-            try:
-                question = str(read(request, answer)["question"]).strip()
-            except DataError as fault:
-                yield invalid(passage, fault, answer)
-                continue
-            row = {"input": question, "output": wanted}
-            if not stands(wanted, passage.text):
-                yield Dropped("ungrounded", passage.where, "the answer does not stand in the passage", row)
-            elif not is_related(question, wanted, passage):
-                yield Dropped("unrelated", passage.where, "the question's words are not the passage's", row)
-            elif is_looping(question):
-                yield Dropped("looping", passage.where, "the question says a word over and over", row)
-            elif gives_away(question, wanted):
-                yield Dropped("given away", passage.where, "the question holds its answer", row)
-            else:
-                yield example(passage, asked_of(passage, question), wanted)
+    def example(self, passage: Passage, terms: Terms, number: int, value: Any) -> Example | Dropped:
+        question, answer = str(value["question"]).strip(), self.answers(passage, terms)[number]
+        reason = ""
+        if not stands(answer, passage.text):
+            reason, message = "ungrounded", "the answer does not stand in the passage"
+        elif not is_related(question, answer, passage):
+            reason, message = "unrelated", "the question's words are not the passage's"
+        elif is_looping(question):
+            reason, message = "looping", "the question repeats a word over and over"
+        elif gives_away(question, answer):
+            reason, message = "given away", "the question contains its answer"
+        if reason:
+            return Dropped(reason, passage.where, message, {"input": question, "output": answer})
+        return example(passage, with_subject(passage, question), answer)
+
+
+WRITERS = (Chat(),)
 
 
 def shown(passage: Passage) -> str:
     return f"Text about {passage.title}\n\n{passage.text}"
 
 
-def asked_of(passage: Passage, question: str) -> str:
-    """With the document's name before a question that does not say what it is about: it is asked without the
-    passage."""
+def with_subject(passage: Passage, question: str) -> str:
+    """With the document's name before a question that lacks it, since users ask without the passage."""
     return question if content(question) & content(passage.subject) else f"{passage.subject}: {question}"
 
 
@@ -113,6 +107,3 @@ def _says_something(sentence: str) -> bool:
 
 def _points_back(sentence: str) -> bool:
     return sentence.split()[0].casefold().rstrip(",") in _POINTS_BACK
-
-
-writer = Chat()

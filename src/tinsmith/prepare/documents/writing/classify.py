@@ -1,4 +1,4 @@
-"""classify: the label of a passage, with the sentence that says so."""
+"""classify: the label of a passage, with the sentence that supports it."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from tinsmith.errors import DataError, InputError
 from tinsmith.prepare.documents.dropping import Dropped
 from tinsmith.prepare.documents.grounding import stands
 from tinsmith.prepare.documents.passages import Passage, sentences
-from tinsmith.prepare.documents.writing import Request, Terms, Writer, closed, example, invalid, read
+from tinsmith.prepare.documents.writing import Request, Terms, Writer, closed, example, read
 
 _TOKENS = 160
-_LONGEST = 300  # characters of a sentence that is offered as a reason
+_LONGEST = 300  # characters of a supporting sentence
 
 
 def _prompt(text: str, labels: Sequence[str]) -> str:
@@ -40,7 +40,7 @@ class Classify(Writer):
     needs = "labels"
     grounding: ClassVar[str] = (
         "the teacher names the label twice, with the labels listed in opposite orders, and each time a "
-        "sentence that says so: both labels are the same, and both sentences stand in the passage"
+        "supporting sentence: both labels are the same, and the passage has both sentences"
     )
 
     def check(self, terms: Terms) -> None:
@@ -63,12 +63,12 @@ class Classify(Writer):
         try:
             first, second = (read(*pair) for pair in zip(requests, answers, strict=True))
         except DataError as fault:
-            yield invalid(passage, fault, " | ".join(answers))
+            yield Dropped("invalid", passage.where, str(fault), {"answer": " | ".join(answers)})
             return
         row = {"input": passage.text, "output": first["label"]}
-        made_up = [one["sentence"] for one in (first, second) if not stands(one["sentence"], passage.text)]
-        if made_up:
-            yield Dropped("ungrounded", passage.where, f'the passage does not say "{made_up[0][:80]}"', row)
+        invented = [one["sentence"] for one in (first, second) if not stands(one["sentence"], passage.text)]
+        if invented:
+            yield Dropped("ungrounded", passage.where, f'the passage does not say "{invented[0][:80]}"', row)
         elif first["label"] != second["label"]:
             message = f"{first['label']}, and {second['label']} where the labels are listed the other way round"
             yield Dropped("undecided", passage.where, message, row)
@@ -76,4 +76,4 @@ class Classify(Writer):
             yield example(passage, passage.text, first["label"])
 
 
-writer = Classify()
+WRITERS = (Classify(),)

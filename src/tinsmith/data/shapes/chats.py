@@ -1,5 +1,5 @@
-"""What shapes of chats share. One row is one example: the last answer is the output, the message before it the
-input, and what comes before these the turns."""
+"""Chats in one column. A row is one example: the last answer is the output, the message before it the input,
+earlier messages are the turns."""
 
 from __future__ import annotations
 
@@ -8,8 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 from tinsmith.data.readers import Example, Role, Turn, Where
-from tinsmith.data.shapes import Named, Reading, Shape, Values, Wanted
-from tinsmith.data.shapes._pairs import system
+from tinsmith.data.shapes import Named, Reading, Shape, Values, Wanted, system
 from tinsmith.errors import DataError
 from tinsmith.system import reading as json_reading
 
@@ -22,45 +21,75 @@ _ROLES: dict[str, Role] = {
     "tool": "tool",
     "function": "tool",
 }
-_AFTER: dict[Role, tuple[Role, ...]] = {  # whose messages may follow whose
+_AFTER: dict[Role, tuple[Role, ...]] = {  # the roles that a message may follow
     "user": ("assistant",),
     "assistant": ("user", "tool"),
     "tool": ("tool", "assistant"),
 }
-CHAT, CALL = "chat", "call"  # the tasks whose answers follow from turns, and are calls
+CHAT, CALL = "chat", "call"  # tasks: answers after turns; function calls
+_SHAREGPT_ROLES = {
+    **dict.fromkeys(("human", "user"), "user"),
+    **dict.fromkeys(("gpt", "assistant", "chatgpt", "bing", "bard", "model", "function_call"), "assistant"),
+    "system": "system",
+    **dict.fromkeys(("observation", "tool"), "tool"),
+}
 
 
-class Chats(Shape):
-    """keys: of a message's role and text."""
+class Messages(Shape):
+    """{"role": …, "content": …} and tool calls, as in OpenAI's fine-tuning files."""
 
-    keys: ClassVar[tuple[str, str]]
+    name = "messages"
+    role_key: ClassVar[str] = "role"
 
     def readings(self, columns: Sequence[str], rows: Sequence[Values], named: Named) -> list[Reading]:
         if named.output or len(named.input) > 1:
             return []
         names = named.input or [name for name in columns if name in COLUMNS]
-        mine = [name for name in names if any(self._is(row.get(name)) for row in rows)]
-        return [Reading(self, (name,)) for name in mine]
+        return [Reading(self, (name,)) for name in names if any(self._matches(row.get(name)) for row in rows)]
 
-    def _is(self, value: Any) -> bool:
-        messages = _listed(value) or [None]
-        return isinstance(messages[0], dict) and self.keys[0] in messages[0]
+    def _matches(self, value: Any) -> bool:
+        messages = _parsed(value) or [None]
+        return isinstance(messages[0], dict) and self.role_key in messages[0]
 
     def example(self, values: Values, reading: Reading, where: Where, task: Wanted | None) -> Example:
         column = reading.input[0]
-        messages = _listed(values.get(column))
+        messages = _parsed(values.get(column))
         if messages is None:
             raise DataError(f'{where}: "{column}" must be a list of messages')
-        return self.of_list(messages, column, values, where, task)
+        return of_messages(self.converted(messages, f"{where}: {column}"), column, values, where, task)
 
-    def of_list(
-        self, messages: Sequence[Any], column: str, values: Values, where: Where, task: Wanted | None
-    ) -> Example:
-        return of_messages(messages, column, values, where, task)
+    def converted(self, messages: list[Any], where: str) -> list[Any]:
+        """As OpenAI writes them."""
+        return messages
 
 
-def _listed(value: Any) -> list[Any] | None:
-    """A list of messages; in a CSV cell it is JSON."""
+class ShareGpt(Messages):
+    """{"from": …, "value": …}."""
+
+    name = "sharegpt"
+    role_key = "from"
+
+    def converted(self, messages: list[Any], where: str) -> list[Any]:
+        return [_of_sharegpt(message, f"{where}[{number}]") for number, message in enumerate(messages)]
+
+
+SHAPES = (Messages(), ShareGpt())
+
+
+def _of_sharegpt(message: Any, where: str) -> dict[str, Any]:
+    if not isinstance(message, dict) or not {"from", "value"} <= message.keys():
+        raise DataError(f'{where}: must be an object with "from" and "value"')
+    role, value = message["from"], message["value"]
+    if not isinstance(role, str) or role not in _SHAREGPT_ROLES:
+        raise DataError(f'{where}: "from" is {json.dumps(role)}; it may be {", ".join(_SHAREGPT_ROLES)}')
+    if role != "function_call":
+        return {"role": _SHAREGPT_ROLES[role], "content": value}
+    call = json_reading.json(value, where, DataError, unique=True) if isinstance(value, str) else value
+    return {"role": "assistant", "tool_calls": [{"function": call}]}
+
+
+def _parsed(value: Any) -> list[Any] | None:
+    """A list of messages; a CSV cell holds it as JSON."""
     if isinstance(value, str) and value.lstrip().startswith("["):
         try:
             value = json_reading.json(value, "a cell", DataError)
@@ -72,15 +101,15 @@ def _listed(value: Any) -> list[Any] | None:
 def of_messages(
     messages: Sequence[Any], column: str, values: Values, where: Where, task: Wanted | None
 ) -> Example:
-    """Of messages as OpenAI writes them. Those after the last answer, and a last answer of weight 0, teach
-    nothing and are left out."""
+    """The example of OpenAI messages. Messages after the last answer, and a last answer of weight 0, are left
+    out."""
     for number, message in enumerate(messages):
         if not isinstance(message, dict) or "role" not in message:
             raise DataError(f'{where}: {column}[{number}] must be an object with "role" and "content"')
-    learned = [n for n, one in enumerate(messages) if one["role"] == "assistant" and one.get("weight") != 0]
-    if not learned:
+    answers = [n for n, one in enumerate(messages) if one["role"] == "assistant" and one.get("weight") != 0]
+    if not answers:
         raise DataError(f'{where}: "{column}" has no answer, a message of the role "assistant"')
-    last = learned[-1]
+    last = answers[-1]
     turns = [_turn(one, f"{where}: {column}[{number}]") for number, one in enumerate(messages[:last])]
     if not turns or turns[-1].role not in ("user", "tool"):
         raise DataError(
@@ -98,7 +127,7 @@ def of_messages(
 
 
 def check_turns(example: Example, where: Where, task: Wanted | None) -> Example:
-    """Raises DataError for a conversation where each answer is to one message, or whose order is none."""
+    """Raises DataError for turns in a task of single messages, or roles in an invalid order."""
     rest = example.turns[1:] if example.turns and example.turns[0].role == "system" else example.turns
     if rest and task is not None and task.name not in (CHAT, CALL):
         raise DataError(
@@ -118,7 +147,6 @@ def check_turns(example: Example, where: Where, task: Wanted | None) -> Example:
 
 
 def _turn(message: Mapping[str, Any], where: str) -> Turn:
-    """An earlier message; calls as an answer of the task has them."""
     role = message["role"]
     if not isinstance(role, str) or role not in _ROLES:
         raise DataError(f"{where}: the role is {json.dumps(role)}; it may be {', '.join(_ROLES)}")
@@ -128,45 +156,36 @@ def _turn(message: Mapping[str, Any], where: str) -> Turn:
 def _content(message: Mapping[str, Any], where: str) -> str:
     """A message's text; OpenAI's parts are joined."""
     content = message.get("content")
-    if isinstance(content, list) and all(
-        isinstance(part, dict) and part.get("type") == "text" for part in content
-    ):
-        content = "".join(str(part.get("text", "")) for part in content)
     if isinstance(content, list):
-        raise DataError(f"{where}: has parts that are no text; leave the row out")
+        if not all(isinstance(part, dict) and part.get("type") == "text" for part in content):
+            raise DataError(f"{where}: has parts that are no text; leave the row out")
+        content = "".join(str(part.get("text", "")) for part in content)
     if not isinstance(content, str) or not content.strip():
         raise DataError(f'{where}: "content" must be a text that is not empty')
     return content.strip()
 
 
-def _calls(message: Mapping[str, Any]) -> list[Any]:
-    calls = message.get("tool_calls") or []
-    own = [{"function": message["function_call"]}] if message.get("function_call") else []
-    return [*calls, *own] if isinstance(calls, list) else own
-
-
 def _answer(message: Mapping[str, Any], where: str, task: Wanted | None = None) -> str:
-    """The text, or the call as the task has it: {"name": …, "arguments": {…}}; several as a list."""
-    calls = _calls(message)
+    """The text, or the call as the task writes it: {"name": …, "arguments": {…}}; several calls as a list."""
+    calls = message.get("tool_calls") or []
+    calls = calls if isinstance(calls, list) else []
+    if message.get("function_call"):
+        calls = [*calls, {"function": message["function_call"]}]
     if not calls:
         return _content(message, where)
     if task is not None and task.name != CALL:
         raise DataError(
             f"{where}: the answer calls a tool; that is of the task {CALL}, this one is {task.name}"
         )
-    written = [_call(one, where) for one in calls]
-    return written[0] if len(written) == 1 else f"[{','.join(written)}]"
+    texts = [_call(one, where) for one in calls]
+    return texts[0] if len(texts) == 1 else f"[{','.join(texts)}]"
 
 
-def _call(one: Any, where: str) -> str:
+def _call(call: Any, where: str) -> str:
     try:
-        return call(one["function"]["name"], one["function"]["arguments"], where)
+        name, arguments = call["function"]["name"], call["function"]["arguments"]
     except (KeyError, TypeError):
         raise DataError(f'{where}: a tool call is {{"function": {{"name": "…", "arguments": "…"}}}}') from None
-
-
-def call(name: Any, arguments: Any, where: str) -> str:
-    """arguments: an object, or its JSON as OpenAI writes it."""
     if isinstance(arguments, str):
         arguments = json_reading.json(arguments or "{}", f"{where}: arguments", DataError, unique=True)
     if not isinstance(name, str) or not isinstance(arguments, dict):

@@ -1,4 +1,4 @@
-"""What was found, for a terminal, a program and a browser."""
+"""The report for a terminal, as JSON and as a page."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from tinsmith.errors import MissingExtraError
 from tinsmith.prepare.check import EXTRA, SEVERITIES, Finding, Report, Severity, by_name
 from tinsmith.prepare.check.mending import Change
 
-_SHOWN = 5  # of a kind, on a terminal
-_LISTED = 200  # of a kind, on a page
+_SHOWN = 5  # findings per kind on a terminal
+_LISTED = 200  # findings per kind on a page
 PAGE = Path(__file__).with_name("page.html.j2")
 
 
@@ -20,7 +20,7 @@ def as_json(report: Report) -> dict[str, Any]:
     data = report.data
     return {
         "rows": len(data.rows) + len(data.faults),
-        "files": files(report),
+        "files": _files(report),
         "task": data.task.name,
         "counts": {severity: report.count(severity) for severity in SEVERITIES},
         "kinds": {
@@ -38,8 +38,7 @@ def as_json(report: Report) -> dict[str, Any]:
     }
 
 
-def files(report: Report) -> list[dict[str, Any]]:
-    """Path, split and number of rows of each."""
+def _files(report: Report) -> list[dict[str, Any]]:
     data = report.data
     counts = Counter((str(one.path), one.split) for one in data.places)
     return [{"path": path, "split": split, "rows": rows} for (path, split), rows in counts.items()]
@@ -47,37 +46,37 @@ def files(report: Report) -> list[dict[str, Any]]:
 
 def summary(report: Report) -> str:
     counts = [(report.count(severity), severity) for severity in SEVERITIES]
-    told = ", ".join(f"{count:,} {severity}{'s' if count != 1 else ''}" for count, severity in counts)
+    listed = ", ".join(f"{count:,} {severity}{'s' if count != 1 else ''}" for count, severity in counts)
     rows = len(report.data.rows) + len(report.data.faults)
-    return f"{told} in {rows:,} examples of the task {report.data.task.name} ({report.seconds:.1f} s)"
+    return f"{listed} in {rows:,} examples of the task {report.data.task.name} ({report.seconds:.1f} s)"
 
 
 def lines(report: Report, show: Callable[[str], str]) -> list[str]:
-    """show: what makes a text fit for a terminal."""
-    told = [summary(report)]
+    """show: escapes a text for a terminal."""
+    made = [summary(report)]
     for kind, found in _sorted(report):
         check = by_name(kind)
-        told += ["", f"{_worst(found):<7}  {kind} ({len(found):,}): {check.title}; {check.advice}"]
-        told += [show(f"  {one.where}: {one.message}") for one in found[:_SHOWN]]
+        made += ["", f"{_worst(found):<7}  {kind} ({len(found):,}): {check.title}; {check.advice}"]
+        made += [show(f"  {one.where}: {one.message}") for one in found[:_SHOWN]]
         more = len(found) - _SHOWN
-        told += [f"  and {more:,} more; --json and --html list them"] if more > 0 else []
+        made += [f"  and {more:,} more; --json and --html list them"] if more > 0 else []
     if report.skipped:
-        told += ["", *(f"not looked for: {kind}: {reason}" for kind, reason in report.skipped.items())]
-    return told
+        made += ["", *(f"not looked for: {kind}: {reason}" for kind, reason in report.skipped.items())]
+    return made
 
 
 def fixed(made: Sequence[Path], changes: Sequence[Change]) -> list[str]:
-    """What --fix did."""
+    """The changes of --fix, and its files."""
     dropped = len({one.where for one in changes if one.done == "dropped"})
     changed = len({one.where for one in changes if one.done != "dropped"})
     kinds = Counter(one.kind for one in changes)
     listed = ", ".join(f"{kind} {count:,}" for kind, count in kinds.most_common())
-    told = f"{dropped:,} examples were dropped, {changed:,} changed" + (f" ({listed})" if listed else "")
-    return [told, *map(str, made)]
+    first = f"{dropped:,} examples were dropped, {changed:,} changed" + (f" ({listed})" if listed else "")
+    return [first, *map(str, made)]
 
 
 def page(report: Report) -> str:
-    """One page that needs nothing else: no script, no network. Raises MissingExtraError without jinja2."""
+    """A self-contained page without scripts. Raises MissingExtraError without jinja2."""
     try:
         import jinja2
     except ImportError:
