@@ -72,7 +72,7 @@ def test_an_importance_matrix_is_used(spec: Spec, tmp_path: Path, capsys: pytest
         (["--type", "q8_0"], "gone.gguf: no such file"),
         (
             ["--type", "iq3_nl"],
-            "IQ3_NL is a format of tins, and GGUF holds its weights as Q4_0; for a tin, and that",
+            "IQ3_NL is a format of tins; GGUF stores its weights as Q4_0. To make a tin and that",
         ),
     ],
 )
