@@ -59,9 +59,7 @@ def test_a_really_full_device(tmp_path: Path) -> None:
 
 def test_a_path_through_a_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / "a").write_bytes(b"")
-    with pytest.raises(
-        InputError, match=f"^{tmp_path}/a: is a file, where a folder is to be; give another path$"
-    ):
+    with pytest.raises(InputError, match=f"^{tmp_path}/a: is a file, not a folder; give another path$"):
         files.write_text(tmp_path / "a" / "b", "text")
 
 
@@ -230,13 +228,13 @@ def test_a_folder_of_somebody_elses_is_not_replaced(tmp_path: Path) -> None:
     (path / "mine.json").rename(path / "precious")
     for marker in (None, "mine.json"):
         with (
-            pytest.raises(InputError, match="folder: there is something else"),
+            pytest.raises(InputError, match="folder: exists and can.t be replaced"),
             files.atomic_folder(path, replaces=marker),
         ):
             raise AssertionError("it is refused first")
     assert [one.name for one in path.iterdir()] == ["precious"]
     later = tmp_path / "later"
-    with pytest.raises(InputError, match="later: there is some"), files.atomic_folder(later) as draft:
+    with pytest.raises(InputError, match="later: exists and can"), files.atomic_folder(later) as draft:
         (draft / "a").write_text("a")
         later.mkdir()
         (later / "of another process").write_text("b")
