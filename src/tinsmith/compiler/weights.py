@@ -18,7 +18,7 @@ _PIECE = 1 << 21  # weights packed by one task
 def pack_weights(
     graph: Graph, program: Program, advance: Callable[[int], None] | None = None
 ) -> Iterator[Buffer]:
-    """weights.bin in pieces, packed ahead on all cores: whole tiles of a matrix, a vector, padding."""
+    """weights.bin in pieces, packed ahead on all cores: whole tiles of a matrix or a vector, and padding."""
     parts = [part for place in program.places for part in _parts(graph.tensors[place.name], place)]
     for tensor, packed in zip(
         [tensor for tensor, _ in parts], in_order(task for _, task in parts), strict=True

@@ -11,6 +11,7 @@ from itertools import islice
 
 from tinsmith import _core
 from tinsmith.errors import FormatError
+from tinsmith.layouts import reordered
 from tinsmith.spec import Buffer, Tensor
 from tinsmith.system.files import forget
 from tinsmith.system.parallel import in_order
@@ -82,16 +83,6 @@ class Job:
         size = 4 * self.tensor.inputs
         matrix = row * self.matrices // self.tensor.rows
         return memoryview(self.importance).cast("B")[matrix * size : (matrix + 1) * size]
-
-
-def reordered(data: Buffer, width: int, order: Sequence[int]) -> bytes:
-    """Rows of `width` bytes: row i of each run of len(order) rows is the data's row order[i] of that run."""
-    run = len(order) * width
-    return b"".join(
-        data[base + row * width : base + (row + 1) * width]
-        for base in range(0, len(data), run)
-        for row in order
-    )
 
 
 def stream(jobs: Sequence[Job], threads: int = 0, advance: Advance | None = None) -> list[Iterator[Buffer]]:

@@ -21,8 +21,8 @@ def python(*arguments: str) -> list[str]:
 
 
 def environment(more: Mapping[str, str] | None = None) -> dict[str, str]:
-    """A child's variables. Drops empty entries of PYTHONPATH, which mean the current folder and mostly come from
-    an unset variable; makes the others absolute."""
+    """A child's variables. Drops empty entries of PYTHONPATH, which mean the current folder and mostly come
+    from an unset variable; makes the others absolute."""
     variables = {**os.environ, "PYTHONSAFEPATH": "1", **(more or {})}
     paths = [str(Path(one).absolute()) for one in variables.pop("PYTHONPATH", "").split(os.pathsep) if one]
     return {**variables, "PYTHONPATH": os.pathsep.join(paths)} if paths else variables
