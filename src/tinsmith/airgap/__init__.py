@@ -105,11 +105,7 @@ def check_out(out: Path, form: str) -> None:
 
 
 def make(
-    out: Path,
-    form: str,
-    key: minisign.SecretKey | None,
-    what: str,
-    files: Callable[[Path], dict[str, Source]],
+    out: Path, form: str, key: minisign.SecretKey | None, what: str, files: Callable[[Path], dict[str, Source]]
 ) -> list[Path]:
     """Writes the folder, signed as `what`, and its archive. files: returns their contents; gets a temporary
     folder to write to."""

@@ -80,11 +80,7 @@ def build_tin(
             tests.append(
                 (selftest.VISION_TEST, selftest.make_vision_test(model, spec.vision, most_patches(spec.vision)))
             )
-        return [
-            *tests,
-            (GGUF_HEADER, gguf_header(spec, packed, file_type)),
-            *(entries or {}).items(),
-        ]
+        return [*tests, (GGUF_HEADER, gguf_header(spec, packed, file_type)), *(entries or {}).items()]
 
     tin.write(path, own, {**facts, **(manifest or {})}, more)
 
@@ -182,9 +178,7 @@ def turns_of(tokenizer: Tokenizer, template: str | None) -> Turns:
     if template is None:
         raise UnsupportedError("the model has no chat template")
     return compile_turns(
-        template,
-        tokens=chat_template.special_tokens(tokenizer),
-        control=turns_file.control_texts(tokenizer),
+        template, tokens=chat_template.special_tokens(tokenizer), control=turns_file.control_texts(tokenizer)
     )
 
 

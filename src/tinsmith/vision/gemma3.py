@@ -26,9 +26,7 @@ class Gemma3(Projector):
     name = "gemma3"
     encoder = "siglip"
     hf_architectures = ("Gemma3ForConditionalGeneration",)
-    hf_written = {
-        "": ("Gemma3ForConditionalGeneration", "gemma3", "siglip_vision_model"),
-    }
+    hf_written = {"": ("Gemma3ForConditionalGeneration", "gemma3", "siglip_vision_model")}
     hf_encoder = (
         "vision_tower.vision_model.",
         "model.vision_tower.vision_model.",
@@ -39,22 +37,10 @@ class Gemma3(Projector):
     hf_language = "language_model.model."
     hf_head = "language_model.lm_head.weight"
     rule = Square
-    token_keys = {
-        "image": "image_token_index",
-        "begin": "boi_token_index",
-        "end": "eoi_token_index",
-    }
+    token_keys = {"image": "image_token_index", "begin": "boi_token_index", "end": "eoi_token_index"}
     filter = "bilinear"
-    token_texts = {
-        "image": "<image_soft_token>",
-        "begin": "<start_of_image>",
-        "end": "<end_of_image>",
-    }
-    tokenizer_keys = {
-        "image": "image_token",
-        "begin": "boi_token",
-        "end": "eoi_token",
-    }
+    token_texts = {"image": "<image_soft_token>", "begin": "<start_of_image>", "end": "<end_of_image>"}
+    tokenizer_keys = {"image": "image_token", "begin": "boi_token", "end": "eoi_token"}
     clip_type = "gemma3"
     merge = 4
 

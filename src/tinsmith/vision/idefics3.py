@@ -19,29 +19,16 @@ if TYPE_CHECKING:
 class Idefics3(Projector):
     name = "idefics3"
     encoder = "siglip"
-    hf_architectures = (
-        "Idefics3ForConditionalGeneration",
-        "SmolVLMForConditionalGeneration",
-    )
-    hf_written = {
-        "": ("Idefics3ForConditionalGeneration", "idefics3", "idefics3_vision"),
-    }
+    hf_architectures = ("Idefics3ForConditionalGeneration", "SmolVLMForConditionalGeneration")
+    hf_written = {"": ("Idefics3ForConditionalGeneration", "idefics3", "idefics3_vision")}
     hf_encoder = ("model.vision_model.",)
     hf_projector = ("model.connector.",)
     hf_language = "model.text_model."
-    vision_defaults = {
-        "hidden_size": 1152,
-        "num_attention_heads": 16,
-        "patch_size": 32,
-    }
+    vision_defaults = {"hidden_size": 1152, "num_attention_heads": 16, "patch_size": 32}
     rule = Tiles
     token_keys = {"image": "image_token_id"}
     filter = "lanczos"
-    token_texts = {
-        "image": "<image>",
-        "around": "<fake_token_around_image>",
-        "whole": "<global-img>",
-    }
+    token_texts = {"image": "<image>", "around": "<fake_token_around_image>", "whole": "<global-img>"}
     clip_type = "idefics3"
     merge = 2
     dropped = " "

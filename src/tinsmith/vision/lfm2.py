@@ -48,9 +48,7 @@ class Lfm2(Projector):
     encoder = "siglip2"
     joint = Lfm2Sizes
     hf_architectures = ("Lfm2VlForConditionalGeneration",)
-    hf_written = {
-        "": ("Lfm2VlForConditionalGeneration", "lfm2_vl", "siglip2_vision_model"),
-    }
+    hf_written = {"": ("Lfm2VlForConditionalGeneration", "lfm2_vl", "siglip2_vision_model")}
     hf_encoder = ("model.vision_tower.vision_model.", "model.vision_tower.")
     hf_projector = ("model.multi_modal_projector.",)
     hf_language = "model.language_model."

@@ -41,17 +41,9 @@ class Qwen3Merger(Projector):
     hf_projector = ("model.visual.",)
     hf_language = "model.language_model."
     rule = Bounded
-    token_keys = {
-        "image": "image_token_id",
-        "begin": "vision_start_token_id",
-        "end": "vision_end_token_id",
-    }
+    token_keys = {"image": "image_token_id", "begin": "vision_start_token_id", "end": "vision_end_token_id"}
     filter = "bicubic"
-    token_texts = {
-        "image": "<|image_pad|>",
-        "begin": "<|vision_start|>",
-        "end": "<|vision_end|>",
-    }
+    token_texts = {"image": "<|image_pad|>", "begin": "<|vision_start|>", "end": "<|vision_end|>"}
     clip_type = "qwen3vl_merger"
     merge_key = "spatial_merge_size"
     merge = 2

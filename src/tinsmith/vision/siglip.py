@@ -115,10 +115,7 @@ def in_layers(count: int, hf: str, layer: Sequence[TensorName]) -> Iterator[Tens
     for i in range(count):
         for name in layer:
             yield replace(
-                name,
-                role=f"layers.{i}.{name.role}",
-                hf=f"{hf}.{i}.{name.hf}",
-                gguf=f"v.blk.{i}.{name.gguf}",
+                name, role=f"layers.{i}.{name.role}", hf=f"{hf}.{i}.{name.hf}", gguf=f"v.blk.{i}.{name.gguf}"
             )
 
 
