@@ -215,7 +215,7 @@ def test_a_context_is_as_long_as_ram_allows(tin: Path) -> None:
 
     for size in (90 << 10, 160 << 10):
         tight = replace(board, firmware=replace(board.firmware, ram=replace(board.firmware.ram, size=size)))
-        context = firmware.longest_context(contents, tight, 0)
+        context = firmware.longest_context(contents, tight)
         assert ram(context) <= size
         assert context == board.defaults.context or ram(context + 1) > size
 

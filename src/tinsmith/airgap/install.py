@@ -289,6 +289,25 @@ def unpack(data: BinaryIO, site: Path) -> None:
             archive.extract(entry, site)
 
 
+def copy_files(folder: Path, sums: dict[str, str], into: Path) -> Path:
+    """Copies the model with its proof, or the recipe with its data. Returns the tin, or the recipe."""
+    if RECIPE in sums:
+        copies = {name: into / name for name in sums if name.startswith(("recipe/", "cache/"))}
+        recipe = io.BytesIO()
+        take(folder, RECIPE, sums[RECIPE], recipe)
+        installed = into / "recipe" / recipe.getvalue().decode("utf-8").strip()
+    else:
+        (tin,) = (name for name in sums if name.endswith(".tin"))
+        model = (tin, f"{tin}.minisig", KEY, *PROOF)
+        copies = {name: into / "model" / name for name in model if name in sums}
+        installed = copies[tin]
+    for name, copy in copies.items():
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        with copy.open("wb") as file:
+            take(folder, name, sums[name], file)
+    return installed
+
+
 def install(
     folder: Path, sums: dict[str, str], wheel: str, into: Path
 ) -> tuple[Callable[[str], list[str]], Path]:
@@ -317,20 +336,7 @@ def install(
         with tempfile.TemporaryFile() as data:
             take(folder, name, sums[name], data)
             unpack(data, site)
-    if trains:
-        copies = {name: into / name for name in sums if name.startswith(("recipe/", "cache/"))}
-        recipe = io.BytesIO()
-        take(folder, RECIPE, sums[RECIPE], recipe)
-        installed = into / "recipe" / recipe.getvalue().decode("utf-8").strip()
-    else:
-        (tin,) = (name for name in sums if name.endswith(".tin"))
-        model = (tin, f"{tin}.minisig", KEY, *PROOF)
-        copies = {name: into / "model" / name for name in model if name in sums}
-        installed = copies[tin]
-    for name, copy in copies.items():
-        copy.parent.mkdir(parents=True, exist_ok=True)
-        with copy.open("wb") as file:
-            take(folder, name, sums[name], file)
+    installed = copy_files(folder, sums, into)
     if environment:
         python = [str(scripts / Path(sys.executable or "python3").name), "-I"]
     else:  # without this Python's own packages, which may include another tinsmith

@@ -16,7 +16,7 @@ from tinsmith.chat.turn_probes import compile_turns
 from tinsmith.chat.turns import Turns
 from tinsmith.compiler import mtp, selftest
 from tinsmith.compiler.passes import lower
-from tinsmith.compiler.program import Program, read_program, tensors_of, write_program
+from tinsmith.compiler.program import Program, read_program, shape_of, tensors_of, write_program
 from tinsmith.compiler.vision import most_patches, vision_entries
 from tinsmith.compiler.weights import pack_weights
 from tinsmith.errors import FormatError, TinsmithError, UnsupportedError
@@ -182,10 +182,6 @@ def turns_of(tokenizer: Tokenizer, template: str | None) -> Turns:
     )
 
 
-def shape_of(tensor: Tensor) -> tuple[str, int, int]:
-    return tensor.format, tensor.rows, tensor.inputs
-
-
 def _chunk(graph: Graph) -> int:
     if any(op.kind == "EXPERT_MATMUL" for op in graph.ops):
         return EXPERT_CHUNK
@@ -193,7 +189,7 @@ def _chunk(graph: Graph) -> int:
 
 
 def _manifest(spec: Spec, graph: Graph, program: Program) -> dict[str, Any]:
-    stored = Counter(graph.tensors[place.name].format for place in program.places)
+    stored = Counter(place.format for place in program.places.values())
     return {
         "family": spec.family,
         "hyper": asdict(spec.hyper),

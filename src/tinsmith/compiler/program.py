@@ -14,7 +14,7 @@ from tinsmith.errors import FormatError, RuntimeFault
 from tinsmith.formats.tin import Tin
 from tinsmith.formats.weights import WEIGHT_FORMATS, packed_bytes, weight_format
 from tinsmith.graph import Cache, Graph, Op, State, Value
-from tinsmith.spec import Buffer
+from tinsmith.spec import Buffer, Tensor
 from tinsmith.system.files import map_file
 
 _HEADER = struct.Struct("<8s10I2Q")
@@ -30,24 +30,29 @@ _TYPES = {"F32": 0, "Q8": 1}
 T = TypeVar("T")
 
 
-@dataclass(frozen=True)
-class Place:
-    """A tensor's place in weights.bin."""
+class Packed(NamedTuple):
+    """A tensor of a program and its place in weights.bin."""
 
-    name: str
+    format: str
+    rows: int
+    inputs: int
     offset: int
     bytes: int
 
 
 @dataclass(frozen=True)
 class Program:
-    """data: program.bin. places: of the tensors in weights.bin, in order. weight_bytes: their total size.
-    row_bytes: of a session's arena, for each token computed at once."""
+    """data: program.bin. places: of the tensors in weights.bin by name, in order. weight_bytes: their total
+    size. row_bytes: of a session's arena, for each token computed at once."""
 
     data: bytes
-    places: list[Place]
+    places: dict[str, Packed]
     weight_bytes: int
     row_bytes: int
+
+
+def shape_of(tensor: Tensor) -> tuple[str, int, int]:
+    return tensor.format, tensor.rows, tensor.inputs
 
 
 def tensors_of(graph: Graph) -> list[str]:
@@ -62,13 +67,15 @@ def write_program(
     of tokens computed at once. tensors: the contents of weights.bin, by default those that the graph reads."""
     plan = plan_memory(graph)
     names = list(tensors) or tensors_of(graph)
-    places, weight_bytes = _place(graph, names)
-    table, text = [], b""
-    for place in places:
-        tensor = graph.tensors[place.name]
-        number = weight_format(tensor.format).number
-        table.append(_TENSOR.pack(number, tensor.rows, tensor.inputs, len(text), place.offset, place.bytes))
-        text += place.name.encode() + b"\0"
+    table, text, places, offset = [], b"", {}, 0
+    for name in names:
+        tensor = graph.tensors[name]
+        place = Packed(*shape_of(tensor), offset, packed_bytes(*shape_of(tensor)))
+        number = weight_format(place.format).number
+        table.append(_TENSOR.pack(number, place.rows, place.inputs, len(text), offset, place.bytes))
+        text += name.encode() + b"\0"
+        places[name] = place
+        offset += -(-place.bytes // _core.ALIGNMENT) * _core.ALIGNMENT
     values = [
         _VALUE.pack(_TYPES[value.type], value.share, value.width, offset)
         for value, offset in plan.offsets.items()
@@ -76,39 +83,17 @@ def write_program(
     value_numbers = {value: k for k, value in enumerate(plan.offsets)}
     tensor_numbers = {name: k for k, name in enumerate(names)}
     ops = [_encode(op, value_numbers, tensor_numbers) for op in graph.ops]
-    header = _HEADER.pack(
-        _MAGIC,
-        _core.PROGRAM_VERSION,
-        len(names),
-        len(values),
-        len(graph.caches),
-        len(ops),
-        len(text),
-        vocab,
-        context,
-        chunk,
-        len(graph.states),
-        plan.size,
-        weight_bytes,
-    )
+    counts = (len(names), len(values), len(graph.caches), len(ops), len(text), vocab, context, chunk)
+    sizes = (len(graph.states), plan.size, offset)
+    header = _HEADER.pack(_MAGIC, _core.PROGRAM_VERSION, *counts, *sizes)
     parts = [header, *table, *values, state_shapes(graph.caches, graph.states), *ops, text]
-    return Program(b"".join(parts), places, weight_bytes, plan.size)
+    return Program(b"".join(parts), places, offset, plan.size)
 
 
 def state_shapes(caches: Sequence[Cache], states: Sequence[State]) -> bytes:
     """The shapes of a program's caches and recurrent states, as in program.bin."""
     parts = [_CACHE.pack(cache.heads, cache.head_dim, cache.window, 0) for cache in caches]
     return b"".join(parts + [_STATE.pack(state.heads, state.rows, state.columns, 0) for state in states])
-
-
-class Packed(NamedTuple):
-    """A tensor of a program and its place in weights.bin."""
-
-    format: str
-    rows: int
-    inputs: int
-    offset: int
-    bytes: int
 
 
 class Step(NamedTuple):
@@ -202,16 +187,6 @@ def _step(fields: tuple[Any, ...]) -> Step:
         tuple(slots[15:18]),
         bool(flags & _core.FLAG_LOGIT_ROWS),
     )
-
-
-def _place(graph: Graph, names: list[str]) -> tuple[list[Place], int]:
-    places, offset = [], 0
-    for name in names:
-        tensor = graph.tensors[name]
-        size = packed_bytes(tensor.format, tensor.rows, tensor.inputs)
-        places.append(Place(name, offset, size))
-        offset += -(-size // _core.ALIGNMENT) * _core.ALIGNMENT
-    return places, offset
 
 
 def _encode(op: Op, values: dict[Value, int], tensors: dict[str, int]) -> bytes:

@@ -73,13 +73,12 @@ class Report:
     sizes: dict[str, int]
 
 
-def image(tin: Path, target: Target, out: Path, display: Display, *, context: int = 0, chunk: int = 0) -> Image:
+def image(tin: Path, target: Target, out: Path, display: Display, *, context: int = 0) -> Image:
     """Builds `out`/firmware.elf, .bin, .map, .json (bytes by use) and the linker's scripts, for a tin at the
     target's flash address.
 
-    context: positions of its session; 0 for the target's default, limited by its RAM. chunk: rows computed at
-    once; 0 for the target's default. Raises InputError for a tin or session too large for the target,
-    UnsupportedError for a target that is no Cortex-M.
+    context: positions of its session; 0 for the target's default, limited by its RAM. Raises InputError for a
+    tin or session too large for the target, UnsupportedError for a target that is no Cortex-M.
     """
     firmware = _firmware(target)
     contents = of_tin(tin)
@@ -88,15 +87,15 @@ def image(tin: Path, target: Target, out: Path, display: Display, *, context: in
             f"{tin}: {contents.file:,} bytes, but {target.name} has {firmware.flash.size:,} of memory-mapped "
             "flash; build a smaller model, or choose a target with more"
         )
-    context = context or longest_context(contents, target, chunk)
-    planned = _memory_of(contents, target, context, chunk)
+    context = context or longest_context(contents, target)
+    planned = _memory_of(contents, target, context)
     if planned.ram > firmware.ram.size:
-        _refuse(contents, target, context, chunk)
+        _refuse(contents, target, context)
     test_bytes = _vision_test_bytes(tin)
     if planned.ram - planned.vision + max(test_bytes - planned.session.bytes, 0) > firmware.ram.size:
         test_bytes = 0
         display.line(f"{target.name}: too little RAM for the self-test's image, which is left out")
-    numbers = {
+    defines = {
         "TIN_FILE_BYTES": contents.file,
         "TIN_CONTEXT": context,
         "TIN_CHUNK": planned.session.chunk,
@@ -111,12 +110,11 @@ def image(tin: Path, target: Target, out: Path, display: Display, *, context: in
     display.line(f"{target.name}: an image for {tin.name}, context {context}")
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / "sealed.h").write_text(_sealed(tin, context))
-        _compile(Path(folder), firmware, [f"-D{name}={value}" for name, value in numbers.items()])
-        names = [path.name for path in sorted(Path(folder).iterdir())]
-        for name in names:
-            with atomic_write(out / name) as file:
-                file.write((Path(folder) / name).read_bytes())
-    sizes = _sizes(out / "firmware.elf", numbers)
+        _compile(Path(folder), firmware, [f"-D{name}={value}" for name, value in defines.items()])
+        for path in sorted(Path(folder).iterdir()):
+            with atomic_write(out / path.name) as file:
+                file.write(path.read_bytes())
+    sizes = _sizes(out / "firmware.elf", defines)
     with atomic_write(out / "firmware.json") as file:
         file.write((json.dumps(sizes, indent=2) + "\n").encode())
     return Image(out / "firmware.elf", out / "firmware.bin", sizes, test_bytes > 0)
@@ -196,23 +194,23 @@ def _vision_test_bytes(tin: Path) -> int:
     return 0 if test is None else model.vision_test(test)[0]
 
 
-def longest_context(contents: Contents, target: Target, chunk: int) -> int:
+def longest_context(contents: Contents, target: Target) -> int:
     """The most positions that fit the target's RAM, up to its default and the model's context.
 
     Raises InputError where none fits.
     """
     ram = _firmware(target).ram.size
     contexts = range(1, plan.context_of(contents, target) + 1)
-    many = bisect_left(contexts, True, key=lambda one: _memory_of(contents, target, one, chunk).ram > ram)
-    return many or _refuse(contents, target, 1, chunk)
+    many = bisect_left(contexts, True, key=lambda one: _memory_of(contents, target, one).ram > ram)
+    return many or _refuse(contents, target, 1)
 
 
-def _memory_of(contents: Contents, target: Target, context: int, chunk: int) -> plan.Memory:
-    return plan.memory_of(contents, target, plan.Options(context=context, chunk=chunk))
+def _memory_of(contents: Contents, target: Target, context: int) -> plan.Memory:
+    return plan.memory_of(contents, target, plan.Options(context=context))
 
 
-def _refuse(contents: Contents, target: Target, context: int, chunk: int) -> NoReturn:
-    need, ram = _memory_of(contents, target, context, chunk).ram, _firmware(target).ram.size
+def _refuse(contents: Contents, target: Target, context: int) -> NoReturn:
+    need, ram = _memory_of(contents, target, context).ram, _firmware(target).ram.size
     raise InputError(
         f"{target.name}: a context of {context} takes {need:,} bytes of RAM, but there are {ram:,}; "
         "choose a shorter context or a smaller model"
@@ -278,21 +276,21 @@ def _memory(firmware: Firmware) -> str:
     )
 
 
-def _sizes(elf: Path, numbers: dict[str, int]) -> dict[str, int]:
+def _sizes(elf: Path, defines: dict[str, int]) -> dict[str, int]:
     """Bytes by use, from the linker's symbols, as `report` in kernels/firmware/main.c prints them."""
     done = _checked(elf.parent, "arm-none-eabi-nm", "-S", elf.name)
     words = [line.split() for line in done.splitlines()]
     value = {line[-1]: int(line[0], 16) for line in words}
     size = {line[-1]: int(line[1], 16) for line in words if len(line) == 4}
-    session, model = max(numbers["TIN_SESSION_BYTES"], numbers["TIN_VISION_TEST_BYTES"]), size["model_block"]
+    session, model = max(defines["TIN_SESSION_BYTES"], defines["TIN_VISION_TEST_BYTES"]), size["model_block"]
     return {
         "code_bytes": value["image_code_bytes"],
-        "file_bytes": numbers["TIN_FILE_BYTES"],
-        "context": numbers["TIN_CONTEXT"],
-        "chunk": numbers["TIN_CHUNK"],
+        "file_bytes": defines["TIN_FILE_BYTES"],
+        "context": defines["TIN_CONTEXT"],
+        "chunk": defines["TIN_CHUNK"],
         "session_bytes": session,
-        "adapter_rank": numbers["TIN_ADAPTER_RANK"],
-        "constraint_bytes": numbers["TIN_CONSTRAINT_BYTES"],
+        "adapter_rank": defines["TIN_ADAPTER_RANK"],
+        "constraint_bytes": defines["TIN_CONSTRAINT_BYTES"],
         "model_bytes": model,
         "static_bytes": value["image_static_bytes"] - model,
         "stack_bytes": STACK,

@@ -19,7 +19,6 @@ from typing import BinaryIO, cast
 
 from tinsmith.errors import InputError
 
-_CHUNK = 1 << 20
 _DISK_FAULTS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO}
 # Errors of a folder's sync to ignore: some file systems don't support it, some folders can't be opened.
 _UNSYNCED = {errno.EINVAL, errno.ENOTSUP, errno.EACCES}
@@ -391,17 +390,12 @@ def forget(data: bytes | bytearray | memoryview) -> None:
             owner.madvise(mmap.MADV_DONTNEED)
 
 
-def sha256_file(path: str | Path, progress: Callable[[int], None] | None = None) -> str:
-    """The SHA-256 of a file in hexadecimal. progress: called with the bytes of each piece read."""
+def sha256_file(path: str | Path) -> str:
+    """The SHA-256 of a file in hexadecimal."""
     import hashlib
 
-    digest = hashlib.sha256()
     with read_faults(path), Path(path).open("rb") as file:
-        while chunk := file.read(_CHUNK):
-            digest.update(chunk)
-            if progress is not None:
-                progress(len(chunk))
-    return digest.hexdigest()
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def lock(descriptor: int, *, wait: bool) -> bool:
