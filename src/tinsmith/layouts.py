@@ -11,7 +11,7 @@ import struct
 from collections.abc import Callable, Sequence
 
 from tinsmith.errors import UnsupportedError
-from tinsmith.spec import Tensor
+from tinsmith.spec import Buffer, Tensor
 
 _BYTES = {"F32": 4, "F16": 2, "BF16": 2}
 
@@ -57,6 +57,15 @@ def rows_in_order(tensor: Tensor, order: Sequence[int]) -> Tensor:
     width = len(view) // tensor.rows
     data = b"".join(view[row * width : (row + 1) * width] for row in order)
     return Tensor(tensor.format, tensor.rows, tensor.inputs, data)
+
+
+def reordered(data: Buffer, width: int, order: Sequence[int]) -> bytes:
+    """Rows of `width` bytes: row i of each run of len(order) rows is the data's row order[i] of that run."""
+    return b"".join(
+        data[run + row * width : run + (row + 1) * width]
+        for run in range(0, len(data), len(order) * width)
+        for row in order
+    )
 
 
 def row_range(tensor: Tensor, begin: int, count: int) -> Tensor:

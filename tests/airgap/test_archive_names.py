@@ -163,9 +163,9 @@ def test_packages_are_not_made_of_a_wheel_with_a_hostile_name(form: str, tin: Pa
 def test_one_wheel_does_not_replace_a_file_of_another(tmp_path: Path) -> None:
     """RPM packages put all wheels into one folder."""
     runtime = wheels(tmp_path / "runtime", {"tinsmith/__init__.py": b"evil"})
-    held: dict[str, tar.Source] = {f"runtime/{one.name}": one for one in runtime.iterdir()}
+    files: dict[str, tar.Source] = {f"runtime/{one.name}": one for one in runtime.iterdir()}
     with pytest.raises(InputError, match="different file at usr/lib/tinsmith/tinsmith/__init__.py"):
-        list(packages._python(held, "x86_64", rpm.LAYOUT, b"terms"))
+        packages._python_files(files, "x86_64", rpm.LAYOUT)
 
 
 @pytest.mark.parametrize("name", SLIPS)

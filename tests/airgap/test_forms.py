@@ -263,13 +263,16 @@ def test_a_package_has_the_targets_architecture_and_the_signatures_version(
 @pytest.mark.parametrize(
     ("arguments", "reported"),
     [
-        (["--as", "msi", "--unsigned"], "there are tar, dir, zip, deb, rpm, oci"),
+        (["--as", "msi", "--unsigned"], "give one of tar, dir, zip, deb, rpm, oci"),
         (["--as", "deb", "--key", "{secret}"], "give --gpg-key ID"),
         (["--as", "deb", "--key", "{secret}", "--gpg-key", "nobody@nowhere"], "gpg:"),
         (["--as", "zip", "--key", "{secret}", "--gpg-key", "Site"], "--gpg-key is for --as deb and rpm"),
         (["--as", "deb", "--unsigned", "--gpg-key", "Site"], "--gpg-key needs --key"),
         (["--as", "rpm", "--unsigned", "--serve"], "has no server"),
-        (["--as", "deb", "--unsigned", "--target", "cortex-m55"], "packs for Linux, which cortex-m55 has not"),
+        (
+            ["--as", "deb", "--unsigned", "--target", "cortex-m55"],
+            "packs for Linux, which cortex-m55 does not run",
+        ),
         (["--as", "oci", "--unsigned"], "needs the static program tin"),
     ],
 )

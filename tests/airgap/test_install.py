@@ -267,7 +267,7 @@ def test_a_name_that_no_script_can_hold_is_refused(
 
 
 def test_the_script_for_windows(monkeypatch: pytest.MonkeyPatch) -> None:
-    text = install.script(["C:\\100% sure\\python.exe", "-c", "import sys"], windows=True)
+    text = install.script(["C:\\100% sure\\python.exe", "-c", "import sys"], windows=True, variables={})
     assert text == '@"C:\\100%% sure\\python.exe" "-c" "import sys" %*\n'
     text = install.script(["python"], windows=True, variables={"CACHE": "C:\\100%"})
     assert text == '@set "CACHE=C:\\100%%"\n@"python" %*\n'

@@ -140,7 +140,7 @@ def test_what_is_packed_for_another_target_is_given(tin: Path, tmp_path: Path) -
     [
         (["{tmp}/model.gguf", "--unsigned"], "give a .tin"),
         (["{tmp}/none.tin", "--unsigned"], "no such file"),
-        (["{tin}", "--unsigned", "--out", "{tmp}"], "is there already"),
+        (["{tin}", "--unsigned", "--out", "{tmp}"], "exists; remove it"),
         (["{tin}", "--unsigned", "--target", "toaster"], "toaster"),
         (["{tin}", "--unsigned", "--prompt", "two\nlines"], "one line"),
         (["{tin}", "--unsigned", "--runtime", "{tmp}/nothing"], "no files there"),

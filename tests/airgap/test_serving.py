@@ -157,7 +157,7 @@ def test_the_pack_lists_and_licenses_what_it_serves_with(pack: Path) -> None:
 
 def test_another_python_is_told_which(monkeypatch: pytest.MonkeyPatch) -> None:
     name = f"runtime/other-1-cp3{sys.version_info.minor + 1}-cp3{sys.version_info.minor + 1}-linux_x86_64.whl"
-    with pytest.raises(install.Refused, match="use the Python that it names"):
+    with pytest.raises(install.Refused, match="use the wheel's Python"):
         install.others({name: "", "runtime/tinsmith-1-cp311-abi3-linux_x86_64.whl": ""})
 
 

@@ -154,7 +154,7 @@ def test_a_site_without_a_network_trains(
     text = changed.read_text()
     changed.write_text(text.replace("it is 7", "it is 8"))
     done = run(*install)
-    assert (done.returncode, "train.jsonl is not what SHA256SUMS says" in done.stderr) == (1, True)
+    assert (done.returncode, "train.jsonl does not match SHA256SUMS" in done.stderr) == (1, True)
     assert not into.exists()
     changed.write_text(text)
 

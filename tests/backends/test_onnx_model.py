@@ -142,7 +142,7 @@ DAMAGE: dict[str, tuple[Callable[[Path], Any], type[Exception], str]] = {
     "no facts": (
         lambda folder: (folder / "tinsmith.json").write_text('{"precision": "same"}'),
         FormatError,
-        "tinsmith.json: not as tinsmith export writes it",
+        "tinsmith.json: tinsmith export did not write it so",
     ),
     "no tokenizer": (lambda folder: (folder / "tokenizer.json").unlink(), FormatError, "tokenizer.json"),
     "no sizes": (rewritten('"context_length"', '"length"'), FormatError, "genai_config.json"),

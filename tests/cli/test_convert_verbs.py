@@ -13,7 +13,7 @@ from tiny_models import tiny_spec
 import tinsmith
 from tinsmith import cli, models, quant
 from tinsmith.compiler import build_tin
-from tinsmith.compiler.program import read_tensors
+from tinsmith.compiler.program import read_program
 from tinsmith.formats import gguf
 from tinsmith.formats.tin import Tin
 from tinsmith.models import Spec, family
@@ -72,7 +72,7 @@ def test_an_importance_matrix_is_used(spec: Spec, tmp_path: Path, capsys: pytest
         (["--type", "q8_0"], "gone.gguf: no such file"),
         (
             ["--type", "iq3_nl"],
-            "IQ3_NL is a format of tins, and GGUF holds its weights as Q4_0; for a tin, and that",
+            "IQ3_NL is a format of tins; GGUF stores its weights as Q4_0. To make a tin and that",
         ),
     ],
 )
@@ -90,7 +90,7 @@ def test_a_tins_own_format_is_exact_in_its_gguf(tmp_path: Path, capsys: pytest.C
     shell(capsys, "build", str(tmp_path / "base.gguf"), "--format", "iq3_nl", "--out", str(folder))
     made, sealed = folder / "base-iq3_nl.gguf", folder / "base-iq3_nl.tin"
     assert {t.type.name for t in gguf.read(made).tensors.values()} == {"F32", "Q4_0"}
-    held = read_tensors(Tin(sealed).entry("program.bin")).values()
+    held = read_program(Tin(sealed).entry("program.bin")).tensors.values()
     assert {one.format for one in held} == {"F32", "Q4_0", "IQ3_NL"}
     assert tinsmith.load(sealed).logits([5, 6, 7]) == tinsmith.load(made).logits([5, 6, 7])
     _, errors = shell(capsys, "export", str(sealed), "--gguf", str(tmp_path / "after.gguf"))

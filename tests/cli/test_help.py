@@ -107,7 +107,7 @@ def file_in_the_way(tiny: Path) -> list[str]:
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        (file_in_the_way, ["base.gguf: is a file, where a folder is to be; give another path"]),
+        (file_in_the_way, ["base.gguf: is a file, not a folder; give another path"]),
         (missing, ["none.tin", "no such file"]),
         (truncated, ["base.gguf", "truncated"]),
         (unknown_family, ["gamma", "llama"]),

@@ -133,4 +133,4 @@ def test_a_log_that_cannot_be_written_is_one_line(
 ) -> None:
     (folder := tmp_path / "folder").mkdir()
     assert cli.main(["run", str(tin), "hi", "--max-tokens", "2", "--log-unsure", str(folder)]) == 2
-    assert "is no file that a line can be added to" in capsys.readouterr().err
+    assert "is no regular file to append to" in capsys.readouterr().err

@@ -92,7 +92,7 @@ def test_wine_creates_its_folder_once(tiny_tin: Path, tmp_path: Path, monkeypatc
 
 
 def test_a_device_that_nothing_emulates(tiny_tin: Path) -> None:
-    with pytest.raises(UnsupportedError, match="apple-m1: nothing here emulates it"):
+    with pytest.raises(UnsupportedError, match="apple-m1: has no emulator"):
         verify.verify(tiny_tin, targets.load("apple-m1"), sealed(tiny_tin), progress.display())
 
 

@@ -96,7 +96,7 @@ WRONG = {
         "FILE:2: text follows a closing quote; inside a",
     ),
     "NaN": ("a.jsonl", ROW + b'{"text": "a", "label": NaN}\n', "FILE:2: NaN is no JSON number"),
-    "a key twice": ("a.jsonl", b'{"text": "a", "text": "b"}\n', "FILE:1: the key text stands twice in a table"),
+    "a key twice": ("a.jsonl", b'{"text": "a", "text": "b"}\n', "FILE:1: duplicate key text"),
     "mixed types": (
         "a.jsonl",
         ROW + b'{"text": ["a"], "label": "b"}\n',
@@ -131,7 +131,7 @@ WRONG = {
     "half a character": (
         "a.jsonl",
         b'{"text": "\\ud800", "label": "b"}',
-        "FILE:1: text holds half of a surrogate",
+        "FILE:1: text has an unpaired surrogate",
     ),
     "lines of old Macs": (
         "a.csv",

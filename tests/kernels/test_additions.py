@@ -163,7 +163,7 @@ static int tini_quantize_numbers(""",
         ],
         "src/tinsmith/format_names.py": [('"Q2_K": 10,\n', '"Q2_K": 10,\n    "TOY8": 99,\n')],
         "src/tinsmith/quant/presets.py": [
-            ("PRESETS = {\n", 'PRESETS = {\n    "TOY8": Preset(FILE_TYPES["TOY8"], "TOY8", "TOY8", "TOY8"),\n')
+            ("_ALL = (\n", '_ALL = (\n    Preset("TOY8", "TOY8", "TOY8", "TOY8"),\n')
         ],
     },
 )

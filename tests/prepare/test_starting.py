@@ -57,7 +57,7 @@ def test_the_command(
     assert json.loads((tmp_path / "extract" / "schema.json").read_text("utf-8"))["type"] == "object"
     before = sorted(tmp_path.rglob("*"))
     assert cli.main(["init", "extract"]) == 2
-    assert "there is something else" in capsys.readouterr().err
+    assert "exists and can't be replaced" in capsys.readouterr().err
     assert cli.main(["init", "poetry"]) == 2
     assert 'task "poetry" has no starter; there are call, chat, classify, extract' in capsys.readouterr().err
     monkeypatch.setattr("sys.stdin", io.StringIO(""))

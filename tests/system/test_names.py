@@ -46,7 +46,7 @@ def test_a_name_that_leads_out_is_refused(name: str) -> None:
 @pytest.mark.parametrize(
     ("given", "reported"),
     [
-        (["a", "a"], "stands twice"),
+        (["a", "a"], "duplicate name"),
         (["a/b/c", "a/b"], "a file and a folder"),
         (["a", "a/b"], "a file and a folder"),
     ],

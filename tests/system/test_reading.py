@@ -65,5 +65,5 @@ def test_every_value_and_key_has_its_place() -> None:
         ("a[1].b", "x"),
     ]
     assert list(reading.leaves(5)) == [("", 5)]
-    with pytest.raises(InputError, match=r"x: a\[1\]\.b holds half of a surrogate pair"):
+    with pytest.raises(InputError, match=r"x: a\[1\]\.b has an unpaired surrogate"):
         reading.json('{"a": [1, {"b": "\\ud800"}]}', "x")

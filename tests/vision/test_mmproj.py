@@ -145,7 +145,7 @@ def test_files_of_others_are_read_by_what_llama_cpp_has_built_in(
         spec, model, mmproj = files(case)
         assert spec.vision is not None
         bare = rewritten(mmproj, tmp_path / "bare.gguf", lambda meta, _: meta.pop(OWN))
-        with pytest.raises(FormatError, match="no token '.*' for an image's place"):
+        with pytest.raises(FormatError, match="placeholder token '.*' of images is missing"):
             models.load(model, bare)
         kinds = json.dumps({"tokens": {"image": IMAGE}})
         given = rewritten(bare, tmp_path / "given.gguf", lambda meta, _, own=kinds: meta.update({OWN: own}))
@@ -163,7 +163,7 @@ def test_what_the_two_halves_say_of_earlier_layers_must_agree(
     for flags, says in (
         ([True, False, False, False], "states of 1 earlier layers; the language model takes those of 2"),
         ([True] + [False] * 8 + [True], r"layers \[0, 9\]; they must be of the encoder's 4"),
-        (7, "must be a list of truths"),
+        (7, "must be a list of true and false"),
     ):
         odd = rewritten(
             mmproj, tmp_path / "odd.gguf", lambda m, _, f=flags: m.update({"clip.vision." + DEEP: f})
@@ -219,7 +219,7 @@ def test_old_files_have_the_feed_forward_s_names_swapped(
         (
             lambda m, t: m.update({OWN: '{"tokens": {"image": 9}, "images": {}}'}),
             FormatError,
-            "has not the fields of Tiles",
+            "missing or unknown fields of Tiles",
         ),
         (lambda m, t: m.update({"general.architecture": "llama"}), FormatError, "give a vision model"),
         (lambda m, t: t.pop("mm.model.fc.weight"), FormatError, "mm.model.fc.weight.*missing"),

@@ -1,18 +1,18 @@
-"""`tinsmith pack`: one folder, and one archive, that a machine without a network checks and installs.
+"""`tinsmith pack`: a folder, and its archive, that a machine without a network checks and installs.
 
 home-q8_0.tin          the model, with its signature home-q8_0.tin.minisig where it is signed
-runtime/               what runs it on the target: wheel, libraries, headers, C program
-install.py             checks, installs and asks, by Python's standard library alone
-install.sh             checks and asks, by a shell and the program `tin` alone; where there is one
-prompt.txt answer.txt  a question, and its answer, which is the same on every machine
-GUIDE.md               what it is, and what to do with it
-sbom.cdx.json          what the model was made from and runs by, and the packages in runtime/
+runtime/               the target's runtime: wheel, libraries, headers, C program
+install.py             checks, installs and asks the model; needs Python's standard library alone
+install.sh             checks and asks the model; needs a shell and the program `tin` alone
+prompt.txt answer.txt  a prompt, and its answer, which is the same on every machine
+GUIDE.md               the pack's contents and how to use them
+sbom.cdx.json          the model's and the runtime's bill of materials
 LICENSES/
-serve/                 with --serve: a unit of systemd and a container file
-key.pub                who signed it
+serve/                 with --serve: a systemd unit and a container file
+key.pub                the signer's public key
 SHA256SUMS             the digest of every file above, and its signature SHA256SUMS.minisig
 
-Other forms (forms.py) have the same parts in packages or in an image, and CHECK.md in place of the guide and of
+Other forms (forms.py) have the same parts in packages or in an image, and CHECK.md instead of the guide and the
 installers.
 """
 
@@ -24,13 +24,13 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
+from tinsmith import targets
 from tinsmith.airgap import forms, guide, packages, proof, serving, tar
 from tinsmith.airgap.check import Keys
 from tinsmith.airgap.install import KEY, NAME, SIGNATURE, SUMS, UNTRUSTED
 from tinsmith.airgap.openpgp import Signer
-from tinsmith.airgap.runtime import check_folder, find, runtime_files
 from tinsmith.airgap.tar import Source
-from tinsmith.airgap.wheel import beside, license_text
+from tinsmith.airgap.wheel import beside, check_folder, license_text, this_wheel
 from tinsmith.errors import InputError, one_line
 from tinsmith.formats import minisign
 from tinsmith.formats.sbom import with_packages
@@ -38,8 +38,9 @@ from tinsmith.formats.tin import Tin
 from tinsmith.system.files import atomic_folder, atomic_write, sha256_file, write_fault
 from tinsmith.system.progress import Display
 
+HOST = "host"  # the target name for machines like this one, with Python
 SCRIPTS = ("install.py", "install.sh")
-TOOL = "runtime/bin/tin"  # what install.sh needs
+TOOL = "runtime/bin/tin"  # needed by install.sh
 
 
 def pack(
@@ -57,15 +58,15 @@ def pack(
     """Makes the folder `out` and, where the form has one, the archive beside it: all or nothing. Returns their
     paths.
 
-    prompt: what is asked once it is installed. key: what signs it, and has signed the tin; None signs nothing.
-    runtime: a folder with what runs the tin on the target; None builds it. serve: with a server. form: one of
-    forms.NAMES. signer: of packages. Raises InputError where `out` is there already, or a name can't be in a
-    pack; FormatError for a damaged tin, SignatureError for one that is not signed by `key`, UnsupportedError
-    for a form that the target has not.
+    prompt: the installers' question. key: signs the pack, and has signed the tin; None for an unsigned pack.
+    runtime: a folder with the target's runtime; None builds it. serve: includes a server. form: one of
+    forms.NAMES. signer: signs packages. Raises InputError where `out` exists or a name is not allowed in a
+    pack, FormatError for a damaged tin, SignatureError for one that `key` did not sign, UnsupportedError for an
+    unknown target or one without this form.
     """
     check_out(out, form)
-    _check_name(tin.name)  # which stands in commands of the pack's pages, whatever the form
-    device = find(target)
+    _check_name(tin.name)  # the pages of every form have it in commands
+    device = None if target == HOST else targets.find(target)
     if form in forms.PACKAGED:
         packages.arch(device, form)
     if serve and device is not None and runtime is None:
@@ -77,37 +78,37 @@ def pack(
 
     def files(scratch: Path) -> dict[str, Source]:
         (built := scratch / "runtime").mkdir()
-        if runtime is None:
-            runtime_files(tin, device, built, display, "serve" if serve else None)
-        held = contents(tin, check_folder(runtime or built), prompt)
+        if runtime is None and device is None:
+            this_wheel(built, "serve" if serve else None)
+        elif runtime is None and device is not None:
+            from tinsmith.cross.runtime import emit
+
+            emit(device, built, display, [tin])
+        parts = contents(tin, check_folder(runtime or built), prompt) | public_file(key)
         if serve:
-            held |= serving.files(tin.name, key is not None)
-        held |= public_file(key)
+            parts |= serving.files(tin.name, key is not None)
         if form in forms.PACKAGED:
-            return forms.packaged(form, tin, device, held, Keys(public, signer), comment, scratch)
-        held["GUIDE.md"] = guide.text(tin, device, prompt, sorted(held), public).encode()
-        return held
+            return forms.packaged(form, tin, device, parts, Keys(public, signer), comment, scratch)
+        parts["GUIDE.md"] = guide.text(tin, device, prompt, sorted(parts), public).encode()
+        return parts
 
     return make(out, form, key, f"{tin.name} for {target}", files)
 
 
 def check_out(out: Path, form: str) -> None:
-    """Raises InputError where a pack can't be made there."""
+    """Raises InputError where a pack can't be written to `out`."""
     for path in filter(None, (out, forms.archive(out, form))):
         if os.path.lexists(path):
-            raise InputError(f"{path}: is there already; remove it, or give another --out")
+            raise InputError(f"{path}: exists; remove it, or give another --out")
     if not NAME.fullmatch(out.name):
         raise InputError(f"{out}: can't be a pack's name; name it with A-Z a-z 0-9 . _ + - alone")
 
 
 def make(
-    out: Path,
-    form: str,
-    key: minisign.SecretKey | None,
-    what: str,
-    files: Callable[[Path], dict[str, Source]],
+    out: Path, form: str, key: minisign.SecretKey | None, what: str, files: Callable[[Path], dict[str, Source]]
 ) -> list[Path]:
-    """The folder, signed as `what`, and its archive, of the files that are made in a folder for the while."""
+    """Writes the folder, signed as `what`, and its archive. files: returns their contents; gets a temporary
+    folder to write to."""
     archive = forms.archive(out, form)
     try:
         with atomic_folder(out) as draft:
@@ -116,8 +117,9 @@ def make(
             if key is not None:
                 sign(draft, key, what)
             if archive is not None:
+                write = tar.write if form == forms.TAR else tar.write_zip
                 with atomic_write(archive) as file:
-                    forms.write_archive(draft, out.name, form, file)
+                    write(draft, out.name, file)
     except BaseException:
         if archive is not None:
             archive.unlink(missing_ok=True)
@@ -133,8 +135,8 @@ def public_file(key: minisign.SecretKey | None) -> dict[str, Source]:
 
 
 def check_signed(tin: Path, key: minisign.SecretKey) -> str:
-    """The comment of the tin's signature. Raises InputError where it has none, SignatureError unless `key` made
-    it."""
+    """Returns the comment of the tin's signature. Raises InputError for an unsigned tin, SignatureError for
+    another key's signature."""
     if not Path(f"{tin}{minisign.SUFFIX}").exists():
         raise InputError(
             f"{tin}: is not signed; run: tinsmith sign {tin} --key SECRET, or pack it with --unsigned"
@@ -143,14 +145,14 @@ def check_signed(tin: Path, key: minisign.SecretKey) -> str:
 
 
 def sign(folder: Path, key: minisign.SecretKey, what: str) -> None:
-    """Signs SHA256SUMS, and by it all that is in the folder."""
+    """Signs SHA256SUMS, and so every file of the folder."""
     comment = UNTRUSTED.removeprefix("untrusted comment: ")
     text = key.sign((folder / SUMS).read_bytes(), what, untrusted=comment)
     _write(folder / SIGNATURE, text.encode("ascii"), tar.DATA)
 
 
 def contents(path: Path, runtime: Path, prompt: str) -> dict[str, Source]:
-    """The files of the pack by their place in it, but for the key, the guide and the digests."""
+    """The files of the pack by path, without key, guide and digests."""
     tin = Tin(path)
     tin.verify()
     files: dict[str, Source] = {path.name: path}
@@ -162,7 +164,7 @@ def contents(path: Path, runtime: Path, prompt: str) -> dict[str, Source]:
             files[f"runtime/{file.relative_to(runtime).as_posix()}"] = file
     packages = beside(runtime)
     for name in tin.names:
-        before, licenses, rest = name.rpartition("LICENSES/")  # of the model, or before it adapter/<name>/
+        before, licenses, rest = name.rpartition("LICENSES/")  # the model's, or adapter/<name>/LICENSES/
         if licenses:
             files[f"LICENSES/{before or 'model/'}{rest}"] = bytes(tin.entry(name))
         elif name == "sbom.cdx.json":
@@ -179,7 +181,7 @@ def contents(path: Path, runtime: Path, prompt: str) -> dict[str, Source]:
 
 
 def fill(folder: Path, files: dict[str, Source]) -> None:
-    """Writes the files and SHA256SUMS into a folder that is empty."""
+    """Writes the files and SHA256SUMS into an empty folder."""
     lines = []
     for name, source in sorted(files.items()):
         _check_name(name)

@@ -1,4 +1,4 @@
-"""CHECK.md of packages, of an image and of a pack for training: the one page of what an operator checks."""
+"""CHECK.md of packages, of an image and of a training pack: the operator's checklist."""
 
 from __future__ import annotations
 
@@ -8,28 +8,27 @@ from dataclasses import dataclass
 
 from tinsmith.airgap.openpgp import Signer, spaced
 from tinsmith.airgap.proof import MOST_TOKENS
-from tinsmith.airgap.tar import Source
 
 NAME = "CHECK.md"
 _HEAD = """\
 # What to check: {what}
-In this order, before anything of this folder is installed or run. Stop at the first that does not hold.
+Check in this order, before you install or run anything from this folder. Stop at the first failure.
 
 """
 _KEYS = """\
 ## 1. Keys
-They came along with the rest, and prove nothing until you have compared them with what the maker told you by
-another way, such as on paper.
+These keys came with the folder. They prove nothing until you compare them with keys that the maker gave you
+through another channel, such as on paper.
 
 """
 _UNSIGNED = """\
 ## 1. No key
-Nobody signed this folder. What follows finds damage, and no intent: take it only from hands that you trust.
+Nobody signed this folder. The checks below find damage, not tampering: you must trust whoever gave it to you.
 
 """
 _SIGNED_SUMS = """\
 ## 2. Every file
-With a minisign that was there before:
+With your own minisign:
 
     minisign -Vm SHA256SUMS -P {key} && sha256sum -c SHA256SUMS
 
@@ -42,13 +41,13 @@ _SUMS = """\
 """
 _APT = """\
 ## 3. apt
-DIR is this folder's whole path. {trust}
+DIR is this folder's absolute path. {trust}
 {keyring}
     echo 'deb [{option}] file:DIR ./' > /etc/apt/sources.list.d/tinsmith.list
     apt-get update
     apt-get install {names}
 
-apt refuses a list or a package that is not as {signed}.
+apt refuses package lists and packages that differ from {signed}.
 
 """
 _RPM = """\
@@ -58,7 +57,7 @@ _RPM = """\
 """
 _OCI = """\
 ## 3. The image
-`image.tar` holds the static program `tin` and the model, run as nobody, and no system below them. Load it:
+`image.tar` has the static program `tin` and the model, without a base image; it runs as nobody. Load it:
 
     podman load -i image.tar
     skopeo copy oci-archive:image.tar containers-storage:{image}
@@ -67,19 +66,19 @@ Its digest (`skopeo inspect oci-archive:image.tar`) must be
 
     {digest}
 
-Run it without a network, with a root that is read only and with no rights. It must print `answer.txt`; another
-question goes behind its name:
+Run it without network, capabilities or write access. It must print `answer.txt`; to ask something else, append
+the question:
 
     podman run --rm --network=none --read-only --cap-drop=all --security-opt=no-new-privileges {image}
 
-The model's own signature and its self-test, by the program in the image:
+Check the model's own signature and run its self-test, with the image's program:
 
     podman run --rm --network=none --entrypoint=/usr/bin/tin {image} verify /model/{tin}{key}
 """
 _MODEL = """\
 ## 4. The model
-Its own signature, and its self-test on every instruction set of this machine; then its packed answer, byte for
-byte:
+Check its own signature, run its self-test on every instruction set of this machine, and compare its answer with
+the packed one:
 
     {program} verify {folder}/{tin}{key}
     {asked}
@@ -91,7 +90,7 @@ _PROVED = (
 )
 _TRAINING = """\
 ## 3. Install
-By Python {python}, whose standard library checks everything again, installs, and says what is ready:
+Python {python} is enough: the installer checks everything again, installs, and prints what is ready:
 
     python3 -I install.py {options} --into DEST
 
@@ -99,15 +98,16 @@ By Python {python}, whose standard library checks everything again, installs, an
 
     DEST/bin/tinsmith make DEST/recipe/{recipe} --out RUN
 
-fetches nothing: the base, the data and what reads them are in DEST. `RUN/report.html` says what was made, and
-`RUN/run.json` from which digests. Compare those of the base and of the data with what you were told:
+downloads nothing: the base, the data and the packages are in DEST. `RUN/report.html` describes the results;
+`RUN/run.json` has the digests of their inputs. Compare the digests of the base and of the data with the
+maker's:
 
 {origins}"""
 
 
 @dataclass(frozen=True)
 class Keys:
-    """Whose signatures a folder has. minisign: a public key, RW…; signer: of its packages."""
+    """A folder's signers. minisign: a public key, RW…. signer: the packages'."""
 
     minisign: str | None = None
     signer: Signer | None = None
@@ -118,37 +118,32 @@ class Keys:
 
 
 def deb(tin: str, stem: str, names: Sequence[str], keys: Keys) -> str:
-    signer = keys.signer
-    keyring = "\n    install -m 644 site.gpg /etc/apt/keyrings/tinsmith-site.gpg" if signer else ""
-    text = _APT.format(
-        trust="The key goes where apt trusts it for this folder alone:"
-        if signer
-        else "apt is told to trust it unsigned:",
-        keyring=keyring,
-        option="signed-by=/etc/apt/keyrings/tinsmith-site.gpg" if signer else "trusted=yes",
-        names=" ".join(names),
-        signed="the key's owner signed it" if signer else "its list of digests says",
-    )
-    return _begun(f"{stem}, as Debian packages", keys) + text + _model(tin, stem, names, keys)
+    if keys.signer:
+        trust = "Install the key so that apt trusts it for this folder alone:"
+        keyring = "\n    install -m 644 site.gpg /etc/apt/keyrings/tinsmith-site.gpg"
+        option, signed = "signed-by=/etc/apt/keyrings/tinsmith-site.gpg", "the signed ones"
+    else:
+        trust, keyring = "The folder is unsigned; tell apt to trust it:", ""
+        option, signed = "trusted=yes", "the digests in its list"
+    text = _APT.format(trust=trust, keyring=keyring, option=option, names=" ".join(names), signed=signed)
+    return _head(f"{stem}, as Debian packages", keys) + text + _model(tin, stem, names, keys)
 
 
 def rpm(tin: str, stem: str, packages: Sequence[str], names: Sequence[str], keys: Keys) -> str:
-    """packages: the files; names: of the packages."""
+    """packages: their file names. names: their names."""
     if keys.signer:
-        signed = (
-            "At this level rpm refuses a package that no imported key signed.\n\n    rpm --import site.asc\n"
-        )
+        signed = "At this level rpm refuses packages without a known signature.\n\n    rpm --import site.asc\n"
         level = "--define '_pkgverify_level all' "
     else:
-        signed, level = "Nobody signed the packages: rpm finds damage alone.\n\n", ""
+        signed, level = "Nobody signed the packages: rpm detects damage only.\n\n", ""
     text = _RPM.format(signed=signed, level=level, names=" ".join(packages))
-    return _begun(f"{stem}, as RPM packages", keys) + text + _model(tin, stem, names, keys)
+    return _head(f"{stem}, as RPM packages", keys) + text + _model(tin, stem, names, keys)
 
 
 def oci(tin: str, stem: str, image: str, digest: str, keys: Keys) -> str:
-    """image: what it is called."""
+    """image: its name. digest: its manifest's."""
     text = _OCI.format(image=image, digest=digest, tin=tin, key=keys.option)
-    return _begun(f"{stem}, as an image for containers", keys) + text
+    return _head(f"{stem}, as a container image", keys) + text
 
 
 def training(recipe: str, python: str, origins: Mapping[str, str], keys: Keys) -> str:
@@ -156,21 +151,21 @@ def training(recipe: str, python: str, origins: Mapping[str, str], keys: Keys) -
     rows = "".join(f"    {digest}  {name}\n" for name, digest in origins.items())
     options = keys.option.strip() or "--unsigned"
     text = _TRAINING.format(python=python, options=options, recipe=shlex.quote(recipe), origins=rows)
-    return _begun(f"all that {recipe} needs to train", keys) + text
+    return _head(f"the files to train {recipe}", keys) + text
 
 
-def _begun(what: str, keys: Keys) -> str:
+def _head(what: str, keys: Keys) -> str:
     lines = [f"- minisign: `{keys.minisign}`\n"] if keys.minisign else []
     if keys.signer:
-        lines.append(f"- OpenPGP, {_line(keys.signer.owner)}: `{spaced(keys.signer.fingerprint)}`\n")
+        owner = one_line_of(keys.signer.owner).replace("`", " ")
+        lines.append(f"- OpenPGP, {owner}: `{spaced(keys.signer.fingerprint)}`\n")
     first = _KEYS + "".join(lines) + "\n" if lines else _UNSIGNED
-    return (
-        _HEAD.format(what=what) + first + (_SIGNED_SUMS.format(key=keys.minisign) if keys.minisign else _SUMS)
-    )
+    sums = _SIGNED_SUMS.format(key=keys.minisign) if keys.minisign else _SUMS
+    return _HEAD.format(what=what) + first + sums
 
 
 def _model(tin: str, stem: str, names: Sequence[str], keys: Keys) -> str:
-    """names: of the packages, by one of which the model runs."""
+    """names: of the packages, one of which runs the model."""
     folder = f"/usr/share/tinsmith/{stem}"
     if "tinsmith-tool" in names:
         program, asked = "tin", _ASKED.format(folder=folder, tin=tin, most=MOST_TOKENS)
@@ -179,10 +174,6 @@ def _model(tin: str, stem: str, names: Sequence[str], keys: Keys) -> str:
     return _MODEL.format(program=program, folder=folder, tin=tin, key=keys.option, asked=asked)
 
 
-def _line(text: str) -> str:
-    """What a key says of its owner must not pass for lines of this page."""
-    return "".join(one if one.isprintable() and one != "`" else " " for one in text)
-
-
-def encoded(page: str) -> dict[str, Source]:
-    return {NAME: page.encode()}
+def one_line_of(text: str) -> str:
+    """A key's or a manifest's text must not look like lines of a page, which people type."""
+    return "".join(one if one.isprintable() else " " for one in text)

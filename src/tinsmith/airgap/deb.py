@@ -1,4 +1,4 @@
-"""Debian packages, and a repository of them that apt reads from a folder: deb(5), deb-control(5),
+"""Debian packages, and an apt repository in a folder: deb(5), deb-control(5),
 https://wiki.debian.org/DebianRepository/Format."""
 
 from __future__ import annotations
@@ -7,6 +7,7 @@ import gzip
 import hashlib
 import io
 import lzma
+import shutil
 import tempfile
 from collections.abc import Iterable
 from datetime import UTC, datetime
@@ -15,13 +16,12 @@ from typing import BinaryIO, cast
 
 from tinsmith.airgap import tar
 from tinsmith.airgap.openpgp import Signer
-from tinsmith.airgap.packages import Layout, Package
+from tinsmith.airgap.packages import ARCHS, Layout, Package
 from tinsmith.airgap.tar import Source
 from tinsmith.system.files import sha256_file
 
-ARCHS = {"x86_64": "amd64", "aarch64": "arm64", "riscv64": "riscv64"}
 KEYRING = "site.gpg"
-NOBODY = "nobody <nobody@localhost>"  # signed
+NOBODY = "nobody <nobody@localhost>"  # maintainer of unsigned packages
 _COMPILE = """\
 #!/bin/sh
 set -e
@@ -41,7 +41,7 @@ def layout(arch: str) -> Layout:
 def repository(
     packages: Iterable[Package], machine: str, folder: Path, signer: Signer | None
 ) -> dict[str, Source]:
-    """Writes the packages into the folder. Returns all files of the repository by name, the packages too."""
+    """Writes the packages into the folder. Returns the repository's files by name, packages included."""
     arch = ARCHS[machine]
     files: dict[str, Source] = {}
     stanzas = []
@@ -100,43 +100,31 @@ def _files(package: Package) -> dict[str, Source]:
 
 
 def write(package: Package, control: str, file: BinaryIO) -> None:
-    """A .deb: an archive of ar's with the version of its format, what dpkg reads, and the files."""
+    """A .deb: an ar archive of the format's version, dpkg's control files, and the installed files."""
     files = _files(package)
     sums = "".join(f"{_md5(source)}  {name}\n" for name, source in sorted(files.items()))
-    about: dict[str, Source] = {"control": control.encode(), "md5sums": sums.encode()}
+    controls: dict[str, Source] = {"control": control.encode(), "md5sums": sums.encode()}
     if package.is_python:
-        about |= {"postinst": _COMPILE.encode(), "prerm": _CLEAN.encode()}
+        controls |= {"postinst": _COMPILE.encode(), "prerm": _CLEAN.encode()}
     file.write(b"!<arch>\n")
     _member(file, "debian-binary", io.BytesIO(b"2.0\n"))
-    for name, held in (("control.tar", about), ("data.tar", files)):
+    for name, contents in (("control.tar", controls), ("data.tar", files)):
         with tempfile.TemporaryFile() as packed:
-            stored = any(one.endswith(".tin") for one in held)
-            with _packing(cast(BinaryIO, packed), stored) as written:
-                tar.write_tree(held, written, "./")
-            packed.seek(0)
+            stored = any(one.endswith(".tin") for one in contents)  # weights do not compress
+            with gzip.GzipFile("", "wb", 0, packed, mtime=0) if stored else lzma.LZMAFile(packed, "wb") as out:
+                tar.write_tree(contents, cast(BinaryIO, out), "./")
             _member(file, f"{name}.{'gz' if stored else 'xz'}", cast(BinaryIO, packed))
-
-
-def _packing(file: BinaryIO, stored: bool) -> BinaryIO:
-    """stored: weights are, which do not get smaller."""
-    if stored:
-        return cast(BinaryIO, gzip.GzipFile("", "wb", 0, file, mtime=0))
-    return cast(BinaryIO, lzma.LZMAFile(file, "wb"))
 
 
 def _member(file: BinaryIO, name: str, data: BinaryIO) -> None:
     size = data.seek(0, io.SEEK_END)
     data.seek(0)
     file.write(f"{name:<16}{tar.epoch():<12}{0:<6}{0:<6}{'100644':<8}{size:<10}`\n".encode("ascii"))
-    while piece := data.read(1 << 20):
-        file.write(piece)
+    shutil.copyfileobj(data, file)
     file.write(b"\n" * (size % 2))
 
 
 def _md5(source: Source) -> str:
-    """As `dpkg --verify` reads it, which finds damage; what holds off intent is apt's signature."""
-    digest = hashlib.md5(usedforsecurity=False)
-    with io.BytesIO(source) if isinstance(source, bytes) else source.open("rb") as file:
-        while piece := file.read(1 << 20):
-            digest.update(piece)
-    return digest.hexdigest()
+    """For `dpkg --verify`, which detects damage; apt's signature detects tampering."""
+    with tar.opened(source) as file:
+        return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()

@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
-"""Checks this folder, installs its model and its runtime, and asks the model once; or installs what a recipe
-trains with.
+"""Checks this folder, installs its model and runtime, and asks the model once; or installs a recipe's training
+environment.
 
     python3 -I install.py --key KEY [--into DIR] [--check] [--unsigned]
 
-It needs Python 3.11 or newer and the standard library: no pip, no compiler, no network. Nothing in the folder
-is used before this script itself has checked the digest of every file, and the signature over the digests. KEY
-is what its maker told you by another way: anybody may have put the key that lies here.
+It needs Python 3.11 or newer and the standard library: no pip, no compiler, no network. Before it uses any file
+of the folder, it checks every digest and the signature of the digests. Get KEY from the maker through another
+channel: anybody may have replaced the key in this folder.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import sys
 if sys.version_info < (3, 11):  # noqa: UP036 - whatever Python is there runs this
     sys.exit("error: this needs Python 3.11 or newer")
 if __name__ == "__main__" and not sys.flags.safe_path:
-    del sys.path[0]  # this folder, which nobody has checked yet: nothing may be imported from it
+    del sys.path[0]  # this folder, not checked yet: import nothing from it
 
 import argparse
 import base64
@@ -37,18 +37,18 @@ from pathlib import Path
 from typing import BinaryIO
 
 SUMS, SIGNATURE, KEY = "SHA256SUMS", "SHA256SUMS.minisig", "key.pub"
-ASKED = ("prompt.txt", "answer.txt")  # a question, and the answer that the model must give
-RECIPE = "recipe.txt"  # of a pack for training: the recipe's name in recipe/
+PROOF = ("prompt.txt", "answer.txt")  # a question, and the model's expected answer
+RECIPE = "recipe.txt"  # of a training pack: the recipe's name in recipe/
 NAME = re.compile(r"(?:[\w+][\w.+-]*/)*[\w+][\w.+-]*", re.ASCII)
 LINE = re.compile(f"([0-9a-f]{{64}})  ({NAME.pattern})", re.ASCII)
 UNTRUSTED = "untrusted comment: signature of a tinsmith pack"
-PURE = "-py3-none-any.whl"  # a wheel of Python alone
+PURE = "-py3-none-any.whl"  # a pure Python wheel
 CHUNK = 1 << 20
-CALL = "import sys; sys.path.insert(0, sys.argv.pop(1)); "  # the package's place comes next
+CALL = "import sys; sys.path.insert(0, sys.argv.pop(1)); "  # argv[1] is the package's folder
 
 
 class Refused(Exception):
-    """One line: what is wrong with the folder."""
+    """The fault of the folder, in one line."""
 
 
 # Ed25519 (RFC 8032, 5.1.7): points are (X, Y, Z, T) with x = X / Z, y = Y / Z, x y = T / Z
@@ -84,7 +84,7 @@ def recover(data: bytes) -> Point:
     if (x * x - square) % P:
         x = x * pow(2, (P - 1) // 4, P) % P
     if y >= P or (x * x - square) % P or (sign and not x):
-        raise Refused(f"{KEY} holds no Ed25519 key")
+        raise Refused(f"{KEY} has no Ed25519 key")
     x = P - x if x & 1 != sign else x
     return x, y, 1, x * y % P
 
@@ -93,10 +93,10 @@ BASE = recover((4 * pow(5, -1, P) % P).to_bytes(32, "little"))
 
 
 def signed(public: bytes, message: bytes, signature: bytes) -> bool:
-    """Whether the 64 bytes are the signature of message by the key of 32 bytes."""
+    """Whether the 64 bytes are a signature of the message by the key of 32 bytes."""
     scalar = int.from_bytes(signature[32:], "little")
     point = recover(public)
-    if scalar >= ORDER or times(8, point)[0] == 0:  # a key of small order signs anything
+    if scalar >= ORDER or times(8, point)[0] == 0:  # any signature fits a key of small order
         return False
     digest = hashlib.sha512(signature[:32] + public + message).digest()
     k = int.from_bytes(digest, "little") % ORDER
@@ -111,7 +111,7 @@ def signed(public: bytes, message: bytes, signature: bytes) -> bool:
 
 
 def decoded(text: str, size: int, what: str) -> bytes:
-    """Base64 in its one right spelling."""
+    """Canonical Base64."""
     try:
         data = base64.b64decode(text, validate=True)
     except ValueError:
@@ -122,16 +122,16 @@ def decoded(text: str, size: int, what: str) -> bytes:
 
 
 def read_key(given: str) -> tuple[bytes, bytes]:
-    """Number and public key, of minisign's key file or of its second line."""
+    """Key ID and public key, from minisign's key file or its second line."""
     lines = Path(given).read_text("utf-8").splitlines() if Path(given).is_file() else [given]
     data = decoded(lines[-1].strip() if lines else "", 42, f"the public key {given}")
     if data[:2] != b"Ed":
-        raise Refused(f"{given} is no public key of minisign's")
+        raise Refused(f"{given} is no minisign public key")
     return data[2:10], data[10:]
 
 
 def check_signature(sums: bytes, signature: bytes, public: tuple[bytes, bytes]) -> None:
-    """That SHA256SUMS.minisig is what its maker wrote for SHA256SUMS, to the last byte."""
+    """Raises Refused unless SHA256SUMS.minisig is the key's signature of SHA256SUMS, to the last byte."""
     lines = signature.decode("utf-8", "replace").split("\n")
     if len(lines) != 5 or lines[0] != UNTRUSTED or not lines[2].startswith("trusted comment: ") or lines[4]:
         raise Refused(f"{SIGNATURE} is damaged")
@@ -145,11 +145,11 @@ def check_signature(sums: bytes, signature: bytes, public: tuple[bytes, bytes]) 
         raise Refused(f"the signature of {SUMS} is wrong: this folder was changed")
 
 
-# The folder. Whatever is checked is read once, and what was read is used: another reading may give other bytes.
+# The folder. Each file is read once to check and use it: a second read may give other bytes.
 
 
 def listed(folder: Path, sums: bytes) -> dict[str, str]:
-    """SHA256SUMS as {file: digest}; it names every file there is, once, in order."""
+    """SHA256SUMS as {file: digest}. Raises Refused unless it lists every file once, in order."""
     text = sums.decode("utf-8", "replace")
     digests: dict[str, str] = {}
     for line in text.removesuffix("\n").split("\n"):
@@ -167,7 +167,7 @@ def listed(folder: Path, sums: bytes) -> dict[str, str]:
 
 
 def take(folder: Path, name: str, digest: str, into: BinaryIO | None = None) -> None:
-    """Reads a file once: what is written has the digest, or Refused is raised."""
+    """Copies a file, read once. Raises Refused where its digest differs."""
     hasher = hashlib.sha256()
     with (folder / name).open("rb") as file:
         while piece := file.read(CHUNK):
@@ -175,28 +175,28 @@ def take(folder: Path, name: str, digest: str, into: BinaryIO | None = None) -> 
             if into is not None:
                 into.write(piece)
     if hasher.hexdigest() != digest:
-        raise Refused(f"{name} is not what {SUMS} says: this folder was changed or damaged")
+        raise Refused(f"{name} does not match {SUMS}: this folder was changed or damaged")
 
 
 def check(folder: Path, key: str | None, unsigned: bool) -> tuple[dict[str, str], str | None]:
-    """{file: digest}, once all of it is right; and the line of the key that signed it, or None."""
+    """Checks everything. Returns {file: digest} and the signer's key line, None for an unsigned folder."""
     text = (folder / SUMS).read_bytes()
     sums = listed(folder, text)
     signature = (folder / SIGNATURE).read_bytes() if (folder / SIGNATURE).exists() else None
     public = None
     if key is not None or signature is not None or KEY in sums:
         if signature is None:
-            raise Refused(f"there is no {SIGNATURE}: this folder is not signed, or was changed")
+            raise Refused(f"{SIGNATURE} is missing: this folder is not signed, or was changed")
         if key is None and KEY not in sums:
-            raise Refused(f"there is no {KEY} here; give the maker's with --key")
+            raise Refused(f"{KEY} is missing; give the maker's key with --key")
         public = read_key(str(folder / KEY) if key is None else key)
         check_signature(text, signature, public)
     elif not unsigned:
-        raise Refused("this folder is not signed: anybody may have made it; --unsigned takes it all the same")
+        raise Refused("this folder is not signed: anybody may have made it; --unsigned accepts it")
     for name, digest in sums.items():
         take(folder, name, digest)
     line = None if public is None else base64.b64encode(b"Ed" + b"".join(public)).decode()
-    signed = f"signed by {line}: compare this with what its maker told you" if line else "no signature"
+    signed = f"signed by {line}: compare this with the maker's key" if line else "no signature"
     print(f"checked: {len(sums)} files, {signed if key is None else 'signed by the key you gave'}")
     return sums, line
 
@@ -205,14 +205,12 @@ def check(folder: Path, key: str | None, unsigned: bool) -> tuple[dict[str, str]
 
 
 def wheel_of(sums: dict[str, str]) -> str | None:
-    """tinsmith's wheel for this machine; None where the folder has none at all, as for a microcontroller."""
+    """tinsmith's wheel for this machine; None for a folder without wheels, as for a microcontroller."""
     wheels = [name for name in sums if name.endswith(".whl") and base(name).startswith("tinsmith-")]
-    for name in wheels:
-        if fits(name):
-            return name
-    if wheels:
+    found = next(filter(fits, wheels), None)
+    if wheels and found is None:
         raise Refused(f"no wheel for {sys.platform} on {platform.machine()} here, but {', '.join(wheels)}")
-    return None
+    return found
 
 
 def base(name: str) -> str:
@@ -220,7 +218,7 @@ def base(name: str) -> str:
 
 
 def fits(name: str) -> bool:
-    """Whether a wheel's tags are of this machine and of this Python."""
+    """Whether a wheel's tags fit this machine and this Python."""
     if name.endswith(PURE):
         return True
     python, abi, tags = name.removesuffix(".whl").rsplit("-", 3)[1:]
@@ -239,19 +237,18 @@ def fits(name: str) -> bool:
 
 
 def others(sums: dict[str, str]) -> list[str]:
-    """The wheels that tinsmith's needs. Refused where one is for another machine or another Python."""
+    """The wheels of tinsmith's dependencies. Raises Refused for one of another machine or Python."""
     names = [name for name in sums if name.endswith(".whl") and not base(name).startswith("tinsmith-")]
     for name in names:
         if not fits(name):
             python = f"Python {sys.version_info.major}.{sys.version_info.minor}"
-            raise Refused(f"{name} is not for {python} on {platform.machine()}; use the Python that it names")
+            raise Refused(f"{name} is not for {python} on {platform.machine()}; use the wheel's Python")
     return names
 
 
-def script(words: list[str], windows: bool, variables: dict[str, str] | None = None) -> str:
-    """A script that calls a program with these words, and with those that it is given."""
-    variables = variables or {}
-    if windows:  # where no name has a quotation mark
+def script(words: list[str], windows: bool, variables: dict[str, str]) -> str:
+    """A script that runs a command with the script's own arguments appended."""
+    if windows:  # whose file names have no quotation marks
         sets = "".join(f'@set "{name}={value}"\n' for name, value in variables.items())
         quoted = " ".join(f'"{word}"' for word in words)
         return f"{sets}@{quoted}".replace("%", "%%") + " %*\n"
@@ -260,7 +257,7 @@ def script(words: list[str], windows: bool, variables: dict[str, str] | None = N
 
 
 def quiet(into: Path) -> dict[str, str]:
-    """Variables by which what was installed for training looks for models nowhere else."""
+    """Environment variables of a training environment: find models in its own cache only."""
     cache = str(into / "cache")
     return {
         "TINSMITH_CACHE": cache,
@@ -271,40 +268,59 @@ def quiet(into: Path) -> dict[str, str]:
 
 
 def is_inside(name: str) -> bool:
-    """Whether every system unpacks a file of this name below the folder (as tinsmith.system.names has it)."""
+    """Whether every system unpacks a file of this name below the folder (as in tinsmith.system.names)."""
     parts = name.split("/")
     plain = name.isprintable() and not set(name) & set("\\:")
     return plain and all(one not in ("", ".", "..") and len(one.encode()) <= 255 for one in parts)
 
 
 def unpack(data: BinaryIO, site: Path) -> None:
-    """A wheel's modules into a folder of them. Refused, before anything is written, where a name leads out."""
+    """Unpacks a wheel's modules. Raises Refused, before it writes anything, for a name that leads out."""
     with zipfile.ZipFile(data) as archive:
         for entry in archive.infolist():
             if not is_inside(entry.filename.removesuffix("/")):
-                raise Refused(f"a wheel holds the name {entry.filename[:100]!a}, which leads out of its folder")
+                raise Refused(f"a wheel has the name {entry.filename[:100]!a}, which leads out of its folder")
         for entry in archive.infolist():
             top, _, rest = entry.filename.partition("/")
             if top.endswith(".data"):
                 kind, _, entry.filename = rest.partition("/")
                 if kind not in ("purelib", "platlib"):
-                    continue  # programs, headers: nothing that an import finds
+                    continue  # programs and headers, which are not imported
             archive.extract(entry, site)
+
+
+def copy_files(folder: Path, sums: dict[str, str], into: Path) -> Path:
+    """Copies the model with its proof, or the recipe with its data. Returns the tin, or the recipe."""
+    if RECIPE in sums:
+        copies = {name: into / name for name in sums if name.startswith(("recipe/", "cache/"))}
+        recipe = io.BytesIO()
+        take(folder, RECIPE, sums[RECIPE], recipe)
+        installed = into / "recipe" / recipe.getvalue().decode("utf-8").strip()
+    else:
+        (tin,) = (name for name in sums if name.endswith(".tin"))
+        model = (tin, f"{tin}.minisig", KEY, *PROOF)
+        copies = {name: into / "model" / name for name in model if name in sums}
+        installed = copies[tin]
+    for name, copy in copies.items():
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        with copy.open("wb") as file:
+            take(folder, name, sums[name], file)
+    return installed
 
 
 def install(
     folder: Path, sums: dict[str, str], wheel: str, into: Path
 ) -> tuple[Callable[[str], list[str]], Path]:
-    """Puts the package, what it needs and the model into a folder, or into an environment of Python's venv;
-    what trains into an environment alone, since it starts further Pythons.
+    """Installs the package, its dependencies and the model into a folder or a virtual environment. A training
+    pack, which starts more Pythons, goes into a virtual environment.
 
-    Returns the command that has a Python with the package run some code, and the tin, or the recipe.
+    Returns a function from code to a command that runs it with the package; and the tin, or the recipe.
     """
     if not str(into).isprintable():
-        raise Refused(f"{str(into)!a} is a name that no script can hold; give another --into")
+        raise Refused(f"{str(into)!a} can't stand in a script; give another --into")
     environment = (into / "pyvenv.cfg").exists()
     if into.exists() and not environment:
-        raise Refused(f"{into} is there already; remove it, or give another --into")
+        raise Refused(f"{into} exists; remove it, or give another --into")
     trains = RECIPE in sums
     if trains and not environment:
         venv.create(into, symlinks=os.name != "nt")
@@ -316,27 +332,14 @@ def install(
     for name in (wheel, *others(sums)):
         package = base(name).partition("-")[0]
         if name != wheel and any((site / one).exists() for one in (package, f"{package}.py")):
-            continue  # the environment's own: the files of two versions do not mix
+            continue  # the environment has it: files of two versions must not mix
         with tempfile.TemporaryFile() as data:
             take(folder, name, sums[name], data)
             unpack(data, site)
-    if trains:
-        places = {name: into / name for name in sums if name.startswith(("recipe/", "cache/"))}
-        recipe = io.BytesIO()
-        take(folder, RECIPE, sums[RECIPE], recipe)
-        proved = into / "recipe" / recipe.getvalue().decode("utf-8").strip()
-    else:
-        (tin,) = (name for name in sums if name.endswith(".tin"))
-        model = (tin, f"{tin}.minisig", KEY, *ASKED)
-        places = {name: into / "model" / name for name in model if name in sums}
-        proved = places[tin]
-    for name, place in places.items():
-        place.parent.mkdir(parents=True, exist_ok=True)
-        with place.open("wb") as file:
-            take(folder, name, sums[name], file)
+    installed = copy_files(folder, sums, into)
     if environment:
         python = [str(scripts / Path(sys.executable or "python3").name), "-I"]
-    else:  # without what else is installed for this Python, which may be another tinsmith
+    else:  # without this Python's own packages, which may include another tinsmith
         python = [sys.executable or "python3", "-I", "-S"]
 
     def command(code: str) -> list[str]:
@@ -345,22 +348,22 @@ def install(
     windows = os.name == "nt"
     call = scripts / ("tinsmith.cmd" if windows else "tinsmith")
     words = command("from tinsmith.cli import main; sys.exit(main())")
-    call.write_text(script(words, windows, quiet(into) if trains else None), "utf-8")
+    call.write_text(script(words, windows, quiet(into) if trains else {}), "utf-8")
     call.chmod(0o755)
-    return command, proved
+    return command, installed
 
 
-def prove(command: Callable[[str], list[str]], proved: Path) -> None:
-    """The model's own test, and one answer, which must be that of the machine that made this folder; or that
-    what the recipe trains with is there."""
-    trains = proved.suffix == ".toml"
+def prove(command: Callable[[str], list[str]], installed: Path) -> None:
+    """Runs the model's self-test and compares one answer with the packed one; or checks that a training
+    environment is complete."""
+    trains = installed.suffix == ".toml"
     module = "pipeline.offline" if trains else "airgap.proof"
     words = command(f"import tinsmith.cli._group; from tinsmith.{module} import main; main(*sys.argv[1:])")
     if trains:
-        more, variables = [str(proved)], quiet(proved.parents[1])
+        more, variables = [str(installed)], quiet(installed.parents[1])
     else:
-        key = [str(proved.with_name(KEY))] if proved.with_name(KEY).exists() else []
-        more, variables = [str(proved.parent), str(proved), *key], {}
+        key = [str(installed.with_name(KEY))] if installed.with_name(KEY).exists() else []
+        more, variables = [str(installed.parent), str(installed), *key], {}
     done = subprocess.run([*words, *more], capture_output=True, env={**os.environ, **variables})
     if done.returncode:
         lines = done.stderr.decode("utf-8", "replace").strip().splitlines() or [f"status {done.returncode}"]
@@ -372,22 +375,22 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="checks this folder, installs it, and asks its model once")
     parser.add_argument("--key", help="the maker's public key: a file, or its line RW… ")
     parser.add_argument("--into", type=Path, help="a new folder, or an environment made by python3 -m venv")
-    parser.add_argument("--check", action="store_true", help="check the folder, and install nothing")
-    parser.add_argument("--unsigned", action="store_true", help="take a folder that nobody signed")
+    parser.add_argument("--check", action="store_true", help="only check the folder")
+    parser.add_argument("--unsigned", action="store_true", help="accept an unsigned folder")
     args = parser.parse_args()
     if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="backslashreplace")  # for what a terminal's encoding lacks of an answer
+        sys.stdout.reconfigure(errors="backslashreplace")  # for characters outside the terminal's encoding
     folder = Path(__file__).resolve().parent
     into = args.into or folder.with_name(f"{folder.name}-installed")
     try:
         sums, signer = check(folder, args.key, args.unsigned)
         wheel = wheel_of(sums)
         if args.check or wheel is None:
-            return print("" if args.check else "this pack has no wheel: GUIDE.md says how its device is set up")
+            return print("" if args.check else "this pack has no wheel: GUIDE.md says how to set up its device")
         if args.key is None and not args.unsigned:
             raise Refused(
-                "nothing of this folder was run: its key came along with the rest, from whoever sent it; "
-                f"compare it with what its maker told you by another way, and give it: --key {signer}"
+                "nothing of this folder was run: whoever sent it chose its key; compare it with the key that "
+                f"the maker gave you through another channel, then give it: --key {signer}"
             )
         fresh = not into.exists()
         try:

@@ -1,7 +1,7 @@
-"""An image for containers, made without one: the static program `tin` and a model, and no system below them.
+"""A container image of the static program `tin` and a model, without a base image.
 
 https://github.com/opencontainers/image-spec: image-layout.md, manifest.md, config.md, layer.md. The archive is
-the layout as a tar file, which podman, skopeo and others load.
+a tar file of that layout; podman, skopeo and others load it.
 """
 
 from __future__ import annotations
@@ -23,53 +23,50 @@ from tinsmith.errors import InputError
 from tinsmith.system.files import sha256_file
 
 IMAGE = "image.tar"
-ARCHS = {"x86_64": "amd64", "aarch64": "arm64", "riscv64": "riscv64"}
 NOBODY = "65534:65534"
 _TYPE = "application/vnd.oci.image"
 _TOOL = "runtime/bin/tin"
-_ELF_INTERPRETER = 3  # the kind of a program header that names what loads the rest
+_PT_INTERP = 3  # the ELF program header that names the dynamic loader
 
 
 def image(
     tin: Path, files: Mapping[str, Source], machine: str, folder: Path, version: str
 ) -> dict[str, Source]:
-    """Writes the image into the folder, and returns it by its name. files: of a pack; version: of the model.
+    """Writes the image into the folder, and returns it by its name. files: the pack's; version: the model's.
 
-    Raises InputError where there is no static `tin` among them."""
+    Raises InputError unless the pack has a static `tin`."""
     program = files.get(_TOOL)
     if not isinstance(program, Path) or not _is_static(program.read_bytes()):
         raise InputError("--as oci needs the static program tin; give --target, such as generic-x86_64-v2")
-    model = {
-        f"model/{name}": source
-        for name, source in files.items()
-        if not name.startswith(("runtime/", "install."))
-    }
+    runtime = ("runtime/", "install.")
+    model = {f"model/{name}": source for name, source in files.items() if not name.startswith(runtime)}
     blobs: dict[str, Source] = {}
+    created = datetime.fromtimestamp(tar.epoch(), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    labels = {"org.opencontainers.image.title": tin.stem, "org.opencontainers.image.version": version}
     layers = [_layer({"usr/bin/tin": program}, folder, blobs), _layer(model, folder, blobs)]
-    words = ["/usr/bin/tin", "run", f"/model/{tin.name}"]
     config = {
-        "architecture": ARCHS[machine],
+        "architecture": packages.ARCHS[machine],
         "os": "linux",
-        "created": _created(),
+        "created": created,
         "config": {
             "User": NOBODY,
-            # What is given after the image's name takes the place of Cmd, which asks for answer.txt.
-            "Entrypoint": words,
-            "Cmd": [_text(files["prompt.txt"]), "--tokens", str(MOST_TOKENS)],
+            "Entrypoint": ["/usr/bin/tin", "run", f"/model/{tin.name}"],
+            # Without arguments the container prints answer.txt.
+            "Cmd": [tar.content(files["prompt.txt"]).decode(), "--tokens", str(MOST_TOKENS)],
             "WorkingDir": "/model",
-            "Labels": _labels(tin, version),
+            "Labels": labels,
         },
         "rootfs": {"type": "layers", "diff_ids": [layer["digest"] for layer in layers]},
-        "history": [{"created": _created(), "created_by": f"tinsmith {__version__}"} for _ in layers],
+        "history": [{"created": created, "created_by": f"tinsmith {__version__}"}] * len(layers),
     }
     manifest = {
         "schemaVersion": 2,
         "mediaType": f"{_TYPE}.manifest.v1+json",
         "config": _blob(config, "config", blobs),
         "layers": layers,
-        "annotations": _labels(tin, version),
+        "annotations": labels,
     }
-    # By the first umoci finds it, by the second podman and containerd name it.
+    # umoci finds the image by the first; podman and containerd name it by the second.
     named = {"org.opencontainers.image.ref.name": version, "io.containerd.image.name": name(tin, version)}
     index = {
         "schemaVersion": 2,
@@ -84,15 +81,15 @@ def image(
 
 
 def name(tin: Path, version: str) -> str:
-    """What the image is called once it is loaded."""
+    """The image's name after loading."""
     return f"localhost/tinsmith/{packages.plain(tin.stem)}:{version}"
 
 
 def digest(path: Path) -> str:
-    """Of an image's manifest: what registries and container tools call the image's digest."""
+    """The digest of the image's manifest, which registries call the image's digest."""
     with tarfile.open(path) as archive:
         index = archive.extractfile("index.json")
-        assert index is not None  # it was written so
+        assert index is not None
         return str(json.load(index)["manifests"][0]["digest"])
 
 
@@ -116,22 +113,10 @@ def _json(value: Mapping[str, Any]) -> bytes:
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"), sort_keys=True).encode()
 
 
-def _created() -> str:
-    return datetime.fromtimestamp(tar.epoch(), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-def _labels(tin: Path, version: str) -> dict[str, str]:
-    return {"org.opencontainers.image.title": tin.stem, "org.opencontainers.image.version": version}
-
-
-def _text(source: Source) -> str:
-    return (source if isinstance(source, bytes) else source.read_bytes()).decode()
-
-
 def _is_static(program: bytes) -> bool:
-    """Whether a program of ELF's 64 bits, as Linux has it, names no loader."""
+    """Whether a 64-bit ELF program names no loader."""
     if program[:6] != b"\x7fELF\x02\x01":
         return False
     start, size, count = (int.from_bytes(program[a:b], "little") for a, b in ((32, 40), (54, 56), (56, 58)))
     headers = (start + size * number for number in range(count))
-    return all(int.from_bytes(program[at : at + 4], "little") != _ELF_INTERPRETER for at in headers)
+    return all(int.from_bytes(program[at : at + 4], "little") != _PT_INTERP for at in headers)

@@ -1,7 +1,7 @@
-"""Signatures of the site's own OpenPGP key, which apt and rpm ask for, made by the site's gpg.
+"""OpenPGP signatures for apt and rpm, made by gpg with the site's own key.
 
-They bear SOURCE_DATE_EPOCH or, without it, the second in which the key was made: so the same bytes get the same
-signature, as RSA and Ed25519 give it.
+Their date is SOURCE_DATE_EPOCH or, without it, the creation time of the key: with RSA and Ed25519, the same
+bytes get the same signature.
 """
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ from dataclasses import dataclass
 from tinsmith.airgap import tar
 from tinsmith.errors import InputError
 
-RSA = "1"  # of the kinds of keys that OpenPGP numbers
+RSA = "1"  # OpenPGP's number of the algorithm
 
 
 @dataclass(frozen=True)
 class Signer:
-    """fingerprint: of the primary key, in hexadecimal; owner: such as "Site <keys@site.example>"; made: when
-    the latest of its keys that sign was, in seconds since 1970; is_rsa: whether that one is of RSA."""
+    """fingerprint: the primary key's, in hexadecimal. owner: such as "Site <keys@site.example>". made: creation
+    time of its newest signing key, in seconds since 1970. is_rsa: whether that key is an RSA key."""
 
     fingerprint: str
     owner: str
@@ -28,7 +28,7 @@ class Signer:
 
     @property
     def date(self) -> int:
-        """Of its signatures. Raises InputError where that is before the key."""
+        """The date of its signatures. Raises InputError for a date before the key's creation."""
         date = tar.epoch() if os.environ.get("SOURCE_DATE_EPOCH") else self.made
         if date < self.made:
             raise InputError(
@@ -37,7 +37,7 @@ class Signer:
         return date
 
     def clear(self, text: bytes) -> bytes:
-        """The text with its signature around it, as InRelease has it."""
+        """The text wrapped in its signature, as in InRelease."""
         return self._sign("--clearsign", data=text)
 
     def detached(self, data: bytes, *options: str) -> bytes:
@@ -48,24 +48,24 @@ class Signer:
         return _gpg("--digest-algo", "SHA512", *when, "--local-user", self.fingerprint, *how, data=data)
 
     def public(self) -> bytes:
-        """The key as a file that apt's Signed-By takes."""
+        """The key file for apt's Signed-By."""
         return _gpg("--export-options", "export-minimal", "--export", self.fingerprint)
 
     def armored(self) -> bytes:
-        """As a file that `rpm --import` takes."""
+        """The key file for `rpm --import`."""
         return _gpg("--armor", "--export-options", "export-minimal", "--export", self.fingerprint)
 
 
 def find(name: str) -> Signer:
-    """The secret key that gpg has by that name: a fingerprint, number or part of its owner. Raises InputError
-    where there is none, or more than one."""
+    """gpg's secret key of that name: a fingerprint, key ID or part of the owner. Raises InputError unless
+    exactly one matches."""
     listed = _gpg("--with-colons", "--list-secret-keys", "--", name).decode("utf-8", "replace")
     rows = [line.split(":") for line in listed.splitlines()]
     if (count := sum(row[0] == "sec" for row in rows)) != 1:
         raise InputError(f"--gpg-key {name}: {count} secret keys have that name; give a fingerprint")
     signing = [row for row in rows if row[0] in ("sec", "ssb") and "s" in row[11] and row[1] not in "re"]
     if not signing:
-        raise InputError(f"--gpg-key {name}: none of its keys may sign, or all are over; give another")
+        raise InputError(f"--gpg-key {name}: it has no valid signing key, or all have expired; give another")
     last = max(signing, key=lambda row: int(row[5]))
     fingerprint = next(row[9] for row in rows if row[0] == "fpr")
     owner = next((row[9] for row in rows if row[0] == "uid"), fingerprint)
@@ -73,7 +73,7 @@ def find(name: str) -> Signer:
 
 
 def spaced(fingerprint: str) -> str:
-    """As people read it out."""
+    """In groups of four, for reading aloud."""
     return " ".join(fingerprint[at : at + 4] for at in range(0, len(fingerprint), 4))
 
 
@@ -81,8 +81,8 @@ def _gpg(*arguments: str, data: bytes | None = None) -> bytes:
     try:
         done = subprocess.run(["gpg", "--batch", "--yes", *arguments], input=data, capture_output=True)
     except FileNotFoundError:
-        raise InputError("gpg is not installed, which signs for apt and rpm; install gnupg") from None
+        raise InputError("gpg is not installed; apt and rpm signatures need it: install gnupg") from None
     if done.returncode:
-        lines = done.stderr.decode("utf-8", "replace").strip().splitlines() or ["it ended without a word"]
+        lines = done.stderr.decode("utf-8", "replace").strip().splitlines() or [f"status {done.returncode}"]
         raise InputError(f"gpg: {lines[-1].removeprefix('gpg: ')}")
     return done.stdout

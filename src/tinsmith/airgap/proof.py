@@ -1,4 +1,4 @@
-"""What a device shows of itself once a pack is installed: its model's self-test, and one answer."""
+"""The proof that an installed pack runs: the model's self-test, and one answer."""
 
 from __future__ import annotations
 
@@ -15,28 +15,28 @@ MOST_TOKENS = 32
 
 
 def selftest(tin: str | Path | Buffer) -> str:
-    """Runs a tin's own test on every instruction set there is here, and names them; those of its adapters on
-    the best. Raises FormatError for a damaged file, RuntimeFault where the logits are others than those it was
-    sealed with."""
+    """Runs a tin's self-test on every instruction set of this machine, and its adapters' on the best. Returns
+    the sets' names. Raises FormatError for a damaged file, RuntimeFault for logits other than the sealed
+    ones."""
     from tinsmith import _core
     from tinsmith.compiler import selftest
     from tinsmith.formats.tin import Tin
     from tinsmith.train.adapters import tin as adapter_tin
 
-    held = Tin(tin)
-    held.verify()
+    file = Tin(tin)
+    file.verify()
     names = _core.isa_names()
     for isa in names:
-        selftest.check(_core.Model(held.image, isa))
-    adapter_tin.check(held, _core.Model(held.image))
+        selftest.check(_core.Model(file.image, isa))
+    adapter_tin.check(file, _core.Model(file.image))
     return ", ".join(names)
 
 
 def answer(tin: Path, prompt: str, key: Path | None = None) -> bytes:
-    """The likeliest answer, of at most 32 tokens, and a line's end: the same bytes on every machine, and what
-    `tin run FILE PROMPT --tokens 32` prints. A model that can't chat goes on with the prompt.
+    """The greedy answer of at most 32 tokens, and a newline: the same bytes on every machine, as
+    `tin run FILE PROMPT --tokens 32` prints them. A model without chat continues the prompt.
 
-    key: a public key; the tin must be signed by its owner, or not a weight is used."""
+    key: the public key that must have signed the tin."""
     from tinsmith.runtime import load
 
     return _answer(load(tin, key=key), prompt)
@@ -52,13 +52,13 @@ def _answer(model: Model, prompt: str) -> bytes:
 
 
 def main(pack: str, tin: str, key: str | None = None) -> None:
-    """Prints the results, or ends with a line that says what is wrong. pack: the folder that was installed;
-    tin, key: where its model and public key are now."""
+    """Prints the results, or exits with a one-line error. pack: a folder with prompt.txt and answer.txt. tin,
+    key: the installed model and public key."""
     from tinsmith.errors import TinsmithError
     from tinsmith.runtime import load
 
     if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(encoding="utf-8")  # as the installer reads it, in any locale
+        sys.stdout.reconfigure(encoding="utf-8")  # the installer reads UTF-8 in any locale
     prompt, expected = (Path(pack) / "prompt.txt").read_text("utf-8"), (Path(pack) / "answer.txt").read_bytes()
     try:
         model = load(tin, key=None if key is None else Path(key))

@@ -1,14 +1,14 @@
 """RPM packages: https://rpm-software-management.github.io/rpm/manual/format_v4.html and format_header.html.
 
-A package is a lead that only names it, a header that signs the next, a header that says all, and the files as a
-cpio archive. A header is a table of numbered values over their bytes, all big-endian.
+A package is a lead with its name, a header of signatures, a header of metadata, and the files as a cpio
+archive. A header is a table of tagged values followed by their bytes, all big-endian.
 """
 
 from __future__ import annotations
 
 import gzip
 import hashlib
-import io
+import shutil
 import struct
 import tempfile
 from collections.abc import Iterable, Sequence
@@ -20,19 +20,19 @@ from tinsmith.airgap.openpgp import Signer
 from tinsmith.airgap.packages import Layout, Package
 from tinsmith.airgap.tar import Source
 from tinsmith.system import names as file_names
-from tinsmith.system.files import sha256_file
 
 LAYOUT = Layout("usr/lib64", "usr/lib/tinsmith")
 KEY = "site.asc"
 RELEASE = "1"
-_ARCHS = {"x86_64": 1, "aarch64": 19, "riscv64": 22}  # as the lead numbers them; nothing reads that any more
+_ARCHS = {"x86_64": 1, "aarch64": 19, "riscv64": 22}  # the lead's numbers, which no current rpm reads
 _MAGIC = bytes.fromhex("8eade80100000000")
-_SIGNATURES, _IMMUTABLE = 62, 63  # the regions that hold all of a header
+_SIGNATURES, _IMMUTABLE = 62, 63  # regions that cover a whole header
 _INT16, _INT32, _TEXT, _BYTES, _TEXTS, _I18N = 3, 4, 6, 7, 8, 9
 _WIDTH = {_INT16: 2, _INT32: 4}
 _EQUAL, _AT_LEAST, _RPMLIB = 8, 12, 0x0100000A
 _SHA256 = 8
-# Folders that a system has already: a package owns only its own.
+_PIECE = 1 << 20  # bytes written at once, which shape gzip's stored blocks
+# Folders of the system, which no package owns.
 _SYSTEM = {
     *("usr", "usr/bin", "usr/include", "usr/lib", "usr/lib64", "usr/lib64/pkgconfig", "usr/share"),
     "usr/share/licenses",
@@ -42,7 +42,7 @@ Entry = tuple[int, int, Value]  # tag, type, value
 
 
 def packages(made: Iterable[Package], machine: str, folder: Path, signer: Signer | None) -> dict[str, Source]:
-    """Writes the packages into the folder. Returns the files by name, the public key among them."""
+    """Writes the packages into the folder. Returns the files by name, public key included."""
     files: dict[str, Source] = {}
     for package in made:
         path = folder / f"{package.name}-{package.version}-{RELEASE}.{package.arch or 'noarch'}.rpm"
@@ -60,24 +60,23 @@ def write(package: Package, machine: str, file: BinaryIO, signer: Signer | None)
     names = sorted([*(one for one in tar.folders(files) if one not in _SYSTEM), *files])
     with tempfile.TemporaryFile() as payload:
         plain = hashlib.sha256()
-        stored = any(name.endswith(".tin") for name in names)  # weights do not get smaller
+        stored = any(name.endswith(".tin") for name in names)  # weights do not compress
         with gzip.GzipFile("", "wb", 0 if stored else 9, payload, mtime=0) as packed:
             size = _cpio(names, files, _Both(packed, plain))
         packed_size = payload.tell()
         payload.seek(0)
         digest = hashlib.file_digest(payload, "sha256").hexdigest()
-        facts = [*_about(package), *_listed(names, files), *_payload(digest, plain.hexdigest())]
+        facts = [*_package_tags(package), *_file_tags(names, files), *_payload_tags(digest, plain.hexdigest())]
         header = _header(facts, _IMMUTABLE)
         file.write(_lead(package, machine))
         signatures = _header(_signatures(header, packed_size, size, signer), _SIGNATURES)
         file.write(signatures + bytes(-len(signatures) % 8) + header)
         payload.seek(0)
-        while piece := payload.read(1 << 20):
-            file.write(piece)
+        shutil.copyfileobj(payload, file)
 
 
 class _Both:
-    """Writes into a file and a digest."""
+    """A stream into a file and a digest."""
 
     def __init__(self, file: gzip.GzipFile, digest: hashlib._Hash) -> None:
         self.file, self.digest = file, digest
@@ -90,14 +89,13 @@ class _Both:
 
 
 def _cpio(names: Sequence[str], files: dict[str, Source], out: _Both) -> int:
-    """The archive in cpio's newc form. Returns its bytes."""
+    """Writes the archive in cpio's newc format. Returns its size."""
     for inode, name in enumerate(names, 1):
         source = files.get(name, b"")
         size = tar.size(source)
         _entry(out, f"./{name}", inode, _mode(name, files), size)
-        with io.BytesIO(source) if isinstance(source, bytes) else source.open("rb") as data:
-            while piece := data.read(1 << 20):
-                out.write(piece)
+        with tar.opened(source) as data:
+            shutil.copyfileobj(data, out, _PIECE)
         out.write(bytes(-size % 4))
     _entry(out, "TRAILER!!!", 0, 0, 0)
     return out.size
@@ -119,9 +117,8 @@ def _lead(package: Package, machine: str) -> bytes:
     return struct.pack(">4sBBHH66sHH16x", b"\xed\xab\xee\xdb", 3, 0, 0, _ARCHS.get(machine, 0), name, 1, 5)
 
 
-def _about(package: Package) -> list[Entry]:
-    """What it is, gives and needs."""
-    arch = package.arch or "noarch"
+def _package_tags(package: Package) -> list[Entry]:
+    """Name, version, description and dependencies."""
     needs = [
         ("rpmlib(CompressedFileNames)", "3.0.4-1", _RPMLIB),
         ("rpmlib(FileDigests)", "4.6.0-1", _RPMLIB),
@@ -151,7 +148,7 @@ def _about(package: Package) -> list[Entry]:
         (1014, _TEXT, package.license),
         (1016, _I18N, ["Unspecified"]),
         (1021, _TEXT, "linux"),
-        (1022, _TEXT, arch),
+        (1022, _TEXT, package.arch or "noarch"),
         (1044, _TEXT, f"{package.name}-{package.version}-{RELEASE}.src.rpm"),
         (1047, _TEXTS, [package.name]),
         (1112, _INT32, [_EQUAL]),
@@ -164,11 +161,11 @@ def _about(package: Package) -> list[Entry]:
     ]
 
 
-def _listed(names: Sequence[str], files: dict[str, Source]) -> list[Entry]:
-    """The files: each fact a column of as many values."""
+def _file_tags(names: Sequence[str], files: dict[str, Source]) -> list[Entry]:
+    """One value a file in each list."""
     count = len(names)
     parents = [f"/{Path(name).parent.as_posix()}/".replace("/./", "/") for name in names]
-    places = sorted(set(parents))
+    folders = sorted(set(parents))
     sizes = [tar.size(files.get(name, b"")) for name in names]
     return [
         (1009, _INT32, sum(sizes)),
@@ -185,14 +182,14 @@ def _listed(names: Sequence[str], files: dict[str, Source]) -> list[Entry]:
         (1095, _INT32, [1] * count),
         (1096, _INT32, list(range(1, count + 1))),
         (1097, _TEXTS, [""] * count),
-        (1116, _INT32, [places.index(parent) for parent in parents]),
+        (1116, _INT32, [folders.index(parent) for parent in parents]),
         (1117, _TEXTS, [Path(name).name for name in names]),
-        (1118, _TEXTS, places),
+        (1118, _TEXTS, folders),
         (5011, _INT32, _SHA256),
     ]
 
 
-def _payload(packed: str, plain: str) -> list[Entry]:
+def _payload_tags(packed: str, plain: str) -> list[Entry]:
     return [
         (1124, _TEXT, "cpio"),
         (1125, _TEXT, "gzip"),
@@ -204,7 +201,7 @@ def _payload(packed: str, plain: str) -> list[Entry]:
 
 
 def _signatures(header: bytes, packed: int, plain: int, signer: Signer | None) -> list[Entry]:
-    """packed, plain: bytes of the payload. The header is signed, and has the payload's digest."""
+    """packed, plain: sizes of the payload. The header, which has the payload's digest, is signed."""
     entries: list[Entry] = [
         (273, _TEXT, hashlib.sha256(header).hexdigest()),
         (1000, _INT32, len(header) + packed),
@@ -216,7 +213,7 @@ def _signatures(header: bytes, packed: int, plain: int, signer: Signer | None) -
 
 
 def _header(entries: Sequence[Entry], region: int) -> bytes:
-    """Sorted by tag, in one region that says it is the whole."""
+    """The entries sorted by tag, in one region."""
     table, store = b"", b""
     for tag, kind, value in sorted(entries):
         width = _WIDTH.get(kind, 1)
@@ -231,7 +228,7 @@ def _header(entries: Sequence[Entry], region: int) -> bytes:
 
 
 def _packed(kind: int, value: Value) -> tuple[bytes, int]:
-    """The bytes of a value, and how many values it is."""
+    """The encoded value, and its number of elements."""
     if isinstance(value, bytes):
         return value, len(value)
     many = [value] if isinstance(value, int | str) else value
@@ -242,4 +239,5 @@ def _packed(kind: int, value: Value) -> tuple[bytes, int]:
 
 
 def _digest(source: Source) -> str:
-    return hashlib.sha256(source).hexdigest() if isinstance(source, bytes) else sha256_file(source)
+    with tar.opened(source) as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,5 +1,5 @@
-"""This very install as a wheel, so that a machine like this one can be given it without a compiler; and what
-the wheels beside tinsmith's own say of themselves."""
+"""This install as a wheel, for machines like this one without a compiler; and the metadata of the wheels beside
+it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tinsmith.system.files import sha256_file
 
 
 def this_wheel(folder: Path, extra: str | None = None) -> None:
-    """Writes it into the folder, and the wheels that it needs, those of an extra among them; the same install
+    """Writes this install's wheel into the folder, with the wheels that it or the extra needs. The same install
     gives the same bytes."""
     platform = _metadata("WHEEL").partition("\nTag: ")[2].partition("\n")[0].rpartition("-")[2]
     wheel.write(Path(str(_core.__file__)), platform, folder)
@@ -27,21 +27,34 @@ def this_wheel(folder: Path, extra: str | None = None) -> None:
 
 
 def beside(folder: Path) -> list[tuple[Source, bytes]]:
-    """What the folder's wheels are that are not tinsmith's own, and their licences. Raises InputError where
-    tinsmith's needs one that is not there."""
-    wheels = {path: _described(path) for path in sorted(folder.rglob("*.whl"))}
-    own = [info for info, _ in wheels.values() if info["Name"] == "tinsmith"]
-    others = {path: described for path, described in wheels.items() if described[0]["Name"] != "tinsmith"}
-    names = {info["Name"] for info, _ in others.values()}
-    for line in (line for info in own for line in info.get_all("Requires-Dist", []) if ";" not in line):
-        name = needed.name_of(line)
-        if name not in names:
+    """Name and licence of each wheel in the folder but tinsmith's. Raises InputError for a missing dependency
+    of tinsmith's wheel."""
+    found: list[tuple[Source, bytes]] = []
+    required: list[str] = []
+    for path in sorted(folder.rglob("*.whl")):
+        info, text = _described(path)
+        if info["Name"] == "tinsmith":
+            required += [line for line in info.get_all("Requires-Dist", []) if ";" not in line]
+        else:
+            license = info["License-Expression"] or info["License"]
+            found.append((Source(info["Name"], sha256_file(path), info["Version"], license), text))
+    for line in required:
+        if needed.name_of(line) not in {source.name for source, _ in found}:
             raise InputError(f"{folder}: tinsmith's wheel needs {line}, whose wheel is not there; put it in")
-    return [(_source(path, info), text) for path, (info, text) in others.items()]
+    return found
+
+
+def check_folder(folder: Path) -> Path:
+    """Returns the folder of a built runtime. Raises InputError for one without files."""
+    if not any(path.is_file() for path in folder.rglob("*")):
+        raise InputError(
+            f"{folder}: no files there; --runtime is a folder with a wheel, libraries or a program"
+        )
+    return folder
 
 
 def _described(path: Path) -> tuple[Message, bytes]:
-    """A wheel's METADATA and the text of its licence."""
+    """A wheel's METADATA and licence text."""
     try:
         with zipfile.ZipFile(path) as archive:
             places = [name for name in archive.namelist() if name.partition("/")[0].endswith(".dist-info")]
@@ -54,13 +67,8 @@ def _described(path: Path) -> tuple[Message, bytes]:
     return info, b"\n".join(texts)
 
 
-def _source(path: Path, info: Message) -> Source:
-    license = info["License-Expression"] or info["License"]
-    return Source(info["Name"], sha256_file(path), info["Version"], license)
-
-
 def license_text() -> str:
-    """tinsmith's own."""
+    """tinsmith's licence."""
     return _metadata("licenses/LICENSE")
 
 

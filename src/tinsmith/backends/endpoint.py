@@ -1,7 +1,7 @@
-"""A chat model behind an address that speaks OpenAI's API, such as llama.cpp's server, vLLM or a service.
+"""A client of chat models behind OpenAI's API, such as llama.cpp's server, vLLM or a service.
 
-Only the address that the user names is called: by no proxy, and no redirect is followed, so that neither texts
-nor the key go anywhere else. Standard library only.
+It calls the user's address only: without proxies or redirects, which would send texts and the key elsewhere.
+Standard library only.
 """
 
 from __future__ import annotations
@@ -21,20 +21,19 @@ from tinsmith.errors import InputError, OfflineError, one_line
 from tinsmith.system import reading
 
 COMPLETIONS = "/chat/completions"
-_AGAIN = (408, 429, 500, 502, 503, 504)  # statuses after which a later try may fare better
+_AGAIN = (408, 429, 500, 502, 503, 504)  # statuses that a later try may change
 _TRIES = 5
-_PAUSE = 0.5  # seconds before the second try, doubled for each further one
-_LONGEST = 120.0  # seconds that a server may ask to wait
+_PAUSE = 0.5  # seconds before the second try, doubled for each later one
+_LONGEST = 120.0  # seconds; a longer Retry-After ends the tries
 _MOST = 1 << 24  # bytes of a response
 _PIECE = 1 << 16
-_SHOWN = 200  # characters of what a server says
+_SHOWN = 200  # characters of a server's message
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """prompt_tokens, answer_tokens: as the server counts them; None where it does not say. finish: its reason,
-    "length" for an answer that was cut short. seconds: of the request that was answered, without the waiting
-    between tries."""
+    """prompt_tokens, answer_tokens: the server's counts; None where it states none. finish: its reason,
+    "length" for a truncated answer. seconds: of the successful request, without earlier tries."""
 
     text: str
     prompt_tokens: int | None
@@ -44,7 +43,7 @@ class Answer:
 
 
 class _Failed(Exception):
-    """Of one try. wait: seconds before the next, where the server says; None: it is the last."""
+    """The failure of one try. wait: the server's wish in seconds before the next; None forbids one."""
 
     def __init__(self, message: str, wait: float | None = 0.0) -> None:
         super().__init__(message)
@@ -53,11 +52,11 @@ class _Failed(Exception):
 
 @dataclass(frozen=True)
 class Endpoint:
-    """url: the API's, such as http://localhost:8080/v1. model: the name that it knows the model by. key: is
-    sent as a bearer token, and shown in no error. timeout: seconds for one answer. Safe to ask from several
-    threads: each request has its own connection.
+    """url: the API's, such as http://localhost:8080/v1. model: the server's name of the model. key: a bearer
+    token; errors don't show it. timeout: seconds for one answer. Thread-safe: each request has its own
+    connection.
 
-    Raises InputError for an address that is none."""
+    Raises InputError for an invalid address, key or model name."""
 
     url: str
     model: str
@@ -67,16 +66,16 @@ class Endpoint:
     def __post_init__(self) -> None:
         parts = _parts(self.url)
         if parts.username is not None:
-            raise InputError(f"{self.where}: holds a user or password; give the key apart from the address")
+            raise InputError(f"{self.where}: contains a user or password; give the key separately")
         if self.key is not None and not (self.key.isascii() and self.key.isprintable() and self.key):
-            raise InputError(f"{self.where}: the key holds other than printable ASCII; check where it is from")
+            raise InputError(f"{self.where}: the key must be printable ASCII; check its source")
         if not self.model:
             raise InputError(f"{self.where}: give the name of a model; {self.url}/models may list them")
         checks.real("timeout", self.timeout, 0.001, 86400)
 
     @property
     def where(self) -> str:
-        """The address as errors show it."""
+        """The address for errors, without password."""
         parts = urllib.parse.urlsplit(self.url)
         return one_line(f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}")
 
@@ -89,11 +88,11 @@ class Endpoint:
         seed: int = 0,
         schema: Mapping[str, Any] | None = None,
     ) -> Answer:
-        """messages: in OpenAI's shape, with role and content. schema: a JSON schema that the server is asked to
-        hold the answer to; not all do, so check it.
+        """messages: in OpenAI's format, with role and content. schema: a JSON schema for the answer; not every
+        server enforces it, so check the answer.
 
-        Raises OfflineError where the server can't be reached or stays unable, InputError where it refuses or
-        answers with something else."""
+        Raises OfflineError where the server can't be reached or keeps failing, InputError where it refuses or
+        its answer is invalid."""
         body: dict[str, Any] = {
             "model": self.model,
             "messages": list(messages),
@@ -130,7 +129,7 @@ class Endpoint:
         except ssl.SSLCertVerificationError as error:
             raise InputError(
                 f"{self.where}: its certificate is not trusted: {error.verify_message}; "
-                "name its authority's file by SSL_CERT_FILE"
+                "set SSL_CERT_FILE to its authority's file"
             ) from None
         except (OSError, http.client.HTTPException) as error:
             reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
@@ -144,12 +143,10 @@ class Endpoint:
     def _connection(self) -> http.client.HTTPConnection:
         parts = _parts(self.url)
         assert parts.hostname is not None
-        if parts.scheme == "https":
-            context = ssl.create_default_context()
-            return http.client.HTTPSConnection(
-                parts.hostname, parts.port, timeout=self.timeout, context=context
-            )
-        return http.client.HTTPConnection(parts.hostname, parts.port, timeout=self.timeout)
+        if parts.scheme == "http":
+            return http.client.HTTPConnection(parts.hostname, parts.port, timeout=self.timeout)
+        context = ssl.create_default_context()
+        return http.client.HTTPSConnection(parts.hostname, parts.port, timeout=self.timeout, context=context)
 
     def _read(self, response: http.client.HTTPResponse, until: float) -> bytes:
         data = bytearray()
@@ -157,7 +154,8 @@ class Endpoint:
             data += piece
             if len(data) > _MOST:
                 raise InputError(
-                    f"{self.where}: answers with more than {_MOST:,} bytes; is it a chat model's address?"
+                    f"{self.where}: the answer has more than {_MOST:,} bytes; check that it is a chat model's "
+                    "address"
                 )
             if time.monotonic() > until:
                 raise TimeoutError
@@ -187,7 +185,7 @@ class Endpoint:
         raise InputError(f"{self.where}: {message}; {advice}")
 
     def _answer(self, raw: bytes, seconds: float) -> Answer:
-        advice = "is it the address of an OpenAI-compatible API, which mostly ends in /v1?"
+        advice = "check that the address is an OpenAI-compatible API's, which mostly ends in /v1"
         value = reading.json(raw.decode("utf-8", "replace"), self.where, advice=advice)
         try:
             choice = value["choices"][0]
@@ -202,7 +200,7 @@ class Endpoint:
         return Answer(text, prompt, answer, seconds, str(choice.get("finish_reason") or "stop"))
 
     def _shown(self, text: str) -> str:
-        """What a server says, on one line and without the key, which some repeat."""
+        """A server's message, on one line and without the key, which some repeat."""
         text = one_line(text.replace(self.key, "(the key)") if self.key else text)
         return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
 
@@ -228,7 +226,7 @@ def _parts(url: str) -> urllib.parse.SplitResult:
 
 
 def _wait(header: str | None) -> float:
-    """Seconds, of a Retry-After in seconds or with a date."""
+    """The seconds of a Retry-After, which has seconds or a date."""
     if header is None:
         return 0.0
     if header.strip().isdecimal():
@@ -240,7 +238,7 @@ def _wait(header: str | None) -> float:
 
 
 def _stated(raw: bytes) -> str:
-    """What a server says of a fault: {"error": {"message": ...}}, {"message": ...}, or its text."""
+    """A server's error message: {"error": {"message": ...}}, {"message": ...}, or plain text."""
     try:
         value = reading.json(raw, "")
     except InputError:

@@ -1,4 +1,4 @@
-"""A model's files in the forms that other runtimes read, made in the cache folder when they are not there."""
+"""A model's files in other runtimes' formats, made in the cache folder on first use."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tinsmith.spec import Spec
 
 
 def fingerprint(path: Path) -> str:
-    """Of what a file or a Hugging Face folder holds: 16 hexadecimal digits."""
+    """A fingerprint of a file's or a Hugging Face folder's contents: 16 hexadecimal digits."""
     import hashlib
 
     from tinsmith.system.files import sha256_file
@@ -24,7 +24,7 @@ def fingerprint(path: Path) -> str:
 
 
 def cached(kind: str, name: str, make: Callable[[Path], None]) -> Path:
-    """The path `name` in the cache folder's `kind`; make writes it, whole or not at all, when it is missing."""
+    """The path `name` in the cache folder's `kind`. make: writes a missing one, atomically."""
     from tinsmith.hub import cache_folder
     from tinsmith.system.files import locked
 
@@ -36,9 +36,9 @@ def cached(kind: str, name: str, make: Callable[[Path], None]) -> Path:
 
 
 def as_gguf(path: Path) -> Path:
-    """The model as a GGUF file: the file itself, a tin unpacked, a folder converted.
+    """The model as a GGUF file: the file itself, an unpacked tin, or a converted folder.
 
-    Raises FormatError for a damaged file, UnsupportedError for a folder's family that is not ours.
+    Raises FormatError for a damaged file, UnsupportedError for a folder of an unknown family.
     """
     if path.is_dir():
         from tinsmith import models
@@ -56,7 +56,7 @@ def as_gguf(path: Path) -> Path:
 
 
 def as_spec(path: Path) -> Spec:
-    """The model of a .gguf, a .tin or a folder, with the vision model that a tin or a folder has.
+    """The model of a .gguf, a .tin or a folder, with the vision model of a tin or folder.
 
     Raises as `as_gguf`, and as models.load.
     """

@@ -1,4 +1,4 @@
-"""llama.cpp, through the C interface that llama-cpp-python loads."""
+"""llama.cpp, through llama-cpp-python's bindings of its C API."""
 
 from __future__ import annotations
 
@@ -18,12 +18,11 @@ from tinsmith.runtime.engine import Engine, Opened, Outside, OutsideAdapter
 from tinsmith.spec import Buffer
 
 _BATCH = 512
-# A conversation that outgrows its context gets one twice as large, and is computed again.
-_FIRST_CONTEXT = 2048
+_FIRST_CONTEXT = 2048  # a conversation that outgrows it is computed again in a context twice as large
 
 
 def load_api() -> Any:
-    """The bindings, silent. MissingExtraError without them."""
+    """The bindings, with logging off. Raises MissingExtraError where they are not installed."""
     if find_spec("llama_cpp") is None:
         raise MissingExtraError("llama_cpp", "llama")
     return _silent()[0]
@@ -31,7 +30,7 @@ def load_api() -> Any:
 
 @cache
 def _silent() -> tuple[Any, Any]:
-    """The bindings, and what llama.cpp calls with its messages, which must stay as long as it is loaded."""
+    """The bindings, and the log callback, which must live as long as llama.cpp is loaded."""
     import llama_cpp as api
 
     log = api.llama_log_callback(lambda level, text, data: None)
@@ -41,7 +40,7 @@ def _silent() -> tuple[Any, Any]:
 
 
 def load_model(api: Any, gguf: Path, gpu_layers: int = 0) -> Any:
-    """llama.cpp's pointer to a model. FormatError where it refuses the file."""
+    """llama.cpp's pointer to a model. Raises FormatError for a file that llama.cpp refuses."""
     parameters = api.llama_model_default_params()
     parameters.n_gpu_layers = gpu_layers
     model = api.llama_model_load_from_file(str(gguf).encode(), parameters)
@@ -51,8 +50,8 @@ def load_model(api: Any, gguf: Path, gpu_layers: int = 0) -> Any:
 
 
 class Llama(Engine):
-    """Keys and values are float16, as llama.cpp has them by default, and caches with a window keep all
-    positions, so that a conversation can go back."""
+    """Keys and values are float16, llama.cpp's default. Windowed caches store all positions, so that a
+    conversation can be rewound."""
 
     runtime = "llama.cpp"
 
@@ -68,7 +67,7 @@ class Llama(Engine):
         self._context: Any = None
         self._batch = api.llama_batch_init(_BATCH, 0, 1)
         # llama.cpp configures AMX's tiles once a thread, and torch's products release them: in a thread that
-        # has computed both, its next tile instruction is illegal. So it has a thread of its own.
+        # runs both, llama.cpp's next tile instruction is illegal. So it runs in a separate thread.
         self._thread = ThreadPoolExecutor(1, "llama.cpp")
 
     def __del__(self) -> None:
@@ -83,7 +82,7 @@ class Llama(Engine):
         memory = self._api.llama_get_memory(self._context)
         if self._api.llama_memory_seq_rm(memory, 0, position, -1):
             return position
-        self._api.llama_memory_clear(memory, False)  # a recurrent state, which can't go back
+        self._api.llama_memory_clear(memory, False)  # a recurrent state can't be rewound
         return 0
 
     def _compute(self, tokens: Sequence[int], position: int, rows: int) -> Buffer:
@@ -110,11 +109,11 @@ class Llama(Engine):
         parameters.no_perf = True
         self._context = api.llama_init_from_model(self._model, parameters)
         if not self._context:
-            raise InputError(f"llama.cpp makes no context of {self._room} tokens; give a shorter prompt")
+            raise InputError(f"llama.cpp can't allocate {self._room} tokens; give a shorter prompt")
         self._apply(self._applied)
 
     def adapter(self, gguf: Path) -> OutsideAdapter:
-        """It lives as long as the model, which frees it."""
+        """Loads an adapter, which the model frees."""
         handle = self._api.llama_adapter_lora_init(self._model, str(gguf).encode())
         if not handle:
             raise FormatError(f"{gguf}: llama.cpp does not load it as an adapter of {self.base}")
@@ -124,7 +123,7 @@ class Llama(Engine):
         return OutsideAdapter(handle, len(columns), rank, sum(tensor.size for tensor in tensors.values()))
 
     def _apply(self, applied: Outside) -> None:
-        if not self._context:  # the next one gets them
+        if not self._context:  # _grow applies them to the next one
             return
         api, count = self._api, len(applied)
         handles = (api.llama_adapter_lora_p_ctypes * count)(*(adapter.handle for adapter, _ in applied))
@@ -145,14 +144,14 @@ class Llama(Engine):
         try:
             status = decoded.result()
         finally:
-            wait([decoded])  # an interrupt comes when nothing runs on the context
+            wait([decoded])  # after an interrupt, too: nothing may still run on the context
         if status:
             raise TinsmithError(f"llama.cpp: llama_decode failed with status {status}")
 
 
 def open_engine(path: Path, *, threads: int, gpu_layers: int = 0) -> Opened:
-    """path: of a .gguf, or of what can be turned into one. gpu_layers: how many layers a GPU computes, -1 for
-    all; llama-cpp-python must have been built for one."""
+    """path: a .gguf, or a model to convert to one. gpu_layers: layers that a GPU computes, -1 for all;
+    llama-cpp-python must be built for it."""
     api = load_api()
     from tinsmith.models.gguf_spec import read_words
 

@@ -1,4 +1,4 @@
-"""Opening a model in onnxruntime: an ONNX folder or file as it is, another model by way of an export."""
+"""Opens a model in onnxruntime: an ONNX folder or file, or another model after an export."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tinsmith.runtime.engine import Opened, is_onnx
 
 
 def exported(path: Path, precision: str, options: Sequence[str] = ()) -> Path:
-    """The folder of an export of a base, made when the cache has none of these weights by this builder."""
+    """The folder of a model's export, from the cache or new."""
     from tinsmith import models
     from tinsmith.backends.onnx_export import check, export
 
@@ -27,7 +27,7 @@ def exported(path: Path, precision: str, options: Sequence[str] = ()) -> Path:
 
 
 def open_engine(path: Path, *, threads: int) -> Opened:
-    """path: an .onnx file beside its genai_config.json and tokenizer, its folder, or another model's, which is
+    """path: an .onnx file beside its genai_config.json and tokenizer, its folder, or another model, which is
     exported as float32."""
     for module in ("onnxruntime", "numpy"):
         if find_spec(module) is None:
@@ -60,7 +60,7 @@ def open_engine(path: Path, *, threads: int) -> Opened:
 
 
 def _facts(path: Path) -> dict[str, Any]:
-    """What `export` says of the model; nothing of a folder that others wrote."""
+    """The facts that `export` wrote; empty for another program's folder."""
     if not path.exists():
         return {}
     from tinsmith.tokenizer import tokenizer_json
@@ -68,5 +68,5 @@ def _facts(path: Path) -> dict[str, Any]:
     facts = tokenizer_json.read_json(path)
     numbers = [facts.get(key) for key in ("parameters", "matrices")] if isinstance(facts, dict) else [None]
     if not all(isinstance(number, int) for number in numbers) or not isinstance(facts.get("precision"), str):
-        raise FormatError(f"{path}: not as tinsmith export writes it; export again, or take it away")
+        raise FormatError(f"{path}: tinsmith export did not write it so; export again, or remove it")
     return facts

@@ -1,8 +1,8 @@
-"""A GGUF's own blocks in an ONNX graph: Q4_0 and Q8_0 are what onnxruntime's MatMulNBits and
-GatherBlockQuantized compute with, so that the weights need no second rounding.
+"""Keeps a GGUF's Q4_0 and Q8_0 blocks in an ONNX graph: onnxruntime's MatMulNBits and GatherBlockQuantized
+compute with them, so the weights are not rounded again.
 
-Both are blocks of 32 weights of one scale: scale * (q - 8) of four bits, scale * (q - 128) of eight. A GGUF has
-the scale as float16 and the nibbles of weights i and i + 16 in a byte; ONNX has it as float32 and those of
+Both are blocks of 32 weights with one scale: scale * (q - 8) with four bits, scale * (q - 128) with eight. GGUF
+has a float16 scale, and bytes with the nibbles of weights i and i + 16; ONNX, a float32 scale, and those of
 weights 2 i and 2 i + 1.
 """
 
@@ -18,29 +18,29 @@ BITS = {"Q4_0": 4, "Q8_0": 8}
 
 
 def keep_blocks(model: Any, spec: Spec) -> int:
-    """Turns the float32 products and lookups of a loaded ONNX model, whose weights are those of the spec
-    dequantized, into such with the spec's blocks. Returns how many; the others stay as they are."""
-    kept = _Keeper(model, spec)
+    """Replaces float32 products and lookups of a loaded ONNX model, which has the spec's dequantized weights,
+    by ones with the spec's blocks. Returns their number."""
+    keeper = _Keeper(model, spec)
     for node in list(model.graph.node):
         if node.op_type == "MatMul":
-            kept.product(node)
+            keeper.product(node)
     for node in list(model.graph.node):
         if node.op_type == "Gather":
-            kept.lookup(node)
-    kept.drop_unused()
-    return kept.changed
+            keeper.lookup(node)
+    keeper.drop_unused()
+    return keeper.changed
 
 
 class _Keeper:
-    """A weight of the graph is identified by its values: its rows are those of one tensor, or of several of
-    one format, one after the other."""
+    """Identifies a weight of the graph by its values: its rows are those of one tensor, or of several
+    consecutive ones of one format."""
 
     def __init__(self, model: Any, spec: Spec) -> None:
         self.changed = 0
         self._graph = model.graph
         self._stored = {one.name: one for one in model.graph.initializer}
         self._known = _first_rows(spec)
-        self._packed: dict[str, list[str]] = {}  # the names of blocks and scales, by the float weight's
+        self._packed: dict[str, list[str]] = {}  # names of blocks and scales, by the float weight's
 
     def product(self, node: Any) -> None:
         """x · weight, [inputs, rows] float32."""
@@ -52,26 +52,28 @@ class _Keeper:
         self._become(node, "MatMulNBits", [node.input[0], *self._packed[node.input[1]]], more)
 
     def lookup(self, node: Any) -> None:
-        """Rows of a table [rows, inputs], or of what is transposed to it: a product's weight."""
+        """Rows of a table [rows, inputs], or of a product's weight that is transposed to it."""
+        import numpy
         from onnx import helper, numpy_helper
 
-        turn = next((one for one in self._graph.node if one.output[0] == node.input[0]), None)
-        if turn is not None and turn.op_type != "Transpose":
+        transpose = next((one for one in self._graph.node if one.output[0] == node.input[0]), None)
+        if transpose is not None and transpose.op_type != "Transpose":
             return
-        name = node.input[0] if turn is None else turn.input[0]
-        layout = self._blocks(name, transposed=turn is not None)
+        name = node.input[0] if transpose is None else transpose.input[0]
+        layout = self._blocks(name, transposed=transpose is not None)
         if layout is None:
             return
         bits, rows, inputs = layout
         blocks, scales = self._packed[name]
-        shape = numpy_helper.from_array(_array([rows, inputs * bits // 8]), f"{blocks}.shape")
+        sizes = numpy.array([rows, inputs * bits // 8], numpy.int64)
+        shape = numpy_helper.from_array(sizes, f"{blocks}.shape")
         self._graph.initializer.append(shape)
         flat = helper.make_node("Reshape", [blocks, shape.name], [f"{blocks}.flat"], f"{node.name}/Reshape")
         self._graph.node.insert(0, flat)
         more = {"bits": bits, "block_size": BLOCK, "gather_axis": 0, "quantize_axis": 1}
         self._become(node, "GatherBlockQuantized", [flat.output[0], node.input[1], scales], more)
-        if turn is not None:
-            self._graph.node.remove(turn)
+        if transpose is not None:
+            self._graph.node.remove(transpose)
 
     def drop_unused(self) -> None:
         used = {name for node in self._graph.node for name in node.input}
@@ -88,7 +90,7 @@ class _Keeper:
         self.changed += 1
 
     def _blocks(self, name: str, *, transposed: bool) -> tuple[int, int, int] | None:
-        """The bits, rows and inputs of a float weight that is kept as blocks; their names are in `_packed`."""
+        """The bits, rows and inputs of a float weight that has blocks; adds their names to `_packed`."""
         from onnx import numpy_helper
 
         weight = self._stored.get(name)
@@ -108,7 +110,7 @@ class _Keeper:
         return BITS[tensors[0].format], rows, inputs
 
     def _tensors_of(self, rows: Any) -> list[Tensor]:
-        """The tensors that a float32 matrix [rows, inputs] is made of; empty where it is not of any."""
+        """The tensors that make up a float32 matrix [rows, inputs]; empty where none do."""
         tensors: list[Tensor] = []
         at = 0
         while at < len(rows):
@@ -124,7 +126,7 @@ class _Keeper:
 
 
 def _first_rows(spec: Spec) -> dict[bytes, list[Tensor]]:
-    """Matrices in formats that can be kept, by their first row as float32."""
+    """Matrices in these formats, by their first row as float32."""
     by_row: dict[bytes, list[Tensor]] = {}
     for tensor in spec.tensors.values():
         if tensor.rows > 1 and tensor.format in BITS:
@@ -132,12 +134,6 @@ def _first_rows(spec: Spec) -> dict[bytes, list[Tensor]]:
             row = _core.dequantize(tensor.format, data[: len(data) // tensor.rows], 1, tensor.inputs)
             by_row.setdefault(row, []).append(tensor)
     return by_row
-
-
-def _array(values: list[int]) -> Any:
-    import numpy
-
-    return numpy.array(values, numpy.int64)
 
 
 def packed(tensors: list[Tensor]) -> tuple[Any, Any]:

@@ -1,9 +1,9 @@
-"""Plain onnxruntime, on a folder as onnxruntime-genai's model builder lays it out.
+"""onnxruntime on a folder from onnxruntime-genai's model builder.
 
 Keys and values of grouped-query attention stay in one buffer a layer, which the session reads and writes in
-place; going back is a shorter attention mask. Other attention and recurrent states (short convolutions, linear
-attention) go from an output of one pass to an input of the next, without a copy; a recurrent state is also kept
-where logits began, since it can't go back.
+place; a rewind shortens the attention mask. Other attention and recurrent states (short convolutions, linear
+attention) pass from an output of one run to an input of the next, without a copy. Recurrent states can't be
+rewound, so those at the start of logits are also stored.
 """
 
 from __future__ import annotations
@@ -19,17 +19,17 @@ from tinsmith.runtime.engine import Engine
 from tinsmith.spec import Buffer
 
 CONFIG = "genai_config.json"
-FACTS = "tinsmith.json"  # what our own export knows beside that
+FACTS = "tinsmith.json"  # more facts, from our own export
 _CHUNK = 512
 _FIRST_ROOM = 512
-_KEPT_STATES = 4
+_STORED_STATES = 4
 _PAST = re.compile(r"past(_key_values)?\.(\d+)\.(\w+)")
 _TOKEN_INPUTS = ("input_ids", "attention_mask", "position_ids")
 
 
 @dataclass
 class _Slot:
-    """A cache as the session sees it: its input, its output, and what is in it. A growing one has shape
+    """A cache: its input and output of the session, and its content. A growing one has shape
     [1, heads, tokens, head]."""
 
     past: str
@@ -66,15 +66,15 @@ class Onnx(Engine):
             self._slot(one, decoder) for one in session.get_inputs() if one.name not in _TOKEN_INPUTS
         ]
         self.rewinds = all(slot.grows for slot in self._slots)
-        self._room = 0  # positions that shared buffers have
-        self._states: list[tuple[int, list[Any]]] = []  # recurrent states by position, ascending
+        self._room = 0  # positions of the shared buffers
+        self._states: list[tuple[int, list[Any]]] = []  # (position, recurrent states), ascending
         self._clear()
 
     def _type_of(self, argument: Any) -> Any:
         types = {"tensor(float)": self._numpy.float32, "tensor(float16)": self._numpy.float16}
         if argument.type not in types:
             raise UnsupportedError(
-                f"the model's {argument.name} is {argument.type}; supported: {', '.join(types)}; export it anew"
+                f"the model's {argument.name} is {argument.type}; supported: {', '.join(types)}; re-export it"
             )
         return types[argument.type]
 
@@ -84,11 +84,11 @@ class Onnx(Engine):
         present = f"present.{match[2]}.{match[3]}" if match else ""
         if present not in outputs:
             raise UnsupportedError(
-                f"the model has an input {argument.name}, which is not known; known: "
+                f"the model has an unknown input {argument.name}; known: "
                 f"{', '.join(_TOKEN_INPUTS)}, and past_key_values.N.… and past.N.… with outputs present.N.…"
             )
         grows = bool(match and match[3] in ("key", "value"))
-        # The batch is 1; of the others only a head's size may have a name in place of a number.
+        # The batch is 1; only a head's size may have a name instead of a number.
         rest = [size if isinstance(size, int) else decoder["head_size"] for size in argument.shape[1:]]
         if grows:
             rest[1] = 0
@@ -108,18 +108,18 @@ class Onnx(Engine):
         if position == held:
             return held
         if not self.rewinds:
-            position = self._go_back(position)
+            position = self._restore(position)
         if not position:
             self._clear()
         elif not self._shared:
             for slot in self._slots:
                 if slot.grows:
-                    kept = self._numpy.ascontiguousarray(slot.value.numpy()[:, :, :position])
-                    slot.value = self._runtime.OrtValue.ortvalue_from_numpy(kept)
+                    shorter = self._numpy.ascontiguousarray(slot.value.numpy()[:, :, :position])
+                    slot.value = self._runtime.OrtValue.ortvalue_from_numpy(shorter)
         return position
 
-    def _go_back(self, position: int) -> int:
-        """The recurrent states of the last kept place up to `position`, which it returns."""
+    def _restore(self, position: int) -> int:
+        """Restores the latest recurrent states stored up to `position`. Returns their position, or 0."""
         self._states = [state for state in self._states if state[0] <= position]
         if not self._states:
             return 0
@@ -133,17 +133,17 @@ class Onnx(Engine):
         if self._shared and end > self._room:
             self._grow(position, end)
         if rows and position and not self.rewinds and not (self._states and self._states[-1][0] == position):
-            kept = [slot.value for slot in self._slots if not slot.grows]
-            self._states = [*self._states[1 - _KEPT_STATES :], (position, kept)]
+            values = [slot.value for slot in self._slots if not slot.grows]
+            self._states = [*self._states[1 - _STORED_STATES :], (position, values)]
         return self._run(tokens, position, end, rows)
 
     def _run(self, tokens: Sequence[int], position: int, end: int, rows: int) -> Buffer:
         numpy, binding = self._numpy, self._session.io_binding()
-        given = self._token_inputs(tokens, position, end)  # alive until the run is over
-        for name, array in given.items():
+        inputs = self._token_inputs(tokens, position, end)  # must live until the run ends
+        for name, array in inputs.items():
             binding.bind_cpu_input(name, array)
-        made = 1 if self.single else len(tokens)
-        logits = numpy.empty((1, made, self.vocab), self._logits_type)
+        count = 1 if self.single else len(tokens)
+        logits = numpy.empty((1, count, self.vocab), self._logits_type)
         binding.bind_output("logits", "cpu", 0, self._logits_type, logits.shape, logits.ctypes.data)
         for slot in self._slots:
             binding.bind_ortvalue_input(slot.past, slot.value)
@@ -153,25 +153,25 @@ class Onnx(Engine):
                 binding.bind_output(slot.present, "cpu")
         self._session.run_with_iobinding(binding)
         for slot, value in zip(self._slots, binding.get_outputs()[1:], strict=True):
-            if not (slot.grows and self._shared):  # whose value holds the memory
+            if not (slot.grows and self._shared):  # whose value owns the memory
                 slot.value = value
-        wanted = numpy.ascontiguousarray(logits[0, made - rows :], numpy.float32)
+        wanted = numpy.ascontiguousarray(logits[0, count - rows :], numpy.float32)
         return memoryview(wanted).cast("B") if rows else b""
 
     def _token_inputs(self, tokens: Sequence[int], position: int, end: int) -> dict[str, Any]:
-        numpy, places = self._numpy, self._numpy.arange(position, end, dtype=self._numpy.int64)[None]
-        asked = self._inputs.get("position_ids")
-        if asked is not None and len(asked.shape) == 3:  # one for each part of a multimodal position
-            places = numpy.repeat(places[None], 3, axis=0)
-        made = {
+        numpy, positions = self._numpy, self._numpy.arange(position, end, dtype=self._numpy.int64)[None]
+        ids = self._inputs.get("position_ids")
+        if ids is not None and len(ids.shape) == 3:  # one for each part of a multimodal position
+            positions = numpy.repeat(positions[None], 3, axis=0)
+        inputs = {
             "input_ids": numpy.array([tokens], numpy.int64),
             "attention_mask": numpy.ones((1, end), numpy.int64),
-            "position_ids": places,
+            "position_ids": positions,
         }
-        return {name: array for name, array in made.items() if name in self._inputs}
+        return {name: array for name, array in inputs.items() if name in self._inputs}
 
     def _grow(self, position: int, wanted: int) -> None:
-        """Larger buffers, with what the first `position` tokens have."""
+        """Allocates larger buffers, and copies the first `position` tokens."""
         self._room = min(max(_FIRST_ROOM, 1 << (wanted - 1).bit_length()), max(self.context, wanted))
         for slot in self._slots:
             if slot.grows:
@@ -186,7 +186,7 @@ def read_config(folder: Path) -> dict[str, Any]:
 
     path = folder / CONFIG
     if not path.exists():
-        raise FormatError(f"{folder}: no {CONFIG}; give a folder that onnxruntime-genai's model builder made")
+        raise FormatError(f"{folder}: no {CONFIG}; give a folder from onnxruntime-genai's model builder")
     whole = read_json(path)
     try:
         model = dict(whole["model"])
@@ -198,9 +198,9 @@ def read_config(folder: Path) -> dict[str, Any]:
         model["share_buffer"] = whole["search"]["past_present_share_buffer"]
         windowed = "sliding_window" in model["decoder"]
     except (KeyError, TypeError) as error:
-        raise FormatError(f"{path}: not as onnxruntime-genai writes it: {error}") from error
+        raise FormatError(f"{path}: not in onnxruntime-genai's format: {error}") from error
     if windowed:
-        raise UnsupportedError(f"{path}: caches of a window only; build the model with windowed_kv_cache=false")
+        raise UnsupportedError(f"{path}: has windowed caches; build the model with windowed_kv_cache=false")
     return model
 
 
@@ -215,7 +215,7 @@ def open_session(runtime: Any, file: Path, threads: int) -> Any:
 
 
 def try_out(folder: Path) -> None:
-    """Computes a few tokens, at once and one more. UnsupportedError where that does not work."""
+    """Computes a few tokens at once, then one more. Raises UnsupportedError where that fails."""
     import numpy
     import onnxruntime
 

@@ -1,7 +1,8 @@
-"""ONNX out, through onnxruntime-genai's model builder: a folder that onnxruntime and onnxruntime-genai run.
+"""Exports a model to ONNX with onnxruntime-genai's model builder: a folder for onnxruntime and
+onnxruntime-genai.
 
-The builder runs in a process of its own, which is told to stay offline. It reads a Hugging Face folder, so
-quantized weights are dequantized first, and rounded again where the precision asks for it.
+The builder runs offline in a separate process. It reads a Hugging Face folder, so quantized weights are
+dequantized first, and rounded again where the precision requires it.
 """
 
 from __future__ import annotations
@@ -31,20 +32,20 @@ from tinsmith.system.files import atomic_folder, write_text
 _MODEL, _DATA = "model.onnx", "model.onnx.data"
 _NEEDED = ("onnxruntime_genai", "onnxruntime", "onnx", "onnx_ir", "torch", "transformers")
 
-# What the builder is asked for. The fp16 graph that it makes for the CPU does not run (a mask of the wrong
-# shape at the second step), so float16 weights are put into its fp32 graph.
+# The builder's precision by ours. Its fp16 graph for the CPU does not run (the mask's shape is wrong at the
+# second step), so float16 weights go into its fp32 graph.
 PRECISIONS = {"int4": "int4", "int8": "int8", "fp16": "fp32", "fp32": "fp32", "same": "fp32"}
 _OPTIONS = ("hf_token=false", "windowed_kv_cache=false")
 _BLOCKS = ("block_size=32", "accuracy_level=4")
-# One product of query, key and value would have weights of several formats.
+# fuse_qkv=false: a joint product of query, key and value would mix formats.
 _FOR = {"int4": _BLOCKS, "int8": _BLOCKS, "same": ("fuse_qkv=false",)}
 _OFFLINE = {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1", "HF_HUB_DISABLE_TELEMETRY": "1"}
-# Where a large initializer may be float16 behind a cast; tables of sines are not among these.
+# Inputs whose large initializers may be float16 behind a cast; tables of sines are none of them.
 _WEIGHT_INPUTS = {"MatMul": (1,), "Gemm": (1,), "Gather": (0,), "Transpose": (0,)}
 
 
 def known_architectures() -> list[str]:
-    """The Hugging Face architectures that the installed builder has a graph for, as its source lists them.
+    """The Hugging Face architectures that the installed builder supports, from its source.
 
     Raises MissingExtraError where it is not installed.
     """
@@ -55,13 +56,12 @@ def known_architectures() -> list[str]:
     return sorted(set(re.findall(r'architectures\[0\] == "(\w+)"', source.read_text("utf-8"))))
 
 
-# Kinds of ops that the builder's graphs have not, though it takes an architecture that has them: Mamba-2.
-_LACKING = {"SCAN"}
+_LACKING = {"SCAN"}  # ops that the builder lacks, though it accepts an architecture with them: Mamba-2
 
 
 def check(spec: Spec, precision: str) -> None:
-    """Raises InputError for an unknown precision, MissingExtraError where a package is not installed, and
-    UnsupportedError for a family that the builder has no graph for."""
+    """Raises InputError for an unknown precision, MissingExtraError for a missing package, UnsupportedError for
+    a family that the builder lacks."""
     if precision not in PRECISIONS:
         raise InputError(f"precision {precision!r} is not known; known: {', '.join(PRECISIONS)}")
     for module in _NEEDED:
@@ -69,27 +69,22 @@ def check(spec: Spec, precision: str) -> None:
             raise MissingExtraError(module, "onnx")
     known = known_architectures()
     lacks = any(op.kind in _LACKING for op in compile_graph(spec).ops)
-    if lacks or builder_architecture(_architecture(spec)) not in known:
+    architecture = by_name(spec.family).hyper_to_hf(spec.hyper)["architectures"][0]
+    if lacks or builder_architecture(architecture) not in known:
         raise UnsupportedError(
             f"ONNX: onnxruntime-genai's model builder has no graph for the family {spec.family!r}; it knows "
             + ", ".join(known)
         )
 
 
-def _architecture(spec: Spec) -> str:
-    name: str = by_name(spec.family).hyper_to_hf(spec.hyper)["architectures"][0]
-    return name
-
-
 def export(spec: Spec, folder: str | Path, precision: str, options: Sequence[str] = ()) -> None:
-    """Writes the model as a folder of model.onnx, its data, genai_config.json and the tokenizer, and of a model
-    that sees vision.onnx and its data, unless onnx_vision.why_not has a reason.
+    """Writes a folder of model.onnx, its data, genai_config.json and the tokenizer; and, for a vision-language
+    model, vision.onnx and its data, unless onnx_vision.why_not gives a reason.
 
-    The folder appears when it is complete. One that an earlier export wrote is replaced. precision: of
-    PRECISIONS: int4 and int8 are blocks of 32 whose products take activations as int8; fp16 are float16
-    weights, computed in float32; same keeps the spec's Q4_0 and Q8_0 blocks, and all else is fp32. options:
-    further ones of the builder, as KEY=VALUE.
-    Raises as `check` does, and UnsupportedError where the builder refuses, or onnxruntime what it built.
+    The folder is written atomically, and replaces an earlier export. precision: of PRECISIONS. int4 and int8
+    are blocks of 32, multiplied with int8 activations; fp16 is float16 weights, computed in float32; same keeps
+    the spec's Q4_0 and Q8_0 blocks, with the rest in fp32. options: more of the builder's, as KEY=VALUE.
+    Raises as `check` does, and UnsupportedError where the builder refuses the model or onnxruntime its output.
     """
     folder = Path(folder)
     check(spec, precision)
@@ -121,7 +116,7 @@ def _facts(spec: Spec, precision: str) -> dict[str, Any]:
 def _build(spec: Spec, precision: str, options: Sequence[str], scratch: Path, made: Path) -> None:
     from tinsmith import models, quant
 
-    # The builder runs in another folder than this process.
+    # The builder has another working directory.
     scratch, made = scratch.resolve(), made.resolve()
     source = scratch / "hf"
     models.save_hf(quant.apply(replace(spec, vision=None), "F32"), source)
@@ -134,7 +129,7 @@ def _build(spec: Spec, precision: str, options: Sequence[str], scratch: Path, ma
         command, capture_output=True, text=True, check=False, cwd=scratch, env=children.environment(_OFFLINE)
     )
     if done.returncode or not (made / CONFIG).exists():
-        last = (done.stderr.strip() or done.stdout.strip() or "it said nothing").splitlines()[-1]
+        last = (done.stderr.strip() or done.stdout.strip() or "no message").splitlines()[-1]
         raise UnsupportedError(
             f"ONNX: onnxruntime-genai's model builder refuses the {spec.family} model: {last}"
         )
@@ -145,13 +140,13 @@ def _build(spec: Spec, precision: str, options: Sequence[str], scratch: Path, ma
         for edit in edits:
             edit(model, made / _DATA)
         onnx.save(model, made / _MODEL)
-    # As we wrote them: transformers saves a tokenizer in other words, which we might not read again.
+    # Our own versions: transformers rewrites tokenizers in ways that we might not read again.
     for name in ("tokenizer.json", "tokenizer_config.json"):
         shutil.copyfile(source / name, made / name)
 
 
 def _narrow(folder: Path) -> None:
-    """Has the weights be float16, each behind a cast to float32, which onnxruntime does once, when it loads."""
+    """Makes the weights float16, each behind a cast to float32, which onnxruntime computes once on loading."""
     import numpy
     import onnx
     from onnx import numpy_helper
@@ -172,7 +167,7 @@ def _narrow(folder: Path) -> None:
         with numpy.errstate(over="ignore"):
             half = array.astype(numpy.float16)
         if not numpy.isfinite(half).all():
-            raise UnsupportedError(f"ONNX: {name} has a weight beyond float16's range; take another precision")
+            raise UnsupportedError(f"ONNX: {name} has a weight beyond float16's range; use another precision")
         stored.CopyFrom(numpy_helper.from_array(half, f"{name}.fp16"))
         casts.append(onnx.helper.make_node("Cast", [f"{name}.fp16"], [name], to=onnx.TensorProto.FLOAT))
     for k, cast in enumerate(casts):
@@ -185,16 +180,16 @@ def _keep(folder: Path, spec: Spec) -> None:
 
     model = onnx.load(folder / _MODEL)
     if not keep_blocks(model, spec):
-        raise UnsupportedError(f"ONNX: nothing here is {' or '.join(BITS)}, which precision 'same' keeps")
+        raise UnsupportedError(f"ONNX: no weight is {' or '.join(BITS)}, which precision 'same' keeps")
     _save(model, folder)
 
 
 def _save(model: Any, folder: Path) -> None:
-    """In place of the folder's model."""
+    """Replaces the folder's model."""
     import onnx
 
     (folder / _DATA).unlink()
-    # Shapes must stand in the graph itself.
+    # The threshold keeps shapes in the graph itself, as they must be.
     options: dict[str, Any] = {"save_as_external_data": True, "location": _DATA, "size_threshold": 64}
     onnx.save(model, folder / _MODEL, **options)
     (folder / _DATA).chmod((folder / _MODEL).stat().st_mode)  # onnx makes it the owner's alone

@@ -1,4 +1,4 @@
-"""What onnxruntime-genai's model builder must be told about some families so that its graph computes them."""
+"""Workarounds for families that onnxruntime-genai's model builder would export incorrectly."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from tinsmith.formats import safetensors
 from tinsmith.tokenizer.tokenizer_json import read_json
 
 CONFIG = "config.json"
-# Text models that the builder knows as a part of a multimodal one only: its architecture and model_type.
+# Text models that the builder supports only as a part of a multimodal one: its architecture and model_type.
 _TEXT_PARTS = {
     "Qwen3_5ForCausalLM": ("Qwen3_5ForConditionalGeneration", "qwen3_5"),
     "Qwen3_5MoeForCausalLM": ("Qwen3_5MoeForConditionalGeneration", "qwen3_5_moe"),
 }
-# The least that transformers makes; the builder leaves the vision part out.
+# The smallest that transformers accepts; the builder omits the vision part.
 _VISION = {
     "depth": 1,
     "hidden_size": 16,
@@ -24,31 +24,31 @@ _VISION = {
     "num_heads": 1,
     "num_position_embeddings": 16,
 }
-Edit = Callable[[Any, Path], None]  # of the ONNX model that was built, and the file of its tensors
+Edit = Callable[[Any, Path], None]  # takes the built ONNX model and the file of its tensors
 
 
 def builder_architecture(architecture: str) -> str:
-    """The architecture by which the builder knows ours."""
+    """The builder's architecture for ours."""
     return _TEXT_PARTS.get(architecture, (architecture,))[0]
 
 
 def prepare(folder: Path) -> list[Edit]:
-    """Changes a folder of `save_hf` to one that the builder reads correctly; returns edits of its output."""
+    """Changes a folder of `save_hf` so that the builder reads it correctly. Returns edits for its output."""
     config = read_json(folder / CONFIG)
     architecture = config["architectures"][0]
     edits: list[Edit] = []
     if architecture in _TEXT_PARTS:
         config = _as_text_part(folder, config, *_TEXT_PARTS[architecture])
     elif architecture == "Phi3ForCausalLM" and config.get("sliding_window"):
-        # Layers that are not listed as windowed get no window.
+        # The builder gives a window only to layers that are listed as windowed.
         config["layer_types"] = ["sliding_attention"] * config["num_hidden_layers"]
     elif architecture == "SmolLM3ForCausalLM":
-        # It fails at a layer without rotation. All are built with it, and it is then turned off.
+        # The builder fails at layers without rotation: build them with it, then turn it off.
         plain = [layer for layer, rotated in enumerate(config["no_rope_layers"]) if not rotated]
         config["no_rope_layers"] = [1] * config["num_hidden_layers"]
         edits.append(lambda model, data: _without_rotation(model, plain))
     elif architecture == "Gemma3ForCausalLM" and config.get("rope_scaling"):
-        # The scaling is of the layers without a window; the builder gives it to all.
+        # Only layers without a window are scaled; the builder scales all.
         base = config["rope_local_base_freq"]
         edits.append(lambda model, data: _unscaled(model, data, base))
     (folder / CONFIG).write_text(json.dumps(config, indent=2, sort_keys=True) + "\n", encoding="utf-8")
@@ -84,7 +84,7 @@ def _without_rotation(model: Any, layers: list[int]) -> None:
 
 
 def _unscaled(model: Any, data: Path, base: float) -> None:
-    """Writes the tables of windowed layers, [context, half a head] float32, anew in their places."""
+    """Overwrites the tables of windowed layers, float32 [context, half a head], without scaling."""
     import numpy
 
     for stored in model.graph.initializer:

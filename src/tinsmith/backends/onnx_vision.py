@@ -1,9 +1,9 @@
-"""A vision model as ONNX: encoder and projector in one graph, made of our own.
+"""Exports a vision model to ONNX: encoder and projector in one graph, from our own graph.
 
-onnxruntime-genai's model builder has the language half alone. `pixel_values`, float32 [images, 3, rows,
-columns], resized and normalized, become `image_features`, float32 [images, tokens, width]: a tile or a whole
-image an image. Attention is onnxruntime's MultiHeadAttention, products of quantized weights its MatMulNBits;
-all else are standard ops.
+onnxruntime-genai's model builder exports the language model alone. `pixel_values`, float32 [images, 3, rows,
+columns], resized and normalized, become `image_features`, float32 [images, tokens, width], where an image is a
+tile or a whole image. Attention is onnxruntime's MultiHeadAttention; products of quantized weights, its
+MatMulNBits; the rest are standard ops.
 """
 
 from __future__ import annotations
@@ -22,34 +22,34 @@ from tinsmith.vision.image_rules import Square, Tiles
 
 MODEL = "vision.onnx"
 INPUT, OUTPUT = "pixel_values", "image_features"
-# Weights by the precision that an export is asked for; those of `same` stay as they are.
+# The preset by an export's precision; `same` keeps the weights.
 PRESETS = {"int4": "Q4_0", "int8": "Q8_0", "fp16": "F16", "fp32": "F32"}
 _OPSET, _IR = 23, 11
 _MICROSOFT = "com.microsoft"
 
 
 def why_not(vision: Vision) -> str | None:
-    """Why a vision model has no ONNX, or None where it has."""
+    """The reason why a vision model can't be exported; None for one that can."""
     if isinstance(vision.image_rules, Square | Tiles):
         return None
-    return "its images have any shape, to which positions are resized; a graph here is of one shape"
+    return "its images have any shape, and positions are resized to it; an ONNX graph has a fixed shape"
 
 
 def export(vision: Vision, folder: Path, precision: str) -> None:
-    """Writes vision.onnx and its data. precision: as the language half's. Of a vision model without a reason in
-    `why_not`."""
+    """Writes vision.onnx and its data, of a vision model without a reason in `why_not`. precision: as for the
+    language model."""
     import onnx
 
     vision = quant_vision.apply(vision, PRESETS[precision]) if precision in PRESETS else vision
     model = _Writer(vision).model()
     data = f"{MODEL}.data"
-    # Shapes must stand in the graph itself.
+    # The threshold keeps shapes in the graph itself, as they must be.
     onnx.save(model, folder / MODEL, save_as_external_data=True, location=data, size_threshold=256)
     (folder / data).chmod((folder / MODEL).stat().st_mode)  # onnx makes it the owner's alone
 
 
 class _Writer:
-    """Nodes are named by their output; a Value's output by its number."""
+    """Nodes are named like their outputs."""
 
     def __init__(self, vision: Vision) -> None:
         self._graph: Graph
@@ -59,7 +59,7 @@ class _Writer:
         self._nodes: list[Any] = []
         self._stored: dict[str, Any] = {}
         self._names: dict[Value, str] = {}
-        self._keys: dict[int | None, tuple[str, str]] = {}  # the last keys and values of a cache
+        self._keys: dict[int | None, tuple[str, str]] = {}  # a cache's latest keys and values
 
     def model(self) -> Any:
         from onnx import TensorProto, helper
@@ -92,9 +92,9 @@ class _Writer:
 
         return self._constant("sizes." + "x".join(map(str, sizes)), numpy.array(sizes, numpy.int64))
 
-    def _floats(self, role: str, *, turned: bool = False) -> str:
-        """A tensor as float32, a row's as a vector; turned: [inputs, rows]. F16 is stored as it is, behind a
-        cast, which onnxruntime does once."""
+    def _floats(self, role: str, *, transposed: bool = False) -> str:
+        """A tensor as float32, one row as a vector. transposed: [inputs, rows]. F16 weights stay, behind a
+        cast, which onnxruntime computes once."""
         import numpy
         from onnx import TensorProto
 
@@ -104,7 +104,7 @@ class _Writer:
             return f"{role}.wide" if is_half else role
         data, kind = (tensor.data, numpy.float16) if is_half else (to_float32(tensor).data, numpy.float32)
         array = numpy.frombuffer(data, kind).reshape(tensor.rows, tensor.inputs)
-        array = array[0] if tensor.rows == 1 else numpy.ascontiguousarray(array.T) if turned else array
+        array = array[0] if tensor.rows == 1 else numpy.ascontiguousarray(array.T) if transposed else array
         name = self._constant(role, array)
         return self._node("Cast", [name], out=f"{name}.wide", to=TensorProto.FLOAT) if is_half else name
 
@@ -121,9 +121,9 @@ class _Writer:
     def patches(self, op: Op) -> None:
         """A patch's floats are [row][column][channel]."""
         side, patch = self._side, self._patch
-        cut = self._node("Reshape", [INPUT, self._sizes(-1, 3, side, patch, side, patch)])
-        cut = self._node("Transpose", [cut], perm=[0, 2, 4, 3, 5, 1])
-        self._put(op, self._node("Reshape", [cut, self._sizes(-1, side**2, 3 * patch**2)]))
+        x = self._node("Reshape", [INPUT, self._sizes(-1, 3, side, patch, side, patch)])
+        x = self._node("Transpose", [x], perm=[0, 2, 4, 3, 5, 1])
+        self._put(op, self._node("Reshape", [x, self._sizes(-1, side**2, 3 * patch**2)]))
 
     def matmul(self, op: Op) -> None:
         residual = op.inputs[1] if len(op.inputs) > 1 else None
@@ -140,7 +140,7 @@ class _Writer:
 
     def _product(self, x: str, role: str, tensor: Tensor) -> str:
         if tensor.format not in BITS:
-            return self._node("MatMul", [x, self._floats(role, turned=True)])
+            return self._node("MatMul", [x, self._floats(role, transposed=True)])
         arrays = packed([tensor])
         names = [
             self._constant(f"{role}.{part}", a) for part, a in zip(("blocks", "scales"), arrays, strict=True)
@@ -150,7 +150,7 @@ class _Writer:
         return self._node("MatMulNBits", [x, *names], _MICROSOFT, **more)
 
     def position(self, op: Op) -> None:
-        """An image has as many patches as the table has places, so none is resized."""
+        """An image has as many patches as the table has positions, so it is not resized."""
         assert op.tensors[0] is not None
         self._put(op, self._node("Add", [self._in(op, 0), self._floats(op.tensors[0])]))
 
@@ -173,7 +173,7 @@ class _Writer:
         self._put(op, self._node("Gelu", [self._in(op, 0)], approximate=form))
 
     def merge(self, op: Op) -> None:
-        """Of squares the rows joined, or their mean."""
+        """The rows of each square, concatenated or averaged."""
         side, is_mean = op.u
         value = op.inputs[0]
         assert value is not None

@@ -1,4 +1,4 @@
-"""The process in which onnxruntime-genai's model builder runs: SOURCE OUT CACHE PRECISION [KEY=VALUE …]."""
+"""The process of onnxruntime-genai's model builder: SOURCE OUT CACHE PRECISION [KEY=VALUE …]."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 
 class Config:
-    """transformers' AutoConfig as the builder reads it."""
+    """transformers' AutoConfig, adapted to the builder."""
 
     @staticmethod
     def from_pretrained(*given: Any, **named: Any) -> Any:
@@ -16,7 +16,7 @@ class Config:
         config = AutoConfig.from_pretrained(*given, **named)
         rope = getattr(config, "rope_parameters", None)
         if isinstance(rope, dict) and "full_attention" in rope:
-            # By kind of layer, as transformers 5 has them; the builder looks for the names that were before.
+            # transformers 5 has them by kind of layer; the builder reads the earlier names.
             config.rope_local_base_freq = rope["sliding_attention"]["rope_theta"]
             config.rope_parameters = dict(rope["full_attention"])
         return config

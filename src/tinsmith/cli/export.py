@@ -91,7 +91,7 @@ def _onnx(args: Args, out: Path) -> None:
 
 
 def _gguf(args: Args, out: Path) -> None:
-    from tinsmith.compiler.program import read_tensors
+    from tinsmith.compiler.program import read_program
     from tinsmith.compiler.unpack import write_gguf, write_mmproj
     from tinsmith.formats.tin import Tin
     from tinsmith.quant.presets import notes_of_gguf
@@ -101,7 +101,7 @@ def _gguf(args: Args, out: Path) -> None:
     size, display = Tin(args.file).entry("weights.bin").nbytes, progress.display()
     with progress.transfer(display, "unpack", size) as advance:
         write_gguf(args.file, out, advance)
-    tensors = read_tensors(Tin(args.file).entry("program.bin"))
+    tensors = read_program(Tin(args.file).entry("program.bin")).tensors
     for note in notes_of_gguf([tensor.format for tensor in tensors.values()]):
         display.line(note)
     if write_mmproj(args.file, mmproj_of(out)):

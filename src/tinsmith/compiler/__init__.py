@@ -1,6 +1,6 @@
 """From a spec to a sealed tin: graph, passes, memory plan, program, packed weights.
 
-A name is imported when it is first asked for: a runtime that only reads a compiled constraint builds nothing.
+Names are imported on first use: a runtime that only reads a compiled constraint builds nothing.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
-"""adapter.bin: an adapter's factors, packed, as kernels/core/vm/adapter.h lays them out; or a prefix, as its
-neighbour prefix.h does."""
+"""adapter.bin: an adapter's packed factors, in the layout of kernels/core/vm/adapter.h; or a prefix, in that of
+prefix.h beside it."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from tinsmith import _core
-from tinsmith.compiler.program import Listing, kept_shapes
+from tinsmith.compiler.program import Listing, state_shapes
 from tinsmith.errors import FormatError, InputError, RuntimeFault, UnsupportedError
 from tinsmith.formats.weights import WEIGHT_FORMATS, packed_bytes, weight_format
 from tinsmith.spec import Buffer
 
-FORMATS = ("Q8_0", "F16")  # that factors may have
+FORMATS = ("Q8_0", "F16")  # of factors
 
 _HEADER = struct.Struct("<8s4IQ32s")
 _FACTORS = struct.Struct("<6IfI2Q")
@@ -22,7 +22,6 @@ _MAGIC = b"TINADPT\0"
 _VERSION = 2
 _WHOLE, _HALF = 34 * _core.TILE, 18 * _core.TILE  # bytes of a tile of B in Q8_0, of 32 inputs and of 16
 _FORMAT_OF = {one.number: name for name, one in WEIGHT_FORMATS.items()}
-_PREFIX_HEADER = struct.Struct("<8s4IQ32s")
 _PREFIX_MAGIC = b"TINPREF\0"
 _PREFIX_VERSION = 1
 
@@ -31,8 +30,8 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class LowRank:
-    """What one matrix gains: scale * b a. a: float32 [rank, inputs]; b: float32 [outputs, rank], its rows and
-    a's columns in the order of the program's tensor."""
+    """A matrix's update: scale * b a. a: float32 [rank, inputs]. b: float32 [outputs, rank]. b's rows and a's
+    columns have the order of the program's tensor."""
 
     outputs: int
     inputs: int
@@ -45,21 +44,20 @@ class LowRank:
 def compile_adapter(
     factors: Mapping[str, LowRank], program: Listing, format: str = FORMATS[0], source: bytes = bytes(32)
 ) -> bytes:
-    """factors: by the name of the program's tensor; format: of FORMATS, what the factors are rounded to (F16
-    where a matrix has no whole number of Q8_0's blocks); source: the digest of the checkpoint that the adapter
-    was trained on, zeros where none is known.
+    """factors: by the name of the program's tensor. format: of FORMATS, the factors' (F16 where a row has no
+    whole number of Q8_0 blocks). source: the digest of the adapter's base checkpoint, zeros if unknown.
 
-    Raises InputError where the program has no such matrix, or one of another shape.
+    Raises InputError for a matrix that the program lacks or has in another shape.
     """
     names = sorted(factors, key=str.encode)
     heads: list[bytes] = []
     text, packed = b"", bytearray()
     for name in names:
-        one, held = factors[name], program.tensors.get(name)
-        # A vector stands in a program as a matrix, with a row of zeros.
+        one, tensor = factors[name], program.tensors.get(name)
+        # A program stores a vector as a matrix with a row of zeros.
         rows = 2 if one.outputs == 1 else one.outputs
-        if held is None or (held.rows, held.inputs) != (rows, one.inputs):
-            has = "no such matrix" if held is None else f"{[held.rows, held.inputs]}"
+        if tensor is None or (tensor.rows, tensor.inputs) != (rows, one.inputs):
+            has = "no such matrix" if tensor is None else f"{[tensor.rows, tensor.inputs]}"
             raise InputError(f"the adapter changes {name}, {[one.outputs, one.inputs]}; the model has {has}")
         rank = -(-one.rank // _core.TILE) * _core.TILE
         width = room_of(rank, format)
@@ -83,19 +81,19 @@ def compile_adapter(
 
 
 def room_of(rank: int, format: str) -> int:
-    """What factors of that rank take of a session's adapter_rank."""
+    """The part of a session's adapter_rank that factors of this rank need."""
     unit = max(_core.TILE, weight_format(format).block)
     return -(-rank // unit) * unit
 
 
 def is_half(rank: int, format: str) -> bool:
-    """Whether B leaves out the last 16 inputs of its blocks, where `rank` has nothing."""
+    """Whether B omits the last 16 inputs of its blocks, which are beyond `rank`."""
     return format == "Q8_0" and rank == _core.TILE
 
 
 def planned_factors(shapes: Mapping[str, tuple[int, int, int]], program: Listing) -> tuple[int, int]:
-    """Bytes of an adapter of such outputs, inputs and ranks by the name of the program's tensor, and what it
-    takes of a session's adapter_rank."""
+    """Bytes of an adapter, and the part of a session's adapter_rank that it needs. shapes: outputs, inputs and
+    rank by the name of the program's tensor."""
     zeros = {
         name: LowRank(outputs, inputs, rank, 1.0, bytes(4 * rank * inputs), bytes(4 * outputs * rank))
         for name, (outputs, inputs, rank) in shapes.items()
@@ -105,14 +103,13 @@ def planned_factors(shapes: Mapping[str, tuple[int, int, int]], program: Listing
 
 
 def factors_of(data: Buffer, where: str) -> dict[str, LowRank]:
-    """What compile_adapter was given, as far as the factors' format tells: their ranks are whole tiles. where:
-    what errors call it. Raises UnsupportedError for a prefix, FormatError for what is damaged."""
+    """The factors of an adapter.bin, with ranks padded to whole tiles. where: the file's name in errors. Raises
+    UnsupportedError for a prefix, FormatError for a damaged file."""
     return _each(data, where, _factors)
 
 
 def own_rank(data: Buffer, where: str) -> int:
-    """The highest rank that the factors have, without what fills up whole tiles: rows of zeros. Raises as
-    factors_of does."""
+    """The highest rank of the factors, without the rows of zeros that pad tiles. Raises as factors_of does."""
 
     def rank(packed: memoryview, head: tuple[Any, ...]) -> int:
         row = 4 * int(head[1])
@@ -122,26 +119,22 @@ def own_rank(data: Buffer, where: str) -> int:
 
 
 def _each(data: Buffer, where: str, read: Callable[[memoryview, tuple[Any, ...]], T]) -> dict[str, T]:
-    """By matrix, what is read of the packed factors with its head."""
-    held = memoryview(data).cast("B")
-    if held[:8] == _PREFIX_MAGIC:
-        raise UnsupportedError(f"{where}: a prefix, which only the native runtime takes")
+    """`read` of the packed factors and the head of each matrix, by its name."""
+    view = memoryview(data).cast("B")
+    if view[:8] == _PREFIX_MAGIC:
+        raise UnsupportedError(f"{where}: a prefix, which only the native runtime supports")
     try:
-        magic, version, count, text_bytes, _, size, _ = _HEADER.unpack_from(held)
-        heads = [_FACTORS.unpack_from(held, _HEADER.size + k * _FACTORS.size) for k in range(count)]
+        magic, version, count, text_bytes, _, size, _ = _HEADER.unpack_from(view)
+        heads = [_FACTORS.unpack_from(view, _HEADER.size + k * _FACTORS.size) for k in range(count)]
         begin = _HEADER.size + count * _FACTORS.size
-        text = bytes(held[begin : begin + text_bytes])
+        text = bytes(view[begin : begin + text_bytes])
         begin += text_bytes
-        packed = held[begin + -begin % _core.ALIGNMENT :]
+        packed = view[begin + -begin % _core.ALIGNMENT :]
         if (magic, version, len(packed)) != (_MAGIC, _VERSION, size):
             raise ValueError("its header")
-        return {_name_at(text, head[0]): read(packed, head) for head in heads}
+        return {text[head[0] : text.index(b"\0", head[0])].decode(): read(packed, head) for head in heads}
     except (struct.error, ValueError, KeyError, RuntimeFault) as fault:
         raise FormatError(f"{where}: a damaged adapter ({fault}); build the file again") from fault
-
-
-def _name_at(text: bytes, begin: int) -> str:
-    return text[begin : text.index(b"\0", begin)].decode()
 
 
 def _factors(packed: memoryview, head: tuple[Any, ...]) -> LowRank:
@@ -180,36 +173,34 @@ def _unpacked(format: str, data: memoryview, rows: int, inputs: int) -> bytes:
 def compile_prefix(
     length: int, caches: Sequence[Buffer], states: Sequence[Buffer], program: Listing, source: bytes = bytes(32)
 ) -> bytes:
-    """caches: float32 [heads, 2, length, head_dim] of each, keys and then values; states: float32 [heads,
-    columns / TILE, rows, TILE]; both in the program's order. source: as an adapter's.
+    """caches: float32 [heads, 2, length, head_dim] each, keys and then values. states: float32 [heads,
+    columns / TILE, rows, TILE] each. Both in the program's order. source: as an adapter's.
 
-    Raises InputError where they are not the program's.
+    Raises InputError for shapes other than the program's.
     """
-    sizes = [*_cache_sizes(length, program), *_state_sizes(program)]
-    if [memoryview(one).nbytes for one in (*caches, *states)] != sizes or len(caches) != len(program.caches):
+    given = [[memoryview(one).nbytes for one in part] for part in (caches, states)]
+    if given != [*_prefix_sizes(length, program)]:
         raise InputError("the prefix has other layers or heads than the model; give the one of its base")
     counts = length, len(caches), len(states)
-    header = _PREFIX_HEADER.pack(_PREFIX_MAGIC, _PREFIX_VERSION, *counts, 0, source)
-    before = header + kept_shapes(program.caches, program.states)
+    header = _HEADER.pack(_PREFIX_MAGIC, _PREFIX_VERSION, *counts, 0, source)
+    before = header + state_shapes(program.caches, program.states)
     return b"".join([before, bytes(-len(before) % _core.ALIGNMENT), *states, *caches])
 
 
 def planned_prefix(length: int, program: Listing) -> int:
-    """Bytes of a prefix of so many tokens."""
-    caches, states = map(bytes, _cache_sizes(length, program)), map(bytes, _state_sizes(program))
-    return len(compile_prefix(length, [*caches], [*states], program))
+    """Bytes of a prefix of `length` tokens."""
+    caches, states = (list(map(bytes, sizes)) for sizes in _prefix_sizes(length, program))
+    return len(compile_prefix(length, caches, states, program))
 
 
-def _cache_sizes(length: int, program: Listing) -> list[int]:
-    return [8 * one.heads * length * one.head_dim for one in program.caches]
-
-
-def _state_sizes(program: Listing) -> list[int]:
-    return [4 * one.heads * one.rows * one.columns for one in program.states]
+def _prefix_sizes(length: int, program: Listing) -> tuple[list[int], list[int]]:
+    """Bytes of each cache and of each state."""
+    caches = [8 * one.heads * length * one.head_dim for one in program.caches]
+    return caches, [4 * one.heads * one.rows * one.columns for one in program.states]
 
 
 def _filled(data: Buffer, rows: int, more: int, width: int) -> bytes:
-    """Each of so many parts of the data with `more` times `width` zeros behind it."""
+    """The data in `rows` parts, each followed by `more` times `width` zeros."""
     whole = memoryview(data).cast("B")
     size, zeros = len(whole) // rows, bytes(4 * more * width)
     return b"".join(bytes(whole[row * size : (row + 1) * size]) + zeros for row in range(rows))

@@ -1,4 +1,5 @@
-"""A spec to a tin: the graph is lowered and written, the weights packed, the whole run once for a self-test."""
+"""A spec to a tin: lowers and writes the graph, packs the weights, and runs the model once for its
+self-test."""
 
 from __future__ import annotations
 
@@ -15,7 +16,7 @@ from tinsmith.chat.turn_probes import compile_turns
 from tinsmith.chat.turns import Turns
 from tinsmith.compiler import mtp, selftest
 from tinsmith.compiler.passes import lower
-from tinsmith.compiler.program import Program, read_tensors, write_program
+from tinsmith.compiler.program import Program, read_program, shape_of, tensors_of, write_program
 from tinsmith.compiler.vision import most_patches, vision_entries
 from tinsmith.compiler.weights import pack_weights
 from tinsmith.errors import FormatError, TinsmithError, UnsupportedError
@@ -26,13 +27,11 @@ from tinsmith.models import family, gguf_header
 from tinsmith.spec import Spec, Tensor, Tokenizer
 from tinsmith.tokenizer import packed as tokenizer_file
 
-# Tokens computed at once. More amortize the reading of weights further; the arena grows with them.
+# Tokens computed at once. More of them read the weights less often, in a larger arena.
 CHUNK = 64
-# With a mixture of experts, each of which sees a few of them only.
-EXPERT_CHUNK = 256
-# Where rows of one image see each other they are computed at once: gemma3's images are of 256.
-IMAGE_CHUNK = 256
-# The GGUF file of the same model but for the tensors in weights.bin: what `export --gguf` begins with.
+EXPERT_CHUNK = 256  # each expert gets only a few of them
+IMAGE_CHUNK = 256  # rows of one image that attend to each other, as gemma3's 256
+# The same model's GGUF file without the tensors of weights.bin, for `export --gguf`.
 GGUF_HEADER = "gguf.bin"
 
 
@@ -44,7 +43,7 @@ def compile_graph(spec: Spec) -> Graph:
 
 
 def build_image(spec: Spec) -> memoryview:
-    """The tin of a model in memory, without self-test: what loading a GGUF file makes of it."""
+    """The tin of a model in memory, without self-test, as loading a GGUF file makes it."""
     entries, facts = _compile(spec)
     if spec.source is not None:
         entries.append((tin.SOURCE, bytes.fromhex(spec.source)))
@@ -60,20 +59,20 @@ def build_tin(
     advance: Callable[[int], None] | None = None,
     file_type: int | None = None,
 ) -> None:
-    """Writes the tin of a model, atomically; of the weights only what is being packed is in memory.
+    """Writes the tin of a model, atomically. Only the weights being packed are in memory.
 
-    entries: further entries by name (licences, bill of materials). manifest: further facts. advance: called
-    with the bytes of each piece of weights that was packed. file_type: what the GGUF file of the same model
-    says it is, as for gguf_header. Raises FormatError for a spec whose tensors do not fit its hyper-parameters.
+    entries: more entries by name (licences, bill of materials). manifest: more facts. advance: called with the
+    bytes of each packed piece of weights. file_type: the GGUF file type of the same model, as for gguf_header.
+    Raises FormatError for a spec whose tensors do not fit its hyperparameters.
     """
     own, facts = _compile(spec, advance)
 
     def more(image: memoryview) -> list[tuple[str, tin.Data]]:
         packed = {
             role
-            for role, held in read_tensors(tin.Tin(image).entry("program.bin")).items()
-            # A graph may hold a tensor in another shape than the file.
-            if role in spec.tensors and held[:3] == shape_of(spec.tensors[role])
+            for role, stored in read_program(tin.Tin(image).entry("program.bin")).tensors.items()
+            # A graph may have a tensor in another shape than the file.
+            if role in spec.tensors and stored[:3] == shape_of(spec.tensors[role])
         }
         model = _core.Model(image)
         tests = [("selftest.bin", selftest.make(model))]
@@ -81,11 +80,7 @@ def build_tin(
             tests.append(
                 (selftest.VISION_TEST, selftest.make_vision_test(model, spec.vision, most_patches(spec.vision)))
             )
-        return [
-            *tests,
-            (GGUF_HEADER, gguf_header(spec, packed, file_type)),
-            *(entries or {}).items(),
-        ]
+        return [*tests, (GGUF_HEADER, gguf_header(spec, packed, file_type)), *(entries or {}).items()]
 
     tin.write(path, own, {**facts, **(manifest or {})}, more)
 
@@ -93,7 +88,7 @@ def build_tin(
 def _compile(
     spec: Spec, advance: Callable[[int], None] | None = None
 ) -> tuple[list[tuple[str, tin.Data]], dict[str, Any]]:
-    """The entries that a model runs from, and its part of the manifest."""
+    """The entries that a model runs from, and its facts for the manifest."""
     chat_template.check(spec, str(spec.general.get("name", "the model")))
     graph, program, more = _programs(spec)
     entries: list[tuple[str, tin.Data]] = [
@@ -104,31 +99,32 @@ def _compile(
     text, facts = text_entries(spec.tokenizer, spec.chat_template, str(spec.general.get("name", "")))
     entries += text
     if spec.vision is not None:
-        seen, more = vision_entries(spec.vision, spec.tokenizer, advance)
-        entries, facts = entries + seen, facts | more
+        vision, vision_facts = vision_entries(spec.vision, spec.tokenizer, advance)
+        entries, facts = entries + vision, facts | vision_facts
     return entries, _manifest(spec, graph, program) | facts
 
 
 def _programs(spec: Spec) -> tuple[Graph, Program, dict[str, Program]]:
-    """The model's, and by entry a further one that reads its weights."""
+    """The model's graph and program, and by entry a second program that reads its weights."""
     vocab = len(spec.tokenizer.tokens)
     if vocab != spec.hyper.vocab:
         raise FormatError(f"the tokenizer has {vocab} tokens and the model {spec.hyper.vocab}")
     graph = compile_graph(spec)
     layer = mtp.add_mtp(spec, graph)
     context = family.by_name(spec.family).context(spec.hyper)
-    tensors = mtp.both_tensors(graph, layer)
+    tensors = list(dict.fromkeys([*tensors_of(graph), *(tensors_of(layer) if layer else ())]))
     program = write_program(graph, vocab=vocab, context=context, chunk=_chunk(graph), tensors=tensors)
     if layer is None:
         return graph, program, {}
-    return graph, program, {mtp.PROGRAM: mtp.write_mtp(layer, vocab=vocab, context=context, tensors=tensors)}
+    one_token = write_program(layer, vocab=vocab, context=context, chunk=1, tensors=tensors)
+    return graph, program, {mtp.PROGRAM: one_token}
 
 
 def programs_of(spec: Spec) -> dict[str, bytes]:
-    """program.bin, and what else the model's weights are read by, for which of the tensors only the shapes and
-    formats count."""
+    """program.bin, and any other program that reads the model's weights. Of the tensors, only shapes and
+    formats matter."""
     _, program, more = _programs(spec)
-    return {"program.bin": program.data} | {name: further.data for name, further in more.items()}
+    return {name: one.data for name, one in {"program.bin": program, **more}.items()}
 
 
 def program_of(spec: Spec) -> bytes:
@@ -139,8 +135,8 @@ def program_of(spec: Spec) -> bytes:
 def build_words(
     tokenizer: Tokenizer, chat_template: str | None, context: int, facts: Mapping[str, Any]
 ) -> memoryview:
-    """The tin, in memory, of a model that another runtime computes: it tokenizes, chats and constrains, and its
-    sessions take a `compute`. context: most tokens of a conversation. facts: the manifest's."""
+    """The tin, in memory, of a model that another runtime computes: it tokenizes, chats and constrains; its
+    sessions take a `compute`. context: the longest conversation, in tokens. facts: the manifest's."""
     vocab = len(tokenizer.tokens)
     builder = GraphBuilder({"nothing": Tensor("F32", vocab, 1, bytes(4 * vocab))})
     builder.logits(builder.embed("nothing"), "nothing")  # a program ends in logits; this one never runs
@@ -156,7 +152,7 @@ def build_words(
 def text_entries(
     tokenizer: Tokenizer, template: str | None, name: str
 ) -> tuple[list[tuple[str, tin.Data]], dict[str, Any]]:
-    """The entries and facts that have to do with text alone."""
+    """The entries and facts for text."""
     encoded = tokenizer_file.encode(tokenizer)
     entries: list[tuple[str, tin.Data]] = [("tokenizer.bin", encoded), ("trie.bin", _core.make_trie(encoded))]
     turns, facts = template_entries(tokenizer, template, name)
@@ -166,29 +162,24 @@ def text_entries(
 def template_entries(
     tokenizer: Tokenizer, template: str | None, name: str
 ) -> tuple[dict[str, bytes], dict[str, Any]]:
-    """Those of the chat template: none, and the reason among the facts, where it can't be compiled."""
+    """The chat template's entries and facts. A template that can't be compiled has no entries, and the reason
+    is among the facts."""
     facts: dict[str, Any] = {"tools": tool_formats.detect(template, frozenset(tokenizer.tokens), name)}
     try:
         turns = turns_of(tokenizer, template)
         encoded = turns_file.encode(turns, tokenizer)
     except TinsmithError as error:
-        return {}, facts | {"template_refused": str(error)}  # what chatting with the model then says
+        return {}, facts | {"template_refused": str(error)}  # the error of chatting with the model
     return {TURNS: encoded, TEMPLATE: turns.to_json().encode()}, facts
 
 
 def turns_of(tokenizer: Tokenizer, template: str | None) -> Turns:
-    """The chat template as tables of turns. Raises UnsupportedError where it is none."""
+    """The chat template as tables of turns. Raises UnsupportedError for a missing or unsupported one."""
     if template is None:
         raise UnsupportedError("the model has no chat template")
     return compile_turns(
-        template,
-        tokens=chat_template.special_tokens(tokenizer),
-        control=turns_file.control_texts(tokenizer),
+        template, tokens=chat_template.special_tokens(tokenizer), control=turns_file.control_texts(tokenizer)
     )
-
-
-def shape_of(tensor: Tensor) -> tuple[str, int, int]:
-    return tensor.format, tensor.rows, tensor.inputs
 
 
 def _chunk(graph: Graph) -> int:
@@ -198,13 +189,13 @@ def _chunk(graph: Graph) -> int:
 
 
 def _manifest(spec: Spec, graph: Graph, program: Program) -> dict[str, Any]:
-    used = [graph.tensors[place.name] for place in program.places]
+    stored = Counter(place.format for place in program.places.values())
     return {
         "family": spec.family,
         "hyper": asdict(spec.hyper),
         "general": spec.general,
         "parameters": sum(tensor.rows * tensor.inputs for tensor in spec.tensors.values()),
-        "tensors": dict(Counter(tensor.format for tensor in used)),
+        "tensors": dict(stored),
         "arena_bytes": program.row_bytes * _chunk(graph),
         "program": _core.PROGRAM_VERSION,
     }

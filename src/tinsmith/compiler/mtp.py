@@ -1,10 +1,10 @@
-"""A model's layer that predicts a further token (multi-token prediction), to a second program in the tin, which
-reads the same weights."""
+"""The graph of a model's layer for multi-token prediction: a second program in the tin, with the same
+weights."""
 
 from __future__ import annotations
 
 from tinsmith.compiler.passes import lower
-from tinsmith.compiler.program import Program, tensors_of, write_program
+from tinsmith.compiler.program import tensors_of
 from tinsmith.graph import Graph, GraphBuilder
 from tinsmith.models import family
 from tinsmith.spec import Spec
@@ -13,8 +13,8 @@ PROGRAM = "mtp/program.bin"
 
 
 def add_mtp(spec: Spec, graph: Graph) -> Graph | None:
-    """What the layer computes, its tensors put beside those of the model's own graph; None: the spec has
-    none."""
+    """The layer's graph; adds its tensors to those of the model's graph. None for a spec without such a
+    layer."""
     if not family.by_name(spec.family).predicts(spec.hyper):
         return None
     builder = GraphBuilder(spec.tensors, images=spec.vision is not None)
@@ -24,13 +24,3 @@ def add_mtp(spec: Spec, graph: Graph) -> Graph | None:
     more = {name: builder.graph.tensors[name] for name in tensors_of(builder.graph) if name not in own}
     builder.graph.tensors = graph.tensors = graph.tensors | more
     return builder.graph
-
-
-def both_tensors(graph: Graph, mtp: Graph | None) -> list[str]:
-    """What weights.bin holds: those of both."""
-    return list(dict.fromkeys([*tensors_of(graph), *(tensors_of(mtp) if mtp else ())]))
-
-
-def write_mtp(mtp: Graph, *, vocab: int, context: int, tensors: list[str]) -> Program:
-    """A token goes through it alone."""
-    return write_program(mtp, vocab=vocab, context=context, chunk=1, tensors=tensors)

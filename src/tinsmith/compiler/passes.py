@@ -1,4 +1,4 @@
-"""Rewrites of a graph, and its memory plan. Each pass says what it keeps: the values that reach the logits."""
+"""Passes that rewrite a graph without changing its results, and the graph's memory plan."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tinsmith.graph import Graph, Op, Value
 
 # Ops whose second output is the quantized form of the first.
 _QUANTIZES = ("NORM", "GATED")
-# Ops whose first output may take the place of this input: each reads an element before it writes there.
+# Ops whose first output may overwrite this input: each reads an element before it writes there.
 _IN_PLACE = {
     "MATMUL": 1,
     "GATED": 0,
@@ -22,9 +22,9 @@ _IN_PLACE = {
     "EXPERT_SUM": 2,
     "POSITION": 0,
 }
-# Ops that must see every row, since later tokens read what they keep.
-_REMEMBERS = ("KV_APPEND", "CONV", "DELTA", "SCAN")
-# How an encoder's ops on its cache are called where they are by integers.
+# Ops that need every row, since they store what later tokens read.
+_STORES = ("KV_APPEND", "CONV", "DELTA", "SCAN")
+# An encoder's ops on its cache, and their integer variants.
 _WHOLE = {"KV_APPEND": "KV_WHOLE", "ATTENTION": "ATTENTION_WHOLE"}
 _Q8_BLOCK, _Q8_BYTES = 32, 40
 
@@ -44,10 +44,10 @@ def is_encoder(graph: Graph) -> bool:
 
 
 def quantize_activations(graph: Graph) -> None:
-    """Gives every matmul the kind of input that its weights' format reads.
+    """Gives every matmul the type of input that its weights' format needs.
 
-    The op that makes the input quantizes it on the way where it can; elsewhere a QUANTIZE op is put in. A value
-    is quantized once, however many matmuls read it.
+    The op that makes the input also quantizes it where it can; otherwise a QUANTIZE op follows. A value is
+    quantized once, however many matmuls read it.
     """
     quantized: dict[Value, Value] = {}
     ops: list[Op] = []
@@ -76,7 +76,7 @@ def _reads_q8(graph: Graph, op: Op) -> bool:
 
 
 def _split(graph: Graph, op: Op) -> list[Op]:
-    """The op, or one op a weight where its weights read different kinds of input."""
+    """The op, or one op a weight where its weights need different types of input."""
     weights = [tensor for tensor in op.tensors[:3] if tensor is not None]
     if len({_format_reads_q8(graph, weight) for weight in weights}) == 1:
         return [op]
@@ -95,7 +95,7 @@ def _quantize(ops: list[Op], quantized: dict[Value, Value], source: Value) -> Va
     if maker.kind in _QUANTIZES:
         maker.outputs.append(out)
     elif maker.kind == "EXPERT_GATHER":
-        # A row is quantized once, not once for each of its experts.
+        # Quantize a row once, not once for each of its experts.
         gathered, routes = maker.inputs
         assert gathered is not None
         inner = _quantize(ops, quantized, gathered)
@@ -106,14 +106,14 @@ def _quantize(ops: list[Op], quantized: dict[Value, Value], source: Value) -> Va
 
 
 def makes_keys_of_integers(graph: Graph) -> bool:
-    """Whether every matrix that makes a cache's keys and values, and the queries of them, reads integers."""
+    """Whether all matrices that make keys, values and queries read integers."""
     maker = {value: op for op in graph.ops for value in op.outputs if op.kind != "ROPE"}
-    kept = [maker[value] for op in graph.ops if op.kind in _WHOLE for value in op.inputs if value is not None]
-    return bool(kept) and all(op.kind == "MATMUL" and _reads_q8(graph, op) for op in kept)
+    makers = [maker[value] for op in graph.ops if op.kind in _WHOLE for value in _values(op.inputs)]
+    return bool(makers) and all(op.kind == "MATMUL" and _reads_q8(graph, op) for op in makers)
 
 
 def attend_by_integers(graph: Graph) -> None:
-    """Of an encoder: all rows' keys and values as int8, and its attention by products of integers."""
+    """Has an encoder store keys and values as int8, and attend with integer products."""
     for op in graph.ops:
         if op.kind in _WHOLE:
             op.kind, op.u = _WHOLE[op.kind], op.u[:1]
@@ -124,14 +124,14 @@ def attends_by_integers(graph: Graph) -> bool:
 
 
 def mark_logit_rows(graph: Graph) -> None:
-    """After the last cache or state is filled, only the rows whose logits are wanted need work."""
-    last = max((k for k, op in enumerate(graph.ops) if op.kind in _REMEMBERS), default=-1)
+    """Marks the ops after the last cache or state: they compute only the rows whose logits are wanted."""
+    last = max((k for k, op in enumerate(graph.ops) if op.kind in _STORES), default=-1)
     for op in graph.ops[last + 1 :]:
         op.logit_rows = True
 
 
 def mark_merged(graph: Graph) -> None:
-    """From where an encoder's patches are merged on, there is a row a square."""
+    """Marks an encoder's ops after the merge of patches: they have one row a square of patches."""
     side = next((op.u[0] for op in graph.ops if op.kind == "MERGE"), 1)
     merged: set[Value] = set()
     for op in graph.ops:
@@ -142,8 +142,8 @@ def mark_merged(graph: Graph) -> None:
 
 
 def merge_early(graph: Graph) -> None:
-    """What is of merged patches comes as soon as it can, so that states of early layers need not be kept: what
-    is made of them is smaller."""
+    """Moves ops on merged patches as early as possible: their results are smaller than the early layers' states
+    that they read."""
     waiting = [op for op in graph.ops if op.logit_rows]
     ops: list[Op] = []
     made: set[Value] = set()
@@ -165,32 +165,31 @@ def _values(slots: Sequence[Value | None]) -> list[Value]:
 
 
 def row_bytes(value: Value) -> int:
-    """In an arena for one row."""
+    """The value's bytes in an arena for one row."""
     bytes = value.width * 4 if value.type == "F32" else value.width // _Q8_BLOCK * _Q8_BYTES
     return -(-bytes // value.share)
 
 
 @dataclass(frozen=True)
 class Plan:
-    """Where each value lies in the arena, and how large that is, in bytes a row: an arena for n rows has n
-    times both."""
+    """Each value's offset in the arena, and the arena's size, in bytes a row: with n rows both are n times as
+    large."""
 
     offsets: dict[Value, int]
     size: int
 
 
 def plan_memory(graph: Graph) -> Plan:
-    """Places values so that those alive at the same time never overlap, largest first at the lowest free place
-    (greedy by size: Pisarchyk and Lee, "Efficient Memory Management for Deep Neural Net Inference", 2020)."""
+    """Places values so that live ones never overlap, largest first at the lowest free offset (greedy by size:
+    Pisarchyk and Lee, "Efficient Memory Management for Deep Neural Net Inference", 2020)."""
     first: dict[Value, int] = {}
     last: dict[Value, int] = {}
     for k, op in enumerate(graph.ops):
         for value in _values([*op.inputs, *op.outputs]):
             first.setdefault(value, k)
             last[value] = k
-    groups = _share(graph, last)
     spans: list[tuple[int, int, int, list[Value]]] = []
-    for members in groups:
+    for members in _share(graph, last):
         size = -(-max(row_bytes(value) for value in members) // _core.ALIGNMENT) * _core.ALIGNMENT
         spans.append((size, min(first[v] for v in members), max(last[v] for v in members), members))
     spans.sort(key=lambda span: (-span[0], span[1]))
@@ -208,7 +207,8 @@ def plan_memory(graph: Graph) -> Plan:
 
 
 def _share(graph: Graph, last: dict[Value, int]) -> list[list[Value]]:
-    """Values in groups of one place: an output joins the input it may overwrite, if that is not read again."""
+    """Groups of values at one offset: an output joins the input that it may overwrite, unless that is read
+    again."""
     group: dict[Value, list[Value]] = {}
     for k, op in enumerate(graph.ops):
         slot = _IN_PLACE.get(op.kind)

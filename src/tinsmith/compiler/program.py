@@ -1,4 +1,4 @@
-"""program.bin: the lowered graph as kernels/core/vm/program.h lays it out."""
+"""Writes and reads program.bin: the lowered graph, in the layout of kernels/core/vm/program.h."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ import struct
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from tinsmith import _core
-from tinsmith.compiler.passes import Plan, plan_memory
+from tinsmith.compiler.passes import plan_memory
 from tinsmith.errors import FormatError, RuntimeFault
 from tinsmith.formats.tin import Tin
 from tinsmith.formats.weights import WEIGHT_FORMATS, packed_bytes, weight_format
 from tinsmith.graph import Cache, Graph, Op, State, Value
-from tinsmith.spec import Buffer
+from tinsmith.spec import Buffer, Tensor
 from tinsmith.system.files import map_file
 
 _HEADER = struct.Struct("<8s10I2Q")
@@ -27,73 +27,7 @@ _MAGIC = b"TINPROG\0"
 _NONE = 0xFFFFFFFF
 _TYPES = {"F32": 0, "Q8": 1}
 
-
-@dataclass(frozen=True)
-class Place:
-    """A tensor's place in weights.bin."""
-
-    name: str
-    offset: int
-    bytes: int
-
-
-@dataclass(frozen=True)
-class Program:
-    """data: program.bin. places: of the tensors in weights.bin, in order; they take weight_bytes in all.
-    row_bytes: of a session's arena, for every token computed at once."""
-
-    data: bytes
-    places: list[Place]
-    weight_bytes: int
-    row_bytes: int
-
-
-def tensors_of(graph: Graph) -> list[str]:
-    """Those that its ops read, in order."""
-    return list(dict.fromkeys(t for op in graph.ops for t in op.tensors if t is not None))
-
-
-def write_program(
-    graph: Graph, *, vocab: int, context: int, chunk: int, tensors: Sequence[str] = ()
-) -> Program:
-    """graph: after compiler.passes.lower. context: most positions of a session. chunk: tokens computed
-    at once where a session asks for no other number. tensors: what weights.bin holds, where that is more than
-    the graph reads."""
-    plan = plan_memory(graph)
-    names = list(tensors) or tensors_of(graph)
-    places, weight_bytes = _place(graph, names)
-    table, text = [], b""
-    for place in places:
-        tensor = graph.tensors[place.name]
-        number = weight_format(tensor.format).number
-        table.append(_TENSOR.pack(number, tensor.rows, tensor.inputs, len(text), place.offset, place.bytes))
-        text += place.name.encode() + b"\0"
-    values = list(plan.offsets)
-    number_of = {value: k for k, value in enumerate(values)}
-    ops = [_encode(op, number_of, {name: k for k, name in enumerate(names)}) for op in graph.ops]
-    header = _HEADER.pack(
-        _MAGIC,
-        _core.PROGRAM_VERSION,
-        len(names),
-        len(values),
-        len(graph.caches),
-        len(ops),
-        len(text),
-        vocab,
-        context,
-        chunk,
-        len(graph.states),
-        plan.size,
-        weight_bytes,
-    )
-    parts = [header, *table, *_values(values, plan), kept_shapes(graph.caches, graph.states)]
-    return Program(b"".join([*parts, *ops, text]), places, weight_bytes, plan.size)
-
-
-def kept_shapes(caches: Sequence[Cache], states: Sequence[State]) -> bytes:
-    """What a program keeps of the tokens before, as it says."""
-    parts = [_CACHE.pack(cache.heads, cache.head_dim, cache.window, 0) for cache in caches]
-    return b"".join(parts + [_STATE.pack(state.heads, state.rows, state.columns, 0) for state in states])
+T = TypeVar("T")
 
 
 class Packed(NamedTuple):
@@ -104,6 +38,62 @@ class Packed(NamedTuple):
     inputs: int
     offset: int
     bytes: int
+
+
+@dataclass(frozen=True)
+class Program:
+    """data: program.bin. places: of the tensors in weights.bin by name, in order. weight_bytes: their total
+    size. row_bytes: of a session's arena, for each token computed at once."""
+
+    data: bytes
+    places: dict[str, Packed]
+    weight_bytes: int
+    row_bytes: int
+
+
+def shape_of(tensor: Tensor) -> tuple[str, int, int]:
+    return tensor.format, tensor.rows, tensor.inputs
+
+
+def tensors_of(graph: Graph) -> list[str]:
+    """The tensors that its ops read, in order."""
+    return list(dict.fromkeys(t for op in graph.ops for t in op.tensors if t is not None))
+
+
+def write_program(
+    graph: Graph, *, vocab: int, context: int, chunk: int, tensors: Sequence[str] = ()
+) -> Program:
+    """graph: after compiler.passes.lower. context: a session's positions, at most. chunk: a session's default
+    of tokens computed at once. tensors: the contents of weights.bin, by default those that the graph reads."""
+    plan = plan_memory(graph)
+    names = list(tensors) or tensors_of(graph)
+    table, text, places, offset = [], b"", {}, 0
+    for name in names:
+        tensor = graph.tensors[name]
+        place = Packed(*shape_of(tensor), offset, packed_bytes(*shape_of(tensor)))
+        number = weight_format(place.format).number
+        table.append(_TENSOR.pack(number, place.rows, place.inputs, len(text), offset, place.bytes))
+        text += name.encode() + b"\0"
+        places[name] = place
+        offset += -(-place.bytes // _core.ALIGNMENT) * _core.ALIGNMENT
+    values = [
+        _VALUE.pack(_TYPES[value.type], value.share, value.width, offset)
+        for value, offset in plan.offsets.items()
+    ]
+    value_numbers = {value: k for k, value in enumerate(plan.offsets)}
+    tensor_numbers = {name: k for k, name in enumerate(names)}
+    ops = [_encode(op, value_numbers, tensor_numbers) for op in graph.ops]
+    counts = (len(names), len(values), len(graph.caches), len(ops), len(text), vocab, context, chunk)
+    sizes = (len(graph.states), plan.size, offset)
+    header = _HEADER.pack(_MAGIC, _core.PROGRAM_VERSION, *counts, *sizes)
+    parts = [header, *table, *values, state_shapes(graph.caches, graph.states), *ops, text]
+    return Program(b"".join(parts), places, offset, plan.size)
+
+
+def state_shapes(caches: Sequence[Cache], states: Sequence[State]) -> bytes:
+    """The shapes of a program's caches and recurrent states, as in program.bin."""
+    parts = [_CACHE.pack(cache.heads, cache.head_dim, cache.window, 0) for cache in caches]
+    return b"".join(parts + [_STATE.pack(state.heads, state.rows, state.columns, 0) for state in states])
 
 
 class Step(NamedTuple):
@@ -120,8 +110,8 @@ class Step(NamedTuple):
 
 @dataclass(frozen=True)
 class Listing:
-    """What program.bin says. values: (type, width) of each; tensors: by name, numbered in order; row_bytes: of
-    the arena, for every token computed at once."""
+    """The contents of program.bin. values: (type, width) of each. tensors: by name, numbered in order.
+    row_bytes: of the arena, for each token computed at once."""
 
     tensors: dict[str, Packed]
     values: list[tuple[str, int]]
@@ -136,8 +126,7 @@ class Listing:
 
 
 def checked(path: str | Path) -> Tin:
-    """A tin whose parts the core has checked, so that they can be computed with: no shape is zero, nothing
-    reaches past its entry. Raises FormatError."""
+    """A tin that the core has checked: no shape is zero, nothing reaches past its entry. Raises FormatError."""
     try:
         _core.Model(map_file(path))
     except RuntimeFault as fault:
@@ -145,13 +134,16 @@ def checked(path: str | Path) -> Tin:
     return Tin(path)
 
 
-def read_tensors(data: memoryview) -> dict[str, Packed]:
-    """The tensors of program.bin by name. Raises FormatError where it is cut short or not a program."""
-    return read_program(data).tensors
-
-
 def read_program(data: Buffer) -> Listing:
-    """Raises FormatError where it is cut short or not a program."""
+    """Raises FormatError for a damaged program.bin or one of another version."""
+    position = _HEADER.size
+
+    def take(kind: struct.Struct, count: int) -> Iterator[tuple[Any, ...]]:
+        nonlocal position
+        for _ in range(count):
+            yield kind.unpack_from(data, position)
+            position += kind.size
+
     try:
         magic, version, tensors, values, caches, ops, text, vocab, context, chunk, states, row, weights = (
             _HEADER.unpack_from(data)
@@ -159,15 +151,13 @@ def read_program(data: Buffer) -> Listing:
         if magic != _MAGIC or version != _core.PROGRAM_VERSION:
             raise FormatError("program.bin is of another version; build the file again")
         names = bytes(memoryview(data)[len(data) - text :])
-        parts = _Parts(data, _HEADER.size)
-        by_name = dict(_packed(fields, names) for fields in parts.take(_TENSOR, tensors))
         types = {number: name for name, number in _TYPES.items()}
         return Listing(
-            by_name,
-            [(types[number], width) for number, _, width, _ in parts.take(_VALUE, values)],
-            [Cache(*fields[:3]) for fields in parts.take(_CACHE, caches)],
-            [State(*fields[:3]) for fields in parts.take(_STATE, states)],
-            [_step(fields) for fields in parts.take(_OP, ops)],
+            dict(_packed(fields, names) for fields in take(_TENSOR, tensors)),
+            [(types[number], width) for number, _, width, _ in take(_VALUE, values)],
+            [Cache(*fields[:3]) for fields in take(_CACHE, caches)],
+            [State(*fields[:3]) for fields in take(_STATE, states)],
+            [_step(fields) for fields in take(_OP, ops)],
             vocab,
             context,
             chunk,
@@ -176,17 +166,6 @@ def read_program(data: Buffer) -> Listing:
         )
     except (struct.error, ValueError, KeyError) as error:
         raise FormatError(f"program.bin is damaged: {error}; build the file again") from error
-
-
-class _Parts:
-    def __init__(self, data: Buffer, position: int) -> None:
-        self.data = data
-        self.position = position
-
-    def take(self, kind: struct.Struct, count: int) -> Iterator[tuple[Any, ...]]:
-        for _ in range(count):
-            yield kind.unpack_from(self.data, self.position)
-            self.position += kind.size
 
 
 def _packed(fields: tuple[Any, ...], names: bytes) -> tuple[str, Packed]:
@@ -210,27 +189,13 @@ def _step(fields: tuple[Any, ...]) -> Step:
     )
 
 
-def _place(graph: Graph, names: list[str]) -> tuple[list[Place], int]:
-    places, offset = [], 0
-    for name in names:
-        tensor = graph.tensors[name]
-        size = packed_bytes(tensor.format, tensor.rows, tensor.inputs)
-        places.append(Place(name, offset, size))
-        offset += -(-size // _core.ALIGNMENT) * _core.ALIGNMENT
-    return places, offset
-
-
-def _values(values: list[Value], plan: Plan) -> list[bytes]:
-    return [_VALUE.pack(_TYPES[value.type], value.share, value.width, plan.offsets[value]) for value in values]
-
-
 def _encode(op: Op, values: dict[Value, int], tensors: dict[str, int]) -> bytes:
-    def slots(items: list[int], count: int) -> list[int]:
-        return items + [_NONE] * (count - len(items))
+    def slots(items: Sequence[T | None], numbers: dict[T, int], count: int) -> list[int]:
+        used = [_NONE if item is None else numbers[item] for item in items]
+        return used + [_NONE] * (count - len(used))
 
-    inputs = slots([_NONE if value is None else values[value] for value in op.inputs], 4)
-    outputs = slots([_NONE if value is None else values[value] for value in op.outputs], 4)
-    weights = slots([_NONE if tensor is None else tensors[tensor] for tensor in op.tensors], 6)
+    inputs, outputs = slots(op.inputs, values, 4), slots(op.outputs, values, 4)
+    weights = slots(op.tensors, tensors, 6)
     flags = _core.FLAG_LOGIT_ROWS if op.logit_rows else 0
     cache = _NONE if op.cache is None else op.cache
     u = [*op.u, *[0] * (3 - len(op.u))]

@@ -1,11 +1,10 @@
-"""selftest.bin: prompts with the digest of their logits, by which a device proves the bit contract on itself.
+"""selftest.bin: prompts with the digests of their logits, to prove the bit contract on a device.
 
 Little-endian: "TINTEST1", uint32 prompts; for each: uint32 tokens, int32 ids, and the SHA-256 of the float32
 logits of every position, shape (tokens, vocabulary).
 
-Of a model with vision, vision/selftest.bin has an image in a prompt too (kernels/core/vision/vision_test.h):
-selftest.png, made one image of few patches whatever the model's own rule, so that it takes little time and
-memory anywhere.
+A model with vision also has vision/selftest.bin, with an image in a prompt (kernels/core/vision/vision_test.h):
+selftest.png, resized to few patches whatever the model's own rule, so that it needs little time and memory.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ VISION_TEST = "vision/selftest.bin"
 _MAGIC = b"TINTEST1"
 _VISION_TEST_MAGIC, _VISION_TEST_VERSION = 0x53455945, 1
 _DIGEST = slice(112, 144)  # in vision/selftest.bin
-_DOWN, _ACROSS = 2, 3  # squares of patches that make a state, where an encoder takes so many
+_DOWN, _ACROSS = 2, 3  # the image's states, where the encoder allows that many
 _PROMPTS = ("The quick brown fox jumps over the lazy dog.", '1 + 2 = 3; {"name": "tin"}\n')
 
 
@@ -53,7 +52,7 @@ def logits_digest(
 
 
 def make(model: _core.Model) -> bytes:
-    """The self-test of a model, computed now, by this machine's best instruction set."""
+    """The self-test of a model, computed by this machine's best instruction set."""
     parts = [_MAGIC, struct.pack("<I", len(_PROMPTS))]
     for prompt in _PROMPTS:
         tokens = model.tokenize(prompt)
@@ -79,38 +78,38 @@ def make_vision_test(model: _core.Model, vision: Vision, most: int) -> bytes:
 
 
 def of_adapter(model: _core.Model, adapter: _core.Adapter) -> list[str]:
-    """The digests of the prompts' logits under an adapter, in the order of the model's own self-test. Raises
-    FormatError for a tin without one."""
+    """The digests of the self-test's prompts under an adapter. Raises FormatError for a tin without
+    self-test."""
     return [logits_digest(model, tokens, adapter=adapter) for tokens, _ in _sealed(model)]
 
 
 def check(model: _core.Model) -> list[str]:
-    """The digest of each prompt's logits, computed here and equal to what the model's tin was sealed with; last
-    that of the image, where the tin has one.
+    """Computes the digest of each prompt's logits, and last of the image's, where the tin has one. Returns
+    them, all equal to the sealed ones.
 
-    Raises FormatError for a tin without a self-test, RuntimeFault where a digest is another or the build does
+    Raises FormatError for a tin without a self-test, RuntimeFault for a different digest or a build that does
     not keep the bit contract.
     """
     prompts = _sealed(model)
     _core.selfcheck()
     digests = []
     for number, (tokens, sealed) in enumerate(prompts):
-        digests.append(_held(model, f"prompt {number}", logits_digest(model, tokens), sealed))
+        digests.append(_checked(model, f"prompt {number}", logits_digest(model, tokens), sealed))
     test = vision_test(model)
     if test is not None:
-        digests.append(_held(model, "the image", model.vision_test(test)[1].hex(), test[_DIGEST].hex()))
+        digests.append(_checked(model, "the image", model.vision_test(test)[1].hex(), test[_DIGEST].hex()))
     return digests
 
 
 def vision_test(model: _core.Model) -> bytes | None:
-    """vision/selftest.bin; None for a tin without."""
+    """vision/selftest.bin; None for a tin without it."""
     try:
         return model.entry(VISION_TEST)
     except KeyError:
         return None
 
 
-def _held(model: _core.Model, what: str, digest: str, sealed: str) -> str:
+def _checked(model: _core.Model, what: str, digest: str, sealed: str) -> str:
     if digest != sealed:
         raise RuntimeFault(
             "TIN_ERR_UNSUPPORTED",
@@ -129,7 +128,7 @@ def _sealed(model: _core.Model) -> list[tuple[list[int], str]]:
 
 
 def read(data: Buffer) -> Iterator[tuple[list[int], str]]:
-    """(tokens, digest) of every prompt. Raises FormatError where the entry is damaged."""
+    """(tokens, digest) of every prompt. Raises FormatError for a damaged entry."""
     try:
         magic, count = struct.unpack_from("<8sI", data)
         if magic != _MAGIC:
@@ -140,7 +139,7 @@ def read(data: Buffer) -> Iterator[tuple[list[int], str]]:
             tokens = struct.unpack_from(f"<{length}i", data, position + 4)
             position += 4 + 4 * length
             (digest,) = struct.unpack_from("32s", data, position)
-            position += 32
+            position += len(digest)
             yield list(tokens), digest.hex()
     except struct.error as error:
         raise FormatError(f"selftest.bin is cut short: {error}") from error

@@ -1,5 +1,5 @@
-"""A checkpoint's vision model to a second program in the tin, its weights, and how images are cut and
-written."""
+"""A checkpoint's vision model to a second program in the tin, its weights, and the rules of images in
+prompts."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _HEAD = "<2I"
 
 
 def graph_of(vision: Vision) -> tuple[Graph, Value]:
-    """What encoder and projector compute, as they say it, and the states that it ends in."""
+    """The graph of encoder and projector, before any pass, and the states that it ends in."""
     encoder, projector = parts_of(vision)
     builder = GraphBuilder(vision.tensors, images=True)
     x = projector.graph(vision.sizes, vision.joint, builder, encoder.graph(vision.sizes, builder))
@@ -35,14 +35,14 @@ def graph_of(vision: Vision) -> tuple[Graph, Value]:
 
 
 def matrices_of(graph: Graph) -> list[str]:
-    """Of encoder and projector, the roles of those that multiply states: all but the patches'."""
+    """The roles of the matrices in encoder and projector that multiply states: all but the patches'."""
     patches = {op.outputs[0] for op in graph.ops if op.kind == "PATCHES"}
     products = (op for op in graph.ops if op.kind == "MATMUL" and op.inputs[0] not in patches)
     return [role for op in products for role in op.tensors[:3] if role is not None]
 
 
 def own_tensors(vision: Vision, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The vision model's own tensors of those of its graph. Raises KeyError for one that is missing."""
+    """The vision model's own tensors, from its graph's. Raises KeyError for a missing one."""
     encoder, projector = parts_of(vision)
     made = dict(tensors)
     encoder.from_graph(vision.sizes, made)
@@ -51,7 +51,7 @@ def own_tensors(vision: Vision, tensors: Mapping[str, Tensor]) -> dict[str, Tens
 
 
 def compile_vision(vision: Vision) -> tuple[Graph, Program]:
-    """All patches of an image go through an encoder at once: its context is its chunk."""
+    """An encoder computes all patches of an image at once: its context is its chunk."""
     most = most_patches(vision)
     if most > _core.MAX_CHUNK:
         raise UnsupportedError(f"images of {most} patches; the native runtime takes at most {_core.MAX_CHUNK}")
@@ -63,13 +63,13 @@ def compile_vision(vision: Vision) -> tuple[Graph, Program]:
 
 
 def most_patches(vision: Vision) -> int:
-    """Of an image."""
+    """The patches of an image, at most."""
     return vision.image_rules.patches(vision.sizes.patch, vision.joint.merge)
 
 
 def images_entries(vision: Vision, tokenizer: Tokenizer) -> dict[str, bytes]:
-    """How images are cut, and written in a prompt (kernels/core/vision/written.h). None where the vocabulary
-    lacks a token that they are written with."""
+    """The rules to tile images and to write them in a prompt (kernels/core/vision/written.h). Empty where the
+    vocabulary lacks a token of theirs."""
     _, projector = parts_of(vision)
     word = {
         name: token_text(tokenizer.tokens[token], tokenizer.types[token], tokenizer.model).decode(
@@ -87,7 +87,7 @@ def images_entries(vision: Vision, tokenizer: Tokenizer) -> dict[str, bytes]:
 
 
 def rules_in(images: Buffer) -> bytes:
-    """tin_pixels_rules of an entry that images_entries made."""
+    """tin_pixels_rules in an entry of images_entries."""
     begin = struct.calcsize(_HEAD)
     return bytes(images[begin : begin + pixels.RULES_BYTES])
 
@@ -95,7 +95,7 @@ def rules_in(images: Buffer) -> bytes:
 def vision_entries(
     vision: Vision, tokenizer: Tokenizer, advance: Callable[[int], None] | None = None
 ) -> tuple[list[tuple[str, tin.Data]], dict[str, Any]]:
-    """The entries that images are seen with, and their part of the manifest."""
+    """The vision model's entries and facts for the manifest."""
     graph, program = compile_vision(vision)
     most = most_patches(vision)
     entries: list[tuple[str, tin.Data]] = [

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from functools import partial
 
 from tinsmith import _core
-from tinsmith.compiler.program import Place, Program
+from tinsmith.compiler.program import Packed, Program
 from tinsmith.graph import Graph
 from tinsmith.spec import Buffer, Tensor
 from tinsmith.system.files import forget
@@ -18,25 +18,23 @@ _PIECE = 1 << 21  # weights packed by one task
 def pack_weights(
     graph: Graph, program: Program, advance: Callable[[int], None] | None = None
 ) -> Iterator[Buffer]:
-    """weights.bin in pieces, packed ahead on all cores: whole tiles of a matrix, a vector, padding."""
-    parts = [part for place in program.places for part in _parts(graph.tensors[place.name], place)]
-    for tensor, packed in zip(
-        [tensor for tensor, _ in parts], in_order(task for _, task in parts), strict=True
-    ):
+    """weights.bin in pieces, packed ahead on all cores: whole tiles of a matrix or a vector, and padding."""
+    parts = [part for name, place in program.places.items() for part in _parts(graph.tensors[name], place)]
+    packed_parts = in_order(task for _, task in parts)
+    for (tensor, _), packed in zip(parts, packed_parts, strict=True):
         yield packed
         forget(tensor.data)
         if advance is not None:
             advance(memoryview(packed).nbytes)
 
 
-def _parts(tensor: Tensor, place: Place) -> Iterator[tuple[Tensor, Callable[[], Buffer]]]:
+def _parts(tensor: Tensor, place: Packed) -> Iterator[tuple[Tensor, Callable[[], Buffer]]]:
     def packed(begin: int, rows: int, padding: int) -> Buffer:
         data = memoryview(tensor.data).cast("B")
         width = len(data) // tensor.rows
         piece = data[begin * width : (begin + rows) * width]
-        if tensor.rows > 1:
-            return _core.pack(tensor.format, piece, rows, tensor.inputs) + bytes(padding)
-        return bytes(piece) + bytes(padding)
+        tiles = _core.pack(tensor.format, piece, rows, tensor.inputs) if tensor.rows > 1 else bytes(piece)
+        return tiles + bytes(padding)
 
     step = max(1, _PIECE // tensor.inputs // _core.TILE) * _core.TILE
     for begin in range(0, tensor.rows, step):

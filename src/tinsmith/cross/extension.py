@@ -1,5 +1,5 @@
-"""The Python extension for another machine, by CPython's stable ABI: one file serves every CPython from 3.11
-on."""
+"""The Python extension for another machine. With CPython's stable ABI one file serves every CPython from
+3.11."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tinsmith.cross.zig import Machine
 from tinsmith.errors import InputError
 
 ABI = ("-DPy_LIMITED_API=0x030B0000",)
-# What Python.h asks of a system, by the compiler's own macros: so it holds for every target.
+# Python.h's system settings in terms of the compiler's macros, valid for every target.
 PYCONFIG = """\
 #define SIZEOF_SHORT __SIZEOF_SHORT__
 #define SIZEOF_INT __SIZEOF_INT__
@@ -50,16 +50,15 @@ typedef __INTPTR_TYPE__ Py_ssize_t;
 #endif
 """
 DECLARED = re.compile(r"\bPyAPI_(?:FUNC|DATA)\([^)]*\)\s*\*?\s*(\w+)")
-# By PY_SSIZE_T_CLEAN.
-RENAMED = re.compile(r"#define\s+Py\w+\s+(_Py\w+_SizeT)\b")
+RENAMED = re.compile(r"#define\s+Py\w+\s+(_Py\w+_SizeT)\b")  # by PY_SSIZE_T_CLEAN
 
 
 def headers() -> Path:
-    """A folder with this Python's headers, and a pyconfig.h for every machine in place of its own."""
+    """A folder with this Python's headers, and a pyconfig.h for every machine."""
     here = Path(sysconfig.get_path("include"))
     if not (here / "Python.h").is_file():
         raise InputError(
-            f"{here}: has no Python.h, which a wheel is built with; "
+            f"{here}: has no Python.h, which building a wheel needs; "
             "install Python's headers (Debian: python3-dev)"
         )
 
@@ -71,7 +70,7 @@ def headers() -> Path:
 
 
 def extension(machine: Machine) -> Path:
-    """_core for the machine, which must be of the libc that its CPython is of."""
+    """_core for the machine, which must have its CPython's libc."""
     flags = [f"-I{headers()}", *ABI]
     folders = "python", "pack", "train", "writer"
     units = [unit for folder in folders for unit in sources.single(f"{folder}/*.c")]
@@ -83,9 +82,8 @@ def extension(machine: Machine) -> Path:
 
 
 def _python3_dll() -> Path:
-    """An import library of python3.dll, which every CPython on Windows has, with all names that Python's
-    headers declare. What is not in the DLL is never asked for: the headers hide it from users of the stable
-    ABI."""
+    """An import library of Windows' python3.dll, with all names that Python's headers declare. Those that the
+    DLL lacks are never used: the headers hide them from users of the stable ABI."""
     text = "".join(path.read_text(encoding="utf-8") for path in sorted(headers().glob("*.h")))
     names = sorted({*DECLARED.findall(text), *RENAMED.findall(text)})
 

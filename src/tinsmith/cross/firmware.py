@@ -1,9 +1,8 @@
-"""Firmware for Cortex-M: an image that runs one tin from memory-mapped flash, by arm-none-eabi-gcc; and that
-image on a board that qemu plays.
+"""Firmware for Cortex-M: builds an image that runs one tin from memory-mapped flash, with arm-none-eabi-gcc,
+and runs it on qemu's emulation of a board.
 
-The image never allocates: its session has the bytes that the plan says, which are the same on every machine.
-The linker lays them out with everything else that the image keeps in ram, and refuses what the target's regions
-do not hold.
+The image never allocates: its session has the planned bytes, which are the same on every machine. The linker
+lays them out with the rest of the RAM, and fails where the target's regions are too small.
 """
 
 from __future__ import annotations
@@ -47,13 +46,13 @@ _FLAGS = (
 )  # fmt: skip
 _SOURCES = ("tin_all.c", "firmware/start.c", "firmware/semihosting.c", "firmware/main.c")
 _SECONDS = 3600
-CONSTRAINED_TOKENS = 64  # tokens of the self-test's answer under the constraint, at most
+CONSTRAINED_TOKENS = 64  # of the self-test's constrained answer, at most
 
 
 @dataclass(frozen=True)
 class Image:
-    """elf: with symbols, for a debugger or an emulator; binary: the same bytes to be written to `code`; sizes:
-    bytes by use, as the image itself prints them; has_vision: its self-test has the tin's image."""
+    """elf: with symbols, for debuggers and emulators. binary: the same bytes, to be written to `code`. sizes:
+    bytes by use, as the image prints them. has_vision: its self-test includes the tin's image."""
 
     elf: Path
     binary: Path
@@ -63,9 +62,9 @@ class Image:
 
 @dataclass(frozen=True)
 class Report:
-    """What an image printed about its self-test. digests: of every prompt, by instruction set; adapters: the
-    same by adapter; constrained: of the tokens of a constrained answer, by adapter ("" for none)
-    and set; ticks: the prompts' tokens, and the processor's clocks; sizes: bytes by use."""
+    """An image's output of its self-test. digests: of every prompt, by instruction set. adapters: the same by
+    adapter. constrained: the digest of a constrained answer's tokens, by adapter ("" for none) and set. ticks:
+    the prompts' tokens and the processor's clocks, by set. sizes: bytes by use."""
 
     digests: dict[str, list[str]]
     adapters: dict[str, dict[str, list[str]]]
@@ -74,30 +73,29 @@ class Report:
     sizes: dict[str, int]
 
 
-def image(tin: Path, target: Target, out: Path, display: Display, *, context: int = 0, chunk: int = 0) -> Image:
-    """Builds `out`/firmware.elf, .bin, .map, .json (its bytes by use) and the linker's scripts, for a tin that
-    lies at the target's flash address.
+def image(tin: Path, target: Target, out: Path, display: Display, *, context: int = 0) -> Image:
+    """Builds `out`/firmware.elf, .bin, .map, .json (bytes by use) and the linker's scripts, for a tin at the
+    target's flash address.
 
-    context: positions of its session; 0 for the target's default, or as many as its ram holds. chunk: rows
-    computed at once; 0 for the target's default. Raises InputError where the tin or its session is too large
-    for the target, UnsupportedError where the target is no Cortex-M.
+    context: positions of its session; 0 for the target's default, limited by its RAM. Raises InputError for a
+    tin or session too large for the target, UnsupportedError for a target that is no Cortex-M.
     """
     firmware = _firmware(target)
     contents = of_tin(tin)
     if contents.file > firmware.flash.size:
         raise InputError(
             f"{tin}: {contents.file:,} bytes, but {target.name} has {firmware.flash.size:,} of memory-mapped "
-            "flash; build the model smaller, or take a target with more"
+            "flash; build a smaller model, or choose a target with more"
         )
-    context = context or longest_context(contents, target, chunk)
-    planned = _memory_of(contents, target, context, chunk)
+    context = context or longest_context(contents, target)
+    planned = _memory_of(contents, target, context)
     if planned.ram > firmware.ram.size:
-        _refuse(contents, target, context, chunk)
+        _refuse(contents, target, context)
     test_bytes = _vision_test_bytes(tin)
     if planned.ram - planned.vision + max(test_bytes - planned.session.bytes, 0) > firmware.ram.size:
         test_bytes = 0
-        display.line(f"{target.name}: no room for the image of the self-test, which is left out")
-    numbers = {
+        display.line(f"{target.name}: too little RAM for the self-test's image, which is left out")
+    defines = {
         "TIN_FILE_BYTES": contents.file,
         "TIN_CONTEXT": context,
         "TIN_CHUNK": planned.session.chunk,
@@ -112,22 +110,21 @@ def image(tin: Path, target: Target, out: Path, display: Display, *, context: in
     display.line(f"{target.name}: an image for {tin.name}, context {context}")
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / "sealed.h").write_text(_sealed(tin, context))
-        _compile(Path(folder), firmware, [f"-D{name}={value}" for name, value in numbers.items()])
-        names = [path.name for path in sorted(Path(folder).iterdir())]
-        for name in names:
-            with atomic_write(out / name) as file:
-                file.write((Path(folder) / name).read_bytes())
-    sizes = _sizes(out / "firmware.elf", numbers)
+        _compile(Path(folder), firmware, [f"-D{name}={value}" for name, value in defines.items()])
+        for path in sorted(Path(folder).iterdir()):
+            with atomic_write(out / path.name) as file:
+                file.write(path.read_bytes())
+    sizes = _sizes(out / "firmware.elf", defines)
     with atomic_write(out / "firmware.json") as file:
         file.write((json.dumps(sizes, indent=2) + "\n").encode())
     return Image(out / "firmware.elf", out / "firmware.bin", sizes, test_bytes > 0)
 
 
 def run(built: Image, tin: Path, target: Target, words: Iterable[str] = (), options: Iterable[str] = ()) -> str:
-    """What the image prints on the target's board, which qemu plays, when given a prompt (or "/selftest SET").
-    options: further ones of qemu.
+    """The image's output on qemu's emulation of the target's board. words: a prompt, or "/selftest SET".
+    options: more of qemu's.
 
-    Raises InputError with the image's own line where it ends with an error.
+    Raises InputError with the image's own error.
     """
     flash = f"loader,file={_escaped(str(tin))},addr={_firmware(target).flash.base:#x},force-raw=on"
     command = [_tool(QEMU), *board_options(target, built.elf, ["firmware", *words]), "-device", flash, *options]
@@ -139,18 +136,18 @@ def run(built: Image, tin: Path, target: Target, words: Iterable[str] = (), opti
         raise InputError(f"{target.name}: {QEMU} did not end within {_SECONDS} s") from error
     text = done.stdout.decode("utf-8", "replace")
     if done.returncode:
-        lines = (text + done.stderr.decode("utf-8", "replace")).strip().splitlines() or ["no word"]
+        lines = (text + done.stderr.decode("utf-8", "replace")).strip().splitlines() or ["no output"]
         raise InputError(f"{target.name}: the image ended with status {done.returncode}: {lines[-1]}")
     return text
 
 
 def board_options(target: Target, elf: Path, words: Iterable[str]) -> list[str]:
-    """qemu's options for an image on the target's board; words: semihosting's arguments, a name first.
+    """qemu's options for an image on the target's board. words: semihosting's arguments, from a program name.
 
-    Raises UnsupportedError where qemu plays no such board.
+    Raises UnsupportedError for a target without a board of qemu's.
     """
     if target.run.emulator != QEMU or not target.run.machine:
-        raise UnsupportedError(f"{target.name}: its code can't be run here; [run] names no board of {QEMU}")
+        raise UnsupportedError(f"{target.name}: its code can't run here; [run] names no board of {QEMU}")
     arguments = "".join(f",arg={_escaped(word)}" for word in words)
     return [
         "-machine", target.run.machine, "-display", "none", "-monitor", "none", "-serial", "none",
@@ -161,22 +158,22 @@ def board_options(target: Target, elf: Path, words: Iterable[str]) -> list[str]:
 
 
 def measure(built: Image, tin: Path, target: Target, isa: str = "", options: Iterable[str] = ()) -> Report:
-    """The tin's self-test and its adapters' on the board: of one instruction set, or of all that the image
-    has. Raises InputError where what the board finds is not what was sealed."""
-    told = Report({}, {}, {}, {}, {})
+    """Runs the self-tests of the tin and its adapters on the board, on one instruction set, or on all of the
+    image's. Raises InputError for results other than the sealed ones."""
+    report = Report({}, {}, {}, {}, {})
     for line in run(built, tin, target, ["/selftest", isa] if isa else [], options).splitlines():
         match line.split():
             case ["digest", name, _, hexadecimal, _, *adapter]:
-                found = told.adapters.setdefault(adapter[0], {}) if adapter else told.digests
+                found = report.adapters.setdefault(adapter[0], {}) if adapter else report.digests
                 found.setdefault(name, []).append(hexadecimal)
             case ["constrained", name, _, hexadecimal, _, *adapter]:
-                told.constrained.setdefault("".join(adapter), {})[name] = hexadecimal
+                report.constrained.setdefault("".join(adapter), {})[name] = hexadecimal
             case ["ticks", name, _, tokens, clocks]:
-                before = told.ticks.get(name, (0, 0))
-                told.ticks[name] = (before[0] + int(tokens), before[1] + int(clocks))
+                before = report.ticks.get(name, (0, 0))
+                report.ticks[name] = (before[0] + int(tokens), before[1] + int(clocks))
             case [name, value] if value.isdigit():
-                told.sizes[name] = int(value)
-    return told
+                report.sizes[name] = int(value)
+    return report
 
 
 # ---- building ----
@@ -185,43 +182,43 @@ def measure(built: Image, tin: Path, target: Target, isa: str = "", options: Ite
 def _firmware(target: Target) -> Firmware:
     if target.firmware is None:
         raise UnsupportedError(
-            f"{target.name}: no firmware is built for it; a Cortex-M target has a [firmware] table"
+            f"{target.name}: has no [firmware] table, which Cortex-M targets need for firmware"
         )
     return target.firmware
 
 
 def _vision_test_bytes(tin: Path) -> int:
-    """What the image of a tin's self-test takes, at most; 0 where it has none."""
+    """The memory of the self-test's image; 0 for a tin without one."""
     model = _core.Model(map_file(tin))
     test = selftest.vision_test(model)
     return 0 if test is None else model.vision_test(test)[0]
 
 
-def longest_context(contents: Contents, target: Target, chunk: int) -> int:
-    """As many positions as the target's ram holds, at most its default and the model's own.
+def longest_context(contents: Contents, target: Target) -> int:
+    """The most positions that fit the target's RAM, up to its default and the model's context.
 
-    Raises InputError where it holds none.
+    Raises InputError where none fits.
     """
     ram = _firmware(target).ram.size
     contexts = range(1, plan.context_of(contents, target) + 1)
-    many = bisect_left(contexts, True, key=lambda one: _memory_of(contents, target, one, chunk).ram > ram)
-    return many or _refuse(contents, target, 1, chunk)
+    many = bisect_left(contexts, True, key=lambda one: _memory_of(contents, target, one).ram > ram)
+    return many or _refuse(contents, target, 1)
 
 
-def _memory_of(contents: Contents, target: Target, context: int, chunk: int) -> plan.Memory:
-    return plan.memory_of(contents, target, plan.Options(context=context, chunk=chunk))
+def _memory_of(contents: Contents, target: Target, context: int) -> plan.Memory:
+    return plan.memory_of(contents, target, plan.Options(context=context))
 
 
-def _refuse(contents: Contents, target: Target, context: int, chunk: int) -> NoReturn:
-    need, ram = _memory_of(contents, target, context, chunk).ram, _firmware(target).ram.size
+def _refuse(contents: Contents, target: Target, context: int) -> NoReturn:
+    need, ram = _memory_of(contents, target, context).ram, _firmware(target).ram.size
     raise InputError(
-        f"{target.name}: a context of {context} takes {need:,} bytes of ram, but there are {ram:,}; "
-        "take a shorter context or a smaller model"
+        f"{target.name}: a context of {context} takes {need:,} bytes of RAM, but there are {ram:,}; "
+        "choose a shorter context or a smaller model"
     )
 
 
 def _compile(folder: Path, firmware: Firmware, defines: Sequence[str]) -> None:
-    """The image and its map, which name no place of this machine: the same bytes wherever they are built."""
+    """Builds the image and its map, without this machine's paths: the same bytes on every machine."""
     kernels = sources.folder()
     shutil.copy(kernels / "firmware" / "image.ld", folder)
     (folder / "memory.ld").write_text(_memory(firmware))
@@ -240,17 +237,17 @@ def _compile(folder: Path, firmware: Firmware, defines: Sequence[str]) -> None:
 
 
 def _sealed(tin: Path, context: int) -> str:
-    """What the self-test must find: of the model, whose digests are in the file's own entry, and of each
-    adapter, whose are in the manifest, which the image can't read."""
+    """The self-test's expected results: of the model, whose digests are in the file's entry, and of each
+    adapter, whose digests are in the manifest, which the image can't read."""
     loaded = tinsmith.load(tin, threads=1)
     *_, (prompt, _) = selftest.read(loaded.core.entry("selftest.bin"))
 
     def row(adapter: str | None, digests: Sequence[str]) -> str:
-        held = loaded.skill_of(adapter).constraint and len(prompt) + CONSTRAINED_TOKENS <= context
-        words = (adapter, "".join(digests), _constrained(loaded, prompt, adapter) if held else "")
+        fits = loaded.skill_of(adapter).constraint and len(prompt) + CONSTRAINED_TOKENS <= context
+        words = (adapter, "".join(digests), _constrained(loaded, prompt, adapter) if fits else "")
         return "{" + ", ".join(json.dumps(word) if word else "NULL" for word in words) + "}"
 
-    # A prefix has no factors to lie in flash.
+    # A prefix has no factors in flash.
     adapters = {
         name: facts for name, facts in loaded.tin.manifest.get(ADAPTERS, {}).items() if facts.get("rank")
     }
@@ -259,7 +256,7 @@ def _sealed(tin: Path, context: int) -> str:
 
 
 def _constrained(loaded: Model, prompt: Sequence[int], adapter: str | None) -> str:
-    """The digest of an answer's tokens; "" where the constraint can't be kept in so few."""
+    """The digest of a constrained answer's tokens; "" where it does not end in time."""
     answer = loaded.generate(prompt, adapter=adapter, max_tokens=CONSTRAINED_TOKENS, lookup=0)
     if answer.finish != "stop":
         return ""
@@ -279,21 +276,21 @@ def _memory(firmware: Firmware) -> str:
     )
 
 
-def _sizes(elf: Path, numbers: dict[str, int]) -> dict[str, int]:
-    """Bytes by use, from the linker's symbols: what `report` in kernels/firmware/main.c prints."""
+def _sizes(elf: Path, defines: dict[str, int]) -> dict[str, int]:
+    """Bytes by use, from the linker's symbols, as `report` in kernels/firmware/main.c prints them."""
     done = _checked(elf.parent, "arm-none-eabi-nm", "-S", elf.name)
     words = [line.split() for line in done.splitlines()]
     value = {line[-1]: int(line[0], 16) for line in words}
     size = {line[-1]: int(line[1], 16) for line in words if len(line) == 4}
-    session, model = max(numbers["TIN_SESSION_BYTES"], numbers["TIN_VISION_TEST_BYTES"]), size["model_block"]
+    session, model = max(defines["TIN_SESSION_BYTES"], defines["TIN_VISION_TEST_BYTES"]), size["model_block"]
     return {
         "code_bytes": value["image_code_bytes"],
-        "file_bytes": numbers["TIN_FILE_BYTES"],
-        "context": numbers["TIN_CONTEXT"],
-        "chunk": numbers["TIN_CHUNK"],
+        "file_bytes": defines["TIN_FILE_BYTES"],
+        "context": defines["TIN_CONTEXT"],
+        "chunk": defines["TIN_CHUNK"],
         "session_bytes": session,
-        "adapter_rank": numbers["TIN_ADAPTER_RANK"],
-        "constraint_bytes": numbers["TIN_CONSTRAINT_BYTES"],
+        "adapter_rank": defines["TIN_ADAPTER_RANK"],
+        "constraint_bytes": defines["TIN_CONSTRAINT_BYTES"],
         "model_bytes": model,
         "static_bytes": value["image_static_bytes"] - model,
         "stack_bytes": STACK,
@@ -321,10 +318,10 @@ def _checked(folder: Path, name: str, *arguments: str) -> str:
         raise write_fault(Path(name), error) from error
     if done.returncode:
         errors = [line for line in done.stderr.splitlines() if "error" in line or "region" in line]
-        raise InputError(f"{name} failed: {(errors or done.stderr.splitlines() or ['no word'])[0]}")
+        raise InputError(f"{name} failed: {(errors or done.stderr.splitlines() or ['no output'])[0]}")
     return done.stdout
 
 
 def _escaped(word: str) -> str:
-    """For qemu's options, where a comma ends a value."""
+    """Escapes commas, which end values in qemu's options."""
     return word.replace(",", ",,")

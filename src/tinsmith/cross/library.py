@@ -1,7 +1,7 @@
-"""libtin for another machine, static and shared; libtinhost, which has tin_host.h as well; and the program
-`tin` that proves a file there.
+"""libtin for another machine, static and shared; libtinhost, which adds tin_host.h; and the program `tin`,
+which verifies a file on the device.
 
-Every instruction set of the architecture is in it, and the library chooses when it runs.
+The library has every instruction set of the architecture, and chooses at run time.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ POOL_LESS = "-DTIN_NO_POOL"
 
 @dataclass(frozen=True)
 class System:
-    """How a system calls its files: "{}" is the name of a shared library. link: a flag of those;
-    import_library: what programs link for one, where not itself."""
+    """The system's file names; "{}" is the name of a shared library. link: the linker flag of shared libraries.
+    import_library: the file that programs link instead."""
 
     static: str
     shared: str
@@ -32,10 +32,9 @@ SYSTEMS = {
     "macos": System("libtin.a", "lib{}.dylib", "tin", "-Wl,-install_name,@rpath/lib{}.dylib"),
     "windows": System("tin_static.lib", "{}.dll", "tin.exe", "-Wl,--out-implib,{{folder}}/{}.lib", "{}.lib"),
 }
-# Pages of 16 KiB, which Android wants since 15.
-ANDROID = ("-nostdlib", "-Wl,-z,max-page-size=16384", "-Wl,-z,defs")
-# What libraries take of Android's libc.so. zig has none, and one must be named: the linker there looks in the
-# libraries that a library names, and not in those of its process.
+ANDROID = ("-nostdlib", "-Wl,-z,max-page-size=16384", "-Wl,-z,defs")  # Android 15 requires pages of 16 KiB
+# The functions that the libraries use from Android's libc.so. zig lacks it, but libraries must name it:
+# Android's linker searches only the libraries that a library names.
 BIONIC = (
     "calloc", "clock_gettime", "close", "fclose", "fopen", "fread", "free", "fstat", "getauxval", "getenv",
     "malloc", "memchr", "memcmp", "memcpy", "memmove", "memset", "mmap", "munmap", "open", "realloc",
@@ -44,15 +43,15 @@ BIONIC = (
 
 
 def compilable(machine: Machine) -> tuple[Machine, list[str]]:
-    """The machine whose headers zig has, and flags. Android's threads lie in a library that zig lacks, so that
-    libtin has no pool of its own there: an app gives its threads through tin_executor."""
+    """The machine whose headers zig has, and flags. zig lacks Android's thread library, so libtin has no thread
+    pool there: an app provides threads through tin_executor."""
     if machine.libc == "android":
         return replace(machine, triple=machine.triple.replace("android", "musl")), [POOL_LESS]
     return machine, []
 
 
 def bionic(machine: Machine) -> Path:
-    """A stand-in of Android's libc.so to link with, which gives names and nothing else."""
+    """A stub of Android's libc.so to link with."""
     linking = compilable(machine)[0].linking()
     text = "".join(f"void {name}(void) {{}}\n" for name in BIONIC)
 
@@ -67,7 +66,7 @@ def bionic(machine: Machine) -> Path:
 
 
 def objects(machine: Machine, *core_flags: str) -> list[Path]:
-    """Kernels know nothing of a C library, so that those of one serve them all."""
+    """Kernels don't use the C library, so all libcs share one build of them."""
     built, flags = compilable(machine)
     arch = machine.triple.split("-")[0]
     bare = replace(machine, triple=f"{arch}-linux-musl") if machine.system == "linux" else machine
@@ -98,7 +97,7 @@ def _shared(machine: Machine, name: str, parts: list[Path]) -> list[Path]:
 
 
 def program(machine: Machine) -> list[Path]:
-    """`tin`; static where the system's library can be. None for Android, which runs apps."""
+    """`tin`, static with musl. Empty for Android, which runs apps."""
     if machine.libc == "android":
         return []
     static_flags = ["-static"] if machine.libc == "musl" else []

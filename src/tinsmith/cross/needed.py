@@ -1,4 +1,4 @@
-"""The wheels that tinsmith's own needs beside it, made again of what is installed here."""
+"""Wheels of tinsmith's dependencies, rebuilt from the installed packages."""
 
 from __future__ import annotations
 
@@ -10,18 +10,17 @@ from pathlib import Path
 from tinsmith.cross import wheel
 from tinsmith.errors import InputError
 
-PURE = "py3-none-any"  # the tag of Python alone
-LEVEL = 6  # of what may be a gigabyte: 9 takes twice as long for half a percent
-# What installing adds to a wheel's files.
+PURE = "py3-none-any"  # the tag of pure Python
+LEVEL = 6  # for up to a gigabyte: 9 takes twice as long for half a percent
+# Files that an installer adds to a wheel's.
 _ADDED = {"INSTALLER", "RECORD", "REQUESTED", "direct_url.json"}
 
 
 def write(platform: str, folder: Path) -> list[Path]:
-    """Writes what the base install requires. platform: where they are for, as in a wheel's tag.
+    """Writes the wheels of the base install's dependencies. platform: their target, as in a wheel's tag.
 
-    The same install gives the same bytes. Raises InputError for what is not installed by pip, is changed since,
-    is not of Python alone, or itself needs more on that platform.
-    """
+    The same install gives the same bytes. Raises InputError for a package that pip did not install, that
+    changed since, is not pure Python, or has dependencies on that platform."""
     lines = [line for line in wheel.installed("tinsmith").requires or [] if ";" not in line]
     for name in map(name_of, lines):
         for line in wheel.installed(name).requires or []:
@@ -31,27 +30,27 @@ def write(platform: str, folder: Path) -> list[Path]:
 
 
 def write_extra(extra: str, folder: Path) -> list[Path]:
-    """Writes what an extra requires, and what that does, for machines and a Python like these: some of it may
-    be compiled.
+    """Writes the wheels of an extra's dependencies, direct and indirect, for machines and a Python like these:
+    some may be compiled.
 
-    Raises InputError for what is not installed by pip, or is changed since.
+    Raises InputError for a package that pip did not install, or that changed since.
     """
-    lines = [line for line in wheel.installed("tinsmith").requires or [] if _is_of(extra, line)]
-    if not lines:
+    required = wheel.installed("tinsmith").requires or []
+    base = {name_of(line) for line in required if ";" not in line}
+    waiting = [name_of(line) for line in required if _is_of(extra, line)]
+    if not waiting:
         raise InputError(f"this tinsmith has no extra {extra!r}; run: pip install --force-reinstall tinsmith")
     names: dict[str, None] = {}
-    waiting = [name_of(line) for line in lines]
     while waiting:
         name = re.sub("[-_.]+", "-", waiting.pop()).lower()
         if name in names:
             continue
         names[name] = None
-        # What a condition asks for is taken where it is installed: too much does no harm.
+        # Includes installed dependencies under any condition: too many do no harm.
         for line in wheel.installed(name).requires or []:
             if ";" not in line or ("extra" not in line and _is_installed(name_of(line))):
                 waiting.append(name_of(line))
-    # The base install's own are written by `write`.
-    return [_write(name, folder, lambda tag: True) for name in names if not _is_base(name)]
+    return [_write(name, folder, lambda tag: True) for name in names if name not in base]
 
 
 def _is_of(extra: str, requirement: str) -> bool:
@@ -66,17 +65,12 @@ def _is_installed(name: str) -> bool:
     return True
 
 
-def _is_base(name: str) -> bool:
-    lines = wheel.installed("tinsmith").requires or []
-    return any(name_of(line) == name for line in lines if ";" not in line)
-
-
 def name_of(requirement: str) -> str:
     return re.split(r"[^\w.-]", requirement)[0]
 
 
 def _write(name: str, folder: Path, allowed: Callable[[str], bool]) -> Path:
-    """allowed: which tags of a wheel."""
+    """allowed: the permitted tags."""
     package = wheel.installed(name)
     again = f"run: pip install --force-reinstall {name}"
     tags = re.findall(r"^Tag: (\S+)$", package.read_text("WHEEL") or "", re.M)
@@ -84,7 +78,8 @@ def _write(name: str, folder: Path, allowed: Callable[[str], bool]) -> Path:
         tags = [PURE]
     if not package.files or not tags or not all(map(allowed, tags)):
         raise InputError(
-            f"{name}: was not installed from a wheel of Python alone, and can't be passed on; {again}"
+            f"{name}: was not installed from a wheel that can be packed (pure Python, for other machines); "
+            f"{again}"
         )
     contents = {}
     for file in sorted(package.files, key=str):
@@ -92,7 +87,7 @@ def _write(name: str, folder: Path, allowed: Callable[[str], bool]) -> Path:
             continue
         contents[file.as_posix()] = data = file.read_binary()
         if file.hash is None or file.hash.value != wheel.digest(data):
-            raise InputError(f"{file.locate()}: is not as it was installed; {again}")
+            raise InputError(f"{file.locate()}: changed since it was installed; {again}")
     info = next(name.partition("/")[0] for name in contents if name.endswith(".dist-info/METADATA"))
     python, abi, _ = tags[0].split("-")
     platforms = ".".join(tag.rpartition("-")[2] for tag in tags)
@@ -101,7 +96,7 @@ def _write(name: str, folder: Path, allowed: Callable[[str], bool]) -> Path:
 
 
 def _applies(requirement: str, platform: str) -> bool:
-    """Whether a line of Requires-Dist is for that platform, on the Pythons that tinsmith runs on."""
+    """Whether a line of Requires-Dist applies to that platform and the Pythons that tinsmith supports."""
     condition = requirement.partition(";")[2]
     elsewhere = "Windows" in condition and not platform.startswith("win")
     return not (elsewhere or "extra" in condition or "python_version <" in condition)

@@ -1,4 +1,4 @@
-"""What a target installs: its runtime in the forms that ship there."""
+"""A target's runtime, in the forms that it installs."""
 
 from __future__ import annotations
 
@@ -14,8 +14,7 @@ from tinsmith.targets import Target
 
 
 def machines(target: Target) -> list[Machine]:
-    """The target's own first, then its variants (another libc). Raises UnsupportedError where zig builds
-    nothing."""
+    """The target's own, then its variants (another libc). Raises UnsupportedError for a target without zig."""
     build = target.build
     if build.zig is None:
         raise UnsupportedError(f"{target.name}: has no `zig` in [build], so no library can be built for it")
@@ -29,12 +28,12 @@ def emit(
     tins: Sequence[Path] = (),
     forms: Sequence[str] | None = None,
 ) -> list[Path]:
-    """Writes the target's forms (default: all that it lists) below `folder`, and returns the files.
+    """Writes the target's forms (all by default) below `folder`, and returns the files.
 
-    include/tin.h and tin_host.h; lib/<libc>/ with libtin.a, libtin.so and libtinhost.so (lib/ where the target
-    names one libc); bin/tin, which proves a file on the device; a wheel, and those that it needs; tin.wasm and
-    tin.mjs; of firmware an image for each of `tins`, in a folder of its name. Raises MissingExtraError without
-    zig, InputError where a compiler refuses.
+    include/tin.h and tin_host.h; lib/<libc>/ with libtin.a, libtin.so and libtinhost.so (lib/ for a target with
+    one libc); bin/tin, which verifies a file on the device; a wheel and its dependencies' wheels; tin.wasm and
+    tin.mjs; a firmware image for each of `tins`, in a folder named after it. Raises MissingExtraError without
+    zig, InputError for a compiler's error.
     """
     wanted = target.build.forms if forms is None else forms
     made: list[Path] = []

@@ -1,4 +1,4 @@
-"""The runtime's C sources, which travel with the package, grouped for the compiler."""
+"""The runtime's C sources in the package, grouped for the compiler."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tinsmith.errors import InputError
 
 @dataclass(frozen=True)
 class Unit:
-    """Sources, relative to kernels/, that are compiled as one at a level: "O2", "O3" or "Os"."""
+    """Sources, relative to kernels/, compiled as one file at a level: "O2", "O3" or "Os"."""
 
     name: str
     level: str
@@ -22,22 +22,21 @@ class Unit:
 
 @cache
 def folder() -> Path:
-    """kernels/: beside this package where it was installed from a wheel, in the checkout where it is
-    editable."""
+    """kernels/: in the package of an installed wheel, in the checkout of an editable install."""
     package = Path(__file__).parents[1]
     for place in (package / "kernels", package.parents[1] / "kernels"):
         if (place / "include" / "tin.h").is_file():
             return place
     raise InputError(
-        f"{package}: has no C sources, as in a wheel that was built for a device; install tinsmith from its "
-        "package index or checkout to build for others"
+        f"{package}: has no C sources (a wheel built for a device has none); install tinsmith from its package "
+        "index or checkout to build for others"
     )
 
 
 @cache
 def digest(unit: Unit) -> str:
-    """SHA-256, in hexadecimal, of all that a unit is or may include: the sources in its sources' folders, and
-    every header and list."""
+    """SHA-256, in hexadecimal, of every file that may affect a unit: all sources in its sources' folders, and
+    all headers and lists."""
     hasher, folders = hashlib.sha256(), {(folder() / name).parent for name in unit.sources}
     for path in sorted(folder().rglob("*")):
         if path.is_file() and (path.suffix != ".c" or path.parent in folders):
@@ -54,7 +53,7 @@ def _levels() -> list[tuple[re.Pattern[str], str]]:
 
 
 def level(name: str) -> str:
-    """How much to optimize the source `name` below kernels/."""
+    """The optimization level of the source `name` below kernels/."""
     for pattern, stated in _levels():
         if pattern.match(name):
             return stated
@@ -62,13 +61,13 @@ def level(name: str) -> str:
 
 
 def core() -> Unit:
-    """All that knows tin.h. Sources may be compiled as one: the whole library is also one file
+    """The sources that use tin.h. They can be compiled as one file, like the whole library
     (kernels/tin_all.c)."""
     return Unit("core", level("core/"), tuple(_names("core/*/*.c")))
 
 
 def kernels() -> list[Unit]:
-    """The kernels of all instruction sets, one unit a level; a set that a machine lacks is empty there."""
+    """The kernels of all instruction sets, one unit a level; sets of other machines compile to nothing."""
     grouped: dict[str, list[str]] = {}
     for name in _names("isa/*/*.c"):
         grouped.setdefault(level(name), []).append(name)

@@ -1,4 +1,4 @@
-"""A tin's self-test by a target's own code, under the emulator of its processor."""
+"""Runs a tin's self-test with a target's code, under an emulator of its processor."""
 
 from __future__ import annotations
 
@@ -32,24 +32,23 @@ _LINE = re.compile(r"(\w+) (\d+) ([0-9a-f]{64}) (equal|different)")
 
 @dataclass(frozen=True)
 class Ran:
-    """isa: the instruction set that ran, by the library's own word; digests: of each prompt's logits,
-    hexadecimal, and of the image's; blind: the image's is left out, since the board has no room for it."""
+    """isa: the instruction set, as the library reports it. digests: of each prompt's logits, hexadecimal, and
+    of the image's. without_image: the board has no memory for the image."""
 
     isa: str
     digests: list[str]
-    blind: bool = False
+    without_image: bool = False
 
 
 def verify(tin: Path, target: Target, expected: Sequence[str], display: Display) -> list[Ran]:
-    """What each instruction set that the target lists computed, all of it equal to `expected`, the host's
-    digests.
+    """The results of each of the target's instruction sets, all equal to `expected`, the host's digests.
 
-    Raises RuntimeFault where a digest differs or a set did not run, UnsupportedError for a target without an
-    emulator."""
+    Raises RuntimeFault for a different digest or a set that did not run, UnsupportedError for a target without
+    an emulator."""
     emulator = target.run.emulator
     if emulator is None:
         raise UnsupportedError(
-            f"{target.name}: nothing here emulates it; run `tin verify` or `tinsmith verify` on the device"
+            f"{target.name}: has no emulator; run `tin verify` or `tinsmith verify` on the device"
         )
     runs = EMULATORS[emulator](tin, target, display)
     missing = [isa for isa in target.cpu.isa if isa not in [ran.isa for ran in runs]]
@@ -57,25 +56,24 @@ def verify(tin: Path, target: Target, expected: Sequence[str], display: Display)
         raise _fault(f"{target.name}: {', '.join(missing)} did not run under {emulator}")
     has_vision = selftest.vision_test(_core.Model(map_file(tin))) is not None
     for ran in runs:
-        wanted = expected[:-1] if ran.blind else expected
+        wanted = expected[:-1] if ran.without_image else expected
         for number, (ours, theirs) in enumerate(zip(wanted, ran.digests, strict=True)):
             if ours != theirs:
                 what = "the image" if has_vision and number == len(expected) - 1 else f"prompt {number}"
                 raise _fault(
-                    f"{target.name}: {what} of the self-test gives the "
-                    f"logits {theirs[:12]} by {ran.isa} "
+                    f"{target.name}: {what} of the self-test gives the logits {theirs[:12]} by {ran.isa} "
                     f"there, and {ours[:12]} here; report this, with the target"
                 )
     return runs
 
 
 def host(tin: Path) -> list[str]:
-    """The digests of the self-test here, by the best instruction set, equal to those that were sealed."""
+    """The digests of the self-test on this machine's best instruction set, equal to the sealed ones."""
     return selftest.check(_core.Model(map_file(tin)))
 
 
 def how(target: Target) -> str:
-    """The emulator, and the machine and processor that it plays, in words."""
+    """The emulator with its machine and processor, in words."""
     words = [target.run.emulator or "nothing", target.run.machine, target.run.cpu]
     return " ".join(word for word in words if word)
 
@@ -85,10 +83,10 @@ def _fault(text: str) -> RuntimeFault:
 
 
 def _by_program(emulator: str | None, tin: Path, target: Target, display: Display) -> list[Ran]:
-    """By the program `tin`: under qemu's emulation of a processor, under wine's of Windows, or as it is."""
+    """Runs the program `tin`: under qemu, under wine, or natively."""
     here = {"AMD64": "x86_64", "arm64": "aarch64"}.get(platform.machine(), platform.machine())
     if emulator in (None, WINE) and here != target.cpu.arch:
-        raise UnsupportedError(f"{target.name}: its code runs on {target.cpu.arch}, and this machine is {here}")
+        raise UnsupportedError(f"{target.name}: its code runs on {target.cpu.arch}; this machine is {here}")
     if emulator is not None and not shutil.which(emulator):
         package = PACKAGES.get(emulator, "qemu-user")
         raise InputError(f"{emulator} is not installed; install it (Debian: apt-get install {package})")
@@ -99,14 +97,14 @@ def _by_program(emulator: str | None, tin: Path, target: Target, display: Displa
 
 
 def _program(command: list[str], target: Target, isa: str) -> Ran:
-    # wine keeps a folder of its own, which two that start at once fail to create, and says much.
+    # Two wines fail to create their folder at once; and wine prints much.
     folder = cache_folder() / "wine"
     settings = {**os.environ, "WINEPREFIX": str(folder), "WINEDEBUG": "-all"}
     with locked(folder.with_name("wine.lock")) if command[0] == WINE else nullcontext():
         done = subprocess.run(command, capture_output=True, text=True, errors="replace", env=settings)
     lines = [match for line in done.stdout.splitlines() if (match := _LINE.fullmatch(line))]
     if done.returncode not in (0, 1) or not lines or {match[1] for match in lines} != {isa}:
-        reason = done.stderr.strip() or f"it ended with {done.returncode}"
+        reason = done.stderr.strip() or f"status {done.returncode}"
         raise _fault(f"{target.name}: the self-test could not run by {isa} under {how(target)}: {reason}")
     return Ran(isa, [match[3] for match in lines])
 
@@ -140,7 +138,7 @@ def _module(path: Path, tin: Path, isa: str) -> Ran:
 
 
 class _Guest:
-    """tin.wasm under wasmtime, by itself: it imports nothing."""
+    """tin.wasm under wasmtime."""
 
     def __init__(self, path: Path) -> None:
         try:
@@ -148,12 +146,11 @@ class _Guest:
         except ImportError:
             raise MissingExtraError("wasmtime", "cross") from None
         config = wasmtime.Config()
-        config.wasm_relaxed_simd = False  # its results may differ by host: a module that uses it is refused
+        config.wasm_relaxed_simd = False  # refuses modules whose results may differ by host
         engine = wasmtime.Engine(config)
         self.store = wasmtime.Store(engine)
-        self.exports: Any = wasmtime.Instance(
-            self.store, wasmtime.Module(engine, path.read_bytes()), []
-        ).exports(self.store)
+        module = wasmtime.Module(engine, path.read_bytes())
+        self.exports: Any = wasmtime.Instance(self.store, module, []).exports(self.store)
 
     def call(self, name: str, *arguments: int) -> int:
         return int(self.exports[name](self.store, *arguments))
@@ -185,7 +182,7 @@ class _Guest:
 
 
 def _by_board(tin: Path, target: Target, display: Display) -> list[Ran]:
-    """By a firmware image for this tin, on the board that qemu plays."""
+    """Runs a firmware image with this tin on qemu's emulation of the board."""
     from tinsmith.cross import firmware
     from tinsmith.plan.contents import of_tin
 
@@ -195,9 +192,9 @@ def _by_board(tin: Path, target: Target, display: Display) -> list[Ran]:
         longest = min(longest + firmware.CONSTRAINED_TOKENS, contents.program.context)
     with tempfile.TemporaryDirectory() as folder:
         image = firmware.image(tin, target, Path(folder), display, context=longest)
-        blind = selftest.vision_test(model) is not None and not image.has_vision
+        without_image = selftest.vision_test(model) is not None and not image.has_vision
         digests = firmware.measure(image, tin, target).digests
-        return [Ran(isa, found, blind) for isa, found in digests.items()]
+        return [Ran(isa, found, without_image) for isa, found in digests.items()]
 
 
 EMULATORS: dict[str, Callable[[Path, Target, Display], list[Ran]]] = {

@@ -1,4 +1,4 @@
-"""libtin as a WebAssembly module that imports nothing, and its JavaScript wrapper."""
+"""libtin as a WebAssembly module without imports, and its JavaScript wrapper."""
 
 from __future__ import annotations
 
@@ -13,8 +13,7 @@ WRAPPER = "tin.mjs"
 
 
 def module(machine: Machine) -> Path:
-    """Exports tin.h's functions and those of kernels/wasm/tin_wasm.c. machine: wasm32, with simd128 in its
-    processor."""
+    """The module exports the functions of tin.h and kernels/wasm/tin_wasm.c. machine: wasm32 with simd128."""
     bare = replace(machine, triple="wasm32-freestanding")
     libc = f"-isystem{sources.folder() / 'wasm' / 'libc'}"
     units = [sources.core(), *sources.kernels(), *sources.single("wasm/*.c")]

@@ -1,4 +1,4 @@
-"""A wheel of this tinsmith for another machine. The same sources give the same bytes."""
+"""A wheel of this tinsmith for another machine, reproducible from its sources."""
 
 from __future__ import annotations
 
@@ -18,22 +18,20 @@ from tinsmith.errors import InputError
 from tinsmith.system import files, names
 
 TAG = "cp311-abi3"
-# The first day that a ZIP can say.
-DATE = (1980, 1, 1, 0, 0, 0)
-OWN = ("kernels", "devices")  # folders that a wheel's install adds to the package
+DATE = (1980, 1, 1, 0, 0, 0)  # the first that a ZIP file can state
+OWN = ("kernels", "devices")  # the package's folders in an installed wheel
 
 
 def wheel(machine: Machine, platform: str, folder: Path) -> Path:
     """Writes `folder`/tinsmith-<version>-cp311-abi3-<platform>.whl.
 
-    The code takes what every processor of the platform has, whatever the machine's is, since that is what the
-    tag says; kernels are chosen at run time.
+    The code runs on every processor of the platform, as the tag promises; kernels are chosen at run time.
     """
     return write(extension.extension(replace(machine, cpu=None, flags=())), platform, folder)
 
 
 def write(core: Path, platform: str, folder: Path) -> Path:
-    """The wheel with an extension that is built; platform: of the wheel's tag."""
+    """Writes the wheel with a built extension. platform: as in the wheel's tag."""
     path = folder / f"tinsmith-{tinsmith.__version__}-{TAG}-{platform}.whl"
     info = f"tinsmith-{tinsmith.__version__}.dist-info"
     contents = {**dict(_package()), f"tinsmith/{core.name}": core.read_bytes(), **_metadata(info, platform)}
@@ -41,7 +39,7 @@ def write(core: Path, platform: str, folder: Path) -> Path:
 
 
 def archive(path: Path, contents: Mapping[str, bytes], info: str, level: int = 9) -> Path:
-    """Writes a wheel. info: its folder of metadata, whose RECORD is made here; level: zlib's."""
+    """Writes a wheel with its RECORD. info: its metadata folder. level: zlib's."""
     names.check(contents, path)
     record = "".join(f"{name},sha256={digest(data)},{len(data)}\n" for name, data in contents.items())
     contents = {**contents, f"{info}/RECORD": (record + f"{info}/RECORD,,\n").encode()}
@@ -55,8 +53,8 @@ def archive(path: Path, contents: Mapping[str, bytes], info: str, level: int = 9
 
 
 def _package() -> Iterator[tuple[str, bytes]]:
-    """The package's files by their names in a wheel, but for this machine's own extension and for the C
-    sources: a device builds for no other."""
+    """The package's files by name in the wheel, without this machine's extension and the C sources: a device
+    does not build for others."""
     package = Path(tinsmith.__file__).parent
     folders = {"": package, "devices/": targets.folder()}
     for prefix, folder in folders.items():
@@ -86,5 +84,5 @@ def installed(name: str) -> Distribution:
 
 
 def digest(data: bytes) -> str:
-    """As RECORD has it."""
+    """A digest as in RECORD."""
     return base64.urlsafe_b64encode(hashlib.sha256(data).digest()).rstrip(b"=").decode()

@@ -1,5 +1,4 @@
-"""Calls of zig cc, which compiles C for every target without a toolchain of it. What it made is kept, and not
-made again."""
+"""Calls zig cc, which compiles C for every target without its toolchain, and caches the results."""
 
 from __future__ import annotations
 
@@ -19,8 +18,8 @@ from tinsmith.system import children
 from tinsmith.system.files import atomic_folder
 from tinsmith.system.parallel import in_order
 
-# As CMakeLists.txt has them, and what spares the library functions that not every system has: square roots are
-# an instruction everywhere, and bcmp is no standard's.
+# As in CMakeLists.txt, and without calls of library functions that some systems lack: square roots are an
+# instruction everywhere, and bcmp is not standard.
 FLAGS = (
     "-std=c11",
     "-g0",
@@ -38,8 +37,8 @@ SHOWN_ERRORS = 3  # lines
 
 @dataclass(frozen=True)
 class Machine:
-    """What code is for. triple: zig's, such as "aarch64-linux-musl"; cpu: zig's -mcpu, or None for the least
-    that the architecture has; flags: further ones, of a target."""
+    """A compiler's target. triple: zig's, such as "aarch64-linux-musl". cpu: zig's -mcpu; None for the
+    architecture's baseline. flags: more flags."""
 
     triple: str
     cpu: str | None = None
@@ -47,12 +46,12 @@ class Machine:
 
     @property
     def system(self) -> str:
-        """Without the version that it may have: "macos.11.0" is "macos"."""
+        """Without version: "macos" for "macos.11.0"."""
         return self.triple.split("-")[1].split(".")[0]
 
     @property
     def libc(self) -> str:
-        """Such as "musl", "gnu" or "android"; "" where the system has only one."""
+        """Such as "musl", "gnu" or "android"; "" for a system with only one."""
         return (self.triple.split("-")[2:] or [""])[0].split(".")[0]
 
     def compiling(self) -> list[str]:
@@ -64,19 +63,19 @@ class Machine:
         ]
 
     def linking(self) -> list[str]:
-        """Without the processor: else zig would build the system's library for each one. Without -O2 it adds
-        checks of its own to a program, half as large as the program."""
+        """Without the processor, for which zig would build the system's library again. -O2 avoids zig's
+        run-time checks, half as large as a program."""
         return ["-target", self.triple, "-O2"]
 
 
 def run(tool: str, *arguments: str | Path) -> None:
-    """One call of a tool of zig's: "cc", "ar", "dlltool". Raises InputError with its first errors."""
+    """Runs one of zig's tools: "cc", "ar", "dlltool". Raises InputError with its first errors."""
     _check()
     command = children.python("-m", "ziglang", tool, *map(str, arguments))
     done = subprocess.run(command, env=children.environment(), capture_output=True, text=True, errors="replace")
     if done.returncode:
         lines = [line for line in done.stderr.splitlines() if "error" in line] or done.stderr.splitlines()
-        shown = "; ".join(lines[:SHOWN_ERRORS]) or f"it ended with {done.returncode}"
+        shown = "; ".join(lines[:SHOWN_ERRORS]) or f"status {done.returncode}"
         raise InputError(f"zig {tool}, for {arguments[-1]}: {shown}")
 
 
@@ -94,10 +93,10 @@ def _check() -> None:
 
 
 def kept(name: str, inputs: object, make: Callable[[Path], None]) -> Path:
-    """The file `name` made of `inputs` (JSON values) and of this zig: from the cache, or by `make`.
+    """The file `name`, from the cache or by `make`. inputs: JSON values that, with zig's version, determine it.
 
-    It lies in a folder of its own, to which `make` may add files that belong to it. The cache is `cross/` in
-    TINSMITH_CACHE; zig's own is ZIG_GLOBAL_CACHE_DIR.
+    It has a folder, to which `make` may add other files. The cache is `cross/` in TINSMITH_CACHE; zig's own is
+    ZIG_GLOBAL_CACHE_DIR.
     """
     key = json.dumps([version(), name, inputs], sort_keys=True)
     folder = cache_folder() / "cross" / hashlib.sha256(key.encode()).hexdigest()[:32]
@@ -106,13 +105,13 @@ def kept(name: str, inputs: object, make: Callable[[Path], None]) -> Path:
             with atomic_folder(folder) as making:
                 make(making / name)
         except InputError:
-            if not (folder / name).exists():  # else another process was first, and made the same
+            if not (folder / name).exists():  # otherwise another process has made it
                 raise
     return folder / name
 
 
 def objects(machine: Machine, units: Sequence[sources.Unit], *flags: str) -> list[Path]:
-    """An object file of each unit, for static and shared libraries alike."""
+    """An object file of each unit, for static and shared libraries."""
     return list(in_order(partial(_object, machine, unit, flags) for unit in units))
 
 
@@ -131,7 +130,8 @@ def _object(machine: Machine, unit: sources.Unit, flags: Sequence[str]) -> Path:
 
 
 def link(machine: Machine, name: str, parts: Sequence[Path], *flags: str) -> Path:
-    """A stripped program or shared library of kept object files. "{folder}" in a flag: where it is made."""
+    """A stripped program or shared library of cached object files. "{folder}" in a flag is the output
+    folder."""
 
     def make(path: Path) -> None:
         given = [flag.replace("{folder}", str(path.parent)) for flag in flags]
@@ -141,6 +141,5 @@ def link(machine: Machine, name: str, parts: Sequence[Path], *flags: str) -> Pat
 
 
 def archive(name: str, parts: Sequence[Path]) -> Path:
-    """A static library of kept object files. Members carry neither times nor owners: the same sources give the
-    same bytes."""
+    """A static library of cached object files, reproducible: its members have no times or owners."""
     return kept(name, [part.parent.name for part in parts], lambda path: run("ar", "rcsD", path, *parts))

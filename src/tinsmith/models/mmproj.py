@@ -99,7 +99,7 @@ def _sizes(meta: Mapping[str, Any], fields: Fields, encoder: Encoder) -> Encoder
     known: dict[str, Any] = {name: fields.count(key) for name, key in _COUNTS}
     known["side"] = fields.count("image_size") // known["patch"]
     known["norm_eps"] = shortest_float32(fields.real(_EPS))
-    return encoder.sizes(**known, **encoder.more_from_gguf(fields, known["layers"]), act="gelu_tanh")
+    return encoder.sizes(**known, **encoder.more_from_gguf(fields), act="gelu_tanh")
 
 
 def _own(meta: Mapping[str, Any]) -> dict[str, Any]:

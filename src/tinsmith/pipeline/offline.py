@@ -21,8 +21,8 @@ from pathlib import Path
 from tinsmith import __version__, airgap, hub
 from tinsmith.airgap import check, wheel
 from tinsmith.airgap.install import RECIPE
-from tinsmith.airgap.runtime import check_folder
 from tinsmith.airgap.tar import Source
+from tinsmith.airgap.wheel import check_folder
 from tinsmith.cross import needed
 from tinsmith.data.containers import arrow_rows
 from tinsmith.errors import InputError, TinsmithError
@@ -75,7 +75,7 @@ def pack(
             "LICENSES/tinsmith.txt": wheel.license_text().encode(),
             **{f"LICENSES/{source.name}.txt": text for source, text in packages if text},
             **airgap.public_file(key),
-            **check.encoded(page),
+            check.NAME: page.encode(),
         }
 
     return airgap.make(out, form, key, f"{recipe.path.name} for training", files)

@@ -11,7 +11,7 @@ from typing import Any
 
 from tinsmith import __version__, _core
 from tinsmith.compiler import mtp, selftest, vision
-from tinsmith.compiler.program import Listing, checked, read_program
+from tinsmith.compiler.program import Listing, checked, read_program, shape_of
 from tinsmith.errors import InputError
 from tinsmith.formats import tin
 from tinsmith.runtime.adapters import FOLDER as ADAPTER_FOLDER
@@ -136,7 +136,7 @@ class Base:
         packed = {
             role
             for role, held in listing.tensors.items()
-            if role in spec.tensors and held[:3] == build.shape_of(spec.tensors[role])
+            if role in spec.tensors and held[:3] == shape_of(spec.tensors[role])
         }
         encoder = rules = None
         if spec.vision is not None:

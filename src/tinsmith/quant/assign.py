@@ -1,9 +1,8 @@
-"""Which format each tensor gets: the least total loss that a number of bytes allows.
+"""Assigns a format to each tensor: the least total loss within a limit of bytes.
 
-A multiple-choice knapsack, solved exactly: states (bytes, loss) are carried from tensor to tensor; one that
-another beats in both, or that can't come below the best solution known even if the rest were divisible (the
-greedy bound of Sinha and Zoltners, 1979), is dropped. Tensors of a model have few sizes, so few states are
-left."""
+A multiple-choice knapsack, solved exactly. States (bytes, loss) grow tensor by tensor. A state is dropped where
+another beats it in both, or where its lower bound (the relaxation of Sinha and Zoltners, 1979) exceeds the best
+known solution. A model's tensors have few sizes, so few states remain."""
 
 from __future__ import annotations
 
@@ -14,18 +13,18 @@ from typing import NamedTuple
 
 from tinsmith.errors import InputError
 
-_STATES = 20_000  # carried at most; only a model of many odd sizes has more, and loses next to nothing
+_STATES = 20_000  # kept at most; only models of many different sizes have more
 
 
 class Choice(NamedTuple):
-    """What one format of one tensor takes and costs."""
+    """Bytes and loss of a tensor in one format."""
 
     size: int
     loss: float
 
 
 class _Step(NamedTuple):
-    """From one choice of an item's lower hull to the next: `size` more bytes for `gain` less loss."""
+    """A step on an item's lower hull: `size` more bytes for `gain` less loss."""
 
     item: int
     size: int
@@ -33,7 +32,7 @@ class _Step(NamedTuple):
 
 
 class Tight(InputError):
-    """No assignment is small enough; least: bytes of the smallest there is."""
+    """No assignment fits the limit. least: bytes of the smallest one."""
 
     def __init__(self, least: int, limit: int) -> None:
         super().__init__(f"the smallest assignment takes {least} bytes, the limit is {limit}")
@@ -41,16 +40,16 @@ class Tight(InputError):
 
 
 def assign(items: Sequence[Sequence[Choice]], limit: int) -> list[int]:
-    """For each item the number of its choice, so that sizes sum to at most `limit` and the loss is least.
+    """The index of each item's choice, with the least loss at a total size of at most `limit`.
 
-    Of equal losses the smaller file wins, then the earlier choice. Raises Tight where nothing is small enough.
+    Among equal losses the smaller file wins, then the earlier choice. Raises Tight where nothing fits.
     """
     useful = [_useful(choices) for choices in items]
     least = sum(choices[0][0] for choices in useful)
     if least > limit:
         raise Tight(least, limit)
     hulls = [_hull(k, choices) for k, choices in enumerate(useful)]
-    # Items of large steps first: small ones then fill what is left.
+    # Items with large steps first: small ones fill the rest.
     order = sorted(range(len(items)), key=lambda k: (-max((s.size for s in hulls[k]), default=0), k))
     bounds = _Bounds([useful[k] for k in order], [hulls[k] for k in order])
     best = bounds.rounded(limit)
@@ -79,16 +78,16 @@ def assign(items: Sequence[Sequence[Choice]], limit: int) -> list[int]:
 
 
 def _useful(choices: Sequence[Choice]) -> list[tuple[int, float, int]]:
-    """(size, loss, number) by size, without those that a smaller one beats."""
-    kept: list[tuple[int, float, int]] = []
+    """(size, loss, index) by size, without those that a smaller one beats."""
+    useful: list[tuple[int, float, int]] = []
     for size, loss, k in sorted((c.size, c.loss, k) for k, c in enumerate(choices)):
-        if not kept or loss < kept[-1][1]:
-            kept.append((size, loss, k))
-    return kept
+        if not useful or loss < useful[-1][1]:
+            useful.append((size, loss, k))
+    return useful
 
 
 def _hull(item: int, choices: Sequence[tuple[int, float, int]]) -> list[_Step]:
-    """Steps of falling gain a byte."""
+    """Steps, with decreasing gain a byte."""
     points: list[tuple[int, float]] = []
     for size, loss, _ in choices:
         while len(points) > 1 and _slope(points[-2], points[-1]) <= _slope(points[-1], (size, loss)):
@@ -102,7 +101,7 @@ def _slope(a: tuple[int, float], b: tuple[int, float]) -> float:
 
 
 class _Bounds:
-    """How low the loss of the items from any place on may come in so many bytes."""
+    """Lower bounds of the loss of the items from any index on."""
 
     def __init__(self, choices: Sequence[Sequence[tuple[int, float, int]]], hulls: Sequence[Sequence[_Step]]):
         self.hulls = hulls
@@ -123,7 +122,7 @@ class _Bounds:
             self.gained.append(list(accumulate((step.gain for step in own), initial=0.0)))
 
     def loss(self, k: int, size: int, loss: float, limit: int) -> float:
-        """Of a state before item k: no completion of it within the limit comes below."""
+        """A lower bound for the completions, within the limit, of a state before item k."""
         left = limit - size - self.sizes[k]
         if left < 0:
             return float("inf")
@@ -136,12 +135,12 @@ class _Bounds:
 
     def reachable(self, k: int, size: int, loss: float, limit: int, best: float) -> bool:
         lowest = self.loss(k, size, loss, limit)
-        # Rounding is of the order of what is summed, which the best may be nothing of.
+        # Rounding errors scale with the summed losses, which may exceed the best loss by far.
         return lowest <= best + 1e-9 * self.losses[0] and lowest != float("inf")
 
     def rounded(self, limit: int) -> float:
-        """A loss that can be had: steps by gain a byte, those that do not fit left out with what follows
-        them."""
+        """The loss of a feasible solution: steps by gain a byte; an item stops at the first that does not
+        fit."""
         left, loss, closed = limit - self.sizes[0], self.losses[0], set[int]()
         for step in self.steps[0]:
             if step.item in closed or step.size > left:

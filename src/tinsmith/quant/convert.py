@@ -1,6 +1,6 @@
-"""Tensors from format to format in blocks of rows, on all cores: what a file's writer takes piece by piece.
+"""Converts tensors between formats in blocks of rows, on all cores, for writers that take a file in pieces.
 
-No tensor is ever whole in memory but as a map of its file, and of that only what is being worked on.
+Source tensors are maps of their file; only the rows in progress are in memory.
 """
 
 from __future__ import annotations
@@ -11,25 +11,25 @@ from itertools import islice
 
 from tinsmith import _core
 from tinsmith.errors import FormatError
+from tinsmith.layouts import reordered
 from tinsmith.spec import Buffer, Tensor
 from tinsmith.system.files import forget
 from tinsmith.system.parallel import in_order
 
 _BLOCK = 1 << 20  # weights that one task converts
-_FORGET = 64 << 20  # bytes of a mapped file after which its pages are given back
+_FORGET = 64 << 20  # bytes of a mapped file after which its pages are released
 
 Advance = Callable[[int], None]
 
 
 @dataclass(frozen=True)
 class Job:
-    """A tensor and the format it shall have.
+    """A tensor and its target format.
 
-    importance: float32 [matrices, inputs], a weight for the squared error of each input column, or None.
-    feedback: gives float32 [inputs, inputs], the factor of _core.quantize_feedback, which is then how blocks
-    are made; for a single matrix. matrices: those the tensor holds, one after the other. order: for rows that a
-    file has in another order, its row i of each run of len(order) rows is the tensor's row order[i] of that
-    run."""
+    importance: float32 [matrices, inputs], a weight for the squared error of each input column. matrices: the
+    number of matrices in the tensor. order: row i of each run of len(order) rows in the file is the tensor's
+    row order[i] of that run. feedback: returns float32 [inputs, inputs], the factor of
+    _core.quantize_feedback; for a single matrix. Raises FormatError for importance of another shape."""
 
     name: str
     tensor: Tensor
@@ -39,8 +39,16 @@ class Job:
     order: Sequence[int] = (0,)
     feedback: Callable[[], Buffer] | None = None
 
+    def __post_init__(self) -> None:
+        wanted = self.matrices * self.tensor.inputs
+        if self.importance is not None and (given := memoryview(self.importance).nbytes // 4) != wanted:
+            raise FormatError(
+                f"{self.name}: the importance matrix has {given} inputs, the tensor {wanted}; it is of another "
+                "model"
+            )
+
     def spans(self) -> list[tuple[int, int]]:
-        """Rows from, to: what one task converts. None crosses from a matrix to the next or divides a run."""
+        """(begin, end) of the rows of each task. None crosses matrices or divides a run."""
         run, rows = len(self.order), self.tensor.rows // self.matrices
         step = max(1, _BLOCK // self.tensor.inputs // run) * run
         return [
@@ -50,12 +58,12 @@ class Job:
         ]
 
     def convert(self, begin: int, end: int) -> Buffer:
-        """Rows begin to end, in the wanted format."""
+        """Rows begin to end in the target format."""
         tensor, shape = self.tensor, (end - begin, self.tensor.inputs)
         width = memoryview(tensor.data).nbytes // tensor.rows
         data: Buffer = memoryview(tensor.data).cast("B")[begin * width : end * width]
         if len(self.order) > 1:
-            data = _in_order(data, width, self.order)
+            data = reordered(data, width, self.order)
         if tensor.format == self.format:
             return data
         if tensor.format != "F32":
@@ -77,21 +85,11 @@ class Job:
         return memoryview(self.importance).cast("B")[matrix * size : (matrix + 1) * size]
 
 
-def _in_order(data: Buffer, width: int, order: Sequence[int]) -> bytes:
-    run = len(order) * width
-    return b"".join(
-        data[base + row * width : base + (row + 1) * width]
-        for base in range(0, len(data), run)
-        for row in order
-    )
-
-
 def stream(jobs: Sequence[Job], threads: int = 0, advance: Advance | None = None) -> list[Iterator[Buffer]]:
-    """For each job its tensor's bytes in pieces. They must be taken in order, each whole.
+    """Each job's tensor in pieces; consume the iterators in order, each to its end.
 
-    threads: 0 for one a core; the bytes are the same with any number. advance: called with the
-    bytes that each piece taken was made of. Raises FormatError for a weight that is not finite or too large for
-    its format.
+    threads: 0 for one a core; the bytes don't depend on it. advance: called with the source bytes of each piece
+    consumed. Raises FormatError for a weight that is not finite or too large for its format.
     """
     spans = [job.spans() for job in jobs]
 
@@ -107,19 +105,19 @@ def stream(jobs: Sequence[Job], threads: int = 0, advance: Advance | None = None
 def _pieces(
     job: Job, spans: Sequence[tuple[int, int]], results: Iterator[Buffer], advance: Advance | None
 ) -> Iterator[Buffer]:
-    held, width = 0, memoryview(job.tensor.data).nbytes // job.tensor.rows
+    mapped, width = 0, memoryview(job.tensor.data).nbytes // job.tensor.rows
     for (begin, end), piece in zip(spans, results, strict=True):
         yield piece
-        held += (end - begin) * width
-        if held >= _FORGET or end == job.tensor.rows:
+        mapped += (end - begin) * width
+        if mapped >= _FORGET or end == job.tensor.rows:
             forget(job.tensor.data)
-            held = 0
+            mapped = 0
         if advance is not None:
             advance((end - begin) * width)
 
 
 def converted(jobs: Sequence[Job]) -> list[Tensor]:
-    """The tensors in memory; one that has its format already is the same object."""
+    """The tensors in memory; one that has its format already is returned as it is."""
     pieces = stream([job for job in jobs if job.tensor.format != job.format])
     made = iter([b"".join(parts) for parts in pieces])
     return [

@@ -1,13 +1,13 @@
-"""A GGUF file to one in other formats: any architecture, metadata as it is."""
+"""Converts a GGUF file of any architecture to other weight formats; metadata stays."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from math import prod
 from pathlib import Path
 
-from tinsmith.errors import FormatError, InputError, UnsupportedError
+from tinsmith.errors import InputError, UnsupportedError
 from tinsmith.formats import gguf
 from tinsmith.formats.model_files import model_digest
 from tinsmith.formats.weights import WEIGHT_FORMATS
@@ -18,7 +18,7 @@ from tinsmith.quant.convert import Advance, Job, stream
 from tinsmith.quant.model import Feedback
 from tinsmith.spec import Buffer, Tensor
 
-_VERSION = 2  # of the block layouts, in general.quantization_version
+_VERSION = 2  # general.quantization_version: of the block layouts
 
 
 def quantize(
@@ -31,55 +31,47 @@ def quantize(
     feedback: Feedback | None = None,
     progress: Callable[[int], AbstractContextManager[Advance]] | None = None,
 ) -> tuple[str, ...]:
-    """Writes GGUF file `source` in a preset's formats, atomically, piece by piece on all cores; the fallbacks
-    that it took, a line each.
+    """Writes GGUF file `source` in a preset's formats, atomically, in pieces on all cores. Returns a line for
+    each fallback.
 
     importance: by tensor name, as formats.imatrix reads it. threads: 0 for one a core. feedback: by tensor
-    name, what gives the factor of its error feedback. progress: a context that gets the bytes of all tensors
-    and gives what is called with those that were converted. Tensors that have their format already keep their
-    bytes. Raises FormatError for a damaged file or a weight that no block holds, UnsupportedError for a preset
-    or a tensor's type that is not known."""
+    name, returns the factor of its error feedback. progress: from the bytes of all tensors, a context whose
+    value is called with the bytes converted. Tensors that have their format already keep their bytes. Raises
+    FormatError for a damaged file or a weight outside its format's range, UnsupportedError for an unknown
+    preset or tensor type."""
     if isinstance(preset, str):
         presets.check_gguf(preset)
     file = gguf.read(source)
     if file.get("general.architecture") == ARCHITECTURE:
         raise UnsupportedError(
-            f"{source}: is a vision model (mmproj), some of whose tensors have no blocks in llama.cpp; "
-            "build both, with --mmproj, from its language model's file"
+            f"{source}: is a vision model (mmproj); llama.cpp has no blocks for some of its tensors. Build "
+            "both from the language model's file, with --mmproj"
         )
     if Path(target).exists() and Path(target).samefile(source):
-        raise InputError(f"{target}: is the file that is read; give another name for what is written")
-    weights = dict(importance or {})
-    jobs, notes = _jobs(file, preset, weights, feedback)
-    made_from = file.metadata.get(SOURCE) or gguf.value(model_digest(Path(source)))
-    metadata = _metadata(file, presets.find(preset).file_type, len(weights), made_from)
-
-    def write(advance: Advance | None) -> None:
+        raise InputError(f"{target}: is the input file; give another output file")
+    jobs, notes = _jobs(file, preset, importance or {}, feedback)
+    source_digest = file.metadata.get(SOURCE) or gguf.value(model_digest(Path(source)))
+    metadata = _metadata(file, presets.find(preset).file_type, len(importance or {}), source_digest)
+    total = sum(tensor.size for tensor in file.tensors.values())
+    with nullcontext() if progress is None else progress(total) as advance:
         pieces = stream(jobs, threads, advance)
         stored = [
             gguf.Tensor(job.name, gguf.tensor_type(job.format), file.tensors[job.name].shape, data)
             for job, data in zip(jobs, pieces, strict=True)
         ]
         gguf.write(target, metadata, stored)
-
-    if progress is None:
-        write(None)
-    else:
-        with progress(sum(tensor.size for tensor in file.tensors.values())) as advance:
-            write(advance)
     return notes
 
 
 def overhead(file: gguf.Gguf) -> int:
-    """Bytes of what `quantize` writes without importance, before the first tensor."""
-    made_from = gguf.value("0" * 64)
-    return len(gguf.header(_metadata(file, 0, 0, made_from), list(file.tensors.values())))
+    """Bytes before the first tensor in `quantize`'s output without importance."""
+    return len(gguf.header(_metadata(file, 0, 0, gguf.value("0" * 64)), list(file.tensors.values())))
 
 
-def _metadata(file: gguf.Gguf, file_type: int, weighed: int, made_from: gguf.Value) -> dict[str, gguf.Value]:
-    """made_from: the digest of the file, which stands for its source where it names none."""
+def _metadata(file: gguf.Gguf, file_type: int, weighed: int, source: gguf.Value) -> dict[str, gguf.Value]:
+    """source: the file's digest, stated unless the file names its own source."""
     metadata = dict(file.metadata)
-    metadata.setdefault(SOURCE, made_from)
+    metadata.setdefault(SOURCE, source)
     metadata["general.file_type"] = gguf.value(file_type)
     metadata["general.quantization_version"] = gguf.value(_VERSION)
     if weighed:
@@ -104,20 +96,15 @@ def _jobs(
                     + ", ".join(WEIGHT_FORMATS)
                 )
             wanted = name  # a short table of numbers
-        weights = importance.get(tensor.name)
-        if weights is not None and memoryview(weights).nbytes != 4 * matrices * shape.inputs:
-            raise FormatError(
-                f"{file.path}: tensor {tensor.name!r} has {matrices * shape.inputs} inputs, its importance "
-                f"{memoryview(weights).nbytes // 4}; the importance matrix is of another model"
-            )
-        held = Tensor(name, shape.rows, shape.inputs, tensor.data)
+        stored = Tensor(name, shape.rows, shape.inputs, tensor.data)
         factor = feedback(tensor.name) if feedback else None
-        jobs.append(Job(tensor.name, held, wanted, weights, matrices, feedback=factor))
+        weights = importance.get(tensor.name)
+        jobs.append(Job(tensor.name, stored, wanted, weights, matrices, feedback=factor))
     return jobs, notes
 
 
 def _group(file: gguf.Gguf) -> int:
-    """Query heads a key head; of the first layer that has any, where layers differ."""
+    """Query heads a key head, of the first layer with attention."""
 
     def heads(key: str) -> int:
         value = file.get(f"{file.get('general.architecture')}.attention.{key}", 1)

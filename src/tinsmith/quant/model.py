@@ -5,22 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from tinsmith.errors import FormatError
 from tinsmith.models.family import TensorName, by_name
 from tinsmith.quant import presets
 from tinsmith.quant.convert import Advance, Job, converted, stream
 from tinsmith.spec import Buffer, Spec
 
-# By role, what gives the factor of a tensor's error feedback; None for one that is to have none.
+# From a role to a function that returns the factor of the tensor's error feedback; None for no feedback.
 Feedback = Callable[[str], Callable[[], Buffer] | None]
 
 
 @dataclass(frozen=True)
 class Encoder:
-    """How models.save_gguf is to write a model's tensors; made by `encoder`.
+    """Encodes a model's tensors for models.save_gguf; made by `encoder`.
 
-    formats: by role; file_type: GGUF's number for the preset; notes: what was chosen otherwise than by its
-    name.
+    formats: by role. file_type: GGUF's number of the preset. notes: a line for each fallback.
     """
 
     formats: dict[str, str]
@@ -33,14 +31,8 @@ class Encoder:
 
     def job(self, spec: Spec, name: TensorName, order: Sequence[int] = (0,)) -> Job:
         tensor, weights = spec.tensors[name.role], self.importance.get(name.role)
-        matrices = max(name.experts, 1)
-        if weights is not None and memoryview(weights).nbytes != 4 * matrices * tensor.inputs:
-            raise FormatError(
-                f"{name.role}: importance is given for {memoryview(weights).nbytes // 4} inputs, the tensor "
-                f"has {matrices * tensor.inputs}; it is of another model"
-            )
         factor = self.feedback(name.role) if self.feedback else None
-        return Job(name.role, tensor, self.formats[name.role], weights, matrices, order, factor)
+        return Job(name.role, tensor, self.formats[name.role], weights, max(name.experts, 1), order, factor)
 
     def __call__(
         self, spec: Spec, names: Sequence[tuple[TensorName, Sequence[int]]]
@@ -59,11 +51,11 @@ def encoder(
     feedback: Feedback | None = None,
 ) -> Encoder:
     """importance: by role, float32 weights for the squared errors of a matrix's input columns, [inputs], or
-    [experts, inputs] of a mixture. threads, advance: as for convert.stream. feedback: for errors that later
-    inputs make up for.
+    [experts, inputs] of a mixture. threads, advance: as for convert.stream. feedback: factors of error
+    feedback.
 
-    Raises UnsupportedError for an unknown preset; when it is used, FormatError for a weight that is not finite
-    or too large for its format.
+    Raises UnsupportedError for an unknown preset. The encoder raises FormatError for a weight that is not
+    finite or too large for its format.
     """
     names = [name for name in by_name(spec.family).tensors(spec.hyper) if name.role in spec.tensors]
     shapes = [presets.Shape(name.gguf, name.all_rows, name.inputs) for name in names]
@@ -76,9 +68,9 @@ def encoder(
 
 
 def apply(spec: Spec, preset: str, importance: Mapping[str, Buffer] | None = None) -> Spec:
-    """The model in memory with its tensors in a preset's formats; one that has its format is taken as it is.
+    """The model in memory with its tensors in a preset's formats.
 
-    importance and errors: as for `encoder`. The fallbacks are added to the spec's notes.
+    importance and errors: as for `encoder`. The spec's notes gain the fallbacks.
     """
     encode = encoder(spec, preset, importance)
     names = [name for name in by_name(spec.family).tensors(spec.hyper) if name.role in spec.tensors]

@@ -1,8 +1,8 @@
-"""Presets: the names people know, as a choice of format by tensor.
+"""Presets: the well-known names, as a choice of format by tensor.
 
-A tensor is identified by its name in GGUF, which is the same in every family. The mixes of the K presets are
-llama.cpp's, but for its exceptions for 8 experts: what a preset's name promises about size and quality there,
-it promises here. Q4_0 is finer than there in attention; IQ3_NL is ours.
+Tensors go by their names in GGUF, which all families share. The mixes of the K presets are llama.cpp's, without
+its exceptions for 8 experts, so that a preset's name means the same size and quality. Q4_0 is finer than
+llama.cpp's in attention; IQ3_NL is our own.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from tinsmith.formats.weights import in_gguf, weight_format
 
 
 class Shape(NamedTuple):
-    """A tensor of a GGUF file: `rows` of all its matrices together; a vector has 1."""
+    """A tensor of a GGUF file. rows: of all its matrices together; 1 for a vector."""
 
     name: str
     rows: int
@@ -28,8 +28,8 @@ class Shape(NamedTuple):
 
 @dataclass(frozen=True)
 class Place:
-    """Where a tensor stands: its index among the `count` tensors of its part, queries that share a key, and
-    whether the importance of its inputs is known."""
+    """A tensor's position: its index among the `count` tensors of its part. group: queries that share a key.
+    weighed: the importance of its inputs is known."""
 
     index: int
     count: int
@@ -51,7 +51,7 @@ def _first_eighth(place: Place) -> bool:
 
 
 class Rule(NamedTuple):
-    """A finer format for some tensors of a part, such as attn_v."""
+    """The format of some tensors of a part, such as attn_v. The first rule that applies counts."""
 
     part: str
     format: str
@@ -59,20 +59,25 @@ class Rule(NamedTuple):
 
 
 class Preset(NamedTuple):
-    """file_type: GGUF's number for it. matrices: the format of all that no other field covers; head: of the
-    output head, also where the embedding serves as the head; embedding: of one that does not."""
+    """matrices: the format of all tensors that no other field covers. head: of the output head, and of an
+    embedding that serves as the head. embedding: of any other embedding."""
 
-    file_type: int
+    name: str
     matrices: str
     head: str
     embedding: str
     rules: tuple[Rule, ...] = ()
 
+    @property
+    def file_type(self) -> int:
+        """GGUF's number of the preset."""
+        return FILE_TYPES[self.name]
+
 
 @dataclass(frozen=True)
 class Mix:
-    """A choice of format tensor by tensor, as a search makes it. name: what users call it; formats: by name in
-    GGUF; vision: of a vision model's tensors, by role, where they were measured."""
+    """A format for each tensor, chosen by a search. name: shown to users. formats: by GGUF name. vision: by
+    role of a vision model's tensors, where they were measured."""
 
     name: str
     formats: Mapping[str, str]
@@ -80,140 +85,98 @@ class Mix:
 
     @property
     def file_type(self) -> int:
-        """Of the preset named after the format that most tensors have."""
+        """The number of the preset named after the most common format."""
         common = max(sorted(set(self.formats.values())), key=list(self.formats.values()).count)
         return file_type(common)
 
 
 def _around_two_bits(finer: str, *, output: bool = False) -> tuple[Rule, ...]:
-    """Of the presets of IQ2; output: whether attention's outputs are finer too."""
-    return (
-        Rule("attn_v", "Q4_K", lambda place: place.group >= 4),
-        Rule("attn_v", finer),
-        Rule("ffn_down", finer, _first_eighth),
-        *((Rule("attn_output", finer),) if output else ()),
-    )
+    """Rules of the IQ2 presets. output: attention's outputs are finer, too."""
+    rules = (_SHARED_VALUES, Rule("attn_v", finer), Rule("ffn_down", finer, _first_eighth))
+    return (*rules, Rule("attn_output", finer)) if output else rules
 
 
-_AROUND_FOUR_BITS = (  # of the presets of IQ4
+_SHARED_VALUES = Rule("attn_v", "Q4_K", lambda place: place.group >= 4)
+_AROUND_FOUR_BITS = (  # rules of the IQ4 presets
     Rule("attn_v", "Q5_K", lambda place: place.group >= 4),
     Rule("ffn_down", "Q5_K", lambda place: _first_eighth(place) and not place.weighed),
 )
-
-
-PRESETS = {
-    "F32": Preset(FILE_TYPES["F32"], "F32", "F32", "F32"),
-    "F16": Preset(FILE_TYPES["F16"], "F16", "F16", "F16"),
-    "BF16": Preset(FILE_TYPES["BF16"], "BF16", "BF16", "BF16"),
-    "Q8_0": Preset(FILE_TYPES["Q8_0"], "Q8_0", "Q8_0", "Q8_0"),
-    "Q6_K": Preset(FILE_TYPES["Q6_K"], "Q6_K", "Q6_K", "Q6_K"),
-    "Q5_K_M": Preset(
-        FILE_TYPES["Q5_K_M"],
-        "Q5_K",
-        "Q6_K",
-        "Q5_K",
-        (
-            Rule("attn_v", "Q6_K", _outer_and_each_third),
-            Rule("ffn_down", "Q6_K", _outer_and_each_third),
-        ),
-    ),
-    "Q5_K_S": Preset(FILE_TYPES["Q5_K_S"], "Q5_K", "Q6_K", "Q5_K"),
-    "Q5_1": Preset(FILE_TYPES["Q5_1"], "Q5_1", "Q6_K", "Q5_1"),
-    "Q5_0": Preset(FILE_TYPES["Q5_0"], "Q5_0", "Q6_K", "Q5_0"),
-    "Q4_K_M": Preset(
-        FILE_TYPES["Q4_K_M"],
+_MEDIUM = tuple(Rule(part, "Q6_K", _outer_and_each_third) for part in ("attn_v", "ffn_down"))
+_ALL = (
+    *(Preset(name, name, name, name) for name in ("F32", "F16", "BF16", "Q8_0", "Q6_K")),
+    Preset("Q5_K_M", "Q5_K", "Q6_K", "Q5_K", _MEDIUM),
+    Preset("Q5_K_S", "Q5_K", "Q6_K", "Q5_K"),
+    Preset("Q5_1", "Q5_1", "Q6_K", "Q5_1"),
+    Preset("Q5_0", "Q5_0", "Q6_K", "Q5_0"),
+    Preset("Q4_K_M", "Q4_K", "Q6_K", "Q4_K", _MEDIUM),
+    Preset(
+        "Q4_K_S",
         "Q4_K",
         "Q6_K",
         "Q4_K",
-        (
-            Rule("attn_v", "Q6_K", _outer_and_each_third),
-            Rule("ffn_down", "Q6_K", _outer_and_each_third),
-        ),
+        (Rule("attn_v", "Q5_K", lambda place: place.index < 4), Rule("ffn_down", "Q5_K", _first_eighth)),
     ),
-    "Q4_K_S": Preset(
-        FILE_TYPES["Q4_K_S"],
-        "Q4_K",
-        "Q6_K",
-        "Q4_K",
-        (
-            Rule("attn_v", "Q5_K", lambda place: place.index < 4),
-            Rule("ffn_down", "Q5_K", _first_eighth),
-        ),
-    ),
-    "Q4_1": Preset(FILE_TYPES["Q4_1"], "Q4_1", "Q6_K", "Q4_1"),
-    "Q4_0": Preset(
-        FILE_TYPES["Q4_0"],
+    Preset("Q4_1", "Q4_1", "Q6_K", "Q4_1"),
+    Preset(
+        "Q4_0",
         "Q4_0",
         "Q8_0",
         "Q8_0",
         (
             *(Rule(f"attn_{part}", "Q8_0") for part in ("k", "v", "output")),
-            Rule("per_layer_token_embd.weight", "Q4_0"),  # as large as all else, and no sum of many products
+            Rule("per_layer_token_embd.weight", "Q4_0"),  # as large as the rest, and looked up, not multiplied
         ),
     ),
-    "IQ4_NL": Preset(FILE_TYPES["IQ4_NL"], "IQ4_NL", "Q6_K", "IQ4_NL", _AROUND_FOUR_BITS),
-    "IQ4_XS": Preset(FILE_TYPES["IQ4_XS"], "IQ4_XS", "Q6_K", "IQ4_XS", _AROUND_FOUR_BITS),
-    "Q3_K_L": Preset(
-        FILE_TYPES["Q3_K_L"],
+    Preset("IQ4_NL", "IQ4_NL", "Q6_K", "IQ4_NL", _AROUND_FOUR_BITS),
+    Preset("IQ4_XS", "IQ4_XS", "Q6_K", "IQ4_XS", _AROUND_FOUR_BITS),
+    Preset(
+        "Q3_K_L",
         "Q3_K",
         "Q6_K",
         "Q3_K",
         tuple(Rule(part, "Q5_K") for part in ("attn_v", "ffn_down", "attn_output")),
     ),
-    "Q3_K_M": Preset(
-        FILE_TYPES["Q3_K_M"],
+    Preset(
+        "Q3_K_M",
         "Q3_K",
         "Q6_K",
         "Q3_K",
         (
             Rule("attn_v", "Q5_K", lambda place: place.index < 2),
-            Rule("attn_v", "Q4_K"),
             Rule("ffn_down", "Q5_K", lambda place: place.index < place.count // 16),
-            Rule("ffn_down", "Q4_K"),
-            Rule("attn_output", "Q4_K"),
+            *(Rule(part, "Q4_K") for part in ("attn_v", "ffn_down", "attn_output")),
         ),
     ),
-    "Q3_K_S": Preset(FILE_TYPES["Q3_K_S"], "Q3_K", "Q6_K", "Q3_K"),
-    "IQ3_NL": Preset(
-        FILE_TYPES["IQ3_NL"],
+    Preset("Q3_K_S", "Q3_K", "Q6_K", "Q3_K"),
+    Preset(
+        "IQ3_NL",
         "IQ3_NL",
         "Q4_0",
         "IQ3_NL",
         tuple(Rule(part, "Q4_0") for part in ("attn_k", "attn_v", "attn_output", "ffn_down")),
     ),
-    "Q2_K": Preset(
-        FILE_TYPES["Q2_K"],
+    Preset(
+        "Q2_K",
         "Q2_K",
         "Q6_K",
         "Q2_K",
-        (
-            Rule("attn_v", "Q4_K", lambda place: place.group >= 4),
-            Rule("attn_v", "Q3_K"),
-            Rule("ffn_down", "Q3_K"),
-            Rule("attn_output", "Q3_K"),
-        ),
+        (_SHARED_VALUES, *(Rule(part, "Q3_K") for part in ("attn_v", "ffn_down", "attn_output"))),
     ),
-    "IQ3_M": Preset(
-        FILE_TYPES["IQ3_M"],
+    Preset(
+        "IQ3_M",
         "IQ3_S",
         "Q6_K",
         "IQ3_S",
-        (
-            Rule("attn_v", "Q4_K"),
-            Rule("ffn_down", "Q4_K", _first_eighth),
-            Rule("attn_output", "Q4_K"),
-        ),
+        (Rule("attn_v", "Q4_K"), Rule("ffn_down", "Q4_K", _first_eighth), Rule("attn_output", "Q4_K")),
     ),
-    "IQ3_S": Preset(
-        FILE_TYPES["IQ3_S"], "IQ3_S", "Q6_K", "IQ3_S", (Rule("attn_v", "Q4_K", lambda place: place.group >= 4),)
-    ),
-    "IQ3_XXS": Preset(
-        FILE_TYPES["IQ3_XXS"],
+    Preset("IQ3_S", "IQ3_S", "Q6_K", "IQ3_S", (_SHARED_VALUES,)),
+    Preset(
+        "IQ3_XXS",
         "IQ3_XXS",
         "Q5_K",
         "IQ3_S",
         (
-            Rule("attn_v", "Q4_K", lambda place: place.group >= 4),
+            _SHARED_VALUES,
             Rule("attn_v", "IQ3_S", lambda place: not place.weighed),
             Rule("attn_k", "IQ2_S"),
             Rule("attn_q", "IQ2_S"),
@@ -222,27 +185,25 @@ PRESETS = {
             Rule("attn_output", "IQ3_S"),
         ),
     ),
-    "IQ2_M": Preset(FILE_TYPES["IQ2_M"], "IQ2_S", "Q5_K", "IQ3_S", _around_two_bits("IQ3_S", output=True)),
-    "IQ2_S": Preset(FILE_TYPES["IQ2_S"], "IQ2_XS", "Q5_K", "IQ3_S", _around_two_bits("IQ3_S", output=True)),
-    "IQ2_XS": Preset(FILE_TYPES["IQ2_XS"], "IQ2_XS", "Q5_K", "Q2_K", _around_two_bits("Q2_K")),
-    "IQ2_XXS": Preset(FILE_TYPES["IQ2_XXS"], "IQ2_XXS", "Q5_K", "Q2_K", _around_two_bits("Q2_K")),
-    "TQ2_0": Preset(FILE_TYPES["TQ2_0"], "TQ2_0", "Q6_K", "Q4_K"),
-    "TQ1_0": Preset(FILE_TYPES["TQ1_0"], "TQ1_0", "Q6_K", "Q4_K"),
-}
+    Preset("IQ2_M", "IQ2_S", "Q5_K", "IQ3_S", _around_two_bits("IQ3_S", output=True)),
+    Preset("IQ2_S", "IQ2_XS", "Q5_K", "IQ3_S", _around_two_bits("IQ3_S", output=True)),
+    Preset("IQ2_XS", "IQ2_XS", "Q5_K", "Q2_K", _around_two_bits("Q2_K")),
+    Preset("IQ2_XXS", "IQ2_XXS", "Q5_K", "Q2_K", _around_two_bits("Q2_K")),
+    Preset("TQ2_0", "TQ2_0", "Q6_K", "Q4_K"),
+    Preset("TQ1_0", "TQ1_0", "Q6_K", "Q4_K"),
+)
+PRESETS = {preset.name: preset for preset in _ALL}
 
-# Small, and costly where they are wrong: the weights of short convolutions and those that choose experts.
+# Small and sensitive tensors: the weights of short convolutions and of routers.
 _EXACT = re.compile(
     r".*\.(ssm_conv1d|shortconv\.conv|ffn_gate_inp|ffn_gate_inp_shexp)\.weight|per_layer_model_proj\.weight"
 )
-# What has a row a token.
+# Tensors with a row a token.
 _TABLES = ("token_embd.weight", "per_layer_token_embd.weight")
 _LAYER = re.compile(r"blk\.\d+\.(\w+)\.weight")
-# Parts that are counted and treated as one: matrices of queries, keys and values together are as delicate as
-# those of values; all experts of a layer are one matrix, and those that every token goes to another.
-_SAME = {"attn_qkv": "attn_v"}
-_EXPERTS = re.compile(r"_(exps|shexp)$")
-# What takes a format's place in rows that are no multiple of its 256 inputs: the next finer one with blocks of
-# 32.
+_SAME = {"attn_qkv": "attn_v"}  # a joint matrix of queries, keys and values is as sensitive as values
+_EXPERTS = re.compile(r"_(exps|shexp)$")  # rules treat experts like the part without them
+# For rows that are no multiple of a format's 256 inputs: the next finer format with blocks of 32.
 _NARROW = {
     "Q2_K": "Q4_0", "Q3_K": "Q4_0", "Q4_K": "Q5_0", "Q5_K": "Q5_1", "Q6_K": "Q8_0",
     **dict.fromkeys(("IQ4_XS", "IQ3_S", "IQ3_XXS", "IQ2_S", "IQ2_XS", "IQ2_XXS"), "IQ4_NL"),
@@ -252,7 +213,7 @@ _NARROWEST = "F16"  # for rows that are no multiple of 32 either
 
 
 def find(name: str | Mix) -> Preset | Mix:
-    """Raises UnsupportedError for an unknown one, listing those there are."""
+    """Raises UnsupportedError for an unknown name, and lists the known ones."""
     if isinstance(name, Mix):
         return name
     if name not in PRESETS:
@@ -261,34 +222,34 @@ def find(name: str | Mix) -> Preset | Mix:
 
 
 def check_gguf(name: str) -> None:
-    """Raises UnsupportedError for a preset of a format that GGUF has not."""
+    """Raises UnsupportedError for a preset whose format GGUF lacks."""
     matrices = PRESETS[name].matrices if name in PRESETS else ""
     if matrices and in_gguf(matrices) != matrices:
         raise UnsupportedError(
-            f"{name} is a format of tins, and GGUF holds its weights as {in_gguf(matrices)}; for a tin, and "
-            f"that GGUF: tinsmith build MODEL --format {name.lower()}"
+            f"{name} is a format of tins; GGUF stores its weights as {in_gguf(matrices)}. To make a tin and "
+            f"that GGUF, run: tinsmith build MODEL --format {name.lower()}"
         )
 
 
 def formats(
     name: str | Mix, shapes: Sequence[Shape], *, group: int = 1, weighed: bool = False
 ) -> tuple[list[str], tuple[str, ...]]:
-    """The format of each tensor of a file under preset `name`, and a line for every fallback; a mix has none.
+    """The format of each tensor of a file under a preset, and a line for every fallback; a mix has none.
 
-    group: query heads a key head; weighed: an importance matrix is at hand. Vectors are F32, and so are the
-    weights of short convolutions and of routers. Raises UnsupportedError for an unknown preset.
+    group: query heads a key head. weighed: an importance matrix is given. Vectors and the weights of short
+    convolutions and routers are F32. Raises UnsupportedError for an unknown preset.
     """
     preset = find(name)
     if isinstance(preset, Mix):
         return ["F32" if is_exact(shape) else preset.formats[shape.name] for shape in shapes], ()
     tied = all(shape.name != "output.weight" for shape in shapes)
     parts = [_part(shape.name) for shape in shapes]
-    counts, seen = Counter(parts), Counter[str]()
+    counts, earlier = Counter(parts), Counter[str]()
     chosen: list[str] = []
     fallbacks: Counter[tuple[str, str, int]] = Counter()
     for shape, part in zip(shapes, parts, strict=True):
-        wanted = _wanted(preset, shape, part, Place(seen[part], counts[part], group, weighed), tied)
-        seen[part] += 1
+        wanted = _wanted(preset, shape, part, Place(earlier[part], counts[part], group, weighed), tied)
+        earlier[part] += 1
         given = _fitting(wanted, shape.inputs, _is_head(shape, tied))
         if given != wanted:
             fallbacks[wanted, given, shape.inputs] += 1
@@ -302,7 +263,7 @@ def formats(
 
 
 def notes_of_gguf(formats: Sequence[str]) -> tuple[str, ...]:
-    """A line for every format of a model's tensors that GGUF has not."""
+    """A line for every format of a model's tensors that GGUF lacks."""
     return tuple(
         f"GGUF has no {name}: {in_gguf(name)} there, the same weights, in {count} of {len(formats)} tensors"
         for name, count in sorted(Counter(formats).items())
@@ -311,7 +272,7 @@ def notes_of_gguf(formats: Sequence[str]) -> tuple[str, ...]:
 
 
 def _part(name: str) -> str:
-    """ffn_down_exps of blk.3.ffn_down_exps.weight; the name itself outside of the layers."""
+    """Such as ffn_down_exps of blk.3.ffn_down_exps.weight; outside the layers, the name itself."""
     match = _LAYER.fullmatch(name)
     return _SAME.get(match[1], match[1]) if match else name
 

@@ -1,4 +1,5 @@
-"""The files a device gets, a GGUF and a tin in each weight format, and the proof that both compute the same."""
+"""A model's files for devices: a GGUF and a tin in each weight format, and the proof that both compute the
+same."""
 
 from __future__ import annotations
 
@@ -29,8 +30,7 @@ Messages = Sequence[Mapping[str, Any]]
 
 @dataclass(frozen=True)
 class Weights:
-    """name: a preset's, or what users call the choice `mix`, made tensor by tensor; importance, feedback: as
-    quant.encoder takes them."""
+    """name: a preset's, or the users' name of `mix`. importance, feedback: as for quant.encoder."""
 
     name: str
     mix: Mix | None = None
@@ -44,8 +44,8 @@ class Weights:
 
 @dataclass(frozen=True)
 class Extra:
-    """What a tin holds beside the model: further entries by name, facts of its manifest, and the bill of
-    materials, which each tin completes."""
+    """Contents of a tin beside the model: more entries by name, facts of its manifest, and the bill of
+    materials, which `itemized` completes for each tin."""
 
     entries: Mapping[str, bytes] = field(default_factory=dict)
     manifest: Mapping[str, Any] = field(default_factory=dict)
@@ -53,8 +53,8 @@ class Extra:
 
 
 def prepared(spec: Spec, name: str, context: int) -> Spec:
-    """The model as it is written: under its name, with sessions of at most `context` tokens; 0 for the base's
-    own. Raises InputError for a context that is longer, and what chat_template.check raises."""
+    """The model to build: with its name, and sessions of at most `context` tokens; 0 for the base's context.
+    Raises InputError for a longer context than the base's, and what chat_template.check raises."""
     chat_template.check(spec, name)
     if context > spec.hyper.context:
         raise InputError(
@@ -66,8 +66,8 @@ def prepared(spec: Spec, name: str, context: int) -> Spec:
 
 
 def with_kv(spec: Spec, kv: str | None, where: str) -> Spec:
-    """With the vision model's keys and values "f16" or "q8"; None: as its weights ask for. Raises InputError,
-    which `where` begins, for a model without one."""
+    """With the vision model's keys and values "f16" or "q8"; None chooses by its weights. Raises InputError,
+    prefixed with `where`, for a model without a vision model."""
     if kv is None:
         return spec
     if spec.vision is None:
@@ -84,9 +84,9 @@ def build_files(
     *,
     tins: Path | None = None,
 ) -> dict[str, tuple[Path, Path]]:
-    """A GGUF and a tin of a prepared spec in each of the formats: `<name>-q8_0.gguf` and `<name>-q8_0.tin` for
-    Q8_0; and the vision model, if there is one, as `mmproj-<name>-q8_0.gguf` beside it. tins: a folder for
-    these, where it is another."""
+    """Builds a GGUF and a tin of a prepared spec in each format: `<name>-q8_0.gguf` and `<name>-q8_0.tin` for
+    Q8_0; and `mmproj-<name>-q8_0.gguf` of its vision model. Returns (GGUF, tin) by format. tins: a separate
+    folder for the tins."""
     name, built = spec.general["name"], {}
     for note in spec.notes:
         display.line(f"{name}: {note}")
@@ -102,27 +102,28 @@ def build_files(
 
 
 def _build_pair(spec: Spec, gguf: Path, tin: Path, weights: Weights, display: Display, extra: Extra) -> None:
+    from tinsmith import compiler
+    from tinsmith.models import family
+
     encode = write_gguf(spec, gguf, weights, display)
     notes = [*spec.notes, *encode.notes]
-    stored = dataclasses.replace(spec, tensors=written(gguf, encode, predicts(spec)))
+    predicts = family.by_name(spec.family).predicts(spec.hyper)
+    stored = dataclasses.replace(spec, tensors=written(gguf, encode, predicts))
     stored = write_mmproj(stored, gguf, weights, display)
     facts = {**extra.manifest, "weights": weights.name, **({"notes": notes} if notes else {})}
     entries = dict(extra.entries)
     if extra.bill is not None:
         entries[BILL] = itemized(extra.bill, weights.name, files.sha256_file(gguf), stored).encode()
-    pack(stored, tin, weights.name, encode.file_type, display, entries, facts)
-
-
-def predicts(spec: Spec) -> bool:
-    """Whether it has the layer that predicts a further token, which models.load leaves out unless asked for."""
-    from tinsmith.models import family
-
-    return family.by_name(spec.family).predicts(spec.hyper)
+    total = _bytes(stored.tensors) + (_bytes(stored.vision.tensors) if stored.vision else 0)
+    with transfer(display, f"pack {weights.name}", total) as advance:
+        compiler.build_tin(
+            stored, tin, entries=entries, manifest=facts, advance=advance, file_type=encode.file_type
+        )
 
 
 def written(path: Path, encode: Encoder, mtp: bool) -> dict[str, Tensor]:
-    """The tensors of a file that write_gguf made by this, in its formats, which GGUF may not have. mtp: as for
-    models.load."""
+    """The tensors of a GGUF that write_gguf made, in the encoder's formats, some of which GGUF lacks. mtp: as
+    for models.load."""
     from tinsmith import models
 
     tensors = models.load(path, mtp=mtp).tensors
@@ -130,10 +131,8 @@ def written(path: Path, encode: Encoder, mtp: bool) -> dict[str, Tensor]:
 
 
 def origin(given: str, path: Path, spec: Spec, name: str) -> tuple[dict[str, Any], Bill]:
-    """The origin of a model that needs no training, as the manifest states it, and its bill of materials.
-
-    given: how the user named it.
-    """
+    """The origin of an untrained model, for the manifest, and its bill of materials. given: the user's name of
+    the model."""
     license = spec.general.get("license")
     local = path.name if Path(given).exists() else given
     digest = model_digest(path)
@@ -143,14 +142,14 @@ def origin(given: str, path: Path, spec: Spec, name: str) -> tuple[dict[str, Any
 
 
 def itemized(bill: Bill, preset: str, digest: str, spec: Spec) -> Bill:
-    """The bill of one tin. digest: of the GGUF file that is in it."""
+    """The bill of one tin. digest: of the same model's GGUF."""
     return dataclasses.replace(
         bill, digest=digest, weights=preset, family=spec.family, parameters=spec.parameters
     )
 
 
 def by_role(spec: Spec, importance: Mapping[str, Buffer]) -> dict[str, Buffer]:
-    """An importance matrix, which goes by GGUF's names, by the spec's roles."""
+    """An importance matrix by the spec's roles, from one by GGUF names."""
     from tinsmith.models import family
 
     names = family.by_name(spec.family).tensors(spec.hyper)
@@ -158,8 +157,8 @@ def by_role(spec: Spec, importance: Mapping[str, Buffer]) -> dict[str, Buffer]:
 
 
 def write_gguf(spec: Spec, path: Path, weights: Weights, display: Display, threads: int = 0) -> Encoder:
-    """The model in these formats, converted piece by piece on all cores; by what, whose notes are also shown.
-    threads: as for quant.encoder."""
+    """Writes the model in these formats, converted in pieces on all cores. Returns the encoder, and shows its
+    notes. threads: as for quant.encoder."""
     from tinsmith import models, quant
 
     label = weights.mix.name if weights.mix else weights.name
@@ -179,46 +178,30 @@ def write_gguf(spec: Spec, path: Path, weights: Weights, display: Display, threa
 
 
 def all_files(spec: Spec, built: Mapping[str, tuple[Path, Path]]) -> list[Path]:
-    """What build_files made, with the vision models if the model has one."""
-    halves = [mmproj_of(gguf) for gguf, _ in built.values()] if spec.vision else []
-    return [file for pair in built.values() for file in pair] + halves
+    """The files of build_files, vision models included."""
+    vision = [mmproj_of(gguf) for gguf, _ in built.values()] if spec.vision else []
+    return [file for pair in built.values() for file in pair] + vision
 
 
 def mmproj_of(gguf: Path) -> Path:
-    """Where the vision model of a model's file is, if it has one."""
+    """The path of the vision model beside a model's file."""
     return gguf.with_name(f"mmproj-{gguf.name}")
 
 
 def write_mmproj(spec: Spec, gguf: Path, weights: Weights, display: Display) -> Spec:
-    """The vision model in these formats beside the model's file; the spec that has it so. Nothing for a model
-    without one: a file of that name is somebody's, and stays."""
+    """Writes the vision model in these formats beside the model's file. Returns the spec with these formats.
+    Without a vision model, an existing file of that name is another model's, and stays."""
     from tinsmith import models
     from tinsmith.quant import vision
 
     path = mmproj_of(gguf)
     if spec.vision is None:
         if path.exists():
-            display.line(f"{path}: is not of {gguf.name}, which has no vision model; it stays as it is")
+            display.line(f"{path}: does not belong to {gguf.name}, which has no vision model; left unchanged")
         return spec
     spec = dataclasses.replace(spec, vision=vision.apply(spec.vision, weights.formats))
     models.save_mmproj(spec, path)
     return spec
-
-
-def pack(
-    spec: Spec,
-    path: Path,
-    preset: str,
-    file_type: int,
-    display: Display,
-    entries: dict[str, bytes],
-    facts: dict[str, Any],
-) -> None:
-    from tinsmith import compiler
-
-    total = _bytes(spec.tensors) + (_bytes(spec.vision.tensors) if spec.vision else 0)
-    with transfer(display, f"pack {preset}", total) as advance:
-        compiler.build_tin(spec, path, entries=entries, manifest=facts, advance=advance, file_type=file_type)
 
 
 def _bytes(tensors: Mapping[str, Tensor]) -> int:
@@ -226,19 +209,19 @@ def _bytes(tensors: Mapping[str, Tensor]) -> int:
 
 
 def licenses(base: Path) -> dict[str, bytes]:
-    """The entry with the licence that a model came with."""
+    """The entry with the base model's licence."""
     text = hub.license_text(base)
     return {"LICENSES/base.txt": text} if text else {}
 
 
 def verify_pair(tin: Path, gguf: Path, prompts: Sequence[Messages]) -> dict[str, Any]:
-    """Raises FormatError when the tin is damaged, or does not compute what the GGUF does."""
+    """Raises FormatError for a damaged tin, and for one whose logits differ from the GGUF's."""
     Tin(tin).verify()
     ours, theirs = (logits_digest(path, prompts) for path in (tin, gguf))
     if ours != theirs:
         raise FormatError(
-            f"{tin}: its logits are not those of {gguf.name} on the same {len(prompts)} prompts "
-            f"({ours[:12]} and {theirs[:12]}); build both again, and report this if it stays"
+            f"{tin}: its logits on {len(prompts)} prompts differ from {gguf.name}'s "
+            f"({ours[:12]} and {theirs[:12]}); build both again, and report this if it happens again"
         )
     return {"tin": tin.name, "gguf": gguf.name, "prompts": len(prompts), "logits_sha256": ours}
 

@@ -1,4 +1,4 @@
-"""A vision model's tensors in the formats of a preset."""
+"""Formats of a vision model's tensors under a preset."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from tinsmith.spec import Tensor, Vision
 from tinsmith.tensor_names import TensorName
 from tinsmith.vision.parts import tensors_of
 
-# Small, and moved about value by value when they are compiled: never in blocks.
+# Small, and reordered value by value by the compiler: never in blocks.
 _WHOLE = ("patch", "positions", "projector.project_t")
 _WIDE = ("F32", "F16")
 
 
 def formats_of(vision: Vision, preset: str | presets.Mix) -> dict[str, str]:
-    """By role. What a mix does not say has the format of the preset that its file type is of."""
+    """By role. Tensors that a mix leaves out get the preset of its file type."""
     if isinstance(preset, presets.Mix):
-        likest = next(name for name, one in presets.PRESETS.items() if one.file_type == preset.file_type)
-        return {**formats_of(vision, likest), **preset.vision}
+        nearest = next(name for name, one in presets.PRESETS.items() if one.file_type == preset.file_type)
+        return {**formats_of(vision, nearest), **preset.vision}
     names = tensors_of(vision)
-    # Layers' parts go by the names that a language model's have.
+    # Parts of layers have the same names as a language model's.
     shapes = [presets.Shape(name.gguf.removeprefix("v."), name.all_rows, name.inputs) for name in names]
     chosen, _ = presets.formats(preset, shapes)
     return {
@@ -31,13 +31,12 @@ def formats_of(vision: Vision, preset: str | presets.Mix) -> dict[str, str]:
 
 
 def matrices(vision: Vision) -> list[str]:
-    """The roles of those that a preset puts in blocks."""
-    plain = formats_of(vision, "Q8_0")
-    return [role for role, format in plain.items() if format != "F32" and role not in _WHOLE]
+    """The roles of the tensors that a preset puts in blocks."""
+    formats = formats_of(vision, "Q8_0")
+    return [role for role, format in formats.items() if format != "F32" and role not in _WHOLE]
 
 
 def apply(vision: Vision, preset: str | presets.Mix) -> Vision:
-    """One that has its format is taken as it is."""
     jobs = [Job(role, vision.tensors[role], name) for role, name in formats_of(vision, preset).items()]
     made = converted(jobs)
     return replace(vision, tensors={job.name: tensor for job, tensor in zip(jobs, made, strict=True)})

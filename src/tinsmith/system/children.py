@@ -1,7 +1,7 @@
-"""Python processes that tinsmith starts. They import what this one does, and nothing of the current folder:
-whoever can put a json.py there would have it run.
+"""Child Python processes. They import the same modules as this one, and nothing from the current folder, where
+anybody may have put a json.py.
 
-The current folder itself stays: what the environment names (caches, pip's configuration) may be relative to it.
+They keep the current folder: environment variables (caches, pip's configuration) may be relative to it.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ _ISOLATED = bool(sys.flags.isolated)
 
 
 def python(*arguments: str) -> list[str]:
-    """The command of a child; it goes with `environment`."""
+    """A child's command, for use with `environment`."""
     return [sys.executable, "-I" if _ISOLATED else "-P", *arguments]
 
 
 def environment(more: Mapping[str, str] | None = None) -> dict[str, str]:
-    """A child's variables. An empty entry of PYTHONPATH means the current folder, and mostly comes of a
-    variable that was not set: it is left out; all others mean what they mean here."""
+    """A child's variables. Drops empty entries of PYTHONPATH, which mean the current folder and mostly come
+    from an unset variable; makes the others absolute."""
     variables = {**os.environ, "PYTHONSAFEPATH": "1", **(more or {})}
     paths = [str(Path(one).absolute()) for one in variables.pop("PYTHONPATH", "").split(os.pathsep) if one]
     return {**variables, "PYTHONPATH": os.pathsep.join(paths)} if paths else variables
@@ -30,7 +30,7 @@ def environment(more: Mapping[str, str] | None = None) -> dict[str, str]:
 
 @contextmanager
 def as_environment() -> Iterator[None]:
-    """For what takes a child's variables from this process alone, as multiprocessing does."""
+    """Sets these variables in this process, for multiprocessing."""
     before = dict(os.environ)
     safe = environment()
     try:

@@ -1,4 +1,4 @@
-"""How many cores there are to work on: the default number of threads."""
+"""The number of usable cores: the default number of threads."""
 
 from __future__ import annotations
 
@@ -9,9 +9,8 @@ from pathlib import Path
 def usable_cores(system: str = "/sys") -> int:
     """Physical cores that this process may run on, at least 1.
 
-    On Linux: the cores of the processors in its affinity mask (two hardware threads of one core are one: they
-    share its multipliers), and no more than a container's CPU quota. Elsewhere: the processors of the machine.
-    system: where sysfs is mounted.
+    On Linux: the cores in its affinity mask, whose hardware threads share the multipliers, limited by the
+    container's CPU quota. Elsewhere: the machine's processors. system: the mount point of sysfs.
     """
     if not hasattr(os, "sched_getaffinity"):
         return os.cpu_count() or 1
@@ -28,7 +27,7 @@ def processors() -> int:
 
 
 def _quota(folder: str) -> int:
-    """Whole processors that this control group may use, rounded up; 0 for no bound."""
+    """The control group's processors, rounded up; 0 for no limit."""
     limit = _read(f"{folder}/cpu.max").split()
     if not limit:  # version 1 of the interface
         limit = [_read(f"{folder}/cpu/cpu.cfs_{name}_us") for name in ("quota", "period")]

@@ -1,4 +1,4 @@
-"""Files over HTTP: resumed where they broke off, checked against their digest. Standard library only."""
+"""Downloads over HTTP, resumed after failures and checked against their digest. Standard library only."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ Progress = Callable[[int, int | None], None]  # bytes so far, bytes in all if kn
 _CHUNK = 1 << 18
 _TIMEOUT = 60  # seconds without a byte
 _TRIES = 4
-_PAUSE = 0.5  # seconds before the second try, doubled for each further one
+_PAUSE = 0.5  # seconds before the second try, doubled for each later one
 
 
 def get(url: str, headers: dict[str, str], certificates: str | None) -> Any:
-    """Opens `url`; a user and password in it go into the header that they belong in."""
+    """Opens `url`; moves a user and password in it to the Authorization header."""
     parts = urllib.parse.urlsplit(url)
     request = urllib.request.Request(url, headers={"User-Agent": "tinsmith", **headers})
     if parts.username is not None:
         secret = urllib.parse.unquote(f"{parts.username}:{parts.password or ''}")
         plain = parts._replace(netloc=parts.netloc.rpartition("@")[2])
         request.full_url = urllib.parse.urlunsplit(plain)
-        # Unredirected: the file may lie on another host, which must not see it.
+        # Unredirected: another host must not get the password.
         encoded = base64.b64encode(secret.encode()).decode()
         request.add_unredirected_header("Authorization", f"Basic {encoded}")
     context = ssl.create_default_context(cafile=certificates) if parts.scheme == "https" else None
@@ -41,7 +41,7 @@ def get(url: str, headers: dict[str, str], certificates: str | None) -> Any:
 
 
 def reason(error: Exception) -> str:
-    """One line on what went wrong with a request."""
+    """The error of a request, in one line."""
     if isinstance(error, urllib.error.HTTPError):
         return f"HTTP {error.code} {error.reason}"
     if isinstance(error, urllib.error.URLError):
@@ -58,10 +58,10 @@ def fetch(
     certificates: str | None = None,
     progress: Progress | None = None,
 ) -> None:
-    """Brings `url` to `path` through `<path>.part`, which a later call goes on with.
+    """Downloads `url` to `path` through `<path>.part`, which a later call resumes.
 
-    Raises OfflineError when the server can't be reached or refuses, FormatError when what came is not what was
-    expected (the part is removed), InputError when the disk refuses. One caller at a time: hold a lock.
+    Raises OfflineError when the server can't be reached or refuses, FormatError for another digest (and removes
+    the part), InputError for a disk fault. The caller must hold a lock.
     """
     part = path.with_name(path.name + ".part")
     if part.exists() and part.stat().st_size > size:
@@ -76,14 +76,14 @@ def fetch(
                 done = part.stat().st_size if part.exists() else 0
                 kept = f" after {done} of {size} bytes, which are kept" if done else ""
                 raise OfflineError(
-                    f"{_shown(url)}: could not fetch{kept}: {reason(error)}; try again later"
+                    f"{_shown(url)}: download failed{kept}: {reason(error)}; try again later"
                 ) from error
             time.sleep(_PAUSE * 2**attempt)
     digest = sha256_file(part)
     if digest != sha256:
         part.unlink()
         raise FormatError(
-            f"{_shown(url)}: its SHA-256 is {digest}, expected {sha256}; what came was removed, try again"
+            f"{_shown(url)}: its SHA-256 is {digest}, expected {sha256}; the download was removed, try again"
         )
     replace(part, path)
 
@@ -96,7 +96,7 @@ def _continue(url: str, part: Path, size: int, certificates: str | None, progres
     with get(url, headers, certificates) as response:
         if done and not _continues(response, done):
             done = 0
-        # Opened apart from the reading, to tell a fault of the disk from one of the network.
+        # _on_disk tells faults of the disk from those of the network.
         file = _on_disk(part, lambda: part.open("ab" if done else "wb"))
         with file:
             while done < size:
@@ -120,7 +120,7 @@ def _on_disk(part: Path, action: Callable[[], Any]) -> Any:
     try:
         return action()
     except OSError as error:
-        part.unlink(missing_ok=True)  # a part on a full disk helps nobody
+        part.unlink(missing_ok=True)  # frees the space on a full disk
         raise write_fault(part, error) from error
 
 

@@ -1,7 +1,7 @@
-"""Files on disk: atomic writes, read-only maps, digests. Faults of the disk become one-line InputErrors.
+"""Files on disk: atomic writes, read-only maps, digests. Disk faults become one-line InputErrors.
 
-Whatever tinsmith writes for good it writes by these. hashlib and secrets are imported where they are used: they
-load OpenSSL, which running a model never needs.
+All of tinsmith's lasting files are written by these functions. hashlib and secrets are imported where used:
+they load OpenSSL, which running a model doesn't need.
 """
 
 from __future__ import annotations
@@ -19,19 +19,17 @@ from typing import BinaryIO, cast
 
 from tinsmith.errors import InputError
 
-_CHUNK = 1 << 20
 _DISK_FAULTS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO}
-# Of a folder's sync: not every file system has one, and not every folder may be opened to ask for it.
+# Errors of a folder's sync to ignore: some file systems don't support it, some folders can't be opened.
 _UNSYNCED = {errno.EINVAL, errno.ENOTSUP, errno.EACCES}
-_MOST_LINKS = 40  # as Linux has it
-_NOBODY = "0"
-_owner = _NOBODY
+_MOST_LINKS = 40  # Linux's limit
+_owner = "0"  # nobody in particular
 _TEMPORARY = re.compile(r"\.tinsmith-[0-9a-f]+-[0-9a-f]{16}\.tmp")
 _claim: Callable[[Path], None] | None = None
 
 
 def write_fault(path: Path, error: OSError, outcome: str = "nothing was changed") -> InputError:
-    """The user's line for a failed write to `path`."""
+    """The InputError for a failed write to `path`."""
     reason = error.strerror or str(error)
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         outcome = f"free some space on the disk of {path.parent} and try again; {outcome}"
@@ -39,17 +37,27 @@ def write_fault(path: Path, error: OSError, outcome: str = "nothing was changed"
 
 
 @contextmanager
+def read_faults(path: str | Path, fault: type[InputError] = InputError) -> Iterator[None]:
+    """Within it, a failure to open or read `path` raises `fault`."""
+    try:
+        yield
+    except FileNotFoundError:
+        raise fault(f"{path}: no such file; check the path") from None
+    except (OSError, ValueError) as error:  # ValueError: a NUL in the path
+        raise fault(f"{path}: cannot read: {getattr(error, 'strerror', None) or error}") from None
+
+
+@contextmanager
 def atomic_write(path: str | Path, *, private: bool = False) -> Iterator[BinaryIO]:
-    """A binary file that takes `path`'s place when the block ends well, and vanishes when it does not.
+    """A binary file that replaces `path` when the block succeeds, and is removed when it fails.
 
-    Readers see the old file or the new one, never a part, also after a loss of power: a temporary file in the
-    same folder, fsync, rename, fsync of the folder. The folder is made if missing; an old file's mode is kept.
-    private: the file is its owner's alone from the first moment.
+    Readers see the old file or the new one, never a part, also after a power loss: temporary file in the same
+    folder, fsync, rename, fsync of the folder. A missing folder is created; an old file's mode stays. private:
+    only the owner can ever open the file.
 
-    Only a file is ever replaced. A link stays, and what it leads to is replaced. A pipe, a character device and
-    a descriptor of this process (/dev/stdout) are written to, once all is there; a folder, a socket and a block
-    device are refused. Raises InputError for these, where the disk refuses (full, no permission), and within
-    `claims` for a file that is not ours.
+    Of a link, the target is replaced. A pipe, a character device or a descriptor of this process (/dev/stdout)
+    gets the complete content at the end. Raises InputError for a folder, a socket or a block device, for a disk
+    fault, and within `claims` for another program's file.
     """
     path = Path(path)
     claim(path)
@@ -61,7 +69,7 @@ def atomic_write(path: str | Path, *, private: bool = False) -> Iterator[BinaryI
         return
     if there and not stat.S_ISREG(there.st_mode):
         kind = "folder" if stat.S_ISDIR(there.st_mode) else "socket" if stat.S_ISSOCK(there.st_mode) else "disk"
-        raise InputError(f"{path}: is a {kind}, and no file can take its place; give another path")
+        raise InputError(f"{path}: is a {kind}, which no file can replace; give another path")
     mode = 0o600 if private or there else 0o666
     place = Path(os.path.realpath(path)) if path.is_symlink() else path
     temporary = _temporary(place.parent)
@@ -73,7 +81,7 @@ def atomic_write(path: str | Path, *, private: bool = False) -> Iterator[BinaryI
     ended = False
     try:
         with file:
-            if there and not private and hasattr(os, "fchmod"):  # Windows has other rights
+            if there and not private and hasattr(os, "fchmod"):  # not on Windows
                 os.fchmod(file.fileno(), there.st_mode & 0o777)
             yield file
             ended = True
@@ -81,7 +89,7 @@ def atomic_write(path: str | Path, *, private: bool = False) -> Iterator[BinaryI
             os.fsync(file.fileno())
         temporary.replace(place)
     except OSError as error:
-        # Other OSErrors come from whatever the caller reads meanwhile, and are the caller's to explain.
+        # Other OSErrors come from the caller's own reads.
         if ended or error.errno in _DISK_FAULTS or error.filename == str(temporary):
             raise write_fault(path, error) from error
         raise
@@ -92,17 +100,17 @@ def atomic_write(path: str | Path, *, private: bool = False) -> Iterator[BinaryI
 
 
 def _status(path: Path) -> os.stat_result | None:
-    """Of what `path` leads to; None where that is nothing."""
+    """The status of the file at `path`, links followed; None for none."""
     try:
         return path.stat()
     except (FileNotFoundError, NotADirectoryError):
         return None
-    except OSError as error:  # as of links in a circle
+    except OSError as error:  # such as a cycle of links
         raise write_fault(path, error) from error
 
 
 def _descriptor(path: Path) -> int | None:
-    """The number of the open file of this process that `path` is a name of, such as /dev/stdout."""
+    """The descriptor of this process that `path` names, such as /dev/stdout."""
     for _ in range(_MOST_LINKS):
         folder = os.path.realpath(path.parent)
         if path.name.isdecimal() and folder in ("/dev/fd", f"/proc/{os.getpid()}/fd"):
@@ -116,7 +124,7 @@ def _descriptor(path: Path) -> int | None:
 
 @contextmanager
 def _stream(path: Path, descriptor: int | None) -> Iterator[BinaryIO]:
-    """A file whose bytes go into what can't be replaced or taken back, when all of them are there."""
+    """A temporary file, copied to `path` when the block succeeds."""
     import shutil
     import tempfile
 
@@ -133,12 +141,12 @@ def _stream(path: Path, descriptor: int | None) -> Iterator[BinaryIO]:
 
 @contextmanager
 def atomic_folder(path: str | Path, replaces: str | None = None) -> Iterator[Path]:
-    """A new folder that is at `path`, synced with all that was put into it, when the block ends well, and
-    vanishes when it does not.
+    """A new folder that is moved to `path`, synced with its contents, when the block succeeds, and removed when
+    it fails.
 
-    replaces: a file that an earlier folder of the kind has; only such a folder, or an empty one, is replaced,
-    by two renames, between which there is none. Raises InputError where there is something else, or the disk
-    refuses.
+    replaces: the name of a file that marks a replaceable folder; only such a folder or an empty one is
+    replaced, by two renames, between which `path` is missing. Raises InputError for anything else at `path`, or
+    a disk fault.
     """
     path = Path(path)
     claim(path)
@@ -158,7 +166,7 @@ def atomic_folder(path: str | Path, replaces: str | None = None) -> Iterator[Pat
             if before.exists():
                 before.rename(place)
             raise
-    except InputError as error:  # of a file in it, whose place is where it would be
+    except InputError as error:  # name the final path
         raise type(error)(str(error).replace(str(draft), str(path))) from error
     except OSError as error:
         if error.errno in _DISK_FAULTS or str(draft) in str(error.filename):
@@ -171,16 +179,16 @@ def atomic_folder(path: str | Path, replaces: str | None = None) -> Iterator[Pat
 
 
 def _check_replaceable(place: Path, replaces: str | None) -> bool:
-    """Is there a folder that may be replaced? Raises InputError where there is something else."""
+    """Whether a replaceable folder exists. Raises InputError for anything else at that path."""
     if not os.path.lexists(place):
         return False
     if place.is_dir() and (not any(place.iterdir()) or (replaces and (place / replaces).is_file())):
         return True
-    raise InputError(f"{place}: there is something else; remove it, or give another path")
+    raise InputError(f"{place}: exists and can't be replaced; remove it, or give another path")
 
 
 def replace(temporary: Path, path: Path) -> None:
-    """A file that is whole and synced takes `path`'s place."""
+    """Replaces `path` with a complete, synced file."""
     try:
         temporary.replace(path)
     except OSError as error:
@@ -190,8 +198,8 @@ def replace(temporary: Path, path: Path) -> None:
 
 @contextmanager
 def claims(check: Callable[[Path], None]) -> Iterator[None]:
-    """Within it, `check` is called with each file or folder before this module writes it: it raises InputError
-    for one that is not ours to replace."""
+    """Within it, `check` is called with each file or folder before this module writes it, and raises InputError
+    for another program's."""
     global _claim
     before, _claim = _claim, check
     try:
@@ -201,18 +209,17 @@ def claims(check: Callable[[Path], None]) -> Iterator[None]:
 
 
 def claim(path: Path) -> None:
-    """Call it before a file or folder is written or removed without this module's other functions; of a folder,
-    that covers all that is put into it later."""
+    """Must precede writing or removing a file or folder without this module's other functions. A claimed folder
+    covers its contents."""
     if _claim is not None and not any(_TEMPORARY.fullmatch(part) for part in path.parts):
         _claim(path)
 
 
 def check_begins(path: Path, begin: bytes) -> None:
-    """Of a file whose name the user did not give. Raises InputError for one that is there and begins otherwise:
-    it is somebody else's, and stays."""
+    """Raises InputError unless an existing file at `path` begins with these bytes: a file whose name the user
+    did not give must be tinsmith's own to be replaced."""
     if not os.path.lexists(path):
         return
-    data = b""
     if path.is_file() and not path.is_symlink():
         try:
             with path.open("rb") as file:
@@ -225,7 +232,7 @@ def check_begins(path: Path, begin: bytes) -> None:
 
 
 def remove(path: Path) -> None:
-    """Deletes a file, if it is there. Raises InputError for one that is not ours within `claims`."""
+    """Deletes a file, if it exists. Raises InputError within `claims` for another program's file."""
     if os.path.lexists(path):
         claim(path)
         path.unlink()
@@ -233,7 +240,7 @@ def remove(path: Path) -> None:
 
 @contextmanager
 def temporaries_of(owner: str) -> Iterator[None]:
-    """Within it, this process's temporary files bear the owner's name, which `remove_leftovers` is given."""
+    """Within it, the names of this process's temporary files include `owner`, for `remove_leftovers`."""
     global _owner
     before, _owner = _owner, owner
     try:
@@ -249,7 +256,7 @@ def _temporary(folder: Path) -> Path:
 
 
 def remove_leftovers(folder: Path, owner: str) -> None:
-    """Deletes what a process of the owner's was writing in and below `folder` when it was killed; no more."""
+    """Deletes the temporary files and folders below `folder` that a killed process of this owner left."""
     name = re.compile(rf"\.tinsmith-{re.escape(owner)}-[0-9a-f]{{16}}\.tmp")
     for here, folders, names in os.walk(folder):
         for left in filter(name.fullmatch, names):
@@ -267,12 +274,12 @@ def _remove_tree(folder: Path) -> None:
 
 
 def make_folder(folder: Path) -> None:
-    """As mkdir -p; and no loss of power undoes it. Raises InputError where a file is in the way."""
+    """mkdir -p that survives a power loss. Raises InputError where a file is in the way."""
     wanted = (folder, *folder.parents)
     missing = [one for one in wanted if not one.exists()]
     there = next((one for one in wanted if one not in missing), None)
     if there is not None and not there.is_dir():
-        raise InputError(f"{there}: is a file, where a folder is to be; give another path")
+        raise InputError(f"{there}: is a file, not a folder; give another path")
     folder.mkdir(parents=True, exist_ok=True)
     for one in missing:
         _sync_folder(one.parent)
@@ -290,11 +297,11 @@ def _sync_place(path: Path, folder: Path) -> None:
     try:
         _sync_folder(folder)
     except OSError as error:
-        raise write_fault(path, error, "it is there, but a loss of power may undo that") from error
+        raise write_fault(path, error, "it was written, but a power loss may undo that") from error
 
 
 def _sync_folder(folder: Path) -> None:
-    if not hasattr(os, "O_DIRECTORY"):  # Windows has no handle on a folder to sync
+    if not hasattr(os, "O_DIRECTORY"):  # Windows can't sync a folder
         return
     try:
         descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
@@ -308,22 +315,22 @@ def _sync_folder(folder: Path) -> None:
 
 
 def resolved(path: str | Path) -> Path:
-    """As Path.resolve, which raises for links in a circle; those are said where the path is opened."""
+    """Path.resolve without its error for cyclic links, which opening the path reports."""
     return Path(os.path.realpath(path))
 
 
 def is_inside(path: Path, folder: Path) -> bool:
-    """Whether a path, with all links followed, lies in the folder."""
+    """Whether a path, with links followed, lies in the folder."""
     return resolved(path).is_relative_to(resolved(folder))
 
 
 def stated(path: str) -> Path:
-    """A path as people write it: ~ is a home, but where nobody has it a name."""
-    return Path(os.path.expanduser(path))  # noqa: PTH111  pathlib's raises where nobody has it
+    """A user's path, with ~ expanded where a home is known."""
+    return Path(os.path.expanduser(path))  # noqa: PTH111  pathlib's raises for an unknown user
 
 
 def write_text(path: str | Path, text: str) -> None:
-    """Raises InputError where it holds the name of a file or folder that is not UTF-8."""
+    """Writes UTF-8, atomically. Raises InputError for text with a file name that is not UTF-8."""
     try:
         data = text.encode("utf-8")
     except UnicodeEncodeError as error:
@@ -336,15 +343,15 @@ def write_text(path: str | Path, text: str) -> None:
 
 
 def append_line(path: str | Path, text: str) -> None:
-    """Adds a line to a file, which is made private to its owner where it is missing. Lines of several processes
-    stay whole, and so do the lines before one that was cut off by a loss of power.
+    """Appends a line to a file; creates it private to its owner. Lines of concurrent processes stay intact, and
+    so do the lines before one that a power loss cut off.
 
-    Raises InputError where the disk refuses, or what is there is no file; nothing is added then."""
+    Raises InputError, and appends nothing, for a disk fault or a path that is no file."""
     path = Path(path)
     claim(path)
     there = _status(path)
     if there and not stat.S_ISREG(there.st_mode):
-        raise InputError(f"{path}: is no file that a line can be added to; give another path")
+        raise InputError(f"{path}: is no regular file to append to; give another path")
     try:
         make_folder(path.parent)
         with open(path, "ab+", buffering=0, opener=lambda name, flags: os.open(name, flags, 0o600)) as file:
@@ -361,28 +368,21 @@ def append_line(path: str | Path, text: str) -> None:
 
 
 def map_file(path: str | Path) -> memoryview:
-    """The file's bytes, mapped read-only; the map lives as long as a slice of it. An empty file is empty.
+    """The file's bytes, mapped read-only for as long as a slice of them lives.
 
-    Raises InputError when there is no such file or it can't be read.
+    Raises InputError for a missing or unreadable file.
     """
-    path = Path(path)
-    try:
-        with path.open("rb") as file:
-            if os.fstat(file.fileno()).st_size == 0:
-                return memoryview(b"")
-            return memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
-    except FileNotFoundError as error:
-        raise InputError(f"{path}: no such file; check the path") from error
-    except OSError as error:
-        raise InputError(f"{path}: cannot read: {error.strerror or error}") from error
+    with read_faults(path), Path(path).open("rb") as file:
+        if os.fstat(file.fileno()).st_size == 0:
+            return memoryview(b"")
+        return memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
 
 
 def forget(data: bytes | bytearray | memoryview) -> None:
-    """Lets the system take back the memory of the mapped file that `data` is a slice of; it is read again when
-    used.
+    """Releases the memory of the mapped file that `data` is a slice of; the system reads it again when used.
 
-    What is no map of a file, and systems that can't, are left alone. Pages of a map count as a process's memory
-    as long as nothing else wants them, which shows where a large file is read once.
+    Does nothing for other data, or on systems without madvise. Without it, the pages of a large file that is
+    read once count as the process's memory.
     """
     if isinstance(data, memoryview) and data.readonly and hasattr(mmap, "MADV_DONTNEED"):
         owner: object = data.obj
@@ -390,28 +390,17 @@ def forget(data: bytes | bytearray | memoryview) -> None:
             owner.madvise(mmap.MADV_DONTNEED)
 
 
-def sha256_file(path: str | Path, progress: Callable[[int], None] | None = None) -> str:
-    """The SHA-256 of a file in hexadecimal. progress: called with the bytes of each piece read."""
+def sha256_file(path: str | Path) -> str:
+    """The SHA-256 of a file in hexadecimal."""
     import hashlib
 
-    path = Path(path)
-    digest = hashlib.sha256()
-    try:
-        with path.open("rb") as file:
-            while chunk := file.read(_CHUNK):
-                digest.update(chunk)
-                if progress is not None:
-                    progress(len(chunk))
-    except FileNotFoundError as error:
-        raise InputError(f"{path}: no such file; check the path") from error
-    except OSError as error:
-        raise InputError(f"{path}: cannot read: {error.strerror or error}") from error
-    return digest.hexdigest()
+    with read_faults(path), Path(path).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def lock(descriptor: int, *, wait: bool) -> bool:
-    """Takes the lock of an open file, which the system lets go of when the process ends. False where another
-    has it and wait is off. Raises OSError where the file system has no locks and wait is on."""
+    """Locks an open file until it is closed or the process ends. Without wait, returns False for a file that
+    another process has locked. With wait, raises OSError on a file system without locks."""
     try:
         if sys.platform == "win32":
             import msvcrt
@@ -431,7 +420,7 @@ def lock(descriptor: int, *, wait: bool) -> bool:
 
 @contextmanager
 def locked(path: str | Path) -> Iterator[None]:
-    """Holds the lock file `path`, waiting for other processes; the system lets go of it if this one dies."""
+    """Locks the file `path` within the block, after any other process. The lock ends with the process."""
     path = Path(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -443,7 +432,7 @@ def locked(path: str | Path) -> Iterator[None]:
         try:
             yield
         finally:
-            if sys.platform == "win32":  # elsewhere closing lets go
+            if sys.platform == "win32":  # elsewhere closing unlocks
                 import msvcrt
 
                 file.seek(0)

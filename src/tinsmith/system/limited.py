@@ -1,7 +1,8 @@
-"""Work on a file from outside, by a child process with limits: what a file does to its parser costs that file.
+"""Parses untrusted files in a child process with limits, so that a file that crashes or hangs its parser fails
+alone.
 
-A request and its answer are a line of JSON each. The child ends when a request takes more than its processor
-time, and the next request gets a new one.
+A request and its answer are a line of JSON each. A request that exceeds its CPU time ends the child; the next
+request starts a new one.
 """
 
 from __future__ import annotations
@@ -21,12 +22,12 @@ from typing import Any
 from tinsmith.system import children
 
 MEMORY = 2 << 30  # bytes of address space
-WALL = 10  # times the processor time, after which a child counts as hung
+WALL = 10  # multiple of the CPU time after which a child counts as hung
 Answer = dict[str, Any]
 
 
 class Ended(Exception):
-    """The child ended without an answer. late: because its time was over; status: how it ended."""
+    """The child ended without an answer. late: it exceeded its time. status: its exit status."""
 
     def __init__(self, late: bool, status: int) -> None:
         super().__init__(f"ended with status {status}")
@@ -34,8 +35,8 @@ class Ended(Exception):
 
 
 class Child:
-    """Of a module whose main() is `serve`. It is started when it is needed, ends with this process, and answers
-    one request after another."""
+    """A child that runs a module whose main() calls `serve`. It starts on demand, ends with this process, and
+    answers requests one at a time."""
 
     def __init__(self, module: str) -> None:
         self._module = module
@@ -44,7 +45,7 @@ class Child:
         atexit.register(self.close)
 
     def ask(self, request: Answer, seconds: float) -> Answer:
-        """seconds: of processor time. Raises Ended."""
+        """seconds: of CPU time. Raises Ended."""
         line = json.dumps({"seconds": seconds, "request": request}).encode() + b"\n"
         with self._lock:
             child, hung = self._started(), threading.Event()
@@ -61,7 +62,7 @@ class Child:
                 child.stdin.write(line)
                 child.stdin.flush()
                 answer = child.stdout.readline()
-            except OSError:  # it ended before it had read all
+            except OSError:  # it ended before it read the whole request
                 pass
             except BaseException:
                 self.close()
@@ -90,7 +91,7 @@ class Child:
         if child is None:
             return 0
         for pipe in filter(None, (child.stdin, child.stdout)):
-            with suppress(OSError):  # of what it never read
+            with suppress(OSError):  # unread data
                 pipe.close()
         try:
             return child.wait(2)
@@ -100,14 +101,14 @@ class Child:
 
 
 def serve(work: Callable[[Answer], Answer]) -> None:
-    """In the child: answers requests until there are no more."""
+    """In the child: answers requests until stdin ends."""
     out = os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)  # what a library prints is no answer
+    os.dup2(2, 1)  # libraries print to stderr
     _limit_memory()
     for line in sys.stdin.buffer:
-        asked = json.loads(line)
-        _limit_time(asked["seconds"])
-        out.write(json.dumps(work(asked["request"])).encode() + b"\n")
+        message = json.loads(line)
+        _limit_time(message["seconds"])
+        out.write(json.dumps(work(message["request"])).encode() + b"\n")
         out.flush()
 
 
@@ -117,13 +118,13 @@ def _limit_memory() -> None:
 
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
         resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
-    except (ImportError, OSError, ValueError):  # Windows; a system without this limit, or with a lower one
+    except (ImportError, OSError, ValueError):  # Windows, or a system without this limit or with a lower one
         pass
 
 
 def _limit_time(seconds: float) -> None:
-    """From now on: the system ends a process that takes more, by SIGXCPU."""
-    if sys.platform == "win32":  # where the clock's limit alone counts
+    """Has the system end this process by SIGXCPU after `seconds` more CPU time."""
+    if sys.platform == "win32":  # only the wall-clock limit applies
         return
     import resource
 

@@ -1,4 +1,4 @@
-"""What the machine can do at most: bytes read from memory and int8 operations a second."""
+"""The machine's peak rates: bytes read from memory, and int8 operations a second."""
 
 from __future__ import annotations
 
@@ -12,8 +12,7 @@ from typing import Any, TypeVar
 from tinsmith import _core
 from tinsmith.system.cores import processors
 
-# Far more than any cache, so that every pass comes from memory.
-_BYTES = 512 << 20
+_BYTES = 512 << 20  # far more than any cache, so that every pass reads memory
 _PASSES = 5
 _INT8_STEPS = 2_000_000
 
@@ -25,11 +24,11 @@ class Machine:
         self._memory = mmap.mmap(-1, _BYTES)
         page = bytes(range(256)) * 4096
         for _ in range(_BYTES // len(page)):
-            self._memory.write(page)  # a page that was never written is one shared page of zeros
+            self._memory.write(page)  # unwritten pages share one page of zeros
 
     def measure(self, threads: int) -> dict[str, float]:
-        """read_gb_s: 1e9 bytes a second, the best of some passes; int8_gops: 1e9 operations a second, a
-        multiply-add being two."""
+        """read_gb_s: 1e9 bytes a second. int8_gops: 1e9 operations a second; a multiply-add counts as two. Both
+        are the best of several passes."""
         read = max(self._read(threads) for _ in range(_PASSES))
         int8 = max(_int8(threads) for _ in range(_PASSES))
         return {"read_gb_s": read, "int8_gops": int8}
@@ -51,7 +50,7 @@ def _int8(threads: int) -> float:
 
 
 def _at_once(threads: int, work: Callable[[int], T]) -> list[T]:
-    """work(0) … work(threads - 1), begun together."""
+    """work(0) … work(threads - 1), started together."""
     barrier = threading.Barrier(threads)
     results: dict[int, T] = {}
 

@@ -1,7 +1,7 @@
-"""HTML as a stream of texts and tags, in time that grows with its length whatever it holds.
+"""HTML as a stream of texts and tags, in linear time for any input.
 
-Python's html.parser takes quadratic time for tags, comments and quotes that never end. Here, as in browsers,
-what never ends reaches to the end of the page, so that nothing is read twice (html.spec.whatwg.org, 13.2.5).
+Python's html.parser takes quadratic time for unclosed tags, comments and quotes. Here, as in browsers, they
+extend to the end of the page, so that nothing is read twice (html.spec.whatwg.org, 13.2.5).
 """
 
 from __future__ import annotations
@@ -13,17 +13,17 @@ from dataclasses import dataclass
 
 _MARKUP = re.compile(r"<(?:!--|!\[CDATA\[|[!?]|/?[A-Za-z][^\s/>]*|/)")
 _VALUE = r"""(?:"[^"]*+(?:"|\Z)|'[^']*+(?:'|\Z)|[^\s>"'][^\s>]*+)"""
-_REST = re.compile(rf"(?:[^>=]++|=\s*+{_VALUE}?+)*+>")  # of a tag, behind its name
+_REST = re.compile(rf"(?:[^>=]++|=\s*+{_VALUE}?+)*+>")  # of a tag, after its name
 _ATTRIBUTE = re.compile(rf"([^\s/>=]++)\s*+(?:=\s*+({_VALUE}))?+")
-# What takes everything for text up to its own end; in the first kind not even `&amp;` means anything else.
+# Elements with text content only; those of the first kind don't even have character references.
 _RAW = ("script", "style", "xmp", "iframe", "noembed", "noframes")
 _TEXT = ("title", "textarea")
-_NUMBERED = re.compile(r"&#(?:0*+[0-9]{8,}|[xX]0*+[0-9A-Fa-f]{7,});?")  # past the last character
+_NUMBERED = re.compile(r"&#(?:0*+[0-9]{8,}|[xX]0*+[0-9A-Fa-f]{7,});?")  # beyond the last character
 
 
 @dataclass(frozen=True)
 class Text:
-    """at: where it begins."""
+    """at: its start in the page."""
 
     text: str
     at: int
@@ -31,7 +31,7 @@ class Text:
 
 @dataclass(frozen=True)
 class Tag:
-    """name: in lower case; rest: what stands behind it, with the attributes; ends: </name>."""
+    """name: in lower case. rest: the text after it, with the attributes. ends: it is </name>."""
 
     name: str
     rest: str
@@ -44,19 +44,17 @@ class Tag:
 
     @property
     def attributes(self) -> dict[str, str]:
-        found = reversed(list(_ATTRIBUTE.finditer(self.rest)))  # the first of a name counts
+        found = reversed(list(_ATTRIBUTE.finditer(self.rest)))  # of duplicates, the first counts
         return {one[1].lower(): unescape(_unquoted(one[2] or "")) for one in found}
 
 
 def parts(page: str) -> Iterator[Text | Tag]:
     at, raw = 0, ""
     while at < len(page):
-        if raw:  # inside of an element whose content is text
-            close = re.compile(rf"</{raw}(?=[\s/>])", re.IGNORECASE).search(page, at)
-            start = close.start() if close else len(page)
-        else:
-            close = _MARKUP.search(page, at)
-            start = close.start() if close else len(page)
+        # Within an element with text content, only its own end is markup.
+        markup = re.compile(rf"</{raw}(?=[\s/>])", re.IGNORECASE) if raw else _MARKUP
+        close = markup.search(page, at)
+        start = close.start() if close else len(page)
         if start > at:
             text = page[at:start]
             yield Text(text if raw in _RAW else unescape(text), at)
@@ -83,5 +81,5 @@ def _unquoted(value: str) -> str:
 
 
 def unescape(text: str) -> str:
-    """With the characters that references such as &amp; and &#65; name."""
+    """Replaces character references such as &amp; and &#65;."""
     return html.unescape(_NUMBERED.sub("\ufffd", text)) if "&" in text else text

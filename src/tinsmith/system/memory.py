@@ -1,4 +1,4 @@
-"""Memory of the machine and of this process, in bytes, as far as the system tells; None where it does not."""
+"""Memory of the machine and of this process, in bytes; None where the system does not report it."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ import os
 import sys
 from pathlib import Path
 
-# Bytes from which memory is mapped for itself, else up to 32 MB, and glibc's number for it. What is mapped
-# anew has to be cleared first, which is felt where it is done for less.
+# glibc's M_MMAP_THRESHOLD: allocations from this size get their own mapping. New mappings are cleared, which is
+# slow for smaller ones.
 LARGE = 4 << 20
 _MMAP_THRESHOLD = -3
 
 
 def total(proc: str = "/proc", control: str = "/sys/fs/cgroup") -> int | None:
-    """What this process may use at most: the machine's memory, or a container's share of it."""
+    """The memory that this process may use: the machine's, or its container's limit."""
     whole = _field(f"{proc}/meminfo", "MemTotal")
     if whole is None and "SC_PHYS_PAGES" in getattr(os, "sysconf_names", {}):
         whole = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
@@ -23,7 +23,7 @@ def total(proc: str = "/proc", control: str = "/sys/fs/cgroup") -> int | None:
 
 
 def available(proc: str = "/proc", control: str = "/sys/fs/cgroup") -> int | None:
-    """What can still be had without pushing others out."""
+    """The memory that is available without swapping."""
     free, limit = _field(f"{proc}/meminfo", "MemAvailable"), _limit(control)
     if limit is not None:
         used = _text(f"{control}/memory.current") or _text(f"{control}/memory/memory.usage_in_bytes")
@@ -33,18 +33,18 @@ def available(proc: str = "/proc", control: str = "/sys/fs/cgroup") -> int | Non
 
 
 def resident(proc: str = "/proc") -> int | None:
-    """What this process holds now, pages of mapped files among it."""
+    """This process's resident memory, pages of mapped files included."""
     return _field(f"{proc}/self/status", "VmRSS")
 
 
 def most_resident(proc: str = "/proc") -> int | None:
-    """The most that it has held so far."""
+    """This process's peak resident memory."""
     return _field(f"{proc}/self/status", "VmHWM")
 
 
 def give_back() -> None:
-    """Returns memory that was freed to the system, where the C library holds it and can; from now on what is
-    large at once, since the holes that it would leave add up to a third of what is in use."""
+    """Returns the C library's free memory to the system where it can, and from now on large blocks as soon as
+    they are freed: the holes that they leave add up to a third of the memory in use."""
     if sys.platform != "linux":
         return
     library = ctypes.CDLL(None)
@@ -63,10 +63,10 @@ def _field(path: str, name: str) -> int | None:
 
 
 def _limit(control: str) -> int | None:
-    """Of this control group, in either version of the interface."""
+    """The control group's limit, in either version of the interface."""
     for name in ("memory.max", "memory/memory.limit_in_bytes"):
         given = _text(f"{control}/{name}")
-        # Version 1 writes a number that no machine has where there is no limit.
+        # Version 1 reports a huge number for no limit.
         if given.isdigit() and int(given) < 1 << 60:
             return int(given)
     return None

@@ -1,7 +1,7 @@
-"""Names of files in archives, and in folders that a file describes: the one check for all writers and readers.
+"""The check of file names in archives, and in folders that a file describes, for all writers and readers.
 
-A name that this check passes is unpacked below the folder it is unpacked into, by every tool on every system.
-`airgap/install.py`, which imports nothing of tinsmith, has the same check; a test compares the two.
+Every tool on every system unpacks a name that passes below the target folder. `airgap/install.py`, which does
+not import tinsmith, has a copy of the check; a test compares the two.
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ _SHOWN = 100  # characters of a refused name
 
 
 def is_inside(name: str) -> bool:
-    """Is it a relative path of plain parts? Neither `..` nor an absolute path, no control characters, and
-    nothing that Windows reads as a drive, a stream or another separator."""
+    """Whether the name is a relative path of plain parts: without `..`, control characters, and characters that
+    Windows reads as a drive, a stream or another separator."""
     parts = name.split("/")
     plain = name.isprintable() and not set(name) & set("\\:")
     return plain and all(one not in ("", ".", "..") and len(one.encode()) <= _PART for one in parts)
 
 
 def check(names: Iterable[str], where: str | Path, fault: type[InputError] = InputError) -> None:
-    """Raises `fault` where a name is not inside, stands twice, or is a file and a folder at once."""
+    """Raises `fault` for a name that leads out, is a duplicate, or is a file and a folder at once."""
     files: set[str] = set()
     folders: set[str] = set()
     for name in names:
@@ -33,7 +33,7 @@ def check(names: Iterable[str], where: str | Path, fault: type[InputError] = Inp
                 f"{where}: the name {_shown(name)} leads out of its folder or can't be unpacked everywhere"
             )
         if name in files:
-            raise fault(f"{where}: the name {_shown(name)} stands twice")
+            raise fault(f"{where}: duplicate name {_shown(name)}")
         files.add(name)
         at = name.rfind("/")
         while at > 0 and name[:at] not in folders:

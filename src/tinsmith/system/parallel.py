@@ -1,4 +1,4 @@
-"""Work for all cores, its results in order."""
+"""Parallel work with results in order."""
 
 from __future__ import annotations
 
@@ -12,12 +12,10 @@ T = TypeVar("T")
 
 
 def in_order(tasks: Iterable[Callable[[], T]], threads: int = 0) -> Iterator[T]:
-    """The tasks' results in their order, computed ahead by threads: work for functions that let go of Python's
-    lock.
+    """The tasks' results in order, computed ahead by threads; for functions that release Python's lock.
 
-    threads: 0 for one a core that this process may use. At most twice as many results wait to be taken, so that
-    a slow reader bounds the memory. A task's error comes where its result would; what was not begun then never
-    is.
+    threads: 0 for one a usable core. At most twice as many results wait, so that a slow reader bounds the
+    memory. A task's error is raised in place of its result; tasks not yet started are cancelled.
     """
     from concurrent.futures import Future, ThreadPoolExecutor
 

@@ -1,4 +1,4 @@
-"""What a long job shows on stderr: a bar with rich on a terminal, plain lines elsewhere."""
+"""Progress of long jobs on stderr: a bar with rich on a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Protocol
 
-_PLAIN_SECONDS = 10.0  # at most one plain line in this time, so that a log stays short
+_PLAIN_SECONDS = 10.0  # between plain lines, at least
 
 
 class Bar(Protocol):
     def update(self, done: float, note: str = "", total: float | None = None) -> None:
-        """done: units finished so far, fewer than before where something else begins; note: a few words such as
-        "loss 0.31"; total: where it has changed."""
+        """done: units finished so far; fewer than before starts a new phase. note: a few words such as "loss
+        0.31". total: the new total, if it changed."""
 
 
 class Display(Protocol):
@@ -22,7 +22,7 @@ class Display(Protocol):
 
     @contextmanager
     def bar(self, label: str, total: float) -> Iterator[Bar]:
-        """A bar for `total` units of work, gone when the block ends."""
+        """A bar for `total` units of work, removed when the block ends."""
 
 
 def display() -> Display:
@@ -36,7 +36,7 @@ def display() -> Display:
 
 
 class Silent:
-    """Shows nothing: of several processes with one task one speaks."""
+    """Shows nothing, in all but one of several processes with one task."""
 
     def line(self, text: str) -> None:
         pass
@@ -69,8 +69,8 @@ class _PlainBar:
 
     def update(self, done: float, note: str = "", total: float | None = None) -> None:
         now = time.monotonic()
-        # Neither resumed work nor what came before the first unit was done at this pace.
-        if self.first is None or _begins_anew(done, self.latest, total, self.total):
+        # The rate excludes resumed work and the time before the first unit.
+        if self.first is None or _starts_phase(done, self.latest, total, self.total):
             self.start, self.first = now, done
         self.total = total or self.total
         self.latest = done
@@ -110,8 +110,8 @@ class RichDisplay:
             yield _RichBar(progress, progress.add_task(label, total=total, note=""), total)
 
 
-def _begins_anew(done: float, latest: float, total: float | None, known: float) -> bool:
-    """Whether something else begins: fewer units are done, or as many of another number."""
+def _starts_phase(done: float, latest: float, total: float | None, known: float) -> bool:
+    """Whether a new phase starts: fewer units are done, or as many of another total."""
     return done < latest or (done == latest and total is not None and total != known)
 
 
@@ -122,7 +122,7 @@ class _RichBar:
         self.latest, self.total = 0.0, total
 
     def update(self, done: float, note: str = "", total: float | None = None) -> None:
-        if _begins_anew(done, self.latest, total, self.total):
+        if _starts_phase(done, self.latest, total, self.total):
             self.progress.reset(self.task)
         self.latest, self.total = done, total or self.total
         self.progress.update(self.task, completed=done, note=note, total=total)
@@ -130,8 +130,7 @@ class _RichBar:
 
 @contextmanager
 def transfer(display: Display, label: str, total: int) -> Iterator[Callable[[int], None]]:
-    """A bar over `total` bytes, with their rate; yields what is to be called with the bytes of each piece
-    done."""
+    """A bar over `total` bytes, with their rate. Yields a function to call with the bytes of each piece."""
     done, start = 0, time.monotonic()
     with display.bar(f"{label}, MB", total / 1e6) as bar:
 
@@ -145,7 +144,7 @@ def transfer(display: Display, label: str, total: int) -> Iterator[Callable[[int
 
 
 def clock(seconds: float) -> str:
-    """A duration to read: "8 s", "3 min 05 s", "2 h 10 min"."""
+    """A readable duration: "8 s", "3 min 05 s", "2 h 10 min"."""
     whole = round(seconds)
     if whole < 60:
         return f"{whole} s"

@@ -1,11 +1,10 @@
-"""Text, JSON and TOML of a user or a file, read with limits: the one place that does.
+"""Reads text, JSON and TOML from users and files, within limits.
 
-What comes from outside is UTF-8, of a size, nests no deeper than DEPTH, has no number that float64 can't hold
-or that takes long to read, no NaN or Infinity, and no half of a surrogate pair, which nothing could write
-again. A fault is an error of one line with the file, the line or the place in the value, and what to do. Errors
-are of the class that the caller gives as `fault`.
+Input must be UTF-8, within a size, and nest at most DEPTH deep. It must not have numbers outside float64's
+range or with too many digits, NaN, Infinity, or unpaired surrogates, which can't be written again. Errors are
+one line with the file, the line or the path in the value, and what to do. Their class is the caller's `fault`.
 
-json and tomllib are imported where they are used: opening a tin to run it needs neither, and should be quick.
+json and tomllib are imported where used: opening a tin to run it needs neither, and must be fast.
 """
 
 from __future__ import annotations
@@ -13,75 +12,65 @@ from __future__ import annotations
 import gc
 import math
 import re
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NoReturn
 
 from tinsmith.errors import InputError, one_line
+from tinsmith.system.files import read_faults
 
-DEPTH = 200  # tables and lists in one another
+DEPTH = 200  # nested tables and lists
 SIZE = 1 << 30  # bytes of a file that is read as a whole
-SMALL = 1 << 22  # of a file that people write
-LINE = 1 << 26  # of one line, where a file of any size is read by its lines
-DIGITS = 300  # of a whole number: float64 holds no more
+SMALL = 1 << 22  # bytes of a handwritten file
+LINE = 1 << 26  # bytes of one line, in files of any size
+DIGITS = 300  # of a whole number, within float64's range
 _SHOWN = 60
 _PIECE = 1 << 20
 
 Fault = type[InputError]
-# A surrogate as JSON and TOML escape it.
-_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
-# Of a text, what numbers are made of, and what one has there that may be past float64.
+_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")  # as JSON and TOML escape it
+# Maps a text so that numbers possibly outside float64's range match one of _LONG.
 _SHAPE = bytes.maketrans(b"0123456789E", b"1111111111e")
 _LONG = (b"1" * DIGITS, b"e111", b"e+111")
 _MOST = 10**DIGITS
-_NESTS = f"nests more than {DEPTH} tables and lists in one another"
+_NESTS = f"nests more than {DEPTH} tables and lists"
 
 
 def read_bytes(path: str | Path, fault: Fault = InputError, *, most: int = SIZE) -> bytes:
-    """A file as a whole. Raises `fault` where there is none, it can't be read, or it is larger than `most`."""
-    path = Path(path)
-    try:
-        with path.open("rb") as file:
-            data = bytearray()  # grows with what is there: read(n) takes memory for n at once
-            while len(data) <= most and (piece := file.read(_PIECE)):
-                data += piece
-    except FileNotFoundError:
-        raise fault(f"{path}: no such file; check the path") from None
-    except (OSError, ValueError) as error:  # ValueError: a NUL in the path
-        raise fault(f"{path}: cannot read: {getattr(error, 'strerror', None) or error}") from None
+    """A whole file. Raises `fault` for a missing or unreadable file, or one larger than `most`."""
+    with read_faults(path, fault), Path(path).open("rb") as file:
+        data = bytearray()  # grows piece by piece: read(most) would allocate `most` bytes at once
+        while len(data) <= most and (piece := file.read(_PIECE)):
+            data += piece
     if len(data) > most:
-        raise fault(f"{path}: is larger than {most:,} bytes, which is the most that is read of such a file")
+        raise fault(f"{path}: is larger than {most:,} bytes, the limit for such a file")
     return bytes(data)
 
 
 def lines(path: str | Path, fault: Fault = InputError, *, piece: int | None = None) -> Iterator[bytes]:
-    """A file's lines with their ends, one in memory at a time; no byte order mark. piece: or pieces of so many
-    bytes, wherever its lines end. Raises `fault` as read_bytes does, for a line longer than LINE, and for
+    """A file's lines with their ends, without a byte order mark, one in memory at a time. piece: yields pieces
+    of that many bytes instead. Raises `fault` as read_bytes does, for a line longer than LINE, and for
     UTF-16."""
     path = Path(path)
-    try:
-        with path.open("rb") as file:
-            take, most = (file.readline, LINE + 1) if piece is None else (file.read, piece)
-            line = take(most)
-            if line[:2] in (b"\xff\xfe", b"\xfe\xff"):
-                raise fault(f"{path}: is UTF-16; save it as UTF-8: iconv -f UTF-16 -t UTF-8 {path.name}")
-            line, number = line.removeprefix(b"\xef\xbb\xbf"), 1
-            while line:
-                if len(line) > LINE:
-                    raise fault(f"{path}:{number}: the line is longer than {LINE:,} bytes; break it up")
-                yield line
-                line, number = take(most), number + 1
-    except FileNotFoundError:
-        raise fault(f"{path}: no such file; check the path") from None
-    except (OSError, ValueError) as error:  # ValueError: a NUL in the path
-        raise fault(f"{path}: cannot read: {getattr(error, 'strerror', None) or error}") from None
+    with read_faults(path, fault), path.open("rb") as file:
+        take, most = (file.readline, LINE + 1) if piece is None else (file.read, piece)
+        line = take(most)
+        if line[:2] in (b"\xff\xfe", b"\xfe\xff"):
+            raise fault(f"{path}: is UTF-16; save it as UTF-8: iconv -f UTF-16 -t UTF-8 {path.name}")
+        line, number = line.removeprefix(b"\xef\xbb\xbf"), 1
+        while line:
+            if len(line) > LINE:
+                raise fault(f"{path}:{number}: the line is longer than {LINE:,} bytes; break it up")
+            yield line
+            line, number = take(most), number + 1
 
 
 def text(
     data: bytes | bytearray | memoryview, where: str | Path, fault: Fault = InputError, *, exact: bool = False
 ) -> str:
-    """UTF-8; a byte order mark is dropped, but where the text is to be exact."""
+    """Decodes UTF-8. exact: keeps a byte order mark."""
     raw = bytes(data)
     try:
         return (raw if exact else raw.removeprefix(b"\xef\xbb\xbf")).decode("utf-8")
@@ -105,8 +94,8 @@ def json(
     unique: bool = False,
     advice: str = "",
 ) -> Any:
-    """A JSON value. line: of the file, where `given` is one line of it. unique: no key stands twice in a table;
-    else the last one counts, as everywhere. advice: how an error ends."""
+    """A JSON value. line: the number of `given` in its file, where it is one line. unique: refuses duplicate
+    keys; otherwise the last one counts. advice: ends each error."""
     import json as reader
 
     ending = f"; {advice}" if advice else ""
@@ -117,12 +106,11 @@ def json(
         raise fault(f"{here}: {name} is no JSON number{ending}")
 
     def pairs(items: list[tuple[str, Any]]) -> dict[str, Any]:
-        made = dict(items)
-        if len(made) != len(items):
-            seen: set[str] = set()
-            twice = next(key for key, _ in items if key in seen or seen.add(key))  # type: ignore[func-returns-value]
-            raise fault(f"{here}: the key {_shown(twice)} stands twice in a table{ending}")
-        return made
+        table = dict(items)
+        if len(table) != len(items):
+            ((twice, _),) = Counter(key for key, _ in items).most_common(1)
+            raise fault(f"{here}: duplicate key {_shown(twice)}{ending}")
+        return table
 
     try:
         with _uncollected():
@@ -147,8 +135,8 @@ def _may_be_long(source: str) -> bool:
 
 @contextmanager
 def _uncollected() -> Iterator[None]:
-    """Without the collector of cycles, of which new JSON has none: it would look through all that is there
-    again and again, which takes several times as long as to read it, while all threads wait."""
+    """Without garbage collection: JSON has no cycles, and repeated collections would take several times as long
+    as the parser, with all threads waiting."""
     on = gc.isenabled()
     gc.disable()
     try:
@@ -167,11 +155,11 @@ def read_json(
 def read_table(
     path: str | Path, fault: Fault = InputError, *, unique: bool = False, advice: str = ""
 ) -> dict[str, Any]:
-    """A JSON file that holds a table."""
+    """A JSON file with an object at the top."""
     table = read_json(path, fault, unique=unique, advice=advice)
     if not isinstance(table, dict):
         ending = f"; {advice}" if advice else ""
-        raise fault(f"{path}: holds {kind(table)}, and should hold a table{ending}")
+        raise fault(f"{path}: has {kind(table)}, and must have an object{ending}")
     return table
 
 
@@ -180,11 +168,9 @@ def toml(source: str, where: str | Path, fault: Fault = InputError) -> dict[str,
 
     try:
         value = tomllib.loads(source)
-    except tomllib.TOMLDecodeError as error:
-        raise fault(f"{where}: not valid TOML: {_shown(str(error), 200)}") from None
     except RecursionError:
         raise fault(f"{where}: {_NESTS}") from None
-    except ValueError as error:  # of numbers and dates
+    except ValueError as error:  # TOMLDecodeError, and faults of numbers and dates
         raise fault(f"{where}: not valid TOML: {_shown(str(error), 200)}") from None
     _check_depth(value, str(where), fault, "")
     _check_leaves(value, str(where), fault, "", infinite=True)
@@ -213,9 +199,9 @@ def _check_leaves(value: Any, where: str, fault: Fault, ending: str, *, infinite
     for path, named, leaf in _walked(value):
         wrong = None
         if isinstance(leaf, str) and not _whole(leaf):
-            wrong = "holds half of a surrogate pair, which is no character"
+            wrong = "has an unpaired surrogate, which is no character"
         elif isinstance(leaf, float) and math.isinf(leaf) and not infinite:
-            wrong = "is a number past what float64 holds"
+            wrong = "is a number outside float64's range"
         elif isinstance(leaf, int) and abs(leaf) >= _MOST:
             wrong = f"is a number of more than {DIGITS} digits"
         if wrong is not None:
@@ -231,15 +217,15 @@ def _whole(value: str) -> bool:
 
 
 def leaves(value: Any) -> Iterator[tuple[str, Any]]:
-    """Every value that is no table or list, and every key, with its place: `a.b[2]`."""
+    """Every key, and every value that is no table or list, with its path: `a.b[2]`."""
     for path, named, leaf in _walked(value):
         yield _place(path, named), leaf
 
 
 def _walked(value: Any) -> Iterator[tuple[list[str | int], bool, Any]]:
-    """As `leaves`, in three: the keys and indices that lead to a value, or to the table of a key; whether it is
-    a key; itself. The path is one list that changes with each step: a place is written for a fault alone, since
-    places may be a thousand times as long as the values."""
+    """As `leaves`: the keys and indices that lead to a value, or to the table of a key; whether it is a key;
+    the value or key. Each step changes the same path list: paths as text may be a thousand times as long as
+    the values."""
     path: list[str | int] = [""]
     levels: list[Iterator[tuple[str | int, Any]]] = [iter([("", value)])]
     while levels:
@@ -272,5 +258,5 @@ def _place(path: Sequence[str | int], named: bool) -> str:
 
 
 def _shown(value: str, most: int = _SHOWN) -> str:
-    """On one line, and not too long."""
+    """On one line, shortened."""
     return one_line(value if len(value) <= most else f"{value[:most]}…")

@@ -1,4 +1,4 @@
-"""A vision model's facts as plain values, without its tensors: what a manifest or a file's metadata hold."""
+"""A vision model's facts as plain values, without its tensors, for a manifest or a file's metadata."""
 
 from __future__ import annotations
 
@@ -24,18 +24,18 @@ def to_facts(vision: Vision) -> dict[str, Any]:
 
 
 def from_facts(facts: Mapping[str, Any], where: str) -> Vision:
-    """The inverse of to_facts. Raises FormatError for what is missing or of a wrong type."""
+    """The inverse of to_facts. Raises FormatError for a missing or invalid value."""
     encoder, projector = facts.get("encoder"), facts.get("projector")
     if encoder not in encoders() or projector not in projectors():
-        raise FormatError(f"{where}: encoder {encoder!r} and projector {projector!r} are not both known")
+        raise FormatError(f"{where}: unknown encoder {encoder!r} or projector {projector!r}")
     tokens = facts.get("tokens")
     if not isinstance(tokens, dict) or not all(type(token) is int for token in tokens.values()):
         raise FormatError(f"{where}: tokens is {tokens!r}; it must be a table of token ids")
     vision = Vision(
         encoder,
-        _made(encoders()[encoder].sizes, facts.get("sizes"), f"{where}: sizes"),
+        _instance(encoders()[encoder].sizes, facts.get("sizes"), f"{where}: sizes"),
         projector,
-        _made(projectors()[projector].joint, facts.get("joint"), f"{where}: joint"),
+        _instance(projectors()[projector].joint, facts.get("joint"), f"{where}: joint"),
         {},
         dict(tokens),
         images_from_facts(projectors()[projector].rule, facts.get("images"), f"{where}: images"),
@@ -44,37 +44,33 @@ def from_facts(facts: Mapping[str, Any], where: str) -> Vision:
 
 
 def images_from_facts(rule: type[ImageRules], facts: Any, where: str) -> ImageRules:
-    if isinstance(facts, Mapping) and facts.get("rule", _rule(rule)) != _rule(rule):
-        raise FormatError(f"{where}: rule is {facts['rule']!r}; it must be {_rule(rule)!r}")
-    own = {key: value for key, value in facts.items() if key != "rule"} if isinstance(facts, Mapping) else facts
-    made: ImageRules = _made(rule, own, where)
-    return made
+    if isinstance(facts, Mapping):
+        if facts.get("rule", _rule(rule)) != _rule(rule):
+            raise FormatError(f"{where}: rule is {facts['rule']!r}; it must be {_rule(rule)!r}")
+        facts = {key: value for key, value in facts.items() if key != "rule"}
+    rules: ImageRules = _instance(rule, facts, where)
+    return rules
 
 
 def _rule(kind: type[ImageRules]) -> str:
     return kind.__name__.lower()
 
 
-def _made(kind: Any, facts: Any, where: str) -> Any:
-    """An instance of a dataclass whose fields are numbers, words, truths, three numbers, or any number of
-    whole ones."""
+def _instance(kind: Any, facts: Any, where: str) -> Any:
+    """An instance of a dataclass with the field types that `_value` checks."""
     if not isinstance(facts, Mapping):
         raise FormatError(f"{where} is {facts!r}; it must be a table")
     wanted = {field.name: str(field.type) for field in fields(kind)}
-    # What has a default is younger than files that lack it.
+    # Older files lack the fields with defaults.
     facts = {field.name: field.default for field in fields(kind) if field.default is not MISSING} | dict(facts)
     if facts.keys() != wanted.keys():
         odd = sorted(facts.keys() ^ wanted.keys())
-        raise FormatError(f"{where}: has not the fields of {kind.__name__}: {', '.join(map(str, odd))}")
+        raise FormatError(f"{where}: missing or unknown fields of {kind.__name__}: {', '.join(map(str, odd))}")
     return kind(**{name: _value(facts[name], word, f"{where}: {name}") for name, word in wanted.items()})
 
 
 def _value(given: Any, word: str, where: str) -> Any:
-    if word == "bool" and isinstance(given, bool):
-        return given
-    if word == "str" and isinstance(given, str):
-        return given
-    if word == "int" and type(given) is int and given > 0:
+    if type(given).__name__ == word and (word in ("bool", "str") or (word == "int" and given > 0)):
         return given
     if word == "float" and type(given) in (int, float) and 0 < given < float("inf"):
         return float(given)

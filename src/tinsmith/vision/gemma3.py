@@ -1,17 +1,17 @@
-"""Gemma 3's projector: the mean of a square of neighbouring patches becomes one token; an RMS norm, and one
-matrix takes that to the language model's width."""
+"""Gemma 3's projector: the mean of a square of patches becomes one token; an RMS norm and one matrix project it
+to the language model's width."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
 from math import isqrt
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 from tinsmith.errors import FormatError
 from tinsmith.fields import Fields
 from tinsmith.layouts import minus_one, plus_one, transposed
-from tinsmith.spec import EncoderSizes, ImageRules, ProjectorSizes, Tensor
+from tinsmith.spec import EncoderSizes, ProjectorSizes, Tensor
 from tinsmith.tensor_names import TensorName
 from tinsmith.vision.image_rules import Square, common_from_hf, within
 from tinsmith.vision.parts import CONFIG, Projector, Written
@@ -23,40 +23,26 @@ if TYPE_CHECKING:
 class Gemma3(Projector):
     """The norm's epsilon is the encoder's."""
 
-    name: ClassVar[str] = "gemma3"
-    encoder: ClassVar[str] = "siglip"
-    hf_architectures: ClassVar[tuple[str, ...]] = ("Gemma3ForConditionalGeneration",)
-    hf_written: ClassVar[Mapping[str, tuple[str, str, str]]] = {
-        "": ("Gemma3ForConditionalGeneration", "gemma3", "siglip_vision_model"),
-    }
-    hf_encoder: ClassVar[tuple[str, ...]] = (
+    name = "gemma3"
+    encoder = "siglip"
+    hf_architectures = ("Gemma3ForConditionalGeneration",)
+    hf_written = {"": ("Gemma3ForConditionalGeneration", "gemma3", "siglip_vision_model")}
+    hf_encoder = (
         "vision_tower.vision_model.",
         "model.vision_tower.vision_model.",
         "vision_tower.",
         "model.vision_tower.",
     )
-    hf_projector: ClassVar[tuple[str, ...]] = ("multi_modal_projector.", "model.multi_modal_projector.")
-    hf_language: ClassVar[str] = "language_model.model."
-    hf_head: ClassVar[str] = "language_model.lm_head.weight"
-    rule: ClassVar[type[ImageRules]] = Square
-    token_keys: ClassVar[Mapping[str, str]] = {
-        "image": "image_token_index",
-        "begin": "boi_token_index",
-        "end": "eoi_token_index",
-    }
-    filter: ClassVar[str] = "bilinear"
-    token_texts: ClassVar[Mapping[str, str]] = {
-        "image": "<image_soft_token>",
-        "begin": "<start_of_image>",
-        "end": "<end_of_image>",
-    }
-    tokenizer_keys: ClassVar[Mapping[str, str]] = {
-        "image": "image_token",
-        "begin": "boi_token",
-        "end": "eoi_token",
-    }
-    clip_type: ClassVar[str] = "gemma3"
-    merge: ClassVar[int] = 4
+    hf_projector = ("multi_modal_projector.", "model.multi_modal_projector.")
+    hf_language = "language_model.model."
+    hf_head = "language_model.lm_head.weight"
+    rule = Square
+    token_keys = {"image": "image_token_index", "begin": "boi_token_index", "end": "eoi_token_index"}
+    filter = "bilinear"
+    token_texts = {"image": "<image_soft_token>", "begin": "<start_of_image>", "end": "<end_of_image>"}
+    tokenizer_keys = {"image": "image_token", "begin": "boi_token", "end": "eoi_token"}
+    clip_type = "gemma3"
+    merge = 4
 
     def texts(self, word: Mapping[str, str]) -> Written:
         return Written("\n\n" + word["begin"], word["end"] + "\n\n")
@@ -96,7 +82,7 @@ class Gemma3(Projector):
         return {"filter": self.filter, "edge": sizes.side * sizes.patch}
 
     def tensors(self, sizes: EncoderSizes, joint: ProjectorSizes) -> list[TensorName]:
-        """The matrix is as both kinds of file have it: a column an output, a row an input."""
+        """Both file formats have the matrix transposed: a row an input, a column an output."""
         soft = TensorName("projector.norm", "mm_soft_emb_norm.weight", "mm.soft_emb_norm.weight", 1, sizes.dim)
         names = ("mm_input_projection_weight", "mm.input_projection.weight")
         return [

@@ -1,13 +1,13 @@
-"""Idefics3's projector, which SmolVLM and SmolVLM2 have too: a square of neighbouring patches becomes one
-token, their states side by side (pixel shuffle), and one matrix takes that to the language model's width."""
+"""The projector of Idefics3, SmolVLM and SmolVLM2: the states of a square of patches are concatenated to one
+token (pixel shuffle), and one matrix projects it to the language model's width."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 from tinsmith.fields import Fields
-from tinsmith.spec import EncoderSizes, ImageRules, ProjectorSizes
+from tinsmith.spec import EncoderSizes, ProjectorSizes
 from tinsmith.tensor_names import TensorName
 from tinsmith.vision.image_rules import Tiles, common_from_hf, within
 from tinsmith.vision.parts import CONFIG, Projector, Written
@@ -17,34 +17,21 @@ if TYPE_CHECKING:
 
 
 class Idefics3(Projector):
-    name: ClassVar[str] = "idefics3"
-    encoder: ClassVar[str] = "siglip"
-    hf_architectures: ClassVar[tuple[str, ...]] = (
-        "Idefics3ForConditionalGeneration",
-        "SmolVLMForConditionalGeneration",
-    )
-    hf_written: ClassVar[Mapping[str, tuple[str, str, str]]] = {
-        "": ("Idefics3ForConditionalGeneration", "idefics3", "idefics3_vision"),
-    }
-    hf_encoder: ClassVar[tuple[str, ...]] = ("model.vision_model.",)
-    hf_projector: ClassVar[tuple[str, ...]] = ("model.connector.",)
-    hf_language: ClassVar[str] = "model.text_model."
-    vision_defaults: ClassVar[Mapping[str, Any]] = {
-        "hidden_size": 1152,
-        "num_attention_heads": 16,
-        "patch_size": 32,
-    }
-    rule: ClassVar[type[ImageRules]] = Tiles
-    token_keys: ClassVar[Mapping[str, str]] = {"image": "image_token_id"}
-    filter: ClassVar[str] = "lanczos"
-    token_texts: ClassVar[Mapping[str, str]] = {
-        "image": "<image>",
-        "around": "<fake_token_around_image>",
-        "whole": "<global-img>",
-    }
-    clip_type: ClassVar[str] = "idefics3"
-    merge: ClassVar[int] = 2
-    dropped: ClassVar[str] = " "
+    name = "idefics3"
+    encoder = "siglip"
+    hf_architectures = ("Idefics3ForConditionalGeneration", "SmolVLMForConditionalGeneration")
+    hf_written = {"": ("Idefics3ForConditionalGeneration", "idefics3", "idefics3_vision")}
+    hf_encoder = ("model.vision_model.",)
+    hf_projector = ("model.connector.",)
+    hf_language = "model.text_model."
+    vision_defaults = {"hidden_size": 1152, "num_attention_heads": 16, "patch_size": 32}
+    rule = Tiles
+    token_keys = {"image": "image_token_id"}
+    filter = "lanczos"
+    token_texts = {"image": "<image>", "around": "<fake_token_around_image>", "whole": "<global-img>"}
+    clip_type = "idefics3"
+    merge = 2
+    dropped = " "
 
     def texts(self, word: Mapping[str, str]) -> Written:
         around = word["around"]
@@ -96,7 +83,7 @@ class Idefics3(Projector):
         return {"preproc_image_size": images.longest}
 
     def tensors(self, sizes: EncoderSizes, joint: ProjectorSizes) -> list[TensorName]:
-        """In a token's inputs the patches follow one another by rows of the square."""
+        """A token's inputs are its patches' states, row by row of the square."""
         inputs = sizes.dim * joint.merge**2
         names = ("modality_projection.proj.weight", "mm.model.fc.weight")
         return [TensorName("projector.project", *names, joint.dim, inputs)]

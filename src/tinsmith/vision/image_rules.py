@@ -1,5 +1,5 @@
-"""The rules by which images are resized and cut, one a kind of image processor. An image's values are
-divided by 255, less the mean, divided by std; every rule does that after it has cut."""
+"""The rules to resize and tile images, one for each kind of image processor. After tiling, every rule
+normalizes: a value is divided by 255, less the mean, divided by std."""
 
 from __future__ import annotations
 
@@ -12,8 +12,6 @@ from tinsmith.errors import FormatError, UnsupportedError
 from tinsmith.fields import Fields
 from tinsmith.spec import ImageRules
 
-# Of an image, in kernels/core/vm/program.h: TINI_MAX_CHUNK.
-MOST_PATCHES = _core.MAX_CHUNK
 PROCESSOR = "preprocessor_config.json"
 # Pillow's numbers of its filters.
 FILTERS = {1: "lanczos", 2: "bilinear", 3: "bicubic"}
@@ -22,7 +20,7 @@ _NUMBERS = {name: number for number, name in FILTERS.items()}
 
 @dataclass(frozen=True)
 class Square(ImageRules):
-    """Gemma 3's: the whole image is resized to `edge` by `edge` pixels, whatever its shape."""
+    """Gemma 3's: the image is resized to `edge` by `edge` pixels, whatever its shape."""
 
     edge: int
 
@@ -32,9 +30,9 @@ class Square(ImageRules):
 
 @dataclass(frozen=True)
 class Tiles(ImageRules):
-    """Idefics3's: the longer edge is made `longest` pixels, both edges are rounded up to whole tiles of `edge`
-    pixels a side, and the image is cut into these; after them comes the whole image as one tile. Where it
-    is one tile anyway, or `split` is False, the whole image is all there is."""
+    """Idefics3's: the longer edge is resized to `longest` pixels, both edges are rounded up to whole tiles of
+    `edge` pixels a side, and the image is cut into tiles, followed by the whole image as one tile. An image of
+    one tile, or any with `split` False, is the whole image alone."""
 
     edge: int
     longest: int
@@ -46,10 +44,10 @@ class Tiles(ImageRules):
 
 @dataclass(frozen=True)
 class Natural(ImageRules):
-    """LFM2-VL's: an image is resized, about as it is shaped, to between min_tokens and max_tokens tokens.
-    Where it has more than `tolerance` times as many pixels as max_tokens take and `split` is set, it is
-    resized to a grid of min_tiles to max_tiles tiles of `edge` pixels a side, the one nearest its shape, and
-    cut into them; with `thumbnail` set, the whole image follows as it would be alone."""
+    """LFM2-VL's: an image is resized to between min_tokens and max_tokens tokens, near its aspect ratio.
+    With `split`, an image of more than `tolerance` times the pixels of max_tokens is resized to the grid of
+    min_tiles to max_tiles tiles, `edge` pixels a side, nearest its aspect ratio, and cut into tiles. With
+    `thumbnail`, the whole image follows as it would be alone."""
 
     edge: int
     split: bool
@@ -66,19 +64,19 @@ class Natural(ImageRules):
 
 @dataclass(frozen=True)
 class Bounded(ImageRules):
-    """Qwen's: both edges are rounded to whole tokens, and the image is made larger or smaller, about as it is
-    shaped, until it has between min_pixels and max_pixels."""
+    """Qwen's: both edges are rounded to whole tokens, and the image is scaled, near its aspect ratio, to
+    between min_pixels and max_pixels."""
 
     min_pixels: int
     max_pixels: int
 
     def patches(self, patch: int, merge: int) -> int:
-        """What the runtime takes at once bounds them too."""
-        return min(self.max_pixels // (patch * merge) ** 2, MOST_PATCHES // merge**2) * merge**2
+        """The runtime's largest chunk bounds them, too."""
+        return min(self.max_pixels // (patch * merge) ** 2, _core.MAX_CHUNK // merge**2) * merge**2
 
 
 def common_from_hf(processor: Fields, filter: str) -> dict[str, Any]:
-    """What all processors say: filter, mean and std. filter: of the processor's class, for a file without."""
+    """The fields of all processors: filter, mean and std. filter: the default of the processor's class."""
     for key in ("do_resize", "do_rescale", "do_normalize", "do_convert_rgb"):
         processor.refuse(key, True)
     if abs(processor.real("rescale_factor", 1 / 255) * 255 - 1) > 1e-6:
@@ -114,7 +112,7 @@ def within(processor: Fields, key: str) -> Fields:
 
 
 def three(fields: Fields, key: str) -> tuple[float, float, float]:
-    """Three numbers: of red, green and blue."""
+    """Three numbers, for red, green and blue."""
     given = fields.get(key)
     if not isinstance(given, list) or len(given) != 3 or not all(isinstance(x, (int, float)) for x in given):
         raise FormatError(f"{fields.named(key)}; it must be three numbers")

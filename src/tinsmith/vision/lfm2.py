@@ -1,16 +1,15 @@
-"""LFM2-VL's projector: a square of neighbouring patches becomes one token, their states side by side (pixel
-unshuffle); a layer norm, which some leave out, and two matrices with an exact GELU between take that to the
-language model's width."""
+"""LFM2-VL's projector: the states of a square of patches are concatenated to one token (pixel unshuffle); an
+optional layer norm, and two matrices with an exact GELU between project it to the language model's width."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 from tinsmith.errors import FormatError, UnsupportedError
 from tinsmith.fields import Fields
-from tinsmith.spec import EncoderSizes, ImageRules, ProjectorSizes
+from tinsmith.spec import EncoderSizes, ProjectorSizes
 from tinsmith.tensor_names import TensorName
 from tinsmith.vision.image_rules import Natural, common_from_hf
 from tinsmith.vision.parts import CONFIG, Projector, Shapes, Written
@@ -19,15 +18,25 @@ from tinsmith.vision.siglip import linear, norm
 if TYPE_CHECKING:
     from tinsmith.graph import GraphBuilder, Value
 
-# torch.nn.LayerNorm's own, which no config changes.
-NORM_EPS = 1e-5
+NORM_EPS = 1e-5  # torch.nn.LayerNorm's default; configs don't change it
 _NORM = "mm.input_norm.weight"
 _UP = "mm.1.weight"
+# By field of Natural: the processor's key and its default.
+_PROCESSOR: dict[str, tuple[str, Any]] = {
+    "edge": ("tile_size", 512),
+    "split": ("do_image_splitting", True),
+    "thumbnail": ("use_thumbnail", True),
+    "min_tiles": ("min_tiles", 2),
+    "max_tiles": ("max_tiles", 10),
+    "min_tokens": ("min_image_tokens", 64),
+    "max_tokens": ("max_image_tokens", 256),
+    "tolerance": ("max_pixels_tolerance", 2.0),
+}
 
 
 @dataclass(frozen=True)
 class Lfm2Sizes(ProjectorSizes):
-    """hidden: between the two matrices; norm: there is a layer norm before them; bias: both have one."""
+    """hidden: width between the two matrices. norm: a layer norm precedes them. bias: both have one."""
 
     hidden: int
     norm: bool
@@ -35,27 +44,25 @@ class Lfm2Sizes(ProjectorSizes):
 
 
 class Lfm2(Projector):
-    name: ClassVar[str] = "lfm2"
-    encoder: ClassVar[str] = "siglip2"
-    joint: ClassVar[type[ProjectorSizes]] = Lfm2Sizes
-    hf_architectures: ClassVar[tuple[str, ...]] = ("Lfm2VlForConditionalGeneration",)
-    hf_written: ClassVar[Mapping[str, tuple[str, str, str]]] = {
-        "": ("Lfm2VlForConditionalGeneration", "lfm2_vl", "siglip2_vision_model"),
-    }
-    hf_encoder: ClassVar[tuple[str, ...]] = ("model.vision_tower.vision_model.", "model.vision_tower.")
-    hf_projector: ClassVar[tuple[str, ...]] = ("model.multi_modal_projector.",)
-    hf_language: ClassVar[str] = "model.language_model."
-    rule: ClassVar[type[ImageRules]] = Natural
-    token_keys: ClassVar[Mapping[str, str]] = {"image": "image_token_id"}
-    filter: ClassVar[str] = "bilinear"
-    token_texts: ClassVar[Mapping[str, str]] = {
+    name = "lfm2"
+    encoder = "siglip2"
+    joint = Lfm2Sizes
+    hf_architectures = ("Lfm2VlForConditionalGeneration",)
+    hf_written = {"": ("Lfm2VlForConditionalGeneration", "lfm2_vl", "siglip2_vision_model")}
+    hf_encoder = ("model.vision_tower.vision_model.", "model.vision_tower.")
+    hf_projector = ("model.multi_modal_projector.",)
+    hf_language = "model.language_model."
+    rule = Natural
+    token_keys = {"image": "image_token_id"}
+    filter = "bilinear"
+    token_texts = {
         "image": "<image>",
         "begin": "<|image_start|>",
         "end": "<|image_end|>",
         "thumbnail": "<|img_thumbnail|>",
     }
-    clip_type: ClassVar[str] = "lfm2"
-    merge: ClassVar[int] = 2
+    clip_type = "lfm2"
+    merge = 2
 
     def texts(self, word: Mapping[str, str]) -> Written:
         return Written(
@@ -99,55 +106,34 @@ class Lfm2(Projector):
     def to_gguf(self, joint: Lfm2Sizes) -> dict[str, Any]:
         if not joint.bias:
             raise UnsupportedError(
-                "projector_bias is false; llama.cpp reads the projector of LFM2-VL with biases alone"
+                "projector_bias is false; llama.cpp reads LFM2-VL's projector only with biases"
             )
         return super().to_gguf(joint)
 
     def images_from_hf(self, processor: Fields, sizes: EncoderSizes, joint: Lfm2Sizes) -> Natural:
         processor.refuse("encoder_patch_size", sizes.patch)
         processor.refuse("downsample_factor", joint.merge)
-        return Natural(
-            **common_from_hf(processor, self.filter),
-            edge=processor.count("tile_size", 512),
-            split=bool(processor.get("do_image_splitting", True)),
-            thumbnail=bool(processor.get("use_thumbnail", True)),
-            min_tiles=processor.count("min_tiles", 2),
-            max_tiles=processor.count("max_tiles", 10),
-            min_tokens=processor.count("min_image_tokens", 64),
-            max_tokens=processor.count("max_image_tokens", 256),
-            tolerance=processor.real("max_pixels_tolerance", 2.0),
-        )
+        values: dict[str, Any] = common_from_hf(processor, self.filter)
+        for field, (key, usual) in _PROCESSOR.items():
+            if isinstance(usual, bool):
+                values[field] = bool(processor.get(key, usual))
+            else:
+                values[field] = (processor.count if isinstance(usual, int) else processor.real)(key, usual)
+        return Natural(**values)
 
     def images_to_hf(self, images: Natural, sizes: EncoderSizes, joint: Lfm2Sizes) -> dict[str, Any]:
         return {
-            "do_image_splitting": images.split,
+            **{key: getattr(images, field) for field, (key, _) in _PROCESSOR.items()},
             "do_pad": True,
             "downsample_factor": joint.merge,
             "encoder_patch_size": sizes.patch,
             "image_processor_type": "Lfm2VlImageProcessor",
-            "max_image_tokens": images.max_tokens,
-            "max_pixels_tolerance": images.tolerance,
-            "max_tiles": images.max_tiles,
-            "min_image_tokens": images.min_tokens,
-            "min_tiles": images.min_tiles,
             "processor_class": "Lfm2VlProcessor",
             "size": {"height": images.edge, "width": images.edge},
-            "tile_size": images.edge,
-            "use_thumbnail": images.thumbnail,
         }
 
     def usual_images(self, fields: Fields, sizes: EncoderSizes, joint: Lfm2Sizes) -> dict[str, Any]:
-        return {
-            "filter": self.filter,
-            "edge": 512,
-            "split": True,
-            "thumbnail": True,
-            "min_tiles": 2,
-            "max_tiles": 10,
-            "min_tokens": 64,
-            "max_tokens": 256,
-            "tolerance": 2.0,
-        }
+        return {"filter": self.filter, **{field: usual for field, (_, usual) in _PROCESSOR.items()}}
 
     def tensors(self, sizes: EncoderSizes, joint: Lfm2Sizes) -> list[TensorName]:
         inputs = sizes.dim * joint.merge**2
@@ -161,12 +147,11 @@ class Lfm2(Projector):
 
     def graph(self, sizes: EncoderSizes, joint: Lfm2Sizes, g: GraphBuilder, states: list[Value]) -> Value:
         (x,) = states
-        biases = ("projector.up_bias", "projector.down_bias") if joint.bias else (None, None)
         x = g.merge(x, joint.merge)
         if joint.norm:
             x = g.layer_norm(x, "projector.norm", "projector.norm_bias", NORM_EPS)
-        x = g.act(g.matmul(x, "projector.up", bias=biases[0]), "gelu_erf")
-        return g.matmul(x, "projector.down", bias=biases[1])
+        x = g.act(g.matmul(x, "projector.up", bias="projector.up_bias" if joint.bias else None), "gelu_erf")
+        return g.matmul(x, "projector.down", bias="projector.down_bias" if joint.bias else None)
 
 
 projector = Lfm2()

@@ -1,9 +1,8 @@
-"""What an encoder and a projector must say of themselves, and the registry of those there are.
+"""The interfaces of vision encoders and projectors, and their registry.
 
-An encoder is one module of this folder with an instance of Encoder named `encoder`, a projector one with an
-instance of Projector named `projector`. A projector knows which encoder it joins, since the checkpoints that
-have it do. Adding a module adds the part; no table lists them. GGUF's names and metadata are those of
-llama.cpp's clip: a file of its own beside the language model's, usually called mmproj."""
+An encoder is a module of this folder with an instance of Encoder named `encoder`; a projector, with an instance
+of Projector named `projector`. A projector names its encoder. A new module registers itself. GGUF names and
+metadata follow llama.cpp's clip: a separate file beside the language model's, usually called mmproj."""
 
 from __future__ import annotations
 
@@ -25,17 +24,14 @@ if TYPE_CHECKING:
     from tinsmith.graph import GraphBuilder, Value
 
 CONFIG = "config.json"
-# Of an encoder: the layers whose states its projector takes too, as clip's metadata have them, true or false.
-DEEP = "is_deepstack_layers"
-# Of an encoder.
-_MOST = {"layers": 1024, "patch": 256, "side": 1024, "heads": 1024}
-_EDGES = {"edge": 4096, "longest": 16384}  # of a rule for images, in pixels: as tin_pixels_size takes them
-# Innermost dimension first, as GGUF has it, by a tensor's name.
-Shapes = Mapping[str, tuple[int, ...]]
+DEEP = "is_deepstack_layers"  # clip's flag a layer: the projector takes its states
+_MOST = {"layers": 1024, "patch": 256, "side": 1024, "heads": 1024}  # limits of an encoder's sizes
+_EDGES = {"edge": 4096, "longest": 16384}  # limits of an image rule in pixels, as in tin_pixels_size
+Shapes = Mapping[str, tuple[int, ...]]  # by tensor name, innermost dimension first, as in GGUF
 
 
 class View(NamedTuple):
-    """An image at one size: `across` by `down` tiles, each of `tokens` states."""
+    """An image at one size: `across` by `down` tiles of `tokens` states each."""
 
     across: int
     down: int
@@ -43,9 +39,11 @@ class View(NamedTuple):
 
 
 class Written(NamedTuple):
-    """The texts of an image in a prompt, the image token for each state between them. One that is cut into
-    tiles: tiled; for each tile row, its number, column, its number, tile; row_end behind a row of tiles,
-    tiles_end behind all; whole, where the whole image follows; tiled_end. Any other: alone, alone_end."""
+    """The texts around an image's tokens in a prompt, one token a state.
+
+    A tiled image has `tiled`; for each tile `row`, its number, `column`, its number, `tile`; `row_end` after a
+    row of tiles; `tiles_end` after the last; `whole` where the whole image follows; `tiled_end`. Any other has
+    `alone` and `alone_end`."""
 
     alone: str
     alone_end: str
@@ -60,9 +58,9 @@ class Written(NamedTuple):
 
 
 class Encoder(ABC):
-    """A vision transformer. Its tensors' hf is relative to where a checkpoint keeps the encoder; their gguf is
-    whole. Readers raise FormatError for what is missing or nonsensical, UnsupportedError for what the graph
-    does not compute."""
+    """A vision transformer. Its tensors' Hugging Face names are relative to the checkpoint's encoder. Readers
+    raise FormatError for missing or invalid values, UnsupportedError for values that the graph does not
+    implement."""
 
     name: ClassVar[str]
     sizes: ClassVar[type[EncoderSizes]] = EncoderSizes
@@ -81,15 +79,14 @@ class Encoder(ABC):
 
     @abstractmethod
     def graph(self, sizes: Any, g: GraphBuilder) -> list[Value]:
-        """The states of an image's patches, then those after earlier layers that its projector takes too;
-        tensors go by their roles."""
+        """The states of an image's patches, then those after the earlier layers that its projector takes."""
 
     @abstractmethod
     def from_graph(self, sizes: Any, tensors: dict[str, Tensor]) -> None:
-        """Puts back the tensors that the graph made others of."""
+        """Restores the tensors that the graph replaced."""
 
-    def more_from_gguf(self, fields: Fields, layers: int) -> dict[str, Any]:
-        """Further fields of `sizes`, from metadata without clip.vision before their keys."""
+    def more_from_gguf(self, fields: Fields) -> dict[str, Any]:
+        """More fields of `sizes`, from metadata without the prefix clip.vision."""
         if any(flags_of(fields, DEEP)):
             raise UnsupportedError(f"{fields.named(DEEP)}; encoder {self.name} has no such layers")
         return {}
@@ -100,70 +97,69 @@ class Encoder(ABC):
 
 
 class Projector(ABC):
-    """What follows an encoder. Its tensors' roles begin with `projector.`; their hf is relative to
-    hf_projector."""
+    """The part between encoder and language model. Its tensors' roles begin with `projector.`; their Hugging
+    Face names are relative to hf_projector."""
 
     name: ClassVar[str]
     encoder: ClassVar[str]
     joint: ClassVar[type[ProjectorSizes]] = ProjectorSizes
-    # Those that are read; and as they are written, by the language model's model_type, "" for any other: the
-    # architecture, the model_type of the whole and that of the vision_config.
+    # The architectures to read; and to write, by the language model's model_type ("" for any other): the
+    # architecture, and the model_types of the model and of vision_config.
     hf_architectures: ClassVar[tuple[str, ...]]
     hf_written: ClassVar[Mapping[str, tuple[str, str, str]]]
-    # What text_config calls a language model that by itself is written as another: by its model_type then.
+    # text_config's model_type by the model_type of the language model alone, where they differ.
     hf_text: ClassVar[Mapping[str, str]] = {}
-    # Where a folder keeps encoder, projector and language model: what their tensors' names begin with. The
-    # first is written, all are read.
+    # Prefixes of the tensors of encoder, projector and language model. The first is written, all are read.
     hf_encoder: ClassVar[tuple[str, ...]]
     hf_projector: ClassVar[tuple[str, ...]]
     hf_language: ClassVar[str]
     hf_head: ClassVar[str] = "lm_head.weight"
-    # What the architectures' own config class has for what a vision_config leaves out.
+    # The config class's defaults of vision_config.
     vision_defaults: ClassVar[Mapping[str, Any]] = {}
-    # Its rule for images, and the filter of the resize where a file does not say.
+    # The image rule, and the default filter of the resize.
     rule: ClassVar[type[ImageRules]]
     filter: ClassVar[str]
-    # Tokens by the projector's words: as vocabularies have them, and config.json's keys of their ids where it
-    # has such. Only `image` must be there.
+    # The tokens' texts, and config.json's keys of their ids, by the projector's names of them. Only `image` is
+    # required.
     token_texts: ClassVar[Mapping[str, str]]
     token_keys: ClassVar[Mapping[str, str]]
-    # What the processor's class asks the tokenizer for, by the projector's words of the tokens.
+    # The tokenizer's attributes that the processor reads, by the projector's names of the tokens.
     tokenizer_keys: ClassVar[Mapping[str, str]] = {}
-    # clip.projector_type, and which key of clip.vision has `merge` with what it is without.
+    # clip.projector_type, and clip.vision's key of `merge` with its default.
     clip_type: ClassVar[str]
     merge_key: ClassVar[str] = "projector.scale_factor"
     merge: ClassVar[int]
-    # What a chat template leaves out before a content that begins with an image.
+    # The text that a chat template leaves out before a message that begins with an image.
     dropped: ClassVar[str] = ""
 
     @abstractmethod
     def from_hf(self, config: Mapping[str, Any], sizes: EncoderSizes, dim: int) -> ProjectorSizes:
-        """From the whole config of a checkpoint whose language model is `dim` wide."""
+        """From the config of a checkpoint whose language model is `dim` wide."""
 
     @abstractmethod
     def to_hf(self, sizes: EncoderSizes, joint: Any) -> dict[str, Any]:
-        """The keys of the whole config that are the projector's."""
+        """The config's keys for the projector."""
 
     def processor_to_hf(self, sizes: EncoderSizes, joint: Any) -> dict[str, Any]:
-        """What processor_config.json says beside its class."""
+        """The contents of processor_config.json but for its class."""
         return {}
 
     def from_gguf(self, fields: Fields, shapes: Shapes, dim: int) -> ProjectorSizes:
-        """From metadata without clip.vision before their keys."""
+        """From metadata without the prefix clip.vision."""
         return ProjectorSizes(fields.count(self.merge_key, self.merge), dim)
 
     def to_gguf(self, joint: Any) -> dict[str, Any]:
-        """The inverse of from_gguf, where tensors do not say it. UnsupportedError for what llama.cpp does not
-        read."""
+        """The inverse of from_gguf, but for values that follow from the tensors. Raises UnsupportedError for
+        what llama.cpp does not read."""
         return {self.merge_key: joint.merge}
 
     def texts(self, word: Mapping[str, str]) -> Written:
-        """How its processor writes an image. word: the tokens' texts by what they stand for."""
+        """The processor's texts around an image. word: the tokens' texts by name."""
         return Written(word["begin"], word["end"])
 
     def written(self, word: Mapping[str, str], views: Sequence[View]) -> str:
-        """An image in a prompt, the image token for each state. views: tiles first, where there are such, then
-        the whole image. kernels/core/vision/written.c writes the same."""
+        """An image's text in a prompt, with the image token once a state. views: tiles, if any, then the whole
+        image. kernels/core/vision/written.c writes the same."""
         texts, image, first = self.texts(word), word["image"], views[0]
         if len(views) == 1 and first.across * first.down == 1:
             return texts.alone + image * first.tokens + texts.alone_end
@@ -187,11 +183,11 @@ class Projector(ABC):
 
     @abstractmethod
     def usual_images(self, fields: Fields, sizes: EncoderSizes, joint: Any) -> dict[str, Any]:
-        """The rule's fields but mean and std, as llama.cpp takes them: from metadata without clip.vision before
-        their keys, and from what it has built in for the projector."""
+        """llama.cpp's values of the rule's fields but mean and std: from metadata without the prefix
+        clip.vision, or built in for the projector."""
 
     def images_to_gguf(self, images: Any) -> dict[str, Any]:
-        """Metadata of images that llama.cpp reads, without clip.vision before their keys."""
+        """llama.cpp's metadata of the rule, without the prefix clip.vision."""
         return {}
 
     @abstractmethod
@@ -200,11 +196,11 @@ class Projector(ABC):
 
     @abstractmethod
     def graph(self, sizes: Any, joint: Any, g: GraphBuilder, states: list[Value]) -> Value:
-        """What the language model takes of an encoder's states: embeddings, and behind them in a row the other
-        parts that it has, each as wide (GraphBuilder.given)."""
+        """The language model's inputs from an encoder's states: in each row the embedding, then any further
+        parts of the same width (GraphBuilder.given)."""
 
-    def from_graph(self, joint: Any, tensors: dict[str, Tensor]) -> None:  # noqa: B027 (most make none)
-        """Puts back the tensors that the graph made others of."""
+    def from_graph(self, joint: Any, tensors: dict[str, Tensor]) -> None:  # noqa: B027 (most replace none)
+        """Restores the tensors that the graph replaced."""
 
 
 @cache
@@ -218,7 +214,7 @@ def projectors() -> dict[str, Projector]:
 
 
 def by_architecture(architecture: str) -> Projector | None:
-    """The projector of a Hugging Face architecture; None where it has no vision model that is known."""
+    """The projector of a Hugging Face architecture; None for one without a known vision model."""
     return next((one for one in projectors().values() if architecture in one.hf_architectures), None)
 
 
@@ -235,20 +231,20 @@ def flags_of(fields: Fields, key: str) -> list[bool]:
     given = fields.get(key, [])
     if isinstance(given, list) and all(isinstance(one, bool) for one in given):
         return given
-    raise FormatError(f"{fields.named(key)}; it must be a list of truths")
+    raise FormatError(f"{fields.named(key)}; it must be a list of true and false")
 
 
 def tokens_of(
     projector: Projector, given: Mapping[str, Any], tokenizer: Tokenizer, where: str
 ) -> dict[str, int]:
-    """Ids by the projector's words: those that are given, and of the others those that the vocabulary has."""
+    """Token ids by the projector's names: the given ones, and the others that the vocabulary has."""
     ids = {text: token for token, text in enumerate(tokenizer.tokens)}
     found = {word: ids[text] for word, text in projector.token_texts.items() if text in ids}
     fields = Fields(given, where)
     found |= {word: fields.count(word) for word in projector.token_texts if given.get(word) is not None}
     if "image" not in found or max(found.values()) >= len(tokenizer.tokens):
         raise FormatError(
-            f"{where}: no token {projector.token_texts['image']!r} for an image's place, or one that is "
+            f"{where}: the placeholder token {projector.token_texts['image']!r} of images is missing, or "
             f"outside the vocabulary of {len(tokenizer.tokens)}"
         )
     return {word: found[word] for word in projector.token_texts if word in found}
@@ -264,8 +260,8 @@ def parts_of(vision: Vision) -> tuple[Encoder, Projector]:
 
 
 def checked(vision: Vision, where: str) -> Vision:
-    """Itself. Raises FormatError for sizes that no encoder has, and rules that cut no image: a file may say
-    anything, and by sizes names are made before its tensors are looked at."""
+    """The same vision model. Raises FormatError for invalid sizes and image rules: readers use the sizes before
+    they read any tensor."""
     sizes = vision.sizes
     for name, most in _MOST.items():
         given = getattr(sizes, name)
@@ -276,12 +272,12 @@ def checked(vision: Vision, where: str) -> Vision:
     deep = getattr(sizes, "deep", ())
     if list(deep) != sorted(set(deep)) or not all(layer < sizes.layers for layer in deep):
         raise FormatError(
-            f"{where}: states are taken after layers {list(deep)}; they must be of the encoder's "
+            f"{where}: the projector takes states of layers {list(deep)}; they must be of the encoder's "
             f"{sizes.layers}, in order"
         )
     if not all(0 < one < math.inf for one in vision.image_rules.std):
         raise FormatError(
-            f"{where}: images' values are divided by {list(vision.image_rules.std)}; each must be more than 0"
+            f"{where}: the images' std is {list(vision.image_rules.std)}; each must be more than 0"
         )
     for name, most in _EDGES.items():
         given = getattr(vision.image_rules, name, 1)
@@ -289,20 +285,19 @@ def checked(vision: Vision, where: str) -> Vision:
             raise FormatError(f"{where}: images of {name} {given}; it must be from 1 to {most}")
     if not 0 < vision.joint.merge <= sizes.side:
         raise FormatError(
-            f"{where}: {vision.joint.merge} patches a side make a token; it must be from 1 to {sizes.side}"
+            f"{where}: a token is {vision.joint.merge} patches a side; it must be from 1 to {sizes.side}"
         )
     return vision
 
 
 def tensors_of(vision: Vision) -> list[TensorName]:
-    """Of encoder and projector, with their whole names."""
+    """The tensors of encoder and projector, with full names."""
     encoder, projector = parts_of(vision)
-    own = _within(projector.hf_encoder[0], encoder.tensors(vision.sizes))
-    return own + _within(projector.hf_projector[0], projector.tensors(vision.sizes, vision.joint))
-
-
-def _within(prefix: str, names: list[TensorName]) -> list[TensorName]:
-    return [replace(name, hf=prefix + name.hf) for name in names]
+    parts = (
+        (projector.hf_encoder[0], encoder.tensors(vision.sizes)),
+        (projector.hf_projector[0], projector.tensors(vision.sizes, vision.joint)),
+    )
+    return [replace(name, hf=prefix + name.hf) for prefix, names in parts for name in names]
 
 
 def _parts(name: str, kind: type) -> list[Any]:

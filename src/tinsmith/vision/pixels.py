@@ -1,4 +1,4 @@
-"""What makes an image's patches of image rules: tin_pixels_rules of tin.h, and what comes of them."""
+"""Image rules as tin.h's tin_pixels_rules, and the tiles and patches that they give."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tinsmith.vision.parts import View
 _PLAIN, _IDEFICS3, _LFM2, _SMART = 1, 2, 3, 4  # TIN_TILING_*
 _LAYOUT = "<d6f15If"
 RULES_BYTES = struct.calcsize(_LAYOUT)
-SCALE = 1 / 255  # of a byte, before mean and deviation
+SCALE = 1 / 255  # from a byte to 0 … 1
 _FIELDS = (
     *("tiling", "filter", "patch", "merge", "frames", "width", "height", "edge", "tile", "min_tiles"),
     *("max_tiles", "thumbnail", "factor", "min_pixels", "max_pixels"),
@@ -23,12 +23,12 @@ _FIELDS = (
 
 
 def rules(vision: Vision, most: int) -> bytes:
-    """tin_pixels_rules. most: patches of an image."""
+    """tin_pixels_rules. most: an image's patches, at most."""
     return _packed(vision, _tiling(vision, most))
 
 
 def resized(vision: Vision, down: int, across: int) -> bytes:
-    """tin_pixels_rules by which any image becomes one image of so many patches."""
+    """tin_pixels_rules that resize any image to `down` by `across` patches."""
     patch = vision.sizes.patch
     return _packed(vision, {"tiling": _PLAIN, "width": across * patch, "height": down * patch})
 
@@ -36,8 +36,8 @@ def resized(vision: Vision, down: int, across: int) -> bytes:
 def _packed(vision: Vision, tiling: Mapping[str, int]) -> bytes:
     rules = vision.image_rules
     number = next(number for number, name in FILTERS.items() if name == rules.filter)
-    told = {"filter": number, "patch": vision.sizes.patch, "merge": 1, "frames": 0, **tiling}
-    numbers = [told.get(name, 0) for name in _FIELDS]
+    values = {"filter": number, "patch": vision.sizes.patch, "merge": 1, **tiling}
+    numbers = [values.get(name, 0) for name in _FIELDS]
     tolerance = rules.tolerance if isinstance(rules, Natural) else 0.0
     return struct.pack(_LAYOUT, SCALE, *rules.mean, *rules.std, *numbers, tolerance)
 
@@ -63,18 +63,13 @@ def _tiling(vision: Vision, most: int) -> Mapping[str, int]:
         }
     if isinstance(rules, Bounded):
         largest = min(rules.max_pixels, most * patch**2)
-        return {
-            "tiling": _SMART,
-            "factor": factor,
-            "min_pixels": rules.min_pixels,
-            "max_pixels": largest,
-        }
-    raise UnsupportedError(f"images by {type(rules).__name__} are not cut by this version")
+        return {"tiling": _SMART, "factor": factor, "min_pixels": rules.min_pixels, "max_pixels": largest}
+    raise UnsupportedError(f"image rule {type(rules).__name__} is not supported by this version")
 
 
 @dataclass(frozen=True)
 class Tile:
-    """height by width patches, the first of all tiles' being `first`."""
+    """height by width patches. first: the number of its first patch among those of all tiles."""
 
     first: int
     height: int
@@ -83,28 +78,30 @@ class Tile:
 
 @dataclass(frozen=True)
 class Cut:
-    """How an image is cut: its views, and all their tiles in order."""
+    """An image's views, and all their tiles in order."""
 
     views: list[View]
     tiles: list[Tile]
 
 
 def cut(vision: Vision, rule: bytes, width: int, height: int) -> Cut:
-    """Of an image of so many pixels. Raises RuntimeFault for one that is too long and narrow."""
+    """The views and tiles of an image of width by height pixels. Raises RuntimeFault for an extreme aspect
+    ratio."""
     patch, merge = vision.sizes.patch, vision.joint.merge
     views, tiles, first = [], [], 0
     for wide, high, across, down in _core.pixels_plan(rule, width, height)[3]:
-        tile = (high // down // patch, wide // across // patch)
-        views.append(View(across, down, tile[0] * tile[1] // merge**2))
+        rows, columns = high // down // patch, wide // across // patch
+        views.append(View(across, down, rows * columns // merge**2))
         for _ in range(across * down):
-            tiles.append(Tile(first, *tile))
-            first += tile[0] * tile[1]
+            tiles.append(Tile(first, rows, columns))
+            first += rows * columns
     return Cut(views, tiles)
 
 
 @dataclass(frozen=True)
 class Taken:
-    """Of an image: its tiles, patches of the largest, floats of all patches, and bytes to make them in."""
+    """An image's memory: its tiles, patches of the largest tile, floats of all patches, and bytes of working
+    memory."""
 
     tiles: int
     largest: int
@@ -113,7 +110,7 @@ class Taken:
 
 
 def taken(rule: bytes, width: int, height: int) -> Taken:
-    """By an image of so many pixels. Raises RuntimeFault for one that is too long and narrow."""
+    """The memory of an image of width by height pixels. Raises RuntimeFault for an extreme aspect ratio."""
     (patch,) = struct.unpack_from("<I", rule, struct.calcsize("<d6f2I"))
     rows, columns, work, views = _core.pixels_plan(rule, width, height)
     tiles = sum(across * down for _, _, across, down in views)
@@ -122,7 +119,7 @@ def taken(rule: bytes, width: int, height: int) -> Taken:
 
 
 def patches(rule: bytes, rgb: bytes, width: int, height: int, size: int) -> Iterator[memoryview]:
-    """Each patch of all tiles as the encoder takes it: `size` floats, pixel by pixel."""
-    made = memoryview(_core.pixels(rule, rgb, 3 * width, width, height))
-    for first in range(0, len(made), 4 * size):
-        yield made[first : first + 4 * size]
+    """The patches of all tiles as encoder inputs: `size` floats each, pixel by pixel."""
+    floats = memoryview(_core.pixels(rule, rgb, 3 * width, width, height))
+    for first in range(0, len(floats), 4 * size):
+        yield floats[first : first + 4 * size]

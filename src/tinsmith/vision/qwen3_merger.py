@@ -1,16 +1,16 @@
-"""The patch merger of Qwen3-VL and Qwen3.5: each patch's state goes through a layer norm; a square of
-neighbours becomes one token, their states side by side; and two matrices with an exact GELU between take that
-to the language model's width. States of earlier layers go through mergers of their own, with the norm behind
-the joining, and follow in the same row. Where transformers has patches in the order of these squares, the
-runtime has them by rows, which changes no state."""
+"""The patch merger of Qwen3-VL and Qwen3.5. Each patch's state is layer-normed; the states of a square of
+patches are concatenated to one token; two matrices with an exact GELU between project it to the language
+model's width. States of earlier layers have their own mergers, with the norm after the concatenation, and
+follow in the same row. transformers orders patches by these squares, the runtime by rows; no state depends on
+the order."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 from tinsmith.fields import Fields
-from tinsmith.spec import EncoderSizes, ImageRules, ProjectorSizes
+from tinsmith.spec import EncoderSizes, ProjectorSizes
 from tinsmith.tensor_names import TensorName
 from tinsmith.vision.image_rules import Bounded, common_from_hf, within
 from tinsmith.vision.parts import Projector
@@ -24,37 +24,29 @@ if TYPE_CHECKING:
 class Qwen3Merger(Projector):
     """The norm's epsilon is the encoder's."""
 
-    name: ClassVar[str] = "qwen3_merger"
-    encoder: ClassVar[str] = "qwen3_vl"
-    hf_architectures: ClassVar[tuple[str, ...]] = (
+    name = "qwen3_merger"
+    encoder = "qwen3_vl"
+    hf_architectures = (
         "Qwen3_5ForConditionalGeneration",
         "Qwen3_5MoeForConditionalGeneration",
         "Qwen3VLForConditionalGeneration",
     )
-    hf_written: ClassVar[Mapping[str, tuple[str, str, str]]] = {
+    hf_written = {
         "": ("Qwen3_5ForConditionalGeneration", "qwen3_5", "qwen3_5_vision"),
         "qwen3_5_moe_text": ("Qwen3_5MoeForConditionalGeneration", "qwen3_5_moe", "qwen3_5_moe_vision"),
         "qwen3": ("Qwen3VLForConditionalGeneration", "qwen3_vl", "qwen3_vl_vision"),
     }
-    hf_text: ClassVar[Mapping[str, str]] = {"qwen3": "qwen3_vl_text"}
-    hf_encoder: ClassVar[tuple[str, ...]] = ("model.visual.",)
-    hf_projector: ClassVar[tuple[str, ...]] = ("model.visual.",)
-    hf_language: ClassVar[str] = "model.language_model."
-    rule: ClassVar[type[ImageRules]] = Bounded
-    token_keys: ClassVar[Mapping[str, str]] = {
-        "image": "image_token_id",
-        "begin": "vision_start_token_id",
-        "end": "vision_end_token_id",
-    }
-    filter: ClassVar[str] = "bicubic"
-    token_texts: ClassVar[Mapping[str, str]] = {
-        "image": "<|image_pad|>",
-        "begin": "<|vision_start|>",
-        "end": "<|vision_end|>",
-    }
-    clip_type: ClassVar[str] = "qwen3vl_merger"
-    merge_key: ClassVar[str] = "spatial_merge_size"
-    merge: ClassVar[int] = 2
+    hf_text = {"qwen3": "qwen3_vl_text"}
+    hf_encoder = ("model.visual.",)
+    hf_projector = ("model.visual.",)
+    hf_language = "model.language_model."
+    rule = Bounded
+    token_keys = {"image": "image_token_id", "begin": "vision_start_token_id", "end": "vision_end_token_id"}
+    filter = "bicubic"
+    token_texts = {"image": "<|image_pad|>", "begin": "<|vision_start|>", "end": "<|vision_end|>"}
+    clip_type = "qwen3vl_merger"
+    merge_key = "spatial_merge_size"
+    merge = 2
 
     def from_hf(self, config: Mapping[str, Any], sizes: EncoderSizes, dim: int) -> ProjectorSizes:
         fields = Fields(config["vision_config"], CONFIG)
@@ -86,7 +78,7 @@ class Qwen3Merger(Projector):
         }
 
     def usual_images(self, fields: Fields, sizes: EncoderSizes, joint: ProjectorSizes) -> dict[str, Any]:
-        """A file without bounds has llama.cpp's, 8 to 4096 tokens."""
+        """llama.cpp's default bounds are 8 to 4096 tokens."""
         area = (sizes.patch * joint.merge) ** 2
         return {
             "filter": self.filter,

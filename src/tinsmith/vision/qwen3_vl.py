@@ -1,13 +1,13 @@
-"""The vision transformer of Qwen3-VL and Qwen3.5 (Bai et al. 2025): patches of two frames with learned
-positions, resized to the image's shape (bilinear), and rotary ones of row and column; layers with the norm
-first, biases everywhere, q, k and v in one matrix. A still image is two equal frames. Of Qwen3-VL the states
-after some layers are taken too (DeepStack: Meng et al., arXiv 2406.04334)."""
+"""The vision transformer of Qwen3-VL and Qwen3.5 (Bai et al. 2025). Patches of two frames have learned
+positions, resized to the image (bilinear), and rotary ones of row and column. Layers are pre-norm, with biases
+everywhere and q, k and v in one matrix. A still image is two equal frames. Qwen3-VL's projector also takes the
+states after some earlier layers (DeepStack: Meng et al., arXiv 2406.04334)."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 from tinsmith.errors import FormatError
 from tinsmith.fields import Fields
@@ -15,7 +15,17 @@ from tinsmith.layouts import joined, row_range, rows_in_order
 from tinsmith.spec import EncoderSizes, Tensor
 from tinsmith.tensor_names import TensorName
 from tinsmith.vision.parts import DEEP, Encoder, flags_of
-from tinsmith.vision.siglip import ACTS, CONFIG, by_channel, by_pixel, layers, linear, norm
+from tinsmith.vision.siglip import (
+    ACTS,
+    CONFIG,
+    act_to_hf,
+    by_channel,
+    by_pixel,
+    in_layers,
+    layers,
+    linear,
+    norm,
+)  # fmt: skip
 from tinsmith.vision.siglip2 import square_side
 
 if TYPE_CHECKING:
@@ -30,15 +40,22 @@ DEEP_HF = "deepstack_visual_indexes"
 
 @dataclass(frozen=True)
 class Qwen3VlSizes(EncoderSizes):
-    """deep: the layers whose states are taken too, in order."""
+    """deep: the earlier layers whose states the projector takes, in order."""
 
     deep: tuple[int, ...] = ()
 
 
 class Qwen3Vl(Encoder):
-    name: ClassVar[str] = "qwen3_vl"
-    sizes: ClassVar[type[EncoderSizes]] = Qwen3VlSizes
-    defaults: ClassVar[Mapping[str, Any]] = {
+    name = "qwen3_vl"
+    sizes = Qwen3VlSizes
+    counts = {
+        "layers": "depth",
+        "dim": "hidden_size",
+        "ffn_dim": "intermediate_size",
+        "heads": "num_heads",
+        "patch": "patch_size",
+    }
+    defaults: Mapping[str, Any] = {
         "depth": 27,
         "hidden_act": "gelu_pytorch_tanh",
         "hidden_size": 1152,
@@ -54,11 +71,7 @@ class Qwen3Vl(Encoder):
         fields.refuse("temporal_patch_size", FRAMES)
         fields.refuse("hidden_act", *ACTS)
         return Qwen3VlSizes(
-            layers=fields.count("depth"),
-            dim=fields.count("hidden_size"),
-            ffn_dim=fields.count("intermediate_size"),
-            heads=fields.count("num_heads"),
-            patch=fields.count("patch_size"),
+            **{field: fields.count(key) for field, key in self.counts.items()},
             side=square_side(fields, "num_position_embeddings"),
             norm_eps=NORM_EPS,
             act=ACTS[fields.get("hidden_act")],
@@ -68,22 +81,18 @@ class Qwen3Vl(Encoder):
     def to_hf(self, sizes: Qwen3VlSizes) -> dict[str, Any]:
         return {
             **({DEEP_HF: list(sizes.deep)} if sizes.deep else {}),
-            "depth": sizes.layers,
-            "hidden_act": next(name for name, act in ACTS.items() if act == sizes.act),
-            "hidden_size": sizes.dim,
+            **{key: getattr(sizes, field) for field, key in self.counts.items()},
+            "hidden_act": act_to_hf(sizes),
             "in_channels": 3,
-            "intermediate_size": sizes.ffn_dim,
-            "num_heads": sizes.heads,
             "num_position_embeddings": sizes.side**2,
-            "patch_size": sizes.patch,
             "temporal_patch_size": FRAMES,
         }
 
     def tensors(self, sizes: EncoderSizes) -> list[TensorName]:
-        """Of `patch` the first rows see the first frame, the others the second."""
+        """The first half of `patch`'s rows is for the first frame, the other for the second."""
         dim, p = sizes.dim, sizes.patch
         patch = TensorName("patch", "patch_embed.proj.weight", "v.patch_embd.weight", FRAMES * dim, 3 * p * p)
-        names = [
+        return [
             replace(
                 patch,
                 hf_shape=(dim, 3, FRAMES, p, p),
@@ -94,12 +103,8 @@ class Qwen3Vl(Encoder):
             ),
             TensorName("patch_bias", "patch_embed.proj.bias", "v.patch_embd.bias", 1, dim),
             TensorName("positions", "pos_embed.weight", "v.position_embd.weight", sizes.side**2, dim),
+            *in_layers(sizes.layers, "blocks", layer(sizes)),
         ]
-        for i in range(sizes.layers):
-            for name in layer(sizes):
-                hf, gguf = f"blocks.{i}.{name.hf}", f"v.blk.{i}.{name.gguf}"
-                names.append(replace(name, role=f"layers.{i}.{name.role}", hf=hf, gguf=gguf))
-        return names
 
     def graph(self, sizes: Qwen3VlSizes, g: GraphBuilder) -> list[Value]:
         patch, patches = g.graph.tensors["patch"], g.patches(3 * sizes.patch**2)
@@ -111,11 +116,11 @@ class Qwen3Vl(Encoder):
         x = g.positions(x, "positions", "corners")
         for i in range(sizes.layers):
             split_qkv(g.graph.tensors, f"layers.{i}.", sizes.dim)
-        # A quarter of a head's values, in pairs with those half a head on, turn by the patch's row, the next
-        # quarter by its column.
+        # The first quarter of a head rotates by the patch's row, the second by its column; each value pairs
+        # with the one half a head later.
         head_dim = sizes.dim // sizes.heads
-        turns = [ROPE_BASE ** (-4 * i / head_dim) for i in range(head_dim // 4)]
-        return layers(sizes, g, x, g.patch_rope_table(turns, turns), sizes.deep)
+        frequencies = [ROPE_BASE ** (-4 * i / head_dim) for i in range(head_dim // 4)]
+        return layers(sizes, g, x, g.patch_rope_table(frequencies, frequencies), sizes.deep)
 
     def from_graph(self, sizes: EncoderSizes, tensors: dict[str, Tensor]) -> None:
         frames = [by_channel(tensors.pop(f"patch.{frame}")) for frame in range(FRAMES)]
@@ -125,7 +130,7 @@ class Qwen3Vl(Encoder):
                 parts = [tensors.pop(f"layers.{i}.{role}{suffix}") for role in "qkv"]
                 tensors[f"layers.{i}.qkv{suffix}"] = joined(parts)
 
-    def more_from_gguf(self, fields: Fields, layers: int) -> dict[str, Any]:
+    def more_from_gguf(self, fields: Fields) -> dict[str, Any]:
         return {"deep": tuple(layer for layer, taken in enumerate(flags_of(fields, DEEP)) if taken)}
 
     def more_to_gguf(self, sizes: Qwen3VlSizes) -> dict[str, Any]:
@@ -133,7 +138,6 @@ class Qwen3Vl(Encoder):
 
 
 def deep_layers(fields: Fields) -> tuple[int, ...]:
-    """Of a vision_config."""
     given = fields.get(DEEP_HF, [])
     if not isinstance(given, list) or not all(type(one) is int and one >= 0 for one in given):
         raise FormatError(f"{fields.named(DEEP_HF)}; it must be a list of the encoder's layers")
@@ -141,14 +145,14 @@ def deep_layers(fields: Fields) -> tuple[int, ...]:
 
 
 def split_qkv(tensors: dict[str, Tensor], at: str, dim: int) -> None:
-    """The runtime multiplies by q, k and v at once, and has the products apart."""
+    """Makes three tensors of qkv: the runtime multiplies by all at once, but keeps the products apart."""
     for suffix in ("", "_bias"):
         for n, role in enumerate("qkv"):
             tensors[f"{at}{role}{suffix}"] = row_range(tensors[f"{at}qkv{suffix}"], n * dim, dim)
 
 
 def layer(sizes: EncoderSizes) -> list[TensorName]:
-    """The rows of qkv are q's, then k's, then v's."""
+    """The rows of qkv are q's, k's, v's."""
     dim = sizes.dim
     names = norm("attn_norm", "norm1", "ln1", dim)
     names += linear("qkv", "attn.qkv", "attn_qkv", 3 * dim, dim)
@@ -171,7 +175,7 @@ def frames_together(tensor: Tensor) -> Tensor:
 
 
 def _in_order(tensor: Tensor, order: list[int]) -> Tensor:
-    """Of len(order) equal runs, the i-th is the tensor's order[i]."""
+    """The tensor's len(order) equal runs, reordered: the i-th is its order[i]."""
     flat = replace(tensor, rows=len(order), inputs=tensor.rows * tensor.inputs // len(order))
     return replace(tensor, data=rows_in_order(flat, order).data)
 

@@ -1,11 +1,11 @@
-"""SigLIP's vision transformer (Zhai et al. 2023): patches with learned positions, layers with the norm first,
-biases everywhere, no class token."""
+"""SigLIP's vision transformer (Zhai et al. 2023): learned positions, pre-norm layers, biases everywhere, no
+class token."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 from tinsmith.fields import Fields
 from tinsmith.layouts import columns_in_order
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 CONFIG = "config.json: vision_config"
 ACTS = {"gelu_pytorch_tanh": "gelu_tanh", "gelu": "gelu"}
-GRAPH_ACTS = {"gelu_tanh": "gelu", "gelu": "gelu_erf"}  # as graph.ACTIVATIONS has them
-# (role, in a folder, in GGUF) of a layer's matrices: each has a bias.
+GRAPH_ACTS = {"gelu_tanh": "gelu", "gelu": "gelu_erf"}  # names in graph.ACTIVATIONS
+# (role, Hugging Face name, GGUF name) of a layer's attention matrices; each has a bias.
 _ATTENTION = (
     ("q", "self_attn.q_proj", "attn_q"),
     ("k", "self_attn.k_proj", "attn_k"),
@@ -29,11 +29,19 @@ _ATTENTION = (
 
 
 class Siglip(Encoder):
-    """grid: how the table of positions is resized, of graph.GRIDS."""
+    """grid: how the position table is resized, of graph.GRIDS. counts: the config's keys by field of
+    EncoderSizes."""
 
-    name: ClassVar[str] = "siglip"
-    grid: ClassVar[str] = "nearest"
-    defaults: ClassVar[Mapping[str, Any]] = {
+    name = "siglip"
+    grid = "nearest"
+    counts = {
+        "layers": "num_hidden_layers",
+        "dim": "hidden_size",
+        "ffn_dim": "intermediate_size",
+        "heads": "num_attention_heads",
+        "patch": "patch_size",
+    }
+    defaults: Mapping[str, Any] = {
         "hidden_size": 768,
         "intermediate_size": 3072,
         "num_hidden_layers": 12,
@@ -48,39 +56,31 @@ class Siglip(Encoder):
         fields = Fields({**self.defaults, **config}, CONFIG, "")
         fields.refuse("num_channels", 3)
         fields.refuse("hidden_act", *ACTS)
-        patch = fields.count("patch_size")
         return EncoderSizes(
-            layers=fields.count("num_hidden_layers"),
-            dim=fields.count("hidden_size"),
-            ffn_dim=fields.count("intermediate_size"),
-            heads=fields.count("num_attention_heads"),
-            patch=patch,
-            side=self.side_from_hf(fields, patch),
+            **{field: fields.count(key) for field, key in self.counts.items()},
+            side=self.side_from_hf(fields),
             norm_eps=fields.real("layer_norm_eps"),
             act=ACTS[fields.get("hidden_act")],
         )
 
-    def side_from_hf(self, fields: Fields, patch: int) -> int:
-        return fields.count("image_size") // patch
+    def side_from_hf(self, fields: Fields) -> int:
+        return fields.count("image_size") // fields.count("patch_size")
 
     def side_to_hf(self, sizes: EncoderSizes) -> dict[str, Any]:
         return {"image_size": sizes.side * sizes.patch}
 
     def to_hf(self, sizes: EncoderSizes) -> dict[str, Any]:
-        return self.side_to_hf(sizes) | {
-            "hidden_act": next(name for name, act in ACTS.items() if act == sizes.act),
-            "hidden_size": sizes.dim,
-            "vision_use_head": False,
-            "intermediate_size": sizes.ffn_dim,
+        return {
+            **self.side_to_hf(sizes),
+            **{key: getattr(sizes, field) for field, key in self.counts.items()},
+            "hidden_act": act_to_hf(sizes),
             "layer_norm_eps": sizes.norm_eps,
-            "num_attention_heads": sizes.heads,
             "num_channels": 3,
-            "num_hidden_layers": sizes.layers,
-            "patch_size": sizes.patch,
+            "vision_use_head": False,
         }
 
     def patch(self, sizes: EncoderSizes) -> TensorName:
-        """Inputs are one channel after the other, of each the rows from the top."""
+        """Inputs are [channel][row][column]."""
         dim, p = sizes.dim, sizes.patch
         name = TensorName("patch", "embeddings.patch_embedding.weight", "v.patch_embd.weight", dim, 3 * p * p)
         return replace(name, hf_shape=(dim, 3, p, p), gguf_dims=(p, p, 3, dim))
@@ -88,16 +88,13 @@ class Siglip(Encoder):
     def tensors(self, sizes: EncoderSizes) -> list[TensorName]:
         dim = sizes.dim
         positions = ("embeddings.position_embedding.weight", "v.position_embd.weight")
-        names = [
+        return [
             self.patch(sizes),
             TensorName("patch_bias", "embeddings.patch_embedding.bias", "v.patch_embd.bias", 1, dim),
             TensorName("positions", *positions, sizes.side**2, dim),
+            *in_layers(sizes.layers, "encoder.layers", layer(sizes)),
+            *norm("post_norm", "post_layernorm", "v.post_ln", dim),
         ]
-        for i in range(sizes.layers):
-            for name in layer(sizes):
-                hf, gguf = f"encoder.layers.{i}.{name.hf}", f"v.blk.{i}.{name.gguf}"
-                names.append(replace(name, role=f"layers.{i}.{name.role}", hf=hf, gguf=gguf))
-        return [*names, *norm("post_norm", "post_layernorm", "v.post_ln", dim)]
 
     def graph(self, sizes: EncoderSizes, g: GraphBuilder) -> list[Value]:
         g.graph.tensors["patch"] = by_pixel(g.graph.tensors["patch"])
@@ -109,8 +106,21 @@ class Siglip(Encoder):
         tensors["patch"] = by_channel(tensors["patch"])
 
 
+def act_to_hf(sizes: EncoderSizes) -> str:
+    return next(name for name, act in ACTS.items() if act == sizes.act)
+
+
+def in_layers(count: int, hf: str, layer: Sequence[TensorName]) -> Iterator[TensorName]:
+    """The tensors of every layer, from those of one. hf: the checkpoint's name of the list of layers."""
+    for i in range(count):
+        for name in layer:
+            yield replace(
+                name, role=f"layers.{i}.{name.role}", hf=f"{hf}.{i}.{name.hf}", gguf=f"v.blk.{i}.{name.gguf}"
+            )
+
+
 def by_pixel(weight: Tensor) -> Tensor:
-    """The runtime takes a patch as images have it, pixel by pixel; a convolution, channel by channel."""
+    """From a convolution's inputs, channel by channel, to the runtime's, pixel by pixel."""
     area = weight.inputs // 3
     return columns_in_order(weight, [i % 3 * area + i // 3 for i in range(weight.inputs)], 1)
 
@@ -124,11 +134,11 @@ def by_channel(weight: Tensor) -> Tensor:
 def layers(
     sizes: EncoderSizes, g: GraphBuilder, x: Value, table: Value | None = None, early: Sequence[int] = ()
 ) -> list[Value]:
-    """The states after the last layer, then those after the `early` ones. In a layer the norm is first, then
-    attention of all patches to all, or the feed-forward. table: queries and keys are rotated by it."""
-    kept = []
+    """The states after the last layer, then those after the `early` ones. Layers are pre-norm, with attention
+    between all patches. table: rotates queries and keys."""
+    states = []
     heads, head_dim, eps = sizes.heads, sizes.dim // sizes.heads, sizes.norm_eps
-    cache = g.cache(heads, head_dim)  # every layer's, one after the other
+    cache = g.cache(heads, head_dim)  # used by the layers in turn
     for i in range(sizes.layers):
         at = f"layers.{i}."
         h = g.layer_norm(x, f"{at}attn_norm", f"{at}attn_norm_bias", eps)
@@ -143,8 +153,8 @@ def layers(
         h = g.act(g.matmul(h, f"{at}up", bias=f"{at}up_bias"), GRAPH_ACTS[sizes.act])
         x = g.matmul(h, f"{at}down", residual=x, bias=f"{at}down_bias")
         if i in early:
-            kept.append(x)
-    return [x, *kept]
+            states.append(x)
+    return [x, *states]
 
 
 def layer(sizes: EncoderSizes) -> list[TensorName]:

@@ -1,4 +1,4 @@
-"""How a pack's model is served: a unit of systemd and a container file, which need no network."""
+"""Files to serve a pack's model without a network: a systemd unit and a container file."""
 
 from __future__ import annotations
 
@@ -9,8 +9,7 @@ NAMES = ("Containerfile", "tinsmith.service")
 
 
 def files(tin: str, signed: bool) -> dict[str, bytes]:
-    """By their places in the pack. tin: the model's file name. Both name the installed model, and its key where
-    the pack is signed."""
+    """The files by path in the pack. tin: the model's file name. signed: they name the model's key, too."""
     key = "/opt/tinsmith/model/key.pub"
     words = {
         "PYTHON": f"{sys.version_info.major}.{sys.version_info.minor}",
@@ -20,11 +19,10 @@ def files(tin: str, signed: bool) -> dict[str, bytes]:
         "SIGNED": f', "--key", "{key}"' if signed else "",
         "PROVED": f"--key {key} " if signed else "",
     }
-    return {f"serve/{name}": _filled(name, words).encode() for name in NAMES}
-
-
-def _filled(name: str, words: dict[str, str]) -> str:
-    text = (resources.files(__name__) / name).read_text(encoding="utf-8")
-    for word, value in words.items():
-        text = text.replace(f"@{word}@", value)
-    return text
+    files = {}
+    for name in NAMES:
+        text = (resources.files(__name__) / name).read_text(encoding="utf-8")
+        for word, value in words.items():
+            text = text.replace(f"@{word}@", value)
+        files[f"serve/{name}"] = text.encode()
+    return files
