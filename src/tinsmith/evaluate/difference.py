@@ -4,7 +4,6 @@ The runtime gives the same bits everywhere, so two answers are equal or they are
 
 from __future__ import annotations
 
-import html
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from tinsmith.data import readers
 from tinsmith.errors import DataError
+from tinsmith.evaluate import page
 from tinsmith.system import reading
 
 if TYPE_CHECKING:
@@ -151,32 +151,8 @@ def lines(difference: Difference, show: Callable[[str], str]) -> list[str]:
     return told
 
 
-_STYLE = (
-    "body{font:16px/1.4 system-ui,sans-serif;margin:2rem auto;max-width:80rem;padding:0 1rem}"
-    "table{border-collapse:collapse;width:100%}"
-    "td,th{border:1px solid #8888;padding:.3rem .5rem;text-align:left;vertical-align:top}"
-    "td{overflow-wrap:anywhere}"
-    ".right{background:#2a82}.wrong{background:#c332}"
-)
-
-
-def page(difference: Difference, names: tuple[str, str]) -> str:
-    """The summary and every change, as one HTML file. names: of the two models."""
-    rows = [_row("th", ["line", "input", *names, "wanted"])]
-    for change in difference.changes:
-        colours = ["right" if right else "wrong" for right in change.right] if change.right else ["", ""]
-        texts = [str(change.line), change.input, *change.answers, change.wanted or ""]
-        rows.append(_row("td", texts, ["", "", *colours, ""]))
-    told = "".join(f"<p>{html.escape(line)}</p>" for line in summary(difference))
-    return (
-        '<!DOCTYPE html><html lang="en"><meta charset="utf-8"><title>What changed</title>'
-        f"<style>{_STYLE}</style><h1>What changed</h1>{told}<table>{''.join(rows)}</table></html>\n"
+def html(difference: Difference, names: tuple[str, str]) -> str:
+    """The summary and every change, as a page. names: of the two models."""
+    return page.draw(
+        "diff", "Changed answers", summary=summary(difference), names=names, changes=difference.changes
     )
-
-
-def _row(kind: str, texts: Sequence[str], classes: Sequence[str] = ()) -> str:
-    cells = [
-        f'<{kind} class="{colour}">{html.escape(text)}</{kind}>'
-        for text, colour in zip(texts, classes or [""] * len(texts), strict=True)
-    ]
-    return f"<tr>{''.join(cells)}</tr>"

@@ -14,7 +14,7 @@ from tinsmith.formats.model_files import model_digest
 from tinsmith.pipeline import constraint, contents, formats, routing, update
 from tinsmith.pipeline.examples import beside, columns, digest, division_before, images_digest, named_paths
 from tinsmith.pipeline.measuring import BASELINE_KEYS
-from tinsmith.pipeline.naming import NAMED, file_systems
+from tinsmith.evaluate.naming import NAMED, file_systems
 from tinsmith.pipeline.prepared import ANSWER, DRAFT, LICENSES, Prepared, split_name
 from tinsmith.pipeline.recipe.values import Recipe
 from tinsmith.pipeline.stages import baselines, merge, verify

@@ -18,7 +18,7 @@ from tinsmith.evaluate.answers import Answer, Item, Job
 from tinsmith.evaluate.baselines import Nearest, stratified
 from tinsmith.evaluate.systems import Outcome
 from tinsmith.pipeline import constraint
-from tinsmith.pipeline.naming import TUNED
+from tinsmith.evaluate.naming import TUNED
 from tinsmith.pipeline.prepared import Prepared
 from tinsmith.pipeline.stage import Reporter
 

@@ -17,7 +17,7 @@ from tinsmith.evaluate.static import StaticRetriever
 from tinsmith.evaluate.systems import Outcome
 from tinsmith.pipeline.compare import settings
 from tinsmith.pipeline.measuring import Asking, copying, figures, timed
-from tinsmith.pipeline.naming import constrained
+from tinsmith.evaluate.naming import constrained
 from tinsmith.pipeline.prepared import Prepared, read_tools
 
 if TYPE_CHECKING:

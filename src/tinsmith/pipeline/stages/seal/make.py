@@ -12,7 +12,7 @@ from typing import Any
 from tinsmith.formats import tin
 from tinsmith.formats.sbom import Source
 from tinsmith.pipeline import beside, contents
-from tinsmith.pipeline.naming import NAMED, file_systems
+from tinsmith.evaluate.naming import NAMED, file_systems
 from tinsmith.pipeline.prepared import Prepared
 from tinsmith.pipeline.stage import Made, Nothing, Reporter
 from tinsmith.pipeline.stages.seal.inputs import Inputs, TasksInputs
