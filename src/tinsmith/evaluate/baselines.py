@@ -148,10 +148,7 @@ def _opening(system: str, instruction: str) -> Messages:
 def _shown(examples: Sequence[Example]) -> Messages:
     shown: Messages = []
     for example in examples:
-        shown += [
-            {"role": "user", "content": example.input},
-            {"role": "assistant", "content": example.output},
-        ]
+        shown += [{"role": "user", "content": example.input}, {"role": "assistant", "content": example.output}]
     return shown
 
 

@@ -8,10 +8,7 @@ from tinsmith.errors import DataError
 from tinsmith.pipeline.recipe.values import Recipe
 from tinsmith.system import reading
 
-COPIES = {
-    "off_topic": "data/off_topic.txt",
-    "test": "data/off_topic_test.txt",
-}  # by the key of [router]
+COPIES = {"off_topic": "data/off_topic.txt", "test": "data/off_topic_test.txt"}  # by the key of [router]
 OFF_TOPIC, NONE = "off topic", "none"  # as a task and as the router's choice
 
 

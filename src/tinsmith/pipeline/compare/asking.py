@@ -13,11 +13,11 @@ from tinsmith.backends.endpoint import Endpoint
 from tinsmith.evaluate import remote, systems
 from tinsmith.evaluate.answers import Item
 from tinsmith.evaluate.baselines import Messages, Nearest, Prompts, Retriever, stratified, with_turns
+from tinsmith.evaluate.naming import constrained
 from tinsmith.evaluate.static import StaticRetriever
 from tinsmith.evaluate.systems import Outcome
 from tinsmith.pipeline.compare import settings
 from tinsmith.pipeline.measuring import Asking, copying, figures, timed
-from tinsmith.evaluate.naming import constrained
 from tinsmith.pipeline.prepared import Prepared, read_tools
 
 if TYPE_CHECKING:

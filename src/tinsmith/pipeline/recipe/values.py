@@ -99,7 +99,9 @@ class Recipe:
         """Whether prompts repeat the input's words in quotes: as stated, or by the task, where there is a base,
         which has a vocabulary of its own."""
         stated = self.data.quote_input
-        return self.base is not None and tasks.by_name(self.data.task).spells if stated is None else stated
+        if stated is not None:
+            return stated
+        return self.base is not None and tasks.by_name(self.data.task).quotes_input
 
     @property
     def base_source(self) -> str:
