@@ -1,5 +1,5 @@
-"""What of a stage's inputs decides its outputs, said once a stage: JSON values that run.json
-keeps, and whose change makes it stale."""
+"""What of a stage's inputs decides its outputs, said once a stage: JSON values that run.json keeps, and whose
+change makes it stale."""
 
 from __future__ import annotations
 

@@ -53,8 +53,8 @@ def logged(asked: str, answer: str, before: Sequence[Mapping[str, str]], probabi
 
 
 def columns_of(recipe: Recipe, path: Path) -> Named:
-    """The columns of a file of new examples: those in [data], or the usual ones for a file that
-    `tinsmith run --log-unsure` wrote."""
+    """The columns of a file of new examples: those in [data], or the usual ones for a file that `tinsmith run
+    --log-unsure` wrote."""
     from tinsmith.data.shapes import Named
     from tinsmith.data.shapes.own import Own
 

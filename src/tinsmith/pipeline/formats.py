@@ -1,8 +1,9 @@
-"""The formats that files ship in: those of AUTO within the recipe's budgets, and what training prepares for.
+"""The formats of shipped files: AUTO's choice within the recipe's budgets, and the target of quantization-aware
+training.
 
-Training prepares for the lowest precision that ships: an answer that survives its errors survives smaller ones.
-Training chooses AUTO's formats from the base, since there is nothing else yet; the build chooses them again
-from the trained model. AUTO is measured on training examples, and on answers to validation examples."""
+Training prepares for the lowest precision that ships, whose errors are the largest. It chooses AUTO's formats
+from the base; the build chooses them again from the trained model. AUTO is measured on training examples, and
+on answers to validation examples."""
 
 from __future__ import annotations
 
@@ -37,7 +38,7 @@ ENOUGH_BITS = 8  # a weight, which need no preparation
 
 
 def prepared_for(recipe: Recipe) -> list[str]:
-    """The preset and AUTO, of which the rougher is prepared for; none where nothing is."""
+    """The preset and AUTO, of which training prepares for the one of lower precision; empty for neither."""
     stated, built = recipe.train.qat, recipe.build.formats
     if stated != "auto":
         return [] if stated == NO_QAT else [stated]
@@ -47,7 +48,7 @@ def prepared_for(recipe: Recipe) -> list[str]:
 
 
 def needs_qat(recipe: Recipe, name: str) -> bool:
-    """Whether a file in this format is one of those that training prepares for, if it does for any."""
+    """Whether training prepares for this format if it prepares for any."""
     return name in (AUTO, recipe.train.qat) or _nominal(name) < ENOUGH_BITS
 
 
@@ -58,7 +59,7 @@ def _nominal(preset: str) -> float:
 
 
 def prepare_digests(data: Prepared) -> Any:
-    """What decides that, as run.json keeps it."""
+    """The values that decide the preparation, for run.json."""
     names = prepared_for(data.recipe)
     if AUTO not in names:
         return names[0] if names else None
@@ -67,9 +68,8 @@ def prepare_digests(data: Prepared) -> Any:
 
 
 def prepare(data: Prepared, spec: Spec, folder: Path, reporter: Reporter) -> Preparation | None:
-    """What training prepares for, AUTO with the error feedback that its blocks are made with; None for nothing.
-
-    spec: the base, with the template that it is trained under."""
+    """The quantization that training prepares for, with AUTO's error feedback; None for none. spec: the base
+    with the chat template of training."""
     from tinsmith.train.tensors import from_float32, to_float32
 
     recipe = data.recipe
@@ -108,7 +108,7 @@ def _bits(spec: Spec, preset: str) -> float:
 
 
 def auto_digests(data: Prepared) -> dict[str, Any]:
-    """What AUTO is measured on, as run.json keeps it."""
+    """Digests of the data that AUTO is measured on, for run.json."""
     recipe = data.recipe
     if AUTO not in recipe.build.formats:
         return {}
@@ -120,9 +120,8 @@ def choose(
 ) -> Chosen:
     """The formats of AUTO within the recipe's budgets.
 
-    spec: as it is written; folder: keeps what is measured; merged: whose answers to validation examples a least
-    accuracy is of; None where there is no trained model yet, and it is of how often the likeliest next token
-    stays.
+    spec: as it is written; folder: of the measurements; merged: the model whose validation answers define the
+    accuracy; None before training, when accuracy is the share of unchanged most likely tokens.
     """
     from tinsmith.search import choice
     from tinsmith.search.auto import Options, Search
@@ -142,8 +141,8 @@ def choose(
 
 
 def seeing(data: Prepared, spec: Spec, chosen: Chosen, folder: Path, reporter: Reporter) -> Chosen:
-    """The choice with formats of the vision model, measured on training examples with images; itself
-    where there is no vision model or no image."""
+    """The choice with formats of the vision model, measured on training examples with images; itself where
+    there is no vision model or no image."""
     examples = [one for one in data.examples("train") if one.images] if spec.vision else []
     if not examples:
         return chosen

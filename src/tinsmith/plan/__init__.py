@@ -23,8 +23,8 @@ CODE = {"x86_64": 441_000, "aarch64": 295_000, "riscv64": 154_000, "wasm32": 190
 class Plan:
     """target: its name; format: of the weights; python_session: bytes of a session of tinsmith.load, which
     gives the logits of a whole chunk, keeps two more recurrent states and may look for answers; image: width
-    and height of the one that is counted, where the model sees; ram, storage: what the device has;
-    assumptions: what the speed rests on, a line each."""
+    and height of the one that is counted, where the model sees; ram, storage: what the device has; assumptions:
+    what the speed rests on, a line each."""
 
     target: str
     model: str

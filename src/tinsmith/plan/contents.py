@@ -109,8 +109,8 @@ class Base:
         entries: dict[str, int] | None = None,
         adapter_rank: int = 0,
     ) -> None:
-        """context: tokens that a session holds at most, 0 for the base's own; entries: bytes of further
-        ones; adapter_rank: the highest of the adapters among them."""
+        """context: tokens that a session holds at most, 0 for the base's own; entries: bytes of further ones;
+        adapter_rank: the highest of the adapters among them."""
         self.spec = spec
         self.adapter_rank = adapter_rank
         self.name = name or str(spec.general.get("name", ""))
