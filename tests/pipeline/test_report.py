@@ -112,7 +112,7 @@ def test_a_page_without_parts_curve_errors_or_baselines(document: dict[str, Any]
     assert "Where the constraint changed the answer" not in headings
 
 
-def test_the_adapter_of_rough_files_is_told(document: dict[str, Any]) -> None:
+def test_the_adapter_for_low_precision_files_is_reported(document: dict[str, Any]) -> None:
     assert "a second adapter" not in page_of.html(document)
     rows = [{"exact": 0.5}, {"exact": 0.625}]
     document["train"]["qat"] = {"format": "Q4_0", "steps": 40, "seconds": 61.5, "validations": rows}
@@ -121,19 +121,19 @@ def test_the_adapter_of_rough_files_is_told(document: dict[str, Any]) -> None:
     assert "50.0, 62.5 % exact after its epochs" in page
 
 
-def test_splits_that_were_made_are_told(document: dict[str, Any]) -> None:
+def test_divided_splits_are_reported(document: dict[str, Any]) -> None:
     assert "divided from one file" not in page_of.html(document)
     document["data"]["divided"] = {"made": ["train", "test"], "kept": 7, "groups": 5000, "near": 12}
     page = page_of.html(document)
     assert "train, test divided from one file, 12 examples kept with near-duplicates, 7 in the split" in page
 
 
-def test_a_leak_is_said(document: dict[str, Any]) -> None:
+def test_a_leak_is_reported(document: dict[str, Any]) -> None:
     document["test"]["inputs_in_train"] = 3
     assert "3 of the test inputs are training inputs too" in page_of.html(document)
 
 
-def test_rates_that_were_tried_are_shown(document: dict[str, Any]) -> None:
+def test_trials_of_learning_rates_are_shown(document: dict[str, Any]) -> None:
     assert "Trials of learning rates" not in page_of.html(document)
     rows = [(0.02, 6, None), (0.001, 12, 0.75), (0.002, 12, 0.5)]
     document["train"]["trials"] = [
@@ -189,7 +189,7 @@ def test_the_curves_of_all_runs_are_on_one_plot_and_labelled() -> None:
     assert all(label.x <= curve.WIDTH - curve.BESIDE + 4 for label in drawing.labels)
 
 
-def test_the_adapter_of_rough_files_goes_on_in_the_plot(document: dict[str, Any]) -> None:
+def test_the_adapter_for_low_precision_files_continues_the_curve(document: dict[str, Any]) -> None:
     train: dict[str, Any] = {"curve": points([4.0, 2.0]), "validations": []}
     qat = {"format": "Q4_0", "steps": 2, "seconds": 1.5, "validations": []}
     drawing = curves.of_training({**train, "qat": qat})  # as an earlier version wrote it

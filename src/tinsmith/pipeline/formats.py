@@ -17,7 +17,7 @@ from tinsmith.pipeline import contents
 from tinsmith.pipeline.prepared import FloatModel, Prepared
 from tinsmith.pipeline.recipe.tables import NO_QAT
 from tinsmith.pipeline.recipe.values import Recipe
-from tinsmith.pipeline.stage import Reporter, Shown
+from tinsmith.pipeline.stage import Reporter
 from tinsmith.quant import shipping
 from tinsmith.quant.presets import PRESETS
 from tinsmith.system import files
@@ -127,7 +127,7 @@ def choose(
     from tinsmith.search.auto import Options, Search
     from tinsmith.search.budget import Budget
 
-    stated, display = dataclasses.asdict(data.recipe.build), Shown(reporter)
+    stated, display = dataclasses.asdict(data.recipe.build), reporter.display
     names = [field.name for field in dataclasses.fields(Budget)]
     options = Options(gguf=stated["max_size"] is not None)
     search = Search(spec, calibration(data, spec), folder, display, options)
@@ -150,7 +150,7 @@ def seeing(data: Prepared, spec: Spec, chosen: Chosen, folder: Path, reporter: R
 
     stated = data.recipe.data
     shown = vision.read(spec, examples, stated.task, stated.system)
-    return dataclasses.replace(chosen, mix=vision.choose(spec, chosen.mix, shown, folder, Shown(reporter)))
+    return dataclasses.replace(chosen, mix=vision.choose(spec, chosen.mix, shown, folder, reporter.display))
 
 
 def calibration(data: Prepared, spec: Spec) -> list[int]:
@@ -172,7 +172,7 @@ def error_feedback(data: Prepared, spec: Spec, reporter: Reporter) -> Feedback:
     """The error feedback of AUTO's blocks, without a search."""
     from tinsmith.search import grams
 
-    return grams.Feedback(*grams.of_text(spec, calibration(data, spec), Shown(reporter))).by_role
+    return grams.Feedback(*grams.of_text(spec, calibration(data, spec), reporter.display)).by_role
 
 
 class _Answers:
@@ -189,7 +189,7 @@ class _Answers:
         path = self.folder / "candidate.gguf"
         feedback = self.search.feedback.by_role if self.search.feedback else None
         weights = shipping.Weights("candidate", self.search.mix(point), feedback=feedback)
-        shipping.write_gguf(self.spec, path, weights, Shown(self.reporter))
+        shipping.write_gguf(self.spec, path, weights, self.reporter.display)
         exact = self._exact(f"candidate-{point.size}", path, files.sha256_file(path))
         path.unlink()
         return exact / self.exact if self.exact else 1.0

@@ -6,7 +6,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -118,6 +118,11 @@ class Recipe:
         if local.suffix == ".gguf" or len(Path(stated).parts) > 1:
             raise InputError(f"{where}: {local}: no such file or folder; check the path")
         raise InputError(f"{where}: {hub.unknown(stated)}")
+
+    def paths(self, table: Any, keys: Iterable[str]) -> dict[str, Path]:
+        """The paths that a table states under these keys, by key."""
+        stated = {key: getattr(table, key) for key in keys}
+        return {key: self.resolve(path) for key, path in stated.items() if path}
 
     def resolve(self, relative: str) -> Path:
         """A path that the recipe states, taken from the recipe's folder."""
