@@ -1,4 +1,4 @@
-"""What a model takes on a device, before it is there: memory, exactly; speed, by roofline."""
+"""Predicts a model on a device: its memory exactly, its speed by roofline."""
 
 from __future__ import annotations
 
