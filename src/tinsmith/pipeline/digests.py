@@ -1,5 +1,5 @@
-"""What of a stage's inputs decides its outputs, said once a stage: JSON values that run.json keeps, and whose
-change makes it stale."""
+"""The parts of each stage's inputs that decide its outputs: JSON values in run.json whose change makes the
+stage stale."""
 
 from __future__ import annotations
 

@@ -100,8 +100,8 @@ def unit_costs(table: Table) -> dict[str, float | None]:
 
 
 def pays_after(one: Answered, prompted: float | None, own: float | None, recipe: Recipe) -> int | None:
-    """Of so many items the training time is what they save against the best prompted system; None where nothing
-    was trained, or an item does not cost less. prompted, own: as unit_costs has them."""
+    """The number of items whose savings against the best prompted system pay the training; None for an
+    untrained system, or if an item does not cost less. prompted, own: as from unit_costs."""
     seconds: float | None = one.entry.get("training_seconds")
     if seconds is None or prompted is None or own is None or own >= prompted:
         return None

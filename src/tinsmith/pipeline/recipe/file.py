@@ -1,4 +1,4 @@
-"""A recipe's file read and checked: what no single key shows is checked here."""
+"""Reads a recipe's file and checks what no single key shows."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the data stage leaves."""
+"""The facts of the data stage."""
 
 from __future__ import annotations
 
