@@ -87,7 +87,7 @@ def test_the_schema_allows_every_document_and_compares_dates(documents: Path) ->
         text = other
         options = expected_log_probability = expected_tokens = None
 
-    assert by_name("extract").measures([Answer()], [example], schema=schema)["match"] == 1
+    assert by_name("extract").measures([(Answer(), example)], schema=schema)["match"] == 1
 
 
 def test_the_test_set_has_sellers_and_goods_of_its_own(documents: Path) -> None:

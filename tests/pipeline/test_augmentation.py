@@ -200,7 +200,7 @@ def test_the_report_shows_some_beside_their_origin(folder: Path) -> None:
     assert cli.main(["make", str(recipe(folder)), "--out", str(folder / "run")]) == 0
     report = json.loads((folder / "run" / "report.json").read_text())["augmentation"]
     page = (folder / "run" / "report.html").read_text()
-    assert "Examples that were made" in page
+    assert "Augmented examples" in page
     lines = (folder / "train.jsonl").read_text().splitlines()
     assert report["examples"]
     for shown in report["examples"]:

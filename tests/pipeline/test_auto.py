@@ -105,7 +105,7 @@ def test_a_device_is_a_budget(folder: Path, tmp_path: Path, short: str) -> None:
         ((r'bits = 6.5\nmax_size = "150kB"\nmin_accuracy = 0.5', ""), r'formats: "AUTO" needs a budget; give'),
         (('["AUTO"]', '["Q8_0"]'), r'max_size: is for the format "AUTO"; add it, or leave this out'),
         (('"150kB"', '"many"'), r'max_size: got "many"; allowed is a size'),
-        (("bits = 6.5", r"bits = 6.5\nmtp = true"), r"mtp: goes with formats that are named"),
+        (("bits = 6.5", r"bits = 6.5\nmtp = true"), r"mtp: does not go with \"AUTO\""),
     ],
 )
 def test_what_a_recipe_can_not_say(folder: Path, tmp_path: Path, changed: tuple[str, str], why: str) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 from tinsmith.pipeline.stages.report import page as page_of
 
 
-def test_the_front_is_a_picture_and_a_table(document: dict[str, Any]) -> None:
+def test_the_front_is_a_chart_and_a_table(document: dict[str, Any]) -> None:
     page = page_of.html(document)
     assert page.count("<circle ") == 1
     section = page.partition("What a size costs")[2].partition("<h2>")[0]

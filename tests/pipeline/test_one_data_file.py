@@ -80,7 +80,7 @@ def test_one_file_makes_a_model(folder: Path, capsys: pytest.CaptureFixture[str]
         "near": 0,
     }
     assert report["test"]["items"] == 12 and report["test"]["inputs_in_train"] == 0
-    assert "made of one file" in (folder / "run" / "report.html").read_text()
+    assert "divided from one file" in (folder / "run" / "report.html").read_text()
 
 
 def test_rows_that_come_later_leave_the_others_where_they_are(folder: Path) -> None:

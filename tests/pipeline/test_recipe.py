@@ -159,7 +159,7 @@ def test_a_model_from_scratch(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "spells"),
+    ("text", "quotes"),
     [
         (BASE, True),
         (BASE + "quote_input = false\n", False),
@@ -168,8 +168,8 @@ def test_a_model_from_scratch(tmp_path: Path) -> None:
         (FROM_SCRATCH, False),
     ],
 )
-def test_calls_of_a_base_say_the_inputs_words_once_more(tmp_path: Path, text: str, spells: bool) -> None:
-    assert recipe.load(write(tmp_path, text)).quotes_input is spells
+def test_quoted_input_repetition_is_for_calls_of_a_base(tmp_path: Path, text: str, quotes: bool) -> None:
+    assert recipe.load(write(tmp_path, text)).quotes_input is quotes
 
 
 @pytest.mark.parametrize(

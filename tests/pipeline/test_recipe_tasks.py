@@ -140,5 +140,5 @@ def test_a_single_table_is_not_a_list_of_them(tmp_path: Path) -> None:
 
 
 def test_an_update_is_of_one_adapter(tmp_path: Path) -> None:
-    with pytest.raises(RecipeError, match=r"\[update\]: goes on from one adapter \(--from\)"):
+    with pytest.raises(RecipeError, match=r"\[update\]: continues one adapter \(--from\)"):
         recipe.load(write(tmp_path, TWO), update={"adapter": "x"})

@@ -13,7 +13,8 @@ import pytest
 
 from tinsmith import tasks
 from tinsmith.data.readers import Example
-from tinsmith.evaluate import curve
+from tinsmith.evaluate import curve, naming
+from tinsmith.evaluate import page as formats
 from tinsmith.evaluate.answers import Answer
 from tinsmith.pipeline import pages
 from tinsmith.pipeline.stages.report import curves, findings
@@ -74,12 +75,12 @@ def test_the_page_is_whole_and_needs_nothing_else(document: dict[str, Any]) -> N
         "What an answer costs",
         "Where the constraint changed the answer",
         "What a size costs",
-        "Examples that were made",
+        "Augmented examples",
         "Training",
-        "Functions taken for another",
+        "Confused functions",
         "The worst answers",
-        "What was read and made",
-        "How to make it again",
+        "Inputs and outputs",
+        "Reproducing the run",
     ]
     assert structure.links == ["data:,"]
     assert not structure.tags & {"script", "iframe", "img", "object"}
@@ -89,7 +90,7 @@ def test_the_page_is_whole_and_needs_nothing_else(document: dict[str, Any]) -> N
 def test_the_page_shows_every_system_and_escapes_what_it_shows(document: dict[str, Any]) -> None:
     page = page_of.html(document)
     for name, system in document["systems"].items():
-        assert pages.title(name) in page
+        assert naming.title(name) in page
         assert f"{100 * system['exact']:.1f}" in page
     assert page.count('class="error"') == findings.WORST + findings.CHANGED
     assert page.count('class="error made"') == len(document["augmentation"]["examples"])
@@ -111,35 +112,35 @@ def test_a_page_without_parts_curve_errors_or_baselines(document: dict[str, Any]
     assert "Where the constraint changed the answer" not in headings
 
 
-def test_the_adapter_of_rough_files_is_told(document: dict[str, Any]) -> None:
-    assert "an adapter of their own" not in page_of.html(document)
+def test_the_adapter_for_low_precision_files_is_reported(document: dict[str, Any]) -> None:
+    assert "a second adapter" not in page_of.html(document)
     rows = [{"exact": 0.5}, {"exact": 0.625}]
     document["train"]["qat"] = {"format": "Q4_0", "steps": 40, "seconds": 61.5, "validations": rows}
     page = page_of.html(document)
-    assert "went on from the first one under the errors of Q4_0: 40 steps" in page
+    assert "trained from the first one under the quantization errors of Q4_0: 40 steps" in page
     assert "50.0, 62.5 % exact after its epochs" in page
 
 
-def test_splits_that_were_made_are_told(document: dict[str, Any]) -> None:
-    assert "made of one file" not in page_of.html(document)
+def test_divided_splits_are_reported(document: dict[str, Any]) -> None:
+    assert "divided from one file" not in page_of.html(document)
     document["data"]["divided"] = {"made": ["train", "test"], "kept": 7, "groups": 5000, "near": 12}
     page = page_of.html(document)
-    assert "train, test made of one file, 12 examples kept beside others like them, 7 where an earlier" in page
+    assert "train, test divided from one file, 12 examples kept with near-duplicates, 7 in the split" in page
 
 
-def test_a_leak_is_said(document: dict[str, Any]) -> None:
+def test_a_leak_is_reported(document: dict[str, Any]) -> None:
     document["test"]["inputs_in_train"] = 3
     assert "3 of the test inputs are training inputs too" in page_of.html(document)
 
 
-def test_rates_that_were_tried_are_shown(document: dict[str, Any]) -> None:
-    assert "Learning rates that were tried" not in page_of.html(document)
+def test_trials_of_learning_rates_are_shown(document: dict[str, Any]) -> None:
+    assert "Trials of learning rates" not in page_of.html(document)
     rows = [(0.02, 6, None), (0.001, 12, 0.75), (0.002, 12, 0.5)]
     document["train"]["trials"] = [
         {"learning_rate": rate, "steps": steps, "loss": loss} for rate, steps, loss in rows
     ]
     page = page_of.html(document)
-    assert "<td>0.002, taken</td><td>12</td><td>0.5000</td>" in page
+    assert "<td>0.002, chosen</td><td>12</td><td>0.5000</td>" in page
     assert "<td>0.02</td><td>6</td><td>diverged</td>" in page
 
 
@@ -188,7 +189,7 @@ def test_the_curves_of_all_runs_are_on_one_plot_and_labelled() -> None:
     assert all(label.x <= curve.WIDTH - curve.BESIDE + 4 for label in drawing.labels)
 
 
-def test_the_adapter_of_rough_files_goes_on_in_the_plot(document: dict[str, Any]) -> None:
+def test_the_adapter_for_low_precision_files_continues_the_curve(document: dict[str, Any]) -> None:
     train: dict[str, Any] = {"curve": points([4.0, 2.0]), "validations": []}
     qat = {"format": "Q4_0", "steps": 2, "seconds": 1.5, "validations": []}
     drawing = curves.of_training({**train, "qat": qat})  # as an earlier version wrote it
@@ -282,9 +283,9 @@ def test_what_a_constraint_changed() -> None:
         ("3", "better"),
         ("4", "as good"),
     ]
-    assert pages.title("shipped_q8_0_constrained") == "Shipped Q8_0, constrained"
-    assert pages.share(3, 6) == "50 %"
-    assert pages.share(None, 6) == pages.share(1, None) == "–"
+    assert naming.title("shipped_q8_0_constrained") == "Shipped Q8_0, constrained"
+    assert formats.share(3, 6) == "50 %"
+    assert formats.share(None, 6) == formats.share(1, None) == "–"
 
 
 def test_the_headline_is_the_file_one_would_ship() -> None:
@@ -294,16 +295,16 @@ def test_the_headline_is_the_file_one_would_ship() -> None:
 
 
 def test_figures() -> None:
-    assert [pages.size(n) for n in (None, 12, 1500, 145_000_000, 2_000_000_000)] == [
+    assert [formats.size(n) for n in (None, 12, 1500, 145_000_000, 2_000_000_000)] == [
         "–",
         "12 B",
         "1.5 kB",
         "145.0 MB",
         "2.0 GB",
     ]
-    figures = [pages.figure(x) for x in (None, 0, 0.01234, 3.21, 321.9, 12345)]
+    figures = [formats.figure(x) for x in (None, 0, 0.01234, 3.21, 321.9, 12345)]
     assert figures == ["–", "0", "0.012", "3.2", "322", "12,345"]
-    assert [pages.signed(x) for x in (0.04, -0.04, 1.25, -1.6)] == ["0.0", "0.0", "+1.2", "−1.6"]
+    assert [formats.signed(x) for x in (0.04, -0.04, 1.25, -1.6)] == ["0.0", "0.0", "+1.2", "−1.6"]
 
 
 def test_the_curve_lies_in_its_frame_and_falls() -> None:

@@ -39,7 +39,7 @@ def test_all_processes_learn_from_the_same_prompts(tmp_path: Path, monkeypatch: 
     learned: list[dict[str, Any]] = []
 
     def train(inputs: Inputs, folder: Path, reporter: Reporter) -> None:
-        learned.append({"spells": inputs.data.recipe.quotes_input, "inputs": inputs.decides})
+        learned.append({"quotes_input": inputs.data.recipe.quotes_input, "inputs": inputs.decides})
         raise InterruptedError
 
     monkeypatch.setattr(training, "train", train)
@@ -52,5 +52,5 @@ def test_all_processes_learn_from_the_same_prompts(tmp_path: Path, monkeypatch: 
     with pytest.raises(InterruptedError):
         engine.help_train(recipe.load(home), tmp_path / "run", Silent())
     first, second = learned
-    assert first["spells"] is second["spells"] is True
+    assert first["quotes_input"] is second["quotes_input"] is True
     assert first["inputs"] == second["inputs"]

@@ -99,7 +99,7 @@ def test_calls_are_scored_whole_and_by_function() -> None:
 
     wanted = [Example("a", f"[{ON},{OFF}]"), Example("b", OFF), Example("c", ON)]
     given = [Answer(f"[{OFF},{ON.replace('40', '41')}]"), Answer(OFF), Answer("on!")]
-    found = tasks.by_name("call").measures(given, wanted)
+    found = tasks.by_name("call").measures(list(zip(given, wanted, strict=True)))
     assert (found["precision"], found["recall"], found["f1"]) == (2 / 3, 2 / 4, 4 / 7)
     assert found["rows"]["On"] == {"precision": 0, "recall": 0, "f1": 0, "expected": 2}
     assert found["rows"]["Off"]["f1"] == 1

@@ -34,7 +34,8 @@ class Answer:
 
 def measured(name: str, answers: Sequence[str | Answer], outputs: Sequence[str], **more: Any) -> dict[str, Any]:
     given = [answer if isinstance(answer, Answer) else Answer(answer) for answer in answers]
-    found = tasks.by_name(name).measures(given, [Example("in", output) for output in outputs], **more)
+    pairs = list(zip(given, (Example("in", output) for output in outputs), strict=True))
+    found = tasks.by_name(name).measures(pairs, **more)
     json.dumps(found)
     assert {figure.key for figure in tasks.by_name(name).words.figures} <= found.keys()
     return found

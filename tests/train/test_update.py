@@ -353,7 +353,7 @@ def test_a_recipe_states_an_update_and_reports_it(begun: Path, capsys: pytest.Ca
     assert update["kept"] == "continued"
     assert update["scores"]["continued"]["new test"]["items"] == 1
     page = (folder / "more" / "report.html").read_text()
-    assert "What was forgotten" in page
+    assert "<h2>Forgetting</h2>" in page
     assert "<td>old test</td>" in page
 
 

@@ -53,17 +53,19 @@ PARAMETERS = [
 
 
 def run(args: Args) -> int:
-    from tinsmith.evaluate import difference
+    from tinsmith.evaluate import difference, page
     from tinsmith.system.files import write_text
     from tinsmith.tasks import by_name
 
+    if args.page:
+        page.environment()  # without jinja2, before the models answer
     task, cases = by_name(args.task), difference.read_cases(args.examples)
     first = _answers(args, args.before, args.adapter_a, task, cases)
     second = _answers(args, args.after, args.adapter_b, task, cases)
     found = difference.compare(cases, first, second, task)
     names = _called(args.before, args.adapter_a), _called(args.after, args.adapter_b)
     if args.page:
-        write_text(Path(args.page), difference.page(found, names))
+        write_text(Path(args.page), difference.html(found, names))
     if args.json:
         print(json.dumps({"a": names[0], "b": names[1], **found.as_json()}, ensure_ascii=False))
     else:

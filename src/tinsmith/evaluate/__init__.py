@@ -1,1 +1,1 @@
-"""What shipped files and other systems answer, held to the examples: measured, never assumed."""
+"""Evaluation: the answers of shipped files and other systems, graded against the examples."""

@@ -1,7 +1,7 @@
-"""A job for an evaluation worker, and the file of answers it leaves: JSON lines that survive a kill.
+"""A job for an evaluation worker, and its file of answers: JSON lines that survive a kill.
 
-The first line of an answers file names the job it belongs to; each later line is one answer. A half-written
-last line is dropped, and the worker goes on with the items that have no answer yet.
+The first line of the file has the job's digest; each later line is one answer. A worker drops an incomplete
+last line and resumes with the first item that has no answer.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Item:
-    """One prompt. draft: a draft of the answer's tokens, which saves time and cannot change the answer;
-    expected: the answer that is wanted, where the system is to say how likely it is."""
+    """A prompt. draft: a draft of the answer's tokens, which saves time and cannot change the answer; expected:
+    the answer whose probability the system reports."""
 
     messages: list[Message]
     draft: list[int] | None = None
@@ -34,11 +34,10 @@ class Item:
 
 @dataclass(frozen=True)
 class Job:
-    """model: path of what answers; model_sha256: its digest; threads: 0 for all; max_tokens: of one answer;
-    constrained: whether the answers obey the constraint that the model's file carries; thinking, date: what the
-    recipe states of the base's chat template, which a file made from it has in its own; sure: whether answers
-    say how likely they are; adapter: by which the file answers, and under which constraint; None for its own
-    weights; options: texts whose probabilities as the answer are weighed beside it."""
+    """model: a path; threads: 0 for all; max_tokens: of one answer; constrained: by the constraint of the
+    model's file; thinking, date: the recipe's values for a base's chat template, which a built file has in its
+    own; confidence: whether answers report their probability; adapter: None for the model's own weights;
+    options: texts whose probabilities as the answer are reported."""
 
     model: str
     model_sha256: str
@@ -54,7 +53,7 @@ class Job:
 
     @property
     def digest(self) -> str:
-        """Of everything that decides the answers and their times. Drafts do not, so they are left out."""
+        """SHA-256 of everything that decides the answers and their times; drafts do not."""
         deciding = {
             "model": self.model_sha256,
             "threads": self.threads,
@@ -82,12 +81,11 @@ class Job:
 
 @dataclass(frozen=True)
 class Answer:
-    """item: its position in the job; tokens: of the answer, None for one that another program gave;
-    prompt_tokens: how many; seconds: prompt and answer together; both None where they are not known;
-    evaluations: of the model, for prompt and answer; drafted: a draft was given, so seconds and evaluations are
-    not those of a user; log_probability: as a Completion has it, where the job asks for it; options,
-    expected_log_probability, expected_tokens: as tinsmith.tasks.Answered has them, likewise, after the seconds;
-    answer_tokens: how many, where it is known of tokens that are not."""
+    """item: its position in the job; tokens: None for another program's answer; prompt_tokens, seconds (of
+    prompt and answer): None if unknown; evaluations: of the model, for prompt and answer; drafted: with a
+    draft, so that seconds and evaluations are not a user's; log_probability: as in a Completion; options,
+    expected_log_probability, expected_tokens: as in tinsmith.tasks.Answered; answer_tokens: the count where the
+    tokens themselves are unknown."""
 
     item: int
     text: str
@@ -105,27 +103,24 @@ class Answer:
 
     @property
     def length(self) -> int | None:
-        """The answer's tokens, None where they are not known."""
+        """The number of the answer's tokens, None if unknown."""
         return self.answer_tokens if self.tokens is None else len(self.tokens)
 
 
 class AnswerFile:
-    """The answers of one job, on disk; opening it keeps what an interrupted worker wrote for the same job."""
+    """A job's answers on disk. Opening the file keeps the answers that an interrupted worker wrote for the
+    job."""
 
     _SYNC_EVERY = 16
 
     def __init__(self, path: Path, job_digest: str) -> None:
         self.answers: dict[int, Answer] = {}
         header = _line({"job": job_digest})
-        kept = b""
-        if path.exists():
-            data = path.read_bytes()
-            whole = data[: data.rfind(b"\n") + 1]
-            if whole.startswith(header):
-                kept = whole
-        if kept:
-            os.truncate(path, len(kept))
-            self.answers = {answer.item: answer for answer in _answers(kept, path)}
+        data = path.read_bytes() if path.exists() else b""
+        whole = data[: data.rfind(b"\n") + 1]
+        if whole.startswith(header):
+            os.truncate(path, len(whole))
+            self.answers = {answer.item: answer for answer in _answers(whole, path)}
         else:
             with files.atomic_write(path) as new:
                 new.write(header)
@@ -159,7 +154,7 @@ def read_answers(path: Path) -> list[Answer]:
 
 
 def _answers(data: bytes, path: Path) -> Iterator[Answer]:
-    """Those of a whole file, behind its first line."""
+    """Reads the lines after the first."""
     advice = "it is damaged, delete it to answer anew"
     for number, line in enumerate(data.split(b"\n")[1:-1], 2):
         fields = reading.json(line, path, FormatError, line=number, advice=advice)

@@ -1,16 +1,18 @@
-"""What the trained model must beat: the base model prompted, and the nearest training example copied.
+"""Baselines for the trained model: the prompted base, a copy of the nearest training example, a linear
+classifier.
 
-The prompts put what stays the same first (instructions, tools, fixed examples), so that the runtime's KV cache
-answers it once for all items.
+Prompts begin with their constant part (instructions, tools, fixed examples), which the runtime's KV cache
+computes once for all items.
 """
 
 from __future__ import annotations
 
 import json
 import random
+from abc import ABC, abstractmethod
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from tinsmith.errors import MissingExtraError
 
@@ -19,17 +21,27 @@ if TYPE_CHECKING:
     from tinsmith.tasks import Message, Task
 
 Messages = list["Message"]
+T = TypeVar("T")
 
 
-class Nearest(Protocol):
-    """What finds examples for a sentence."""
+class Nearest(ABC):
+    """Finds the training examples nearest to a sentence."""
+
+    examples: Sequence[Example]
+
+    @abstractmethod
+    def scores(self, sentence: str) -> Sequence[float]:
+        """The similarity of each example."""
 
     def nearest(self, sentence: str, count: int) -> list[Example]:
         """The `count` best examples, best first; of equals the earlier."""
+        scores = [float(score) for score in self.scores(sentence)]
+        order = sorted(range(len(scores)), key=lambda place: -scores[place])
+        return [self.examples[place] for place in order[:count]]
 
 
-class Retriever:
-    """Finds the training examples nearest to a sentence: BM25 over the words of their inputs, by bm25s."""
+class Retriever(Nearest):
+    """BM25 over the words of the examples' inputs, by bm25s."""
 
     def __init__(self, examples: Sequence[Example]) -> None:
         try:
@@ -41,13 +53,10 @@ class Retriever:
         self.index = bm25s.BM25()
         self.index.index(self._words([e.input for e in examples]), show_progress=False)
 
-    def nearest(self, sentence: str, count: int) -> list[Example]:
-        """The `count` best examples, best first; of equals the earlier."""
-        count = min(count, len(self.examples))
+    def scores(self, sentence: str) -> Sequence[float]:
         words = self._words([sentence])[0]
-        scores = self.index.get_scores(words) if words else [0.0] * len(self.examples)
-        order = sorted(range(len(self.examples)), key=lambda i: (-float(scores[i]), i))
-        return [self.examples[i] for i in order[:count]]
+        found: Sequence[float] = self.index.get_scores(words) if words else [0.0] * len(self.examples)
+        return found
 
     def _words(self, texts: list[str]) -> list[list[str]]:
         words: list[list[str]] = self.bm25s.tokenize(
@@ -57,10 +66,10 @@ class Retriever:
 
 
 class Linear:
-    """TF-IDF of words and pairs of words, and logistic regression over them, by scikit-learn: what a classifier
-    must beat. Where the outputs are lists of labels, one regression a label, which is given from 1/2 on."""
+    """TF-IDF of words and pairs of words, and logistic regression over them, by scikit-learn. If the outputs
+    are lists of labels, each label has a regression and is given from a probability of 1/2."""
 
-    C = 10.0  # of the regression: short texts have few words each, and scikit-learn's 1 holds them too tight
+    C = 10.0  # of the regression: scikit-learn's 1 regularizes short texts too strongly
 
     def __init__(self, task: Task, train: Sequence[Example]) -> None:
         try:
@@ -87,7 +96,7 @@ class Linear:
         self.model.fit([example.input for example in train], wanted)
 
     def answer(self, sentence: str) -> tuple[str, dict[str, float] | None]:
-        """The output, and the probability of each label where there is one."""
+        """The output, and the probability of each label; None for a list of labels."""
         (found,) = self.model.predict_proba([sentence])
         shares = dict(zip(self.labels, map(float, found), strict=True))
         if self.has_several:
@@ -99,8 +108,8 @@ class Linear:
 class Prompts:
     """Messages for one test input under each prompted baseline.
 
-    tools: descriptions of the functions, as Task.instruction takes them. shots: worked examples a prompt.
-    retriever: what finds the nearest examples; BM25 where it is None.
+    tools: the functions' descriptions, as Task.instruction takes them. shots: examples in a prompt. retriever:
+    default BM25.
     """
 
     def __init__(
@@ -114,8 +123,8 @@ class Prompts:
         retriever: Nearest | None = None,
     ) -> None:
         self.listed = _opening(system, task.instruction(train, tools))
-        # The nearest examples show the functions that matter; a list of all beside them costs tokens, and won a
-        # small base no right answers.
+        # The nearest examples show the functions that matter. Listing all of them too costs tokens, and gave a
+        # small base no more right answers.
         self.brief = _opening(system, "Answer as in the examples, and nothing else.")
         self.shots = shots
         self.fixed = spread(task, train, shots, seed)
@@ -123,21 +132,21 @@ class Prompts:
         self.plain = _opening(system, "")
 
     def zero_shot(self, sentence: str) -> Messages:
-        return [*self.listed, *_asked(sentence)]
+        return _asked(self.listed, [], sentence)
 
     def few_shot(self, sentence: str) -> Messages:
-        return [*self.listed, *_shown(self.fixed), *_asked(sentence)]
+        return _asked(self.listed, self.fixed, sentence)
 
     def retrieval(self, sentence: str) -> Messages:
-        return [*self.brief, *self._nearest(sentence), *_asked(sentence)]
+        return _asked(self.brief, self._nearest(sentence), sentence)
 
     def tuned_retrieval(self, sentence: str) -> Messages:
-        """For a model that was trained to answer: what it was trained under, and the nearest examples."""
-        return [*self.plain, *self._nearest(sentence), *_asked(sentence)]
+        """For the tuned model: its system message in training, and the nearest examples."""
+        return _asked(self.plain, self._nearest(sentence), sentence)
 
-    def _nearest(self, sentence: str) -> Messages:
-        # The nearest example stands last, where a small model attends most.
-        return _shown(self.retriever.nearest(sentence, self.shots)[::-1])
+    def _nearest(self, sentence: str) -> list[Example]:
+        """The nearest example comes last, where a small model attends most."""
+        return self.retriever.nearest(sentence, self.shots)[::-1]
 
 
 def _opening(system: str, instruction: str) -> Messages:
@@ -145,50 +154,39 @@ def _opening(system: str, instruction: str) -> Messages:
     return [{"role": "system", "content": text}] if text else []
 
 
-def _shown(examples: Sequence[Example]) -> Messages:
-    shown: Messages = []
+def _asked(opening: Messages, examples: Sequence[Example], sentence: str) -> Messages:
+    prompt = list(opening)
     for example in examples:
-        shown += [
-            {"role": "user", "content": example.input},
-            {"role": "assistant", "content": example.output},
-        ]
-    return shown
+        prompt.append({"role": "user", "content": example.input})
+        prompt.append({"role": "assistant", "content": example.output})
+    return [*prompt, {"role": "user", "content": sentence}]
 
 
 def with_turns(prompt: Messages, example: Example) -> Messages:
-    """A prompt that asks for an example's input, with the turns before it: its own system message before the
-    prompt's, the others before the input."""
+    """The prompt for an example's input with the example's turns: its system message before the prompt's, the
+    other turns before the input."""
     if not example.turns:
         return prompt
     turns: Messages = [{"role": turn.role, "content": turn.content} for turn in example.turns]
-    own = str(turns.pop(0)["content"]) if turns and turns[0]["role"] == "system" else ""
+    own = str(turns.pop(0)["content"]) if turns[0]["role"] == "system" else ""
     told = str(prompt[0]["content"]) if prompt[0]["role"] == "system" else ""
     shown = prompt[1:-1] if told else prompt[:-1]
     asked: Message = {"role": example.role, "content": prompt[-1]["content"]}
     return [*_opening(own, told), *shown, *turns, asked]
 
 
-def _asked(sentence: str) -> Messages:
-    return [{"role": "user", "content": sentence}]
-
-
 def spread(task: Task, examples: Sequence[Example], count: int, seed: int) -> list[Example]:
-    """`count` examples by a seeded draw, one a label for as long as there are labels that were not used."""
+    """`count` examples by a seeded draw, evenly over the labels."""
     pool = list(examples)
     random.Random(seed).shuffle(pool)
     by_label: dict[str | None, list[Example]] = defaultdict(list)
     for example in pool:
         by_label[task.label(example.output)].append(example)
-    chosen: list[Example] = []
-    while len(chosen) < min(count, len(pool)):
-        for group in by_label.values():
-            if group and len(chosen) < count:
-                chosen.append(group.pop())
-    return chosen
+    return _evenly(list(by_label.values()), min(count, len(pool)))
 
 
 def stratified(examples: Sequence[Example], limit: int, seed: int) -> list[int]:
-    """Ascending positions of at most `limit` examples (0: all), the parts as evenly as they go."""
+    """Ascending positions of at most `limit` examples (0: all), drawn evenly from the parts."""
     if limit == 0 or limit >= len(examples):
         return list(range(len(examples)))
     by_part: dict[str, list[int]] = defaultdict(list)
@@ -196,9 +194,14 @@ def stratified(examples: Sequence[Example], limit: int, seed: int) -> list[int]:
     random.Random(seed).shuffle(order)
     for i in order:
         by_part[examples[i].part or ""].append(i)
-    chosen: list[int] = []
-    while len(chosen) < limit:
-        for part in sorted(by_part):
-            if by_part[part] and len(chosen) < limit:
-                chosen.append(by_part[part].pop())
-    return sorted(chosen)
+    return sorted(_evenly([by_part[part] for part in sorted(by_part)], limit))
+
+
+def _evenly(groups: Sequence[list[T]], count: int) -> list[T]:
+    """Takes one of each group in turn, until there are `count`."""
+    chosen: list[T] = []
+    while len(chosen) < count:
+        for group in groups:
+            if group and len(chosen) < count:
+                chosen.append(group.pop())
+    return chosen

@@ -81,7 +81,7 @@ def draw(
             if line
         },
         x_ticks=[Tick(x(step), f"{step:g}") for step in _steps(last) if step >= begin],
-        y_ticks=[Tick(y(value), f"{value:g}") for value in _decades(low, high)],
+        y_ticks=[Tick(y(value), f"{value:g}") for value in decades(low, high)],
         labels=_apart(
             [
                 Label(x(line[-1][0]) + 4, y(line[-1][1]) + 4, labels[name])
@@ -111,7 +111,7 @@ def _steps(last: float) -> list[float]:
     return [0.0, last]
 
 
-def _decades(low: float, high: float) -> list[float]:
+def decades(low: float, high: float) -> list[float]:
     """The values 1, 2 and 5 times a power of ten in a range."""
     first, last = math.floor(math.log10(low)), math.ceil(math.log10(high))
     values = [round(m * 10.0**e, 12) for e in range(first, last + 1) for m in (1, 2, 5)]

@@ -1,10 +1,9 @@
-"""Which answers differ between two models, and what the changes are worth.
+"""The answers that differ between two models, and the grades of the changes.
 
-The runtime gives the same bits everywhere, so two answers are equal or they are not: there is no tolerance."""
+The runtime gives the same bits everywhere, so answers are compared without a tolerance."""
 
 from __future__ import annotations
 
-import html
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -12,19 +11,20 @@ from typing import TYPE_CHECKING, Any
 
 from tinsmith.data import readers
 from tinsmith.errors import DataError
+from tinsmith.evaluate import page
+from tinsmith.evaluate.metrics import METRICS
 from tinsmith.system import reading
 
 if TYPE_CHECKING:
     from tinsmith.runtime import Model
     from tinsmith.tasks import Grade, Task
 
-METRICS = ("valid", "function", "exact", "equivalent")
 _FORM = 'each line is one object such as {"input": "…"} or {"input": "…", "output": "…"}'
 
 
 @dataclass(frozen=True)
 class Case:
-    """line: of its file; output: what is wanted, None where that is not known; accept: what is as good."""
+    """line: of its file; output: the right one, None if unknown; accept: equivalent ones."""
 
     line: int
     input: str
@@ -34,7 +34,7 @@ class Case:
 
 @dataclass(frozen=True)
 class Change:
-    """Answers of the two models that differ; right: whether each is exact, None where nothing says so."""
+    """Two answers that differ. right: whether each is exact, None if unknown."""
 
     line: int
     input: str
@@ -45,7 +45,7 @@ class Change:
 
 @dataclass(frozen=True)
 class Difference:
-    """metrics: of each model, fractions by name; empty where not every case says what is wanted."""
+    """metrics: of each model, fractions by name; empty unless every case has an output."""
 
     items: int
     changes: list[Change]
@@ -56,7 +56,7 @@ class Difference:
         return len(self.changes) / self.items
 
     def count(self, before: bool, after: bool) -> int:
-        """How many changes were right before, or not, and are after."""
+        """The changes whose answers are right, or not, before and after."""
         return sum(change.right == (before, after) for change in self.changes)
 
     def as_json(self) -> dict[str, Any]:
@@ -72,7 +72,7 @@ class Difference:
 
 
 def read_cases(path: str | Path) -> list[Case]:
-    """Of a JSON-lines file: rows as a recipe's data has them; `output` may be missing. Raises DataError."""
+    """Reads JSON lines as in a recipe's data; `output` may be missing. Raises DataError."""
     path, cases = Path(path), []
     for number, line in readers.lines(path):
         row = reading.json(line, str(path), DataError, line=number, unique=True, advice=_FORM)
@@ -91,10 +91,9 @@ def read_cases(path: str | Path) -> list[Case]:
 
 
 def answers(model: Model, cases: Sequence[Case], task: Task, system: str, **options: Any) -> list[str]:
-    """The model's answer to each. options: as Model.generate_many takes them."""
-    from tinsmith.data.readers import Example
-
-    asked, adapter = [task.messages(Example(case.input, ""), system) for case in cases], options.get("adapter")
+    """The model's answer to each case. options: as Model.generate_many takes them."""
+    asked = [task.messages(readers.Example(case.input, ""), system) for case in cases]
+    adapter = options.get("adapter")
     prompts = [model.render(messages, adapter=adapter) for messages in asked]
     return [answer.text for answer in model.generate_many(prompts, **options)]
 
@@ -131,7 +130,7 @@ def _fractions(grades: Sequence[Grade | None]) -> dict[str, float]:
 
 
 def summary(difference: Difference) -> list[str]:
-    """What changed in all, a line each."""
+    """The counts and metrics, a line each."""
     changed = len(difference.changes)
     told = [f"{changed} of {difference.items} answers changed ({100 * difference.share:.2f} %)"]
     if any(change.right for change in difference.changes):
@@ -142,7 +141,7 @@ def summary(difference: Difference) -> list[str]:
 
 
 def lines(difference: Difference, show: Callable[[str], str]) -> list[str]:
-    """The summary and every change, for a terminal. show: what makes a text fit for it."""
+    """The summary and every change, for a terminal. show: escapes a text."""
     told = summary(difference)
     for change in difference.changes:
         told += ["", f"line {change.line}: {show(change.input)}"]
@@ -151,32 +150,8 @@ def lines(difference: Difference, show: Callable[[str], str]) -> list[str]:
     return told
 
 
-_STYLE = (
-    "body{font:16px/1.4 system-ui,sans-serif;margin:2rem auto;max-width:80rem;padding:0 1rem}"
-    "table{border-collapse:collapse;width:100%}"
-    "td,th{border:1px solid #8888;padding:.3rem .5rem;text-align:left;vertical-align:top}"
-    "td{overflow-wrap:anywhere}"
-    ".right{background:#2a82}.wrong{background:#c332}"
-)
-
-
-def page(difference: Difference, names: tuple[str, str]) -> str:
-    """The summary and every change, as one HTML file. names: of the two models."""
-    rows = [_row("th", ["line", "input", *names, "wanted"])]
-    for change in difference.changes:
-        colours = ["right" if right else "wrong" for right in change.right] if change.right else ["", ""]
-        texts = [str(change.line), change.input, *change.answers, change.wanted or ""]
-        rows.append(_row("td", texts, ["", "", *colours, ""]))
-    told = "".join(f"<p>{html.escape(line)}</p>" for line in summary(difference))
-    return (
-        '<!DOCTYPE html><html lang="en"><meta charset="utf-8"><title>What changed</title>'
-        f"<style>{_STYLE}</style><h1>What changed</h1>{told}<table>{''.join(rows)}</table></html>\n"
+def html(difference: Difference, names: tuple[str, str]) -> str:
+    """The summary and every change, as a page. names: of the two models."""
+    return page.draw(
+        "diff", "Changed answers", summary=summary(difference), names=names, changes=difference.changes
     )
-
-
-def _row(kind: str, texts: Sequence[str], classes: Sequence[str] = ()) -> str:
-    cells = [
-        f'<{kind} class="{colour}">{html.escape(text)}</{kind}>'
-        for text, colour in zip(texts, classes or [""] * len(texts), strict=True)
-    ]
-    return f"<tr>{''.join(cells)}</tr>"

@@ -1,10 +1,9 @@
-"""What twice the examples should bring: a power law through the errors of smaller trainings, drawn further.
+"""The expected gain of twice the examples: a power law fitted to the errors of smaller trainings, extrapolated.
 
-That errors fall as a power of the number of examples is what learning curves of many tasks show (Cortes et al.,
-"Learning curves: asymptotic values and rate of convergence", 1993; Hestness et al., arXiv 1712.00409). How sure
-the line is comes from drawing the test items anew (percentile bootstrap): every size answered the same items,
-so they are drawn together. What another seed of training would change is not in it, nor a floor that more
-examples can't pass."""
+Errors of many tasks fall as a power of the number of examples (Cortes et al., "Learning curves: asymptotic
+values and rate of convergence", 1993; Hestness et al., arXiv 1712.00409). The interval comes from a percentile
+bootstrap over the test items, drawn together for all sizes. It leaves out the effect of another training seed,
+and a floor that more examples can't pass."""
 
 from __future__ import annotations
 
@@ -21,10 +20,10 @@ LEAST_GAIN = 0.01  # a share of right answers that is worth collecting for
 
 @dataclass(frozen=True)
 class Doubling:
-    """examples: twice those of the largest training; exact: the share of right answers there, by the line
-    `error = scale * examples ** -power`; gain: over the largest training by the same line; the intervals are of
-    95 %. why: what keeps it from being told, empty where it can be; the figures are None where there are too
-    few sizes. check: what the line through the others has for the largest, where there are enough of these."""
+    """examples: twice those of the largest training; exact: the share of right answers there, by `error = scale
+    * examples ** -power`; gain: over the largest training, by the same fit; the intervals are of 95 %. why: the
+    reason why the estimate is unreliable, or empty; the figures are None for too few sizes. check: the
+    prediction for the largest size from a fit to the others."""
 
     examples: int
     why: str
@@ -38,12 +37,12 @@ class Doubling:
 
     @property
     def is_worth(self) -> bool:
-        """Whether twice the examples should bring something, as far as can be told."""
+        """Whether twice the examples should bring a gain, by a reliable estimate."""
         return not self.why and self.gain is not None and self.gain >= LEAST_GAIN
 
 
 def next_doubling(right: Mapping[int, Sequence[bool]], resamples: int, seed: int) -> Doubling:
-    """right: by the number of examples, whether each test item's answer is right, the items in one order."""
+    """right: by the number of examples, whether the answer to each test item is right."""
     import numpy as np
 
     sizes = sorted(right)

@@ -1,4 +1,4 @@
-"""Grades in sum: fractions valid, right function, exact, equivalent, and how sure these are."""
+"""Sums of grades: fractions valid, right function, exact and equivalent, with their confidence intervals."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ def interval(hits: int, items: int, resamples: int, seed: int) -> tuple[float, f
     """The 95 % percentile bootstrap interval of a fraction (Efron 1979), from `resamples` draws.
 
     A resample of n yes-or-no items with replacement has Binomial(n, hits / n) hits, so the counts are drawn
-    directly: the same distribution as resampling the items, at once. Items that are all alike give resamples
-    that are, and a width of nothing: of these it is the exact binomial interval (Clopper and Pearson 1934).
+    directly, from the same distribution. Items with the same grade would give an interval of no width; theirs
+    is the exact binomial interval (Clopper and Pearson 1934).
     """
     import numpy as np
 
@@ -32,7 +32,7 @@ def interval(hits: int, items: int, resamples: int, seed: int) -> tuple[float, f
 def summarize(
     grades: Sequence[Grade], parts: Sequence[str | None], resamples: int, seed: int
 ) -> dict[str, Any]:
-    """Fractions over all items and by part, in report.json's words; a metric that the task lacks is None."""
+    """Fractions over all items and by part, for report.json; None for a metric that the task lacks."""
     summary = _fractions(grades, resamples, seed)
     names = sorted({part for part in parts if part is not None})
     summary["parts"] = {

@@ -1,4 +1,4 @@
-"""Two systems on the same items: what one gets right and the other does not, and how sure the difference is."""
+"""Two systems on the same items: the difference of their right answers, and its confidence."""
 
 from __future__ import annotations
 
@@ -6,15 +6,14 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-LEVEL = 0.05  # a difference with a smaller p is taken for one
+LEVEL = 0.05  # a difference with a smaller p is significant
 
 
 @dataclass(frozen=True)
 class Paired:
-    """Of a first system against a second one. first, second: items that it alone gets right; p: how likely a
-    split at least so uneven is where neither is better; difference: of the shares of right answers, and
-    difference_interval its 95 % interval; errors: the first's wrong answers by the second's, None where the
-    second has none, and errors_interval its 95 % interval, None for an end that has no bound."""
+    """A first system against a second one. first, second: items that only this one gets right; p: of McNemar's
+    test; difference: of the shares of right answers; errors: the ratio of the first's wrong answers to the
+    second's, None if the second has none. The intervals are of 95 %, None for an end without bound."""
 
     items: int
     first: int
@@ -36,16 +35,16 @@ class Paired:
 
 def mcnemar(first: int, second: int) -> float:
     """The exact two-sided p of McNemar's test ("Note on the sampling error of the difference between correlated
-    proportions or percentages", Psychometrika 12, 1947): where neither is better, each of the items that only
-    one gets right is as likely the other's, so that their split is binomial."""
+    proportions or percentages", Psychometrika 12, 1947): if neither is better, the split of the items that only
+    one gets right is binomial."""
     count = first + second
     tail = sum(math.comb(count, k) for k in range(min(first, second) + 1))
     return min(1.0, float(2 * tail / 2**count))
 
 
 def compare(first: Sequence[bool], second: Sequence[bool], resamples: int, seed: int) -> Paired:
-    """first, second: whether each item's answer is right. Intervals are those of the percentile bootstrap over
-    items, which draws both answers of an item together."""
+    """first, second: whether each item's answer is right. Intervals: a percentile bootstrap over items, which
+    draws both answers of an item together."""
     import numpy as np
 
     pairs = list(zip(first, second, strict=True))

@@ -1,4 +1,4 @@
-"""Systems that run elsewhere: a model behind an address, and answers that another program gave."""
+"""Remote systems: a model behind an endpoint, and the answers of another program."""
 
 from __future__ import annotations
 
@@ -29,11 +29,8 @@ def ask(
     folder: Path,
     on_done: Callable[[int], None],
 ) -> Outcome:
-    """Answers by an endpoint, one after the other. folder keeps `<name>.jsonl`, from which an interrupted run
-    goes on, so that nothing is paid for twice.
-
-    Raises what Endpoint.ask raises; what was answered before is kept.
-    """
+    """Asks an endpoint, one item after the other. folder keeps `<name>.jsonl`, from which an interrupted run
+    resumes without paying twice. Raises as Endpoint.ask; earlier answers are kept."""
     where = hashlib.sha256(f"{endpoint.url} {endpoint.model}".encode()).hexdigest()
     job = Job(endpoint.url, where, 0, max_tokens, list(items))
     file = AnswerFile(folder / f"{name}.jsonl", job.digest)
@@ -60,10 +57,10 @@ def ask(
 
 
 def given(path: Path, examples: Sequence[Example]) -> Outcome:
-    """The answers of a file to these examples, found by their input; `prompt_tokens`, `tokens` and `seconds` of
-    a line count where it has them. Of equal inputs the answers are taken in order, the last one again.
+    """The answers of a file to these examples, by input. A line may have `prompt_tokens`, `tokens` and
+    `seconds`. Equal inputs take the answers in order, and then the last one again.
 
-    Raises DataError for a line that is no answer, and where an example has none.
+    Raises DataError for a line that is no answer, and for an example without one.
     """
     found: dict[str, deque[dict[str, Any]]] = defaultdict(deque)
     for number, line in readers.lines(path):

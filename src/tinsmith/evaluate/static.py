@@ -1,8 +1,8 @@
-"""Retrieval by static embeddings: a text is the mean of its tokens' vectors, as model2vec has them.
+"""Retrieval by static embeddings: a text's vector is the mean of its tokens' vectors, as in model2vec.
 
-A model2vec folder holds `model.safetensors` with "embeddings" (tokens × width), `tokenizer.json` and
-`config.json`; newer ones also "weights", what each token counts, and "mapping", the row that a token's vector
-is in. Only such a local folder is read."""
+A model2vec folder has `model.safetensors` with "embeddings" (tokens × width), `tokenizer.json` and
+`config.json`; newer ones also "weights" of tokens, and "mapping" from tokens to rows. Only a local folder is
+read."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tinsmith.errors import FormatError, InputError, MissingExtraError
+from tinsmith.evaluate.baselines import Nearest
 from tinsmith.formats import safetensors
 from tinsmith.system import reading
 
@@ -24,7 +25,7 @@ _LONGEST = 512  # tokens of a text that count, as in model2vec
 
 
 class StaticModel:
-    """Raises InputError where the folder is not there, FormatError where it is none of model2vec's."""
+    """Raises InputError for a missing folder, FormatError for one that model2vec did not save."""
 
     def __init__(self, folder: Path) -> None:
         try:
@@ -71,18 +72,16 @@ class StaticModel:
         return rows
 
 
-class StaticRetriever:
-    """The training examples whose inputs' vectors have the least angle to a sentence's."""
+class StaticRetriever(Nearest):
+    """By the cosine of the angle between the vectors of an input and the sentence."""
 
     def __init__(self, folder: Path, examples: Sequence[Example]) -> None:
         self.model, self.examples = StaticModel(folder), examples
         self.vectors = _unit(self.model.encode([example.input for example in examples]))
 
-    def nearest(self, sentence: str, count: int) -> list[Example]:
-        """The `count` best examples, best first; of equals the earlier."""
-        scores = self.vectors @ _unit(self.model.encode([sentence]))[0]
-        order = sorted(range(len(self.examples)), key=lambda place: (-float(scores[place]), place))
-        return [self.examples[place] for place in order[:count]]
+    def scores(self, sentence: str) -> Sequence[float]:
+        found: Sequence[float] = self.vectors @ _unit(self.model.encode([sentence]))[0]
+        return found
 
 
 def _unit(rows: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
@@ -103,7 +102,7 @@ def _array(tensor: safetensors.Tensor, folder: Path) -> np.ndarray[Any, Any]:
 
 
 def _unknown(text: str, folder: Path) -> str | None:
-    """The token that a tokenizer.json has for what it does not know."""
+    """The unknown token of a tokenizer.json."""
     model = reading.json(text, folder / "tokenizer.json", FormatError).get("model", {})
     token = model.get("unk_token")
     return token if isinstance(token, str) else None

@@ -1,7 +1,7 @@
-"""When an answer is given and when not: a threshold on its probability, and what that costs.
+"""Abstention: a threshold on an answer's probability, and its cost.
 
 Selective prediction (El-Yaniv and Wiener, "On the Foundations of Noise-free Selective Classification", 2010):
-the coverage is the share of questions that are answered, the risk the share of wrong ones among those."""
+the coverage is the share of questions that are answered, the risk the share of those answers that are wrong."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ class Point:
 
 
 def threshold(logs: Sequence[float], right: Sequence[bool], error: float) -> float | None:
-    """The least logarithm of a probability from which on at most that share of the answers is wrong, so that as
-    many as possible are given; None where the likeliest ones are wrong already."""
+    """The lowest log probability at which at most the share `error` of the given answers is wrong; None if even
+    the most probable answers have more errors."""
     best = None
     for (log, _), point in zip(_ordered(logs, right), _points(logs, right), strict=True):
         if point is not None and point.risk <= error:
@@ -28,13 +28,13 @@ def threshold(logs: Sequence[float], right: Sequence[bool], error: float) -> flo
 
 
 def at(logs: Sequence[float], right: Sequence[bool], least: float | None) -> Point:
-    """What comes of giving the answers from `least` on; None gives none."""
+    """Coverage and risk if answers from `least` on are given; None gives none."""
     given = [is_right for log, is_right in zip(logs, right, strict=True) if least is not None and log >= least]
     return Point(len(given) / max(1, len(logs)), given.count(False) / max(1, len(given)))
 
 
 def curve(logs: Sequence[float], right: Sequence[bool]) -> list[Point]:
-    """Risk against coverage, the surest answers first."""
+    """Risk over coverage, the most probable answers first."""
     points = [point for point in _points(logs, right) if point is not None]
     step = max(1, -(-len(points) // MOST_POINTS))
     return [*points[step - 1 :: step], *([points[-1]] if len(points) % step else [])]
@@ -45,7 +45,7 @@ def _ordered(logs: Sequence[float], right: Sequence[bool]) -> list[tuple[float, 
 
 
 def _points(logs: Sequence[float], right: Sequence[bool]) -> list[Point | None]:
-    """After each answer in order; None where the next one is as likely, since no threshold parts them."""
+    """The point after each answer in order; None if the next one has the same probability."""
     ordered, wrong = _ordered(logs, right), 0
     points: list[Point | None] = []
     for count, (log, is_right) in enumerate(ordered, 1):

@@ -1,4 +1,4 @@
-"""Runs one system over the test set in a worker process, and reports what its answers cost and are worth."""
+"""Runs a system over the test set in a worker process, and reports the grades and costs of its answers."""
 
 from __future__ import annotations
 
@@ -28,10 +28,8 @@ class Outcome:
 
 
 def ask(name: str, job: Job, folder: Path, on_done: Callable[[int], None]) -> Outcome:
-    """Answers a job in a worker. folder keeps `<name>.jsonl`, from which an interrupted job goes on.
-
-    Raises TinsmithError when the worker fails or dies.
-    """
+    """Answers a job in a worker. folder keeps `<name>.jsonl`, from which an interrupted job resumes. Raises
+    TinsmithError if the worker fails or dies."""
     answers = folder / f"{name}.jsonl"
     memory = folder / f"{name}.memory.json"
     job_file = folder / f"{name}.job.json"
@@ -86,7 +84,7 @@ def _ending(code: int) -> str:
 def _last_line(errors: IO[bytes]) -> str:
     errors.seek(0)
     lines = errors.read().decode(errors="replace").strip().splitlines()
-    return lines[-1] if lines else "it said nothing"
+    return lines[-1] if lines else "without a message"
 
 
 def grades(task: Task, outcome: Outcome, examples: Sequence[Example], labels: frozenset[str]) -> list[Grade]:

@@ -1,6 +1,6 @@
-"""Whether to fine-tune: a verdict by rules, from what systems answered on the same items.
+"""Whether to fine-tune: a verdict by rules, from the answers of systems to the same items.
 
-docs/compare.md states the rules. The first that applies decides; what it went by is its reasons."""
+docs/compare.md states the rules. The first that applies decides, and gives its reasons."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ CHEAPER = 2  # a cost that is so many times less is worth a training
 
 @dataclass(frozen=True)
 class Standing:
-    """A system: its title in words, its share of right answers, and what an item costs it, in whatever all
-    systems' costs are; None where that is not known."""
+    """A system: its title in words, its share of right answers, and its cost an item in the unit of all
+    systems; None if unknown."""
 
     title: str
     exact: float
@@ -29,8 +29,8 @@ class Standing:
 
 @dataclass(frozen=True)
 class Worst:
-    """A group of the test items that has more errors than its share: what it is ("function HassTurnOn"), its
-    items and errors of the tuned system, and how many training examples are of it, where that is known."""
+    """A group of test items with more errors than its share. name: such as "function HassTurnOn"; items,
+    errors: of the tuned system; examples: training examples of the group, None if unknown."""
 
     name: str
     items: int
@@ -44,10 +44,9 @@ class Worst:
 
 @dataclass(frozen=True)
 class Changed:
-    """What is right after it changed, of the items whose answer did: shares of retrieval, of the tuned system
-    and of tuned with retrieval, and of the tuned system's answers that are what was right before.
-    retrieval_ahead, both_ahead: of retrieval, and of tuned with retrieval, against tuned alone. stated: the
-    recipe names what changed, so that it is known to change."""
+    """Items whose right answer changed. retrieval, tuned, both: the shares of right answers of retrieval, the
+    tuned system, and tuned with retrieval; kept: the share of the tuned system's answers that were right
+    before; retrieval_ahead, both_ahead: against tuned alone; stated: the recipe names the changes."""
 
     items: int
     retrieval: float
@@ -61,9 +60,9 @@ class Changed:
 
 @dataclass(frozen=True)
 class Evidence:
-    """items: tested; examples: trained on, at most; prompted: the best system that nothing was trained for;
-    retrieval: the best of these that retrieves; tuned, both: the tuned model, and the same with retrieval; the
-    Paired are of the first of their names."""
+    """items: of the test; examples: of the largest training; prompted: the best untrained system; retrieval:
+    the best untrained system that retrieves; both: the tuned model with retrieval; each Paired is of its name's
+    first system."""
 
     items: int
     examples: int
@@ -82,7 +81,7 @@ class Evidence:
 
 @dataclass(frozen=True)
 class Verdict:
-    """verdict: TUNE, BOTH, DONT or MORE; what: of MORE, what to collect; also: what else follows."""
+    """verdict: TUNE, BOTH, DONT or MORE; what: for MORE, the examples to collect; also: further advice."""
 
     verdict: str
     reasons: list[str]
@@ -110,8 +109,8 @@ def _few_items(seen: Evidence) -> Verdict | None:
 
 
 def _knowledge(seen: Evidence) -> Verdict | None:
-    """Where the recipe says what changed, and retrieval follows where the tuned model does not, without being
-    surely worse on what did not change."""
+    """If the recipe names changes, retrieval follows them better than the tuned model, and it is not
+    significantly worse on unchanged items."""
     changed, retrieval, beside = seen.changed, seen.retrieval, seen.retrieval_against_tuned
     if not changed or not changed.stated or not changed.retrieval_ahead.is_better:
         return None
@@ -129,7 +128,7 @@ def _knowledge(seen: Evidence) -> Verdict | None:
 
 
 def _ahead(seen: Evidence) -> Verdict | None:
-    """Where what was trained is surely better than what was prompted."""
+    """If a trained system is significantly better than the prompted one."""
     both, beside = seen.both, seen.both_against_tuned
     alone, together = seen.tuned_against_prompted, seen.both_against_prompted
     helps = beside is not None and (beside.is_better or not alone.is_better)
@@ -147,7 +146,7 @@ def _ahead(seen: Evidence) -> Verdict | None:
 
 
 def _behind(seen: Evidence) -> Verdict:
-    """Where it is not: too little to learn from, as good and cheaper, or not worth it."""
+    """If no trained system is: too few examples, as good and cheaper, or not worth it."""
     against, tuned, prompted = seen.tuned_against_prompted, seen.tuned, seen.prompted
     why = [_told(tuned, prompted, against)]
     then = seen.doubling

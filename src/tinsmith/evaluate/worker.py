@@ -1,7 +1,7 @@
-"""`python -m tinsmith.evaluate.worker JOB ANSWERS`: answers a job's items in a process of its own.
+"""`python -m tinsmith.evaluate.worker JOB ANSWERS`: answers a job's items in a separate process.
 
-So a crash costs one system, its memory is given back, and its peak memory is its own. Each line on stdout
-is a JSON object: {"done": answers so far}, and at the end {"peak_memory": bytes} or {"error": text}.
+A crash then costs one system, and peak memory is measured per system. Each line on stdout is a JSON object:
+{"done": answers so far}, and at the end {"peak_memory": bytes} or {"error": text}.
 """
 
 from __future__ import annotations
@@ -19,29 +19,28 @@ if TYPE_CHECKING:
 
     from tinsmith.runtime import Model
 
-# The first items are answered without their drafts, to time what a user would wait: so many of them.
-UNDRAFTED = 16
+UNDRAFTED = 16  # first items, answered without a draft to measure a user's waiting time
 
 
 def work(job: Job, answers: Path) -> int:
-    """Answers what is missing, in order; returns the peak memory of this process in bytes."""
+    """Answers the items that have no answer yet; returns the peak memory of this process in bytes."""
     import tinsmith
 
     file = AnswerFile(answers, job.digest)
     try:
         model = tinsmith.load(job.model, threads=job.threads or None, conversations=1, date=job.date)
-        # A file that carries a constraint obeys it unless it is told not to.
-        freedom: dict[str, Any] = {} if job.constrained else {"constraint": None}
+        # By default, a file obeys its constraint.
+        options: dict[str, Any] = {} if job.constrained else {"constraint": None}
         if job.thinking is not None:
-            freedom["thinking"] = job.thinking
+            options["thinking"] = job.thinking
         if job.adapter is not None:
-            freedom["adapter"] = job.adapter
+            options["adapter"] = job.adapter
         for i, item in enumerate(job.items):
             if i in file.answers:
                 continue
             draft = item.draft if i >= UNDRAFTED else None
             reply = model.chat(
-                item.messages, max_tokens=job.max_tokens, draft=draft, confidence=job.confidence, **freedom
+                item.messages, max_tokens=job.max_tokens, draft=draft, confidence=job.confidence, **options
             )
             file.add(
                 Answer(
@@ -64,8 +63,8 @@ def work(job: Job, answers: Path) -> int:
 
 
 def weighed(model: Model, job: Job, item: Item) -> dict[str, Any]:
-    """What a task's measures take of the model beside its answer, as fields of one; None for an expected answer
-    that the model's context has no room for."""
+    """The fields of an Answer that a task's measures read beside its text; none for an expected answer longer
+    than the model's context."""
     from tinsmith.runtime import choosing
 
     found: dict[str, Any] = {}
@@ -82,10 +81,10 @@ def weighed(model: Model, job: Job, item: Item) -> dict[str, Any]:
 
 
 def peak_memory() -> int:
-    """The most memory that this process has held at once, in bytes, mapped pages included."""
+    """The peak memory of this process in bytes, mapped pages included."""
     try:
         for line in Path("/proc/self/status").read_text(encoding="utf-8").splitlines():
-            # Of this program alone: getrusage may report the size of the process that it was forked from.
+            # getrusage may report the size of the process from which this one was forked.
             if line.startswith("VmHWM:"):
                 return int(line.split()[1]) * 1024
     except OSError:

@@ -1,1 +1,1 @@
-"""What a recipe runs: `engine` runs the stages in `stages/`, which know neither it nor each other."""
+"""Runs recipes: `engine` runs the stages in `stages/`, which import neither the engine nor each other."""

@@ -1,4 +1,4 @@
-"""What a recipe, or the command line, says of data that is to be checked."""
+"""The data, rules and base of a data check, from a recipe or the command line."""
 
 from __future__ import annotations
 

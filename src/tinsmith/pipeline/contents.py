@@ -1,4 +1,4 @@
-"""The contents of a run's tins beside the model, and whether all of it fits the recipe's targets."""
+"""The contents of a run's tins beside the model, and whether they fit the recipe's targets."""
 
 from __future__ import annotations
 

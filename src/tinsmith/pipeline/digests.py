@@ -1,5 +1,5 @@
-"""What of a stage's inputs decides its outputs, said once a stage: JSON values that run.json
-keeps, and whose change makes it stale."""
+"""The parts of each stage's inputs that decide its outputs: JSON values in run.json whose change makes the
+stage stale."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from tinsmith import hub
+from tinsmith.evaluate.naming import NAMED, file_systems
 from tinsmith.formats.model_files import model_digest
 from tinsmith.pipeline import constraint, contents, formats, routing, update
 from tinsmith.pipeline.examples import beside, columns, digest, division_before, images_digest, named_paths
 from tinsmith.pipeline.measuring import BASELINE_KEYS
-from tinsmith.pipeline.naming import NAMED, file_systems
 from tinsmith.pipeline.prepared import ANSWER, DRAFT, LICENSES, Prepared, split_name
 from tinsmith.pipeline.recipe.values import Recipe
 from tinsmith.pipeline.stages import baselines, merge, verify

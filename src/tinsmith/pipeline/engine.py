@@ -37,10 +37,10 @@ from typing import Any
 
 from tinsmith.data.splits import SPLITS
 from tinsmith.errors import DataError, InputError
+from tinsmith.evaluate.naming import TOGETHER, TUNED, shipped
 from tinsmith.pipeline import beside, contents, digests, formats, measuring, pages, routing, update
 from tinsmith.pipeline.base import MODEL, NEW_BASE, PAIRED
 from tinsmith.pipeline.measuring import FREE, Measured
-from tinsmith.pipeline.naming import TOGETHER, TUNED, shipped
 from tinsmith.pipeline.prepared import FloatModel, Learned, Prepared, split_name
 from tinsmith.pipeline.recipe.reading import joint
 from tinsmith.pipeline.recipe.values import Recipe

@@ -29,14 +29,12 @@ LOGGED = ("input", "output", "turns", "about")  # the keys of a row that `tinsmi
 
 def named_paths(recipe: Recipe) -> dict[str, Path]:
     """The recipe's files by split."""
-    named = {split: getattr(recipe.data, split) for split in SPLITS}
-    return {split: recipe.resolve(path) for split, path in named.items() if path}
+    return recipe.paths(recipe.data, SPLITS)
 
 
 def beside(recipe: Recipe) -> dict[str, Path]:
     """The other files that the recipe's method learns from, by the recipe's key."""
-    named = {key: getattr(recipe.data, key) for key in COPIES}
-    return {key: recipe.resolve(path) for key, path in named.items() if path}
+    return recipe.paths(recipe.data, COPIES)
 
 
 def columns(recipe: Recipe) -> Named:
@@ -53,8 +51,8 @@ def logged(asked: str, answer: str, before: Sequence[Mapping[str, str]], probabi
 
 
 def columns_of(recipe: Recipe, path: Path) -> Named:
-    """The columns of a file of new examples: those in [data], or the usual ones for a file that
-    `tinsmith run --log-unsure` wrote."""
+    """The columns of a file of new examples: those in [data], or the usual ones for a file that `tinsmith run
+    --log-unsure` wrote."""
     from tinsmith.data.shapes import Named
     from tinsmith.data.shapes.own import Own
 

@@ -1,8 +1,9 @@
-"""The formats that files ship in: those of AUTO within the recipe's budgets, and what training prepares for.
+"""The formats of shipped files: AUTO's choice within the recipe's budgets, and the target of quantization-aware
+training.
 
-Training prepares for the lowest precision that ships: an answer that survives its errors survives smaller ones.
-Training chooses AUTO's formats from the base, since there is nothing else yet; the build chooses them again
-from the trained model. AUTO is measured on training examples, and on answers to validation examples."""
+Training prepares for the lowest precision that ships, whose errors are the largest. It chooses AUTO's formats
+from the base; the build chooses them again from the trained model. AUTO is measured on training examples, and
+on answers to validation examples."""
 
 from __future__ import annotations
 
@@ -16,7 +17,7 @@ from tinsmith.pipeline import contents
 from tinsmith.pipeline.prepared import FloatModel, Prepared
 from tinsmith.pipeline.recipe.tables import NO_QAT
 from tinsmith.pipeline.recipe.values import Recipe
-from tinsmith.pipeline.stage import Reporter, Shown
+from tinsmith.pipeline.stage import Reporter
 from tinsmith.quant import shipping
 from tinsmith.quant.presets import PRESETS
 from tinsmith.system import files
@@ -37,7 +38,7 @@ ENOUGH_BITS = 8  # a weight, which need no preparation
 
 
 def prepared_for(recipe: Recipe) -> list[str]:
-    """The preset and AUTO, of which the rougher is prepared for; none where nothing is."""
+    """The preset and AUTO, of which training prepares for the one of lower precision; empty for neither."""
     stated, built = recipe.train.qat, recipe.build.formats
     if stated != "auto":
         return [] if stated == NO_QAT else [stated]
@@ -47,7 +48,7 @@ def prepared_for(recipe: Recipe) -> list[str]:
 
 
 def needs_qat(recipe: Recipe, name: str) -> bool:
-    """Whether a file in this format is one of those that training prepares for, if it does for any."""
+    """Whether training prepares for this format if it prepares for any."""
     return name in (AUTO, recipe.train.qat) or _nominal(name) < ENOUGH_BITS
 
 
@@ -58,7 +59,7 @@ def _nominal(preset: str) -> float:
 
 
 def prepare_digests(data: Prepared) -> Any:
-    """What decides that, as run.json keeps it."""
+    """The values that decide the preparation, for run.json."""
     names = prepared_for(data.recipe)
     if AUTO not in names:
         return names[0] if names else None
@@ -67,9 +68,8 @@ def prepare_digests(data: Prepared) -> Any:
 
 
 def prepare(data: Prepared, spec: Spec, folder: Path, reporter: Reporter) -> Preparation | None:
-    """What training prepares for, AUTO with the error feedback that its blocks are made with; None for nothing.
-
-    spec: the base, with the template that it is trained under."""
+    """The quantization that training prepares for, with AUTO's error feedback; None for none. spec: the base
+    with the chat template of training."""
     from tinsmith.train.tensors import from_float32, to_float32
 
     recipe = data.recipe
@@ -108,7 +108,7 @@ def _bits(spec: Spec, preset: str) -> float:
 
 
 def auto_digests(data: Prepared) -> dict[str, Any]:
-    """What AUTO is measured on, as run.json keeps it."""
+    """Digests of the data that AUTO is measured on, for run.json."""
     recipe = data.recipe
     if AUTO not in recipe.build.formats:
         return {}
@@ -120,15 +120,14 @@ def choose(
 ) -> Chosen:
     """The formats of AUTO within the recipe's budgets.
 
-    spec: as it is written; folder: keeps what is measured; merged: whose answers to validation examples a least
-    accuracy is of; None where there is no trained model yet, and it is of how often the likeliest next token
-    stays.
+    spec: as it is written; folder: of the measurements; merged: the model whose validation answers define the
+    accuracy; None before training, when accuracy is the share of unchanged most likely tokens.
     """
     from tinsmith.search import choice
     from tinsmith.search.auto import Options, Search
     from tinsmith.search.budget import Budget
 
-    stated, display = dataclasses.asdict(data.recipe.build), Shown(reporter)
+    stated, display = dataclasses.asdict(data.recipe.build), reporter.display
     names = [field.name for field in dataclasses.fields(Budget)]
     options = Options(gguf=stated["max_size"] is not None)
     search = Search(spec, calibration(data, spec), folder, display, options)
@@ -142,8 +141,8 @@ def choose(
 
 
 def seeing(data: Prepared, spec: Spec, chosen: Chosen, folder: Path, reporter: Reporter) -> Chosen:
-    """The choice with formats of the vision model, measured on training examples with images; itself
-    where there is no vision model or no image."""
+    """The choice with formats of the vision model, measured on training examples with images; itself where
+    there is no vision model or no image."""
     examples = [one for one in data.examples("train") if one.images] if spec.vision else []
     if not examples:
         return chosen
@@ -151,7 +150,7 @@ def seeing(data: Prepared, spec: Spec, chosen: Chosen, folder: Path, reporter: R
 
     stated = data.recipe.data
     shown = vision.read(spec, examples, stated.task, stated.system)
-    return dataclasses.replace(chosen, mix=vision.choose(spec, chosen.mix, shown, folder, Shown(reporter)))
+    return dataclasses.replace(chosen, mix=vision.choose(spec, chosen.mix, shown, folder, reporter.display))
 
 
 def calibration(data: Prepared, spec: Spec) -> list[int]:
@@ -173,7 +172,7 @@ def error_feedback(data: Prepared, spec: Spec, reporter: Reporter) -> Feedback:
     """The error feedback of AUTO's blocks, without a search."""
     from tinsmith.search import grams
 
-    return grams.Feedback(*grams.of_text(spec, calibration(data, spec), Shown(reporter))).by_role
+    return grams.Feedback(*grams.of_text(spec, calibration(data, spec), reporter.display)).by_role
 
 
 class _Answers:
@@ -190,7 +189,7 @@ class _Answers:
         path = self.folder / "candidate.gguf"
         feedback = self.search.feedback.by_role if self.search.feedback else None
         weights = shipping.Weights("candidate", self.search.mix(point), feedback=feedback)
-        shipping.write_gguf(self.spec, path, weights, Shown(self.reporter))
+        shipping.write_gguf(self.spec, path, weights, self.reporter.display)
         exact = self._exact(f"candidate-{point.size}", path, files.sha256_file(path))
         path.unlink()
         return exact / self.exact if self.exact else 1.0

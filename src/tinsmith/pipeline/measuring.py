@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Any
 from tinsmith.evaluate import metrics, surety, systems
 from tinsmith.evaluate.answers import Answer, Item, Job
 from tinsmith.evaluate.baselines import Nearest, stratified
+from tinsmith.evaluate.naming import TUNED
 from tinsmith.evaluate.systems import Outcome
 from tinsmith.pipeline import constraint
-from tinsmith.pipeline.naming import TUNED
 from tinsmith.pipeline.prepared import Prepared
 from tinsmith.pipeline.stage import Reporter
 
@@ -113,12 +113,7 @@ class Asking:
         }
 
     def ask(
-        self,
-        name: str,
-        model: Model,
-        items: Sequence[Item],
-        weighed: Sequence[Example] = (),
-        **options: Any,
+        self, name: str, model: Model, items: Sequence[Item], weighed: Sequence[Example] = (), **options: Any
     ) -> Outcome:
         """weighed: the examples that the items ask for, where the task's measures are wanted; options: further
         fields of the job."""
@@ -157,20 +152,17 @@ def figures(
 ) -> dict[str, Any]:
     """Grades and costs of a system's answers."""
     parts, settings = [example.part for example in items], data.recipe.eval
-    return {
-        **metrics.summarize(grades, parts, settings.bootstrap, settings.seed),
-        **systems.costs(outcome),
-    }
+    return {**metrics.summarize(grades, parts, settings.bootstrap, settings.seed), **systems.costs(outcome)}
 
 
 def result(
     data: Prepared, outcome: Outcome, items: Sequence[Example], grades: Sequence[Grade] | None = None
 ) -> dict[str, Any]:
     """A system's entry in report.json. grades: in place of those of the answers."""
-    known = data.labels()
+    known, pairs = data.labels(), list(zip(outcome.answers, items, strict=True))
     if grades is None:
         grades = systems.grades(data.task, outcome, items, known)
     return {
         **figures(data, outcome, items, grades),
-        "task": data.task.measures(outcome.answers, items, known, constraint.read_schema(data.recipe)),
+        "task": data.task.measures(pairs, known, constraint.read_schema(data.recipe)),
     }

@@ -1,4 +1,4 @@
-"""Prompts off topic, which the router of several tasks is fitted on and measured with."""
+"""Off-topic prompts, for fitting and measuring the router of several tasks."""
 
 from __future__ import annotations
 
@@ -8,17 +8,13 @@ from tinsmith.errors import DataError
 from tinsmith.pipeline.recipe.values import Recipe
 from tinsmith.system import reading
 
-COPIES = {
-    "off_topic": "data/off_topic.txt",
-    "test": "data/off_topic_test.txt",
-}  # by the key of [router]
+COPIES = {"off_topic": "data/off_topic.txt", "test": "data/off_topic_test.txt"}  # by the key of [router]
 OFF_TOPIC, NONE = "off topic", "none"  # as a task and as the router's choice
 
 
 def stated(recipe: Recipe) -> dict[str, Path]:
     """The recipe's files of prompts off topic, by the key of [router]."""
-    named = {key: getattr(recipe.router, key) for key in COPIES}
-    return {key: recipe.resolve(path) for key, path in named.items() if path}
+    return recipe.paths(recipe.router, COPIES)
 
 
 def prompts(recipe: Recipe, key: str, path: Path) -> list[str]:

@@ -1,4 +1,4 @@
-"""What every stage works with: a reporter, and the form of its results."""
+"""A stage's reporter and the form of its results."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ Facts = TypeVar("Facts")
 
 @dataclass(frozen=True)
 class Made(Generic[Facts]):
-    """outputs: files a stage made or settled on, whose change makes it stale; facts: a dataclass of what the
-    stages after it want to know, all of it JSON values or dataclasses of these."""
+    """outputs: files that a stage made or chose, whose change makes it stale; facts: a dataclass for later
+    stages, of JSON values or dataclasses of these."""
 
     outputs: list[Path]
     facts: Facts
@@ -28,20 +28,20 @@ class Nothing:
 
 
 class Reporter:
-    """Tells a person what a stage does."""
+    """Shows a stage's progress. display: as the packages below take it."""
 
     def __init__(self, display: Display) -> None:
-        self._display = display
+        self.display = display
         self._bars: list[Bar] = []
 
     def note(self, text: str) -> None:
         """A line that stays."""
-        self._display.line(text)
+        self.display.line(text)
 
     @contextmanager
     def step(self, label: str, total: float) -> Iterator[None]:
         """A part of the work, of so many units. Steps nest."""
-        with self._display.bar(label, total) as bar:
+        with self.display.bar(label, total) as bar:
             self._bars.append(bar)
             try:
                 yield
@@ -51,16 +51,3 @@ class Reporter:
     def progress(self, done: float, note: str = "", total: float | None = None) -> None:
         """How far the innermost step is; see Bar.update."""
         self._bars[-1].update(done, note, total)
-
-
-class Shown:
-    """A reporter as the packages below take it: a display, and its bar."""
-
-    def __init__(self, reporter: Reporter) -> None:
-        self.line, self.update = reporter.note, reporter.progress
-        self._step = reporter.step
-
-    @contextmanager
-    def bar(self, label: str, total: float) -> Iterator[Bar]:
-        with self._step(label, total):
-            yield self

@@ -34,8 +34,7 @@ def folder(recipe: Recipe) -> Path | None:
 
 def sources(recipe: Recipe) -> dict[str, Path]:
     """The files that [update] names, by its key."""
-    named = {key: getattr(recipe.update, key) for key in FILES} if recipe.update else {}
-    return {key: recipe.resolve(path) for key, path in named.items() if path}
+    return recipe.paths(recipe.update, FILES) if recipe.update else {}
 
 
 def check(recipe: Recipe, spec: Spec, tools: Sequence[Any] | None) -> None:

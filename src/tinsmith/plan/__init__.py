@@ -1,4 +1,4 @@
-"""What a model takes on a device, before it is there: memory, exactly; speed, by roofline."""
+"""Predicts a model on a device: its memory exactly, its speed by roofline."""
 
 from __future__ import annotations
 
@@ -21,10 +21,9 @@ CODE = {"x86_64": 441_000, "aarch64": 295_000, "riscv64": 154_000, "wasm32": 190
 
 @dataclass(frozen=True)
 class Plan:
-    """target: its name; format: of the weights; python_session: bytes of a session of tinsmith.load, which
-    gives the logits of a whole chunk, keeps two more recurrent states and may look for answers; image: width
-    and height of the one that is counted, where the model sees; ram, storage: what the device has;
-    assumptions: what the speed rests on, a line each."""
+    """target: a name; format: of the weights; python_session: bytes of a session of tinsmith.load, with logits
+    of a whole chunk, two more recurrent states and room for best-first search; image: width and height, for a
+    model with image input; ram, storage: of the device; assumptions: of the speed, a line each."""
 
     target: str
     model: str

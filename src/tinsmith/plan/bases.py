@@ -1,4 +1,4 @@
-"""Which base models fit a device: exactly for those on this disk, by their weights alone for the others."""
+"""Base models that fit a device: planned exactly for those on this disk, by their weights for the others."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from tinsmith.targets import Target
 
 @dataclass(frozen=True)
 class Room:
-    """What a base takes in a target's default format. storage, ram: bytes, of a session of the target's default
-    context, or at least where not `exact`. fits: None where the weights fit, and no more is known. error: why a
-    model that is here could not be planned."""
+    """A base in a target's default format. storage, ram: bytes with a session of the target's default context;
+    a lower bound unless `exact`. fits: None if the weights fit and the rest is unknown. error: of planning a
+    model on this disk."""
 
     format: str
     exact: bool

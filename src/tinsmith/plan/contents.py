@@ -1,4 +1,5 @@
-"""What a model's file is made of: read from a tin, or predicted for a base in any format, nothing converted."""
+"""The contents of a model's file: read from a tin, or predicted for a base in any format without converting
+it."""
 
 from __future__ import annotations
 
@@ -31,12 +32,11 @@ _VISION_TEST = 600  # a header, some thirty tokens and a small image
 
 @dataclass(frozen=True)
 class Contents:
-    """name: the model's; format: its preset, or the format of most weights; program: its ops; encoder, mtp:
-    those of its encoder, where it sees, and of its layer that predicts a further token, where it has one;
-    entries: bytes of each entry; file: bytes of the whole file, `exact` where it was read and not predicted;
-    adapter_rank: the highest of its adapters, 0 for none; constraint: bytes that the largest of its constraints
-    takes in firmware, 0 for none, or where it was predicted; image_rules: tin_pixels_rules, by which it cuts
-    them, where it sees."""
+    """name: of the model; format: its preset, or the format of most weights; program: its ops; encoder, mtp:
+    the programs of its vision encoder and of its layer for multi-token prediction, if any; entries: bytes by
+    name; file: bytes of the whole file; exact: read, not predicted; adapter_rank: the highest of its adapters;
+    constraint: bytes of its largest constraint in firmware, 0 if predicted; image_rules: tin_pixels_rules, for
+    image input."""
 
     name: str
     format: str
@@ -109,8 +109,8 @@ class Base:
         entries: dict[str, int] | None = None,
         adapter_rank: int = 0,
     ) -> None:
-        """context: tokens that a session holds at most, 0 for the base's own; entries: bytes of further
-        ones; adapter_rank: the highest of the adapters among them."""
+        """context: tokens that a session holds at most, 0 for the base's own; entries: bytes of further ones;
+        adapter_rank: the highest of the adapters among them."""
         self.spec = spec
         self.adapter_rank = adapter_rank
         self.name = name or str(spec.general.get("name", ""))

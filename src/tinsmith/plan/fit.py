@@ -1,5 +1,4 @@
-"""Whether a model fits a device, and if not, what of it would: computed for other formats and contexts, not
-guessed."""
+"""Whether a model fits a device, and if not, the nearest format and context that do."""
 
 from __future__ import annotations
 
@@ -16,7 +15,7 @@ from tinsmith.plan.memory import Memory, Options
 from tinsmith.spec import Spec
 from tinsmith.targets import Target
 
-_LEAST_CONTEXT = 16  # tokens; fewer hold no question and answer
+_LEAST_CONTEXT = 16  # tokens; fewer have no room for a question and an answer
 
 
 @dataclass(frozen=True)
@@ -35,8 +34,8 @@ class Fit:
 
 
 def context_for(spec: Spec, devices: Sequence[Target], context: int = 0) -> int:
-    """The tokens that a session shall hold: those asked for, or the least of the devices' defaults, at most the
-    model's own; 0 for the model's own."""
+    """The tokens of a session: `context`, or else the least of the devices' defaults, at most the model's own;
+    0 for the model's own."""
     defaults = [device.defaults.context for device in devices if device.defaults.context]
     return context or (min(*defaults, spec.hyper.context) if defaults else 0)
 
@@ -46,8 +45,8 @@ def fits(memory: Memory, target: Target) -> bool:
 
 
 def check(base: Base, formats: Sequence[str], context: int, devices: Sequence[Target]) -> None:
-    """Raises InputError for the first of the formats that does not fit a device with a session of `context`
-    tokens: with the numbers, and the nearest that fits. AUTO is made to fit: see room."""
+    """Raises InputError for the first format that does not fit a device with a session of `context` tokens; it
+    names the nearest that fits. AUTO always fits: see room."""
     for name, target in product([name for name in formats if name != AUTO], devices):
         contents = base.contents(name)
         options = Options(context=context)
@@ -61,8 +60,8 @@ def check(base: Base, formats: Sequence[str], context: int, devices: Sequence[Ta
 
 
 def room(base: Base, context: int, devices: Sequence[Target]) -> int | None:
-    """Bytes that the matrices may take in every device, beside all that does not depend on their formats; None
-    without a device."""
+    """Bytes that the matrices may take in every device, beside the parts whose size does not depend on formats;
+    None without a device."""
     from tinsmith import quant
     from tinsmith.formats.tin import PAGE
     from tinsmith.formats.weights import weight_format

@@ -1,4 +1,4 @@
-"""This machine as a target: what it reads and multiplies a second is measured, by programs of a few ops."""
+"""This machine as a target: programs of a few ops measure its reads and multiply-adds a second."""
 
 from __future__ import annotations
 

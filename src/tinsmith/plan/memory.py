@@ -26,9 +26,9 @@ _Q8_BLOCK, _Q8_BYTES = 32, 40  # inputs of a block of activations, and what it t
 
 @dataclass(frozen=True)
 class Options:
-    """As tin_session_options: 0 is the model's own context and chunk. checkpoints: recurrent states kept
-    besides. adapter_rank: room for adapters. tiles, image_rows: room for tiles of images among the tokens.
-    searches: room for constraints that have answers looked for. image: width and height of one."""
+    """As tin_session_options: 0 is the model's own context and chunk. checkpoints: further recurrent states.
+    adapter_rank: room for adapters. tiles, image_rows: room for image tiles among the tokens. searches: room
+    for best-first constrained search. image: width and height."""
 
     context: int = 0
     chunk: int = 0
@@ -44,8 +44,8 @@ class Options:
 
 @dataclass(frozen=True)
 class Session:
-    """Bytes of a session, by part; in all they are tin_session_size. rest: tokens, images' rows, what sampling
-    takes, the session itself."""
+    """Bytes of a session by part; their sum is tin_session_size. rest: tokens, image rows, sampling, the
+    session itself."""
 
     context: int
     chunk: int
@@ -129,8 +129,8 @@ def embedding_width(program: Listing) -> int:
 
 
 def _low_rank_bytes(chunk: int, rank: int) -> int:
-    """What rows under adapters need: their groups, and of up to three matrices the products with A, as floats
-    and as q8."""
+    """Rows under adapters: their groups, and the products with A of up to three matrices, as floats and as
+    q8."""
     products = 3 * chunk * rank
     groups = _aligned(_core.BLOCK_ROOM * chunk) if rank else 0
     return groups + _aligned(4 * products) + _aligned(products // _Q8_BLOCK * _Q8_BYTES)
@@ -151,7 +151,7 @@ def place_bytes(kv: str, head_dim: int) -> int:
 
 
 def kv_bytes(program: Listing, context: int, chunk: int, kv: str) -> int:
-    """A cache has room for the context, one with a window for what is seen of it: a ring, in whole tiles."""
+    """A cache has room for the context; a windowed one is a ring of the window's whole tiles."""
     tile, total = _core.KV_TILE, 0
     for cache in program.caches:
         places = -(-context // tile) * tile
@@ -162,13 +162,12 @@ def kv_bytes(program: Listing, context: int, chunk: int, kv: str) -> int:
 
 
 def encoder_kv(encoder: Listing) -> str:
-    """How its keys and values are kept while it sees an image, of KV_TYPES."""
+    """The type of its keys and values, of KV_TYPES."""
     return "q8" if any(step.kind == "ATTENTION_WHOLE" for step in encoder.ops) else "f16"
 
 
 def vision_bytes(encoder: Listing, patches: int = 0) -> int:
-    """tin_encoder_size: of images of so many patches, 0 for the model's most
-    (kernels/core/vision/encoder.c)."""
+    """tin_encoder_size (kernels/core/vision/encoder.c). patches: of an image, 0 for the model's most."""
     patches = patches or encoder.context
     side = next((step.u[0] for step in encoder.ops if step.kind == "MERGE"), 1)
     room = _aligned(_core.ENCODER_ROOM) + _aligned(8 * len(encoder.caches))
@@ -182,9 +181,9 @@ def vision_bytes(encoder: Listing, patches: int = 0) -> int:
 
 
 def image_bytes(contents: Contents, width: int, height: int) -> tuple[int, int]:
-    """Of an image of so many pixels: what its largest tile takes in the encoder, and all else: its pixels, its
-    patches and what makes them. Together tin_vision_size of a conversation with it, and its RGB, which is the
-    caller's (kernels/core/vision/vision.c). Raises InputError for one that the model can't see."""
+    """The bytes of an image's largest tile in the encoder, and of its pixels, patches and their working memory.
+    Their sum is tin_vision_size and the caller's RGB (kernels/core/vision/vision.c). Raises InputError for an
+    image that the model does not take."""
     assert contents.encoder and contents.image_rules
     try:
         taken = pixels.taken(contents.image_rules, width, height)
@@ -203,11 +202,10 @@ def states_bytes(program: Listing) -> int:
 
 @dataclass(frozen=True)
 class Memory:
-    """Bytes on a device. file: of the tin; weights and tables of it: what is read at run time, an encoder's
-    with them. model: the loaded model's own. vision: what an image takes on its way through the encoder;
-    vision_kv: how its keys and values are kept, of KV_TYPES, empty without an encoder; pixels: what an image
-    takes besides, its RGB and its patches. firmware: what an image of firmware keeps besides, its stack among
-    it. code: of the runtime, about. ram: of all that must be in memory; storage: of the file."""
+    """Bytes on a device. file: the tin; weights, tables: its parts that are read at run time, with an
+    encoder's; model: the loaded model; vision: an image in the encoder; vision_kv: the type of the encoder's
+    keys and values, empty without one; pixels: an image's RGB and patches; firmware: the stack and buffers of a
+    firmware image; code: of the runtime, about; ram: the sum that must be in memory; storage: of the file."""
 
     file: int
     weights: int
@@ -223,19 +221,18 @@ class Memory:
     storage: int
 
     def fits(self, ram: int, storage: int) -> bool:
-        """Whether a device that has so many bytes holds it."""
+        """Whether these bytes of a device suffice."""
         return self.ram <= ram and self.storage <= storage
 
 
 def with_images(contents: Contents, options: Options) -> Options:
-    """As hosts open sessions of a model with image input: each token may be an image's row, each row an
-    image."""
+    """As hosts open sessions of a model with image input: each token may be a row of an image, or an image."""
     rows = (options.context or contents.program.context) if contents.encoder else 0
     return replace(options, tiles=rows, image_rows=rows)
 
 
 def of(contents: Contents, options: Options, *, arch: str, in_place: bool, firmware: bool, code: int) -> Memory:
-    """in_place: the file is read where it lies in flash, and takes no RAM. firmware: without a system."""
+    """in_place: the file is read in flash, and takes no RAM. firmware: without an operating system."""
     if not firmware:
         options = with_images(contents, options)
     planned = session(contents.program, options, contents.mtp)
@@ -246,8 +243,8 @@ def of(contents: Contents, options: Options, *, arch: str, in_place: bool, firmw
     vision, shown = (vision_bytes(contents.encoder) if contents.encoder else 0), 0
     if contents.image_rules and not firmware:
         vision, shown = image_bytes(contents, *options.image)
-    # A system maps the file and holds the pages that are read; without one, all of it is loaded.
-    held = 0 if in_place else contents.file if arch == "wasm32" else weights + contents.tables
+    # An operating system keeps only the pages that are read; without one, the whole file is loaded.
+    loaded = 0 if in_place else contents.file if arch == "wasm32" else weights + contents.tables
     return Memory(
         file=contents.file,
         weights=weights,
@@ -259,6 +256,6 @@ def of(contents: Contents, options: Options, *, arch: str, in_place: bool, firmw
         pixels=shown,
         firmware=own,
         code=code,
-        ram=held + _core.MODEL_ROOM + planned.bytes + vision + shown + own,
+        ram=loaded + _core.MODEL_ROOM + planned.bytes + vision + shown + own,
         storage=contents.file,
     )

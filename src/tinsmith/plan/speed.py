@@ -1,8 +1,8 @@
 """Speed by roofline: an op takes as long as reading what it reads, or as its multiply-adds, whichever is
 longer.
 
-A rate is what kernels reach, not what a data sheet promises; each instruction set states
-its own (kernels/isa/<set>/set.h), plan.host measures it on the machine at hand.
+A rate is what kernels reach, not what a data sheet promises; each instruction set states its own
+(kernels/isa/<set>/set.h), plan.host measures it on the machine at hand.
 """
 
 from __future__ import annotations

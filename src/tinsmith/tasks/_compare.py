@@ -1,8 +1,7 @@
-"""Values as a schema says that they are compared: dates, numbers, money and texts, however they are written.
+"""Normalizes values as a schema says: dates, numbers, money and texts, however they are written.
 
-A part of a schema says so by `"x-compare"`: "date", "number", "money", "text" or "exact"; without it, the
-format "date" is compared as a date, and all else as it is. A value that can't be read as such a one is compared
-as it is: nothing is guessed.
+`"x-compare"` in a part of a schema is "date", "number", "money", "text" or "exact". Its default is "date" for
+the format "date", and "exact" for all else. A value that can't be read so is compared exactly.
 """
 
 from __future__ import annotations
@@ -24,8 +23,8 @@ _NUMBER = re.compile(r"[+-]?\d[\d.,'\s]*")
 
 
 def date(text: str) -> Date | None:
-    """2026-11-28, 28.11.2026, 28 November 2026, Nov 28th, 2026; 28/11/2026 and 11/28/2026 where only one order
-    gives a date, or both the same."""
+    """2026-11-28, 28.11.2026, 28 November 2026, Nov 28th, 2026; 28/11/2026 and 11/28/2026 if both orders can't
+    give different dates."""
     words = re.sub(r"(?<=\d)(st|nd|rd|th)\b", "", text.strip().lower())
     if match := re.fullmatch(r"(\d{4})[-/.](\d{1,2})[-/.](\d{1,2})(?:[t ].*)?", words):
         return _date(*match.groups())
@@ -52,8 +51,8 @@ def _date(year: str, month: str, day: str) -> Date | None:
 
 
 def number(value: Any) -> Decimal | None:
-    """40, 1,234.50, 1.234,50 and 1 234.5. Of one kind of separator, a comma before three digits parts
-    thousands, and a point is a decimal one, but where there are several."""
+    """40, 1,234.50, 1.234,50 and 1 234.5. With one kind of separator, a comma before three digits separates
+    thousands, and a single point is a decimal point."""
     if isinstance(value, int | float) and not isinstance(value, bool):
         return Decimal(str(value))
     text = str(value).strip()
@@ -64,14 +63,14 @@ def number(value: Any) -> Decimal | None:
     separator = digits[last] if last >= 0 else ""
     alone = bool(separator) and ("," if separator == "." else ".") not in digits
     if alone and (digits.count(separator) > 1 or (separator == "," and len(digits) - last == 4)):
-        last = -1  # thousands, all of them
+        last = -1  # all separate thousands
     whole, rest = (digits[:last], digits[last + 1 :]) if last >= 0 else (digits, "")
     plain = re.sub(r"[.,]", "", whole)
     return Decimal(f"{plain}.{rest}" if rest else plain)
 
 
 def money(value: Any) -> tuple[Decimal, str] | None:
-    """An amount and its currency by ISO 4217, empty where none is written."""
+    """An amount and its currency by ISO 4217, or an empty one."""
     text = str(value).strip()
     match = re.fullmatch(r"([^\d+-]*)([+-]?\d[\d.,'\s]*?)\s*([^\d\s]*)", text)
     amount = number(value if match is None else match[2])
@@ -83,7 +82,7 @@ def money(value: Any) -> tuple[Decimal, str] | None:
 
 
 def plain(text: Any) -> str | None:
-    """Without a difference of case, width or white space."""
+    """The text without differences of case, width or white space."""
     return " ".join(unicodedata.normalize("NFKC", text).casefold().split()) if isinstance(text, str) else None
 
 
@@ -97,8 +96,7 @@ _WAYS: Mapping[str, Callable[[Any], Hashable | None]] = {
 
 
 def normalized(value: Any, schema: Any, root: Any = None) -> Any:
-    """The value with its leaves as the schema compares them. Raises DataError for an "x-compare" that is none
-    of the five."""
+    """The value with its leaves as the schema compares them. Raises DataError for an unknown "x-compare"."""
     root = schema if root is None else root
     part = _resolved(schema, root)
     if isinstance(value, dict):
@@ -114,7 +112,7 @@ def normalized(value: Any, schema: Any, root: Any = None) -> Any:
 
 
 def _properties(part: Mapping[str, Any], root: Any) -> dict[str, Any]:
-    """Those of its alternatives too: the first that has a key says how it is compared."""
+    """With those of its alternatives, of which the first with a key decides."""
     found = dict(part.get("properties", {}))
     for keyword in ("allOf", "anyOf", "oneOf"):
         for one in part.get(keyword, ()):
@@ -123,7 +121,7 @@ def _properties(part: Mapping[str, Any], root: Any) -> dict[str, Any]:
 
 
 def _resolved(schema: Any, root: Any) -> Mapping[str, Any]:
-    """A part of a schema, by its reference where it is one; empty for what says nothing."""
+    """A part of a schema with its references followed; empty if it states nothing."""
     for _ in range(64):
         if not isinstance(schema, Mapping):
             return {}
@@ -137,7 +135,7 @@ def _resolved(schema: Any, root: Any) -> Mapping[str, Any]:
 
 
 def fields(value: Any, path: str = "") -> Iterator[tuple[str, Hashable]]:
-    """The leaves of a normalized value by path, `items[].price`; what is null is not there."""
+    """The leaves of a normalized value by path, such as `items[].price`, without nulls."""
     if isinstance(value, dict):
         for key, inner in value.items():
             yield from fields(inner, f"{path}.{key}" if path else str(key))
@@ -145,5 +143,5 @@ def fields(value: Any, path: str = "") -> Iterator[tuple[str, Hashable]]:
         for inner in value:
             yield from fields(inner, path + ITEM)
     elif value is not None:
-        # True is no 1 in JSON, but is in Python.
+        # In Python, True equals 1.
         yield path, (value, isinstance(value, bool))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any
 
 from tinsmith.errors import InputError
@@ -18,18 +17,12 @@ def parse_json(text: str) -> Any:
 
 
 def parse_object(text: str) -> dict[str, Any] | None:
-    """None for a text that is not strict JSON, or no object."""
+    """None for a text that is not a JSON object."""
     try:
         value = parse_json(text.strip())
     except ValueError:
         return None
     return value if isinstance(value, dict) else None
-
-
-def share(found: Iterable[bool]) -> float:
-    """Of them, those that are true; 0 of none."""
-    listed = list(found)
-    return sum(listed) / len(listed) if listed else 0.0
 
 
 def json_equal(a: Any, b: Any) -> bool:

@@ -1,9 +1,9 @@
-"""Precision, recall and F1 of what was answered against what was expected, as multisets of named values."""
+"""Precision, recall and F1 of answered against expected values, as multisets of named values."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass
 
 Named = tuple[str, Hashable]  # a row's name, and a value of it
@@ -18,7 +18,7 @@ class Counts:
     expected: int = 0
 
     def scores(self) -> dict[str, float]:
-        """A share of nothing is 0, as scikit-learn has it."""
+        """Where there is nothing to count, a score is 0, as in scikit-learn."""
         precision = self.right / self.answered if self.answered else 0.0
         recall = self.right / self.expected if self.expected else 0.0
         both = self.answered + self.expected
@@ -26,7 +26,7 @@ class Counts:
 
 
 def counted(pairs: Iterable[tuple[Iterable[Named], Iterable[Named]]]) -> dict[str, Counts]:
-    """pairs: of each item, what was answered and what was expected; the counts are by row, in order of name."""
+    """The counts by row, sorted by name. pairs: the answered and the expected values of each item."""
     rows: dict[str, Counts] = {}
     for answered, expected in pairs:
         given, wanted = Counter(answered), Counter(expected)
@@ -38,21 +38,25 @@ def counted(pairs: Iterable[tuple[Iterable[Named], Iterable[Named]]]) -> dict[st
 
 
 def micro(rows: Mapping[str, Counts]) -> dict[str, float]:
-    """Over all values alike."""
-    every = rows.values()
-    return Counts(
-        sum(row.right for row in every), sum(row.answered for row in every), sum(row.expected for row in every)
-    ).scores()
+    """Over all values, whatever their row."""
+    total = Counts()
+    for row in rows.values():
+        total.right += row.right
+        total.answered += row.answered
+        total.expected += row.expected
+    return total.scores()
 
 
 def macro_f1(rows: Mapping[str, Counts]) -> float:
-    """The mean of the rows' F1: each row counts alike, however many values it has."""
-    return mean([row.scores()["f1"] for row in rows.values()])
+    """The mean of the rows' F1: a row with few values counts as much as one with many."""
+    return mean(row.scores()["f1"] for row in rows.values())
 
 
 def table(rows: Mapping[str, Counts]) -> dict[str, dict[str, float]]:
     return {name: {**row.scores(), "expected": row.expected} for name, row in rows.items()}
 
 
-def mean(values: Sequence[float]) -> float:
-    return sum(values) / len(values) if values else 0.0
+def mean(values: Iterable[float]) -> float:
+    """0 without values. Of booleans, the share that is true."""
+    listed = list(values)
+    return sum(listed) / len(listed) if listed else 0.0

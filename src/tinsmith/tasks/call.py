@@ -1,5 +1,5 @@
-"""call: a function call, a JSON object of exactly "name", a string, and "arguments", an object; or several, as
-a list of such objects. They are made beside each other, so their order does not count."""
+"""call: a function call, a JSON object of exactly "name", a string, and "arguments", an object; or a list of
+parallel calls, whose order does not count."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from tinsmith.data.leaves import Leaf, leaves
-from tinsmith.tasks import Answered, Figure, Task, Words
-from tinsmith.tasks._json import parse_json, share
-from tinsmith.tasks._scores import Named, counted, micro, table
+from tinsmith.tasks import Figure, Labels, Pairs, Task, Words
+from tinsmith.tasks._json import parse_json
+from tinsmith.tasks._scores import Named, counted, mean, micro, table
 
 if TYPE_CHECKING:
     from tinsmith.data.readers import Example
@@ -28,10 +28,8 @@ class Call(Task):
         labels="functions",
         wrong="wrong arguments",
         figures=(
-            Figure(
-                "precision", "Precision", "of the calls that were answered, those that were expected, whole"
-            ),
-            Figure("recall", "Recall", "of the calls that were expected, those that were answered"),
+            Figure("precision", "Precision", "share of answered calls that were expected, whole"),
+            Figure("recall", "Recall", "share of expected calls that were answered"),
             Figure("f1", "F1", "their harmonic mean"),
         ),
         row="function",
@@ -39,10 +37,10 @@ class Call(Task):
     form = 'an object of "name", a text, and "arguments", an object, and nothing else'
     source = "tools"
     has_values = True
-    spells = True  # inputs are short, and answers copy from them
+    quotes_input = True  # inputs are short, and answers copy from them
 
     def parse(self, text: str) -> Any:
-        """The call; of several, a list in an order that does not depend on theirs."""
+        """The call, or a sorted list of several."""
         try:
             value = parse_json(text.strip())
         except ValueError:
@@ -54,23 +52,18 @@ class Call(Task):
         return sorted(value, key=lambda call: (call["name"], _canonical(call)))
 
     def likely(self, outputs: Sequence[str]) -> float:
-        return share(self.parse(output) is not None for output in outputs)
+        return mean(self.parse(output) is not None for output in outputs)
 
     def label(self, output: str) -> str | None:
-        """The name; of several calls, all of them."""
-        return " + ".join(call["name"] for call in self._calls(output)) or None
-
-    def _calls(self, output: str) -> list[dict[str, Any]]:
-        value = self.parse(output)
-        return value if isinstance(value, list) else [] if value is None else [value]
+        """The name, or the names of several calls."""
+        return " + ".join(call["name"] for call in self.each(output)) or None
 
     def has_several(self, outputs: Iterable[str]) -> bool:
-        return any(len(self._calls(output)) > 1 for output in outputs)
+        return any(len(self.each(output)) > 1 for output in outputs)
 
     def values(self, output: str, *, literals: bool = False) -> list[Leaf]:
-        """Those of the arguments; the path begins with the function's name. Of several calls none are told
-        apart."""
-        if len(self._calls(output)) != 1:
+        """The arguments' values, their paths beginning with the function's name; none of several calls."""
+        if len(self.each(output)) != 1:
             return []
         name = str(self.label(output))
         return [
@@ -80,7 +73,7 @@ class Call(Task):
         ]
 
     def instruction(self, train: Sequence[Example], tools: Sequence[Mapping[str, Any]] | None) -> str:
-        """Without tools the signatures seen in the training examples are listed."""
+        """Lists the tools, or else the signatures in the training examples."""
         listed = [json.dumps(tool, separators=(",", ":"), ensure_ascii=False) for tool in tools or ()]
         several = self.has_several(example.output for example in train)
         return "\n".join(
@@ -93,22 +86,13 @@ class Call(Task):
             ]
         )
 
-    def measures(
-        self,
-        answers: Sequence[Answered],
-        examples: Sequence[Example],
-        labels: frozenset[str] = frozenset(),
-        schema: Any = None,
-    ) -> dict[str, Any]:
-        """Of whole calls, as a multiset: a call is right with its name and all its arguments."""
-        rows = counted(
-            (self._named(answer.text), self._named(example.output))
-            for answer, example in zip(answers, examples, strict=True)
-        )
+    def measures(self, pairs: Pairs, labels: Labels = frozenset(), schema: Any = None) -> dict[str, Any]:
+        """Of calls as a multiset: a call is right if its name and all its arguments are."""
+        rows = counted((self._named(answer.text), self._named(example.output)) for answer, example in pairs)
         return {**micro(rows), "rows": table(rows)}
 
     def _named(self, output: str) -> list[Named]:
-        return [(call["name"], _canonical(call)) for call in self._calls(output)]
+        return [(call["name"], _canonical(call)) for call in self.each(output)]
 
 
 def _is_call(value: Any) -> bool:
@@ -121,7 +105,7 @@ def _is_call(value: Any) -> bool:
 
 
 def _canonical(value: Any) -> str:
-    """One text for values that are equal as JSON: 40 is 40.0, the order of keys does not count."""
+    """The same text for equal JSON values: 40 equals 40.0, and the order of keys does not count."""
     return json.dumps(_plain(value), sort_keys=True)
 
 
@@ -134,16 +118,16 @@ def _plain(value: Any) -> Any:
 
 
 def signatures(examples: Sequence[Example]) -> list[str]:
-    """One line a function, `LightSet(area: string, brightness: number)`, as the examples' outputs use it."""
-    seen: dict[str, dict[str, str]] = defaultdict(dict)
+    """One line a function, such as `LightSet(area: string, brightness: number)`, as outputs call it."""
+    kinds: dict[str, dict[str, str]] = defaultdict(dict)
     for example in examples:
-        for call in task._calls(example.output):
+        for call in task.each(example.output):
+            arguments = kinds[call["name"]]
             for key, value in call["arguments"].items():
-                seen[call["name"]].setdefault(key, _json_type(value))
-            seen[call["name"]]  # a function without arguments is a function too
+                arguments.setdefault(key, _json_type(value))
     return [
         f"{name}({', '.join(f'{key}: {kind}' for key, kind in sorted(arguments.items()))})"
-        for name, arguments in sorted(seen.items())
+        for name, arguments in sorted(kinds.items())
     ]
 
 

@@ -1,4 +1,4 @@
-"""classify: one of a few labels, or several as a JSON list; they are those of the training examples."""
+"""classify: one of the training examples' labels, or several as a JSON list."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from tinsmith.tasks import Answered, Figure, Task, Words
+from tinsmith.tasks import Figure, Labels, Pairs, Task, Words
 from tinsmith.tasks._calibration import error, reliability
-from tinsmith.tasks._json import parse_json, share
-from tinsmith.tasks._scores import counted, macro_f1, micro, table
+from tinsmith.tasks._json import parse_json
+from tinsmith.tasks._scores import counted, macro_f1, mean, micro, table
 
 if TYPE_CHECKING:
     from tinsmith.data.readers import Example
 
 _WORDS, _MOST, _OFTEN = 6, 100, 5  # words of a label, labels, and outputs for each
-_UNIQUE = 10  # labels; the states that tell which were given double with each
+_UNIQUE = 10  # labels; each doubles the states that record the given ones
 INVALID = "(invalid)"
 
 
@@ -29,9 +29,11 @@ class Classify(Task):
         figures=(
             Figure("accuracy", "Accuracy", "exact answers"),
             Figure("macro_f1", "Macro-F1", "the mean of the labels' F1"),
-            Figure("micro_f1", "Micro-F1", "F1 over all labels alike"),
-            Figure("chosen", "Likeliest", "how often the likeliest label, as a whole, is right"),
-            Figure("calibration_error", "Calibration error", "how far its probability is from how often it is"),
+            Figure("micro_f1", "Micro-F1", "F1 over all labels together"),
+            Figure("chosen", "Likeliest", "how often the most likely label is right"),
+            Figure(
+                "calibration_error", "Calibration error", "mean distance of that share from its probability"
+            ),
         ),
         row="label",
     )
@@ -42,13 +44,13 @@ class Classify(Task):
     has_lists = True
 
     def parse(self, text: str) -> Any:
-        """A label, or the labels of a JSON list in order."""
+        """A label, or the sorted labels of a JSON list."""
         listed = _listed(text)
         return text.strip() or None if listed is None else sorted(listed)
 
     def likely(self, outputs: Sequence[str]) -> float:
-        """Those that come again are few, short, and come often."""
-        counts = Counter(label for output in outputs for label in self._each(output))
+        """Labels that recur are few, short and frequent."""
+        counts = Counter(label for output in outputs for label in self.each(output))
         again = [label for label, count in counts.items() if count > 1]
         are_short = all(len(label.split()) <= _WORDS and "\n" not in label for label in again)
         are_few = 0 < len(again) <= _MOST and sum(counts.values()) >= _OFTEN * len(counts)
@@ -58,26 +60,22 @@ class Classify(Task):
         return value is not None and labels.issuperset(value if isinstance(value, list) else [value])
 
     def label(self, output: str) -> str | None:
-        """Of several, all of them as one list."""
+        """Several labels are one, as a list."""
         value = self.parse(output)
         return json.dumps(value, ensure_ascii=False) if isinstance(value, list) else value
 
     def labels(self, outputs: Iterable[str]) -> frozenset[str]:
-        return frozenset(label for output in outputs for label in self._each(output))
-
-    def _each(self, output: str) -> list[str]:
-        value = self.parse(output)
-        return value if isinstance(value, list) else [] if value is None else [value]
+        return frozenset(label for output in outputs for label in self.each(output))
 
     def has_several(self, outputs: Iterable[str]) -> bool:
         return any(_listed(output) is not None for output in outputs)
 
     def list_schema(self, outputs: Iterable[str]) -> dict[str, Any] | None:
-        """At most as many labels as the longest of them has; none twice, where that takes few states."""
+        """At most as many labels as the longest output has; unique if that takes few states."""
         listed = list(outputs)
         if not self.has_several(listed):
             return None
-        labels, most = sorted(self.labels(listed)), max(len(self._each(output)) for output in listed)
+        labels, most = sorted(self.labels(listed)), max(len(self.each(output)) for output in listed)
         unique = {"uniqueItems": True} if len(labels) <= _UNIQUE else {}
         return {"type": "array", "items": {"enum": labels}, "maxItems": most, **unique}
 
@@ -93,49 +91,36 @@ class Classify(Task):
             return f"Answer every text with a JSON list of the labels that fit, and nothing else: {labels}"
         return f"Answer every text with one of these labels and nothing else: {labels}"
 
-    def measures(
-        self,
-        answers: Sequence[Answered],
-        examples: Sequence[Example],
-        labels: frozenset[str] = frozenset(),
-        schema: Any = None,
-    ) -> dict[str, Any]:
-        """Rows are the labels that were expected, or answered and known; what is no label counts as none. The
-        calibration is that of the likeliest label and its probability, the answer's own or not."""
-        pairs = [
-            (self._each(answer.text), self._each(example.output))
-            for answer, example in zip(answers, examples, strict=True)
-        ]
-        known = labels.union(*(wanted for _, wanted in pairs))
+    def measures(self, pairs: Pairs, labels: Labels = frozenset(), schema: Any = None) -> dict[str, Any]:
+        """Rows are the expected labels, and the known ones that were answered. The calibration is that of the
+        most likely label, whether it is the answer or not."""
+        each = [(self.each(answer.text), self.each(example.output)) for answer, example in pairs]
+        known = labels.union(*(wanted for _, wanted in each))
         rows = counted(
             ([(label, "") for label in given if label in known], [(label, "") for label in wanted])
-            for given, wanted in pairs
+            for given, wanted in each
         )
+        right = (self.parse(answer.text) == self.parse(example.output) for answer, example in pairs)
         return {
-            "accuracy": share(
-                self.parse(answer.text) == self.parse(example.output)
-                for answer, example in zip(answers, examples, strict=True)
-            ),
+            "accuracy": mean(right),
             "macro_f1": macro_f1(rows),
             "micro_f1": micro(rows)["f1"],
-            **_calibrated(answers, examples),
+            **_calibrated(pairs),
             "rows": table(rows),
-            "confusion": self._confusion(answers, examples, known),
+            "confusion": self._confusion(pairs, known),
         }
 
-    def _confusion(
-        self, answers: Sequence[Answered], examples: Sequence[Example], known: frozenset[str]
-    ) -> dict[str, dict[str, int]]:
-        """How often each answer was given for each expected one."""
+    def _confusion(self, pairs: Pairs, known: frozenset[str]) -> dict[str, dict[str, int]]:
+        """The counts of each answer, by expected one."""
         found: dict[str, Counter[str]] = {}
-        for answer, example in zip(answers, examples, strict=True):
+        for answer, example in pairs:
             given = self.label(answer.text) if self.is_valid(self.parse(answer.text), known) else None
             found.setdefault(str(self.label(example.output)), Counter())[given or INVALID] += 1
         return {wanted: dict(sorted(counts.items())) for wanted, counts in sorted(found.items())}
 
 
 def _listed(text: str) -> list[str] | None:
-    """The labels of a JSON list, each once; None for a text that is none."""
+    """The labels of a JSON list, each once; None for another text."""
     if not text.lstrip().startswith("["):
         return None
     try:
@@ -146,15 +131,14 @@ def _listed(text: str) -> list[str] | None:
     return list(dict.fromkeys(value)) if are_labels else None
 
 
-def _calibrated(answers: Sequence[Answered], examples: Sequence[Example]) -> dict[str, Any]:
-    """None for a system that can't say how likely each label is."""
-    weighed = [answer.options for answer in answers if answer.options]
-    if not weighed or len(weighed) < len(answers):
+def _calibrated(pairs: Pairs) -> dict[str, Any]:
+    """None for a system that does not report the labels' probabilities."""
+    weighed = [(answer.options, example) for answer, example in pairs if answer.options]
+    if not weighed or len(weighed) < len(pairs):
         return {"chosen": None, "calibration_error": None}
-    likeliest = [max(options, key=lambda label: options[label]) for options in weighed]
-    right = [label == example.output.strip() for label, example in zip(likeliest, examples, strict=True)]
-    bins = reliability([max(options.values()) for options in weighed], right)
-    return {"chosen": share(right), "calibration_error": error(bins), "reliability": bins}
+    right = [max(options, key=lambda label: options[label]) == one.output.strip() for options, one in weighed]
+    bins = reliability([max(options.values()) for options, _ in weighed], right)
+    return {"chosen": mean(right), "calibration_error": error(bins), "reliability": bins}
 
 
 task = Classify()

@@ -1,5 +1,4 @@
-"""Whether to fine-tune at all: prompted, retrieving and tuned systems on one recipe's test set, and a verdict.
+"""Compares prompted, retrieving and tuned systems on a recipe's test set, with a verdict whether to fine-tune.
 
-Everything is kept in the comparison's folder and brought up to date like a run's stages: trainings in runs of
-their own, answers by system. So a comparison that was killed goes on, and one that is finished asks nothing
-again."""
+The comparison's folder keeps each training as a run and the answers of each system, so that an interrupted
+comparison resumes, and a finished one computes nothing again."""

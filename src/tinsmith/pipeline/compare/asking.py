@@ -1,4 +1,4 @@
-"""What each system answers to the same items, kept in files."""
+"""Asks each system the same items, and keeps the answers in files."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from tinsmith.backends.endpoint import Endpoint
 from tinsmith.evaluate import remote, systems
 from tinsmith.evaluate.answers import Item
 from tinsmith.evaluate.baselines import Messages, Nearest, Prompts, Retriever, stratified, with_turns
+from tinsmith.evaluate.naming import constrained
 from tinsmith.evaluate.static import StaticRetriever
 from tinsmith.evaluate.systems import Outcome
 from tinsmith.pipeline.compare import settings
 from tinsmith.pipeline.measuring import Asking, copying, figures, timed
-from tinsmith.pipeline.naming import constrained
 from tinsmith.pipeline.prepared import Prepared, read_tools
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ BESIDE = {TUNED: "", "tuned_retrieval": RETRIEVAL, "tuned_retrieval_static": STA
 
 @dataclass(frozen=True)
 class Tin:
-    """What answers. seconds, examples: of its training; None for a base."""
+    """A model's file. seconds, examples: of its training; None for a base."""
 
     path: Path
     sha256: str
@@ -45,7 +45,7 @@ class Tin:
 
 @dataclass(frozen=True)
 class System:
-    """kind: one of the above; prompt: how it is asked; base: its label, None for a system of none."""
+    """kind: one of the above; prompt: the way to prompt it; base: a label, None without one."""
 
     name: str
     kind: str
@@ -60,7 +60,7 @@ class System:
 
 @dataclass(frozen=True)
 class Answered:
-    """entry: what compare.json says of it."""
+    """entry: the system's entry in compare.json."""
 
     system: System
     outcome: Outcome
@@ -78,7 +78,7 @@ class Answered:
 
 @dataclass(frozen=True)
 class Shown:
-    """The training examples that prompts show and retrieval finds, in one state of what is known."""
+    """The training examples for prompts and retrieval, before or after a change of the right answers."""
 
     data: Prepared
     train: Sequence[Example]
@@ -102,7 +102,7 @@ class Shown:
         }
 
     def messages(self, prompt: str, example: Example) -> Messages:
-        """What a system that is asked in this way is told."""
+        """The messages for an example under this way to prompt."""
         if prompt == TUNED:
             return self.data.conversation(example)
         found = STATIC if prompt.endswith(STATIC) else RETRIEVAL
@@ -112,7 +112,7 @@ class Shown:
 
 @dataclass
 class Table:
-    """The systems that have answered so far, in the order of the report."""
+    """The systems that answered so far, in the report's order."""
 
     asking: Asking
     items: Sequence[Example]
@@ -137,7 +137,7 @@ class Table:
         return self.data.recipe.constraint.source is not None
 
     def base(self, tin: Tin, label: str, suffix: str) -> None:
-        """A base's answers as it is, by every way to prompt it."""
+        """Asks an untrained base under each way to prompt it."""
         ways = ["zero_shot", "few_shot", *self.shown.retrievers]
         for system in self._ways(ways, PROMPTED, label, suffix):
             self.ask(system, tin)
@@ -161,13 +161,13 @@ class Table:
     def outcome(
         self, system: System, tin: Tin, items: Sequence[Example], shown: Shown, name: str = ""
     ) -> Outcome:
-        """name: of the kept answers, where it is not the system's."""
+        """name: of the answer file, if not the system's."""
         asked = [Item(shown.messages(system.prompt, example)) for example in items]
         model = tin.path, tin.sha256
         return self.asking.ask(name or system.name, model, asked, constrained=system.is_constrained)
 
     def copied(self) -> None:
-        """What the nearest training example has for its answer."""
+        """Answers with the output of the nearest training example."""
         self.add(System(NEAREST, COPIED, NEAREST), copies(self.shown, self.items), {})
 
     def endpoint(self, stated: compare_tables.Endpoint) -> None:

@@ -1,8 +1,8 @@
-"""What becomes of systems when what is right changes after training: retrieval finds the changed examples, a
-tuned model was trained on those before.
+"""Measures systems after right answers change: retrieval finds the changed examples, the tuned model was
+trained on the old ones.
 
-What changed is what the recipe says, or made: values of closed sets that answers hold and inputs do not say are
-swapped, in training and test examples alike. What an input says itself stays: to copy it is no knowledge."""
+The recipe names the changes, or values of closed sets that inputs do not state are swapped, in training and
+test examples alike. Values that an input states stay, since copying them takes no knowledge."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""compare.json: what each system answered and costs, beside the best prompted and the tuned one."""
+"""compare.json: each system's grades and costs, against the best prompted and the tuned one."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ TITLES = {
 
 @dataclasses.dataclass(frozen=True)
 class Chosen:
-    """Of each kind of system the one that the verdict speaks of: the one with the most right answers, of equals
-    the cheapest. retrieval: the best that retrieves and nothing was trained for; both: tuned with retrieval."""
+    """The best system of each kind: the most right answers, of equals the cheapest. retrieval: the best
+    untrained one that retrieves; both: tuned with retrieval."""
 
     prompted: Answered
     retrieval: Answered | None
@@ -40,7 +40,7 @@ class Chosen:
 
     @property
     def roles(self) -> dict[str, Answered | None]:
-        """Those that a change of what is right is measured on."""
+        """The systems measured after a change of right answers."""
         return {"retrieval": self.retrieval, "tuned": self.tuned, "both": self.both}
 
 
@@ -71,7 +71,7 @@ def title(one: Answered) -> str:
 
 
 def money(one: Answered, recipe: Recipe) -> float | None:
-    """What an item costs; None where a price or a count is not known."""
+    """The cost of an item; None if a price or a count is unknown."""
     entry, hour = one.entry, recipe.compare.machine_hour
     stated = {each.name: each for each in (*recipe.compare.endpoint, *recipe.compare.answers)}.get(
         one.system.name
@@ -87,8 +87,8 @@ def money(one: Answered, recipe: Recipe) -> float | None:
 
 
 def unit_costs(table: Table) -> dict[str, float | None]:
-    """What an item costs each system, all in one unit: money where all that ran here have a price, else
-    milliseconds of this machine, which a system that ran elsewhere has none of."""
+    """Each system's cost of an item in one unit: money if [compare] machine_hour is given, else milliseconds of
+    this machine, None for remote systems."""
     recipe = table.data.recipe
     if recipe.compare.machine_hour is not None:
         return {name: money(one, recipe) for name, one in table.answered.items()}
@@ -100,8 +100,8 @@ def unit_costs(table: Table) -> dict[str, float | None]:
 
 
 def pays_after(one: Answered, prompted: float | None, own: float | None, recipe: Recipe) -> int | None:
-    """Of so many items the training time is what they save against the best prompted system; None where
-    nothing was trained, or an item does not cost less. prompted, own: as unit_costs has them."""
+    """The number of items whose savings against the best prompted system pay the training; None for an
+    untrained system, or if an item does not cost less. prompted, own: as from unit_costs."""
     seconds: float | None = one.entry.get("training_seconds")
     if seconds is None or prompted is None or own is None or own >= prompted:
         return None

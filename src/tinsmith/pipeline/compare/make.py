@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from tinsmith.data.splits import SPLITS
 from tinsmith.evaluate import doubling
 from tinsmith.evaluate.doubling import Doubling
+from tinsmith.evaluate.page import environment
 from tinsmith.pipeline import engine
 from tinsmith.pipeline.compare import asking, change, document, page, settings, weak
 from tinsmith.pipeline.compare.asking import Answered, Shown, Table, Tin
@@ -49,7 +50,7 @@ def compare(
     Raises InputError for a recipe that there is nothing to compare of, and what its stages raise.
     """
     settings.check(recipe)
-    page.environment()  # before anything is trained
+    environment()  # before anything is trained
     begun = time.monotonic()
     chosen, labels = settings.settings(recipe, small), settings.labels(recipe)
     first = settings.of_base(recipe, next(iter(labels.values())))

@@ -1,5 +1,5 @@
-"""Where errors lie: the parts, labels and arguments that have more than their share, and what one system alone
-gets wrong."""
+"""The parts, labels and arguments with more errors than their share, and the items that one system alone gets
+wrong."""
 
 from __future__ import annotations
 

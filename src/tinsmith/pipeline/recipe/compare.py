@@ -1,4 +1,4 @@
-"""The table of a recipe that says what `tinsmith compare` compares, [compare]."""
+"""[compare]: the table of a recipe for `tinsmith compare`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A recipe's file read and checked: what no single key shows is checked here."""
+"""Reads a recipe's file and checks what no single key shows."""
 
 from __future__ import annotations
 
@@ -120,7 +120,7 @@ class RecipeFile(TomlFile):
             )
 
     def _check_answers(self, given: dict[str, Any], tables: dict[str, Any]) -> None:
-        """What holds them and what needs that go together."""
+        """Checks the constraint, and the keys that exclude it."""
         if tables["constraint"].unconstrained and len(given["constraint"]) > 1:
             raise self.error("constraint", "unconstrained", "contradicts the other keys; leave it out, or them")
         if "constraint" in given and not tables["constraint"].unconstrained:
@@ -280,8 +280,8 @@ class RecipeFile(TomlFile):
     def _check_build(self, build: Build, method: str) -> None:
         """Budgets and the format that they are for go together, and what goes with mtp."""
         if build.mtp and AUTO in build.formats:
-            why = f'goes with formats that are named: "{AUTO}" measures what weights do to logits'
-            raise self.error("build", "mtp", f"{why}, and guesses change none")
+            why = f'does not go with "{AUTO}", which measures logits: draft tokens change none; name formats'
+            raise self.error("build", "mtp", why)
         if build.mtp and method == "prefix":
             raise self.error(
                 "build", "mtp", 'does not go with method "prefix", which has nothing for that layer'

@@ -92,8 +92,7 @@ def _alone(whole: Recipe, name: str, tables: Mapping[str, Any]) -> Recipe:
 
 
 def joint(whole: Recipe, folder: Path) -> Recipe:
-    """One adapter for all tasks, on what the run in `folder` made of their data. What holds the answers of one
-    task holds none of these."""
+    """One adapter for all tasks, on the joined data of the run in `folder`, without a constraint."""
     data = dataclasses.replace(
         whole.data,
         train=str(folder / str(whole.data.train)),
@@ -117,7 +116,7 @@ def _views(file: RecipeFile) -> list[_TaskFile]:
     if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
         raise file.error(TASK, None, f"got {show(entries)}; each task is a table of its own: write [[task]]")
     if "update" in given:
-        raise file.error("update", None, "goes on from one adapter (--from); give the recipe of one task")
+        raise file.error("update", None, "continues one adapter (--from); give the recipe of one task")
     for name in given:
         if name in OWN and name not in SHARED:
             raise file.error(name, None, f"a recipe with [[task]] states it for each task: write [task.{name}]")
@@ -135,8 +134,8 @@ def _views(file: RecipeFile) -> list[_TaskFile]:
 
 
 class _TaskFile(RecipeFile):
-    """One task's tables with those that it shares, as if they were a file. text: with all other tasks' lines
-    empty, so that an error names the right one."""
+    """One task's tables and the shared ones, as a file. text: with the other tasks' lines empty, so that an
+    error names the right line."""
 
     def __init__(self, whole: RecipeFile, number: int, entry: dict[str, Any]) -> None:
         self.whole, self.entry, self.path, self.raw = whole, entry, whole.path, whole.raw

@@ -6,7 +6,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -34,8 +34,8 @@ from tinsmith.train.rules import default_label_epochs, default_made_epochs, defa
 
 @dataclass(frozen=True)
 class Recipe:
-    """path: the recipe file, absolute; sha256: of its bytes; the rest: its tables, `base` or `scratch`
-    of which is None, and `update` where an adapter is begun.
+    """path: the recipe file, absolute; sha256: of its bytes; the rest: its tables, `base` or `scratch` of which
+    is None, and `update` where an adapter is begun.
 
     tasks: of a recipe with `[[task]]`, by name, each a recipe of its own on the same base; `data` is then what
     the run makes of them together, and `router` what chooses among them.
@@ -99,7 +99,9 @@ class Recipe:
         """Whether prompts repeat the input's words in quotes: as stated, or by the task, where there is a base,
         which has a vocabulary of its own."""
         stated = self.data.quote_input
-        return self.base is not None and tasks.by_name(self.data.task).spells if stated is None else stated
+        if stated is not None:
+            return stated
+        return self.base is not None and tasks.by_name(self.data.task).quotes_input
 
     @property
     def base_source(self) -> str:
@@ -116,6 +118,11 @@ class Recipe:
         if local.suffix == ".gguf" or len(Path(stated).parts) > 1:
             raise InputError(f"{where}: {local}: no such file or folder; check the path")
         raise InputError(f"{where}: {hub.unknown(stated)}")
+
+    def paths(self, table: Any, keys: Iterable[str]) -> dict[str, Path]:
+        """The paths that a table states under these keys, by key."""
+        stated = {key: getattr(table, key) for key in keys}
+        return {key: self.resolve(path) for key, path in stated.items() if path}
 
     def resolve(self, relative: str) -> Path:
         """A path that the recipe states, taken from the recipe's folder."""

@@ -1,1 +1,1 @@
-"""The stages: each a function of its inputs, a folder and a reporter. None knows another, or the run."""
+"""The stages: each a function of its inputs, a folder and a reporter. No stage imports another, or the run."""

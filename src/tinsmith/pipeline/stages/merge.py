@@ -24,8 +24,8 @@ FOLDER, QAT = "merged", "merged-qat"  # in the run's
 
 @dataclass(frozen=True)
 class Inputs:
-    """trained: the folder of an adapter or a whole model; qat: of the adapter for low-precision files;
-    digests: of the files in both."""
+    """trained: the folder of an adapter or a whole model; qat: of the adapter for low-precision files; digests:
+    of the files in both."""
 
     data: Prepared
     trained: Path

@@ -1,4 +1,4 @@
-"""What the adapters stage reads."""
+"""The inputs of the adapters stage."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the adapters stage leaves."""
+"""The facts of the adapters stage."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the build stage reads."""
+"""The inputs of the build stage."""
 
 from __future__ import annotations
 

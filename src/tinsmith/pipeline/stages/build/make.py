@@ -14,7 +14,7 @@ from tinsmith.format_names import AUTO
 from tinsmith.formats.tin import SOURCE
 from tinsmith.pipeline import contents, formats
 from tinsmith.pipeline.prepared import Prepared, load_base, settled
-from tinsmith.pipeline.stage import Made, Reporter, Shown
+from tinsmith.pipeline.stage import Made, Reporter
 from tinsmith.pipeline.stages.build.inputs import BaseInputs, Inputs, Origin
 from tinsmith.pipeline.stages.build.outputs import UNSEALED, Built
 from tinsmith.quant import shipping
@@ -102,7 +102,7 @@ def _build(
         contents.manifest(data, origin),
         contents.bill(data),
     )
-    return shipping.build_files(spec, folder, weights, Shown(reporter), extra, tins=folder / UNSEALED)
+    return shipping.build_files(spec, folder, weights, reporter.display, extra, tins=folder / UNSEALED)
 
 
 def _facts(built: Pairs, front: list[dict[str, Any]] | None = None) -> Built:

@@ -1,4 +1,4 @@
-"""What the build stage leaves."""
+"""The facts of the build stage."""
 
 from __future__ import annotations
 

@@ -14,10 +14,10 @@ if TYPE_CHECKING:
 
 
 def of_recipe(recipe: Recipe, train: Sequence[Example], spec: Spec) -> bytes | None:
-    """None where the recipe wants none, there are no examples, or the base can't chat. spec: the base with the
-    chat template that ships. An answer to an image is not guessed from the words around it."""
-    told = [row for row in train if not row.images]
-    if not told:
+    """None without examples, or for a base that can't chat. spec: the base with the chat template that ships.
+    Answers to images are left out: the text around an image does not predict them."""
+    texts = [row for row in train if not row.images]
+    if not texts:
         return None
     from tinsmith import _core
     from tinsmith.compiler import build_words, drafts
@@ -31,6 +31,6 @@ def of_recipe(recipe: Recipe, train: Sequence[Example], spec: Spec) -> bytes | N
     task, system = tasks.by_name(recipe.data.task), recipe.data.system
     answers = [
         (model.render(task.messages(row, system)), [*model.tokenize(row.output), model.end_token])
-        for row in drafts.spread(told)
+        for row in drafts.spread(texts)
     ]
     return drafts.learn(model.core, answers)

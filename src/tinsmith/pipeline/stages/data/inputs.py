@@ -1,4 +1,4 @@
-"""What the data stage reads."""
+"""The inputs of the data stage."""
 
 from __future__ import annotations
 

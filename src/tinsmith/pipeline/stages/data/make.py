@@ -14,14 +14,7 @@ from tinsmith.errors import DataError, InputError
 from tinsmith.formats.model_files import model_files
 from tinsmith.pipeline import constraint, prepared, update
 from tinsmith.pipeline.base import find_base, new_base
-from tinsmith.pipeline.examples import (
-    DIVISION,
-    beside,
-    columns_of,
-    named_paths,
-    read_examples,
-    write_examples,
-)
+from tinsmith.pipeline.examples import DIVISION, beside, columns_of, named_paths, read_examples, write_examples
 from tinsmith.pipeline.prepared import (
     ANSWER,
     AUGMENTED,

@@ -1,4 +1,4 @@
-"""What the data stage leaves."""
+"""The facts of the data stage."""
 
 from __future__ import annotations
 
@@ -38,9 +38,9 @@ class Divided:
 
 @dataclass(frozen=True)
 class Data:
-    """constraint: what a tin's manifest says of it; counts: of examples by split; the other numbers
-    are of test examples whose output the constraint forbids, or whose input is a training input too; new: how
-    many of the examples an adapter is to learn on top of the others; divided: of splits that were made."""
+    """constraint: what a tin's manifest says of it; counts: of examples by split; the other numbers are of test
+    examples whose output the constraint forbids, or whose input is a training input too; new: how many of the
+    examples an adapter is to learn on top of the others; divided: of splits that were made."""
 
     base: Base
     constraint: dict[str, Any] | None

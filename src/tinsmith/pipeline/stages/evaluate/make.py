@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from tinsmith.evaluate.answers import Item
+from tinsmith.evaluate.naming import TUNED, constrained
 from tinsmith.pipeline.measuring import FOLDER, Asking, Measured, Model, answers_path, test_items
-from tinsmith.pipeline.naming import TUNED, constrained
 from tinsmith.pipeline.prepared import Prepared
 from tinsmith.pipeline.stage import Made, Reporter
 

@@ -14,10 +14,10 @@ from typing import Any
 
 from tinsmith.evaluate import metrics, systems
 from tinsmith.evaluate.answers import Item, read_answers
+from tinsmith.evaluate.naming import NAMED, OWN, ROUTED, TOGETHER, constrained, named, shipped
 from tinsmith.evaluate.systems import Outcome
 from tinsmith.pipeline import routing
 from tinsmith.pipeline.measuring import Asking, Model, answers_path, result, test_items
-from tinsmith.pipeline.naming import NAMED, OWN, ROUTED, TOGETHER, constrained, named, shipped
 from tinsmith.pipeline.prepared import Prepared
 from tinsmith.pipeline.routing import NONE, OFF_TOPIC
 from tinsmith.pipeline.stage import Made, Reporter

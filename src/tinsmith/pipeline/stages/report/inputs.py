@@ -1,4 +1,4 @@
-"""What the report stage reads."""
+"""The inputs of the report stage."""
 
 from __future__ import annotations
 

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tinsmith.evaluate.answers import Answer, read_answers
+from tinsmith.evaluate.naming import constrained, shipped
 from tinsmith.pipeline import update
 from tinsmith.pipeline.measuring import answers_path, baseline_items, test_items
-from tinsmith.pipeline.naming import constrained, shipped
 from tinsmith.pipeline.pages import write_report
 from tinsmith.pipeline.stage import Made, Nothing, Reporter
 from tinsmith.pipeline.stages.report.findings import changes, confusion, shown, worst

@@ -7,18 +7,17 @@ from collections.abc import Sequence
 from typing import Any
 
 from tinsmith import tasks
-from tinsmith.evaluate import curve
-from tinsmith.pipeline.naming import constrained
-from tinsmith.pipeline.pages import environment
+from tinsmith.evaluate import curve, page
+from tinsmith.evaluate.naming import constrained
 from tinsmith.pipeline.stages.report import curves
 from tinsmith.pipeline.update import bounds
 
 
 def html(document: dict[str, Any]) -> str:
-    """One page that needs nothing else: no script, no network. Raises MissingExtraError without jinja2."""
-    template = environment().get_template("report.html.j2")
     baselines = [name for name in document["systems"] if name in document["test"]["baseline_items"]]
-    return template.render(
+    return page.draw(
+        "report",
+        f"{document['name']}: tinsmith report",
         report=document,
         words=tasks.by_name(document["task"]).words,
         best=max(baselines, key=lambda name: document["systems"][name]["exact"], default=None),

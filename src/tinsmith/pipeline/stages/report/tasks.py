@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from tinsmith.pipeline.pages import environment, write_report
+from tinsmith.evaluate import page
+from tinsmith.pipeline.pages import write_report
 from tinsmith.pipeline.routing import NONE, OFF_TOPIC
 from tinsmith.pipeline.stage import Made, Nothing, Reporter
 from tinsmith.pipeline.stages.report.inputs import Task, TasksInputs
@@ -55,10 +56,8 @@ def _task(inputs: TasksInputs, name: str, one: Task) -> dict[str, Any]:
 
 
 def html(document: Mapping[str, Any]) -> str:
-    """One page that needs nothing else. Raises MissingExtraError without jinja2."""
-    template = environment().get_template("tasks.html.j2")
     tables = {weights: confusion(chosen) for weights, chosen in document["router"].items()}
-    return template.render(report=document, confusion=tables)
+    return page.draw("tasks", f"{document['name']}: tinsmith report", report=document, confusion=tables)
 
 
 def confusion(chosen: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""What the seal stage reads."""
+"""The inputs of the seal stage."""
 
 from __future__ import annotations
 

@@ -9,10 +9,10 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
+from tinsmith.evaluate.naming import NAMED, file_systems
 from tinsmith.formats import tin
 from tinsmith.formats.sbom import Source
 from tinsmith.pipeline import beside, contents
-from tinsmith.pipeline.naming import NAMED, file_systems
 from tinsmith.pipeline.prepared import Prepared
 from tinsmith.pipeline.stage import Made, Nothing, Reporter
 from tinsmith.pipeline.stages.seal.inputs import Inputs, TasksInputs
@@ -48,10 +48,7 @@ def make_of_tasks(inputs: TasksInputs, folder: Path, reporter: Reporter) -> Made
         )
         found = task_figures(inputs.systems, weights)
         facts = {
-            name: {
-                "metrics": found[name],
-                **thresholds(inputs.systems[name], file_systems(weights, NAMED)),
-            }
+            name: {"metrics": found[name], **thresholds(inputs.systems[name], file_systems(weights, NAMED))}
             for name in inputs.tasks
         }
         beside.add(inputs.tasks, work, work, facts)

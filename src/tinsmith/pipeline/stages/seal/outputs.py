@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from tinsmith.pipeline.naming import NAMED, ROUTED, file_systems, named
+from tinsmith.evaluate.naming import NAMED, ROUTED, file_systems, named
 
 # Of a system in report.json. Times are left out: they are a machine's, and no two runs would give one file.
 FIGURES = ("items", "valid", "function", "exact", "equivalent", "exact_interval", "parts")

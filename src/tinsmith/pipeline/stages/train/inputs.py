@@ -1,4 +1,4 @@
-"""What the train stage reads."""
+"""The inputs of the train stage."""
 
 from __future__ import annotations
 

@@ -16,12 +16,7 @@ if TYPE_CHECKING:
 
 
 def options(
-    recipe: Recipe,
-    examples: int,
-    preset: str | Mix | None = None,
-    made: bool = False,
-    *,
-    goes_on: bool = False,
+    recipe: Recipe, examples: int, preset: str | Mix | None = None, made: bool = False, *, goes_on: bool = False
 ) -> TrainOptions:
     """[train] as training takes it, where "auto" is what is left out. examples, made: as for Recipe.passes;
     preset: what training prepares for; goes_on: from the adapter of [update], if there is one."""

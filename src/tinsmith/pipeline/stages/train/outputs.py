@@ -1,4 +1,4 @@
-"""What the train stage leaves."""
+"""The facts of the train stage."""
 
 from __future__ import annotations
 

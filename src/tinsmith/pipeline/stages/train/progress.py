@@ -1,4 +1,4 @@
-"""What training tells a person."""
+"""Training's events as progress and lines."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ from tinsmith.train.events import (
 
 
 class Progress:
-    """Training's events, to a reader: steps move the bar, the others are lines that stay. found: what a
-    validation found, in words."""
+    """Shows training's events: steps move the bar, the others are lines. found: a validation's result in
+    words."""
 
     def __init__(self, reporter: Reporter, found: Callable[[float], str]) -> None:
         self.reporter, self.found = reporter, found
@@ -85,7 +85,7 @@ def _steps(count: int) -> str:
 
 
 def lines(updated: Updated) -> Iterator[str]:
-    """What came of it, in words."""
+    """The results of an update, in words."""
     seconds = ", ".join(f"{name} in {taken:,.0f} s" for name, taken in updated.seconds.items())
     yield f"update: kept what was {updated.kept} ({seconds})"
     for name in updated.scores[START]:
