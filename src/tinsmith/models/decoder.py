@@ -14,6 +14,7 @@ from dataclasses import replace
 from typing import Any, ClassVar
 
 from tinsmith.errors import FormatError, UnsupportedError
+from tinsmith.graph import GraphBuilder, Value
 from tinsmith.models.family import Family, Fields, TensorName, shortest_float32
 from tinsmith.spec import Hyper, Tensor
 
@@ -50,11 +51,11 @@ class Decoder(Family):
     keeps_head_dim: ClassVar[bool] = False
     mixture: ClassVar[bool] = False
 
-    def layer(self, h: Hyper) -> list[TensorName]:
+    def layer(self, h: Any) -> list[TensorName]:
         """The tensors of a layer, their names without its prefix, in a family whose layers are alike."""
         raise NotImplementedError
 
-    def layer_at(self, h: Hyper, i: int) -> list[TensorName]:
+    def layer_at(self, h: Any, i: int) -> list[TensorName]:
         """Those of layer i; a family whose layers differ says it here."""
         return self.layer(h)
 
@@ -98,7 +99,7 @@ class Decoder(Family):
         }
         return self._checked(self.hyper(**(known | self.more_from_hf(fields, rope))), CONFIG)
 
-    def hyper_to_hf(self, h: Hyper) -> dict[str, Any]:
+    def hyper_to_hf(self, h: Any) -> dict[str, Any]:
         common: dict[str, Any] = {key: getattr(h, name) for name, key, _ in _COUNTS}
         common |= {key: allowed[0] for key, allowed in self.only.items()}
         common |= {
@@ -147,7 +148,7 @@ class Decoder(Family):
         except TypeError as error:
             raise FormatError(f"{where}: the model's sizes are not as its family has them: {error}") from None
 
-    def hyper_to_gguf(self, h: Hyper) -> dict[str, Any]:
+    def hyper_to_gguf(self, h: Any) -> dict[str, Any]:
         common: dict[str, Any] = {key: getattr(h, name) for name, _, key in _COUNTS}
         common |= {
             "attention.head_count_kv": h.kv_heads,
@@ -159,7 +160,7 @@ class Decoder(Family):
         common |= self.more_to_gguf(h)
         return {f"{self.gguf_architecture}.{key}": value for key, value in common.items()}
 
-    def tensors(self, h: Hyper) -> list[TensorName]:
+    def tensors(self, h: Any) -> list[TensorName]:
         names = [TensorName("embed", "model.embed_tokens.weight", "token_embd.weight", h.vocab, h.dim)]
         for i in range(h.layers):
             for part in self.layer_at(h, i):
@@ -178,7 +179,7 @@ class Decoder(Family):
             names.append(TensorName("head", "lm_head.weight", "output.weight", h.vocab, h.dim))
         return names
 
-    def final_norm(self, h: Hyper) -> TensorName:
+    def final_norm(self, h: Any) -> TensorName:
         return TensorName("final_norm", "model.norm.weight", "output_norm.weight", 1, h.dim)
 
     def _checked(self, h: Hyper, where: str) -> Hyper:
@@ -236,6 +237,33 @@ def head_norms(h: Hyper) -> list[TensorName]:
         TensorName("q_norm", "self_attn.q_norm.weight", "attn_q_norm.weight", 1, h.head_dim),
         TensorName("k_norm", "self_attn.k_norm.weight", "attn_k_norm.weight", 1, h.head_dim),
     ]
+
+
+def attend(
+    h: Hyper,
+    g: GraphBuilder,
+    q: Value,
+    k: Value,
+    v: Value,
+    table: Value,
+    *,
+    scale: float | None = None,
+    window: int = 0,
+    cap: float = 0.0,
+    images: bool = False,
+) -> Value:
+    """Rotates queries and keys, and attends to a new cache; scale: 1 / √head_dim without one."""
+    cache = g.cache(h.kv_heads, h.head_dim, window)
+    g.kv_append(cache, g.rope(k, table, h.kv_heads), v)
+    scale = h.head_dim**-0.5 if scale is None else scale
+    return g.attention(cache, g.rope(q, table, h.heads), h.heads, scale, cap, images=images)
+
+
+def feed(h: Hyper, g: GraphBuilder, layer: str, x: Value) -> Value:
+    """x + down(silu(gate) * up), gate and up of the layer's norm of x."""
+    y = g.norm(x, f"{layer}.ffn_norm", h.norm_eps)
+    gate, up = g.matmuls(y, f"{layer}.gate", f"{layer}.up")
+    return g.matmul(g.gated(gate, up), f"{layer}.down", residual=x)
 
 
 def vector(values: Sequence[float]) -> Tensor:

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
 from tinsmith import _core
 from tinsmith.errors import FormatError, UnsupportedError
 from tinsmith.formats.safetensors import Buffer
 from tinsmith.formats.safetensors import Tensor as Stored
+from tinsmith.graph import GraphBuilder, Value
 from tinsmith.models.family import Fields, TensorName
-
-if TYPE_CHECKING:
-    from tinsmith.graph import GraphBuilder, Value
 
 _PARTS = ("gate", "up", "down")
 # By what folders call a layer's feed-forward, what they call these matrices of an expert.

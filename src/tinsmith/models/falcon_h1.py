@@ -11,18 +11,16 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any
 
 from tinsmith import _core
 from tinsmith.errors import FormatError
 from tinsmith.formats.safetensors import Buffer
 from tinsmith.formats.safetensors import Tensor as Stored
+from tinsmith.graph import GraphBuilder
 from tinsmith.models import decoder, mamba2
 from tinsmith.models.family import Fields, StandIn, TensorName
 from tinsmith.spec import Hyper
-
-if TYPE_CHECKING:
-    from tinsmith.graph import GraphBuilder
 
 _EMBED, _HEAD = "model.embed_tokens.weight", "lm_head.weight"
 # Each multiplier's key and how many numbers it is.
@@ -51,19 +49,19 @@ class FalconH1Hyper(Hyper):
 
 
 class FalconH1(decoder.Decoder):
-    name: ClassVar[str] = "falcon_h1"
-    model_type: ClassVar[str] = "falcon_h1"
-    hf_architectures: ClassVar[tuple[str, ...]] = ("FalconH1ForCausalLM",)
-    gguf_architecture: ClassVar[str] = "falcon-h1"
-    hyper: ClassVar[type[Hyper]] = FalconH1Hyper
-    defaults: ClassVar[Mapping[str, Any]] = {
+    name = "falcon_h1"
+    model_type = "falcon_h1"
+    hf_architectures = ("FalconH1ForCausalLM",)
+    gguf_architecture = "falcon-h1"
+    hyper = FalconH1Hyper
+    defaults = {
         "max_position_embeddings": 8192,
         "mamba_d_ssm": 1024,
         "num_key_value_heads": 8,
         "rms_norm_eps": 1e-5,
         **mamba2.DEFAULTS,
     }
-    only: ClassVar[Mapping[str, tuple[Any, ...]]] = {
+    only = {
         "hidden_act": ("silu", "swish"),
         "attention_bias": (False,),
         "mlp_bias": (False,),
@@ -71,8 +69,8 @@ class FalconH1(decoder.Decoder):
         "mamba_rms_norm": (False,),
         **mamba2.ONLY,
     }
-    only_gguf: ClassVar[Mapping[str, tuple[Any, ...]]] = {"rope.scaling.type": ("none",)}
-    keeps_head_dim: ClassVar[bool] = True
+    only_gguf = {"rope.scaling.type": ("none",)}
+    keeps_head_dim = True
 
     def stand_in(self, config: Mapping[str, Any]) -> StandIn | None:
         given = _multipliers(config)
@@ -111,8 +109,7 @@ class FalconH1(decoder.Decoder):
     def more_to_gguf(self, h: FalconH1Hyper) -> dict[str, Any]:
         return {"vocab_size": h.vocab, **mamba2.hyper_to_gguf(h)}
 
-    def layer(self, h: Hyper) -> list[TensorName]:
-        assert isinstance(h, FalconH1Hyper)
+    def layer(self, h: FalconH1Hyper) -> list[TensorName]:
         attn_norm, ffn_norm = decoder.two_norms(h)
         parts = decoder.feed_forward(h)
         return [
@@ -123,14 +120,14 @@ class FalconH1(decoder.Decoder):
             *(replace(part, hf=part.hf.replace("mlp.", "feed_forward.")) for part in parts),
         ]
 
-    def final_norm(self, h: Hyper) -> TensorName:
+    def final_norm(self, h: FalconH1Hyper) -> TensorName:
         return replace(super().final_norm(h), hf="model.final_layernorm.weight")
 
     def check(self, h: FalconH1Hyper, where: str) -> None:
         super().check(h, where)
         mamba2.check(h, where)
 
-    def graph(self, h: FalconH1Hyper, g: GraphBuilder) -> None:  # type: ignore[override]
+    def graph(self, h: FalconH1Hyper, g: GraphBuilder) -> None:
         x = g.embed("embed")
         table = g.rope_table(decoder.frequencies(h.rope_base, h.rope_dim))
         for i in range(h.layers):
@@ -138,14 +135,9 @@ class FalconH1(decoder.Decoder):
             y = g.norm(x, f"{layer}.attn_norm", h.norm_eps)
             x = g.matmul(mamba2.mixed(h, g, layer, y), f"{layer}.state_o", residual=x)
             q, k, v = g.matmuls(y, f"{layer}.q", f"{layer}.k", f"{layer}.v")
-            cache = g.cache(h.kv_heads, h.head_dim)
-            g.kv_append(cache, g.rope(k, table, h.kv_heads), v)
-            y = g.attention(cache, g.rope(q, table, h.heads), h.heads, h.head_dim**-0.5)
-            x = g.matmul(y, f"{layer}.o", residual=x)
-            y = g.norm(x, f"{layer}.ffn_norm", h.norm_eps)
-            gate, up = g.matmuls(y, f"{layer}.gate", f"{layer}.up")
-            x = g.matmul(g.gated(gate, up), f"{layer}.down", residual=x)
-        g.logits(g.norm(x, "final_norm", h.norm_eps), "embed" if h.tied else "head")
+            x = g.matmul(decoder.attend(h, g, q, k, v, table), f"{layer}.o", residual=x)
+            x = decoder.feed(h, g, layer, x)
+        g.logits(g.norm(x, "final_norm", h.norm_eps), h.head)
 
 
 def _width(fields: Fields) -> int:

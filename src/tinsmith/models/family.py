@@ -72,7 +72,7 @@ class Family(ABC):
         """From config.json."""
 
     @abstractmethod
-    def hyper_to_hf(self, h: Hyper) -> dict[str, Any]:
+    def hyper_to_hf(self, h: Any) -> dict[str, Any]:
         """The whole config.json but for token ids and the tensors' type."""
 
     @abstractmethod
@@ -81,7 +81,7 @@ class Family(ABC):
         lists: what GGUF keeps of a rotation. tied: the file has no head of its own."""
 
     @abstractmethod
-    def hyper_to_gguf(self, h: Hyper) -> dict[str, Any]:
+    def hyper_to_gguf(self, h: Any) -> dict[str, Any]:
         """The keys under the architecture's prefix; int is stored as UINT32, float as FLOAT32."""
 
     @abstractmethod
@@ -89,22 +89,22 @@ class Family(ABC):
         """From a tin's manifest, which has the fields by name, tuples as lists."""
 
     @abstractmethod
-    def tensors(self, h: Hyper) -> list[TensorName]:
+    def tensors(self, h: Any) -> list[TensorName]:
         """Every tensor of the family at this size, in the order a file has them."""
 
     def stand_in(self, config: Mapping[str, Any]) -> StandIn | None:
         """What reads a folder of this config in the family's place, as it has the same computation."""
         return None
 
-    def derive(self, h: Hyper) -> dict[str, Tensor]:
+    def derive(self, h: Any) -> dict[str, Tensor]:
         """By role, the tensors that follow from the hyper-parameters: those whose TensorName has no hf."""
         return {}
 
-    def ignored_in_folder(self, h: Hyper) -> tuple[tuple[str, str], ...]:
+    def ignored_in_folder(self, h: Any) -> tuple[tuple[str, str], ...]:
         """As ignored_hf, which it is where it does not depend on the size."""
         return self.ignored_hf
 
-    def ignored_in_gguf(self, h: Hyper) -> tuple[tuple[str, str], ...]:
+    def ignored_in_gguf(self, h: Any) -> tuple[tuple[str, str], ...]:
         """As ignored_gguf, which it is where it does not depend on the size."""
         return self.ignored_gguf
 
@@ -119,20 +119,20 @@ class Family(ABC):
             raise UnsupportedError(f"{where}: {self.name} has no multi-token prediction layer; leave out mtp")
         return h
 
-    def predicts(self, h: Hyper) -> bool:
+    def predicts(self, h: Any) -> bool:
         """Whether it has such a layer, which mtp_graph computes."""
         return False
 
-    def notes(self, h: Hyper) -> tuple[str, ...]:
+    def notes(self, h: Any) -> tuple[str, ...]:
         """What to tell the user of a model of this size, a line each."""
         return ()
 
     @abstractmethod
-    def graph(self, h: Hyper, g: GraphBuilder) -> None:
+    def graph(self, h: Any, g: GraphBuilder) -> None:
         """The forward pass, from the embedding to the logits. Of a model that predicts further, the last state
         is the hidden state that the logits are of, and the last cache what mtp_graph attends to."""
 
-    def mtp_graph(self, h: Hyper, g: GraphBuilder) -> None:
+    def mtp_graph(self, h: Any, g: GraphBuilder) -> None:
         """From a token, and the hidden state before it as the one state, to the logits of what follows it."""
         raise NotImplementedError
 

@@ -8,16 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any
 
 from tinsmith import layouts
 from tinsmith.errors import UnsupportedError
+from tinsmith.graph import GraphBuilder
 from tinsmith.models import decoder
 from tinsmith.models.family import Fields, TensorName, shortest_float32
 from tinsmith.spec import Hyper
-
-if TYPE_CHECKING:
-    from tinsmith.graph import GraphBuilder
 
 _PERIOD = 2
 
@@ -34,12 +32,12 @@ class Gemma2Hyper(Hyper):
 
 
 class Gemma2(decoder.Decoder):
-    name: ClassVar[str] = "gemma2"
-    model_type: ClassVar[str] = "gemma2"
-    hf_architectures: ClassVar[tuple[str, ...]] = ("Gemma2ForCausalLM",)
-    gguf_architecture: ClassVar[str] = "gemma2"
-    hyper: ClassVar[type[Hyper]] = Gemma2Hyper
-    defaults: ClassVar[Mapping[str, Any]] = {
+    name = "gemma2"
+    model_type = "gemma2"
+    hf_architectures = ("Gemma2ForCausalLM",)
+    gguf_architecture = "gemma2"
+    hyper = Gemma2Hyper
+    defaults = {
         "head_dim": 256,
         "max_position_embeddings": 8192,
         "num_key_value_heads": 4,
@@ -49,17 +47,17 @@ class Gemma2(decoder.Decoder):
         "final_logit_softcapping": 30.0,
         "tie_word_embeddings": True,
     }
-    only: ClassVar[Mapping[str, tuple[Any, ...]]] = {
+    only = {
         "hidden_activation": ("gelu_pytorch_tanh",),
         "attention_bias": (False,),
         "use_bidirectional_attention": (False,),
         "tie_word_embeddings": (True,),  # GGUF has no head for it
     }
-    only_gguf: ClassVar[Mapping[str, tuple[Any, ...]]] = {
+    only_gguf = {
         "rope.scaling.type": ("none",),
         "attention.sliding_window_pattern": (_PERIOD,),
     }
-    keeps_head_dim: ClassVar[bool] = True
+    keeps_head_dim = True
 
     def more_from_hf(self, fields: Fields, rope: Fields) -> dict[str, Any]:
         if windows_every(fields, _PERIOD) != _PERIOD:
@@ -107,17 +105,15 @@ class Gemma2(decoder.Decoder):
     def final_norm(self, h: Hyper) -> TensorName:
         return offset(super().final_norm(h))
 
-    def graph(self, h: Gemma2Hyper, g: GraphBuilder) -> None:  # type: ignore[override]
+    def graph(self, h: Gemma2Hyper, g: GraphBuilder) -> None:
         x = g.embed("embed", scale=h.dim**0.5)
         table = g.rope_table(decoder.frequencies(h.rope_base, h.rope_dim))
         for i in range(h.layers):
             layer = f"layers.{i}"
             y = g.norm(x, f"{layer}.attn_norm", h.norm_eps)
             q, k, v = g.matmuls(y, f"{layer}.q", f"{layer}.k", f"{layer}.v")
-            cache = g.cache(h.kv_heads, h.head_dim, window=h.window if (i + 1) % _PERIOD else 0)
-            g.kv_append(cache, g.rope(k, table, h.kv_heads), v)
-            q = g.rope(q, table, h.heads)
-            y = g.attention(cache, q, h.heads, h.query_scalar**-0.5, cap=h.attention_cap)
+            window, scale = h.window if (i + 1) % _PERIOD else 0, h.query_scalar**-0.5
+            y = decoder.attend(h, g, q, k, v, table, window=window, scale=scale, cap=h.attention_cap)
             x = g.norm(g.matmul(y, f"{layer}.o"), f"{layer}.attn_post_norm", h.norm_eps, residual=x)
             y = g.norm(x, f"{layer}.ffn_norm", h.norm_eps)
             gate, up = g.matmuls(y, f"{layer}.gate", f"{layer}.up")

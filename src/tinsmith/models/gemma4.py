@@ -5,9 +5,10 @@ factor of what each layer puts out."""
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any
 
 from tinsmith.errors import FormatError, UnsupportedError
+from tinsmith.graph import GraphBuilder, Value
 from tinsmith.models import decoder, two_rotations
 from tinsmith.models.family import Fields, TensorName, shortest_float32
 from tinsmith.models.gemma2 import plain_norms
@@ -25,21 +26,18 @@ from tinsmith.models.per_layer import window_pattern
 from tinsmith.models.two_rotations import TYPES
 from tinsmith.spec import Hyper, Tensor
 
-if TYPE_CHECKING:
-    from tinsmith.graph import GraphBuilder, Value
-
 _REUSED = "self_attn.(k_proj|v_proj|k_norm).weight", "attn_(k|v|k_norm).weight"
 _NOTE = "keys and values of layers that read an earlier layer's are left out, as nothing reads them"
 
 
 class Gemma4(decoder.Decoder):
-    name: ClassVar[str] = "gemma4"
-    model_type: ClassVar[str] = "gemma4_text"
-    hf_architectures: ClassVar[tuple[str, ...]] = ("Gemma4ForCausalLM", "Gemma4ForConditionalGeneration")
-    gguf_architecture: ClassVar[str] = "gemma4"
-    text_models: ClassVar[tuple[str, ...]] = ("gemma4_text",)
-    hyper: ClassVar[type[Hyper]] = Gemma4Hyper
-    defaults: ClassVar[Mapping[str, Any]] = {
+    name = "gemma4"
+    model_type = "gemma4_text"
+    hf_architectures = ("Gemma4ForCausalLM", "Gemma4ForConditionalGeneration")
+    gguf_architecture = "gemma4"
+    text_models = ("gemma4_text",)
+    hyper = Gemma4Hyper
+    defaults = {
         "head_dim": 256,
         "hidden_size_per_layer_input": 256,
         "max_position_embeddings": 131072,
@@ -49,13 +47,13 @@ class Gemma4(decoder.Decoder):
         "tie_word_embeddings": True,
         "vocab_size": 262144,
     }
-    only: ClassVar[Mapping[str, tuple[Any, ...]]] = {
+    only = {
         "hidden_activation": ("gelu_pytorch_tanh",),
         "attention_bias": (False,),
         "enable_moe_block": (False,),
         "use_bidirectional_attention": (None, "vision"),  # images, which a text has none of
     }
-    only_gguf: ClassVar[Mapping[str, tuple[Any, ...]]] = {"rope.scaling.type": ("none",)}
+    only_gguf = {"rope.scaling.type": ("none",)}
 
     def rope_from_hf(self, config: Mapping[str, Any]) -> Fields:
         return two_rotations.from_hf(config, 0.25)
@@ -169,14 +167,14 @@ class Gemma4(decoder.Decoder):
             own["final_logit_softcapping"] = h.logit_cap
         return own
 
-    def tensors(self, h: Gemma4Hyper) -> list[TensorName]:  # type: ignore[override]
+    def tensors(self, h: Gemma4Hyper) -> list[TensorName]:
         names = [two_rotations.factors_name(h.wide_head_dim), *super().tensors(h)]
         return names + (_before_layers(h) if h.layer_dim else [])
 
-    def derive(self, h: Gemma4Hyper) -> dict[str, Tensor]:  # type: ignore[override]
+    def derive(self, h: Gemma4Hyper) -> dict[str, Tensor]:
         return {"rope_freqs": two_rotations.factors(h.wide_rope_dim, h.wide_head_dim)}
 
-    def layer_at(self, h: Gemma4Hyper, i: int) -> list[TensorName]:  # type: ignore[override]
+    def layer_at(self, h: Gemma4Hyper, i: int) -> list[TensorName]:
         sizes = h.at(i)
         heads = [*decoder.attention(sizes), *decoder.head_norms(sizes)]
         if not h.own(i):
@@ -191,10 +189,10 @@ class Gemma4(decoder.Decoder):
             TensorName("scale", "layer_scalar", "layer_output_scale.weight", 1, 1),
         ]
 
-    def ignored_in_folder(self, h: Gemma4Hyper) -> tuple[tuple[str, str], ...]:  # type: ignore[override]
+    def ignored_in_folder(self, h: Gemma4Hyper) -> tuple[tuple[str, str], ...]:
         return _ignored(h, r"model\.layers\.", _REUSED[0])
 
-    def ignored_in_gguf(self, h: Gemma4Hyper) -> tuple[tuple[str, str], ...]:  # type: ignore[override]
+    def ignored_in_gguf(self, h: Gemma4Hyper) -> tuple[tuple[str, str], ...]:
         return _ignored(h, r"blk\.", _REUSED[1])
 
     def check(self, h: Gemma4Hyper, where: str) -> None:
@@ -216,7 +214,7 @@ class Gemma4(decoder.Decoder):
                 "layer_types has no earlier layer of each of their types"
             )
 
-    def graph(self, h: Gemma4Hyper, g: GraphBuilder) -> None:  # type: ignore[override]
+    def graph(self, h: Gemma4Hyper, g: GraphBuilder) -> None:
         x = g.embed("embed", scale=h.dim**0.5)
         given = _given(h, g, x) if h.layer_dim else None
         ones = {width: g.constant(f"ones.{width}", [1.0] * width) for width in {h.head_dim, h.wide_head_dim}}
@@ -248,7 +246,7 @@ class Gemma4(decoder.Decoder):
                 y = g.matmul(y, f"{layer}.layer_out")
                 x = g.norm(y, f"{layer}.layer_norm", h.norm_eps, residual=x)
             x = g.scaled(x, f"{layer}.scale")
-        g.logits(g.norm(x, "final_norm", h.norm_eps), "embed" if h.tied else "head", cap=h.logit_cap)
+        g.logits(g.norm(x, "final_norm", h.norm_eps), h.head, cap=h.logit_cap)
 
 
 def _given(h: Gemma4Hyper, g: GraphBuilder, x: Value) -> Value:

@@ -5,15 +5,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any
 
 from tinsmith.errors import UnsupportedError
+from tinsmith.graph import GraphBuilder
 from tinsmith.models import decoder
 from tinsmith.models.family import Fields, TensorName, shortest_float32
 from tinsmith.spec import Hyper
-
-if TYPE_CHECKING:
-    from tinsmith.graph import GraphBuilder
 
 # Hyper's field, its key in config.json and in GGUF. Logits are divided by theirs, the others multiply.
 MULTIPLIERS = (
@@ -33,19 +31,19 @@ class GraniteHyper(Hyper):
 
 
 class Granite(decoder.Decoder):
-    name: ClassVar[str] = "granite"
-    model_type: ClassVar[str] = "granite"
-    hf_architectures: ClassVar[tuple[str, ...]] = ("GraniteForCausalLM",)
-    gguf_architecture: ClassVar[str] = "granite"
-    text_models: ClassVar[tuple[str, ...]] = ("granite",)
-    hyper: ClassVar[type[Hyper]] = GraniteHyper
-    defaults: ClassVar[Mapping[str, Any]] = {"max_position_embeddings": 2048}
-    only: ClassVar[Mapping[str, tuple[Any, ...]]] = {
+    name = "granite"
+    model_type = "granite"
+    hf_architectures = ("GraniteForCausalLM",)
+    gguf_architecture = "granite"
+    text_models = ("granite",)
+    hyper = GraniteHyper
+    defaults = {"max_position_embeddings": 2048}
+    only = {
         "hidden_act": ("silu", "swish"),
         "attention_bias": (False,),
         "mlp_bias": (False,),
     }
-    only_gguf: ClassVar[Mapping[str, tuple[Any, ...]]] = {
+    only_gguf = {
         "rope.scaling.type": ("none",),
         "rope.scaling.finetuned": (True,),
     }
@@ -72,22 +70,20 @@ class Granite(decoder.Decoder):
     def layer(self, h: Hyper) -> list[TensorName]:
         return [*decoder.two_norms(h), *decoder.attention(h, permuted=True), *decoder.feed_forward(h)]
 
-    def graph(self, h: GraniteHyper, g: GraphBuilder) -> None:  # type: ignore[override]
+    def graph(self, h: GraniteHyper, g: GraphBuilder) -> None:
         x = g.embed("embed", scale=h.embedding_scale)
         table = g.rope_table(decoder.frequencies(h.rope_base, h.rope_dim))
         for i in range(h.layers):
             layer = f"layers.{i}"
             y = g.norm(x, f"{layer}.attn_norm", h.norm_eps)
             q, k, v = g.matmuls(y, f"{layer}.q", f"{layer}.k", f"{layer}.v")
-            cache = g.cache(h.kv_heads, h.head_dim)
-            g.kv_append(cache, g.rope(k, table, h.kv_heads), v)
-            y = g.attention(cache, g.rope(q, table, h.heads), h.heads, h.attention_scale)
+            y = decoder.attend(h, g, q, k, v, table, scale=h.attention_scale)
             x = g.add(x, g.matmul(y, f"{layer}.o"), h.residual_scale)
             y = g.norm(x, f"{layer}.ffn_norm", h.norm_eps)
             gate, up = g.matmuls(y, f"{layer}.gate", f"{layer}.up")
             x = g.add(x, g.matmul(g.gated(gate, up), f"{layer}.down"), h.residual_scale)
         x = g.norm(x, "final_norm", h.norm_eps)
-        g.logits(x, "embed" if h.tied else "head", scale=1 / h.logit_scale)
+        g.logits(x, h.head, scale=1 / h.logit_scale)
 
 
 def multipliers_from_gguf(fields: Fields, h: Mapping[str, Any]) -> dict[str, float]:

@@ -8,19 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any
 
 from tinsmith.errors import FormatError, UnsupportedError
 from tinsmith.formats.safetensors import Buffer
 from tinsmith.formats.safetensors import Tensor as Stored
+from tinsmith.graph import GraphBuilder, Value
 from tinsmith.models import decoder, granite, mamba2
 from tinsmith.models.family import Fields, StandIn, TensorName
 from tinsmith.models.granite import MULTIPLIERS, GraniteHyper, multipliers_from_gguf
 from tinsmith.models.per_layer import kv_heads
 from tinsmith.spec import Hyper
-
-if TYPE_CHECKING:
-    from tinsmith.graph import GraphBuilder, Value
 
 # As older and newer configs call them.
 _ATTENTION, _MAMBA = ("attention", "full_attention"), ("mamba", "linear_attention")
@@ -41,25 +39,25 @@ class GraniteHybridHyper(GraniteHyper):
 
 
 class GraniteHybrid(decoder.Decoder):
-    name: ClassVar[str] = "granitehybrid"
-    model_type: ClassVar[str] = "granitemoehybrid"
-    hf_architectures: ClassVar[tuple[str, ...]] = ("GraniteMoeHybridForCausalLM",)
-    gguf_architecture: ClassVar[str] = "granitehybrid"
-    hyper: ClassVar[type[Hyper]] = GraniteHybridHyper
-    defaults: ClassVar[Mapping[str, Any]] = {
+    name = "granitehybrid"
+    model_type = "granitemoehybrid"
+    hf_architectures = ("GraniteMoeHybridForCausalLM",)
+    gguf_architecture = "granitehybrid"
+    hyper = GraniteHybridHyper
+    defaults = {
         "max_position_embeddings": 2048,
         "num_local_experts": 8,
         "shared_intermediate_size": 1024,
         **mamba2.DEFAULTS,
     }
-    only: ClassVar[Mapping[str, tuple[Any, ...]]] = {
+    only = {
         "num_local_experts": (0,),
         "hidden_act": ("silu", "swish"),
         "attention_bias": (False,),
         "mamba_n_groups": (1,),  # beyond it transformers norms a row, and llama.cpp each group of it
         **mamba2.ONLY,
     }
-    only_gguf: ClassVar[Mapping[str, tuple[Any, ...]]] = {
+    only_gguf = {
         "rope.scaling.type": ("none",),
         "ssm.group_count": (1,),
     }
@@ -128,8 +126,7 @@ class GraniteHybrid(decoder.Decoder):
             "vocab_size": h.vocab,
         }
 
-    def layer_at(self, h: Hyper, i: int) -> list[TensorName]:
-        assert isinstance(h, GraniteHybridHyper)
+    def layer_at(self, h: GraniteHybridHyper, i: int) -> list[TensorName]:
         attn_norm, ffn_norm = decoder.two_norms(h)
         norm = TensorName("state_norm", "mamba.norm.weight", "ssm_norm.weight", 1, mamba2.inner(h))
         mamba = [*mamba2.tensors(h, "o"), replace(norm, gguf_dims=(norm.inputs, 1))]
@@ -149,7 +146,7 @@ class GraniteHybrid(decoder.Decoder):
         if h.ffn_dim % 16:
             raise UnsupportedError(f"{where}: a feed-forward of {h.ffn_dim}; supported: multiples of 16")
 
-    def graph(self, h: GraniteHybridHyper, g: GraphBuilder) -> None:  # type: ignore[override]
+    def graph(self, h: GraniteHybridHyper, g: GraphBuilder) -> None:
         x = g.embed("embed", scale=h.embedding_scale)
         table = g.rope_table(decoder.frequencies(h.rope_base, h.rope_dim)) if h.rotates else None
         for i in range(h.layers):
@@ -164,7 +161,7 @@ class GraniteHybrid(decoder.Decoder):
             gate, up = g.slice(y, 0, h.ffn_dim), g.slice(y, h.ffn_dim, h.ffn_dim)
             x = g.add(x, g.matmul(g.gated(gate, up), f"{layer}.down"), h.residual_scale)
         x = g.norm(x, "final_norm", h.norm_eps)
-        g.logits(x, "embed" if h.tied else "head", scale=1 / h.logit_scale)
+        g.logits(x, h.head, scale=1 / h.logit_scale)
 
 
 def attention(h: GraniteHybridHyper, g: GraphBuilder, layer: str, y: Value, table: Value | None) -> Value:

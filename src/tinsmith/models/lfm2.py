@@ -5,17 +5,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 from tinsmith.errors import FormatError, UnsupportedError
 from tinsmith.formats.weights import to_float32
+from tinsmith.graph import GraphBuilder, Value
 from tinsmith.models import decoder
 from tinsmith.models.family import Fields, TensorName
 from tinsmith.models.per_layer import kv_heads
 from tinsmith.spec import Hyper
-
-if TYPE_CHECKING:
-    from tinsmith.graph import GraphBuilder, Value
 
 
 @dataclass(frozen=True)
@@ -27,13 +25,13 @@ class Lfm2Hyper(Hyper):
 
 
 class Lfm2(decoder.Decoder):
-    name: ClassVar[str] = "lfm2"
-    model_type: ClassVar[str] = "lfm2"
-    hf_architectures: ClassVar[tuple[str, ...]] = ("Lfm2ForCausalLM",)
-    gguf_architecture: ClassVar[str] = "lfm2"
+    name = "lfm2"
+    model_type = "lfm2"
+    hf_architectures = ("Lfm2ForCausalLM",)
+    gguf_architecture = "lfm2"
     text_models: ClassVar[tuple[str, ...]] = ("lfm2",)
     hyper: ClassVar[type[Hyper]] = Lfm2Hyper
-    defaults: ClassVar[Mapping[str, Any]] = {
+    defaults = {
         "block_auto_adjust_ff_dim": True,
         "block_ffn_dim_multiplier": 1.0,
         "block_multiple_of": 256,
@@ -43,7 +41,7 @@ class Lfm2(decoder.Decoder):
         "max_position_embeddings": 128000,
         "tie_word_embeddings": True,
     }
-    only: ClassVar[Mapping[str, tuple[Any, ...]]] = {"conv_bias": (False,)}
+    only = {"conv_bias": (False,)}
 
     def hyper_from_hf(self, config: Mapping[str, Any]) -> Hyper:
         # Older names of two keys.
@@ -60,7 +58,7 @@ class Lfm2(decoder.Decoder):
             "taps": fields.count("conv_L_cache"),
         }
 
-    def more_to_hf(self, h: Lfm2Hyper) -> dict[str, Any]:
+    def more_to_hf(self, h: Any) -> dict[str, Any]:
         types = ["full_attention" if i in h.attention else "conv" for i in range(h.layers)]
         return {
             "block_auto_adjust_ff_dim": False,
@@ -79,14 +77,14 @@ class Lfm2(decoder.Decoder):
             "taps": fields.count("shortconv.l_cache"),
         }
 
-    def more_to_gguf(self, h: Lfm2Hyper) -> dict[str, Any]:
+    def more_to_gguf(self, h: Any) -> dict[str, Any]:
         return {
             "attention.head_count_kv": [h.kv_heads if i in h.attention else 0 for i in range(h.layers)],
             "shortconv.l_cache": h.taps,
             "vocab_size": h.vocab,
         }
 
-    def layer_at(self, h: Hyper, i: int) -> list[TensorName]:
+    def layer_at(self, h: Any, i: int) -> list[TensorName]:
         return [
             TensorName("attn_norm", "operator_norm.weight", "attn_norm.weight", 1, h.dim),
             *self.mixer(h, i),
@@ -94,22 +92,21 @@ class Lfm2(decoder.Decoder):
             *self.feed_forward(h, i),
         ]
 
-    def mixer(self, h: Hyper, i: int) -> list[TensorName]:
+    def mixer(self, h: Any, i: int) -> list[TensorName]:
         """What layer i does to the tokens: the part in which layers differ."""
-        assert isinstance(h, Lfm2Hyper)
         return _attention(h) if i in h.attention else convolution_tensors(h)
 
-    def feed_forward(self, h: Hyper, i: int) -> list[TensorName]:
+    def feed_forward(self, h: Any, i: int) -> list[TensorName]:
         return [
             TensorName("gate", "feed_forward.w1.weight", "ffn_gate.weight", h.ffn_dim, h.dim),
             TensorName("up", "feed_forward.w3.weight", "ffn_up.weight", h.ffn_dim, h.dim),
             TensorName("down", "feed_forward.w2.weight", "ffn_down.weight", h.dim, h.ffn_dim),
         ]
 
-    def final_norm(self, h: Hyper) -> TensorName:
+    def final_norm(self, h: Any) -> TensorName:
         return TensorName("final_norm", "model.embedding_norm.weight", "token_embd_norm.weight", 1, h.dim)
 
-    def check(self, h: Lfm2Hyper, where: str) -> None:
+    def check(self, h: Any, where: str) -> None:
         super().check(h, where)
         if not h.attention:
             raise UnsupportedError(f"{where}: no layer is attention, which is not supported")
@@ -118,7 +115,7 @@ class Lfm2(decoder.Decoder):
         if h.dim % 16:
             raise UnsupportedError(f"{where}: {h.dim} channels are convolved; supported: multiples of 16")
 
-    def graph(self, h: Lfm2Hyper, g: GraphBuilder) -> None:  # type: ignore[override]
+    def graph(self, h: Any, g: GraphBuilder) -> None:
         x = g.embed("embed")
         table = g.rope_table(decoder.frequencies(h.rope_base, h.rope_dim))
         for i in range(h.layers):
@@ -127,9 +124,9 @@ class Lfm2(decoder.Decoder):
             y = attention(h, g, layer, y, table) if i in h.attention else convolution(h, g, layer, y)
             x = g.matmul(y, f"{layer}.o", residual=x)
             x = self.feed(h, g, i, g.norm(x, f"{layer}.ffn_norm", h.norm_eps), x)
-        g.logits(g.norm(x, "final_norm", h.norm_eps), "embed" if h.tied else "head")
+        g.logits(g.norm(x, "final_norm", h.norm_eps), h.head)
 
-    def feed(self, h: Hyper, g: GraphBuilder, i: int, y: Value, residual: Value) -> Value:
+    def feed(self, h: Any, g: GraphBuilder, i: int, y: Value, residual: Value) -> Value:
         gate, up = g.matmuls(y, f"layers.{i}.gate", f"layers.{i}.up")
         return g.matmul(g.gated(gate, up), f"layers.{i}.down", residual=residual)
 
@@ -138,9 +135,7 @@ def attention(h: Lfm2Hyper, g: GraphBuilder, layer: str, y: Value, table: Value,
     q, k, v = g.matmuls(y, f"{layer}.q", f"{layer}.k", f"{layer}.v")
     q = g.norm(q, f"{layer}.q_norm", h.norm_eps, heads=h.heads)
     k = g.norm(k, f"{layer}.k_norm", h.norm_eps, heads=h.kv_heads)
-    cache = g.cache(h.kv_heads, h.head_dim, window)
-    g.kv_append(cache, g.rope(k, table, h.kv_heads), v)
-    return g.attention(cache, g.rope(q, table, h.heads), h.heads, h.head_dim**-0.5)
+    return decoder.attend(h, g, q, k, v, table, window=window)
 
 
 def convolution(h: Lfm2Hyper, g: GraphBuilder, layer: str, y: Value) -> Value:

@@ -3,18 +3,14 @@ by sigmoids and a bias that counts for the choice alone."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any
 
 from tinsmith.errors import FormatError, UnsupportedError
+from tinsmith.graph import GraphBuilder, Value
 from tinsmith.models import experts
 from tinsmith.models.family import Fields, TensorName
 from tinsmith.models.lfm2 import Lfm2, Lfm2Hyper
-from tinsmith.spec import Hyper
-
-if TYPE_CHECKING:
-    from tinsmith.graph import GraphBuilder, Value
 
 # llama.cpp's number of the sigmoid among its functions of a router.
 _SIGMOID = 2
@@ -37,14 +33,14 @@ class Lfm2MoeHyper(Lfm2Hyper):
 
 
 class Lfm2Moe(Lfm2):
-    name: ClassVar[str] = "lfm2_moe"
-    model_type: ClassVar[str] = "lfm2_moe"
-    hf_architectures: ClassVar[tuple[str, ...]] = ("Lfm2MoeForCausalLM",)
-    gguf_architecture: ClassVar[str] = "lfm2moe"
-    text_models: ClassVar[tuple[str, ...]] = ()
-    hyper: ClassVar[type[Hyper]] = Lfm2MoeHyper
-    mixture: ClassVar[bool] = True
-    defaults: ClassVar[Mapping[str, Any]] = {
+    name = "lfm2_moe"
+    model_type = "lfm2_moe"
+    hf_architectures = ("Lfm2MoeForCausalLM",)
+    gguf_architecture = "lfm2moe"
+    text_models = ()
+    hyper = Lfm2MoeHyper
+    mixture = True
+    defaults = {
         "conv_L_cache": 3,
         "intermediate_size": 7168,
         "max_position_embeddings": 128000,
@@ -57,8 +53,8 @@ class Lfm2Moe(Lfm2):
         "num_key_value_heads": 8,
         "tie_word_embeddings": True,
     }
-    only: ClassVar[Mapping[str, tuple[Any, ...]]] = {**Lfm2.only, "use_expert_bias": (True,)}
-    only_gguf: ClassVar[Mapping[str, tuple[Any, ...]]] = {
+    only = {**Lfm2.only, "use_expert_bias": (True,)}
+    only_gguf = {
         **Lfm2.only_gguf,
         "expert_gating_func": (_SIGMOID,),
         "expert_weights_norm": (True,),
@@ -76,7 +72,7 @@ class Lfm2Moe(Lfm2):
             }
         )
 
-    def more_to_hf(self, h: Lfm2MoeHyper) -> dict[str, Any]:  # type: ignore[override]
+    def more_to_hf(self, h: Lfm2MoeHyper) -> dict[str, Any]:
         common = super().more_to_hf(h)
         del common["block_auto_adjust_ff_dim"]
         return (
@@ -100,7 +96,7 @@ class Lfm2Moe(Lfm2):
             }
         )
 
-    def more_to_gguf(self, h: Lfm2MoeHyper) -> dict[str, Any]:  # type: ignore[override]
+    def more_to_gguf(self, h: Lfm2MoeHyper) -> dict[str, Any]:
         if not h.normalize or h.scale != 1:
             raise UnsupportedError(
                 f"norm_topk_prob is {h.normalize} and routed_scaling_factor {h.scale}; no GGUF says so: an "
@@ -115,22 +111,20 @@ class Lfm2Moe(Lfm2):
             }
         )
 
-    def check(self, h: Lfm2MoeHyper, where: str) -> None:  # type: ignore[override]
+    def check(self, h: Lfm2MoeHyper, where: str) -> None:
         super().check(h, where)
         experts.check(h.experts, h.chosen, where)
         if h.dense > h.layers:
             raise FormatError(f"{where}: {h.dense} of {h.layers} layers can't be without experts")
 
-    def feed_forward(self, h: Hyper, i: int) -> list[TensorName]:
-        assert isinstance(h, Lfm2MoeHyper)
+    def feed_forward(self, h: Lfm2MoeHyper, i: int) -> list[TensorName]:
         if i < h.dense:
             return super().feed_forward(h, i)
         bias = TensorName("router_bias", "feed_forward.expert_bias", "exp_probs_b.bias", 1, h.experts)
         router, *matrices = experts.routed_tensors(h.dim, h.expert_dim, h.experts, "feed_forward")
         return [router, bias, *matrices]
 
-    def feed(self, h: Hyper, g: GraphBuilder, i: int, y: Value, residual: Value) -> Value:
-        assert isinstance(h, Lfm2MoeHyper)
+    def feed(self, h: Lfm2MoeHyper, g: GraphBuilder, i: int, y: Value, residual: Value) -> Value:
         if i < h.dense:
             return super().feed(h, g, i, y, residual)
         layer = f"layers.{i}"

@@ -9,15 +9,13 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 from tinsmith.errors import FormatError, UnsupportedError
+from tinsmith.graph import GraphBuilder
 from tinsmith.models import decoder
 from tinsmith.models.family import Fields, TensorName
 from tinsmith.spec import Hyper, Tensor
-
-if TYPE_CHECKING:
-    from tinsmith.graph import GraphBuilder
 
 _FACTORS = "rope_freqs.weight"
 
@@ -35,14 +33,14 @@ class LlamaHyper(Hyper):
 
 
 class Llama(decoder.Decoder):
-    name: ClassVar[str] = "llama"
-    model_type: ClassVar[str] = "llama"
-    hf_architectures: ClassVar[tuple[str, ...]] = ("LlamaForCausalLM", "MistralForCausalLM")
-    gguf_architecture: ClassVar[str] = "llama"
+    name = "llama"
+    model_type = "llama"
+    hf_architectures = ("LlamaForCausalLM", "MistralForCausalLM")
+    gguf_architecture = "llama"
     text_models: ClassVar[tuple[str, ...]] = ("llama", "mistral")
-    hyper: ClassVar[type[Hyper]] = LlamaHyper
-    defaults: ClassVar[Mapping[str, Any]] = {"max_position_embeddings": 2048}
-    only: ClassVar[Mapping[str, tuple[Any, ...]]] = {
+    hyper = LlamaHyper
+    defaults = {"max_position_embeddings": 2048}
+    only = {
         "hidden_act": ("silu", "swish"),
         "attention_bias": (False,),
         "mlp_bias": (False,),
@@ -88,28 +86,23 @@ class Llama(decoder.Decoder):
     def layer(self, h: Hyper) -> list[TensorName]:
         return [*decoder.two_norms(h), *decoder.attention(h, permuted=True), *decoder.feed_forward(h)]
 
-    def tensors(self, h: LlamaHyper) -> list[TensorName]:  # type: ignore[override]
+    def tensors(self, h: LlamaHyper) -> list[TensorName]:
         own = [] if h.rope_factor == 1 else [TensorName("rope_freqs", "", _FACTORS, 1, h.rope_dim // 2)]
         return [*own, *super().tensors(h)]
 
-    def derive(self, h: LlamaHyper) -> dict[str, Tensor]:  # type: ignore[override]
+    def derive(self, h: LlamaHyper) -> dict[str, Tensor]:
         return {} if h.rope_factor == 1 else {"rope_freqs": decoder.vector(divisors(h))}
 
-    def graph(self, h: LlamaHyper, g: GraphBuilder) -> None:  # type: ignore[override]
+    def graph(self, h: LlamaHyper, g: GraphBuilder) -> None:
         x = g.embed("embed")
         table = g.rope_table(decoder.frequencies(h.rope_base, h.rope_dim, divisors(h)))
         for i in range(h.layers):
             layer = f"layers.{i}"
             y = g.norm(x, f"{layer}.attn_norm", h.norm_eps)
             q, k, v = g.matmuls(y, f"{layer}.q", f"{layer}.k", f"{layer}.v")
-            cache = g.cache(h.kv_heads, h.head_dim)
-            g.kv_append(cache, g.rope(k, table, h.kv_heads), v)
-            y = g.attention(cache, g.rope(q, table, h.heads), h.heads, h.head_dim**-0.5)
-            x = g.matmul(y, f"{layer}.o", residual=x)
-            y = g.norm(x, f"{layer}.ffn_norm", h.norm_eps)
-            gate, up = g.matmuls(y, f"{layer}.gate", f"{layer}.up")
-            x = g.matmul(g.gated(gate, up), f"{layer}.down", residual=x)
-        g.logits(g.norm(x, "final_norm", h.norm_eps), "embed" if h.tied else "head")
+            x = g.matmul(decoder.attend(h, g, q, k, v, table), f"{layer}.o", residual=x)
+            x = decoder.feed(h, g, layer, x)
+        g.logits(g.norm(x, "final_norm", h.norm_eps), h.head)
 
 
 def divisors(h: LlamaHyper) -> list[float]:

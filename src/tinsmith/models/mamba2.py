@@ -8,15 +8,13 @@ Duality", 2024.
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 from tinsmith import layouts
 from tinsmith.errors import FormatError, UnsupportedError
 from tinsmith.formats.weights import to_float32
+from tinsmith.graph import GraphBuilder, Value
 from tinsmith.models.family import Fields, TensorName
-
-if TYPE_CHECKING:
-    from tinsmith.graph import GraphBuilder, Value
 
 DEFAULTS = {
     "mamba_n_heads": 128,

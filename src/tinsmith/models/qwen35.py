@@ -7,20 +7,18 @@ Yang et al., "Gated Delta Networks: Improving Mamba2 with Delta Rule", 2024.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 from tinsmith import layouts
 from tinsmith.errors import FormatError, UnsupportedError
 from tinsmith.formats.weights import to_float32
+from tinsmith.graph import GraphBuilder, Value
 from tinsmith.models import decoder
 from tinsmith.models.family import Change, Fields, TensorName
 from tinsmith.models.gemma2 import offset
 from tinsmith.spec import Hyper, Tensor
-
-if TYPE_CHECKING:
-    from tinsmith.graph import GraphBuilder, Value
 
 _PERIOD = 4
 _SECTIONS = (11, 11, 10)
@@ -46,15 +44,13 @@ class Qwen35Hyper(Hyper):
 
 
 class Qwen35(decoder.Decoder):
-    name: ClassVar[str] = "qwen35"
-    model_type: ClassVar[str] = "qwen3_5_text"
-    hf_architectures: ClassVar[tuple[str, ...]] = ("Qwen3_5ForCausalLM", "Qwen3_5ForConditionalGeneration")
-    gguf_architecture: ClassVar[str] = "qwen35"
+    name = "qwen35"
+    model_type = "qwen3_5_text"
+    hf_architectures = ("Qwen3_5ForCausalLM", "Qwen3_5ForConditionalGeneration")
+    gguf_architecture = "qwen35"
     hyper: ClassVar[type[Hyper]] = Qwen35Hyper
-    ignored_hf: ClassVar[tuple[tuple[str, str], ...]] = (
-        (r"model\.visual\..*", "the vision encoder is left out: text only"),
-    )
-    defaults: ClassVar[Mapping[str, Any]] = {
+    ignored_hf = ((r"model\.visual\..*", "the vision encoder is left out: text only"),)
+    defaults = {
         "head_dim": 256,
         "max_position_embeddings": 32768,
         "num_key_value_heads": 4,
@@ -65,13 +61,13 @@ class Qwen35(decoder.Decoder):
         "linear_num_value_heads": 32,
         "partial_rotary_factor": 0.25,
     }
-    only: ClassVar[Mapping[str, tuple[Any, ...]]] = {
+    only = {
         "hidden_act": ("silu",),
         "attention_bias": (False,),
         "attn_output_gate": (True,),
     }
-    only_gguf: ClassVar[Mapping[str, tuple[Any, ...]]] = {"rope.scaling.type": ("none",)}
-    keeps_head_dim: ClassVar[bool] = True
+    only_gguf = {"rope.scaling.type": ("none",)}
+    keeps_head_dim = True
 
     def more_from_hf(self, fields: Fields, rope: Fields) -> dict[str, Any]:
         state_dim = fields.count("linear_key_head_dim")
@@ -87,7 +83,7 @@ class Qwen35(decoder.Decoder):
             "mtp": 0 if fields.get("mtp_use_dedicated_embeddings") else fields.count_or_0(_MTP_LAYERS),
         }
 
-    def more_to_hf(self, h: Qwen35Hyper) -> dict[str, Any]:
+    def more_to_hf(self, h: Any) -> dict[str, Any]:
         types = ["linear_attention" if recurrent(h, i) else "full_attention" for i in range(h.layers)]
         return {
             **({_MTP_LAYERS: h.mtp} if h.mtp else {}),
@@ -122,7 +118,7 @@ class Qwen35(decoder.Decoder):
             "sections": sections_of(fields, "rope.dimension_sections", 4)[:3],
         }
 
-    def more_to_gguf(self, h: Qwen35Hyper) -> dict[str, Any]:
+    def more_to_gguf(self, h: Any) -> dict[str, Any]:
         mtp = {"block_count": h.layers + h.mtp, "nextn_predict_layers": h.mtp} if h.mtp else {}
         return {
             **mtp,
@@ -136,32 +132,30 @@ class Qwen35(decoder.Decoder):
             "rope.dimension_count": h.rope_dim,
         }
 
-    def ignored_in_folder(self, h: Hyper) -> tuple[tuple[str, str], ...]:
+    def ignored_in_folder(self, h: Any) -> tuple[tuple[str, str], ...]:
         left_out = () if self.predicts(h) else ((r"mtp\..*", _LEFT_OUT),)
         return (*self.ignored_hf, *left_out)
 
-    def ignored_in_gguf(self, h: Hyper) -> tuple[tuple[str, str], ...]:
+    def ignored_in_gguf(self, h: Any) -> tuple[tuple[str, str], ...]:
         own = "|".join(map(str, range(h.layers + self.predicts(h))))
         return ((rf"blk\.(?!({own})\.)\d+\..*", _LEFT_OUT),)
 
-    def with_mtp(self, h: Hyper, layers: int, where: str) -> Hyper:
-        assert isinstance(h, Qwen35Hyper)
+    def with_mtp(self, h: Any, layers: int, where: str) -> Hyper:
         if layers and h.mtp != layers:
             raise UnsupportedError(
                 f"{where}: {h.mtp or 'no'} multi-token prediction layers that share the embeddings; supported: "
                 "1; leave out mtp"
             )
-        return replace(h, mtp=layers)
+        changed: Hyper = replace(h, mtp=layers)
+        return changed
 
-    def predicts(self, h: Hyper) -> bool:
-        assert isinstance(h, Qwen35Hyper)
-        return h.mtp > 0
+    def predicts(self, h: Any) -> bool:
+        return bool(h.mtp)
 
-    def tensors(self, h: Hyper) -> list[TensorName]:
-        assert isinstance(h, Qwen35Hyper)
+    def tensors(self, h: Any) -> list[TensorName]:
         return [*super().tensors(h), *(self.mtp_tensors(h) if h.mtp else ())]
 
-    def mtp_tensors(self, h: Qwen35Hyper) -> list[TensorName]:
+    def mtp_tensors(self, h: Any) -> list[TensorName]:
         """Of the layer that predicts a further token. GGUF has it as one more layer."""
         attn_norm, ffn_norm = _two_norms(h)
         layer = [attn_norm, *gated_attention_tensors(h), ffn_norm, *self.feed_forward(h)]
@@ -181,19 +175,18 @@ class Qwen35(decoder.Decoder):
         ]
         return [replace(part, role=f"mtp.{part.role}", gguf=f"blk.{h.layers}.{part.gguf}") for part in own]
 
-    def layer_at(self, h: Hyper, i: int) -> list[TensorName]:
-        assert isinstance(h, Qwen35Hyper)
+    def layer_at(self, h: Any, i: int) -> list[TensorName]:
         attn_norm, ffn_norm = _two_norms(h)
         mixer = delta_tensors(h) if recurrent(h, i) else gated_attention_tensors(h)
         return [attn_norm, *mixer, ffn_norm, *self.feed_forward(h)]
 
-    def feed_forward(self, h: Hyper) -> list[TensorName]:
+    def feed_forward(self, h: Any) -> list[TensorName]:
         return decoder.feed_forward(h)
 
-    def final_norm(self, h: Hyper) -> TensorName:
+    def final_norm(self, h: Any) -> TensorName:
         return offset(super().final_norm(h))
 
-    def check(self, h: Qwen35Hyper, where: str) -> None:
+    def check(self, h: Any, where: str) -> None:
         if h.value_heads % h.key_heads:
             raise FormatError(
                 f"{where}: {h.value_heads} value heads can't share {h.key_heads} key heads evenly"
@@ -214,7 +207,7 @@ class Qwen35(decoder.Decoder):
                 f"head_dim and the rotated share of a head make {h.rope_dim // 2}"
             )
 
-    def graph(self, h: Qwen35Hyper, g: GraphBuilder) -> None:  # type: ignore[override]
+    def graph(self, h: Any, g: GraphBuilder) -> None:
         embedded = x = g.embed("embed")
         table = _table(h, g)
         for i in range(h.layers):
@@ -229,30 +222,28 @@ class Qwen35(decoder.Decoder):
             y = g.norm(self.mtp_input(h, g, embedded, g.before(x)), "mtp.attn_norm", h.norm_eps)
             k, v = g.matmuls(y, "mtp.k", "mtp.v")
             keep(h, g, "mtp", k, v, table)
-        g.logits(x, "embed" if h.tied else "head")
+        g.logits(x, h.head)
 
-    def mtp_graph(self, h: Qwen35Hyper, g: GraphBuilder) -> None:  # type: ignore[override]
+    def mtp_graph(self, h: Any, g: GraphBuilder) -> None:
         # The state is at hand: what would be the next one's is not asked for.
         embedded = g.embed("embed")
         self.predict(h, g, embedded, g.before(embedded), _table(h, g))
 
-    def predict(self, h: Qwen35Hyper, g: GraphBuilder, embedded: Value, before: Value, table: Value) -> None:
+    def predict(self, h: Any, g: GraphBuilder, embedded: Value, before: Value, table: Value) -> None:
         """The logits of the token after one, by its embedding and the hidden state before it."""
         x = self.mtp_input(h, g, embedded, before)
         y = gated_attention(h, g, "mtp", g.norm(x, "mtp.attn_norm", h.norm_eps), table)
         x = self.feed(h, g, "mtp", g.matmul(y, "mtp.o", residual=x))
-        g.logits(g.norm(x, "mtp.norm", h.norm_eps), "embed" if h.tied else "head")
+        g.logits(g.norm(x, "mtp.norm", h.norm_eps), h.head)
 
-    def mtp_input(self, h: Qwen35Hyper, g: GraphBuilder, embedded: Value, before: Value) -> Value:
+    def mtp_input(self, h: Any, g: GraphBuilder, embedded: Value, before: Value) -> Value:
         """What that layer takes of both."""
         embedded = g.norm(embedded, "mtp.embed_norm", h.norm_eps)
         return g.matmul(g.join(embedded, g.norm(before, "mtp.hidden_norm", h.norm_eps)), "mtp.fc")
 
-    def feed(self, h: Qwen35Hyper, g: GraphBuilder, layer: str, x: Value) -> Value:
+    def feed(self, h: Any, g: GraphBuilder, layer: str, x: Value) -> Value:
         """x and what the layer's feed-forward adds to it."""
-        y = g.norm(x, f"{layer}.ffn_norm", h.norm_eps)
-        gate, up = g.matmuls(y, f"{layer}.gate", f"{layer}.up")
-        return g.matmul(g.gated(gate, up), f"{layer}.down", residual=x)
+        return decoder.feed(h, g, layer, x)
 
 
 def recurrent(h: Qwen35Hyper, layer: int) -> bool:

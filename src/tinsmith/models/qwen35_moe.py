@@ -5,15 +5,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any
 
+from tinsmith.graph import GraphBuilder, Value
 from tinsmith.models import experts
 from tinsmith.models.family import Fields, TensorName
 from tinsmith.models.qwen35 import Qwen35, Qwen35Hyper
 from tinsmith.spec import Hyper
-
-if TYPE_CHECKING:
-    from tinsmith.graph import GraphBuilder, Value
 
 _SHARED = "shared_expert_intermediate_size"
 
@@ -29,16 +27,16 @@ class Qwen35MoeHyper(Qwen35Hyper):
 
 
 class Qwen35Moe(Qwen35):
-    name: ClassVar[str] = "qwen35_moe"
-    model_type: ClassVar[str] = "qwen3_5_moe_text"
-    hf_architectures: ClassVar[tuple[str, ...]] = (
+    name = "qwen35_moe"
+    model_type = "qwen3_5_moe_text"
+    hf_architectures = (
         "Qwen3_5MoeForCausalLM",
         "Qwen3_5MoeForConditionalGeneration",
     )
-    gguf_architecture: ClassVar[str] = "qwen35moe"
-    hyper: ClassVar[type[Hyper]] = Qwen35MoeHyper
-    mixture: ClassVar[bool] = True
-    defaults: ClassVar[Mapping[str, Any]] = {
+    gguf_architecture = "qwen35moe"
+    hyper = Qwen35MoeHyper
+    mixture = True
+    defaults = {
         **Qwen35.defaults,
         "moe_intermediate_size": 512,
         "num_experts": 256,
@@ -58,7 +56,7 @@ class Qwen35Moe(Qwen35):
     def more_from_hf(self, fields: Fields, rope: Fields) -> dict[str, Any]:
         return super().more_from_hf(fields, rope) | experts.hyper_from_hf(fields)
 
-    def more_to_hf(self, h: Qwen35MoeHyper) -> dict[str, Any]:  # type: ignore[override]
+    def more_to_hf(self, h: Qwen35MoeHyper) -> dict[str, Any]:
         return super().more_to_hf(h) | experts.hyper_to_hf(h.experts, h.chosen, h.expert_dim)
 
     def hyper_from_gguf(self, meta: Mapping[str, Any], *, tied: bool) -> Hyper:
@@ -69,21 +67,19 @@ class Qwen35Moe(Qwen35):
     def more_from_gguf(self, fields: Fields, h: dict[str, Any]) -> dict[str, Any]:
         return super().more_from_gguf(fields, h) | experts.hyper_from_gguf(fields)
 
-    def more_to_gguf(self, h: Qwen35MoeHyper) -> dict[str, Any]:  # type: ignore[override]
+    def more_to_gguf(self, h: Qwen35MoeHyper) -> dict[str, Any]:
         routed = experts.hyper_to_gguf(h.experts, h.chosen, h.expert_dim)
         return super().more_to_gguf(h) | routed | {"expert_shared_feed_forward_length": h.ffn_dim}
 
-    def check(self, h: Qwen35MoeHyper, where: str) -> None:  # type: ignore[override]
+    def check(self, h: Qwen35MoeHyper, where: str) -> None:
         super().check(h, where)
         experts.check(h.experts, h.chosen, where)
 
-    def feed_forward(self, h: Hyper) -> list[TensorName]:
-        assert isinstance(h, Qwen35MoeHyper)
+    def feed_forward(self, h: Qwen35MoeHyper) -> list[TensorName]:
         routed = experts.routed_tensors(h.dim, h.expert_dim, h.experts)
         return [*routed, *experts.shared_tensors(h.dim, h.ffn_dim)]
 
-    def feed(self, h: Qwen35Hyper, g: GraphBuilder, layer: str, x: Value) -> Value:
-        assert isinstance(h, Qwen35MoeHyper)
+    def feed(self, h: Qwen35MoeHyper, g: GraphBuilder, layer: str, x: Value) -> Value:
         y = g.norm(x, f"{layer}.ffn_norm", h.norm_eps)
         x = experts.routed(g, layer, y, x, experts=h.experts, chosen=h.chosen)
         return experts.shared(g, layer, y, x)

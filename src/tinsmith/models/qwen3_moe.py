@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any
 
 from tinsmith.errors import UnsupportedError
+from tinsmith.graph import GraphBuilder, Value
 from tinsmith.models import experts
 from tinsmith.models.family import Fields, TensorName
 from tinsmith.models.qwen3 import Qwen3
 from tinsmith.spec import Hyper
-
-if TYPE_CHECKING:
-    from tinsmith.graph import GraphBuilder, Value
 
 
 @dataclass(frozen=True)
@@ -28,13 +25,13 @@ class MoeHyper(Hyper):
 
 
 class Qwen3Moe(Qwen3):
-    name: ClassVar[str] = "qwen3_moe"
-    model_type: ClassVar[str] = "qwen3_moe"
-    hf_architectures: ClassVar[tuple[str, ...]] = ("Qwen3MoeForCausalLM",)
-    gguf_architecture: ClassVar[str] = "qwen3moe"
-    hyper: ClassVar[type[Hyper]] = MoeHyper
-    mixture: ClassVar[bool] = True
-    defaults: ClassVar[Mapping[str, Any]] = {
+    name = "qwen3_moe"
+    model_type = "qwen3_moe"
+    hf_architectures = ("Qwen3MoeForCausalLM",)
+    gguf_architecture = "qwen3moe"
+    hyper = MoeHyper
+    mixture = True
+    defaults = {
         "intermediate_size": 6144,
         "max_position_embeddings": 32768,
         "moe_intermediate_size": 768,
@@ -43,7 +40,7 @@ class Qwen3Moe(Qwen3):
         "num_experts_per_tok": 8,
         "num_key_value_heads": 4,
     }
-    only: ClassVar[Mapping[str, tuple[Any, ...]]] = {
+    only = {
         **Qwen3.only,
         "decoder_sparse_step": (1,),
         "mlp_only_layers": ([],),
@@ -70,12 +67,10 @@ class Qwen3Moe(Qwen3):
         super().check(h, where)
         experts.check(h.experts, h.chosen, where)
 
-    def feed_forward(self, h: Hyper) -> list[TensorName]:
-        assert isinstance(h, MoeHyper)
+    def feed_forward(self, h: MoeHyper) -> list[TensorName]:
         return experts.routed_tensors(h.dim, h.expert_dim, h.experts)
 
-    def feed(self, h: Hyper, g: GraphBuilder, layer: str, x: Value) -> Value:
-        assert isinstance(h, MoeHyper)
+    def feed(self, h: MoeHyper, g: GraphBuilder, layer: str, x: Value) -> Value:
         y = g.norm(x, f"{layer}.ffn_norm", h.norm_eps)
         return experts.routed(g, layer, y, x, experts=h.experts, chosen=h.chosen, normalize=h.normalize)
 

@@ -7,17 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any
 
 from tinsmith.errors import FormatError, UnsupportedError
+from tinsmith.graph import GraphBuilder, Value
 from tinsmith.models import decoder
 from tinsmith.models.family import Fields
 from tinsmith.models.qwen3 import Qwen3
 from tinsmith.models.qwen35 import sections_of, streams
 from tinsmith.spec import Hyper
-
-if TYPE_CHECKING:
-    from tinsmith.graph import GraphBuilder, Value
 
 _SECTIONS = (24, 20, 20)
 _DEEP = "n_deepstack_layers"  # GGUF's word; a folder has the encoder's layers, or this where it has no encoder
@@ -35,15 +33,13 @@ class Qwen3VlHyper(Hyper):
 
 
 class Qwen3Vl(Qwen3):
-    name: ClassVar[str] = "qwen3vl"
-    hf_architectures: ClassVar[tuple[str, ...]] = ("Qwen3VLForConditionalGeneration",)
-    gguf_architecture: ClassVar[str] = "qwen3vl"
-    text_models: ClassVar[tuple[str, ...]] = ("qwen3_vl_text",)
-    hyper: ClassVar[type[Hyper]] = Qwen3VlHyper
-    ignored_hf: ClassVar[tuple[tuple[str, str], ...]] = (
-        (r"model\.visual\..*", "the vision encoder is left out: text only"),
-    )
-    defaults: ClassVar[Mapping[str, Any]] = {
+    name = "qwen3vl"
+    hf_architectures = ("Qwen3VLForConditionalGeneration",)
+    gguf_architecture = "qwen3vl"
+    text_models = ("qwen3_vl_text",)
+    hyper = Qwen3VlHyper
+    ignored_hf = ((r"model\.visual\..*", "the vision encoder is left out: text only"),)
+    defaults = {
         "head_dim": 128,
         "max_position_embeddings": 128000,
         "rope_theta": 500000.0,
@@ -92,12 +88,10 @@ class Qwen3Vl(Qwen3):
                 f"{where}: what {h.deep} layers of the encoder saw goes to as many layers; there are {h.layers}"
             )
 
-    def table(self, h: Hyper, g: GraphBuilder) -> Value:
-        assert isinstance(h, Qwen3VlHyper)
+    def table(self, h: Qwen3VlHyper, g: GraphBuilder) -> Value:
         return g.rope_table(decoder.frequencies(h.rope_base, h.rope_dim), streams=streams(h.sections))
 
-    def after(self, h: Hyper, g: GraphBuilder, layer: int, x: Value) -> Value:
-        assert isinstance(h, Qwen3VlHyper)
+    def after(self, h: Qwen3VlHyper, g: GraphBuilder, layer: int, x: Value) -> Value:
         return g.given(x, layer + 1) if layer < h.deep else x
 
 
