@@ -42,7 +42,7 @@ def bounded() -> Callable[[Callable[[], Any]], None]:
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_a_gguf_that_states_wild_counts_is_refused(
+def test_a_gguf_with_huge_counts_is_refused(
     case: str, tmp_path: Path, bounded: Callable[..., None]
 ) -> None:
     path = tmp_path / "model.gguf"
@@ -68,7 +68,7 @@ BOUNDLESS = (
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_a_folder_that_states_wild_counts_is_refused(
+def test_a_folder_with_huge_counts_is_refused(
     case: str, tmp_path: Path, bounded: Callable[..., None]
 ) -> None:
     models.save_hf(tiny_spec(case), tmp_path)
@@ -80,7 +80,7 @@ def test_a_folder_that_states_wild_counts_is_refused(
         bounded(lambda: models.load(tmp_path))
 
 
-def test_fused_experts_without_weights_are_not_taken_apart(
+def test_fused_experts_without_weights_are_not_split(
     tmp_path: Path, bounded: Callable[..., None]
 ) -> None:
     models.save_hf(tiny_spec("qwen3_moe"), tmp_path)
@@ -108,7 +108,7 @@ def test_a_token_of_any_length_is_refused(tmp_path: Path, bounded: Callable[...,
         models.load(tmp_path / "a.gguf")
 
 
-def test_a_header_may_not_count_more_than_the_file_holds(tmp_path: Path, bounded: Callable[..., None]) -> None:
+def test_a_header_with_counts_beyond_the_file_is_refused(tmp_path: Path, bounded: Callable[..., None]) -> None:
     path = tmp_path / "a.gguf"
     key = struct.pack("<Q", 1) + b"a"
     wild = struct.pack("<Q", 2**62)
@@ -127,7 +127,7 @@ def test_a_header_may_not_count_more_than_the_file_holds(tmp_path: Path, bounded
         bounded(lambda: models.load(path))
 
 
-def test_the_configs_here_are_loaded_as_before(tmp_path: Path) -> None:
+def test_all_tiny_configs_are_within_the_limits(tmp_path: Path) -> None:
     """What the tests above refuse is refused for the count alone."""
     for case in CASES:
         models.save_gguf(tiny_spec(case), tmp_path / f"{case}.gguf")

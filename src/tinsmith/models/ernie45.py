@@ -1,4 +1,4 @@
-"""The ernie45 family (ERNIE 4.5, dense): llama whose heads rotate neighbours, in folders as in GGUF."""
+"""The ernie45 family (ERNIE 4.5, dense): llama with interleaved RoPE, in folders as in GGUF."""
 
 from __future__ import annotations
 
@@ -42,14 +42,14 @@ class Ernie45(Llama):
 
 
 def _halved(name: TensorName) -> TensorName:
-    """What a head's pairs lie side by side in, as a spec has it: the first of each, then the second of each."""
+    """Converts interleaved pairs of a head to a spec's order: the first of each pair, then the second."""
     heads, size = name.rotary_heads or 1, len(name.file_order)
-    come = [head * size + i for head in range(heads) for i in (*range(0, size, 2), *range(1, size, 2))]
-    go = sorted(range(name.rows), key=come.__getitem__)
+    order = [head * size + i for head in range(heads) for i in (*range(0, size, 2), *range(1, size, 2))]
+    back = layouts.inverse(order)
     return replace(
         name,
-        from_hf=lambda tensor: layouts.rows_in_order(tensor, come),
-        to_hf=lambda tensor: layouts.rows_in_order(tensor, go),
+        from_hf=lambda tensor: layouts.rows_in_order(tensor, order),
+        to_hf=lambda tensor: layouts.rows_in_order(tensor, back),
     )
 
 

@@ -1,7 +1,7 @@
 """The gemma2 family: scaled embeddings, norms before and after each block, soft caps on attention scores and
 logits, and a window on every other layer's attention.
 
-A folder stores a norm's weight minus one; GGUF, and so a spec, stores the weight.
+A folder stores a norm's weight minus one; GGUF and a spec store the weight.
 """
 
 from __future__ import annotations
@@ -14,16 +14,22 @@ from tinsmith import layouts
 from tinsmith.errors import UnsupportedError
 from tinsmith.graph import GraphBuilder
 from tinsmith.models import decoder
-from tinsmith.models.family import Fields, TensorName, shortest_float32
+from tinsmith.models.decoder import Key
+from tinsmith.models.family import Fields, TensorName
 from tinsmith.spec import Hyper
 
 _PERIOD = 2
+_KEYS = (
+    Key("window", "sliding_window", "attention.sliding_window", "count", 4096),
+    Key("attention_cap", "attn_logit_softcapping", "attn_logit_softcapping", "real", 50.0),
+    Key("logit_cap", "final_logit_softcapping", "final_logit_softcapping", "real", 30.0),
+)
 
 
 @dataclass(frozen=True)
 class Gemma2Hyper(Hyper):
-    """window: of the layers that have one. query_scalar: attention's scores are divided by its root. The caps c
-    make c * tanh(x / c) of scores and of logits."""
+    """window: of every other layer. query_scalar: scores are divided by its root. attention_cap, logit_cap: c
+    in c * tanh(x / c) of scores and of logits."""
 
     window: int
     query_scalar: int
@@ -62,42 +68,26 @@ class Gemma2(decoder.Decoder):
     def more_from_hf(self, fields: Fields, rope: Fields) -> dict[str, Any]:
         if windows_every(fields, _PERIOD) != _PERIOD:
             raise UnsupportedError(f"{fields.where}: layer_types must give every other layer a window")
-        return {
-            "window": fields.count("sliding_window"),
-            "query_scalar": fields.count("query_pre_attn_scalar"),
-            "attention_cap": fields.real("attn_logit_softcapping"),
-            "logit_cap": fields.real("final_logit_softcapping"),
-        }
+        return {**decoder.from_hf(fields, _KEYS), "query_scalar": fields.count("query_pre_attn_scalar")}
 
     def more_to_hf(self, h: Gemma2Hyper) -> dict[str, Any]:
         return {
-            "sliding_window": h.window,
+            **decoder.to_hf(h, _KEYS),
             "query_pre_attn_scalar": h.query_scalar,
-            "attn_logit_softcapping": h.attention_cap,
-            "final_logit_softcapping": h.logit_cap,
             "hidden_act": "gelu_pytorch_tanh",
         }
 
     def more_from_gguf(self, fields: Fields, h: dict[str, Any]) -> dict[str, Any]:
-        return {
-            "window": fields.count("attention.sliding_window", 4096),
-            "query_scalar": usual_query_scalar(h, 46),
-            "attention_cap": shortest_float32(fields.real("attn_logit_softcapping", 50.0)),
-            "logit_cap": shortest_float32(fields.real("final_logit_softcapping", 30.0)),
-        }
+        return {**decoder.from_gguf(fields, _KEYS), "query_scalar": usual_query_scalar(h, 46)}
 
     def more_to_gguf(self, h: Gemma2Hyper) -> dict[str, Any]:
         refuse_other_query_scalar(h, h.query_scalar, 46)
-        return {
-            "attention.sliding_window": h.window,
-            "attn_logit_softcapping": h.attention_cap,
-            "final_logit_softcapping": h.logit_cap,
-        }
+        return decoder.to_gguf(h, _KEYS)
 
     def check(self, h: Hyper, where: str) -> None:
         super().check(h, where)
         if not h.tied:
-            raise UnsupportedError(f"{where}: tie_word_embeddings must be true; gemma2 has no head of its own")
+            raise UnsupportedError(f"{where}: tie_word_embeddings must be true; gemma2 has no separate head")
 
     def layer(self, h: Hyper) -> list[TensorName]:
         return [*four_norms(h), *decoder.attention(h), *decoder.feed_forward(h)]
@@ -123,17 +113,17 @@ class Gemma2(decoder.Decoder):
 
 
 def offset(name: TensorName) -> TensorName:
-    """A norm's weight that a folder stores minus one."""
+    """Of a norm's weight that a folder stores minus one."""
     return replace(name, from_hf=layouts.plus_one, to_hf=layouts.minus_one)
 
 
 def four_norms(h: Hyper) -> list[TensorName]:
-    """Before and after attention and feed-forward, stored minus one."""
+    """The norms before and after attention and feed-forward, stored minus one."""
     return [offset(name) for name in plain_norms(h)]
 
 
 def plain_norms(h: Hyper) -> list[TensorName]:
-    """Before and after attention and feed-forward, stored as they are."""
+    """The norms before and after attention and feed-forward, stored as they are."""
     names = (
         ("attn_norm", "input_layernorm", "attn_norm"),
         ("attn_post_norm", "post_attention_layernorm", "post_attention_norm"),
@@ -144,8 +134,8 @@ def plain_norms(h: Hyper) -> list[TensorName]:
 
 
 def windows_every(fields: Fields, usual: int) -> int:
-    """The period n of a config whose layers have windows but for each nth; usual where the layers are too few
-    to tell. UnsupportedError for another pattern."""
+    """The period n of a config in which all layers except each nth have windows; `usual` if there are too few
+    layers to tell. UnsupportedError for another pattern."""
     layers, given = fields.count("num_hidden_layers"), fields.get("layer_types")
     if given is None:
         return fields.count("sliding_window_pattern", usual)
@@ -154,14 +144,14 @@ def windows_every(fields: Fields, usual: int) -> int:
         if given == ["sliding_attention" if (i + 1) % period else "full_attention" for i in range(layers)]:
             return period
     raise UnsupportedError(
-        f"{fields.where}: layer_types must be one type a layer, 'sliding_attention' but for each nth, which is "
-        "'full_attention'"
+        f"{fields.where}: layer_types must be 'full_attention' for each nth layer and 'sliding_attention' for "
+        "all others"
     )
 
 
 def usual_query_scalar(h: Mapping[str, Any], layers_of_27b: int) -> int:
-    """GGUF has no key for it: llama.cpp takes a head's width, but in the 27B models, which it knows by their
-    layers, the embedding's width a head."""
+    """llama.cpp's value, as GGUF has no key for it: the head width, or in 27B models, known by their number of
+    layers, the embedding's width per head."""
     return int(h["dim"] // h["heads"] if h["layers"] == layers_of_27b else h["head_dim"])
 
 
@@ -169,7 +159,7 @@ def refuse_other_query_scalar(h: Hyper, given: int, layers_of_27b: int) -> None:
     usual = usual_query_scalar(vars(h), layers_of_27b)
     if given != usual:
         raise UnsupportedError(
-            f"query_pre_attn_scalar is {given}; GGUF can't say so, and llama.cpp would take {usual}"
+            f"query_pre_attn_scalar is {given}, which GGUF can't state: llama.cpp would take {usual}"
         )
 
 

@@ -1,5 +1,5 @@
-"""The gemma3 family, text only: gemma2 with norms of query and key heads in place of soft caps, windows on
-five of six layers, and rotation by one base within windows and by another, larger one elsewhere."""
+"""The gemma3 family, text only: gemma2 with norms of query and key heads instead of soft caps, windows in five
+of six layers, and a larger RoPE base in layers without one."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ _LAYERS_OF_27B = 62
 
 @dataclass(frozen=True)
 class Gemma3Hyper(Hyper):
-    """Each period-th layer sees all positions, and its rotation's frequencies are divided by rope_factor; the
-    others see `window` of them and rotate by local_base. query_scalar: attention's scores are divided by its
-    root. logit_cap: c of c * tanh(x / c), 0 for none."""
+    """Each period-th layer attends to all positions, with RoPE frequencies divided by rope_factor; the others
+    attend to `window` positions, with RoPE base local_base. query_scalar: scores are divided by its root.
+    logit_cap: c in c * tanh(x / c), 0 for none."""
 
     window: int
     period: int
@@ -65,7 +65,7 @@ class Gemma3(decoder.Decoder):
     keeps_head_dim = True
 
     def rope_from_hf(self, config: Mapping[str, Any]) -> Fields:
-        """The settings of layers without window, and the base of those with one as `local`."""
+        """RoPE settings of layers without a window; the base of the others as `rope_local_base_freq`."""
         given = config.get("rope_parameters")
         local: Any
         if not isinstance(given, Mapping) or "full_attention" not in given:

@@ -1,6 +1,5 @@
-"""The hunyuan family (Hunyuan dense, 0.5B to 7B): llama with an RMS norm of each query and key head after it is
-rotated. Checkpoints stretch the rotation by a factor `alpha` of its base, which is made part of the base here,
-as GGUF has it."""
+"""The hunyuan family (Hunyuan dense, 0.5B to 7B): llama with an RMS norm of each query and key head after RoPE.
+Checkpoints stretch RoPE by a factor `alpha` of its base; reading folds it into the base, as GGUF does."""
 
 from __future__ import annotations
 
@@ -14,8 +13,8 @@ from tinsmith.models import decoder
 from tinsmith.models.family import Fields, TensorName, shortest_float32
 from tinsmith.spec import Hyper
 
-STRETCHED = "dynamic"  # what checkpoints call it, though nothing depends on the length of a text
-MOST = 1e12  # of base and alpha, whose product is a float32
+STRETCHED = "dynamic"  # the checkpoints' name, although nothing depends on a text's length
+MOST = 1e12  # largest base and alpha: their product is a float32
 
 
 class Hunyuan(decoder.Decoder):

@@ -7,18 +7,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
-from tinsmith.errors import FormatError, UnsupportedError
+from tinsmith.errors import UnsupportedError
 from tinsmith.formats.weights import to_float32
 from tinsmith.graph import GraphBuilder, Value
 from tinsmith.models import decoder
 from tinsmith.models.family import Fields, TensorName
-from tinsmith.models.per_layer import kv_heads
+from tinsmith.models.per_layer import kv_heads, layer_types
 from tinsmith.spec import Hyper
 
 
 @dataclass(frozen=True)
 class Lfm2Hyper(Hyper):
-    """attention: the numbers of the layers that are attention; the others convolve `taps` tokens."""
+    """attention: indices of the attention layers; the others convolve `taps` tokens."""
 
     attention: tuple[int, ...]
     taps: int
@@ -44,7 +44,6 @@ class Lfm2(decoder.Decoder):
     only = {"conv_bias": (False,)}
 
     def hyper_from_hf(self, config: Mapping[str, Any]) -> Hyper:
-        # Older names of two keys.
         older = {"block_ff_dim": "intermediate_size", "tie_embedding": "tie_word_embeddings"}
         named = {key: config[old] for old, key in older.items() if config.get(old) is not None}
         return super().hyper_from_hf({**config, **named})
@@ -93,7 +92,7 @@ class Lfm2(decoder.Decoder):
         ]
 
     def mixer(self, h: Any, i: int) -> list[TensorName]:
-        """What layer i does to the tokens: the part in which layers differ."""
+        """The convolution or attention of layer i."""
         return _attention(h) if i in h.attention else convolution_tensors(h)
 
     def feed_forward(self, h: Any, i: int) -> list[TensorName]:
@@ -139,7 +138,7 @@ def attention(h: Lfm2Hyper, g: GraphBuilder, layer: str, y: Value, table: Value,
 
 
 def convolution(h: Lfm2Hyper, g: GraphBuilder, layer: str, y: Value) -> Value:
-    """`in` makes a gate of what is convolved, a gate of what comes of it, and what is convolved."""
+    """`in` projects to a gate before the convolution, a gate after it, and its input."""
     parts = g.matmul(y, f"{layer}.in")
     before, after, y = (g.slice(parts, k * h.dim, h.dim) for k in range(3))
     y = g.conv(g.gated(before, y, act="none"), f"{layer}.conv")
@@ -167,20 +166,15 @@ def convolution_tensors(h: Lfm2Hyper) -> list[TensorName]:
 
 
 def _attention_layers(fields: Fields) -> tuple[int, ...]:
-    types, layers = fields.get("layer_types"), fields.count("num_hidden_layers")
-    if types is None:
-        given = fields.get("full_attn_idxs")
-        given = given if isinstance(given, list) else range(layers)
-        types = ["full_attention" if i in given else "conv" for i in range(layers)]
-    if not isinstance(types, list) or len(types) != layers or set(types) - {"conv", "full_attention"}:
-        raise FormatError(
-            f"{fields.named('layer_types')}; it must be a list of {layers} texts, 'conv' or 'full_attention'"
-        )
+    if fields.get("layer_types") is None:
+        given, layers = fields.get("full_attn_idxs"), range(fields.count("num_hidden_layers"))
+        return tuple(i for i in layers if not isinstance(given, list) or i in given)
+    types = layer_types(fields, ("conv", "full_attention"))
     return tuple(i for i, kind in enumerate(types) if kind == "full_attention")
 
 
 def _ffn_dim(fields: Fields) -> int:
-    """As wide as intermediate_size says, or two thirds of it, times a factor, rounded up."""
+    """intermediate_size, or two thirds of it times a factor, rounded up."""
     size = fields.count("intermediate_size")
     if not fields.get("block_auto_adjust_ff_dim"):
         return size

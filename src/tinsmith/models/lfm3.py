@@ -1,8 +1,8 @@
-"""The lfm3 family: lfm2 with norms of what a layer adds, a gate for each head of attention, and windows in some
-layers of attention, whose heads turn otherwise than the others'.
+"""The lfm3 family: lfm2 with norms after each block, a gate for each attention head, and windows in some
+attention layers, with a different RoPE.
 
-llama.cpp has no such architecture yet: its GGUF file has the names that llama.cpp has for the same things in
-other families, and tinsmith alone reads it.
+llama.cpp has no such architecture yet: only tinsmith reads its GGUF files, which use llama.cpp's names of the
+same parts in other families.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from tinsmith.errors import FormatError
 from tinsmith.graph import GraphBuilder
 from tinsmith.models import decoder, lfm2, two_rotations
 from tinsmith.models.family import Fields, TensorName, shortest_float32
-from tinsmith.models.per_layer import window_pattern
+from tinsmith.models.per_layer import layer_types, window_pattern
 from tinsmith.models.two_rotations import FULL, SLIDING
 from tinsmith.spec import Hyper, Tensor
 
@@ -24,8 +24,8 @@ CONV = "conv"
 
 @dataclass(frozen=True)
 class Lfm3Hyper(lfm2.Lfm2Hyper):
-    """windowed: of the layers that are attention those that see the latest `window` positions only, whose heads
-    turn by local_base; of the others' the first `turning` values turn, by rope_base."""
+    """windowed: attention layers limited to the latest `window` positions, with RoPE base local_base. In the
+    other attention layers rope_base rotates the first `turning` values of a head."""
 
     window: int
     windowed: tuple[int, ...]
@@ -129,7 +129,7 @@ class Lfm3(lfm2.Lfm2):
     def check(self, h: Lfm3Hyper, where: str) -> None:
         super().check(h, where)
         if h.turning % 2 or h.turning > h.head_dim:
-            raise FormatError(f"{where}: of a head's {h.head_dim} values {h.turning} can't be rotated")
+            raise FormatError(f"{where}: can't rotate {h.turning} of a head's {h.head_dim} values")
 
     def graph(self, h: Lfm3Hyper, g: GraphBuilder) -> None:
         x = g.embed("embed")
@@ -154,15 +154,11 @@ class Lfm3(lfm2.Lfm2):
 
 
 def _kinds(fields: Fields) -> list[str]:
-    """Of each layer; without layer_types as transformers chooses them."""
-    layers, types = fields.count("num_hidden_layers"), fields.get("layer_types")
-    if types is None:
-        usual = {2: FULL, 0: SLIDING}
-        return [usual.get(i % 4, CONV) if i else CONV for i in range(layers)]
-    kinds = (CONV, SLIDING, FULL)
-    if not isinstance(types, list) or len(types) != layers or not all(one in kinds for one in types):
-        raise FormatError(f"{fields.named('layer_types')}; it must be a list of {layers} of {', '.join(kinds)}")
-    return types
+    """The kind of each layer; transformers' choice if the config has no layer_types."""
+    if fields.get("layer_types") is not None:
+        return layer_types(fields, (CONV, SLIDING, FULL))
+    usual = {2: FULL, 0: SLIDING}
+    return [usual.get(i % 4, CONV) if i else CONV for i in range(fields.count("num_hidden_layers"))]
 
 
 family = Lfm3()

@@ -1,8 +1,7 @@
-"""The llama family: RMS norm, grouped attention with rotary positions, gated SiLU feed-forward, no bias.
+"""The llama family: RMS norm, grouped attention with RoPE, gated SiLU feed-forward, no bias.
 
-Llama 3.1 and later divide the slower frequencies of the rotation; GGUF keeps what they are divided by as the
-tensor `rope_freqs.weight`. Mistral's dense models are of this family too.
-"""
+Llama 3.1 and later divide RoPE's slower frequencies; GGUF stores the divisors as the tensor
+`rope_freqs.weight`. Mistral's dense models belong to this family."""
 
 from __future__ import annotations
 
@@ -14,17 +13,24 @@ from typing import Any, ClassVar
 from tinsmith.errors import FormatError, UnsupportedError
 from tinsmith.graph import GraphBuilder
 from tinsmith.models import decoder
+from tinsmith.models.decoder import Key
 from tinsmith.models.family import Fields, TensorName
 from tinsmith.spec import Hyper, Tensor
 
 _FACTORS = "rope_freqs.weight"
+_SCALING = (  # GGUF has the divisors that follow from these
+    Key("rope_low", "low_freq_factor", "", "real"),
+    Key("rope_high", "high_freq_factor", "", "real"),
+    Key("rope_original", "original_max_position_embeddings", ""),
+    Key("rope_factor", "factor", "", "real"),
+)
 
 
 @dataclass(frozen=True)
 class LlamaHyper(Hyper):
-    """Llama 3's rotation, where rope_factor is not 1: frequencies that turn fewer than rope_low times in the
-    first rope_original positions are divided by the factor, those that turn more than rope_high times are
-    not, and those between are divided by something between."""
+    """Llama 3's RoPE, unless rope_factor is 1: frequencies that turn fewer than rope_low times in the first
+    rope_original positions are divided by the factor. Those of more than rope_high turns stay; those between
+    get a divisor between."""
 
     rope_factor: float = 1.0
     rope_low: float = 1.0
@@ -53,29 +59,16 @@ class Llama(decoder.Decoder):
     def more_from_hf(self, fields: Fields, rope: Fields) -> dict[str, Any]:
         if rope.values["rope_type"] == "default":
             return {}
-        low, high = rope.real("low_freq_factor"), rope.real("high_freq_factor")
-        if low >= high:
+        scaling = decoder.from_hf(rope, _SCALING)
+        if scaling["rope_low"] >= scaling["rope_high"]:
+            low = scaling["rope_low"]
             raise FormatError(f"{rope.where}: low_freq_factor is {low:g}; it must be below high_freq_factor")
-        original = rope.count("original_max_position_embeddings")
-        return {
-            "rope_factor": rope.real("factor"),
-            "rope_low": low,
-            "rope_high": high,
-            "rope_original": original,
-        }
+        return scaling
 
     def more_to_hf(self, h: LlamaHyper) -> dict[str, Any]:
         if h.rope_factor == 1:
             return {}
-        return {
-            "rope_scaling": {
-                "rope_type": "llama3",
-                "factor": h.rope_factor,
-                "low_freq_factor": h.rope_low,
-                "high_freq_factor": h.rope_high,
-                "original_max_position_embeddings": h.rope_original,
-            }
-        }
+        return {"rope_scaling": {"rope_type": "llama3", **decoder.to_hf(h, _SCALING)}}
 
     def more_from_gguf(self, fields: Fields, h: dict[str, Any]) -> dict[str, Any]:
         return _scaling_of(fields.values[_FACTORS], h) if _FACTORS in fields.values else {}
@@ -106,7 +99,7 @@ class Llama(decoder.Decoder):
 
 
 def divisors(h: LlamaHyper) -> list[float]:
-    """What divides the frequency of each rotated pair."""
+    """The divisor of each rotated pair's frequency."""
     values = []
     for frequency in decoder.frequencies(h.rope_base, h.rope_dim):
         turns = h.rope_original * frequency / (2 * math.pi)
@@ -116,8 +109,8 @@ def divisors(h: LlamaHyper) -> list[float]:
 
 
 def _scaling_of(given: list[float], h: Mapping[str, Any]) -> dict[str, Any]:
-    """The settings that gave a file its divisors. All of Meta's models have the usual bounds, so that the
-    factor and the original length are what there is to find."""
+    """Finds the settings that give a file's divisors. All Meta models have the default rope_low and rope_high,
+    so only the factor and the original length are unknown."""
     for original in (8192, *(1 << k for k in range(9, 20))):
         settings: dict[str, Any] = {"rope_factor": max(given), "rope_original": original}
         expected = divisors(LlamaHyper(**h, **settings))

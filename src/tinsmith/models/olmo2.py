@@ -1,5 +1,5 @@
-"""The olmo2 family (OLMo 2): llama whose norms are of what attention and feed-forward add, and of all queries
-and all keys together."""
+"""The olmo2 family (OLMo 2): llama with norms after attention and feed-forward, and of all queries and all keys
+together."""
 
 from __future__ import annotations
 

@@ -1,11 +1,9 @@
 """The phi3 family (Phi-3 and 3.5 mini, Phi-4, Phi-4-mini): llama with fused projections, [q; k; v] and [gate;
-up], a window on every layer's attention where the model has one, and perhaps a part of each head rotated.
+up], an optional window on every layer's attention, and optionally partial RoPE.
 
-A model for long texts (longrope) has two sets of factors for its rotation's frequencies: short ones up to the
-length it was first trained on, long ones for texts beyond. Both GGUF and a config carry both. The native
-runtime computes with the short ones, and so up to that length: a text does not change its first tokens'
-positions as it grows.
-"""
+A model for long texts (longrope) has two sets of RoPE factors: short ones up to the original training length,
+and long ones beyond. The native runtime computes with the short ones, and so only up to that length: otherwise
+a growing text would change the positions of its first tokens."""
 
 from __future__ import annotations
 
@@ -23,8 +21,8 @@ from tinsmith.spec import Hyper, Tensor
 
 @dataclass(frozen=True)
 class Phi3Hyper(Hyper):
-    """window: 0 for none. original: the length that the model was first trained on. long, short: what divides
-    each pair's frequency, empty without longrope. magnitude: multiplies the rotation's cosines and sines."""
+    """window: 0 for none. original: the original training length. long, short: divisors of each pair's
+    frequency, empty without longrope. magnitude: multiplies RoPE's cosines and sines."""
 
     window: int
     original: int
@@ -111,7 +109,7 @@ class Phi3(decoder.Decoder):
                 f"{h.rope_dim // 2} pairs are rotated (partial_rotary_factor)"
             )
         if h.head_dim != h.dim // h.heads:
-            raise UnsupportedError(f"{where}: head_dim is {h.head_dim}; phi3 has {h.dim // h.heads} here")
+            raise UnsupportedError(f"{where}: head_dim is {h.head_dim}; supported: {h.dim // h.heads}")
 
     def layer(self, h: Hyper) -> list[TensorName]:
         queries, keys = h.heads * h.head_dim, h.kv_heads * h.head_dim
@@ -140,8 +138,8 @@ class Phi3(decoder.Decoder):
         if self.context(h) == h.context:
             return ()
         return (
-            f"texts of up to {h.original} tokens, as the model was first trained; "
-            f"the rotation for up to {h.context} is not computed",
+            f"texts of up to {h.original} tokens, the original training length; RoPE for up to {h.context} is "
+            "not supported",
         )
 
     def graph(self, h: Phi3Hyper, g: GraphBuilder) -> None:
@@ -170,7 +168,7 @@ def _factors(rope: Fields, key: str) -> tuple[float, ...]:
 
 
 def _magnitude(context: int, original: int, rope: Fields) -> float:
-    """As transformers takes it where a config does not say: it grows with how much longer texts may be."""
+    """transformers' default, which grows with the ratio of the two lengths."""
     longer = rope.real("factor", context / original)
     return math.sqrt(1 + math.log(longer) / math.log(original)) if longer > 1 else 1.0
 

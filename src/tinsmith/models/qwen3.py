@@ -29,7 +29,7 @@ class Qwen3(decoder.Decoder):
     keeps_head_dim = True
 
     def stand_in(self, config: Mapping[str, Any]) -> StandIn | None:
-        """Qwen3-VL's language model by itself is written as one of this family."""
+        """Qwen3-VL's language model alone is written as a qwen3."""
         rope = config.get("rope_parameters")
         if self.name != "qwen3" or not isinstance(rope, Mapping) or "mrope_section" not in rope:
             return None

@@ -1,4 +1,4 @@
-"""The qwen3_moe family: Qwen3 with a mixture of experts for the feed-forward of every layer."""
+"""The qwen3_moe family: Qwen3 with a mixture of experts as the feed-forward of every layer."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 from tinsmith.errors import UnsupportedError
 from tinsmith.graph import GraphBuilder, Value
-from tinsmith.models import experts
+from tinsmith.models import decoder, experts
 from tinsmith.models.family import Fields, TensorName
 from tinsmith.models.qwen3 import Qwen3
 from tinsmith.spec import Hyper
@@ -15,8 +15,8 @@ from tinsmith.spec import Hyper
 
 @dataclass(frozen=True)
 class MoeHyper(Hyper):
-    """chosen: how many of the experts a token goes to; expert_dim: an expert's inner width; normalize: the
-    weights of the chosen add up to 1. ffn_dim is of layers without experts, which there are none of."""
+    """chosen: experts per token. expert_dim: inner width of an expert. normalize: the weights of the chosen
+    experts add up to 1. ffn_dim is unused: every layer has experts."""
 
     experts: int
     chosen: int
@@ -47,25 +47,24 @@ class Qwen3Moe(Qwen3):
     }
 
     def more_from_hf(self, fields: Fields, rope: Fields) -> dict[str, Any]:
-        normalize = bool(fields.get("norm_topk_prob"))
-        return experts.hyper_from_hf(fields) | {"normalize": normalize}
+        return {**experts.hyper_from_hf(fields), "normalize": bool(fields.get("norm_topk_prob"))}
 
     def more_to_hf(self, h: MoeHyper) -> dict[str, Any]:
-        return experts.hyper_to_hf(h.experts, h.chosen, h.expert_dim) | {"norm_topk_prob": h.normalize}
+        return {**decoder.to_hf(h, experts.KEYS), "norm_topk_prob": h.normalize}
 
     def more_from_gguf(self, fields: Fields, h: dict[str, Any]) -> dict[str, Any]:
-        return experts.hyper_from_gguf(fields) | {"normalize": True}
+        return {**decoder.from_gguf(fields, experts.KEYS), "normalize": True}
 
     def more_to_gguf(self, h: MoeHyper) -> dict[str, Any]:
         if not h.normalize:
             raise UnsupportedError(
-                "norm_topk_prob is false; no GGUF says so: a qwen3moe's weights of experts always add up to 1"
+                "norm_topk_prob is false, which GGUF can't state: a qwen3moe's expert weights add up to 1"
             )
-        return experts.hyper_to_gguf(h.experts, h.chosen, h.expert_dim)
+        return decoder.to_gguf(h, experts.KEYS)
 
     def check(self, h: MoeHyper, where: str) -> None:
         super().check(h, where)
-        experts.check(h.experts, h.chosen, where)
+        experts.check(h, where)
 
     def feed_forward(self, h: MoeHyper) -> list[TensorName]:
         return experts.routed_tensors(h.dim, h.expert_dim, h.experts)

@@ -1,5 +1,4 @@
-"""The smollm3 family: llama but for layers without positions, every fourth, whose queries and keys are not
-rotated."""
+"""The smollm3 family: llama without RoPE in every fourth layer."""
 
 from __future__ import annotations
 
@@ -11,8 +10,7 @@ from tinsmith.models import decoder
 from tinsmith.models.family import Fields, TensorName
 from tinsmith.spec import Hyper
 
-# llama.cpp has this number in its code, and no GGUF key for it.
-_INTERVAL = 4
+_INTERVAL = 4  # hard-coded in llama.cpp: GGUF has no key for it
 
 
 class SmolLM3(decoder.Decoder):
@@ -40,8 +38,7 @@ class SmolLM3(decoder.Decoder):
         given, expected = fields.get("no_rope_layers"), [int(rotates(i)) for i in range(layers)]
         if given is not None and given != expected:
             raise UnsupportedError(
-                f"{fields.where}: no_rope_layers has other layers than each {_INTERVAL}th without positions, "
-                "which is not supported"
+                f"{fields.where}: no_rope_layers must leave out every {_INTERVAL}th layer, as llama.cpp does"
             )
         return {}
 
