@@ -106,7 +106,7 @@ class _Rules:
             network.nfa,
             [network.starts[rule] for rule in own],
             [network.finals[rule] for rule in own],
-            place=network.place,
+            owner=network.owner,
         )
         self.edges = edges
         self.starts = [0] * len(network.starts)
