@@ -96,9 +96,7 @@ def test_wrong_rotations_are_named(case: str, change: dict[str, Any], message: s
         ("smollm3", {"rope.dimension_count": 8}, r"rope\.dimension_count"),
     ],
 )
-def test_unsupported_metadata_are_named(
-    case: str, changes: dict[str, Any], message: str
-) -> None:
+def test_unsupported_metadata_are_named(case: str, changes: dict[str, Any], message: str) -> None:
     with pytest.raises(TinsmithError, match=message):
         metadata(case, **changes)
 
