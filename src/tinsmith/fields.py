@@ -1,20 +1,18 @@
-"""Typed access to what files say: a config's keys, or a GGUF file's metadata."""
+"""Typed access to a config's keys or a GGUF file's metadata."""
 
 from __future__ import annotations
 
 import reprlib
 import struct
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 from tinsmith.errors import FormatError, UnsupportedError
 
 
 class Fields:
-    """Typed access to a config or to metadata; an error names the key, what it is and what it should be.
-
-    prefix: what all keys that are asked for begin with.
-    """
+    """Reads values by key; an error names the key, its value and the allowed values. prefix: of all keys."""
 
     def __init__(self, values: Mapping[str, Any], where: str, prefix: str = "") -> None:
         self.values = values
@@ -25,7 +23,7 @@ class Fields:
         return self.values.get(self.prefix + key, default)
 
     def named(self, key: str) -> str:
-        """How an error begins: where the key is, the key, and what is given."""
+        """The beginning of an error: the file, the key and its value."""
         return f"{self.where}: {self.prefix}{key} is {reprlib.repr(self.get(key))}"
 
     def count(self, key: str, default: int | None = None, most: int = (1 << 31) - 1) -> int:
@@ -64,6 +62,15 @@ class Fields:
         if given is not None and given not in allowed:
             known = ", ".join(repr(one) for one in allowed)
             raise UnsupportedError(f"{self.named(key)}, which is not supported; supported: {known}")
+
+
+@contextmanager
+def errors_at(where: object) -> Iterator[None]:
+    """Puts the place before the messages of FormatError and UnsupportedError."""
+    try:
+        yield
+    except (FormatError, UnsupportedError) as error:
+        raise type(error)(f"{where}: {error}") from error
 
 
 def shortest_float32(stored: float) -> float:

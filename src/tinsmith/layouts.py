@@ -1,7 +1,7 @@
-"""How a Hugging Face folder's tensors differ from a spec's: pairs of functions for TensorName's from_hf, to_hf.
+"""Conversions between a Hugging Face folder's tensors and a spec's: pairs for TensorName's from_hf and to_hf.
 
-They work on tensors in float formats, in plain Python: what is changed in value is short vectors, and matrices
-are moved by whole rows or runs of columns.
+They are plain Python and take float formats: only short vectors change values, matrices move whole rows or runs
+of columns.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _BYTES = {"F32": 4, "F16": 2, "BF16": 2}
 
 
 def plus_one(tensor: Tensor) -> Tensor:
-    """A norm's weight that a folder stores minus one; in float32, so that what is below 2^-24 is lost."""
+    """A norm's weight that a folder stores minus one, in float32: differences below 2^-24 are lost."""
     return _mapped(tensor, lambda x: x + 1.0)
 
 
@@ -32,7 +32,7 @@ def minus_exp(tensor: Tensor) -> Tensor:
 
 
 def log_of_minus(tensor: Tensor) -> Tensor:
-    """The inverse of minus_exp, but for rounding."""
+    """The inverse of minus_exp, except for rounding."""
     return _mapped(tensor, lambda x: math.log(-x))
 
 
@@ -43,7 +43,7 @@ def _mapped(tensor: Tensor, change: Callable[[float], float]) -> Tensor:
 
 
 def joined(parts: Sequence[Tensor]) -> Tensor:
-    """The rows of matrices of one format, or the elements of vectors, one after the other."""
+    """Concatenates rows of matrices of one format, or elements of vectors."""
     data = b"".join(part.data for part in parts)
     first = parts[0]
     if first.rows == 1:
@@ -51,8 +51,13 @@ def joined(parts: Sequence[Tensor]) -> Tensor:
     return Tensor(first.format, sum(part.rows for part in parts), first.inputs, data)
 
 
+def inverse(order: Sequence[int]) -> list[int]:
+    """The permutation that undoes `order`."""
+    return sorted(range(len(order)), key=order.__getitem__)
+
+
 def rows_in_order(tensor: Tensor, order: Sequence[int]) -> Tensor:
-    """Row i is the tensor's row order[i]; in any format, since rows stay whole."""
+    """Row i is the tensor's row order[i]; any format."""
     view = memoryview(tensor.data).cast("B")
     width = len(view) // tensor.rows
     data = b"".join(view[row * width : (row + 1) * width] for row in order)
@@ -69,7 +74,7 @@ def reordered(data: Buffer, width: int, order: Sequence[int]) -> bytes:
 
 
 def row_range(tensor: Tensor, begin: int, count: int) -> Tensor:
-    """Some rows of a matrix in any format, or elements of a vector."""
+    """`count` rows of a matrix in any format, or elements of a vector."""
     view = memoryview(tensor.data).cast("B")
     width = len(view) // (tensor.rows if tensor.rows > 1 else tensor.inputs)
     data = view[begin * width : (begin + count) * width]
@@ -79,7 +84,7 @@ def row_range(tensor: Tensor, begin: int, count: int) -> Tensor:
 
 
 def columns_in_order(tensor: Tensor, order: Sequence[int], run: int) -> Tensor:
-    """In each row, run i of `run` columns is the tensor's run order[i]; in float formats."""
+    """In each row, run i of `run` columns is the tensor's run order[i]; float formats."""
     view = memoryview(tensor.data).cast("B")
     width, size = len(view) // tensor.rows, run * _BYTES[tensor.format]
     data = b"".join(
@@ -91,7 +96,7 @@ def columns_in_order(tensor: Tensor, order: Sequence[int], run: int) -> Tensor:
 
 
 def transposed(tensor: Tensor) -> Tensor:
-    """Row i is the tensor's column i; in float formats."""
+    """Row i is the tensor's column i; float formats."""
     if tensor.format not in _BYTES:
         raise UnsupportedError(
             f"a matrix of {tensor.format} can't be transposed; supported: {', '.join(_BYTES)}"

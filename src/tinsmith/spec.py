@@ -90,6 +90,11 @@ class Hyper:
     rope_dim: int
     tied: bool
 
+    @property
+    def head(self) -> str:
+        """Role of the matrix that makes the logits."""
+        return "embed" if self.tied else "head"
+
 
 @dataclass(frozen=True)
 class EncoderSizes:

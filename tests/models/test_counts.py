@@ -42,9 +42,7 @@ def bounded() -> Callable[[Callable[[], Any]], None]:
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_a_gguf_that_states_wild_counts_is_refused(
-    case: str, tmp_path: Path, bounded: Callable[..., None]
-) -> None:
+def test_a_gguf_with_huge_counts_is_refused(case: str, tmp_path: Path, bounded: Callable[..., None]) -> None:
     path = tmp_path / "model.gguf"
     models.save_gguf(tiny_spec(case), path)
     file = gguf.read(path)
@@ -68,9 +66,7 @@ BOUNDLESS = (
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_a_folder_that_states_wild_counts_is_refused(
-    case: str, tmp_path: Path, bounded: Callable[..., None]
-) -> None:
+def test_a_folder_with_huge_counts_is_refused(case: str, tmp_path: Path, bounded: Callable[..., None]) -> None:
     models.save_hf(tiny_spec(case), tmp_path)
     config = json.loads((tmp_path / "config.json").read_text())
     for key in ("num_hidden_layers", "num_experts", "vocab_size", "num_attention_heads", "hidden_size"):
@@ -80,9 +76,7 @@ def test_a_folder_that_states_wild_counts_is_refused(
         bounded(lambda: models.load(tmp_path))
 
 
-def test_fused_experts_without_weights_are_not_taken_apart(
-    tmp_path: Path, bounded: Callable[..., None]
-) -> None:
+def test_fused_experts_without_weights_are_not_split(tmp_path: Path, bounded: Callable[..., None]) -> None:
     models.save_hf(tiny_spec("qwen3_moe"), tmp_path)
     path = tmp_path / safetensors.SINGLE
     tensors = safetensors.read(path)
@@ -108,7 +102,7 @@ def test_a_token_of_any_length_is_refused(tmp_path: Path, bounded: Callable[...,
         models.load(tmp_path / "a.gguf")
 
 
-def test_a_header_may_not_count_more_than_the_file_holds(tmp_path: Path, bounded: Callable[..., None]) -> None:
+def test_a_header_with_counts_beyond_the_file_is_refused(tmp_path: Path, bounded: Callable[..., None]) -> None:
     path = tmp_path / "a.gguf"
     key = struct.pack("<Q", 1) + b"a"
     wild = struct.pack("<Q", 2**62)
@@ -127,7 +121,7 @@ def test_a_header_may_not_count_more_than_the_file_holds(tmp_path: Path, bounded
         bounded(lambda: models.load(path))
 
 
-def test_the_configs_here_are_loaded_as_before(tmp_path: Path) -> None:
+def test_all_tiny_configs_are_within_the_limits(tmp_path: Path) -> None:
     """What the tests above refuse is refused for the count alone."""
     for case in CASES:
         models.save_gguf(tiny_spec(case), tmp_path / f"{case}.gguf")

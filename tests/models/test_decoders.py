@@ -58,7 +58,7 @@ def metadata(case: str, **changes: Any) -> Any:
         ("granite", {"head_dim": 64}, "head_dim.*64.*16"),
     ],
 )
-def test_what_is_not_computed_is_named(case: str, change: dict[str, Any], message: str) -> None:
+def test_unsupported_features_are_named(case: str, change: dict[str, Any], message: str) -> None:
     with pytest.raises(UnsupportedError, match=message):
         read(case, **change)
 
@@ -96,14 +96,12 @@ def test_wrong_rotations_are_named(case: str, change: dict[str, Any], message: s
         ("smollm3", {"rope.dimension_count": 8}, r"rope\.dimension_count"),
     ],
 )
-def test_what_metadata_say_that_is_not_computed_is_named(
-    case: str, changes: dict[str, Any], message: str
-) -> None:
+def test_unsupported_metadata_are_named(case: str, changes: dict[str, Any], message: str) -> None:
     with pytest.raises(TinsmithError, match=message):
         metadata(case, **changes)
 
 
-def test_gguf_has_no_other_scale_of_gemmas_queries(family: Family, case: str) -> None:
+def test_gguf_refuses_other_query_scales_of_gemma(family: Family, case: str) -> None:
     if family.name not in (largest := {"gemma2": 46, "gemma3": 62}):
         return
     h = read(case, query_pre_attn_scalar=20)
@@ -113,7 +111,7 @@ def test_gguf_has_no_other_scale_of_gemmas_queries(family: Family, case: str) ->
     assert metadata(case).query_scalar == 32
 
 
-def test_gemma3_by_the_names_of_transformers_5() -> None:
+def test_gemma3_configs_of_transformers_5() -> None:
     config = config_of("gemma3")
     for key in ("rope_theta", "rope_local_base_freq", "rope_scaling", "sliding_window_pattern"):
         del config[key]
@@ -125,7 +123,7 @@ def test_gemma3_by_the_names_of_transformers_5() -> None:
     assert family_of("gemma3").hyper_from_hf(config) == read("gemma3")
 
 
-def test_what_hub_configs_leave_out() -> None:
+def test_keys_missing_from_hub_configs() -> None:
     """Gemma 3 4B's text_config names these keys alone."""
     config = {
         "hidden_size": 2560,
@@ -140,7 +138,7 @@ def test_what_hub_configs_leave_out() -> None:
     assert (h.rope_base, h.local_base, h.rope_factor, h.period, h.tied) == (1e6, 1e4, 8.0, 6, True)
 
 
-def test_llama_3s_rotation_is_found_again_in_its_divisors() -> None:
+def test_llama_3_scaling_is_recovered_from_its_divisors() -> None:
     """Of Llama 3.2: GGUF has what the frequencies are divided by, and no settings."""
     family = family_of("llama-3")
     scaling = config_of("llama-3")["rope_scaling"] | {"factor": 32.0}
@@ -163,7 +161,7 @@ def test_longropes_magnitude() -> None:
     assert read("phi3-mini", rope_scaling=scaling | {"type": "su"}) == read("phi3-mini")
 
 
-def test_the_native_runtime_stops_where_longrope_would_take_its_other_factors(
+def test_longrope_limits_the_context_to_the_short_factors(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     spec = tiny_spec("phi3-mini")

@@ -21,7 +21,7 @@ MIXTURES = {"lfm2_moe": "layers.1.feed_forward", "qwen3_moe": "layers.0.mlp", "q
 
 
 @pytest.mark.parametrize("case", MIXTURES)
-def test_fused_experts_are_read_as_those_one_by_one(case: str, tmp_path: Path) -> None:
+def test_fused_experts_are_read_like_separate_ones(case: str, tmp_path: Path) -> None:
     """transformers holds a layer's experts as one tensor, and some checkpoints have it so."""
     model = save_random(case, tmp_path)
     one_by_one = models.load(tmp_path)
@@ -71,7 +71,7 @@ def test_weights_that_do_not_add_up_to_one(tmp_path: Path) -> None:
         ({"decoder_sparse_step": 2}, "decoder_sparse_step is 2"),
     ],
 )
-def test_what_is_not_computed_is_refused(changes: dict[str, Any], message: str) -> None:
+def test_unsupported_features_are_refused(changes: dict[str, Any], message: str) -> None:
     with pytest.raises(TinsmithError, match=message):
         by_name("qwen3_moe").hyper_from_hf(config_of("qwen3_moe") | changes)
 

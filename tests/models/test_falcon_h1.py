@@ -31,11 +31,11 @@ MULTIPLIERS: dict[str, Any] = {
 
 
 @pytest.mark.parametrize("tied", [False, True])
-def test_multipliers_are_put_into_the_weights(tied: bool, tmp_path: Path) -> None:
+def test_multipliers_are_folded_into_the_weights(tied: bool, tmp_path: Path) -> None:
     """Each of them counts, in all that is made of the folder."""
     theirs = save_random("falcon_h1", tmp_path / "folder", tie_word_embeddings=tied, **MULTIPLIERS)
     spec = models.load(tmp_path / "folder")
-    assert not spec.hyper.tied and "multipliers are put into the weights" in spec.notes[0]
+    assert not spec.hyper.tied and "multipliers are folded into the weights" in spec.notes[0]
     tokens = some_tokens(266, 60)
     expected = logits_of(theirs, tokens)
     models.save_hf(spec, tmp_path / "again")
@@ -49,7 +49,7 @@ def test_multipliers_are_put_into_the_weights(tied: bool, tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("key", MULTIPLIERS)
-def test_each_multiplier_counts(key: str, tmp_path: Path) -> None:
+def test_each_multiplier_changes_the_weights(key: str, tmp_path: Path) -> None:
     """In transformers and here alike."""
     theirs = save_random("falcon_h1", tmp_path, **{key: MULTIPLIERS[key]})
     tokens = some_tokens(266, 20)
@@ -66,12 +66,12 @@ def test_each_multiplier_counts(key: str, tmp_path: Path) -> None:
         ({"mamba_rms_norm": True}, UnsupportedError, "mamba_rms_norm"),
         ({"projectors_bias": True}, UnsupportedError, "projectors_bias"),
         ({"attention_bias": True}, UnsupportedError, "attention_bias"),
-        ({"mamba_n_groups": 4}, UnsupportedError, "6 Mamba-2 heads are not whole 4 groups"),
+        ({"mamba_n_groups": 4}, UnsupportedError, "6 Mamba-2 heads do not divide evenly into 4 groups"),
         ({"time_step_limit": [0.001, 0.1]}, UnsupportedError, "time_step_limit"),
         ({"mamba_d_ssm": 100}, FormatError, "mamba_n_heads 6 times mamba_d_head 16 is not mamba_d_ssm.*100"),
     ],
 )
-def test_what_is_not_computed_is_named(change: dict[str, Any], error: type[Exception], message: str) -> None:
+def test_unsupported_features_are_named(change: dict[str, Any], error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=message):
         family.hyper_from_hf(config_of(family) | change)
 

@@ -201,7 +201,7 @@ def test_vectors_become_float32(family: Family, tiny: Spec, tmp_path: Path) -> N
         assert (read.format, bytes(read.data)) == ("F32", bytes(norm.from_folder(wide).data))
 
 
-def test_end_tokens_that_no_text_tells_survive(tiny: Spec, tmp_path: Path) -> None:
+def test_end_tokens_survive_a_folder(tiny: Spec, tmp_path: Path) -> None:
     def ending(*tokens: int) -> Spec:
         return dataclasses.replace(tiny, tokenizer=dataclasses.replace(tiny.tokenizer, end_tokens=tokens))
 
@@ -212,7 +212,7 @@ def test_end_tokens_that_no_text_tells_survive(tiny: Spec, tmp_path: Path) -> No
     assert not (tmp_path / "b.gguf").exists()
 
 
-def test_a_head_beside_tied_embeddings_is_theirs(tmp_path: Path) -> None:
+def test_a_head_beside_tied_embeddings_must_equal_them(tmp_path: Path) -> None:
     """transformers 5 takes another one for the head, whatever the config says; before, it left it out."""
     tied = tiny_spec(by_name("qwen2"))
     models.save_hf(tied, tmp_path)
@@ -228,7 +228,7 @@ def test_a_head_beside_tied_embeddings_is_theirs(tmp_path: Path) -> None:
 
     data = bytes(embed.data)  # type: ignore[arg-type]
     same(with_head(data), tied)
-    with pytest.raises(UnsupportedError, match="'lm_head.weight' is another than .* to false"):
+    with pytest.raises(UnsupportedError, match="'lm_head.weight' differs from .* to false"):
         with_head(data[:-1] + bytes([data[-1] ^ 1]))
 
 
@@ -247,7 +247,7 @@ def test_missing_and_surplus_tensors_are_named(family: Family, tiny: Spec, tmp_p
         models.load(tmp_path / "more.gguf")
 
 
-def test_quantized_tensors_do_not_go_into_a_folder(base_gguf: Path, tmp_path: Path) -> None:
+def test_a_folder_of_quantized_tensors_is_refused(base_gguf: Path, tmp_path: Path) -> None:
     with pytest.raises(UnsupportedError, match=r"Q8_0.*dequantize"):
         models.save_hf(models.load(base_gguf), tmp_path / "folder")
     assert not (tmp_path / "folder").exists()
@@ -268,7 +268,7 @@ def test_bad_paths(tmp_path: Path, family: Family) -> None:
         by_name("mamba")
 
 
-def test_a_nonsensical_config_is_one_line(case: str, family: Family) -> None:
+def test_an_invalid_config_is_one_line(case: str, family: Family) -> None:
     config = config_of(case)
     for key, given in config.items():
         inner = [{**given, name: bad} for name in given for bad in BAD] if isinstance(given, dict) else []

@@ -68,7 +68,7 @@ def test_logits_and_bits(changes: dict[str, Any], tmp_path: Path) -> None:
     assert len(digests) == 1
 
 
-def test_reusing_layers_have_no_cache_and_see_the_rows_that_are_asked_for() -> None:
+def test_reusing_layers_have_no_cache_and_skip_unwanted_rows() -> None:
     graph = compile_graph(tiny_spec("gemma4"))
     assert len(graph.caches) == 4
     assert [cache.head_dim for cache in graph.caches] == [32, 64, 32, 64]
@@ -78,7 +78,7 @@ def test_reusing_layers_have_no_cache_and_see_the_rows_that_are_asked_for() -> N
     assert len(tail) == 3 and all(op.logit_rows for op in tail)
 
 
-def test_keys_that_nothing_reads_are_left_out(tmp_path: Path) -> None:
+def test_unused_keys_are_left_out(tmp_path: Path) -> None:
     """As Google's folders have them, and the GGUF files that are made of these."""
     save_random("gemma4", tmp_path)
     spec = models.load(tmp_path)
@@ -149,12 +149,12 @@ def test_configs_of_older_and_newer_transformers() -> None:
         ({"attention_bias": True}, "attention_bias"),
         ({"use_bidirectional_attention": "all"}, "use_bidirectional_attention is 'all'"),
         ({"vocab_size_per_layer_input": 300}, "vocab_size_per_layer_input is 300.*266"),
-        ({"layer_types": TYPES[::-1] * 3}, "layer_types.*last one full_attention"),
+        ({"layer_types": TYPES[::-1] * 3}, "layer_types.*full_attention for the last"),
         ({"layer_types": ["chunked_attention"] * 6}, "layer_types.*chunked_attention"),
         ({"layer_types": [TYPES[0]] * 4 + [TYPES[1]] * 2}, "num_kv_shared_layers"),
     ],
 )
-def test_what_is_not_computed_is_named(change: dict[str, Any], message: str) -> None:
+def test_unsupported_features_are_named(change: dict[str, Any], message: str) -> None:
     with pytest.raises(UnsupportedError, match=message):
         read(**change)
 
@@ -176,13 +176,13 @@ def test_wrong_sizes_are_named() -> None:
         ({"attention.value_length": 32}, r"attention\.value_length is 32.*64"),
         ({"attention.sliding_window_pattern": [True] * 3}, "sliding_window_pattern.*6 booleans"),
         ({"attention.head_count_kv": [2, 1, 2, 1, 4, 1]}, "head_count_kv.*one number"),
-        ({"feed_forward_length": [96, 192, 96, 96, 96, 96]}, "feed_forward_length.*twice"),
+        ({"feed_forward_length": [96, 192, 96, 96, 96, 96]}, "feed_forward_length.*doubled"),
         ({"rope_freqs.weight": [1.0] * 8 + [2.0] * 24}, r"rope_freqs\.weight must be"),
         ({"expert_count": 8}, "expert_count"),
         ({"attention.shared_kv_layers": 3}, "a layer with a window, then one without"),
     ],
 )
-def test_what_metadata_say_that_is_not_computed_is_named(changes: dict[str, Any], message: str) -> None:
+def test_unsupported_metadata_are_named(changes: dict[str, Any], message: str) -> None:
     with pytest.raises(TinsmithError, match=message):
         metadata(changes, use_double_wide_mlp=False)
 

@@ -37,7 +37,7 @@ def test_attention_that_rotates(tmp_path: Path) -> None:
     assert np.abs(other - expected).max() > 0.05 * np.ptp(expected)
 
 
-def test_older_configs_call_the_layers_otherwise() -> None:
+def test_layer_names_of_older_configs() -> None:
     config = config_of("granitehybrid")
     older = {"full_attention": "attention", "linear_attention": "mamba"}
     names = [older[name] for name in config["layer_types"]]
@@ -100,12 +100,12 @@ def test_a_dense_granite_4_is_read_as_granite(tmp_path: Path) -> None:
         ({"mamba_d_conv": 1}, UnsupportedError, "convolution of 1 token"),
         ({"shared_intermediate_size": 100}, UnsupportedError, "feed-forward of 100"),
         ({"layer_types": ["mamba"] * 4}, UnsupportedError, "0 of 4 layers are attention"),
-        ({"layer_types": ["attention"] * 4}, UnsupportedError, "4 of 4 layers.*all with rotation"),
+        ({"layer_types": ["attention"] * 4}, UnsupportedError, "4 of 4 layers.*all with RoPE"),
         ({"time_step_limit": [0.001, 0.1]}, UnsupportedError, "time_step_limit"),
         ({"layer_types": ["mamba", "conv", "attention", "mamba"]}, FormatError, "layer_types.*conv"),
         ({"layer_types": ["mamba"]}, FormatError, "layer_types.*list of 4"),
     ],
 )
-def test_what_is_not_computed_is_named(change: dict[str, Any], error: type[Exception], message: str) -> None:
+def test_unsupported_features_are_named(change: dict[str, Any], error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=message):
         family.hyper_from_hf(config_of(family) | change)

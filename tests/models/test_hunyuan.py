@@ -13,7 +13,7 @@ from tinsmith.models import decoder
 from tinsmith.models.hunyuan import family
 
 
-def test_alpha_is_part_of_the_base() -> None:
+def test_alpha_is_folded_into_the_base() -> None:
     modeling = pytest.importorskip("transformers.models.hunyuan_v1_dense.modeling_hunyuan_v1_dense")
     settings = config_of(family) | IDS
     settings.pop("architectures")
@@ -34,7 +34,7 @@ def test_alpha_is_part_of_the_base() -> None:
         ({"attention_bias": True}, UnsupportedError, "attention_bias"),
     ],
 )
-def test_what_is_not_computed_is_named(
+def test_unsupported_features_are_named(
     change: dict[str, Any], error: type[TinsmithError], message: str
 ) -> None:
     with pytest.raises(error, match=message):

@@ -21,7 +21,7 @@ from tinsmith.models.lfm2 import family
         {"block_ff_dim": 700, "block_multiple_of": 48},
     ],
 )
-def test_the_feed_forward_is_as_wide_as_transformers_makes_it(change: dict[str, Any]) -> None:
+def test_the_feed_forward_has_the_width_of_transformers(change: dict[str, Any]) -> None:
     modeling = pytest.importorskip("transformers.models.lfm2.modeling_lfm2")
     settings = config_of(family) | change
     settings.pop("architectures")
@@ -34,7 +34,7 @@ def test_the_feed_forward_is_as_wide_as_transformers_makes_it(change: dict[str, 
     assert family.hyper_from_hf(config_of(family) | change).ffn_dim == width
 
 
-def test_layers_with_attention_by_their_numbers() -> None:
+def test_attention_layers_by_index() -> None:
     h = tiny_spec("lfm2").hyper
     given = config_of(family) | {"layer_types": None, "full_attn_idxs": [2]}
     assert family.hyper_from_hf(given) == h
@@ -50,7 +50,7 @@ def test_layers_with_attention_by_their_numbers() -> None:
         ({"rope_parameters": {"rope_type": "yarn", "rope_theta": 1e4}}, UnsupportedError, "yarn"),
     ],
 )
-def test_what_is_not_computed_is_named(change: dict[str, Any], error: type[Exception], message: str) -> None:
+def test_unsupported_features_are_named(change: dict[str, Any], error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=message):
         family.hyper_from_hf(config_of(family) | change)
 

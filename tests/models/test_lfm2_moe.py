@@ -26,17 +26,17 @@ from tinsmith.models.lfm2_moe import family
     ],
     ids=str,
 )
-def test_logits_are_those_of_transformers(changes: dict[str, Any], tmp_path: Path) -> None:
+def test_logits_equal_those_of_transformers(changes: dict[str, Any], tmp_path: Path) -> None:
     theirs_model = save_random("lfm2_moe", tmp_path, **changes)
     assert_same_logits(models.load(tmp_path), theirs_model)
 
 
 @pytest.mark.parametrize("changes", [{"norm_topk_prob": False}, {"routed_scaling_factor": 2.5}], ids=str)
-def test_weights_that_no_gguf_says_are_refused_there(changes: dict[str, Any], tmp_path: Path) -> None:
+def test_weights_that_gguf_cannot_state_are_refused(changes: dict[str, Any], tmp_path: Path) -> None:
     spec = tiny_spec("lfm2_moe", **changes)
     assert family.hyper_from_hf(family.hyper_to_hf(spec.hyper)) == spec.hyper
     with pytest.raises(
-        UnsupportedError, match=r"norm_topk_prob is .* routed_scaling_factor .*; no GGUF says so"
+        UnsupportedError, match=r"norm_topk_prob is .* routed_scaling_factor .*, which GGUF can't state"
     ):
         models.save_gguf(spec, tmp_path / "a.gguf")
     assert not (tmp_path / "a.gguf").exists()
@@ -52,7 +52,7 @@ def test_weights_that_no_gguf_says_are_refused_there(changes: dict[str, Any], tm
         ({"routed_scaling_factor": -1}, FormatError, "routed_scaling_factor is -1"),
     ],
 )
-def test_what_is_not_computed_is_refused(
+def test_unsupported_features_are_refused(
     changes: dict[str, Any], error: type[TinsmithError], message: str
 ) -> None:
     with pytest.raises(error, match=message):
@@ -71,7 +71,7 @@ def test_a_gguf_of_other_weights_is_refused(key: str, given: Any) -> None:
         family.hyper_from_gguf(meta | {f"lfm2moe.{key}": given}, tied=True)
 
 
-def test_what_a_gguf_says_of_experts(tmp_path: Path) -> None:
+def test_expert_metadata_of_a_gguf(tmp_path: Path) -> None:
     models.save_gguf(tiny_spec("lfm2_moe"), tmp_path / "a.gguf")
     file = gguf.read(tmp_path / "a.gguf")
     assert file.tensors["blk.0.ffn_gate.weight"].shape == (64, 96)

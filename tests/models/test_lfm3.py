@@ -19,7 +19,7 @@ def hyper_of(**change: Any) -> Lfm3Hyper:
 
 
 @pytest.mark.parametrize("layers", [1, 6, 24])
-def test_without_layer_types_layers_are_what_transformers_makes_them(layers: int) -> None:
+def test_default_layer_types_equal_those_of_transformers(layers: int) -> None:
     modeling = pytest.importorskip("transformers.models.lfm3.modeling_lfm3")
     types = modeling.Lfm3Config(num_hidden_layers=layers).layer_types
     change = {"num_hidden_layers": layers, "layer_types": None}
@@ -32,7 +32,7 @@ def test_without_layer_types_layers_are_what_transformers_makes_them(layers: int
     assert [i for i, kind in enumerate(types) if kind == "sliding_attention"] == list(h.windowed)
 
 
-def test_without_settings_heads_turn_as_transformers_turns_them() -> None:
+def test_default_rope_equals_that_of_transformers() -> None:
     modeling = pytest.importorskip("transformers.models.lfm3.modeling_lfm3")
     settings = config_of(family) | IDS | {"rope_parameters": None}
     settings.pop("architectures")
@@ -53,14 +53,14 @@ def test_without_settings_heads_turn_as_transformers_turns_them() -> None:
         ({"rope_parameters": {"rope_type": "default", "rope_theta": 1e4}}, FormatError, "rope_parameters"),
     ],
 )
-def test_what_is_not_computed_is_named(
+def test_unsupported_features_are_named(
     change: dict[str, Any], error: type[TinsmithError], message: str
 ) -> None:
     with pytest.raises(error, match=message):
         hyper_of(**change)
 
 
-def test_a_file_whose_pattern_is_of_other_layers_is_refused() -> None:
+def test_a_pattern_for_another_number_of_layers_is_refused() -> None:
     h = tiny_spec("lfm3").hyper
     meta = family.hyper_to_gguf(h) | {"tokenizer.ggml.tokens": ["x"] * h.vocab}
     assert meta["lfm3.attention.head_count_kv"] == [0, 2, 2, 0]

@@ -59,7 +59,7 @@ def test_smollm2_comes_back_byte_for_byte(base_gguf: Path, tmp_path: Path) -> No
         assert bytes(tensor.data) == bytes(after.tensors[name].data), name  # type: ignore[arg-type]
 
 
-def test_smollm2_is_what_it_is(base_gguf: Path) -> None:
+def test_hyper_parameters_of_smollm2(base_gguf: Path) -> None:
     spec = models.load(base_gguf)
     assert (spec.hyper.layers, spec.hyper.dim, spec.hyper.head_dim) == (30, 576, 64)
     assert (spec.hyper.norm_eps, spec.hyper.rope_base, spec.hyper.tied) == (1e-5, 1e5, True)

@@ -60,7 +60,7 @@ def predictions_of(theirs: Any, module: Any, tokens: list[int]) -> Any:
         return theirs.lm_head(module.norm(x))[0].numpy()
 
 
-def test_it_computes_what_transformers_modules_do(tmp_path: Path) -> None:
+def test_logits_equal_those_of_transformers_modules(tmp_path: Path) -> None:
     torch = pytest.importorskip("torch")
     from safetensors.torch import load_file, save_file
 
@@ -83,7 +83,7 @@ def test_it_computes_what_transformers_modules_do(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("case", ["qwen35", "qwen35_moe"])
-def test_files_keep_it_where_it_is_asked_for(case: str, tmp_path: Path) -> None:
+def test_files_keep_the_layer_on_request(case: str, tmp_path: Path) -> None:
     spec = predicting_spec(case)
     models.save_gguf(spec, tmp_path / "a.gguf")
     kept = models.load(tmp_path / "a.gguf", mtp=True)
@@ -105,7 +105,7 @@ def test_files_keep_it_where_it_is_asked_for(case: str, tmp_path: Path) -> None:
     assert (tmp_path / "b.gguf").read_bytes() == (tmp_path / "a.gguf").read_bytes()
 
 
-def test_gguf_has_it_as_llama_cpp_does(tmp_path: Path) -> None:
+def test_gguf_names_the_layer_like_llama_cpp(tmp_path: Path) -> None:
     """As one more layer; llama.cpp, which asks for all of a file's tensors, makes the same logits with it."""
     llama_cpp = pytest.importorskip("llama_cpp")
     spec = predicting_spec(main=1.0)
@@ -124,7 +124,7 @@ def test_gguf_has_it_as_llama_cpp_does(tmp_path: Path) -> None:
     assert np.abs(got - expected).max() <= 1e-3 * (expected.max() - expected.min())
 
 
-def test_what_has_none_is_refused(tmp_path: Path) -> None:
+def test_models_without_the_layer_are_refused(tmp_path: Path) -> None:
     for case, changes in (("llama", {}), ("qwen35", {}), ("qwen35", {"mtp_num_hidden_layers": 2})):
         spec = tiny_spec(case)
         path = tmp_path / f"{case}-{len(changes)}"

@@ -24,7 +24,7 @@ def floats(tensor: models.Tensor) -> Any:
     return np.frombuffer(tensor.data, np.float32).reshape(tensor.rows, tensor.inputs)
 
 
-def test_value_heads_that_share_a_key_head_are_spread_in_gguf() -> None:
+def test_gguf_interleaves_value_heads_of_a_key_head() -> None:
     """A folder has the value heads of a key head together: [key head][one of its value heads]."""
     spec = tiny_spec("qwen35")
     names = {name.role: name for name in family.tensors(spec.hyper)}
@@ -82,7 +82,7 @@ def test_a_checkpoint_with_a_vision_encoder_gives_its_text_model(tmp_path: Path)
     assert np.abs(got - expected).max() <= 1e-3 * (expected.max() - expected.min())
 
 
-def test_layers_that_predict_further_tokens_are_left_out(tmp_path: Path) -> None:
+def test_multi_token_prediction_layers_are_left_out(tmp_path: Path) -> None:
     spec = tiny_spec("qwen35")
     models.save_gguf(spec, tmp_path / "a.gguf")
     file = gguf.read(tmp_path / "a.gguf")
@@ -114,12 +114,12 @@ def test_layers_that_predict_further_tokens_are_left_out(tmp_path: Path) -> None
             UnsupportedError,
             "24 values.*multiples of 16",
         ),
-        ({"layer_types": ["full_attention", "linear_attention"] * 2}, UnsupportedError, "no period"),
+        ({"layer_types": ["full_attention", "linear_attention"] * 2}, UnsupportedError, "in each nth layer"),
         ({"layer_types": ["linear_attention"] * 4}, UnsupportedError, "no layer is attention"),
         ({"layer_types": ["linear_attention"]}, FormatError, "layer_types.*list of 4"),
         ({"head_dim": 64}, FormatError, "mrope_section"),
     ],
 )
-def test_what_is_not_computed_is_named(change: dict[str, Any], error: type[Exception], message: str) -> None:
+def test_unsupported_features_are_named(change: dict[str, Any], error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=message):
         family.hyper_from_hf(config_of(family) | change)

@@ -1,11 +1,12 @@
-"""Regular expressions as automata over code points: ECMA-262 with the flag u, and what Python and Rust add.
+"""Regular expressions as automata over code points: ECMA-262 with the flag u, and extensions of Python and
+Rust.
 
-Where ECMA-262 and Python differ, what is accepted is what both accept: \\d and \\w are ASCII, but \\D and \\W
-(`[^\\w]` too) leave out all of Unicode's digits and letters, `.` leaves out every end of a line, `$` is the
-very end; in a negative lookahead it is the other way around. Only \\b and \\B are ECMA's.
+A text is accepted only if ECMA-262 and Python both accept it: \\d and \\w are ASCII, but \\D and \\W (and
+`[^\\w]`) exclude all of Unicode's digits and letters, `.` excludes every line end, `$` is the very end. In a
+negative lookahead it is the other way around. Only \\b and \\B follow ECMA-262 alone.
 
-Supported beyond classes, groups and repetition: \\p{..} with general categories, (?i) and (?s), the anchors
-^ $ \\A \\Z \\z \\b \\B, and lookahead. Lazy and greedy repetition accept the same texts. Refused by name:
+Supported besides classes, groups and repetition: \\p{..} with general categories, (?i) and (?s), the anchors
+^ $ \\A \\Z \\z \\b \\B, and lookahead. Lazy and greedy repetition accept the same texts. Refused with an error:
 backreferences, lookbehind, atomic groups, possessive repetition.
 """
 
@@ -29,12 +30,13 @@ from tinsmith.constraint.automata.pattern import (
     Condition,
     Pattern,
 )
+from tinsmith.constraint.cursor import Cursor
 from tinsmith.errors import ConstraintError
 
 __all__ = ["compile_regex", "parse", "search", "utf8"]
 
 MOST_CHARACTERS = 20_000
-MOST_GROUPS = 200  # one inside of the other
+MOST_GROUPS = 200  # nested
 MOST_REPEAT = 1 << 31
 
 CONTROLS = {"a": 7, "t": 9, "n": 10, "v": 11, "f": 12, "r": 13}
@@ -58,18 +60,18 @@ FLAGS = re.compile(r"\?([a-zA-Z]*)(?:-([a-zA-Z]+))?([:)])")
 
 @lru_cache(256)
 def parse(pattern: str, *, path: str = "", lines: Ranges | None = None) -> Dfa:
-    """The texts that the whole pattern matches; over code points, minimal.
+    """The texts that the whole pattern matches, over code points; minimal.
 
-    path: where the pattern stands, for errors. lines: what `.` is not. ConstraintError for what is no
-    pattern, or beyond an automaton.
+    path: the pattern's place, for errors. lines: characters excluded from `.`. ConstraintError for an invalid
+    pattern, or one beyond a finite automaton.
     """
     return _Parser(pattern, path, lines).whole(everywhere=False)
 
 
 @lru_cache(256)
 def search(pattern: str, *, path: str = "", wide: bool = False) -> Dfa:
-    """The texts in which the pattern matches somewhere, as `pattern` of JSON Schema has it. wide: those in
-    which it does by ECMA-262 or by Python, instead of by both."""
+    """The texts in which the pattern matches somewhere, like JSON Schema's `pattern`. wide: a match by either
+    ECMA-262 or Python is enough."""
     return _Parser(pattern, path, wide=wide).whole(everywhere=True)
 
 
@@ -90,13 +92,13 @@ def _shown(pattern: str) -> str:
     return ascii(pattern if len(pattern) <= 60 else pattern[:57] + "...")
 
 
-Atom = tuple[int, int, int]  # the first of its states, and those where it begins and ends
+Atom = tuple[int, int, int]  # its first state, and the states where it begins and ends
 
 
 @dataclass
 class _Group:
-    """An open group. at: of its parenthesis; start, tail: states where its text begins, and where it is now;
-    ends: of the alternatives so far; any_case, all_lines, wide: the flags to go back to."""
+    """An open group. at: its parenthesis; start, tail: first state, and the present end; ends: of the
+    alternatives so far; any_case, all_lines, wide: flags to restore."""
 
     kind: str
     at: int
@@ -108,16 +110,15 @@ class _Group:
     wide: bool
 
 
-class _Parser:
+class _Parser(Cursor):
     def __init__(self, pattern: str, path: str, lines: Ranges | None = None, *, wide: bool = False) -> None:
-        self.text, self.path, self.at = pattern, path, 0
-        self.lines = lines
+        super().__init__(pattern)
+        self.path, self.lines = path, lines
         self.nfa = Pattern()
         self.any_case = self.all_lines = False
-        # Whether classes are wide: in a negative lookahead, or a negated class, but not in both.
-        self.wide = wide
+        self.wide = wide  # flipped in negative lookaheads and in negated classes
         self.groups: list[_Group] = []
-        self.atom: Atom | None = None  # the last one, not yet joined
+        self.atom: Atom | None = None  # the last one, not joined until it can't be repeated
         if len(pattern) > MOST_CHARACTERS:
             self.fail(f"has {len(pattern):,} characters; at most {MOST_CHARACTERS:,} are allowed")
 
@@ -146,8 +147,6 @@ class _Parser:
         except ConstraintError as error:
             self.fail(str(error))
 
-    # What a pattern is made of. An atom is joined to what stands before it only when no repetition can follow.
-
     def item(self) -> None:
         at, c = self.at, self.text[self.at]
         self.at += 1
@@ -170,18 +169,18 @@ class _Parser:
         elif c == "$":
             self.condition(ENDS_WIDE if self.wide else ENDS)
         elif c == ".":
-            if self.all_lines:
-                self.one_of(sets.ANY)
-            else:
-                self.one_of(sets.dot(self.wide) if self.lines is None else sets.negated(self.lines))
+            dot = sets.dot(self.wide) if self.lines is None else sets.negated(self.lines)
+            self.one_of(sets.ANY if self.all_lines else dot)
         elif c == "[":
             self.one_of(self.bracket(at))
         elif c == "\\":
             self.escape(at)
         else:
-            self.one_of(self.cased(((ord(c), ord(c)),)))
+            self.one_of(self.cased(ord(c)))
 
-    def cased(self, of: Ranges) -> Ranges:
+    def cased(self, of: Ranges | int) -> Ranges:
+        """The ranges, or one character, in any case if the flag i is set."""
+        of = ((of, of),) if isinstance(of, int) else of
         return sets.any_case(of) if self.any_case else of
 
     def join(self) -> None:
@@ -201,7 +200,7 @@ class _Parser:
         self.atom = (start, start, end)
 
     def condition(self, condition: Condition) -> None:
-        """Joined at once: it has no length, so it can't be repeated."""
+        """Joins a condition at once: without length, it can't be repeated."""
         self.join()
         end = self.nfa.state()
         self.nfa.condition(self.groups[-1].tail, condition, end)
@@ -228,28 +227,19 @@ class _Parser:
 
     def group(self, at: int) -> None:
         self.join()
-        kind = "group"
-        rest = self.text[self.at : self.at + 3]
-        for known, name in UNKNOWN_GROUPS.items():
-            if rest.startswith(known):
+        for unknown, name in UNKNOWN_GROUPS.items():
+            if self.text.startswith(unknown, self.at):
                 self.fail(f"{name} is beyond a finite automaton; write the pattern without it", at)
-        if rest.startswith(("?=", "?!")):
-            kind = rest[:2]
-            self.at += 2
-            self.open(kind, at)
-        elif rest.startswith("?"):
-            name_of = NAME.match(self.text, self.at)
-            flags = FLAGS.match(self.text, self.at)
-            if name_of:
-                self.at = name_of.end()
-                self.open(kind, at)
-            elif flags:
-                self.at = flags.end()
-                self.flags(flags, at)
-            else:
-                self.fail("an unknown kind of group; known are ( (?: (?<name> (?= (?! (?i) (?s)", at)
+        if self.take("?="):
+            self.open("?=", at)
+        elif self.take("?!"):
+            self.open("?!", at)
+        elif self.match(NAME) or self.peek() != "?":
+            self.open("group", at)
+        elif flags := self.match(FLAGS):
+            self.flags(flags, at)
         else:
-            self.open(kind, at)
+            self.fail("an unknown kind of group; known are ( (?: (?<name> (?= (?! (?i) (?s)", at)
 
     def flags(self, flags: re.Match[str], at: int) -> None:
         on, off, then = flags.groups(default="")
@@ -258,11 +248,8 @@ class _Parser:
                 self.fail(f"the flag {flag} is not known here; known are i, s and u", at)
         if then == ":":
             self.open("group", at)
-        for flag, value in [*((flag, True) for flag in on), *((flag, False) for flag in off)]:
-            if flag == "i":
-                self.any_case = value
-            elif flag == "s":
-                self.all_lines = value
+        self.any_case = "i" not in off and ("i" in on or self.any_case)
+        self.all_lines = "s" not in off and ("s" in on or self.all_lines)
 
     def finish(self) -> None:
         """The end of a group."""
@@ -288,10 +275,8 @@ class _Parser:
     def repeat(self, at: int) -> None:
         least, most = self.bounds(at)
         if self.atom is None:
-            self.fail("nothing stands before that could be repeated", at)
-        if self.text[self.at : self.at + 1] == "?":
-            self.at += 1
-        elif self.text[self.at : self.at + 1] == "+":
+            self.fail("there is nothing before it to repeat", at)
+        if not self.take("?") and self.peek() == "+":
             self.fail("possessive repetition is beyond a finite automaton; leave out the second sign", at)
         first, start, end = self.atom
         size = len(self.nfa.edges) - first
@@ -306,16 +291,16 @@ class _Parser:
         self.at = match.end()
         low, comma, high = match.groups(default="")
         if not low:
-            self.fail("a repetition without its least number; write {0,n}", at)
+            self.fail("a repetition without a lower bound; write {0,n}", at)
         if len(low) > 10 or len(high) > 10 or int(low) > MOST_REPEAT:
             self.fail(f"repeated, it needs more than {MOST_PATTERN:,} states; make the bounds smaller", at)
         least, most = int(low), int(high) if high else None if comma else int(low)
         if most is not None and most < least:
-            self.fail(f"a repetition of {least} to {most} times; the first is the smaller number", at)
+            self.fail(f"a repetition of {least} to {most} times; give the smaller number first", at)
         return least, most
 
     def repeated(self, first: int, start: int, end: int, least: int, most: int | None) -> Atom:
-        """The atom and its copies in a row: some that must be there, then some that may or one that loops."""
+        """The atom and its copies in a row: required ones, then optional ones or a loop."""
         nfa, last = self.nfa, len(self.nfa.edges)
         if most == 0:
             nfa.cut(first)
@@ -333,7 +318,7 @@ class _Parser:
             nfa.skip(tail, one_start)
             tail = one_end
         if most is None:
-            # A state of its own to come back to: the copy's start may have other ways in.
+            # The loop needs a separate state: the copy's start may have other incoming edges.
             again = nfa.state()
             nfa.skip(tail, again)
             nfa.skip(again, copies[-1][0])
@@ -341,11 +326,9 @@ class _Parser:
         nfa.skip(tail, whole_end)
         return first, whole_start, whole_end
 
-    # Characters.
-
     def escape(self, at: int) -> None:
-        """After a backslash, outside of brackets."""
-        c = self.text[self.at : self.at + 1]
+        """Outside brackets, after a backslash."""
+        c = self.peek()
         if c in ("b", "B"):
             self.at += 1
             self.nfa.words = True
@@ -353,15 +336,15 @@ class _Parser:
         elif c in ("A", "Z", "z"):
             self.at += 1
             self.condition(BEGINS if c == "A" else ENDS)
-        elif c and (c in "123456789" or c == "k"):
+        elif c and c in "123456789k":
             self.fail("a backreference is beyond a finite automaton; write the pattern without it", at)
         else:
             escaped = self.escaped(at)
-            self.one_of(self.cased(((escaped, escaped),)) if isinstance(escaped, int) else escaped)
+            self.one_of(self.cased(escaped) if isinstance(escaped, int) else escaped)
 
     def escaped(self, at: int) -> Ranges | int:
-        """What an escape stands for: a class, or a character in the case that is written."""
-        c = self.text[self.at : self.at + 1]
+        """The class of an escape, or its character in the written case."""
+        c = self.peek()
         self.at += 1
         if c and c in "dDwWsS":
             return sets.letter_class(c, self.wide)
@@ -373,10 +356,10 @@ class _Parser:
     def character(self, c: str, at: int) -> int:
         if c in CONTROLS:
             return CONTROLS[c]
-        if c == "0" and not self.text[self.at : self.at + 1].isdecimal():
+        if c == "0" and not self.peek().isdecimal():
             return 0
         if c == "c":
-            letter = self.text[self.at : self.at + 1]
+            letter = self.peek()
             if letter.isascii() and letter.isalpha():
                 self.at += 1
                 return ord(letter) % 32
@@ -387,47 +370,40 @@ class _Parser:
         self.fail(f"an unknown escape \\{c}; known are {ESCAPES} and signs such as \\.", at)
 
     def hexadecimal(self, c: str, at: int) -> int:
-        digits = re.compile(rf"\{{([0-9A-Fa-f]{{1,8}})\}}|([0-9A-Fa-f]{{{HEX[c]}}})").match(self.text, self.at)
+        digits = self.match(re.compile(rf"\{{([0-9A-Fa-f]{{1,8}})\}}|([0-9A-Fa-f]{{{HEX[c]}}})"))
         if not digits:
             self.fail(f"\\{c} needs {HEX[c]} hexadecimal digits, or some in braces", at)
-        self.at = digits.end()
         code = int(digits[1] or digits[2], 16)
-        if 0xD800 <= code < 0xDC00 and c == "u":
-            low = re.compile(r"\\u([Dd][C-Fc-f][0-9A-Fa-f]{2})").match(self.text, self.at)
-            if low:
-                self.at = low.end()
-                return 0x10000 + ((code - 0xD800) << 10) + int(low[1], 16) - 0xDC00
+        is_high = c == "u" and 0xD800 <= code < 0xDC00
+        if is_high and (low := self.match(re.compile(r"\\u([Dd][C-Fc-f][0-9A-Fa-f]{2})"))):
+            return 0x10000 + ((code - 0xD800) << 10) + int(low[1], 16) - 0xDC00
         if code > CODE_POINTS or 0xD800 <= code < 0xE000:
             self.fail(f"{code:#x} is no character", at)
         return code
 
     def category(self, at: int) -> Ranges:
-        named = re.compile(r"\{(?:(\w+)=)?([\w ]+)\}|([A-Z])").match(self.text, self.at)
+        named = self.match(re.compile(r"\{(?:(\w+)=)?([\w ]+)\}|([A-Z])"))
         if not named:
             self.fail("\\p needs a general category in braces, such as \\p{L}", at)
-        self.at = named.end()
         key, name = named[1], named[2] or named[3]
         ranges = sets.category(name) if key in (None, "gc", "General_Category") else None
         if ranges is None:
-            known = "such as L, Lu, Nd, P or Letter, and ASCII and Any"
             self.fail(
-                f"the property {named[0].strip('{}')} is not known; known are general categories {known}", at
+                f"the property {named[0].strip('{}')} is not known; known are general categories such as L, "
+                "Lu, Nd, P or Letter, and ASCII and Any",
+                at,
             )
         return ranges
 
     def bracket(self, at: int) -> Ranges:
-        """A class in brackets, after the first of them."""
-        negative = self.text[self.at : self.at + 1] == "^"
-        self.at += negative
+        """A class in brackets, after the opening one."""
+        negative = self.take("^")
         self.wide ^= negative
         pairs: list[tuple[int, int]] = []
-        while self.text[self.at : self.at + 1] != "]":
+        while not self.take("]"):
             begin = self.at
             low = self.member(at)
-            if self.text[self.at : self.at + 1] == "-" and self.text[self.at + 1 : self.at + 2] not in (
-                "]",
-                "",
-            ):
+            if self.peek() == "-" and self.text[self.at + 1 : self.at + 2] not in ("]", ""):
                 self.at += 1
                 high = self.member(at)
                 if not isinstance(low, int) or not isinstance(high, int):
@@ -436,8 +412,7 @@ class _Parser:
                     self.fail("a range that ends before it begins", begin)
                 pairs += self.cased(((low, high),))
             else:
-                pairs += self.cased(((low, low),)) if isinstance(low, int) else low
-        self.at += 1
+                pairs += self.cased(low) if isinstance(low, int) else low
         self.wide ^= negative
         of = sets.ranges(pairs)
         return sets.negated(of) if negative else of
@@ -448,14 +423,11 @@ class _Parser:
             self.fail("a class is not closed; write `]` after it", at)
         c, here = self.text[self.at], self.at
         self.at += 1
-        if c == "[" and self.text[self.at : self.at + 1] == ":":
+        if c == "[" and self.peek() == ":":
             self.fail("a class with a name; write \\p{..} or its ranges", here)
         if c != "\\":
             return ord(c)
-        if self.text[self.at : self.at + 1] == "b":
-            self.at += 1
-            return 8
-        return self.escaped(here)
+        return 8 if self.take("b") else self.escaped(here)
 
 
 def _followed(by: Ranges) -> Dfa:

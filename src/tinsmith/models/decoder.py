@@ -1,40 +1,71 @@
-"""What the decoders of one stack of attention and feed-forward layers share.
+"""Shared base of the decoder families: common hyper-parameters, tensor names and blocks of the forward pass.
 
-Their hyper-parameters have the same names but for a few, and so have their tensors: Decoder holds the names
-that are common. A family's file then says what is its own: what it refuses, further hyper-parameters, the
-tensors of a layer, and the forward pass, written out.
+A family's module adds its further hyper-parameters, the values that it refuses, the tensors of a layer, and
+the forward pass.
 """
 
 from __future__ import annotations
 
 import reprlib
 import struct
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 from tinsmith.errors import FormatError, UnsupportedError
+from tinsmith.graph import GraphBuilder, Value
 from tinsmith.models.family import Family, Fields, TensorName, shortest_float32
 from tinsmith.spec import Hyper, Tensor
 
 CONFIG, METADATA = "config.json", "GGUF metadata"
-# What is made of each layer before the file's tensors are looked at must not fill the memory.
-MOST_LAYERS = 1024
-# Hyper's field, its key in config.json and in GGUF metadata under the architecture.
+MOST_LAYERS = 1024  # bounds the memory for names before the file's tensors are checked
+
+
+class Key(NamedTuple):
+    """A field of the hyper-parameters and its keys in config.json and in GGUF (without the architecture's
+    prefix); read: the method of Fields for its type; default: for a GGUF file without the key."""
+
+    field: str
+    hf: str
+    gguf: str
+    read: str = "count"
+    default: Any = None
+
+
 _COUNTS = (
-    ("layers", "num_hidden_layers", "block_count"),
-    ("context", "max_position_embeddings", "context_length"),
-    ("dim", "hidden_size", "embedding_length"),
-    ("ffn_dim", "intermediate_size", "feed_forward_length"),
-    ("heads", "num_attention_heads", "attention.head_count"),
+    Key("layers", "num_hidden_layers", "block_count"),
+    Key("context", "max_position_embeddings", "context_length"),
+    Key("dim", "hidden_size", "embedding_length"),
+    Key("ffn_dim", "intermediate_size", "feed_forward_length"),
+    Key("heads", "num_attention_heads", "attention.head_count"),
 )
 
 
+def from_hf(fields: Fields, keys: Iterable[Key]) -> dict[str, Any]:
+    return {key.field: getattr(fields, key.read)(key.hf) for key in keys}
+
+
+def to_hf(h: Hyper, keys: Iterable[Key]) -> dict[str, Any]:
+    return {key.hf: getattr(h, key.field) for key in keys}
+
+
+def from_gguf(fields: Fields, keys: Iterable[Key]) -> dict[str, Any]:
+    values: dict[str, Any] = {}
+    for key in keys:
+        read = getattr(fields, key.read)
+        value = read(key.gguf) if key.default is None else read(key.gguf, key.default)
+        values[key.field] = shortest_float32(value) if isinstance(value, float) else value
+    return values
+
+
+def to_gguf(h: Hyper, keys: Iterable[Key]) -> dict[str, Any]:
+    return {key.gguf: getattr(h, key.field) for key in keys}
+
+
 class Decoder(Family):
-    """Class variables beside Family's: model_type as transformers names it; hyper, the class of
-    hyper-parameters; defaults, what transformers takes for keys that a config leaves out; only and only_gguf,
-    the values that are computed of a config's and of metadata's keys that have others; keeps_head_dim, whether
-    GGUF states a head's width even where it follows; mixture, whether it has experts."""
+    """model_type: the family in transformers. hyper: the class of its hyper-parameters. defaults: transformers'
+    defaults for keys missing from a config. only, only_gguf: supported values of keys in a config and in GGUF
+    metadata. keeps_head_dim: GGUF always states the head width. mixture: the family has experts."""
 
     model_type: ClassVar[str]
     hyper: ClassVar[type[Hyper]] = Hyper
@@ -50,29 +81,28 @@ class Decoder(Family):
     keeps_head_dim: ClassVar[bool] = False
     mixture: ClassVar[bool] = False
 
-    def layer(self, h: Hyper) -> list[TensorName]:
-        """The tensors of a layer, their names without its prefix, in a family whose layers are alike."""
+    def layer(self, h: Any) -> list[TensorName]:
+        """The tensors of any layer, named without the layer's prefix, if all layers are alike."""
         raise NotImplementedError
 
-    def layer_at(self, h: Hyper, i: int) -> list[TensorName]:
-        """Those of layer i; a family whose layers differ says it here."""
+    def layer_at(self, h: Any, i: int) -> list[TensorName]:
+        """The tensors of layer i; overridden by families whose layers differ."""
         return self.layer(h)
 
     def more_from_hf(self, fields: Fields, rope: Fields) -> dict[str, Any]:
-        """Further fields of `hyper`, or other values of the common ones, from a config and its settings of the
-        rotation."""
+        """The family's further fields, or overrides of common ones, from a config and its RoPE settings."""
         return {}
 
     def more_to_hf(self, h: Any) -> dict[str, Any]:
-        """Further keys of config.json, or other values of the common ones."""
+        """The family's further keys of config.json, or overrides of common ones."""
         return {}
 
     def more_from_gguf(self, fields: Fields, h: dict[str, Any]) -> dict[str, Any]:
-        """As more_from_hf; keys are asked for without the architecture's prefix. h: what is known by then."""
+        """As more_from_hf, from GGUF metadata. h: the common fields."""
         return {}
 
     def more_to_gguf(self, h: Any) -> dict[str, Any]:
-        """Further metadata; keys without the architecture's prefix."""
+        """Further GGUF metadata, keys without the architecture's prefix."""
         return {}
 
     def rope_from_hf(self, config: Mapping[str, Any]) -> Fields:
@@ -84,8 +114,8 @@ class Decoder(Family):
         for key, allowed in self.only.items():
             fields.refuse(key, *allowed)
         fields.refuse("is_causal", True)
-        fields.count(_COUNTS[0][1], most=MOST_LAYERS)
-        known: dict[str, Any] = {name: fields.count(key) for name, key, _ in _COUNTS}
+        fields.count("num_hidden_layers", most=MOST_LAYERS)
+        known = from_hf(fields, _COUNTS)
         known["head_dim"] = fields.count("head_dim", max(known["dim"] // known["heads"], 1))
         rope = self.rope_from_hf(config)
         known |= {
@@ -98,9 +128,8 @@ class Decoder(Family):
         }
         return self._checked(self.hyper(**(known | self.more_from_hf(fields, rope))), CONFIG)
 
-    def hyper_to_hf(self, h: Hyper) -> dict[str, Any]:
-        common: dict[str, Any] = {key: getattr(h, name) for name, key, _ in _COUNTS}
-        common |= {key: allowed[0] for key, allowed in self.only.items()}
+    def hyper_to_hf(self, h: Any) -> dict[str, Any]:
+        common = to_hf(h, _COUNTS) | {key: allowed[0] for key, allowed in self.only.items()}
         common |= {
             "architectures": [self.hf_architectures[0]],
             "attention_dropout": 0.0,
@@ -124,8 +153,8 @@ class Decoder(Family):
         for key, allowed in self.only_gguf.items():
             fields.refuse(key, *allowed)
         fields.refuse("attention.causal", True)
-        fields.count(_COUNTS[0][2], most=MOST_LAYERS)
-        known: dict[str, Any] = {name: fields.count(key) for name, _, key in _COUNTS}
+        fields.count("block_count", most=MOST_LAYERS)
+        known = from_gguf(fields, _COUNTS)
         known["head_dim"] = fields.count("attention.key_length", max(known["dim"] // known["heads"], 1))
         fields.refuse("attention.value_length", known["head_dim"])
         known |= {
@@ -145,11 +174,10 @@ class Decoder(Family):
         try:
             return self._checked(self.hyper(**known), where)
         except TypeError as error:
-            raise FormatError(f"{where}: the model's sizes are not as its family has them: {error}") from None
+            raise FormatError(f"{where}: hyper-parameters do not fit the family {self.name}: {error}") from None
 
-    def hyper_to_gguf(self, h: Hyper) -> dict[str, Any]:
-        common: dict[str, Any] = {key: getattr(h, name) for name, _, key in _COUNTS}
-        common |= {
+    def hyper_to_gguf(self, h: Any) -> dict[str, Any]:
+        common = to_gguf(h, _COUNTS) | {
             "attention.head_count_kv": h.kv_heads,
             "rope.freq_base": h.rope_base,
             "attention.layer_norm_rms_epsilon": h.norm_eps,
@@ -159,7 +187,7 @@ class Decoder(Family):
         common |= self.more_to_gguf(h)
         return {f"{self.gguf_architecture}.{key}": value for key, value in common.items()}
 
-    def tensors(self, h: Hyper) -> list[TensorName]:
+    def tensors(self, h: Any) -> list[TensorName]:
         names = [TensorName("embed", "model.embed_tokens.weight", "token_embd.weight", h.vocab, h.dim)]
         for i in range(h.layers):
             for part in self.layer_at(h, i):
@@ -178,7 +206,7 @@ class Decoder(Family):
             names.append(TensorName("head", "lm_head.weight", "output.weight", h.vocab, h.dim))
         return names
 
-    def final_norm(self, h: Hyper) -> TensorName:
+    def final_norm(self, h: Any) -> TensorName:
         return TensorName("final_norm", "model.norm.weight", "output_norm.weight", 1, h.dim)
 
     def _checked(self, h: Hyper, where: str) -> Hyper:
@@ -194,7 +222,7 @@ class Decoder(Family):
         return h
 
     def check(self, h: Any, where: str) -> None:
-        """What the family asks of its hyper-parameters, by default that whole heads are rotated."""
+        """Checks the family's hyper-parameters; by default, that whole heads are rotated."""
         if h.rope_dim != h.head_dim:
             raise UnsupportedError(
                 f"{where}: {h.rope_dim} of a head's {h.head_dim} values are rotated (partial_rotary_factor, "
@@ -203,7 +231,7 @@ class Decoder(Family):
 
 
 def attention(h: Hyper, *, permuted: bool = False) -> list[TensorName]:
-    """The four projections; permuted: GGUF has q and k as interleaved rotation wants them."""
+    """The four projections; permuted: GGUF stores the rows of q and k in the order of interleaved RoPE."""
     queries, keys = h.heads * h.head_dim, h.kv_heads * h.head_dim
     q, k = (h.heads, h.kv_heads) if permuted else (None, None)
     return [
@@ -223,7 +251,7 @@ def feed_forward(h: Hyper) -> list[TensorName]:
 
 
 def two_norms(h: Hyper) -> list[TensorName]:
-    """Of the inputs of attention and of the feed-forward."""
+    """The norms before attention and before the feed-forward."""
     return [
         TensorName("attn_norm", "input_layernorm.weight", "attn_norm.weight", 1, h.dim),
         TensorName("ffn_norm", "post_attention_layernorm.weight", "ffn_norm.weight", 1, h.dim),
@@ -231,11 +259,38 @@ def two_norms(h: Hyper) -> list[TensorName]:
 
 
 def head_norms(h: Hyper) -> list[TensorName]:
-    """Of each query and key head."""
+    """The norms of query heads and of key heads."""
     return [
         TensorName("q_norm", "self_attn.q_norm.weight", "attn_q_norm.weight", 1, h.head_dim),
         TensorName("k_norm", "self_attn.k_norm.weight", "attn_k_norm.weight", 1, h.head_dim),
     ]
+
+
+def attend(
+    h: Hyper,
+    g: GraphBuilder,
+    q: Value,
+    k: Value,
+    v: Value,
+    table: Value,
+    *,
+    scale: float | None = None,
+    window: int = 0,
+    cap: float = 0.0,
+    images: bool = False,
+) -> Value:
+    """Rotates queries and keys, and attends to a new cache; scale: 1 / √head_dim without one."""
+    cache = g.cache(h.kv_heads, h.head_dim, window)
+    g.kv_append(cache, g.rope(k, table, h.kv_heads), v)
+    scale = h.head_dim**-0.5 if scale is None else scale
+    return g.attention(cache, g.rope(q, table, h.heads), h.heads, scale, cap, images=images)
+
+
+def feed(h: Hyper, g: GraphBuilder, layer: str, x: Value) -> Value:
+    """x + down(silu(gate) * up), gate and up of the layer's norm of x."""
+    y = g.norm(x, f"{layer}.ffn_norm", h.norm_eps)
+    gate, up = g.matmuls(y, f"{layer}.gate", f"{layer}.up")
+    return g.matmul(g.gated(gate, up), f"{layer}.down", residual=x)
 
 
 def vector(values: Sequence[float]) -> Tensor:
@@ -243,14 +298,14 @@ def vector(values: Sequence[float]) -> Tensor:
 
 
 def frequencies(base: float, dim: int, factors: Sequence[float] | float = 1.0) -> list[float]:
-    """Radians a position of each rotated pair. factors: what divides them, one for all or one a pair."""
-    own = [factors] * (dim // 2) if isinstance(factors, (int, float)) else factors
-    return [base ** (-2 * i / dim) / factor for i, factor in zip(range(dim // 2), own, strict=True)]
+    """Radians per position of each rotated pair. factors: divisors, one for all pairs or one for each."""
+    divisors = [factors] * (dim // 2) if isinstance(factors, (int, float)) else factors
+    return [base ** (-2 * i / dim) / divisor for i, divisor in zip(range(dim // 2), divisors, strict=True)]
 
 
 def rope_settings(config: Mapping[str, Any], *kinds: str) -> dict[str, Any]:
-    """The settings of the rotation in one table: newer configs have them in `rope_parameters`, older ones
-    beside `rope_scaling`. UnsupportedError for a type that is not one of `kinds`."""
+    """The RoPE settings as one table: newer configs state them in `rope_parameters`, older ones beside
+    `rope_scaling`. UnsupportedError for a type other than `kinds`."""
     settings: dict[str, Any] = {"rope_theta": config.get("rope_theta"), "rope_type": "default"}
     for key in ("rope_scaling", "rope_parameters"):
         given = config.get(key)
@@ -265,13 +320,12 @@ def rope_settings(config: Mapping[str, Any], *kinds: str) -> dict[str, Any]:
                 f"{CONFIG}: {key} is of type {reprlib.repr(kind)}, which is not supported; supported: {known}"
             )
         settings |= {**given, "rope_type": kind}
-    return settings | {
-        "partial_rotary_factor": settings.get("partial_rotary_factor", config.get("partial_rotary_factor"))
-    }
+    settings.setdefault("partial_rotary_factor", config.get("partial_rotary_factor"))
+    return settings
 
 
 def rotated(rope: Fields, head_dim: int) -> int:
-    """How many of a head's values are rotated."""
+    """Number of values of a head that are rotated."""
     share = rope.real("partial_rotary_factor", 1.0)
     if share > 1:
         raise FormatError(f"{rope.where}: partial_rotary_factor is {share}; it must be at most 1")

@@ -1,10 +1,10 @@
-"""The ernie45 family (ERNIE 4.5, dense): llama whose heads rotate neighbours, in folders as in GGUF."""
+"""The ernie45 family (ERNIE 4.5, dense): llama with interleaved RoPE, in folders as in GGUF."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any, ClassVar
+from typing import Any
 
 from tinsmith import layouts
 from tinsmith.models import decoder
@@ -14,12 +14,12 @@ from tinsmith.spec import Hyper
 
 
 class Ernie45(Llama):
-    name: ClassVar[str] = "ernie45"
-    model_type: ClassVar[str] = "ernie4_5"
-    hf_architectures: ClassVar[tuple[str, ...]] = ("Ernie4_5ForCausalLM", "Ernie4_5_ForCausalLM")
-    gguf_architecture: ClassVar[str] = "ernie4_5"
-    text_models: ClassVar[tuple[str, ...]] = ("ernie4_5",)
-    defaults: ClassVar[Mapping[str, Any]] = {
+    name = "ernie45"
+    model_type = "ernie4_5"
+    hf_architectures = ("Ernie4_5ForCausalLM", "Ernie4_5_ForCausalLM")
+    gguf_architecture = "ernie4_5"
+    text_models = ("ernie4_5",)
+    defaults = {
         "head_dim": 128,
         "max_position_embeddings": 131072,
         "num_key_value_heads": 2,
@@ -27,8 +27,8 @@ class Ernie45(Llama):
         "rope_theta": 500000.0,
         "tie_word_embeddings": True,
     }
-    only: ClassVar[Mapping[str, tuple[Any, ...]]] = {"hidden_act": ("silu", "swish"), "use_bias": (False,)}
-    keeps_head_dim: ClassVar[bool] = True
+    only = {"hidden_act": ("silu", "swish"), "use_bias": (False,)}
+    keeps_head_dim = True
 
     def rope_from_hf(self, config: Mapping[str, Any]) -> Fields:
         return Fields(decoder.rope_settings(config, "default"), decoder.CONFIG)
@@ -42,14 +42,14 @@ class Ernie45(Llama):
 
 
 def _halved(name: TensorName) -> TensorName:
-    """What a head's pairs lie side by side in, as a spec has it: the first of each, then the second of each."""
+    """Converts interleaved pairs of a head to a spec's order: the first of each pair, then the second."""
     heads, size = name.rotary_heads or 1, len(name.file_order)
-    come = [head * size + i for head in range(heads) for i in (*range(0, size, 2), *range(1, size, 2))]
-    go = sorted(range(name.rows), key=come.__getitem__)
+    order = [head * size + i for head in range(heads) for i in (*range(0, size, 2), *range(1, size, 2))]
+    back = layouts.inverse(order)
     return replace(
         name,
-        from_hf=lambda tensor: layouts.rows_in_order(tensor, come),
-        to_hf=lambda tensor: layouts.rows_in_order(tensor, go),
+        from_hf=lambda tensor: layouts.rows_in_order(tensor, order),
+        to_hf=lambda tensor: layouts.rows_in_order(tensor, back),
     )
 
 

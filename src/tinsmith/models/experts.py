@@ -1,66 +1,47 @@
-"""A mixture of experts in place of a layer's feed-forward: its tensors, its ops, and what folders fuse."""
+"""A mixture of experts as a layer's feed-forward: its tensors, its ops, and fused experts in folders."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import Any
 
 from tinsmith import _core
 from tinsmith.errors import FormatError, UnsupportedError
 from tinsmith.formats.safetensors import Buffer
 from tinsmith.formats.safetensors import Tensor as Stored
+from tinsmith.graph import GraphBuilder, Value
+from tinsmith.models import decoder
+from tinsmith.models.decoder import Key
 from tinsmith.models.family import Fields, TensorName
 
-if TYPE_CHECKING:
-    from tinsmith.graph import GraphBuilder, Value
-
+KEYS = (
+    Key("experts", "num_experts", "expert_count"),
+    Key("chosen", "num_experts_per_tok", "expert_used_count"),
+    Key("expert_dim", "moe_intermediate_size", "expert_feed_forward_length"),
+)
 _PARTS = ("gate", "up", "down")
-# By what folders call a layer's feed-forward, what they call these matrices of an expert.
+# Folder's name of the feed-forward → its names of an expert's three matrices.
 _MATRICES = {"mlp": ("gate_proj", "up_proj", "down_proj"), "feed_forward": ("w1", "w3", "w2")}
-# All experts of a layer as one tensor, as transformers holds them in memory since version 5.
+# All experts of a layer in one tensor, as transformers keeps them in memory since version 5.
 _FUSED = re.compile(rf"(.+\.({'|'.join(_MATRICES)})\.experts)\.(gate_up_proj|down_proj)")
 
 
 def hyper_from_hf(fields: Fields) -> dict[str, int]:
-    """How many experts there are, how many of them a token goes to, and the inner width of one."""
-    return {
-        "experts": fields.count("num_local_experts", fields.count("num_experts")),
-        "chosen": fields.count("num_experts_per_tok"),
-        "expert_dim": fields.count("moe_intermediate_size"),
-    }
+    values = decoder.from_hf(fields, KEYS)
+    return {**values, "experts": fields.count("num_local_experts", values["experts"])}
 
 
-def hyper_to_hf(experts: int, chosen: int, expert_dim: int) -> dict[str, int]:
-    return {"moe_intermediate_size": expert_dim, "num_experts": experts, "num_experts_per_tok": chosen}
-
-
-def hyper_from_gguf(fields: Fields) -> dict[str, int]:
-    return {
-        "experts": fields.count("expert_count"),
-        "chosen": fields.count("expert_used_count"),
-        "expert_dim": fields.count("expert_feed_forward_length"),
-    }
-
-
-def hyper_to_gguf(experts: int, chosen: int, expert_dim: int) -> dict[str, int]:
-    return {
-        "expert_count": experts,
-        "expert_used_count": chosen,
-        "expert_feed_forward_length": expert_dim,
-    }
-
-
-def check(experts: int, chosen: int, where: str) -> None:
-    if chosen > experts:
-        raise FormatError(f"{where}: a token can't go to {chosen} of {experts} experts")
-    if experts > _core.MAX_EXPERTS:
-        raise UnsupportedError(f"{where}: {experts} experts are too many; at most {_core.MAX_EXPERTS}")
+def check(h: Any, where: str) -> None:
+    if h.chosen > h.experts:
+        raise FormatError(f"{where}: a token can't go to {h.chosen} of {h.experts} experts")
+    if h.experts > _core.MAX_EXPERTS:
+        raise UnsupportedError(f"{where}: {h.experts} experts are too many; at most {_core.MAX_EXPERTS}")
 
 
 def routed_tensors(dim: int, ffn_dim: int, experts: int, module: str = "mlp") -> list[TensorName]:
-    """The router, and each projection of all experts as one tensor, their names without the layer's prefix.
-    dim: of the layer; ffn_dim: of an expert; module: the feed-forward in a folder's names."""
+    """The router and each projection of all experts as one tensor, named without the layer's prefix.
+    ffn_dim: inner width of an expert; module: the feed-forward's name in a folder."""
     names = [TensorName("router", f"{module}.gate.weight", "ffn_gate_inp.weight", experts, dim)]
     for part, matrix in zip(_PARTS, _MATRICES[module], strict=True):
         hf, gguf = f"{module}.experts.*.{matrix}.weight", f"ffn_{part}_exps.weight"
@@ -69,7 +50,7 @@ def routed_tensors(dim: int, ffn_dim: int, experts: int, module: str = "mlp") ->
 
 
 def shared_tensors(dim: int, ffn_dim: int) -> list[TensorName]:
-    """The expert that every token goes to, and the gate that weighs it, named likewise."""
+    """The shared expert and the gate that weighs it, named without the layer's prefix."""
     hf, gguf = "mlp.shared_expert_gate.weight", "ffn_gate_inp_shexp.weight"
     names = [TensorName("shared_gate", hf, gguf, 1, dim, hf_shape=(1, dim))]
     for part in _PARTS:
@@ -85,13 +66,13 @@ def _size(part: str, dim: int, ffn_dim: int) -> tuple[int, int]:
 def routed(
     g: GraphBuilder, layer: str, y: Value, residual: Value, *, experts: int, chosen: int, normalize: bool = True
 ) -> Value:
-    """y through the chosen of a layer's experts, + residual."""
+    """residual + the layer's chosen experts of y."""
     routes = g.route(g.matmul(y, f"{layer}.router"), chosen, normalize=normalize)
     return through(g, layer, y, residual, routes, experts)
 
 
 def through(g: GraphBuilder, layer: str, y: Value, residual: Value, routes: Value, experts: int) -> Value:
-    """y by its routes through a layer's experts, + residual."""
+    """residual + the layer's experts of y, by its routes."""
     rows = g.expert_gather(y, routes)
     gate = g.expert_matmul(rows, routes, f"{layer}.gate_experts", experts)
     up = g.expert_matmul(rows, routes, f"{layer}.up_experts", experts)
@@ -100,14 +81,14 @@ def through(g: GraphBuilder, layer: str, y: Value, residual: Value, routes: Valu
 
 
 def shared(g: GraphBuilder, layer: str, y: Value, residual: Value) -> Value:
-    """y through the layer's shared expert, weighed by its gate, + residual."""
+    """residual + the layer's shared expert of y, weighed by its gate."""
     gate, up = g.matmuls(y, f"{layer}.gate_shared", f"{layer}.up_shared")
     part = g.matmul(g.gated(gate, up), f"{layer}.down_shared")
     return g.shared_expert(part, g.dot(y, f"{layer}.shared_gate"), residual)
 
 
 def one_by_one(stored: Mapping[str, Stored]) -> dict[str, Stored]:
-    """A folder's tensors with fused experts taken apart into one matrix each, as most checkpoints have them."""
+    """A folder's tensors with fused experts split into one matrix each, the form of most checkpoints."""
     tensors: dict[str, Stored] = {}
     for name, tensor in stored.items():
         fused = _FUSED.fullmatch(name)

@@ -1,7 +1,7 @@
-"""The falcon_h1 family: attention and the selective state update of Mamba-2 side by side in every layer.
+"""The falcon_h1 family: attention and Mamba-2's selective state update side by side in every layer.
 
-A folder's multipliers are put into its weights when it is read, as in GGUF, which has none: the model that is
-trained, merged and written is the same function with multipliers of 1.
+Reading a folder folds its multipliers into the weights, as in GGUF, which has none. The model that is trained,
+merged and written computes the same function with multipliers of 1.
 
 Zuo et al., "Falcon-H1: A Family of Hybrid-Head Language Models Redefining Efficiency and Performance", 2025.
 """
@@ -10,22 +10,19 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, ClassVar
+from dataclasses import replace
+from typing import Any
 
 from tinsmith import _core
 from tinsmith.errors import FormatError
 from tinsmith.formats.safetensors import Buffer
 from tinsmith.formats.safetensors import Tensor as Stored
+from tinsmith.graph import GraphBuilder
 from tinsmith.models import decoder, mamba2
 from tinsmith.models.family import Fields, StandIn, TensorName
-from tinsmith.spec import Hyper
-
-if TYPE_CHECKING:
-    from tinsmith.graph import GraphBuilder
 
 _EMBED, _HEAD = "model.embed_tokens.weight", "lm_head.weight"
-# Each multiplier's key and how many numbers it is.
+# Key of each multiplier → how many numbers it has.
 _MULTIPLIERS = {
     "attention_in_multiplier": 1,
     "attention_out_multiplier": 1,
@@ -39,31 +36,20 @@ _MULTIPLIERS = {
 }
 
 
-@dataclass(frozen=True)
-class FalconH1Hyper(Hyper):
-    """As Mamba2Hyper says, in every layer."""
-
-    state_heads: int
-    state_head_dim: int
-    state_dim: int
-    taps: int
-    state_groups: int = 1
-
-
 class FalconH1(decoder.Decoder):
-    name: ClassVar[str] = "falcon_h1"
-    model_type: ClassVar[str] = "falcon_h1"
-    hf_architectures: ClassVar[tuple[str, ...]] = ("FalconH1ForCausalLM",)
-    gguf_architecture: ClassVar[str] = "falcon-h1"
-    hyper: ClassVar[type[Hyper]] = FalconH1Hyper
-    defaults: ClassVar[Mapping[str, Any]] = {
+    name = "falcon_h1"
+    model_type = "falcon_h1"
+    hf_architectures = ("FalconH1ForCausalLM",)
+    gguf_architecture = "falcon-h1"
+    hyper = mamba2.Mamba2Hyper
+    defaults = {
         "max_position_embeddings": 8192,
         "mamba_d_ssm": 1024,
         "num_key_value_heads": 8,
         "rms_norm_eps": 1e-5,
         **mamba2.DEFAULTS,
     }
-    only: ClassVar[Mapping[str, tuple[Any, ...]]] = {
+    only = {
         "hidden_act": ("silu", "swish"),
         "attention_bias": (False,),
         "mlp_bias": (False,),
@@ -71,8 +57,8 @@ class FalconH1(decoder.Decoder):
         "mamba_rms_norm": (False,),
         **mamba2.ONLY,
     }
-    only_gguf: ClassVar[Mapping[str, tuple[Any, ...]]] = {"rope.scaling.type": ("none",)}
-    keeps_head_dim: ClassVar[bool] = True
+    only_gguf = {"rope.scaling.type": ("none",)}
+    keeps_head_dim = True
 
     def stand_in(self, config: Mapping[str, Any]) -> StandIn | None:
         given = _multipliers(config)
@@ -81,7 +67,7 @@ class FalconH1(decoder.Decoder):
         fields = Fields({**self.defaults, **config}, decoder.CONFIG)
         width, states = _width(fields), fields.count("mamba_d_state") * fields.count("mamba_n_groups")
         tied = bool(config.get("tie_word_embeddings", False))
-        # A tied model whose two multipliers differ has a head of its own.
+        # A tied model with two different multipliers needs a separate head.
         tied = tied and given["embedding_multiplier"] == given["lm_head_multiplier"]
         plain = {key: [1.0] * count if count > 1 else 1.0 for key, count in _MULTIPLIERS.items()}
 
@@ -92,27 +78,24 @@ class FalconH1(decoder.Decoder):
             rows = (width, width, states, states, fields.count("mamba_n_heads"))
             return {name: _scaled(name, tensor, given, rows) for name, tensor in tensors.items()}
 
-        note = (
-            "its multipliers are put into the weights; an adapter that was trained elsewhere does not fit them"
-        )
+        note = "multipliers are folded into the weights; adapters trained elsewhere do not fit them"
         return StandIn(self, {**config, **plain, "tie_word_embeddings": tied}, changed, (note,))
 
     def more_from_hf(self, fields: Fields, rope: Fields) -> dict[str, Any]:
         for key, count in _MULTIPLIERS.items():
             fields.refuse(key, [1.0] * count if count > 1 else 1.0)
-        return {**mamba2.hyper_from_hf(fields, _width(fields))}
+        return mamba2.hyper_from_hf(fields, _width(fields))
 
-    def more_to_hf(self, h: FalconH1Hyper) -> dict[str, Any]:
+    def more_to_hf(self, h: mamba2.Mamba2Hyper) -> dict[str, Any]:
         return {"mamba_d_ssm": mamba2.inner(h), **mamba2.hyper_to_hf(h)}
 
     def more_from_gguf(self, fields: Fields, h: dict[str, Any]) -> dict[str, Any]:
-        return {**mamba2.hyper_from_gguf(fields)}
+        return mamba2.hyper_from_gguf(fields)
 
-    def more_to_gguf(self, h: FalconH1Hyper) -> dict[str, Any]:
+    def more_to_gguf(self, h: mamba2.Mamba2Hyper) -> dict[str, Any]:
         return {"vocab_size": h.vocab, **mamba2.hyper_to_gguf(h)}
 
-    def layer(self, h: Hyper) -> list[TensorName]:
-        assert isinstance(h, FalconH1Hyper)
+    def layer(self, h: mamba2.Mamba2Hyper) -> list[TensorName]:
         attn_norm, ffn_norm = decoder.two_norms(h)
         parts = decoder.feed_forward(h)
         return [
@@ -123,14 +106,14 @@ class FalconH1(decoder.Decoder):
             *(replace(part, hf=part.hf.replace("mlp.", "feed_forward.")) for part in parts),
         ]
 
-    def final_norm(self, h: Hyper) -> TensorName:
+    def final_norm(self, h: mamba2.Mamba2Hyper) -> TensorName:
         return replace(super().final_norm(h), hf="model.final_layernorm.weight")
 
-    def check(self, h: FalconH1Hyper, where: str) -> None:
+    def check(self, h: mamba2.Mamba2Hyper, where: str) -> None:
         super().check(h, where)
         mamba2.check(h, where)
 
-    def graph(self, h: FalconH1Hyper, g: GraphBuilder) -> None:  # type: ignore[override]
+    def graph(self, h: mamba2.Mamba2Hyper, g: GraphBuilder) -> None:
         x = g.embed("embed")
         table = g.rope_table(decoder.frequencies(h.rope_base, h.rope_dim))
         for i in range(h.layers):
@@ -138,18 +121,13 @@ class FalconH1(decoder.Decoder):
             y = g.norm(x, f"{layer}.attn_norm", h.norm_eps)
             x = g.matmul(mamba2.mixed(h, g, layer, y), f"{layer}.state_o", residual=x)
             q, k, v = g.matmuls(y, f"{layer}.q", f"{layer}.k", f"{layer}.v")
-            cache = g.cache(h.kv_heads, h.head_dim)
-            g.kv_append(cache, g.rope(k, table, h.kv_heads), v)
-            y = g.attention(cache, g.rope(q, table, h.heads), h.heads, h.head_dim**-0.5)
-            x = g.matmul(y, f"{layer}.o", residual=x)
-            y = g.norm(x, f"{layer}.ffn_norm", h.norm_eps)
-            gate, up = g.matmuls(y, f"{layer}.gate", f"{layer}.up")
-            x = g.matmul(g.gated(gate, up), f"{layer}.down", residual=x)
-        g.logits(g.norm(x, "final_norm", h.norm_eps), "embed" if h.tied else "head")
+            x = g.matmul(decoder.attend(h, g, q, k, v, table), f"{layer}.o", residual=x)
+            x = decoder.feed(h, g, layer, x)
+        g.logits(g.norm(x, "final_norm", h.norm_eps), h.head)
 
 
 def _width(fields: Fields) -> int:
-    """Of Mamba-2's x."""
+    """Width of Mamba-2's x."""
     if fields.get("mamba_d_ssm") is None:
         return fields.count("mamba_expand") * fields.count("hidden_size")
     return fields.count("mamba_d_ssm")
@@ -167,8 +145,8 @@ def _multipliers(config: Mapping[str, Any]) -> dict[str, list[float]]:
 
 
 def _factors(name: str, given: Mapping[str, list[float]], rows: tuple[int, ...]) -> list[tuple[int, float]]:
-    """Runs of a tensor's rows and what multiplies each; none where nothing does. rows: of the parts that
-    Mamba-2's first projection makes."""
+    """Runs of a tensor's rows and the factor of each; empty if no factor applies. rows: of the parts of
+    Mamba-2's first projection."""
     one = {key: numbers[0] for key, numbers in given.items()}
     before, after = one["attention_in_multiplier"], one["attention_out_multiplier"]
     whole = {
@@ -194,7 +172,7 @@ def _scaled(name: str, tensor: Stored, given: Mapping[str, list[float]], rows: t
     if not runs or len(tensor.shape) != 2 or tensor.dtype not in ("F32", "F16", "BF16"):
         return tensor
     if len(runs) > 1 and sum(rows) != tensor.shape[0]:
-        return tensor  # whoever looks at its shape says so
+        return tensor  # read_tensor reports the wrong shape
     assert isinstance(tensor.data, Buffer)
     count, inputs = tensor.shape
     floats = memoryview(_core.dequantize(tensor.dtype, tensor.data, count, inputs)).cast("B").cast("f")
@@ -203,7 +181,7 @@ def _scaled(name: str, tensor: Stored, given: Mapping[str, list[float]], rows: t
 
 
 def _products(floats: memoryview[float], inputs: int, factors: list[float]) -> Iterator[bytes]:
-    """A row at a time."""
+    """One row at a time."""
     form = struct.Struct(f"<{inputs}f")
     for row, factor in enumerate(factors):
         yield form.pack(*[factor * one for one in floats[row * inputs : (row + 1) * inputs]])

@@ -1,4 +1,4 @@
-"""A spec's tensors from a Hugging Face folder's and back, and what else its readers and writers share."""
+"""A spec's tensors from a Hugging Face folder and back."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from tinsmith.spec import Buffer, Tensor
 from tinsmith.system.files import write_text
 from tinsmith.tensor_names import TensorName
 
-# Weight formats that safetensors has, and what transformers calls them.
+# Weight formats of safetensors, and their names in transformers.
 FLOATS = {"F32": "float32", "F16": "float16", "BF16": "bfloat16"}
-# Where config.json keeps Spec.general; transformers carries unknown keys along.
+# Key of Spec.general in config.json; transformers preserves unknown keys.
 GENERAL = "gguf_general"
 
 

@@ -1,31 +1,35 @@
 """The gemma2 family: scaled embeddings, norms before and after each block, soft caps on attention scores and
 logits, and a window on every other layer's attention.
 
-A folder stores a norm's weight minus one; GGUF, and so a spec, stores the weight.
+A folder stores a norm's weight minus one; GGUF and a spec store the weight.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any
 
 from tinsmith import layouts
 from tinsmith.errors import UnsupportedError
+from tinsmith.graph import GraphBuilder
 from tinsmith.models import decoder
-from tinsmith.models.family import Fields, TensorName, shortest_float32
+from tinsmith.models.decoder import Key
+from tinsmith.models.family import Fields, TensorName
 from tinsmith.spec import Hyper
 
-if TYPE_CHECKING:
-    from tinsmith.graph import GraphBuilder
-
 _PERIOD = 2
+_KEYS = (
+    Key("window", "sliding_window", "attention.sliding_window", "count", 4096),
+    Key("attention_cap", "attn_logit_softcapping", "attn_logit_softcapping", "real", 50.0),
+    Key("logit_cap", "final_logit_softcapping", "final_logit_softcapping", "real", 30.0),
+)
 
 
 @dataclass(frozen=True)
 class Gemma2Hyper(Hyper):
-    """window: of the layers that have one. query_scalar: attention's scores are divided by its root. The caps c
-    make c * tanh(x / c) of scores and of logits."""
+    """window: of every other layer. query_scalar: scores are divided by its root. attention_cap, logit_cap: c
+    in c * tanh(x / c) of scores and of logits."""
 
     window: int
     query_scalar: int
@@ -34,12 +38,12 @@ class Gemma2Hyper(Hyper):
 
 
 class Gemma2(decoder.Decoder):
-    name: ClassVar[str] = "gemma2"
-    model_type: ClassVar[str] = "gemma2"
-    hf_architectures: ClassVar[tuple[str, ...]] = ("Gemma2ForCausalLM",)
-    gguf_architecture: ClassVar[str] = "gemma2"
-    hyper: ClassVar[type[Hyper]] = Gemma2Hyper
-    defaults: ClassVar[Mapping[str, Any]] = {
+    name = "gemma2"
+    model_type = "gemma2"
+    hf_architectures = ("Gemma2ForCausalLM",)
+    gguf_architecture = "gemma2"
+    hyper = Gemma2Hyper
+    defaults = {
         "head_dim": 256,
         "max_position_embeddings": 8192,
         "num_key_value_heads": 4,
@@ -49,57 +53,41 @@ class Gemma2(decoder.Decoder):
         "final_logit_softcapping": 30.0,
         "tie_word_embeddings": True,
     }
-    only: ClassVar[Mapping[str, tuple[Any, ...]]] = {
+    only = {
         "hidden_activation": ("gelu_pytorch_tanh",),
         "attention_bias": (False,),
         "use_bidirectional_attention": (False,),
         "tie_word_embeddings": (True,),  # GGUF has no head for it
     }
-    only_gguf: ClassVar[Mapping[str, tuple[Any, ...]]] = {
+    only_gguf = {
         "rope.scaling.type": ("none",),
         "attention.sliding_window_pattern": (_PERIOD,),
     }
-    keeps_head_dim: ClassVar[bool] = True
+    keeps_head_dim = True
 
     def more_from_hf(self, fields: Fields, rope: Fields) -> dict[str, Any]:
         if windows_every(fields, _PERIOD) != _PERIOD:
             raise UnsupportedError(f"{fields.where}: layer_types must give every other layer a window")
-        return {
-            "window": fields.count("sliding_window"),
-            "query_scalar": fields.count("query_pre_attn_scalar"),
-            "attention_cap": fields.real("attn_logit_softcapping"),
-            "logit_cap": fields.real("final_logit_softcapping"),
-        }
+        return {**decoder.from_hf(fields, _KEYS), "query_scalar": fields.count("query_pre_attn_scalar")}
 
     def more_to_hf(self, h: Gemma2Hyper) -> dict[str, Any]:
         return {
-            "sliding_window": h.window,
+            **decoder.to_hf(h, _KEYS),
             "query_pre_attn_scalar": h.query_scalar,
-            "attn_logit_softcapping": h.attention_cap,
-            "final_logit_softcapping": h.logit_cap,
             "hidden_act": "gelu_pytorch_tanh",
         }
 
     def more_from_gguf(self, fields: Fields, h: dict[str, Any]) -> dict[str, Any]:
-        return {
-            "window": fields.count("attention.sliding_window", 4096),
-            "query_scalar": usual_query_scalar(h, 46),
-            "attention_cap": shortest_float32(fields.real("attn_logit_softcapping", 50.0)),
-            "logit_cap": shortest_float32(fields.real("final_logit_softcapping", 30.0)),
-        }
+        return {**decoder.from_gguf(fields, _KEYS), "query_scalar": usual_query_scalar(h, 46)}
 
     def more_to_gguf(self, h: Gemma2Hyper) -> dict[str, Any]:
         refuse_other_query_scalar(h, h.query_scalar, 46)
-        return {
-            "attention.sliding_window": h.window,
-            "attn_logit_softcapping": h.attention_cap,
-            "final_logit_softcapping": h.logit_cap,
-        }
+        return decoder.to_gguf(h, _KEYS)
 
     def check(self, h: Hyper, where: str) -> None:
         super().check(h, where)
         if not h.tied:
-            raise UnsupportedError(f"{where}: tie_word_embeddings must be true; gemma2 has no head of its own")
+            raise UnsupportedError(f"{where}: tie_word_embeddings must be true; gemma2 has no separate head")
 
     def layer(self, h: Hyper) -> list[TensorName]:
         return [*four_norms(h), *decoder.attention(h), *decoder.feed_forward(h)]
@@ -107,17 +95,15 @@ class Gemma2(decoder.Decoder):
     def final_norm(self, h: Hyper) -> TensorName:
         return offset(super().final_norm(h))
 
-    def graph(self, h: Gemma2Hyper, g: GraphBuilder) -> None:  # type: ignore[override]
+    def graph(self, h: Gemma2Hyper, g: GraphBuilder) -> None:
         x = g.embed("embed", scale=h.dim**0.5)
         table = g.rope_table(decoder.frequencies(h.rope_base, h.rope_dim))
         for i in range(h.layers):
             layer = f"layers.{i}"
             y = g.norm(x, f"{layer}.attn_norm", h.norm_eps)
             q, k, v = g.matmuls(y, f"{layer}.q", f"{layer}.k", f"{layer}.v")
-            cache = g.cache(h.kv_heads, h.head_dim, window=h.window if (i + 1) % _PERIOD else 0)
-            g.kv_append(cache, g.rope(k, table, h.kv_heads), v)
-            q = g.rope(q, table, h.heads)
-            y = g.attention(cache, q, h.heads, h.query_scalar**-0.5, cap=h.attention_cap)
+            window, scale = h.window if (i + 1) % _PERIOD else 0, h.query_scalar**-0.5
+            y = decoder.attend(h, g, q, k, v, table, window=window, scale=scale, cap=h.attention_cap)
             x = g.norm(g.matmul(y, f"{layer}.o"), f"{layer}.attn_post_norm", h.norm_eps, residual=x)
             y = g.norm(x, f"{layer}.ffn_norm", h.norm_eps)
             gate, up = g.matmuls(y, f"{layer}.gate", f"{layer}.up")
@@ -127,17 +113,17 @@ class Gemma2(decoder.Decoder):
 
 
 def offset(name: TensorName) -> TensorName:
-    """A norm's weight that a folder stores minus one."""
+    """Of a norm's weight that a folder stores minus one."""
     return replace(name, from_hf=layouts.plus_one, to_hf=layouts.minus_one)
 
 
 def four_norms(h: Hyper) -> list[TensorName]:
-    """Before and after attention and feed-forward, stored minus one."""
+    """The norms before and after attention and feed-forward, stored minus one."""
     return [offset(name) for name in plain_norms(h)]
 
 
 def plain_norms(h: Hyper) -> list[TensorName]:
-    """Before and after attention and feed-forward, stored as they are."""
+    """The norms before and after attention and feed-forward, stored as they are."""
     names = (
         ("attn_norm", "input_layernorm", "attn_norm"),
         ("attn_post_norm", "post_attention_layernorm", "post_attention_norm"),
@@ -148,8 +134,8 @@ def plain_norms(h: Hyper) -> list[TensorName]:
 
 
 def windows_every(fields: Fields, usual: int) -> int:
-    """The period n of a config whose layers have windows but for each nth; usual where the layers are too few
-    to tell. UnsupportedError for another pattern."""
+    """The period n of a config in which all layers except each nth have windows; `usual` if there are too few
+    layers to tell. UnsupportedError for another pattern."""
     layers, given = fields.count("num_hidden_layers"), fields.get("layer_types")
     if given is None:
         return fields.count("sliding_window_pattern", usual)
@@ -158,14 +144,14 @@ def windows_every(fields: Fields, usual: int) -> int:
         if given == ["sliding_attention" if (i + 1) % period else "full_attention" for i in range(layers)]:
             return period
     raise UnsupportedError(
-        f"{fields.where}: layer_types must be one type a layer, 'sliding_attention' but for each nth, which is "
-        "'full_attention'"
+        f"{fields.where}: layer_types must be 'full_attention' for each nth layer and 'sliding_attention' for "
+        "all others"
     )
 
 
 def usual_query_scalar(h: Mapping[str, Any], layers_of_27b: int) -> int:
-    """GGUF has no key for it: llama.cpp takes a head's width, but in the 27B models, which it knows by their
-    layers, the embedding's width a head."""
+    """llama.cpp's value, as GGUF has no key for it: the head width, or in 27B models, known by their number of
+    layers, the embedding's width per head."""
     return int(h["dim"] // h["heads"] if h["layers"] == layers_of_27b else h["head_dim"])
 
 
@@ -173,7 +159,7 @@ def refuse_other_query_scalar(h: Hyper, given: int, layers_of_27b: int) -> None:
     usual = usual_query_scalar(vars(h), layers_of_27b)
     if given != usual:
         raise UnsupportedError(
-            f"query_pre_attn_scalar is {given}; GGUF can't say so, and llama.cpp would take {usual}"
+            f"query_pre_attn_scalar is {given}, which GGUF can't state: llama.cpp would take {usual}"
         )
 
 

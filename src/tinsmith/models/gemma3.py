@@ -1,13 +1,14 @@
-"""The gemma3 family, text only: gemma2 with norms of query and key heads in place of soft caps, windows on
-five of six layers, and rotation by one base within windows and by another, larger one elsewhere."""
+"""The gemma3 family, text only: gemma2 with norms of query and key heads instead of soft caps, windows in five
+of six layers, and a larger RoPE base in layers without one."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any
 
 from tinsmith.errors import FormatError
+from tinsmith.graph import GraphBuilder
 from tinsmith.models import decoder
 from tinsmith.models.family import Fields, TensorName, shortest_float32
 from tinsmith.models.gemma2 import (
@@ -19,18 +20,15 @@ from tinsmith.models.gemma2 import (
 )
 from tinsmith.spec import Hyper
 
-if TYPE_CHECKING:
-    from tinsmith.graph import GraphBuilder
-
 _PERIOD = 6
 _LAYERS_OF_27B = 62
 
 
 @dataclass(frozen=True)
 class Gemma3Hyper(Hyper):
-    """Each period-th layer sees all positions, and its rotation's frequencies are divided by rope_factor; the
-    others see `window` of them and rotate by local_base. query_scalar: attention's scores are divided by its
-    root. logit_cap: c of c * tanh(x / c), 0 for none."""
+    """Each period-th layer attends to all positions, with RoPE frequencies divided by rope_factor; the others
+    attend to `window` positions, with RoPE base local_base. query_scalar: scores are divided by its root.
+    logit_cap: c in c * tanh(x / c), 0 for none."""
 
     window: int
     period: int
@@ -41,13 +39,13 @@ class Gemma3Hyper(Hyper):
 
 
 class Gemma3(decoder.Decoder):
-    name: ClassVar[str] = "gemma3"
-    model_type: ClassVar[str] = "gemma3_text"
-    hf_architectures: ClassVar[tuple[str, ...]] = ("Gemma3ForCausalLM", "Gemma3ForConditionalGeneration")
-    gguf_architecture: ClassVar[str] = "gemma3"
-    text_models: ClassVar[tuple[str, ...]] = ("gemma3_text",)
-    hyper: ClassVar[type[Hyper]] = Gemma3Hyper
-    defaults: ClassVar[Mapping[str, Any]] = {
+    name = "gemma3"
+    model_type = "gemma3_text"
+    hf_architectures = ("Gemma3ForCausalLM", "Gemma3ForConditionalGeneration")
+    gguf_architecture = "gemma3"
+    text_models = ("gemma3_text",)
+    hyper = Gemma3Hyper
+    defaults = {
         "head_dim": 256,
         "max_position_embeddings": 131072,
         "num_attention_heads": 8,
@@ -57,17 +55,17 @@ class Gemma3(decoder.Decoder):
         "tie_word_embeddings": True,
         "vocab_size": 262208,
     }
-    only: ClassVar[Mapping[str, tuple[Any, ...]]] = {
+    only = {
         "hidden_activation": ("gelu_pytorch_tanh",),
         "attention_bias": (False,),
         "attn_logit_softcapping": (None,),
         "use_bidirectional_attention": (False,),
     }
-    only_gguf: ClassVar[Mapping[str, tuple[Any, ...]]] = {"rope.scaling.type": ("none", "linear")}
-    keeps_head_dim: ClassVar[bool] = True
+    only_gguf = {"rope.scaling.type": ("none", "linear")}
+    keeps_head_dim = True
 
     def rope_from_hf(self, config: Mapping[str, Any]) -> Fields:
-        """The settings of layers without window, and the base of those with one as `local`."""
+        """RoPE settings of layers without a window; the base of the others as `rope_local_base_freq`."""
         given = config.get("rope_parameters")
         local: Any
         if not isinstance(given, Mapping) or "full_attention" not in given:
@@ -134,7 +132,7 @@ class Gemma3(decoder.Decoder):
     def final_norm(self, h: Hyper) -> TensorName:
         return offset(super().final_norm(h))
 
-    def graph(self, h: Gemma3Hyper, g: GraphBuilder) -> None:  # type: ignore[override]
+    def graph(self, h: Gemma3Hyper, g: GraphBuilder) -> None:
         x = g.embed("embed", scale=h.dim**0.5)
         near = g.rope_table(decoder.frequencies(h.local_base, h.rope_dim))
         far = g.rope_table(decoder.frequencies(h.rope_base, h.rope_dim, h.rope_factor))
@@ -145,15 +143,14 @@ class Gemma3(decoder.Decoder):
             q, k, v = g.matmuls(y, f"{layer}.q", f"{layer}.k", f"{layer}.v")
             q = g.norm(q, f"{layer}.q_norm", h.norm_eps, heads=h.heads)
             k = g.norm(k, f"{layer}.k_norm", h.norm_eps, heads=h.kv_heads)
-            cache = g.cache(h.kv_heads, h.head_dim, window=window)
-            g.kv_append(cache, g.rope(k, table, h.kv_heads), v)
-            y = g.attention(cache, g.rope(q, table, h.heads), h.heads, h.query_scalar**-0.5, images=True)
+            scale = h.query_scalar**-0.5
+            y = decoder.attend(h, g, q, k, v, table, window=window, scale=scale, images=True)
             x = g.norm(g.matmul(y, f"{layer}.o"), f"{layer}.attn_post_norm", h.norm_eps, residual=x)
             y = g.norm(x, f"{layer}.ffn_norm", h.norm_eps)
             gate, up = g.matmuls(y, f"{layer}.gate", f"{layer}.up")
             y = g.matmul(g.gated(gate, up, act="gelu"), f"{layer}.down")
             x = g.norm(y, f"{layer}.ffn_post_norm", h.norm_eps, residual=x)
-        g.logits(g.norm(x, "final_norm", h.norm_eps), "embed" if h.tied else "head", cap=h.logit_cap)
+        g.logits(g.norm(x, "final_norm", h.norm_eps), h.head, cap=h.logit_cap)
 
 
 def windowed(h: Gemma3Hyper, layer: int) -> bool:

@@ -1,13 +1,14 @@
-"""The gemma4 family, text only: gemma3 with wider heads where a layer sees all positions, a norm of values,
-last layers that read the keys and values of earlier ones, an embedding of each token for every layer, and a
-factor of what each layer puts out."""
+"""The gemma4 family, text only: gemma3 with wider heads in layers without a window, a norm of values, last
+layers that reuse keys and values of earlier ones, per-layer token embeddings, and a scale of each layer's
+output."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any
 
 from tinsmith.errors import FormatError, UnsupportedError
+from tinsmith.graph import GraphBuilder, Value
 from tinsmith.models import decoder, two_rotations
 from tinsmith.models.family import Fields, TensorName, shortest_float32
 from tinsmith.models.gemma2 import plain_norms
@@ -25,21 +26,18 @@ from tinsmith.models.per_layer import window_pattern
 from tinsmith.models.two_rotations import TYPES
 from tinsmith.spec import Hyper, Tensor
 
-if TYPE_CHECKING:
-    from tinsmith.graph import GraphBuilder, Value
-
 _REUSED = "self_attn.(k_proj|v_proj|k_norm).weight", "attn_(k|v|k_norm).weight"
-_NOTE = "keys and values of layers that read an earlier layer's are left out, as nothing reads them"
+_NOTE = "unused keys and values of layers that reuse an earlier layer's are left out"
 
 
 class Gemma4(decoder.Decoder):
-    name: ClassVar[str] = "gemma4"
-    model_type: ClassVar[str] = "gemma4_text"
-    hf_architectures: ClassVar[tuple[str, ...]] = ("Gemma4ForCausalLM", "Gemma4ForConditionalGeneration")
-    gguf_architecture: ClassVar[str] = "gemma4"
-    text_models: ClassVar[tuple[str, ...]] = ("gemma4_text",)
-    hyper: ClassVar[type[Hyper]] = Gemma4Hyper
-    defaults: ClassVar[Mapping[str, Any]] = {
+    name = "gemma4"
+    model_type = "gemma4_text"
+    hf_architectures = ("Gemma4ForCausalLM", "Gemma4ForConditionalGeneration")
+    gguf_architecture = "gemma4"
+    text_models = ("gemma4_text",)
+    hyper = Gemma4Hyper
+    defaults = {
         "head_dim": 256,
         "hidden_size_per_layer_input": 256,
         "max_position_embeddings": 131072,
@@ -49,13 +47,13 @@ class Gemma4(decoder.Decoder):
         "tie_word_embeddings": True,
         "vocab_size": 262144,
     }
-    only: ClassVar[Mapping[str, tuple[Any, ...]]] = {
+    only = {
         "hidden_activation": ("gelu_pytorch_tanh",),
         "attention_bias": (False,),
         "enable_moe_block": (False,),
-        "use_bidirectional_attention": (None, "vision"),  # images, which a text has none of
+        "use_bidirectional_attention": (None, "vision"),  # "vision": within images only
     }
-    only_gguf: ClassVar[Mapping[str, tuple[Any, ...]]] = {"rope.scaling.type": ("none",)}
+    only_gguf = {"rope.scaling.type": ("none",)}
 
     def rope_from_hf(self, config: Mapping[str, Any]) -> Fields:
         return two_rotations.from_hf(config, 0.25)
@@ -104,7 +102,7 @@ class Gemma4(decoder.Decoder):
         }
 
     def hyper_from_gguf(self, meta: Mapping[str, Any], *, tied: bool) -> Hyper:
-        """GGUF's usual keys have the sizes of wide heads, and lists where layers differ."""
+        """GGUF's common keys state the sizes of wide heads, or a list if layers differ."""
         prefix = f"{self.gguf_architecture}."
         fields = Fields(meta, decoder.METADATA, prefix)
         near, wide = fields.count("attention.key_length_swa"), fields.count("attention.key_length")
@@ -169,14 +167,14 @@ class Gemma4(decoder.Decoder):
             own["final_logit_softcapping"] = h.logit_cap
         return own
 
-    def tensors(self, h: Gemma4Hyper) -> list[TensorName]:  # type: ignore[override]
+    def tensors(self, h: Gemma4Hyper) -> list[TensorName]:
         names = [two_rotations.factors_name(h.wide_head_dim), *super().tensors(h)]
         return names + (_before_layers(h) if h.layer_dim else [])
 
-    def derive(self, h: Gemma4Hyper) -> dict[str, Tensor]:  # type: ignore[override]
+    def derive(self, h: Gemma4Hyper) -> dict[str, Tensor]:
         return {"rope_freqs": two_rotations.factors(h.wide_rope_dim, h.wide_head_dim)}
 
-    def layer_at(self, h: Gemma4Hyper, i: int) -> list[TensorName]:  # type: ignore[override]
+    def layer_at(self, h: Gemma4Hyper, i: int) -> list[TensorName]:
         sizes = h.at(i)
         heads = [*decoder.attention(sizes), *decoder.head_norms(sizes)]
         if not h.own(i):
@@ -191,17 +189,17 @@ class Gemma4(decoder.Decoder):
             TensorName("scale", "layer_scalar", "layer_output_scale.weight", 1, 1),
         ]
 
-    def ignored_in_folder(self, h: Gemma4Hyper) -> tuple[tuple[str, str], ...]:  # type: ignore[override]
+    def ignored_in_folder(self, h: Gemma4Hyper) -> tuple[tuple[str, str], ...]:
         return _ignored(h, r"model\.layers\.", _REUSED[0])
 
-    def ignored_in_gguf(self, h: Gemma4Hyper) -> tuple[tuple[str, str], ...]:  # type: ignore[override]
+    def ignored_in_gguf(self, h: Gemma4Hyper) -> tuple[tuple[str, str], ...]:
         return _ignored(h, r"blk\.", _REUSED[1])
 
     def check(self, h: Gemma4Hyper, where: str) -> None:
         super().check(h, where)
         if len(h.windowed) != h.layers or h.windowed[-1]:
             raise UnsupportedError(
-                f"{where}: layer_types must be one a layer, the last one full_attention; there are "
+                f"{where}: layer_types must have one type per layer, full_attention for the last; it has "
                 f"{len(h.windowed)} for {h.layers} layers"
             )
         if h.heads % h.wide_kv_heads or h.wide_rope_dim % 2 or h.wide_rope_dim > h.wide_head_dim:
@@ -212,13 +210,13 @@ class Gemma4(decoder.Decoder):
         before = h.windowed[: h.layers - h.reusing]
         if not set(h.windowed[len(before) :]) <= set(before):
             raise UnsupportedError(
-                f"{where}: the last {h.reusing} layers read earlier keys and values (num_kv_shared_layers); "
-                "layer_types has no earlier layer of each of their types"
+                f"{where}: the last {h.reusing} layers reuse earlier keys and values (num_kv_shared_layers), "
+                "but layer_types has no earlier layer of each of their types"
             )
 
-    def graph(self, h: Gemma4Hyper, g: GraphBuilder) -> None:  # type: ignore[override]
+    def graph(self, h: Gemma4Hyper, g: GraphBuilder) -> None:
         x = g.embed("embed", scale=h.dim**0.5)
-        given = _given(h, g, x) if h.layer_dim else None
+        embedded = _layer_embeddings(h, g, x) if h.layer_dim else None
         ones = {width: g.constant(f"ones.{width}", [1.0] * width) for width in {h.head_dim, h.wide_head_dim}}
         tables = {True: g.rope_table(decoder.frequencies(h.local_base, h.head_dim))}
         tables[False] = g.rope_table(two_rotations.frequencies(h.rope_base, h.wide_rope_dim, h.wide_head_dim))
@@ -242,19 +240,19 @@ class Gemma4(decoder.Decoder):
             gate, up = g.matmuls(y, f"{layer}.gate", f"{layer}.up")
             y = g.matmul(g.gated(gate, up, act="gelu"), f"{layer}.down")
             x = g.norm(y, f"{layer}.ffn_post_norm", h.norm_eps, residual=x)
-            if given is not None:
-                own = g.slice(given, i * h.layer_dim, h.layer_dim)
-                y = g.gated(g.matmul(x, f"{layer}.layer_gate"), own, act="gelu")
+            if embedded is not None:
+                part = g.slice(embedded, i * h.layer_dim, h.layer_dim)
+                y = g.gated(g.matmul(x, f"{layer}.layer_gate"), part, act="gelu")
                 y = g.matmul(y, f"{layer}.layer_out")
                 x = g.norm(y, f"{layer}.layer_norm", h.norm_eps, residual=x)
             x = g.scaled(x, f"{layer}.scale")
-        g.logits(g.norm(x, "final_norm", h.norm_eps), "embed" if h.tied else "head", cap=h.logit_cap)
+        g.logits(g.norm(x, "final_norm", h.norm_eps), h.head, cap=h.logit_cap)
 
 
-def _given(h: Gemma4Hyper, g: GraphBuilder, x: Value) -> Value:
-    """What every layer is given of the token itself: (norm(p / root(dim)) + root(layer_dim) e) / root(2), p a
-    projection of its embedding, e its row of the layers' own table. A norm of p / root(dim) is that of p with
-    dim times the epsilon."""
+def _layer_embeddings(h: Gemma4Hyper, g: GraphBuilder, x: Value) -> Value:
+    """The token's embeddings for all layers: (norm(p / √dim) + √layer_dim e) / √2, where p projects the token's
+    embedding and e is its row of the per-layer table. norm(p / √dim) equals norm(p) with dim times the
+    epsilon."""
     projected = g.norm(g.matmul(x, "layer_in"), "layer_in_norm", h.norm_eps * h.dim, heads=h.layers)
     return g.add(g.embed("layer_embed", scale=(h.layer_dim / 2) ** 0.5), projected, 0.5**0.5)
 

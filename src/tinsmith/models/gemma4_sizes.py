@@ -1,4 +1,4 @@
-"""The sizes of gemma4, as configs and GGUF metadata say them."""
+"""gemma4's sizes in configs and in GGUF metadata."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from tinsmith.spec import Hyper
 
 @dataclass(frozen=True)
 class Gemma4Hyper(Hyper):
-    """windowed: which layers see the latest `window` positions only; their heads are head_dim wide, kv_heads of
-    them for keys and values, and rotate by local_base. The others' are wide_head_dim wide, wide_kv_heads of
-    them, and the first wide_rope_dim of their values rotate by rope_base; keys_as_values: there keys before
-    norm and rotation are the values too. reusing: how many of the last layers read the keys and values of the
-    last one of their kind before them; double_ffn: whether their feed-forward is twice as wide. layer_dim: of a
-    token's embedding for a layer, 0 for none. logit_cap: c of c * tanh(x / c), 0 for none."""
+    """windowed: the layers that attend to the latest `window` positions, with kv_heads heads of head_dim values
+    and RoPE base local_base. The others have wide_kv_heads heads of wide_head_dim values, of which rope_base
+    rotates the first wide_rope_dim; keys_as_values: they use keys before norm and RoPE as values. reusing:
+    number of last layers that reuse keys and values of the last earlier layer of their kind; double_ffn: their
+    feed-forward is twice as wide. layer_dim: width of a per-layer token embedding, 0 for none. logit_cap: c in
+    c * tanh(x / c), 0 for none."""
 
     window: int
     windowed: tuple[bool, ...]
@@ -34,11 +34,11 @@ class Gemma4Hyper(Hyper):
     logit_cap: float
 
     def own(self, layer: int) -> bool:
-        """Whether a layer has keys and values of its own."""
+        """Whether a layer computes keys and values."""
         return layer < self.layers - self.reusing
 
     def at(self, layer: int) -> Gemma4Hyper:
-        """With the sizes of a layer."""
+        """The hyper-parameters with a layer's sizes."""
         sizes: dict[str, int] = {"ffn_dim": self.ffn_dim * (1 + (self.double_ffn and not self.own(layer)))}
         if not self.windowed[layer]:
             sizes |= {"head_dim": self.wide_head_dim, "kv_heads": self.wide_kv_heads}
@@ -55,8 +55,7 @@ def windowed_layers(fields: Fields) -> tuple[bool, ...]:
 
 
 def overridden(fields: Fields, windowed: tuple[bool, ...]) -> dict[str, Any]:
-    """The sizes of wide heads where a config has them layer by layer, as newer transformers write it, by the
-    keys of older ones."""
+    """Sizes of wide heads from per_layer_config of newer transformers, by the keys of older ones."""
     given = fields.get("per_layer_config")
     if given is None:
         return {}
@@ -86,14 +85,14 @@ def first_of(fields: Fields, key: str) -> Any:
 
 
 def kv_heads_of(fields: Fields) -> tuple[Any, int | None]:
-    """Of layers with a window, and of the others where the file has one number a layer: its wide heads then
-    take keys for values."""
+    """Key-value heads of layers with a window, and of the others if the file lists one number per layer; their
+    keys then are their values."""
     given, windowed = fields.get("attention.head_count_kv"), fields.get("attention.sliding_window_pattern")
     if not isinstance(given, list):
         return given, None
     kinds: dict[bool, set[Any]] = {True: set(), False: set()}
     if not isinstance(windowed, list) or len(windowed) != len(given):
-        raise FormatError(f"{fields.named('attention.head_count_kv')}; it must be one number a layer")
+        raise FormatError(f"{fields.named('attention.head_count_kv')}; it must be one number per layer")
     for narrow, count in zip(windowed, given, strict=True):
         kinds[bool(narrow)].add(count if isinstance(count, int) and 0 < count < 1 << 31 else None)
     if any(len(counts) != 1 or None in counts for counts in kinds.values()):
@@ -105,13 +104,13 @@ def kv_heads_of(fields: Fields) -> tuple[Any, int | None]:
 
 
 def check_gguf(h: Gemma4Hyper) -> None:
-    """GGUF's readers take the last layer before those that reuse keys for one without a window, and the one
-    before that for one with a window."""
+    """GGUF readers assume that of the last two layers before the reusing ones, the first has a window and the
+    second has none."""
     before, reusing = h.windowed[: h.layers - h.reusing], h.windowed[h.layers - h.reusing :]
     if (False in reusing and before[-1]) or (True in reusing and not before[-2:][0]):
         raise UnsupportedError(
-            f"gemma4: the last {h.reusing} layers read keys and values of layers before them; in GGUF those "
-            "are a layer with a window, then one without"
+            f"gemma4: the last {h.reusing} layers reuse keys and values; GGUF needs a layer with a window, "
+            "then one without, before them"
         )
 
 
@@ -121,7 +120,7 @@ def doubled(fields: Fields, ffn: int, layers: int, reusing: int) -> bool:
         return False
     if given != [ffn] * (layers - reusing) + [2 * ffn] * reusing:
         raise UnsupportedError(
-            f"{fields.named('feed_forward_length')}; supported: one width, and twice that in the layers that "
-            "read earlier keys and values"
+            f"{fields.named('feed_forward_length')}; supported: one width, doubled in layers that reuse keys "
+            "and values"
         )
     return True

@@ -10,52 +10,57 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from tinsmith.errors import FormatError, UnsupportedError
+from tinsmith.fields import errors_at
 from tinsmith.format_names import file_type
 from tinsmith.formats import gguf
 from tinsmith.formats.weights import WEIGHT_FORMATS, in_gguf, restated
+from tinsmith.layouts import inverse
 from tinsmith.models.family import Family, TensorName, by_gguf_architecture, by_name, without_ignored
 from tinsmith.spec import Buffer, Hyper, Spec, Tensor, Tokenizer
-from tinsmith.tokenizer import gguf_keys as _gguf_tokenizer
+from tinsmith.tokenizer import gguf_keys
 
 _QUANTIZATION_VERSION = 2
-# The SHA-256 of the checkpoint that a model's weights were made from, or that an adapter was trained on.
+# SHA-256 of the checkpoint that a model's weights were made from, or that an adapter was trained on.
 SOURCE = "tinsmith.source.sha256"
 TEMPLATE = "tokenizer.chat_template"
-# What `general.*` says of the file rather than of the model; written anew.
+# Keys of `general.*` that describe the file, not the model: every file gets new ones.
 _OF_THE_FILE = {"architecture", "type", "file_type", "quantization_version", "alignment"}
+Written = tuple[str, Buffer | Iterable[Buffer]]  # format; data, whole or in pieces
 
 
 def load_gguf(path: str | Path, *, mtp: bool = False) -> Spec:
     file = gguf.read(path)
-    meta = {key: entry.value for key, entry in file.metadata.items()}
     family, hyper = _family(file)
     hyper = family.with_mtp(hyper, int(mtp), str(path))
-    try:
-        tokenizer = _gguf_tokenizer.read(meta)
-        template = _gguf_tokenizer.text(meta, TEMPLATE)
-        named = _gguf_tokenizer.named_templates(meta)
-    except (FormatError, UnsupportedError) as error:
-        raise type(error)(f"{path}: {error}") from error
+    tokenizer, template = read_words(file)
+    with errors_at(path):
+        named = gguf_keys.named_templates(_values(file))
     if len(tokenizer.tokens) != hyper.vocab:
         raise FormatError(f"{path}: {len(tokenizer.tokens)} tokens for a vocabulary of {hyper.vocab}")
     names, notes = without_ignored(file.tensors, family.ignored_in_gguf(hyper))
     tensors = read_tensors(file, names, family.tensors(hyper))
     notes += family.notes(hyper)
-    source = source_of(file)
-    return Spec(family.name, hyper, tensors, tokenizer, template, general_of(file), notes, named, source)
+    return Spec(
+        family.name, hyper, tensors, tokenizer, template, general_of(file), notes, named, source_of(file)
+    )
+
+
+def _values(file: gguf.Gguf) -> dict[str, Any]:
+    return {key: entry.value for key, entry in file.metadata.items()}
 
 
 def general_of(file: gguf.Gguf) -> dict[str, Any]:
     """Spec.general."""
-    return {
-        key.removeprefix("general."): entry.value
-        for key, entry in file.metadata.items()
-        if key.startswith("general.") and key.removeprefix("general.") not in _OF_THE_FILE
+    general = {
+        key.removeprefix("general."): value
+        for key, value in _values(file).items()
+        if key.startswith("general.")
     }
+    return {key: value for key, value in general.items() if key not in _OF_THE_FILE}
 
 
 def source_of(file: gguf.Gguf) -> str | None:
-    """The digest under SOURCE; None where the file does not say. Raises FormatError for what is none."""
+    """The digest under SOURCE, if any. Raises FormatError if it is not a SHA-256."""
     given = file.get(SOURCE)
     if given is None or (isinstance(given, str) and re.fullmatch(r"[0-9a-f]{64}", given)):
         return given
@@ -63,7 +68,7 @@ def source_of(file: gguf.Gguf) -> str | None:
 
 
 def _family(file: gguf.Gguf) -> tuple[Family, Hyper]:
-    meta = {key: entry.value for key, entry in file.metadata.items()} | _vectors(file)
+    meta = _values(file) | _vectors(file)
     architecture = meta.get("general.architecture")
     if not isinstance(architecture, str):
         raise FormatError(f"{file.path}: no general.architecture; the file is not a language model")
@@ -73,23 +78,19 @@ def _family(file: gguf.Gguf) -> tuple[Family, Hyper]:
             "this one with it"
         )
     family = by_gguf_architecture(architecture, str(file.path))
-    try:
+    with errors_at(file.path):
         return family, family.hyper_from_gguf(meta, tied="output.weight" not in file.tensors)
-    except (FormatError, UnsupportedError) as error:
-        raise type(error)(f"{file.path}: {error}") from error
 
 
 def read_words(file: gguf.Gguf) -> tuple[Tokenizer, str | None]:
-    """The tokenizer, and the chat template if any, of a file whose family need not be one of ours."""
-    meta = {key: entry.value for key, entry in file.metadata.items()}
-    try:
-        return _gguf_tokenizer.read(meta), _gguf_tokenizer.text(meta, TEMPLATE)
-    except (FormatError, UnsupportedError) as error:
-        raise type(error)(f"{file.path}: {error}") from error
+    """The tokenizer and the chat template, if any; the file's family may be an unsupported one."""
+    meta = _values(file)
+    with errors_at(file.path):
+        return gguf_keys.read(meta), gguf_keys.text(meta, TEMPLATE)
 
 
 def _vectors(file: gguf.Gguf) -> dict[str, list[float]]:
-    """The values of float32 vectors of no layer, by their tensor's name."""
+    """Values of the float32 vectors that describe RoPE, by tensor name."""
     return {
         name: list(memoryview(tensor.data).cast("B").cast("f"))  # type: ignore[arg-type]
         for name, tensor in file.tensors.items()
@@ -98,7 +99,7 @@ def _vectors(file: gguf.Gguf) -> dict[str, list[float]]:
 
 
 def read_tensors(file: gguf.Gguf, present: list[str], names: list[TensorName]) -> dict[str, Tensor]:
-    """By role. present: the file's tensors that must all be among `names`."""
+    """Tensors by role. present: names of the file's tensors, all of which must be among `names`."""
     surplus = sorted(set(present) - {part.gguf for name in names for part in name.gguf_parts})
     if surplus:
         raise UnsupportedError(
@@ -111,8 +112,8 @@ def read_tensors(file: gguf.Gguf, present: list[str], names: list[TensorName]) -
         if len({part.format for part in parts}) > 1:
             formats = ", ".join(f"{n.gguf} {t.format}" for n, t in zip(name.gguf_parts, parts, strict=True))
             raise UnsupportedError(
-                f"{file.path}: {formats}: tensors that are computed as one have several formats, which is not "
-                "supported; quantize them alike"
+                f"{file.path}: {formats}: one computed tensor in several formats is not supported; quantize "
+                "its parts alike"
             )
         data = parts[0].data if len(parts) == 1 else b"".join(part.data for part in parts)
         tensors[name.role] = Tensor(parts[0].format, name.all_rows, name.inputs, data)
@@ -135,15 +136,13 @@ def _tensor(file: gguf.Gguf, name: TensorName) -> Tensor:
         )
     assert isinstance(stored.data, Buffer)
     data: Buffer = stored.data
-    order = name.file_order
-    if len(order) > 1:
-        back = sorted(range(len(order)), key=order.__getitem__)
-        data = b"".join(_runs(data, len(data) // name.all_rows, back))
+    if len(name.file_order) > 1:
+        data = in_spec_order(name, data, len(data) // name.all_rows)
     return Tensor(stored.type.name, name.all_rows, name.inputs, data)
 
 
 class Encode(Protocol):
-    """Gives tensors other formats on their way to the file: quant.encoder makes such."""
+    """Converts tensors to other formats while they are written; quant.encoder makes one."""
 
     @property
     def file_type(self) -> int: ...
@@ -151,37 +150,49 @@ class Encode(Protocol):
     def __call__(
         self, spec: Spec, names: Sequence[tuple[TensorName, Sequence[int]]]
     ) -> Iterable[tuple[str, Iterable[Buffer]]]:
-        """For each tensor its format and its data in pieces, which are taken in order. With a name comes the
-        order that the file has rows in: its row i of each run of len(order) rows is the tensor's order[i]."""
+        """The format of each tensor, and its data in pieces to be consumed in order. Each name comes with the
+        file's row order: row i of each run of len(order) rows is the tensor's row order[i]."""
 
 
-def save(spec: Spec, path: str | Path, extra_metadata: Mapping[str, Any], encode: Encode | None) -> None:
-    names = by_name(spec.family).tensors(spec.hyper)
+def save_gguf(
+    spec: Spec,
+    path: str | Path,
+    extra_metadata: Mapping[str, Any] | None = None,
+    encode: Encode | None = None,
+) -> None:
+    """Writes the model as GGUF, atomically, with everything that llama.cpp needs to run it as trained.
+
+    extra_metadata: further keys by full name, as plain values or formats.gguf.Value; they replace keys of the
+    same name. encode: converts the tensors to other formats piece by piece (quant.encoder makes one). Equal
+    specs give equal bytes.
+    """
     file_type = encode.file_type if encode else in_file_type(spec.tensors)
-    gguf.write(path, _metadata(spec, file_type, extra_metadata), _stored(spec, names, encode))
+    gguf.write(path, _metadata(spec, file_type, extra_metadata or {}), _stored(spec, encode))
 
 
-def overhead(spec: Spec) -> int:
-    """Bytes of the file that `save` writes before its first tensor, whatever its formats."""
-    names = by_name(spec.family).tensors(spec.hyper)
-    return len(gguf.header(_metadata(spec, 0, {}), _stored(spec, names, None)))
+def gguf_overhead(spec: Spec) -> int:
+    """Bytes of save_gguf's file without its tensors, the same in all formats."""
+    return len(gguf.header(_metadata(spec, 0, {}), _stored(spec)))
 
 
-def header(spec: Spec, elsewhere: Collection[str], file_type: int | None) -> bytes:
-    """The file that `save` would write, up to its first tensor; then a file of no metadata with those tensors
-    whose roles are not among `elsewhere`. file_type: as in gguf_header."""
+def gguf_header(spec: Spec, elsewhere: Collection[str], file_type: int | None = None) -> bytes:
+    """save_gguf's file up to the first tensor, then a GGUF of the tensors whose roles are not in `elsewhere`.
+    Together with the tensors of `elsewhere`, which another file has, this is the whole GGUF file.
+
+    file_type: that of the `encode` which made the tensors; None: of the format of most of them.
+    """
     names = by_name(spec.family).tensors(spec.hyper)
     file_type = in_file_type(spec.tensors) if file_type is None else file_type
-    first = gguf.header(_metadata(spec, file_type, {}), _stored(spec, names, None))
-    rest = _stored(spec, [name for name in names if name.role not in elsewhere], None)
+    first = gguf.header(_metadata(spec, file_type, {}), _stored(spec))
+    rest = stored_tensors(spec.tensors, [name for name in names if name.role not in elsewhere])
     return first + gguf.to_bytes({}, rest)
 
 
 def read_header(
     data: memoryview, where: str
 ) -> tuple[gguf.Gguf, dict[str, TensorName], dict[str, gguf.Tensor]]:
-    """What `header` made: the file, its tensors without data; their names by GGUF's; and the tensors that
-    follow."""
+    """Reads gguf_header's bytes: the file, its tensors without data; names by GGUF name; the tensors that
+    follow the header."""
     file, left = gguf.read_header(data, where)
     rest = gguf.read_bytes(left, where).tensors
     file = replace(file, tensors=file.tensors | {name: rest[name] for name in rest if name in file.tensors})
@@ -194,7 +205,7 @@ def _metadata(spec: Spec, file_type: int, extra: Mapping[str, Any]) -> dict[str,
     metadata = general(spec.general, family.gguf_architecture, "model", spec.tensors)
     metadata |= family.hyper_to_gguf(spec.hyper)
     metadata["general.file_type"] = file_type
-    metadata |= _gguf_tokenizer.write(spec.tokenizer)
+    metadata |= gguf_keys.write(spec.tokenizer)
     if spec.chat_template is not None:
         metadata[TEMPLATE] = spec.chat_template
     if spec.named_templates:
@@ -209,42 +220,42 @@ def _metadata(spec: Spec, file_type: int, extra: Mapping[str, Any]) -> dict[str,
     }
 
 
-def _stored(spec: Spec, names: Sequence[TensorName], encode: Encode | None) -> list[gguf.Tensor]:
+def _stored(spec: Spec, encode: Encode | None = None) -> list[gguf.Tensor]:
+    names = by_name(spec.family).tensors(spec.hyper)
     if encode is None:
         return stored_tensors(spec.tensors, names)
-    placed = [(name, name.file_order) for name in names]
-    return _in_gguf(placed, encode(spec, placed))
+    return _in_gguf(names, encode(spec, [(name, name.file_order) for name in names]))
 
 
 def stored_tensors(tensors: Mapping[str, Tensor], names: Sequence[TensorName]) -> list[gguf.Tensor]:
-    """Those of a role, in the formats that they have."""
-    placed = [(name, name.file_order) for name in names]
-    return _in_gguf(placed, _as_they_are(tensors, placed))
+    """The named tensors in their present formats."""
+    return _in_gguf(names, (_in_file_order(name, tensors[name.role]) for name in names))
 
 
-def _in_gguf(
-    placed: Sequence[tuple[TensorName, Sequence[int]]],
-    written: Iterable[tuple[str, Buffer | Iterable[Buffer]]],
-) -> list[gguf.Tensor]:
+def _in_file_order(name: TensorName, tensor: Tensor) -> Written:
+    width = memoryview(tensor.data).nbytes // tensor.rows
+    order = name.file_order
+    return tensor.format, tensor.data if len(order) == 1 else _runs(tensor.data, width, order)
+
+
+def _in_gguf(names: Sequence[TensorName], written: Iterable[Written]) -> list[gguf.Tensor]:
     return [
         gguf.Tensor(part.gguf, gguf.tensor_type(format), part.gguf_shape, piece)
-        for (name, _), (format, data) in zip(placed, map(_as_gguf_has_it, written), strict=True)
+        for name, (format, data) in zip(names, map(_in_gguf_format, written), strict=True)
         for part, piece in zip(name.gguf_parts, _in_parts(data, format, name), strict=True)
     ]
 
 
-def _as_gguf_has_it(
-    written: tuple[str, Buffer | Iterable[Buffer]],
-) -> tuple[str, Buffer | Iterable[Buffer]]:
+def _in_gguf_format(written: Written) -> Written:
     format, data = written
-    held = in_gguf(format)
-    if held == format:
+    stored = in_gguf(format)
+    if stored == format:
         return written
-    return held, (restated(piece, format, held) for piece in ([data] if isinstance(data, Buffer) else data))
+    return stored, (restated(piece, format, stored) for piece in ([data] if isinstance(data, Buffer) else data))
 
 
 def _in_parts(data: Buffer | Iterable[Buffer], format: str, name: TensorName) -> list[Any]:
-    """A tensor's data, of which each part in GGUF takes its share, one after the other."""
+    """Splits a tensor's data evenly among its parts in GGUF, to be consumed in order."""
     parts = name.gguf_parts
     if len(parts) == 1:
         return [data]
@@ -259,7 +270,7 @@ def _in_parts(data: Buffer | Iterable[Buffer], format: str, name: TensorName) ->
         while wanted:
             left = left or memoryview(next(pieces, b"")).cast("B")
             if not left:
-                return  # whoever writes it says so
+                return  # the writer reports the missing bytes
             yield left[:wanted]
             wanted, left = max(wanted - len(left), 0), left[wanted:]
 
@@ -267,23 +278,13 @@ def _in_parts(data: Buffer | Iterable[Buffer], format: str, name: TensorName) ->
 
 
 def in_file_order(name: TensorName, data: Buffer, width: int) -> bytes:
-    """The tensor's rows, of `width` bytes each, as the file has them."""
+    """The tensor's rows, of `width` bytes each, in the file's order."""
     return b"".join(_runs(data, width, name.file_order))
 
 
 def in_spec_order(name: TensorName, data: Buffer, width: int) -> bytes:
-    """The rows of the file's tensor, of `width` bytes each, as the spec has them."""
-    order = name.file_order
-    return b"".join(_runs(data, width, sorted(range(len(order)), key=order.__getitem__)))
-
-
-def _as_they_are(
-    tensors: Mapping[str, Tensor], names: Sequence[tuple[TensorName, Sequence[int]]]
-) -> Iterator[tuple[str, Buffer | Iterator[Buffer]]]:
-    for name, order in names:
-        tensor = tensors[name.role]
-        width = memoryview(tensor.data).nbytes // tensor.rows
-        yield tensor.format, (tensor.data if len(order) == 1 else _runs(tensor.data, width, order))
+    """The inverse of in_file_order."""
+    return b"".join(_runs(data, width, inverse(name.file_order)))
 
 
 def _runs(data: Buffer, width: int, order: Sequence[int]) -> Iterator[Buffer]:
@@ -295,9 +296,8 @@ def _runs(data: Buffer, width: int, order: Sequence[int]) -> Iterator[Buffer]:
 def general(
     about: Mapping[str, Any], architecture: str, type: str, tensors: Mapping[str, Tensor]
 ) -> dict[str, Any]:
-    """The `general.*` of a file with these tensors, which are the model's or a part of it. about: as
-    Spec.general."""
-    # A label that was given is the whole model's.
+    """`general.*` of a file with these tensors of the model. about: Spec.general."""
+    # A given label describes the whole model.
     skip = _OF_THE_FILE | ({"size_label"} if type != "model" else set())
     given = {f"general.{key}": value for key, value in about.items() if key not in skip}
     parameters = sum(tensor.rows * tensor.inputs for tensor in tensors.values())
@@ -314,10 +314,10 @@ def _size_label(parameters: int) -> str:
 
 
 def in_file_type(tensors: Mapping[str, Tensor]) -> int:
-    """`general.file_type` of these tensors, by role."""
+    """`general.file_type` of these tensors, by role: the format of most weights. Embeddings, which often keep
+    a wider format, do not count."""
     sizes: Counter[str] = Counter()
     for role, tensor in tensors.items():
-        # Embeddings often keep a wider format and do not give a file its name.
         if tensor.rows > 1 and role not in ("embed", "head"):
             sizes[tensor.format] += tensor.rows * tensor.inputs
     return file_type(sizes.most_common(1)[0][0] if sizes else "F32")

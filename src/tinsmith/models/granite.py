@@ -1,26 +1,25 @@
 """The granite family (Granite 3, 3.1, 3.2, 3.3, 4 dense): llama with four multipliers, of embeddings, attention
-scores, what a layer adds, and logits."""
+scores, each layer's residual branch, and logits."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any
 
 from tinsmith.errors import UnsupportedError
+from tinsmith.graph import GraphBuilder
 from tinsmith.models import decoder
-from tinsmith.models.family import Fields, TensorName, shortest_float32
+from tinsmith.models.decoder import Key
+from tinsmith.models.family import Fields, TensorName
 from tinsmith.spec import Hyper
 
-if TYPE_CHECKING:
-    from tinsmith.graph import GraphBuilder
-
-# Hyper's field, its key in config.json and in GGUF. Logits are divided by theirs, the others multiply.
+# Logits are divided by their scale; the others multiply.
 MULTIPLIERS = (
-    ("embedding_scale", "embedding_multiplier", "embedding_scale"),
-    ("attention_scale", "attention_multiplier", "attention.scale"),
-    ("residual_scale", "residual_multiplier", "residual_scale"),
-    ("logit_scale", "logits_scaling", "logit_scale"),
+    Key("embedding_scale", "embedding_multiplier", "embedding_scale", "real", 1.0),
+    Key("attention_scale", "attention_multiplier", "attention.scale", "real"),
+    Key("residual_scale", "residual_multiplier", "residual_scale", "real", 1.0),
+    Key("logit_scale", "logits_scaling", "logit_scale", "real", 1.0),
 )
 
 
@@ -33,66 +32,69 @@ class GraniteHyper(Hyper):
 
 
 class Granite(decoder.Decoder):
-    name: ClassVar[str] = "granite"
-    model_type: ClassVar[str] = "granite"
-    hf_architectures: ClassVar[tuple[str, ...]] = ("GraniteForCausalLM",)
-    gguf_architecture: ClassVar[str] = "granite"
-    text_models: ClassVar[tuple[str, ...]] = ("granite",)
-    hyper: ClassVar[type[Hyper]] = GraniteHyper
-    defaults: ClassVar[Mapping[str, Any]] = {"max_position_embeddings": 2048}
-    only: ClassVar[Mapping[str, tuple[Any, ...]]] = {
+    name = "granite"
+    model_type = "granite"
+    hf_architectures = ("GraniteForCausalLM",)
+    gguf_architecture = "granite"
+    text_models = ("granite",)
+    hyper = GraniteHyper
+    defaults = {"max_position_embeddings": 2048}
+    only = {
         "hidden_act": ("silu", "swish"),
         "attention_bias": (False,),
         "mlp_bias": (False,),
     }
-    only_gguf: ClassVar[Mapping[str, tuple[Any, ...]]] = {
+    only_gguf = {
         "rope.scaling.type": ("none",),
         "rope.scaling.finetuned": (True,),
     }
 
     def more_from_hf(self, fields: Fields, rope: Fields) -> dict[str, Any]:
-        return {name: fields.real(key, 1.0) for name, key, _ in MULTIPLIERS}
+        return multipliers_from_hf(fields)
 
     def more_to_hf(self, h: GraniteHyper) -> dict[str, Any]:
-        return {key: getattr(h, name) for name, key, _ in MULTIPLIERS}
+        return decoder.to_hf(h, MULTIPLIERS)
 
     def more_from_gguf(self, fields: Fields, h: dict[str, Any]) -> dict[str, Any]:
         fields.refuse("expert_shared_feed_forward_length", 0, h["ffn_dim"])  # Granite 4's files state it
         return multipliers_from_gguf(fields, h)
 
     def more_to_gguf(self, h: GraniteHyper) -> dict[str, Any]:
-        own: dict[str, Any] = {"vocab_size": h.vocab, "rope.dimension_count": h.rope_dim}
-        return own | {key: getattr(h, name) for name, _, key in MULTIPLIERS}
+        sizes = {"vocab_size": h.vocab, "rope.dimension_count": h.rope_dim}
+        return sizes | decoder.to_gguf(h, MULTIPLIERS)
 
     def check(self, h: GraniteHyper, where: str) -> None:
         super().check(h, where)
         if h.head_dim != h.dim // h.heads:
-            raise UnsupportedError(f"{where}: head_dim is {h.head_dim}; granite has {h.dim // h.heads} here")
+            raise UnsupportedError(f"{where}: head_dim is {h.head_dim}; supported: {h.dim // h.heads}")
 
     def layer(self, h: Hyper) -> list[TensorName]:
         return [*decoder.two_norms(h), *decoder.attention(h, permuted=True), *decoder.feed_forward(h)]
 
-    def graph(self, h: GraniteHyper, g: GraphBuilder) -> None:  # type: ignore[override]
+    def graph(self, h: GraniteHyper, g: GraphBuilder) -> None:
         x = g.embed("embed", scale=h.embedding_scale)
         table = g.rope_table(decoder.frequencies(h.rope_base, h.rope_dim))
         for i in range(h.layers):
             layer = f"layers.{i}"
             y = g.norm(x, f"{layer}.attn_norm", h.norm_eps)
             q, k, v = g.matmuls(y, f"{layer}.q", f"{layer}.k", f"{layer}.v")
-            cache = g.cache(h.kv_heads, h.head_dim)
-            g.kv_append(cache, g.rope(k, table, h.kv_heads), v)
-            y = g.attention(cache, g.rope(q, table, h.heads), h.heads, h.attention_scale)
+            y = decoder.attend(h, g, q, k, v, table, scale=h.attention_scale)
             x = g.add(x, g.matmul(y, f"{layer}.o"), h.residual_scale)
             y = g.norm(x, f"{layer}.ffn_norm", h.norm_eps)
             gate, up = g.matmuls(y, f"{layer}.gate", f"{layer}.up")
             x = g.add(x, g.matmul(g.gated(gate, up), f"{layer}.down"), h.residual_scale)
         x = g.norm(x, "final_norm", h.norm_eps)
-        g.logits(x, "embed" if h.tied else "head", scale=1 / h.logit_scale)
+        g.logits(x, h.head, scale=1 / h.logit_scale)
+
+
+def multipliers_from_hf(fields: Fields) -> dict[str, float]:
+    return {key.field: fields.real(key.hf, 1.0) for key in MULTIPLIERS}
 
 
 def multipliers_from_gguf(fields: Fields, h: Mapping[str, Any]) -> dict[str, float]:
-    usual = {"attention.scale": h["head_dim"] ** -0.5}
-    return {name: shortest_float32(fields.real(key, usual.get(key, 1.0))) for name, _, key in MULTIPLIERS}
+    scale = h["head_dim"] ** -0.5
+    keys = (key if key.default else key._replace(default=scale) for key in MULTIPLIERS)
+    return decoder.from_gguf(fields, keys)
 
 
 family = Granite()

@@ -1,65 +1,57 @@
-"""The granitehybrid family (Granite 4 hybrid, without experts): layers are attention, with or without rotation,
-or the selective state update of Mamba-2 behind a short convolution; Granite's four multipliers.
+"""The granitehybrid family (Granite 4 hybrid, without experts): some layers are attention, with or without
+RoPE, the others Mamba-2's selective state update; Granite's four multipliers.
 
-A dense Granite 4 has the same architecture in a folder. It is read as the granite family, which it is in GGUF.
+A folder of a dense Granite 4 names the same architecture; it is read as the granite family, as GGUF names it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any
 
 from tinsmith.errors import FormatError, UnsupportedError
 from tinsmith.formats.safetensors import Buffer
 from tinsmith.formats.safetensors import Tensor as Stored
+from tinsmith.graph import GraphBuilder, Value
 from tinsmith.models import decoder, granite, mamba2
 from tinsmith.models.family import Fields, StandIn, TensorName
-from tinsmith.models.granite import MULTIPLIERS, GraniteHyper, multipliers_from_gguf
-from tinsmith.models.per_layer import kv_heads
+from tinsmith.models.granite import MULTIPLIERS, GraniteHyper, multipliers_from_gguf, multipliers_from_hf
+from tinsmith.models.per_layer import kv_heads, layer_types
 from tinsmith.spec import Hyper
 
-if TYPE_CHECKING:
-    from tinsmith.graph import GraphBuilder, Value
-
-# As older and newer configs call them.
+# In older and in newer configs.
 _ATTENTION, _MAMBA = ("attention", "full_attention"), ("mamba", "linear_attention")
 
 
 @dataclass(frozen=True)
-class GraniteHybridHyper(GraniteHyper):
-    """attention: the numbers of the layers that are attention, which rotate or do not. The others are as
-    Mamba2Hyper says."""
+class GraniteHybridHyper(GraniteHyper, mamba2.Mamba2Hyper):
+    """attention: indices of the attention layers; rotates: whether they use RoPE. The others are Mamba-2."""
 
     attention: tuple[int, ...]
     rotates: bool
-    state_heads: int
-    state_head_dim: int
-    state_dim: int
-    taps: int
-    state_groups: int = 1
 
 
 class GraniteHybrid(decoder.Decoder):
-    name: ClassVar[str] = "granitehybrid"
-    model_type: ClassVar[str] = "granitemoehybrid"
-    hf_architectures: ClassVar[tuple[str, ...]] = ("GraniteMoeHybridForCausalLM",)
-    gguf_architecture: ClassVar[str] = "granitehybrid"
-    hyper: ClassVar[type[Hyper]] = GraniteHybridHyper
-    defaults: ClassVar[Mapping[str, Any]] = {
+    name = "granitehybrid"
+    model_type = "granitemoehybrid"
+    hf_architectures = ("GraniteMoeHybridForCausalLM",)
+    gguf_architecture = "granitehybrid"
+    hyper = GraniteHybridHyper
+    defaults = {
         "max_position_embeddings": 2048,
         "num_local_experts": 8,
         "shared_intermediate_size": 1024,
         **mamba2.DEFAULTS,
     }
-    only: ClassVar[Mapping[str, tuple[Any, ...]]] = {
+    only = {
         "num_local_experts": (0,),
         "hidden_act": ("silu", "swish"),
         "attention_bias": (False,),
-        "mamba_n_groups": (1,),  # beyond it transformers norms a row, and llama.cpp each group of it
+        "mamba_n_groups": (1,),  # of several, transformers norms the whole row, llama.cpp each group
         **mamba2.ONLY,
     }
-    only_gguf: ClassVar[Mapping[str, tuple[Any, ...]]] = {
+    only_gguf = {
         "rope.scaling.type": ("none",),
         "ssm.group_count": (1,),
     }
@@ -79,8 +71,8 @@ class GraniteHybrid(decoder.Decoder):
     def more_from_hf(self, fields: Fields, rope: Fields) -> dict[str, Any]:
         fields.refuse("position_embedding_type", None, "nope", "rope")
         width = fields.count("mamba_expand") * fields.count("hidden_size")
-        own: dict[str, Any] = {name: fields.real(key, 1.0) for name, key, _ in MULTIPLIERS}
-        return own | {
+        return {
+            **multipliers_from_hf(fields),
             "ffn_dim": fields.count("shared_intermediate_size"),
             "attention": _attention_layers(fields),
             "rotates": fields.get("position_embedding_type") == "rope",
@@ -89,8 +81,8 @@ class GraniteHybrid(decoder.Decoder):
 
     def more_to_hf(self, h: GraniteHybridHyper) -> dict[str, Any]:
         types = [_ATTENTION[1] if i in h.attention else _MAMBA[1] for i in range(h.layers)]
-        own: dict[str, Any] = {key: getattr(h, name) for name, key, _ in MULTIPLIERS}
-        return own | {
+        return {
+            **decoder.to_hf(h, MULTIPLIERS),
             "layer_types": types,
             "mamba_expand": mamba2.inner(h) // h.dim,
             **mamba2.hyper_to_hf(h),
@@ -107,7 +99,7 @@ class GraniteHybrid(decoder.Decoder):
         width = fields.count("ssm.inner_size")
         if width % h["dim"]:
             raise FormatError(
-                f"{fields.where}: ssm.inner_size {width} is not whole embedding_length {h['dim']}"
+                f"{fields.where}: ssm.inner_size {width} is not a multiple of embedding_length {h['dim']}"
             )
         return multipliers_from_gguf(fields, h) | {
             "attention": tuple(fields.get("attention_layers")),
@@ -116,8 +108,8 @@ class GraniteHybrid(decoder.Decoder):
         }
 
     def more_to_gguf(self, h: GraniteHybridHyper) -> dict[str, Any]:
-        own: dict[str, Any] = {key: getattr(h, name) for name, _, key in MULTIPLIERS}
-        return own | {
+        return {
+            **decoder.to_gguf(h, MULTIPLIERS),
             "attention.head_count_kv": [h.kv_heads if i in h.attention else 0 for i in range(h.layers)],
             "expert_count": 0,
             "expert_used_count": 0,
@@ -128,8 +120,7 @@ class GraniteHybrid(decoder.Decoder):
             "vocab_size": h.vocab,
         }
 
-    def layer_at(self, h: Hyper, i: int) -> list[TensorName]:
-        assert isinstance(h, GraniteHybridHyper)
+    def layer_at(self, h: GraniteHybridHyper, i: int) -> list[TensorName]:
         attn_norm, ffn_norm = decoder.two_norms(h)
         norm = TensorName("state_norm", "mamba.norm.weight", "ssm_norm.weight", 1, mamba2.inner(h))
         mamba = [*mamba2.tensors(h, "o"), replace(norm, gguf_dims=(norm.inputs, 1))]
@@ -139,17 +130,17 @@ class GraniteHybrid(decoder.Decoder):
     def check(self, h: GraniteHybridHyper, where: str) -> None:
         super().check(h, where)
         if h.head_dim != h.dim // h.heads:
-            raise UnsupportedError(f"{where}: head_dim is {h.head_dim}; it is {h.dim // h.heads} here")
+            raise UnsupportedError(f"{where}: head_dim is {h.head_dim}; supported: {h.dim // h.heads}")
         if not 0 < len(h.attention) < h.layers:
             raise UnsupportedError(
-                f"{where}: {len(h.attention)} of {h.layers} layers are attention; supported: some, or all with "
-                "rotation"
+                f"{where}: {len(h.attention)} of {h.layers} layers are attention; supported: some, or all "
+                "with RoPE"
             )
         mamba2.check(h, where)
         if h.ffn_dim % 16:
             raise UnsupportedError(f"{where}: a feed-forward of {h.ffn_dim}; supported: multiples of 16")
 
-    def graph(self, h: GraniteHybridHyper, g: GraphBuilder) -> None:  # type: ignore[override]
+    def graph(self, h: GraniteHybridHyper, g: GraphBuilder) -> None:
         x = g.embed("embed", scale=h.embedding_scale)
         table = g.rope_table(decoder.frequencies(h.rope_base, h.rope_dim)) if h.rotates else None
         for i in range(h.layers):
@@ -164,11 +155,11 @@ class GraniteHybrid(decoder.Decoder):
             gate, up = g.slice(y, 0, h.ffn_dim), g.slice(y, h.ffn_dim, h.ffn_dim)
             x = g.add(x, g.matmul(g.gated(gate, up), f"{layer}.down"), h.residual_scale)
         x = g.norm(x, "final_norm", h.norm_eps)
-        g.logits(x, "embed" if h.tied else "head", scale=1 / h.logit_scale)
+        g.logits(x, h.head, scale=1 / h.logit_scale)
 
 
 def attention(h: GraniteHybridHyper, g: GraphBuilder, layer: str, y: Value, table: Value | None) -> Value:
-    """The heads' outputs, before the layer's last projection."""
+    """The heads' outputs before the layer's last projection."""
     q, k, v = g.matmuls(y, f"{layer}.q", f"{layer}.k", f"{layer}.v")
     if table is not None:
         q, k = g.rope(q, table, h.heads), g.rope(k, table, h.kv_heads)
@@ -178,7 +169,7 @@ def attention(h: GraniteHybridHyper, g: GraphBuilder, layer: str, y: Value, tabl
 
 
 def _feed_forward(h: Hyper) -> list[TensorName]:
-    """A folder has gate and up as one, GGUF as two."""
+    """A folder stores gate and up as one tensor, GGUF as two."""
     both = TensorName("gate_up", "shared_mlp.input_linear.weight", "ffn_gate.weight", 2 * h.ffn_dim, h.dim)
     return [
         replace(both, gguf_more=("ffn_up.weight",)),
@@ -202,16 +193,7 @@ def _as_llama_has_them(stored: Mapping[str, Stored]) -> dict[str, Stored]:
 
 
 def _attention_layers(fields: Fields) -> tuple[int, ...]:
-    types, layers = fields.get("layer_types"), fields.count("num_hidden_layers")
-    known = {*_ATTENTION, *_MAMBA}
-    if (
-        not isinstance(types, list)
-        or len(types) != layers
-        or not all(kind in known for kind in map(str, types))
-    ):
-        raise FormatError(
-            f"{fields.named('layer_types')}; it must be a list of {layers} texts, 'attention' or 'mamba'"
-        )
+    types = layer_types(fields, (*_ATTENTION, *_MAMBA))
     return tuple(i for i, kind in enumerate(types) if kind in _ATTENTION)
 
 

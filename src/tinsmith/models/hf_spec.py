@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from tinsmith.errors import FormatError, UnsupportedError
+from tinsmith.fields import errors_at
 from tinsmith.formats import safetensors
 from tinsmith.models import language_part, vision_part
 from tinsmith.models.experts import one_by_one
@@ -18,16 +19,16 @@ from tinsmith.spec import Hyper, Spec, Tensor
 from tinsmith.tokenizer import tokenizer_json
 
 Change = Callable[[Mapping[str, safetensors.Tensor]], dict[str, safetensors.Tensor]]
-_HEAD = "lm_head.weight"  # which a tied checkpoint may repeat the embeddings as
-# Tables that old checkpoints carry, though they follow from the config.
+_HEAD = "lm_head.weight"  # tied checkpoints may repeat the embeddings under this name
+# Tables in old checkpoints that follow from the config.
 _DERIVED = re.compile(r".*\.rotary_emb\.inv_freq|.*\.attn\.(masked_)?bias")
 
 
 def load_hf(folder: Path, *, mtp: bool = False) -> Spec:
     path = folder / "config.json"
-    if not path.exists() and (there := sorted(one.name for one in folder.glob("*.gguf"))):
+    if not path.exists() and (files := sorted(file.name for file in folder.glob("*.gguf"))):
         raise FormatError(
-            f"{folder}: no config.json, and {len(there)} GGUF files ({', '.join(there)}); give one of them, or "
+            f"{folder}: no config.json, and {len(files)} GGUF files ({', '.join(files)}); give one of them, or "
             "a folder of one and its vision model, called mmproj….gguf"
         )
     if not path.exists():
@@ -46,10 +47,8 @@ def load_hf(folder: Path, *, mtp: bool = False) -> Spec:
     stand_in = family.stand_in(config)
     if stand_in:
         family, config = stand_in.family, stand_in.config
-    try:
+    with errors_at(folder):
         hyper = family.hyper_from_hf(config)
-    except (FormatError, UnsupportedError) as error:
-        raise type(error)(f"{folder}: {error}") from error
     hyper = family.with_mtp(hyper, int(mtp), str(folder))
     in_folder = safetensors.read_folder(folder)
     tokenizer, template = tokenizer_json.read(folder, hyper.vocab)
@@ -74,7 +73,7 @@ def _tensors(
     names = family.tensors(hyper)
     own, others = language_part.names_of(in_folder)
     stored = change({name: in_folder[given] for name, given in own.items()})
-    for name in names:  # before a name is made for each of the experts that the config speaks of
+    for name in names:  # bounded: the config may claim any number of experts
         parts = replace(name, experts=min(name.experts, len(stored) + 1)).folder_names
         missing = next((part for part in parts if part not in stored), None)
         if missing is not None:
@@ -88,8 +87,8 @@ def _tensors(
         embed = next(name for name in names if name.role == "embed").folder_names[0]
         if not _same(stored[_HEAD], stored[embed]):
             raise UnsupportedError(
-                f"{folder}: tensor {_HEAD!r} is another than the embeddings, which config.json takes for the "
-                "head; set its tie_word_embeddings to false, or take that tensor out"
+                f"{folder}: tensor {_HEAD!r} differs from the embeddings, the head by config.json; set its "
+                "tie_word_embeddings to false, or remove that tensor"
             )
         surplus.remove(_HEAD)
     if surplus:
@@ -120,14 +119,19 @@ def _general(folder: Path, config: dict[str, Any]) -> dict[str, Any]:
     return general
 
 
-def save(spec: Spec, folder: Path) -> None:
+def save_hf(spec: Spec, folder: str | Path) -> None:
+    """Writes a float model as the folder that transformers' AutoModelForCausalLM and AutoTokenizer load.
+
+    Raises UnsupportedError for quantized tensors; dequantize first.
+    """
+    folder = Path(folder)
     family = by_name(spec.family)
     names = [name for name in family.tensors(spec.hyper) if name.hf]
-    every = [(role, tensor) for half in (spec, spec.vision) if half for role, tensor in half.tensors.items()]
-    for role, tensor in every:
+    vision_tensors = spec.vision.tensors if spec.vision else {}
+    for role, tensor in [*spec.tensors.items(), *vision_tensors.items()]:
         if tensor.format not in FLOATS:
             raise UnsupportedError(
-                f"{role} is {tensor.format}; a folder holds {', '.join(FLOATS)}; dequantize first"
+                f"{role} is {tensor.format}; folders support {', '.join(FLOATS)}; dequantize first"
             )
     tokenizer = spec.tokenizer
     named = {f"{key}_token_id": getattr(tokenizer, key) for key in ("bos", "eos", "pad")}
@@ -143,5 +147,5 @@ def save(spec: Spec, folder: Path) -> None:
     if spec.vision:
         vision_part.write_processor(spec.vision, tokenizer, folder)
     write_json(folder / "generation_config.json", named | generation)
-    # Last, since a folder without it is not taken for a model.
+    # Last: a folder without it is not a model.
     write_json(folder / "config.json", config)

@@ -1,37 +1,34 @@
-"""The hunyuan family (Hunyuan dense, 0.5B to 7B): llama with an RMS norm of each query and key head after it is
-rotated. Checkpoints stretch the rotation by a factor `alpha` of its base, which is made part of the base here,
-as GGUF has it."""
+"""The hunyuan family (Hunyuan dense, 0.5B to 7B): llama with an RMS norm of each query and key head after RoPE.
+Checkpoints stretch RoPE by a factor `alpha` of its base; reading folds it into the base, as GGUF does."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any
 
 from tinsmith.errors import FormatError, UnsupportedError
+from tinsmith.graph import GraphBuilder
 from tinsmith.models import decoder
 from tinsmith.models.family import Fields, TensorName, shortest_float32
 from tinsmith.spec import Hyper
 
-if TYPE_CHECKING:
-    from tinsmith.graph import GraphBuilder
-
-STRETCHED = "dynamic"  # what checkpoints call it, though nothing depends on the length of a text
-MOST = 1e12  # of base and alpha, whose product is a float32
+STRETCHED = "dynamic"  # the checkpoints' name, although nothing depends on a text's length
+MOST = 1e12  # largest base and alpha: their product is a float32
 
 
 class Hunyuan(decoder.Decoder):
-    name: ClassVar[str] = "hunyuan"
-    model_type: ClassVar[str] = "hunyuan_v1_dense"
-    hf_architectures: ClassVar[tuple[str, ...]] = ("HunYuanDenseV1ForCausalLM",)
-    gguf_architecture: ClassVar[str] = "hunyuan-dense"
-    text_models: ClassVar[tuple[str, ...]] = ("hunyuan_v1_dense",)
-    defaults: ClassVar[Mapping[str, Any]] = {"max_position_embeddings": 2048, "rms_norm_eps": 1e-5}
-    only: ClassVar[Mapping[str, tuple[Any, ...]]] = {
+    name = "hunyuan"
+    model_type = "hunyuan_v1_dense"
+    hf_architectures = ("HunYuanDenseV1ForCausalLM",)
+    gguf_architecture = "hunyuan-dense"
+    text_models = ("hunyuan_v1_dense",)
+    defaults = {"max_position_embeddings": 2048, "rms_norm_eps": 1e-5}
+    only = {
         "hidden_act": ("silu", "swish"),
         "attention_bias": (False,),
     }
-    keeps_head_dim: ClassVar[bool] = True
+    keeps_head_dim = True
 
     def rope_from_hf(self, config: Mapping[str, Any]) -> Fields:
         return Fields(decoder.rope_settings(config, "default", STRETCHED), decoder.CONFIG)
@@ -72,10 +69,8 @@ class Hunyuan(decoder.Decoder):
             cache = g.cache(h.kv_heads, h.head_dim)
             g.kv_append(cache, k, v)
             x = g.matmul(g.attention(cache, q, h.heads, h.head_dim**-0.5), f"{layer}.o", residual=x)
-            y = g.norm(x, f"{layer}.ffn_norm", h.norm_eps)
-            gate, up = g.matmuls(y, f"{layer}.gate", f"{layer}.up")
-            x = g.matmul(g.gated(gate, up), f"{layer}.down", residual=x)
-        g.logits(g.norm(x, "final_norm", h.norm_eps), "embed" if h.tied else "head")
+            x = decoder.feed(h, g, layer, x)
+        g.logits(g.norm(x, "final_norm", h.norm_eps), h.head)
 
 
 family = Hunyuan()

@@ -1,4 +1,4 @@
-"""The language model of a Hugging Face folder that holds several models: its text_config and its tensors."""
+"""The language model of a Hugging Face folder of several models: its text_config and its tensors."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from tinsmith.models.family import Family, by_hf_architecture, by_text_model
 
 _PREFIXES = re.compile(r"(model\.language_model|language_model\.model|model\.text_model)\.")
 _HEAD = "language_model.lm_head.weight"
-_MTP = "mtp."  # layers of the language model's that predict further tokens stand beside it
+_MTP = "mtp."  # multi-token prediction layers have no prefix of the language model
 
 
 def family_of(config: Mapping[str, Any], architecture: str, where: str) -> Family:
-    """By the architecture; of one that is not known, by the model that its text_config names."""
+    """By the architecture, or for an unknown one by text_config's model type."""
     try:
         return by_hf_architecture(architecture, where)
     except UnsupportedError:
@@ -26,14 +26,13 @@ def family_of(config: Mapping[str, Any], architecture: str, where: str) -> Famil
 
 
 def config_of(config: dict[str, Any]) -> dict[str, Any]:
-    """The language model's config, which a folder of several models has as its text_config."""
+    """The language model's config: text_config over the whole config."""
     text = config.get("text_config")
     return {**config, **text} if isinstance(text, dict) else config
 
 
 def names_of(stored: Iterable[str]) -> tuple[dict[str, str], set[str]]:
-    """A folder's names of tensors by those that the language model alone would have, and the names of what else
-    there is."""
+    """The folder's tensor names of the language model, by its names without the prefix; and all others."""
     names = list(stored)
     own = {_PREFIXES.sub("model.", name): name for name in names if _PREFIXES.match(name)}
     if not own:
@@ -47,6 +46,6 @@ def names_of(stored: Iterable[str]) -> tuple[dict[str, str], set[str]]:
 
 
 def notes_of(left_out: Collection[str], *, vision: bool) -> tuple[str, ...]:
-    """What to tell the user of them. vision: a vision model is kept."""
+    """Notes for the user. vision: whether the vision model is kept."""
     kept, only = ("language model and vision model", "") if vision else ("language model", ": text only")
     return (f"all but the {kept} is left out{only} ({len(left_out)} tensors)",) if left_out else ()

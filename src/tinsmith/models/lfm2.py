@@ -5,35 +5,33 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
-from tinsmith.errors import FormatError, UnsupportedError
+from tinsmith.errors import UnsupportedError
 from tinsmith.formats.weights import to_float32
+from tinsmith.graph import GraphBuilder, Value
 from tinsmith.models import decoder
 from tinsmith.models.family import Fields, TensorName
-from tinsmith.models.per_layer import kv_heads
+from tinsmith.models.per_layer import kv_heads, layer_types
 from tinsmith.spec import Hyper
-
-if TYPE_CHECKING:
-    from tinsmith.graph import GraphBuilder, Value
 
 
 @dataclass(frozen=True)
 class Lfm2Hyper(Hyper):
-    """attention: the numbers of the layers that are attention; the others convolve `taps` tokens."""
+    """attention: indices of the attention layers; the others convolve `taps` tokens."""
 
     attention: tuple[int, ...]
     taps: int
 
 
 class Lfm2(decoder.Decoder):
-    name: ClassVar[str] = "lfm2"
-    model_type: ClassVar[str] = "lfm2"
-    hf_architectures: ClassVar[tuple[str, ...]] = ("Lfm2ForCausalLM",)
-    gguf_architecture: ClassVar[str] = "lfm2"
+    name = "lfm2"
+    model_type = "lfm2"
+    hf_architectures = ("Lfm2ForCausalLM",)
+    gguf_architecture = "lfm2"
     text_models: ClassVar[tuple[str, ...]] = ("lfm2",)
     hyper: ClassVar[type[Hyper]] = Lfm2Hyper
-    defaults: ClassVar[Mapping[str, Any]] = {
+    defaults = {
         "block_auto_adjust_ff_dim": True,
         "block_ffn_dim_multiplier": 1.0,
         "block_multiple_of": 256,
@@ -43,10 +41,9 @@ class Lfm2(decoder.Decoder):
         "max_position_embeddings": 128000,
         "tie_word_embeddings": True,
     }
-    only: ClassVar[Mapping[str, tuple[Any, ...]]] = {"conv_bias": (False,)}
+    only = {"conv_bias": (False,)}
 
     def hyper_from_hf(self, config: Mapping[str, Any]) -> Hyper:
-        # Older names of two keys.
         older = {"block_ff_dim": "intermediate_size", "tie_embedding": "tie_word_embeddings"}
         named = {key: config[old] for old, key in older.items() if config.get(old) is not None}
         return super().hyper_from_hf({**config, **named})
@@ -60,7 +57,7 @@ class Lfm2(decoder.Decoder):
             "taps": fields.count("conv_L_cache"),
         }
 
-    def more_to_hf(self, h: Lfm2Hyper) -> dict[str, Any]:
+    def more_to_hf(self, h: Any) -> dict[str, Any]:
         types = ["full_attention" if i in h.attention else "conv" for i in range(h.layers)]
         return {
             "block_auto_adjust_ff_dim": False,
@@ -79,14 +76,14 @@ class Lfm2(decoder.Decoder):
             "taps": fields.count("shortconv.l_cache"),
         }
 
-    def more_to_gguf(self, h: Lfm2Hyper) -> dict[str, Any]:
+    def more_to_gguf(self, h: Any) -> dict[str, Any]:
         return {
             "attention.head_count_kv": [h.kv_heads if i in h.attention else 0 for i in range(h.layers)],
             "shortconv.l_cache": h.taps,
             "vocab_size": h.vocab,
         }
 
-    def layer_at(self, h: Hyper, i: int) -> list[TensorName]:
+    def layer_at(self, h: Any, i: int) -> list[TensorName]:
         return [
             TensorName("attn_norm", "operator_norm.weight", "attn_norm.weight", 1, h.dim),
             *self.mixer(h, i),
@@ -94,22 +91,21 @@ class Lfm2(decoder.Decoder):
             *self.feed_forward(h, i),
         ]
 
-    def mixer(self, h: Hyper, i: int) -> list[TensorName]:
-        """What layer i does to the tokens: the part in which layers differ."""
-        assert isinstance(h, Lfm2Hyper)
+    def mixer(self, h: Any, i: int) -> list[TensorName]:
+        """The convolution or attention of layer i."""
         return _attention(h) if i in h.attention else convolution_tensors(h)
 
-    def feed_forward(self, h: Hyper, i: int) -> list[TensorName]:
+    def feed_forward(self, h: Any, i: int) -> list[TensorName]:
         return [
             TensorName("gate", "feed_forward.w1.weight", "ffn_gate.weight", h.ffn_dim, h.dim),
             TensorName("up", "feed_forward.w3.weight", "ffn_up.weight", h.ffn_dim, h.dim),
             TensorName("down", "feed_forward.w2.weight", "ffn_down.weight", h.dim, h.ffn_dim),
         ]
 
-    def final_norm(self, h: Hyper) -> TensorName:
+    def final_norm(self, h: Any) -> TensorName:
         return TensorName("final_norm", "model.embedding_norm.weight", "token_embd_norm.weight", 1, h.dim)
 
-    def check(self, h: Lfm2Hyper, where: str) -> None:
+    def check(self, h: Any, where: str) -> None:
         super().check(h, where)
         if not h.attention:
             raise UnsupportedError(f"{where}: no layer is attention, which is not supported")
@@ -118,7 +114,7 @@ class Lfm2(decoder.Decoder):
         if h.dim % 16:
             raise UnsupportedError(f"{where}: {h.dim} channels are convolved; supported: multiples of 16")
 
-    def graph(self, h: Lfm2Hyper, g: GraphBuilder) -> None:  # type: ignore[override]
+    def graph(self, h: Any, g: GraphBuilder) -> None:
         x = g.embed("embed")
         table = g.rope_table(decoder.frequencies(h.rope_base, h.rope_dim))
         for i in range(h.layers):
@@ -127,9 +123,9 @@ class Lfm2(decoder.Decoder):
             y = attention(h, g, layer, y, table) if i in h.attention else convolution(h, g, layer, y)
             x = g.matmul(y, f"{layer}.o", residual=x)
             x = self.feed(h, g, i, g.norm(x, f"{layer}.ffn_norm", h.norm_eps), x)
-        g.logits(g.norm(x, "final_norm", h.norm_eps), "embed" if h.tied else "head")
+        g.logits(g.norm(x, "final_norm", h.norm_eps), h.head)
 
-    def feed(self, h: Hyper, g: GraphBuilder, i: int, y: Value, residual: Value) -> Value:
+    def feed(self, h: Any, g: GraphBuilder, i: int, y: Value, residual: Value) -> Value:
         gate, up = g.matmuls(y, f"layers.{i}.gate", f"layers.{i}.up")
         return g.matmul(g.gated(gate, up), f"layers.{i}.down", residual=residual)
 
@@ -138,13 +134,11 @@ def attention(h: Lfm2Hyper, g: GraphBuilder, layer: str, y: Value, table: Value,
     q, k, v = g.matmuls(y, f"{layer}.q", f"{layer}.k", f"{layer}.v")
     q = g.norm(q, f"{layer}.q_norm", h.norm_eps, heads=h.heads)
     k = g.norm(k, f"{layer}.k_norm", h.norm_eps, heads=h.kv_heads)
-    cache = g.cache(h.kv_heads, h.head_dim, window)
-    g.kv_append(cache, g.rope(k, table, h.kv_heads), v)
-    return g.attention(cache, g.rope(q, table, h.heads), h.heads, h.head_dim**-0.5)
+    return decoder.attend(h, g, q, k, v, table, window=window)
 
 
 def convolution(h: Lfm2Hyper, g: GraphBuilder, layer: str, y: Value) -> Value:
-    """`in` makes a gate of what is convolved, a gate of what comes of it, and what is convolved."""
+    """`in` projects to a gate before the convolution, a gate after it, and its input."""
     parts = g.matmul(y, f"{layer}.in")
     before, after, y = (g.slice(parts, k * h.dim, h.dim) for k in range(3))
     y = g.conv(g.gated(before, y, act="none"), f"{layer}.conv")
@@ -172,20 +166,15 @@ def convolution_tensors(h: Lfm2Hyper) -> list[TensorName]:
 
 
 def _attention_layers(fields: Fields) -> tuple[int, ...]:
-    types, layers = fields.get("layer_types"), fields.count("num_hidden_layers")
-    if types is None:
-        given = fields.get("full_attn_idxs")
-        given = given if isinstance(given, list) else range(layers)
-        types = ["full_attention" if i in given else "conv" for i in range(layers)]
-    if not isinstance(types, list) or len(types) != layers or set(types) - {"conv", "full_attention"}:
-        raise FormatError(
-            f"{fields.named('layer_types')}; it must be a list of {layers} texts, 'conv' or 'full_attention'"
-        )
+    if fields.get("layer_types") is None:
+        given, layers = fields.get("full_attn_idxs"), range(fields.count("num_hidden_layers"))
+        return tuple(i for i in layers if not isinstance(given, list) or i in given)
+    types = layer_types(fields, ("conv", "full_attention"))
     return tuple(i for i, kind in enumerate(types) if kind == "full_attention")
 
 
 def _ffn_dim(fields: Fields) -> int:
-    """As wide as intermediate_size says, or two thirds of it, times a factor, rounded up."""
+    """intermediate_size, or two thirds of it times a factor, rounded up."""
     size = fields.count("intermediate_size")
     if not fields.get("block_auto_adjust_ff_dim"):
         return size

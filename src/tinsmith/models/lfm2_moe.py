@@ -1,32 +1,26 @@
-"""The lfm2_moe family: lfm2 with a mixture of experts for the feed-forward of all but the first layers, chosen
-by sigmoids and a bias that counts for the choice alone."""
+"""The lfm2_moe family: lfm2 with a mixture of experts as the feed-forward of all but the first layers. Sigmoids
+plus a bias choose the experts; the bias does not enter their weights."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any
 
 from tinsmith.errors import FormatError, UnsupportedError
-from tinsmith.models import experts
+from tinsmith.graph import GraphBuilder, Value
+from tinsmith.models import decoder, experts
 from tinsmith.models.family import Fields, TensorName
 from tinsmith.models.lfm2 import Lfm2, Lfm2Hyper
-from tinsmith.spec import Hyper
 
-if TYPE_CHECKING:
-    from tinsmith.graph import GraphBuilder, Value
-
-# llama.cpp's number of the sigmoid among its functions of a router.
-_SIGMOID = 2
-# What transformers adds to the sum of the chosen experts' sigmoids.
-_ADDED = 1e-6
+_SIGMOID = 2  # llama.cpp's number of this router function
+_ADDED = 1e-6  # transformers adds it to the sum of the chosen experts' sigmoids
 
 
 @dataclass(frozen=True)
 class Lfm2MoeHyper(Lfm2Hyper):
-    """dense: how many of the first layers have no experts, ffn_dim being of these; chosen: how many of the
-    experts a token goes to; expert_dim: an expert's inner width; normalize: the weights of the chosen add up to
-    1, before the scale."""
+    """dense: number of first layers without experts, of inner width ffn_dim. chosen: experts per token.
+    expert_dim: inner width of an expert. normalize: the weights of the chosen experts add up to 1, before the
+    scale."""
 
     dense: int
     experts: int
@@ -37,14 +31,14 @@ class Lfm2MoeHyper(Lfm2Hyper):
 
 
 class Lfm2Moe(Lfm2):
-    name: ClassVar[str] = "lfm2_moe"
-    model_type: ClassVar[str] = "lfm2_moe"
-    hf_architectures: ClassVar[tuple[str, ...]] = ("Lfm2MoeForCausalLM",)
-    gguf_architecture: ClassVar[str] = "lfm2moe"
-    text_models: ClassVar[tuple[str, ...]] = ()
-    hyper: ClassVar[type[Hyper]] = Lfm2MoeHyper
-    mixture: ClassVar[bool] = True
-    defaults: ClassVar[Mapping[str, Any]] = {
+    name = "lfm2_moe"
+    model_type = "lfm2_moe"
+    hf_architectures = ("Lfm2MoeForCausalLM",)
+    gguf_architecture = "lfm2moe"
+    text_models = ()
+    hyper = Lfm2MoeHyper
+    mixture = True
+    defaults = {
         "conv_L_cache": 3,
         "intermediate_size": 7168,
         "max_position_embeddings": 128000,
@@ -57,8 +51,8 @@ class Lfm2Moe(Lfm2):
         "num_key_value_heads": 8,
         "tie_word_embeddings": True,
     }
-    only: ClassVar[Mapping[str, tuple[Any, ...]]] = {**Lfm2.only, "use_expert_bias": (True,)}
-    only_gguf: ClassVar[Mapping[str, tuple[Any, ...]]] = {
+    only = {**Lfm2.only, "use_expert_bias": (True,)}
+    only_gguf = {
         **Lfm2.only_gguf,
         "expert_gating_func": (_SIGMOID,),
         "expert_weights_norm": (True,),
@@ -66,71 +60,61 @@ class Lfm2Moe(Lfm2):
     }
 
     def more_from_hf(self, fields: Fields, rope: Fields) -> dict[str, Any]:
-        return (
-            super().more_from_hf(fields, rope)
-            | experts.hyper_from_hf(fields)
-            | {
-                "dense": fields.count_or_0("num_dense_layers"),
-                "normalize": bool(fields.get("norm_topk_prob")),
-                "scale": fields.real("routed_scaling_factor", 1.0),
-            }
-        )
+        return {
+            **super().more_from_hf(fields, rope),
+            **experts.hyper_from_hf(fields),
+            "dense": fields.count_or_0("num_dense_layers"),
+            "normalize": bool(fields.get("norm_topk_prob")),
+            "scale": fields.real("routed_scaling_factor", 1.0),
+        }
 
-    def more_to_hf(self, h: Lfm2MoeHyper) -> dict[str, Any]:  # type: ignore[override]
+    def more_to_hf(self, h: Lfm2MoeHyper) -> dict[str, Any]:
         common = super().more_to_hf(h)
         del common["block_auto_adjust_ff_dim"]
-        return (
-            common
-            | experts.hyper_to_hf(h.experts, h.chosen, h.expert_dim)
-            | {
-                "norm_topk_prob": h.normalize,
-                "num_dense_layers": h.dense,
-                "routed_scaling_factor": h.scale,
-            }
-        )
+        return {
+            **common,
+            **decoder.to_hf(h, experts.KEYS),
+            "norm_topk_prob": h.normalize,
+            "num_dense_layers": h.dense,
+            "routed_scaling_factor": h.scale,
+        }
 
     def more_from_gguf(self, fields: Fields, h: dict[str, Any]) -> dict[str, Any]:
-        return (
-            super().more_from_gguf(fields, h)
-            | experts.hyper_from_gguf(fields)
-            | {
-                "dense": fields.count_or_0("leading_dense_block_count"),
-                "normalize": True,
-                "scale": 1.0,
-            }
-        )
+        return {
+            **super().more_from_gguf(fields, h),
+            **decoder.from_gguf(fields, experts.KEYS),
+            "dense": fields.count_or_0("leading_dense_block_count"),
+            "normalize": True,
+            "scale": 1.0,
+        }
 
-    def more_to_gguf(self, h: Lfm2MoeHyper) -> dict[str, Any]:  # type: ignore[override]
+    def more_to_gguf(self, h: Lfm2MoeHyper) -> dict[str, Any]:
         if not h.normalize or h.scale != 1:
             raise UnsupportedError(
-                f"norm_topk_prob is {h.normalize} and routed_scaling_factor {h.scale}; no GGUF says so: an "
-                "lfm2moe's weights of experts always add up to 1"
+                f"norm_topk_prob is {h.normalize} and routed_scaling_factor {h.scale}, which GGUF can't state: "
+                "an lfm2moe's expert weights add up to 1"
             )
-        return (
-            super().more_to_gguf(h)
-            | experts.hyper_to_gguf(h.experts, h.chosen, h.expert_dim)
-            | {
-                "expert_gating_func": _SIGMOID,
-                "leading_dense_block_count": h.dense,
-            }
-        )
+        return {
+            **super().more_to_gguf(h),
+            **decoder.to_gguf(h, experts.KEYS),
+            "expert_gating_func": _SIGMOID,
+            "leading_dense_block_count": h.dense,
+        }
 
-    def check(self, h: Lfm2MoeHyper, where: str) -> None:  # type: ignore[override]
+    def check(self, h: Lfm2MoeHyper, where: str) -> None:
         super().check(h, where)
-        experts.check(h.experts, h.chosen, where)
+        experts.check(h, where)
         if h.dense > h.layers:
             raise FormatError(f"{where}: {h.dense} of {h.layers} layers can't be without experts")
 
-    def feed_forward(self, h: Hyper, i: int) -> list[TensorName]:
-        assert isinstance(h, Lfm2MoeHyper)
+    def feed_forward(self, h: Lfm2MoeHyper, i: int) -> list[TensorName]:
         if i < h.dense:
             return super().feed_forward(h, i)
         bias = TensorName("router_bias", "feed_forward.expert_bias", "exp_probs_b.bias", 1, h.experts)
         router, *matrices = experts.routed_tensors(h.dim, h.expert_dim, h.experts, "feed_forward")
         return [router, bias, *matrices]
 
-    def feed(self, h: Hyper, g: GraphBuilder, i: int, y: Value, residual: Value) -> Value:
-        assert isinstance(h, Lfm2MoeHyper)
+    def feed(self, h: Lfm2MoeHyper, g: GraphBuilder, i: int, y: Value, residual: Value) -> Value:
         if i < h.dense:
             return super().feed(h, g, i, y, residual)
         layer = f"layers.{i}"

@@ -1,33 +1,31 @@
-"""The lfm3 family: lfm2 with norms of what a layer adds, a gate for each head of attention, and windows in some
-layers of attention, whose heads turn otherwise than the others'.
+"""The lfm3 family: lfm2 with norms after each block, a gate for each attention head, and windows in some
+attention layers, with a different RoPE.
 
-llama.cpp has no such architecture yet: its GGUF file has the names that llama.cpp has for the same things in
-other families, and tinsmith alone reads it.
+llama.cpp has no such architecture yet: only tinsmith reads its GGUF files, which use llama.cpp's names of the
+same parts in other families.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any
 
 from tinsmith.errors import FormatError
+from tinsmith.graph import GraphBuilder
 from tinsmith.models import decoder, lfm2, two_rotations
 from tinsmith.models.family import Fields, TensorName, shortest_float32
-from tinsmith.models.per_layer import window_pattern
+from tinsmith.models.per_layer import layer_types, window_pattern
 from tinsmith.models.two_rotations import FULL, SLIDING
 from tinsmith.spec import Hyper, Tensor
-
-if TYPE_CHECKING:
-    from tinsmith.graph import GraphBuilder
 
 CONV = "conv"
 
 
 @dataclass(frozen=True)
 class Lfm3Hyper(lfm2.Lfm2Hyper):
-    """windowed: of the layers that are attention those that see the latest `window` positions only, whose heads
-    turn by local_base; of the others' the first `turning` values turn, by rope_base."""
+    """windowed: attention layers limited to the latest `window` positions, with RoPE base local_base. In the
+    other attention layers rope_base rotates the first `turning` values of a head."""
 
     window: int
     windowed: tuple[int, ...]
@@ -36,13 +34,13 @@ class Lfm3Hyper(lfm2.Lfm2Hyper):
 
 
 class Lfm3(lfm2.Lfm2):
-    name: ClassVar[str] = "lfm3"
-    model_type: ClassVar[str] = "lfm3"
-    hf_architectures: ClassVar[tuple[str, ...]] = ("Lfm3ForCausalLM",)
-    gguf_architecture: ClassVar[str] = "lfm3"
-    text_models: ClassVar[tuple[str, ...]] = ("lfm3",)
-    hyper: ClassVar[type[Hyper]] = Lfm3Hyper
-    defaults: ClassVar[Mapping[str, Any]] = {
+    name = "lfm3"
+    model_type = "lfm3"
+    hf_architectures = ("Lfm3ForCausalLM",)
+    gguf_architecture = "lfm3"
+    text_models = ("lfm3",)
+    hyper = Lfm3Hyper
+    defaults = {
         "conv_L_cache": 7,
         "head_dim": 128,
         "max_position_embeddings": 128000,
@@ -53,14 +51,14 @@ class Lfm3(lfm2.Lfm2):
         "use_attention_gate": True,
         "use_sandwich_norm": True,
     }
-    only: ClassVar[Mapping[str, tuple[Any, ...]]] = {
+    only = {
         "attention_bias": (False,),
         "conv_bias": (False,),
         "use_attention_gate": (True,),
         "use_sandwich_norm": (True,),
     }
-    only_gguf: ClassVar[Mapping[str, tuple[Any, ...]]] = {"rope.scaling.type": ("none",)}
-    keeps_head_dim: ClassVar[bool] = True
+    only_gguf = {"rope.scaling.type": ("none",)}
+    keeps_head_dim = True
 
     def rope_from_hf(self, config: Mapping[str, Any]) -> Fields:
         return two_rotations.from_hf(config, 0.5)
@@ -81,7 +79,7 @@ class Lfm3(lfm2.Lfm2):
         config = super().hyper_to_hf(h)
         return {key: given for key, given in config.items() if key not in ("rope_scaling", "rope_theta")}
 
-    def more_to_hf(self, h: Lfm3Hyper) -> dict[str, Any]:  # type: ignore[override]
+    def more_to_hf(self, h: Lfm3Hyper) -> dict[str, Any]:
         attention = {i: SLIDING if i in h.windowed else FULL for i in h.attention}
         return {
             "conv_L_cache": h.taps,
@@ -103,38 +101,37 @@ class Lfm3(lfm2.Lfm2):
             "turning": two_rotations.turning_from_gguf(fields, h["head_dim"]),
         }
 
-    def more_to_gguf(self, h: Lfm3Hyper) -> dict[str, Any]:  # type: ignore[override]
+    def more_to_gguf(self, h: Lfm3Hyper) -> dict[str, Any]:
         return super().more_to_gguf(h) | {
             "attention.sliding_window": h.window,
             "attention.sliding_window_pattern": [i in h.windowed for i in range(h.layers)],
             "rope.freq_base_swa": h.local_base,
         }
 
-    def tensors(self, h: Lfm3Hyper) -> list[TensorName]:  # type: ignore[override]
+    def tensors(self, h: Lfm3Hyper) -> list[TensorName]:
         return [two_rotations.factors_name(h.head_dim), *super().tensors(h)]
 
-    def derive(self, h: Lfm3Hyper) -> dict[str, Tensor]:  # type: ignore[override]
+    def derive(self, h: Lfm3Hyper) -> dict[str, Tensor]:
         return {"rope_freqs": two_rotations.factors(h.turning, h.head_dim)}
 
-    def mixer(self, h: Hyper, i: int) -> list[TensorName]:
+    def mixer(self, h: Lfm3Hyper, i: int) -> list[TensorName]:
         post = TensorName("attn_post_norm", "post_operator_norm.weight", "post_attention_norm.weight", 1, h.dim)
-        assert isinstance(h, Lfm3Hyper)
         if i not in h.attention:
             return [*lfm2.convolution_tensors(h), post]
         gate = TensorName("head_gate", "self_attn.g_proj.weight", "attn_gate.weight", h.heads, h.dim)
         gate = replace(gate, stored="self_attn.gate_proj.weight")
         return [*decoder.attention(h), *decoder.head_norms(h), gate, post]
 
-    def layer_at(self, h: Hyper, i: int) -> list[TensorName]:
+    def layer_at(self, h: Lfm3Hyper, i: int) -> list[TensorName]:
         post = TensorName("ffn_post_norm", "post_ffn_norm.weight", "post_ffw_norm.weight", 1, h.dim)
         return [*super().layer_at(h, i), post]
 
-    def check(self, h: Lfm3Hyper, where: str) -> None:  # type: ignore[override]
+    def check(self, h: Lfm3Hyper, where: str) -> None:
         super().check(h, where)
         if h.turning % 2 or h.turning > h.head_dim:
-            raise FormatError(f"{where}: of a head's {h.head_dim} values {h.turning} can't be rotated")
+            raise FormatError(f"{where}: can't rotate {h.turning} of a head's {h.head_dim} values")
 
-    def graph(self, h: Lfm3Hyper, g: GraphBuilder) -> None:  # type: ignore[override]
+    def graph(self, h: Lfm3Hyper, g: GraphBuilder) -> None:
         x = g.embed("embed")
         tables = {
             True: g.rope_table(decoder.frequencies(h.local_base, h.head_dim)),
@@ -153,19 +150,15 @@ class Lfm3(lfm2.Lfm2):
             gate, up = g.matmuls(y, f"{layer}.gate", f"{layer}.up")
             y = g.matmul(g.gated(gate, up), f"{layer}.down")
             x = g.norm(y, f"{layer}.ffn_post_norm", h.norm_eps, residual=x)
-        g.logits(g.norm(x, "final_norm", h.norm_eps), "embed" if h.tied else "head")
+        g.logits(g.norm(x, "final_norm", h.norm_eps), h.head)
 
 
 def _kinds(fields: Fields) -> list[str]:
-    """Of each layer; without layer_types as transformers chooses them."""
-    layers, types = fields.count("num_hidden_layers"), fields.get("layer_types")
-    if types is None:
-        usual = {2: FULL, 0: SLIDING}
-        return [usual.get(i % 4, CONV) if i else CONV for i in range(layers)]
-    kinds = (CONV, SLIDING, FULL)
-    if not isinstance(types, list) or len(types) != layers or not all(one in kinds for one in types):
-        raise FormatError(f"{fields.named('layer_types')}; it must be a list of {layers} of {', '.join(kinds)}")
-    return types
+    """The kind of each layer; transformers' choice if the config has no layer_types."""
+    if fields.get("layer_types") is not None:
+        return layer_types(fields, (CONV, SLIDING, FULL))
+    usual = {2: FULL, 0: SLIDING}
+    return [usual.get(i % 4, CONV) if i else CONV for i in range(fields.count("num_hidden_layers"))]
 
 
 family = Lfm3()

@@ -1,32 +1,36 @@
-"""The llama family: RMS norm, grouped attention with rotary positions, gated SiLU feed-forward, no bias.
+"""The llama family: RMS norm, grouped attention with RoPE, gated SiLU feed-forward, no bias.
 
-Llama 3.1 and later divide the slower frequencies of the rotation; GGUF keeps what they are divided by as the
-tensor `rope_freqs.weight`. Mistral's dense models are of this family too.
-"""
+Llama 3.1 and later divide RoPE's slower frequencies; GGUF stores the divisors as the tensor
+`rope_freqs.weight`. Mistral's dense models belong to this family."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 from tinsmith.errors import FormatError, UnsupportedError
+from tinsmith.graph import GraphBuilder
 from tinsmith.models import decoder
+from tinsmith.models.decoder import Key
 from tinsmith.models.family import Fields, TensorName
 from tinsmith.spec import Hyper, Tensor
 
-if TYPE_CHECKING:
-    from tinsmith.graph import GraphBuilder
-
 _FACTORS = "rope_freqs.weight"
+_SCALING = (  # GGUF has the divisors that follow from these
+    Key("rope_low", "low_freq_factor", "", "real"),
+    Key("rope_high", "high_freq_factor", "", "real"),
+    Key("rope_original", "original_max_position_embeddings", ""),
+    Key("rope_factor", "factor", "", "real"),
+)
 
 
 @dataclass(frozen=True)
 class LlamaHyper(Hyper):
-    """Llama 3's rotation, where rope_factor is not 1: frequencies that turn fewer than rope_low times in the
-    first rope_original positions are divided by the factor, those that turn more than rope_high times are
-    not, and those between are divided by something between."""
+    """Llama 3's RoPE, unless rope_factor is 1: frequencies that turn fewer than rope_low times in the first
+    rope_original positions are divided by the factor. Those of more than rope_high turns stay; those between
+    get a divisor between."""
 
     rope_factor: float = 1.0
     rope_low: float = 1.0
@@ -35,14 +39,14 @@ class LlamaHyper(Hyper):
 
 
 class Llama(decoder.Decoder):
-    name: ClassVar[str] = "llama"
-    model_type: ClassVar[str] = "llama"
-    hf_architectures: ClassVar[tuple[str, ...]] = ("LlamaForCausalLM", "MistralForCausalLM")
-    gguf_architecture: ClassVar[str] = "llama"
+    name = "llama"
+    model_type = "llama"
+    hf_architectures = ("LlamaForCausalLM", "MistralForCausalLM")
+    gguf_architecture = "llama"
     text_models: ClassVar[tuple[str, ...]] = ("llama", "mistral")
-    hyper: ClassVar[type[Hyper]] = LlamaHyper
-    defaults: ClassVar[Mapping[str, Any]] = {"max_position_embeddings": 2048}
-    only: ClassVar[Mapping[str, tuple[Any, ...]]] = {
+    hyper = LlamaHyper
+    defaults = {"max_position_embeddings": 2048}
+    only = {
         "hidden_act": ("silu", "swish"),
         "attention_bias": (False,),
         "mlp_bias": (False,),
@@ -55,29 +59,16 @@ class Llama(decoder.Decoder):
     def more_from_hf(self, fields: Fields, rope: Fields) -> dict[str, Any]:
         if rope.values["rope_type"] == "default":
             return {}
-        low, high = rope.real("low_freq_factor"), rope.real("high_freq_factor")
-        if low >= high:
+        scaling = decoder.from_hf(rope, _SCALING)
+        if scaling["rope_low"] >= scaling["rope_high"]:
+            low = scaling["rope_low"]
             raise FormatError(f"{rope.where}: low_freq_factor is {low:g}; it must be below high_freq_factor")
-        original = rope.count("original_max_position_embeddings")
-        return {
-            "rope_factor": rope.real("factor"),
-            "rope_low": low,
-            "rope_high": high,
-            "rope_original": original,
-        }
+        return scaling
 
     def more_to_hf(self, h: LlamaHyper) -> dict[str, Any]:
         if h.rope_factor == 1:
             return {}
-        return {
-            "rope_scaling": {
-                "rope_type": "llama3",
-                "factor": h.rope_factor,
-                "low_freq_factor": h.rope_low,
-                "high_freq_factor": h.rope_high,
-                "original_max_position_embeddings": h.rope_original,
-            }
-        }
+        return {"rope_scaling": {"rope_type": "llama3", **decoder.to_hf(h, _SCALING)}}
 
     def more_from_gguf(self, fields: Fields, h: dict[str, Any]) -> dict[str, Any]:
         return _scaling_of(fields.values[_FACTORS], h) if _FACTORS in fields.values else {}
@@ -88,32 +79,27 @@ class Llama(decoder.Decoder):
     def layer(self, h: Hyper) -> list[TensorName]:
         return [*decoder.two_norms(h), *decoder.attention(h, permuted=True), *decoder.feed_forward(h)]
 
-    def tensors(self, h: LlamaHyper) -> list[TensorName]:  # type: ignore[override]
+    def tensors(self, h: LlamaHyper) -> list[TensorName]:
         own = [] if h.rope_factor == 1 else [TensorName("rope_freqs", "", _FACTORS, 1, h.rope_dim // 2)]
         return [*own, *super().tensors(h)]
 
-    def derive(self, h: LlamaHyper) -> dict[str, Tensor]:  # type: ignore[override]
+    def derive(self, h: LlamaHyper) -> dict[str, Tensor]:
         return {} if h.rope_factor == 1 else {"rope_freqs": decoder.vector(divisors(h))}
 
-    def graph(self, h: LlamaHyper, g: GraphBuilder) -> None:  # type: ignore[override]
+    def graph(self, h: LlamaHyper, g: GraphBuilder) -> None:
         x = g.embed("embed")
         table = g.rope_table(decoder.frequencies(h.rope_base, h.rope_dim, divisors(h)))
         for i in range(h.layers):
             layer = f"layers.{i}"
             y = g.norm(x, f"{layer}.attn_norm", h.norm_eps)
             q, k, v = g.matmuls(y, f"{layer}.q", f"{layer}.k", f"{layer}.v")
-            cache = g.cache(h.kv_heads, h.head_dim)
-            g.kv_append(cache, g.rope(k, table, h.kv_heads), v)
-            y = g.attention(cache, g.rope(q, table, h.heads), h.heads, h.head_dim**-0.5)
-            x = g.matmul(y, f"{layer}.o", residual=x)
-            y = g.norm(x, f"{layer}.ffn_norm", h.norm_eps)
-            gate, up = g.matmuls(y, f"{layer}.gate", f"{layer}.up")
-            x = g.matmul(g.gated(gate, up), f"{layer}.down", residual=x)
-        g.logits(g.norm(x, "final_norm", h.norm_eps), "embed" if h.tied else "head")
+            x = g.matmul(decoder.attend(h, g, q, k, v, table), f"{layer}.o", residual=x)
+            x = decoder.feed(h, g, layer, x)
+        g.logits(g.norm(x, "final_norm", h.norm_eps), h.head)
 
 
 def divisors(h: LlamaHyper) -> list[float]:
-    """What divides the frequency of each rotated pair."""
+    """The divisor of each rotated pair's frequency."""
     values = []
     for frequency in decoder.frequencies(h.rope_base, h.rope_dim):
         turns = h.rope_original * frequency / (2 * math.pi)
@@ -123,8 +109,8 @@ def divisors(h: LlamaHyper) -> list[float]:
 
 
 def _scaling_of(given: list[float], h: Mapping[str, Any]) -> dict[str, Any]:
-    """The settings that gave a file its divisors. All of Meta's models have the usual bounds, so that the
-    factor and the original length are what there is to find."""
+    """Finds the settings that give a file's divisors. All Meta models have the default rope_low and rope_high,
+    so only the factor and the original length are unknown."""
     for original in (8192, *(1 << k for k in range(9, 20))):
         settings: dict[str, Any] = {"rope_factor": max(given), "rope_original": original}
         expected = divisors(LlamaHyper(**h, **settings))

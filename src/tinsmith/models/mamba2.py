@@ -1,5 +1,5 @@
-"""The selective state update of Mamba-2 as families have it in a layer: a gate, a short convolution over x, B
-and C, and the states. The heads of a group share B and C.
+"""Mamba-2's selective state update as a part of a layer: a gate, a short convolution over x, B and C, and the
+states. The heads of a group share B and C.
 
 Dao and Gu, "Transformers are SSMs: Generalized Models and Efficient Algorithms Through Structured State Space
 Duality", 2024.
@@ -7,16 +7,17 @@ Duality", 2024.
 
 from __future__ import annotations
 
-from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Protocol
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 from tinsmith import layouts
 from tinsmith.errors import FormatError, UnsupportedError
 from tinsmith.formats.weights import to_float32
+from tinsmith.graph import GraphBuilder, Value
+from tinsmith.models import decoder
+from tinsmith.models.decoder import Key
 from tinsmith.models.family import Fields, TensorName
-
-if TYPE_CHECKING:
-    from tinsmith.graph import GraphBuilder, Value
+from tinsmith.spec import Hyper
 
 DEFAULTS = {
     "mamba_n_heads": 128,
@@ -25,28 +26,25 @@ DEFAULTS = {
     "mamba_d_conv": 4,
     "mamba_expand": 2,
 }
-ONLY: dict[str, tuple[Any, ...]] = {
-    "mamba_conv_bias": (True,),
-    "mamba_proj_bias": (False,),
-}
+ONLY: dict[str, tuple[Any, ...]] = {"mamba_conv_bias": (True,), "mamba_proj_bias": (False,)}
+_KEYS = (
+    Key("taps", "mamba_d_conv", "ssm.conv_kernel"),
+    Key("state_groups", "mamba_n_groups", "ssm.group_count", default=1),
+    Key("state_dim", "mamba_d_state", "ssm.state_size"),
+    Key("state_heads", "mamba_n_heads", "ssm.time_step_rank"),
+)
 
 
-class Mamba2Hyper(Protocol):
+@dataclass(frozen=True)
+class Mamba2Hyper(Hyper):
     """state_heads heads of state_head_dim elements over states of state_dim, in state_groups groups, behind a
     convolution of `taps` tokens."""
 
-    @property
-    def dim(self) -> int: ...
-    @property
-    def state_heads(self) -> int: ...
-    @property
-    def state_head_dim(self) -> int: ...
-    @property
-    def state_dim(self) -> int: ...
-    @property
-    def taps(self) -> int: ...
-    @property
-    def state_groups(self) -> int: ...
+    state_heads: int
+    state_head_dim: int
+    state_dim: int
+    taps: int
+    state_groups: int = field(default=1, kw_only=True)
 
 
 def inner(h: Mamba2Hyper) -> int:
@@ -55,7 +53,7 @@ def inner(h: Mamba2Hyper) -> int:
 
 
 def channels(h: Mamba2Hyper) -> int:
-    """That are convolved: x, B and C."""
+    """Channels of the convolution: x, B and C."""
     return inner(h) + 2 * h.state_groups * h.state_dim
 
 
@@ -70,46 +68,25 @@ def hyper_from_hf(fields: Fields, width: int) -> dict[str, int]:
             f"{fields.where}: mamba_n_heads {heads} times mamba_d_head {head_dim} is not mamba_d_ssm, or "
             f"mamba_expand times hidden_size, {width}"
         )
-    return {
-        "state_heads": heads,
-        "state_head_dim": head_dim,
-        "state_dim": fields.count("mamba_d_state"),
-        "taps": fields.count("mamba_d_conv"),
-        "state_groups": fields.count("mamba_n_groups"),
-    }
+    return {**decoder.from_hf(fields, _KEYS), "state_head_dim": head_dim}
 
 
 def hyper_to_hf(h: Mamba2Hyper) -> dict[str, Any]:
-    return {
-        "mamba_d_conv": h.taps,
-        "mamba_d_head": h.state_head_dim,
-        "mamba_d_state": h.state_dim,
-        "mamba_n_groups": h.state_groups,
-        "mamba_n_heads": h.state_heads,
-    }
+    return {**decoder.to_hf(h, _KEYS), "mamba_d_head": h.state_head_dim}
 
 
 def hyper_from_gguf(fields: Fields) -> dict[str, int]:
     heads, width = fields.count("ssm.time_step_rank"), fields.count("ssm.inner_size")
     if width % heads:
-        raise FormatError(f"{fields.where}: ssm.inner_size {width} is not whole ssm.time_step_rank {heads}")
-    return {
-        "state_heads": heads,
-        "state_head_dim": width // heads,
-        "state_dim": fields.count("ssm.state_size"),
-        "taps": fields.count("ssm.conv_kernel"),
-        "state_groups": fields.count("ssm.group_count", 1),
-    }
+        raise FormatError(
+            f"{fields.where}: ssm.inner_size {width} is not a multiple of ssm.time_step_rank {heads}"
+        )
+    return {**decoder.from_gguf(fields, _KEYS), "state_head_dim": width // heads}
 
 
 def hyper_to_gguf(h: Mamba2Hyper) -> dict[str, int]:
-    return {
-        "ssm.conv_kernel": h.taps,
-        "ssm.group_count": h.state_groups,
-        "ssm.inner_size": inner(h),
-        "ssm.state_size": h.state_dim,
-        "ssm.time_step_rank": h.state_heads,
-    }
+    metadata = {**decoder.to_gguf(h, _KEYS), "ssm.inner_size": inner(h)}
+    return dict(sorted(metadata.items()))
 
 
 def check(h: Mamba2Hyper, where: str) -> None:
@@ -119,13 +96,15 @@ def check(h: Mamba2Hyper, where: str) -> None:
             "of 16"
         )
     if h.state_heads % h.state_groups:
-        raise UnsupportedError(f"{where}: {h.state_heads} Mamba-2 heads are not whole {h.state_groups} groups")
+        raise UnsupportedError(
+            f"{where}: {h.state_heads} Mamba-2 heads do not divide evenly into {h.state_groups} groups"
+        )
     if h.taps < 2:
         raise UnsupportedError(f"{where}: a convolution of {h.taps} tokens; supported: 2 and more")
 
 
 def mixed(h: Mamba2Hyper, g: GraphBuilder, layer: str, y: Value) -> Value:
-    """What the states give, gated. `in` makes the gate, what is convolved, and the steps."""
+    """The gated output of the states. `in` projects to the gate, the convolution's input and the steps."""
     parts, width = g.matmul(y, f"{layer}.in"), inner(h)
     gate = g.slice(parts, 0, width)
     steps = g.slice(parts, width + channels(h), h.state_heads)
@@ -135,7 +114,7 @@ def mixed(h: Mamba2Hyper, g: GraphBuilder, layer: str, y: Value) -> Value:
 
 
 def tensors(h: Mamba2Hyper, out: str) -> list[TensorName]:
-    """Their names without the layer's prefix. out: the role of the last projection."""
+    """Named without the layer's prefix. out: role of the last projection."""
 
     def a_head(role: str, hf: str, gguf: str, *dims: int) -> TensorName:
         return TensorName(role, hf, gguf, 1, h.state_heads, gguf_dims=dims or None)

@@ -1,7 +1,7 @@
-"""A vision model as the file that llama.cpp's mtmd reads beside a language model's, usually called mmproj.
+"""A vision model as the GGUF file that llama.cpp's mtmd reads beside a language model's, usually called mmproj.
 
-What clip's metadata lack, which is how images are cut and which tokens stand for them, llama.cpp has built in
-by projector; a file of ours says it as well, in JSON under OWN.
+clip's metadata do not state how images are cut and which tokens stand for them: llama.cpp has that built in for
+each projector. tinsmith's files state it in JSON under OWN.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from tinsmith.errors import FormatError, UnsupportedError
-from tinsmith.fields import Fields, shortest_float32
+from tinsmith.fields import Fields, errors_at, shortest_float32
 from tinsmith.formats import gguf
 from tinsmith.formats.weights import to_float32
 from tinsmith.models.gguf_spec import general, in_file_type, read_tensors, stored_tensors
@@ -47,22 +47,20 @@ _COUNTS = (
 )
 _NORMAL = ("mean", "std")
 _EPS = "attention.layer_norm_epsilon"
-# What llama.cpp computes with as it lies: in a half-width format it stops at these, or is wrong.
+# Tensors that llama.cpp does not convert: it fails on half-width formats, or computes wrong values.
 _WIDE = ("patch", "positions", "projector.project_t")
 
 
 def load(path: str | Path, hyper: Hyper, tokenizer: Tokenizer) -> Vision:
-    """hyper, tokenizer: of the language model that the file is for. Raises FormatError and UnsupportedError."""
+    """hyper, tokenizer: of the file's language model. Raises FormatError and UnsupportedError."""
     file = gguf.read(path)
     meta = {key: entry.value for key, entry in file.metadata.items()}
     if meta.get("general.architecture") != ARCHITECTURE:
         raise FormatError(f"{path}: general.architecture is not {ARCHITECTURE!r}; give a vision model (mmproj)")
     clip_type = next((meta[key] for key in _PROJECTORS if key in meta), None)
     projector = by_clip_type(str(clip_type), str(path))
-    try:
+    with errors_at(path):
         vision = _without_tensors(meta, projector, hyper, tokenizer, file)
-    except (FormatError, UnsupportedError) as error:
-        raise type(error)(f"{path}: {error}") from error
     names = _as_named(tensors_of(vision), file, vision.sizes)
     return replace(vision, tensors=read_tensors(file, list(file.tensors), names))
 
@@ -80,7 +78,7 @@ def _without_tensors(
     given, taken = len(getattr(sizes, "deep", ())), getattr(hyper, "deep", 0)
     if given != taken:
         raise FormatError(
-            f"{fields.named(DEEP)}: states of {given} earlier layers; the language model takes those of {taken}"
+            f"{fields.named(DEEP)}: states of {given} earlier layers; the language model takes {taken}"
         )
     joint = projector.from_gguf(
         fields, {name: tensor.shape for name, tensor in file.tensors.items()}, hyper.dim
@@ -113,8 +111,8 @@ def _own(meta: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _as_named(names: list[TensorName], file: gguf.Gguf, sizes: EncoderSizes) -> list[TensorName]:
-    """Files of 2025 and before have the names of the feed-forward's two matrices swapped, which their shapes
-    show; so llama.cpp reads them."""
+    """Names the tensors as llama.cpp reads them: files until 2025 swap the feed-forward's two matrices, which
+    their shapes show."""
     shape = (sizes.dim, sizes.ffn_dim)
     first = file.tensors.get("v.blk.0.ffn_down.weight")
     if first is None or first.shape != shape or sizes.dim == sizes.ffn_dim:
@@ -128,7 +126,12 @@ def _as_named(names: list[TensorName], file: gguf.Gguf, sizes: EncoderSizes) -> 
     ]
 
 
-def save(spec: Spec, path: str | Path) -> None:
+def save_mmproj(spec: Spec, path: str | Path) -> None:
+    """Writes the vision model as the GGUF file that llama.cpp's mtmd takes beside the language model's,
+    atomically, each tensor in its present format.
+
+    Raises UnsupportedError for a model without one.
+    """
     vision = spec.vision
     if vision is None:
         raise UnsupportedError("the model has no vision model to write; give a checkpoint that has one")
@@ -136,7 +139,7 @@ def save(spec: Spec, path: str | Path) -> None:
 
 
 def write(vision: Vision, about: Mapping[str, Any], path: str | Path) -> None:
-    """about: Spec.general of the model that it is of."""
+    """about: Spec.general of the model."""
     vision = replace(vision, tensors={role: _wide(role, t) for role, t in vision.tensors.items()})
     names = tensors_of(vision)
     gguf.write(path, _metadata(vision, about), stored_tensors(vision.tensors, names))

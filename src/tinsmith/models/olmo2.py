@@ -1,27 +1,22 @@
-"""The olmo2 family (OLMo 2): llama whose norms are of what attention and feed-forward add, and of all queries
-and all keys together."""
+"""The olmo2 family (OLMo 2): llama with norms after attention and feed-forward, and of all queries and all keys
+together."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, ClassVar
-
+from tinsmith.graph import GraphBuilder
 from tinsmith.models import decoder
 from tinsmith.models.family import TensorName
 from tinsmith.spec import Hyper
 
-if TYPE_CHECKING:
-    from tinsmith.graph import GraphBuilder
-
 
 class Olmo2(decoder.Decoder):
-    name: ClassVar[str] = "olmo2"
-    model_type: ClassVar[str] = "olmo2"
-    hf_architectures: ClassVar[tuple[str, ...]] = ("Olmo2ForCausalLM",)
-    gguf_architecture: ClassVar[str] = "olmo2"
-    text_models: ClassVar[tuple[str, ...]] = ("olmo2",)
-    defaults: ClassVar[Mapping[str, Any]] = {"max_position_embeddings": 2048, "rms_norm_eps": 1e-5}
-    only: ClassVar[Mapping[str, tuple[Any, ...]]] = {
+    name = "olmo2"
+    model_type = "olmo2"
+    hf_architectures = ("Olmo2ForCausalLM",)
+    gguf_architecture = "olmo2"
+    text_models = ("olmo2",)
+    defaults = {"max_position_embeddings": 2048, "rms_norm_eps": 1e-5}
+    only = {
         "hidden_act": ("silu", "swish"),
         "attention_bias": (False,),
     }
@@ -46,14 +41,12 @@ class Olmo2(decoder.Decoder):
             layer = f"layers.{i}"
             q, k, v = g.matmuls(x, f"{layer}.q", f"{layer}.k", f"{layer}.v")
             q, k = g.norm(q, f"{layer}.q_norm", h.norm_eps), g.norm(k, f"{layer}.k_norm", h.norm_eps)
-            cache = g.cache(h.kv_heads, h.head_dim)
-            g.kv_append(cache, g.rope(k, table, h.kv_heads), v)
-            y = g.attention(cache, g.rope(q, table, h.heads), h.heads, h.head_dim**-0.5)
+            y = decoder.attend(h, g, q, k, v, table)
             x = g.norm(g.matmul(y, f"{layer}.o"), f"{layer}.attn_post_norm", h.norm_eps, residual=x)
             gate, up = g.matmuls(x, f"{layer}.gate", f"{layer}.up")
             y = g.matmul(g.gated(gate, up), f"{layer}.down")
             x = g.norm(y, f"{layer}.ffn_post_norm", h.norm_eps, residual=x)
-        g.logits(g.norm(x, "final_norm", h.norm_eps), "embed" if h.tied else "head")
+        g.logits(g.norm(x, "final_norm", h.norm_eps), h.head)
 
 
 family = Olmo2()

@@ -1,9 +1,9 @@
-"""What GGUF keeps of each layer where these differ."""
+"""Settings that differ by layer."""
 
 from __future__ import annotations
 
 import reprlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tinsmith.errors import FormatError
@@ -12,8 +12,8 @@ from tinsmith.models.family import Fields
 
 
 def kv_heads(meta: Mapping[str, Any], architecture: str) -> dict[str, Any]:
-    """The metadata's number of key-value heads, which is one a layer, 0 where there is no attention, as one
-    number; and under keys of our own how many `layers` that are, and which are `attention_layers`."""
+    """Metadata that list the key-value heads of each layer, 0 for a layer without attention, as one number;
+    also `layers`, their count, and `attention_layers`, the indices of those with attention."""
     key = f"{architecture}.attention.head_count_kv"
     given = meta.get(key)
     heads: list[int] = given if isinstance(given, list) else []
@@ -31,3 +31,11 @@ def window_pattern(fields: Fields, layers: int) -> tuple[bool, ...]:
     if not isinstance(given, list) or len(given) != layers or not all(one in (0, 1) for one in given):
         raise FormatError(f"{fields.named('attention.sliding_window_pattern')}; it must be {layers} booleans")
     return tuple(bool(one) for one in given)
+
+
+def layer_types(fields: Fields, known: Sequence[str]) -> list[str]:
+    """A config's type of each layer, one of `known`."""
+    types, layers = fields.get("layer_types"), fields.count("num_hidden_layers")
+    if not isinstance(types, list) or len(types) != layers or not all(one in known for one in types):
+        raise FormatError(f"{fields.named('layer_types')}; it must be a list of {layers} of {', '.join(known)}")
+    return types

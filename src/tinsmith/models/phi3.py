@@ -1,32 +1,28 @@
 """The phi3 family (Phi-3 and 3.5 mini, Phi-4, Phi-4-mini): llama with fused projections, [q; k; v] and [gate;
-up], a window on every layer's attention where the model has one, and perhaps a part of each head rotated.
+up], an optional window on every layer's attention, and optionally partial RoPE.
 
-A model for long texts (longrope) has two sets of factors for its rotation's frequencies: short ones up to the
-length it was first trained on, long ones for texts beyond. Both GGUF and a config carry both. The native
-runtime computes with the short ones, and so up to that length: a text does not change its first tokens'
-positions as it grows.
-"""
+A model for long texts (longrope) has two sets of RoPE factors: short ones up to the original training length,
+and long ones beyond. The native runtime computes with the short ones, and so only up to that length: otherwise
+a growing text would change the positions of its first tokens."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any
 
 from tinsmith.errors import FormatError, UnsupportedError
+from tinsmith.graph import GraphBuilder
 from tinsmith.models import decoder
 from tinsmith.models.family import Fields, TensorName, shortest_float32
 from tinsmith.spec import Hyper, Tensor
 
-if TYPE_CHECKING:
-    from tinsmith.graph import GraphBuilder
-
 
 @dataclass(frozen=True)
 class Phi3Hyper(Hyper):
-    """window: 0 for none. original: the length that the model was first trained on. long, short: what divides
-    each pair's frequency, empty without longrope. magnitude: multiplies the rotation's cosines and sines."""
+    """window: 0 for none. original: the original training length. long, short: divisors of each pair's
+    frequency, empty without longrope. magnitude: multiplies RoPE's cosines and sines."""
 
     window: int
     original: int
@@ -36,21 +32,21 @@ class Phi3Hyper(Hyper):
 
 
 class Phi3(decoder.Decoder):
-    name: ClassVar[str] = "phi3"
-    model_type: ClassVar[str] = "phi3"
-    hf_architectures: ClassVar[tuple[str, ...]] = ("Phi3ForCausalLM",)
-    gguf_architecture: ClassVar[str] = "phi3"
-    hyper: ClassVar[type[Hyper]] = Phi3Hyper
-    defaults: ClassVar[Mapping[str, Any]] = {
+    name = "phi3"
+    model_type = "phi3"
+    hf_architectures = ("Phi3ForCausalLM",)
+    gguf_architecture = "phi3"
+    hyper = Phi3Hyper
+    defaults = {
         "max_position_embeddings": 4096,
         "original_max_position_embeddings": 4096,
         "rms_norm_eps": 1e-5,
     }
-    only: ClassVar[Mapping[str, tuple[Any, ...]]] = {
+    only = {
         "hidden_act": ("silu", "swish"),
         "attention_bias": (False,),
     }
-    only_gguf: ClassVar[Mapping[str, tuple[Any, ...]]] = {"rope.scaling.type": ("none", "longrope")}
+    only_gguf = {"rope.scaling.type": ("none", "longrope")}
 
     def rope_from_hf(self, config: Mapping[str, Any]) -> Fields:
         settings = decoder.rope_settings(config, "default", "longrope", "su")
@@ -113,7 +109,7 @@ class Phi3(decoder.Decoder):
                 f"{h.rope_dim // 2} pairs are rotated (partial_rotary_factor)"
             )
         if h.head_dim != h.dim // h.heads:
-            raise UnsupportedError(f"{where}: head_dim is {h.head_dim}; phi3 has {h.dim // h.heads} here")
+            raise UnsupportedError(f"{where}: head_dim is {h.head_dim}; supported: {h.dim // h.heads}")
 
     def layer(self, h: Hyper) -> list[TensorName]:
         queries, keys = h.heads * h.head_dim, h.kv_heads * h.head_dim
@@ -126,27 +122,27 @@ class Phi3(decoder.Decoder):
             TensorName("down", "mlp.down_proj.weight", "ffn_down.weight", h.dim, h.ffn_dim),
         ]
 
-    def tensors(self, h: Phi3Hyper) -> list[TensorName]:  # type: ignore[override]
+    def tensors(self, h: Phi3Hyper) -> list[TensorName]:
         own = [TensorName(role, "", f"{role}.weight", 1, h.rope_dim // 2) for role in self.derive(h)]
         return [*own, *super().tensors(h)]
 
-    def derive(self, h: Phi3Hyper) -> dict[str, Tensor]:  # type: ignore[override]
+    def derive(self, h: Phi3Hyper) -> dict[str, Tensor]:
         if not h.short:
             return {}
         return {"rope_factors_long": decoder.vector(h.long), "rope_factors_short": decoder.vector(h.short)}
 
-    def context(self, h: Phi3Hyper) -> int:  # type: ignore[override]
-        return min(h.context, h.original) if h.short else h.context
+    def context(self, h: Any) -> int:
+        return int(min(h.context, h.original) if h.short else h.context)
 
-    def notes(self, h: Phi3Hyper) -> tuple[str, ...]:  # type: ignore[override]
+    def notes(self, h: Phi3Hyper) -> tuple[str, ...]:
         if self.context(h) == h.context:
             return ()
         return (
-            f"texts of up to {h.original} tokens, as the model was first trained; "
-            f"the rotation for up to {h.context} is not computed",
+            f"texts of up to {h.original} tokens, the original training length; RoPE for up to {h.context} is "
+            "not supported",
         )
 
-    def graph(self, h: Phi3Hyper, g: GraphBuilder) -> None:  # type: ignore[override]
+    def graph(self, h: Phi3Hyper, g: GraphBuilder) -> None:
         queries, keys = h.heads * h.head_dim, h.kv_heads * h.head_dim
         x = g.embed("embed")
         factors = h.short or 1.0
@@ -155,14 +151,12 @@ class Phi3(decoder.Decoder):
             layer = f"layers.{i}"
             y = g.matmul(g.norm(x, f"{layer}.attn_norm", h.norm_eps), f"{layer}.qkv")
             q, k, v = g.slice(y, 0, queries), g.slice(y, queries, keys), g.slice(y, queries + keys, keys)
-            cache = g.cache(h.kv_heads, h.head_dim, window=h.window)
-            g.kv_append(cache, g.rope(k, table, h.kv_heads), v)
-            y = g.attention(cache, g.rope(q, table, h.heads), h.heads, h.head_dim**-0.5)
+            y = decoder.attend(h, g, q, k, v, table, window=h.window)
             x = g.matmul(y, f"{layer}.o", residual=x)
             y = g.matmul(g.norm(x, f"{layer}.ffn_norm", h.norm_eps), f"{layer}.gate_up")
             gate, up = g.slice(y, 0, h.ffn_dim), g.slice(y, h.ffn_dim, h.ffn_dim)
             x = g.matmul(g.gated(gate, up), f"{layer}.down", residual=x)
-        g.logits(g.norm(x, "final_norm", h.norm_eps), "embed" if h.tied else "head")
+        g.logits(g.norm(x, "final_norm", h.norm_eps), h.head)
 
 
 def _factors(rope: Fields, key: str) -> tuple[float, ...]:
@@ -174,7 +168,7 @@ def _factors(rope: Fields, key: str) -> tuple[float, ...]:
 
 
 def _magnitude(context: int, original: int, rope: Fields) -> float:
-    """As transformers takes it where a config does not say: it grows with how much longer texts may be."""
+    """transformers' default, which grows with the ratio of the two lengths."""
     longer = rope.real("factor", context / original)
     return math.sqrt(1 + math.log(longer) / math.log(original)) if longer > 1 else 1.0
 

@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, ClassVar
-
+from tinsmith.graph import GraphBuilder
 from tinsmith.models import decoder
 from tinsmith.models.family import TensorName
 from tinsmith.spec import Hyper
 
-if TYPE_CHECKING:
-    from tinsmith.graph import GraphBuilder
-
 
 class Qwen2(decoder.Decoder):
-    name: ClassVar[str] = "qwen2"
-    model_type: ClassVar[str] = "qwen2"
-    hf_architectures: ClassVar[tuple[str, ...]] = ("Qwen2ForCausalLM",)
-    gguf_architecture: ClassVar[str] = "qwen2"
-    text_models: ClassVar[tuple[str, ...]] = ("qwen2",)
-    defaults: ClassVar[Mapping[str, Any]] = {"max_position_embeddings": 32768, "num_key_value_heads": 32}
-    only: ClassVar[Mapping[str, tuple[Any, ...]]] = {
+    name = "qwen2"
+    model_type = "qwen2"
+    hf_architectures = ("Qwen2ForCausalLM",)
+    gguf_architecture = "qwen2"
+    text_models = ("qwen2",)
+    defaults = {"max_position_embeddings": 32768, "num_key_value_heads": 32}
+    only = {
         "hidden_act": ("silu", "swish"),
         "use_sliding_window": (False,),
     }
@@ -42,14 +37,9 @@ class Qwen2(decoder.Decoder):
             y = g.norm(x, f"{layer}.attn_norm", h.norm_eps)
             biases = (f"{layer}.q_bias", f"{layer}.k_bias", f"{layer}.v_bias")
             q, k, v = g.matmuls(y, f"{layer}.q", f"{layer}.k", f"{layer}.v", biases=biases)
-            cache = g.cache(h.kv_heads, h.head_dim)
-            g.kv_append(cache, g.rope(k, table, h.kv_heads), v)
-            y = g.attention(cache, g.rope(q, table, h.heads), h.heads, h.head_dim**-0.5)
-            x = g.matmul(y, f"{layer}.o", residual=x)
-            y = g.norm(x, f"{layer}.ffn_norm", h.norm_eps)
-            gate, up = g.matmuls(y, f"{layer}.gate", f"{layer}.up")
-            x = g.matmul(g.gated(gate, up), f"{layer}.down", residual=x)
-        g.logits(g.norm(x, "final_norm", h.norm_eps), "embed" if h.tied else "head")
+            x = g.matmul(decoder.attend(h, g, q, k, v, table), f"{layer}.o", residual=x)
+            x = decoder.feed(h, g, layer, x)
+        g.logits(g.norm(x, "final_norm", h.norm_eps), h.head)
 
 
 family = Qwen2()

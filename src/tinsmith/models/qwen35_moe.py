@@ -1,27 +1,24 @@
-"""The qwen35_moe family: Qwen3.5 with a mixture of experts for the feed-forward of every layer, and beside
-them an expert that all tokens share."""
+"""The qwen35_moe family: Qwen3.5 with a mixture of experts and a shared expert as the feed-forward of every
+layer."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any
 
-from tinsmith.models import experts
+from tinsmith.graph import GraphBuilder, Value
+from tinsmith.models import decoder, experts
 from tinsmith.models.family import Fields, TensorName
 from tinsmith.models.qwen35 import Qwen35, Qwen35Hyper
 from tinsmith.spec import Hyper
-
-if TYPE_CHECKING:
-    from tinsmith.graph import GraphBuilder, Value
 
 _SHARED = "shared_expert_intermediate_size"
 
 
 @dataclass(frozen=True)
 class Qwen35MoeHyper(Qwen35Hyper):
-    """chosen: how many of the experts a token goes to; expert_dim: the inner width of one; ffn_dim: that of the
-    shared one."""
+    """chosen: experts per token. expert_dim: inner width of an expert; ffn_dim: that of the shared expert."""
 
     experts: int
     chosen: int
@@ -29,16 +26,16 @@ class Qwen35MoeHyper(Qwen35Hyper):
 
 
 class Qwen35Moe(Qwen35):
-    name: ClassVar[str] = "qwen35_moe"
-    model_type: ClassVar[str] = "qwen3_5_moe_text"
-    hf_architectures: ClassVar[tuple[str, ...]] = (
+    name = "qwen35_moe"
+    model_type = "qwen3_5_moe_text"
+    hf_architectures = (
         "Qwen3_5MoeForCausalLM",
         "Qwen3_5MoeForConditionalGeneration",
     )
-    gguf_architecture: ClassVar[str] = "qwen35moe"
-    hyper: ClassVar[type[Hyper]] = Qwen35MoeHyper
-    mixture: ClassVar[bool] = True
-    defaults: ClassVar[Mapping[str, Any]] = {
+    gguf_architecture = "qwen35moe"
+    hyper = Qwen35MoeHyper
+    mixture = True
+    defaults = {
         **Qwen35.defaults,
         "moe_intermediate_size": 512,
         "num_experts": 256,
@@ -58,32 +55,30 @@ class Qwen35Moe(Qwen35):
     def more_from_hf(self, fields: Fields, rope: Fields) -> dict[str, Any]:
         return super().more_from_hf(fields, rope) | experts.hyper_from_hf(fields)
 
-    def more_to_hf(self, h: Qwen35MoeHyper) -> dict[str, Any]:  # type: ignore[override]
-        return super().more_to_hf(h) | experts.hyper_to_hf(h.experts, h.chosen, h.expert_dim)
+    def more_to_hf(self, h: Qwen35MoeHyper) -> dict[str, Any]:
+        return super().more_to_hf(h) | decoder.to_hf(h, experts.KEYS)
 
     def hyper_from_gguf(self, meta: Mapping[str, Any], *, tied: bool) -> Hyper:
-        # Files may leave out the width of the feed-forward without experts, which no layer has.
+        # Files may omit feed_forward_length, the width of layers without experts: there are none.
         shared = {"qwen35moe.feed_forward_length": meta.get("qwen35moe.expert_shared_feed_forward_length")}
         return super().hyper_from_gguf({**meta, **shared}, tied=tied)
 
     def more_from_gguf(self, fields: Fields, h: dict[str, Any]) -> dict[str, Any]:
-        return super().more_from_gguf(fields, h) | experts.hyper_from_gguf(fields)
+        return super().more_from_gguf(fields, h) | decoder.from_gguf(fields, experts.KEYS)
 
-    def more_to_gguf(self, h: Qwen35MoeHyper) -> dict[str, Any]:  # type: ignore[override]
-        routed = experts.hyper_to_gguf(h.experts, h.chosen, h.expert_dim)
+    def more_to_gguf(self, h: Qwen35MoeHyper) -> dict[str, Any]:
+        routed = decoder.to_gguf(h, experts.KEYS)
         return super().more_to_gguf(h) | routed | {"expert_shared_feed_forward_length": h.ffn_dim}
 
-    def check(self, h: Qwen35MoeHyper, where: str) -> None:  # type: ignore[override]
+    def check(self, h: Qwen35MoeHyper, where: str) -> None:
         super().check(h, where)
-        experts.check(h.experts, h.chosen, where)
+        experts.check(h, where)
 
-    def feed_forward(self, h: Hyper) -> list[TensorName]:
-        assert isinstance(h, Qwen35MoeHyper)
+    def feed_forward(self, h: Qwen35MoeHyper) -> list[TensorName]:
         routed = experts.routed_tensors(h.dim, h.expert_dim, h.experts)
         return [*routed, *experts.shared_tensors(h.dim, h.ffn_dim)]
 
-    def feed(self, h: Qwen35Hyper, g: GraphBuilder, layer: str, x: Value) -> Value:
-        assert isinstance(h, Qwen35MoeHyper)
+    def feed(self, h: Qwen35MoeHyper, g: GraphBuilder, layer: str, x: Value) -> Value:
         y = g.norm(x, f"{layer}.ffn_norm", h.norm_eps)
         x = experts.routed(g, layer, y, x, experts=h.experts, chosen=h.chosen)
         return experts.shared(g, layer, y, x)

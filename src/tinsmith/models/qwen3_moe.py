@@ -1,25 +1,22 @@
-"""The qwen3_moe family: Qwen3 with a mixture of experts for the feed-forward of every layer."""
+"""The qwen3_moe family: Qwen3 with a mixture of experts as the feed-forward of every layer."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any
 
 from tinsmith.errors import UnsupportedError
-from tinsmith.models import experts
+from tinsmith.graph import GraphBuilder, Value
+from tinsmith.models import decoder, experts
 from tinsmith.models.family import Fields, TensorName
 from tinsmith.models.qwen3 import Qwen3
 from tinsmith.spec import Hyper
 
-if TYPE_CHECKING:
-    from tinsmith.graph import GraphBuilder, Value
-
 
 @dataclass(frozen=True)
 class MoeHyper(Hyper):
-    """chosen: how many of the experts a token goes to; expert_dim: an expert's inner width; normalize: the
-    weights of the chosen add up to 1. ffn_dim is of layers without experts, which there are none of."""
+    """chosen: experts per token. expert_dim: inner width of an expert. normalize: the weights of the chosen
+    experts add up to 1. ffn_dim is unused: every layer has experts."""
 
     experts: int
     chosen: int
@@ -28,13 +25,13 @@ class MoeHyper(Hyper):
 
 
 class Qwen3Moe(Qwen3):
-    name: ClassVar[str] = "qwen3_moe"
-    model_type: ClassVar[str] = "qwen3_moe"
-    hf_architectures: ClassVar[tuple[str, ...]] = ("Qwen3MoeForCausalLM",)
-    gguf_architecture: ClassVar[str] = "qwen3moe"
-    hyper: ClassVar[type[Hyper]] = MoeHyper
-    mixture: ClassVar[bool] = True
-    defaults: ClassVar[Mapping[str, Any]] = {
+    name = "qwen3_moe"
+    model_type = "qwen3_moe"
+    hf_architectures = ("Qwen3MoeForCausalLM",)
+    gguf_architecture = "qwen3moe"
+    hyper = MoeHyper
+    mixture = True
+    defaults = {
         "intermediate_size": 6144,
         "max_position_embeddings": 32768,
         "moe_intermediate_size": 768,
@@ -43,39 +40,36 @@ class Qwen3Moe(Qwen3):
         "num_experts_per_tok": 8,
         "num_key_value_heads": 4,
     }
-    only: ClassVar[Mapping[str, tuple[Any, ...]]] = {
+    only = {
         **Qwen3.only,
         "decoder_sparse_step": (1,),
         "mlp_only_layers": ([],),
     }
 
     def more_from_hf(self, fields: Fields, rope: Fields) -> dict[str, Any]:
-        normalize = bool(fields.get("norm_topk_prob"))
-        return experts.hyper_from_hf(fields) | {"normalize": normalize}
+        return {**experts.hyper_from_hf(fields), "normalize": bool(fields.get("norm_topk_prob"))}
 
     def more_to_hf(self, h: MoeHyper) -> dict[str, Any]:
-        return experts.hyper_to_hf(h.experts, h.chosen, h.expert_dim) | {"norm_topk_prob": h.normalize}
+        return {**decoder.to_hf(h, experts.KEYS), "norm_topk_prob": h.normalize}
 
     def more_from_gguf(self, fields: Fields, h: dict[str, Any]) -> dict[str, Any]:
-        return experts.hyper_from_gguf(fields) | {"normalize": True}
+        return {**decoder.from_gguf(fields, experts.KEYS), "normalize": True}
 
     def more_to_gguf(self, h: MoeHyper) -> dict[str, Any]:
         if not h.normalize:
             raise UnsupportedError(
-                "norm_topk_prob is false; no GGUF says so: a qwen3moe's weights of experts always add up to 1"
+                "norm_topk_prob is false, which GGUF can't state: a qwen3moe's expert weights add up to 1"
             )
-        return experts.hyper_to_gguf(h.experts, h.chosen, h.expert_dim)
+        return decoder.to_gguf(h, experts.KEYS)
 
     def check(self, h: MoeHyper, where: str) -> None:
         super().check(h, where)
-        experts.check(h.experts, h.chosen, where)
+        experts.check(h, where)
 
-    def feed_forward(self, h: Hyper) -> list[TensorName]:
-        assert isinstance(h, MoeHyper)
+    def feed_forward(self, h: MoeHyper) -> list[TensorName]:
         return experts.routed_tensors(h.dim, h.expert_dim, h.experts)
 
-    def feed(self, h: Hyper, g: GraphBuilder, layer: str, x: Value) -> Value:
-        assert isinstance(h, MoeHyper)
+    def feed(self, h: MoeHyper, g: GraphBuilder, layer: str, x: Value) -> Value:
         y = g.norm(x, f"{layer}.ffn_norm", h.norm_eps)
         return experts.routed(g, layer, y, x, experts=h.experts, chosen=h.chosen, normalize=h.normalize)
 

@@ -1,49 +1,43 @@
-"""The qwen3vl family, the language half of Qwen3-VL (Bai et al. 2025): qwen3 whose rotation has, for an image's
-rows, a position of time, row and column, and whose first layers take up what the encoder's earlier layers saw
-(DeepStack: Meng et al., arXiv 2406.04334). For text it computes what qwen3 does, and a folder without a vision
-half says that it is one."""
+"""The qwen3vl family, the language model of Qwen3-VL (Bai et al. 2025). It is qwen3 with RoPE positions of
+time, row and column for images, whose first layers add states of the encoder's earlier layers (DeepStack: Meng
+et al., arXiv 2406.04334). On text it equals qwen3; a folder without a vision model names it so."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any
 
 from tinsmith.errors import FormatError, UnsupportedError
+from tinsmith.graph import GraphBuilder, Value
 from tinsmith.models import decoder
 from tinsmith.models.family import Fields
 from tinsmith.models.qwen3 import Qwen3
-from tinsmith.models.qwen35 import sections_of, streams
+from tinsmith.models.qwen35 import rope_parameters, sections_of, streams
 from tinsmith.spec import Hyper
 
-if TYPE_CHECKING:
-    from tinsmith.graph import GraphBuilder, Value
-
 _SECTIONS = (24, 20, 20)
-_DEEP = "n_deepstack_layers"  # GGUF's word; a folder has the encoder's layers, or this where it has no encoder
+_DEEP = "n_deepstack_layers"  # GGUF's key; a folder lists the encoder's layers, or has this without an encoder
 _DEEP_LAYERS = "deepstack_visual_indexes"
 
 
 @dataclass(frozen=True)
 class Qwen3VlHyper(Hyper):
-    """sections: how many rotated pairs turn with time, height and width, which for text are one and the same.
-    deep: after how many of the first layers an image's rows take up a further part of what is given for
-    them."""
+    """sections: numbers of rotated pairs for time, height and width, which are equal for text. deep: number of
+    first layers after which images add a state of an earlier encoder layer."""
 
     sections: tuple[int, ...]
     deep: int
 
 
 class Qwen3Vl(Qwen3):
-    name: ClassVar[str] = "qwen3vl"
-    hf_architectures: ClassVar[tuple[str, ...]] = ("Qwen3VLForConditionalGeneration",)
-    gguf_architecture: ClassVar[str] = "qwen3vl"
-    text_models: ClassVar[tuple[str, ...]] = ("qwen3_vl_text",)
-    hyper: ClassVar[type[Hyper]] = Qwen3VlHyper
-    ignored_hf: ClassVar[tuple[tuple[str, str], ...]] = (
-        (r"model\.visual\..*", "the vision encoder is left out: text only"),
-    )
-    defaults: ClassVar[Mapping[str, Any]] = {
+    name = "qwen3vl"
+    hf_architectures = ("Qwen3VLForConditionalGeneration",)
+    gguf_architecture = "qwen3vl"
+    text_models = ("qwen3_vl_text",)
+    hyper = Qwen3VlHyper
+    ignored_hf = ((r"model\.visual\..*", "the vision encoder is left out: text only"),)
+    defaults = {
         "head_dim": 128,
         "max_position_embeddings": 128000,
         "rope_theta": 500000.0,
@@ -59,12 +53,7 @@ class Qwen3Vl(Qwen3):
             **super().more_to_hf(h),
             **({_DEEP: h.deep} if h.deep else {}),
             "architectures": [Qwen3.hf_architectures[0]],
-            "rope_parameters": {
-                "mrope_interleaved": True,
-                "mrope_section": list(h.sections),
-                "rope_theta": h.rope_base,
-                "rope_type": "default",
-            },
+            "rope_parameters": rope_parameters(h.sections, h.rope_base),
         }
 
     def more_from_gguf(self, fields: Fields, h: dict[str, Any]) -> dict[str, Any]:
@@ -74,11 +63,7 @@ class Qwen3Vl(Qwen3):
         }
 
     def more_to_gguf(self, h: Qwen3VlHyper) -> dict[str, Any]:
-        return {
-            **super().more_to_gguf(h),
-            "rope.dimension_sections": [*h.sections, 0],
-            _DEEP: h.deep,
-        }
+        return {**super().more_to_gguf(h), "rope.dimension_sections": [*h.sections, 0], _DEEP: h.deep}
 
     def check(self, h: Qwen3VlHyper, where: str) -> None:
         super().check(h, where)
@@ -89,20 +74,18 @@ class Qwen3Vl(Qwen3):
             )
         if h.deep > h.layers:
             raise UnsupportedError(
-                f"{where}: what {h.deep} layers of the encoder saw goes to as many layers; there are {h.layers}"
+                f"{where}: states of {h.deep} encoder layers need as many layers; there are {h.layers}"
             )
 
-    def table(self, h: Hyper, g: GraphBuilder) -> Value:
-        assert isinstance(h, Qwen3VlHyper)
+    def table(self, h: Qwen3VlHyper, g: GraphBuilder) -> Value:
         return g.rope_table(decoder.frequencies(h.rope_base, h.rope_dim), streams=streams(h.sections))
 
-    def after(self, h: Hyper, g: GraphBuilder, layer: int, x: Value) -> Value:
-        assert isinstance(h, Qwen3VlHyper)
+    def after(self, h: Qwen3VlHyper, g: GraphBuilder, layer: int, x: Value) -> Value:
         return g.given(x, layer + 1) if layer < h.deep else x
 
 
 def _encoder_layers(fields: Fields, vision: Any) -> list[Any]:
-    """The encoder's layers whose states are taken."""
+    """The encoder layers whose states are added."""
     layers = vision.get(_DEEP_LAYERS) if isinstance(vision, Mapping) else None
     if not isinstance(layers, list):
         raise FormatError(f"{fields.named('vision_config')}; it must be a table with a list {_DEEP_LAYERS}")

@@ -1,36 +1,31 @@
-"""The smollm3 family: llama but for layers without positions, every fourth, whose queries and keys are not
-rotated."""
+"""The smollm3 family: llama without RoPE in every fourth layer."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any
 
 from tinsmith.errors import UnsupportedError
+from tinsmith.graph import GraphBuilder
 from tinsmith.models import decoder
 from tinsmith.models.family import Fields, TensorName
 from tinsmith.spec import Hyper
 
-if TYPE_CHECKING:
-    from tinsmith.graph import GraphBuilder
-
-# llama.cpp has this number in its code, and no GGUF key for it.
-_INTERVAL = 4
+_INTERVAL = 4  # hard-coded in llama.cpp: GGUF has no key for it
 
 
 class SmolLM3(decoder.Decoder):
-    name: ClassVar[str] = "smollm3"
-    model_type: ClassVar[str] = "smollm3"
-    hf_architectures: ClassVar[tuple[str, ...]] = ("SmolLM3ForCausalLM",)
-    gguf_architecture: ClassVar[str] = "smollm3"
-    text_models: ClassVar[tuple[str, ...]] = ("smollm3",)
-    defaults: ClassVar[Mapping[str, Any]] = {
+    name = "smollm3"
+    model_type = "smollm3"
+    hf_architectures = ("SmolLM3ForCausalLM",)
+    gguf_architecture = "smollm3"
+    text_models = ("smollm3",)
+    defaults = {
         "max_position_embeddings": 32768,
         "num_key_value_heads": 4,
         "rope_theta": 2000000.0,
         "tie_word_embeddings": True,
     }
-    only: ClassVar[Mapping[str, tuple[Any, ...]]] = {
+    only = {
         "hidden_act": ("silu", "swish"),
         "attention_bias": (False,),
         "mlp_bias": (False,),
@@ -43,8 +38,7 @@ class SmolLM3(decoder.Decoder):
         given, expected = fields.get("no_rope_layers"), [int(rotates(i)) for i in range(layers)]
         if given is not None and given != expected:
             raise UnsupportedError(
-                f"{fields.where}: no_rope_layers has other layers than each {_INTERVAL}th without positions, "
-                "which is not supported"
+                f"{fields.where}: no_rope_layers must leave out every {_INTERVAL}th layer, as llama.cpp does"
             )
         return {}
 
@@ -69,10 +63,8 @@ class SmolLM3(decoder.Decoder):
             cache = g.cache(h.kv_heads, h.head_dim)
             g.kv_append(cache, k, v)
             x = g.matmul(g.attention(cache, q, h.heads, h.head_dim**-0.5), f"{layer}.o", residual=x)
-            y = g.norm(x, f"{layer}.ffn_norm", h.norm_eps)
-            gate, up = g.matmuls(y, f"{layer}.gate", f"{layer}.up")
-            x = g.matmul(g.gated(gate, up), f"{layer}.down", residual=x)
-        g.logits(g.norm(x, "final_norm", h.norm_eps), "embed" if h.tied else "head")
+            x = decoder.feed(h, g, layer, x)
+        g.logits(g.norm(x, "final_norm", h.norm_eps), h.head)
 
 
 def rotates(layer: int) -> bool:

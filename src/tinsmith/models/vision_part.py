@@ -1,4 +1,4 @@
-"""The vision model of a Hugging Face folder that has one: what vision/'s encoders and projectors read of it."""
+"""The vision model of a Hugging Face folder, read and written with the encoders and projectors of vision/."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from tinsmith.errors import FormatError, UnsupportedError
-from tinsmith.fields import Fields
+from tinsmith.errors import FormatError
+from tinsmith.fields import Fields, errors_at
 from tinsmith.formats.safetensors import Tensor as Stored
 from tinsmith.models.folder_tensors import GENERAL, read_tensor, stored_tensors, write_json
 from tinsmith.spec import Tokenizer, Vision
@@ -25,11 +25,10 @@ from tinsmith.vision.parts import (
     tokens_of,
 )
 
-# Files that state how images are cut, and the key under which the newer one has it.
+# Files that state how images are cut, and the newer one's key for it.
 _PROCESSORS = ("processor_config.json", PROCESSOR)
 _NESTED = "image_processor"
-# What a language model's own tensors' names begin with, and its head; keys of its config that the whole's has
-# too, and those that only the whole's has.
+# Prefix of the language model's tensor names, and its head; keys of the whole config alone, and of both.
 _MODEL = "model."
 _HEAD = "lm_head.weight"
 _WHOLE = ("torch_dtype", GENERAL)
@@ -44,19 +43,17 @@ def read(
     tokenizer: Tokenizer,
     in_folder: Mapping[str, Stored],
 ) -> tuple[Vision | None, set[str], tuple[str, ...]]:
-    """The vision model, the names of its tensors in the folder, and what to tell the user; None where the
-    folder has none that is known, or does not say how images are cut. dim: the language model's width."""
+    """The vision model, the names of its tensors in the folder, and notes for the user. None if the folder has
+    no supported one or does not state how images are cut. dim: the language model's width."""
     projector = by_architecture(architecture)
     own = _own(projector, in_folder) if projector else {}
     processor = _processor(folder)
     if projector is None or not own:
         return None, set(), ()
     if processor is None:
-        return None, set(), (f"no {PROCESSOR}, which says how images are cut: text only",)
-    try:
+        return None, set(), (f"no {PROCESSOR}, which states how images are cut: text only",)
+    with errors_at(folder):
         vision = _without_tensors(projector, config, dim, tokenizer, processor)
-    except (FormatError, UnsupportedError) as error:
-        raise type(error)(f"{folder}: {error}") from error
     names = tensors_of(vision)
     missing = [name for name in names if name.hf not in own]
     if missing:
@@ -69,12 +66,12 @@ def read(
 
 
 def config_of(vision: Vision, text: Mapping[str, Any]) -> dict[str, Any]:
-    """The config.json of the whole, whose language model has the config `text`."""
+    """config.json of the whole model; text: the language model's config."""
     encoder, projector = parts_of(vision)
     written = projector.hf_written
-    alone = str(text.get("model_type"))
-    architecture, whole, seeing = written.get(alone, written[""])
-    own_text = {"model_type": projector.hf_text.get(alone, alone)}
+    text_type = str(text.get("model_type"))
+    architecture, whole_type, vision_type = written.get(text_type, written[""])
+    own_text = {"model_type": projector.hf_text.get(text_type, text_type)}
     own = projector.to_hf(vision.sizes, vision.joint)
     sizes = encoder.to_hf(vision.sizes) | own.pop("vision_config", {})
     keys = {key: vision.tokens[word] for word, key in projector.token_keys.items() if word in vision.tokens}
@@ -83,14 +80,14 @@ def config_of(vision: Vision, text: Mapping[str, Any]) -> dict[str, Any]:
         **own,
         **keys,
         "architectures": [architecture],
-        "model_type": whole,
+        "model_type": whole_type,
         "text_config": {key: value for key, value in text.items() if key not in _WHOLE} | own_text,
-        "vision_config": {**sizes, "model_type": seeing},
+        "vision_config": {**sizes, "model_type": vision_type},
     }
 
 
 def stored(vision: Vision, language: Mapping[str, Stored]) -> dict[str, Stored]:
-    """A folder's tensors of the whole; language: those that the language model alone would have."""
+    """The whole model's tensors in a folder; language: those of the language model alone."""
     _, projector = parts_of(vision)
     whole = {
         projector.hf_head if name == _HEAD else projector.hf_language + name.removeprefix(_MODEL): tensor
@@ -102,7 +99,7 @@ def stored(vision: Vision, language: Mapping[str, Stored]) -> dict[str, Stored]:
 
 
 def write_processor(vision: Vision, tokenizer: Tokenizer, folder: Path) -> None:
-    """The files by which transformers' AutoProcessor knows how images are cut and where they stand."""
+    """Writes the files of transformers' AutoProcessor: how images are cut, and their place in prompts."""
     _, projector = parts_of(vision)
     given = vision.sizes, vision.joint
     images = common_to_hf(vision.image_rules) | projector.images_to_hf(vision.image_rules, *given)
@@ -127,7 +124,7 @@ def _without_tensors(
 ) -> Vision:
     own = config.get("vision_config")
     if not isinstance(own, Mapping):
-        raise FormatError(f"{CONFIG}: no vision_config, which says the size of the vision encoder")
+        raise FormatError(f"{CONFIG}: no vision_config, which states the size of the vision encoder")
     sizes = encoders()[projector.encoder].from_hf({**projector.vision_defaults, **own})
     joint = projector.from_hf(config, sizes, dim)
     given = {word: config.get(key) for word, key in projector.token_keys.items()}
@@ -137,7 +134,7 @@ def _without_tensors(
 
 
 def _own(projector: Projector, in_folder: Mapping[str, Stored]) -> dict[str, str]:
-    """The folder's names of the tensors of encoder and projector, by those that are written."""
+    """The folder's names of encoder and projector tensors, by the names that save_hf writes."""
     own: dict[str, str] = {}
     for prefixes in (projector.hf_encoder, projector.hf_projector):
         for name in in_folder:

@@ -1,4 +1,4 @@
-"""Sets of code points, as ascending ranges: the classes of regular expressions."""
+"""Sets of code points as ascending ranges: the classes of regular expressions."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Ranges = tuple[tuple[int, int], ...]
 ANY: Ranges = ((0, CODE_POINTS),)
 DIGIT: Ranges = ((0x30, 0x39),)
 WORD: Ranges = ((0x30, 0x39), (0x41, 0x5A), (0x5F, 0x5F), (0x61, 0x7A))
-# What both ECMA-262 and Python take for white space, and what one of them does.
+# White space in both ECMA-262 and Python, and in one of them.
 SPACE: Ranges = (
     (0x09, 0x0D),
     (0x20, 0x20),
@@ -27,7 +27,7 @@ SPACE: Ranges = (
 )
 SPACE_SOMEWHERE = ((0x1C, 0x1F), (0x85, 0x85), (0xFEFF, 0xFEFF))
 
-# The long names of general categories, as Unicode's PropertyValueAliases has them.
+# Long names of general categories, from Unicode's PropertyValueAliases.
 CATEGORIES = {
     "other": "C", "control": "Cc", "cntrl": "Cc", "format": "Cf", "unassigned": "Cn", "private_use":
     "Co", "surrogate": "Cs", "letter": "L", "cased_letter": "LC", "lowercase_letter": "Ll",
@@ -67,10 +67,10 @@ def negated(of: Ranges) -> Ranges:
 
 @cache
 def _runs() -> dict[str, list[tuple[int, int]]]:
-    """The code points of every category of two letters."""
+    """The code points of every two-letter category."""
     runs: dict[str, list[tuple[int, int]]] = {}
     before, first = "Cc", 0
-    # Planes 4 to 13 have no characters, 15 and 16 are for private use: not worth asking for each.
+    # Planes 4 to 13 have no characters, 15 and 16 are for private use.
     for code in [*range(0x40000), 0x40000, *range(0xE0000, 0xF0001), 0xFFFFE, 0x100000, 0x10FFFE, 0x110000]:
         category = unicodedata.category(chr(code)) if code <= CODE_POINTS else ""
         if category != before:
@@ -81,7 +81,7 @@ def _runs() -> dict[str, list[tuple[int, int]]]:
 
 @cache
 def category(name: str) -> Ranges | None:
-    """By its short or long name (`Lu`, `Letter`); None when there is none such."""
+    """A category by its short or long name (`Lu`, `Letter`); None if unknown."""
     if name in WHOLE:
         return WHOLE[name]
     short = CATEGORIES.get(name.lower().replace(" ", "_"), name)
@@ -93,8 +93,8 @@ def category(name: str) -> Ranges | None:
 def letter_class(letter: str, wide: bool) -> Ranges:
     """\\d, \\w, \\s and their opposites.
 
-    Those who check a pattern read it as ECMA-262 (ASCII) or as Python (Unicode). Wide: what one of them takes
-    to be of the class; else what both do.
+    Validators read a pattern as ECMA-262 (ASCII) or as Python (Unicode). wide: members for either of them; else
+    for both.
     """
     if letter.isupper():
         return negated(letter_class(letter.lower(), not wide))
@@ -105,13 +105,13 @@ def letter_class(letter: str, wide: bool) -> Ranges:
 
 
 def dot(wide: bool) -> Ranges:
-    """All but the ends of lines, of which ECMA-262 has more than Python."""
+    """All characters except line ends, of which ECMA-262 has more than Python."""
     return negated(((0x0A, 0x0A),) if wide else ((0x0A, 0x0A), (0x0D, 0x0D), (0x2028, 0x2029)))
 
 
 @cache
 def _cases() -> dict[int, tuple[int, ...]]:
-    """Every character that has cases, and all that differ from it only by case."""
+    """Every cased character, and all that differ from it only by case."""
     groups: dict[str, set[int]] = {}
     for code in range(0x20000):
         character = chr(code)
@@ -124,14 +124,14 @@ def _cases() -> dict[int, tuple[int, ...]]:
 
 
 def any_case(of: Ranges) -> Ranges:
-    """With all that differs only by case (simple folding)."""
+    """Adds characters that differ only by case (simple folding)."""
     pairs = list(of)
     if of and of[-1][1] < 0x80:
         for low, high in of:
             for first, last, shift in ((0x41, 0x5A, 32), (0x61, 0x7A, -32)):
                 if max(low, first) <= min(high, last):
                     pairs.append((max(low, first) + shift, min(high, last) + shift))
-            # The long s and the sign for Kelvin.
+            # The long s and the Kelvin sign.
             pairs += [(sign, sign) for letter, sign in zip(b"sSkK", (0x17F, 0x17F, 0x212A, 0x212A), strict=True)
                       if low <= letter <= high]  # fmt: skip
         return ranges(pairs)

@@ -1,30 +1,33 @@
-"""From automata over code points to automata over bytes: UTF-8, and the inside of JSON strings."""
+"""Automata over code points to automata over bytes: UTF-8, and the content of JSON strings."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
 
-from tinsmith.constraint.automata.dfa import Dfa, Edge, minimize, trim
+from tinsmith.constraint.automata.dfa import Dfa, Edge, joined, minimize, trim
 from tinsmith.errors import ConstraintError
 
-Piece = tuple[int, int, int]  # low, high, target: of numbers relative to where a node begins
+Piece = tuple[int, int, int]  # low, high, target: numbers relative to a node's first
 
-MOST_NODES = 80_000  # before equal ones are merged
+MOST_NODES = 80_000  # before minimization
 SURROGATES = (0xD800, 0xDFFF)
 SHORT_ESCAPES = {0x08: "b", 0x09: "t", 0x0A: "n", 0x0C: "f", 0x0D: "r", 0x22: '"', 0x5C: "\\"}
 
 
 @dataclass(frozen=True, eq=False)
 class Level:
-    """One byte of a code, for a digit of `bits` bits. base: the byte of digit 0; None: hexadecimal."""
+    """One byte of an encoding, for a digit of `bits` bits. base: the byte of digit 0; None: hexadecimal, where
+    `first` is added to the digit."""
 
     bits: int
     base: int | None
+    first: int = 0
 
     def ranges(self, low: int, high: int) -> list[tuple[int, int]]:
         if self.base is not None:
             return [(self.base + low, self.base + high)]
+        low, high = low + self.first, high + self.first
         spans = []
         if low < 10:
             spans.append((0x30 + low, 0x30 + min(high, 9)))
@@ -33,31 +36,23 @@ class Level:
         return spans
 
 
-class _Either(Level):
-    """A digit of two bits after a hexadecimal one: 8 to b, or c to f, of a surrogate."""
-
-    def ranges(self, low: int, high: int) -> list[tuple[int, int]]:
-        return Level(4, None).ranges(low + (self.base or 0), high + (self.base or 0))
-
-
 _FOLLOW, _HEX = Level(6, 0x80), Level(4, None)
-_UTF8 = (  # first and last code point, and how they are written
+_UTF8 = (  # first and last code point, and their bytes
     (0x80, 0x7FF, (Level(5, 0xC0), _FOLLOW)),
     (0x800, 0xFFFF, (Level(4, 0xE0), _FOLLOW, _FOLLOW)),
     (0x10000, 0x10FFFF, (Level(3, 0xF0), _FOLLOW, _FOLLOW, _FOLLOW)),
 )
 _UNIT = (_HEX, _HEX, _HEX, _HEX)  # one \u escape
-_D = (Level(0, 0x44), Level(0, 0x64))
-_LOW_UNIT = (_Either(2, 12), _HEX, _HEX)
+_LOW_UNIT = (Level(2, None, 12), _HEX, _HEX)  # of a low surrogate, after "D"
 
 
 class _Bytes:
-    """An automaton over bytes that grows node by node; equal nodes are one."""
+    """An automaton over bytes that grows node by node, sharing equal nodes."""
 
     def __init__(self, states: int) -> None:
         self.edges: list[tuple[Edge, ...]] = [()] * states
         self.nodes: dict[tuple[Edge, ...], int] = {}
-        self.made: dict[tuple[tuple[Piece, ...], tuple[Level, ...]], tuple[Edge, ...]] = {}
+        self.known: dict[tuple[tuple[Piece, ...], tuple[Level, ...]], tuple[Edge, ...]] = {}
 
     def node(self, edges: tuple[Edge, ...]) -> int:
         number = self.nodes.get(edges)
@@ -72,21 +67,21 @@ class _Bytes:
         return number
 
     def leaving(self, pieces: tuple[Piece, ...], levels: tuple[Level, ...]) -> tuple[Edge, ...]:
-        """The edges of a node from which the numbers of `pieces` are written, one byte a level."""
-        made = self.made.get((pieces, levels))
-        if made is None:
+        """The edges of a node that encodes the numbers of `pieces`, one byte per level."""
+        known = self.known.get((pieces, levels))
+        if known is None:
             level, rest = levels[0], levels[1:]
             edges = [
                 (low, high, self.node(self.leaving(tuple(part), rest)) if rest else part[0][2])
                 for first, last, part in _digits(pieces, sum(one.bits for one in rest))
                 for low, high in level.ranges(first, last)
             ]
-            made = self.made[pieces, levels] = join(edges)
-        return made
+            known = self.known[pieces, levels] = join(edges)
+        return known
 
 
 def _digits(pieces: tuple[Piece, ...], width: int) -> list[tuple[int, int, list[Piece]]]:
-    """The leading digits above `width` bits: first, last, and what is left below each of them."""
+    """The leading digits above `width` bits: first, last, and the remaining pieces below each."""
     spans: list[tuple[int, int, list[Piece]]] = []
     mask = (1 << width) - 1
 
@@ -110,39 +105,29 @@ def _digits(pieces: tuple[Piece, ...], width: int) -> list[tuple[int, int, list[
 
 
 def join(edges: list[Edge]) -> tuple[Edge, ...]:
-    """Ascending, neighbours with one target joined."""
-    out: list[Edge] = []
-    for low, high, target in sorted(edges):
-        if out and out[-1][1] == low - 1 and out[-1][2] == target:
-            out[-1] = (out[-1][0], high, target)
-        else:
-            out.append((low, high, target))
-    return tuple(out)
+    """Ascending, with neighbouring ranges of the same target merged."""
+    return tuple(joined(sorted(edges)))
 
 
 def _cut(edges: tuple[Edge, ...], low: int, high: int) -> tuple[Piece, ...]:
-    """The edges between two code points, relative to 0."""
+    """The edges between two code points."""
     return tuple((max(a, low), min(b, high), to) for a, b, to in edges if a <= high and b >= low)
 
 
 def _scalars(edges: tuple[Edge, ...]) -> tuple[Edge, ...]:
-    """Without the surrogates, which no UTF-8 has."""
+    """Without surrogates, which UTF-8 does not encode."""
     return _cut(edges, 0, SURROGATES[0] - 1) + _cut(edges, SURROGATES[1] + 1, 0x10FFFF)
 
 
 def _wide(out: _Bytes, edges: tuple[Edge, ...]) -> list[Edge]:
-    """The UTF-8 of what is not ASCII."""
-    new_edges: list[Edge] = []
-    for low, high, levels in _UTF8:
-        pieces = _cut(edges, low, high)
-        if pieces:
-            new_edges += out.leaving(pieces, levels)
-    return new_edges
+    """UTF-8 beyond ASCII."""
+    pieces = [(_cut(edges, low, high), levels) for low, high, levels in _UTF8]
+    return [edge for part, levels in pieces if part for edge in out.leaving(part, levels)]
 
 
 @lru_cache(256)
 def utf8(dfa: Dfa) -> Dfa:
-    """What an automaton over code points accepts, in UTF-8 (surrogates have none); minimal."""
+    """An automaton over code points as one over UTF-8, without surrogates; minimal."""
     out = _Bytes(len(dfa.edges))
     for state, edges in enumerate(dfa.edges):
         edges = _scalars(edges)
@@ -152,11 +137,10 @@ def utf8(dfa: Dfa) -> Dfa:
 
 @lru_cache(256)
 def json_content(dfa: Dfa) -> Dfa:
-    """What stands between the quotes of a JSON string whose value the automaton accepts.
+    """The content between the quotes of JSON strings whose value the automaton accepts.
 
-    Characters stand for themselves where JSON allows it, and are escaped where it does not, in the one form of
-    json.dumps (`\\n`, `\\u001f`). DEL and those beyond ASCII may also be written as \\uXXXX.
-    """
+    Only characters that JSON requires to be escaped are, in json.dumps' form (`\\n`, `\\u001f`). DEL and
+    characters beyond ASCII may also be written as \\uXXXX."""
     out = _Bytes(len(dfa.edges))
     for state, edges in enumerate(dfa.edges):
         edges = _scalars(edges)
@@ -189,12 +173,12 @@ def _escaped(out: _Bytes, edges: tuple[Edge, ...]) -> tuple[Edge, ...]:
 
 
 def _pairs(out: _Bytes, pieces: tuple[Piece, ...]) -> list[Piece]:
-    """High surrogates, and the nodes that go on with the low ones."""
+    """High surrogates, and the nodes of the low ones after them."""
     relative = tuple((low - 0x10000, high - 0x10000, to) for low, high, to in pieces)
     highs = []
     for first, last, part in _digits(relative, 10):
         low = out.leaving(tuple(part), _LOW_UNIT)
-        after = out.node(tuple((one.base or 0, one.base or 0, out.node(low)) for one in _D))
+        after = out.node(tuple((letter, letter, out.node(low)) for letter in b"Dd"))
         for byte in b"u\\":
             after = out.node(((byte, byte, after),))
         highs.append((SURROGATES[0] + first, SURROGATES[0] + last, after))

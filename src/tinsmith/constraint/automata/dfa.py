@@ -1,26 +1,29 @@
-"""Finite automata over ranges of whole numbers: bytes, code points, or bytes and the calls of a rule."""
+"""Finite automata over ranges of integers: bytes, code points, or bytes and a rule's calls."""
 
 from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 from itertools import pairwise
 
+from tinsmith.constraint.automata.numbering import Numbering
 from tinsmith.errors import ConstraintError
 
 Edge = tuple[int, int, int]  # low, high, target
+Subset = int | frozenset[int]  # one NFA state, or several
 
 MOST_STATES = 60_000
-MOST_WORK = 2_000_000  # edges and states that the subset construction looks at where it is ambiguous
-MOST_EDGES = 250_000  # of two automata at once
-MOST_LETTERS = 250_000  # states of a list of texts before equal ones are merged
+MOST_WORK = 2_000_000  # edges and states of ambiguous subsets in the subset construction
+MOST_EDGES = 250_000  # of a product of two automata
+MOST_LETTERS = 250_000  # states of a list of texts before minimization
 CODE_POINTS = 0x10FFFF
 
 
 @dataclass(frozen=True, eq=False)
 class Dfa:
-    """edges[s]: (low, high, target) ascending, disjoint; what has no edge is refused. State 0 is the start."""
+    """edges[s]: (low, high, target), ascending and disjoint. State 0 is the start."""
 
     edges: tuple[tuple[Edge, ...], ...]
     accepts: frozenset[int]
@@ -38,12 +41,12 @@ class Dfa:
 
     @property
     def empty(self) -> bool:
-        """Whether it accepts nothing (of a trimmed automaton, such as all functions here return)."""
+        """Whether it accepts nothing, for a trimmed automaton (all functions here trim)."""
         return not self.accepts
 
 
 class Nfa:
-    """edges[s]: (low, high, target) in any order; skips[s]: states reached for nothing."""
+    """edges[s]: (low, high, target) in any order; skips[s]: targets of transitions without input."""
 
     def __init__(self) -> None:
         self.edges: list[list[Edge]] = []
@@ -61,7 +64,7 @@ class Nfa:
         self.skips[source].append(target)
 
     def add(self, dfa: Dfa, source: int, target: int) -> None:
-        """A copy of an automaton, from `source` to `target`."""
+        """Adds a copy of an automaton from `source` to `target`."""
         base = len(self.edges)
         for edges in dfa.edges:
             self.edges.append([(low, high, base + to) for low, high, to in edges])
@@ -72,7 +75,7 @@ class Nfa:
 
 
 def determinize(nfa: Nfa, start: int, accepts: Iterable[int], limit: int = MOST_STATES) -> Dfa:
-    """The subset construction, without states that lead nowhere. ConstraintError beyond `limit` states."""
+    """The subset construction, trimmed. ConstraintError beyond `limit` states."""
     edges, _, ends = subsets(nfa, (start,), accepts, limit)
     return trim(edges, ends)
 
@@ -82,92 +85,63 @@ def subsets(
     starts: Iterable[int],
     accepts: Iterable[int],
     limit: int = MOST_STATES,
-    place: Callable[[int], str] | None = None,
+    owner: Callable[[int], str] | None = None,
 ) -> tuple[list[list[Edge]], list[int], set[int]]:
-    """The subset construction from several starts at once, untrimmed: edges, starts by number, what accepts.
+    """The subset construction from several starts, untrimmed: edges, numbers of the starts, accepting states.
 
-    place: for errors, what a state is part of.
+    owner: names the part of the constraint that a state belongs to, for errors.
     """
-    skips = nfa.skips
-    singles: dict[int, int] = {}  # the number of what one state alone reaches for nothing
-    numbers: dict[frozenset[int], int] = {}
-    # A state that reaches nothing else, or all that are reached together.
-    waiting: list[int | frozenset[int]] = []
+    subsets: Numbering[Subset] = Numbering()
     work = 0
 
-    def too_large(subset: int | frozenset[int], needs: str) -> ConstraintError:
-        state = subset if isinstance(subset, int) else min(subset)
-        part = f"{place(state)}: this part" if place else "a part of the constraint"
+    def too_large(subset: Subset, needs: str) -> ConstraintError:
+        part = f"{owner(min(_states(subset)))}: this part" if owner else "a part of the constraint"
         return ConstraintError(f"{part} needs more than {needs}; make its bounds smaller")
 
-    def new(subset: int | frozenset[int]) -> int:
-        if len(waiting) >= limit:
-            raise too_large(subset, f"{limit:,} states")
-        waiting.append(subset)
-        return len(waiting) - 1
-
-    def several(reached: Iterable[int]) -> int:
+    @cache
+    def number(reached: Subset) -> int:
+        """The number of the states reached without further input."""
         nonlocal work
-        closed = _reach(skips, reached)
-        work += len(closed)
-        number = numbers.get(closed)
-        if number is None:
-            number = numbers[closed] = new(closed)
-        return number
+        subset = reached
+        if not isinstance(reached, int) or nfa.skips[reached]:
+            subset = _reach(nfa.skips, _states(reached))
+            work += len(subset)
+        known = subsets[subset]
+        if len(subsets) > limit:
+            raise too_large(subset, f"{limit:,} states")
+        return known
 
-    def single(state: int) -> int:
-        number = singles.get(state)
-        if number is None:
-            number = singles[state] = several((state,)) if skips[state] else new(state)
-        return number
-
-    firsts = [single(start) for start in starts]
+    firsts = [number(start) for start in starts]
     edges: list[list[Edge]] = []
-    targets: dict[frozenset[int], int] = {}
-    for subset in waiting:
-        if isinstance(subset, int):
-            leaving = nfa.edges[subset]
-            if len(leaving) == 1:
-                low, high, target = leaving[0]
-                edges.append([(low, high, single(target))])
-                continue
-        else:
-            leaving = [edge for state in subset for edge in nfa.edges[state]]
+    for subset in subsets.order:
+        leaving = [edge for state in _states(subset) for edge in nfa.edges[state]]
+        if not isinstance(subset, int):
             work += len(leaving)
             if work > MOST_WORK:
                 raise too_large(subset, f"{MOST_WORK:,} steps to tell its alternatives apart")
-        out: list[Edge] = []
-        for low, high, reached in _split(leaving):
-            if isinstance(reached, int):
-                number = single(reached)
-            else:
-                known = targets.get(reached)
-                if known is None:
-                    known = targets[reached] = several(reached)
-                number = known
-            if out and out[-1][2] == number and out[-1][1] == low - 1:
-                out[-1] = (out[-1][0], high, number)
-            else:
-                out.append((low, high, number))
-        edges.append(out)
+        edges.append(joined([(low, high, number(reached)) for low, high, reached in _split(leaving)]))
     final = frozenset(accepts)
-    ends = {k for k, s in enumerate(waiting) if (s in final if isinstance(s, int) else not final.isdisjoint(s))}
+    ends = {k for k, subset in enumerate(subsets.order) if not final.isdisjoint(_states(subset))}
     return edges, firsts, ends
 
 
-def _reach(skips: Sequence[Sequence[int]], states: Iterable[int]) -> frozenset[int]:
-    """States and what they reach for nothing."""
+def _states(subset: Subset) -> Iterable[int]:
+    return (subset,) if isinstance(subset, int) else subset
+
+
+def _reach(graph: Sequence[Sequence[int]], states: Iterable[int]) -> frozenset[int]:
+    """The states and all that follow them in a graph."""
     reached, waiting = set(states), list(states)
     while waiting:
-        for target in skips[waiting.pop()]:
+        for target in graph[waiting.pop()]:
             if target not in reached:
                 reached.add(target)
                 waiting.append(target)
     return frozenset(reached)
 
 
-def _split(edges: list[Edge]) -> Sequence[tuple[int, int, int | frozenset[int]]]:
-    """Disjoint ranges, ascending, each with the targets of all edges that cover it: one, or a set."""
+def _split(edges: list[Edge]) -> Sequence[tuple[int, int, Subset]]:
+    """Disjoint ascending ranges, each with the targets of all edges that cover it."""
     edges = sorted(edges)
     if all(a[1] < b[0] for a, b in pairwise(edges)):
         return edges
@@ -175,7 +149,7 @@ def _split(edges: list[Edge]) -> Sequence[tuple[int, int, int | frozenset[int]]]
     for low, high, target in edges:
         marks.setdefault(low, []).append((target, 1))
         marks.setdefault(high + 1, []).append((target, -1))
-    ranges: list[tuple[int, int, int | frozenset[int]]] = []
+    ranges: list[tuple[int, int, Subset]] = []
     active: dict[int, int] = {}
     before = 0
     for at in sorted(marks):
@@ -194,63 +168,49 @@ def _split(edges: list[Edge]) -> Sequence[tuple[int, int, int | frozenset[int]]]
 
 
 def trim(edges: Sequence[Iterable[Edge]], accepts: Iterable[int]) -> Dfa:
-    """Without states that no accepting one follows, or that the start does not reach."""
+    """Removes states that the start does not reach or that no accepting state follows."""
     accepts = set(accepts)
+    alive = _reach(_sources(edges), accepts)
+    numbers = Numbering([0])
+    kept = [
+        tuple([(low, high, numbers[target]) for low, high, target in edges[state] if target in alive])
+        for state in numbers.order
+    ]
+    return Dfa(tuple(kept), frozenset(numbers[state] for state in accepts if state in numbers))
+
+
+def _sources(edges: Sequence[Iterable[Edge]]) -> list[list[int]]:
+    """The states with an edge to each state."""
     sources: list[list[int]] = [[] for _ in edges]
     for state, out in enumerate(edges):
         for _, _, target in out:
             sources[target].append(state)
-    alive, waiting = set(accepts), list(accepts)
-    while waiting:
-        for source in sources[waiting.pop()]:
-            if source not in alive:
-                alive.add(source)
-                waiting.append(source)
-    numbers = {0: 0}
-    order = [0]
-    kept: list[tuple[Edge, ...]] = []
-    for state in order:
-        out = []
-        for low, high, target in edges[state]:
-            if target in alive:
-                if target not in numbers:
-                    numbers[target] = len(order)
-                    order.append(target)
-                out.append((low, high, numbers[target]))
-        kept.append(tuple(out))
-    return Dfa(tuple(kept), frozenset(numbers[state] for state in accepts if state in numbers))
+    return sources
 
 
 def minimize(dfa: Dfa) -> Dfa:
     """The smallest automaton of the same language."""
-    sources: list[list[int]] = [[] for _ in dfa.edges]
-    for state, edges in enumerate(dfa.edges):
-        for _, _, target in edges:
-            sources[target].append(state)
-    kinds: dict[bool, int] = {}
-    first = [kinds.setdefault(state in dfa.accepts, len(kinds)) for state in range(len(dfa.edges))]
-    group, count = refine(first, lambda state, group: _signature(dfa.edges[state], group), sources)
+    kinds: Numbering[bool] = Numbering()
+    first = [kinds[state in dfa.accepts] for state in range(len(dfa.edges))]
+    group, count = refine(first, lambda state, group: _signature(dfa.edges[state], group), _sources(dfa.edges))
     if count == len(dfa.edges):
         return dfa
-    members: dict[int, int] = {}
-    for state, number in enumerate(group):
-        members.setdefault(number, state)
-    # The start stays number 0: groups are numbered in the order of their first state.
-    renumbered = {number: k for k, number in enumerate(members)}
-    order = [renumbered[number] for number in group]
-    kept = [_signature(dfa.edges[state], order) for state in members.values()]
-    return trim(kept, {order[state] for state in dfa.accepts})
+    # Numbered by first state, so that the start remains 0.
+    groups: Numbering[int] = Numbering()
+    number_of = [groups[one] for one in group]
+    kept = [_signature(dfa.edges[group.index(one)], number_of) for one in groups.order]
+    return trim(kept, {number_of[state] for state in dfa.accepts})
 
 
 def refine(
     group: list[int], signature: Callable[[int, list[int]], object], sources: Sequence[Iterable[int]]
 ) -> tuple[list[int], int]:
-    """The coarsest partition in which the states of a group have the same signature; the number of groups.
+    """The coarsest partition in which all states of a group have the same signature, and its number of groups.
 
-    group: each state's group to begin with, numbered from 0 without gaps. signature(state, group): what a state
-    is in terms of its successors' groups. sources[s]: the states whose signature speaks of s. When a group
-    splits, its largest part keeps the number, so a state is looked at again only when a successor went with a
-    smaller part: n log n in all.
+    group: each state's initial group, numbered from 0 without gaps. signature(state, group): describes a state
+    by its successors' groups. sources[s]: states whose signature depends on s. When a group splits, its largest
+    part keeps the number, and a state is visited again only if a successor left with a smaller part: n log n in
+    all.
     """
     count = max(group) + 1
     members: list[set[int]] = [set() for _ in range(count)]
@@ -268,7 +228,7 @@ def refine(
             split = list(by_signature.values())
             whole = members[number]
             touched = sum(map(len, split))
-            # States not looked at are alike, and unlike those that were: of these a successor has a new group.
+            # Unvisited states are alike and differ from the visited ones, whose successors changed groups.
             rest = len(whole) - touched
             largest = max(split, key=len)
             if rest >= len(largest):
@@ -289,14 +249,14 @@ def refine(
 
 
 def _signature(edges: Iterable[Edge], group: Sequence[int]) -> tuple[Edge, ...]:
-    """The edges with groups for targets."""
+    """The edges with groups as targets."""
     return tuple(joined([(low, high, group[target]) for low, high, target in edges]))
 
 
 def joined(edges: list[Edge]) -> list[Edge]:
-    """Neighbouring ranges that lead to the same state made one."""
+    """Merges neighbouring ranges of the same target."""
     out: list[Edge] = []
-    last, end = -1, -2  # where the edge before leads, and the end of its range
+    last, end = -1, -2  # target and end of the edge before
     for edge in edges:
         low, high, target = edge
         if target == last and low == end + 1:
@@ -312,7 +272,7 @@ _BEYOND = 1 << 62
 
 
 def _overlaid(a: Sequence[Edge], b: Sequence[Edge]) -> Iterator[tuple[int, int, Pair]]:
-    """Disjoint ranges, ascending, with the targets in both."""
+    """Disjoint ascending ranges with the targets in a and b."""
     k = j = at = 0
     while k < len(a) or j < len(b):
         low_a, high_a, to_a = a[k] if k < len(a) else (_BEYOND, _BEYOND, 0)
@@ -327,37 +287,34 @@ def _overlaid(a: Sequence[Edge], b: Sequence[Edge]) -> Iterator[tuple[int, int, 
 
 
 def _product(a: Dfa, b: Dfa, keep: Callable[[bool, bool], bool], limit: int) -> Dfa:
-    """Both at once; None stands for the state of what is refused."""
-    numbers: dict[Pair, int] = {(0, 0): 0}
-    order: list[Pair] = [(0, 0)]
+    """The product automaton; None is the state after a mismatch."""
+    numbers: Numbering[Pair] = Numbering([(0, 0)])
     edges: list[list[Edge]] = []
     accepts: set[int] = set()
     alone_a, alone_b = keep(True, False), keep(False, True)
     work = 0
-    for number, (x, y) in enumerate(order):
+    for number, (x, y) in enumerate(numbers.order):
         if keep(x in a.accepts, y in b.accepts):
             accepts.add(number)
-        out: list[Edge] = []
-        own = a.edges[x] if x is not None else ()
-        other = b.edges[y] if y is not None else ()
-        work += len(own) + len(other)
+        out_a = a.edges[x] if x is not None else ()
+        out_b = b.edges[y] if y is not None else ()
+        work += len(out_a) + len(out_b)
         if work > MOST_EDGES:
             raise ConstraintError(
                 f"two conditions together need more than {MOST_EDGES:,} edges; make their bounds or sets "
                 "smaller"
             )
-        for low, high, pair in _overlaid(own, other):
-            if (pair[0] is None and not alone_b) or (pair[1] is None and not alone_a):
-                continue
-            if pair not in numbers:
-                numbers[pair] = len(order)
-                order.append(pair)
-                if len(order) > limit:
-                    raise ConstraintError(
-                        f"two conditions together need more than {limit:,} states; make their bounds smaller"
-                    )
-            out.append((low, high, numbers[pair]))
-        edges.append(out)
+        edges.append(
+            [
+                (low, high, numbers[pair])
+                for low, high, pair in _overlaid(out_a, out_b)
+                if (pair[0] is not None or alone_b) and (pair[1] is not None or alone_a)
+            ]
+        )
+        if len(numbers) > limit:
+            raise ConstraintError(
+                f"two conditions together need more than {limit:,} states; make their bounds smaller"
+            )
     return minimize(trim(edges, accepts))
 
 
@@ -370,12 +327,12 @@ def union(a: Dfa, b: Dfa, limit: int = MOST_STATES) -> Dfa:
 
 
 def difference(a: Dfa, b: Dfa, limit: int = MOST_STATES) -> Dfa:
-    """What a accepts and b does not."""
+    """Texts of a that are not in b."""
     return _product(a, b, lambda x, y: x and not y, limit)
 
 
 def complement(a: Dfa, top: int = CODE_POINTS) -> Dfa:
-    """All texts of symbols 0 to top that a does not accept."""
+    """Texts over symbols 0 to top that are not in a."""
     return difference(anything(top), a)
 
 

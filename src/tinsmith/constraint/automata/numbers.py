@@ -1,14 +1,14 @@
 """JSON numbers as automata over bytes: within bounds, and multiples of a number, exactly.
 
-Bounds and steps are taken as decimals: 0.1 is one tenth. An answer is often read as a double, though, so an
-exclusive bound of `number` stands for the next double inside; what is accepted is inside after rounding too. (A
-check of multiples in binary, such as jsonschema's, finds 0.29 to be no multiple of 0.01; here it is one.)
+Bounds and steps are decimals: 0.1 is one tenth. Answers are often read as doubles, so an exclusive bound of
+`number` means the next double inside: accepted numbers stay inside after rounding. (A binary check of
+multiples, such as jsonschema's, rejects 0.29 as a multiple of 0.01; this one accepts it.)
 
-Written forms: an integer is written plainly (`0`, `-17`), never `-0`, `1.0` or `1e3`. A number is written
-plainly, or as one digit with a fraction and an exponent (`1e-07`, `6.02E+23`). `-0` and `-0.0` are accepted
-where negative numbers are. Where no bound says otherwise, there are at most DIGITS digits before the point and
-FRACTION behind it (a small model that runs on would never stop), and no exponent makes more or less of a number
-than a double holds. Multiples have no exponent; whole ones have any number of digits.
+Integers are written plainly (`0`, `-17`), never as `-0`, `1.0` or `1e3`. Numbers are written plainly, or as one
+digit with a fraction and an exponent (`1e-07`, `6.02E+23`). `-0` and `-0.0` are accepted where negative numbers
+are. Without bounds, there are at most DIGITS digits before the point and FRACTION after it (a small model might
+never stop), and exponents stay within a double's range. Multiples have no exponent; whole ones have any number
+of digits.
 """
 
 from __future__ import annotations
@@ -17,23 +17,23 @@ import math
 from collections.abc import Callable, Iterator
 from decimal import Decimal
 from fractions import Fraction
-from functools import lru_cache
-from typing import Any, Protocol
+from functools import lru_cache, partial
+from typing import Any
 
-from tinsmith.constraint.automata.dfa import Dfa, Edge, Nfa, determinize, minimize, nothing, trim, union
+from tinsmith.constraint.automata.dfa import Dfa, Edge, Nfa, determinize, joined, minimize, nothing, trim, union
+from tinsmith.constraint.automata.numbering import Numbering
 from tinsmith.errors import ConstraintError
 
 Value = int | float | Decimal | Fraction
 State = tuple[Any, ...]
 Edges = Iterator[tuple[int, int, State]]
 Step = tuple[int, int]  # p, k: p / 10^k
-Magnitudes = Callable[
-    [Fraction, Fraction | None, bool], Dfa
-]  # least, most, whether negative: texts without sign
+# By least, most and whether negative: texts without sign.
+Magnitudes = Callable[[Fraction, Fraction | None, bool], Dfa]
 
-DIGITS = 40  # a whole number of 128 bits has 39
-FRACTION = 20  # the shortest text of a double needs as many
-STEP_DIGITS = 15  # of a multiple with a point: beyond, a double may round it to what is no multiple
+DIGITS = 40  # an integer of 128 bits has 39
+FRACTION = 20  # enough for the shortest text of any double
+STEP_DIGITS = 15  # of a multiple with a point: more digits may round to another double
 MOST_STEP = 2000
 MOST_NUMBER = 20_000  # states
 MOST_EXPONENT = 400  # of bounds and steps
@@ -41,11 +41,11 @@ SMALLEST, LARGEST = Fraction("5e-324"), Fraction("1.7976931348623157e308")
 
 
 def exact(value: Value) -> Fraction:
-    """The number that a bound means. ConstraintError for infinities and what is beyond all doubles."""
+    """The exact value of a bound. ConstraintError for infinities and values beyond all doubles."""
     if isinstance(value, float):
         if not math.isfinite(value):
             raise ConstraintError(f"{value} is no number of JSON; give a finite one")
-        # A large one is whole, and compared with whole numbers as what it is, not as what its text says.
+        # Large ones are integers and mean their exact value, not their shortest text.
         return Fraction(value) if abs(value) >= 2.0**53 else Fraction(repr(value))
     if isinstance(value, Decimal):
         if not value.is_finite():
@@ -58,26 +58,6 @@ def exact(value: Value) -> Fraction:
     return fraction
 
 
-def integer(
-    low: Value | None = None,
-    high: Value | None = None,
-    *,
-    above: Value | None = None,
-    below: Value | None = None,
-    step: Value | None = None,
-) -> Dfa:
-    """Whole numbers, low <= n <= high, above < n < below, multiples of step; bytes."""
-    lows = [] if low is None else [math.ceil(exact(low))]
-    lows += [] if above is None else [math.floor(exact(above)) + 1]
-    highs = [] if high is None else [math.floor(exact(high))]
-    highs += [] if below is None else [math.ceil(exact(below)) - 1]
-    modulus = None
-    if step is not None:
-        # Multiples of p / q (reduced) that are whole are those of p.
-        modulus = _step(step).numerator
-    return _integer(max(lows, default=None), min(highs, default=None), modulus)
-
-
 def number(
     low: Value | None = None,
     high: Value | None = None,
@@ -85,31 +65,50 @@ def number(
     above: Value | None = None,
     below: Value | None = None,
     step: Value | None = None,
+    whole: bool = False,
 ) -> Dfa:
-    """Numbers, low <= x <= high, above < x < below, multiples of step; bytes."""
-    lows = [] if low is None else [_reached(exact(low), math.inf)]
-    lows += [] if above is None else [_inside(exact(above), math.inf)]
-    highs = [] if high is None else [_reached(exact(high), -math.inf)]
-    highs += [] if below is None else [_inside(exact(below), -math.inf)]
-    return _number(max(lows, default=None), min(highs, default=None), None if step is None else _step(step))
+    """Numbers, low <= x <= high, above < x < below, multiples of step, over bytes; whole: integers only."""
+    least = _lower(low, above, 1, whole)
+    most = _lower(high, below, -1, whole)
+    most = None if most is None else -most
+    multiple = None if step is None else _step(step)
+    if not whole:
+        return _number(least, most, multiple)
+    # The integer multiples of p / q (reduced) are those of p.
+    return _integer(least, most, None if multiple is None else multiple.numerator)
 
 
-def _reached(bound: Fraction, towards: float) -> Fraction:
-    """An inclusive bound; where no double hits it, the next one inside: its text would be read as outside."""
+integer = partial(number, whole=True)
+
+
+def _lower(inclusive: Value | None, exclusive: Value | None, sign: int, whole: bool) -> Fraction | None:
+    """The lower bound of sign times the numbers, None without one."""
+    bounds = []
+    if inclusive is not None:
+        bound = sign * exact(inclusive)
+        bounds.append(Fraction(math.ceil(bound)) if whole else _reached(bound))
+    if exclusive is not None:
+        bound = sign * exact(exclusive)
+        bounds.append(Fraction(math.floor(bound) + 1) if whole else _inside(bound))
+    return max(bounds, default=None)
+
+
+def _reached(bound: Fraction) -> Fraction:
+    """An inclusive lower bound, or if it is no double the next double above: its text would round below."""
     if abs(bound) < 2**53 or abs(bound) > LARGEST or Fraction(float(bound)) == bound:
         return bound
-    return _inside(bound, towards)
+    return _inside(bound)
 
 
-def _inside(bound: Fraction, towards: float) -> Fraction:
-    """The next double after an exclusive bound: what is written between the two might be read as the bound."""
+def _inside(bound: Fraction) -> Fraction:
+    """The next double above an exclusive bound: texts between the two might round to the bound."""
     try:
         near = float(bound)
     except OverflowError:
         raise ConstraintError("an exclusive bound is beyond all doubles; give a smaller one") from None
     double = near
-    while double == near or (double > bound) != (towards > 0):
-        double = math.nextafter(double, towards)
+    while double == near or double <= bound:
+        double = math.nextafter(double, math.inf)
     return exact(double)
 
 
@@ -122,14 +121,14 @@ def _step(step: Value) -> Fraction:
         raise ConstraintError(f"{step} is not a decimal number; give one")
     if fraction.numerator * (10**places // fraction.denominator) > MOST_STEP:
         raise ConstraintError(
-            f"multiples of {step} need more than {MOST_STEP:,} remainders, digits behind the point counted; "
+            f"multiples of {step} need more than {MOST_STEP:,} remainders, counting digits after the point; "
             "give a smaller number or check it afterwards"
         )
     return fraction
 
 
 def _places(value: Fraction) -> int | None:
-    """Digits behind the point; None when they never end."""
+    """Digits after the point; None if they never end."""
     twos = fives = 0
     rest = value.denominator
     while rest % 2 == 0:
@@ -140,7 +139,7 @@ def _places(value: Fraction) -> int | None:
 
 
 @lru_cache(256)
-def _integer(low: int | None, high: int | None, step: int | None) -> Dfa:
+def _integer(low: Fraction | None, high: Fraction | None, step: int | None) -> Dfa:
     modulus = None if step is None else (step, 0)
 
     def magnitudes(least: Fraction, most: Fraction | None, negative: bool) -> Dfa:
@@ -162,15 +161,15 @@ def _magnitudes(least: Fraction, most: Fraction | None, step: Fraction | None) -
     return _explore(_Plain(least, most, (int(step * 10**places), places), places + 2))
 
 
-def _signed(low: Fraction | int | None, high: Fraction | int | None, magnitudes: Magnitudes) -> Dfa:
+def _signed(low: Fraction | None, high: Fraction | None, magnitudes: Magnitudes) -> Dfa:
     if low is not None and high is not None and low > high:
         return nothing()
     positive = negative = nothing()
+    zero = Fraction(0)
     if high is None or high >= 0:
-        positive = magnitudes(Fraction(max(low or 0, 0)), None if high is None else Fraction(high), False)
+        positive = magnitudes(max(low or zero, zero), high, False)
     if low is None or low < 0:
-        least = Fraction(max(-high, 0)) if high is not None else Fraction(0)
-        negative = magnitudes(least, None if low is None else Fraction(-low), True)
+        negative = magnitudes(max(-(high or zero), zero), None if low is None else -low, True)
     parts = [(positive, 1)] if negative is positive else [(positive, 1), (negative, 1 + len(positive.edges))]
     edges: list[list[Edge]] = [[(a, b, to + 1) for a, b, to in positive.edges[0]]]
     if not negative.empty:
@@ -181,42 +180,21 @@ def _signed(low: Fraction | int | None, high: Fraction | int | None, magnitudes:
     return minimize(trim(edges, accepts))
 
 
-class _Machine(Protocol):
-    """What _explore follows: states are any values that can be compared."""
-
-    start: State
-
-    def step(self, state: State) -> Edges:
-        """low, high, next; ranges of bytes, ascending and disjoint."""
-
-    def accepts(self, state: State) -> bool: ...
-
-
-def _explore(machine: _Machine) -> Dfa:
-    numbers = {machine.start: 0}
-    order = [machine.start]
+def _explore(machine: _Plain | _Scientific) -> Dfa:
+    """The automaton of all states that a machine's steps reach."""
+    numbers: Numbering[State] = Numbering([machine.start])
     edges = []
-    for state in order:
-        out: list[Edge] = []
-        for low, high, target in machine.step(state):
-            number = numbers.get(target)
-            if number is None:
-                number = numbers[target] = len(order)
-                order.append(target)
-                if number >= MOST_NUMBER:
-                    raise ConstraintError(
-                        f"bounds or multiples need more than {MOST_NUMBER:,} states; use smaller ones"
-                    )
-            if out and out[-1][2] == number and out[-1][1] == low - 1:
-                out[-1] = (out[-1][0], high, number)
-            else:
-                out.append((low, high, number))
-        edges.append(out)
+    for state in numbers.order:
+        edges.append(joined([(low, high, numbers[target]) for low, high, target in machine.step(state)]))
+        if len(numbers) > MOST_NUMBER:
+            raise ConstraintError(
+                f"bounds or multiples need more than {MOST_NUMBER:,} states; use smaller ones"
+            )
     return minimize(trim(edges, [number for state, number in numbers.items() if machine.accepts(state)]))
 
 
 def _text(value: Fraction) -> tuple[str, str]:
-    """Digits before and behind the point."""
+    """Digits before and after the point."""
     places = _places(value)
     if places is None:
         raise ConstraintError(f"{value} is not a decimal number; give one")
@@ -225,7 +203,7 @@ def _text(value: Fraction) -> tuple[str, str]:
 
 
 def _order(before: int, digit: int, bound: str, at: int) -> int:
-    """How digits compare with those of a bound (-1, 0, 1) after one more; a bound ends in zeros."""
+    """Compares digits with a bound's (-1, 0, 1) after one more digit; the bound ends in zeros."""
     if before:
         return before
     other = ord(bound[at]) - 48 if at < len(bound) else 0
@@ -233,21 +211,19 @@ def _order(before: int, digit: int, bound: str, at: int) -> int:
 
 
 class _Plain:
-    """Decimals without sign and exponent.
-
-    States: (part, digits of it, order to least, order to most, remainder).
-    """
+    """Decimals without sign and exponent. Its states are (part, digits of it, order to least, order to most,
+    remainder)."""
 
     start: State = ("start", 0, 0, 0, 0)
 
     def __init__(self, least: Fraction, most: Fraction | None, step: Step | None, fraction: int) -> None:
-        """fraction: most digits behind the point."""
+        """fraction: most digits after the point."""
         self.low, self.low_fraction = _text(least)
         self.high, self.high_fraction = ("", "") if most is None else _text(most)
         self.bounded = most is not None
         self.digits = max(DIGITS, len(self.low))
         if step is not None:
-            # Every digit would cost its remainders; where there is no point, nothing is rounded.
+            # Counting digits would multiply the remainders; without a point nothing is rounded.
             self.digits = max(STEP_DIGITS, len(self.low)) if fraction else 0
         if self.bounded:
             self.digits = min(self.digits or len(self.high), len(self.high))
@@ -276,11 +252,11 @@ class _Plain:
                 yield 48 + digit, 48 + digit, (after, counted, least, most, (rest * 10 + digit) % self.modulus)
 
     def _settled(self, count: int, low: int, high: int) -> tuple[int, int]:
-        """The orders when the digits before the point are over."""
+        """The orders after the last digit before the point."""
         return -1 if count < len(self.low) else low, -1 if count < len(self.high) else high
 
     def _behind(self, count: int, low: int, high: int, rest: int) -> Edges:
-        """A digit behind the point; behind the places of the step, only zeros leave a multiple."""
+        """A digit after the point; beyond the step's places, only zeros keep a multiple."""
         for digit in range(10 if count < self.places else 1):
             least = _order(low, digit, self.low_fraction, count)
             most = _order(high, digit, self.high_fraction, count) if self.bounded else -1
@@ -302,13 +278,13 @@ class _Plain:
 
 
 def _scientific(least: Fraction, most: Fraction | None) -> Dfa:
-    """One digit from 1 to 9, a fraction if any, and an exponent."""
+    """One digit from 1 to 9, an optional fraction, and an exponent."""
     least, most = max(least, SMALLEST), LARGEST if most is None else min(most, LARGEST)
     return _explore(_Scientific(least, most)) if least <= most else nothing()
 
 
 class _Scientific:
-    """States: (part, digits, order to least, order to most), or ("exponent", its automaton, state)."""
+    """Its states are (part, digits, order to least, order to most) or ("exponent", automaton, state)."""
 
     start: State = ("start", 0, 0, 0)
 
@@ -343,7 +319,7 @@ class _Scientific:
 
 
 def _normal(value: Fraction) -> tuple[str, int]:
-    """The digits of a number above 0, and the exponent of the first."""
+    """The digits of a positive number, and the exponent of the first."""
     whole, fraction = _text(value)
     digits = whole + fraction
     lead = len(digits) - len(digits.lstrip("0"))
@@ -352,7 +328,7 @@ def _normal(value: Fraction) -> tuple[str, int]:
 
 @lru_cache(256)
 def _exponents(first: int, last: int) -> Dfa:
-    """Their texts: a sign if any, two digits or more if one likes."""
+    """The texts of exponents: an optional sign, and an optional leading zero before one digit."""
     nfa = Nfa()
     start, end = nfa.state(), nfa.state()
     for signs, least, most in ((b"-", max(1, -last), -first), (b"+", max(0, first), last)):

@@ -1,92 +1,86 @@
-"""GBNF, the grammars of llama.cpp: its grammars/README.md and src/llama-grammar.cpp say what they are.
+"""GBNF, llama.cpp's grammars, as described by its grammars/README.md and src/llama-grammar.cpp.
 
-Read otherwise than there:
-- left recursion is allowed; a rule that stands twice, an empty class `[]`, a range that goes down are refused
-- the text is UTF-8: half of a surrogate pair is refused, and `.` and `[^...]` are whole characters
-- `<name>` and `<[id]>` are control tokens. `!<name>` is read with `*` or `+` alone, and is any text then:
-  nothing says in bytes where a token of text ends, and other control tokens would end the answer or confuse it.
+Differences:
+- left recursion is allowed; rules defined twice, empty classes `[]` and descending ranges are errors
+- the text is UTF-8: half of a surrogate pair is an error, and `.` and `[^...]` are whole characters
+- `<[id]>` is a control token. `!<[id]>` needs `*` or `+` and is any text: bytes do not show where a token of
+  text ends, and other control tokens would end or confuse the answer.
 """
 
 from __future__ import annotations
 
+import re
+
 from tinsmith.constraint import Constraint
 from tinsmith.constraint.automata.characters import ANY, negated, ranges
 from tinsmith.constraint.grammar import Expr, Grammar, Ref, Repeat, choice, sequence, text, token
-from tinsmith.constraint.grammars.source import MOST_NESTING, Source, Tokens, one_character
+from tinsmith.constraint.grammars.source import MOST_NESTING, Source, one_character
 
-_WORD = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_")
+_NAME = re.compile("[A-Za-z0-9_-]+")
+_BLANKS, _LINES = (re.compile(rf"(?:[ \t{ends}]|#[^\r\n]*)*") for ends in ("", r"\r\n"))
 _ESCAPES = {"t": "\t", "r": "\r", "n": "\n", "\\": "\\", '"': '"', "[": "[", "]": "]", "-": "-"}
 _HEX = {"x": 2, "u": 4, "U": 8}
 _ANY = one_character(ANY)
 
 
-def compile_gbnf(grammar: str, tokens: Tokens | None = None) -> Constraint:
-    """tokens: finds control tokens; without it, only ids are read. ConstraintError: where, what, what to do."""
+def compile_gbnf(grammar: str) -> Constraint:
+    """ConstraintError for an invalid grammar."""
     from tinsmith.constraint.machine.automaton import compile_grammar
 
-    return compile_grammar(read_gbnf(grammar, tokens), "gbnf")
+    return compile_grammar(read_gbnf(grammar), "gbnf")
 
 
-def read_gbnf(grammar: str, tokens: Tokens | None = None) -> Grammar:
-    return _Parser(grammar, tokens).grammar()
+def read_gbnf(grammar: str) -> Grammar:
+    return _Parser(grammar).grammar()
 
 
 class _Parser:
-    def __init__(self, grammar: str, tokens: Tokens | None) -> None:
+    def __init__(self, grammar: str) -> None:
         self.source = Source(grammar, "GBNF")
-        self.tokens = tokens
         self.rules: dict[str, Expr] = {}
-        self.places: dict[str, int] = {}  # where each rule is defined
-        self.uses: dict[str, int] = {}  # where each rule is first used
-        self.classes: dict[str, Expr] = {}  # one expression a class, however often it is written
+        self.defined_at: dict[str, int] = {}
+        self.first_use: dict[str, int] = {}
+        self.classes: dict[str, Expr] = {}  # one shared expression per class
 
     def grammar(self) -> Grammar:
         source = self.source
         self.space(lines=True)
         while source.peek():
             self.rule()
-        for name, at in self.uses.items():
+        for name, at in self.first_use.items():
             if name not in self.rules:
                 known = ", ".join(sorted(self.rules)[:20])
                 source.fail(f"the rule {name!r} is used but not defined; defined are: {known}", at)
         if "root" not in self.rules:
-            source.fail("there is no rule 'root', which says what the whole text is; add root ::= ...", 0)
+            source.fail("there is no rule 'root' for the whole text; add root ::= ...", 0)
         return Grammar(self.rules, "root")
 
     def space(self, lines: bool) -> None:
-        """Over blanks and comments, and over line ends where they mean nothing."""
-        source = self.source
-        while source.peek() and source.peek() in (" \t#\r\n" if lines else " \t#"):
-            if source.peek() == "#":
-                while source.peek() not in ("", "\r", "\n"):
-                    source.at += 1
-            else:
-                source.at += 1
+        """Skips blanks and comments, and line ends if `lines`."""
+        self.source.match(_LINES if lines else _BLANKS)
 
     def name(self) -> str:
-        source, start = self.source, self.source.at
-        while source.peek() in _WORD:
-            source.at += 1
-        if source.at == start:
-            source.fail(f"expected a rule's name, not {source.here()}")
-        return source.text[start : source.at]
+        name = self.source.match(_NAME)
+        if name is None:
+            self.source.fail(f"expected a rule's name, not {self.source.here()}")
+        return name[0]
 
     def rule(self) -> None:
         source, start = self.source, self.source.at
         name = self.name()
         if name in self.rules:
-            source.fail(f"the rule {name!r} is defined at {source.place(self.places[name])} already", start)
-        self.places[name] = start
+            source.fail(f"the rule {name!r} is defined at {source.place(self.defined_at[name])} already", start)
+        self.defined_at[name] = start
         self.space(lines=False)
         source.expect("::=", f"after the rule's name {name!r}")
         self.space(lines=True)
         self.rules[name] = self.alternatives(0)
         if source.peek() not in ("", "\r", "\n"):
-            source.fail(f"{source.here()} can't stand here; a rule ends with its line or goes on after '|'")
+            source.fail(f"{source.here()} can't stand here; a rule ends with its line or continues after '|'")
         self.space(lines=True)
 
     def alternatives(self, depth: int) -> Expr:
-        """depth: how many groups this stands in; inside of them line ends mean nothing."""
+        """depth: number of enclosing groups, in which line ends are ignored."""
         parts = [self.items(depth)]
         while self.source.take("|"):
             self.space(lines=True)
@@ -113,7 +107,7 @@ class _Parser:
                 self.source.fail(f"more than {MOST_NESTING} operators on one item; leave some out", start)
             parts.append(item)
         if self.source.peek() and self.source.peek() in "*+?{":
-            self.source.fail(f"{self.source.here()} stands after nothing that it could repeat")
+            self.source.fail(f"there is nothing before {self.source.here()} to repeat")
         return sequence(parts)
 
     def item(self, depth: int) -> Expr | None:
@@ -134,14 +128,13 @@ class _Parser:
             if not source.take(")"):
                 source.fail(f"expected ')' for the '(' at {source.place(start)}, not {source.here()}")
             return inner
-        if source.peek() in _WORD:
-            name = self.name()
-            self.uses.setdefault(name, start)
-            return Ref(name)
+        if name := source.match(_NAME):
+            self.first_use.setdefault(name[0], start)
+            return Ref(name[0])
         return None
 
     def times(self, depth: int) -> tuple[int, int | None] | None:
-        """`*`, `+`, `?` or `{...}`; None where none of them stands."""
+        """`*`, `+`, `?` or `{...}`; None if there is none."""
         source, start, lines = self.source, self.source.at, depth > 0
         known: dict[str, tuple[int, int | None]] = {"*": (0, None), "+": (1, None), "?": (0, 1)}
         bounds = known.get(source.peek())
@@ -193,10 +186,10 @@ class _Parser:
         return self.classes[written]
 
     def character(self, start: int) -> int:
-        """One character of the literal or class that begins at `start`, escaped or not."""
+        """One character of the literal or class that begins at `start`, maybe escaped."""
         source, at = self.source, self.source.at
         if not source.peek():
-            source.fail("it begins here and does not end before the grammar does", start)
+            source.fail("the literal or class that begins here has no end", start)
         if not source.take("\\"):
             source.at += 1
             return source.character(ord(source.text[at]), at)
@@ -211,22 +204,20 @@ class _Parser:
 
     def token(self) -> int:
         source, start = self.source, self.source.at
-        while source.peek() != ">":
-            if source.peek() in ("", "\r", "\n"):
-                source.fail("a token <name> that does not end; expected '>' on its line", start)
-            source.at += 1
-        source.at += 1
-        return source.token(source.text[start : source.at], self.tokens, start)
+        written = source.match(re.compile("<[^>\r\n]*>"))
+        if written is None:
+            source.fail("a token without its end; expected '>' on its line", start)
+        return source.token(written[0], start)
 
     def without_token(self, depth: int) -> Expr:
         source, start = self.source, self.source.at
         source.at += 1
         if source.peek() != "<":
-            source.fail(f"expected a token <name> after '!', not {source.here()}")
+            source.fail(f"expected a token <[id]> after '!', not {source.here()}")
         self.token()
         written = source.text[start : source.at]
         self.space(lines=depth > 0)
         bounds = self.times(depth)
         if bounds not in ((0, None), (1, None)):
-            source.fail(f"{written} is read as text of any length; write {written}* or {written}+", start)
+            source.fail(f"{written} means text of any length; write {written}* or {written}+", start)
         return Repeat(_ANY, *bounds)

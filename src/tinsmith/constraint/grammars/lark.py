@@ -1,16 +1,16 @@
-"""Lark's EBNF as llguidance reads it (its docs/syntax.md): rules, terminals, %ignore, %import common, %json,
+"""Lark's EBNF in llguidance's dialect (its docs/syntax.md): rules, terminals, %ignore, %import common, %json,
 %regex, %lark.
 
-There a lexer cuts the text into terminals, each as long as it can be, and the parser sees the result. Here a
-text is accepted if it can be cut in any way. So with `start: /[a-z]+/ "s"`, "cats" is accepted here, while
-llguidance's lexer takes the "s" for a letter and waits for another one.
+llguidance's lexer cuts the text into terminals, each as long as possible, before parsing. Here a text is
+accepted if any cut works: `start: /[a-z]+/ "s"` accepts "cats" here, while llguidance reads the "s" as a letter
+and waits for another one.
 
-Read otherwise than there:
-- `~` is never a broken UTF-8 sequence; patterns are those of regex.py, so \\d and \\w are ASCII
-- %json has no white space unless its schema says so: "x-guidance": {"whitespace_flexible": true}
-- what is ignored may stand before and after %json and %lark too; inside of them it is not ignored
-- [stop], [max_tokens], [temperature] and [capture] are refused, for they say no text, and so are grammars by
-  @name, parametric rules and ranges of tokens
+Differences:
+- `~` never matches invalid UTF-8; patterns are those of regex.py, so \\d and \\w are ASCII
+- %json has no white space unless its schema has "x-guidance": {"whitespace_flexible": true}
+- ignored terminals may also stand before and after %json and %lark, but not inside them
+- [stop], [max_tokens], [temperature] and [capture], which describe no text, are errors, like grammars by @name,
+  parametric rules and ranges of tokens
 """
 
 from __future__ import annotations
@@ -46,34 +46,32 @@ from tinsmith.constraint.grammars.lark_syntax import (
     read,
 )
 from tinsmith.constraint.grammars.lark_terminals import Terminals, is_terminal, names
-from tinsmith.constraint.grammars.source import Source, Tokens
+from tinsmith.constraint.grammars.source import Source
 
-MOST_LEADING = 200  # optional items that a rule begins with, where something is ignored
-FIRST = "'"  # ends the name of a rule's form before which nothing is ignored
+MOST_LEADING = 200  # optional items at the beginning of a rule, in a grammar with %ignore
+FIRST = "'"  # suffix of a rule's variant without ignored text before it
 OPTIONS = ("ignore_once", "allow_initial_skip")
 
 
-def compile_lark(grammar: str, tokens: Tokens | None = None) -> Constraint:
-    """tokens: finds control tokens; without it, only ids are read. ConstraintError: where, what, what to do."""
+def compile_lark(grammar: str) -> Constraint:
+    """ConstraintError for an invalid grammar."""
     from tinsmith.constraint.machine.automaton import compile_grammar
 
-    return compile_grammar(read_lark(grammar, tokens), "lark")
+    return compile_grammar(read_lark(grammar), "lark")
 
 
-def read_lark(grammar: str, tokens: Tokens | None = None) -> Grammar:
+def read_lark(grammar: str) -> Grammar:
     source = Source(grammar, "Lark")
     result = Grammar(start="lark")
-    result.rules[result.start] = _Rules(source, read(source), result, tokens, "lark.").start()
+    result.rules[result.start] = _Rules(source, read(source), result, "lark.").start()
     return result
 
 
 class _Rules:
-    """One grammar's rules. prefix: of their names, which keeps nested grammars and schemas apart."""
+    """One grammar's rules. prefix: of their names, unique among nested grammars and schemas."""
 
-    def __init__(
-        self, source: Source, document: Document, grammar: Grammar, tokens: Tokens | None, prefix: str
-    ) -> None:
-        self.source, self.grammar, self.tokens, self.prefix = source, grammar, tokens, prefix
+    def __init__(self, source: Source, document: Document, grammar: Grammar, prefix: str) -> None:
+        self.source, self.grammar, self.prefix = source, grammar, prefix
         self.definitions = document.definitions
         self.terminals = Terminals(source, document)
         self.options = self.checked(document.options)
@@ -97,29 +95,29 @@ class _Rules:
     def start(self) -> Expr:
         """Adds the rules; returns the expression of the whole text."""
         if "start" not in self.rules:
-            self.source.fail("there is no rule 'start', which says what the whole text is; add start: ...", 0)
+            self.source.fail("there is no rule 'start' for the whole text; add start: ...", 0)
         self.empty = self.may_be_empty()
         twice = self.gap is not EMPTY and not self.options["allow_initial_skip"]
         for name, rule in self.rules.items():
-            self.grammar.rules[self.prefix + name] = self.rest(rule.node)
+            self.grammar.rules[self.prefix + name] = self.rest(rule)
             if twice:
-                self.grammar.rules[self.prefix + name + FIRST] = self.first(rule.node)
+                self.grammar.rules[self.prefix + name + FIRST] = self.first(rule)
         if not twice:
             return Ref(self.prefix + "start")
         first = Ref(self.prefix + "start" + FIRST)
         return optional(first) if "start" in self.empty else first
 
     def may_be_empty(self) -> set[str]:
-        """The rules that may be no terminal at all."""
+        """The rules that may have no terminal."""
         users: dict[str, set[str]] = {}
         for name, rule in self.rules.items():
-            for used in names(rule.node):
+            for used in names(rule):
                 users.setdefault(used.value, set()).add(name)
         self.empty = set()
         waiting = list(self.rules)
         while waiting:
             name = waiting.pop()
-            if name not in self.empty and self.is_empty(self.rules[name].node):
+            if name not in self.empty and self.is_empty(self.rules[name]):
                 self.empty.add(name)
                 waiting += users.get(name, ())
         return self.empty
@@ -139,7 +137,7 @@ class _Rules:
         return False
 
     def rest(self, node: Node) -> Expr:
-        """Every terminal with what is ignored before it."""
+        """The expression with ignored text before every terminal."""
         match node:
             case Row(parts=parts):
                 return sequence(map(self.rest, parts))
@@ -154,7 +152,7 @@ class _Rules:
         return sequence((self.gap, self.terminal(node)))
 
     def first(self, node: Node) -> Expr:
-        """The same, but no empty text, and nothing ignored before its first terminal."""
+        """The same, but not empty, and without ignored text before its first terminal."""
         match node:
             case Row(parts=parts):
                 return self.first_of_row(parts)
@@ -189,7 +187,7 @@ class _Rules:
         return Ref(self.prefix + name.value + form)
 
     def terminal(self, node: Node) -> Expr:
-        """What is one piece to the rules."""
+        """A terminal of the rules."""
         match node:
             case Text(value=value, any_case=False):
                 return text(value)
@@ -199,14 +197,14 @@ class _Rules:
                     self.grammar.rules[name] = self.terminals.part(node)
                 return Ref(name)
             case Token(value=value):
-                return token(self.source.token(value, self.tokens, node.at))
+                return token(self.source.token(value, node.at))
             case Json():
                 return self.json(node)
             case Nested(document=document):
                 prefix = f"{self.prefix}{node.at}."
-                return _Rules(self.source, document, self.grammar, self.tokens, prefix).start()
+                return _Rules(self.source, document, self.grammar, prefix).start()
             case Both():
-                self.source.fail("'&' is known in terminals alone; write the rule's name in capitals", node.at)
+                self.source.fail("'&' works in terminals only; write the rule's name in capitals", node.at)
         return self.terminals.part(node)
 
     def json(self, node: Json) -> Expr:

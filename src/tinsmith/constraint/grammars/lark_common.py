@@ -1,4 +1,4 @@
-"""The terminals of `%import common`, those that llguidance knows of Lark's."""
+"""The terminals of `%import common`: those of Lark's that llguidance supports."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The syntax of Lark grammars as llguidance reads them (its docs/syntax.md): text to definitions."""
+"""The parser of Lark grammars in llguidance's dialect (its docs/syntax.md): text to definitions."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ OPERATORS: dict[str, tuple[int, int | None]] = {"*": (0, None), "+": (1, None), 
 
 @dataclass(frozen=True, eq=False)
 class Node:
-    """One of the classes below; at: where in the grammar it stands."""
+    """Base of the classes below; at: its place in the grammar."""
 
     at: int
 
@@ -43,7 +43,7 @@ class Range(Node):
 
 @dataclass(frozen=True, eq=False)
 class Pattern(Node):
-    """A regular expression; flags: of i, s, u, and what is refused."""
+    """A regular expression with its flags."""
 
     value: str
     flags: str = ""
@@ -51,14 +51,14 @@ class Pattern(Node):
 
 @dataclass(frozen=True, eq=False)
 class Name(Node):
-    """A rule, or in capitals a terminal."""
+    """A rule, or a terminal if in capitals."""
 
     value: str
 
 
 @dataclass(frozen=True, eq=False)
 class Token(Node):
-    """A control token, as it is written: <name> or <[id]>."""
+    """A control token as written: <[id]>."""
 
     value: str
 
@@ -70,7 +70,7 @@ class Json(Node):
 
 @dataclass(frozen=True, eq=False)
 class Pieces(Node):
-    """Any run of pieces that follow each other; also none."""
+    """Any run of consecutive pieces, or none."""
 
     pieces: tuple[str, ...]
 
@@ -92,7 +92,7 @@ class Either(Node):
 
 @dataclass(frozen=True, eq=False)
 class Both(Node):
-    """What all of the parts accept."""
+    """The intersection of the parts."""
 
     parts: tuple[Node, ...]
 
@@ -110,33 +110,25 @@ class Not(Node):
 
 
 @dataclass(frozen=True, eq=False)
-class Definition:
-    """A rule or a terminal."""
-
-    name: str
-    at: int
-    node: Node
-
-
-@dataclass(frozen=True, eq=False)
 class Lazy(Node):
-    """A rule that is one terminal, as short as it can be."""
+    """A rule that is one terminal, as short as possible."""
 
     part: Node
 
 
 @dataclass
 class Document:
-    """imports: of `common`, by the name that they have here. options: of %llguidance."""
+    """definitions: rules and terminals by name. imports: name here → name in `common` and place. options: of
+    %llguidance."""
 
-    definitions: dict[str, Definition] = field(default_factory=dict)
+    definitions: dict[str, Node] = field(default_factory=dict)
     ignored: list[Node] = field(default_factory=list)
     imports: dict[str, tuple[str, int]] = field(default_factory=dict)
     options: dict[str, Any] = field(default_factory=dict)
 
 
 def read(source: Source, depth: int = 0) -> Document:
-    """The whole text, or inside of %lark { } all up to its brace. depth: groups that it stands in."""
+    """Reads the whole text, or the inside of %lark { }. depth: number of enclosing groups."""
     return _Parser(source).document(depth)
 
 
@@ -144,13 +136,7 @@ class _Parser:
     def __init__(self, source: Source) -> None:
         self.source = source
         self.fail: Callable[..., NoReturn] = source.fail
-
-    def match(self, pattern: re.Pattern[str]) -> re.Match[str] | None:
-        """What stands here, taken."""
-        match = pattern.match(self.source.text, self.source.at)
-        if match is not None:
-            self.source.at = match.end()
-        return match
+        self.match = source.match
 
     def symbol(self, expected: str) -> bool:
         self.match(BLANK)
@@ -188,7 +174,7 @@ class _Parser:
         self.match(BLANK)
         at = self.source.at
         if not self.source.take("common"):
-            self.fail("only %import common.NAME is known; write other terminals into this grammar")
+            self.fail("only %import common.NAME is supported; write other terminals into this grammar")
         many = self.symbol("(")
         if not many and not self.source.take("."):
             self.fail(f"expected '.' and a name after 'common', not {self.source.here()}")
@@ -211,11 +197,11 @@ class _Parser:
 
     def unused(self, document: Document, name: str, at: int) -> None:
         if name in document.definitions or name in document.imports:
-            self.fail(f"{name} is defined before already; a name stands once", at)
+            self.fail(f"{name} is already defined; define each name once", at)
 
     def definition(self, document: Document, depth: int) -> None:
         at = self.source.at
-        # What a rule's mark says of the tree says nothing of the text.
+        # A rule's mark affects the parse tree, not the text.
         mark = self.source.take("?") or self.source.take("!")
         rule = self.match(RULE)
         match = rule or (None if mark else self.match(TERMINAL))
@@ -230,12 +216,12 @@ class _Parser:
         node = self.options(depth)
         if suffix is not None:
             node = Row(at, (node, suffix))
-        document.definitions[name] = Definition(name, at, Lazy(at, node) if lazy or suffix else node)
+        document.definitions[name] = Lazy(at, node) if lazy or suffix else node
 
     def refuse(self, unknown: dict[str, str]) -> None:
         for written, what in unknown.items():
             if self.source.text.startswith(written, self.source.at):
-                self.fail(f"{what} ({written}) are not known here; write the rules out")
+                self.fail(f"{what} ({written}) are not supported; write the rules out")
 
     def attributes(self) -> tuple[bool, Node | None]:
         lazy, suffix = False, None
@@ -251,7 +237,7 @@ class _Parser:
                 suffix = self.value(0)
             else:
                 self.fail(
-                    f"[{attribute}] is not known here: it says no text; known are [lazy] and [suffix=...]", at
+                    f"[{attribute}] is not supported; supported attributes are [lazy] and [suffix=...]", at
                 )
             if not self.symbol(","):
                 break
@@ -265,7 +251,7 @@ class _Parser:
             )
 
     def options(self, depth: int, group: bool = False) -> Node:
-        """Alternatives. group: inside of a bracket, where line ends mean nothing."""
+        """Alternatives. group: inside brackets, where line ends are ignored."""
         if depth > MOST_NESTING:
             self.fail(f"groups nest more than {MOST_NESTING} deep; make inner ones rules")
         at, parts = self.source.at, [self.conditions(depth, group)]
@@ -279,7 +265,7 @@ class _Parser:
             parts.append(self.conditions(depth, group))
 
     def conditions(self, depth: int, group: bool) -> Node:
-        """An alternative: parts joined by &, and its name in the tree, which says no text."""
+        """An alternative: parts joined by &, and its name in the parse tree, which is ignored."""
         at, parts = self.source.at, [self.row(depth, group)]
         while self.symbol("&"):
             parts.append(self.row(depth, group))
@@ -335,7 +321,7 @@ class _Parser:
         if source.take("~"):
             self.match(BLANK)
             if source.peek() == "~":
-                self.fail("'~' stands twice; leave both out")
+                self.fail("'~' is repeated; leave both out")
             return Not(at, self.atom(depth))
         if source.take("("):
             inner = self.options(depth + 1, group=True)
@@ -377,7 +363,7 @@ class _Parser:
             source.expect("}", f"for the %lark at {source.place(at)}")
             return Nested(at, inner)
         if source.take("@"):
-            self.fail("grammars in other grammars (@name) are not known here; write %lark { } or %json", at)
+            self.fail("grammars by @name are not supported; write %lark { } or %json", at)
         self.fail(f"{source.here()} can't stand here; expected a string, /pattern/, name or group")
 
     def string(self, match: re.Match[str], at: int) -> Node:
@@ -406,7 +392,7 @@ class _Parser:
                 self.source.text, at
             )
         except RecursionError:
-            self.fail("the JSON here nests too deep; make it flatter", at)
+            self.fail("the JSON here is nested too deep; make it flatter", at)
         except ConstraintError:
             raise
         except json.JSONDecodeError as error:
@@ -419,7 +405,7 @@ class _Parser:
         self.fail(f"not JSON: {name}")
 
     def pieces(self, value: Any, at: int) -> tuple[str, ...]:
-        """Of a %regex: the pieces of which any run is a match."""
+        """The pieces of a %regex, any run of which is a match."""
         match value:
             case {"substring_chars": str(text), **rest} if not rest:
                 return tuple(text)

@@ -19,7 +19,6 @@ from tinsmith.constraint.grammar import Expr
 from tinsmith.constraint.grammars.lark_common import COMMON
 from tinsmith.constraint.grammars.lark_syntax import (
     Both,
-    Definition,
     Document,
     Either,
     Json,
@@ -41,12 +40,12 @@ from tinsmith.errors import ConstraintError
 
 MOST_PIECES = 4_000  # characters of all pieces of a %regex
 SYNTAX = frozenset(r"\^$.|?*+()[]{}/-")
-NEW_LINE = ((0x0A, 0x0A),)  # what `.` is not, in Rust's patterns
+NEW_LINE = ((0x0A, 0x0A),)  # excluded from `.` in Rust's patterns
 FOREIGN = {Token: "a control token", Json: "%json", Nested: "%lark"}
 
 
 def names(node: Node) -> Iterator[Name]:
-    """The rules and terminals that an expression of one grammar names."""
+    """The rules and terminals named in an expression of one grammar."""
     match node:
         case Name():
             yield node
@@ -74,7 +73,7 @@ class Terminals:
         self.source.fail(f"there is no common.{common}; known are {', '.join(COMMON)}", at)
 
     def part(self, node: Node) -> Expr:
-        """An expression of terminals as a part of the grammar."""
+        """An expression of terminals as an expression of the grammar."""
         try:
             return one_of(self.dfa(node))
         except ConstraintError as error:
@@ -83,7 +82,7 @@ class Terminals:
             self.source.fail(str(error), node.at)
 
     def named(self, name: Name) -> Dfa:
-        """A terminal; those that it is made of first, so that long chains of them need no recursion."""
+        """A terminal's automaton, after those of its parts, without recursion for long chains."""
         open_: dict[str, Iterator[Name]] = {}
         waiting = [name]
         while waiting:
@@ -92,19 +91,19 @@ class Terminals:
                 waiting.pop()
                 continue
             if one.value not in open_:
-                open_[one.value] = names(self.definition(one).node)
+                open_[one.value] = names(self.definition(one))
             part = next(open_[one.value], None)
             if part is None:
-                self.automata[one.value] = self.dfa(self.definitions[one.value].node)
+                self.automata[one.value] = self.dfa(self.definitions[one.value])
             elif part.value in open_ and part.value not in self.automata:
                 self.source.fail(
-                    f"the terminal {part.value} is made of itself; write it as a rule in lower case", part.at
+                    f"the terminal {part.value} contains itself; write it as a rule in lower case", part.at
                 )
             else:
                 waiting.append(part)
         return self.automata[name.value]
 
-    def definition(self, name: Name) -> Definition:
+    def definition(self, name: Name) -> Node:
         if not is_terminal(name.value):
             self.source.fail(f"the rule {name.value} can't stand in a terminal; write it in capitals", name.at)
         if name.value not in self.definitions:
@@ -139,12 +138,8 @@ class Terminals:
         return minimize(determinize(nfa, start, (self.add(nfa, node, start),)))
 
     def add(self, nfa: Nfa, node: Node, start: int) -> int:
-        """The expression from a state on; returns where it ends, a state of its own."""
-        end = nfa.state()
-        if end > 4 * MOST_STATES:
-            self.source.fail(
-                f"a terminal needs more than {4 * MOST_STATES:,} states; make its bounds smaller", node.at
-            )
+        """Adds the expression after a state; returns its new end state."""
+        end = self.state(nfa, node)
         match node:
             case Text(value=value, any_case=False):
                 self.word(nfa, value, start, end)
@@ -165,6 +160,14 @@ class Terminals:
                 nfa.add(self.dfa(node), start, end)
         return end
 
+    def state(self, nfa: Nfa, node: Node) -> int:
+        state = nfa.state()
+        if state > 4 * MOST_STATES:
+            self.source.fail(
+                f"a terminal needs more than {4 * MOST_STATES:,} states; make its bounds smaller", node.at
+            )
+        return state
+
     def word(self, nfa: Nfa, value: str, start: int, end: int) -> None:
         for character in value:
             state = nfa.state()
@@ -175,7 +178,7 @@ class Terminals:
     def pieces(self, nfa: Nfa, node: Node, pieces: tuple[str, ...], start: int, end: int) -> None:
         length = sum(map(len, pieces))
         if length > MOST_PIECES:
-            self.source.fail(f"%regex of {length:,} characters; at most {MOST_PIECES:,} are read", node.at)
+            self.source.fail(f"%regex of {length:,} characters; give at most {MOST_PIECES:,}", node.at)
         before = nfa.state()
         nfa.skip(start, before)
         nfa.skip(before, end)
@@ -202,15 +205,11 @@ class Terminals:
         nfa.skip(start, end)
 
     def copy(self, nfa: Nfa, part: Dfa, start: int, node: Node) -> int:
-        end = nfa.state()
-        if end > 4 * MOST_STATES:
-            self.source.fail(
-                f"a terminal needs more than {4 * MOST_STATES:,} states; make its bounds smaller", node.at
-            )
+        end = self.state(nfa, node)
         nfa.add(part, start, end)
         return end
 
 
 def _shortest(dfa: Dfa) -> Dfa:
-    """Only the texts of which no beginning is accepted already."""
+    """Only texts without an accepted proper prefix."""
     return minimize(trim([() if s in dfa.accepts else e for s, e in enumerate(dfa.edges)], dfa.accepts))

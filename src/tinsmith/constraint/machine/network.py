@@ -51,7 +51,7 @@ class Network:
     machines: dict[int, Dfa] = field(default_factory=dict)
     names: list[str] = field(default_factory=list)  # by rule, for errors
 
-    def place(self, state: int) -> str:
+    def owner(self, state: int) -> str:
         """The name of the rule that a state is of: states of a rule are numbered from its start on."""
         owner = max(
             (rule for rule, start in enumerate(self.starts) if 0 <= start <= state),

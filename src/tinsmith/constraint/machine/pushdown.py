@@ -58,7 +58,7 @@ def pushdown(network: Network) -> Pushdown:
 
 
 def _skip_empty(network: Network) -> list[bool]:
-    """Which rules may be empty; their calls become calls of what is not empty, or nothing."""
+    """Which rules may be empty; a call of one becomes optional and its rule non-empty."""
     nfa, calls = network.nfa, network.calls
     nullable = [
         rule in network.machines and 0 in network.machines[rule].accepts for rule in range(len(network.starts))
@@ -106,7 +106,7 @@ class _Rules:
             network.nfa,
             [network.starts[rule] for rule in own],
             [network.finals[rule] for rule in own],
-            place=network.place,
+            owner=network.owner,
         )
         self.edges = edges
         self.starts = [0] * len(network.starts)
@@ -130,7 +130,7 @@ class _Rules:
         return base
 
     def enter(self, rule: int) -> int:
-        """The state in which a rule begins that is not empty."""
+        """The start of the rule's non-empty texts."""
         start = self.starts[rule]
         if start in self.accepts:
             start = self.starts[rule] = self.add([self.edges[start]], set())
@@ -154,9 +154,9 @@ class _Rules:
 def _unwind(rules: _Rules) -> None:
     """Left recursion, direct or by way of other rules, becomes a loop.
 
-    Of rules that begin with one another, A's text begins with an item of one of them, D, that is none of them;
-    D goes on to its end, is then what some C begins with, and so on up to A. So one automaton holds copies of
-    them all: from the end of D to where C goes on after D, and A's text may be over at A's end.
+    In a cycle of rules that begin with one another, a text of A begins with an item of some member D that is no
+    member. D continues to its end, which then begins some member C, and so on up to A. So one automaton has a
+    copy of every member, with transitions from D's end to the state of C after D; A's text ends at A's end.
     """
     graph = [
         list(dict.fromkeys(call.rule for _, call, _ in rules.first_calls(start))) for start in rules.starts

@@ -1,9 +1,8 @@
-"""JSON as text: strings, numbers and whole values as expressions, and the rules that all schemas share.
+"""JSON as text: strings and whole values as expressions, and the rules that all schemas share.
 
-A string's characters stand for themselves where JSON allows it, and are escaped where it does not, in the one
-form of json.dumps (`\\n`, `\\u001f`); those beyond ASCII may also be written as \\uXXXX. `\\/` and `\\u0041`
-are JSON too, but only give a model more ways to say the same.
-"""
+Only characters that JSON requires to be escaped are, in json.dumps' form (`\\n`, `\\u001f`); those beyond ASCII
+may also be written as \\uXXXX. `\\/` and `\\u0041` are JSON too, but would only add spellings of the same
+value."""
 
 from __future__ import annotations
 
@@ -15,7 +14,6 @@ from tinsmith.constraint import Spacing as Spacing
 from tinsmith.constraint.automata import numbers
 from tinsmith.constraint.automata.code_points import json_content
 from tinsmith.constraint.automata.dfa import CODE_POINTS, Dfa, Edge, anything
-from tinsmith.constraint.automata.numbers import Value
 from tinsmith.constraint.grammar import (
     EMPTY,
     NOTHING,
@@ -34,20 +32,20 @@ from tinsmith.constraint.grammar import (
 from tinsmith.constraint.schema.formats import format_ as format_
 from tinsmith.errors import ConstraintError
 
-# Rules that `rules` adds. No front end's own rule has a point in its name.
+# Names of shared rules. No front end's own rules have a point in their names.
 STRING, CHARACTER, INTEGER, NUMBER = "json.string", "json.character", "json.integer", "json.number"
-CONTENT, SPACE = "json.content", "json.space"
+SPACE = "json.space"
 
 MOST_SPACE = 20
 MOST_DEPTH = 200
-MOST_LENGTH = 20_000  # of a string that has a pattern or a format too: every character costs states
+MOST_LENGTH = 20_000  # of a string with a pattern or a format: every character costs states
 
 QUOTE = text('"')
 
 
 @dataclass(frozen=True)
 class Marks:
-    """What stands between the parts of arrays and objects, and (pad) inside of the brackets."""
+    """Separators of arrays and objects; pad: inside the brackets."""
 
     item: Expr
     key: Expr
@@ -64,12 +62,12 @@ def marks(spacing: Spacing) -> Marks:
 
 
 def value_rule(spacing: Spacing = "compact") -> str:
-    """The name of the rule of any JSON value."""
+    """The rule of any JSON value."""
     return f"json.value.{spacing}"
 
 
 def rules(grammar: Grammar, spacing: Spacing = "compact") -> None:
-    """Adds the shared rules: the same expressions in every grammar."""
+    """Adds the shared rules, with the same expressions in every grammar."""
     grammar.rules |= _shared() | _values(spacing)
 
 
@@ -78,7 +76,6 @@ def _shared() -> dict[str, Expr]:
     one = Dfa((((0, CODE_POINTS, 1),), ()), frozenset((1,)))
     return {
         CHARACTER: Machine(json_content(one)),
-        CONTENT: Machine(json_content(anything())),
         STRING: sequence((QUOTE, Machine(json_content(anything())), QUOTE)),
         INTEGER: Machine(numbers.integer()),
         NUMBER: Machine(numbers.number()),
@@ -107,24 +104,18 @@ def string(dfa: Dfa | None = None) -> Expr:
     """A JSON string, quotes included, whose value the automaton over code points accepts; None: any."""
     if dfa is None:
         return Ref(STRING)
-    content = string_content(dfa)
+    content = machine(json_content(dfa))
     return content if content is NOTHING else sequence((QUOTE, content, QUOTE))
 
 
-@lru_cache(256)
-def string_content(dfa: Dfa | None = None) -> Expr:
-    """The same without the quotes."""
-    return Ref(CONTENT) if dfa is None else _machine(json_content(dfa))
-
-
 def string_length(least: int, most: int | None = None) -> Expr:
-    """A JSON string of so many code points."""
+    """A JSON string of `least` to `most` code points."""
     return sequence((QUOTE, Repeat(Ref(CHARACTER), least, most), QUOTE))
 
 
 @lru_cache(64)
 def length(least: int, most: int | None = None) -> Dfa:
-    """Texts of so many code points, to intersect with what else is asked of a string."""
+    """Texts of `least` to `most` code points, to intersect with a string's other conditions."""
     if max(least, most or 0) > MOST_LENGTH:
         raise ConstraintError(
             f"a length of {max(least, most or 0):,} beside a pattern or format is more than {MOST_LENGTH:,}"
@@ -135,42 +126,14 @@ def length(least: int, most: int | None = None) -> Dfa:
     return Dfa(tuple(edges), frozenset(range(least, last + 1)))
 
 
-def integer(
-    low: Value | None = None,
-    high: Value | None = None,
-    *,
-    above: Value | None = None,
-    below: Value | None = None,
-    step: Value | None = None,
-) -> Expr:
-    """Whole numbers, low <= n <= high, above < n < below, multiples of step."""
-    if (low, high, above, below, step) == (None,) * 5:
-        return Ref(INTEGER)
-    return _machine(numbers.integer(low, high, above=above, below=below, step=step))
-
-
-def number(
-    low: Value | None = None,
-    high: Value | None = None,
-    *,
-    above: Value | None = None,
-    below: Value | None = None,
-    step: Value | None = None,
-) -> Expr:
-    """Numbers, low <= x <= high, above < x < below, multiples of step."""
-    if (low, high, above, below, step) == (None,) * 5:
-        return Ref(NUMBER)
-    return _machine(numbers.number(low, high, above=above, below=below, step=step))
-
-
 @lru_cache(512)
-def _machine(dfa: Dfa) -> Expr:
-    """One expression for one automaton, so that what is built from it is reused."""
+def machine(dfa: Dfa) -> Expr:
+    """The same expression for the same automaton, so that the grammar shares its states."""
     return NOTHING if dfa.empty else Machine(dfa)
 
 
 def literal(value: object, spacing: Spacing = "compact", depth: int = 0) -> Expr:
-    """This JSON value; strings beyond ASCII in both of json.dumps' forms, whole floats also without `.0`."""
+    """One JSON value; strings beyond ASCII in both forms of json.dumps, integral floats also without `.0`."""
     if depth > MOST_DEPTH:
         raise ConstraintError(f"a value is nested deeper than {MOST_DEPTH} levels")
     between = marks(spacing)
@@ -186,7 +149,7 @@ def literal(value: object, spacing: Spacing = "compact", depth: int = 0) -> Expr
         pairs = []
         for key, one in value.items():
             if not isinstance(key, str):
-                raise ConstraintError(f"a key of an object is {key!r}; JSON has only texts for keys")
+                raise ConstraintError(f"an object's key is {key!r}; keys in JSON are texts")
             pairs.append(sequence((_literal_string(key), between.key, literal(one, spacing, depth + 1))))
         return _bracketed("{", pairs, "}", between)
     raise ConstraintError(f"a value of type {type(value).__name__} is not JSON")
@@ -196,7 +159,7 @@ def _bracketed(opening: str, parts: list[Expr], closing: str, between: Marks) ->
     pieces: list[Expr] = [text(opening), between.pad]
     for k, part in enumerate(parts):
         pieces += (between.item, part) if k else (part,)
-    # Empty brackets have one run of white space, not two.
+    # Empty brackets have one white space, not two.
     return sequence([*pieces, between.pad if parts else EMPTY, text(closing)])
 
 

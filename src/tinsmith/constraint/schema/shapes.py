@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from fractions import Fraction
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 from tinsmith.constraint.automata import numbers
@@ -228,7 +228,7 @@ def join(shapes: Iterable[Shape]) -> tuple[Shape, ...]:
 
 def digits(shape: Number) -> Dfa:
     """The texts of a number, as bytes."""
-    make = numbers.integer if shape.whole else numbers.number
+    make = partial(numbers.number, whole=shape.whole)
     steps = sorted(shape.steps)
     first = steps[0] if steps else None
     dfa = make(shape.low, shape.high, above=shape.above, below=shape.below, step=first)
