@@ -248,7 +248,7 @@ def test_training_gives_the_adapter_of_the_floats(qat: str | None, tmp_path: Pat
     spec = models.load(tmp_path / "base.gguf")
     _, wanted = trained(spec, "float", tmp_path / "float", qat=qat)
     result, given = trained(spec, "quantized", tmp_path / "packed", qat=qat)
-    assert "base kept packed, as given; peak" in result.note
+    assert "quantized base weights, as given; peak" in result.note
     assert given.keys() == wanted.keys()
     away = torch.cat([(given[name] - wanted[name]).flatten() for name in wanted])
     size = torch.cat([value.flatten() for value in wanted.values()])
@@ -257,7 +257,7 @@ def test_training_gives_the_adapter_of_the_floats(qat: str | None, tmp_path: Pat
 
 
 def test_a_base_without_blocks_is_not_kept_packed(tmp_path: Path) -> None:
-    wanted = r'\[base\] weights = "quantized": the base holds its weights as F32, .* give a quantized GGUF file'
+    wanted = r'\[base\] weights = "quantized": the base.s weights are F32, .* give a quantized GGUF file'
     with pytest.raises(InputError, match=wanted):
         trained(make_spec(), "quantized", tmp_path)
 
@@ -271,7 +271,7 @@ def test_packed_where_floats_would_not_fit_half_of_memory(monkeypatch: pytest.Mo
         assert memory.keeps_packed(make_spec(), "auto") == (False, "")
         assert memory.keeps_packed(spec, "float") == (False, "")
     monkeypatch.setattr(machine, "total", lambda: 400_000)
-    assert "GB packed, of 0.0 GB memory" in memory.keeps_packed(spec, "auto")[1]
+    assert "GB as floats, of 0.0 GB memory" in memory.keeps_packed(spec, "auto")[1]
 
 
 def test_memory_that_will_not_suffice_is_said_before_the_first_step(
@@ -290,7 +290,7 @@ def test_less_memory_computes_more_again(monkeypatch: pytest.MonkeyPatch) -> Non
     needs = {}
     for level in LEVELS:
         set_level(built.trunk, level)
-        needs[level] = memory.predict(built, batch, 0, 0)
+        needs[level] = memory.Predictor(built, 0).predict(batch, 0)
     assert needs["all"].peak < needs["half"].peak < needs["none"].peak
     assert all(parameter.grad is None for parameter in built.parameters().values())
     assert len(built.trunk.layers) == spec.hyper.layers  # type: ignore[arg-type]
@@ -316,5 +316,5 @@ def test_what_measures_memory_says_nothing_of_itself(tmp_path: Path) -> None:
         str(tmp_path / "run"),
     ]
     told = subprocess.run(command, capture_output=True, text=True, check=True).stderr
-    assert "base kept packed" in told
+    assert "quantized base weights" in told
     assert "profil" not in told
