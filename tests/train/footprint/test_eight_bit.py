@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from tinsmith.train.footprint.eight_bit import BLOCK, AdamW8, held, keep
+from tinsmith.train.footprint.eight_bit import BLOCK, AdamW8, load, store
 
 BLOCKS = 10
 
@@ -20,15 +20,15 @@ def test_a_moment_is_kept_to_a_few_percent_of_what_matters() -> None:
     for name, kind, given in (("mean", torch.int8, values), ("square", torch.uint8, values.square())):
         state = {name: torch.zeros(BLOCKS, BLOCK, dtype=kind), f"{name}_scale": torch.zeros(BLOCKS, 1)}
         for part in (slice(0, 4), slice(4, BLOCKS)):  # as the optimizer has it
-            keep(state, name, part, given[part].clone())
-        found = held(state, name, slice(0, BLOCKS))
+            store(state, name, part, given[part].clone())
+        found = load(state, name, slice(0, BLOCKS))
         assert bool((found.sign() * given >= 0).all())
         large = given.abs() > 1e-2 * given.abs().max()
         torch.testing.assert_close(found[large], given[large], rtol=0.15, atol=0)
         assert abs(float((found / given)[large].mean()) - 1) < 0.01
         assert bool(found.all())  # nothing has become 0
-    keep(state, "square", slice(0, BLOCKS), torch.zeros(BLOCKS, BLOCK))
-    assert not held(state, "square", slice(0, BLOCKS)).any()
+    store(state, "square", slice(0, BLOCKS), torch.zeros(BLOCKS, BLOCK))
+    assert not load(state, "square", slice(0, BLOCKS)).any()
 
 
 def test_steps_are_about_those_of_floats() -> None:

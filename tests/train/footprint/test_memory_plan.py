@@ -117,7 +117,7 @@ def test_batches_are_cut_where_computing_again_does_not_suffice(
     (batch,) = batches_of(spec)
     every = memory.set_level(built.trunk, "all")
     assert every is None
-    needs = {count: memory.predict(built, batch[:count], 0, 0).peak for count in (1, 2, 4, 8)}
+    needs = {count: memory.Predictor(built, 0).predict(batch[:count], 0).peak for count in (1, 2, 4, 8)}
     assert needs[1] < needs[2] < needs[4] < needs[8]
     gradients = sum(value.nbytes for value in built.parameters().values())  # of the parts before
     monkeypatch.setattr(machine, "resident", lambda: 1 << 30)
@@ -148,7 +148,7 @@ def test_a_large_batch_of_a_small_base_is_planned(spec: Spec, monkeypatch: pytes
         tried.append(len(batch))
         return pack(self, batch, shared)
 
-    need = memory.predict(built, small, 0, 0).peak
+    need = memory.Predictor(built, 0).predict(small, 0).peak
     monkeypatch.setattr(network.Network, "pack", noted)
     monkeypatch.setattr(machine, "resident", lambda: 0)
     monkeypatch.setattr(machine, "available", lambda: 6 * need)
@@ -168,8 +168,8 @@ def test_what_a_batch_may_take_at_most(case: str) -> None:
     spec = tiny_spec(case)
     built = network.build(spec, torch.float32, 4, 8.0)
     (batch,) = batches_of(spec, 30)
-    taken = memory.predict(built, batch, 0, 0).activations
-    assert taken < memory._most(built, [*built.trunk.layers], batch, 0) < 8 * taken  # type: ignore[misc]
+    taken = memory.Predictor(built, 0).predict(batch, 0).activations
+    assert taken < memory.Predictor(built, 0).most([*built.trunk.layers], batch) < 8 * taken  # type: ignore[misc]
 
 
 @pytest.mark.usefixtures("float32")
@@ -182,7 +182,7 @@ def test_what_is_predicted_is_what_a_step_takes(method: str, tmp_path: Path, mon
     gradients = {}
     for level in LEVELS:
         memory.set_level(built.trunk, level)
-        predicted = memory.predict(built, batch, 0, 0).activations
+        predicted = memory.Predictor(built, 0).predict(batch, 0).activations
         with room.of(CPU).measured() as measure:
             built.answer_losses(built.pack(batch, 0))[0].mean().backward()
         # What is held longest is not at its most at the same time.
@@ -211,7 +211,7 @@ def test_what_is_predicted_of_logits_is_what_a_step_takes(method: str, tmp_path:
     trainee.prepare(lambda event: None)
     learned = trainee.validation[0]
     demand = trainee.demand()
-    predicted = memory.predict(trainee.network, learned, trainee.shared, 0, demand)
+    predicted = memory.Predictor(trainee.network, trainee.shared, demand).predict(learned, 0)
     batch = learned
     if rewarded:
         batch = [Rollout(trainee.sequence(one.prompt, one.answer), 1.0, 0.0) for one in learned]
@@ -226,9 +226,9 @@ def test_what_is_predicted_of_logits_is_what_a_step_takes(method: str, tmp_path:
     assert (predicted.drawing > 0) == rewarded
     # Also of so few answers that all their logits exist at once.
     few = learned[:2]
-    taken = memory.predict(trainee.network, few, trainee.shared, 0, demand).activations
+    taken = memory.Predictor(trainee.network, trainee.shared, demand).predict(few, 0).activations
     assert sum(len(one.learned) for one in few) < by_rows.ROWS
-    assert taken < memory._most(trainee.network, [*trainee.network.trunk.layers], few, trainee.shared)
+    assert taken < memory.Predictor(trainee.network, trainee.shared).most([*trainee.network.trunk.layers], few)
 
 
 @pytest.mark.parametrize(
@@ -275,7 +275,7 @@ def test_passes_side_by_side_have_gradients_of_their_own(spec: Spec) -> None:
     built = network.whole(spec)
     (batch,) = batches_of(spec)
     demand = memory.Demand(passes=lambda batch: 3)
-    one, three = (memory.predict(built, batch, 0, 0, given) for given in (memory.Demand(), demand))
+    one, three = (memory.Predictor(built, 0, given).predict(batch, 0) for given in (memory.Demand(), demand))
     weights = sum(value.nbytes for value in built.parameters().values())
     assert three.activations - one.activations == pytest.approx(2 * weights, rel=0.01)
 
@@ -386,7 +386,7 @@ def test_training_on_a_card_is_planned_by_its_memory(spec: Spec, monkeypatch: py
 
     for layer in built.trunk.layers:  # type: ignore[union-attr]
         layer.register_forward_hook(hold)
-    first = memory.predict(built, batch, 0, 300)
+    first = memory.Predictor(built, 0).predict(batch, 300)
     # Of two layers alike one is tried: what it held, and for the other as much, or its gradients if more.
     gradients = states // 8 * 4 // 2
     assert (first.held, first.optimizer, first.activations) == (300, states, 70 + gradients)

@@ -274,7 +274,7 @@ def test_convolutions_and_their_gradients(
     taps, bias = (torch.randn(rows, channels, generator=source) for rows in (count, 1))
     slope = torch.randn(rows, channels, generator=source).to(dtype)
     results = []
-    for way in (fused.convolve, mixing._Convolution.apply, convolved):
+    for way in (fused.convolve, mixing.convolve_by_torch, convolved):
         kind = torch.float64 if way is convolved else dtype
         wide = torch.promote_types(kind, torch.float32)
         given = [row.to(kind), taps.to(wide), bias[0].to(wide)]

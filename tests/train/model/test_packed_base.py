@@ -30,7 +30,7 @@ from tinsmith.train.events import TrainResult
 from tinsmith.train.footprint import memory
 from tinsmith.train.footprint.recompute import LEVELS, WORDS, Level, set_level
 from tinsmith.train.layers import blocks, head
-from tinsmith.train.layers.blocks import Blocks, times, times_transposed, unpack_by_torch
+from tinsmith.train.layers.blocks import Blocks, Part, times_matrix, unpack_by_torch
 from tinsmith.train.model import network, packed
 from tinsmith.train.options import TrainOptions
 from tinsmith.train.quantized.fake_quantization import FakeQuantization
@@ -66,7 +66,7 @@ def test_both_ways_of_unpacking_give_the_values_of_dequantizing(name: str) -> No
     part = (3, 20, 256, 512)
     wanted = values[order.long()][3:23, 256:]
     for dtype in (torch.float32, torch.bfloat16, torch.float64):
-        given = blocks.unpack(data, name, 768, order, dtype, *part)
+        given = Blocks(name, data, 768, order).unpacked(dtype, Part(*part))
         assert torch.equal(given, wanted.to(dtype))
     assert torch.equal(unpack_by_torch(data[order[3:23].long()], name, 256, 512), wanted)
 
@@ -80,11 +80,11 @@ def test_multiplying_and_its_gradients(name: str, piece: int, monkeypatch: pytes
     order, columns = torch.randperm(37), torch.randperm(768)
     weight = torch.empty_like(values)
     weight[:, columns] = values[order]
-    held = (data, name, 768, order.int(), columns)
+    packed = Blocks(name, data, 768, order.int(), columns)
     x, y = torch.randn(5, 768, requires_grad=True), torch.randn(5, 37, requires_grad=True)
     for given, wanted, leaf in (
-        (times(x, *held), x @ weight.T, x),
-        (times_transposed(y, *held), y @ weight, y),
+        (times_matrix(x, packed), x @ weight.T, x),
+        (times_matrix(y, packed, transposed=True), y @ weight, y),
     ):
         assert_near(given, wanted)
         back = torch.randn_like(given)
@@ -95,15 +95,6 @@ def test_multiplying_and_its_gradients(name: str, piece: int, monkeypatch: pytes
 def assert_near(given: Tensor, wanted: Tensor) -> None:
     """Sums of several hundred float32 products, in another order."""
     torch.testing.assert_close(given, wanted, atol=1e-5 * float(wanted.detach().abs().max()), rtol=0)
-
-
-def test_torch_finds_the_operations_well_formed() -> None:
-    data, _ = matrix("Q4_K")
-    order, columns = torch.randperm(37, dtype=torch.int32), torch.randperm(768)
-    x, y = torch.randn(5, 768, requires_grad=True), torch.randn(5, 37, requires_grad=True)
-    torch.library.opcheck(times, (x, data, "Q4_K", 768, order, columns))
-    torch.library.opcheck(times_transposed, (y, data, "Q4_K", 768, None, None))
-    torch.library.opcheck(blocks.unpack, (data, "Q4_K", 768, order, torch.bfloat16, 3, 7, 256, 256))
 
 
 @pytest.mark.parametrize("name", FORMATS)
@@ -257,7 +248,7 @@ def test_training_gives_the_adapter_of_the_floats(qat: str | None, tmp_path: Pat
     spec = models.load(tmp_path / "base.gguf")
     _, wanted = trained(spec, "float", tmp_path / "float", qat=qat)
     result, given = trained(spec, "quantized", tmp_path / "packed", qat=qat)
-    assert "base kept packed, as given; peak" in result.note
+    assert "quantized base weights, as given; peak" in result.note
     assert given.keys() == wanted.keys()
     away = torch.cat([(given[name] - wanted[name]).flatten() for name in wanted])
     size = torch.cat([value.flatten() for value in wanted.values()])
@@ -266,7 +257,7 @@ def test_training_gives_the_adapter_of_the_floats(qat: str | None, tmp_path: Pat
 
 
 def test_a_base_without_blocks_is_not_kept_packed(tmp_path: Path) -> None:
-    wanted = r'\[base\] weights = "quantized": the base holds its weights as F32, .* give a quantized GGUF file'
+    wanted = r'\[base\] weights = "quantized": the base.s weights are F32, .* give a quantized GGUF file'
     with pytest.raises(InputError, match=wanted):
         trained(make_spec(), "quantized", tmp_path)
 
@@ -280,7 +271,7 @@ def test_packed_where_floats_would_not_fit_half_of_memory(monkeypatch: pytest.Mo
         assert memory.keeps_packed(make_spec(), "auto") == (False, "")
         assert memory.keeps_packed(spec, "float") == (False, "")
     monkeypatch.setattr(machine, "total", lambda: 400_000)
-    assert "GB packed, of 0.0 GB memory" in memory.keeps_packed(spec, "auto")[1]
+    assert "GB as floats, of 0.0 GB memory" in memory.keeps_packed(spec, "auto")[1]
 
 
 def test_memory_that_will_not_suffice_is_said_before_the_first_step(
@@ -299,7 +290,7 @@ def test_less_memory_computes_more_again(monkeypatch: pytest.MonkeyPatch) -> Non
     needs = {}
     for level in LEVELS:
         set_level(built.trunk, level)
-        needs[level] = memory.predict(built, batch, 0, 0)
+        needs[level] = memory.Predictor(built, 0).predict(batch, 0)
     assert needs["all"].peak < needs["half"].peak < needs["none"].peak
     assert all(parameter.grad is None for parameter in built.parameters().values())
     assert len(built.trunk.layers) == spec.hyper.layers  # type: ignore[arg-type]
@@ -325,5 +316,5 @@ def test_what_measures_memory_says_nothing_of_itself(tmp_path: Path) -> None:
         str(tmp_path / "run"),
     ]
     told = subprocess.run(command, capture_output=True, text=True, check=True).stderr
-    assert "base kept packed" in told
+    assert "quantized base weights" in told
     assert "profil" not in told

@@ -1,1 +1,1 @@
-"""The memory that training takes: what there is, what will be held, and how it is made less."""
+"""The memory of training: available, predicted and reduced."""

@@ -1,12 +1,12 @@
-"""AdamW whose moments are kept in 8 bits: a quarter of their memory (Dettmers et al., arXiv 2110.02861).
+"""AdamW with moments in 8 bits: a quarter of their memory (Dettmers et al., arXiv 2110.02861).
 
-A block of 256 values has its largest magnitude as a float32 scale. A value is kept as the fourth root of its
-share of that: moments lie over many powers of ten, and the root gives each of them steps, down to 4e-9 of the
-largest. Rounding is by chance, torch's: a moment that decays by 1 % would else stay where it is. What is small
-beside its neighbours never becomes 0, which would be a denominator.
+A block of 256 values has its largest magnitude as a float32 scale. A value is stored as the fourth root of its
+share of that: moments span many powers of ten, and the root gives each of them steps, down to 4e-9 of the
+largest. Rounding is stochastic, with torch's generator; otherwise a moment that decays by 1 % would never
+change. Small values never become 0, which would be a denominator.
 
-torchao's optimizer of this kind compiles itself first, for which a compiler must be there, and its states are
-no plain tensors that a checkpoint could hold.
+torchao's 8-bit optimizer compiles itself first, which needs a compiler, and its states are no plain tensors
+that a checkpoint could store.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ import torch
 from torch import Tensor, nn
 
 BLOCK = 256
-_SMALL = 4096  # values of a parameter whose moments stay float32: norms and biases, whose memory is nothing
-_AT_ONCE = 512  # blocks whose moments are float32 at a time, so that they stay in the processor's cache
+_SMALL = 4096  # parameters with fewer values, norms and biases, keep float32 moments
+_AT_ONCE = 512  # blocks unpacked at a time, so that they stay in the processor's cache
 
 
 class AdamW8(torch.optim.Optimizer):
@@ -38,17 +38,17 @@ class AdamW8(torch.optim.Optimizer):
                     self._update(parameter, group)
 
     def _update(self, parameter: nn.Parameter, group: dict[str, Any]) -> None:
-        state = self.state[parameter] or _begun(parameter.numel(), parameter.device)
+        state = self.state[parameter] or _new_state(parameter.numel(), parameter.device)
         self.state[parameter] = state
         state["step"] += 1
         assert parameter.grad is not None
         values, gradient = parameter.data.view(-1), parameter.grad.reshape(-1)
         for first in range(0, len(state["mean"]), _AT_ONCE):
             blocks, part = slice(first, first + _AT_ONCE), slice(first * BLOCK, (first + _AT_ONCE) * BLOCK)
-            mean, square = (held(state, name, blocks) for name in ("mean", "square"))
+            mean, square = (load(state, name, blocks) for name in ("mean", "square"))
             _adamw(values[part], gradient[part], mean, square, float(state["step"]), group)
-            keep(state, "mean", blocks, mean)
-            keep(state, "square", blocks, square)
+            store(state, "mean", blocks, mean)
+            store(state, "square", blocks, square)
 
 
 def _adamw(
@@ -63,7 +63,7 @@ def _adamw(
     values.mul_(1 - rate * group["weight_decay"]).addcdiv_(mean, below, value=-rate / (1 - first**step))
 
 
-def _begun(count: int, device: torch.device) -> dict[str, Tensor]:
+def _new_state(count: int, device: torch.device) -> dict[str, Tensor]:
     """Of each moment codes [blocks, BLOCK] and scales [blocks, 1]; without scales where it stays float32."""
     state, blocks = {"step": torch.zeros(())}, -(-count // BLOCK)
     for name, kind in (("mean", torch.int8), ("square", torch.uint8)):
@@ -74,7 +74,7 @@ def _begun(count: int, device: torch.device) -> dict[str, Tensor]:
     return state
 
 
-def held(state: dict[str, Tensor], name: str, blocks: slice) -> Tensor:
+def load(state: dict[str, Tensor], name: str, blocks: slice) -> Tensor:
     """Some blocks of a moment, float32."""
     codes = state[name][blocks]
     if codes.dtype == torch.float32:
@@ -84,8 +84,8 @@ def held(state: dict[str, Tensor], name: str, blocks: slice) -> Tensor:
     return cubes.mul_(shares.abs_()).mul_(state[f"{name}_scale"][blocks])
 
 
-def keep(state: dict[str, Tensor], name: str, blocks: slice, values: Tensor) -> None:
-    """Writes them back."""
+def store(state: dict[str, Tensor], name: str, blocks: slice, values: Tensor) -> None:
+    """Rounds and writes some blocks of a moment."""
     codes = state[name][blocks]
     if codes.dtype == torch.float32:
         codes.copy_(values)
@@ -94,7 +94,7 @@ def keep(state: dict[str, Tensor], name: str, blocks: slice, values: Tensor) -> 
     scales = state[f"{name}_scale"][blocks]
     torch.amax(steps, 1, keepdim=True, out=scales)
     steps.div_(scales.clamp(min=1e-38)).sqrt_().sqrt_().mul_(most)
-    # One draw for all blocks: each value's rounding is as fair, and drawing would cost more than all the rest.
-    # On the CPU, so that the numbers are the same everywhere.
+    # One draw for all blocks: rounding stays unbiased, and more draws would cost more than all the rest. On the
+    # CPU, so that the numbers are the same everywhere.
     steps.add_(torch.rand(BLOCK).to(steps.device)).floor_().clamp_(1, most)
     codes.copy_(steps.mul_(values.sign_()))

@@ -1,4 +1,4 @@
-"""Activations that are computed again in the backward pass instead of being kept.
+"""Recomputes activations in the backward pass instead of keeping them.
 
 Chen et al., "Training Deep Nets with Sublinear Memory Cost", arXiv 1604.06174.
 """
@@ -16,13 +16,13 @@ Level = Literal["none", "half", "all"]  # of the layers
 LEVELS: tuple[Level, ...] = ("none", "half", "all")
 WORDS = {
     "none": "all activations kept",
-    "half": "every second layer's activations computed again",
-    "all": "all activations computed again",
+    "half": "every second layer's activations recomputed",
+    "all": "all activations recomputed",
 }
 
 
 def set_level(trunk: nn.Module, level: Level) -> None:
-    """Which of the trunk's layers are computed again from now on, where gradients are wanted."""
+    """Chooses the trunk's layers whose activations are recomputed."""
     layers: Any = trunk.layers
     for number, layer in enumerate(layers):
         layer.__dict__.pop("forward", None)

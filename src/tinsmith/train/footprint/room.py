@@ -1,12 +1,10 @@
-"""The memory of the device that training runs on: what there is, what is held, and what a piece of work
-adds."""
+"""The memory of the device that training runs on: its size, what is in use, and what a piece of work adds."""
 
 from __future__ import annotations
 
 import gc
 import os
-from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -15,78 +13,54 @@ import torch
 
 from tinsmith.system import memory
 
-# What the C library holds for each byte in use of tensors that it does not map for themselves, as
-# measured (benchmarks/packed.py).
+# Bytes that the C library takes for each byte of small tensors, as measured (benchmarks/packed.py).
 _WASTE = 1.2
 _MARK = "tinsmith:mark"
 
 
 @dataclass
-class Measure(ABC):
-    """Bytes above what was held when it began: at each mark, and the most."""
+class Measure:
+    """Bytes above those in use at its beginning. mark: notes the bytes in `levels`; peak: the most."""
 
+    mark: Callable[..., None]
     levels: list[int] = field(default_factory=list)
     peak: int = 0
 
-    @abstractmethod
-    def mark(self, *_: Any) -> None:
-        """Notes what is held now."""
 
-
-class Room(ABC):
-    """Bytes, or None where the system does not tell."""
-
-    @abstractmethod
-    def total(self) -> int | None:
-        """What this process may use at most."""
-
-    @abstractmethod
-    def held(self) -> int | None:
-        """What this process holds now."""
-
-    @abstractmethod
-    def free(self) -> int | None:
-        """What it can have beside that."""
-
-    @abstractmethod
-    def give_back(self) -> None:
-        """Returns what allocators hold and nobody uses."""
-
-    @abstractmethod
-    def measured(self) -> Any:
-        """A context in which work is measured: a Measure, whose numbers are there when the context ends."""
-
-
-def of(device: torch.device) -> Room:
+def of(device: torch.device) -> Host:
     return Card(device) if device.type == "cuda" else Host()
 
 
-class _HostMeasure(Measure):
-    def mark(self, *_: Any) -> None:
-        with torch.profiler.record_function(_MARK):
-            pass
-
-
-class Host(Room):
-    """The machine's memory, which Apple's GPUs share."""
+class Host:
+    """The machine's memory, which Apple's GPUs share, in bytes; None where the system does not report it."""
 
     def total(self) -> int | None:
+        """The most that this process may use."""
         return memory.total()
 
     def held(self) -> int | None:
+        """In use by this process."""
         return memory.resident()
 
     def free(self) -> int | None:
+        """Available beside that."""
         return memory.available()
 
     def give_back(self) -> None:
+        """Returns unused memory of the allocator."""
         memory.give_back()
 
     @contextmanager
     def measured(self) -> Iterator[Measure]:
-        os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # the profiler else tells of itself on the terminal
-        gc.collect()  # else what an earlier measure left in cycles is taken off where it is collected
-        measure = _HostMeasure()
+        """Measures the work in the block; the numbers are there after it."""
+        os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # silences the profiler
+        gc.collect()  # an earlier measure's cycles would count as freed in this one
+
+        def mark(*_: Any) -> None:
+            with torch.profiler.record_function(_MARK):
+                pass
+
+        measure = Measure(mark)
         with torch.autograd.profiler.profile(use_kineto=True, profile_memory=True) as profile:
             yield measure
         results: Any = profile.kineto_results
@@ -100,18 +74,9 @@ class Host(Room):
                 measure.levels.append(now)
 
 
-class _CardMeasure(Measure):
-    def __init__(self, device: torch.device) -> None:
-        super().__init__()
-        self.device, self.before = device, torch.cuda.memory_allocated(device)
-
-    def mark(self, *_: Any) -> None:
-        self.levels.append(torch.cuda.memory_allocated(self.device) - self.before)
-
-
-class Card(Room):
-    """A CUDA device's memory, as torch's allocator and the driver count it. What the allocator keeps without
-    use is free."""
+class Card(Host):
+    """A CUDA device's memory, as torch's allocator and the driver count it. Unused memory of the allocator
+    counts as free."""
 
     def __init__(self, device: torch.device) -> None:
         self.device = device
@@ -132,6 +97,7 @@ class Card(Room):
     @contextmanager
     def measured(self) -> Iterator[Measure]:
         torch.cuda.reset_peak_memory_stats(self.device)
-        measure = _CardMeasure(self.device)
+        before = self.held()
+        measure = Measure(lambda *_: measure.levels.append(self.held() - before))
         yield measure
-        measure.peak = torch.cuda.max_memory_allocated(self.device) - measure.before
+        measure.peak = torch.cuda.max_memory_allocated(self.device) - before

@@ -1,8 +1,7 @@
-"""Matrices in the blocks of a GGUF file, to torch: multiplied by unpacking some at a time, not held as floats.
+"""Matrices in the blocks of a GGUF file, as torch layers multiply by them: a part is unpacked at a time.
 
-Two ways give the same values: on the CPU the core's C function, elsewhere torch's own operations on the blocks.
-What multiplies is a custom operation of torch (torch.library) with its gradient, so that autograd,
-checkpointing and fake tensors take it as any other.
+The CPU unpacks with the core's C function, other devices with torch's operations on the blocks; the values are
+the same.
 """
 
 from __future__ import annotations
@@ -10,7 +9,7 @@ from __future__ import annotations
 import threading
 import warnings
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -20,18 +19,26 @@ from tinsmith.formats.weights import weight_format
 from tinsmith.spec import Tensor as SpecTensor
 from tinsmith.train.layers.sharing import buffer, shared_out
 
-# Values that are unpacked at once: 8 MB of bfloat16.
-_PIECE = 1 << 22
-# Values that one thread unpacks sooner than it could ask another.
-_ALONE = 1 << 18
+_PIECE = 1 << 22  # values unpacked at once: 8 MB of bfloat16
+_ALONE = 1 << 18  # values that one thread unpacks faster than it could wake another
+_memory = threading.local()
+
+
+class Part(NamedTuple):
+    """`rows` rows from `first` on, and of these `columns` columns from `column` on."""
+
+    first: int
+    rows: int
+    column: int
+    columns: int
 
 
 class Blocks(nn.Module):
     """A frozen matrix [rows, inputs] in a weight format: row r is row order[r] of the data, and column c of the
     data is its column columns[c]; None for the same order.
 
-    data: uint8 [rows, bytes a row]; dtype: what it is multiplied in where that is not the other side's type;
-    less: a pair b [rows, rank], a [rank, inputs], whose product is taken off the matrix.
+    data: uint8 [rows, bytes a row]; dtype: of products, where the other side does not decide it; less: a pair
+    b [rows, rank], a [rank, inputs], whose product is subtracted from the matrix.
     """
 
     data: Tensor
@@ -58,39 +65,93 @@ class Blocks(nn.Module):
         return Blocks(self.format, self.data[first : first + rows], self.inputs, None, self.columns)
 
     def replaced(self, tensor: SpecTensor, less: tuple[Tensor, Tensor] | None = None) -> Blocks:
-        """Another tensor in this one's place, rows and columns in the same order."""
+        """Another tensor's blocks, rows and columns in the same order."""
         data = from_buffer(tensor.format, tensor.data, tensor.rows, tensor.inputs).to(self.data.device)
         other = Blocks(tensor.format, data, tensor.inputs, self.order, self.columns)
         other.dtype, other.less = self.dtype, less
         return other
 
     def copy(self) -> Blocks:
-        """Sharing memory, and left as it is when this one becomes another."""
+        """Shares memory; `become` leaves it as it is."""
         other = Blocks(self.format, self.data, self.inputs, self.order, self.columns)
         other.dtype, other.less = self.dtype, self.less
         return other
 
     def become(self, other: Blocks) -> None:
-        """Holds what another one of the same shape and order does."""
+        """Takes the data of another matrix of the same shape and order."""
         self.format, self.data, self.less = other.format, other.data, other.less
 
     def lookup(self, rows: Tensor) -> Tensor:
         """The rows of these numbers, float32 [*rows.shape, inputs]."""
         if self.order is not None:
             rows = self.order[rows]
-        picked = self.data.index_select(0, rows.flatten())
-        values: Tensor = unpack(
-            picked, self.format, self.inputs, None, torch.float32, 0, len(picked), 0, self.inputs
-        )
-        if self.columns is not None:
-            values = values.index_select(1, self.columns.argsort())
-        return values.view(*rows.shape, -1)
+        picked = Blocks(self.format, self.data.index_select(0, rows.flatten()), self.inputs)
+        values = picked.unpacked(torch.float32, Part(0, picked.rows, 0, self.inputs))
+        return self._ordered(values).view(*rows.shape, -1)
 
     def scratch(self, first: int, rows: int) -> Tensor:
-        """Some of the rows, in dtype, until anything else is unpacked."""
-        part = (first, rows, 0, self.inputs)
-        values = _scratch(self.dtype, self.data, self.format, self.inputs, self.order, *part)
+        """Some of the rows, in dtype, valid until the thread unpacks again."""
+        return self._ordered(self._scratch(self.dtype, Part(first, rows, 0, self.inputs)))
+
+    def _ordered(self, values: Tensor) -> Tensor:
         return values if self.columns is None else values.index_select(1, self.columns.argsort())
+
+    def times(self, x: Tensor) -> Tensor:
+        """x [rows, inputs] W^T, in x's type, without gradient."""
+        if self.columns is not None:
+            x = x.index_select(1, self.columns)
+        count = self.rows
+        step = max(1, min(count, _PIECE // self.inputs))
+        if step == count:
+            return x @ self._scratch(x.dtype, Part(0, count, 0, self.inputs)).T
+        out = x.new_empty(len(x), count)
+        for first in range(0, count, step):
+            part = Part(first, min(step, count - first), 0, self.inputs)
+            out[:, first : first + part.rows] = x @ self._scratch(x.dtype, part).T
+        return out
+
+    def times_transposed(self, y: Tensor) -> Tensor:
+        """y [rows, outputs] W, in y's type, without gradient. By columns, so that no sum is split."""
+        count, inputs, block = self.rows, self.inputs, weight_format(self.format).block
+        step = max(1, min(inputs, _PIECE // count) // block) * block
+        if step >= inputs:
+            out = y @ self._scratch(y.dtype, Part(0, count, 0, inputs))
+        else:
+            out = y.new_empty(len(y), inputs)
+            for column in range(0, inputs, step):
+                part = Part(0, count, column, min(step, inputs - column))
+                out[:, column : column + part.columns] = y @ self._scratch(y.dtype, part)
+        return self._ordered(out)
+
+    def _scratch(self, dtype: torch.dtype, part: Part) -> Tensor:
+        """In the thread's reused memory: new memory costs as much as unpacking into it."""
+        if self.data.device.type != "cpu":
+            return self.unpacked(dtype, part)
+        memory: Tensor | None = getattr(_memory, "values", None)
+        size = part.rows * part.columns
+        if memory is None or memory.dtype != dtype or memory.numel() < size:
+            memory = _memory.values = torch.empty(size, dtype=dtype)
+        return self.unpacked(dtype, part, memory[:size].view(part.rows, part.columns))
+
+    def unpacked(self, dtype: torch.dtype, part: Part, out: Tensor | None = None) -> Tensor:
+        """A part of the data, rows in the matrix's order; in `out` where its type is float32 or bfloat16."""
+        data, order = self.data, self.order
+        first, rows, column, columns = part
+        if data.device.type != "cpu":
+            chosen = data[first : first + rows] if order is None else data[order[first : first + rows].long()]
+            return unpack_by_torch(chosen, self.format, column, columns).to(dtype)
+        narrow = dtype == torch.bfloat16
+        if out is None or not (narrow or dtype == torch.float32):
+            out = torch.empty(rows, columns, dtype=dtype if narrow else torch.float32)
+        source, places = buffer(data), None if order is None else buffer(order)
+
+        def write(begin: int, end: int) -> None:
+            span = (first + begin, end - begin, column, columns)
+            target = buffer(out[begin:end])
+            _core.values(self.format, source, len(data), self.inputs, places, target, narrow, *span)
+
+        shared_out(rows, torch.get_num_threads() if rows * columns >= _ALONE else 1, write)
+        return out if narrow else out.to(dtype)
 
 
 def from_buffer(format: str, data: Any, rows: int, inputs: int) -> Tensor:
@@ -101,181 +162,30 @@ def from_buffer(format: str, data: Any, rows: int, inputs: int) -> Tensor:
     return flat.view(rows, -1)
 
 
-@torch.library.custom_op("tinsmith::unpack", mutates_args=())
-def unpack(
-    data: Tensor,
-    format: str,
-    inputs: int,
-    order: Tensor | None,
-    dtype: torch.dtype,
-    first: int,
-    rows: int,
-    column: int,
-    columns: int,
-) -> Tensor:
-    """Rows first … and columns column … of a packed matrix, [rows, columns]."""
-    return _unpacked(data, format, inputs, order, dtype, first, rows, column, columns, None)
+class _Times(torch.autograd.Function):
+    """The two products of a matrix: each is the other's gradient."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, blocks: Blocks, transposed: bool) -> Tensor:
+        ctx.blocks, ctx.transposed = blocks, transposed
+        return blocks.times_transposed(x) if transposed else blocks.times(x)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
+        times = ctx.blocks.times if ctx.transposed else ctx.blocks.times_transposed
+        return times(gradients[0]), None, None
 
 
-@unpack.register_fake
-def _(
-    data: Tensor,
-    format: str,
-    inputs: int,
-    order: Tensor | None,
-    dtype: torch.dtype,
-    first: int,
-    rows: int,
-    column: int,
-    columns: int,
-) -> Tensor:
-    return data.new_empty(rows, columns, dtype=dtype)
-
-
-@torch.library.custom_op("tinsmith::times", mutates_args=())
-def times(
-    x: Tensor, data: Tensor, format: str, inputs: int, order: Tensor | None, columns: Tensor | None
-) -> Tensor:
-    """x [rows, inputs] W^T, in x's type."""
-    if columns is not None:
-        x = x.index_select(1, columns)
-    count = len(data)
-    step = max(1, min(count, _PIECE // inputs))
-    if step == count:
-        return x @ _scratch(x.dtype, data, format, inputs, order, 0, count, 0, inputs).T
-    out = x.new_empty(len(x), count)
-    for first in range(0, count, step):
-        rows = min(step, count - first)
-        part = _scratch(x.dtype, data, format, inputs, order, first, rows, 0, inputs)
-        out[:, first : first + rows] = x @ part.T
-    return out
-
-
-@times.register_fake
-def _(
-    x: Tensor, data: Tensor, format: str, inputs: int, order: Tensor | None, columns: Tensor | None
-) -> Tensor:
-    return x.new_empty(len(x), len(data))
-
-
-@torch.library.custom_op("tinsmith::times_transposed", mutates_args=())
-def times_transposed(
-    y: Tensor, data: Tensor, format: str, inputs: int, order: Tensor | None, columns: Tensor | None
-) -> Tensor:
-    """y [rows, outputs] W, in y's type: a stretch of columns at a time, so that no sum is cut."""
-    count, block = len(data), weight_format(format).block
-    step = max(1, min(inputs, _PIECE // count) // block) * block
-    if step >= inputs:
-        out = y @ _scratch(y.dtype, data, format, inputs, order, 0, count, 0, inputs)
-    else:
-        out = y.new_empty(len(y), inputs)
-        for column in range(0, inputs, step):
-            width = min(step, inputs - column)
-            part = _scratch(y.dtype, data, format, inputs, order, 0, count, column, width)
-            out[:, column : column + width] = y @ part
-    return out if columns is None else out.index_select(1, columns.argsort())
-
-
-@times_transposed.register_fake
-def _(
-    y: Tensor, data: Tensor, format: str, inputs: int, order: Tensor | None, columns: Tensor | None
-) -> Tensor:
-    return y.new_empty(len(y), inputs)
-
-
-def _keep(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-    _, data, ctx.format, ctx.inputs, order, columns = inputs
-    ctx.save_for_backward(data, order, columns)
-
-
-def _back(ctx: Any, gradient: Tensor) -> tuple[Any, ...]:
-    data, order, columns = ctx.saved_tensors
-    return times_transposed(gradient, data, ctx.format, ctx.inputs, order, columns), *(None,) * 5
-
-
-def _back_transposed(ctx: Any, gradient: Tensor) -> tuple[Any, ...]:
-    data, order, columns = ctx.saved_tensors
-    return times(gradient, data, ctx.format, ctx.inputs, order, columns), *(None,) * 5
-
-
-times.register_autograd(_back, setup_context=_keep)
-times_transposed.register_autograd(_back_transposed, setup_context=_keep)
-
-
-def times_matrix(x: Tensor, matrix: Tensor | Blocks) -> Tensor:
-    """x [rows, inputs] W^T, of a matrix however it is held."""
+def times_matrix(x: Tensor, matrix: Tensor | Blocks, *, transposed: bool = False) -> Tensor:
+    """x [rows, inputs] W^T, or transposed x [rows, outputs] W; the matrix as floats or in blocks."""
     if isinstance(matrix, Tensor):
-        return x @ matrix.T
-    out: Tensor = times(x, matrix.data, matrix.format, matrix.inputs, matrix.order, matrix.columns)
+        return x @ (matrix if transposed else matrix.T)
+    out: Tensor = _Times.apply(x, matrix, transposed)  # type: ignore[no-untyped-call]
     if matrix.less is not None:
         b, a = (factor.to(x.dtype) for factor in matrix.less)
-        out = torch.addmm(out, x @ a.T, b.T, alpha=-1)
+        first, second = (b, a) if transposed else (a.T, b.T)
+        out = torch.addmm(out, x @ first, second, alpha=-1)
     return out
-
-
-def times_matrix_transposed(y: Tensor, matrix: Tensor | Blocks) -> Tensor:
-    """y [rows, outputs] W."""
-    if isinstance(matrix, Tensor):
-        return y @ matrix
-    out: Tensor = times_transposed(y, matrix.data, matrix.format, matrix.inputs, matrix.order, matrix.columns)
-    if matrix.less is not None:
-        b, a = (factor.to(y.dtype) for factor in matrix.less)
-        out = torch.addmm(out, y @ b, a, alpha=-1)
-    return out
-
-
-_memory = threading.local()
-
-
-def _scratch(
-    dtype: torch.dtype,
-    data: Tensor,
-    format: str,
-    inputs: int,
-    order: Tensor | None,
-    first: int,
-    rows: int,
-    column: int,
-    columns: int,
-) -> Tensor:
-    """A part in the thread's own memory, until the next one: new memory costs as much as unpacking into it."""
-    held: Tensor | None = getattr(_memory, "held", None)
-    size = rows * columns
-    if data.device.type != "cpu":
-        return _unpacked(data, format, inputs, order, dtype, first, rows, column, columns, None)
-    if held is None or held.dtype != dtype or held.numel() < size:
-        held = _memory.held = torch.empty(size, dtype=dtype)
-    out = held[:size].view(rows, columns)
-    return _unpacked(data, format, inputs, order, dtype, first, rows, column, columns, out)
-
-
-def _unpacked(
-    data: Tensor,
-    format: str,
-    inputs: int,
-    order: Tensor | None,
-    dtype: torch.dtype,
-    first: int,
-    rows: int,
-    column: int,
-    columns: int,
-    out: Tensor | None,
-) -> Tensor:
-    if data.device.type != "cpu":
-        chosen = data[first : first + rows] if order is None else data[order[first : first + rows].long()]
-        return unpack_by_torch(chosen, format, column, columns).to(dtype)
-    narrow = dtype == torch.bfloat16
-    if out is None or not (narrow or dtype == torch.float32):
-        out = torch.empty(rows, columns, dtype=dtype if narrow else torch.float32)
-    given, places = buffer(data), None if order is None else buffer(order)
-
-    def write(begin: int, end: int) -> None:
-        held = buffer(out[begin:end])
-        part = (first + begin, end - begin, column, columns)
-        _core.values(format, given, len(data), inputs, places, held, narrow, *part)
-
-    shared_out(rows, torch.get_num_threads() if rows * columns >= _ALONE else 1, write)
-    return out if narrow else out.to(dtype)
 
 
 @cache
@@ -291,13 +201,14 @@ def unpack_by_torch(data: Tensor, format: str, column: int, columns: int) -> Ten
     rows, data = len(data), data[:, begin:end].contiguous()
     if format in _PLAIN:
         return data.view(_PLAIN[format]).float()
-    if _layout(format)["words"]:  # looked up in tables that the core has
-        held = data.cpu()
-        out = torch.empty(rows, columns)
-        part = (0, rows, 0, columns)
-        _core.values(format, buffer(held), rows, columns, None, buffer(out), False, *part)
-        return out.to(data.device)
-    blocks, layout = data.view(-1, kind.bytes), _layout(format)
+    layout = _layout(format)
+    if layout["words"]:  # looked up in the core's tables
+        return (
+            Blocks(format, data.cpu(), columns)
+            .unpacked(torch.float32, Part(0, rows, 0, columns))
+            .to(data.device)
+        )
+    blocks = data.view(-1, kind.bytes)
     numbers = _plane(blocks, layout["low"], kind.block) ^ layout["flip"]
     if layout["high"][1]:
         numbers = numbers | _plane(blocks, layout["high"], kind.block) << layout["low"][1]
@@ -322,11 +233,11 @@ _PLAIN = {"F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}
 
 
 def _plane(blocks: Tensor, plane: tuple[int, int, int], inputs: int) -> Tensor:
-    """What a plane of the blocks holds of each input, uint8 [blocks, inputs]: input i lies in byte i % stride
-    of its run of stride bytes, from bit i / stride * bits on."""
+    """A plane's bits of each input, uint8 [blocks, inputs]: input i lies in byte i % stride of its run of
+    stride bytes, from bit i / stride * bits on."""
     at, bits, stride = plane
     runs = blocks[:, at : at + inputs * bits // 8].reshape(len(blocks), -1, 1, stride)
-    shifts = torch.arange(0, 8, bits, dtype=torch.uint8, device=blocks.device).view(1, 1, -1, 1)
+    shifts = _shifts(blocks, bits).view(1, 1, -1, 1)
     return (runs >> shifts & (1 << bits) - 1).reshape(len(blocks), inputs)
 
 
@@ -335,7 +246,7 @@ def _shifts(packed: Tensor, bits: int) -> Tensor:
 
 
 def _groups(packed: Tensor, format: str) -> tuple[Tensor, Tensor]:
-    """Each group's small scale, and what multiplies the minimum, from a block's 12 or 16 bytes."""
+    """Each group's scale, and the factor of its minimum, from a block's 12 or 16 bytes."""
     if format == "Q6_K":
         return packed.contiguous().view(torch.int8).float(), packed[:, :0].float()
     if format == "Q2_K":

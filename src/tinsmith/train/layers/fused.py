@@ -1,8 +1,8 @@
-"""What the core's C functions compute of a network on the CPU (kernels/train): attention over a packed row, RMS
-norms, gated activations, short convolutions and gated delta rules; and the softmax of the output head.
+"""Layers that the core's C functions compute on the CPU (kernels/train): attention over a packed row, RMS
+norms, gated activations, short convolutions, gated delta rules, and the softmax of the output head.
 
-Between products of matrices torch's own operations pass over memory five times where one time does, and for
-attention of short sequences they gather, pad and mask what lies in a row already."""
+Torch's own operations pass over memory five times where these pass once. For attention of short sequences they
+also gather, pad and mask rows that lie side by side already."""
 
 from __future__ import annotations
 
@@ -17,12 +17,11 @@ from tinsmith import _core
 from tinsmith.train.batches.packing import Packing
 from tinsmith.train.layers.sharing import buffer, shared_out
 
-# Values along rows that one thread computes sooner than several: torch's other threads, which wait for work by
-# spinning, have the other cores. A value of attention takes as long as _ATTENDED of them, one of a softmax as
-# _EXPONENTS.
+# Values that one thread computes faster than several: torch's idle threads spin on the other cores. A value of
+# attention costs as much as _ATTENDED of them, one of a softmax as _EXPONENTS.
 _ALONE, _ATTENDED, _EXPONENTS = 1 << 22, 32, 4
-TAPS = 8  # of a convolution, at most
-PASSED_OVER = 0  # of the processor's better instruction sets: for tests
+TAPS = 8  # the longest convolution
+PASSED_OVER = 0  # the processor's better instruction sets to skip, for tests
 
 
 def attend(
@@ -42,7 +41,7 @@ def attend(
 
 
 class _Attend(torch.autograd.Function):
-    """The weights are computed again on the way back: that costs less than to keep them."""
+    """The backward pass computes the weights again, which costs less than keeping them."""
 
     @staticmethod
     def forward(
@@ -59,31 +58,19 @@ class _Attend(torch.autograd.Function):
         rows, heads, width = query.shape
         ctx.row = rows, heads, key.shape[1], width, packing.shared, window, PASSED_OVER, scale, cap
         ctx.packing = packing
-        out = query.new_empty(query.shape)
-        out[rows - packing.filler :] = 0
-        given = [buffer(one) for one in (packing.extents, _together(packing), query, key, value, out)]
-        shared_out(
-            len(packing.all_spans),
-            _threads(_ATTENDED * query.numel()),
-            lambda first, end: _core.attend(ctx.row, first, end, *given),
-        )
+        out = _unfilled(query, packing)
+        tensors = packing.extents, _together(packing), query, key, value, out
+        _run(_core.attend, ctx.row, len(packing.all_spans), _ATTENDED * query.numel(), *tensors)
         return out
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         saved, packing = ctx.saved_tensors, ctx.packing
         query, key, _ = saved
-        to = [torch.empty_like(one) for one in saved]
-        for one in to:
-            one[len(one) - packing.filler :] = 0
+        to = [_unfilled(one, packing) for one in saved]
         early = key.new_empty(len(packing.all_spans), 2, packing.shared, *key.shape[1:])
-        inputs = packing.extents, _together(packing), *saved, gradients[0].contiguous()
-        given = [buffer(one) for one in (*inputs, *to, early)]
-        shared_out(
-            len(packing.all_spans),
-            _threads(_ATTENDED * query.numel()),
-            lambda first, end: _core.attend_back(ctx.row, first, end, *given),
-        )
+        tensors = packing.extents, _together(packing), *saved, gradients[0].contiguous(), *to, early
+        _run(_core.attend_back, ctx.row, len(packing.all_spans), _ATTENDED * query.numel(), *tensors)
         if packing.shared:
             left = early[1:].sum(0)
             to[1][: packing.shared] += left[0]
@@ -98,70 +85,62 @@ def _together(packing: Packing) -> Tensor:
 def rms_norm(x: Tensor, weight: Tensor, epsilon: float, dtype: torch.dtype) -> Tensor:
     """x [..., width] float32, times a frozen weight [width] over its root mean square along the last dimension;
     dtype: of the result, float32 or bfloat16."""
-    return _RmsNorm.apply(x.contiguous(), weight, epsilon, dtype)  # type: ignore[no-untyped-call, no-any-return]
-
-
-class _RmsNorm(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, epsilon: float, dtype: torch.dtype) -> Tensor:
-        ctx.save_for_backward(x, weight)
-        ctx.epsilon, ctx.dtype = epsilon, dtype
-        out = x.new_empty(x.shape, dtype=dtype)
-        _by_rows(_core.rms_norm, dtype, epsilon, [x], weight, [out])
-        return out
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-        x, weight = ctx.saved_tensors
-        to = torch.empty_like(x)
-        given = [gradients[0].to(ctx.dtype).contiguous(), to]
-        _by_rows(_core.rms_norm_back, ctx.dtype, ctx.epsilon, [x], weight, given)
-        return to, None, None, None
+    return _by_rows("rms_norm", weight, epsilon, dtype, x)
 
 
 def gated(gate: Tensor, up: Tensor) -> Tensor:
     """silu(gate) * up, [..., width] of the same type, float32 or bfloat16."""
-    return _Gated.apply(gate.contiguous(), up.contiguous())  # type: ignore[no-untyped-call, no-any-return]
-
-
-class _Gated(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, gate: Tensor, up: Tensor) -> Tensor:
-        ctx.save_for_backward(gate, up)
-        out = torch.empty_like(gate)
-        _by_rows(_core.gated, gate.dtype, 0.0, [gate, up], None, [out])
-        return out
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, ...]:
-        gate, up = ctx.saved_tensors
-        to = [torch.empty_like(gate), torch.empty_like(up)]
-        _by_rows(_core.gated_back, gate.dtype, 0.0, [gate, up, gradients[0].contiguous()], None, to)
-        return tuple(to)
+    return _by_rows("gated", None, 0.0, gate.dtype, gate, up)
 
 
 def gated_norm(x: Tensor, gate: Tensor, weight: Tensor, epsilon: float) -> Tensor:
     """rms_norm(x) * silu(gate), x and gate [..., width] of the same type, float32 or bfloat16; weight [width]
     is frozen."""
-    return _GatedNorm.apply(x.contiguous(), gate.contiguous(), weight, epsilon)  # type: ignore[no-untyped-call, no-any-return]
+    return _by_rows("gated_norm", weight, epsilon, x.dtype, x, gate)
 
 
-class _GatedNorm(torch.autograd.Function):
+def _by_rows(name: str, weight: Tensor | None, epsilon: float, dtype: torch.dtype, *inputs: Tensor) -> Tensor:
+    rows = (one.contiguous() for one in inputs)
+    return _Rows.apply(name, weight, epsilon, dtype, *rows)  # type: ignore[no-untyped-call, no-any-return]
+
+
+class _Rows(torch.autograd.Function):
+    """A function of each row by its name in the core, whose gradient is named with _back; dtype: the
+    result's."""
+
     @staticmethod
-    def forward(ctx: Any, x: Tensor, gate: Tensor, weight: Tensor, epsilon: float) -> Tensor:
-        ctx.save_for_backward(x, gate, weight)
-        ctx.epsilon = epsilon
-        out = torch.empty_like(x)
-        _by_rows(_core.gated_norm, x.dtype, epsilon, [x, gate], weight, [out])
+    def forward(
+        ctx: Any, name: str, weight: Tensor | None, epsilon: float, dtype: torch.dtype, *inputs: Tensor
+    ) -> Tensor:
+        ctx.save_for_backward(weight, *inputs)
+        ctx.name, ctx.epsilon, ctx.dtype = name, epsilon, dtype
+        out = inputs[0].new_empty(inputs[0].shape, dtype=dtype)
+        _Rows.call(ctx, name, weight, inputs, [out])
         return out
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-        x, gate, weight = ctx.saved_tensors
-        to = [torch.empty_like(x), torch.empty_like(gate)]
-        given = [gradients[0].contiguous(), *to]
-        _by_rows(_core.gated_norm_back, x.dtype, ctx.epsilon, [x, gate], weight, given)
-        return *to, None, None
+        weight, *inputs = ctx.saved_tensors
+        to = [torch.empty_like(one) for one in inputs]
+        _Rows.call(ctx, f"{ctx.name}_back", weight, inputs, [gradients[0].to(ctx.dtype).contiguous(), *to])
+        return None, None, None, None, *to
+
+    @staticmethod
+    def call(
+        ctx: Any, name: str, weight: Tensor | None, before: Sequence[Tensor], after: Sequence[Tensor]
+    ) -> None:
+        """before, after: the function's matrices, before the weight and after."""
+        function, width = getattr(_core, name), before[0].shape[-1]
+        rows = before[0].numel() // width
+        matrices = [[one.view(rows, width) for one in part] for part in (before, after)]
+        weights = [] if weight is None else [buffer(weight)]
+
+        def work(first: int, end: int) -> None:
+            given, results = ([buffer(one[first:end]) for one in part] for part in matrices)
+            sizes = (end - first, width, PASSED_OVER, ctx.dtype == torch.bfloat16, ctx.epsilon)
+            function(sizes, *given, *weights, *results)
+
+        shared_out(rows, _threads(rows * width), work)
 
 
 def convolve(row: Tensor, taps: Tensor, bias: Tensor, packing: Packing, silu: bool) -> Tensor:
@@ -172,7 +151,7 @@ def convolve(row: Tensor, taps: Tensor, bias: Tensor, packing: Packing, silu: bo
 
 
 class _Convolve(torch.autograd.Function):
-    """taps: and the bias below them. The sums are computed again on the way back."""
+    """taps: with the bias below them. The backward pass computes the sums again."""
 
     @staticmethod
     def forward(ctx: Any, row: Tensor, taps: Tensor, packing: Packing, silu: bool) -> Tensor:
@@ -181,12 +160,7 @@ class _Convolve(torch.autograd.Function):
         narrow = row.dtype == torch.bfloat16
         ctx.sizes = (*row.shape, len(taps) - 1, packing.shared, PASSED_OVER, narrow, silu)
         out = _unfilled(row, packing)
-        given = [buffer(one) for one in (packing.extents, row, taps, out)]
-        shared_out(
-            row.shape[1],
-            _threads(row.numel()),
-            lambda first, end: _core.convolve(ctx.sizes, first, end, *given),
-        )
+        _run(_core.convolve, ctx.sizes, row.shape[1], row.numel(), packing.extents, row, taps, out)
         return out
 
     @staticmethod
@@ -195,12 +169,7 @@ class _Convolve(torch.autograd.Function):
         to_row = _unfilled(row, ctx.packing)
         to_taps = torch.zeros_like(taps) if ctx.needs_input_grad[1] else taps.new_zeros(0)
         tensors = (ctx.packing.extents, row, taps, gradients[0].contiguous(), to_row, to_taps)
-        given = [buffer(one) for one in tensors]
-        shared_out(
-            row.shape[1],
-            _threads(row.numel()),
-            lambda first, end: _core.convolve_back(ctx.sizes, first, end, *given),
-        )
+        _run(_core.convolve_back, ctx.sizes, row.shape[1], row.numel(), *tensors)
         return to_row, to_taps if ctx.needs_input_grad[1] else None, None, None
 
 
@@ -215,7 +184,7 @@ def delta_rule(
 
 
 class _DeltaRule(torch.autograd.Function):
-    """Each sequence is computed again on the way back: what it leaves along the way is many times its row."""
+    """The backward pass computes each sequence again: its states take many times the memory of its row."""
 
     @staticmethod
     def forward(
@@ -235,12 +204,8 @@ class _DeltaRule(torch.autograd.Function):
         narrow = mixed.dtype == torch.bfloat16
         ctx.sizes = (rows, heads, groups, keys, values, packing.shared, PASSED_OVER, narrow, epsilon)
         out = _unfilled(mixed.new_empty(rows, heads, values), packing)
-        given = [buffer(one) for one in (packing.extents, mixed, rates, steps, out)]
-        shared_out(
-            groups,
-            _threads(_ATTENDED * mixed.numel()),
-            lambda first, end: _core.delta_rule(ctx.sizes, first, end, *given),
-        )
+        tensors = (packing.extents, mixed, rates, steps, out)
+        _run(_core.delta_rule, ctx.sizes, groups, _ATTENDED * mixed.numel(), *tensors)
         return out
 
     @staticmethod
@@ -251,20 +216,23 @@ class _DeltaRule(torch.autograd.Function):
         to_mixed = mixed if heads == groups else mixed.new_empty(mixed.shape, dtype=torch.float32)
         to = [_unfilled(one, ctx.packing) for one in (to_mixed, rates, steps)]
         tensors = (ctx.packing.extents, mixed, rates, steps, gradients[0].contiguous(), *to)
-        given = [buffer(one) for one in tensors]
-        shared_out(
-            groups,
-            _threads(_ATTENDED * mixed.numel()),
-            lambda first, end: _core.delta_rule_back(ctx.sizes, first, end, *given),
-        )
+        _run(_core.delta_rule_back, ctx.sizes, groups, _ATTENDED * mixed.numel(), *tensors)
         return to[0].to(mixed.dtype), *to[1:], None, None, None
 
 
+def _run(function: Any, sizes: tuple[Any, ...], count: int, values: int, *tensors: Tensor) -> None:
+    """Calls function(sizes, first, end, *memory of the tensors) for all of `count`; values: the work, by which
+    threads are chosen."""
+    memory = [buffer(one) for one in tensors]
+    shared_out(count, _threads(values), lambda first, end: function(sizes, first, end, *memory))
+
+
 def weigh_logits(logits: Tensor, scale: float, begin: int, targets: Tensor, seen: Sequence[Tensor]) -> Tensor:
-    """Puts weights in the place of a tile's products [labels, tokens from `begin` on], of which logits are the
-    scale-fold: softmax before it is divided by its sum, 0 for the targets [labels]. seen: of each label the
-    greatest logit so far, the sum of the others' weights, the target's logit, float32, and the likeliest token,
-    which are brought up to date. To [labels, 1]: by what the tile shrinks earlier sums."""
+    """Replaces a tile's products [labels, tokens from `begin` on] by weights: the exponentials of scale *
+    products that softmax divides by their sum, 0 for the targets [labels].
+
+    seen: per label the greatest logit so far, the sum of the others' weights, the target's logit, float32, and
+    the likeliest token; all are updated. Returns [labels, 1]: the factor of earlier sums."""
     shrink = torch.empty_like(seen[0])
 
     def work(first: int, end: int) -> None:
@@ -279,56 +247,54 @@ def weigh_logits(logits: Tensor, scale: float, begin: int, targets: Tensor, seen
 
 def _unfilled(like: Tensor, packing: Packing) -> Tensor:
     """A new tensor of rows, those of the filler 0."""
-    made = torch.empty_like(like)
-    made[len(made) - packing.filler :] = 0
-    return made
+    out = torch.empty_like(like)
+    out[len(out) - packing.filler :] = 0
+    return out
 
 
 def takes(rows: Tensor) -> bool:
     return rows.device.type == "cpu" and rows.dtype in (torch.float32, torch.bfloat16)
 
 
-def _by_class(suffix: str, names: str, value: Any) -> dict[str, Any]:
-    return {name + suffix: value for name in names.split()}
-
-
-# What transformers' layers are known to compute, by class; a layer of another class stays as it is.
+# The layers of transformers that are known to compute these, by class; others keep their own code.
+_NORMS = (
+    "Ernie4_5 FalconH1 Gemma4 Granite GraniteMoeHybrid HunYuanDenseV1 Lfm2 Lfm2Moe Lfm3 Llama Olmo2 Phi3 Qwen2 "
+    "Qwen3 Qwen3Moe Qwen3VLText SmolLM3"
+)
+_NORMS_FROM_ONE = "Gemma2 Gemma3 Qwen3_5 Qwen3_5Moe"
+_MLPS = (
+    "Ernie4_5 FalconH1 Granite HunYuanDenseV1 Llama Olmo2 Qwen2 Qwen3 Qwen3Moe Qwen3VLText Qwen3_5 Qwen3_5Moe "
+    "SmolLM3"
+)
+_LFM_MLPS = "Lfm2 Lfm2Moe Lfm3"
 # Norms: weight, plus this, times the input over its root mean square.
-_NORMS: dict[str, float] = {
-    **_by_class(
-        "RMSNorm",
-        "Ernie4_5 FalconH1 Gemma4 Granite GraniteMoeHybrid HunYuanDenseV1 Lfm2 Lfm2Moe Lfm3 Llama Olmo2 Phi3 "
-        "Qwen2 Qwen3 Qwen3Moe Qwen3VLText SmolLM3",
-        0.0,
-    ),
-    **_by_class("RMSNorm", "Gemma2 Gemma3 Qwen3_5 Qwen3_5Moe", 1.0),
+_OFFSETS = {
+    f"{name}RMSNorm": offset
+    for names, offset in ((_NORMS, 0.0), (_NORMS_FROM_ONE, 1.0))
+    for name in names.split()
 }
 # Feed-forward layers: down(silu(gate(x)) * up(x)), by the names of gate, up and down.
-_FEED_FORWARD: dict[str, tuple[str, str, str]] = {
-    **_by_class(
-        "MLP",
-        "Ernie4_5 FalconH1 Granite HunYuanDenseV1 Llama Olmo2 Qwen2 Qwen3 Qwen3Moe Qwen3VLText Qwen3_5 "
-        "Qwen3_5Moe SmolLM3",
-        ("gate_proj", "up_proj", "down_proj"),
-    ),
-    **_by_class("MLP", "Lfm2 Lfm2Moe Lfm3", ("w1", "w3", "w2")),
+_FEED_FORWARD = {
+    f"{name}MLP": parts
+    for names, parts in ((_MLPS, ("gate_proj", "up_proj", "down_proj")), (_LFM_MLPS, ("w1", "w3", "w2")))
+    for name in names.split()
 }
 
 
 def install(model: nn.Module, dtype: torch.dtype | None) -> None:
-    """Lets the norms and feed-forward layers of transformers' model that compute what is here compute here.
-    Their weights are frozen. dtype: of what norms give; None for their input's."""
+    """Routes the norms and feed-forward layers of transformers' model through these functions. Their weights
+    are frozen. dtype: of the norms' results; None for their input's."""
     for module in model.modules():
         kind, weight = type(module).__name__, getattr(module, "weight", None)
-        if kind in _NORMS and isinstance(weight, Tensor):
+        if kind in _OFFSETS and isinstance(weight, Tensor):
             epsilon: Any = module.variance_epsilon if hasattr(module, "variance_epsilon") else module.eps
-            module.forward = partial(_norm, weight.detach().float() + _NORMS[kind], epsilon, dtype)
+            module.forward = partial(_norm, weight.detach().float() + _OFFSETS[kind], epsilon, dtype)
         elif kind in _FEED_FORWARD and _is_by_silu(module):
             module.forward = partial(_feed_forward, *(getattr(module, name) for name in _FEED_FORWARD[kind]))
 
 
 def _is_by_silu(layer: nn.Module) -> bool:
-    """Whether a config that could ask for another activation, or for factors, does not."""
+    """Whether the layer's config sets silu, and no factors."""
     act = getattr(layer, "act_fn", None)  # a class without it has silu
     factors = (getattr(layer, name, 1) for name in ("gate_multiplier", "down_multiplier"))
     return (act is None or type(act).__name__ in ("SiLU", "SiLUActivation")) and all(x == 1 for x in factors)
@@ -341,28 +307,6 @@ def _norm(scale: Tensor, epsilon: float, dtype: torch.dtype | None, x: Tensor) -
 def _feed_forward(gate: nn.Module, up: nn.Module, down: nn.Module, x: Tensor) -> Tensor:
     out: Tensor = down(gated(gate(x), up(x)))
     return out
-
-
-def _by_rows(
-    function: Any,
-    dtype: torch.dtype,
-    epsilon: float,
-    before: list[Tensor],
-    weight: Tensor | None,
-    after: list[Tensor],
-) -> None:
-    """Calls a function of rows; before, after: its matrices, before the weight and after."""
-    width = before[0].shape[-1]
-    rows = before[0].numel() // width
-    matrices = [[one.view(rows, width) for one in part] for part in (before, after)]
-    weights = [] if weight is None else [buffer(weight)]
-
-    def work(first: int, end: int) -> None:
-        own = [[buffer(one[first:end]) for one in part] for part in matrices]
-        sizes = (end - first, width, PASSED_OVER, dtype == torch.bfloat16, epsilon)
-        function(sizes, *own[0], *weights, *own[1])
-
-    shared_out(rows, _threads(rows * width), work)
 
 
 def _threads(values: int) -> int:

@@ -1,10 +1,9 @@
-"""Layers that carry a state from token to token, over a packed row: short convolutions, gated delta rules and
-selective state updates.
+"""Layers with a recurrent state, over a packed row: short convolutions, gated delta rules and selective state
+updates.
 
-Their projections run on the row as it is. Where tokens meet, the sequences lie side by side, as they do in
-attention: the prefix that all share is run once, and each sequence goes on from the state that it leaves, so
-that none sees another. Products of matrices are in the projections' type; sums over time and the triangle that
-a delta rule solves are float32.
+Their projections run on the row as it is. Between tokens the sequences lie side by side, as in attention: the
+shared prefix runs once, and each sequence continues from its state, so that none sees another. Matrix products
+are in the projections' type; sums over time and the triangle that a delta rule solves are float32.
 """
 
 from __future__ import annotations
@@ -20,15 +19,15 @@ from torch.nn import functional
 from tinsmith.train.batches.packing import Packing
 from tinsmith.train.layers import fused
 
-# Tokens whose delta rule is solved at once: the triangle's work grows with it, the number of states falls.
+# Tokens whose delta rule is solved at once: a longer chunk has a larger triangle, and fewer states.
 _CHUNK = 64
 _L2_EPS = 1e-6
 
 
 def install(model: nn.Module) -> bool:
-    """Lets the layers of transformers' model take a packed row; whether all of them can. Before peft's wrapper.
+    """Makes the layers of transformers' model take a packed row, before peft wraps it. Returns whether all can.
 
-    A layer that is given a padded batch computes as transformers does.
+    Padded batches go through transformers' own code.
     """
     kinds = getattr(model.config, "layer_types", None) or ()
     carrying = [kind for kind in kinds if kind not in ("full_attention", "sliding_attention")]
@@ -49,7 +48,7 @@ def _forward(
     packing: Packing,
     **options: Any,
 ) -> Tensor:
-    """In the place of a layer's own: hidden_states [rows, width, dim], and of one row the same."""
+    """Replaces a layer's own: hidden_states [rows, width, dim], to the same."""
     if packing.is_padded:
         return padded(hidden_states, **options)
     return mix(module, hidden_states[0], packing)[None]
@@ -82,13 +81,13 @@ def delta_rule_by_torch(
     """fused.delta_rule by torch's operations, on any device."""
     groups, keys = sizes
     heads, state, parts = rates.shape[1], None, []
-    for go_on, mix, rate, step in _pieces(packing, mixed, rates, steps):
+    for continues, mix, rate, step in _pieces(packing, mixed, rates, steps):
         query, key, value = mix.split([groups * keys, groups * keys, mix.shape[-1] - 2 * groups * keys], -1)
         query, key = (_by_head(rows, groups).repeat_interleave(heads // groups, 0) for rows in (query, key))
         given = (query, key, _by_head(value, heads), rate.permute(2, 0, 1), step.permute(2, 0, 1))
-        out, state = delta_rule(*given, state, go_on, epsilon)
+        out, state = delta_rule(*given, state, continues, epsilon)
         out = out.permute(1, 2, 0, 3)
-        parts.append(out[0] if go_on else packing.in_a_row(out))
+        parts.append(out[0] if continues else packing.in_a_row(out))
     return torch.cat(parts)
 
 
@@ -98,8 +97,8 @@ def _by_head(rows: Tensor, heads: int) -> Tensor:
 
 
 def _pieces(packing: Packing, *rows: Tensor) -> Iterator[tuple[Any, ...]]:
-    """Of a packed row's tensors the shared prefix, as one sequence, if there is one, and the sequences, side by
-    side: [sequences, length, ...]; before them, whether others go on from it."""
+    """A packed row's tensors by piece, [sequences, length, ...]: the shared prefix, if any, as one sequence,
+    then the sequences side by side; before them whether other sequences continue from the piece."""
     if packing.shared:
         yield True, *(one[None, : packing.shared] for one in rows)
     yield False, *(packing.side_by_side(one) for one in rows)
@@ -115,17 +114,17 @@ def selective_state(layer: Any, x: Tensor, packing: Packing) -> Tensor:
     conv = layer.conv1d
     mixed = _convolved(mixed, conv.weight[:, 0], packing, silu=True, bias=conv.bias)
     state, parts = None, []
-    for go_on, mix, rate, step in _pieces(packing, mixed, rates, steps):
+    for continues, mix, rate, step in _pieces(packing, mixed, rates, steps):
         value, before, after = mix.split([inner, states, states], -1)
         value = _by_head(value, layer.num_heads)
         before, after = (_by_head(rows, groups) for rows in (before, after))
         if groups > 1:
             before, after = (rows.repeat_interleave(each, 0) for rows in (before, after))
         out, state = state_update(
-            value, before, after, rate.permute(2, 0, 1), step.permute(2, 0, 1), state, go_on
+            value, before, after, rate.permute(2, 0, 1), step.permute(2, 0, 1), state, continues
         )
         out = (out + value * layer.D.to(out.dtype)[:, None, None, None]).permute(1, 2, 0, 3)
-        parts.append(out[0] if go_on else packing.in_a_row(out))
+        parts.append(out[0] if continues else packing.in_a_row(out))
     joined = torch.cat(parts).flatten(1) * functional.silu(gate)
     if not isinstance(layer.norm, nn.Identity):
         scale = _inverse(joined, layer.norm.variance_epsilon, 1 / inner)[..., None].to(joined.dtype)
@@ -156,72 +155,26 @@ def _convolved(
     row: Tensor, taps: Tensor, packing: Packing, silu: bool = False, bias: Tensor | None = None
 ) -> Tensor:
     """A causal depthwise convolution of [width, channels], taps [channels, count], bias [channels]; each
-    sequence goes on from the shared prefix."""
+    sequence continues from the shared prefix."""
     taps = taps.float().T
     bias = taps.new_zeros(taps.shape[1]) if bias is None else bias.float()
-    way = fused.convolve if fused.takes(row) and len(taps) <= fused.TAPS else _Convolution.apply
-    return way(row, taps, bias, packing, silu)
+    in_c = fused.takes(row) and len(taps) <= fused.TAPS
+    return (fused.convolve if in_c else convolve_by_torch)(row, taps, bias, packing, silu)
 
 
-class _Convolution(torch.autograd.Function):
-    """y[t] = bias + sum over j of taps[j] x[t + j - count + 1], or silu of that; x goes on from the shared
-    prefix.
-
-    row [width, channels], taps [count, channels] and bias [channels] float32, to [width, channels] in the row's
-    type, the filler 0: where the core's C does not do it.
-    """
-
-    @staticmethod
-    def forward(ctx: Any, row: Tensor, taps: Tensor, bias: Tensor, packing: Packing, silu: bool) -> Tensor:
-        taps = taps.contiguous()
-        ctx.save_for_backward(row, taps, bias)
-        ctx.packing, ctx.silu = packing, silu
-        result = torch.zeros_like(row)
-        for begin, end in packing.all_spans:
-            out = _Convolution.sums(_Convolution.before(row, begin, end, len(taps), packing.shared), taps, bias)
-            result[begin:end] = functional.silu(out, inplace=True) if silu else out
-        return result
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-        row, taps, bias = ctx.saved_tensors
-        shared, history = ctx.packing.shared, len(taps) - 1
-        d_row = row.new_zeros(row.shape, dtype=torch.float32)
-        d_taps, d_bias = torch.zeros_like(taps), torch.zeros_like(bias)
-        for begin, end in ctx.packing.all_spans:
-            out = gradients[0][begin:end].float()
-            x = _Convolution.before(row, begin, end, len(taps), shared)
-            if ctx.silu:
-                out = torch.ops.aten.silu_backward(out, _Convolution.sums(x, taps, bias))
-            if ctx.needs_input_grad[2]:
-                d_bias += out.sum(0)
-            d_x = torch.zeros_like(x)
-            for place, tap in enumerate(taps):
-                part = slice(place, place + len(out))
-                d_x[part].addcmul_(out, tap)
-                if ctx.needs_input_grad[1]:
-                    d_taps[place] += (x[part] * out).sum(0)
-            d_row[begin:end] += d_x[history:]
-            known = min(history, shared) if begin else 0
-            d_row[shared - known : shared] += d_x[history - known : history]
-        return d_row.to(row.dtype), d_taps, d_bias, None, None
-
-    @staticmethod
-    def before(row: Tensor, begin: int, end: int, count: int, shared: int) -> Tensor:
-        """row[begin:end] and the count - 1 tokens before it, of the prefix or none: float32."""
-        known = min(count - 1, shared) if begin else 0
-        x = row.new_zeros(count - 1 + end - begin, row.shape[1], dtype=torch.float32)
-        x[count - 1 - known : count - 1] = row[shared - known : shared]
-        x[count - 1 :] = row[begin:end]
-        return x
-
-    @staticmethod
-    def sums(x: Tensor, taps: Tensor, bias: Tensor) -> Tensor:
-        length = len(x) - len(taps) + 1
+def convolve_by_torch(row: Tensor, taps: Tensor, bias: Tensor, packing: Packing, silu: bool) -> Tensor:
+    """fused.convolve by torch's operations, on any device, of any number of taps."""
+    wide, history, shared = row.float(), len(taps) - 1, packing.shared
+    parts = []
+    for begin, end in packing.all_spans:
+        length, known = end - begin, min(history, shared) if begin else 0
+        before = wide.new_zeros(history - known, row.shape[1])
+        x = torch.cat([before, wide[shared - known : shared], wide[begin:end]])
         out = torch.addcmul(bias, x[:length], taps[0])
         for place, tap in enumerate(taps[1:], 1):
-            out.addcmul_(x[place : place + length], tap)
-        return out
+            out = torch.addcmul(out, x[place : place + length], tap)
+        parts.append(functional.silu(out) if silu else out)
+    return torch.cat([*parts, wide.new_zeros(packing.filler, row.shape[1])]).to(row.dtype)
 
 
 def delta_rule(
@@ -231,7 +184,7 @@ def delta_rule(
     rates: Tensor,
     steps: Tensor,
     state: Tensor | None,
-    go_on: bool,
+    continues: bool,
     epsilon: float = _L2_EPS,
 ) -> tuple[Tensor, Tensor | None]:
     """The gated delta rule, S[t] = exp(rate) S[t-1] + step k^T (v - k exp(rate) S[t-1]), out[t] = q S[t] / root
@@ -239,11 +192,11 @@ def delta_rule(
 
     query, key [heads, sequences, length, keys], not yet of length 1; value [heads, sequences, length, values];
     rates (of decay, at most 0) and steps [heads, sequences, length], float32; state [heads, 1 or sequences,
-    keys, values], or None for zeros. To out, like value, and where it is to go on the last state.
+    keys, values], or None for zeros. Returns out, like value, and where it `continues` the last state.
 
     Within a chunk the corrections that tokens write solve a unit triangular system, and the rest is products of
-    matrices: Yang et al., "Gated Delta Networks", 2024, section 3.3. What scales a row of a product scales the
-    product, which is smaller than the row or has to be scaled anyway.
+    matrices: Yang et al., "Gated Delta Networks", 2024, section 3.3. Scales of rows are applied to the
+    products, which are smaller than the rows or have scales already.
     """
     parts = []
     length = query.shape[2]
@@ -253,7 +206,7 @@ def delta_rule(
         q, k, v = query[:, :, part], key[:, :, part], value[:, :, part]
         q_scale, k_scale = query_scales[:, :, part, None], key_scales[:, :, part, None]
         step, decay = steps[:, :, part, None], rates[:, :, part].cumsum(-1)
-        # Between two tokens of the chunk; above the diagonal, where it would grow, it is never wanted.
+        # Between two tokens of the chunk; above the diagonal, where it would grow, it is not used.
         between = (decay[..., None] - decay[..., None, :]).tril().exp().tril() * k_scale.transpose(2, 3)
         known, across = decay.exp()[..., None], k.transpose(2, 3)
         wanted = v * step
@@ -265,11 +218,11 @@ def delta_rule(
         if state is not None:
             out = torch.addcmul(out, _times(q, state), (q_scale * known).to(out.dtype))
         parts.append(out)
-        if go_on or part.stop < length:
+        if continues or part.stop < length:
             left = (decay[..., -1:] - decay).exp()[..., None] * k_scale
             added = (across @ (new * left).to(k.dtype)).float()
             state = added if state is None else state * known[:, :, -1:] + added
-    return torch.cat(parts, 2), state if go_on else None
+    return torch.cat(parts, 2), state if continues else None
 
 
 def state_update(
@@ -279,14 +232,14 @@ def state_update(
     rates: Tensor,
     steps: Tensor,
     state: Tensor | None,
-    go_on: bool,
+    continues: bool,
 ) -> tuple[Tensor, Tensor | None]:
     """Mamba-2's S[t] = exp(rate) S[t-1] + b^T (step x), out[t] = c S[t].
 
     value (x) [heads, sequences, length, width]; before, after (b, c) [1 or heads, sequences, length, states];
     rates, at most 0, and steps [heads, sequences, length], float32; state [heads, 1 or sequences, states,
-    width], or None for zeros. To out, like value, and where it is to go on the last state. Within a chunk it is
-    attention whose scores decay: Dao and Gu, "Transformers are SSMs", 2024, section 6.
+    width], or None for zeros. Returns out, like value, and where it `continues` the last state. Within a chunk
+    it is attention whose scores decay: Dao and Gu, "Transformers are SSMs", 2024, section 6.
     """
     parts = []
     length = value.shape[2]
@@ -294,17 +247,17 @@ def state_update(
         part = slice(begin, begin + _CHUNK)
         x, b, c = value[:, :, part] * steps[:, :, part, None], before[:, :, part], after[:, :, part]
         decay, across = rates[:, :, part].cumsum(-1), b.transpose(2, 3)
-        # Above the diagonal, where it would grow, it is never wanted.
+        # Above the diagonal, where it would grow, it is not used.
         between = (decay[..., None] - decay[..., None, :]).tril().exp().tril()
         known = decay.exp()[..., None]
         out = ((c @ across) * between).to(value.dtype) @ x.to(value.dtype)
         if state is not None:
             out = torch.addcmul(out, c @ state.to(c.dtype), known.to(out.dtype))
         parts.append(out)
-        if go_on or part.stop < length:
+        if continues or part.stop < length:
             added = (across @ (x * (decay[..., -1:] - decay).exp()[..., None]).to(b.dtype)).float()
             state = added if state is None else state * known[:, :, -1:] + added
-    return torch.cat(parts, 2), state if go_on else None
+    return torch.cat(parts, 2), state if continues else None
 
 
 def _times(rows: Tensor, state: Tensor) -> Tensor:
@@ -321,7 +274,7 @@ def _inverse(rows: Tensor, eps: float, share: float = 1.0) -> Tensor:
 
 
 class _Inverse(torch.autograd.Function):
-    """On the way back a row is scaled once, in its own type, as all gradients of that type are rounded."""
+    """The backward pass scales a row once, in its own type, as all gradients of that type are rounded."""
 
     @staticmethod
     def forward(ctx: Any, rows: Tensor, eps: float, share: float) -> Tensor:

@@ -25,7 +25,7 @@ from tinsmith.spec import Spec
 from tinsmith.train.batches.packing import Packing, pack, pad
 from tinsmith.train.batches.sequences import TokenSequence
 from tinsmith.train.layers import attention, fused, mixing
-from tinsmith.train.layers.blocks import Blocks, times_matrix, times_matrix_transposed
+from tinsmith.train.layers.blocks import Blocks, times_matrix
 from tinsmith.train.layers.head import AnswerLoss
 from tinsmith.train.model import halves, packed
 from tinsmith.train.model.devices import CPU, has_fast_bfloat16
@@ -63,13 +63,8 @@ class _LoraLinear(torch.autograd.Function):
         d_b = (low.T @ out).T.float() * ctx.scale
         if not ctx.needs_input_grad[0]:
             return None, None, d_a, d_b, None
-        return (
-            times_matrix_transposed(out, ctx.weight).addmm_(d_low, a).view(ctx.shape).to(ctx.dtype),
-            None,
-            d_a,
-            d_b,
-            None,
-        )
+        d_x = times_matrix(out, ctx.weight, transposed=True).addmm_(d_low, a)
+        return d_x.view(ctx.shape).to(ctx.dtype), None, d_a, d_b, None
 
 
 @dataclass(frozen=True)
