@@ -12,7 +12,7 @@ from homeassistant.helpers.entity import Entity
 from . import TinsmithConfigEntry
 from .const import (
     CONF_ADAPTER,
-    CONF_FREE,
+    CONF_UNCONSTRAINED,
     CONF_MAX_TOKENS,
     CONF_REPETITION,
     CONF_SEED,
@@ -58,7 +58,7 @@ class TinsmithEntity(Entity):
             top_p=float(self.options[CONF_TOP_P]),
             repetition_penalty=float(self.options[CONF_REPETITION]),
             seed=int(self.options[CONF_SEED]),
-            free=bool(self.options[CONF_FREE]),
+            unconstrained=bool(self.options[CONF_UNCONSTRAINED]),
             **asked,
         )
         try:
