@@ -76,7 +76,7 @@ def _counted(model: _core.Model, answers: Sequence[Answer], settled: frozenset[i
     behind a settled one of the same place does not count it: it is asked where those before it do not know."""
     found: defaultdict[int, Counter[int]] = defaultdict(Counter)
     for prompt, answer in answers:
-        for token, places in zip(answer, _core.draft_seen(model, prompt, answer, frozenset()), strict=True):
+        for token, places in zip(answer, _core.draft_keys(model, prompt, answer, frozenset()), strict=True):
             for key, copied, _ in places:
                 found[key].update((token, _COPY) if copied == token else (token,))
                 if key in settled:
@@ -91,7 +91,7 @@ def _joined(
     has several times counts once."""
     found: defaultdict[tuple[int, int], Counter[int]] = defaultdict(Counter)
     for prompt, answer in answers:
-        for token, places in zip(answer, _core.draft_seen(model, prompt, answer, cued), strict=True):
+        for token, places in zip(answer, _core.draft_keys(model, prompt, answer, cued), strict=True):
             parent, joined = 0, dict[tuple[int, int], bool]()
             for key, copied, cue in places:
                 if not cue:
