@@ -18,7 +18,7 @@ _TURNS = 8  # of each
 
 @dataclass(frozen=True)
 class Asking:
-    """How each question is asked. tools: that the answer must call; unconstrained: without the file's own constraint."""
+    """How each question is asked. tools: one must be called; unconstrained: without the file's constraint."""
 
     system: str | None = None
     adapter: str | None = None

@@ -29,7 +29,6 @@ from .const import (
     CONF_ADAPTER,
     CONF_CONTEXT,
     CONF_FILE,
-    CONF_UNCONSTRAINED,
     CONF_MAX_TOKENS,
     CONF_MODEL,
     CONF_MOST_MEMORY,
@@ -41,6 +40,7 @@ from .const import (
     CONF_TIMEOUT,
     CONF_TOP_P,
     CONF_TRAINED,
+    CONF_UNCONSTRAINED,
     DEFAULTS,
     DOMAIN,
 )

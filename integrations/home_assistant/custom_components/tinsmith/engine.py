@@ -19,7 +19,7 @@ class EngineError(HomeAssistantError):
 @dataclass(frozen=True)
 class Question:
     """messages, tools: in OpenAI's shape. must_call: the answer is a call of a tool, and no text. schema: of
-    the answer. With neither, the answer is what the file says that it may be, or anything where it has no constraint."""
+    the answer. With neither, the file's own constraint applies, if it has one."""
 
     messages: list[dict[str, Any]]
     tools: list[dict[str, Any]] = field(default_factory=list)

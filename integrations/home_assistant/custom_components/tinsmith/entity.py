@@ -12,7 +12,6 @@ from homeassistant.helpers.entity import Entity
 from . import TinsmithConfigEntry
 from .const import (
     CONF_ADAPTER,
-    CONF_UNCONSTRAINED,
     CONF_MAX_TOKENS,
     CONF_REPETITION,
     CONF_SEED,
@@ -20,6 +19,7 @@ from .const import (
     CONF_TIMEOUT,
     CONF_TOP_P,
     CONF_TRAINED,
+    CONF_UNCONSTRAINED,
     DEFAULTS,
     DOMAIN,
 )
